@@ -1,0 +1,277 @@
+"""Which circuits to shed, and how far: the plan of a curtailment.
+
+The rules, in their order (CONTRACT.md, Shedding):
+
+1. Only a `Candidate` can be in a plan, and a protected circuit never becomes one.
+2. Critical and priority-1 circuits are used only when all others together are not enough.
+3. Land within 5 % of the request if any combination does; else meet it with the least
+   overshoot; else shed all there is.
+4. Do not touch a more important priority than that needs, then come as near as possible, then
+   take as little as possible from the more important priorities, then use the fewest circuits.
+
+It is a subset-sum problem. Sums are kept as the bits of an integer, one bit for each 1/8000 of
+the request, so that adding a circuit to all sums at once is one shift and one "or": a panel of
+1,000 circuits takes a few milliseconds. A circuit with a limit can give any part of what it has,
+so it smears each bit over its range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, reduce
+from itertools import groupby
+from operator import or_
+
+from VenAgent.dr.panel import Circuit, Control, Panel, Reading
+
+TOLERANCE = 0.05
+RESOLUTION = 8000
+"""Parts the request is divided into."""
+EXACT_COUNT = 48
+"""Up to so many circuits of one priority, the fewest are found exactly; beyond, nearly."""
+DRAWS_NOTHING_KW = 0.005
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A circuit that may be shed now. Made by `candidates` only: it keeps the protected ones out.
+
+    `max_shed_kw` is all that may be taken: the whole draw for a switch, down to the floor for a
+    limit.
+    """
+
+    circuit: Circuit
+    power_kw: float
+    max_shed_kw: float
+
+    @property
+    def whole(self) -> bool:
+        return self.circuit.control is Control.SWITCH
+
+    @property
+    def rank(self) -> tuple[bool, int]:
+        """Lower is shed earlier."""
+        return (self.circuit.last_resort, -self.circuit.priority)
+
+
+@dataclass(frozen=True)
+class Action:
+    """Shed one circuit: open its contactor (`value` False) or set its limit to `value`."""
+
+    circuit_id: str
+    control: Control
+    value: float | bool
+    original_kw: float
+    final_kw: float
+
+    @property
+    def shed_kw(self) -> float:
+        return self.original_kw - self.final_kw
+
+
+@dataclass(frozen=True)
+class Plan:
+    actions: tuple[Action, ...]
+
+    @property
+    def predicted_kw(self) -> float:
+        return sum(action.shed_kw for action in self.actions)
+
+
+def candidates(
+    panel: Panel, reading: Reading, *, exclude: Iterable[str] = ()
+) -> tuple[Candidate, ...]:
+    """The circuits of `panel` that may be shed now, with what may be taken from each.
+
+    Not those that draw nothing, generate, were not read, or are switched off; not one whose
+    limit was not read, because it could not be put back; and never a protected one.
+    """
+    left_out = set(exclude)
+    found = []
+    for circuit in panel.circuits:
+        read = reading.circuit(circuit.id)
+        if circuit.id in left_out or read.power_kw is None or read.closed is False:
+            continue
+        if circuit.control is Control.LIMIT and read.limit is None:
+            continue
+        shed_kw = sheddable_kw(circuit, read.power_kw)
+        if shed_kw > 0.0:
+            found.append(Candidate(circuit, read.power_kw, shed_kw))
+    return tuple(found)
+
+
+def sheddable_kw(circuit: Circuit, power_kw: float) -> float:
+    """What may be taken from `circuit` while it draws `power_kw`; 0 when it may not be touched."""
+    kept = circuit.kept_fraction
+    if power_kw <= DRAWS_NOTHING_KW or kept >= 1.0:
+        return 0.0
+    if circuit.control is Control.SWITCH:
+        return power_kw if kept == 0.0 else 0.0
+    if circuit.limit is None:
+        return 0.0
+    lowest_kw = circuit.limit.kw_of(circuit.limit.value_at(0.0, lowest_kw=kept * power_kw))
+    return max(0.0, power_kw - lowest_kw)
+
+
+def plan(
+    available: Sequence[Candidate], request_kw: float, *, tolerance: float = TOLERANCE
+) -> Plan:
+    """The plan that sheds `request_kw` by the rules above; empty when nothing can be shed."""
+    flexible = [c for c in available if not c.circuit.last_resort]
+    enough = sum(c.max_shed_kw for c in flexible) >= request_kw * (1.0 - tolerance)
+    pool = sorted(flexible if enough else available, key=lambda c: c.rank)
+    if not pool or request_kw <= 0.0:
+        return Plan(())
+    unit_kw = request_kw / RESOLUTION
+    # A switch above the band can only be a plan by itself, so only the smallest one matters.
+    oversize = [c for c in pool if c.whole and c.max_shed_kw > request_kw * (1.0 + tolerance)]
+    alone = min(oversize, key=lambda c: c.max_shed_kw, default=None)
+    combinable = [c for c in pool if c not in oversize] if oversize else pool
+    amounts = _choose(combinable, unit_kw, tolerance) if combinable else []
+    if alone is not None:
+        together_kw = unit_kw * sum(units for _, units in amounts)
+        too_little = together_kw < request_kw * (1.0 - tolerance)
+        too_much = together_kw > request_kw * (1.0 + tolerance)
+        if too_little or (too_much and alone.max_shed_kw < together_kw):
+            amounts = [(_Item(alone, unit_kw), RESOLUTION)]
+    return Plan(tuple(_actions(amounts, unit_kw)))
+
+
+class _Item:
+    """A candidate with its size in units."""
+
+    __slots__ = ("candidate", "units", "whole")
+
+    def __init__(self, candidate: Candidate, unit_kw: float) -> None:
+        self.candidate = candidate
+        self.units = max(1, round(min(candidate.max_shed_kw / unit_kw, 2.0 * RESOLUTION)))
+        self.whole = candidate.whole
+
+    def added_to(self, sums: int) -> int:
+        """The sums that come of adding this circuit to each of `sums`."""
+        if self.whole:
+            return sums << self.units
+        smeared, width = sums << 1, 1  # any part from 1 to `units`
+        while width < self.units:
+            step = min(width, self.units - width)
+            smeared |= smeared << step
+            width += step
+        return smeared
+
+    def most(self, before: int, total: int) -> int:
+        """The most this circuit can give of `total` when `before` must reach the rest; 0: none."""
+        lowest_rest = max(0, total - self.units)
+        if self.whole:
+            return self.units if total >= self.units and before >> lowest_rest & 1 else 0
+        rests = (before & ((1 << total) - 1)) >> lowest_rest
+        return total - lowest_rest - _lowest_bit(rests) if rests else 0
+
+
+class _Group:
+    """The circuits of one priority; `mask` cuts off sums that are of no use."""
+
+    def __init__(self, items: list[_Item], mask: int) -> None:
+        self.items = sorted(items, key=lambda item: item.units)
+        self.mask = mask
+        self.exact = len(items) <= EXACT_COUNT
+
+    def added_to(self, sums: int) -> int:
+        """The sums that come of adding any of these circuits to each of `sums`."""
+        for item in self.items:
+            sums |= item.added_to(sums) & self.mask
+        return sums
+
+    @cached_property
+    def table(self) -> list[list[int]]:
+        """Row i: the sums of the first i circuits; by number of circuits if the group is small."""
+        if not self.exact:
+            sums, table = 1, [[1]]
+            for item in self.items:
+                sums |= item.added_to(sums) & self.mask
+                table.append([sums])
+            return table
+        rows = [[1] + [0] * len(self.items)]
+        for item in self.items:
+            one_more = [0, *(item.added_to(sums) & self.mask for sums in rows[-1][:-1])]
+            rows.append([old | new for old, new in zip(rows[-1], one_more, strict=True)])
+        return rows
+
+    @property
+    def sums(self) -> int:
+        return reduce(or_, self.table[-1])
+
+    def fewest(self, total: int) -> list[tuple[_Item, int]]:
+        """The fewest circuits whose sum is `total`, with what each gives. `total` is in `sums`.
+
+        Largest first: in a large group that is nearly the fewest, in a small one the layers of
+        the table make it exactly so.
+        """
+        layer = next(k for k, sums in enumerate(self.table[-1]) if sums >> total & 1)
+        chosen = []
+        for index in range(len(self.items), 0, -1):
+            if total == 0:
+                break
+            item = self.items[index - 1]
+            taken = item.most(self.table[index - 1][layer - self.exact], total)
+            if taken:
+                chosen.append((item, taken))
+                total -= taken
+                layer -= self.exact
+        return chosen
+
+
+def _lowest_bit(bits: int) -> int:
+    return (bits & -bits).bit_length() - 1
+
+
+def _choose(pool: list[Candidate], unit_kw: float, tolerance: float) -> list[tuple[_Item, int]]:
+    """Which circuits give how many units, by rules 3 and 4. `pool` is in the order of its rank."""
+    items = [_Item(candidate, unit_kw) for candidate in pool]
+    mask = (1 << (RESOLUTION + max(item.units for item in items) + 1)) - 1
+    by_rank = groupby(items, key=lambda item: item.candidate.rank)
+    groups = [_Group(list(members), mask) for _, members in by_rank]
+    reach = [1]  # the sums of the first k groups
+    for group in groups:
+        reach.append(group.added_to(reach[-1]))
+    goal = _goal(reach, tolerance)
+    needed = next(k for k, sums in enumerate(reach) if sums >> goal & 1)
+    chosen: list[tuple[_Item, int]] = []
+    for group, rest in zip(reversed(groups[:needed]), reversed(reach[:needed]), strict=True):
+        least = max(0, goal - (rest.bit_length() - 1))
+        own = group.sums
+        share = next(y for y in range(least, goal + 1) if own >> y & 1 and rest >> (goal - y) & 1)
+        chosen.extend(group.fewest(share))
+        goal -= share
+    return chosen
+
+
+def _goal(reach: list[int], tolerance: float) -> int:
+    """The sum to aim at: nearest to the request with the fewest priorities, see rules 3 and 4."""
+    band = int(RESOLUTION * tolerance)
+    for sums in reach[1:]:
+        above = sums >> RESOLUTION
+        over = _lowest_bit(above) if above else band + 1
+        under = RESOLUTION - (sums & ((1 << RESOLUTION) - 1)).bit_length() + 1
+        if min(over, under) <= band:
+            return RESOLUTION + over if over <= under else RESOLUTION - under
+    above = reach[-1] >> RESOLUTION
+    return RESOLUTION + _lowest_bit(above) if above else reach[-1].bit_length() - 1
+
+
+def _actions(amounts: list[tuple[_Item, int]], unit_kw: float) -> Iterable[Action]:
+    """The device writes: switches whole, limits to the step of their register."""
+    owed_kw = 0.0  # what rounding to units and steps left over, for the next limit to take
+    for item, units in sorted(amounts, key=lambda pair: not pair[0].whole):
+        candidate, circuit = item.candidate, item.candidate.circuit
+        if circuit.limit is None or candidate.whole:
+            owed_kw += units * unit_kw - candidate.power_kw
+            yield Action(circuit.id, circuit.control, False, candidate.power_kw, 0.0)
+            continue
+        wanted_kw = min(units * unit_kw + owed_kw, candidate.max_shed_kw)
+        lowest_kw = circuit.kept_fraction * candidate.power_kw
+        value = circuit.limit.value_at(candidate.power_kw - wanted_kw, lowest_kw)
+        final_kw = min(circuit.limit.kw_of(value), candidate.power_kw)
+        owed_kw += units * unit_kw - (candidate.power_kw - final_kw)
+        if final_kw < candidate.power_kw:
+            yield Action(circuit.id, circuit.control, value, candidate.power_kw, final_kw)

@@ -1,0 +1,144 @@
+"""The site's electrical panel: its circuits, how each can be shed, and what was read from it.
+
+Power is kW (generation negative), current A, voltage V, times epoch seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+CRITICAL_LIMIT_FLOOR = 0.8
+"""What a critical circuit with a limit keeps of its present draw (CONTRACT.md, Shedding)."""
+
+
+class Control(str, Enum):
+    """How a circuit can be shed: as a whole, down to a limit, or not at all."""
+
+    SWITCH = "switch"
+    LIMIT = "limit"
+    NONE = "none"
+
+
+class LimitUnit(str, Enum):
+    PERCENT = "percent"
+    AMPS = "amps"
+    KW = "kw"
+
+
+@dataclass(frozen=True)
+class LimitScale:
+    """Between kW and the number a device's limit register holds, in whole multiples of `step`."""
+
+    unit: LimitUnit
+    full_scale_kw: float
+    """What 100 percent means."""
+    voltage: float
+    step: float = 1.0
+
+    @property
+    def kw_per_value(self) -> float:
+        if self.unit is LimitUnit.PERCENT:
+            return self.full_scale_kw / 100.0
+        return self.voltage / 1000.0 if self.unit is LimitUnit.AMPS else 1.0
+
+    @property
+    def step_kw(self) -> float:
+        return self.step * self.kw_per_value
+
+    def value_at(self, power_kw: float, lowest_kw: float = 0.0) -> float:
+        """The register value nearest to `power_kw` that does not go below `lowest_kw`."""
+        steps = round(power_kw / self.step_kw)
+        lowest = math.ceil(lowest_kw / self.step_kw - 1e-9)
+        return round(max(steps, lowest, 0) * self.step, 6)
+
+    def kw_of(self, value: float) -> float:
+        return value * self.kw_per_value
+
+
+@dataclass(frozen=True)
+class Circuit:
+    """One branch circuit.
+
+    `priority`: 1 critical … 5 flexible. `floor`: the fraction of its draw that it keeps.
+    `point`: where it is controlled; an address for site/, opaque to this package.
+    """
+
+    id: str
+    name: str
+    type: str
+    breaker_amps: float
+    voltage: float
+    priority: int = 3
+    critical: bool = False
+    control: Control = Control.SWITCH
+    limit: LimitScale | None = None
+    floor: float | None = None
+    point: str = ""
+
+    @property
+    def rating_kw(self) -> float:
+        return self.breaker_amps * self.voltage / 1000.0
+
+    @property
+    def last_resort(self) -> bool:
+        """Shed only when all other circuits together are not enough."""
+        return self.critical or self.priority <= 1
+
+    @property
+    def kept_fraction(self) -> float:
+        """What must be left of the present draw: 1 means that it may not be touched."""
+        if self.control is Control.NONE:
+            return 1.0
+        if not self.critical:
+            return self.floor or 0.0
+        protected = 1.0 if self.control is Control.SWITCH else CRITICAL_LIMIT_FLOOR
+        return max(protected, self.floor or 0.0)
+
+
+@dataclass(frozen=True)
+class Panel:
+    amperage: float
+    voltage: float
+    circuits: tuple[Circuit, ...]
+    by_id: Mapping[str, Circuit] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_id", {circuit.id: circuit for circuit in self.circuits})
+
+    @property
+    def max_kw(self) -> float:
+        return self.amperage * self.voltage / 1000.0
+
+
+@dataclass(frozen=True)
+class CircuitReading:
+    """What was read of one circuit; None where nothing was. `limit` is the register's value."""
+
+    power_kw: float | None = None
+    closed: bool | None = None
+    limit: float | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the meter said at `ts`."""
+
+    ts: float
+    power_kw: float | None
+    circuits: Mapping[str, CircuitReading]
+    voltage: float | None = None
+    current_amps: float | None = None
+    battery_soc: float | None = None
+    """Percent."""
+
+    def circuit(self, circuit_id: str) -> CircuitReading:
+        return self.circuits.get(circuit_id, _NOT_READ)
+
+    def age_sec(self, now: float) -> float:
+        return max(0.0, now - self.ts)
+
+
+_NOT_READ = CircuitReading()

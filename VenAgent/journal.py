@@ -1,0 +1,131 @@
+"""The durable journal of events and acks (SQLite, WAL, synced).
+
+What the core decides is written here before it is done, so that after a crash at any point the
+journal says what to do next (DESIGN.md, rule 2). One decision is one transaction: the event's new
+state, and the acks that tell of it. An ack counts as sent once it is in the outbox; one that is
+not is sent at the next start.
+
+A write takes a fraction of a millisecond on a solid-state disk. It is done in the caller's
+greenlet on purpose: nothing may come between the decision and its record.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from VenAgent.dr.effects import Record, SendAck
+from VenAgent.dr.event import EventState
+
+ACKS_KEPT = 2_000
+EVENTS_KEPT = 1_000
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS events (
+    event_id TEXT PRIMARY KEY,
+    changed_ts REAL NOT NULL,
+    over INTEGER NOT NULL,
+    event TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS events_over ON events (over, changed_ts);
+CREATE TABLE IF NOT EXISTS acks (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    answer INTEGER NOT NULL,
+    sent INTEGER NOT NULL DEFAULT 0,
+    body TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS acks_unsent ON acks (sent) WHERE NOT sent;
+"""
+
+
+class Journal:
+    """Opened by the agent at its start; the caller gives all times (epoch seconds)."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the journal. Raises sqlite3.DatabaseError if the file is damaged."""
+        self._db = sqlite3.connect(path, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.executescript(_SCHEMA)
+        self._sent: list[int] = []
+
+    @classmethod
+    def open(cls, path: Path, now: float) -> tuple[Journal, str | None]:
+        """The journal at `path`, and a sentence if a damaged one had to be put aside."""
+        try:
+            journal = cls(path)
+            journal.unfinished()
+            journal.answers()
+        except (sqlite3.DatabaseError, ValueError) as error:
+            aside = path.with_name(f"{path.name}.damaged-{int(now)}")
+            path.rename(aside)
+            for ending in ("-wal", "-shm"):
+                path.with_name(path.name + ending).unlink(missing_ok=True)
+            return cls(path), f"the journal was damaged ({error}) and put aside as {aside.name}"
+        return journal, None
+
+    def write(self, records: Iterable[Record], acks: Iterable[SendAck], now: float) -> list[int]:
+        """Keep all of one decision, or nothing; on return it is on the disk.
+
+        Returns the numbers of the acks, for `sent`.
+        """
+        numbers = []
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            for record in records:
+                self._keep_event(record, now)
+            for ack in acks:
+                cursor = self._db.execute(
+                    "INSERT INTO acks (answer, body) VALUES (?, ?)",
+                    (ack.answer, json.dumps(ack.body)),
+                )
+                numbers.append(cursor.lastrowid or 0)
+            self._db.executemany(
+                "UPDATE acks SET sent = 1 WHERE id = ?", [(number,) for number in self._sent]
+            )
+            if numbers:
+                self._db.execute(
+                    "DELETE FROM acks WHERE sent AND id <= ?", (numbers[-1] - ACKS_KEPT,)
+                )
+        self._sent.clear()
+        return numbers
+
+    def _keep_event(self, record: Record, now: float) -> None:
+        over = EventState(record.event["state"]).over
+        self._db.execute(
+            "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?)",
+            (record.event_id, now, over, json.dumps(record.event)),
+        )
+        if over:
+            self._db.execute(
+                "DELETE FROM events WHERE over AND event_id NOT IN "
+                "(SELECT event_id FROM events WHERE over ORDER BY changed_ts DESC LIMIT ?)",
+                (EVENTS_KEPT,),
+            )
+
+    def sent(self, number: int) -> None:
+        """The ack is in the outbox. Noted with the next `write`: an ack too many does no harm."""
+        self._sent.append(number)
+
+    def unfinished(self) -> list[dict[str, Any]]:
+        """The events that were not over when the last process ended."""
+        rows = self._db.execute("SELECT event FROM events WHERE NOT over ORDER BY changed_ts")
+        return [json.loads(row[0]) for row in rows]
+
+    def answers(self) -> list[dict[str, Any]]:
+        """The answers given to commands, oldest first."""
+        rows = self._db.execute("SELECT body FROM acks WHERE answer ORDER BY id")
+        return [json.loads(row[0]) for row in rows]
+
+    def unsent(self) -> list[tuple[int, Mapping[str, Any]]]:
+        """Acks that may not have reached the outbox, oldest first, with their numbers."""
+        rows = self._db.execute("SELECT id, body FROM acks WHERE NOT sent ORDER BY id")
+        return [(row[0], json.loads(row[1])) for row in rows]
+
+    def close(self) -> None:
+        """Note what was sent, and close."""
+        self.write([], [], 0.0)
+        self._db.close()

@@ -1,0 +1,1 @@
+"""The building's side: readings from the platform driver, writes through the actuator."""

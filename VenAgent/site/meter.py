@@ -1,0 +1,111 @@
+"""Readings of the panel: the driver's publications as they come, and a read at once by RPC."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from VenAgent.config import AgentConfig
+from VenAgent.dr.panel import Reading
+from VenAgent.site.points import Points
+from VenAgent.site.rpc import in_parallel
+from VenAgent.volttron_api import RPC_FAILURES, describe_failure
+
+_log = logging.getLogger(__name__)
+
+READ_TIMEOUT_SEC = 5.0
+
+
+class Meter:
+    """The panel's devices at the platform driver. `on_reading` gets each new reading."""
+
+    def __init__(self, vip: Any, config: AgentConfig, on_reading: Callable[[Reading], None]):
+        self._vip = vip
+        self._config = config
+        self._on_reading = on_reading
+        self.points = Points(config)
+        self.failure: str | None = None
+        """Why the last read by RPC did not work; None when it did."""
+
+    def start(self) -> None:
+        """Subscribe to the devices' publications: `/all` on 9 and 10, `/multi` on 11."""
+        for device in self._config.devices():
+            # by prefix, so this is the device's own topics and not its neighbour's
+            self._vip.pubsub.subscribe(
+                peer="pubsub", prefix=f"devices/{device}/", callback=self._published
+            ).get(timeout=READ_TIMEOUT_SEC)
+
+    def stop(self) -> None:
+        for device in self._config.devices():
+            try:
+                self._vip.pubsub.unsubscribe(
+                    peer="pubsub", prefix=f"devices/{device}/", callback=self._published
+                ).get(timeout=READ_TIMEOUT_SEC)
+            except RPC_FAILURES as failure:
+                _log.warning("could not unsubscribe %s: %s", device, describe_failure(failure))
+
+    def reading(self, now: float) -> Reading:
+        return self.points.reading(now)
+
+    def fresh_reading(self, within_sec: float) -> Reading:
+        """A reading not older than `within_sec`: the last one, or the devices are read now.
+
+        The values of a device that does not answer are null (`failure` says why), never old ones.
+        """
+        asked = time.time()
+        age_sec = self.points.age_sec(asked)
+        if age_sec is None or age_sec > within_sec:
+            self.read_now()
+        now = time.time()
+        return self.points.reading(now, max_age_sec=now - asked + within_sec)
+
+    def read_now(self) -> bool:
+        """Read all devices at once, in parallel; whether all answered."""
+        asked = time.time()
+        calls = {
+            device: self._vip.rpc.call(self._config.driver_identity, "scrape_all", device)
+            for device in self._config.devices()
+        }
+        answers, failures = in_parallel(calls, READ_TIMEOUT_SEC)
+        for device, values in answers.items():
+            self.points.update(device, values, asked)
+        self.failure = "; ".join(f"{device}: {why}" for device, why in failures.items()) or None
+        if answers:
+            self._on_reading(self.points.reading(time.time()))
+        return not failures
+
+    def _published(
+        self,
+        peer: str,
+        sender: str,
+        bus: str,
+        topic: str,
+        headers: Mapping[str, Any],
+        message: Any,
+    ) -> None:
+        """A publication of the driver: `[values, metadata]`."""
+        device, _, kind = topic.removeprefix("devices/").rpartition("/")
+        if kind not in ("all", "multi"):
+            return
+        values = message[0] if isinstance(message, list) and message else message
+        if not isinstance(values, Mapping):
+            _log.warning("%s from %s is not a set of points; ignored", topic, sender)
+            return
+        self.points.update(device, values, _timestamp(headers))
+        self._on_reading(self.points.reading(time.time()))
+
+
+def _timestamp(headers: Mapping[str, Any]) -> float:
+    """When the driver read the device (epoch s); now, if it does not say or says the future."""
+    now = time.time()
+    text = headers.get("TimeStamp") or headers.get("Date")
+    try:
+        moment = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
+    except ValueError:
+        return now
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    return min(moment.timestamp(), now)

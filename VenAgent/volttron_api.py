@@ -1,0 +1,167 @@
+"""One face for VOLTTRON 9, 10 and 11: the only file of VenAgent that imports `volttron`.
+
+The three generations name the same things differently. Everything else in this package takes
+them from here, so that a new generation is a change of one file.
+
+- 11 has Agent, Core, RPC, … in `volttron.client`, the rest in `volttron.utils`.
+- 10 has them in `volttron.client.vip.agent`, the rest in `volttron.utils`.
+- 9 has them in `volttron.platform.vip.agent`, the rest in `volttron.platform.agent.utils`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import gevent
+
+try:  # 11 is the only generation whose volttron.client is a package with names of its own
+    from volttron.client import RPC, Agent, Core, PubSub, setup_logging
+    from volttron.client.messaging.health import STATUS_BAD, STATUS_GOOD, STATUS_STARTING
+    from volttron.client.vip.agent.errors import Unreachable, VIPError
+    from volttron.utils import format_timestamp, get_aware_utc_now, load_config, vip_main
+    from volttron.utils.jsonrpc import Error, RemoteError
+
+    GENERATION = 11
+except ImportError:
+    try:
+        from volttron.client.messaging.health import STATUS_BAD, STATUS_GOOD, STATUS_STARTING
+        from volttron.client.vip.agent import RPC, Agent, Core, PubSub
+        from volttron.client.vip.agent.errors import Unreachable, VIPError
+        from volttron.utils import (
+            format_timestamp,
+            get_aware_utc_now,
+            load_config,
+            setup_logging,
+            vip_main,
+        )
+        from volttron.utils.jsonrpc import Error, RemoteError
+
+        GENERATION = 10
+    except ImportError:
+        from volttron.platform.agent.utils import (
+            format_timestamp,
+            get_aware_utc_now,
+            load_config,
+            setup_logging,
+            vip_main,
+        )
+        from volttron.platform.jsonrpc import Error, RemoteError
+        from volttron.platform.messaging.health import STATUS_BAD, STATUS_GOOD, STATUS_STARTING
+        from volttron.platform.vip.agent import RPC, Agent, Core, PubSub
+        from volttron.platform.vip.agent.errors import Unreachable, VIPError
+
+        GENERATION = 9
+
+__all__ = [
+    "GENERATION",
+    "RPC",
+    "RPC_FAILURES",
+    "STATUS_BAD",
+    "STATUS_GOOD",
+    "STATUS_STARTING",
+    "Agent",
+    "Core",
+    "PubSub",
+    "RemoteError",
+    "Unreachable",
+    "VIPError",
+    "agent_data_dir",
+    "describe_failure",
+    "ensure_heartbeat",
+    "format_timestamp",
+    "get_aware_utc_now",
+    "load_config",
+    "run_agent",
+    "setup_logging",
+]
+
+RPC_FAILURES = (RemoteError, Error, VIPError, gevent.Timeout)
+"""What an RPC to a peer can end in: the remote's error, a protocol error (no such method), the
+router's error (no such peer), or time. gevent.Timeout is a BaseException: name it, or miss it."""
+
+
+def _errno_number(errnum: Any) -> int | None:
+    """The errno in `errnum`: a number, "113", "EHOSTUNREACH" or "Errno.EHOSTUNREACH"."""
+    text = str(errnum.decode() if isinstance(errnum, bytes) else errnum)
+    if text.lstrip("-").isdigit():
+        return int(text)
+    number = getattr(errno, text.rsplit(".", 1)[-1], None)
+    return number if isinstance(number, int) else None
+
+
+def _repair_from_errno() -> None:
+    """Make VIPError.from_errno read every spelling of an error number.
+
+    The router sends `str(errno)`, which since Python 3.11 (3.10 on VOLTTRON 9) is a bare number.
+    The original then raises inside the VIP loop, and the agent that called an absent peer never
+    hears another message. Repaired for this process, when this module is imported.
+    """
+    original = VIPError.from_errno.__func__
+
+    def from_errno(cls: type, errnum: Any, msg: str, *args: Any) -> Any:
+        number = _errno_number(errnum)
+        if number is None:
+            return cls(999, msg, *args)
+        if number == errno.EHOSTUNREACH:
+            return Unreachable(number, msg, *args)
+        try:
+            name = f"Errno.{errno.errorcode[number]}" if number in errno.errorcode else errnum
+            return original(cls, name, msg, *args)
+        except (AttributeError, TypeError, ValueError):
+            return cls(number, msg, *args)
+
+    VIPError.from_errno = classmethod(from_errno)
+
+
+_repair_from_errno()
+
+
+def describe_failure(failure: BaseException) -> str:
+    """One line for a person about what an RPC ended in (see RPC_FAILURES)."""
+    if isinstance(failure, gevent.Timeout):
+        return f"no answer within {failure.seconds:g} s" if failure.seconds else "no answer in time"
+    if isinstance(failure, Unreachable):
+        return f"{failure.peer} is not running"
+    if isinstance(failure, RemoteError):
+        info = getattr(failure, "exc_info", None) or {}
+        # The driver's own errors reach us wrapped in the actuator's: the inner text is the news.
+        kind = str(info.get("exc_type", "")).rsplit(".", 1)[-1]
+        arguments = info.get("exc_args") or []
+        text = "; ".join(str(argument) for argument in arguments) or str(failure)
+        return f"{kind}: {text}" if kind else text
+    return str(failure) or type(failure).__name__
+
+
+def run_agent(agent_class: type, identity: str, version: str) -> None:
+    """Start the agent's process as this generation of VOLTTRON wants it."""
+    if GENERATION == 11:
+        vip_main(agent_class, version=version)
+    else:
+        vip_main(agent_class, identity=identity, version=version)
+
+
+def ensure_heartbeat(agent: Any) -> None:
+    """Heartbeats start by themselves on 9 and 10; on 11 they are off until asked for."""
+    if GENERATION == 11:
+        agent.vip.heartbeat.start()
+
+
+def agent_data_dir(agent: Any) -> Path:
+    """The folder that survives the agent's reinstallation; made when it is not there.
+
+    The platform starts an agent in its own folder: 10 and 11 keep `data/` in it over a reinstall,
+    9 starts it in (or beside) `<name>.agent-data`. Outside a platform: below VOLTTRON_HOME.
+    """
+    here = Path.cwd()
+    if here.name.endswith(".agent-data"):
+        return here
+    for candidate in (here / "data", *sorted(here.glob("*.agent-data"))):
+        if os.environ.get("_LAUNCHED_BY_PLATFORM") and candidate.is_dir():
+            return candidate
+    home = Path(os.environ.get("VOLTTRON_HOME", "~/.volttron")).expanduser()
+    data = home / "agent-data" / str(agent.core.identity)
+    data.mkdir(parents=True, exist_ok=True)
+    return data

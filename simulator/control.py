@@ -1,0 +1,90 @@
+"""Client of the control port, for tests and benchmarks. Standard library only."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+State = dict[str, Any]
+
+
+class PanelControlError(Exception):
+    """The panel refused a request, or a wait came to nothing."""
+
+
+class PanelControl:
+    """One connection to a panel started with `--control-port`.
+
+    >>> with PanelControl(5021) as control:                             # doctest: +SKIP
+    ...     control.fault("stuck_contactor", circuit="heater1")
+    ...     control.wait_until(lambda state: not state["contactors"]["ev1"])
+    ...     control.clear()
+    """
+
+    def __init__(self, port: int, host: str = "127.0.0.1", timeout_sec: float = 5.0) -> None:
+        self._socket = socket.create_connection((host, port), timeout=timeout_sec)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._lines = self._socket.makefile("rb")
+
+    def request(self, **fields: object) -> State:
+        """Send one request and return its answer; PanelControlError carries the panel's reason."""
+        self._socket.sendall(json.dumps(fields).encode() + b"\n")
+        line = self._lines.readline()
+        if not line:
+            raise PanelControlError("the panel closed the control connection: is it still running?")
+        answer: State = json.loads(line)
+        if not answer["ok"]:
+            raise PanelControlError(answer["error"])
+        return answer
+
+    def state(self) -> State:
+        """Everything there is to know; `changed_ts` in epoch seconds, null = never changed."""
+        return self.request(op="state")
+
+    def fault(self, kind: str, **where: object) -> None:
+        """Switch a fault on: `fault("timeout", register="coil", address=1)`."""
+        self.request(op="fault", kind=kind, **where)
+
+    def clear(self) -> None:
+        """Switch all faults off."""
+        self.request(op="clear")
+
+    def draw(self, circuit: str, kw: float | None) -> None:
+        """Fix what a circuit would draw in kW; None gives it back to the simulation."""
+        self.request(op="draw", circuit=circuit, kw=kw)
+
+    def wait_until(
+        self,
+        condition: Callable[[State], bool],
+        timeout_sec: float = 5.0,
+        interval_sec: float = 0.005,
+    ) -> State:
+        """Ask for the state until `condition` holds, and return that state."""
+        deadline_sec = time.monotonic() + timeout_sec
+        while not condition(state := self.state()):
+            if time.monotonic() >= deadline_sec:
+                raise PanelControlError(
+                    f"not reached within {timeout_sec:g} s; last state: {state}"
+                )
+            time.sleep(interval_sec)
+        return state
+
+    def close(self) -> None:
+        """Close the connection; the panel runs on, and its faults stay."""
+        self._lines.close()
+        self._socket.close()
+
+    def __enter__(self) -> PanelControl:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,92 @@
+"""What can be wrong with a device, and a register map that has it wrong. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from simulator.circuits import CIRCUITS
+from simulator.panel import Moment, Panel
+from simulator.registers import ILLEGAL_ADDRESS, RegisterError, Registers, Table, meter_words
+
+Spot = tuple[Table, int]
+
+
+class NoAnswer(Exception):
+    """The device stays silent: the master runs into its own time-out."""
+
+
+@dataclass
+class Faults:
+    """The faults that are on. A stuck contactor is the panel's own: `Panel.stuck_contactors`."""
+
+    silent: set[Spot] = field(default_factory=set)
+    illegal: set[Spot] = field(default_factory=set)
+    frozen_words: list[int] | None = None
+    refused: bool = False
+
+    def clear(self) -> None:
+        """Everything works again."""
+        self.silent.clear()
+        self.illegal.clear()
+        self.frozen_words = None
+        self.refused = False
+
+
+class FaultyRegisters:
+    """The register map with its faults in front. Without any, it changes nothing."""
+
+    def __init__(self, panel: Panel) -> None:
+        self.panel = panel
+        self.faults = Faults()
+        self._registers = Registers(panel)
+
+    def read(self, table: Table, address: int, count: int, moment: Moment) -> list[int]:
+        """As `Registers.read`, or silence, or an old reading."""
+        self._may_be_silent(table, address, count)
+        values = self._registers.read(table, address, count, moment)
+        if table is Table.INPUT and self.faults.frozen_words is not None:
+            return self.faults.frozen_words[address : address + count]
+        return values
+
+    def write(self, table: Table, address: int, values: Sequence[int], moment: Moment) -> None:
+        """As `Registers.write`, or silence, or an exception; then nothing was written."""
+        self._may_be_silent(table, address, len(values))
+        if _touches(self.faults.illegal, table, address, len(values)):
+            raise RegisterError(ILLEGAL_ADDRESS)
+        self._registers.write(table, address, values, moment)
+
+    def freeze_meter(self, moment: Moment) -> None:
+        """From now on the input registers keep this moment's values."""
+        self.panel.advance(moment)
+        self.faults.frozen_words = meter_words(self.panel.meter())
+
+    def clear(self) -> None:
+        """All faults off, the stuck contactors' too."""
+        self.faults.clear()
+        self.panel.stuck_contactors.clear()
+
+    def list_faults(self) -> list[dict[str, Any]]:
+        """The faults that are on, in the words of the control port."""
+        stuck = [
+            {"kind": "stuck_contactor", "circuit": CIRCUITS[index].circuit_id}
+            for index in sorted(self.panel.stuck_contactors)
+        ]
+        spots = [
+            {"kind": kind, "register": table.value, "address": address}
+            for kind, where in (("timeout", self.faults.silent), ("illegal", self.faults.illegal))
+            for table, address in sorted(where)
+        ]
+        frozen = [{"kind": "frozen_meter"}] if self.faults.frozen_words is not None else []
+        refused = [{"kind": "refuse"}] if self.faults.refused else []
+        return [*stuck, *spots, *frozen, *refused]
+
+    def _may_be_silent(self, table: Table, address: int, count: int) -> None:
+        # A connection accepted in the instant the socket closed must not be served either.
+        if self.faults.refused or _touches(self.faults.silent, table, address, count):
+            raise NoAnswer
+
+
+def _touches(spots: set[Spot], table: Table, address: int, count: int) -> bool:
+    return bool(spots) and any((table, each) in spots for each in range(address, address + count))

@@ -1,0 +1,201 @@
+"""The panel itself: contactors, limits, meter and the heartbeat watch. Pure: time is an argument.
+
+Every access goes `advance(moment)` first, then reads or writes. Power is computed when asked for,
+so a write is in the very next reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from simulator.circuits import CIRCUIT_COUNT, CIRCUITS, Circuit, Control
+from simulator.physics import HOUR_SEC, Loads
+
+DEFAULT_HEARTBEAT_TIMEOUT_SEC = 120
+FULL_LIMIT_PERCENT = 100
+# Physics moves in steps of one fixed length whatever the polling, so a seed means one history.
+STEP_SEC = 1.0
+
+
+class Moment(NamedTuple):
+    """Now, on both clocks: one never jumps and drives everything, the other is for people."""
+
+    mono_sec: float
+    wall_ts: float
+
+
+class Meter(NamedTuple):
+    """One reading of the panel's meter."""
+
+    total_kw: float
+    voltage: float
+    current_amps: float
+    imported_kwh: float
+    battery_soc_percent: float
+    powers_kw: tuple[float, ...]
+
+
+@dataclass
+class Heartbeat:
+    """The dead-man's watch. The first beat arms it; when it fires it waits for a new first beat.
+
+    Seconds are real ones, also when the physics is accelerated: the master is real.
+    """
+
+    timeout_sec: int = DEFAULT_HEARTBEAT_TIMEOUT_SEC
+    value: int = 0
+    count: int = 0
+    expired_count: int = 0
+    last_beat_sec: float | None = None
+
+    @property
+    def armed(self) -> bool:
+        """A beat came, and the watch has not fired since."""
+        return self.last_beat_sec is not None
+
+    @property
+    def deadline_sec(self) -> float | None:
+        """When the watch fires; None while disarmed, or switched off by a time-out of 0."""
+        if self.last_beat_sec is None or self.timeout_sec == 0:
+            return None
+        return self.last_beat_sec + self.timeout_sec
+
+    def beat(self, value: int, mono_sec: float) -> None:
+        """Any write counts, whatever its value."""
+        self.value = value
+        self.count += 1
+        self.last_beat_sec = mono_sec
+
+    def expire(self) -> None:
+        """Fire once, and disarm until the next beat."""
+        self.expired_count += 1
+        self.last_beat_sec = None
+
+
+class Panel:
+    """Eight circuits behind one meter.
+
+    `speed` is how many simulated seconds (appliances, energy) pass in a real one.
+    """
+
+    def __init__(self, loads: Loads, start: Moment, speed: float = 1.0) -> None:
+        self._loads = loads
+        self._speed = speed
+        self._start_sec = self._now_sec = start.mono_sec
+        self._simulated_sec = 0.0
+        self._steps_done = 0
+        self._imported_kwh = 0.0
+        self.contactors_closed = [True] * CIRCUIT_COUNT
+        self.limits_percent = [FULL_LIMIT_PERCENT] * CIRCUIT_COUNT
+        self.contactor_changed_ts: list[float | None] = [None] * CIRCUIT_COUNT
+        self.limit_changed_ts: list[float | None] = [None] * CIRCUIT_COUNT
+        self.stuck_contactors: set[int] = set()
+        self.natural_overrides_kw: dict[int, float] = {}
+        self.heartbeat = Heartbeat()
+        self.write_count = 0
+
+    # -- time
+
+    def advance(self, moment: Moment) -> None:
+        """Bring everything up to `moment`. A watch that fired in between acts at its own time."""
+        deadline_sec = self.heartbeat.deadline_sec
+        if deadline_sec is not None and deadline_sec <= moment.mono_sec:
+            # A time-out shortened in mid-wait may lie in the past: then it acts now.
+            expiry_sec = max(deadline_sec, self._now_sec)
+            self._run_until(expiry_sec)
+            self.heartbeat.expire()
+            self._release_all(moment.wall_ts - (moment.mono_sec - expiry_sec))
+        self._run_until(moment.mono_sec)
+
+    def _run_until(self, mono_sec: float) -> None:
+        """Let meter and appliances run; the draw is constant between steps and writes."""
+        end_sec = (mono_sec - self._start_sec) * self._speed
+        while self._simulated_sec < end_sec:
+            powers_kw = self.powers_kw()
+            step_end_sec = (self._steps_done + 1) * STEP_SEC
+            until_sec = min(step_end_sec, end_sec)
+            self._imported_kwh += sum(powers_kw) * (until_sec - self._simulated_sec) / HOUR_SEC
+            self._simulated_sec = until_sec
+            if until_sec == step_end_sec:
+                self._loads.step(STEP_SEC, powers_kw)
+                self._steps_done += 1
+        self._now_sec = max(self._now_sec, mono_sec)
+
+    def _release_all(self, wall_ts: float) -> None:
+        """What the device does when its master has gone silent: the building comes first."""
+        for index in range(CIRCUIT_COUNT):
+            self._move_contactor(index, True, wall_ts)
+            self._change_limit(index, FULL_LIMIT_PERCENT, wall_ts)
+
+    # -- reading
+
+    def natural_kw(self) -> list[float]:
+        """What each circuit would draw in kW, closed and without a limit."""
+        natural_kw = list(self._loads.natural_kw())
+        for index, power_kw in self.natural_overrides_kw.items():
+            natural_kw[index] = power_kw
+        return natural_kw
+
+    def powers_kw(self) -> list[float]:
+        """What each circuit draws in kW."""
+        return [
+            _drawn_kw(circuit, natural_kw, closed, percent)
+            for circuit, natural_kw, closed, percent in zip(
+                CIRCUITS,
+                self.natural_kw(),
+                self.contactors_closed,
+                self.limits_percent,
+                strict=True,
+            )
+        ]
+
+    def meter(self) -> Meter:
+        """One coherent reading of everything that is measured."""
+        powers_kw = self.powers_kw()
+        total_kw = sum(powers_kw)
+        voltage = self._loads.voltage
+        return Meter(
+            total_kw=total_kw,
+            voltage=voltage,
+            current_amps=total_kw * 1000.0 / voltage,
+            imported_kwh=self._imported_kwh,
+            battery_soc_percent=self._loads.battery_soc_percent,
+            powers_kw=tuple(powers_kw),
+        )
+
+    # -- writing
+
+    def write_contactors(self, first: int, closed: Sequence[bool], moment: Moment) -> None:
+        """Command contactors from circuit `first` on; a stuck one accepts this and stays."""
+        for index, value in enumerate(closed, first):
+            self.write_count += 1
+            self._move_contactor(index, value, moment.wall_ts)
+
+    def write_limits(self, first: int, percents: Sequence[int], moment: Moment) -> None:
+        """Set limits from circuit `first` on, each 0-100 % of the circuit's breaker rating."""
+        for index, value in enumerate(percents, first):
+            self.write_count += 1
+            self._change_limit(index, value, moment.wall_ts)
+
+    def _move_contactor(self, index: int, closed: bool, wall_ts: float) -> None:
+        if index in self.stuck_contactors or self.contactors_closed[index] == closed:
+            return
+        self.contactors_closed[index] = closed
+        self.contactor_changed_ts[index] = wall_ts
+
+    def _change_limit(self, index: int, percent: int, wall_ts: float) -> None:
+        if self.limits_percent[index] == percent:
+            return
+        self.limits_percent[index] = percent
+        self.limit_changed_ts[index] = wall_ts
+
+
+def _drawn_kw(circuit: Circuit, natural_kw: float, closed: bool, limit_percent: int) -> float:
+    """Draw in kW. A switch circuit keeps a limit register, but obeys its contactor alone."""
+    if not closed:
+        return 0.0
+    if circuit.control is Control.LIMIT:
+        return min(natural_kw, limit_percent / 100.0 * circuit.breaker_kw)
+    return natural_kw

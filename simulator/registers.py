@@ -1,0 +1,120 @@
+"""The register map: what stands at which Modbus address. Pure, and knows no Modbus library.
+
+Addresses are zero-based, as on the wire.
+
+| table   | address  | meaning                                                              |
+|---------|----------|----------------------------------------------------------------------|
+| coil    | 0-7      | contactor of circuit i, 1 = closed                                   |
+| holding | 0-7      | limit of circuit i, 0-100 % of its breaker rating                    |
+| holding | 100      | heartbeat, any write counts                                          |
+| holding | 101      | heartbeat time-out in s, 0 = off                                     |
+| input   | 0-8      | total kW, voltage, current A, imported kWh, battery SOC %            |
+| input   | 10 + 2 i | kW of circuit i                                                      |
+
+Input registers are float32, big-endian, two registers each, high word first.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from enum import Enum
+
+from simulator.circuits import CIRCUIT_COUNT
+from simulator.panel import FULL_LIMIT_PERCENT, Meter, Moment, Panel
+
+HEARTBEAT_ADDRESS = 100
+HEARTBEAT_TIMEOUT_ADDRESS = 101
+INPUT_WORD_COUNT = 10 + 2 * CIRCUIT_COUNT
+
+# Modbus exception codes
+ILLEGAL_ADDRESS = 2
+ILLEGAL_VALUE = 3
+
+
+class Table(str, Enum):
+    """The tables this device has; it has no discrete inputs."""
+
+    COIL = "coil"
+    HOLDING = "holding"
+    INPUT = "input"
+
+
+ADDRESSES: dict[Table, frozenset[int]] = {
+    Table.COIL: frozenset(range(CIRCUIT_COUNT)),
+    Table.HOLDING: frozenset([*range(CIRCUIT_COUNT), HEARTBEAT_ADDRESS, HEARTBEAT_TIMEOUT_ADDRESS]),
+    Table.INPUT: frozenset(range(INPUT_WORD_COUNT)),
+}
+
+
+class RegisterError(Exception):
+    """The request is answered with a Modbus exception."""
+
+    def __init__(self, exception_code: int) -> None:
+        super().__init__(f"Modbus exception {exception_code}")
+        self.exception_code = exception_code
+
+
+class Registers:
+    """The panel, seen as registers."""
+
+    def __init__(self, panel: Panel) -> None:
+        self.panel = panel
+
+    def read(self, table: Table, address: int, count: int, moment: Moment) -> list[int]:
+        """Values from `address` on, as they are at `moment`."""
+        check_addresses(table, address, count)
+        self.panel.advance(moment)
+        if table is Table.COIL:
+            return [int(x) for x in self.panel.contactors_closed[address : address + count]]
+        if table is Table.INPUT:
+            return meter_words(self.panel.meter())[address : address + count]
+        return [self._holding(each) for each in range(address, address + count)]
+
+    def write(self, table: Table, address: int, values: Sequence[int], moment: Moment) -> None:
+        """Write values from `address` on: all of them, or none and an exception."""
+        check_addresses(table, address, len(values))
+        self.panel.advance(moment)
+        if table is Table.INPUT:
+            raise RegisterError(ILLEGAL_ADDRESS)
+        if table is Table.COIL:
+            self.panel.write_contactors(address, [bool(value) for value in values], moment)
+        elif address < HEARTBEAT_ADDRESS:
+            if any(not 0 <= value <= FULL_LIMIT_PERCENT for value in values):
+                raise RegisterError(ILLEGAL_VALUE)
+            self.panel.write_limits(address, values, moment)
+        else:
+            self._write_heartbeat(address, values, moment)
+
+    def _holding(self, address: int) -> int:
+        if address == HEARTBEAT_ADDRESS:
+            return self.panel.heartbeat.value
+        if address == HEARTBEAT_TIMEOUT_ADDRESS:
+            return self.panel.heartbeat.timeout_sec
+        return self.panel.limits_percent[address]
+
+    def _write_heartbeat(self, address: int, values: Sequence[int], moment: Moment) -> None:
+        for each, value in enumerate(values, address):
+            if each == HEARTBEAT_ADDRESS:
+                self.panel.heartbeat.beat(value, moment.mono_sec)
+            else:
+                self.panel.heartbeat.timeout_sec = value
+
+
+def check_addresses(table: Table, address: int, count: int) -> None:
+    """Every address of a request must exist, otherwise exception 2."""
+    if not ADDRESSES[table].issuperset(range(address, address + count)):
+        raise RegisterError(ILLEGAL_ADDRESS)
+
+
+def meter_words(meter: Meter) -> list[int]:
+    """All input registers of one reading."""
+    numbers = (
+        meter.total_kw,
+        meter.voltage,
+        meter.current_amps,
+        meter.imported_kwh,
+        meter.battery_soc_percent,
+        *meter.powers_kw,
+    )
+    return list(struct.unpack(f">{2 * len(numbers)}H", struct.pack(f">{len(numbers)}f", *numbers)))

@@ -1,0 +1,78 @@
+"""A panel process and the words the tests use for it."""
+
+from __future__ import annotations
+
+import signal
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO, Any
+
+from simulator.circuits import INDEX_BY_ID
+from simulator.control import PanelControl
+
+ROOT = Path(__file__).resolve().parents[2]
+# A panel that hangs must fail a test, not stop the suite.
+PROCESS_TIMEOUT_SEC = 20.0
+
+
+class PanelProcess:
+    """`python -m simulator` with the given options, and the ports it printed."""
+
+    def __init__(self, *options: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "simulator", *options],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.first_line = self._line()
+        self.port = int(self.first_line.split(":")[1].split()[0])
+        self.control_port = 0
+        if "--control-port" in options:
+            self.control_port = int(self._line().split(":")[1])
+
+    def _line(self) -> str:
+        line = _open(self.process.stdout).readline()
+        if not line:
+            raise AssertionError(f"no panel: {_open(self.process.stderr).read()}")
+        return line.strip()
+
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
+        """Send a signal; returns the exit code and what was said on stderr."""
+        self.process.send_signal(number)
+        try:
+            _, complaints = self.process.communicate(timeout=PROCESS_TIMEOUT_SEC)
+        finally:
+            self.process.kill()
+        return self.process.returncode, complaints
+
+
+class SteadyPanel:
+    """What a test holds: a Modbus client, the control port, and short words for both."""
+
+    def __init__(self, port: int, client: Any, control: PanelControl) -> None:
+        self.port = port
+        self.client = client
+        self.control = control
+
+    def number(self, address: int) -> float:
+        """One float32 of the input registers."""
+        answer = self.client.read_input_registers(address, count=2)
+        assert not answer.isError(), answer
+        return float(struct.unpack(">f", struct.pack(">2H", *answer.registers))[0])
+
+    def power_kw(self, circuit_id: str) -> float:
+        """kW of one circuit, over Modbus."""
+        return self.number(10 + 2 * INDEX_BY_ID[circuit_id])
+
+    def coil(self, circuit_id: str) -> bool:
+        """Position of one contactor, over Modbus."""
+        return bool(self.client.read_coils(INDEX_BY_ID[circuit_id], count=1).bits[0])
+
+
+def _open(stream: IO[str] | None) -> IO[str]:
+    assert stream is not None
+    return stream
