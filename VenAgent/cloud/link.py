@@ -252,7 +252,8 @@ class Link:
         if online:
             _log.info("MQTT: connected to %s:%d", self._broker.host, self._broker.port)
         else:
-            _log.warning("MQTT: not connected: %s", why)
+            level = logging.INFO if self._stopping else logging.WARNING
+            _log.log(level, "MQTT: not connected: %s", why)
         self.state = LinkState(online, time.time(), why)
         self._watcher.send()
 

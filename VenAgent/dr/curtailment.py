@@ -31,6 +31,7 @@ RESOLUTION = 8000
 EXACT_COUNT = 48
 """Up to so many circuits of one priority, the fewest are found exactly; beyond, nearly."""
 DRAWS_NOTHING_KW = 0.005
+LEAST_REQUEST_KW = 1e-6
 
 
 @dataclass(frozen=True)
@@ -123,19 +124,9 @@ def plan(
     pool = sorted(flexible if enough else available, key=lambda c: c.rank)
     if not pool or request_kw <= 0.0:
         return Plan(())
-    unit_kw = request_kw / RESOLUTION
-    # A switch above the band can only be a plan by itself, so only the smallest one matters.
-    oversize = [c for c in pool if c.whole and c.max_shed_kw > request_kw * (1.0 + tolerance)]
-    alone = min(oversize, key=lambda c: c.max_shed_kw, default=None)
-    combinable = [c for c in pool if c not in oversize] if oversize else pool
-    amounts = _choose(combinable, unit_kw, tolerance) if combinable else []
-    if alone is not None:
-        together_kw = unit_kw * sum(units for _, units in amounts)
-        too_little = together_kw < request_kw * (1.0 - tolerance)
-        too_much = together_kw > request_kw * (1.0 + tolerance)
-        if too_little or (too_much and alone.max_shed_kw < together_kw):
-            amounts = [(_Item(alone, unit_kw), RESOLUTION)]
-    return Plan(tuple(_actions(amounts, unit_kw)))
+    unit_kw = max(request_kw, LEAST_REQUEST_KW) / RESOLUTION
+    items = [_Item(candidate, unit_kw) for candidate in pool]
+    return Plan(tuple(_actions(_best(items, round(RESOLUTION * tolerance)), unit_kw)))
 
 
 class _Item:
@@ -225,16 +216,30 @@ def _lowest_bit(bits: int) -> int:
     return (bits & -bits).bit_length() - 1
 
 
-def _choose(pool: list[Candidate], unit_kw: float, tolerance: float) -> list[tuple[_Item, int]]:
-    """Which circuits give how many units, by rules 3 and 4. `pool` is in the order of its rank."""
-    items = [_Item(candidate, unit_kw) for candidate in pool]
+def _best(items: list[_Item], band: int) -> list[tuple[_Item, int]]:
+    """Which circuits give how many units, by rules 3 and 4. `items` are in the order of rank."""
+    # A switch above the band can only be a plan by itself, so only the smallest one matters.
+    oversize = [item for item in items if item.whole and item.units > RESOLUTION + band]
+    together = [item for item in items if not (item.whole and item.units > RESOLUTION + band)]
+    chosen = _choose(together, band) if together else []
+    if not oversize:
+        return chosen
+    alone = min(oversize, key=lambda item: item.candidate.max_shed_kw)
+    total = sum(units for _, units in chosen)
+    too_little = total < RESOLUTION - band
+    too_much = total > RESOLUTION + band and total > alone.units
+    return [(alone, RESOLUTION)] if too_little or too_much else chosen
+
+
+def _choose(items: list[_Item], band: int) -> list[tuple[_Item, int]]:
+    """The same without switches above the band."""
     mask = (1 << (RESOLUTION + max(item.units for item in items) + 1)) - 1
     by_rank = groupby(items, key=lambda item: item.candidate.rank)
     groups = [_Group(list(members), mask) for _, members in by_rank]
     reach = [1]  # the sums of the first k groups
     for group in groups:
         reach.append(group.added_to(reach[-1]))
-    goal = _goal(reach, tolerance)
+    goal = _goal(reach, band)
     needed = next(k for k, sums in enumerate(reach) if sums >> goal & 1)
     chosen: list[tuple[_Item, int]] = []
     for group, rest in zip(reversed(groups[:needed]), reversed(reach[:needed]), strict=True):
@@ -246,9 +251,8 @@ def _choose(pool: list[Candidate], unit_kw: float, tolerance: float) -> list[tup
     return chosen
 
 
-def _goal(reach: list[int], tolerance: float) -> int:
+def _goal(reach: list[int], band: int) -> int:
     """The sum to aim at: nearest to the request with the fewest priorities, see rules 3 and 4."""
-    band = int(RESOLUTION * tolerance)
     for sums in reach[1:]:
         above = sums >> RESOLUTION
         over = _lowest_bit(above) if above else band + 1

@@ -16,7 +16,7 @@ from typing import Any
 from VenAgent.config import AgentConfig
 from VenAgent.dr.effects import PointWrite
 from VenAgent.site.rpc import in_parallel
-from VenAgent.volttron_api import RPC_FAILURES, describe_failure, format_timestamp
+from VenAgent.volttron_api import RPC_FAILURES, Calls, describe_failure, format_timestamp
 
 _log = logging.getLogger(__name__)
 
@@ -26,8 +26,8 @@ SCHEDULE_TIMEOUT_SEC = 5.0
 class Actuation:
     """The panel's devices at the actuator, as this agent may write them."""
 
-    def __init__(self, vip: Any, config: AgentConfig, identity: str) -> None:
-        self._vip = vip
+    def __init__(self, calls: Calls, config: AgentConfig, identity: str) -> None:
+        self._calls = calls
         self._config = config
         self._identity = identity
 
@@ -60,7 +60,7 @@ class Actuation:
         """
         wanted = {write.circuit_id: write for write in writes}
         calls = {
-            circuit_id: self._vip.rpc.call(
+            circuit_id: self._calls.call(
                 self._config.actuator_identity,
                 "set_point",
                 self._identity,
@@ -82,7 +82,7 @@ class Actuation:
         """The actuator's result, or why there is none."""
         actuator = self._config.actuator_identity
         try:
-            outcome = self._vip.rpc.call(actuator, method, *args).get(timeout=SCHEDULE_TIMEOUT_SEC)
+            outcome = self._calls.call(actuator, method, *args).get(timeout=SCHEDULE_TIMEOUT_SEC)
         except RPC_FAILURES as failure:
             return f"{actuator}: {describe_failure(failure)}"
         return outcome if isinstance(outcome, Mapping) else f"{actuator} answered {outcome!r}"

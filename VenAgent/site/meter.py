@@ -12,7 +12,7 @@ from VenAgent.config import AgentConfig
 from VenAgent.dr.panel import Reading
 from VenAgent.site.points import Points
 from VenAgent.site.rpc import in_parallel
-from VenAgent.volttron_api import RPC_FAILURES, describe_failure
+from VenAgent.volttron_api import RPC_FAILURES, Calls, describe_failure
 
 _log = logging.getLogger(__name__)
 
@@ -22,8 +22,11 @@ READ_TIMEOUT_SEC = 5.0
 class Meter:
     """The panel's devices at the platform driver. `on_reading` gets each new reading."""
 
-    def __init__(self, vip: Any, config: AgentConfig, on_reading: Callable[[Reading], None]):
+    def __init__(
+        self, vip: Any, calls: Calls, config: AgentConfig, on_reading: Callable[[Reading], None]
+    ) -> None:
         self._vip = vip
+        self._calls = calls
         self._config = config
         self._on_reading = on_reading
         self.points = Points(config)
@@ -66,7 +69,7 @@ class Meter:
         """Read all devices at once, in parallel; whether all answered."""
         asked = time.time()
         calls = {
-            device: self._vip.rpc.call(self._config.driver_identity, "scrape_all", device)
+            device: self._calls.call(self._config.driver_identity, "scrape_all", device)
             for device in self._config.devices()
         }
         answers, failures = in_parallel(calls, READ_TIMEOUT_SEC)
