@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -24,10 +25,23 @@ from VenAgent.contract.topics import Topics
 from VenAgent.dr.panel import Circuit, Control, LimitScale, LimitUnit, Panel
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=128)]
+FileName = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+TopicName = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^+#\x00]*$")]
+"""A topic that can be published to: no wildcards."""
 ThingName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9:_-]{1,128}$")]
 """What AWS IoT takes as a thing name; it also keeps wildcards out of our topics."""
 DevicePath = Annotated[str, StringConstraints(pattern=r"^[^/\s]+(/[^/\s]+)*$")]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _no_boolean(value: Any) -> Any:
+    """JSON's true is not the number 1."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number")
+    return value
+
+
+NotBoolean = BeforeValidator(_no_boolean)
+Positive = Annotated[float, NotBoolean, Field(gt=0, allow_inf_nan=False)]
 
 
 class ConfigError(ValueError):
@@ -41,28 +55,28 @@ class _Block(BaseModel):
 class TlsConfig(_Block):
     """Files of the TLS client certificate, PEM."""
 
-    ca_cert: Name
-    client_cert: Name
-    private_key: Name
+    ca_cert: FileName
+    client_cert: FileName
+    private_key: FileName
 
 
 class BrokerConfig(_Block):
     """Where the MQTT broker is. Without `tls` it is plain TCP, for a broker on this machine."""
 
     host: Name = "127.0.0.1"
-    port: Annotated[int, Field(ge=1, le=65535)] = 1883
-    keepalive_sec: Annotated[int, Field(ge=5, le=1200)] = 30
+    port: Annotated[int, NotBoolean, Field(ge=1, le=65535)] = 1883
+    keepalive_sec: Annotated[int, NotBoolean, Field(ge=5, le=1200)] = 30
     tls: TlsConfig | None = None
 
 
 class TopicOverrides(_Block):
     """Topics that differ from CONTRACT.md's."""
 
-    metering: Name | None = None
-    telemetry: Name | None = None
-    loads: Name | None = None
-    ack: Name | None = None
-    command: Name | None = None
+    metering: TopicName | None = None
+    telemetry: TopicName | None = None
+    loads: TopicName | None = None
+    ack: TopicName | None = None
+    command: TopicName | None = None
 
 
 class Streams(_Block):
@@ -95,13 +109,13 @@ class CircuitConfig(_Block):
     name: Name
     type: Name = "other"
     breaker_amps: Positive
-    priority: Annotated[int, Field(ge=1, le=5)] = 3
+    priority: Annotated[int, NotBoolean, Field(ge=1, le=5)] = 3
     critical: bool = False
     control: Control = Control.SWITCH
     device: DevicePath | None = None
     """Where its points are, if not on the panel's device."""
     power_point: Name
-    power_scale: Annotated[float, Field(allow_inf_nan=False)] = 1.0
+    power_scale: Annotated[float, NotBoolean, Field(allow_inf_nan=False)] = 1.0
     """kW per unit of `power_point`: 0.001 for a meter in watts."""
     switch_point: Name | None = None
     limit_point: Name | None = None
@@ -109,7 +123,7 @@ class CircuitConfig(_Block):
     limit_step: Positive = 1.0
     limit_full_scale_kw: Positive | None = None
     """What 100 percent means; the breaker's rating if none."""
-    floor: Annotated[float, Field(ge=0, le=1)] | None = None
+    floor: Annotated[float, NotBoolean, Field(allow_inf_nan=False, ge=0, le=1)] | None = None
 
     @model_validator(mode="after")
     def _controllable(self) -> CircuitConfig:
@@ -137,13 +151,17 @@ class AgentConfig(_Block):
 
     ven_id: ThingName
     """The AWS IoT thing name."""
-    report_interval_sec: Annotated[float, Field(ge=0.5, le=3600)] = 5.0
-    loads_every: Annotated[int, Field(ge=1)] = 6
+    report_interval_sec: Annotated[
+        float, NotBoolean, Field(allow_inf_nan=False, ge=0.5, le=3600)
+    ] = 5.0
+    loads_every: Annotated[int, NotBoolean, Field(ge=1)] = 6
     """The loads snapshot goes with every so many telemetries."""
-    shadow_interval_sec: Annotated[float, Field(ge=1, le=86_400)] = 30.0
+    shadow_interval_sec: Annotated[
+        float, NotBoolean, Field(allow_inf_nan=False, ge=1, le=86_400)
+    ] = 30.0
     stale_after_sec: Positive = 30.0
     """A reading older than this is stale: set it to a few intervals of the driver."""
-    fresh_within_sec: Annotated[float, Field(ge=0)] = 1.0
+    fresh_within_sec: Annotated[float, NotBoolean, Field(allow_inf_nan=False, ge=0)] = 1.0
     """Before a plan the meter is read anew unless its reading is younger than this."""
     broker: BrokerConfig = BrokerConfig()
     topics: TopicOverrides = TopicOverrides()
@@ -256,7 +274,8 @@ def with_environment(contents: Mapping[str, Any], environment: Mapping[str, str]
         value = environment.get(variable, "").strip()
         if value:
             _put(merged, path, value)
-    if environment.get("IOT_ENDPOINT", "").strip() and not environment.get("MQTT_PORT"):
+    named = {name for name in ("IOT_ENDPOINT", "MQTT_PORT") if environment.get(name, "").strip()}
+    if named == {"IOT_ENDPOINT"}:
         _put(merged, ("broker", "port"), 8883)
     return merged
 
@@ -273,7 +292,11 @@ def _put(block: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
 def _explain(error: ValidationError) -> str:
     """All findings on one line each: where, what, and what stood there."""
     lines = []
-    for finding in error.errors(include_url=False):
+    findings = error.errors(include_url=False)
+    inside_circuits = any(f["loc"][:1] == ("circuits",) and len(f["loc"]) > 1 for f in findings)
+    for finding in findings:
+        if finding["type"] == "too_short" and inside_circuits:
+            continue  # there are circuits; what is wrong with them is said by the others
         where = ""
         for part in finding["loc"]:
             where += f"[{part}]" if isinstance(part, int) else f".{part}" if where else str(part)

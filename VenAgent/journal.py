@@ -54,18 +54,29 @@ class Journal:
 
     @classmethod
     def open(cls, path: Path, now: float) -> tuple[Journal, str | None]:
-        """The journal at `path`, and a sentence if a damaged one had to be put aside."""
+        """The journal at `path`, and a sentence if a damaged one had to be put aside.
+
+        Raises sqlite3.OperationalError if it cannot be opened now (locked, disk full, no right to
+        it): that is no damage, and the events in it must not be forgotten.
+        """
         try:
             journal = cls(path)
-            journal.unfinished()
-            journal.answers()
+            journal.check()
+        except sqlite3.OperationalError:
+            raise
         except (sqlite3.DatabaseError, ValueError) as error:
-            aside = path.with_name(f"{path.name}.damaged-{int(now)}")
-            path.rename(aside)
-            for ending in ("-wal", "-shm"):
-                path.with_name(path.name + ending).unlink(missing_ok=True)
+            aside = _put_aside(path, now)
             return cls(path), f"the journal was damaged ({error}) and put aside as {aside.name}"
         return journal, None
+
+    def check(self) -> None:
+        """Raises sqlite3.DatabaseError or ValueError if anything in the file cannot be read."""
+        (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(verdict)
+        self.unfinished()
+        self.answers()
+        self.unsent()
 
     def write(self, records: Iterable[Record], acks: Iterable[SendAck], now: float) -> list[int]:
         """Keep all of one decision, or nothing; on return it is on the disk.
@@ -129,3 +140,17 @@ class Journal:
         """Note what was sent, and close."""
         self.write([], [], 0.0)
         self._db.close()
+
+
+def _put_aside(path: Path, now: float) -> Path:
+    """Rename the file with its log (which may hold the newest events) under the time `now`."""
+    aside, count = path.with_name(f"{path.name}.damaged-{int(now)}"), 1
+    while aside.exists():
+        count += 1
+        aside = path.with_name(f"{path.name}.damaged-{int(now)}-{count}")
+    path.rename(aside)
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists():
+        log.rename(aside.with_name(f"{aside.name}-wal"))
+    path.with_name(f"{path.name}-shm").unlink(missing_ok=True)
+    return aside

@@ -138,8 +138,6 @@ class ShedCommand(Command):
     """
 
     shed_kw: Number = Field(validation_alias=_SHED_KW)
-    circuit_id: TextOrNone = None
-    """Only this circuit (`shedLoad`); the whole panel when None."""
     duration_sec: NumberOrNone = Field(
         None, validation_alias=AliasChoices("duration_sec", "duration_s", "durationS")
     )
@@ -261,14 +259,16 @@ def _decode(payload: bytes | str, limits: CommandLimits) -> dict[str, Any]:
         raise CommandRejected('not a JSON object: send {"op": …, "correlationId": …}')
     data = message.get("data")
     if data is None:
-        return message
+        data = {}
     if not isinstance(data, dict):
         raise CommandRejected(
             "data: must be an object",
             op=str(message.get("op", "unknown"))[:64],
             correlation_id=_label(message, "correlationId", "correlation_id"),
         )
-    return {**data, **{key: value for key, value in message.items() if key != "data"}}
+    fields = (*data.items(), *((key, value) for key, value in message.items() if key != "data"))
+    # A null under one spelling is no value: it must not hide one under another.
+    return {key: value for key, value in fields if value is not None}
 
 
 def _label(message: dict[str, Any], *names: str) -> str | None:

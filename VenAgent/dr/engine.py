@@ -19,6 +19,7 @@ from VenAgent.contract.commands import (
     PingCommand,
     RestoreCommand,
     ShedCommand,
+    ShedLoadCommand,
     event_window,
 )
 from VenAgent.contract.wire import rounded
@@ -313,7 +314,7 @@ class Engine:
             start_ts=start_ts,
             end_ts=end_ts,
             modification=command.modification,
-            circuit_id=command.circuit_id,
+            circuit_id=command.circuit_id if isinstance(command, ShedLoadCommand) else None,
         )
         refusal = self._refusal(event)
         if refusal is not None:

@@ -24,7 +24,7 @@ def telemetry(
     """The telemetry of `now` (epoch s) from `reading`."""
     panel, event = engine.panel, engine.shedding
     power_kw = reading.power_kw
-    voltage = panel.voltage if reading.voltage is None else reading.voltage
+    voltage = reading.voltage or panel.voltage  # a dead voltage input says 0
     amps = reading.current_amps
     if amps is None and power_kw is not None:
         amps = power_kw * 1000.0 / voltage

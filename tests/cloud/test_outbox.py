@@ -1,0 +1,412 @@
+"""The outbox: nothing is lost in it, and everything leaves it in order."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from VenAgent.cloud.outbox import Message, Outbox, Rank, Waiting
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "outbox.sqlite"
+
+
+@pytest.fixture
+def outbox(path: Path) -> Iterator[Outbox]:
+    outbox = Outbox(path, synced=True)
+    yield outbox
+    outbox.close()
+
+
+def message(text: str, rank: Rank = Rank.TELEMETRY, topic: str = "t") -> Message:
+    return Message(topic, text.encode(), rank)
+
+
+def texts(waiting: list[Waiting]) -> list[str]:
+    return [one.payload.decode() for one in waiting]
+
+
+def waiting_texts(outbox: Outbox) -> list[str]:
+    return texts(outbox.waiting(1_000))
+
+
+# ---- what is put in -----------------------------------------------------------------------------
+
+
+def test_a_message_waits_as_it_was_put_in(path: Path, outbox: Outbox) -> None:
+    outbox.put([Message("a/b", b"\x00\xff{}", Rank.ACK, retain=True), Message("c", b"")])
+    first, second = Outbox(path, synced=False).waiting(10)
+    assert (first.topic, first.payload, first.retain) == ("a/b", b"\x00\xff{}", True)
+    assert (second.topic, second.payload, second.retain) == ("c", b"", False)
+
+
+def test_acks_go_first_then_states_then_telemetry_each_in_order(outbox: Outbox) -> None:
+    outbox.put([message("t1"), message("a1", Rank.ACK)])
+    outbox.put([message("s1", Rank.STATE, "shadow"), message("t2")])
+    outbox.put(
+        [message("a2", Rank.ACK), message("s2", Rank.STATE, "other"), message("a3", Rank.ACK)]
+    )
+    assert waiting_texts(outbox) == ["a1", "a2", "a3", "s1", "s2", "t1", "t2"]
+
+
+def test_a_state_takes_the_place_of_the_waiting_one_of_its_topic(outbox: Outbox) -> None:
+    outbox.put([message("old", Rank.STATE, "shadow"), message("beside", Rank.STATE, "other")])
+    outbox.put([message("new", Rank.STATE, "shadow")])
+    assert waiting_texts(outbox) == ["beside", "new"]
+
+
+def test_a_state_replaces_no_ack_and_no_telemetry_of_its_topic(outbox: Outbox) -> None:
+    outbox.put([message("ack", Rank.ACK), message("telemetry")])
+    outbox.put([message("state", Rank.STATE)])
+    assert waiting_texts(outbox) == ["ack", "state", "telemetry"]
+
+
+def test_acks_and_telemetry_of_one_topic_all_stay(outbox: Outbox) -> None:
+    outbox.put([message("1", Rank.ACK), message("2", Rank.ACK), message("3"), message("4")])
+    assert waiting_texts(outbox) == ["1", "2", "3", "4"]
+
+
+def test_the_puback_of_a_replaced_state_deletes_nothing_else(outbox: Outbox) -> None:
+    outbox.put([message("old", Rank.STATE)])
+    (in_flight,) = outbox.waiting(1)
+    outbox.put([message("new", Rank.STATE)])
+    outbox.delete(in_flight.id)
+    assert waiting_texts(outbox) == ["new"]
+
+
+def test_a_number_is_never_given_twice(path: Path, outbox: Outbox) -> None:
+    """A late PUBACK must not delete another message."""
+    outbox.put([message("first")])
+    (first,) = outbox.waiting(1)
+    outbox.delete(first.id)
+    outbox.close()
+    again = Outbox(path, synced=True)
+    again.put([message("second")])
+    again.delete(first.id)
+    assert waiting_texts(again) == ["second"]
+
+
+def test_messages_are_put_in_all_or_none(path: Path, outbox: Outbox) -> None:
+    outbox.put([message("state", Rank.STATE)])
+
+    def fails_in_the_middle() -> Iterator[Message]:
+        yield message("ack", Rank.ACK)
+        yield message("newer", Rank.STATE)
+        raise RuntimeError("no third message")
+
+    with pytest.raises(RuntimeError):
+        outbox.put(fails_in_the_middle())
+    assert waiting_texts(outbox) == ["state"]
+    assert waiting_texts(Outbox(path, synced=False)) == ["state"]
+    outbox.put([message("after", Rank.ACK)])
+    assert waiting_texts(outbox) == ["after", "state"]
+
+
+# ---- what is taken out --------------------------------------------------------------------------
+
+
+def test_only_so_many_are_taken_as_asked_for(outbox: Outbox) -> None:
+    outbox.put([message(str(number)) for number in range(5)])
+    assert texts(outbox.waiting(2)) == ["0", "1"]
+    assert texts(outbox.waiting(0)) == []
+
+
+def test_messages_in_flight_are_skipped_and_still_there(outbox: Outbox) -> None:
+    outbox.put([message(str(number)) for number in range(5)])
+    in_flight = [one.id for one in outbox.waiting(5)][1:3]
+    assert texts(outbox.waiting(2, skip=in_flight)) == ["0", "3"]
+    assert texts(outbox.waiting(5, skip=iter(in_flight))) == ["0", "3", "4"]
+    assert outbox.depth() == 5
+
+
+def test_a_deleted_message_is_gone_for_good(path: Path, outbox: Outbox) -> None:
+    outbox.put([message(str(number)) for number in range(3)])
+    outbox.delete(outbox.waiting(3)[1].id)
+    assert waiting_texts(outbox) == ["0", "2"]
+    outbox.close()
+    assert waiting_texts(Outbox(path, synced=False)) == ["0", "2"]
+
+
+def test_the_depth_counts_what_is_not_deleted(outbox: Outbox) -> None:
+    assert outbox.depth() == 0
+    outbox.put([message("1"), message("2", Rank.ACK), message("3", Rank.STATE)])
+    outbox.put([message("4", Rank.STATE)])
+    assert outbox.depth() == 3
+    outbox.delete(outbox.waiting(1)[0].id)
+    assert outbox.depth() == 2
+
+
+# ---- seq ----------------------------------------------------------------------------------------
+
+
+def put_telemetry(outbox: Outbox, parts: int = 1) -> None:
+    outbox.put_numbered(
+        lambda seq: ([message(str(number)) for number in range(seq, seq + parts)], parts)
+    )
+
+
+def test_seq_begins_at_one_and_grows_by_one(outbox: Outbox) -> None:
+    for _ in range(3):
+        put_telemetry(outbox)
+    assert waiting_texts(outbox) == ["1", "2", "3"]
+
+
+def test_a_telemetry_in_parts_uses_as_many_numbers(outbox: Outbox) -> None:
+    put_telemetry(outbox, parts=3)
+    put_telemetry(outbox)
+    assert waiting_texts(outbox) == ["1", "2", "3", "4"]
+
+
+def test_seq_goes_on_after_reopening_though_the_outbox_is_empty(path: Path, outbox: Outbox) -> None:
+    put_telemetry(outbox, parts=2)
+    for one in outbox.waiting(10):
+        outbox.delete(one.id)
+    outbox.close()
+    again = Outbox(path, synced=True)
+    put_telemetry(again)
+    assert waiting_texts(again) == ["3"]
+
+
+def test_a_telemetry_that_cannot_be_made_uses_no_number(outbox: Outbox) -> None:
+    put_telemetry(outbox)
+
+    def fails(seq: int) -> tuple[list[Message], int]:
+        raise RuntimeError(f"no telemetry {seq}")
+
+    with pytest.raises(RuntimeError, match="no telemetry 2"):
+        outbox.put_numbered(fails)
+    put_telemetry(outbox)
+    assert waiting_texts(outbox) == ["1", "2"]
+
+
+def test_a_message_that_cannot_be_kept_uses_no_number(outbox: Outbox) -> None:
+    put_telemetry(outbox)
+    broken = Message("t", None)  # type: ignore[arg-type]
+    with pytest.raises(sqlite3.Error):
+        outbox.put_numbered(lambda seq: ([message("fine"), broken], 2))
+    put_telemetry(outbox)
+    assert waiting_texts(outbox) == ["1", "2"]
+
+
+# ---- two threads, and a kill --------------------------------------------------------------------
+
+
+def test_two_connections_in_two_threads_lose_nothing_and_send_nothing_twice(path: Path) -> None:
+    puts = 150
+    done = threading.Event()
+
+    def put_all() -> int:
+        outbox = Outbox(path, synced=True)
+        try:
+            for number in range(puts):
+                outbox.put([message(f"a{number}", Rank.ACK)])
+                outbox.put_numbered(lambda seq: ([message(f"t{seq}")], 1))
+                if number % 10 == 0:
+                    outbox.waiting(20)
+            return outbox.depth()
+        finally:
+            done.set()
+            outbox.close()
+
+    def take_all() -> list[str]:
+        outbox = Outbox(path, synced=False)
+        taken: list[str] = []
+        while True:
+            last_look = done.is_set()
+            found = outbox.waiting(20)
+            for one in found:
+                taken.append(one.payload.decode())
+                outbox.delete(one.id)
+            if last_look and not found:
+                outbox.close()
+                return taken
+
+    with ThreadPoolExecutor(2) as threads:
+        taking = threads.submit(take_all)
+        putting = threads.submit(put_all)
+        putting.result(timeout=60)
+        taken = taking.result(timeout=60)
+    assert [text for text in taken if text[0] == "a"] == [f"a{n}" for n in range(puts)]
+    assert [text for text in taken if text[0] == "t"] == [f"t{n}" for n in range(1, puts + 1)]
+    assert Outbox(path, synced=False).depth() == 0
+
+
+def test_a_put_waits_for_the_other_side_to_finish(path: Path, outbox: Outbox) -> None:
+    """It does not fail because the other connection is writing at that moment."""
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+
+    def finish() -> None:
+        time.sleep(0.2)
+        other.execute("COMMIT")
+
+    thread = threading.Thread(target=finish)
+    thread.start()
+    started = time.monotonic()
+    outbox.put([message("late")])
+    assert time.monotonic() - started >= 0.15
+    thread.join()
+    other.close()
+    assert waiting_texts(outbox) == ["late"]
+
+
+PUTTER = """
+import sys
+from pathlib import Path
+from VenAgent.cloud.outbox import Message, Outbox, Rank
+
+outbox = Outbox(Path(sys.argv[1]), synced=True)
+told = 0
+while True:
+    told += 1
+    outbox.put_numbered(lambda seq: ([Message("t", b"%d" % seq)], 1))
+    outbox.put([Message("a", b"a%d" % told, Rank.ACK)])
+    print(told, flush=True)
+"""
+
+
+def test_killed_at_any_moment_it_has_all_that_was_put_in(path: Path) -> None:
+    told = 0
+    for least in (1, 23, 50):
+        with subprocess.Popen(
+            [sys.executable, "-c", PUTTER, str(path)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as putter:
+            assert putter.stdout is not None
+            lines = [putter.stdout.readline() for _ in range(least)]
+            putter.kill()
+            lines += putter.stdout.read().splitlines()
+        told += len(lines)
+    outbox = Outbox(path, synced=True)
+    taken = waiting_texts(outbox)
+    telemetry = [int(text) for text in taken if text[0] != "a"]
+    # Over three lives: no gap, no repetition; at most one more a life than it could tell of.
+    assert telemetry == list(range(1, len(telemetry) + 1))
+    assert told <= len(telemetry) <= told + 3
+    assert told <= len(taken) - len(telemetry) <= len(telemetry)
+    outbox.close()
+
+
+# ---- whatever happens in whatever order ----------------------------------------------------------
+
+RANKS = st.sampled_from(list(Rank))
+TOPICS = st.sampled_from(["x", "y"])
+KINDS = st.lists(st.tuples(RANKS, TOPICS), max_size=4)
+
+
+class OutboxLife(RuleBasedStateMachine):
+    """Two connections to one file, as the agent and the thread have, beside a list that says what
+    must be in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = Path(self.folder.name) / "outbox.sqlite"
+        self.expected: list[tuple[Rank, str, str]] = []
+        self.in_flight: dict[int, str] = {}
+        self.put_so_far = 0
+        self.seq = 0
+        self.open()
+
+    def open(self) -> None:
+        self.agent_side = Outbox(self.path, synced=False)
+        self.thread_side = Outbox(self.path, synced=False)
+
+    def teardown(self) -> None:
+        self.agent_side.close()
+        self.thread_side.close()
+        self.folder.cleanup()
+
+    def expect(self, rank: Rank, topic: str, text: str) -> None:
+        if rank is Rank.STATE:
+            self.expected = [one for one in self.expected if one[:2] != (rank, topic)]
+        self.expected.append((rank, topic, text))
+
+    def in_order(self) -> list[str]:
+        return [text for _, _, text in sorted(self.expected, key=lambda one: one[0])]
+
+    def new_message(self, rank: Rank, topic: str) -> Message:
+        self.put_so_far += 1
+        return message(f"m{self.put_so_far}", rank, topic)
+
+    @rule(kinds=KINDS)
+    def put(self, kinds: list[tuple[Rank, str]]) -> None:
+        messages = [self.new_message(rank, topic) for rank, topic in kinds]
+        self.agent_side.put(messages)
+        for one in messages:
+            self.expect(one.rank, one.topic, one.payload.decode())
+
+    @rule(kinds=KINDS)
+    def put_but_fail(self, kinds: list[tuple[Rank, str]]) -> None:
+        broken = Message("x", None)  # type: ignore[arg-type]
+        messages = [self.new_message(rank, topic) for rank, topic in kinds]
+        with pytest.raises(sqlite3.Error):
+            self.agent_side.put([*messages, broken])
+
+    @rule(parts=st.integers(1, 3), fails=st.booleans())
+    def put_telemetry(self, parts: int, fails: bool) -> None:
+        def make(seq: int) -> tuple[list[Message], int]:
+            assert seq == self.seq + 1
+            if fails:
+                raise RuntimeError
+            return [message(f"seq{seq + part}") for part in range(parts)], parts
+
+        if fails:
+            with pytest.raises(RuntimeError):
+                self.agent_side.put_numbered(make)
+            return
+        self.agent_side.put_numbered(make)
+        for _ in range(parts):
+            self.seq += 1
+            self.expect(Rank.TELEMETRY, "t", f"seq{self.seq}")
+
+    @rule(limit=st.integers(0, 5))
+    def take(self, limit: int) -> None:
+        flying = set(self.in_flight.values())
+        left = [text for text in self.in_order() if text not in flying]
+        found = self.thread_side.waiting(limit, skip=self.in_flight)
+        assert texts(found) == left[:limit]
+        self.in_flight |= {one.id: one.payload.decode() for one in found}
+
+    @precondition(lambda self: self.in_flight)
+    @rule(data=st.data())
+    def puback(self, data: st.DataObject) -> None:
+        number = data.draw(st.sampled_from(sorted(self.in_flight)))
+        text = self.in_flight.pop(number)
+        self.thread_side.delete(number)
+        self.expected = [one for one in self.expected if one[2] != text]
+
+    @rule()
+    def restart(self) -> None:
+        """What was in flight is sent again: nobody knows whether it arrived."""
+        self.agent_side.close()
+        self.thread_side.close()
+        self.in_flight.clear()
+        self.open()
+
+    @invariant()
+    def all_that_was_not_deleted_is_there_in_order(self) -> None:
+        assert waiting_texts(self.thread_side) == self.in_order()
+        assert self.agent_side.depth() == len(self.expected)
+
+
+OutboxLife.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestOutboxLife = OutboxLife.TestCase

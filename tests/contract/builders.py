@@ -1,0 +1,57 @@
+"""Messages for the tests of the wire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from VenAgent.contract.telemetry import CircuitEntry, LoadEntry, Quality, Telemetry
+
+NOW = 1_760_000_000.0
+
+
+def a_circuit(circuit_id: str, **fields: Any) -> CircuitEntry:
+    known: dict[str, Any] = {
+        "name": "EV Charger",
+        "breaker_amps": 50.0,
+        "current_kw": 7.2,
+        "current_amps": 30.0,
+        "enabled": True,
+        "critical": False,
+    }
+    return CircuitEntry(id=circuit_id, **{**known, **fields})
+
+
+def a_load(load_id: str, **fields: Any) -> LoadEntry:
+    known: dict[str, Any] = {
+        "name": "EV Charger",
+        "type": "ev",
+        "capacity_kw": 12.0,
+        "current_power_kw": 7.2,
+        "shed_capability_kw": 7.2,
+        "enabled": True,
+        "priority": 4,
+    }
+    return LoadEntry(load_id=load_id, id=load_id, **{**known, **fields})
+
+
+def a_telemetry(**fields: Any) -> Telemetry:
+    known: dict[str, Any] = {
+        "ven_id": "v1",
+        "timestamp": NOW,
+        "seq": 1,
+        "used_power_kw": 7.2,
+        "shed_power_kw": 0.0,
+        "requested_reduction_kw": 0.0,
+        "event_id": None,
+        "baseline_power_kw": 7.2,
+        "battery_soc": None,
+        "panel_amperage_rating": 200.0,
+        "panel_voltage": 240.0,
+        "panel_max_kw": 48.0,
+        "current_amps": 30.0,
+        "panel_utilization_percent": 15.0,
+        "quality": Quality.GOOD,
+        "circuits": (a_circuit("ev1"),),
+        "loads": (a_load("ev1"),),
+    }
+    return Telemetry(**{**known, **fields})

@@ -1,0 +1,98 @@
+"""Acks: what each must say."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from VenAgent.contract.acks import AckStatus, ack, curtailed_circuit
+from VenAgent.contract.wire import encode
+
+STATUSES = {
+    "accepted": True,
+    "scheduled": True,
+    "measured": True,
+    "adjusted": True,
+    "completed": True,
+    "opted_out": True,
+    "success": True,
+    "failed": False,
+    "rejected": False,
+}
+
+
+def test_the_statuses_are_those_of_the_contract() -> None:
+    assert {status.value: status.ok for status in AckStatus} == STATUSES
+
+
+@pytest.mark.parametrize("status", AckStatus)
+def test_every_ack_has_the_fields_of_every_ack(status: AckStatus) -> None:
+    body = ack(op="shedPanel", status=status, ven_id="v1", ts=1.23456, correlation_id="c1")
+    assert json.loads(encode(body)) == {
+        "op": "shedPanel",
+        "status": status.value,
+        "ok": STATUSES[status.value],
+        "venId": "v1",
+        "ts": 1.235,
+        "correlationId": "c1",
+    }
+
+
+def test_an_ack_to_a_command_without_an_id_says_null() -> None:
+    body = ack(op="x", status=AckStatus.REJECTED, ven_id="v1", ts=1.0, correlation_id=None)
+    assert body["correlationId"] is None
+
+
+def test_further_fields_stand_beside_the_usual_ones() -> None:
+    body = ack(
+        op="get",
+        status=AckStatus.SUCCESS,
+        ven_id="v1",
+        ts=1.0,
+        correlation_id="c1",
+        data={"a": 1},
+        reason="because",
+    )
+    assert body["data"] == {"a": 1}
+    assert body["reason"] == "because"
+    assert body["op"] == "get"
+
+
+def test_a_curtailed_circuit_is_told_under_all_its_names() -> None:
+    entry = curtailed_circuit(
+        circuit_id="ev1",
+        name="EV Charger",
+        breaker_amps=50.0,
+        original_kw=7.2,
+        final_kw=6.7199,
+        critical=False,
+    )
+    assert entry == {
+        "id": "ev1",
+        "loadId": "ev1",
+        "name": "EV Charger",
+        "breaker_amps": 50.0,
+        "original_kw": 7.2,
+        "curtailed_kw": 0.48,
+        "shedKw": 0.48,
+        "final_kw": 6.72,
+        "critical": False,
+    }
+
+
+@given(original_kw=st.floats(0.0, 100.0), share=st.floats(0.0, 1.0))
+def test_the_figures_of_a_curtailed_circuit_agree(original_kw: float, share: float) -> None:
+    entry = curtailed_circuit(
+        circuit_id="a",
+        name="A",
+        breaker_amps=30.0,
+        original_kw=original_kw,
+        final_kw=original_kw * share,
+        critical=True,
+    )
+    assert entry["curtailed_kw"] == entry["shedKw"]
+    assert abs(entry["original_kw"] - entry["final_kw"] - entry["shedKw"]) <= 0.0016
+    assert entry["shedKw"] >= 0.0

@@ -1,0 +1,344 @@
+"""A building and its agent, small enough for a test: it carries the engine's effects out.
+
+The circuits draw what they demand unless a contactor is open or a limit lies below. Time moves
+only by `wait`. Every command goes through the wire's parser, every record through JSON, every ack
+through the encoder; and every effect is checked against the write-ahead rule when it is carried
+out. A test may hold the work back, break circuits, lose the meter, and kill the process.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tests.dr.builders import DRAWS_KW, NOW, VEN_ID, house_panel
+from VenAgent.contract.commands import CommandLimits, CommandRejected, parse_command
+from VenAgent.contract.wire import encode
+from VenAgent.dr.effects import (
+    Announce,
+    Effects,
+    PointWrite,
+    Prepare,
+    ReadMeter,
+    Record,
+    Release,
+    Restore,
+    SendAck,
+    Write,
+)
+from VenAgent.dr.engine import Engine, Prepared
+from VenAgent.dr.event import Event, EventState
+from VenAgent.dr.panel import CircuitReading, Control, Panel, Reading
+
+Ack = Mapping[str, Any]
+
+STATES_TOLD = {
+    "accepted": {"active"},
+    "scheduled": {"scheduled"},
+    "measured": {"active"},
+    "completed": {"completed"},
+    "failed": {"rejected", "restoring", "completed", "cancelled"},
+}
+"""What the journal must say of an event before an ack of it is sent."""
+
+
+class Killed(Exception):
+    """The process ends here, as the test asked."""
+
+
+class House:
+    def __init__(self, panel: Panel | None = None, draws_kw: Mapping[str, float] | None = None):
+        self.panel = panel or house_panel()
+        self.now = NOW
+        self.report_sec = 5.0
+        self.demand_kw = dict(draws_kw or DRAWS_KW)
+        self.closed = {circuit.id: True for circuit in self.panel.circuits}
+        self.limits = {
+            circuit.id: 100.0 for circuit in self.panel.circuits if circuit.control is Control.LIMIT
+        }
+        # Faults, by circuit: a write that fails; one that fails though the device obeys; one that
+        # is confirmed though the device does not obey.
+        self.broken: set[str] = set()
+        self.silent: set[str] = set()
+        self.stuck: set[str] = set()
+        self.refusal: str | None = None
+        self.meter_works = True
+        self.meter_lag_sec = 0.0
+        self.hold = False
+        """While True, work that waits for another agent is not begun."""
+        self.kill_after: int | None = None
+        """Carry out so many effects, then die."""
+
+        self.acks: list[Ack] = []
+        self.answers: list[Ack] = []
+        self.announced: list[Mapping[str, Any]] = []
+        self.written: list[PointWrite] = []
+        """All points written, restored ones too."""
+        self.released: list[str] = []
+        self.jobs: deque[Callable[[], Effects]] = deque()
+        self.journal: dict[str, str] = {}
+        self.remembered: list[str] = []
+        self.unsent: list[str] = []
+        self._shown: tuple[float, dict[str, float]] = (-math.inf, {})
+        self.engine = Engine(self.panel, VEN_ID)
+
+    # ---- the building ------------------------------------------------------------------------
+
+    def drawn_kw(self, circuit_id: str) -> float:
+        if not self.closed[circuit_id]:
+            return 0.0
+        circuit = self.panel.by_id[circuit_id]
+        demand_kw = self.demand_kw[circuit_id]
+        if circuit.limit is None or circuit_id not in self.limits:
+            return demand_kw
+        return min(demand_kw, circuit.limit.kw_of(self.limits[circuit_id]))
+
+    @property
+    def power_kw(self) -> float:
+        return sum(self.drawn_kw(circuit.id) for circuit in self.panel.circuits)
+
+    @property
+    def setting(self) -> dict[str, float | bool]:
+        """What every point that can be written holds now."""
+        return {
+            circuit.id: self.limits.get(circuit.id, self.closed[circuit.id])
+            for circuit in self.panel.circuits
+        }
+
+    def read(self) -> Reading:
+        if not self.meter_works:
+            return Reading(self.now, None, {})
+        changed_ts, before = self._shown
+        settling = self.now < changed_ts + self.meter_lag_sec
+        draws_kw = {
+            circuit.id: before[circuit.id] if settling else self.drawn_kw(circuit.id)
+            for circuit in self.panel.circuits
+        }
+        circuits = {
+            circuit_id: CircuitReading(
+                draws_kw[circuit_id], self.closed[circuit_id], self.limits.get(circuit_id)
+            )
+            for circuit_id in draws_kw
+        }
+        return Reading(self.now, sum(draws_kw.values()), circuits)
+
+    def _write(self, writes: tuple[PointWrite, ...]) -> dict[str, str]:
+        """Write the points; why not, by circuit."""
+        self._shown = (self.now, {c.id: self.drawn_kw(c.id) for c in self.panel.circuits})
+        failures = {}
+        for write in writes:
+            circuit = self.panel.by_id[write.circuit_id]
+            assert write.point == circuit.point
+            assert circuit.kept_fraction < 1.0, f"{circuit.id} is protected"
+            self.written.append(write)
+            if circuit.id in self.broken | self.silent:
+                failures[circuit.id] = "no answer from the device"
+            if circuit.id in self.broken | self.stuck:
+                continue
+            if circuit.control is Control.LIMIT:
+                assert not isinstance(write.value, bool)
+                self.limits[circuit.id] = write.value
+            else:
+                assert isinstance(write.value, bool)
+                self.closed[circuit.id] = write.value
+        return failures
+
+    # ---- the agent ---------------------------------------------------------------------------
+
+    def send(self, op: str, **fields: Any) -> list[Ack]:
+        """A command over the wire; the acks that it brought at once."""
+        return self.send_payload(json.dumps({"op": op, **fields}).encode())
+
+    def send_payload(self, payload: bytes) -> list[Ack]:
+        known = len(self.acks)
+        limits = CommandLimits(max_shed_kw=self.panel.max_kw)
+        try:
+            command = parse_command(payload, ven_id=VEN_ID, limits=limits, now=self.now)
+        except CommandRejected as rejected:
+            self.do(self.engine.refuse(rejected, self.now))
+        else:
+            self.do(self.engine.command(command, self.now))
+        return self.acks[known:]
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass: the meter reports regularly, the engine wakes at its deadlines."""
+        until, idle_ticks = self.now + seconds, 0
+        while True:
+            deadline = self.engine.next_deadline()
+            if deadline is not None and deadline <= self.now:
+                idle_ticks += 1
+                assert idle_ticks < 20, "the engine asks for ticks and does nothing in them"
+                self.do(self.engine.tick(self.now))
+                continue
+            idle_ticks = 0
+            if self.now >= until:
+                return
+            next_report = (self.now // self.report_sec + 1) * self.report_sec
+            steps = [until, next_report, *([] if deadline is None else [deadline])]
+            self.now = min(steps)
+            if self.now == next_report:
+                self.do(self._report())
+
+    def wait_until_over(self, most_sec: float = 10_000.0) -> None:
+        """Until no event runs or waits."""
+        end = self.now + most_sec
+        while self.engine.running is not None or self.engine.scheduled:
+            assert self.now < end, f"still {self.engine.running or self.engine.scheduled}"
+            self.wait(self.report_sec)
+
+    def work(self, jobs: int = 1_000) -> None:
+        """Begin the work that was held back."""
+        while self.jobs and jobs:
+            jobs -= 1
+            self.do(self.jobs.popleft()())
+
+    def do(self, effects: Effects) -> None:
+        """Write the decision down, all of it or nothing, then do it."""
+        self._check_order(effects)
+        if self.journal_and_acks(effects):
+            self._live_on()
+        for effect in effects:
+            if not isinstance(effect, Record):
+                self._carry_out(effect)
+                self._live_on()
+        if not self.hold:
+            self.work()
+
+    def journal_and_acks(self, effects: Effects) -> bool:
+        """Keep records and acks in one transaction; whether there were any."""
+        for effect in effects:
+            if isinstance(effect, Record):
+                self.journal[effect.event_id] = json.dumps(effect.event, allow_nan=False)
+            elif isinstance(effect, SendAck):
+                self.unsent.append(json.dumps(effect.body, allow_nan=False))
+                if effect.answer:
+                    self.remembered.append(self.unsent[-1])
+        return any(isinstance(effect, (Record, SendAck)) for effect in effects)
+
+    def _live_on(self) -> None:
+        if self.kill_after is not None:
+            self.kill_after -= 1
+            if self.kill_after == 0:
+                raise Killed
+
+    def restart(self, *, work_was_done: bool = False) -> None:
+        """Kill the process and start another with what the journal holds.
+
+        Work that was asked for may have reached the devices, or not; no one heard of it.
+        """
+        self.kill_after = None
+        for job in self.jobs if work_was_done else ():
+            job()
+        self.jobs.clear()
+        for body in self.unsent.copy():
+            self._send_ack(json.loads(body), answer=body in self.remembered)
+        records = [json.loads(record) for record in self.journal.values()]
+        events = [Event.from_record(record) for record in records]
+        self.engine = Engine(self.panel, VEN_ID)
+        answers = [json.loads(body) for body in self.remembered]
+        unfinished = [event for event in events if not event.state.over]
+        self.do(self.engine.resume(unfinished, answers, self.now))
+
+    # ---- effects -----------------------------------------------------------------------------
+
+    def _carry_out(self, effect: Any) -> None:
+        match effect:
+            case SendAck():
+                self._send_ack(effect.body, answer=effect.answer)
+            case Prepare():
+                self.jobs.append(lambda: self._prepare(effect))
+            case Write():
+                self.jobs.append(lambda: self._shed(effect))
+            case Restore():
+                self.jobs.append(lambda: self._restore(effect))
+            case ReadMeter():
+                self.jobs.append(self._report)
+            case Release():
+                self.released.append(effect.task_id)
+            case Announce():
+                self.announced.append(effect.event)
+            case _:
+                raise AssertionError(f"unheard of: {effect!r}")
+
+    def _report(self) -> Effects:
+        return self.engine.reading(self.read(), self.now)
+
+    def _prepare(self, effect: Prepare) -> Effects:
+        outcome = Prepared(reading=self.read(), refusal=self.refusal)
+        return self.engine.prepared(effect.event_id, outcome, self.now)
+
+    def _shed(self, effect: Write) -> Effects:
+        return self.engine.written(effect.event_id, self._write(effect.writes), self.now)
+
+    def _restore(self, effect: Restore) -> Effects:
+        failures = self._write(effect.writes)
+        reading = self.read() if failures else None
+        return self.engine.restored(effect.event_id, failures, self.now, reading)
+
+    def _send_ack(self, body: Ack, *, answer: bool) -> None:
+        encode(dict(body))
+        self.unsent.remove(json.dumps(body))
+        self.acks.append(body)
+        if answer:
+            self.answers.append(body)
+
+    # ---- the write-ahead rule ----------------------------------------------------------------
+
+    def recorded(self, event_id: str) -> Event:
+        return Event.from_record(json.loads(self.journal[event_id]))
+
+    def _check_order(self, effects: Effects) -> None:
+        """Whatever is done or answered, what the journal says before it must account for it."""
+        known = dict(self.journal)
+        for effect in effects:
+            if isinstance(effect, Record):
+                assert effect.event["event_id"] == effect.event_id
+                known[effect.event_id] = json.dumps(effect.event)
+                continue
+            if isinstance(effect, SendAck):
+                repeated = not effect.answer and json.dumps(effect.body) in self.remembered
+                of_event = "circuits_curtailed" in effect.body and not repeated
+                if of_event and effect.body["status"] != "rejected":
+                    record = json.loads(known[effect.body["event_id"]])
+                    assert record["state"] in STATES_TOLD[effect.body["status"]]
+            elif isinstance(effect, (Prepare, Write, Restore)):
+                self._check_doing(effect, Event.from_record(json.loads(known[effect.event_id])))
+
+    def _check_doing(self, effect: Prepare | Write | Restore, record: Event) -> None:
+        circuits = {circuit.circuit_id: circuit for circuit in record.circuits}
+        match effect:
+            case Prepare():
+                assert record.state is EventState.SHEDDING
+                assert record.task_id == effect.task_id != ""
+                assert effect.until_ts > record.end_ts
+            case Write():
+                assert record.state is EventState.SHEDDING
+                for write in effect.writes:
+                    assert circuits[write.circuit_id].value == write.value
+                    assert circuits[write.circuit_id].point == write.point
+            case Restore():
+                assert record.state is EventState.RESTORING
+                for write in effect.writes:
+                    assert circuits[write.circuit_id].before == write.value
+
+    # ---- what a test asks --------------------------------------------------------------------
+
+    def statuses(self, correlation_id: str | None = None) -> list[str]:
+        """The acks' statuses in order: all, or those to one command."""
+        return [
+            ack["status"]
+            for ack in self.acks
+            if correlation_id is None or ack["correlationId"] == correlation_id
+        ]
+
+    def answers_to(self, correlation_id: str) -> list[str]:
+        return [a["status"] for a in self.answers if a["correlationId"] == correlation_id]
+
+    def last(self, status: str) -> Ack:
+        return next(ack for ack in reversed(self.acks) if ack["status"] == status)
+
+    def opened(self) -> set[str]:
+        return {circuit_id for circuit_id, closed in self.closed.items() if not closed}

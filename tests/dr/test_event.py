@@ -1,0 +1,347 @@
+"""An event: its transition table, its record, its acks and its summary."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.dr.builders import NOW, VEN_ID, house_panel, switch
+from VenAgent.contract.acks import AckStatus
+from VenAgent.contract.wire import encode
+from VenAgent.dr.curtailment import Action
+from VenAgent.dr.event import TRANSITIONS, EndedBy, Event, EventState, Metered, ShedCircuit
+from VenAgent.dr.panel import Control
+
+PATHS = {
+    EventState.RECEIVED: [],
+    EventState.SCHEDULED: [EventState.SCHEDULED],
+    EventState.SHEDDING: [EventState.SHEDDING],
+    EventState.ACTIVE: [EventState.SHEDDING, EventState.ACTIVE],
+    EventState.RESTORING: [EventState.SHEDDING, EventState.RESTORING],
+    EventState.COMPLETED: [EventState.SHEDDING, EventState.RESTORING, EventState.COMPLETED],
+    EventState.CANCELLED: [EventState.SCHEDULED, EventState.CANCELLED],
+    EventState.REJECTED: [EventState.REJECTED],
+}
+"""How each state is reached."""
+
+FIGURE = {
+    ("received", "scheduled"),
+    ("received", "shedding"),
+    ("received", "rejected"),
+    ("scheduled", "shedding"),
+    ("scheduled", "cancelled"),
+    ("shedding", "active"),
+    ("shedding", "restoring"),
+    ("shedding", "rejected"),
+    ("active", "restoring"),
+    ("restoring", "completed"),
+}
+"""The event's life as the design draws it; `rejected` from shedding: nothing could be shed."""
+
+
+def event_of(**fields: object) -> Event:
+    known: dict[str, object] = {
+        "event_id": "e1",
+        "op": "event",
+        "correlation_id": "c1",
+        "requested_kw": 5.0,
+        "start_ts": NOW,
+        "end_ts": NOW + 600.0,
+    }
+    return Event(**{**known, **fields})  # type: ignore[arg-type]
+
+
+def shed_circuit(circuit_id: str = "dryer1", shed_kw: float = 3.0, **fields: object) -> ShedCircuit:
+    action = Action(circuit_id, Control.SWITCH, False, 3.0, 3.0 - shed_kw)
+    made = ShedCircuit.of(action, house_panel().by_id[circuit_id], True)
+    return replace(made, **fields)  # type: ignore[arg-type]
+
+
+# ---- states -----------------------------------------------------------------------------------
+
+
+def test_the_table_is_the_figure_of_the_design() -> None:
+    pairs = {(a.value, b.value) for a, following in TRANSITIONS.items() for b in following}
+    assert pairs == FIGURE
+    assert set(TRANSITIONS) == set(EventState)
+
+
+@pytest.mark.parametrize("state", EventState)
+def test_every_state_can_be_reached(state: EventState) -> None:
+    event = event_of()
+    for following in PATHS[state]:
+        event.to(following)
+    assert event.state is state
+
+
+@pytest.mark.parametrize("state", EventState)
+@pytest.mark.parametrize("following", EventState)
+def test_only_the_transitions_of_the_table_are_possible(
+    state: EventState, following: EventState
+) -> None:
+    event = event_of(state=state)
+    if (state.value, following.value) in FIGURE:
+        event.to(following)
+        assert event.state is following
+    else:
+        with pytest.raises(ValueError, match="e1"):
+            event.to(following)
+        assert event.state is state
+
+
+@pytest.mark.parametrize("state", EventState)
+def test_an_event_is_over_where_nothing_follows(state: EventState) -> None:
+    assert state.over is (state.value in {"completed", "cancelled", "rejected"})
+
+
+@pytest.mark.parametrize("state", [s for s in EventState if not s.over])
+def test_every_state_that_is_not_over_leads_to_one_that_is(state: EventState) -> None:
+    reached, seen = {state}, set[EventState]()
+    while reached - seen:
+        seen |= reached
+        reached |= {following for s in reached for following in TRANSITIONS[s]}
+    assert any(s.over for s in reached)
+
+
+@pytest.mark.parametrize(
+    ("state", "active_ts", "shedding"),
+    [
+        (EventState.SHEDDING, None, False),
+        (EventState.ACTIVE, NOW, True),
+        (EventState.RESTORING, NOW, True),
+        (EventState.RESTORING, None, False),
+        (EventState.COMPLETED, NOW, False),
+    ],
+)
+def test_an_event_counts_in_telemetry_from_confirmed_to_restored(
+    state: EventState, active_ts: float | None, shedding: bool
+) -> None:
+    assert event_of(state=state, active_ts=active_ts).shedding is shedding
+
+
+# ---- records ----------------------------------------------------------------------------------
+
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+TEXTS = st.text(max_size=8)
+SHED = st.builds(
+    ShedCircuit,
+    circuit_id=TEXTS,
+    name=TEXTS,
+    breaker_amps=NUMBERS,
+    critical=st.booleans(),
+    point=TEXTS,
+    before=st.booleans() | NUMBERS,
+    value=st.booleans() | NUMBERS,
+    original_kw=NUMBERS,
+    final_kw=NUMBERS,
+    confirmed=st.none() | st.booleans(),
+    failure=st.none() | TEXTS,
+    restored=st.booleans(),
+)
+EVENTS = st.builds(
+    Event,
+    event_id=TEXTS,
+    op=TEXTS,
+    correlation_id=st.none() | TEXTS,
+    requested_kw=NUMBERS,
+    start_ts=NUMBERS,
+    end_ts=NUMBERS,
+    modification=st.integers(0, 99),
+    circuit_id=st.none() | TEXTS,
+    state=st.sampled_from(EventState),
+    task_id=TEXTS,
+    baseline_kw=st.none() | NUMBERS,
+    baseline_method=st.none() | TEXTS,
+    circuits=st.lists(SHED, max_size=2),
+    active_ts=st.none() | NUMBERS,
+    ended_ts=st.none() | NUMBERS,
+    metered=st.builds(
+        Metered, st.integers(0, 9), NUMBERS, NUMBERS, st.none() | NUMBERS, last_kw=NUMBERS
+    ),
+    measured_kw=st.none() | NUMBERS,
+    answered=st.booleans(),
+    ended_by=st.none() | st.builds(EndedBy, TEXTS, st.none() | TEXTS, st.booleans()),
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(event=EVENTS)
+def test_an_event_survives_its_record(event: Event) -> None:
+    read = Event.from_record(json.loads(json.dumps(event.as_record())))
+    assert read == event
+    assert read.state is event.state
+    for circuit, known in zip(read.circuits, event.circuits, strict=True):
+        assert type(circuit.before) is type(known.before)  # True is not 1.0 to a device
+        assert type(circuit.value) is type(known.value)
+
+
+def test_a_record_stands_still_when_the_event_goes_on() -> None:
+    event = event_of(circuits=[shed_circuit()])
+    record = event.as_record()
+    event.to(EventState.SHEDDING)
+    event.circuits[0].restored = True
+    event.metered.add(NOW, 1.0)
+    assert record["state"] == "received"
+    assert record["circuits"][0]["restored"] is False
+    assert record["metered"]["samples"] == 0
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [{}, {"state": "asleep"}, {"unheard": 1}, {"circuits": [{"circuit_id": "a"}]}],
+    ids=["empty", "state", "field", "circuit"],
+)
+def test_what_is_no_record_is_refused(broken: dict[str, object]) -> None:
+    record = {**event_of().as_record(), **broken} if broken else {}
+    with pytest.raises((TypeError, KeyError, ValueError)):
+        Event.from_record(record)
+
+
+# ---- circuits ---------------------------------------------------------------------------------
+
+
+def test_a_circuit_is_written_back_to_what_it_was() -> None:
+    circuit = shed_circuit(before=80.0, value=56.0)
+    assert circuit.write().value == 56.0
+    assert circuit.write_back().value == 80.0
+    assert circuit.write().point == circuit.write_back().point == "site/panel/dryer1_switch"
+
+
+def test_only_confirmed_circuits_count_as_shed() -> None:
+    event = event_of(
+        circuits=[
+            shed_circuit("dryer1", 3.0, confirmed=True),
+            shed_circuit("range1", 2.4, confirmed=False),
+            shed_circuit("heater1", 1.0),
+        ]
+    )
+    assert event.predicted_kw == pytest.approx(3.0)
+    body = event.ack(AckStatus.ACCEPTED, VEN_ID, NOW)
+    assert [entry["id"] for entry in body["circuits_curtailed"]] == ["dryer1"]
+    assert body["actual_shed_kw"] == 3.0
+    assert body["shed_basis"] == "predicted"
+
+
+# ---- acks -------------------------------------------------------------------------------------
+
+
+def test_an_ack_of_an_event_says_all_that_the_contract_asks_for() -> None:
+    event = event_of(baseline_kw=22.6, modification=2, circuits=[shed_circuit(confirmed=True)])
+    assert event.ack(AckStatus.ACCEPTED, VEN_ID, NOW + 1.0) == {
+        "op": "event",
+        "status": "accepted",
+        "ok": True,
+        "venId": VEN_ID,
+        "ts": NOW + 1.0,
+        "correlationId": "c1",
+        "event_id": "e1",
+        "requested_shed_kw": 5.0,
+        "actual_shed_kw": 3.0,
+        "shed_basis": "predicted",
+        "baseline_kw": 22.6,
+        "end_ts": NOW + 600.0,
+        "modification": 2,
+        "circuits_curtailed": [
+            {
+                "id": "dryer1",
+                "loadId": "dryer1",
+                "name": "Dryer1",
+                "breaker_amps": 30.0,
+                "original_kw": 3.0,
+                "curtailed_kw": 3.0,
+                "shedKw": 3.0,
+                "final_kw": 0.0,
+                "critical": False,
+            }
+        ],
+    }
+
+
+def test_an_ack_says_what_was_measured_once_it_was() -> None:
+    event = event_of(circuits=[shed_circuit(confirmed=True)], measured_kw=2.75)
+    body = event.ack(AckStatus.MEASURED, VEN_ID, NOW)
+    assert (body["actual_shed_kw"], body["shed_basis"]) == (2.75, "measured")
+
+
+def test_a_measured_shed_of_nothing_is_still_measured() -> None:
+    event = event_of(circuits=[shed_circuit(confirmed=True)], measured_kw=0.0)
+    body = event.ack(AckStatus.MEASURED, VEN_ID, NOW)
+    assert (body["actual_shed_kw"], body["shed_basis"]) == (0.0, "measured")
+
+
+# ---- measuring and the summary ----------------------------------------------------------------
+
+
+def test_the_mean_is_weighted_by_time() -> None:
+    metered = Metered()
+    for ts, power_kw in ((0.0, 10.0), (10.0, 20.0), (40.0, 99.0)):
+        metered.add(ts, power_kw)
+    assert metered.mean_kw == pytest.approx((10.0 * 10 + 20.0 * 30) / 40)
+    assert metered.samples == 3
+
+
+def test_the_same_or_an_older_reading_is_not_metered_again() -> None:
+    metered = Metered()
+    for ts, power_kw in ((0.0, 10.0), (10.0, 20.0), (10.0, 500.0), (5.0, 500.0), (20.0, 20.0)):
+        metered.add(ts, power_kw)
+    assert metered.samples == 3
+    assert metered.mean_kw == pytest.approx(15.0)
+
+
+def test_one_reading_is_its_own_mean_and_none_has_no_mean() -> None:
+    metered = Metered()
+    assert metered.mean_kw is None
+    metered.add(3.0, 7.0)
+    assert metered.mean_kw == 7.0
+
+
+def test_the_summary_tells_what_the_event_delivered() -> None:
+    event = event_of(
+        requested_kw=5.0,
+        baseline_kw=22.0,
+        baseline_method="pre_event_mean",
+        active_ts=NOW + 1.0,
+        ended_ts=NOW + 1801.0,
+    )
+    event.metered.add(NOW + 1.0, 18.0)
+    event.metered.add(NOW + 901.0, 16.0)
+    event.metered.add(NOW + 1801.0, 12.0)
+    assert event.summary() == {
+        "start_ts": NOW + 1.0,
+        "end_ts": NOW + 1801.0,
+        "baseline_kw": 22.0,
+        "avg_kw": 17.0,
+        "delivered_kwh": 2.5,  # 5 kW for half an hour
+        "requested_shed_kw": 5.0,
+        "achieved_shed_kw": 5.0,
+        "shed_percent": 100.0,
+        "samples": 3,
+        "baseline_method": "pre_event_mean",
+    }
+
+
+def test_a_summary_of_an_event_that_was_not_metered_invents_nothing() -> None:
+    summary = event_of(baseline_kw=22.0, active_ts=NOW, ended_ts=NOW + 600.0).summary()
+    assert summary["samples"] == 0
+    for key in ("avg_kw", "delivered_kwh", "achieved_shed_kw", "shed_percent"):
+        assert summary[key] is None
+    encode(summary)
+
+
+def test_more_power_than_the_baseline_is_a_negative_shed() -> None:
+    event = event_of(baseline_kw=10.0, active_ts=NOW, ended_ts=NOW + 3600.0)
+    event.metered.add(NOW, 12.5)
+    summary = event.summary()
+    assert summary["achieved_shed_kw"] == -2.5
+    assert summary["shed_percent"] == -50.0
+    assert summary["delivered_kwh"] == -2.5
+
+
+def test_names_come_from_the_panel() -> None:
+    action = Action("a", Control.SWITCH, False, 2.0, 0.0)
+    circuit = ShedCircuit.of(action, switch("a", 40.0, critical=True), True)
+    assert (circuit.name, circuit.breaker_amps, circuit.critical) == ("A", 40.0, True)

@@ -1,0 +1,75 @@
+"""One real site for all platform tests: VOLTTRON, driver, actuator, panel and broker."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from volttrontesting.fixtures.volttron_platform_fixtures import build_wrapper, cleanup_wrapper
+from volttrontesting.utils import get_rand_vip
+
+from tests.platform.site import (
+    ACTUATOR,
+    DEVICE,
+    DRIVER,
+    ROOT,
+    VEN,
+    VEN_ID,
+    Cloud,
+    Site,
+    broker,
+    simulated_panel,
+    wait_for,
+)
+
+PANEL_CONFIGS = ROOT / "MeterDriverConfigs" / "simulated_panel"
+
+
+@pytest.fixture(scope="session")
+def whole_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Started once, as `ven_control.sh start` does it, with short intervals."""
+    folder: Path = tmp_path_factory.mktemp("broker")
+    with simulated_panel() as (panel_port, panel), broker(folder) as broker_port:
+        config = json.loads((ROOT / "config").read_text())
+        config.update(ven_id=VEN_ID, report_interval_sec=1.0, shadow_interval_sec=2.0)
+        config["broker"] = {"host": "127.0.0.1", "port": broker_port}
+        config["event"] = {"write_timeout_sec": 2.0}
+        volttron = build_wrapper(get_rand_vip(), agent_monitor_frequency=3)
+        cloud = Cloud(broker_port)
+        try:
+            site = Site(volttron, cloud, panel, config)
+            site.install(DRIVER, "volttron-platform-driver")
+            site.install(ACTUATOR, "volttron-actuator")
+            site.install(VEN, str(ROOT), config)
+            driver = json.loads((PANEL_CONFIGS / "driver.json").read_text())
+            driver["driver_config"]["port"] = panel_port
+            driver["interval"] = 1
+            registry = (PANEL_CONFIGS / "registry.csv").read_text()
+            site.store(DRIVER, "simulated_panel.csv", registry, "csv")
+            site.store(DRIVER, f"devices/{DEVICE}", driver)
+            for identity in (DRIVER, ACTUATOR, VEN):
+                site.start(identity)
+            site.wait_for_health("GOOD", timeout_sec=60.0)
+            yield site
+        finally:
+            cloud.close()
+            cleanup_wrapper(volttron)
+
+
+@pytest.fixture
+def site(whole_site: Site) -> Iterator[Site]:
+    """The site as each test finds it: agents up, configuration as installed, panel normal."""
+    yield whole_site
+    whole_site.panel.clear()
+    running = whole_site.volttron.is_agent_running
+    for identity in (DRIVER, ACTUATOR, VEN):
+        if not running(whole_site.uuids[identity]):
+            whole_site.start(identity)
+    whole_site.store(VEN, "config", whole_site.config)
+    whole_site.wait_for_health("GOOD", timeout_sec=60.0)
+    whole_site.cloud.command("restore")
+    whole_site.wait_until_normal()
+    wait_for(lambda: whole_site.cloud.telemetry(lambda t: t["eventId"] is None), "telemetry")
+    whole_site.cloud.forget()

@@ -1,0 +1,232 @@
+"""A whole site for the tests: panel, broker, VOLTTRON with driver, actuator and VenAgent."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import gevent
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from simulator.control import PanelControl
+from VenAgent import volttron_api  # noqa: F401  (repairs VIPError in this process too)
+
+ROOT = Path(__file__).resolve().parents[2]
+VEN_ID = "test_thing"
+DEVICE = "site/building/panel"
+DRIVER, ACTUATOR, VEN = "platform.driver", "platform.actuator", "ven.agent"
+CONFIG_STORE = "platform.config_store"
+T = TypeVar("T")
+
+
+def wait_for(condition: Callable[[], T], what: str, timeout_sec: float = 20.0) -> T:
+    """The first truthy result of `condition`; AssertionError that names `what` if none comes."""
+    deadline = time.monotonic() + timeout_sec
+    while True:
+        result = condition()
+        if result:
+            return result
+        assert time.monotonic() < deadline, f"not within {timeout_sec:g} s: {what}"
+        gevent.sleep(0.01)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def process(command: list[str], **kwargs: Any) -> Iterator[subprocess.Popen[str]]:
+    """A process of the tests' own, ended by its pid."""
+    running = subprocess.Popen(command, text=True, **kwargs)
+    try:
+        yield running
+    finally:
+        running.terminate()
+        try:
+            running.wait(10)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            running.wait(10)
+
+
+@contextmanager
+def simulated_panel() -> Iterator[tuple[int, PanelControl]]:
+    """The steady panel on free ports: its Modbus port, and its control."""
+    python = os.environ["VENAGENT_TOOLS_PYTHON"]
+    command = [python, "-m", "simulator", "--steady", "--port", "0", "--control-port", "0"]
+    with process(command, cwd=ROOT, stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        ports = [int(re.findall(r":(\d+)", running.stdout.readline())[0]) for _ in range(2)]
+        with PanelControl(ports[1]) as control:
+            yield ports[0], control
+
+
+@contextmanager
+def broker(folder: Path) -> Iterator[int]:
+    """A mosquitto of its own: its port."""
+    port = free_port()
+    config = folder / "mosquitto.conf"
+    config.write_text(
+        f"listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n"
+        f"persistence false\nlog_dest none\n"
+    )
+    with process([os.environ.get("MOSQUITTO", "mosquitto"), "-c", str(config)]):
+
+        def listening() -> bool:
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", port)) == 0
+
+        wait_for(listening, "mosquitto listens")
+        yield port
+
+
+class Cloud:
+    """The operator's end of the broker: sends commands, keeps what the VEN says."""
+
+    def __init__(self, port: int) -> None:
+        self._lock = threading.Lock()
+        self._messages: list[tuple[str, dict[str, Any], float]] = []
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
+        self._client.on_socket_open = lambda _client, _data, sock: sock.setsockopt(
+            socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+        )
+        self._client.on_message = self._keep
+        self._client.connect("127.0.0.1", port)
+        self._client.subscribe([("ven/+/+", 1), ("volttron/metering", 1), ("$aws/things/#", 1)])
+        self._client.loop_start()
+        self._count = 0
+
+    def _keep(self, _client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
+        if not message.topic.startswith("ven/cmd/"):
+            with self._lock:
+                self._messages.append((message.topic, json.loads(message.payload), time.time()))
+
+    def messages(self, topic: str) -> list[dict[str, Any]]:
+        with self._lock:
+            return [body for name, body, _ in self._messages if name == topic]
+
+    def forget(self) -> None:
+        with self._lock:
+            self._messages.clear()
+
+    def publish(self, payload: bytes | dict[str, Any]) -> None:
+        data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+        self._client.publish(f"ven/cmd/{VEN_ID}", data, qos=1)
+
+    def acks(self, **wanted: Any) -> list[dict[str, Any]]:
+        """The acks that have all of these fields."""
+        return [
+            ack
+            for ack in self.messages(f"ven/ack/{VEN_ID}")
+            if all(ack.get(name) == value for name, value in wanted.items())
+        ]
+
+    def ack(self, timeout_sec: float = 20.0, **wanted: Any) -> dict[str, Any]:
+        return wait_for(lambda: self.acks(**wanted), f"ack {wanted}", timeout_sec)[0]
+
+    def command(self, op: str, timeout_sec: float = 20.0, **fields: Any) -> dict[str, Any]:
+        """Send a command and return its first ack."""
+        self._count += 1
+        correlation_id = f"test-{os.getpid()}-{self._count}"
+        self.publish({"op": op, "correlationId": correlation_id, **fields})
+        return self.ack(timeout_sec, correlationId=correlation_id)
+
+    def telemetry(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The next telemetry that meets `condition`."""
+        since = len(self.messages("volttron/metering"))
+
+        def found() -> dict[str, Any] | None:
+            later = self.messages("volttron/metering")[since:]
+            return next((message for message in later if condition(message)), None)
+
+        return wait_for(found, "such a telemetry")
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+class Site:
+    """Everything at hand: `cloud`, `panel`, `rpc` to the agents, and the agents themselves."""
+
+    def __init__(self, volttron: Any, cloud: Cloud, panel: PanelControl, config: dict) -> None:
+        self.volttron = volttron
+        self.cloud = cloud
+        self.panel = panel
+        self.config = config
+        self.uuids: dict[str, str] = {}
+        self._events = 0
+
+    def rpc(self, peer: str, method: str, *args: Any, timeout_sec: float = 20.0) -> Any:
+        return self.volttron.dynamic_agent.vip.rpc.call(peer, method, *args).get(
+            timeout=timeout_sec
+        )
+
+    def event_id(self) -> str:
+        self._events += 1
+        return f"evt-{self._events}"
+
+    def install(self, identity: str, folder: str, config: dict | None = None) -> None:
+        self.uuids[identity] = self.volttron.install_agent(
+            agent_dir=folder, vip_identity=identity, config_file=config or {}, start=False
+        )
+
+    def start(self, identity: str) -> None:
+        self.volttron.start_agent(self.uuids[identity])
+
+    def stop(self, identity: str) -> None:
+        self.volttron.stop_agent(self.uuids[identity])
+
+    def kill(self, identity: str) -> None:
+        os.kill(self.volttron.agent_pid(self.uuids[identity]), signal.SIGKILL)
+
+    def store(self, identity: str, name: str, contents: Any, kind: str = "json") -> None:
+        """What `vctl config store` does."""
+        raw = contents if isinstance(contents, str) else json.dumps(contents)
+        self.rpc(CONFIG_STORE, "set_config", identity, name, raw, kind)
+
+    def status(self) -> dict[str, Any]:
+        return self.rpc(VEN, "status")
+
+    def wait_for_health(self, health: str, *words: str, timeout_sec: float = 30.0) -> str:
+        def shown() -> str | None:
+            status = self.rpc(VEN, "health.get_status")
+            sentence = str(status.get("context"))
+            right = status.get("status") == health and all(word in sentence for word in words)
+            return sentence if right else None
+
+        return wait_for(shown, f"health {health} with {words}", timeout_sec)
+
+    def contactors(self) -> dict[str, bool]:
+        return self.panel.state()["contactors"]
+
+    def open_contactors(self) -> set[str]:
+        return {name for name, closed in self.contactors().items() if not closed}
+
+    def limits(self) -> dict[str, int]:
+        return self.panel.state()["limits_percent"]
+
+    def wait_until_normal(self) -> None:
+        """No event, all contactors closed, all limits open."""
+
+        def normal() -> bool:
+            state = self.panel.state()
+            return all(state["contactors"].values()) and all(
+                limit == 100 for limit in state["limits_percent"].values()
+            )
+
+        wait_for(normal, "the panel is as it was")
+        wait_for(lambda: self.status()["active_event"] is None, "no event runs")
