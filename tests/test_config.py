@@ -206,7 +206,7 @@ WRONG: list[tuple[str, Any, str, str]] = [
     ("report_interval_sec", "often", "report_interval_sec", "number"),
     ("report_interval_sec", -5, "report_interval_sec", "greater than or equal to 0.5"),
     ("report_interval_sec", 0, "report_interval_sec", "greater than or equal to 0.5"),
-    ("report_interval_sec", math.nan, "report_interval_sec", "3600"),
+    ("report_interval_sec", math.nan, "report_interval_sec", "Input should be"),
     ("shadow_interval_sec", 0, "shadow_interval_sec", "greater than or equal to 1"),
     ("loads_every", 0, "loads_every", "greater than or equal to 1"),
     ("loads_every", 1.5, "loads_every", "integer"),

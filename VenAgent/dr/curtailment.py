@@ -45,6 +45,8 @@ class Candidate:
     circuit: Circuit
     power_kw: float
     max_shed_kw: float
+    present_limit: float | None = None
+    """The register's value now: a plan never raises it."""
 
     @property
     def whole(self) -> bool:
@@ -98,7 +100,7 @@ def candidates(
             continue
         shed_kw = sheddable_kw(circuit, read.power_kw)
         if shed_kw > 0.0:
-            found.append(Candidate(circuit, read.power_kw, shed_kw))
+            found.append(Candidate(circuit, read.power_kw, shed_kw, read.limit))
     return tuple(found)
 
 
@@ -275,6 +277,9 @@ def _actions(amounts: list[tuple[_Item, int]], unit_kw: float) -> Iterable[Actio
         wanted_kw = min(units * unit_kw + owed_kw, candidate.max_shed_kw)
         lowest_kw = circuit.kept_fraction * candidate.power_kw
         value = circuit.limit.value_at(candidate.power_kw - wanted_kw, lowest_kw)
+        if candidate.present_limit is not None and value >= candidate.present_limit:
+            owed_kw += units * unit_kw  # it draws more than its limit: writing it would raise that
+            continue
         final_kw = min(circuit.limit.kw_of(value), candidate.power_kw)
         owed_kw += units * unit_kw - (candidate.power_kw - final_kw)
         if final_kw < candidate.power_kw:

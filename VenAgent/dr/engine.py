@@ -108,10 +108,13 @@ class Engine:
         if event.state is not EventState.ACTIVE or reading.ts < (event.active_ts or 0.0):
             return []
         previous_kw = event.metered.last_kw if event.metered.samples else None
-        event.metered.add(reading.ts, reading.power_kw)
-        if event.measured_kw is None:
-            return self._settle(event, reading.power_kw, previous_kw, now)
-        return []
+        is_new = event.metered.add(reading.ts, reading.power_kw)
+        if event.measured_kw is not None:
+            return []
+        if not is_new:  # proves nothing: wait for the next one
+            self._measure_at = self._measure_at or now + SETTLE_SEC
+            return []
+        return self._settle(event, reading.power_kw, previous_kw, now)
 
     def tick(self, now: float) -> Effects:
         """Time has passed; call it at `next_deadline` or later."""
@@ -339,7 +342,7 @@ class Engine:
         if event.event_id in self.scheduled:
             return f"event {event.event_id} is scheduled already: cancel it first"
         running = self.running
-        if running is not None:
+        if running is not None and event.start_ts < running.end_ts:
             return (
                 f"event {running.event_id} is {running.state.value} until "
                 f"{running.end_ts:.0f}: restore it first"

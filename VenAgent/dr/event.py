@@ -110,14 +110,16 @@ class Metered:
     last_ts: float | None = None
     last_kw: float = 0.0
 
-    def add(self, ts: float, power_kw: float) -> None:
+    def add(self, ts: float, power_kw: float) -> bool:
+        """Add a sample; False for one that is not newer: it is the same reading again."""
         if self.last_ts is not None:
             if ts <= self.last_ts:
-                return
+                return False
             self.kw_sec += self.last_kw * (ts - self.last_ts)
             self.covered_sec += ts - self.last_ts
         self.samples += 1
         self.last_ts, self.last_kw = ts, power_kw
+        return True
 
     @property
     def mean_kw(self) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from typing import Any
 
 import pytest
@@ -241,6 +242,20 @@ def test_times_are_read_from_iso_8601(sent: str, expected: float) -> None:
     command = parse({"op": "event", "shed_kw": 1, "startTime": sent})
     assert isinstance(command, ShedCommand)
     assert command.start_ts == pytest.approx(expected)
+
+
+def test_a_time_without_a_zone_is_utc_wherever_the_house_stands(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        command = parse({"op": "event", "shed_kw": 1, "startTime": "2025-10-09T08:53:20"})
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert isinstance(command, ShedCommand)
+    assert command.start_ts == NOW
 
 
 def test_ids_that_are_numbers_are_read_as_text() -> None:

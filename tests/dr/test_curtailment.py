@@ -118,6 +118,23 @@ def test_the_least_overshoot_when_switches_cannot_land_in_the_band() -> None:
     assert set(by_id(made)) == {"b"}
 
 
+def test_one_switch_above_the_request_is_better_than_several_that_overshoot_more() -> None:
+    pool = [candidate(switch("a"), 5.0), candidate(switch("b"), 5.0), candidate(switch("c"), 9.0)]
+    assert set(by_id(plan(pool, 8.0))) == {"c"}
+    pool[2] = candidate(switch("c"), 11.0)
+    assert set(by_id(plan(pool, 8.0))) == {"a", "b"}
+
+
+def test_what_the_step_of_one_limit_takes_too_much_another_takes_less() -> None:
+    pool = [
+        candidate(limit("fine", priority=5, scale=kilowatts(FINE_KW)), 4.0),
+        candidate(limit("coarse", priority=4, scale=kilowatts(0.5)), 6.3),
+    ]
+    made = by_id(plan(pool, 5.2))
+    assert made["coarse"].final_kw == pytest.approx(5.0)
+    assert made["coarse"].shed_kw + made["fine"].shed_kw == pytest.approx(5.2, abs=0.002)
+
+
 @pytest.mark.parametrize("request_kw", [8.0, 8.83, 21.5, 1.18, 20.083])
 def test_the_edges_of_the_band_belong_to_it(request_kw: float) -> None:
     for edge_kw in (request_kw * (1 - TOLERANCE), request_kw * (1 + TOLERANCE)):

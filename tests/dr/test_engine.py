@@ -228,6 +228,17 @@ def test_a_reading_from_before_the_writes_does_not_measure_them(house: House) ->
     assert "measured" not in house.statuses()
 
 
+def test_the_same_reading_again_is_no_meter_that_stands_still(house: House) -> None:
+    house.meter_lag_sec = 1.5
+    send_event(house, 5.0)
+    again = house.read()
+    for _ in range(20):  # published for each device, and read at once
+        house.do(house.engine.reading(again, house.now))
+    assert "measured" not in house.statuses()
+    house.wait(3.0)
+    assert house.last("measured")["actual_shed_kw"] == pytest.approx(4.98)
+
+
 def test_the_summary_is_right(house: House) -> None:
     house.wait(300.0)
     send_event(house, 7.5, duration_sec=1800.0)
@@ -331,6 +342,7 @@ def test_a_restore_while_an_event_begins_ends_it(house: House, done: int) -> Non
     assert "reason" in house.last("failed")
     assert len(house.released) == 1
     assert house.engine.running is None
+    assert len(house.written) == (4 if done else 0)  # two there and back, or none at all
 
 
 def test_no_more_is_shed_after_a_restore_came_during_the_writes(house: House) -> None:
@@ -522,6 +534,7 @@ def test_a_meter_that_cannot_be_read_is_a_failure(house: House) -> None:
     assert "meter" in ack["reason"]
     assert house.written == []
     assert house.engine.running is None
+    assert len(house.released) == 1
 
 
 def test_no_reading_at_all_is_a_failure(house: House) -> None:
@@ -864,6 +877,23 @@ def test_an_event_that_was_writing_writes_the_same_again_after_a_crash(
     assert house.answers_to("c1") == ["accepted"]
 
 
+def test_what_failed_before_a_crash_and_is_written_again_after_it_is_told_as_it_is(
+    house: House,
+) -> None:
+    house.broken = {"heater1"}
+    house.hold = True
+    send_event(house, 4.5)
+    house.work(2)
+    assert house.jobs, "the writes of the replacement are under way"
+    house.broken = set()
+    house.hold = False
+    house.restart()
+    shed_kw = house.last("accepted")["actual_shed_kw"]
+    assert shed_kw == pytest.approx(TOTAL_KW - house.power_kw, abs=0.01)
+    house.wait(700.0)
+    assert house.power_kw == pytest.approx(TOTAL_KW)
+
+
 @pytest.mark.parametrize("done", [0, 1])
 def test_an_event_that_began_and_ended_while_the_agent_was_down_is_undone(
     house: House, done: int
@@ -948,6 +978,7 @@ def test_a_restore_asked_for_while_the_event_began_is_done_after_a_crash(house: 
     assert house.setting == before
     assert house.answers_to("c1") == ["failed"]
     assert house.answers_to("c2") == ["success"]
+    assert len(house.written) == 4  # two there and back: nothing is shed once more
 
 
 def test_a_restore_command_delivered_again_after_a_crash_is_answered_once(house: House) -> None:

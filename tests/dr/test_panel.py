@@ -78,6 +78,7 @@ def test_the_register_never_goes_below_the_lowest() -> None:
     assert percent(30.0).value_at(2.8, lowest_kw=2.8) == 39.0  # 38.9 %
     assert percent(50.0).value_at(0.0, lowest_kw=6.0) == 50.0  # exactly at a step stays there
     assert AMPS.value_at(0.0, lowest_kw=1.5) == 7.0
+    assert percent(50.0).value_at(0.0, lowest_kw=0.8 * 3.6) == 24.0  # 24.000000000000004 steps
 
 
 SCALES = st.sampled_from([percent(15.0), percent(50.0, step=0.5), AMPS, kilowatts(0.1)])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from volttrontesting.fixtures.volttron_platform_fixtures import build_wrapper, cleanup_wrapper
+from volttrontesting.fixtures.volttron_platform_fixtures import build_wrapper
+from volttrontesting.platformwrapper import PlatformWrapper
 from volttrontesting.utils import get_rand_vip
 
 from tests.platform.site import (
@@ -36,7 +39,7 @@ def whole_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         config.update(ven_id=VEN_ID, report_interval_sec=1.0, shadow_interval_sec=2.0)
         config["broker"] = {"host": "127.0.0.1", "port": broker_port}
         config["event"] = {"write_timeout_sec": 2.0}
-        volttron = build_wrapper(get_rand_vip(), agent_monitor_frequency=3)
+        volttron = started_volttron()
         cloud = Cloud(broker_port)
         try:
             site = Site(volttron, cloud, panel, config)
@@ -55,7 +58,22 @@ def whole_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             yield site
         finally:
             cloud.close()
-            cleanup_wrapper(volttron)
+            volttron.shutdown_platform()
+            shutil.rmtree(Path(volttron.volttron_home).parent)
+
+
+def started_volttron() -> PlatformWrapper:
+    """A platform of volttrontesting, with pip held to our versions.
+
+    Its own clean-up removes the agents one by one, which uninstalls driver and actuator from the
+    environment; ours stops the platform and removes its folder.
+    """
+    volttron = build_wrapper("", should_start=False)
+    volttron.skip_cleanup = True
+    volttron.env["PIP_CONSTRAINT"] = os.environ["PIP_CONSTRAINT"]
+    volttron.env.pop("PIP_FIND_LINKS", None)
+    volttron.startup_platform(get_rand_vip(), agent_monitor_frequency=3)
+    return volttron
 
 
 @pytest.fixture

@@ -346,13 +346,22 @@ def test_a_retained_command_is_ignored(
     node.start()
     observer.command("fresh")
     wait_until(lambda: node.commands, "the other has come")
+    assert_undisturbed(node)
     node.stop()
     again = make_node(broker.port).start()  # and it is not delivered as unacknowledged either
     observer.command("fresher")
     wait_until(lambda: again.commands, "the last has come")
+    assert_undisturbed(again)
     assert node.commands == ["fresh"]
     assert again.commands == ["fresher"]
-    assert node.states == again.states == [(True, "")]  # the connection never suffered
+
+
+def assert_undisturbed(node: Node) -> None:
+    """The connection has served until now, and still does: the broker minded nothing it got."""
+    node.put("still here")
+    wait_until(lambda: node.outbox.depth() == 0, "messages go out")
+    assert node.states == [(True, "")]
+    assert node.link.state.online
 
 
 def test_a_command_with_qos_0_is_obeyed_and_harms_nothing(node: Node, observer: Observer) -> None:
@@ -360,11 +369,9 @@ def test_a_command_with_qos_0_is_obeyed_and_harms_nothing(node: Node, observer: 
     node.start()
     observer.command("careless", qos=0)
     wait_until(lambda: node.commands == ["careless"], "it has come")
-    node.put("after")
     observer.command("careful")
     wait_until(lambda: node.commands == ["careless", "careful"], "the next has come")
-    wait_until(lambda: observer.payloads("data") == [b"after"], "messages go out")
-    assert node.states == [(True, "")]
+    assert_undisturbed(node)
 
 
 def test_a_command_whose_handling_fails_is_not_the_last(node: Node, observer: Observer) -> None:
@@ -616,15 +623,11 @@ class SecureSite:
 
 
 @pytest.fixture(scope="module")
-def secure() -> Iterator[SecureSite]:
-    # A short path: the configuration takes no long ones.
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        site = SecureSite(Path(folder))
-        site.broker.start()
-        yield site
-        site.broker.stop()
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureSite]:
+    site = SecureSite(tmp_path_factory.mktemp("secure"))
+    site.broker.start()
+    yield site
+    site.broker.stop()
 
 
 def test_with_a_client_certificate_it_speaks_both_ways(
@@ -801,10 +804,10 @@ def test_stopping_a_link_that_never_connected_leaves_no_file_open(
     make_node: MakeNode, silent_listener: Listener
 ) -> None:
     def live(port: int) -> None:
+        known = len(silent_listener.accepted)
         node = make_node(port).start(until_online=False)
         if port == silent_listener.port:
-            known = len(silent_listener.accepted)
-            wait_until(lambda: len(silent_listener.accepted) > known - 1, "it has connected")
+            wait_until(lambda: len(silent_listener.accepted) > known, "it has connected")
         else:
             node.until_why("nothing listens")
         node.stop()
@@ -846,19 +849,68 @@ def test_stopping_before_a_silent_broker_has_shaken_hands_keeps_its_time_limit(
     wait_until(lambda: threads_of_links() == [], "the thread has ended")
 
 
-def test_offline_is_said_though_the_broker_is_slow_and_all_places_in_flight_are_taken(
-    node: Node, observer: Observer, broker: Broker
+class ForgetfulBroker:
+    """It takes every message and confirms the status only, as one that throttles might."""
+
+    def __init__(self) -> None:
+        self._sock = socket.socket()
+        self._sock.bind(("127.0.0.1", 0))
+        self._sock.listen(1)
+        self.port = int(self._sock.getsockname()[1])
+        self.told: list[str] = []
+        """Topics that were published on, and "disconnect"."""
+        self.statuses: list[str] = []
+        self._greenlet = gevent.spawn(self._serve)
+
+    def _serve(self) -> None:
+        sock, _ = self._sock.accept()
+        with sock, sock.makefile("rb") as stream:
+            while first := stream.read(1):
+                kind = first[0] >> 4
+                length, shift = 0, 0
+                while True:
+                    (byte,) = stream.read(1)
+                    length |= (byte & 0x7F) << shift
+                    shift += 7
+                    if byte < 0x80:
+                        break
+                self._take(sock, kind, stream.read(length))
+
+    def _take(self, sock: Any, kind: int, body: bytes) -> None:
+        if kind == 1:  # CONNECT
+            sock.sendall(b"\x20\x02\x00\x00")
+        elif kind == 8:  # SUBSCRIBE
+            sock.sendall(b"\x90\x03" + body[:2] + b"\x01")
+        elif kind == 3:  # PUBLISH
+            end = 2 + int.from_bytes(body[:2], "big")
+            self.told.append(body[2:end].decode())
+            if self.told[-1] == TOPICS.status:
+                self.statuses.append(json.loads(body[end + 2 :])["status"])
+                sock.sendall(b"\x40\x02" + body[end : end + 2])
+        elif kind == 14:
+            self.told.append("disconnect")
+
+    def close(self) -> None:
+        self._greenlet.kill()
+        self._sock.close()
+
+
+def test_offline_is_said_though_nothing_is_confirmed_and_the_window_is_full(
+    make_node: MakeNode,
 ) -> None:
-    node.start()
-    wait_until(lambda: observer.statuses() == ["online"], "it says online")
-    broker.signal(signal.SIGSTOP)
+    """After a clean disconnect there is no last will: without it "online" would stay for ever."""
+    broker = ForgetfulBroker()
     try:
+        node = make_node(broker.port).start()
         node.put(*[f"m{number}" for number in range(40)])
-        wait_until(lambda: len(node.link._in_flight) == 20, "the window is full")
+        wait_until(lambda: broker.told.count("data") == 20, "the window is full")
         node.running = False
         node.link.stop(timeout_sec=1.0)
+        wait_until(lambda: "disconnect" in broker.told, "it has said goodbye")
+        assert broker.statuses == ["online", "offline"]
+        assert broker.told[-1] == "disconnect"
+        assert broker.told.count("data") == 20
+        assert node.outbox.depth() == 40
         assert threads_of_links() == []
     finally:
-        broker.signal(signal.SIGCONT)
-    wait_until(lambda: len(observer.payloads("data")) == 20, "what was sent has come")
-    wait_until(lambda: observer.statuses()[-1] == "offline", "it says offline", 5.0)
+        broker.close()

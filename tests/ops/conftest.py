@@ -1,0 +1,65 @@
+"""A state root of its own for each test, and a real broker where one is needed."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ops import processes
+from ops.paths import Paths
+from ops.ports import is_listening, wait_for
+from ops.settings import Settings, read_config
+
+REPO = Path(__file__).resolve().parents[2]
+NOW = ((signal.SIGKILL, 5.0),)
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Iterator[Paths]:
+    """As scripts/environment.sh makes it, with us as the plain user. Ends what the test started."""
+    home = tmp_path / "state"
+    for folder in ("run", "log/volttron", "staged", "broker", "volttron", "platform/bin", "home"):
+        (home / folder).mkdir(parents=True)
+    made = Paths(repo=REPO, home=home, user=pwd.getpwuid(os.geteuid()).pw_name)
+    yield made
+    for record in made.run.glob("*.json"):
+        if record.stem != "config_store":
+            processes.end_all(made, record.stem, NOW)
+
+
+@pytest.fixture
+def settings(paths: Paths) -> Settings:
+    return Settings(agent_config=read_config(paths))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def broker_port(tmp_path: Path) -> Iterator[int]:
+    """A mosquitto of the test's own."""
+    program = os.environ.get("MOSQUITTO") or shutil.which(
+        "mosquitto", path=os.environ["PATH"] + ":/usr/sbin"
+    )
+    if not program:
+        pytest.skip("mosquitto is not installed")
+    port = free_port()
+    config = tmp_path / "mosquitto.conf"
+    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n")
+    with subprocess.Popen([program, "-c", str(config)], stderr=subprocess.DEVNULL) as broker:
+        try:
+            assert wait_for(lambda: is_listening("127.0.0.1", port), 10)
+            yield port
+        finally:
+            broker.terminate()

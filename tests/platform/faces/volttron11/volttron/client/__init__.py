@@ -1,0 +1,9 @@
+import logging
+
+from volttron.client.vip.agent import Agent, Core, PubSub, RPC
+
+__all__ = ["RPC", "Agent", "Core", "PubSub", "setup_logging"]
+
+
+def setup_logging(level=logging.DEBUG):
+    logging.getLogger().setLevel(level)

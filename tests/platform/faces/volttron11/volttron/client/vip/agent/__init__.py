@@ -1,0 +1,14 @@
+class Agent:
+    pass
+
+
+class Core:
+    pass
+
+
+class PubSub:
+    pass
+
+
+class RPC:
+    pass
