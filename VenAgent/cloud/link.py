@@ -18,12 +18,13 @@ import os
 import random
 import select
 import socket
+import sqlite3
 import ssl
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,7 @@ class Inbound:
 
     payload: bytes
     mid: int
+    """0 for QoS 0, which has nothing to acknowledge."""
 
 
 class Link:
@@ -85,6 +87,7 @@ class Link:
         os.set_blocking(self._wake_write, False)
         self._stopping = False
         self._flush_until = 0.0
+        self._refused = False
         self._in_flight: dict[int, int] = {}
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
 
@@ -104,15 +107,21 @@ class Link:
             self._arrived.wait()
             self._arrived.clear()
             while self._inbound:
-                on_command(self._inbound.popleft())
+                inbound = self._inbound.popleft()
+                try:
+                    on_command(inbound)
+                except Exception:  # noqa: BLE001  one that breaks us must not deafen us to the next
+                    _log.exception("a command could not be handled: %.200r", inbound.payload)
+                    self.acknowledge(inbound)
             if self.state is not known:
                 known = self.state
                 on_state()
 
     def acknowledge(self, inbound: Inbound) -> None:
         """The command is journalled: the broker need not deliver it again."""
-        self._acknowledged.append(inbound.mid)
-        self.wake()
+        if inbound.mid:
+            self._acknowledged.append(inbound.mid)
+            self.wake()
 
     def wake(self) -> None:
         """There is something new in the outbox."""
@@ -139,23 +148,29 @@ class Link:
 
     def _run(self) -> None:
         """Connect again and again, with full jitter between the tries, until stopped."""
-        outbox = Outbox(self._outbox_path, synced=False)
         tries = 0
         client: mqtt.Client | None = None
         while not self._stopping:
             try:
-                client = client or self._make_client(outbox)
-                client.connect(self._broker.host, self._broker.port, self._broker.keepalive_sec)
-                tries = 0 if self._converse(client, outbox) else tries + 1
-            except (OSError, ValueError) as error:  # refused, unreachable, TLS, certificate files
+                with closing(Outbox(self._outbox_path, synced=False)) as outbox:
+                    client = self._make_client(outbox)
+                    while not self._stopping:
+                        tries = 0 if self._converse(client, outbox) else tries + 1
+                        self._pause_before(tries)
+            # Refused, unreachable, TLS, certificate files; the outbox locked or the disk full:
+            # begin again with a new client, whose outbox still has all that was not confirmed.
+            except (OSError, ValueError, sqlite3.Error) as error:
+                if client is not None:
+                    client.disconnect()
+                self._in_flight.clear()
                 self._set_state(False, _explain(error, self._broker))
                 tries += 1
-            if not self._stopping:
-                self._pause(random.uniform(0.2, min(RECONNECT_MAX_SEC, 2.0**tries)))
-        outbox.close()
+                self._pause_before(tries)
+        gevent.get_hub().destroy(destroy_loop=True)  # this thread's own, made by its sockets
 
-    def _pause(self, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
+    def _pause_before(self, tries: int) -> None:
+        """Full jitter, so that a fleet does not come back all at once."""
+        deadline = time.monotonic() + random.uniform(0.2, min(RECONNECT_MAX_SEC, 2.0**tries))
         while not self._stopping and (left := deadline - time.monotonic()) > 0:
             readable, _, _ = select.select([self._wake_read], [], [], left)
             if readable:
@@ -170,7 +185,7 @@ class Link:
             manual_ack=True,
         )
         client.connect_timeout = CONNECT_TIMEOUT_SEC
-        client.max_inflight_messages_set(MAX_IN_FLIGHT)
+        client.max_inflight_messages_set(MAX_IN_FLIGHT + 2)  # and birth or goodbye
         tls = self._broker.tls
         if tls is not None:
             client.tls_set(tls.ca_cert, tls.client_cert, tls.private_key)
@@ -183,8 +198,9 @@ class Link:
         return client
 
     def _converse(self, client: mqtt.Client, outbox: Outbox) -> bool:
-        """Serve the connection until it is lost or stopped; whether it ever was established."""
+        """Serve one connection until it is lost or stopped; whether it ever was established."""
         was_online = False
+        client.connect(self._broker.host, self._broker.port, self._broker.keepalive_sec)
         while (sock := client.socket()) is not None:
             buffered = getattr(sock, "pending", int)()  # bytes that TLS has already read
             wanted: list[Any] = [sock] if client.want_write() else []
@@ -260,7 +276,8 @@ class Link:
     def _on_connect(
         self, client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any
     ) -> None:
-        if reason.is_failure:
+        self._refused = reason.is_failure
+        if self._refused:
             self._set_state(False, f"the broker refused the connection: {reason}")
             client.disconnect()
             return
@@ -274,11 +291,19 @@ class Link:
     ) -> None:
         if self.state.online:
             self._set_state(False, f"the connection was lost: {reason}")
+        elif not self._refused:
+            where = f"{self._broker.host}:{self._broker.port}"
+            self._set_state(
+                False,
+                f"{where} hung up before it answered: is the client certificate accepted there, "
+                f"and may it connect as {self._ven_id}?",
+            )
 
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         if message.retain:
             # A command is for now; one kept by the broker for later subscribers is a mistake.
-            self._acknowledged.append(message.mid)
+            if message.mid:
+                self._acknowledged.append(message.mid)
             return
         if len(self._inbound) >= INBOUND_KEPT:
             self.dropped += 1
@@ -297,7 +322,9 @@ def _explain(error: Exception, broker: BrokerConfig) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate of {where} is not trusted: {error.verify_message}"
     if isinstance(error, FileNotFoundError):
-        return f"a TLS file is missing: {error.filename or error}"
+        files = broker.tls.model_dump().values() if broker.tls else ()
+        missing = [name for name in files if not Path(name).is_file()]
+        return f"a TLS file is missing: {', '.join(missing) or error}"
     if isinstance(error, ssl.SSLError):
         return f"TLS with {where} failed: {error.reason or error}"
     if isinstance(error, ConnectionRefusedError):

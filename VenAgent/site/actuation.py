@@ -65,7 +65,7 @@ class Actuation:
                 "set_point",
                 self._identity,
                 write.point,
-                write.value,
+                _as_register(write.value),
             )
             for circuit_id, write in wanted.items()
         }

@@ -1,6 +1,6 @@
 import logging
 
-from volttron.client.vip.agent import Agent, Core, PubSub, RPC
+from volttron.client.vip.agent import RPC, Agent, Core, PubSub
 
 __all__ = ["RPC", "Agent", "Core", "PubSub", "setup_logging"]
 

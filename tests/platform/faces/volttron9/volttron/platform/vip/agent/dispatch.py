@@ -1,14 +1,9 @@
-import weakref
-
-
 class Signal:
-    """As VOLTTRON's, it keeps no receiver alive."""
-
     def __init__(self):
-        self._receivers = weakref.WeakValueDictionary()
+        self._receivers = []
 
     def connect(self, receiver, owner=None):
-        self._receivers[receiver] = receiver if owner is None else owner
+        self._receivers.append(receiver)
 
     def send(self, sender, **kwargs):
-        return [receiver(sender, **kwargs) for receiver in list(self._receivers)]
+        return [receiver(sender, **kwargs) for receiver in self._receivers]

@@ -1,0 +1,269 @@
+"""How long an event takes: MQTT publish → last of eight coils changed at the panel, and → ack.
+
+In the same run, turn by turn so that the machine's mood is shared: the same schedule and writes
+called bare on the actuator (the floor of any VOLTTRON agent), and bare Modbus writes (the floor of
+any driver). Needs a running `scripts/ven_control.sh start --steady`; for its time it makes all
+eight circuits sheddable switches, and puts the agent's configuration back at the end.
+
+    scripts/benchmark.sh event_latency [--events 100] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pymodbus.client import ModbusTcpClient
+from rich.console import Console
+from rich.table import Table
+
+from ops import config_store, settings
+from ops.environment import platform_environment
+from ops.errors import OpsError
+from ops.mqtt import Client, decoded
+from ops.paths import Paths
+from ops.processes import plain_user
+from ops.settings import Settings
+from simulator.control import PanelControl
+
+ROUND = 10
+"""Events, bare schedules and bare Modbus rounds are done in turns of so many."""
+ANSWER_SEC = 15.0
+PANEL_CONTROL_PORT, PANEL_PORT, VIP_PORT = 5021, 5020, 22916
+
+
+class Bench:
+    """The running site, and what measures it."""
+
+    def __init__(self, paths: Paths, started: Settings) -> None:
+        self.paths = paths
+        self.settings = started
+        self.agent = started.agent()
+        self.panel = PanelControl(started.port("VEN_PANEL_CONTROL_PORT", PANEL_CONTROL_PORT))
+        self.points = [circuit.switch_point or "" for circuit in self.agent.circuits]
+        self._count = 0
+
+    def last_change_ts(self) -> float:
+        """When the last contactor moved, by the panel's clock (this machine's)."""
+        changed = self.panel.state()["changed_ts"]["contactors"].values()
+        return max(moment for moment in changed if moment is not None)
+
+    def contactors(self) -> list[bool]:
+        return list(self.panel.state()["contactors"].values())
+
+    def event(self, cloud: Client) -> tuple[float, float]:
+        """(seconds to the last coil, seconds to the ack) of one event; then it is restored."""
+        topics = self.agent.topic_names()
+        self._count += 1
+        correlation_id = f"bench-{time.time()}-{self._count}"
+        total_kw = self.panel.state()["total_kw"]
+        command = {"op": "event", "shed_kw": total_kw, "duration_sec": 600}
+        begun = time.time()
+        ack = self._command(cloud, topics.command, {**command, "correlationId": correlation_id})
+        answered = time.time()
+        if not ack["ok"] or any(self.contactors()):
+            raise OpsError(f"the event did not open all eight coils: {ack}")
+        last_coil = self.last_change_ts()
+        restored = {"op": "restore", "correlationId": f"{correlation_id}-restore"}
+        if not self._command(cloud, topics.command, restored)["ok"]:
+            raise OpsError("the event could not be restored")
+        return last_coil - begun, answered - begun
+
+    def _command(self, cloud: Client, topic: str, command: dict[str, Any]) -> dict[str, Any]:
+        cloud.publish_nowait(topic, command)
+        for _, body in decoded(cloud.messages(ANSWER_SEC)):
+            if body.get("correlationId") == command["correlationId"]:
+                return body
+        raise OpsError(f"no ack to {command['op']} within {ANSWER_SEC:g} s")
+
+    def modbus(self, value: bool) -> float:
+        """Seconds for eight coil writes, a connection each, as the driver makes them."""
+        port = self.settings.port("VEN_PANEL_PORT", PANEL_PORT)
+        begun = time.time()
+        for address in range(len(self.points)):
+            with ModbusTcpClient("127.0.0.1", port=port) as client:
+                if client.write_coil(address, value, device_id=1).isError():
+                    raise OpsError(f"coil {address} could not be written")
+        return time.time() - begun
+
+
+@contextmanager
+def bare_actuator(bench: Bench) -> Iterator[Callable[[bool], tuple[float, float]]]:
+    """A process of the platform's environment that calls the actuator and nothing else."""
+    paths = bench.paths
+    environment = platform_environment(paths, {})
+    environment["PYTHONPATH"] = str(paths.staged / "agent")
+    script = (Path(__file__).parent / "bare_actuator.py").read_text()
+    address = f"tcp://127.0.0.1:{bench.settings.port('VEN_VIP_PORT', VIP_PORT)}"
+    command = [str(paths.platform_bin / "python"), "-c", script, address]
+    process = subprocess.Popen(
+        [*command, bench.agent.panel.device, *bench.points],
+        env=environment,
+        cwd=paths.volttron_home,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        **plain_user(paths),
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+
+    def answer() -> dict[str, Any]:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("{"):
+                return json.loads(line)
+        raise OpsError("the bare actuator calls ended early: is the platform running?")
+
+    def one(value: bool) -> tuple[float, float]:
+        """(seconds to the last coil, seconds until all writes returned)."""
+        assert process.stdin is not None
+        process.stdin.write(json.dumps({"value": value}) + "\n")
+        process.stdin.flush()
+        times = answer()
+        if times["result"] != "SUCCESS":
+            raise OpsError(f"the actuator refused the bare schedule: {times['result']}")
+        return bench.last_change_ts() - times["begun"], times["done"] - times["begun"]
+
+    try:
+        answer()
+        yield one
+    finally:
+        process.stdin.close()
+        process.wait(20)
+
+
+@contextmanager
+def all_circuits_sheddable(bench: Bench) -> Iterator[None]:
+    """Eight switches, none critical, in force at the agent; the old configuration afterwards."""
+    original = bench.settings.agent_config
+    changed = json.loads(json.dumps(original))
+    for circuit in changed["circuits"]:
+        circuit.update(critical=False, control="switch", priority=5)
+    _store(bench.paths, changed)
+    try:
+        _wait_until(lambda: not any(c["critical"] for c in _reported(bench)))
+        yield
+    finally:
+        _store(bench.paths, original)
+
+
+def _store(paths: Paths, contents: dict[str, Any]) -> None:
+    entry = config_store.Entry(config_store.AGENT, "config", json.dumps(contents), "json")
+    config_store.store(paths, entry)
+
+
+def _reported(bench: Bench) -> list[dict[str, Any]]:
+    with Client(bench.agent) as cloud:
+        topics = bench.agent.topic_names()
+        cloud.subscribe(topics.ack)
+        command = {"op": "get", "what": "shadow", "correlationId": f"bench-{time.time()}"}
+        return list(bench._command(cloud, topics.command, command)["data"]["circuits"])
+
+
+def _wait_until(condition: Callable[[], bool], timeout_sec: float = 20.0) -> None:
+    deadline = time.monotonic() + timeout_sec
+    while not condition():
+        if time.monotonic() > deadline:
+            raise OpsError("the agent did not take the benchmark's configuration")
+        time.sleep(0.2)
+
+
+def measure(bench: Bench, events: int) -> dict[str, list[float]]:
+    """Milliseconds by what was measured."""
+    times: dict[str, list[float]] = {
+        "event_last_coil": [],
+        "event_ack": [],
+        "bare_last_coil": [],
+        "bare_returned": [],
+        "modbus": [],
+    }
+    with Client(bench.agent) as cloud, bare_actuator(bench) as bare:
+        cloud.subscribe(bench.agent.topic_names().ack)
+        bench.event(cloud)  # one of each that is not counted
+        for value in (False, True):
+            bare(value)
+            bench.modbus(value)
+        while len(times["event_ack"]) < events:
+            for _ in range(ROUND):
+                last_coil, acked = bench.event(cloud)
+                times["event_last_coil"].append(last_coil * 1e3)
+                times["event_ack"].append(acked * 1e3)
+            for number in range(ROUND):
+                last_coil, returned = bare(bool(number % 2))
+                times["bare_last_coil"].append(last_coil * 1e3)
+                times["bare_returned"].append(returned * 1e3)
+            for number in range(ROUND):
+                times["modbus"].append(bench.modbus(bool(number % 2)) * 1e3)
+    return times
+
+
+def quantile(values: list[float], q: float) -> float:
+    return statistics.quantiles(values, n=100, method="inclusive")[round(q * 100) - 1]
+
+
+ROWS = (
+    ("event_last_coil", "MQTT publish → last of 8 coils", "bare_last_coil", 40.0, 100.0),
+    ("event_ack", "MQTT publish → ack", "bare_returned", 42.0, 150.0),
+    ("bare_last_coil", "bare actuator: schedule, 8 writes → last coil", None, None, None),
+    ("bare_returned", "bare actuator: schedule, 8 writes → all returned", None, None, None),
+    ("modbus", "bare Modbus: 8 writes, one after the other", None, None, None),
+)
+
+
+def machine() -> str:
+    model = platform.processor() or platform.machine()
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.split(":", 1)[1].strip()
+            break
+    cores = Path("/proc/cpuinfo").read_text().count("processor\t")
+    return f"{model}, {cores} cores, Python {platform.python_version()}"
+
+
+def main() -> int:
+    """Print the table, write the JSON."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--events", type=int, default=100)
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    arguments = parser.parse_args()
+    paths = Paths.from_environment()
+    try:
+        bench = Bench(paths, settings.current(paths, os.environ))
+        with all_circuits_sheddable(bench):
+            times = measure(bench, arguments.events)
+    except (OpsError, ConnectionRefusedError) as error:
+        print(
+            f"error: {error}\nRun `scripts/ven_control.sh start --steady` first.", file=sys.stderr
+        )
+        return 1
+    table = Table(title=f"Event latency, {len(times['event_ack'])} events, ms ({machine()})")
+    for heading in ("", "p50", "p99", "p50 / floor", "to reach"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    results: dict[str, Any] = {"machine": machine(), "events": len(times["event_ack"])}
+    for name, label, floor, reach_p50, reach_p99 in ROWS:
+        p50, p99 = quantile(times[name], 0.5), quantile(times[name], 0.99)
+        ratio = p50 / quantile(times[floor], 0.5) if floor else None
+        reach = f"p50 < {reach_p50:g}, p99 < {reach_p99:g}" if reach_p50 and reach_p99 else ""
+        shown = f"{ratio:.2f}" if ratio else ""
+        table.add_row(label, f"{p50:.1f}", f"{p99:.1f}", shown, reach)
+        results[name] = {"p50_ms": round(p50, 2), "p99_ms": round(p99, 2), "ratio": ratio}
+    Console().print(table)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

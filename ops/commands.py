@@ -1,0 +1,93 @@
+"""Commands to the VEN, and their acks: what CONTRACT.md calls `ven/cmd` and `ven/ack`."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from ops.errors import OpsError
+from ops.mqtt import Client, decoded
+from VenAgent.config import AgentConfig
+
+ACK_WITHIN_SEC = 15.0
+
+
+def command(
+    op: str, ven_id: str, correlation_id: str | None = None, **fields: Any
+) -> dict[str, Any]:
+    """A command as it goes on the wire; fields that are None are left out."""
+    return {
+        "op": op,
+        "correlationId": correlation_id or f"{op}-{secrets.token_hex(6)}",
+        "venId": ven_id,
+        **{name: value for name, value in fields.items() if value is not None},
+    }
+
+
+def event_command(
+    ven_id: str,
+    shed_kw: float,
+    duration_sec: float,
+    event_id: str | None = None,
+    correlation_id: str | None = None,
+) -> dict[str, Any]:
+    event_id = event_id or f"evt-{secrets.token_hex(4)}"
+    return command(
+        "event",
+        ven_id,
+        correlation_id or f"evt-{event_id}-{secrets.token_hex(4)}",
+        event_id=event_id,
+        shed_kw=shed_kw,
+        duration_sec=duration_sec,
+    )
+
+
+def ask(
+    agent: AgentConfig, message: dict[str, Any], timeout_sec: float = ACK_WITHIN_SEC
+) -> dict[str, Any]:
+    """Send a command and wait for its ack.
+
+    Raises OpsError when none comes; then the VEN's own sign of life, which the broker keeps,
+    tells why.
+    """
+    topics = agent.topic_names()
+    presence: str | None = None
+    with Client(agent) as client:
+        client.subscribe(topics.ack, topics.status)
+        client.publish(topics.command, message)
+        for topic, contents in decoded(client.messages(timeout_sec)):
+            if topic == topics.status:
+                presence = str(contents.get("status"))
+            elif contents.get("correlationId") == message["correlationId"]:
+                return contents
+    raise _unanswered(agent, presence, timeout_sec)
+
+
+def _unanswered(agent: AgentConfig, presence: str | None, timeout_sec: float) -> OpsError:
+    broker = f"{agent.broker.host}:{agent.broker.port}"
+    what = f"{agent.ven_id} gave no answer within {timeout_sec:g} s"
+    if presence is None:
+        return OpsError(
+            f"{what}: it has never been connected to the broker {broker}",
+            "Check the VEN's id (--ven-id) and `ven_control.sh status`.",
+        )
+    if presence != "online":
+        return OpsError(
+            f"{what}: it is {presence} at the broker {broker}",
+            "See `ven_control.sh status`. The broker keeps the command until it is back.",
+        )
+    return OpsError(
+        f"{what}, although it is online at {broker}",
+        "See `ven_control.sh logs`.",
+    )
+
+
+def wait_online(agent: AgentConfig, timeout_sec: float) -> bool:
+    """Whether the VEN shows itself online at its broker within that time."""
+    status = agent.topic_names().status
+    with Client(agent) as client:
+        client.subscribe(status)
+        for _, contents in decoded(client.messages(timeout_sec)):
+            if contents.get("status") == "online":
+                return True
+    return False

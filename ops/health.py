@@ -1,0 +1,102 @@
+"""Whether the agents are well, and what they say when they are not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+
+from ops import vctl
+from ops.agent_install import ACTUATOR
+from ops.commands import ask, command
+from ops.config_store import AGENT, DRIVER
+from ops.environment import platform_environment
+from ops.errors import OpsError
+from ops.paths import Paths
+from ops.processes import plain_user
+from ops.settings import Settings
+
+NEEDED = (DRIVER, ACTUATOR, AGENT)
+HEALTHY_WITHIN_SEC = 60.0
+
+_ASK = """\
+import json, sys
+import gevent
+from volttron.client.commands.connection import ControlConnection
+from volttron.utils.context import ClientContext
+connection = ControlConnection(ClientContext.get_volttron_home() and sys.argv[1])
+with gevent.Timeout(10):
+    answer = connection.server.vip.rpc.call(sys.argv[2], "health.get_status").get(timeout=5)
+print(answer if isinstance(answer, str) else json.dumps(answer))
+connection.kill()
+"""
+
+
+def of_agent(paths: Paths, identity: str) -> tuple[str, str] | None:
+    """("BAD", "MQTT: …"), or None when it cannot be had.
+
+    `vctl status` has no sentence, so it is asked for over VOLTTRON's RPC, by a few lines that run
+    in the platform's environment.
+    """
+    address = f"ipc://@{paths.volttron_home}/run/vip.socket"
+    try:
+        result = subprocess.run(
+            [str(paths.platform_bin / "python"), "-", address, identity],
+            input=_ASK,
+            env=platform_environment(paths, {}),
+            cwd=paths.volttron_home,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+            **plain_user(paths),
+        )
+        answer = json.loads(result.stdout.splitlines()[-1])
+    except (subprocess.TimeoutExpired, ValueError, IndexError):
+        return None
+    if not isinstance(answer, dict):
+        return None
+    return str(answer.get("status") or ""), str(answer.get("context") or "")
+
+
+def wait(paths: Paths, settings: Settings) -> None:
+    """Until all agents are well, and VenAgent answers through its broker.
+
+    The actuator looks for the driver only every 5 s, when it came up before it.
+    """
+    deadline = time.monotonic() + HEALTHY_WITHIN_SEC
+    while True:
+        problem = _unwell(paths) or _unheard(settings, deadline)
+        if problem is None:
+            return
+        if time.monotonic() >= deadline:
+            raise OpsError(problem, log=paths.platform_log)
+        time.sleep(0.5)
+
+
+def _unwell(paths: Paths) -> str | None:
+    """The first agent that is not well and what it says; None when all are."""
+    agents = vctl.agents(paths)
+    for identity in NEEDED:
+        agent = agents.get(identity)
+        if agent is None or not agent.is_running:
+            return f"{identity} does not run"
+        if not agent.is_good:
+            said = of_agent(paths, identity) or (agent.health, agent.context)
+            if said[0] != "GOOD":
+                return f"{identity} is not well: {': '.join(filter(None, said))}"
+    return None
+
+
+def _unheard(settings: Settings, deadline: float) -> str | None:
+    """Why VenAgent does not answer through its broker, or what it says is wrong; else None."""
+    agent = settings.agent()
+    timeout_sec = min(20.0, max(1.0, deadline - time.monotonic()))
+    try:
+        answer = ask(agent, command("get", agent.ven_id, what="status"), timeout_sec)
+    except OpsError as error:
+        return error.what
+    state = answer.get("data") or {}
+    if state.get("health") == "GOOD":
+        return None
+    return f"VenAgent is not well: {state.get('health_context') or answer.get('reason')}"

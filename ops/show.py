@@ -1,0 +1,169 @@
+"""How things look on a terminal: progress, errors, acks, status. JSON goes to stdout unadorned."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from ops.errors import OpsError
+from ops.logs import tail
+
+LOG_LINES = 12
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+    sys.stdout.flush()
+
+
+# --- progress and errors -----------------------------------------------------------------------
+
+
+@contextmanager
+def step(what: str) -> Iterator[list[str]]:
+    """One step of several: the line says what it does, then what came of it.
+
+    The body appends that to the list it gets. An error that ends it carries the step's name.
+    """
+    came_of_it: list[str] = []
+    try:
+        if err.is_terminal:
+            with err.status(f"{what} …"):
+                yield came_of_it
+        else:
+            yield came_of_it
+    except OpsError as error:
+        error.step = error.step or what
+        err.print(Text.assemble(("✗ ", "bold red"), what), soft_wrap=True)
+        raise
+    result = f": {came_of_it[-1]}" if came_of_it else ""
+    err.print(Text.assemble(("✓ ", "bold green"), what + result), soft_wrap=True)
+
+
+def note(text: str) -> None:
+    err.print(Text.assemble(("• ", "yellow"), text), soft_wrap=True)
+
+
+def error(problem: OpsError) -> None:
+    """What went wrong, what to do, and the log's last lines."""
+    parts: list[Text] = [Text(problem.what, style="bold")]
+    parts += [Text(sentence) for sentence in problem.advice]
+    lines = list(problem.output) or (tail(problem.log, LOG_LINES) if problem.log else [])
+    if lines:
+        parts += [Text(""), Text("\n".join(lines), style="dim")]
+    if problem.log:
+        parts += [Text(""), Text(f"log: {problem.log}")]
+    title = f"failed: {problem.step}" if problem.step else "failed"
+    err.print(Panel(Group(*parts), title=title, title_align="left", border_style="red"))
+
+
+# --- acks --------------------------------------------------------------------------------------
+
+
+def ack(answer: Mapping[str, Any]) -> None:
+    """An ack: its status, then power and circuits when it is about an event."""
+    good = answer.get("ok") is True
+    head = Text.assemble(
+        (str(answer.get("status", "?")), "bold green" if good else "bold red"),
+        f"  {answer.get('op', '')} {answer.get('event_id') or ''}".rstrip(),
+    )
+    parts: list[Any] = [head]
+    if answer.get("reason"):
+        parts.append(Text(str(answer["reason"])))
+    power = _power_line(answer)
+    if power:
+        parts.append(Text(power))
+    circuits = answer.get("circuits_curtailed") or []
+    if circuits:
+        parts.append(_circuits(circuits))
+    title = f"{answer.get('venId', '')}"
+    style = "green" if good else "red"
+    out.print(Panel(Group(*parts), title=title, title_align="left", border_style=style))
+
+
+def _power_line(answer: Mapping[str, Any]) -> str:
+    parts = []
+    if answer.get("requested_shed_kw") is not None:
+        parts.append(f"requested {kw(answer['requested_shed_kw'])}")
+    if answer.get("actual_shed_kw") is not None:
+        basis = answer.get("shed_basis")
+        parts.append(f"actual {kw(answer['actual_shed_kw'])}" + (f" ({basis})" if basis else ""))
+    if answer.get("baseline_kw") is not None:
+        parts.append(f"baseline {kw(answer['baseline_kw'])}")
+    if answer.get("end_ts") is not None:
+        parts.append(f"until {clock(answer['end_ts'])}")
+    return ", ".join(parts)
+
+
+def _circuits(circuits: list[Mapping[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("circuit")
+    for column in ("before", "shed", "after"):
+        table.add_column(column, justify="right")
+    for circuit in circuits:
+        table.add_row(
+            str(circuit.get("name") or circuit.get("id")),
+            *(kw(circuit.get(key)) for key in ("original_kw", "curtailed_kw", "final_kw")),
+        )
+    return table
+
+
+def kw(value: Any) -> str:
+    return f"{value:.2f} kW" if isinstance(value, (int, float)) else "unknown"
+
+
+def clock(epoch: Any) -> str:
+    """Local time of day of an epoch second."""
+    if not isinstance(epoch, (int, float)):
+        return "unknown"
+    return datetime.fromtimestamp(epoch).astimezone().strftime("%H:%M:%S")
+
+
+# --- telemetry ---------------------------------------------------------------------------------
+
+
+def telemetry(message: Mapping[str, Any]) -> None:
+    """One line a telemetry."""
+    parts = [
+        clock(message.get("timestamp")),
+        f"#{message.get('seq', '?')}",
+        f"power {kw(message.get('usedPowerKw'))}",
+        f"shed {kw(message.get('shedPowerKw'))}",
+    ]
+    if message.get("eventId"):
+        parts.append(f"event {message['eventId']} of {kw(message.get('requestedReductionKw'))}")
+    quality = message.get("quality")
+    if quality and quality != "good":
+        parts.append(f"meter {quality}")
+    sys.stdout.write("  ".join(parts) + "\n")
+    sys.stdout.flush()
+
+
+# --- status ------------------------------------------------------------------------------------
+
+_MARKS = {True: ("✓", "bold green"), False: ("✗", "bold red"), None: ("·", "dim")}
+
+
+def status(report: Mapping[str, Any]) -> None:
+    """What `status` found, one line a part."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column()
+    table.add_column()
+    table.add_column(overflow="fold")
+    for part in report["parts"]:
+        mark, style = _MARKS[part["ok"]]
+        table.add_row(Text(mark, style=style), part["name"], Text(part["text"]))
+    out.print(table)
+    for problem in report["problems"]:
+        out.print(Text.assemble(("! ", "bold red"), problem), soft_wrap=True)

@@ -1,0 +1,344 @@
+# shellcheck shell=bash
+# What the commands and the tests run in: Debian packages, the plain user, two virtual environments.
+#
+# A library: source it with `set -euo pipefail`, then call the ensure_… functions. Each is
+# idempotent, costs milliseconds when there is nothing to do, and says what it installs.
+#
+# VENAGENT_HOME   where everything lives (default /var/lib/venagent as root, else
+#                 ~/.local/share/venagent)
+# VENAGENT_USER   the plain user that runs VOLTTRON when the commands run as root (venagent)
+# VENAGENT_PYTHON the Python to use, when the one found is not the one wanted
+
+VENAGENT_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+
+if [ "$(id -u)" -eq 0 ]; then
+  VENAGENT_HOME=${VENAGENT_HOME:-/var/lib/venagent}
+  VENAGENT_USER=${VENAGENT_USER:-venagent}
+else
+  VENAGENT_HOME=${VENAGENT_HOME:-${XDG_DATA_HOME:-$HOME/.local/share}/venagent}
+  VENAGENT_USER=$(id -un)
+fi
+case $VENAGENT_HOME in
+  /*) ;;
+  *) VENAGENT_HOME=$PWD/$VENAGENT_HOME ;;
+esac
+export VENAGENT_ROOT VENAGENT_HOME VENAGENT_USER
+
+TOOLS_VENV=$VENAGENT_HOME/tools
+PLATFORM_VENV=$VENAGENT_HOME/platform
+ENVIRONMENT_LOG=$VENAGENT_HOME/log/environment.log
+
+say() { printf '==> %s\n' "$*" >&2; }
+
+# fail WHAT [ADVICE…]: the reason, then what to do about it.
+fail() {
+  printf 'error: %s\n' "$1" >&2
+  shift
+  if [ $# -gt 0 ]; then printf '       %s\n' "$@" >&2; fi
+  exit 1
+}
+
+is_root() { [ "$(id -u)" -eq 0 ]; }
+
+tools_python() { printf '%s\n' "$TOOLS_VENV/bin/python"; }
+
+mosquitto_path() { PATH=$PATH:/usr/sbin:/usr/local/sbin command -v mosquitto; }
+
+# Runs a command as the plain user, from a folder that this user can read. Already plain: as is.
+as_user() {
+  if is_root; then
+    (
+      cd "$VENAGENT_HOME" || exit 1
+      exec setpriv --reuid="$VENAGENT_USER" --regid="$(id -g "$VENAGENT_USER")" --init-groups \
+        env -u XDG_CONFIG_HOME -u XDG_CACHE_HOME -u XDG_DATA_HOME -u PYTHONPATH \
+        HOME="$VENAGENT_HOME/home" USER="$VENAGENT_USER" LOGNAME="$VENAGENT_USER" "$@"
+    )
+  else
+    env -u PYTHONPATH "$@"
+  fi
+}
+
+# --- the state root and its user ---------------------------------------------------------------
+
+ensure_home() {
+  if is_root && ! getent passwd "$VENAGENT_USER" >/dev/null; then
+    say "Creating the plain user $VENAGENT_USER: VOLTTRON refuses to run as root"
+    useradd --system --user-group --home-dir "$VENAGENT_HOME/home" --no-create-home \
+      --shell /usr/sbin/nologin "$VENAGENT_USER" ||
+      fail "cannot create the user $VENAGENT_USER." "Set VENAGENT_USER to a plain user that exists."
+  fi
+  is_root && [ "$(id -u "$VENAGENT_USER")" -eq 0 ] &&
+    fail "VENAGENT_USER is root, and VOLTTRON refuses root." "Name a plain user."
+  [ "${#VENAGENT_HOME}" -le 54 ] ||
+    fail "VENAGENT_HOME is too long: $VENAGENT_HOME" \
+      "VOLTTRON's socket name below it must stay under 107 characters: use a path of at most 54."
+  (
+    umask 022
+    mkdir -p "$VENAGENT_HOME" "$VENAGENT_HOME/run" "$VENAGENT_HOME/log" 2>/dev/null
+  ) || fail "cannot write below $VENAGENT_HOME." "Set VENAGENT_HOME to a folder of your own."
+  ensure_owned home staged volttron broker log/volttron
+  if is_root && ! as_user test -x "$VENAGENT_HOME"; then
+    fail "the user $VENAGENT_USER cannot enter $VENAGENT_HOME." \
+      "Set VENAGENT_HOME to a folder whose parents everybody can enter, or chmod o+x them."
+  fi
+}
+
+# Folders below the state root that belong to the plain user.
+ensure_owned() {
+  local folder
+  for folder in "$@"; do
+    folder=$VENAGENT_HOME/$folder
+    [ -d "$folder" ] && continue
+    case $folder in
+      "$VENAGENT_HOME/volttron") (umask 077 && mkdir -p "$folder") ;; # keys
+      *) (umask 022 && mkdir -p "$folder") ;;
+    esac
+    if is_root; then chown "$VENAGENT_USER:" "$folder"; fi
+  done
+}
+
+# --- Debian's packages -------------------------------------------------------------------------
+
+ensure_packages() {
+  local missing=()
+  mosquitto_path >/dev/null || missing+=(mosquitto)
+  command -v mosquitto_sub >/dev/null || missing+=(mosquitto-clients)
+  install_packages ${missing[@]+"${missing[@]}"}
+}
+
+# Run as root, in one go. Debian starts a mosquitto of its own on port 1883 when the package
+# arrives, and again at every boot; ours is another one, so both are prevented.
+# shellcheck disable=SC2016
+INSTALL_AS_ROOT='
+set -e
+export DEBIAN_FRONTEND=noninteractive
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  trap "rm -f $policy" EXIT
+  printf "#!/bin/sh\nexit 101\n" >"$policy"
+  chmod 755 "$policy"
+fi
+apt-get update -q
+apt-get install -q -y --no-install-recommends "$@"
+for package; do
+  [ "$package" = mosquitto ] || continue
+  if command -v systemctl >/dev/null; then systemctl disable mosquitto.service || true
+  elif command -v update-rc.d >/dev/null; then update-rc.d mosquitto disable || true; fi
+done'
+
+install_packages() {
+  [ $# -gt 0 ] || return 0
+  command -v apt-get >/dev/null ||
+    fail "these are missing, and there is no apt-get to install them: $*" \
+      "Install them with your system's own tool and start again."
+  local elevate=()
+  if ! is_root; then
+    command -v sudo >/dev/null ||
+      fail "not root and no sudo, but these Debian packages are missing: $*" \
+        "Ask an administrator for: apt-get install $*"
+    elevate=(sudo)
+    [ -t 0 ] || elevate=(sudo -n)
+    "${elevate[@]}" true ||
+      fail "sudo was refused, but these Debian packages are missing: $*" \
+        "Ask an administrator for: apt-get install $*"
+  fi
+  say "Installing Debian packages: $* (log: $ENVIRONMENT_LOG)"
+  local name settings=()
+  for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY; do
+    if [ -n "${!name:-}" ]; then settings+=("$name=${!name}"); fi
+  done
+  ${elevate[@]+"${elevate[@]}"} env ${settings[@]+"${settings[@]}"} \
+    bash -c "$INSTALL_AS_ROOT" install "$@" >>"$ENVIRONMENT_LOG" 2>&1 </dev/null ||
+    explain_failure "apt-get could not install $*" "Try by hand: apt-get install $*"
+}
+
+# explain_failure WHAT ADVICE: fails with the cause that the log's last lines show.
+explain_failure() {
+  local last
+  last=$(tail -n 40 "$ENVIRONMENT_LOG" 2>/dev/null || true)
+  printf '%s\n' "$last" | grep -v '^ *$' | tail -n 8 | sed 's/^/  | /' >&2
+  case $last in
+    *"No space left on device"*)
+      fail "$1: the disk is full." "Free some space at $VENAGENT_HOME and start again." ;;
+    *"name resolution"* | *"Could not resolve"* | *"Network is unreachable"* | \
+      *"NewConnectionError"* | *"Connection timed out"* | *"Connection refused"* | \
+      *"ConnectTimeoutError"* | *"Could not connect to"* | *"(from versions: none)"*)
+      fail "$1: no network." \
+        "Check the connection (http_proxy/https_proxy if there is a proxy) and start again." \
+        "Log: $ENVIRONMENT_LOG" ;;
+    *)
+      fail "$1." "$2" "Log: $ENVIRONMENT_LOG" ;;
+  esac
+}
+
+# --- Python ------------------------------------------------------------------------------------
+
+# VOLTTRON 10 needs 3.10 or later; its pip 22.2.2 and gevent 22.10.2 do not run on 3.12.
+python_fits() {
+  as_user "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 11))' 2>/dev/null
+}
+
+# The Python to make environments with, in PYTHON. The system's own come first: a Python below
+# somebody's home is unreadable for the plain user.
+choose_python() {
+  local candidate found=""
+  if [ -n "${VENAGENT_PYTHON:-}" ]; then
+    python_fits "$VENAGENT_PYTHON" ||
+      fail "VENAGENT_PYTHON=$VENAGENT_PYTHON is not a Python 3.10 or 3.11 that $VENAGENT_USER can run."
+    PYTHON=$VENAGENT_PYTHON
+    return
+  fi
+  for candidate in /usr/bin/python3.11 /usr/bin/python3.10 /usr/local/bin/python3.11 \
+    /usr/local/bin/python3.10 python3.11 python3.10 python3; do
+    candidate=$(command -v "$candidate") || continue
+    found=$candidate
+    if python_fits "$candidate"; then
+      PYTHON=$candidate
+      return
+    fi
+  done
+  [ -z "$found" ] ||
+    fail "wrong Python: $("$found" --version 2>&1) ($found). VOLTTRON 10 runs on 3.10 and 3.11." \
+      "Install one of them that the user $VENAGENT_USER can run (Debian 12 has 3.11), or name it" \
+      "in VENAGENT_PYTHON."
+  return 1
+}
+
+ensure_python() {
+  if ! choose_python; then
+    install_packages python3 python3-venv
+    choose_python || fail "there is no Python 3.10 or 3.11 on this machine."
+  fi
+  if ! "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null; then
+    [ "$PYTHON" = /usr/bin/python3.11 ] || [ "$PYTHON" = /usr/bin/python3.10 ] ||
+      fail "$PYTHON has no venv module." "Install it, or name another Python in VENAGENT_PYTHON."
+    install_packages "$(basename "$PYTHON")-venv"
+  fi
+}
+
+# --- virtual environments ----------------------------------------------------------------------
+
+requirements_hash() { (cd "$VENAGENT_ROOT" && sha256sum -- "$@" | sha256sum | cut -d ' ' -f 1); }
+
+# is_current VENV STAMP HASH: the environment has what the files that made HASH ask for.
+is_current() {
+  [ -x "$1/bin/python" ] && [ -f "$1/$2" ] && [ "$(cat "$1/$2")" = "$3" ]
+}
+
+# Only one process at a time makes environments; the others wait for it.
+exclusively() {
+  (
+    flock 9
+    "$@" 9>&-
+  ) 9>"$VENAGENT_HOME/run/environment.lock"
+}
+
+need_space() {
+  local free
+  free=$(df -Pm "$VENAGENT_HOME" | awk 'NR == 2 { print $4 }')
+  [ "$free" -ge "$1" ] ||
+    fail "not enough disk space: $free MB free at $VENAGENT_HOME, $1 MB needed." \
+      "Free some, or set VENAGENT_HOME to a folder on another disk."
+}
+
+pip_install() {
+  local runner=$1 venv=$2
+  shift 2
+  "$runner" "$venv/bin/python" -m pip install --no-input --disable-pip-version-check \
+    --progress-bar off "$@" >>"$ENVIRONMENT_LOG" 2>&1 </dev/null
+}
+
+run_here() { "$@"; }
+
+ensure_tools() {
+  local hash
+  hash=$(requirements_hash ops/requirements-tools.txt ops/lock-tools.txt)
+  is_current "$TOOLS_VENV" .tools "$hash" && return
+  ensure_home
+  exclusively make_tools "$hash"
+}
+
+make_tools() {
+  is_current "$TOOLS_VENV" .tools "$1" && return
+  need_space 300
+  ensure_python
+  say "Installing the commands' environment in $TOOLS_VENV (once, about 15 s)"
+  umask 022
+  rm -rf "$TOOLS_VENV"
+  "$PYTHON" -m venv "$TOOLS_VENV" >>"$ENVIRONMENT_LOG" 2>&1 ||
+    explain_failure "cannot make a virtual environment in $TOOLS_VENV" "Is $PYTHON complete?"
+  pip_install run_here "$TOOLS_VENV" -r "$VENAGENT_ROOT/ops/requirements-tools.txt" \
+    -c "$VENAGENT_ROOT/ops/lock-tools.txt" ||
+    explain_failure "pip could not install the commands' environment" "See the log."
+  printf '%s\n' "$1" >"$TOOLS_VENV/.tools"
+}
+
+# The tests' own packages, on top of the tools.
+ensure_test_tools() {
+  local hash
+  ensure_tools
+  hash=$(requirements_hash ops/requirements-test.txt ops/lock-tools.txt)
+  is_current "$TOOLS_VENV" .tests "$hash" && return
+  exclusively make_test_tools "$hash"
+}
+
+make_test_tools() {
+  is_current "$TOOLS_VENV" .tests "$1" && return
+  need_space 300
+  say "Installing what the tests need in $TOOLS_VENV (once, about 15 s)"
+  umask 022
+  pip_install run_here "$TOOLS_VENV" -r "$VENAGENT_ROOT/ops/requirements-test.txt" \
+    -c "$VENAGENT_ROOT/ops/lock-tools.txt" ||
+    explain_failure "pip could not install what the tests need" "See the log."
+  printf '%s\n' "$1" >"$TOOLS_VENV/.tests"
+}
+
+platform_hash() {
+  requirements_hash ops/requirements-platform.txt ops/lock-platform.txt \
+    ops/constraints-platform.txt ops/repair_volttron.py requirements.txt
+}
+
+platform_is_current() { is_current "$PLATFORM_VENV" .platform "$(platform_hash)"; }
+
+# VOLTTRON's environment belongs to the plain user: `vctl install` installs agents into it.
+ensure_platform() {
+  platform_is_current && return
+  ensure_home
+  exclusively make_platform "$(platform_hash)"
+}
+
+make_platform() {
+  is_current "$PLATFORM_VENV" .platform "$1" && return
+  need_space 500
+  ensure_python
+  say "Installing VOLTTRON 10 in $PLATFORM_VENV (once, about 60 s)"
+  umask 022
+  rm -rf "$PLATFORM_VENV" "$VENAGENT_HOME/run/venagent.installed" # VenAgent was installed in it
+  ensure_owned platform
+  as_user "$PYTHON" -m venv "$PLATFORM_VENV" >>"$ENVIRONMENT_LOG" 2>&1 ||
+    explain_failure "cannot make a virtual environment in $PLATFORM_VENV" "Is $PYTHON complete?"
+  copy_requirements
+  pip_install as_user "$PLATFORM_VENV" -r "$PLATFORM_VENV/requirements/platform.txt" \
+    -r "$PLATFORM_VENV/requirements/agent.txt" -c "$PLATFORM_VENV/requirements/lock.txt" ||
+    explain_failure "pip could not install VOLTTRON" "See the log."
+  write_platform_pip_conf
+  as_user "$PLATFORM_VENV/bin/python" - <"$VENAGENT_ROOT/ops/repair_volttron.py"
+  printf '%s\n' "$1" | as_user tee "$PLATFORM_VENV/.platform" >/dev/null
+}
+
+# The clone may be unreadable for the plain user.
+copy_requirements() {
+  local ops=$VENAGENT_ROOT/ops to=$PLATFORM_VENV/requirements
+  as_user mkdir -p "$to"
+  as_user tee "$to/platform.txt" <"$ops/requirements-platform.txt" >/dev/null
+  as_user tee "$to/lock.txt" <"$ops/lock-platform.txt" >/dev/null
+  as_user tee "$to/constraints.txt" <"$ops/constraints-platform.txt" >/dev/null
+  as_user tee "$to/agent.txt" <"$VENAGENT_ROOT/requirements.txt" >/dev/null
+}
+
+# Every pip of this environment keeps to the constraints, whoever starts it and from where.
+write_platform_pip_conf() {
+  printf '[global]\nconstraint = %s\ndisable-pip-version-check = true\n' \
+    "$PLATFORM_VENV/requirements/constraints.txt" |
+    as_user tee "$PLATFORM_VENV/pip.conf" >/dev/null
+}

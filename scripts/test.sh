@@ -1,0 +1,122 @@
+#!/usr/bin/env bash
+# Installs what the tests need and runs them: all of them, or the parts named.
+#
+#   scripts/test.sh [all|lint|unit|platform]... [-- PYTEST ARGUMENTS]
+#
+# lint      ruff, mypy, shellcheck
+# unit      everything that needs no VOLTTRON (seconds)
+# platform  tests/platform: a real VOLTTRON, as the plain user (minutes)
+#
+# Exits with 0 only when every part passed; the last lines are pytest's own summary.
+set -euo pipefail
+
+# shellcheck source=scripts/environment.sh
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/environment.sh"
+
+usage() { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
+
+parts=()
+while [ $# -gt 0 ]; do
+  case $1 in
+    all) parts+=(lint unit platform) ;;
+    lint | unit | platform) parts+=("$1") ;;
+    -h | --help) usage; exit 0 ;;
+    --) shift; break ;;
+    *) usage >&2; fail "unknown part of the tests: $1" ;;
+  esac
+  shift
+done
+[ ${#parts[@]} -gt 0 ] || parts=(lint unit platform)
+pytest_arguments=("$@")
+
+scratch=""
+cleanup() { [ -z "$scratch" ] || rm -rf "$scratch"; }
+trap cleanup EXIT
+
+# A folder of this run, gone afterwards; the tests leave nothing anywhere else.
+make_scratch() {
+  scratch=$(mktemp -d "$VENAGENT_HOME/t.XXXX") # short: VOLTTRON makes socket names below it
+  chmod 755 "$scratch"
+}
+
+has_tests() { find "$1" -name 'test_*.py' 2>/dev/null | grep -q .; }
+
+tool() { printf '%s\n' "$TOOLS_VENV/bin/$1"; }
+
+lint() {
+  local failed=0 folder folders=()
+  for folder in VenAgent simulator ops; do
+    if [ -f "$VENAGENT_ROOT/$folder/__init__.py" ]; then folders+=("$folder"); fi
+  done
+  cd "$VENAGENT_ROOT"
+  "$(tool ruff)" check --no-cache . || failed=1
+  "$(tool ruff)" format --no-cache --check . || failed=1
+  "$(tool mypy)" --cache-dir "$VENAGENT_HOME/run/mypy" "${folders[@]}" || failed=1
+  "$(tool shellcheck)" -x scripts/*.sh .ci/run || failed=1
+  return $failed
+}
+
+unit() {
+  cd "$VENAGENT_ROOT"
+  mkdir "$scratch/u"
+  TMPDIR=$scratch/u PYTHONPATH=$VENAGENT_ROOT PYTHONDONTWRITEBYTECODE=1 \
+    HYPOTHESIS_STORAGE_DIRECTORY=$scratch/hypothesis MOSQUITTO=$(mosquitto_path) \
+    "$(tools_python)" -m pytest -p no:cacheprovider --ignore=tests/platform \
+    ${pytest_arguments[@]+"${pytest_arguments[@]}"}
+}
+
+# A copy that the plain user can read and write; the clone may be neither.
+stage() {
+  as_user mkdir -p "$1"
+  tar -C "$VENAGENT_ROOT" -cf - --exclude-vcs --exclude=__pycache__ --exclude='.*_cache' \
+    --exclude=.hypothesis --exclude=.venv --exclude='*.egg-info' --exclude=node_modules \
+    --exclude=./build --exclude=./dist . | as_user tar -C "$1" -xf - --no-same-owner
+}
+
+# shellcheck disable=SC2016
+REMEMBER_SESSION='echo $$ >"$1"; shift; exec "$@"'
+
+platform() {
+  if ! has_tests "$VENAGENT_ROOT/tests/platform"; then
+    say "tests/platform has no tests yet"
+    return 0
+  fi
+  local here=$scratch/p session status=0
+  if is_root; then chown "$VENAGENT_USER:" "$scratch"; fi
+  stage "$here/source"
+  as_user mkdir "$here/home"
+  # A session of its own, so that what it leaves behind can be found and ended. SIGINT is ignored
+  # in what a script starts in the background, and VOLTTRON stops its agents with it.
+  cd "$here/source"
+  as_user setsid --wait env --default-signal=INT --chdir="$here/source" \
+    -u PIP_FIND_LINKS -u VOLTTRON_HOME \
+    HOME="$here/home" TMPDIR="$here" PATH="$PLATFORM_VENV/bin:$PATH" \
+    PYTHONPATH="$here/source" PYTHONDONTWRITEBYTECODE=1 \
+    PIP_CONSTRAINT="$PLATFORM_VENV/requirements/constraints.txt" \
+    VENAGENT_TOOLS_PYTHON="$(tools_python)" MOSQUITTO="$(mosquitto_path)" \
+    bash -c "$REMEMBER_SESSION" session "$here/session" \
+    "$PLATFORM_VENV/bin/python" -m pytest -p no:cacheprovider tests/platform \
+    ${pytest_arguments[@]+"${pytest_arguments[@]}"} </dev/null || status=$?
+  cd "$VENAGENT_ROOT"
+  if session=$(cat "$here/session" 2>/dev/null); then
+    PYTHONPATH=$VENAGENT_ROOT "$(tools_python)" -m ops.sweep "$session" || status=1
+  fi
+  return $status
+}
+
+ensure_home
+ensure_packages
+ensure_test_tools
+make_scratch
+case " ${parts[*]} " in *" platform "*) ensure_platform ;; esac
+
+failed=()
+for part in "${parts[@]}"; do
+  say "$part"
+  # A subshell: a part may change folder. `set -e` is off in it, each part returns its own result.
+  if ! ("$part"); then
+    failed+=("$part")
+    say "$part FAILED"
+  fi
+done
+[ ${#failed[@]} -eq 0 ]

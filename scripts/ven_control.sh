@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# The one door to VenAgent's operations: brings up what the commands run in, then runs ops/.
+set -euo pipefail
+
+# shellcheck source=scripts/environment.sh
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/environment.sh"
+
+usage() {
+  cat <<'TEXT'
+Usage: ven_control.sh COMMAND [OPTIONS]
+
+  start        bring up broker, simulated panel, VOLTTRON and VenAgent (installs what is missing)
+  stop         end all of them
+  restart      stop, then start
+  status       what runs, its health, the power now and the active event
+  logs         follow the platform's log
+  send-event   send a demand-response event:  --shed-kw 5 --duration 30 [--event-id ID]
+  restore      end the active event
+  ping         ask the agent for a sign of life
+  shadow       the device's reported state
+  telemetry    follow the telemetry
+  register     register this VEN with the backend (BACKEND_URL)
+  load-config  load driver configurations into VOLTTRON's config store
+
+Nothing is installed yet; `start` does it. Afterwards each command has its own --help.
+TEXT
+}
+
+if [ ! -f "$TOOLS_VENV/.tools" ]; then
+  case ${1:-} in
+    "" | -h | --help | help) usage; exit 0 ;;
+  esac
+fi
+
+ensure_tools
+export PYTHONPATH=$VENAGENT_ROOT PYTHONPYCACHEPREFIX=$VENAGENT_HOME/run/pycache
+exec "$(tools_python)" -m ops "$@"
