@@ -88,11 +88,12 @@ router's error (no such peer), or time. gevent.Timeout is a BaseException: name 
 
 def _errno_number(errnum: Any) -> int | None:
     """The errno in `errnum`: a number, "113", "EHOSTUNREACH" or "Errno.EHOSTUNREACH"."""
-    text = str(errnum.decode() if isinstance(errnum, bytes) else errnum)
-    if text.lstrip("-").isdigit():
+    text = errnum.decode(errors="replace") if isinstance(errnum, bytes) else str(errnum)
+    try:
         return int(text)
-    number = getattr(errno, text.rsplit(".", 1)[-1], None)
-    return number if isinstance(number, int) else None
+    except ValueError:
+        number = getattr(errno, text.rsplit(".", 1)[-1], None)
+        return number if isinstance(number, int) else None
 
 
 def _repair_from_errno() -> None:

@@ -55,6 +55,11 @@ def stop_installed(paths: Paths, identity: str) -> None:
     vctl.must(paths, "stop", _uuid(paths, identity), timeout_sec=120)
 
 
+def restart_installed(paths: Paths, identity: str) -> None:
+    vctl.must(paths, "restart", _uuid(paths, identity), timeout_sec=120)
+    require_running(paths, identity)
+
+
 def _uuid(paths: Paths, identity: str) -> str:
     return (paths.volttron_home / "agents" / identity / "UUID").read_text().strip()
 

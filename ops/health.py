@@ -7,7 +7,7 @@ import subprocess
 import time
 
 from ops import vctl
-from ops.agent_install import ACTUATOR
+from ops.agent_install import ACTUATOR, restart_installed
 from ops.commands import ask, command
 from ops.config_store import AGENT, DRIVER
 from ops.environment import platform_environment
@@ -60,18 +60,34 @@ def of_agent(paths: Paths, identity: str) -> tuple[str, str] | None:
 
 
 def wait(paths: Paths, settings: Settings) -> None:
-    """Until all agents are well, and VenAgent answers through its broker.
-
-    The actuator looks for the driver only every 5 s, when it came up before it.
-    """
+    """Until all agents are well, and VenAgent answers through its broker."""
     deadline = time.monotonic() + HEALTHY_WITHIN_SEC
     while True:
+        revive_actuator(paths)
         problem = _unwell(paths) or _unheard(settings, deadline)
         if problem is None:
             return
         if time.monotonic() >= deadline:
             raise OpsError(problem, log=paths.platform_log)
         time.sleep(0.5)
+
+
+def revive_actuator(paths: Paths) -> bool:
+    """Restart an actuator that came up before the driver; whether that was needed.
+
+    VOLTTRON starts its agents by priority, but without waiting for one to be up before the next.
+    An actuator that misses the driver looks again only after 5 s, and says for ever that the
+    driver does not run.
+    """
+    agents = vctl.agents(paths)
+    driver, actuator = agents.get(DRIVER), agents.get(ACTUATOR)
+    if not (driver and driver.is_running and actuator and actuator.is_running):
+        return False
+    said = of_agent(paths, ACTUATOR)
+    if said is None or said[0] != "BAD" or DRIVER not in said[1]:
+        return False
+    restart_installed(paths, ACTUATOR)
+    return True
 
 
 def _unwell(paths: Paths) -> str | None:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group
@@ -59,13 +60,19 @@ def error(problem: OpsError) -> None:
     """What went wrong, what to do, and the log's last lines."""
     parts: list[Text] = [Text(problem.what, style="bold")]
     parts += [Text(sentence) for sentence in problem.advice]
-    lines = list(problem.output) or (tail(problem.log, LOG_LINES) if problem.log else [])
+    lines = list(problem.output) or (_telling(problem.log) if problem.log else [])
     if lines:
         parts += [Text(""), Text("\n".join(lines), style="dim")]
     if problem.log:
         parts += [Text(""), Text(f"log: {problem.log}")]
     title = f"failed: {problem.step}" if problem.step else "failed"
     err.print(Panel(Group(*parts), title=title, title_align="left", border_style="red"))
+
+
+def _telling(log: Path) -> list[str]:
+    """A log's last lines without those that our own looking leaves in it."""
+    lines = [line for line in tail(log, 10 * LOG_LINES) if "CONTROL RPC list_agents" not in line]
+    return lines[-LOG_LINES:]
 
 
 # --- acks --------------------------------------------------------------------------------------

@@ -149,6 +149,18 @@ def test_an_ack_sent_just_before_a_kill_comes_once_more_rather_than_never(
     assert unsent_ids(Journal(path)) == ["c1"]
 
 
+def test_a_sent_ack_is_noted_once(path: Path, journal: Journal) -> None:
+    """What is noted does not grow with the agent's years."""
+    (number,) = journal.write([], [ack(1)], NOW)
+    journal.sent(number)
+    journal.write([], [], NOW)
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE acks SET sent = 0")
+    db.close()
+    journal.write([], [], NOW)
+    assert unsent_ids(journal) == ["c1"]
+
+
 def test_a_sent_ack_is_still_an_answer(path: Path, journal: Journal) -> None:
     (number,) = journal.write([], [ack(1)], NOW)
     journal.sent(number)

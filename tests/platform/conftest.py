@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,15 +47,14 @@ def whole_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             site = Site(volttron, cloud, panel, config)
             site.install(DRIVER, "volttron-platform-driver")
             site.install(ACTUATOR, "volttron-actuator")
-            site.install(VEN, str(ROOT), config)
             driver = json.loads((PANEL_CONFIGS / "driver.json").read_text())
             driver["driver_config"]["port"] = panel_port
             driver["interval"] = 1
             registry = (PANEL_CONFIGS / "registry.csv").read_text()
             site.store(DRIVER, "simulated_panel.csv", registry, "csv")
             site.store(DRIVER, f"devices/{DEVICE}", driver)
-            for identity in (DRIVER, ACTUATOR, VEN):
-                site.start(identity)
+            forget_installed_agent()
+            site.install(VEN, str(ROOT), config)
             site.wait_for_health("GOOD", timeout_sec=60.0)
             yield site
         finally:
@@ -81,9 +82,8 @@ def site(whole_site: Site) -> Iterator[Site]:
     """The site as each test finds it: agents up, configuration as installed, panel normal."""
     yield whole_site
     whole_site.panel.clear()
-    running = whole_site.volttron.is_agent_running
     for identity in (DRIVER, ACTUATOR, VEN):
-        if not running(whole_site.uuids[identity]):
+        if whole_site.pid(identity) is None:
             whole_site.start(identity)
     whole_site.store(VEN, "config", whole_site.config)
     whole_site.wait_for_health("GOOD", timeout_sec=60.0)
@@ -91,3 +91,9 @@ def site(whole_site: Site) -> Iterator[Site]:
     whole_site.wait_until_normal()
     wait_for(lambda: whole_site.cloud.telemetry(lambda t: t["eventId"] is None), "telemetry")
     whole_site.cloud.forget()
+
+
+def forget_installed_agent() -> None:
+    """pip keeps an installed package of the same version: an earlier run's code would be tested."""
+    pip = [sys.executable, "-m", "pip", "uninstall", "--yes", "venagent"]
+    subprocess.run(pip, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import socket
-import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import gevent
 import paho.mqtt.client as mqtt
+from gevent import subprocess
 from paho.mqtt.enums import CallbackAPIVersion
 
 from simulator.control import PanelControl
@@ -26,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 VEN_ID = "test_thing"
 DEVICE = "site/building/panel"
 DRIVER, ACTUATOR, VEN = "platform.driver", "platform.actuator", "ven.agent"
-CONFIG_STORE = "platform.config_store"
+CONFIG_STORE, CONTROL = "platform.config_store", "platform.control"
 T = TypeVar("T")
 
 
@@ -48,7 +49,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def process(command: list[str], **kwargs: Any) -> Iterator[subprocess.Popen[str]]:
+def process(command: list[str], **kwargs: Any) -> Iterator[subprocess.Popen]:
     """A process of the tests' own, ended by its pid."""
     running = subprocess.Popen(command, text=True, **kwargs)
     try:
@@ -179,19 +180,45 @@ class Site:
         self._events += 1
         return f"evt-{self._events}"
 
-    def install(self, identity: str, folder: str, config: dict | None = None) -> None:
-        self.uuids[identity] = self.volttron.install_agent(
-            agent_dir=folder, vip_identity=identity, config_file=config or {}, start=False
+    def install(self, identity: str, what: str, config: dict[str, Any] | None = None) -> None:
+        """`vctl install`, as a site engineer does it; started, and enabled for later starts."""
+        command = ["install", what, "--vip-identity", identity, "--start"]
+        if config is not None:
+            file = Path(self.volttron.volttron_home) / f"{identity}.json"
+            file.write_text(json.dumps(config))
+            command += ["--agent-config", str(file)]
+        self.vctl(*command)
+        agents = self.rpc(CONTROL, "list_agents")
+        self.uuids[identity] = next(a["uuid"] for a in agents if a["identity"] == identity)
+
+    def vctl(self, *arguments: str) -> str:
+        """The output of a vctl command; AssertionError with it if it fails."""
+        done = subprocess.run(
+            [Path(sys.executable).with_name("vctl"), *arguments],
+            env=self.volttron.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=120,
+            text=True,
         )
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def pid(self, identity: str) -> int | None:
+        """The agent's process; None when it is not running."""
+        pid, exit_status = self.rpc(CONTROL, "agent_status", self.uuids[identity])
+        return pid if exit_status is None else None
 
     def start(self, identity: str) -> None:
-        self.volttron.start_agent(self.uuids[identity])
+        self.rpc(CONTROL, "start_agent", self.uuids[identity])
 
     def stop(self, identity: str) -> None:
-        self.volttron.stop_agent(self.uuids[identity])
+        self.rpc(CONTROL, "stop_agent", self.uuids[identity])
 
     def kill(self, identity: str) -> None:
-        os.kill(self.volttron.agent_pid(self.uuids[identity]), signal.SIGKILL)
+        pid = self.pid(identity)
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
 
     def store(self, identity: str, name: str, contents: Any, kind: str = "json") -> None:
         """What `vctl config store` does."""

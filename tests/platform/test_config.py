@@ -8,14 +8,14 @@ from tests.platform.site import VEN, Site
 
 
 def test_a_changed_interval_takes_effect_without_a_restart(site: Site) -> None:
-    pid = site.volttron.agent_pid(site.uuids[VEN])
+    pid = site.pid(VEN)
     config = copy.deepcopy(site.config)
     config["report_interval_sec"] = 0.5
     site.store(VEN, "config", config)
     first = site.cloud.telemetry(lambda message: True)
     later = site.cloud.telemetry(lambda message: message["seq"] == first["seq"] + 4)
     assert 1.5 <= later["timestamp"] - first["timestamp"] <= 3.0
-    assert site.volttron.agent_pid(site.uuids[VEN]) == pid
+    assert site.pid(VEN) == pid
 
 
 def test_a_bad_configuration_leaves_the_last_good_one_running_and_says_why(site: Site) -> None:

@@ -770,6 +770,12 @@ def open_files() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+def clients_of_links() -> list[mqtt.Client]:
+    gc.collect()
+    found = [each for each in gc.get_objects() if isinstance(each, mqtt.Client)]
+    return [client for client in found if client._client_id == VEN_ID.encode()]
+
+
 def test_what_waits_is_sent_before_the_end(node: Node, observer: Observer) -> None:
     node.start()
     texts = [f"m{number}" for number in range(100)]
@@ -793,11 +799,12 @@ def test_stopping_ends_the_thread_and_leaves_no_file_open(
 
     live()  # what is opened once and kept
     assert threads_of_links() == []
-    before = open_files()
+    before, clients_before = open_files(), len(clients_of_links())
     for _ in range(4):
         live()
     assert threads_of_links() == []
     assert open_files() <= before
+    assert len(clients_of_links()) <= clients_before
 
 
 def test_stopping_a_link_that_never_connected_leaves_no_file_open(

@@ -273,8 +273,8 @@ def check_a_call_goes_out_as_it_is_and_its_answer_comes_back() -> None:
 def check_calls_to_an_absent_peer_fail_at_once_and_others_stay_open() -> None:
     router = Router()
     calls = api.Calls(router)
-    first, second = calls.call("absent", "one"), calls.call("absent", "two")
     other = calls.call("present", "one")
+    first, second = calls.call("absent", "one"), calls.call("absent", "two")
     router.tell_error("113", "absent")
     for result in (first, second):
         error = ended_in(result)
@@ -295,6 +295,7 @@ def check_an_error_ends_only_what_is_open() -> None:
     router.tell_error("113", "absent")
     router.tell_error("113", "never.called")
     assert answered.get(timeout=1) == "in time"
+    assert answered.exception is None
     later = calls.call("absent", "later")
     assert not later.ready()
     router.tell_error("113", "absent")
