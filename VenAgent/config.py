@@ -161,8 +161,6 @@ class AgentConfig(_Block):
     ] = 30.0
     stale_after_sec: Positive = 30.0
     """A reading older than this is stale: set it to a few intervals of the driver."""
-    fresh_within_sec: Annotated[float, NotBoolean, Field(allow_inf_nan=False, ge=0)] = 1.0
-    """Before a plan the meter is read anew unless its reading is younger than this."""
     broker: BrokerConfig = BrokerConfig()
     topics: TopicOverrides = TopicOverrides()
     streams: Streams = Streams()

@@ -67,7 +67,6 @@ class Performer:
         self, config: AgentConfig, meter: Meter, actuation: Actuation, wake: Callable[[], None]
     ) -> None:
         """The parts that a new configuration replaces. `wake`: the outbox has something new."""
-        self._config = config
         self._meter = meter
         self._actuation = actuation
         self._wake = wake
@@ -135,7 +134,7 @@ class Performer:
         reserving = gevent.spawn(
             self._actuation.reserve, effect.task_id, effect.until_ts, time.time()
         )
-        reading = self._meter.fresh_reading(self._config.fresh_within_sec)
+        reading = self._meter.fresh_reading()
         refusal = reserving.get()
         if refusal is None and reading.power_kw is None and self._meter.failure:
             refusal = f"the meter could not be read: {self._meter.failure}"
@@ -148,7 +147,7 @@ class Performer:
 
     def _restore(self, effect: Restore) -> None:
         failures = self._actuation.write(effect.writes)
-        reading = self._meter.fresh_reading(within_sec=0.0) if failures else None
+        reading = self._meter.fresh_reading() if failures else None
         self.perform(self.engine.restored(effect.event_id, failures, time.time(), reading))
 
     def _release(self, effect: Release) -> None:

@@ -61,6 +61,7 @@ class Ven:
             announce=self._announce,
         )
         self._timers: list[gevent.Greenlet] = []
+        self._shadow_waits = False
         self._install(config)
         self.link = self._connect()
         self.performer.send_unsent()
@@ -69,9 +70,10 @@ class Ven:
 
     def apply(self, config: AgentConfig) -> None:
         """Put another configuration in force; events go on, what it changes is made anew."""
-        before = self.config
+        before, read = self.config, self.meter.points
         self.meter.stop()
         self._install(config)
+        self.meter.points.adopt(read)
         if _link_settings(before) != _link_settings(config):
             self.link.stop()
             self.link = self._connect()
@@ -153,6 +155,10 @@ class Ven:
 
     def _on_reading(self, reading: Reading) -> None:
         self.performer.perform(self.engine.reading(reading, time.time()))
+        if self._shadow_waits:
+            self._shadow_waits = False
+            self.reporter.report_shadow()
+            self._wake_link()
 
     # ---- timers --------------------------------------------------------------------------
 
@@ -180,10 +186,13 @@ class Ven:
     # ---- what goes out -------------------------------------------------------------------
 
     def _announce(self, event: Mapping[str, Any]) -> None:
-        """An event's state changed: the bus and the shadow follow."""
+        """An event's state changed: the bus follows at once, the shadow with the next reading.
+
+        The engine has the meter read after a change; a shadow made before would report circuits
+        as they were.
+        """
         self._publish("event", dict(event))
-        self.reporter.report_shadow()
-        self._wake_link()
+        self._shadow_waits = True
         self._on_change()
 
     def _publish(self, what: str, message: Any) -> None:

@@ -83,6 +83,8 @@ def revive_actuator(paths: Paths) -> bool:
     driver, actuator = agents.get(DRIVER), agents.get(ACTUATOR)
     if not (driver and driver.is_running and actuator and actuator.is_running):
         return False
+    if actuator.is_good:
+        return False
     said = of_agent(paths, ACTUATOR)
     if said is None or said[0] != "BAD" or DRIVER not in said[1]:
         return False

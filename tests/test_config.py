@@ -211,7 +211,6 @@ WRONG: list[tuple[str, Any, str, str]] = [
     ("loads_every", 0, "loads_every", "greater than or equal to 1"),
     ("loads_every", 1.5, "loads_every", "integer"),
     ("stale_after_sec", -1, "stale_after_sec", "greater than 0"),
-    ("fresh_within_sec", -1, "fresh_within_sec", "greater than or equal to 0"),
     ("broker.port", 0, "broker.port", "greater than or equal to 1"),
     ("broker.port", 65_536, "broker.port", "65535"),
     ("broker.port", "mqtt", "broker.port", "integer"),

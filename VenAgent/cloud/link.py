@@ -147,6 +147,10 @@ class Link:
     # ---- the thread's side ---------------------------------------------------------------
 
     def _run(self) -> None:
+        self._serve()  # a frame of its own: what it holds is freed before the hub goes
+        gevent.get_hub().destroy(destroy_loop=True)  # this thread's own, made by its sockets
+
+    def _serve(self) -> None:
         """Connect again and again, with full jitter between the tries, until stopped."""
         tries = 0
         client: mqtt.Client | None = None
@@ -166,7 +170,6 @@ class Link:
                 self._set_state(False, _explain(error, self._broker))
                 tries += 1
                 self._pause_before(tries)
-        gevent.get_hub().destroy(destroy_loop=True)  # this thread's own, made by its sockets
 
     def _pause_before(self, tries: int) -> None:
         """Full jitter, so that a fleet does not come back all at once."""

@@ -487,7 +487,7 @@ class Engine:
         elif not event.answered:
             reason = "restored by command before it had begun"
             effects.append(self._answer_event(event, AckStatus.FAILED, now, reason=reason))
-        return [*effects, Release(event.task_id), Announce(record)]
+        return [*effects, Release(event.task_id), Announce(record), ReadMeter()]
 
     # ---- small things --------------------------------------------------------------------
 

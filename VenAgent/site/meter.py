@@ -53,17 +53,15 @@ class Meter:
     def reading(self, now: float) -> Reading:
         return self.points.reading(now)
 
-    def fresh_reading(self, within_sec: float) -> Reading:
-        """A reading not older than `within_sec`: the last one, or the devices are read now.
+    def fresh_reading(self) -> Reading:
+        """The panel as it is now, read from the devices.
 
         The values of a device that does not answer are null (`failure` says why), never old ones.
         """
         asked = time.time()
-        age_sec = self.points.age_sec(asked)
-        if age_sec is None or age_sec > within_sec:
-            self.read_now()
+        self.read_now()
         now = time.time()
-        return self.points.reading(now, max_age_sec=now - asked + within_sec)
+        return self.points.reading(now, max_age_sec=now - asked)
 
     def read_now(self) -> bool:
         """Read all devices at once, in parallel; whether all answered."""

@@ -47,6 +47,11 @@ class Points:
         if device in self.config.devices() and (known is None or ts >= known.ts):
             self._devices[device] = _Device(ts, points)
 
+    def adopt(self, before: Points) -> None:
+        """Keep what was read under an earlier configuration, of the devices that are still ours."""
+        for device, known in before._devices.items():
+            self.update(device, known.points, known.ts)
+
     def missing(self) -> list[str]:
         """The configured points that their device does not publish: a fault of configuration."""
         lacking = []

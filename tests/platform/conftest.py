@@ -8,8 +8,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import gevent
 import pytest
 from volttrontesting.fixtures.volttron_platform_fixtures import build_wrapper
 from volttrontesting.platformwrapper import PlatformWrapper
@@ -17,6 +19,7 @@ from volttrontesting.utils import get_rand_vip
 
 from tests.platform.site import (
     ACTUATOR,
+    CONTROL,
     DEVICE,
     DRIVER,
     ROOT,
@@ -26,7 +29,6 @@ from tests.platform.site import (
     Site,
     broker,
     simulated_panel,
-    wait_for,
 )
 
 PANEL_CONFIGS = ROOT / "MeterDriverConfigs" / "simulated_panel"
@@ -40,7 +42,6 @@ def whole_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         config = json.loads((ROOT / "config").read_text())
         config.update(ven_id=VEN_ID, report_interval_sec=1.0, shadow_interval_sec=2.0)
         config["broker"] = {"host": "127.0.0.1", "port": broker_port}
-        config["event"] = {"write_timeout_sec": 2.0}
         volttron = started_volttron()
         cloud = Cloud(broker_port)
         try:
@@ -59,38 +60,35 @@ def whole_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             yield site
         finally:
             cloud.close()
-            volttron.shutdown_platform()
-            shutil.rmtree(Path(volttron.volttron_home).parent)
+            stop_volttron(volttron)
 
 
 def started_volttron() -> PlatformWrapper:
-    """A platform of volttrontesting, with pip held to our versions.
-
-    Its own clean-up removes the agents one by one, which uninstalls driver and actuator from the
-    environment; ours stops the platform and removes its folder.
-    """
+    """A platform of volttrontesting, with pip held to our versions."""
     volttron = build_wrapper("", should_start=False)
-    volttron.skip_cleanup = True
     volttron.env["PIP_CONSTRAINT"] = os.environ["PIP_CONSTRAINT"]
     volttron.env.pop("PIP_FIND_LINKS", None)
     volttron.startup_platform(get_rand_vip(), agent_monitor_frequency=3)
     return volttron
 
 
-@pytest.fixture
-def site(whole_site: Site) -> Iterator[Site]:
-    """The site as each test finds it: agents up, configuration as installed, panel normal."""
-    yield whole_site
-    whole_site.panel.clear()
-    for identity in (DRIVER, ACTUATOR, VEN):
-        if whole_site.pid(identity) is None:
-            whole_site.start(identity)
-    whole_site.store(VEN, "config", whole_site.config)
-    whole_site.wait_for_health("GOOD", timeout_sec=60.0)
-    whole_site.cloud.command("restore")
-    whole_site.wait_until_normal()
-    wait_for(lambda: whole_site.cloud.telemetry(lambda t: t["eventId"] is None), "telemetry")
-    whole_site.cloud.forget()
+def stop_volttron(volttron: PlatformWrapper) -> None:
+    """Stop the platform and remove its folder.
+
+    The wrapper's own clean-up removes the agents one by one, which uninstalls driver and actuator
+    from the environment, and the next `vctl install` fetches another generation.
+    """
+    agent = volttron.dynamic_agent
+    for method in ("shutdown", "stop_platform"):
+        with suppress(gevent.Timeout):
+            agent.vip.rpc.call(CONTROL, method).get(timeout=30)
+    agent.core.stop(timeout=5)
+    try:
+        volttron.p_process.wait(30)
+    except subprocess.TimeoutExpired:
+        volttron.p_process.kill()
+        volttron.p_process.wait(10)
+    shutil.rmtree(Path(volttron.volttron_home).parent)
 
 
 def forget_installed_agent() -> None:

@@ -21,7 +21,7 @@ from gevent import subprocess
 from paho.mqtt.enums import CallbackAPIVersion
 
 from simulator.control import PanelControl
-from VenAgent import volttron_api  # noqa: F401  (repairs VIPError in this process too)
+from VenAgent.volttron_api import RPC_FAILURES, Calls
 
 ROOT = Path(__file__).resolve().parents[2]
 VEN_ID = "test_thing"
@@ -169,12 +169,11 @@ class Site:
         self.panel = panel
         self.config = config
         self.uuids: dict[str, str] = {}
+        self._calls = Calls(volttron.dynamic_agent)
         self._events = 0
 
     def rpc(self, peer: str, method: str, *args: Any, timeout_sec: float = 20.0) -> Any:
-        return self.volttron.dynamic_agent.vip.rpc.call(peer, method, *args).get(
-            timeout=timeout_sec
-        )
+        return self._calls.call(peer, method, *args).get(timeout=timeout_sec)
 
     def event_id(self) -> str:
         self._events += 1
@@ -230,7 +229,10 @@ class Site:
 
     def wait_for_health(self, health: str, *words: str, timeout_sec: float = 30.0) -> str:
         def shown() -> str | None:
-            status = self.rpc(VEN, "health.get_status")
+            try:
+                status = self.rpc(VEN, "health.get_status")
+            except RPC_FAILURES:
+                return None  # it is being started
             sentence = str(status.get("context"))
             right = status.get("status") == health and all(word in sentence for word in words)
             return sentence if right else None

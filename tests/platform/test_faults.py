@@ -90,11 +90,13 @@ def test_killed_in_mid_event_it_comes_back_and_ends_the_event_on_time(site: Site
     completed = site.cloud.ack(60.0, event_id=event_id, status="completed")
     assert completed["summary"]["end_ts"] == pytest.approx(ack["end_ts"], abs=1.0)
     site.wait_until_normal()
-    assert len(site.cloud.acks(event_id=event_id, status="accepted")) == 1
+    # What was in flight when it was killed may come twice, but it is the same ack.
+    assert all(again == ack for again in site.cloud.acks(event_id=event_id, status="accepted"))
 
 
 def test_a_restore_that_fails_is_tried_again_until_the_circuit_is_back(site: Site) -> None:
-    site.cloud.command("event", event_id=site.event_id(), shed_kw=3, duration_sec=600)
+    begun = site.cloud.command("event", event_id=site.event_id(), shed_kw=3, duration_sec=600)
+    assert begun["status"] == "accepted", begun
     assert site.open_contactors() == {"dryer1"}
     site.panel.fault("illegal", register="coil", address=3)
     ack = site.cloud.command("restore")
