@@ -22,6 +22,7 @@ from VenAgent.config import AgentConfig
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.commands import CommandRejected, GetCommand, parse_command
 from VenAgent.dr import report
+from VenAgent.dr.effects import Effects
 from VenAgent.dr.engine import Engine
 from VenAgent.dr.event import Event
 from VenAgent.dr.panel import Reading
@@ -134,11 +135,16 @@ class Ven:
             self.performer.perform(self.engine.refuse(rejected, now))
             return
         if isinstance(command, GetCommand):
-            data = self.get(command.what)
-            answer = self.engine.answers.to(command, AckStatus.SUCCESS, now, data=data)
-            self.performer.perform([answer])
-            return
-        self.performer.perform(self.engine.command(command, now))
+            self.performer.perform(self._answer_get(command, now))
+        else:
+            self.performer.perform(self.engine.command(command, now))
+
+    def _answer_get(self, command: GetCommand, now: float) -> Effects:
+        answers = self.engine.answers
+        repeated = answers.repeat(command.correlation_id)
+        if repeated is not None:
+            return repeated
+        return [answers.to(command, AckStatus.SUCCESS, now, data=self.get(command.what))]
 
     def command(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
         """Obey a command of this platform as if the cloud had sent it; returns its ack."""

@@ -39,7 +39,7 @@ class Paths:
 
     @property
     def constraints(self) -> Path:
-        return self.home / "platform/requirements/constraints.txt"
+        return self.home / "platform/requirements/constraints-platform.txt"
 
     @property
     def volttron_home(self) -> Path:

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the commands and the tests run in: Debian packages, the plain user, two virtual environments.
+# What the commands and the tests run in: Debian packages, the plain user, virtual environments.
 #
 # A library: source it with `set -euo pipefail`, then call the ensure_… functions. Each is
 # idempotent, costs milliseconds when there is nothing to do, and says what it installs.
@@ -26,6 +26,7 @@ export VENAGENT_ROOT VENAGENT_HOME VENAGENT_USER
 
 TOOLS_VENV=$VENAGENT_HOME/tools
 PLATFORM_VENV=$VENAGENT_HOME/platform
+TEST_PLATFORM_VENV=$VENAGENT_HOME/platform-test
 ENVIRONMENT_LOG=$VENAGENT_HOME/log/environment.log
 
 say() { printf '==> %s\n' "$*" >&2; }
@@ -293,52 +294,67 @@ make_test_tools() {
   printf '%s\n' "$1" >"$TOOLS_VENV/.tests"
 }
 
-platform_hash() {
-  requirements_hash ops/requirements-platform.txt ops/lock-platform.txt \
-    ops/constraints-platform.txt ops/repair_volttron.py requirements.txt
+# VOLTTRON's environment belongs to the plain user: `vctl install` installs agents into it. The
+# tests have one of their own: they install and remove agents while a VEN may be running here.
+PLATFORM_FILES=(ops/requirements-platform.txt ops/lock-platform.txt ops/constraints-platform.txt
+  ops/repair_volttron.py requirements.txt)
+TEST_PLATFORM_FILES=("${PLATFORM_FILES[@]}" ops/requirements-platform-test.txt)
+
+platform_is_current() {
+  is_current "$PLATFORM_VENV" .platform "$(requirements_hash "${PLATFORM_FILES[@]}")"
 }
 
-platform_is_current() { is_current "$PLATFORM_VENV" .platform "$(platform_hash)"; }
-
-# VOLTTRON's environment belongs to the plain user: `vctl install` installs agents into it.
 ensure_platform() {
-  platform_is_current && return
+  local hash
+  hash=$(requirements_hash "${PLATFORM_FILES[@]}")
+  is_current "$PLATFORM_VENV" .platform "$hash" && return
   ensure_home
-  exclusively make_platform "$(platform_hash)"
+  exclusively make_platform "$PLATFORM_VENV" "$hash" requirements-platform.txt
 }
 
+ensure_test_platform() {
+  local hash
+  hash=$(requirements_hash "${TEST_PLATFORM_FILES[@]}")
+  is_current "$TEST_PLATFORM_VENV" .platform "$hash" && is_complete "$TEST_PLATFORM_VENV" && return
+  ensure_home
+  rm -f "$TEST_PLATFORM_VENV/.platform"
+  exclusively make_platform "$TEST_PLATFORM_VENV" "$hash" requirements-platform.txt \
+    requirements-platform-test.txt
+}
+
+# is_complete VENV: the agents are still in it. A test run that was broken off may have removed them.
+is_complete() {
+  "$1/bin/python" -c 'from importlib.metadata import version
+for name in "volttron", "volttron-platform-driver", "volttron-actuator", "volttron-testing":
+    version(name)' 2>/dev/null
+}
+
+# make_platform VENV HASH REQUIREMENTS…
 make_platform() {
-  is_current "$PLATFORM_VENV" .platform "$1" && return
+  local venv=$1 hash=$2 file options=()
+  shift 2
+  is_current "$venv" .platform "$hash" && return
   need_space 500
   ensure_python
-  say "Installing VOLTTRON 10 in $PLATFORM_VENV (once, about 60 s)"
+  say "Installing VOLTTRON 10 in $venv (once, about 60 s)"
   umask 022
-  rm -rf "$PLATFORM_VENV" "$VENAGENT_HOME/run/venagent.installed" # VenAgent was installed in it
-  ensure_owned platform
-  as_user "$PYTHON" -m venv "$PLATFORM_VENV" >>"$ENVIRONMENT_LOG" 2>&1 ||
-    explain_failure "cannot make a virtual environment in $PLATFORM_VENV" "Is $PYTHON complete?"
-  copy_requirements
-  pip_install as_user "$PLATFORM_VENV" -r "$PLATFORM_VENV/requirements/platform.txt" \
-    -r "$PLATFORM_VENV/requirements/agent.txt" -c "$PLATFORM_VENV/requirements/lock.txt" ||
+  rm -rf "$venv"
+  if [ "$venv" = "$PLATFORM_VENV" ]; then rm -f "$VENAGENT_HOME/run/venagent.installed"; fi
+  ensure_owned "$(basename "$venv")"
+  as_user "$PYTHON" -m venv "$venv" >>"$ENVIRONMENT_LOG" 2>&1 ||
+    explain_failure "cannot make a virtual environment in $venv" "Is $PYTHON complete?"
+  # Copied first: the clone may be unreadable for the plain user.
+  as_user mkdir "$venv/requirements"
+  for file in "$@" lock-platform.txt constraints-platform.txt; do
+    as_user tee "$venv/requirements/$file" <"$VENAGENT_ROOT/ops/$file" >/dev/null
+  done
+  as_user tee "$venv/requirements/agent.txt" <"$VENAGENT_ROOT/requirements.txt" >/dev/null
+  for file in "$@" agent.txt; do options+=(-r "$venv/requirements/$file"); done
+  pip_install as_user "$venv" "${options[@]}" -c "$venv/requirements/lock-platform.txt" ||
     explain_failure "pip could not install VOLTTRON" "See the log."
-  write_platform_pip_conf
-  as_user "$PLATFORM_VENV/bin/python" - <"$VENAGENT_ROOT/ops/repair_volttron.py"
-  printf '%s\n' "$1" | as_user tee "$PLATFORM_VENV/.platform" >/dev/null
-}
-
-# The clone may be unreadable for the plain user.
-copy_requirements() {
-  local ops=$VENAGENT_ROOT/ops to=$PLATFORM_VENV/requirements
-  as_user mkdir -p "$to"
-  as_user tee "$to/platform.txt" <"$ops/requirements-platform.txt" >/dev/null
-  as_user tee "$to/lock.txt" <"$ops/lock-platform.txt" >/dev/null
-  as_user tee "$to/constraints.txt" <"$ops/constraints-platform.txt" >/dev/null
-  as_user tee "$to/agent.txt" <"$VENAGENT_ROOT/requirements.txt" >/dev/null
-}
-
-# Every pip of this environment keeps to the constraints, whoever starts it and from where.
-write_platform_pip_conf() {
+  # Every pip of this environment keeps to the constraints, whoever starts it and from where.
   printf '[global]\nconstraint = %s\ndisable-pip-version-check = true\n' \
-    "$PLATFORM_VENV/requirements/constraints.txt" |
-    as_user tee "$PLATFORM_VENV/pip.conf" >/dev/null
+    "$venv/requirements/constraints-platform.txt" | as_user tee "$venv/pip.conf" >/dev/null
+  as_user "$venv/bin/python" - <"$VENAGENT_ROOT/ops/repair_volttron.py"
+  printf '%s\n' "$hash" | as_user tee "$venv/.platform" >/dev/null
 }

@@ -90,12 +90,12 @@ platform() {
   cd "$here/source"
   as_user setsid --wait env --default-signal=INT --chdir="$here/source" \
     -u PIP_FIND_LINKS -u VOLTTRON_HOME \
-    HOME="$here/home" TMPDIR="$here" PATH="$PLATFORM_VENV/bin:$PATH" \
+    HOME="$here/home" TMPDIR="$here" PATH="$TEST_PLATFORM_VENV/bin:$PATH" \
     PYTHONPATH="$here/source" PYTHONDONTWRITEBYTECODE=1 \
-    PIP_CONSTRAINT="$PLATFORM_VENV/requirements/constraints.txt" \
+    PIP_CONSTRAINT="$TEST_PLATFORM_VENV/requirements/constraints-platform.txt" \
     VENAGENT_TOOLS_PYTHON="$(tools_python)" MOSQUITTO="$(mosquitto_path)" \
     bash -c "$REMEMBER_SESSION" session "$here/session" \
-    "$PLATFORM_VENV/bin/python" -m pytest -p no:cacheprovider tests/platform \
+    "$TEST_PLATFORM_VENV/bin/python" -m pytest -p no:cacheprovider tests/platform \
     ${pytest_arguments[@]+"${pytest_arguments[@]}"} </dev/null || status=$?
   cd "$VENAGENT_ROOT"
   if session=$(cat "$here/session" 2>/dev/null); then
@@ -108,7 +108,7 @@ ensure_home
 ensure_packages
 ensure_test_tools
 make_scratch
-case " ${parts[*]} " in *" platform "*) ensure_platform ;; esac
+case " ${parts[*]} " in *" platform "*) ensure_test_platform ;; esac
 
 failed=()
 for part in "${parts[@]}"; do

@@ -38,15 +38,11 @@ from VenAgent.dr.effects import (
     Write,
 )
 from VenAgent.dr.event import EndedBy, Event, EventState, ShedCircuit
+from VenAgent.dr.pacing import Backoff, Settling
 from VenAgent.dr.panel import Control, Panel, Reading
 
 RESERVE_BEYOND_END_SEC = 300.0
 """The reservation outlasts the event by this, so that a restore may be tried again under it."""
-RETRY_SEC = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
-SETTLE_SEC = 1.0
-SETTLE_LEAST_TRIES = 3
-"""A device may be slow to obey: before this many readings, standing still is no proof."""
-SETTLE_TRIES = 10
 
 
 @dataclass(frozen=True)
@@ -68,10 +64,8 @@ class Engine:
         self.running: Event | None = None
         self.scheduled: dict[str, Event] = {}
         self.answers = Answers(ven_id)
-        self._measure_at: float | None = None
-        self._measure_tries = 0
-        self._retry_at: float | None = None
-        self._retries = 0
+        self._settling = Settling()
+        self._retry = Backoff()
 
     # ---- what comes in -------------------------------------------------------------------
 
@@ -111,10 +105,14 @@ class Engine:
         is_new = event.metered.add(reading.ts, reading.power_kw)
         if event.measured_kw is not None:
             return []
-        if not is_new:  # proves nothing: wait for the next one
-            self._measure_at = self._measure_at or now + SETTLE_SEC
+        if not is_new:
+            self._settling.look_again(now)
             return []
-        return self._settle(event, reading.power_kw, previous_kw, now)
+        if not self._settling.settled(event, reading.power_kw, previous_kw, now):
+            return []
+        event.measured_kw = event.shed_by(reading.power_kw)
+        measured = self._follow_up(event, AckStatus.MEASURED, now)
+        return [Record(event.event_id, event.as_record()), measured]
 
     def tick(self, now: float) -> Effects:
         """Time has passed; call it at `next_deadline` or later."""
@@ -124,11 +122,11 @@ class Engine:
         event = self.running
         if event is not None and event.state is EventState.ACTIVE and event.end_ts <= now:
             effects += self._end(event, now)
-        if self._retry_at is not None and self._retry_at <= now and event is not None:
-            self._retry_at = None
+        if event is not None and _is_due(self._retry.due_ts, now):
+            self._retry.due_ts = None
             effects.append(self._restore(event))
-        if self._measure_at is not None and self._measure_at <= now:
-            self._measure_at = None
+        if _is_due(self._settling.due_ts, now):
+            self._settling.due_ts = None
             effects.append(ReadMeter())
         if self.running is None:
             due = [e for e in self.scheduled.values() if e.start_ts <= now < e.end_ts]
@@ -138,7 +136,7 @@ class Engine:
 
     def next_deadline(self) -> float | None:
         """When `tick` is next needed; None when nothing is waited for."""
-        times = [t for t in (self._retry_at, self._measure_at) if t is not None]
+        times = [t for t in (self._retry.due_ts, self._settling.due_ts) if t is not None]
         event = self.running
         if event is not None and event.state is EventState.ACTIVE:
             times.append(event.end_ts)
@@ -217,8 +215,7 @@ class Engine:
             circuit.restored = circuit.restored or circuit.circuit_id not in failures
             circuit.failure = failures.get(circuit.circuit_id)
         if failures:
-            self._retry_at = now + RETRY_SEC[min(self._retries, len(RETRY_SEC) - 1)]
-            self._retries += 1
+            self._retry.failed(now)
             reasons = "; ".join(f"{circuit}: {why}" for circuit, why in failures.items())
             answer = self._answer_end(
                 event, AckStatus.FAILED, now, reason=f"not restored yet, trying again: {reasons}"
@@ -299,7 +296,7 @@ class Engine:
     def trouble(self) -> str | None:
         """What a person should know: circuits that do not go back. None when all is well."""
         event = self.running
-        if event is None or event.state is not EventState.RESTORING or not self._retries:
+        if event is None or event.state is not EventState.RESTORING or not self._retry.tries:
             return None
         stuck = [f"{c.circuit_id} ({c.failure})" for c in event.circuits if not c.restored]
         return f"event {event.event_id} is over but not restored: {', '.join(stuck)}; trying again"
@@ -386,7 +383,7 @@ class Engine:
     def _activate(self, event: Event, now: float) -> Effects:
         event.to(EventState.ACTIVE)
         event.active_ts = now
-        self._measure_at, self._measure_tries = None, 0
+        self._settling = Settling()
         left_out = _left_out(event)
         fields = {} if left_out is None else {"reason": left_out}
         answer = self._answer_event(event, AckStatus.ACCEPTED, now, **fields)
@@ -397,24 +394,6 @@ class Engine:
             Announce(record),
             ReadMeter(),
         ]
-
-    def _settle(
-        self, event: Event, power_kw: float, previous_kw: float | None, now: float
-    ) -> Effects:
-        """Report the shed as measured once the meter shows it, or stands still."""
-        band_kw = TOLERANCE * event.requested_kw
-        shed_kw = event.shed_by(power_kw)
-        self._measure_tries += 1
-        as_predicted = abs(shed_kw - event.predicted_kw) <= band_kw
-        unmoved = previous_kw is not None and abs(power_kw - previous_kw) <= band_kw
-        stands_still = unmoved and self._measure_tries >= SETTLE_LEAST_TRIES
-        if not (as_predicted or stands_still or self._measure_tries >= SETTLE_TRIES):
-            self._measure_at = now + SETTLE_SEC
-            return []
-        self._measure_at = None
-        event.measured_kw = shed_kw
-        measured = self._follow_up(event, AckStatus.MEASURED, now)
-        return [Record(event.event_id, event.as_record()), measured]
 
     def _fail(self, event: Event, reason: str, now: float) -> Effects:
         """Nothing was shed: say so, and undo what may have been written all the same."""
@@ -465,7 +444,7 @@ class Engine:
     def _end(self, event: Event, now: float) -> Effects:
         event.to(EventState.RESTORING)
         event.ended_ts = now
-        self._measure_at, self._retries = None, 0
+        self._settling, self._retry = Settling(), Backoff()
         record = event.as_record()
         if not event.circuits:
             return [Record(event.event_id, record), *self._complete(event, now)]
@@ -477,7 +456,7 @@ class Engine:
 
     def _complete(self, event: Event, now: float) -> Effects:
         event.to(EventState.COMPLETED)
-        self.running, self._retry_at, self._retries = None, None, 0
+        self.running, self._retry = None, Backoff()
         record = event.as_record()
         effects: Effects = [Record(event.event_id, record)]
         effects += self._answer_end(event, AckStatus.SUCCESS, now)
@@ -521,3 +500,7 @@ def _left_out(event: Event) -> str | None:
     """What the ack of a partly confirmed event says about the rest."""
     failed = [f"{c.circuit_id}: {c.failure}" for c in event.circuits if not c.confirmed]
     return f"left out: {'; '.join(failed)}" if failed else None
+
+
+def _is_due(moment: float | None, now: float) -> bool:
+    return moment is not None and moment <= now

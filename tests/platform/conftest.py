@@ -63,6 +63,22 @@ def whole_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             stop_volttron(volttron)
 
 
+@pytest.fixture
+def site(whole_site: Site) -> Iterator[Site]:
+    """The site as each test finds it: agents up, configuration as installed, panel normal."""
+    yield whole_site
+    whole_site.panel.clear()
+    for identity in (DRIVER, ACTUATOR, VEN):
+        if whole_site.pid(identity) is None:
+            whole_site.start(identity)
+    whole_site.store(VEN, "config", whole_site.config)
+    whole_site.wait_for_health("GOOD", timeout_sec=60.0)
+    whole_site.cloud.command("restore")
+    whole_site.wait_until_normal()
+    whole_site.cloud.telemetry(lambda message: message["eventId"] is None)
+    whole_site.cloud.forget()
+
+
 def started_volttron() -> PlatformWrapper:
     """A platform of volttrontesting, with pip held to our versions."""
     volttron = build_wrapper("", should_start=False)

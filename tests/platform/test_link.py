@@ -276,7 +276,7 @@ def test_a_message_stays_until_the_broker_has_confirmed_it(
     finally:
         broker.signal(signal.SIGCONT)
     wait_until(lambda: node.outbox.depth() == 0, "it is deleted")
-    assert observer.payloads("data") == [b"one"]
+    wait_until(lambda: observer.payloads("data") == [b"one"], "it has come")
 
 
 # ---- in -----------------------------------------------------------------------------------------
@@ -522,26 +522,40 @@ def test_each_change_of_the_state_is_told_once(
 
 
 def test_a_locked_outbox_ends_neither_the_thread_nor_the_connection_for_good(
-    node: Node, observer: Observer, monkeypatch: pytest.MonkeyPatch
+    node: Node, observer: Observer, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A disk that is full or slow for a while costs that while."""
     monkeypatch.setattr(outbox_module, "BUSY_TIMEOUT_SEC", 0.05)
     node.start()
-    node.put("before")
-    wait_until(lambda: node.outbox.depth() == 0, "the first is deleted")
+    texts = [f"m{number}" for number in range(5)]
     other = sqlite3.connect(node.path, isolation_level=None)
-    node.put("one")
-    other.execute("BEGIN IMMEDIATE")  # now a PUBACK's deletion fails
-    if node.outbox.depth():
-        wait_until(lambda: b"one" in observer.payloads("data"), "it has come")
-        deadline = time.monotonic() + 0.5
-        wait_until(lambda: time.monotonic() > deadline, "the time limit of the lock is over")
+    broker.signal(signal.SIGSTOP)
+    try:
+        node.put(*texts)
+        wait_until(lambda: len(node.link._in_flight) == 5, "all are on their way")
+        other.execute("BEGIN IMMEDIATE")
+    finally:
+        broker.signal(signal.SIGCONT)
+    # Now the deletion after the first PUBACK fails, and the others are still in flight.
+    alive = node.link._thread.is_alive
+    wait_until(lambda: not (alive() and node.link.state.online), "the failure is noticed")
+    assert alive()
+    assert "locked" in node.link.state.why
     other.execute("ROLLBACK")
     other.close()
-    assert node.link._thread.is_alive()
-    node.put("two")
-    wait_until(lambda: node.outbox.depth() == 0, "both are deleted", 10.0)
-    assert b"two" in observer.payloads("data")
+    node.put("after")
+    wait_until(lambda: node.outbox.depth() == 0, "all are deleted")
+    came = [payload.decode() for payload in observer.payloads("data")]
+    assert set(came) == {*texts, "after"}
+
+
+def test_an_idle_link_costs_nothing(node: Node, observer: Observer) -> None:
+    node.start()
+    for _ in range(100):
+        node.link.wake()
+    before = time.process_time()
+    gevent.sleep(0.5)
+    assert time.process_time() - before < 0.2
 
 
 # ---- TLS, and why it does not connect -----------------------------------------------------------
@@ -780,8 +794,8 @@ def test_what_waits_is_sent_before_the_end(node: Node, observer: Observer) -> No
     node.start()
     texts = [f"m{number}" for number in range(100)]
     node.put(*texts)
-    node.link.stop()
     node.running = False
+    node.link.stop()
     assert node.outbox.depth() == 0
     wait_until(lambda: len(observer.payloads("data")) == 100, "all have come")
     wait_until(lambda: observer.statuses() == ["online", "offline"], "it says offline")
