@@ -25,7 +25,7 @@ from simulator.registers import ADDRESSES, Table
 from simulator.server import PanelServer, now
 
 LOOPBACK = "127.0.0.1"
-KINDS = ("stuck_contactor", "timeout", "illegal", "frozen_meter", "refuse")
+KINDS = ("stuck_contactor", "timeout", "write_timeout", "illegal", "frozen_meter", "refuse")
 OPS = ("state", "fault", "clear", "draw")
 
 Request = dict[str, Any]
@@ -103,6 +103,8 @@ class ControlPort:
             self._panel.stuck_contactors.add(_circuit(request))
         elif kind == "timeout":
             faults.silent.add(_spot(request, tuple(Table)))
+        elif kind == "write_timeout":
+            faults.silent_on_write.add(_spot(request, (Table.COIL, Table.HOLDING)))
         elif kind == "illegal":
             faults.illegal.add(_spot(request, (Table.COIL, Table.HOLDING)))
         elif kind == "frozen_meter":

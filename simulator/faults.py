@@ -22,6 +22,8 @@ class Faults:
     """The faults that are on. A stuck contactor is the panel's own: `Panel.stuck_contactors`."""
 
     silent: set[Spot] = field(default_factory=set)
+    silent_on_write: set[Spot] = field(default_factory=set)
+    """Can be read, but a write gets no answer and changes nothing."""
     illegal: set[Spot] = field(default_factory=set)
     frozen_words: list[int] | None = None
     refused: bool = False
@@ -29,6 +31,7 @@ class Faults:
     def clear(self) -> None:
         """Everything works again."""
         self.silent.clear()
+        self.silent_on_write.clear()
         self.illegal.clear()
         self.frozen_words = None
         self.refused = False
@@ -53,6 +56,8 @@ class FaultyRegisters:
     def write(self, table: Table, address: int, values: Sequence[int], moment: Moment) -> None:
         """As `Registers.write`, or silence, or an exception; then nothing was written."""
         self._may_be_silent(table, address, len(values))
+        if _touches(self.faults.silent_on_write, table, address, len(values)):
+            raise NoAnswer
         if _touches(self.faults.illegal, table, address, len(values)):
             raise RegisterError(ILLEGAL_ADDRESS)
         self._registers.write(table, address, values, moment)
@@ -75,7 +80,11 @@ class FaultyRegisters:
         ]
         spots = [
             {"kind": kind, "register": table.value, "address": address}
-            for kind, where in (("timeout", self.faults.silent), ("illegal", self.faults.illegal))
+            for kind, where in (
+                ("timeout", self.faults.silent),
+                ("write_timeout", self.faults.silent_on_write),
+                ("illegal", self.faults.illegal),
+            )
             for table, address in sorted(where)
         ]
         frozen = [{"kind": "frozen_meter"}] if self.faults.frozen_words is not None else []

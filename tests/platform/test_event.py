@@ -126,7 +126,7 @@ def test_a_circuit_that_refuses_is_left_out_and_the_next_takes_its_place(site: S
 
 
 def test_a_register_that_never_answers_costs_one_load_and_not_the_event(site: Site) -> None:
-    site.panel.fault("timeout", register="coil", address=3)  # dryer1
+    site.panel.fault("write_timeout", register="coil", address=3)  # dryer1
     ack = site.cloud.command("event", event_id=site.event_id(), shed_kw=7.5, duration_sec=60)
     assert ack["status"] == "accepted", ack
     assert "dryer1" in ack["reason"]

@@ -46,6 +46,15 @@ def test_a_freed_contactor_moves_again(panel: SteadyPanel) -> None:
     assert panel.coil("heater1") is False
 
 
+def test_a_register_that_answers_reads_and_no_writes(panel: SteadyPanel, impatient: Any) -> None:
+    panel.control.fault("write_timeout", register="coil", address=1)
+    with pytest.raises(ModbusIOException):
+        impatient.write_coil(1, False)
+    assert impatient.read_coils(0, count=8).bits[1] is True
+    panel.control.clear()
+    assert not impatient.write_coil(1, False).isError()
+
+
 def test_a_register_that_does_not_answer(panel: SteadyPanel, impatient: Any) -> None:
     panel.control.fault("timeout", register="coil", address=1)
     with pytest.raises(ModbusIOException):
