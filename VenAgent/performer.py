@@ -22,6 +22,7 @@ from VenAgent.dr.effects import (
     Effect,
     Effects,
     Prepare,
+    Prepared,
     ReadMeter,
     Record,
     Release,
@@ -29,7 +30,7 @@ from VenAgent.dr.effects import (
     SendAck,
     Write,
 )
-from VenAgent.dr.engine import Engine, Prepared
+from VenAgent.dr.engine import Engine
 from VenAgent.journal import Journal
 from VenAgent.site.actuation import Actuation
 from VenAgent.site.meter import Meter

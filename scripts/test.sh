@@ -116,7 +116,8 @@ for part in "${parts[@]}"; do
   # A subshell: a part may change folder. `set -e` is off in it, each part returns its own result.
   if ! ("$part"); then
     failed+=("$part")
-    say "$part FAILED"
+    # The last part's own summary says it; of the others it would be far up.
+    if [ "$part" != "${parts[-1]}" ]; then say "$part FAILED"; fi
   fi
 done
 [ ${#failed[@]} -eq 0 ]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from VenAgent.contract.acks import AckStatus, ack
 from VenAgent.contract.commands import Command, CommandRejected
 from VenAgent.dr.effects import Effects, SendAck
+from VenAgent.dr.event import Event
 
 ANSWERS_KEPT = 2_000
 
@@ -62,6 +64,24 @@ class Answers:
             fields["event_id"] = rejected.event_id
         body = self._ack(rejected.op, rejected.correlation_id, AckStatus.REJECTED, now, **fields)
         return SendAck(body, answer=False)
+
+    def to_event(self, event: Event, status: AckStatus, now: float, **fields: Any) -> SendAck:
+        """The answer to the command that began the event."""
+        event.answered = True
+        return self.remember(event.ack(status, self.ven_id, now, **fields))
+
+    def follow_up(self, event: Event, status: AckStatus, now: float, **fields: Any) -> SendAck:
+        """An ack of a later change of the event, under the same correlation_id."""
+        return SendAck(event.ack(status, self.ven_id, now, **fields), answer=False)
+
+    def to_ender(self, event: Event, status: AckStatus, now: float, **fields: Any) -> Effects:
+        """The answer to the command that ended the event; none if none did, or it has one."""
+        ended_by = event.ended_by
+        if ended_by is None or ended_by.answered:
+            return []
+        event.ended_by = replace(ended_by, answered=True)
+        fields["event_id"] = event.event_id
+        return [self.under(ended_by.op, ended_by.correlation_id, status, now, **fields)]
 
     def _ack(
         self, op: str, correlation_id: str | None, status: AckStatus, now: float, **fields: Any

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from VenAgent.dr.panel import Reading
+
 
 @dataclass(frozen=True)
 class Record:
@@ -34,6 +36,14 @@ class Prepare:
     event_id: str
     task_id: str
     until_ts: float
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """How a `Prepare` ended: a fresh reading, or why there is none or no reservation."""
+
+    reading: Reading | None = None
+    refusal: str | None = None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ may bring more effects. All times are epoch seconds given by the caller.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 from VenAgent.contract.acks import AckStatus
@@ -25,32 +24,25 @@ from VenAgent.contract.commands import (
 from VenAgent.contract.wire import rounded
 from VenAgent.dr.answers import Answers
 from VenAgent.dr.baseline import PowerHistory
-from VenAgent.dr.curtailment import TOLERANCE, candidates, plan
+from VenAgent.dr.curtailment import TOLERANCE
 from VenAgent.dr.effects import (
     Announce,
     Effects,
     Prepare,
+    Prepared,
     ReadMeter,
     Record,
     Release,
     Restore,
-    SendAck,
     Write,
 )
-from VenAgent.dr.event import EndedBy, Event, EventState, ShedCircuit
+from VenAgent.dr.event import EndedBy, Event, EventState
 from VenAgent.dr.pacing import Backoff, Settling
-from VenAgent.dr.panel import Control, Panel, Reading
+from VenAgent.dr.panel import Panel, Reading
+from VenAgent.dr.planning import circuits_to_shed
 
 RESERVE_BEYOND_END_SEC = 300.0
 """The reservation outlasts the event by this, so that a restore may be tried again under it."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """How a `Prepare` ended: a fresh reading, or why there is none or no reservation."""
-
-    reading: Reading | None = None
-    refusal: str | None = None
 
 
 class Engine:
@@ -111,7 +103,7 @@ class Engine:
         if not self._settling.settled(event, reading.power_kw, previous_kw, now):
             return []
         event.measured_kw = event.shed_by(reading.power_kw)
-        measured = self._follow_up(event, AckStatus.MEASURED, now)
+        measured = self.answers.follow_up(event, AckStatus.MEASURED, now)
         return [Record(event.event_id, event.as_record()), measured]
 
     def tick(self, now: float) -> Effects:
@@ -217,7 +209,7 @@ class Engine:
         if failures:
             self._retry.failed(now)
             reasons = "; ".join(f"{circuit}: {why}" for circuit, why in failures.items())
-            answer = self._answer_end(
+            answer = self.answers.to_ender(
                 event, AckStatus.FAILED, now, reason=f"not restored yet, trying again: {reasons}"
             )
             return [Record(event_id, event.as_record()), *answer]
@@ -318,11 +310,13 @@ class Engine:
         )
         refusal = self._refusal(event)
         if refusal is not None:
-            return [self._answer_event(event, AckStatus.REJECTED, now, reason=refusal)]
+            return [self.answers.to_event(event, AckStatus.REJECTED, now, reason=refusal)]
         if start_ts > now:
             event.to(EventState.SCHEDULED)
             self.scheduled[event.event_id] = event
-            answer = self._answer_event(event, AckStatus.SCHEDULED, now, start_ts=rounded(start_ts))
+            answer = self.answers.to_event(
+                event, AckStatus.SCHEDULED, now, start_ts=rounded(start_ts)
+            )
             return [Record(event.event_id, event.as_record()), answer]
         self.answers.expect(event.correlation_id)
         return self._begin(event, now)
@@ -361,19 +355,9 @@ class Engine:
 
     def _plan(self, event: Event, request_kw: float, reading: Reading) -> Effects:
         """Plan `request_kw` with circuits not tried yet; no effects when none is left."""
-        tried = [circuit.circuit_id for circuit in event.circuits]
-        available = candidates(self.panel, reading, exclude=tried)
-        if event.circuit_id is not None:
-            available = tuple(c for c in available if c.circuit.id == event.circuit_id)
-        chosen = plan(available, request_kw).actions
-        if not chosen:
+        shed = circuits_to_shed(event, self.panel, reading, request_kw)
+        if not shed:
             return []
-        shed = []
-        for action in chosen:
-            read = reading.circuit(action.circuit_id)
-            before = True if action.control is Control.SWITCH else read.limit
-            assert before is not None  # candidates() leaves unread limits out
-            shed.append(ShedCircuit.of(action, self.panel.by_id[action.circuit_id], before))
         event.circuits += shed
         return [
             Record(event.event_id, event.as_record()),
@@ -384,9 +368,9 @@ class Engine:
         event.to(EventState.ACTIVE)
         event.active_ts = now
         self._settling = Settling()
-        left_out = _left_out(event)
+        left_out = event.left_out()
         fields = {} if left_out is None else {"reason": left_out}
-        answer = self._answer_event(event, AckStatus.ACCEPTED, now, **fields)
+        answer = self.answers.to_event(event, AckStatus.ACCEPTED, now, **fields)
         record = event.as_record()
         return [
             Record(event.event_id, record),
@@ -397,7 +381,7 @@ class Engine:
 
     def _fail(self, event: Event, reason: str, now: float) -> Effects:
         """Nothing was shed: say so, and undo what may have been written all the same."""
-        answer = self._answer_event(event, AckStatus.FAILED, now, reason=reason)
+        answer = self.answers.to_event(event, AckStatus.FAILED, now, reason=reason)
         if event.circuits:
             return [*self._end(event, now), answer]
         event.to(EventState.REJECTED)
@@ -408,7 +392,7 @@ class Engine:
             answer,
             Release(event.task_id),
             Announce(record),
-            *self._answer_end(event, AckStatus.SUCCESS, now),
+            *self.answers.to_ender(event, AckStatus.SUCCESS, now),
         ]
 
     def _end_by_command(self, command: Command, now: float) -> Effects:
@@ -438,7 +422,7 @@ class Engine:
         del self.scheduled[event.event_id]
         event.to(EventState.CANCELLED)
         record = event.as_record()
-        withdrawn = self._follow_up(event, AckStatus.FAILED, now, reason=reason)
+        withdrawn = self.answers.follow_up(event, AckStatus.FAILED, now, reason=reason)
         return [Record(event.event_id, record), withdrawn, Announce(record)]
 
     def _end(self, event: Event, now: float) -> Effects:
@@ -459,34 +443,14 @@ class Engine:
         self.running, self._retry = None, Backoff()
         record = event.as_record()
         effects: Effects = [Record(event.event_id, record)]
-        effects += self._answer_end(event, AckStatus.SUCCESS, now)
+        effects += self.answers.to_ender(event, AckStatus.SUCCESS, now)
         if event.active_ts is not None:
             summary = event.summary()
-            effects.append(self._follow_up(event, AckStatus.COMPLETED, now, summary=summary))
+            effects.append(self.answers.follow_up(event, AckStatus.COMPLETED, now, summary=summary))
         elif not event.answered:
             reason = "restored by command before it had begun"
-            effects.append(self._answer_event(event, AckStatus.FAILED, now, reason=reason))
+            effects.append(self.answers.to_event(event, AckStatus.FAILED, now, reason=reason))
         return [*effects, Release(event.task_id), Announce(record), ReadMeter()]
-
-    # ---- small things --------------------------------------------------------------------
-
-    def _answer_end(self, event: Event, status: AckStatus, now: float, **fields: Any) -> Effects:
-        """Answer the command that ended the event; nothing when none did, or it is answered."""
-        ended_by = event.ended_by
-        if ended_by is None or ended_by.answered:
-            return []
-        event.ended_by = replace(ended_by, answered=True)
-        fields["event_id"] = event.event_id
-        return [self.answers.under(ended_by.op, ended_by.correlation_id, status, now, **fields)]
-
-    def _answer_event(self, event: Event, status: AckStatus, now: float, **fields: Any) -> SendAck:
-        """The answer to the command that began the event."""
-        event.answered = True
-        return self.answers.remember(event.ack(status, self.ven_id, now, **fields))
-
-    def _follow_up(self, event: Event, status: AckStatus, now: float, **fields: Any) -> SendAck:
-        """An ack of a later change, under the same correlation_id."""
-        return SendAck(event.ack(status, self.ven_id, now, **fields), answer=False)
 
     def _running(self, event_id: str, state: EventState) -> Event | None:
         """The running event, if the report is about it and still wanted."""
@@ -494,12 +458,6 @@ class Engine:
         if event is None or event.event_id != event_id or event.state is not state:
             return None
         return event
-
-
-def _left_out(event: Event) -> str | None:
-    """What the ack of a partly confirmed event says about the rest."""
-    failed = [f"{c.circuit_id}: {c.failure}" for c in event.circuits if not c.confirmed]
-    return f"left out: {'; '.join(failed)}" if failed else None
 
 
 def _is_due(moment: float | None, now: float) -> bool:

@@ -173,6 +173,11 @@ class Event:
     def predicted_kw(self) -> float:
         return sum(circuit.shed_kw for circuit in self.circuits if circuit.confirmed)
 
+    def left_out(self) -> str | None:
+        """What the ack says about circuits that did not confirm; None if all did."""
+        failed = [f"{c.circuit_id}: {c.failure}" for c in self.circuits if not c.confirmed]
+        return f"left out: {'; '.join(failed)}" if failed else None
+
     @property
     def shedding(self) -> bool:
         """Whether the event counts in telemetry: its writes are confirmed and not yet undone."""

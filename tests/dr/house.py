@@ -22,6 +22,7 @@ from VenAgent.dr.effects import (
     Effects,
     PointWrite,
     Prepare,
+    Prepared,
     ReadMeter,
     Record,
     Release,
@@ -29,7 +30,7 @@ from VenAgent.dr.effects import (
     SendAck,
     Write,
 )
-from VenAgent.dr.engine import Engine, Prepared
+from VenAgent.dr.engine import Engine
 from VenAgent.dr.event import Event, EventState
 from VenAgent.dr.panel import CircuitReading, Control, Panel, Reading
 

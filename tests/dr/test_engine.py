@@ -14,8 +14,8 @@ import pytest
 
 from tests.dr.builders import DRAWS_KW, NOW, TOTAL_KW, VEN_ID, limit, panel_of, switch
 from tests.dr.house import House
-from VenAgent.dr.effects import Prepare, Record, Release, Restore, SendAck, Write
-from VenAgent.dr.engine import Engine, Prepared
+from VenAgent.dr.effects import Prepare, Prepared, Record, Release, Restore, SendAck, Write
+from VenAgent.dr.engine import Engine
 from VenAgent.dr.event import EventState
 from VenAgent.dr.pacing import RETRY_SEC
 from VenAgent.dr.panel import Reading

@@ -521,6 +521,14 @@ def test_each_change_of_the_state_is_told_once(
     assert node.link.state.since_ts <= time.time()
 
 
+def test_a_connection_made_while_the_hub_was_busy_is_told(node: Node) -> None:
+    node.start(until_online=False)
+    deadline = time.monotonic() + TIMEOUT_SEC
+    while not node.link.state.online and time.monotonic() < deadline:
+        time.sleep(0.001)  # not gevent's: no other greenlet runs meanwhile
+    wait_until(lambda: node.states == [(True, "")], "the agent hears of it", 2.0)
+
+
 def test_a_locked_outbox_ends_neither_the_thread_nor_the_connection_for_good(
     node: Node, observer: Observer, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
