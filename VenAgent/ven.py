@@ -63,6 +63,8 @@ class Ven:
         )
         self._timers: list[gevent.Greenlet] = []
         self._shadow_waits = False
+        self._closed: dict[str, bool | None] = {}
+        """Of the contactors, as the shadow was last told."""
         self._install(config)
         self.link = self._connect()
         self.performer.send_unsent()
@@ -161,8 +163,9 @@ class Ven:
 
     def _on_reading(self, reading: Reading) -> None:
         self.performer.perform(self.engine.reading(reading, time.time()))
-        if self._shadow_waits:
-            self._shadow_waits = False
+        closed = {name: circuit.closed for name, circuit in reading.circuits.items()}
+        if self._shadow_waits or closed != self._closed:
+            self._shadow_waits, self._closed = False, closed
             self.reporter.report_shadow()
             self._wake_link()
 

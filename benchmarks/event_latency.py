@@ -13,8 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import statistics
 import subprocess
 import sys
 import time
@@ -27,6 +25,7 @@ from pymodbus.client import ModbusTcpClient
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.common import machine, quantile
 from ops import config_store, settings
 from ops.environment import platform_environment
 from ops.errors import OpsError
@@ -209,10 +208,6 @@ def measure(bench: Bench, events: int) -> dict[str, list[float]]:
     return times
 
 
-def quantile(values: list[float], q: float) -> float:
-    return statistics.quantiles(values, n=100, method="inclusive")[round(q * 100) - 1]
-
-
 ROWS = (
     ("event_last_coil", "MQTT publish → last of 8 coils", "bare_last_coil", 40.0, 100.0),
     ("event_ack", "MQTT publish → ack", "bare_returned", 42.0, 150.0),
@@ -220,16 +215,6 @@ ROWS = (
     ("bare_returned", "bare actuator: schedule, 8 writes → all returned", None, None, None),
     ("modbus", "bare Modbus: 8 writes, one after the other", None, None, None),
 )
-
-
-def machine() -> str:
-    model = platform.processor() or platform.machine()
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            model = line.split(":", 1)[1].strip()
-            break
-    cores = Path("/proc/cpuinfo").read_text().count("processor\t")
-    return f"{model}, {cores} cores, Python {platform.python_version()}"
 
 
 def main() -> int:
