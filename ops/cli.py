@@ -20,6 +20,7 @@ from ops import (
     show,
     status,
 )
+from ops import panel as simulated
 from ops.errors import OpsError
 from ops.paths import Paths
 from ops.processes import restore_interrupt
@@ -201,6 +202,10 @@ def load_config(
     if processes.running(paths, platform.NAME) is None:
         raise OpsError("VOLTTRON does not run", "Run `start` first.")
     path = device or cli_ven.target(None).panel.device
-    entries = config_store.driver_entries(config_store.devices_folder(paths, devices), path)
+    folder = config_store.devices_folder(paths, devices)
+    port = None
+    if folder.name == simulated.FOLDER:
+        port = simulated.modbus_port(paths, settings.current(paths, os.environ))
+    entries = config_store.driver_entries(folder, path, port)
     stored = config_store.load(paths, entries, anew=True)
     show.out.print(f"stored for {config_store.DRIVER}: {', '.join(stored)}")

@@ -138,19 +138,15 @@ class _Item:
 
     def __init__(self, candidate: Candidate, unit_kw: float) -> None:
         self.candidate = candidate
-        self.units = max(1, round(min(candidate.max_shed_kw / unit_kw, 2.0 * RESOLUTION)))
         self.whole = candidate.whole
+        # More than this makes no difference: a limit never gives more than the request, and of
+        # switches as large as that only the smallest is looked at (see _best).
+        most = 2.0 * RESOLUTION if self.whole else RESOLUTION
+        self.units = max(1, round(min(candidate.max_shed_kw / unit_kw, most)))
 
     def added_to(self, sums: int) -> int:
         """The sums that come of adding this circuit to each of `sums`."""
-        if self.whole:
-            return sums << self.units
-        smeared, width = sums << 1, 1  # any part from 1 to `units`
-        while width < self.units:
-            step = min(width, self.units - width)
-            smeared |= smeared << step
-            width += step
-        return smeared
+        return sums << self.units if self.whole else _smeared(sums, self.units)
 
     def most(self, before: int, total: int) -> int:
         """The most this circuit can give of `total` when `before` must reach the rest; 0: none."""
@@ -172,8 +168,11 @@ class _Group:
     def added_to(self, sums: int) -> int:
         """The sums that come of adding any of these circuits to each of `sums`."""
         for item in self.items:
-            sums |= item.added_to(sums) & self.mask
-        return sums
+            if item.whole:
+                sums |= sums << item.units & self.mask
+        # All limits together give any part of their sum: one smear does for them.
+        limits = min(RESOLUTION, sum(item.units for item in self.items if not item.whole))
+        return sums | _smeared(sums, limits) & self.mask if limits else sums
 
     @cached_property
     def table(self) -> list[list[int]]:
@@ -212,6 +211,16 @@ class _Group:
                 total -= taken
                 layer -= self.exact
         return chosen
+
+
+def _smeared(sums: int, units: int) -> int:
+    """Each of `sums` with anything from 1 to `units` added to it."""
+    smeared, width = sums << 1, 1
+    while width < units:
+        step = min(width, units - width)
+        smeared |= smeared << step
+        width += step
+    return smeared
 
 
 def _lowest_bit(bits: int) -> int:
