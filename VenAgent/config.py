@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -30,7 +31,17 @@ TopicName = Annotated[str, StringConstraints(min_length=1, max_length=256, patte
 """A topic that can be published to: no wildcards."""
 ThingName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9:_-]{1,128}$")]
 """What AWS IoT takes as a thing name; it also keeps wildcards out of our topics."""
-DevicePath = Annotated[str, StringConstraints(pattern=r"^[^/\s]+(/[^/\s]+)*$")]
+
+
+def _without_prefix(path: str) -> str:
+    if path.startswith("devices/"):
+        raise ValueError("must not begin with devices/: that is only its name in the config store")
+    return path
+
+
+DevicePath = Annotated[
+    str, StringConstraints(pattern=r"^[^/\s]+(/[^/\s]+)*$"), AfterValidator(_without_prefix)
+]
 
 
 def _no_boolean(value: Any) -> Any:

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.common import machine, quantile
-from ops import config_store, settings
+from ops import config_store, settings, vctl
 from ops.environment import platform_environment
 from ops.errors import OpsError
 from ops.mqtt import Client, decoded
@@ -79,7 +79,7 @@ class Bench:
         return last_coil - begun, answered - begun
 
     def _command(self, cloud: Client, topic: str, command: dict[str, Any]) -> dict[str, Any]:
-        cloud.publish_nowait(topic, command)
+        cloud.publish(topic, command)
         for _, body in decoded(cloud.messages(ANSWER_SEC)):
             if body.get("correlationId") == command["correlationId"]:
                 return body
@@ -123,7 +123,10 @@ def bare_actuator(bench: Bench) -> Iterator[Callable[[bool], tuple[float, float]
         for line in process.stdout:
             if line.startswith("{"):
                 return json.loads(line)
-        raise OpsError("the bare actuator calls ended early: is the platform running?")
+        raise OpsError(
+            f"the bare actuator calls ended early with exit status {process.wait(10)}: "
+            f"is the platform running?"
+        )
 
     def one(value: bool) -> tuple[float, float]:
         """(seconds to the last coil, seconds until all writes returned)."""
@@ -131,8 +134,6 @@ def bare_actuator(bench: Bench) -> Iterator[Callable[[bool], tuple[float, float]
         process.stdin.write(json.dumps({"value": value}) + "\n")
         process.stdin.flush()
         times = answer()
-        if times["result"] != "SUCCESS":
-            raise OpsError(f"the actuator refused the bare schedule: {times['result']}")
         return bench.last_change_ts() - times["begun"], times["done"] - times["begun"]
 
     try:
@@ -155,7 +156,10 @@ def all_circuits_sheddable(bench: Bench) -> Iterator[None]:
         _wait_until(lambda: not any(c["critical"] for c in _reported(bench)))
         yield
     finally:
-        _store(bench.paths, original)
+        if bench.settings.in_store:
+            _store(bench.paths, original)
+        else:
+            vctl.must(bench.paths, "config", "delete", config_store.AGENT, "config")
 
 
 def _store(paths: Paths, contents: dict[str, Any]) -> None:
@@ -190,10 +194,10 @@ def measure(bench: Bench, events: int) -> dict[str, list[float]]:
     }
     with Client(bench.agent) as cloud, bare_actuator(bench) as bare:
         cloud.subscribe(bench.agent.topic_names().ack)
-        bench.event(cloud)  # one of each that is not counted
-        for value in (False, True):
+        for value in (False, True):  # one of each that is not counted; all are closed then
             bare(value)
             bench.modbus(value)
+        bench.event(cloud)
         while len(times["event_ack"]) < events:
             for _ in range(ROUND):
                 last_coil, acked = bench.event(cloud)

@@ -139,7 +139,7 @@ def _power(ven: dict[str, Any]) -> str:
 def _event(event: Any) -> str:
     if not isinstance(event, dict):
         return "none"
-    requested = event.get("shed_kw", event.get("requested_shed_kw"))
+    requested = event.get("requested_kw")
     parts = [str(event.get("event_id", "?")), kw(requested)]
     if event.get("state"):
         parts.append(str(event["state"]))

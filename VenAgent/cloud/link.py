@@ -98,11 +98,15 @@ class Link:
         self._arrived = GreenEvent()
         self._watcher = gevent.get_hub().loop.async_()
         self._watcher.start(self._arrived.set)
-        self._reader = gevent.spawn(self._deliver, on_command, on_state)
+        self._reader = gevent.spawn(self._deliver, on_command, on_state, self.state)
         self._thread.start()
 
-    def _deliver(self, on_command: Callable[[Inbound], None], on_state: Callable[[], None]) -> None:
-        known = self.state
+    def _deliver(
+        self,
+        on_command: Callable[[Inbound], None],
+        on_state: Callable[[], None],
+        known: LinkState,
+    ) -> None:
         while True:
             self._arrived.wait()
             self._arrived.clear()

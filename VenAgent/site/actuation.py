@@ -33,10 +33,13 @@ class Actuation:
 
     def reserve(self, task_id: str, until_ts: float, now: float) -> str | None:
         """Schedule all devices from `now` to `until_ts` (epoch s); why not, or None."""
-        slots = [[device, _iso(now), _iso(until_ts)] for device in self._config.devices()]
-        outcome = self._call(
-            "request_new_schedule", self._identity, task_id, self._config.event.task_priority, slots
-        )
+        outcome = self._schedule(task_id, until_ts, now)
+        if isinstance(outcome, Mapping):
+            ours = outcome.get("data", {}).get(self._identity, {})
+            for forgotten in ours:  # of an event that is over: its release did not get through
+                self.release(forgotten)
+            if ours:
+                outcome = self._schedule(task_id, until_ts, now)
         if isinstance(outcome, str):
             return f"the devices could not be reserved: {outcome}"
         if outcome.get("result") == "SUCCESS" or outcome.get("info") == "TASK_ID_ALREADY_EXISTS":
@@ -44,6 +47,11 @@ class Actuation:
         owners = _owners(outcome.get("data"))
         by_whom = f" (held by {owners})" if owners else ""
         return f"the actuator refused the reservation: {outcome.get('info')}{by_whom}"
+
+    def _schedule(self, task_id: str, until_ts: float, now: float) -> Mapping[str, Any] | str:
+        slots = [[device, _iso(now), _iso(until_ts)] for device in self._config.devices()]
+        priority = self._config.event.task_priority
+        return self._call("request_new_schedule", self._identity, task_id, priority, slots)
 
     def release(self, task_id: str) -> None:
         """Give the reservation back; one that has ended by itself is no error."""

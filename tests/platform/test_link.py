@@ -525,7 +525,7 @@ def test_a_connection_made_while_the_hub_was_busy_is_told(node: Node) -> None:
     node.start(until_online=False)
     deadline = time.monotonic() + TIMEOUT_SEC
     while not node.link.state.online and time.monotonic() < deadline:
-        time.sleep(0.001)  # not gevent's: no other greenlet runs meanwhile
+        threading.Event().wait(0.001)  # a thread's: no other greenlet runs meanwhile
     wait_until(lambda: node.states == [(True, "")], "the agent hears of it", 2.0)
 
 
@@ -561,9 +561,11 @@ def test_an_idle_link_costs_nothing(node: Node, observer: Observer) -> None:
     node.start()
     for _ in range(100):
         node.link.wake()
-    before = time.process_time()
+    assert node.link._thread.ident is not None
+    clock = time.pthread_getcpuclockid(node.link._thread.ident)
+    before = time.clock_gettime(clock)
     gevent.sleep(0.5)
-    assert time.process_time() - before < 0.2
+    assert time.clock_gettime(clock) - before < 0.1
 
 
 # ---- TLS, and why it does not connect -----------------------------------------------------------
@@ -783,6 +785,10 @@ def test_a_broker_that_hangs_up_before_it_answers_is_told(make_node: MakeNode) -
 # ---- the end ------------------------------------------------------------------------------------
 
 
+LIVES = 5
+"""A leak shows as so many; others in this process may open a file or two meanwhile."""
+
+
 def threads_of_links() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "mqtt"]
 
@@ -822,10 +828,10 @@ def test_stopping_ends_the_thread_and_leaves_no_file_open(
     live()  # what is opened once and kept
     assert threads_of_links() == []
     before, clients_before = open_files(), len(clients_of_links())
-    for _ in range(4):
+    for _ in range(LIVES):
         live()
     assert threads_of_links() == []
-    assert open_files() <= before
+    assert open_files() < before + LIVES
     assert len(clients_of_links()) <= clients_before
 
 
@@ -844,10 +850,10 @@ def test_stopping_a_link_that_never_connected_leaves_no_file_open(
     for port in (free_port(), silent_listener.port):
         live(port)
         before = open_files() - len(silent_listener.accepted)
-        for _ in range(4):
+        for _ in range(LIVES):
             live(port)
         assert threads_of_links() == []
-        assert open_files() - len(silent_listener.accepted) <= before
+        assert open_files() - len(silent_listener.accepted) < before + LIVES
 
 
 def test_stopping_is_quick_when_there_is_nothing_to_wait_for(
