@@ -27,6 +27,7 @@ export VENAGENT_ROOT VENAGENT_HOME VENAGENT_USER
 TOOLS_VENV=$VENAGENT_HOME/tools
 PLATFORM_VENV=$VENAGENT_HOME/platform
 TEST_PLATFORM_VENV=$VENAGENT_HOME/platform-test
+VOLTTRON11_VENV=$VENAGENT_HOME/volttron11
 ENVIRONMENT_LOG=$VENAGENT_HOME/log/environment.log
 
 say() { printf '==> %s\n' "$*" >&2; }
@@ -292,6 +293,29 @@ make_test_tools() {
     -c "$VENAGENT_ROOT/ops/lock-tools.txt" ||
     explain_failure "pip could not install what the tests need" "See the log."
   printf '%s\n' "$1" >"$TOOLS_VENV/.tests"
+}
+
+# VOLTTRON 11, which VenAgent/volttron_api.py is tested against too.
+ensure_volttron11() {
+  local hash
+  hash=$(requirements_hash ops/requirements-volttron11.txt)
+  is_current "$VOLTTRON11_VENV" .volttron11 "$hash" && return
+  exclusively make_volttron11 "$hash"
+}
+
+make_volttron11() {
+  is_current "$VOLTTRON11_VENV" .volttron11 "$1" && return
+  need_space 300
+  ensure_python
+  say "Installing VOLTTRON 11's core in $VOLTTRON11_VENV (once, about 15 s)"
+  umask 022
+  rm -rf "$VOLTTRON11_VENV"
+  "$PYTHON" -m venv "$VOLTTRON11_VENV" >>"$ENVIRONMENT_LOG" 2>&1 ||
+    explain_failure "cannot make a virtual environment in $VOLTTRON11_VENV" \
+      "Is $PYTHON complete?"
+  pip_install run_here "$VOLTTRON11_VENV" -r "$VENAGENT_ROOT/ops/requirements-volttron11.txt" ||
+    explain_failure "pip could not install VOLTTRON 11's core" "See the log."
+  printf '%s\n' "$1" >"$VOLTTRON11_VENV/.volttron11"
 }
 
 # VOLTTRON's environment belongs to the plain user: `vctl install` installs agents into it. The

@@ -94,6 +94,7 @@ platform() {
     PYTHONPATH="$here/source" PYTHONDONTWRITEBYTECODE=1 \
     PIP_CONSTRAINT="$TEST_PLATFORM_VENV/requirements/constraints-platform.txt" \
     VENAGENT_TOOLS_PYTHON="$(tools_python)" MOSQUITTO="$(mosquitto_path)" \
+    VENAGENT_V11_PYTHON="$VOLTTRON11_VENV/bin/python" \
     bash -c "$REMEMBER_SESSION" session "$here/session" \
     "$TEST_PLATFORM_VENV/bin/python" -m pytest -p no:cacheprovider tests/platform \
     ${pytest_arguments[@]+"${pytest_arguments[@]}"} </dev/null || status=$?
@@ -108,7 +109,11 @@ ensure_home
 ensure_packages
 ensure_test_tools
 make_scratch
-case " ${parts[*]} " in *" platform "*) ensure_test_platform ;; esac
+case " ${parts[*]} " in *" platform "*)
+  ensure_test_platform
+  ensure_volttron11
+  ;;
+esac
 
 failed=()
 for part in "${parts[@]}"; do
