@@ -25,8 +25,8 @@ from pymodbus.client import ModbusTcpClient
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.common import machine, quantile
-from ops import config_store, settings, vctl
+from benchmarks.common import configured, machine, quantile
+from ops import settings
 from ops.environment import platform_environment
 from ops.errors import OpsError
 from ops.mqtt import Client, decoded
@@ -147,24 +147,12 @@ def bare_actuator(bench: Bench) -> Iterator[Callable[[bool], tuple[float, float]
 @contextmanager
 def all_circuits_sheddable(bench: Bench) -> Iterator[None]:
     """Eight switches, none critical, in force at the agent; the old configuration afterwards."""
-    original = bench.settings.agent_config
-    changed = json.loads(json.dumps(original))
+    changed = json.loads(json.dumps(bench.settings.agent_config))
     for circuit in changed["circuits"]:
         circuit.update(critical=False, control="switch", priority=5)
-    _store(bench.paths, changed)
-    try:
+    with configured(bench.paths, bench.settings, changed):
         _wait_until(lambda: not any(c["critical"] for c in _reported(bench)))
         yield
-    finally:
-        if bench.settings.in_store:
-            _store(bench.paths, original)
-        else:
-            vctl.must(bench.paths, "config", "delete", config_store.AGENT, "config")
-
-
-def _store(paths: Paths, contents: dict[str, Any]) -> None:
-    entry = config_store.Entry(config_store.AGENT, "config", json.dumps(contents), "json")
-    config_store.store(paths, entry)
 
 
 def _reported(bench: Bench) -> list[dict[str, Any]]:
