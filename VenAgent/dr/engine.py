@@ -39,7 +39,7 @@ from VenAgent.dr.effects import (
 from VenAgent.dr.event import EndedBy, Event, EventState
 from VenAgent.dr.pacing import Backoff, Settling
 from VenAgent.dr.panel import Panel, Reading
-from VenAgent.dr.planning import circuits_to_shed
+from VenAgent.dr.planning import circuits_to_shed, refusal_of
 
 RESERVE_BEYOND_END_SEC = 300.0
 """The reservation outlasts the event by this, so that a restore may be tried again under it."""
@@ -290,8 +290,7 @@ class Engine:
         event = self.running
         if event is None or event.state is not EventState.RESTORING or not self._retry.tries:
             return None
-        stuck = [f"{c.circuit_id} ({c.failure})" for c in event.circuits if not c.restored]
-        return f"event {event.event_id} is over but not restored: {', '.join(stuck)}; trying again"
+        return f"event {event.event_id} is over but not restored: {event.stuck()}; trying again"
 
     # ---- decisions -----------------------------------------------------------------------
 
@@ -324,12 +323,9 @@ class Engine:
     def _refusal(self, event: Event) -> str | None:
         """Why this event cannot be taken on; None when it can."""
         if event.circuit_id is not None:
-            circuit = self.panel.by_id.get(event.circuit_id)
-            if circuit is None:
-                known = ", ".join(self.panel.by_id)
-                return f"unknown circuit {event.circuit_id!r}: this panel has {known}"
-            if circuit.critical or circuit.kept_fraction >= 1.0:
-                return f"circuit {circuit.id} is critical and is never shed by command"
+            wrong = refusal_of(event.circuit_id, self.panel)
+            if wrong is not None:
+                return wrong
         if event.event_id in self.scheduled:
             return f"event {event.event_id} is scheduled already: cancel it first"
         running = self.running

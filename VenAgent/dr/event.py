@@ -178,6 +178,10 @@ class Event:
         failed = [f"{c.circuit_id}: {c.failure}" for c in self.circuits if not c.confirmed]
         return f"left out: {'; '.join(failed)}" if failed else None
 
+    def stuck(self) -> str:
+        """The circuits that are not back yet, and why."""
+        return ", ".join(f"{c.circuit_id} ({c.failure})" for c in self.circuits if not c.restored)
+
     @property
     def shedding(self) -> bool:
         """Whether the event counts in telemetry: its writes are confirmed and not yet undone."""

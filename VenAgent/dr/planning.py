@@ -22,3 +22,13 @@ def circuits_to_shed(
         assert before is not None  # candidates() leaves unread limits out
         shed.append(ShedCircuit.of(action, panel.by_id[action.circuit_id], before))
     return shed
+
+
+def refusal_of(circuit_id: str, panel: Panel) -> str | None:
+    """Why a command may not shed this circuit by name; None if it may."""
+    circuit = panel.by_id.get(circuit_id)
+    if circuit is None:
+        return f"unknown circuit {circuit_id!r}: this panel has {', '.join(panel.by_id)}"
+    if circuit.critical or circuit.kept_fraction >= 1.0:
+        return f"circuit {circuit_id} is critical and is never shed by command"
+    return None

@@ -52,8 +52,7 @@ def broker_port(tmp_path: Path) -> Iterator[int]:
     program = os.environ.get("MOSQUITTO") or shutil.which(
         "mosquitto", path=os.environ["PATH"] + ":/usr/sbin"
     )
-    if not program:
-        pytest.skip("mosquitto is not installed")
+    assert program, "mosquitto is not installed: scripts/test.sh does it"
     port = free_port()
     config = tmp_path / "mosquitto.conf"
     config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n")

@@ -177,7 +177,6 @@ def test_what_is_accepted_has_tcp_nodelay() -> None:
     assert asyncio.run(accepted_nodelay()) == 1
 
 
-@pytest.mark.skipif(not REGISTRY.exists(), reason="the driver's configuration is not here")
 def test_the_drivers_registry_fits_the_panel(panel: SteadyPanel) -> None:
     with REGISTRY.open(newline="") as file:
         rows = list(csv.DictReader(file))
