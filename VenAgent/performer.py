@@ -61,7 +61,7 @@ class Performer:
             Restore: lambda effect: self._spawn(self._restore, effect),
             Release: lambda effect: self._spawn(self._release, effect),
             ReadMeter: lambda effect: self._spawn(self._read_meter, effect),
-            Announce: lambda effect: self._announce(effect.event),
+            Announce: lambda effect: self._spawn(self._tell, effect),
         }
 
     def connect(
@@ -154,6 +154,9 @@ class Performer:
     def _release(self, effect: Release) -> None:
         if effect.task_id:
             self._actuation.release(effect.task_id)
+
+    def _tell(self, effect: Announce) -> None:
+        self._announce(effect.event)
 
     def _read_meter(self, _effect: ReadMeter) -> None:
         self._meter.read_now()

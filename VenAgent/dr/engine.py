@@ -313,10 +313,10 @@ class Engine:
         if start_ts > now:
             event.to(EventState.SCHEDULED)
             self.scheduled[event.event_id] = event
-            answer = self.answers.to_event(
-                event, AckStatus.SCHEDULED, now, start_ts=rounded(start_ts)
-            )
-            return [Record(event.event_id, event.as_record()), answer]
+            start = rounded(start_ts)
+            answer = self.answers.to_event(event, AckStatus.SCHEDULED, now, start_ts=start)
+            record = event.as_record()
+            return [Record(event.event_id, record), answer, Announce(record)]
         self.answers.expect(event.correlation_id)
         return self._begin(event, now)
 
@@ -344,9 +344,11 @@ class Engine:
         return self._prepare(event)
 
     def _prepare(self, event: Event) -> Effects:
+        record = event.as_record()
         return [
-            Record(event.event_id, event.as_record()),
+            Record(event.event_id, record),
             Prepare(event.event_id, event.task_id, event.end_ts + RESERVE_BEYOND_END_SEC),
+            Announce(record),
         ]
 
     def _plan(self, event: Event, request_kw: float, reading: Reading) -> Effects:
