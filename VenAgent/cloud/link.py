@@ -20,6 +20,7 @@ import select
 import socket
 import sqlite3
 import ssl
+import sys
 import threading
 import time
 from collections import deque
@@ -46,6 +47,9 @@ MAX_IN_FLIGHT = 20
 CONNECT_TIMEOUT_SEC = 10.0
 RECONNECT_MAX_SEC = 60.0
 IDLE_SEC = 1.0
+SWITCH_SEC = 0.0005
+"""How long one thread may keep the other waiting for the interpreter: Python's 5 ms would stand
+between a command and its handling, and between an ack and the wire."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,7 @@ class Link:
 
     def start(self, on_command: Callable[[Inbound], None], on_state: Callable[[], None]) -> None:
         """Connect, and call `on_command` and `on_state` in a greenlet of the caller's hub."""
+        sys.setswitchinterval(SWITCH_SEC)
         self._arrived = GreenEvent()
         self._watcher = gevent.get_hub().loop.async_()
         self._watcher.start(self._arrived.set)

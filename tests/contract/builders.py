@@ -2,11 +2,47 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+from VenAgent.contract.commands import (
+    CancelCommand,
+    Command,
+    CommandLimits,
+    GetCommand,
+    PingCommand,
+    RestoreCommand,
+    SetCommand,
+    SetLoadCommand,
+    ShedCommand,
+    ShedLoadCommand,
+    parse_command,
+)
 from VenAgent.contract.telemetry import CircuitEntry, LoadEntry, Quality, Telemetry
 
 NOW = 1_760_000_000.0
+VEN_ID = "site-1"
+LIMITS = CommandLimits(max_shed_kw=48.0)
+
+OPS = [
+    ("event", ShedCommand, {"shed_kw": 5}),
+    ("shedPanel", ShedCommand, {"shed_kw": 5}),
+    ("shedLoad", ShedLoadCommand, {"shed_kw": 5}),
+    ("restore", RestoreCommand, {}),
+    ("restorePanel", RestoreCommand, {}),
+    ("cancel", CancelCommand, {"event_id": "e1"}),
+    ("ping", PingCommand, {}),
+    ("get", GetCommand, {}),
+    ("set", SetCommand, {}),
+    ("setConfig", SetCommand, {}),
+    ("setLoad", SetLoadCommand, {"loadId": "ev1"}),
+]
+"""Every op, what is made of it, and the fields that it needs."""
+
+
+def parse(message: Any) -> Command:
+    payload = message if isinstance(message, (bytes, str)) else json.dumps(message)
+    return parse_command(payload, ven_id=VEN_ID, limits=LIMITS, now=NOW)
 
 
 def a_circuit(circuit_id: str, **fields: Any) -> CircuitEntry:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from VenAgent.dr.curtailment import Candidate, sheddable_kw
+from VenAgent.dr.curtailment import Action, Candidate, Plan, sheddable_kw
 from VenAgent.dr.panel import (
     Circuit,
     CircuitReading,
@@ -32,6 +32,9 @@ DRAWS_KW = {
 TOTAL_KW = 22.6
 FLEXIBLE_KW = 18.9
 """All but the critical ones."""
+
+FINE_KW = 1e-4
+"""A step of a limit so small that the limit counts as continuous."""
 
 
 def percent(breaker_amps: float, step: float = 1.0) -> LimitScale:
@@ -140,3 +143,11 @@ def reading_of(
 
 def candidate(circuit: Circuit, power_kw: float) -> Candidate:
     return Candidate(circuit, power_kw, sheddable_kw(circuit, power_kw))
+
+
+def by_id(made: Plan) -> dict[str, Action]:
+    return {action.circuit_id: action for action in made.actions}
+
+
+def total_shed_kw(pool: Sequence[Candidate]) -> float:
+    return sum(c.max_shed_kw for c in pool)

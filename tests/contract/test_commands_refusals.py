@@ -1,0 +1,138 @@
+"""Commands: every refusal says why."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.contract.builders import NOW, VEN_ID, parse
+from VenAgent.contract.commands import CommandLimits, CommandRejected, parse_command
+
+
+def refusal(message: Any) -> CommandRejected:
+    with pytest.raises(CommandRejected) as caught:
+        parse(message)
+    return caught.value
+
+
+SHED = {"op": "event", "correlationId": "c1", "event_id": "e1"}
+REFUSALS: list[tuple[str, Any, list[str]]] = [
+    ("kW missing", SHED, ["kw", "missing"]),
+    ("kW null", {**SHED, "shed_kw": None}, ["kw"]),
+    ("kW a text", {**SHED, "shed_kw": "much"}, ["kw", "number"]),
+    ("kW empty", {**SHED, "shed_kw": ""}, ["kw", "number"]),
+    ("kW a truth", {**SHED, "shed_kw": True}, ["kw", "number"]),
+    ("kW a list", {**SHED, "shed_kw": [5]}, ["kw"]),
+    ("kW not finite as text", {**SHED, "shed_kw": "inf"}, ["kw", "finite"]),
+    ("kW not a number as text", {**SHED, "shed_kw": "nan"}, ["kw", "finite"]),
+    ("kW not finite", '{"op":"event","shed_kw":Infinity}', ["kw", "finite"]),
+    ("kW not a number", '{"op":"event","shed_kw":NaN}', ["kw", "finite"]),
+    ("kW beyond all floats", '{"op":"event","shed_kw":1e999}', ["kw", "finite"]),
+    ("kW beyond all floats, whole", {**SHED, "shed_kw": 10**400}, ["kw", "finite"]),
+    ("kW zero", {**SHED, "shed_kw": 0}, ["shed_kw", "above 0"]),
+    ("kW negative", {**SHED, "shed_kw": -5}, ["shed_kw", "above 0", "-5"]),
+    ("kW over the rating", {**SHED, "shed_kw": 48.1}, ["48.1", "rating", "48 kW"]),
+    ("load kW over the rating", {"op": "shedLoad", "loadId": "ev1", "reduceKw": 49}, ["rating"]),
+    ("duration too short", {**SHED, "shed_kw": 5, "duration_sec": 0.5}, ["duration", "0.5 s"]),
+    ("duration zero", {**SHED, "shed_kw": 5, "duration_sec": 0}, ["past"]),
+    ("duration negative", {**SHED, "shed_kw": 5, "duration_sec": -60}, ["past"]),
+    ("duration too long", {**SHED, "shed_kw": 5, "durationS": 86_401}, ["duration", "86400"]),
+    ("duration no number", {**SHED, "shed_kw": 5, "duration_sec": "long"}, ["duration", "number"]),
+    (
+        "duration negative, later",
+        {**SHED, "shed_kw": 5, "start_ts": NOW + 100, "duration_sec": -60},
+        ["duration"],
+    ),
+    ("end past", {**SHED, "shed_kw": 5, "end_ts": NOW - 1}, ["past"]),
+    ("end now", {**SHED, "shed_kw": 5, "end_ts": NOW}, ["past"]),
+    (
+        "window past",
+        {**SHED, "shed_kw": 5, "start_ts": NOW - 100, "duration_sec": 60},
+        ["past"],
+    ),
+    (
+        "reversed",
+        {**SHED, "shed_kw": 5, "start_ts": NOW + 100, "end_ts": NOW + 50},
+        ["end_ts", "later", "start_ts"],
+    ),
+    ("start no time", {**SHED, "shed_kw": 5, "startTime": "tomorrow"}, ["start"]),
+    ("start not finite", {**SHED, "shed_kw": 5, "start_ts": "inf"}, ["start"]),
+    ("expired", {**SHED, "shed_kw": 5, "expires_ts": NOW - 1}, ["expired"]),
+    ("expired now", {**SHED, "shed_kw": 5, "expires_ts": NOW}, ["expired"]),
+    ("modification negative", {**SHED, "shed_kw": 5, "modification": -1}, ["modification"]),
+    ("modification broken", {**SHED, "shed_kw": 5, "modification": 1.5}, ["modification"]),
+    ("another site", {"op": "ping", "venId": "site-2"}, ["site-2", VEN_ID]),
+    ("another site in data", {"op": "ping", "data": {"venId": "site-2"}}, ["site-2"]),
+    ("unknown op", {"op": "explode"}, ["explode", "shedPanel", "ping"]),
+    ("no op", {"shed_kw": 5}, ["op"]),
+    ("op in the wrong case", {"op": "PING"}, ["PING"]),
+    ("op no text", {"op": ["ping"]}, ["op"]),
+    ("event id a list", {**SHED, "shed_kw": 5, "event_id": ["e"]}, ["event_id", "text"]),
+    ("event id empty", {**SHED, "shed_kw": 5, "event_id": " "}, ["event_id", "empty"]),
+    ("event id endless", {**SHED, "shed_kw": 5, "event_id": "e" * 257}, ["event_id", "256"]),
+    ("event id unprintable", {**SHED, "shed_kw": 5, "event_id": "e\n1"}, ["event_id"]),
+    ("get what", {"op": "get", "what": "money"}, ["what", "status", "config", "loads"]),
+    ("set no number", {"op": "set", "report_interval_sec": "often"}, ["report_interval_sec"]),
+    ("setLoad without a load", {"op": "setLoad", "enabled": True}, ["missing"]),
+    ("setLoad enabled no truth", {"op": "setLoad", "loadId": "a", "enabled": "yes"}, ["enabled"]),
+    ("data no object", {"op": "ping", "data": [1]}, ["data", "object"]),
+    ("not JSON", b"{shed 5", ["JSON"]),
+    ("nothing", b"", ["JSON"]),
+    ("not UTF-8", b'{"op":"\xff"}', ["JSON"]),
+    ("a list", [1, 2], ["object"]),
+    ("a number", b"5", ["object"]),
+    ("null", b"null", ["object"]),
+    ("nested without end", b"[" * 100_000, ["JSON"]),
+    ("too large", b'{"op":"ping","x":"' + b"x" * 131_072 + b'"}', ["larger", "131072"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("message", "words"), [case[1:] for case in REFUSALS], ids=[case[0] for case in REFUSALS]
+)
+def test_what_cannot_be_obeyed_is_refused_with_a_reason(message: Any, words: list[str]) -> None:
+    reason = refusal(message).reason
+    for word in words:
+        assert word.lower() in reason.lower()
+    assert len(reason) < 1000
+    assert "\n" not in reason
+
+
+def test_a_refusal_can_be_answered() -> None:
+    rejected = refusal({**SHED, "shed_kw": -1})
+    assert (rejected.op, rejected.correlation_id, rejected.event_id) == ("event", "c1", "e1")
+    rejected = refusal({"op": "boom", "data": {"correlationId": "c2", "eventId": "e2"}})
+    assert (rejected.op, rejected.correlation_id, rejected.event_id) == ("boom", "c2", "e2")
+    rejected = refusal({"op": "ping", "correlationId": "c3", "data": 5})
+    assert (rejected.op, rejected.correlation_id) == ("ping", "c3")
+    rejected = refusal(b"?")
+    assert (rejected.op, rejected.correlation_id, rejected.event_id) == ("unknown", None, None)
+
+
+def test_several_faults_are_all_named() -> None:
+    reason = refusal({"op": "event", "shed_kw": "x", "duration_sec": "y"}).reason
+    assert "kw" in reason
+    assert "duration" in reason
+
+
+def test_the_edges_of_what_is_accepted() -> None:
+    for fields in ({"shed_kw": 48.0}, {"shed_kw": 0.001}):
+        parse({"op": "event", **fields})
+    for duration_sec in (1, 86_400):
+        parse({"op": "event", "shed_kw": 5, "duration_sec": duration_sec})
+    parse({"op": "event", "shed_kw": 5, "event_id": "e" * 256})
+
+
+def test_the_limits_are_the_sites() -> None:
+    limits = CommandLimits(max_shed_kw=10.0, min_duration_sec=60.0, max_duration_sec=120.0)
+    for fields, word in (
+        ({"shed_kw": 11}, "rating"),
+        ({"shed_kw": 5, "duration_sec": 59}, "duration"),
+        ({"shed_kw": 5, "duration_sec": 121}, "duration"),
+    ):
+        with pytest.raises(CommandRejected, match=word):
+            parse_command(
+                json.dumps({"op": "event", **fields}), ven_id=VEN_ID, limits=limits, now=NOW
+            )

@@ -1,0 +1,99 @@
+"""The event engine: each command gets its answer, once, and some are refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.dr.builders import NOW
+from tests.dr.house import House, send_event
+
+# ---- the same again ---------------------------------------------------------------------------
+
+
+def test_the_same_command_again_gets_the_same_ack_and_changes_nothing(house: House) -> None:
+    first = send_event(house)[0]
+    written = list(house.written)
+    house.wait(10.0)
+    assert send_event(house) == [first]
+    assert house.written == written
+    house.wait_until_over()
+    assert send_event(house) == [first]
+    assert len(house.journal) == 1
+    assert not house.opened()
+
+
+def test_the_same_command_while_it_is_worked_on_gets_one_answer(house: House) -> None:
+    house.hold = True
+    send_event(house)
+    assert send_event(house) == []
+    house.work(1)
+    assert send_event(house) == []
+    house.hold = False
+    house.work()
+    assert house.answers_to("c1") == ["accepted"]
+
+
+def test_the_same_restore_while_it_is_worked_on_gets_one_answer(house: House) -> None:
+    send_event(house)
+    house.hold = True
+    house.send("restore", correlationId="c2")
+    assert house.send("restore", correlationId="c2") == []
+    house.work()
+    assert house.answers_to("c2") == ["success"]
+
+
+def test_a_command_that_comes_again_after_its_time_gets_the_same_ack(house: House) -> None:
+    fields = {"end_ts": NOW + 60.0, "expires_ts": NOW + 30.0}
+    first = send_event(house, **fields)[0]
+    house.wait(100.0)
+    assert send_event(house, **fields) == [first]
+
+
+def test_a_refused_command_again_is_refused_again(house: House) -> None:
+    first = house.send("event", shed_kw=-1, correlationId="c9")
+    again = house.send("event", shed_kw=-1, correlationId="c9")
+    assert [ack["status"] for ack in first + again] == ["rejected", "rejected"]
+    assert first == again
+
+
+def test_a_ping_is_answered(house: House) -> None:
+    (ack,) = house.send("ping", correlationId="p1")
+    assert (ack["status"], ack["ok"], ack["pong"]) == ("success", True, True)
+    assert house.send("ping", correlationId="p1") == [ack]
+
+
+@pytest.mark.parametrize("op", ["set", "setConfig"])
+def test_what_is_not_supported_yet_is_said_so(house: House, op: str) -> None:
+    (ack,) = house.send(op, correlationId="s1", report_interval_sec=10)
+    assert ack["status"] == "rejected"
+    assert op in ack["reason"]
+
+
+def test_a_command_that_does_not_parse_is_answered_with_its_reason(house: House) -> None:
+    (ack,) = house.send_payload(b"{")
+    assert (ack["status"], ack["ok"], ack["correlationId"]) == ("rejected", False, None)
+    assert "JSON" in ack["reason"]
+    (ack,) = house.send("event", shed_kw=-2, event_id="e7", correlationId="c7")
+    assert (ack["event_id"], ack["correlationId"], ack["op"]) == ("e7", "c7", "event")
+
+
+# ---- what is refused --------------------------------------------------------------------------
+
+
+def test_a_second_event_while_one_runs_is_rejected(house: House) -> None:
+    send_event(house, 3.0)
+    setting = house.setting
+    (ack,) = send_event(house, 10.0, correlationId="c2", event_id="e2")
+    assert (ack["status"], ack["ok"], ack["event_id"]) == ("rejected", False, "e2")
+    assert "e1" in ack["reason"]
+    assert house.setting == setting
+    house.wait(700.0)
+    assert house.statuses("c1")[-1] == "completed"
+    assert house.answers_to("c2") == ["rejected"]
+
+
+def test_a_second_event_while_the_first_begins_is_rejected(house: House) -> None:
+    house.hold = True
+    send_event(house, 3.0)
+    (ack,) = send_event(house, 3.0, correlationId="c2", event_id="e2")
+    assert ack["status"] == "rejected"

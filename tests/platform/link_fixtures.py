@@ -1,0 +1,56 @@
+"""Fixtures of the tests of the MQTT connection, which name this module in `pytest_plugins`.
+
+They are no part of `conftest.py`: the tests of the whole site have a broker of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.platform.link_harness import Broker, Listener, MakeNode, Node, Observer
+from VenAgent.config import TlsConfig
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    broker = Broker(folder)
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def observer(broker: Broker) -> Iterator[Observer]:
+    observer = Observer(broker.port)
+    yield observer
+    observer.close()
+
+
+@pytest.fixture
+def make_node(tmp_path: Path) -> Iterator[MakeNode]:
+    nodes: list[Node] = []
+
+    def make(port: int, tls: TlsConfig | None = None) -> Node:
+        nodes.append(Node(tmp_path, port, tls))
+        return nodes[-1]
+
+    yield make
+    for node in nodes:
+        node.stop()
+
+
+@pytest.fixture
+def node(make_node: MakeNode, broker: Broker) -> Node:
+    return make_node(broker.port)
+
+
+@pytest.fixture
+def silent_listener() -> Iterator[Listener]:
+    listener = Listener(hang_up=False)
+    yield listener
+    listener.close()
