@@ -48,6 +48,8 @@ def _all_is_well(ven: Ven) -> str:
 def _findings(ven: Ven, now: float) -> list[str]:
     """Everything that a person should see to."""
     findings = [ven.journal_damage] if ven.journal_damage else []
+    if ven.performer.storage_failure:
+        findings.append(ven.performer.storage_failure)
     if not ven.link.state.online:
         findings.append(f"MQTT: {ven.link.state.why}")
     findings += _meter_findings(ven.meter, now)

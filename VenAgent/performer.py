@@ -7,6 +7,7 @@ report back to the engine, which may want more done.
 from __future__ import annotations
 
 import logging
+import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -19,7 +20,6 @@ from VenAgent.config import AgentConfig
 from VenAgent.contract.wire import encode
 from VenAgent.dr.effects import (
     Announce,
-    Effect,
     Effects,
     Prepare,
     Prepared,
@@ -56,13 +56,15 @@ class Performer:
         self._announce = announce
         self._waiting: dict[str, AsyncResult] = {}
         self._handlers: dict[type, Callable[[Any], None]] = {
-            Prepare: lambda effect: self._spawn(self._prepare, effect),
-            Write: lambda effect: self._spawn(self._write, effect),
-            Restore: lambda effect: self._spawn(self._restore, effect),
-            Release: lambda effect: self._spawn(self._release, effect),
-            ReadMeter: lambda effect: self._spawn(self._read_meter, effect),
-            Announce: lambda effect: self._spawn(self._tell, effect),
+            Prepare: self._prepare,
+            Write: self._write,
+            Restore: self._restore,
+            Release: self._release,
+            ReadMeter: self._read_meter,
+            Announce: self._tell,
         }
+        self.storage_failure: str | None = None
+        """Why journal or outbox cannot be written now; nothing is shed meanwhile."""
 
     def connect(
         self, config: AgentConfig, meter: Meter, actuation: Actuation, wake: Callable[[], None]
@@ -74,17 +76,35 @@ class Performer:
         self._ack_topic = config.topic_names().ack
 
     def perform(self, effects: Effects) -> None:
-        """Write the decision down, then do it."""
+        """Write the decision down, then do it; what waits for others in a greenlet of its own."""
         records = [effect for effect in effects if isinstance(effect, Record)]
         acks = [effect for effect in effects if isinstance(effect, SendAck)]
-        if records or acks:
-            numbers = iter(self._journal.write(records, acks, time.time()))
+        numbers = iter(self._write_down(records, acks))
         for effect in effects:
             if isinstance(effect, SendAck):
                 self._send_ack(next(numbers), effect.body)
             elif not isinstance(effect, Record):
-                self._handlers[type(effect)](effect)
+                gevent.spawn(self._handlers[type(effect)], effect)
         self._on_change()
+
+    def _write_down(self, records: list[Record], acks: list[SendAck]) -> list[int]:
+        """The numbers of the acks in the journal; zeros if it cannot be written.
+
+        Then the building still comes first: restores go on, only nothing more is shed.
+        """
+        if not records and not acks:
+            return []
+        try:
+            numbers = self._journal.write(records, acks, time.time())
+        except sqlite3.Error as error:
+            self._storage_failed("journal", error)
+            return [0] * len(acks)
+        self.storage_failure = None
+        return numbers
+
+    def _storage_failed(self, what: str, error: sqlite3.Error) -> None:
+        self.storage_failure = f"the {what} cannot be written ({error}): is the disk full?"
+        _log.error("%s", self.storage_failure)
 
     def send_unsent(self) -> None:
         """After a start: the acks that an earlier process wrote down but may not have sent."""
@@ -112,13 +132,14 @@ class Performer:
             gevent.sleep(0.02)
         return self.engine.running is None
 
-    def _spawn(self, work: Callable[[Any], None], effect: Effect) -> None:
-        gevent.spawn(work, effect)
-
     def _send_ack(self, number: int, body: Mapping[str, Any]) -> None:
-        self._outbox.put([Message(self._ack_topic, encode(dict(body)), Rank.ACK)])
-        self._journal.sent(number)
-        self._wake()
+        try:
+            self._outbox.put([Message(self._ack_topic, encode(dict(body)), Rank.ACK)])
+        except sqlite3.Error as error:  # it is in the journal as not sent, for the next start
+            self._storage_failed("outbox", error)
+        else:
+            self._journal.sent(number)
+            self._wake()
         waiting = self._waiting.get(body.get("correlationId") or "")
         if waiting is not None and not waiting.ready():
             waiting.set(body)
@@ -143,7 +164,10 @@ class Performer:
         self.perform(self.engine.prepared(effect.event_id, outcome, time.time()))
 
     def _write(self, effect: Write) -> None:
-        failures = self._actuation.write(effect.writes)
+        if self.storage_failure is not None:
+            failures = {write.circuit_id: self.storage_failure for write in effect.writes}
+        else:
+            failures = self._actuation.write(effect.writes)
         self.perform(self.engine.written(effect.event_id, failures, time.time()))
 
     def _restore(self, effect: Restore) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -166,8 +167,14 @@ class Ven:
         closed = {name: circuit.closed for name, circuit in reading.circuits.items()}
         if self._shadow_waits or closed != self._closed:
             self._shadow_waits, self._closed = False, closed
+            self._report_shadow()
+
+    def _report_shadow(self) -> None:
+        try:
             self.reporter.report_shadow()
-            self._wake_link()
+        except sqlite3.Error as error:
+            _log.error("the shadow could not be put into the outbox: %s", error)
+        self._wake_link()
 
     # ---- timers --------------------------------------------------------------------------
 
@@ -183,11 +190,18 @@ class Ven:
             wait_sec = IDLE_SEC if deadline is None else min(deadline - now, IDLE_SEC)
             self._engine_changed.wait(wait_sec)
 
+    def _report(self) -> None:
+        """One telemetry with what goes with it. A full disk must not silence us for good."""
+        try:
+            self.reporter.report()
+        except sqlite3.Error as error:
+            _log.error("the telemetry could not be put into the outbox: %s", error)
+        self._wake_link()
+
     def _report_regularly(self) -> None:
         due = time.monotonic()
         while True:
-            self.reporter.report()
-            self._wake_link()
+            self._report()
             self._on_change()
             due = max(due + self.config.report_interval_sec, time.monotonic())
             gevent.sleep(due - time.monotonic())

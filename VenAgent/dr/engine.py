@@ -112,8 +112,11 @@ class Engine:
         for late in [e for e in self.scheduled.values() if e.end_ts <= now]:
             effects += self._withdraw(late, now, "its end passed before it could begin")
         event = self.running
-        if event is not None and event.state is EventState.ACTIVE and event.end_ts <= now:
-            effects += self._end(event, now)
+        if event is not None and event.end_ts <= now:
+            if event.state is EventState.ACTIVE:
+                effects += self._end(event, now)
+            elif event.state is EventState.SHEDDING:
+                effects += self._fail(event, "its end came before its writes were confirmed", now)
         if event is not None and _is_due(self._retry.due_ts, now):
             self._retry.due_ts = None
             effects.append(self._restore(event))
@@ -130,7 +133,7 @@ class Engine:
         """When `tick` is next needed; None when nothing is waited for."""
         times = [t for t in (self._retry.due_ts, self._settling.due_ts) if t is not None]
         event = self.running
-        if event is not None and event.state is EventState.ACTIVE:
+        if event is not None and event.state is not EventState.RESTORING:
             times.append(event.end_ts)
         for waiting in self.scheduled.values():
             times.append(waiting.end_ts if event is not None else waiting.start_ts)

@@ -176,3 +176,26 @@ def test_reports_about_another_event_or_at_another_time_change_nothing(house: Ho
     assert house.journal["e1"] == record
     assert house.engine.running is not None
     assert house.engine.running.state is EventState.ACTIVE
+
+
+def test_an_event_whose_writes_never_come_back_ends_at_its_end(house: House) -> None:
+    """Whatever holds them up, the circuits it tried are put back."""
+    send_event(house, duration_sec=60.0)
+    assert house.opened()
+    house.engine.running.state = EventState.SHEDDING  # as if the confirmation were lost
+    house.wait(59.0)
+    assert house.engine.running is not None
+    house.wait(2.0)
+    assert house.opened() == set()
+    assert house.engine.running is None
+
+
+def test_an_event_that_is_never_prepared_ends_at_its_end_and_says_so(house: House) -> None:
+    house.hold = True
+    send_event(house, duration_sec=60.0)
+    house.wait(61.0)
+    assert house.last("failed")["reason"] == "its end came before its writes were confirmed"
+    assert house.engine.running is None
+    house.hold = False
+    house.work()  # the work that was held up does nothing any more
+    assert house.written == []

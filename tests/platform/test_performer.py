@@ -1,0 +1,131 @@
+"""The performer when the disk is full: nothing more is shed, what is shed is restored."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.platform.site import ROOT, wait_for
+from VenAgent.cloud.outbox import Outbox
+from VenAgent.config import AgentConfig
+from VenAgent.contract.commands import parse_command
+from VenAgent.dr.effects import PointWrite
+from VenAgent.dr.engine import Engine
+from VenAgent.dr.panel import CircuitReading, Reading
+from VenAgent.journal import Journal
+from VenAgent.performer import Performer
+
+CONFIG = AgentConfig.load(json.loads((ROOT / "config").read_text()), {})
+
+
+class Building:
+    """Meter and actuation of a panel that draws 3 kW on each closed circuit."""
+
+    failure: str | None = None
+
+    def __init__(self) -> None:
+        self.points: dict[str, Any] = {}
+        self.written: list[PointWrite] = []
+
+    def fresh_reading(self) -> Reading:
+        circuits = {
+            circuit.id: CircuitReading(power_kw=3.0, closed=True, limit=100.0)
+            for circuit in CONFIG.circuits
+        }
+        return Reading(time.time(), 24.0, circuits)
+
+    def read_now(self) -> bool:
+        return True
+
+    def reserve(self, task_id: str, until_ts: float, now: float) -> None:
+        return None
+
+    def release(self, task_id: str) -> None:
+        return None
+
+    def write(self, writes: Iterable[PointWrite]) -> dict[str, str]:
+        for write in writes:
+            self.written.append(write)
+            self.points[write.point] = write.value
+        return {}
+
+
+class Hands:
+    """A performer with real journal and outbox, whose disk can be full."""
+
+    def __init__(self, folder: Path) -> None:
+        self.building = Building()
+        self.engine = Engine(CONFIG.build_panel(), CONFIG.ven_id)
+        self.journal = Journal(folder / "journal.sqlite")
+        self.outbox = Outbox(folder / "outbox.sqlite", synced=True)
+        self.performer = Performer(
+            self.engine, self.journal, self.outbox, lambda: None, lambda event: None
+        )
+        meter: Any = self.building
+        self.performer.connect(CONFIG, meter, meter, wake=lambda: None)
+
+    def send(self, **fields: Any) -> None:
+        now = time.time()
+        command = parse_command(
+            json.dumps(fields), ven_id=CONFIG.ven_id, limits=CONFIG.command_limits(), now=now
+        )
+        self.performer.perform(self.engine.command(command, now))
+
+    def disk_is_full(self, full: bool) -> None:
+        """SQLite's own bound on the file's pages: it answers with its own SQLITE_FULL."""
+        for store in (self.journal, self.outbox):
+            database: sqlite3.Connection = store._db
+            used = database.execute("PRAGMA page_count").fetchone()[0]
+            most = used if full else 1_000_000
+            database.execute(f"PRAGMA max_page_count = {most}")
+
+    def fill(self) -> None:
+        """Use up what is left of the pages that are there."""
+        for database, statement in (
+            (self.journal._db, "INSERT INTO events VALUES (?, 0, 1, ?)"),
+            (self.outbox._db, "INSERT INTO outbox (rank, topic, payload, retain) VALUES (2,?,?,0)"),
+        ):
+            for size in (20_000, 1_000, 100, 10):
+                for number in range(400):
+                    row = (f"{size}-{number}", "x" * size)
+                    try:
+                        database.execute(statement, row)
+                    except sqlite3.OperationalError:  # full
+                        break
+
+
+@pytest.fixture
+def hands(tmp_path: Path) -> Hands:
+    return Hands(tmp_path)
+
+
+def test_with_a_full_disk_nothing_is_shed_and_what_is_shed_is_restored(hands: Hands) -> None:
+    hands.send(op="event", event_id="first", shed_kw=3, duration_sec=600)
+    wait_for(lambda: hands.engine.running and hands.engine.running.active_ts, "the event is active")
+    shed = {write.point for write in hands.building.written}
+    assert shed
+
+    hands.disk_is_full(True)
+    hands.fill()
+    hands.send(op="restore")
+    wait_for(lambda: hands.engine.running is None, "the event is over")
+    assert {hands.building.points[point] for point in shed} <= {True, 100.0}
+    assert hands.performer.storage_failure is not None
+    assert "full" in hands.performer.storage_failure
+
+    writes = len(hands.building.written)
+    hands.send(op="event", event_id="second", shed_kw=3, duration_sec=600)
+    wait_for(lambda: hands.engine.running is None, "the second event is refused")
+    later = hands.building.written[writes:]
+    assert all(write.value in (True, 100.0) for write in later), "nothing may be shed"
+
+    hands.disk_is_full(False)
+    hands.send(op="event", event_id="third", shed_kw=3, duration_sec=600)
+    wait_for(lambda: hands.engine.running and hands.engine.running.active_ts, "the third works")
+    assert hands.performer.storage_failure is None
