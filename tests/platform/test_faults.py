@@ -106,3 +106,24 @@ def test_a_restore_that_fails_is_tried_again_until_the_circuit_is_back(site: Sit
     site.panel.clear()
     site.wait_until_normal()
     site.wait_for_health("GOOD")
+
+
+def test_a_device_taken_from_another_agent_is_honest_about_its_time_of_grace(site: Site) -> None:
+    """A HIGH task preempts, but the actuator lets the old owner write for a while yet."""
+    site.store(ACTUATOR, "config", {"preempt_grace_time": 5})
+    now = get_aware_utc_now()
+    slot = [DEVICE, format_timestamp(now), format_timestamp(now + timedelta(seconds=60))]
+    made = site.rpc(ACTUATOR, "request_new_schedule", "", "weak", "LOW_PREEMPT", [slot])
+    assert made["result"] == "SUCCESS"
+    ack = site.cloud.command("event", event_id=site.event_id(), shed_kw=7.5, duration_sec=60)
+    assert ack["status"] == "failed"
+    assert "LockError" in ack["reason"]
+    assert site.open_contactors() == set()
+
+    def accepted() -> bool:
+        again = site.cloud.command("event", event_id=site.event_id(), shed_kw=7.5, duration_sec=60)
+        return bool(again["status"] == "accepted")
+
+    wait_for(accepted, "the grace time is over")
+    assert site.open_contactors() == {"heater1", "dryer1"}
+    site.store(ACTUATOR, "config", {"preempt_grace_time": 60})
