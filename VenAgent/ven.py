@@ -69,8 +69,24 @@ class Ven:
         self._install(config)
         self.link = self._connect()
         self.performer.send_unsent()
-        unfinished = [Event.from_record(record) for record in self._journal.unfinished()]
-        self.performer.perform(self.engine.resume(unfinished, self._journal.answers(), time.time()))
+        self.performer.perform(
+            self.engine.resume(self._unfinished(), self._journal.answers(), time.time())
+        )
+
+    def _unfinished(self) -> list[Event]:
+        """The events that an earlier process left; one that cannot be read is reported."""
+        events = []
+        for record in self._journal.unfinished():
+            try:
+                events.append(Event.from_record(record))
+            except (KeyError, TypeError, ValueError) as error:
+                name = record.get("event_id") if isinstance(record, dict) else record
+                self.journal_damage = (
+                    f"event {name} of the journal cannot be read ({error}): "
+                    f"look whether its circuits are as they should be"
+                )
+                _log.error("%s", self.journal_damage)
+        return events
 
     def apply(self, config: AgentConfig) -> None:
         """Put another configuration in force; events go on, what it changes is made anew."""
