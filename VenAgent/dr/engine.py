@@ -18,8 +18,6 @@ from VenAgent.contract.commands import (
     PingCommand,
     RestoreCommand,
     ShedCommand,
-    ShedLoadCommand,
-    event_window,
 )
 from VenAgent.contract.wire import rounded
 from VenAgent.dr.answers import Answers
@@ -298,25 +296,14 @@ class Engine:
     # ---- decisions -----------------------------------------------------------------------
 
     def _shed(self, command: ShedCommand, now: float) -> Effects:
-        start_ts, end_ts = event_window(command, now)
-        default_id = f"evt-{command.correlation_id or format(now, '.3f')}"
-        event = Event(
-            event_id=command.event_id or default_id,
-            op=command.op,
-            correlation_id=command.correlation_id,
-            requested_kw=command.shed_kw,
-            start_ts=start_ts,
-            end_ts=end_ts,
-            modification=command.modification,
-            circuit_id=command.circuit_id if isinstance(command, ShedLoadCommand) else None,
-        )
+        event = Event.of(command, now)
         refusal = self._refusal(event)
         if refusal is not None:
             return [self.answers.to_event(event, AckStatus.REJECTED, now, reason=refusal)]
-        if start_ts > now:
+        if event.start_ts > now:
             event.to(EventState.SCHEDULED)
             self.scheduled[event.event_id] = event
-            start = rounded(start_ts)
+            start = rounded(event.start_ts)
             answer = self.answers.to_event(event, AckStatus.SCHEDULED, now, start_ts=start)
             record = event.as_record()
             return [Record(event.event_id, record), answer, Announce(record)]

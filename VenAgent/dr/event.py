@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any
 
 from VenAgent.contract.acks import AckStatus, ack, curtailed_circuit
+from VenAgent.contract.commands import ShedCommand, ShedLoadCommand, event_window
 from VenAgent.contract.wire import rounded
 from VenAgent.dr.curtailment import Action
 from VenAgent.dr.effects import PointWrite
@@ -162,6 +163,22 @@ class Event:
     answered: bool = False
     """Whether the command that began it has its answer."""
     ended_by: EndedBy | None = None
+
+    @classmethod
+    def of(cls, command: ShedCommand, now: float) -> Event:
+        """The event that a command received at `now` asks for."""
+        start_ts, end_ts = event_window(command, now)
+        default_id = f"evt-{command.correlation_id or format(now, '.3f')}"
+        return cls(
+            event_id=command.event_id or default_id,
+            op=command.op,
+            correlation_id=command.correlation_id,
+            requested_kw=command.shed_kw,
+            start_ts=start_ts,
+            end_ts=end_ts,
+            modification=command.modification,
+            circuit_id=command.circuit_id if isinstance(command, ShedLoadCommand) else None,
+        )
 
     def to(self, state: EventState) -> None:
         """Change the state. Raises ValueError for a transition that the table does not have."""
