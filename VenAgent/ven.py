@@ -262,6 +262,8 @@ class Ven:
             "baseline_kw": telemetry.baseline_power_kw,
             "shed_kw": telemetry.shed_power_kw,
             "quality": telemetry.quality.value,
+            "offline_since_ts": None if self.link.state.online else self.link.state.since_ts,
+            "commands_dropped": self.link.dropped,
             "outbox_depth": self.outbox.depth(),
             "active_event": None if event is None else event.as_record(),
             "scheduled_events": [e.as_record() for e in self.engine.scheduled.values()],

@@ -80,14 +80,3 @@ def _unanswered(agent: AgentConfig, presence: str | None, timeout_sec: float) ->
         f"{what}, although it is online at {broker}",
         "See `ven_control.sh logs`.",
     )
-
-
-def wait_online(agent: AgentConfig, timeout_sec: float) -> bool:
-    """Whether the VEN shows itself online at its broker within that time."""
-    status = agent.topic_names().status
-    with Client(agent) as client:
-        client.subscribe(status)
-        for _, contents in decoded(client.messages(timeout_sec)):
-            if contents.get("status") == "online":
-                return True
-    return False

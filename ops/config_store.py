@@ -95,12 +95,6 @@ def load(paths: Paths, entries: list[Entry], *, anew: bool = False) -> list[str]
     return stored
 
 
-def is_loaded(paths: Paths, entries: list[Entry]) -> bool:
-    """Whether these were stored as they are now (the store itself is not asked)."""
-    known = _known(paths)
-    return all(known.get(entry.name) == entry.fingerprint for entry in entries)
-
-
 def store(paths: Paths, entry: Entry) -> None:
     with tempfile.NamedTemporaryFile("w", dir=paths.run, suffix=f".{entry.kind}") as file:
         file.write(entry.contents)

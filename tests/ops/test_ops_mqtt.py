@@ -11,7 +11,7 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from ops.commands import ask, command, event_command, wait_online
+from ops.commands import ask, command, event_command
 from ops.errors import OpsError
 from ops.mqtt import Client, decoded
 from ops.settings import Settings
@@ -51,6 +51,17 @@ def ven(agent: AgentConfig, *answers: dict[str, Any]) -> Iterator[list[dict[str,
     finally:
         client.disconnect()
         client.loop_stop()
+
+
+def wait_online(agent: AgentConfig, timeout_sec: float) -> bool:
+    """Whether the VEN shows itself online at its broker within that time."""
+    status = agent.topic_names().status
+    with Client(agent) as client:
+        client.subscribe(status)
+        for _, contents in decoded(client.messages(timeout_sec)):
+            if contents.get("status") == "online":
+                return True
+    return False
 
 
 def test_the_ack_of_a_command(agent: AgentConfig) -> None:
