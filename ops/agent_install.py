@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops import staging, vctl
+from ops import platform, staging, vctl
 from ops.config_store import AGENT, DRIVER
 from ops.errors import OpsError
 from ops.paths import Paths
+from ops.processes import running
 
 ACTUATOR = "platform.actuator"
 SOURCES = ("setup.py", "requirements.txt", "IDENTITY", "README.md", "VenAgent")
@@ -53,6 +54,23 @@ def start_installed(paths: Paths, identity: str) -> None:
 
 def stop_installed(paths: Paths, identity: str) -> None:
     vctl.must(paths, "stop", _uuid(paths, identity), timeout_sec=120)
+
+
+def stop_ours(paths: Paths) -> bool:
+    """Stop VenAgent before the platform stops; whether it ran.
+
+    A platform stops its agents in an order of its own, and without the actuator an event's
+    circuits could not be restored any more.
+    """
+    record = running(paths, platform.NAME)
+    if record is None or not platform.is_up(paths, record):
+        return False
+    with suppress(OpsError):  # one that does not answer ends with the platform
+        ours = vctl.agents(paths).get(AGENT)
+        if ours is not None and ours.is_running:
+            stop_installed(paths, AGENT)
+            return True
+    return False
 
 
 def restart_installed(paths: Paths, identity: str) -> None:

@@ -215,6 +215,7 @@ def stop(paths: Paths) -> None:
     """End all, in the order in which each is needed."""
     stopped = []
     for name, end in (
+        ("VenAgent, which restores its circuits first", agent_install.stop_ours),
         ("VOLTTRON and its agents", platform.stop),
         ("simulated panel", panel.stop),
         ("broker", broker.stop),
