@@ -34,12 +34,12 @@ class Actuation:
     def reserve(self, task_id: str, until_ts: float, now: float) -> str | None:
         """Schedule all devices from `now` to `until_ts` (epoch s); why not, or None."""
         outcome = self._schedule(task_id, until_ts, now)
-        if isinstance(outcome, Mapping):
-            ours = outcome.get("data", {}).get(self._identity, {})
-            for forgotten in ours:  # of an event that is over: its release did not get through
+        holders = outcome.get("data") if isinstance(outcome, Mapping) else None
+        if isinstance(holders, Mapping) and self._identity in holders:
+            # We hold them ourselves, for an event that is over: its release did not get through.
+            for forgotten in holders[self._identity]:
                 self.release(forgotten)
-            if ours:
-                outcome = self._schedule(task_id, until_ts, now)
+            outcome = self._schedule(task_id, until_ts, now)
         if isinstance(outcome, str):
             return f"the devices could not be reserved: {outcome}"
         if outcome.get("result") == "SUCCESS" or outcome.get("info") == "TASK_ID_ALREADY_EXISTS":
