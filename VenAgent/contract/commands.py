@@ -6,7 +6,6 @@ inside `data`. What cannot be obeyed raises `CommandRejected`, which carries eno
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +22,8 @@ from pydantic import (
     ValidationError,
 )
 
+from VenAgent.contract.wire import MAX_INPUT_BYTES, Refusal, WireError, decode
+
 DEFAULT_DURATION_SEC = 3600.0
 LEAST_SHED_KW = 0.001
 """A request below one watt is a mistake in the unit."""
@@ -36,7 +37,9 @@ class CommandLimits:
     """The panel's rating: a larger request cannot be meant for this site."""
     min_duration_sec: float = 1.0
     max_duration_sec: float = 86_400.0
-    max_payload_bytes: int = 131_072
+    max_payload_bytes: int = MAX_INPUT_BYTES
+    max_age_sec: float = 900.0
+    """Since `issued_ts`: an older event was queued somewhere, and no one waits for it now."""
 
 
 class CommandRejected(Exception):
@@ -49,9 +52,11 @@ class CommandRejected(Exception):
         op: str = "unknown",
         correlation_id: str | None = None,
         event_id: str | None = None,
+        kind: Refusal = Refusal.BAD_FIELD,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.kind = kind
         self.op = op
         self.correlation_id = correlation_id
         self.event_id = event_id
@@ -165,6 +170,9 @@ class RestoreCommand(Command):
 class CancelCommand(Command):
     """`cancel`: withdraw a scheduled event; on an active one as `restore`."""
 
+    modification: Whole = 0
+    """The latest one that it withdraws, should it overtake its event on the way."""
+
 
 class PingCommand(Command):
     """`ping`."""
@@ -217,23 +225,20 @@ def parse_command(
     Raises CommandRejected with the reason; it is the only error.
     """
     message = _decode(payload, limits)
-    op = message.get("op")
-    label = op if isinstance(op, str) and op else "unknown"
-    correlation_id = _label(message, "correlationId", "correlation_id")
-    event_id = _label(message, "event_id", "eventId")
+    label = _op(message)
 
-    def reject(reason: str) -> CommandRejected:
-        return CommandRejected(
-            reason, op=label[:64], correlation_id=correlation_id, event_id=event_id
-        )
+    def reject(reason: str, kind: Refusal = Refusal.BAD_FIELD) -> CommandRejected:
+        return CommandRejected(reason, **_labels(message), kind=kind)
 
     model = _OPS.get(label)
     if model is None:
-        named = f"unknown op {label[:64]!r}" if op == label else "op is missing or not a text"
-        raise reject(f"{named}: use one of {', '.join(_OPS)}")
+        given = isinstance(message.get("op"), str) and message["op"]
+        named = f"unknown op {label!r}" if given else "op is missing or not a text"
+        raise reject(f"{named}: use one of {', '.join(_OPS)}", Refusal.UNKNOWN_OP)
     foreign = message.get("venId", message.get("ven_id"))
     if foreign is not None and foreign != ven_id:
-        raise reject(f"the command is for venId {str(foreign)[:128]!r}, this is {ven_id!r}")
+        reason = f"the command is for venId {str(foreign)[:128]!r}, this is {ven_id!r}"
+        raise reject(reason, Refusal.OTHER_VEN)
     try:
         command = model.model_validate(message)
     except ValidationError as error:
@@ -249,26 +254,36 @@ def parse_command(
 
 def _decode(payload: bytes | str, limits: CommandLimits) -> dict[str, Any]:
     """The message's fields, those of `data` included (a field at the top wins)."""
-    if len(payload) > limits.max_payload_bytes:
-        raise CommandRejected(f"the command is larger than {limits.max_payload_bytes} bytes")
     try:
-        message = json.loads(payload)
-    except (ValueError, RecursionError) as error:
-        raise CommandRejected(f"not JSON: {error}") from None
-    if not isinstance(message, dict):
-        raise CommandRejected('not a JSON object: send {"op": …, "correlationId": …}')
+        message = decode(payload, max_bytes=limits.max_payload_bytes)
+    except WireError as error:
+        labels = _labels(_fields(error.readable))
+        raise CommandRejected(str(error), **labels, kind=error.kind) from None
+    if not isinstance(message.get("data"), (dict, type(None))):
+        raise CommandRejected("data: must be an object", **_labels(message))
+    return _fields(message)
+
+
+def _fields(message: dict[str, Any]) -> dict[str, Any]:
     data = message.get("data")
-    if data is None:
-        data = {}
-    if not isinstance(data, dict):
-        raise CommandRejected(
-            "data: must be an object",
-            op=str(message.get("op", "unknown"))[:64],
-            correlation_id=_label(message, "correlationId", "correlation_id"),
-        )
-    fields = (*data.items(), *((key, value) for key, value in message.items() if key != "data"))
+    inner = data.items() if isinstance(data, dict) else ()
+    fields = (*inner, *((key, value) for key, value in message.items() if key != "data"))
     # A null under one spelling is no value: it must not hide one under another.
     return {key: value for key, value in fields if value is not None}
+
+
+def _op(message: dict[str, Any]) -> str:
+    op = message.get("op")
+    return op[:64] if isinstance(op, str) and op else "unknown"
+
+
+def _labels(message: dict[str, Any]) -> dict[str, Any]:
+    """What a refusal is answered under, however wrong the rest of the message is."""
+    return {
+        "op": _op(message),
+        "correlation_id": _label(message, "correlationId", "correlation_id"),
+        "event_id": _label(message, "event_id", "eventId"),
+    }
 
 
 def _label(message: dict[str, Any], *names: str) -> str | None:
@@ -314,6 +329,12 @@ def _shed_problem(command: ShedCommand, limits: CommandLimits, now: float) -> st
         )
     if command.expires_ts is not None and command.expires_ts <= now:
         return "the command has expired (expires_ts)"
+    if command.issued_ts is not None and now - command.issued_ts > limits.max_age_sec:
+        age_sec = now - command.issued_ts
+        return (
+            f"issued_ts: the command was issued {age_sec:.0f} s ago, more than "
+            f"{limits.max_age_sec:g} s: send it anew if it is still meant"
+        )
     if command.modification < 0:
         return "modification: must be 0 or more"
     return None

@@ -1,14 +1,30 @@
-"""The AWS IoT Device Shadow's reported state (`$aws/things/{venId}/shadow/update`)."""
+"""The AWS IoT Device Shadow (`$aws/things/{venId}/shadow/…`): what is reported, what is desired.
+
+A panel whose circuits do not fit beside its totals reports them in named shadows
+(`…/shadow/name/circuits-1/…`), each with a limit of its own.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from VenAgent.contract import SCHEMA_VERSION
 from VenAgent.contract.telemetry import Telemetry
+from VenAgent.contract.wire import encode
 
 MAX_SHADOW_BYTES = 8_192
-"""AWS's limit for desired + reported of one shadow document."""
+"""AWS's limit for desired + reported of one shadow document, without its metadata."""
+NAMED_BUDGET = 7_168
+"""Bytes of a named shadow that has circuits: nothing is desired there."""
+LEAST_REPORTED_BYTES = 2_048
+"""What the totals of any panel need, with an event and refusals."""
+REASON_KEPT = 160
+REFUSALS_KEPT = 6
+CONTRADICTION = "it is desired twice, with different values"
 
 
 def reported_state(
@@ -47,6 +63,195 @@ def reported_state(
     }
 
 
-def update_document(reported: dict[str, Any]) -> dict[str, Any]:
-    """The message to `…/shadow/update`."""
-    return {"state": {"reported": reported}}
+def update_document(
+    reported: Mapping[str, Any],
+    *,
+    cleared: Iterable[str] = (),
+    version: int | None = None,
+    token: str | None = None,
+) -> dict[str, Any]:
+    """The message to `…/shadow/update`.
+
+    `cleared` are the desired sections that are done with. With `version` the service takes the
+    update only if no one has changed the shadow since, so that no newer wish is cleared.
+    """
+    state: dict[str, Any] = {"reported": dict(reported)}
+    cleared = list(cleared)
+    if cleared:
+        state["desired"] = dict.fromkeys(cleared)
+    document: dict[str, Any] = {"state": state}
+    if version is not None:
+        document["version"] = version
+    if token is not None:
+        document["clientToken"] = token
+    return document
+
+
+# ---- what is reported ------------------------------------------------------------------------
+
+
+def reported_budget(circuit_ids: Iterable[str]) -> int:
+    """Bytes for the reported state, so that a desired one that names every circuit fits beside."""
+    wish = [{"id": circuit_id, "enabled": False} for circuit_id in circuit_ids]
+    desired = {"circuits": wish, "report_interval_sec": 3600.0}
+    return max(MAX_SHADOW_BYTES - len(encode(desired)), LEAST_REPORTED_BYTES)
+
+
+def split_reported(
+    reported: Mapping[str, Any], budget: int, named_budget: int = NAMED_BUDGET
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """The classic shadow's reported state, and those of named shadows by name.
+
+    All circuits stand in the classic one if it stays within `budget` bytes then. Otherwise it
+    names the shadows that have them (`circuit_shadows`), each within `named_budget`.
+    """
+    whole = {**without_inner_nulls(reported), "circuit_shadows": None}
+    if len(encode(whole)) <= budget:
+        return whole, {}
+    circuits = whole["circuits"]
+    size = max(len(circuits), 1)
+    while True:
+        parts = [circuits[at : at + size] for at in range(0, len(circuits), size)]
+        named = {
+            f"circuits-{number}": {
+                "schemaVersion": whole["schemaVersion"],
+                "part": number,
+                "parts": len(parts),
+                "circuits": part,
+                "timestamp": whole["timestamp"],
+            }
+            for number, part in enumerate(parts, start=1)
+        }
+        if size == 1 or all(len(encode(state)) <= named_budget for state in named.values()):
+            break
+        size = -(-size // 2)
+    return {**whole, "circuits": None, "circuit_shadows": list(named)}, named
+
+
+def without_inner_nulls(reported: Mapping[str, Any]) -> dict[str, Any]:
+    """`reported` as a shadow can hold it: inside a list a null is no value, so its key is absent.
+
+    At the top a null is right: it deletes what an earlier report left there.
+    """
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: clean(inner) for key, inner in value.items() if inner is not None}
+        if isinstance(value, (list, tuple)):
+            return [clean(inner) for inner in value if inner is not None]
+        return value
+
+    return {key: clean(value) for key, value in reported.items()}
+
+
+def refusals_reported(refusals: Iterable[tuple[str, str]]) -> list[dict[str, str]] | None:
+    """`state.reported.refused` from (item, reason); null when nothing was refused."""
+    entries = [{"item": item[:80], "reason": why[:REASON_KEPT]} for item, why in refusals]
+    more = len(entries) - REFUSALS_KEPT
+    if more > 0:
+        entries = [*entries[:REFUSALS_KEPT], {"item": "…", "reason": f"and {more} more"}]
+    return entries or None
+
+
+# ---- what is desired -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Wish:
+    """One thing desired: a command's fields, or why it cannot be one."""
+
+    section: str
+    item: str
+    fields: Mapping[str, Any]
+    refusal: str | None = None
+
+
+@dataclass(frozen=True)
+class Section:
+    """One key of the desired state. `mark` tells two wishes apart that look the same: it is made
+    from the value and the times at which the service saw it set. `correlation_id` is its
+    commands' common part: the same one again after a restart is not obeyed twice."""
+
+    name: str
+    mark: str
+    correlation_id: str
+    wishes: tuple[Wish, ...]
+
+
+def read_desired(
+    state: Mapping[str, Any], metadata: Mapping[str, Any], version: int
+) -> tuple[Section, ...]:
+    """The sections of a delta, or of a document's desired part, with their metadata."""
+    sections = []
+    for name, value in state.items():
+        if value is None:
+            continue
+        times = metadata.get(name)
+        seen = json.dumps([name, value, times], sort_keys=True, separators=(",", ":"))
+        mark = hashlib.sha256(seen.encode()).hexdigest()[:16]
+        told_apart_by = mark if times is not None else f"{mark}-{version}"
+        correlation_id = f"shadow-{told_apart_by}"
+        sections.append(Section(name, mark, correlation_id, tuple(_wishes(name, value))))
+    return tuple(_without_contradictions(sections))
+
+
+def _without_contradictions(sections: list[Section]) -> list[Section]:
+    """A circuit that `circuits` wants on and `loads` off is left alone."""
+    wanted: dict[str, set[Any]] = {}
+    for section in sections:
+        for wish in section.wishes:
+            if "loadId" in wish.fields:
+                wanted.setdefault(wish.fields["loadId"], set()).add(wish.fields["enabled"])
+    return [
+        replace(
+            section,
+            wishes=tuple(
+                replace(wish, refusal=CONTRADICTION)
+                if len(wanted.get(wish.fields.get("loadId", ""), ())) > 1
+                else wish
+                for wish in section.wishes
+            ),
+        )
+        for section in sections
+    ]
+
+
+def _wishes(name: str, value: Any) -> list[Wish]:
+    if name == "report_interval_sec":
+        return [Wish(name, name, {"op": "setConfig", "report_interval_sec": value})]
+    if name in ("circuits", "loads"):
+        return _circuit_wishes(name, value)
+    known = "circuits, loads or report_interval_sec"
+    return [Wish(name, name, {}, f"this cannot be desired here: use {known}")]
+
+
+def _circuit_wishes(section: str, entries: Any) -> list[Wish]:
+    if not isinstance(entries, list):
+        return [Wish(section, section, {}, 'must be a list of {"id", "enabled"}')]
+    wishes: dict[str, Wish] = {}
+    nameless = []
+    for number, entry in enumerate(entries):
+        circuit_id = _circuit_id(entry)
+        if circuit_id is None:
+            reason = 'must be an object with "id" and "enabled"'
+            nameless.append(Wish(section, f"{section}[{number}]", {}, reason))
+            continue
+        item = f"{section}.{circuit_id}"
+        enabled = entry.get("enabled")
+        refusal = None if isinstance(enabled, bool) else "enabled must be true or false"
+        fields = {"op": "setLoad", "loadId": circuit_id, "enabled": None if refusal else enabled}
+        before = wishes.get(circuit_id)
+        if before is None:
+            wishes[circuit_id] = Wish(section, item, fields, refusal)
+        elif before.fields != fields:
+            wishes[circuit_id] = Wish(section, item, before.fields, CONTRADICTION)
+    return [*wishes.values(), *nameless]
+
+
+def _circuit_id(entry: Any) -> str | None:
+    if not isinstance(entry, dict):
+        return None
+    for key in ("id", "loadId", "circuitId"):
+        if isinstance(entry.get(key), str) and entry[key]:
+            return str(entry[key])
+    return None

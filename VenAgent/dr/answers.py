@@ -31,6 +31,10 @@ class Answers:
             return [SendAck(self._given[correlation_id], answer=False)]
         return [] if correlation_id in self._expected else None
 
+    def given(self, correlation_id: str | None) -> Mapping[str, Any] | None:
+        """The answer that a command got; None if it has none, or none is known any more."""
+        return self._given.get(correlation_id or "")
+
     def expect(self, correlation_id: str | None) -> None:
         """The command is being worked on: its answer comes later."""
         if correlation_id is not None:
@@ -65,10 +69,13 @@ class Answers:
         body = self._ack(rejected.op, rejected.correlation_id, AckStatus.REJECTED, now, **fields)
         return SendAck(body, answer=False)
 
-    def to_event(self, event: Event, status: AckStatus, now: float, **fields: Any) -> SendAck:
-        """The answer to the command that began the event."""
+    def to_event(self, event: Event, status: AckStatus, now: float, **fields: Any) -> Effects:
+        """The answer to the command that began or changed the event, and to its repetitions."""
         event.answered = True
-        return self.remember(event.ack(status, self.ven_id, now, **fields))
+        body = event.ack(status, self.ven_id, now, **fields)
+        repetitions, event.also = event.also, []
+        copies = [{**body, "correlationId": other} for other in repetitions]
+        return [self.remember(each) for each in (body, *copies)]
 
     def follow_up(self, event: Event, status: AckStatus, now: float, **fields: Any) -> SendAck:
         """An ack of a later change of the event, under the same correlation_id."""

@@ -1,7 +1,7 @@
 """What the core wants done: plain values that the agent carries out, in the order given.
 
-A `Record` stands before each effect that changes the building or answers the cloud: written to
-the journal, synced, before the next effect is begun (DESIGN.md, rule 2).
+A `Record` or `Keep` stands before each effect that changes the building or answers the cloud:
+written to the journal, synced, before the next effect is begun (DESIGN.md, rule 2).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from VenAgent.contract.alerts import Severity
 from VenAgent.dr.panel import Reading
 
 
@@ -19,6 +20,14 @@ class Record:
 
     event_id: str
     event: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Write a fact about the site to the journal, in the place of the last one of this name."""
+
+    name: str
+    value: Any
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,12 @@ class Prepared:
     reading: Reading | None = None
     refusal: str | None = None
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the devices are reserved and the panel's power was read."""
+        reading = self.reading
+        return self.refusal is None and reading is not None and reading.power_kw is not None
+
 
 @dataclass(frozen=True)
 class PointWrite:
@@ -59,6 +74,8 @@ class Write:
 
     event_id: str
     writes: tuple[PointWrite, ...]
+    verify: bool = False
+    """Read the meter after: some circuits go back, and a write is no proof of it."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +84,16 @@ class Restore:
 
     event_id: str
     writes: tuple[PointWrite, ...]
+
+
+@dataclass(frozen=True)
+class Switch:
+    """Write these points outside the event's own plan; then `switched`."""
+
+    switch_id: str
+    writes: tuple[PointWrite, ...]
+    reserve: bool = True
+    """Whether to reserve the devices for it; not while an event of ours has them."""
 
 
 @dataclass(frozen=True)
@@ -88,5 +115,28 @@ class Announce:
     event: Mapping[str, Any]
 
 
-Effect = Record | SendAck | Prepare | Write | Restore | Release | ReadMeter | Announce
+@dataclass(frozen=True)
+class Alert:
+    """A trouble that a person should see to begins; without a message, it is over."""
+
+    code: str
+    message: str | None = None
+    subject: str = ""
+    """The circuit it is about, if it is about one."""
+    severity: Severity = Severity.WARNING
+
+
+Effect = (
+    Record
+    | Keep
+    | SendAck
+    | Prepare
+    | Write
+    | Restore
+    | Switch
+    | Release
+    | ReadMeter
+    | Announce
+    | Alert
+)
 Effects = list[Effect]

@@ -1,13 +1,16 @@
 """The event engine: commands, readings, confirmations and time go in, effects come out.
 
 It holds the site's events and decides everything about them; it does nothing itself. The agent
-carries the effects out and reports back with `prepared`, `written` and `restored`, each of which
-may bring more effects. All times are epoch seconds given by the caller.
+carries the effects out and reports back with `prepared`, `written`, `restored` and `switched`,
+each of which may bring more effects. All times are epoch seconds given by the caller.
+
+Which event rules is decided in ruling.py; how that one is carried out, in carrying.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from VenAgent.contract.acks import AckStatus
@@ -17,45 +20,63 @@ from VenAgent.contract.commands import (
     CommandRejected,
     PingCommand,
     RestoreCommand,
+    SetLoadCommand,
     ShedCommand,
 )
-from VenAgent.contract.wire import rounded
 from VenAgent.dr.answers import Answers
 from VenAgent.dr.baseline import PowerHistory
-from VenAgent.dr.curtailment import TOLERANCE
-from VenAgent.dr.effects import (
-    Announce,
-    Effects,
-    Prepare,
-    Prepared,
-    ReadMeter,
-    Record,
-    Release,
-    Restore,
-    Write,
-)
-from VenAgent.dr.event import EndedBy, Event, EventState
-from VenAgent.dr.pacing import Backoff, Settling
+from VenAgent.dr.context import Context
+from VenAgent.dr.effects import Effects, Prepared, Record
+from VenAgent.dr.event import Event, EventState
 from VenAgent.dr.panel import Panel, Reading
-from VenAgent.dr.planning import circuits_to_shed, refusal_of
+from VenAgent.dr.planning import circuits_that_look_shed, reasons_spared
+from VenAgent.dr.policy import OnStop, Policy
+from VenAgent.dr.ruling import Ruling
+from VenAgent.dr.site_facts import Switches
+from VenAgent.dr.wear import FACT as WEAR
+from VenAgent.dr.wear import Wear
 
-RESERVE_BEYOND_END_SEC = 300.0
-"""The reservation outlasts the event by this, so that a restore may be tried again under it."""
+
+@dataclass(frozen=True)
+class Left:
+    """What an earlier process left in the journal."""
+
+    events: Iterable[Event] = ()
+    answers: Iterable[Mapping[str, Any]] = ()
+    past: Iterable[tuple[str, int]] = ()
+    """Events that are over, oldest first: id and modification."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Engine:
-    """One site's events. At most one sheds at a time; later ones may be scheduled."""
+    """One site's events. One rules at a time; others wait for their time or their turn."""
 
-    def __init__(self, panel: Panel, ven_id: str) -> None:
-        self.panel = panel
-        self.ven_id = ven_id
-        self.history = PowerHistory()
-        self.latest: Reading | None = None
-        self.running: Event | None = None
-        self.scheduled: dict[str, Event] = {}
+    def __init__(self, panel: Panel, ven_id: str, policy: Policy | None = None) -> None:
         self.answers = Answers(ven_id)
-        self._settling = Settling()
-        self._retry = Backoff()
+        self.context = Context(panel, self.answers, policy or Policy())
+        self._rule = Ruling(self.context)
+        self._carrier = self._rule.carrier
+        self._switches = Switches(self.context)
+
+    @property
+    def panel(self) -> Panel:
+        return self.context.panel
+
+    @property
+    def ven_id(self) -> str:
+        return self.answers.ven_id
+
+    @property
+    def history(self) -> PowerHistory:
+        return self.context.history
+
+    @property
+    def running(self) -> Event | None:
+        return self._carrier.event
+
+    @property
+    def scheduled(self) -> Mapping[str, Event]:
+        return self._rule.agenda.waiting
 
     # ---- what comes in -------------------------------------------------------------------
 
@@ -65,9 +86,11 @@ class Engine:
         if repeated is not None:
             return repeated
         if isinstance(command, ShedCommand):
-            return self._shed(command, now)
+            return self._rule.shed(command, now) + self._rule.turn(now)
         if isinstance(command, (RestoreCommand, CancelCommand)):
-            return self._end_by_command(command, now)
+            return self._rule.end_by_command(command, now) + self._rule.turn(now)
+        if isinstance(command, SetLoadCommand):
+            return self._switches.command(command, self.running, now)
         if isinstance(command, PingCommand):
             return [self.answers.to(command, AckStatus.SUCCESS, now, pong=True)]
         reason = f"{command.op} is not supported by this version of VenAgent"
@@ -80,109 +103,69 @@ class Engine:
             return repeated
         return [self.answers.refuse(rejected, now)]
 
-    def reading(self, reading: Reading, now: float) -> Effects:
-        """A new reading of the whole panel."""
-        self.latest = reading
+    def reading(self, reading: Reading, now: float, *, lease_overdue: bool = False) -> Effects:
+        """A new reading of the whole panel. `lease_overdue`: the devices may have gone back by
+        themselves, as `lease_lapsed` will tell once they are heard again."""
+        self.context.latest = reading
+        self.context.lease_overdue = lease_overdue
         if reading.power_kw is None:
             return []
-        event = self.running
-        if event is None:
-            self.history.add(reading.ts, reading.power_kw)
-            return []
-        if event.state is not EventState.ACTIVE or reading.ts < (event.active_ts or 0.0):
-            return []
-        previous_kw = event.metered.last_kw if event.metered.samples else None
-        is_new = event.metered.add(reading.ts, reading.power_kw)
-        if event.measured_kw is not None:
-            return []
-        if not is_new:
-            self._settling.look_again(now)
-            return []
-        if not self._settling.settled(event, reading.power_kw, previous_kw, now):
-            return []
-        event.measured_kw = event.shed_by(reading.power_kw)
-        measured = self.answers.follow_up(event, AckStatus.MEASURED, now)
-        return [Record(event.event_id, event.as_record()), measured]
+        if self.running is not None:
+            return self._carrier.reading(reading, now) + self._rule.turn(now)
+        self.history.add(reading.ts, reading.power_kw)
+        effects: Effects = []
+        for event in self._rule.recovering:
+            if event.rebound_kw is None or reading.power_kw > event.rebound_kw:
+                event.rebound_kw = reading.power_kw
+                effects.append(Record(event.event_id, event.as_record()))
+        return effects
 
     def tick(self, now: float) -> Effects:
         """Time has passed; call it at `next_deadline` or later."""
         effects: Effects = []
-        for late in [e for e in self.scheduled.values() if e.end_ts <= now]:
-            effects += self._withdraw(late, now, "its end passed before it could begin")
+        for late in self._rule.agenda.late(now):
+            effects += self._rule.too_late(late, now)
         event = self.running
         if event is not None and event.end_ts <= now:
-            if event.state is EventState.ACTIVE:
-                effects += self._end(event, now)
-            elif event.state is EventState.SHEDDING:
-                effects += self._fail(event, "its end came before its writes were confirmed", now)
-        if event is not None and _is_due(self._retry.due_ts, now):
-            self._retry.due_ts = None
-            effects.append(self._restore(event))
-        if _is_due(self._settling.due_ts, now):
-            self._settling.due_ts = None
-            effects.append(ReadMeter())
-        if self.running is None:
-            due = [e for e in self.scheduled.values() if e.start_ts <= now < e.end_ts]
-            if due:
-                effects += self._begin(min(due, key=lambda e: e.start_ts), now)
-        return effects
+            effects += self._rule.finish(
+                event, "its end came before its writes were confirmed", now
+            )
+        effects += self._carrier.tick(now)
+        for over in [e for e in self._rule.recovering if (e.rebound_until_ts or 0.0) <= now]:
+            effects += self._rule.recovered(over, now)
+        return effects + self._rule.turn(now)
 
     def next_deadline(self) -> float | None:
         """When `tick` is next needed; None when nothing is waited for."""
-        times = [t for t in (self._retry.due_ts, self._settling.due_ts) if t is not None]
         event = self.running
-        if event is not None and event.state is not EventState.RESTORING:
+        active = event is not None and event.state is EventState.ACTIVE
+        times = [
+            self._carrier.next_deadline(),
+            None
+            if self._rule.stopping
+            else self._rule.agenda.next_deadline(event, is_active=active),
+            *(over.rebound_until_ts for over in self._rule.recovering),
+        ]
+        if event is not None and event.state is not EventState.RESTORING and event.ending is None:
             times.append(event.end_ts)
-        for waiting in self.scheduled.values():
-            times.append(waiting.end_ts if event is not None else waiting.start_ts)
-        return min(times, default=None)
+        return min((ts for ts in times if ts is not None), default=None)
 
     # ---- what the agent reports back -----------------------------------------------------
 
     def prepared(self, event_id: str, outcome: Prepared, now: float) -> Effects:
         """The reservation and the fresh reading are there, or why not: plan and write."""
-        event = self._running(event_id, EventState.SHEDDING)
-        if event is None:
-            return []
-        if event.ended_by is not None:
-            return self._end(event, now)
-        if outcome.refusal is not None:
-            return self._fail(event, outcome.refusal, now)
-        reading = outcome.reading
-        if reading is None or reading.power_kw is None:
-            return self._fail(event, "the meter could not be read; nothing was shed", now)
-        self.latest = reading
-        baseline = self.history.baseline(now, reading.power_kw)
-        event.baseline_kw, event.baseline_method = baseline.power_kw, baseline.method
-        effects = self._plan(event, event.requested_kw, reading)
-        if effects:
-            return effects
-        return self._fail(
-            event,
-            "no circuit can be shed now: all are critical, switched off, unread or draw nothing",
-            now,
-        )
+        return self._carrier.prepared(event_id, outcome, now) + self._rule.turn(now)
 
-    def written(self, event_id: str, failures: Mapping[str, str], now: float) -> Effects:
-        """The writes ended; `failures` has a reason by circuit id, all others are confirmed."""
-        event = self._running(event_id, EventState.SHEDDING)
-        if event is None:
-            return []
-        for circuit in event.circuits:
-            if circuit.confirmed is None:
-                circuit.failure = failures.get(circuit.circuit_id)
-                circuit.confirmed = circuit.failure is None
-        if event.ended_by is not None:
-            return self._end(event, now)
-        missing_kw = event.requested_kw - event.predicted_kw
-        if failures and self.latest and missing_kw > TOLERANCE * event.requested_kw:
-            replacements = self._plan(event, missing_kw, self.latest)
-            if replacements:
-                return replacements
-        if not any(circuit.confirmed for circuit in event.circuits):
-            reasons = "; ".join(f"{c.circuit_id}: {c.failure}" for c in event.circuits)
-            return self._fail(event, f"no write was confirmed: {reasons}", now)
-        return self._activate(event, now)
+    def written(
+        self,
+        event_id: str,
+        failures: Mapping[str, str],
+        now: float,
+        reading: Reading | None = None,
+    ) -> Effects:
+        """The writes ended; `failures` has a reason by circuit id, all others are confirmed.
+        `reading` was taken after them, if the effect asked for it."""
+        return self._carrier.written(event_id, failures, now, reading) + self._rule.turn(now)
 
     def restored(
         self,
@@ -191,262 +174,149 @@ class Engine:
         now: float,
         reading: Reading | None = None,
     ) -> Effects:
-        """The restore's writes ended; what failed is tried again until it succeeds.
+        """Writes of a restore ended; `reading` was taken after them."""
+        return self._carrier.restored(event_id, failures, now, reading) + self._rule.turn(now)
 
-        A circuit that `reading`, taken after the writes, shows as it was before is back, whatever
-        its write said: one that could not be written in the first place ends here.
-        """
-        event = self._running(event_id, EventState.RESTORING)
-        if event is None:
-            return []
-        failures = {
-            circuit.circuit_id: failures[circuit.circuit_id]
-            for circuit in event.circuits
-            if circuit.circuit_id in failures and not circuit.is_back(reading)
-        }
-        for circuit in event.circuits:
-            circuit.restored = circuit.restored or circuit.circuit_id not in failures
-            circuit.failure = failures.get(circuit.circuit_id)
-        if failures:
-            self._retry.failed(now)
-            reasons = "; ".join(f"{circuit}: {why}" for circuit, why in failures.items())
-            answer = self.answers.to_ender(
-                event, AckStatus.FAILED, now, reason=f"not restored yet, trying again: {reasons}"
-            )
-            return [Record(event_id, event.as_record()), *answer]
-        return self._complete(event, now)
+    def switched(self, switch_id: str, failures: Mapping[str, str], now: float) -> Effects:
+        """A switch by hand ended."""
+        return self._switches.switched(switch_id, failures, now)
 
-    # ---- starting and taking over --------------------------------------------------------
+    def preempted(self, task_id: str, by_whom: str, now: float) -> Effects:
+        """The actuator gave our reservation `task_id` to another agent."""
+        return self._carrier.preempted(task_id, by_whom, now)
 
-    def resume(
-        self,
-        events: Iterable[Event],
-        answers: Iterable[Mapping[str, Any]],
-        now: float,
-    ) -> Effects:
-        """Take over what an earlier process left: its unfinished events and its answers."""
-        for body in answers:
+    def lease_lapsed(self, now: float) -> Effects:
+        """The shed lease could not be renewed in time, and now it can: the devices have gone
+        back by themselves."""
+        return self._carrier.lapsed(now)
+
+    # ---- the agent's life ----------------------------------------------------------------
+
+    def resume(self, left: Left, now: float) -> Effects:
+        """Take over what an earlier process left."""
+        for body in left.answers:
             self.answers.remember(body)
-        effects: Effects = []
-        for event in sorted(events, key=lambda e: e.start_ts):
+        self._rule.agenda.recall(left.past, left.facts)
+        self.context.wear = Wear(left.facts.get(WEAR))
+        self._rule.opt_out.recall(left.facts)
+        effects = self._switches.recall(left.facts)
+        under_way = []
+        for event in sorted(left.events, key=lambda e: e.start_ts):
+            self._expect_again(event)
             if event.state is EventState.SCHEDULED:
-                self.scheduled[event.event_id] = event
-            elif self.running is None and not event.state.over:
-                effects += self._take_over(event, now)
+                self._rule.agenda.waiting[event.event_id] = event
+            elif event.state.over:
+                self._rule.recovering.append(event)
+            else:
+                under_way.append(event)
+        for event in under_way:
+            if self.running is None:
+                effects += self._carrier.take_over(event, now)
         return effects + self.tick(now)
 
-    def _take_over(self, event: Event, now: float) -> Effects:
-        self.running = event
-        if not event.answered:
-            self.answers.expect(event.correlation_id)
-        if event.ended_by is not None and not event.ended_by.answered:
-            self.answers.expect(event.ended_by.correlation_id)
-        if event.state is EventState.RECEIVED:
-            return self._begin(event, now)
-        if event.state is EventState.RESTORING:
-            return [self._restore(event)]
-        if event.state is EventState.ACTIVE:
-            return [Announce(event.as_record())]  # tick ends it if its time is over
-        if event.end_ts <= now or event.ended_by is not None:
-            return self._fail(event, "the agent was restarted while the event began", now)
-        if not event.circuits:
-            return self._prepare(event)
-        # Killed between the record and the confirmation: writing the same again is harmless.
-        for circuit in event.circuits:
-            circuit.confirmed = None
-        return [Write(event.event_id, tuple(c.write() for c in event.circuits))]
+    def recover(self, reading: Reading, now: float) -> Effects:
+        """The journal is lost, and this agent had shed: bring back whatever reads as shed."""
+        circuits = circuits_that_look_shed(self.panel, reading)
+        if self.running is not None or not circuits:
+            return []
+        event = Event(
+            event_id=f"recovery-{now:.0f}",
+            op="recover",
+            correlation_id=None,
+            requested_kw=0.0,
+            start_ts=now,
+            end_ts=now,
+            state=EventState.RESTORING,
+            circuits=circuits,
+            answered=True,
+        )
+        record = Record(event.event_id, event.as_record())
+        return [record, *self._carrier.take_over(event, now)]
 
-    def reconfigure(self, panel: Panel, ven_id: str) -> None:
+    def _expect_again(self, event: Event) -> None:
+        asked = [] if event.answered else [event.correlation_id, *event.also]
+        if event.next_ask is not None:
+            asked.append(event.next_ask.correlation_id)
+        if event.ended_by is not None and not event.ended_by.answered:
+            asked.append(event.ended_by.correlation_id)
+        for correlation_id in asked:
+            self.answers.expect(correlation_id)
+
+    def reconfigure(self, panel: Panel, ven_id: str, policy: Policy | None = None) -> None:
         """A new configuration. A running event keeps the circuits and addresses it began with."""
-        self.panel = panel
+        self.context.panel = self._switches.with_priorities(panel)
+        if policy is not None:
+            self.context.policy = policy
         if ven_id != self.ven_id:
-            self.ven_id = self.answers.ven_id = ven_id
+            self.answers.ven_id = ven_id
 
     def stop(self, now: float) -> Effects:
-        """The agent is stopped in order: the building goes back to normal first."""
+        """The agent is stopped in order: the building goes back to normal first, all at once,
+        unless the site's policy is to go on at the next start."""
+        self._rule.stopping = True
         event = self.running
-        if event is None or event.state is EventState.RESTORING:
+        if event is None:
             return []
-        if event.state is EventState.SHEDDING:
-            return self._fail(event, "the agent was stopped while the event began", now)
-        return self._end(event, now)
+        resume = self.context.policy.on_stop is OnStop.RESUME
+        if resume and event.state is not EventState.RESTORING:
+            return []
+        return self._carrier.end("the agent was stopped", now, at_once=True)
 
-    # ---- for telemetry -------------------------------------------------------------------
+    def clock_stepped(self, step_sec: float, now: float) -> Effects:
+        """The clock was set by `step_sec`. Back: an event that runs must not become longer for
+        it, so its times go along; forward: it ends early, which harms no one."""
+        self.context.history = PowerHistory(self.history.window_sec)
+        return [] if step_sec >= 0.0 else self._carrier.clock_stepped(step_sec, now)
+
+    # ---- a person at the site ------------------------------------------------------------
+
+    def opt_out(self, reason: str, until_ts: float | None, now: float) -> Effects:
+        """A person ends and refuses participation until `until_ts`, or until they opt in."""
+        effects: Effects = [self._rule.opt_out.begin(reason, until_ts)]
+        event = self.running
+        if event is None or event.state is EventState.RESTORING or event.opted_out:
+            return effects
+        event.opted_out = True
+        told = self.answers.follow_up(event, AckStatus.OPTED_OUT, now, reason=reason)
+        if event.answered:
+            effects.append(told)
+        return effects + self._carrier.end(reason, now)
+
+    def opt_in(self, now: float) -> Effects:
+        """The site takes part in events again."""
+        return [self._rule.opt_out.end(), *self._rule.turn(now)]
+
+    def opted_out(self, now: float) -> str | None:
+        """Why the site does not take part now; None when it does."""
+        return self._rule.opt_out.reason(now)
+
+    # ---- for telemetry and the page ------------------------------------------------------
 
     @property
     def shedding(self) -> Event | None:
         """The event that telemetry names: its writes are confirmed and not all undone."""
         return self.running if self.running is not None and self.running.shedding else None
 
+    @property
+    def holds(self) -> bool:
+        """Whether anything is shed, or about to be: then the devices' lease is renewed."""
+        event = self.running
+        return event is not None and event.state in (EventState.SHEDDING, EventState.ACTIVE)
+
     def baseline_kw(self, now: float) -> float | None:
         """The running event's baseline; without one, what an event beginning now would have."""
         if self.running is not None and self.running.baseline_kw is not None:
             return self.running.baseline_kw
-        if self.latest is None or self.latest.power_kw is None:
+        latest = self.context.latest
+        if latest is None or latest.power_kw is None:
             return None
-        return self.history.baseline(now, self.latest.power_kw).power_kw
+        return self.history.baseline(now, latest.power_kw).power_kw
+
+    def reasons_spared(self, now: float) -> dict[str, str]:
+        """Of each circuit that is not shed now, why not."""
+        latest = self.context.latest or Reading(now, None, {})
+        return reasons_spared(self.running, self.panel, latest, self.context.wear, now)
 
     def trouble(self) -> str | None:
         """What a person should know: circuits that do not go back. None when all is well."""
-        event = self.running
-        if event is None or event.state is not EventState.RESTORING or not self._retry.tries:
-            return None
-        return f"event {event.event_id} is over but not restored: {event.stuck()}; trying again"
-
-    # ---- decisions -----------------------------------------------------------------------
-
-    def _shed(self, command: ShedCommand, now: float) -> Effects:
-        event = Event.of(command, now)
-        refusal = self._refusal(event)
-        if refusal is not None:
-            return [self.answers.to_event(event, AckStatus.REJECTED, now, reason=refusal)]
-        if event.start_ts > now:
-            event.to(EventState.SCHEDULED)
-            self.scheduled[event.event_id] = event
-            start = rounded(event.start_ts)
-            answer = self.answers.to_event(event, AckStatus.SCHEDULED, now, start_ts=start)
-            record = event.as_record()
-            return [Record(event.event_id, record), answer, Announce(record)]
-        self.answers.expect(event.correlation_id)
-        return self._begin(event, now)
-
-    def _refusal(self, event: Event) -> str | None:
-        """Why this event cannot be taken on; None when it can."""
-        if event.circuit_id is not None:
-            wrong = refusal_of(event.circuit_id, self.panel)
-            if wrong is not None:
-                return wrong
-        if event.event_id in self.scheduled:
-            return f"event {event.event_id} is scheduled already: cancel it first"
-        running = self.running
-        if running is not None and event.start_ts < running.end_ts:
-            return (
-                f"event {running.event_id} is {running.state.value} until "
-                f"{running.end_ts:.0f}: restore it first"
-            )
-        return None
-
-    def _begin(self, event: Event, now: float) -> Effects:
-        self.scheduled.pop(event.event_id, None)
-        self.running = event
-        event.to(EventState.SHEDDING)
-        event.task_id = f"{event.event_id}/{now:.3f}"
-        return self._prepare(event)
-
-    def _prepare(self, event: Event) -> Effects:
-        record = event.as_record()
-        return [
-            Record(event.event_id, record),
-            Prepare(event.event_id, event.task_id, event.end_ts + RESERVE_BEYOND_END_SEC),
-            Announce(record),
-        ]
-
-    def _plan(self, event: Event, request_kw: float, reading: Reading) -> Effects:
-        """Plan `request_kw` with circuits not tried yet; no effects when none is left."""
-        shed = circuits_to_shed(event, self.panel, reading, request_kw)
-        if not shed:
-            return []
-        event.circuits += shed
-        return [
-            Record(event.event_id, event.as_record()),
-            Write(event.event_id, tuple(circuit.write() for circuit in shed)),
-        ]
-
-    def _activate(self, event: Event, now: float) -> Effects:
-        event.to(EventState.ACTIVE)
-        event.active_ts = now
-        self._settling = Settling()
-        left_out = event.left_out()
-        fields = {} if left_out is None else {"reason": left_out}
-        answer = self.answers.to_event(event, AckStatus.ACCEPTED, now, **fields)
-        record = event.as_record()
-        return [
-            Record(event.event_id, record),
-            answer,
-            Announce(record),
-            ReadMeter(),
-        ]
-
-    def _fail(self, event: Event, reason: str, now: float) -> Effects:
-        """Nothing was shed: say so, and undo what may have been written all the same."""
-        answer = self.answers.to_event(event, AckStatus.FAILED, now, reason=reason)
-        if event.circuits:
-            return [*self._end(event, now), answer]
-        event.to(EventState.REJECTED)
-        self.running = None
-        record = event.as_record()
-        return [
-            Record(event.event_id, record),
-            answer,
-            Release(event.task_id),
-            Announce(record),
-            *self.answers.to_ender(event, AckStatus.SUCCESS, now),
-        ]
-
-    def _end_by_command(self, command: Command, now: float) -> Effects:
-        """`restore` and `cancel`: the event named, or the one that runs."""
-        waiting = self.scheduled.get(command.event_id or "")
-        if waiting is not None:
-            effects = self._withdraw(waiting, now, "cancelled by command")
-            return [*effects, self.answers.to(command, AckStatus.SUCCESS, now)]
-        event = self.running
-        if event is None or command.event_id not in (None, event.event_id):
-            if command.event_id is None:
-                reason = "no event is running; nothing was to be restored"
-                return [self.answers.to(command, AckStatus.SUCCESS, now, reason=reason)]
-            reason = f"event {command.event_id} is not running and not scheduled"
-            return [self.answers.to(command, AckStatus.REJECTED, now, reason=reason)]
-        if event.ended_by is not None:
-            reason = f"event {event.event_id} is being restored already"
-            return [self.answers.to(command, AckStatus.SUCCESS, now, reason=reason)]
-        event.ended_by = EndedBy(command.op, command.correlation_id)
-        self.answers.expect(command.correlation_id)
-        if event.state is EventState.ACTIVE:
-            return self._end(event, now)
-        return [Record(event.event_id, event.as_record())]  # as soon as its writes are back
-
-    def _withdraw(self, event: Event, now: float, reason: str) -> Effects:
-        """Take a scheduled event off the list, and tell who sent it."""
-        del self.scheduled[event.event_id]
-        event.to(EventState.CANCELLED)
-        record = event.as_record()
-        withdrawn = self.answers.follow_up(event, AckStatus.FAILED, now, reason=reason)
-        return [Record(event.event_id, record), withdrawn, Announce(record)]
-
-    def _end(self, event: Event, now: float) -> Effects:
-        event.to(EventState.RESTORING)
-        event.ended_ts = now
-        self._settling, self._retry = Settling(), Backoff()
-        record = event.as_record()
-        if not event.circuits:
-            return [Record(event.event_id, record), *self._complete(event, now)]
-        return [Record(event.event_id, record), Announce(record), self._restore(event)]
-
-    def _restore(self, event: Event) -> Restore:
-        back = tuple(circuit.write_back() for circuit in event.circuits if not circuit.restored)
-        return Restore(event.event_id, back)
-
-    def _complete(self, event: Event, now: float) -> Effects:
-        event.to(EventState.COMPLETED)
-        self.running, self._retry = None, Backoff()
-        record = event.as_record()
-        effects: Effects = [Record(event.event_id, record)]
-        effects += self.answers.to_ender(event, AckStatus.SUCCESS, now)
-        if event.active_ts is not None:
-            summary = event.summary()
-            effects.append(self.answers.follow_up(event, AckStatus.COMPLETED, now, summary=summary))
-        elif not event.answered:
-            reason = "restored by command before it had begun"
-            effects.append(self.answers.to_event(event, AckStatus.FAILED, now, reason=reason))
-        return [*effects, Release(event.task_id), Announce(record), ReadMeter()]
-
-    def _running(self, event_id: str, state: EventState) -> Event | None:
-        """The running event, if the report is about it and still wanted."""
-        event = self.running
-        if event is None or event.event_id != event_id or event.state is not state:
-            return None
-        return event
-
-
-def _is_due(moment: float | None, now: float) -> bool:
-    return moment is not None and moment <= now
+        return self._carrier.trouble()

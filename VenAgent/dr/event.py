@@ -5,17 +5,16 @@ Power is kW, energy kWh, times epoch seconds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from typing import Any
 
 from VenAgent.contract.acks import AckStatus, ack, curtailed_circuit
 from VenAgent.contract.commands import ShedCommand, ShedLoadCommand, event_window
 from VenAgent.contract.wire import rounded
-from VenAgent.dr.curtailment import Action
-from VenAgent.dr.effects import PointWrite
-from VenAgent.dr.panel import Circuit, Reading
+from VenAgent.dr.shed import ShedCircuit
 
 
 class EventState(str, Enum):
@@ -37,9 +36,21 @@ TRANSITIONS: Mapping[EventState, frozenset[EventState]] = {
     EventState.RECEIVED: frozenset(
         {EventState.SCHEDULED, EventState.SHEDDING, EventState.REJECTED}
     ),
-    EventState.SCHEDULED: frozenset({EventState.SHEDDING, EventState.CANCELLED}),
+    # COMPLETED: it had begun, was set aside for a weightier event, and its time is over.
+    EventState.SCHEDULED: frozenset(
+        {EventState.SHEDDING, EventState.CANCELLED, EventState.COMPLETED}
+    ),
     EventState.SHEDDING: frozenset({EventState.ACTIVE, EventState.RESTORING, EventState.REJECTED}),
-    EventState.ACTIVE: frozenset({EventState.RESTORING}),
+    # SHEDDING: circuits are added or released. SCHEDULED and COMPLETED: another event takes over
+    # what is shed, without a restore in between.
+    EventState.ACTIVE: frozenset(
+        {
+            EventState.SHEDDING,
+            EventState.RESTORING,
+            EventState.SCHEDULED,
+            EventState.COMPLETED,
+        }
+    ),
     EventState.RESTORING: frozenset({EventState.COMPLETED}),
     EventState.COMPLETED: frozenset(),
     EventState.CANCELLED: frozenset(),
@@ -47,58 +58,44 @@ TRANSITIONS: Mapping[EventState, frozenset[EventState]] = {
 }
 
 
-@dataclass
-class ShedCircuit:
-    """One circuit the event wrote to, or tried to: what it was, and what it was told.
+@dataclass(frozen=True)
+class Ask:
+    """What a command asks of an event. `content` is what it said itself, to know it again."""
 
-    A circuit whose write failed is kept too: the device may have obeyed without saying so, and
-    it is put back with the others.
-    """
-
-    circuit_id: str
-    name: str
-    breaker_amps: float
-    critical: bool
-    point: str
-    before: float | bool
-    value: float | bool
-    original_kw: float
-    final_kw: float
-    confirmed: bool | None = None
-    """None while the write is under way."""
-    failure: str | None = None
-    restored: bool = False
+    op: str
+    correlation_id: str | None
+    requested_kw: float
+    start_ts: float
+    end_ts: float
+    modification: int = 0
+    circuit_id: str | None = None
+    priority: int | None = None
+    """As in OpenADR 3: 0 is the highest, none the lowest."""
+    content: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, action: Action, circuit: Circuit, before: float | bool) -> ShedCircuit:
+    def of(cls, command: ShedCommand, now: float) -> Ask:
+        """What a command received at `now` asks."""
+        start_ts, end_ts = event_window(command, now)
+        circuit_id = command.circuit_id if isinstance(command, ShedLoadCommand) else None
         return cls(
-            circuit_id=circuit.id,
-            name=circuit.name,
-            breaker_amps=circuit.breaker_amps,
-            critical=circuit.critical,
-            point=circuit.point,
-            before=before,
-            value=action.value,
-            original_kw=action.original_kw,
-            final_kw=action.final_kw,
+            op=command.op,
+            correlation_id=command.correlation_id,
+            requested_kw=command.shed_kw,
+            start_ts=start_ts,
+            end_ts=end_ts,
+            modification=command.modification,
+            circuit_id=circuit_id,
+            priority=command.event_priority,
+            content={
+                "shed_kw": command.shed_kw,
+                "start_ts": command.start_ts,
+                "end_ts": command.end_ts,
+                "duration_sec": command.duration_sec,
+                "circuit_id": circuit_id,
+                "priority": command.event_priority,
+            },
         )
-
-    @property
-    def shed_kw(self) -> float:
-        return self.original_kw - self.final_kw
-
-    def write(self) -> PointWrite:
-        return PointWrite(self.circuit_id, self.point, self.value)
-
-    def write_back(self) -> PointWrite:
-        return PointWrite(self.circuit_id, self.point, self.before)
-
-    def is_back(self, reading: Reading | None) -> bool:
-        """Whether `reading` shows the circuit's point as it was before the event."""
-        if reading is None:
-            return False
-        read = reading.circuit(self.circuit_id)
-        return (read.closed if isinstance(self.before, bool) else read.limit) == self.before
 
 
 @dataclass
@@ -110,6 +107,8 @@ class Metered:
     kw_sec: float = 0.0
     last_ts: float | None = None
     last_kw: float = 0.0
+    paused_sec: float = 0.0
+    paused_ts: float | None = None
 
     def add(self, ts: float, power_kw: float) -> bool:
         """Add a sample; False for one that is not newer: it is the same reading again."""
@@ -121,6 +120,16 @@ class Metered:
         self.samples += 1
         self.last_ts, self.last_kw = ts, power_kw
         return True
+
+    def pause(self, now: float) -> None:
+        """What is drawn from now on does not count."""
+        self.paused_ts, self.last_ts = now, None
+
+    def go_on(self, now: float) -> None:
+        """It counts again."""
+        if self.paused_ts is not None:
+            self.paused_sec += max(0.0, now - self.paused_ts)
+            self.paused_ts = None
 
     @property
     def mean_kw(self) -> float | None:
@@ -150,10 +159,18 @@ class Event:
     end_ts: float
     modification: int = 0
     circuit_id: str | None = None
+    priority: int | None = None
+    content: Mapping[str, Any] = field(default_factory=dict)
     state: EventState = EventState.RECEIVED
     task_id: str = ""
     baseline_kw: float | None = None
+    """What the event is steered by: the mean power of the minutes before it."""
+    settled_kw: float | None = None
+    """What it is settled by: the baseline of the site's method over the whole event."""
     baseline_method: str | None = None
+    baseline_samples: int | None = None
+    baseline_rrmse_percent: float | None = None
+    baseline_note: str | None = None
     circuits: list[ShedCircuit] = field(default_factory=list)
     active_ts: float | None = None
     ended_ts: float | None = None
@@ -161,24 +178,65 @@ class Event:
     measured_kw: float | None = None
     """What the settled meter showed as shed; None until then."""
     answered: bool = False
-    """Whether the command that began it has its answer."""
+    """Whether the command that began or last changed it has its answer."""
+    also: list[str] = field(default_factory=list)
+    """Other commands that asked the same meanwhile: they get the same answer."""
     ended_by: EndedBy | None = None
+    ending: str | None = None
+    """Why it is to end as soon as the writes under way are back."""
+    opted_out: bool = False
+    next_ask: Ask | None = None
+    """A later modification that waits until the work under way is done."""
+    set_aside: str | None = None
+    """The weightier event that it waits for."""
+    rebound_until_ts: float | None = None
+    rebound_kw: float | None = None
+    """The highest power after the circuits went back; None while it is still being watched."""
 
     @classmethod
     def of(cls, command: ShedCommand, now: float) -> Event:
         """The event that a command received at `now` asks for."""
-        start_ts, end_ts = event_window(command, now)
         default_id = f"evt-{command.correlation_id or format(now, '.3f')}"
+        return cls.asked(command.event_id or default_id, Ask.of(command, now))
+
+    @classmethod
+    def asked(cls, event_id: str, ask: Ask) -> Event:
         return cls(
-            event_id=command.event_id or default_id,
-            op=command.op,
-            correlation_id=command.correlation_id,
-            requested_kw=command.shed_kw,
-            start_ts=start_ts,
-            end_ts=end_ts,
-            modification=command.modification,
-            circuit_id=command.circuit_id if isinstance(command, ShedLoadCommand) else None,
+            event_id=event_id, **{entry.name: getattr(ask, entry.name) for entry in fields(ask)}
         )
+
+    def change(self, ask: Ask) -> None:
+        """A later modification: the event goes on as `ask` has it."""
+        for entry in fields(ask):
+            setattr(self, entry.name, getattr(ask, entry.name))
+        self.answered, self.also, self.next_ask = False, [], None
+
+    def shift(self, step_sec: float) -> None:
+        """The clock was set by `step_sec`: what is left of the event stays as long as it was."""
+        self.end_ts += step_sec
+        for name in ("active_ts", "ended_ts"):
+            moment = getattr(self, name)
+            setattr(self, name, None if moment is None else moment + step_sec)
+        for circuit in self.circuits:
+            circuit.shed_ts += step_sec
+        self.metered.last_ts = None
+
+    @property
+    def weight(self) -> tuple[float, float]:
+        """Of two events at once the one that sorts first rules: priority, then the larger."""
+        return (math.inf if self.priority is None else self.priority, -self.requested_kw)
+
+    @property
+    def past(self) -> bool:
+        """Whether it is over so that it does not begin again in this modification."""
+        return self.state is EventState.CANCELLED or (
+            self.state.over and (self.active_ts is not None or self.opted_out)
+        )
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self.state.over and self.rebound_until_ts is None
 
     def to(self, state: EventState) -> None:
         """Change the state. Raises ValueError for a transition that the table does not have."""
@@ -188,16 +246,20 @@ class Event:
 
     @property
     def predicted_kw(self) -> float:
-        return sum(circuit.shed_kw for circuit in self.circuits if circuit.confirmed)
+        return sum(circuit.shed_kw for circuit in self.circuits if circuit.counts)
 
     def left_out(self) -> str | None:
         """What the ack says about circuits that did not confirm; None if all did."""
         failed = [f"{c.circuit_id}: {c.failure}" for c in self.circuits if not c.confirmed]
         return f"left out: {'; '.join(failed)}" if failed else None
 
+    def held(self) -> list[ShedCircuit]:
+        """The circuits that this event keeps shed, or may: all that are not a person's or back."""
+        return [circuit for circuit in self.circuits if circuit.to_put_back]
+
     def stuck(self) -> str:
         """The circuits that are not back yet, and why."""
-        return ", ".join(f"{c.circuit_id} ({c.failure})" for c in self.circuits if not c.restored)
+        return ", ".join(f"{c.circuit_id} ({c.failure})" for c in self.held() if c.failure)
 
     @property
     def shedding(self) -> bool:
@@ -229,7 +291,7 @@ class Event:
                     critical=circuit.critical,
                 )
                 for circuit in self.circuits
-                if circuit.confirmed
+                if circuit.counts
             ],
         }
         return ack(
@@ -244,14 +306,17 @@ class Event:
     def summary(self) -> dict[str, Any]:
         """What the event delivered, from the meter; null where nothing was measured."""
         mean_kw = self.metered.mean_kw
+        baseline_kw = self.baseline_kw if self.settled_kw is None else self.settled_kw
         start_ts = self.start_ts if self.active_ts is None else self.active_ts
         end_ts = self.end_ts if self.ended_ts is None else self.ended_ts
-        achieved_kw = None if mean_kw is None else self.shed_by(mean_kw)
-        hours = max(0.0, end_ts - start_ts) / 3600.0
+        achieved_kw = None
+        if mean_kw is not None:
+            achieved_kw = 0.0 if baseline_kw is None else baseline_kw - mean_kw
+        hours = max(0.0, end_ts - start_ts - self.metered.paused_sec) / 3600.0
         return {
             "start_ts": rounded(start_ts),
             "end_ts": rounded(end_ts),
-            "baseline_kw": rounded(self.baseline_kw),
+            "baseline_kw": rounded(baseline_kw),
             "avg_kw": rounded(mean_kw),
             "delivered_kwh": None if achieved_kw is None else rounded(achieved_kw * hours, 6),
             "requested_shed_kw": rounded(self.requested_kw),
@@ -261,20 +326,28 @@ class Event:
             ),
             "samples": self.metered.samples,
             "baseline_method": self.baseline_method,
+            "baseline_samples": self.baseline_samples,
+            "baseline_rrmse_percent": rounded(self.baseline_rrmse_percent, 1),
+            "baseline_note": self.baseline_note,
+            "rebound_kw": rounded(self.rebound_kw),
         }
 
     def as_record(self) -> dict[str, Any]:
         record = asdict(self)
         record["state"] = self.state.value
+        record["done"] = self.done
         return record
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Event:
         """The event of `as_record`. Raises TypeError, KeyError or ValueError if it is not one."""
-        fields = dict(record)
-        fields["state"] = EventState(fields["state"])
-        fields["circuits"] = [ShedCircuit(**circuit) for circuit in fields["circuits"]]
-        fields["metered"] = Metered(**fields["metered"])
-        if fields["ended_by"] is not None:
-            fields["ended_by"] = EndedBy(**fields["ended_by"])
-        return cls(**fields)
+        values = dict(record)
+        values.pop("done", None)
+        values["state"] = EventState(values["state"])
+        values["circuits"] = [ShedCircuit(**circuit) for circuit in values["circuits"]]
+        values["metered"] = Metered(**values["metered"])
+        if values["ended_by"] is not None:
+            values["ended_by"] = EndedBy(**values["ended_by"])
+        if values.get("next_ask") is not None:
+            values["next_ask"] = Ask(**values["next_ask"])
+        return cls(**values)

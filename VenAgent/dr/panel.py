@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from VenAgent.dr.policy import UNLIMITED, Endurance
+
 CRITICAL_LIMIT_FLOOR = 0.8
 """What a critical circuit with a limit keeps of its present draw (CONTRACT.md, Shedding)."""
 
@@ -77,6 +79,9 @@ class Circuit:
     limit: LimitScale | None = None
     floor: float | None = None
     point: str = ""
+    switch_point: str = ""
+    """Where it is switched off and on as a whole; for a `switch` the same as `point`."""
+    endurance: Endurance = UNLIMITED
 
     @property
     def rating_kw(self) -> float:

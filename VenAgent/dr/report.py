@@ -100,6 +100,20 @@ def figures(engine: Engine, reading: Reading, now: float) -> dict[str, float]:
     return {name: round(value, 3) for name, value in values.items() if value is not None}
 
 
+def over_current(telemetry: Telemetry) -> str | None:
+    """What draws more than it is rated for; None when nothing does."""
+    found = []
+    amps, rating = telemetry.current_amps, telemetry.panel_amperage_rating
+    if amps is not None and amps > rating:
+        found.append(f"the panel draws {amps:.0f} A of {rating:.0f} A")
+    found += [
+        f"{circuit.name} draws {circuit.current_amps:.0f} A of {circuit.breaker_amps:.0f} A"
+        for circuit in telemetry.circuits
+        if circuit.current_amps is not None and circuit.current_amps > circuit.breaker_amps
+    ]
+    return "; ".join(found) or None
+
+
 def _circuit_entry(circuit: Circuit, reading: Reading, voltage: float) -> CircuitEntry:
     read = reading.circuit(circuit.id)
     amps = None if read.power_kw is None else read.power_kw * 1000.0 / voltage

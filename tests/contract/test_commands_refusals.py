@@ -9,6 +9,7 @@ import pytest
 
 from tests.contract.builders import NOW, VEN_ID, parse
 from VenAgent.contract.commands import CommandLimits, CommandRejected, parse_command
+from VenAgent.contract.wire import Refusal
 
 
 def refusal(message: Any) -> CommandRejected:
@@ -84,7 +85,8 @@ REFUSALS: list[tuple[str, Any, list[str]]] = [
     ("a list", [1, 2], ["object"]),
     ("a number", b"5", ["object"]),
     ("null", b"null", ["object"]),
-    ("nested without end", b"[" * 100_000, ["JSON"]),
+    ("nested without end", b"[" * 100_000, ["nested", "16 deep"]),
+    ("a key twice", b'{"op":"ping","op":"restore"}', ["'op'", "twice"]),
     ("too large", b'{"op":"ping","x":"' + b"x" * 131_072 + b'"}', ["larger", "131072"]),
 ]
 
@@ -109,6 +111,34 @@ def test_a_refusal_can_be_answered() -> None:
     assert (rejected.op, rejected.correlation_id) == ("ping", "c3")
     rejected = refusal(b"?")
     assert (rejected.op, rejected.correlation_id, rejected.event_id) == ("unknown", None, None)
+
+
+def test_a_refusal_of_doubtful_json_is_answered_by_what_is_beyond_doubt() -> None:
+    rejected = refusal('{"op":"event","correlationId":"c1","shed_kw":5,"shed_kw":50}')
+    assert (rejected.op, rejected.correlation_id) == ("event", "c1")
+    assert rejected.kind is Refusal.DUPLICATE_KEY
+    rejected = refusal('{"op":"event","data":{"correlationId":"c2","shed_kw":NaN}}')
+    assert (rejected.op, rejected.correlation_id) == ("event", "c2")
+    assert rejected.kind is Refusal.BAD_NUMBER
+    rejected = refusal('{"op":"ping","correlationId":"c3","correlationId":"c4"}')
+    assert (rejected.op, rejected.correlation_id) == ("ping", None)
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        (b"[" * 100_000, Refusal.TOO_DEEP),
+        (b"{}" + b" " * 131_072, Refusal.TOO_LARGE),
+        (b"{", Refusal.NOT_JSON),
+        (b"[]", Refusal.NOT_AN_OBJECT),
+        ({"op": "explode"}, Refusal.UNKNOWN_OP),
+        ({"op": "ping", "venId": "site-2"}, Refusal.OTHER_VEN),
+        ({"op": "event"}, Refusal.BAD_FIELD),
+        ({"op": "event", "shed_kw": -1}, Refusal.BAD_FIELD),
+    ],
+)
+def test_refusals_are_told_apart_for_counting(message: Any, kind: Refusal) -> None:
+    assert refusal(message).kind is kind
 
 
 def test_several_faults_are_all_named() -> None:

@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from tests.contract.builders import NOW, a_circuit, a_telemetry
-from VenAgent.contract.shadow import MAX_SHADOW_BYTES, reported_state, update_document
+from VenAgent.contract.shadow import (
+    MAX_SHADOW_BYTES,
+    NAMED_BUDGET,
+    read_desired,
+    refusals_reported,
+    reported_budget,
+    reported_state,
+    split_reported,
+    update_document,
+)
 from VenAgent.contract.wire import encode
 
 
@@ -75,3 +88,106 @@ def test_the_shadow_of_a_house_stays_below_the_limit() -> None:
     circuits = tuple(a_circuit(f"circuit-{i}", name="A circuit with a name") for i in range(24))
     state = reported(telemetry=a_telemetry(circuits=circuits))
     assert len(encode(update_document(state))) <= MAX_SHADOW_BYTES == 8192
+
+
+def test_an_update_may_clear_what_is_done_with_under_a_version() -> None:
+    document = update_document({"a": 1}, cleared=["circuits"], version=7, token="t")
+    assert document == {
+        "state": {"reported": {"a": 1}, "desired": {"circuits": None}},
+        "version": 7,
+        "clientToken": "t",
+    }
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    count=st.integers(1, 300),
+    name=st.text(max_size=128),
+    unread=st.booleans(),
+    id_length=st.integers(4, 64),
+)
+def test_every_document_of_every_panel_stays_below_8_kb_with_a_wish_for_each_circuit(
+    count: int, name: str, unread: bool, id_length: int
+) -> None:
+    ids = [f"{number:04}".ljust(id_length, "x") for number in range(count)]
+    read = {"current_kw": None, "current_amps": None, "enabled": None} if unread else {}
+    circuits = tuple(a_circuit(circuit_id, name=name, **read) for circuit_id in ids)
+    event = {"event_id": "e" * 256, "shed_kw": 5.0, "end_ts": NOW + 60.0}
+    state = reported(telemetry=a_telemetry(circuits=circuits), active_event=event)
+    totals, named = split_reported(state, reported_budget(ids))
+    parts = list(named.values()) or [totals]
+    assert [circuit["id"] for part in parts for circuit in part["circuits"]] == ids
+    assert all(len(encode({"reported": part})) <= MAX_SHADOW_BYTES for part in parts)
+    assert all(len(encode(part)) <= NAMED_BUDGET for part in named.values())
+    if named:
+        assert totals["circuits"] is None
+        assert totals["circuit_shadows"] == list(named)
+    wish = {"circuits": [{"id": each, "enabled": False} for each in ids]}
+    if len(encode({"desired": wish})) < MAX_SHADOW_BYTES - 2_100:
+        assert len(encode({"reported": totals, "desired": wish})) <= MAX_SHADOW_BYTES
+
+
+def test_what_was_not_read_is_absent_inside_a_list_and_null_above() -> None:
+    circuit = a_circuit("ev1", current_kw=None, enabled=None)
+    state = reported(telemetry=a_telemetry(used_power_kw=None, circuits=(circuit,)))
+    totals, _ = split_reported(state, MAX_SHADOW_BYTES)
+    assert totals["power_kw"] is None  # it deletes what was reported before
+    assert not {"current_kw", "enabled"} & totals["circuits"][0].keys()
+
+
+def test_refusals_are_few_and_short() -> None:
+    assert refusals_reported([]) is None
+    many = refusals_reported((f"circuits.c{n}", "x" * 1_000) for n in range(200))
+    assert many is not None
+    assert len(encode({"refused": many})) < 1_600
+    assert many[-1] == {"item": "\u2026", "reason": "and 194 more"}
+
+
+def times(ts: int) -> dict[str, Any]:
+    return {"circuits": [{"id": {"timestamp": ts}, "enabled": {"timestamp": ts}}]}
+
+
+def test_the_same_wish_made_again_is_told_apart_by_the_time_it_was_made() -> None:
+    desired = {"circuits": [{"id": "ev1", "enabled": False}]}
+    (first,) = read_desired(desired, times(1), version=5)
+    (same,) = read_desired(desired, times(1), version=6)
+    (again,) = read_desired(desired, times(2), version=7)
+    assert first == same
+    assert first.mark != again.mark
+    assert first.correlation_id != again.correlation_id
+
+
+@pytest.mark.parametrize("times_known", [True, False])
+def test_without_times_two_versions_have_commands_of_their_own(times_known: bool) -> None:
+    metadata = times(1) if times_known else {}
+    desired = {"circuits": [{"id": "ev1", "enabled": False}]}
+    (first,) = read_desired(desired, metadata, version=5)
+    (second,) = read_desired(desired, metadata, version=6)
+    assert first.mark == second.mark
+    assert (first.correlation_id == second.correlation_id) is times_known
+
+
+def test_a_whole_entry_of_the_reported_circuits_may_be_written_back() -> None:
+    entry = reported()["circuits"][0]
+    (section,) = read_desired({"circuits": [{**entry, "enabled": False}]}, {}, version=1)
+    (wish,) = section.wishes
+    assert wish.fields == {"op": "setLoad", "loadId": "ev1", "enabled": False}
+    assert wish.refusal is None
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["circuits", "loads", "report_interval_sec", "x"]),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(st.sampled_from(["id", "loadId", "enabled"]), inner, max_size=3)
+            ),
+        ),
+    )
+)
+def test_any_desired_state_is_read_or_refused(desired: dict[str, Any]) -> None:
+    for section in read_desired(desired, {}, version=1):
+        for wish in section.wishes:
+            assert wish.refusal or wish.fields["op"] in ("setLoad", "setConfig")

@@ -64,6 +64,7 @@ def switch(
         control=Control.SWITCH,
         floor=floor,
         point=f"site/panel/{circuit_id}_switch",
+        switch_point=f"site/panel/{circuit_id}_switch",
     )
 
 
@@ -88,6 +89,7 @@ def limit(
         limit=scale or percent(breaker_amps),
         floor=floor,
         point=f"site/panel/{circuit_id}_limit",
+        switch_point=f"site/panel/{circuit_id}_switch",
     )
 
 

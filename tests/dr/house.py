@@ -18,8 +18,10 @@ from tests.dr.builders import DRAWS_KW, NOW, VEN_ID, house_panel
 from VenAgent.contract.commands import CommandLimits, CommandRejected, parse_command
 from VenAgent.contract.wire import encode
 from VenAgent.dr.effects import (
+    Alert,
     Announce,
     Effects,
+    Keep,
     PointWrite,
     Prepare,
     Prepared,
@@ -28,22 +30,27 @@ from VenAgent.dr.effects import (
     Release,
     Restore,
     SendAck,
+    Switch,
     Write,
 )
-from VenAgent.dr.engine import Engine
+from VenAgent.dr.engine import Engine, Left
 from VenAgent.dr.event import Event, EventState
 from VenAgent.dr.panel import CircuitReading, Control, Panel, Reading
+from VenAgent.dr.policy import Policy
 
 Ack = Mapping[str, Any]
 
 STATES_TOLD = {
     "accepted": {"active"},
     "scheduled": {"scheduled"},
-    "measured": {"active"},
+    "measured": {"active", "shedding"},
+    "adjusted": {"active"},
     "completed": {"completed"},
-    "failed": {"rejected", "restoring", "completed", "cancelled"},
+    "opted_out": {"rejected", "shedding", "active", "restoring", "cancelled"},
+    "failed": {"rejected", "restoring", "completed", "cancelled", "shedding", "scheduled"},
 }
-"""What the journal must say of an event before an ack of it is sent."""
+"""What the journal must say of an event before an ack of it is sent. (Failed while it is shedding
+or scheduled: a modification that was taken back, or overtaken, before it could be applied.)"""
 
 
 class Killed(Exception):
@@ -51,8 +58,14 @@ class Killed(Exception):
 
 
 class House:
-    def __init__(self, panel: Panel | None = None, draws_kw: Mapping[str, float] | None = None):
+    def __init__(
+        self,
+        panel: Panel | None = None,
+        draws_kw: Mapping[str, float] | None = None,
+        policy: Policy | None = None,
+    ):
         self.panel = panel or house_panel()
+        self.policy = policy or Policy(restore_stagger_sec=0.0, rebound_sec=0.0)
         self.now = NOW
         self.report_sec = 5.0
         self.demand_kw = dict(draws_kw or DRAWS_KW)
@@ -84,7 +97,11 @@ class House:
         self.remembered: list[str] = []
         self.unsent: list[str] = []
         self._shown: tuple[float, dict[str, float]] = (-math.inf, {})
-        self.engine = Engine(self.panel, VEN_ID)
+        self.facts: dict[str, str] = {}
+        self.alerts: dict[tuple[str, str], str] = {}
+        """Those that are not over."""
+        self.alerted: list[str] = []
+        self.engine = Engine(self.panel, VEN_ID, self.policy)
 
     # ---- the building ------------------------------------------------------------------------
 
@@ -132,14 +149,15 @@ class House:
         failures = {}
         for write in writes:
             circuit = self.panel.by_id[write.circuit_id]
-            assert write.point == circuit.point
-            assert circuit.kept_fraction < 1.0, f"{circuit.id} is protected"
+            assert write.point in (circuit.point, circuit.switch_point)
+            opens = write.value is False or not isinstance(write.value, bool)
+            assert circuit.kept_fraction < 1.0 or not opens, f"{circuit.id} is protected"
             self.written.append(write)
             if circuit.id in self.broken | self.silent:
                 failures[circuit.id] = "no answer from the device"
             if circuit.id in self.broken | self.stuck:
                 continue
-            if circuit.control is Control.LIMIT:
+            if write.point != circuit.switch_point:
                 assert not isinstance(write.value, bool)
                 self.limits[circuit.id] = write.value
             else:
@@ -202,7 +220,7 @@ class House:
         if self.journal_and_acks(effects):
             self._live_on()
         for effect in effects:
-            if not isinstance(effect, Record):
+            if not isinstance(effect, (Record, Keep)):
                 self._carry_out(effect)
                 self._live_on()
         if not self.hold:
@@ -213,11 +231,13 @@ class House:
         for effect in effects:
             if isinstance(effect, Record):
                 self.journal[effect.event_id] = json.dumps(effect.event, allow_nan=False)
+            elif isinstance(effect, Keep):
+                self.facts[effect.name] = json.dumps(effect.value, allow_nan=False)
             elif isinstance(effect, SendAck):
                 self.unsent.append(json.dumps(effect.body, allow_nan=False))
                 if effect.answer:
                     self.remembered.append(self.unsent[-1])
-        return any(isinstance(effect, (Record, SendAck)) for effect in effects)
+        return any(isinstance(effect, (Record, Keep, SendAck)) for effect in effects)
 
     def _live_on(self) -> None:
         if self.kill_after is not None:
@@ -238,10 +258,14 @@ class House:
             self._send_ack(json.loads(body), answer=body in self.remembered)
         records = [json.loads(record) for record in self.journal.values()]
         events = [Event.from_record(record) for record in records]
-        self.engine = Engine(self.panel, VEN_ID)
-        answers = [json.loads(body) for body in self.remembered]
-        unfinished = [event for event in events if not event.state.over]
-        self.do(self.engine.resume(unfinished, answers, self.now))
+        self.engine = Engine(self.panel, VEN_ID, self.policy)
+        left = Left(
+            events=[event for event in events if not event.done],
+            answers=[json.loads(body) for body in self.remembered],
+            past=[(e.event_id, e.modification - (not e.past)) for e in events if e.done],
+            facts={name: json.loads(fact) for name, fact in self.facts.items()},
+        )
+        self.do(self.engine.resume(left, self.now))
 
     # ---- effects -----------------------------------------------------------------------------
 
@@ -261,6 +285,13 @@ class House:
                 self.released.append(effect.task_id)
             case Announce():
                 self.announced.append(effect.event)
+            case Switch():
+                self.jobs.append(lambda: self._switch(effect))
+            case Alert(message=None):
+                self.alerts.pop((effect.code, effect.subject), None)
+            case Alert():
+                self.alerts[effect.code, effect.subject] = effect.message or ""
+                self.alerted.append(effect.code)
             case _:
                 raise AssertionError(f"unheard of: {effect!r}")
 
@@ -272,12 +303,17 @@ class House:
         return self.engine.prepared(effect.event_id, outcome, self.now)
 
     def _shed(self, effect: Write) -> Effects:
-        return self.engine.written(effect.event_id, self._write(effect.writes), self.now)
+        failures = self._write(effect.writes)
+        reading = self.read() if effect.verify else None
+        return self.engine.written(effect.event_id, failures, self.now, reading)
 
     def _restore(self, effect: Restore) -> Effects:
         failures = self._write(effect.writes)
-        reading = self.read() if failures else None
+        reading = self.read()
         return self.engine.restored(effect.event_id, failures, self.now, reading)
+
+    def _switch(self, effect: Switch) -> Effects:
+        return self.engine.switched(effect.switch_id, self._write(effect.writes), self.now)
 
     def _send_ack(self, body: Ack, *, answer: bool) -> None:
         encode(dict(body))
@@ -300,13 +336,20 @@ class House:
                 known[effect.event_id] = json.dumps(effect.event)
                 continue
             if isinstance(effect, SendAck):
-                repeated = not effect.answer and json.dumps(effect.body) in self.remembered
+                repeated = self._was_told(effect.body)
                 of_event = "circuits_curtailed" in effect.body and not repeated
                 if of_event and effect.body["status"] != "rejected":
                     record = json.loads(known[effect.body["event_id"]])
                     assert record["state"] in STATES_TOLD[effect.body["status"]]
             elif isinstance(effect, (Prepare, Write, Restore)):
                 self._check_doing(effect, Event.from_record(json.loads(known[effect.event_id])))
+
+    def _was_told(self, body: Ack) -> bool:
+        """Whether it is an earlier answer again, be it to another command that asks the same."""
+        return any(
+            {**json.loads(told), "correlationId": body["correlationId"]} == body
+            for told in self.remembered
+        )
 
     def _check_doing(self, effect: Prepare | Write | Restore, record: Event) -> None:
         circuits = {circuit.circuit_id: circuit for circuit in record.circuits}
@@ -318,12 +361,15 @@ class House:
             case Write():
                 assert record.state is EventState.SHEDDING
                 for write in effect.writes:
-                    assert circuits[write.circuit_id].value == write.value
-                    assert circuits[write.circuit_id].point == write.point
+                    assert circuits[write.circuit_id].write() == write
             case Restore():
                 assert record.state is EventState.RESTORING
                 for write in effect.writes:
-                    assert circuits[write.circuit_id].before == write.value
+                    circuit = circuits[write.circuit_id]
+                    if circuit.is_switch or not self.policy.limit_ramp_sec:
+                        assert circuit.before == write.value
+                    else:
+                        assert circuit.value <= write.value <= circuit.before
 
     # ---- what a test asks --------------------------------------------------------------------
 

@@ -79,3 +79,10 @@ def test_a_baseline_lies_within_what_was_read_in_the_window(
     else:
         assert baseline.power_kw == samples[-1][1]
     assert min(recent) - 1e-9 <= baseline.power_kw <= max(recent) + 1e-9
+
+
+def test_after_the_clock_was_set_back_the_history_begins_again() -> None:
+    history = history_of(*((float(ts), 500.0) for ts in range(7200, 7500, 5)))
+    for ts in range(3600, 3900, 5):
+        history.add(float(ts), 10.0)
+    assert history.baseline(3895.0, 0.0) == Baseline(10.0, "pre_event_mean", 60)

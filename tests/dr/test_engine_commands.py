@@ -75,25 +75,3 @@ def test_a_command_that_does_not_parse_is_answered_with_its_reason(house: House)
     assert "JSON" in ack["reason"]
     (ack,) = house.send("event", shed_kw=-2, event_id="e7", correlationId="c7")
     assert (ack["event_id"], ack["correlationId"], ack["op"]) == ("e7", "c7", "event")
-
-
-# ---- what is refused --------------------------------------------------------------------------
-
-
-def test_a_second_event_while_one_runs_is_rejected(house: House) -> None:
-    send_event(house, 3.0)
-    setting = house.setting
-    (ack,) = send_event(house, 10.0, correlationId="c2", event_id="e2")
-    assert (ack["status"], ack["ok"], ack["event_id"]) == ("rejected", False, "e2")
-    assert "e1" in ack["reason"]
-    assert house.setting == setting
-    house.wait(700.0)
-    assert house.statuses("c1")[-1] == "completed"
-    assert house.answers_to("c2") == ["rejected"]
-
-
-def test_a_second_event_while_the_first_begins_is_rejected(house: House) -> None:
-    house.hold = True
-    send_event(house, 3.0)
-    (ack,) = send_event(house, 3.0, correlationId="c2", event_id="e2")
-    assert ack["status"] == "rejected"

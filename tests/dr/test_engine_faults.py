@@ -9,6 +9,7 @@ import pytest
 from tests.dr.builders import DRAWS_KW, TOTAL_KW
 from tests.dr.house import House, send_event
 from VenAgent.dr.effects import Prepared
+from VenAgent.dr.ending import WORK_LIMIT_SEC
 from VenAgent.dr.event import EventState
 from VenAgent.dr.pacing import RETRY_SEC
 
@@ -183,7 +184,7 @@ def test_an_event_whose_writes_never_come_back_ends_at_its_end(house: House) -> 
     send_event(house, duration_sec=60.0)
     assert house.opened()
     house.engine.running.state = EventState.SHEDDING  # as if the confirmation were lost
-    house.wait(59.0)
+    house.wait(60.0 + WORK_LIMIT_SEC - 1.0)
     assert house.engine.running is not None
     house.wait(2.0)
     assert house.opened() == set()
@@ -193,7 +194,7 @@ def test_an_event_whose_writes_never_come_back_ends_at_its_end(house: House) -> 
 def test_an_event_that_is_never_prepared_ends_at_its_end_and_says_so(house: House) -> None:
     house.hold = True
     send_event(house, duration_sec=60.0)
-    house.wait(61.0)
+    house.wait(61.0 + WORK_LIMIT_SEC)
     assert house.last("failed")["reason"] == "its end came before its writes were confirmed"
     assert house.engine.running is None
     house.hold = False

@@ -9,7 +9,7 @@ import pytest
 from tests.dr.builders import NOW, TOTAL_KW, VEN_ID
 from tests.dr.house import House, send_event
 from VenAgent.dr.effects import Record
-from VenAgent.dr.engine import Engine
+from VenAgent.dr.engine import Engine, Left
 
 
 def test_stopping_the_agent_restores(house: House) -> None:
@@ -162,7 +162,7 @@ def test_an_active_event_goes_on_after_a_crash(house: House) -> None:
     assert house.setting == shed
     house.wait(2.0)
     assert house.setting == before
-    assert house.statuses() == ["accepted", "measured", "completed"]
+    assert house.statuses() == ["accepted", "measured", "measured", "completed"]
     summary = house.last("completed")["summary"]
     assert summary["achieved_shed_kw"] == pytest.approx(4.98, abs=0.01)
 
@@ -284,4 +284,35 @@ def test_nothing_is_taken_over_from_events_that_are_over(house: House) -> None:
     send_event(house, duration_sec=60.0)
     house.wait(100.0)
     over = house.recorded("e1")
-    assert Engine(house.panel, VEN_ID).resume([over], [], house.now) == []
+    assert over.done
+    engine = Engine(house.panel, VEN_ID)
+    assert engine.resume(Left(past=[("e1", 0)]), house.now) == []
+    assert engine.running is None
+
+
+@pytest.mark.parametrize("absent", ["actuator", "driver"])
+def test_after_a_power_cut_it_sheds_again_as_soon_as_the_others_are_up(
+    house: House, absent: str
+) -> None:
+    send_event(house, 4.5)
+    house.closed["heater1"] = True  # the device's lease has ended it
+    house.refusal = "platform.actuator is not running" if absent == "actuator" else None
+    house.meter_works = absent != "driver"
+    house.restart()
+    house.wait(20.0)
+    assert not house.opened()
+    house.refusal, house.meter_works = None, True
+    house.wait(12.0)
+    assert house.opened() == {"heater1"}
+    house.wait(600.0)
+    assert not house.opened()
+    assert house.alerts == {}
+
+
+def test_a_restore_while_it_waits_for_the_others_ends_it(house: House) -> None:
+    send_event(house, 4.5)
+    house.refusal = "platform.actuator is not running"
+    house.restart()
+    house.send("restore", correlationId="r1")
+    assert house.answers_to("r1") == ["success"]
+    assert not house.opened()

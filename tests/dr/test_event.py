@@ -34,13 +34,21 @@ FIGURE = {
     ("received", "rejected"),
     ("scheduled", "shedding"),
     ("scheduled", "cancelled"),
+    ("scheduled", "completed"),
     ("shedding", "active"),
     ("shedding", "restoring"),
     ("shedding", "rejected"),
+    ("active", "shedding"),
     ("active", "restoring"),
+    ("active", "scheduled"),
+    ("active", "completed"),
     ("restoring", "completed"),
 }
-"""The event's life as the design draws it; `rejected` from shedding: nothing could be shed."""
+"""The event's life as the design draws it; `rejected` from shedding: nothing could be shed.
+
+An active event sheds again when it is changed; it is set aside for a weightier one, and another
+takes over what it has shed at its end.
+"""
 
 
 def event_of(**fields: object) -> Event:
@@ -321,6 +329,10 @@ def test_the_summary_tells_what_the_event_delivered() -> None:
         "shed_percent": 100.0,
         "samples": 3,
         "baseline_method": "pre_event_mean",
+        "baseline_samples": None,
+        "baseline_rrmse_percent": None,
+        "baseline_note": None,
+        "rebound_kw": None,
     }
 
 

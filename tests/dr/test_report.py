@@ -194,3 +194,22 @@ def test_figures_that_are_not_known_are_left_out() -> None:
     engine = Engine(panel_of(switch("a")), VEN_ID)
     figures = report.figures(engine, Reading(NOW, None, {}), NOW)
     assert figures == {"shed_kw": 0.0, "requested_kw": 0.0, "predicted_kw": 0.0}
+
+
+def test_what_draws_more_than_its_rating_is_told_by_name() -> None:
+    house = House()
+    assert report.over_current(telemetry_of(house)) is None
+    house.demand_kw["dryer1"] = 8.0  # 33 A behind a breaker of 30
+    told = report.over_current(telemetry_of(house))
+    assert told == "Dryer1 draws 33 A of 30 A"
+    house.demand_kw["range1"] = 40.0
+    told = report.over_current(telemetry_of(house))
+    assert told is not None
+    assert told.startswith("the panel draws ")
+    assert "Range1" in told
+
+
+def test_a_current_that_was_not_read_is_no_over_current() -> None:
+    house = House()
+    house.meter_works = False
+    assert report.over_current(telemetry_of(house)) is None

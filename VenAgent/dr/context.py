@@ -1,0 +1,29 @@
+"""What all parts of the core share about the site: its panel, its rules, what was read of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from VenAgent.dr.answers import Answers
+from VenAgent.dr.baseline import IntervalHistory, PowerHistory
+from VenAgent.dr.effects import Keep
+from VenAgent.dr.panel import Panel, Reading
+from VenAgent.dr.policy import Policy
+from VenAgent.dr.wear import FACT, Wear
+
+
+@dataclass
+class Context:
+    panel: Panel
+    answers: Answers
+    policy: Policy
+    history: PowerHistory = field(default_factory=PowerHistory)
+    intervals: IntervalHistory = field(default_factory=IntervalHistory)
+    """The site's quarter hours of the last weeks."""
+    wear: Wear = field(default_factory=Wear)
+    latest: Reading | None = None
+    lease_overdue: bool = False
+    """The shed lease was not renewed in time: circuits that have changed are no one's hand."""
+
+    def keep_wear(self) -> Keep:
+        return Keep(FACT, self.wear.as_fact())

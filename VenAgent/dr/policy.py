@@ -1,0 +1,48 @@
+"""How this site carries its events out: the settings that the core's decisions depend on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+
+
+class OnStop(str, Enum):
+    """What an orderly stop of the agent does to an event that runs."""
+
+    RESTORE = "restore"
+    RESUME = "resume"
+    """Leave it: the next start goes on with it, or the device's lease ends it."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Times in seconds."""
+
+    band: float = 0.05
+    """How far the measured shed may be from the request, as a part of it."""
+    confirm_sec: float = 10.0
+    """So long the meter must show it before circuits are added or released."""
+    stale_after_sec: float = 30.0
+    restore_stagger_sec: float = 2.0
+    """Between two circuits that go back."""
+    limit_ramp_sec: float = 0.0
+    """In so long a limit goes back to what it was; 0: at once."""
+    baseline_method: str = "pre_event_mean"
+    rebound_sec: float = 900.0
+    on_stop: OnStop = OnStop.RESTORE
+
+
+@dataclass(frozen=True)
+class Endurance:
+    """What a circuit's equipment bears; times in seconds."""
+
+    min_off_sec: float = 0.0
+    """Once shed, it stays so for at least this long."""
+    min_on_sec: float = 0.0
+    """Once back, it is not shed again for at least this long."""
+    max_sheds_per_day: float = math.inf
+    """In any 24 hours."""
+
+
+UNLIMITED = Endurance()

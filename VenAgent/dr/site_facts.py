@@ -1,0 +1,168 @@
+"""What is true of the site beside its events: whether it takes part, and what was set by hand.
+
+The journal keeps each as a fact under its name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from VenAgent.contract.acks import AckStatus
+from VenAgent.contract.commands import SetLoadCommand
+from VenAgent.dr.context import Context
+from VenAgent.dr.effects import Effects, Keep, PointWrite, ReadMeter, Record, Switch
+from VenAgent.dr.event import Event
+from VenAgent.dr.panel import Circuit, Panel
+
+OPT_OUT = "opt_out"
+SWITCHES = "switches"
+PRIORITIES = "priorities"
+
+
+class OptOut:
+    """Whether a person at the site has refused participation, why, and until when (epoch s)."""
+
+    def __init__(self) -> None:
+        self._fact: dict[str, Any] | None = None
+
+    def begin(self, reason: str, until_ts: float | None) -> Keep:
+        self._fact = {"reason": reason, "until_ts": until_ts}
+        return Keep(OPT_OUT, self._fact)
+
+    def end(self) -> Keep:
+        self._fact = None
+        return Keep(OPT_OUT, None)
+
+    def recall(self, facts: Mapping[str, Any]) -> None:
+        self._fact = facts.get(OPT_OUT)
+
+    def reason(self, now: float) -> str | None:
+        if self._fact is None:
+            return None
+        until_ts = self._fact["until_ts"]
+        if now >= (math.inf if until_ts is None else until_ts):
+            return None
+        return f"opted out at the site: {self._fact['reason']}"
+
+
+class Switches:
+    """`setLoad`: circuits switched by command, and priorities changed by it."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._pending: dict[str, dict[str, Any]] = {}
+        """Under way, by switch id."""
+        self._priorities: dict[str, dict[str, int]] = {}
+        """By circuit: the priority now, and the configured one that it stands for."""
+
+    def recall(self, facts: Mapping[str, Any]) -> Effects:
+        """After a restart: what may not have been written is written again."""
+        self._priorities = dict(facts.get(PRIORITIES) or {})
+        self._context.panel = self.with_priorities(self._context.panel)
+        self._pending = dict(facts.get(SWITCHES) or {})
+        for pending in self._pending.values():
+            self._context.answers.expect(pending["correlation_id"])
+        return [self._effect(switch_id) for switch_id in self._pending]
+
+    def with_priorities(self, panel: Panel) -> Panel:
+        """`panel` with the priorities that were set by command, unless the configured priority
+        has been changed since: then that one is the newer word."""
+        circuits = []
+        for circuit in panel.circuits:
+            known = self._priorities.get(circuit.id)
+            if known is not None and known["configured"] == circuit.priority:
+                circuit = replace(circuit, priority=known["priority"])
+            circuits.append(circuit)
+        return replace(panel, circuits=tuple(circuits))
+
+    def command(self, command: SetLoadCommand, event: Event | None, now: float) -> Effects:
+        """Switch a circuit, or change its priority, and answer."""
+        answers = self._context.answers
+        circuit = self._context.panel.by_id.get(command.circuit_id)
+        refusal = self._refusal(command, circuit)
+        if refusal is not None or circuit is None:
+            return [answers.to(command, AckStatus.REJECTED, now, reason=refusal)]
+        effects: Effects = []
+        if command.priority is not None:
+            effects.append(self._prioritize(circuit, command.priority))
+        if command.enabled is None:
+            return [*effects, answers.to(command, AckStatus.SUCCESS, now, data=_echo(command))]
+        writes, of_event = self._writes(circuit, command.enabled, event)
+        switch_id = f"switch-{command.correlation_id or format(now, '.3f')}"
+        self._pending[switch_id] = {
+            "op": command.op,
+            "correlation_id": command.correlation_id,
+            "data": _echo(command),
+            "reserve": event is None,
+            "writes": [[write.circuit_id, write.point, write.value] for write in writes],
+        }
+        answers.expect(command.correlation_id)
+        effects += [*of_event, Keep(SWITCHES, dict(self._pending))]
+        return [*effects, self._effect(switch_id)]
+
+    def switched(self, switch_id: str, failures: Mapping[str, str], now: float) -> Effects:
+        """The writes ended: answer."""
+        pending = self._pending.pop(switch_id, None)
+        if pending is None:
+            return []
+        status, fields = AckStatus.SUCCESS, {"data": pending["data"]}
+        if failures:
+            status, fields = AckStatus.FAILED, {"reason": "; ".join(failures.values())}
+        answer = self._context.answers.under(
+            pending["op"], pending["correlation_id"], status, now, **fields
+        )
+        return [Keep(SWITCHES, dict(self._pending)), answer, ReadMeter()]
+
+    def _refusal(self, command: SetLoadCommand, circuit: Circuit | None) -> str | None:
+        if circuit is None:
+            known = ", ".join(self._context.panel.by_id)
+            return f"unknown circuit {command.circuit_id!r}: this panel has {known}"
+        if command.enabled is None and command.priority is None:
+            return "enabled or priority: one of them is needed"
+        if command.priority is not None and not 1 <= command.priority <= 5:
+            return f"priority: must be 1 (critical) … 5 (flexible), got {command.priority}"
+        if circuit.critical and (command.enabled is False or command.priority is not None):
+            return f"circuit {circuit.id} is critical and is not changed by command"
+        if command.enabled is not None and not circuit.switch_point:
+            return f"circuit {circuit.id} has no switch_point: it cannot be switched"
+        return None
+
+    def _prioritize(self, circuit: Circuit, priority: int) -> Keep:
+        known = self._priorities.get(circuit.id)
+        configured = circuit.priority if known is None else known["configured"]
+        self._priorities[circuit.id] = {"configured": configured, "priority": priority}
+        circuits = [
+            replace(each, priority=priority) if each.id == circuit.id else each
+            for each in self._context.panel.circuits
+        ]
+        self._context.panel = replace(self._context.panel, circuits=tuple(circuits))
+        return Keep(PRIORITIES, dict(self._priorities))
+
+    def _writes(
+        self, circuit: Circuit, enabled: bool, event: Event | None
+    ) -> tuple[list[PointWrite], Effects]:
+        """What to write. A circuit that the event holds is a person's from now on."""
+        writes = [PointWrite(circuit.id, circuit.switch_point, enabled)]
+        held = (
+            next((c for c in event.held() if c.circuit_id == circuit.id), None) if event else None
+        )
+        if event is None or held is None:
+            return writes, []
+        held.by_hand = True
+        if not held.is_switch:
+            writes.append(PointWrite(circuit.id, held.point, held.before))
+        return writes, [Record(event.event_id, event.as_record())]
+
+    def _effect(self, switch_id: str) -> Switch:
+        pending = self._pending[switch_id]
+        writes = tuple(PointWrite(*write) for write in pending["writes"])
+        return Switch(switch_id, writes, reserve=pending["reserve"])
+
+
+def _echo(command: SetLoadCommand) -> dict[str, Any]:
+    """What was set, as `data` of the ack."""
+    given = {"enabled": command.enabled, "priority": command.priority}
+    return {"loadId": command.circuit_id, **{k: v for k, v in given.items() if v is not None}}

@@ -1,0 +1,37 @@
+"""What is to be written so that an event sheds what it was asked."""
+
+from __future__ import annotations
+
+import copy
+
+from VenAgent.dr.context import Context
+from VenAgent.dr.event import Event
+from VenAgent.dr.panel import Reading
+from VenAgent.dr.planning import Moves, exchange, shed_less, shed_more
+
+
+def moves_toward(
+    event: Event,
+    context: Context,
+    reading: Reading,
+    held_kw: float,
+    now: float,
+    *,
+    by_command: bool,
+) -> Moves:
+    """What brings the shed from `held_kw` to the request; none if nothing would.
+
+    A change that a command asked for may exchange circuits; a correction of the closed loop only
+    adds or releases some, so that it does not move loads to and fro.
+    """
+    missing_kw = event.requested_kw - held_kw
+    band_kw = context.policy.band * event.requested_kw
+    if missing_kw > band_kw or (missing_kw > 0.0 and not event.held()):
+        return shed_more(event, context.panel, reading, context.wear, missing_kw, now)
+    if missing_kw >= -band_kw:
+        return Moves()
+    less = shed_less(copy.deepcopy(event), context.panel, -missing_kw, band_kw, now)
+    if not by_command or -missing_kw + less.delta_kw <= band_kw:
+        return shed_less(event, context.panel, -missing_kw, band_kw, now)
+    wanted_kw = event.predicted_kw + missing_kw
+    return exchange(event, context.panel, reading, context.wear, wanted_kw, now)

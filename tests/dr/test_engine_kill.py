@@ -1,0 +1,163 @@
+"""Wherever the process dies, nothing stays shed and every command is answered once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.dr.builders import DRAWS_KW, NOW
+from tests.dr.house import House, Killed
+from VenAgent.dr.policy import Policy
+
+
+def a_whole_event(house: House) -> None:
+    house.send("event", event_id="e1", correlationId="c1", shed_kw=8.5, duration_sec=60.0)
+    house.wait(100.0)
+
+
+def an_event_with_failures(house: House) -> None:
+    house.silent = {"heater1"}
+    house.send("event", event_id="e1", correlationId="c1", shed_kw=7.5, duration_sec=60.0)
+    house.silent = {"dryer1", "range1"}
+    house.wait(100.0)
+
+
+def an_event_of_which_nothing_is_confirmed(house: House) -> None:
+    house.silent = set(DRAWS_KW)
+    house.send("event", event_id="e1", correlationId="c1", shed_kw=3.0, duration_sec=60.0)
+
+
+def a_refused_reservation(house: House) -> None:
+    house.refusal = "held by another agent"
+    house.send("event", event_id="e1", correlationId="c1", shed_kw=3.0, duration_sec=60.0)
+
+
+def a_restore_by_command(house: House) -> None:
+    house.send("event", event_id="e1", correlationId="c1", shed_kw=8.5)
+    house.wait(10.0)
+    house.send("restore", correlationId="c2")
+
+
+def a_restore_that_fails_at_first(house: House) -> None:
+    house.send("event", event_id="e1", correlationId="c1", shed_kw=3.0)
+    house.broken = {"dryer1"}
+    house.send("restore", correlationId="c2")
+    house.wait(0.5)
+    house.broken = set()
+    house.wait(10.0)
+
+
+def a_restore_while_it_begins(house: House) -> None:
+    house.hold = True
+    house.send("event", event_id="e1", correlationId="c1", shed_kw=8.5)
+    house.work(1)
+    house.send("restore", correlationId="c2")
+    house.hold = False
+    house.work()
+
+
+def a_scheduled_event(house: House) -> None:
+    house.send(
+        "event", event_id="e1", correlationId="c1", shed_kw=8.5, duration_sec=60.0,
+        start_ts=NOW + 30.0,
+    )  # fmt: skip
+    house.wait(100.0)
+
+
+def a_cancelled_event(house: House) -> None:
+    house.send("event", event_id="e1", correlationId="c1", shed_kw=8.5, start_ts=NOW + 30.0)
+    house.send("cancel", correlationId="c2", event_id="e1")
+
+
+def a_modification(house: House) -> None:
+    house.send("event", event_id="e1", correlationId="c1", shed_kw=4.5, duration_sec=60.0)
+    house.send(
+        "event", event_id="e1", correlationId="c2", shed_kw=8.5, duration_sec=30.0, modification=1
+    )
+    house.wait(100.0)
+
+
+def a_weightier_event_in_between(house: House) -> None:
+    house.send("event", event_id="e1", correlationId="c1", shed_kw=8.5, duration_sec=90.0)
+    house.send(
+        "event", event_id="e2", correlationId="c2", shed_kw=4.5, duration_sec=30.0, event_priority=0
+    )
+    house.wait(100.0)
+
+
+def a_contactor_that_does_not_obey(house: House) -> None:
+    house.stuck = {"heater1"}
+    house.send("event", event_id="e1", correlationId="c1", shed_kw=4.5, duration_sec=60.0)
+    house.wait(100.0)
+
+
+def a_way_back_in_steps(house: House) -> None:
+    house.engine.context.policy = house.policy = Policy(
+        restore_stagger_sec=2.0, limit_ramp_sec=10.0, rebound_sec=0.0
+    )
+    house.send("event", event_id="e1", correlationId="c1", shed_kw=15.0, duration_sec=60.0)
+    house.wait(30.0)
+    house.send("restore", correlationId="c2")
+    house.wait(60.0)
+
+
+def an_opt_out(house: House) -> None:
+    house.send("event", event_id="e1", correlationId="c1", shed_kw=8.5, duration_sec=60.0)
+    house.do(house.engine.opt_out("cooking", house.now + 10.0, house.now))
+    house.wait(100.0)
+
+
+STORIES = [
+    a_modification,
+    a_weightier_event_in_between,
+    a_contactor_that_does_not_obey,
+    a_way_back_in_steps,
+    an_opt_out,
+    a_whole_event,
+    an_event_with_failures,
+    an_event_of_which_nothing_is_confirmed,
+    a_refused_reservation,
+    a_restore_by_command,
+    a_restore_that_fails_at_first,
+    a_restore_while_it_begins,
+    a_scheduled_event,
+    a_cancelled_event,
+]
+
+
+@pytest.mark.parametrize("work_was_done", [False, True], ids=["work lost", "work done"])
+@pytest.mark.parametrize("story", STORIES)
+def test_killed_after_any_effect_nothing_stays_shed_and_every_command_is_answered_once(
+    story: Callable[[House], None], work_was_done: bool
+) -> None:
+    """A command whose first record was not reached is the broker's to deliver again."""
+    wrong: list[tuple[int, str, object]] = []
+    for effects_done in range(1, 200):
+        house = House()
+        house.limits["ev1"] = 80.0
+        before = house.setting
+        house.kill_after = effects_done
+        try:
+            story(house)
+        except Killed:
+            pass
+        else:
+            break
+        house.broken = house.silent = house.stuck = set()
+        house.refusal = None
+        begun = {"c1"} | ({"c2"} if '"correlation_id": "c2"' in str(house.journal) else set())
+        house.hold = False
+        house.restart(work_was_done=work_was_done)
+        house.wait_until_over()
+        if house.setting != before:
+            wrong.append((effects_done, "shed for ever", house.setting))
+        for correlation_id in begun:
+            answers = house.answers_to(correlation_id)
+            if answers[:1] == ["scheduled"]:
+                answers = answers[1:] or ["scheduled"]
+            if len(answers) != 1:
+                wrong.append((effects_done, correlation_id, answers))
+    else:
+        pytest.fail("the story does not end")
+    assert wrong == []
