@@ -1,41 +1,80 @@
 """The durable outbox: every QoS 1 message waits here until the broker has it (SQLite, WAL).
 
-The agent's greenlets put messages in, synced to the disk; the paho thread takes them out and
+The agent's greenlets put messages in, synced to the disk; the MQTT thread takes them out and
 deletes each when its PUBACK came. Each side has a connection of its own, made in its own thread:
 that is the whole of their meeting. Acks and alerts go before telemetry, each kind in order.
+
+It is bounded: when it is full, telemetry is thinned, the older three quarters of it evenly: of
+each topic every second report goes, oldest first, then every second of what is left, and so on.
+Acks and alerts are never thinned.
+
+A file that is broken is put aside by the putting side, and another one begun; `seq` goes on from
+the time of day, which is beyond every number that was used.
 """
 
 from __future__ import annotations
 
+import logging
+import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
-BUSY_TIMEOUT_SEC = 5.0
+from VenAgent.damage import put_aside
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS outbox (
+_log = logging.getLogger(__name__)
+
+BUSY_TIMEOUT_SEC = 5.0
+MAX_BYTES = 256_000_000
+"""24 h at 5 s on two topics are 35,000 messages of 4 KB: 167 MB with what SQLite adds."""
+WAL_KEPT_BYTES = 4_000_000
+FREE_PAGES_KEPT = 2_048
+THIN_AT_ONCE = 64
+THIN_ROUNDS = 4
+"""A telemetry put waits for no more of it; a bound that was lowered is reached little by little."""
+LEVELS = 20
+NEWEST = 2**63 - 1
+
+_SCHEMA = (
+    # What is looked at without being sent stands before the payload, which fills pages of its own.
+    """CREATE TABLE outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     rank INTEGER NOT NULL,
+    nth INTEGER NOT NULL,
+    put_ts REAL NOT NULL,
+    retain INTEGER NOT NULL,
     topic TEXT NOT NULL,
-    payload BLOB NOT NULL,
-    retain INTEGER NOT NULL
-);
-CREATE INDEX IF NOT EXISTS outbox_order ON outbox (rank, id);
-CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
-INSERT OR IGNORE INTO counters VALUES ('seq', 0);
-"""
+    payload BLOB NOT NULL
+)""",
+    "CREATE INDEX outbox_thinning ON outbox (rank, id, nth)",
+    "CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL)",
+    "INSERT OR IGNORE INTO counters VALUES ('seq', 0)",
+    "INSERT OR IGNORE INTO counters VALUES ('thinned', 0)",
+)
+_VERSION = 2
+_FROM_FIRST_VERSION = (
+    "INSERT INTO outbox (id, rank, nth, put_ts, retain, topic, payload) "
+    "SELECT id, rank, ROW_NUMBER() OVER (PARTITION BY topic ORDER BY id), 0, retain, topic, "
+    "payload FROM outbox_before ORDER BY id",
+    "DROP TABLE outbox_before",
+)
 
 
 class Rank(IntEnum):
     """What goes first after an outage."""
 
     ACK = 0
+    ALERT = 0
+    """As acks, and in one order with them: both tell what happened, and when."""
     STATE = 1
     """Only the latest counts: a newer one takes the place of an older one that still waits."""
     TELEMETRY = 2
+    BULK = 3
+    """What may be late, and is bounded by who puts it in: messages of the VOLTTRON bus."""
 
 
 @dataclass(frozen=True)
@@ -56,66 +95,303 @@ class Waiting:
     retain: bool
 
 
+@dataclass(frozen=True)
+class Backlog:
+    """How full the outbox is."""
+
+    messages: int
+    """Waiting or in flight."""
+    used_mb: float
+    oldest_ts: float | None
+    """When the oldest was put in, epoch s; None when it is empty."""
+    thinned: int
+    """Telemetry messages given up for want of room, since the file was made."""
+
+
 class Outbox:
     """One side's connection. Make one in each thread that uses the file at `path`."""
 
-    def __init__(self, path: Path, *, synced: bool) -> None:
+    def __init__(self, path: Path, *, synced: bool, max_bytes: int = MAX_BYTES) -> None:
         """`synced`: a commit waits for the disk. The putting side needs it, the deleting one not:
         a deletion that is lost only sends a message twice."""
-        self._db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_SEC)
+        self.max_bytes = max_bytes
+        self.full = False
+        """Whether telemetry is thinned at present, or was and half of the room is still taken."""
+        self.damage: str | None = None
+        """What a person should know about a file that was broken."""
+        self._path = path
+        self._synced = synced
+        try:
+            self._open()
+        except sqlite3.DatabaseError as error:
+            if not _is_damage(error):
+                raise
+            if not synced:
+                _mark_broken(path, error)
+                raise
+            self._begin_anew(str(error))
+
+    def _open(self) -> None:
+        self._db = sqlite3.connect(self._path, isolation_level=None, timeout=BUSY_TIMEOUT_SEC)
+        self._db.execute("PRAGMA auto_vacuum=INCREMENTAL")  # of a new file; before all else
         self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute(f"PRAGMA synchronous={'FULL' if synced else 'NORMAL'}")
-        self._db.executescript(_SCHEMA)
+        self._db.execute(f"PRAGMA journal_size_limit={WAL_KEPT_BYTES}")
+        self._db.execute(f"PRAGMA synchronous={'FULL' if self._synced else 'NORMAL'}")
+        if self._number("PRAGMA user_version") != _VERSION:
+            self._make_tables()
+        self._page_bytes = self._number("PRAGMA page_size")
+        self._nth: dict[str, int] = {}
+        self._file = os.stat(self._path).st_ino
+
+    def _begin_anew(self, why: str) -> None:
+        """Put the broken file aside. The putting side does: nothing it puts must end in there."""
+        with suppress(sqlite3.Error, AttributeError):  # it may not have been opened at all
+            self._db.close()
+        try:
+            aside = put_aside(self._path, time.time())
+            _mark(self._path).unlink(missing_ok=True)
+        except OSError as error:
+            raise sqlite3.OperationalError(
+                f"the outbox is damaged ({why}) and cannot be put aside: {error}"
+            ) from None
+        self._open()
+        with self._db:
+            self._db.execute(
+                "UPDATE counters SET value = ? WHERE name = 'seq'", (int(time.time()),)
+            )
+        self.damage = (
+            f"the outbox was damaged ({why}) and put aside as {aside.name}: "
+            f"what waited in it is not sent; is the disk failing?"
+        )
+        _log.error("%s", self.damage)
+
+    def _make_tables(self) -> None:
+        """Of a new file, or one of the first version, which knew neither age nor bound."""
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            if self._number("PRAGMA user_version") == _VERSION:
+                return  # the other side was quicker
+            of_first_version = self._number("SELECT COUNT(*) FROM sqlite_master WHERE type='table'")
+            if of_first_version:
+                self._db.execute("ALTER TABLE outbox RENAME TO outbox_before")
+            for statement in _SCHEMA:
+                self._db.execute(statement)
+            for statement in _FROM_FIRST_VERSION if of_first_version else ():
+                self._db.execute(statement)
+            self._db.execute(f"PRAGMA user_version={_VERSION}")
+        if of_first_version:
+            self._db.execute("PRAGMA auto_vacuum=INCREMENTAL")
+            self._db.execute("VACUUM")
+
+    def _number(self, statement: str) -> int:
+        (value,) = self._db.execute(statement).fetchone()
+        return int(value)
+
+    # ---- the putting side ----------------------------------------------------------------
 
     def put(self, messages: Iterable[Message]) -> None:
         """Put all messages in, or none; on return they are on the disk."""
-        with self._db:
-            self._db.execute("BEGIN IMMEDIATE")
-            self._insert(messages)
+        kept = list(messages)
+        self._write(lambda: self._insert(kept))
 
     def put_numbered(self, make: Callable[[int], tuple[list[Message], int]]) -> None:
         """Put in what `make(next_seq)` returns with how many numbers it used, in one transaction.
 
         So `seq` grows by one, never repeats and leaves no gap, whenever the process is killed.
         """
-        with self._db:
-            self._db.execute("BEGIN IMMEDIATE")
-            (last,) = self._db.execute("SELECT value FROM counters WHERE name = 'seq'").fetchone()
+
+        def write() -> None:
+            last = self._number("SELECT value FROM counters WHERE name = 'seq'")
             messages, used = make(last + 1)
             self._db.execute("UPDATE counters SET value = ? WHERE name = 'seq'", (last + used,))
             self._insert(messages)
 
+        self._write(write)
+
+    def _write(self, work: Callable[[], None]) -> None:
+        """In one transaction; in a new file if this one turns out to be broken."""
+        mark = _mark(self._path)
+        if mark.exists():
+            self._begin_anew(mark.read_text())
+        try:
+            self._transact(work)
+        except sqlite3.DatabaseError as error:
+            if not _is_damage(error):
+                raise
+            self._begin_anew(str(error))
+            self._transact(work)
+
+    def _transact(self, work: Callable[[], None]) -> None:
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            work()
+
     def _insert(self, messages: Iterable[Message]) -> None:
+        now = time.time()
+        report: dict[str, int] = {}
+        """Which report of its topic a telemetry belongs to: its parts stay or go together."""
         for message in messages:
             if message.rank is Rank.STATE:
                 self._db.execute(
                     "DELETE FROM outbox WHERE rank = ? AND topic = ?",
                     (Rank.STATE, message.topic),
                 )
+            nth = 0
+            if message.rank is Rank.TELEMETRY:
+                if not report:
+                    self._make_room()
+                nth = report.setdefault(message.topic, self._nth_of(message.topic) + 1)
             self._db.execute(
-                "INSERT INTO outbox (rank, topic, payload, retain) VALUES (?, ?, ?, ?)",
-                (message.rank, message.topic, message.payload, message.retain),
+                "INSERT INTO outbox (rank, nth, put_ts, retain, topic, payload) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (message.rank, nth, now, message.retain, message.topic, message.payload),
             )
+        self._nth.update(report)
 
-    def waiting(self, limit: int, skip: Iterable[int] = ()) -> list[Waiting]:
-        """The next messages to send, without those in `skip` (they are in flight)."""
+    def _nth_of(self, topic: str) -> int:
+        """The number of the topic's last report; of those that wait, after a start."""
+        if not self._nth:
+            rows = self._db.execute(
+                "SELECT topic, MAX(nth) FROM outbox WHERE rank = ? GROUP BY topic",
+                (Rank.TELEMETRY,),
+            )
+            self._nth = {topic: int(nth) for topic, nth in rows}
+        return self._nth.get(topic, 0)
+
+    def _make_room(self) -> None:
+        used = self._used_bytes()
+        self.full = used > self.max_bytes or (self.full and used > self.max_bytes / 2)
+        for _ in range(THIN_ROUNDS):
+            if self._used_bytes() <= self.max_bytes or not self.thin(THIN_AT_ONCE):
+                return
+
+    def thin(self, most: int) -> int:
+        """Give up to `most` telemetry messages up, evenly over time; how many it was.
+
+        A topic's reports are numbered; those go first whose number is odd, then those that 4 does
+        not divide, and so on: what is left has even gaps however often this is called.
+        """
+        count = self._number(f"SELECT COUNT(*) FROM outbox WHERE rank = {Rank.TELEMETRY:d}")
+        if not count:
+            return 0
+        older = self._number(
+            f"SELECT id FROM outbox WHERE rank = {Rank.TELEMETRY:d} "
+            f"ORDER BY id LIMIT 1 OFFSET {(count - 1) * 3 // 4}"
+        )
+        for level in range(1, LEVELS + 2):
+            # Beyond the last level whatever is oldest: many topics with few reports each.
+            mask = 2**level - 1 if level <= LEVELS else -1
+            found = self._db.execute(
+                "SELECT id FROM outbox INDEXED BY outbox_thinning "
+                "WHERE rank = ? AND id <= ? AND nth & ? ORDER BY id LIMIT ?",
+                (Rank.TELEMETRY, older, mask, most),
+            ).fetchall()
+            if found:
+                break
+        self._db.executemany("DELETE FROM outbox WHERE id = ?", found)
+        self._db.execute(
+            "UPDATE counters SET value = value + ? WHERE name = 'thinned'", (len(found),)
+        )
+        return len(found)
+
+    def _used_bytes(self) -> int:
+        free = self._number("PRAGMA freelist_count")
+        return (self._number("PRAGMA page_count") - free) * self._page_bytes
+
+    # ---- the taking side -----------------------------------------------------------------
+
+    def urgent(self, limit: int, skip: Iterable[int] = ()) -> list[Waiting]:
+        """The next acks and alerts, then states, without those in `skip` (they are in flight)."""
+        return self._select("rank < ?", (Rank.TELEMETRY,), limit, skip)
+
+    def telemetry(
+        self, limit: int, skip: Iterable[int] = (), *, after: int = 0, upto: int = NEWEST
+    ) -> list[Waiting]:
+        """The oldest telemetry with a number over `after`, up to `upto`, without `skip`."""
+        where = "rank = ? AND id > ? AND id <= ?"
+        return self._select(where, (Rank.TELEMETRY, after, upto), limit, skip)
+
+    def bulk(self, limit: int, skip: Iterable[int] = ()) -> list[Waiting]:
+        """The next of what may be late, without `skip`."""
+        return self._select("rank = ?", (Rank.BULK,), limit, skip)
+
+    def _select(
+        self, where: str, values: tuple[int, ...], limit: int, skip: Iterable[int]
+    ) -> list[Waiting]:
         in_flight = list(skip)
         marks = ",".join("?" * len(in_flight))
         rows = self._db.execute(
-            "SELECT id, topic, payload, retain FROM outbox "
-            f"WHERE id NOT IN ({marks}) ORDER BY rank, id LIMIT ?",
-            (*in_flight, limit),
+            f"SELECT id, topic, payload, retain FROM outbox "
+            f"WHERE {where} AND id NOT IN ({marks}) ORDER BY rank, id LIMIT ?",
+            (*values, *in_flight, limit),
         )
         return [Waiting(row[0], row[1], row[2], bool(row[3])) for row in rows]
 
-    def delete(self, message_id: int) -> None:
-        """The broker has it."""
-        self._db.execute("DELETE FROM outbox WHERE id = ?", (message_id,))
+    def newest(self) -> int:
+        """The number of the last message that was put in, there still or not."""
+        row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
+        return 0 if row is None else int(row[0])
+
+    def delete(self, message_ids: Iterable[int]) -> None:
+        """The broker has them."""
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany(
+                "DELETE FROM outbox WHERE id = ?", [(each,) for each in message_ids]
+            )
+
+    def shrink(self, pages: int) -> None:
+        """Give some of the room of what was deleted back to the disk, if there is much of it."""
+        surplus = self._number("PRAGMA freelist_count") - FREE_PAGES_KEPT
+        if surplus > 0:
+            # A page for each step: `execute` would make one only.
+            self._db.executescript(f"PRAGMA incremental_vacuum({min(pages, surplus)})")
+
+    def report(self, error: sqlite3.Error) -> None:
+        """The taking side met this. If the file is broken, the putting side begins another one."""
+        if _is_damage(error) and self.is_current():
+            _mark_broken(self._path, error)
+
+    def is_current(self) -> bool:
+        """Whether the putting side still uses this file."""
+        with suppress(FileNotFoundError):
+            return os.stat(self._path).st_ino == self._file
+        return False
+
+    # ---- anyone --------------------------------------------------------------------------
 
     def depth(self) -> int:
         """How many messages wait or are in flight."""
-        (count,) = self._db.execute("SELECT COUNT(*) FROM outbox").fetchone()
-        return int(count)
+        return self._number("SELECT COUNT(*) FROM outbox")
+
+    def backlog(self) -> Backlog:
+        oldest = self._db.execute("SELECT put_ts FROM outbox ORDER BY id LIMIT 1").fetchone()
+        return Backlog(
+            messages=self.depth(),
+            used_mb=self._used_bytes() / 1e6,
+            oldest_ts=None if oldest is None else float(oldest[0]),
+            thinned=self._number("SELECT value FROM counters WHERE name = 'thinned'"),
+        )
+
+    def count(self, topic: str) -> int:
+        """How many messages of this topic wait or are in flight."""
+        counted = self._db.execute("SELECT COUNT(*) FROM outbox WHERE topic = ?", (topic,))
+        return int(counted.fetchone()[0])
 
     def close(self) -> None:
         self._db.close()
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    """Whether the file itself is broken: not busy, not a full disk, not a fault of ours."""
+    return type(error) is sqlite3.DatabaseError
+
+
+def _mark(path: Path) -> Path:
+    return path.with_name(f"{path.name}.broken")
+
+
+def _mark_broken(path: Path, error: sqlite3.Error) -> None:
+    """For the putting side, which looks at each put."""
+    with suppress(OSError):
+        _mark(path).write_text(str(error))
