@@ -20,6 +20,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["VenAgent", "VenAgent.*"]),
+    package_data={"VenAgent.web": ["static/*"]},
     # VOLTTRON itself is never listed: pip would try to replace the platform that is running us.
     install_requires=REQUIREMENTS,
     entry_points={

@@ -134,6 +134,22 @@ class VenAgent(Agent):
         """End the active event (or the one named) and restore its circuits; returns the ack."""
         return self._command({"op": "restore"}, event_id)
 
+    @RPC.export
+    def opt_out(
+        self, reason: str = "by a person at the site", duration_sec: float | None = None
+    ) -> Mapping[str, Any]:
+        """End and refuse participation, for `duration_sec` seconds or until `opt_in`."""
+        if self._ven is None:
+            return {"ok": False, "status": "failed", "reason": self._vitals.shown[1]}
+        return self._ven.opt_out(reason, duration_sec)
+
+    @RPC.export
+    def opt_in(self) -> Mapping[str, Any]:
+        """Take part in events again."""
+        if self._ven is None:
+            return {"ok": False, "status": "failed", "reason": self._vitals.shown[1]}
+        return self._ven.opt_in()
+
     def _command(self, fields: dict[str, Any], event_id: str | None) -> Mapping[str, Any]:
         if self._ven is None:
             return {"ok": False, "status": "failed", "reason": self._vitals.shown[1]}

@@ -7,177 +7,71 @@ only error that comes out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
-    StringConstraints,
     ValidationError,
     model_validator,
 )
 
+from VenAgent.config_bridge import BusBridgeConfig
+from VenAgent.config_cloud import BrokerConfig, OutboxConfig, Streams, TopicOverrides
+from VenAgent.config_site import (
+    CalendarConfig,
+    CircuitConfig,
+    EventConfig,
+    LeaseConfig,
+    PanelConfig,
+)
+from VenAgent.config_types import (
+    Block,
+    Name,
+    NotBoolean,
+    Positive,
+    ThingName,
+    is_secret,
+)
 from VenAgent.contract.commands import CommandLimits
 from VenAgent.contract.topics import Topics
-from VenAgent.dr.panel import Circuit, Control, LimitScale, LimitUnit, Panel
-
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=128)]
-FileName = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
-TopicName = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^+#\x00]*$")]
-"""A topic that can be published to: no wildcards."""
-ThingName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9:_-]{1,128}$")]
-"""What AWS IoT takes as a thing name; it also keeps wildcards out of our topics."""
-
-
-def _without_prefix(path: str) -> str:
-    if path.startswith("devices/"):
-        raise ValueError("must not begin with devices/: that is only its name in the config store")
-    return path
-
-
-DevicePath = Annotated[
-    str, StringConstraints(pattern=r"^[^/\s]+(/[^/\s]+)*$"), AfterValidator(_without_prefix)
-]
-
-
-def _no_boolean(value: Any) -> Any:
-    """JSON's true is not the number 1."""
-    if isinstance(value, bool):
-        raise ValueError("must be a number")
-    return value
-
-
-NotBoolean = BeforeValidator(_no_boolean)
-Positive = Annotated[float, NotBoolean, Field(gt=0, allow_inf_nan=False)]
+from VenAgent.dr.panel import Circuit, Control, LimitScale, Panel
+from VenAgent.dr.policy import Endurance, Policy
+from VenAgent.web.settings import WebConfig
 
 
 class ConfigError(ValueError):
     """The configuration cannot be used; the text names each field and what is wrong with it."""
 
 
-class _Block(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TlsConfig(_Block):
-    """Files of the TLS client certificate, PEM."""
-
-    ca_cert: FileName
-    client_cert: FileName
-    private_key: FileName
-
-
-class BrokerConfig(_Block):
-    """Where the MQTT broker is. Without `tls` it is plain TCP, for a broker on this machine."""
-
-    host: Name = "127.0.0.1"
-    port: Annotated[int, NotBoolean, Field(ge=1, le=65535)] = 1883
-    keepalive_sec: Annotated[int, NotBoolean, Field(ge=5, le=1200)] = 30
-    tls: TlsConfig | None = None
-
-
-class TopicOverrides(_Block):
-    """Topics that differ from CONTRACT.md's."""
-
-    metering: TopicName | None = None
-    telemetry: TopicName | None = None
-    loads: TopicName | None = None
-    ack: TopicName | None = None
-    command: TopicName | None = None
-
-
-class Streams(_Block):
-    """What is sent; the per-VEN telemetry and the loads snapshot double the traffic."""
-
-    metering: bool = True
-    telemetry: bool = True
-    loads: bool = True
-    shadow: bool = True
-
-
-class PanelConfig(_Block):
-    """The panel as a whole: its device in the platform driver, and the points read from it."""
-
-    device: DevicePath
-    """Without `devices/`, e.g. `site/building/panel`."""
-    amperage: Positive = 200.0
-    voltage: Positive = 240.0
-    power_point: Name | None = None
-    """Total power in kW; without one the circuits are summed."""
-    voltage_point: Name | None = None
-    current_point: Name | None = None
-    battery_soc_point: Name | None = None
-
-
-class CircuitConfig(_Block):
-    """A branch circuit, the points that read it, and the point that sheds it."""
-
-    id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
-    name: Name
-    type: Name = "other"
-    breaker_amps: Positive
-    priority: Annotated[int, NotBoolean, Field(ge=1, le=5)] = 3
-    critical: bool = False
-    control: Control = Control.SWITCH
-    device: DevicePath | None = None
-    """Where its points are, if not on the panel's device."""
-    power_point: Name
-    power_scale: Annotated[float, NotBoolean, Field(allow_inf_nan=False)] = 1.0
-    """kW per unit of `power_point`: 0.001 for a meter in watts."""
-    switch_point: Name | None = None
-    limit_point: Name | None = None
-    limit_unit: LimitUnit = LimitUnit.PERCENT
-    limit_step: Positive = 1.0
-    limit_full_scale_kw: Positive | None = None
-    """What 100 percent means; the breaker's rating if none."""
-    floor: Annotated[float, NotBoolean, Field(allow_inf_nan=False, ge=0, le=1)] | None = None
-
-    @model_validator(mode="after")
-    def _controllable(self) -> CircuitConfig:
-        needed = {Control.SWITCH: "switch_point", Control.LIMIT: "limit_point"}.get(self.control)
-        if needed and getattr(self, needed) is None:
-            raise ValueError(
-                f"control is {self.control.value!r} but {needed} is missing: "
-                f'name the point that is written, or set "control": "none"'
-            )
-        return self
-
-
-class EventConfig(_Block):
-    """What events this site accepts, and how it carries them out."""
-
-    min_duration_sec: Positive = 1.0
-    max_duration_sec: Positive = 86_400.0
-    task_priority: Literal["HIGH", "LOW", "LOW_PREEMPT"] = "HIGH"
-    """Of our schedule at the actuator; only HIGH preempts another's."""
-    write_timeout_sec: Positive = 5.0
-
-
-class AgentConfig(_Block):
+class AgentConfig(Block):
     """Everything; intervals in seconds."""
 
     ven_id: ThingName
     """The AWS IoT thing name."""
     report_interval_sec: Annotated[
-        float, NotBoolean, Field(allow_inf_nan=False, ge=0.5, le=3600)
+        float, Field(allow_inf_nan=False, ge=0.5, le=3600), NotBoolean
     ] = 5.0
-    loads_every: Annotated[int, NotBoolean, Field(ge=1)] = 6
+    loads_every: Annotated[int, Field(ge=1), NotBoolean] = 6
     """The loads snapshot goes with every so many telemetries."""
     shadow_interval_sec: Annotated[
-        float, NotBoolean, Field(allow_inf_nan=False, ge=1, le=86_400)
+        float, Field(allow_inf_nan=False, ge=1, le=86_400), NotBoolean
     ] = 30.0
     stale_after_sec: Positive = 30.0
     """A reading older than this is stale: set it to a few intervals of the driver."""
     broker: BrokerConfig = BrokerConfig()
+    outbox: OutboxConfig = OutboxConfig()
     topics: TopicOverrides = TopicOverrides()
     streams: Streams = Streams()
+    calendar: CalendarConfig = CalendarConfig()
     panel: PanelConfig
     circuits: Annotated[tuple[CircuitConfig, ...], Field(min_length=1)]
     event: EventConfig = EventConfig()
+    web: WebConfig = WebConfig()
+    bus_bridge: BusBridgeConfig = BusBridgeConfig()
+    leases: tuple[LeaseConfig, ...] = ()
+    """A device without one is put back only by this agent, at its next start at the latest."""
     driver_identity: Name = "platform.driver"
     actuator_identity: Name = "platform.actuator"
 
@@ -188,6 +82,25 @@ class AgentConfig(_Block):
             if circuit.id in seen:
                 raise ValueError(f"circuit id {circuit.id!r} stands twice: give each its own")
             seen.add(circuit.id)
+        return self
+
+    @model_validator(mode="after")
+    def _bridge_keeps_off(self) -> AgentConfig:
+        """What the bridge accepts must not take commands or answers for messages of the bus."""
+        for prefix in self.bus_bridge.accepted(self.ven_id):
+            for topic in vars(self.topic_names()).values():
+                if f"{topic}/".startswith(f"{prefix}/") or f"{prefix}/".startswith(f"{topic}/"):
+                    raise ValueError(f"bus_bridge.accept: {prefix!r} covers our own topic {topic}")
+        return self
+
+    @model_validator(mode="after")
+    def _leases_of_known_devices(self) -> AgentConfig:
+        for lease in self.leases:
+            if lease.device not in self.devices():
+                raise ValueError(
+                    f"leases: {lease.device} is no device of this panel: "
+                    f"use one of {', '.join(self.devices())}"
+                )
         return self
 
     @classmethod
@@ -213,14 +126,40 @@ class AgentConfig(_Block):
             max_shed_kw=self.panel.amperage * self.panel.voltage / 1000.0,
             min_duration_sec=self.event.min_duration_sec,
             max_duration_sec=self.event.max_duration_sec,
+            max_age_sec=self.event.max_command_age_sec,
         )
+
+    def policy(self) -> Policy:
+        return Policy(
+            band=self.event.band,
+            confirm_sec=self.event.confirm_sec,
+            stale_after_sec=self.stale_after_sec,
+            restore_stagger_sec=self.event.restore_stagger_sec,
+            limit_ramp_sec=self.event.limit_ramp_sec,
+            baseline_method=self.event.baseline_method,
+            rebound_sec=self.event.rebound_sec,
+            on_stop=self.event.on_stop,
+        )
+
+    def without_lease(self) -> tuple[str, ...]:
+        """The devices that are written to and have no lease."""
+        leased = {lease.device for lease in self.leases}
+        written = {
+            self.control_device_of(c) for c in self.circuits if c.control is not Control.NONE
+        }
+        return tuple(device for device in self.devices() if device in written - leased)
 
     def device_of(self, circuit: CircuitConfig) -> str:
         return circuit.device or self.panel.device
 
+    def control_device_of(self, circuit: CircuitConfig) -> str:
+        return circuit.control_device or self.device_of(circuit)
+
     def devices(self) -> tuple[str, ...]:
         """All devices of the panel, the panel's own first."""
-        paths = [self.panel.device, *(self.device_of(circuit) for circuit in self.circuits)]
+        paths = [self.panel.device]
+        for circuit in self.circuits:
+            paths += [self.device_of(circuit), self.control_device_of(circuit)]
         return tuple(dict.fromkeys(paths))
 
     def build_panel(self) -> Panel:
@@ -252,11 +191,21 @@ class AgentConfig(_Block):
             control=circuit.control,
             limit=scale if limited else None,
             floor=circuit.floor,
-            point=f"{self.device_of(circuit)}/{point}" if point else "",
+            point=self._topic(circuit, point),
+            switch_point=self._topic(circuit, circuit.switch_point),
+            endurance=Endurance(
+                min_off_sec=circuit.min_off_sec,
+                min_on_sec=circuit.min_on_sec,
+                max_sheds_per_day=circuit.max_sheds_per_day or math.inf,
+            ),
         )
 
+    def _topic(self, circuit: CircuitConfig, point: str | None) -> str:
+        """A point's topic at the actuator."""
+        return f"{self.control_device_of(circuit)}/{point}" if point else ""
 
-_VARIABLES: dict[str, tuple[str, ...]] = {
+
+VARIABLES: dict[str, tuple[str, ...]] = {
     "CLIENT_ID": ("ven_id",),
     "IOT_THING_NAME": ("ven_id",),  # after CLIENT_ID: the thing name wins
     "IOT_ENDPOINT": ("broker", "host"),
@@ -264,12 +213,14 @@ _VARIABLES: dict[str, tuple[str, ...]] = {
     "CA_CERT": ("broker", "tls", "ca_cert"),
     "CLIENT_CERT": ("broker", "tls", "client_cert"),
     "PRIVATE_KEY": ("broker", "tls", "private_key"),
+    "TLS_SECRET_NAME": ("broker", "tls", "secret_name"),
     "TELEMETRY_TOPIC": ("topics", "telemetry"),
     "METERING_TOPIC": ("topics", "metering"),
     "LOADS_TOPIC": ("topics", "loads"),
     "CMD_TOPIC": ("topics", "command"),
     "ACK_TOPIC": ("topics", "ack"),
     "PANEL_AMPERAGE": ("panel", "amperage"),
+    "WEB_PORT": ("web", "port"),
 }
 
 
@@ -279,14 +230,35 @@ def with_environment(contents: Mapping[str, Any], environment: Mapping[str, str]
     With IOT_ENDPOINT and no port named anywhere, the port is AWS IoT Core's 8883.
     """
     merged: dict[str, Any] = dict(contents)
-    for variable, path in _VARIABLES.items():
+    for variable, path in VARIABLES.items():
         value = environment.get(variable, "").strip()
         if value:
             _put(merged, path, value)
+    _choose_credentials(merged, environment)
     named = {name for name in ("IOT_ENDPOINT", "MQTT_PORT") if environment.get(name, "").strip()}
     if named == {"IOT_ENDPOINT"}:
         _put(merged, ("broker", "port"), 8883)
     return merged
+
+
+def _choose_credentials(merged: dict[str, Any], environment: Mapping[str, str]) -> None:
+    """A secret named by a variable takes the place of the file's names, and the other way round."""
+    broker = merged.get("broker")
+    tls = broker.get("tls") if isinstance(broker, Mapping) else None
+    if not isinstance(broker, Mapping) or not isinstance(tls, Mapping):
+        return
+    given = {name for name in VARIABLES if environment.get(name, "").strip()}
+    if "TLS_SECRET_NAME" in given:
+        dropped = {"client_cert", "private_key"}
+    elif given & {"CLIENT_CERT", "PRIVATE_KEY"}:
+        dropped = {"secret_name", "region"}
+    else:
+        dropped = set()
+    chosen = {name: value for name, value in tls.items() if name not in dropped}
+    region = environment.get("AWS_REGION", "").strip()
+    if region and "secret_name" in chosen:
+        chosen["region"] = region
+    merged["broker"] = {**broker, "tls": chosen}
 
 
 def _put(block: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
@@ -314,7 +286,7 @@ def _explain(error: ValidationError) -> str:
             text = "is missing"
         elif finding["type"] == "extra_forbidden":
             text = "is not a setting of VenAgent: correct its name or remove it"
-        elif isinstance(finding["input"], (str, int, float)):
+        elif isinstance(finding["input"], (str, int, float)) and not is_secret(finding):
             text += f" (got {finding['input']!r})"
         lines.append(f"{where}: {text}" if where else text)
     return "; ".join(lines)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from VenAgent.contract.alerts import Severity
 from VenAgent.contract.telemetry import Quality
 from VenAgent.site.meter import Meter
 from VenAgent.ven import Ven
 from VenAgent.volttron_api import STATUS_BAD, STATUS_GOOD, STATUS_STARTING
+
+if TYPE_CHECKING:
+    from VenAgent.cloud.credentials import Finding
 
 POINTS_NAMED = 4
 
@@ -32,27 +37,57 @@ class Vitals:
         elif ven is None:
             current = (STATUS_STARTING, "waiting for its configuration")
         else:
-            current = (STATUS_GOOD, _all_is_well(ven))
+            current = (STATUS_GOOD, _all_is_well(ven, now))
         if current == self.shown:
             return None
         self.shown = current
         return current
 
 
-def _all_is_well(ven: Ven) -> str:
+def _all_is_well(ven: Ven, now: float) -> str:
     event, broker = ven.engine.running, ven.config.broker
     doing = f"event {event.event_id} is {event.state.value}" if event else "no event"
-    return f"connected to {broker.host}:{broker.port}, meter live, {doing}"
+    sentence = f"connected to {broker.host}:{broker.port}, meter live, {doing}"
+    opted_out = ven.engine.opted_out(now)
+    if opted_out is not None:
+        sentence += f", {opted_out}"
+    unprotected = ven.config.without_lease()
+    if unprotected:
+        sentence += f"; protected by restart only (no lease): {', '.join(unprotected)}"
+    return sentence + "".join(f"; {finding.message}" for finding in _credential_findings(ven))
+
+
+def _credential_findings(ven: Ven) -> list[Finding]:
+    return [] if ven.credentials is None else ven.credentials.findings()
 
 
 def _findings(ven: Ven, now: float) -> list[str]:
     """Everything that a person should see to."""
     findings = [ven.journal_damage] if ven.journal_damage else []
+    findings += [text for text in (ven.history.complaint, ven.history.failure) if text]
     if ven.performer.storage_failure:
         findings.append(ven.performer.storage_failure)
-    if not ven.link.state.online:
-        findings.append(f"MQTT: {ven.link.state.why}")
+    broker = ven.config.broker
+    cloud = ven.link.state.finding(f"{broker.host}:{broker.port}")
+    if cloud:
+        findings.append(f"MQTT: {cloud}")
+    if ven.outbox.damage:
+        findings.append(ven.outbox.damage)
+    if ven.outbox.full:
+        findings.append(
+            f"the outbox is full (outbox.max_mb {ven.config.outbox.max_mb:g}): of the older "
+            f"telemetry only every second is kept, or fewer"
+        )
+    if ven.link.state.online and ven.shadow.trouble:
+        findings.append(ven.shadow.trouble)
+    findings += [
+        finding.message
+        for finding in _credential_findings(ven)
+        if finding.severity is Severity.CRITICAL
+    ]
     findings += _meter_findings(ven.meter, now)
+    if ven.page.failure:
+        findings.append(ven.page.failure)
     trouble = ven.engine.trouble()
     if trouble:
         findings.append(trouble)

@@ -2,8 +2,11 @@
 
 What the core decides is written here before it is done, so that after a crash at any point the
 journal says what to do next (DESIGN.md, rule 2). One decision is one transaction: the event's new
-state, and the acks that tell of it. An ack counts as sent once it is in the outbox; one that is
-not is sent at the next start.
+state, the facts that changed, the acks that tell of it, and the steps that are done next. An ack
+counts as sent once it is in the outbox; one that is not is sent at the next start.
+
+`steps` is the log for a person: what was to be written when, and what came of it. It decides
+nothing, and is pruned by age and by number.
 
 A write takes a fraction of a millisecond on a solid-state disk. It is done in the caller's
 greenlet on purpose: nothing may come between the decision and its record.
@@ -14,14 +17,20 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from VenAgent.dr.effects import Record, SendAck
+from VenAgent.damage import put_aside
+from VenAgent.dr.effects import Keep, Record, SendAck
 from VenAgent.dr.event import EventState
 
 ACKS_KEPT = 2_000
 EVENTS_KEPT = 1_000
+STEPS_KEPT = 50_000
+"""About 10 MB."""
+STEPS_KEPT_SEC = 90 * 86_400.0
+PRUNE_EVERY = 500
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS events (
@@ -38,7 +47,26 @@ CREATE TABLE IF NOT EXISTS acks (
     body TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS acks_unsent ON acks (sent) WHERE NOT sent;
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS steps (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    ts REAL NOT NULL,
+    event_id TEXT NOT NULL,
+    step TEXT NOT NULL,
+    detail TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS steps_event ON steps (event_id, id);
 """
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A line of the log: what is about to be done, or what came of it, with its details."""
+
+    ts: float
+    event_id: str
+    step: str
+    detail: Mapping[str, Any]
 
 
 class Journal:
@@ -65,7 +93,7 @@ class Journal:
         except sqlite3.OperationalError:
             raise
         except (sqlite3.DatabaseError, ValueError) as error:
-            aside = _put_aside(path, now)
+            aside = put_aside(path, now)
             return cls(path), f"the journal was damaged ({error}) and put aside as {aside.name}"
         return journal, None
 
@@ -75,37 +103,66 @@ class Journal:
         if verdict != "ok":
             raise sqlite3.DatabaseError(verdict)
         self.unfinished()
+        self.finished()
+        self.facts()
         self.answers()
         self.unsent()
 
-    def write(self, records: Iterable[Record], acks: Iterable[SendAck], now: float) -> list[int]:
+    def write(
+        self,
+        records: Iterable[Record],
+        acks: Iterable[SendAck],
+        now: float,
+        *,
+        facts: Iterable[Keep] = (),
+        steps: Iterable[Noted] = (),
+    ) -> list[int]:
         """Keep all of one decision, or nothing; on return it is on the disk.
 
         Returns the numbers of the acks, for `sent`.
         """
-        numbers = []
         with self._db:
             self._db.execute("BEGIN IMMEDIATE")
             for record in records:
                 self._keep_event(record, now)
-            for ack in acks:
-                cursor = self._db.execute(
-                    "INSERT INTO acks (answer, body) VALUES (?, ?)",
-                    (ack.answer, json.dumps(ack.body)),
+            for fact in facts:
+                self._db.execute(
+                    "INSERT OR REPLACE INTO facts VALUES (?, ?)",
+                    (fact.name, json.dumps(fact.value)),
                 )
-                numbers.append(cursor.lastrowid or 0)
-            self._db.executemany(
-                "UPDATE acks SET sent = 1 WHERE id = ?", [(number,) for number in self._sent]
-            )
+            numbers = [self._keep_ack(ack) for ack in acks]
             if numbers:
                 self._db.execute(
                     "DELETE FROM acks WHERE sent AND id <= ?", (numbers[-1] - ACKS_KEPT,)
                 )
+            self._db.executemany(
+                "UPDATE acks SET sent = 1 WHERE id = ?", [(number,) for number in self._sent]
+            )
+            for noted in steps:
+                self._keep_step(noted)
         self._sent.clear()
         return numbers
 
+    def _keep_ack(self, ack: SendAck) -> int:
+        cursor = self._db.execute(
+            "INSERT INTO acks (answer, body) VALUES (?, ?)", (ack.answer, json.dumps(ack.body))
+        )
+        return cursor.lastrowid or 0
+
+    def _keep_step(self, noted: Noted) -> None:
+        cursor = self._db.execute(
+            "INSERT INTO steps (ts, event_id, step, detail) VALUES (?, ?, ?, ?)",
+            (noted.ts, noted.event_id, noted.step, json.dumps(noted.detail)),
+        )
+        newest = cursor.lastrowid or 0
+        if newest % PRUNE_EVERY == 0:
+            self._db.execute(
+                "DELETE FROM steps WHERE id <= ? OR ts < ?",
+                (newest - STEPS_KEPT, noted.ts - STEPS_KEPT_SEC),
+            )
+
     def _keep_event(self, record: Record, now: float) -> None:
-        over = EventState(record.event["state"]).over
+        over = record.event.get("done", EventState(record.event["state"]).over)
         self._db.execute(
             "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?)",
             (record.event_id, now, over, json.dumps(record.event)),
@@ -126,6 +183,32 @@ class Journal:
         rows = self._db.execute("SELECT event FROM events WHERE NOT over ORDER BY changed_ts")
         return [json.loads(row[0]) for row in rows]
 
+    def finished(self, limit: int = EVENTS_KEPT) -> list[dict[str, Any]]:
+        """The events that are over, newest first, at most `limit` of them."""
+        rows = self._db.execute(
+            "SELECT event FROM events WHERE over ORDER BY changed_ts DESC LIMIT ?", (limit,)
+        )
+        return [json.loads(row[0]) for row in rows]
+
+    def latest(self, limit: int) -> list[dict[str, Any]]:
+        """The events last written of, the newest first, whatever their state."""
+        rows = self._db.execute(
+            "SELECT event FROM events ORDER BY changed_ts DESC LIMIT ?", (limit,)
+        )
+        return [json.loads(row[0]) for row in rows]
+
+    def facts(self) -> dict[str, Any]:
+        """What is true of the site beside its events, by name."""
+        return {name: json.loads(value) for name, value in self._db.execute("SELECT * FROM facts")}
+
+    def steps(self, event_id: str, limit: int = 1_000) -> list[Noted]:
+        """What was done for an event and what came of it, oldest first."""
+        rows = self._db.execute(
+            "SELECT ts, event_id, step, detail FROM steps WHERE event_id = ? ORDER BY id LIMIT ?",
+            (event_id, limit),
+        )
+        return [Noted(ts, name, step, json.loads(detail)) for ts, name, step, detail in rows]
+
     def answers(self) -> list[dict[str, Any]]:
         """The answers given to commands, oldest first."""
         rows = self._db.execute("SELECT body FROM acks WHERE answer ORDER BY id")
@@ -140,17 +223,3 @@ class Journal:
         """Note what was sent, and close."""
         self.write([], [], 0.0)
         self._db.close()
-
-
-def _put_aside(path: Path, now: float) -> Path:
-    """Rename the file with its log (which may hold the newest events) under the time `now`."""
-    aside, count = path.with_name(f"{path.name}.damaged-{int(now)}"), 1
-    while aside.exists():
-        count += 1
-        aside = path.with_name(f"{path.name}.damaged-{int(now)}-{count}")
-    path.rename(aside)
-    log = path.with_name(f"{path.name}-wal")
-    if log.exists():
-        log.rename(aside.with_name(f"{aside.name}-wal"))
-    path.with_name(f"{path.name}-shm").unlink(missing_ok=True)
-    return aside

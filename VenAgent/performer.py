@@ -15,12 +15,17 @@ from typing import Any
 import gevent
 from gevent.event import AsyncResult
 
+from VenAgent.alerts import Alerts
 from VenAgent.cloud.outbox import Message, Outbox, Rank
 from VenAgent.config import AgentConfig
 from VenAgent.contract.wire import encode
 from VenAgent.dr.effects import (
+    Alert,
     Announce,
+    Effect,
     Effects,
+    Keep,
+    PointWrite,
     Prepare,
     Prepared,
     ReadMeter,
@@ -28,14 +33,19 @@ from VenAgent.dr.effects import (
     Release,
     Restore,
     SendAck,
+    Switch,
     Write,
 )
 from VenAgent.dr.engine import Engine
-from VenAgent.journal import Journal
+from VenAgent.journal import Journal, Noted
 from VenAgent.site.actuation import Actuation
+from VenAgent.site.lease import Lease
 from VenAgent.site.meter import Meter
 
 _log = logging.getLogger(__name__)
+
+SWITCH_SEC = 30.0
+"""For so long the devices are reserved to switch a circuit by hand."""
 
 
 class Performer:
@@ -48,59 +58,79 @@ class Performer:
         outbox: Outbox,
         on_change: Callable[[], None],
         announce: Callable[[Mapping[str, Any]], None],
+        alerts: Alerts,
     ) -> None:
         self.engine = engine
         self._journal = journal
         self._outbox = outbox
         self._on_change = on_change
         self._announce = announce
+        self._alerts = alerts
+        self._results: list[Noted] = []
+        """What came of steps, for the journal's log with the next decision."""
         self._waiting: dict[str, AsyncResult] = {}
         self._handlers: dict[type, Callable[[Any], None]] = {
             Prepare: self._prepare,
             Write: self._write,
             Restore: self._restore,
+            Switch: self._switch,
             Release: self._release,
             ReadMeter: self._read_meter,
             Announce: self._tell,
+            Alert: self._alert,
         }
         self.storage_failure: str | None = None
         """Why journal or outbox cannot be written now; nothing is shed meanwhile."""
 
     def connect(
-        self, config: AgentConfig, meter: Meter, actuation: Actuation, wake: Callable[[], None]
+        self,
+        config: AgentConfig,
+        meter: Meter,
+        actuation: Actuation,
+        lease: Lease,
+        wake: Callable[[], None],
     ) -> None:
         """The parts that a new configuration replaces. `wake`: the outbox has something new."""
         self._meter = meter
         self._actuation = actuation
+        self._lease = lease
         self._wake = wake
         self._ack_topic = config.topic_names().ack
 
     def perform(self, effects: Effects) -> None:
         """Write the decision down, then do it; what waits for others in a greenlet of its own."""
-        records = [effect for effect in effects if isinstance(effect, Record)]
-        acks = [effect for effect in effects if isinstance(effect, SendAck)]
-        numbers = iter(self._write_down(records, acks))
+        numbers = iter(self._write_down(effects))
         for effect in effects:
             if isinstance(effect, SendAck):
                 self._send_ack(next(numbers), effect.body)
-            elif not isinstance(effect, Record):
+            elif not isinstance(effect, (Record, Keep)):
                 gevent.spawn(self._handlers[type(effect)], effect)
         self._on_change()
 
-    def _write_down(self, records: list[Record], acks: list[SendAck]) -> list[int]:
+    def _write_down(self, effects: Effects) -> list[int]:
         """The numbers of the acks in the journal; zeros if it cannot be written.
 
         Then the building still comes first: restores go on, only nothing more is shed.
         """
-        if not records and not acks:
+        records = [effect for effect in effects if isinstance(effect, Record)]
+        facts = [effect for effect in effects if isinstance(effect, Keep)]
+        acks = [effect for effect in effects if isinstance(effect, SendAck)]
+        now = time.time()
+        steps = [*self._results, *(s for s in (_step(e, now) for e in effects) if s is not None)]
+        if not records and not facts and not acks and not steps:
             return []
         try:
-            numbers = self._journal.write(records, acks, time.time())
+            numbers = self._journal.write(records, acks, now, facts=facts, steps=steps)
         except sqlite3.Error as error:
             self._storage_failed("journal", error)
             return [0] * len(acks)
+        self._results.clear()
         self.storage_failure = None
         return numbers
+
+    def _note(self, event_id: str, step: str, failures: Mapping[str, str]) -> None:
+        """What came of a step."""
+        self._results.append(Noted(time.time(), event_id, step, {"failures": dict(failures)}))
 
     def _storage_failed(self, what: str, error: sqlite3.Error) -> None:
         self.storage_failure = f"the {what} cannot be written ({error}): is the disk full?"
@@ -152,14 +182,17 @@ class Performer:
         )
 
     def _prepare(self, effect: Prepare) -> None:
-        """Reserve the devices and read the meter, at the same time."""
+        """Reserve the devices, arm their lease and read the meter, at the same time."""
         reserving = gevent.spawn(
             self._actuation.reserve, effect.task_id, effect.until_ts, time.time()
         )
+        arming = gevent.spawn(self._lease.arm)
         reading = self._meter.fresh_reading()
         refusal = reserving.get()
+        arming.join()
         if refusal is None and reading.power_kw is None and self._meter.failure:
             refusal = f"the meter could not be read: {self._meter.failure}"
+        self._note(effect.event_id, "prepared", {"": refusal} if refusal else {})
         outcome = Prepared(reading=reading, refusal=refusal)
         self.perform(self.engine.prepared(effect.event_id, outcome, time.time()))
 
@@ -168,19 +201,61 @@ class Performer:
             failures = {write.circuit_id: self.storage_failure for write in effect.writes}
         else:
             failures = self._actuation.write(effect.writes)
-        self.perform(self.engine.written(effect.event_id, failures, time.time()))
+        reading = self._meter.fresh_reading() if effect.verify else None
+        self._note(effect.event_id, "written", failures)
+        self.perform(self.engine.written(effect.event_id, failures, time.time(), reading))
 
     def _restore(self, effect: Restore) -> None:
-        failures = self._actuation.write(effect.writes)
-        reading = self._meter.fresh_reading() if failures else None
+        failures = self._actuation.put_back(effect.writes)
+        reading = self._meter.fresh_reading()
+        self._note(effect.event_id, "restored", failures)
         self.perform(self.engine.restored(effect.event_id, failures, time.time(), reading))
+
+    def _switch(self, effect: Switch) -> None:
+        now = time.time()
+        refusal = None
+        if effect.reserve:
+            refusal = self._actuation.reserve(
+                effect.switch_id, now + SWITCH_SEC, now, for_event=False
+            )
+        if refusal is None:
+            failures = self._actuation.write(effect.writes)
+        else:
+            failures = {write.circuit_id: refusal for write in effect.writes}
+        if effect.reserve and refusal is None:
+            self._actuation.release(effect.switch_id)
+        self._note(effect.switch_id, "switched", failures)
+        self.perform(self.engine.switched(effect.switch_id, failures, time.time()))
 
     def _release(self, effect: Release) -> None:
         if effect.task_id:
             self._actuation.release(effect.task_id)
+        if not self.engine.holds:
+            self._lease.give_back()
+
+    def _alert(self, effect: Alert) -> None:
+        self._alerts.set(effect.code, effect.severity, effect.message, subject=effect.subject)
 
     def _tell(self, effect: Announce) -> None:
         self._announce(effect.event)
 
     def _read_meter(self, _effect: ReadMeter) -> None:
         self._meter.read_now()
+
+
+def _step(effect: Effect, now: float) -> Noted | None:
+    """The log's line about what is to be done now; None for what changes nothing."""
+    match effect:
+        case Prepare():
+            return Noted(now, effect.event_id, "prepare", {"task_id": effect.task_id})
+        case Write():
+            return Noted(now, effect.event_id, "write", _points(effect.writes))
+        case Restore():
+            return Noted(now, effect.event_id, "restore", _points(effect.writes))
+        case Switch():
+            return Noted(now, effect.switch_id, "switch", _points(effect.writes))
+    return None
+
+
+def _points(writes: tuple[PointWrite, ...]) -> dict[str, float | bool]:
+    return {write.point: write.value for write in writes}

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from VenAgent.cloud.outbox import Message, Outbox, Rank
+from VenAgent.cloud.outbox import Message, Outbox
+from VenAgent.cloud.shadow import DeviceShadow
 from VenAgent.config import AgentConfig
-from VenAgent.contract.shadow import update_document
 from VenAgent.contract.telemetry import Telemetry, split_by_circuits
 from VenAgent.contract.wire import encode
 from VenAgent.dr import report
@@ -26,6 +26,7 @@ class Reporter:
         meter: Meter,
         outbox: Outbox,
         publish: Callable[[str, Any], None],
+        shadow: DeviceShadow,
     ) -> None:
         self._config = config
         self._topics = config.topic_names()
@@ -33,6 +34,7 @@ class Reporter:
         self._meter = meter
         self._outbox = outbox
         self._publish = publish
+        self._shadow = shadow
         self._count = 0
         self._shadow_due = 0.0
 
@@ -60,7 +62,7 @@ class Reporter:
     def report_shadow(self) -> None:
         """The shadow alone: something in it changed."""
         if self._config.streams.shadow:
-            self._outbox.put([self._shadow_message(self.telemetry())])
+            self._outbox.put(self._shadow_messages(self.telemetry()))
 
     def _messages(self, seq: int) -> tuple[list[Message], int]:
         """The messages of one report, and how many numbers from `seq` on they use."""
@@ -77,11 +79,10 @@ class Reporter:
             snapshot = split_by_circuits(report.loads_snapshot(telemetry).to_wire())
             messages += [Message(self._topics.loads, encode(part)) for part in snapshot]
         if streams.shadow and time.monotonic() >= self._shadow_due:
-            messages.append(self._shadow_message(telemetry))
+            messages += self._shadow_messages(telemetry)
         self._count += 1
         return messages, len(parts)
 
-    def _shadow_message(self, telemetry: Telemetry) -> Message:
+    def _shadow_messages(self, telemetry: Telemetry) -> list[Message]:
         self._shadow_due = time.monotonic() + self._config.shadow_interval_sec
-        document = encode(update_document(self.shadow(telemetry)))
-        return Message(self._topics.shadow_update, document, Rank.STATE)
+        return self._shadow.report(self.shadow(telemetry), time.time())

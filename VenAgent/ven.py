@@ -11,34 +11,56 @@ import logging
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import gevent
-from gevent.event import Event as GreenEvent
 
-from VenAgent.cloud.link import Inbound, Link
-from VenAgent.cloud.outbox import Outbox
+from VenAgent.alerts import Alerts
+from VenAgent.clockwork import Clockwork
+from VenAgent.cloud.bus_bridge import BusBridge
+from VenAgent.cloud.link import Inbound, Link, LinkSettings
+from VenAgent.cloud.outbox import Message, Outbox, Rank
+from VenAgent.cloud.sending import Pace
+from VenAgent.cloud.shadow import DeviceShadow
 from VenAgent.config import AgentConfig
 from VenAgent.contract.acks import AckStatus
-from VenAgent.contract.commands import CommandRejected, GetCommand, parse_command
+from VenAgent.contract.alerts import Severity
+from VenAgent.contract.wire import encode
+from VenAgent.desired import Desired
 from VenAgent.dr import report
-from VenAgent.dr.effects import Effects
 from VenAgent.dr.engine import Engine
-from VenAgent.dr.event import Event
 from VenAgent.dr.panel import Reading
+from VenAgent.history import History
+from VenAgent.inbox import Inbox
 from VenAgent.journal import Journal
+from VenAgent.left_behind import read_journal, recover
+from VenAgent.local_page import LocalPage
 from VenAgent.performer import Performer
+from VenAgent.remote_settings import RemoteSettings
 from VenAgent.reporter import Reporter
 from VenAgent.site.actuation import Actuation
+from VenAgent.site.lease import Lease
 from VenAgent.site.meter import Meter
 from VenAgent.version import __version__
-from VenAgent.volttron_api import Calls, agent_data_dir, format_timestamp, get_aware_utc_now
+from VenAgent.volttron_api import (
+    RPC_FAILURES,
+    Calls,
+    agent_data_dir,
+    describe_failure,
+    format_timestamp,
+    get_aware_utc_now,
+    raise_health_alert,
+)
+
+if TYPE_CHECKING:
+    from VenAgent.cloud.credentials import Credentials
 
 _log = logging.getLogger(__name__)
 
-ANSWER_SEC = 30.0
-IDLE_SEC = 30.0
+HISTORY_GAP_SEC = 90.0
+"""A longer time between two readings is a gap in the history, not a constant power."""
+SCHEDULE_RESULTS = "devices/actuators/schedule/result"
 
 
 class Ven:
@@ -53,40 +75,44 @@ class Ven:
         self._outbox_path = data / "outbox.sqlite"
         self.outbox = Outbox(self._outbox_path, synced=True)
         self._journal, self.journal_damage = Journal.open(data / "journal.sqlite", time.time())
-        self.engine = Engine(config.build_panel(), config.ven_id)
-        self._engine_changed = GreenEvent()
+        self.engine = Engine(config.build_panel(), config.ven_id, config.policy())
+        self.alerts = Alerts(config.ven_id, self._send_alert)
+        self._clockwork = Clockwork(self)
         self.performer = Performer(
             self.engine,
             self._journal,
             self.outbox,
-            on_change=self._engine_changed.set,
+            on_change=self._clockwork.engine_changed.set,
             announce=self._announce,
+            alerts=self.alerts,
         )
-        self._timers: list[gevent.Greenlet] = []
+        self.history = History(
+            data / "history.sqlite",
+            time.time(),
+            config.calendar.build(),
+            max_gap_sec=HISTORY_GAP_SEC,
+        )
         self._shadow_waits = False
         self._closed: dict[str, bool | None] = {}
         """Of the contactors, as the shadow was last told."""
+        self.page = LocalPage(self, self._journal, agent.health_shown, on_change)
+        self._online_since = 0.0
+        settings = RemoteSettings(agent.vip.config, lambda: self.config)
+        self.inbox = Inbox(self.engine, self.performer, settings, self.get)
+        self._make_shadow(config)
+        self.bridge = self._make_bridge(config)
+        self.bridge.start()
         self._install(config)
         self.link = self._connect()
+        agent.vip.pubsub.subscribe("pubsub", SCHEDULE_RESULTS, self._on_schedule_result)
+        self.page.apply(config)
         self.performer.send_unsent()
-        self.performer.perform(
-            self.engine.resume(self._unfinished(), self._journal.answers(), time.time())
-        )
-
-    def _unfinished(self) -> list[Event]:
-        """The events that an earlier process left; one that cannot be read is reported."""
-        events = []
-        for record in self._journal.unfinished():
-            try:
-                events.append(Event.from_record(record))
-            except (KeyError, TypeError, ValueError) as error:
-                name = record.get("event_id") if isinstance(record, dict) else record
-                self.journal_damage = (
-                    f"event {name} of the journal cannot be read ({error}): "
-                    f"look whether its circuits are as they should be"
-                )
-                _log.error("%s", self.journal_damage)
-        return events
+        left, damage = read_journal(self._journal)
+        self.journal_damage = self.journal_damage or damage
+        self.performer.perform(self.engine.resume(left, time.time()))
+        self.alerts.set("journal.damaged", Severity.CRITICAL, self.journal_damage)
+        if self.journal_damage is not None:
+            gevent.spawn(recover, self)
 
     def apply(self, config: AgentConfig) -> None:
         """Put another configuration in force; events go on, what it changes is made anew."""
@@ -95,132 +121,206 @@ class Ven:
         self._install(config)
         self.meter.points.adopt(read)
         if _link_settings(before) != _link_settings(config):
-            self.link.stop()
+            self._disconnect()
             self.link = self._connect()
+        self.page.apply(config)
 
     def stop(self) -> None:
         """The building goes back to normal first, then the cloud is told."""
-        gevent.killall(self._timers)
+        self._clockwork.stop()
         self.performer.perform(self.engine.stop(time.time()))
         if not self.performer.settle(self.config.event.write_timeout_sec):
             _log.warning("stopped before all circuits were restored; done at the next start")
+        self.page.stop()
         self.meter.stop()
-        self.link.stop()
+        self.bridge.stop()
+        self._disconnect()
         self._journal.close()
+        self.history.close()
         self.outbox.close()
 
     def _install(self, config: AgentConfig) -> None:
         """Everything that depends on the configuration but the connection."""
-        gevent.killall(self._timers)
+        self._clockwork.stop()
         self.config = config
-        self.engine.reconfigure(config.build_panel(), config.ven_id)
+        self.outbox.max_bytes = int(config.outbox.max_mb * 1e6)
+        self.alerts.ven_id = config.ven_id
+        self.history.calendar = config.calendar.build()
+        self.engine.reconfigure(config.build_panel(), config.ven_id, config.policy())
         self.meter = Meter(self._agent.vip, self._calls, config, self._on_reading)
-        self.reporter = Reporter(config, self.engine, self.meter, self.outbox, self._publish)
-        actuation = Actuation(self._calls, config, self._agent.core.identity)
-        self.performer.connect(config, self.meter, actuation, wake=self._wake_link)
+        if self.shadow.prefix != config.topic_names().shadow:
+            self._make_shadow(config)
+        self.shadow.reconfigure(circuit.id for circuit in config.circuits)
+        if (self.bridge.config, self.bridge.ven_id) != (config.bus_bridge, config.ven_id):
+            self.bridge.stop()
+            self.bridge = self._make_bridge(config)
+            self.bridge.start()
+        self.inbox.install(config, self.desired if config.streams.shadow else None, self.bridge)
+        self.reporter = Reporter(
+            config, self.engine, self.meter, self.outbox, self._publish, self.shadow
+        )
+        self.actuation = Actuation(self._calls, config, self._agent.core.identity)
+        self.lease = Lease(self._calls, config.leases, config.driver_identity)
+        self.performer.connect(config, self.meter, self.actuation, self.lease, wake=self.wake_link)
         self.meter.start()
-        self._timers = [
-            gevent.spawn(self.meter.read_now),
-            gevent.spawn(self._keep_time),
-            gevent.spawn(self._report_regularly),
-        ]
+        self._clockwork.start()
         _log.info("configuration in force: %s, %d circuits", config.ven_id, len(config.circuits))
+
+    def _make_shadow(self, config: AgentConfig) -> None:
+        """The shadow outlives a configuration, unless that makes us another thing."""
+        circuits = [circuit.id for circuit in config.circuits]
+        self.shadow = DeviceShadow(config.topic_names().shadow, self._boot_id, circuits)
+        self.desired = Desired(
+            self.shadow,
+            self.inbox.command,
+            self._closed_without_event,
+            self._put,
+            self._report_shadow,
+        )
+
+    def _make_bridge(self, config: AgentConfig) -> BusBridge:
+        return BusBridge(
+            config.bus_bridge,
+            config.ven_id,
+            self._agent.core.identity,
+            self._agent.vip.pubsub,
+            self.outbox,
+            self._publish_as,
+            self.wake_link,
+        )
 
     def _connect(self) -> Link:
         config = self.config
-        link = Link(
-            config.broker, config.topic_names(), config.ven_id, self._outbox_path, self._boot_id
+        self.credentials = self._make_credentials()
+        settings = LinkSettings(
+            broker=config.broker,
+            ven_id=config.ven_id,
+            status_topic=config.topic_names().status,
+            subscriptions=self.inbox.filters,
+            outbox_path=self._outbox_path,
+            boot_id=self._boot_id,
+            tls=self.credentials,
+            pace=Pace(
+                messages_per_sec=config.outbox.backlog_per_sec,
+                bytes_per_sec=config.outbox.backlog_kib_per_sec * 1024,
+            ),
         )
-        link.start(self._on_command, self._on_change)
+        link = Link(settings)
+        if self.credentials is not None:
+            self.credentials.start(link.reconnect)
+        link.start(self._on_inbound, self._on_link)
         return link
 
-    def _wake_link(self) -> None:
+    def _make_credentials(self) -> Credentials | None:
+        if self.config.broker.tls is None:
+            return None
+        from VenAgent.cloud.credentials import credentials_for  # its library takes 11 MB
+
+        return credentials_for(self.config.broker.tls, self._outbox_path.parent)
+
+    def _disconnect(self) -> None:
+        if self.credentials is not None:
+            self.credentials.stop()
+        self.link.stop()
+
+    def _on_link(self) -> None:
+        """The link came, went, or has another reason for not being there."""
+        self._look_at_link()
+        self._publish("link", self.link.state.as_message())
+        self._on_change()
+
+    def look(self) -> None:
+        """Health may differ."""
+        self._on_change()
+
+    def wake_link(self) -> None:
+        """The outbox has something new."""
         self.link.wake()
 
     # ---- what comes in -------------------------------------------------------------------
 
-    def _on_command(self, inbound: Inbound) -> None:
-        """A command from the broker, acknowledged there once its record is synced."""
-        self._obey(inbound.payload)
-        self.link.acknowledge(inbound)
+    def _look_at_link(self) -> None:
+        """After each connection the shadow is asked for, before anything that came on it counts."""
+        state = self.link.state
+        if state.online and state.since_ts != self._online_since:
+            self._online_since = state.since_ts
+            if self.config.streams.shadow:
+                self.desired.connected()
 
-    def _obey(self, payload: bytes) -> None:
-        now = time.time()
-        try:
-            command = parse_command(
-                payload, ven_id=self.config.ven_id, limits=self.config.command_limits(), now=now
-            )
-        except CommandRejected as rejected:
-            self.performer.perform(self.engine.refuse(rejected, now))
-            return
-        if isinstance(command, GetCommand):
-            self.performer.perform(self._answer_get(command, now))
-        else:
-            self.performer.perform(self.engine.command(command, now))
-
-    def _answer_get(self, command: GetCommand, now: float) -> Effects:
-        answers = self.engine.answers
-        repeated = answers.repeat(command.correlation_id)
-        if repeated is not None:
-            return repeated
-        return [answers.to(command, AckStatus.SUCCESS, now, data=self.get(command.what))]
+    def _on_inbound(self, inbound: Inbound) -> None:
+        self._look_at_link()
+        self.inbox.receive(inbound, self.link.acknowledge)
 
     def command(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
         """Obey a command of this platform as if the cloud had sent it; returns its ack."""
-        correlation_id = f"rpc-{uuid.uuid4()}"
-        self.performer.expect(correlation_id)
-        self._obey(json.dumps({**fields, "correlationId": correlation_id}).encode())
-        answer = self.performer.answer_of(correlation_id, ANSWER_SEC)
-        return answer or {
-            "ok": False,
-            "status": "failed",
-            "correlationId": correlation_id,
-            "reason": f"no answer within {ANSWER_SEC:g} s; look at status()",
+        return self.inbox.command(fields)
+
+    def _closed_without_event(self, circuit_id: str) -> bool | None:
+        """How a circuit stands, unless an event has a hand in it."""
+        if self.engine.running is not None:
+            return None
+        return self.meter.reading(time.time()).circuit(circuit_id).closed
+
+    def _put(self, messages: Iterable[Message]) -> None:
+        try:
+            self.outbox.put(messages)
+        except sqlite3.Error as error:
+            _log.error("the shadow could not be put into the outbox: %s", error)
+        self.wake_link()
+
+    def opt_out(self, reason: str, duration_sec: float | None = None) -> Mapping[str, Any]:
+        """A person at the site ends and refuses participation, for `duration_sec` or until they
+        opt in; what is shed goes back."""
+        now = time.time()
+        until_ts = None if duration_sec is None else now + duration_sec
+        event = self.engine.running
+        self.performer.perform(self.engine.opt_out(reason, until_ts, now))
+        self._on_change()
+        return {
+            "ok": True,
+            "status": AckStatus.OPTED_OUT.value,
+            "event_id": None if event is None else event.event_id,
+            "until_ts": until_ts,
         }
 
+    def opt_in(self) -> Mapping[str, Any]:
+        """The site takes part in events again."""
+        self.performer.perform(self.engine.opt_in(time.time()))
+        self._on_change()
+        return {"ok": True, "status": AckStatus.SUCCESS.value}
+
     def _on_reading(self, reading: Reading) -> None:
-        self.performer.perform(self.engine.reading(reading, time.time()))
+        touched = self.engine.running is not None
+        self.history.add(reading.ts, reading.power_kw, touched)
+        self.engine.context.intervals = self.history.intervals
+        overdue = self.lease.is_overdue
+        self.performer.perform(self.engine.reading(reading, time.time(), lease_overdue=overdue))
+        self.page.on_reading(reading)
         closed = {name: circuit.closed for name, circuit in reading.circuits.items()}
         if self._shadow_waits or closed != self._closed:
             self._shadow_waits, self._closed = False, closed
             self._report_shadow()
+
+    def _on_schedule_result(
+        self,
+        peer: str,
+        sender: str,
+        bus: str,
+        topic: str,
+        headers: Mapping[str, Any],
+        message: Any,
+    ) -> None:
+        """The actuator tells that a task was preempted: it may be ours."""
+        lost = self.actuation.schedule_result(headers, message)
+        if lost is not None:
+            self.performer.perform(self.engine.preempted(*lost, time.time()))
 
     def _report_shadow(self) -> None:
         try:
             self.reporter.report_shadow()
         except sqlite3.Error as error:
             _log.error("the shadow could not be put into the outbox: %s", error)
-        self._wake_link()
-
-    # ---- timers --------------------------------------------------------------------------
-
-    def _keep_time(self) -> None:
-        """Wake the engine at each of its deadlines, to the millisecond."""
-        while True:
-            self._engine_changed.clear()
-            deadline = self.engine.next_deadline()
-            now = time.time()
-            if deadline is not None and deadline <= now:
-                self.performer.perform(self.engine.tick(now))
-                continue
-            wait_sec = IDLE_SEC if deadline is None else min(deadline - now, IDLE_SEC)
-            self._engine_changed.wait(wait_sec)
-
-    def _report(self) -> None:
-        """One telemetry with what goes with it. A full disk must not silence us for good."""
-        try:
-            self.reporter.report()
-        except sqlite3.Error as error:
-            _log.error("the telemetry could not be put into the outbox: %s", error)
-        self._wake_link()
-
-    def _report_regularly(self) -> None:
-        due = time.monotonic()
-        while True:
-            self._report()
-            self._on_change()
-            due = max(due + self.config.report_interval_sec, time.monotonic())
-            gevent.sleep(due - time.monotonic())
+        self.wake_link()
 
     # ---- what goes out -------------------------------------------------------------------
 
@@ -230,18 +330,50 @@ class Ven:
         The engine has the meter read after a change; a shadow made before would report circuits
         as they were.
         """
+        _log.info(
+            "event %s %s: %s kW asked for, circuits %s",
+            event["event_id"],
+            event["state"],
+            event["requested_kw"],
+            ", ".join(str(circuit["circuit_id"]) for circuit in event.get("circuits", ()))
+            or "none",
+        )
         self._publish("event", dict(event))
         self._shadow_waits = True
+        self.page.changed()
         self._on_change()
+
+    def _send_alert(self, body: Mapping[str, Any]) -> None:
+        """An alert begins or ends: to the cloud and onto the bus."""
+        _log.warning("alert %s %s: %s", body["severity"], body["code"], body["message"])
+        try:
+            topic = self.config.topic_names().alerts
+            self.outbox.put([Message(topic, encode(dict(body)), Rank.ACK)])
+        except sqlite3.Error as error:
+            _log.error("the alert could not be put into the outbox: %s", error)
+        else:
+            self.wake_link()
+        self._publish("alert", dict(body))
+        gevent.spawn(self._tell_platform, body)
+
+    def _tell_platform(self, body: Mapping[str, Any]) -> None:
+        """The same through VOLTTRON's health system, under the alert's code and subject."""
+        subject = body["context"].get("subject")
+        key = f"{body['code']}:{subject}" if subject else body["code"]
+        is_over = body["severity"] == Severity.CLEARED.value
+        try:
+            raise_health_alert(self._agent, key, body["message"], is_over=is_over)
+        except RPC_FAILURES as failure:
+            _log.warning("the alert did not reach VOLTTRON: %s", describe_failure(failure))
 
     def _publish(self, what: str, message: Any) -> None:
         """To `ven/{venId}/…` on the bus, for a historian or another agent. Not waited for."""
+        self._publish_as(f"ven/{self.config.ven_id}/{what}", {}, message)
+
+    def _publish_as(self, topic: str, headers: Mapping[str, Any], message: Any) -> None:
         now = format_timestamp(get_aware_utc_now())
         self._agent.vip.pubsub.publish(
-            "pubsub",
-            f"ven/{self.config.ven_id}/{what}",
-            headers={"TimeStamp": now, "Date": now},
-            message=message,
+            "pubsub", topic, headers={"TimeStamp": now, "Date": now, **headers}, message=message
         )
 
     def get(self, what: str) -> Any:
@@ -262,15 +394,40 @@ class Ven:
             "baseline_kw": telemetry.baseline_power_kw,
             "shed_kw": telemetry.shed_power_kw,
             "quality": telemetry.quality.value,
+            "certificate_expires_ts": (
+                None if self.credentials is None else self.credentials.expires_ts
+            ),
             "offline_since_ts": None if self.link.state.online else self.link.state.since_ts,
             "commands_dropped": self.link.dropped,
-            "outbox_depth": self.outbox.depth(),
+            "link": self.link.state.as_message(),
+            **self._outbox_figures(),
+            "refused": dict(self.inbox.refused),
+            "shadow_rejected": dict(self.shadow.rejected),
+            "bus_bridge": self.bridge.status(),
             "active_event": None if event is None else event.as_record(),
             "scheduled_events": [e.as_record() for e in self.engine.scheduled.values()],
+            "opted_out": self.engine.opted_out(time.time()),
+            "alerts": self.alerts.active(),
             **self._agent.health_shown(),
+        }
+
+    def _outbox_figures(self) -> dict[str, Any]:
+        backlog = self.outbox.backlog()
+        return {
+            "outbox_depth": backlog.messages,
+            "outbox_mb": round(backlog.used_mb, 3),
+            "outbox_oldest_ts": backlog.oldest_ts,
+            "outbox_thinned": backlog.thinned,
         }
 
 
 def _link_settings(config: AgentConfig) -> tuple[Any, ...]:
     """What the connection depends on: a change of it makes a new one."""
-    return config.broker, config.ven_id, config.topic_names()
+    return (
+        config.broker,
+        config.ven_id,
+        config.topic_names(),
+        config.outbox,
+        config.streams.shadow,
+        config.bus_bridge.accepted(config.ven_id),
+    )

@@ -21,7 +21,7 @@ import gevent
 
 try:  # 11 is the only generation whose volttron.client is a package with names of its own
     from volttron.client import RPC, Agent, Core, PubSub, setup_logging
-    from volttron.client.messaging.health import STATUS_BAD, STATUS_GOOD, STATUS_STARTING
+    from volttron.client.messaging.health import STATUS_BAD, STATUS_GOOD, STATUS_STARTING, Status
     from volttron.client.vip.agent.errors import Unreachable, VIPError
     from volttron.utils import format_timestamp, get_aware_utc_now, load_config, vip_main
     from volttron.utils.jsonrpc import Error, RemoteError
@@ -29,7 +29,12 @@ try:  # 11 is the only generation whose volttron.client is a package with names 
     GENERATION = 11
 except ImportError:
     try:
-        from volttron.client.messaging.health import STATUS_BAD, STATUS_GOOD, STATUS_STARTING
+        from volttron.client.messaging.health import (
+            STATUS_BAD,
+            STATUS_GOOD,
+            STATUS_STARTING,
+            Status,
+        )
         from volttron.client.vip.agent import RPC, Agent, Core, PubSub
         from volttron.client.vip.agent.errors import Unreachable, VIPError
         from volttron.utils import (
@@ -51,7 +56,12 @@ except ImportError:
             vip_main,
         )
         from volttron.platform.jsonrpc import Error, RemoteError
-        from volttron.platform.messaging.health import STATUS_BAD, STATUS_GOOD, STATUS_STARTING
+        from volttron.platform.messaging.health import (
+            STATUS_BAD,
+            STATUS_GOOD,
+            STATUS_STARTING,
+            Status,
+        )
         from volttron.platform.vip.agent import RPC, Agent, Core, PubSub
         from volttron.platform.vip.agent.errors import Unreachable, VIPError
 
@@ -77,6 +87,7 @@ __all__ = [
     "format_timestamp",
     "get_aware_utc_now",
     "load_config",
+    "raise_health_alert",
     "run_agent",
     "setup_logging",
 ]
@@ -178,6 +189,14 @@ def ensure_heartbeat(agent: Any) -> None:
     """Heartbeats start by themselves on 9 and 10; on 11 they are off until asked for."""
     if GENERATION == 11:
         agent.vip.heartbeat.start()
+
+
+def raise_health_alert(agent: Any, key: str, text: str, *, is_over: bool) -> None:
+    """Tell VOLTTRON's own health system (topic `alerts/…`, for an emailer or VOLTTRON Central).
+
+    It waits for the bus: call it in a greenlet. Raises one of RPC_FAILURES.
+    """
+    agent.vip.health.send_alert(key, Status.build(STATUS_GOOD if is_over else STATUS_BAD, text))
 
 
 def agent_data_dir(agent: Any) -> Path:

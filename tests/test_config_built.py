@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta, timezone
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from tests.config_builders import load, with_field
+from VenAgent.dr.intervals import SiteCalendar
 from VenAgent.dr.panel import Control, LimitUnit
 
 
@@ -42,6 +45,23 @@ def test_devices_are_named_once_and_the_panels_first() -> None:
     contents = with_field("circuits.1.device", "site/meter", contents)
     assert load(contents).devices() == ("site/panel", "site/meter")
     assert load().devices() == ("site/panel",)
+
+
+def test_the_calendar_is_the_sites() -> None:
+    assert load().calendar.build() == SiteCalendar()
+    block = {"timezone": "Europe/Vienna", "holidays": ["2026-10-26"], "nerc_holidays": True}
+    calendar = load(with_field("calendar", block)).calendar.build()
+    assert calendar == SiteCalendar(
+        ZoneInfo("Europe/Vienna"), frozenset({date(2026, 10, 26)}), nerc=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"), [("+05:45", 345), ("-03:00", -180), ("-03:30", -210), ("+00:00", 0)]
+)
+def test_the_time_zone_can_be_a_fixed_offset(text: str, minutes: int) -> None:
+    calendar = load(with_field("calendar.timezone", text)).calendar.build()
+    assert calendar.timezone == timezone(timedelta(minutes=minutes))
 
 
 def limited(**fields: Any) -> dict[str, Any]:
@@ -104,3 +124,11 @@ def test_the_panel_has_every_property_of_its_circuits() -> None:
     assert circuit.rating_kw == 11.5
     assert (circuit.type, circuit.priority, circuit.critical) == ("ev", 5, True)
     assert circuit.floor == 0.9
+
+
+def test_a_relay_board_beside_a_meter_is_a_device_of_its_own() -> None:
+    contents = with_field("circuits.0.device", "site/meter")
+    config = load(with_field("circuits.0.control_device", "site/relays", contents))
+    assert config.devices() == ("site/panel", "site/meter", "site/relays")
+    assert config.build_panel().circuits[0].point == "site/relays/s1"
+    assert config.build_panel().circuits[1].point == "site/panel/s2"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.config_builders import MINIMAL, findings, load, with_field
+from tests.config_builders import MINIMAL, explained, findings, load, with_field
 from VenAgent.config import AgentConfig
 
 FULL = with_field(
@@ -107,7 +107,7 @@ def test_the_environment_alone_makes_a_connection_to_the_cloud() -> None:
 
 def test_a_certificate_without_its_key_is_named() -> None:
     found = findings(MINIMAL, CA_CERT="/c/ca.pem", CLIENT_CERT="/c/c.pem")
-    assert found == ["broker.tls.private_key: is missing"]
+    assert found == ["broker.tls: private_key missing: name all three PEM files, or a secret_name"]
 
 
 def test_a_wrong_variable_is_named_by_its_field() -> None:
@@ -124,3 +124,45 @@ def test_a_path_may_be_long() -> None:
     config = load(with_field("broker.tls", tls))
     assert config.broker.tls is not None
     assert config.broker.tls.ca_cert == path
+
+
+FILES = {"ca_cert": "file-ca", "client_cert": "file-cert", "private_key": "file-key"}
+SECRET = {"secret_name": "ven/of-file", "region": "eu-west-1"}
+
+
+def test_a_secret_named_by_a_variable_takes_the_place_of_files_and_keeps_their_ca() -> None:
+    config = load(with_field("broker.tls", FILES), TLS_SECRET_NAME="ven/1", AWS_REGION="us-east-1")
+    assert config.broker.tls is not None
+    told = config.broker.tls.model_dump(exclude_defaults=True)
+    assert told == {"secret_name": "ven/1", "region": "us-east-1", "ca_cert": "file-ca"}
+
+
+def test_files_named_by_variables_take_the_place_of_a_secret() -> None:
+    variables = {name.upper(): f"/{name}" for name in FILES}
+    config = load(with_field("broker.tls", SECRET), **variables)
+    assert config.broker.tls is not None
+    assert config.broker.tls.model_dump(exclude_defaults=True) == {
+        name: f"/{name}" for name in FILES
+    }
+
+
+def test_a_region_alone_makes_no_tls_and_moves_a_secret() -> None:
+    assert load(MINIMAL, AWS_REGION="us-east-1").broker.tls is None
+    config = load(with_field("broker.tls", SECRET), AWS_REGION="us-east-1")
+    assert config.broker.tls is not None
+    assert config.broker.tls.region == "us-east-1"
+
+
+def test_files_and_a_secret_at_once_are_refused() -> None:
+    (found,) = findings(with_field("broker.tls", {**FILES, **SECRET}))
+    assert found == (
+        "broker.tls: name either client_cert and private_key, or secret_name, not both"
+    )
+
+
+@pytest.mark.parametrize("variable", ["TLS_SECRET_NAME", "PRIVATE_KEY", "CLIENT_CERT"])
+def test_a_key_in_the_place_of_its_name_is_refused_and_not_repeated(variable: str) -> None:
+    key = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMG\n-----END PRIVATE KEY-----\n"
+    told = explained(with_field("broker.tls", FILES), **{variable: key})
+    assert "MIGHAgEAMBMG" not in told
+    assert told.startswith("broker.tls")

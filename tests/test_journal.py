@@ -414,3 +414,12 @@ def test_a_journal_that_cannot_be_opened_now_is_not_taken_for_damaged(path: Path
     journal, complaint = Journal.open(path, NOW)
     assert complaint is None
     assert len(journal.unfinished()) == 50
+
+
+def test_the_latest_events_come_whatever_their_state_newest_first(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.sqlite")
+    for number, state in enumerate(("completed", "active", "cancelled")):
+        journal.write([Record(f"e{number}", {"state": state, "n": number})], [], float(number))
+    assert [event["n"] for event in journal.latest(10)] == [2, 1, 0]
+    assert [event["n"] for event in journal.latest(1)] == [2]
+    journal.close()

@@ -3,15 +3,23 @@
 A reservation is one task with a slot for every device of the panel; the end of a slot reverts
 nothing, so the event engine restores what it changed. Results are strings for a person, by
 circuit: this module raises nothing that a peer can cause.
+
+A device that we took from another agent's task stays its own for the actuator's grace time: writes
+are tried again until that is over. Circuits are put back straight through the platform driver when
+the actuator does not answer: nothing stays shed because an agent in between is gone.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
+
+import gevent
 
 from VenAgent.config import AgentConfig
 from VenAgent.dr.effects import PointWrite
@@ -21,6 +29,8 @@ from VenAgent.volttron_api import RPC_FAILURES, Calls, describe_failure, format_
 _log = logging.getLogger(__name__)
 
 SCHEDULE_TIMEOUT_SEC = 5.0
+GRACE_TRY_SEC = 1.0
+LOCKED = "LockError"
 
 
 class Actuation:
@@ -30,12 +40,42 @@ class Actuation:
         self._calls = calls
         self._config = config
         self._identity = identity
+        self._inverted = {c.id for c in config.circuits if c.switch_inverted}
+        self._grace_until = 0.0
+        """By the monotonic clock; till then another agent may still write what we took from it."""
+        self._taken_from = ""
 
-    def reserve(self, task_id: str, until_ts: float, now: float) -> str | None:
-        """Schedule all devices from `now` to `until_ts` (epoch s); why not, or None."""
+    def schedule_result(self, headers: Mapping[str, Any], message: Any) -> tuple[str, str] | None:
+        """A publication of the actuator about a task that another one preempted.
+
+        Ours: its id and the agent that took it. Another's, taken by us: remembered by name.
+        """
+        if headers.get("type") != "CANCEL_SCHEDULE" or not isinstance(message, Mapping):
+            return None
+        if message.get("result") != "PREEMPTED":
+            return None
+        data = message.get("data")
+        taker = str(data.get("agentID")) if isinstance(data, Mapping) else "another agent"
+        loser = str(headers.get("requesterID"))
+        if taker == self._identity:
+            # The answer to our request does not say so on 10: only this publication does.
+            self._taken_from = loser
+            self._grace_until = time.monotonic() + self._config.event.preempt_wait_sec
+        return (str(headers.get("taskID")), taker) if loser == self._identity else None
+
+    def reserve(
+        self, task_id: str, until_ts: float, now: float, *, for_event: bool = True
+    ) -> str | None:
+        """Schedule all devices from `now` to `until_ts` (epoch s); why not, or None.
+
+        `for_event`: what we hold already was for an earlier event, and is given back first. A
+        switch by hand never does that: it may write under whatever we hold.
+        """
         outcome = self._schedule(task_id, until_ts, now)
         holders = outcome.get("data") if isinstance(outcome, Mapping) else None
         if isinstance(holders, Mapping) and self._identity in holders:
+            if not for_event:
+                return None
             # We hold them ourselves, for an event that is over: its release did not get through.
             for forgotten in holders[self._identity]:
                 self.release(forgotten)
@@ -47,6 +87,20 @@ class Actuation:
         owners = _owners(outcome.get("data"))
         by_whom = f" (held by {owners})" if owners else ""
         return f"the actuator refused the reservation: {outcome.get('info')}{by_whom}"
+
+    def own_reservations(self, now: float) -> list[str] | None:
+        """The tasks that the actuator holds for us, found out by asking for the devices; None if
+        it does not answer."""
+        probe = f"probe/{now:.3f}"
+        outcome = self._schedule(probe, now + 1.0, now)
+        if isinstance(outcome, str):
+            return None
+        if outcome.get("result") == "SUCCESS":
+            self.release(probe)
+            return []
+        holders = outcome.get("data")
+        ours = holders.get(self._identity) if isinstance(holders, Mapping) else None
+        return [str(task) for task in ours or ()]
 
     def _schedule(self, task_id: str, until_ts: float, now: float) -> Mapping[str, Any] | str:
         slots = [[device, _iso(now), _iso(until_ts)] for device in self._config.devices()]
@@ -66,17 +120,65 @@ class Actuation:
 
         Confirmed means that the device answered with the value that it was sent.
         """
-        wanted = {write.circuit_id: write for write in writes}
-        calls = {
-            circuit_id: self._calls.call(
-                self._config.actuator_identity,
-                "set_point",
-                self._identity,
-                write.point,
-                _as_register(write.value),
-            )
-            for circuit_id, write in wanted.items()
-        }
+        wanted = list(writes)
+        failures = self._through_actuator(wanted)
+        while any(LOCKED in why for why in failures.values()):
+            if time.monotonic() + GRACE_TRY_SEC > self._grace_until:
+                break
+            gevent.sleep(GRACE_TRY_SEC)
+            locked = [w for w in wanted if LOCKED in failures.get(w.circuit_id, "")]
+            for write in locked:
+                del failures[write.circuit_id]
+            failures |= self._through_actuator(locked)
+        if self._taken_from:
+            failures = {
+                circuit_id: f"{why} (taken from {self._taken_from})" if LOCKED in why else why
+                for circuit_id, why in failures.items()
+            }
+        return failures
+
+    def put_back(self, writes: Iterable[PointWrite]) -> dict[str, str]:
+        """As `write`, for circuits that go back: without the actuator if it does not answer.
+
+        Not past a lock: then the devices are another agent's, and it has been told so.
+        """
+        wanted = list(writes)
+        failures = self._through_actuator(wanted)
+        silent = [w for w in wanted if failures.get(w.circuit_id, LOCKED).find(LOCKED) < 0]
+        if not silent:
+            return failures
+        direct = self._through_driver(silent)
+        for write in silent:
+            why = direct.get(write.circuit_id)
+            if why is None:
+                del failures[write.circuit_id]
+            else:
+                failures[write.circuit_id] = why
+        return failures
+
+    def _through_actuator(self, writes: Iterable[PointWrite]) -> dict[str, str]:
+        actuator = self._config.actuator_identity
+        return self._write(
+            writes,
+            lambda write: self._calls.call(
+                actuator, "set_point", self._identity, write.point, _as_register(write.value)
+            ),
+        )
+
+    def _through_driver(self, writes: Iterable[PointWrite]) -> dict[str, str]:
+        driver = self._config.driver_identity
+
+        def call(write: PointWrite) -> Any:
+            device, _, point = write.point.rpartition("/")
+            return self._calls.call(driver, "set_point", device, point, _as_register(write.value))
+
+        return self._write(writes, call)
+
+    def _write(
+        self, writes: Iterable[PointWrite], call: Callable[[PointWrite], Any]
+    ) -> dict[str, str]:
+        wanted = {write.circuit_id: self._as_wired(write) for write in writes}
+        calls = {circuit_id: call(write) for circuit_id, write in wanted.items()}
         answers, failures = in_parallel(calls, self._config.event.write_timeout_sec)
         for circuit_id, value in answers.items():
             write = wanted[circuit_id]
@@ -85,6 +187,12 @@ class Actuation:
         for circuit_id, why in failures.items():
             _log.warning("write to %s failed: %s", wanted[circuit_id].point, why)
         return failures
+
+    def _as_wired(self, write: PointWrite) -> PointWrite:
+        """What the relay must do: on a normally closed contact, on opens the circuit."""
+        if isinstance(write.value, bool) and write.circuit_id in self._inverted:
+            return replace(write, value=not write.value)
+        return write
 
     def _call(self, method: str, *args: Any) -> Mapping[str, Any] | str:
         """The actuator's result, or why there is none."""

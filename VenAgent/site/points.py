@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from VenAgent.config import AgentConfig, CircuitConfig
+from VenAgent.config import AgentConfig
+from VenAgent.config_site import CircuitConfig
 from VenAgent.contract.telemetry import Quality
 from VenAgent.dr.panel import CircuitReading, Reading
 
@@ -90,16 +91,18 @@ class Points:
             return None if known is None or name is None else known.points.get(name)
 
         def read_circuit(circuit: CircuitConfig) -> CircuitReading:
-            device = self.config.device_of(circuit)
-            power = number(read(device, circuit.power_point))
+            power = number(read(self.config.device_of(circuit), circuit.power_point))
+            control = self.config.control_device_of(circuit)
+            on = switched_on(read(control, circuit.switch_point))
             return CircuitReading(
                 power_kw=None if power is None else power * circuit.power_scale,
-                closed=switched_on(read(device, circuit.switch_point)),
-                limit=number(read(device, circuit.limit_point)),
+                closed=on if on is None else on != circuit.switch_inverted,
+                limit=number(read(control, circuit.limit_point)),
             )
 
         circuits = {circuit.id: read_circuit(circuit) for circuit in self.config.circuits}
-        power_kw = number(read(panel.device, panel.power_point))
+        power = number(read(panel.device, panel.power_point))
+        power_kw = None if power is None else power * panel.power_scale
         if panel.power_point is None:
             power_kw = _total([circuit.power_kw for circuit in circuits.values()])
         return Reading(
@@ -123,10 +126,11 @@ class Points:
             )
         ]
         for circuit in self.config.circuits:
-            device = self.config.device_of(circuit)
+            control = self.config.control_device_of(circuit)
             names += [
-                (device, name)
-                for name in (circuit.power_point, circuit.switch_point, circuit.limit_point)
+                (self.config.device_of(circuit), circuit.power_point),
+                (control, circuit.switch_point),
+                (control, circuit.limit_point),
             ]
         return [(device, name) for device, name in names if name is not None]
 

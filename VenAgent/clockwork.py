@@ -1,0 +1,105 @@
+"""The timers of a VEN: the engine's deadlines, the devices' lease, the regular report."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from typing import TYPE_CHECKING
+
+import gevent
+from gevent.event import Event as GreenEvent
+
+from VenAgent.contract.alerts import Severity
+from VenAgent.contract.telemetry import Quality, Telemetry
+from VenAgent.dr import report
+
+if TYPE_CHECKING:
+    from VenAgent.ven import Ven
+
+_log = logging.getLogger(__name__)
+
+IDLE_SEC = 30.0
+CLOCK_STEP_SEC = 2.0
+"""The clock is slewed by less; a larger difference was set."""
+
+
+class Clockwork:
+    """Greenlets, made anew with each configuration. `engine_changed` wakes the engine's."""
+
+    def __init__(self, ven: Ven) -> None:
+        self._ven = ven
+        self.engine_changed = GreenEvent()
+        self._greenlets: list[gevent.Greenlet] = []
+        self._clock_offset_sec = time.time() - time.monotonic()
+
+    def start(self) -> None:
+        self._greenlets = [
+            gevent.spawn(self._ven.meter.read_now),
+            gevent.spawn(self._keep_time),
+            gevent.spawn(self._keep_lease),
+            gevent.spawn(self._report_regularly),
+        ]
+
+    def stop(self) -> None:
+        gevent.killall(self._greenlets)
+
+    def _keep_time(self) -> None:
+        """Wake the engine at each of its deadlines, to the millisecond."""
+        engine, performer = self._ven.engine, self._ven.performer
+        while True:
+            self.engine_changed.clear()
+            now = self._look_at_the_clock()
+            deadline = engine.next_deadline()
+            if deadline is not None and deadline <= now:
+                performer.perform(engine.tick(now))
+                continue
+            wait_sec = IDLE_SEC if deadline is None else min(deadline - now, IDLE_SEC)
+            self.engine_changed.wait(wait_sec)
+
+    def _look_at_the_clock(self) -> float:
+        """The time; the engine hears of it when the clock was set."""
+        now = time.time()
+        step_sec = now - time.monotonic() - self._clock_offset_sec
+        if abs(step_sec) > CLOCK_STEP_SEC:
+            _log.warning("the clock was set by %+.1f s", step_sec)
+            self._clock_offset_sec += step_sec
+            self._ven.performer.perform(self._ven.engine.clock_stepped(step_sec, now))
+        return now
+
+    def _keep_lease(self) -> None:
+        """While anything is shed, renew the devices' lease."""
+        ven, interval_sec = self._ven, self._ven.lease.interval_sec
+        while interval_sec is not None:
+            gevent.sleep(interval_sec)
+            if ven.engine.holds and ven.lease.renew():
+                ven.performer.perform(ven.engine.lease_lapsed(time.time()))
+            ven.alerts.set("lease.failed", Severity.WARNING, ven.lease.failure)
+
+    def _report_regularly(self) -> None:
+        ven, due = self._ven, time.monotonic()
+        while True:
+            self._report()
+            self._alert(ven.reporter.telemetry())
+            ven.look()
+            due = max(due + ven.config.report_interval_sec, time.monotonic())
+            gevent.sleep(due - time.monotonic())
+
+    def _report(self) -> None:
+        """One telemetry with what goes with it. A full disk must not silence us for good."""
+        try:
+            self._ven.reporter.report()
+        except sqlite3.Error as error:
+            _log.error("the telemetry could not be put into the outbox: %s", error)
+        self._ven.wake_link()
+
+    def _alert(self, telemetry: Telemetry) -> None:
+        """What the regular look at the site finds: the meter's age, the current, certificates."""
+        ven = self._ven
+        stale = None
+        if telemetry.quality is not Quality.GOOD:
+            stale = f"the meter's readings are {telemetry.quality.value}"
+        ven.alerts.set("meter.stale", Severity.WARNING, stale)
+        ven.alerts.set("panel.over_current", Severity.CRITICAL, report.over_current(telemetry))
+        if ven.credentials is not None:
+            ven.credentials.alert(ven.alerts.set)

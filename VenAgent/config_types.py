@@ -1,0 +1,69 @@
+"""What the blocks of the configuration are made of: names, numbers, and their strictness."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=128)]
+
+
+def _no_contents(name: str) -> str:
+    if is_key(name):
+        raise ValueError("must be the name of a file, not what stands in it")
+    return name
+
+
+def is_secret(finding: Mapping[str, Any]) -> bool:
+    """Whether its input is something that no message may repeat."""
+    return "token" in finding["loc"] or is_key(finding["input"])
+
+
+def is_key(value: object) -> bool:
+    """Whether it is (or has) a certificate or key itself, which no message may repeat."""
+    return isinstance(value, str) and ("-----BEGIN" in value or "PRIVATE KEY" in value)
+
+
+FileName = Annotated[
+    str, StringConstraints(min_length=1, max_length=4096), AfterValidator(_no_contents)
+]
+TopicName = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^+#\x00]*$")]
+"""A topic that can be published to: no wildcards."""
+ThingName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9:_-]{1,128}$")]
+"""What AWS IoT takes as a thing name; it also keeps wildcards out of our topics."""
+
+
+def _without_prefix(path: str) -> str:
+    if path.startswith("devices/"):
+        raise ValueError("must not begin with devices/: that is only its name in the config store")
+    return path
+
+
+DevicePath = Annotated[
+    str, StringConstraints(pattern=r"^[^/\s]+(/[^/\s]+)*$"), AfterValidator(_without_prefix)
+]
+
+
+def no_boolean(value: Any) -> Any:
+    """JSON's true is not the number 1."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number")
+    return value
+
+
+NotBoolean = BeforeValidator(no_boolean)
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), NotBoolean]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), NotBoolean]
+
+
+class Block(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)

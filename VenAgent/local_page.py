@@ -1,0 +1,55 @@
+"""The local page of a `Ven`: its view and its server, told when something changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from VenAgent.config import AgentConfig
+from VenAgent.dr.panel import Reading
+from VenAgent.journal import Journal
+from VenAgent.web.server import PageServer
+from VenAgent.web_view import SiteView
+
+if TYPE_CHECKING:
+    from VenAgent.ven import Ven
+
+
+class LocalPage:
+    """The page with its server. All its methods are quick; the page itself works in greenlets."""
+
+    def __init__(
+        self,
+        ven: Ven,
+        journal: Journal,
+        health: Callable[[], Mapping[str, str]],
+        on_change: Callable[[], None],
+    ) -> None:
+        self.view = SiteView(ven, journal, health)
+        self._server = PageServer(self.view, on_change)
+
+    @property
+    def failure(self) -> str | None:
+        """Why the page is not served, for the agent's health."""
+        return self._server.failure
+
+    @property
+    def port(self) -> int | None:
+        return self._server.port
+
+    def apply(self, config: AgentConfig) -> None:
+        """Serve as the configuration says; a change of it moves the server."""
+        self._server.apply(config.web)
+        self.changed()
+
+    def on_reading(self, reading: Reading) -> None:
+        self.view.remember(reading)
+        self._server.touch()
+
+    def changed(self) -> None:
+        """An event's state, the configuration or the connection is another than before."""
+        self.view.forget_events()
+        self._server.touch()
+
+    def stop(self) -> None:
+        self._server.stop()

@@ -1,0 +1,117 @@
+"""Requests, answers, and the headers that every answer carries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qs
+
+MAX_BODY_BYTES = 16_384
+
+SECURITY_HEADERS = (
+    (
+        "Content-Security-Policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "same-origin"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Permissions-Policy", "camera=(), geolocation=(), microphone=()"),
+)
+
+
+class HttpError(Exception):
+    """An answer that is no success; `reason` is a sentence for a person."""
+
+    def __init__(self, status: HTTPStatus, reason: str, **headers: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+@dataclass
+class Response:
+    status: HTTPStatus = HTTPStatus.OK
+    body: bytes | Iterable[bytes] = b""
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def wsgi_headers(self) -> list[tuple[str, str]]:
+        """All headers; an answer that says nothing of it is not to be kept by any cache."""
+        own = {"Cache-Control": "no-store", **self.headers}
+        if self.body:
+            own["Content-Type"] = self.content_type
+        if isinstance(self.body, bytes):
+            own["Content-Length"] = str(len(self.body))
+        return [*own.items(), *SECURITY_HEADERS]
+
+
+def json_response(value: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    return Response(status, encode(value))
+
+
+def encode(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+
+
+class Request:
+    """A WSGI environment, read with limits."""
+
+    def __init__(self, environ: Mapping[str, Any]) -> None:
+        self._environ = environ
+        self.method: str = environ["REQUEST_METHOD"]
+        self.path: str = environ.get("PATH_INFO", "/")
+        self.client: str = environ.get("REMOTE_ADDR", "")
+
+    def header(self, name: str) -> str:
+        """The header's value; empty if there is none."""
+        return str(self._environ.get("HTTP_" + name.upper().replace("-", "_"), ""))
+
+    def cookies(self) -> dict[str, str]:
+        pairs = (part.strip().partition("=") for part in self.header("Cookie").split(";"))
+        return {name: value for name, _, value in pairs if name}
+
+    def whole_number(self, name: str, default: int, lowest: int, highest: int) -> int:
+        """A number of the query. Raises HttpError for anything else."""
+        values = parse_qs(self._environ.get("QUERY_STRING", ""), max_num_fields=20).get(name)
+        if not values:
+            return default
+        if values[-1].isascii() and values[-1].isdigit() and len(values[-1]) < 10:
+            number = int(values[-1])
+            if lowest <= number <= highest:
+                return number
+        reason = f"{name} must be a whole number from {lowest} to {highest}"
+        raise HttpError(HTTPStatus.BAD_REQUEST, reason)
+
+    def json(self) -> dict[str, Any]:
+        """The body, a JSON object (no body: an empty one). Raises HttpError for anything else."""
+        kind = str(self._environ.get("CONTENT_TYPE", "")).partition(";")[0].strip().lower()
+        if kind != "application/json":
+            reason = "send JSON, with the header Content-Type: application/json"
+            raise HttpError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, reason)
+        body = self._body()
+        try:
+            value = json.loads(body or b"{}")
+        except (ValueError, RecursionError):
+            raise HttpError(HTTPStatus.BAD_REQUEST, "the body is not JSON") from None
+        if not isinstance(value, dict):
+            raise HttpError(HTTPStatus.BAD_REQUEST, "the body is not a JSON object")
+        return value
+
+    def _body(self) -> bytes:
+        length = str(self._environ.get("CONTENT_LENGTH") or "0")
+        if self.header("Transfer-Encoding") or not (length.isascii() and length.isdigit()):
+            reason = "the request must say its Content-Length"
+            raise HttpError(HTTPStatus.LENGTH_REQUIRED, reason)
+        if len(length) > 9 or int(length) > MAX_BODY_BYTES:
+            reason = f"a request may have at most {MAX_BODY_BYTES} bytes"
+            raise HttpError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, reason)
+        body: bytes = self._environ["wsgi.input"].read(int(length))
+        return body

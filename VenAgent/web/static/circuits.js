@@ -1,0 +1,86 @@
+// One row a circuit, made once and changed in place: nothing on the page moves.
+
+import { at, kw, make, number, put } from './format.js';
+
+const WORDS = { on: 'On', off: 'Off', shed: 'Shed', limited: 'Limited', unread: 'Not read' };
+const PRIORITIES = ['1 critical', '2', '3', '4', '5 flexible'];
+
+const cell = (name, ...children) => make('td', { role: 'cell', class: name }, ...children);
+
+class Row {
+  constructor(circuit, wanted) {
+    this.circuit = circuit;
+    this.name = make('strong');
+    this.tag = make('span', { class: 'tag' });
+    this.reason = make('p');
+    this.power = make('span');
+    this.bar = make('div', { class: 'bar', 'aria-hidden': 'true' }, make('i'), make('b'));
+    this.chip = make('span', { class: 'chip' });
+    this.priority = make('select', {}, ...PRIORITIES.map((text, index) => make('option', { value: index + 1 }, text)));
+    this.toggle = make('button', { type: 'button', role: 'switch', class: 'switch' });
+    this.node = make('tr', { role: 'row' },
+      cell('row-name', this.name, this.tag, this.reason), cell('row-power', this.power, this.bar),
+      cell('row-state', this.chip), cell('row-priority', this.priority), cell('row-switch', this.toggle));
+    this.toggle.addEventListener('click', () => wanted.switched(this.circuit, this));
+    this.priority.addEventListener('change', () => wanted.ranked(this.circuit, Number(this.priority.value), this));
+  }
+
+  show(circuit) {
+    this.circuit = circuit;
+    put(this.name, circuit.name);
+    this.tag.hidden = !circuit.critical;
+    put(this.tag, 'critical');
+    put(this.reason, circuit.reason || '');
+    const draws = circuit.power_kw;
+    const was = circuit.shed ? circuit.shed.original_kw : null;
+    put(this.power, was === null ? kw(draws, 2) : `${number(draws)} of ${kw(was)}`);
+    const share = (value) => Math.min(1, Math.max(0, (value || 0) / circuit.capacity_kw));
+    this.bar.style.setProperty('--part', share(draws));
+    this.bar.style.setProperty('--was', share(was));
+    this.node.classList.toggle('was-more', was !== null);
+    put(this.chip, WORDS[circuit.state] || circuit.state);
+    this.chip.className = `chip ${circuit.state}`;
+    if (document.activeElement !== this.priority) this.priority.value = String(circuit.priority);
+    this.priority.setAttribute('aria-label', `Priority of ${circuit.name}`);
+    this.toggle.setAttribute('aria-label', circuit.name);
+    this.toggle.hidden = !circuit.switchable && circuit.enabled === null; // it has no contactor
+    this.toggle.title = circuit.switchable ? '' : 'This circuit is not switched from here.';
+    this.allow(this.may);
+    if (!this.toggle.classList.contains('busy')) {
+      this.toggle.setAttribute('aria-checked', circuit.enabled === null ? 'mixed' : String(circuit.enabled));
+    }
+  }
+
+  allow(may) {
+    this.may = may;
+    this.priority.disabled = !may || this.circuit.critical;
+    this.toggle.disabled = !may || !this.circuit.switchable;
+  }
+}
+
+export class Circuits {
+  constructor(wanted) {
+    this.wanted = wanted;
+    this.rows = new Map();
+    this.may = false;
+  }
+
+  show(circuits) {
+    const ids = circuits.map((circuit) => circuit.id).join('\n');
+    if (ids !== this.ids) { // the configuration changed
+      this.ids = ids;
+      this.rows = new Map(circuits.map((circuit) => [circuit.id, this.rows.get(circuit.id) || new Row(circuit, this.wanted)]));
+      at('circuits').replaceChildren(...[...this.rows.values()].map((row) => row.node));
+    }
+    for (const circuit of circuits) this.rows.get(circuit.id).show(circuit);
+    this.allow(this.may);
+    const could = circuits.reduce((sum, circuit) => sum + circuit.shed_capability_kw, 0);
+    put(at('circuits-sum'), `${circuits.length} circuits, ${kw(could)} could be shed now`);
+    put(at('able'), `Up to ${kw(could)} can be shed now. Flexible circuits go first, critical ones last.`);
+  }
+
+  allow(may) {
+    this.may = may;
+    for (const row of this.rows.values()) row.allow(may);
+  }
+}

@@ -1,0 +1,113 @@
+// Power, the event, the connection: everything of `status`.
+
+import { at, countdown, clock, day, isRead, kw, make, number, put, span, whole } from './format.js';
+
+const STATES = {
+  received: 'Received', scheduled: 'Scheduled', shedding: 'Switching off…', active: 'Running',
+  restoring: 'Restoring…', completed: 'Completed', cancelled: 'Cancelled', rejected: 'Not carried out',
+};
+
+export const stateWord = (state) => STATES[state] || state;
+
+function figure(id, value) {
+  const node = at(id);
+  const text = number(value);
+  if (node.dataset.shown === text) return;
+  node.dataset.shown = text;
+  node.replaceChildren(text, ...(isRead(value) ? [' ', make('small', {}, 'kW')] : []));
+}
+
+export function showPower(status) {
+  put(at('power'), number(status.power_kw));
+  at('power').parentNode.classList.toggle('unread', !isRead(status.power_kw));
+  figure('baseline', status.baseline_kw);
+  figure('target', status.event ? status.target_kw : null);
+  figure('shed', status.event ? status.shed_kw : null);
+  const load = status.utilization_percent;
+  const bar = at('load');
+  bar.style.setProperty('--part', Math.min(1, Math.max(0, (load || 0) / 100)));
+  bar.classList.toggle('over', load > 80);
+  bar.setAttribute('aria-valuenow', Math.round(Math.min(100, Math.max(0, load || 0))));
+  put(at('load-text'), isRead(load)
+    ? `${number(load, 0)} % of the panel’s ${number(status.panel_amperage, 0)} A`
+    : `The panel is rated ${number(status.panel_amperage, 0)} A`);
+}
+
+export function showEvent(status) {
+  const event = status.event;
+  document.body.classList.toggle('has-event', Boolean(event));
+  at('idle').hidden = Boolean(event);
+  at('running').hidden = !event;
+  at('idle').inert = Boolean(event);
+  at('running').inert = !event;
+  if (event) {
+    put(at('event-state'), stateWord(event.state));
+    put(at('event-id'), event.event_id);
+    figure('requested', event.requested_kw);
+    figure('predicted', event.predicted_kw);
+    figure('measured', event.measured_kw);
+  } else {
+    const next = (status.scheduled || [])[0];
+    put(at('next'), next
+      ? `Next: ${kw(next.requested_kw)} at ${clock(next.start_ts)} ${day(next.start_ts, status.ts)}, ${next.event_id}`
+      : 'No event is running.');
+  }
+  const out = status.opted_out;
+  put(at('part'), out ? `Opted out: ${out.reason || 'no events are accepted'}` : 'This site takes part in events.');
+  put(at('opt'), out ? 'Take part again' : 'Opt out…');
+}
+
+// Every quarter of a second, between two words of the agent: time goes on.
+export function showTime(event, now) {
+  if (!event) return;
+  const left = event.end_ts - now;
+  const over = event.state === 'restoring' || left <= 0;
+  put(at('left'), over ? '0:00' : countdown(left));
+  const part = (now - event.start_ts) / Math.max(1, event.end_ts - event.start_ts);
+  at('elapsed').style.setProperty('--part', over ? 1 : Math.min(1, Math.max(0, part)));
+}
+
+function fact(id, text, warn) {
+  const node = at(`fact-${id}`);
+  put(node, text);
+  node.title = text;
+  node.classList.toggle('warn', Boolean(warn));
+}
+
+export function showFacts(status) {
+  const cloud = status.cloud;
+  const since = cloud.since_ts ? `, ${span(status.ts - cloud.since_ts)}` : '';
+  fact('broker', `${cloud.online ? 'connected' : 'not reached'}${since} · ${cloud.host}:${cloud.port}`, !cloud.online);
+  fact('outbox', cloud.outbox_depth === 1 ? '1 message' : `${cloud.outbox_depth} messages`, cloud.outbox_depth > 50);
+  const end = cloud.certificate_expiry_ts;
+  const days = isRead(end) ? (end - status.ts) / 86400 : null;
+  fact('certificate', days === null ? 'none in use'
+    : days < 0 ? `expired on ${whole(end)}` : `until ${whole(end)} (${Math.floor(days)} days)`, days !== null && days < 30);
+  const age = status.meter_age_sec;
+  fact('meter', isRead(age) ? `${span(age)} ago` : 'not yet', status.quality !== 'good');
+  fact('supply', `${number(status.voltage, 0)} V, ${number(status.current_amps, 1)} A`);
+  fact('battery', isRead(status.battery_soc_percent) ? `${number(status.battery_soc_percent, 0)} %` : 'none');
+  put(at('site'), status.ven_id);
+  put(at('version'), status.version);
+  const title = isRead(status.power_kw) ? `${kw(status.power_kw)} · ${status.ven_id}` : status.ven_id;
+  if (document.title !== title) document.title = title;
+}
+
+// What can be believed: live, stale (the agent speaks, its meter does not), or lost.
+export function showTrust(status, silentMs, lost) {
+  const body = document.body.classList;
+  const stale = !lost && status && status.quality !== 'good';
+  body.toggle('is-lost', lost && Boolean(status));
+  body.toggle('is-stale', Boolean(stale));
+  body.toggle('is-live', Boolean(!lost && status && !stale));
+  body.toggle('is-bad', Boolean(!lost && status && status.health === 'BAD'));
+  put(at('live-text'), !status ? 'Connecting…' : lost ? 'Disconnected' : stale ? 'Meter stale' : 'Live');
+  let sentence = 'Waiting for the agent’s first word.';
+  if (status && lost) {
+    const old = Number.isFinite(silentMs) ? `${span(silentMs / 1000)} old` : 'old';
+    sentence = `The agent does not answer. These figures are ${old}; the page goes on by itself.`;
+  } else if (status) {
+    sentence = status.health_context;
+  }
+  put(at('sentence-text'), sentence.charAt(0).toUpperCase() + sentence.slice(1));
+}

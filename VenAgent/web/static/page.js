@@ -1,0 +1,167 @@
+// The page: what comes from the agent is shown, what a person wants is asked of it.
+
+import { Circuits } from './circuits.js';
+import { Curve } from './curve.js';
+import { at, isRead, kw, put, span } from './format.js';
+import { change, follow, openSession, read, Refused } from './live.js';
+import { showEvent, showFacts, showPower, showTime, showTrust } from './now.js';
+import { showAlerts, showEvents } from './past.js';
+
+const SAID_MS = 6000;
+
+let status = null;
+let heardAt = 0; // performance.now() of the latest status
+let mayChange = false;
+let lost = true;
+let saidTimer = 0;
+
+function say(text) {
+  put(at('said'), text);
+  at('said').classList.add('shown');
+  clearTimeout(saidTimer);
+  saidTimer = setTimeout(() => at('said').classList.remove('shown'), SAID_MS);
+}
+
+// One thing at a time that a person wants done; `work` returns what to say.
+async function doing(work) {
+  try {
+    say(await work());
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    say(`Not done: ${error.message}`);
+  }
+}
+
+// Asks before something is switched off; resolves to null for no, else to the reason (or '').
+function ask(title, text, yes, why = false) {
+  put(at('ask-title'), title);
+  put(at('ask-text'), text);
+  put(at('ask-yes'), yes);
+  at('ask-why').hidden = !why;
+  at('ask-reason').value = '';
+  const box = at('ask');
+  box.returnValue = '';
+  box.showModal();
+  (why ? at('ask-reason') : at('ask-yes')).focus();
+  return new Promise((resolve) => {
+    box.addEventListener('close', () => resolve(box.returnValue === 'yes' ? at('ask-reason').value.trim() : null), { once: true });
+  });
+}
+
+const circuits = new Circuits({
+  async switched(circuit, row) {
+    const on = circuit.enabled === false;
+    if (!on) {
+      const what = circuit.critical ? 'It is marked critical. ' : '';
+      const yes = await ask(`Switch off ${circuit.name}?`, `${what}It draws ${kw(circuit.power_kw, 2)} and stays off until someone switches it on.`, 'Switch off');
+      if (yes === null) return;
+    }
+    row.toggle.classList.add('busy');
+    row.toggle.setAttribute('aria-checked', String(on));
+    await doing(async () => {
+      await change(`/api/circuits/${circuit.id}`, { enabled: on });
+      return `${circuit.name} is switched ${on ? 'on' : 'off'}.`;
+    });
+    row.toggle.classList.remove('busy');
+    row.show(row.circuit);
+  },
+  async ranked(circuit, priority, row) {
+    await doing(async () => {
+      await change(`/api/circuits/${circuit.id}`, { priority });
+      return `${circuit.name} has priority ${priority}.`;
+    });
+    row.priority.blur();
+    row.show(row.circuit);
+  },
+});
+const curve = new Curve(at('curve'));
+
+at('trigger').addEventListener('submit', async (submitted) => {
+  submitted.preventDefault();
+  const shedKw = Number(at('shed-kw').value);
+  const seconds = Number(at('minutes').value) * 60;
+  const yes = await ask(`Shed ${kw(shedKw)} for ${span(seconds)}?`, 'Circuits are switched off or limited now, by priority, and restored at the end.', 'Start now');
+  if (yes === null) return;
+  await doing(async () => {
+    const ack = await change('/api/events', { shed_kw: shedKw, duration_sec: seconds });
+    const given = isRead(ack.actual_shed_kw) ? ` with ${kw(ack.actual_shed_kw)}` : '';
+    return `The event has begun${given}${ack.reason ? `; ${ack.reason}` : ''}.`;
+  });
+});
+
+at('restore').addEventListener('click', () => doing(async () => {
+  await change('/api/restore');
+  return 'The event is over, the circuits are restored.';
+}));
+
+at('opt').addEventListener('click', async () => {
+  if (status && status.opted_out) {
+    await doing(async () => {
+      await change('/api/opt-in');
+      return 'The site takes part in events again.';
+    });
+    return;
+  }
+  const reason = await ask('Opt out of events?', 'A running event ends now, and new ones are refused until someone opts in again.', 'Opt out', true);
+  if (reason === null) return;
+  await doing(async () => {
+    await change('/api/opt-out', reason ? { reason } : {});
+    return 'The site has opted out.';
+  });
+});
+
+at('log-out').addEventListener('click', () => doing(async () => {
+  await change('/logout');
+  location.assign('/');
+  return '';
+}));
+
+function allow() {
+  const may = mayChange && !lost;
+  for (const id of ['restore', 'opt', 'shed-kw', 'minutes']) at(id).disabled = !may;
+  const out = status && status.opted_out;
+  at('trigger').querySelector('button').disabled = !may || Boolean(out);
+  if (circuits.may !== may) circuits.allow(may);
+}
+
+async function begin() {
+  try {
+    const session = await openSession();
+    mayChange = !session.read_only;
+    document.body.classList.toggle('is-read-only', session.read_only);
+    put(at('kind'), session.read_only ? 'Virtual End Node, shown only' : 'Virtual End Node');
+    at('leave').hidden = !session.needs_token;
+    curve.load(await read('/api/history'));
+    allow();
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+  }
+}
+
+follow({
+  opened: begin,
+  status(value) {
+    status = value;
+    heardAt = performance.now();
+    lost = false;
+    showPower(value);
+    showEvent(value);
+    showFacts(value);
+    curve.add(value);
+    showTrust(value, 0, false);
+    showTime(value.event, value.ts);
+    allow();
+  },
+  circuits(value) {
+    circuits.show(value);
+    document.body.classList.remove('waiting');
+  },
+  events: (value) => showEvents(value, status ? status.ts : Date.now() / 1000),
+  alerts: (value) => showAlerts(value, status ? status.ts : Date.now() / 1000),
+  heard(silentMs, isLost) {
+    lost = isLost;
+    showTrust(status, silentMs, isLost);
+    if (status && !isLost) showTime(status.event, status.ts + (performance.now() - heardAt) / 1000);
+    allow();
+  },
+});

@@ -1,0 +1,67 @@
+// The last events and the alerts. Both have a fixed place, whose lines change: nothing moves.
+
+import { at, clock, day, isRead, kw, make, number, put, span } from './format.js';
+import { stateWord } from './now.js';
+
+const EVENTS = 6;
+
+const KINDS = { shedding: 'runs', active: 'runs', restoring: 'runs', scheduled: 'off', completed: 'on', cancelled: 'off', rejected: 'trouble' };
+
+let rows = null;
+
+function makeRows() {
+  rows = Array.from({ length: EVENTS }, () => {
+    const when = make('span');
+    const date = make('small');
+    const id = make('strong');
+    const chip = make('span', { class: 'chip' });
+    const asked = make('span');
+    const length = make('small');
+    const got = make('span');
+    const part = make('small');
+    const energy = make('span');
+    const cells = [[when, date], [id, chip], [asked, length], [got, part], [energy]];
+    const node = make('tr', { role: 'row' }, ...cells.map((inside) => make('td', { role: 'cell' }, ...inside)));
+    return { node, when, date, id, chip, asked, length, got, part, energy };
+  });
+  at('events').replaceChildren(...rows.map((row) => row.node));
+}
+
+export function showEvents(events, now) {
+  if (!rows) makeRows();
+  rows.forEach((row, index) => {
+    const event = events[index];
+    row.chip.hidden = !event;
+    row.node.classList.toggle('empty', !event);
+    if (!event) {
+      for (const name of ['when', 'date', 'asked', 'length', 'got', 'part', 'energy']) put(row[name], '');
+      put(row.id, index || events.length ? '' : 'No event yet.');
+      return;
+    }
+    const summary = event.summary || {};
+    put(row.when, clock(event.start_ts));
+    put(row.date, day(event.start_ts, now));
+    put(row.id, event.event_id);
+    put(row.chip, stateWord(event.state));
+    row.chip.className = `chip ${KINDS[event.state] || 'off'}`;
+    row.node.title = event.reason || '';
+    put(row.asked, kw(event.requested_kw));
+    put(row.length, span(event.end_ts - event.start_ts));
+    put(row.got, kw(isRead(summary.achieved_shed_kw) ? summary.achieved_shed_kw : event.measured_kw));
+    put(row.part, isRead(summary.shed_percent) ? `${number(summary.shed_percent, 0)} %` : '');
+    put(row.energy, isRead(summary.delivered_kwh) ? `${number(summary.delivered_kwh, 2)} kWh` : '–');
+  });
+}
+
+export function showAlerts(alerts, now) {
+  const active = new Set(alerts.active.map((alert) => `${alert.code} ${alert.ts}`));
+  const over = alerts.recent.filter((alert) => !active.has(`${alert.code} ${alert.ts}`));
+  const lines = [...alerts.active, ...over.slice(0, 20)].map((alert, index) => {
+    const runs = index < alerts.active.length;
+    const kind = !runs ? 'off' : alert.severity === 'critical' ? 'trouble' : 'runs';
+    const word = runs ? alert.severity : alert.severity === 'cleared' ? 'over' : 'was raised';
+    return make('li', {}, make('span', { class: `chip ${kind}` }, word), ' ', alert.message,
+      make('small', {}, `${clock(alert.ts)} ${day(alert.ts, now)}`));
+  });
+  at('alerts').replaceChildren(...(lines.length ? lines : [make('li', { class: 'quiet' }, 'All is well: no alert since the agent was started.')]));
+}

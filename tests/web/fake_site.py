@@ -1,0 +1,371 @@
+"""A site that moves, for the page's tests and for working on the page without a VOLTTRON.
+
+    python -m tests.web.fake_site [--port 8080] [--token T] [--read-only] [--empty]
+
+needs gevent and pydantic only (VOLTTRON's environment has them). A line {"stale": true} or
+{"offline": true} on its stdin makes a fault; it ends when stdin ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from VenAgent.web.history import PowerCurve
+
+BEGIN_SEC, SETTLE_SEC, RESTORE_SEC = 0.3, 2.0, 0.5
+
+
+@dataclass
+class FakeCircuit:
+    id: str
+    name: str
+    type: str
+    breaker_amps: float
+    draw_kw: float
+    priority: int
+    control: str = "switch"
+    critical: bool = False
+    enabled: bool = True
+    shed: dict[str, Any] | None = None
+    reason: str = ""
+
+    def demand_kw(self, now: float) -> float:
+        wave = 1.0 + 0.04 * math.sin(now / (7.0 + len(self.id)) + self.breaker_amps)
+        return self.draw_kw * wave
+
+    def power_kw(self, now: float) -> float:
+        if not self.enabled:
+            return 0.0
+        power_kw = self.demand_kw(now)
+        return power_kw if self.shed is None else min(power_kw, self.shed["final_kw"])
+
+
+def house() -> list[FakeCircuit]:
+    return [
+        FakeCircuit("hvac1", "HVAC", "hvac", 30, 4.2, 1, "limit", critical=True),
+        FakeCircuit("heater1", "Water Heater", "heater", 30, 4.5, 5),
+        FakeCircuit("ev1", "EV Charger", "ev", 50, 7.2, 4, "limit"),
+        FakeCircuit("dryer1", "Dryer", "dryer", 30, 3.0, 5),
+        FakeCircuit("range1", "Electric Range", "range", 40, 1.8, 3),
+        FakeCircuit("lights1", "Lighting Circuits", "lights", 15, 0.8, 2, "limit"),
+        FakeCircuit("outlets1", "General Outlets", "outlets", 20, 0.9, 3),
+        FakeCircuit("fridge1", "Refrigerator", "fridge", 15, 0.2, 1, critical=True),
+    ]
+
+
+class FakeSite:
+    """VenAgent.web.site.Site. Time passes by `step`; `stale` and `offline` are faults."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self.house = house()
+        self.event: dict[str, Any] | None = None
+        self.past: list[dict[str, Any]] = []
+        self.refused_reason: str | None = None
+        self.commands: list[dict[str, Any]] = []
+        self.stale = self.offline = False
+        self._read_ts = clock()
+        self._count = 0
+        self._curve = PowerCurve()
+
+    # ---- what the page asks ----------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        now = self._clock()
+        power_kw = self._power_kw(self._read_ts)
+        health = "the meter was last read 40 s ago" if self.stale else "connected, meter live"
+        return {
+            "ven_id": "fake_site",
+            "version": "0.0.0",
+            "ts": round(now, 3),
+            "health": "BAD" if self.stale or self.offline else "GOOD",
+            "health_context": "MQTT: nothing listens at 127.0.0.1:1883" if self.offline else health,
+            "power_kw": None if self.stale else power_kw,
+            "baseline_kw": self.event["baseline_kw"] if self.event else power_kw,
+            "target_kw": self.event["target_kw"] if self.event else None,
+            "shed_kw": round(self.event["baseline_kw"] - power_kw, 3) if self.event else 0.0,
+            "panel_max_kw": 48.0,
+            "panel_amperage": 200.0,
+            "voltage": 240.0,
+            "current_amps": round(power_kw * 1000 / 240, 1),
+            "utilization_percent": round(power_kw / 0.48, 1),
+            "battery_soc_percent": 63.0,
+            "quality": "stale" if self.stale else "good",
+            "meter_age_sec": round(now - self._read_ts, 1),
+            "event": dict(self.event) if self.event else None,
+            "scheduled": [],
+            "opted_out": {"reason": self.refused_reason} if self.refused_reason else None,
+            "cloud": {
+                "online": not self.offline,
+                "since_ts": round(now - 8000.0),
+                "why": "nothing listens at 127.0.0.1:1883" if self.offline else "",
+                "host": "127.0.0.1",
+                "port": 1883,
+                "outbox_depth": 17 if self.offline else 0,
+                "commands_dropped": 0,
+                "certificate_expiry_ts": round(now + 40 * 86400.0),
+            },
+        }
+
+    def circuits(self) -> list[dict[str, Any]]:
+        return [self._circuit(circuit) for circuit in self.house]
+
+    def _circuit(self, circuit: FakeCircuit) -> dict[str, Any]:
+        power_kw = round(circuit.power_kw(self._read_ts), 3)
+        sheddable = 0.0 if circuit.critical else power_kw
+        opened = circuit.control == "switch" and circuit.shed is not None
+        off = "switched off by hand" if not circuit.enabled else circuit.reason
+        return {
+            "id": circuit.id,
+            "name": circuit.name,
+            "type": circuit.type,
+            "breaker_amps": circuit.breaker_amps,
+            "capacity_kw": round(circuit.breaker_amps * 0.24, 2),
+            "priority": circuit.priority,
+            "critical": circuit.critical,
+            "control": circuit.control,
+            "switchable": not (circuit.critical and circuit.enabled),
+            "enabled": circuit.enabled and not opened,
+            "power_kw": None if self.stale else power_kw,
+            "shed_capability_kw": sheddable,
+            "state": self._state(circuit),
+            "shed": circuit.shed,
+            "reason": off or ("critical: kept" if circuit.critical else "ready to be shed"),
+        }
+
+    def _state(self, circuit: FakeCircuit) -> str:
+        if self.stale:
+            return "unread"
+        if not circuit.enabled:
+            return "off"
+        if circuit.shed is None:
+            return "on"
+        return "limited" if circuit.control == "limit" else "shed"
+
+    def events(self, limit: int) -> list[dict[str, Any]]:
+        return ([dict(self.event)] if self.event else []) + self.past[: limit - bool(self.event)]
+
+    def alerts(self) -> dict[str, Any]:
+        active = []
+        if self.offline:
+            text = "MQTT: nothing listens at 127.0.0.1:1883"
+            active.append(
+                {"ts": self._read_ts, "severity": "warning", "code": "offline", "message": text}
+            )
+        return {"active": active, "recent": active}
+
+    def history(self) -> dict[str, Any]:
+        return self._curve.columns(self._clock())
+
+    def command(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        self.commands.append(dict(fields))
+        handlers = {
+            "event": self._begin,
+            "shedLoad": self._begin,
+            "restore": self._restore,
+            "setLoad": self._set_load,
+        }
+        return {"op": fields["op"], **handlers[fields["op"]](fields)}
+
+    def opt_out(self, reason: str) -> dict[str, Any]:
+        self.refused_reason = reason
+        if self.event:
+            self._end()
+        return {"op": "optOut", "ok": True, "status": "success"}
+
+    def opt_in(self) -> dict[str, Any]:
+        self.refused_reason = None
+        return {"op": "optIn", "ok": True, "status": "success"}
+
+    # ---- what it does ----------------------------------------------------------------------
+
+    def step(self) -> None:
+        """Time has passed: readings move on, and an event goes its way."""
+        now = self._clock()
+        if not self.stale:
+            self._read_ts = now
+            status = self.status()
+            self._curve.add(now, status["power_kw"], status["baseline_kw"], status["target_kw"])
+        if self.event is None:
+            return
+        state, since = self.event["state"], now - self.event["state_ts"]
+        if state == "shedding" and since > BEGIN_SEC:
+            self._activate(now)
+        elif state == "active" and now >= self.event["end_ts"]:
+            self._end()
+        elif state == "active" and since > SETTLE_SEC and self.event["measured_kw"] is None:
+            self.event["measured_kw"] = round(self.event["baseline_kw"] - self._power_kw(now), 3)
+        elif state == "restoring" and since > RESTORE_SEC:
+            self._complete(now)
+
+    def live_an_hour(self) -> None:
+        """Fill the curve, and the list of events, as if it had run for an hour."""
+        now = self._clock()
+        for back in range(3600, 0, -5):
+            ts = now - back
+            shed = 1500 < back < 2400
+            power_kw = self._power_kw(ts) + 1.2 * math.sin(ts / 400.0)
+            power_kw -= 5.0 if shed else 0.0
+            self._curve.add(ts, power_kw, 22.4 if shed else 22.6, 17.4 if shed else None)
+        for number, back in enumerate((2400, 26_000, 90_000, 181_000), start=1):
+            self._past(f"evt-{4 - number}", now - back, 900.0, 5.0, 4.98 - 0.3 * number)
+
+    def _past(
+        self, name: str, start_ts: float, duration_sec: float, kw: float, achieved_kw: float
+    ) -> None:
+        self.past.append(
+            {
+                "event_id": name,
+                "state": "completed",
+                "start_ts": start_ts,
+                "end_ts": start_ts + duration_sec,
+                "requested_kw": kw,
+                "predicted_kw": kw,
+                "measured_kw": achieved_kw,
+                "circuits": ["heater1"],
+                "reason": None,
+                "summary": {
+                    "achieved_shed_kw": round(achieved_kw, 3),
+                    "delivered_kwh": round(achieved_kw * duration_sec / 3600, 3),
+                    "shed_percent": round(100 * achieved_kw / kw, 1),
+                },
+            }
+        )
+
+    def _power_kw(self, ts: float) -> float:
+        return round(sum(circuit.power_kw(ts) for circuit in self.house), 3)
+
+    def _begin(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        if self.refused_reason:
+            return {"ok": False, "status": "opted_out", "reason": self.refused_reason}
+        if self.event:
+            return {"ok": False, "status": "rejected", "reason": "an event is running already"}
+        now, shed_kw = self._clock(), float(fields["shed_kw"])
+        if shed_kw > 48.0:
+            reason = f"shed_kw: {shed_kw:g} kW is more than the panel's rating of 48 kW"
+            return {"ok": False, "status": "rejected", "reason": reason}
+        baseline_kw = self._power_kw(now)
+        self._count += 1
+        self.event = {
+            "event_id": fields.get("event_id") or f"here-{self._count}",
+            "state": "shedding",
+            "state_ts": now,
+            "start_ts": now,
+            "end_ts": now + float(fields.get("duration_sec", 900)),
+            "requested_kw": shed_kw,
+            "predicted_kw": None,
+            "measured_kw": None,
+            "baseline_kw": baseline_kw,
+            "target_kw": round(baseline_kw - shed_kw, 3),
+            "circuits": [],
+            "reason": None,
+            "summary": None,
+        }
+        return {"ok": True, "status": "accepted", "event_id": self.event["event_id"]}
+
+    def _activate(self, now: float) -> None:
+        assert self.event is not None
+        left_kw = self.event["requested_kw"]
+        for circuit in sorted(self.house, key=lambda c: -c.priority):
+            draw_kw = circuit.power_kw(now)
+            if circuit.critical:
+                circuit.reason = "spared: critical, never switched off"
+            elif not circuit.enabled:
+                continue
+            elif left_kw <= 0.05 or (circuit.control == "switch" and draw_kw > left_kw * 1.05):
+                circuit.reason = "spared: the target is met without it"
+            else:
+                taken_kw = min(draw_kw, left_kw)
+                left_kw -= taken_kw
+                self.event["circuits"].append(circuit.id)
+                circuit.reason = f"shed: priority {circuit.priority} goes before the others"
+                circuit.shed = {
+                    "original_kw": round(draw_kw, 3),
+                    "final_kw": round(draw_kw - taken_kw, 3),
+                    "shed_kw": round(taken_kw, 3),
+                }
+        predicted_kw = round(self.event["requested_kw"] - left_kw, 3)
+        self.event.update(state="active", state_ts=now, predicted_kw=predicted_kw)
+
+    def _restore(self, _fields: Mapping[str, Any]) -> dict[str, Any]:
+        if self.event:
+            self._end()
+        return {"ok": True, "status": "success"}
+
+    def _end(self) -> None:
+        assert self.event is not None
+        self.event.update(state="restoring", state_ts=self._clock())
+        for circuit in self.house:
+            circuit.shed, circuit.reason = None, ""
+
+    def _complete(self, now: float) -> None:
+        assert self.event is not None
+        event, self.event = self.event, None
+        achieved_kw = event["measured_kw"] or event["predicted_kw"] or 0.0
+        hours = (now - event["start_ts"]) / 3600
+        event.update(
+            state="completed",
+            end_ts=now,
+            summary={
+                "achieved_shed_kw": achieved_kw,
+                "delivered_kwh": round(achieved_kw * hours, 3),
+                "shed_percent": round(100 * achieved_kw / event["requested_kw"], 1),
+            },
+        )
+        self.past.insert(0, event)
+
+    def _set_load(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        circuit = next((c for c in self.house if c.id == fields["loadId"]), None)
+        if circuit is None:
+            return {"ok": False, "status": "rejected", "reason": "unknown circuit"}
+        if circuit.critical:
+            reason = f"circuit {circuit.id} is critical and is not changed by command"
+            return {"ok": False, "status": "rejected", "reason": reason}
+        circuit.enabled = fields.get("enabled", circuit.enabled)
+        circuit.priority = fields.get("priority", circuit.priority)
+        return {"ok": True, "status": "success", "loadId": circuit.id}
+
+
+def main() -> None:
+    """Serve it until stdin ends or SIGTERM; one JSON object a line on stdin makes faults."""
+    import gevent
+    from gevent.fileobject import FileObjectThread
+
+    from VenAgent.web.server import PageServer
+    from VenAgent.web.settings import WebConfig
+
+    parser = argparse.ArgumentParser(description="A site that moves, on the local page.")
+    parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument("--token")
+    parser.add_argument("--read-only", action="store_true")
+    parser.add_argument("--empty", action="store_true", help="without an hour's history")
+    options = parser.parse_args()
+    site = FakeSite()
+    if not options.empty:
+        site.live_an_hour()
+    server = PageServer(site, lambda: None)
+    server.apply(WebConfig(port=options.port, token=options.token, read_only=options.read_only))
+    print(f"http://127.0.0.1:{server.port}" if server.port else server.failure, flush=True)
+
+    def move() -> None:
+        while True:
+            site.step()
+            server.touch()
+            gevent.sleep(0.25)
+
+    gevent.spawn(move)
+    import sys
+
+    for line in FileObjectThread(sys.stdin.buffer, "rb"):
+        for name, value in json.loads(line).items():
+            setattr(site, name, value)
+
+
+if __name__ == "__main__":
+    main()
