@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from simulator.control_port import LOOPBACK, ControlPort
+from simulator.control_port import LOOPBACK, ControlPort, Server
 from simulator.house import HouseLoads, SteadyLoads
 from simulator.panel import Panel
 from simulator.physics import Loads
@@ -31,19 +31,24 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on")
-    add("--port", type=_port, default=5020, help="Modbus TCP port; 0 takes a free one")
+    add("--port", type=port_number, default=5020, help="Modbus TCP port; 0 takes a free one")
     add("--unit", type=_unit, default=1, help="Modbus unit (slave) id, 1-247")
     add("--steady", action="store_true", help="fixed draws and 240 V, for tests and benchmarks")
-    add("--control-port", type=_port, help="open the fault injection port, on loopback only")
+    add("--control-port", type=port_number, help="open the fault injection port, on loopback only")
     add("--seed", type=int, help="makes the noise reproducible")
-    add("--speed", type=_speed, default=1.0, help="simulated seconds in a real one, up to 3600")
+    add(
+        "--speed",
+        type=speed_factor,
+        default=1.0,
+        help="simulated seconds in a real one, up to 3600",
+    )
     return parser.parse_args(arguments)
 
 
 async def serve(options: argparse.Namespace) -> int:
     """Run the panel until a signal; returns the process's exit code."""
-    stop = _stop_on_signal()
-    loads: Loads = SteadyLoads() if options.steady else HouseLoads(_seed(options.seed))
+    stop = stop_on_signal()
+    loads: Loads = SteadyLoads() if options.steady else HouseLoads(seed_of(options.seed))
     server = PanelServer(
         Panel(loads, now(), options.speed), options.host, options.port, options.unit
     )
@@ -61,13 +66,13 @@ async def serve(options: argparse.Namespace) -> int:
         control_line = f"\ncontrol port on {LOOPBACK}:{control_port}"
     print(f"panel listening on {server.host}:{server.port} unit {server.unit}{control_line}")
     sys.stdout.flush()
-    await _run_until(stop, server)
+    await run_until(stop, server)
     control.close()
     await server.close()
     return 0
 
 
-def _stop_on_signal() -> asyncio.Event:
+def stop_on_signal() -> asyncio.Event:
     """Set by SIGTERM or SIGINT, also where the shell that started us has SIGINT ignored."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -75,7 +80,7 @@ def _stop_on_signal() -> asyncio.Event:
     return stop
 
 
-async def _run_until(stop: asyncio.Event, server: PanelServer) -> None:
+async def run_until(stop: asyncio.Event, server: Server) -> None:
     """Let time run. An error in it ends the process, with its traceback: no panel stands still."""
     time_task = asyncio.create_task(server.run_time())
     stop_task = asyncio.create_task(stop.wait())
@@ -97,23 +102,23 @@ def _complain(error: OSError, host: str, port: int, option: str) -> int:
     return 1
 
 
-def _seed(seed: int | None) -> int:
+def seed_of(seed: int | None) -> int:
     return random.randrange(2**32) if seed is None else seed
 
 
-def _port(text: str) -> int:
-    return _in_range(text, int, 0, 65535, "a port from 0 to 65535")
+def port_number(text: str) -> int:
+    return in_range(text, int, 0, 65535, "a port from 0 to 65535")
 
 
 def _unit(text: str) -> int:
-    return _in_range(text, int, 1, 247, "a unit id from 1 to 247")
+    return in_range(text, int, 1, 247, "a unit id from 1 to 247")
 
 
-def _speed(text: str) -> float:
-    return _in_range(text, float, 0.01, MAX_SPEED, f"a number from 0.01 to {MAX_SPEED:g}")
+def speed_factor(text: str) -> float:
+    return in_range(text, float, 0.01, MAX_SPEED, f"a number from 0.01 to {MAX_SPEED:g}")
 
 
-def _in_range(
+def in_range(
     text: str, convert: Callable[[str], Number], low: float, high: float, wanted: str
 ) -> Number:
     try:

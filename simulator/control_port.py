@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, Protocol
 
 from simulator.circuits import CIRCUITS, INDEX_BY_ID
+from simulator.faults import FaultyRegisters
 from simulator.panel import Moment
 from simulator.registers import ADDRESSES, Table
-from simulator.server import PanelServer, now
+from simulator.server import now
 
 LOOPBACK = "127.0.0.1"
 KINDS = ("stuck_contactor", "timeout", "write_timeout", "illegal", "frozen_meter", "refuse")
@@ -35,10 +36,23 @@ class BadRequest(Exception):
     """Says what is wrong with a request, and what would be right."""
 
 
+class Server(Protocol):
+    """A panel on the wire, Modbus or BACnet."""
+
+    registers: FaultyRegisters
+    port: int
+
+    async def listen(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def run_time(self) -> None: ...
+
+
 class ControlPort:
     """Takes requests for one panel server."""
 
-    def __init__(self, server: PanelServer) -> None:
+    def __init__(self, server: Server) -> None:
         self._server = server
         self._registers = server.registers
         self._panel = server.registers.panel
