@@ -1,0 +1,4 @@
+"""The operator's side of demand response: ingest, store, dispatch, measure, API, console.
+
+Of VenAgent it imports the wire contract only (`VenAgent.contract`).
+"""

@@ -1,0 +1,190 @@
+"""Calls that send a command to one VEN: an event for it alone, a circuit, a setting."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from datetime import datetime, timedelta
+from typing import Any
+
+from fastapi import APIRouter, HTTPException
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.api import schemas
+from backend.api.cursors import invalid
+from backend.api.guard import Actor, Operator, Reader, record
+from backend.api.loads import expand, load_sets
+from backend.api.services import Services, Uses
+from backend.api.vens import event_of, row_of
+from backend.dispatch.lifecycle import add_participants, put
+from backend.dispatch.tables import ACTIVE, COMMANDS, EVENTS, PENDING
+from backend.dispatch.wake import notify
+from backend.store.base import utc_now
+
+router = APIRouter(prefix="/api/vens/{ven_id}", tags=["VENs"])
+PUBLISHED_WITHIN_SEC = 3.0
+LOOK_EVERY_SEC = 0.05
+SETTING_VALID = timedelta(minutes=5)
+
+
+@router.get("/loads", response_model=list[schemas.Load])
+async def list_loads(uses: Uses, _actor: Reader, ven_id: schemas.VenId) -> list[dict[str, Any]]:
+    """As of the latest telemetry."""
+    async with uses.database.engine.connect() as connection:
+        return await _loads(uses, connection, ven_id)
+
+
+@router.get("/loads/{load_id}", response_model=schemas.Load)
+async def get_load(
+    uses: Uses, _actor: Reader, ven_id: schemas.VenId, load_id: schemas.LoadId
+) -> dict[str, Any]:
+    async with uses.database.engine.connect() as connection:
+        return await _load(uses, connection, ven_id, load_id)
+
+
+@router.patch("/loads/{load_id}", response_model=schemas.SentCommand)
+async def change_load(
+    uses: Uses,
+    actor: Operator,
+    ven_id: schemas.VenId,
+    load_id: schemas.LoadId,
+    body: schemas.LoadChange,
+) -> Any:
+    """Switch a circuit, or change its priority: the command `setLoad`."""
+    changes = body.model_dump(exclude_none=True)
+    if not changes:
+        raise invalid("enabled", "give enabled or priority")
+    now = utc_now()
+    command = {
+        "op": "setLoad",
+        "correlationId": f"set-{secrets.token_hex(8)}",
+        "venId": ven_id,
+        "loadId": load_id,
+        **changes,
+        "issued_ts": now.timestamp(),
+        "expires_ts": (now + SETTING_VALID).timestamp(),
+    }
+    async with uses.database.engine.begin() as connection:
+        await _load(uses, connection, ven_id, load_id)
+        await put(connection, [command], now, created_by=actor.name)
+        await record(connection, actor, "load.set", f"{ven_id}/{load_id}", changes)
+        await notify(connection)
+    return await _published(uses, command["correlationId"])
+
+
+@router.post("/loads/{load_id}/commands/shed", response_model=schemas.SentCommand)
+async def shed_load(
+    uses: Uses,
+    actor: Operator,
+    ven_id: schemas.VenId,
+    load_id: schemas.LoadId,
+    body: schemas.ShedLoad,
+) -> Any:
+    """Shed one circuit: an event for it alone, which can be stopped as any other."""
+    async with uses.database.engine.begin() as connection:
+        load = await _load(uses, connection, ven_id, load_id)
+        if load["priority"] == 1:
+            raise HTTPException(409, f"{load_id} is critical: it is not shed on its own")
+        event_id = await _begin(
+            connection, actor, ven_id, body.amount_kw, body.duration_sec, None, load_id
+        )
+    return await _sent(uses, event_id)
+
+
+@router.post("/send-event", response_model=schemas.SentCommand)
+async def send_event(
+    uses: Uses, actor: Operator, ven_id: schemas.VenId, body: schemas.SendEvent
+) -> Any:
+    """An event for this VEN alone, from now on. Returns the command that was published."""
+    async with uses.database.engine.begin() as connection:
+        await row_of(connection, ven_id)
+        event_id = await _begin(
+            connection, actor, ven_id, body.shed_kw, body.duration_sec, body.event_id, None
+        )
+    return await _sent(uses, event_id)
+
+
+async def _begin(
+    connection: AsyncConnection,
+    actor: Actor,
+    ven_id: str,
+    shed_kw: float,
+    duration_sec: float,
+    event_id: str | None,
+    load_id: str | None,
+) -> str:
+    """An active event with one participant. Raises 409 when it cannot be."""
+    busy = await event_of(connection, ven_id)
+    if busy is not None:
+        raise HTTPException(409, f"{ven_id} takes part in event {busy}: stop that event first")
+    event_id = event_id or new_event_id(utc_now())
+    if await connection.scalar(select(EVENTS.c.id).where(EVENTS.c.id == event_id)):
+        raise HTTPException(409, f"there is an event {event_id!r} already")
+    now = utc_now()
+    event = (
+        await connection.execute(
+            insert(EVENTS)
+            .values(
+                id=event_id,
+                status=ACTIVE,
+                start_time=now,
+                end_time=now + timedelta(seconds=duration_sec),
+                requested_reduction_kw=shed_kw,
+                ven_ids=[ven_id],
+                modification=0,
+                created_at=now,
+                created_by=actor.name,
+                activated_at=now,
+            )
+            .returning(*EVENTS.c)
+        )
+    ).one()
+    await add_participants(connection, event, {ven_id: shed_kw}, now, load_id=load_id)
+    detail = {"shedKw": shed_kw, "durationSec": duration_sec, "loadId": load_id}
+    await record(connection, actor, "event.send", f"{ven_id}/{event_id}", detail)
+    await notify(connection)
+    return event_id
+
+
+def new_event_id(now: datetime) -> str:
+    return f"{now:%Y%m%d}-{secrets.token_hex(4)}"
+
+
+async def _sent(services: Services, event_id: str) -> Any:
+    async with services.database.engine.connect() as connection:
+        found = await connection.scalars(
+            select(COMMANDS.c.correlation_id).where(COMMANDS.c.event_id == event_id)
+        )
+        correlation_id: str = found.one()
+    return await _published(services, correlation_id)
+
+
+async def _published(services: Services, correlation_id: str) -> Any:
+    """The command's row once it is published; as it is when that takes too long."""
+    services.wake()
+    deadline = asyncio.get_running_loop().time() + PUBLISHED_WITHIN_SEC
+    statement = select(COMMANDS).where(COMMANDS.c.correlation_id == correlation_id)
+    while True:
+        async with services.database.engine.connect() as connection:
+            row = (await connection.execute(statement)).one()
+        waits = row.state == PENDING and row.error is None
+        if not waits or asyncio.get_running_loop().time() >= deadline:
+            return row
+        await asyncio.sleep(LOOK_EVERY_SEC)
+
+
+async def _loads(
+    services: Services, connection: AsyncConnection, ven_id: str
+) -> list[dict[str, Any]]:
+    row = await row_of(connection, ven_id)
+    return expand(row, await load_sets(services, connection, [row.load_set_id]))
+
+
+async def _load(
+    services: Services, connection: AsyncConnection, ven_id: str, load_id: str
+) -> dict[str, Any]:
+    for load in await _loads(services, connection, ven_id):
+        if load["load_id"] == load_id:
+            return load
+    raise HTTPException(404, f"{ven_id} has no load {load_id!r}")

@@ -1,0 +1,88 @@
+"""Liveness, readiness and metrics. They need no key: what watches us has none."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.api.guard import Reader
+from backend.api.schemas import Health
+from backend.api.services import Services, Uses
+from backend.api.stats import network_figures
+from backend.dispatch.tables import ACTIVE, EVENTS
+from backend.store import schema
+
+router = APIRouter(tags=["Health"])
+DATABASE_TIMEOUT_SEC = 3.0
+_VENS = Gauge("venagent_vens", "VENs known.")
+_ONLINE = Gauge("venagent_vens_online", "VENs online.")
+_REDUCTION = Gauge("venagent_load_reduction_kw", "Load reduction delivered now.")
+_POTENTIAL = Gauge("venagent_load_reduction_potential_kw", "Load reduction possible now.")
+_ACTIVE = Gauge("venagent_events_active", "Events active now.")
+
+
+@router.get("/health", response_model=Health, responses={503: {"model": Health}})
+async def health(uses: Uses, response: Response) -> dict[str, Any]:
+    """Liveness: whether this process does its work, or should be started anew."""
+    return _answer(response, [uses.ended] if uses.ended else [])
+
+
+@router.get("/health/db-check", response_model=Health, responses={503: {"model": Health}})
+async def db_check(uses: Uses, response: Response) -> dict[str, Any]:
+    """Readiness: the database answers with this version's schema, and events are dispatched."""
+    reasons = [uses.ended] if uses.ended else []
+    trouble = await _database_trouble(uses)
+    if trouble:
+        reasons.append(trouble)
+    if uses.dispatcher is not None:
+        problem = uses.dispatcher.problem()
+        if problem:
+            reasons.append(problem)
+    return _answer(response, reasons)
+
+
+def _answer(response: Response, reasons: list[str]) -> dict[str, Any]:
+    response.headers["Cache-Control"] = "no-store"
+    if reasons:
+        response.status_code = 503
+    return {"status": "failing" if reasons else "ok", "reasons": reasons}
+
+
+async def _database_trouble(services: Services) -> str | None:
+    async def revision() -> str | None:
+        async with services.database.engine.connect() as connection:
+            return await connection.run_sync(schema.current_revision)
+
+    try:
+        found = await asyncio.wait_for(revision(), DATABASE_TIMEOUT_SEC)
+    except asyncio.TimeoutError:
+        return f"the database did not answer within {DATABASE_TIMEOUT_SEC:g} s"
+    except (SQLAlchemyError, OSError) as error:
+        return f"the database cannot be reached: {str(error).splitlines()[0][:200]}"
+    if found != schema.latest_revision():
+        return f"the database's schema is {found}, this program needs {schema.latest_revision()}"
+    return None
+
+
+@router.get("/metrics", response_class=Response)
+async def metrics(uses: Uses, _actor: Reader) -> Response:
+    """For Prometheus."""
+    async with uses.database.engine.connect() as connection:
+        await _measure(connection)
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _measure(connection: AsyncConnection) -> None:
+    figures = await network_figures(connection)
+    _VENS.set(figures["ven_count"])
+    _ONLINE.set(figures["online_vens"])
+    _REDUCTION.set(figures["current_load_reduction_kw"])
+    _POTENTIAL.set(figures["potential_load_reduction_kw"])
+    active = await connection.scalars(select(EVENTS.c.id).where(EVENTS.c.status == ACTIVE))
+    _ACTIVE.set(len(active.all()))

@@ -1,0 +1,250 @@
+"""VENs: the fleet's list, one VEN, and what is known of it."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Query, Response
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.api import schemas
+from backend.api.cursors import decode, encode, invalid
+from backend.api.guard import Admin, Operator, Reader, record
+from backend.api.loads import expand, load_sets
+from backend.api.services import Services, Uses
+from backend.dispatch.tables import ACTIVE, EVENTS, GONE, PARTICIPANTS, VEN_STATE, VENS
+from backend.store.base import utc_now
+from backend.store.models import UNKNOWN, VenAck
+
+router = APIRouter(prefix="/api/vens", tags=["VENs"])
+_STATE = [column for column in VEN_STATE.c if column.name != "ven_id"]
+NEXT = "X-Next-Cursor"
+Status = Annotated[str | None, Query(pattern="^(online|offline|unknown)$")]
+
+
+@router.get("/", response_model=list[schemas.Ven])
+async def list_vens(
+    uses: Uses,
+    _actor: Reader,
+    response: Response,
+    status: Status = None,
+    limit: schemas.Limit = 1_000,
+    cursor: schemas.Cursor = None,
+) -> list[dict[str, Any]]:
+    """The fleet, by id. A further page's cursor is in the header `X-Next-Cursor`."""
+    async with uses.database.engine.connect() as connection:
+        rows = await _rows(connection, status, limit, cursor)
+        found = await _as_vens(uses, connection, rows)
+    _set_next(response, rows, limit)
+    return found
+
+
+@router.get("/summary", response_model=list[schemas.VenSummary])
+async def summary(
+    uses: Uses,
+    _actor: Reader,
+    response: Response,
+    status: Status = None,
+    limit: Annotated[int, Query(ge=1, le=20_000)] = 20_000,
+    cursor: schemas.Cursor = None,
+) -> list[dict[str, Any]]:
+    """One row a VEN, without its loads."""
+    async with uses.database.engine.connect() as connection:
+        rows = await _rows(connection, status, limit, cursor)
+    _set_next(response, rows, limit)
+    return [summary_row(row) for row in rows]
+
+
+def summary_row(row: Any) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "name": row.name,
+        "status": row.status,
+        "current_power_kw": row.used_power_kw,
+        "shed_power_kw": row.shed_power_kw,
+        "shed_availability_kw": row.shed_available_kw,
+        "active_event_id": row.event_id,
+        "last_seen": row.last_seen,
+    }
+
+
+async def _rows(
+    connection: AsyncConnection, status: str | None, limit: int, cursor: str | None
+) -> Sequence[Any]:
+    after = decode(cursor, str)
+    statement = _select().order_by(VENS.c.id).limit(limit)
+    if status is not None:
+        statement = statement.where(VENS.c.status == status)
+    if after is not None:
+        statement = statement.where(VENS.c.id > after[0])
+    return (await connection.execute(statement)).all()
+
+
+def _select() -> Any:
+    joined = VENS.outerjoin(VEN_STATE, VEN_STATE.c.ven_id == VENS.c.id)
+    return select(*VENS.c, *_STATE).select_from(joined)
+
+
+def _set_next(response: Response, rows: Sequence[Any], limit: int) -> None:
+    if len(rows) == limit:
+        response.headers[NEXT] = encode(rows[-1].id)
+
+
+async def _as_vens(
+    services: Services, connection: AsyncConnection, rows: Sequence[Any]
+) -> list[dict[str, Any]]:
+    sets = await load_sets(services, connection, (row.load_set_id for row in rows))
+    shed = await _shed_loads(connection, rows)
+    return [
+        {
+            "id": row.id,
+            "name": row.name,
+            "status": row.status,
+            "registration_id": row.registration_id,
+            "location": None if row.lat is None else {"lat": row.lat, "lon": row.lon},
+            "metrics": {
+                "current_power_kw": row.used_power_kw,
+                "shed_availability_kw": row.shed_available_kw,
+                "active_event_id": row.event_id,
+                "shed_load_ids": shed.get(row.id, []),
+            },
+            "created_at": row.created_at,
+            "last_seen": row.last_seen,
+            "loads": expand(row, sets),
+        }
+        for row in rows
+    ]
+
+
+async def _shed_loads(connection: AsyncConnection, rows: Sequence[Any]) -> dict[str, list[str]]:
+    """The loads that VENs in an event say they have curtailed, from the last ack that tells."""
+    events = {row.id: row.event_id for row in rows if row.event_id is not None}
+    if not events:
+        return {}
+    acks = await connection.execute(
+        select(VenAck.ven_id, VenAck.event_id, VenAck.circuits_curtailed)
+        .where(VenAck.event_id.in_(set(events.values())), VenAck.circuits_curtailed.is_not(None))
+        .order_by(VenAck.timestamp)
+    )
+    found: dict[str, list[str]] = defaultdict(list)
+    for ack in acks:
+        if events.get(ack.ven_id) == ack.event_id:
+            found[ack.ven_id] = [
+                str(circuit.get("loadId") or circuit.get("id"))
+                for circuit in ack.circuits_curtailed
+                if isinstance(circuit, dict)
+            ]
+    return found
+
+
+async def row_of(connection: AsyncConnection, ven_id: str) -> Any:
+    """The VEN with its state. Raises 404."""
+    row = (await connection.execute(_select().where(VENS.c.id == ven_id))).one_or_none()
+    if row is None:
+        raise HTTPException(404, f"there is no VEN {ven_id!r}")
+    return row
+
+
+async def _ven(services: Services, connection: AsyncConnection, ven_id: str) -> dict[str, Any]:
+    return (await _as_vens(services, connection, [await row_of(connection, ven_id)]))[0]
+
+
+@router.post("/", response_model=schemas.Ven, status_code=201, responses={200: {}})
+async def create_ven(
+    uses: Uses, actor: Operator, response: Response, body: schemas.NewVen
+) -> dict[str, Any]:
+    """Register a VEN. One that is known already (by its telemetry, or from before) is renamed.
+
+    200 then, 201 for a new one. Without a `registrationId` an id is made of the name.
+    """
+    ven_id = body.registration_id or _made_id(body.name)
+    values: dict[str, Any] = {"name": body.name, "registration_id": body.registration_id}
+    if body.location is not None:
+        values |= {"lat": body.location.lat, "lon": body.location.lon}
+    async with uses.database.engine.begin() as connection:
+        known = await connection.scalar(
+            update(VENS).where(VENS.c.id == ven_id).values(**values).returning(VENS.c.id)
+        )
+        if known is None:
+            now = utc_now()
+            status = body.status or UNKNOWN
+            await connection.execute(
+                insert(VENS).values(
+                    id=ven_id, status=status, status_since=now, created_at=now, **values
+                )
+            )
+        await record(connection, actor, "ven.register", ven_id, body.model_dump(mode="json"))
+        ven = await _ven(uses, connection, ven_id)
+    response.status_code = 201 if known is None else 200
+    return ven
+
+
+def _made_id(name: str) -> str:
+    plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60]
+    return f"{plain or 'ven'}-{secrets.token_hex(3)}"
+
+
+@router.get("/{ven_id}", response_model=schemas.Ven)
+async def get_ven(uses: Uses, _actor: Reader, ven_id: schemas.VenId) -> dict[str, Any]:
+    async with uses.database.engine.connect() as connection:
+        return await _ven(uses, connection, ven_id)
+
+
+@router.patch("/{ven_id}", response_model=schemas.Ven)
+async def change_ven(
+    uses: Uses, actor: Operator, ven_id: schemas.VenId, body: schemas.VenChange
+) -> dict[str, Any]:
+    """Name and location; `status` until the VEN itself says another."""
+    given = body.model_fields_set
+    if "name" in given and body.name is None:
+        raise invalid("name", "must not be null")
+    if "status" in given and body.status is None:
+        raise invalid("status", "must not be null")
+    values: dict[str, Any] = {}
+    if body.name is not None:
+        values["name"] = body.name
+    if body.status is not None:
+        values |= {"status": body.status, "status_since": utc_now()}
+    if "location" in given:
+        place = body.location
+        values |= {"lat": place and place.lat, "lon": place and place.lon}
+    async with uses.database.engine.begin() as connection:
+        await row_of(connection, ven_id)
+        if values:
+            await connection.execute(update(VENS).where(VENS.c.id == ven_id).values(**values))
+            await record(connection, actor, "ven.change", ven_id, body.model_dump(mode="json"))
+        return await _ven(uses, connection, ven_id)
+
+
+@router.delete("/{ven_id}", status_code=204)
+async def delete_ven(uses: Uses, actor: Admin, ven_id: schemas.VenId) -> None:
+    """Forget a VEN; its telemetry stays as long as it is kept. 409 while it is in an event."""
+    async with uses.database.engine.begin() as connection:
+        await row_of(connection, ven_id)
+        event_id = await event_of(connection, ven_id)
+        if event_id is not None:
+            raise HTTPException(
+                409, f"{ven_id} takes part in event {event_id}: stop that event first"
+            )
+        await connection.execute(delete(VENS).where(VENS.c.id == ven_id))
+        await record(connection, actor, "ven.delete", ven_id)
+
+
+async def event_of(connection: AsyncConnection, ven_id: str) -> str | None:
+    """The active event that a VEN takes part in."""
+    event_id: str | None = await connection.scalar(
+        select(EVENTS.c.id)
+        .join(PARTICIPANTS, PARTICIPANTS.c.event_id == EVENTS.c.id)
+        .where(
+            EVENTS.c.status == ACTIVE,
+            PARTICIPANTS.c.ven_id == ven_id,
+            PARTICIPANTS.c.status.not_in(GONE),
+        )
+        .limit(1)
+    )
+    return event_id

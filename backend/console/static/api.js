@@ -1,0 +1,68 @@
+// The backend: calls with the key, and the stream of live figures.
+
+const KEY = "venagent-api-key";
+
+export class ApiError extends Error {
+  constructor(status, message) { super(message); this.status = status; }
+}
+
+export function setKey(key) { sessionStorage.setItem(KEY, key); }
+
+function headers(more = {}) {
+  const key = sessionStorage.getItem(KEY);
+  return key ? { ...more, "X-API-Key": key } : more;
+}
+
+async function failure(response) {
+  let text = `${response.status} ${response.statusText}`;
+  try {
+    const { detail } = await response.json();
+    if (typeof detail === "string") text = detail;
+    else if (Array.isArray(detail)) {
+      text = detail.map((one) => `${one.loc.at(-1)}: ${one.msg.replace(/^Value error, /, "")}`).join("; ");
+    }
+  } catch { /* not JSON: the status says enough */ }
+  return new ApiError(response.status, text);
+}
+
+export async function call(method, path, body) {
+  const options = { method, headers: headers(body ? { "Content-Type": "application/json" } : {}) };
+  if (body) options.body = JSON.stringify(body);
+  const response = await fetch(path, options);
+  if (!response.ok) throw await failure(response);
+  return response.status === 204 ? null : response.json();
+}
+
+export const get = (path) => call("GET", path);
+export const post = (path, body) => call("POST", path, body);
+export const ven = (id) => `/api/vens/${encodeURIComponent(id)}`;
+export const event = (id) => `/api/events/${encodeURIComponent(id)}`;
+
+// EventSource cannot send a key in a header, so the stream is read by hand.
+export async function follow(onMessage, onState) {
+  for (;;) {
+    try {
+      const response = await fetch("/console/stream", { headers: headers() });
+      if (!response.ok) throw await failure(response);
+      onState("live");
+      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+      let rest = "";
+      for (;;) {
+        const { value, done } = await reader.read();
+        if (done) break;
+        const parts = (rest + value).split("\n\n");
+        rest = parts.pop();
+        for (const part of parts) {
+          const kind = part.match(/^event: (.*)$/m);
+          const data = part.match(/^data: (.*)$/m);
+          if (kind && data) onMessage(kind[1], JSON.parse(data[1]));
+        }
+      }
+      onState("lost");
+    } catch (error) {
+      onState(error.status === 401 ? "key" : "lost", error.message);
+      if (error.status === 401) return;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 2000));
+  }
+}

@@ -1,0 +1,196 @@
+// Events: the one that runs, those that come, those that were.
+
+import { ask, figure, h, kw, moment, ms, percent, span, state, table, toast } from "./ui.js";
+import { call, event as eventPath, get, post } from "./api.js";
+import { legend, plot } from "./charts.js";
+
+const CURVE = [
+  { label: "Requested", stroke: "--asked", dash: [6, 5], step: true },
+  { label: "Delivered", stroke: "--accent", fill: true },
+];
+const columnsOf = (points) => [points.map((p) => p[0]), points.map((p) => p[1]), points.map((p) => p[2])];
+
+export async function nowView(place) {
+  const figures = h("div", { class: "figures" });
+  const running = h("div", {});
+  const coming = h("div", {});
+  place.append(
+    h("div", { class: "row between", style: "margin-bottom:1.25rem" },
+      h("div", {}, h("h1", {}, "Now"), h("p", { class: "soft", style: "margin:0" }, "The fleet, and the events that run on it.")),
+      h("button", { class: "primary", onclick: createDialog }, "New event")),
+    figures, running, coming);
+  const cards = new Map();
+  return {
+    update(store) {
+      const { network, events } = store.fleet;
+      figures.replaceChildren(
+        figure("Online", network.onlineVens.toLocaleString("en"), `of ${network.venCount.toLocaleString("en")} VENs`),
+        figure("Using", kw(network.householdUsageKw), "kW"),
+        figure("Could shed more", kw(network.potentialLoadReductionKw), "kW"),
+        figure("Shedding", kw(network.currentLoadReductionKw), "kW", true));
+      const active = events.filter((event) => event.status === "active");
+      for (const [id, card] of cards) if (!active.some((event) => event.id === id)) { card.end(); cards.delete(id); }
+      for (const event of active) {
+        if (!cards.has(event.id)) { const card = liveCard(event); cards.set(event.id, card); running.prepend(card.element); card.draw(store); }
+        cards.get(event.id).update(event, store);
+      }
+      if (!active.length) running.replaceChildren(h("div", { class: "card empty" }, h("p", {}, "No event is running."),
+        h("button", { onclick: createDialog }, "Create one")));
+      else running.querySelector(".empty")?.remove();
+      const next = events.filter((event) => event.status === "scheduled");
+      coming.replaceChildren(next.length ? h("div", { class: "card" }, h("h2", {}, "Coming"), eventTable(next)) : "");
+    },
+    end() { for (const card of cards.values()) card.end(); },
+  };
+}
+
+// One running event: figures, curve, stop.
+function liveCard(event) {
+  const left = h("span", { class: "soft num" });
+  const inside = h("div", { class: "inside" });
+  const curve = h("div", { class: "plot" });
+  let chart = null;
+  const element = h("section", { class: "card", "data-event": event.id },
+    h("div", { class: "row between" },
+      h("div", { class: "row" }, state("active"), h("a", { href: `#/event/${encodeURIComponent(event.id)}` }, h("strong", {}, event.id)), left),
+      h("button", { class: "danger", onclick: () => stopDialog(event.id) }, "Stop")),
+    inside, curve, legend(CURVE));
+  return {
+    element,
+    draw(store) {
+      chart = plot(curve, CURVE, columnsOf(store.curves.get(event.id) ?? []), { from: event.requestedReductionKw });
+    },
+    update(now, store) {
+      left.textContent = `${span((new Date(now.endTime) - Date.now()) / 1000)} left`;
+      inside.replaceChildren(...[
+        ["Requested", `${kw(now.requestedReductionKw)} kW`],
+        ["Delivered", `${kw(now.currentReductionKw)} kW`],
+        ["Of the request", percent(now.currentReductionKw, now.requestedReductionKw)],
+        ["Responding", `${now.vensResponding.toLocaleString("en")} of ${now.vensAsked.toLocaleString("en")}`],
+        ["Mean answer time", ms(now.avgResponseMs)],
+      ].map(([label, value]) => h("div", {}, h("span", {}, label), h("strong", {}, value))));
+      chart?.set(columnsOf(store.curves.get(event.id) ?? []));
+    },
+    end() { chart?.end(); element.remove(); },
+  };
+}
+
+export function eventTable(events) {
+  return table([
+    { label: "Event", cell: (event) => h("a", { href: `#/event/${encodeURIComponent(event.id)}` }, event.id) },
+    { label: "State", cell: (event) => state(event.status) },
+    { label: "Start", cell: (event) => moment(event.startTime) },
+    { label: "Length", cell: (event) => span((new Date(event.endedAt ?? event.endTime) - new Date(event.startTime)) / 1000) },
+    { label: "Requested kW", right: true, cell: (event) => kw(event.requestedReductionKw) },
+    { label: "Achieved kW", right: true, cell: (event) => kw(event.actualReductionKw) },
+    { label: "", right: true, cell: (event) => percent(event.actualReductionKw ?? 0, event.actualReductionKw === null ? 0 : event.requestedReductionKw) },
+  ], events, (event) => { location.hash = `#/event/${encodeURIComponent(event.id)}`; });
+}
+
+export async function eventsView(place) {
+  const list = h("div", { class: "card" });
+  const load = async () => {
+    const events = await get("/api/events/?limit=200");
+    list.replaceChildren(events.length ? eventTable(events) : h("p", { class: "empty" }, "There has been no event yet."));
+  };
+  place.append(h("div", { class: "row between", style: "margin-bottom:1.25rem" },
+    h("h1", {}, "Events"), h("button", { class: "primary", onclick: createDialog }, "New event")), list);
+  await load();
+  const timer = setInterval(() => load().catch(() => {}), 5000);
+  return { end: () => clearInterval(timer) };
+}
+
+export async function eventView(place, store, id) {
+  const head = h("div", { class: "row between", style: "margin-bottom:1.25rem" });
+  const figures = h("div", { class: "figures" });
+  const curve = h("div", { class: "plot" });
+  const curveCard = h("section", { class: "card" }, h("h2", {}, "Requested and delivered"), curve, legend(CURVE));
+  const outcome = h("div", {});
+  const vens = h("section", { class: "card" });
+  place.append(head, figures, curveCard, outcome, vens);
+  let chart = null;
+  let filter = "all";
+  let last = null;
+  const drawVens = () => {
+    const counts = Map.groupBy ? Object.fromEntries([...Map.groupBy(last.vens, (one) => one.status)].map(([name, all]) => [name, all.length])) : {};
+    const chosen = last.vens.filter((one) => filter === "all" || one.status === filter);
+    vens.replaceChildren(h("h2", {}, "Participation"),
+      h("div", { class: "row", style: "margin-bottom:.8rem" }, ["all", ...Object.keys(counts)].map((name) => h("button", {
+        "aria-pressed": String(filter === name), onclick: () => { filter = name; drawVens(); },
+      }, `${name.replaceAll("_", " ")} ${name === "all" ? last.vens.length : counts[name]}`))),
+      chosen.length ? table([
+        { label: "VEN", cell: (one) => h("a", { href: `#/ven/${encodeURIComponent(one.venId)}` }, one.venName) },
+        { label: "State", cell: (one) => h("span", { title: one.reason ?? "" }, state(one.status)) },
+        { label: "Asked kW", right: true, cell: (one) => kw(one.assignedShedKw, 2) },
+        { label: "Delivers kW", right: true, cell: (one) => kw(one.shedKw, 2) },
+        { label: "", cell: (one) => h("div", { class: "meter", role: "img", "aria-label": percent(one.shedKw ?? 0, one.assignedShedKw) },
+          h("i", { style: `width:${Math.min(((one.shedKw ?? 0) / one.assignedShedKw) * 100, 100)}%` })) },
+        { label: "Answered in", right: true, cell: (one) => ms(one.responseMs) },
+      ], chosen.slice(0, 300)) : h("p", { class: "empty" }, "Nobody has been asked yet."),
+      chosen.length > 300 ? h("p", { class: "soft small" }, `The 300 largest of ${chosen.length.toLocaleString("en")}.`) : "");
+  };
+  const load = async () => {
+    last = await get(eventPath(id));
+    const open = ["active", "scheduled"].includes(last.status);
+    head.replaceChildren(h("div", {}, h("div", { class: "row" }, h("h1", {}, last.id), state(last.status)),
+      h("p", { class: "soft", style: "margin:0" }, `${moment(last.startTime)} – ${moment(last.endTime)}${last.createdBy ? ` · by ${last.createdBy}` : ""}${last.endReason ? ` · ${last.endReason}` : ""}`)),
+      open ? h("button", { class: "danger", onclick: () => stopDialog(id, load) }, last.status === "active" ? "Stop" : "Cancel event") : "");
+    const delivered = last.status === "active" ? last.currentReductionKw : last.actualReductionKw;
+    figures.replaceChildren(
+      figure("Requested", kw(last.requestedReductionKw), "kW"),
+      figure(last.status === "active" ? "Delivered now" : "Achieved", kw(delivered), "kW", true),
+      figure("Responding", last.vensResponding.toLocaleString("en"), `of ${last.vensAsked.toLocaleString("en")}`),
+      figure("Mean answer time", ms(last.avgResponseMs)));
+    drawVens();
+    if (!open) await drawOutcome(id, outcome);
+  };
+  await load();
+  const draw = (now) => {
+    const points = now.curves.get(id) ?? [];
+    curveCard.hidden = points.length < 2;
+    if (points.length < 2) return;
+    if (chart) chart.set(columnsOf(points));
+    else chart = plot(curve, CURVE, columnsOf(points), { from: last.requestedReductionKw });
+  };
+  draw(store);
+  const timer = setInterval(() => load().catch(() => {}), 3000);
+  return { update: draw, end: () => clearInterval(timer) };
+}
+
+async function drawOutcome(id, place) {
+  const { total } = await get(`${eventPath(id)}/performance`);
+  if (!total) { place.replaceChildren(); return; }
+  place.replaceChildren(h("section", { class: "card" }, h("h2", {}, "What it brought"), h("div", { class: "inside" }, [
+    ["Baseline", `${kw(total.baselineKw)} kW`], ["Average", `${kw(total.averageKw)} kW`], ["Achieved", `${kw(total.achievedShedKw)} kW`],
+    ["Of the request", total.shed_percentage === null ? "–" : `${Math.round(total.shed_percentage)} %`],
+    ["Energy", `${kw(total.delivered_kwh)} kWh`], ["Confidence", total.confidence === null ? "–" : `${Math.round(total.confidence * 100)} %`],
+  ].map(([label, value]) => h("div", {}, h("span", {}, label), h("strong", {}, value))))));
+}
+
+function stopDialog(id, then) {
+  ask("Stop this event?", `All VENs of ${id} restore their circuits at once.`, [], "Stop it", async () => {
+    await post(`${eventPath(id)}/stop`);
+    toast(`${id} is being restored`);
+    await then?.();
+  }, true);
+}
+
+export function createDialog() {
+  const start = new Date(Date.now() + 15 * 60000 - new Date().getTimezoneOffset() * 60000).toISOString().slice(0, 16);
+  const when = h("label", { hidden: true }, "Start", h("input", { name: "start", type: "datetime-local", value: start }));
+  const fields = h("div", { class: "fields" },
+    h("label", { class: "wide" }, "Reduce by, kW", h("input", { name: "kw", type: "number", min: "0.001", step: "any", required: true, inputmode: "decimal" })),
+    h("label", {}, "Begin", h("select", { name: "begin", onchange: (change) => { when.hidden = change.target.value === "now"; } },
+      h("option", { value: "now" }, "at once"), h("option", { value: "later" }, "later …"))),
+    h("label", {}, "Minutes", h("input", { name: "minutes", type: "number", min: "0.1", max: "1440", step: "any", value: "60", required: true })),
+    when,
+    h("label", { class: "wide" }, "Name (optional)", h("input", { name: "id", maxlength: "64", pattern: "[A-Za-z0-9._:\\-]+", placeholder: "made up if none" })));
+  ask("New event", "Every VEN that can shed takes part, each with what it can.", fields, "Create event", async (form) => {
+    const body = { requestedReductionKw: Number(form.get("kw")), durationSec: Number(form.get("minutes")) * 60 };
+    if (form.get("begin") === "later") body.startTime = new Date(form.get("start")).toISOString();
+    if (form.get("id")) body.id = form.get("id");
+    const made = await call("POST", "/api/events/", body);
+    toast(`${made.id} is ${body.startTime ? "scheduled" : "on its way"}`);
+    if (!body.startTime) location.hash = "#/";
+  });
+}

@@ -1,0 +1,246 @@
+"""An event's turns: active at its start, completed at its end or on stop, each exactly once.
+
+A turn is one conditional UPDATE that claims the event's row and, in the same transaction, the
+rows that follow from it. Whoever is killed in between has done nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, select, update
+from sqlalchemy.engine import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.elements import ColumnElement
+
+from backend.dispatch import fleet
+from backend.dispatch.bulk import insert_rows
+from backend.dispatch.messages import RESTORE_OP, restore_command, shed_command
+from backend.dispatch.settings import DispatchSettings
+from backend.dispatch.split import split
+from backend.dispatch.tables import (
+    ACTIVE,
+    ASSIGNED,
+    CANCELLED,
+    COMMANDS,
+    COMPLETED,
+    EVENTS,
+    PARTICIPANTS,
+    PENDING,
+    PUBLISHED,
+    SCHEDULED,
+    WITHDRAWN,
+)
+from backend.store.base import utc_now
+
+EventRow = Row[Any]
+CONCLUDED = ("completed", "opted_out")
+"""These VENs have restored. One that failed or is silent may shed, and is told to restore; so is
+one that has refused: it may be a modification that it refused."""
+
+
+async def activate_one(connection: AsyncConnection, settings: DispatchSettings) -> EventRow | None:
+    """Make one due event active, with its participants and commands; None when none is due."""
+    now = utc_now()
+    due = (EVENTS.c.start_time <= now) & (EVENTS.c.end_time > now)
+    event = await _turn(connection, SCHEDULED, due, {"status": ACTIVE, "activated_at": now})
+    if event is None:
+        return None
+    await ask(connection, event, settings)
+    return event
+
+
+async def ask(
+    connection: AsyncConnection,
+    event: EventRow,
+    settings: DispatchSettings,
+    *,
+    load_id: str | None = None,
+) -> None:
+    """Split the event and write a command for each VEN that is asked."""
+    now = utc_now()
+    rooms = await fleet.rooms(connection, event.id, event.ven_ids, now, settings)
+    shares = split(
+        event.requested_reduction_kw,
+        rooms,
+        least_share_kw=settings.least_share_kw,
+        in_full=event.ven_ids is not None,
+        seed=event.id,
+    )
+    await add_participants(connection, event, shares, now, load_id=load_id)
+
+
+async def add_participants(
+    connection: AsyncConnection,
+    event: EventRow,
+    shares: Mapping[str, float],
+    now: datetime,
+    *,
+    load_id: str | None = None,
+) -> None:
+    if not shares:
+        return
+    await insert_rows(
+        connection,
+        PARTICIPANTS,
+        [
+            {
+                "event_id": event.id,
+                "ven_id": ven_id,
+                "assigned_shed_kw": shed_kw,
+                "status": ASSIGNED,
+                "modification": event.modification,
+                "assigned_at": now,
+            }
+            for ven_id, shed_kw in shares.items()
+        ],
+    )
+    modifications = dict.fromkeys(shares, event.modification)
+    await send_shares(connection, event, shares, modifications, now, load_id=load_id)
+
+
+async def send_shares(
+    connection: AsyncConnection,
+    event: EventRow,
+    shares: Mapping[str, float],
+    modifications: Mapping[str, int],
+    now: datetime,
+    *,
+    load_id: str | None = None,
+) -> None:
+    commands = (
+        shed_command(
+            event_id=event.id,
+            ven_id=ven_id,
+            shed_kw=shed_kw,
+            start=event.start_time,
+            end=event.end_time,
+            modification=modifications[ven_id],
+            now=now,
+            priority=event.priority,
+            load_id=load_id,
+        )
+        for ven_id, shed_kw in shares.items()
+    )
+    await put(connection, commands, now, created_by=event.created_by)
+
+
+async def put(
+    connection: AsyncConnection,
+    commands: Iterable[dict[str, Any]],
+    now: datetime,
+    *,
+    created_by: str | None = None,
+) -> None:
+    """Commands into the outbox, due at once."""
+    rows = [
+        {
+            "correlation_id": command["correlationId"],
+            "event_id": command.get("event_id"),
+            "ven_id": command["venId"],
+            "op": command["op"],
+            "payload": command,
+            "state": PENDING,
+            "attempts": 0,
+            "not_before": now,
+            "expires_at": datetime.fromtimestamp(command["expires_ts"], now.tzinfo),
+            "created_at": now,
+            "created_by": created_by,
+        }
+        for command in commands
+    ]
+    await insert_rows(connection, COMMANDS, rows)
+
+
+async def finish_one(connection: AsyncConnection) -> EventRow | None:
+    """Complete one event whose end has come, with its restores; None when there is none."""
+    now = utc_now()
+    values = {"status": COMPLETED, "ended_at": now, "end_reason": "end"}
+    event = await _turn(connection, ACTIVE, EVENTS.c.end_time <= now, values)
+    if event is not None:
+        await _restore_all(connection, event, now)
+        return event
+    # All instances were down from its start to its end: nobody was ever told.
+    values |= {"status": CANCELLED, "end_reason": "no dispatcher ran during the event"}
+    return await _turn(connection, SCHEDULED, EVENTS.c.end_time <= now, values)
+
+
+async def stop(
+    connection: AsyncConnection, event_id: str, *, status: str, reason: str
+) -> EventRow | None:
+    """End an event now: `status` if it was active, cancelled if it had not begun.
+
+    None when it is over already, or does not exist.
+    """
+    now = utc_now()
+    is_it = EVENTS.c.id == event_id
+    # Its row is locked first: a turn that is being made by another instance is waited for.
+    await connection.execute(select(EVENTS.c.id).where(is_it).with_for_update())
+    values = {"ended_at": now, "end_reason": reason}
+    event = await _turn(connection, ACTIVE, is_it, {**values, "status": status})
+    if event is not None:
+        await _restore_all(connection, event, now)
+        return event
+    return await _turn(connection, SCHEDULED, is_it, {**values, "status": CANCELLED})
+
+
+async def _turn(
+    connection: AsyncConnection,
+    status: str,
+    condition: ColumnElement[bool],
+    values: Mapping[str, Any],
+) -> EventRow | None:
+    """Move one event of that status on; others that want the same one skip it."""
+    one = (
+        select(EVENTS.c.id)
+        .where(EVENTS.c.status == status, condition)
+        .order_by(EVENTS.c.start_time)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    statement = (
+        update(EVENTS)
+        .where(EVENTS.c.id == one.scalar_subquery(), EVENTS.c.status == status)
+        .values(**values)
+        .returning(*EVENTS.c)
+    )
+    return (await connection.execute(statement)).one_or_none()
+
+
+async def _restore_all(connection: AsyncConnection, event: EventRow, now: datetime) -> None:
+    """Nothing more is published for the event but restores, to all who may be shedding."""
+    still_open = (
+        (COMMANDS.c.event_id == event.id)
+        & COMMANDS.c.state.in_((PENDING, PUBLISHED))
+        & (COMMANDS.c.op != RESTORE_OP)
+    )
+    # Locked in the order in which the outbox marks them.
+    await connection.execute(
+        select(COMMANDS.c.id).where(still_open).order_by(COMMANDS.c.id).with_for_update()
+    )
+    await connection.execute(update(COMMANDS).where(still_open).values(state=WITHDRAWN))
+    rows = await connection.execute(
+        select(PARTICIPANTS.c.ven_id, PARTICIPANTS.c.modification).where(
+            PARTICIPANTS.c.event_id == event.id, PARTICIPANTS.c.status.not_in(CONCLUDED)
+        )
+    )
+    restores = (
+        restore_command(
+            event_id=event.id, ven_id=row.ven_id, modification=row.modification, now=now
+        )
+        for row in rows.all()
+    )
+    await put(connection, restores, now, created_by=event.created_by)
+
+
+SET_SHARE = (
+    update(PARTICIPANTS)
+    .where(PARTICIPANTS.c.event_id == bindparam("event"), PARTICIPANTS.c.ven_id == bindparam("ven"))
+    .values(
+        assigned_shed_kw=bindparam("shed_kw"),
+        modification=bindparam("number"),
+        assigned_at=bindparam("at"),
+    )
+)

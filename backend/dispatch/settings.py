@@ -1,0 +1,56 @@
+"""Dispatch's settings: environment variables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+
+from backend.settings import SettingsError
+
+
+def _name(name: str, **rest: Any) -> Any:
+    return Field(validation_alias=AliasChoices(name), **rest)
+
+
+class DispatchSettings(BaseModel):
+    """How events are split, sent, asked again, and followed."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    publisher: Literal["auto", "mqtt", "iot-data"] = _name("COMMAND_PUBLISHER", default="auto")
+    """auto: iot-data when IOT_ENDPOINT is AWS's, else MQTT."""
+    parallel: int = _name("DISPATCH_PARALLEL", default=64, ge=1, le=256)
+    """HTTPS connections of the iot-data publisher."""
+    batch: int = _name("DISPATCH_BATCH", default=500, ge=1, le=5_000)
+    lease_sec: float = _name("DISPATCH_LEASE_SEC", default=15.0, ge=1)
+    """A claim on commands: after a kill, others publish them when it is over."""
+    publish_timeout_sec: float = _name("DISPATCH_PUBLISH_TIMEOUT_SEC", default=6.0, gt=0)
+    publish_retry_sec: float = _name("DISPATCH_PUBLISH_RETRY_SEC", default=2.0, gt=0)
+    ack_timeout_sec: float = _name("DISPATCH_ACK_TIMEOUT_SEC", default=10.0, gt=0)
+    attempts: int = _name("DISPATCH_ATTEMPTS", default=3, ge=1)
+    """So often a VEN that does not ack is told; then it counts as not responding."""
+    fallback_sec: float = _name("DISPATCH_FALLBACK_SEC", default=5.0, gt=0)
+    """A look at the database although nothing called for it."""
+    follow_interval_sec: float = _name("DISPATCH_FOLLOW_INTERVAL_SEC", default=3.0, gt=0)
+    settle_sec: float = _name("DISPATCH_SETTLE_SEC", default=20.0, ge=0)
+    """So long after it was told, a VEN is taken to deliver what it was asked."""
+    tolerance: float = _name("DISPATCH_TOLERANCE", default=0.05, ge=0, lt=1)
+    """A delivery within this fraction of the request is left alone."""
+    most_modifications: int = _name("DISPATCH_MOST_MODIFICATIONS", default=5, ge=0)
+    least_share_kw: float = _name("DISPATCH_LEAST_SHARE_KW", default=0.1, ge=0.001)
+    """Smaller requests to one VEN mean nothing to its circuits."""
+    fresh_sec: float = _name("DISPATCH_FRESH_SEC", default=90.0, gt=0)
+    """An older telemetry says nothing about what a VEN can shed now."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> DispatchSettings:
+        """Raises SettingsError with one line a mistake."""
+        variables = os.environ if environment is None else environment
+        try:
+            return cls.model_validate({n: v for n, v in variables.items() if v.strip()})
+        except ValidationError as error:
+            lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+            raise SettingsError("\n".join(lines)) from error

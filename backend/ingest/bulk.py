@@ -1,0 +1,131 @@
+"""The bulk of a batch into the database: COPY on PostgreSQL, INSERT OR IGNORE on SQLite.
+
+COPY goes straight into the table, which costs half of a staging table. It fails when a row is
+there already (the broker sent a message again); then, and for some batches after, rows go through
+a staging table and `ON CONFLICT DO NOTHING`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from sqlalchemy import Table, select, text
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.store.models import Ven, VenLoads, VenState, VenTelemetry
+
+TELEMETRY: Table = VenTelemetry.__table__  # type: ignore[assignment]
+LOADS: Table = VenLoads.__table__  # type: ignore[assignment]
+STATE: Table = VenState.__table__  # type: ignore[assignment]
+
+Row = Sequence[Any]
+"""One row's values, in the order of the table's columns."""
+
+
+class Bulk(Protocol):
+    """Ways into the database; each call is part of the caller's transaction."""
+
+    async def add(
+        self, connection: AsyncConnection, table: Table, rows: Sequence[Row], *, staged: bool
+    ) -> int:
+        """Add `rows`, without those that are there already; how many were added.
+
+        Without `staged`, a row that is there already may raise an error that `is_duplicate` knows.
+        """
+
+    async def put_states(self, connection: AsyncConnection, rows: Sequence[Row]) -> None:
+        """Make `rows` the states of their VENs, where they are newer; unknown VENs are left out."""
+
+
+def names(table: Table) -> list[str]:
+    return [column.name for column in table.columns]
+
+
+class PostgresBulk:
+    async def add(
+        self, connection: AsyncConnection, table: Table, rows: Sequence[Row], *, staged: bool
+    ) -> int:
+        if not rows:
+            return 0
+        if not staged:
+            return await self._copy(connection, table.name, names(table), rows)
+        stage = await self._stage(connection, table, rows)
+        added = await connection.execute(
+            text(f"INSERT INTO {table.name} SELECT * FROM {stage} ON CONFLICT DO NOTHING")
+        )
+        return added.rowcount
+
+    async def put_states(self, connection: AsyncConnection, rows: Sequence[Row]) -> None:
+        if not rows:
+            return
+        stage = await self._stage(connection, STATE, rows)
+        columns = names(STATE)
+        changes = ", ".join(f"{name} = excluded.{name}" for name in columns[1:])
+        # Sorted: two instances that update the same VENs must not wait for each other in a ring.
+        await connection.execute(
+            text(
+                f"INSERT INTO ven_state ({', '.join(columns)}) "
+                f"SELECT s.* FROM {stage} s JOIN vens v ON v.id = s.ven_id ORDER BY s.ven_id "
+                f"ON CONFLICT (ven_id) DO UPDATE SET {changes} {_IF_NEWER}"
+            )
+        )
+
+    async def _stage(self, connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> str:
+        stage = f"stage_{table.name}"
+        await connection.execute(
+            text(
+                f"CREATE TEMPORARY TABLE IF NOT EXISTS {stage} (LIKE {table.name}) "
+                "ON COMMIT DELETE ROWS"
+            )
+        )
+        await self._copy(connection, stage, names(table), rows)
+        return stage
+
+    async def _copy(
+        self, connection: AsyncConnection, table: str, columns: list[str], rows: Sequence[Row]
+    ) -> int:
+        raw = await connection.get_raw_connection()
+        driver: Any = raw.driver_connection
+        done: str = await driver.copy_records_to_table(table, records=rows, columns=columns)
+        return int(done.split()[-1])
+
+
+# A VEN whose clock was ahead must not keep its last state until that time has come.
+_IF_NEWER = (
+    "WHERE excluded.timestamp >= ven_state.timestamp OR ven_state.timestamp > excluded.last_seen"
+)
+
+
+class SqliteBulk:
+    async def add(
+        self, connection: AsyncConnection, table: Table, rows: Sequence[Row], *, staged: bool
+    ) -> int:
+        del staged
+        if not rows:
+            return 0
+        columns = names(table)
+        added = await connection.execute(
+            sqlite_insert(table).on_conflict_do_nothing(),
+            [dict(zip(columns, row, strict=True)) for row in rows],
+        )
+        return added.rowcount
+
+    async def put_states(self, connection: AsyncConnection, rows: Sequence[Row]) -> None:
+        if not rows:
+            return
+        known = set(await connection.scalars(select(Ven.id)))
+        columns = names(STATE)
+        new = sqlite_insert(STATE)
+        newer = (new.excluded.timestamp >= STATE.c.timestamp) | (
+            STATE.c.timestamp > new.excluded.last_seen
+        )
+        statement = new.on_conflict_do_update(
+            index_elements=["ven_id"],
+            set_={name: new.excluded[name] for name in columns[1:]},
+            where=newer,
+        )
+        values = [dict(zip(columns, row, strict=True)) for row in rows if row[0] in known]
+        if values:
+            await connection.execute(statement, values)

@@ -1,0 +1,326 @@
+"""Stores batches: each in one transaction, each message once, whatever is in them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from itertools import chain
+from typing import Any
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.ingest import statements
+from backend.ingest.bulk import LOADS, TELEMETRY, Bulk, PostgresBulk, Row, SqliteBulk
+from backend.ingest.decode import Window, believed, decode
+from backend.ingest.faults import is_about_data, is_duplicate
+from backend.ingest.records import (
+    Ack,
+    Alert,
+    Loads,
+    LoadSetKey,
+    Message,
+    Refused,
+    Snapshot,
+    Status,
+    Telemetry,
+)
+from backend.settings import Settings
+from backend.store.base import utc_now
+from backend.store.database import Database
+from backend.store.models import NO_LOADS, Ven
+from backend.store.partitions import create_partitions
+from backend.store.upkeep import QUARTER_HOUR, quarter_hour_of
+
+Also = Callable[[AsyncConnection], Awaitable[None]]
+"""Something that belongs into the transaction of a batch: a checkpoint."""
+
+
+class Stop(Exception):
+    """Raised by an `Also`: nothing of the batch is stored, and it is not tried again."""
+
+
+_STAGED_BATCHES = 50
+"""How long rows go through the staging table after a duplicate was met."""
+_REFRESH_SEC = 60.0
+_MOST_LOAD_SETS = 200_000
+
+
+@dataclass
+class Batch:
+    """Messages that were read, by kind."""
+
+    telemetry: dict[tuple[str, datetime, int], Telemetry] = field(default_factory=dict)
+    snapshots: dict[tuple[str, datetime, int], Snapshot] = field(default_factory=dict)
+    acks: dict[bytes, Ack] = field(default_factory=dict)
+    alerts: dict[bytes, Alert] = field(default_factory=dict)
+    statuses: list[Status] = field(default_factory=list)
+    refused: list[tuple[Message, str]] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, messages: Sequence[Message], window: Window) -> Batch:
+        batch = cls()
+        for message in messages:
+            try:
+                batch._put(decode(message, window))
+            except Refused as error:
+                batch.refused.append((message, str(error)))
+        return batch
+
+    def _put(self, record: Telemetry | Snapshot | Ack | Status | Alert) -> None:
+        if isinstance(record, Telemetry):
+            self.telemetry.setdefault((record.ven_id, record.timestamp, record.seq), record)
+        elif isinstance(record, Snapshot):
+            self.snapshots.setdefault((record.ven_id, record.timestamp, record.part), record)
+        elif isinstance(record, Ack):
+            self.acks.setdefault(record.digest, record)
+        elif isinstance(record, Alert):
+            self.alerts.setdefault(record.digest, record)
+        else:
+            self.statuses.append(record)
+
+    def quarter_hours(self) -> set[datetime]:
+        return {quarter_hour_of(key[1]) for key in self.telemetry}
+
+    def days(self) -> set[date]:
+        return {key[1].date() for rows in (self.telemetry, self.snapshots) for key in rows}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a batch."""
+
+    stored: int = 0
+    duplicates: int = 0
+    refused: int = 0
+
+    def __add__(self, other: Outcome) -> Outcome:
+        return Outcome(
+            self.stored + other.stored,
+            self.duplicates + other.duplicates,
+            self.refused + other.refused,
+        )
+
+
+class Writer:
+    """Stores messages. One for all sources of a process; calls may overlap."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._settings = settings
+        self._bulk: Bulk = PostgresBulk() if database.is_postgresql else SqliteBulk()
+        self._vens: set[str] = set()
+        self._vens_read = float("-inf")
+        self._forget_load_sets()
+        self._days: set[date] = set()
+        self._state_stored: dict[str, float] = {}
+        self._marked: set[datetime] = set()
+        """Quarters of an hour that are marked to be summed up."""
+        self._staged_for = 0
+
+    async def store(
+        self, messages: Sequence[Message], source: str, also: Also | None = None
+    ) -> Outcome:
+        """Store `messages`, and do `also` in the same transaction.
+
+        A message that the database refuses is found by halving and put with the dead letters.
+        Raises what the database raised when it is not about the data: try again later.
+        """
+        try:
+            return await self._store(messages, source, also)
+        except Exception as error:
+            if not is_about_data(error):
+                raise
+        self._forget()
+        try:
+            return await self._store(messages, source, also)
+        except Exception as error:
+            if not is_about_data(error):
+                raise
+            if len(messages) == 1:
+                return await self._store([], source, also, [(messages[0], _reason(error))])
+        middle = len(messages) // 2
+        first = await self.store(messages[:middle], source)
+        return first + await self.store(messages[middle:], source, also)
+
+    async def _store(
+        self,
+        messages: Sequence[Message],
+        source: str,
+        also: Also | None,
+        refused: Sequence[tuple[Message, str]] = (),
+    ) -> Outcome:
+        kept = timedelta(days=self._settings.retention.telemetry_days)
+        window = believed(time.time(), retention=kept, ahead_sec=self._settings.max_ahead_sec)
+        batch = Batch.read(messages, window)
+        batch.refused.extend(refused)
+        await self._prepare(batch)
+        try:
+            stored = await self._transaction(batch, source, also, staged=self._staged_for > 0)
+        except Exception as error:
+            if self._staged_for > 0 or not is_duplicate(error):
+                raise
+            self._staged_for = _STAGED_BATCHES
+            stored = await self._transaction(batch, source, also, staged=True)
+        self._staged_for = max(self._staged_for - 1, 0)
+        refused_count = len(batch.refused)
+        duplicates = len(messages) + len(refused) - refused_count - stored
+        return Outcome(stored, duplicates, refused_count)
+
+    async def _transaction(
+        self, batch: Batch, source: str, also: Also | None, *, staged: bool
+    ) -> int:
+        """How many messages were stored that were not there."""
+        states = self._due_states(batch)
+        quarters = batch.quarter_hours()
+        new_sums = quarters - self._marked
+        async with self._database.engine.connect() as connection, connection.begin():
+            # SQLAlchemy begins its transaction with the first statement it sees, and COPY is none.
+            await connection.exec_driver_sql("SELECT 1")
+            telemetry = [self._telemetry_row(one) for one in batch.telemetry.values()]
+            loads = [_loads_row(one) for one in batch.snapshots.values()]
+            stored = await self._bulk.add(connection, TELEMETRY, telemetry, staged=staged)
+            stored += await self._bulk.add(connection, LOADS, loads, staged=staged)
+            await self._bulk.put_states(connection, [_state_row(one) for one in states])
+            stored += await statements.store_acks(connection, list(batch.acks.values()))
+            stored += await statements.store_alerts(connection, list(batch.alerts.values()))
+            await statements.store_statuses(connection, batch.statuses)
+            await statements.mark_due(connection, new_sums)
+            await statements.store_refused(connection, source, batch.refused)
+            if also is not None:
+                await also(connection)
+        self._state_stored.update((one.ven_id, one.received) for one in states)
+        # Only the present one stays marked until it is summed up; a late one is marked each time.
+        self._marked = {start for start in quarters if start > utc_now() - QUARTER_HOUR}
+        return stored + len(batch.statuses)
+
+    # ---- what must be there before the rows are ---------------------------------------------
+
+    async def _prepare(self, batch: Batch) -> None:
+        """Partitions, VENs and load sets that the batch needs, in a transaction of their own."""
+        if time.monotonic() - self._vens_read > _REFRESH_SEC:
+            async with self._database.engine.connect() as connection:
+                self._vens = set(await connection.scalars(select(Ven.id)))
+            self._vens_read = time.monotonic()
+        days = batch.days() - self._days
+        vens = {key[0] for key in batch.telemetry} - self._vens
+        unknown = self._put_known_load_sets(batch)
+        known, used = self._load_sets, self._used_load_sets
+        keys = {loads.key for _, loads in unknown} - known.keys()
+        if days or vens or keys:
+            now = utc_now()
+            async with self._database.engine.begin() as connection:
+                if days:
+                    await connection.run_sync(create_partitions, sorted(days))
+                if vens:
+                    await statements.register(connection, vens, now)
+                if keys:
+                    known.update(await statements.load_set_ids(connection, keys, now))
+            self._days |= days
+            self._vens |= vens
+        bare = {one.ven_id for one in batch.telemetry.values() if one.loads is None}
+        uses = {(ven_id, known[loads.key]) for ven_id, loads in unknown}
+        uses |= {(ven_id, NO_LOADS) for ven_id in bare}
+        if not uses <= used:
+            async with self._database.engine.begin() as connection:
+                await statements.note_load_sets(connection, uses - used)
+            used |= uses
+        for ven_id, loads in unknown:
+            loads.load_set_id = known[loads.key]
+            self._last_load_set[ven_id] = (loads.key, loads.load_set_id)
+
+    def _put_known_load_sets(self, batch: Batch) -> list[tuple[str, Loads]]:
+        """Put in the ids of the load sets that are as they were; the others, with their VENs."""
+        if len(self._load_sets) > _MOST_LOAD_SETS:
+            self._forget_load_sets()
+        unknown = []
+        every: Iterable[Telemetry | Snapshot] = chain(
+            batch.telemetry.values(), batch.snapshots.values()
+        )
+        for one in every:
+            loads = one.loads
+            if loads is None:
+                continue
+            last = self._last_load_set.get(one.ven_id)
+            if last is not None and last[0] == loads.key:
+                loads.load_set_id = last[1]
+            else:
+                unknown.append((one.ven_id, loads))
+        return unknown
+
+    def _forget_load_sets(self) -> None:
+        # New ones: a batch that is under way has the old ones in its hands.
+        self._load_sets: dict[LoadSetKey, int] = {}
+        self._used_load_sets: set[tuple[str, int]] = set()
+        self._last_load_set: dict[str, tuple[LoadSetKey, int]] = {}
+
+    def _forget(self) -> None:
+        """Whatever was believed to be there may have been dropped."""
+        self._days.clear()
+        self._marked.clear()
+        self._forget_load_sets()
+        self._vens_read = float("-inf")
+        self._staged_for = _STAGED_BATCHES
+
+    # ---- rows -------------------------------------------------------------------------------
+
+    def _due_states(self, batch: Batch) -> list[Telemetry]:
+        """The newest telemetry of each VEN whose state was not stored for a while."""
+        newest: dict[str, Telemetry] = {}
+        for one in batch.telemetry.values():
+            known = newest.get(one.ven_id)
+            if known is None or one.timestamp >= known.timestamp:
+                newest[one.ven_id] = one
+        # A little early: a VEN that reports just as often as states are stored is never late.
+        interval_sec = 0.8 * self._settings.state_interval_sec
+        never = float("-inf")
+        return [
+            one
+            for one in newest.values()
+            if one.received - self._state_stored.get(one.ven_id, never) >= interval_sec
+        ]
+
+    def _telemetry_row(self, one: Telemetry) -> Row:
+        raw = self._raw(one.payload) if self._settings.store_raw_payload else None
+        return (*one[:10], *_loads_of(one.loads), raw)
+
+    def _raw(self, payload: bytes) -> Any:
+        """As the driver wants it: COPY takes JSON as text."""
+        return payload.decode() if self._database.is_postgresql else msgspec.json.decode(payload)
+
+
+def _loads_of(loads: Loads | None) -> tuple[Any, ...]:
+    if loads is None:
+        return (None, None, None, None)
+    return (loads.load_set_id, loads.power_w, loads.shed_w, loads.enabled)
+
+
+def _loads_row(one: Snapshot) -> Row:
+    return (one.ven_id, one.timestamp, one.part, *_loads_of(one.loads))
+
+
+def _state_row(one: Telemetry) -> Row:
+    shed_w = [] if one.loads is None else [watts for watts in one.loads.shed_w if watts]
+    return (
+        one.ven_id,
+        statements.moment(one.received),
+        one.timestamp,
+        one.seq,
+        one.used_power_kw,
+        one.shed_power_kw,
+        one.requested_reduction_kw,
+        one.baseline_power_kw,
+        one.battery_soc,
+        None if one.loads is None else sum(shed_w) / 1000.0,
+        one.panel_max_kw,
+        one.event_id,
+        one.quality,
+        *_loads_of(one.loads),
+    )
+
+
+def _reason(error: BaseException) -> str:
+    return f"the database refuses it: {type(error).__name__}: {error}"

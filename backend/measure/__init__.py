@@ -1,0 +1,1 @@
+"""What an event delivered: baselines from stored history, and the figures of each VEN."""

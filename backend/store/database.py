@@ -1,0 +1,74 @@
+"""One database: its URL in every driver's spelling, its engine and its sessions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
+
+BUSY_TIMEOUT_SEC = 10.0
+
+
+def database_url(url: str, *, driver: str | None = None) -> URL:
+    """`url` for a driver of SQLAlchemy: asynchronous ones by default, `sync` for migrations.
+
+    Raises ValueError for a database that is neither PostgreSQL nor SQLite.
+    """
+    parsed = make_url(url.replace("postgres://", "postgresql://", 1))
+    backend = parsed.get_backend_name()
+    drivers = {
+        "postgresql": {None: "postgresql+asyncpg", "sync": "postgresql+psycopg"},
+        "sqlite": {None: "sqlite+aiosqlite", "sync": "sqlite"},
+    }
+    if backend not in drivers:
+        raise ValueError(f"DATABASE_URL names {backend}: use postgresql:// or sqlite:///")
+    return parsed.set(drivername=drivers[backend][driver])
+
+
+def plain_dsn(url: str) -> str:
+    """`url` as libpq and asyncpg read it."""
+    parsed = database_url(url).set(drivername="postgresql")
+    return parsed.render_as_string(hide_password=False)
+
+
+class Database:
+    """The engine and its sessions. `close` it at the end."""
+
+    def __init__(self, url: str, *, pool_size: int = 5) -> None:
+        self.url = database_url(url)
+        self.is_postgresql = self.url.get_backend_name() == "postgresql"
+        options: dict[str, Any] = {}
+        if self.is_postgresql:
+            options = {"pool_size": pool_size, "max_overflow": pool_size, "pool_pre_ping": True}
+        else:
+            options = {"connect_args": {"timeout": BUSY_TIMEOUT_SEC}}
+        self.engine: AsyncEngine = create_async_engine(self.url, **options)
+        if not self.is_postgresql:
+            event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
+        self.sessions: async_sessionmaker[AsyncSession] = async_sessionmaker(
+            self.engine, expire_on_commit=False
+        )
+
+    async def check(self) -> None:
+        """Raises SQLAlchemyError or OSError when the database does not answer."""
+        async with self.engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    """Readers beside the writer, and foreign keys that mean something."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()

@@ -1,0 +1,120 @@
+"""The application with a client, without a network; and telemetry as ingest stores it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+from sqlalchemy import insert
+
+from backend.api.app import make_app
+from backend.api.settings import ApiSettings
+from backend.dispatch.service import Dispatcher
+from backend.dispatch.settings import DispatchSettings
+from backend.settings import Settings
+from backend.store import partitions
+from backend.store.base import utc_now
+from backend.store.database import Database
+from backend.store.models import LoadSet, LoadSetMember, VenAck, VenTelemetry
+
+from .dispatching import Wire, add_vens, quick, set_state
+
+LOADS = (("hvac1", "hvac", 5.0, 3), ("heater1", "heater", 2.0, 5), ("fridge1", "fridge", 0.5, 1))
+
+
+@asynccontextmanager
+async def api(
+    database: Database,
+    wire: Wire | None = None,
+    *,
+    dispatch: DispatchSettings | None = None,
+    **variables: str,
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application; with a wire, its dispatcher runs."""
+    dispatcher = None if wire is None else Dispatcher(database, wire, dispatch or quick())
+    app = make_app(
+        Settings.from_environment({}),
+        ApiSettings.from_environment({"API_REQUESTS_PER_SEC": "10000", **variables}),
+        database,
+        dispatcher,
+    )
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            yield client
+
+
+async def add_house(
+    database: Database, ven_id: str = "house", *, samples: int = 20, step_sec: int = 5
+) -> datetime:
+    """An online VEN with three loads and telemetry up to now; the time of its latest."""
+    latest = utc_now().replace(microsecond=0)
+    await add_vens(database, {ven_id: 4.0})
+    async with database.engine.begin() as connection:
+        days = partitions.days_ahead(latest)
+        await connection.run_sync(partitions.create_partitions, days)
+        number = await connection.scalar(
+            insert(LoadSet).values(digest=ven_id.encode(), created_at=latest).returning(LoadSet.id)
+        )
+        members = [
+            {
+                "load_set_id": number,
+                "position": position,
+                "load_id": load_id,
+                "name": load_id.title(),
+                "type": kind,
+                "capacity_kw": capacity_kw,
+                "priority": priority,
+            }
+            for position, (load_id, kind, capacity_kw, priority) in enumerate(LOADS, start=1)
+        ]
+        await connection.execute(insert(LoadSetMember), members)
+        rows = [
+            {
+                "ven_id": ven_id,
+                "timestamp": latest - timedelta(seconds=step_sec * (samples - 1 - n)),
+                "seq": n + 1,
+                "used_power_kw": float(n),
+                "shed_power_kw": 0.0,
+                "requested_reduction_kw": 0.0,
+                "load_set_id": number,
+                "load_power_w": [1_000 + n, 2_000, None],
+                "load_shed_w": [1_000, 2_000, 0],
+                "load_enabled": "tf?",
+            }
+            for n in range(samples)
+        ]
+        await connection.execute(insert(VenTelemetry), rows)
+    await set_state(
+        database,
+        ven_id,
+        timestamp=latest,
+        load_set_id=number,
+        load_power_w=[3_000, 2_000, None],
+        load_shed_w=[1_000, 2_000, 0],
+        load_enabled="tf?",
+    )
+    return latest
+
+
+async def add_ack(database: Database, ven_id: str, event_id: str, **changes: Any) -> None:
+    async with database.engine.begin() as connection:
+        values = {
+            "digest": f"{ven_id}{event_id}{changes}".encode(),
+            "ven_id": ven_id,
+            "event_id": event_id,
+            "correlation_id": f"evt-{event_id}-1",
+            "timestamp": utc_now(),
+            "op": "event",
+            "status": "accepted",
+            "requested_shed_kw": 2.0,
+            "actual_shed_kw": 1.9,
+            "circuits_curtailed": [{"id": "heater1", "loadId": "heater1", "shedKw": 1.9}],
+            "raw_payload": {"op": "event", "status": "accepted", "venId": ven_id},
+            "created_at": utc_now(),
+            **changes,
+        }
+        await connection.execute(insert(VenAck).values(**values))

@@ -1,0 +1,187 @@
+"""Who may use the API, how often, and what it says of itself."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+import pytest
+
+from backend.api import keys
+from backend.api.guard import RateLimit
+from backend.api.keys import Role
+from backend.api.settings import ApiSettings
+from backend.settings import SettingsError
+from backend.store import schema
+from backend.store.database import Database
+
+from .api_client import api
+from .dispatching import Wire, add_vens, eventually
+
+pytestmark = pytest.mark.asyncio
+KEYS = {"API_KEYS_REQUIRED": "true"}
+
+
+async def make_key(database: Database, role: Role) -> dict[str, str]:
+    async with database.engine.begin() as connection:
+        return {"X-API-Key": await keys.add(connection, role.label, role)}
+
+
+async def test_without_a_key_nothing_is_told(database: Database) -> None:
+    async with api(database, **KEYS) as client:
+        answers = [
+            await client.get("/api/vens/"),
+            await client.get("/metrics"),
+            await client.get("/console/stream"),
+            await client.get("/api/vens/", headers={"X-API-Key": "ven_wrong"}),
+            await client.get("/api/vens/", headers={"Authorization": "Bearer ven_wrong"}),
+        ]
+        assert [answer.status_code for answer in answers] == [401] * 5
+        assert answers[0].headers["WWW-Authenticate"] == "Bearer"
+        assert (await client.get("/health")).status_code == 200
+
+
+async def test_a_role_reaches_as_far_as_it_says(database: Database) -> None:
+    await add_vens(database, {"v": 1.0})
+    async with api(database, **KEYS) as client:
+        reached = {}
+        for role in Role:
+            headers = await make_key(database, role)
+            answers = [
+                await client.get("/api/vens/v", headers=headers),
+                await client.patch("/api/vens/v", headers=headers, json={"name": "w"}),
+                await client.get("/api/audit/", headers=headers),
+            ]
+            reached[role] = [answer.status_code for answer in answers]
+    assert reached == {
+        Role.READ: [200, 403, 403],
+        Role.OPERATE: [200, 200, 403],
+        Role.ADMIN: [200, 200, 200],
+    }
+
+
+async def test_a_key_is_kept_as_a_hash_and_can_be_revoked(database: Database) -> None:
+    async with database.engine.begin() as connection:
+        key = await keys.add(connection, "grid", Role.READ)
+        with pytest.raises(ValueError, match="already"):
+            async with connection.begin_nested():
+                await keys.add(connection, "grid", Role.ADMIN)
+    async with database.engine.begin() as connection:
+        assert await keys.find(connection, key) == ("grid", Role.READ)
+        stored = (await connection.exec_driver_sql("SELECT * FROM api_keys")).all()
+        assert key not in str(stored)
+        assert await keys.revoke(connection, "grid")
+        assert await keys.find(connection, key) is None
+        assert not await keys.revoke(connection, "grid")
+
+
+async def test_on_loopback_no_foreign_page_gets_in(sqlite_url: str) -> None:
+    """A page of another site in a browser on this machine: by its origin, or by a name of its own
+    that it lets point here."""
+    database = Database(sqlite_url)
+    async with api(database) as client:
+        own = await client.get("/api/vens/", headers={"Origin": "http://localhost"})
+        foreign = await client.get("/api/vens/", headers={"Origin": "http://evil.example"})
+        rebound = await client.get("/api/vens/", headers={"Host": "evil.example"})
+    await database.close()
+    assert [own.status_code, foreign.status_code, rebound.status_code] == [200, 403, 403]
+
+
+async def test_too_many_requests_are_told_to_wait(sqlite_url: str) -> None:
+    database = Database(sqlite_url)
+    async with api(database, API_REQUESTS_PER_SEC="1") as client:
+        answers = [await client.get("/api/vens/") for _ in range(8)]
+    await database.close()
+    assert answers[0].status_code == 200
+    assert answers[-1].status_code == 429
+    assert int(answers[-1].headers["Retry-After"]) >= 1
+
+
+async def test_a_bucket_fills_again_with_time() -> None:
+    now = 100.0
+    limit = RateLimit(2.0, clock=lambda: now)
+    assert [limit.wait_sec("a") for _ in range(8)] == [0.0] * 8
+    assert limit.wait_sec("a") == 0.5
+    assert limit.wait_sec("b") == 0.0
+    now += 0.5
+    assert limit.wait_sec("a") == 0.0
+    assert limit.wait_sec("a") > 0
+
+
+async def test_keys_are_needed_wherever_others_can_reach() -> None:
+    def needs(**variables: str) -> bool:
+        return ApiSettings.from_environment(variables).needs_keys
+
+    assert not needs()
+    assert not needs(API_HOST="localhost")
+    assert not needs(API_HOST="::1")
+    assert needs(API_HOST="0.0.0.0")
+    assert needs(API_HOST="backend.example")
+    assert needs(API_KEYS_REQUIRED="true")
+    with pytest.raises(SettingsError, match="API_PORT"):
+        needs(API_PORT="many")
+
+
+async def test_other_origins_are_let_in_only_when_named(sqlite_url: str) -> None:
+    database = Database(sqlite_url)
+    origin = {"Origin": "https://ops.example"}
+    async with api(database) as client:
+        closed = await client.get("/health", headers=origin)
+    async with api(database, API_CORS_ORIGINS="https://ops.example") as client:
+        opened = await client.get("/health", headers=origin)
+    await database.close()
+    assert "access-control-allow-origin" not in closed.headers
+    assert opened.headers["access-control-allow-origin"] == "https://ops.example"
+
+
+async def test_readiness_tells_what_is_wrong(database: Database) -> None:
+    wire = Wire()
+    async with api(database, wire) as client:
+        assert (await client.get("/health/db-check")).json() == {"status": "ok", "reasons": []}
+        wire.away = "the broker is away"
+        answer = await client.get("/health/db-check")
+        assert (answer.status_code, answer.json()["reasons"]) == (503, ["the broker is away"])
+        assert (await client.get("/health")).status_code == 200
+        wire.away = None
+        await asyncio.to_thread(
+            schema.downgrade, database.url.render_as_string(hide_password=False), "-1"
+        )
+        answer = await client.get("/health/db-check")
+        assert "this program needs" in answer.json()["reasons"][0]
+
+
+async def test_a_database_that_is_gone_is_told_not_hidden() -> None:
+    database = Database("postgresql://nobody@127.0.0.1:9/none")
+    async with api(database) as client:
+        assert (await client.get("/health")).status_code == 200
+        ready = await client.get("/health/db-check")
+        asked = await client.get("/api/vens/")
+    await database.close()
+    assert (ready.status_code, asked.status_code) == (503, 503)
+    assert "cannot be reached" in ready.json()["reasons"][0]
+
+
+async def test_a_dispatcher_that_has_ended_fails_the_health(database: Database) -> None:
+    class Broken(Wire):
+        async def publish(self, messages):  # type: ignore[no-untyped-def]
+            raise RuntimeError("unforeseen")
+
+    await add_vens(database, {"v": 1.0})
+    async with api(database, Broken()) as client:
+        await client.post("/api/events/", json={"requestedReductionKw": 1, "durationSec": 60})
+
+        async def failing() -> httpx.Response | None:
+            answer = await client.get("/health")
+            return answer if answer.status_code == 503 else None
+
+        answer = await eventually(failing)
+    assert "unforeseen" in answer.json()["reasons"][0]
+
+
+async def test_metrics_are_for_prometheus(database: Database) -> None:
+    await add_vens(database, {"v": 1.5})
+    async with api(database) as client:
+        text = (await client.get("/metrics")).text
+    assert "venagent_vens_online 1.0" in text
+    assert "venagent_load_reduction_potential_kw 1.5" in text
+    assert "venagent_commands_total" in text

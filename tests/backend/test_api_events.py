@@ -1,0 +1,199 @@
+"""Events over REST: made, followed, stopped, and what they brought."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, update
+
+from backend.dispatch.tables import EVENTS, PARTICIPANTS
+from backend.store.base import utc_now
+from backend.store.database import Database
+from backend.store.models import WHOLE_EVENT, EventPerformance
+
+from .api_client import add_ack, add_house, api
+from .dispatching import Wire, acknowledge, add_vens, eventually, set_state
+
+pytestmark = pytest.mark.asyncio
+
+
+def tomorrow(hours: float = 0.0) -> str:
+    return (utc_now() + timedelta(days=1, hours=hours)).isoformat()
+
+
+async def test_an_event_is_made_followed_and_stopped(database: Database) -> None:
+    await add_vens(database, {"a": 3.0, "b": 1.0})
+    wire = Wire()
+    async with api(database, wire) as client:
+        assert (await client.get("/api/events/current")).json() is None
+        made = await client.post(
+            "/api/events/", json={"requestedReductionKw": 2.0, "durationSec": 600}
+        )
+        event_id = made.json()["id"]
+        assert (made.status_code, made.json()["status"]) == (201, "scheduled")
+        await eventually(lambda: len(wire.sent) == 2)
+        await acknowledge(database, wire.sent)
+        await set_state(database, "a", event_id=event_id, shed_power_kw=1.4)
+        async with database.engine.begin() as connection:
+            await connection.execute(
+                update(PARTICIPANTS).where(PARTICIPANTS.c.ven_id == "a").values(response_ms=80.0)
+            )
+        current = (await client.get("/api/events/current")).json()
+        metrics = (await client.get(f"/api/events/{event_id}/metrics")).json()
+        stopped = await client.post(f"/api/events/{event_id}/stop")
+        await eventually(lambda: wire.to("a", "restore") and wire.to("b", "restore"))
+        again = await client.post(f"/api/events/{event_id}/stop")
+        withdrawn = await client.delete(f"/api/events/{event_id}")
+        history = (await client.get("/api/events/history")).json()
+    assert current["id"] == event_id
+    assert current["status"] == "active"
+    assert current["vensAsked"] == current["vensResponding"] == 2
+    assert current["currentReductionKw"] == pytest.approx(1.4 + 0.5)
+    assert current["vens"][0] == {
+        "venId": "a",
+        "venName": "a",
+        "shedKw": 1.4,
+        "status": "accepted",
+        "assignedShedKw": 1.5,
+        "responseMs": 80.0,
+        "reason": None,
+    }
+    assert metrics == {
+        "currentReductionKw": pytest.approx(1.9),
+        "vensResponding": 2,
+        "avgResponseMs": 80.0,
+    }
+    assert (stopped.json()["status"], stopped.json()["endReason"]) == ("completed", "stopped")
+    assert (again.status_code, withdrawn.status_code) == (409, 409)
+    assert [event["id"] for event in history] == [event_id]
+
+
+async def test_a_scheduled_event_is_withdrawn(database: Database) -> None:
+    async with api(database) as client:
+        body = {
+            "startTime": tomorrow(),
+            "endTime": tomorrow(1),
+            "requestedReductionKw": 5,
+            "id": "later",
+            "status": "scheduled",
+        }
+        assert (await client.post("/api/events/", json=body)).status_code == 201
+        assert (await client.post("/api/events/", json=body)).status_code == 409
+        assert (await client.delete("/api/events/later")).status_code == 204
+        event = (await client.get("/api/events/later")).json()
+        missing = await client.get("/api/events/none")
+    assert (event["status"], event["endReason"]) == ("cancelled", "withdrawn")
+    assert event["startTime"].endswith("Z")
+    assert missing.status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"requestedReductionKw": 0}, "requestedReductionKw"),
+        ({"requestedReductionKw": None}, "requestedReductionKw"),
+        ({"startTime": "2030-01-01T00:00:00"}, "startTime"),
+        ({"endTime": "soon"}, "endTime"),
+        ({"endTime": "2020-01-01T00:00:00Z"}, "body"),
+        ({"endTime": tomorrow(30)}, "body"),
+        ({"durationSec": 60}, "body"),
+        ({"venIds": ["unknown"]}, "venIds"),
+        ({"venIds": []}, "venIds"),
+    ],
+)
+async def test_an_event_that_cannot_be_is_refused_with_its_field(
+    sqlite_url: str, change: dict[str, Any], field: str
+) -> None:
+    database = Database(sqlite_url)
+    body = {"startTime": tomorrow(), "endTime": tomorrow(1), "requestedReductionKw": 5}
+    async with api(database) as client:
+        answer = await client.post("/api/events/", json={**body, **change})
+    await database.close()
+    assert answer.status_code == 422
+    assert field in answer.json()["detail"][0]["loc"]
+
+
+async def test_acks_and_performance_are_told(database: Database) -> None:
+    await add_vens(database, {"a": 3.0})
+    for number in range(3):
+        await add_ack(database, "a", "e1", correlation_id=f"c{number}")
+    start = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    common = {
+        "samples": 10,
+        "expected_samples": 12,
+        "window_start": start,
+        "window_end": start,
+        "shed_percentage": 95.0,
+        "delivered_kwh": 1.25,
+        "computed_at": start,
+    }
+    async with database.engine.begin() as connection:
+        await connection.execute(
+            insert(EVENTS).values(
+                id="e1",
+                status="completed",
+                start_time=start,
+                end_time=start + timedelta(hours=1),
+                requested_reduction_kw=3.0,
+                modification=0,
+                created_at=start,
+                measured_at=start,
+                actual_reduction_kw=2.9,
+            )
+        )
+        await connection.execute(
+            insert(EventPerformance),
+            [
+                {"event_id": "e1", "ven_id": "a", "vens": 1, **common},
+                {"event_id": "e1", "ven_id": WHOLE_EVENT, "vens": 1, **common},
+            ],
+        )
+    async with api(database) as client:
+        first = (await client.get("/api/events/e1/acks", params={"limit": 2})).json()
+        rest = (
+            await client.get("/api/events/e1/acks", params={"cursor": first["nextCursor"]})
+        ).json()
+        performance = (await client.get("/api/events/e1/performance")).json()
+        event = (await client.get("/api/events/e1")).json()
+    assert len(first["acks"]) == 2
+    assert rest["acks"] == [{"op": "event", "status": "accepted", "venId": "a"}]
+    assert performance["total"]["delivered_kwh"] == 1.25
+    assert performance["total"]["venId"] is None
+    assert [row["venId"] for row in performance["vens"]] == ["a"]
+    assert performance["vens"][0]["shed_percentage"] == 95.0
+    assert event["actualReductionKw"] == 2.9
+
+
+async def test_the_console_streams_the_fleet_and_its_events(database: Database) -> None:
+    await add_house(database)
+    async with api(database, Wire()) as client:
+        app = client._transport.app  # type: ignore[attr-defined]
+        await client.post("/api/events/", json={"requestedReductionKw": 2, "durationSec": 600})
+        feed = app.state.feed.subscribe()
+        texts = [await asyncio.wait_for(anext(feed), 20)]
+        while '"status":"active"' not in texts[-1]:
+            texts.append(await asyncio.wait_for(anext(feed), 20))
+        second = app.state.feed.subscribe()
+        later = [await asyncio.wait_for(anext(second), 20) for _ in range(2)]
+        await feed.aclose()
+        await second.aclose()
+    assert texts[0].startswith("retry:")
+    assert '"onlineVens":1' in texts[-1]
+    assert later[1].startswith("event: curve")  # drawn from the event's beginning
+
+
+async def test_the_page_and_its_files_are_served_with_a_policy(sqlite_url: str) -> None:
+    database = Database(sqlite_url)
+    async with api(database) as client:
+        root = await client.get("/")
+        page = await client.get("/console/")
+        script = await client.get("/console/static/uPlot.iife.min.js")
+        secret = await client.get("/console/static/..%2fpage.py")
+    await database.close()
+    assert (root.status_code, root.headers["location"]) == (307, "/console/")
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    assert script.status_code == 200
+    assert secret.status_code == 404

@@ -1,0 +1,298 @@
+"""The life of an event, as its VENs see it: on PostgreSQL and on SQLite."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from backend.dispatch import lifecycle
+from backend.dispatch.tables import ACTIVE, CANCELLED, COMMANDS, COMPLETED, EVENTS, PARTICIPANTS
+from backend.dispatch.transaction import in_transaction
+from backend.dispatch.wake import wait
+from backend.store.database import Database
+
+from .dispatching import (
+    Wire,
+    acknowledge,
+    add_event,
+    add_vens,
+    correlation_ids,
+    dispatching,
+    eventually,
+    participants,
+    quick,
+    rows,
+    set_online,
+    set_state,
+    status_of,
+)
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_at_its_start_an_event_becomes_active_and_each_ven_is_told(
+    database: Database,
+) -> None:
+    await add_vens(database, {"a": 2.0, "b": 6.0, "unable": 0.0})
+    await add_vens(database, {"away": 9.0}, status="offline")
+    wire = Wire()
+    async with dispatching(database, wire) as dispatcher:
+        start = await add_event(database, 4.0, in_sec=0.5, dispatcher=dispatcher)
+        assert await status_of(database) == "scheduled"
+        await eventually(lambda: len(wire.sent) == 2)
+        await eventually(lambda: _participant_is(database, "b", "commanded"))
+    assert {sent["venId"]: sent["shed_kw"] for sent in wire.sent} == {"a": 1.0, "b": 3.0}
+    command = wire.to("a")[0]
+    assert command["op"] == "event"
+    assert command["event_id"] == "e1"
+    assert command["correlationId"].startswith("evt-e1-")
+    assert command["start_ts"] == pytest.approx(start.timestamp())
+    assert command["end_ts"] == command["expires_ts"] == pytest.approx(start.timestamp() + 600)
+    assert command["modification"] == 0
+    assert command["issued_ts"] >= start.timestamp()
+    assert await participants(database) == {"a": "commanded", "b": "commanded"}
+    (event,) = await rows(database, EVENTS)
+    assert event.status == ACTIVE
+    assert event.activated_at >= start
+
+
+async def test_it_is_woken_by_the_clock_not_by_a_look_now_and_then(database: Database) -> None:
+    await add_vens(database, {"a": 2.0})
+    await add_event(database, 1.0, in_sec=1.0)
+    async with dispatching(database, Wire(), quick(fallback_sec=3_600.0)):
+        await eventually(lambda: _is(database, ACTIVE))
+    (event,) = await rows(database, EVENTS)
+    assert event.activated_at - event.start_time < timedelta(seconds=LATE_SEC)
+
+
+LATE_SEC = 10.0
+"""A start that waits for the fallback would be an hour late; the machine may be busy."""
+
+
+async def test_at_its_end_those_who_may_be_shedding_are_restored(database: Database) -> None:
+    await add_vens(database, {"a": 2.0, "b": 2.0, "done": 2.0})
+    wire = Wire()
+    async with dispatching(database, wire) as dispatcher:
+        await add_event(database, 6.0, for_sec=1.5, dispatcher=dispatcher)
+        await eventually(lambda: len(wire.sent) == 3)
+        await acknowledge(database, wire.to("a"))
+        await acknowledge(database, wire.to("done"), "completed")
+        await eventually(lambda: wire.to("a", "restore") and wire.to("b", "restore"))
+        assert await status_of(database) == COMPLETED
+        assert not wire.to("done", "restore")
+    assert wire.to("a", "restore")[0]["event_id"] == "e1"
+    (event,) = await rows(database, EVENTS)
+    assert event.end_reason == "end"
+
+
+async def test_a_stop_restores_at_once_and_nothing_is_asked_again(database: Database) -> None:
+    await add_vens(database, {"a": 2.0})
+    wire = Wire()
+    async with dispatching(database, wire, quick(ack_timeout_sec=0.3)) as dispatcher:
+        await add_event(database, 1.0, dispatcher=dispatcher)
+        await eventually(lambda: wire.to("a"))
+        stopped = await in_transaction(
+            database.engine,
+            lambda c: lifecycle.stop(c, "e1", status=COMPLETED, reason="stopped"),
+        )
+        assert stopped is not None
+        asked = len(wire.to("a"))
+        dispatcher.wake.ring()
+        await eventually(lambda: len(wire.to("a", "restore")) >= 2)  # asked again: no ack came
+        assert len(wire.to("a")) == asked
+    again = await in_transaction(
+        database.engine, lambda c: lifecycle.stop(c, "e1", status=COMPLETED, reason="stopped")
+    )
+    assert again is None
+
+
+async def test_a_scheduled_event_that_is_stopped_tells_nobody(database: Database) -> None:
+    await add_vens(database, {"a": 2.0})
+    await add_event(database, 1.0, in_sec=0.5)
+    await in_transaction(
+        database.engine, lambda c: lifecycle.stop(c, "e1", status=COMPLETED, reason="stopped")
+    )
+    wire = Wire()
+    async with dispatching(database, wire) as dispatcher:
+        await add_event(database, 1.0, event_id="e2", in_sec=1.0, dispatcher=dispatcher)
+        await eventually(lambda: wire.sent)
+    assert {sent["event_id"] for sent in wire.sent} == {"e2"}
+    assert await status_of(database) == CANCELLED
+
+
+async def test_without_an_ack_the_same_command_comes_again_then_the_ven_counts_as_silent(
+    database: Database,
+) -> None:
+    await add_vens(database, {"silent": 2.0, "answers": 2.0})
+    wire = Wire()
+    async with dispatching(database, wire, quick(ack_timeout_sec=0.4, attempts=3)) as dispatcher:
+        await add_event(database, 4.0, dispatcher=dispatcher)
+        await eventually(lambda: wire.to("answers"))
+        await acknowledge(database, wire.to("answers"))
+        await eventually(lambda: _participant_is(database, "silent", "not_responding"))
+    assert len(wire.to("silent")) == 3
+    assert len(wire.to("answers")) == 1
+    assert len(correlation_ids(wire.sent)["silent"]) == 1
+    assert (await participants(database))["answers"] == "accepted"
+
+
+async def test_a_silent_ven_that_comes_back_is_asked_again_with_the_same_id(
+    database: Database,
+) -> None:
+    await add_vens(database, {"v": 2.0})
+    wire = Wire()
+    async with dispatching(database, wire, quick(ack_timeout_sec=0.2, attempts=1)) as dispatcher:
+        await add_event(database, 2.0, dispatcher=dispatcher)
+        await eventually(lambda: _participant_is(database, "v", "not_responding"))
+        await set_online(database, "v")
+        await eventually(lambda: len(wire.to("v")) == 2)
+        await acknowledge(database, wire.to("v"))
+    assert len(correlation_ids(wire.sent)["v"]) == 1
+    assert await participants(database) == {"v": "accepted"}
+
+
+async def test_a_ven_that_comes_online_during_an_event_joins_it(database: Database) -> None:
+    await add_vens(database, {"a": 2.0})
+    await add_vens(database, {"late": 6.0}, status="offline")
+    wire = Wire()
+    async with dispatching(database, wire) as dispatcher:
+        await add_event(database, 4.0, dispatcher=dispatcher)
+        await eventually(lambda: wire.to("a"))
+        await set_state(database, "a", shed_available_kw=0.0)
+        await acknowledge(database, wire.sent)
+        await set_online(database, "late")
+        await eventually(lambda: wire.to("late"))
+    assert wire.to("late")[0]["shed_kw"] == 3.0
+    assert len(wire.to("late")) == 1
+
+
+async def test_what_falls_short_is_asked_of_others_under_a_higher_modification(
+    database: Database,
+) -> None:
+    await add_vens(database, {"a": 4.0, "b": 8.0})
+    wire = Wire()
+    async with dispatching(database, wire) as dispatcher:
+        await add_event(database, 6.0, dispatcher=dispatcher)
+        await eventually(lambda: len(wire.sent) == 2)
+        await acknowledge(database, wire.sent)
+        await set_state(database, "b", event_id="e1", shed_power_kw=4.0, shed_available_kw=4.0)
+        await set_state(database, "a", event_id="e1", shed_power_kw=0.5, shed_available_kw=0.0)
+        await eventually(lambda: len(wire.to("b")) == 2)
+        first, second = wire.to("b")
+        await acknowledge(database, [second])
+        await set_state(database, "b", event_id="e1", shed_power_kw=5.5, shed_available_kw=2.5)
+    assert (first["shed_kw"], second["shed_kw"]) == (4.0, 5.5)
+    assert (first["modification"], second["modification"]) == (0, 1)
+    assert second["correlationId"] != first["correlationId"]
+    assert second["end_ts"] == first["end_ts"]
+    assert len(wire.to("a")) == 1
+
+
+async def test_named_vens_are_asked_in_full_also_offline(database: Database) -> None:
+    await add_vens(database, {"a": 2.0, "other": 9.0})
+    await add_vens(database, {"never seen": None}, status="unknown")
+    wire = Wire()
+    async with dispatching(database, wire) as dispatcher:
+        await add_event(database, 5.0, ven_ids=["a", "never seen"], dispatcher=dispatcher)
+        await eventually(lambda: len(wire.sent) == 2)
+    assert {s["venId"]: s["shed_kw"] for s in wire.sent} == {"a": 2.0, "never seen": 3.0}
+
+
+async def test_a_ven_is_in_one_event_at_a_time(database: Database) -> None:
+    await add_vens(database, {"a": 2.0, "b": 2.0})
+    wire = Wire()
+    async with dispatching(database, wire) as dispatcher:
+        await add_event(database, 2.0, ven_ids=["a"], dispatcher=dispatcher)
+        await eventually(lambda: wire.to("a"))
+        await add_event(database, 3.0, event_id="e2", dispatcher=dispatcher)
+        await eventually(lambda: wire.to("b"))
+        await acknowledge(database, wire.sent)
+    assert await participants(database, "e2") == {"b": "accepted"}
+
+
+async def test_while_the_broker_is_away_commands_wait(database: Database) -> None:
+    await add_vens(database, {"a": 2.0})
+    wire = Wire()
+    wire.away = "the broker is not connected"
+    async with dispatching(database, wire) as dispatcher:
+        await add_event(database, 1.0, dispatcher=dispatcher)
+        await eventually(lambda: _an_error(database))
+        assert dispatcher.problem() == wire.away
+        wire.away = None
+        await eventually(lambda: wire.sent)
+        await eventually(lambda: _participant_is(database, "a", "commanded"))
+    assert len(wire.sent) == 1
+
+
+async def test_an_event_that_no_dispatcher_saw_is_cancelled(database: Database) -> None:
+    await add_vens(database, {"a": 2.0})
+    await add_event(database, 1.0, in_sec=-20, for_sec=10)
+    wire = Wire()
+    async with dispatching(database, wire):
+        await eventually(lambda: _is(database, CANCELLED))
+    assert wire.sent == []
+
+
+async def test_an_ack_faster_than_its_marking_still_gets_its_answer_time(
+    database: Database,
+) -> None:
+    await add_vens(database, {"a": 2.0})
+
+    class Quick(Wire):
+        async def publish(self, messages):  # type: ignore[no-untyped-def]
+            outcomes = await super().publish(messages)
+            await acknowledge(database, self.sent)
+            return outcomes
+
+    async with dispatching(database, Quick()) as dispatcher:
+        await add_event(database, 1.0, dispatcher=dispatcher)
+        await eventually(lambda: _participant_is(database, "a", "accepted"))
+        await eventually(lambda: _has_response_time(database))
+    (command,) = await rows(database, COMMANDS)
+    assert command.state == "acked"
+    assert command.published_at is not None
+
+
+async def test_events_of_one_moment_all_begin(database: Database) -> None:
+    await add_vens(database, {f"v{n}": 2.0 for n in range(5)})
+    wire = Wire()
+    for n in range(5):
+        await add_event(database, 1.0, event_id=f"e{n}", in_sec=0.3, ven_ids=[f"v{n}"])
+    async with dispatching(database, wire):
+        await eventually(lambda: len(wire.sent) == 5)
+
+
+async def _is(database: Database, status: str) -> bool:
+    return await status_of(database) == status
+
+
+async def _participant_is(database: Database, ven_id: str, status: str) -> bool:
+    return (await participants(database)).get(ven_id) == status
+
+
+async def _an_error(database: Database) -> bool:
+    return any(row.error for row in await rows(database, COMMANDS))
+
+
+async def _has_response_time(database: Database) -> bool:
+    return (await rows(database, PARTICIPANTS))[0].response_ms is not None
+
+
+async def test_a_cancellation_at_the_moment_of_the_bell_is_not_lost() -> None:
+    bell = asyncio.Event()
+
+    async def loop() -> None:
+        while True:
+            await wait(bell, 60.0)
+
+    task = asyncio.create_task(loop())
+    for _ in range(3):
+        await asyncio.sleep(0)  # it waits now
+    bell.set()
+    await asyncio.sleep(0)
+    task.cancel()
+    done, _ = await asyncio.wait((task,), timeout=LATE_SEC)
+    assert done
+    assert task.cancelled()

@@ -1,0 +1,181 @@
+"""The ingest as a process, between a real broker and a real PostgreSQL: nothing is lost."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import tempfile
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from ops import postgres
+from ops.ports import wait_for
+from tests.backend.builders import payload
+from tests.backend.conftest import Broker, free_port, fresh_database, mosquitto
+from tests.backend.processes import Fleet, IngestProcess, ingest, stored
+from VenAgent.contract.wire import encode
+
+
+@pytest.fixture
+def fleet(broker: Broker) -> Iterator[Fleet]:
+    fleet = Fleet(broker)
+    yield fleet
+    fleet.close()
+
+
+@pytest.fixture
+def own() -> dict[str, str]:
+    """A share and a topic of the test's own: the broker is everybody's."""
+    name = uuid.uuid4().hex[:8]
+    return {
+        "MQTT_SHARE_GROUP": f"g-{name}",
+        "MQTT_TOPIC_METERING": f"metering/{name}",
+        "MQTT_TOPIC_RESPONSES": f"{name}/ack/+",
+        "MQTT_TOPIC_STATUS": f"{name}/status/+",
+        "MQTT_TOPIC_ALERTS": f"{name}/alerts/+",
+        "INGEST_INSTANCE": "one",
+    }
+
+
+def all_stored(url: str, expected: int) -> bool:
+    return wait_for(lambda: stored(url) >= expected, 90, 0.2)
+
+
+def test_killed_at_random_moments_under_load_it_loses_nothing_and_doubles_nothing(
+    tmp_path: Path, broker: Broker, fleet: Fleet, postgresql_url: str, own: dict[str, str]
+) -> None:
+    chance = random.Random(7)
+    topic = own["MQTT_TOPIC_METERING"]
+    sent = 0
+    with ingest(tmp_path, broker, postgresql_url, INGEST_BATCH_MAX="50", **own) as process:
+        for round_number in range(5):
+            batch = [payload(f"ven-{n % 40}", 1_000 * round_number + n) for n in range(600)]
+            sending = threading.Thread(target=fleet.send, args=(batch, topic))
+            sending.start()
+            at_least = sent + chance.randrange(1, 500)
+            wait_for(lambda least=at_least: stored(postgresql_url) >= least, 60, 0.001)
+            process.kill()
+            sending.join()
+            sent += len(batch)
+            process.start()
+        assert all_stored(postgresql_url, sent), process.log()
+        process.wait_until_ready()
+    assert stored(postgresql_url) == sent
+    assert stored(postgresql_url, "SELECT count(*) FROM dead_letters") == 0
+
+
+def test_two_instances_share_the_messages_and_one_may_be_killed(
+    tmp_path: Path, broker: Broker, fleet: Fleet, postgresql_url: str, own: dict[str, str]
+) -> None:
+    topic = own["MQTT_TOPIC_METERING"]
+    two = {**own, "INGEST_INSTANCE": "two"}
+    with (
+        ingest(tmp_path, broker, postgresql_url, **own) as first,
+        ingest(tmp_path, broker, postgresql_url, **two) as second,
+    ):
+        sent = fleet.send([payload(f"ven-{n % 50}", n) for n in range(1_000)], topic)
+        assert all_stored(postgresql_url, sent)
+        done = 'venagent_ingest_messages_total{outcome="stored"'
+        assert wait_for(lambda: first.metric(done) + second.metric(done) == sent, 30)
+        assert min(first.metric(done), second.metric(done)) > 0
+        first.kill()
+        sent += fleet.send([payload(f"ven-{n % 50}", 5_000 + n) for n in range(500)], topic)
+        first.start()
+        assert all_stored(postgresql_url, sent), first.log()
+    assert stored(postgresql_url) == sent
+
+
+def test_poisoned_messages_between_good_ones_stop_nothing(
+    tmp_path: Path, broker: Broker, fleet: Fleet, postgresql_url: str, own: dict[str, str]
+) -> None:
+    topic = own["MQTT_TOPIC_METERING"]
+    poison = [b"", b"{", b"\xff" * 10, b'{"venId":"v"}', encode({"venId": "v", "timestamp": "x"})]
+    mixed = [payload("ven-1", n) if n % 5 else poison[n // 5 % 5] for n in range(200)]
+    with ingest(tmp_path, broker, postgresql_url, **own):
+        fleet.send(mixed, topic)
+        assert all_stored(postgresql_url, 160)
+        count = "SELECT count(*) FROM dead_letters WHERE reason <> ''"
+        assert wait_for(lambda: stored(postgresql_url, count) == 40, 30)
+
+
+def test_a_database_that_is_away_costs_time_and_no_message(
+    tmp_path: Path, broker: Broker, fleet: Fleet, own: dict[str, str]
+) -> None:
+    port, topic = free_port(), own["MQTT_TOPIC_METERING"]
+    kept = Path(tempfile.mkdtemp(prefix="pg."))  # pytest's folders are closed to the plain user
+    own = {**own, "MQTT_RECEIVE_MAXIMUM": "100", "INGEST_BATCH_MAX": "40"}
+    with postgres.server(port, ["fsync=off"], keep=kept) as url:
+        with psycopg.connect(f"{url}/postgres", autocommit=True) as connection:
+            connection.execute("CREATE DATABASE fleet")
+        process = IngestProcess(
+            tmp_path, MQTT_PORT=str(broker.port), DATABASE_URL=f"{url}/fleet", **own
+        )
+        process.start()
+        process.wait_until_ready()
+        sent = fleet.send([payload("ven-1", n) for n in range(300)], topic)
+        assert all_stored(f"{url}/fleet", sent)
+    try:
+        sent += fleet.send([payload("ven-1", 1_000 + n) for n in range(1_000)], topic)
+        assert wait_for(lambda: process.readiness()[0] == 503, 30)
+        assert "cannot be reached" in str(process.readiness()[1])
+        # Back-pressure: no more than what the broker may have under way waits in the process.
+        assert process.metric("venagent_ingest_waiting_messages") <= 100
+        with postgres.server(port, ["fsync=off"], keep=kept) as url:
+            assert all_stored(f"{url}/fleet", sent), process.log()
+            process.wait_until_ready()
+            process.stop()
+            assert stored(f"{url}/fleet") == sent
+    finally:
+        process.stop()
+        shutil.rmtree(kept)
+
+
+def test_it_waits_for_a_broker_and_comes_back_to_one_that_was_restarted(
+    tmp_path: Path, postgresql_url: str, own: dict[str, str]
+) -> None:
+    port = free_port()
+    persistent = ["persistence true", f"persistence_location {tmp_path}/"]
+    process = IngestProcess(tmp_path, MQTT_PORT=str(port), DATABASE_URL=postgresql_url, **own)
+    process.start()
+    try:
+        assert wait_for(lambda: "the broker" in str(process.readiness()[1]), 30)
+        sent = 0
+        for round_number in range(2):
+            with mosquitto(tmp_path, port, *persistent) as broker:
+                process.wait_until_ready()
+                fleet = Fleet(broker)
+                numbers = range(100 * round_number, 100 * round_number + 100)
+                sent += fleet.send([payload("v", n) for n in numbers], own["MQTT_TOPIC_METERING"])
+                fleet.close()
+                assert all_stored(postgresql_url, sent)
+    finally:
+        process.stop()
+
+
+def test_asked_to_end_it_stores_what_has_arrived_and_ends_well(
+    tmp_path: Path, broker: Broker, fleet: Fleet, postgresql_url: str, own: dict[str, str]
+) -> None:
+    slow = {**own, "INGEST_BATCH_WAIT_SEC": "10"}
+    with ingest(tmp_path, broker, postgresql_url, **slow) as process:
+        sent = fleet.send([payload("v", n) for n in range(50)], own["MQTT_TOPIC_METERING"])
+        waiting = "venagent_ingest_waiting_messages"
+        assert wait_for(lambda: process.metric(waiting) == sent, 30)
+        assert stored(postgresql_url) == 0
+        assert process.signal(signal.SIGTERM) == 0, process.log()
+    assert stored(postgresql_url) == sent
+
+
+def test_a_newer_schema_is_made_at_the_start(
+    tmp_path: Path, broker: Broker, postgresql_server: str, own: dict[str, str]
+) -> None:
+    with (
+        fresh_database(postgresql_server, "template0") as url,
+        ingest(tmp_path, broker, url, **own),
+    ):
+        assert stored(url, "SELECT count(*) FROM alembic_version") == 1

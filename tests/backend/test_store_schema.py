@@ -1,0 +1,162 @@
+"""The schema: migrations up and down on both databases, and the views that CONTRACT.md names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, Engine, create_engine, inspect, text
+
+from backend.store import models, partitions, schema
+from backend.store.database import Database
+from backend.store.database import database_url as driver_url
+from tests.backend.conftest import fresh_database
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
+
+
+@pytest.fixture(params=["postgresql", "sqlite"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database without tables."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'empty.sqlite'}"
+        return
+    with fresh_database(request.getfixturevalue("postgresql_server"), "template0") as url:
+        yield url
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    engine = create_engine(driver_url(database_url, driver="sync"))
+    yield engine
+    engine.dispose()
+
+
+def names(url: str) -> set[str]:
+    engine = create_engine(driver_url(url, driver="sync"))
+    try:
+        inspector = inspect(engine)
+        return {*inspector.get_table_names(), *inspector.get_view_names()}
+    finally:
+        engine.dispose()
+
+
+def test_migrations_go_up_down_and_up_again(empty_url: str) -> None:
+    schema.upgrade(empty_url)
+    made = names(empty_url)
+    assert {"ven_telemetry", "ven_load_samples", "load_snapshots", "event_performance"} <= made
+    schema.upgrade(empty_url)  # nothing to do
+    schema.downgrade(empty_url, "base")
+    assert names(empty_url) <= {"alembic_version"}
+    schema.upgrade(empty_url)
+    assert names(empty_url) == made
+
+
+def test_every_step_of_the_migrations_can_be_taken_back(empty_url: str) -> None:
+    schema.upgrade(empty_url)
+    for _ in range(len(list((schema.MIGRATIONS / "versions").glob("m*.py"))) - 1):
+        schema.downgrade(empty_url, "-1")
+        schema.upgrade(empty_url, "+1")
+        schema.downgrade(empty_url, "-1")
+    assert "vens" in names(empty_url)
+
+
+def test_the_migrated_tables_are_those_of_the_models(engine: Engine) -> None:
+    def ours(_name: str | None, kind: str, _parents: object) -> bool:
+        return kind != "table" or _name in models.Base.metadata.tables
+
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"include_name": ours})
+        assert compare_metadata(context, models.Base.metadata) == []
+
+
+def store_two_samples(connection: Connection) -> None:
+    partitions.create_partitions(connection, [NOON.date()])
+    tables = models.Base.metadata.tables
+    row = {"load_set_id": 1, "load_power_w": [1500, None], "load_shed_w": [1200, 0]}
+    connection.execute(tables["load_sets"].insert(), {"id": 1, "digest": b"1"})
+    connection.execute(
+        tables["load_set_members"].insert(),
+        [
+            {"load_set_id": 1, "position": 1, "load_id": "hvac", "name": "HVAC", "priority": 5},
+            {"load_set_id": 1, "position": 2, "load_id": "fridge", "name": "F", "priority": 1},
+        ],
+    )
+    connection.execute(
+        tables["ven_telemetry"].insert(),
+        {"ven_id": "ven-1", "timestamp": NOON, "seq": 7, "load_enabled": "t?", **row},
+    )
+    connection.execute(
+        tables["ven_loads"].insert(),
+        {
+            "ven_id": "ven-1",
+            "timestamp": NOON + timedelta(seconds=5),
+            "part": 0,
+            "load_enabled": "ft",
+            **row,
+        },
+    )
+
+
+def test_loads_are_read_as_a_row_each(engine: Engine) -> None:
+    with engine.begin() as connection:
+        store_two_samples(connection)
+        rows = connection.execute(
+            text(
+                "SELECT load_id, current_power_kw, shed_capability_kw, enabled, priority, seq "
+                "FROM ven_load_samples ORDER BY load_id"
+            )
+        ).all()
+        snapshots = connection.execute(text("SELECT load_id, enabled FROM load_snapshots")).all()
+    assert [tuple(row) for row in rows] == [
+        ("fridge", None, 0.0, None, 1, 7),
+        ("hvac", 1.5, 1.2, True, 5, 7),
+    ]
+    assert len(snapshots) == 4  # of the snapshot, and of the telemetry that had none
+
+
+def test_old_days_are_dropped_and_the_others_stay(engine: Engine) -> None:
+    days = [NOON - timedelta(days=n) for n in range(4)]
+    table = models.Base.metadata.tables["ven_telemetry"]
+    with engine.begin() as connection:
+        partitions.create_partitions(connection, [day.date() for day in days])
+        connection.execute(
+            table.insert(), [{"ven_id": "v", "timestamp": day, "seq": 1} for day in days]
+        )
+        dropped = partitions.drop_older(connection, "ven_telemetry", NOON - timedelta(days=1))
+        left = connection.execute(table.select().order_by(table.c.timestamp)).all()
+    assert dropped == 2
+    assert [row.timestamp for row in left] == [days[1], days[0]]
+
+
+def test_partitions_are_made_once_and_ahead_of_their_day(postgresql_url: str) -> None:
+    engine = create_engine(driver_url(postgresql_url, driver="sync"))
+    with engine.begin() as connection:
+        for _ in range(2):
+            partitions.create_partitions(connection, partitions.days_ahead(NOON))
+        existing = partitions.existing_partitions(connection, "ven_telemetry")
+    engine.dispose()
+    assert [day for day, _ in existing] == [
+        date(2026, 2, 28),
+        *(date(2026, 3, n) for n in range(1, 5)),
+    ]
+
+
+@pytest.mark.asyncio
+async def test_the_database_answers_through_its_sessions(database: Database) -> None:
+    await database.check()
+    async with database.sessions.begin() as session:
+        session.add(models.Ven(id="ven-1", name="House"))
+    async with database.sessions() as session:
+        ven = await session.get_one(models.Ven, "ven-1")
+    assert ven.created_at.tzinfo is not None
+    assert ven.status == models.UNKNOWN
+
+
+def test_a_database_of_another_kind_is_refused_with_what_to_use() -> None:
+    with pytest.raises(ValueError, match=r"postgresql:// or sqlite"):
+        Database("mysql://somewhere/db")
