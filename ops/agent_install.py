@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ops import platform, staging, vctl
 from ops.config_store import AGENT, DRIVER
@@ -31,14 +34,29 @@ class Packaged:
 
 DRIVER_AGENT = Packaged(DRIVER, "volttron-platform-driver", 60)
 ACTUATOR_AGENT = Packaged(ACTUATOR, "volttron-actuator", 40)
+BACNET_AGENT = Packaged("platform.bacnet_proxy", "volttron-bacnet-proxy", 90)
 VENAGENT_PRIORITY = 20
 
 
-def install_packaged(paths: Paths, agent: Packaged) -> None:
+def install_packaged(
+    paths: Paths, agent: Packaged, config: Mapping[str, Any] | None = None
+) -> None:
+    """Install it and start it; `config` is what it is installed with."""
+    if config is None:
+        _install_package(paths, agent, [])
+        return
+    with tempfile.NamedTemporaryFile("w", dir=paths.run, suffix=".json") as file:
+        json.dump(config, file)
+        file.flush()
+        Path(file.name).chmod(0o644)  # vctl reads it as the plain user
+        _install_package(paths, agent, ["--agent-config", file.name])
+
+
+def _install_package(paths: Paths, agent: Packaged, options: list[str]) -> None:
     vctl.must(
         paths,
         *("--timeout", str(_INSTALL_WITHIN_SEC)),
-        *("install", agent.package),
+        *("install", agent.package, *options),
         *("--vip-identity", agent.identity),
         *("--priority", str(agent.priority), "--enable", "--start", "--agent-start-time", "1"),
         timeout_sec=_INSTALL_WITHIN_SEC + 10,

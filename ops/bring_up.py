@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ops import agent_install, broker, config_store, health, panel, platform, processes, show, vctl
-from ops.agent_install import ACTUATOR_AGENT, DRIVER_AGENT, Packaged
+from ops.agent_install import ACTUATOR_AGENT, BACNET_AGENT, DRIVER_AGENT, Packaged
 from ops.config_store import AGENT, Entry
 from ops.environment import PORT_VARIABLES, contract_variables
 from ops.errors import OpsError
@@ -57,6 +57,7 @@ def start(
             config_store.store(paths, Entry(AGENT, "config", config.read_text(), "json"))
     settings = _settle(paths, settings)
     installed = vctl.agents(paths)
+    changed.append(_bacnet_proxy(paths, device_entries(paths, settings, folder), installed))
     changed.append(_load_devices(paths, settings, folder))
     changed.append(_packaged(paths, DRIVER_AGENT, installed))
     changed.append(_packaged(paths, ACTUATOR_AGENT, installed))
@@ -169,6 +170,27 @@ def device_entries(paths: Paths, settings: Settings, folder: Path) -> list[Entry
     """A device model's entries, for the device that the agent's configuration names."""
     port = panel.modbus_port(paths, settings) if folder.name == panel.FOLDER else None
     return config_store.driver_entries(folder, settings.agent().panel.device, port)
+
+
+def _bacnet_proxy(
+    paths: Paths, entries: list[Entry], installed: Mapping[str, vctl.AgentStatus]
+) -> bool:
+    """VOLTTRON's BACnet proxy where a device needs it; before the driver, which looks for it."""
+    if not any('"driver_type": "bacnet"' in e.contents for e in entries if e.kind == "json"):
+        return False
+    if BACNET_AGENT.identity in installed:
+        return _packaged(paths, BACNET_AGENT, installed)
+    address = os.environ.get("VEN_BACNET_ADDRESS", "").strip()
+    if not address:
+        raise OpsError(
+            "a BACnet device needs to know this machine's own BACnet address",
+            "Set VEN_BACNET_ADDRESS to its IP address with the network's bits, and a port if it is "
+            "not 47808: VEN_BACNET_ADDRESS=192.168.1.10/24",
+        )
+    with show.step(f"{BACNET_AGENT.identity} on {address}") as done:
+        agent_install.install_packaged(paths, BACNET_AGENT, {"device_address": address})
+        done.append("installed and started")
+    return True
 
 
 def _packaged(paths: Paths, agent: Packaged, installed: Mapping[str, vctl.AgentStatus]) -> bool:

@@ -22,6 +22,9 @@ allow_anonymous true
 set_tcp_nodelay true
 # 20 by default, which caps a subscriber that acknowledges after its commit.
 max_inflight_messages 100
+# 1000 messages by default: what an ingest that is away misses beyond that would be lost.
+max_queued_messages 0
+max_queued_bytes 1000000000
 persistence true
 persistence_location {data}/
 autosave_interval 60

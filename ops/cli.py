@@ -8,14 +8,20 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.completion import completion_init
 
 from ops import (
+    backend,
     bring_up,
+    cli_backend,
+    cli_check,
     cli_ven,
     config_store,
+    log_lines,
     logs,
     platform,
     processes,
+    provision_cli,
     settings,
     show,
     status,
@@ -54,8 +60,9 @@ WithPanel = Annotated[
 def main() -> None:
     """Runs a command; what an operator can do something about ends it with a message and 1."""
     restore_interrupt()
+    completion_init()
     try:
-        app(prog_name="ven_control.sh")
+        app(prog_name="ven_control.sh", complete_var=cli_check.COMPLETE_VARIABLE)
     except OpsError as error:
         show.error(error)
         sys.exit(1)
@@ -151,6 +158,18 @@ app.command()(cli_ven.ping)
 app.command()(cli_ven.shadow)
 app.command()(cli_ven.telemetry)
 app.command("register")(cli_ven.register_ven)
+app.add_typer(cli_backend.app, name="backend")
+app.command("provision")(provision_cli.provision_site)
+app.command("provision-sign")(provision_cli.provision_sign)
+
+
+# --- to find out what is wrong ----------------------------------------------------------------
+
+app.command()(cli_check.doctor)
+app.command("check-config")(cli_check.check_config)
+app.command()(cli_check.diagnostics)
+app.command()(cli_check.watch)
+app.command()(cli_check.completion)
 
 
 # --- logs and configuration -------------------------------------------------------------------
@@ -159,18 +178,29 @@ app.command("register")(cli_ven.register_ven)
 @app.command("logs")
 def logs_(
     of: Annotated[
-        str, typer.Argument(help="platform (VOLTTRON and its agents), broker, panel, environment")
+        str,
+        typer.Argument(
+            help="platform (VOLTTRON and its agents), broker, panel, environment, "
+            "backend-api, backend-ingest"
+        ),
     ] = "platform",
     lines: Annotated[int, typer.Option("--lines", "-n", help="Of the past.", min=0)] = 40,
     follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Until Ctrl-C.")] = True,
+    level: Annotated[
+        str, typer.Option(help=f"The platform's log from here up: {', '.join(log_lines.LEVELS)}.")
+    ] = "info",
+    raw: Annotated[bool, typer.Option("--raw", help="The platform's log as it is.")] = False,
 ) -> None:
-    """Follow a log until Ctrl-C."""
+    """Follow a log until Ctrl-C; VOLTTRON's as short lines, without banners and repetitions."""
+    if level not in log_lines.LEVELS:
+        raise OpsError(f"there is no level {level!r}", f"There are: {', '.join(log_lines.LEVELS)}.")
     paths = Paths.from_environment()
     files = {
         "platform": paths.platform_log,
         "broker": paths.output_log("broker"),
         "panel": paths.output_log("panel"),
         "environment": paths.environment_log,
+        **{name: paths.output_log(name) for name in (backend.API, backend.INGEST)},
     }
     if of not in files:
         raise OpsError(f"there is no log {of!r}", f"There are: {', '.join(files)}.")
@@ -178,7 +208,12 @@ def logs_(
     if not path.exists():
         raise OpsError(f"there is no log yet at {path}", "`start` makes it.")
     try:
-        for line in logs.follow(path, lines) if follow else logs.tail(path, lines):
+        found = logs.follow(path, lines) if follow else logs.tail(path, lines)
+        if of == "platform" and not raw:
+            for entry in log_lines.readable(found, level):
+                show.out.print(entry, soft_wrap=True)
+            return
+        for line in found:
             sys.stdout.write(line + "\n")
             sys.stdout.flush()
     except KeyboardInterrupt:

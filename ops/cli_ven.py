@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ops import register, settings, show
+from ops import backend, register, settings, show
 from ops.commands import ACK_WITHIN_SEC, ask, command, event_command
 from ops.errors import OpsError
 from ops.mqtt import Client, decoded
@@ -124,12 +124,16 @@ def register_ven(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Register the VEN with the operator's backend (BACKEND_URL)."""
+    """Register the VEN with the operator's backend (BACKEND_URL, or the one that runs here).
+
+    With BACKEND_API_KEY where the backend wants a key.
+    """
     agent = target(ven_id)
     if (lat is None) != (lon is None):
         raise OpsError("--lat and --lon belong together")
     remembered = settings.load(Paths.from_environment())
     url = backend_url or (remembered.variables.get("BACKEND_URL") if remembered else None)
+    url = url or backend.default_url(Paths.from_environment())
     answer = register.register(url, register.registration(agent.ven_id, name, lat, lon))
     if json:
         show.print_json(answer)

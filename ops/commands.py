@@ -5,8 +5,11 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
+from ops import rpc
+from ops.config_store import AGENT
 from ops.errors import OpsError
 from ops.mqtt import Client, decoded
+from ops.paths import Paths
 from VenAgent.config import AgentConfig
 
 ACK_WITHIN_SEC = 15.0
@@ -61,6 +64,20 @@ def ask(
             elif contents.get("correlationId") == message["correlationId"]:
                 return contents
     raise _unanswered(agent, presence, timeout_sec)
+
+
+def ask_own(
+    paths: Paths, agent: AgentConfig, what: str, timeout_sec: float = ACK_WITHIN_SEC
+) -> dict[str, Any]:
+    """What `get` answers (`status`, `shadow`), of the VEN on this machine.
+
+    Through its broker, as the cloud would ask; over VOLTTRON's RPC where that is TLS with a
+    certificate: in AWS a site's own may not send commands.
+    """
+    if agent.broker.tls is None:
+        return ask(agent, command("get", agent.ven_id, what=what), timeout_sec)
+    method = {"status": "status", "shadow": "get_panel"}[what]
+    return {"ok": True, "data": rpc.call(paths, AGENT, method, timeout_sec=timeout_sec)}
 
 
 def _unanswered(agent: AgentConfig, presence: str | None, timeout_sec: float) -> OpsError:

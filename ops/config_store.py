@@ -19,6 +19,8 @@ from ops.errors import OpsError
 from ops.paths import Paths
 from ops.settings import read_json
 
+DEVICES_FILE = "devices.json"
+"""A site of several devices: `{device path: {"model": folder, "driver_config": {…}}}`."""
 DRIVER = "platform.driver"
 AGENT = "ven.agent"
 
@@ -46,7 +48,7 @@ def devices_folder(paths: Paths, devices: str) -> Path:
     """The folder of a device model: one of MeterDriverConfigs/, or a path."""
     ours = paths.repo / "MeterDriverConfigs"
     for folder in (ours / devices, Path(devices)):
-        if (folder / "driver.json").is_file():
+        if (folder / "driver.json").is_file() or (folder / DEVICES_FILE).is_file():
             return folder.absolute()
     known = ", ".join(sorted(path.parent.name for path in ours.glob("*/driver.json")))
     raise OpsError(
@@ -58,8 +60,39 @@ def devices_folder(paths: Paths, devices: str) -> Path:
 def driver_entries(folder: Path, device: str, port: int | None = None) -> list[Entry]:
     """A device model's entries for the driver, the registry before the device that names it.
 
-    `port` replaces the one of the device.
+    `port` replaces the one of the device. A site's devices have the paths that its devices.json
+    names, whatever `device` is.
     """
+    if (folder / DEVICES_FILE).is_file():
+        return _site_entries(folder)
+    return _device_entries(folder, device, {} if port is None else {"port": port})
+
+
+def _site_entries(folder: Path) -> list[Entry]:
+    """All devices of a site; a model's registry once."""
+    entries: dict[str, Entry] = {}
+    for device, entry in read_json(folder / DEVICES_FILE).items():
+        if not isinstance(entry, dict) or not isinstance(entry.get("model"), str):
+            raise OpsError(
+                f"{folder / DEVICES_FILE}: {device} has no model",
+                'Write for each device path {"model": "a folder of MeterDriverConfigs/"}',
+            )
+        model = next(
+            (
+                each
+                for each in (folder.parent / entry["model"], folder / entry["model"])
+                if (each / "driver.json").is_file()
+            ),
+            None,
+        )
+        if model is None:
+            raise OpsError(f"{folder / DEVICES_FILE}: there is no model {entry['model']!r}")
+        for made in _device_entries(model, device, entry.get("driver_config") or {}):
+            entries.setdefault(made.name, made)
+    return list(entries.values())
+
+
+def _device_entries(folder: Path, device: str, config: Mapping[str, Any]) -> list[Entry]:
     driver = read_json(folder / "driver.json")
     registry = f"{folder.name}.csv"
     named = driver.get("registry_config")
@@ -69,8 +102,7 @@ def driver_entries(folder: Path, device: str, port: int | None = None) -> list[E
             f'Its registry.csv is stored as {registry}: write "registry_config": '
             f'"config://{registry}"',
         )
-    if port is not None:
-        driver["driver_config"] = {**driver["driver_config"], "port": port}
+    driver["driver_config"] = {**driver["driver_config"], **config}
     try:
         points = (folder / "registry.csv").read_text()
     except OSError as error:

@@ -8,7 +8,7 @@ import time
 
 from ops import vctl
 from ops.agent_install import ACTUATOR, restart_installed
-from ops.commands import ask, command
+from ops.commands import ask_own
 from ops.config_store import AGENT, DRIVER
 from ops.environment import platform_environment
 from ops.errors import OpsError
@@ -64,7 +64,7 @@ def wait(paths: Paths, settings: Settings) -> None:
     deadline = time.monotonic() + HEALTHY_WITHIN_SEC
     while True:
         revive_actuator(paths)
-        problem = _unwell(paths) or _unheard(settings, deadline)
+        problem = _unwell(paths) or _unheard(paths, settings, deadline)
         if problem is None:
             return
         if time.monotonic() >= deadline:
@@ -106,12 +106,12 @@ def _unwell(paths: Paths) -> str | None:
     return None
 
 
-def _unheard(settings: Settings, deadline: float) -> str | None:
+def _unheard(paths: Paths, settings: Settings, deadline: float) -> str | None:
     """Why VenAgent does not answer through its broker, or what it says is wrong; else None."""
     agent = settings.agent()
     timeout_sec = min(20.0, max(1.0, deadline - time.monotonic()))
     try:
-        answer = ask(agent, command("get", agent.ven_id, what="status"), timeout_sec)
+        answer = ask_own(paths, agent, "status", timeout_sec)
     except OpsError as error:
         return error.what
     state = answer.get("data") or {}

@@ -11,11 +11,11 @@ from typing import BinaryIO
 TAIL_BYTES = 65_536
 
 
-def tail(path: Path, lines: int) -> list[str]:
-    """The last lines; none when there is no such file."""
+def tail(path: Path, lines: int, max_bytes: int = TAIL_BYTES) -> list[str]:
+    """The last lines, of the last `max_bytes`; none when there is no such file."""
     try:
         with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+            file.seek(max(0, file.seek(0, os.SEEK_END) - max_bytes))
             text = file.read().decode(errors="replace")
     except FileNotFoundError:
         return []

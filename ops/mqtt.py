@@ -23,7 +23,11 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from ops.errors import OpsError
-from VenAgent.config import AgentConfig, BrokerConfig
+from VenAgent.cloud.credentials import context_once
+from VenAgent.cloud.secret import SecretError
+from VenAgent.cloud.tls import CredentialError, explain_handshake
+from VenAgent.config import AgentConfig
+from VenAgent.config_cloud import BrokerConfig
 
 KEEPALIVE_SEC = 30
 CONNECT_WITHIN_SEC = 10.0
@@ -40,8 +44,8 @@ class Client:
         self._refusal: str | None = None
         self._subscribed: dict[int, threading.Event] = {}
         self._lock = threading.Lock()
-        # AWS policies usually allow client ids that begin with the thing's name.
-        client_id = f"{agent.ven_id}-ops-{secrets.token_hex(4)}"
+        # In AWS an operator's certificate may connect as venagent-… (deploy/aws), a site's may not.
+        client_id = f"venagent-ops-{secrets.token_hex(4)}"
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id)
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
@@ -54,21 +58,20 @@ class Client:
         broker = self._broker
         try:
             if broker.tls:
-                tls = broker.tls
-                self._client.tls_set(tls.ca_cert, tls.client_cert, tls.private_key)
+                self._client.tls_set_context(context_once(broker.tls))
             self._client.connect(broker.host, broker.port, KEEPALIVE_SEC)
+        except (CredentialError, SecretError) as error:
+            raise OpsError(f"cannot use the TLS settings of {broker.host}: {error}") from None
         except OSError as error:
             raise _unreachable(broker, error) from None
-        except ValueError as error:
-            raise OpsError(f"cannot use the TLS settings of {broker.host}: {error}") from None
         self._client.loop_start()
         if not self._connected.wait(CONNECT_WITHIN_SEC) or self._refusal:
             self.__exit__(None, None, None)
             raise OpsError(
                 f"the broker {broker.host}:{broker.port} "
                 f"{self._refusal or 'does not answer as an MQTT broker'}",
-                "Check its address, and with TLS that the certificate's policy allows "
-                "client ids that begin with the VEN's id.",
+                "Check its address, and with TLS that CLIENT_CERT is an operator's: a site's own "
+                "may not send commands in AWS (docs/cloud.md).",
             )
         return self
 
@@ -170,17 +173,8 @@ def _send_at_once(client: paho.Client, data: Any, sock: Any) -> None:
 
 def _unreachable(broker: BrokerConfig, error: OSError) -> OpsError:
     where = f"{broker.host}:{broker.port}"
-    if isinstance(error, FileNotFoundError):
-        return OpsError(
-            "a TLS file is missing",
-            "Check CA_CERT, CLIENT_CERT and PRIVATE_KEY: "
-            + ", ".join(broker.tls.model_dump().values() if broker.tls else ()),
-        )
     if isinstance(error, ssl.SSLError):
-        return OpsError(
-            f"TLS with {where} fails: {error.reason or error}",
-            "Check that certificate, key and CA belong together and to this endpoint.",
-        )
+        return OpsError(explain_handshake(error, where))
     if isinstance(error, ConnectionRefusedError):
         return OpsError(
             f"no broker listens on {where}", "Is VenAgent started? See `ven_control.sh status`."

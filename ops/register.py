@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import urllib.error
 import urllib.request
 from typing import Any
@@ -36,9 +37,10 @@ def register(backend_url: str | None, body: dict[str, Any]) -> dict[str, Any]:
     if not backend_url.startswith(("http://", "https://")):
         raise OpsError(f"BACKEND_URL={backend_url} is not an http:// or https:// address")
     url = backend_url.rstrip("/") + "/api/vens/"
-    request = urllib.request.Request(
-        url, json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST"
-    )
+    headers = {"Content-Type": "application/json"}
+    if os.environ.get("BACKEND_API_KEY"):
+        headers["X-API-Key"] = os.environ["BACKEND_API_KEY"]
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers, method="POST")
     try:
         with urllib.request.urlopen(request, timeout=ANSWER_WITHIN_SEC) as response:
             answer = json.load(response)

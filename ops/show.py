@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.console import Console, Group
 from rich.panel import Panel
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -40,7 +41,9 @@ def step(what: str) -> Iterator[list[str]]:
     came_of_it: list[str] = []
     try:
         if err.is_terminal:
-            with err.status(f"{what} …"):
+            columns = (SpinnerColumn(), TextColumn("{task.description} …"), TimeElapsedColumn())
+            with Progress(*columns, console=err, transient=True) as progress:
+                progress.add_task(what, total=None)
                 yield came_of_it
         else:
             yield came_of_it

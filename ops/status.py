@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from ops import broker, panel, platform, processes, vctl
-from ops.commands import ask, command
+from ops.commands import ask_own
 from ops.errors import OpsError
 from ops.health import NEEDED, of_agent
 from ops.paths import Paths
@@ -30,7 +30,7 @@ def look(paths: Paths, settings: Settings) -> dict[str, Any]:
     _look_at_panel(paths, settings, report)
     if _look_at_platform(paths, report):
         _look_at_agents(paths, report)
-    _ask_agent(settings, report)
+    _ask_agent(paths, settings, report)
     faulty = any(part["ok"] is False for part in report["parts"]) or report["problems"]
     report.update(state="faulty" if faulty else "running", exit_code=FAULTY if faulty else RUNNING)
     return report
@@ -106,12 +106,12 @@ def _look_at_agents(paths: Paths, report: dict[str, Any]) -> None:
         _part(report, identity, ok, "  ".join(filter(None, (state, said[0], sentence))))
 
 
-def _ask_agent(settings: Settings, report: dict[str, Any]) -> None:
-    """Power and event, from the agent itself and through the broker, as the cloud would ask."""
+def _ask_agent(paths: Paths, settings: Settings, report: dict[str, Any]) -> None:
+    """Power and event, from the agent itself."""
     agent = settings.agent()
     began = time.monotonic()
     try:
-        answer = ask(agent, command("get", agent.ven_id, what="status"), ANSWER_WITHIN_SEC)
+        answer = ask_own(paths, agent, "status", ANSWER_WITHIN_SEC)
     except OpsError as error:
         report["ven"] = None
         report["problems"].append(error.what)
@@ -121,6 +121,9 @@ def _ask_agent(settings: Settings, report: dict[str, Any]) -> None:
     report["ven"] = data if isinstance(data, dict) else {}
     _part(report, "power now", None, _power(report["ven"]))
     _part(report, "active event", None, _event(report["ven"].get("active_event")))
+    if agent.web.enabled and agent.web.port:
+        host = "127.0.0.1" if agent.web.host in ("0.0.0.0", "::") else agent.web.host
+        _part(report, "local page", None, f"http://{host}:{agent.web.port}")
     if report["ven"].get("health") == "BAD":
         report["problems"].append(
             str(report["ven"].get("health_context") or "VenAgent is not well")

@@ -8,5 +8,11 @@ set -euo pipefail
 
 [ $# -gt 0 ] || fail "which benchmark? One of: $(cd "$VENAGENT_ROOT/benchmarks" && echo [a-z]*.py)"
 ensure_tools
+case $1 in fleet)
+  ensure_packages
+  ensure_test_tools
+  ensure_postgresql
+  ;;
+esac
 cd "$VENAGENT_ROOT"
 PYTHONPATH=$VENAGENT_ROOT PYTHONDONTWRITEBYTECODE=1 exec "$(tools_python)" -m "benchmarks.$1" "${@:2}"

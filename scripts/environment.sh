@@ -108,8 +108,19 @@ ensure_packages() {
   install_packages ${missing[@]+"${missing[@]}"}
 }
 
+# A PostgreSQL server, for the backend's tests and benchmarks.
+ensure_postgresql() {
+  if [ -z "$(PATH=$PATH:$(echo /usr/lib/postgresql/*/bin | tr ' ' :) command -v postgres)" ]; then
+    install_packages postgresql
+  fi
+}
+
+# For the tests of the local page.
+ensure_chromium() { command -v chromium >/dev/null || install_packages chromium; }
+
 # Run as root, in one go. Debian starts a mosquitto of its own on port 1883 when the package
-# arrives, and again at every boot; ours is another one, so both are prevented.
+# arrives, and again at every boot; ours is another one, so both are prevented. So is the database
+# cluster that PostgreSQL would make.
 # shellcheck disable=SC2016
 INSTALL_AS_ROOT='
 set -e
@@ -120,6 +131,8 @@ if [ ! -e "$policy" ]; then
   printf "#!/bin/sh\nexit 101\n" >"$policy"
   chmod 755 "$policy"
 fi
+mkdir -p /etc/postgresql-common/createcluster.d
+echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.d/venagent.conf
 apt-get update -q
 apt-get install -q -y --no-install-recommends "$@"
 for package; do
@@ -275,24 +288,33 @@ make_tools() {
   printf '%s\n' "$1" >"$TOOLS_VENV/.tools"
 }
 
-# The tests' own packages, on top of the tools.
-ensure_test_tools() {
-  local hash
+# add_to_tools STAMP REQUIREMENTS WHAT_FOR: more packages in the commands' environment.
+add_to_tools() {
+  local stamp=$1 requirements=$2 what_for=$3 hash
   ensure_tools
-  hash=$(requirements_hash ops/requirements-test.txt ops/lock-tools.txt)
-  is_current "$TOOLS_VENV" .tests "$hash" && return
-  exclusively make_test_tools "$hash"
+  hash=$(requirements_hash "$requirements" ops/lock-tools.txt)
+  is_current "$TOOLS_VENV" "$stamp" "$hash" && return
+  exclusively make_addition "$stamp" "$requirements" "$what_for" "$hash"
 }
 
-make_test_tools() {
-  is_current "$TOOLS_VENV" .tests "$1" && return
+make_addition() {
+  is_current "$TOOLS_VENV" "$1" "$4" && return
   need_space 300
-  say "Installing what the tests need in $TOOLS_VENV (once, about 15 s)"
+  say "Installing what $3 in $TOOLS_VENV (once, about 20 s)"
   umask 022
-  pip_install run_here "$TOOLS_VENV" -r "$VENAGENT_ROOT/ops/requirements-test.txt" \
+  pip_install run_here "$TOOLS_VENV" -r "$VENAGENT_ROOT/$2" \
     -c "$VENAGENT_ROOT/ops/lock-tools.txt" ||
-    explain_failure "pip could not install what the tests need" "See the log."
-  printf '%s\n' "$1" >"$TOOLS_VENV/.tests"
+    explain_failure "pip could not install what $3" "See the log."
+  printf '%s\n' "$4" >"$TOOLS_VENV/$1"
+}
+
+ensure_backend_packages() {
+  add_to_tools .backend ops/requirements-backend.txt "the operator's side needs"
+}
+
+ensure_test_tools() {
+  ensure_backend_packages
+  add_to_tools .tests ops/requirements-test.txt "the tests need"
 }
 
 # VOLTTRON 11, which VenAgent/volttron_api.py is tested against too.

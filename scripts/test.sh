@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Installs what the tests need and runs them: all of them, or the parts named.
 #
-#   scripts/test.sh [all|lint|unit|platform]... [-- PYTEST ARGUMENTS]
+#   scripts/test.sh [all|lint|unit|backend|browser|platform]... [-- PYTEST ARGUMENTS]
 #
-# lint      ruff, mypy, shellcheck
+# lint      ruff, mypy, shellcheck, cfn-lint
 # unit      everything that needs no VOLTTRON (seconds)
+# backend   tests/backend: the operator's side, on a real PostgreSQL and mosquitto
+# browser   tests/browser: the local page in a real Chromium; pictures in tests/browser/results/
 # platform  tests/platform: a real VOLTTRON, as the plain user (minutes)
 #
 # Exits with 0 only when every part passed; the last lines are pytest's own summary.
@@ -18,15 +20,15 @@ usage() { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
 parts=()
 while [ $# -gt 0 ]; do
   case $1 in
-    all) parts+=(lint unit platform) ;;
-    lint | unit | platform) parts+=("$1") ;;
+    all) parts+=(lint unit backend browser platform) ;;
+    lint | unit | backend | browser | platform) parts+=("$1") ;;
     -h | --help) usage; exit 0 ;;
     --) shift; break ;;
     *) usage >&2; fail "unknown part of the tests: $1" ;;
   esac
   shift
 done
-[ ${#parts[@]} -gt 0 ] || parts=(lint unit platform)
+[ ${#parts[@]} -gt 0 ] || parts=(lint unit backend browser platform)
 pytest_arguments=("$@")
 
 scratch=""
@@ -45,7 +47,7 @@ tool() { printf '%s\n' "$TOOLS_VENV/bin/$1"; }
 
 lint() {
   local failed=0 folder folders=()
-  for folder in VenAgent simulator ops; do
+  for folder in VenAgent simulator ops backend; do
     if [ -f "$VENAGENT_ROOT/$folder/__init__.py" ]; then folders+=("$folder"); fi
   done
   cd "$VENAGENT_ROOT"
@@ -53,6 +55,7 @@ lint() {
   "$(tool ruff)" format --no-cache --check . || failed=1
   "$(tool mypy)" --cache-dir "$VENAGENT_HOME/run/mypy" "${folders[@]}" || failed=1
   "$(tool shellcheck)" -x scripts/*.sh .ci/run || failed=1
+  "$(tool cfn-lint)" deploy/aws/*.yaml || failed=1
   return $failed
 }
 
@@ -61,7 +64,28 @@ unit() {
   mkdir "$scratch/u"
   TMPDIR=$scratch/u PYTHONPATH=$VENAGENT_ROOT PYTHONDONTWRITEBYTECODE=1 \
     HYPOTHESIS_STORAGE_DIRECTORY=$scratch/hypothesis MOSQUITTO=$(mosquitto_path) \
-    "$(tools_python)" -m pytest -p no:cacheprovider --ignore=tests/platform \
+    "$(tools_python)" -m pytest -p no:cacheprovider -n 2 --dist loadfile \
+    --ignore=tests/platform --ignore=tests/backend --ignore=tests/browser \
+    ${pytest_arguments[@]+"${pytest_arguments[@]}"}
+}
+
+backend() {
+  cd "$VENAGENT_ROOT"
+  mkdir "$scratch/b"
+  TMPDIR=$scratch/b PYTHONPATH=$VENAGENT_ROOT PYTHONDONTWRITEBYTECODE=1 \
+    HYPOTHESIS_STORAGE_DIRECTORY=$scratch/hypothesis MOSQUITTO=$(mosquitto_path) \
+    "$(tools_python)" -m pytest -p no:cacheprovider tests/backend \
+    -o asyncio_default_fixture_loop_scope=function \
+    ${pytest_arguments[@]+"${pytest_arguments[@]}"}
+}
+
+browser() {
+  cd "$VENAGENT_ROOT"
+  mkdir "$scratch/w"
+  # The page's server needs gevent, which VOLTTRON's environment has.
+  TMPDIR=$scratch/w PYTHONPATH=$VENAGENT_ROOT PYTHONDONTWRITEBYTECODE=1 \
+    CHROMIUM=$(command -v chromium) VENAGENT_GEVENT_PYTHON=$TEST_PLATFORM_VENV/bin/python \
+    "$(tools_python)" -m pytest -p no:cacheprovider tests/browser \
     ${pytest_arguments[@]+"${pytest_arguments[@]}"}
 }
 
@@ -85,6 +109,7 @@ platform() {
   if is_root; then chown "$VENAGENT_USER:" "$scratch"; fi
   stage "$here/source"
   as_user mkdir "$here/home"
+  ensure_owned pictures # of the local page, to be looked at
   # A session of its own, so that what it leaves behind can be found and ended. SIGINT is ignored
   # in what a script starts in the background, and VOLTTRON stops its agents with it.
   cd "$here/source"
@@ -93,7 +118,8 @@ platform() {
     HOME="$here/home" TMPDIR="$here" PATH="$TEST_PLATFORM_VENV/bin:$PATH" \
     PYTHONPATH="$here/source" PYTHONDONTWRITEBYTECODE=1 \
     PIP_CONSTRAINT="$TEST_PLATFORM_VENV/requirements/constraints-platform.txt" \
-    VENAGENT_TOOLS_PYTHON="$(tools_python)" MOSQUITTO="$(mosquitto_path)" \
+    VENAGENT_TOOLS_PYTHON="$(tools_python)" VENAGENT_SCREENSHOTS="$VENAGENT_HOME/pictures" \
+    MOSQUITTO="$(mosquitto_path)" \
     VENAGENT_V11_PYTHON="$VOLTTRON11_VENV/bin/python" \
     bash -c "$REMEMBER_SESSION" session "$here/session" \
     "$TEST_PLATFORM_VENV/bin/python" -m pytest -p no:cacheprovider tests/platform \
@@ -109,11 +135,13 @@ ensure_home
 ensure_packages
 ensure_test_tools
 make_scratch
-case " ${parts[*]} " in *" platform "*)
+case " ${parts[*]} " in *" backend "*) ensure_postgresql ;; esac
+case " ${parts[*]} " in *" browser "* | *" platform "*)
+  ensure_chromium
   ensure_test_platform
-  ensure_volttron11
   ;;
 esac
+case " ${parts[*]} " in *" platform "*) ensure_volttron11 ;; esac
 
 failed=()
 for part in "${parts[@]}"; do

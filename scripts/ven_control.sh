@@ -19,8 +19,15 @@ Usage: ven_control.sh COMMAND [OPTIONS]
   ping         ask the agent for a sign of life
   shadow       the device's reported state
   telemetry    follow the telemetry
+  backend      the operator's side: start | stop | status | key
   register     register this VEN with the backend (BACKEND_URL)
+  provision    give this site its key, certificate and thing in AWS IoT Core
   load-config  load driver configurations into VOLTTRON's config store
+  doctor       look at all that a working VEN needs; what is wrong and what to do
+  diagnostics  an archive for a person who helps, with secrets removed
+  watch        power, event, circuits and connection, live on this terminal
+  completion   tab completion for bash, zsh or fish
+  check-config check driver and agent configurations: file, line and remedy of what is wrong
 
 Nothing is installed yet; `start` does it. Afterwards each command has its own --help.
 TEXT

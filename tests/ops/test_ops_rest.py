@@ -24,7 +24,7 @@ from .conftest import REPO, free_port
 
 COMMANDS = (
     *("start", "stop", "restart", "status", "logs", "load-config"),
-    *("send-event", "restore", "ping", "shadow", "telemetry", "register"),
+    *("send-event", "restore", "ping", "shadow", "telemetry", "register", "backend"),
 )
 
 

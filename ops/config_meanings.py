@@ -1,0 +1,84 @@
+"""What the settings mean whose name alone says it to those who know: for the reference's tables.
+
+The others say it in the model itself (VenAgent/config.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+MEANINGS: Mapping[str, Mapping[str, str]] = {
+    "AgentConfig": {
+        "report_interval_sec": "Between two telemetries.",
+        "shadow_interval_sec": "Between two reports to the device shadow; a change is reported "
+        "at once.",
+        "driver_identity": "The platform driver's identity.",
+        "actuator_identity": "The actuator's identity.",
+    },
+    "BrokerConfig": {
+        "host": "The broker's name or address; `IOT_ENDPOINT` wins over it.",
+        "port": "8883 is usual with TLS.",
+        "keepalive_sec": "The broker takes us for lost after one and a half of these.",
+    },
+    "TlsConfig": {
+        "client_cert": "PEM file; readable for the user that VOLTTRON runs as.",
+        "private_key": "PEM file; readable for that user alone.",
+    },
+    "OutboxConfig": {
+        "backlog_per_sec": "Messages a second of what had to wait.",
+        "backlog_kib_per_sec": "KiB a second of what had to wait.",
+    },
+    "TopicOverrides": {
+        "metering": "`volttron/metering` if none.",
+        "telemetry": "`ven/telemetry/{venId}` if none.",
+        "loads": "`ven/loads/{venId}` if none.",
+        "ack": "`ven/ack/{venId}` if none.",
+        "command": "`ven/cmd/{venId}` if none.",
+    },
+    "Streams": {
+        "metering": "Telemetry on the topic of all sites.",
+        "telemetry": "The same on this site's own topic.",
+        "loads": "The loads snapshot.",
+        "shadow": "The device shadow.",
+    },
+    "PanelConfig": {
+        "amperage": "The main breaker's rating, A; with the voltage, the most that can be shed.",
+        "voltage": "Nominal, V.",
+        "voltage_point": "Measured voltage, V.",
+        "current_point": "Measured current, A; made from the power if none.",
+        "battery_soc_point": "The battery's state of charge, percent.",
+    },
+    "CircuitConfig": {
+        "id": "What commands call it: letters, digits, `_ . : -`.",
+        "name": "What people call it.",
+        "type": "For the operator's statistics: `hvac`, `heater`, `ev`, …",
+        "breaker_amps": "Its breaker's rating, A.",
+        "priority": "1 critical … 5 flexible: 5 is shed first, 1 last.",
+        "critical": "Never switched off; a limit never below 80 % of its draw.",
+        "control": "How it is shed: off as a whole, down to a limit, or not at all.",
+        "power_point": "Its power.",
+        "switch_point": "Its contactor, true for closed; needed for `switch`.",
+        "limit_point": "Its limit; needed for `limit`.",
+        "limit_unit": "What the limit's register counts in.",
+        "limit_step": "The register's smallest step.",
+        "floor": "The part of its draw that is left to it; 0 if none, 0.8 for a critical limit.",
+        "max_sheds_per_day": "No more than so often within 24 hours.",
+    },
+    "EventConfig": {
+        "min_duration_sec": "A shorter event is refused.",
+        "max_duration_sec": "A longer event is refused.",
+        "write_timeout_sec": "A write that takes longer has failed.",
+    },
+    "LeaseConfig": {
+        "device": "One of the panel's devices.",
+        "timeout_sec": "It goes back by itself when it hears nothing for so long.",
+    },
+    "WebConfig": {"enabled": "Whether the local page is served."},
+    "BusBridgeConfig": {
+        "enabled": "Whether it works at all.",
+        "max_forwarded_per_sec": "More than that is dropped, oldest first.",
+        "queue_length": "Messages that wait for the next sending.",
+        "flood_pause_sec": "So long it does not listen after a flood.",
+        "max_published_per_sec": "More than that from MQTT is refused.",
+    },
+}

@@ -1,0 +1,20 @@
+#!/usr/bin/env python3
+"""Follows a VEN's status and telemetry at the backend: see --help."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+
+def main() -> int:
+    from ops import tools_python
+
+    tools_python.use()
+    from ops.cli_scripts_backend import monitor_ven
+
+    return monitor_ven()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

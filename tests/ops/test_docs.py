@@ -1,0 +1,94 @@
+"""The documents say what is there: links, commands with their options, scripts, JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from ops.cli import app
+from tests.config_builders import ROOT
+
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")])
+DOOR = "ven_control.sh"
+
+
+def page_id(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def command_lines(page: Path) -> list[str]:
+    """The lines of the page's shell blocks that call something of this repository."""
+    lines = []
+    for block in re.findall(r"```(?:bash|sh|shell)\n(.*?)```", page.read_text(), re.S):
+        for line in block.replace("\\\n", " ").splitlines():
+            text = line.split(" #")[0].strip()
+            if text and not text.startswith("#"):
+                lines.append(text)
+    return lines
+
+
+def door_calls() -> list[tuple[str, list[str]]]:
+    found = []
+    for page in PAGES:
+        for line in command_lines(page):
+            words = shlex.split(line.split("|")[0].split(">")[0])
+            if words and words[0].endswith(DOOR):
+                found.append((page_id(page), words[1:]))
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
+        if not re.match(r"[a-z]+:", target):
+            assert (page.parent / target).exists(), f"{page_id(page)}: {target}"
+
+
+@pytest.mark.parametrize(("page", "words"), door_calls(), ids=lambda value: str(value)[:60])
+def test_every_command_of_the_one_door_is_one_with_these_options(
+    page: str, words: list[str]
+) -> None:
+    command: Any = typer.main.get_command(app)
+    while words and words[0] in getattr(command, "commands", {}):
+        command, words = command.commands[words[0]], words[1:]
+    assert not getattr(command, "commands", {}), f"{page}: {DOOR} has no command {words[:1]}"
+    if command.context_settings.get("allow_extra_args"):
+        return  # it hands them on
+    known = {option for param in command.params for option in (*param.opts, *param.secondary_opts)}
+    for word in words:
+        if word.startswith("--") and word != "--help":
+            assert word.split("=")[0] in known, f"{page}: {command.name} has no {word}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_every_script_and_module_that_is_called_is_there(page: Path) -> None:
+    for line in command_lines(page):
+        for path in re.findall(r"(?:^|\s)\.?/?(scripts/[\w.]+)", line):
+            assert (ROOT / path).exists(), f"{page_id(page)}: {path}"
+        for module in re.findall(r"python3? -m (ops\.\w+|backend[\w.]*|simulator[\w.]*)", line):
+            path = ROOT / module.replace(".", "/")
+            assert path.is_dir() or path.with_suffix(".py").exists(), f"{page_id(page)}: {module}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_every_json_block_is_json(page: Path) -> None:
+    for block in re.findall(r"```json\n(.*?)```", page.read_text(), re.S):
+        assert is_json(block) or is_json(f"{{{block}}}"), f"{page_id(page)}: {block}"
+
+
+def is_json(text: str) -> bool:
+    """One document, or several after each other."""
+    rest = text.strip()
+    while rest:
+        try:
+            _, end = json.JSONDecoder().raw_decode(rest)
+        except ValueError:
+            return False
+        rest = rest[end:].strip()
+    return True
