@@ -22,16 +22,26 @@ from tests.platform.site import (
     CONTROL,
     DEVICE,
     DRIVER,
+    MONITOR_SEC,
     ROOT,
     VEN,
     VEN_ID,
     Cloud,
     Site,
     broker,
+    free_port,
     simulated_panel,
 )
 
 PANEL_CONFIGS = ROOT / "MeterDriverConfigs" / "simulated_panel"
+KILLING = ROOT / "tests" / "platform" / "killing"
+TRIES = int(os.environ.get("VENAGENT_FAULT_TRIES", "1"))
+"""How often the tests of faults are run (benchmarks/faults.py)."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "attempt" in metafunc.fixturenames:
+        metafunc.parametrize("attempt", range(TRIES))
 
 
 @pytest.fixture(scope="session")
@@ -41,11 +51,13 @@ def whole_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with simulated_panel() as (panel_port, panel), broker(folder) as broker_port:
         config = json.loads((ROOT / "config").read_text())
         config.update(ven_id=VEN_ID, report_interval_sec=1.0, shadow_interval_sec=2.0)
+        config["web"] = {"port": free_port()}
+        config["event"] = {"restore_stagger_sec": 0.0, "rebound_sec": 0.0}
         config["broker"] = {"host": "127.0.0.1", "port": broker_port}
         volttron = started_volttron()
         cloud = Cloud(broker_port)
         try:
-            site = Site(volttron, cloud, panel, config)
+            site = Site(volttron, cloud, panel, config, panel_port)
             site.install(DRIVER, "volttron-platform-driver")
             site.install(ACTUATOR, "volttron-actuator")
             driver = json.loads((PANEL_CONFIGS / "driver.json").read_text())
@@ -83,8 +95,9 @@ def started_volttron() -> PlatformWrapper:
     """A platform of volttrontesting, with pip held to our versions."""
     volttron = build_wrapper("", should_start=False)
     volttron.env["PIP_CONSTRAINT"] = os.environ["PIP_CONSTRAINT"]
+    volttron.env["PYTHONPATH"] = str(KILLING)
     volttron.env.pop("PIP_FIND_LINKS", None)
-    volttron.startup_platform(get_rand_vip(), agent_monitor_frequency=3)
+    volttron.startup_platform(get_rand_vip(), agent_monitor_frequency=MONITOR_SEC)
     return volttron
 
 

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.platform.fake_broker import FakeBroker
 from tests.platform.link_harness import Broker, Listener, MakeNode, Node, Observer
-from VenAgent.config import TlsConfig
+from tests.support.tcp_proxy import TcpProxy
+from VenAgent.cloud import reconnecting
+from VenAgent.config_cloud import TlsConfig
 
 
 @pytest.fixture
@@ -35,8 +39,8 @@ def observer(broker: Broker) -> Iterator[Observer]:
 def make_node(tmp_path: Path) -> Iterator[MakeNode]:
     nodes: list[Node] = []
 
-    def make(port: int, tls: TlsConfig | None = None) -> Node:
-        nodes.append(Node(tmp_path, port, tls))
+    def make(port: int, tls: TlsConfig | None = None, **changes: Any) -> Node:
+        nodes.append(Node(tmp_path, port, tls, **changes))
         return nodes[-1]
 
     yield make
@@ -47,6 +51,27 @@ def make_node(tmp_path: Path) -> Iterator[MakeNode]:
 @pytest.fixture
 def node(make_node: MakeNode, broker: Broker) -> Node:
     return make_node(broker.port)
+
+
+@pytest.fixture
+def proxy(broker: Broker) -> Iterator[TcpProxy]:
+    proxy = TcpProxy(broker.port)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def fake_broker() -> Iterator[FakeBroker]:
+    broker = FakeBroker()
+    yield broker
+    broker.close()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses between connections of up to two seconds: what is tested is not the pause."""
+    monkeypatch.setattr(reconnecting, "FIRST_WINDOW_SEC", 1.0)
+    monkeypatch.setattr(reconnecting, "LONGEST_SEC", 2.0)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ import paho.mqtt.client as mqtt
 import volttron.client  # noqa: F401  it patches sockets and TLS, and nothing else
 from paho.mqtt.enums import CallbackAPIVersion
 
-from VenAgent.cloud.link import Inbound, Link
+from VenAgent.cloud.credentials import credentials_for
+from VenAgent.cloud.link import Inbound, Link, LinkSettings
 from VenAgent.cloud.outbox import Message, Outbox, Rank
-from VenAgent.config import BrokerConfig, TlsConfig
+from VenAgent.config_cloud import BrokerConfig, TlsConfig
 from VenAgent.contract.topics import Topics
 
 ROOT = Path(__file__).parents[2]
@@ -60,6 +62,8 @@ class Broker:
             "allow_anonymous true",
             "set_tcp_nodelay true",
             "persistence true",
+            "max_queued_messages 0",
+            "max_inflight_messages 0",  # an observer that is slow misses nothing
             f"persistence_location {folder}/",
             f"listener {self.port} 127.0.0.1",
             *(line for listener in listeners for line in listener),
@@ -123,20 +127,39 @@ class Observer:
         self._client.loop_stop()
 
 
+def settings(path: Path, broker: BrokerConfig, boot_id: str, **changes: Any) -> LinkSettings:
+    usual = LinkSettings(
+        broker=broker,
+        ven_id=VEN_ID,
+        status_topic=TOPICS.status,
+        subscriptions=(TOPICS.command,),
+        outbox_path=path,
+        boot_id=boot_id,
+    )
+    return replace(usual, **changes)
+
+
 class Node:
     """A link with its outbox, and what it told the agent."""
 
-    def __init__(self, folder: Path, port: int, tls: TlsConfig | None = None) -> None:
+    def __init__(
+        self, folder: Path, port: int, tls: TlsConfig | None = None, **changes: Any
+    ) -> None:
         self.path = folder / "outbox.sqlite"
         self.outbox = Outbox(self.path, synced=True)
         config = BrokerConfig(host="127.0.0.1", port=port, keepalive_sec=5, tls=tls)
-        self.link = Link(config, TOPICS, VEN_ID, self.path, boot_id="boot-1")
+        self.credentials = None if tls is None else credentials_for(tls, folder)
+        changes.setdefault("tls", self.credentials)
+        self.link = Link(settings(self.path, config, boot_id="boot-1", **changes))
         self.commands: list[str] = []
+        self.inbound: list[Inbound] = []
         self.states: list[tuple[bool, str]] = []
         self.acknowledging = True
         self.running = False
 
     def start(self, *, until_online: bool = True) -> Node:
+        if self.credentials is not None:
+            self.credentials.start(self.link.reconnect)
         self.link.start(self._on_command, self._on_state)
         self.running = True
         if until_online:
@@ -144,6 +167,7 @@ class Node:
         return self
 
     def _on_command(self, inbound: Inbound) -> None:
+        self.inbound.append(inbound)
         self.commands.append(inbound.payload.decode())
         if self.acknowledging:
             self.link.acknowledge(inbound)
@@ -156,6 +180,11 @@ class Node:
         if self.running:
             self.link.wake()
 
+    @property
+    def in_flight(self) -> int:
+        sender = self.link._connection.sender
+        return 0 if sender is None else sender.in_flight
+
     def until_why(self, part: str) -> str:
         wait_until(
             lambda: not self.link.state.online and part in self.link.state.why,
@@ -166,6 +195,8 @@ class Node:
     def stop(self) -> None:
         if self.running:
             self.running = False
+            if self.credentials is not None:
+                self.credentials.stop()
             self.link.stop()
         self.outbox.close()
 

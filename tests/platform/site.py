@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import gevent
 import paho.mqtt.client as mqtt
+import psutil
 from gevent import subprocess
 from paho.mqtt.enums import CallbackAPIVersion
 
@@ -28,6 +29,8 @@ VEN_ID = "test_thing"
 DEVICE = "site/building/panel"
 DRIVER, ACTUATOR, VEN = "platform.driver", "platform.actuator", "ven.agent"
 CONFIG_STORE, CONTROL = "platform.config_store", "platform.control"
+MONITOR_SEC = 3
+"""How often the platform looks for agents that died."""
 T = TypeVar("T")
 
 
@@ -94,6 +97,15 @@ def broker(folder: Path) -> Iterator[int]:
         yield port
 
 
+def broker_process(port: int) -> psutil.Process:
+    """The mosquitto that these tests started on this port."""
+    for child in psutil.Process().children():
+        line = child.cmdline()
+        if line[1:2] == ["-c"] and f"listener {port} " in Path(line[2]).read_text():
+            return child
+    raise AssertionError(f"no broker of ours on port {port}")
+
+
 class Cloud:
     """The operator's end of the broker: sends commands, keeps what the VEN says."""
 
@@ -106,7 +118,8 @@ class Cloud:
         )
         self._client.on_message = self._keep
         self._client.connect("127.0.0.1", port)
-        self._client.subscribe([("ven/+/+", 1), ("volttron/metering", 1), ("$aws/things/#", 1)])
+        topics = ("ven/+/+", "ven/bus/+/out", "volttron/metering", "$aws/things/#")
+        self._client.subscribe([(topic, 1) for topic in topics])
         self._client.loop_start()
         self._count = 0
 
@@ -124,8 +137,11 @@ class Cloud:
             self._messages.clear()
 
     def publish(self, payload: bytes | dict[str, Any]) -> None:
+        self.publish_to(f"ven/cmd/{VEN_ID}", payload)
+
+    def publish_to(self, topic: str, payload: bytes | dict[str, Any], qos: int = 1) -> None:
         data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-        self._client.publish(f"ven/cmd/{VEN_ID}", data, qos=1)
+        self._client.publish(topic, data, qos=qos)
 
     def acks(self, **wanted: Any) -> list[dict[str, Any]]:
         """The acks that have all of these fields."""
@@ -163,7 +179,10 @@ class Cloud:
 class Site:
     """Everything at hand: `cloud`, `panel`, `rpc` to the agents, and the agents themselves."""
 
-    def __init__(self, volttron: Any, cloud: Cloud, panel: PanelControl, config: dict) -> None:
+    def __init__(
+        self, volttron: Any, cloud: Cloud, panel: PanelControl, config: dict, modbus_port: int
+    ) -> None:
+        self.modbus_port = modbus_port
         self.volttron = volttron
         self.cloud = cloud
         self.panel = panel
@@ -181,7 +200,7 @@ class Site:
 
     def install(self, identity: str, what: str, config: dict[str, Any] | None = None) -> None:
         """`vctl install`, as a site engineer does it; started, and enabled for later starts."""
-        command = ["install", what, "--vip-identity", identity, "--start"]
+        command = ["install", what, "--vip-identity", identity, "--enable", "--start"]
         if config is not None:
             file = Path(self.volttron.volttron_home) / f"{identity}.json"
             file.write_text(json.dumps(config))
@@ -208,16 +227,73 @@ class Site:
         pid, exit_status = self.rpc(CONTROL, "agent_status", self.uuids[identity])
         return pid if exit_status is None else None
 
+    def wait_until_it_answers(self, identity: str) -> None:
+        """Its process is there before it is on the bus."""
+
+        def answered() -> bool:
+            try:
+                self.rpc(identity, "health.get_status", timeout_sec=2.0)
+            except RPC_FAILURES:
+                return False
+            return True
+
+        wait_for(answered, f"{identity} answers", 60.0)
+
     def start(self, identity: str) -> None:
         self.rpc(CONTROL, "start_agent", self.uuids[identity])
 
     def stop(self, identity: str) -> None:
         self.rpc(CONTROL, "stop_agent", self.uuids[identity])
 
-    def kill(self, identity: str) -> None:
+    def kill(self, identity: str) -> int:
+        """At once, by SIGKILL; returns the pid that it had."""
         pid = self.pid(identity)
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def wait_for_successor(self, identity: str, pid: int) -> int:
+        """The process that the platform's monitor started in the place of `pid`, at work."""
+
+        def at_work() -> int | None:
+            now = self.pid(identity)
+            if now in (None, pid):
+                return None
+            try:
+                self.rpc(identity, "health.get_status", timeout_sec=2.0)
+            except RPC_FAILURES:
+                return None
+            return now
+
+        return wait_for(at_work, f"the monitor starts {identity} again", 60.0)
+
+    @contextmanager
+    def broker_silent(self) -> Iterator[None]:
+        """The broker neither answers nor hangs up, as when a network fails."""
+        process = broker_process(self.config["broker"]["port"])
+        process.suspend()
+        try:
+            yield
+        finally:
+            process.resume()
+
+    def power_cut(self) -> None:
+        """Every process of the platform is killed at once; `power_on` starts it again."""
+        platform = psutil.Process(self.volttron.p_process.pid)
+        victims = [platform, *platform.children(recursive=True)]
+        for victim in victims:
+            victim.kill()
+        self.volttron.p_process.wait(10)
+        self.volttron.dynamic_agent.core.stop(timeout=5)
+
+    def power_on(self) -> None:
+        """As the site's service manager does it: the platform starts, and its agents with it."""
+        self.volttron.startup_platform(
+            self.volttron.vip_address,
+            agent_monitor_frequency=MONITOR_SEC,
+            perform_preauth_service_agents=False,
+        )
+        self._calls = Calls(self.volttron.dynamic_agent)
 
     def store(self, identity: str, name: str, contents: Any, kind: str = "json") -> None:
         """What `vctl config store` does."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from copy import deepcopy
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from tests.platform.site import ROOT, VEN
 from VenAgent.config import AgentConfig
+from VenAgent.dr.effects import PointWrite
 from VenAgent.site.actuation import Actuation
 
 CONFIG = AgentConfig.load(json.loads((ROOT / "config").read_text()), {})
@@ -54,12 +55,30 @@ def test_a_reservation_of_ours_that_was_forgotten_is_given_back_and_made_anew() 
     assert set(actuator.held[VEN]) == {"now"}
 
 
+def test_a_switch_by_hand_leaves_the_reservation_of_our_event_alone() -> None:
+    actuator = Actuator(VEN, "our event")
+    made = actuation(actuator).reserve("switch", until_ts=200.0, now=100.0, for_event=False)
+    assert made is None
+    assert set(actuator.held[VEN]) == {"our event"}
+
+
 def test_a_reservation_of_another_agent_is_left_alone_and_named() -> None:
     actuator = Actuator("other.agent", "theirs")
     refusal = actuation(actuator).reserve("now", until_ts=200.0, now=100.0)
     assert refusal is not None
     assert "other.agent as theirs" in refusal
     assert set(actuator.held) == {"other.agent"}
+
+
+def test_what_the_actuator_holds_for_us_is_known_only_when_it_answers() -> None:
+    class Silent:
+        def call(self, *args: Any) -> Answered:
+            return Answered("no schedule")
+
+    assert actuation(Silent()).own_reservations(now=100.0) is None
+    assert actuation(Actuator(None, "")).own_reservations(now=100.0) == []
+    assert actuation(Actuator("other.agent", "theirs")).own_reservations(now=100.0) == []
+    assert actuation(Actuator(VEN, "ours")).own_reservations(now=100.0) == ["ours"]
 
 
 @pytest.mark.parametrize("data", [None, "", [], {}])
@@ -70,3 +89,28 @@ def test_whatever_the_actuator_sends_along_a_refusal_is_a_sentence(data: Any) ->
 
     refusal = actuation(Malformed()).reserve("now", until_ts=200.0, now=100.0)
     assert refusal == "the actuator refused the reservation: MALFORMED_REQUEST"
+
+
+class Relays:
+    """Takes writes and answers with what it was sent."""
+
+    def __init__(self) -> None:
+        self.written: list[tuple[str, Any]] = []
+
+    def call(self, peer: str, method: str, requester: str, topic: str, value: Any) -> Answered:
+        self.written.append((topic, value))
+        return Answered(value)
+
+
+@pytest.mark.parametrize(("inverted", "sent"), [(False, False), (True, True)])
+def test_opening_a_circuit_energises_the_relay_of_a_normally_closed_contact(
+    inverted: bool, sent: bool
+) -> None:
+    contents = json.loads((ROOT / "config").read_text())
+    circuit = next(each for each in contents["circuits"] if each["id"] == "heater1")
+    circuit["switch_inverted"] = inverted
+    config, relays = AgentConfig.load(contents, {}), Relays()
+    point = next(each.point for each in config.build_panel().circuits if each.id == "heater1")
+    write = PointWrite(circuit_id="heater1", point=point, value=False)
+    assert Actuation(cast(Any, relays), config, VEN).write([write]) == {}
+    assert relays.written == [(point, sent)]

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.platform.site import ACTUATOR, DEVICE, DRIVER, VEN, Site, wait_for
+from tests.platform.site import ACTUATOR, DEVICE, DRIVER, VEN, VEN_ID, Site, wait_for
 from VenAgent.volttron_api import format_timestamp, get_aware_utc_now
 
 
@@ -108,16 +108,34 @@ def test_a_restore_that_fails_is_tried_again_until_the_circuit_is_back(site: Sit
     site.wait_for_health("GOOD")
 
 
-def test_a_device_taken_from_another_agent_is_honest_about_its_time_of_grace(site: Site) -> None:
-    """A HIGH task preempts, but the actuator lets the old owner write for a while yet."""
-    site.store(ACTUATOR, "config", {"preempt_grace_time": 5})
+def take_lightly(site: Site) -> None:
+    """Another agent has the panel, by a task that gives way."""
     now = get_aware_utc_now()
     slot = [DEVICE, format_timestamp(now), format_timestamp(now + timedelta(seconds=60))]
     made = site.rpc(ACTUATOR, "request_new_schedule", "", "weak", "LOW_PREEMPT", [slot])
     assert made["result"] == "SUCCESS"
+
+
+def test_the_time_of_grace_of_an_agent_that_gives_way_is_waited_out(site: Site) -> None:
+    """A HIGH task preempts, but the actuator lets the old owner write for a while yet."""
+    site.store(ACTUATOR, "config", {"preempt_grace_time": 3})
+    take_lightly(site)
+    ack = site.cloud.command("event", event_id=site.event_id(), shed_kw=7.5, duration_sec=60)
+    assert ack["status"] == "accepted"
+    assert site.open_contactors() == {"heater1", "dryer1"}
+    site.store(ACTUATOR, "config", {"preempt_grace_time": 60})
+
+
+def test_a_time_of_grace_longer_than_we_wait_is_a_failure_with_the_owner(site: Site) -> None:
+    config = copy.deepcopy(site.config)
+    config["event"]["preempt_wait_sec"] = 2.0
+    site.store(VEN, "config", config)
+    site.wait_for_health("GOOD")
+    site.store(ACTUATOR, "config", {"preempt_grace_time": 5})
+    take_lightly(site)
     ack = site.cloud.command("event", event_id=site.event_id(), shed_kw=7.5, duration_sec=60)
     assert ack["status"] == "failed"
-    assert "LockError" in ack["reason"]
+    assert site.volttron.dynamic_agent.core.identity in ack["reason"]
     assert site.open_contactors() == set()
 
     def accepted() -> bool:
@@ -125,5 +143,133 @@ def test_a_device_taken_from_another_agent_is_honest_about_its_time_of_grace(sit
         return bool(again["status"] == "accepted")
 
     wait_for(accepted, "the grace time is over")
-    assert site.open_contactors() == {"heater1", "dryer1"}
     site.store(ACTUATOR, "config", {"preempt_grace_time": 60})
+
+
+def test_taken_by_another_agent_the_circuits_go_back_and_it_is_told(site: Site) -> None:
+    config = copy.deepcopy(site.config)
+    config["event"]["task_priority"] = "LOW_PREEMPT"
+    site.store(VEN, "config", config)
+    site.wait_for_health("GOOD")
+    event_id = site.event_id()
+    site.cloud.command("event", event_id=event_id, shed_kw=7.5, duration_sec=60)
+    assert site.open_contactors() == {"heater1", "dryer1"}
+    now = get_aware_utc_now()
+    slot = [DEVICE, format_timestamp(now), format_timestamp(now + timedelta(seconds=60))]
+    made = site.rpc(ACTUATOR, "request_new_schedule", "", "stronger", "HIGH", [slot])
+    assert made["result"] == "SUCCESS"
+    try:
+        ack = site.cloud.ack(event_id=event_id, status="adjusted")
+        assert site.volttron.dynamic_agent.core.identity in ack["reason"]
+        assert ack["circuits_curtailed"] == []
+        assert site.open_contactors() == set()
+        alerts = site.cloud.messages(f"ven/alerts/{VEN_ID}")
+        assert "devices.preempted" in {alert["code"] for alert in alerts}
+    finally:
+        site.rpc(ACTUATOR, "request_cancel_schedule", "", "stronger")
+
+
+def test_with_the_actuator_gone_the_circuits_still_go_back_at_the_end(site: Site) -> None:
+    event_id = site.event_id()
+    site.cloud.command("event", event_id=event_id, shed_kw=7.5, duration_sec=4)
+    assert site.open_contactors() == {"heater1", "dryer1"}
+    site.kill(ACTUATOR)
+    site.cloud.ack(event_id=event_id, status="completed")
+    assert site.open_contactors() == set()
+    wait_for(lambda: site.pid(ACTUATOR) is not None, "the monitor starts the actuator", 60.0)
+    site.wait_until_it_answers(ACTUATOR)
+
+
+def test_with_the_driver_gone_for_long_the_device_ends_the_shed_by_itself(site: Site) -> None:
+    config = copy.deepcopy(site.config)
+    config["leases"][0]["timeout_sec"] = 6
+    config["event"]["confirm_sec"] = 1.0
+    site.store(VEN, "config", config)
+    site.wait_for_health("GOOD")
+    event_id = site.event_id()
+    ack = site.cloud.command("event", event_id=event_id, shed_kw=7.5, duration_sec=600)
+    assert ack["status"] == "accepted", ack
+    site.cloud.ack(event_id=event_id, status="measured")
+    site.stop(DRIVER)
+    wait_for(lambda: site.open_contactors() == set(), "the lease runs out")
+    site.start(DRIVER)
+    ack = site.cloud.ack(event_id=event_id, status="adjusted", timeout_sec=40.0)
+    assert "by themselves" in ack["reason"]
+    assert site.open_contactors() == {"heater1", "dryer1"}
+
+
+def test_the_lease_is_given_back_so_that_a_person_s_switch_stays(site: Site) -> None:
+    config = copy.deepcopy(site.config)
+    config["leases"][0]["timeout_sec"] = 3
+    site.store(VEN, "config", config)
+    site.wait_for_health("GOOD")
+    event_id = site.event_id()
+    site.cloud.command("event", event_id=event_id, shed_kw=4.5, duration_sec=600)
+    assert site.panel.state()["heartbeat"]["count"] > 0
+    site.cloud.command("restore")
+    wait_for(lambda: site.panel.state()["heartbeat"]["timeout_sec"] == 0, "the lease is given back")
+
+
+def test_a_circuit_switched_by_hand_is_left_alone_and_told_of(site: Site) -> None:
+    event_id = site.event_id()
+    site.cloud.command("event", event_id=event_id, shed_kw=4.5, duration_sec=600)
+    site.cloud.ack(event_id=event_id, status="measured")
+    site.rpc(DRIVER, "set_point", DEVICE, "heater1_contactor", True)
+    ack = site.cloud.ack(event_id=event_id, status="adjusted")
+    assert "by hand" in ack["reason"]
+    assert "heater1" not in {entry["id"] for entry in ack["circuits_curtailed"]}
+
+
+def test_a_person_opts_out_by_rpc(site: Site) -> None:
+    event_id = site.event_id()
+    site.cloud.command("event", event_id=event_id, shed_kw=7.5, duration_sec=600)
+    answer = site.rpc(VEN, "opt_out", "cooking", 3.0)
+    try:
+        assert answer["status"] == "opted_out"
+        assert site.cloud.ack(event_id=event_id, status="opted_out")["reason"] == "cooking"
+        wait_for(lambda: not site.open_contactors(), "the circuits are back")
+        refused = site.cloud.command("event", event_id=site.event_id(), shed_kw=5, duration_sec=60)
+        assert refused["status"] == "opted_out"
+    finally:
+        site.rpc(VEN, "opt_in")
+
+
+def test_a_stuck_contactor_is_found_out_and_replaced(site: Site) -> None:
+    site.panel.fault("stuck_contactor", circuit="heater1")
+    event_id = site.event_id()
+    site.cloud.command("event", event_id=event_id, shed_kw=4.5, duration_sec=600)
+    ack = site.cloud.ack(event_id=event_id, status="adjusted")
+    assert "heater1" in ack["reason"]
+    state = site.panel.state()
+    assert 22.6 - state["total_kw"] == pytest.approx(4.5, rel=0.05)
+
+
+def test_a_circuit_is_switched_by_command(site: Site) -> None:
+    ack = site.cloud.command("setLoad", loadId="dryer1", enabled=False)
+    assert ack["status"] == "success"
+    assert site.open_contactors() == {"dryer1"}
+    ack = site.cloud.command("setLoad", loadId="dryer1", enabled=True)
+    assert ack["data"] == {"loadId": "dryer1", "enabled": True}
+    assert site.open_contactors() == set()
+
+
+def test_the_running_event_is_changed_without_a_restore_in_between(site: Site) -> None:
+    event_id = site.event_id()
+    site.cloud.command("event", event_id=event_id, shed_kw=4.5, duration_sec=600)
+    ack = site.cloud.command(
+        "event", event_id=event_id, shed_kw=7.5, duration_sec=600, modification=1
+    )
+    assert (ack["status"], ack["modification"]) == ("accepted", 1)
+    assert site.open_contactors() == {"heater1", "dryer1"}
+    ack = site.cloud.command("event", event_id=event_id, shed_kw=9, duration_sec=600)
+    assert ack["status"] == "rejected"
+
+
+def test_a_weightier_event_takes_over_and_the_first_goes_on_after(site: Site) -> None:
+    first, second = site.event_id(), site.event_id()
+    site.cloud.command("event", event_id=first, shed_kw=4.5, duration_sec=600)
+    site.cloud.command("event", event_id=second, shed_kw=7.5, duration_sec=3, event_priority=0)
+    assert site.open_contactors() == {"heater1", "dryer1"}
+    assert second in site.cloud.ack(event_id=first, status="scheduled")["reason"]
+    site.cloud.ack(event_id=first, status="adjusted")
+    assert site.open_contactors() == {"heater1"}

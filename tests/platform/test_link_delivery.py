@@ -35,14 +35,14 @@ def test_what_waited_before_the_start_is_sent_acks_first(node: Node, observer: O
     wait_until(lambda: node.outbox.depth() == 0, "all are deleted")
 
 
-def test_a_message_arrives_as_it_was_put(node: Node, observer: Observer) -> None:
+def test_a_message_arrives_as_it_was_put(node: Node, observer: Observer, broker: Broker) -> None:
     body = bytes(range(256)) * 350  # 90 KB: a large telemetry
     node.start()
     node.outbox.put([Message("large/one", body), Message("kept", b"k", retain=True)])
     node.link.wake()
     wait_until(lambda: observer.payloads("kept"), "both have come")
     assert observer.payloads("large/one") == [body]
-    late = Observer(node.link._broker.port, "late")
+    late = Observer(broker.port, "late")
     wait_until(lambda: late.payloads("kept") == [b"k"], "the retained one is kept")
     assert late.payloads("large/one") == []
     late.close()
@@ -55,7 +55,7 @@ def test_a_message_stays_until_the_broker_has_confirmed_it(
     broker.signal(signal.SIGSTOP)
     try:
         node.put("one")
-        wait_until(lambda: node.link._in_flight, "it is on its way")
+        wait_until(lambda: node.in_flight, "it is on its way")
         assert node.outbox.depth() == 1
     finally:
         broker.signal(signal.SIGCONT)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import gc
-import json
 import os
-import socket
 import time
-from typing import Any
 
-import gevent
 import paho.mqtt.client as mqtt
 
+from tests.platform.fake_broker import FakeBroker
 from tests.platform.link_harness import (
     TOPICS,
     VEN_ID,
@@ -24,6 +21,7 @@ from tests.platform.link_harness import (
     threads_of_links,
     wait_until,
 )
+from VenAgent.cloud.sending import LIVE_WINDOW
 
 pytest_plugins = ["tests.platform.link_fixtures"]
 
@@ -108,68 +106,20 @@ def test_stopping_is_quick_when_there_is_nothing_to_wait_for(
         assert time.monotonic() - started < 2.0
 
 
-class ForgetfulBroker:
-    """It takes every message and confirms the status only, as one that throttles might."""
-
-    def __init__(self) -> None:
-        self._sock = socket.socket()
-        self._sock.bind(("127.0.0.1", 0))
-        self._sock.listen(1)
-        self.port = int(self._sock.getsockname()[1])
-        self.told: list[str] = []
-        """Topics that were published on, and "disconnect"."""
-        self.statuses: list[str] = []
-        self._greenlet = gevent.spawn(self._serve)
-
-    def _serve(self) -> None:
-        sock, _ = self._sock.accept()
-        with sock, sock.makefile("rb") as stream:
-            while first := stream.read(1):
-                kind = first[0] >> 4
-                length, shift = 0, 0
-                while True:
-                    (byte,) = stream.read(1)
-                    length |= (byte & 0x7F) << shift
-                    shift += 7
-                    if byte < 0x80:
-                        break
-                self._take(sock, kind, stream.read(length))
-
-    def _take(self, sock: Any, kind: int, body: bytes) -> None:
-        if kind == 1:  # CONNECT
-            sock.sendall(b"\x20\x02\x00\x00")
-        elif kind == 8:  # SUBSCRIBE
-            sock.sendall(b"\x90\x03" + body[:2] + b"\x01")
-        elif kind == 3:  # PUBLISH
-            end = 2 + int.from_bytes(body[:2], "big")
-            self.told.append(body[2:end].decode())
-            if self.told[-1] == TOPICS.status:
-                self.statuses.append(json.loads(body[end + 2 :])["status"])
-                sock.sendall(b"\x40\x02" + body[end : end + 2])
-        elif kind == 14:
-            self.told.append("disconnect")
-
-    def close(self) -> None:
-        self._greenlet.kill()
-        self._sock.close()
-
-
 def test_offline_is_said_though_nothing_is_confirmed_and_the_window_is_full(
-    make_node: MakeNode,
+    make_node: MakeNode, fake_broker: FakeBroker
 ) -> None:
     """After a clean disconnect there is no last will: without it "online" would stay for ever."""
-    broker = ForgetfulBroker()
-    try:
-        node = make_node(broker.port).start()
-        node.put(*[f"m{number}" for number in range(40)])
-        wait_until(lambda: broker.told.count("data") == 20, "the window is full")
-        node.running = False
-        node.link.stop(timeout_sec=1.0)
-        wait_until(lambda: "disconnect" in broker.told, "it has said goodbye")
-        assert broker.statuses == ["online", "offline"]
-        assert broker.told[-1] == "disconnect"
-        assert broker.told.count("data") == 20
-        assert node.outbox.depth() == 40
-        assert threads_of_links() == []
-    finally:
-        broker.close()
+    broker = fake_broker
+    broker.confirms = lambda topic: topic == TOPICS.status
+    node = make_node(broker.port).start()
+    node.put(*[f"m{number}" for number in range(40)])
+    wait_until(lambda: broker.told.count("data") == LIVE_WINDOW, "the window is full")
+    node.running = False
+    node.link.stop(timeout_sec=1.0)
+    wait_until(lambda: "disconnect" in broker.told, "it has said goodbye")
+    assert broker.statuses == ["online", "offline"]
+    assert broker.told[-1] == "disconnect"
+    assert broker.told.count("data") == LIVE_WINDOW
+    assert node.outbox.depth() == 40
+    assert threads_of_links() == []

@@ -12,16 +12,22 @@ from typing import Any
 import pytest
 
 from tests.platform.site import ROOT, wait_for
+from VenAgent.alerts import Alerts
 from VenAgent.cloud.outbox import Outbox
 from VenAgent.config import AgentConfig
 from VenAgent.contract.commands import parse_command
 from VenAgent.dr.effects import PointWrite
 from VenAgent.dr.engine import Engine
 from VenAgent.dr.panel import CircuitReading, Reading
+from VenAgent.dr.policy import Policy
 from VenAgent.journal import Journal
 from VenAgent.performer import Performer
 
 CONFIG = AgentConfig.load(json.loads((ROOT / "config").read_text()), {})
+POLICY = Policy(restore_stagger_sec=0.0)
+INSERT_TELEMETRY = (
+    "INSERT INTO outbox (rank, nth, put_ts, retain, topic, payload) VALUES (2, 1, 0, 0, ?, ?)"
+)
 
 
 class Building:
@@ -43,7 +49,7 @@ class Building:
     def read_now(self) -> bool:
         return True
 
-    def reserve(self, task_id: str, until_ts: float, now: float) -> None:
+    def reserve(self, task_id: str, until_ts: float, now: float, **_: Any) -> None:
         return None
 
     def release(self, task_id: str) -> None:
@@ -55,20 +61,32 @@ class Building:
             self.points[write.point] = write.value
         return {}
 
+    put_back = write
+
+    def arm(self) -> None:
+        pass
+
+    give_back = arm
+
 
 class Hands:
     """A performer with real journal and outbox, whose disk can be full."""
 
     def __init__(self, folder: Path) -> None:
         self.building = Building()
-        self.engine = Engine(CONFIG.build_panel(), CONFIG.ven_id)
+        self.engine = Engine(CONFIG.build_panel(), CONFIG.ven_id, POLICY)
         self.journal = Journal(folder / "journal.sqlite")
         self.outbox = Outbox(folder / "outbox.sqlite", synced=True)
         self.performer = Performer(
-            self.engine, self.journal, self.outbox, lambda: None, lambda event: None
+            self.engine,
+            self.journal,
+            self.outbox,
+            on_change=lambda: None,
+            announce=lambda event: None,
+            alerts=Alerts(CONFIG.ven_id, lambda alert: None),
         )
-        meter: Any = self.building
-        self.performer.connect(CONFIG, meter, meter, wake=lambda: None)
+        building: Any = self.building
+        self.performer.connect(CONFIG, building, building, building, wake=lambda: None)
 
     def send(self, **fields: Any) -> None:
         now = time.time()
@@ -89,7 +107,7 @@ class Hands:
         """Use up what is left of the pages that are there."""
         for database, statement in (
             (self.journal._db, "INSERT INTO events VALUES (?, 0, 1, ?)"),
-            (self.outbox._db, "INSERT INTO outbox (rank, topic, payload, retain) VALUES (2,?,?,0)"),
+            (self.outbox._db, INSERT_TELEMETRY),
         ):
             for size in (20_000, 1_000, 100, 10):
                 for number in range(400):

@@ -76,6 +76,19 @@ def check_every_name_is_there() -> None:
         assert inspect.isfunction(getattr(api, name)), name
 
 
+def check_an_alert_goes_into_volttron_s_health_system() -> None:
+    sent: list[tuple[str, Any]] = []
+    agent: Any = SimpleNamespace(
+        vip=SimpleNamespace(health=SimpleNamespace(send_alert=lambda *alert: sent.append(alert)))
+    )
+    api.raise_health_alert(agent, "meter.stale", "old", is_over=False)
+    api.raise_health_alert(agent, "meter.stale", "over: old", is_over=True)
+    assert [(key, status.status, status.context) for key, status in sent] == [
+        ("meter.stale", "BAD", "old"),
+        ("meter.stale", "GOOD", "over: old"),
+    ]
+
+
 def check_what_an_rpc_can_end_in_can_be_caught() -> None:
     import gevent
 

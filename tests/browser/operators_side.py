@@ -1,0 +1,91 @@
+"""The operator's side as it runs: a broker, ingest, API and VENs that shed, on SQLite."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ops.broker import find_mosquitto
+from ops.ports import is_listening, wait_for
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class OperatorsSide:
+    folder: Path
+    url: str
+    variables: dict[str, str]
+
+    def run(self, *arguments: str) -> str:
+        """`python -m backend …` and what it says."""
+        return subprocess.run(
+            [sys.executable, "-m", "backend", *arguments],
+            env=self.variables,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def operators_side(folder: Path, *, vens: int = 12, **variables: str) -> Iterator[OperatorsSide]:
+    broker_port, api_port = free_port(), free_port()
+    config = folder / "mosquitto.conf"
+    user = "user root\n" if os.geteuid() == 0 else ""
+    config.write_text(f"listener {broker_port} 127.0.0.1\nallow_anonymous true\n{user}")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "DATABASE_URL": f"sqlite:///{folder / 'backend.sqlite'}",
+        "MQTT_PORT": str(broker_port),
+        "API_PORT": str(api_port),
+        "INGEST_HEALTH_PORT": "0",
+        **variables,
+    }
+    side = OperatorsSide(folder, f"http://localhost:{api_port}", environment)
+    python = [sys.executable, "-m"]
+    processes = [_start(side, [find_mosquitto(), "-c", str(config)])]
+    try:
+        wait_for(lambda: is_listening("127.0.0.1", broker_port), 20)
+        processes.append(_start(side, [*python, "backend", "serve"]))
+        wait_for(lambda: _answers(f"{side.url}/health/db-check"), 60)
+        processes.append(_start(side, [*python, "backend", "ingest"]))
+        fleet = ["benchmarks.shedding_vens", "--port", str(broker_port), "--interval", "1"]
+        processes.append(_start(side, [*python, *fleet, "--vens", str(vens)]))
+        yield side
+    finally:
+        for process in reversed(processes):
+            process.terminate()
+            process.wait(30)
+
+
+def _start(side: OperatorsSide, command: list[str]) -> subprocess.Popen[bytes]:
+    with (side.folder / "output.log").open("ab") as log:
+        return subprocess.Popen(command, env=side.variables, cwd=ROOT, stdout=log, stderr=log)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5):
+            return True
+    except urllib.error.HTTPError:
+        return False
+    except OSError:
+        return False

@@ -1,0 +1,114 @@
+"""The operators' console in a real Chromium, on the operator's side as it runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.browser.chromium import picture
+from tests.browser.operators_side import OperatorsSide, operators_side
+
+expect.set_options(timeout=30_000)
+Visit = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorsSide]:
+    with operators_side(tmp_path_factory.mktemp("side")) as side:
+        yield side
+
+
+@pytest.fixture
+def console(side: OperatorsSide, visit: Visit) -> Page:
+    page = visit(f"{side.url}/console/", live=False)
+    expect(page.locator("#link")).to_have_text("live")
+    return page
+
+
+def create(page: Page, name: str, *, kw: float = 20, minutes: float = 10) -> None:
+    page.get_by_role("button", name="New event").click()
+    page.get_by_label("Reduce by, kW").fill(str(kw))
+    page.get_by_label("Minutes").fill(str(minutes))
+    page.get_by_label("Name (optional)").fill(name)
+    page.get_by_role("button", name="Create event").click()
+
+
+def test_an_event_is_created_followed_and_stopped(console: Page) -> None:
+    expect(console.locator(".figure").first).to_contain_text("12of 12 VENs")
+    create(console, "evening")
+    card = console.locator('section[data-event="evening"]')
+    expect(card).to_contain_text("Responding12 of 12")
+    expect(card).to_contain_text(re.compile(r"Of the request(9\d|10\d) %"))
+    drawn = "() => document.querySelector('.u-over canvas, .uplot canvas').width > 100"
+    console.wait_for_function(drawn)
+    picture(console, "console-now")
+    card.get_by_role("link", name="evening").click()
+    expect(console.get_by_role("heading", name="Participation")).to_be_visible()
+    expect(console.locator("tbody tr")).to_have_count(12)
+    expect(console.locator("tbody")).to_contain_text("measured")
+    picture(console, "console-event")
+    console.get_by_role("button", name="Stop").click()
+    console.get_by_role("button", name="Stop it").click()
+    expect(console.locator("h1 + .pill")).to_have_text("completed")
+    console.get_by_role("link", name="Events").click()
+    expect(console.locator("tbody")).to_contain_text("evening")
+    console.get_by_role("link", name="Now").click()
+    expect(console.locator("main")).to_contain_text("No event is running")
+
+
+def test_a_mistake_is_said_in_the_dialog(console: Page) -> None:
+    create(console, "twice", kw=1, minutes=1)
+    expect(console.locator('section[data-event="twice"]')).to_be_visible()
+    create(console, "twice", kw=1, minutes=1)
+    expect(console.get_by_role("alert")).to_contain_text("there is an event 'twice' already")
+    console.get_by_role("button", name="Cancel").click()
+    console.get_by_role("button", name="Stop").click()
+    console.get_by_role("button", name="Stop it").click()
+
+
+def test_the_fleet_is_searched_and_a_ven_looked_at(console: Page) -> None:
+    console.get_by_role("link", name="Fleet").click()
+    expect(console.locator("tbody tr")).to_have_count(12)
+    console.get_by_label("Find a VEN").fill("00007")
+    expect(console.locator("tbody tr")).to_have_count(1)
+    console.locator("tbody tr").click()
+    expect(console.get_by_role("heading", name="demo-00007")).to_be_visible()
+    expect(console.get_by_role("heading", name="Circuits")).to_be_visible()
+    console.get_by_role("button", name="EV charger").click()
+    expect(console.get_by_role("heading", name="EV charger")).to_be_visible()
+    expect(console.locator(".uplot")).to_have_count(2)
+    expect(console.locator("table").first).to_contain_text("critical")
+    picture(console, "console-ven")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_console_is_accessible(side: OperatorsSide, visit: Visit, scheme: str) -> None:
+    for view, there in (("", ".figure"), ("fleet", "tbody tr"), ("ven/demo-00001", "tbody tr")):
+        page = visit(f"{side.url}/console/#/{view}", live=False, color_scheme=scheme)
+        page.wait_for_selector(there)
+        found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+        assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []
+
+
+def test_on_a_phone_nothing_is_wider_than_the_screen(side: OperatorsSide, visit: Visit) -> None:
+    for view, there in (("", ".figure"), ("fleet", "tbody tr"), ("ven/demo-00001", "tbody tr")):
+        size = {"width": 375, "height": 700}
+        page = visit(f"{side.url}/console/#/{view}", live=False, viewport=size)
+        page.wait_for_selector(there)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 375
+        picture(page, f"console-phone-{view.split('/')[0] or 'now'}")
+
+
+def test_where_keys_are_needed_the_console_asks_for_one(tmp_path: Path, visit: Visit) -> None:
+    with operators_side(tmp_path, vens=2, API_KEYS_REQUIRED="true") as side:
+        key = side.run("key", "add", "operator", "--role", "operate")
+        page = visit(f"{side.url}/console/", live=False)
+        page.get_by_label("API key").fill(key)
+        page.get_by_role("button", name="Continue").click()
+        expect(page.locator("#link")).to_have_text("live")
+        expect(page.locator(".figure").first).to_contain_text("of 2 VENs")

@@ -1,0 +1,179 @@
+"""The local page in a real Chromium: what a person sees, does, and is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.chromium import picture
+from tests.browser.conftest import Fake
+
+Visit = Callable[..., Page]
+
+
+def begin_event(page: Page, shed_kw: str = "5", minutes: str = "10") -> None:
+    page.fill("#shed-kw", shed_kw)
+    page.fill("#minutes", minutes)
+    page.get_by_role("button", name="Start an event").click()
+    page.get_by_role("button", name="Start now").click()
+
+
+def circuit(page: Page, name: str):  # type: ignore[no-untyped-def]
+    return page.get_by_role("row").filter(has=page.get_by_role("switch", name=name))
+
+
+def test_the_page_shows_power_circuits_events_and_connection(fake: Fake, visit: Visit) -> None:
+    page = visit(fake.url)
+    expect(page.locator("h1")).to_have_text("fake_site")
+    assert 20.0 < float(page.locator("#power").inner_text()) < 25.0
+    expect(page.locator("#sentence")).to_contain_text("meter live")
+    expect(page.locator("#circuits tr")).to_have_count(8)
+    expect(circuit(page, "Refrigerator")).to_contain_text("critical")
+    expect(page.locator("#events tr").first).to_contain_text("evt-3")
+    expect(page.locator("#events tr").first).to_contain_text("94 %")
+    expect(page.locator("#fact-broker")).to_contain_text("127.0.0.1:1883")
+    expect(page.locator("#fact-certificate")).to_contain_text("days")
+    expect(page.locator("#curve canvas")).to_have_count(1)
+    picture(page, "light")
+
+
+def test_an_event_is_triggered_seen_and_restored(fake: Fake, visit: Visit) -> None:
+    page = visit(fake.url)
+    begin_event(page)
+    expect(page.locator("#said")).to_contain_text("The event has begun")
+    expect(page.locator("#event-state")).to_have_text("Running")
+    expect(page.locator("#left")).to_contain_text("9:5")
+    expect(page.locator("#requested")).to_contain_text("5.0")
+    expect(page.locator("#measured")).to_contain_text(".")
+    expect(page.locator("#target")).to_contain_text("kW")
+    expect(circuit(page, "Water Heater")).to_contain_text("Shed")
+    expect(circuit(page, "EV Charger")).to_contain_text("Limited")
+    expect(circuit(page, "Refrigerator")).to_contain_text("spared: critical")
+    picture(page, "event")
+    page.get_by_role("button", name="End now and restore").click()
+    expect(page.locator("#next")).to_be_visible()
+    expect(circuit(page, "Water Heater")).to_contain_text("On")
+    expect(page.locator("#events tr").first).to_contain_text("Completed")
+    expect(page.locator("#events tr").first).to_contain_text("kWh")
+
+
+def test_a_refusal_is_told_in_the_agents_words(fake: Fake, visit: Visit) -> None:
+    page = visit(fake.url)
+    begin_event(page, shed_kw="500")
+    expect(page.locator("#said")).to_contain_text("more than the panel's rating of 48 kW")
+    expect(page.locator("#next")).to_be_visible()
+
+
+def test_nothing_happens_when_the_question_is_answered_with_no(fake: Fake, visit: Visit) -> None:
+    page = visit(fake.url)
+    page.get_by_role("button", name="Start an event").click()
+    picture(page, "question", whole=False)
+    page.keyboard.press("Escape")
+    circuit(page, "Dryer").get_by_role("switch").click()
+    page.get_by_role("button", name="Cancel").click()
+    expect(circuit(page, "Dryer").get_by_role("switch")).to_be_checked()
+    expect(page.locator("#next")).to_be_visible()
+
+
+def test_a_circuit_is_switched_by_the_keyboard_alone(fake: Fake, visit: Visit) -> None:
+    page = visit(fake.url)
+    switch = circuit(page, "Dryer").get_by_role("switch")
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        if switch.evaluate("node => node === document.activeElement"):
+            break
+    page.keyboard.press("Space")
+    expect(page.get_by_role("dialog")).to_contain_text("Switch off Dryer?")
+    page.keyboard.press("Enter")
+    expect(switch).not_to_be_checked()
+    expect(circuit(page, "Dryer")).to_contain_text("Off")
+    expect(switch).to_be_focused()
+    page.keyboard.press("Space")
+    expect(switch).to_be_checked()
+    expect(circuit(page, "Dryer")).to_contain_text("On")
+
+
+def test_a_priority_is_changed(fake: Fake, visit: Visit) -> None:
+    page = visit(fake.url)
+    page.get_by_label("Priority of Dryer").select_option("2")
+    expect(page.locator("#said")).to_contain_text("Dryer has priority 2.")
+    page.reload()
+    expect(page.get_by_label("Priority of Dryer")).to_have_value("2")
+
+
+def test_a_critical_circuit_is_not_switched_from_here(fake: Fake, visit: Visit) -> None:
+    page = visit(fake.url)
+    switch = circuit(page, "Refrigerator").get_by_role("switch")
+    expect(switch).to_be_checked()
+    expect(switch).to_be_disabled()
+    expect(page.get_by_label("Priority of Refrigerator")).to_be_disabled()
+
+
+def test_a_person_opts_out_and_in_again(fake: Fake, visit: Visit) -> None:
+    page = visit(fake.url)
+    begin_event(page)
+    expect(page.locator("#event-state")).to_have_text("Running")
+    page.get_by_role("button", name="Opt out").click()
+    page.get_by_label("Why").fill("guests in the house")
+    page.get_by_role("dialog").get_by_role("button", name="Opt out").click()
+    expect(page.locator("#part")).to_have_text("Opted out: guests in the house")
+    expect(page.locator("#next")).to_be_visible()
+    expect(page.get_by_role("button", name="Start an event")).to_be_disabled()
+    page.get_by_role("button", name="Take part again").click()
+    expect(page.locator("#part")).to_have_text("This site takes part in events.")
+
+
+def test_a_stale_meter_and_a_lost_broker_are_marked(fake: Fake, visit: Visit) -> None:
+    page = visit(fake.url)
+    fake.fault(stale=True)
+    expect(page.locator("#live")).to_have_text("Meter stale")
+    expect(page.locator("#power")).to_have_text("\u2013")
+    expect(circuit(page, "Dryer")).to_contain_text("Not read")
+    picture(page, "stale")
+    fake.fault(stale=False, offline=True)
+    expect(page.locator("#live")).to_have_text("Live")
+    expect(page.locator("#sentence")).to_contain_text("MQTT: nothing listens")
+    expect(page.locator("#fact-broker")).to_contain_text("not reached")
+    expect(page.locator("#fact-outbox")).to_have_text("17 messages")
+    expect(page.locator("#alerts li").first).to_contain_text("nothing listens")
+    picture(page, "offline")
+
+
+def test_the_agent_is_lost_and_comes_back(fake: Fake, visit: Visit) -> None:
+    page = visit(fake.url)
+    fake.stop()
+    expect(page.locator("#live")).to_have_text("Disconnected")
+    expect(page.locator("#sentence")).to_contain_text("The agent does not answer")
+    for control in page.locator("main button, main input, main select").all():
+        expect(control).to_be_disabled()
+    picture(page, "disconnected")
+    fake.start()
+    expect(page.locator("#live")).to_have_text("Live", timeout=15_000)
+    circuit(page, "Dryer").get_by_role("switch").click()  # with the new agent's CSRF token
+    page.get_by_role("button", name="Switch off").click()
+    expect(circuit(page, "Dryer")).to_contain_text("Off")
+
+
+def test_the_curve_shows_a_moment_under_the_pointer(fake: Fake, visit: Visit) -> None:
+    page = visit(fake.url)
+    now = page.locator("#at").inner_text()
+    box = page.locator("#curve .u-over").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 50)
+    expect(page.locator("#at")).not_to_have_text(now)
+    expect(page.locator("#at-target")).to_have_text("17.4")
+    label = page.locator("#curve").get_attribute("aria-label") or ""
+    assert "lowest 1" in label
+    assert "highest 2" in label
+
+
+def test_nothing_on_the_page_moves_through_a_whole_event(fake: Fake, visit: Visit) -> None:
+    page = visit(fake.url)
+    begin_event(page, minutes="0.1")
+    expect(page.locator("#event-state")).to_have_text("Running")
+    fake.fault(offline=True)
+    expect(page.locator("#events tr").first).to_contain_text("Completed", timeout=20_000)
+    fake.stop()
+    expect(page.locator("#live")).to_have_text("Disconnected")
+    assert page.evaluate("window.shifted") == []

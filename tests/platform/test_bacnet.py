@@ -1,0 +1,107 @@
+"""A BACnet/IP panel through VOLTTRON's BACnet proxy and driver: an event sheds and restores."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+from collections.abc import Iterator
+
+import pytest
+from gevent import subprocess
+
+from simulator.control import PanelControl
+from tests.platform.site import CONFIG_STORE, DRIVER, ROOT, VEN, Site, process, wait_for
+
+MODEL = ROOT / "MeterDriverConfigs" / "bacnet_panel"
+PROXY = "platform.bacnet_proxy"
+DEVICE = "site/building/bacnet_panel"
+TOTAL_KW = 22.6
+
+
+def free_udp_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def bacnet(whole_site: Site) -> Iterator[PanelControl]:
+    """A BACnet panel beside the site's own, with proxy and driver configuration."""
+    port = free_udp_port()
+    command = [os.environ["VENAGENT_TOOLS_PYTHON"], "-m", "simulator.bacnet", "--steady"]
+    command += ["--address", f"127.0.0.1/8:{port}", "--control-port", "0"]
+    with process(command, cwd=ROOT, stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        running.stdout.readline()
+        control_port = int(re.findall(r":(\d+)", running.stdout.readline())[0])
+        # The proxy first: the driver looks for it when it reads the device's configuration.
+        proxy = {"device_address": f"127.0.0.1/8:{free_udp_port()}", "object_id": 599}
+        whole_site.install(PROXY, "volttron-bacnet-proxy", proxy)
+        driver = json.loads((MODEL / "driver.json").read_text())
+        driver["driver_config"]["device_address"] = f"127.0.0.1:{port}"
+        driver["interval"] = 1
+        registry = (MODEL / "registry.csv").read_text()
+        whole_site.store(DRIVER, "bacnet_panel.csv", registry, "csv")
+        whole_site.store(DRIVER, f"devices/{DEVICE}", driver)
+        with PanelControl(control_port) as control:
+            yield control
+        whole_site.rpc(CONFIG_STORE, "delete_config", DRIVER, f"devices/{DEVICE}")
+        whole_site.stop(PROXY)
+
+
+@pytest.fixture
+def panel(site: Site, bacnet: PanelControl) -> Iterator[PanelControl]:
+    """The site's agent, moved to the BACnet panel for one test."""
+    config = json.loads((MODEL / "agent.json").read_text())
+    config = {**site.config, "panel": config["panel"], "circuits": config["circuits"], "leases": []}
+    site.store(VEN, "config", config)
+
+    def reads_it() -> bool:
+        status = site.status()
+        return status["quality"] == "good" and status["power_kw"] == pytest.approx(TOTAL_KW)
+
+    wait_for(reads_it, "the agent reads the BACnet panel", 60.0)
+    yield bacnet
+    bacnet.clear()
+    site.cloud.command("restore")
+    site.store(VEN, "config", site.config)
+
+
+def test_an_event_sheds_by_bacnet_writes_is_measured_and_restores(
+    site: Site, panel: PanelControl
+) -> None:
+    modbus_writes = site.panel.state()["write_count"]
+    event_id = site.event_id()
+    ack = site.cloud.command("event", event_id=event_id, shed_kw=5.0, duration_sec=600)
+    assert ack["status"] == "accepted", ack
+    assert {entry["id"] for entry in ack["circuits_curtailed"]} == {"heater1", "ev1"}
+    state = panel.state()
+    assert {name for name, closed in state["contactors"].items() if not closed} == {"heater1"}
+    assert state["limits_percent"]["ev1"] < 100
+    assert state["total_kw"] == pytest.approx(TOTAL_KW - ack["actual_shed_kw"], abs=0.01)
+
+    measured = site.cloud.ack(event_id=event_id, status="measured")
+    assert measured["shed_basis"] == "measured"
+    assert measured["actual_shed_kw"] == pytest.approx(5.0, rel=0.05)
+
+    restored = site.cloud.command("restore", event_id=event_id)
+    assert restored["status"] == "success", restored
+    state = panel.state()
+    assert all(state["contactors"].values())
+    assert set(state["limits_percent"].values()) == {100}
+    assert site.panel.state()["write_count"] == modbus_writes
+
+
+def test_a_bacnet_object_that_refuses_is_left_out_and_the_next_takes_its_place(
+    site: Site, panel: PanelControl
+) -> None:
+    panel.fault("illegal", register="coil", address=1)  # heater1
+    ack = site.cloud.command("event", event_id=site.event_id(), shed_kw=4.5, duration_sec=60)
+    assert ack["status"] == "accepted", ack
+    assert "heater1" in ack["reason"]
+    assert ack["actual_shed_kw"] == pytest.approx(4.5, rel=0.05)
+    panel.clear()
+    assert site.cloud.command("restore")["status"] == "success"
+    assert all(panel.state()["contactors"].values())

@@ -1,0 +1,224 @@
+"""Each device model, loaded into VOLTTRON's own Modbus driver and read from the vendor's layout.
+
+The addresses here are written down a second time, from the documents that the models' READMEs
+name, and as those documents print them.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from volttron.driver.base.driver_locks import configure_socket_lock
+from volttron.driver.interfaces.modbus.modbus import Modbus
+
+from tests.platform.modbus_slave import (
+    READ_COILS,
+    READ_HOLDING,
+    READ_INPUT,
+    Slave,
+    floats,
+    serving,
+)
+from tests.platform.site import ROOT
+from VenAgent.config import AgentConfig
+from VenAgent.dr.panel import Reading
+from VenAgent.site.points import Points
+
+MODELS = ROOT / "MeterDriverConfigs"
+NOW = 1_760_000_000.0
+
+
+configure_socket_lock()
+
+
+def driver_for(folder: Path, port: int) -> Modbus:
+    """The driver with the folder's configuration, as the platform driver makes it."""
+    config = json.loads((folder / "driver.json").read_text())
+    assert config["driver_type"] == "modbus"
+    with (folder / "registry.csv").open(newline="") as file:
+        registry = list(csv.DictReader(file))
+    driver = Modbus()
+    driver.configure({**config["driver_config"], "device_address": "127.0.0.1", "port": port},
+                     registry)  # fmt: skip
+    return driver
+
+
+@contextmanager
+def connected(model: str, slave: Slave) -> Iterator[Modbus]:
+    with serving(slave):
+        yield driver_for(MODELS / model, slave.port)
+
+
+def reading(model: str, **devices: Any) -> Reading:
+    """What the agent makes of the devices' points with the model's agent.json."""
+    config = AgentConfig.load(json.loads((MODELS / model / "agent.json").read_text()), {})
+    points = Points(config)
+    for device in config.devices():
+        points.update(device, devices[device.rpartition("/")[2]], NOW)
+    assert points.missing() == []
+    return points.reading(NOW)
+
+
+def approx(value: float) -> Any:
+    return pytest.approx(value, rel=1e-6)
+
+
+def sdm630() -> Slave:
+    """Input registers 3xxxx; on the wire the number less 30001. Not more than 80, in pairs."""
+    numbered = {
+        30001: 0.0, 30003: 231.5, 30005: 229.9,  # volts
+        30007: 20.5, 30009: 10.25, 30011: 0.5,  # amps
+        30013: 4600.0, 30015: 2300.0, 30017: -115.0,  # watts
+        30043: 230.5, 30049: 31.25, 30053: 6785.0,
+        30071: 49.98, 30073: 12345.5, 30075: 678.25,
+    }  # fmt: skip
+    words = floats({number - 30001: value for number, value in numbered.items()})
+    words[0], words[1] = 0x4366, 0x3334  # the document's own example: Volts 1 = 230.2
+    return Slave({READ_INPUT: words}, max_count=80, even_only=True)
+
+
+def test_eastron_sdm630_is_read_as_its_protocol_document_has_it() -> None:
+    with connected("eastron_sdm630", sdm630()) as driver:
+        values = driver.scrape_all()
+        assert driver.get_point("l1_volts") == approx(230.2)
+        assert driver.get_point("total_w") == 6785.0
+    assert values["l1_volts"] == approx(230.2)
+    assert (values["l2_w"], values["l3_w"]) == (2300.0, -115.0)
+    assert values["exported_kwh"] == 678.25
+    seen = reading("eastron_sdm630", meter=values)
+    assert seen.power_kw == approx(6.785)
+    assert seen.voltage == 230.5
+    assert seen.current_amps == 31.25
+    assert {name: c.power_kw for name, c in seen.circuits.items()} == {
+        "l1": approx(4.6),
+        "l2": approx(2.3),
+        "l3": approx(-0.115),
+    }
+
+
+def pm5xxx() -> Slave:
+    """Registers counted from 1, on the wire one less; function 03 only."""
+    numbered = {
+        2700: 98765.4,
+        3000: 40.5, 3002: 41.5, 3004: 42.5,
+        3028: 229.1, 3030: 230.2, 3032: 231.3, 3036: 230.2,
+        3054: 9.25, 3056: 8.5, 3058: 7.75, 3060: 25.5,
+        3110: 50.02,
+    }  # fmt: skip
+    words = floats({number - 1: value for number, value in numbered.items()})
+    return Slave({READ_HOLDING: words})
+
+
+def test_schneider_pm5xxx_is_read_as_its_register_list_has_it() -> None:
+    slave = pm5xxx()
+    with connected("schneider_pm5xxx", slave) as driver:
+        values = driver.scrape_all()
+        assert driver.get_point("frequency_hz") == approx(50.02)
+        driver.revert_all()
+    assert values["imported_kwh"] == approx(98765.4)
+    assert (values["l1_amps"], values["l3_volts"]) == (40.5, approx(231.3))
+    seen = reading("schneider_pm5xxx", meter=values)
+    assert seen.power_kw == 25.5
+    assert [seen.circuits[name].power_kw for name in ("l1", "l2", "l3")] == [9.25, 8.5, 7.75]
+    assert seen.voltage == approx(230.2)
+
+
+@pytest.mark.parametrize(("exponent", "total_kw"), [(0, 7.321), (1, 73.21)])
+def test_accuenergy_acurev_1312_is_read_as_its_sunspec_block_has_it(
+    exponent: int, total_kw: float
+) -> None:
+    words = dict.fromkeys(range(0x1000, 0x10B2), 0x8000)  # not implemented, as SunSpec says it
+    words.update({0x1045: 202, 0x1047: 305, 0x104B: 0xFFFF, 0x104C: 1201, 0x1054: 0xFFFF})
+    words.update({0x1057: 7321, 0x1058: 4021, 0x1059: 3300, 0x105B: exponent})
+    with connected("accuenergy_acurev_1312", Slave({READ_HOLDING: words})) as driver:
+        values = driver.scrape_all()
+    assert values["meter_kind"] == 202
+    assert values["amps_raw"] * 10.0 ** values["amps_scale"] == approx(30.5)
+    assert values["volts_raw"] * 10.0 ** values["volts_scale"] == approx(120.1)
+    seen = reading("accuenergy_acurev_1312", meter=values)
+    # the README: power_scale = 0.001 x 10^watts_scale
+    assert seen.power_kw is not None
+    assert seen.power_kw * 10 ** values["watts_scale"] == approx(total_kw)
+    assert seen.circuits["l2"].power_kw == approx(3.3)
+
+
+def test_shelly_pro_3em_is_read_with_its_low_word_first() -> None:
+    numbered = {
+        31011: 44.5, 31013: 10234.5,
+        31020: 228.8, 31022: 20.5, 31024: 4690.25,
+        31040: 229.9, 31042: 14.5, 31044: 3333.5,
+        31060: 230.1, 31062: 9.5, 31064: 2210.75,
+        31162: 1234567.0, 31164: 42.5,
+    }  # fmt: skip
+    words = floats({number - 30000: value for number, value in numbered.items()}, True)
+    with connected("shelly_pro_3em", Slave({READ_INPUT: words})) as driver:
+        values = driver.scrape_all()
+        assert driver.get_point("total_w") == 10234.5
+    assert (values["imported_wh"], values["exported_wh"]) == (1234567.0, 42.5)
+    seen = reading("shelly_pro_3em", meter=values)
+    assert seen.power_kw == approx(10.2345)
+    assert seen.current_amps == 44.5
+    assert seen.circuits["l3"].power_kw == approx(2.21075)
+
+
+def relays() -> Slave:
+    return Slave({READ_COILS: dict.fromkeys(range(8), 0)})
+
+
+def test_waveshare_relays_get_the_frames_that_the_wiki_prints() -> None:
+    board = relays()
+    with connected("waveshare_relay_8", board) as driver:
+        assert driver.set_point("relay_1", True) is True
+        assert board.requests[-1] == bytes.fromhex("05 00 00 FF 00")
+        assert driver.set_point("relay_2", True) is True
+        assert board.requests[-1] == bytes.fromhex("05 00 01 FF 00")
+        assert driver.set_point("relay_1", False) is False
+        assert board.requests[-1] == bytes.fromhex("05 00 00 00 00")
+        values = driver.scrape_all()
+        assert board.requests[-1] == bytes.fromhex("01 00 00 00 08")
+        assert [values[f"relay_{n}"] for n in range(1, 9)] == [False, True, *[False] * 6]
+        driver.revert_all()
+        assert board.tables[READ_COILS] == dict.fromkeys(range(8), 0)  # released: loads are on
+
+
+def test_a_meter_and_a_relay_board_make_a_site() -> None:
+    model = "site_meter_and_relays"
+    config = AgentConfig.load(json.loads((MODELS / model / "agent.json").read_text()), {})
+    boiler = next(c for c in config.build_panel().circuits if c.id == "boiler")
+    with ExitStack() as stack:
+        meter = stack.enter_context(connected("eastron_sdm630", sdm630()))
+        board = stack.enter_context(connected("waveshare_relay_8", relays()))
+        before = reading(model, meter=meter.scrape_all(), relays=board.scrape_all())
+        board.set_point(boiler.point.rpartition("/")[2], True)
+        after = reading(model, meter=meter.scrape_all(), relays=board.scrape_all())
+    assert boiler.point == "site/building/relays/relay_2"
+    assert before.circuits["boiler"].power_kw == approx(2.3)
+    assert {name: c.closed for name, c in before.circuits.items()} == {
+        "heatpump": True,
+        "boiler": True,
+        "charger": True,
+    }
+    assert {name for name, c in after.circuits.items() if not c.closed} == {"boiler"}
+
+
+def test_every_modbus_model_has_a_test_of_its_layout() -> None:
+    tested = {
+        "eastron_sdm630",
+        "schneider_pm5xxx",
+        "accuenergy_acurev_1312",
+        "shelly_pro_3em",
+        "waveshare_relay_8",
+        "simulated_panel",  # in every other platform test
+    }
+    modbus = {
+        path.parent.name
+        for path in MODELS.glob("*/driver.json")
+        if json.loads(path.read_text())["driver_type"] == "modbus"
+    }
+    assert modbus == tested
