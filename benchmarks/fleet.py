@@ -1,0 +1,313 @@
+"""What the backend's ingest takes: broker, ingest, PostgreSQL and the fleet on one machine.
+
+    scripts/benchmark.sh fleet [--messages 200000] [--seconds 60] [--json FILE]
+
+1. COPY alone, the same rows in the same table: the ceiling. And what it would be with a row a
+   load, the plain form of the tables.
+2. As fast as it goes, from the first message until the last is stored.
+3. The same with a kill -9 of the ingest in the middle: rows stored against rows sent.
+4. 10,000 VENs at 5 s: lag from the message's making to its commit (`track_commit_timestamp`), CPU.
+5. One event to 10,000 VENs that answer, by the API.
+6. circuits/history of one VEN over 24 hours by the API, from 1.1 million telemetries.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import time
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from backend.ingest.bulk import TELEMETRY, names
+from backend.store.database import Database, plain_dsn
+from backend.store.partitions import create_partitions
+from benchmarks.common import machine, quantile
+from benchmarks.fleet_stack import Stack, result, stack
+from benchmarks.fleet_vens import LOADS, ven_name
+from ops.ports import wait_for
+
+VENS, INTERVAL_SEC, BATCH = 10_000, 5.0, 2_000
+DAY_SAMPLES, DAY_VENS = 17_280, 64
+
+
+def row(ven: int, moment: datetime, seq: int, load_set: int = 1) -> tuple[Any, ...]:
+    """A telemetry's row, as the ingest makes it."""
+    power_w = [(seq * 37 + at * 611) % 5_000 for at in range(len(LOADS))]
+    total_kw = sum(power_w) / 1_000.0
+    fixed = (total_kw, 0.0, 0.0, total_kw, None, None, "good")
+    return (ven_name(ven), moment, seq, *fixed, load_set, power_w, power_w, "t" * len(LOADS), None)
+
+
+async def copy_ceiling(url: str, count: int) -> float:
+    """Rows a second of COPY into the real table, one transaction a batch, rows ready beforehand."""
+    database = Database(url)
+    begin = datetime.now(timezone.utc) - timedelta(days=2)
+    async with database.engine.begin() as connection:
+        await connection.run_sync(
+            create_partitions, [(begin + timedelta(n)).date() for n in (0, 1)]
+        )
+    await database.close()
+    rows = [
+        row(n % VENS, begin + timedelta(seconds=n // VENS * INTERVAL_SEC), 1 + n // VENS)
+        for n in range(count)
+    ]
+    connection = await asyncpg.connect(plain_dsn(url))
+    begun = time.perf_counter()
+    for at in range(0, count, BATCH):
+        await connection.copy_records_to_table(
+            TELEMETRY.name, records=rows[at : at + BATCH], columns=names(TELEMETRY)
+        )
+    seconds = time.perf_counter() - begun
+    await connection.execute("TRUNCATE ven_telemetry")
+    await connection.close()
+    return count / seconds
+
+
+async def copy_row_a_load(url: str, count: int) -> float:
+    """Messages a second of COPY when each load is a row of its own: nine rows a message."""
+    connection = await asyncpg.connect(plain_dsn(url))
+    await connection.execute(
+        "CREATE TABLE plain (id bigint PRIMARY KEY, ven_id text, timestamp timestamptz, "
+        "used_power_kw float8, shed_power_kw float8, requested_reduction_kw float8, event_id text);"
+        "CREATE UNIQUE INDEX ON plain (ven_id, timestamp);"
+        "CREATE TABLE plain_loads (id bigint PRIMARY KEY, telemetry_id bigint, load_id text, "
+        "name text, type text, capacity_kw float8, current_power_kw float8, "
+        "shed_capability_kw float8, enabled bool, priority int);"
+        "CREATE INDEX ON plain_loads (telemetry_id)"
+    )
+    now = datetime.now(timezone.utc)
+    rows = [
+        (n, ven_name(n % VENS), now + timedelta(seconds=n // VENS), 9.5, 0.0, 0.0, None)
+        for n in range(count)
+    ]
+    loads = [
+        (8 * n + at, n, name, name, name, 9.6, 1.5, 1.5, True, 4)
+        for n in range(count)
+        for at, name in enumerate(LOADS)
+    ]
+    begun = time.perf_counter()
+    for at in range(0, count, BATCH):
+        async with connection.transaction():
+            await connection.copy_records_to_table("plain", records=rows[at : at + BATCH])
+            await connection.copy_records_to_table(
+                "plain_loads", records=loads[8 * at : 8 * (at + BATCH)]
+            )
+    seconds = time.perf_counter() - begun
+    await connection.execute("DROP TABLE plain, plain_loads")
+    await connection.close()
+    return count / seconds
+
+
+def full_speed(bench: Stack, count: int, first_seq: int, *, kill: bool) -> dict[str, Any]:
+    """From the first message sent until the last is stored."""
+    before_rows, before, begun = bench.rows(), bench.cpu(), time.monotonic()
+    fleet = bench.send("--vens", VENS, "--count", count, "--first-seq", first_seq)
+    if kill:
+        wait_for(lambda: bench.rows() >= before_rows + count // 2, 300, 0.05)
+        bench.kill_ingest()
+        bench.start_ingest()
+    sent, fleet_cpu_sec = result(fleet)
+    wait_for(lambda: bench.rows() >= before_rows + count, 300, 0.2)
+    seconds = time.monotonic() - begun
+    if kill:
+        bench.stop_ingest()  # so that what comes again is stored, or not
+        bench.start_ingest()
+    used = {name: value - before[name] for name, value in bench.cpu().items()}
+    used["fleet"] = fleet_cpu_sec
+    return {
+        "sent": int(sent["sent"]),
+        "stored": bench.rows() - before_rows,
+        "messages_per_sec": count / seconds,
+        "cpu_us_per_message": {name: 1e6 * value / count for name, value in used.items()},
+    }
+
+
+def cadence(bench: Stack, seconds: float, first_seq: int) -> dict[str, Any]:
+    """10,000 VENs at 5 s: lag and cores."""
+    count = int(VENS / INTERVAL_SEC * seconds)
+    before_rows, before, begun = bench.rows(), bench.cpu(), time.monotonic()
+    since = datetime.now(timezone.utc)
+    fleet = bench.send(
+        "--vens", VENS, "--interval", INTERVAL_SEC, "--count", count, "--first-seq", first_seq
+    )
+    sent, fleet_cpu_sec = result(fleet)
+    wait_for(lambda: bench.rows() >= before_rows + count, 60, 0.2)
+    wall_sec = time.monotonic() - begun
+    used = {name: value - before[name] for name, value in bench.cpu().items()}
+    lag = (
+        "SELECT percentile_cont({q}) WITHIN GROUP (ORDER BY extract(epoch FROM "
+        "pg_xact_commit_timestamp(xmin) - timestamp)) "
+        f"FROM ven_telemetry WHERE timestamp >= '{since.isoformat()}'"
+    )
+    return {
+        "sent": int(sent["sent"]),
+        "stored": bench.rows() - before_rows,
+        "lag_p50_sec": float(bench.ask(lag.format(q=0.5))),
+        "lag_p99_sec": float(bench.ask(lag.format(q=0.99))),
+        "lag_max_sec": float(bench.ask(lag.format(q=1.0))),
+        "cores": sum(used.values()) / wall_sec,
+        "cores_by_part": {name: value / wall_sec for name, value in used.items()},
+        "cores_of_the_fleet": fleet_cpu_sec / wall_sec,
+    }
+
+
+def dispatch(bench: Stack, first_seq: int) -> dict[str, Any]:
+    """One event to 10,000 VENs that answer after 40 … 150 ms, by the API; seconds."""
+    fleet = bench.send(
+        *("--vens", VENS, "--interval", INTERVAL_SEC, "--first-seq", first_seq, "--answer")
+    )
+    ready = "SELECT count(*) FROM ven_state WHERE last_seen > now() - interval '15 s'"
+    wait_for(lambda: bench.ask(ready) >= VENS, 60, 0.2)
+    body = {"requestedReductionKw": 2.0 * VENS, "durationSec": 600, "status": "active"}
+    told = "SELECT count(*) FROM commands WHERE published_at IS NOT NULL"
+    acked = "SELECT count(*) FROM event_participants WHERE first_ack_at IS NOT NULL"
+    with bench.serving() as address:
+        begun = time.monotonic()
+        httpx.post(f"{address}/api/events/", json=body, timeout=60).raise_for_status()
+        accepted_sec = time.monotonic() - begun
+        wait_for(lambda: bench.ask(told) >= VENS, 120, 0.1)
+        told_sec = time.monotonic() - begun
+        wait_for(lambda: bench.ask(acked) >= VENS, 120, 0.1)
+        acked_sec = time.monotonic() - begun
+    fleet.terminate()
+    fleet.wait()
+    return {
+        "accepted_sec": accepted_sec,
+        "told": int(bench.ask(told)),
+        "told_sec": told_sec,
+        "acked": int(bench.ask(acked)),
+        "acked_sec": acked_sec,
+        "answer_p50_ms": float(bench.ask(_ANSWER)),
+    }
+
+
+_ANSWER = "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY response_ms) FROM event_participants"
+
+
+async def a_day_of_telemetry(url: str) -> tuple[datetime, datetime]:
+    """1.1 million telemetries: 64 VENs for 24 hours at 5 s; from when to when."""
+    connection = await asyncpg.connect(plain_dsn(url))
+    await connection.execute("TRUNCATE ven_telemetry")
+    load_set = await connection.fetchval("SELECT min(id) FROM load_sets")
+    end = datetime.now(timezone.utc).replace(microsecond=0)
+    start = end - timedelta(seconds=DAY_SAMPLES * INTERVAL_SEC)
+    for at in range(0, DAY_SAMPLES, 30):  # in the order in which they would come
+        rows = [
+            row(ven, start + timedelta(seconds=n * INTERVAL_SEC), n + 1, load_set)
+            for n in range(at, min(at + 30, DAY_SAMPLES))
+            for ven in range(DAY_VENS)
+        ]
+        await connection.copy_records_to_table(
+            TELEMETRY.name, records=rows, columns=names(TELEMETRY)
+        )
+    await connection.execute("VACUUM ANALYZE ven_telemetry")
+    await connection.close()
+    return start, end
+
+
+def history(bench: Stack) -> dict[str, float]:
+    """circuits/history of one VEN over 24 hours through the API, ms."""
+    start, end = asyncio.run(a_day_of_telemetry(bench.database_url))
+    span = {"start": start.isoformat(), "end": end.isoformat()}
+    asked = {
+        "100 snapshots of all loads": {**span, "limit": 100},
+        "1,000 of one load": {**span, "limit": 1_000, "load_id": "hvac"},
+    }
+    figures = {}
+    with bench.serving() as address, httpx.Client(base_url=address, timeout=30) as client:
+        for name, query in asked.items():
+            times = []
+            for ven in range(DAY_VENS):
+                begun = time.perf_counter()
+                answer = client.get(f"/api/vens/{ven_name(ven)}/circuits/history", params=query)
+                times.append(1e3 * (time.perf_counter() - begun))
+                page = answer.raise_for_status().json()
+                per_row = 1 if "load_id" in query else len(LOADS)
+                assert page["totalCount"] == DAY_SAMPLES * per_row, page["totalCount"]
+                assert len(page["snapshots"]) == query["limit"]
+            figures |= {f"{name}, p50": quantile(times, 0.5), f"{name}, p99": quantile(times, 0.99)}
+    return figures
+
+
+def measure(messages: int, seconds: float) -> dict[str, Any]:
+    with stack() as bench:
+        results: dict[str, Any] = {"machine": machine()}
+        results["copy_messages_per_sec"] = asyncio.run(copy_ceiling(bench.database_url, messages))
+        results["copy_row_a_load_messages_per_sec"] = asyncio.run(
+            copy_row_a_load(bench.database_url, messages // 4)
+        )
+        # VENs and loads are registered by the first round, which is not measured.
+        full_speed(bench, VENS, 1, kill=False)
+        each = messages // VENS + 10
+        results["full_speed"] = full_speed(bench, messages, 1 + each, kill=False)
+        results["kill"] = full_speed(bench, messages, 1 + 2 * each, kill=True)
+        results["cadence"] = cadence(bench, seconds, 1 + 3 * each)
+        results["dispatch"] = dispatch(bench, 1 + 4 * each)
+        bench.stop_ingest()
+        results["history_ms"] = history(bench)
+    return results
+
+
+def table_of(results: dict[str, Any]) -> Table:
+    fast, kill, paced = results["full_speed"], results["kill"], results["cadence"]
+    ceiling = results["copy_messages_per_sec"]
+    plain = results["copy_row_a_load_messages_per_sec"]
+    table = Table(title=f"The backend's ingest, 8 loads a message ({results['machine']})")
+    for heading in ("what", "figure", "to reach"):
+        table.add_column(heading)
+    share = fast["messages_per_sec"] / ceiling
+    cpu = ", ".join(f"{name} {us:.0f}" for name, us in fast["cpu_us_per_message"].items())
+    cores = ", ".join(f"{name} {each:.2f}" for name, each in paced["cores_by_part"].items())
+    rows = [
+        ("COPY alone, messages/s", f"{ceiling:,.0f}", ""),
+        ("COPY alone with a row a load, messages/s", f"{plain:,.0f}", ""),
+        ("messages/s until stored", f"{fast['messages_per_sec']:,.0f}", "≥ 8,000"),
+        ("… of COPY alone", f"{share:.0%}", "≥ 60 %"),
+        ("… of COPY alone with a row a load", f"{fast['messages_per_sec'] / plain:.0%}", "≥ 60 %"),
+        ("CPU, µs a message", cpu, ""),
+        ("kill -9: sent, stored", f"{kill['sent']:,}, {kill['stored']:,}", "equal"),
+        ("… messages/s", f"{kill['messages_per_sec']:,.0f}", ""),
+        (
+            "10,000 VENs at 5 s: lag p50, p99, max",
+            "{:.2f}, {:.2f}, {:.2f} s".format(
+                paced["lag_p50_sec"], paced["lag_p99_sec"], paced["lag_max_sec"]
+            ),
+            "p99 < 1 s",
+        ),
+        ("… cores, in all", f"{paced['cores']:.2f} ({cores})", "< 1"),
+        ("… sent, stored", f"{paced['sent']:,}, {paced['stored']:,}", "equal"),
+    ]
+    sent = results["dispatch"]
+    rows.append(("an event to 10,000 VENs: told after", f"{sent['told_sec']:.1f} s", "< 10 s"))
+    acked = f"{sent['acked_sec']:.1f} s ({sent['acked']:,} of {sent['told']:,})"
+    rows.append(("… all acks stored after", acked, ""))
+    for name, milliseconds in results["history_ms"].items():
+        rows.append((f"circuits/history of 24 h, {name}", f"{milliseconds:.1f} ms", "< 50 ms"))
+    for each in rows:
+        table.add_row(*each)
+    return table
+
+
+def main() -> None:
+    """Print the table, write the JSON."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--messages", type=int, default=200_000)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    arguments = parser.parse_args()
+    results = measure(arguments.messages, arguments.seconds)
+    Console(width=130).print(table_of(results))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
