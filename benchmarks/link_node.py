@@ -26,7 +26,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from VenAgent.cloud.link import Link, LinkSettings
 from VenAgent.cloud.outbox import Message, Outbox, Rank
 from VenAgent.cloud.sending import Pace, Sender
-from VenAgent.config_cloud import BrokerConfig
+from VenAgent.config.cloud import BrokerConfig
 
 PAYLOAD = b"x" * 4_096
 DAY_MESSAGES = 2 * 86_400 // 5

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ops.config_meanings import MEANINGS
-from VenAgent.config import VARIABLES, AgentConfig
+from VenAgent.config import AgentConfig
+from VenAgent.config.environment import VARIABLES
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 SCHEMA_FILE, REFERENCE_FILE = DOCS / "config.schema.json", DOCS / "configuration.md"

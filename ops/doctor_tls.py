@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from ops.checks import Check
-from VenAgent.config_cloud import BrokerConfig, TlsConfig
+from VenAgent.config.cloud import BrokerConfig, TlsConfig
 
 CONNECT_WITHIN_SEC = 10.0
 WARN_DAYS = 30

@@ -27,7 +27,7 @@ from VenAgent.cloud.credentials import context_once
 from VenAgent.cloud.secret import SecretError
 from VenAgent.cloud.tls import CredentialError, explain_handshake
 from VenAgent.config import AgentConfig
-from VenAgent.config_cloud import BrokerConfig
+from VenAgent.config.cloud import BrokerConfig
 
 KEEPALIVE_SEC = 30
 CONNECT_WITHIN_SEC = 10.0

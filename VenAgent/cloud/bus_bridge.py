@@ -17,7 +17,7 @@ import gevent
 
 from VenAgent.cloud.batches import Batches
 from VenAgent.cloud.outbox import Message, Outbox, Rank
-from VenAgent.config_bridge import BusBridgeConfig
+from VenAgent.config.bridge import BusBridgeConfig
 from VenAgent.contract.wire import Refusal, WireError, decode
 
 _log = logging.getLogger(__name__)

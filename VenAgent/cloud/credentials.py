@@ -35,7 +35,7 @@ from VenAgent.cloud.certificates import (
 )
 from VenAgent.cloud.secret import SecretError, SecretFetch
 from VenAgent.cloud.tls import CredentialError
-from VenAgent.config_cloud import TlsConfig
+from VenAgent.config.cloud import TlsConfig
 from VenAgent.contract.alerts import Severity
 
 _log = logging.getLogger(__name__)

@@ -25,7 +25,7 @@ from VenAgent.cloud.outbox import Outbox, Waiting
 from VenAgent.cloud.reconnecting import End
 from VenAgent.cloud.sending import IDLE_SEC, URGENT_WINDOW, Pace, Sender
 from VenAgent.cloud.tls import TlsSource, explain_handshake
-from VenAgent.config_cloud import BrokerConfig
+from VenAgent.config.cloud import BrokerConfig
 
 CONNECT_TIMEOUT_SEC = 10.0
 SILENT_KEEPALIVES = 1.5

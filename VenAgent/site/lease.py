@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 
-from VenAgent.config_site import LeaseConfig
+from VenAgent.config.site import LeaseConfig
 from VenAgent.site.rpc import in_parallel
 from VenAgent.volttron_api import Calls
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from VenAgent.config import AgentConfig
-from VenAgent.config_site import CircuitConfig
+from VenAgent.config.site import CircuitConfig
 from VenAgent.contract.telemetry import Quality
 from VenAgent.dr.panel import CircuitReading, Reading
 

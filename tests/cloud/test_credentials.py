@@ -28,7 +28,7 @@ from VenAgent.cloud.credentials import (
 )
 from VenAgent.cloud.secret import SecretError
 from VenAgent.cloud.tls import CredentialError
-from VenAgent.config_cloud import TlsConfig
+from VenAgent.config.cloud import TlsConfig
 
 OURS = Authority("Our CA")
 NAME = "ven/site-1"

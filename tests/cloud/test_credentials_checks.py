@@ -19,7 +19,7 @@ from VenAgent.cloud.certificates import (
 )
 from VenAgent.cloud.credentials import EXPIRES, EXPIRES_SOON, expiry_findings
 from VenAgent.cloud.tls import CredentialError, explain_handshake
-from VenAgent.config_cloud import TlsConfig
+from VenAgent.config.cloud import TlsConfig
 
 DAY_SEC = 86_400.0
 OURS = Authority("Our CA")

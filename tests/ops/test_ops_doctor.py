@@ -25,7 +25,7 @@ from ops.ports import is_listening, wait_for
 from ops.settings import Settings
 from tests.ops.certificates import Authority
 from tests.ops.conftest import free_port
-from VenAgent.config_cloud import BrokerConfig, TlsConfig
+from VenAgent.config.cloud import BrokerConfig, TlsConfig
 
 
 @pytest.fixture

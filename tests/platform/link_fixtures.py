@@ -15,7 +15,7 @@ from tests.platform.fake_broker import FakeBroker
 from tests.platform.link_harness import Broker, Listener, MakeNode, Node, Observer
 from tests.support.tcp_proxy import TcpProxy
 from VenAgent.cloud import reconnecting
-from VenAgent.config_cloud import TlsConfig
+from VenAgent.config.cloud import TlsConfig
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from VenAgent.cloud.credentials import credentials_for
 from VenAgent.cloud.link import Inbound, Link, LinkSettings
 from VenAgent.cloud.outbox import Message, Outbox, Rank
-from VenAgent.config_cloud import BrokerConfig, TlsConfig
+from VenAgent.config.cloud import BrokerConfig, TlsConfig
 from VenAgent.contract.topics import Topics
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ import pytest
 
 from VenAgent.cloud.bus_bridge import BusBridge, RateLimit
 from VenAgent.cloud.outbox import Outbox
-from VenAgent.config_bridge import BusBridgeConfig
+from VenAgent.config.bridge import BusBridgeConfig
 from VenAgent.contract.wire import Refusal, WireError
 from VenAgent.ven import SCHEDULE_RESULTS
 

@@ -79,7 +79,7 @@ import volttron.client
 import gevent
 from tests.platform.link_harness import settings
 from VenAgent.cloud.link import Link
-from VenAgent.config_cloud import BrokerConfig
+from VenAgent.config.cloud import BrokerConfig
 
 port, path = int(sys.argv[1]), Path(sys.argv[2])
 config = BrokerConfig(host="127.0.0.1", port=port, keepalive_sec=5)

@@ -29,7 +29,7 @@ from VenAgent.cloud import credentials as module
 from VenAgent.cloud.credentials import REFUSED, FileSource
 from VenAgent.cloud.outbox import Rank
 from VenAgent.cloud.sending import URGENT_WINDOW
-from VenAgent.config_cloud import TlsConfig
+from VenAgent.config.cloud import TlsConfig
 
 pytest_plugins = ["tests.platform.link_fixtures"]
 REGION = "eu-west-1"

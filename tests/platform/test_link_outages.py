@@ -231,7 +231,7 @@ import gevent
 from VenAgent.cloud import reconnecting
 from VenAgent.cloud.link import Link
 from VenAgent.cloud.outbox import Message, Outbox, Rank
-from VenAgent.config_cloud import BrokerConfig
+from VenAgent.config.cloud import BrokerConfig
 
 reconnecting.SHORTEST_SEC, reconnecting.FIRST_WINDOW_SEC, reconnecting.LONGEST_SEC = 0.1, 0.2, 0.3
 port, path, most = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])

@@ -29,7 +29,7 @@ from tests.support.tcp_proxy import TcpProxy
 from VenAgent.cloud import session
 from VenAgent.cloud.exchange import Phase
 from VenAgent.cloud.outbox import Rank
-from VenAgent.config_cloud import TlsConfig
+from VenAgent.config.cloud import TlsConfig
 
 pytest_plugins = ["tests.platform.link_fixtures"]
 pytestmark = pytest.mark.usefixtures("impatient")

@@ -26,7 +26,7 @@ from tests.platform.link_harness import (
     threads_of_links,
     wait_until,
 )
-from VenAgent.config_cloud import TlsConfig
+from VenAgent.config.cloud import TlsConfig
 
 pytest_plugins = ["tests.platform.link_fixtures"]
 

@@ -25,7 +25,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.support.authority import Authority
 from tests.support.iot_policy import mosquitto_acl, ven_policy
-from VenAgent.config_cloud import TlsConfig
+from VenAgent.config.cloud import TlsConfig
 
 OPERATOR = "operator"
 WITHIN_SEC = 10.0

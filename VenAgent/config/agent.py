@@ -1,8 +1,8 @@
 """The agent's configuration, with errors a site engineer can act on.
 
 It comes from the config store entry `config` (the file `config` is its default); the environment
-variables of CONTRACT.md win over it. `AgentConfig.load` is the only way in, and `ConfigError` the
-only error that comes out.
+variables win over it. `AgentConfig.load` is the only way in, and `ConfigError` the only error that
+comes out.
 """
 
 from __future__ import annotations
@@ -17,32 +17,29 @@ from pydantic import (
     model_validator,
 )
 
-from VenAgent.config_bridge import BusBridgeConfig
-from VenAgent.config_cloud import BrokerConfig, OutboxConfig, Streams, TopicOverrides
-from VenAgent.config_site import (
+from VenAgent.config.bridge import BusBridgeConfig
+from VenAgent.config.cloud import BrokerConfig, OutboxConfig, Streams, TopicOverrides
+from VenAgent.config.environment import with_environment
+from VenAgent.config.findings import ConfigError, explain
+from VenAgent.config.site import (
     CalendarConfig,
     CircuitConfig,
     EventConfig,
     LeaseConfig,
     PanelConfig,
 )
-from VenAgent.config_types import (
+from VenAgent.config.types import (
     Block,
     Name,
     NotBoolean,
     Positive,
     ThingName,
-    is_secret,
 )
 from VenAgent.contract.commands import CommandLimits
 from VenAgent.contract.topics import Topics
 from VenAgent.dr.panel import Circuit, Control, LimitScale, Panel
 from VenAgent.dr.policy import Endurance, Policy
 from VenAgent.web.settings import WebConfig
-
-
-class ConfigError(ValueError):
-    """The configuration cannot be used; the text names each field and what is wrong with it."""
 
 
 class AgentConfig(Block):
@@ -116,7 +113,7 @@ class AgentConfig(Block):
         try:
             return cls.model_validate(with_environment(contents, environment))
         except ValidationError as error:
-            raise ConfigError(_explain(error)) from None
+            raise ConfigError(explain(error)) from None
 
     def topic_names(self) -> Topics:
         return Topics.for_ven(self.ven_id, **self.topics.model_dump())
@@ -203,90 +200,3 @@ class AgentConfig(Block):
     def _topic(self, circuit: CircuitConfig, point: str | None) -> str:
         """A point's topic at the actuator."""
         return f"{self.control_device_of(circuit)}/{point}" if point else ""
-
-
-VARIABLES: dict[str, tuple[str, ...]] = {
-    "CLIENT_ID": ("ven_id",),
-    "IOT_THING_NAME": ("ven_id",),  # after CLIENT_ID: the thing name wins
-    "IOT_ENDPOINT": ("broker", "host"),
-    "MQTT_PORT": ("broker", "port"),
-    "CA_CERT": ("broker", "tls", "ca_cert"),
-    "CLIENT_CERT": ("broker", "tls", "client_cert"),
-    "PRIVATE_KEY": ("broker", "tls", "private_key"),
-    "TLS_SECRET_NAME": ("broker", "tls", "secret_name"),
-    "TELEMETRY_TOPIC": ("topics", "telemetry"),
-    "METERING_TOPIC": ("topics", "metering"),
-    "LOADS_TOPIC": ("topics", "loads"),
-    "CMD_TOPIC": ("topics", "command"),
-    "ACK_TOPIC": ("topics", "ack"),
-    "PANEL_AMPERAGE": ("panel", "amperage"),
-    "WEB_PORT": ("web", "port"),
-}
-
-
-def with_environment(contents: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
-    """`contents` with the environment variables of CONTRACT.md over it; empty ones do not count.
-
-    With IOT_ENDPOINT and no port named anywhere, the port is AWS IoT Core's 8883.
-    """
-    merged: dict[str, Any] = dict(contents)
-    for variable, path in VARIABLES.items():
-        value = environment.get(variable, "").strip()
-        if value:
-            _put(merged, path, value)
-    _choose_credentials(merged, environment)
-    named = {name for name in ("IOT_ENDPOINT", "MQTT_PORT") if environment.get(name, "").strip()}
-    if named == {"IOT_ENDPOINT"}:
-        _put(merged, ("broker", "port"), 8883)
-    return merged
-
-
-def _choose_credentials(merged: dict[str, Any], environment: Mapping[str, str]) -> None:
-    """A secret named by a variable takes the place of the file's names, and the other way round."""
-    broker = merged.get("broker")
-    tls = broker.get("tls") if isinstance(broker, Mapping) else None
-    if not isinstance(broker, Mapping) or not isinstance(tls, Mapping):
-        return
-    given = {name for name in VARIABLES if environment.get(name, "").strip()}
-    if "TLS_SECRET_NAME" in given:
-        dropped = {"client_cert", "private_key"}
-    elif given & {"CLIENT_CERT", "PRIVATE_KEY"}:
-        dropped = {"secret_name", "region"}
-    else:
-        dropped = set()
-    chosen = {name: value for name, value in tls.items() if name not in dropped}
-    region = environment.get("AWS_REGION", "").strip()
-    if region and "secret_name" in chosen:
-        chosen["region"] = region
-    merged["broker"] = {**broker, "tls": chosen}
-
-
-def _put(block: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
-    """Set `path` in `block`, copying the blocks on the way: the config store's stay as they are."""
-    for name in path[:-1]:
-        inner = block.get(name)
-        block[name] = dict(inner) if isinstance(inner, Mapping) else {}
-        block = block[name]
-    block[path[-1]] = value
-
-
-def _explain(error: ValidationError) -> str:
-    """All findings on one line each: where, what, and what stood there."""
-    lines = []
-    findings = error.errors(include_url=False)
-    inside_circuits = any(f["loc"][:1] == ("circuits",) and len(f["loc"]) > 1 for f in findings)
-    for finding in findings:
-        if finding["type"] == "too_short" and inside_circuits:
-            continue  # there are circuits; what is wrong with them is said by the others
-        where = ""
-        for part in finding["loc"]:
-            where += f"[{part}]" if isinstance(part, int) else f".{part}" if where else str(part)
-        text = finding["msg"].removeprefix("Value error, ")
-        if finding["type"] == "missing":
-            text = "is missing"
-        elif finding["type"] == "extra_forbidden":
-            text = "is not a setting of VenAgent: correct its name or remove it"
-        elif isinstance(finding["input"], (str, int, float)) and not is_secret(finding):
-            text += f" (got {finding['input']!r})"
-        lines.append(f"{where}: {text}" if where else text)
-    return "; ".join(lines)

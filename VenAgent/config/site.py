@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from VenAgent.config_types import (
+from VenAgent.config.types import (
     Block,
     DevicePath,
     Name,
