@@ -23,6 +23,7 @@ REAL_MODELS = {
     "eastron_sdm630",
     "schneider_pm5xxx",
     "accuenergy_acurev_1312",
+    "accuenergy_acurev_2100",
     "shelly_pro_3em",
     "waveshare_relay_8",
     "bacnet_panel",

@@ -148,6 +148,58 @@ def test_accuenergy_acurev_1312_is_read_as_its_sunspec_block_has_it(
     assert seen.circuits["l2"].power_kw == approx(3.3)
 
 
+def test_an_acurev_1312_is_read_as_a_real_one_answered() -> None:
+    """Registers 4165 to 4187 of a meter with firmware 2.16 that exported on two phases."""
+    recorded = (
+        203, 105, 16061, 5447, 5264, 5350, 0xFFFE,
+        1237, 1232, 1239, 1242, 2143, 2136, 2150, 2145, 0xFFFF, 6001, 0xFFFE,
+        132, 6323, 0xFBE4, 0xEBED, 0,
+    )  # fmt: skip
+    words = dict(enumerate(recorded, 4165))
+    with connected("accuenergy_acurev_1312", Slave({READ_HOLDING: words})) as driver:
+        values = driver.scrape_all()
+    assert (values["meter_kind"], values["amps_raw"], values["amps_scale"]) == (203, 16061, -2)
+    assert (values["volts_raw"], values["volts_scale"]) == (1237, -1)
+    seen = reading("accuenergy_acurev_1312", meter=values)
+    assert seen.power_kw == approx(0.132)
+    assert seen.circuits["l1"].power_kw == approx(6.323)
+    assert seen.circuits["l2"].power_kw == approx(-1.052)
+
+
+def acurev_2100() -> Slave:
+    """Floats from 2000H; 18 circuits of six floats each from 2100H. Function 03 only."""
+    system = {
+        0x2000: 60.01, 0x2002: 120.5, 0x2004: 121.5, 0x2006: 122.5, 0x2008: 121.5,
+        0x200A: 209.0, 0x200C: 210.0, 0x200E: 211.0, 0x2010: 210.0,
+        0x2012: 101.5, 0x2014: 102.5, 0x2016: 103.5, 0x2018: 102.5,
+        0x201A: 36.75, 0x201C: 4.5, 0x201E: 37.0, 0x2020: 0.99, 0x2022: 1.0,
+        0x2024: 12.0, 0x2026: 12.25, 0x2028: 12.5,
+    }  # fmt: skip
+    circuits = {
+        0x2100 + 12 * (number - 1) + 2 * place: value
+        for number in range(1, 19)
+        for place, value in enumerate((number + 0.5, number / 8, -9.0, -8.0, -7.0, -6.0))
+    }
+    return Slave({READ_HOLDING: floats(system | circuits)})
+
+
+def test_accuenergy_acurev_2100_is_read_with_its_18_circuits() -> None:
+    slave = acurev_2100()
+    with connected("accuenergy_acurev_2100", slave) as driver:
+        values = driver.scrape_all()
+        asked = len(slave.requests)
+        assert driver.get_point("total_kw") == 36.75
+        driver.revert_all()
+    assert asked < 25, "one connection, few and small requests"
+    assert (values["c01_amps"], values["c18_amps"]) == (1.5, 18.5)
+    assert (values["l1_kw"], values["l3_amps"]) == (12.0, 103.5)
+    seen = reading("accuenergy_acurev_2100", meter=values)
+    assert seen.power_kw == 36.75
+    assert seen.voltage == 121.5
+    expected = {f"c{number:02d}": number / 8 for number in range(1, 19)}
+    assert {name: circuit.power_kw for name, circuit in seen.circuits.items()} == expected
+
+
 def test_shelly_pro_3em_is_read_with_its_low_word_first() -> None:
     numbered = {
         31011: 44.5, 31013: 10234.5,
@@ -212,6 +264,7 @@ def test_every_modbus_model_has_a_test_of_its_layout() -> None:
         "eastron_sdm630",
         "schneider_pm5xxx",
         "accuenergy_acurev_1312",
+        "accuenergy_acurev_2100",
         "shelly_pro_3em",
         "waveshare_relay_8",
         "simulated_panel",  # in every other platform test
