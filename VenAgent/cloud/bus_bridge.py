@@ -174,7 +174,7 @@ class BusBridge:
                 _log.error("bus bridge: a batch could not be put into the outbox: %s", error)
 
     def _send_batch(self) -> None:
-        if self._outbox.count(self._topic) >= IN_OUTBOX:
+        if self._outbox.bulk_waits(self._topic) >= IN_OUTBOX:
             return
         limit = max(int(self.config.max_forwarded_per_sec * self.config.interval_sec), 1)
         for number, payload in enumerate(self.batches.take(limit)):

@@ -7,10 +7,10 @@ import select
 import sqlite3
 import ssl
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 
 from VenAgent.cloud.exchange import Exchange, Phase
-from VenAgent.cloud.outbox import Outbox
+from VenAgent.cloud.outbox import CHECKPOINT_SEC, Outbox
 from VenAgent.cloud.reconnecting import End, Reconnecting
 from VenAgent.cloud.sending import Sender
 from VenAgent.cloud.session import LinkSettings, Session, Subscribed
@@ -30,6 +30,7 @@ class Connection:
         self._number = 0
         self._told: set[str] = set()
         """Why it is not online, as logged since it last was."""
+        self._tidied_at = time.monotonic()
         self.sender: Sender | None = None
         """Of the present connection."""
 
@@ -79,9 +80,21 @@ class Connection:
             readable, _, _ = select.select([exchange.wake_read], [], [], left)
             if readable:
                 exchange.drain_wakes()
+            self._tidy()
             if exchange.renewing:
                 exchange.renewing = False
                 deadline = min(deadline, time.monotonic() + self._reconnecting.shortest_sec)
+
+    def _tidy(self) -> None:
+        """While the broker is away the outbox is written all the same."""
+        now = time.monotonic()
+        if now - self._tidied_at >= CHECKPOINT_SEC:
+            self._tidied_at = now
+            with (
+                suppress(sqlite3.Error),  # the next connection tells of it
+                closing(Outbox(self._settings.outbox_path, synced=False)) as outbox,
+            ):
+                outbox.checkpoint()
 
     def _tell(self, phase: Phase, why: str) -> None:
         """Tell the agent, and log it: once that it is online, each reason once that it is not."""

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
+from VenAgent.cloud.thinning import Thinning
 from VenAgent.damage import put_aside
 
 _log = logging.getLogger(__name__)
@@ -32,11 +33,16 @@ BUSY_TIMEOUT_SEC = 5.0
 MAX_BYTES = 256_000_000
 """24 h at 5 s on two topics are 35,000 messages of 4 KB: 167 MB with what SQLite adds."""
 WAL_KEPT_BYTES = 4_000_000
+CHECKPOINT_SEC = 120.0
+PUT_CHECKPOINT_PAGES = 1_600
+"""The taking side copies the log into the file that often, when it has nothing to do
+(`checkpoint`); the putting side, on the agent's hub, only when the log has become so long."""
 FREE_PAGES_KEPT = 2_048
-THIN_AT_ONCE = 64
-THIN_ROUNDS = 4
+THIN_AT_ONCE = 32
+THIN_ROUNDS = 3
 """A telemetry put waits for no more of it; a bound that was lowered is reached little by little."""
-LEVELS = 20
+RECENT_ROWS = 500
+"""Among so many are the last reports of each topic, the rare ones too."""
 NEWEST = 2**63 - 1
 
 _SCHEMA = (
@@ -137,10 +143,13 @@ class Outbox:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute(f"PRAGMA journal_size_limit={WAL_KEPT_BYTES}")
         self._db.execute(f"PRAGMA synchronous={'FULL' if self._synced else 'NORMAL'}")
+        if self._synced:
+            self._db.execute(f"PRAGMA wal_autocheckpoint={PUT_CHECKPOINT_PAGES}")
         if self._number("PRAGMA user_version") != _VERSION:
             self._make_tables()
         self._page_bytes = self._number("PRAGMA page_size")
         self._nth: dict[str, int] = {}
+        self._thinning = Thinning(self._db, Rank.TELEMETRY)
         self._file = os.stat(self._path).st_ino
 
     def _begin_anew(self, why: str) -> None:
@@ -222,9 +231,13 @@ class Outbox:
             self._transact(work)
 
     def _transact(self, work: Callable[[], None]) -> None:
-        with self._db:
-            self._db.execute("BEGIN IMMEDIATE")
-            work()
+        try:
+            with self._db:
+                self._db.execute("BEGIN IMMEDIATE")
+                work()
+        except BaseException:
+            self._thinning.forget()
+            raise
 
     def _insert(self, messages: Iterable[Message]) -> None:
         now = time.time()
@@ -249,11 +262,12 @@ class Outbox:
         self._nth.update(report)
 
     def _nth_of(self, topic: str) -> int:
-        """The number of the topic's last report; of those that wait, after a start."""
+        """The number of the topic's last report; after a start, among the newest that wait."""
         if not self._nth:
             rows = self._db.execute(
-                "SELECT topic, MAX(nth) FROM outbox WHERE rank = ? GROUP BY topic",
-                (Rank.TELEMETRY,),
+                "SELECT topic, MAX(nth) FROM (SELECT topic, nth FROM outbox WHERE rank = ? "
+                "ORDER BY id DESC LIMIT ?) GROUP BY topic",
+                (Rank.TELEMETRY, RECENT_ROWS),
             )
             self._nth = {topic: int(nth) for topic, nth in rows}
         return self._nth.get(topic, 0)
@@ -266,32 +280,13 @@ class Outbox:
                 return
 
     def thin(self, most: int) -> int:
-        """Give up to `most` telemetry messages up, evenly over time; how many it was.
-
-        A topic's reports are numbered; those go first whose number is odd, then those that 4 does
-        not divide, and so on: what is left has even gaps however often this is called.
-        """
-        count = self._number(f"SELECT COUNT(*) FROM outbox WHERE rank = {Rank.TELEMETRY:d}")
-        if not count:
-            return 0
-        older = self._number(
-            f"SELECT id FROM outbox WHERE rank = {Rank.TELEMETRY:d} "
-            f"ORDER BY id LIMIT 1 OFFSET {(count - 1) * 3 // 4}"
-        )
-        for level in range(1, LEVELS + 2):
-            # Beyond the last level whatever is oldest: many topics with few reports each.
-            mask = 2**level - 1 if level <= LEVELS else -1
-            found = self._db.execute(
-                "SELECT id FROM outbox INDEXED BY outbox_thinning "
-                "WHERE rank = ? AND id <= ? AND nth & ? ORDER BY id LIMIT ?",
-                (Rank.TELEMETRY, older, mask, most),
-            ).fetchall()
-            if found:
-                break
-        self._db.executemany("DELETE FROM outbox WHERE id = ?", found)
-        self._db.execute(
-            "UPDATE counters SET value = value + ? WHERE name = 'thinned'", (len(found),)
-        )
+        """Give up to `most` telemetry messages up, evenly over time; how many it was."""
+        found = self._thinning.choose(most)
+        if found:
+            self._db.executemany("DELETE FROM outbox WHERE id = ?", [(each,) for each in found])
+            self._db.execute(
+                "UPDATE counters SET value = value + ? WHERE name = 'thinned'", (len(found),)
+            )
         return len(found)
 
     def _used_bytes(self) -> int:
@@ -347,6 +342,10 @@ class Outbox:
             # A page for each step: `execute` would make one only.
             self._db.executescript(f"PRAGMA incremental_vacuum({min(pages, surplus)})")
 
+    def checkpoint(self) -> None:
+        """Copy the log into the file, so that the putting side need not; it may write meanwhile."""
+        self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
     def report(self, error: sqlite3.Error) -> None:
         """The taking side met this. If the file is broken, the putting side begins another one."""
         if _is_damage(error) and self.is_current():
@@ -373,10 +372,15 @@ class Outbox:
             thinned=self._number("SELECT value FROM counters WHERE name = 'thinned'"),
         )
 
-    def count(self, topic: str) -> int:
-        """How many messages of this topic wait or are in flight."""
-        counted = self._db.execute("SELECT COUNT(*) FROM outbox WHERE topic = ?", (topic,))
-        return int(counted.fetchone()[0])
+    def bulk_waits(self, topic: str) -> int:
+        """How many messages of this topic that may be late wait or are in flight."""
+        return int(
+            self._db.execute(
+                "SELECT COUNT(*) FROM outbox INDEXED BY outbox_thinning "
+                "WHERE rank = ? AND topic = ?",
+                (Rank.BULK, topic),
+            ).fetchone()[0]
+        )
 
     def close(self) -> None:
         self._db.close()

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from VenAgent.cloud.outbox import Outbox, Waiting
+from VenAgent.cloud.outbox import CHECKPOINT_SEC, Outbox, Waiting
 
 BACKLOG_WINDOW, LIVE_WINDOW, URGENT_WINDOW = 20, 30, 40
 """Up to how many messages in flight each kind may add to; AWS IoT Core allows 100. An ack finds
@@ -86,6 +86,7 @@ class Sender:
         self._backlog_upto = outbox.newest()
         """Telemetry up to this number is backlog, the rest is live."""
         self._marks: deque[tuple[float, int]] = deque()
+        self._tidied_at = now
 
     @property
     def in_flight(self) -> int:
@@ -117,8 +118,14 @@ class Sender:
         wait_sec = self._send_backlog(now)
         self._send_bulk(now)
         if not self._in_flight and wait_sec >= IDLE_SEC:
-            self._outbox.shrink(SHRINK_PAGES)
+            self._tidy(now)
         return wait_sec
+
+    def _tidy(self, now: float) -> None:
+        self._outbox.shrink(SHRINK_PAGES)
+        if now - self._tidied_at >= CHECKPOINT_SEC:
+            self._tidied_at = now
+            self._outbox.checkpoint()
 
     def _live(self, limit: int, skip: list[int]) -> list[Waiting]:
         return self._outbox.telemetry(limit, skip, after=self._backlog_upto)
