@@ -57,7 +57,7 @@ def start(
             config_store.store(paths, Entry(AGENT, "config", config.read_text(), "json"))
     settings = _settle(paths, settings)
     installed = vctl.agents(paths)
-    changed.append(_bacnet_proxy(paths, device_entries(paths, settings, folder), installed))
+    changed.append(bacnet_proxy(paths, device_entries(paths, settings, folder), installed))
     changed.append(_load_devices(paths, settings, folder))
     changed.append(_packaged(paths, DRIVER_AGENT, installed))
     changed.append(_packaged(paths, ACTUATOR_AGENT, installed))
@@ -172,15 +172,19 @@ def device_entries(paths: Paths, settings: Settings, folder: Path) -> list[Entry
     return config_store.driver_entries(folder, settings.agent().panel.device, port)
 
 
-def _bacnet_proxy(
+def bacnet_proxy(
     paths: Paths, entries: list[Entry], installed: Mapping[str, vctl.AgentStatus]
 ) -> bool:
-    """VOLTTRON's BACnet proxy where a device needs it; before the driver, which looks for it."""
-    if not any('"driver_type": "bacnet"' in e.contents for e in entries if e.kind == "json"):
-        return False
+    """VOLTTRON's BACnet proxy where a device needs it; before the driver, which looks for it.
+
+    Whoever sets VEN_BACNET_ADDRESS wants it too: a device may be loaded by another command.
+    """
+    address = os.environ.get("VEN_BACNET_ADDRESS", "").strip()
+    needed = any('"driver_type": "bacnet"' in e.contents for e in entries if e.kind == "json")
     if BACNET_AGENT.identity in installed:
         return _packaged(paths, BACNET_AGENT, installed)
-    address = os.environ.get("VEN_BACNET_ADDRESS", "").strip()
+    if not address and not needed:
+        return False
     if not address:
         raise OpsError(
             "a BACnet device needs to know this machine's own BACnet address",

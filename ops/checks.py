@@ -1,9 +1,15 @@
-"""One thing that the doctor looked at."""
+"""What the doctor looks at, and one thing it found."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from ops.paths import Paths
+from ops.settings import Settings
+from VenAgent.config import AgentConfig
+
+LOOK_AT_LOGS = "See `ven_control.sh logs --level warning`."
 
 
 @dataclass(frozen=True)
@@ -17,3 +23,21 @@ class Check:
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@dataclass
+class Patient:
+    """What all checks need, and what the earlier ones found that spares the later ones a look."""
+
+    paths: Paths
+    settings: Settings
+    absent: set[str] = field(default_factory=set)
+    """Agents that do not run."""
+    driver_configs: dict[str, dict[str, Any] | None] = field(default_factory=dict)
+    """The driver's entries by device, as they were read."""
+    unanswered: bool = False
+    """VenAgent did not answer: whoever needs it need not ask again."""
+
+    @property
+    def agent(self) -> AgentConfig:
+        return self.settings.agent()

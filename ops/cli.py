@@ -25,6 +25,7 @@ from ops import (
     settings,
     show,
     status,
+    vctl,
 )
 from ops import panel as simulated
 from ops.errors import OpsError
@@ -220,6 +221,26 @@ def logs_(
         raise typer.Exit(0) from None
 
 
+@app.command(
+    "vctl",
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],  # vctl has its own
+    },
+)
+def vctl_(context: typer.Context) -> None:
+    """VOLTTRON's own control command, for the VOLTTRON that runs here.
+
+    As the user and with the settings it needs: `vctl status`, `vctl config edit ven.agent config`.
+    A file that it is to read must have its full path.
+    """
+    paths = Paths.from_environment()
+    if not (paths.platform_bin / "vctl").exists():
+        raise OpsError("VOLTTRON is not installed here", "Run `start` first.")
+    raise typer.Exit(vctl.pass_on(paths, context.args))
+
+
 @app.command()
 def load_config(
     devices: Annotated[str, typer.Argument(help="A folder of MeterDriverConfigs/, or a path.")],
@@ -242,5 +263,6 @@ def load_config(
     if folder.name == simulated.FOLDER:
         port = simulated.modbus_port(paths, settings.current(paths, os.environ))
     entries = config_store.driver_entries(folder, path, port)
+    bring_up.bacnet_proxy(paths, entries, vctl.agents(paths))
     stored = config_store.load(paths, entries, anew=True)
     show.out.print(f"stored for {config_store.DRIVER}: {', '.join(stored)}")

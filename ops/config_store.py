@@ -151,7 +151,7 @@ def agent_config(paths: Paths) -> dict[str, Any] | None:
     except ValueError as error:
         raise OpsError(
             f"the entry `config` of {AGENT} in the config store is not JSON: {error}",
-            "Correct it: vctl config edit ven.agent config",
+            "Correct it: `ven_control.sh vctl config edit ven.agent config`.",
         ) from None
     return contents if isinstance(contents, dict) else None
 

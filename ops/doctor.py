@@ -13,38 +13,22 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any
 
-from ops import doctor_tls, platform, processes, rpc, vctl
-from ops.checks import Check
+from ops import doctor_tls, doctor_volttron, processes
+from ops.checks import LOOK_AT_LOGS, Check, Patient
 from ops.commands import ask_own
+from ops.config_store import AGENT
 from ops.errors import OpsError
-from ops.health import NEEDED, of_agent
 from ops.paths import Paths
 from ops.settings import Settings
-from VenAgent.config import AgentConfig
-from VenAgent.dr.panel import Control
 
 MIN_FREE_MB = 500
 MAX_SKEW_SEC = 5.0
 ANSWER_WITHIN_SEC = 8.0
 HTTP_WITHIN_SEC = 8.0
-_LOOK_AT_LOGS = "See `ven_control.sh logs --level warning`."
 _SHADOW_GRACE_SEC = 30.0
-
-
-@dataclass
-class Patient:
-    """What all checks need."""
-
-    paths: Paths
-    settings: Settings
-
-    @property
-    def agent(self) -> AgentConfig:
-        return self.settings.agent()
 
 
 def examine(paths: Paths, settings: Settings) -> Iterator[Check]:
@@ -57,15 +41,16 @@ def examine(paths: Paths, settings: Settings) -> Iterator[Check]:
     if any(check.ok is False for check in config):
         yield Check("the rest", None, "not looked at without a usable configuration")
         return
-    running = list(_safely("platform", volttron, patient))
+    running = list(_safely("platform", doctor_volttron.volttron, patient))
     yield from running
     if all(check.ok for check in running):
-        yield from _safely("agents", agents, patient)
-        yield from _safely("driver", driver_points, patient)
-        yield from _safely("actuator", actuator_points, patient)
+        yield from _safely("agents", doctor_volttron.agents, patient)
+        yield from _safely("simulated panel", doctor_volttron.simulated_panel, patient)
+        yield from _safely("devices", doctor_volttron.driver_points, patient)
+        yield from _safely("actuator", doctor_volttron.actuator_points, patient)
     else:
-        yield Check("agents, driver, actuator", None, "not looked at while VOLTTRON does not run")
-    yield from _safely("broker", lambda p: doctor_tls.broker(p.agent.broker), patient)
+        yield Check("agents, devices, actuator", None, "not looked at while VOLTTRON does not run")
+    yield from _safely("broker", broker, patient)
     yield from _safely("VenAgent", answers, patient)
     yield from _safely("shadow", shadow, patient)
     yield from _safely("backend", backend, patient)
@@ -77,7 +62,7 @@ def _safely(
     try:
         yield from look(patient)
     except OpsError as error:
-        yield Check(name, False, error.what, " ".join(error.advice) or _LOOK_AT_LOGS)
+        yield Check(name, False, error.what, " ".join(error.advice) or LOOK_AT_LOGS)
 
 
 # --- this machine ------------------------------------------------------------------------------
@@ -166,132 +151,25 @@ def configuration(patient: Patient) -> Iterator[Check]:
     )
 
 
-# --- VOLTTRON ----------------------------------------------------------------------------------
-
-
-def volttron(patient: Patient) -> Iterator[Check]:
-    record = processes.running(patient.paths, platform.NAME)
-    if record is None:
-        yield Check("platform", False, "VOLTTRON does not run", "Run `ven_control.sh start`.")
-        return
-    up = platform.is_up(patient.paths, record)
-    yield Check(
-        "platform",
-        up,
-        f"process {record.pid}" + ("" if up else ": its services are not up"),
-        "" if up else f"Wait a minute, then see {patient.paths.platform_log}.",
-    )
-
-
-def agents(patient: Patient) -> Iterator[Check]:
-    installed = vctl.agents(patient.paths)
-    for identity in NEEDED:
-        agent = installed.get(identity)
-        if agent is None:
-            yield Check(identity, False, "is not installed", "Run `ven_control.sh start`.")
-        elif not agent.is_running:
-            yield Check(
-                identity,
-                False,
-                f"does not run (status {agent.status or 'none'})",
-                "Run `ven_control.sh start`; `ven_control.sh logs` says why it ended.",
-            )
-        else:
-            said = (agent.health, agent.context)
-            if not agent.is_good:
-                said = of_agent(patient.paths, identity) or said
-            good = said[0] == "GOOD"
-            text = said[0] or "has not said how it is"
-            if not good:
-                text = ": ".join(filter(None, (text, said[1])))
-            yield Check(identity, good, text, "" if good else _LOOK_AT_LOGS)
-
-
-def driver_points(patient: Patient) -> Iterator[Check]:
-    """Every device answers now, and has every point that the agent uses."""
-    agent = patient.agent
-    for device, wanted in used_points(agent).items():
-        began = time.monotonic()
-        try:
-            values = rpc.call(patient.paths, agent.driver_identity, "scrape_all", device)
-        except OpsError as error:
-            yield Check(
-                f"device {device}",
-                False,
-                error.what,
-                f"Check power and network of the device, and its address: vctl config get "
-                f"{agent.driver_identity} devices/{device}",
-            )
-            continue
-        values = values if isinstance(values, dict) else {}
-        took_ms = (time.monotonic() - began) * 1000
-        lacking = sorted(name for name in wanted if name not in values)
-        empty = sorted(name for name in wanted if name in values and values[name] is None)
-        if lacking:
-            text = f"publishes no {', '.join(lacking)}"
-            remedy = "Correct the names: `ven_control.sh check-config` with the site's files."
-        elif empty:
-            text = f"gives no value for {', '.join(empty)}"
-            remedy = "Check these registers' addresses and types against the device's document."
-        else:
-            text, remedy = f"{len(values)} points read ({took_ms:.0f} ms with the asking)", ""
-        yield Check(f"device {device}", not remedy, text, remedy)
-
-
-def used_points(agent: AgentConfig) -> dict[str, set[str]]:
-    """The points that the agent reads, by device."""
-    panel = agent.panel
-    used: dict[str, set[str]] = {device: set() for device in agent.devices()}
-    used[panel.device] |= {
-        name
-        for name in (
-            panel.power_point,
-            panel.voltage_point,
-            panel.current_point,
-            panel.battery_soc_point,
-        )
-        if name
-    }
-    for circuit in agent.circuits:
-        used[agent.device_of(circuit)].add(circuit.power_point)
-        control = agent.control_device_of(circuit)
-        used[control] |= {name for name in (circuit.switch_point, circuit.limit_point) if name}
-    return used
-
-
-def actuator_points(patient: Patient) -> Iterator[Check]:
-    """The actuator reaches every point that an event would write; it is only asked to read."""
-    agent = patient.agent
-    panel = agent.build_panel()
-    topics = [c.point for c in panel.circuits if c.control is not Control.NONE]
-    if not topics:
-        yield Check(
-            "actuator", None, "no circuit can be switched or limited: all are only measured"
-        )
-        return
-    answer = rpc.call(patient.paths, agent.actuator_identity, "get_multiple_points", topics)
-    results, errors = answer if isinstance(answer, list) and len(answer) == 2 else ({}, {})
-    failed = {t: errors.get(t, "no value") for t in topics if results.get(t) is None}
-    if failed:
-        topic, why = next(iter(failed.items()))
-        yield Check(
-            "actuator",
-            False,
-            f"{len(failed)} of {len(topics)} points cannot be reached: {topic}: {why}",
-            "Check the device and the point's name: `ven_control.sh check-config`.",
-        )
-    else:
-        yield Check("actuator", True, f"reaches all {len(topics)} points that events write")
-
-
 # --- the VEN and its cloud ---------------------------------------------------------------------
+
+
+def broker(patient: Patient) -> Iterator[Check]:
+    return doctor_tls.broker(
+        patient.agent.broker, can_read=lambda file: processes.can_read(patient.paths, file)
+    )
 
 
 def answers(patient: Patient) -> Iterator[Check]:
     """VenAgent itself, asked through its broker, as the cloud would (with TLS: on the bus)."""
     agent = patient.agent
+    patient.unanswered = True
+    if AGENT in patient.absent:
+        yield Check("VenAgent", None, f"not asked while {AGENT} does not run")
+        return
     began = time.monotonic()
     answer = ask_own(patient.paths, agent, "status", ANSWER_WITHIN_SEC)
+    patient.unanswered = False
     data = answer.get("data") or {}
     took_ms = (time.monotonic() - began) * 1000
     good = data.get("health") == "GOOD"
@@ -300,7 +178,7 @@ def answers(patient: Patient) -> Iterator[Check]:
         "VenAgent",
         good,
         f"answers in {took_ms:.0f} ms" + ("" if good else f": {sentence}"),
-        "" if good else "Its sentence says what it lacks; see `ven_control.sh logs`.",
+        "" if good else "docs/troubleshooting.md says what to do about each such sentence.",
     )
     quality = data.get("quality")
     yield Check(
@@ -327,6 +205,9 @@ def shadow(patient: Patient) -> Iterator[Check]:
     agent = patient.agent
     if not agent.streams.shadow:
         yield Check("shadow", None, "switched off in the configuration (streams.shadow)")
+        return
+    if patient.unanswered:
+        yield Check("shadow", None, "not looked at while VenAgent does not answer")
         return
     answer = ask_own(patient.paths, agent, "shadow", ANSWER_WITHIN_SEC)
     stamp = _find(answer.get("data"), "timestamp")

@@ -3,56 +3,27 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 
-from ops import vctl
+from ops import rpc, vctl
 from ops.agent_install import ACTUATOR, restart_installed
 from ops.commands import ask_own
 from ops.config_store import AGENT, DRIVER
-from ops.environment import platform_environment
 from ops.errors import OpsError
 from ops.paths import Paths
-from ops.processes import plain_user
 from ops.settings import Settings
 
 NEEDED = (DRIVER, ACTUATOR, AGENT)
 HEALTHY_WITHIN_SEC = 60.0
-
-_ASK = """\
-import json, sys
-import gevent
-from volttron.client.commands.connection import ControlConnection
-from volttron.utils.context import ClientContext
-connection = ControlConnection(ClientContext.get_volttron_home() and sys.argv[1])
-with gevent.Timeout(10):
-    answer = connection.server.vip.rpc.call(sys.argv[2], "health.get_status").get(timeout=5)
-print(answer if isinstance(answer, str) else json.dumps(answer))
-connection.kill()
-"""
+ANSWER_WITHIN_SEC = 5.0
 
 
 def of_agent(paths: Paths, identity: str) -> tuple[str, str] | None:
-    """("BAD", "MQTT: …"), or None when it cannot be had.
-
-    `vctl status` has no sentence, so it is asked for over VOLTTRON's RPC, by a few lines that run
-    in the platform's environment.
-    """
-    address = f"ipc://@{paths.volttron_home}/run/vip.socket"
+    """("BAD", "MQTT: …"), or None when it cannot be had: `vctl status` has no sentence."""
     try:
-        result = subprocess.run(
-            [str(paths.platform_bin / "python"), "-", address, identity],
-            input=_ASK,
-            env=platform_environment(paths, {}),
-            cwd=paths.volttron_home,
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=False,
-            **plain_user(paths),
-        )
-        answer = json.loads(result.stdout.splitlines()[-1])
-    except (subprocess.TimeoutExpired, ValueError, IndexError):
+        said = rpc.call(paths, identity, "health.get_status", timeout_sec=ANSWER_WITHIN_SEC)
+        answer = json.loads(said) if isinstance(said, str) else said
+    except (OpsError, ValueError):
         return None
     if not isinstance(answer, dict):
         return None

@@ -119,6 +119,11 @@ def plain_user(paths: Paths) -> dict[str, Any]:
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": groups}
 
 
+def can_read(paths: Paths, file: Path) -> bool:
+    """Whether the plain user can read a file."""
+    return subprocess.run(["test", "-r", file], check=False, **plain_user(paths)).returncode == 0
+
+
 def spawn(
     paths: Paths,
     name: str,

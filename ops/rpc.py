@@ -1,9 +1,10 @@
-"""A call over VOLTTRON's RPC, by a few lines that run in the platform's environment."""
+"""A call over VOLTTRON's RPC, by `rpc_call.py` in the platform's environment."""
 
 from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 from typing import Any
 
 from ops.environment import platform_environment
@@ -12,27 +13,7 @@ from ops.paths import Paths
 from ops.processes import plain_user
 
 ANSWER_WITHIN_SEC = 10.0
-_CALL = """\
-import json, sys
-import gevent
-from volttron.client.commands.connection import ControlConnection
-from volttron.utils.context import ClientContext
-address, peer, method, arguments, limit = sys.argv[1:]
-connection = ControlConnection(ClientContext.get_volttron_home() and address)
-try:
-    with gevent.Timeout(float(limit) + 5):
-        peers = connection.server.vip.peerlist().get(timeout=5)
-        if peer not in peers:
-            raise SystemExit(f"{peer} does not run")
-        call = connection.server.vip.rpc.call(peer, method, *json.loads(arguments))
-        print("ANSWER " + json.dumps(call.get(timeout=float(limit)), default=str))
-except gevent.Timeout:
-    raise SystemExit(f"{peer} gave no answer to {method} within {limit} s")
-except Exception as error:
-    raise SystemExit(f"{peer} {method}: {error or type(error).__name__}")
-finally:
-    connection.kill()
-"""
+_CALL = Path(__file__).with_name("rpc_call.py")
 
 
 def call(
@@ -48,7 +29,7 @@ def call(
     try:
         result = subprocess.run(
             [*command, json.dumps(arguments), str(timeout_sec)],
-            input=_CALL,
+            input=_CALL.read_text(),
             env=platform_environment(paths, {}),
             cwd=paths.volttron_home,
             capture_output=True,

@@ -40,8 +40,8 @@ class Settings(BaseModel):
         except ConfigError as error:
             raise OpsError(
                 f"the agent's configuration cannot be used: {error}",
-                "Correct the file named with --config, or the entry in the config store:",
-                "vctl config edit ven.agent config",
+                "Correct the file named with --config, or the entry in the config store with",
+                "`ven_control.sh vctl config edit ven.agent config`.",
             ) from None
 
     def agent_variables(self, overrides: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from ops import broker, panel, platform, processes, vctl
+from ops.agent_install import BACNET_AGENT
 from ops.commands import ask_own
 from ops.errors import OpsError
 from ops.health import NEEDED, of_agent
@@ -101,7 +102,9 @@ def _look_at_agents(paths: Paths, report: dict[str, Any]) -> None:
             said = of_agent(paths, identity) or said
         state = agent.status if agent.is_running else "does not run"
         report["agents"][identity] = {"status": agent.status, "health": said[0], "context": said[1]}
-        ok = agent.is_running and said[0] == "GOOD" if identity in NEEDED else None
+        # the proxy is there only where `start` found a BACnet device
+        counts = identity in (*NEEDED, BACNET_AGENT.identity)
+        ok = agent.is_running and said[0] == "GOOD" if counts else None
         sentence = said[1] if not ok else ""
         _part(report, identity, ok, "  ".join(filter(None, (state, said[0], sentence))))
 

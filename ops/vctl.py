@@ -87,6 +87,17 @@ def _finish(
                 ) from None
 
 
+def pass_on(paths: Paths, arguments: Sequence[str]) -> int:
+    """Run it on this terminal, as a person would; its exit code."""
+    return subprocess.run(
+        [str(paths.platform_bin / "vctl"), *arguments],
+        env=platform_environment(paths, {}),
+        cwd=paths.volttron_home,
+        check=False,
+        **plain_user(paths),
+    ).returncode
+
+
 def must(paths: Paths, *arguments: str | Path, timeout_sec: float = 60) -> str:
     """Its output; raises OpsError with what it said when it fails."""
     result = run(paths, *arguments, timeout_sec=timeout_sec)

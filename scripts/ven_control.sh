@@ -23,6 +23,7 @@ Usage: ven_control.sh COMMAND [OPTIONS]
   register     register this VEN with the backend (BACKEND_URL)
   provision    give this site its key, certificate and thing in AWS IoT Core
   load-config  load driver configurations into VOLTTRON's config store
+  vctl         VOLTTRON's own control command, for this VOLTTRON:  vctl config edit ven.agent config
   doctor       look at all that a working VEN needs; what is wrong and what to do
   diagnostics  an archive for a person who helps, with secrets removed
   watch        power, event, circuits and connection, live on this terminal
@@ -40,5 +41,5 @@ if [ ! -f "$TOOLS_VENV/.tools" ]; then
 fi
 
 ensure_tools
-export PYTHONPATH=$VENAGENT_ROOT PYTHONPYCACHEPREFIX=$VENAGENT_HOME/run/pycache
+export PYTHONPATH=$VENAGENT_ROOT PYTHONPYCACHEPREFIX=$VENAGENT_HOME/run/pycache PYTHONUTF8=1
 exec "$(tools_python)" -m ops "$@"

@@ -14,8 +14,8 @@ from ops import diagnostics
 from ops.errors import OpsError
 from ops.paths import Paths
 from ops.settings import Settings
-from tests.ops.certificates import Authority
 from tests.ops.conftest import free_port
+from tests.support.authority import Authority
 
 AWS_ID = "AKIA" + "IOSFODNN7EXAMPLE"
 AWS_SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
@@ -26,8 +26,7 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ2ZW4ifQ.c2lnbmF0dXJl"
 
 def planted(paths: Paths, settings: Settings, folder: Path) -> tuple[Settings, list[str]]:
     """A site with secrets wherever one could slip in; the secrets."""
-    _, key = Authority(folder).issue("thing")
-    pem = key.read_text()
+    pem = Authority().issue("thing").key
     log = paths.platform_log
     tail_of_a_key = "\n".join(pem.splitlines()[-2:])
     log.write_text(

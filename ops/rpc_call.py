@@ -1,0 +1,48 @@
+"""One call over VOLTTRON's RPC; `rpc.py` gives this file's text to the platform's Python.
+
+Arguments: address, peer, method, its arguments (JSON), seconds to wait. The answer is the line that
+begins with ANSWER; without one the last line on stderr says why.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+
+import gevent
+from volttron.client.commands.connection import ControlConnection
+from volttron.client.vip.agent.errors import VIPError
+from volttron.utils.context import ClientContext
+from volttron.utils.jsonrpc import Error, RemoteError
+
+_REPR = re.compile(r"[\w.]+\((['\"])(.*)\1,?\)", re.DOTALL)
+
+
+def told(error: Exception) -> str:
+    """An agent's own error comes as its arguments, which may hold another one's repr."""
+    info = getattr(error, "exc_info", None) or {}
+    text = "; ".join(str(argument) for argument in info.get("exc_args") or [error])
+    inner = _REPR.fullmatch(text)
+    kind = str(info.get("exc_type") or type(error).__name__).rsplit(".", 1)[-1]
+    return " ".join((inner.group(2) if inner else f"{kind}: {text}").split())
+
+
+def main(address: str, peer: str, method: str, arguments: str, limit_sec: str) -> None:
+    connection = ControlConnection(ClientContext.get_volttron_home() and address)
+    try:
+        with gevent.Timeout(float(limit_sec) + 5):
+            if peer not in connection.server.vip.peerlist().get(timeout=5):
+                raise SystemExit(f"{peer} does not run")
+            call = connection.server.vip.rpc.call(peer, method, *json.loads(arguments))
+            print("ANSWER " + json.dumps(call.get(timeout=float(limit_sec)), default=str))
+    except gevent.Timeout:
+        raise SystemExit(f"{peer} gave no answer to {method} within {limit_sec} s") from None
+    except (Error, RemoteError, VIPError) as error:
+        raise SystemExit(f"{peer}: {told(error)}") from None
+    finally:
+        connection.kill()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
