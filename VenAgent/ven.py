@@ -169,7 +169,7 @@ class Ven:
     def _make_shadow(self, config: AgentConfig) -> None:
         """The shadow outlives a configuration, unless that makes us another thing."""
         circuits = [circuit.id for circuit in config.circuits]
-        self.shadow = DeviceShadow(config.topic_names().shadow, self._boot_id, circuits)
+        self.shadow = DeviceShadow(config.topic_names(), self._boot_id, circuits)
         self.desired = Desired(
             self.shadow,
             self.inbox.command,

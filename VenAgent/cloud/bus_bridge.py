@@ -18,6 +18,7 @@ import gevent
 from VenAgent.cloud.batches import Batches
 from VenAgent.cloud.outbox import Message, Outbox, Rank
 from VenAgent.config.bridge import BusBridgeConfig
+from VenAgent.contract.topics import bus_out
 from VenAgent.contract.wire import Refusal, WireError, decode
 
 _log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ class BusBridge:
         self._outbox = outbox
         self._publish = publish
         self._wake = wake
-        self._topic = f"ven/bus/{ven_id}/out"
+        self._topic = bus_out(ven_id)
         self._accepted = config.accepted(ven_id)
         self.batches = Batches(ven_id, config.queue_length)
         self.published = 0

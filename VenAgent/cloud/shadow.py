@@ -20,12 +20,14 @@ from VenAgent.contract.shadow import (
     NAMED_BUDGET,
     Section,
     Wish,
+    is_circuit_shadow,
     read_desired,
     refusals_reported,
     reported_budget,
     split_reported,
     update_document,
 )
+from VenAgent.contract.topics import Topics
 from VenAgent.contract.wire import Refusal, WireError, decode, encode
 
 _log = logging.getLogger(__name__)
@@ -39,15 +41,6 @@ REASON_SHOWN = 200
 NAMED_AT_ONCE = 8
 """Named shadows in one report: AWS takes 10 requests in flight. The others follow in turn."""
 CONFLICT, TOO_LARGE, NOT_FOUND, TOO_MANY, SERVICE_FAILED = 409, 413, 404, 429, 500
-HEARD = (
-    "update/accepted",
-    "update/rejected",
-    "update/delta",
-    "get/accepted",
-    "get/rejected",
-    "name/+/update/rejected",
-)
-"""Topics below the shadow's prefix that we listen to. AWS advises against wildcards at the end."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +70,11 @@ class _Ours:
 
 
 class DeviceShadow:
-    """The shadow of one thing. `prefix` is `$aws/things/{venId}/shadow`."""
+    """The shadow of one thing, which knows it by its topics."""
 
-    def __init__(self, prefix: str, boot_id: str, circuit_ids: Iterable[str]) -> None:
-        self.prefix = prefix
+    def __init__(self, topics: Topics, boot_id: str, circuit_ids: Iterable[str]) -> None:
+        self._topics = topics
+        self.prefix = topics.shadow
         self._boot_id = boot_id[:16]
         self.budget = reported_budget(circuit_ids)
         self._named_budget = NAMED_BUDGET
@@ -115,7 +109,7 @@ class DeviceShadow:
     @property
     def topics(self) -> tuple[str, ...]:
         """What to subscribe to."""
-        return tuple(f"{self.prefix}/{topic}" for topic in HEARD)
+        return self._topics.shadow_heard
 
     # ---- what we send --------------------------------------------------------------------
 
@@ -142,12 +136,12 @@ class DeviceShadow:
         for name in self._in_turn(names):
             token = self._token(_Ours())
             body = encode(update_document(named[name], token=token))
-            messages.append(Message(f"{self.prefix}/name/{name}/update", body, Rank.STATE))
+            messages.append(Message(self._topics.named_shadow_update(name), body, Rank.STATE))
         for name in self._named:
             if name not in named:  # the panel has become smaller
                 nothing = {"reported": None, "desired": None}
                 body = encode({"state": nothing, "clientToken": self._token(_Ours())})
-                messages.append(Message(f"{self.prefix}/name/{name}/update", body, Rank.STATE))
+                messages.append(Message(self._topics.named_shadow_update(name), body, Rank.STATE))
         self._named = names
         return messages
 
@@ -159,7 +153,7 @@ class DeviceShadow:
             version=self._version if cleared else None,
             token=self._token(_Ours(cleared)),
         )
-        return Message(f"{self.prefix}/update", encode(document), Rank.STATE)
+        return Message(self._topics.shadow_update, encode(document), Rank.STATE)
 
     def _in_turn(self, names: list[str]) -> list[str]:
         if len(names) <= NAMED_AT_ONCE:
@@ -169,9 +163,8 @@ class DeviceShadow:
         return chosen
 
     def _get(self) -> Message:
-        return Message(
-            f"{self.prefix}/get", encode({"clientToken": self._token(_Ours())}), Rank.STATE
-        )
+        body = encode({"clientToken": self._token(_Ours())})
+        return Message(self._topics.shadow_get, body, Rank.STATE)
 
     def _ask_again(self, now: float) -> list[Message]:
         asked = self._asked
@@ -227,7 +220,8 @@ class DeviceShadow:
         shadows = reported.get("circuit_shadows") if isinstance(reported, dict) else None
         if isinstance(shadows, list) and not self._named:
             # Of an earlier process: those that we do not use are deleted with the next report.
-            self._named = [name for name in shadows if isinstance(name, str)][:TOKENS_KEPT]
+            # What another client put there must not lead us to other topics.
+            self._named = [name for name in shadows if is_circuit_shadow(name)][:TOKENS_KEPT]
         desired = state.get("desired")
         if not isinstance(desired, dict):
             self._to_clear.clear()

@@ -13,6 +13,8 @@ from pydantic import (
     model_validator,
 )
 
+from VenAgent.contract.topics import bus_in
+
 NOT_FOR_OTHERS = ("devices", "ven", "heartbeat", "alerts", "platform")
 """First levels of bus topics that stand for readings, commands to the actuator, or ourselves."""
 
@@ -70,4 +72,4 @@ class BusBridgeConfig(BaseModel):
         """MQTT prefixes to listen below; none when nothing may be published."""
         if not (self.enabled and self.publish):
             return ()
-        return self.accept or (f"ven/bus/{ven_id}/in",)
+        return self.accept or (bus_in(ven_id),)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,6 +25,7 @@ LEAST_REPORTED_BYTES = 2_048
 """What the totals of any panel need, with an event and refusals."""
 REASON_KEPT = 160
 REFUSALS_KEPT = 6
+_NAMED = "circuits-"
 CONTRADICTION = "it is desired twice, with different values"
 
 
@@ -113,7 +115,7 @@ def split_reported(
     while True:
         parts = [circuits[at : at + size] for at in range(0, len(circuits), size)]
         named = {
-            f"circuits-{number}": {
+            f"{_NAMED}{number}": {
                 "schemaVersion": whole["schemaVersion"],
                 "part": number,
                 "parts": len(parts),
@@ -126,6 +128,11 @@ def split_reported(
             break
         size = -(-size // 2)
     return {**whole, "circuits": None, "circuit_shadows": list(named)}, named
+
+
+def is_circuit_shadow(name: object) -> bool:
+    """Whether it is a name that `split_reported` gives."""
+    return isinstance(name, str) and re.fullmatch(rf"{_NAMED}[0-9]{{1,3}}", name) is not None
 
 
 def without_inner_nulls(reported: Mapping[str, Any]) -> dict[str, Any]:

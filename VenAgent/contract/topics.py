@@ -44,3 +44,37 @@ class Topics:
     @property
     def shadow_update(self) -> str:
         return f"{self.shadow}/update"
+
+    @property
+    def shadow_get(self) -> str:
+        return f"{self.shadow}/get"
+
+    def named_shadow_update(self, name: str) -> str:
+        """Of one of the thing's named shadows, which have the circuits of a large panel."""
+        return f"{self.shadow}/name/{name}/update"
+
+    @property
+    def shadow_heard(self) -> tuple[str, ...]:
+        """Topic filters of what the shadow service says to us."""
+        return tuple(f"{self.shadow}/{answer}" for answer in SHADOW_ANSWERS)
+
+
+SHADOW_ANSWERS = (
+    "update/accepted",
+    "update/rejected",
+    "update/delta",
+    "get/accepted",
+    "get/rejected",
+    "name/+/update/rejected",
+)
+"""Below the shadow's prefix; AWS advises against a wildcard at the end."""
+
+
+def bus_out(ven_id: str) -> str:
+    """Messages of the VOLTTRON bus, in batches."""
+    return f"ven/bus/{ven_id}/out"
+
+
+def bus_in(ven_id: str) -> str:
+    """Prefix of what is meant for the VOLTTRON bus; the rest of the topic is the bus's."""
+    return f"ven/bus/{ven_id}/in"

@@ -12,9 +12,11 @@ from tests.support.shadow_store import ShadowStore
 from VenAgent.cloud.outbox import Message
 from VenAgent.cloud.shadow import DeviceShadow, Received
 from VenAgent.contract.shadow import Section, Wish, reported_state
+from VenAgent.contract.topics import Topics
 
 THING = "site-1"
-PREFIX = f"$aws/things/{THING}/shadow"
+TOPICS = Topics.for_ven(THING)
+PREFIX = TOPICS.shadow
 
 
 class House:
@@ -28,8 +30,10 @@ class House:
         self.commands: list[tuple[str, dict[str, Any]]] = []
         """Every command that was given, with its correlation id."""
         self.now = 1_760_000_000.0
-        self.shadow = DeviceShadow(PREFIX, "boot-1", self.closed)
+        self.shadow = DeviceShadow(TOPICS, "boot-1", self.closed)
         self.upward: deque[Message] = deque()
+        self.topics: list[str] = []
+        """Of all that the device sent."""
         self.downward: deque[tuple[str, bytes]] = deque()
         self.working: list[Section] = []
         self.busy = False
@@ -74,6 +78,7 @@ class House:
 
     def send(self, messages: list[Message] | tuple[Message, ...]) -> None:
         self.upward.extend(messages)
+        self.topics += [message.topic for message in messages]
 
     def serve(self, topic: str, payload: bytes) -> None:
         rest = topic.removeprefix(f"{PREFIX}/").split("/")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.cloud.shadow_house import PREFIX, House
+from tests.cloud.shadow_house import PREFIX, TOPICS, House
 from VenAgent.cloud.shadow import DeviceShadow
 from VenAgent.contract.shadow import MAX_SHADOW_BYTES
 from VenAgent.contract.wire import Refusal, WireError
@@ -229,7 +229,7 @@ def test_when_the_service_has_too_many_requests_reports_pause(house: House) -> N
 
 
 def test_a_get_without_an_answer_is_asked_again_later_each_time() -> None:
-    shadow = DeviceShadow(PREFIX, "boot", ["c0"])
+    shadow = DeviceShadow(TOPICS, "boot", ["c0"])
     house = House()
     asked = [message.topic for message in shadow.connected(0.0)]
     for now in range(1, 61):
@@ -297,6 +297,16 @@ def test_a_panel_that_became_smaller_leaves_no_circuits_behind() -> None:
     assert house.store.names("site-1") == []
     assert len(smaller.held("reported")["circuits"]) == 3
     assert "circuit_shadows" not in smaller.held("reported")
+
+
+@pytest.mark.parametrize("name", ["#", "+", "../x", "other", "circuits-", "circuits-1/get", "", 7])
+def test_names_that_another_client_put_into_the_shadow_lead_us_nowhere(name: object) -> None:
+    """To a topic that does not exist a message can never be sent, and none behind it."""
+    house = House()
+    house.operator({"state": {"reported": {"circuit_shadows": [name, "circuits-9"]}}})
+    house.connect()
+    named = {topic.split("/")[5] for topic in house.topics if "/name/" in topic}
+    assert named == {"circuits-9"}
 
 
 def test_a_document_that_is_too_large_after_all_is_made_smaller() -> None:

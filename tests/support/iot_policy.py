@@ -15,7 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 VEN_POLICY = ROOT / "deploy" / "aws" / "iot-policy.json"
-BUS_POLICY = ROOT / "deploy" / "aws" / "iot-policy-bus.json"
+BUS_POLICY = ROOT / "deploy" / "aws" / "iot-policy-bus-in.json"
 THING_NAME = "${iot:Connection.Thing.ThingName}"
 ACCOUNT = "123456789012"
 
