@@ -132,7 +132,7 @@ async def one_event(
         await notify(connection)
     published = 0
     while published < vens:
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.05)
         async with database.engine.connect() as connection:
             published = await connection.scalar(
                 select(func.count()).where(COMMANDS.c.published_at.is_not(None))
@@ -163,8 +163,8 @@ async def bare(listener: Listener, port: int, vens: int) -> float:
     await publisher.publish(messages[:1])
     listener.reset()
     begun = time.time()
-    for at in range(0, vens, 500):
-        outcomes = await publisher.publish(messages[at : at + 500])
+    for at in range(0, vens, 2_000):
+        outcomes = await publisher.publish(messages[at : at + 2_000])
         assert not any(outcome.error for outcome in outcomes)
     while len(listener.heard) < vens:
         await asyncio.sleep(0.01)

@@ -8,7 +8,7 @@ set -euo pipefail
 
 [ $# -gt 0 ] || fail "which benchmark? One of: $(cd "$VENAGENT_ROOT/benchmarks" && echo [a-z]*.py)"
 ensure_tools
-case $1 in fleet)
+case $1 in fleet | dispatch)
   ensure_packages
   ensure_test_tools
   ensure_postgresql

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, select
+from sqlalchemy import ColumnElement, and_, case, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.dispatch.settings import DispatchSettings
@@ -27,12 +27,15 @@ async def rooms(
     """VENs that are not in the event yet, nor in another one.
 
     Of a program event those that are online and have said lately that they can shed; of an event
-    with named VENs all of these, with None for a room that is not known.
+    with named VENs all of these, with None for a room that is not known. What a VEN sheds for an
+    event that is over comes back to it, so it can be shed again.
     """
     is_fresh = VEN_STATE.c.last_seen >= now - timedelta(seconds=settings.fresh_sec)
     joined = VENS.outerjoin(VEN_STATE, and_(VEN_STATE.c.ven_id == VENS.c.id, is_fresh))
+    comes_back_kw = case((VEN_STATE.c.event_id.is_not(None), VEN_STATE.c.shed_power_kw), else_=0.0)
+    room_kw = VEN_STATE.c.shed_available_kw + func.coalesce(comes_back_kw, 0.0)
     statement = (
-        select(VENS.c.id, VEN_STATE.c.shed_available_kw)
+        select(VENS.c.id, room_kw.label("room_kw"))
         .select_from(joined)
         .where(~_takes_part(event_id))
         .order_by(VENS.c.id)
@@ -40,10 +43,10 @@ async def rooms(
     if named is not None:
         statement = statement.where(VENS.c.id.in_(list(named)))
     else:
-        statement = statement.where(VEN_STATE.c.shed_available_kw > 0)
+        statement = statement.where(room_kw > 0)
     if named is None or only_online:
         statement = statement.where(VENS.c.status == ONLINE)
-    return [Room(row.id, row.shed_available_kw) for row in await connection.execute(statement)]
+    return [Room(row.id, row.room_kw) for row in await connection.execute(statement)]
 
 
 def _takes_part(event_id: str) -> ColumnElement[bool]:

@@ -8,27 +8,32 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import exists, or_, select, update
+from sqlalchemy import ColumnElement, Double, Integer, exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.dispatch import fleet
-from backend.dispatch.lifecycle import SET_SHARE, EventRow, add_participants, send_shares
+from backend.dispatch.bulk import update_rows
+from backend.dispatch.lifecycle import EventRow, add_participants, send_shares, withdraw
+from backend.dispatch.messages import RESTORE_OP
 from backend.dispatch.settings import DispatchSettings
 from backend.dispatch.split import Part, adjust
 from backend.dispatch.tables import (
     ACTIVE,
     ASSIGNED,
+    CANCELLED,
     COMMANDED,
     COMMANDS,
+    COMPLETED,
     EVENTS,
     NOT_RESPONDING,
+    PARTICIPANTS,
     PENDING,
     REJECTED,
     SHED_OPS,
     SHEDDING,
     VENS,
 )
-from backend.store.base import utc_now
+from backend.dispatch.transaction import assign_alone, database_now
 from backend.store.models import ONLINE
 
 
@@ -39,7 +44,7 @@ async def follow_one(
 
     `claimed_until` is when it is looked after next: one instance does it, once an interval.
     """
-    now = utc_now()
+    now = await database_now(connection)
     one = (
         select(EVENTS.c.id)
         .where(
@@ -63,6 +68,8 @@ async def follow_one(
     if event is None:
         return None
     await _ask_returned(connection, event, now)
+    if event.end_time - now < timedelta(seconds=settings.settle_sec):
+        return event  # nothing that is asked now would still come about
     if not await _is_for_one_load(connection, event):
         await _balance(connection, event, settings, now)
     return event
@@ -78,6 +85,26 @@ async def _is_for_one_load(connection: AsyncConnection, event: EventRow) -> bool
 
 async def _ask_returned(connection: AsyncConnection, event: EventRow, now: datetime) -> None:
     """VENs that did not respond and have come online since: the same command once more."""
+    await _once_more(
+        connection, (COMMANDS.c.event_id == event.id) & COMMANDS.c.op.in_(SHED_OPS), now
+    )
+
+
+async def restore_returned(connection: AsyncConnection) -> int:
+    """The same for VENs that were away when their event was stopped: how many are told now.
+
+    They shed on until the event's first end, which their command named.
+    """
+    now = await database_now(connection)
+    stopped = select(EVENTS.c.id).where(
+        EVENTS.c.status.in_((COMPLETED, CANCELLED)), EVENTS.c.end_time > now
+    )
+    return await _once_more(
+        connection, COMMANDS.c.event_id.in_(stopped) & (COMMANDS.c.op == RESTORE_OP), now
+    )
+
+
+async def _once_more(connection: AsyncConnection, which: ColumnElement[bool], now: datetime) -> int:
     returned = exists(
         select(VENS.c.id).where(
             VENS.c.id == COMMANDS.c.ven_id,
@@ -85,24 +112,24 @@ async def _ask_returned(connection: AsyncConnection, event: EventRow, now: datet
             VENS.c.status_since > COMMANDS.c.published_at,
         )
     )
+    silent = (
+        select(COMMANDS.c.id)
+        .where(which, COMMANDS.c.state == NOT_RESPONDING, COMMANDS.c.expires_at > now, returned)
+        .with_for_update(skip_locked=True, of=COMMANDS)
+    ).cte("silent")
     # One round of attempts for each return: published_at begins anew.
     statement = (
         update(COMMANDS)
-        .where(
-            COMMANDS.c.event_id == event.id,
-            COMMANDS.c.op.in_(SHED_OPS),
-            COMMANDS.c.state == NOT_RESPONDING,
-            COMMANDS.c.expires_at > now,
-            returned,
-        )
+        .where(COMMANDS.c.id.in_(select(silent.c.id)))
         .values(state=PENDING, attempts=0, not_before=now, published_at=None)
     )
-    await connection.execute(statement)
+    return (await connection.execute(statement)).rowcount
 
 
 async def _balance(
     connection: AsyncConnection, event: EventRow, settings: DispatchSettings, now: datetime
 ) -> None:
+    await assign_alone(connection)
     rows = await fleet.live_parts(connection, event.id)
     parts = [_part(row, event, settings, now) for row in rows]
     newcomers = await fleet.rooms(
@@ -159,19 +186,25 @@ async def _modify(
     shares: Mapping[str, float],
     now: datetime,
 ) -> None:
-    """New shares under a higher modification number, which a VEN takes in place of the old one."""
+    """New shares under a higher modification number, which a VEN takes in place of the old one.
+
+    The old one is not sent any more: after the new one it would be refused, as if the VEN refused.
+    """
     numbers = {row.ven_id: row.modification + 1 for row in rows if row.ven_id in shares}
-    await connection.execute(
-        SET_SHARE,
+    await withdraw(connection, event.id, shares)
+    await update_rows(
+        connection,
+        PARTICIPANTS,
+        ("event_id", "ven_id"),
         [
-            {
-                "event": event.id,
-                "ven": ven_id,
-                "shed_kw": shed_kw,
-                "number": numbers[ven_id],
-                "at": now,
-            }
-            for ven_id, shed_kw in shares.items()
+            {"event_id": event.id, "ven_id": ven_id, "kw": shed_kw, "number": numbers[ven_id]}
+            for ven_id, shed_kw in sorted(shares.items())
         ],
+        lambda given: {
+            "assigned_shed_kw": given("kw"),
+            "modification": given("number"),
+            "assigned_at": now,
+        },
+        also={"kw": Double(), "number": Integer()},
     )
     await send_shares(connection, event, shares, numbers, now)

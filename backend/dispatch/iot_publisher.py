@@ -6,6 +6,7 @@ One MQTT connection to AWS carries at most 100 publishes a second; this way has 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -27,6 +28,7 @@ class IotDataPublisher:
         self._region = region
         self._parallel = parallel
         self._timeout_sec = timeout_sec
+        self.at_once = 4 * parallel
         self._threads = ThreadPoolExecutor(parallel, thread_name_prefix="iot-data")
         self._client: Any = None
         self._problem: str | None = None
@@ -38,8 +40,12 @@ class IotDataPublisher:
         loop = asyncio.get_running_loop()
         if self._client is None:
             self._client = await loop.run_in_executor(self._threads, self._make_client)
+        begin_by = time.monotonic() + self._timeout_sec / 4
         outcomes = await asyncio.gather(
-            *(loop.run_in_executor(self._threads, self._send, message) for message in messages)
+            *(
+                loop.run_in_executor(self._threads, self._send, message, begin_by)
+                for message in messages
+            )
         )
         errors = [outcome.error for outcome in outcomes if outcome.error]
         self._problem = errors[0] if len(errors) == len(outcomes) and errors else None
@@ -57,19 +63,22 @@ class IotDataPublisher:
 
         config = Config(
             max_pool_connections=self._parallel,
-            connect_timeout=self._timeout_sec / 2,
-            read_timeout=self._timeout_sec,
-            retries={"mode": "standard", "max_attempts": 2},
+            # One request ends within the limit; to repeat it is the outbox's.
+            connect_timeout=self._timeout_sec / 4,
+            read_timeout=self._timeout_sec / 2,
+            retries={"mode": "standard", "total_max_attempts": 1},
             tcp_keepalive=True,
         )
         return boto3.client(
             "iot-data", endpoint_url=self._endpoint, region_name=self._region, config=config
         )
 
-    def _send(self, message: Message) -> Outcome:
+    def _send(self, message: Message, begin_by: float) -> Outcome:
         from botocore.exceptions import BotoCoreError, ClientError
 
         sent_at = utc_now()
+        if time.monotonic() > begin_by:
+            return Outcome(sent_at, "AWS IoT answers too slowly: not sent in time")
         try:
             self._client.publish(topic=message.topic, qos=1, payload=message.payload)
         except (BotoCoreError, ClientError) as error:

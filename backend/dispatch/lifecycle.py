@@ -6,34 +6,38 @@ rows that follow from it. Whoever is killed in between has done nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import case, select, update
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
 from backend.dispatch import fleet
-from backend.dispatch.bulk import insert_rows
-from backend.dispatch.messages import RESTORE_OP, restore_command, shed_command
+from backend.dispatch.bulk import insert_rows, update_rows
+from backend.dispatch.marking import LOCK_ORDER
+from backend.dispatch.messages import restore_command, shed_command
 from backend.dispatch.settings import DispatchSettings
 from backend.dispatch.split import split
 from backend.dispatch.tables import (
+    ACKED,
     ACTIVE,
     ASSIGNED,
     CANCELLED,
     COMMANDS,
     COMPLETED,
     EVENTS,
+    NOT_RESPONDING,
+    OPEN,
     PARTICIPANTS,
     PENDING,
-    PUBLISHED,
     SCHEDULED,
+    SHED_OPS,
     WITHDRAWN,
 )
-from backend.store.base import utc_now
+from backend.dispatch.transaction import assign_alone, database_now
 
 EventRow = Row[Any]
 CONCLUDED = ("completed", "opted_out")
@@ -43,24 +47,18 @@ one that has refused: it may be a modification that it refused."""
 
 async def activate_one(connection: AsyncConnection, settings: DispatchSettings) -> EventRow | None:
     """Make one due event active, with its participants and commands; None when none is due."""
-    now = utc_now()
+    now = await database_now(connection)
     due = (EVENTS.c.start_time <= now) & (EVENTS.c.end_time > now)
     event = await _turn(connection, SCHEDULED, due, {"status": ACTIVE, "activated_at": now})
-    if event is None:
-        return None
-    await ask(connection, event, settings)
+    if event is not None:
+        await _ask(connection, event, settings)
     return event
 
 
-async def ask(
-    connection: AsyncConnection,
-    event: EventRow,
-    settings: DispatchSettings,
-    *,
-    load_id: str | None = None,
-) -> None:
+async def _ask(connection: AsyncConnection, event: EventRow, settings: DispatchSettings) -> None:
     """Split the event and write a command for each VEN that is asked."""
-    now = utc_now()
+    await assign_alone(connection)
+    now = await database_now(connection)
     rooms = await fleet.rooms(connection, event.id, event.ven_ids, now, settings)
     shares = split(
         event.requested_reduction_kw,
@@ -69,7 +67,7 @@ async def ask(
         in_full=event.ven_ids is not None,
         seed=event.id,
     )
-    await add_participants(connection, event, shares, now, load_id=load_id)
+    await add_participants(connection, event, shares, now)
 
 
 async def add_participants(
@@ -156,7 +154,7 @@ async def put(
 
 async def finish_one(connection: AsyncConnection) -> EventRow | None:
     """Complete one event whose end has come, with its restores; None when there is none."""
-    now = utc_now()
+    now = await database_now(connection)
     values = {"status": COMPLETED, "ended_at": now, "end_reason": "end"}
     event = await _turn(connection, ACTIVE, EVENTS.c.end_time <= now, values)
     if event is not None:
@@ -174,7 +172,7 @@ async def stop(
 
     None when it is over already, or does not exist.
     """
-    now = utc_now()
+    now = await database_now(connection)
     is_it = EVENTS.c.id == event_id
     # Its row is locked first: a turn that is being made by another instance is waited for.
     await connection.execute(select(EVENTS.c.id).where(is_it).with_for_update())
@@ -211,16 +209,7 @@ async def _turn(
 
 async def _restore_all(connection: AsyncConnection, event: EventRow, now: datetime) -> None:
     """Nothing more is published for the event but restores, to all who may be shedding."""
-    still_open = (
-        (COMMANDS.c.event_id == event.id)
-        & COMMANDS.c.state.in_((PENDING, PUBLISHED))
-        & (COMMANDS.c.op != RESTORE_OP)
-    )
-    # Locked in the order in which the outbox marks them.
-    await connection.execute(
-        select(COMMANDS.c.id).where(still_open).order_by(COMMANDS.c.id).with_for_update()
-    )
-    await connection.execute(update(COMMANDS).where(still_open).values(state=WITHDRAWN))
+    await withdraw(connection, event.id)
     rows = await connection.execute(
         select(PARTICIPANTS.c.ven_id, PARTICIPANTS.c.modification).where(
             PARTICIPANTS.c.event_id == event.id, PARTICIPANTS.c.status.not_in(CONCLUDED)
@@ -235,12 +224,22 @@ async def _restore_all(connection: AsyncConnection, event: EventRow, now: dateti
     await put(connection, restores, now, created_by=event.created_by)
 
 
-SET_SHARE = (
-    update(PARTICIPANTS)
-    .where(PARTICIPANTS.c.event_id == bindparam("event"), PARTICIPANTS.c.ven_id == bindparam("ven"))
-    .values(
-        assigned_shed_kw=bindparam("shed_kw"),
-        modification=bindparam("number"),
-        assigned_at=bindparam("at"),
+async def withdraw(
+    connection: AsyncConnection, event_id: str, ven_ids: Collection[str] | None = None
+) -> None:
+    """What was asked in an event (of these VENs; of all if none) is not sent any more."""
+    waiting = COMMANDS.c.state.in_(OPEN if ven_ids is None else (*OPEN, NOT_RESPONDING))
+    found = await connection.execute(
+        select(COMMANDS.c.id, COMMANDS.c.ven_id).where(
+            COMMANDS.c.event_id == event_id, COMMANDS.c.op.in_(SHED_OPS), waiting
+        )
     )
-)
+    await update_rows(
+        connection,
+        COMMANDS,
+        ("id",),
+        [{"id": row.id} for row in found if ven_ids is None or row.ven_id in ven_ids],
+        # Its ack may have come meanwhile.
+        lambda _given: {"state": case((COMMANDS.c.state == ACKED, ACKED), else_=WITHDRAWN)},
+        lock_order=LOCK_ORDER,
+    )

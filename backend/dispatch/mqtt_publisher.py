@@ -1,8 +1,8 @@
-"""The MQTT broker: QoS 1, many in flight, confirmed by PUBACK.
+"""The MQTT broker: QoS 1, as many in flight as it allows, confirmed by PUBACK.
 
 Each connection is a client of its own and takes nothing over from the last one: what was not
-confirmed is the outbox's to repeat. A library that sent it again by itself could bring an event's
-command after its restore.
+confirmed is the outbox's to repeat. What is not confirmed in time ends the connection, and what it
+still held is thrown away: sent later, it could bring an event's command after its restore.
 """
 
 from __future__ import annotations
@@ -12,38 +12,200 @@ import contextlib
 import secrets
 import socket
 import ssl
-import tempfile
+import struct
+import time
+from collections import deque
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from datetime import datetime
+from typing import cast
 
-import paho.mqtt.client as paho
 import structlog
-from paho.mqtt.enums import CallbackAPIVersion
 
+from backend.dispatch import mqtt_wire
 from backend.dispatch.publisher import Message, Outcome
 from backend.dispatch.wake import happens
+from backend.ingest import mqtt_packets as packets
+from backend.ingest.mqtt import tls_context
 from backend.settings import MqttSettings
 from backend.store.base import utc_now
 
 log = structlog.get_logger(__name__)
 
-IN_FLIGHT = 2_000
 RECONNECT_SEC = (0.2, 5.0)
 """The first wait, doubled up to the second."""
+LARGEST_ANSWER_BYTES = 65_536
+
+
+class _Batch:
+    """Messages that are published together, and what became of each."""
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self.messages = messages
+        self.sent_at: list[datetime | None] = [None] * len(messages)
+        self.errors: list[str | None] = ["the broker did not confirm in time"] * len(messages)
+        self.open = len(messages)
+        self.done = asyncio.Event()
+
+    def settle(self, number: int, error: str | None) -> None:
+        self.errors[number] = error
+        self.open -= 1
+        if not self.open:
+            self.done.set()
+
+    def outcomes(self) -> list[Outcome]:
+        now = utc_now()
+        return [
+            Outcome(at or now, error) for at, error in zip(self.sent_at, self.errors, strict=True)
+        ]
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, settings: MqttSettings) -> None:
+        self._settings = settings
+        self._transport: asyncio.Transport | None = None
+        self._buffer = b""
+        self._queue: deque[tuple[_Batch, int]] = deque()
+        self._in_flight: dict[int, tuple[_Batch, int]] = {}
+        self._most_in_flight = 0
+        self._packet_id = 0
+        self._heard = time.monotonic()
+        self.answered = asyncio.Event()
+        """The broker has let us in, or it is closed."""
+        self.closed = asyncio.Event()
+        self.reason: str | None = None
+        """Why it is closed."""
+
+    # ---- asyncio.Protocol ---------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
+        self._transport.write(
+            packets.connect(
+                f"venagent-dispatch-{secrets.token_hex(6)}",
+                keepalive_sec=self._settings.keepalive_sec,
+                session_expiry_sec=0,
+                receive_maximum=1,
+                maximum_packet_bytes=LARGEST_ANSWER_BYTES,
+                username=self._settings.username,
+                password=self._settings.password,
+            )
+        )
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = time.monotonic()
+        try:
+            found, used = packets.split(self._buffer + data)
+            self._buffer = (self._buffer + data)[used:]
+            for packet in found:
+                if isinstance(packet, packets.Other):
+                    self._handle(packet)
+        except (packets.MalformedPacket, IndexError) as error:
+            self.end(f"the broker sent what is not MQTT 5: {error}")
+            return
+        self._fill()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.end(f"the connection was lost: {error or 'the broker closed it'}")
+
+    def _handle(self, packet: packets.Other) -> None:
+        if packet.kind == packets.PUBACK:
+            packet_id, refused = mqtt_wire.confirmed(packet)
+            batch, number = self._in_flight.pop(packet_id, (None, 0))
+            if batch is not None:
+                why = f"the broker refuses it: {packets.reason_text(refused)}" if refused else None
+                batch.settle(number, why)
+        elif packet.kind == packets.CONNACK:
+            reason = packets.reason_of(packet)
+            if reason:
+                self.end(f"the broker refuses us: {packets.reason_text(reason)}")
+            else:
+                self._most_in_flight = mqtt_wire.receive_maximum(packet)
+                self.answered.set()
+        elif packet.kind == packets.DISCONNECT:
+            reason = packets.reason_of(packet)
+            self.end(f"the broker ended the connection: {packets.reason_text(reason)}")
+
+    # ---- for the publisher --------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        return self.answered.is_set() and not self.closed.is_set()
+
+    def publish(self, batch: _Batch) -> None:
+        self._queue.extend((batch, number) for number in range(len(batch.messages)))
+        self._fill()
+
+    def _fill(self) -> None:
+        """Send as much of what waits as may be under way."""
+        free = self._most_in_flight - len(self._in_flight)
+        if free <= 0 or not self._queue or self._transport is None or self.closed.is_set():
+            return
+        pieces, now = [], utc_now()
+        while free and self._queue:
+            batch, number = self._queue.popleft()
+            message = batch.messages[number]
+            self._packet_id = self._next_id()
+            self._in_flight[self._packet_id] = (batch, number)
+            batch.sent_at[number] = now
+            pieces.append(mqtt_wire.publish(message.topic, message.payload, self._packet_id))
+            free -= 1
+        self._transport.write(b"".join(pieces))
+
+    def _next_id(self) -> int:
+        packet_id = self._packet_id % mqtt_wire.MOST_IN_FLIGHT + 1
+        while packet_id in self._in_flight:
+            packet_id = packet_id % mqtt_wire.MOST_IN_FLIGHT + 1
+        return packet_id
+
+    def end(self, reason: str) -> None:
+        """At once, with all that is not on the wire yet."""
+        if self.closed.is_set():
+            return
+        self.reason = reason
+        self.closed.set()
+        self.answered.set()
+        waiting = [*self._in_flight.values(), *self._queue]
+        self._in_flight.clear()
+        self._queue.clear()
+        for batch, number in waiting:
+            batch.settle(number, reason)
+        if self._transport is not None:
+            with contextlib.suppress(OSError, AttributeError):
+                self._transport.get_extra_info("socket").setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+                )
+            self._transport.abort()
+
+    def leave(self) -> None:
+        """Politely, if nothing is under way."""
+        if self._in_flight or self._queue or not self.answered.is_set():
+            self.end("the dispatcher stops")
+        elif not self.closed.is_set() and self._transport is not None:
+            self.closed.set()
+            self._transport.write(packets.NORMAL_DISCONNECT)
+            self._transport.close()
+
+    async def keep_alive(self) -> None:
+        """Until it is closed; ends one on which nothing comes any more."""
+        interval_sec = self._settings.keepalive_sec / 2
+        while not await happens(self.closed, interval_sec):
+            if time.monotonic() - self._heard > 2 * self._settings.keepalive_sec:
+                self.end("the broker is silent")
+            elif self._transport is not None:
+                self._transport.write(packets.PING)
 
 
 class MqttPublisher:
     """Connects by itself, and again; `publish` waits for a connection as long as it may take."""
 
+    at_once = 5_000
+
     def __init__(self, settings: MqttSettings, *, timeout_sec: float) -> None:
         self._settings = settings
         self._timeout_sec = timeout_sec
-        self._client: paho.Client | None = None
+        self._connection: _Connection | None = None
         self._connected = asyncio.Event()
-        self._lost = asyncio.Event()
         self._problem: str | None = "not connected yet"
-        self._waiting: dict[int, asyncio.Future[None]] = {}
         self._keeper: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -52,12 +214,16 @@ class MqttPublisher:
 
     async def publish(self, messages: Sequence[Message]) -> list[Outcome]:
         await self.open()
-        if not await happens(self._connected, self._timeout_sec):
+        begun = time.monotonic()
+        if not await happens(self._connected, self._timeout_sec) or self._connection is None:
             error = f"the broker is not connected: {self._problem}"
             return [Outcome(utc_now(), error) for _ in messages]
-        sent = [self._send(message) for message in messages]
-        await asyncio.wait([future for _, future in sent], timeout=self._timeout_sec)
-        return [Outcome(at, _error(future)) for at, future in sent]
+        batch = _Batch(messages)
+        self._connection.publish(batch)
+        left_sec = self._timeout_sec - (time.monotonic() - begun)
+        if messages and not await happens(batch.done, max(left_sec, 0.0)):
+            self._connection.end("the broker did not confirm in time")
+        return batch.outcomes()
 
     def problem(self) -> str | None:
         return self._problem
@@ -69,132 +235,44 @@ class MqttPublisher:
                 await self._keeper
             self._keeper = None
 
-    def _send(self, message: Message) -> tuple[Any, asyncio.Future[None]]:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self._client is None or not self._connected.is_set():
-            future.set_exception(ConnectionError("the connection to the broker was lost"))
-            return utc_now(), future
-        # PUBACKs come through the loop, so none is handled before its future is in place.
-        info = self._client.publish(message.topic, message.payload, qos=1)
-        if info.rc != paho.MQTT_ERR_SUCCESS:
-            future.set_exception(ConnectionError(paho.error_string(info.rc)))
-        else:
-            self._waiting[info.mid] = future
-        return utc_now(), future
-
-    # --- the connection ------------------------------------------------------------------------
-
     async def _keep_connected(self) -> None:
         delay_sec = RECONNECT_SEC[0]
+        where = f"{self._settings.host}:{self._settings.broker_port}"
         while True:
-            client = self._make_client()
             try:
-                host, port = self._settings.host, self._settings.broker_port
-                await asyncio.to_thread(client.connect, host, port, self._settings.keepalive_sec)
-                client.loop_start()
-                if await happens(self._connected, self._timeout_sec):
-                    delay_sec = RECONNECT_SEC[0]
-                    await self._lost.wait()
-                elif self._problem is None or "refuses" not in self._problem:
-                    self._problem = f"{host}:{port} does not answer as an MQTT broker"
-            except (OSError, ValueError) as error:
-                self._problem = f"{host}:{port}: {error}"
-                log.warning("broker not reached", broker=f"{host}:{port}", error=str(error))
-            finally:
-                self._fail_waiting()
-                client.disconnect()
-                await asyncio.shield(asyncio.to_thread(client.loop_stop))
+                await self._one_connection()
+                delay_sec = RECONNECT_SEC[0]
+            except (OSError, ssl.SSLError, ValueError) as error:
+                self._problem = f"{where}: {error}"
+            log.warning("broker not connected", broker=where, error=self._problem)
             await asyncio.sleep(delay_sec)
             delay_sec = min(delay_sec * 2, RECONNECT_SEC[1])
 
-    def _make_client(self) -> paho.Client:
-        loop = asyncio.get_running_loop()
-        settings = self._settings
-        client = paho.Client(
-            CallbackAPIVersion.VERSION2,
-            f"venagent-dispatch-{secrets.token_hex(6)}",
-            clean_session=True,
-            reconnect_on_failure=False,
-        )
-        client.max_inflight_messages_set(IN_FLIGHT)
-        if settings.username:
-            client.username_pw_set(settings.username, settings.password)
-        if settings.tls:
-            client.tls_set_context(tls_context(settings))
-
-        def connected(_client: Any, _data: Any, _flags: Any, code: Any, _properties: Any) -> None:
-            loop.call_soon_threadsafe(self._on_connected, client, code)
-
-        def confirmed(_client: Any, _data: Any, mid: int, code: Any, _properties: Any) -> None:
-            loop.call_soon_threadsafe(self._on_confirmed, mid, code)
-
-        def lost(_client: Any, _data: Any, _flags: Any, code: Any, _properties: Any) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(self._on_lost, client, code)
-
-        client.on_connect, client.on_publish, client.on_disconnect = connected, confirmed, lost
-        client.on_socket_open = _send_at_once
-        self._connected.clear()
-        self._lost.clear()
-        self._client = client
-        return client
-
-    def _on_connected(self, client: paho.Client, code: Any) -> None:
-        if client is not self._client:
-            return
-        if code.is_failure:
-            self._problem = f"the broker refuses us: {code}"
-            self._lost.set()
-        else:
-            self._problem = None
+    async def _one_connection(self) -> None:
+        """Until it ends. Raises OSError or ssl.SSLError when it was none that can be used."""
+        connection = _Connection(self._settings)
+        connecting = asyncio.ensure_future(self._connect(connection))
+        try:
+            # Not `wait_for`: before Python 3.12 it may lose a cancellation.
+            await asyncio.wait((connecting,), timeout=self._timeout_sec)
+            if connecting.done():
+                connecting.result()
+                await happens(connection.answered, self._timeout_sec)
+            if not connection.is_open:
+                raise OSError(connection.reason or "does not answer as an MQTT 5 broker")
+            self._connection, self._problem = connection, None
             self._connected.set()
+            await connection.keep_alive()
+            self._problem = connection.reason
+        finally:
+            connecting.cancel()
+            self._connected.clear()
+            self._connection = None
+            connection.leave()
 
-    def _on_confirmed(self, mid: int, code: Any) -> None:
-        future = self._waiting.pop(mid, None)
-        if future is None or future.done():
-            return
-        if code.is_failure:
-            future.set_exception(ConnectionError(f"the broker refuses the message: {code}"))
-        else:
-            future.set_result(None)
-
-    def _on_lost(self, client: paho.Client, code: Any) -> None:
-        if client is self._client:
-            self._problem = f"the connection was lost: {code}"
-            self._fail_waiting()
-            self._lost.set()
-
-    def _fail_waiting(self) -> None:
-        self._connected.clear()
-        waiting, self._waiting = self._waiting, {}
-        for future in waiting.values():
-            if not future.done():
-                future.set_exception(ConnectionError("the connection to the broker was lost"))
-
-
-def _error(future: asyncio.Future[None]) -> str | None:
-    if not future.done():
-        future.cancel()
-        return "the broker did not confirm in time"
-    error = future.exception()
-    return str(error) if error else None
-
-
-def _send_at_once(_client: paho.Client, _data: Any, sock: Any) -> None:
-    """Without Nagle's algorithm: 44 ms less for each command."""
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-def tls_context(settings: MqttSettings) -> ssl.SSLContext:
-    """From files, or from PEM texts in variables. Raises OSError or ssl.SSLError."""
-    context = ssl.create_default_context(cafile=settings.ca_cert, cadata=settings.ca_cert_pem)
-    if settings.client_cert:
-        context.load_cert_chain(settings.client_cert, settings.client_key)
-    elif settings.client_cert_pem and settings.private_key_pem:
-        # Python's ssl reads a key from a file only.
-        with tempfile.TemporaryDirectory() as folder:
-            pem = Path(folder) / "client.pem"
-            pem.touch(mode=0o600)
-            pem.write_text(f"{settings.client_cert_pem}\n{settings.private_key_pem}\n")
-            context.load_cert_chain(pem)
-    return context
+    async def _connect(self, connection: _Connection) -> None:
+        settings = self._settings
+        context = tls_context(settings) if settings.tls else None
+        await asyncio.get_running_loop().create_connection(
+            lambda: connection, settings.host, settings.broker_port, ssl=context
+        )

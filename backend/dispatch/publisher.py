@@ -26,11 +26,18 @@ class Outcome:
 
 
 class Publisher(Protocol):
+    @property
+    def at_once(self) -> int:
+        """How many messages a call of `publish` may have, to be done in its time limit."""
+
     async def open(self) -> None:
         """Begin to connect, where there is something to connect to."""
 
     async def publish(self, messages: Sequence[Message]) -> list[Outcome]:
-        """Publish at QoS 1; an outcome each, in order. Without an error: the broker has it."""
+        """Publish at QoS 1; an outcome each, in order. Without an error: the broker has it.
+
+        After the time limit nothing of it is handed over any more.
+        """
 
     def problem(self) -> str | None:
         """Why nothing can be published now; None when it can, as far as is known."""

@@ -11,7 +11,6 @@ import platform
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 
 import structlog
 from sqlalchemy import func, select
@@ -23,9 +22,8 @@ from backend.dispatch.outbox import Outbox
 from backend.dispatch.publisher import Publisher
 from backend.dispatch.settings import DispatchSettings
 from backend.dispatch.tables import ACTIVE, EVENTS, SCHEDULED
-from backend.dispatch.transaction import in_transaction
+from backend.dispatch.transaction import database_now, in_transaction
 from backend.dispatch.wake import Wake, listen, notify, wait
-from backend.store.base import utc_now
 from backend.store.database import Database
 
 log = structlog.get_logger(__name__)
@@ -58,19 +56,22 @@ class Dispatcher:
             database.engine, publisher, settings, instance=self.instance, topic=topic
         )
         self._beats: dict[str, float] = {}
-        self._error: str | None = None
+        self._troubles: dict[str, str] = {}
+        self._faults: dict[str, str] = {}
         self._stopping = False
 
     async def run(self) -> None:
         log.info("dispatch runs", instance=self.instance)
         await self._publisher.open()
         loops = [
-            asyncio.create_task(self._loop("events", self._turn_events, self._next_event)),
-            asyncio.create_task(self._loop("commands", self._send, self._outbox.next_due)),
+            asyncio.create_task(self._loop("events", self._turn_events, self._next_event_sec)),
+            asyncio.create_task(self._loop("commands", self._send, self._outbox.next_due_sec)),
             asyncio.create_task(listen(self._database, self.wake)),
         ]
         try:
-            await asyncio.shield(asyncio.gather(*loops))
+            done, _ = await asyncio.wait(loops, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
         finally:
             # Work on the database is finished, not broken off: closing a SQLite connection whose
             # query was cancelled never returns.
@@ -88,9 +89,11 @@ class Dispatcher:
         late = [name for name, beat in self._beats.items() if now - beat > STALLED_AFTER_SEC]
         if late:
             return f"the loop of {' and '.join(late)} has stalled"
-        if self._error:
-            return self._error
-        return self._publisher.problem()
+        return self.fault() or next(iter(self._troubles.values()), self._publisher.problem())
+
+    def fault(self) -> str | None:
+        """A mistake of this program that dispatch meets again and again; a restart may help."""
+        return next(iter(self._faults.values()), None)
 
     # --- the loops -----------------------------------------------------------------------------
 
@@ -98,7 +101,7 @@ class Dispatcher:
         self,
         name: str,
         work: Callable[[], Awaitable[None]],
-        next_due: Callable[[], Awaitable[datetime | None]],
+        next_due_sec: Callable[[], Awaitable[float | None]],
     ) -> None:
         bell = self.wake.bell()
         while not self._stopping:
@@ -106,23 +109,29 @@ class Dispatcher:
             delay_sec = self._settings.fallback_sec
             try:
                 await work()
-                due = await next_due()
-                if due is not None:
-                    until_due_sec = (due - utc_now()).total_seconds()
-                    delay_sec = min(delay_sec, max(until_due_sec, NOT_SOONER_SEC))
-                self._error = None
+                due_sec = await next_due_sec()
+                if due_sec is not None:
+                    delay_sec = min(delay_sec, max(due_sec, NOT_SOONER_SEC))
+                self._troubles.pop(name, None)
+                self._faults.pop(name, None)
             except (SQLAlchemyError, OSError) as error:
-                self._error = f"the database: {str(error).splitlines()[0][:200]}"
-                log.error("dispatch cannot use the database", loop=name, error=self._error)
+                self._troubles[name] = f"the database: {str(error).splitlines()[0][:200]}"
+                log.error("dispatch cannot use the database", loop=name, error=str(error)[:500])
+                delay_sec = AFTER_AN_ERROR_SEC
+            except Exception as error:
+                # Going on beats standing still: the other events depend on it. Health tells.
+                self._faults[name] = f"dispatch of {name} fails: {type(error).__name__}: {error}"
+                log.exception("dispatch fails", loop=name)
                 delay_sec = AFTER_AN_ERROR_SEC
             await wait(bell, delay_sec)
 
     async def _turn_events(self) -> None:
-        """All turns that are due: begin, end, look after."""
+        """All turns that are due: end, begin, look after."""
         turned = 0
+        # Those that end give their VENs back before those that begin look for some.
         for name, turn in (
-            ("activated", lambda c: lifecycle.activate_one(c, self._settings)),
             ("completed", lifecycle.finish_one),
+            ("activated", lambda c: lifecycle.activate_one(c, self._settings)),
             ("followed", lambda c: follow.follow_one(c, self._settings, instance=self.instance)),
         ):
             while True:
@@ -132,21 +141,26 @@ class Dispatcher:
                 turned += 1
                 metrics.EVENT_TURNS.labels(name).inc()
                 if name == "activated":
-                    late_sec = (utc_now() - event.start_time).total_seconds()
+                    late_sec = (event.activated_at - event.start_time).total_seconds()
                     metrics.ACTIVATION_DELAY.observe(late_sec)
                 if name != "followed":
                     log.info(f"event {name}", event_id=event.id, kw=event.requested_reduction_kw)
+        if await in_transaction(self._database.engine, follow.restore_returned):
+            turned += 1
         if turned:
             self.wake.ring()
 
-    async def _next_event(self) -> datetime | None:
+    async def _next_event_sec(self) -> float | None:
+        """Until an event begins, ends or is looked after."""
         starts = select(func.min(EVENTS.c.start_time)).where(EVENTS.c.status == SCHEDULED)
         active = select(func.min(EVENTS.c.end_time), func.min(EVENTS.c.claimed_until)).where(
             EVENTS.c.status == ACTIVE
         )
         async with self._database.engine.connect() as connection:
             times = [await connection.scalar(starts), *(await connection.execute(active)).one()]
-        return min((moment for moment in times if moment is not None), default=None)
+            now = await database_now(connection)
+        found = [(moment - now).total_seconds() for moment in times if moment is not None]
+        return min(found, default=None)
 
     async def _send(self) -> None:
         """Publish all that is due, a batch after the other; stop when the broker is away."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from backend.settings import SettingsError
 
@@ -24,10 +24,11 @@ class DispatchSettings(BaseModel):
     """auto: iot-data when IOT_ENDPOINT is AWS's, else MQTT."""
     parallel: int = _name("DISPATCH_PARALLEL", default=64, ge=1, le=256)
     """HTTPS connections of the iot-data publisher."""
-    batch: int = _name("DISPATCH_BATCH", default=500, ge=1, le=5_000)
+    batch: int = _name("DISPATCH_BATCH", default=2_000, ge=1, le=5_000)
     lease_sec: float = _name("DISPATCH_LEASE_SEC", default=15.0, ge=1)
     """A claim on commands: after a kill, others publish them when it is over."""
     publish_timeout_sec: float = _name("DISPATCH_PUBLISH_TIMEOUT_SEC", default=6.0, gt=0)
+    """For a batch, with the wait for a connection; nothing of it is sent later."""
     publish_retry_sec: float = _name("DISPATCH_PUBLISH_RETRY_SEC", default=2.0, gt=0)
     ack_timeout_sec: float = _name("DISPATCH_ACK_TIMEOUT_SEC", default=10.0, gt=0)
     attempts: int = _name("DISPATCH_ATTEMPTS", default=3, ge=1)
@@ -44,6 +45,15 @@ class DispatchSettings(BaseModel):
     """Smaller requests to one VEN mean nothing to its circuits."""
     fresh_sec: float = _name("DISPATCH_FRESH_SEC", default=90.0, gt=0)
     """An older telemetry says nothing about what a VEN can shed now."""
+
+    @model_validator(mode="after")
+    def check_lease(self) -> DispatchSettings:
+        if self.lease_sec < 2 * self.publish_timeout_sec:
+            raise ValueError(
+                "DISPATCH_LEASE_SEC must be at least twice DISPATCH_PUBLISH_TIMEOUT_SEC: what is "
+                "claimed must be published, or given back, before another may claim it"
+            )
+        return self
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> DispatchSettings:

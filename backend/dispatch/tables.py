@@ -19,6 +19,7 @@ SCHEDULED, ACTIVE, COMPLETED, CANCELLED = "scheduled", "active", "completed", "c
 
 PENDING, PUBLISHED, ACKED = "pending", "published", "acked"
 WITHDRAWN, EXPIRED, NOT_RESPONDING = "withdrawn", "expired", "not_responding"
+OPEN = (PENDING, PUBLISHED)
 """A command's state: pending → published → acked; the others end it too."""
 
 ASSIGNED, COMMANDED = "assigned", "commanded"

@@ -1,19 +1,26 @@
-"""A transaction that is tried again when the database chose it to give way to another."""
+"""Transactions of dispatch: tried again when the database chose them to give way, on its clock."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import TypeVar
 
+from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from backend.dispatch.tables import EVENTS
+from backend.store.base import UtcDateTime, utc_now
 
 T = TypeVar("T")
 TRIES = 5
 _GIVES_WAY = {"40001", "40P01"}
 """PostgreSQL: serialization failure, deadlock."""
+_ASSIGNING = 0x56454E01
+"""The advisory lock of those who give VENs to events."""
 
 
 async def in_transaction(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
@@ -32,3 +39,23 @@ async def in_transaction(engine: AsyncEngine, work: Callable[[AsyncConnection], 
 def _gives_way(error: DBAPIError) -> bool:
     code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
     return code in _GIVES_WAY or "database is locked" in str(error.orig)
+
+
+async def database_now(connection: AsyncConnection) -> datetime:
+    """The database's clock, which is the same for all instances: leases and turns go by it."""
+    if connection.dialect.name != "postgresql":
+        return utc_now()
+    moment = await connection.scalar(select(func.clock_timestamp(type_=UtcDateTime())))
+    assert moment is not None
+    return moment
+
+
+async def assign_alone(connection: AsyncConnection) -> None:
+    """Until the transaction ends no other gives VENs to events.
+
+    Two events that begin at one moment on two instances would else both see a VEN as free.
+    """
+    if connection.dialect.name == "postgresql":
+        await connection.execute(text(f"SELECT pg_advisory_xact_lock({_ASSIGNING})"))
+    else:  # a write, though of nothing, makes it the database's one writer
+        await connection.execute(update(EVENTS).where(text("0")).values(status=EVENTS.c.status))

@@ -28,6 +28,8 @@ LIMIT_SEC = 10.0
 class Wire:
     """Stands for the broker: keeps what was published, and can be away."""
 
+    at_once = 1_000
+
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
         self.away: str | None = None

@@ -1,0 +1,129 @@
+"""Commands over MQTT: what the broker confirms, refuses, bounds, or never answers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import struct
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.dispatch import mqtt_wire
+from backend.dispatch.mqtt_publisher import MqttPublisher
+from backend.dispatch.publisher import Message
+from backend.ingest import mqtt_packets as packets
+from backend.settings import MqttSettings
+
+from .conftest import mosquitto
+from .dispatching import eventually
+
+
+@given(st.text(min_size=1), st.binary(max_size=40_000), st.integers(1, 65_535))
+def test_what_is_published_is_read_as_it_was_meant(
+    topic: str, payload: bytes, packet_id: int
+) -> None:
+    data = mqtt_wire.publish(topic, payload, packet_id)
+    assert packets.split(data) == ([packets.Publish(topic, payload, packet_id)], len(data))
+
+
+@pytest.mark.parametrize(
+    ("properties", "most"),
+    [
+        (b"", 65_535),
+        (b"\x21\x00\x14", 20),
+        (b"\x22\x00\x0a\x27\x00\x00\xff\xff\x21\x01\x00", 256),
+        (b"\x12\x00\x03abc\x26\x00\x01k\x00\x01v\x24\x01\x21\x00\x07", 7),
+    ],
+)
+def test_the_brokers_bound_is_found_among_its_properties(properties: bytes, most: int) -> None:
+    body = b"\0\0" + bytes([len(properties)]) + properties
+    assert mqtt_wire.receive_maximum(packets.Other(packets.CONNACK, body)) == most
+
+
+@pytest.mark.asyncio
+async def test_more_than_the_broker_allows_at_once_goes_out_bit_by_bit(tmp_path: Path) -> None:
+    with mosquitto(tmp_path, None, "max_inflight_messages 3") as broker:
+        settings = MqttSettings(MQTT_HOST=broker.host, MQTT_PORT=broker.port)
+        publisher = MqttPublisher(settings, timeout_sec=20)
+        outcomes = await publisher.publish([Message(f"many/{n}", b"{}") for n in range(500)])
+        await publisher.close()
+    assert {outcome.error for outcome in outcomes} == {None}
+
+
+@pytest.mark.asyncio
+async def test_what_the_broker_does_not_let_us_publish_is_an_error(tmp_path: Path) -> None:
+    rules = tmp_path / "acl"
+    rules.write_text("topic write ven/cmd/a\n")
+    rules.chmod(0o600)
+    with mosquitto(tmp_path, None, f"acl_file {rules}") as broker:
+        settings = MqttSettings(MQTT_HOST=broker.host, MQTT_PORT=broker.port)
+        publisher = MqttPublisher(settings, timeout_sec=20)
+        allowed, refused = await publisher.publish(
+            [Message("ven/cmd/a", b"{}"), Message("ven/cmd/b", b"{}")]
+        )
+        await publisher.close()
+    assert allowed.error is None
+    assert refused.error == "the broker refuses it: not authorized"
+
+
+@pytest.mark.asyncio
+async def test_what_was_not_confirmed_in_time_is_not_sent_later() -> None:
+    """A broker that stops reading: what waits for it must not arrive after the event's restore."""
+    arrived = bytearray()
+    ends = asyncio.Event()
+
+    async def stalls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1_000)
+        # One message at a time, and no PUBACK for the first.
+        writer.write(b"\x20\x06\x00\x00\x03\x21\x00\x01")
+        with contextlib.suppress(ConnectionResetError):  # thrown away, not sent to the end
+            while data := await reader.read(10_000):
+                arrived.extend(data)
+        ends.set()
+        writer.close()
+
+    server = await asyncio.start_server(stalls, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    publisher = MqttPublisher(MqttSettings(MQTT_PORT=port), timeout_sec=1)
+    outcomes = await publisher.publish([Message("ven/cmd/x", f"{n}".encode()) for n in range(3)])
+    await asyncio.wait_for(ends.wait(), 20)
+    await publisher.close()
+    server.close()
+    assert [outcome.error for outcome in outcomes] == ["the broker did not confirm in time"] * 3
+    assert arrived.count(b"ven/cmd/x") == 1
+
+
+@pytest.mark.asyncio
+async def test_a_broker_that_goes_away_fails_what_is_under_way(tmp_path: Path) -> None:
+    with mosquitto(tmp_path) as broker:
+        settings = MqttSettings(MQTT_HOST=broker.host, MQTT_PORT=broker.port)
+        publisher = MqttPublisher(settings, timeout_sec=2)
+        (before,) = await publisher.publish([Message("ven/cmd/x", b"{}")])
+    await eventually(publisher.problem)
+    outcomes = await publisher.publish([Message("ven/cmd/x", b"{}") for _ in range(3)])
+    problem = publisher.problem()
+    await publisher.close()
+    assert before.error is None
+    assert all(outcome.error for outcome in outcomes)
+    assert str(broker.port) in (problem or "")
+
+
+@pytest.mark.asyncio
+async def test_a_server_that_speaks_another_language_is_named() -> None:
+    async def another(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1_000)
+        writer.write(struct.pack(">4s", b"HTTP"))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(another, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    publisher = MqttPublisher(MqttSettings(MQTT_PORT=port), timeout_sec=1)
+    (outcome,) = await publisher.publish([Message("ven/cmd/x", b"{}")])
+    await publisher.close()
+    server.close()
+    assert "is not connected" in (outcome.error or "")
+    assert str(port) in (outcome.error or "")

@@ -1,0 +1,265 @@
+"""Events that meet: at one moment, back to back, and commands that must not overtake each other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
+import asyncpg
+import pytest
+from sqlalchemy import select, text, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from backend.dispatch import lifecycle
+from backend.dispatch.bulk import insert_rows
+from backend.dispatch.marking import Claimed, mark_published
+from backend.dispatch.outbox import Outbox
+from backend.dispatch.publisher import Message, Outcome
+from backend.dispatch.settings import DispatchSettings
+from backend.dispatch.tables import COMMANDS, COMPLETED, EVENTS, VENS
+from backend.dispatch.transaction import in_transaction
+from backend.settings import SettingsError
+from backend.store.base import utc_now
+from backend.store.database import Database, plain_dsn
+
+from .dispatching import (
+    Wire,
+    acknowledge,
+    add_event,
+    add_vens,
+    dispatching,
+    eventually,
+    participants,
+    quick,
+    rows,
+    set_online,
+    set_state,
+    status_of,
+)
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_a_ven_of_two_events_that_begin_at_one_moment_is_in_one(
+    postgresql_url: str,
+) -> None:
+    """On two instances: neither sees what the other has not committed."""
+    first, second = Database(postgresql_url), Database(postgresql_url)
+    await add_vens(first, {f"v{n}": 2.0 for n in range(3)})
+    for name in ("e1", "e2"):
+        await add_event(first, 6.0, event_id=name)
+    settings = quick()
+    async with first.engine.begin() as one:
+        assert await lifecycle.activate_one(one, settings) is not None
+        other = asyncio.create_task(
+            in_transaction(second.engine, lambda c: lifecycle.activate_one(c, settings))
+        )
+        await eventually(lambda: _somebody_waits(first))
+    assert await asyncio.wait_for(other, 20) is not None
+    asked = [row.ven_id for row in await rows(first, COMMANDS)]
+    assert sorted(asked) == ["v0", "v1", "v2"]
+    await first.close()
+    await second.close()
+
+
+async def _somebody_waits(database: Database) -> bool:
+    query = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    async with database.engine.connect() as connection:
+        return bool(await connection.scalar(text(query)))
+
+
+async def test_an_event_takes_over_the_vens_of_one_that_ends_as_it_begins(
+    database: Database,
+) -> None:
+    """Its VENs shed all they have, so their telemetry says that there is no room."""
+    await add_vens(database, {"a": 2.0})
+    wire = Wire()
+    async with dispatching(database, wire, quick(follow_interval_sec=3_600.0)) as dispatcher:
+        await add_event(database, 2.0, for_sec=2.0, dispatcher=dispatcher)
+        await eventually(lambda: wire.to("a"))
+        await acknowledge(database, wire.sent)
+        await set_state(database, "a", event_id="e1", shed_power_kw=2.0, shed_available_kw=0.0)
+        async with database.engine.begin() as connection:
+            end = await connection.scalar(select(EVENTS.c.end_time))
+        assert end is not None
+        in_sec = (end - utc_now()).total_seconds()
+        await add_event(database, 2.0, event_id="e2", in_sec=in_sec, dispatcher=dispatcher)
+        await eventually(lambda: len(wire.to("a")) == 2)
+    assert wire.to("a")[1]["event_id"] == "e2"
+    assert wire.to("a")[1]["shed_kw"] == 2.0
+
+
+async def test_an_old_share_is_not_asked_for_after_a_new_one(database: Database) -> None:
+    """The VEN would refuse it as older, and count as one that refuses."""
+    await add_vens(database, {"a": 4.0, "b": 8.0})
+    wire = Wire()
+    settings = quick(ack_timeout_sec=1.5)
+    async with dispatching(database, wire, settings) as dispatcher:
+        await add_event(database, 6.0, dispatcher=dispatcher)
+        await eventually(lambda: len(wire.sent) == 2)
+        await acknowledge(database, wire.sent)
+        await set_state(database, "a", event_id="e1", shed_power_kw=0.0, shed_available_kw=0.0)
+        await set_state(database, "b", event_id="e1", shed_power_kw=4.0, shed_available_kw=4.0)
+        # The second is not acknowledged, and still short: a third follows before it is repeated.
+        await eventually(lambda: {c["modification"] for c in wire.to("b")} >= {0, 1, 2})
+        third = next(c for c in wire.to("b") if c["modification"] == 2)
+        await acknowledge(database, [third])
+    sent = [command["modification"] for command in wire.to("b")]
+    assert sent == sorted(sent)
+    states = {row.payload["modification"]: row.state for row in await rows(database, COMMANDS)}
+    assert states[1] == "withdrawn"
+
+
+async def test_a_ven_that_was_away_when_its_event_was_stopped_is_restored_when_it_returns(
+    database: Database,
+) -> None:
+    await add_vens(database, {"a": 2.0})
+    wire = Wire()
+    settings = quick(ack_timeout_sec=0.1, attempts=1, fallback_sec=0.2)
+    async with dispatching(database, wire, settings) as dispatcher:
+        await add_event(database, 1.0, dispatcher=dispatcher)
+        await eventually(lambda: wire.to("a"))
+        await acknowledge(database, wire.to("a"))
+        await set_online(database, "a", "offline")
+        await in_transaction(
+            database.engine,
+            lambda c: lifecycle.stop(c, "e1", status=COMPLETED, reason="stopped"),
+        )
+        await eventually(lambda: _has(database, "not_responding"))
+        assert len(wire.to("a", "restore")) == 1
+        await set_online(database, "a")
+        await eventually(lambda: len(wire.to("a", "restore")) == 2)
+    first, second = wire.to("a", "restore")
+    assert first["correlationId"] == second["correlationId"]
+
+
+async def test_in_its_last_moments_nothing_more_is_asked(database: Database) -> None:
+    await add_vens(database, {"a": 2.0})
+    await add_vens(database, {"late": 6.0}, status="offline")
+    wire = Wire()
+    async with dispatching(database, wire, quick(settle_sec=30.0)) as dispatcher:
+        await add_event(database, 6.0, for_sec=3.0, dispatcher=dispatcher)
+        await eventually(lambda: wire.to("a"))
+        await set_online(database, "late")
+        await eventually(lambda: _over(database))
+    assert not wire.to("late")
+
+
+async def _over(database: Database) -> bool:
+    return await status_of(database) == COMPLETED
+
+
+async def _has(database: Database, state: str) -> bool:
+    return any(row.state == state for row in await rows(database, COMMANDS))
+
+
+async def test_leases_go_by_the_databases_clock(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An instance whose clock is an hour ahead does not take what another has claimed."""
+    database = Database(postgresql_url)
+    await add_vens(database, {"a": 2.0})
+    await add_event(database, 1.0)
+    settings = quick()
+    await in_transaction(database.engine, lambda c: lifecycle.activate_one(c, settings))
+    async with database.engine.begin() as connection:
+        await connection.execute(
+            update(COMMANDS).values(claimed_until=utc_now() + timedelta(seconds=60))
+        )
+    ahead = utc_now() + timedelta(hours=1)
+    monkeypatch.setattr("backend.dispatch.transaction.utc_now", lambda: ahead)
+    wire = Wire()
+    outbox = Outbox(database.engine, wire, settings, instance="ahead", topic="ven/cmd/{venId}")
+    assert await outbox.publish_due() == (0, 0)
+    due_sec = await outbox.next_due_sec()
+    assert due_sec is not None
+    assert 30 < due_sec < 61
+    assert wire.sent == []
+    await database.close()
+
+
+async def test_a_lease_must_outlast_the_publishing() -> None:
+    variables = {"DISPATCH_LEASE_SEC": "5", "DISPATCH_PUBLISH_TIMEOUT_SEC": "6"}
+    with pytest.raises(SettingsError, match="at least twice"):
+        DispatchSettings.from_environment(variables)
+
+
+async def test_marking_waits_for_the_ingest_in_its_own_order(postgresql_url: str) -> None:
+    """Acks are stored in the order of their correlationIds: any other order can end in a ring."""
+    database = Database(postgresql_url)
+    await add_vens(database, {"a": 2.0, "b": 2.0})
+    await add_event(database, 4.0)
+    await in_transaction(database.engine, lambda c: lifecycle.activate_one(c, quick()))
+    # The row that was made first comes last in the order of ids.
+    early, late = sorted(await rows(database, COMMANDS), key=lambda row: row.id)
+    async with database.engine.begin() as connection:
+        for row, name in ((early, "z"), (late, "a")):
+            await connection.execute(
+                update(COMMANDS).where(COMMANDS.c.id == row.id).values(correlation_id=name)
+            )
+    done = [
+        (Claimed(row.id, row.event_id, row.ven_id, row.op, "{}"), Outcome(utc_now()))
+        for row in (early, late)
+    ]
+    async with database.engine.begin() as ingest:
+        await ingest.execute(_acked("a"))
+        marking = asyncio.create_task(
+            in_transaction(database.engine, lambda c: mark_published(c, done, utc_now()))
+        )
+        await eventually(lambda: _somebody_waits(database))
+        # It holds nothing that the ingest wants next.
+        await asyncio.wait_for(ingest.execute(_acked("z")), 20)
+    await asyncio.wait_for(marking, 20)
+    assert {row.state for row in await rows(database, COMMANDS)} == {"acked"}
+    await database.close()
+
+
+def _acked(correlation_id: str):  # type: ignore[no-untyped-def]
+    return update(COMMANDS).where(COMMANDS.c.correlation_id == correlation_id).values(state="acked")
+
+
+async def test_a_connection_lost_while_copying_is_the_databases_error(postgresql_url: str) -> None:
+    """One that dispatch survives: the driver's own would end it."""
+    database = Database(postgresql_url)
+    now = utc_now()
+    many = [
+        {"id": f"v{n}", "name": "v", "status": "online", "status_since": now, "created_at": now}
+        for n in range(200)
+    ]
+    other = await asyncpg.connect(plain_dsn(postgresql_url))
+
+    async def cut_off() -> None:
+        async with database.engine.begin() as connection:
+            pid = await connection.scalar(text("SELECT pg_backend_pid()"))
+            await other.execute("SELECT pg_terminate_backend($1, 10000)", pid)
+            await insert_rows(connection, VENS, many)
+
+    with pytest.raises(SQLAlchemyError):
+        await cut_off()
+    await other.close()
+    await database.close()
+
+
+async def test_what_dispatch_does_not_foresee_does_not_end_it(database: Database) -> None:
+    await add_vens(database, {"a": 2.0})
+
+    class Confused(Wire):
+        failures = 2
+
+        async def publish(self, messages: Sequence[Message]) -> list[Outcome]:
+            if self.failures:
+                self.failures -= 1
+                raise RuntimeError("unforeseen")
+            return await super().publish(messages)
+
+    wire = Confused()
+    async with dispatching(database, wire, quick(lease_sec=0.5)) as dispatcher:
+        await add_event(database, 1.0, dispatcher=dispatcher)
+        await eventually(dispatcher.fault)
+        await eventually(lambda: wire.sent)
+        await eventually(lambda: dispatcher.fault() is None)
+    assert await participants(database) == {"a": "commanded"}
