@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from typing import TypeVar
 
 import typer
 import uvloop
 
-from backend import logs
+from backend import collector, logs
 from backend.keys_command import application as keys_command
 from backend.settings import Settings, SettingsError
 from backend.store import schema
@@ -40,10 +39,9 @@ def ingest() -> None:
 async def _ingest(settings: Settings) -> None:
     from backend.ingest.service import IngestService  # only this command needs it
 
-    # A batch is thousands of objects and no cycle: looking for cycles at every 700 costs a fifth.
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 100)
-    await IngestService(settings).run()
+    service = IngestService(settings)
+    collector.hold_back()
+    await service.run()
 
 
 @application.command()

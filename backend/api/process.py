@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from socket import socket
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
+from sqlalchemy.orm import configure_mappers
 
+from backend import collector
 from backend.api.app import make_app
 from backend.api.settings import ApiSettings
 from backend.dispatch.publisher import make_publisher
@@ -28,7 +32,8 @@ async def run(settings: Settings, api: ApiSettings, dispatch: DispatchSettings) 
         publisher = make_publisher(settings, dispatch)
         dispatcher = Dispatcher(database, publisher, dispatch, topic=settings.mqtt.topic_commands)
     app = make_app(settings, api, database, dispatcher)
-    server = uvicorn.Server(
+    _warm_up(app)
+    server = _Server(
         uvicorn.Config(
             app,
             host=api.host,
@@ -44,3 +49,18 @@ async def run(settings: Settings, api: ApiSettings, dispatch: DispatchSettings) 
         await server.serve()
     finally:
         await database.close()
+
+
+class _Server(uvicorn.Server):
+    """Ends the consoles' streams first: uvicorn would wait for each until its time is up."""
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        self.config.app.state.feed.close()  # type: ignore[union-attr]
+        await super().shutdown(sockets)
+
+
+def _warm_up(app: FastAPI) -> None:
+    """What FastAPI and SQLAlchemy put off until the first request, which would wait for it."""
+    configure_mappers()
+    app.openapi()
+    collector.hold_back()
