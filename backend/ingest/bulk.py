@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from sqlalchemy import Table, select, text
+from sqlalchemy import Table, case, func, select, text
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -36,7 +36,10 @@ class Bulk(Protocol):
         """
 
     async def put_states(self, connection: AsyncConnection, rows: Sequence[Row]) -> None:
-        """Make `rows` the states of their VENs, where they are newer; unknown VENs are left out."""
+        """Make `rows` the states of their VENs, where they are newer; unknown VENs are left out.
+
+        An older one, of a VEN that catches up after an outage, still tells that it was heard.
+        """
 
 
 def names(table: Table) -> list[str]:
@@ -62,13 +65,12 @@ class PostgresBulk:
             return
         stage = await self._stage(connection, STATE, rows)
         columns = names(STATE)
-        changes = ", ".join(f"{name} = excluded.{name}" for name in columns[1:])
         # Sorted: two instances that update the same VENs must not wait for each other in a ring.
         await connection.execute(
             text(
                 f"INSERT INTO ven_state ({', '.join(columns)}) "
                 f"SELECT s.* FROM {stage} s JOIN vens v ON v.id = s.ven_id ORDER BY s.ven_id "
-                f"ON CONFLICT (ven_id) DO UPDATE SET {changes} {_IF_NEWER}"
+                f"ON CONFLICT (ven_id) DO UPDATE SET {_STATE_CHANGES}"
             )
         )
 
@@ -93,8 +95,16 @@ class PostgresBulk:
 
 
 # A VEN whose clock was ahead must not keep its last state until that time has come.
-_IF_NEWER = (
-    "WHERE excluded.timestamp >= ven_state.timestamp OR ven_state.timestamp > excluded.last_seen"
+_NEWER = "excluded.timestamp >= ven_state.timestamp OR ven_state.timestamp > excluded.last_seen"
+_STATE_CHANGES = ", ".join(
+    [
+        "last_seen = greatest(ven_state.last_seen, excluded.last_seen)",
+        *(
+            f"{name} = CASE WHEN {_NEWER} THEN excluded.{name} ELSE ven_state.{name} END"
+            for name in names(STATE)
+            if name not in ("ven_id", "last_seen")
+        ),
+    ]
 )
 
 
@@ -121,11 +131,11 @@ class SqliteBulk:
         newer = (new.excluded.timestamp >= STATE.c.timestamp) | (
             STATE.c.timestamp > new.excluded.last_seen
         )
-        statement = new.on_conflict_do_update(
-            index_elements=["ven_id"],
-            set_={name: new.excluded[name] for name in columns[1:]},
-            where=newer,
-        )
+        changes: dict[str, Any] = {
+            name: case((newer, new.excluded[name]), else_=STATE.c[name]) for name in columns[1:]
+        }
+        changes["last_seen"] = func.max(STATE.c.last_seen, new.excluded.last_seen)
+        statement = new.on_conflict_do_update(index_elements=["ven_id"], set_=changes)
         values = [dict(zip(columns, row, strict=True)) for row in rows if row[0] in known]
         if values:
             await connection.execute(statement, values)

@@ -102,7 +102,7 @@ def kind_of_payload(payload: bytes) -> tuple[Kind, str | None]:
     """
     try:
         fields = wire.read_envelope(payload)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise Refused(_reason(error)) from None
     kind, ven_id = kind_of_topic(fields.mqttTopic or fields.topic or "")
     if kind is not None:
@@ -140,11 +140,17 @@ def decode(message: Message, window: Window) -> Decoded:
         if kind is Kind.STATUS:
             return _status(wire.read_status(payload), named, received)
         return _alert(wire.read_alert(payload), message, named, window)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise Refused(_reason(error)) from None
 
 
-def _reason(error: msgspec.DecodeError) -> str:
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are not what they should be."""
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
     text = str(error)
     return text if isinstance(error, msgspec.ValidationError) else f"not JSON: {text}"
 

@@ -35,5 +35,5 @@ def is_about_data(error: BaseException) -> bool:
 
 
 def is_about_data_itself(error: BaseException | None) -> bool:
-    """A value that a driver refused before it was sent."""
-    return isinstance(error, (ValueError, TypeError, ArithmeticError))
+    """A value that a driver refused before it was sent, or that is nested too deeply for it."""
+    return isinstance(error, (ValueError, TypeError, ArithmeticError, RecursionError))

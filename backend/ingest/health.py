@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from backend.store.database import Database
+from backend.store.database import Database, first_line
 
 _DATABASE_TIMEOUT_SEC = 2.0
 
@@ -27,7 +27,7 @@ async def database_trouble(database: Database) -> str | None:
     except asyncio.TimeoutError:
         return f"the database did not answer within {_DATABASE_TIMEOUT_SEC:.0f} s"
     except (SQLAlchemyError, OSError) as error:
-        return f"the database cannot be reached: {str(error).splitlines()[0]}"
+        return f"the database cannot be reached: {first_line(error)}"
     return None
 
 

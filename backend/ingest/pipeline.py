@@ -17,6 +17,7 @@ from backend.ingest.mqtt import Connection
 from backend.ingest.records import Message
 from backend.ingest.writer import Also, Outcome, Stop, Writer
 from backend.settings import Settings
+from backend.store.database import first_line
 
 _log = structlog.get_logger(__name__)
 
@@ -33,7 +34,7 @@ class StoreHealth:
     failing_since: float | None = None
 
     def failed(self, error: BaseException) -> None:
-        self.error = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        self.error = f"{type(error).__name__}: {first_line(error)}"
         self.failing_since = self.failing_since or time.time()
 
     def worked(self) -> None:

@@ -20,7 +20,7 @@ from backend.ingest.writer import Writer
 from backend.measure import service as measure
 from backend.settings import Settings
 from backend.store import schema, upkeep
-from backend.store.database import Database
+from backend.store.database import Database, first_line
 
 _log = structlog.get_logger(__name__)
 
@@ -131,6 +131,6 @@ async def migrate_patiently(url: str) -> None:
             await asyncio.to_thread(schema.upgrade, url)
             return
         except (SQLAlchemyError, OSError) as error:
-            _log.warning("the database is not ready", error=str(error).splitlines()[0])
+            _log.warning("the database is not ready", error=first_line(error))
         await asyncio.sleep(pause_sec)
         pause_sec = min(2 * pause_sec, _LONGEST_PAUSE_SEC)

@@ -56,17 +56,13 @@ def moment(epoch_sec: float) -> datetime:
 
 async def add_new(
     connection: AsyncConnection, table: Any, rows: Sequence[dict[str, Any]], key: str
-) -> int:
-    """Insert `rows`, without those whose `key` is there already; how many were new."""
+) -> set[Any]:
+    """Insert `rows`, without those whose `key` is there already; the keys that were new."""
     if not rows:
-        return 0
+        return set()
     kind = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
-    new = kind(table).on_conflict_do_nothing(index_elements=[key])
-    if connection.dialect.name == "postgresql":
-        # One statement: of many executions the driver tells no count.
-        column = getattr(table, key)
-        return len((await connection.execute(new.returning(column), rows)).all())
-    return (await connection.execute(new, rows)).rowcount
+    new = kind(table).on_conflict_do_nothing(index_elements=[key]).returning(getattr(table, key))
+    return set(await connection.scalars(new, rows))
 
 
 async def register(connection: AsyncConnection, ven_ids: Iterable[str], now: datetime) -> None:
@@ -122,11 +118,13 @@ def _slices(values: Sequence[bytes], size: int) -> Iterable[Sequence[bytes]]:
 
 
 async def store_acks(connection: AsyncConnection, acks: Sequence[Ack]) -> int:
-    """Acks, and what they mean for commands and participants; how many were new."""
-    if not acks:
-        return 0
-    acks = sorted(acks, key=lambda ack: ack.digest)
-    new = await add_new(connection, VenAck, [_ack_row(ack) for ack in acks], "digest")
+    """Acks, and what they mean for commands and participants; how many were new.
+
+    One that the broker sends again means nothing more: later ones may have been stored since.
+    """
+    rows = [_ack_row(ack) for ack in sorted(acks, key=lambda ack: ack.digest)]
+    new = await add_new(connection, VenAck, rows, "digest")
+    acks = [ack for ack in acks if ack.digest in new]
     answered = [
         {
             "correlation": ack.correlation_id,
@@ -152,7 +150,7 @@ async def store_acks(connection: AsyncConnection, acks: Sequence[Ack]) -> int:
                 text("SELECT pg_notify(:channel, :event_id)"),
                 {"channel": ACK_CHANNEL, "event_id": event_id},
             )
-    return new
+    return len(new)
 
 
 def _ack_row(ack: Ack) -> dict[str, Any]:
@@ -229,7 +227,12 @@ def _took_part(dialect: str) -> Update:
         .where(
             _parts.c.event_id == bindparam("event"),
             _parts.c.ven_id == bindparam("ven"),
-            or_(_parts.c.last_ack_at.is_(None), _parts.c.last_ack_at <= ts),
+            # The last: the VEN's clock was ahead, and is right again.
+            or_(
+                _parts.c.last_ack_at.is_(None),
+                _parts.c.last_ack_at <= ts,
+                _parts.c.last_ack_at > at,
+            ),
         )
         .values(
             status=bindparam("said"),
@@ -280,7 +283,7 @@ async def store_alerts(connection: AsyncConnection, alerts: Sequence[Alert]) -> 
     ]
     for row in rows:
         del row["received"]
-    return await add_new(connection, VenAlert, rows, "digest")
+    return len(await add_new(connection, VenAlert, rows, "digest"))
 
 
 async def mark_due(connection: AsyncConnection, quarter_hours: Iterable[datetime]) -> None:

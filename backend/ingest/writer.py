@@ -68,6 +68,9 @@ class Batch:
                 batch._put(decode(message, window))
             except Refused as error:
                 batch.refused.append((message, str(error)))
+            except Exception as error:  # noqa: BLE001 - reading is pure: whatever it is, this
+                # message alone is the cause, and the others must not wait for it for ever.
+                batch.refused.append((message, f"cannot be read: {_one_line(error)}"))
         return batch
 
     def _put(self, record: Telemetry | Snapshot | Ack | Status | Alert) -> None:
@@ -141,7 +144,12 @@ class Writer:
             if not is_about_data(error):
                 raise
             if len(messages) == 1:
-                return await self._store([], source, also, [(messages[0], _reason(error))])
+                return await self._store(
+                    [],
+                    source,
+                    also,
+                    [(messages[0], f"the database refuses it: {_one_line(error)}")],
+                )
         middle = len(messages) // 2
         first = await self.store(messages[:middle], source)
         return first + await self.store(messages[middle:], source, also)
@@ -322,5 +330,5 @@ def _state_row(one: Telemetry) -> Row:
     )
 
 
-def _reason(error: BaseException) -> str:
-    return f"the database refuses it: {type(error).__name__}: {error}"
+def _one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -18,7 +18,7 @@ from backend.measure import days, performance
 from backend.measure.performance import Before, Performance, Slice, Window
 from backend.settings import Settings
 from backend.store.base import UtcDateTime, utc_now
-from backend.store.database import Database
+from backend.store.database import Database, first_line
 from backend.store.models import WHOLE_EVENT, Event, EventPerformance, Participant, QuarterHour
 
 _log = structlog.get_logger(__name__)
@@ -39,7 +39,7 @@ async def run(database: Database, settings: Settings) -> None:
             while await measure_next(database, settings, utc_now()) is not None:
                 pass
         except (SQLAlchemyError, OSError) as error:
-            _log.warning("measuring has to wait", error=str(error).splitlines()[0])
+            _log.warning("measuring has to wait", error=first_line(error))
         await asyncio.sleep(_LOOK_SEC)
 
 

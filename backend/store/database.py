@@ -32,6 +32,11 @@ def database_url(url: str, *, driver: str | None = None) -> URL:
     return parsed.set(drivername=drivers[backend][driver])
 
 
+def first_line(error: BaseException) -> str:
+    """What went wrong, for a log: a driver's errors are many lines, and a time limit's is none."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
 def plain_dsn(url: str) -> str:
     """`url` as libpq and asyncpg read it."""
     parsed = database_url(url).set(drivername="postgresql")

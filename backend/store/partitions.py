@@ -6,6 +6,7 @@ SQLite has no partitions: old rows are deleted.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta, timezone
 
@@ -48,7 +49,10 @@ def days_ahead(now: datetime) -> list[date]:
 
 
 def existing_partitions(connection: Connection, table: str) -> list[tuple[date, str]]:
-    """The days that have a partition of `table`, with its name, oldest first."""
+    """The days that have a partition of `table`, with its name, oldest first.
+
+    One that somebody made by hand under another name is none of ours, and is left alone.
+    """
     rows = connection.execute(
         text(
             "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid "
@@ -56,7 +60,9 @@ def existing_partitions(connection: Connection, table: str) -> list[tuple[date, 
         ),
         {"parent": table},
     )
-    return [(datetime.strptime(name.rsplit("_", 1)[1], "%Y%m%d").date(), name) for (name,) in rows]
+    ours = re.compile(rf"{table}_(\d{{8}})")
+    found = (ours.fullmatch(name) for (name,) in rows)
+    return [(datetime.strptime(m[1], "%Y%m%d").date(), m[0]) for m in found if m is not None]
 
 
 def drop_older(connection: Connection, table: str, before: datetime) -> int:

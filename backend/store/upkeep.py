@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backend.settings import Settings
 from backend.store import partitions
 from backend.store.base import UtcDateTime, utc_now
-from backend.store.database import Database
+from backend.store.database import Database, first_line
 from backend.store.models import (
     OFFLINE,
     ONLINE,
@@ -153,7 +153,7 @@ async def run(database: Database, settings: Settings) -> None:
                 for chore in chores if alone else ():
                     await _do_if_due(chore)
         except (SQLAlchemyError, OSError) as error:
-            _log.warning("upkeep has to wait", error=str(error).splitlines()[0])
+            _log.warning("upkeep has to wait", error=first_line(error))
         await asyncio.sleep(_STATUS_SEC)
 
 
@@ -164,7 +164,7 @@ async def _do_if_due(chore: _Chore) -> None:
     try:
         await chore.do(utc_now())
     except SQLAlchemyError as error:
-        _log.warning("a chore has to wait", chore=chore.name, error=str(error).splitlines()[0])
+        _log.warning("a chore has to wait", chore=chore.name, error=first_line(error))
     else:
         chore.due = time.monotonic() + chore.every_sec
 
