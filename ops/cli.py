@@ -28,7 +28,7 @@ from ops import (
     vctl,
 )
 from ops import panel as simulated
-from ops.errors import OpsError
+from ops.errors import OpsError, of_system
 from ops.paths import Paths
 from ops.processes import restore_interrupt
 
@@ -70,6 +70,12 @@ def main() -> None:
     except BrokenPipeError:  # `… | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        told = of_system(error)
+        if told is None:
+            raise
+        show.error(told)
+        sys.exit(1)
 
 
 # --- up and down -------------------------------------------------------------------------------

@@ -15,8 +15,9 @@ import subprocess
 import tarfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ops import config_store, doctor, logs, processes, status, vctl
 from ops import platform as volttron
@@ -69,21 +70,35 @@ def write(
     names = []
     folder = target.name.removesuffix(".gz").removesuffix(".tar").removesuffix(".tgz")
     try:
-        with target.open("xb") as file:
-            target.chmod(0o600)
-            with tarfile.open(fileobj=file, mode="w:gz") as archive:
-                for name, produce in _parts(paths, settings):
-                    progress(name)
-                    contents = without_secrets(_produced(produce)).encode()
-                    entry = tarfile.TarInfo(f"{folder}/{name}")
-                    entry.size, entry.mtime, entry.mode = len(contents), int(time.time()), 0o600
-                    archive.addfile(entry, io.BytesIO(contents))
-                    names.append(name)
+        with (
+            _whole_or_not_at_all(target) as file,
+            tarfile.open(fileobj=file, mode="w:gz") as archive,
+        ):
+            for name, produce in _parts(paths, settings):
+                progress(name)
+                contents = without_secrets(_produced(produce)).encode()
+                entry = tarfile.TarInfo(f"{folder}/{name}")
+                entry.size, entry.mtime, entry.mode = len(contents), int(time.time()), 0o600
+                archive.addfile(entry, io.BytesIO(contents))
+                names.append(name)
     except FileExistsError:
         raise OpsError(f"{target} is there already", "Name another file with --output.") from None
     except OSError as error:
         raise OpsError(f"cannot write {target}: {error.strerror}") from None
     return names
+
+
+@contextmanager
+def _whole_or_not_at_all(target: Path) -> Iterator[BinaryIO]:
+    """A new file, for its owner only."""
+    with target.open("xb") as file:
+        try:
+            target.chmod(0o600)
+            yield file
+            file.flush()
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
 
 
 def _produced(produce: Callable[[], str]) -> str:

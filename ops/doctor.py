@@ -20,7 +20,7 @@ from ops import doctor_tls, doctor_volttron, processes
 from ops.checks import LOOK_AT_LOGS, Check, Patient
 from ops.commands import ask_own
 from ops.config_store import AGENT
-from ops.errors import OpsError
+from ops.errors import OpsError, of_system
 from ops.paths import Paths
 from ops.settings import Settings
 
@@ -49,7 +49,9 @@ def examine(paths: Paths, settings: Settings) -> Iterator[Check]:
         yield from _safely("devices", doctor_volttron.driver_points, patient)
         yield from _safely("actuator", doctor_volttron.actuator_points, patient)
     else:
-        yield Check("agents, devices, actuator", None, "not looked at while VOLTTRON does not run")
+        yield Check(
+            "agents, devices, actuator", None, "not looked at while VOLTTRON cannot be asked"
+        )
     yield from _safely("broker", broker, patient)
     yield from _safely("VenAgent", answers, patient)
     yield from _safely("shadow", shadow, patient)
@@ -63,6 +65,11 @@ def _safely(
         yield from look(patient)
     except OpsError as error:
         yield Check(name, False, error.what, " ".join(error.advice) or LOOK_AT_LOGS)
+    except OSError as error:
+        told = of_system(error)
+        if told is None:
+            raise
+        yield Check(name, False, told.what, " ".join(told.advice))
 
 
 # --- this machine ------------------------------------------------------------------------------

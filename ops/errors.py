@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,3 +21,21 @@ class OpsError(Exception):
         """Lines to show in place of the log's last ones."""
         self.step = ""
         """What was being done, where that is one of several steps."""
+
+
+def of_system(error: OSError) -> OpsError | None:
+    """What the system refused, for an operator; None where it may be a fault of ours."""
+    advice = {
+        errno.EACCES: "Run this as the user that ran `start` (with sudo if that was root), or set "
+        "VENAGENT_HOME to a folder of your own.",
+        errno.ENOSPC: "The disk is full: free some space, and do it again.",
+        errno.EDQUOT: "Your quota is used up: free some space, and do it again.",
+        errno.EROFS: "That disk is mounted read-only: look into the system's log why.",
+        errno.ENOMEM: "End other programs, or give this machine more memory.",
+        errno.EMFILE: "Allow more open files: ulimit -n 4096",
+    }
+    advice[errno.EPERM] = advice[errno.EACCES]
+    if error.errno not in advice:
+        return None
+    where = f"{error.filename}: " if error.filename else ""
+    return OpsError(f"{where}{error.strerror}", advice[error.errno])

@@ -19,6 +19,8 @@ _NOISE = (
     "CONTROL RPC list_agents",  # our own looking
     "AGENT SPEC",
     "Welcome to",
+    "Not running with secure users",
+    "starting agent using <class",
 )
 _STYLES = {"DEBUG": "dim", "WARNING": "yellow", "ERROR": "bold red", "CRITICAL": "bold red"}
 
@@ -51,20 +53,27 @@ def parse(line: str) -> Entry | None:
     return Entry(found["clock"], found["level"], who.strip("<>"), found["text"].strip())
 
 
+_TRACE = "Traceback (most recent call last):"
+_TRACE_LINKS = (_TRACE, "During handling of the above", "The above exception was the direct")
+
+
 def readable(lines: Iterable[str], level: str = "info") -> Iterator[Text]:
-    """Entries from `level` up without banners and noise; a traceback follows its entry.
+    """Entries from `level` up without banners and noise; of a traceback the line that says what.
 
     The same entry again and again is told once: VOLTTRON says some things every few seconds.
     """
     lowest = LEVELS.index(level)
     shown = True
+    in_trace = False
     before: tuple[str, str] | None = None
     for line in lines:
         entry = parse(line)
         if entry is None:
-            if shown and line.strip() and not _is_banner(line):
+            in_trace = line.startswith(_TRACE_LINKS) or (in_trace and line[:1] in (" ", "\t", ""))
+            if shown and not in_trace and line.strip() and not _is_banner(line):
                 yield Text("         " + line)
             continue
+        in_trace = False
         this = (entry.who, entry.text)
         shown = (
             LEVELS.index(entry.level.lower()) >= lowest

@@ -2,6 +2,7 @@
 # The one door to VenAgent's operations: brings up what the commands run in, then runs ops/.
 set -euo pipefail
 
+home_asked_for=${VENAGENT_HOME:-}
 # shellcheck source=scripts/environment.sh
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/environment.sh"
 
@@ -38,6 +39,12 @@ if [ ! -f "$TOOLS_VENV/.tools" ]; then
   case ${1:-} in
     "" | -h | --help | help) usage; exit 0 ;;
   esac
+fi
+
+# `sudo … start`, then a command without sudo: that is another VEN, which was never started.
+if ! is_root && [ -z "$home_asked_for" ] && [ ! -e "$VENAGENT_HOME/settings.json" ] &&
+  [ -e /var/lib/venagent/settings.json ]; then
+  say "A VEN of root's is below /var/lib/venagent; for that one use sudo"
 fi
 
 ensure_tools

@@ -94,6 +94,20 @@ def test_an_archive_that_is_there_is_not_overwritten(
     assert file.read_text() == "mine"
 
 
+@pytest.mark.parametrize("end", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_an_archive_that_was_broken_off_leaves_no_file(
+    paths: Paths, settings: Settings, tmp_path: Path, end: BaseException
+) -> None:
+    file = tmp_path / "help.tar.gz"
+
+    def broken_off(name: str) -> None:
+        raise end
+
+    with pytest.raises((KeyboardInterrupt, OpsError)):
+        diagnostics.write(paths, settings, file, broken_off)
+    assert not file.exists()
+
+
 @given(st.text(alphabet=st.characters(codec="ascii", exclude_characters="\"'\\,;&}] \n\r\t\x0b\x0c"
        "\x1c\x1d\x1e\x1f"), min_size=6, max_size=40))  # fmt: skip
 def test_a_value_named_password_never_survives(value: str) -> None:

@@ -21,7 +21,16 @@ LOG = """\
 2026-11-21 10:00:03,000 (volttron-platform-driver-0.2.1rc2 700) driver DEBUG: scraping
 2026-11-21 10:00:04,000 (venagent-1.2.0 812) VenAgent.site WARNING: write to x failed: no answer
 Traceback (most recent call last):
-  ValueError: no
+  File "device.py", line 7, in read
+    raise TypeError("wrong")
+TypeError: wrong
+
+During handling of the above exception, another exception occurred:
+
+Traceback (most recent call last):
+  File "device.py", line 9, in write
+ValueError: no
+  at all
 2026-11-21 10:00:05,000 (venagent-1.2.0 812) VenAgent.site WARNING: write to x failed: no answer
 2026-11-21 10:00:06,000 (volttron-actuator-0.1.1a9 700) <stderr> ERROR: gone
 """.splitlines()
@@ -44,8 +53,14 @@ def test_banners_our_own_looking_debug_and_repetitions_are_left_out() -> None:
     assert not any("*" in line or "list_agents" in line for line in shown())
 
 
-def test_a_traceback_follows_its_entry_and_goes_with_it() -> None:
-    assert any("ValueError: no" in line for line in shown())
+def test_of_a_traceback_the_error_follows_its_entry_and_goes_with_it() -> None:
+    begin = next(i for i, line in enumerate(shown()) if "write to x" in line)
+    assert [line.strip() for line in shown()[begin + 1 :][:3]] == [
+        "TypeError: wrong",
+        "ValueError: no",
+        "at all",
+    ]
+    assert not any("device.py" in line for line in shown())
     assert not any("ValueError" in line for line in shown("error"))
     assert shown("error") == ["10:00:06 ERROR    actuator   gone"]
 
