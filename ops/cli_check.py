@@ -114,7 +114,7 @@ def diagnostics(
 
 
 def watch(ven_id: VenId = None) -> None:
-    """Power, event, circuits and connection on this terminal, live, until Ctrl-C."""
+    """Power, event, circuits and connection on this terminal, live, until q or Ctrl-C."""
     if not show.out.is_terminal:
         raise OpsError("`watch` needs a terminal", "Without one use `telemetry`.")
     try:

@@ -5,8 +5,14 @@
 
 from __future__ import annotations
 
+import os
+import select
+import sys
+import termios
 import time
-from collections.abc import Mapping
+import tty
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,8 +29,11 @@ from VenAgent.config import AgentConfig
 from VenAgent.contract.topics import Topics
 
 STALE_INTERVALS = 3
-LINES_KEPT = 6
+LINES_KEPT = 12
+WIDE = 120
+"""From so many columns on, the circuits stand beside the rest."""
 _DRAW_EVERY_SEC = 0.5
+_STATES: dict[Any, str] = {True: "on", False: "off"}
 
 
 @dataclass
@@ -87,15 +96,38 @@ class Picture:
             return Text(f"online, but the meter is {quality}", style="bold yellow")
         return Text(f"online, {age_sec:.0f} s ago", style="green")
 
-    def draw(self, now: float) -> Panel:
-        parts: list[Any] = [self.connection(now)]
+    def draw(self, now: float, width: int = 80, height: int | None = None) -> Panel:
+        """Of at most that many lines: what came last is kept, circuits give way to it."""
+        parts: list[Any] = [self.connection(now), Text("")]
         if self.telemetry:
-            parts += [Text(""), self._power(), Text(""), self._event(now), Text("")]
-            parts.append(self._circuits())
-        if self.said:
-            parts += [Text(""), Text("\n".join(self.said), style="dim")]
-        title = f"{self.ven_id} at {self.broker}"
-        return Panel(Group(*parts), title=title, title_align="left")
+            power, event = self._power(), self._event(now)
+            above = power.row_count + 3  # with the event, and a line between
+            room = None if height is None else max(4, height - 4)  # without frame and connection
+            if width >= WIDE:
+                left = Group(power, Text(""), event, Text(""), *self._said(_less(room, above)))
+                columns = Table.grid(padding=(0, 4))
+                columns.add_column(width=(width - 8) // 2)
+                columns.add_row(left, self._circuits(room))
+                parts.append(columns)
+            else:
+                left_over = _less(room, above)
+                said = self._said(_less(left_over, len(self._listed()) + 2))
+                circuits = self._circuits(_less(left_over, len(said) + 1 if said else 0))
+                parts += [power, Text(""), event, Text(""), circuits]
+                if said:
+                    parts += [Text(""), *said]
+        else:
+            parts += self._said(None)
+        title, quit_with = f"{self.ven_id} at {self.broker}", "q quits"
+        return Panel(Group(*parts), title=title, title_align="left", subtitle=quit_with)
+
+    def _said(self, room: int | None) -> list[Text]:
+        """The last answers and alerts, a line each; two at least."""
+        kept = self.said if room is None else self.said[-max(2, room) :]
+        return [Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in kept]
+
+    def _listed(self) -> list[Mapping[str, Any]]:
+        return list(self.telemetry.get("circuits") or [])
 
     def _power(self) -> Table:
         table = Table(box=None, pad_edge=False, show_header=False)
@@ -121,17 +153,20 @@ class Picture:
             text += f", {left_sec // 60}:{left_sec % 60:02d} left (until {clock(end_ts)})"
         return Text(text, style="bold")
 
-    def _circuits(self) -> Table:
+    def _circuits(self, room: int | None) -> Table:
+        """As many as fit into that many lines, with the heading."""
         table = Table(box=None, pad_edge=False)
-        table.add_column("circuit")
-        table.add_column("power", justify="right")
-        table.add_column("priority", justify="right")
-        table.add_column("state")
+        table.add_column("circuit", no_wrap=True)
+        table.add_column("power", justify="right", no_wrap=True)
+        table.add_column("priority", justify="right", no_wrap=True)
+        table.add_column("state", no_wrap=True)
         loads = {load.get("id"): load for load in self.telemetry.get("loads") or []}
         shed = {c.get("id") for c in self.event.get("circuits_curtailed") or []}
-        for circuit in self.telemetry.get("circuits") or []:
+        listed = self._listed()
+        fitting = listed if room is None or len(listed) < room else listed[: max(1, room - 2)]
+        for circuit in fitting:
             load = loads.get(circuit.get("id"), {})
-            state = {True: "on", False: "off"}.get(circuit.get("enabled"), "unknown")
+            state = _STATES.get(circuit.get("enabled"), "unknown")
             if circuit.get("id") in shed:
                 state += ", shed"
             if circuit.get("critical"):
@@ -144,7 +179,13 @@ class Picture:
                 state,
                 style=style,
             )
+        if len(fitting) < len(listed):
+            table.add_row(f"… and {len(listed) - len(fitting)} more", style="dim")
         return table
+
+
+def _less(room: int | None, used: int) -> int | None:
+    return None if room is None else room - used
 
 
 def _bar(value: Any, full: Any) -> ProgressBar | str:
@@ -154,16 +195,43 @@ def _bar(value: Any, full: Any) -> ProgressBar | str:
 
 
 def run(agent: AgentConfig, console: Console, for_sec: float | None = None) -> None:
-    """Draw until Ctrl-C, or for so long. Raises OpsError when the broker cannot be reached."""
+    """Draw until q or Ctrl-C, or for so long. Raises OpsError when the broker cannot be reached."""
     topics = agent.topic_names()
     broker = f"{agent.broker.host}:{agent.broker.port}"
     picture = Picture(agent.ven_id, broker, agent.report_interval_sec)
     ends = None if for_sec is None else time.monotonic() + for_sec
+
+    def drawn() -> Panel:
+        return picture.draw(time.time(), *console.size)
+
     with Client(agent) as client:
         client.subscribe(topics.metering, topics.ack, topics.status, topics.alerts)
-        with Live(picture.draw(time.time()), console=console, auto_refresh=False) as live:
-            while ends is None or time.monotonic() < ends:
+        with (
+            _keys() as pressed,
+            Live(drawn(), console=console, auto_refresh=False, screen=True) as live,
+        ):
+            while (ends is None or time.monotonic() < ends) and "q" not in pressed():
                 for topic, message in decoded(client.messages(_DRAW_EVERY_SEC)):
                     picture.take(topics, topic, message, time.time())
-                    live.update(picture.draw(time.time()), refresh=True)
-                live.update(picture.draw(time.time()), refresh=True)
+                    live.update(drawn(), refresh=True)
+                live.update(drawn(), refresh=True)
+
+
+@contextmanager
+def _keys() -> Iterator[Callable[[], str]]:
+    """What was typed since it was last asked, unechoed; the terminal is as it was afterwards."""
+    if not sys.stdin.isatty():
+        yield lambda: ""
+        return
+    terminal = sys.stdin.fileno()
+    before = termios.tcgetattr(terminal)
+
+    def pressed() -> str:
+        ready, _, _ = select.select([terminal], [], [], 0)
+        return os.read(terminal, 64).decode(errors="replace") if ready else ""
+
+    tty.setcbreak(terminal)
+    try:
+        yield pressed
+    finally:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)

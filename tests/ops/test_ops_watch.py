@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+import os
+import sys
+import termios
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from ops.watch import Picture
+from ops.ports import wait_for
+from ops.watch import LINES_KEPT, Picture, _keys
 from VenAgent.contract.topics import Topics
 
 NOW = 1_760_000_000.0
@@ -49,9 +53,11 @@ def picture() -> Picture:
     return Picture("site-1", "127.0.0.1:1883", interval_sec=5.0)
 
 
-def drawn(picture: Picture, now: float = NOW + 1) -> str:
-    console = Console(file=io.StringIO(), width=100)
-    console.print(picture.draw(now))
+def drawn(
+    picture: Picture, now: float = NOW + 1, width: int = 100, height: int | None = None
+) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(picture.draw(now, width, height))
     output = console.file
     assert isinstance(output, io.StringIO)
     return output.getvalue()
@@ -108,3 +114,38 @@ def test_an_alert_is_shown_with_its_time(picture: Picture) -> None:
     alert = {"venId": "site-1", "ts": NOW, "severity": "warning", "message": "the meter is stale"}
     picture.take(TOPICS, TOPICS.alerts, alert, NOW)
     assert "warning: the meter is stale" in drawn(picture)
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (80, 30), (120, 24), (200, 50), (60, 12)])
+@pytest.mark.parametrize("circuits", [2, 8, 40])
+def test_it_fits_the_terminal_and_keeps_what_came_last(
+    picture: Picture, width: int, height: int, circuits: int
+) -> None:
+    listed = [{"id": f"c{n}", "name": f"Circuit {n}", "currentKw": 1.0} for n in range(circuits)]
+    for _ in range(LINES_KEPT):
+        picture.take(TOPICS, TOPICS.ack, {**ACK, "reason": "a long reason " * 20}, NOW)
+    picture.take(TOPICS, TOPICS.ack, {**ACK, "status": "adjusted"}, NOW)
+    picture.take(TOPICS, TOPICS.metering, {**TELEMETRY, "circuits": listed}, NOW)
+    text = drawn(picture, width=width, height=height)
+    shown = text.count("Circuit ")
+    assert f"… and {circuits - shown} more" in text or shown == circuits
+    if height >= 24:
+        assert len(text.splitlines()) <= height
+        assert "adjusted" in text
+    assert "event evt-1" in text
+
+
+def test_a_key_is_read_unechoed_and_the_terminal_is_as_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours, theirs = os.openpty()
+    with os.fdopen(theirs) as terminal:
+        monkeypatch.setattr(sys, "stdin", terminal)
+        before = termios.tcgetattr(theirs)
+        with _keys() as pressed:
+            assert not termios.tcgetattr(theirs)[3] & (termios.ECHO | termios.ICANON)
+            assert pressed() == ""
+            os.write(ours, b"q")
+            assert wait_for(lambda: "q" in pressed(), 5)
+        assert termios.tcgetattr(theirs) == before
+    os.close(ours)
