@@ -15,7 +15,7 @@ from ops.config_store import AGENT, Entry
 from ops.environment import PORT_VARIABLES, contract_variables
 from ops.errors import OpsError
 from ops.paths import Paths
-from ops.settings import Settings, read_json, save
+from ops.settings import Settings, load, read_json, save
 
 
 @contextmanager
@@ -70,16 +70,34 @@ def start(
 
 
 def _settle(paths: Paths, settings: Settings) -> Settings:
-    """The settings with the configuration that is in force, now that VOLTTRON can be asked."""
-    stored = config_store.agent_config(paths)
-    in_force = read_json(default_config(paths, settings)) if stored is None else stored
-    update = {"agent_config": in_force, "in_store": stored is not None}
-    settled = settings.model_copy(update=update)
+    """What is in force, now that VOLTTRON can be asked; the broker that it names runs."""
+    settled = in_force(paths, settings)
     save(paths, settled)
     if settled.agent().broker != settings.agent().broker:  # edited while VOLTTRON was down
         broker.stop(paths)
         _start_broker(paths, settled)
     return settled
+
+
+def in_force(paths: Paths, settings: Settings) -> Settings:
+    """The settings with the configuration that VenAgent has now. VOLTTRON must run."""
+    stored = config_store.agent_config(paths)
+    contents = read_json(default_config(paths, settings)) if stored is None else stored
+    return settings.model_copy(update={"agent_config": contents, "in_store": stored is not None})
+
+
+def take_over(paths: Paths) -> None:
+    """After an edit of VenAgent's configuration: remember it, or say why VenAgent refuses it."""
+    before = load(paths)
+    if before is None:
+        return
+    try:
+        settled = in_force(paths, before)
+        settled.agent()
+    except OpsError as error:
+        show.note(f"{error.what}: the last good one stays in force")
+    else:
+        save(paths, settled)
 
 
 def _came_up(pid: int, started: bool) -> str:

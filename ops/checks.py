@@ -31,6 +31,7 @@ class Patient:
 
     paths: Paths
     settings: Settings
+    platform_is_up: bool = False
     absent: set[str] = field(default_factory=set)
     """Agents that do not run."""
     driver_configs: dict[str, dict[str, Any] | None] = field(default_factory=dict)

@@ -244,7 +244,10 @@ def vctl_(context: typer.Context) -> None:
     paths = Paths.from_environment()
     if not (paths.platform_bin / "vctl").exists():
         raise OpsError("VOLTTRON is not installed here", "Run `start` first.")
-    raise typer.Exit(vctl.pass_on(paths, context.args))
+    code = vctl.pass_on(paths, context.args)
+    if context.args[:1] == ["config"] and config_store.AGENT in context.args and code == 0:
+        bring_up.take_over(paths)
+    raise typer.Exit(code)
 
 
 @app.command()

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from http.client import HTTPException
 from typing import Any
 
-from ops import doctor_tls, doctor_volttron, processes
+from ops import bring_up, doctor_tls, doctor_volttron, processes
 from ops.checks import LOOK_AT_LOGS, Check, Patient
 from ops.commands import ask_own
 from ops.config_store import AGENT
@@ -36,14 +36,16 @@ def examine(paths: Paths, settings: Settings) -> Iterator[Check]:
     patient = Patient(paths, settings)
     yield from _safely("disk", disk, patient)
     yield from _safely("clock", clock, patient)
-    config = list(_safely("configuration", configuration, patient))
-    yield from config
-    if any(check.ok is False for check in config):
-        yield Check("the rest", None, "not looked at without a usable configuration")
-        return
     running = list(_safely("platform", doctor_volttron.volttron, patient))
     yield from running
-    if all(check.ok for check in running):
+    patient.platform_is_up = all(check.ok for check in running)
+    yield from _safely("configuration", configuration, patient)
+    try:
+        settings.agent()
+    except OpsError:
+        yield Check("the rest", None, "not looked at without a usable configuration")
+        return
+    if patient.platform_is_up:
         yield from _safely("agents", doctor_volttron.agents, patient)
         yield from _safely("simulated panel", doctor_volttron.simulated_panel, patient)
         yield from _safely("devices", doctor_volttron.driver_points, patient)
@@ -151,6 +153,11 @@ def _get(url: str) -> urllib.request.Request:
 
 
 def configuration(patient: Patient) -> Iterator[Check]:
+    """The one in the config store; where that is refused, the others look by the last good one."""
+    if patient.platform_is_up:
+        newest = bring_up.in_force(patient.paths, patient.settings)
+        newest.agent()
+        patient.settings = newest
     agent = patient.agent
     where = "config store" if patient.settings.in_store else "the file it was installed with"
     yield Check(

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from ops import cli, doctor, doctor_volttron, health, platform, processes, rpc, vctl
+from ops import cli, config_store, doctor, doctor_volttron, health, platform, processes, rpc, vctl
 from ops.checks import Check
 from ops.errors import OpsError
 from ops.paths import Paths
@@ -267,8 +267,25 @@ def test_a_configuration_that_cannot_be_used_ends_the_look(
 ) -> None:
     broken = settings.model_copy(update={"agent_config": {"ven_id": "x"}})
     checks = list(doctor.examine(paths, broken))
-    assert [check.name for check in checks if check.ok is False] == ["configuration"]
-    assert "panel" in next(check.text for check in checks if check.ok is False)
+    assert [check.name for check in checks if check.ok is False] == ["platform", "configuration"]
+    assert "panel" in next(check.text for check in checks if check.name == "configuration")
+
+
+def test_the_configuration_looked_at_is_the_stores(
+    paths: Paths, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Edited since `start`; one that VenAgent refuses leaves the last good one to the others."""
+    one = patient(paths, settings)
+    one.platform_is_up = True
+    stored = {**settings.agent_config, "ven_id": "edited"}
+    monkeypatch.setattr(config_store, "agent_config", lambda paths: stored)
+    (check,) = doctor._safely("configuration", doctor.configuration, one)
+    assert (check.ok, "edited, 8 circuits, from config store" in check.text) == (True, True)
+    stored = {**stored, "report_interval_sec": -1}
+    (check,) = doctor._safely("configuration", doctor.configuration, one)
+    assert (check.ok, "report_interval_sec" in check.text) == (False, True)
+    assert "vctl config edit ven.agent config" in check.remedy
+    assert one.agent.ven_id == "edited"
 
 
 def test_the_command_exits_with_1_and_prints_json(
