@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from VenAgent.config import AgentConfig
@@ -24,8 +25,9 @@ class LocalPage:
         journal: Journal,
         health: Callable[[], Mapping[str, str]],
         on_change: Callable[[], None],
+        curve_path: Path,
     ) -> None:
-        self.view = SiteView(ven, journal, health)
+        self.view = SiteView(ven, journal, health, curve_path)
         self._server = PageServer(self.view, on_change)
 
     @property
@@ -53,3 +55,4 @@ class LocalPage:
 
     def stop(self) -> None:
         self._server.stop()
+        self.view.close()

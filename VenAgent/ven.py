@@ -95,7 +95,9 @@ class Ven:
         self._shadow_waits = False
         self._closed: dict[str, bool | None] = {}
         """Of the contactors, as the shadow was last told."""
-        self.page = LocalPage(self, self._journal, agent.health_shown, on_change)
+        self.page = LocalPage(
+            self, self._journal, agent.health_shown, on_change, data / "curve.json"
+        )
         self._online_since = 0.0
         settings = RemoteSettings(agent.vip.config, lambda: self.config)
         self.inbox = Inbox(self.engine, self.performer, settings, self.get)

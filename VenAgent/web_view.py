@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from VenAgent.contract.wire import rounded
@@ -12,7 +13,7 @@ from VenAgent.dr.panel import Circuit, CircuitReading, Control, Reading
 from VenAgent.dr.shed import ShedCircuit
 from VenAgent.journal import Journal
 from VenAgent.version import __version__
-from VenAgent.web.history import PowerCurve
+from VenAgent.web.history import CurveFile, PowerCurve
 from VenAgent.web.site import Json
 
 if TYPE_CHECKING:
@@ -27,13 +28,15 @@ OPTED_OUT = "opted out at the site: "
 
 
 class SiteView:
-    """One Ven, read only when it is asked. `health`: what `vctl status` shows."""
+    """One Ven, read only when it is asked. `health`: what `vctl status` shows; `curve_path`: where
+    the curve of the last hour is kept."""
 
     def __init__(
         self,
         ven: Ven,
         journal: Journal,
         health: Callable[[], Mapping[str, str]],
+        curve_path: Path,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._ven = ven
@@ -41,6 +44,8 @@ class SiteView:
         self._health = health
         self._clock = clock
         self._curve = PowerCurve()
+        self._curve_file = CurveFile(curve_path, self._curve)
+        self._curve_file.load(clock())
         self._finished: list[dict[str, Any]] | None = None
         self._finished_at = 0.0
 
@@ -138,6 +143,10 @@ class SiteView:
         engine = self._ven.engine
         baseline_kw = engine.baseline_kw(self._clock())
         self._curve.add(reading.ts, reading.power_kw, baseline_kw, _target_kw(engine.running))
+        self._curve_file.keep(self._clock())
+
+    def close(self) -> None:
+        self._curve_file.write(self._clock())
 
     # ---- what is to be -------------------------------------------------------------------
 

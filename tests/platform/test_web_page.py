@@ -143,6 +143,7 @@ def test_a_person_opts_out_in_mid_event(site: Site, browser: Browser) -> None:
 def test_the_agent_is_lost_and_comes_back(site: Site, browser: Browser) -> None:
     browser.visit(address(site))
     browser.see("#live", "Live")
+    seen_before = ask(site, "/api/history")[1]["ts"]
     site.kill(VEN)
     browser.see("#live", "Disconnected")
     browser.see("#sentence", "The agent does not answer")
@@ -150,6 +151,7 @@ def test_the_agent_is_lost_and_comes_back(site: Site, browser: Browser) -> None:
     wait_for(lambda: site.pid(VEN), "the platform starts it again", 60.0)
     browser.see("#live", "Live")
     browser.see("#power", "22.6")
+    assert ask(site, "/api/history")[1]["ts"][0] == seen_before[0]  # the hour is not lost
     browser.click("#trigger button")  # with the new agent's CSRF token
     browser.click("#ask-yes")
     browser.see("#event-state", "Running")

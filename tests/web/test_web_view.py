@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +25,7 @@ EXPIRES_TS = 1_770_000_000.0
 class Viewed:
     """A house with its agent, and the page's view of it. `catch_up`: its journal, on a disk."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, curve: Path) -> None:
         self.house = House()
         self.journal = journal
         house = self.house
@@ -49,7 +50,10 @@ class Viewed:
             command=lambda fields: {"ok": True, **fields},
         )
         health = {"health": "GOOD", "health_context": "all is well"}
-        self.view = SiteView(ven, journal, lambda: health, lambda: house.now)  # type: ignore[arg-type]
+        make = partial(SiteView, ven, journal, lambda: health, curve, lambda: house.now)  # type: ignore[arg-type]
+        self.view = make()
+        self.again = make
+        """The view of the agent that is started next."""
         house.wait(120.0)
 
     def catch_up(self) -> None:
@@ -69,7 +73,7 @@ class Viewed:
 @pytest.fixture
 def viewed(tmp_path: Path) -> Iterator[Viewed]:
     journal = Journal(tmp_path / "journal.sqlite")
-    yield Viewed(journal)
+    yield Viewed(journal, tmp_path / "curve.json")
     journal.close()
 
 
@@ -170,3 +174,14 @@ def test_readings_make_the_curve_with_the_target_while_it_sheds(viewed: Viewed) 
     assert history["power_kw"][0] == pytest.approx(TOTAL_KW)
     assert history["target_kw"][0] is None
     assert history["target_kw"][-1] == pytest.approx(TOTAL_KW - 5.0)
+
+
+def test_the_curve_is_there_again_after_a_restart(viewed: Viewed) -> None:
+    viewed.view.remember(viewed.house.read())
+    viewed.house.wait(30.0)
+    viewed.view.remember(viewed.house.read())
+    before = viewed.view.history()
+    assert len(before["ts"]) == 2
+    assert viewed.again().history()["ts"] == before["ts"][:1]  # killed: the minute was not over
+    viewed.view.close()
+    assert viewed.again().history() == before
