@@ -80,14 +80,17 @@ class Request:
 
     def whole_number(self, name: str, default: int, lowest: int, highest: int) -> int:
         """A number of the query. Raises HttpError for anything else."""
-        values = parse_qs(self._environ.get("QUERY_STRING", ""), max_num_fields=20).get(name)
+        reason = f"{name} must be a whole number from {lowest} to {highest}"
+        try:
+            values = parse_qs(self._environ.get("QUERY_STRING", ""), max_num_fields=20).get(name)
+        except ValueError:
+            raise HttpError(HTTPStatus.BAD_REQUEST, "the query has too many fields") from None
         if not values:
             return default
         if values[-1].isascii() and values[-1].isdigit() and len(values[-1]) < 10:
             number = int(values[-1])
             if lowest <= number <= highest:
                 return number
-        reason = f"{name} must be a whole number from {lowest} to {highest}"
         raise HttpError(HTTPStatus.BAD_REQUEST, reason)
 
     def json(self) -> dict[str, Any]:

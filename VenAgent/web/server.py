@@ -33,6 +33,8 @@ CLIENT_TIMEOUT_SEC = 10.0
 """For a client to send its request, to take an answer, or to say more on an open connection."""
 SEND_BUFFER_BYTES = 262_144
 """What the kernel may hold for a client that does not read."""
+MAX_HEAD_BYTES = 16_384
+"""Of all headers of a request; without it each connection could hold megabytes."""
 RETRY_SEC = 5.0
 STOP_SEC = 0.2
 
@@ -139,8 +141,12 @@ class _Handler(WSGIHandler):
             return super().read_requestline()
 
     def read_request(self, raw_requestline: str) -> Any:
-        with _in_time():
-            return super().read_request(raw_requestline)
+        whole, self.rfile = self.rfile, _Head(self.rfile)
+        try:
+            with _in_time():
+                return super().read_request(raw_requestline)
+        finally:
+            self.rfile = whole
 
     def handle_one_response(self) -> None:
         # Refused here, or the server would read such a body to its end, to throw it away.
@@ -172,7 +178,29 @@ class _Handler(WSGIHandler):
             super().handle_error(kind, error, trace)
 
     def _handle_client_error(self, error: Exception) -> Any:
-        return None if isinstance(error, OSError) else super()._handle_client_error(error)
+        if isinstance(error, _HeadTooLarge):
+            return ("431", _REFUSED % b"431 Request Header Fields Too Large")
+        # What is no HTTP is answered and not logged: anyone could fill the agent's log with it.
+        return None if isinstance(error, OSError) else ("400", _REFUSED % b"400 Bad Request")
+
+
+class _HeadTooLarge(Exception):
+    """A request's headers are more than anyone needs."""
+
+
+class _Head:
+    """What a request's headers are read from: no more than MAX_HEAD_BYTES of it."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._left = MAX_HEAD_BYTES
+
+    def readline(self, most: int = -1) -> bytes:
+        line: bytes = self._file.readline(self._left + 1 if most < 0 else min(most, self._left + 1))
+        self._left -= len(line)
+        if self._left < 0:
+            raise _HeadTooLarge
+        return line
 
 
 def _in_time() -> gevent.Timeout:

@@ -41,6 +41,7 @@ class Stream:
         self._max_clients = max_clients
         self._latest: dict[str, tuple[int, bytes]] = {}
         self._number = 0
+        self._failing: set[str] = set()
         self._touched = Event()
         self._fresh = Event()
         self._looker: gevent.Greenlet | None = None
@@ -91,8 +92,11 @@ class Stream:
             try:
                 seen = encode(look())
             except Exception:  # noqa: BLE001  the watchers see that it stands still, and say so
-                _log.exception("the live view of %s", name)
+                if name not in self._failing:  # once, not every second
+                    self._failing.add(name)
+                    _log.exception("the live view of %s", name)
                 continue
+            self._failing.discard(name)
             if name not in self._latest or self._latest[name][1] != seen:
                 self._number += 1
                 self._latest[name] = (self._number, seen)

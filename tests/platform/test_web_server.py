@@ -237,6 +237,39 @@ def test_a_request_line_too_long_is_refused(served: Served) -> None:
     assert b"200 OK" in served.get()
 
 
+@pytest.mark.parametrize(
+    ("count", "size", "status"), [(1, 20_000, b"431"), (90, 200, b"431"), (200, 2, b"400")]
+)
+def test_headers_too_large_are_neither_read_nor_logged(
+    served: Served, caplog: pytest.LogCaptureFixture, count: int, size: int, status: bytes
+) -> None:
+    """Or each of 64 connections could hold six megabytes, before any token is asked for."""
+    served.apply()
+    caplog.clear()
+    head = f"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n{'X-A: ' + 'a' * size}"
+    with closing(served.connect()) as connection:
+        connection.sendall(head.encode() + f"\r\nX-A: {'a' * size}".encode() * (count - 1))
+        assert connection.recv(100).startswith(b"HTTP/1.1 " + status)
+    assert caplog.text == ""
+    assert b"200 OK" in served.get("/healthz")
+
+
+def test_a_view_that_fails_is_logged_once_and_comes_again(
+    served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("VenAgent.web.stream.LOOK_EVERY_SEC", 0.01)
+    alerts: dict[str, Any] = {"active": [float("nan")]}
+    monkeypatch.setattr(served.site, "alerts", lambda: alerts)
+    served.apply()
+    with closing(served.watch()) as view:
+        for _ in range(3):
+            now = messages(view, lambda name, value: name == "status")["ts"]
+            messages(view, lambda name, value, now=now: name == "status" and value["ts"] > now)
+        assert caplog.text.count("the live view of alerts") == 1
+        alerts["active"] = []
+        assert messages(view, lambda name, value: name == "alerts") == {"active": []}
+
+
 def test_a_port_in_use_is_said_and_served_as_soon_as_it_is_free(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:

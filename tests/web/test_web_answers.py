@@ -86,6 +86,11 @@ def test_a_limit_that_is_none_is_refused(limit: str) -> None:
     )
 
 
+def test_a_query_of_many_fields_is_refused() -> None:
+    answer = Caller().get("/api/events?" + "&".join("a=1" for _ in range(21)))
+    assert (answer.status, answer.reason) == (400, "the query has too many fields")
+
+
 def test_history_alerts_and_health() -> None:
     page = Caller()
     page.site.live_an_hour()

@@ -51,6 +51,8 @@ def test_a_name_of_the_configuration_is_ours() -> None:
         ({"Origin": "http://evil.example"}, "another site's page"),
         ({"Origin": "http://127.0.0.1:9999"}, "another site's page"),
         ({"Origin": "null"}, "another site's page"),
+        ({"Origin": "http://["}, "another site's page"),
+        ({"Origin": "127.0.0.1:8080"}, "another site's page"),
         ({"Sec_Fetch_Site": "cross-site"}, "another site's page"),
         ({"Sec_Fetch_Site": "same-site"}, "another site's page"),
     ],
@@ -147,7 +149,7 @@ def test_logging_out_takes_the_cookie_away() -> None:
     assert "Max-Age=0" in answer.headers["Set-Cookie"]
 
 
-@pytest.mark.parametrize("token", ["", "wrong", "é", None, 5])
+@pytest.mark.parametrize("token", ["", "wrong", "é", "\ud800", None, 5])
 def test_a_wrong_token_is_refused(token: object) -> None:
     answer = Caller(token=TOKEN).post("/login", {"token": token})
     assert answer.status in (403, 422)
