@@ -130,6 +130,8 @@ class PageServer:
 class _Handler(WSGIHandler):
     """One connection. Clients that are slow, gone or too talkative cost nothing but themselves."""
 
+    rfile: Any
+
     def __init__(self, sock: Any, address: Any, server: Any) -> None:
         sock.settimeout(CLIENT_TIMEOUT_SEC)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
