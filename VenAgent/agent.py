@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -32,6 +33,7 @@ _log = logging.getLogger(__name__)
 
 IDENTITY = "ven.agent"
 PEERS_EVERY_SEC = 10.0
+BEGIN_EVERY_SEC = 5.0
 
 
 class VenAgent(Agent):
@@ -40,6 +42,8 @@ class VenAgent(Agent):
     def __init__(self, config_path: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._ven: Ven | None = None
+        self._waits: AgentConfig | None = None
+        """The configuration to begin with, when that did not succeed."""
         self._vitals = Vitals()
         self._default = load_config(config_path) if config_path else {}
         self.vip.config.set_default("config", self._default)
@@ -51,6 +55,7 @@ class VenAgent(Agent):
     def _on_start(self, sender: Any, **kwargs: Any) -> None:
         ensure_heartbeat(self)
         self.core.periodic(PEERS_EVERY_SEC, self._look_for_peers)
+        self.core.periodic(BEGIN_EVERY_SEC, self._begin_late)
         self._show_health()
 
     @Core.receiver("onstop")
@@ -72,10 +77,26 @@ class VenAgent(Agent):
         else:
             self._vitals.config_error = None
             if self._ven is None:
-                self._ven = Ven(self, config, self._show_health)
+                self._begin(config)
             elif config != self._ven.config:
                 self._ven.apply(config)
         self._show_health()
+
+    def _begin(self, config: AgentConfig) -> None:
+        """Begin to work. Journal and outbox may not be there yet: a full disk, or the lock of an
+        agent that is still ending. Circuits may be shed, so it is tried until it succeeds."""
+        try:
+            self._ven, self._waits = Ven(self, config, self._show_health), None
+            self._vitals.not_begun = None
+        except (sqlite3.Error, OSError) as error:
+            self._waits = config
+            self._vitals.not_begun = f"the agent's files cannot be opened ({error}); trying again"
+            _log.error("%s", self._vitals.not_begun)
+
+    def _begin_late(self) -> None:
+        if self._ven is None and self._waits is not None:
+            self._begin(self._waits)
+            self._show_health()
 
     # ---- health --------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import gevent
@@ -13,6 +14,7 @@ from gevent.event import Event as GreenEvent
 from VenAgent.contract.alerts import Severity
 from VenAgent.contract.telemetry import Quality, Telemetry
 from VenAgent.dr import report
+from VenAgent.dr.engine import CLOCK_STEP_SEC
 
 if TYPE_CHECKING:
     from VenAgent.ven import Ven
@@ -20,8 +22,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 IDLE_SEC = 30.0
-CLOCK_STEP_SEC = 2.0
-"""The clock is slewed by less; a larger difference was set."""
+AFTER_FAILURE_SEC = 1.0
+LATE_SEC = 60.0
+"""A deadline of the engine that is over for longer is not kept any more: no lease holds for it."""
 
 
 class Clockwork:
@@ -30,26 +33,40 @@ class Clockwork:
     def __init__(self, ven: Ven) -> None:
         self._ven = ven
         self.engine_changed = GreenEvent()
-        self._greenlets: list[gevent.Greenlet] = []
+        self._greenlets: set[gevent.Greenlet] = set()
         self._clock_offset_sec = time.time() - time.monotonic()
 
     def start(self) -> None:
-        self._greenlets = [
-            gevent.spawn(self._ven.meter.read_now),
-            gevent.spawn(self._keep_time),
-            gevent.spawn(self._keep_lease),
-            gevent.spawn(self._report_regularly),
-        ]
+        self._greenlets = {gevent.spawn(self._ven.meter.read_now)}
+        for work in (self._keep_time, self._keep_lease, self._report_regularly):
+            self._spawn(work)
 
     def stop(self) -> None:
-        gevent.killall(self._greenlets)
+        gevent.killall(list(self._greenlets))
+        self._greenlets.clear()
+
+    def _spawn(self, work: Callable[[], None], after_sec: float = 0.0) -> None:
+        """Do this for ever: an error in it must not keep an event from ending, or a report from
+        going out, ever after."""
+        greenlet = gevent.spawn_later(after_sec, work)
+        greenlet.link_exception(lambda dead: gevent.spawn(self._failed, work, dead))
+        self._greenlets.add(greenlet)
+
+    def _failed(self, work: Callable[[], None], dead: gevent.Greenlet) -> None:
+        if dead not in self._greenlets:  # of an earlier configuration
+            return
+        self._greenlets.discard(dead)
+        self._spawn(work, AFTER_FAILURE_SEC)
+        message = f"an error in the agent: {dead.exception!r}; it goes on, see its log"
+        _log.error("%s: %s", work.__name__, message)
+        self._ven.alerts.set("agent.failed", Severity.CRITICAL, message)
 
     def _keep_time(self) -> None:
         """Wake the engine at each of its deadlines, to the millisecond."""
         engine, performer = self._ven.engine, self._ven.performer
         while True:
             self.engine_changed.clear()
-            now = self._look_at_the_clock()
+            now = self.look_at_the_clock()
             deadline = engine.next_deadline()
             if deadline is not None and deadline <= now:
                 performer.perform(engine.tick(now))
@@ -57,8 +74,15 @@ class Clockwork:
             wait_sec = IDLE_SEC if deadline is None else min(deadline - now, IDLE_SEC)
             self.engine_changed.wait(wait_sec)
 
-    def _look_at_the_clock(self) -> float:
-        """The time; the engine hears of it when the clock was set."""
+    @property
+    def is_late(self) -> bool:
+        """Whether the engine does not keep its deadlines."""
+        deadline = self._ven.engine.next_deadline()
+        return deadline is not None and deadline + LATE_SEC < time.time()
+
+    def look_at_the_clock(self) -> float:
+        """The time; the engine hears of it when the clock was set. Called before it hears of
+        anything else, or it would take the step for time that has passed."""
         now = time.time()
         step_sec = now - time.monotonic() - self._clock_offset_sec
         if abs(step_sec) > CLOCK_STEP_SEC:
@@ -72,7 +96,7 @@ class Clockwork:
         ven, interval_sec = self._ven, self._ven.lease.interval_sec
         while interval_sec is not None:
             gevent.sleep(interval_sec)
-            if ven.engine.holds and ven.lease.renew():
+            if ven.engine.holds and not self.is_late and ven.lease.renew():
                 ven.performer.perform(ven.engine.lease_lapsed(time.time()))
             ven.alerts.set("lease.failed", Severity.WARNING, ven.lease.failure)
 

@@ -22,6 +22,8 @@ class Vitals:
     """What is known to be wrong, and what was last shown: (status, sentence)."""
 
     config_error: str | None = None
+    not_begun: str | None = None
+    """Why the agent could not begin to work."""
     absent: tuple[str, ...] = ()
     """Agents that we cannot do without and that do not run."""
     shown: tuple[str, str] = ("", "")
@@ -29,6 +31,7 @@ class Vitals:
     def look(self, ven: Ven | None, now: float) -> tuple[str, str] | None:
         """The new status and sentence; None if they are what was last shown."""
         findings = [f"configuration: {self.config_error}"] if self.config_error else []
+        findings += [self.not_begun] if self.not_begun else []
         findings += [f"{peer} is not running" for peer in self.absent]
         if ven is not None:
             findings += _findings(ven, now)

@@ -197,6 +197,14 @@ class Journal:
         )
         return [json.loads(row[0]) for row in rows]
 
+    def last_ts(self) -> float | None:
+        """When a decision or a step was last written; None in a new journal."""
+        (moment,) = self._db.execute(
+            "SELECT max(moment) FROM (SELECT max(changed_ts) AS moment FROM events WHERE NOT over "
+            "UNION ALL SELECT ts FROM (SELECT ts FROM steps ORDER BY id DESC LIMIT 1))"
+        ).fetchone()
+        return moment
+
     def facts(self) -> dict[str, Any]:
         """What is true of the site beside its events, by name."""
         return {name: json.loads(value) for name, value in self._db.execute("SELECT * FROM facts")}

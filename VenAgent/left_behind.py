@@ -30,6 +30,7 @@ def read_journal(journal: Journal) -> tuple[Left, str | None]:
         answers=journal.answers(),
         past=[(event.event_id, event.modification - (not event.past)) for event in past],
         facts=journal.facts(),
+        last_ts=journal.last_ts(),
     )
     return left, damage or past_damage
 
@@ -53,15 +54,20 @@ def recover(ven: Ven) -> None:
     """The journal is lost: what of ours the actuator still knows tells whether we had shed.
 
     After a power cut this agent may be up before actuator and driver: they are asked until
-    both have answered.
+    both have answered. An event that began meanwhile has given our old reservations back, which
+    tells as much; it is let come to its end first.
     """
+    had_shed = False
     while True:
+        running = ven.engine.running
         ours = ven.actuation.own_reservations(time.time())
         reading = ven.meter.fresh_reading()
         _log.warning("the journal was damaged; our reservations at the actuator: %s", ours)
-        if ours and reading.power_kw is not None:
+        begun = set() if running is None else {running.task_id}
+        had_shed = had_shed or bool({*(ours or ()), *ven.actuation.forgotten} - begun)
+        if had_shed and reading.power_kw is not None and ven.engine.running is None:
             ven.performer.perform(ven.engine.recover(reading, time.time()))
             return
-        if ours == []:
+        if ours is not None and not had_shed:
             return
         gevent.sleep(RECOVER_EVERY_SEC)

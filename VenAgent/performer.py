@@ -38,7 +38,7 @@ from VenAgent.dr.effects import (
 )
 from VenAgent.dr.engine import Engine
 from VenAgent.journal import Journal, Noted
-from VenAgent.site.actuation import Actuation
+from VenAgent.site.actuation import Actuation, Refusal
 from VenAgent.site.lease import Lease
 from VenAgent.site.meter import Meter
 
@@ -68,6 +68,9 @@ class Performer:
         self._alerts = alerts
         self._results: list[Noted] = []
         """What came of steps, for the journal's log with the next decision."""
+        self._unwritten: dict[tuple[type, str], Record | Keep] = {}
+        """What the journal could not take, the latest of each event and fact: it goes with the
+        next decision, or the journal would say of two events that they are under way."""
         self._waiting: dict[str, AsyncResult] = {}
         self._handlers: dict[type, Callable[[Any], None]] = {
             Prepare: self._prepare,
@@ -112,8 +115,10 @@ class Performer:
 
         Then the building still comes first: restores go on, only nothing more is shed.
         """
-        records = [effect for effect in effects if isinstance(effect, Record)]
-        facts = [effect for effect in effects if isinstance(effect, Keep)]
+        kept = [effect for effect in effects if isinstance(effect, (Record, Keep))]
+        late = [*self._unwritten.values(), *kept]
+        records = [effect for effect in late if isinstance(effect, Record)]
+        facts = [effect for effect in late if isinstance(effect, Keep)]
         acks = [effect for effect in effects if isinstance(effect, SendAck)]
         now = time.time()
         steps = [*self._results, *(s for s in (_step(e, now) for e in effects) if s is not None)]
@@ -123,7 +128,10 @@ class Performer:
             numbers = self._journal.write(records, acks, now, facts=facts, steps=steps)
         except sqlite3.Error as error:
             self._storage_failed("journal", error)
+            for effect in kept:
+                self._unwritten[type(effect), _name(effect)] = effect
             return [0] * len(acks)
+        self._unwritten.clear()
         self._results.clear()
         self.storage_failure = None
         return numbers
@@ -191,16 +199,22 @@ class Performer:
         refusal = reserving.get()
         arming.join()
         if refusal is None and reading.power_kw is None and self._meter.failure:
-            refusal = f"the meter could not be read: {self._meter.failure}"
-        self._note(effect.event_id, "prepared", {"": refusal} if refusal else {})
-        outcome = Prepared(reading=reading, refusal=refusal)
+            why = f"the meter could not be read: {self._meter.failure}"
+            refusal = Refusal(why, may_pass=True)
+        if refusal is None:
+            outcome = Prepared(reading)
+        else:
+            outcome = Prepared(reading, refusal.reason, refusal.may_pass)
+        self._note(effect.event_id, "prepared", {"": refusal.reason} if refusal else {})
         self.perform(self.engine.prepared(effect.event_id, outcome, time.time()))
 
     def _write(self, effect: Write) -> None:
         if self.storage_failure is not None:
             failures = {write.circuit_id: self.storage_failure for write in effect.writes}
         else:
-            failures = self._actuation.write(effect.writes)
+            failures = self._actuation.write(
+                effect.writes, lambda: self.engine.wants_more(effect.event_id)
+            )
         reading = self._meter.fresh_reading() if effect.verify else None
         self._note(effect.event_id, "written", failures)
         self.perform(self.engine.written(effect.event_id, failures, time.time(), reading))
@@ -221,7 +235,7 @@ class Performer:
         if refusal is None:
             failures = self._actuation.write(effect.writes)
         else:
-            failures = {write.circuit_id: refusal for write in effect.writes}
+            failures = {write.circuit_id: refusal.reason for write in effect.writes}
         if effect.reserve and refusal is None:
             self._actuation.release(effect.switch_id)
         self._note(effect.switch_id, "switched", failures)
@@ -241,6 +255,10 @@ class Performer:
 
     def _read_meter(self, _effect: ReadMeter) -> None:
         self._meter.read_now()
+
+
+def _name(effect: Record | Keep) -> str:
+    return effect.event_id if isinstance(effect, Record) else effect.name
 
 
 def _step(effect: Effect, now: float) -> Noted | None:

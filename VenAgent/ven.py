@@ -20,13 +20,12 @@ from VenAgent.alerts import Alerts
 from VenAgent.clockwork import Clockwork
 from VenAgent.cloud.bus_bridge import BusBridge
 from VenAgent.cloud.link import Inbound, Link, LinkSettings
-from VenAgent.cloud.outbox import Message, Outbox, Rank
+from VenAgent.cloud.outbox import Message, Outbox
 from VenAgent.cloud.sending import Pace
 from VenAgent.cloud.shadow import DeviceShadow
 from VenAgent.config import AgentConfig
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.alerts import Severity
-from VenAgent.contract.wire import encode
 from VenAgent.desired import Desired
 from VenAgent.dr import report
 from VenAgent.dr.engine import Engine
@@ -42,22 +41,17 @@ from VenAgent.reporter import Reporter
 from VenAgent.site.actuation import Actuation
 from VenAgent.site.lease import Lease
 from VenAgent.site.meter import Meter
+from VenAgent.telling import Telling
 from VenAgent.version import __version__
-from VenAgent.volttron_api import (
-    RPC_FAILURES,
-    Calls,
-    agent_data_dir,
-    describe_failure,
-    format_timestamp,
-    get_aware_utc_now,
-    raise_health_alert,
-)
+from VenAgent.volttron_api import Calls, agent_data_dir
 
 if TYPE_CHECKING:
     from VenAgent.cloud.credentials import Credentials
 
 _log = logging.getLogger(__name__)
 
+STOP_TRIES = 2
+"""Circuits go back through the actuator, and if that does not answer, through the driver."""
 HISTORY_GAP_SEC = 90.0
 """A longer time between two readings is a gap in the history, not a constant power."""
 SCHEDULE_RESULTS = "devices/actuators/schedule/result"
@@ -71,12 +65,13 @@ class Ven:
         self._on_change = on_change
         self._boot_id = uuid.uuid4().hex
         self._calls = Calls(agent)
+        self._telling = Telling(self, agent)
         data = agent_data_dir(agent)
         self._outbox_path = data / "outbox.sqlite"
         self.outbox = Outbox(self._outbox_path, synced=True)
         self._journal, self.journal_damage = Journal.open(data / "journal.sqlite", time.time())
         self.engine = Engine(config.build_panel(), config.ven_id, config.policy())
-        self.alerts = Alerts(config.ven_id, self._send_alert)
+        self.alerts = Alerts(config.ven_id, self._telling.alert)
         self._clockwork = Clockwork(self)
         self.performer = Performer(
             self.engine,
@@ -115,6 +110,8 @@ class Ven:
         self.alerts.set("journal.damaged", Severity.CRITICAL, self.journal_damage)
         if self.journal_damage is not None:
             gevent.spawn(recover, self)
+        if not self.engine.holds:
+            gevent.spawn(self.lease.give_back)  # an earlier process may have died before it could
 
     def apply(self, config: AgentConfig) -> None:
         """Put another configuration in force; events go on, what it changes is made anew."""
@@ -131,7 +128,9 @@ class Ven:
         """The building goes back to normal first, then the cloud is told."""
         self._clockwork.stop()
         self.performer.perform(self.engine.stop(time.time()))
-        if not self.performer.settle(self.config.event.write_timeout_sec):
+        if self.engine.leaves_to_next_start:
+            _log.info("stopped in mid-event: the next start goes on with it")
+        elif not self.performer.settle(STOP_TRIES * self.config.event.write_timeout_sec):
             _log.warning("stopped before all circuits were restored; done at the next start")
         self.page.stop()
         self.meter.stop()
@@ -159,7 +158,7 @@ class Ven:
             self.bridge.start()
         self.inbox.install(config, self.desired if config.streams.shadow else None, self.bridge)
         self.reporter = Reporter(
-            config, self.engine, self.meter, self.outbox, self._publish, self.shadow
+            config, self.engine, self.meter, self.outbox, self._telling.publish, self.shadow
         )
         self.actuation = Actuation(self._calls, config, self._agent.core.identity)
         self.lease = Lease(self._calls, config.leases, config.driver_identity)
@@ -187,7 +186,7 @@ class Ven:
             self._agent.core.identity,
             self._agent.vip.pubsub,
             self.outbox,
-            self._publish_as,
+            self._telling.publish_as,
             self.wake_link,
         )
 
@@ -228,7 +227,7 @@ class Ven:
     def _on_link(self) -> None:
         """The link came, went, or has another reason for not being there."""
         self._look_at_link()
-        self._publish("link", self.link.state.as_message())
+        self._telling.publish("link", self.link.state.as_message())
         self._on_change()
 
     def look(self) -> None:
@@ -250,11 +249,13 @@ class Ven:
                 self.desired.connected()
 
     def _on_inbound(self, inbound: Inbound) -> None:
+        self._clockwork.look_at_the_clock()
         self._look_at_link()
         self.inbox.receive(inbound, self.link.acknowledge)
 
     def command(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
         """Obey a command of this platform as if the cloud had sent it; returns its ack."""
+        self._clockwork.look_at_the_clock()
         return self.inbox.command(fields)
 
     def _closed_without_event(self, circuit_id: str) -> bool | None:
@@ -292,6 +293,7 @@ class Ven:
         return {"ok": True, "status": AckStatus.SUCCESS.value}
 
     def _on_reading(self, reading: Reading) -> None:
+        self._clockwork.look_at_the_clock()
         touched = self.engine.running is not None
         self.history.add(reading.ts, reading.power_kw, touched)
         self.engine.context.intervals = self.history.intervals
@@ -332,51 +334,10 @@ class Ven:
         The engine has the meter read after a change; a shadow made before would report circuits
         as they were.
         """
-        _log.info(
-            "event %s %s: %s kW asked for, circuits %s",
-            event["event_id"],
-            event["state"],
-            event["requested_kw"],
-            ", ".join(str(circuit["circuit_id"]) for circuit in event.get("circuits", ()))
-            or "none",
-        )
-        self._publish("event", dict(event))
+        self._telling.event(event)
         self._shadow_waits = True
         self.page.changed()
         self._on_change()
-
-    def _send_alert(self, body: Mapping[str, Any]) -> None:
-        """An alert begins or ends: to the cloud and onto the bus."""
-        _log.warning("alert %s %s: %s", body["severity"], body["code"], body["message"])
-        try:
-            topic = self.config.topic_names().alerts
-            self.outbox.put([Message(topic, encode(dict(body)), Rank.ACK)])
-        except sqlite3.Error as error:
-            _log.error("the alert could not be put into the outbox: %s", error)
-        else:
-            self.wake_link()
-        self._publish("alert", dict(body))
-        gevent.spawn(self._tell_platform, body)
-
-    def _tell_platform(self, body: Mapping[str, Any]) -> None:
-        """The same through VOLTTRON's health system, under the alert's code and subject."""
-        subject = body["context"].get("subject")
-        key = f"{body['code']}:{subject}" if subject else body["code"]
-        is_over = body["severity"] == Severity.CLEARED.value
-        try:
-            raise_health_alert(self._agent, key, body["message"], is_over=is_over)
-        except RPC_FAILURES as failure:
-            _log.warning("the alert did not reach VOLTTRON: %s", describe_failure(failure))
-
-    def _publish(self, what: str, message: Any) -> None:
-        """To `ven/{venId}/…` on the bus, for a historian or another agent. Not waited for."""
-        self._publish_as(f"ven/{self.config.ven_id}/{what}", {}, message)
-
-    def _publish_as(self, topic: str, headers: Mapping[str, Any], message: Any) -> None:
-        now = format_timestamp(get_aware_utc_now())
-        self._agent.vip.pubsub.publish(
-            "pubsub", topic, headers={"TimeStamp": now, "Date": now, **headers}, message=message
-        )
 
     def get(self, what: str) -> Any:
         """`status`, `config`, `loads` or `shadow`, for the `get` command and the RPC exports."""

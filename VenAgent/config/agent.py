@@ -136,6 +136,7 @@ class AgentConfig(Block):
             baseline_method=self.event.baseline_method,
             rebound_sec=self.event.rebound_sec,
             on_stop=self.event.on_stop,
+            release_order=self.event.release_order,
         )
 
     def without_lease(self) -> tuple[str, ...]:
@@ -190,6 +191,7 @@ class AgentConfig(Block):
             floor=circuit.floor,
             point=self._topic(circuit, point),
             switch_point=self._topic(circuit, circuit.switch_point),
+            inverted=circuit.switch_inverted,
             endurance=Endurance(
                 min_off_sec=circuit.min_off_sec,
                 min_on_sec=circuit.min_on_sec,

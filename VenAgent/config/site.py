@@ -25,7 +25,7 @@ from VenAgent.config.types import (
 from VenAgent.dr.baseline import DEFAULT_METHOD, METHODS
 from VenAgent.dr.intervals import SiteCalendar
 from VenAgent.dr.panel import Control, LimitUnit
-from VenAgent.dr.policy import OnStop
+from VenAgent.dr.policy import OnStop, ReleaseOrder
 
 
 def _zone(name: str) -> tzinfo:
@@ -156,6 +156,8 @@ class EventConfig(Block):
     """After the event, the highest power is looked for this long."""
     on_stop: OnStop = OnStop.RESTORE
     """`resume`: an orderly stop of the agent leaves the event to its next start."""
+    release_order: ReleaseOrder = ReleaseOrder.MOST_IMPORTANT_FIRST
+    """Which loads return first when an event sheds too much, or is changed to less."""
 
 
 class LeaseConfig(Block):

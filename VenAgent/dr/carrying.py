@@ -33,7 +33,9 @@ from VenAgent.dr.toward import moves_toward
 RESERVE_BEYOND_END_SEC = 300.0
 """The reservation outlasts the event by this, so that a restore may be tried again under it."""
 TRY_AGAIN_MOST_SEC = 5.0
-"""Between two tries to go on with an event after a restart."""
+"""Between two tries to reserve and read, while an agent that is needed gives no answer."""
+TRY_FOR_SEC = 30.0
+"""So long what is new is tried; what was shed before a restart, until the event's end."""
 NOTHING_TO_SHED = (
     "no circuit can be shed now: all are critical, switched off, unread or draw nothing"
 )
@@ -49,6 +51,10 @@ class Carrier(Ending):
         self._why = ""
         """Why circuits are added or released now."""
         self._reassert = False
+        self._lapsed = False
+        """The devices went back by themselves while other work was under way."""
+        self._lost_to: tuple[str, str] | None = None
+        """A reservation that was taken from us meanwhile, and by whom."""
 
     # ---- beginning -----------------------------------------------------------------------
 
@@ -61,7 +67,7 @@ class Carrier(Ending):
         if heir_of is not None:
             event.circuits, heir_of.circuits = heir_of.circuits, []
             inherit_baseline(event, heir_of)
-        self._reassert = False
+        self._reassert = self._lapsed = False
         self._why = "" if event.active_ts is None else "it goes on where it was set aside"
         return self._reserve_anew(event, now)
 
@@ -71,8 +77,8 @@ class Carrier(Ending):
         event = self._the_event()
         self._context.answers.expect(ask.correlation_id)
         superseded: Effects = []
-        if event.next_ask is not None and event.next_ask is not ask:
-            superseded = self._supersede(event.event_id, event.next_ask, ask.modification, now)
+        if event.next_ask is not ask:
+            superseded = self._supersede(event.take_next(), ask.modification, now)
         if event.state is not EventState.ACTIVE or ask.start_ts > now:
             event.next_ask = ask
             if event.state is EventState.ACTIVE:
@@ -82,10 +88,11 @@ class Carrier(Ending):
         event.to(EventState.SHEDDING)
         return self._reserve_anew(event, now)
 
-    def _supersede(self, event_id: str, ask: Ask, modification: int, now: float) -> Effects:
+    def _supersede(self, overtaken: Event | None, modification: int, now: float) -> Effects:
         """A modification that a later one overtook before it could be applied."""
+        if overtaken is None:
+            return []
         reason = f"superseded by modification {modification} before it could be applied"
-        overtaken = Event.asked(event_id, ask)
         return self._context.answers.to_event(overtaken, AckStatus.FAILED, now, reason=reason)
 
     def _reserve_anew(self, event: Event, now: float) -> Effects:
@@ -108,7 +115,7 @@ class Carrier(Ending):
         if self._is_ending(event):
             return self._end(event, now)
         reading = outcome.reading
-        if self._reassert and event.held() and not outcome.is_complete:
+        if not outcome.is_complete and self._may_try_again(event, outcome, now):
             return self._try_again(event, outcome, now)
         if outcome.refusal is not None:
             return self._cannot(event, outcome.refusal, now)
@@ -129,11 +136,21 @@ class Carrier(Ending):
             return self._activate(event, now)
         return self._cannot(event, NOTHING_TO_SHED, now)
 
+    def _may_try_again(self, event: Event, outcome: Prepared, now: float) -> bool:
+        """Whether those that the event needs may only not be there yet: after a power cut the
+        agents come up one after the other, and one that is restarted is back within seconds. Who
+        asks for an event now is told at once that it cannot begin."""
+        if self._reassert and event.held():
+            return True
+        self._try_until_ts = self._try_until_ts or now + TRY_FOR_SEC
+        is_known = event.answered or bool(event.held())
+        return outcome.may_pass and is_known and now < self._try_until_ts
+
     def _try_again(self, event: Event, outcome: Prepared, now: float) -> Effects:
-        """What was shed before is to be shed again, and those that it needs are not there yet:
-        after a power cut the agents come up one after the other."""
         self._again.failed(now)
         self._again.due_ts = min(self._again.due_ts or now, now + TRY_AGAIN_MOST_SEC)
+        if not event.held():
+            return []
         why = outcome.refusal or "the meter could not be read"
         return [Alert("shed.short", f"event {event.event_id} cannot go on yet: {why}")]
 
@@ -151,9 +168,10 @@ class Carrier(Ending):
 
     def _write_again(self, event: Event) -> Effects:
         """Tell every circuit once more what it is to be: someone may not have heard it."""
-        for circuit in event.held():
+        again = [circuit for circuit in event.held() if not circuit.switching]
+        for circuit in again:
             circuit.rewrite(circuit.value, circuit.final_kw)
-        self._moves = Moves(tuple(event.held()))
+        self._moves = Moves(tuple(again))
         self._aimed_kw = event.requested_kw
         return [Record(event.event_id, event.as_record()), self._write(event)]
 
@@ -208,7 +226,7 @@ class Carrier(Ending):
     def _activate(self, event: Event, now: float, note: str | None = None) -> Effects:
         """The writes are back: the event is under way, or on its way again."""
         answers = self._context.answers
-        self._again = Backoff()
+        self._again, self._try_until_ts = Backoff(), None
         event.to(EventState.ACTIVE)
         is_first = event.active_ts is None
         event.active_ts = event.active_ts or now
@@ -231,9 +249,16 @@ class Carrier(Ending):
             Announce(record),
             ReadMeter(),
         ]
+        return effects + self._catch_up(event, now)
+
+    def _catch_up(self, event: Event, now: float) -> Effects:
+        """What came while the work was under way."""
         if event.next_ask is not None:
-            effects += self.change(event.next_ask, now)
-        return effects
+            return self.change(event.next_ask, now)
+        lost_to, self._lost_to = self._lost_to, None
+        if lost_to is not None and lost_to[0] == event.task_id:
+            return self.preempted(*lost_to, now)
+        return self.lapsed(now) if self._lapsed else []
 
     def _cannot(self, event: Event, reason: str, now: float) -> Effects:
         """The plan came to nothing. What is shed already stays so, and the event goes on."""
@@ -275,20 +300,26 @@ class Carrier(Ending):
     def preempted(self, task_id: str, by_whom: str, now: float) -> Effects:
         """Another agent took our devices: they go back while the actuator still lets us write."""
         event = self.event
-        if event is None or event.task_id != task_id or event.state is not EventState.ACTIVE:
+        if event is None or event.task_id != task_id:
+            return []
+        if event.state is EventState.SHEDDING:
+            self._lost_to = (task_id, by_whom)
+        if event.state is not EventState.ACTIVE:
             return []
         event.task_id = ""
         event.to(EventState.SHEDDING)
         self._why = f"the devices were taken by {by_whom}"
-        for circuit in event.held():
+        taken = [circuit for circuit in event.held() if not circuit.switching]
+        for circuit in taken:
             circuit.releasing = True
-        self._moves, self._aimed_kw = Moves(tuple(event.held())), 0.0
+        self._moves, self._aimed_kw = Moves(tuple(taken)), 0.0
         alert = Alert("devices.preempted", f"event {event.event_id}: {self._why}")
         return [Record(event.event_id, event.as_record()), self._write(event), alert]
 
     def lapsed(self, now: float) -> Effects:
         """The devices' lease ran out and they went back by themselves: shed again."""
         event = self.event
+        self._lapsed = event is not None and event.state is EventState.SHEDDING
         if event is None or event.state is not EventState.ACTIVE:
             return []
         event.to(EventState.SHEDDING)
@@ -334,7 +365,8 @@ class Carrier(Ending):
         if self._overdue_ts is not None and self._overdue_ts <= now:
             return self._end(event, now)
         if event.state is EventState.RESTORING:
-            return self._way_back.due(event, now)
+            # all that is left may have been taken in hand by a person
+            return self._way_back.due(event, now) if event.held() else self._complete(event, now)
         if event.state is EventState.SHEDDING and (self._again.due_ts or math.inf) <= now:
             self._again.due_ts = None
             return self._prepare(event)
@@ -346,7 +378,7 @@ class Carrier(Ending):
         if event is None:
             return None
         if event.state is EventState.RESTORING:
-            return self._way_back.next_deadline()
+            return self._way_back.next_deadline() if event.held() else 0.0
         if event.state is EventState.ACTIVE:
             return self._on_target.next_deadline(event)
         times = [ts for ts in (self._overdue_ts, self._again.due_ts) if ts is not None]

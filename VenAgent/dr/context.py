@@ -24,6 +24,13 @@ class Context:
     latest: Reading | None = None
     lease_overdue: bool = False
     """The shed lease was not renewed in time: circuits that have changed are no one's hand."""
+    switching: dict[str, float] = field(default_factory=dict)
+    """Circuits that a command switches, and until when (epoch s) readings may not show it yet."""
+
+    def barred(self, end_ts: float, now: float) -> set[str]:
+        """The circuits that may not be shed from now to `end_ts`."""
+        switching = {name for name, until_ts in self.switching.items() if now < until_ts}
+        return switching | set(self.wear.all_barred(self.panel, now, end_ts))
 
     def keep_wear(self) -> Keep:
         return Keep(FACT, self.wear.as_fact())

@@ -53,6 +53,8 @@ class Prepared:
 
     reading: Reading | None = None
     refusal: str | None = None
+    may_pass: bool = False
+    """No one refused: an agent that is needed gave no answer, and may soon."""
 
     @property
     def is_complete(self) -> bool:
@@ -63,9 +65,12 @@ class Prepared:
 
 @dataclass(frozen=True)
 class PointWrite:
+    """`value` True closes the circuit; with `inverted` the relay itself is then off."""
+
     circuit_id: str
     point: str
     value: float | bool
+    inverted: bool = False
 
 
 @dataclass(frozen=True)

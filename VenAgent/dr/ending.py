@@ -36,21 +36,32 @@ class Ending:
         self._way_back = WayBack(context)
         self._again = Backoff()
         """When to try to go on with an event whose devices were not there."""
+        self._try_until_ts: float | None = None
         self._overdue_ts: float | None = None
         """The work under way is not waited for any longer than this when the event is to end."""
+        self._at_once = False
+        """The agent stops: no pause between two circuits that go back."""
 
     def end(self, why: str, now: float, *, at_once: bool = False) -> Effects:
         """End the event as soon as the work under way is done."""
         event = self._the_event()
+        self._at_once = self._at_once or at_once
         if self.is_idle:
-            return self._end(event, now, at_once=at_once)
+            return self._end(event, now)
         if event.state is EventState.SHEDDING and event.ending is None:
-            event.ending, self._overdue_ts = why, now + WORK_LIMIT_SEC
-            return [Record(event.event_id, event.as_record())]
+            event.ending = why
+            return self.end_soon(now)
         if event.state is EventState.RESTORING and at_once:
             self._way_back.hasten(event, now)
             return self._way_back.due(event, now)
         return []
+
+    def end_soon(self, now: float) -> Effects:
+        """It ends when its work is back, or has been waited for long enough."""
+        event = self._the_event()
+        if event.state is EventState.SHEDDING and self._overdue_ts is None:
+            self._overdue_ts = now + WORK_LIMIT_SEC
+        return [Record(event.event_id, event.as_record())]
 
     @property
     def is_idle(self) -> bool:
@@ -62,7 +73,7 @@ class Ending:
         return waits or event.state is EventState.ACTIVE
 
     def clock_stepped(self, step_sec: float, now: float) -> Effects:
-        """The clock was set back: nothing that is waited for may take longer for it."""
+        """The clock was set: nothing that is waited for may take longer for it."""
         event = self.event
         if event is None:
             return []
@@ -73,6 +84,8 @@ class Ending:
             self._overdue_ts += step_sec
         if self._again.due_ts is not None:
             self._again.due_ts += step_sec
+        if self._try_until_ts is not None:
+            self._try_until_ts += step_sec
         return [Record(event.event_id, event.as_record())]
 
     def hand_over(self, now: float) -> Event:
@@ -81,6 +94,25 @@ class Ending:
         event.metered.pause(now)
         self.event = None
         return event
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether the event still wants what is being shed for it now."""
+        event = self.event
+        return (
+            event is not None and event.state is EventState.SHEDDING and not self._is_ending(event)
+        )
+
+    @property
+    def holds(self) -> bool:
+        """Whether circuits are to stay shed for now, or are about to be shed: then the devices'
+        lease is renewed. Not once one does not go back: the lease is what is left to end that."""
+        event = self.event
+        if event is None:
+            return False
+        if event.state is EventState.RESTORING:
+            return bool(event.held()) and not event.stuck()
+        return event.state in (EventState.SHEDDING, EventState.ACTIVE)
 
     def _is_ending(self, event: Event) -> bool:
         return event.ending is not None or event.ended_by is not None
@@ -101,7 +133,7 @@ class Ending:
             *self._context.answers.to_ender(event, AckStatus.SUCCESS, now),
         ]
 
-    def _end(self, event: Event, now: float, *, at_once: bool = False) -> Effects:
+    def _end(self, event: Event, now: float) -> Effects:
         if event.active_ts is None and not event.answered and event.ending is not None:
             status = AckStatus.OPTED_OUT if event.opted_out else AckStatus.FAILED
             failed = self._context.answers.to_event(event, status, now, reason=event.ending)
@@ -111,7 +143,7 @@ class Ending:
         event.ended_ts, self._overdue_ts, self._moves = now, None, Moves()
         self._again = Backoff()
         self._on_target.restart()
-        self._way_back.begin(event, now, at_once=at_once)
+        self._way_back.begin(event, now, at_once=self._at_once)
         record = event.as_record()
         if not event.held():
             return [Record(event.event_id, record), *failed, *self._complete(event, now)]
@@ -138,16 +170,16 @@ class Ending:
     def _complete(self, event: Event, now: float) -> Effects:
         answers, policy = self._context.answers, self._context.policy
         event.to(EventState.COMPLETED)
-        self._let_go(event)
         told = answers.to_ender(event, AckStatus.SUCCESS, now)
         if not event.answered:
             reason = event.ending or "ended by command before it could be begun or changed"
             told += answers.to_event(event, AckStatus.FAILED, now, reason=reason)
         if event.active_ts is not None:
-            if self.successor is None and policy.rebound_sec > 0.0:
+            if event.next_ask is None and policy.rebound_sec > 0.0:
                 event.rebound_until_ts = now + policy.rebound_sec
             summary = event.summary()
             told.append(answers.follow_up(event, AckStatus.COMPLETED, now, summary=summary))
+        self._let_go(event)
         record = event.as_record()
         effects: Effects = [
             Record(event.event_id, record),
@@ -166,8 +198,8 @@ class Ending:
     def _let_go(self, event: Event) -> None:
         """The event is over; what a later modification asked of it begins as an event anew."""
         self.event, self.over = None, event
-        if event.next_ask is not None:
-            self.successor = Event.asked(event.event_id, event.next_ask)
+        self._again, self._try_until_ts, self._overdue_ts = Backoff(), None, None
+        self.successor = event.take_next()
 
     def trouble(self) -> str | None:
         """What a person should know: circuits that do not go back. None when all is well."""

@@ -10,7 +10,7 @@ Which event rules is decided in ruling.py; how that one is carried out, in carry
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from VenAgent.contract.acks import AckStatus
@@ -46,6 +46,12 @@ class Left:
     past: Iterable[tuple[str, int]] = ()
     """Events that are over, oldest first: id and modification."""
     facts: Mapping[str, Any] = field(default_factory=dict)
+    last_ts: float | None = None
+    """When the earlier process last wrote."""
+
+
+CLOCK_STEP_SEC = 2.0
+"""The clock is slewed by less; a larger difference was set."""
 
 
 class Engine:
@@ -179,7 +185,8 @@ class Engine:
 
     def switched(self, switch_id: str, failures: Mapping[str, str], now: float) -> Effects:
         """A switch by hand ended."""
-        return self._switches.switched(switch_id, failures, now)
+        effects = self._switches.switched(switch_id, failures, self.running, now)
+        return effects + self._carrier.tick(now) + self._rule.turn(now)
 
     def preempted(self, task_id: str, by_whom: str, now: float) -> Effects:
         """The actuator gave our reservation `task_id` to another agent."""
@@ -200,7 +207,6 @@ class Engine:
         self.context.wear = Wear(left.facts.get(WEAR))
         self._rule.opt_out.recall(left.facts)
         effects = self._switches.recall(left.facts)
-        under_way = []
         for event in sorted(left.events, key=lambda e: e.start_ts):
             self._expect_again(event)
             if event.state is EventState.SCHEDULED:
@@ -208,16 +214,16 @@ class Engine:
             elif event.state.over:
                 self._rule.recovering.append(event)
             else:
-                under_way.append(event)
-        for event in under_way:
-            if self.running is None:
-                effects += self._carrier.take_over(event, now)
-        return effects + self.tick(now)
+                self._rule.left.append(event)
+        step_sec = 0.0 if left.last_ts is None else now - left.last_ts
+        if step_sec < -CLOCK_STEP_SEC:  # a clock without a battery goes on where it was
+            effects += self.clock_stepped(step_sec, now)
+        return effects + self._rule.turn(now) + self.tick(now)
 
     def recover(self, reading: Reading, now: float) -> Effects:
         """The journal is lost, and this agent had shed: bring back whatever reads as shed."""
         circuits = circuits_that_look_shed(self.panel, reading)
-        if self.running is not None or not circuits:
+        if self.running is not None or not circuits:  # whoever asks, asks again
             return []
         event = Event(
             event_id=f"recovery-{now:.0f}",
@@ -257,16 +263,25 @@ class Engine:
         event = self.running
         if event is None:
             return []
-        resume = self.context.policy.on_stop is OnStop.RESUME
-        if resume and event.state is not EventState.RESTORING:
+        if self.leaves_to_next_start:
             return []
         return self._carrier.end("the agent was stopped", now, at_once=True)
 
+    @property
+    def leaves_to_next_start(self) -> bool:
+        """Whether an orderly stop leaves the event that runs as it is."""
+        event, resume = self.running, self.context.policy.on_stop is OnStop.RESUME
+        return resume and event is not None and event.state is not EventState.RESTORING
+
     def clock_stepped(self, step_sec: float, now: float) -> Effects:
-        """The clock was set by `step_sec`. Back: an event that runs must not become longer for
-        it, so its times go along; forward: it ends early, which harms no one."""
-        self.context.history = PowerHistory(self.history.window_sec)
-        return [] if step_sec >= 0.0 else self._carrier.clock_stepped(step_sec, now)
+        """The clock was set by `step_sec`: nothing may take longer for it, or be done earlier than
+        the equipment bears."""
+        context = self.context
+        context.history = PowerHistory(self.history.window_sec)
+        if context.latest is not None:
+            context.latest = replace(context.latest, ts=context.latest.ts + step_sec)
+        context.wear.shift(step_sec)
+        return [context.keep_wear(), *self._rule.clock_stepped(step_sec, now)]
 
     # ---- a person at the site ------------------------------------------------------------
 
@@ -299,9 +314,16 @@ class Engine:
 
     @property
     def holds(self) -> bool:
-        """Whether anything is shed, or about to be: then the devices' lease is renewed."""
-        event = self.running
-        return event is not None and event.state in (EventState.SHEDDING, EventState.ACTIVE)
+        """Whether anything is to stay shed, or about to be: then the devices' lease is renewed."""
+        return self._carrier.holds
+
+    def wants_more(self, event_id: str) -> bool:
+        """Whether what is being shed for this event now is still wanted."""
+        return (
+            self.running is not None
+            and self.running.event_id == event_id
+            and (self._carrier.wants_more)
+        )
 
     def baseline_kw(self, now: float) -> float | None:
         """The running event's baseline; without one, what an event beginning now would have."""

@@ -131,6 +131,12 @@ class Metered:
             self.paused_sec += max(0.0, now - self.paused_ts)
             self.paused_ts = None
 
+    def shift(self, step_sec: float) -> None:
+        """The clock was set: between the samples before and after nothing is known."""
+        self.last_ts = None
+        if self.paused_ts is not None:
+            self.paused_ts += step_sec
+
     @property
     def mean_kw(self) -> float | None:
         if not self.samples:
@@ -181,6 +187,8 @@ class Event:
     """Whether the command that began or last changed it has its answer."""
     also: list[str] = field(default_factory=list)
     """Other commands that asked the same meanwhile: they get the same answer."""
+    next_also: list[str] = field(default_factory=list)
+    """Those that asked the same as `next_ask`."""
     ended_by: EndedBy | None = None
     ending: str | None = None
     """Why it is to end as soon as the writes under way are back."""
@@ -205,21 +213,33 @@ class Event:
             event_id=event_id, **{entry.name: getattr(ask, entry.name) for entry in fields(ask)}
         )
 
+    def take_next(self) -> Event | None:
+        """The later modification that waited, as an event of its own; it waits no longer."""
+        if self.next_ask is None:
+            return None
+        later = Event.asked(self.event_id, self.next_ask)
+        later.also, self.next_ask, self.next_also = self.next_also, None, []
+        return later
+
     def change(self, ask: Ask) -> None:
         """A later modification: the event goes on as `ask` has it."""
         for entry in fields(ask):
             setattr(self, entry.name, getattr(ask, entry.name))
-        self.answered, self.also, self.next_ask = False, [], None
+        self.answered, self.also = False, self.next_also
+        self.next_ask, self.next_also = None, []
 
     def shift(self, step_sec: float) -> None:
-        """The clock was set by `step_sec`: what is left of the event stays as long as it was."""
-        self.end_ts += step_sec
-        for name in ("active_ts", "ended_ts"):
+        """The clock was set by `step_sec`: what was so long ago still is. Back, what is left of the
+        event stays as long as it was too; forward, it ends early, which harms no one."""
+        if step_sec < 0.0:
+            self.start_ts += step_sec
+            self.end_ts += step_sec
+        for name in ("active_ts", "ended_ts", "rebound_until_ts"):
             moment = getattr(self, name)
             setattr(self, name, None if moment is None else moment + step_sec)
         for circuit in self.circuits:
             circuit.shed_ts += step_sec
-        self.metered.last_ts = None
+        self.metered.shift(step_sec)
 
     @property
     def weight(self) -> tuple[float, float]:

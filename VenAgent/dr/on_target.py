@@ -37,7 +37,7 @@ class OnTarget:
         self._watch.hold_off_until_ts = now + HOLD_OFF_SEC
 
     def shift(self) -> None:
-        """The clock was set back: look again at once, and count anew how long it is off target."""
+        """The clock was set: look again at once, and count anew how long it is off target."""
         expected_kw = self._settling.expected_kw
         due_ts = None if self._settling.due_ts is None else 0.0
         self._settling = Settling(expected_kw, due_ts, self._settling.tries)
@@ -95,6 +95,8 @@ class OnTarget:
         if not taken:
             return []
         alerts: Effects = []
+        if event.measured_kw is not None:
+            event.measured_kw = event.shed_by(reading.power_kw or 0.0)
         for circuit in taken:
             circuit.by_hand = True
             message = f"{circuit.name} was changed at the site and is left out of the event"

@@ -82,6 +82,8 @@ class Circuit:
     switch_point: str = ""
     """Where it is switched off and on as a whole; for a `switch` the same as `point`."""
     endurance: Endurance = UNLIMITED
+    inverted: bool = False
+    """Its contactor hangs on a normally closed contact: it opens when the point is on."""
 
     @property
     def rating_kw(self) -> float:

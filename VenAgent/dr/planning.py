@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from VenAgent.dr.curtailment import Action, Candidate, candidates, plan, sheddable_kw
 from VenAgent.dr.event import Event
 from VenAgent.dr.panel import Circuit, Control, Panel, Reading
+from VenAgent.dr.policy import ReleaseOrder
 from VenAgent.dr.shed import ShedCircuit
 from VenAgent.dr.wear import Wear
 
@@ -25,11 +27,15 @@ class Moves:
 
 
 def shed_more(
-    event: Event, panel: Panel, reading: Reading, wear: Wear, request_kw: float, now: float
+    event: Event,
+    panel: Panel,
+    reading: Reading,
+    barred: Iterable[str],
+    request_kw: float,
+    now: float,
 ) -> Moves:
-    """Shed `request_kw` more: circuits not tried yet, and limits that can go lower. No moves
-    when nothing is left. The circuits are added to the event."""
-    barred = wear.all_barred(panel, now, event.end_ts)
+    """Shed `request_kw` more: circuits not tried yet nor `barred`, and limits that can go lower.
+    No moves when nothing is left. The circuits are added to the event."""
     tried = {circuit.circuit_id: circuit for circuit in event.circuits}
     available = [
         *candidates(panel, reading, exclude=[*tried, *barred]),
@@ -54,7 +60,7 @@ def _lowerable(event: Event, panel: Panel, reading: Reading) -> list[Candidate]:
     before the event, not of what is left."""
     found = []
     for held in event.circuits:
-        circuit = panel.by_id.get(held.circuit_id)
+        circuit = _known(held, panel)
         power_kw = reading.circuit(held.circuit_id).power_kw
         if circuit is None or circuit.limit is None or not held.counts or power_kw is None:
             continue
@@ -66,15 +72,18 @@ def _lowerable(event: Event, panel: Panel, reading: Reading) -> list[Candidate]:
     return found
 
 
-def shed_less(event: Event, panel: Panel, excess_kw: float, spare_kw: float, now: float) -> Moves:
-    """Put back about `excess_kw`, at most `spare_kw` more. What a person would miss most comes
-    first: the most important priority, and of that the largest. A circuit that must stay off
-    for a while yet stays."""
+def shed_less(
+    event: Event, panel: Panel, order: ReleaseOrder, excess_kw: float, spare_kw: float, now: float
+) -> Moves:
+    """Put back about `excess_kw`, at most `spare_kw` more, by priority in `order`, of one priority
+    the largest first. A circuit that must stay off for a while yet stays."""
     moved, delta_kw = [], 0.0
     left_kw = excess_kw
+    turn = 1 if order is ReleaseOrder.MOST_IMPORTANT_FIRST else -1
     held = [circuit for circuit in event.circuits if circuit.counts]
-    for circuit in sorted(held, key=lambda c: (not c.last_resort, c.priority, -c.shed_kw)):
-        known = panel.by_id.get(circuit.circuit_id)
+    held.sort(key=lambda c: (-turn * c.last_resort, turn * c.priority, -c.shed_kw))
+    for circuit in held:
+        known = _known(circuit, panel)
         if known is not None and now - circuit.shed_ts < known.endurance.min_off_sec:
             continue
         if circuit.shed_kw <= left_kw + spare_kw:
@@ -93,28 +102,28 @@ def shed_less(event: Event, panel: Panel, excess_kw: float, spare_kw: float, now
 
 
 def exchange(
-    event: Event, panel: Panel, reading: Reading, wear: Wear, request_kw: float, now: float
+    event: Event,
+    panel: Panel,
+    reading: Reading,
+    barred: Iterable[str],
+    request_kw: float,
+    now: float,
 ) -> Moves:
     """Plan the whole event anew for `request_kw`, as if what it holds were still drawing: some
     circuits go back and others take their place. No moves if one that must stay off for a while
     yet would have to go back."""
     held = {circuit.circuit_id: circuit for circuit in event.circuits if circuit.counts}
-    barred = wear.all_barred(panel, now, event.end_ts)
     tried = [circuit.circuit_id for circuit in event.circuits]
     pool = [
         *candidates(panel, reading, exclude=[*tried, *barred]),
-        *(
-            _as_it_was(circuit, panel)
-            for circuit in held.values()
-            if circuit.circuit_id in panel.by_id
-        ),
+        *_as_they_were(held.values(), panel),
     ]
     if event.circuit_id is not None:
         pool = [c for c in pool if c.circuit.id == event.circuit_id]
     actions = {action.circuit_id: action for action in plan(pool, request_kw).actions}
     back = [circuit for circuit_id, circuit in held.items() if circuit_id not in actions]
     for circuit in back:
-        known = panel.by_id.get(circuit.circuit_id)
+        known = _known(circuit, panel)
         if known is not None and now - circuit.shed_ts < known.endurance.min_off_sec:
             return Moves()
     delta_kw = sum(action.shed_kw for action in actions.values()) - event.predicted_kw
@@ -131,10 +140,21 @@ def exchange(
     return Moves((*moved, *back), delta_kw)
 
 
-def _as_it_was(held: ShedCircuit, panel: Panel) -> Candidate:
-    circuit = panel.by_id[held.circuit_id]
-    before = None if held.is_switch else float(held.before)
-    return Candidate(circuit, held.original_kw, sheddable_kw(circuit, held.original_kw), before)
+def _as_they_were(held: Iterable[ShedCircuit], panel: Panel) -> Iterator[Candidate]:
+    """What is shed, as if it were still drawing; not what may not be shed any more."""
+    for shed in held:
+        circuit = _known(shed, panel)
+        most_kw = 0.0 if circuit is None else sheddable_kw(circuit, shed.original_kw)
+        if circuit is not None and most_kw > 0.0:
+            before = None if shed.is_switch else float(shed.before)
+            yield Candidate(circuit, shed.original_kw, most_kw, before)
+
+
+def _known(held: ShedCircuit, panel: Panel) -> Circuit | None:
+    """The circuit of a shed one; None if the configuration has changed how it is controlled since:
+    then it can only go back."""
+    circuit = panel.by_id.get(held.circuit_id)
+    return circuit if circuit is not None and circuit.point == held.point else None
 
 
 def _newly_shed(
@@ -163,6 +183,8 @@ def refusal_of(circuit_id: str, panel: Panel) -> str | None:
     circuit = panel.by_id.get(circuit_id)
     if circuit is None:
         return f"unknown circuit {circuit_id!r}: this panel has {', '.join(panel.by_id)}"
+    if circuit.control is Control.NONE:
+        return f"circuit {circuit_id} cannot be controlled"
     if circuit.critical or circuit.kept_fraction >= 1.0:
         return f"circuit {circuit_id} is critical and is never shed by command"
     return None

@@ -15,6 +15,14 @@ class OnStop(str, Enum):
     """Leave it: the next start goes on with it, or the device's lease ends it."""
 
 
+class ReleaseOrder(str, Enum):
+    """Which loads return first when an event that goes on sheds too much."""
+
+    MOST_IMPORTANT_FIRST = "most_important_first"
+    """What a person would miss most."""
+    LEAST_IMPORTANT_FIRST = "least_important_first"
+
+
 @dataclass(frozen=True)
 class Policy:
     """Times in seconds."""
@@ -31,6 +39,7 @@ class Policy:
     baseline_method: str = "pre_event_mean"
     rebound_sec: float = 900.0
     on_stop: OnStop = OnStop.RESTORE
+    release_order: ReleaseOrder = ReleaseOrder.MOST_IMPORTANT_FIRST
 
 
 @dataclass(frozen=True)

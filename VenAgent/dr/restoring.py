@@ -8,11 +8,11 @@ to site and from event to event, but not from one start of the agent to the next
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field, replace
 
 from VenAgent.dr.effects import PointWrite
-from VenAgent.dr.pacing import Backoff
+from VenAgent.dr.pacing import RETRY_SEC, Backoff
 from VenAgent.dr.panel import Panel
 from VenAgent.dr.policy import Policy
 from VenAgent.dr.shed import ShedCircuit
@@ -30,8 +30,10 @@ class Step:
     value: float | bool
     last: bool = True
 
+    inverted: bool = False
+
     def write(self) -> PointWrite:
-        return PointWrite(self.circuit_id, self.point, self.value)
+        return PointWrite(self.circuit_id, self.point, self.value, self.inverted)
 
 
 @dataclass
@@ -60,7 +62,8 @@ class Returns:
                 steps.append(_back(circuit, now))
                 continue
             known = panel.by_id.get(circuit.circuit_id)
-            off_until_ts = circuit.shed_ts + (known.endurance.min_off_sec if known else 0.0)
+            min_off_sec = known.endurance.min_off_sec if known else 0.0
+            off_until_ts = min(circuit.shed_ts, now) + min_off_sec
             due_ts = max(now + place * policy.restore_stagger_sec, off_until_ts)
             limit_step = known.limit.step if known is not None and known.limit is not None else 1.0
             steps += _ramp(circuit, due_ts, policy.limit_ramp_sec, limit_step)
@@ -84,8 +87,21 @@ class Returns:
         """The clock was set by `step_sec`: the pauses stay as long as they were."""
         self.steps = [replace(step, due_ts=step.due_ts + step_sec) for step in self.steps]
 
+    def again(self, steps: Iterable[Step], now: float) -> None:
+        """These were written, and no report came."""
+        self.steps += [replace(step, due_ts=now) for step in steps]
+
+    def put_off(self, circuit_ids: Set[str], now: float) -> None:
+        """These are being switched by command: not before that is over."""
+        self.steps = [
+            replace(step, due_ts=max(step.due_ts, now + RETRY_SEC[0]))
+            if step.circuit_id in circuit_ids
+            else step
+            for step in self.steps
+        ]
+
     def drop(self, circuit_ids: Iterable[str]) -> None:
-        """These are being put back already."""
+        """These are being put back already, or are not to be put back any more."""
         dropped = set(circuit_ids)
         self.steps = [step for step in self.steps if step.circuit_id not in dropped]
 
@@ -98,7 +114,9 @@ class Returns:
 
 
 def _back(circuit: ShedCircuit, due_ts: float) -> Step:
-    return Step(due_ts, circuit.circuit_id, circuit.point, circuit.before)
+    return Step(
+        due_ts, circuit.circuit_id, circuit.point, circuit.before, inverted=circuit.inverted
+    )
 
 
 def _ramp(circuit: ShedCircuit, due_ts: float, ramp_sec: float, limit_step: float) -> list[Step]:

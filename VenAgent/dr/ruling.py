@@ -30,6 +30,9 @@ class Ruling:
         self.recovering: list[Event] = []
         """Over, but the rebound is still being watched."""
         self.stopping = False
+        self.left: list[Event] = []
+        """Under way when an earlier process ended. More than one only if it could not write the
+        end of the first down; each is then gone on with in turn."""
 
     @property
     def running(self) -> Event | None:
@@ -82,13 +85,16 @@ class Ruling:
 
     def _answer_again(self, known: Event, ask: Ask, now: float) -> Effects:
         """The same under another correlation_id: the same answer, now or when there is one."""
-        given = self.answers.given(known.correlation_id) if known.next_ask is None else None
-        if known.answered and given is not None and ask.correlation_id is not None:
-            return [self.answers.remember({**given, "correlationId": ask.correlation_id})]
+        if known.answered and known.next_ask is None:
+            status = AckStatus.SCHEDULED if known.active_ts is None else AckStatus.ACCEPTED
+            given = self.answers.given(known.correlation_id)
+            told = given or known.ack(status, self.answers.ven_id, now)
+            return [self.answers.remember({**told, "correlationId": ask.correlation_id})]
         if ask.correlation_id is None:
-            return [self.answers.follow_up(known, AckStatus.ACCEPTED, now)]
+            return []  # the answer to come tells this one too
         self.answers.expect(ask.correlation_id)
-        known.also.append(ask.correlation_id)
+        same = known.also if known.next_ask is None else known.next_also
+        same.append(ask.correlation_id)
         return [Record(known.event_id, known.as_record())]
 
     def _take_on(self, event: Event, now: float) -> Effects:
@@ -99,7 +105,8 @@ class Ruling:
     def _wait_or_begin(self, event: Event, now: float) -> Effects:
         """A new or changed event that nothing is shed for yet."""
         self.answers.expect(event.correlation_id)
-        if event.start_ts <= now and self.running is None and self.agenda.due(now) is None:
+        is_free = self.running is None and not self.stopping
+        if event.start_ts <= now and is_free and self.agenda.due(now) is None:
             return self._begin(event, now)
         if event.state is EventState.RECEIVED:
             event.to(EventState.SCHEDULED)
@@ -113,16 +120,10 @@ class Ruling:
 
     def turn(self, now: float) -> Effects:
         """Whose turn it is: begin what is due, set aside what is outweighed, tell who waits."""
-        effects: Effects = []
-        over, self.carrier.over = self.carrier.over, None
-        if over is not None:
-            self._take_note(over)
-        successor, self.carrier.successor = self.carrier.successor, None
-        if successor is not None and successor.end_ts > now:
-            effects += self._take_on(successor, now)
-        elif successor is not None:
-            reason = "its end passed while the earlier modification was restored"
-            effects += self.answers.to_event(successor, AckStatus.FAILED, now, reason=reason)
+        effects = self._after_the_last(now)
+        while self.left and self.running is None and not self.stopping:
+            effects += self.carrier.take_over(self.left.pop(0), now)
+            effects += self._after_the_last(now)
         due = self.agenda.due(now)
         if due is None or self.stopping:
             return effects
@@ -135,11 +136,18 @@ class Ruling:
             return effects + self._displace(running, due, now)
         return effects + self._tell_waiting(running, now)
 
-    def next_turn(self, *, is_active: bool) -> float | None:
-        """When a waiting event can begin, or can no longer."""
-        if self.stopping:
-            return None
-        return self.agenda.next_deadline(self.running, is_active=is_active)
+    def _after_the_last(self, now: float) -> Effects:
+        """Take note of an event that is over, and of what was to come in its place."""
+        over, self.carrier.over = self.carrier.over, None
+        if over is not None:
+            self._take_note(over)
+        successor, self.carrier.successor = self.carrier.successor, None
+        if successor is None:
+            return []
+        if successor.end_ts > now:
+            return self._take_on(successor, now)
+        reason = "its end passed while the earlier modification was restored"
+        return self.answers.to_event(successor, AckStatus.FAILED, now, reason=reason)
 
     def _take_note(self, over: Event) -> None:
         """An event is over. One that never began may be tried again in the same modification."""
@@ -151,6 +159,7 @@ class Ruling:
         why_not = self.opt_out.reason(now)
         self.agenda.waiting.pop(event.event_id, None)
         if why_not is not None:
+            event.opted_out = True
             return self._withdraw(event, AckStatus.OPTED_OUT, why_not, now)
         return self._close_recovery(now) + self.carrier.begin(event, now)
 
@@ -250,15 +259,15 @@ class Ruling:
             reason = f"event {event.event_id} is being restored already"
             return [self.answers.to(command, AckStatus.SUCCESS, now, reason=reason)]
         dropped: Effects = []
-        if event.next_ask is not None:
-            later, event.next_ask = Event.asked(event.event_id, event.next_ask), None
+        later = event.take_next()
+        if later is not None:
             reason = "ended by command before it could be applied"
             dropped = self.answers.to_event(later, AckStatus.FAILED, now, reason=reason)
         event.ended_by = EndedBy(command.op, command.correlation_id)
         self.answers.expect(command.correlation_id)
         if self.carrier.is_idle:
             return [*dropped, *self.finish(event, "ended by command", now)]
-        return [Record(event.event_id, event.as_record()), *dropped]  # when its writes are back
+        return [*self.carrier.end_soon(now), *dropped]
 
     def _end_unknown(self, command: Command, now: float) -> Effects:
         if command.event_id is None:
@@ -270,6 +279,18 @@ class Ruling:
             reason += "; should it come later than this command, it will not begin"
             effects.append(self.agenda.withdraw(command.event_id, command.modification))
         return [*effects, self.answers.to(command, AckStatus.REJECTED, now, reason=reason)]
+
+    # ---- the clock -----------------------------------------------------------------------
+
+    def clock_stepped(self, step_sec: float, now: float) -> Effects:
+        """The clock was set by `step_sec`. Events that have begun keep what is left of them; those
+        to come are due by the new clock."""
+        begun = [e for e in self.agenda.waiting.values() if e.start_ts <= now - step_sec]
+        effects = self.opt_out.shift(step_sec)
+        for event in (*begun, *self.recovering, *self.left):
+            event.shift(step_sec)
+            effects.append(Record(event.event_id, event.as_record()))
+        return effects + self.carrier.clock_stepped(step_sec, now)
 
     # ---- the time after ------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from VenAgent.dr.curtailment import Action
@@ -40,9 +41,13 @@ class ShedCircuit:
     """Whether a reading has shown its point as it was written last."""
     by_hand: bool = False
     """A person changed it since: it is theirs, and not written again."""
+    switching: bool = False
+    """A command switches it now: theirs when that succeeds, this event's again when it fails."""
     releasing: bool = False
     """It is being put back while the event goes on."""
     restored: bool = False
+    inverted: bool = False
+    """Its contactor opens when the point is on."""
 
     @classmethod
     def of(
@@ -60,6 +65,7 @@ class ShedCircuit:
             final_kw=action.final_kw,
             priority=circuit.priority,
             shed_ts=now,
+            inverted=circuit.inverted,
         )
 
     def rewrite(self, value: float | bool, final_kw: float) -> None:
@@ -74,7 +80,8 @@ class ShedCircuit:
     @property
     def counts(self) -> bool:
         """Whether it is shed as far as is known: confirmed, obeyed, and not taken away by hand."""
-        return bool(self.confirmed) and self.obeyed is not False and not self.by_hand
+        taken = self.by_hand or self.switching
+        return bool(self.confirmed) and self.obeyed is not False and not taken
 
     @property
     def is_switch(self) -> bool:
@@ -89,16 +96,14 @@ class ShedCircuit:
         return not self.restored and not self.by_hand
 
     def write(self) -> PointWrite:
-        return PointWrite(
-            self.circuit_id, self.point, self.before if self.releasing else self.value
-        )
+        return self.writing(self.before if self.releasing else self.value)
 
-    def write_back(self) -> PointWrite:
-        return PointWrite(self.circuit_id, self.point, self.before)
+    def writing(self, value: float | bool) -> PointWrite:
+        return PointWrite(self.circuit_id, self.point, value, self.inverted)
 
     def is_back(self, reading: Reading | None) -> bool:
         """Whether `reading` shows the circuit's point as it was before the event."""
-        return reading is not None and self._setting(reading) == self.before
+        return reading is not None and _same(self._setting(reading), self.before)
 
     def is_changed(self, reading: Reading) -> bool:
         """Whether someone changed the circuit's point since it was seen as this event wrote it.
@@ -106,14 +111,14 @@ class ShedCircuit:
         One that was never seen so has not obeyed: that is no one's hand.
         """
         setting = self._setting(reading)
-        if setting == self.value:
+        if _same(setting, self.value):
             self.seen = True
-        return self.seen and setting is not None and setting != self.value
+        return self.seen and setting is not None and not _same(setting, self.value)
 
     def contradiction(self, reading: Reading, value: float | bool) -> str | None:
         """What `reading` has against the circuit's point holding `value`, as was confirmed."""
         setting = self._setting(reading)
-        if setting is None or setting == value:
+        if setting is None or _same(setting, value):
             return None
         return f"{self.point} was written as {value!r} and reads {setting!r}"
 
@@ -126,3 +131,8 @@ class ShedCircuit:
     def _setting(self, reading: Reading) -> float | bool | None:
         read = reading.circuit(self.circuit_id)
         return read.closed if self.is_switch else read.limit
+
+
+def _same(read: float | bool | None, value: float | bool) -> bool:
+    """Whether a point reads as `value`: a register of 32 bits gives 7.3 back as 7.30000019."""
+    return read is not None and math.isclose(read, value, rel_tol=1e-6, abs_tol=1e-6)

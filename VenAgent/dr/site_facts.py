@@ -20,6 +20,8 @@ from VenAgent.dr.panel import Circuit, Panel
 OPT_OUT = "opt_out"
 SWITCHES = "switches"
 PRIORITIES = "priorities"
+SHOWN_AFTER_SEC = 2.0
+"""A reading that was under way when a circuit was switched is there by then."""
 
 
 class OptOut:
@@ -38,6 +40,12 @@ class OptOut:
 
     def recall(self, facts: Mapping[str, Any]) -> None:
         self._fact = facts.get(OPT_OUT)
+
+    def shift(self, step_sec: float) -> Effects:
+        """The clock was set by `step_sec`: "for two hours" stays two hours."""
+        if self._fact is None or self._fact["until_ts"] is None:
+            return []
+        return [self.begin(self._fact["reason"], self._fact["until_ts"] + step_sec)]
 
     def reason(self, now: float) -> str | None:
         if self._fact is None:
@@ -65,6 +73,7 @@ class Switches:
         self._pending = dict(facts.get(SWITCHES) or {})
         for pending in self._pending.values():
             self._context.answers.expect(pending["correlation_id"])
+            self._keep_off(pending, math.inf)
         return [self._effect(switch_id) for switch_id in self._pending]
 
     def with_priorities(self, panel: Panel) -> Panel:
@@ -97,24 +106,43 @@ class Switches:
             "correlation_id": command.correlation_id,
             "data": _echo(command),
             "reserve": event is None,
-            "writes": [[write.circuit_id, write.point, write.value] for write in writes],
+            "writes": [[w.circuit_id, w.point, w.value, w.inverted] for w in writes],
         }
+        self._keep_off(self._pending[switch_id], math.inf)
         answers.expect(command.correlation_id)
         effects += [*of_event, Keep(SWITCHES, dict(self._pending))]
         return [*effects, self._effect(switch_id)]
 
-    def switched(self, switch_id: str, failures: Mapping[str, str], now: float) -> Effects:
-        """The writes ended: answer."""
+    def switched(
+        self, switch_id: str, failures: Mapping[str, str], event: Event | None, now: float
+    ) -> Effects:
+        """The writes ended: answer. A circuit of the event is a person's from now on."""
         pending = self._pending.pop(switch_id, None)
         if pending is None:
             return []
+        self._keep_off(pending, now + SHOWN_AFTER_SEC)
         status, fields = AckStatus.SUCCESS, {"data": pending["data"]}
         if failures:
             status, fields = AckStatus.FAILED, {"reason": "; ".join(failures.values())}
         answer = self._context.answers.under(
             pending["op"], pending["correlation_id"], status, now, **fields
         )
-        return [Keep(SWITCHES, dict(self._pending)), answer, ReadMeter()]
+        kept: Effects = [Keep(SWITCHES, dict(self._pending))]
+        if event is not None:
+            for circuit in event.circuits:
+                if circuit.switching:
+                    circuit.switching = self.is_pending(circuit.circuit_id)
+                    circuit.by_hand = not failures and not circuit.switching
+            kept.append(Record(event.event_id, event.as_record()))
+        return [*kept, answer, ReadMeter()]
+
+    def is_pending(self, circuit_id: str) -> bool:
+        """Whether a command switches this circuit now."""
+        return any(
+            name == circuit_id
+            for pending in self._pending.values()
+            for name, *_ in pending["writes"]
+        )
 
     def _refusal(self, command: SetLoadCommand, circuit: Circuit | None) -> str | None:
         if circuit is None:
@@ -144,17 +172,21 @@ class Switches:
     def _writes(
         self, circuit: Circuit, enabled: bool, event: Event | None
     ) -> tuple[list[PointWrite], Effects]:
-        """What to write. A circuit that the event holds is a person's from now on."""
-        writes = [PointWrite(circuit.id, circuit.switch_point, enabled)]
+        """What to write. A circuit that the event holds is not the event's meanwhile."""
+        writes = [PointWrite(circuit.id, circuit.switch_point, enabled, circuit.inverted)]
         held = (
             next((c for c in event.held() if c.circuit_id == circuit.id), None) if event else None
         )
         if event is None or held is None:
             return writes, []
-        held.by_hand = True
+        held.switching = True
         if not held.is_switch:
-            writes.append(PointWrite(circuit.id, held.point, held.before))
+            writes.append(held.writing(held.before))
         return writes, [Record(event.event_id, event.as_record())]
+
+    def _keep_off(self, pending: Mapping[str, Any], until_ts: float) -> None:
+        """No event touches these circuits: what it read may be from before the switch."""
+        self._context.switching |= {circuit_id: until_ts for circuit_id, *_ in pending["writes"]}
 
     def _effect(self, switch_id: str) -> Switch:
         pending = self._pending[switch_id]

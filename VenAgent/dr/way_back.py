@@ -12,6 +12,9 @@ from VenAgent.dr.event import Event
 from VenAgent.dr.panel import Reading
 from VenAgent.dr.restoring import Returns, Step
 
+REPORT_LIMIT_SEC = 120.0
+"""Longer than any write with its second way and its reading takes."""
+
 
 class WayBack:
     """Of one event at a time; one write, of all circuits whose turn it is, under way at once."""
@@ -20,6 +23,8 @@ class WayBack:
         self._context = context
         self._returns = Returns()
         self._under_way: list[Step] = []
+        self._overdue_ts = 0.0
+        """What is under way has not been heard of until then: it is written again."""
 
     def begin(self, event: Event, now: float, *, at_once: bool = False) -> None:
         """From now on. `at_once`: neither a pause between two circuits nor a ramp."""
@@ -40,18 +45,23 @@ class WayBack:
     def shift(self, step_sec: float) -> None:
         """The clock was set by `step_sec`."""
         self._returns.shift(step_sec)
+        self._overdue_ts += step_sec
 
     def due(self, event: Event, now: float) -> Effects:
         """Write the circuits whose turn it is."""
-        if self._under_way:
+        if self._under_way and now < self._overdue_ts:
             return []
+        self._returns.again(self._under_way, now)
+        self._returns.drop(c.circuit_id for c in event.circuits if not c.to_put_back)
+        self._returns.put_off({c.circuit_id for c in event.circuits if c.switching}, now)
         self._under_way = self._returns.take_due(now)
         if not self._under_way:
             return []
+        self._overdue_ts = now + REPORT_LIMIT_SEC
         return [Restore(event.event_id, tuple(step.write() for step in self._under_way))]
 
     def next_deadline(self) -> float | None:
-        return None if self._under_way else self._returns.next_due_ts
+        return self._overdue_ts if self._under_way else self._returns.next_due_ts
 
     def restored(
         self, event: Event, failures: Mapping[str, str], now: float, reading: Reading | None
@@ -67,7 +77,10 @@ class WayBack:
         alerts: Effects = []
         for circuit in event.circuits:
             step = steps.get(circuit.circuit_id)
-            if step is None:
+            if step is None or circuit.by_hand:
+                continue
+            if circuit.switching:  # who of the two was last is not known
+                self._returns.again([step], now)
                 continue
             is_back = circuit.is_back(reading)
             circuit.failure = None if is_back else failures.get(circuit.circuit_id)

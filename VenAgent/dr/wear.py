@@ -34,6 +34,11 @@ class Wear:
             "back": dict(self._back),
         }
 
+    def shift(self, step_sec: float) -> None:
+        """The clock was set by `step_sec`: what was so long ago still is."""
+        self._sheds = {name: [ts + step_sec for ts in times] for name, times in self._sheds.items()}
+        self._back = {name: ts + step_sec for name, ts in self._back.items()}
+
     def shed(self, circuit_id: str, now: float) -> None:
         recent = [ts for ts in self._sheds.get(circuit_id, []) if now - ts < DAY_SEC]
         self._sheds[circuit_id] = [*recent, now]

@@ -15,7 +15,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -31,6 +31,15 @@ _log = logging.getLogger(__name__)
 SCHEDULE_TIMEOUT_SEC = 5.0
 GRACE_TRY_SEC = 1.0
 LOCKED = "LockError"
+FORGOTTEN_KEPT = 100
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why there is no reservation. `may_pass`: no one refused it, the actuator did not answer."""
+
+    reason: str
+    may_pass: bool = False
 
 
 class Actuation:
@@ -40,10 +49,12 @@ class Actuation:
         self._calls = calls
         self._config = config
         self._identity = identity
-        self._inverted = {c.id for c in config.circuits if c.switch_inverted}
         self._grace_until = 0.0
         """By the monotonic clock; till then another agent may still write what we took from it."""
         self._taken_from = ""
+        self.forgotten: list[str] = []
+        """Tasks of ours that were found at the actuator and given back: of an event that is over,
+        or of one that no journal knows of any more."""
 
     def schedule_result(self, headers: Mapping[str, Any], message: Any) -> tuple[str, str] | None:
         """A publication of the actuator about a task that another one preempted.
@@ -65,7 +76,7 @@ class Actuation:
 
     def reserve(
         self, task_id: str, until_ts: float, now: float, *, for_event: bool = True
-    ) -> str | None:
+    ) -> Refusal | None:
         """Schedule all devices from `now` to `until_ts` (epoch s); why not, or None.
 
         `for_event`: what we hold already was for an earlier event, and is given back first. A
@@ -78,15 +89,17 @@ class Actuation:
                 return None
             # We hold them ourselves, for an event that is over: its release did not get through.
             for forgotten in holders[self._identity]:
+                self.forgotten.append(str(forgotten))
                 self.release(forgotten)
+            del self.forgotten[:-FORGOTTEN_KEPT]
             outcome = self._schedule(task_id, until_ts, now)
         if isinstance(outcome, str):
-            return f"the devices could not be reserved: {outcome}"
+            return Refusal(f"the devices could not be reserved: {outcome}", may_pass=True)
         if outcome.get("result") == "SUCCESS" or outcome.get("info") == "TASK_ID_ALREADY_EXISTS":
             return None
         owners = _owners(outcome.get("data"))
         by_whom = f" (held by {owners})" if owners else ""
-        return f"the actuator refused the reservation: {outcome.get('info')}{by_whom}"
+        return Refusal(f"the actuator refused the reservation: {outcome.get('info')}{by_whom}")
 
     def own_reservations(self, now: float) -> list[str] | None:
         """The tasks that the actuator holds for us, found out by asking for the devices; None if
@@ -115,10 +128,14 @@ class Actuation:
         elif outcome.get("result") != "SUCCESS":
             _log.info("reservation %s was over already: %s", task_id, outcome.get("info"))
 
-    def write(self, writes: Iterable[PointWrite]) -> dict[str, str]:
+    def write(
+        self, writes: Iterable[PointWrite], still_wanted: Callable[[], bool] = lambda: True
+    ) -> dict[str, str]:
         """Write all points in parallel; what was not confirmed in time, by circuit, and why.
 
-        Confirmed means that the device answered with the value that it was sent.
+        Confirmed means that the device answered with the value that it was sent. What another
+        agent still holds is tried again only while it is `still_wanted`: an event that has ended
+        meanwhile must not be shed by a late try.
         """
         wanted = list(writes)
         failures = self._through_actuator(wanted)
@@ -126,6 +143,8 @@ class Actuation:
             if time.monotonic() + GRACE_TRY_SEC > self._grace_until:
                 break
             gevent.sleep(GRACE_TRY_SEC)
+            if not still_wanted():
+                break
             locked = [w for w in wanted if LOCKED in failures.get(w.circuit_id, "")]
             for write in locked:
                 del failures[write.circuit_id]
@@ -177,7 +196,7 @@ class Actuation:
     def _write(
         self, writes: Iterable[PointWrite], call: Callable[[PointWrite], Any]
     ) -> dict[str, str]:
-        wanted = {write.circuit_id: self._as_wired(write) for write in writes}
+        wanted = {write.circuit_id: _as_wired(write) for write in writes}
         calls = {circuit_id: call(write) for circuit_id, write in wanted.items()}
         answers, failures = in_parallel(calls, self._config.event.write_timeout_sec)
         for circuit_id, value in answers.items():
@@ -188,12 +207,6 @@ class Actuation:
             _log.warning("write to %s failed: %s", wanted[circuit_id].point, why)
         return failures
 
-    def _as_wired(self, write: PointWrite) -> PointWrite:
-        """What the relay must do: on a normally closed contact, on opens the circuit."""
-        if isinstance(write.value, bool) and write.circuit_id in self._inverted:
-            return replace(write, value=not write.value)
-        return write
-
     def _call(self, method: str, *args: Any) -> Mapping[str, Any] | str:
         """The actuator's result, or why there is none."""
         actuator = self._config.actuator_identity
@@ -202,6 +215,13 @@ class Actuation:
         except RPC_FAILURES as failure:
             return f"{actuator}: {describe_failure(failure)}"
         return outcome if isinstance(outcome, Mapping) else f"{actuator} answered {outcome!r}"
+
+
+def _as_wired(write: PointWrite) -> PointWrite:
+    """What the relay must do: on a normally closed contact, on opens the circuit."""
+    if isinstance(write.value, bool) and write.inverted:
+        return replace(write, value=not write.value)
+    return write
 
 
 def _iso(ts: float) -> str:

@@ -66,7 +66,7 @@ class Lease:
     def renew(self) -> bool:
         """Write the heartbeats. True if a device must have gone back by itself meanwhile: its
         renewal came too late, and now it hears us again."""
-        self._armed = True
+        known, self._armed = self._armed, True
         failed = self._write(heartbeats=True)
         now, came_back = time.monotonic(), False
         for lease in self._leases:
@@ -76,7 +76,7 @@ class Lease:
                 continue
             came_back = came_back or since_sec > lease.timeout_sec
             self._renewed[lease.device] = now
-        if came_back:
+        if came_back or known is None:  # a new configuration may have another time-out
             self._write(heartbeats=False, timeout=lambda lease: lease.timeout_sec)
         return came_back
 

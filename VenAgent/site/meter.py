@@ -34,12 +34,18 @@ class Meter:
         """Why the last read by RPC did not work; None when it did."""
 
     def start(self) -> None:
-        """Subscribe to the devices' publications: `/all` on 9 and 10, `/multi` on 11."""
+        """Subscribe to the devices' publications: `/all` on 9 and 10, `/multi` on 11.
+
+        Raises nothing that the bus can cause: without them the meter is stale, and says so.
+        """
         for device in self._config.devices():
-            # by prefix, so this is the device's own topics and not its neighbour's
-            self._vip.pubsub.subscribe(
-                peer="pubsub", prefix=f"devices/{device}/", callback=self._published
-            ).get(timeout=READ_TIMEOUT_SEC)
+            try:
+                # by prefix, so this is the device's own topics and not its neighbour's
+                self._vip.pubsub.subscribe(
+                    peer="pubsub", prefix=f"devices/{device}/", callback=self._published
+                ).get(timeout=READ_TIMEOUT_SEC)
+            except RPC_FAILURES as failure:
+                _log.error("could not subscribe to %s: %s", device, describe_failure(failure))
 
     def stop(self) -> None:
         for device in self._config.devices():
@@ -72,7 +78,7 @@ class Meter:
         }
         answers, failures = in_parallel(calls, READ_TIMEOUT_SEC)
         for device, values in answers.items():
-            self.points.update(device, values, asked)
+            self.points.update(device, values, asked, now=time.time())
         self.failure = "; ".join(f"{device}: {why}" for device, why in failures.items()) or None
         if answers:
             self._on_reading(self.points.reading(time.time()))
@@ -95,13 +101,13 @@ class Meter:
         if not isinstance(values, Mapping):
             _log.warning("%s from %s is not a set of points; ignored", topic, sender)
             return
-        self.points.update(device, values, _timestamp(headers))
-        self._on_reading(self.points.reading(time.time()))
+        now = time.time()
+        self.points.update(device, values, _timestamp(headers, now), now)
+        self._on_reading(self.points.reading(now))
 
 
-def _timestamp(headers: Mapping[str, Any]) -> float:
+def _timestamp(headers: Mapping[str, Any], now: float) -> float:
     """When the driver read the device (epoch s); now, if it does not say or says the future."""
-    now = time.time()
     text = headers.get("TimeStamp") or headers.get("Date")
     try:
         moment = datetime.fromisoformat(str(text).replace("Z", "+00:00"))

@@ -29,6 +29,10 @@ def switched_on(value: Any) -> bool | None:
     return {"active": True, "inactive": False}.get(value) if isinstance(value, str) else None
 
 
+CLOCK_SLEW_SEC = 1.0
+"""A reading from later than this was read before the clock was set back: no one knows when."""
+
+
 @dataclass
 class _Device:
     ts: float
@@ -42,10 +46,14 @@ class Points:
     config: AgentConfig
     _devices: dict[str, _Device] = field(default_factory=dict)
 
-    def update(self, device: str, points: Mapping[str, Any], ts: float) -> None:
-        """Values of `device` read at `ts`; an older reading never replaces a newer one."""
+    def update(
+        self, device: str, points: Mapping[str, Any], ts: float, now: float | None = None
+    ) -> None:
+        """Values of `device` read at `ts`; an older reading never replaces a newer one, unless
+        that one is from after `now`: then the clock was set back since."""
         known = self._devices.get(device)
-        if device in self.config.devices() and (known is None or ts >= known.ts):
+        is_newer = known is None or ts >= known.ts or (now is not None and known.ts > now)
+        if is_newer and device in self.config.devices():
             self._devices[device] = _Device(ts, points)
 
     def adopt(self, before: Points) -> None:
@@ -67,8 +75,9 @@ class Points:
         devices = self.config.devices()
         if any(device not in self._devices for device in devices):
             return Quality.MISSING
-        oldest = min(self._devices[device].ts for device in devices)
-        return Quality.GOOD if now - oldest <= self.config.stale_after_sec else Quality.STALE
+        times = [self._devices[device].ts for device in devices]
+        is_fresh = now - min(times) <= self.config.stale_after_sec
+        return Quality.GOOD if is_fresh and max(times) <= now + CLOCK_SLEW_SEC else Quality.STALE
 
     def age_sec(self, now: float) -> float | None:
         """Age of the oldest device's reading; None when one was never read."""
@@ -83,7 +92,10 @@ class Points:
         `ts` is the time of the oldest device that took part; `now` when none did.
         """
         oldest = now - (self.config.stale_after_sec if max_age_sec is None else max_age_sec)
-        fresh = {device: known for device, known in self._devices.items() if known.ts >= oldest}
+        newest = now + CLOCK_SLEW_SEC
+        fresh = {
+            name: known for name, known in self._devices.items() if oldest <= known.ts <= newest
+        }
         panel = self.config.panel
 
         def read(device: str, name: str | None) -> Any:

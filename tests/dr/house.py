@@ -64,7 +64,8 @@ class House:
         draws_kw: Mapping[str, float] | None = None,
         policy: Policy | None = None,
     ):
-        self.panel = panel or house_panel()
+        self.panel = self.configured = panel or house_panel()
+        """What is there, and what of it the agent's configuration names."""
         self.policy = policy or Policy(restore_stagger_sec=0.0, rebound_sec=0.0)
         self.now = NOW
         self.report_sec = 5.0
@@ -79,6 +80,8 @@ class House:
         self.silent: set[str] = set()
         self.stuck: set[str] = set()
         self.refusal: str | None = None
+        self.may_pass = False
+        """The refusal is a silence: who does not answer may be back soon."""
         self.meter_works = True
         self.meter_lag_sec = 0.0
         self.hold = False
@@ -92,8 +95,16 @@ class House:
         self.written: list[PointWrite] = []
         """All points written, restored ones too."""
         self.released: list[str] = []
+        self.wanted: dict[str, dict[str, float | bool]] = {}
+        """What circuits were successfully switched to by command."""
+        self.unsure: set[str] = set()
+        """Those for which that failed, and the like: they may be one or the other."""
+        self.put_back: set[str] = set()
+        """Restored, and known to the engine to be."""
         self.jobs: deque[Callable[[], Effects]] = deque()
         self.journal: dict[str, str] = {}
+        self.journal_ts = NOW
+        """When it was last written."""
         self.remembered: list[str] = []
         self.unsent: list[str] = []
         self._shown: tuple[float, dict[str, float]] = (-math.inf, {})
@@ -140,6 +151,7 @@ class House:
                 draws_kw[circuit_id], self.closed[circuit_id], self.limits.get(circuit_id)
             )
             for circuit_id in draws_kw
+            if circuit_id in self.configured.by_id
         }
         return Reading(self.now, sum(draws_kw.values()), circuits)
 
@@ -201,6 +213,28 @@ class House:
             if self.now == next_report:
                 self.do(self._report())
 
+    def reconfigure(self, panel: Panel) -> None:
+        """The agent's configuration is edited."""
+        self.configured = panel
+        self.engine.reconfigure(panel, VEN_ID)
+
+    def set_clock(self, step_sec: float) -> None:
+        self.move_clock(step_sec)
+        self.do(self.engine.clock_stepped(step_sec, self.now))
+
+    def move_clock(self, step_sec: float) -> None:
+        """The clock alone: no one has told the engine."""
+        self.now += step_sec
+        self._shown = (self._shown[0] + step_sec, self._shown[1])
+
+    def go_back_by_themselves(self) -> None:
+        """The devices' lease ran out: contactors close, limits open."""
+        for circuit in self.engine.running.circuits if self.engine.running else ():
+            if circuit.is_switch:
+                self.closed[circuit.circuit_id] = True
+            else:
+                self.limits[circuit.circuit_id] = float(circuit.before)
+
     def wait_until_over(self, most_sec: float = 10_000.0) -> None:
         """Until no event runs or waits."""
         end = self.now + most_sec
@@ -228,6 +262,7 @@ class House:
 
     def journal_and_acks(self, effects: Effects) -> bool:
         """Keep records and acks in one transaction; whether there were any."""
+        self.journal_ts = self.now
         for effect in effects:
             if isinstance(effect, Record):
                 self.journal[effect.event_id] = json.dumps(effect.event, allow_nan=False)
@@ -251,19 +286,22 @@ class House:
         Work that was asked for may have reached the devices, or not; no one heard of it.
         """
         self.kill_after = None
+        known_back = set(self.put_back)
         for job in self.jobs if work_was_done else ():
             job()
+        self.put_back &= known_back
         self.jobs.clear()
         for body in self.unsent.copy():
             self._send_ack(json.loads(body), answer=body in self.remembered)
         records = [json.loads(record) for record in self.journal.values()]
         events = [Event.from_record(record) for record in records]
-        self.engine = Engine(self.panel, VEN_ID, self.policy)
+        self.engine = Engine(self.configured, VEN_ID, self.policy)
         left = Left(
             events=[event for event in events if not event.done],
             answers=[json.loads(body) for body in self.remembered],
             past=[(e.event_id, e.modification - (not e.past)) for e in events if e.done],
             facts={name: json.loads(fact) for name, fact in self.facts.items()},
+            last_ts=self.journal_ts,
         )
         self.do(self.engine.resume(left, self.now))
 
@@ -278,7 +316,8 @@ class House:
             case Write():
                 self.jobs.append(lambda: self._shed(effect))
             case Restore():
-                self.jobs.append(lambda: self._restore(effect))
+                asked_ts = self.now
+                self.jobs.append(lambda: self._restore(effect, asked_ts))
             case ReadMeter():
                 self.jobs.append(self._report)
             case Release():
@@ -299,21 +338,36 @@ class House:
         return self.engine.reading(self.read(), self.now)
 
     def _prepare(self, effect: Prepare) -> Effects:
-        outcome = Prepared(reading=self.read(), refusal=self.refusal)
+        outcome = Prepared(self.read(), self.refusal, self.may_pass)
         return self.engine.prepared(effect.event_id, outcome, self.now)
 
     def _shed(self, effect: Write) -> Effects:
+        self.put_back -= {write.circuit_id for write in effect.writes}
         failures = self._write(effect.writes)
         reading = self.read() if effect.verify else None
         return self.engine.written(effect.event_id, failures, self.now, reading)
 
-    def _restore(self, effect: Restore) -> Effects:
+    def _restore(self, effect: Restore, asked_ts: float) -> Effects:
+        twice = self.put_back & {write.circuit_id for write in effect.writes}
+        assert self.now != asked_ts or not twice, f"{twice} restored already"
         failures = self._write(effect.writes)
         reading = self.read()
-        return self.engine.restored(effect.event_id, failures, self.now, reading)
+        effects = self.engine.restored(effect.event_id, failures, self.now, reading)
+        for told in effects:
+            if isinstance(told, Record) and told.event_id == effect.event_id:
+                circuits = told.event["circuits"]
+                self.put_back |= {c["circuit_id"] for c in circuits if c["restored"]}
+        return effects
 
     def _switch(self, effect: Switch) -> Effects:
-        return self.engine.switched(effect.switch_id, self._write(effect.writes), self.now)
+        self.put_back -= {write.circuit_id for write in effect.writes}
+        failures = self._write(effect.writes)
+        for write in effect.writes:
+            if failures or write.circuit_id in self.stuck:
+                self.unsure.add(write.circuit_id)
+            else:
+                self.wanted.setdefault(write.circuit_id, {})[write.point] = write.value
+        return self.engine.switched(effect.switch_id, failures, self.now)
 
     def _send_ack(self, body: Ack, *, answer: bool) -> None:
         encode(dict(body))

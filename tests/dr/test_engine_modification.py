@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.dr.builders import NOW, TOTAL_KW
+from tests.dr.builders import NOW, TOTAL_KW, panel_of, switch
 from tests.dr.house import House, send_event
+from VenAgent.dr.policy import Policy, ReleaseOrder
 
 
 def modified(house: House, number: int, shed_kw: float, **fields: object) -> list:
@@ -235,3 +236,31 @@ def test_a_restore_takes_back_a_change_that_still_waits(house: House) -> None:
     assert house.answers_to("m1") == ["failed"]
     assert house.answers_to("r1") == ["success"]
     assert len(house.answers_to("c1")) == 1
+
+
+@pytest.mark.parametrize(
+    ("order", "back"),
+    [
+        (ReleaseOrder.MOST_IMPORTANT_FIRST, {"range1"}),
+        (ReleaseOrder.LEAST_IMPORTANT_FIRST, {"dryer1"}),
+    ],
+)
+@pytest.mark.parametrize("by_command", [False, True])
+def test_the_site_says_which_loads_return_first(
+    order: ReleaseOrder, back: set[str], by_command: bool
+) -> None:
+    """When an event is changed to less, and when the meter shows that it sheds too much."""
+    draws_kw = {"heater1": 4.0, "dryer1": 3.0, "range1": 3.0}
+    panel = panel_of(
+        switch("heater1", priority=5), switch("dryer1", priority=5), switch("range1", priority=3)
+    )
+    policy = Policy(restore_stagger_sec=0.0, rebound_sec=0.0, release_order=order)
+    house = House(panel, {**draws_kw}, policy)
+    send_event(house, 10.0)
+    assert house.opened() == set(draws_kw)
+    if by_command:
+        send_event(house, 7.0, modification=1, correlationId="m1")
+    else:
+        house.engine.running.requested_kw = 7.0
+        house.wait(60.0)
+    assert house.opened() == set(draws_kw) - back

@@ -6,7 +6,6 @@ import pytest
 
 from tests.dr.builders import DRAWS_KW, NOW
 from tests.dr.house import House, send_event
-from VenAgent.dr.ending import WORK_LIMIT_SEC
 from VenAgent.dr.policy import OnStop, Policy
 
 
@@ -140,7 +139,7 @@ def test_a_priority_changed_in_the_configuration_since_is_the_newer_word(house: 
     assert engine.panel.by_id["heater1"].priority == 3
 
 
-# ---- stopping, the clock, a lost journal ------------------------------------------------------
+# ---- stopping, a lost journal ------------------------------------------------------
 
 
 def test_a_site_that_resumes_leaves_the_event_to_the_next_start() -> None:
@@ -162,26 +161,6 @@ def test_nothing_begins_any_more_once_the_agent_stops(house: House) -> None:
     assert not house.opened()
     house.restart()
     assert house.opened() == {"dryer1"}, "the one that waited begins at the next start"
-
-
-def test_a_clock_set_back_does_not_make_the_event_longer(house: House) -> None:
-    send_event(house, 4.5, duration_sec=600.0)
-    house.wait(300.0)
-    house.now -= 3600.0
-    house.do(house.engine.clock_stepped(-3600.0, house.now))
-    house.wait(299.0)
-    assert house.opened() == {"heater1"}
-    house.wait(2.0)
-    assert not house.opened()
-    assert house.statuses()[-1] == "completed"
-
-
-def test_a_clock_set_forward_ends_it_early_and_not_late(house: House) -> None:
-    send_event(house, 4.5, duration_sec=600.0)
-    house.now += 3600.0
-    house.do(house.engine.clock_stepped(3600.0, house.now))
-    house.wait(1.0)
-    assert not house.opened()
 
 
 def test_with_the_journal_lost_whatever_reads_as_shed_is_brought_back(house: House) -> None:
@@ -211,25 +190,3 @@ def test_every_circuit_that_is_spared_has_its_reason(house: House) -> None:
     assert reasons["range1"] == "draws nothing that could be shed"
     assert "no answer" in reasons["dryer1"]
     assert reasons["hvac1"] == "critical: only when all else is not enough"
-
-
-def test_a_clock_set_back_while_work_is_awaited_does_not_lengthen_the_wait(house: House) -> None:
-    house.hold = True
-    send_event(house, 4.5)
-    opt_out(house)
-    house.now -= 3600.0
-    house.do(house.engine.clock_stepped(-3600.0, house.now))
-    house.wait(WORK_LIMIT_SEC + 1.0)
-    assert house.answers_to("c1") == ["opted_out"]
-    assert house.engine.running is None
-
-
-def test_a_clock_set_back_on_the_way_back_does_not_keep_circuits_waiting() -> None:
-    house = House(policy=Policy(restore_stagger_sec=5.0, rebound_sec=0.0))
-    before = house.setting
-    send_event(house, 15.0)
-    house.send("restore", correlationId="r1")
-    house.now -= 3600.0
-    house.do(house.engine.clock_stepped(-3600.0, house.now))
-    house.wait(30.0)
-    assert house.setting == before

@@ -11,7 +11,8 @@ import pytest
 from tests.platform.site import ROOT, VEN
 from VenAgent.config import AgentConfig
 from VenAgent.dr.effects import PointWrite
-from VenAgent.site.actuation import Actuation
+from VenAgent.site.actuation import Actuation, Refusal
+from VenAgent.volttron_api import RemoteError
 
 CONFIG = AgentConfig.load(json.loads((ROOT / "config").read_text()), {})
 SUCCESS = {"result": "SUCCESS", "data": {}, "info": ""}
@@ -51,7 +52,9 @@ def actuation(actuator: Any) -> Actuation:
 
 def test_a_reservation_of_ours_that_was_forgotten_is_given_back_and_made_anew() -> None:
     actuator = Actuator(VEN, "of an event that is over")
-    assert actuation(actuator).reserve("now", until_ts=200.0, now=100.0) is None
+    ours = actuation(actuator)
+    assert ours.reserve("now", until_ts=200.0, now=100.0) is None
+    assert ours.forgotten == ["of an event that is over"]
     assert set(actuator.held[VEN]) == {"now"}
 
 
@@ -66,7 +69,8 @@ def test_a_reservation_of_another_agent_is_left_alone_and_named() -> None:
     actuator = Actuator("other.agent", "theirs")
     refusal = actuation(actuator).reserve("now", until_ts=200.0, now=100.0)
     assert refusal is not None
-    assert "other.agent as theirs" in refusal
+    assert "other.agent as theirs" in refusal.reason
+    assert not refusal.may_pass
     assert set(actuator.held) == {"other.agent"}
 
 
@@ -88,7 +92,17 @@ def test_whatever_the_actuator_sends_along_a_refusal_is_a_sentence(data: Any) ->
             return Answered({"result": "FAILURE", "data": data, "info": "MALFORMED_REQUEST"})
 
     refusal = actuation(Malformed()).reserve("now", until_ts=200.0, now=100.0)
-    assert refusal == "the actuator refused the reservation: MALFORMED_REQUEST"
+    assert refusal == Refusal("the actuator refused the reservation: MALFORMED_REQUEST")
+
+
+def test_an_actuator_that_does_not_answer_may_soon() -> None:
+    class Starting:
+        def call(self, *args: Any) -> Answered:
+            return Answered(None)
+
+    refusal = actuation(Starting()).reserve("now", until_ts=200.0, now=100.0)
+    assert refusal is not None
+    assert refusal.may_pass
 
 
 class Relays:
@@ -110,7 +124,56 @@ def test_opening_a_circuit_energises_the_relay_of_a_normally_closed_contact(
     circuit = next(each for each in contents["circuits"] if each["id"] == "heater1")
     circuit["switch_inverted"] = inverted
     config, relays = AgentConfig.load(contents, {}), Relays()
-    point = next(each.point for each in config.build_panel().circuits if each.id == "heater1")
-    write = PointWrite(circuit_id="heater1", point=point, value=False)
+    built = next(each for each in config.build_panel().circuits if each.id == "heater1")
+    write = PointWrite("heater1", built.point, value=False, inverted=built.inverted)
     assert Actuation(cast(Any, relays), config, VEN).write([write]) == {}
-    assert relays.written == [(point, sent)]
+    assert relays.written == [(built.point, sent)]
+
+
+class Locked:
+    """Another agent's for its time of grace; lets us write from the `opens`th try on."""
+
+    def __init__(self, opens: int) -> None:
+        self.tries, self._opens = 0, opens
+        self.written: list[Any] = []
+
+    def call(self, peer: str, method: str, requester: str, topic: str, value: Any) -> Answered:
+        self.tries += 1
+        if self.tries < self._opens:
+            return Refused()
+        self.written.append(value)
+        return Answered(value)
+
+
+class Refused(Answered):
+    def __init__(self) -> None:
+        super().__init__(None)
+
+    def get(self, timeout: float) -> Any:
+        raise RemoteError("locked", exc_type="LockError", exc_args=["theirs"])
+
+
+def taken(actuator: Any) -> Actuation:
+    """Devices that we have just taken from another agent."""
+    ours = actuation(actuator)
+    headers = {"type": "CANCEL_SCHEDULE", "requesterID": "lighting", "taskID": "theirs"}
+    ours.schedule_result(headers, {"result": "PREEMPTED", "data": {"agentID": VEN}})
+    return ours
+
+
+HEATER_OFF = PointWrite("heater1", f"{CONFIG.panel.device}/heater1_contactor", value=False)
+
+
+def test_what_we_took_from_another_agent_is_written_when_its_grace_is_over() -> None:
+    actuator = Locked(opens=3)
+    assert taken(actuator).write([HEATER_OFF]) == {}
+    assert actuator.written == [False]
+
+
+def test_an_event_that_ended_in_the_others_grace_is_not_shed_by_a_late_try() -> None:
+    """Or the circuit would be opened after the event's end, and no one would close it."""
+    actuator = Locked(opens=3)
+    still_wanted = iter([True, False])
+    failures = taken(actuator).write([HEATER_OFF], lambda: next(still_wanted))
+    assert "lighting" in failures["heater1"]
+    assert actuator.written == []

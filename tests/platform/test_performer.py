@@ -55,7 +55,7 @@ class Building:
     def release(self, task_id: str) -> None:
         return None
 
-    def write(self, writes: Iterable[PointWrite]) -> dict[str, str]:
+    def write(self, writes: Iterable[PointWrite], *_: Any) -> dict[str, str]:
         for write in writes:
             self.written.append(write)
             self.points[write.point] = write.value
@@ -147,3 +147,5 @@ def test_with_a_full_disk_nothing_is_shed_and_what_is_shed_is_restored(hands: Ha
     hands.send(op="event", event_id="third", shed_kw=3, duration_sec=600)
     wait_for(lambda: hands.engine.running and hands.engine.running.active_ts, "the third works")
     assert hands.performer.storage_failure is None
+    left = {event["event_id"] for event in hands.journal.unfinished()}
+    assert left == {"third"}, "what could not be written down then is made up for"

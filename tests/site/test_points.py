@@ -345,3 +345,29 @@ def test_whatever_is_published_a_reading_holds_finite_numbers_or_null(
         told += [circuit.power_kw, circuit.limit]
         assert circuit.closed in (True, False, None)
     assert all(value is None or (type(value) is float and math.isfinite(value)) for value in told)
+
+
+# ---- the clock ----------------------------------------------------------------------------------
+
+
+def test_after_the_clock_was_set_back_a_new_reading_takes_the_place_of_one_from_the_future() -> (
+    None
+):
+    points = after()
+    points.update(PANEL, {**VALUES, "total_kw": 2.0}, NOW - 3600.0, now=NOW - 3600.0)
+    reading = points.reading(NOW - 3599.0)
+    assert reading.power_kw == 2.0
+    assert points.quality(NOW - 3599.0) is Quality.GOOD
+
+
+def test_a_publication_from_before_a_read_by_rpc_does_not_replace_it() -> None:
+    points = after()
+    points.update(PANEL, {**VALUES, "total_kw": 2.0}, NOW - 1.0, now=NOW + 0.1)
+    assert points.reading(NOW + 0.2).power_kw == 10.5
+
+
+@pytest.mark.parametrize("max_age_sec", [None, 0.5])
+def test_a_reading_from_the_future_is_not_a_fresh_one(max_age_sec: float | None) -> None:
+    points = after()
+    assert points.reading(NOW - 3600.0, max_age_sec).power_kw is None
+    assert points.quality(NOW - 3600.0) is Quality.STALE
