@@ -92,6 +92,7 @@ def _variant(environment: Mapping[str, str]) -> str:
     everything = json.dumps(dict(sorted(environment.items())))
     return json.dumps(
         {
+            "API_HOST": _api_host(environment),
             "API_PORT": environment["API_PORT"],
             "INGEST_HEALTH_PORT": environment["INGEST_HEALTH_PORT"],
             "database": environment["DATABASE_URL"].split("@")[-1],
@@ -119,15 +120,29 @@ def stop(paths: Paths) -> bool:
     return any(ended)
 
 
+def _api_host(environment: Mapping[str, str]) -> str:
+    """Where the API is reached from this machine."""
+    host = environment.get("API_HOST", LOOPBACK)
+    return LOOPBACK if host in ("0.0.0.0", "::", "localhost") else host
+
+
+def _api_url(environment: Mapping[str, str]) -> str:
+    host = _api_host(environment)
+    return f"http://{f'[{host}]' if ':' in host else host}:{environment['API_PORT']}"
+
+
 def _health_urls(environment: Mapping[str, str]) -> dict[str, str]:
+    port = environment["INGEST_HEALTH_PORT"]  # 0: it is switched off
     return {
-        API: f"http://{LOOPBACK}:{environment['API_PORT']}/health/db-check",
-        INGEST: f"http://{LOOPBACK}:{environment['INGEST_HEALTH_PORT']}/health/ready",
+        API: f"{_api_url(environment)}/health/db-check",
+        INGEST: "" if port == "0" else f"http://{LOOPBACK}:{port}/health/ready",
     }
 
 
 def health(url: str) -> list[str]:
-    """What a process says is wrong with it; nothing when all is well."""
+    """What a process says is wrong with it; nothing when all is well, or it cannot be asked."""
+    if not url:
+        return []
     try:
         with urllib.request.urlopen(url, timeout=5) as response:
             answer = json.load(response)
@@ -163,7 +178,7 @@ def look(paths: Paths) -> dict[str, Any]:
     }
     if api is not None:
         given = json.loads(api.variant)
-        found["url"] = f"http://localhost:{given['API_PORT']}"
+        found["url"] = _api_url(given).replace(f"//{LOOPBACK}:", "//localhost:")
         found["database"] = given["database"]
         found["network"] = _network(found["url"])
     return found
@@ -182,4 +197,4 @@ def _network(url: str) -> dict[str, Any] | None:
 def default_url(paths: Paths) -> str | None:
     """Of the backend that runs here, for those who need one."""
     record = running(paths, API)
-    return None if record is None else f"http://{LOOPBACK}:{json.loads(record.variant)['API_PORT']}"
+    return None if record is None else _api_url(json.loads(record.variant))

@@ -18,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from backend.api import commanding, events, health, history, schemas, shadow, stats, vens
 from backend.api.guard import KeyRing, RateLimit
+from backend.api.limits import LargestBody
 from backend.api.services import Services
 from backend.api.settings import ApiSettings
 from backend.console import page
@@ -39,10 +40,13 @@ ABOUT = """The operator's side of demand response: the fleet of VENs, events, an
 Power is in kW, times are ISO 8601 with a zone, names are camelCase. Send an API key as
 `Authorization: Bearer KEY` or `X-API-Key: KEY`; the roles are read, operate and admin.
 """
+LARGEST_BODY_BYTES = 4_000_000
+"""20,000 VENs by name."""
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     401: {"model": schemas.Problem, "description": "No valid key."},
     403: {"model": schemas.Problem, "description": "The key's role does not reach."},
     404: {"model": schemas.Problem, "description": "There is none."},
+    413: {"model": schemas.Problem, "description": "Larger than any request of ours."},
     409: {"model": schemas.Problem, "description": "Not in its present state."},
     429: {"model": schemas.Problem, "description": "Too many requests."},
     503: {"model": schemas.Problem, "description": "The database does not answer."},
@@ -83,9 +87,10 @@ def make_app(
             allow_origins=list(api.cors_origins),
             allow_methods=["GET", "POST", "PATCH", "DELETE"],
             allow_headers=["Authorization", "X-API-Key", "Content-Type"],
-            expose_headers=[vens.NEXT],
+            expose_headers=[vens.NEXT, vens.TOTAL],
         )
     app.middleware("http")(_measured)
+    app.add_middleware(LargestBody, most_bytes=LARGEST_BODY_BYTES)
     for kind in (OperationalError, InterfaceError, PoolTimeout, OSError):
         app.add_exception_handler(kind, _no_database)
     return app

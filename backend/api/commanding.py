@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import APIRouter, HTTPException
 from sqlalchemy import insert, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.api import schemas
@@ -19,6 +20,7 @@ from backend.api.services import Services, Uses
 from backend.api.vens import event_of, row_of
 from backend.dispatch.lifecycle import add_participants, put
 from backend.dispatch.tables import ACTIVE, COMMANDS, EVENTS, PENDING
+from backend.dispatch.transaction import assign_alone, database_now
 from backend.dispatch.wake import notify
 from backend.store.base import utc_now
 
@@ -115,31 +117,28 @@ async def _begin(
     load_id: str | None,
 ) -> str:
     """An active event with one participant. Raises 409 when it cannot be."""
+    await assign_alone(connection)
     busy = await event_of(connection, ven_id)
     if busy is not None:
         raise HTTPException(409, f"{ven_id} takes part in event {busy}: stop that event first")
     event_id = event_id or new_event_id(utc_now())
-    if await connection.scalar(select(EVENTS.c.id).where(EVENTS.c.id == event_id)):
-        raise HTTPException(409, f"there is an event {event_id!r} already")
-    now = utc_now()
-    event = (
-        await connection.execute(
-            insert(EVENTS)
-            .values(
-                id=event_id,
-                status=ACTIVE,
-                start_time=now,
-                end_time=now + timedelta(seconds=duration_sec),
-                requested_reduction_kw=shed_kw,
-                ven_ids=[ven_id],
-                modification=0,
-                created_at=now,
-                created_by=actor.name,
-                activated_at=now,
-            )
-            .returning(*EVENTS.c)
-        )
-    ).one()
+    now = await database_now(connection)
+    statement = insert(EVENTS).values(
+        id=event_id,
+        status=ACTIVE,
+        start_time=now,
+        end_time=now + timedelta(seconds=duration_sec),
+        requested_reduction_kw=shed_kw,
+        ven_ids=[ven_id],
+        modification=0,
+        created_at=now,
+        created_by=actor.name,
+        activated_at=now,
+    )
+    try:
+        event = (await connection.execute(statement.returning(*EVENTS.c))).one()
+    except IntegrityError:
+        raise HTTPException(409, f"there is an event {event_id!r} already") from None
     await add_participants(connection, event, {ven_id: shed_kw}, now, load_id=load_id)
     detail = {"shedKw": shed_kw, "durationSec": duration_sec, "loadId": load_id}
     await record(connection, actor, "event.send", f"{ven_id}/{event_id}", detail)

@@ -25,6 +25,7 @@ from backend.store.base import utc_now
 from backend.store.models import WHOLE_EVENT, EventPerformance, VenAck
 
 router = APIRouter(prefix="/api/events", tags=["Events"])
+MOST_VENS = 20_000
 Status = Annotated[str | None, Query(pattern="^(scheduled|active|completed|cancelled)$")]
 
 
@@ -104,12 +105,12 @@ async def _page(
 @router.post("/", response_model=shapes.EventDetail, status_code=201)
 async def create_event(uses: Uses, actor: Operator, body: shapes.NewEvent) -> Any:
     """An event for all VENs that can shed, or for those named. It begins by itself."""
-    event_id, event = await create(uses, actor, body)
+    event = await _create(uses, actor, body)
     async with uses.database.engine.connect() as connection:
-        return await _detail(connection, event, event_id)
+        return await _detail(connection, event)
 
 
-async def create(services: Services, actor: Actor, body: shapes.NewEvent) -> tuple[str, Any]:
+async def _create(services: Services, actor: Actor, body: shapes.NewEvent) -> Any:
     now = utc_now()
     start, end = body.window()
     event_id = body.id or new_event_id(now)
@@ -136,7 +137,7 @@ async def create(services: Services, actor: Actor, body: shapes.NewEvent) -> tup
         await record(connection, actor, "event.create", event_id, detail)
         await notify(connection)
     services.wake()
-    return event_id, event
+    return event
 
 
 async def _require_vens(connection: AsyncConnection, ven_ids: list[str]) -> None:
@@ -150,9 +151,17 @@ async def _require_vens(connection: AsyncConnection, ven_ids: list[str]) -> None
 
 
 @router.get("/{event_id}", response_model=shapes.EventDetail)
-async def get_event(uses: Uses, _actor: Reader, event_id: schemas.EventId) -> Any:
+async def get_event(
+    uses: Uses,
+    _actor: Reader,
+    event_id: schemas.EventId,
+    status: Annotated[str | None, Query(pattern="^[a-z_]{1,30}$")] = None,
+    limit: Annotated[int, Query(ge=0, le=MOST_VENS)] = MOST_VENS,
+) -> Any:
+    """With each VEN's part, the largest first; `status` and `limit` choose among these."""
     async with uses.database.engine.connect() as connection:
-        return await _detail(connection, await event_row(connection, event_id))
+        event = await event_row(connection, event_id)
+        return await _detail(connection, event, status=status, limit=limit)
 
 
 async def event_row(connection: AsyncConnection, event_id: str) -> Any:
@@ -165,11 +174,15 @@ async def event_row(connection: AsyncConnection, event_id: str) -> Any:
 
 
 async def _detail(
-    connection: AsyncConnection, event: Any, event_id: str | None = None
+    connection: AsyncConnection, event: Any, *, status: str | None = None, limit: int = MOST_VENS
 ) -> dict[str, Any]:
-    event_id = event_id or event.id
-    figures = (await live.figures(connection, [event_id]))[event_id]
-    return {**event._mapping, **figures, "vens": await live.parts(connection, event_id)}
+    figures = (await live.figures(connection, [event.id]))[event.id]
+    return {
+        **event._mapping,
+        **figures,
+        "vens_by_status": await live.counts(connection, event.id),
+        "vens": await live.parts(connection, event.id, status=status, limit=limit),
+    }
 
 
 @router.post("/{event_id}/stop", response_model=shapes.EventDetail)
@@ -188,9 +201,10 @@ async def delete_event(uses: Uses, actor: Operator, event_id: schemas.EventId) -
 
 async def _end(services: Services, actor: Actor, event_id: str, status: str, reason: str) -> None:
     async def work(connection: AsyncConnection) -> None:
-        event = await event_row(connection, event_id)
+        await event_row(connection, event_id)
         stopped = await lifecycle.stop(connection, event_id, status=status, reason=reason)
         if stopped is None:
+            event = await event_row(connection, event_id)
             raise HTTPException(409, f"event {event_id!r} is {event.status} already")
         await record(connection, actor, f"event.{reason}", event_id)
         await notify(connection)

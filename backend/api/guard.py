@@ -66,7 +66,13 @@ class KeyRing:
     def __init__(self) -> None:
         self._known: OrderedDict[str, tuple[float, tuple[str, Role] | None]] = OrderedDict()
 
+    def knows(self, key: str) -> bool:
+        """A key that was in force just now."""
+        until, found = self._known.get(keys.key_hash(key), (0.0, None))
+        return found is not None and time.monotonic() < until
+
     async def find(self, services: Services, key: str) -> tuple[str, Role] | None:
+        """Who it is; None for a key that is not in force."""
         digest = keys.key_hash(key)
         until, found = self._known.get(digest, (0.0, None))
         if time.monotonic() < until:
@@ -91,10 +97,12 @@ async def authenticate(
     remote = request.client.host if request.client else "unknown"
     key = bearer.credentials if bearer else header
     if key is None and not services.api.needs_keys:
-        _refuse_foreign_pages(request)
+        _refuse_strangers(request, remote)
         actor = Actor("local", Role.ADMIN, remote)
     else:
-        _limit(services, f"address {remote}", key is None)
+        # Whoever tries keys asks the database for each: by address, that is bounded too.
+        if key is None or not services.keys.knows(key):
+            _limit(services, f"address {remote}")
         found = await services.keys.find(services, key) if key else None
         if found is None:
             raise HTTPException(
@@ -103,24 +111,33 @@ async def authenticate(
                 {"WWW-Authenticate": "Bearer"},
             )
         actor = Actor(found[0], found[1], remote)
-    _limit(services, f"key {actor.name}", True)
+    _limit(services, f"key {actor.name}")
     return actor
 
 
-def _limit(services: Services, caller: str, counts: bool) -> None:
-    wait_sec = services.rate.wait_sec(caller) if counts else 0.0
+async def still_valid(request: Request) -> bool:
+    """Whether the key of a request that lasts is still in force."""
+    services = services_of(request)
+    bearer = await _bearer(request)
+    key = bearer.credentials if bearer else await _header(request)
+    return not key or await services.keys.find(services, key) is not None
+
+
+def _limit(services: Services, caller: str) -> None:
+    wait_sec = services.rate.wait_sec(caller)
     if wait_sec > 0:
         raise HTTPException(
             429, "too many requests: wait a moment", {"Retry-After": str(int(wait_sec) + 1)}
         )
 
 
-def _refuse_foreign_pages(request: Request) -> None:
-    """Without keys, a page of another site must not reach us through a browser on this machine."""
+def _refuse_strangers(request: Request, remote: str) -> None:
+    """Without keys, neither whom a proxy on this machine lets through (its headers tell the
+    address), nor a page of another site in a browser on this machine."""
     host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
     origin = request.headers.get("origin")
     foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
-    if not is_loopback(host) or foreign:
+    if not is_loopback(host) or not is_loopback(remote) or foreign:
         raise HTTPException(
             403, "without API keys only this machine may ask, under the name localhost"
         )

@@ -30,7 +30,8 @@ _ACTIVE = Gauge("venagent_events_active", "Events active now.")
 @router.get("/health", response_model=Health, responses={503: {"model": Health}})
 async def health(uses: Uses, response: Response) -> dict[str, Any]:
     """Liveness: whether this process does its work, or should be started anew."""
-    return _answer(response, [uses.ended] if uses.ended else [])
+    fault = uses.dispatcher.fault() if uses.dispatcher is not None else None
+    return _answer(response, [reason for reason in (uses.ended, fault) if reason])
 
 
 @router.get("/health/db-check", response_model=Health, responses={503: {"model": Health}})

@@ -3,29 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, case, func, or_, select
+from sqlalchemy import ColumnElement, and_, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.dispatch.tables import NOT_RESPONDING, PARTICIPANTS, VEN_STATE, VENS
+from backend.dispatch.tables import NOT_RESPONDING, PARTICIPANTS, SHEDDING, VEN_STATE, VENS
+from backend.store.base import utc_now
 
-_SHEDS = or_(
-    PARTICIPANTS.c.status.in_(("accepted", "measured", "adjusted")),
-    VEN_STATE.c.event_id == PARTICIPANTS.c.event_id,
-)
-DELIVERED_KW = case(
-    (
-        and_(
-            VEN_STATE.c.event_id == PARTICIPANTS.c.event_id,
-            VEN_STATE.c.shed_power_kw.is_not(None),
-        ),
-        VEN_STATE.c.shed_power_kw,
-    ),
-    (_SHEDS, PARTICIPANTS.c.actual_shed_kw),
-    else_=None,
-)
-"""kW: the VEN's telemetry if it is about the event, else what its last ack says."""
+FRESH = timedelta(seconds=90)
+"""What was heard longer ago is not told as if it were so now."""
+_SURELY_LATER = (timedelta(seconds=15), timedelta(seconds=30))
+"""Telemetry heard since the first came after an ack from before the second."""
+
+
+def delivered_kw(now: datetime) -> ColumnElement[float | None]:
+    """What a participant sheds: its telemetry if it is of the event, else what its ack said.
+
+    Null for one that does not shed, or has not been heard lately.
+    """
+    state, part = VEN_STATE.c, PARTICIPANTS.c
+    fresh = state.last_seen >= now - FRESH
+    agreed = part.status.in_(SHEDDING)
+    in_it = and_(fresh, state.event_id == part.event_id)
+    # It has agreed a while ago, and what it tells now is of no event: it has forgotten, or it
+    # never names events. Either way it sheds what it says.
+    since = and_(
+        agreed,
+        state.event_id.is_(None),
+        state.last_seen >= now - _SURELY_LATER[0],
+        part.first_ack_at < now - _SURELY_LATER[1],
+    )
+    told = state.shed_power_kw.is_not(None)
+    just_agreed = and_(agreed, or_(fresh, part.first_ack_at >= now - FRESH))
+    return case(
+        (and_(told, or_(in_it, since)), state.shed_power_kw),
+        (or_(just_agreed, in_it), part.actual_shed_kw),
+        else_=None,
+    )
+
+
 _RESPONDS = and_(
     PARTICIPANTS.c.first_ack_at.is_not(None),
     PARTICIPANTS.c.status.not_in(("rejected", "failed", "opted_out", NOT_RESPONDING)),
@@ -35,11 +53,11 @@ _TABLES = PARTICIPANTS.outerjoin(VEN_STATE, VEN_STATE.c.ven_id == PARTICIPANTS.c
 
 async def figures(connection: AsyncConnection, event_ids: Iterable[str]) -> dict[str, Any]:
     """By event: current_reduction_kw, vens_responding, avg_response_ms, vens_asked."""
-    ids = list(event_ids)
+    ids, now_kw = list(event_ids), delivered_kw(utc_now())
     rows = await connection.execute(
         select(
             PARTICIPANTS.c.event_id,
-            func.coalesce(func.sum(DELIVERED_KW), 0.0).label("current_reduction_kw"),
+            func.coalesce(func.sum(now_kw), 0.0).label("current_reduction_kw"),
             func.sum(case((_RESPONDS, 1), else_=0)).label("vens_responding"),
             func.avg(PARTICIPANTS.c.response_ms).label("avg_response_ms"),
             func.count().label("vens_asked"),
@@ -62,13 +80,15 @@ async def figures(connection: AsyncConnection, event_ids: Iterable[str]) -> dict
     return found
 
 
-async def parts(connection: AsyncConnection, event_id: str) -> list[dict[str, Any]]:
-    """Each VEN's part, the largest first."""
-    rows = await connection.execute(
+async def parts(
+    connection: AsyncConnection, event_id: str, *, status: str | None = None, limit: int
+) -> list[dict[str, Any]]:
+    """VENs' parts (those with that status), the largest first."""
+    statement = (
         select(
             PARTICIPANTS.c.ven_id,
             func.coalesce(VENS.c.name, PARTICIPANTS.c.ven_id).label("ven_name"),
-            DELIVERED_KW.label("shed_kw"),
+            delivered_kw(utc_now()).label("shed_kw"),
             PARTICIPANTS.c.status,
             PARTICIPANTS.c.assigned_shed_kw,
             PARTICIPANTS.c.response_ms,
@@ -77,5 +97,19 @@ async def parts(connection: AsyncConnection, event_id: str) -> list[dict[str, An
         .select_from(_TABLES.outerjoin(VENS, VENS.c.id == PARTICIPANTS.c.ven_id))
         .where(PARTICIPANTS.c.event_id == event_id)
         .order_by(PARTICIPANTS.c.assigned_shed_kw.desc(), PARTICIPANTS.c.ven_id)
+        .limit(limit)
     )
-    return [dict(row._mapping) for row in rows]
+    if status is not None:
+        statement = statement.where(PARTICIPANTS.c.status == status)
+    return [dict(row._mapping) for row in await connection.execute(statement)]
+
+
+async def counts(connection: AsyncConnection, event_id: str) -> dict[str, int]:
+    """How many of the event's VENs are in which status."""
+    rows = await connection.execute(
+        select(PARTICIPANTS.c.status, func.count().label("vens"))
+        .where(PARTICIPANTS.c.event_id == event_id)
+        .group_by(PARTICIPANTS.c.status)
+        .order_by(PARTICIPANTS.c.status)
+    )
+    return {row.status: row.vens for row in rows}

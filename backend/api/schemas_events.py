@@ -13,6 +13,8 @@ from backend.store.base import utc_now
 
 LONGEST = timedelta(hours=24)
 """A VEN refuses more."""
+LATE = timedelta(minutes=1)
+"""So late a start still means now: a person took that long, or clocks differ."""
 _NEW: JsonDict = {
     "startTime": "2030-06-01T16:00:00Z",
     "endTime": "2030-06-01T18:00:00Z",
@@ -54,9 +56,12 @@ class NewEvent(Asked):
 
     def window(self) -> tuple[datetime, datetime]:
         """(start, end). Raises ValueError without an end."""
+        now = utc_now()
         start = self.start_time
-        if start is None or self.status == "active":
-            start = utc_now()
+        if start is not None and start < now - LATE and self.status != "active":
+            raise ValueError("startTime is in the past: leave it out to begin at once")
+        if start is None or start < now or self.status == "active":
+            start = now
         if (self.end_time is None) == (self.duration_sec is None):
             raise ValueError("give endTime or durationSec, one of them")
         if self.end_time is not None:
@@ -96,6 +101,7 @@ class EventMetrics(Wire):
 
 class EventDetail(Event, EventMetrics):
     vens_asked: int
+    vens_by_status: dict[str, int] = Field(description="How many VENs are in which status.")
     vens: list[Part]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Response
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.api import schemas
@@ -23,7 +23,7 @@ from backend.store.models import UNKNOWN, VenAck
 
 router = APIRouter(prefix="/api/vens", tags=["VENs"])
 _STATE = [column for column in VEN_STATE.c if column.name != "ven_id"]
-NEXT = "X-Next-Cursor"
+NEXT, TOTAL = "X-Next-Cursor", "X-Total-Count"
 Status = Annotated[str | None, Query(pattern="^(online|offline|unknown)$")]
 
 
@@ -50,12 +50,20 @@ async def summary(
     _actor: Reader,
     response: Response,
     status: Status = None,
+    search: Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]*$")] = None,
     limit: Annotated[int, Query(ge=1, le=20_000)] = 20_000,
     cursor: schemas.Cursor = None,
 ) -> list[dict[str, Any]]:
-    """One row a VEN, without its loads."""
+    """One row a VEN, without its loads. How many there are in all is in `X-Total-Count`.
+
+    `search` finds a part of the id or the name.
+    """
     async with uses.database.engine.connect() as connection:
-        rows = await _rows(connection, status, limit, cursor)
+        rows = await _rows(connection, status, limit, cursor, search)
+        total = await connection.scalar(
+            _chosen(select(func.count()).select_from(VENS), status, search)
+        )
+    response.headers[TOTAL] = str(total)
     _set_next(response, rows, limit)
     return [summary_row(row) for row in rows]
 
@@ -74,15 +82,26 @@ def summary_row(row: Any) -> dict[str, Any]:
 
 
 async def _rows(
-    connection: AsyncConnection, status: str | None, limit: int, cursor: str | None
+    connection: AsyncConnection,
+    status: str | None,
+    limit: int,
+    cursor: str | None,
+    search: str | None = None,
 ) -> Sequence[Any]:
     after = decode(cursor, str)
-    statement = _select().order_by(VENS.c.id).limit(limit)
-    if status is not None:
-        statement = statement.where(VENS.c.status == status)
+    statement = _chosen(_select(), status, search).order_by(VENS.c.id).limit(limit)
     if after is not None:
         statement = statement.where(VENS.c.id > after[0])
     return (await connection.execute(statement)).all()
+
+
+def _chosen(statement: Any, status: str | None, search: str | None) -> Any:
+    if status is not None:
+        statement = statement.where(VENS.c.status == status)
+    if search:
+        fits = (column.icontains(search, autoescape=True) for column in (VENS.c.id, VENS.c.name))
+        statement = statement.where(or_(*fits))
+    return statement
 
 
 def _select() -> Any:
@@ -128,7 +147,11 @@ async def _shed_loads(connection: AsyncConnection, rows: Sequence[Any]) -> dict[
         return {}
     acks = await connection.execute(
         select(VenAck.ven_id, VenAck.event_id, VenAck.circuits_curtailed)
-        .where(VenAck.event_id.in_(set(events.values())), VenAck.circuits_curtailed.is_not(None))
+        .where(
+            VenAck.ven_id.in_(list(events)),
+            VenAck.event_id.in_(set(events.values())),
+            VenAck.circuits_curtailed.is_not(None),
+        )
         .order_by(VenAck.timestamp)
     )
     found: dict[str, list[str]] = defaultdict(list)

@@ -7,7 +7,7 @@ from pathlib import Path
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import FileResponse, RedirectResponse, StreamingResponse
 
-from backend.api.guard import Reader
+from backend.api.guard import Reader, still_valid
 from backend.console.stream import Feed
 
 router = APIRouter(include_in_schema=False)
@@ -58,7 +58,7 @@ async def stream(request: Request, _actor: Reader) -> StreamingResponse:
     """Server-sent events: `fleet`, `event`, each second while somebody looks."""
     feed: Feed = request.app.state.feed
     return StreamingResponse(
-        feed.subscribe(),
+        feed.subscribe(lambda: still_valid(request)),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )

@@ -11,7 +11,7 @@ import contextlib
 import json
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 from typing import Any
 
@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 
 EVERY_SEC, UNSEEN_EVERY_SEC, LEAST_PAUSE_SEC = 1.0, 5.0, 0.2
 KEEPALIVE_SEC = 15.0
+ALLOWED_FOR_SEC = 5.0
 CURVE_POINTS = 3_600
 QUEUED = 10
 """A console that reads slower than this many seconds is dropped, and comes again by itself."""
@@ -43,7 +44,11 @@ class Feed:
         self._somebody = asyncio.Event()
         self._stopping = False
 
-    async def subscribe(self) -> AsyncIterator[str]:
+    async def subscribe(
+        self, allowed: Callable[[], Awaitable[bool]] | None = None
+    ) -> AsyncIterator[str]:
+        """Server-sent events, until `close`, or until `allowed` says no: it is asked at times."""
+        ask_at = time.monotonic() + ALLOWED_FOR_SEC
         queue: asyncio.Queue[str | None] = asyncio.Queue(QUEUED)
         self._listeners.add(queue)
         self._somebody.set()
@@ -58,6 +63,10 @@ class Feed:
                     text = ": still here\n\n"
                 if text is None:
                     return
+                if allowed is not None and time.monotonic() >= ask_at:
+                    if not await allowed():
+                        return
+                    ask_at = time.monotonic() + ALLOWED_FOR_SEC
                 yield text
         finally:
             self._listeners.discard(queue)

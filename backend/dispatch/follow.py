@@ -150,17 +150,23 @@ async def _balance(
 
 def _part(row: Any, event: EventRow, settings: DispatchSettings, now: datetime) -> Part:
     """What to count on: the meter if it is fresh and settled, else what was asked."""
+    told_at = max(row.commanded_at or row.assigned_at, row.assigned_at)
+    is_settled = now - told_at >= timedelta(seconds=settings.settle_sec)
     is_fresh = row.last_seen is not None and row.last_seen >= now - timedelta(
         seconds=settings.fresh_sec
     )
-    is_settled = now - (row.commanded_at or row.assigned_at) >= timedelta(
-        seconds=settings.settle_sec
-    ) and now - row.assigned_at >= timedelta(seconds=settings.settle_sec)
     # A VEN that refused a modification goes on as before, which its telemetry shows.
     sheds_on = row.status == REJECTED and row.modification > event.modification
     responds = row.status in SHEDDING
     delivered_kw = row.actual_shed_kw
-    if is_fresh and row.reported_event_id == event.id and row.shed_power_kw is not None:
+    # One that names no event, though it was heard long after it agreed, has forgotten it or never
+    # names one: it sheds what it says.
+    half_settled = timedelta(seconds=settings.settle_sec / 2)
+    heard_later = row.last_seen is not None and row.last_seen - told_at >= half_settled
+    speaks_of_it = row.reported_event_id == event.id or (
+        row.reported_event_id is None and is_settled and heard_later
+    )
+    if is_fresh and speaks_of_it and row.shed_power_kw is not None:
         delivered_kw = row.shed_power_kw
     if ((responds and is_settled) or sheds_on) and delivered_kw is not None:
         expected_kw = max(delivered_kw, 0.0)

@@ -7,7 +7,7 @@ rows that follow from it. Whoever is killed in between has done nothing.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import case, select, update
@@ -49,7 +49,10 @@ async def activate_one(connection: AsyncConnection, settings: DispatchSettings) 
     """Make one due event active, with its participants and commands; None when none is due."""
     now = await database_now(connection)
     due = (EVENTS.c.start_time <= now) & (EVENTS.c.end_time > now)
-    event = await _turn(connection, SCHEDULED, due, {"status": ACTIVE, "activated_at": now})
+    # Whoever was asked just now need not be looked after yet.
+    follow_at = now + timedelta(seconds=settings.follow_interval_sec)
+    values = {"status": ACTIVE, "activated_at": now, "claimed_until": follow_at}
+    event = await _turn(connection, SCHEDULED, due, values)
     if event is not None:
         await _ask(connection, event, settings)
     return event

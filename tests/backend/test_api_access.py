@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -87,6 +88,38 @@ async def test_on_loopback_no_foreign_page_gets_in(sqlite_url: str) -> None:
     assert [own.status_code, foreign.status_code, rebound.status_code] == [200, 403, 403]
 
 
+async def test_without_keys_a_proxy_on_this_machine_lets_nobody_in(sqlite_url: str) -> None:
+    """uvicorn takes the caller's address from the proxy's header."""
+    database = Database(sqlite_url)
+    async with api(database) as client:
+        app = client._transport.app  # type: ignore[attr-defined]
+        outside = httpx.ASGITransport(app, client=("203.0.113.7", 4_711))
+        async with httpx.AsyncClient(transport=outside, base_url="http://localhost") as stranger:
+            answer = await stranger.get("/api/vens/")
+    await database.close()
+    assert answer.status_code == 403
+
+
+async def test_a_request_larger_than_any_of_ours_is_not_read(sqlite_url: str) -> None:
+    """Its body would be read before anybody knows who sends it."""
+    database = Database(sqlite_url)
+
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(200):
+            yield b"[" * 100_000
+
+    async with api(database, **KEYS) as client:
+        announced = await client.post("/api/events/", content=b"[" * 5_000_000)
+        streamed = await client.post("/api/events/", content=endless())
+        large = await client.post(
+            "/api/events/", json={"venIds": [f"{n:0100d}" for n in range(20_000)]}
+        )
+    await database.close()
+    assert [announced.status_code, streamed.status_code] == [413, 413]
+    assert "4,000,000 bytes" in announced.json()["detail"]
+    assert large.status_code == 401
+
+
 async def test_too_many_requests_are_told_to_wait(sqlite_url: str) -> None:
     database = Database(sqlite_url)
     async with api(database, API_REQUESTS_PER_SEC="1") as client:
@@ -95,6 +128,22 @@ async def test_too_many_requests_are_told_to_wait(sqlite_url: str) -> None:
     assert answers[0].status_code == 200
     assert answers[-1].status_code == 429
     assert int(answers[-1].headers["Retry-After"]) >= 1
+
+
+async def test_who_tries_keys_is_told_to_wait(sqlite_url: str) -> None:
+    database = Database(sqlite_url)
+    good = await make_key(database, Role.READ)
+    async with api(database, API_REQUESTS_PER_SEC="1", **KEYS) as client:
+        tried = [
+            (await client.get("/api/vens/", headers={"X-API-Key": f"ven_{n}"})).status_code
+            for n in range(8)
+        ]
+    async with api(database, API_REQUESTS_PER_SEC="2", **KEYS) as client:
+        known = [(await client.get("/api/vens/", headers=good)).status_code for _ in range(8)]
+    await database.close()
+    assert tried[:4] == [401] * 4
+    assert tried[-1] == 429
+    assert known == [200] * 8
 
 
 async def test_a_bucket_fills_again_with_time() -> None:

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, update
 
-from backend.dispatch.tables import EVENTS, PARTICIPANTS
+from backend.dispatch.tables import EVENTS, PARTICIPANTS, VEN_STATE
 from backend.store.base import utc_now
 from backend.store.database import Database
 from backend.store.models import WHOLE_EVENT, EventPerformance
 
 from .api_client import add_ack, add_house, api
-from .dispatching import Wire, acknowledge, add_vens, eventually, set_state
+from .dispatching import Wire, acknowledge, add_vens, eventually, participants, set_state
 
 pytestmark = pytest.mark.asyncio
 
@@ -34,7 +34,7 @@ async def test_an_event_is_made_followed_and_stopped(database: Database) -> None
         )
         event_id = made.json()["id"]
         assert (made.status_code, made.json()["status"]) == (201, "scheduled")
-        await eventually(lambda: len(wire.sent) == 2)
+        await eventually(lambda: _all_commanded(database, event_id))
         await acknowledge(database, wire.sent)
         await set_state(database, "a", event_id=event_id, shed_power_kw=1.4)
         async with database.engine.begin() as connection:
@@ -69,6 +69,10 @@ async def test_an_event_is_made_followed_and_stopped(database: Database) -> None
     assert (stopped.json()["status"], stopped.json()["endReason"]) == ("completed", "stopped")
     assert (again.status_code, withdrawn.status_code) == (409, 409)
     assert [event["id"] for event in history] == [event_id]
+
+
+async def _all_commanded(database: Database, event_id: str) -> bool:
+    return set((await participants(database, event_id)).values()) == {"commanded"}
 
 
 async def test_a_scheduled_event_is_withdrawn(database: Database) -> None:
@@ -114,6 +118,83 @@ async def test_an_event_that_cannot_be_is_refused_with_its_field(
     await database.close()
     assert answer.status_code == 422
     assert field in answer.json()["detail"][0]["loc"]
+
+
+async def test_a_start_that_has_just_passed_means_now(database: Database) -> None:
+    async with api(database) as client:
+        begun = utc_now()
+        just = (begun - timedelta(seconds=20)).isoformat()
+        long_ago = (begun - timedelta(minutes=5)).isoformat()
+        body = {"requestedReductionKw": 1, "durationSec": 600}
+        made = await client.post("/api/events/", json={**body, "startTime": just})
+        refused = await client.post("/api/events/", json={**body, "startTime": long_ago})
+    assert datetime.fromisoformat(made.json()["startTime"]) >= begun
+    assert refused.status_code == 422
+    assert "startTime is in the past" in refused.json()["detail"][0]["msg"]
+
+
+async def test_of_a_large_event_the_largest_parts_are_told(database: Database) -> None:
+    await add_vens(database, {f"v{n}": 1.0 + n for n in range(5)})
+    wire = Wire()
+    async with api(database, wire) as client:
+        made = await client.post(
+            "/api/events/", json={"requestedReductionKw": 15, "durationSec": 600, "id": "big"}
+        )
+        await eventually(lambda: len(wire.sent) == 5)
+        await acknowledge(database, wire.to("v4"), "opted_out")
+        await acknowledge(database, wire.to("v3"))
+        first = (await client.get("/api/events/big", params={"limit": 2})).json()
+        out = (await client.get("/api/events/big", params={"status": "opted_out"})).json()
+        none = (await client.get("/api/events/big", params={"limit": 0})).json()
+    assert made.json()["vensByStatus"] == {}
+    assert [part["venId"] for part in first["vens"]] == ["v4", "v3"]
+    assert first["vensAsked"] == 5
+    assert first["vensByStatus"]["opted_out"] == 1
+    assert [part["venId"] for part in out["vens"]] == ["v4"]
+    assert none["vens"] == []
+
+
+async def test_what_is_old_is_not_told_as_delivered_now(database: Database) -> None:
+    """A VEN that went silent, one that has forgotten its event, and one that sheds."""
+    await add_vens(database, {"sheds": 2.0, "silent": 2.0, "forgot": 2.0})
+    wire = Wire()
+    async with api(database, wire) as client:
+        await client.post(
+            "/api/events/", json={"requestedReductionKw": 6, "durationSec": 600, "id": "e"}
+        )
+        await eventually(lambda: len(wire.sent) == 3)
+        await acknowledge(database, wire.sent)
+        for ven_id in ("sheds", "silent"):
+            await set_state(database, ven_id, event_id="e", shed_power_kw=1.5)
+        await set_state(database, "forgot", event_id=None, shed_power_kw=0.0)
+        long_ago = utc_now() - timedelta(minutes=5)
+        async with database.engine.begin() as connection:
+            await connection.execute(update(PARTICIPANTS).values(first_ack_at=long_ago))
+            await connection.execute(
+                update(VEN_STATE).where(VEN_STATE.c.ven_id == "silent").values(last_seen=long_ago)
+            )
+        event = (await client.get("/api/events/e")).json()
+    parts = {part["venId"]: part["shedKw"] for part in event["vens"]}
+    assert parts == {"sheds": 1.5, "silent": None, "forgot": 0.0}
+    assert event["currentReductionKw"] == 1.5
+
+
+async def test_two_that_send_an_event_at_once_do_not_both_succeed(postgresql_url: str) -> None:
+    database = Database(postgresql_url)
+    await add_vens(database, {"v": 2.0, "w": 2.0})
+    async with api(database, Wire()) as client:
+        same_ven = await asyncio.gather(
+            *(client.post("/api/vens/v/send-event", json={"shedKw": 1}) for _ in range(4))
+        )
+        same_name = await asyncio.gather(
+            *(
+                client.post("/api/vens/w/send-event", json={"shedKw": 1, "eventId": "one"})
+                for _ in range(4)
+            )
+        )
+    await database.close()
+    assert sorted(answer.status_code for answer in same_ven) == [200, 409, 409, 409]
+    assert sorted(answer.status_code for answer in same_name) == [200, 409, 409, 409]
 
 
 async def test_acks_and_performance_are_told(database: Database) -> None:
@@ -183,6 +264,26 @@ async def test_the_console_streams_the_fleet_and_its_events(database: Database) 
     assert texts[0].startswith("retry:")
     assert '"onlineVens":1' in texts[-1]
     assert later[1].startswith("event: curve")  # drawn from the event's beginning
+
+
+async def test_a_stream_ends_when_its_key_is_revoked(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.console.stream.ALLOWED_FOR_SEC", 0.0)
+    database = Database(sqlite_url)
+    allowed = True
+
+    async def may_go_on() -> bool:
+        return allowed
+
+    async with api(database) as client:
+        feed = client._transport.app.state.feed.subscribe(may_go_on)  # type: ignore[attr-defined]
+        texts = [await asyncio.wait_for(anext(feed), 20) for _ in range(2)]
+        allowed = False
+        more = [text async for text in feed]
+    await database.close()
+    assert texts[1].startswith("event: fleet")
+    assert len(more) < 2
 
 
 async def test_the_page_and_its_files_are_served_with_a_policy(sqlite_url: str) -> None:

@@ -208,6 +208,23 @@ async def test_times_need_a_zone(database: Database) -> None:
     assert reversed_.status_code == 422
 
 
+async def test_the_summary_is_searched_and_paged(database: Database) -> None:
+    await add_vens(database, {f"maple-{n}": 1.0 for n in range(5)})
+    await add_vens(database, {"100%_oak": 1.0}, status="offline")
+    url = "/api/vens/summary"
+    async with api(database) as client:
+        page = await client.get(url, params={"search": "APLE", "limit": 2})
+        cursor = page.headers["X-Next-Cursor"]
+        rest = await client.get(url, params={"search": "APLE", "cursor": cursor})
+        literal = await client.get(url, params={"search": "%_"})
+        offline = await client.get(url, params={"status": "offline"})
+    found = [row["id"] for row in page.json() + rest.json()]
+    assert found == [f"maple-{n}" for n in range(5)]
+    assert page.headers["X-Total-Count"] == rest.headers["X-Total-Count"] == "5"
+    assert [row["id"] for row in literal.json()] == ["100%_oak"]
+    assert offline.headers["X-Total-Count"] == "1"
+
+
 async def test_acks_of_a_ven_come_in_pages(database: Database) -> None:
     await add_vens(database, {"v": 1.0})
     for number in range(3):

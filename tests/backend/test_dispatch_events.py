@@ -160,7 +160,7 @@ async def test_a_ven_that_comes_online_during_an_event_joins_it(database: Databa
     async with dispatching(database, wire) as dispatcher:
         await add_event(database, 4.0, dispatcher=dispatcher)
         await eventually(lambda: wire.to("a"))
-        await set_state(database, "a", shed_available_kw=0.0)
+        await set_state(database, "a", event_id="e1", shed_power_kw=2.0, shed_available_kw=0.0)
         await acknowledge(database, wire.sent)
         await set_online(database, "late")
         await eventually(lambda: wire.to("late"))
@@ -173,7 +173,7 @@ async def test_what_falls_short_is_asked_of_others_under_a_higher_modification(
 ) -> None:
     await add_vens(database, {"a": 4.0, "b": 8.0})
     wire = Wire()
-    async with dispatching(database, wire) as dispatcher:
+    async with dispatching(database, wire, quick(settle_sec=1.0)) as dispatcher:
         await add_event(database, 6.0, dispatcher=dispatcher)
         await eventually(lambda: len(wire.sent) == 2)
         await acknowledge(database, wire.sent)
