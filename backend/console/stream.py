@@ -24,7 +24,7 @@ from backend.api import live
 from backend.api.services import Services
 from backend.api.stats import network_figures
 from backend.dispatch.tables import ACTIVE, EVENTS, SCHEDULED
-from backend.dispatch.wake import happens
+from backend.waiting import happens
 
 log = structlog.get_logger(__name__)
 

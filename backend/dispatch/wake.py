@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.store.database import Database, plain_dsn
+from backend.waiting import happens
 
 log = structlog.get_logger(__name__)
 
@@ -48,17 +49,6 @@ async def wait(bell: asyncio.Event, timeout_sec: float) -> None:
     """Until the bell rings or the time has passed; the bell is silent again afterwards."""
     await happens(bell, max(timeout_sec, 0.0))
     bell.clear()
-
-
-async def happens(event: asyncio.Event, within_sec: float) -> bool:
-    """Whether it does. Not with `wait_for`: before Python 3.12 that loses a cancellation which
-    comes at the same moment, and the task that was to end goes on for ever."""
-    waiter = asyncio.ensure_future(event.wait())
-    try:
-        await asyncio.wait((waiter,), timeout=within_sec)
-    finally:
-        waiter.cancel()
-    return event.is_set()
 
 
 async def listen(database: Database, wake: Wake) -> None:

@@ -22,10 +22,15 @@ Troubles = Callable[[], Awaitable[list[str]]]
 
 async def database_trouble(database: Database) -> str | None:
     """What is wrong with the database, if anything."""
-    try:
-        await asyncio.wait_for(database.check(), _DATABASE_TIMEOUT_SEC)
-    except asyncio.TimeoutError:
+    check = asyncio.ensure_future(database.check())
+    await asyncio.wait((check,), timeout=_DATABASE_TIMEOUT_SEC)
+    if not check.done():
+        if database.is_postgresql:  # SQLite ends it itself; a query broken off hangs there
+            check.cancel()
+        check.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         return f"the database did not answer within {_DATABASE_TIMEOUT_SEC:.0f} s"
+    try:
+        check.result()
     except (SQLAlchemyError, OSError) as error:
         return f"the database cannot be reached: {first_line(error)}"
     return None

@@ -22,6 +22,7 @@ import structlog
 from backend.ingest import mqtt_packets as packets
 from backend.ingest.records import MAX_PAYLOAD_BYTES, Message
 from backend.settings import MqttSettings
+from backend.waiting import within
 
 _log = structlog.get_logger(__name__)
 
@@ -204,14 +205,12 @@ class MqttSource:
         connection = Connection(settings, self._client_id, self._receive)
         self.connection = connection
         loop = asyncio.get_running_loop()
-        await asyncio.wait_for(
-            loop.create_connection(
-                lambda: connection, settings.host, settings.broker_port, ssl=context
-            ),
-            _CONNECT_TIMEOUT_SEC,
+        making = loop.create_connection(
+            lambda: connection, settings.host, settings.broker_port, ssl=context
         )
         try:
-            await asyncio.wait_for(asyncio.shield(connection.subscribed), _CONNECT_TIMEOUT_SEC)
+            await within(_CONNECT_TIMEOUT_SEC, making)
+            await within(_CONNECT_TIMEOUT_SEC, asyncio.shield(connection.subscribed))
             self.connected = True
             await connection.keep_alive()
             self.reason = connection.closed.result()

@@ -18,6 +18,7 @@ from backend.ingest.records import Message
 from backend.ingest.writer import Also, Outcome, Stop, Writer
 from backend.settings import Settings
 from backend.store.database import first_line
+from backend.waiting import happens
 
 _log = structlog.get_logger(__name__)
 
@@ -47,8 +48,13 @@ async def store_patiently(
     messages: list[Message],
     source: str,
     also: Also | None = None,
+    ending: asyncio.Event | None = None,
 ) -> Outcome:
-    """Store `messages`, however long the database is away: they are not acknowledged before."""
+    """Store `messages`, however long the database is away: they are not acknowledged before.
+
+    Raises Stop when the database fails and `ending` is set: the messages come again.
+    """
+    ending = ending or asyncio.Event()
     pause_sec = _FIRST_PAUSE_SEC
     while True:
         begun = time.perf_counter()
@@ -56,7 +62,7 @@ async def store_patiently(
             outcome = await writer.store(messages, source, also)
         except Stop:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, giving up would lose them
+        except Exception as error:  # whatever it is: giving up would lose them
             health.failed(error)
             metrics.FAILURES.inc()
             _log.warning(
@@ -65,7 +71,8 @@ async def store_patiently(
                 messages=len(messages),
                 pause_sec=round(pause_sec, 1),
             )
-            await asyncio.sleep(pause_sec)
+            if await happens(ending, pause_sec):
+                raise Stop from error
             pause_sec = min(2 * pause_sec, _LONGEST_PAUSE_SEC)
             continue
         health.worked()
@@ -91,7 +98,7 @@ class Pipeline:
         self._storing = 0
         self._oldest: float | None = None
         self._due = asyncio.Event()
-        self._finishing = False
+        self._ending = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._paused: set[Connection] = set()
         # Messages of QoS 1 are at most `receive_maximum`; those of QoS 0 know no limit.
@@ -121,14 +128,17 @@ class Pipeline:
         return now - self._oldest if self._oldest is not None else 0.0
 
     async def run(self) -> None:
-        """Until `finish`, and until all that arrived before is stored."""
-        while not self._finishing:
+        """Until `finish`, and until all that arrived before is stored, if the database takes it."""
+        while not self._ending.is_set():
             await self._due.wait()
             self._due.clear()
             self._stop_timer()
             while self._waiting:
-                await self._store_some()
-                if len(self._waiting) < self._settings.batch_max and not self._finishing:
+                try:
+                    await self._store_some()
+                except Stop:
+                    return
+                if len(self._waiting) < self._settings.batch_max and not self._ending.is_set():
                     break
             if self._waiting and self._timer is None:
                 self._set_timer()
@@ -144,7 +154,7 @@ class Pipeline:
             self._timer = None
 
     def finish(self) -> None:
-        self._finishing = True
+        self._ending.set()
         self._due.set()
 
     async def _store_some(self) -> None:
@@ -154,7 +164,7 @@ class Pipeline:
         self._oldest = taken[0][0].received
         try:
             messages = [message for message, _, _ in taken]
-            await store_patiently(self._writer, self._health, messages, "mqtt")
+            await store_patiently(self._writer, self._health, messages, "mqtt", ending=self._ending)
         finally:
             self._storing = 0
             self._oldest = self._waiting[0][0].received if self._waiting else None

@@ -20,12 +20,14 @@ from backend.ingest.writer import Writer
 from backend.measure import service as measure
 from backend.settings import Settings
 from backend.store import schema, upkeep
-from backend.store.database import Database, first_line
+from backend.store.database import BUSY_TIMEOUT_SEC, Database, first_line
 
 _log = structlog.get_logger(__name__)
 
 _STUCK_AFTER_SEC = 30.0
-_LAST_WORDS_SEC = 10.0
+_ENDS_ITSELF = ("pipeline", "upkeep", "measure")
+_LAST_WORDS_SEC = BUSY_TIMEOUT_SEC + 2.0
+"""On SQLite each ends by then, and need not be broken off in the midst of a query."""
 _LONGEST_PAUSE_SEC = 5.0
 
 
@@ -39,15 +41,15 @@ class IngestService:
         self._writer = Writer(self._database, settings)
         self._pipeline = Pipeline(self._writer, settings, self._health)
         self._mqtt = MqttSource(settings.mqtt, settings.instance, self._pipeline.deliver)
+        self._stop = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT; then what has arrived is stored. Raises what ended a part."""
         settings = self._settings
-        stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        self._start("stop", _wait(stop))
+            asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
+        self._start("stop", _wait(self._stop))
         if settings.health_port:
             server = HealthServer(settings.health_host, settings.health_port, self.troubles)
             self._start("health", server.serve())
@@ -66,8 +68,8 @@ class IngestService:
 
     def _start_parts(self) -> None:
         settings = self._settings
-        self._start("upkeep", upkeep.run(self._database, settings))
-        self._start("measure", measure.run(self._database, settings))
+        self._start("upkeep", upkeep.run(self._database, settings, self._stop))
+        self._start("measure", measure.run(self._database, settings, self._stop))
         if settings.mqtt.enabled:
             self._start("pipeline", self._pipeline.run())
             self._start("mqtt", self._mqtt.run())
@@ -91,11 +93,12 @@ class IngestService:
     async def _end(self) -> None:
         if self._mqtt.connection is not None:
             self._mqtt.connection.pause(True)
-        pipeline = self._tasks.get("pipeline")
-        if pipeline is not None:
-            self._pipeline.finish()
+        self._stop.set()
+        self._pipeline.finish()
+        works = [self._tasks[name] for name in _ENDS_ITSELF if name in self._tasks]
+        if works:
             # What is not stored by then comes again: it is not acknowledged.
-            await asyncio.wait([pipeline], timeout=_LAST_WORDS_SEC)
+            await asyncio.wait(works, timeout=_LAST_WORDS_SEC)
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)

@@ -20,6 +20,7 @@ from backend.settings import Settings
 from backend.store.base import UtcDateTime, utc_now
 from backend.store.database import Database, first_line
 from backend.store.models import WHOLE_EVENT, Event, EventPerformance, Participant, QuarterHour
+from backend.waiting import happens
 
 _log = structlog.get_logger(__name__)
 
@@ -32,15 +33,19 @@ _SPAN = [bindparam("begin", type_=UtcDateTime()), bindparam("end", type_=UtcDate
 _EPOCH = {"postgresql": "extract(epoch FROM {})", "sqlite": "(julianday({}) - 2440587.5) * 86400.0"}
 
 
-async def run(database: Database, settings: Settings) -> None:
-    """Until it is cancelled. Several may run: an event is measured by one of them."""
-    while True:
+async def run(database: Database, settings: Settings, stop: asyncio.Event) -> None:
+    """Until `stop`. Several may run: an event is measured by one of them.
+
+    Not to be cancelled on SQLite: work that is broken off leaves a connection that hangs.
+    """
+    while not stop.is_set():
         try:
             while await measure_next(database, settings, utc_now()) is not None:
-                pass
+                if stop.is_set():
+                    return
         except (SQLAlchemyError, OSError) as error:
             _log.warning("measuring has to wait", error=first_line(error))
-        await asyncio.sleep(_LOOK_SEC)
+        await happens(stop, _LOOK_SEC)
 
 
 async def measure_next(database: Database, settings: Settings, now: datetime) -> str | None:

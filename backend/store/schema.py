@@ -49,6 +49,10 @@ def _connected(url: str) -> Iterator[tuple[Connection, Config]]:
     try:
         with engine.connect() as connection:
             locked = connection.dialect.name == "postgresql"
+            if not locked:
+                # Of the file, not of the connection; later on it would need everybody to be quiet.
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+                connection.commit()
             if locked:
                 connection.execute(text(f"SELECT pg_advisory_lock({_ONE_AT_A_TIME})"))
                 connection.commit()

@@ -35,6 +35,7 @@ from backend.store.models import (
     VenAlert,
     VenState,
 )
+from backend.waiting import happens
 
 _log = structlog.get_logger(__name__)
 
@@ -135,8 +136,11 @@ class _Chore:
     due: float = 0.0
 
 
-async def run(database: Database, settings: Settings) -> None:
-    """Does it all, when it is due, until it is cancelled. A database that is away is waited for."""
+async def run(database: Database, settings: Settings, stop: asyncio.Event) -> None:
+    """Does it all, when it is due, until `stop`. A database that is away is waited for.
+
+    Not to be cancelled on SQLite: work that is broken off leaves a connection that hangs.
+    """
 
     async def statuses(now: datetime) -> None:
         async with database.engine.begin() as connection:
@@ -147,14 +151,15 @@ async def run(database: Database, settings: Settings) -> None:
         _Chore("quarter hours", _SUMS_SEC, lambda now: sum_up(database, now)),
         _Chore("retention", _RETENTION_SEC, lambda now: apply_retention(database, settings, now)),
     ]
-    while True:
+    while not stop.is_set():
         try:
             async with _alone(database) as alone:
                 for chore in chores if alone else ():
-                    await _do_if_due(chore)
+                    if not stop.is_set():
+                        await _do_if_due(chore)
         except (SQLAlchemyError, OSError) as error:
             _log.warning("upkeep has to wait", error=first_line(error))
-        await asyncio.sleep(_STATUS_SEC)
+        await happens(stop, _STATUS_SEC)
 
 
 async def _do_if_due(chore: _Chore) -> None:

@@ -56,6 +56,15 @@ class IngestProcess:
         """Sends a signal and waits for the end; the exit code."""
         assert self._process is not None
         self._process.send_signal(number)
+        return self.wait()
+
+    def ask_to_end(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+
+    def wait(self) -> int:
+        """For its end; the exit code."""
+        assert self._process is not None
         return self._process.wait(30)
 
     def kill(self) -> None:
