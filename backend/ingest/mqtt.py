@@ -36,14 +36,24 @@ class BrokerRefused(Exception):
 
 
 class Connection(asyncio.Protocol):
-    """One connection to the broker. `deliver` is called for each message, in order."""
+    """One connection to the broker.
+
+    `deliver` is called for each message, in order; before the first one `resumed`, if the broker
+    kept our session: it sends again whatever it was not told to be stored.
+    """
 
     def __init__(
-        self, settings: MqttSettings, client_id: str, deliver: Callable[[Message, int], None]
+        self,
+        settings: MqttSettings,
+        client_id: str,
+        deliver: Callable[[Message, int], None],
+        resumed: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._client_id = client_id
         self._deliver = deliver
+        self._resumed = resumed
+        self._paused = False
         self._buffer = b""
         self._transport: asyncio.Transport | None = None
         self._last_heard = time.monotonic()
@@ -98,7 +108,10 @@ class Connection(asyncio.Protocol):
             if reason:
                 self._fail(f"the broker refuses the connection: {packets.reason_text(reason)}")
                 return
-            _log.info("connected to the broker", session_kept=packets.session_present(packet))
+            session_kept = packets.session_present(packet)
+            _log.info("connected to the broker", session_kept=session_kept)
+            if session_kept:
+                self._resumed()
             self._write(packets.subscribe(1, self._filters()))
         elif packet.kind == packets.SUBACK:
             refused = [code for code in packets.reasons_of_suback(packet) if code >= 0x80]
@@ -139,6 +152,8 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
+        self._paused = paused
+        self._last_heard = time.monotonic()  # while it is paused nothing can be heard
         with suppress(RuntimeError):  # it is so already
             if paused:
                 transport.pause_reading()
@@ -151,7 +166,8 @@ class Connection(asyncio.Protocol):
         while not self.closed.done():
             self._write(packets.PING)
             await asyncio.wait([self.closed], timeout=interval_sec)
-            if time.monotonic() - self._last_heard > 2 * self._settings.keepalive_sec:
+            silent_sec = time.monotonic() - self._last_heard
+            if silent_sec > 2 * self._settings.keepalive_sec and not self._paused:
                 self._fail("the broker is silent")
 
     def leave(self) -> None:
@@ -169,10 +185,12 @@ class MqttSource:
         settings: MqttSettings,
         instance: str,
         deliver: Callable[[Message, Connection, int], None],
+        resumed: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._client_id = f"{settings.share_group or 'venagent-ingest'}-{instance}"
         self._deliver = deliver
+        self._resumed = resumed
         self.connection: Connection | None = None
         self.connected = False
         self.reason = "not connected yet"
@@ -202,7 +220,7 @@ class MqttSource:
         """Until it breaks. Raises what prevented it from working at all."""
         settings = self._settings
         context = tls_context(settings) if settings.tls else None
-        connection = Connection(settings, self._client_id, self._receive)
+        connection = Connection(settings, self._client_id, self._receive, self._resumed)
         self.connection = connection
         loop = asyncio.get_running_loop()
         making = loop.create_connection(

@@ -114,9 +114,15 @@ class Pipeline:
             self._set_timer()
         if count == self._settings.batch_max:
             self._due.set()
-        elif count == self._most_waiting:
+        if count >= self._most_waiting and connection not in self._paused:
             connection.pause(True)
             self._paused.add(connection)
+
+    def forget(self) -> None:
+        """The broker sends again what waits here unstored: each time the connection breaks while
+        the database is away, as much again would wait, and be stored as duplicates.
+        """
+        self._waiting = [one for one in self._waiting if not one[2]]
 
     @property
     def waiting(self) -> int:

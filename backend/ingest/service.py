@@ -40,7 +40,9 @@ class IngestService:
         self._health = StoreHealth()
         self._writer = Writer(self._database, settings)
         self._pipeline = Pipeline(self._writer, settings, self._health)
-        self._mqtt = MqttSource(settings.mqtt, settings.instance, self._pipeline.deliver)
+        self._mqtt = MqttSource(
+            settings.mqtt, settings.instance, self._pipeline.deliver, self._pipeline.forget
+        )
         self._stop = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
