@@ -69,13 +69,13 @@ class Stack:
         self.ingest = self._start("ingest", INGEST_HEALTH_PORT="0", INGEST_INSTANCE="bench")
 
     @contextmanager
-    def serving(self) -> Iterator[str]:
-        """The API and a dispatcher; gives the API's address."""
+    def serving(self) -> Iterator[tuple[str, psutil.Process]]:
+        """The API and a dispatcher; gives the API's address, and the process."""
         port = free_port()
         process = self._start("serve", API_PORT=str(port), API_REQUESTS_PER_SEC="10000")
         try:
             wait_for(lambda: is_listening("127.0.0.1", port), 60)
-            yield f"http://127.0.0.1:{port}"
+            yield f"http://127.0.0.1:{port}", psutil.Process(process.pid)
         finally:
             process.terminate()
             process.wait(30)

@@ -9,6 +9,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -35,6 +36,10 @@ MAX_POWER_W = 1_000_000_000
 MAX_SEQ = 2**63 - 1
 MAX_LOADS = 2_000
 MAX_PRIORITY = 1_000_000
+_MOST_PANELS = 100_000
+_fixed_of = attrgetter("loadId", "id", "name", "type", "capacityKw", "priority")
+_Fixed = tuple[tuple[Any, ...], ...]
+"""These of each load, as they came."""
 _is_thing = re.compile(r"[^/+#\s]{1,128}").fullmatch
 _MILLISECONDS_FROM = 1e11
 """A number of this size is milliseconds: as seconds it would be the year 5138."""
@@ -120,8 +125,35 @@ def kind_of_payload(payload: bytes) -> tuple[Kind, str | None]:
     raise Refused("neither telemetry, loads, ack, status nor alert: no field of them is in it")
 
 
-def decode(message: Message, window: Window) -> Decoded:
-    """What `message` says. Raises Refused with the reason."""
+class Panels:
+    """What is fixed of each VEN's loads, as it was the last time.
+
+    It is the same in nearly every message: to compare costs a quarter of checking it anew, and the
+    same panel is one object, whoever has it.
+    """
+
+    def __init__(self) -> None:
+        self._of_ven: dict[str, tuple[_Fixed, LoadSetKey]] = {}
+        self._known: dict[_Fixed, tuple[_Fixed, LoadSetKey]] = {}
+
+    def key(self, ven_id: str, fixed: _Fixed) -> LoadSetKey:
+        """The load set that `fixed` is. Raises Refused for what cannot be stored."""
+        last = self._of_ven.get(ven_id)
+        if last is not None and last[0] == fixed:
+            return last[1]
+        if max(len(self._known), len(self._of_ven)) >= _MOST_PANELS:
+            self._known.clear()
+            self._of_ven.clear()
+        known = self._known.get(fixed)
+        if known is None:
+            known = self._known[fixed] = (fixed, _load_set_key(fixed))
+        self._of_ven[ven_id] = known
+        return known[1]
+
+
+def decode(message: Message, window: Window, panels: Panels | None = None) -> Decoded:
+    """What `message` says. Raises Refused with the reason. `panels` makes it faster, only."""
+    panels = panels or Panels()
     topic, payload, received = message
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise Refused(f"{len(payload)} bytes are more than {MAX_PAYLOAD_BYTES}")
@@ -132,11 +164,11 @@ def decode(message: Message, window: Window) -> Decoded:
         kind, named = kind_of_payload(payload)
     try:
         if kind is Kind.TELEMETRY:
-            return _telemetry(wire.read_telemetry(payload), message, named, window)
+            return _telemetry(wire.read_telemetry(payload), message, named, window, panels)
         if kind is Kind.ACK:
             return _ack(wire.read_ack(payload), message, named, window)
         if kind is Kind.LOADS:
-            return _snapshot(wire.read_telemetry(payload), named, window)
+            return _snapshot(wire.read_telemetry(payload), named, window, panels)
         if kind is Kind.STATUS:
             return _status(wire.read_status(payload), named, received)
         return _alert(wire.read_alert(payload), message, named, window)
@@ -159,8 +191,13 @@ def _reason(error: Exception) -> str:
 
 
 def _telemetry(
-    fields: wire.Telemetry, message: Message, named: str | None, window: Window
+    fields: wire.Telemetry,
+    message: Message,
+    named: str | None,
+    window: Window,
+    panels: Panels,
 ) -> Telemetry:
+    ven_id = _ven_id(fields, named)
     timestamp = fields.timestamp if fields.timestamp is not None else fields.ts
     seq = fields.seq or 0
     if not 0 <= seq <= MAX_SEQ:
@@ -170,7 +207,7 @@ def _telemetry(
         loads = wire.read_circuits(fields.circuits)
     event_id = fields.eventId if fields.eventId is not None else fields.event_id
     return Telemetry(
-        ven_id=_ven_id(fields, named),
+        ven_id=ven_id,
         timestamp=window.moment(timestamp, "timestamp"),
         seq=seq,
         used_power_kw=_kw(fields.usedPowerKw, fields.power_kw, "usedPowerKw"),
@@ -182,14 +219,16 @@ def _telemetry(
         battery_soc=_kw(fields.batterySOC, None, "batterySOC"),
         event_id=_name(event_id),
         quality=fields.quality,
-        loads=_loads(loads) if loads else None,
+        loads=_loads(loads, ven_id, panels) if loads else None,
         panel_max_kw=_kw(fields.panelMaxKw, None, "panelMaxKw"),
         received=message.received,
         payload=message.payload,
     )
 
 
-def _snapshot(fields: wire.Telemetry, named: str | None, window: Window) -> Snapshot:
+def _snapshot(
+    fields: wire.Telemetry, named: str | None, window: Window, panels: Panels
+) -> Snapshot:
     if not fields.loads:
         raise Refused("loads is missing or empty")
     timestamp = fields.timestamp if fields.timestamp is not None else fields.ts
@@ -197,7 +236,8 @@ def _snapshot(fields: wire.Telemetry, named: str | None, window: Window) -> Snap
     if not 0 <= part < 2**31:
         raise Refused(f"part {part} is out of range")
     moment = window.moment(timestamp, "timestamp")
-    return Snapshot(_ven_id(fields, named), moment, part, _loads(fields.loads))
+    ven_id = _ven_id(fields, named)
+    return Snapshot(ven_id, moment, part, _loads(fields.loads, ven_id, panels))
 
 
 def _ack(fields: wire.Ack, message: Message, named: str | None, window: Window) -> Ack:
@@ -301,7 +341,7 @@ def _watts(kw: float | None, other: float | None) -> int | None:
     raise Refused(f"a load's power {kw} kW is out of range")
 
 
-def _loads(entries: list[wire.Load]) -> Loads:
+def _loads(entries: list[wire.Load], ven_id: str, panels: Panels) -> Loads:
     if len(entries) > MAX_LOADS:
         raise Refused(f"{len(entries)} loads are more than {MAX_LOADS}")
     try:
@@ -314,33 +354,39 @@ def _loads(entries: list[wire.Load]) -> Loads:
             round(load.shedCapabilityKw * 1000.0)  # type: ignore[operator]
             for load in entries
         ]
-        usual = max(map(abs, power_w + shed_w)) <= MAX_POWER_W  # type: ignore[arg-type]
+        every: Any = power_w + shed_w
+        usual = max(every) <= MAX_POWER_W and min(every) >= -MAX_POWER_W
     except (TypeError, ValueError, OverflowError):  # none, NaN, infinity
         usual = False
     if not usual:
         power_w = [_watts(load.currentPowerKw, load.currentKw) for load in entries]
         shed_w = [_watts(load.shedCapabilityKw, None) for load in entries]
     enabled = "".join([_ENABLED[load.enabled] for load in entries])
-    return Loads(tuple([_fixed(load) for load in entries]), power_w, shed_w, enabled)
+    return Loads(panels.key(ven_id, tuple(map(_fixed_of, entries))), power_w, shed_w, enabled)
 
 
 _ENABLED = {True: "t", False: "f", None: "?"}
 
 
-def _fixed(load: wire.Load) -> tuple[str, str | None, str | None, float | None, int | None]:
-    """What is fixed of a load. Most are texts and in range, so that is asked first."""
-    load_id, capacity_kw, priority = load.loadId, load.capacityKw, load.priority
+def _load_set_key(fixed: _Fixed) -> LoadSetKey:
+    return tuple([_checked(*one) for one in fixed])
+
+
+def _checked(
+    load_id: str | int | None,
+    other_id: str | int | None,
+    name: str | None,
+    kind: str | None,
+    capacity_kw: float | None,
+    priority: int | None,
+) -> tuple[str, str | None, str | None, float | None, int | None]:
+    """What is fixed of a load, as it is stored. Raises Refused."""
+    load_id = other_id if load_id is None else load_id
     if load_id is None:
-        load_id = load.id
-        if load_id is None:
-            raise Refused("a load without loadId")
-    if load_id.__class__ is not str:
-        load_id = str(load_id)
-    if capacity_kw is not None and not -MAX_POWER_KW <= capacity_kw <= MAX_POWER_KW:
-        raise Refused(f"capacityKw {capacity_kw} is out of range")
+        raise Refused("a load without loadId")
     if priority is not None and not -MAX_PRIORITY <= priority <= MAX_PRIORITY:
         raise Refused(f"a load's priority {priority} is out of range")
-    return (load_id, load.name, load.type, capacity_kw, priority)
+    return (str(load_id), name, kind, _kw(capacity_kw, None, "capacityKw"), priority)
 
 
 def _digest(ven_id: str, payload: bytes) -> bytes:

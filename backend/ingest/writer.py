@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.ingest import statements
 from backend.ingest.bulk import LOADS, TELEMETRY, Bulk, PostgresBulk, Row, SqliteBulk
-from backend.ingest.decode import Window, believed, decode
+from backend.ingest.decode import Panels, Window, believed, decode
 from backend.ingest.faults import is_about_data, is_duplicate
 from backend.ingest.records import (
     Ack,
@@ -61,11 +61,13 @@ class Batch:
     refused: list[tuple[Message, str]] = field(default_factory=list)
 
     @classmethod
-    def read(cls, messages: Sequence[Message], window: Window) -> Batch:
+    def read(
+        cls, messages: Sequence[Message], window: Window, panels: Panels | None = None
+    ) -> Batch:
         batch = cls()
         for message in messages:
             try:
-                batch._put(decode(message, window))
+                batch._put(decode(message, window, panels))
             except Refused as error:
                 batch.refused.append((message, str(error)))
             except Exception as error:  # noqa: BLE001 - reading is pure: whatever it is, this
@@ -86,10 +88,20 @@ class Batch:
             self.statuses.append(record)
 
     def quarter_hours(self) -> set[datetime]:
-        return {quarter_hour_of(key[1]) for key in self.telemetry}
+        """Those that the telemetry is of: nearly always one, so its ends are looked at first."""
+        moments = [key[1] for key in self.telemetry]
+        ends = {quarter_hour_of(moment) for moment in _ends(moments)}
+        return ends if len(ends) < 2 else {quarter_hour_of(moment) for moment in moments}
 
     def days(self) -> set[date]:
-        return {key[1].date() for rows in (self.telemetry, self.snapshots) for key in rows}
+        """The days that need a partition."""
+        moments = [key[1] for rows in (self.telemetry, self.snapshots) for key in rows]
+        ends = {moment.date() for moment in _ends(moments)}
+        return ends if len(ends) < 2 else {moment.date() for moment in moments}
+
+
+def _ends(moments: Sequence[datetime]) -> tuple[datetime, ...]:
+    return (min(moments), max(moments)) if moments else ()
 
 
 @dataclass(frozen=True)
@@ -118,6 +130,7 @@ class Writer:
         self._vens: set[str] = set()
         self._vens_read = float("-inf")
         self._forget_load_sets()
+        self._panels = Panels()
         self._days: set[date] = set()
         self._state_stored: dict[str, float] = {}
         self._marked: set[datetime] = set()
@@ -163,7 +176,7 @@ class Writer:
     ) -> Outcome:
         kept = timedelta(days=self._settings.retention.telemetry_days)
         window = believed(time.time(), retention=kept, ahead_sec=self._settings.max_ahead_sec)
-        batch = Batch.read(messages, window)
+        batch = Batch.read(messages, window, self._panels)
         batch.refused.extend(refused)
         await self._prepare(batch)
         try:
@@ -253,7 +266,7 @@ class Writer:
             if loads is None:
                 continue
             last = self._last_load_set.get(one.ven_id)
-            if last is not None and last[0] == loads.key:
+            if last is not None and last[0] is loads.key:
                 loads.load_set_id = last[1]
             else:
                 unknown.append((one.ven_id, loads))

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.ingest.decode import believed, decode, kind_of_payload
+from backend.ingest.decode import Panels, believed, decode, kind_of_payload
 from backend.ingest.records import (
     MAX_PAYLOAD_BYTES,
     Ack,
@@ -32,6 +32,7 @@ from VenAgent.contract.wire import encode
 
 NOW = time.time()
 METERING = "volttron/metering"
+WINDOW = believed(NOW + 10, retention=timedelta(days=30), ahead_sec=60.0)
 
 
 def read(message: Any, topic: str = METERING) -> Decoded:
@@ -239,3 +240,35 @@ def test_whatever_comes_is_read_or_refused(changes: dict[str, Any], topic: str) 
 def test_no_bytes_at_all_can_do_more_than_be_refused(data: bytes, topic: str) -> None:
     with pytest.raises(Refused):
         read(data, topic)
+
+
+def test_a_panel_that_stays_the_same_is_one_object_and_one_that_changes_is_seen() -> None:
+    panels = Panels()
+
+    def key_of(ven_id: str, **changes: Any) -> Any:
+        loads = [{**load, **changes} for load in telemetry(ven_id)["loads"]]
+        one = decode(Message(METERING, payload(ven_id, loads=loads), NOW), WINDOW, panels)
+        assert isinstance(one, Telemetry)
+        assert one.loads is not None
+        return one.loads.key
+
+    first = key_of("ven-1")
+    assert key_of("ven-1", currentPowerKw=0.5, enabled=False) is first
+    assert key_of("ven-2") is first
+    other = key_of("ven-1", priority=2)
+    assert {load[4] for load in other} == {2}
+    assert key_of("ven-1") is first
+    with pytest.raises(Refused, match="priority"):
+        key_of("ven-1", priority=10**9)
+    with pytest.raises(Refused, match="capacityKw"):
+        key_of("ven-1", capacityKw=1e9)
+
+
+def test_what_is_remembered_of_panels_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backend.ingest.decode._MOST_PANELS", 10)
+    panels = Panels()
+    for number in range(100):
+        ven_id = f"ven-{number}"
+        one = decode(Message(METERING, payload(ven_id), NOW), WINDOW, panels)
+        assert isinstance(one, Telemetry)
+    assert len(panels._of_ven) <= 10

@@ -106,10 +106,10 @@ async def test_what_reading_did_not_foresee_is_the_fault_of_one_message(
     """Were it raised, the batch would be tried again for ever, and nothing stored any more."""
     decode: Callable[..., Decoded] = ingest_writer.decode
 
-    def stumbling(one: Message, window: Any) -> Decoded:
+    def stumbling(one: Message, *more: Any) -> Decoded:
         if b'"seq":13' in one.payload:
             raise AttributeError("unforeseen")
-        return decode(one, window)
+        return decode(one, *more)
 
     monkeypatch.setattr(ingest_writer, "decode", stumbling)
     data = [message(payload("v", seq)) for seq in (12, 13, 14)]
