@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -84,6 +86,40 @@ def test_the_fleet_is_searched_and_a_ven_looked_at(console: Page) -> None:
     expect(console.locator(".uplot")).to_have_count(2)
     expect(console.locator("table").first).to_contain_text("critical")
     picture(console, "console-ven")
+
+
+def test_a_ven_cannot_speak_to_the_operators_browser(side: OperatorsSide, console: Page) -> None:
+    """Whoever may register a VEN chooses its name."""
+    name = "<img src=x onerror='window.hit=1'><script>window.hit=1</script>"
+    body = json.dumps({"name": name, "registrationId": "demo-00002"}).encode()
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{side.url}/api/vens/", body, headers)
+    urllib.request.urlopen(request).close()
+    create(console, "safe", kw=20, minutes=10)
+    console.locator('section[data-event="safe"]').get_by_role("link", name="safe").click()
+    expect(console.locator("tbody")).to_contain_text(name)
+    console.get_by_role("button", name="Stop").click()
+    console.get_by_role("button", name="Stop it").click()
+    console.get_by_role("link", name="Fleet").click()
+    console.get_by_label("Find a VEN").fill("onerror")
+    expect(console.locator("tbody tr")).to_have_count(1)
+    console.locator("tbody tr").click()
+    expect(console.get_by_role("heading", name=name)).to_be_visible()
+    assert console.evaluate("window.hit") is None
+
+
+def test_figures_that_are_not_live_any_more_say_so(console: Page) -> None:
+    expect(console.locator(".figure").first).to_contain_text("of 12 VENs")
+    console.context.set_offline(True)
+    expect(console.locator("#since")).to_contain_text("Not live. What is shown was so at")
+    picture(console, "console-not-live")
+    console.get_by_role("link", name="Fleet").click()
+    expect(console.get_by_role("alert")).to_contain_text("The backend does not answer")
+    console.context.set_offline(False)
+    expect(console.locator("#link")).to_have_text("live")
+    expect(console.locator("#since")).to_be_hidden()
+    console.get_by_role("button", name="Try again").click()
+    expect(console.locator("tbody tr")).to_have_count(12)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -25,12 +25,28 @@ async function failure(response) {
   return new ApiError(response.status, text);
 }
 
-export async function call(method, path, body) {
+async function answer(method, path, body) {
   const options = { method, headers: headers(body ? { "Content-Type": "application/json" } : {}) };
   if (body) options.body = JSON.stringify(body);
-  const response = await fetch(path, options);
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch {
+    throw new ApiError(0, "The backend does not answer.");
+  }
   if (!response.ok) throw await failure(response);
+  return response;
+}
+
+export async function call(method, path, body) {
+  const response = await answer(method, path, body);
   return response.status === 204 ? null : response.json();
+}
+
+// A list, and how many there are in all.
+export async function page(path) {
+  const response = await answer("GET", path);
+  return { rows: await response.json(), total: Number(response.headers.get("X-Total-Count")) };
 }
 
 export const get = (path) => call("GET", path);
@@ -60,7 +76,7 @@ export async function follow(onMessage, onState) {
       }
       onState("lost");
     } catch (error) {
-      onState(error.status === 401 ? "key" : "lost", error.message);
+      onState(error.status === 401 ? "key" : "lost", error.status ? error.message : undefined);
       if (error.status === 401) return;
     }
     await new Promise((resolve) => setTimeout(resolve, 2000));

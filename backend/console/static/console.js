@@ -6,7 +6,7 @@ import { endAll } from "./charts.js";
 import { eventView, eventsView, nowView } from "./events.js";
 import { fleetView, venView } from "./fleet.js";
 
-const store = { fleet: null, curves: new Map() };
+const store = { fleet: null, curves: new Map(), heard: null };
 const main = document.getElementById("main");
 const views = [
   [/^#\/?$/, nowView, "now"],
@@ -37,7 +37,8 @@ async function show() {
     if (shown && store.fleet) shown.update?.(store);
   } catch (error) {
     if (error.status === 401) askForKey();
-    else place.replaceChildren(h("p", { class: "empty" }, error.message));
+    else place.replaceChildren(h("div", { class: "card empty", role: "alert" }, h("p", {}, error.message),
+      h("button", { onclick: show }, "Try again")));
   }
 }
 
@@ -46,6 +47,7 @@ function onMessage(kind, data) {
   if (kind === "trouble") linkState("lost", data.reason);
   if (kind !== "fleet") return;
   store.fleet = data;
+  store.heard = Date.now();
   linkState("live");
   const active = new Set();
   for (const event of data.events) {
@@ -63,13 +65,18 @@ function onMessage(kind, data) {
 function linkState(state, reason) {
   const words = { live: ["good", "live"], lost: ["warn", reason || "connecting again"], key: ["bad", "needs a key"] };
   const [dot, text] = words[state];
+  // Figures on a wall must not look alive when they are not.
+  document.body.classList.toggle("is-old", state !== "live");
+  const since = document.getElementById("since");
+  since.hidden = state === "live" || !store.heard;
+  if (store.heard) since.textContent = `Not live. What is shown was so at ${new Date(store.heard).toLocaleTimeString("en-GB")}.`;
   const link = document.getElementById("link");
   link.firstElementChild.className = `dot ${dot}`;
   link.lastElementChild.textContent = text;
 }
 
 function onState(state, reason) {
-  linkState(state, state === "lost" ? undefined : reason);
+  linkState(state, reason);
   if (state === "key") askForKey();
 }
 
@@ -78,7 +85,6 @@ function askForKey() {
   const field = h("label", {}, "API key", h("input", { name: "key", type: "password", autocomplete: "off", required: true }));
   ask("Who are you?", "This backend wants an API key. It is kept until this tab is closed.", field, "Continue", async (form) => {
     setKey(form.get("key").trim());
-    toast("Key taken");
     follow(onMessage, onState);
     show();
   });

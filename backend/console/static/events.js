@@ -1,6 +1,6 @@
 // Events: the one that runs, those that come, those that were.
 
-import { ask, figure, h, kw, moment, ms, percent, span, state, table, toast } from "./ui.js";
+import { ask, every, figure, h, kw, moment, ms, percent, span, state, table, toast } from "./ui.js";
 import { call, event as eventPath, get, post } from "./api.js";
 import { legend, plot } from "./charts.js";
 
@@ -96,9 +96,16 @@ export async function eventsView(place) {
   place.append(h("div", { class: "row between", style: "margin-bottom:1.25rem" },
     h("h1", {}, "Events"), h("button", { class: "primary", onclick: createDialog }, "New event")), list);
   await load();
-  const timer = setInterval(() => load().catch(() => {}), 5000);
-  return { end: () => clearInterval(timer) };
+  return { end: every(5, load) };
 }
+
+const PARTS = 300;
+const NOBODY = {
+  scheduled: "VENs are asked when it begins.",
+  active: "No VEN can take part now. Those that come online with something to shed join by themselves.",
+  completed: "No VEN took part.",
+  cancelled: "Nobody was asked.",
+};
 
 export async function eventView(place, store, id) {
   const head = h("div", { class: "row between", style: "margin-bottom:1.25rem" });
@@ -112,12 +119,13 @@ export async function eventView(place, store, id) {
   let filter = "all";
   let last = null;
   const drawVens = () => {
-    const counts = Map.groupBy ? Object.fromEntries([...Map.groupBy(last.vens, (one) => one.status)].map(([name, all]) => [name, all.length])) : {};
-    const chosen = last.vens.filter((one) => filter === "all" || one.status === filter);
+    const counts = last.vensByStatus;
+    const chosen = last.vens;
+    const all = filter === "all" ? last.vensAsked : counts[filter] ?? 0;
     vens.replaceChildren(h("h2", {}, "Participation"),
       h("div", { class: "row", style: "margin-bottom:.8rem" }, ["all", ...Object.keys(counts)].map((name) => h("button", {
-        "aria-pressed": String(filter === name), onclick: () => { filter = name; drawVens(); },
-      }, `${name.replaceAll("_", " ")} ${name === "all" ? last.vens.length : counts[name]}`))),
+        "aria-pressed": String(filter === name), onclick: () => { filter = name; load().catch((error) => toast(error.message)); },
+      }, `${name.replaceAll("_", " ")} ${(name === "all" ? last.vensAsked : counts[name]).toLocaleString("en")}`))),
       chosen.length ? table([
         { label: "VEN", cell: (one) => h("a", { href: `#/ven/${encodeURIComponent(one.venId)}` }, one.venName) },
         { label: "State", cell: (one) => h("span", { title: one.reason ?? "" }, state(one.status)) },
@@ -126,11 +134,12 @@ export async function eventView(place, store, id) {
         { label: "", cell: (one) => h("div", { class: "meter", role: "img", "aria-label": percent(one.shedKw ?? 0, one.assignedShedKw) },
           h("i", { style: `width:${Math.min(((one.shedKw ?? 0) / one.assignedShedKw) * 100, 100)}%` })) },
         { label: "Answered in", right: true, cell: (one) => ms(one.responseMs) },
-      ], chosen.slice(0, 300)) : h("p", { class: "empty" }, "Nobody has been asked yet."),
-      chosen.length > 300 ? h("p", { class: "soft small" }, `The 300 largest of ${chosen.length.toLocaleString("en")}.`) : "");
+      ], chosen) : h("p", { class: "empty" }, filter === "all" ? NOBODY[last.status] : "None is in this state any more."),
+      all > chosen.length ? h("p", { class: "soft small" }, `The ${chosen.length} largest of ${all.toLocaleString("en")}.`) : "");
   };
   const load = async () => {
-    last = await get(eventPath(id));
+    const status = filter === "all" ? "" : `&status=${filter}`;
+    last = await get(`${eventPath(id)}?limit=${PARTS}${status}`);
     const open = ["active", "scheduled"].includes(last.status);
     head.replaceChildren(h("div", {}, h("div", { class: "row" }, h("h1", {}, last.id), state(last.status)),
       h("p", { class: "soft", style: "margin:0" }, `${moment(last.startTime)} – ${moment(last.endTime)}${last.createdBy ? ` · by ${last.createdBy}` : ""}${last.endReason ? ` · ${last.endReason}` : ""}`)),
@@ -153,8 +162,7 @@ export async function eventView(place, store, id) {
     else chart = plot(curve, CURVE, columnsOf(points), { from: last.requestedReductionKw });
   };
   draw(store);
-  const timer = setInterval(() => load().catch(() => {}), 3000);
-  return { update: draw, end: () => clearInterval(timer) };
+  return { update: draw, end: every(3, load) };
 }
 
 async function drawOutcome(id, place) {

@@ -1,7 +1,7 @@
 // The fleet, and one VEN of it.
 
-import { ago, ask, figure, h, kw, moment, percent, state, table, toast } from "./ui.js";
-import { call, get, post, ven as venPath } from "./api.js";
+import { ago, ask, every, figure, h, kw, moment, percent, state, table, toast } from "./ui.js";
+import { call, get, page, post, ven as venPath } from "./api.js";
 import { legend, plot } from "./charts.js";
 
 const AT_ONCE = 200;
@@ -15,15 +15,13 @@ const POWER = [
 export async function fleetView(place) {
   const rows = h("div", { class: "card" });
   const count = h("span", { class: "soft" });
-  let vens = [];
   let text = "";
   let status = "all";
   let most = AT_ONCE;
-  const draw = () => {
-    const found = vens.filter((one) => (status === "all" || one.status === status)
-      && (!text || `${one.id} ${one.name}`.toLowerCase().includes(text)));
-    count.textContent = `${found.length.toLocaleString("en")} of ${vens.length.toLocaleString("en")}`;
-    rows.replaceChildren(found.length ? table([
+  let asked = 0;
+  const draw = (vens, total) => {
+    count.textContent = total.toLocaleString("en");
+    rows.replaceChildren(vens.length ? table([
       { label: "VEN", cell: (one) => h("a", { href: `#/ven/${encodeURIComponent(one.id)}` }, one.name) },
       { label: "State", cell: (one) => state(one.status) },
       { label: "Using kW", right: true, cell: (one) => kw(one.currentPowerKw, 2) },
@@ -31,23 +29,36 @@ export async function fleetView(place) {
       { label: "Sheds kW", right: true, cell: (one) => (one.shedPowerKw ? kw(one.shedPowerKw, 2) : "") },
       { label: "Event", cell: (one) => one.activeEventId ? h("a", { href: `#/event/${encodeURIComponent(one.activeEventId)}` }, one.activeEventId) : "" },
       { label: "Heard", right: true, cell: (one) => ago(one.lastSeen) },
-    ], found.slice(0, most), (one) => { location.hash = `#/ven/${encodeURIComponent(one.id)}`; })
-      : h("p", { class: "empty" }, vens.length ? "None fits." : "No VEN has been heard yet. One appears with its first telemetry."),
-    found.length > most ? h("div", { class: "row", style: "justify-content:center;padding-top:1rem" },
-      h("button", { onclick: () => { most += 1000; draw(); } }, `Show more of ${found.length.toLocaleString("en")}`)) : "");
+    ], vens, (one) => { location.hash = `#/ven/${encodeURIComponent(one.id)}`; })
+      : h("p", { class: "empty" }, text || status !== "all" ? "None fits." : "No VEN has been heard yet. One appears with its first telemetry."),
+    total > vens.length ? h("div", { class: "row", style: "justify-content:center;padding-top:1rem" },
+      h("span", { class: "soft" }, `${vens.length.toLocaleString("en")} of ${total.toLocaleString("en")}`),
+      h("button", { onclick: () => { most += AT_ONCE; again(); } }, "Show more")) : "");
   };
+  // The backend searches: ten thousand VENs are never all in the page.
+  const load = async () => {
+    const number = ++asked;
+    const query = new URLSearchParams({ limit: most, ...(text && { search: text }), ...(status !== "all" && { status }) });
+    const { rows: vens, total } = await page(`/api/vens/summary?${query}`);
+    if (number === asked) draw(vens, total); // else another question was asked meanwhile
+  };
+  const again = () => load().catch((error) => toast(error.message));
   const filters = h("div", { class: "row", role: "group", "aria-label": "State" });
   const drawFilters = () => filters.replaceChildren(...["all", "online", "offline", "unknown"].map((name) => h("button", {
-    "aria-pressed": String(status === name), onclick: () => { status = name; most = AT_ONCE; drawFilters(); draw(); } }, name)));
+    "aria-pressed": String(status === name), onclick: () => { status = name; most = AT_ONCE; drawFilters(); again(); } }, name)));
   drawFilters();
+  let typed;
   place.append(h("div", { class: "row between", style: "margin-bottom:1.25rem" }, h("div", { class: "row" }, h("h1", {}, "Fleet"), count)),
     h("div", { class: "row between", style: "margin-bottom:1rem" }, filters,
       h("input", { type: "search", placeholder: "Find by name or id", "aria-label": "Find a VEN", style: "max-width:280px;margin:0",
-        oninput: (change) => { text = change.target.value.trim().toLowerCase(); most = AT_ONCE; draw(); } })), rows);
-  const load = async () => { vens = await get("/api/vens/summary"); draw(); };
+        oninput: (change) => {
+          text = change.target.value.trim();
+          most = AT_ONCE;
+          clearTimeout(typed);
+          typed = setTimeout(again, 150);
+        } })), rows);
   await load();
-  const timer = setInterval(() => load().catch(() => {}), 5000);
-  return { end: () => clearInterval(timer) };
+  return { end: every(5, load) };
 }
 
 export async function venView(place, _store, id) {
@@ -118,9 +129,9 @@ export async function venView(place, _store, id) {
   };
   await load();
   await drawPower();
-  const timer = setInterval(() => Promise.all([load(), drawPower(), drawCircuit()]).catch(() => {}), 5000);
+  const stop = every(5, () => Promise.all([load(), drawPower(), drawCircuit()]));
   charts = [power, circuit];
-  return { end() { clearInterval(timer); charts.forEach((one) => one.end()); } };
+  return { end() { stop(); charts.forEach((one) => one.end()); } };
 }
 
 const series = (points, ...reads) => [points.map((p) => new Date(p.timestamp) / 1000), ...reads.map((read) => points.map(read))];

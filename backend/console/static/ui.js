@@ -67,6 +67,20 @@ export function toast(text) {
   timer = setTimeout(() => place.classList.remove("shown"), 4000);
 }
 
+// Again and again until it is ended; a view that could not be brought up to date says so.
+export function every(seconds, work) {
+  const timer = setInterval(async () => {
+    const since = document.getElementById("main");
+    try {
+      await work();
+      since.classList.remove("is-old");
+    } catch {
+      since.classList.add("is-old");
+    }
+  }, seconds * 1000);
+  return () => { clearInterval(timer); document.getElementById("main").classList.remove("is-old"); };
+}
+
 // A dialog with a form; `submit` may throw, and its message is shown.
 export function ask(title, text, fields, action, submit, danger = false) {
   const dialog = document.getElementById("dialog");
