@@ -31,7 +31,16 @@ VARIABLES = (
     *("PRIVATE_KEY_PEM", "BACKEND_LOADS_TOPIC", "STORE_RAW_PAYLOAD", "OFFLINE_AFTER_SEC"),
     *("COMMAND_PUBLISHER", "TELEMETRY_MAX_AHEAD_SEC"),
 )
-PREFIXES = ("MQTT_", "API_", "DISPATCH_", "INGEST_", "RETENTION_", "KINESIS_")
+PREFIXES = (
+    "MQTT_",
+    "API_",
+    "DISPATCH_",
+    "INGEST_",
+    "RETENTION_",
+    "KINESIS_",
+    "MEASURE_",
+    "BASELINE_",
+)
 
 
 def variables(paths: Paths, settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:

@@ -100,7 +100,8 @@ def _show_ven(ven: dict[str, Any], as_json: bool) -> None:
         f"{ven['lastSeen'] or 'never heard':28} {ven['status']:8} "
         f"{_kw(metrics['currentPowerKw'])} kW, could shed {_kw(metrics['shedAvailabilityKw'])} kW"
         + (f", event {event}" if event else "")
-        + (f", shed: {shed}" if shed else "")
+        + (f", shed: {shed}" if shed else ""),
+        soft_wrap=True,
     )
 
 

@@ -75,6 +75,8 @@ def make_app(
         lifespan=_lifespan,
         responses=_PROBLEMS,
         separate_input_output_schemas=False,
+        docs_url=None,
+        redoc_url=None,
     )
     app.state.services = services
     app.state.feed = Feed(services)

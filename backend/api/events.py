@@ -244,14 +244,22 @@ async def acks(
 
 
 @router.get("/{event_id}/performance", response_model=shapes.EventPerformance)
-async def performance(uses: Uses, _actor: Reader, event_id: schemas.EventId) -> Any:
-    """What it brought, measured after its end: in all and for each VEN."""
+async def performance(
+    uses: Uses,
+    _actor: Reader,
+    event_id: schemas.EventId,
+    limit: Annotated[int, Query(ge=0, le=MOST_VENS)] = MOST_VENS,
+) -> Any:
+    """What it brought, measured after its end: in all, and for each VEN (`limit` of them)."""
     table = EventPerformance.__table__
     async with uses.database.engine.connect() as connection:
         event = await event_row(connection, event_id)
         rows = (
             await connection.execute(
-                select(table).where(table.c.event_id == event_id).order_by(table.c.ven_id)
+                select(table)
+                .where(table.c.event_id == event_id)
+                .order_by(table.c.ven_id != WHOLE_EVENT, table.c.ven_id)
+                .limit(limit + 1)
             )
         ).all()
     total = next((row for row in rows if row.ven_id == WHOLE_EVENT), None)
@@ -259,5 +267,5 @@ async def performance(uses: Uses, _actor: Reader, event_id: schemas.EventId) -> 
         "event_id": event_id,
         "measured_at": event.measured_at,
         "total": None if total is None else {**total._mapping, "ven_id": None},
-        "vens": [row for row in rows if row.ven_id != WHOLE_EVENT],
+        "vens": [row for row in rows if row.ven_id != WHOLE_EVENT][:limit],
     }

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.dispatch.tables import NOT_RESPONDING, PARTICIPANTS, SHEDDING, VEN_STATE, VENS
 from backend.store.base import utc_now
+from backend.store.models import EventPerformance
 
 FRESH = timedelta(seconds=90)
 """What was heard longer ago is not told as if it were so now."""
@@ -48,6 +49,7 @@ _RESPONDS = and_(
     PARTICIPANTS.c.first_ack_at.is_not(None),
     PARTICIPANTS.c.status.not_in(("rejected", "failed", "opted_out", NOT_RESPONDING)),
 )
+_MEASURED = EventPerformance.__table__
 _TABLES = PARTICIPANTS.outerjoin(VEN_STATE, VEN_STATE.c.ven_id == PARTICIPANTS.c.ven_id)
 
 
@@ -84,6 +86,9 @@ async def parts(
     connection: AsyncConnection, event_id: str, *, status: str | None = None, limit: int
 ) -> list[dict[str, Any]]:
     """VENs' parts (those with that status), the largest first."""
+    same = and_(
+        _MEASURED.c.event_id == PARTICIPANTS.c.event_id, _MEASURED.c.ven_id == PARTICIPANTS.c.ven_id
+    )
     statement = (
         select(
             PARTICIPANTS.c.ven_id,
@@ -91,10 +96,13 @@ async def parts(
             delivered_kw(utc_now()).label("shed_kw"),
             PARTICIPANTS.c.status,
             PARTICIPANTS.c.assigned_shed_kw,
+            _MEASURED.c.achieved_shed_kw,
             PARTICIPANTS.c.response_ms,
             PARTICIPANTS.c.reason,
         )
-        .select_from(_TABLES.outerjoin(VENS, VENS.c.id == PARTICIPANTS.c.ven_id))
+        .select_from(
+            _TABLES.outerjoin(VENS, VENS.c.id == PARTICIPANTS.c.ven_id).outerjoin(_MEASURED, same)
+        )
         .where(PARTICIPANTS.c.event_id == event_id)
         .order_by(PARTICIPANTS.c.assigned_shed_kw.desc(), PARTICIPANTS.c.ven_id)
         .limit(limit)

@@ -89,6 +89,7 @@ class Part(Wire):
     shed_kw: float | None = Field(description="Delivered now, as last reported.")
     status: str
     assigned_shed_kw: float
+    achieved_shed_kw: float | None = Field(description="Measured after the event's end.")
     response_ms: float | None
     reason: str | None
 

@@ -15,6 +15,7 @@ STATIC = Path(__file__).parent / "static"
 FILES = {
     "console.css": "text/css",
     "console.js": "text/javascript",
+    "docs.js": "text/javascript",
     "charts.js": "text/javascript",
     "api.js": "text/javascript",
     "ui.js": "text/javascript",
@@ -44,6 +45,12 @@ async def root() -> RedirectResponse:
 async def console() -> FileResponse:
     """The page holds nothing secret; what it shows needs a key."""
     return FileResponse(STATIC / "index.html", media_type="text/html", headers=HEADERS)
+
+
+@router.get("/docs")
+async def docs() -> FileResponse:
+    """The API's document; FastAPI's own page would run scripts of another server here."""
+    return FileResponse(STATIC / "docs.html", media_type="text/html", headers=HEADERS)
 
 
 @router.get("/console/static/{name}")

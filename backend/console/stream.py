@@ -32,6 +32,7 @@ EVERY_SEC, UNSEEN_EVERY_SEC, LEAST_PAUSE_SEC = 1.0, 5.0, 0.2
 KEEPALIVE_SEC = 15.0
 ALLOWED_FOR_SEC = 5.0
 CURVE_POINTS = 3_600
+SEEN_FROM_ITS_START_SEC = 2 * UNSEEN_EVERY_SEC
 QUEUED = 10
 """A console that reads slower than this many seconds is dropped, and comes again by itself."""
 
@@ -113,7 +114,12 @@ class Feed:
         now = time.time()
         for row in rows:
             if row.status == ACTIVE:
-                curve = self._curves.setdefault(row.id, deque(maxlen=CURVE_POINTS))
+                curve = self._curves.get(row.id)
+                if curve is None:
+                    begun = row.start_time.timestamp()
+                    seen = now - begun < SEEN_FROM_ITS_START_SEC
+                    first = [(round(begun, 1), row.requested_reduction_kw, 0.0)] if seen else []
+                    curve = self._curves[row.id] = deque(first, CURVE_POINTS)
                 delivered_kw = figures[row.id]["current_reduction_kw"]
                 curve.append((round(now, 1), row.requested_reduction_kw, round(delivered_kw, 3)))
         self._curves = {name: curve for name, curve in self._curves.items() if name in active}

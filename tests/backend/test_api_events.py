@@ -58,6 +58,7 @@ async def test_an_event_is_made_followed_and_stopped(database: Database) -> None
         "shedKw": 1.4,
         "status": "accepted",
         "assignedShedKw": 1.5,
+        "achievedShedKw": None,
         "responseMs": 80.0,
         "reason": None,
     }
@@ -238,6 +239,7 @@ async def test_acks_and_performance_are_told(database: Database) -> None:
             await client.get("/api/events/e1/acks", params={"cursor": first["nextCursor"]})
         ).json()
         performance = (await client.get("/api/events/e1/performance")).json()
+        total = (await client.get("/api/events/e1/performance", params={"limit": 0})).json()
         event = (await client.get("/api/events/e1")).json()
     assert len(first["acks"]) == 2
     assert rest["acks"] == [{"op": "event", "status": "accepted", "venId": "a"}]
@@ -245,6 +247,7 @@ async def test_acks_and_performance_are_told(database: Database) -> None:
     assert performance["total"]["venId"] is None
     assert [row["venId"] for row in performance["vens"]] == ["a"]
     assert performance["vens"][0]["shed_percentage"] == 95.0
+    assert (total["total"], total["vens"]) == (performance["total"], [])
     assert event["actualReductionKw"] == 2.9
 
 
@@ -291,10 +294,12 @@ async def test_the_page_and_its_files_are_served_with_a_policy(sqlite_url: str) 
     async with api(database) as client:
         root = await client.get("/")
         page = await client.get("/console/")
+        docs = await client.get("/docs")
         script = await client.get("/console/static/uPlot.iife.min.js")
         secret = await client.get("/console/static/..%2fpage.py")
     await database.close()
     assert (root.status_code, root.headers["location"]) == (307, "/console/")
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in docs.headers["Content-Security-Policy"]
     assert script.status_code == 200
     assert secret.status_code == 404

@@ -122,6 +122,16 @@ def test_figures_that_are_not_live_any_more_say_so(console: Page) -> None:
     expect(console.locator("tbody tr")).to_have_count(12)
 
 
+def test_the_apis_document_is_a_page_of_ours(side: OperatorsSide, visit: Visit) -> None:
+    page = visit(f"{side.url}/docs", live=False)
+    page.get_by_text("POST /api/events/", exact=True).click()
+    expect(page.locator("details[open]")).to_contain_text("requestedReductionKw *")
+    expect(page.locator("details[open] pre")).to_contain_text('"requestedReductionKw": 250')
+    picture(page, "console-docs", whole=False)
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_console_is_accessible(side: OperatorsSide, visit: Visit, scheme: str) -> None:
     for view, there in (("", ".figure"), ("fleet", "tbody tr"), ("ven/demo-00001", "tbody tr")):

@@ -1,6 +1,8 @@
 // Plots in the page's own colours; they follow the width of their place and the theme.
 
 const live = new Set();
+// On a wall the curve is what is looked at.
+const LARGE = matchMedia("(min-width: 1700px)").matches ? 420 : 240;
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 function axes(unit) {
@@ -18,7 +20,7 @@ function axes(unit) {
 const PALETTE = ["--accent", "--warn", "--good", "--bad", "--asked"];
 
 // series: [{label, stroke: "--accent", fill, dash, step}]
-export function plot(place, series, data, { height = 240, unit = "kW", from } = {}) {
+export function plot(place, series, data, { height = LARGE, unit = "kW", from } = {}) {
   const options = () => ({
     width: Math.max(place.clientWidth, 200),
     height,

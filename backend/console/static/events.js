@@ -4,20 +4,30 @@ import { ask, every, figure, h, kw, moment, ms, percent, span, state, table, toa
 import { call, event as eventPath, get, post } from "./api.js";
 import { legend, plot } from "./charts.js";
 
+// The request is drawn last: a delivery that meets it must not hide it.
 const CURVE = [
-  { label: "Requested", stroke: "--asked", dash: [6, 5], step: true },
   { label: "Delivered", stroke: "--accent", fill: true },
+  { label: "Requested", stroke: "--ink", dash: [6, 5], step: true },
 ];
-const columnsOf = (points) => [points.map((p) => p[0]), points.map((p) => p[1]), points.map((p) => p[2])];
+const columnsOf = (points) => [points.map((p) => p[0]), points.map((p) => p[2]), points.map((p) => p[1])];
+const SETTLED_SEC = 60;
 
-export async function nowView(place) {
+// How well an event does: nothing is said of one that has only begun.
+function grade(event) {
+  if (Date.now() - new Date(event.startTime) < SETTLED_SEC * 1000) return "";
+  const part = event.currentReductionKw / event.requestedReductionKw;
+  return part >= 0.95 ? "good" : part >= 0.8 ? "warn" : "bad";
+}
+
+export async function nowView(place, store) {
+  const create = () => createDialog(store);
   const figures = h("div", { class: "figures" });
   const running = h("div", {});
   const coming = h("div", {});
   place.append(
     h("div", { class: "row between", style: "margin-bottom:1.25rem" },
       h("div", {}, h("h1", {}, "Now"), h("p", { class: "soft", style: "margin:0" }, "The fleet, and the events that run on it.")),
-      h("button", { class: "primary", onclick: createDialog }, "New event")),
+      h("button", { class: "primary", onclick: create }, "New event")),
     figures, running, coming);
   const cards = new Map();
   return {
@@ -35,10 +45,10 @@ export async function nowView(place) {
         cards.get(event.id).update(event, store);
       }
       if (!active.length) running.replaceChildren(h("div", { class: "card empty" }, h("p", {}, "No event is running."),
-        h("button", { onclick: createDialog }, "Create one")));
+        h("button", { onclick: create }, "Create one")));
       else running.querySelector(".empty")?.remove();
       const next = events.filter((event) => event.status === "scheduled");
-      coming.replaceChildren(next.length ? h("div", { class: "card" }, h("h2", {}, "Coming"), eventTable(next)) : "");
+      coming.replaceChildren(next.length ? h("div", { class: "card" }, h("h2", {}, "Coming"), comingTable(next)) : "");
     },
     end() { for (const card of cards.values()) card.end(); },
   };
@@ -65,7 +75,7 @@ function liveCard(event) {
       inside.replaceChildren(...[
         ["Requested", `${kw(now.requestedReductionKw)} kW`],
         ["Delivered", `${kw(now.currentReductionKw)} kW`],
-        ["Of the request", percent(now.currentReductionKw, now.requestedReductionKw)],
+        ["Of the request", h("span", { class: `of ${grade(now)}` }, percent(now.currentReductionKw, now.requestedReductionKw))],
         ["Responding", `${now.vensResponding.toLocaleString("en")} of ${now.vensAsked.toLocaleString("en")}`],
         ["Mean answer time", ms(now.avgResponseMs)],
       ].map(([label, value]) => h("div", {}, h("span", {}, label), h("strong", {}, value))));
@@ -75,26 +85,39 @@ function liveCard(event) {
   };
 }
 
-export function eventTable(events) {
+const NAME = { label: "Event", cell: (event) => h("a", { href: `#/event/${encodeURIComponent(event.id)}` }, event.id) };
+const open = (event) => { location.hash = `#/event/${encodeURIComponent(event.id)}`; };
+
+function comingTable(events) {
   return table([
-    { label: "Event", cell: (event) => h("a", { href: `#/event/${encodeURIComponent(event.id)}` }, event.id) },
-    { label: "State", cell: (event) => state(event.status) },
+    NAME,
     { label: "Start", cell: (event) => moment(event.startTime) },
-    { label: "Length", cell: (event) => span((new Date(event.endedAt ?? event.endTime) - new Date(event.startTime)) / 1000) },
+    { label: "In", wide: true, cell: (event) => span((new Date(event.startTime) - Date.now()) / 1000) },
+    { label: "Length", cell: (event) => span((new Date(event.endTime) - new Date(event.startTime)) / 1000) },
     { label: "Requested kW", right: true, cell: (event) => kw(event.requestedReductionKw) },
-    { label: "Achieved kW", right: true, cell: (event) => kw(event.actualReductionKw) },
-    { label: "", right: true, cell: (event) => percent(event.actualReductionKw ?? 0, event.actualReductionKw === null ? 0 : event.requestedReductionKw) },
-  ], events, (event) => { location.hash = `#/event/${encodeURIComponent(event.id)}`; });
+  ], events, open);
 }
 
-export async function eventsView(place) {
+function eventTable(events) {
+  return table([
+    NAME,
+    { label: "State", cell: (event) => state(event.status) },
+    { label: "Start", cell: (event) => moment(event.startTime) },
+    { label: "Length", wide: true, cell: (event) => span((new Date(event.endedAt ?? event.endTime) - new Date(event.startTime)) / 1000) },
+    { label: "Requested kW", right: true, cell: (event) => kw(event.requestedReductionKw) },
+    { label: "Achieved kW", right: true, wide: true, cell: (event) => kw(event.actualReductionKw) },
+    { label: "", right: true, cell: (event) => percent(event.actualReductionKw ?? 0, event.actualReductionKw === null ? 0 : event.requestedReductionKw) },
+  ], events, open);
+}
+
+export async function eventsView(place, store) {
   const list = h("div", { class: "card" });
   const load = async () => {
     const events = await get("/api/events/?limit=200");
     list.replaceChildren(events.length ? eventTable(events) : h("p", { class: "empty" }, "There has been no event yet."));
   };
   place.append(h("div", { class: "row between", style: "margin-bottom:1.25rem" },
-    h("h1", {}, "Events"), h("button", { class: "primary", onclick: createDialog }, "New event")), list);
+    h("h1", {}, "Events"), h("button", { class: "primary", onclick: () => createDialog(store) }, "New event")), list);
   await load();
   return { end: every(5, load) };
 }
@@ -121,6 +144,8 @@ export async function eventView(place, store, id) {
   const drawVens = () => {
     const counts = last.vensByStatus;
     const chosen = last.vens;
+    const over = ["completed", "cancelled"].includes(last.status);
+    const gave = (one) => (over ? one.achievedShedKw : one.shedKw);
     const all = filter === "all" ? last.vensAsked : counts[filter] ?? 0;
     vens.replaceChildren(h("h2", {}, "Participation"),
       h("div", { class: "row", style: "margin-bottom:.8rem" }, ["all", ...Object.keys(counts)].map((name) => h("button", {
@@ -130,10 +155,10 @@ export async function eventView(place, store, id) {
         { label: "VEN", cell: (one) => h("a", { href: `#/ven/${encodeURIComponent(one.venId)}` }, one.venName) },
         { label: "State", cell: (one) => h("span", { title: one.reason ?? "" }, state(one.status)) },
         { label: "Asked kW", right: true, cell: (one) => kw(one.assignedShedKw, 2) },
-        { label: "Delivers kW", right: true, cell: (one) => kw(one.shedKw, 2) },
-        { label: "", cell: (one) => h("div", { class: "meter", role: "img", "aria-label": percent(one.shedKw ?? 0, one.assignedShedKw) },
-          h("i", { style: `width:${Math.min(((one.shedKw ?? 0) / one.assignedShedKw) * 100, 100)}%` })) },
-        { label: "Answered in", right: true, cell: (one) => ms(one.responseMs) },
+        { label: over ? "Achieved kW" : "Delivers kW", right: true, cell: (one) => kw(gave(one), 2) },
+        { label: "", wide: true, cell: (one) => h("div", { class: "meter", role: "img", "aria-label": percent(gave(one) ?? 0, one.assignedShedKw) },
+          h("i", { style: `width:${Math.min(Math.max((gave(one) ?? 0) / one.assignedShedKw, 0) * 100, 100)}%` })) },
+        { label: "Answered in", wide: true, right: true, cell: (one) => ms(one.responseMs) },
       ], chosen) : h("p", { class: "empty" }, filter === "all" ? NOBODY[last.status] : "None is in this state any more."),
       all > chosen.length ? h("p", { class: "soft small" }, `The ${chosen.length} largest of ${all.toLocaleString("en")}.`) : "");
   };
@@ -142,7 +167,7 @@ export async function eventView(place, store, id) {
     last = await get(`${eventPath(id)}?limit=${PARTS}${status}`);
     const open = ["active", "scheduled"].includes(last.status);
     head.replaceChildren(h("div", {}, h("div", { class: "row" }, h("h1", {}, last.id), state(last.status)),
-      h("p", { class: "soft", style: "margin:0" }, `${moment(last.startTime)} – ${moment(last.endTime)}${last.createdBy ? ` · by ${last.createdBy}` : ""}${last.endReason ? ` · ${last.endReason}` : ""}`)),
+      h("p", { class: "soft", style: "margin:0" }, `${moment(last.startTime)} – ${moment(last.endTime)}${last.createdBy ? ` · by ${last.createdBy}` : ""}${last.endReason && last.endReason !== "end" ? ` · ${last.endReason}` : ""}`)),
       open ? h("button", { class: "danger", onclick: () => stopDialog(id, load) }, last.status === "active" ? "Stop" : "Cancel event") : "");
     const delivered = last.status === "active" ? last.currentReductionKw : last.actualReductionKw;
     figures.replaceChildren(
@@ -151,7 +176,7 @@ export async function eventView(place, store, id) {
       figure("Responding", last.vensResponding.toLocaleString("en"), `of ${last.vensAsked.toLocaleString("en")}`),
       figure("Mean answer time", ms(last.avgResponseMs)));
     drawVens();
-    if (!open) await drawOutcome(id, outcome);
+    if (last.status === "completed") await drawOutcome(id, outcome);
   };
   await load();
   const draw = (now) => {
@@ -166,8 +191,12 @@ export async function eventView(place, store, id) {
 }
 
 async function drawOutcome(id, place) {
-  const { total } = await get(`${eventPath(id)}/performance`);
-  if (!total) { place.replaceChildren(); return; }
+  const { total, measuredAt } = await get(`${eventPath(id)}/performance?limit=0`);
+  if (!total) {
+    place.replaceChildren(h("section", { class: "card empty" }, measuredAt ? "It could not be measured: there is no telemetry of it."
+      : "What it brought is measured a minute after its end."));
+    return;
+  }
   place.replaceChildren(h("section", { class: "card" }, h("h2", {}, "What it brought"), h("div", { class: "inside" }, [
     ["Baseline", `${kw(total.baselineKw)} kW`], ["Average", `${kw(total.averageKw)} kW`], ["Achieved", `${kw(total.achievedShedKw)} kW`],
     ["Of the request", total.shed_percentage === null ? "–" : `${Math.round(total.shed_percentage)} %`],
@@ -183,7 +212,8 @@ function stopDialog(id, then) {
   }, true);
 }
 
-export function createDialog() {
+function createDialog(store) {
+  const can = store.fleet ? ` ${kw(store.fleet.network.potentialLoadReductionKw)} kW could be shed now.` : "";
   const start = new Date(Date.now() + 15 * 60000 - new Date().getTimezoneOffset() * 60000).toISOString().slice(0, 16);
   const when = h("label", { hidden: true }, "Start", h("input", { name: "start", type: "datetime-local", value: start }));
   const fields = h("div", { class: "fields" },
@@ -193,7 +223,7 @@ export function createDialog() {
     h("label", {}, "Minutes", h("input", { name: "minutes", type: "number", min: "0.1", max: "1440", step: "any", value: "60", required: true })),
     when,
     h("label", { class: "wide" }, "Name (optional)", h("input", { name: "id", maxlength: "64", pattern: "[A-Za-z0-9._:\\-]+", placeholder: "made up if none" })));
-  ask("New event", "Every VEN that can shed takes part, each with what it can.", fields, "Create event", async (form) => {
+  ask("New event", `Every VEN that can shed takes part, each with what it can.${can}`, fields, "Create event", async (form) => {
     const body = { requestedReductionKw: Number(form.get("kw")), durationSec: Number(form.get("minutes")) * 60 };
     if (form.get("begin") === "later") body.startTime = new Date(form.get("start")).toISOString();
     if (form.get("id")) body.id = form.get("id");

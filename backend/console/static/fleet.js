@@ -26,9 +26,9 @@ export async function fleetView(place) {
       { label: "State", cell: (one) => state(one.status) },
       { label: "Using kW", right: true, cell: (one) => kw(one.currentPowerKw, 2) },
       { label: "Can shed kW", right: true, cell: (one) => kw(one.shedAvailabilityKw, 2) },
-      { label: "Sheds kW", right: true, cell: (one) => (one.shedPowerKw ? kw(one.shedPowerKw, 2) : "") },
-      { label: "Event", cell: (one) => one.activeEventId ? h("a", { href: `#/event/${encodeURIComponent(one.activeEventId)}` }, one.activeEventId) : "" },
-      { label: "Heard", right: true, cell: (one) => ago(one.lastSeen) },
+      { label: "Sheds kW", right: true, wide: true, cell: (one) => (one.shedPowerKw ? kw(one.shedPowerKw, 2) : "") },
+      { label: "Event", wide: true, cell: (one) => one.activeEventId ? h("a", { href: `#/event/${encodeURIComponent(one.activeEventId)}` }, one.activeEventId) : "" },
+      { label: "Heard", right: true, wide: true, cell: (one) => ago(one.lastSeen) },
     ], vens, (one) => { location.hash = `#/ven/${encodeURIComponent(one.id)}`; })
       : h("p", { class: "empty" }, text || status !== "all" ? "None fits." : "No VEN has been heard yet. One appears with its first telemetry."),
     total > vens.length ? h("div", { class: "row", style: "justify-content:center;padding-top:1rem" },
@@ -105,13 +105,13 @@ export async function venView(place, _store, id) {
       figure("Using", kw(ven.metrics.currentPowerKw), "kW"),
       figure("Could shed", kw(ven.metrics.shedAvailabilityKw), "kW"),
       figure("Circuits shed", String(ven.metrics.shedLoadIds.length), `of ${ven.loads.length}`),
-      figure("Event", ven.metrics.activeEventId ? "in one" : "none"));
+      figure("Event", ven.metrics.activeEventId ?? "none"));
     circuits.replaceChildren(h("h2", {}, "Circuits"), ven.loads.length ? table([
       { label: "Circuit", cell: (one) => h("button", { class: "plain", onclick: () => { chosen = one; drawCircuit().catch((error) => toast(error.message)); } }, one.name ?? one.loadId) },
       { label: "", cell: (one) => h("span", { class: "row" }, ven.metrics.shedLoadIds.includes(one.loadId) ? h("span", { class: "pill active" }, "shed") : "",
         one.enabled === false ? h("span", { class: "pill" }, "off") : "", one.priority === 1 ? h("span", { class: "pill" }, "critical") : "") },
       { label: "Draws kW", right: true, cell: (one) => kw(one.currentPowerKw, 2) },
-      { label: "", cell: (one) => h("div", { class: "meter", role: "img", "aria-label": percent(one.currentPowerKw ?? 0, one.capacityKw) },
+      { label: "", wide: true, cell: (one) => h("div", { class: "meter", role: "img", "aria-label": percent(one.currentPowerKw ?? 0, one.capacityKw) },
         h("i", { style: `width:${Math.min(Math.max((one.currentPowerKw ?? 0) / (one.capacityKw || 1), 0) * 100, 100)}%` })) },
       { label: "Can shed kW", right: true, cell: (one) => kw(one.shedCapabilityKw, 2) },
       { label: "", right: true, cell: (one) => one.enabled === null || one.priority === 1 ? "" : h("button", { class: "plain", onclick: () => switchDialog(id, one, load) }, one.enabled ? "Switch off" : "Switch on") },

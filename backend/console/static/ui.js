@@ -50,12 +50,14 @@ const DOTS = { online: "good", offline: "bad", accepted: "good", measured: "good
 export const state = (text) => h("span", { class: text === "active" ? "pill active" : "pill" },
   h("i", { class: `dot ${text === "active" ? "good" : DOTS[text] ?? ""}` }), text.replaceAll("_", " "));
 
+// A column that is `wide` is left out on a phone.
 export function table(columns, rows, onRow) {
+  const kind = (column) => `${column.right ? "right" : ""} ${column.wide ? "wide" : ""}`.trim();
   return h("div", { class: "scroll" }, h("table", {},
     h("thead", {}, h("tr", {}, columns.map((column) => (column.label
-      ? h("th", { scope: "col", class: column.right ? "right" : "" }, column.label) : h("td", {}))))),
+      ? h("th", { scope: "col", class: kind(column) }, column.label) : h("td", { class: kind(column) }))))),
     h("tbody", {}, rows.map((row) => h("tr", { class: onRow ? "go" : "", onclick: onRow && (() => onRow(row)) },
-      columns.map((column) => h("td", { class: column.right ? "right" : "" }, column.cell(row))))))));
+      columns.map((column) => h("td", { class: kind(column) }, column.cell(row))))))));
 }
 
 let timer;
