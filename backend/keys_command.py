@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn, TypeVar
 
 import typer
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.settings import Settings, SettingsError
@@ -62,7 +63,6 @@ def _run(work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         url = Settings.from_environment().database_url
     except SettingsError as error:
         _fail(str(error))
-    schema.upgrade(url)
 
     async def connected() -> T:
         database = Database(url)
@@ -72,7 +72,11 @@ def _run(work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         finally:
             await database.close()
 
-    return asyncio.run(connected())
+    try:
+        schema.upgrade(url)
+        return asyncio.run(connected())
+    except (SQLAlchemyError, OSError) as error:
+        _fail(f"the database cannot be used: {str(error).strip().splitlines()[0]}")
 
 
 def _fail(reason: str) -> NoReturn:

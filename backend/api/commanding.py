@@ -57,22 +57,22 @@ async def change_load(
     changes = body.model_dump(exclude_none=True)
     if not changes:
         raise invalid("enabled", "give enabled or priority")
-    now = utc_now()
-    command = {
-        "op": "setLoad",
-        "correlationId": f"set-{secrets.token_hex(8)}",
-        "venId": ven_id,
-        "loadId": load_id,
-        **changes,
-        "issued_ts": now.timestamp(),
-        "expires_ts": (now + SETTING_VALID).timestamp(),
-    }
     async with uses.database.engine.begin() as connection:
+        now = await database_now(connection)
+        command = {
+            "op": "setLoad",
+            "correlationId": f"set-{secrets.token_hex(8)}",
+            "venId": ven_id,
+            "loadId": load_id,
+            **changes,
+            "issued_ts": now.timestamp(),
+            "expires_ts": (now + SETTING_VALID).timestamp(),
+        }
         await _load(uses, connection, ven_id, load_id)
         await put(connection, [command], now, created_by=actor.name)
         await record(connection, actor, "load.set", f"{ven_id}/{load_id}", changes)
         await notify(connection)
-    return await _published(uses, command["correlationId"])
+    return await _published(uses, str(command["correlationId"]))
 
 
 @router.post("/loads/{load_id}/commands/shed", response_model=schemas.SentCommand)

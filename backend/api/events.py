@@ -19,9 +19,8 @@ from backend.api.services import Services, Uses
 from backend.api.vens import NEXT
 from backend.dispatch import lifecycle
 from backend.dispatch.tables import ACTIVE, CANCELLED, COMPLETED, EVENTS, SCHEDULED, VENS
-from backend.dispatch.transaction import in_transaction
+from backend.dispatch.transaction import database_now, in_transaction
 from backend.dispatch.wake import notify
-from backend.store.base import utc_now
 from backend.store.models import WHOLE_EVENT, EventPerformance, VenAck
 
 router = APIRouter(prefix="/api/events", tags=["Events"])
@@ -111,10 +110,10 @@ async def create_event(uses: Uses, actor: Operator, body: shapes.NewEvent) -> An
 
 
 async def _create(services: Services, actor: Actor, body: shapes.NewEvent) -> Any:
-    now = utc_now()
-    start, end = body.window()
-    event_id = body.id or new_event_id(now)
     async with services.database.engine.begin() as connection:
+        now = await database_now(connection)  # the dispatchers' clock: at once is at once
+        start, end = body.window(now)
+        event_id = body.id or new_event_id(now)
         if body.ven_ids is not None:
             await _require_vens(connection, body.ven_ids)
         statement = insert(EVENTS).values(

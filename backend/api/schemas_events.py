@@ -45,18 +45,18 @@ class NewEvent(Asked):
 
     @model_validator(mode="after")
     def check_times(self) -> NewEvent:
-        start, end = self.window()
+        now = utc_now()
+        start, end = self.window(now)
         if end <= start:
             raise ValueError("endTime must be later than startTime")
-        if end <= utc_now():
+        if end <= now:
             raise ValueError("endTime is in the past")
         if end - start > LONGEST:
             raise ValueError("an event lasts 24 hours at most")
         return self
 
-    def window(self) -> tuple[datetime, datetime]:
+    def window(self, now: datetime) -> tuple[datetime, datetime]:
         """(start, end). Raises ValueError without an end."""
-        now = utc_now()
         start = self.start_time
         if start is not None and start < now - LATE and self.status != "active":
             raise ValueError("startTime is in the past: leave it out to begin at once")

@@ -55,12 +55,14 @@ async def shadow(uses: Uses, _actor: Reader, ven_id: schemas.VenId) -> dict[str,
 def _from_aws(settings: Settings, ven_id: str) -> dict[str, Any]:
     """Needs `iot:GetThingShadow`. Raises 404 without a shadow, 502 when AWS does not answer."""
     import boto3
+    from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
     client = boto3.client(
         "iot-data",
         endpoint_url=f"https://{settings.iot_endpoint}",
         region_name=settings.kinesis.region,
+        config=Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2}),
     )
     try:
         answer = client.get_thing_shadow(thingName=ven_id)
