@@ -154,6 +154,9 @@ def test_where_keys_are_needed_the_console_asks_for_one(tmp_path: Path, visit: V
     with operators_side(tmp_path, vens=2, API_KEYS_REQUIRED="true") as side:
         key = side.run("key", "add", "operator", "--role", "operate")
         page = visit(f"{side.url}/console/", live=False)
+        page.get_by_label("API key").fill("ven_wrong")
+        page.get_by_role("button", name="Continue").click()
+        expect(page.locator("dialog")).to_contain_text("That key is not in force")
         page.get_by_label("API key").fill(key)
         page.get_by_role("button", name="Continue").click()
         expect(page.locator("#link")).to_have_text("live")

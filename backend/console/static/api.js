@@ -7,6 +7,7 @@ export class ApiError extends Error {
 }
 
 export function setKey(key) { sessionStorage.setItem(KEY, key); }
+export const hasKey = () => sessionStorage.getItem(KEY) !== null;
 
 function headers(more = {}) {
   const key = sessionStorage.getItem(KEY);

@@ -1,7 +1,7 @@
 // The console: which view is shown, and what the stream brings to it.
 
 import { ask, h, toast } from "./ui.js";
-import { follow, setKey } from "./api.js";
+import { follow, hasKey, setKey } from "./api.js";
 import { endAll } from "./charts.js";
 import { eventView, eventsView, nowView } from "./events.js";
 import { fleetView, venView } from "./fleet.js";
@@ -83,7 +83,8 @@ function onState(state, reason) {
 function askForKey() {
   if (document.getElementById("dialog").open) return;
   const field = h("label", {}, "API key", h("input", { name: "key", type: "password", autocomplete: "off", required: true }));
-  ask("Who are you?", "This backend wants an API key. It is kept until this tab is closed.", field, "Continue", async (form) => {
+  const why = hasKey() ? "That key is not in force." : "This backend wants an API key.";
+  ask("Who are you?", `${why} It is kept until this tab is closed.`, field, "Continue", async (form) => {
     setKey(form.get("key").trim());
     follow(onMessage, onState);
     show();
