@@ -33,14 +33,18 @@ log = structlog.get_logger(__name__)
 
 RECONNECT_SEC = (0.2, 5.0)
 """The first wait, doubled up to the second."""
+SENT_WITHIN = 0.7
+"""Of the time limit; the rest is for the last PUBACKs."""
 LARGEST_ANSWER_BYTES = 65_536
 
 
 class _Batch:
     """Messages that are published together, and what became of each."""
 
-    def __init__(self, messages: Sequence[Message]) -> None:
+    def __init__(self, messages: Sequence[Message], send_by: float) -> None:
         self.messages = messages
+        self.send_by = send_by
+        """Monotonic: what a slow broker has kept waiting so long is not sent."""
         self.sent_at: list[datetime | None] = [None] * len(messages)
         self.errors: list[str | None] = ["the broker did not confirm in time"] * len(messages)
         self.open = len(messages)
@@ -143,6 +147,9 @@ class _Connection(asyncio.Protocol):
         pieces, now = [], utc_now()
         while free and self._queue:
             batch, number = self._queue.popleft()
+            if time.monotonic() > batch.send_by:
+                batch.settle(number, "the broker confirms too slowly: not sent in time")
+                continue
             message = batch.messages[number]
             self._packet_id = self._next_id()
             self._in_flight[self._packet_id] = (batch, number)
@@ -218,7 +225,7 @@ class MqttPublisher:
         if not await happens(self._connected, self._timeout_sec) or self._connection is None:
             error = f"the broker is not connected: {self._problem}"
             return [Outcome(utc_now(), error) for _ in messages]
-        batch = _Batch(messages)
+        batch = _Batch(messages, begun + SENT_WITHIN * self._timeout_sec)
         self._connection.publish(batch)
         left_sec = self._timeout_sec - (time.monotonic() - begun)
         if messages and not await happens(batch.done, max(left_sec, 0.0)):

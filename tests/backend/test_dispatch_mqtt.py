@@ -97,6 +97,32 @@ async def test_what_was_not_confirmed_in_time_is_not_sent_later() -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_slow_broker_gets_what_it_can_take_and_keeps_its_connection() -> None:
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1_000)
+        writer.write(b"\x20\x06\x00\x00\x03\x21\x00\x01")  # one message at a time
+        while data := await reader.read(1_000):
+            found, _ = packets.split(data)
+            await asyncio.sleep(0.05)
+            for packet in found:
+                if isinstance(packet, packets.Publish):
+                    writer.write(packets.acknowledge([packet.packet_id]))
+        writer.close()
+
+    server = await asyncio.start_server(slow, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    publisher = MqttPublisher(MqttSettings(MQTT_PORT=port), timeout_sec=2)
+    outcomes = await publisher.publish([Message("ven/cmd/x", b"{}") for _ in range(200)])
+    problem = publisher.problem()
+    await publisher.close()
+    server.close()
+    errors = [outcome.error for outcome in outcomes]
+    assert problem is None
+    assert errors[0] is None
+    assert set(errors) == {None, "the broker confirms too slowly: not sent in time"}
+
+
+@pytest.mark.asyncio
 async def test_a_broker_that_goes_away_fails_what_is_under_way(tmp_path: Path) -> None:
     with mosquitto(tmp_path) as broker:
         settings = MqttSettings(MQTT_HOST=broker.host, MQTT_PORT=broker.port)
