@@ -45,10 +45,13 @@ CONCLUDED = ("completed", "opted_out")
 one that has refused: it may be a modification that it refused."""
 
 
-async def activate_one(connection: AsyncConnection, settings: DispatchSettings) -> EventRow | None:
-    """Make one due event active, with its participants and commands; None when none is due."""
+async def activate_one(
+    connection: AsyncConnection, settings: DispatchSettings, by: datetime | None = None
+) -> EventRow | None:
+    """Make one event active that was due `by` a moment (now if none), with its participants and
+    commands; None when none was."""
     now = await database_now(connection)
-    due = (EVENTS.c.start_time <= now) & (EVENTS.c.end_time > now)
+    due = (EVENTS.c.start_time <= (by or now)) & (EVENTS.c.end_time > now)
     # Whoever was asked just now need not be looked after yet.
     follow_at = now + timedelta(seconds=settings.follow_interval_sec)
     values = {"status": ACTIVE, "activated_at": now, "claimed_until": follow_at}
@@ -155,17 +158,19 @@ async def put(
     await insert_rows(connection, COMMANDS, rows)
 
 
-async def finish_one(connection: AsyncConnection) -> EventRow | None:
-    """Complete one event whose end has come, with its restores; None when there is none."""
+async def finish_one(connection: AsyncConnection, by: datetime | None = None) -> EventRow | None:
+    """Complete one event whose end came `by` a moment (now if none), with its restores; None when
+    there is none."""
     now = await database_now(connection)
+    due = EVENTS.c.end_time <= (by or now)
     values = {"status": COMPLETED, "ended_at": now, "end_reason": "end"}
-    event = await _turn(connection, ACTIVE, EVENTS.c.end_time <= now, values)
+    event = await _turn(connection, ACTIVE, due, values)
     if event is not None:
         await _restore_all(connection, event, now)
         return event
     # All instances were down from its start to its end: nobody was ever told.
     values |= {"status": CANCELLED, "end_reason": "no dispatcher ran during the event"}
-    return await _turn(connection, SCHEDULED, EVENTS.c.end_time <= now, values)
+    return await _turn(connection, SCHEDULED, due, values)
 
 
 async def stop(

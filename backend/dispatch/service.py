@@ -128,10 +128,12 @@ class Dispatcher:
     async def _turn_events(self) -> None:
         """All turns that are due: end, begin, look after."""
         turned = 0
-        # Those that end give their VENs back before those that begin look for some.
+        # Those that end give their VENs back before those that begin look for some: by one moment,
+        # else one could begin whose predecessor was not over a moment before.
+        by = await in_transaction(self._database.engine, database_now)
         for name, turn in (
-            ("completed", lifecycle.finish_one),
-            ("activated", lambda c: lifecycle.activate_one(c, self._settings)),
+            ("completed", lambda c: lifecycle.finish_one(c, by)),
+            ("activated", lambda c: lifecycle.activate_one(c, self._settings, by)),
             ("followed", lambda c: follow.follow_one(c, self._settings, instance=self.instance)),
         ):
             while True:
