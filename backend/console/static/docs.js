@@ -4,6 +4,9 @@ import { h } from "./ui.js";
 
 const named = (document_, schema) => (schema?.$ref ? document_.components.schemas[schema.$ref.split("/").at(-1)] : schema) ?? {};
 
+// `names` between backticks are set as code.
+const prose = (text) => text.split("`").map((part, number) => (number % 2 ? h("code", {}, part) : part));
+
 function kindOf(document_, schema) {
   if (!schema) return "";
   if (schema.$ref) return schema.$ref.split("/").at(-1);
@@ -26,7 +29,7 @@ function rows(document_, entries) {
     h("thead", {}, h("tr", {}, ["Name", "Kind", "", "About"].map((label) => (label ? h("th", { scope: "col" }, label) : h("td", {}))))),
     h("tbody", {}, entries.map(([name, schema, needed, about]) => h("tr", {},
       h("td", {}, h("code", {}, name), needed ? " *" : ""), h("td", {}, kindOf(document_, schema)),
-      h("td", { class: "soft small" }, limits(schema)), h("td", { class: "small" }, about ?? schema?.description ?? ""))))));
+      h("td", { class: "soft small" }, limits(schema)), h("td", { class: "small" }, prose(about ?? schema?.description ?? "")))))));
 }
 
 function fields(document_, schema) {
@@ -40,10 +43,10 @@ function operation(document_, path, method, one) {
   const example = body?.examples?.[0];
   return h("details", { class: "card" },
     h("summary", {}, h("code", {}, h("strong", {}, method.toUpperCase()), ` ${path}`), h("span", { class: "soft" }, ` ${one.summary ?? ""}`)),
-    one.description ? h("p", { style: "margin-top:1rem" }, one.description) : null,
+    one.description ? h("p", { style: "margin-top:1rem" }, prose(one.description)) : null,
     one.parameters?.length ? [h("h2", { style: "margin-top:1rem" }, "Asked for"),
       rows(document_, one.parameters.map((each) => [each.name, each.schema, each.required, each.description]))] : null,
-    body ? [h("h2", { style: "margin-top:1rem" }, "Body"), body.description ? h("p", {}, body.description) : null, rows(document_, fields(document_, body))] : null,
+    body ? [h("h2", { style: "margin-top:1rem" }, "Body"), body.description ? h("p", {}, prose(body.description)) : null, rows(document_, fields(document_, body))] : null,
     example ? h("pre", { tabindex: "0" }, JSON.stringify(example, null, 2)) : null,
     h("h2", { style: "margin-top:1rem" }, `Answer ${good.map(([code]) => code).join(", ")}`),
     content ? [h("p", {}, kindOf(document_, content)), rows(document_, fields(document_, named(document_, content.items ?? content.anyOf?.[0] ?? content)))] : null,
@@ -62,7 +65,7 @@ async function show() {
     }
   }
   main.replaceChildren(h("h1", {}, `${document_.info.title} API ${document_.info.version}`),
-    ...document_.info.description.trim().split("\n\n").map((text) => h("p", { class: "soft" }, text)),
+    ...document_.info.description.trim().split("\n\n").map((text) => h("p", { class: "soft" }, prose(text))),
     ...[...tags].map(([tag, all]) => h("section", { "aria-label": tag }, h("h2", {}, tag), all)));
 }
 

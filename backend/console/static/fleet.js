@@ -24,7 +24,7 @@ export async function fleetView(place) {
     rows.replaceChildren(vens.length ? table([
       { label: "VEN", cell: (one) => h("a", { href: `#/ven/${encodeURIComponent(one.id)}` }, one.name) },
       { label: "State", cell: (one) => state(one.status) },
-      { label: "Using kW", right: true, cell: (one) => kw(one.currentPowerKw, 2) },
+      { label: "Using kW", right: true, wide: true, cell: (one) => kw(one.currentPowerKw, 2) },
       { label: "Can shed kW", right: true, cell: (one) => kw(one.shedAvailabilityKw, 2) },
       { label: "Sheds kW", right: true, wide: true, cell: (one) => (one.shedPowerKw ? kw(one.shedPowerKw, 2) : "") },
       { label: "Event", wide: true, cell: (one) => one.activeEventId ? h("a", { href: `#/event/${encodeURIComponent(one.activeEventId)}` }, one.activeEventId) : "" },

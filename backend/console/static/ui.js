@@ -33,8 +33,9 @@ export function moment(text) {
 export function span(seconds) {
   const whole = Math.max(Math.round(seconds), 0);
   if (whole < 60) return `${whole} s`;
-  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
-  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+  const [large, small, names] = whole < 3600 ? [Math.floor(whole / 60), whole % 60, ["min", "s"]]
+    : [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60), ["h", "min"]];
+  return `${large} ${names[0]}${small ? ` ${small} ${names[1]}` : ""}`;
 }
 
 export const ago = (text) => (text ? `${span((Date.now() - new Date(text)) / 1000)} ago` : "never");
