@@ -15,7 +15,7 @@ import structlog
 from backend.ingest import metrics
 from backend.ingest.mqtt import Connection
 from backend.ingest.records import Message
-from backend.ingest.writer import Also, Outcome, Stop, Writer
+from backend.ingest.writer import Also, Outcome, Reading, Stop, Writer
 from backend.settings import Settings
 from backend.store.database import first_line
 from backend.waiting import happens
@@ -24,6 +24,9 @@ _log = structlog.get_logger(__name__)
 
 _FIRST_PAUSE_SEC = 0.2
 _LONGEST_PAUSE_SEC = 5.0
+
+
+_Waiting = tuple[Message, Connection, int, Reading]
 
 
 @dataclass
@@ -49,6 +52,7 @@ async def store_patiently(
     source: str,
     also: Also | None = None,
     ending: asyncio.Event | None = None,
+    readings: list[Reading] | None = None,
 ) -> Outcome:
     """Store `messages`, however long the database is away: they are not acknowledged before.
 
@@ -59,7 +63,7 @@ async def store_patiently(
     while True:
         begun = time.perf_counter()
         try:
-            outcome = await writer.store(messages, source, also)
+            outcome = await writer.store(messages, source, also, readings)
         except Stop:
             raise
         except Exception as error:  # whatever it is: giving up would lose them
@@ -94,7 +98,7 @@ class Pipeline:
         self._writer = writer
         self._settings = settings
         self._health = health
-        self._waiting: list[tuple[Message, Connection, int]] = []
+        self._waiting: list[_Waiting] = []
         self._storing = 0
         self._oldest: float | None = None
         self._due = asyncio.Event()
@@ -106,9 +110,12 @@ class Pipeline:
         self._most_waiting = 2 * settings.mqtt.receive_maximum
 
     def deliver(self, message: Message, connection: Connection, packet_id: int) -> None:
-        """One message of the broker's."""
+        """One message of the broker's.
+
+        It is read at once, while the database is busy with the batch before.
+        """
         waiting = self._waiting
-        waiting.append((message, connection, packet_id))
+        waiting.append((message, connection, packet_id, self._writer.read(message)))
         count = len(waiting)
         if self._timer is None:
             self._set_timer()
@@ -169,8 +176,16 @@ class Pipeline:
         self._storing = len(taken)
         self._oldest = taken[0][0].received
         try:
-            messages = [message for message, _, _ in taken]
-            await store_patiently(self._writer, self._health, messages, "mqtt", ending=self._ending)
+            messages = [one[0] for one in taken]
+            readings = [one[3] for one in taken]
+            await store_patiently(
+                self._writer,
+                self._health,
+                messages,
+                "mqtt",
+                ending=self._ending,
+                readings=readings,
+            )
         finally:
             self._storing = 0
             self._oldest = self._waiting[0][0].received if self._waiting else None
@@ -181,10 +196,10 @@ class Pipeline:
             self._paused.clear()
 
 
-def acknowledge(taken: list[tuple[Message, Connection, int]]) -> None:
+def acknowledge(taken: list[_Waiting]) -> None:
     """In the order of arrival; messages of QoS 0 have no number and get no answer."""
     numbers: dict[Connection, list[int]] = {}
-    for _, connection, packet_id in taken:
+    for _, connection, packet_id, _ in taken:
         if packet_id:
             numbers.setdefault(connection, []).append(packet_id)
     for connection, packet_ids in numbers.items():

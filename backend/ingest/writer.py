@@ -20,6 +20,7 @@ from backend.ingest.faults import is_about_data, is_duplicate
 from backend.ingest.records import (
     Ack,
     Alert,
+    Decoded,
     Loads,
     LoadSetKey,
     Message,
@@ -39,6 +40,10 @@ Also = Callable[[AsyncConnection], Awaitable[None]]
 """Something that belongs into the transaction of a batch: a checkpoint."""
 
 
+Reading = Decoded | str
+"""What a message says, or why it is refused."""
+
+
 class Stop(Exception):
     """Raised by an `Also`: nothing of the batch is stored, and it is not tried again."""
 
@@ -46,6 +51,8 @@ class Stop(Exception):
 _STAGED_BATCHES = 50
 """How long rows go through the staging table after a duplicate was met."""
 _REFRESH_SEC = 60.0
+_WINDOW_SEC = 1.0
+"""How long the times that are believed stay the same."""
 _MOST_LOAD_SETS = 200_000
 
 
@@ -59,23 +66,20 @@ class Batch:
     alerts: dict[bytes, Alert] = field(default_factory=dict)
     statuses: list[Status] = field(default_factory=list)
     refused: list[tuple[Message, str]] = field(default_factory=list)
+    messages: int = 0
+    """How many there were, those that came twice too."""
 
     @classmethod
-    def read(
-        cls, messages: Sequence[Message], window: Window, panels: Panels | None = None
-    ) -> Batch:
-        batch = cls()
-        for message in messages:
-            try:
-                batch._put(decode(message, window, panels))
-            except Refused as error:
-                batch.refused.append((message, str(error)))
-            except Exception as error:  # noqa: BLE001 - reading is pure: whatever it is, this
-                # message alone is the cause, and the others must not wait for it for ever.
-                batch.refused.append((message, f"cannot be read: {_one_line(error)}"))
+    def of(cls, messages: Sequence[Message], readings: Sequence[Reading]) -> Batch:
+        batch = cls(messages=len(messages))
+        for message, reading in zip(messages, readings, strict=True):
+            if isinstance(reading, str):
+                batch.refused.append((message, reading))
+            else:
+                batch._put(reading)
         return batch
 
-    def _put(self, record: Telemetry | Snapshot | Ack | Status | Alert) -> None:
+    def _put(self, record: Decoded) -> None:
         if isinstance(record, Telemetry):
             self.telemetry.setdefault((record.ven_id, record.timestamp, record.seq), record)
         elif isinstance(record, Snapshot):
@@ -131,53 +135,66 @@ class Writer:
         self._vens_read = float("-inf")
         self._forget_load_sets()
         self._panels = Panels()
+        self._window, self._window_made = Window(0.0, 0.0), float("-inf")
         self._days: set[date] = set()
         self._state_stored: dict[str, float] = {}
         self._marked: set[datetime] = set()
         """Quarters of an hour that are marked to be summed up."""
         self._staged_for = 0
 
+    def read(self, message: Message) -> Reading:
+        """What `message` says, by the time it came; for `store`, which does it if nobody did."""
+        if not 0.0 <= message.received - self._window_made < _WINDOW_SEC:
+            kept = timedelta(days=self._settings.retention.telemetry_days)
+            now = self._window_made = message.received
+            self._window = believed(now, retention=kept, ahead_sec=self._settings.max_ahead_sec)
+        try:
+            return decode(message, self._window, self._panels)
+        except Refused as error:
+            return str(error)
+        except Exception as error:  # noqa: BLE001 - reading is pure: whatever it is, this message
+            # alone is the cause, and the others must not wait for it for ever.
+            return f"cannot be read: {_one_line(error)}"
+
     async def store(
-        self, messages: Sequence[Message], source: str, also: Also | None = None
+        self,
+        messages: Sequence[Message],
+        source: str,
+        also: Also | None = None,
+        readings: Sequence[Reading] | None = None,
     ) -> Outcome:
-        """Store `messages`, and do `also` in the same transaction.
+        """Store `messages`, and do `also` in the same transaction. `readings`: of each, if known.
 
         A message that the database refuses is found by halving and put with the dead letters.
         Raises what the database raised when it is not about the data: try again later.
         """
         try:
-            return await self._store(messages, source, also)
+            return await self._store(self._batch(messages, readings), source, also)
         except Exception as error:
             if not is_about_data(error):
                 raise
         self._forget()
         try:
-            return await self._store(messages, source, also)
+            return await self._store(self._batch(messages), source, also)
         except Exception as error:
             if not is_about_data(error):
                 raise
             if len(messages) == 1:
-                return await self._store(
-                    [],
-                    source,
-                    also,
-                    [(messages[0], f"the database refuses it: {_one_line(error)}")],
+                refused = Batch(
+                    refused=[(messages[0], f"the database refuses it: {_one_line(error)}")],
+                    messages=1,
                 )
+                return await self._store(refused, source, also)
         middle = len(messages) // 2
         first = await self.store(messages[:middle], source)
         return first + await self.store(messages[middle:], source, also)
 
-    async def _store(
-        self,
-        messages: Sequence[Message],
-        source: str,
-        also: Also | None,
-        refused: Sequence[tuple[Message, str]] = (),
-    ) -> Outcome:
-        kept = timedelta(days=self._settings.retention.telemetry_days)
-        window = believed(time.time(), retention=kept, ahead_sec=self._settings.max_ahead_sec)
-        batch = Batch.read(messages, window, self._panels)
-        batch.refused.extend(refused)
+    def _batch(
+        self, messages: Sequence[Message], readings: Sequence[Reading] | None = None
+    ) -> Batch:
+        return Batch.of(messages, readings or [self.read(message) for message in messages])
+
+    async def _store(self, batch: Batch, source: str, also: Also | None) -> Outcome:
         await self._prepare(batch)
         try:
             stored = await self._transaction(batch, source, also, staged=self._staged_for > 0)
@@ -187,9 +204,8 @@ class Writer:
             self._staged_for = _STAGED_BATCHES
             stored = await self._transaction(batch, source, also, staged=True)
         self._staged_for = max(self._staged_for - 1, 0)
-        refused_count = len(batch.refused)
-        duplicates = len(messages) + len(refused) - refused_count - stored
-        return Outcome(stored, duplicates, refused_count)
+        refused = len(batch.refused)
+        return Outcome(stored, batch.messages - refused - stored, refused)
 
     async def _transaction(
         self, batch: Batch, source: str, also: Also | None, *, staged: bool
