@@ -71,6 +71,7 @@ class Performer:
         self._unwritten: dict[tuple[type, str], Record | Keep] = {}
         """What the journal could not take, the latest of each event and fact: it goes with the
         next decision, or the journal would say of two events that they are under way."""
+        self._arming: gevent.Greenlet | None = None
         self._waiting: dict[str, AsyncResult] = {}
         self._handlers: dict[type, Callable[[Any], None]] = {
             Prepare: self._prepare,
@@ -190,14 +191,14 @@ class Performer:
         )
 
     def _prepare(self, effect: Prepare) -> None:
-        """Reserve the devices, arm their lease and read the meter, at the same time."""
+        """Reserve the devices, arm their lease and read the meter, at the same time. The lease is
+        waited for before anything is written: the plan is made meanwhile."""
         reserving = gevent.spawn(
             self._actuation.reserve, effect.task_id, effect.until_ts, time.time()
         )
-        arming = gevent.spawn(self._lease.arm)
+        self._arming = gevent.spawn(self._lease.arm)
         reading = self._meter.fresh_reading()
         refusal = reserving.get()
-        arming.join()
         if refusal is None and reading.power_kw is None and self._meter.failure:
             why = f"the meter could not be read: {self._meter.failure}"
             refusal = Refusal(why, may_pass=True)
@@ -209,6 +210,8 @@ class Performer:
         self.perform(self.engine.prepared(effect.event_id, outcome, time.time()))
 
     def _write(self, effect: Write) -> None:
+        if self._arming is not None:
+            self._arming.join()
         if self.storage_failure is not None:
             failures = {write.circuit_id: self.storage_failure for write in effect.writes}
         else:

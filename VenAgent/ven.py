@@ -301,7 +301,8 @@ class Ven:
         self.performer.perform(self.engine.reading(reading, time.time(), lease_overdue=overdue))
         self.page.on_reading(reading)
         closed = {name: circuit.closed for name, circuit in reading.circuits.items()}
-        if self._shadow_waits or closed != self._closed:
+        if (self._shadow_waits or closed != self._closed) and not self.engine.is_at_work:
+            # Between a reading and the writes that follow from it nothing else is done.
             self._shadow_waits, self._closed = False, closed
             self._report_shadow()
 

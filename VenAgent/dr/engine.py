@@ -325,6 +325,13 @@ class Engine:
             and (self._carrier.wants_more)
         )
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether circuits are being shed or changed at this moment."""
+        event = self.running
+        busy = event is not None and event.state is EventState.SHEDDING
+        return busy and not self._carrier.is_idle
+
     def baseline_kw(self, now: float) -> float | None:
         """The running event's baseline; without one, what an event beginning now would have."""
         if self.running is not None and self.running.baseline_kw is not None:

@@ -120,7 +120,8 @@ class Switches:
         pending = self._pending.pop(switch_id, None)
         if pending is None:
             return []
-        self._keep_off(pending, now + SHOWN_AFTER_SEC)
+        is_off = any(value is False for _, _, value, *_ in pending["writes"])
+        self._keep_off(pending, now + SHOWN_AFTER_SEC if is_off else now)
         status, fields = AckStatus.SUCCESS, {"data": pending["data"]}
         if failures:
             status, fields = AckStatus.FAILED, {"reason": "; ".join(failures.values())}

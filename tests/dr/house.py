@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tests.dr.builders import DRAWS_KW, NOW, VEN_ID, house_panel
+from tests.dr.write_ahead import check_order
 from VenAgent.contract.commands import CommandLimits, CommandRejected, parse_command
 from VenAgent.contract.wire import encode
 from VenAgent.dr.effects import (
@@ -34,23 +35,11 @@ from VenAgent.dr.effects import (
     Write,
 )
 from VenAgent.dr.engine import Engine, Left
-from VenAgent.dr.event import Event, EventState
+from VenAgent.dr.event import Event
 from VenAgent.dr.panel import CircuitReading, Control, Panel, Reading
 from VenAgent.dr.policy import Policy
 
 Ack = Mapping[str, Any]
-
-STATES_TOLD = {
-    "accepted": {"active"},
-    "scheduled": {"scheduled"},
-    "measured": {"active", "shedding"},
-    "adjusted": {"active"},
-    "completed": {"completed"},
-    "opted_out": {"rejected", "shedding", "active", "restoring", "cancelled"},
-    "failed": {"rejected", "restoring", "completed", "cancelled", "shedding", "scheduled"},
-}
-"""What the journal must say of an event before an ack of it is sent. (Failed while it is shedding
-or scheduled: a modification that was taken back, or overtaken, before it could be applied.)"""
 
 
 class Killed(Exception):
@@ -229,7 +218,7 @@ class House:
 
     def go_back_by_themselves(self) -> None:
         """The devices' lease ran out: contactors close, limits open."""
-        for circuit in self.engine.running.circuits if self.engine.running else ():
+        for circuit in self.engine.running.held() if self.engine.running else ():
             if circuit.is_switch:
                 self.closed[circuit.circuit_id] = True
             else:
@@ -250,7 +239,7 @@ class House:
 
     def do(self, effects: Effects) -> None:
         """Write the decision down, all of it or nothing, then do it."""
-        self._check_order(effects)
+        check_order(effects, self.journal, self.remembered, self.policy)
         if self.journal_and_acks(effects):
             self._live_on()
         for effect in effects:
@@ -376,54 +365,8 @@ class House:
         if answer:
             self.answers.append(body)
 
-    # ---- the write-ahead rule ----------------------------------------------------------------
-
     def recorded(self, event_id: str) -> Event:
         return Event.from_record(json.loads(self.journal[event_id]))
-
-    def _check_order(self, effects: Effects) -> None:
-        """Whatever is done or answered, what the journal says before it must account for it."""
-        known = dict(self.journal)
-        for effect in effects:
-            if isinstance(effect, Record):
-                assert effect.event["event_id"] == effect.event_id
-                known[effect.event_id] = json.dumps(effect.event)
-                continue
-            if isinstance(effect, SendAck):
-                repeated = self._was_told(effect.body)
-                of_event = "circuits_curtailed" in effect.body and not repeated
-                if of_event and effect.body["status"] != "rejected":
-                    record = json.loads(known[effect.body["event_id"]])
-                    assert record["state"] in STATES_TOLD[effect.body["status"]]
-            elif isinstance(effect, (Prepare, Write, Restore)):
-                self._check_doing(effect, Event.from_record(json.loads(known[effect.event_id])))
-
-    def _was_told(self, body: Ack) -> bool:
-        """Whether it is an earlier answer again, be it to another command that asks the same."""
-        return any(
-            {**json.loads(told), "correlationId": body["correlationId"]} == body
-            for told in self.remembered
-        )
-
-    def _check_doing(self, effect: Prepare | Write | Restore, record: Event) -> None:
-        circuits = {circuit.circuit_id: circuit for circuit in record.circuits}
-        match effect:
-            case Prepare():
-                assert record.state is EventState.SHEDDING
-                assert record.task_id == effect.task_id != ""
-                assert effect.until_ts > record.end_ts
-            case Write():
-                assert record.state is EventState.SHEDDING
-                for write in effect.writes:
-                    assert circuits[write.circuit_id].write() == write
-            case Restore():
-                assert record.state is EventState.RESTORING
-                for write in effect.writes:
-                    circuit = circuits[write.circuit_id]
-                    if circuit.is_switch or not self.policy.limit_ramp_sec:
-                        assert circuit.before == write.value
-                    else:
-                        assert circuit.value <= write.value <= circuit.before
 
     # ---- what a test asks --------------------------------------------------------------------
 

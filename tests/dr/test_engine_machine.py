@@ -18,6 +18,7 @@ from tests.dr.builders import DRAWS_KW, switch
 from tests.dr.house import House
 from VenAgent.dr.ending import WORK_LIMIT_SEC
 from VenAgent.dr.event import EventState
+from VenAgent.dr.policy import Policy
 
 EVENT_IDS = st.sampled_from(["e1", "e2", "e3"])
 KILOWATTS = st.sampled_from([0.5, 3.0, 7.5, 12.0, 19.5, 40.0])
@@ -31,9 +32,9 @@ GRACE_SEC = WORK_LIMIT_SEC + 1.0
 
 
 class Attack(RuleBasedStateMachine):
-    @initialize()
-    def begin(self) -> None:
-        self.house = House()
+    @initialize(stagger_sec=st.sampled_from([0.0, 10.0]))
+    def begin(self, stagger_sec: float) -> None:
+        self.house = House(policy=Policy(restore_stagger_sec=stagger_sec, rebound_sec=0.0))
         self.house.report_sec = 20.0
         self.house.limits["ev1"] = 80.0
         self.house.limits["lights1"] = 45.0
@@ -109,21 +110,48 @@ class Attack(RuleBasedStateMachine):
             if (op, command) not in self.on_their_way:
                 self.deliver(op, command)
 
-    @rule(index=st.integers(0, 9), named=st.booleans())
+    @rule(shed_kw=KILOWATTS, duration_sec=DURATIONS)
+    def change(self, shed_kw: float, duration_sec: float) -> None:
+        """A newer modification of the event that runs."""
+        event = self.house.engine.running
+        if event is not None:
+            newest = event.modification if event.next_ask is None else event.next_ask.modification
+            fields = {"event_id": event.event_id, "modification": newest + 1}
+            self.command("event", shed_kw=shed_kw, duration_sec=duration_sec, **fields)
+
+    @rule(index=st.integers(0, 3), named=st.booleans())
     def ask_the_same(self, index: int, named: bool) -> None:
         """Under another correlation id, or without one."""
         if not self.sent:
             return
-        op, command = self.sent[index % len(self.sent)]
+        op, command = self.sent[-1 - index % len(self.sent)]
         again = {name: value for name, value in command.items() if name != "correlationId"}
         if named:
             self.command(op, **again)
         elif not self.cloud_is_away and op != "setLoad":
             self.deliver(op, again)
 
+    @rule(shed_kw=KILOWATTS)
+    def outweigh(self, shed_kw: float) -> None:
+        """A short event that comes before the one that runs."""
+        self.command("event", shed_kw=shed_kw, duration_sec=60.0, event_priority=0)
+
     @rule(circuit=CIRCUITS, enabled=st.booleans())
     def set_load(self, circuit: str, enabled: bool) -> None:
         self.command("setLoad", loadId=circuit, enabled=enabled)
+
+    @rule(index=st.integers(0, 7), enabled=st.booleans(), fails=st.booleans())
+    def set_load_of_the_event(self, index: int, enabled: bool, fails: bool) -> None:
+        """One that it holds; a switch that fails leaves it to the event."""
+        house = self.house
+        held = [c.circuit_id for c in house.engine.running.held()] if house.engine.running else []
+        if held and not house.jobs and not self.cloud_is_away:
+            circuit, broken = held[index % len(held)], house.broken
+            house.broken = broken | ({circuit} if fails else set())
+            unsure = set(house.unsure)
+            self.set_load(circuit, enabled)
+            if fails and not house.jobs:
+                house.broken, house.unsure = broken, unsure
 
     @rule(circuit=CIRCUITS, priority=st.integers(2, 5))
     def set_priority(self, circuit: str, priority: int) -> None:
@@ -160,6 +188,8 @@ class Attack(RuleBasedStateMachine):
 
     @rule(kind=st.sampled_from(["broken", "silent", "stuck"]), circuits=FAULTY)
     def fault(self, kind: str, circuits: set[str]) -> None:
+        if kind == "stuck":  # what is not read can be known by no one
+            circuits = circuits & set(self.house.configured.by_id)
         if kind != "stuck" or self.house.meter_works:
             setattr(self.house, kind, circuits)
 
@@ -215,6 +245,7 @@ class Attack(RuleBasedStateMachine):
                 c if c.last_resort else replace(c, priority=6 - c.priority) for c in circuits
             ]
         self.house.reconfigure(replace(self.house.panel, circuits=tuple(circuits)))
+        self.house.stuck &= {circuit.id for circuit in circuits}
 
     @rule(seconds=st.sampled_from([30.0, 300.0]))
     def opt_out(self, seconds: float) -> None:
@@ -253,7 +284,7 @@ class Attack(RuleBasedStateMachine):
     def left_sec(self) -> dict[str, float]:
         """How long each event that has begun still lasts."""
         engine, now = self.house.engine, self.house.now
-        begun = [e for e in engine.scheduled.values() if e.active_ts is not None]
+        begun = [e for e in engine.scheduled.values() if e.active_ts and e.start_ts <= now]
         begun += [engine.running] if engine.running is not None else []
         return {event.event_id: max(0.0, event.end_ts - now) for event in begun}
 

@@ -155,6 +155,9 @@ def test_an_event_that_was_never_metered_is_completed_without_invented_figures(
     assert summary["avg_kw"] is None
     assert summary["delivered_kwh"] is None
     assert summary["samples"] == 0
+    assert house.statuses() == ["accepted", "completed"]
+    for ack in house.acks:
+        assert ack["shed_basis"] == "predicted", "a confirmed write is believed, not measured"
 
 
 def test_a_reading_that_knows_nothing_is_no_trouble(house: House) -> None:

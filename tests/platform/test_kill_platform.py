@@ -8,6 +8,7 @@ import time
 from tests.platform.ledger import fault
 from tests.platform.site import ACTUATOR, DRIVER, VEN, Site, wait_for
 from tests.platform.test_kill_agent import damage, last_change_ts, open_coils
+from VenAgent.volttron_api import RPC_FAILURES
 
 LEASE_SEC = 6
 
@@ -27,6 +28,15 @@ def test_with_the_driver_killed_the_event_goes_on_and_ends_when_it_is_back(
         tried.normal(last_change_ts(site))
         assert site.pid(DRIVER) != pid
         site.wait_for_health("GOOD")
+
+
+def takes_reservations(site: Site) -> bool:
+    """It answers a second or so before it can: until then each request is an error."""
+    try:
+        site.rpc(ACTUATOR, "request_cancel_schedule", "", "no such task")
+    except RPC_FAILURES:
+        return False
+    return True
 
 
 def test_with_the_actuator_killed_and_back_the_event_can_be_changed_and_ended(
@@ -103,8 +113,9 @@ def test_with_the_platform_killed_and_the_journal_damaged_the_device_is_normal_a
         site.wait_until_normal()
         assert open_coils(site) == []
         tried.normal(last_change_ts(site))
+        wait_for(lambda: takes_reservations(site), "the actuator has its configuration", 30.0)
         ack = site.cloud.command("event", event_id=site.event_id(), shed_kw=7.5, duration_sec=2)
-        assert ack["status"] == "accepted"
+        assert ack["status"] == "accepted", ack
         site.wait_until_normal()
     site.stop(VEN)
     site.start(VEN)  # the finding is told until the next start

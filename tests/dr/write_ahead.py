@@ -1,0 +1,71 @@
+"""The write-ahead rule: whatever is done or answered, the journal accounts for it before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from VenAgent.dr.effects import Effects, Prepare, Record, Restore, SendAck, Write
+from VenAgent.dr.event import Event, EventState
+from VenAgent.dr.policy import Policy
+
+STATES_TOLD = {
+    "accepted": {"active"},
+    "scheduled": {"scheduled"},
+    "measured": {"active", "shedding"},
+    "adjusted": {"active"},
+    "completed": {"completed"},
+    "opted_out": {"rejected", "shedding", "active", "restoring", "cancelled"},
+    "failed": {"rejected", "restoring", "completed", "cancelled", "shedding", "scheduled"},
+}
+"""What the journal must say of an event before an ack of it is sent. (Failed while it is shedding
+or scheduled: a modification that was taken back, or overtaken, before it could be applied.)"""
+
+
+def check_order(
+    effects: Effects, journal: Mapping[str, str], remembered: Iterable[str], policy: Policy
+) -> None:
+    """`remembered`: the answers given so far, as JSON."""
+    known = dict(journal)
+    for effect in effects:
+        if isinstance(effect, Record):
+            assert effect.event["event_id"] == effect.event_id
+            known[effect.event_id] = json.dumps(effect.event)
+        elif isinstance(effect, SendAck):
+            repeated = _was_told(effect.body, remembered)
+            of_event = "circuits_curtailed" in effect.body and not repeated
+            if of_event and effect.body["status"] != "rejected":
+                record = json.loads(known[effect.body["event_id"]])
+                assert record["state"] in STATES_TOLD[effect.body["status"]]
+        elif isinstance(effect, (Prepare, Write, Restore)):
+            record = Event.from_record(json.loads(known[effect.event_id]))
+            _check_doing(effect, record, ramped=policy.limit_ramp_sec > 0.0)
+
+
+def _was_told(body: Mapping[str, Any], remembered: Iterable[str]) -> bool:
+    """Whether it is an earlier answer again, be it to another command that asks the same."""
+    return any(
+        {**json.loads(told), "correlationId": body["correlationId"]} == body for told in remembered
+    )
+
+
+def _check_doing(effect: Prepare | Write | Restore, record: Event, *, ramped: bool) -> None:
+    circuits = {circuit.circuit_id: circuit for circuit in record.circuits}
+    match effect:
+        case Prepare():
+            assert record.state is EventState.SHEDDING
+            assert record.task_id == effect.task_id != ""
+            assert effect.until_ts > record.end_ts
+        case Write():
+            assert record.state is EventState.SHEDDING
+            for write in effect.writes:
+                assert circuits[write.circuit_id].write() == write
+        case Restore():
+            assert record.state is EventState.RESTORING
+            for write in effect.writes:
+                circuit = circuits[write.circuit_id]
+                if circuit.is_switch or not ramped:
+                    assert circuit.before == write.value
+                else:
+                    assert circuit.value <= write.value <= circuit.before
