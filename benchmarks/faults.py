@@ -4,7 +4,7 @@ Each fault is a test of tests/platform (test_kill_*.py, test_fuzz_*.py); it surv
 check of that test held. Time to normal is from when the building should have been as before (the
 fault, or the event's end if that is later) to the last circuit's return, by the panel's own clock.
 
-    scripts/benchmark.sh faults [--tries 5] [--markdown FILE]
+    scripts/benchmark.sh faults [--tries 5] [--only WORDS] [--markdown FILE]
 """
 
 from __future__ import annotations
@@ -84,11 +84,14 @@ def main() -> int:
     """Print the table, write the markdown."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--tries", type=int, default=5)
+    parser.add_argument(
+        "--only", default=TESTS, help="pytest's -k: the tests of some of the faults, by their names"
+    )
     parser.add_argument("--markdown", type=Path, metavar="FILE")
     arguments = parser.parse_args()
     with ledger() as file:
         told = {"VENAGENT_FAULTS": str(file), "VENAGENT_FAULT_TRIES": str(arguments.tries)}
-        command = [ROOT / "scripts" / "test.sh", "platform", "--", "-q", "-k", TESTS]
+        command = [ROOT / "scripts" / "test.sh", "platform", "--", "-q", "-k", arguments.only]
         outcome = subprocess.run(command, env={**os.environ, **told}, check=False)
         rows = rows_of(file.read_text().splitlines())
     table = Table(title=f"Faults ({machine()})")
