@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -44,6 +45,7 @@ from VenAgent.site.meter import Meter
 
 _log = logging.getLogger(__name__)
 
+TELL_WITHIN_SEC = 0.05
 SWITCH_SEC = 30.0
 """For so long the devices are reserved to switch a circuit by hand."""
 
@@ -72,6 +74,7 @@ class Performer:
         """What the journal could not take, the latest of each event and fact: it goes with the
         next decision, or the journal would say of two events that they are under way."""
         self._arming: gevent.Greenlet | None = None
+        self._announcements: deque[Mapping[str, Any]] = deque()
         self._waiting: dict[str, AsyncResult] = {}
         self._handlers: dict[type, Callable[[Any], None]] = {
             Prepare: self._prepare,
@@ -254,7 +257,12 @@ class Performer:
         self._alerts.set(effect.code, effect.severity, effect.message, subject=effect.subject)
 
     def _tell(self, effect: Announce) -> None:
-        self._announce(effect.event)
+        """In order; what the bus and the page hear comes after the writes under way, not before."""
+        self._announcements.append(effect.event)
+        if self.engine.is_at_work:
+            gevent.sleep(TELL_WITHIN_SEC)
+        while self._announcements:
+            self._announce(self._announcements.popleft())
 
     def _read_meter(self, _effect: ReadMeter) -> None:
         self._meter.read_now()

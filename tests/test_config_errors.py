@@ -179,3 +179,16 @@ def test_the_text_does_not_speak_of_the_library() -> None:
     assert "pydantic" not in text
     assert "AgentConfig" not in text
     assert "\n" not in text
+
+
+@pytest.mark.parametrize("critical", [False, True])
+def test_a_point_that_would_shed_two_circuits_is_named(critical: bool) -> None:
+    contents = with_field(
+        "circuits.1.switch_point", "s1", with_field("circuits.1.critical", critical)
+    )
+    assert "'c1' and 'c2' are both controlled by site/panel/s1" in explained(contents)
+
+
+def test_two_devices_may_name_their_points_alike() -> None:
+    other = with_field("circuits.1.switch_point", "s1")
+    load(with_field("circuits.1.control_device", "site/relays", other))

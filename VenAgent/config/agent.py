@@ -82,6 +82,20 @@ class AgentConfig(Block):
         return self
 
     @model_validator(mode="after")
+    def _distinct_points(self) -> AgentConfig:
+        """A point that two circuits share would shed both, the other one's protection or not."""
+        owners: dict[str, str] = {}
+        for circuit in self.circuits:
+            for name in filter(None, (circuit.switch_point, circuit.limit_point)):
+                owner = owners.setdefault(self._topic(circuit, name), circuit.id)
+                if owner != circuit.id:
+                    raise ValueError(
+                        f"circuits {owner!r} and {circuit.id!r} are both controlled by "
+                        f"{self._topic(circuit, name)}: correct the name, or make them one circuit"
+                    )
+        return self
+
+    @model_validator(mode="after")
     def _bridge_keeps_off(self) -> AgentConfig:
         """What the bridge accepts must not take commands or answers for messages of the bus."""
         for prefix in self.bus_bridge.accepted(self.ven_id):

@@ -9,7 +9,9 @@ import copy
 import json
 import os
 import signal
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -196,3 +198,18 @@ def test_a_scheduled_event_starts_on_time_without_the_cloud(site: Site, attempt:
             tried.normal(last_change_ts(site))
             assert last_change_ts(site) - start_ts < 2.0
         site.cloud.ack(event_id=event_id, status="accepted")
+
+
+def test_killed_in_mid_event_it_goes_on_as_soon_as_its_journal_can_be_opened(site: Site) -> None:
+    """A full disk, or the lock of a process that is still ending."""
+    (path,) = Path(site.volttron.volttron_home).rglob("journal.sqlite")
+    event_id = site.event_id()
+    site.cloud.command("event", event_id=event_id, shed_kw=7.5, duration_sec=600)
+    site.kill(VEN)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        site.wait_for_health("BAD", "cannot be opened", "trying again")
+    site.wait_for_health("GOOD")
+    site.cloud.command("restore", event_id=event_id)
+    site.wait_until_normal()

@@ -149,3 +149,16 @@ def test_with_a_full_disk_nothing_is_shed_and_what_is_shed_is_restored(hands: Ha
     assert hands.performer.storage_failure is None
     left = {event["event_id"] for event in hands.journal.unfinished()}
     assert left == {"third"}, "what could not be written down then is made up for"
+
+
+def test_what_is_announced_comes_after_the_writes_under_way_and_in_order(tmp_path: Path) -> None:
+    hands = Hands(tmp_path)
+    told: list[tuple[str, int]] = []
+    hands.performer._announce = lambda event: told.append(
+        (event["state"], len(hands.building.written))
+    )
+    hands.send(op="event", event_id="first", shed_kw=3, duration_sec=600)
+    wait_for(lambda: len(told) >= 2, "it is announced")
+    states, written = zip(*told, strict=True)
+    assert states == ("shedding", "active")
+    assert all(written)
