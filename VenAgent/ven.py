@@ -110,8 +110,6 @@ class Ven:
         self.alerts.set("journal.damaged", Severity.CRITICAL, self.journal_damage)
         if self.journal_damage is not None:
             gevent.spawn(recover, self)
-        if not self.engine.holds:
-            gevent.spawn(self.lease.give_back)  # an earlier process may have died before it could
 
     def apply(self, config: AgentConfig) -> None:
         """Put another configuration in force; events go on, what it changes is made anew."""
