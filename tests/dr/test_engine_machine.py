@@ -309,7 +309,10 @@ class Attack(RuleBasedStateMachine):
         house.put_back.clear()
         house.acks.clear()
         self.answers_lost, self.highest = True, {}
-        lost = [name for name in house.panel.by_id if name not in house.configured.by_id]
+        known = {c.id: c.point for c in house.configured.circuits}
+        shed = {c.circuit_id: c.point for c in event.circuits}
+        lost = [name for name in house.panel.by_id if name not in known]
+        lost += [name for name, point in shed.items() if known.get(name) != point]
         self.house.unsure |= set(lost)
         house.restart()
         house.do(house.engine.recover(house.read(), house.now))
