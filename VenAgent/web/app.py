@@ -24,8 +24,8 @@ _CIRCUIT = re.compile(r"/api/circuits/([A-Za-z0-9_.:-]{1,64})")
 _STATIC = re.compile(r"/static/([A-Za-z0-9_.-]{1,64})")
 
 Handler = Callable[[Request], Response]
-Stream = Callable[[], Iterable[bytes] | None]
-"""A live view for one client; None when there are as many as may be."""
+Stream = Callable[[float | None], Iterable[bytes] | None]
+"""A live view for one client, until a time (epoch s); None when there are as many as may be."""
 
 
 class App:
@@ -142,7 +142,7 @@ class App:
     def _live(self, request: Request) -> Response:
         if request.method == "HEAD":
             return Response(content_type="text/event-stream")
-        stream = self._stream()
+        stream = self._stream(self._guard.session_end_ts(request))
         if stream is None:
             reason = "as many pages are open as this agent serves (web.max_clients)"
             raise HttpError(HTTPStatus.SERVICE_UNAVAILABLE, reason, Retry_After="5")

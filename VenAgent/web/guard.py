@@ -85,6 +85,13 @@ class Guard:
             return False
         return self._is_token(request, credential.strip())
 
+    def session_end_ts(self, request: Request) -> float | None:
+        """When what the request may see ends (epoch s); None without a session."""
+        value = request.cookies().get(self._cookie, "")
+        if self._token is None or not self._session_holds(value):
+            return None
+        return float(value.partition(".")[0])
+
     def require(self, request: Request) -> None:
         """Raises HttpError if the request may not see the site."""
         if not self.knows(request):

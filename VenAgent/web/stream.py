@@ -8,6 +8,7 @@ watches: nothing is done.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -51,12 +52,13 @@ class Stream:
         """Something changed. Costs next to nothing: the look is taken in another greenlet."""
         self._touched.set()
 
-    def open(self) -> Iterator[bytes] | None:
-        """What one more client is sent; None when there are as many as may be."""
+    def open(self, until_ts: float | None = None) -> Iterator[bytes] | None:
+        """What one more client is sent, until its session ends (epoch s); None when there are as
+        many as may be."""
         if self.clients >= self._max_clients:
             return None
         self.clients += 1
-        return _Watch(self)
+        return _Watch(self, until_ts)
 
     def close(self) -> None:
         """Stop looking; the clients' own greenlets end with the server."""
@@ -107,8 +109,9 @@ class Stream:
 class _Watch:
     """One client's stream. The server closes it, also when the client went before its first."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, until_ts: float | None) -> None:
         self._stream = stream
+        self._until_ts = until_ts
         self._seen: dict[str, int] = {}
         self._begun = self._closed = False
 
@@ -120,7 +123,10 @@ class _Watch:
             self._begun = True
             return b"retry: %d\n\n" % RETRY_MS
         messages = []
-        for name, (number, text) in self._stream.newer_than(self._seen).items():
+        lacking = self._stream.newer_than(self._seen)
+        if self._until_ts is not None and time.time() >= self._until_ts:
+            raise StopIteration
+        for name, (number, text) in lacking.items():
             self._seen[name] = number
             messages.append(b"event: %s\ndata: %s\n\n" % (name.encode(), text))
         return b"".join(messages)

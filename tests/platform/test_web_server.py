@@ -125,6 +125,14 @@ def test_a_live_view_speaks_every_second_without_any_change(served: Served) -> N
         assert later["ts"] - first < 5.0
 
 
+def test_a_live_view_ends_when_its_session_does(served: Served) -> None:
+    served.apply()
+    stream = served.page._stream
+    parts = list(stream.open(served.site.status()["ts"] + 0.5))
+    assert parts[0].startswith(b"retry")
+    assert b"event: status" in parts[1]
+
+
 def test_so_many_live_views_and_no_more_and_one_that_leaves_makes_room(served: Served) -> None:
     served.apply(max_clients=2)
     first, second = served.watch(), served.watch()

@@ -55,9 +55,11 @@ class Caller:
         self.site = FakeSite(self.clock)
         self.guard = Guard(token=token, names=names, clock=self.clock)
         self._streams = streams
+        self.stream_until_ts: float | None = None
         self.app = App(self.site, self.guard, self._stream, ASSETS, read_only=read_only)
 
-    def _stream(self) -> Iterable[bytes] | None:
+    def _stream(self, until_ts: float | None) -> Iterable[bytes] | None:
+        self.stream_until_ts = until_ts
         self._streams -= 1
         return iter([b"event: status\ndata: {}\n\n"]) if self._streams >= 0 else None
 

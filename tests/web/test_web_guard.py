@@ -128,6 +128,16 @@ def test_logging_in_gives_a_session_that_ends() -> None:
     assert page.get("/api/status", Cookie=cookie).status == 401
 
 
+def test_a_live_view_ends_with_its_session() -> None:
+    page = Caller(token=TOKEN, streams=3)
+    cookie = page.post("/login", {"token": TOKEN}).headers["Set-Cookie"]
+    page.clock.now += 60.0
+    assert page.get("/api/stream", Cookie=cookie).status == 200
+    assert page.stream_until_ts == page.clock.now - 60.0 + SESSION_SEC
+    assert page.get("/api/stream", Authorization=f"Bearer {TOKEN}").status == 200
+    assert page.stream_until_ts is None
+
+
 def test_a_session_outlives_the_agent_but_not_the_token() -> None:
     cookie = Caller(token=TOKEN).post("/login", {"token": TOKEN}).headers["Set-Cookie"]
     assert Caller(token=TOKEN).get("/api/status", Cookie=cookie).status == 200
