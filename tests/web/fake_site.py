@@ -1,9 +1,10 @@
 """A site that moves, for the page's tests and for working on the page without a VOLTTRON.
 
     python -m tests.web.fake_site [--port 8080] [--token T] [--read-only] [--empty]
+                                  [--house usual|large|none] [--max-clients 16]
 
-needs gevent and pydantic only (VOLTTRON's environment has them). A line {"stale": true} or
-{"offline": true} on its stdin makes a fault; it ends when stdin ends.
+needs gevent and pydantic only (VOLTTRON's environment has them). A line {"stale": true},
+{"offline": true} or {"full": true} on its stdin makes a fault; it ends when stdin ends.
 """
 
 from __future__ import annotations
@@ -59,17 +60,42 @@ def house() -> list[FakeCircuit]:
     ]
 
 
-class FakeSite:
-    """VenAgent.web.site.Site. Time passes by `step`; `stale` and `offline` are faults."""
+HOSTILE = "<img src=x onerror=\"document.title='taken'\"> " + "W" * 90
+"""A circuit's name as long as may be, that would like to be HTML."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+
+def large_house() -> list[FakeCircuit]:
+    """80 circuits, the first with a hostile name."""
+    kinds = ("hvac", "lights", "outlets", "ev", "pump")
+    return [
+        FakeCircuit(
+            f"c{number:02d}",
+            f"Floor {number // 10} {kinds[number % 5]} {number}" if number else HOSTILE,
+            kinds[number % 5],
+            20,
+            0.1 + number % 7 / 5,
+            1 + number % 5,
+            "limit" if number % 5 == 3 else "switch",
+            critical=number % 5 == 0,
+        )
+        for number in range(80)
+    ]
+
+
+HOUSES = {"usual": house, "large": large_house, "none": list}
+
+
+class FakeSite:
+    """VenAgent.web.site.Site. Time passes by `step`; `stale`, `offline` and `full` are faults."""
+
+    def __init__(self, clock: Callable[[], float] = time.time, house: str = "usual") -> None:
         self._clock = clock
-        self.house = house()
+        self.house: list[FakeCircuit] = HOUSES[house]()
         self.event: dict[str, Any] | None = None
         self.past: list[dict[str, Any]] = []
         self.refused_reason: str | None = None
         self.commands: list[dict[str, Any]] = []
-        self.stale = self.offline = False
+        self.stale = self.offline = self.full = False
         self._read_ts = clock()
         self._count = 0
         self._curve = PowerCurve()
@@ -93,8 +119,12 @@ class FakeSite:
             "panel_max_kw": 48.0,
             "panel_amperage": 200.0,
             "voltage": 240.0,
-            "current_amps": round(power_kw * 1000 / 240, 1),
-            "utilization_percent": round(power_kw / 0.48, 1),
+            "current_amps": None if self.stale else round(power_kw * 1000 / 240, 1),
+            "utilization_percent": None
+            if self.stale
+            else 86.0
+            if self.full
+            else round(power_kw / 0.48, 1),
             "battery_soc_percent": 63.0,
             "quality": "stale" if self.stale else "good",
             "meter_age_sec": round(now - self._read_ts, 1),
@@ -228,6 +258,7 @@ class FakeSite:
                 "requested_kw": kw,
                 "predicted_kw": kw,
                 "measured_kw": achieved_kw,
+                "baseline_kw": 22.4,
                 "circuits": ["heater1"],
                 "reason": None,
                 "summary": {
@@ -345,12 +376,21 @@ def main() -> None:
     parser.add_argument("--token")
     parser.add_argument("--read-only", action="store_true")
     parser.add_argument("--empty", action="store_true", help="without an hour's history")
+    parser.add_argument("--house", choices=HOUSES, default="usual")
+    parser.add_argument("--max-clients", type=int, default=16)
     options = parser.parse_args()
-    site = FakeSite()
+    site = FakeSite(house=options.house)
     if not options.empty:
         site.live_an_hour()
     server = PageServer(site, lambda: None)
-    server.apply(WebConfig(port=options.port, token=options.token, read_only=options.read_only))
+    server.apply(
+        WebConfig(
+            port=options.port,
+            token=options.token,
+            read_only=options.read_only,
+            max_clients=options.max_clients,
+        )
+    )
     print(f"http://127.0.0.1:{server.port}" if server.port else server.failure, flush=True)
 
     def move() -> None:
