@@ -75,7 +75,7 @@ def large_house() -> list[FakeCircuit]:
             20,
             0.1 + number % 7 / 5,
             1 + number % 5,
-            "limit" if number % 5 == 3 else "switch",
+            "none" if number % 20 == 4 else "limit" if number % 5 == 3 else "switch",
             critical=number % 5 == 0,
         )
         for number in range(80)
@@ -148,7 +148,8 @@ class FakeSite:
 
     def _circuit(self, circuit: FakeCircuit) -> dict[str, Any]:
         power_kw = round(circuit.power_kw(self._read_ts), 3)
-        sheddable = 0.0 if circuit.critical else power_kw
+        measured_only = circuit.control == "none"
+        sheddable = 0.0 if circuit.critical or measured_only else power_kw
         opened = circuit.control == "switch" and circuit.shed is not None
         off = "switched off by hand" if not circuit.enabled else circuit.reason
         return {
@@ -160,8 +161,8 @@ class FakeSite:
             "priority": circuit.priority,
             "critical": circuit.critical,
             "control": circuit.control,
-            "switchable": not (circuit.critical and circuit.enabled),
-            "enabled": circuit.enabled and not opened,
+            "switchable": not (measured_only or (circuit.critical and circuit.enabled)),
+            "enabled": None if measured_only else circuit.enabled and not opened,
             "power_kw": None if self.stale else power_kw,
             "shed_capability_kw": sheddable,
             "state": self._state(circuit),
@@ -307,7 +308,7 @@ class FakeSite:
             draw_kw = circuit.power_kw(now)
             if circuit.critical:
                 circuit.reason = "spared: critical, never switched off"
-            elif not circuit.enabled:
+            elif not circuit.enabled or circuit.control == "none":
                 continue
             elif left_kw <= 0.05 or (circuit.control == "switch" and draw_kw > left_kw * 1.05):
                 circuit.reason = "spared: the target is met without it"

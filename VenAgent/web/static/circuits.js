@@ -3,6 +3,7 @@
 import { at, kw, make, number, put } from './format.js';
 
 const WORDS = { on: 'On', off: 'Off', shed: 'Shed', limited: 'Limited', unread: 'Not read' };
+const MANY = 16;
 const PRIORITIES = ['1 critical', '2', '3', '4', '5 flexible'];
 
 const cell = (name, ...children) => make('td', { role: 'cell', class: name }, ...children);
@@ -19,7 +20,7 @@ class Row {
     this.priority = make('select', {}, ...PRIORITIES.map((text, index) => make('option', { value: index + 1 }, text)));
     this.toggle = make('button', { type: 'button', role: 'switch', class: 'switch' });
     this.node = make('tr', { role: 'row' },
-      cell('row-name', this.name, this.tag, this.reason), cell('row-power', this.power, this.bar),
+      cell('row-name', make('div', {}, this.name, this.tag), this.reason), cell('row-power', this.power, this.bar),
       cell('row-state', this.chip), cell('row-priority', this.priority), cell('row-switch', this.toggle));
     this.toggle.addEventListener('click', () => wanted.switched(this.circuit, this));
     this.priority.addEventListener('change', () => wanted.ranked(this.circuit, Number(this.priority.value), this));
@@ -38,11 +39,13 @@ class Row {
     this.bar.style.setProperty('--part', share(draws));
     this.bar.style.setProperty('--was', share(was));
     this.node.classList.toggle('was-more', was !== null);
+    this.words = `${circuit.name} ${circuit.id} ${circuit.type} ${WORDS[circuit.state] || ''}`.toLowerCase();
     put(this.chip, WORDS[circuit.state] || circuit.state);
     this.chip.className = `chip ${circuit.state}`;
     if (document.activeElement !== this.priority) this.priority.value = String(circuit.priority);
     this.priority.setAttribute('aria-label', `Priority of ${circuit.name}`);
     this.toggle.setAttribute('aria-label', circuit.name);
+    this.priority.hidden = circuit.control === 'none'; // it is only measured
     this.toggle.hidden = !circuit.switchable && circuit.enabled === null; // it has no contactor
     this.toggle.title = circuit.switchable ? '' : 'This circuit is not switched from here.';
     this.allow(this.may);
@@ -63,6 +66,39 @@ export class Circuits {
     this.wanted = wanted;
     this.rows = new Map();
     this.may = false;
+    at('find').addEventListener('input', () => this.find());
+  }
+
+  nameOf(id) {
+    const row = this.rows.get(id);
+    return row ? row.circuit.name : id;
+  }
+
+  // Only those that are looked for. A large panel scrolls in its card, and can be searched.
+  find() {
+    const wanted = at('find').value.trim().toLowerCase();
+    let shown = 0;
+    for (const row of this.rows.values()) {
+      row.node.hidden = !row.words.includes(wanted);
+      shown += row.node.hidden ? 0 : 1;
+    }
+    const count = this.rows.size === 1 ? '1 circuit' : `${this.rows.size} circuits`;
+    put(at('circuits-sum'), wanted ? `${shown} of ${count}` : `${count}, ${kw(this.couldKw)} could be shed now`);
+  }
+
+  arrange() {
+    const many = this.rows.size > MANY;
+    at('find-label').hidden = !many;
+    if (!many) at('find').value = '';
+    const box = at('rows');
+    box.classList.toggle('many', many);
+    for (const [name, value] of [['tabindex', '0'], ['role', 'region'], ['aria-labelledby', 'circuits-title']]) {
+      if (many) box.setAttribute(name, value);
+      else box.removeAttribute(name);
+    }
+    const none = make('tr', { role: 'row' }, make('td', { role: 'cell', colspan: 5, class: 'quiet none' },
+      'No circuits are configured: the power of the panel is all that is seen.'));
+    at('circuits').replaceChildren(...(this.rows.size ? [...this.rows.values()].map((row) => row.node) : [none]));
   }
 
   show(circuits) {
@@ -70,13 +106,15 @@ export class Circuits {
     if (ids !== this.ids) { // the configuration changed
       this.ids = ids;
       this.rows = new Map(circuits.map((circuit) => [circuit.id, this.rows.get(circuit.id) || new Row(circuit, this.wanted)]));
-      at('circuits').replaceChildren(...[...this.rows.values()].map((row) => row.node));
+      this.arrange();
     }
     for (const circuit of circuits) this.rows.get(circuit.id).show(circuit);
     this.allow(this.may);
-    const could = circuits.reduce((sum, circuit) => sum + circuit.shed_capability_kw, 0);
-    put(at('circuits-sum'), `${circuits.length} circuits, ${kw(could)} could be shed now`);
-    put(at('able'), `Up to ${kw(could)} can be shed now. Flexible circuits go first, critical ones last.`);
+    this.couldKw = circuits.reduce((sum, circuit) => sum + circuit.shed_capability_kw, 0);
+    this.find();
+    put(at('able'), this.couldKw > 0
+      ? `Up to ${kw(this.couldKw)} can be shed now. Flexible circuits go first, critical ones last.`
+      : 'Nothing can be shed now: the circuits say why.');
   }
 
   allow(may) {

@@ -43,7 +43,8 @@ export class Curve {
   show() {
     if (!this.now) return;
     const since = this.now - HOUR;
-    for (const ts of this.points.keys()) if (ts < since - 60) this.points.delete(ts);
+    // Nothing of the time to come either: the agent's clock may have been set back.
+    for (const ts of this.points.keys()) if (ts < since - 60 || ts > this.now + 60) this.points.delete(ts);
     this.plot.setData(this.columns(), false);
     this.plot.setScale('x', { min: since, max: this.now });
     this.tell();

@@ -10,17 +10,19 @@ const DAY = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short' })
 
 export const isRead = (value) => value !== null && value !== undefined;
 
-export const number = (value, digits = 1) => (isRead(value) ? fixed[digits].format(value) : DASH);
+// What rounds to nothing has no sign.
+export const number = (value, digits = 1) => (isRead(value) ? fixed[digits].format(Number(value.toFixed(digits)) || 0) : DASH);
 
 export const kw = (value, digits = 1) => (isRead(value) ? `${number(value, digits)} kW` : DASH);
 
 export const clock = (ts) => CLOCK.format(ts * 1000);
 
 export function day(ts, now) {
-  const midnight = new Date(now * 1000).setHours(0, 0, 0, 0) / 1000;
-  if (ts >= midnight && ts < midnight + 86400) return 'today';
-  if (ts < midnight && ts >= midnight - 86400) return 'yesterday';
-  return DAY.format(ts * 1000);
+  const today = new Date(now * 1000);
+  const date = new Date(ts * 1000).toDateString();
+  if (date === today.toDateString()) return 'today';
+  today.setDate(today.getDate() - 1); // not 24 hours: some days have 23 or 25
+  return date === today.toDateString() ? 'yesterday' : DAY.format(ts * 1000);
 }
 
 export const whole = (ts) => `${DAY.format(ts * 1000)} ${new Date(ts * 1000).getFullYear()}`;
@@ -36,11 +38,19 @@ export function countdown(seconds) {
 
 // 40 -> "40 s", 900 -> "15 min", 9000 -> "2 h 30 min"
 export function span(seconds) {
-  if (seconds < 90) return `${Math.round(seconds)} s`;
+  if (seconds < 90) return `${Math.max(0, Math.round(seconds))} s`;
   const minutes = Math.round(seconds / 60);
   if (minutes < 120) return `${minutes} min`;
-  if (minutes < 2880) return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  if (minutes < 2880) return `${Math.floor(minutes / 60)} h${minutes % 60 ? ` ${minutes % 60} min` : ''}`;
   return `${Math.floor(minutes / 1440)} days`;
+}
+
+// The times on the page are this browser's: "Europe/Berlin, UTC+1"
+export function zone() {
+  const parts = new Intl.DateTimeFormat('en', { timeZoneName: 'shortOffset' }).formatToParts();
+  const offset = parts.find((part) => part.type === 'timeZoneName').value.replace('GMT', 'UTC');
+  const name = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  return name === 'UTC' ? name : `${name}, ${offset}`;
 }
 
 // Touch the document only where the text differs.

@@ -32,6 +32,17 @@ export async function openSession() {
   return session;
 }
 
+// Why the agent gives no live view; nothing if it does now.
+async function refusal() {
+  const no = new AbortController();
+  try {
+    const answer = await ask('/api/stream', { signal: no.signal });
+    return answer.ok ? '' : (await answer.json()).error;
+  } finally {
+    no.abort();
+  }
+}
+
 // A change; resolves to the agent's ack, or throws Refused with a sentence for a person.
 export async function change(path, value = {}, again = true) {
   const answer = await ask(path, {
@@ -50,7 +61,7 @@ export async function change(path, value = {}, again = true) {
 }
 
 // Calls on[name](value) for what comes, on.heard(ms since the last word) four times a second,
-// and on.opened() each time the agent is there again.
+// on.opened() each time the agent is there again, and on.refused(why) if it lets nobody more look.
 export function follow(on) {
   let source = null;
   let heard = 0;
@@ -75,7 +86,7 @@ export function follow(on) {
       gone = true;
       on.heard(heard ? performance.now() - heard : Infinity, true);
       // The browser asks again by itself, unless it was refused: then say why, or log in anew.
-      if (source.readyState === EventSource.CLOSED) openSession().catch(() => {});
+      if (source.readyState === EventSource.CLOSED) refusal().then(on.refused, () => {});
     };
   }
 

@@ -29,11 +29,19 @@ export function showPower(status) {
   bar.classList.toggle('over', load > 80);
   bar.setAttribute('aria-valuenow', Math.round(Math.min(100, Math.max(0, load || 0))));
   put(at('load-text'), isRead(load)
-    ? `${number(load, 0)} % of the panel’s ${number(status.panel_amperage, 0)} A`
+    ? `${number(load, 0)} % of the panel’s ${number(status.panel_amperage, 0)} A${load > 80 ? ': above 80 %' : ''}`
     : `The panel is rated ${number(status.panel_amperage, 0)} A`);
 }
 
-export function showEvent(status) {
+// Which circuits carry it, and what stands in its way. `nameOf` knows circuits by their id.
+function carried(event, nameOf) {
+  const names = event.circuits.map(nameOf);
+  const by = names.length > 3 ? `${names.length} circuits` : names.join(', ');
+  const why = event.reason || '';
+  return [by && `Shed: ${by}.`, why && `${why.charAt(0).toUpperCase()}${why.slice(1)}`].filter(Boolean).join(' ');
+}
+
+export function showEvent(status, nameOf) {
   const event = status.event;
   document.body.classList.toggle('has-event', Boolean(event));
   at('idle').hidden = Boolean(event);
@@ -46,6 +54,8 @@ export function showEvent(status) {
     figure('requested', event.requested_kw);
     figure('predicted', event.predicted_kw);
     figure('measured', event.measured_kw);
+    put(at('carried'), carried(event, nameOf));
+    at('carried').title = at('carried').textContent;
   } else {
     const next = (status.scheduled || [])[0];
     put(at('next'), next
@@ -94,7 +104,8 @@ export function showFacts(status) {
 }
 
 // What can be believed: live, stale (the agent speaks, its meter does not), or lost.
-export function showTrust(status, silentMs, lost) {
+// `refusal`: why the agent does not let this page look on.
+export function showTrust(status, silentMs, lost, refusal = '') {
   const body = document.body.classList;
   const stale = !lost && status && status.quality !== 'good';
   body.toggle('is-lost', lost && Boolean(status));
@@ -102,10 +113,12 @@ export function showTrust(status, silentMs, lost) {
   body.toggle('is-live', Boolean(!lost && status && !stale));
   body.toggle('is-bad', Boolean(!lost && status && status.health === 'BAD'));
   put(at('live-text'), !status ? 'Connecting…' : lost ? 'Disconnected' : stale ? 'Meter stale' : 'Live');
-  let sentence = 'Waiting for the agent’s first word.';
+  let sentence = refusal || 'Waiting for the agent’s first word.';
   if (status && lost) {
     const old = Number.isFinite(silentMs) ? `${span(silentMs / 1000)} old` : 'old';
-    sentence = `The agent does not answer. These figures are ${old}; the page goes on by itself.`;
+    sentence = `${refusal ? `${refusal}.` : 'The agent does not answer.'} These figures are ${old}; the page goes on by itself.`;
+    const title = `Disconnected · ${status.ven_id}`;
+    if (document.title !== title) document.title = title;
   } else if (status) {
     sentence = status.health_context;
   }

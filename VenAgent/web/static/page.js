@@ -2,7 +2,7 @@
 
 import { Circuits } from './circuits.js';
 import { Curve } from './curve.js';
-import { at, isRead, kw, put, span } from './format.js';
+import { at, isRead, kw, put, span, zone } from './format.js';
 import { change, follow, openSession, read, Refused } from './live.js';
 import { showEvent, showFacts, showPower, showTime, showTrust } from './now.js';
 import { showAlerts, showEvents } from './past.js';
@@ -13,6 +13,7 @@ let status = null;
 let heardAt = 0; // performance.now() of the latest status
 let mayChange = false;
 let lost = true;
+let refusal = ''; // why the agent lets no more pages look on
 let saidTimer = 0;
 
 function say(text) {
@@ -138,14 +139,20 @@ async function begin() {
   }
 }
 
+put(at('zone'), zone());
+
 follow({
   opened: begin,
+  refused(why) {
+    refusal = why;
+  },
   status(value) {
     status = value;
     heardAt = performance.now();
     lost = false;
     showPower(value);
-    showEvent(value);
+    refusal = '';
+    showEvent(value, (id) => circuits.nameOf(id));
     showFacts(value);
     curve.add(value);
     showTrust(value, 0, false);
@@ -160,7 +167,7 @@ follow({
   alerts: (value) => showAlerts(value, status ? status.ts : Date.now() / 1000),
   heard(silentMs, isLost) {
     lost = isLost;
-    showTrust(status, silentMs, isLost);
+    showTrust(status, silentMs, isLost, refusal);
     if (status && !isLost) showTime(status.event, status.ts + (performance.now() - heardAt) / 1000);
     allow();
   },

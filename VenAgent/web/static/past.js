@@ -15,14 +15,11 @@ function makeRows() {
     const date = make('small');
     const id = make('strong');
     const chip = make('span', { class: 'chip' });
-    const asked = make('span');
-    const length = make('small');
     const got = make('span');
     const part = make('small');
-    const energy = make('span');
-    const cells = [[when, date], [id, chip], [asked, length], [got, part], [energy]];
+    const cells = [[when, date], [id, chip], [got, part]];
     const node = make('tr', { role: 'row' }, ...cells.map((inside) => make('td', { role: 'cell' }, ...inside)));
-    return { node, when, date, id, chip, asked, length, got, part, energy };
+    return { node, when, date, id, chip, got, part };
   });
   at('events').replaceChildren(...rows.map((row) => row.node));
 }
@@ -34,7 +31,7 @@ export function showEvents(events, now) {
     row.chip.hidden = !event;
     row.node.classList.toggle('empty', !event);
     if (!event) {
-      for (const name of ['when', 'date', 'asked', 'length', 'got', 'part', 'energy']) put(row[name], '');
+      for (const name of ['when', 'date', 'got', 'part']) put(row[name], '');
       put(row.id, index || events.length ? '' : 'No event yet.');
       return;
     }
@@ -44,12 +41,13 @@ export function showEvents(events, now) {
     put(row.id, event.event_id);
     put(row.chip, stateWord(event.state));
     row.chip.className = `chip ${KINDS[event.state] || 'off'}`;
-    row.node.title = event.reason || '';
-    put(row.asked, kw(event.requested_kw));
-    put(row.length, span(event.end_ts - event.start_ts));
-    put(row.got, kw(isRead(summary.achieved_shed_kw) ? summary.achieved_shed_kw : event.measured_kw));
-    put(row.part, isRead(summary.shed_percent) ? `${number(summary.shed_percent, 0)} %` : '');
-    put(row.energy, isRead(summary.delivered_kwh) ? `${number(summary.delivered_kwh, 2)} kWh` : '–');
+    row.node.title = [`${event.event_id}, ${span(event.end_ts - event.start_ts)}`, event.reason].filter(Boolean).join(': ');
+    const got = isRead(summary.achieved_shed_kw) ? summary.achieved_shed_kw : event.measured_kw;
+    put(row.got, `${number(got)} of ${kw(event.requested_kw)}`);
+    put(row.part, [
+      isRead(summary.shed_percent) ? `${number(summary.shed_percent, 0)} %` : '',
+      isRead(summary.delivered_kwh) ? `${number(summary.delivered_kwh, 2)} kWh` : '',
+    ].filter(Boolean).join(' · ') || span(event.end_ts - event.start_ts));
   });
 }
 
