@@ -20,6 +20,7 @@ ENOUGH_SEC = 60.0
 METHODS = ("pre_event_mean", "meter_before", *sorted(DAY_METHODS))
 DEFAULT_METHOD = "pre_event_mean"
 USUAL_INTERVAL_SEC = 5.0
+LEAST_INTERVAL_SEC = 0.1
 _FLAT_AND_THIN = 0.5
 """Confidence in a baseline of one reading."""
 
@@ -49,8 +50,10 @@ class Before:
 
     @property
     def interval_sec(self) -> float:
-        """How often the VEN reports."""
-        return self.span_sec / (self.samples - 1) if self.samples > 1 else USUAL_INTERVAL_SEC
+        """How often the VEN reports. The parts of a split telemetry have one time."""
+        if self.samples < 2 or self.span_sec <= 0.0:
+            return USUAL_INTERVAL_SEC
+        return max(self.span_sec / (self.samples - 1), LEAST_INTERVAL_SEC)
 
 
 @dataclass(frozen=True)

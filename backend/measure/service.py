@@ -14,6 +14,7 @@ from sqlalchemy import Table, bindparam, delete, insert, or_, select, text, upda
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from backend.ingest.faults import is_about_data
 from backend.measure import days, performance
 from backend.measure.performance import Before, Performance, Slice, Window
 from backend.settings import Settings
@@ -51,7 +52,7 @@ async def run(database: Database, settings: Settings, stop: asyncio.Event) -> No
 async def measure_next(database: Database, settings: Settings, now: datetime) -> str | None:
     """Measure an event that is over and was not measured yet; its id, or None if there is none."""
     settled = now - timedelta(seconds=settings.measure_after_sec)
-    async with database.engine.begin() as connection:
+    async with database.engine.connect() as connection:
         event = (
             await connection.execute(
                 select(EVENTS)
@@ -67,12 +68,20 @@ async def measure_next(database: Database, settings: Settings, now: datetime) ->
         ).one_or_none()
         if event is None:
             return None
-        total = await measure_event(connection, event, settings, now)
-        await connection.execute(
-            update(EVENTS)
-            .where(EVENTS.c.id == event.id)
-            .values(measured_at=now, actual_reduction_kw=total.achieved_shed_kw)
-        )
+        measured = update(EVENTS).where(EVENTS.c.id == event.id).values(measured_at=now)
+        try:
+            total = await measure_event(connection, event, settings, now)
+        except Exception as error:
+            if isinstance(error, (SQLAlchemyError, OSError)) and not is_about_data(error):
+                raise
+            # Something in this event was not foreseen; the others must not wait for it for ever.
+            _log.exception("an event cannot be measured", event_id=event.id)
+            await connection.rollback()
+            await connection.execute(measured)
+            await connection.commit()
+            return str(event.id)
+        await connection.execute(measured.values(actual_reduction_kw=total.achieved_shed_kw))
+        await connection.commit()
     _log.info(
         "an event was measured",
         event_id=event.id,

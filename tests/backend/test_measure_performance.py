@@ -51,6 +51,15 @@ def slices(kw: float, samples: int = 180) -> list[Slice]:
 # ---- pure ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("samples", "span_sec"), [(2, 0.0), (60, 1e-6), (1, 0.0), (2, 5.0)])
+def test_samples_of_one_moment_tell_no_interval(samples: int, span_sec: float) -> None:
+    """A telemetry that was split has several; a division by their distance must not stop us."""
+    before = Before(mean_kw=10.0, last_kw=10.0, samples=samples, span_sec=span_sec)
+    found = measure(6.0, HOUR, slices(7.0), flat(10.0), before.interval_sec)
+    assert 1 <= found.expected_samples <= 36_000
+    assert found.average_kw == pytest.approx(7.0)
+
+
 def test_an_hour_at_seven_of_ten_kw_delivered_three_kwh() -> None:
     found = measure(6.0, HOUR, slices(7.0), flat(10.0))
     assert found.achieved_shed_kw == pytest.approx(3.0)
@@ -222,6 +231,29 @@ async def test_an_event_that_never_began_or_is_not_over_is_not_measured(
     await an_event(database, settings, **fields)
     assert await measure_next(database, settings, utc_now()) is None
     assert await rows_of(database) == {}
+
+
+@pytest.mark.asyncio
+async def test_an_event_that_cannot_be_measured_keeps_no_other_waiting(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings.from_environment({"DATABASE_URL": database_url})
+    await an_event(database, settings)
+    before = START - timedelta(minutes=10)
+    async with database.sessions.begin() as session:
+        times = {"start_time": before, "activated_at": before, "end_time": START, "ended_at": START}
+        session.add(Event(id="odd", requested_reduction_kw=1.0, status="completed", **times))
+
+    def together_but(requested_kw: float, *more: Any) -> Any:
+        return 1 / 0 if requested_kw == 1.0 else together(requested_kw, *more)
+
+    monkeypatch.setattr("backend.measure.performance.together", together_but)
+    assert await measure_next(database, settings, utc_now()) == "odd"
+    assert await measure_next(database, settings, utc_now()) == "e"
+    assert await measure_next(database, settings, utc_now()) is None
+    async with database.sessions() as session:
+        rows = await session.scalars(select(EventPerformance.event_id).distinct())
+        assert list(rows) == ["e"]
 
 
 @pytest.mark.asyncio
