@@ -19,6 +19,7 @@ from ops import (
     config_store,
     log_lines,
     logs,
+    past_events,
     platform,
     processes,
     provision_cli,
@@ -164,6 +165,7 @@ app.command()(cli_ven.restore)
 app.command()(cli_ven.ping)
 app.command()(cli_ven.shadow)
 app.command()(cli_ven.telemetry)
+app.command()(past_events.events)
 app.command("register")(cli_ven.register_ven)
 app.add_typer(cli_backend.app, name="backend")
 app.command("provision")(provision_cli.provision_site)

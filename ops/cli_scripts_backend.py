@@ -11,11 +11,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ops import register, show
+from ops import backend, register, show
 from ops.backend_client import DEFAULT_URL, Backend, ven_path
 from ops.cli_scripts import _parser, _run, _target
 from ops.errors import OpsError
 from ops.mqtt import Client, decoded
+from ops.paths import Paths
 from VenAgent.contract.telemetry import CircuitEntry, LoadEntry
 
 NEEDED = ("venId", "timestamp", "usedPowerKw", "shedPowerKw", "requestedReductionKw", "eventId")
@@ -25,8 +26,10 @@ def backend_parser(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument(
         "--backend-url",
-        default=os.environ.get("BACKEND_URL") or DEFAULT_URL,
-        help=f"the operator's backend (BACKEND_URL, else {DEFAULT_URL})",
+        default=os.environ.get("BACKEND_URL")
+        or backend.default_url(Paths.from_environment())
+        or DEFAULT_URL,
+        help=f"the operator's backend (BACKEND_URL, else the one that runs here, or {DEFAULT_URL})",
     )
     parser.add_argument(
         "--ven-id",

@@ -22,6 +22,8 @@ _NOISE = (
     "Not running with secure users",
     "starting agent using <class",
 )
+_CHATTER = ("Requirement already satisfied:", "Processing ", "Installing collected packages:")
+"""What pip writes into the log when an agent is installed."""
 _STYLES = {"DEBUG": "dim", "WARNING": "yellow", "ERROR": "bold red", "CRITICAL": "bold red"}
 
 
@@ -70,7 +72,8 @@ def readable(lines: Iterable[str], level: str = "info") -> Iterator[Text]:
         entry = parse(line)
         if entry is None:
             in_trace = line.startswith(_TRACE_LINKS) or (in_trace and line[:1] in (" ", "\t", ""))
-            if shown and not in_trace and line.strip() and not _is_banner(line):
+            unwanted = in_trace or not line.strip() or _is_banner(line) or _is_chatter(line)
+            if shown and not unwanted:
                 yield Text("         " + line)
             continue
         in_trace = False
@@ -84,6 +87,10 @@ def readable(lines: Iterable[str], level: str = "info") -> Iterator[Text]:
         if shown:
             before = this
             yield entry.styled()
+
+
+def _is_chatter(line: str) -> bool:
+    return line.strip().startswith(_CHATTER)
 
 
 def _is_banner(text: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -88,10 +89,11 @@ def _finish(
 
 
 def pass_on(paths: Paths, arguments: Sequence[str]) -> int:
-    """Run it on this terminal, as a person would; its exit code."""
+    """Run it on this terminal, as a person would, with that person's editor; its exit code."""
+    editors = {name: os.environ[name] for name in ("EDITOR", "VISUAL") if name in os.environ}
     return subprocess.run(
         [str(paths.platform_bin / "vctl"), *arguments],
-        env=platform_environment(paths, {}),
+        env={**platform_environment(paths, {}), **editors},
         cwd=paths.volttron_home,
         check=False,
         **plain_user(paths),

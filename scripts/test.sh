@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Installs what the tests need and runs them: all of them, or the parts named.
 #
-#   scripts/test.sh [all|lint|unit|backend|browser|platform]... [-- PYTEST ARGUMENTS]
+#   scripts/test.sh [all|lint|unit|backend|browser|documents|platform]... [-- PYTEST ARGUMENTS]
 #
 # lint      ruff, mypy, shellcheck, cfn-lint
 # unit      everything that needs no VOLTTRON (seconds)
 # backend   tests/backend: the operator's side, on a real PostgreSQL and mosquitto
 # browser   tests/browser: the local page in a real Chromium; pictures in tests/browser/results/
+# documents tests/documents: every command of the documents, on sites of its own (minutes)
 # platform  tests/platform: a real VOLTTRON, as the plain user (minutes)
 #
 # Exits with 0 only when every part passed; the last lines are pytest's own summary.
@@ -20,15 +21,15 @@ usage() { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
 parts=()
 while [ $# -gt 0 ]; do
   case $1 in
-    all) parts+=(lint unit backend browser platform) ;;
-    lint | unit | backend | browser | platform) parts+=("$1") ;;
+    all) parts+=(lint unit backend browser documents platform) ;;
+    lint | unit | backend | browser | documents | platform) parts+=("$1") ;;
     -h | --help) usage; exit 0 ;;
     --) shift; break ;;
     *) usage >&2; fail "unknown part of the tests: $1" ;;
   esac
   shift
 done
-[ ${#parts[@]} -gt 0 ] || parts=(lint unit backend browser platform)
+[ ${#parts[@]} -gt 0 ] || parts=(lint unit backend browser documents platform)
 pytest_arguments=("$@")
 
 scratch=""
@@ -65,7 +66,7 @@ unit() {
   TMPDIR=$scratch/u PYTHONPATH=$VENAGENT_ROOT PYTHONDONTWRITEBYTECODE=1 \
     HYPOTHESIS_STORAGE_DIRECTORY=$scratch/hypothesis MOSQUITTO=$(mosquitto_path) \
     "$(tools_python)" -m pytest -p no:cacheprovider -n 2 --dist loadfile \
-    --ignore=tests/platform --ignore=tests/backend --ignore=tests/browser \
+    --ignore=tests/platform --ignore=tests/backend --ignore=tests/browser --ignore=tests/documents \
     ${pytest_arguments[@]+"${pytest_arguments[@]}"}
 }
 
@@ -97,6 +98,40 @@ stage() {
     --exclude=./build --exclude=./dist . | as_user tar -C "$1" -xf - --no-same-owner
 }
 
+# As the plain user, in a session of its own, so that what it leaves behind can be found and ended.
+# SIGINT is ignored in what a script starts in the background, and VOLTTRON stops its agents with it.
+# in_session FOLDER [NAME=VALUE…] COMMAND…
+in_session() {
+  local here=$1
+  shift
+  cd "$here/source"
+  as_user setsid --wait env --default-signal=INT --chdir="$here/source" \
+    -u PIP_FIND_LINKS -u VOLTTRON_HOME HOME="$here/home" TMPDIR="$here" \
+    PYTHONPATH="$here/source" PYTHONDONTWRITEBYTECODE=1 MOSQUITTO="$(mosquitto_path)" \
+    bash -c "$REMEMBER_SESSION" session "$here/session" env "$@" </dev/null
+}
+
+sweep_session() {
+  local session
+  cd "$VENAGENT_ROOT"
+  if session=$(cat "$1/session" 2>/dev/null); then
+    PYTHONPATH=$VENAGENT_ROOT "$(tools_python)" -m ops.sweep "$session"
+  fi
+}
+
+documents() {
+  local here=$scratch/d status=0
+  if is_root; then chown "$VENAGENT_USER:" "$scratch"; fi
+  stage "$here/source"
+  as_user mkdir "$here/home"
+  in_session "$here" VENAGENT_TEST_PLATFORM="$TEST_PLATFORM_VENV" \
+    "$(tools_python)" -m pytest -p no:cacheprovider -n 2 --dist loadfile tests/documents \
+    ${pytest_arguments[@]+"${pytest_arguments[@]}"} || status=$?
+  sweep_session "$here" || status=1
+  PYTHONPATH=$VENAGENT_ROOT "$(tools_python)" -m tests.documents.sweep "$here" || status=1
+  return $status
+}
+
 # shellcheck disable=SC2016
 REMEMBER_SESSION='echo $$ >"$1"; shift; exec "$@"'
 
@@ -105,29 +140,18 @@ platform() {
     say "tests/platform has no tests yet"
     return 0
   fi
-  local here=$scratch/p session status=0
+  local here=$scratch/p status=0
   if is_root; then chown "$VENAGENT_USER:" "$scratch"; fi
   stage "$here/source"
   as_user mkdir "$here/home"
   ensure_owned pictures # of the local page, to be looked at
-  # A session of its own, so that what it leaves behind can be found and ended. SIGINT is ignored
-  # in what a script starts in the background, and VOLTTRON stops its agents with it.
-  cd "$here/source"
-  as_user setsid --wait env --default-signal=INT --chdir="$here/source" \
-    -u PIP_FIND_LINKS -u VOLTTRON_HOME \
-    HOME="$here/home" TMPDIR="$here" PATH="$TEST_PLATFORM_VENV/bin:$PATH" \
-    PYTHONPATH="$here/source" PYTHONDONTWRITEBYTECODE=1 \
+  in_session "$here" PATH="$TEST_PLATFORM_VENV/bin:$PATH" \
     PIP_CONSTRAINT="$TEST_PLATFORM_VENV/requirements/constraints-platform.txt" \
     VENAGENT_TOOLS_PYTHON="$(tools_python)" VENAGENT_SCREENSHOTS="$VENAGENT_HOME/pictures" \
-    MOSQUITTO="$(mosquitto_path)" \
     VENAGENT_V11_PYTHON="$VOLTTRON11_VENV/bin/python" \
-    bash -c "$REMEMBER_SESSION" session "$here/session" \
     "$TEST_PLATFORM_VENV/bin/python" -m pytest -p no:cacheprovider tests/platform \
-    ${pytest_arguments[@]+"${pytest_arguments[@]}"} </dev/null || status=$?
-  cd "$VENAGENT_ROOT"
-  if session=$(cat "$here/session" 2>/dev/null); then
-    PYTHONPATH=$VENAGENT_ROOT "$(tools_python)" -m ops.sweep "$session" || status=1
-  fi
+    ${pytest_arguments[@]+"${pytest_arguments[@]}"} || status=$?
+  sweep_session "$here" || status=1
   return $status
 }
 
@@ -136,11 +160,8 @@ ensure_packages
 ensure_test_tools
 make_scratch
 case " ${parts[*]} " in *" backend "*) ensure_postgresql ;; esac
-case " ${parts[*]} " in *" browser "* | *" platform "*)
-  ensure_chromium
-  ensure_test_platform
-  ;;
-esac
+case " ${parts[*]} " in *" browser "* | *" platform "*) ensure_chromium ;; esac
+case " ${parts[*]} " in *" browser "* | *" documents "* | *" platform "*) ensure_test_platform ;; esac
 case " ${parts[*]} " in *" platform "*) ensure_volttron11 ;; esac
 
 failed=()

@@ -17,6 +17,7 @@ Usage: ven_control.sh COMMAND [OPTIONS]
   logs         follow the platform's log
   send-event   send a demand-response event:  --shed-kw 5 --duration 30 [--event-id ID]
   restore      end the active event
+  events       the running event and the last ones, and what they delivered
   ping         ask the agent for a sign of life
   shadow       the device's reported state
   telemetry    follow the telemetry

@@ -153,10 +153,10 @@ def test_a_panel_of_a_thousand_circuits_is_planned_in_milliseconds(request_kw: f
     ]
     made, taken_sec = plan(available, request_kw), []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.thread_time()
         plan(available, request_kw)
-        taken_sec.append(time.perf_counter() - start)
-    assert min(taken_sec) < 0.03  # several times what it takes, for a busy machine
+        taken_sec.append(time.thread_time() - start)
+    assert min(taken_sec) < 0.03  # of this thread: others keep the machine busy
     assert len(by_id(made)) == len(made.actions)
     if request_kw < 1.0:
         assert set(by_id(made)) == {"c0"}

@@ -13,8 +13,9 @@ import typer
 
 from ops.cli import app
 from tests.config_builders import ROOT
+from tests.documents import pages
 
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")])
+PAGES = sorted({*pages.PAGES, *ROOT.glob("*.md")})
 DOOR = "ven_control.sh"
 
 
@@ -22,24 +23,18 @@ def page_id(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-def command_lines(page: Path) -> list[str]:
-    """The lines of the page's shell blocks that call something of this repository."""
-    lines = []
-    for block in re.findall(r"```(?:bash|sh|shell)\n(.*?)```", page.read_text(), re.S):
-        for line in block.replace("\\\n", " ").splitlines():
-            text = line.split(" #")[0].strip()
-            if text and not text.startswith("#"):
-                lines.append(text)
-    return lines
-
-
 def door_calls() -> list[tuple[str, list[str]]]:
     found = []
     for page in PAGES:
-        for line in command_lines(page):
-            words = shlex.split(line.split("|")[0].split(">")[0])
-            if words and words[0].endswith(DOOR):
+        for command in pages.commands(page):
+            words = shlex.split(re.split("[|>]", command.text)[0])
+            if words and words[0].endswith(DOOR) and words[1:] != ["--help"]:
                 found.append((page_id(page), words[1:]))
+    for page in PAGES:
+        for table in re.findall(r"^\| command \|.*\n(?:\|.*\n)+", page.read_text(), re.M):
+            for synopsis in re.findall(r"^\| `([a-z][^`]*)`", table, re.M):
+                if not synopsis.startswith("python"):
+                    found.append((page_id(page), re.sub(r"[][|…]", " ", synopsis).split()))
     return found
 
 
@@ -68,7 +63,7 @@ def test_every_command_of_the_one_door_is_one_with_these_options(
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_every_script_and_module_that_is_called_is_there(page: Path) -> None:
-    for line in command_lines(page):
+    for line in (command.text for command in pages.commands(page)):
         for path in re.findall(r"(?:^|\s)\.?/?(scripts/[\w.]+)", line):
             assert (ROOT / path).exists(), f"{page_id(page)}: {path}"
         for module in re.findall(r"python3? -m (ops\.\w+|backend[\w.]*|simulator[\w.]*)", line):

@@ -18,6 +18,7 @@ LOG = """\
 2026-11-21 10:00:00,002 () volttron.server.__main__ INFO: Welcome to VOLTTRON
 2026-11-21 10:00:01,000 () volttron.server.control INFO: CONTROL RPC list_agents
 2026-11-21 10:00:02,000 (venagent-1.2.0 812) VenAgent.ven INFO: event evt-1 active: 5.0 kW asked for
+Requirement already satisfied: six>=1.5 in /somewhere (from volttron)
 2026-11-21 10:00:03,000 (volttron-platform-driver-0.2.1rc2 700) driver DEBUG: scraping
 2026-11-21 10:00:04,000 (venagent-1.2.0 812) VenAgent.site WARNING: write to x failed: no answer
 Traceback (most recent call last):
@@ -51,6 +52,10 @@ def test_banners_our_own_looking_debug_and_repetitions_are_left_out() -> None:
         "ERROR",
     ]
     assert not any("*" in line or "list_agents" in line for line in shown())
+
+
+def test_what_pip_says_of_an_installation_is_left_out() -> None:
+    assert not any("already satisfied" in line for line in shown("debug"))
 
 
 def test_of_a_traceback_the_error_follows_its_entry_and_goes_with_it() -> None:

@@ -365,7 +365,9 @@ class FakeSite:
 
 
 def main() -> None:
-    """Serve it until stdin ends or SIGTERM; one JSON object a line on stdin makes faults."""
+    """Serve it until stdin ends, Ctrl-C or SIGTERM; a JSON object a line on stdin makes faults."""
+    import signal
+
     import gevent
     from gevent.fileobject import FileObjectThread
 
@@ -380,6 +382,7 @@ def main() -> None:
     parser.add_argument("--house", choices=HOUSES, default="usual")
     parser.add_argument("--max-clients", type=int, default=16)
     options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a thread reads stdin: Python would not end well
     site = FakeSite(house=options.house)
     if not options.empty:
         site.live_an_hour()

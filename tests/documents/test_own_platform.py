@@ -1,0 +1,67 @@
+"""The commands of docs/install.md, in a VOLTTRON 10 that nobody's `start` made."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from ops.ports import wait_for
+from tests.config_builders import ROOT
+from tests.documents.pages import Command
+from tests.documents.play import each, play
+from tests.documents.reader import Reader, process
+from tests.documents.site import a_panel
+from tests.documents.tables import OWN_PLATFORM
+
+
+@pytest.fixture(scope="module")
+def platform() -> Iterator[Reader]:
+    """A bare VOLTTRON 10 that somebody runs already, a panel, and a broker."""
+    reader = Reader("v")
+    home = reader.folder / "volttron"
+    reader.environment["VOLTTRON_HOME"] = str(home)
+    home.mkdir()
+    mqtt_port = reader.ports["VEN_BROKER_PORT"]
+    mine = json.loads((ROOT / "config").read_text())
+    mine["ven_id"] = "my_ven"
+    mine["broker"]["port"] = mqtt_port
+    mine["web"] = {"port": reader.ports["WEB_PORT"]}
+    (reader.clone / "my-config.json").write_text(json.dumps(mine))
+    driver = reader.clone / "MeterDriverConfigs/simulated_panel/driver.json"
+    address = json.loads(driver.read_text())
+    address["driver_config"]["port"] = reader.ports["VEN_PANEL_PORT"]
+    driver.write_text(json.dumps(address))
+    with ExitStack() as stack:
+        stack.enter_context(a_panel(reader))
+        broker = [os.environ["MOSQUITTO"], "-p", str(mqtt_port)]
+        stack.enter_context(process(broker, stderr=reader.log("broker")))
+        environment = reader.surroundings("volttron ")
+        vip = f"tcp://127.0.0.1:{reader.ports['VEN_VIP_PORT']}"
+        command = ["env", "--default-signal=INT", "volttron", "-v", "--vip-address", vip]
+        command += ["--agent-monitor-frequency", "3", "-l", str(reader.folder / "volttron.log")]
+        output = reader.log("volttron")
+        stack.enter_context(process(command, env=environment, cwd=home, stdout=output))
+        assert wait_for((home / "VOLTTRON_PID").exists, 60)
+        yield reader
+        reader.run("vctl shutdown --platform")
+
+
+@each(OWN_PLATFORM)
+def test_a_command_does_what_its_page_says_in_a_volttron_of_ones_own(
+    platform: Reader, command: Command
+) -> None:
+    play(platform, command)
+
+
+def test_the_agent_reads_the_panel_and_is_connected(platform: Reader) -> None:
+    url = f"http://127.0.0.1:{platform.ports['WEB_PORT']}/api/status"
+
+    def context() -> str:
+        return str(json.loads(platform.run(f"curl -s {url}"))["health_context"])
+
+    assert wait_for(lambda: "meter live" in context(), 60), context()
+    assert "connected to" in context()
