@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import ssl
 import threading
 import time
 from typing import Any
@@ -21,7 +22,15 @@ CONNECT_SEC = 20.0
 class ShadowService:
     """Answers all things at the broker, from `start` to `stop`."""
 
-    def __init__(self, port: int, store: ShadowStore | None = None) -> None:
+    def __init__(
+        self,
+        port: int,
+        store: ShadowStore | None = None,
+        *,
+        client_id: str = "",
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """`tls`: with the certificate of a client that may do as the service does."""
         self.store = store or ShadowStore()
         self.published: list[tuple[str, dict[str, Any]]] = []
         """Every answer, with its whole topic."""
@@ -29,7 +38,9 @@ class ShadowService:
         self._lock = threading.Lock()
         self._port = port
         self._subscribed = threading.Event()
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id)
+        if tls is not None:
+            self._client.tls_set_context(tls)
         self._client.on_socket_open = lambda _client, _data, sock: sock.setsockopt(
             socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
         )
