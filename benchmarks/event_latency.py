@@ -153,9 +153,12 @@ def bare_actuator(bench: Bench) -> Iterator[Callable[[bool], tuple[float, float]
 
 
 @contextmanager
-def all_circuits_sheddable(bench: Bench) -> Iterator[None]:
-    """Eight switches, none critical, in force at the agent; the old configuration afterwards."""
-    changed = json.loads(json.dumps(bench.settings.agent_config))
+def all_circuits_sheddable(bench: Bench, **blocks: Any) -> Iterator[None]:
+    """Eight switches, none critical, in force at the agent; the old configuration afterwards.
+
+    `blocks` of the configuration are changed with it.
+    """
+    changed = {**json.loads(json.dumps(bench.settings.agent_config)), **blocks}
     for circuit in changed["circuits"]:
         circuit.update(critical=False, control="switch", priority=5)
     # What is measured is the way there; circuits that go back one after the other take seconds.

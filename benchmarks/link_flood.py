@@ -1,0 +1,195 @@
+"""An event while the VOLTTRON bus is flooded: the bridge must not be in its way.
+
+By turns, so that the machine's mood is shared: a quiet bus; a flood below a topic that nobody takes
+(what router and machine make of it); the same flood below a topic that the bus bridge forwards.
+Needs a running `scripts/ven_control.sh start --steady`; the agent's configuration is put back.
+
+    scripts/benchmark.sh link_flood [--events 20] [--per-sec 400 2000] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.common import machine, quantile
+from benchmarks.event_latency import VIP_PORT, Bench, all_circuits_sheddable
+from ops import settings
+from ops.environment import platform_environment
+from ops.errors import OpsError
+from ops.mqtt import Client
+from ops.paths import Paths
+from ops.processes import plain_user
+
+TAKEN, PASSED_OVER = "benchmark/taken", "benchmark/unheard"
+BRIDGE = {"enabled": True, "forward": [TAKEN], "flood_pause_sec": 2}
+"""The defaults, but that it listens again soon: so it meets the flood many times."""
+ROUND = 5
+SETTLE_SEC = 1.0
+Rate = Callable[[float], dict[str, float]]
+
+
+@contextmanager
+def flooder(bench: Bench, prefix: str) -> Iterator[Rate]:
+    """A process that publishes below `prefix`; call it with the messages a second."""
+    paths = bench.paths
+    environment = platform_environment(paths, {})
+    environment["PYTHONPATH"] = str(paths.staged / "agent")
+    script = (Path(__file__).parent / "flooder.py").read_text()
+    address = f"tcp://127.0.0.1:{bench.settings.port('VEN_VIP_PORT', VIP_PORT)}"
+    process = subprocess.Popen(
+        [str(paths.platform_bin / "python"), "-c", script, address, prefix],
+        env=environment,
+        cwd=paths.volttron_home,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        **plain_user(paths),
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+
+    def answer() -> dict[str, float]:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("{"):
+                return json.loads(line)
+        raise OpsError(f"the flood ended early with exit status {process.wait(10)}")
+
+    def rate(per_sec: float) -> dict[str, float]:
+        assert process.stdin is not None
+        process.stdin.write(json.dumps({"per_sec": per_sec}) + "\n")
+        process.stdin.flush()
+        return answer()
+
+    try:
+        answer()
+        yield rate
+    finally:
+        process.stdin.close()
+        process.wait(20)
+
+
+class Stage:
+    """One kind of load, and what was measured under it."""
+
+    def __init__(self, name: str, rate: Rate | None = None, per_sec: float = 0.0) -> None:
+        self.name = name
+        self._rate = rate
+        self._per_sec = per_sec
+        self.coil_ms: list[float] = []
+        self.ack_ms: list[float] = []
+        self.published = 0.0
+        self.seconds = 0.0
+
+    def run(self, bench: Bench, cloud: Client, events: int) -> None:
+        if self._rate is not None:
+            self._rate(self._per_sec)
+        time.sleep(SETTLE_SEC)
+        for _ in range(events):
+            last_coil, acked, _ = bench.event(cloud)
+            self.coil_ms.append(last_coil * 1e3)
+            self.ack_ms.append(acked * 1e3)
+        if self._rate is not None:
+            told = self._rate(0)
+            self.published += told["published"]
+            self.seconds += told["seconds"]
+            time.sleep(SETTLE_SEC)
+
+    @property
+    def per_sec(self) -> float:
+        return self.published / self.seconds if self.seconds else 0.0
+
+
+def bridge_figures(bench: Bench, cloud: Client) -> dict[str, Any]:
+    command = {"op": "get", "what": "status", "correlationId": f"bench-{time.time()}"}
+    answer = bench._command(cloud, bench.agent.topic_names().command, command)
+    figures: dict[str, Any] = answer["data"]["bus_bridge"]
+    return figures
+
+
+def measure(bench: Bench, events: int, rates: list[float]) -> tuple[list[Stage], dict[str, Any]]:
+    """The stages, and what the bridge counted."""
+    with (
+        Client(bench.agent) as cloud,
+        flooder(bench, PASSED_OVER) as unheard,
+        flooder(bench, TAKEN) as taken,
+    ):
+        cloud.subscribe(bench.agent.topic_names().ack)
+        stages = [Stage("a quiet bus")]
+        for per_sec in rates:
+            stages.append(Stage("a flood that nobody takes", unheard, per_sec))
+            stages.append(Stage("a flood on the bridge", taken, per_sec))
+        bench.event(cloud)  # one that is not counted
+        before = bridge_figures(bench, cloud)
+        while len(stages[0].ack_ms) < events:
+            for stage in stages:
+                stage.run(bench, cloud, ROUND)
+        after = bridge_figures(bench, cloud)
+    counted = {name: after[name] - before[name] for name in ("forwarded", "dropped", "floods")}
+    return stages, {**counted, "waiting": after["waiting"]}
+
+
+def shown(stages: list[Stage], counted: dict[str, Any]) -> Table:
+    """One row a stage."""
+    events = len(stages[0].ack_ms)
+    table = Table(title=f"Event under a flood of the bus, {events} events each, ms ({machine()})")
+    for heading in ("", "messages/s", "coil p50", "coil p99", "ack p50", "ack p99", "ack / quiet"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    quiet = quantile(stages[0].ack_ms, 0.5)
+    for stage in stages:
+        times = [
+            *(quantile(stage.coil_ms, q) for q in (0.5, 0.99)),
+            *(quantile(stage.ack_ms, q) for q in (0.5, 0.99)),
+        ]
+        ratio = quantile(stage.ack_ms, 0.5) / quiet
+        table.add_row(
+            stage.name, f"{stage.per_sec:,.0f}", *(f"{ms:.1f}" for ms in times), f"{ratio:.2f}"
+        )
+    published = sum(stage.published for stage in stages if "bridge" in stage.name)
+    table.caption = (
+        f"to the bridge {published:,.0f}; it forwarded {counted['forwarded']:,}, dropped "
+        f"{counted['dropped']:,}, left the topic {counted['floods']:,} times"
+    )
+    return table
+
+
+def main() -> int:
+    """Print the table, write the JSON."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--events", type=int, default=20, help="in each stage")
+    parser.add_argument("--per-sec", type=float, nargs="+", default=[400.0, 2000.0])
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    arguments = parser.parse_args()
+    paths = Paths.from_environment()
+    try:
+        bench = Bench(paths, settings.current(paths, os.environ))
+        with all_circuits_sheddable(bench, bus_bridge=BRIDGE):
+            stages, counted = measure(bench, arguments.events, arguments.per_sec)
+    except (OpsError, ConnectionRefusedError) as error:
+        print(
+            f"error: {error}\nRun `scripts/ven_control.sh start --steady` first.", file=sys.stderr
+        )
+        return 1
+    Console().print(shown(stages, counted))
+    if arguments.json:
+        found = [{**vars(stage), "_rate": None, "per_sec": stage.per_sec} for stage in stages]
+        results = {"machine": machine(), "stages": found, "bridge": counted}
+        arguments.json.write_text(json.dumps(results, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
