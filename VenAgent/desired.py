@@ -47,11 +47,11 @@ class Desired:
         self._report = report
 
     def connected(self) -> None:
-        self._put(self.shadow.connected(time.time()))
+        self._put(self.shadow.connected(time.monotonic()))
 
     def receive(self, inbound: Inbound) -> None:
         """A message of the shadow service. Raises WireError for what is none."""
-        received = self.shadow.receive(inbound.topic, inbound.payload, time.time())
+        received = self.shadow.receive(inbound.topic, inbound.payload, time.monotonic())
         if received.messages:
             self._put(received.messages)
         if received.sections:

@@ -85,4 +85,4 @@ class Reporter:
 
     def _shadow_messages(self, telemetry: Telemetry) -> list[Message]:
         self._shadow_due = time.monotonic() + self._config.shadow_interval_sec
-        return self._shadow.report(self.shadow(telemetry), time.time())
+        return self._shadow.report(self.shadow(telemetry), time.monotonic())

@@ -3,7 +3,8 @@
 It asks for the document at each connection, reports, and hands out what is desired, each wish
 once. A section of the desired state that was dealt with is cleared together with the next report,
 and only if no one has changed the shadow since (`version`): a newer wish is never cleared unread.
-It has no connection and no clock of its own; times are epoch seconds.
+It has no connection and no clock of its own; times are monotonic seconds, for a clock that is set
+back must not put off reports.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import logging
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from VenAgent.cloud.outbox import Message, Rank
@@ -85,7 +87,7 @@ class DeviceShadow:
         self._acted_version = 0
         self._count = 0
         self._ours: OrderedDict[str, _Ours] = OrderedDict()
-        self._asked: _Asked | None = _Asked(0.0)
+        self._asked: _Asked | None = _Asked(-inf)
         self._marks: dict[str, str] = {}
         """By section: the last wish taken on."""
         self._working: set[str] = set()
@@ -94,7 +96,7 @@ class DeviceShadow:
         self._refused: dict[str, list[tuple[str, str]]] = {}
         self._named: list[str] = []
         self._turn = 0
-        self._not_before = 0.0
+        self._not_before = -inf
         self._pause_sec = PAUSE_SEC
 
     def reconfigure(self, circuit_ids: Iterable[str]) -> None:
