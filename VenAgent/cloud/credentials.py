@@ -3,45 +3,30 @@
 A thread of its own looks for newer ones, so that the agent's greenlets wait for nothing. What was
 found wrong with them is `findings`. New credentials take the place of the old ones only when they
 are whole and valid; and when the broker refuses them, the connection goes back to the old ones as
-long as those are valid.
-
-A secret is kept in a file of mode 0600 in the agent's data folder: a start without network works.
+long as those are valid. Where they come from is in credential_sources.py.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import random
 import ssl
-import stat
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-from VenAgent.cloud.certificates import (
-    Facts,
-    Material,
-    day,
-    examine,
-    from_files,
-    from_secret,
-    tls_context,
-)
-from VenAgent.cloud.secret import SecretError, SecretFetch
+from VenAgent.cloud.certificates import Facts, Material, day, examine, tls_context
+from VenAgent.cloud.credential_sources import Source, source_of
+from VenAgent.cloud.secret import SecretError
 from VenAgent.cloud.tls import CredentialError
 from VenAgent.config.cloud import TlsConfig
 from VenAgent.contract.alerts import Severity
 
 _log = logging.getLogger(__name__)
 
-FILES_EVERY_SEC = 30.0
-"""Files are compared with those in use that often."""
 REFUSED_EVERY_SEC = 60.0
 """A refused connection has newer credentials looked for, at most that often."""
 FAILED_EVERY_SEC = 300.0
@@ -81,119 +66,6 @@ def expiry_findings(facts: Facts, now: float) -> list[Finding]:
     if left_days <= CRITICAL_DAYS:
         findings.append(Finding(EXPIRES_SOON, Severity.CRITICAL, message))
     return findings
-
-
-# ---- where they come from -----------------------------------------------------------------------
-
-
-class Source(Protocol):
-    """`read` may block its thread; `every_sec` is how often it should be called."""
-
-    every_sec: float
-    slow: bool
-
-    def read(self) -> Material: ...
-
-    def kept(self) -> Material | None: ...
-
-    def keep(self, material: Material) -> None: ...
-
-    def exposed(self) -> str | None: ...
-
-    def cancel(self) -> None: ...
-
-
-class FileSource:
-    """Three PEM files, which somebody else renews."""
-
-    every_sec = FILES_EVERY_SEC
-    slow = False
-
-    def __init__(self, ca_cert: str, client_cert: str, private_key: str) -> None:
-        self._paths = (ca_cert, client_cert, private_key)
-
-    def read(self) -> Material:
-        return from_files(*self._paths)
-
-    def kept(self) -> Material | None:
-        return None
-
-    def keep(self, material: Material) -> None:
-        """They are kept already."""
-
-    def exposed(self) -> str | None:
-        """Whether everybody on this machine can read the key."""
-        path = self._paths[2]
-        try:
-            mode = os.stat(path).st_mode
-        except OSError:
-            return None
-        if not mode & stat.S_IROTH:
-            return None
-        return f"everybody on this machine can read the private key: chmod 600 {path}"
-
-    def cancel(self) -> None:
-        """Nothing of it takes long."""
-
-
-class SecretSource:
-    """A secret of AWS Secrets Manager, and the copy of it in `folder`."""
-
-    slow = True
-
-    def __init__(self, name: str, tls: TlsConfig, folder: Path) -> None:
-        self.every_sec = tls.refresh_interval_sec
-        self._name = name
-        self._region = tls.region
-        self._ca_cert = tls.ca_cert
-        self._path = folder / "credentials.json"
-        self._fetch = SecretFetch()
-
-    def read(self) -> Material:
-        self._text = self._fetch.run(self._name, self._region)
-        return self._parse(self._text)
-
-    def _parse(self, text: str) -> Material:
-        return from_secret(text, self._name, self._ca_cert)
-
-    def kept(self) -> Material | None:
-        """The copy, if there is one of this secret; never an error."""
-        try:
-            os.chmod(self._path, 0o600)
-            copy = json.loads(self._path.read_text())
-            if copy["name"] == self._name and copy["region"] == self._region:
-                return self._parse(copy["text"])
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            # The kind only: what json says may quote the text.
-            _log.warning("the copy of the secret is not used: %s", type(error).__name__)
-        return None
-
-    def keep(self, material: Material) -> None:
-        """Write the copy anew, all or nothing."""
-        copy = {"name": self._name, "region": self._region, "text": self._text}
-        draft = self._path.with_suffix(".new")
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(handle, "w") as file:
-            os.fchmod(file.fileno(), 0o600)
-            json.dump(copy, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, self._path)
-
-    def exposed(self) -> str | None:
-        return None
-
-    def cancel(self) -> None:
-        self._fetch.cancel()
-
-
-def source_of(tls: TlsConfig, folder: Path) -> Source:
-    """A secret's copy is kept in `folder`."""
-    if tls.secret_name is not None:
-        return SecretSource(tls.secret_name, tls, folder)
-    return FileSource(tls.ca_cert or "", tls.client_cert or "", tls.private_key or "")
 
 
 # ---- what is in use -----------------------------------------------------------------------------

@@ -76,7 +76,9 @@ class Exchange:
         self.state = LinkState(Phase.CONNECTING, time.time())
         self.inbound: deque[Inbound] = deque()
         self.dropped = 0
-        """Messages that came while the queue was full; the broker delivers them again."""
+        """Messages that came while the queue was full."""
+        self.missed = False
+        """One of them had a guarantee: the broker delivers it again on another connection."""
         self.stopping = False
         self.renewing = False
         """The connection is to be made anew, with other credentials."""
@@ -116,11 +118,17 @@ class Exchange:
 
     # ---- the thread's side ---------------------------------------------------------------
 
+    @property
+    def has_room_again(self) -> bool:
+        """For what was missed: all that had found room was handed on."""
+        return self.missed and not self.inbound
+
     def offer(self, inbound: Inbound) -> None:
         """What comes without a guarantee (QoS 0) leaves half of the room to what has one."""
         room = INBOUND_KEPT if inbound.mid else INBOUND_KEPT // 2
         if len(self.inbound) >= room:
             self.dropped += 1
+            self.missed = self.missed or bool(inbound.mid)
             return
         self.inbound.append(inbound)
         self.notify()

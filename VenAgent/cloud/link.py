@@ -73,13 +73,15 @@ class Link:
                 message = inbound.popleft()
                 try:
                     on_message(message)
-                except Exception:  # noqa: BLE001  one that breaks us must not deafen us to the next
+                # One that breaks us must not deafen us to the next.
+                except (Exception, gevent.Timeout):  # noqa: BLE001
                     _log.exception(
                         "a message on %s could not be handled: %.200r",
                         message.topic,
                         message.payload,
                     )
                     self.acknowledge(message)
+                gevent.sleep(0)  # a thousand may wait: an event's greenlets take their turn
             if self.state is not known:
                 known = self.state
                 on_state()

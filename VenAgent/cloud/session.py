@@ -106,8 +106,10 @@ class Session:
         """The last one that paho met on the socket."""
         self._asked: dict[int, list[str]] = {}
         """SUBSCRIBEs without an answer, by their message number."""
+        self._asked_at = 0.0
         self._ask_again_at = float("inf")
         self._renew_until = float("inf")
+        exchange.missed = False
         self._client = self._make_client()
         self.sender = Sender(outbox, self._publish, settings.pace, time.monotonic())
 
@@ -190,7 +192,7 @@ class Session:
         if now >= self._ask_again_at:
             self._subscribe(sorted(self._subscribed.refused))
         exchange = self._exchange
-        if exchange.renewing and not exchange.stopping:
+        if (exchange.renewing or exchange.has_room_again) and not exchange.stopping:
             return self._make_anew(now, sender)
         wait_sec = sender.pump(now)
         flushed = not sender.in_flight or now > exchange.flush_until
@@ -218,6 +220,8 @@ class Session:
             self._give_up(f"the connection was lost: nothing came from {where} for too long")
         elif self.sender.oldest is not None and now - self.sender.oldest.at > UNCONFIRMED_SEC:
             self._give_up(f"{where} does not confirm what we send on {self.sender.oldest.topic}")
+        elif self._asked and now - self._asked_at > UNCONFIRMED_SEC:
+            self._give_up(f"{where} does not answer what we subscribe: no command would come")
 
     def _give_up(self, why: str) -> None:
         self._cause = why
@@ -270,6 +274,7 @@ class Session:
 
     def _subscribe(self, filters: list[str]) -> None:
         self._ask_again_at = float("inf")
+        self._asked_at = time.monotonic()
         for first in range(0, len(filters), FILTERS_AT_ONCE):
             some = filters[first : first + FILTERS_AT_ONCE]
             _, mid = self._client.subscribe([(each, 1) for each in some])

@@ -5,19 +5,16 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from VenAgent.cloud.outbox import Message, Outbox, Rank, Waiting
+from tests.cloud.outboxes import message, texts, waiting, waiting_texts
+from VenAgent.cloud.outbox import Message, Outbox, Rank
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,26 +29,6 @@ def outbox(path: Path) -> Iterator[Outbox]:
     outbox = Outbox(path, synced=True)
     yield outbox
     outbox.close()
-
-
-def message(text: str, rank: Rank = Rank.TELEMETRY, topic: str = "t") -> Message:
-    return Message(topic, text.encode(), rank)
-
-
-def texts(waiting: list[Waiting]) -> list[str]:
-    return [one.payload.decode() for one in waiting]
-
-
-def waiting(outbox: Outbox, limit: int, skip: Iterable[int] = ()) -> list[Waiting]:
-    """As the link takes them: what is urgent, then telemetry, then what may be late."""
-    skip = list(skip)
-    taken = outbox.urgent(limit, skip)
-    taken += outbox.telemetry(limit - len(taken), skip)
-    return taken + outbox.bulk(limit - len(taken), skip)
-
-
-def waiting_texts(outbox: Outbox) -> list[str]:
-    return texts(waiting(outbox, 1_000))
 
 
 # ---- what is put in -----------------------------------------------------------------------------
@@ -313,115 +290,3 @@ def test_killed_at_any_moment_it_has_all_that_was_put_in(path: Path) -> None:
     assert told <= len(telemetry) <= told + 3
     assert told <= len(taken) - len(telemetry) <= len(telemetry)
     outbox.close()
-
-
-# ---- whatever happens in whatever order ----------------------------------------------------------
-
-IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
-"""No power fails here: the disk would only take time."""
-
-RANKS = st.sampled_from(list(Rank))
-TOPICS = st.sampled_from(["x", "y"])
-KINDS = st.lists(st.tuples(RANKS, TOPICS), max_size=4)
-
-
-class OutboxLife(RuleBasedStateMachine):
-    """Two connections to one file, as the agent and the thread have, beside a list that says what
-    must be in it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.folder = tempfile.TemporaryDirectory(dir=IN_MEMORY)
-        self.path = Path(self.folder.name) / "outbox.sqlite"
-        self.expected: list[tuple[Rank, str, str]] = []
-        self.in_flight: dict[int, str] = {}
-        self.put_so_far = 0
-        self.seq = 0
-        self.open()
-
-    def open(self) -> None:
-        self.agent_side = Outbox(self.path, synced=False)
-        self.thread_side = Outbox(self.path, synced=False)
-
-    def teardown(self) -> None:
-        self.agent_side.close()
-        self.thread_side.close()
-        self.folder.cleanup()
-
-    def expect(self, rank: Rank, topic: str, text: str) -> None:
-        if rank is Rank.STATE:
-            self.expected = [one for one in self.expected if one[:2] != (rank, topic)]
-        self.expected.append((rank, topic, text))
-
-    def in_order(self) -> list[str]:
-        return [text for _, _, text in sorted(self.expected, key=lambda one: one[0])]
-
-    def new_message(self, rank: Rank, topic: str) -> Message:
-        self.put_so_far += 1
-        return message(f"m{self.put_so_far}", rank, topic)
-
-    @rule(kinds=KINDS)
-    def put(self, kinds: list[tuple[Rank, str]]) -> None:
-        messages = [self.new_message(rank, topic) for rank, topic in kinds]
-        self.agent_side.put(messages)
-        for one in messages:
-            self.expect(one.rank, one.topic, one.payload.decode())
-
-    @rule(kinds=KINDS)
-    def put_but_fail(self, kinds: list[tuple[Rank, str]]) -> None:
-        broken = Message("x", None)  # type: ignore[arg-type]
-        messages = [self.new_message(rank, topic) for rank, topic in kinds]
-        with pytest.raises(sqlite3.Error):
-            self.agent_side.put([*messages, broken])
-
-    @rule(parts=st.integers(1, 3), fails=st.booleans())
-    def put_telemetry(self, parts: int, fails: bool) -> None:
-        def make(seq: int) -> tuple[list[Message], int]:
-            assert seq == self.seq + 1
-            if fails:
-                raise RuntimeError
-            return [message(f"seq{seq + part}") for part in range(parts)], parts
-
-        if fails:
-            with pytest.raises(RuntimeError):
-                self.agent_side.put_numbered(make)
-            return
-        self.agent_side.put_numbered(make)
-        for _ in range(parts):
-            self.seq += 1
-            self.expect(Rank.TELEMETRY, "t", f"seq{self.seq}")
-
-    @rule(limit=st.integers(0, 5))
-    def take(self, limit: int) -> None:
-        flying = set(self.in_flight.values())
-        left = [text for text in self.in_order() if text not in flying]
-        found = waiting(self.thread_side, limit, skip=self.in_flight)
-        assert texts(found) == left[:limit]
-        self.in_flight |= {one.id: one.payload.decode() for one in found}
-
-    @precondition(lambda self: self.in_flight)
-    @rule(data=st.data())
-    def puback(self, data: st.DataObject) -> None:
-        number = data.draw(st.sampled_from(sorted(self.in_flight)))
-        text = self.in_flight.pop(number)
-        self.thread_side.delete([number])
-        self.expected = [one for one in self.expected if one[2] != text]
-
-    @rule()
-    def restart(self) -> None:
-        """What was in flight is sent again: nobody knows whether it arrived."""
-        self.agent_side.close()
-        self.thread_side.close()
-        self.in_flight.clear()
-        self.open()
-
-    @invariant()
-    def all_that_was_not_deleted_is_there_in_order(self) -> None:
-        assert waiting_texts(self.thread_side) == self.in_order()
-        late = [topic for rank, topic, _ in self.expected if (rank, topic) == (Rank.BULK, "x")]
-        assert self.agent_side.bulk_waits("x") == len(late)
-        assert self.agent_side.depth() == len(self.expected)
-
-
-OutboxLife.TestCase.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
-TestOutboxLife = OutboxLife.TestCase

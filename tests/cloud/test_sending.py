@@ -249,20 +249,18 @@ def in_any_second(times: list[float], sizes: list[int]) -> int:
 
 
 @pytest.mark.parametrize("rank", [Rank.ACK, Rank.STATE, Rank.TELEMETRY])
-@pytest.mark.parametrize("size", [100, 2_000, 60_000])
-def test_aws_limits_hold_in_any_second_whatever_is_sent(
-    paced: Line, rank: Rank, size: int
-) -> None:
+@pytest.mark.parametrize("size", [8_000, 60_000])
+def test_aws_limits_hold_in_any_second_whatever_is_sent(paced: Line, rank: Rank, size: int) -> None:
     """100 messages and 512 KiB a second: AWS discards the rest, which would come late and out of
     order."""
     paced.put(*names("old", 100), size=size)
     paced.connect()
     paced.outbox.put(
-        [Message(f"t{n}", f"m{n}".encode().ljust(size), rank) for n in range(300)]
+        [Message(f"t{n}", f"m{n}".encode().ljust(size), rank) for n in range(2_000_000 // size)]
     )
     times: list[float] = []
-    for _ in range(800):
-        times += [paced.now] * len(paced.pump(0.005))
+    for _ in range(400):
+        times += [paced.now] * len(paced.pump(0.01))
     assert len(times) > 10
     assert in_any_second(times, [1] * len(times)) <= 100
     assert in_any_second(times, [size + 8] * len(times)) <= 512 * 1024

@@ -25,6 +25,7 @@ class FakeBroker:
         self.confirms: Callable[[str], bool] = lambda topic: True
         """Whether a message on this topic gets its PUBACK."""
         self.grants: Callable[[str], bool] = lambda topic_filter: True
+        self.answers_subscribes = True
         self.answers_pings = True
         self.connects = 0
         self.told: list[str] = []
@@ -64,6 +65,8 @@ class FakeBroker:
         elif kind == SUBSCRIBE:
             filters = _filters(body[2:])
             self.subscribes.append(filters)
+            if not self.answers_subscribes:
+                return
             codes = [GRANTED if self.grants(each) else REFUSED for each in filters]
             sock.sendall(bytes([0x90, 2 + len(codes)]) + body[:2] + bytes(codes))
         elif kind == PUBLISH:

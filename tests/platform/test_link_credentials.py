@@ -26,7 +26,8 @@ from tests.platform.link_harness import (
 from tests.support.authority import Authority, Pair
 from tests.support.aws_broker import OPERATOR, AwsLikeBroker, Guest
 from VenAgent.cloud import credentials as module
-from VenAgent.cloud.credentials import REFUSED, FileSource
+from VenAgent.cloud.credential_sources import FileSource
+from VenAgent.cloud.credentials import REFUSED
 from VenAgent.cloud.outbox import Rank
 from VenAgent.cloud.sending import URGENT_WINDOW
 from VenAgent.config.cloud import TlsConfig

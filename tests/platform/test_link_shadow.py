@@ -15,16 +15,18 @@ from typing import Any
 import pytest
 
 from tests.contract.builders import a_circuit, a_telemetry
-from tests.platform.link_harness import TOPICS, VEN_ID, Node, wait_until
+from tests.platform.link_harness import ROOT, TOPICS, VEN_ID, Node, wait_until
 from tests.support.authority import Authority
 from tests.support.aws_broker import OPERATOR, AwsLikeBroker, Guest
 from tests.support.shadow_service import ShadowService
 from VenAgent.cloud.link import Inbound
-from VenAgent.cloud.outbox import Message
+from VenAgent.cloud.outbox import Message, Outbox
 from VenAgent.cloud.shadow import DeviceShadow
+from VenAgent.config.agent import AgentConfig
 from VenAgent.contract.shadow import MAX_SHADOW_BYTES, NAMED_BUDGET, reported_state
 from VenAgent.contract.wire import encode
 from VenAgent.desired import Desired
+from VenAgent.reporter import Reporter
 
 CIRCUITS = 100
 NEIGHBOUR = "site-2"
@@ -127,6 +129,35 @@ def test_a_panel_of_a_hundred_circuits_is_reported_and_switched_by_its_shadows(
     finally:
         smaller.stop()
     assert "Denied PUBLISH" not in broker.log
+
+
+def test_a_clock_that_is_set_back_does_not_put_off_what_the_shadow_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a gateway whose clock was wrong until its first synchronisation."""
+    config = AgentConfig.load(json.loads((ROOT / "config").read_text()), {})
+    shadow = DeviceShadow(TOPICS, "boot-1", [])
+    outbox = Outbox(tmp_path / "outbox.sqlite", synced=False)
+    nothing: Any = lambda *_: None  # noqa: E731
+    desired = Desired(shadow, nothing, nothing, outbox.put, nothing)
+    reporter = Reporter(config, nothing, nothing, outbox, nothing, shadow)
+    reporter.telemetry = lambda seq=0: a_telemetry()  # type: ignore[method-assign]
+    reporter.shadow = lambda telemetry: reported_state(  # type: ignore[method-assign]
+        telemetry, available={}, active_event=None, report_interval_sec=5.0
+    )
+
+    def asked() -> list[bytes]:
+        return [one.payload for one in outbox.urgent(10) if one.topic == TOPICS.shadow_get]
+
+    desired.connected()
+    (first,) = asked()
+    real_time, real_monotonic = time.time, time.monotonic
+    monkeypatch.setattr(time, "time", lambda: real_time() - 86_400.0)
+    monkeypatch.setattr(time, "monotonic", lambda: real_monotonic() + 15.0)
+    reporter.report_shadow()
+    (again,) = asked()
+    assert again != first, "it is asked again after ten seconds"
+    outbox.close()
 
 
 def test_a_neighbour_neither_reads_nor_writes_a_named_shadow(

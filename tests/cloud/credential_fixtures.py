@@ -1,0 +1,51 @@
+"""Fixtures of the tests of credentials, which name this module in `pytest_plugins`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cloud.credential_house import NAME, OURS, Site, Vault
+from VenAgent.cloud import credential_sources
+from VenAgent.cloud.credential_sources import FileSource, source_of
+from VenAgent.config.cloud import TlsConfig
+
+
+@pytest.fixture
+def sites() -> Iterator[list[Site]]:
+    sites: list[Site] = []
+    yield sites
+    for site in sites:
+        site.stop()
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> TlsConfig:
+    return OURS.files(tmp_path, "site-1")
+
+
+@pytest.fixture
+def site(files: TlsConfig, sites: list[Site], monkeypatch: pytest.MonkeyPatch) -> Site:
+    monkeypatch.setattr(FileSource, "every_sec", 0.01)
+    sites.append(Site(source_of(files, Path())).start())
+    return sites[-1]
+
+
+@pytest.fixture
+def vault(monkeypatch: pytest.MonkeyPatch) -> Vault:
+    vault = Vault(OURS.issue("site-1"))
+    monkeypatch.setattr(credential_sources, "SecretFetch", lambda: vault)
+    return vault
+
+
+@pytest.fixture
+def secret_site(vault: Vault, tmp_path: Path, sites: list[Site]) -> Callable[[], Site]:
+    tls = TlsConfig(secret_name=NAME, region="eu-west-1")
+
+    def make() -> Site:
+        sites.append(Site(source_of(tls, tmp_path)))
+        return sites[-1].start()
+
+    return make

@@ -1,0 +1,27 @@
+"""What the tests of the outbox say in a word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from VenAgent.cloud.outbox import Message, Outbox, Rank, Waiting
+
+
+def message(text: str, rank: Rank = Rank.TELEMETRY, topic: str = "t") -> Message:
+    return Message(topic, text.encode(), rank)
+
+
+def texts(waiting: list[Waiting]) -> list[str]:
+    return [one.payload.decode() for one in waiting]
+
+
+def waiting(outbox: Outbox, limit: int, skip: Iterable[int] = ()) -> list[Waiting]:
+    """As the link takes them: what is urgent, then telemetry, then what may be late."""
+    skip = list(skip)
+    taken = outbox.urgent(limit, skip)
+    taken += outbox.telemetry(limit - len(taken), skip)
+    return taken + outbox.bulk(limit - len(taken), skip)
+
+
+def waiting_texts(outbox: Outbox) -> list[str]:
+    return texts(waiting(outbox, 1_000))
