@@ -19,7 +19,7 @@ from gevent.event import AsyncResult
 from VenAgent.alerts import Alerts
 from VenAgent.cloud.outbox import Message, Outbox, Rank
 from VenAgent.config import AgentConfig
-from VenAgent.contract.wire import encode
+from VenAgent.contract.fitting import encoded_ack
 from VenAgent.dr.effects import (
     Alert,
     Announce,
@@ -176,7 +176,7 @@ class Performer:
 
     def _send_ack(self, number: int, body: Mapping[str, Any]) -> None:
         try:
-            self._outbox.put([Message(self._ack_topic, encode(dict(body)), Rank.ACK)])
+            self._outbox.put([Message(self._ack_topic, encoded_ack(body), Rank.ACK)])
         except sqlite3.Error as error:  # it is in the journal as not sent, for the next start
             self._storage_failed("outbox", error)
         else:

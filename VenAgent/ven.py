@@ -21,6 +21,7 @@ from VenAgent.clockwork import Clockwork
 from VenAgent.cloud.bus_bridge import BusBridge
 from VenAgent.cloud.link import Inbound, Link, LinkSettings
 from VenAgent.cloud.outbox import Message, Outbox
+from VenAgent.cloud.outbox_file import unused_seq
 from VenAgent.cloud.sending import Pace
 from VenAgent.cloud.shadow import DeviceShadow
 from VenAgent.config import AgentConfig
@@ -68,7 +69,7 @@ class Ven:
         self._telling = Telling(self, agent)
         data = agent_data_dir(agent)
         self._outbox_path = data / "outbox.sqlite"
-        self.outbox = Outbox(self._outbox_path, synced=True)
+        self.outbox = Outbox(self._outbox_path, synced=True, first_seq=unused_seq())
         self._journal, self.journal_damage = Journal.open(data / "journal.sqlite", time.time())
         self.engine = Engine(config.build_panel(), config.ven_id, config.policy())
         self.alerts = Alerts(config.ven_id, self._telling.alert)

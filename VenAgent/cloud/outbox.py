@@ -9,7 +9,8 @@ each topic every second report goes, oldest first, then every second of what is 
 Acks and alerts are never thinned.
 
 A file that is broken is put aside by the putting side, and another one begun; `seq` goes on from
-the time of day, which is beyond every number that was used.
+the time of day in ms, which is beyond every number that was used. So it does in the first file of
+an agent: an earlier one may have been removed with its data.
 """
 
 from __future__ import annotations
@@ -24,19 +25,16 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
+from VenAgent.cloud.outbox_file import connect, is_damage, mark_broken, mark_of, unused_seq
 from VenAgent.cloud.thinning import Thinning
 from VenAgent.damage import put_aside
 
 _log = logging.getLogger(__name__)
 
-BUSY_TIMEOUT_SEC = 5.0
 MAX_BYTES = 256_000_000
 """24 h at 5 s on two topics are 35,000 messages of 4 KB: 167 MB with what SQLite adds."""
-WAL_KEPT_BYTES = 4_000_000
 CHECKPOINT_SEC = 120.0
-PUT_CHECKPOINT_PAGES = 1_600
-"""The taking side copies the log into the file that often, when it has nothing to do
-(`checkpoint`); the putting side, on the agent's hub, only when the log has become so long."""
+"""The taking side copies the log into the file that often, when it has nothing to do."""
 FREE_PAGES_KEPT = 2_048
 THIN_AT_ONCE = 32
 THIN_ROUNDS = 3
@@ -44,30 +42,6 @@ THIN_ROUNDS = 3
 RECENT_ROWS = 500
 """Among so many are the last reports of each topic, the rare ones too."""
 NEWEST = 2**63 - 1
-
-_SCHEMA = (
-    # What is looked at without being sent stands before the payload, which fills pages of its own.
-    """CREATE TABLE outbox (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    rank INTEGER NOT NULL,
-    nth INTEGER NOT NULL,
-    put_ts REAL NOT NULL,
-    retain INTEGER NOT NULL,
-    topic TEXT NOT NULL,
-    payload BLOB NOT NULL
-)""",
-    "CREATE INDEX outbox_thinning ON outbox (rank, id, nth)",
-    "CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL)",
-    "INSERT OR IGNORE INTO counters VALUES ('seq', 0)",
-    "INSERT OR IGNORE INTO counters VALUES ('thinned', 0)",
-)
-_VERSION = 2
-_FROM_FIRST_VERSION = (
-    "INSERT INTO outbox (id, rank, nth, put_ts, retain, topic, payload) "
-    "SELECT id, rank, ROW_NUMBER() OVER (PARTITION BY topic ORDER BY id), 0, retain, topic, "
-    "payload FROM outbox_before ORDER BY id",
-    "DROP TABLE outbox_before",
-)
 
 
 class Rank(IntEnum):
@@ -117,9 +91,11 @@ class Backlog:
 class Outbox:
     """One side's connection. Make one in each thread that uses the file at `path`."""
 
-    def __init__(self, path: Path, *, synced: bool, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(
+        self, path: Path, *, synced: bool, max_bytes: int = MAX_BYTES, first_seq: int = 1
+    ) -> None:
         """`synced`: a commit waits for the disk. The putting side needs it, the deleting one not:
-        a deletion that is lost only sends a message twice."""
+        a deletion that is lost only sends a message twice. `first_seq` is for a new file."""
         self.max_bytes = max_bytes
         self.full = False
         """Whether telemetry is thinned at present, or was and half of the room is still taken."""
@@ -127,26 +103,19 @@ class Outbox:
         """What a person should know about a file that was broken."""
         self._path = path
         self._synced = synced
+        self._first_seq = first_seq
         try:
             self._open()
         except sqlite3.DatabaseError as error:
-            if not _is_damage(error):
+            if not is_damage(error):
                 raise
             if not synced:
-                _mark_broken(path, error)
+                mark_broken(path, error)
                 raise
             self._begin_anew(str(error))
 
     def _open(self) -> None:
-        self._db = sqlite3.connect(self._path, isolation_level=None, timeout=BUSY_TIMEOUT_SEC)
-        self._db.execute("PRAGMA auto_vacuum=INCREMENTAL")  # of a new file; before all else
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute(f"PRAGMA journal_size_limit={WAL_KEPT_BYTES}")
-        self._db.execute(f"PRAGMA synchronous={'FULL' if self._synced else 'NORMAL'}")
-        if self._synced:
-            self._db.execute(f"PRAGMA wal_autocheckpoint={PUT_CHECKPOINT_PAGES}")
-        if self._number("PRAGMA user_version") != _VERSION:
-            self._make_tables()
+        self._db = connect(self._path, synced=self._synced, first_seq=self._first_seq)
         self._page_bytes = self._number("PRAGMA page_size")
         self._nth: dict[str, int] = {}
         self._thinning = Thinning(self._db, Rank.TELEMETRY)
@@ -158,39 +127,19 @@ class Outbox:
             self._db.close()
         try:
             aside = put_aside(self._path, time.time())
-            _mark(self._path).unlink(missing_ok=True)
+            mark_of(self._path).unlink(missing_ok=True)
         except OSError as error:
             raise sqlite3.OperationalError(
                 f"the outbox is damaged ({why}) and cannot be put aside: {error}"
             ) from None
         self._open()
-        with self._db:
-            self._db.execute(
-                "UPDATE counters SET value = ? WHERE name = 'seq'", (int(time.time()),)
-            )
+        with self._db:  # the other side may have been quicker to make it
+            self._db.execute("UPDATE counters SET value = ? WHERE name = 'seq'", (unused_seq(),))
         self.damage = (
             f"the outbox was damaged ({why}) and put aside as {aside.name}: "
             f"what waited in it is not sent; is the disk failing?"
         )
         _log.error("%s", self.damage)
-
-    def _make_tables(self) -> None:
-        """Of a new file, or one of the first version, which knew neither age nor bound."""
-        with self._db:
-            self._db.execute("BEGIN IMMEDIATE")
-            if self._number("PRAGMA user_version") == _VERSION:
-                return  # the other side was quicker
-            of_first_version = self._number("SELECT COUNT(*) FROM sqlite_master WHERE type='table'")
-            if of_first_version:
-                self._db.execute("ALTER TABLE outbox RENAME TO outbox_before")
-            for statement in _SCHEMA:
-                self._db.execute(statement)
-            for statement in _FROM_FIRST_VERSION if of_first_version else ():
-                self._db.execute(statement)
-            self._db.execute(f"PRAGMA user_version={_VERSION}")
-        if of_first_version:
-            self._db.execute("PRAGMA auto_vacuum=INCREMENTAL")
-            self._db.execute("VACUUM")
 
     def _number(self, statement: str) -> int:
         (value,) = self._db.execute(statement).fetchone()
@@ -219,13 +168,13 @@ class Outbox:
 
     def _write(self, work: Callable[[], None]) -> None:
         """In one transaction; in a new file if this one turns out to be broken."""
-        mark = _mark(self._path)
+        mark = mark_of(self._path)
         if mark.exists():
             self._begin_anew(mark.read_text())
         try:
             self._transact(work)
         except sqlite3.DatabaseError as error:
-            if not _is_damage(error):
+            if not is_damage(error):
                 raise
             self._begin_anew(str(error))
             self._transact(work)
@@ -348,8 +297,8 @@ class Outbox:
 
     def report(self, error: sqlite3.Error) -> None:
         """The taking side met this. If the file is broken, the putting side begins another one."""
-        if _is_damage(error) and self.is_current():
-            _mark_broken(self._path, error)
+        if is_damage(error) and self.is_current():
+            mark_broken(self._path, error)
 
     def is_current(self) -> bool:
         """Whether the putting side still uses this file."""
@@ -384,18 +333,3 @@ class Outbox:
 
     def close(self) -> None:
         self._db.close()
-
-
-def _is_damage(error: sqlite3.Error) -> bool:
-    """Whether the file itself is broken: not busy, not a full disk, not a fault of ours."""
-    return type(error) is sqlite3.DatabaseError
-
-
-def _mark(path: Path) -> Path:
-    return path.with_name(f"{path.name}.broken")
-
-
-def _mark_broken(path: Path, error: sqlite3.Error) -> None:
-    """For the putting side, which looks at each put."""
-    with suppress(OSError):
-        _mark(path).write_text(str(error))

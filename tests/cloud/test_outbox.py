@@ -15,6 +15,7 @@ import pytest
 
 from tests.cloud.outboxes import message, texts, waiting, waiting_texts
 from VenAgent.cloud.outbox import Message, Outbox, Rank
+from VenAgent.cloud.outbox_file import unused_seq
 
 ROOT = Path(__file__).parents[2]
 
@@ -152,6 +153,23 @@ def test_seq_begins_at_one_and_grows_by_one(outbox: Outbox) -> None:
     assert waiting_texts(outbox) == ["1", "2", "3"]
 
 
+def test_seq_of_an_agent_whose_data_was_removed_repeats_no_number(path: Path) -> None:
+    ms = unused_seq()
+    assert abs(ms - time.time() * 1e3) < 60_000
+    first = Outbox(path, synced=False, first_seq=ms)
+    put_telemetry(first, parts=2)
+    first.close()
+    again = Outbox(path, synced=False, first_seq=ms + 5_000)
+    put_telemetry(again)
+    assert waiting_texts(again) == [str(ms), str(ms + 1), str(ms + 2)], "the file knows better"
+    again.close()
+    for file in path.parent.iterdir():
+        file.unlink()
+    anew = Outbox(path, synced=False, first_seq=ms + 5_000)
+    put_telemetry(anew)
+    assert waiting_texts(anew) == [str(ms + 5_000)]
+
+
 def test_a_telemetry_in_parts_uses_as_many_numbers(outbox: Outbox) -> None:
     put_telemetry(outbox, parts=3)
     put_telemetry(outbox)
@@ -257,6 +275,7 @@ PUTTER = """
 import sys
 from pathlib import Path
 from VenAgent.cloud.outbox import Message, Outbox, Rank
+from VenAgent.cloud.outbox_file import unused_seq
 
 outbox = Outbox(Path(sys.argv[1]), synced=True)
 told = 0

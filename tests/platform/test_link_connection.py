@@ -29,7 +29,7 @@ from tests.platform.link_harness import (
     free_port,
     wait_until,
 )
-from VenAgent.cloud import outbox as outbox_module
+from VenAgent.cloud import outbox_file
 
 pytest_plugins = ["tests.platform.link_fixtures"]
 
@@ -183,7 +183,7 @@ def test_a_locked_outbox_ends_neither_the_thread_nor_the_connection_for_good(
     node: Node, observer: Observer, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A disk that is full or slow for a while costs that while."""
-    monkeypatch.setattr(outbox_module, "BUSY_TIMEOUT_SEC", 0.05)
+    monkeypatch.setattr(outbox_file, "BUSY_TIMEOUT_SEC", 0.05)
     node.start()
     texts = [f"m{number}" for number in range(5)]
     other = sqlite3.connect(node.path, isolation_level=None)
