@@ -14,6 +14,7 @@ import shutil
 import ssl
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -236,8 +237,33 @@ def remember(path: Path, issued: Issued, site: SiteFolder | None = None) -> None
 def put_in_place(new: SiteFolder, site: SiteFolder) -> None:
     """A renewal takes the place of what is in use. The agent waits until both fit each other."""
     for name in ("ca", "key", "certificate", "request", "issued"):
-        getattr(new, name).replace(getattr(site, name))
+        with suppress(FileNotFoundError):  # done before it broke off
+            getattr(new, name).replace(getattr(site, name))
     new.path.rmdir()
+
+
+def finish_renewal(site: SiteFolder) -> bool:
+    """Put the rest in place of a renewal that broke off (a power cut) while that was done.
+
+    Half of it would keep the agent from starting, and what is known of the certificate would be
+    of the one before. Whether there was such a renewal.
+    """
+    new = renewal(site)
+    if not new.path.exists() or new.key.exists():
+        return False
+    if new.certificate.exists() and not _fits(new.certificate, site.key):
+        return False
+    put_in_place(new, site)
+    return True
+
+
+def _fits(certificate_path: Path, key_path: Path) -> bool:
+    try:
+        certificate = x509.load_pem_x509_certificate(certificate_path.read_bytes())
+        key = serialization.load_pem_private_key(key_path.read_bytes(), password=None)
+    except (OSError, ValueError, TypeError):
+        return False
+    return certificate.public_key() == key.public_key()
 
 
 def _read(path: Path) -> str:

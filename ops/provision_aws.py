@@ -124,8 +124,8 @@ class Registry:
         return retired
 
     def _certificates(self, thing: str) -> set[str]:
-        answer = self._iot.list_thing_principals(thingName=thing)
-        return set(answer["principals"])
+        pages = self._iot.get_paginator("list_thing_principals").paginate(thingName=thing)
+        return {arn for page in pages for arn in page["principals"]}
 
 
 @contextmanager

@@ -66,6 +66,11 @@ def provision_site(
     paths = Paths.from_environment()
     site = SiteFolder.of(paths, thing, folder)
     contents = settings.read_json(config) if config else settings.current(paths, {}).agent_config
+    if provision.finish_renewal(site):
+        show.note("a renewal that had broken off was finished")
+        if renew:
+            _tell_next(site, renew=True)
+            return
     target = provision.renewal(site) if renew else site
     if retire:
         _retire(site, region)
@@ -147,6 +152,11 @@ def _sign(
 
 
 def _retire(site: SiteFolder, region: str | None) -> None:
+    if provision.renewal(site).path.exists():
+        raise OpsError(
+            f"a renewal of {site.thing} has not been finished: its certificate would be retired",
+            f"ven_control.sh provision --thing {site.thing} --renew",
+        )
     arn = None
     if site.issued.exists():
         arn = provision.read_issued(site.issued, site.thing, None).certificate_arn

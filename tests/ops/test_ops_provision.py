@@ -13,6 +13,7 @@ from unittest import mock
 import boto3
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from moto import mock_aws
 from moto.iot.models import IoTBackend
 from typer.testing import CliRunner, Result
@@ -206,6 +207,41 @@ def test_a_renewal_replaces_key_and_certificate_and_the_old_one_can_be_retired(
     number = old.rpartition("/")[2]
     described = iot.describe_certificate(certificateId=number)["certificateDescription"]
     assert described["status"] == "INACTIVE"
+
+
+@pytest.mark.parametrize(("moved", "then"), [(1, "--retire"), (2, "--renew"), (4, "--retire")])
+def test_a_renewal_that_breaks_off_while_it_is_put_in_place_is_finished(
+    run: Run, iot: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, moved: int, then: str
+) -> None:
+    """At a power cut after so many of the five files; the certificate in use is never retired."""
+    done(run("provision"))
+    replace, calls = Path.replace, 0
+
+    def until_the_power_cut(path: Path, target: Path) -> Path:
+        nonlocal calls
+        if path.parent.name == "renewal" and not path.name.endswith(".new"):
+            calls += 1
+            if calls > moved:
+                raise KeyboardInterrupt
+        return replace(path, target)
+
+    with monkeypatch.context() as cut:
+        cut.setattr(Path, "replace", until_the_power_cut)
+        assert run("provision", "--renew").exception is not None
+    if moved < 2 and then == "--retire":
+        assert "--renew" in str(vars(run("provision", then).exception))
+        done(run("provision", "--renew"))
+    else:
+        done(run("provision", then))
+    if moved >= 2 or then == "--renew":
+        assert not (folder / "renewal").exists()
+    from_files(**json.loads((folder / "agent.json").read_text())["broker"]["tls"])
+    in_use = x509.load_pem_x509_certificate((folder / "client.crt").read_bytes())
+    key = serialization.load_pem_private_key((folder / "private.key").read_bytes(), None)
+    assert in_use.public_key() == key.public_key()
+    known = json.loads((folder / "issued.json").read_text())
+    assert known["certificate"] == (folder / "client.crt").read_text()
+    assert known["certificate_arn"] in principals(iot)
 
 
 # ---- in two halves ------------------------------------------------------------------------------
