@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def put_aside(path: Path, now: float) -> Path:
+def put_aside(path: Path, now: float, why: str = "damaged") -> Path:
     """Rename the file with its log (which may hold the newest events) under the time `now`."""
-    aside, count = path.with_name(f"{path.name}.damaged-{int(now)}"), 1
+    aside, count = path.with_name(f"{path.name}.{why}-{int(now)}"), 1
     while aside.exists():
         count += 1
-        aside = path.with_name(f"{path.name}.damaged-{int(now)}-{count}")
+        aside = path.with_name(f"{path.name}.{why}-{int(now)}-{count}")
     path.rename(aside)
     log = path.with_name(f"{path.name}-wal")
     if log.exists():

@@ -143,6 +143,7 @@ class Ven:
         """Everything that depends on the configuration but the connection."""
         self._clockwork.stop()
         self.config = config
+        self.outbox.belong_to(config.ven_id)
         self.outbox.max_bytes = int(config.outbox.max_mb * 1e6)
         self.alerts.ven_id = config.ven_id
         self.history.calendar = config.calendar.build()

@@ -19,6 +19,7 @@ import logging
 import os
 import sqlite3
 import time
+import zlib
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -140,6 +141,35 @@ class Outbox:
             f"what waited in it is not sent; is the disk failing?"
         )
         _log.error("%s", self.damage)
+
+    def belong_to(self, ven_id: str) -> None:
+        """What waits is sent as this VEN. For the putting side.
+
+        Another one's messages are put aside: AWS IoT Core ends the connection of a client that
+        publishes on a foreign topic, so they would stand before all others for good.
+        """
+        number = zlib.crc32(ven_id.encode()) & 0x7FFFFFFF or 1
+        try:
+            known = self._number("PRAGMA application_id")
+            if known not in (0, number) and self.depth():
+                self._begin_for(ven_id)
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            self._begin_anew(str(error))
+        self._db.execute(f"PRAGMA application_id={number}")
+
+    def _begin_for(self, ven_id: str) -> None:
+        waiting = self.depth()
+        last = self._number("SELECT value FROM counters WHERE name = 'seq'")
+        self._db.close()
+        aside = put_aside(self._path, time.time(), why="former-ven")
+        self._first_seq = last + 1
+        self._open()
+        _log.warning(
+            "%d messages of another VEN are not sent as %s: they are in %s",
+            *(waiting, ven_id, aside.name),
+        )
 
     def _number(self, statement: str) -> int:
         (value,) = self._db.execute(statement).fetchone()
