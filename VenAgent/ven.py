@@ -101,9 +101,15 @@ class Ven:
         self.bridge = self._make_bridge(config)
         self.bridge.start()
         self._install(config)
-        self.link = self._connect()
+        self.link = self._make_link()
+        self._take_over()
+        self._connect()
         agent.vip.pubsub.subscribe("pubsub", SCHEDULE_RESULTS, self._on_schedule_result)
         self.page.apply(config)
+
+    def _take_over(self) -> None:
+        """What an earlier process left, before anything is heard of the broker: it delivers a
+        command again that killed us, and that is not to begin a second time."""
         self.performer.send_unsent()
         left, damage = read_journal(self._journal)
         self.journal_damage = self.journal_damage or damage
@@ -118,9 +124,10 @@ class Ven:
         self.meter.stop()
         self._install(config)
         self.meter.points.adopt(read)
-        if _link_settings(before) != _link_settings(config):
+        if before.connection() != config.connection():
             self._disconnect()
-            self.link = self._connect()
+            self.link = self._make_link()
+            self._connect()
         self.page.apply(config)
 
     def stop(self) -> None:
@@ -190,7 +197,12 @@ class Ven:
             self.wake_link,
         )
 
-    def _connect(self) -> Link:
+    def _connect(self) -> None:
+        if self.credentials is not None:
+            self.credentials.start(self.link.reconnect)
+        self.link.start(self._on_inbound, self._on_link)
+
+    def _make_link(self) -> Link:
         config = self.config
         self.credentials = self._make_credentials()
         settings = LinkSettings(
@@ -206,11 +218,7 @@ class Ven:
                 bytes_per_sec=config.outbox.backlog_kib_per_sec * 1024,
             ),
         )
-        link = Link(settings)
-        if self.credentials is not None:
-            self.credentials.start(link.reconnect)
-        link.start(self._on_inbound, self._on_link)
-        return link
+        return Link(settings)
 
     def _make_credentials(self) -> Credentials | None:
         if self.config.broker.tls is None:
@@ -383,15 +391,3 @@ class Ven:
             "outbox_oldest_ts": backlog.oldest_ts,
             "outbox_thinned": backlog.thinned,
         }
-
-
-def _link_settings(config: AgentConfig) -> tuple[Any, ...]:
-    """What the connection depends on: a change of it makes a new one."""
-    return (
-        config.broker,
-        config.ven_id,
-        config.topic_names(),
-        config.outbox,
-        config.streams.shadow,
-        config.bus_bridge.accepted(config.ven_id),
-    )

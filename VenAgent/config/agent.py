@@ -132,6 +132,17 @@ class AgentConfig(Block):
     def topic_names(self) -> Topics:
         return Topics.for_ven(self.ven_id, **self.topics.model_dump())
 
+    def connection(self) -> tuple[Any, ...]:
+        """What the connection depends on: a change of it makes a new one."""
+        return (
+            self.broker,
+            self.ven_id,
+            self.topic_names(),
+            self.outbox,
+            self.streams.shadow,
+            self.bus_bridge.accepted(self.ven_id),
+        )
+
     def command_limits(self) -> CommandLimits:
         return CommandLimits(
             max_shed_kw=self.panel.amperage * self.panel.voltage / 1000.0,
