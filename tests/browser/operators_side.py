@@ -24,6 +24,7 @@ class OperatorsSide:
     folder: Path
     url: str
     variables: dict[str, str]
+    api: subprocess.Popen[bytes] | None = None
 
     def run(self, *arguments: str) -> str:
         """`python -m backend …` and what it says."""
@@ -64,7 +65,8 @@ def operators_side(folder: Path, *, vens: int = 12, **variables: str) -> Iterato
     processes = [_start(side, [find_mosquitto(), "-c", str(config)])]
     try:
         wait_for(lambda: is_listening("127.0.0.1", broker_port), 20)
-        processes.append(_start(side, [*python, "backend", "serve"]))
+        side.api = _start(side, [*python, "backend", "serve"])
+        processes.append(side.api)
         wait_for(lambda: _answers(f"{side.url}/health/db-check"), 60)
         processes.append(_start(side, [*python, "backend", "ingest"]))
         fleet = ["benchmarks.shedding_vens", "--port", str(broker_port), "--interval", "1"]

@@ -55,11 +55,21 @@ export const post = (path, body) => call("POST", path, body);
 export const ven = (id) => `/api/vens/${encodeURIComponent(id)}`;
 export const event = (id) => `/api/events/${encodeURIComponent(id)}`;
 
+// It speaks each second; a connection that broke unnoticed would look alive for ever.
+const SILENT_MS = 10000;
+
 // EventSource cannot send a key in a header, so the stream is read by hand.
 export async function follow(onMessage, onState) {
   for (;;) {
+    const silence = new AbortController();
+    let watch;
+    const heard = () => {
+      clearTimeout(watch);
+      watch = setTimeout(() => silence.abort(), SILENT_MS);
+    };
     try {
-      const response = await fetch("/console/stream", { headers: headers() });
+      heard();
+      const response = await fetch("/console/stream", { headers: headers(), signal: silence.signal });
       if (!response.ok) throw await failure(response);
       onState("live");
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -67,6 +77,7 @@ export async function follow(onMessage, onState) {
       for (;;) {
         const { value, done } = await reader.read();
         if (done) break;
+        heard();
         const parts = (rest + value).split("\n\n");
         rest = parts.pop();
         for (const part of parts) {
@@ -79,6 +90,8 @@ export async function follow(onMessage, onState) {
     } catch (error) {
       onState(error.status === 401 ? "key" : "lost", error.status ? error.message : undefined);
       if (error.status === 401) return;
+    } finally {
+      clearTimeout(watch);
     }
     await new Promise((resolve) => setTimeout(resolve, 2000));
   }

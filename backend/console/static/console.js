@@ -69,7 +69,7 @@ function linkState(state, reason) {
   document.body.classList.toggle("is-old", state !== "live");
   const since = document.getElementById("since");
   since.hidden = state === "live" || !store.heard;
-  if (store.heard) since.textContent = `Not live. What is shown was so at ${new Date(store.heard).toLocaleTimeString("en-GB")}.`;
+  if (!since.hidden) since.textContent = `Not live. What is shown was so at ${new Date(store.heard).toLocaleTimeString("en-GB")}.`;
   const link = document.getElementById("link");
   link.firstElementChild.className = `dot ${dot}`;
   link.lastElementChild.textContent = text;
