@@ -1,5 +1,10 @@
-"""`python -m ops`: what scripts/ven_control.sh runs."""
+"""`python -m ops COMMAND`: what scripts/ven_control.sh runs."""
 
-from ops.cli import main
+import sys
 
-main()
+try:
+    from ops.cli import main
+
+    main()
+except KeyboardInterrupt:  # already while the commands are loaded
+    sys.exit(130)

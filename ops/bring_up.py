@@ -26,7 +26,13 @@ def alone(paths: Paths) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise OpsError("another `start` or `stop` is at work", "Wait for it to end.") from None
-        yield
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise OpsError(
+                "interrupted",
+                "What runs already stays: `start` goes on from there, `stop` ends all of it.",
+            ) from None
 
 
 # --- start -------------------------------------------------------------------------------------

@@ -139,7 +139,7 @@ def spawn(
     Its output goes to `paths.output_log(name)`.
     """
     restore_interrupt()
-    with open_log(paths.output_log(name)) as log:
+    with open_log(paths.output_log(name)) as log, _unbroken():
         child = subprocess.Popen(
             [str(part) for part in command],
             env=dict(environment),
@@ -151,11 +151,32 @@ def spawn(
             umask=umask,
             **plain_user(paths),
         )
-    stat = read_stat(child.pid)
-    assert stat is not None, "our child is there, as a zombie at least, until we ask for its result"
-    record = Record(name, child.pid, stat.start_ticks, boot_id(), variant)
-    remember(paths, record)
+        stat = read_stat(child.pid)
+        assert stat is not None, "our child is there, as a zombie at least, until we ask for it"
+        record = Record(name, child.pid, stat.start_ticks, boot_id(), variant)
+        remember(paths, record)
     return record
+
+
+@contextmanager
+def _unbroken() -> Iterator[None]:
+    """A Ctrl-C or kill waits for the end of the block: what was started must be remembered.
+
+    By handlers and not by blocking the signals, which the child would inherit.
+    """
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {
+        number: signal.signal(number, lambda received, frame: came.append(received))
+        for number in numbers
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+        if came:
+            os.kill(os.getpid(), came[0])
 
 
 def restore_interrupt() -> None:

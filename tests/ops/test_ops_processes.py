@@ -16,7 +16,7 @@ from ops import processes, sweep
 from ops.errors import OpsError
 from ops.paths import Paths
 from ops.ports import wait_for
-from ops.processes import Record
+from ops.processes import Record, Stat
 
 QUICKLY = ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
 
@@ -105,6 +105,25 @@ def test_an_ignored_interrupt_is_not_passed_on(paths: Paths) -> None:
         record = spawn(paths, "sleep", "1000")
     finally:
         signal.signal(signal.SIGINT, before)
+    assert processes.end(record, ((signal.SIGINT, 5.0),))
+
+
+def test_an_interrupt_while_it_is_started_comes_when_it_is_remembered(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An operator's Ctrl-C at the worst moment must leave nothing that `stop` does not know."""
+    read_stat = processes.read_stat
+
+    def interrupted(pid: int) -> Stat | None:
+        monkeypatch.setattr(processes, "read_stat", read_stat)
+        os.kill(os.getpid(), signal.SIGINT)
+        return read_stat(pid)
+
+    monkeypatch.setattr(processes, "read_stat", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        spawn(paths, "sleep", "1000")
+    record = processes.running(paths, "thing")
+    assert record is not None
     assert processes.end(record, ((signal.SIGINT, 5.0),))
 
 
