@@ -17,7 +17,7 @@ RECENT_KEPT = 100
 
 
 class Alerts:
-    """`publish` gets each alert's message, as CONTRACT.md has it, once each way."""
+    """`publish` gets each alert's message, as docs/mqtt-topics.md has it, once each way."""
 
     def __init__(self, ven_id: str, publish: Callable[[Mapping[str, Any]], None]) -> None:
         self.ven_id = ven_id

@@ -1,9 +1,9 @@
 """The durable journal of events and acks (SQLite, WAL, synced).
 
 What the core decides is written here before it is done, so that after a crash at any point the
-journal says what to do next (DESIGN.md, rule 2). One decision is one transaction: the event's new
-state, the facts that changed, the acks that tell of it, and the steps that are done next. An ack
-counts as sent once it is in the outbox; one that is not is sent at the next start.
+journal says what to do next (docs/architecture.md). One decision is one transaction: the event's
+new state, the facts that changed, the acks that tell of it, and the steps that are done next. An
+ack counts as sent once it is in the outbox; one that is not is sent at the next start.
 
 `steps` is the log for a person: what was to be written when, and what came of it. It decides
 nothing, and is pruned by age and by number.

@@ -1,4 +1,4 @@
-"""The backend's settings: environment variables, in every spelling CONTRACT.md names.
+"""The backend's settings: environment variables, in every spelling that docs/backend.md names.
 
 `Settings.from_environment()` raises `SettingsError` with one line a mistake.
 """

@@ -12,7 +12,7 @@ from pathlib import Path
 from ops import agent_install, broker, config_store, health, panel, platform, processes, show, vctl
 from ops.agent_install import ACTUATOR_AGENT, BACNET_AGENT, DRIVER_AGENT, Packaged
 from ops.config_store import AGENT, Entry
-from ops.environment import PORT_VARIABLES, contract_variables
+from ops.environment import PORT_VARIABLES, given_variables
 from ops.errors import OpsError
 from ops.paths import Paths
 from ops.settings import Settings, load, read_json, save
@@ -292,7 +292,7 @@ def settings_for_start(
     base = before or Settings(agent_config={})
     settings = base.model_copy(
         update={
-            "variables": {**base.variables, **contract_variables(environment)},
+            "variables": {**base.variables, **given_variables(environment)},
             "devices": base.devices if devices is None else devices,
             "steady": base.steady if steady is None else steady,
             "panel": base.panel if with_panel is None else with_panel,

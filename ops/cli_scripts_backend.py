@@ -159,7 +159,7 @@ def _described(message: dict[str, Any]) -> str:
 
 
 def telemetry_problems(messages: Sequence[dict[str, Any]]) -> list[str]:
-    """What in these telemetries, in the order they came, is not as CONTRACT.md says."""
+    """What in these telemetries, in the order they came, is not as docs/mqtt-topics.md says."""
     problems = []
     for number, message in enumerate(messages, start=1):
         missing = [name for name in NEEDED if name not in message]

@@ -1,4 +1,4 @@
-"""Commands to the VEN, and their acks: what CONTRACT.md calls `ven/cmd` and `ven/ack`."""
+"""Commands to the VEN, and their acks: `ven/cmd` and `ven/ack` of docs/mqtt-topics.md."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from ops.paths import Paths
 
-CONTRACT_VARIABLES = (
+AGENT_VARIABLES = (
     "IOT_ENDPOINT",
     "IOT_THING_NAME",
     "CLIENT_ID",
@@ -44,9 +44,9 @@ _PASSED_PREFIXES = ("LC_", "PIP_", "AWS_")
 _WITHHELD = {"PIP_FIND_LINKS"}
 
 
-def contract_variables(environment: Mapping[str, str]) -> dict[str, str]:
-    """Those of CONTRACT.md and our ports that are set; an empty one is not."""
-    names = (*CONTRACT_VARIABLES, *PORT_VARIABLES)
+def given_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """The agent's variables and our ports that are set; an empty one is not."""
+    names = (*AGENT_VARIABLES, *PORT_VARIABLES)
     return {name: environment[name].strip() for name in names if environment.get(name, "").strip()}
 
 
@@ -68,7 +68,7 @@ def child_environment(paths: Paths, extra: Mapping[str, str]) -> dict[str, str]:
 
 
 def platform_environment(paths: Paths, variables: Mapping[str, str]) -> dict[str, str]:
-    """VOLTTRON's and `vctl`'s; the platform's agents inherit it, `variables` of CONTRACT.md too."""
+    """VOLTTRON's and `vctl`'s; the platform's agents inherit it, `variables` too."""
     base = child_environment(paths, {})
     return {
         **base,

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ops.environment import contract_variables
+from ops.environment import given_variables
 from ops.errors import OpsError
 from ops.paths import Paths
 from VenAgent.config import AgentConfig, ConfigError
@@ -27,7 +27,7 @@ class Settings(BaseModel):
     in_store: bool = False
     """Whether it is the config store's entry."""
     variables: dict[str, str] = {}
-    """CONTRACT.md's environment variables, which win over it, and our ports."""
+    """The environment variables that win over it, and our ports."""
     devices: str = "simulated_panel"
     """Folder of MeterDriverConfigs/, or a path."""
     panel: bool = True
@@ -81,7 +81,7 @@ def save(paths: Paths, settings: Settings) -> None:
 def current(paths: Paths, environment: Mapping[str, str]) -> Settings:
     """The settings of a command: what `start` remembered, with the environment of now over it."""
     settings = load(paths) or Settings(agent_config=read_config(paths))
-    variables = {**settings.variables, **contract_variables(environment)}
+    variables = {**settings.variables, **given_variables(environment)}
     return settings.model_copy(update={"variables": variables})
 
 

@@ -78,7 +78,7 @@ class OutboxConfig(Block):
 
 
 class TopicOverrides(Block):
-    """Topics that differ from CONTRACT.md's."""
+    """Topics that differ from the usual ones (docs/mqtt-topics.md)."""
 
     metering: TopicName | None = None
     telemetry: TopicName | None = None

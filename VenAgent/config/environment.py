@@ -25,7 +25,7 @@ VARIABLES: dict[str, tuple[str, ...]] = {
 
 
 def with_environment(contents: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
-    """`contents` with the environment variables of CONTRACT.md over it; empty ones do not count.
+    """`contents` with the environment variables over it; empty ones do not count.
 
     With IOT_ENDPOINT and no port named anywhere, the port is AWS IoT Core's 8883.
     """

@@ -9,7 +9,7 @@ from VenAgent.contract.wire import rounded
 
 
 class AckStatus(str, Enum):
-    """What an ack says; the table in CONTRACT.md tells when each is sent."""
+    """What an ack says; docs/mqtt-topics.md tells when each is sent."""
 
     ACCEPTED = "accepted"
     SCHEDULED = "scheduled"
@@ -35,7 +35,7 @@ def ack(
     correlation_id: str | None,
     **fields: Any,
 ) -> dict[str, Any]:
-    """An ack as it goes on the wire; `fields` are those of CONTRACT.md beyond the usual ones."""
+    """An ack as it goes on the wire; `fields` are those beyond the usual ones."""
     return {
         "op": op,
         "status": status.value,

@@ -1,7 +1,7 @@
 """Commands from `ven/cmd/{venId}`: from bytes to a typed command, or to a refusal with a reason.
 
-Every spelling of CONTRACT.md is understood; each field may stand at the top of the message or
-inside `data`. What cannot be obeyed raises `CommandRejected`, which carries enough to answer it.
+Every spelling of docs/mqtt-topics.md is understood; each field may stand at the top of the message
+or inside `data`. What cannot be obeyed raises `CommandRejected`, which carries enough to answer it.
 """
 
 from __future__ import annotations

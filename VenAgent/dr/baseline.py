@@ -1,6 +1,6 @@
 """What the site would have drawn without the event: a small registry of methods.
 
-`pre_event_mean`, the default (CONTRACT.md, Shedding): the mean of the five minutes before the
+`pre_event_mean`, the default: the mean of the five minutes before the
 event (60 samples at 5 s); with less than a minute of history, the present power. Samples taken
 while an event sheds are not history: they would make the next event's baseline too low.
 `meter_before`: the reading at the event's start, kept for its whole time ("meter before / meter

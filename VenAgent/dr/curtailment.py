@@ -1,6 +1,6 @@
 """Which circuits to shed, and how far: the plan of a curtailment.
 
-The rules, in their order (CONTRACT.md, Shedding):
+The rules, in their order:
 
 1. Only a `Candidate` can be in a plan, and a protected circuit never becomes one.
 2. Critical and priority-1 circuits are used only when all others together are not enough.

@@ -1,7 +1,7 @@
 """What the core wants done: plain values that the agent carries out, in the order given.
 
 A `Record` or `Keep` stands before each effect that changes the building or answers the cloud:
-written to the journal, synced, before the next effect is begun (DESIGN.md, rule 2).
+written to the journal, synced, before the next effect is begun (docs/architecture.md).
 """
 
 from __future__ import annotations

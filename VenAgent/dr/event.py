@@ -287,7 +287,7 @@ class Event:
         return self.active_ts is not None and not self.state.over
 
     def shed_by(self, power_kw: float) -> float:
-        """The measured shed at `power_kw`: baseline - power (M&V of CONTRACT.md)."""
+        """The measured shed at `power_kw`: baseline - power."""
         return 0.0 if self.baseline_kw is None else self.baseline_kw - power_kw
 
     def ack(self, status: AckStatus, ven_id: str, now: float, **fields: Any) -> dict[str, Any]:

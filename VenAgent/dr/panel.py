@@ -13,7 +13,7 @@ from enum import Enum
 from VenAgent.dr.policy import UNLIMITED, Endurance
 
 CRITICAL_LIMIT_FLOOR = 0.8
-"""What a critical circuit with a limit keeps of its present draw (CONTRACT.md, Shedding)."""
+"""What a critical circuit with a limit keeps of its present draw."""
 
 
 class Control(str, Enum):

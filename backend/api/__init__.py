@@ -1,1 +1,1 @@
-"""The operator's REST API: CONTRACT.md's calls, keys and roles, audit, health and metrics."""
+"""The operator's REST API: docs/rest-api.md, with keys and roles, audit, health and metrics."""

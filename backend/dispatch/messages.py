@@ -1,4 +1,4 @@
-"""Commands as they go on the wire: CONTRACT.md's names, one superset for every VEN."""
+"""Commands as they go on the wire: the names of docs/mqtt-topics.md, one superset for every VEN."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from backend.measure.days import METHODS as DAY_METHODS
 from backend.measure.days import QUARTER_SEC, History, similar_days
 
 PRE_EVENT_SEC = 300.0
-"""CONTRACT.md, Shedding: the five minutes before the event."""
+"""The five minutes before the event (docs/baselines.md)."""
 ENOUGH_SEC = 60.0
 METHODS = ("pre_event_mean", "meter_before", *sorted(DAY_METHODS))
 DEFAULT_METHOD = "pre_event_mean"

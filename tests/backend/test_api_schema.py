@@ -61,7 +61,7 @@ CALLS = {
     ("GET", "/health/db-check"),
     ("GET", "/metrics"),
 }
-"""CONTRACT.md's calls, and audit and metrics."""
+"""The calls of docs/rest-api.md, and audit and metrics."""
 
 
 CHECKS = [not_a_server_error, status_code_conformance, response_schema_conformance]

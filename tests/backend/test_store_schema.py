@@ -1,4 +1,4 @@
-"""The schema: migrations up and down on both databases, and the views that CONTRACT.md names."""
+"""The schema: migrations up and down on both databases, and the views of docs/backend.md."""
 
 from __future__ import annotations
 

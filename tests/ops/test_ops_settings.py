@@ -103,7 +103,7 @@ def test_a_device_model_brings_its_own_configuration(paths: Paths) -> None:
 
 
 def test_an_empty_variable_is_not_set() -> None:
-    assert environment.contract_variables({"IOT_ENDPOINT": " ", "WEB_PORT": "1", "X": "y"}) == {
+    assert environment.given_variables({"IOT_ENDPOINT": " ", "WEB_PORT": "1", "X": "y"}) == {
         "WEB_PORT": "1"
     }
 

@@ -1,0 +1,113 @@
+"""Who may import whom (docs/architecture.md): each room of the house knows only what it needs."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+OURS = ("VenAgent", "backend", "benchmarks", "ops", "simulator", "tests")
+ROOMS = {
+    "contract": set(),
+    "dr": {"contract"},
+    "config": {"contract", "dr", "web"},
+    "site": {"config", "contract", "dr", "volttron_api"},
+    "cloud": {"config", "contract", "damage"},
+    "web": {"version"},
+}
+"""The rooms of VenAgent, and which of its modules each may import; the other modules wire them."""
+DISTRIBUTIONS = {
+    "VenAgent": {"VenAgent"},
+    "backend": {"backend", "VenAgent.contract"},
+    "simulator": {"simulator"},
+    "ops": {"ops", "VenAgent"},
+}
+PURE = ("contract", "dr")
+NEITHER_CLOCK_NOR_WORLD = {
+    *("volttron", "gevent", "paho", "boto3", "threading", "asyncio", "socket", "ssl"),
+    *("sqlite3", "os", "pathlib", "subprocess", "time", "random", "logging"),
+}
+ONLY_IN = {
+    "volttron": {"VenAgent/volttron_api.py", "ops/rpc_call.py"},
+    "paho": {"VenAgent/cloud", "backend", "ops/mqtt.py"},
+    "boto3": {"VenAgent/cloud", "backend", "ops/provision_aws.py"},
+    "threading": {"VenAgent/cloud", "backend", "ops"},
+    "gevent": {"VenAgent", "ops/rpc_call.py"},
+}
+
+
+def imports(folder: str) -> Iterator[tuple[str, str]]:
+    """(file, what it imports) of every module below a folder, wherever in the file."""
+    for file in sorted((ROOT / folder).rglob("*.py")):
+        yield from ((file.relative_to(ROOT).as_posix(), module) for module in imported_by(file))
+
+
+@cache
+def imported_by(file: Path) -> tuple[str, ...]:
+    found: list[str] = []
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found += [each.name for each in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: name the whole module"
+            # `from VenAgent import web` imports VenAgent.web
+            found += [node.module or "", *(f"{node.module}.{each.name}" for each in node.names)]
+    return tuple(found)
+
+
+def is_below(module: str, package: str) -> bool:
+    return f"{module}.".startswith(f"{package}.")
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_knows_only_its_neighbours(room: str) -> None:
+    allowed = [f"VenAgent.{each}" for each in (room, *ROOMS[room])]
+    strangers = [
+        f"{file}: {module}"
+        for file, module in imports(f"VenAgent/{room}")
+        if is_below(module, "VenAgent")
+        and module != "VenAgent"
+        and not any(is_below(module, each) for each in allowed)
+    ]
+    assert strangers == []
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_a_distribution_stands_by_itself(distribution: str) -> None:
+    strangers = [
+        f"{file}: {module}"
+        for file, module in imports(distribution)
+        if module.split(".")[0] in OURS
+        and not any(is_below(module, each) for each in DISTRIBUTIONS[distribution])
+    ]
+    assert strangers == []
+
+
+@pytest.mark.parametrize("room", PURE)
+def test_the_core_and_the_contract_have_no_clock_and_no_world(room: str) -> None:
+    found = [
+        f"{file}: {module}"
+        for file, module in imports(f"VenAgent/{room}")
+        if module.split(".")[0] in NEITHER_CLOCK_NOR_WORLD
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("library", ONLY_IN)
+def test_a_library_is_met_in_one_place(library: str) -> None:
+    found = {
+        file for folder in DISTRIBUTIONS for file, m in imports(folder) if is_below(m, library)
+    }
+    places = ONLY_IN[library]
+    strangers = {f for f in found if not any(f == p or f.startswith(f"{p}/") for p in places)}
+    assert found
+    assert strangers == set()
+
+
+def test_nothing_imports_the_agent() -> None:
+    importers = {file for file, module in imports("VenAgent") if is_below(module, "VenAgent.agent")}
+    assert importers == set()
