@@ -45,9 +45,9 @@ def start(
 
     `before` is what runs already, if VOLTTRON does; `config` an agent configuration asked for.
     """
-    settings.agent()  # what cannot be used is refused before anything is started
     for variable in PORT_VARIABLES:
         settings.port(variable, default=1)
+    settings.agent()  # what cannot be used is refused before anything is started
     folder = config_store.devices_folder(paths, settings.devices)
     if before:
         _refuse_changes(before, settings)

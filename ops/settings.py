@@ -35,14 +35,17 @@ class Settings(BaseModel):
 
     def agent(self, overrides: Mapping[str, str] | None = None) -> AgentConfig:
         """The agent's configuration as the agent reads it; `overrides` are more variables."""
+        variables = self.agent_variables(overrides)
         try:
-            return AgentConfig.load(self.agent_config, self.agent_variables(overrides))
+            return AgentConfig.load(self.agent_config, variables)
         except ConfigError as error:
-            raise OpsError(
-                f"the agent's configuration cannot be used: {error}",
+            advice = [
                 "Correct the file named with --config, or the entry in the config store with",
                 "`ven_control.sh vctl config edit ven.agent config`.",
-            ) from None
+            ]
+            if variables:
+                advice.append(f"These variables win over it: {', '.join(sorted(variables))}.")
+            raise OpsError(f"the agent's configuration cannot be used: {error}", *advice) from None
 
     def agent_variables(self, overrides: Mapping[str, str] | None = None) -> dict[str, str]:
         """The variables the agent gets: a broker of ours on another port is one of them."""

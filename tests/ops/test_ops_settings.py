@@ -53,6 +53,13 @@ def test_the_local_broker_moves_with_its_variable(settings: Settings) -> None:
     assert broker.is_ours(moved)
 
 
+def test_a_variable_that_is_wrong_is_named_beside_the_field(settings: Settings) -> None:
+    wrong = settings.model_copy(update={"variables": {"MQTT_PORT": "abc"}})
+    with pytest.raises(OpsError, match=r"broker\.port.*'abc'") as refused:
+        wrong.agent()
+    assert "MQTT_PORT" in refused.value.advice[-1]
+
+
 def test_with_an_endpoint_no_broker_is_ours(settings: Settings) -> None:
     cloud = settings.model_copy(
         update={"variables": {"IOT_ENDPOINT": "x.example", "VEN_BROKER_PORT": "1999"}}
