@@ -29,7 +29,7 @@ from ops import (
     vctl,
 )
 from ops import panel as simulated
-from ops.errors import OpsError, of_system
+from ops.errors import OpsError
 from ops.paths import Paths
 from ops.processes import restore_interrupt
 
@@ -63,20 +63,8 @@ def main() -> None:
     """Runs a command; what an operator can do something about ends it with a message and 1."""
     restore_interrupt()
     completion_init()
-    try:
-        app(prog_name="ven_control.sh", complete_var=cli_check.COMPLETE_VARIABLE)
-    except OpsError as error:
-        show.error(error)
-        sys.exit(1)
-    except BrokenPipeError:  # `… | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    except OSError as error:
-        told = of_system(error)
-        if told is None:
-            raise
-        show.error(told)
-        sys.exit(1)
+    options = {"prog_name": "ven_control.sh", "complete_var": cli_check.COMPLETE_VARIABLE}
+    sys.exit(show.exit_code(lambda: app(**options)))
 
 
 # --- up and down -------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ from typing import Any
 from ops import settings, show
 from ops.cli_ven import follow_telemetry
 from ops.commands import ACK_WITHIN_SEC, ask, command, event_command
-from ops.errors import OpsError
 from ops.mqtt import Client
 from ops.paths import Paths
 from VenAgent.config import AgentConfig
@@ -46,13 +45,7 @@ def _target(options: argparse.Namespace) -> AgentConfig:
 
 
 def _run(body: Callable[[], int]) -> int:
-    try:
-        return body()
-    except OpsError as error:
-        show.error(error)
-        return 1
-    except KeyboardInterrupt:
-        return 0
+    return show.exit_code(body, interrupted=0)
 
 
 def publish(arguments: Sequence[str] | None = None) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from ops.errors import OpsError
+from ops.errors import OpsError, of_system
 from ops.logs import tail
 
 LOG_LINES = 12
@@ -70,6 +71,28 @@ def error(problem: OpsError) -> None:
         parts += [Text(""), Text(f"log: {problem.log}")]
     title = f"failed: {problem.step}" if problem.step else "failed"
     err.print(Panel(Group(*parts), title=title, title_align="left", border_style="red"))
+
+
+def exit_code(command: Callable[[], int], interrupted: int = 130) -> int:
+    """A command's result; what an operator can do something about is shown, and ends it with 1.
+
+    `interrupted` is the result of one that Ctrl-C ended: 0 where that is how it ends.
+    """
+    try:
+        return command()
+    except OpsError as problem:
+        error(problem)
+    except KeyboardInterrupt:
+        return interrupted
+    except BrokenPipeError:  # `… | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as refused:
+        told = of_system(refused)
+        if told is None:
+            raise
+        error(told)
+    return 1
 
 
 def _telling(log: Path) -> list[str]:
