@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -46,19 +47,25 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture
-def broker_port(tmp_path: Path) -> Iterator[int]:
-    """A mosquitto of the test's own."""
+@contextmanager
+def mosquitto(folder: Path, config: str) -> Iterator[int]:
+    """A broker of the test's own, on a free port of 127.0.0.1; `config` beside its listener."""
     program = os.environ.get("MOSQUITTO") or shutil.which(
         "mosquitto", path=os.environ["PATH"] + ":/usr/sbin"
     )
     assert program, "mosquitto is not installed: scripts/test.sh does it"
     port = free_port()
-    config = tmp_path / "mosquitto.conf"
-    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n")
-    with subprocess.Popen([program, "-c", str(config)], stderr=subprocess.DEVNULL) as broker:
+    file = folder / "mosquitto.conf"
+    file.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n{config}")
+    with subprocess.Popen([program, "-c", str(file)], stderr=subprocess.DEVNULL) as broker:
         try:
             assert wait_for(lambda: is_listening("127.0.0.1", port), 10)
             yield port
         finally:
             broker.terminate()
+
+
+@pytest.fixture
+def broker_port(tmp_path: Path) -> Iterator[int]:
+    with mosquitto(tmp_path, "set_tcp_nodelay true\n") as port:
+        yield port

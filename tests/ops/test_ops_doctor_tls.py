@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,8 +10,7 @@ import pytest
 
 from ops import doctor_tls
 from ops.checks import Check
-from ops.ports import is_listening, wait_for
-from tests.ops.conftest import free_port
+from tests.ops.conftest import free_port, mosquitto
 from tests.support.authority import Authority
 from VenAgent.config.cloud import BrokerConfig, TlsConfig
 
@@ -26,24 +23,15 @@ def authority() -> Authority:
 @pytest.fixture(scope="module")
 def tls_port(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[int]:
     """A mosquitto that demands client certificates."""
-    program = os.environ.get("MOSQUITTO") or shutil.which(
-        "mosquitto", path=os.environ["PATH"] + ":/usr/sbin"
-    )
-    assert program
-    port, folder = free_port(), tmp_path_factory.mktemp("broker")
+    folder = tmp_path_factory.mktemp("broker")
     files = authority.files(folder, "broker")
-    config = folder / "mosquitto.conf"
     user = "user root\n" if os.geteuid() == 0 else ""  # it would drop to one who cannot read
-    config.write_text(
-        f"listener {port} 127.0.0.1\nallow_anonymous true\n{user}cafile {files.ca_cert}\n"
-        f"certfile {files.client_cert}\nkeyfile {files.private_key}\nrequire_certificate true\n"
+    config = (
+        f"{user}cafile {files.ca_cert}\ncertfile {files.client_cert}\n"
+        f"keyfile {files.private_key}\nrequire_certificate true\n"
     )
-    with subprocess.Popen([program, "-c", str(config)], stderr=subprocess.DEVNULL) as broker:
-        try:
-            assert wait_for(lambda: is_listening("127.0.0.1", port), 10)
-            yield port
-        finally:
-            broker.terminate()
+    with mosquitto(folder, config) as port:
+        yield port
 
 
 @pytest.fixture
