@@ -32,6 +32,28 @@ ENVIRONMENT_LOG=$VENAGENT_HOME/log/environment.log
 
 say() { printf '==> %s\n' "$*" >&2; }
 
+TERMINAL=""
+if [ -t 2 ]; then TERMINAL=/dev/tty; fi
+
+# working COMMAND…: on a terminal, the seconds that it has taken so far.
+working() {
+  if [ -z "$TERMINAL" ]; then
+    "$@"
+    return
+  fi
+  local status=0 began=$SECONDS ticker
+  while kill -0 $$ 2>/dev/null; do # gone with us, however we end
+    printf '\r    %d s' $((SECONDS - began)) >"$TERMINAL"
+    sleep 1
+  done &
+  ticker=$!
+  "$@" || status=$?
+  kill "$ticker"
+  wait "$ticker" 2>/dev/null || true
+  printf '\r\033[K' >"$TERMINAL"
+  return $status
+}
+
 # fail WHAT [ADVICE…]: the reason, then what to do about it.
 fail() {
   printf 'error: %s\n' "$1" >&2
@@ -162,7 +184,7 @@ install_packages() {
   for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY; do
     if [ -n "${!name:-}" ]; then settings+=("$name=${!name}"); fi
   done
-  ${elevate[@]+"${elevate[@]}"} env ${settings[@]+"${settings[@]}"} \
+  working ${elevate[@]+"${elevate[@]}"} env ${settings[@]+"${settings[@]}"} \
     bash -c "$INSTALL_AS_ROOT" install "$@" >>"$ENVIRONMENT_LOG" 2>&1 </dev/null ||
     explain_failure "apt-get could not install $*" "Try by hand: apt-get install $*"
 }
@@ -259,7 +281,7 @@ need_space() {
 pip_install() {
   local runner=$1 venv=$2
   shift 2
-  "$runner" "$venv/bin/python" -m pip install --no-input --disable-pip-version-check \
+  working "$runner" "$venv/bin/python" -m pip install --no-input --disable-pip-version-check \
     --progress-bar off "$@" >>"$ENVIRONMENT_LOG" 2>&1 </dev/null
 }
 
