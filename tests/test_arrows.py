@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -46,10 +47,20 @@ def imports(folder: str) -> Iterator[tuple[str, str]]:
         yield from ((file.relative_to(ROOT).as_posix(), module) for module in imported_by(file))
 
 
+_STATEMENT = re.compile(
+    r"^[ \t]*(from[ \t]+\S+[ \t]+import[ \t]+(?:\([^)]*\)|[^\n]+)|import[ \t]+[^\n]+)", re.MULTILINE
+)
+
+
 @cache
 def imported_by(file: Path) -> tuple[str, ...]:
+    """By its import statements alone: to parse whole files takes ten times as long."""
     found: list[str] = []
-    for node in ast.walk(ast.parse(file.read_text())):
+    for statement in _STATEMENT.findall(file.read_text()):
+        try:
+            (node,) = ast.parse(statement).body
+        except SyntaxError:
+            continue  # a sentence of a text that begins so
         if isinstance(node, ast.Import):
             found += [each.name for each in node.names]
         elif isinstance(node, ast.ImportFrom):

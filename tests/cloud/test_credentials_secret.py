@@ -20,6 +20,7 @@ from botocore.exceptions import (
 from moto import mock_aws
 from moto.server import ThreadedMotoServer
 
+from tests.support import aws_models
 from tests.support.authority import Authority
 from VenAgent.cloud.certificates import examine, from_secret
 from VenAgent.cloud.secret import SecretError, SecretFetch, fetch, main
@@ -111,6 +112,7 @@ def assert_without_key(error: BaseException) -> None:
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    aws_models.share(monkeypatch)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)

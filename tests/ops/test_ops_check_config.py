@@ -267,7 +267,7 @@ def test_all_devices_of_a_site_are_stored_with_their_own_addresses() -> None:
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner),
-    max_leaves=12,
+    max_leaves=8,
 )
 
 

@@ -96,7 +96,7 @@ def test_completion_is_printed_for_each_shell(shell: str) -> None:
 def test_tab_completes_commands_and_options_in_bash() -> None:
     """The script is loaded by a real bash, and asked as readline does."""
     asked = """
-    source <("$PYTHON" -m ops completion bash)
+    eval "$SCRIPT"
     function complete_for { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=()
       _ven_controlsh_completion "$TOOL"; echo "${COMPREPLY[@]}"; }
     complete_for ven_control.sh doc
@@ -105,7 +105,7 @@ def test_tab_completes_commands_and_options_in_bash() -> None:
     result = subprocess.run(
         ["bash", "-c", asked],
         env={**os.environ, "PYTHON": sys.executable, "TOOL": str(REPO / "tests/ops/tool.sh"),
-             "PYTHONPATH": str(REPO)},
+             "SCRIPT": cli_check.completion_script("bash"), "PYTHONPATH": str(REPO)},
         capture_output=True,
         text=True,
         timeout=60,

@@ -23,6 +23,7 @@ from ops.cli import app
 from ops.errors import OpsError
 from ops.paths import Paths
 from ops.provision import amazon_roots
+from tests.support import aws_models
 from tests.support.authority import Authority
 from tests.support.iot_policy import ven_policy
 from VenAgent.cloud.certificates import examine, from_files
@@ -52,6 +53,7 @@ def run(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> Run:
 @pytest.fixture
 def iot(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """AWS IoT Core with the stack's policy and thing type."""
+    aws_models.share(monkeypatch)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
