@@ -75,5 +75,5 @@ def platform_environment(paths: Paths, variables: Mapping[str, str]) -> dict[str
         **variables,
         "PATH": f"{paths.platform_bin}:{base['PATH']}",
         "VOLTTRON_HOME": str(paths.volttron_home),
-        "PIP_CONSTRAINT": str(paths.constraints),
+        "PIP_CONSTRAINT": paths.constraints.as_uri(),  # pip takes a space for the next file
     }

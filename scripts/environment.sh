@@ -420,9 +420,10 @@ make_platform() {
   for file in "$@" agent.txt; do options+=(-r "$venv/requirements/$file"); done
   pip_install as_user "$venv" "${options[@]}" -c "$venv/requirements/lock-platform.txt" ||
     explain_failure "pip could not install VOLTTRON" "See the log."
-  # Every pip of this environment keeps to the constraints, whoever starts it and from where.
-  printf '[global]\nconstraint = %s\ndisable-pip-version-check = true\n' \
-    "$venv/requirements/constraints-platform.txt" | as_user tee "$venv/pip.conf" >/dev/null
+  # Every pip of this environment keeps to the constraints, whoever starts it and from where. As an
+  # address: pip takes a space for the next file.
+  printf '[global]\nconstraint = file://%s\ndisable-pip-version-check = true\n' \
+    "${venv// /%20}/requirements/constraints-platform.txt" | as_user tee "$venv/pip.conf" >/dev/null
   as_user "$venv/bin/python" - <"$VENAGENT_ROOT/ops/repair_volttron.py"
   printf '%s\n' "$hash" | as_user tee "$venv/.platform" >/dev/null
 }

@@ -126,7 +126,7 @@ def test_children_get_only_what_is_meant_for_them(
     assert "no" not in child.values()
     passed = {name for name, value in child.items() if value == "yes"}
     assert passed >= {"PIP_INDEX_URL", "HTTPS_PROXY", "AWS_REGION", "SSL_CERT_FILE"}
-    assert child["PIP_CONSTRAINT"] == str(paths.constraints)
+    assert child["PIP_CONSTRAINT"] == paths.constraints.as_uri()
     assert child["PATH"].startswith(str(paths.platform_bin))
     assert child["WEB_PORT"] == "8080"
 
