@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,6 +39,7 @@ def _explain(file: JsonFile, finding: Any, found: Findings) -> None:
         "."
     )
     text = finding["msg"].removeprefix("Value error, ")
+    where = where or _circuit_named(file, text)
     remedy = "Correct it; docs/configuration.md describes every setting"
     if finding["type"] == "missing":
         text, remedy = "is missing", "Add it"
@@ -46,6 +48,16 @@ def _explain(file: JsonFile, finding: Any, found: Findings) -> None:
     elif isinstance(finding["input"], (str, int, float)) and not _is_secret(finding):
         text += f" (got {finding['input']!r})"
     found.add(file.path, file.line(*where), f"{name or 'the configuration'}: {text}", remedy)
+
+
+def _circuit_named(file: JsonFile, text: str) -> tuple[str | int, ...]:
+    """Where the last circuit stands that a sentence about the whole names."""
+    named = re.findall(r"'([^']*)'", text)
+    circuits = file.contents.get("circuits")
+    for index, circuit in reversed(list(enumerate(circuits if isinstance(circuits, list) else []))):
+        if isinstance(circuit, dict) and named and circuit.get("id") == named[-1]:
+            return ("circuits", index)
+    return ()
 
 
 def _is_secret(finding: Any) -> bool:
@@ -72,9 +84,8 @@ class _PointCheck:
             self._number(panel.device, getattr(panel, name), ("panel", name))
         power = self._point(panel.device, panel.power_point, ("panel", "power_point"), say=False)
         self._power_units(power, panel.power_point, panel.power_scale, ("panel", "power_point"))
-        written: dict[str, str] = {}
         for index, circuit in enumerate(self._config.circuits):
-            self._circuit(circuit, ("circuits", index), written)
+            self._circuit(circuit, ("circuits", index))
 
     def _say(self, where: tuple[str | int, ...], what: str, remedy: str) -> None:
         self._found.add(self._file.path, self._file.line(*where), what, remedy)
@@ -127,9 +138,7 @@ class _PointCheck:
                 f'Set "power_scale": {per_unit:g}',
             )
 
-    def _circuit(
-        self, circuit: CircuitConfig, where: tuple[str | int, ...], written: dict[str, str]
-    ) -> None:
+    def _circuit(self, circuit: CircuitConfig, where: tuple[str | int, ...]) -> None:
         device = self._config.device_of(circuit)
         control = self._config.control_device_of(circuit)
         power = self._number(device, circuit.power_point, (*where, "power_point"))
@@ -143,7 +152,7 @@ class _PointCheck:
             )
         limit = self._number(control, circuit.limit_point, (*where, "limit_point"))
         self._limit(circuit, limit, where)
-        self._written(circuit, control, switch, limit, where, written)
+        self._written(circuit, control, switch, limit, where)
 
     def _limit(
         self, circuit: CircuitConfig, limit: Point | None, where: tuple[str | int, ...]
@@ -172,7 +181,6 @@ class _PointCheck:
         switch: Point | None,
         limit: Point | None,
         where: tuple[str | int, ...],
-        written: dict[str, str],
     ) -> None:
         if circuit.control is Control.NONE:
             return
@@ -183,11 +191,4 @@ class _PointCheck:
                 (*where, key),
                 f"{key} {name!r} is written in an event, but the registry has Writable FALSE",
                 f"Set Writable TRUE in line {point.line} of {self._devices[device].path}",
-            )
-        other = written.setdefault(f"{device}/{name}", circuit.id)
-        if other != circuit.id:
-            self._say(
-                (*where, key),
-                f"{key} {name!r} of circuit {circuit.id!r} switches {other!r} too",
-                "Give each circuit a relay or register of its own",
             )
