@@ -200,3 +200,27 @@ def test_an_event_that_is_never_prepared_ends_at_its_end_and_says_so(house: Hous
     house.hold = False
     house.work()  # the work that was held up does nothing any more
     assert house.written == []
+
+
+def test_a_restore_that_was_confirmed_and_not_obeyed_is_tried_again(house: House) -> None:
+    before = house.setting
+    send_event(house, 4.5, duration_sec=60.0)
+    house.stuck = {"heater1"}
+    house.wait(70.0)
+    assert house.opened() == {"heater1"}
+    assert ("restore.failed", "heater1") in house.alerts
+    house.stuck = set()
+    house.wait(30.0)
+    assert house.setting == before
+    assert house.engine.running is None
+
+
+def test_a_release_that_was_confirmed_and_not_obeyed_goes_back_with_the_event(house: House) -> None:
+    before = house.setting
+    send_event(house, 7.5)
+    house.stuck = {"dryer1"}
+    send_event(house, 4.5, modification=1, correlationId="m1")
+    assert "dryer1" in house.opened()
+    house.stuck = set()
+    house.wait(700.0)
+    assert house.setting == before
