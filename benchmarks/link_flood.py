@@ -177,7 +177,7 @@ def shown(stages: list[Stage], counted: dict[str, Any]) -> Table:
         "/ quiet",
     )
     for heading in headings:
-        table.add_column(heading, justify="left" if not heading else "right")
+        table.add_column(heading, justify="left" if not heading else "right", no_wrap=not heading)
     quiet = _quantile(stages[0].ack_ms, 0.5)
     for stage in stages:
         times = [

@@ -101,6 +101,8 @@ class Sender:
         """Telemetry up to this number is backlog, the rest is live."""
         self._marks: deque[tuple[float, int]] = deque()
         self._tidied_at = now
+        self.held_back = False
+        """Whether acks or live telemetry wait for what all together may send."""
 
     @property
     def in_flight(self) -> int:
@@ -127,6 +129,7 @@ class Sender:
         """Settle, and hand over what may go; how long nothing more is due (s)."""
         self.settle()
         self._mark(now)
+        self.held_back = False
         wait_sec = self._send(self._outbox.urgent, URGENT_WINDOW, now)
         wait_sec = min(wait_sec, self._send(self._live, LIVE_WINDOW, now))
         wait_sec = min(wait_sec, self._send_backlog(now))
@@ -152,6 +155,7 @@ class Sender:
             for waiting in source(room, self._rows_in_flight()):
                 wait_sec = self._wait_for_all_sec(now)
                 if wait_sec > 0:
+                    self.held_back = True
                     return min(wait_sec, IDLE_SEC)
                 self._hand_over(waiting, now)
         return IDLE_SEC

@@ -132,7 +132,7 @@ class Session:
         why, where = self._cause, self._settings.where
         if not why and self._refusal:
             why = self._refusal
-        elif not why and self._error:
+        elif not why and self._error and (online_sec is not None or self._tells_why()):
             why = f"the connection was lost: {self._error_explained()}"
         elif not why and online_sec is not None:
             why = f"the connection was lost: {where} closed it"
@@ -148,6 +148,10 @@ class Session:
             hung_up=not self._cause and not self._refusal,
             unconfirmed=None if oldest is None else oldest.topic,
         )
+
+    def _tells_why(self) -> bool:
+        """TLS says why it ends; but the broker's word may be lost with the connection."""
+        return _SSL_REASON.search(self._error) is not None
 
     def _error_explained(self) -> str:
         found = _SSL_REASON.search(self._error)
@@ -195,9 +199,11 @@ class Session:
         if (exchange.renewing or exchange.has_room_again) and not exchange.stopping:
             return self._make_anew(now, sender)
         wait_sec = sender.pump(now)
-        flushed = not sender.in_flight or now > exchange.flush_until
-        if exchange.stopping and flushed:
-            self._say_goodbye()
+        if exchange.stopping:
+            left_sec = exchange.flush_until - now
+            if left_sec < 0 or not (sender.in_flight or sender.held_back):
+                self._say_goodbye()
+            return min(wait_sec, max(left_sec, 0.0))
         return wait_sec
 
     def _make_anew(self, now: float, sender: Sender) -> float:

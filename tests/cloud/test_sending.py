@@ -270,8 +270,10 @@ def test_acks_that_wait_for_the_limit_wake_the_link_when_it_allows_the_next(pace
     paced.put(*names("a", 30), rank=Rank.ACK)
     assert len(paced.pump()) == 20
     assert 0 < paced.wait_sec < 0.05
+    assert paced.sender.held_back, "a link that stops waits for it"
     came = paced.run(1.0)
     assert came == names("a", 30)[20:]
+    assert not paced.sender.held_back
 
 
 def test_it_wakes_for_the_backlog_ten_times_a_second_and_no_more(paced: Line) -> None:

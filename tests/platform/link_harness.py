@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -205,21 +206,28 @@ MakeNode = Callable[..., Node]
 
 
 class Listener:
-    """Something that listens and speaks no MQTT: it hangs up at once, or keeps silent."""
+    """Something that listens and speaks no MQTT: it hangs up at once, or keeps silent.
 
-    def __init__(self, *, hang_up: bool) -> None:
+    With `reset` it hangs up so that what it may have said is lost.
+    """
+
+    def __init__(self, *, hang_up: bool, reset: bool = False) -> None:
         self._sock = socket.socket()
         self._sock.bind(("127.0.0.1", 0))
         self._sock.listen(8)
         self.port = int(self._sock.getsockname()[1])
         self.accepted: list[Any] = []
         self._hang_up = hang_up
+        self._reset = reset
         self._greenlet = gevent.spawn(self._accept)
 
     def _accept(self) -> None:
         while True:
             sock, _ = self._sock.accept()
             self.accepted.append(sock)
+            if self._reset:
+                sock.recv(1)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             if self._hang_up:
                 sock.close()
 

@@ -243,12 +243,14 @@ def test_that_the_broker_refuses_is_told(tmp_path: Path, make_node: MakeNode) ->
         broker.stop()
 
 
-def test_a_broker_that_hangs_up_before_it_answers_is_told(make_node: MakeNode) -> None:
-    listener = Listener(hang_up=True)
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_broker_that_hangs_up_before_it_answers_is_told(make_node: MakeNode, reset: bool) -> None:
+    """A TLS alert that says why may be lost with the connection."""
+    listener = Listener(hang_up=True, reset=reset)
     try:
         node = make_node(listener.port)
         node.start(until_online=False)
         wait_until(lambda: listener.accepted, "it has tried")
-        wait_until(lambda: node.link.state.why, "the state tells why", 10.0)
+        assert "is the client certificate accepted" in node.until_why("before it answered")
     finally:
         listener.close()
