@@ -129,6 +129,7 @@ def test_a_stale_meter_and_a_lost_broker_are_marked(fake: Fake, visit: Visit) ->
     fake.fault(stale=True)
     expect(page.locator("#live")).to_have_text("Meter stale")
     expect(page.locator("#power")).to_have_text("\u2013")
+    expect(page.locator("#load-text")).to_contain_text("Last read: 2")
     expect(circuit(page, "Dryer")).to_contain_text("Not read")
     picture(page, "stale")
     fake.fault(stale=False, offline=True)

@@ -17,7 +17,10 @@ function figure(id, value) {
   node.replaceChildren(text, ...(isRead(value) ? [' ', make('small', {}, 'kW')] : []));
 }
 
+let last = null; // the latest power that was read, and when
+
 export function showPower(status) {
+  if (isRead(status.power_kw)) last = { kw: status.power_kw, ts: status.ts - (status.meter_age_sec || 0) };
   put(at('power'), number(status.power_kw));
   at('power').parentNode.classList.toggle('unread', !isRead(status.power_kw));
   figure('baseline', status.baseline_kw);
@@ -28,7 +31,9 @@ export function showPower(status) {
   bar.style.setProperty('--part', Math.min(1, Math.max(0, (load || 0) / 100)));
   bar.classList.toggle('over', load > 80);
   bar.setAttribute('aria-valuenow', Math.round(Math.min(100, Math.max(0, load || 0))));
-  put(at('load-text'), isRead(load)
+  put(at('load-text'), !isRead(status.power_kw) && last
+    ? `Last read: ${kw(last.kw)}, ${span(status.ts - last.ts)} ago`
+    : isRead(load)
     ? `${number(load, 0)} % of the panel’s ${number(status.panel_amperage, 0)} A${load > 80 ? ': above 80 %' : ''}`
     : `The panel is rated ${number(status.panel_amperage, 0)} A`);
 }
