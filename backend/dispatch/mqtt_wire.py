@@ -1,7 +1,7 @@
 """MQTT 5 packets, as far as a publisher needs them beside the ingest's (OASIS MQTT 5.0). Pure.
 
-paho takes 130 µs to publish a message and hear of its PUBACK, this 10 µs; and what paho has once
-taken it may still send when nobody counts on it any more.
+10,000 messages took 2.3 s with paho and 0.5 s with this (the floor of benchmarks/dispatch.py); and
+what paho has once taken it may still send when nobody counts on it any more.
 """
 
 from __future__ import annotations
