@@ -20,6 +20,7 @@ ACTUATOR = "platform.actuator"
 SOURCES = ("setup.py", "requirements.txt", "IDENTITY", "README.md", "VenAgent")
 """What `vctl install` needs of the repository, beside the agent's configuration."""
 _INSTALL_WITHIN_SEC = 300
+_NO_DEPENDENCIES = "no-deps = true\n"
 
 
 @dataclass(frozen=True)
@@ -170,8 +171,9 @@ def _without_dependencies(paths: Paths) -> Iterator[None]:
     to for as long as this install takes.
     """
     conf = paths.home / "platform/pip.conf"
-    usual = conf.read_text()
-    staging.write(paths, conf, usual + "no-deps = true\n")
+    # One that was killed here has left its line behind.
+    usual = conf.read_text().replace(_NO_DEPENDENCIES, "")
+    staging.write(paths, conf, usual + _NO_DEPENDENCIES)
     try:
         yield
     finally:

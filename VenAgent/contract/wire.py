@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections import Counter
+from datetime import datetime, timezone
 from enum import Enum
 from typing import Any
 
@@ -176,3 +177,8 @@ def rounded(value: float | None, digits: int = 3) -> float | None:
     if value is None or not math.isfinite(value):
         return None
     return round(value, digits) + 0.0  # + 0.0 turns -0.0 into 0.0
+
+
+def spoken(ts: float) -> str:
+    """Epoch seconds in a sentence for a person: UTC, to the second."""
+    return datetime.fromtimestamp(ts, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.commands import CancelCommand, Command, ShedCommand
-from VenAgent.contract.wire import rounded
+from VenAgent.contract.wire import rounded, spoken
 from VenAgent.dr.agenda import Agenda, is_same
 from VenAgent.dr.carrying import Carrier
 from VenAgent.dr.context import Context
@@ -183,7 +183,7 @@ class Ruling:
 
     def _told_to_wait(self, event: Event, ruling: Event, now: float) -> Effects:
         reason = (
-            f"event {ruling.event_id} comes first until {ruling.end_ts:.0f}; "
+            f"event {ruling.event_id} comes first until {spoken(ruling.end_ts)}; "
             f"this one goes on then if time is left"
         )
         if event.answered:

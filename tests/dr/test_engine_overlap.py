@@ -65,6 +65,12 @@ def test_a_lower_one_that_comes_second_waits_and_is_told(house: House) -> None:
     assert shed_kw(house) == pytest.approx(10.0, rel=0.05)
 
 
+def test_the_reason_to_wait_names_the_time_as_a_person_reads_it(house: House) -> None:
+    send_event(house, 4.5, event_priority=1, duration_sec=600.0)
+    (ack,) = second(house, 10.0)
+    assert ack["reason"].startswith("event e1 comes first until 2025-10-09 09:03:20 UTC; ")
+
+
 def test_one_whose_time_passes_while_it_waits_is_told_so(house: House) -> None:
     send_event(house, 4.5, event_priority=1, duration_sec=600.0)
     second(house, 10.0, duration_sec=60.0)
