@@ -139,6 +139,10 @@ def test_a_stale_meter_and_a_lost_broker_are_marked(fake: Fake, visit: Visit) ->
     expect(page.locator("#fact-outbox")).to_have_text("17 messages")
     expect(page.locator("#alerts li").first).to_contain_text("nothing listens")
     picture(page, "offline")
+    fake.fault(offline=False)
+    over = page.locator("#alerts li").first
+    expect(over.locator(".chip")).to_have_text("over")
+    expect(over).to_contain_text("over MQTT: nothing listens")
 
 
 def test_the_agent_is_lost_and_comes_back(fake: Fake, visit: Visit) -> None:

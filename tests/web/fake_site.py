@@ -96,6 +96,7 @@ class FakeSite:
         self.refused_reason: str | None = None
         self.commands: list[dict[str, Any]] = []
         self.stale = self.offline = self.full = False
+        self._was_offline = False
         self._read_ts = clock()
         self._count = 0
         self._curve = PowerCurve()
@@ -183,13 +184,12 @@ class FakeSite:
         return ([dict(self.event)] if self.event else []) + self.past[: limit - bool(self.event)]
 
     def alerts(self) -> dict[str, Any]:
-        active = []
+        text = "MQTT: nothing listens at 127.0.0.1:1883"
+        alert = {"ts": self._read_ts, "severity": "warning", "code": "offline", "message": text}
         if self.offline:
-            text = "MQTT: nothing listens at 127.0.0.1:1883"
-            active.append(
-                {"ts": self._read_ts, "severity": "warning", "code": "offline", "message": text}
-            )
-        return {"active": active, "recent": active}
+            return {"active": [alert], "recent": [alert]}
+        over = {**alert, "severity": "cleared", "message": f"over: {text}"}
+        return {"active": [], "recent": [over] if self._was_offline else []}
 
     def history(self) -> dict[str, Any]:
         return self._curve.columns(self._clock())
@@ -219,6 +219,7 @@ class FakeSite:
     def step(self) -> None:
         """Time has passed: readings move on, and an event goes its way."""
         now = self._clock()
+        self._was_offline = self._was_offline or self.offline
         if not self.stale:
             self._read_ts = now
             status = self.status()

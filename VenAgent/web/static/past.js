@@ -58,7 +58,8 @@ export function showAlerts(alerts, now) {
     const runs = index < alerts.active.length;
     const kind = !runs ? 'off' : alert.severity === 'critical' ? 'trouble' : 'runs';
     const word = runs ? alert.severity : alert.severity === 'cleared' ? 'over' : 'was raised';
-    return make('li', {}, make('span', { class: `chip ${kind}` }, word), ' ', alert.message,
+    const text = alert.message.replace(/^over: /, ''); // the word before it says so
+    return make('li', {}, make('span', { class: `chip ${kind}` }, word), ' ', text,
       make('small', {}, `${clock(alert.ts)} ${day(alert.ts, now)}`));
   });
   at('alerts').replaceChildren(...(lines.length ? lines : [make('li', { class: 'quiet' }, 'All is well: no alert since the agent was started.')]));
