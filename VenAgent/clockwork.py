@@ -12,7 +12,7 @@ import gevent
 from gevent.event import Event as GreenEvent
 
 from VenAgent.contract.alerts import Severity
-from VenAgent.contract.telemetry import Quality, Telemetry
+from VenAgent.contract.telemetry import Telemetry
 from VenAgent.dr import report
 from VenAgent.dr.engine import CLOCK_STEP_SEC
 
@@ -34,7 +34,8 @@ class Clockwork:
         self._ven = ven
         self.engine_changed = GreenEvent()
         self._greenlets: set[gevent.Greenlet] = set()
-        self._clock_offset_sec = time.time() - time.monotonic()
+        self._made_at = time.monotonic()
+        self._clock_offset_sec = time.time() - self._made_at
 
     def start(self) -> None:
         self._greenlets = {gevent.spawn(self._ven.meter.read_now)}
@@ -120,10 +121,9 @@ class Clockwork:
     def _alert(self, telemetry: Telemetry) -> None:
         """What the regular look at the site finds: the meter's age, the current, certificates."""
         ven = self._ven
-        stale = None
-        if telemetry.quality is not Quality.GOOD:
-            stale = f"the meter's readings are {telemetry.quality.value}"
-        ven.alerts.set("meter.stale", Severity.WARNING, stale)
+        up_sec = time.monotonic() - self._made_at
+        fault = report.meter_fault(telemetry.quality, up_sec, ven.config.stale_after_sec)
+        ven.alerts.set("meter.stale", Severity.WARNING, fault)
         ven.alerts.set("panel.over_current", Severity.CRITICAL, report.over_current(telemetry))
         if ven.credentials is not None:
             ven.credentials.alert(ven.alerts.set)

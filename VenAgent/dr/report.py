@@ -100,6 +100,15 @@ def figures(engine: Engine, reading: Reading, now: float) -> dict[str, float]:
     return {name: round(value, 3) for name, value in values.items() if value is not None}
 
 
+def meter_fault(quality: Quality, up_sec: float, patience_sec: float) -> str | None:
+    """What a person should know of the meter's readings; None when they are good, or when none
+    can be there yet: the agent has been up for `up_sec`, less than `patience_sec`."""
+    is_good = quality is Quality.GOOD
+    if is_good or (quality is Quality.MISSING and up_sec < patience_sec):
+        return None
+    return f"the meter's readings are {quality.value}"
+
+
 def over_current(telemetry: Telemetry) -> str | None:
     """What draws more than it is rated for; None when nothing does."""
     found = []

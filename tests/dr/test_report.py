@@ -196,6 +196,21 @@ def test_figures_that_are_not_known_are_left_out() -> None:
     assert figures == {"shed_kw": 0.0, "requested_kw": 0.0, "predicted_kw": 0.0}
 
 
+@pytest.mark.parametrize(
+    ("quality", "up_sec", "fault"),
+    [
+        (Quality.GOOD, 0.0, None),
+        (Quality.MISSING, 29.0, None),  # the first reading takes a moment after every start
+        (Quality.MISSING, 30.0, "the meter's readings are missing"),
+        (Quality.STALE, 29.0, "the meter's readings are stale"),
+    ],
+)
+def test_a_meter_without_readings_is_told_when_there_could_be_some(
+    quality: Quality, up_sec: float, fault: str | None
+) -> None:
+    assert report.meter_fault(quality, up_sec, patience_sec=30.0) == fault
+
+
 def test_what_draws_more_than_its_rating_is_told_by_name() -> None:
     house = House()
     assert report.over_current(telemetry_of(house)) is None
