@@ -2,7 +2,7 @@
 
     scripts/benchmark.sh fleet [--messages 200000] [--seconds 60] [--only PART …] [--json FILE]
 
-1. COPY alone into our table, a row a message; and in the shape of CONTRACT.md's tables, nine
+1. COPY alone into our table, a row a message; and in the shape of the contract's tables, nine
    rows a message. Two ceilings, and the ratio to each.
 2. As fast as it goes, from the first message until the last is stored.
 3. The same with a kill -9 of the ingest in the middle: rows stored against rows sent.
@@ -77,9 +77,9 @@ async def copy_ceiling(url: str, count: int) -> float:
 
 
 async def copy_contract(url: str, count: int) -> float:
-    """Messages a second of COPY in the shape of CONTRACT.md's tables: nine rows a message.
+    """Messages a second of COPY in the shape of the contract's tables: nine rows a message.
 
-    Without the foreign key and the raw payloads that CONTRACT.md names beside: they would make it
+    Without the foreign key and the raw payloads that the contract names beside: they would make it
     slower, and our ratio to it better.
     """
     connection = await asyncpg.connect(plain_dsn(url))
@@ -309,12 +309,12 @@ def table_of(results: dict[str, Any]) -> Table:
 
 def _copy_rows(copy: dict[str, float], _results: Any) -> Iterator[Row]:
     yield "COPY alone, a row a message as we store it, messages/s", f"{copy['ours']:,.0f}", ""
-    yield "COPY alone, CONTRACT.md's nine rows, messages/s", f"{copy['contract']:,.0f}", ""
+    yield "COPY alone, the contract's nine rows, messages/s", f"{copy['contract']:,.0f}", ""
 
 
 def _speed_rows(fast: dict[str, Any], results: dict[str, Any]) -> Iterator[Row]:
     yield "messages/s until stored", f"{fast['messages_per_sec']:,.0f}", "≥ 8,000"
-    for name, words in (("contract", "in CONTRACT.md's shape"), ("ours", "in our shape")):
+    for name, words in (("contract", "in the contract's shape"), ("ours", "in our shape")):
         if "copy" in results:
             share = fast["messages_per_sec"] / results["copy"][name]
             yield f"… of COPY alone {words}", f"{share:.0%}", "≥ 60 %"
