@@ -17,6 +17,12 @@ function axes(unit) {
   ];
 }
 
+// A minute on both sides of a single moment: left alone, uPlot spreads it over years.
+function span(chart, low, high) {
+  const moments = chart.data[0];
+  return moments.length > 1 ? [low, high] : [(moments[0] ?? 0) - 60, (moments[0] ?? 0) + 60];
+}
+
 const PALETTE = ["--accent", "--warn", "--good", "--bad", "--asked"];
 
 // series: [{label, stroke: "--accent", fill, dash, step}]
@@ -28,7 +34,7 @@ export function plot(place, series, data, { height = LARGE, unit = "kW", from } 
     cursor: { points: { size: 7 }, drag: { x: true, y: false } },
     legend: { show: false },
     scales: {
-      x: { range: (_plot, low, high) => (low === high ? [(low ?? 0) - 60, (high ?? 0) + 60] : [low, high]) },
+      x: { range: span },
       y: { range: (_plot, low, high) => [Math.min(0, low ?? 0), Math.max(high ?? 1, from ?? 0, 0.1) * 1.1] },
     },
     axes: axes(unit),
