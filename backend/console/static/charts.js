@@ -17,10 +17,10 @@ function axes(unit) {
   ];
 }
 
-// A minute on both sides of a single moment: left alone, uPlot spreads it over years.
+// A minute at least: left alone, uPlot spreads a single moment over years.
 function span(chart, low, high) {
-  const moments = chart.data[0];
-  return moments.length > 1 ? [low, high] : [(moments[0] ?? 0) - 60, (moments[0] ?? 0) + 60];
+  const from = low ?? 0;
+  return [from, Math.max(chart.data[0].length > 1 ? high : from, from + 60)];
 }
 
 const PALETTE = ["--accent", "--warn", "--good", "--bad", "--asked"];
