@@ -23,6 +23,7 @@ DEVICES_FILE = "devices.json"
 """A site of several devices: `{device path: {"model": folder, "driver_config": {…}}}`."""
 DRIVER = "platform.driver"
 AGENT = "ven.agent"
+STORE_WITHIN_SEC = 45.0
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,11 @@ def store(paths: Paths, entry: Entry) -> None:
         file.write(entry.contents)
         file.flush()
         Path(file.name).chmod(0o644)  # vctl reads it as the plain user
-        vctl.must(paths, *entry.command(Path(file.name)))
+        command = entry.command(Path(file.name))
+        try:
+            vctl.must(paths, *command, timeout_sec=STORE_WITHIN_SEC)
+        except vctl.NoAnswer:  # seen once, on a VOLTTRON just started; to store twice is harmless
+            vctl.must(paths, *command, timeout_sec=STORE_WITHIN_SEC)
 
 
 def names(paths: Paths, identity: str) -> list[str]:

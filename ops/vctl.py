@@ -42,6 +42,10 @@ class AgentStatus:
         return self.is_running and self.health == "GOOD"
 
 
+class NoAnswer(OpsError):
+    """The platform runs, and said nothing in time."""
+
+
 def run(
     paths: Paths, *arguments: str | Path, timeout_sec: float = 60
 ) -> subprocess.CompletedProcess[str]:
@@ -83,7 +87,7 @@ def _finish(
                     f"VOLTTRON ended while {name} was at work", log=paths.output_log(PLATFORM)
                 ) from None
             if time.monotonic() >= deadline:
-                raise OpsError(
+                raise NoAnswer(
                     f"{name} gave no answer within {timeout_sec:g} s", log=paths.platform_log
                 ) from None
 

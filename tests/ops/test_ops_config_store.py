@@ -94,3 +94,16 @@ def test_what_is_gone_from_the_store_is_stored_again(paths: Paths, stored: dict[
 def test_anew_means_all(paths: Paths, stored: dict[str, str]) -> None:
     config_store.load(paths, entries(paths))
     assert len(config_store.load(paths, entries(paths), anew=True)) == 2
+
+
+def test_a_store_that_gives_no_answer_is_asked_once_more(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config_store, "STORE_WITHIN_SEC", 0.1)
+    program = paths.platform_bin / "vctl"
+    program.write_text(
+        f"#!/bin/sh\ncd {paths.run}\n[ -e asked ] || {{ touch asked; exec sleep 9; }}\n"
+    )
+    program.chmod(0o755)
+    config_store.store(paths, Entry("platform.driver", "a.csv", "a,b\n", "csv"))
+    assert (paths.run / "asked").exists()
