@@ -74,7 +74,7 @@ unit() {
   mkdir "$scratch/u"
   TMPDIR=$scratch/u PYTHONPATH=$VENAGENT_ROOT PYTHONDONTWRITEBYTECODE=1 \
     HYPOTHESIS_STORAGE_DIRECTORY=$scratch/hypothesis MOSQUITTO=$(mosquitto_path) \
-    "$(tools_python)" -m pytest -p no:cacheprovider -n 2 --dist loadfile \
+    "$(tools_python)" -m pytest -p no:cacheprovider -p no:schemathesis -n 2 --dist loadfile \
     --ignore=tests/platform --ignore=tests/backend --ignore=tests/browser --ignore=tests/documents \
     ${pytest_arguments[@]+"${pytest_arguments[@]}"}
 }
