@@ -247,7 +247,9 @@ def test_a_panel_that_stays_the_same_is_one_object_and_one_that_changes_is_seen(
 
     def key_of(ven_id: str, **changes: Any) -> Any:
         loads = [{**load, **changes} for load in telemetry(ven_id)["loads"]]
-        one = decode(Message(METERING, payload(ven_id, timestamp=NOW, loads=loads), NOW), WINDOW, panels)
+        one = decode(
+            Message(METERING, payload(ven_id, timestamp=NOW, loads=loads), NOW), WINDOW, panels
+        )
         assert isinstance(one, Telemetry)
         assert one.loads is not None
         return one.loads.key

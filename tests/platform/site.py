@@ -304,16 +304,22 @@ class Site:
         return self.rpc(VEN, "status")
 
     def wait_for_health(self, health: str, *words: str, timeout_sec: float = 30.0) -> str:
+        seen: dict[str, Any] = {}
+
         def shown() -> str | None:
             try:
-                status = self.rpc(VEN, "health.get_status")
-            except RPC_FAILURES:
+                seen["last"] = status = self.rpc(VEN, "health.get_status")
+            except RPC_FAILURES as error:
+                seen["last"] = repr(error)
                 return None  # it is being started
             sentence = str(status.get("context"))
             right = status.get("status") == health and all(word in sentence for word in words)
             return sentence if right else None
 
-        return wait_for(shown, f"health {health} with {words}", timeout_sec)
+        try:
+            return wait_for(shown, f"health {health} with {words}", timeout_sec)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it was {seen}") from None
 
     def contactors(self) -> dict[str, bool]:
         return self.panel.state()["contactors"]

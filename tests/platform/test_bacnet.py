@@ -107,5 +107,6 @@ def test_a_bacnet_object_that_refuses_is_left_out_and_the_next_takes_its_place(
     assert "heater1" in ack["reason"]
     assert ack["actual_shed_kw"] == pytest.approx(4.5, rel=0.05)
     panel.clear()
-    assert site.cloud.command("restore")["status"] == "success"
+    restored = site.cloud.command("restore")
+    assert restored["status"] == "success", restored
     assert all(panel.state()["contactors"].values())
