@@ -8,8 +8,7 @@
 # backend   tests/backend: the operator's side, on a real PostgreSQL and mosquitto
 # browser   tests/browser: the local page in a real Chromium; pictures in tests/browser/results/
 # documents tests/documents: every command of the documents, on sites of its own (minutes)
-# platform  tests/platform: a real VOLTTRON, as the plain user (minutes); it waits more than it
-#           computes, so it runs beside backend, browser and documents, and is told at the end
+# platform  tests/platform: a real VOLTTRON, as the plain user (minutes)
 #
 # Exits with 0 only when every part passed; the last lines are pytest's own summary.
 set -euo pipefail
@@ -34,9 +33,7 @@ done
 pytest_arguments=("$@")
 
 scratch=""
-beside="" # the process that runs the platform part beside the others
 cleanup() {
-  if [ -n "$beside" ] && kill "$beside" 2>/dev/null; then wait "$beside" || true; fi
   [ -n "$scratch" ] || return 0
   for session in "$scratch"/*/session; do # a run that was broken off leaves some
     if [ -f "$session" ]; then sweep_session "$(dirname "$session")" || true; fi
@@ -174,38 +171,12 @@ case " ${parts[*]} " in *" browser "* | *" platform "*) ensure_chromium ;; esac
 case " ${parts[*]} " in *" browser "* | *" documents "* | *" platform "*) ensure_test_platform ;; esac
 case " ${parts[*]} " in *" platform "*) ensure_volttron11 ;; esac
 
-# A subshell: a part may change folder. `set -e` is off in it, each part returns its own result.
 failed=()
-run() {
-  say "$1"
-  ("$1") || failed+=("$1")
-}
-
-begin_platform_beside() {
-  if [ -n "$beside" ]; then return; fi
-  say "platform begins beside what follows"
-  (platform) >"$scratch/platform.log" 2>&1 &
-  beside=$!
-}
-
-# Its output from the beginning, and on as it comes; the last part's summary ends the whole.
-finish_platform_beside() {
-  say "platform"
-  tail -n +1 -f --pid="$beside" "$scratch/platform.log"
-  wait "$beside" || failed+=(platform)
-  beside=""
-}
-
 for part in "${parts[@]}"; do
-  case "$part: ${parts[*]} " in
-    "platform: "*" backend "* | "platform: "*" browser "* | "platform: "*" documents "*) continue ;;
-    "backend: "*" platform "* | "browser: "*" platform "* | "documents: "*" platform "*)
-      begin_platform_beside
-      ;;
-  esac
-  run "$part"
+  say "$part"
+  # A subshell: a part may change folder. `set -e` is off in it, each part returns its own result.
+  ("$part") || failed+=("$part")
 done
-if [ -n "$beside" ]; then finish_platform_beside; fi
 if [ ${#failed[@]} -gt 0 ]; then
   printf 'failed: %s\n' "${failed[*]}" >&2
   exit 1
