@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.settings import Settings, SettingsError
 from backend.store import schema
-from backend.store.database import Database
+from backend.store.database import Database, first_line
 from backend.store.models import ApiKey
 
 T = TypeVar("T")
@@ -76,7 +76,7 @@ def _run(work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         schema.upgrade(url)
         return asyncio.run(connected())
     except (SQLAlchemyError, OSError) as error:
-        _fail(f"the database cannot be used: {str(error).strip().splitlines()[0]}")
+        _fail(f"the database cannot be used: {first_line(error)}")
 
 
 def _fail(reason: str) -> NoReturn:

@@ -25,7 +25,7 @@ from backend.console import page
 from backend.console.stream import Feed
 from backend.dispatch.service import Dispatcher
 from backend.settings import Settings
-from backend.store.database import Database
+from backend.store.database import Database, first_line
 
 log = structlog.get_logger(__name__)
 
@@ -137,6 +137,5 @@ async def _measured(
 
 
 async def _no_database(_request: Request, error: Exception) -> JSONResponse:
-    reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-    log.error("a request needs the database", error=reason)
+    log.error("a request needs the database", error=first_line(error)[:200])
     return JSONResponse({"detail": "the database does not answer: try again"}, 503)

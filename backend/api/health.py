@@ -17,6 +17,7 @@ from backend.api.services import Services, Uses
 from backend.api.stats import network_figures
 from backend.dispatch.tables import ACTIVE, EVENTS
 from backend.store import schema
+from backend.store.database import first_line
 
 router = APIRouter(tags=["Health"])
 DATABASE_TIMEOUT_SEC = 3.0
@@ -65,7 +66,7 @@ async def _database_trouble(services: Services) -> str | None:
     except asyncio.TimeoutError:
         return f"the database did not answer within {DATABASE_TIMEOUT_SEC:g} s"
     except (SQLAlchemyError, OSError) as error:
-        return f"the database cannot be reached: {str(error).splitlines()[0][:200]}"
+        return f"the database cannot be reached: {first_line(error)[:200]}"
     if found != schema.latest_revision():
         return f"the database's schema is {found}, this program needs {schema.latest_revision()}"
     return None

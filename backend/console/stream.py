@@ -24,6 +24,7 @@ from backend.api import live
 from backend.api.services import Services
 from backend.api.stats import network_figures
 from backend.dispatch.tables import ACTIVE, EVENTS, SCHEDULED
+from backend.store.database import first_line
 from backend.waiting import happens
 
 log = structlog.get_logger(__name__)
@@ -92,7 +93,7 @@ class Feed:
                         network = await network_figures(connection)
                         self._send(_message("fleet", _fleet(network, events)))
             except (SQLAlchemyError, OSError) as error:
-                log.warning("no figures for the console", error=str(error).splitlines()[0])
+                log.warning("no figures for the console", error=first_line(error))
                 self._send(_message("trouble", {"reason": "the database does not answer"}))
             if self._stopping:
                 return

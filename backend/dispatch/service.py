@@ -24,7 +24,7 @@ from backend.dispatch.settings import DispatchSettings
 from backend.dispatch.tables import ACTIVE, EVENTS, SCHEDULED
 from backend.dispatch.transaction import database_now, in_transaction
 from backend.dispatch.wake import Wake, listen, notify, wait
-from backend.store.database import Database
+from backend.store.database import Database, first_line
 
 log = structlog.get_logger(__name__)
 
@@ -115,7 +115,7 @@ class Dispatcher:
                 self._troubles.pop(name, None)
                 self._faults.pop(name, None)
             except (SQLAlchemyError, OSError) as error:
-                self._troubles[name] = f"the database: {str(error).splitlines()[0][:200]}"
+                self._troubles[name] = f"the database: {first_line(error)[:200]}"
                 log.error("dispatch cannot use the database", loop=name, error=str(error)[:500])
                 delay_sec = AFTER_AN_ERROR_SEC
             except Exception as error:

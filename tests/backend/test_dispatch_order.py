@@ -243,7 +243,10 @@ async def test_what_copy_refuses_is_the_databases_error(postgresql_url: str) -> 
     await database.close()
 
 
-async def test_what_dispatch_does_not_foresee_does_not_end_it(database: Database) -> None:
+@pytest.mark.parametrize("error", [RuntimeError("unforeseen"), TimeoutError()])
+async def test_what_dispatch_does_not_foresee_does_not_end_it(
+    database: Database, error: Exception
+) -> None:
     await add_vens(database, {"a": 2.0})
 
     class Confused(Wire):
@@ -252,13 +255,13 @@ async def test_what_dispatch_does_not_foresee_does_not_end_it(database: Database
         async def publish(self, messages: Sequence[Message]) -> list[Outcome]:
             if self.failures:
                 self.failures -= 1
-                raise RuntimeError("unforeseen")
+                raise error
             return await super().publish(messages)
 
     wire = Confused()
     async with dispatching(database, wire, quick(lease_sec=0.5)) as dispatcher:
         await add_event(database, 1.0, dispatcher=dispatcher)
-        await eventually(dispatcher.fault)
+        await eventually(dispatcher.problem)
         await eventually(lambda: wire.sent)
-        await eventually(lambda: dispatcher.fault() is None)
+        await eventually(lambda: dispatcher.problem() is None)
     assert await participants(database) == {"a": "commanded"}
