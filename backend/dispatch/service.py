@@ -57,7 +57,8 @@ class Dispatcher:
         )
         self._beats: dict[str, float] = {}
         self._troubles: dict[str, str] = {}
-        self._faults: dict[str, str] = {}
+        self._faults: dict[str, tuple[float, str]] = {}
+        """By loop: when the last turn that met it began (monotonic), and what."""
         self._stopping = False
 
     async def run(self) -> None:
@@ -93,7 +94,7 @@ class Dispatcher:
 
     def fault(self) -> str | None:
         """A mistake of this program that dispatch meets again and again; a restart may help."""
-        return next(iter(self._faults.values()), None)
+        return next((fault for _, fault in self._faults.values()), None)
 
     # --- the loops -----------------------------------------------------------------------------
 
@@ -105,7 +106,7 @@ class Dispatcher:
     ) -> None:
         bell = self.wake.bell()
         while not self._stopping:
-            self._beats[name] = time.monotonic()
+            self._beats[name] = begun = time.monotonic()
             delay_sec = self._settings.fallback_sec
             try:
                 await work()
@@ -113,17 +114,24 @@ class Dispatcher:
                 if due_sec is not None:
                     delay_sec = min(delay_sec, max(due_sec, NOT_SOONER_SEC))
                 self._troubles.pop(name, None)
-                self._faults.pop(name, None)
+                self._forget_fault(name)
             except (SQLAlchemyError, OSError) as error:
                 self._troubles[name] = f"the database: {first_line(error)[:200]}"
                 log.error("dispatch cannot use the database", loop=name, error=str(error)[:500])
                 delay_sec = AFTER_AN_ERROR_SEC
             except Exception as error:
                 # Going on beats standing still: the other events depend on it. Health tells.
-                self._faults[name] = f"dispatch of {name} fails: {type(error).__name__}: {error}"
+                fault = f"dispatch of {name} fails: {type(error).__name__}: {error}"
+                self._faults[name] = (begun, fault)
                 log.exception("dispatch fails", loop=name)
                 delay_sec = AFTER_AN_ERROR_SEC
             await wait(bell, delay_sec)
+
+    def _forget_fault(self, name: str) -> None:
+        """After a good turn; but what failed stays claimed, and no turn meets it until then."""
+        met, _ = self._faults.get(name, (0.0, ""))
+        if time.monotonic() - met > self._settings.lease_sec:
+            self._faults.pop(name, None)
 
     async def _turn_events(self) -> None:
         """All turns that are due: end, begin, look after."""

@@ -17,7 +17,7 @@ from backend.store import schema
 from backend.store.database import Database
 
 from .api_client import api
-from .dispatching import Wire, add_vens, eventually
+from .dispatching import Wire, add_vens, eventually, quick
 
 pytestmark = pytest.mark.asyncio
 KEYS = {"API_KEYS_REQUIRED": "true"}
@@ -210,21 +210,39 @@ async def test_a_database_that_is_gone_is_told_not_hidden() -> None:
     assert "cannot be reached" in ready.json()["reasons"][0]
 
 
-async def test_a_dispatcher_that_has_ended_fails_the_health(database: Database) -> None:
+async def test_a_fault_of_dispatch_fails_the_health_until_what_failed_was_tried_again(
+    database: Database,
+) -> None:
     class Broken(Wire):
+        tries = 0
+
         async def publish(self, messages):  # type: ignore[no-untyped-def]
-            raise RuntimeError("unforeseen")
+            self.tries += 1
+            if self.tries == 1:
+                raise RuntimeError("unforeseen")
+            return await super().publish(messages)
 
-    await add_vens(database, {"v": 1.0})
-    async with api(database, Broken()) as client:
-        await client.post("/api/events/", json={"requestedReductionKw": 1, "durationSec": 60})
+    event = {"requestedReductionKw": 1, "durationSec": 60}
+    wire = Broken()
+    await add_vens(database, {"first": 1.0})
+    async with api(database, wire, dispatch=quick(lease_sec=2.0)) as client:
+        await client.post("/api/events/", json=event)
+        await eventually(lambda: wire.tries)
+        # A turn that has nothing to do with it is no cure.
+        await add_vens(database, {"second": 1.0})
+        await client.post("/api/events/", json=event)
+        await eventually(lambda: wire.to("second"))
+        assert not wire.to("first")
+        answer = await client.get("/health")
+        assert answer.status_code == 503
+        assert "unforeseen" in answer.json()["reasons"][0]
 
-        async def failing() -> httpx.Response | None:
-            answer = await client.get("/health")
-            return answer if answer.status_code == 503 else None
+        await eventually(lambda: wire.to("first"))
 
-        answer = await eventually(failing)
-    assert "unforeseen" in answer.json()["reasons"][0]
+        async def well() -> bool:
+            return (await client.get("/health")).status_code == 200
+
+        await eventually(well)
 
 
 async def test_metrics_are_for_prometheus(database: Database) -> None:
