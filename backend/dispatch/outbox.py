@@ -21,7 +21,7 @@ from backend.dispatch.marking import (
     mark_published,
     release,
 )
-from backend.dispatch.publisher import Message, Publisher
+from backend.dispatch.publisher import Message, Outcome, Publisher
 from backend.dispatch.settings import DispatchSettings
 from backend.dispatch.tables import (
     COMMANDS,
@@ -33,6 +33,10 @@ from backend.dispatch.tables import (
     SHED_OPS,
 )
 from backend.dispatch.transaction import database_now, in_transaction
+
+
+class PublisherFault(Exception):
+    """A publisher raised what it does not foresee."""
 
 
 class Outbox:
@@ -57,12 +61,18 @@ class Outbox:
         claimed = await in_transaction(self._engine, self._claim)
         if not claimed:
             return 0, 0
-        outcomes = await self._publisher.publish([self._message(one) for one in claimed])
+        outcomes = await self._publish([self._message(one) for one in claimed])
         results = list(zip(claimed, outcomes, strict=True))
         confirmed = [one for one in results if one[1].error is None]
         failed = [one for one in results if one[1].error is not None]
         await in_transaction(self._engine, lambda c: self._mark(c, confirmed, failed))
         return len(confirmed), len(failed)
+
+    async def _publish(self, messages: list[Message]) -> list[Outcome]:
+        try:
+            return await self._publisher.publish(messages)
+        except Exception as error:  # it answers with outcomes; told apart from the database's
+            raise PublisherFault(f"{type(error).__name__}: {error}") from error
 
     def _message(self, command: Claimed) -> Message:
         return Message(self._topic.replace("{venId}", command.ven_id), command.payload.encode())
