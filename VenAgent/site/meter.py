@@ -63,15 +63,24 @@ class Meter:
         """The panel as it is now, read from the devices.
 
         The values of a device that does not answer are null (`failure` says why), never old ones.
+        Nor does a publication take part that comes meanwhile: its time is that of the end of the
+        driver's scrape, and a slow one may have read the points before they were last written.
         """
         asked = time.time()
-        self.read_now()
+        answers, _ = self._read(asked)
+        own = Points(self._config)
+        for device, values in answers.items():
+            own.update(device, values, asked)
         now = time.time()
-        return self.points.reading(now, max_age_sec=now - asked)
+        return own.reading(now, max_age_sec=now - asked)
 
     def read_now(self) -> bool:
         """Read all devices at once, in parallel; whether all answered."""
-        asked = time.time()
+        _, failures = self._read(time.time())
+        return not failures
+
+    def _read(self, asked: float) -> tuple[dict[str, Any], dict[str, str]]:
+        """What the devices answer, and why the others did not, by device."""
         calls = {
             device: self._calls.call(self._config.driver_identity, "scrape_all", device)
             for device in self._config.devices()
@@ -82,7 +91,7 @@ class Meter:
         self.failure = "; ".join(f"{device}: {why}" for device, why in failures.items()) or None
         if answers:
             self._on_reading(self.points.reading(time.time()))
-        return not failures
+        return answers, failures
 
     def _published(
         self,
