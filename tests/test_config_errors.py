@@ -130,6 +130,39 @@ def test_a_topic_to_publish_on_has_no_wildcards(topic: str, name: str) -> None:
     assert name in finding
 
 
+@pytest.mark.parametrize("topic", ["metering", "telemetry", "loads", "ack", "command"])
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("a/b/c/d/e/f/g/h/i", "has 8 slashes: AWS IoT Core takes at most 7 in a topic"),
+        ("ä" * 129, "is 258 bytes long in UTF-8: AWS IoT Core takes at most 256 for a topic"),
+    ],
+)
+def test_a_topic_that_the_broker_would_not_take_is_named_with_the_limit(
+    topic: str, name: str, why: str
+) -> None:
+    (finding,) = findings(with_field(f"topics.{topic}", name))
+    assert finding.startswith(f"topics.{topic}: {why} (got ")
+
+
+@pytest.mark.parametrize("name", ["a/b/c/d/e/f/g/h", "ä" * 128, "$aws/rules/meter/a/b/c/d/e/f/g/h"])
+def test_a_topic_at_the_limits_is_taken(name: str) -> None:
+    assert load(with_field("topics.metering", name)).topic_names().metering == name
+
+
+def test_a_variable_that_names_a_topic_too_deep_is_refused_too() -> None:
+    finding = explained(MINIMAL, ACK_TOPIC="a/b/c/d/e/f/g/h/i")
+    assert "topics.ack" in finding
+    assert "at most 7" in finding
+
+
+def test_a_prefix_to_listen_below_counts_with_what_is_subscribed() -> None:
+    bridge = {"enabled": True, "publish": ["cloud/weather"], "accept": ["a/b/c/d/e/f/g/h"]}
+    (finding,) = findings(with_field("bus_bridge", bridge))
+    assert finding.startswith("bus_bridge.accept[0]: with the /# that we subscribe below it, it ")
+    assert "has 8 slashes" in finding
+
+
 def test_a_circuit_id_that_stands_twice_is_named() -> None:
     (finding,) = findings(with_field("circuits.1.id", "c1"))
     assert "'c1' stands twice" in finding

@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from VenAgent.contract.topics import bus_in
+from VenAgent.contract.topics import bus_in, over_limit
 
 NOT_FOR_OTHERS = ("devices", "ven", "heartbeat", "alerts", "platform")
 """First levels of bus topics that stand for readings, commands to the actuator, or ourselves."""
@@ -29,11 +29,20 @@ def _not_ours(prefix: str) -> str:
     return prefix
 
 
+def _can_be_heard(prefix: str) -> str:
+    why = over_limit(f"{prefix}/#")
+    if why is not None:
+        raise ValueError(f"with the /# that we subscribe below it, it {why}")
+    return prefix
+
+
 _LEVELS = r"^[^/\s+#$\x00][^/+#\x00]*(/[^/+#\x00]+)*$"
 BusPrefix = Annotated[str, StringConstraints(pattern=_LEVELS, min_length=2, max_length=200)]
 """Whole levels: `devices/site` is for `devices/site/…`, not for `devices/site2`."""
 ForeignPrefix = Annotated[BusPrefix, AfterValidator(_not_ours)]
-MqttPrefix = Annotated[str, StringConstraints(pattern=_LEVELS, max_length=200)]
+MqttPrefix = Annotated[
+    str, StringConstraints(pattern=_LEVELS, max_length=200), AfterValidator(_can_be_heard)
+]
 Rate = Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)]
 
 

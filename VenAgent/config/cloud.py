@@ -78,7 +78,8 @@ class OutboxConfig(Block):
 
 
 class TopicOverrides(Block):
-    """Topics that differ from the usual ones (docs/mqtt-topics.md)."""
+    """Topics that differ from the usual ones (docs/mqtt-topics.md). AWS IoT Core takes at most 7
+    slashes and 256 bytes in a topic (the first three levels of `$aws/rules/…/` aside)."""
 
     metering: TopicName | None = None
     telemetry: TopicName | None = None

@@ -14,6 +14,8 @@ from pydantic import (
     StringConstraints,
 )
 
+from VenAgent.contract.topics import over_limit
+
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=128)]
 
 
@@ -36,8 +38,21 @@ def is_key(value: object) -> bool:
 FileName = Annotated[
     str, StringConstraints(min_length=1, max_length=4096), AfterValidator(_no_contents)
 ]
-TopicName = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^+#\x00]*$")]
-"""A topic that can be published to: no wildcards."""
+
+
+def _within_limits(topic: str) -> str:
+    why = over_limit(topic)
+    if why is not None:
+        raise ValueError(why)
+    return topic
+
+
+TopicName = Annotated[
+    str,
+    StringConstraints(min_length=1, pattern=r"^[^+#\x00]*$"),
+    AfterValidator(_within_limits),
+]
+"""A topic that can be published to: no wildcards, and nothing that AWS IoT Core does not take."""
 ThingName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9:_-]{1,128}$")]
 """What AWS IoT takes as a thing name; it also keeps wildcards out of our topics."""
 

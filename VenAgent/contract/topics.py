@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+MAX_SLASHES = 7
+MAX_BYTES = 256
+"""Of a topic or a filter at AWS IoT Core."""
+_BASIC_INGEST = re.compile(r"^\$aws/rules/[^/]+/", re.IGNORECASE)
+"""A topic straight to a rule; these levels do not count."""
+
+
+def over_limit(topic: str) -> str | None:
+    """Why AWS IoT Core does not take a topic (or filter) of this form; None if it does."""
+    counted = _BASIC_INGEST.sub("", topic, count=1)
+    slashes, size = counted.count("/"), len(counted.encode())
+    if slashes > MAX_SLASHES:
+        return f"has {slashes} slashes: AWS IoT Core takes at most {MAX_SLASHES} in a topic"
+    if size > MAX_BYTES:
+        return f"is {size} bytes long in UTF-8: AWS IoT Core takes at most {MAX_BYTES} for a topic"
+    return None
 
 
 @dataclass(frozen=True)
