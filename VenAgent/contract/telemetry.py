@@ -53,7 +53,7 @@ class Telemetry(WireModel):
     timestamp: float
     seq: int
     used_power_kw: float | None
-    shed_power_kw: float
+    shed_power_kw: float | None
     requested_reduction_kw: float
     event_id: str | None
     baseline_power_kw: float | None

@@ -330,8 +330,8 @@ class Event:
         start_ts = self.start_ts if self.active_ts is None else self.active_ts
         end_ts = self.end_ts if self.ended_ts is None else self.ended_ts
         achieved_kw = None
-        if mean_kw is not None:
-            achieved_kw = 0.0 if baseline_kw is None else baseline_kw - mean_kw
+        if mean_kw is not None and baseline_kw is not None:
+            achieved_kw = baseline_kw - mean_kw
         hours = max(0.0, end_ts - start_ts - self.metered.paused_sec) / 3600.0
         return {
             "start_ts": rounded(start_ts),

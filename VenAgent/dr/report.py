@@ -15,6 +15,7 @@ from VenAgent.contract.telemetry import (
 from VenAgent.contract.wire import rounded
 from VenAgent.dr.curtailment import sheddable_kw
 from VenAgent.dr.engine import Engine
+from VenAgent.dr.event import Event
 from VenAgent.dr.panel import Circuit, Control, Reading
 
 
@@ -28,13 +29,12 @@ def telemetry(
     amps = reading.current_amps
     if amps is None and power_kw is not None:
         amps = power_kw * 1000.0 / voltage
-    shed_kw = event.shed_by(power_kw) if event is not None and power_kw is not None else 0.0
     return Telemetry(
         ven_id=engine.ven_id,
         timestamp=round(now, 3),
         seq=seq,
         used_power_kw=rounded(power_kw),
-        shed_power_kw=rounded(shed_kw) or 0.0,
+        shed_power_kw=rounded(_shed_kw(event, power_kw)),
         requested_reduction_kw=rounded(event.requested_kw) or 0.0 if event else 0.0,
         event_id=event.event_id if event else None,
         baseline_power_kw=rounded(engine.baseline_kw(now)),
@@ -50,6 +50,13 @@ def telemetry(
         circuits=tuple(_circuit_entry(c, reading, voltage) for c in panel.circuits),
         loads=tuple(_load_entry(c, reading) for c in panel.circuits),
     )
+
+
+def _shed_kw(event: Event | None, power_kw: float | None) -> float | None:
+    """What an event has taken off the meter; None while that is not read, 0.0 without an event."""
+    if event is None:
+        return 0.0
+    return None if power_kw is None else event.shed_by(power_kw)
 
 
 def loads_snapshot(message: Telemetry) -> LoadsSnapshot:
@@ -91,9 +98,7 @@ def figures(engine: Engine, reading: Reading, now: float) -> dict[str, float]:
     values = {
         "power_kw": reading.power_kw,
         "baseline_kw": engine.baseline_kw(now),
-        "shed_kw": (
-            0.0 if event is None or reading.power_kw is None else event.shed_by(reading.power_kw)
-        ),
+        "shed_kw": _shed_kw(event, reading.power_kw),
         "requested_kw": event.requested_kw if event else 0.0,
         "predicted_kw": event.predicted_kw if event else 0.0,
     }

@@ -346,6 +346,15 @@ def test_a_summary_of_an_event_that_was_not_metered_invents_nothing() -> None:
     encode(summary)
 
 
+def test_without_a_baseline_no_shed_is_made_of_what_was_metered() -> None:
+    event = event_of(baseline_kw=None, active_ts=NOW, ended_ts=NOW + 600.0)
+    event.metered.add(NOW, 12.5)
+    summary = event.summary()
+    assert summary["avg_kw"] == 12.5
+    for key in ("delivered_kwh", "achieved_shed_kw", "shed_percent"):
+        assert summary[key] is None
+
+
 def test_more_power_than_the_baseline_is_a_negative_shed() -> None:
     event = event_of(baseline_kw=10.0, active_ts=NOW, ended_ts=NOW + 3600.0)
     event.metered.add(NOW, 12.5)

@@ -131,7 +131,10 @@ def test_a_lost_meter_in_an_event_makes_no_shed_up() -> None:
     wire = telemetry_of(house, Reading(house.now, None, {})).to_wire()
     assert wire["eventId"] == "e1"
     assert wire["usedPowerKw"] is None
-    assert wire["shedPowerKw"] == 0.0
+    assert wire["shedPowerKw"] is wire["shed_kw"] is None
+    figures = report.figures(house.engine, Reading(house.now, None, {}), house.now)
+    assert "shed_kw" not in figures
+    assert figures["requested_kw"] == 7.5
 
 
 @pytest.mark.parametrize(
