@@ -9,6 +9,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from VenAgent.contract.wire import MAX_INPUT_BYTES
+
 SHEDS = ("event", "shedPanel", "shedLoad")
 LONG_SEC = 86_400
 
@@ -77,7 +79,10 @@ def _mutated(lot: random.Random, correlation_id: str) -> Fuzzed:
         text = text[:-1] + ', "op": "event", "op": "restore"}'
     inner = message.get("data")
     op = message.get("op") or (inner.get("op") if isinstance(inner, dict) else None)
-    return Fuzzed(text.encode(), correlation_id, op in SHEDS)
+    payload = text.encode()
+    if len(payload) > MAX_INPUT_BYTES:  # long values within each other: refused unread
+        return Fuzzed(payload, None, sheds=False)
+    return Fuzzed(payload, correlation_id, op in SHEDS)
 
 
 def _mutate(lot: random.Random, message: dict[str, Any]) -> None:
