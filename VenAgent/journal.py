@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -190,12 +190,13 @@ class Journal:
         )
         return [json.loads(row[0]) for row in rows]
 
-    def latest(self, limit: int) -> list[dict[str, Any]]:
-        """The events last written of, the newest first, whatever their state."""
+    def latest(self, limit: int) -> Iterator[dict[str, Any]]:
+        """The events last written of, the newest first, whatever their state. As they are now;
+        each is decoded when it is taken, so that the caller can pause between two."""
         rows = self._db.execute(
             "SELECT event FROM events ORDER BY changed_ts DESC LIMIT ?", (limit,)
-        )
-        return [json.loads(row[0]) for row in rows]
+        ).fetchall()
+        return (json.loads(row[0]) for row in rows)
 
     def last_ts(self) -> float | None:
         """When a decision or a step was last written; None in a new journal."""

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import gevent
+
 from VenAgent.config import AgentConfig
 from VenAgent.dr.panel import Reading
 from VenAgent.journal import Journal
@@ -27,7 +29,7 @@ class LocalPage:
         on_change: Callable[[], None],
         curve_path: Path,
     ) -> None:
-        self.view = SiteView(ven, journal, health, curve_path)
+        self.view = SiteView(ven, journal, health, curve_path, pause=lambda: gevent.sleep(0))
         self._server = PageServer(self.view, on_change)
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from VenAgent.ven import Ven
 
 EVENTS_KEPT_READ = 20
+EVENTS_AT_ONCE = 20
+"""So many are made ready before others take their turn: an event that begins waits for no list."""
 READ_AGAIN_SEC = 30.0
 """What is added to an event that is over, its rebound, is seen as late as this."""
 NOT_NEEDED = "not needed"
@@ -29,7 +31,7 @@ OPTED_OUT = "opted out at the site: "
 
 class SiteView:
     """One Ven, read only when it is asked. `health`: what `vctl status` shows; `curve_path`: where
-    the curve of the last hour is kept."""
+    the curve of the last hour is kept; `pause`: lets the agent's other greenlets have a turn."""
 
     def __init__(
         self,
@@ -38,11 +40,13 @@ class SiteView:
         health: Callable[[], Mapping[str, str]],
         curve_path: Path,
         clock: Callable[[], float] = time.time,
+        pause: Callable[[], None] = lambda: None,
     ) -> None:
         self._ven = ven
         self._journal = journal
         self._health = health
         self._clock = clock
+        self._pause = pause
         self._curve = PowerCurve()
         self._curve_file = CurveFile(curve_path, self._curve)
         self._curve_file.load(clock())
@@ -121,10 +125,10 @@ class SiteView:
     def _past(self, limit: int) -> list[dict[str, Any]]:
         """The events that are over. The latest few are read once, until something changes."""
         if limit > EVENTS_KEPT_READ:
-            return _over(self._journal.latest(limit))
+            return _over(self._journal.latest(limit), self._pause)
         now = self._clock()
         if self._finished is None or abs(now - self._finished_at) > READ_AGAIN_SEC:
-            self._finished = _over(self._journal.latest(EVENTS_KEPT_READ))
+            self._finished = _over(self._journal.latest(EVENTS_KEPT_READ), lambda: None)
             self._finished_at = now
         return self._finished
 
@@ -185,10 +189,12 @@ def _event(event: Event) -> dict[str, Any]:
     }
 
 
-def _over(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _over(records: Iterable[Mapping[str, Any]], pause: Callable[[], None]) -> list[dict[str, Any]]:
     """Those of the journal that are over, newest first; one that cannot be read is not shown."""
     events = []
-    for record in records:
+    for number, record in enumerate(records, start=1):
+        if number % EVENTS_AT_ONCE == 0:
+            pause()
         try:
             event = Event.from_record(record)
         except (KeyError, TypeError, ValueError):

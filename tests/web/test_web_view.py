@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,11 +14,13 @@ import pytest
 
 from tests.dr.builders import TOTAL_KW, VEN_ID
 from tests.dr.house import House
+from VenAgent import web_view
 from VenAgent.contract.telemetry import Quality
 from VenAgent.dr import report
 from VenAgent.dr.effects import Record
+from VenAgent.dr.event import Event
 from VenAgent.journal import Journal
-from VenAgent.web_view import READ_AGAIN_SEC, SiteView
+from VenAgent.web_view import EVENTS_AT_ONCE, READ_AGAIN_SEC, SiteView, _event
 
 EXPIRES_TS = 1_770_000_000.0
 
@@ -132,6 +135,48 @@ def test_events_that_are_over_come_from_the_journal_newest_first(viewed: Viewed)
     assert events[0]["summary"]["achieved_shed_kw"] == pytest.approx(4.5, rel=0.05)
     assert events[0]["circuits"] == ["heater1"]
     assert len(viewed.view.events(100)) == 3
+
+
+def test_many_events_are_made_ready_a_few_at_a_time(
+    viewed: Viewed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the agent's hub nothing else is done meanwhile, an event that begins included."""
+    made = 0
+    by_pause = [0]
+
+    def counted(event: Event) -> dict[str, Any]:
+        nonlocal made
+        made += 1
+        return _event(event)
+
+    monkeypatch.setattr(web_view, "_event", counted)
+    viewed.house.send("event", shed_kw=4.5, duration_sec=60, event_id="e1")
+    viewed.house.wait(100.0)
+    record = json.loads(viewed.house.journal["e1"])
+    records = [Record(f"e{number}", {**record, "event_id": f"e{number}"}) for number in range(300)]
+    viewed.journal.write(records, [], viewed.house.now)
+    viewed.view = viewed.again(pause=lambda: by_pause.append(made))
+    assert len(viewed.view.events(300)) == made == 300
+    holds = [after - before for before, after in pairwise([*by_pause, made])]
+    assert max(holds) <= EVENTS_AT_ONCE
+
+
+def test_what_begins_between_two_looks_does_not_disturb_the_list(viewed: Viewed) -> None:
+    viewed.house.send("event", shed_kw=4.5, duration_sec=60, event_id="e0")
+    viewed.house.wait(100.0)
+    record = json.loads(viewed.house.journal["e0"])
+    names = [f"e{number}" for number in range(50)]
+    viewed.journal.write(
+        [Record(name, {**record, "event_id": name}) for name in names], [], viewed.house.now
+    )
+
+    def meanwhile() -> None:
+        viewed.journal.write(
+            [Record("later", {**record, "event_id": "later"})], [], viewed.house.now
+        )
+
+    viewed.view = viewed.again(pause=meanwhile)
+    assert sorted(event["event_id"] for event in viewed.view.events(50)) == sorted(names)
 
 
 def test_the_journal_is_read_again_after_a_change_or_a_while(viewed: Viewed) -> None:
