@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any
 
@@ -353,10 +353,25 @@ class Event:
         }
 
     def as_record(self) -> dict[str, Any]:
-        record = asdict(self)
-        record["state"] = self.state.value
-        record["done"] = self.done
-        return record
+        """What the journal keeps: plain values, none of them the event's own to change.
+
+        Field by field: `asdict` copies every number deeply, which was a third of the core's time.
+        """
+        ended_by, next_ask = self.ended_by, self.next_ask
+        return {
+            **vars(self),
+            "content": dict(self.content),
+            "state": self.state.value,
+            "circuits": [dict(vars(circuit)) for circuit in self.circuits],
+            "metered": dict(vars(self.metered)),
+            "also": list(self.also),
+            "next_also": list(self.next_also),
+            "ended_by": None if ended_by is None else dict(vars(ended_by)),
+            "next_ask": (
+                None if next_ask is None else {**vars(next_ask), "content": dict(next_ask.content)}
+            ),
+            "done": self.done,
+        }
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Event:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +13,7 @@ from tests.dr.builders import NOW, VEN_ID, house_panel, switch
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.wire import encode
 from VenAgent.dr.curtailment import Action
-from VenAgent.dr.event import TRANSITIONS, EndedBy, Event, EventState, Metered, ShedCircuit
+from VenAgent.dr.event import TRANSITIONS, Ask, EndedBy, Event, EventState, Metered, ShedCircuit
 from VenAgent.dr.panel import Control
 
 PATHS = {
@@ -172,14 +172,21 @@ EVENTS = st.builds(
     ),
     measured_kw=st.none() | NUMBERS,
     answered=st.booleans(),
+    also=st.lists(TEXTS, max_size=2),
     ended_by=st.none() | st.builds(EndedBy, TEXTS, st.none() | TEXTS, st.booleans()),
+    next_ask=st.none()
+    | st.builds(
+        Ask, TEXTS, TEXTS, NUMBERS, NUMBERS, NUMBERS, content=st.dictionaries(TEXTS, NUMBERS)
+    ),
 )
 
 
 @settings(deadline=None, max_examples=40)
 @given(event=EVENTS)
 def test_an_event_survives_its_record(event: Event) -> None:
-    read = Event.from_record(json.loads(json.dumps(event.as_record())))
+    record = event.as_record()
+    assert record == {**asdict(event), "done": event.done}
+    read = Event.from_record(json.loads(json.dumps(record)))
     assert read == event
     assert read.state is event.state
     for circuit, known in zip(read.circuits, event.circuits, strict=True):
@@ -193,6 +200,9 @@ def test_a_record_stands_still_when_the_event_goes_on() -> None:
     event.to(EventState.SHEDDING)
     event.circuits[0].restored = True
     event.metered.add(NOW, 1.0)
+    event.also.append("c2")
+    event.next_also.append("c3")
+    assert record["also"] == record["next_also"] == []
     assert record["state"] == "received"
     assert record["circuits"][0]["restored"] is False
     assert record["metered"]["samples"] == 0
