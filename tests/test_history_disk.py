@@ -98,12 +98,20 @@ def test_a_folder_that_is_not_there_raises_nothing(tmp_path: Path) -> None:
 # ---- damaged ----------------------------------------------------------------------------------
 
 
-def fill(path: Path) -> bytes:
-    """A closed file of many pages; its bytes."""
+@pytest.fixture(scope="module")
+def many_pages(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A closed file of many pages."""
+    path = tmp_path_factory.mktemp("filled") / "history.sqlite"
     history = History(path, NOON, max_gap_sec=1000.0)
     feed(history, NOON, NOON + 1000 * INTERVAL_SEC, step_sec=float(INTERVAL_SEC))
     history.close()
     return path.read_bytes()
+
+
+@pytest.fixture
+def filled(path: Path, many_pages: bytes) -> Path:
+    path.write_bytes(many_pages)
+    return path
 
 
 def no_database(path: Path) -> None:
@@ -141,8 +149,8 @@ DAMAGES = [
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_file_is_put_aside_and_told(path: Path, damage: Callable[[Path], None]) -> None:
-    fill(path)
+def test_a_damaged_file_is_put_aside_and_told(filled: Path, damage: Callable[[Path], None]) -> None:
+    path = filled
     damage(path)
     damaged = path.read_bytes()
     history = History(path, NOON + 0.9)
@@ -158,8 +166,8 @@ def test_a_damaged_file_is_put_aside_and_told(path: Path, damage: Callable[[Path
     assert (again.complaint, set(again.intervals.means)) == (None, {NOON})
 
 
-def test_a_file_damaged_while_it_is_used_is_written_anew_from_memory(path: Path) -> None:
-    fill(path)
+def test_a_file_damaged_while_it_is_used_is_written_anew_from_memory(filled: Path) -> None:
+    path = filled
     end = NOON + 1000 * INTERVAL_SEC
     history = History(path, end)
     history._disconnect()  # as after any failure
@@ -174,8 +182,8 @@ def test_a_file_damaged_while_it_is_used_is_written_anew_from_memory(path: Path)
     assert len(again.intervals.means) == 1002
 
 
-def test_a_file_that_was_taken_away_is_written_anew_once_it_is_missed(path: Path) -> None:
-    fill(path)
+def test_a_file_that_was_taken_away_is_written_anew_once_it_is_missed(filled: Path) -> None:
+    path = filled
     end = NOON + 1000 * INTERVAL_SEC
     history = History(path, end)
     history._disconnect()  # as after any failure

@@ -64,7 +64,7 @@ def check_refusal(rejected: CommandRejected) -> None:
     assert len(json.dumps(answer, allow_nan=False)) < 60_000
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(payload=st.binary(max_size=200) | st.text(max_size=100))
 @example(payload=b"\xff\xfe{\x00}\x00")
 @example(payload=b"\xef\xbb\xbf{}")
@@ -76,7 +76,7 @@ def test_any_bytes_are_read_or_refused(payload: bytes | str) -> None:
     check(payload)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(message=MESSAGES | VALUES)
 def test_any_json_is_read_or_refused(message: Any) -> None:
     check(json.dumps(message))

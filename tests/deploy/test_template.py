@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from cfnlint.decode import cfn_yaml
 
 from tests.support.iot_policy import ROOT, Client, bus_policy, filled, size, ven_policy
 
@@ -17,6 +16,7 @@ NAMES = {"Name": "venagent", "SecretPrefix": "ven/", "VenThingType": "venagent-v
 @pytest.fixture(scope="module")
 def resources() -> dict[str, Any]:
     """The resources, with every Fn::Sub filled in."""
+    from cfnlint.decode import cfn_yaml  # half a second, which every process would take
 
     def fill(value: Any) -> Any:
         if isinstance(value, dict) and set(value) == {"Fn::Sub"}:

@@ -149,6 +149,7 @@ def test_killed_after_any_effect_nothing_stays_shed_and_every_command_is_answere
         begun = {"c1"} | ({"c2"} if '"correlation_id": "c2"' in str(house.journal) else set())
         house.hold = False
         house.restart(work_was_done=work_was_done)
+        house.report_sec = 20.0
         house.wait_until_over()
         if house.setting != before:
             wrong.append((effects_done, "shed for ever", house.setting))

@@ -14,9 +14,10 @@ from tests.config_builders import MINIMAL, load
 from VenAgent.config import AgentConfig
 
 ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = schema()
 BLOCKS = {
     name
-    for name, field in schema()["properties"].items()
+    for name, field in SCHEMA["properties"].items()
     if "$ref" in json.dumps(field) and name not in ("leases",)
 }
 
@@ -36,11 +37,11 @@ def test_every_block_has_an_example() -> None:
 @pytest.mark.parametrize("name", sorted(set(EXAMPLES) & set(AgentConfig.model_fields)))
 def test_an_example_is_what_the_agent_takes_and_the_schema_too(name: str) -> None:
     load(with_block(name))
-    jsonschema.validate(with_block(name), schema())
+    jsonschema.validate(with_block(name), SCHEMA)
 
 
 def test_the_shipped_configuration_is_valid_by_the_schema() -> None:
-    jsonschema.validate(json.loads((ROOT / "config").read_text()), schema())
+    jsonschema.validate(json.loads((ROOT / "config").read_text()), SCHEMA)
 
 
 @pytest.mark.parametrize(
@@ -49,12 +50,11 @@ def test_the_shipped_configuration_is_valid_by_the_schema() -> None:
 )
 def test_the_schema_refuses_what_the_agent_refuses(wrong: dict[str, Any]) -> None:
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({**MINIMAL, **wrong}, schema())
+        jsonschema.validate({**MINIMAL, **wrong}, SCHEMA)
 
 
 def test_every_setting_says_what_it_means() -> None:
-    whole = schema()
-    blocks = {"AgentConfig": whole, **whole["$defs"]}
+    blocks = {"AgentConfig": SCHEMA, **SCHEMA["$defs"]}
     silent = [
         f"{name}.{setting}"
         for name, block in blocks.items()
@@ -66,5 +66,5 @@ def test_every_setting_says_what_it_means() -> None:
 
 def test_what_is_published_is_up_to_date() -> None:
     remedy = "the configuration changed: run  python -m ops.config_reference"
-    assert json.loads(SCHEMA_FILE.read_text()) == schema(), remedy
+    assert json.loads(SCHEMA_FILE.read_text()) == SCHEMA, remedy
     assert REFERENCE_FILE.read_text() == reference(), remedy
