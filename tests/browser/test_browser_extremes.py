@@ -11,7 +11,7 @@ from tests.browser.chromium import picture
 from tests.browser.conftest import Fake
 from tests.browser.test_browser_manners import PHONE, serious
 from tests.browser.test_browser_page import Visit
-from tests.web.fake_site import HOSTILE
+from tests.web.fake_house import HOSTILE
 
 Serve = Callable[..., Fake]
 

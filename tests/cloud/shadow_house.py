@@ -141,3 +141,7 @@ class House:
 
 
 HEARD = {"update/accepted", "update/rejected", "update/delta", "get/accepted", "get/rejected"}
+
+
+def off(*circuits: str) -> list[dict[str, Any]]:
+    return [{"id": circuit, "enabled": False} for circuit in circuits]

@@ -1,0 +1,27 @@
+"""Outboxes with a sender, without a broker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cloud.line import Line
+from VenAgent.cloud.sending import Pace
+
+UNPACED = Pace(messages_per_sec=1e9, bytes_per_sec=1e12)
+
+
+@pytest.fixture
+def paced(tmp_path: Path) -> Iterator[Line]:
+    line = Line(tmp_path / "outbox.sqlite", Pace())
+    yield line
+    line.close()
+
+
+@pytest.fixture
+def unpaced(tmp_path: Path) -> Iterator[Line]:
+    line = Line(tmp_path / "outbox.sqlite", UNPACED)
+    yield line
+    line.close()
