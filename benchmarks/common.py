@@ -5,14 +5,22 @@ from __future__ import annotations
 import json
 import platform
 import statistics
-from collections.abc import Iterator, Mapping
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ops import config_store, vctl
+from ops.environment import platform_environment
+from ops.errors import OpsError
 from ops.paths import Paths
+from ops.processes import plain_user
 from ops.settings import Settings
+
+VIP_PORT = 22916
+Ask = Callable[[Mapping[str, Any]], dict[str, Any]]
+"""One line of JSON to a process, and the line that it answers."""
 
 
 def quantile(values: list[float], q: float) -> float:
@@ -45,3 +53,50 @@ def configured(paths: Paths, started: Settings, contents: Mapping[str, Any]) -> 
 def _store(paths: Paths, contents: Mapping[str, Any]) -> None:
     entry = config_store.Entry(config_store.AGENT, "config", json.dumps(contents), "json")
     config_store.store(paths, entry)
+
+
+@contextmanager
+def on_the_bus(paths: Paths, started: Settings, script: str, *arguments: str) -> Iterator[Ask]:
+    """A process of the platform's environment, on the running platform's bus.
+
+    `script` is a file of this folder. It is given the VIP address and `arguments`, tells with a
+    line of JSON that it is ready, and answers each line with one; it ends when its input does.
+    Raises OpsError when it ends before.
+    """
+    environment = platform_environment(paths, {})
+    environment["PYTHONPATH"] = str(paths.staged / "agent")
+    text = (Path(__file__).parent / script).read_text()
+    address = f"tcp://127.0.0.1:{started.port('VEN_VIP_PORT', VIP_PORT)}"
+    process = subprocess.Popen(
+        [str(paths.platform_bin / "python"), "-c", text, address, *arguments],
+        env=environment,
+        cwd=paths.volttron_home,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        **plain_user(paths),
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    asking, answering = process.stdin, process.stdout
+
+    def answer() -> dict[str, Any]:
+        for line in answering:
+            if line.startswith("{"):
+                return dict(json.loads(line))
+        raise OpsError(
+            f"{script} ended early with exit status {process.wait(10)}: is the platform running?"
+        )
+
+    def ask(question: Mapping[str, Any]) -> dict[str, Any]:
+        asking.write(json.dumps(question) + "\n")
+        asking.flush()
+        return answer()
+
+    try:
+        answer()
+        yield ask
+    finally:
+        asking.close()
+        process.wait(20)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -25,20 +24,18 @@ from pymodbus.client import ModbusTcpClient
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.common import configured, machine, quantile
+from benchmarks.common import configured, machine, on_the_bus, quantile
 from ops import settings
-from ops.environment import platform_environment
 from ops.errors import OpsError
 from ops.mqtt import Client, decoded
 from ops.paths import Paths
-from ops.processes import plain_user
 from ops.settings import Settings
 from simulator.control import PanelControl
 
 ROUND = 10
 """Events, bare schedules and bare Modbus rounds are done in turns of so many."""
 ANSWER_SEC = 15.0
-PANEL_CONTROL_PORT, PANEL_PORT, VIP_PORT = 5021, 5020, 22916
+PANEL_CONTROL_PORT, PANEL_PORT = 5021, 5020
 
 
 class Bench:
@@ -107,49 +104,15 @@ class Bench:
 @contextmanager
 def bare_actuator(bench: Bench) -> Iterator[Callable[[bool], tuple[float, float]]]:
     """A process of the platform's environment that calls the actuator and nothing else."""
-    paths = bench.paths
-    environment = platform_environment(paths, {})
-    environment["PYTHONPATH"] = str(paths.staged / "agent")
-    script = (Path(__file__).parent / "bare_actuator.py").read_text()
-    address = f"tcp://127.0.0.1:{bench.settings.port('VEN_VIP_PORT', VIP_PORT)}"
-    command = [str(paths.platform_bin / "python"), "-c", script, address]
-    process = subprocess.Popen(
-        [*command, bench.agent.panel.device, *bench.points],
-        env=environment,
-        cwd=paths.volttron_home,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        **plain_user(paths),
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
+    points = [bench.agent.panel.device, *bench.points]
+    with on_the_bus(bench.paths, bench.settings, "bare_actuator.py", *points) as ask:
 
-    def answer() -> dict[str, Any]:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("{"):
-                return json.loads(line)
-        raise OpsError(
-            f"the bare actuator calls ended early with exit status {process.wait(10)}: "
-            f"is the platform running?"
-        )
+        def one(value: bool) -> tuple[float, float]:
+            """(seconds to the last coil, seconds until all writes returned)."""
+            times = ask({"value": value})
+            return bench.last_change_ts() - times["begun"], times["done"] - times["begun"]
 
-    def one(value: bool) -> tuple[float, float]:
-        """(seconds to the last coil, seconds until all writes returned)."""
-        assert process.stdin is not None
-        process.stdin.write(json.dumps({"value": value}) + "\n")
-        process.stdin.flush()
-        times = answer()
-        return bench.last_change_ts() - times["begun"], times["done"] - times["begun"]
-
-    try:
-        answer()
         yield one
-    finally:
-        process.stdin.close()
-        process.wait(20)
 
 
 @contextmanager

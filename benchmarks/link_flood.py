@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -23,14 +22,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.common import machine, quantile
-from benchmarks.event_latency import VIP_PORT, Bench, all_circuits_sheddable
+from benchmarks.common import machine, on_the_bus, quantile
+from benchmarks.event_latency import Bench, all_circuits_sheddable
 from ops import settings
-from ops.environment import platform_environment
 from ops.errors import OpsError
 from ops.mqtt import Client
 from ops.paths import Paths
-from ops.processes import plain_user
 
 TAKEN, PASSED_OVER = "benchmark/taken", "benchmark/unheard"
 BRIDGE = {"enabled": True, "forward": [TAKEN], "flood_pause_sec": 2}
@@ -44,43 +41,8 @@ Rate = Callable[[float], dict[str, float]]
 @contextmanager
 def flooder(bench: Bench, prefix: str) -> Iterator[Rate]:
     """A process that publishes below `prefix`; call it with the messages a second."""
-    paths = bench.paths
-    environment = platform_environment(paths, {})
-    environment["PYTHONPATH"] = str(paths.staged / "agent")
-    script = (Path(__file__).parent / "flooder.py").read_text()
-    address = f"tcp://127.0.0.1:{bench.settings.port('VEN_VIP_PORT', VIP_PORT)}"
-    process = subprocess.Popen(
-        [str(paths.platform_bin / "python"), "-c", script, address, prefix],
-        env=environment,
-        cwd=paths.volttron_home,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        **plain_user(paths),
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-
-    def answer() -> dict[str, float]:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("{"):
-                return json.loads(line)
-        raise OpsError(f"the flood ended early with exit status {process.wait(10)}")
-
-    def rate(per_sec: float) -> dict[str, float]:
-        assert process.stdin is not None
-        process.stdin.write(json.dumps({"per_sec": per_sec}) + "\n")
-        process.stdin.flush()
-        return answer()
-
-    try:
-        answer()
-        yield rate
-    finally:
-        process.stdin.close()
-        process.wait(20)
+    with on_the_bus(bench.paths, bench.settings, "flooder.py", prefix) as ask:
+        yield lambda per_sec: ask({"per_sec": per_sec})
 
 
 class Stage:
