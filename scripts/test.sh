@@ -169,8 +169,9 @@ platform() {
   stage "$here/source"
   as_user mkdir "$here/home"
   ensure_owned pictures # of the local page, to be looked at
+  # The constraints as an address: pip takes a space for the next file.
   in_session "$here" PATH="$TEST_PLATFORM_VENV/bin:$PATH" \
-    PIP_CONSTRAINT="$TEST_PLATFORM_VENV/requirements/constraints-platform.txt" \
+    PIP_CONSTRAINT="file://${TEST_PLATFORM_VENV// /%20}/requirements/constraints-platform.txt" \
     VENAGENT_TOOLS_PYTHON="$(tools_python)" VENAGENT_SCREENSHOTS="$VENAGENT_HOME/pictures" \
     VENAGENT_V11_PYTHON="$VOLTTRON11_VENV/bin/python" \
     "$TEST_PLATFORM_VENV/bin/python" -m pytest -p no:cacheprovider tests/platform \

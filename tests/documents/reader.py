@@ -121,7 +121,7 @@ class Reader:
         made = {**self.environment, "PATH": path}
         if _is_volttrons(text):
             constraints = self.home / "platform/requirements/constraints-platform.txt"
-            made["PIP_CONSTRAINT"] = str(constraints)
+            made["PIP_CONSTRAINT"] = constraints.as_uri()  # pip takes a space for the next file
             made["PIP_NO_DEPS"] = "1"  # they are there; `--force` would fetch them all again
         return made
 
