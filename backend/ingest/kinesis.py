@@ -28,6 +28,7 @@ from backend.settings import Settings
 from backend.store.base import utc_now
 from backend.store.database import Database
 from backend.store.models import KinesisShard
+from backend.waiting import happens
 
 _log = structlog.get_logger(__name__)
 
@@ -59,22 +60,31 @@ class KinesisSource:
         self._health = health
         self._client = client or _client(settings)
         self._readers: dict[str, asyncio.Task[None]] = {}
+        self._ending = asyncio.Event()
 
     async def run(self) -> None:
-        """Until it is cancelled; then the leases are given back."""
+        """Until `finish`; then what was read is stored, and the leases are given back.
+
+        Not to be cancelled on SQLite: work that is broken off leaves a connection that hangs.
+        """
         try:
-            while True:
+            while not self._ending.is_set():
                 try:
                     await self._find_shards()
                     await self._take_shards()
                 except (BotoCoreError, ClientError, SQLAlchemyError, OSError) as error:
                     _log.warning("shards cannot be listed", stream=self._stream, error=str(error))
-                await asyncio.sleep(self._settings.lease_sec / 3)
+                await happens(self._ending, self._settings.lease_sec / 3)
+            if self._readers:
+                await asyncio.wait(self._readers.values())
         finally:
             for reader in self._readers.values():
                 reader.cancel()
             await asyncio.gather(*self._readers.values(), return_exceptions=True)
             await self._give_back()
+
+    def finish(self) -> None:
+        self._ending.set()
 
     # ---- which shards -------------------------------------------------------------------------
 
@@ -184,11 +194,11 @@ class KinesisSource:
             self._readers[shard_id] = reader
 
     async def _read_shard(self, shard_id: str, last: str | None) -> None:
-        """Until the shard's end, or until another worker has it."""
+        """Until the shard's end, until another worker has it, or until `finish`."""
         log = _log.bind(stream=self._stream, shard=shard_id)
         log.info("reading a shard", after=last)
         iterator: str | None = None
-        while True:
+        while not self._ending.is_set():
             try:
                 if iterator is None:
                     iterator = await self._iterator(shard_id, last)
@@ -199,7 +209,7 @@ class KinesisSource:
                 # An iterator lives for five minutes; too many reads are refused for a second.
                 log.warning("records cannot be read, trying again", error=str(error))
                 iterator = None
-                await asyncio.sleep(_PAUSE_AFTER_ERROR_SEC)
+                await happens(self._ending, _PAUSE_AFTER_ERROR_SEC)
                 continue
             iterator = page.get("NextShardIterator")
             records = page["Records"]
@@ -210,11 +220,14 @@ class KinesisSource:
             except LeaseLost:
                 log.info("another worker reads the shard now")
                 return
+            except Stop:
+                log.info("ends with records that are not stored: they are read again")
+                return
             if iterator is None:
                 log.info("the shard is read to its end")
                 return
             if not page.get("MillisBehindLatest"):
-                await asyncio.sleep(self._settings.poll_interval_sec)
+                await happens(self._ending, self._settings.poll_interval_sec)
 
     async def _iterator(self, shard_id: str, last: str | None) -> str:
         where: dict[str, Any] = {"ShardIteratorType": "TRIM_HORIZON"}
@@ -255,7 +268,9 @@ class KinesisSource:
 
         now = time.time()
         messages = [Message("", record["Data"], now) for record in records]
-        await store_patiently(self._writer, self._health, messages, "kinesis", checkpoint)
+        await store_patiently(
+            self._writer, self._health, messages, "kinesis", checkpoint, self._ending
+        )
 
 
 def _client(settings: Settings) -> Any:

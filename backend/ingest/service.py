@@ -25,7 +25,7 @@ from backend.store.database import BUSY_TIMEOUT_SEC, Database, first_line
 _log = structlog.get_logger(__name__)
 
 _STUCK_AFTER_SEC = 30.0
-_ENDS_ITSELF = ("pipeline", "upkeep", "measure")
+_ENDS_ITSELF = ("pipeline", "kinesis", "upkeep", "measure")
 _LAST_WORDS_SEC = BUSY_TIMEOUT_SEC + 2.0
 """On SQLite each ends by then, and need not be broken off in the midst of a query."""
 _LONGEST_PAUSE_SEC = 5.0
@@ -43,6 +43,7 @@ class IngestService:
         self._mqtt = MqttSource(
             settings.mqtt, settings.instance, self._pipeline.deliver, self._pipeline.forget
         )
+        self._kinesis: KinesisSource | None = None
         self._stop = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -76,8 +77,8 @@ class IngestService:
             self._start("pipeline", self._pipeline.run())
             self._start("mqtt", self._mqtt.run())
         if settings.kinesis.stream:
-            source = KinesisSource(self._database, self._writer, settings, self._health)
-            self._start("kinesis", source.run())
+            self._kinesis = KinesisSource(self._database, self._writer, settings, self._health)
+            self._start("kinesis", self._kinesis.run())
         _log.info(
             "ingest runs",
             instance=settings.instance,
@@ -97,6 +98,8 @@ class IngestService:
             self._mqtt.connection.pause(True)
         self._stop.set()
         self._pipeline.finish()
+        if self._kinesis is not None:
+            self._kinesis.finish()
         works = [self._tasks[name] for name in _ENDS_ITSELF if name in self._tasks]
         if works:
             # What is not stored by then comes again: it is not acknowledged.
