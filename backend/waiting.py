@@ -23,8 +23,12 @@ async def happens(event: asyncio.Event, within_sec: float) -> bool:
     return event.is_set()
 
 
-async def within(limit_sec: float, work: Awaitable[T]) -> T:
-    """What `work` gives. Raises asyncio.TimeoutError, and cancels it, when it takes longer."""
+async def within(limit_sec: float, work: Awaitable[T], *, break_off: bool = True) -> T:
+    """What `work` gives. Raises asyncio.TimeoutError when it takes longer, and cancels it.
+
+    Without `break_off` it goes on by itself, as a query of SQLite must: one that is cancelled may
+    hang for ever.
+    """
     task = asyncio.ensure_future(work)
     try:
         await asyncio.wait((task,), timeout=limit_sec)
@@ -32,4 +36,7 @@ async def within(limit_sec: float, work: Awaitable[T]) -> T:
             raise asyncio.TimeoutError
         return task.result()
     finally:
-        task.cancel()
+        if break_off:
+            task.cancel()
+        else:  # nobody else sees its error
+            task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())

@@ -13,11 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.api.guard import Reader
 from backend.api.schemas import Health
-from backend.api.services import Services, Uses
+from backend.api.services import Uses
 from backend.api.stats import network_figures
 from backend.dispatch.tables import ACTIVE, EVENTS
 from backend.store import schema
-from backend.store.database import first_line
+from backend.store.database import Database, first_line
+from backend.waiting import within
 
 router = APIRouter(tags=["Health"])
 DATABASE_TIMEOUT_SEC = 3.0
@@ -39,7 +40,7 @@ async def health(uses: Uses, response: Response) -> dict[str, Any]:
 async def db_check(uses: Uses, response: Response) -> dict[str, Any]:
     """Readiness: the database answers with this version's schema, and events are dispatched."""
     reasons = [uses.ended] if uses.ended else []
-    trouble = await _database_trouble(uses)
+    trouble = await _database_trouble(uses.database)
     if trouble:
         reasons.append(trouble)
     if uses.dispatcher is not None:
@@ -56,13 +57,15 @@ def _answer(response: Response, reasons: list[str]) -> dict[str, Any]:
     return {"status": "failing" if reasons else "ok", "reasons": reasons}
 
 
-async def _database_trouble(services: Services) -> str | None:
-    async def revision() -> str | None:
-        async with services.database.engine.connect() as connection:
-            return await connection.run_sync(schema.current_revision)
+async def _revision(database: Database) -> str | None:
+    async with database.engine.connect() as connection:
+        return await connection.run_sync(schema.current_revision)
 
+
+async def _database_trouble(database: Database) -> str | None:
+    look = _revision(database)
     try:
-        found = await asyncio.wait_for(revision(), DATABASE_TIMEOUT_SEC)
+        found = await within(DATABASE_TIMEOUT_SEC, look, break_off=database.is_postgresql)
     except asyncio.TimeoutError:
         return f"the database did not answer within {DATABASE_TIMEOUT_SEC:g} s"
     except (SQLAlchemyError, OSError) as error:

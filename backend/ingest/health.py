@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from backend.store.database import Database, first_line
+from backend.waiting import within
 
 _DATABASE_TIMEOUT_SEC = 2.0
 
@@ -22,15 +23,10 @@ Troubles = Callable[[], Awaitable[list[str]]]
 
 async def database_trouble(database: Database) -> str | None:
     """What is wrong with the database, if anything."""
-    check = asyncio.ensure_future(database.check())
-    await asyncio.wait((check,), timeout=_DATABASE_TIMEOUT_SEC)
-    if not check.done():
-        if database.is_postgresql:  # SQLite ends it itself; a query broken off hangs there
-            check.cancel()
-        check.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-        return f"the database did not answer within {_DATABASE_TIMEOUT_SEC:.0f} s"
     try:
-        check.result()
+        await within(_DATABASE_TIMEOUT_SEC, database.check(), break_off=database.is_postgresql)
+    except asyncio.TimeoutError:
+        return f"the database did not answer within {_DATABASE_TIMEOUT_SEC:.0f} s"
     except (SQLAlchemyError, OSError) as error:
         return f"the database cannot be reached: {first_line(error)}"
     return None
