@@ -104,38 +104,38 @@ async def _page(
 @router.post("/", response_model=shapes.EventDetail, status_code=201)
 async def create_event(uses: Uses, actor: Operator, body: shapes.NewEvent) -> Any:
     """An event for all VENs that can shed, or for those named. It begins by itself."""
-    event = await _create(uses, actor, body)
-    async with uses.database.engine.connect() as connection:
-        return await _detail(connection, event)
+    async with uses.database.engine.begin() as connection:
+        event = await _create(connection, actor, body)
+        made = await _detail(connection, event)  # before a dispatcher can begin with it
+    uses.wake()
+    return made
 
 
-async def _create(services: Services, actor: Actor, body: shapes.NewEvent) -> Any:
-    async with services.database.engine.begin() as connection:
-        now = await database_now(connection)  # the dispatchers' clock: at once is at once
-        start, end = body.window(now)
-        event_id = body.id or new_event_id(now)
-        if body.ven_ids is not None:
-            await _require_vens(connection, body.ven_ids)
-        statement = insert(EVENTS).values(
-            id=event_id,
-            status=SCHEDULED,
-            start_time=start,
-            end_time=end,
-            requested_reduction_kw=body.requested_reduction_kw,
-            ven_ids=body.ven_ids and sorted(set(body.ven_ids)),
-            priority=body.priority,
-            modification=0,
-            created_at=now,
-            created_by=actor.name,
-        )
-        try:
-            event = (await connection.execute(statement.returning(*EVENTS.c))).one()
-        except IntegrityError:
-            raise HTTPException(409, f"there is an event {event_id!r} already") from None
-        detail = body.model_dump(mode="json", exclude_none=True)
-        await record(connection, actor, "event.create", event_id, detail)
-        await notify(connection)
-    services.wake()
+async def _create(connection: AsyncConnection, actor: Actor, body: shapes.NewEvent) -> Any:
+    now = await database_now(connection)  # the dispatchers' clock: at once is at once
+    start, end = body.window(now)
+    event_id = body.id or new_event_id(now)
+    if body.ven_ids is not None:
+        await _require_vens(connection, body.ven_ids)
+    statement = insert(EVENTS).values(
+        id=event_id,
+        status=SCHEDULED,
+        start_time=start,
+        end_time=end,
+        requested_reduction_kw=body.requested_reduction_kw,
+        ven_ids=body.ven_ids and sorted(set(body.ven_ids)),
+        priority=body.priority,
+        modification=0,
+        created_at=now,
+        created_by=actor.name,
+    )
+    try:
+        event = (await connection.execute(statement.returning(*EVENTS.c))).one()
+    except IntegrityError:
+        raise HTTPException(409, f"there is an event {event_id!r} already") from None
+    detail = body.model_dump(mode="json", exclude_none=True)
+    await record(connection, actor, "event.create", event_id, detail)
+    await notify(connection)
     return event
 
 
