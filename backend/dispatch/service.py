@@ -7,6 +7,7 @@ a fallback should a bell have been missed.
 from __future__ import annotations
 
 import asyncio
+import math
 import platform
 import secrets
 import time
@@ -58,7 +59,7 @@ class Dispatcher:
         self._beats: dict[str, float] = {}
         self._troubles: dict[str, str] = {}
         self._faults: dict[str, tuple[float, str]] = {}
-        """By loop: when the last turn that met it began (monotonic), and what."""
+        """By loop: when it was met last (monotonic), and what."""
         self._stopping = False
 
     async def run(self) -> None:
@@ -114,7 +115,7 @@ class Dispatcher:
                 if due_sec is not None:
                     delay_sec = min(delay_sec, max(due_sec, NOT_SOONER_SEC))
                 self._troubles.pop(name, None)
-                self._forget_fault(name)
+                delay_sec = min(delay_sec, self._forget_fault(name, begun))
             except (SQLAlchemyError, OSError) as error:
                 self._troubles[name] = f"the database: {first_line(error)[:200]}"
                 log.error("dispatch cannot use the database", loop=name, error=str(error)[:500])
@@ -122,16 +123,21 @@ class Dispatcher:
             except Exception as error:
                 # Going on beats standing still: the other events depend on it. Health tells.
                 fault = f"dispatch of {name} fails: {type(error).__name__}: {error}"
-                self._faults[name] = (begun, fault)
+                self._faults[name] = (time.monotonic(), fault)
                 log.exception("dispatch fails", loop=name)
                 delay_sec = AFTER_AN_ERROR_SEC
             await wait(bell, delay_sec)
 
-    def _forget_fault(self, name: str) -> None:
-        """After a good turn; but what failed stays claimed, and no turn meets it until then."""
-        met, _ = self._faults.get(name, (0.0, ""))
-        if time.monotonic() - met > self._settings.lease_sec:
+    def _forget_fault(self, name: str, begun: float) -> float:
+        """After a good turn; but what failed stays claimed, and no turn meets it until then.
+
+        Returns after how many seconds a turn can tell.
+        """
+        met, _ = self._faults.get(name, (-math.inf, ""))
+        if begun - met > self._settings.lease_sec:
             self._faults.pop(name, None)
+            return math.inf
+        return max(met + self._settings.lease_sec - begun, NOT_SOONER_SEC)
 
     async def _turn_events(self) -> None:
         """All turns that are due: end, begin, look after."""
