@@ -6,11 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 from sqlalchemy import insert
 
+from backend.api import commanding
 from backend.api.app import make_app
+from backend.api.services import Services
 from backend.api.settings import ApiSettings
 from backend.dispatch.service import Dispatcher
 from backend.dispatch.settings import DispatchSettings
@@ -20,7 +23,7 @@ from backend.store.base import utc_now
 from backend.store.database import Database
 from backend.store.models import LoadSet, LoadSetMember, VenAck, VenTelemetry
 
-from .dispatching import Wire, add_vens, quick, set_state
+from .dispatching import LIMIT_SEC, Wire, add_vens, quick, set_state
 
 LOADS = (("hvac1", "hvac", 5.0, 3), ("heater1", "heater", 2.0, 5), ("fridge1", "fridge", 0.5, 1))
 
@@ -41,10 +44,20 @@ async def api(
         database,
         dispatcher,
     )
-    async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
+    ):
+        # A busy machine may take longer to publish than a client is let wait.
+        with patch.object(commanding, "PUBLISHED_WITHIN_SEC", LIMIT_SEC):
             yield client
+
+
+def services_of(client: httpx.AsyncClient) -> Services:
+    """What the application of `api` works with."""
+    services: Services = client._transport.app.state.services  # type: ignore[attr-defined]
+    return services
 
 
 async def add_house(

@@ -65,7 +65,7 @@ class IngestProcess:
     def wait(self) -> int:
         """For its end; the exit code."""
         assert self._process is not None
-        return self._process.wait(30)
+        return self._process.wait(60)
 
     def kill(self) -> None:
         self.signal()
@@ -78,7 +78,7 @@ class IngestProcess:
         """The status and the reasons; 0 when nothing answers."""
         url = f"http://127.0.0.1:{self.port}/health/ready"
         try:
-            with urllib.request.urlopen(url, timeout=5) as answer:
+            with urllib.request.urlopen(url, timeout=30) as answer:
                 return answer.status, json.load(answer)["reasons"]
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)["reasons"]
@@ -87,7 +87,7 @@ class IngestProcess:
 
     def metric(self, name: str) -> float:
         """The sum of a metric's samples."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=30) as answer:
             lines = answer.read().decode().splitlines()
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
 
@@ -123,7 +123,7 @@ class Fleet:
         self._client.on_connect = lambda *_: connected.set()
         self._client.connect(broker.host, broker.port)
         self._client.loop_start()
-        assert connected.wait(20)
+        assert connected.wait(60)
 
     def send(self, payloads: Iterable[bytes], topic: str = "volttron/metering") -> int:
         """Returns how many, when the broker has them all."""

@@ -7,17 +7,21 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from sqlalchemy import update
 
 from backend.api import keys
 from backend.api.guard import RateLimit
 from backend.api.keys import Role
 from backend.api.settings import ApiSettings
+from backend.dispatch.tables import COMMANDS
 from backend.settings import SettingsError
 from backend.store import schema
+from backend.store.base import utc_now
 from backend.store.database import Database
+from backend.waiting import happens
 
-from .api_client import api
-from .dispatching import Wire, add_vens, eventually, quick
+from .api_client import api, services_of
+from .dispatching import LIMIT_SEC, NEVER_SEC, Wire, add_vens, eventually, quick
 
 pytestmark = pytest.mark.asyncio
 KEYS = {"API_KEYS_REQUIRED": "true"}
@@ -120,29 +124,35 @@ async def test_a_request_larger_than_any_of_ours_is_not_read(sqlite_url: str) ->
     assert large.status_code == 401
 
 
+def stand_still(client: httpx.AsyncClient, per_sec: float) -> None:
+    """No time passes for the limit of requests: nothing fills its buckets again."""
+    services_of(client).rate = RateLimit(per_sec, clock=lambda: 0.0)
+
+
 async def test_too_many_requests_are_told_to_wait(sqlite_url: str) -> None:
     database = Database(sqlite_url)
-    async with api(database, API_REQUESTS_PER_SEC="1") as client:
+    async with api(database) as client:
+        stand_still(client, per_sec=1.0)
         answers = [await client.get("/api/vens/") for _ in range(8)]
     await database.close()
-    assert answers[0].status_code == 200
-    assert answers[-1].status_code == 429
+    assert [answer.status_code for answer in answers] == [200] * 4 + [429] * 4
     assert int(answers[-1].headers["Retry-After"]) >= 1
 
 
 async def test_who_tries_keys_is_told_to_wait(sqlite_url: str) -> None:
     database = Database(sqlite_url)
     good = await make_key(database, Role.READ)
-    async with api(database, API_REQUESTS_PER_SEC="1", **KEYS) as client:
+    async with api(database, **KEYS) as client:
+        stand_still(client, per_sec=1.0)
         tried = [
             (await client.get("/api/vens/", headers={"X-API-Key": f"ven_{n}"})).status_code
             for n in range(8)
         ]
-    async with api(database, API_REQUESTS_PER_SEC="2", **KEYS) as client:
+    async with api(database, **KEYS) as client:
+        stand_still(client, per_sec=2.0)
         known = [(await client.get("/api/vens/", headers=good)).status_code for _ in range(8)]
     await database.close()
-    assert tried[:4] == [401] * 4
-    assert tried[-1] == 429
+    assert tried == [401] * 4 + [429] * 4
     assert known == [200] * 8
 
 
@@ -210,39 +220,83 @@ async def test_a_database_that_is_gone_is_told_not_hidden() -> None:
     assert "cannot be reached" in ready.json()["reasons"][0]
 
 
-async def test_a_fault_of_dispatch_fails_the_health_until_what_failed_was_tried_again(
-    database: Database,
+async def test_readiness_gives_up_on_a_database_without_breaking_it_off(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A query of SQLite that is cancelled may hang for ever."""
+    answers, ended = asyncio.Event(), asyncio.Event()
+
+    async def slow(_database: Database) -> None:
+        await answers.wait()
+        ended.set()
+
+    monkeypatch.setattr("backend.api.health._revision", slow)
+    monkeypatch.setattr("backend.api.health.DATABASE_TIMEOUT_SEC", 0.01)
+    database = Database(sqlite_url)
+    async with api(database) as client:
+        answer = await client.get("/health/db-check")
+        assert answer.status_code == 503
+        assert "did not answer within" in answer.json()["reasons"][0]
+        answers.set()
+        assert await happens(ended, LIMIT_SEC)
+    await database.close()
+
+
+async def test_a_fault_of_dispatch_fails_the_health_until_what_failed_was_tried_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("backend.dispatch.service.time", clock)
+
     class Broken(Wire):
         tries = 0
 
         async def publish(self, messages):  # type: ignore[no-untyped-def]
             self.tries += 1
             if self.tries == 1:
+                clock.now += NEVER_SEC  # a slow turn: it was claimed long after it began
                 raise RuntimeError("unforeseen")
             return await super().publish(messages)
 
-    event = {"requestedReductionKw": 1, "durationSec": 60}
     wire = Broken()
-    await add_vens(database, {"first": 1.0})
-    async with api(database, wire, dispatch=quick(lease_sec=2.0)) as client:
-        await client.post("/api/events/", json=event)
+    await add_vens(database, {"first": 1.0, "second": 1.0})
+    async with api(database, wire, dispatch=quick(lease_sec=NEVER_SEC)) as client:
+        await ask(client, "first")
         await eventually(lambda: wire.tries)
         # A turn that has nothing to do with it is no cure.
-        await add_vens(database, {"second": 1.0})
-        await client.post("/api/events/", json=event)
+        clock.now += 10.0
+        await ask(client, "second")
         await eventually(lambda: wire.to("second"))
-        assert not wire.to("first")
         answer = await client.get("/health")
         assert answer.status_code == 503
         assert "unforeseen" in answer.json()["reasons"][0]
 
+        # The claim of what failed runs out.
+        async with database.engine.begin() as connection:
+            await connection.execute(update(COMMANDS).values(claimed_until=utc_now()))
+        clock.now += NEVER_SEC
+        services_of(client).wake()
         await eventually(lambda: wire.to("first"))
 
         async def well() -> bool:
             return (await client.get("/health")).status_code == 200
 
         await eventually(well)
+
+
+class Clock:
+    """Stands for the module `time`."""
+
+    now = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+async def ask(client: httpx.AsyncClient, ven_id: str) -> None:
+    """An event for that VEN alone."""
+    event = {"requestedReductionKw": 1, "durationSec": 3_600, "venIds": [ven_id]}
+    assert (await client.post("/api/events/", json=event)).status_code == 201
 
 
 async def test_metrics_are_for_prometheus(database: Database) -> None:

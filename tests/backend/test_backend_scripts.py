@@ -7,14 +7,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
+from ops.ports import wait_for
 from tests.browser.operators_side import ROOT, OperatorsSide, operators_side
 
 
 @pytest.fixture(scope="module")
 def side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorsSide]:
     with operators_side(tmp_path_factory.mktemp("side"), vens=3) as side:
+        network = f"{side.url}/api/stats/network"
+        assert wait_for(lambda: httpx.get(network).json()["onlineVens"] == 3, 60)
         yield side
 
 
@@ -75,7 +79,7 @@ def test_telemetry_on_the_broker_is_checked(side: OperatorsSide) -> None:
     heard = script(
         side,
         "test_mqtt_telemetry",
-        *("--ven-id", "demo-00000", "--port", port, "--count", "2", "--timeout", "20"),
+        *("--ven-id", "demo-00000", "--port", port, "--count", "2", "--timeout", "60"),
     )
     assert heard.returncode == 0, heard.stdout + heard.stderr
     assert "2 telemetries, all as the contract says" in heard.stdout

@@ -55,7 +55,7 @@ class Listener:
         self._client.on_connect = lambda client, *_: client.subscribe("ven/cmd/+", 1)
         self._client.connect(broker.host, broker.port)
         self._client.loop_start()
-        assert self._ready.wait(20)
+        assert self._ready.wait(60)
 
     def _on_message(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
         command = json.loads(message.payload)
@@ -121,28 +121,28 @@ async def test_dispatchers_killed_at_random_moments_tell_every_ven_and_none_twic
     try:
         with listening(broker, prefix) as listener:
             await add_event(database, 400.0, in_sec=4.0)
-            await eventually(lambda: participants(database), 60)
+            await eventually(lambda: participants(database))
             for _ in range(4):
                 await asyncio.sleep(dice.uniform(0, 0.25))  # a random moment, not a hope
                 victim = dice.randrange(2)
                 processes[victim].send_signal(signal.SIGKILL)
-                processes[victim].wait(20)
+                processes[victim].wait(60)
                 processes[victim] = _start(postgresql_url, broker)
-            await eventually(lambda: len(listener.heard) == 400, 60)
-            await eventually(lambda: _all_published(database), 60)
+            await eventually(lambda: len(listener.heard) == 400)
+            await eventually(lambda: _all_published(database))
             told = listener.ids("event")
             await in_transaction(
                 database.engine,
                 lambda c: lifecycle.stop(c, "e1", status=COMPLETED, reason="stopped"),
             )
             processes[0].send_signal(signal.SIGKILL)
-            await eventually(lambda: sum(map(len, listener.ids("restore").values())) == 400, 60)
-            await eventually(lambda: _all_published(database), 60)
+            await eventually(lambda: sum(map(len, listener.ids("restore").values())) == 400)
+            await eventually(lambda: _all_published(database))
             restored = listener.ids("restore")
     finally:
         for process in processes:
             process.kill()
-            process.wait(20)
+            process.wait(60)
     assert all(len(told[ven_id]) == 1 for ven_id in vens), "a VEN was told under two ids"
     assert all(len(restored[ven_id]) == 1 for ven_id in vens)
     events = [c for commands in listener.heard.values() for c in commands if c["op"] == "event"]
@@ -160,12 +160,12 @@ async def test_news_of_another_process_arrive_by_notification(
     process = _start(postgresql_url, broker, DISPATCH_FALLBACK_SEC="3600")
     try:
         with listening(broker, "notified") as listener:
-            await eventually(lambda: _listens(database), 60)
+            await eventually(lambda: _listens(database))
             await add_event(database, 1.0)
             await eventually(lambda: listener.heard)
     finally:
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     await database.close()
 
 
@@ -180,9 +180,7 @@ async def test_a_broker_that_comes_back_gets_what_waited(
     async with dispatching(database, publisher, quick()) as dispatcher:
         await add_event(database, 1.0)
         await eventually(lambda: _has_error(database))
-        problem = dispatcher.problem()
-        assert problem is not None
-        assert str(broker.port) in problem
+        await eventually(lambda: str(broker.port) in (dispatcher.problem() or ""))
         with mosquitto(tmp_path, broker.port), listening(broker, "waits") as listener:
             await eventually(lambda: listener.heard)
             await eventually(lambda: dispatcher.problem() is None)

@@ -46,7 +46,7 @@ def published() -> list[tuple[str, str]]:
 async def test_an_event_goes_out_over_https_to_each_ven(aws: str, database: Database) -> None:
     vens = {f"aws{n}": 1.0 for n in range(30)}
     await add_vens(database, vens)
-    publisher = IotDataPublisher(aws, region=REGION, parallel=8, timeout_sec=10)
+    publisher = IotDataPublisher(aws, region=REGION, parallel=8, timeout_sec=60)
     async with dispatching(database, publisher) as dispatcher:
         await add_event(database, 30.0, dispatcher=dispatcher)
 
@@ -65,7 +65,7 @@ async def test_an_endpoint_that_is_not_there_is_an_error_not_a_loss(aws: str) ->
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     publisher = IotDataPublisher(
-        f"http://127.0.0.1:{port}", region=REGION, parallel=2, timeout_sec=2
+        f"http://127.0.0.1:{port}", region=REGION, parallel=2, timeout_sec=60
     )
     (outcome,) = await publisher.publish([Message("ven/cmd/x", b"{}")])
     problem = publisher.problem()

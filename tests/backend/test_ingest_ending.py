@@ -112,7 +112,7 @@ def test_asked_to_end_while_its_database_is_locked_it_stores_first(
     with ingest(tmp_path, broker, sqlite_url, **own) as process:
         other.execute("BEGIN IMMEDIATE")
         fleet.send([payload("v", 1)], own["MQTT_TOPIC_METERING"])
-        assert wait_for(lambda: process.metric("venagent_ingest_waiting_messages") == 1, 30)
+        assert wait_for(lambda: process.metric("venagent_ingest_waiting_messages") == 1, 60)
         process.ask_to_end()
         other.execute("ROLLBACK")
         assert process.wait() == 0, process.log()

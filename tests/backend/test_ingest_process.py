@@ -82,7 +82,7 @@ def test_two_instances_share_the_messages_and_one_may_be_killed(
         sent = fleet.send([payload(f"ven-{n % 50}", n) for n in range(1_000)], topic)
         assert all_stored(postgresql_url, sent)
         done = 'venagent_ingest_messages_total{outcome="stored"'
-        assert wait_for(lambda: first.metric(done) + second.metric(done) == sent, 30)
+        assert wait_for(lambda: first.metric(done) + second.metric(done) == sent, 60)
         assert min(first.metric(done), second.metric(done)) > 0
         first.kill()
         sent += fleet.send([payload(f"ven-{n % 50}", 5_000 + n) for n in range(500)], topic)
@@ -101,7 +101,7 @@ def test_poisoned_messages_between_good_ones_stop_nothing(
         fleet.send(mixed, topic)
         assert all_stored(postgresql_url, 160)
         count = "SELECT count(*) FROM dead_letters WHERE reason <> ''"
-        assert wait_for(lambda: stored(postgresql_url, count) == 40, 30)
+        assert wait_for(lambda: stored(postgresql_url, count) == 40, 60)
 
 
 def test_a_database_that_is_away_costs_time_and_no_message(
@@ -122,8 +122,8 @@ def test_a_database_that_is_away_costs_time_and_no_message(
         assert all_stored(f"{url}/fleet", sent)
     try:
         sent += fleet.send([payload("ven-1", 1_000 + n) for n in range(1_000)], topic)
-        assert wait_for(lambda: process.readiness()[0] == 503, 30)
-        assert "cannot be reached" in str(process.readiness()[1])
+        assert wait_for(lambda: "cannot be reached" in str(process.readiness()), 60)
+        assert process.readiness()[0] == 503
         # Back-pressure: no more than what the broker may have under way waits in the process.
         assert process.metric("venagent_ingest_waiting_messages") <= 100
         with postgres.server(port, ["fsync=off"], keep=kept) as url:
@@ -144,7 +144,7 @@ def test_it_waits_for_a_broker_and_comes_back_to_one_that_was_restarted(
     process = IngestProcess(tmp_path, MQTT_PORT=str(port), DATABASE_URL=postgresql_url, **own)
     process.start()
     try:
-        assert wait_for(lambda: "the broker" in str(process.readiness()[1]), 30)
+        assert wait_for(lambda: "the broker" in str(process.readiness()[1]), 60)
         sent = 0
         for round_number in range(2):
             with mosquitto(tmp_path, port, *persistent) as broker:
@@ -165,7 +165,7 @@ def test_asked_to_end_it_stores_what_has_arrived_and_ends_well(
     with ingest(tmp_path, broker, postgresql_url, **slow) as process:
         sent = fleet.send([payload("v", n) for n in range(50)], own["MQTT_TOPIC_METERING"])
         waiting = "venagent_ingest_waiting_messages"
-        assert wait_for(lambda: process.metric(waiting) == sent, 30)
+        assert wait_for(lambda: process.metric(waiting) == sent, 60)
         assert stored(postgresql_url) == 0
         assert process.signal(signal.SIGTERM) == 0, process.log()
     assert stored(postgresql_url) == sent

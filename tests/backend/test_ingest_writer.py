@@ -52,9 +52,10 @@ def message(data: bytes, topic: str = "volttron/metering") -> Message:
     return Message(topic, data, time.time())
 
 
-def ack(ven_id: str, **fields: Any) -> Message:
-    fields = {"op": "event", "venId": ven_id, "ts": time.time(), "ok": True, **fields}
-    return message(encode(fields), f"ven/ack/{ven_id}")
+def ack(ven_id: str, *, received: float | None = None, **fields: Any) -> Message:
+    now = time.time()
+    fields = {"op": "event", "venId": ven_id, "ts": now, "ok": True, **fields}
+    return Message(f"ven/ack/{ven_id}", encode(fields), received or now)
 
 
 async def count(database: Database, table: Any) -> int:
@@ -203,6 +204,8 @@ async def test_an_ack_answers_its_command_and_tells_the_participant(
         )
     accepted = ack(
         "v",
+        received=now.timestamp(),
+        ts=now.timestamp(),
         status="accepted",
         correlationId="c",
         event_id="e",
@@ -218,7 +221,7 @@ async def test_an_ack_answers_its_command_and_tells_the_participant(
     assert (command.state, command.ack_status) == ("acked", "measured")
     (part,) = await all_of(database, Participant)
     assert (part.status, part.actual_shed_kw, part.baseline_kw) == ("measured", 4.5, 9.0)
-    assert part.response_ms == pytest.approx(2000.0, abs=1000.0)
+    assert part.response_ms == pytest.approx(2000.0, abs=2.0)
     stored = {row.status: row for row in await all_of(database, VenAck)}
     assert set(stored) == {"accepted", "measured", "success"}
     assert stored["accepted"].raw_payload["shed_basis"] == "predicted"
