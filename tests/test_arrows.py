@@ -98,6 +98,16 @@ def test_a_distribution_stands_by_itself(distribution: str) -> None:
     assert strangers == []
 
 
+def test_dispatch_and_ingest_do_not_know_each_other() -> None:
+    found = [
+        f"{file}: {module}"
+        for one, other in (("dispatch", "ingest"), ("ingest", "dispatch"))
+        for file, module in imports(f"backend/{one}")
+        if is_below(module, f"backend.{other}")
+    ]
+    assert found == []
+
+
 @pytest.mark.parametrize("room", PURE)
 def test_the_core_and_the_contract_have_no_clock_and_no_world(room: str) -> None:
     found = [

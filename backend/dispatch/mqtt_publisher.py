@@ -23,8 +23,8 @@ import structlog
 
 from backend.dispatch import mqtt_wire
 from backend.dispatch.publisher import Message, Outcome
-from backend.ingest import mqtt_packets as packets
-from backend.ingest.mqtt import tls_context
+from backend.mqtt import packets
+from backend.mqtt.tls import tls_context
 from backend.settings import MqttSettings
 from backend.store.base import utc_now
 from backend.waiting import happens

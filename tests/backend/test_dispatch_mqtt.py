@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from backend.dispatch import mqtt_wire
 from backend.dispatch.mqtt_publisher import MqttPublisher
 from backend.dispatch.publisher import Message
-from backend.ingest import mqtt_packets as packets
+from backend.mqtt import packets
 from backend.settings import MqttSettings
 
 from .conftest import mosquitto

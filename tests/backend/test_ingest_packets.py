@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from backend.ingest.mqtt_packets import (
+from backend.mqtt.packets import (
     CONNACK,
     DISCONNECT,
     SUBACK,
