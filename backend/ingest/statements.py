@@ -27,7 +27,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.ingest.decode import load_set_digest
+from backend.ingest.panels import load_set_digest
 from backend.ingest.records import Ack, Alert, LoadSetKey, Message, Status
 from backend.store.models import (
     OFFLINE,

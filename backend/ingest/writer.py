@@ -15,8 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.ingest import statements
 from backend.ingest.bulk import LOADS, TELEMETRY, Bulk, PostgresBulk, Row, SqliteBulk
-from backend.ingest.decode import Panels, Window, believed, decode
+from backend.ingest.decode import decode
 from backend.ingest.faults import is_about_data, is_duplicate
+from backend.ingest.panels import Panels
+from backend.ingest.quantities import Window, believed
 from backend.ingest.records import (
     Ack,
     Alert,

@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.ingest.decode import Panels, believed, decode, kind_of_payload
+from backend.ingest.decode import decode, kind_of_payload
+from backend.ingest.panels import Panels
+from backend.ingest.quantities import believed
 from backend.ingest.records import (
     MAX_PAYLOAD_BYTES,
     Ack,
@@ -267,7 +269,7 @@ def test_a_panel_that_stays_the_same_is_one_object_and_one_that_changes_is_seen(
 
 
 def test_what_is_remembered_of_panels_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backend.ingest.decode._MOST_PANELS", 10)
+    monkeypatch.setattr("backend.ingest.panels._MOST_PANELS", 10)
     panels = Panels()
     for number in range(100):
         ven_id = f"ven-{number}"
