@@ -33,6 +33,7 @@ AFTER_AN_ERROR_SEC = 1.0
 NOT_SOONER_SEC = 0.05
 """What is due but held by another instance is looked at again after this."""
 STALLED_AFTER_SEC = 60.0
+"""So late a turn is not only a slow one."""
 ENDED_WITHIN_SEC = 10.0
 
 
@@ -87,8 +88,8 @@ class Dispatcher:
 
     def problem(self) -> str | None:
         """Why events are not dispatched as they should; None when they are."""
-        now = time.monotonic()
-        late = [name for name, beat in self._beats.items() if now - beat > STALLED_AFTER_SEC]
+        since = time.monotonic() - self._settings.fallback_sec - STALLED_AFTER_SEC
+        late = [name for name, beat in self._beats.items() if beat < since]
         if late:
             return f"the loop of {' and '.join(late)} has stalled"
         return self.fault() or next(iter(self._troubles.values()), self._publisher.problem())

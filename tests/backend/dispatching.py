@@ -73,6 +73,15 @@ class Answering(Wire):
         return outcomes
 
 
+class Clock:
+    """Stands for the module `time`."""
+
+    now = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
 def quick(**changes: Any) -> DispatchSettings:
     """Settings with a test's patience; what looks again by itself, a test asks for."""
     settings = {

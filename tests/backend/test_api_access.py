@@ -21,7 +21,7 @@ from backend.store.database import Database
 from backend.waiting import happens
 
 from .api_client import api, services_of
-from .dispatching import LIMIT_SEC, NEVER_SEC, Wire, add_vens, eventually, quick
+from .dispatching import LIMIT_SEC, NEVER_SEC, Clock, Wire, add_vens, eventually, quick
 
 pytestmark = pytest.mark.asyncio
 KEYS = {"API_KEYS_REQUIRED": "true"}
@@ -284,13 +284,18 @@ async def test_a_fault_of_dispatch_fails_the_health_until_what_failed_was_tried_
         await eventually(well)
 
 
-class Clock:
-    """Stands for the module `time`."""
-
-    now = 1_000.0
-
-    def monotonic(self) -> float:
-        return self.now
+async def test_a_dispatcher_that_has_nothing_to_do_has_not_stalled(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("backend.dispatch.service.time", clock)
+    wire = Wire()
+    await add_vens(database, {"v": 1.0})
+    async with api(database, wire) as client:
+        await ask(client, "v")
+        await eventually(lambda: wire.sent)
+        clock.now += NEVER_SEC / 2  # its next look is later
+        assert (await client.get("/health/db-check")).status_code == 200
 
 
 async def ask(client: httpx.AsyncClient, ven_id: str) -> None:

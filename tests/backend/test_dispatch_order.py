@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import text, update
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.dispatch import lifecycle
 from backend.dispatch.bulk import insert_rows
@@ -24,6 +26,7 @@ from backend.store.database import Database
 
 from .dispatching import (
     NEVER_SEC,
+    Clock,
     Wire,
     acknowledge,
     add_event,
@@ -180,6 +183,31 @@ async def test_leases_go_by_the_databases_clock(
     assert 30 < due_sec < 61
     assert wire.sent == []
     await database.close()
+
+
+async def test_what_was_claimed_too_slowly_is_not_published(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another may have claimed it meanwhile, or sent a restore instead."""
+    await add_vens(database, {"a": 2.0})
+    await add_event(database, 1.0)
+    wire, settings = Wire(), quick(lease_sec=20.0)
+    await in_transaction(database.engine, lambda c: lifecycle.activate_one(c, settings))
+    clock = Clock()
+    monkeypatch.setattr("backend.dispatch.outbox.time", clock)
+
+    async def slowly(engine: AsyncEngine, work: Any) -> Any:
+        clock.now += 11.0
+        return await in_transaction(engine, work)
+
+    outbox = Outbox(database.engine, wire, settings, instance="one", topic="ven/cmd/{venId}")
+    monkeypatch.setattr("backend.dispatch.outbox.in_transaction", slowly)
+    assert await outbox.publish_due() == (0, 0)
+    assert wire.sent == []
+    monkeypatch.setattr("backend.dispatch.outbox.in_transaction", in_transaction)
+    async with database.engine.begin() as connection:
+        await connection.execute(update(COMMANDS).values(claimed_until=utc_now()))
+    assert await outbox.publish_due() == (1, 0)
 
 
 async def test_a_lease_must_outlast_the_publishing() -> None:
