@@ -199,22 +199,24 @@ async def set_end(
 async def acknowledge(
     database: Database, commands: Iterable[dict[str, Any]], status: str = "accepted"
 ) -> None:
-    """What ingest writes when a VEN answers."""
-    now, commands = utc_now(), list(commands)
+    """What ingest writes when a VEN answers, in its order: in another, what dispatch marks at the
+    same time would wait for this, and this for that."""
+    now, answered = utc_now(), list(commands)
+    shed = [command for command in answered if command["op"] in ("event", "shedLoad")]
     async with database.engine.begin() as connection:
-        for command in commands:
+        for command in sorted(answered, key=lambda one: str(one["correlationId"])):
             await connection.execute(
                 update(COMMANDS)
                 .where(COMMANDS.c.correlation_id == command["correlationId"])
                 .values(state="acked", acked_at=now, ack_status=status)
             )
-            if command["op"] in ("event", "shedLoad"):
-                await connection.execute(
-                    update(PARTICIPANTS)
-                    .where(PARTICIPANTS.c.event_id == command["event_id"])
-                    .where(PARTICIPANTS.c.ven_id == command["venId"])
-                    .values(status=status, actual_shed_kw=command["shed_kw"], first_ack_at=now)
-                )
+        for command in sorted(shed, key=lambda one: (one["event_id"], one["venId"])):
+            await connection.execute(
+                update(PARTICIPANTS)
+                .where(PARTICIPANTS.c.event_id == command["event_id"])
+                .where(PARTICIPANTS.c.ven_id == command["venId"])
+                .values(status=status, actual_shed_kw=command["shed_kw"], first_ack_at=now)
+            )
 
 
 async def set_state(database: Database, ven_id: str, **values: Any) -> None:

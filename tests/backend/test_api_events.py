@@ -141,7 +141,7 @@ async def test_of_a_large_event_the_largest_parts_are_told(database: Database) -
         made = await client.post(
             "/api/events/", json={"requestedReductionKw": 15, "durationSec": 600, "id": "big"}
         )
-        await eventually(lambda: len(wire.sent) == 5)
+        await eventually(lambda: _all_commanded(database, "big"))
         await acknowledge(database, wire.to("v4"), "opted_out")
         await acknowledge(database, wire.to("v3"))
         first = (await client.get("/api/events/big", params={"limit": 2})).json()
@@ -163,7 +163,7 @@ async def test_what_is_old_is_not_told_as_delivered_now(database: Database) -> N
         await client.post(
             "/api/events/", json={"requestedReductionKw": 6, "durationSec": 600, "id": "e"}
         )
-        await eventually(lambda: len(wire.sent) == 3)
+        await eventually(lambda: _all_commanded(database, "e"))
         await acknowledge(database, wire.sent)
         for ven_id in ("sheds", "silent"):
             await set_state(database, ven_id, event_id="e", shed_power_kw=1.5)
