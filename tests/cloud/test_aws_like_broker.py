@@ -88,7 +88,7 @@ def test_a_stranger_does_not_connect(broker: AwsLikeBroker) -> None:
     assert stranger.client_cert
     context = ssl.create_default_context(cadata=broker.authority.pem)
     context.load_cert_chain(stranger.client_cert, stranger.private_key)
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, SITE)
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, SITE, reconnect_on_failure=False)
     client.tls_set_context(context)
     connected = threading.Event()
     client.on_connect = lambda *_: connected.set()

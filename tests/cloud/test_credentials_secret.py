@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import posix
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -226,14 +227,22 @@ def test_an_error_that_nobody_thought_of_is_told_by_its_kind_only(
 
 def test_a_process_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     hanging = tmp_path / "python"
-    hanging.write_text(f"#!/bin/sh\necho $$ >{tmp_path}/pid\nexec sleep 600\n")
+    hanging.write_text("#!/bin/sh\nexec sleep 600\n")
     hanging.chmod(0o755)
+    spawned: list[int] = []
+    posix_spawn = posix.posix_spawn
+
+    def spawn(*arguments: Any, **options: Any) -> int:
+        spawned.append(posix_spawn(*arguments, **options))
+        return spawned[-1]
+
+    monkeypatch.setattr(posix, "posix_spawn", spawn)
     monkeypatch.setattr("sys.executable", str(hanging))
-    monkeypatch.setattr("VenAgent.cloud.secret.FETCH_WITHIN_SEC", 0.5)
+    monkeypatch.setattr("VenAgent.cloud.secret.FETCH_WITHIN_SEC", 0.1)
     with pytest.raises(SecretError, match="did not answer within"):
         SecretFetch().run(NAME, REGION)
     with pytest.raises(ProcessLookupError):
-        os.kill(int((tmp_path / "pid").read_text()), 0)
+        os.kill(spawned[0], 0)
 
 
 def test_a_fetch_that_was_cancelled_before_it_began_ends_at_once() -> None:

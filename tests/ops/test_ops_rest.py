@@ -53,7 +53,7 @@ class Backend(BaseHTTPRequestHandler):
 def backend() -> Iterator[str]:
     Backend.status, Backend.answer, Backend.received = 201, '{"id": 7}', []
     server = HTTPServer(("127.0.0.1", 0), Backend)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
@@ -297,7 +297,7 @@ def test_missing_packages_without_sudo_are_named(paths: Paths, tmp_path: Path) -
     tools = tmp_path / "bin"
     tools.mkdir()
     (tools / "apt-get").symlink_to("/bin/true")
-    script = f"is_root() {{ false; }}; PATH={tools}; install_packages mosquitto"
+    script = f"is_root() {{ false; }}; PATH='{tools}'; install_packages mosquitto"
     result = bash(script, paths.home)
     assert result.returncode == 1
     assert "not root and no sudo" in result.stderr

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -71,16 +70,14 @@ def test_a_platform_that_dies_ends_the_wait(paths: Paths) -> None:
         paths, vctl.PLATFORM, ["sh", "-c", "while [ ! -e begun ]; do sleep 0.05; done"],
         {"PATH": os.environ["PATH"]}, cwd=paths.volttron_home,
     )  # fmt: skip
-    began = time.monotonic()
     with pytest.raises(OpsError, match="VOLTTRON ended while `vctl install x` was at work"):
         vctl.run(paths, "install", "x", timeout_sec=60)
-    assert time.monotonic() - began < 10
     assert not processes.is_running(platform)
 
 
 def test_the_platforms_environment_is_used(paths: Paths, tmp_path: Path) -> None:
     fake_vctl(paths, 'echo "$VOLTTRON_HOME"; pwd')
-    assert vctl.must(paths, "status").split() == [str(paths.volttron_home)] * 2
+    assert vctl.must(paths, "status").splitlines() == [str(paths.volttron_home)] * 2
 
 
 def test_vctl_can_be_interrupted(paths: Paths) -> None:

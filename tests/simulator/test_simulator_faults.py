@@ -6,6 +6,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -15,17 +16,21 @@ from simulator.control import PanelControl, PanelControlError
 
 pytest.importorskip("pymodbus", minversion="3.16")
 
-from pymodbus.client import ModbusTcpClient
 from pymodbus.exceptions import ModbusIOException
 
 READ_COIL_0 = bytes([0, 1, 0, 0, 0, 6, 1, 1, 0, 0, 0, 1])
 
 
-@pytest.fixture
-def impatient(panel: SteadyPanel) -> Iterator[Any]:
-    """A master that gives up soon: for requests that get no answer."""
-    with ModbusTcpClient("127.0.0.1", port=panel.port, timeout=0.1, retries=0) as client:
-        yield client
+@contextmanager
+def unanswered(client: Any) -> Iterator[None]:
+    """For a request that gets no answer: it is soon given up."""
+    patience_sec = client.comm_params.timeout_connect
+    client.comm_params.timeout_connect = 0.1
+    try:
+        with pytest.raises(ModbusIOException):
+            yield
+    finally:
+        client.comm_params.timeout_connect = patience_sec
 
 
 def test_a_stuck_contactor_accepts_and_stays(panel: SteadyPanel) -> None:
@@ -46,34 +51,34 @@ def test_a_freed_contactor_moves_again(panel: SteadyPanel) -> None:
     assert panel.coil("heater1") is False
 
 
-def test_a_register_that_answers_reads_and_no_writes(panel: SteadyPanel, impatient: Any) -> None:
+def test_a_register_that_answers_reads_and_no_writes(panel: SteadyPanel) -> None:
     panel.control.fault("write_timeout", register="coil", address=1)
-    with pytest.raises(ModbusIOException):
-        impatient.write_coil(1, False)
-    assert impatient.read_coils(0, count=8).bits[1] is True
+    with unanswered(panel.client):
+        panel.client.write_coil(1, False)
+    assert panel.client.read_coils(0, count=8).bits[1] is True
     panel.control.clear()
-    assert not impatient.write_coil(1, False).isError()
+    assert not panel.client.write_coil(1, False).isError()
 
 
-def test_a_register_that_does_not_answer(panel: SteadyPanel, impatient: Any) -> None:
+def test_a_register_that_does_not_answer(panel: SteadyPanel) -> None:
     panel.control.fault("timeout", register="coil", address=1)
-    with pytest.raises(ModbusIOException):
-        impatient.write_coil(1, False)
-    with pytest.raises(ModbusIOException):
-        impatient.read_coils(0, count=8)  # touches it
+    with unanswered(panel.client):
+        panel.client.write_coil(1, False)
+    with unanswered(panel.client):
+        panel.client.read_coils(0, count=8)  # touches it
     assert panel.control.state()["contactors"]["heater1"] is True
     # Its neighbours, and other tables at the same address, answer; on this connection too.
-    assert not impatient.read_coils(2, count=6).isError()
-    assert not impatient.read_holding_registers(1).isError()
+    assert not panel.client.read_coils(2, count=6).isError()
+    assert not panel.client.read_holding_registers(1).isError()
     panel.control.clear()
-    assert not impatient.write_coil(1, False).isError()
+    assert not panel.client.write_coil(1, False).isError()
 
 
-def test_a_meter_that_does_not_answer(panel: SteadyPanel, impatient: Any) -> None:
+def test_a_meter_that_does_not_answer(panel: SteadyPanel) -> None:
     panel.control.fault("timeout", register="input", address=0)
-    with pytest.raises(ModbusIOException):
-        impatient.read_input_registers(0, count=26)
-    assert not impatient.read_input_registers(2, count=24).isError()
+    with unanswered(panel.client):
+        panel.client.read_input_registers(0, count=26)
+    assert not panel.client.read_input_registers(2, count=24).isError()
 
 
 def test_a_register_that_refuses_writes(panel: SteadyPanel) -> None:
