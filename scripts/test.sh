@@ -88,8 +88,8 @@ unit() {
   TMPDIR=$quick PYTHONPATH=$VENAGENT_ROOT PYTHONDONTWRITEBYTECODE=1 \
     HYPOTHESIS_STORAGE_DIRECTORY=$scratch/hypothesis MOSQUITTO=$(mosquitto_path) \
     "$(tools_python)" -m pytest -p no:cacheprovider -p no:schemathesis -p no:asyncio -p no:anyio \
-    -n 2 --dist loadfile --ignore=tests/platform --ignore=tests/backend --ignore=tests/browser \
-    --ignore=tests/documents \
+    -n 2 --dist loadfile --no-loadscope-reorder --ignore=tests/platform --ignore=tests/backend \
+    --ignore=tests/browser --ignore=tests/documents \
     ${pytest_arguments[@]+"${pytest_arguments[@]}"}
 }
 

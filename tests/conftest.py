@@ -7,13 +7,17 @@ from importlib.util import find_spec
 
 import pytest
 
-if find_spec("hypothesis") is not None:  # the platform's environment has none
-    from hypothesis import HealthCheck, settings
 
-    settings.register_profile(
-        "venagent", deadline=None, suppress_health_check=[HealthCheck.too_slow]
-    )
-    settings.load_profile("venagent")
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("numprocesses", None):
+        return  # this process only hands the tests out
+    if find_spec("hypothesis") is not None:  # the platform's environment has none
+        from hypothesis import HealthCheck, settings
+
+        settings.register_profile(
+            "venagent", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+        )
+        settings.load_profile("venagent")
 
 
 @pytest.hookimpl(wrapper=True)
