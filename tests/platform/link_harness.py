@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 MOSQUITTO = os.environ.get("MOSQUITTO", "/usr/sbin/mosquitto")
 VEN_ID = "link-test"
 TOPICS = Topics.for_ven(VEN_ID)
-TIMEOUT_SEC = 20.0
+TIMEOUT_SEC = 60.0
 
 
 def wait_until(condition: Callable[[], Any], what: str, timeout_sec: float = TIMEOUT_SEC) -> None:

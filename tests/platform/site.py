@@ -34,7 +34,7 @@ MONITOR_SEC = 3
 T = TypeVar("T")
 
 
-def wait_for(condition: Callable[[], T], what: str, timeout_sec: float = 20.0) -> T:
+def wait_for(condition: Callable[[], T], what: str, timeout_sec: float = 60.0) -> T:
     """The first truthy result of `condition`; AssertionError that names `what` if none comes."""
     deadline = time.monotonic() + timeout_sec
     while True:
@@ -151,10 +151,10 @@ class Cloud:
             if all(ack.get(name) == value for name, value in wanted.items())
         ]
 
-    def ack(self, timeout_sec: float = 20.0, **wanted: Any) -> dict[str, Any]:
+    def ack(self, timeout_sec: float = 60.0, **wanted: Any) -> dict[str, Any]:
         return wait_for(lambda: self.acks(**wanted), f"ack {wanted}", timeout_sec)[0]
 
-    def command(self, op: str, timeout_sec: float = 20.0, **fields: Any) -> dict[str, Any]:
+    def command(self, op: str, timeout_sec: float = 60.0, **fields: Any) -> dict[str, Any]:
         """Send a command and return its first ack."""
         self._count += 1
         correlation_id = f"test-{os.getpid()}-{self._count}"
@@ -216,7 +216,7 @@ class Site:
             env=self.volttron.env,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=120,
+            timeout=300,
             text=True,
         )
         assert done.returncode == 0, done.stdout
@@ -244,6 +244,17 @@ class Site:
 
     def stop(self, identity: str) -> None:
         self.rpc(CONTROL, "stop_agent", self.uuids[identity])
+
+    def wait_until_the_driver_reads(self) -> None:
+        """It is on the bus before it has its devices."""
+
+        def reads() -> bool:
+            try:
+                return bool(self.rpc(DRIVER, "scrape_all", DEVICE, timeout_sec=5.0))
+            except RPC_FAILURES:
+                return False
+
+        wait_for(reads, "the driver reads the panel")
 
     def kill(self, identity: str) -> int:
         """At once, by SIGKILL; returns the pid that it had."""
@@ -303,7 +314,7 @@ class Site:
     def status(self) -> dict[str, Any]:
         return self.rpc(VEN, "status")
 
-    def wait_for_health(self, health: str, *words: str, timeout_sec: float = 30.0) -> str:
+    def wait_for_health(self, health: str, *words: str, timeout_sec: float = 60.0) -> str:
         seen: dict[str, Any] = {}
 
         def shown() -> str | None:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.platform.site import DEVICE, VEN, VEN_ID, Site, wait_for
 
+OUTLETS_KW, TOTAL_KW = 1.2, 22.6
 OUT, INTO = f"ven/bus/{VEN_ID}/out", f"ven/bus/{VEN_ID}/in"
 
 
@@ -60,11 +61,13 @@ def test_leaving_a_topic_that_the_meter_reads_too_does_not_deafen_the_meter(site
         "flood_per_sec": 0.5,  # one reading is a flood
         "flood_pause_sec": 60,
     }
-    site.store(VEN, "config", {**site.config, "stale_after_sec": 3, "bus_bridge": block})
+    site.store(VEN, "config", {**site.config, "bus_bridge": block})
     wait_for(lambda: site.status()["bus_bridge"]["floods"] == 1, "the bridge has left the topic")
-    for _ in range(6):  # seconds, at a telemetry a second
-        message = site.cloud.telemetry(lambda _message: True)
-        assert message["quality"] == "good"
+    site.panel.draw("outlets1", OUTLETS_KW + 0.5)
+    try:
+        site.cloud.telemetry(lambda m: m["usedPowerKw"] == pytest.approx(TOTAL_KW + 0.5))
+    finally:
+        site.panel.draw("outlets1", OUTLETS_KW)
 
 
 @pytest.fixture

@@ -176,7 +176,7 @@ def test_a_connection_made_while_the_hub_was_busy_is_told(node: Node) -> None:
     deadline = time.monotonic() + TIMEOUT_SEC
     while not node.link.state.online and time.monotonic() < deadline:
         threading.Event().wait(0.001)  # a thread's: no other greenlet runs meanwhile
-    wait_until(lambda: node.states == [(True, "")], "the agent hears of it", 2.0)
+    wait_until(lambda: node.states == [(True, "")], "the agent hears of it")
 
 
 def test_a_locked_outbox_ends_neither_the_thread_nor_the_connection_for_good(

@@ -80,7 +80,7 @@ def test_a_command_wakes_an_idle_hub(node: Node, observer: Observer) -> None:
     node.running = True
     wait_until(lambda: node.link.state.online, "the link is online")
     observer._client.publish(TOPICS.command, "go", qos=1)
-    assert arrived.wait(5.0)
+    assert arrived.wait(60.0)
     assert node.commands == ["go"]
     assert threads == [threading.main_thread().ident]
 
@@ -172,4 +172,4 @@ def test_a_command_whose_handling_fails_is_not_the_last(node: Node, observer: Ob
     wait_until(lambda: node.link.state.online, "the link is online")
     observer.command("bad")
     observer.command("good")
-    wait_until(lambda: came == [b"bad", b"good"], "the next command has come", 5.0)
+    wait_until(lambda: came == [b"bad", b"good"], "the next command has come")

@@ -53,7 +53,8 @@ def test_desired_circuits_are_switched_at_the_panel_reported_and_cleared(
     wait_for(lambda: site.open_contactors() == {"heater1", "dryer1"}, "the coils are open")
     wait_for(lambda: enabled(service)["heater1"] is False, "it is reported")
     wait_until_nothing_is_desired(service)
-    acks = [ack for ack in site.cloud.acks(op="setLoad") if ack["status"] == "success"]
+    wait_for(lambda: len(site.cloud.acks(op="setLoad", status="success")) >= 2, "both are acked")
+    acks = site.cloud.acks(op="setLoad", status="success")
     assert {ack["data"]["loadId"] for ack in acks} == {"heater1", "dryer1"}
     assert {ack["correlationId"].split("-")[0] for ack in acks} == {"shadow"}
     assert len(acks) == 2, "each was switched once, however often the delta came"

@@ -63,7 +63,7 @@ def outcome_of(face: Face) -> Mapping[str, str | None]:
         cwd=FACES,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
     assert done.returncode == 0, done.stderr
     outcome: Mapping[str, str | None] = json.loads(done.stdout.splitlines()[-1])
