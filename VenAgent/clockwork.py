@@ -23,6 +23,7 @@ _log = logging.getLogger(__name__)
 
 IDLE_SEC = 30.0
 AFTER_FAILURE_SEC = 1.0
+AT_ONCE_SEC = 0.1
 LATE_SEC = 60.0
 """A deadline of the engine that is over for longer is not kept any more: no lease holds for it."""
 
@@ -34,8 +35,8 @@ class Clockwork:
         self._ven = ven
         self.engine_changed = GreenEvent()
         self._greenlets: set[gevent.Greenlet] = set()
-        self._made_at = time.monotonic()
-        self._clock_offset_sec = time.time() - self._made_at
+        now, self._clock_offset_sec = _both_clocks()
+        self._made_at = now - self._clock_offset_sec
 
     def start(self) -> None:
         self._greenlets = {gevent.spawn(self._ven.meter.read_now)}
@@ -84,8 +85,8 @@ class Clockwork:
     def look_at_the_clock(self) -> float:
         """The time; the engine hears of it when the clock was set. Called before it hears of
         anything else, or it would take the step for time that has passed."""
-        now = time.time()
-        step_sec = now - time.monotonic() - self._clock_offset_sec
+        now, offset_sec = _both_clocks()
+        step_sec = offset_sec - self._clock_offset_sec
         if abs(step_sec) > CLOCK_STEP_SEC:
             _log.warning("the clock was set by %+.1f s", step_sec)
             self._clock_offset_sec += step_sec
@@ -127,3 +128,13 @@ class Clockwork:
         ven.alerts.set("panel.over_current", Severity.CRITICAL, report.over_current(telemetry))
         if ven.credentials is not None:
             ven.credentials.alert(ven.alerts.set)
+
+
+def _both_clocks() -> tuple[float, float]:
+    """The time, and by how much it is ahead of the monotonic clock. A process that is held up
+    between reading the one and the other would take that for a step, so it reads them again."""
+    while True:
+        before = time.monotonic()
+        now = time.time()
+        if time.monotonic() - before < AT_ONCE_SEC:
+            return now, now - before

@@ -29,9 +29,9 @@ from tests.platform.site import (
     Cloud,
     Site,
     broker,
-    free_port,
     simulated_panel,
 )
+from tests.support.ports import free_port
 
 PANEL_CONFIGS = ROOT / "MeterDriverConfigs" / "simulated_panel"
 KILLING = ROOT / "tests" / "platform" / "killing"

@@ -19,6 +19,7 @@ import paho.mqtt.client as mqtt
 import volttron.client  # noqa: F401  it patches sockets and TLS, and nothing else
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.support.ports import free_port
 from VenAgent.cloud.credentials import credentials_for
 from VenAgent.cloud.link import Inbound, Link, LinkSettings
 from VenAgent.cloud.outbox import Message, Outbox, Rank
@@ -37,12 +38,6 @@ def wait_until(condition: Callable[[], Any], what: str, timeout_sec: float = TIM
     while not condition():
         assert time.monotonic() < deadline, f"not within {timeout_sec:g} s: {what}"
         gevent.sleep(0.01)
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def accepts(port: int) -> bool:

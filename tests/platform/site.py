@@ -22,6 +22,7 @@ from gevent import subprocess
 from paho.mqtt.enums import CallbackAPIVersion
 
 from simulator.control import PanelControl
+from tests.support.ports import free_port
 from VenAgent.volttron_api import RPC_FAILURES, Calls
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,12 +44,6 @@ def wait_for(condition: Callable[[], T], what: str, timeout_sec: float = 60.0) -
             return result
         assert time.monotonic() < deadline, f"not within {timeout_sec:g} s: {what}"
         gevent.sleep(0.01)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

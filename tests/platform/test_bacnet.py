@@ -13,6 +13,7 @@ from gevent import subprocess
 
 from simulator.control import PanelControl
 from tests.platform.site import CONFIG_STORE, DRIVER, ROOT, VEN, Site, process, wait_for
+from tests.support.ports import free_port
 
 MODEL = ROOT / "MeterDriverConfigs" / "bacnet_panel"
 PROXY = "platform.bacnet_proxy"
@@ -22,16 +23,10 @@ TOTAL_KW = 22.5
 """Unlike the Modbus panel's 22.6: what is read can have come from the BACnet panel only."""
 
 
-def free_udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def bacnet(whole_site: Site) -> Iterator[PanelControl]:
     """A BACnet panel beside the site's own, with proxy and driver configuration."""
-    port = free_udp_port()
+    port = free_port(socket.SOCK_DGRAM)
     command = [os.environ["VENAGENT_TOOLS_PYTHON"], "-m", "simulator.bacnet", "--steady"]
     command += ["--address", f"127.0.0.1/8:{port}", "--control-port", "0"]
     with process(command, cwd=ROOT, stdout=subprocess.PIPE) as running:
@@ -39,7 +34,7 @@ def bacnet(whole_site: Site) -> Iterator[PanelControl]:
         running.stdout.readline()
         control_port = int(re.findall(r":(\d+)", running.stdout.readline())[0])
         # The proxy first: the driver looks for it when it reads the device's configuration.
-        proxy = {"device_address": f"127.0.0.1/8:{free_udp_port()}", "object_id": 599}
+        proxy = {"device_address": f"127.0.0.1/8:{free_port(socket.SOCK_DGRAM)}", "object_id": 599}
         whole_site.install(PROXY, "volttron-bacnet-proxy", proxy)
         driver = json.loads((MODEL / "driver.json").read_text())
         driver["driver_config"]["device_address"] = f"127.0.0.1:{port}"

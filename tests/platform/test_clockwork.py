@@ -132,3 +132,24 @@ def test_the_engine_hears_of_a_clock_that_was_set_and_not_of_one_that_is_slewed(
     ahead_sec = 0.0
     parts.clockwork.look_at_the_clock()
     assert parts.engine.steps == pytest.approx([-3600.0, 3600.0], abs=1.0)
+
+
+def test_a_process_that_is_held_up_while_it_reads_the_clocks_sees_no_step(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between reading the one and the other, as on a machine with too much to do."""
+    held_up_sec = 0.0
+
+    def now_and_then_late() -> float:
+        nonlocal held_up_sec
+        moment, held_up_sec = time.time() + held_up_sec, held_up_sec + 5.0 * (held_up_sec == 0.0)
+        return moment
+
+    monkeypatch.setattr(
+        clockwork,
+        "time",
+        SimpleNamespace(time=now_and_then_late, monotonic=lambda: time.monotonic() + held_up_sec),
+    )
+    parts.clockwork.look_at_the_clock()
+    parts.clockwork.look_at_the_clock()
+    assert parts.engine.steps == []

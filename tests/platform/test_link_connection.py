@@ -26,9 +26,9 @@ from tests.platform.link_harness import (
     MakeNode,
     Node,
     Observer,
-    free_port,
     wait_until,
 )
+from tests.support.ports import free_port
 from VenAgent.cloud import outbox_file
 
 pytest_plugins = ["tests.platform.link_fixtures"]

@@ -20,11 +20,11 @@ from tests.platform.link_harness import (
     MakeNode,
     Node,
     accepts,
-    free_port,
     wait_until,
 )
 from tests.support.authority import Authority, Pair
 from tests.support.aws_broker import OPERATOR, AwsLikeBroker, Guest
+from tests.support.ports import free_port
 from VenAgent.cloud import credentials as module
 from VenAgent.cloud.credential_sources import FileSource
 from VenAgent.cloud.credentials import REFUSED

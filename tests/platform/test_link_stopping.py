@@ -17,10 +17,10 @@ from tests.platform.link_harness import (
     MakeNode,
     Node,
     Observer,
-    free_port,
     threads_of_links,
     wait_until,
 )
+from tests.support.ports import free_port
 from VenAgent.cloud.sending import LIVE_WINDOW
 
 pytest_plugins = ["tests.platform.link_fixtures"]

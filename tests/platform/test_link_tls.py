@@ -22,10 +22,10 @@ from tests.platform.link_harness import (
     Listener,
     MakeNode,
     Observer,
-    free_port,
     threads_of_links,
     wait_until,
 )
+from tests.support.ports import free_port
 from VenAgent.cloud import session
 from VenAgent.config.cloud import TlsConfig
 

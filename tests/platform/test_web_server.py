@@ -13,7 +13,8 @@ import gevent
 import pytest
 from gevent import socket as green
 
-from tests.platform.site import free_port, wait_for
+from tests.platform.site import wait_for
+from tests.support.ports import free_port
 from tests.web.fake_site import FakeSite
 from VenAgent.web import server as server_module
 from VenAgent.web.server import CONNECTIONS, PageServer
