@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the simulator is not installed
 
-from panel_harness import PanelProcess, SteadyPanel
+from panel_harness import PROCESS_TIMEOUT_SEC, PanelProcess, SteadyPanel
 
 from simulator.circuits import CIRCUIT_COUNT, CIRCUITS
 from simulator.control import PanelControl
@@ -32,7 +32,9 @@ def panel(steady_process: PanelProcess) -> Iterator[SteadyPanel]:
 
     with (
         PanelControl(steady_process.control_port) as control,
-        ModbusTcpClient("127.0.0.1", port=steady_process.port, timeout=5, retries=0) as client,
+        ModbusTcpClient(
+            "127.0.0.1", port=steady_process.port, timeout=PROCESS_TIMEOUT_SEC, retries=0
+        ) as client,
     ):
         control.clear()
         for circuit in CIRCUITS:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from panel_harness import PanelProcess, SteadyPanel
+from panel_harness import PROCESS_TIMEOUT_SEC, PanelProcess, SteadyPanel
 
 from simulator.control import PanelControl, PanelControlError
 
@@ -108,7 +108,7 @@ def test_a_panel_that_refuses_connections_and_comes_back(panel: SteadyPanel) -> 
     panel.client.write_coil(1, False)
     panel.control.fault("refuse")
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", panel.port), timeout=5)
+        socket.create_connection(("127.0.0.1", panel.port), timeout=PROCESS_TIMEOUT_SEC)
     panel.client.close()
     assert not panel.client.connect()
     panel.control.clear()
@@ -117,7 +117,7 @@ def test_a_panel_that_refuses_connections_and_comes_back(panel: SteadyPanel) -> 
 
 
 def test_connections_are_dropped_when_refusing(panel: SteadyPanel) -> None:
-    with socket.create_connection(("127.0.0.1", panel.port), timeout=5) as wire:
+    with socket.create_connection(("127.0.0.1", panel.port), timeout=PROCESS_TIMEOUT_SEC) as wire:
         wire.sendall(READ_COIL_0)
         assert wire.recv(100)
         panel.control.fault("refuse")
@@ -214,7 +214,10 @@ def test_a_line_that_is_no_request_gets_an_answer_too(
     panel: SteadyPanel, steady_process: PanelProcess, line: bytes
 ) -> None:
     address = ("127.0.0.1", steady_process.control_port)
-    with socket.create_connection(address, timeout=5) as wire, wire.makefile("rb") as lines:
+    with (
+        socket.create_connection(address, timeout=PROCESS_TIMEOUT_SEC) as wire,
+        wire.makefile("rb") as lines,
+    ):
         for _ in range(2):  # and the connection lives on
             wire.sendall(line)
             answer = json.loads(lines.readline())
@@ -226,7 +229,7 @@ def test_an_endless_line_ends_the_connection_and_nothing_else(
     panel: SteadyPanel, steady_process: PanelProcess
 ) -> None:
     address = ("127.0.0.1", steady_process.control_port)
-    with socket.create_connection(address, timeout=5) as wire:
+    with socket.create_connection(address, timeout=PROCESS_TIMEOUT_SEC) as wire:
         try:
             wire.sendall(b"x" * 1_000_000)
             assert wire.recv(1) == b""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from panel_harness import SteadyPanel
+from panel_harness import PROCESS_TIMEOUT_SEC, SteadyPanel
 
 pytest.importorskip("pymodbus", minversion="3.16")
 
@@ -123,14 +123,20 @@ def test_a_master_gone_silent_gives_everything_back(panel: SteadyPanel) -> None:
 def test_many_short_connections(panel: SteadyPanel) -> None:
     """VOLTTRON's driver opens a connection for each operation."""
     for _ in range(200):
-        with ModbusTcpClient("127.0.0.1", port=panel.port, retries=0) as client:
+        with ModbusTcpClient(
+            "127.0.0.1", port=panel.port, timeout=PROCESS_TIMEOUT_SEC, retries=0
+        ) as client:
             assert not client.read_coils(0, count=8).isError()
 
 
 def test_many_connections_at_once(panel: SteadyPanel) -> None:
     with ExitStack() as stack:
         clients = [
-            stack.enter_context(ModbusTcpClient("127.0.0.1", port=panel.port, retries=0))
+            stack.enter_context(
+                ModbusTcpClient(
+                    "127.0.0.1", port=panel.port, timeout=PROCESS_TIMEOUT_SEC, retries=0
+                )
+            )
             for _ in range(50)
         ]
         for client in clients:
@@ -146,7 +152,7 @@ def test_nonsense_on_the_wire_harms_nobody_else(panel: SteadyPanel) -> None:
 def test_an_unknown_function_is_refused_and_the_connection_lives_on(panel: SteadyPanel) -> None:
     unknown = struct.pack(">HHHBBHH", 1, 0, 6, 1, 99, 0, 1)
     read_coil = struct.pack(">HHHBBHH", 2, 0, 6, 1, 1, 1, 1)
-    with socket.create_connection(("127.0.0.1", panel.port), timeout=5) as wire:
+    with socket.create_connection(("127.0.0.1", panel.port), timeout=PROCESS_TIMEOUT_SEC) as wire:
         wire.sendall(unknown)
         function_code, exception_code = wire.recv(100)[-2:]
         assert function_code & 0x80  # pymodbus leaves out which function it was

@@ -44,7 +44,9 @@ def test_a_signal_ends_it_cleanly_with_connections_open(number: int) -> None:
     assert process.first_line == f"panel listening on 127.0.0.1:{process.port} unit 3"
     with (
         PanelControl(process.control_port) as control,
-        ModbusTcpClient("127.0.0.1", port=process.port, retries=0) as client,
+        ModbusTcpClient(
+            "127.0.0.1", port=process.port, timeout=PROCESS_TIMEOUT_SEC, retries=0
+        ) as client,
     ):
         assert 20.0 < control.state()["total_kw"] < 23.5  # physics, just started
         assert not client.read_coils(0, count=8, device_id=3).isError()
