@@ -1,6 +1,8 @@
 """For all tests: how long an example takes to make says nothing about the code; nothing that was
 imported is looked at by the garbage collector again."""
 
+from __future__ import annotations  # the platform's pytest is older than `pytest.Config`
+
 import gc
 from collections.abc import Generator
 from importlib.util import find_spec
