@@ -39,6 +39,27 @@ TRIES = int(os.environ.get("VENAGENT_FAULT_TRIES", "1"))
 """How often the tests of faults are run (benchmarks/faults.py)."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--site",
+        choices=("with", "without"),
+        help="only the tests that use the running VOLTTRON, or only the others; else all",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    wanted = config.getoption("--site")
+    if wanted is None:
+        return
+    left_out = [
+        item
+        for item in items
+        if ("whole_site" in getattr(item, "fixturenames", ())) != (wanted == "with")
+    ]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "attempt" in metafunc.fixturenames:
         metafunc.parametrize("attempt", range(TRIES))
