@@ -146,7 +146,8 @@ class Node:
         config = BrokerConfig(host="127.0.0.1", port=port, keepalive_sec=5, tls=tls)
         self.credentials = None if tls is None else credentials_for(tls, folder)
         changes.setdefault("tls", self.credentials)
-        self.link = Link(settings(self.path, config, boot_id="boot-1", **changes))
+        self._settings = settings(self.path, config, boot_id="boot-1", **changes)
+        self.link = Link(self._settings)
         self.commands: list[str] = []
         self.inbound: list[Inbound] = []
         self.states: list[tuple[bool, str]] = []
@@ -159,8 +160,15 @@ class Node:
         self.link.start(self._on_command, self._on_state)
         self.running = True
         if until_online:
-            wait_until(lambda: self.link.state.online, "the link is online")
+            self.until_subscribed()
         return self
+
+    def until_subscribed(self) -> None:
+        """Online and subscribed: what is published before is kept for no session that is new."""
+        wait_until(lambda: self.link.state.online, "the link is online")
+        known = self.link._connection._subscribed
+        wanted = set(self._settings.subscriptions)
+        wait_until(lambda: wanted <= known.filters | known.refused, "the broker has answered it")
 
     def _on_command(self, inbound: Inbound) -> None:
         self.inbound.append(inbound)

@@ -78,7 +78,7 @@ def test_a_command_wakes_an_idle_hub(node: Node, observer: Observer) -> None:
 
     node.link.start(on_command, lambda: None)
     node.running = True
-    wait_until(lambda: node.link.state.online, "the link is online")
+    node.until_subscribed()
     observer._client.publish(TOPICS.command, "go", qos=1)
     assert arrived.wait(60.0)
     assert node.commands == ["go"]
@@ -101,7 +101,7 @@ def test_what_is_not_acknowledged_is_delivered_again_and_what_is_is_not(
     kept: list[Inbound] = []
     node.link.start(kept.append, lambda: None)
     node.running = True
-    wait_until(lambda: node.link.state.online, "the link is online")
+    node.until_subscribed()
     for text in ("c1", "c2", "c3"):
         observer.command(text)
     wait_until(lambda: len(kept) == 3, "all have come")
@@ -169,7 +169,7 @@ def test_a_command_whose_handling_fails_is_not_the_last(node: Node, observer: Ob
 
     node.link.start(on_command, lambda: None)
     node.running = True
-    wait_until(lambda: node.link.state.online, "the link is online")
+    node.until_subscribed()
     observer.command("bad")
     observer.command("good")
     wait_until(lambda: came == [b"bad", b"good"], "the next command has come")

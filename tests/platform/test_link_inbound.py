@@ -44,7 +44,7 @@ def test_a_long_queue_leaves_the_other_greenlets_their_turn(node: Node) -> None:
             gevent.sleep(0)
 
     others = gevent.spawn(take_turns)
-    wait_until(lambda: node.link.state.online, "the link is online")
+    node.until_subscribed()
     for number in range(300):
         node.link._exchange.offer(Inbound("t", b"%d" % number, mid=0))
     others.join(60)
@@ -65,7 +65,7 @@ def test_a_handler_that_ran_out_of_time_does_not_deafen_the_link(
 
     node.link.start(on_command, lambda: None)
     node.running = True
-    wait_until(lambda: node.link.state.online, "the link is online")
+    node.until_subscribed()
     observer.command("slow")
     observer.command("next")
     wait_until(lambda: came == [b"slow", b"next"], "the next command has come")
@@ -80,7 +80,7 @@ def test_a_broker_that_never_answers_a_subscription_is_left(
     """It would look online, and no command would ever come."""
     monkeypatch.setattr(session, "UNCONFIRMED_SEC", 0.5)
     fake_broker.answers_subscribes = False
-    node = make_node(fake_broker.port).start()
+    node = make_node(fake_broker.port).start(until_online=False)
     assert "no command would come" in node.until_why("does not answer what we subscribe")
     fake_broker.answers_subscribes = True
     wait_until(lambda: node.link.state.online, "it is served")
