@@ -104,8 +104,8 @@ backend() {
 browser() {
   cd "$VENAGENT_ROOT"
   mkdir "$scratch/w"
-  # The page's server needs gevent, which VOLTTRON's environment has.
-  TMPDIR=$scratch/w PYTHONPATH=$VENAGENT_ROOT PYTHONDONTWRITEBYTECODE=1 \
+  # The page's server needs gevent, which VOLTTRON's environment has; Chromium writes to its home.
+  HOME=$scratch/w TMPDIR=$scratch/w PYTHONPATH=$VENAGENT_ROOT PYTHONDONTWRITEBYTECODE=1 \
     CHROMIUM=$(command -v chromium) VENAGENT_GEVENT_PYTHON=$TEST_PLATFORM_VENV/bin/python \
     "$(tools_python)" -m pytest -p no:cacheprovider tests/browser \
     ${pytest_arguments[@]+"${pytest_arguments[@]}"}
