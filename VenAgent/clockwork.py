@@ -117,6 +117,8 @@ class Clockwork:
             self._ven.reporter.report()
         except sqlite3.Error as error:
             _log.error("the telemetry could not be put into the outbox: %s", error)
+        else:
+            self._ven.performer.send_waiting()
         self._ven.wake_link()
 
     def _alert(self, telemetry: Telemetry) -> None:

@@ -45,6 +45,7 @@ from VenAgent.site.meter import Meter
 
 _log = logging.getLogger(__name__)
 
+ACKS_WAITING = 1_000
 TELL_WITHIN_SEC = 0.05
 SWITCH_SEC = 30.0
 """For so long the devices are reserved to switch a circuit by hand."""
@@ -86,8 +87,15 @@ class Performer:
             Announce: self._tell,
             Alert: self._alert,
         }
-        self.storage_failure: str | None = None
+        self._acks: deque[tuple[int, Mapping[str, Any]]] = deque(maxlen=ACKS_WAITING)
+        """What the outbox has not taken yet, in order, with the numbers in the journal: there they
+        stand as not sent, for the next start."""
+        self._storage_failures: dict[str, str] = {}
+
+    @property
+    def storage_failure(self) -> str | None:
         """Why journal or outbox cannot be written now; nothing is shed meanwhile."""
+        return next(iter(self._storage_failures.values()), None)
 
     def connect(
         self,
@@ -137,7 +145,7 @@ class Performer:
             return [0] * len(acks)
         self._unwritten.clear()
         self._results.clear()
-        self.storage_failure = None
+        self._storage_failures.clear()
         return numbers
 
     def _note(self, event_id: str, step: str, failures: Mapping[str, str]) -> None:
@@ -145,8 +153,9 @@ class Performer:
         self._results.append(Noted(time.time(), event_id, step, {"failures": dict(failures)}))
 
     def _storage_failed(self, what: str, error: sqlite3.Error) -> None:
-        self.storage_failure = f"the {what} cannot be written ({error}): is the disk full?"
-        _log.error("%s", self.storage_failure)
+        failure = f"the {what} cannot be written ({error}): is the disk full?"
+        self._storage_failures[what] = failure
+        _log.error("%s", failure)
 
     def send_unsent(self) -> None:
         """After a start: the acks that an earlier process wrote down but may not have sent."""
@@ -175,13 +184,8 @@ class Performer:
         return self.engine.running is None
 
     def _send_ack(self, number: int, body: Mapping[str, Any]) -> None:
-        try:
-            self._outbox.put([Message(self._ack_topic, encoded_ack(body), Rank.ACK)])
-        except sqlite3.Error as error:  # it is in the journal as not sent, for the next start
-            self._storage_failed("outbox", error)
-        else:
-            self._journal.sent(number)
-            self._wake()
+        self._acks.append((number, body))
+        self.send_waiting()
         waiting = self._waiting.get(body.get("correlationId") or "")
         if waiting is not None and not waiting.ready():
             waiting.set(body)
@@ -192,6 +196,20 @@ class Performer:
             body["status"],
             f" ({body['reason']})" if body.get("reason") else "",
         )
+
+    def send_waiting(self) -> None:
+        """Put the acks that wait into the outbox; what it does not take waits for the next time."""
+        while self._acks:
+            number, body = self._acks[0]
+            try:
+                self._outbox.put([Message(self._ack_topic, encoded_ack(body), Rank.ACK)])
+            except sqlite3.Error as error:
+                self._storage_failed("outbox", error)
+                return
+            self._acks.popleft()
+            self._journal.sent(number)
+            self._wake()
+        self._storage_failures.pop("outbox", None)
 
     def _prepare(self, effect: Prepare) -> None:
         """Reserve the devices, arm their lease and read the meter, at the same time. The lease is

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -64,15 +65,21 @@ class Parts(SimpleNamespace):
         nothing = SimpleNamespace(value="good")
         super().__init__(
             raised=self.raised,
+            sent_waiting=0,
             engine=Engine(),
             lease=Lease(),
             meter=SimpleNamespace(read_now=lambda: True),
-            performer=SimpleNamespace(perform=lambda effects: None),
+            performer=SimpleNamespace(perform=lambda effects: None, send_waiting=self._send),
             alerts=SimpleNamespace(set=lambda code, *_, **__: self.raised.append(code)),
             reporter=SimpleNamespace(report=lambda: gevent.sleep(60), telemetry=lambda: nothing),
             config=SimpleNamespace(report_interval_sec=60.0),
             wake_link=lambda: None,
+            look=lambda: None,
+            credentials=None,
         )
+
+    def _send(self) -> None:
+        self.sent_waiting += 1
 
 
 @pytest.fixture
@@ -90,6 +97,22 @@ def test_an_error_at_a_deadline_does_not_keep_the_next_one_from_being_kept(parts
     wait_for(lambda: parts.engine.deadline is None, "the deadline is kept")
     assert parts.engine.ticks == 3
     assert "agent.failed" in parts.raised
+
+
+def test_with_each_report_goes_what_the_outbox_had_not_taken(parts: Parts) -> None:
+    """But not when it takes no report: each try may hold the agent for seconds."""
+    reports: list[None] = []
+
+    def report() -> None:
+        reports.append(None)
+        if len(reports) < 3:
+            raise sqlite3.OperationalError("database is locked")
+
+    parts.reporter.report, parts.config.report_interval_sec = report, 0.01
+    parts.clockwork._alert = lambda telemetry: None
+    parts.clockwork.start()
+    wait_for(lambda: len(reports) >= 5, "it reports again and again")
+    assert parts.sent_waiting == len(reports) - 2
 
 
 def test_the_lease_is_not_renewed_for_an_engine_that_keeps_no_deadlines(parts: Parts) -> None:

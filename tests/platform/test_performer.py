@@ -13,7 +13,7 @@ import pytest
 
 from tests.platform.site import ROOT, wait_for
 from VenAgent.alerts import Alerts
-from VenAgent.cloud.outbox import Outbox
+from VenAgent.cloud.outbox import Outbox, Rank
 from VenAgent.config import AgentConfig
 from VenAgent.contract.commands import parse_command
 from VenAgent.dr.effects import PointWrite
@@ -97,11 +97,15 @@ class Hands:
 
     def disk_is_full(self, full: bool) -> None:
         """SQLite's own bound on the file's pages: it answers with its own SQLITE_FULL."""
-        for store in (self.journal, self.outbox):
-            database: sqlite3.Connection = store._db
+        for database in (self.journal._db, self.outbox._db):
             used = database.execute("PRAGMA page_count").fetchone()[0]
             most = used if full else 1_000_000
             database.execute(f"PRAGMA max_page_count = {most}")
+
+    def acks(self) -> list[str]:
+        """The correlation ids of the acks in the outbox, in order."""
+        rows = self.outbox._db.execute("SELECT payload FROM outbox WHERE rank = ?", (Rank.ACK,))
+        return [json.loads(row[0])["correlationId"] for row in rows]
 
     def fill(self) -> None:
         """Use up what is left of the pages that are there."""
@@ -149,6 +153,31 @@ def test_with_a_full_disk_nothing_is_shed_and_what_is_shed_is_restored(hands: Ha
     assert hands.performer.storage_failure is None
     left = {event["event_id"] for event in hands.journal.unfinished()}
     assert left == {"third"}, "what could not be written down then is made up for"
+
+
+def test_an_ack_that_the_outbox_does_not_take_follows_as_soon_as_it_does_in_order(
+    hands: Hands, tmp_path: Path
+) -> None:
+    locker = sqlite3.connect(tmp_path / "outbox.sqlite", isolation_level=None)
+    hands.outbox._db.execute("PRAGMA busy_timeout = 0")
+    locker.execute("BEGIN IMMEDIATE")
+    for number in range(3):
+        hands.send(op="ping", correlationId=f"p{number}")
+    assert "locked" in str(hands.performer.storage_failure)
+    assert hands.acks() == []
+
+    hands.performer.send_waiting()
+    assert hands.performer.storage_failure is not None
+    locker.execute("ROLLBACK")
+    locker.close()
+    hands.performer.send_waiting()
+    assert hands.acks() == ["p0", "p1", "p2"]
+    assert hands.performer.storage_failure is None
+    hands.performer.send_waiting()
+    hands.send(op="ping", correlationId="p3")
+    assert hands.acks() == ["p0", "p1", "p2", "p3"]
+    hands.journal.close()
+    assert Journal(tmp_path / "journal.sqlite").unsent() == []
 
 
 def test_what_is_announced_comes_after_the_writes_under_way_and_in_order(tmp_path: Path) -> None:
