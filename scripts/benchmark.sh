@@ -1,12 +1,32 @@
 #!/usr/bin/env bash
-# Runs a benchmark of benchmarks/ against what `ven_control.sh start --steady` started:
-#   scripts/benchmark.sh event_latency [--events 100] [--json FILE]
+# Runs a benchmark of benchmarks/; those of events need what `ven_control.sh start --steady` started.
+#
+#   scripts/benchmark.sh NAME [ARGUMENTS…]      e.g. event_latency --events 40 --json FILE
+#   scripts/benchmark.sh NAME --help            its own arguments, where it has some
 set -euo pipefail
 
 # shellcheck source=scripts/environment.sh
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/environment.sh"
 
-[ $# -gt 0 ] || fail "which benchmark? One of: $(cd "$VENAGENT_ROOT/benchmarks" && echo [a-z]*.py)"
+usage() {
+  local file
+  sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"
+  for file in $(runnable); do
+    printf '%-15s %s\n' "$(basename "$file" .py)" "$(sed -n '1s/^"""//p' "$file")"
+  done
+}
+
+# Those that are started by hand, and what they start.
+runnable() { grep -l '^if __name__ == "__main__"' "$VENAGENT_ROOT"/benchmarks/*.py; }
+
+case ${1:-} in
+  "") usage >&2; fail "which benchmark?" ;;
+  -h | --help) usage; exit 0 ;;
+esac
+[[ $1 =~ ^[a-z_]+$ && -f $VENAGENT_ROOT/benchmarks/$1.py ]] || {
+  usage >&2
+  fail "there is no benchmark $1"
+}
 ensure_tools
 case $1 in fleet | dispatch)
   ensure_packages
