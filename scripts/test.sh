@@ -157,6 +157,9 @@ documents() {
 # shellcheck disable=SC2016
 REMEMBER_SESSION='echo $$ >"$1"; shift; exec "$@"'
 
+# A test of the platform that takes so long waits for what never comes.
+STUCK_SEC=600
+
 # Half of the platform's tests: those with the running VOLTTRON, or those without.
 # platform_half FOLDER with|without [PYTEST ARGUMENTS…]
 platform_half() {
@@ -170,7 +173,7 @@ platform_half() {
     VENAGENT_TOOLS_PYTHON="$(tools_python)" VENAGENT_SCREENSHOTS="$VENAGENT_HOME/pictures" \
     VENAGENT_V11_PYTHON="$VOLTTRON11_VENV/bin/python" \
     "$TEST_PLATFORM_VENV/bin/python" -m pytest -p no:cacheprovider tests/platform --site "$half" \
-    "$@" || status=$?
+    --timeout "$STUCK_SEC" "$@" || status=$?
   sweep_session "$here" || status=1
   return $status
 }
