@@ -96,7 +96,7 @@ backend() {
   mkdir "$scratch/b"
   TMPDIR=$scratch/b PYTHONPATH=$VENAGENT_ROOT PYTHONDONTWRITEBYTECODE=1 \
     HYPOTHESIS_STORAGE_DIRECTORY=$scratch/hypothesis MOSQUITTO=$(mosquitto_path) \
-    "$(tools_python)" -m pytest -p no:cacheprovider tests/backend \
+    "$(tools_python)" -m pytest -p no:cacheprovider -n 2 --dist loadfile tests/backend \
     -o asyncio_default_fixture_loop_scope=function \
     ${pytest_arguments[@]+"${pytest_arguments[@]}"}
 }
