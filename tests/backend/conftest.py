@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import uuid
@@ -22,14 +21,9 @@ from backend.store.database import Database
 from ops import postgres
 from ops.broker import find_mosquitto
 from ops.ports import is_listening, wait_for
+from tests.support.ports import free_port
 
 TEMPLATE = "venagent_template"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

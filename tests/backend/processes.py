@@ -21,7 +21,8 @@ import paho.mqtt.client as mqtt
 import psycopg
 
 from ops.ports import wait_for
-from tests.backend.conftest import Broker, free_port
+from tests.backend.conftest import Broker
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 

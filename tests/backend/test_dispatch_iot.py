@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Iterator
 
 import pytest
@@ -16,6 +15,7 @@ from backend.dispatch.publisher import Message, make_publisher
 from backend.dispatch.settings import DispatchSettings
 from backend.settings import Settings
 from backend.store.database import Database
+from tests.support.ports import free_port
 
 from .dispatching import add_event, add_vens, dispatching, eventually, participants
 
@@ -61,11 +61,8 @@ async def test_an_event_goes_out_over_https_to_each_ven(aws: str, database: Data
 
 
 async def test_an_endpoint_that_is_not_there_is_an_error_not_a_loss(aws: str) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     publisher = IotDataPublisher(
-        f"http://127.0.0.1:{port}", region=REGION, parallel=2, timeout_sec=60
+        f"http://127.0.0.1:{free_port()}", region=REGION, parallel=2, timeout_sec=60
     )
     (outcome,) = await publisher.publish([Message("ven/cmd/x", b"{}")])
     problem = publisher.problem()

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from ops.ports import is_listening, wait_for
-from tests.backend.conftest import free_port
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 

@@ -17,8 +17,9 @@ import pytest
 from ops import postgres
 from ops.ports import wait_for
 from tests.backend.builders import payload
-from tests.backend.conftest import Broker, free_port, fresh_database, mosquitto
+from tests.backend.conftest import Broker, fresh_database, mosquitto
 from tests.backend.processes import Fleet, IngestProcess, ingest, stored
+from tests.support.ports import free_port
 from VenAgent.contract.wire import encode
 
 

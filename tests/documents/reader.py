@@ -9,7 +9,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +20,7 @@ from typing import BinaryIO
 
 from tests.config_builders import ROOT
 from tests.documents.pages import Command
+from tests.support.ports import free_port
 
 WITHIN_SEC = 150.0
 """A command may take this long; `start` is the longest."""
@@ -34,12 +34,6 @@ rm -rf lib/python3.*/site-packages/VenAgent lib/python3.*/site-packages/venagent
 grep -rlIF "$1" bin pip.conf | xargs sed -i "s|$1|$PLATFORM_VENV|g"
 requirements_hash "${PLATFORM_FILES[@]}" >.platform
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

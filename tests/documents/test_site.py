@@ -11,9 +11,10 @@ import pytest
 from tests.config_builders import ROOT
 from tests.documents.pages import Command
 from tests.documents.play import each, play
-from tests.documents.reader import Reader, free_port
+from tests.documents.reader import Reader
 from tests.documents.site import copied_model
 from tests.documents.tables import SITE, begins
+from tests.support.ports import free_port
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from ops import processes
 from ops.paths import Paths
 from ops.ports import is_listening, wait_for
 from ops.settings import Settings, read_config
+from tests.support.ports import free_port
 
 REPO = Path(__file__).resolve().parents[2]
 NOW = ((signal.SIGKILL, 5.0),)
@@ -39,12 +39,6 @@ def paths(tmp_path: Path) -> Iterator[Paths]:
 @pytest.fixture
 def settings(paths: Paths) -> Settings:
     return Settings(agent_config=read_config(paths))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from ops import diagnostics
 from ops.errors import OpsError
 from ops.paths import Paths
 from ops.settings import Settings
-from tests.ops.conftest import free_port
 from tests.support.authority import Authority
+from tests.support.ports import free_port
 
 AWS_ID = "AKIA" + "IOSFODNN7EXAMPLE"
 AWS_SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"

@@ -19,7 +19,7 @@ from ops.checks import Check
 from ops.errors import OpsError
 from ops.paths import Paths
 from ops.settings import Settings
-from tests.ops.conftest import free_port
+from tests.support.ports import free_port
 
 # --- clock and backend -------------------------------------------------------------------------
 

@@ -10,8 +10,9 @@ import pytest
 
 from ops import doctor_tls
 from ops.checks import Check
-from tests.ops.conftest import free_port, mosquitto
+from tests.ops.conftest import mosquitto
 from tests.support.authority import Authority
+from tests.support.ports import free_port
 from VenAgent.config.cloud import BrokerConfig, TlsConfig
 
 

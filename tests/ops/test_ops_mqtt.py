@@ -15,9 +15,8 @@ from ops.commands import ask, command, event_command
 from ops.errors import OpsError
 from ops.mqtt import Client, decoded
 from ops.settings import Settings
+from tests.support.ports import free_port
 from VenAgent.config import AgentConfig
-
-from .conftest import free_port
 
 
 @pytest.fixture

@@ -19,8 +19,9 @@ from ops import cli, logs, register, repair_volttron, show, staging
 from ops.errors import OpsError
 from ops.paths import Paths
 from ops.ports import require_free
+from tests.support.ports import free_port
 
-from .conftest import REPO, free_port
+from .conftest import REPO
 
 COMMANDS = (
     *("start", "stop", "restart", "status", "logs", "load-config"),

@@ -25,6 +25,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.support.authority import Authority
 from tests.support.iot_policy import mosquitto_acl, ven_policy
+from tests.support.ports import free_port
 from VenAgent.config.cloud import TlsConfig
 
 OPERATOR = "operator"
@@ -37,9 +38,7 @@ class AwsLikeBroker:
     def __init__(self, folder: Path, authority: Authority) -> None:
         self.folder = folder
         self.authority = authority
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         certificate, key = authority.issue("broker").write(folder, "broker")
         (folder / "clients.pem").write_text(authority.pem)
