@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from VenAgent.config import AgentConfig, ConfigError
-from VenAgent.health import Vitals
+from VenAgent.health import AgentHealth
 from VenAgent.ven import Ven
 from VenAgent.version import __version__
-from VenAgent.volttron_api import (
+from VenAgent.volttron_compat import (
     RPC,
     RPC_FAILURES,
     Agent,
@@ -44,7 +44,7 @@ class VenAgent(Agent):
         self._ven: Ven | None = None
         self._waits: AgentConfig | None = None
         """The configuration to begin with, when that did not succeed."""
-        self._vitals = Vitals()
+        self._vitals = AgentHealth()
         self._default = load_config(config_path) if config_path else {}
         self.vip.config.set_default("config", self._default)
         self.vip.config.subscribe(

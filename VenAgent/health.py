@@ -9,16 +9,16 @@ from VenAgent.contract.alerts import Severity
 from VenAgent.contract.telemetry import Quality
 from VenAgent.site.meter import Meter
 from VenAgent.ven import Ven
-from VenAgent.volttron_api import STATUS_BAD, STATUS_GOOD, STATUS_STARTING
+from VenAgent.volttron_compat import STATUS_BAD, STATUS_GOOD, STATUS_STARTING
 
 if TYPE_CHECKING:
-    from VenAgent.cloud.credentials import Finding
+    from VenAgent.cloud.tls.credentials import CredentialFinding
 
 POINTS_NAMED = 4
 
 
 @dataclass
-class Vitals:
+class AgentHealth:
     """What is known to be wrong, and what was last shown: (status, sentence)."""
 
     config_error: str | None = None
@@ -60,7 +60,7 @@ def _all_is_well(ven: Ven, now: float) -> str:
     return sentence + "".join(f"; {finding.message}" for finding in _credential_findings(ven))
 
 
-def _credential_findings(ven: Ven) -> list[Finding]:
+def _credential_findings(ven: Ven) -> list[CredentialFinding]:
     return [] if ven.credentials is None else ven.credentials.findings()
 
 

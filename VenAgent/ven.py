@@ -1,7 +1,7 @@
 """One Virtual End Node at work: its rooms wired together, its timers, its commands.
 
 It decides nothing: the engine does (dr/engine.py), and the performer carries out what the engine
-wants (performer.py).
+wants (runtime/effect_executor.py).
 """
 
 from __future__ import annotations
@@ -16,38 +16,38 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 
-from VenAgent.alerts import Alerts
-from VenAgent.clockwork import Clockwork
 from VenAgent.cloud.bus_bridge import BusBridge
-from VenAgent.cloud.link import Inbound, Link, LinkSettings
-from VenAgent.cloud.outbox import Message, Outbox
+from VenAgent.cloud.mqtt_link import Inbound, LinkSettings, MqttLink
+from VenAgent.cloud.outbox import Outbox, OutboxMessage
 from VenAgent.cloud.outbox_file import unused_seq
-from VenAgent.cloud.sending import Pace
-from VenAgent.cloud.shadow import DeviceShadow
+from VenAgent.cloud.outbox_sender import Pace
+from VenAgent.cloud.shadow_client import ShadowClient
+from VenAgent.cloud.shadow_desired import ShadowDesired
 from VenAgent.config import AgentConfig
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.alerts import Severity
-from VenAgent.desired import Desired
-from VenAgent.dr import report
 from VenAgent.dr.engine import Engine
 from VenAgent.dr.panel import Reading
-from VenAgent.history import History
-from VenAgent.inbox import Inbox
-from VenAgent.journal import Journal
-from VenAgent.left_behind import read_journal, recover
-from VenAgent.local_page import LocalPage
-from VenAgent.performer import Performer
-from VenAgent.remote_settings import RemoteSettings
-from VenAgent.reporter import Reporter
-from VenAgent.site.actuation import Actuation
-from VenAgent.site.lease import Lease
+from VenAgent.reporting import telemetry_builder as report
+from VenAgent.reporting.alerts import Alerts
+from VenAgent.reporting.bus_publisher import BusPublisher
+from VenAgent.reporting.reporter import Reporter
+from VenAgent.runtime.effect_executor import EffectExecutor
+from VenAgent.runtime.inbound_router import InboundRouter
+from VenAgent.runtime.local_page import LocalPage
+from VenAgent.runtime.recovery import read_journal, recover
+from VenAgent.runtime.remote_updates import RemoteUpdates
+from VenAgent.runtime.timers import Timers
+from VenAgent.site.actuator import Actuator
+from VenAgent.site.failsafe import Failsafe
 from VenAgent.site.meter import Meter
-from VenAgent.telling import Telling
+from VenAgent.storage.journal import Journal
+from VenAgent.storage.power_history import PowerHistory
 from VenAgent.version import __version__
-from VenAgent.volttron_api import Calls, agent_data_dir
+from VenAgent.volttron_compat import Calls, agent_data_dir
 
 if TYPE_CHECKING:
-    from VenAgent.cloud.credentials import Credentials
+    from VenAgent.cloud.tls.credentials import Credentials
 
 _log = logging.getLogger(__name__)
 
@@ -66,15 +66,15 @@ class Ven:
         self._on_change = on_change
         self._boot_id = uuid.uuid4().hex
         self._calls = Calls(agent)
-        self._telling = Telling(self, agent)
+        self._telling = BusPublisher(self, agent)
         data = agent_data_dir(agent)
         self._outbox_path = data / "outbox.sqlite"
         self.outbox = Outbox(self._outbox_path, synced=True, first_seq=unused_seq())
         self._journal, self.journal_damage = Journal.open(data / "journal.sqlite", time.time())
         self.engine = Engine(config.build_panel(), config.ven_id, config.policy())
         self.alerts = Alerts(config.ven_id, self._telling.alert)
-        self._clockwork = Clockwork(self)
-        self.performer = Performer(
+        self._clockwork = Timers(self)
+        self.performer = EffectExecutor(
             self.engine,
             self._journal,
             self.outbox,
@@ -82,7 +82,7 @@ class Ven:
             announce=self._announce,
             alerts=self.alerts,
         )
-        self.history = History(
+        self.history = PowerHistory(
             data / "history.sqlite",
             time.time(),
             config.calendar.build(),
@@ -95,8 +95,8 @@ class Ven:
             self, self._journal, agent.health_shown, on_change, data / "curve.json"
         )
         self._online_since = 0.0
-        settings = RemoteSettings(agent.vip.config, lambda: self.config)
-        self.inbox = Inbox(self.engine, self.performer, settings, self.get)
+        settings = RemoteUpdates(agent.vip.config, lambda: self.config)
+        self.inbox = InboundRouter(self.engine, self.performer, settings, self.get)
         self._make_shadow(config)
         self.bridge = self._make_bridge(config)
         self.bridge.start()
@@ -167,8 +167,8 @@ class Ven:
         self.reporter = Reporter(
             config, self.engine, self.meter, self.outbox, self._telling.publish, self.shadow
         )
-        self.actuation = Actuation(self._calls, config, self._agent.core.identity)
-        self.lease = Lease(self._calls, config.leases, config.driver_identity)
+        self.actuation = Actuator(self._calls, config, self._agent.core.identity)
+        self.lease = Failsafe(self._calls, config.leases, config.driver_identity)
         self.performer.connect(config, self.meter, self.actuation, self.lease, wake=self.wake_link)
         self.meter.start()
         self._clockwork.start()
@@ -177,8 +177,8 @@ class Ven:
     def _make_shadow(self, config: AgentConfig) -> None:
         """The shadow outlives a configuration, unless that makes us another thing."""
         circuits = [circuit.id for circuit in config.circuits]
-        self.shadow = DeviceShadow(config.topic_names(), self._boot_id, circuits)
-        self.desired = Desired(
+        self.shadow = ShadowClient(config.topic_names(), self._boot_id, circuits)
+        self.desired = ShadowDesired(
             self.shadow,
             self.inbox.command,
             self._closed_without_event,
@@ -202,7 +202,7 @@ class Ven:
             self.credentials.start(self.link.reconnect)
         self.link.start(self._on_inbound, self._on_link)
 
-    def _make_link(self) -> Link:
+    def _make_link(self) -> MqttLink:
         config = self.config
         self.credentials = self._make_credentials()
         settings = LinkSettings(
@@ -218,12 +218,12 @@ class Ven:
                 bytes_per_sec=config.outbox.backlog_kib_per_sec * 1024,
             ),
         )
-        return Link(settings)
+        return MqttLink(settings)
 
     def _make_credentials(self) -> Credentials | None:
         if self.config.broker.tls is None:
             return None
-        from VenAgent.cloud.credentials import credentials_for  # its library takes 11 MB
+        from VenAgent.cloud.tls.credentials import credentials_for  # its library takes 11 MB
 
         return credentials_for(self.config.broker.tls, self._outbox_path.parent)
 
@@ -272,7 +272,7 @@ class Ven:
             return None
         return self.meter.reading(time.time()).circuit(circuit_id).closed
 
-    def _put(self, messages: Iterable[Message]) -> None:
+    def _put(self, messages: Iterable[OutboxMessage]) -> None:
         try:
             self.outbox.put(messages)
         except sqlite3.Error as error:

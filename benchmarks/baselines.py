@@ -20,9 +20,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.common import machine, quantile
-from VenAgent.dr.baseline import METHODS, IntervalHistory, PowerHistory, choose_baseline
-from VenAgent.dr.intervals import DAY_SEC, INTERVAL_SEC, SiteCalendar
-from VenAgent.history import KEPT_DAYS, History
+from VenAgent.baseline.intervals import DAY_SEC, INTERVAL_SEC, SiteCalendar
+from VenAgent.baseline.methods import METHODS, IntervalHistory, RecentPower, choose_baseline
+from VenAgent.storage.power_history import KEPT_DAYS, PowerHistory
 
 ROUNDS, READINGS = 200, 20_000
 HOURS = (1, 4, 24)
@@ -47,7 +47,7 @@ def past() -> IntervalHistory:
 
 
 def baselines() -> Table:
-    history, recent = past(), PowerHistory()
+    history, recent = past(), RecentPower()
     for back in range(300, -1, -5):
         recent.add(EVENT_TS - back, random.uniform(20, 90))
     table = Table(title=f"A baseline with its RRMSE, {KEPT_DAYS} days known, ms ({machine()})")
@@ -81,13 +81,13 @@ def baselines() -> Table:
 
 
 def readings(folder: Path) -> Table:
-    history = History(folder / "history.sqlite", EVENT_TS, CALENDAR, max_gap_sec=INTERVAL_SEC)
+    history = PowerHistory(folder / "history.sqlite", EVENT_TS, CALENDAR, max_gap_sec=INTERVAL_SEC)
     for start in range(EVENT_TS - KEPT_DAYS * DAY_SEC, EVENT_TS + 1, INTERVAL_SEC):
         history.add(start, random.uniform(20, 90), False)
     history.close()
-    opened: list[History] = []
+    opened: list[PowerHistory] = []
     open_ms = milliseconds(
-        lambda: opened.append(History(folder / "history.sqlite", EVENT_TS, CALENDAR))
+        lambda: opened.append(PowerHistory(folder / "history.sqlite", EVENT_TS, CALENDAR))
     )
     (history,) = opened
     times = [

@@ -23,8 +23,8 @@ import paho.mqtt.client as mqtt
 import uvloop
 
 from VenAgent.contract.acks import AckStatus, ack
+from VenAgent.contract.json_codec import encode
 from VenAgent.contract.telemetry import CircuitEntry, LoadEntry, Quality, Telemetry
-from VenAgent.contract.wire import encode
 
 TOPIC = b"volttron/metering"
 CONNECTIONS, WINDOW = 4, 500

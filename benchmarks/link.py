@@ -28,7 +28,7 @@ from ops.broker import find_mosquitto
 from ops.errors import OpsError
 from ops.paths import Paths
 from ops.ports import is_listening, wait_for
-from VenAgent.config.cloud import OutboxConfig
+from VenAgent.config.cloud_config import OutboxConfig
 
 NODE_LIMIT_SEC = 900
 _BROKER = """\

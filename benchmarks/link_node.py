@@ -23,10 +23,10 @@ import paho.mqtt.client as mqtt
 import volttron.client  # noqa: F401  it patches sockets and TLS, as in an agent
 from paho.mqtt.enums import CallbackAPIVersion
 
-from VenAgent.cloud.link import Link, LinkSettings
-from VenAgent.cloud.outbox import Message, Outbox, Rank
-from VenAgent.cloud.sending import Pace, Sender
-from VenAgent.config.cloud import BrokerConfig
+from VenAgent.cloud.mqtt_link import LinkSettings, MqttLink
+from VenAgent.cloud.outbox import Outbox, OutboxMessage, Rank
+from VenAgent.cloud.outbox_sender import OutboxSender, Pace
+from VenAgent.config.cloud_config import BrokerConfig
 
 PAYLOAD = b"x" * 4_096
 DAY_MESSAGES = 2 * 86_400 // 5
@@ -77,10 +77,10 @@ class Node:
         self.outbox = Outbox(path, synced=True)
         if day:
             for _ in range(24):
-                lot = [Message("bench/data", PAYLOAD)] * (DAY_MESSAGES // 24)
+                lot = [OutboxMessage("bench/data", PAYLOAD)] * (DAY_MESSAGES // 24)
                 self.outbox.put(lot)
         self.file_mb = sum(each.stat().st_size for each in path.parent.iterdir()) / 1e6
-        self.link = Link(
+        self.link = MqttLink(
             LinkSettings(
                 broker=BrokerConfig(host="127.0.0.1", port=port),
                 ven_id="bench-node",
@@ -97,7 +97,7 @@ class Node:
         wait_until(lambda: self.link.state.online)
 
     def put(self, rank: Rank) -> None:
-        self.outbox.put([Message("bench/data", PAYLOAD, rank)])
+        self.outbox.put([OutboxMessage("bench/data", PAYLOAD, rank)])
         self.link.wake()
 
     def empty(self) -> bool:
@@ -119,13 +119,13 @@ def node(port: int, pace: Pace, *, day: bool = False) -> Iterator[Node]:
 
 
 def note_pubacks() -> None:
-    confirmed = Sender.confirmed
+    confirmed = OutboxSender.confirmed
 
-    def noting(self: Sender, mid: int) -> None:
+    def noting(self: OutboxSender, mid: int) -> None:
         Node.confirmed_at.append(time.perf_counter())
         confirmed(self, mid)
 
-    Sender.confirmed = noting  # type: ignore[method-assign]
+    OutboxSender.confirmed = noting  # type: ignore[method-assign]
 
 
 class Bare:

@@ -26,12 +26,12 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.common import machine, quantile
-from VenAgent.cloud import connection
-from VenAgent.cloud.connection import Connection
-from VenAgent.cloud.exchange import Exchange
-from VenAgent.cloud.outbox import Message, Outbox, Rank
-from VenAgent.cloud.session import LinkSettings
-from VenAgent.config.cloud import BrokerConfig
+from VenAgent.cloud import mqtt_thread as connection
+from VenAgent.cloud.mqtt_session import LinkSettings
+from VenAgent.cloud.mqtt_thread import MqttThread
+from VenAgent.cloud.outbox import Outbox, OutboxMessage, Rank
+from VenAgent.cloud.thread_handoff import ThreadHandoff
+from VenAgent.config.cloud_config import BrokerConfig
 
 PAYLOAD = b"x" * 4_096
 ACK = b"x" * 1_024
@@ -40,11 +40,11 @@ DAY_MESSAGES = 2 * 86_400 // 5
 
 
 def put_report(outbox: Outbox) -> None:
-    outbox.put_numbered(lambda _seq: ([Message(topic, PAYLOAD) for topic in TOPICS], 1))
+    outbox.put_numbered(lambda _seq: ([OutboxMessage(topic, PAYLOAD) for topic in TOPICS], 1))
 
 
 def put_ack(outbox: Outbox) -> None:
-    outbox.put([Message("ven/ack/bench", ACK, Rank.ACK)])
+    outbox.put([OutboxMessage("ven/ack/bench", ACK, Rank.ACK)])
 
 
 def times_ms(work: Callable[[], Any], times: int) -> list[float]:
@@ -59,7 +59,7 @@ def times_ms(work: Callable[[], Any], times: int) -> list[float]:
 @contextmanager
 def link_without_broker(path: Path) -> Iterator[None]:
     """The thread of a link whose broker refuses every connection."""
-    exchange = Exchange()
+    exchange = ThreadHandoff()
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.1", 0))
         settings = LinkSettings(
@@ -70,7 +70,7 @@ def link_without_broker(path: Path) -> Iterator[None]:
             outbox_path=path,
             boot_id="bench",
         )
-        thread = threading.Thread(target=Connection(settings, exchange).run)
+        thread = threading.Thread(target=MqttThread(settings, exchange).run)
         waker = threading.Thread(target=_wake_regularly, args=(exchange,))
         thread.start()
         waker.start()
@@ -81,7 +81,7 @@ def link_without_broker(path: Path) -> Iterator[None]:
         waker.join()
 
 
-def _wake_regularly(exchange: Exchange) -> None:
+def _wake_regularly(exchange: ThreadHandoff) -> None:
     while not exchange.stopping:
         exchange.wake()
         time.sleep(0.05)

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.common import machine, quantile
-from VenAgent.dr.curtailment import candidates, plan
+from VenAgent.dr.circuit_selection import candidates, plan
 from VenAgent.dr.panel import (
     Circuit,
     CircuitReading,

@@ -22,7 +22,7 @@ from typing import Any
 import paho.mqtt.client as mqtt
 
 from VenAgent.contract.acks import AckStatus, ack, curtailed_circuit
-from VenAgent.contract.wire import encode, rounded
+from VenAgent.contract.json_codec import encode, rounded
 
 CIRCUITS = (
     *(("hvac", "hvac", 5.0, 3), ("heater", "heater", 4.5, 5), ("ev", "ev", 7.2, 4)),

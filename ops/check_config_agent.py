@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from ops.check_config_findings import Findings, JsonFile
 from ops.check_config_registry import Point, Registry
 from VenAgent.config import AgentConfig
-from VenAgent.config.site import CircuitConfig
+from VenAgent.config.site_config import CircuitConfig
 from VenAgent.dr.panel import Control
 
 KW_PER_UNIT = {"kw": 1.0, "w": 0.001, "mw": 1000.0, "kilowatts": 1.0, "watts": 0.001}

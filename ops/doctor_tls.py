@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from ops.checks import Check
-from VenAgent.cloud.tls import explain_handshake
-from VenAgent.config.cloud import BrokerConfig, TlsConfig
+from VenAgent.cloud.tls.tls_source import explain_handshake
+from VenAgent.config.cloud_config import BrokerConfig, TlsConfig
 
 CONNECT_WITHIN_SEC = 10.0
 WARN_DAYS = 30

@@ -23,11 +23,11 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from ops.errors import OpsError
-from VenAgent.cloud.credentials import context_once
-from VenAgent.cloud.secret import SecretError
-from VenAgent.cloud.tls import CredentialError, explain_handshake
+from VenAgent.cloud.tls.credentials import context_once
+from VenAgent.cloud.tls.secrets_manager import SecretError
+from VenAgent.cloud.tls.tls_source import CredentialError, explain_handshake
 from VenAgent.config import AgentConfig
-from VenAgent.config.cloud import BrokerConfig
+from VenAgent.config.cloud_config import BrokerConfig
 
 KEEPALIVE_SEC = 30
 CONNECT_WITHIN_SEC = 10.0

@@ -27,8 +27,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ops.errors import OpsError
 from ops.paths import Paths
-from VenAgent.cloud.certificates import Facts, Material, Part, examine
-from VenAgent.cloud.tls import CredentialError
+from VenAgent.cloud.tls.certificates import CredentialPart, Facts, TlsMaterial, examine
+from VenAgent.cloud.tls.tls_source import CredentialError
 
 AWS_PORT = 8883
 AMAZON_ROOTS = (
@@ -197,10 +197,10 @@ def read_issued(path: Path, thing: str, endpoint: str | None) -> Issued:
 def install(site: SiteFolder, issued: Issued, root_ca: Path | None) -> Facts:
     """Write certificate and CA, once they are known to fit the key."""
     ca = amazon_roots() if root_ca is None else _read(root_ca)
-    material = Material(
-        Part("CA certificate", str(root_ca or "the CA"), ca),
-        Part("client certificate", "the certificate", issued.certificate),
-        Part("private key", str(site.key), _read(site.key)),
+    material = TlsMaterial(
+        CredentialPart("CA certificate", str(root_ca or "the CA"), ca),
+        CredentialPart("client certificate", "the certificate", issued.certificate),
+        CredentialPart("private key", str(site.key), _read(site.key)),
     )
     try:
         facts = examine(material, time.time())

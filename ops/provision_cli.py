@@ -13,7 +13,7 @@ from ops.errors import OpsError
 from ops.paths import Paths
 from ops.provision import Issued, SiteFolder
 from ops.provision_aws import Registry, Wanted
-from VenAgent.cloud.certificates import day
+from VenAgent.cloud.tls.certificates import day
 
 Thing = Annotated[str, typer.Option(help="The site's name in AWS IoT: its thing and VEN id.")]
 Region = Annotated[str | None, typer.Option(envvar="AWS_REGION", help="Of AWS.")]

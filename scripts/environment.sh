@@ -339,7 +339,7 @@ ensure_test_tools() {
   add_to_tools .tests ops/requirements-test.txt "the tests need"
 }
 
-# VOLTTRON 11, which VenAgent/volttron_api.py is tested against too.
+# VOLTTRON 11, which VenAgent/volttron_compat.py is tested against too.
 ensure_volttron11() {
   local hash
   hash=$(requirements_hash ops/requirements-volttron11.txt)

@@ -14,26 +14,28 @@ ROOT = Path(__file__).resolve().parents[1]
 OURS = ("VenAgent", "backend", "benchmarks", "ops", "simulator", "tests")
 ROOMS = {
     "contract": set(),
-    "dr": {"contract"},
-    "config": {"contract", "dr", "web"},
-    "site": {"config", "contract", "dr", "volttron_api"},
-    "cloud": {"config", "contract", "damage"},
-    "web": {"version"},
+    "baseline": set(),
+    "dr": {"baseline", "contract"},
+    "config": {"baseline", "contract", "dr"},
+    "storage": {"baseline", "contract", "dr"},
+    "site": {"config", "contract", "dr", "volttron_compat"},
+    "cloud": {"config", "contract", "storage"},
+    "web": {"config", "contract", "version"},
 }
 """The rooms of VenAgent, and which of its modules each may import; the other modules wire them."""
 DISTRIBUTIONS = {
     "VenAgent": {"VenAgent"},
-    "backend": {"backend", "VenAgent.contract"},
+    "backend": {"backend", "VenAgent.baseline", "VenAgent.contract"},
     "simulator": {"simulator"},
     "ops": {"ops", "VenAgent"},
 }
-PURE = ("contract", "dr")
+PURE = ("baseline", "contract", "dr")
 NEITHER_CLOCK_NOR_WORLD = {
     *("volttron", "gevent", "paho", "boto3", "threading", "asyncio", "socket", "ssl"),
     *("sqlite3", "os", "pathlib", "subprocess", "time", "random", "logging"),
 }
 ONLY_IN = {
-    "volttron": {"VenAgent/volttron_api.py", "ops/rpc_call.py"},
+    "volttron": {"VenAgent/volttron_compat.py", "ops/rpc_call.py"},
     "paho": {"VenAgent/cloud", "backend", "ops/mqtt.py"},
     "boto3": {"VenAgent/cloud", "backend", "ops/provision_aws.py"},
     "threading": {"VenAgent/cloud", "backend", "ops"},

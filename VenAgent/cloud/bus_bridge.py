@@ -15,11 +15,11 @@ from typing import Any
 
 import gevent
 
-from VenAgent.cloud.batches import Batches
-from VenAgent.cloud.outbox import Message, Outbox, Rank
-from VenAgent.config.bridge import BusBridgeConfig
+from VenAgent.cloud.bus_batches import BusBatches
+from VenAgent.cloud.outbox import Outbox, OutboxMessage, Rank
+from VenAgent.config.bus_bridge_config import BusBridgeConfig
+from VenAgent.contract.json_codec import Refusal, WireError, decode
 from VenAgent.contract.topics import bus_out
-from VenAgent.contract.wire import Refusal, WireError, decode
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class BusBridge:
         self._wake = wake
         self._topic = bus_out(ven_id)
         self._accepted = config.accepted(ven_id)
-        self.batches = Batches(ven_id, config.queue_length)
+        self.batches = BusBatches(ven_id, config.queue_length)
         self.published = 0
         self.floods = 0
         """How often the bridge stopped listening because too much came."""
@@ -180,7 +180,7 @@ class BusBridge:
         limit = max(int(self.config.max_forwarded_per_sec * self.config.interval_sec), 1)
         for number, payload in enumerate(self.batches.take(limit)):
             if payload is not None:
-                self._outbox.put([Message(self._topic, payload, Rank.BULK)])
+                self._outbox.put([OutboxMessage(self._topic, payload, Rank.BULK)])
                 self._wake()
             elif number % YIELD_EVERY == 0:
                 gevent.sleep(0)

@@ -27,8 +27,8 @@ from enum import IntEnum
 from pathlib import Path
 
 from VenAgent.cloud.outbox_file import connect, is_damage, mark_broken, mark_of, unused_seq
-from VenAgent.cloud.thinning import Thinning
-from VenAgent.damage import put_aside
+from VenAgent.cloud.outbox_thinning import OutboxThinning
+from VenAgent.storage.quarantine import put_aside
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Rank(IntEnum):
 
 
 @dataclass(frozen=True)
-class Message:
+class OutboxMessage:
     topic: str
     payload: bytes
     rank: Rank = Rank.TELEMETRY
@@ -119,7 +119,7 @@ class Outbox:
         self._db = connect(self._path, synced=self._synced, first_seq=self._first_seq)
         self._page_bytes = self._number("PRAGMA page_size")
         self._nth: dict[str, int] = {}
-        self._thinning = Thinning(self._db, Rank.TELEMETRY)
+        self._thinning = OutboxThinning(self._db, Rank.TELEMETRY)
         self._file = os.stat(self._path).st_ino
 
     def _begin_anew(self, why: str) -> None:
@@ -177,12 +177,12 @@ class Outbox:
 
     # ---- the putting side ----------------------------------------------------------------
 
-    def put(self, messages: Iterable[Message]) -> None:
+    def put(self, messages: Iterable[OutboxMessage]) -> None:
         """Put all messages in, or none; on return they are on the disk."""
         kept = list(messages)
         self._write(lambda: self._insert(kept))
 
-    def put_numbered(self, make: Callable[[int], tuple[list[Message], int]]) -> None:
+    def put_numbered(self, make: Callable[[int], tuple[list[OutboxMessage], int]]) -> None:
         """Put in what `make(next_seq)` returns with how many numbers it used, in one transaction.
 
         So `seq` grows by one, never repeats and leaves no gap, whenever the process is killed.
@@ -218,7 +218,7 @@ class Outbox:
             self._thinning.forget()
             raise
 
-    def _insert(self, messages: Iterable[Message]) -> None:
+    def _insert(self, messages: Iterable[OutboxMessage]) -> None:
         now = time.time()
         report: dict[str, int] = {}
         """Which report of its topic a telemetry belongs to: its parts stay or go together."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any
 
-from VenAgent.contract.wire import rounded
+from VenAgent.contract.json_codec import rounded
 
 
 class AckStatus(str, Enum):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from VenAgent.contract.wire import rounded
+from VenAgent.contract.json_codec import rounded
 
 
 class Severity(str, Enum):

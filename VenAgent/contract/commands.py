@@ -22,7 +22,7 @@ from pydantic import (
     ValidationError,
 )
 
-from VenAgent.contract.wire import MAX_INPUT_BYTES, Refusal, WireError, decode
+from VenAgent.contract.json_codec import MAX_INPUT_BYTES, Refusal, WireError, decode
 
 DEFAULT_DURATION_SEC = 3600.0
 LEAST_SHED_KW = 0.001

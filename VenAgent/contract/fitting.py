@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from VenAgent.contract import MAX_PAYLOAD_BYTES
-from VenAgent.contract.wire import encode
+from VenAgent.contract.json_codec import encode
 
 CIRCUITS, OMITTED = "circuits_curtailed", "circuits_omitted"
 REASON_KEPT = 1_000

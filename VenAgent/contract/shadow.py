@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from VenAgent.contract import SCHEMA_VERSION
+from VenAgent.contract.json_codec import encode
 from VenAgent.contract.telemetry import Telemetry
-from VenAgent.contract.wire import encode
 
 MAX_SHADOW_BYTES = 8_192
 """AWS's limit for desired + reported of one shadow document, without its metadata."""

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import Field
 
 from VenAgent.contract import MAX_PAYLOAD_BYTES, SCHEMA_VERSION
-from VenAgent.contract.wire import WireModel, encode
+from VenAgent.contract.json_codec import WireModel, encode
 
 
 class Quality(str, Enum):

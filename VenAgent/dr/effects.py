@@ -1,7 +1,7 @@
 """What the core wants done: plain values that the agent carries out, in the order given.
 
-A `Record` or `Keep` stands before each effect that changes the building or answers the cloud:
-written to the journal, synced, before the next effect is begun (docs/architecture.md).
+A `SaveEvent` or `SaveFact` stands before each effect that changes the building or answers the
+cloud: written to the journal, synced, before the next effect is begun (docs/architecture.md).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from VenAgent.dr.panel import Reading
 
 
 @dataclass(frozen=True)
-class Record:
+class SaveEvent:
     """Write the event's state to the journal."""
 
     event_id: str
@@ -23,7 +23,7 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Keep:
+class SaveFact:
     """Write a fact about the site to the journal, in the place of the last one of this name."""
 
     name: str
@@ -121,7 +121,7 @@ class Announce:
 
 
 @dataclass(frozen=True)
-class Alert:
+class RaiseAlert:
     """A trouble that a person should see to begins; without a message, it is over."""
 
     code: str
@@ -132,8 +132,8 @@ class Alert:
 
 
 Effect = (
-    Record
-    | Keep
+    SaveEvent
+    | SaveFact
     | SendAck
     | Prepare
     | Write
@@ -142,6 +142,6 @@ Effect = (
     | Release
     | ReadMeter
     | Announce
-    | Alert
+    | RaiseAlert
 )
 Effects = list[Effect]

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from VenAgent.baseline.methods import RecentPower
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.commands import (
     CancelCommand,
@@ -23,22 +24,21 @@ from VenAgent.contract.commands import (
     SetLoadCommand,
     ShedCommand,
 )
-from VenAgent.dr.answers import Answers
-from VenAgent.dr.baseline import PowerHistory
-from VenAgent.dr.context import Context
-from VenAgent.dr.effects import Effects, Prepared, Record
+from VenAgent.dr.arbitration import Arbitration
+from VenAgent.dr.command_replies import CommandReplies
+from VenAgent.dr.curtailment_plan import circuits_that_look_shed, reasons_spared
+from VenAgent.dr.cycling_limits import FACT as WEAR
+from VenAgent.dr.cycling_limits import CyclingLimits
+from VenAgent.dr.effects import Effects, Prepared, SaveEvent
 from VenAgent.dr.event import Event, EventState
 from VenAgent.dr.panel import Panel, Reading
-from VenAgent.dr.planning import circuits_that_look_shed, reasons_spared
 from VenAgent.dr.policy import OnStop, Policy
-from VenAgent.dr.ruling import Ruling
-from VenAgent.dr.site_facts import Switches
-from VenAgent.dr.wear import FACT as WEAR
-from VenAgent.dr.wear import Wear
+from VenAgent.dr.site_facts import LoadControl
+from VenAgent.dr.site_state import SiteState
 
 
 @dataclass(frozen=True)
-class Left:
+class RecoveredState:
     """What an earlier process left in the journal."""
 
     events: Iterable[Event] = ()
@@ -58,11 +58,11 @@ class Engine:
     """One site's events. One rules at a time; others wait for their time or their turn."""
 
     def __init__(self, panel: Panel, ven_id: str, policy: Policy | None = None) -> None:
-        self.answers = Answers(ven_id)
-        self.context = Context(panel, self.answers, policy or Policy())
-        self._rule = Ruling(self.context)
+        self.answers = CommandReplies(ven_id)
+        self.context = SiteState(panel, self.answers, policy or Policy())
+        self._rule = Arbitration(self.context)
         self._carrier = self._rule.carrier
-        self._switches = Switches(self.context)
+        self._switches = LoadControl(self.context)
 
     @property
     def panel(self) -> Panel:
@@ -73,7 +73,7 @@ class Engine:
         return self.answers.ven_id
 
     @property
-    def history(self) -> PowerHistory:
+    def history(self) -> RecentPower:
         return self.context.history
 
     @property
@@ -123,7 +123,7 @@ class Engine:
         for event in self._rule.recovering:
             if event.rebound_kw is None or reading.power_kw > event.rebound_kw:
                 event.rebound_kw = reading.power_kw
-                effects.append(Record(event.event_id, event.as_record()))
+                effects.append(SaveEvent(event.event_id, event.as_record()))
         return effects
 
     def tick(self, now: float) -> Effects:
@@ -199,12 +199,12 @@ class Engine:
 
     # ---- the agent's life ----------------------------------------------------------------
 
-    def resume(self, left: Left, now: float) -> Effects:
+    def resume(self, left: RecoveredState, now: float) -> Effects:
         """Take over what an earlier process left."""
         for body in left.answers:
             self.answers.remember(body)
         self._rule.agenda.recall(left.past, left.facts)
-        self.context.wear = Wear(left.facts.get(WEAR))
+        self.context.wear = CyclingLimits(left.facts.get(WEAR))
         self._rule.opt_out.recall(left.facts)
         effects = self._switches.recall(left.facts)
         for event in sorted(left.events, key=lambda e: e.start_ts):
@@ -236,7 +236,7 @@ class Engine:
             circuits=circuits,
             answered=True,
         )
-        record = Record(event.event_id, event.as_record())
+        record = SaveEvent(event.event_id, event.as_record())
         return [record, *self._carrier.take_over(event, now)]
 
     def _expect_again(self, event: Event) -> None:
@@ -277,7 +277,7 @@ class Engine:
         """The clock was set by `step_sec`: nothing may take longer for it, or be done earlier than
         the equipment bears."""
         context = self.context
-        context.history = PowerHistory(self.history.window_sec)
+        context.history = RecentPower(self.history.window_sec)
         if context.latest is not None:
             context.latest = replace(context.latest, ts=context.latest.ts + step_sec)
         context.wear.shift(step_sec)

@@ -13,8 +13,8 @@ from typing import Any
 
 from VenAgent.contract.acks import AckStatus, ack, curtailed_circuit
 from VenAgent.contract.commands import ShedCommand, ShedLoadCommand, event_window
-from VenAgent.contract.wire import rounded
-from VenAgent.dr.shed import ShedCircuit
+from VenAgent.contract.json_codec import rounded
+from VenAgent.dr.shed_circuit import ShedCircuit
 
 
 class EventState(str, Enum):
@@ -59,7 +59,7 @@ TRANSITIONS: Mapping[EventState, frozenset[EventState]] = {
 
 
 @dataclass(frozen=True)
-class Ask:
+class EventRequest:
     """What a command asks of an event. `content` is what it said itself, to know it again."""
 
     op: str
@@ -74,7 +74,7 @@ class Ask:
     content: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, command: ShedCommand, now: float) -> Ask:
+    def of(cls, command: ShedCommand, now: float) -> EventRequest:
         """What a command received at `now` asks."""
         start_ts, end_ts = event_window(command, now)
         circuit_id = command.circuit_id if isinstance(command, ShedLoadCommand) else None
@@ -193,7 +193,7 @@ class Event:
     ending: str | None = None
     """Why it is to end as soon as the writes under way are back."""
     opted_out: bool = False
-    next_ask: Ask | None = None
+    next_ask: EventRequest | None = None
     """A later modification that waits until the work under way is done."""
     set_aside: str | None = None
     """The weightier event that it waits for."""
@@ -205,10 +205,10 @@ class Event:
     def of(cls, command: ShedCommand, now: float) -> Event:
         """The event that a command received at `now` asks for."""
         default_id = f"evt-{command.correlation_id or format(now, '.3f')}"
-        return cls.asked(command.event_id or default_id, Ask.of(command, now))
+        return cls.asked(command.event_id or default_id, EventRequest.of(command, now))
 
     @classmethod
-    def asked(cls, event_id: str, ask: Ask) -> Event:
+    def asked(cls, event_id: str, ask: EventRequest) -> Event:
         return cls(
             event_id=event_id, **{entry.name: getattr(ask, entry.name) for entry in fields(ask)}
         )
@@ -221,7 +221,7 @@ class Event:
         later.also, self.next_ask, self.next_also = self.next_also, None, []
         return later
 
-    def change(self, ask: Ask) -> None:
+    def change(self, ask: EventRequest) -> None:
         """A later modification: the event goes on as `ask` has it."""
         for entry in fields(ask):
             setattr(self, entry.name, getattr(ask, entry.name))
@@ -384,5 +384,5 @@ class Event:
         if values["ended_by"] is not None:
             values["ended_by"] = EndedBy(**values["ended_by"])
         if values.get("next_ask") is not None:
-            values["next_ask"] = Ask(**values["next_ask"])
+            values["next_ask"] = EventRequest(**values["next_ask"])
         return cls(**values)

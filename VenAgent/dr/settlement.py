@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from VenAgent.dr.baseline import choose_baseline
-from VenAgent.dr.context import Context
+from VenAgent.baseline.methods import choose_baseline
 from VenAgent.dr.event import Event
+from VenAgent.dr.site_state import SiteState
 
 BASELINE_FIELDS = (
     "baseline_kw",
@@ -16,7 +16,7 @@ BASELINE_FIELDS = (
 )
 
 
-def take_baseline(event: Event, context: Context, power_kw: float, now: float) -> None:
+def take_baseline(event: Event, context: SiteState, power_kw: float, now: float) -> None:
     """Steered by the minutes before, settled by the site's method: the days that this one
     compares the event with may have begun it higher or lower than it really begins."""
     event.baseline_kw = context.history.baseline(now, power_kw).power_kw

@@ -12,10 +12,10 @@ from typing import Any
 
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.commands import SetLoadCommand
-from VenAgent.dr.context import Context
-from VenAgent.dr.effects import Effects, Keep, PointWrite, ReadMeter, Record, Switch
+from VenAgent.dr.effects import Effects, PointWrite, ReadMeter, SaveEvent, SaveFact, Switch
 from VenAgent.dr.event import Event
 from VenAgent.dr.panel import Circuit, Panel
+from VenAgent.dr.site_state import SiteState
 
 OPT_OUT = "opt_out"
 SWITCHES = "switches"
@@ -30,13 +30,13 @@ class OptOut:
     def __init__(self) -> None:
         self._fact: dict[str, Any] | None = None
 
-    def begin(self, reason: str, until_ts: float | None) -> Keep:
+    def begin(self, reason: str, until_ts: float | None) -> SaveFact:
         self._fact = {"reason": reason, "until_ts": until_ts}
-        return Keep(OPT_OUT, self._fact)
+        return SaveFact(OPT_OUT, self._fact)
 
-    def end(self) -> Keep:
+    def end(self) -> SaveFact:
         self._fact = None
-        return Keep(OPT_OUT, None)
+        return SaveFact(OPT_OUT, None)
 
     def recall(self, facts: Mapping[str, Any]) -> None:
         self._fact = facts.get(OPT_OUT)
@@ -56,10 +56,10 @@ class OptOut:
         return f"opted out at the site: {self._fact['reason']}"
 
 
-class Switches:
+class LoadControl:
     """`setLoad`: circuits switched by command, and priorities changed by it."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: SiteState) -> None:
         self._context = context
         self._pending: dict[str, dict[str, Any]] = {}
         """Under way, by switch id."""
@@ -110,7 +110,7 @@ class Switches:
         }
         self._keep_off(self._pending[switch_id], math.inf)
         answers.expect(command.correlation_id)
-        effects += [*of_event, Keep(SWITCHES, dict(self._pending))]
+        effects += [*of_event, SaveFact(SWITCHES, dict(self._pending))]
         return [*effects, self._effect(switch_id)]
 
     def switched(
@@ -128,13 +128,13 @@ class Switches:
         answer = self._context.answers.under(
             pending["op"], pending["correlation_id"], status, now, **fields
         )
-        kept: Effects = [Keep(SWITCHES, dict(self._pending))]
+        kept: Effects = [SaveFact(SWITCHES, dict(self._pending))]
         if event is not None:
             for circuit in event.circuits:
                 if circuit.switching:
                     circuit.switching = self.is_pending(circuit.circuit_id)
                     circuit.by_hand = not failures and not circuit.switching
-            kept.append(Record(event.event_id, event.as_record()))
+            kept.append(SaveEvent(event.event_id, event.as_record()))
         return [*kept, answer, ReadMeter()]
 
     def is_pending(self, circuit_id: str) -> bool:
@@ -159,7 +159,7 @@ class Switches:
             return f"circuit {circuit.id} has no switch_point: it cannot be switched"
         return None
 
-    def _prioritize(self, circuit: Circuit, priority: int) -> Keep:
+    def _prioritize(self, circuit: Circuit, priority: int) -> SaveFact:
         known = self._priorities.get(circuit.id)
         configured = circuit.priority if known is None else known["configured"]
         self._priorities[circuit.id] = {"configured": configured, "priority": priority}
@@ -168,7 +168,7 @@ class Switches:
             for each in self._context.panel.circuits
         ]
         self._context.panel = replace(self._context.panel, circuits=tuple(circuits))
-        return Keep(PRIORITIES, dict(self._priorities))
+        return SaveFact(PRIORITIES, dict(self._priorities))
 
     def _writes(
         self, circuit: Circuit, enabled: bool, event: Event | None
@@ -183,7 +183,7 @@ class Switches:
         held.switching = True
         if not held.is_switch:
             writes.append(held.writing(held.before))
-        return writes, [Record(event.event_id, event.as_record())]
+        return writes, [SaveEvent(event.event_id, event.as_record())]
 
     def _keep_off(self, pending: Mapping[str, Any], until_ts: float) -> None:
         """No event touches these circuits: what it read may be from before the switch."""

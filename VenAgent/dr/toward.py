@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import copy
 
-from VenAgent.dr.context import Context
+from VenAgent.dr.curtailment_plan import Moves, exchange, shed_less, shed_more
 from VenAgent.dr.event import Event
 from VenAgent.dr.panel import Reading
-from VenAgent.dr.planning import Moves, exchange, shed_less, shed_more
+from VenAgent.dr.site_state import SiteState
 
 
 def moves_toward(
     event: Event,
-    context: Context,
+    context: SiteState,
     reading: Reading,
     held_kw: float,
     now: float,

@@ -10,9 +10,9 @@ from typing import Any
 
 from VenAgent.config import AgentConfig
 from VenAgent.dr.panel import Reading
-from VenAgent.site.points import Points
+from VenAgent.site.point_readings import PointReadings
 from VenAgent.site.rpc import in_parallel
-from VenAgent.volttron_api import RPC_FAILURES, Calls, describe_failure
+from VenAgent.volttron_compat import RPC_FAILURES, Calls, describe_failure
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Meter:
         self._calls = calls
         self._config = config
         self._on_reading = on_reading
-        self.points = Points(config)
+        self.points = PointReadings(config)
         self.failure: str | None = None
         """Why the last read by RPC did not work; None when it did."""
 
@@ -68,7 +68,7 @@ class Meter:
         """
         asked = time.time()
         answers, _ = self._read(asked)
-        own = Points(self._config)
+        own = PointReadings(self._config)
         for device, values in answers.items():
             own.update(device, values, asked)
         now = time.time()

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from VenAgent.volttron_api import RPC_FAILURES, describe_failure
+from VenAgent.volttron_compat import RPC_FAILURES, describe_failure
 
 
 def in_parallel(

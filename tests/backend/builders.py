@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from VenAgent.contract.json_codec import encode
 from VenAgent.contract.telemetry import CircuitEntry, LoadEntry, Quality, Telemetry
-from VenAgent.contract.wire import encode
 
 LOADS = ("hvac", "heat_pump", "water_heater", "ev_charger", "dryer", "pool", "fridge", "lights")
 

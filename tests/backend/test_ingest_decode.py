@@ -30,7 +30,7 @@ from backend.ingest.records import (
 from tests.backend.builders import LOADS, payload, telemetry
 from VenAgent.contract.acks import AckStatus, ack
 from VenAgent.contract.alerts import Severity, alert
-from VenAgent.contract.wire import encode
+from VenAgent.contract.json_codec import encode
 
 NOW = time.time()
 METERING = "volttron/metering"

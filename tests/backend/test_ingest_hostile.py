@@ -27,7 +27,7 @@ from backend.store.models import (
     utc_now,
 )
 from tests.backend.builders import payload
-from VenAgent.contract.wire import encode
+from VenAgent.contract.json_codec import encode
 
 pytestmark = pytest.mark.asyncio
 

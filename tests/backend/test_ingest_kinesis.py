@@ -23,7 +23,7 @@ from backend.settings import Settings
 from backend.store.database import Database
 from backend.store.models import DeadLetter, KinesisShard, VenAck, VenTelemetry, utc_now
 from tests.backend.builders import telemetry
-from VenAgent.contract.wire import encode
+from VenAgent.contract.json_codec import encode
 
 pytestmark = pytest.mark.asyncio
 STREAM = "ven-telemetry"

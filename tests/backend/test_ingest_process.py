@@ -20,7 +20,7 @@ from tests.backend.builders import payload
 from tests.backend.conftest import Broker, fresh_database, mosquitto
 from tests.backend.processes import Fleet, IngestProcess, ingest, stored
 from tests.support.ports import free_port
-from VenAgent.contract.wire import encode
+from VenAgent.contract.json_codec import encode
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.measure.days import METHODS, QUARTER_SEC, History, similar_days
-from VenAgent.dr.daymatch import HIGH_4_OF_5, TEN_OF_TEN, EventDays
-from VenAgent.dr.intervals import IntervalHistory, SiteCalendar
+from VenAgent.baseline.day_matching import HIGH_4_OF_5, TEN_OF_TEN, EventDays
+from VenAgent.baseline.intervals import IntervalHistory, SiteCalendar
 
 THEIRS = {"high_4_of_5": HIGH_4_OF_5, "ten_of_ten": TEN_OF_TEN}
 WEDNESDAY = datetime(2026, 3, 25, 14, 0, tzinfo=timezone.utc)

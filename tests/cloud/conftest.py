@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cloud.line import Line
-from VenAgent.cloud.sending import Pace
+from VenAgent.cloud.outbox_sender import Pace
 
 UNPACED = Pace(messages_per_sec=1e9, bytes_per_sec=1e12)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.cloud.credential_house import NAME, OURS, Site, Vault
-from VenAgent.cloud import credential_sources
-from VenAgent.cloud.credential_sources import FileSource, source_of
-from VenAgent.config.cloud import TlsConfig
+from VenAgent.cloud.tls import credential_sources
+from VenAgent.cloud.tls.credential_sources import FileSource, source_of
+from VenAgent.config.cloud_config import TlsConfig
 
 
 @pytest.fixture

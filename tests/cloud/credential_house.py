@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.support.authority import Authority, Pair
-from VenAgent.cloud.credential_sources import Source
-from VenAgent.cloud.credentials import Credentials
-from VenAgent.cloud.secret import SecretError
-from VenAgent.config.cloud import TlsConfig
+from VenAgent.cloud.tls.credential_sources import CredentialSource
+from VenAgent.cloud.tls.credentials import Credentials
+from VenAgent.cloud.tls.secrets_manager import SecretError
+from VenAgent.config.cloud_config import TlsConfig
 
 OURS = Authority("Our CA")
 NAME = "ven/site-1"
@@ -28,7 +28,7 @@ def wait_for(condition: Callable[[], object], what: str) -> None:
 class Site:
     """Credentials, and how often (`changes`) they wanted the connection made anew."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: CredentialSource) -> None:
         self.changes = 0
         self.now = time.time()
         self.credentials = Credentials(source, clock=lambda: self.now)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from VenAgent.cloud.outbox import Message, Outbox, Rank, Waiting
-from VenAgent.cloud.sending import Pace, Sender
+from VenAgent.cloud.outbox import Outbox, OutboxMessage, Rank, Waiting
+from VenAgent.cloud.outbox_sender import OutboxSender, Pace
 
 
 class FarEnd:
@@ -34,10 +34,10 @@ class Line:
 
     def connect(self) -> None:
         self.far_end.unconfirmed.clear()
-        self.sender = Sender(self.outbox, self.far_end.publish, self.pace, self.now)
+        self.sender = OutboxSender(self.outbox, self.far_end.publish, self.pace, self.now)
 
     def put(self, *texts: str, rank: Rank = Rank.TELEMETRY, size: int = 0) -> None:
-        self.outbox.put([Message("t", text.encode().ljust(size), rank) for text in texts])
+        self.outbox.put([OutboxMessage("t", text.encode().ljust(size), rank) for text in texts])
 
     def pump(self, after_sec: float = 0.0, *, confirm: bool = True) -> list[str]:
         """What came by it; the broker confirms all before."""

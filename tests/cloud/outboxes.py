@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from VenAgent.cloud.outbox import Message, Outbox, Rank, Waiting
+from VenAgent.cloud.outbox import Outbox, OutboxMessage, Rank, Waiting
 
 
-def message(text: str, rank: Rank = Rank.TELEMETRY, topic: str = "t") -> Message:
-    return Message(topic, text.encode(), rank)
+def message(text: str, rank: Rank = Rank.TELEMETRY, topic: str = "t") -> OutboxMessage:
+    return OutboxMessage(topic, text.encode(), rank)
 
 
 def texts(waiting: list[Waiting]) -> list[str]:

@@ -9,8 +9,8 @@ from typing import Any
 
 from tests.contract.builders import a_circuit, a_telemetry
 from tests.support.shadow_store import ShadowStore
-from VenAgent.cloud.outbox import Message
-from VenAgent.cloud.shadow import DeviceShadow, Received
+from VenAgent.cloud.outbox import OutboxMessage
+from VenAgent.cloud.shadow_client import Received, ShadowClient
 from VenAgent.contract.shadow import Section, Wish, reported_state
 from VenAgent.contract.topics import Topics
 
@@ -30,8 +30,8 @@ class House:
         self.commands: list[tuple[str, dict[str, Any]]] = []
         """Every command that was given, with its correlation id."""
         self.now = 1_760_000_000.0
-        self.shadow = DeviceShadow(TOPICS, "boot-1", self.closed)
-        self.upward: deque[Message] = deque()
+        self.shadow = ShadowClient(TOPICS, "boot-1", self.closed)
+        self.upward: deque[OutboxMessage] = deque()
         self.topics: list[str] = []
         """Of all that the device sent."""
         self.downward: deque[tuple[str, bytes]] = deque()
@@ -76,7 +76,7 @@ class House:
     def operator(self, document: dict[str, Any]) -> None:
         self.serve(f"{PREFIX}/update", json.dumps(document).encode())
 
-    def send(self, messages: list[Message] | tuple[Message, ...]) -> None:
+    def send(self, messages: list[OutboxMessage] | tuple[OutboxMessage, ...]) -> None:
         self.upward.extend(messages)
         self.topics += [message.topic for message in messages]
 

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.cloud.credential_house import OURS, Site, renew, wait_for
-from VenAgent.alerts import Alerts
-from VenAgent.cloud.credential_sources import FileSource, source_of
-from VenAgent.cloud.credentials import (
+from VenAgent.cloud.tls.credential_sources import FileSource, source_of
+from VenAgent.cloud.tls.credentials import (
     AGAIN_SEC,
     EXPIRES,
     EXPIRES_SOON,
@@ -17,8 +16,9 @@ from VenAgent.cloud.credentials import (
     REFRESH,
     REFUSED,
 )
-from VenAgent.cloud.tls import CredentialError
-from VenAgent.config.cloud import TlsConfig
+from VenAgent.cloud.tls.tls_source import CredentialError
+from VenAgent.config.cloud_config import TlsConfig
+from VenAgent.reporting.alerts import Alerts
 
 pytest_plugins = ["tests.cloud.credential_fixtures"]
 

@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 from tests.support.authority import Authority, Pair, key_pem, new_key
-from VenAgent.cloud.certificates import (
-    Material,
-    Part,
+from VenAgent.cloud.tls.certificates import (
+    CredentialPart,
+    TlsMaterial,
     examine,
     from_files,
     tls_context,
 )
-from VenAgent.cloud.credentials import EXPIRES, EXPIRES_SOON, expiry_findings
-from VenAgent.cloud.tls import CredentialError, explain_handshake
-from VenAgent.config.cloud import TlsConfig
+from VenAgent.cloud.tls.credentials import EXPIRES, EXPIRES_SOON, expiry_findings
+from VenAgent.cloud.tls.tls_source import CredentialError, explain_handshake
+from VenAgent.config.cloud_config import TlsConfig
 
 DAY_SEC = 86_400.0
 OURS = Authority("Our CA")
@@ -28,15 +28,15 @@ VEN = OURS.issue("site-1")
 
 def material(
     ca: str = OURS.pem, certificate: str = VEN.certificate, key: str = VEN.key
-) -> Material:
-    return Material(
-        Part("CA certificate", "the file ca", ca),
-        Part("client certificate", "the file cert", certificate),
-        Part("private key", "the file key", key),
+) -> TlsMaterial:
+    return TlsMaterial(
+        CredentialPart("CA certificate", "the file ca", ca),
+        CredentialPart("client certificate", "the file cert", certificate),
+        CredentialPart("private key", "the file key", key),
     )
 
 
-def refusal(wrong: Material, now: float | None = None) -> str:
+def refusal(wrong: TlsMaterial, now: float | None = None) -> str:
     with pytest.raises(CredentialError) as refused:
         examine(wrong, time.time() if now is None else now)
     assert "BEGIN" not in str(refused.value)
@@ -146,7 +146,7 @@ def files(tmp_path: Path) -> TlsConfig:
     return OURS.files(tmp_path, "site-1")
 
 
-def read(files: TlsConfig, **changed: str) -> Material:
+def read(files: TlsConfig, **changed: str) -> TlsMaterial:
     names = {**files.model_dump(include={"ca_cert", "client_cert", "private_key"}), **changed}
     return from_files(**names)
 

@@ -23,9 +23,9 @@ from moto.server import ThreadedMotoServer
 
 from tests.support import aws_models
 from tests.support.authority import Authority
-from VenAgent.cloud.certificates import examine, from_secret
-from VenAgent.cloud.secret import SecretError, SecretFetch, fetch, main
-from VenAgent.cloud.tls import CredentialError
+from VenAgent.cloud.tls.certificates import examine, from_secret
+from VenAgent.cloud.tls.secrets_manager import SecretError, SecretFetch, fetch, main
+from VenAgent.cloud.tls.tls_source import CredentialError
 
 OURS = Authority("Our CA")
 VEN = OURS.issue("site-1")
@@ -238,7 +238,7 @@ def test_a_process_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path
 
     monkeypatch.setattr(posix, "posix_spawn", spawn)
     monkeypatch.setattr("sys.executable", str(hanging))
-    monkeypatch.setattr("VenAgent.cloud.secret.FETCH_WITHIN_SEC", 0.1)
+    monkeypatch.setattr("VenAgent.cloud.tls.secrets_manager.FETCH_WITHIN_SEC", 0.1)
     with pytest.raises(SecretError, match="did not answer within"):
         SecretFetch().run(NAME, REGION)
     with pytest.raises(ProcessLookupError):

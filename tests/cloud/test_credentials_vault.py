@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.cloud.credential_house import NAME, OURS, Site, Vault, wait_for
-from VenAgent.cloud import credentials as module
-from VenAgent.cloud.certificates import from_secret
-from VenAgent.cloud.credentials import REFRESH
-from VenAgent.cloud.tls import CredentialError
+from VenAgent.cloud.tls import credentials as module
+from VenAgent.cloud.tls.certificates import from_secret
+from VenAgent.cloud.tls.credentials import REFRESH
+from VenAgent.cloud.tls.tls_source import CredentialError
 
 pytest_plugins = ["tests.cloud.credential_fixtures"]
 

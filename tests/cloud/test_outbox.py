@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.cloud.outboxes import message, texts, waiting, waiting_texts
-from VenAgent.cloud.outbox import Message, Outbox, Rank
+from VenAgent.cloud.outbox import Outbox, OutboxMessage, Rank
 from VenAgent.cloud.outbox_file import unused_seq
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +36,9 @@ def outbox(path: Path) -> Iterator[Outbox]:
 
 
 def test_a_message_waits_as_it_was_put_in(path: Path, outbox: Outbox) -> None:
-    outbox.put([Message("a/b", b"\x00\xff{}", Rank.ACK, retain=True), Message("c", b"")])
+    outbox.put(
+        [OutboxMessage("a/b", b"\x00\xff{}", Rank.ACK, retain=True), OutboxMessage("c", b"")]
+    )
     first, second = waiting(Outbox(path, synced=False), 10)
     assert (first.topic, first.payload, first.retain) == ("a/b", b"\x00\xff{}", True)
     assert (second.topic, second.payload, second.retain) == ("c", b"", False)
@@ -91,7 +93,7 @@ def test_a_number_is_never_given_twice(path: Path, outbox: Outbox) -> None:
 def test_messages_are_put_in_all_or_none(path: Path, outbox: Outbox) -> None:
     outbox.put([message("state", Rank.STATE)])
 
-    def fails_in_the_middle() -> Iterator[Message]:
+    def fails_in_the_middle() -> Iterator[OutboxMessage]:
         yield message("ack", Rank.ACK)
         yield message("newer", Rank.STATE)
         raise RuntimeError("no third message")
@@ -189,7 +191,7 @@ def test_seq_goes_on_after_reopening_though_the_outbox_is_empty(path: Path, outb
 def test_a_telemetry_that_cannot_be_made_uses_no_number(outbox: Outbox) -> None:
     put_telemetry(outbox)
 
-    def fails(seq: int) -> tuple[list[Message], int]:
+    def fails(seq: int) -> tuple[list[OutboxMessage], int]:
         raise RuntimeError(f"no telemetry {seq}")
 
     with pytest.raises(RuntimeError, match="no telemetry 2"):
@@ -200,7 +202,7 @@ def test_a_telemetry_that_cannot_be_made_uses_no_number(outbox: Outbox) -> None:
 
 def test_a_message_that_cannot_be_kept_uses_no_number(outbox: Outbox) -> None:
     put_telemetry(outbox)
-    broken = Message("t", None)  # type: ignore[arg-type]
+    broken = OutboxMessage("t", None)  # type: ignore[arg-type]
     with pytest.raises(sqlite3.Error):
         outbox.put_numbered(lambda seq: ([message("fine"), broken], 2))
     put_telemetry(outbox)
@@ -274,15 +276,15 @@ def test_a_put_waits_for_the_other_side_to_finish(path: Path, outbox: Outbox) ->
 PUTTER = """
 import sys
 from pathlib import Path
-from VenAgent.cloud.outbox import Message, Outbox, Rank
+from VenAgent.cloud.outbox import OutboxMessage, Outbox, Rank
 from VenAgent.cloud.outbox_file import unused_seq
 
 outbox = Outbox(Path(sys.argv[1]), synced=True)
 told = 0
 while True:
     told += 1
-    outbox.put_numbered(lambda seq: ([Message("t", b"%d" % seq)], 1))
-    outbox.put([Message("a", b"a%d" % told, Rank.ACK)])
+    outbox.put_numbered(lambda seq: ([OutboxMessage("t", b"%d" % seq)], 1))
+    outbox.put([OutboxMessage("a", b"a%d" % told, Rank.ACK)])
     print(told, flush=True)
 """
 

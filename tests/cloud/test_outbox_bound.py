@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from VenAgent.cloud.outbox import MAX_BYTES, Message, Outbox, Rank
+from VenAgent.cloud.outbox import MAX_BYTES, Outbox, OutboxMessage, Rank
 
 KB_4 = 4_096
 DAY_SEC, INTERVAL_SEC = 86_400, 5
@@ -29,14 +29,14 @@ def small(path: Path) -> Iterator[Outbox]:
     outbox.close()
 
 
-def telemetry(topic: str, seq: int) -> Message:
-    return Message(topic, str(seq).encode().ljust(KB_4))
+def telemetry(topic: str, seq: int) -> OutboxMessage:
+    return OutboxMessage(topic, str(seq).encode().ljust(KB_4))
 
 
 def report(outbox: Outbox, *topics: str, parts: int = 1) -> None:
     """One telemetry in `parts`, on each of the topics."""
 
-    def make(seq: int) -> tuple[list[Message], int]:
+    def make(seq: int) -> tuple[list[OutboxMessage], int]:
         numbers = range(seq, seq + parts)
         return [telemetry(topic, number) for topic in topics for number in numbers], parts
 
@@ -129,7 +129,7 @@ def test_the_parts_of_a_report_stay_or_go_together(small: Outbox) -> None:
 def test_acks_and_alerts_are_never_thinned(small: Outbox) -> None:
     for number in range(400):
         body = f"ack{number}".encode().ljust(KB_4)
-        small.put([Message("ack", body, Rank.ACK), Message("alert", body, Rank.ALERT)])
+        small.put([OutboxMessage("ack", body, Rank.ACK), OutboxMessage("alert", body, Rank.ALERT)])
         report(small, "a")
     assert len(small.urgent(10_000)) == 800
     assert seqs(small, "a")[-1] == 400, "the newest telemetry gets in all the same"
@@ -139,7 +139,7 @@ def test_acks_and_alerts_are_never_thinned(small: Outbox) -> None:
 def test_acks_and_alerts_are_one_line(small: Outbox) -> None:
     ranks = [Rank.ACK, Rank.ALERT, Rank.ALERT, Rank.ACK]
     for number, rank in enumerate(ranks):
-        small.put([Message("t", b"%d" % number, rank)])
+        small.put([OutboxMessage("t", b"%d" % number, rank)])
     assert [one.payload for one in small.urgent(10)] == [b"0", b"1", b"2", b"3"]
 
 
@@ -201,7 +201,7 @@ def test_a_put_that_fails_has_thinned_nothing(small: Outbox) -> None:
     for _ in range(205):
         report(small, "a")
     small.max_bytes = SMALL_BYTES // 2
-    broken = Message("a", None)  # type: ignore[arg-type]
+    broken = OutboxMessage("a", None)  # type: ignore[arg-type]
     with pytest.raises(sqlite3.Error):
         small.put([telemetry("a", 0), broken])
     assert small.depth() == 205

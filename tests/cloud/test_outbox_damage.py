@@ -11,7 +11,7 @@ import pytest
 
 from VenAgent.cloud import outbox as outbox_module
 from VenAgent.cloud import outbox_file
-from VenAgent.cloud.outbox import Message, Outbox, Rank
+from VenAgent.cloud.outbox import Outbox, OutboxMessage, Rank
 
 PAGE_BYTES = 4_096
 
@@ -24,7 +24,7 @@ def path(tmp_path: Path) -> Path:
 def fill(path: Path) -> None:
     outbox = Outbox(path, synced=True)
     for _ in range(50):
-        outbox.put_numbered(lambda seq: ([Message("t", b"%d" % seq)], 1))
+        outbox.put_numbered(lambda seq: ([OutboxMessage("t", b"%d" % seq)], 1))
     outbox.close()
 
 
@@ -50,7 +50,7 @@ def broken(path: Path, request: pytest.FixtureRequest) -> Iterator[Outbox]:
     damage: Callable[[Path], None] = request.param
     damage(path)
     outbox = Outbox(path, synced=True)
-    outbox.put([Message("ack", b"first", Rank.ACK)])
+    outbox.put([OutboxMessage("ack", b"first", Rank.ACK)])
     yield outbox
     outbox.close()
 
@@ -69,7 +69,7 @@ def test_seq_goes_on_beyond_every_number_that_was_used(broken: Outbox) -> None:
     before = (time.time() - 60) * 1e3
     given: list[int] = []
 
-    def make(seq: int) -> tuple[list[Message], int]:
+    def make(seq: int) -> tuple[list[OutboxMessage], int]:
         given.append(seq)
         return [], 1
 
@@ -102,11 +102,11 @@ def test_what_the_taking_side_finds_is_mended_at_the_next_put(
     with pytest.raises(sqlite3.DatabaseError):
         take(path)
     assert len(asides(path)) == 0, "what is put meanwhile must not end in a file put aside"
-    putting.put([Message("ack", b"after", Rank.ACK)])
+    putting.put([OutboxMessage("ack", b"after", Rank.ACK)])
     assert putting.damage is not None
     again = Outbox(path, synced=False)
     assert [one.payload for one in again.urgent(10)] == [b"after"]
-    putting.put([Message("ack", b"later", Rank.ACK)])
+    putting.put([OutboxMessage("ack", b"later", Rank.ACK)])
     assert len(asides(path)) == 1
     assert len(again.urgent(10)) == 2
 
@@ -118,7 +118,7 @@ def test_the_taking_side_sees_that_another_file_was_begun(path: Path) -> None:
     assert not taking.is_current()
     assert putting.is_current()
     taking.report(sqlite3.DatabaseError("malformed"))  # of the old file, and too late
-    putting.put([Message("ack", b"after", Rank.ACK)])
+    putting.put([OutboxMessage("ack", b"after", Rank.ACK)])
     assert len(asides(path)) == 1
 
 
@@ -130,10 +130,10 @@ def test_a_busy_file_or_a_fault_of_ours_is_no_damage(
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(sqlite3.OperationalError):
-        outbox.put([Message("t", b"")])
+        outbox.put([OutboxMessage("t", b"")])
     other.execute("ROLLBACK")
     with pytest.raises(sqlite3.IntegrityError):
-        outbox.put([Message("t", None)])  # type: ignore[arg-type]
+        outbox.put([OutboxMessage("t", None)])  # type: ignore[arg-type]
     assert outbox.damage is None
     assert asides(path) == []
 

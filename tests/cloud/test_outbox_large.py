@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from VenAgent.cloud import connection as connection_module
+from VenAgent.cloud import mqtt_thread as connection_module
 from VenAgent.cloud import outbox_file
-from VenAgent.cloud.connection import Connection
-from VenAgent.cloud.exchange import Exchange
-from VenAgent.cloud.outbox import CHECKPOINT_SEC, Message, Outbox, Rank
-from VenAgent.cloud.sending import Pace, Sender
-from VenAgent.cloud.session import LinkSettings
-from VenAgent.config.cloud import BrokerConfig
+from VenAgent.cloud.mqtt_session import LinkSettings
+from VenAgent.cloud.mqtt_thread import MqttThread
+from VenAgent.cloud.outbox import CHECKPOINT_SEC, Outbox, OutboxMessage, Rank
+from VenAgent.cloud.outbox_sender import OutboxSender, Pace
+from VenAgent.cloud.thread_handoff import ThreadHandoff
+from VenAgent.config.cloud_config import BrokerConfig
 
 ROWS = 20_000
 STEPS_AT_ONCE = 100
@@ -46,7 +46,7 @@ def steps(outbox: Outbox, work: Callable[[], object]) -> int:
 
 
 def put_reports(outbox: Outbox, reports: int, size: int = 1) -> None:
-    lot = [Message(topic, b"x" * size) for topic in ("a", "b")]
+    lot = [OutboxMessage(topic, b"x" * size) for topic in ("a", "b")]
     for _ in range(reports):
         outbox.put(lot)
 
@@ -61,7 +61,7 @@ def large(path: Path) -> Outbox:
             "INSERT INTO outbox (rank, nth, put_ts, retain, topic, payload) VALUES (2,?,0,0,?,'x')",
             [(1 + number // 2, "ab"[number % 2]) for number in range(ROWS)],
         )
-    outbox.put([Message("late", b"x", Rank.BULK)])
+    outbox.put([OutboxMessage("late", b"x", Rank.BULK)])
     return outbox
 
 
@@ -101,7 +101,7 @@ def test_what_a_failed_put_had_chosen_is_thinned_by_the_next(path: Path) -> None
     put_reports(outbox, 200)
     outbox.max_bytes = 0
     with pytest.raises(sqlite3.Error):
-        outbox.put([Message("a", b""), Message("a", None)])  # type: ignore[arg-type]
+        outbox.put([OutboxMessage("a", b""), OutboxMessage("a", None)])  # type: ignore[arg-type]
     outbox.thin(10)
     left = [one.id for one in outbox.telemetry(10)]
     assert left == [3, 4, 7, 8, 11, 12, 15, 16, 19, 20], "the oldest odd reports are gone"
@@ -129,7 +129,7 @@ def test_but_not_for_ever(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_thread_copies_it_when_it_has_nothing_to_do(path: Path) -> None:
     outbox, other = Outbox(path, synced=True), Outbox(path, synced=False)
-    sender = Sender(other, lambda waiting: waiting.id, Pace(), 0.0)
+    sender = OutboxSender(other, lambda waiting: waiting.id, Pace(), 0.0)
     before = path.stat().st_size
     put_reports(outbox, 1, size=8_000)
     sender.pump(1.0)
@@ -148,7 +148,7 @@ def test_and_while_the_broker_is_away(path: Path, monkeypatch: pytest.MonkeyPatc
     put_reports(outbox, 10, size=8_000)
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.1", 0))
-        exchange = Exchange()
+        exchange = ThreadHandoff()
         settings = LinkSettings(
             broker=BrokerConfig(port=unheard.getsockname()[1]),
             ven_id="site-1",
@@ -157,7 +157,7 @@ def test_and_while_the_broker_is_away(path: Path, monkeypatch: pytest.MonkeyPatc
             outbox_path=path,
             boot_id="b",
         )
-        thread = threading.Thread(target=Connection(settings, exchange).run)
+        thread = threading.Thread(target=MqttThread(settings, exchange).run)
         thread.start()
         deadline = time.monotonic() + 10
         while path.stat().st_size == before and time.monotonic() < deadline:

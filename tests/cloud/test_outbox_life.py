@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.cloud.outboxes import message, texts, waiting, waiting_texts
-from VenAgent.cloud.outbox import Message, Outbox, Rank
+from VenAgent.cloud.outbox import Outbox, OutboxMessage, Rank
 
 IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 """No power fails here: the disk would only take time."""
@@ -53,7 +53,7 @@ class OutboxLife(RuleBasedStateMachine):
     def in_order(self) -> list[str]:
         return [text for _, _, text in sorted(self.expected, key=lambda one: one[0])]
 
-    def new_message(self, rank: Rank, topic: str) -> Message:
+    def new_message(self, rank: Rank, topic: str) -> OutboxMessage:
         self.put_so_far += 1
         return message(f"m{self.put_so_far}", rank, topic)
 
@@ -66,14 +66,14 @@ class OutboxLife(RuleBasedStateMachine):
 
     @rule(kinds=KINDS)
     def put_but_fail(self, kinds: list[tuple[Rank, str]]) -> None:
-        broken = Message("x", None)  # type: ignore[arg-type]
+        broken = OutboxMessage("x", None)  # type: ignore[arg-type]
         messages = [self.new_message(rank, topic) for rank, topic in kinds]
         with pytest.raises(sqlite3.Error):
             self.agent_side.put([*messages, broken])
 
     @rule(parts=st.integers(1, 3), fails=st.booleans())
     def put_telemetry(self, parts: int, fails: bool) -> None:
-        def make(seq: int) -> tuple[list[Message], int]:
+        def make(seq: int) -> tuple[list[OutboxMessage], int]:
             assert seq == self.seq + 1
             if fails:
                 raise RuntimeError

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from VenAgent.contract.acks import AckStatus, ack, curtailed_circuit
-from VenAgent.contract.wire import encode
+from VenAgent.contract.json_codec import encode
 
 STATUSES = {
     "accepted": True,

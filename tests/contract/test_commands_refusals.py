@@ -9,7 +9,7 @@ import pytest
 
 from tests.contract.builders import NOW, VEN_ID, parse
 from VenAgent.contract.commands import CommandLimits, CommandRejected, parse_command
-from VenAgent.contract.wire import Refusal
+from VenAgent.contract.json_codec import Refusal
 
 
 def refusal(message: Any) -> CommandRejected:

@@ -10,7 +10,7 @@ import pytest
 from VenAgent.contract import MAX_PAYLOAD_BYTES
 from VenAgent.contract.acks import AckStatus, ack, curtailed_circuit
 from VenAgent.contract.fitting import encoded_ack
-from VenAgent.contract.wire import encode
+from VenAgent.contract.json_codec import encode
 
 
 def an_ack(status: AckStatus = AckStatus.SUCCESS, **fields: Any) -> dict[str, Any]:

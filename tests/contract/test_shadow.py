@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.contract.builders import NOW, a_circuit, a_telemetry
+from VenAgent.contract.json_codec import encode
 from VenAgent.contract.shadow import (
     MAX_SHADOW_BYTES,
     NAMED_BUDGET,
@@ -19,7 +20,6 @@ from VenAgent.contract.shadow import (
     split_reported,
     update_document,
 )
-from VenAgent.contract.wire import encode
 
 
 def reported(**fields: Any) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from tests.contract.builders import NOW, a_circuit, a_load, a_telemetry
 from VenAgent.contract import MAX_PAYLOAD_BYTES
+from VenAgent.contract.json_codec import encode
 from VenAgent.contract.telemetry import LoadsSnapshot, Quality, split_by_circuits
-from VenAgent.contract.wire import encode
 
 TELEMETRY_KEYS = {
     "schemaVersion", "venId", "timestamp", "seq", "usedPowerKw", "shedPowerKw",

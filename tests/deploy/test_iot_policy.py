@@ -15,7 +15,7 @@ import pytest
 
 from tests.cloud.shadow_house import House
 from tests.support.iot_policy import Client, bus_policy, mosquitto_acl, size, ven_policy
-from VenAgent.config.bridge import BusBridgeConfig
+from VenAgent.config.bus_bridge_config import BusBridgeConfig
 from VenAgent.contract.topics import Topics, bus_in, bus_out
 
 POLICY = ven_policy()

@@ -7,7 +7,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.config_builders import ROOT
+from tests.config.builders import ROOT
 
 PAGES = sorted(
     [

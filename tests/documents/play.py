@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.config_builders import ROOT
+from tests.config.builders import ROOT
 from tests.documents import tables
 from tests.documents.pages import Command, commands
 from tests.documents.reader import Reader

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from tests.config_builders import ROOT
+from tests.config.builders import ROOT
 from tests.documents.pages import Command
 from tests.support.ports import free_port
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ops.ports import is_listening, wait_for
-from tests.config_builders import ROOT
+from tests.config.builders import ROOT
 from tests.documents.reader import Reader, process
 
 

@@ -15,7 +15,7 @@ from cryptography import x509
 from moto.iot.models import FakeEndpoint, IoTBackend
 from moto.server import ThreadedMotoServer
 
-from tests.config_builders import ROOT
+from tests.config.builders import ROOT
 from tests.documents.pages import Command
 from tests.documents.play import each, play
 from tests.documents.reader import Reader

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import pytest
 
 from ops.ports import wait_for
-from tests.config_builders import ROOT
+from tests.config.builders import ROOT
 from tests.documents.pages import Command
 from tests.documents.play import each, play
 from tests.documents.reader import Reader, process

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.config_builders import ROOT
+from tests.config.builders import ROOT
 from tests.documents.pages import Command
 from tests.documents.play import each, play
 from tests.documents.reader import Reader

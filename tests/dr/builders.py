@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from VenAgent.dr.curtailment import Action, Candidate, Plan, sheddable_kw
+from VenAgent.dr.circuit_selection import Action, Candidate, Plan, sheddable_kw
 from VenAgent.dr.panel import (
     Circuit,
     CircuitReading,

@@ -17,24 +17,24 @@ from typing import Any
 from tests.dr.builders import DRAWS_KW, NOW, VEN_ID, house_panel
 from tests.dr.write_ahead import check_order
 from VenAgent.contract.commands import CommandLimits, CommandRejected, parse_command
-from VenAgent.contract.wire import encode
+from VenAgent.contract.json_codec import encode
 from VenAgent.dr.effects import (
-    Alert,
     Announce,
     Effects,
-    Keep,
     PointWrite,
     Prepare,
     Prepared,
+    RaiseAlert,
     ReadMeter,
-    Record,
     Release,
     Restore,
+    SaveEvent,
+    SaveFact,
     SendAck,
     Switch,
     Write,
 )
-from VenAgent.dr.engine import Engine, Left
+from VenAgent.dr.engine import Engine, RecoveredState
 from VenAgent.dr.event import Event
 from VenAgent.dr.panel import CircuitReading, Control, Panel, Reading
 from VenAgent.dr.policy import Policy
@@ -243,7 +243,7 @@ class House:
         if self.journal_and_acks(effects):
             self._live_on()
         for effect in effects:
-            if not isinstance(effect, (Record, Keep)):
+            if not isinstance(effect, (SaveEvent, SaveFact)):
                 self._carry_out(effect)
                 self._live_on()
         if not self.hold:
@@ -253,15 +253,15 @@ class House:
         """Keep records and acks in one transaction; whether there were any."""
         self.journal_ts = self.now
         for effect in effects:
-            if isinstance(effect, Record):
+            if isinstance(effect, SaveEvent):
                 self.journal[effect.event_id] = json.dumps(effect.event, allow_nan=False)
-            elif isinstance(effect, Keep):
+            elif isinstance(effect, SaveFact):
                 self.facts[effect.name] = json.dumps(effect.value, allow_nan=False)
             elif isinstance(effect, SendAck):
                 self.unsent.append(json.dumps(effect.body, allow_nan=False))
                 if effect.answer:
                     self.remembered.append(self.unsent[-1])
-        return any(isinstance(effect, (Record, Keep, SendAck)) for effect in effects)
+        return any(isinstance(effect, (SaveEvent, SaveFact, SendAck)) for effect in effects)
 
     def _live_on(self) -> None:
         if self.kill_after is not None:
@@ -285,7 +285,7 @@ class House:
         records = [json.loads(record) for record in self.journal.values()]
         events = [Event.from_record(record) for record in records]
         self.engine = Engine(self.configured, VEN_ID, self.policy)
-        left = Left(
+        left = RecoveredState(
             events=[event for event in events if not event.done],
             answers=[json.loads(body) for body in self.remembered],
             past=[(e.event_id, e.modification - (not e.past)) for e in events if e.done],
@@ -315,9 +315,9 @@ class House:
                 self.announced.append(effect.event)
             case Switch():
                 self.jobs.append(lambda: self._switch(effect))
-            case Alert(message=None):
+            case RaiseAlert(message=None):
                 self.alerts.pop((effect.code, effect.subject), None)
-            case Alert():
+            case RaiseAlert():
                 self.alerts[effect.code, effect.subject] = effect.message or ""
                 self.alerted.append(effect.code)
             case _:
@@ -343,7 +343,7 @@ class House:
         reading = self.read()
         effects = self.engine.restored(effect.event_id, failures, self.now, reading)
         for told in effects:
-            if isinstance(told, Record) and told.event_id == effect.event_id:
+            if isinstance(told, SaveEvent) and told.event_id == effect.event_id:
                 circuits = told.event["circuits"]
                 self.put_back |= {c["circuit_id"] for c in circuits if c["restored"]}
         return effects

@@ -8,10 +8,10 @@ import pytest
 
 from tests.dr.builders import DRAWS_KW, TOTAL_KW
 from tests.dr.house import House, send_event
+from VenAgent.dr.backoff import RETRY_SEC
 from VenAgent.dr.effects import Prepared
-from VenAgent.dr.ending import WORK_LIMIT_SEC
 from VenAgent.dr.event import EventState
-from VenAgent.dr.pacing import RETRY_SEC
+from VenAgent.dr.event_completion import WORK_LIMIT_SEC
 
 
 def test_a_failed_write_is_left_out_and_the_next_load_takes_its_place(house: House) -> None:

@@ -16,8 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from tests.dr.builders import DRAWS_KW, switch
 from tests.dr.house import House
-from VenAgent.dr.ending import WORK_LIMIT_SEC
 from VenAgent.dr.event import EventState
+from VenAgent.dr.event_completion import WORK_LIMIT_SEC
 from VenAgent.dr.policy import Policy
 
 EVENT_IDS = st.sampled_from(["e1", "e2", "e3"])

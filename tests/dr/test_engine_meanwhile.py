@@ -9,10 +9,10 @@ import pytest
 from tests.dr.builders import NOW
 from tests.dr.house import House, send_event
 from tests.dr.test_engine_equipment import bearing
-from VenAgent.dr.carrying import TRY_FOR_SEC
 from VenAgent.dr.event import EventState
+from VenAgent.dr.event_execution import TRY_FOR_SEC
 from VenAgent.dr.policy import Endurance, Policy
-from VenAgent.dr.way_back import REPORT_LIMIT_SEC
+from VenAgent.dr.restoration import REPORT_LIMIT_SEC
 
 SILENT = "the devices could not be reserved: platform.actuator is not running"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.dr.builders import limit, panel_of, switch
 from tests.dr.house import House, send_event
-from VenAgent.dr.effects import Prepare, Record, Release, Restore, SendAck, Write
+from VenAgent.dr.effects import Prepare, Release, Restore, SaveEvent, SendAck, Write
 
 
 def test_a_record_stands_before_each_write_restore_and_answer() -> None:
@@ -32,7 +32,7 @@ def test_a_record_stands_before_each_write_restore_and_answer() -> None:
         recorded = False
         for effect in effects:
             kinds.add(type(effect))
-            recorded = recorded or isinstance(effect, Record)
+            recorded = recorded or isinstance(effect, SaveEvent)
             if isinstance(effect, (Prepare, Write, Restore, SendAck, Release)):
                 assert recorded, f"{effect} before its record"
-    assert {Prepare, Write, Restore, SendAck, Release, Record} <= kinds
+    assert {Prepare, Write, Restore, SendAck, Release, SaveEvent} <= kinds

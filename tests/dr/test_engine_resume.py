@@ -8,8 +8,8 @@ import pytest
 
 from tests.dr.builders import NOW, TOTAL_KW, VEN_ID
 from tests.dr.house import House, send_event
-from VenAgent.dr.effects import Record
-from VenAgent.dr.engine import Engine, Left
+from VenAgent.dr.effects import SaveEvent
+from VenAgent.dr.engine import Engine, RecoveredState
 
 
 def test_stopping_the_agent_restores(house: House) -> None:
@@ -50,7 +50,7 @@ def test_an_event_received_but_not_begun_is_taken_up_after_a_crash(house: House)
     house.hold = True
     send_event(house)
     record = json.loads(house.journal["e1"])
-    house.do([Record("e1", {**record, "state": "received", "task_id": ""})])
+    house.do([SaveEvent("e1", {**record, "state": "received", "task_id": ""})])
     house.hold = False
     house.restart()
     house.wait(700.0)
@@ -286,7 +286,7 @@ def test_nothing_is_taken_over_from_events_that_are_over(house: House) -> None:
     over = house.recorded("e1")
     assert over.done
     engine = Engine(house.panel, VEN_ID)
-    assert engine.resume(Left(past=[("e1", 0)]), house.now) == []
+    assert engine.resume(RecoveredState(past=[("e1", 0)]), house.now) == []
     assert engine.running is None
 
 

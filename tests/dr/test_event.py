@@ -11,9 +11,17 @@ from hypothesis import strategies as st
 
 from tests.dr.builders import NOW, VEN_ID, house_panel, switch
 from VenAgent.contract.acks import AckStatus
-from VenAgent.contract.wire import encode
-from VenAgent.dr.curtailment import Action
-from VenAgent.dr.event import TRANSITIONS, Ask, EndedBy, Event, EventState, Metered, ShedCircuit
+from VenAgent.contract.json_codec import encode
+from VenAgent.dr.circuit_selection import Action
+from VenAgent.dr.event import (
+    TRANSITIONS,
+    EndedBy,
+    Event,
+    EventRequest,
+    EventState,
+    Metered,
+    ShedCircuit,
+)
 from VenAgent.dr.panel import Control
 
 PATHS = {
@@ -176,7 +184,13 @@ EVENTS = st.builds(
     ended_by=st.none() | st.builds(EndedBy, TEXTS, st.none() | TEXTS, st.booleans()),
     next_ask=st.none()
     | st.builds(
-        Ask, TEXTS, TEXTS, NUMBERS, NUMBERS, NUMBERS, content=st.dictionaries(TEXTS, NUMBERS)
+        EventRequest,
+        TEXTS,
+        TEXTS,
+        NUMBERS,
+        NUMBERS,
+        NUMBERS,
+        content=st.dictionaries(TEXTS, NUMBERS),
     ),
 )
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from VenAgent.dr.effects import Effects, Prepare, Record, Restore, SendAck, Write
+from VenAgent.dr.effects import Effects, Prepare, Restore, SaveEvent, SendAck, Write
 from VenAgent.dr.event import Event, EventState
 from VenAgent.dr.policy import Policy
 
@@ -29,7 +29,7 @@ def check_order(
     """`remembered`: the answers given so far, as JSON."""
     known = dict(journal)
     for effect in effects:
-        if isinstance(effect, Record):
+        if isinstance(effect, SaveEvent):
             assert effect.event["event_id"] == effect.event_id
             known[effect.event_id] = json.dumps(effect.event)
         elif isinstance(effect, SendAck):

@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from ops.cli import app
-from tests.config_builders import ROOT
+from tests.config.builders import ROOT
 from tests.documents import pages
 
 PAGES = sorted({*pages.PAGES, *ROOT.glob("*.md")})

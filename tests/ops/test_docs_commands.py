@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.config_builders import ROOT
+from tests.config.builders import ROOT
 from tests.documents import tables
 from tests.documents.pages import PAGES, Command, commands, unknown_languages
 

@@ -9,7 +9,7 @@ import pytest
 from ops import commands
 from ops.paths import Paths
 from ops.settings import Settings
-from VenAgent.config.cloud import TlsConfig
+from VenAgent.config.cloud_config import TlsConfig
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from ops.config_reference import EXAMPLES, REFERENCE_FILE, SCHEMA_FILE, reference, schema
-from tests.config_builders import MINIMAL, load
+from tests.config.builders import MINIMAL, load
 from VenAgent.config import AgentConfig
 
 ROOT = Path(__file__).resolve().parents[2]

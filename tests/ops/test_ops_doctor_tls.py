@@ -13,7 +13,7 @@ from ops.checks import Check
 from tests.ops.conftest import mosquitto
 from tests.support.authority import Authority
 from tests.support.ports import free_port
-from VenAgent.config.cloud import BrokerConfig, TlsConfig
+from VenAgent.config.cloud_config import BrokerConfig, TlsConfig
 
 
 @pytest.fixture(scope="module")

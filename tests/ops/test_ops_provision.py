@@ -26,7 +26,7 @@ from ops.provision import amazon_roots
 from tests.support import aws_models
 from tests.support.authority import Authority
 from tests.support.iot_policy import ven_policy
-from VenAgent.cloud.certificates import examine, from_files
+from VenAgent.cloud.tls.certificates import examine, from_files
 from VenAgent.config import AgentConfig
 
 REGION = "eu-west-1"

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from VenAgent.contract.wire import MAX_INPUT_BYTES
+from VenAgent.contract.json_codec import MAX_INPUT_BYTES
 
 SHEDS = ("event", "shedPanel", "shedLoad")
 LONG_SEC = 86_400

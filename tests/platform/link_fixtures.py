@@ -14,8 +14,8 @@ import pytest
 from tests.platform.fake_broker import FakeBroker
 from tests.platform.link_harness import Broker, Listener, MakeNode, Node, Observer
 from tests.support.tcp_proxy import TcpProxy
-from VenAgent.cloud import reconnecting
-from VenAgent.config.cloud import TlsConfig
+from VenAgent.cloud import reconnect_policy as reconnecting
+from VenAgent.config.cloud_config import TlsConfig
 
 
 @pytest.fixture

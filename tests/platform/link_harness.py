@@ -20,10 +20,10 @@ import volttron.client  # noqa: F401  it patches sockets and TLS, and nothing el
 from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.support.ports import free_port
-from VenAgent.cloud.credentials import credentials_for
-from VenAgent.cloud.link import Inbound, Link, LinkSettings
-from VenAgent.cloud.outbox import Message, Outbox, Rank
-from VenAgent.config.cloud import BrokerConfig, TlsConfig
+from VenAgent.cloud.mqtt_link import Inbound, LinkSettings, MqttLink
+from VenAgent.cloud.outbox import Outbox, OutboxMessage, Rank
+from VenAgent.cloud.tls.credentials import credentials_for
+from VenAgent.config.cloud_config import BrokerConfig, TlsConfig
 from VenAgent.contract.topics import Topics
 
 ROOT = Path(__file__).parents[2]
@@ -147,7 +147,7 @@ class Node:
         self.credentials = None if tls is None else credentials_for(tls, folder)
         changes.setdefault("tls", self.credentials)
         self._settings = settings(self.path, config, boot_id="boot-1", **changes)
-        self.link = Link(self._settings)
+        self.link = MqttLink(self._settings)
         self.commands: list[str] = []
         self.inbound: list[Inbound] = []
         self.states: list[tuple[bool, str]] = []
@@ -180,7 +180,7 @@ class Node:
         self.states.append((self.link.state.online, self.link.state.why))
 
     def put(self, *texts: str, rank: Rank = Rank.TELEMETRY, topic: str = "data") -> None:
-        self.outbox.put([Message(topic, text.encode(), rank) for text in texts])
+        self.outbox.put([OutboxMessage(topic, text.encode(), rank) for text in texts])
         if self.running:
             self.link.wake()
 

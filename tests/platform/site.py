@@ -23,7 +23,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from simulator.control import PanelControl
 from tests.support.ports import free_port
-from VenAgent.volttron_api import RPC_FAILURES, Calls
+from VenAgent.volttron_compat import RPC_FAILURES, Calls
 
 ROOT = Path(__file__).resolve().parents[2]
 VEN_ID = "test_thing"

@@ -10,8 +10,8 @@ import pytest
 
 from VenAgent.cloud.bus_bridge import BusBridge, RateLimit
 from VenAgent.cloud.outbox import Outbox
-from VenAgent.config.bridge import BusBridgeConfig
-from VenAgent.contract.wire import Refusal, WireError
+from VenAgent.config.bus_bridge_config import BusBridgeConfig
+from VenAgent.contract.json_codec import Refusal, WireError
 from VenAgent.ven import SCHEDULE_RESULTS
 
 

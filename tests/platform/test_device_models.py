@@ -28,7 +28,7 @@ from tests.platform.modbus_slave import (
 from tests.platform.site import ROOT
 from VenAgent.config import AgentConfig
 from VenAgent.dr.panel import Reading
-from VenAgent.site.points import Points
+from VenAgent.site.point_readings import PointReadings
 
 MODELS = ROOT / "MeterDriverConfigs"
 NOW = 1_760_000_000.0
@@ -58,7 +58,7 @@ def connected(model: str, slave: Slave) -> Iterator[Modbus]:
 def reading(model: str, **devices: Any) -> Reading:
     """What the agent makes of the devices' points with the model's agent.json."""
     config = AgentConfig.load(json.loads((MODELS / model / "agent.json").read_text()), {})
-    points = Points(config)
+    points = PointReadings(config)
     for device in config.devices():
         points.update(device, devices[device.rpartition("/")[2]], NOW)
     assert points.missing() == []

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tests.platform.site import ACTUATOR, DEVICE, DRIVER, VEN, VEN_ID, Site, wait_for
-from VenAgent.volttron_api import format_timestamp, get_aware_utc_now
+from VenAgent.volttron_compat import format_timestamp, get_aware_utc_now
 
 
 def test_without_a_driver_the_event_fails_honestly_and_works_again_after(site: Site) -> None:

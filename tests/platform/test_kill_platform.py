@@ -8,7 +8,7 @@ import time
 from tests.platform.ledger import fault
 from tests.platform.site import ACTUATOR, DRIVER, VEN, Site, wait_for
 from tests.platform.test_kill_agent import damage, last_change_ts, open_coils
-from VenAgent.volttron_api import RPC_FAILURES
+from VenAgent.volttron_compat import RPC_FAILURES
 
 LEASE_SEC = 6
 

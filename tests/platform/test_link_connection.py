@@ -78,12 +78,12 @@ from pathlib import Path
 import volttron.client
 import gevent
 from tests.platform.link_harness import settings
-from VenAgent.cloud.link import Link
-from VenAgent.config.cloud import BrokerConfig
+from VenAgent.cloud.mqtt_link import MqttLink
+from VenAgent.config.cloud_config import BrokerConfig
 
 port, path = int(sys.argv[1]), Path(sys.argv[2])
 config = BrokerConfig(host="127.0.0.1", port=port, keepalive_sec=5)
-link = Link(settings(path, config, boot_id="boot-2"))
+link = MqttLink(settings(path, config, boot_id="boot-2"))
 link.start(lambda inbound: print(inbound.payload.decode(), flush=True), lambda: None)
 gevent.sleep(3600)
 """

@@ -25,12 +25,12 @@ from tests.platform.link_harness import (
 from tests.support.authority import Authority, Pair
 from tests.support.aws_broker import OPERATOR, AwsLikeBroker, Guest
 from tests.support.ports import free_port
-from VenAgent.cloud import credentials as module
-from VenAgent.cloud.credential_sources import FileSource
-from VenAgent.cloud.credentials import REFUSED
 from VenAgent.cloud.outbox import Rank
-from VenAgent.cloud.sending import URGENT_WINDOW
-from VenAgent.config.cloud import TlsConfig
+from VenAgent.cloud.outbox_sender import URGENT_WINDOW
+from VenAgent.cloud.tls import credentials as module
+from VenAgent.cloud.tls.credential_sources import FileSource
+from VenAgent.cloud.tls.credentials import REFUSED
+from VenAgent.config.cloud_config import TlsConfig
 
 pytest_plugins = ["tests.platform.link_fixtures"]
 REGION = "eu-west-1"

@@ -9,8 +9,8 @@ import pytest
 from gevent.event import Event as GreenEvent
 
 from tests.platform.link_harness import TOPICS, Broker, MakeNode, Node, Observer, wait_until
-from VenAgent.cloud.link import Inbound
-from VenAgent.cloud.outbox import Message, Rank
+from VenAgent.cloud.mqtt_link import Inbound
+from VenAgent.cloud.outbox import OutboxMessage, Rank
 
 pytest_plugins = ["tests.platform.link_fixtures"]
 
@@ -38,7 +38,7 @@ def test_what_waited_before_the_start_is_sent_acks_first(node: Node, observer: O
 def test_a_message_arrives_as_it_was_put(node: Node, observer: Observer, broker: Broker) -> None:
     body = bytes(range(256)) * 350  # 90 KB: a large telemetry
     node.start()
-    node.outbox.put([Message("large/one", body), Message("kept", b"k", retain=True)])
+    node.outbox.put([OutboxMessage("large/one", body), OutboxMessage("kept", b"k", retain=True)])
     node.link.wake()
     wait_until(lambda: observer.payloads("kept"), "both have come")
     assert observer.payloads("large/one") == [body]

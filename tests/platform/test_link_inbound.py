@@ -10,8 +10,9 @@ import pytest
 
 from tests.platform.fake_broker import FakeBroker
 from tests.platform.link_harness import TIMEOUT_SEC, MakeNode, Node, Observer, wait_until
-from VenAgent.cloud import exchange, session
-from VenAgent.cloud.link import Inbound
+from VenAgent.cloud import mqtt_session as session
+from VenAgent.cloud import thread_handoff as exchange
+from VenAgent.cloud.mqtt_link import Inbound
 
 pytest_plugins = ["tests.platform.link_fixtures"]
 

@@ -28,10 +28,10 @@ from tests.platform.link_harness import (
     wait_until,
 )
 from tests.support.tcp_proxy import TcpProxy
-from VenAgent.cloud import session
-from VenAgent.cloud.exchange import Phase
-from VenAgent.cloud.outbox import Message, Outbox, Rank
-from VenAgent.cloud.sending import URGENT_WINDOW, Pace
+from VenAgent.cloud import mqtt_session as session
+from VenAgent.cloud.outbox import Outbox, OutboxMessage, Rank
+from VenAgent.cloud.outbox_sender import URGENT_WINDOW, Pace
+from VenAgent.cloud.thread_handoff import LinkPhase
 
 pytest_plugins = ["tests.platform.link_fixtures"]
 pytestmark = pytest.mark.usefixtures("impatient")
@@ -52,7 +52,7 @@ def test_a_connection_that_was_cut_is_made_again(
     node = make_node(proxy.port).start()
     proxy.cut(reset=reset)
     wait_until(lambda: not node.link.state.online, "the loss is noticed")
-    assert node.link.state.phase is Phase.OFFLINE
+    assert node.link.state.phase is LinkPhase.OFFLINE
     assert "the connection was lost" in node.link.state.why
     node.put("meanwhile")
     wait_until(lambda: observer.payloads("data") == [b"meanwhile"], "it has come")
@@ -152,7 +152,7 @@ def test_one_that_accepts_and_never_answers_is_told(
     proxy.half_open()
     node = make_node(proxy.port).start(until_online=False)
     assert "does not answer" in node.until_why("does not answer")
-    assert node.link.state.phase is Phase.OFFLINE
+    assert node.link.state.phase is LinkPhase.OFFLINE
 
 
 def test_an_outbox_that_breaks_costs_what_waited_in_it_and_not_the_link(
@@ -160,7 +160,7 @@ def test_an_outbox_that_breaks_costs_what_waited_in_it_and_not_the_link(
 ) -> None:
     path = tmp_path / "outbox.sqlite"
     before = Outbox(path, synced=True)
-    before.put([Message("data", b"x" * 4_096) for _ in range(50)])
+    before.put([OutboxMessage("data", b"x" * 4_096) for _ in range(50)])
     before.close()
     content = path.read_bytes()
     node = make_node(broker.port)
@@ -188,13 +188,13 @@ def test_after_a_day_away_acks_come_first_then_the_day_in_order_and_live_beside_
     node = make_node(broker.port, pace=FAST)
     day_began = time.time() - 86_400
 
-    def telemetry(seq: int, ts: float) -> list[Message]:
+    def telemetry(seq: int, ts: float) -> list[OutboxMessage]:
         body = json.dumps({"seq": seq, "timestamp": ts}).encode()
-        return [Message("metering", body), Message("telemetry", body)]
+        return [OutboxMessage("metering", body), OutboxMessage("telemetry", body)]
 
     for _ in range(0, DAY_REPORTS, 1_080):
 
-        def lot(first: int) -> tuple[list[Message], int]:
+        def lot(first: int) -> tuple[list[OutboxMessage], int]:
             numbers = range(first, first + 1_080)
             messages = [m for seq in numbers for m in telemetry(seq, day_began + 5.0 * seq)]
             return messages, len(numbers)
@@ -231,23 +231,23 @@ import sys, time
 from pathlib import Path
 from tests.platform.link_harness import settings
 import gevent
-from VenAgent.cloud import reconnecting
-from VenAgent.cloud.link import Link
-from VenAgent.cloud.outbox import Message, Outbox, Rank
-from VenAgent.config.cloud import BrokerConfig
+from VenAgent.cloud import reconnect_policy as reconnecting
+from VenAgent.cloud.mqtt_link import MqttLink
+from VenAgent.cloud.outbox import OutboxMessage, Outbox, Rank
+from VenAgent.config.cloud_config import BrokerConfig
 
 reconnecting.SHORTEST_SEC, reconnecting.FIRST_WINDOW_SEC, reconnecting.LONGEST_SEC = 0.1, 0.2, 0.3
 port, path, most = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 outbox = Outbox(path, synced=True)
-link = Link(settings(path, BrokerConfig(host="127.0.0.1", port=port, keepalive_sec=5), "boot"))
+link = MqttLink(settings(path, BrokerConfig(host="127.0.0.1", port=port, keepalive_sec=5), "boot"))
 link.start(link.acknowledge, lambda: None)
 print("begun", flush=True)
 
 
 def make(seq):
     body = b"%d" % seq
-    telemetry = [Message("metering", body), Message("telemetry", body)]
-    return [*telemetry, Message("ack", body, Rank.ACK)], 1
+    telemetry = [OutboxMessage("metering", body), OutboxMessage("telemetry", body)]
+    return [*telemetry, OutboxMessage("ack", body, Rank.ACK)], 1
 
 
 while outbox._number("SELECT value FROM counters WHERE name = 'seq'") < most:

@@ -26,10 +26,10 @@ from tests.platform.link_harness import (
 )
 from tests.support.authority import Authority
 from tests.support.tcp_proxy import TcpProxy
-from VenAgent.cloud import session
-from VenAgent.cloud.exchange import Phase
+from VenAgent.cloud import mqtt_session as session
 from VenAgent.cloud.outbox import Rank
-from VenAgent.config.cloud import TlsConfig
+from VenAgent.cloud.thread_handoff import LinkPhase
+from VenAgent.config.cloud_config import TlsConfig
 
 pytest_plugins = ["tests.platform.link_fixtures"]
 pytestmark = pytest.mark.usefixtures("impatient")
@@ -137,7 +137,7 @@ def test_another_client_with_our_id_is_recognised_and_not_fought(
     node.start()
     rival.connect("127.0.0.1", broker.port)
     rival.loop_start()
-    wait_until(lambda: node.link.state.phase is Phase.REFUSED, "it is recognised", 40.0)
+    wait_until(lambda: node.link.state.phase is LinkPhase.REFUSED, "it is recognised", 40.0)
     assert f"another client connects with our id {VEN_ID}" in node.link.state.why
     assert node.link._connection._reconnecting.pause_sec() >= 30.0
 

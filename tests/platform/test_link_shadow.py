@@ -19,14 +19,14 @@ from tests.platform.link_harness import ROOT, TOPICS, VEN_ID, Node, wait_until
 from tests.support.authority import Authority
 from tests.support.aws_broker import OPERATOR, AwsLikeBroker, Guest
 from tests.support.shadow_service import ShadowService
-from VenAgent.cloud.link import Inbound
-from VenAgent.cloud.outbox import Message, Outbox
-from VenAgent.cloud.shadow import DeviceShadow
-from VenAgent.config.agent import AgentConfig
+from VenAgent.cloud.mqtt_link import Inbound
+from VenAgent.cloud.outbox import Outbox, OutboxMessage
+from VenAgent.cloud.shadow_client import ShadowClient
+from VenAgent.cloud.shadow_desired import ShadowDesired
+from VenAgent.config.agent_config import AgentConfig
+from VenAgent.contract.json_codec import encode
 from VenAgent.contract.shadow import MAX_SHADOW_BYTES, NAMED_BUDGET, reported_state
-from VenAgent.contract.wire import encode
-from VenAgent.desired import Desired
-from VenAgent.reporter import Reporter
+from VenAgent.reporting.reporter import Reporter
 
 CIRCUITS = 100
 NEIGHBOUR = "site-2"
@@ -54,8 +54,8 @@ class Panel:
 
     def __init__(self, folder: Path, broker: AwsLikeBroker, circuits: int) -> None:
         self.closed = {f"circuit-{number}": True for number in range(circuits)}
-        self.shadow = DeviceShadow(TOPICS, "boot-1", self.closed)
-        self.desired = Desired(
+        self.shadow = ShadowClient(TOPICS, "boot-1", self.closed)
+        self.desired = ShadowDesired(
             self.shadow, self._obey, lambda name: self.closed[name], self._put, self._report
         )
         folder.mkdir()
@@ -74,7 +74,7 @@ class Panel:
         self.closed[fields["loadId"]] = fields["enabled"]
         return {"ok": True}
 
-    def _put(self, messages: Iterable[Message]) -> None:
+    def _put(self, messages: Iterable[OutboxMessage]) -> None:
         self.node.outbox.put(messages)
         self.node.link.wake()
 
@@ -136,10 +136,10 @@ def test_a_clock_that_is_set_back_does_not_put_off_what_the_shadow_is_asked(
 ) -> None:
     """As on a gateway whose clock was wrong until its first synchronisation."""
     config = AgentConfig.load(json.loads((ROOT / "config").read_text()), {})
-    shadow = DeviceShadow(TOPICS, "boot-1", [])
+    shadow = ShadowClient(TOPICS, "boot-1", [])
     outbox = Outbox(tmp_path / "outbox.sqlite", synced=False)
     nothing: Any = lambda *_: None  # noqa: E731
-    desired = Desired(shadow, nothing, nothing, outbox.put, nothing)
+    desired = ShadowDesired(shadow, nothing, nothing, outbox.put, nothing)
     reporter = Reporter(config, nothing, nothing, outbox, nothing, shadow)
     reporter.telemetry = lambda seq=0: a_telemetry()  # type: ignore[method-assign]
     reporter.shadow = lambda telemetry: reported_state(  # type: ignore[method-assign]

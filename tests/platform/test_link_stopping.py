@@ -21,7 +21,7 @@ from tests.platform.link_harness import (
     wait_until,
 )
 from tests.support.ports import free_port
-from VenAgent.cloud.sending import LIVE_WINDOW
+from VenAgent.cloud.outbox_sender import LIVE_WINDOW
 
 pytest_plugins = ["tests.platform.link_fixtures"]
 

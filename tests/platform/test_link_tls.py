@@ -26,8 +26,8 @@ from tests.platform.link_harness import (
     wait_until,
 )
 from tests.support.ports import free_port
-from VenAgent.cloud import session
-from VenAgent.config.cloud import TlsConfig
+from VenAgent.cloud import mqtt_session as session
+from VenAgent.config.cloud_config import TlsConfig
 
 pytest_plugins = ["tests.platform.link_fixtures"]
 

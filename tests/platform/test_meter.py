@@ -12,7 +12,7 @@ from tests.platform.site import ROOT
 from VenAgent.config import AgentConfig
 from VenAgent.dr.panel import Reading
 from VenAgent.site.meter import Meter
-from VenAgent.volttron_api import RemoteError, format_timestamp, get_aware_utc_now
+from VenAgent.volttron_compat import RemoteError, format_timestamp, get_aware_utc_now
 
 CONFIG = AgentConfig.load(json.loads((ROOT / "config").read_text()), {})
 DEVICE = CONFIG.panel.device

@@ -16,9 +16,9 @@ from gevent import socket as green
 from tests.platform.site import wait_for
 from tests.support.ports import free_port
 from tests.web.fake_site import FakeSite
-from VenAgent.web import server as server_module
-from VenAgent.web.server import CONNECTIONS, PageServer
-from VenAgent.web.settings import WebConfig
+from VenAgent.config.web_config import WebConfig
+from VenAgent.web import page_server as server_module
+from VenAgent.web.page_server import CONNECTIONS, PageServer
 
 
 class Served:
@@ -157,7 +157,7 @@ def test_a_client_that_does_not_read_is_dropped(
 ) -> None:
     monkeypatch.setattr(server_module, "CLIENT_TIMEOUT_SEC", 0.3)
     monkeypatch.setattr(server_module, "SEND_BUFFER_BYTES", 4096)
-    monkeypatch.setattr("VenAgent.web.stream.LOOK_EVERY_SEC", 0.01)
+    monkeypatch.setattr("VenAgent.web.live_stream.LOOK_EVERY_SEC", 0.01)
     served.site.house[0].name = "x" * 200_000
     served.apply()
     with closing(served.connect()) as connection:
@@ -266,7 +266,7 @@ def test_headers_too_large_are_neither_read_nor_logged(
 def test_a_view_that_fails_is_logged_once_and_comes_again(
     served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("VenAgent.web.stream.LOOK_EVERY_SEC", 0.01)
+    monkeypatch.setattr("VenAgent.web.live_stream.LOOK_EVERY_SEC", 0.01)
     alerts: dict[str, Any] = {"active": [float("nan")]}
     monkeypatch.setattr(served.site, "alerts", lambda: alerts)
     served.apply()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.config_builders import load
+from tests.config.builders import load
 from VenAgent.dr.panel import CircuitReading
-from VenAgent.site.points import Points
+from VenAgent.site.point_readings import PointReadings
 
 CONTENTS: dict[str, Any] = {
     "ven_id": "site-1",
@@ -26,8 +26,8 @@ CONTENTS: dict[str, Any] = {
 }
 
 
-def points_of(relay: Any) -> Points:
-    points = Points(load(CONTENTS))
+def points_of(relay: Any) -> PointReadings:
+    points = PointReadings(load(CONTENTS))
     points.update("site/meter", {"total_w": 5200.0, "l1_w": 4500.0}, 100.0)
     points.update("site/relays", {"relay_1": relay}, 100.0)
     return points

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from VenAgent.config.cloud import TlsConfig
+from VenAgent.config.cloud_config import TlsConfig
 
 _PEM = serialization.Encoding.PEM
 

@@ -26,7 +26,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from tests.support.authority import Authority
 from tests.support.iot_policy import mosquitto_acl, ven_policy
 from tests.support.ports import free_port
-from VenAgent.config.cloud import TlsConfig
+from VenAgent.config.cloud_config import TlsConfig
 
 OPERATOR = "operator"
 WITHIN_SEC = 10.0

@@ -10,12 +10,12 @@ from http.client import responses
 from typing import Any
 
 from tests.web.fake_site import FakeSite
-from VenAgent.web.app import App
-from VenAgent.web.assets import Assets
-from VenAgent.web.guard import Guard
+from VenAgent.web.access_guard import AccessGuard
+from VenAgent.web.static_assets import StaticAssets
+from VenAgent.web.wsgi_app import WsgiApp
 
 TOKEN = "a-token-of-more-than-16"
-ASSETS = Assets()
+ASSETS = StaticAssets()
 
 
 class Clock:
@@ -53,10 +53,10 @@ class Caller:
     ) -> None:
         self.clock = Clock()
         self.site = FakeSite(self.clock)
-        self.guard = Guard(token=token, names=names, clock=self.clock)
+        self.guard = AccessGuard(token=token, names=names, clock=self.clock)
         self._streams = streams
         self.stream_until_ts: float | None = None
-        self.app = App(self.site, self.guard, self._stream, ASSETS, read_only=read_only)
+        self.app = WsgiApp(self.site, self.guard, self._stream, ASSETS, read_only=read_only)
 
     def _stream(self, until_ts: float | None) -> Iterable[bytes] | None:
         self.stream_until_ts = until_ts

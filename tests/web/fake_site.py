@@ -17,13 +17,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tests.web.fake_house import HOUSES, FakeCircuit
-from VenAgent.web.history import PowerCurve
+from VenAgent.web.power_curve import PowerCurve
 
 BEGIN_SEC, SETTLE_SEC, RESTORE_SEC = 0.3, 2.0, 0.5
 
 
 class FakeSite:
-    """VenAgent.web.site.Site. Time passes by `step`; `stale`, `offline` and `full` are faults."""
+    """A `PageSource`. Time passes by `step`; `stale`, `offline` and `full` are faults."""
 
     def __init__(self, clock: Callable[[], float] = time.time, house: str = "usual") -> None:
         self._clock = clock
@@ -309,8 +309,8 @@ def main() -> None:
     import gevent
     from gevent.fileobject import FileObjectThread
 
-    from VenAgent.web.server import PageServer
-    from VenAgent.web.settings import WebConfig
+    from VenAgent.config.web_config import WebConfig
+    from VenAgent.web.page_server import PageServer
 
     parser = argparse.ArgumentParser(description="A site that moves, on the local page.")
     parser.add_argument("--port", type=int, default=8080)

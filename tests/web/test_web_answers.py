@@ -6,7 +6,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.web.caller import Caller
-from VenAgent.web.http import MAX_BODY_BYTES, SECURITY_HEADERS
+from VenAgent.web.http_messages import MAX_BODY_BYTES, SECURITY_HEADERS
 
 
 def begun(page: Caller, **fields: object) -> dict:

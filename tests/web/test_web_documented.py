@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.reporting.test_page_view import Viewed
 from tests.web.caller import Caller
-from tests.web.test_web_view import Viewed
-from VenAgent.journal import Journal
-from VenAgent.web.metrics import prometheus
+from VenAgent.storage.journal import Journal
+from VenAgent.web.prometheus_metrics import prometheus
 
 PAGE = Path(__file__).parents[2] / "docs" / "local-page.md"
 WORDS = {"good", "stale", "missing", "on", "off", "shed", "limited", "unread", "completed"}

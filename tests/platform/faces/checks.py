@@ -1,4 +1,4 @@
-"""What volttron_api.py must do on every generation of VOLTTRON. `python checks.py` runs the checks
+"""What volttron_compat.py must do on every generation of VOLTTRON. `python checks.py` runs them
 on the generation that this Python finds, and prints what each came to as JSON.
 
 It needs no test runner: the Python of another generation has none. Nothing of VOLTTRON is imported
@@ -415,7 +415,7 @@ def main() -> None:
     if os.environ["FACE_GENERATION"] == "10":
         error_class.from_errno = classmethod(shipped_with_10)
     original_from_errno = error_class.from_errno.__func__
-    api = importlib.import_module("VenAgent.volttron_api")
+    api = importlib.import_module("VenAgent.volttron_compat")
     original_vip_main = api.vip_main
     outcome: dict[str, str | None] = {}
     for name, check in CHECKS.items():

@@ -19,7 +19,7 @@ AGENT = "ven.agent"
 
 
 def _install(order: Path) -> None:
-    from VenAgent.journal import Journal
+    from VenAgent.storage.journal import Journal
 
     write = Journal.write
 

@@ -1,0 +1,161 @@
+"""What the site would have drawn without the event: a small registry of methods.
+
+`pre_event_mean`, the default: the mean of the five minutes before the
+event (60 samples at 5 s); with less than a minute of history, the present power. Samples taken
+while an event sheds are not history: they would make the next event's baseline too low.
+`meter_before`: the reading at the event's start, kept for its whole time ("meter before / meter
+after" in NAESB's standard WEQ-015 on the measurement and verification of demand response).
+`high_4_of_5`, `ten_of_ten`: from similar days, see `daymatch.py`; without enough of them
+`pre_event_mean` takes their place, and the baseline says so.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from VenAgent.baseline import day_matching as daymatch
+from VenAgent.baseline.intervals import INTERVAL_SEC, IntervalHistory, SiteCalendar
+
+__all__ = [
+    "DEFAULT_METHOD",
+    "METHODS",
+    "Baseline",
+    "IntervalHistory",
+    "RecentPower",
+    "SiteCalendar",
+    "choose_baseline",
+]
+
+WINDOW_SEC = 300.0
+ENOUGH_SEC = 60.0
+DEFAULT_METHOD = "pre_event_mean"
+
+
+@dataclass(frozen=True)
+class Baseline:
+    power_kw: float
+    """The mean over the event's time."""
+    method: str
+    """What it was made with: a name of METHODS, or `present_power`."""
+    samples: int
+    """How many readings, or with the day-matching methods how many days, it is the mean of."""
+    rrmse_percent: float | None = None
+    """How far the method was off on the last days (`daymatch.rrmse_percent`); None if unknown."""
+    note: str | None = None
+    """What a person should know of it: another method in place of the one asked for, and why."""
+    profile: tuple[tuple[int, float], ...] = ()
+    """(start of a 15-minute interval, kW) in order of time; empty when it is flat."""
+
+    def kw_at(self, ts: float) -> float:
+        """The baseline at a time; outside the event that of its first or last interval."""
+        if not self.profile:
+            return self.power_kw
+        at = int((ts - self.profile[0][0]) // INTERVAL_SEC)
+        return self.profile[min(max(at, 0), len(self.profile) - 1)][1]
+
+
+@dataclass
+class RecentPower:
+    """The last minutes of the panel's power, in order of time."""
+
+    window_sec: float = WINDOW_SEC
+    _samples: deque[tuple[float, float]] = field(default_factory=deque)
+
+    def add(self, ts: float, power_kw: float) -> None:
+        """Add a sample; one that is not newer than the last is the same reading again.
+
+        One that is older by more than the window shows that the clock was set back: what was
+        known bears times that are still to come, and is of no use.
+        """
+        if self._samples and ts <= self._samples[-1][0]:
+            if ts > self._samples[-1][0] - self.window_sec:
+                return
+            self._samples.clear()
+        self._samples.append((ts, power_kw))
+        while self._samples[0][0] < ts - self.window_sec:
+            self._samples.popleft()
+
+    def baseline(self, now: float, present_kw: float) -> Baseline:
+        """The baseline of an event that begins at `now`, when the meter shows `present_kw`."""
+        recent = [(ts, kw) for ts, kw in self._samples if now - self.window_sec <= ts <= now]
+        if not recent or recent[-1][0] - recent[0][0] < ENOUGH_SEC:
+            return Baseline(present_kw, "present_power", 1)
+        mean_kw = sum(kw for _, kw in recent) / len(recent)
+        return Baseline(mean_kw, "pre_event_mean", len(recent))
+
+
+@dataclass(frozen=True)
+class BaselineInputs:
+    """What a method may look at."""
+
+    recent: RecentPower
+    days: daymatch.EventDays
+    now: float
+    present_kw: float
+
+
+Method = Callable[[BaselineInputs], Baseline]
+
+
+def _pre_event_mean(occasion: BaselineInputs) -> Baseline:
+    baseline = occasion.recent.baseline(occasion.now, occasion.present_kw)
+    return replace(baseline, rrmse_percent=daymatch.rrmse_of_flat(occasion.days))
+
+
+def _meter_before(occasion: BaselineInputs) -> Baseline:
+    rrmse_percent = daymatch.rrmse_of_flat(occasion.days)
+    return Baseline(occasion.present_kw, "meter_before", 1, rrmse_percent)
+
+
+def _of_similar_days(name: str, method: daymatch.DayMethod) -> Method:
+    def of_similar_days(occasion: BaselineInputs) -> Baseline:
+        days = occasion.days
+        prediction = method.predict(days, days.date, days.window_today)
+        if prediction is None:
+            instead = _pre_event_mean(occasion)
+            least = method.kind(days, days.date).least
+            note = (
+                f"{name} needs {least} days like this one without an event in the last "
+                f"{daymatch.LOOK_BACK_DAYS}; there are fewer, {instead.method} takes its place"
+            )
+            return replace(instead, note=note)
+        return Baseline(
+            days.mean(prediction.values),
+            name,
+            prediction.days,
+            daymatch.rrmse_of(method, days),
+            prediction.adjustment,
+            tuple(zip(days.starts, prediction.values, strict=True)),
+        )
+
+    return of_similar_days
+
+
+METHODS: Mapping[str, Method] = {
+    "pre_event_mean": _pre_event_mean,
+    "meter_before": _meter_before,
+    "high_4_of_5": _of_similar_days("high_4_of_5", daymatch.HIGH_4_OF_5),
+    "ten_of_ten": _of_similar_days("ten_of_ten", daymatch.TEN_OF_TEN),
+}
+
+
+def choose_baseline(
+    method: str,
+    recent: RecentPower,
+    intervals: IntervalHistory,
+    *,
+    start_ts: float,
+    end_ts: float,
+    now: float,
+    present_kw: float,
+) -> Baseline:
+    """The baseline of an event over [start_ts, end_ts], made at `now` when the meter shows
+    `present_kw`. Raises ValueError if there is no such method.
+    """
+    if method not in METHODS:
+        known = ", ".join(METHODS)
+        raise ValueError(f"there is no baseline method {method!r}; choose one of: {known}")
+    days = daymatch.EventDays(intervals, start_ts, end_ts)
+    return METHODS[method](BaselineInputs(recent, days, now, present_kw))

@@ -1,0 +1,367 @@
+"""One connection to the broker, from CONNECT to its end: a paho client and what it is asked to do.
+
+Each connection has a client of its own. paho keeps nothing for the next one: what was not
+confirmed is in the outbox, and what was not acknowledged is at the broker.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import select
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, LogLevel
+
+from VenAgent.cloud.outbox import Outbox, Waiting
+from VenAgent.cloud.outbox_sender import IDLE_SEC, URGENT_WINDOW, OutboxSender, Pace
+from VenAgent.cloud.reconnect_policy import ConnectionEnd
+from VenAgent.cloud.thread_handoff import Inbound, ThreadHandoff
+from VenAgent.cloud.tls.tls_source import TlsSource, explain_handshake
+from VenAgent.config.cloud_config import BrokerConfig
+
+CONNECT_TIMEOUT_SEC = 10.0
+SILENT_KEEPALIVES = 1.5
+"""paho asks (PINGREQ) after one keep-alive in which nothing came; it would wait two in all."""
+UNCONFIRMED_SEC = 60.0
+"""A broker that throttles discards a message for good (AWS IoT Core does): only another connection
+sends it again."""
+RESUBSCRIBE_SEC = 60.0
+RENEW_SEC = 5.0
+"""For the PUBACKs of what is in flight, before a connection is made anew."""
+HTTPS_PORT, AWS_ALPN = 443, "x-amzn-mqtt-ca"
+"""There AWS IoT Core tells MQTT from HTTPS by the protocol's name in the TLS handshake."""
+FILTERS_AT_ONCE = 8
+"""What AWS IoT Core takes in one SUBSCRIBE."""
+_SSL_REASON = re.compile(r"\[SSL: (\w+)\]")
+
+
+@dataclass(frozen=True)
+class LinkSettings:
+    """What a link is made of; a change of any of it needs a new link."""
+
+    broker: BrokerConfig
+    ven_id: str
+    """The client's id too: AWS IoT wants the thing's name."""
+    status_topic: str
+    subscriptions: tuple[str, ...]
+    """Topic filters, all with QoS 1."""
+    outbox_path: Path
+    boot_id: str
+    tls: TlsSource | None = None
+    """None: plain TCP."""
+    pace: Pace = field(default_factory=Pace)
+
+    @property
+    def where(self) -> str:
+        return f"{self.broker.host}:{self.broker.port}"
+
+
+class Subscribed:
+    """What the broker's session is known to have subscribed, from one connection to the next."""
+
+    def __init__(self) -> None:
+        self.filters: set[str] = set()
+        self.refused: set[str] = set()
+
+    def trouble(self) -> str:
+        if not self.refused:
+            return ""
+        return (
+            f"the broker does not let us receive {', '.join(sorted(self.refused))}: "
+            f"its policy (ACL) must allow to subscribe there"
+        )
+
+
+class MqttSession:
+    """`run` it once. `on_online` is called again and again while it serves, with for how long."""
+
+    def __init__(
+        self,
+        settings: LinkSettings,
+        exchange: ThreadHandoff,
+        outbox: Outbox,
+        number: int,
+        subscribed: Subscribed,
+        on_online: Callable[[float], None],
+    ) -> None:
+        self._settings = settings
+        self._exchange = exchange
+        self._number = number
+        self._subscribed = subscribed
+        self._on_online = on_online
+        self._online_at: float | None = None
+        self._ended_at: float | None = None
+        self._cause = ""
+        """Why we ended it."""
+        self._refusal = ""
+        self._error = ""
+        """The last one that paho met on the socket."""
+        self._asked: dict[int, list[str]] = {}
+        """SUBSCRIBEs without an answer, by their message number."""
+        self._asked_at = 0.0
+        self._ask_again_at = float("inf")
+        self._renew_until = float("inf")
+        exchange.missed = False
+        self._client = self._make_client()
+        self.sender = OutboxSender(outbox, self._publish, settings.pace, time.monotonic())
+
+    def run(self) -> ConnectionEnd:
+        """Serve until the end. Raises what keeps a connection from being made (OSError), and
+        sqlite3.Error."""
+        broker = self._settings.broker
+        try:
+            self._client.connect(broker.host, broker.port, broker.keepalive_sec)
+            self._heard_at = time.monotonic()
+            self._serve()
+        finally:
+            self._hang_up()
+        return self._end()
+
+    def _end(self) -> ConnectionEnd:
+        online_sec, oldest = None, self.sender.oldest
+        if self._online_at is not None:
+            online_sec = (self._ended_at or time.monotonic()) - self._online_at
+        why, where = self._cause, self._settings.where
+        if not why and self._refusal:
+            why = self._refusal
+        elif not why and self._error and (online_sec is not None or self._tells_why()):
+            why = f"the connection was lost: {self._error_explained()}"
+        elif not why and online_sec is not None:
+            why = f"the connection was lost: {where} closed it"
+        elif not why:
+            why = (
+                f"{where} hung up before it answered: is the client certificate accepted there, "
+                f"and may it connect as {self._settings.ven_id}?"
+            )
+        return ConnectionEnd(
+            why=why,
+            refused=online_sec is None and not self._cause,
+            online_sec=online_sec,
+            hung_up=not self._cause and not self._refusal,
+            unconfirmed=None if oldest is None else oldest.topic,
+        )
+
+    def _tells_why(self) -> bool:
+        """TLS says why it ends; but the broker's word may be lost with the connection."""
+        return _SSL_REASON.search(self._error) is not None
+
+    def _error_explained(self) -> str:
+        found = _SSL_REASON.search(self._error)
+        if found is None:
+            return self._error
+        error = ssl.SSLError(self._error)
+        error.reason = found.group(1)
+        return explain_handshake(error, self._settings.where)
+
+    # ---- the loop ------------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        client, exchange, sender = self._client, self._exchange, self.sender
+        wait_sec = IDLE_SEC
+        while (sock := client.socket()) is not None:
+            buffered = getattr(sock, "pending", int)()  # bytes that TLS has already read
+            wanted: list[Any] = [sock] if client.want_write() else []
+            sources: list[Any] = [sock, exchange.wake_read]
+            readable, writable, _ = select.select(sources, wanted, [], 0 if buffered else wait_sec)
+            if exchange.wake_read in readable:
+                exchange.drain_wakes()
+            if buffered or sock in readable:
+                self._heard_at = time.monotonic()
+                client.loop_read()
+            if writable:
+                client.loop_write()
+            client.loop_misc()
+            now = time.monotonic()
+            if client.is_connected() and self._online_at is not None:
+                for mid in exchange.acknowledged(self._number):
+                    client.ack(mid, 1)
+                wait_sec = self._attend(now, sender)
+            elif exchange.stopping and self._online_at is None:
+                self._cause = "stopped"
+                break  # still shaking hands: no one to say goodbye to
+            self._look_whether_it_lives(now)
+
+    def _attend(self, now: float, sender: OutboxSender) -> float:
+        """What there is to do while online; for how long there is no more (s)."""
+        assert self._online_at is not None
+        self._on_online(now - self._online_at)
+        if now >= self._ask_again_at:
+            self._subscribe(sorted(self._subscribed.refused))
+        exchange = self._exchange
+        if (exchange.renewing or exchange.has_room_again) and not exchange.stopping:
+            return self._make_anew(now, sender)
+        wait_sec = sender.pump(now)
+        if exchange.stopping:
+            left_sec = exchange.flush_until - now
+            if left_sec < 0 or not (sender.in_flight or sender.held_back):
+                self._say_goodbye()
+            return min(wait_sec, max(left_sec, 0.0))
+        return wait_sec
+
+    def _make_anew(self, now: float, sender: OutboxSender) -> float:
+        """Send nothing more, wait for the PUBACKs, and leave; the status stays online."""
+        sender.settle()
+        self._renew_until = min(self._renew_until, now + RENEW_SEC)
+        if not sender.in_flight or now >= self._renew_until:
+            self._cause = "the connection is made anew"
+            self._client.disconnect()
+            self._client.loop_write()
+        return IDLE_SEC
+
+    def _look_whether_it_lives(self, now: float) -> None:
+        where, keepalive_sec = self._settings.where, self._settings.broker.keepalive_sec
+        silent_sec = now - self._heard_at
+        if self._online_at is None:
+            if silent_sec > CONNECT_TIMEOUT_SEC:
+                self._give_up(f"{where} does not answer: is it an MQTT broker?")
+        elif silent_sec > SILENT_KEEPALIVES * keepalive_sec - IDLE_SEC:
+            self._give_up(f"the connection was lost: nothing came from {where} for too long")
+        elif self.sender.oldest is not None and now - self.sender.oldest.at > UNCONFIRMED_SEC:
+            self._give_up(f"{where} does not confirm what we send on {self.sender.oldest.topic}")
+        elif self._asked and now - self._asked_at > UNCONFIRMED_SEC:
+            self._give_up(f"{where} does not answer what we subscribe: no command would come")
+
+    def _give_up(self, why: str) -> None:
+        self._cause = why
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Without a word: so the broker tells the last will, if it notices."""
+        sock = self._client.socket()
+        if sock is not None:
+            sock.close()
+            self._client.loop_read()  # paho notices
+
+    # ---- what we say ---------------------------------------------------------------------
+
+    def _make_client(self) -> mqtt.Client:
+        settings = self._settings
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=settings.ven_id,
+            clean_session=False,
+            protocol=mqtt.MQTTv311,
+            manual_ack=True,
+        )
+        client.connect_timeout = CONNECT_TIMEOUT_SEC
+        client.max_inflight_messages_set(URGENT_WINDOW + 2)  # and birth or goodbye
+        if settings.tls is not None:
+            context = settings.tls.context()
+            if settings.broker.port == HTTPS_PORT:
+                context.set_alpn_protocols([AWS_ALPN])
+            client.tls_set_context(context)
+        client.will_set(settings.status_topic, self._status("offline"), qos=1, retain=True)
+        client.on_socket_open = _no_delay
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        client.on_publish = self._on_publish
+        client.on_log = self._on_log
+        return client
+
+    def close(self) -> None:
+        """What paho holds of us; afterwards nothing of this connection is left."""
+        client = self._client
+        client.on_connect = client.on_disconnect = client.on_subscribe = client.on_message = None
+        client.on_publish = client.on_log = None
+
+    def _publish(self, waiting: Waiting) -> int:
+        sent = self._client.publish(waiting.topic, waiting.payload, qos=1, retain=waiting.retain)
+        return sent.mid
+
+    def _subscribe(self, filters: list[str]) -> None:
+        self._ask_again_at = float("inf")
+        self._asked_at = time.monotonic()
+        for first in range(0, len(filters), FILTERS_AT_ONCE):
+            some = filters[first : first + FILTERS_AT_ONCE]
+            _, mid = self._client.subscribe([(each, 1) for each in some])
+            if mid is not None:
+                self._asked[mid] = some
+
+    def _tell_status(self, status: str) -> None:
+        body = self._status(status)
+        self._client.publish(self._settings.status_topic, body, qos=1, retain=True)
+
+    def _say_goodbye(self) -> None:
+        self._cause = "stopped"
+        self._tell_status("offline")
+        self._client.disconnect()
+        self._client.loop_write()
+
+    def _status(self, status: str) -> bytes:
+        body = {
+            "venId": self._settings.ven_id,
+            "status": status,
+            "ts": round(time.time(), 3),
+            "bootId": self._settings.boot_id,
+        }
+        return json.dumps(body).encode()
+
+    # ---- called by paho ------------------------------------------------------------------
+
+    def _on_connect(
+        self, client: mqtt.Client, _data: Any, flags: Any, reason: Any, _properties: Any
+    ) -> None:
+        if reason.is_failure:
+            self._refusal = f"the broker refused the connection: {reason}"
+            client.disconnect()
+            return
+        subscribed, wanted = self._subscribed, self._settings.subscriptions
+        if not flags.session_present:
+            subscribed.filters.clear()
+        missing = [each for each in wanted if each not in subscribed.filters]
+        if missing:
+            self._subscribe(missing)
+        self._tell_status("online")
+        self._online_at = time.monotonic()
+        if self._settings.tls is not None:
+            self._settings.tls.accepted()
+        self._on_online(0.0)
+
+    def _on_disconnect(
+        self, _client: mqtt.Client, _data: Any, _flags: Any, _reason: Any, _properties: Any
+    ) -> None:
+        self._ended_at = time.monotonic()
+
+    def _on_subscribe(
+        self, _client: mqtt.Client, _data: Any, mid: int, reasons: Any, _properties: Any
+    ) -> None:
+        for topic_filter, reason in zip(self._asked.pop(mid, []), reasons, strict=False):
+            if reason.is_failure:
+                self._subscribed.refused.add(topic_filter)
+                self._ask_again_at = time.monotonic() + RESUBSCRIBE_SEC
+            else:
+                self._subscribed.refused.discard(topic_filter)
+                self._subscribed.filters.add(topic_filter)
+
+    def _on_message(self, client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
+        if message.retain:
+            # What comes in is for now; kept by the broker for later subscribers it is a mistake.
+            if message.mid:
+                client.ack(message.mid, 1)
+            return
+        payload = bytes(message.payload)
+        self._exchange.offer(Inbound(message.topic, payload, message.mid, self._number))
+
+    def _on_publish(
+        self, _client: mqtt.Client, _data: Any, mid: int, _reason: Any, _properties: Any
+    ) -> None:
+        self.sender.confirmed(mid)
+
+    def _on_log(self, _client: mqtt.Client, _data: Any, level: int, text: str) -> None:
+        if level == LogLevel.MQTT_LOG_ERR:
+            self._error = text.removeprefix("failed to receive on socket: ")
+
+
+def _no_delay(_client: mqtt.Client, _data: Any, sock: Any) -> None:
+    """Nagle's algorithm and delayed ACKs together cost 40 ms a message."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

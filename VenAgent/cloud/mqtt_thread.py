@@ -1,0 +1,125 @@
+"""The thread's side of a link: one connection after another, and how it stands with the broker."""
+
+from __future__ import annotations
+
+import logging
+import select
+import sqlite3
+import ssl
+import time
+from contextlib import closing, suppress
+
+from VenAgent.cloud.mqtt_session import LinkSettings, MqttSession, Subscribed
+from VenAgent.cloud.outbox import CHECKPOINT_SEC, Outbox
+from VenAgent.cloud.outbox_sender import OutboxSender
+from VenAgent.cloud.reconnect_policy import ConnectionEnd, ReconnectPolicy
+from VenAgent.cloud.thread_handoff import LinkPhase, ThreadHandoff
+from VenAgent.cloud.tls.tls_source import CredentialError, explain_handshake
+
+_log = logging.getLogger(__name__)
+
+
+class MqttThread:
+    """`run` it in a thread, until `exchange.stopping`."""
+
+    def __init__(self, settings: LinkSettings, exchange: ThreadHandoff) -> None:
+        self._settings = settings
+        self._exchange = exchange
+        self._reconnecting = ReconnectPolicy(settings.ven_id, settings.where)
+        self._subscribed = Subscribed()
+        self._number = 0
+        self._told: set[str] = set()
+        """Why it is not online, as logged since it last was."""
+        self._tidied_at = time.monotonic()
+        self.sender: OutboxSender | None = None
+        """Of the present connection."""
+
+    def run(self) -> None:
+        """Connect again and again, with a pause between the tries, until stopped."""
+        while not self._exchange.stopping:
+            self._exchange.renewing = False
+            try:
+                with closing(Outbox(self._settings.outbox_path, synced=False)) as outbox:
+                    end = self._converse(outbox)
+            # Refused, unreachable, TLS, certificates; the outbox locked or the disk full: begin
+            # again, all that was not confirmed is in the outbox still.
+            except (OSError, ValueError, sqlite3.Error) as error:
+                tls_failed = isinstance(error, ssl.SSLError)
+                end = ConnectionEnd(_explain(error, self._settings.where), refused=tls_failed)
+            self._reconnecting.ended(end)
+            if end.refused and self._settings.tls is not None:
+                self._settings.tls.refused()
+            trouble = self._reconnecting.trouble()
+            refused = end.refused or bool(trouble)
+            self._tell(LinkPhase.REFUSED if refused else LinkPhase.OFFLINE, trouble or end.why)
+            self._pause()
+
+    def _converse(self, outbox: Outbox) -> ConnectionEnd:
+        self._number += 1
+        session = MqttSession(
+            self._settings, self._exchange, outbox, self._number, self._subscribed, self._online
+        )
+        self.sender = session.sender
+        try:
+            return session.run()
+        except sqlite3.Error as error:
+            outbox.report(error)
+            raise
+        finally:
+            self.sender = None
+            session.close()
+
+    def _online(self, for_sec: float) -> None:
+        troubles = (self._reconnecting.trouble(for_sec), self._subscribed.trouble())
+        self._tell(LinkPhase.ONLINE, "; ".join(filter(None, troubles)))
+
+    def _pause(self) -> None:
+        exchange = self._exchange
+        deadline = time.monotonic() + self._reconnecting.pause_sec()
+        while not exchange.stopping and (left := deadline - time.monotonic()) > 0:
+            readable, _, _ = select.select([exchange.wake_read], [], [], left)
+            if readable:
+                exchange.drain_wakes()
+            self._tidy()
+            if exchange.renewing:
+                exchange.renewing = False
+                deadline = min(deadline, time.monotonic() + self._reconnecting.shortest_sec)
+
+    def _tidy(self) -> None:
+        """While the broker is away the outbox is written all the same."""
+        now = time.monotonic()
+        if now - self._tidied_at >= CHECKPOINT_SEC:
+            self._tidied_at = now
+            with (
+                suppress(sqlite3.Error),  # the next connection tells of it
+                closing(Outbox(self._settings.outbox_path, synced=False)) as outbox,
+            ):
+                outbox.checkpoint()
+
+    def _tell(self, phase: LinkPhase, why: str) -> None:
+        """Tell the agent, and log it: once that it is online, each reason once that it is not."""
+        before = self._exchange.state
+        if not self._exchange.tell(phase, why):
+            return
+        if phase is LinkPhase.ONLINE:
+            self._told.clear()
+            if not before.online:
+                _log.info("MQTT: connected to %s", self._settings.where)
+            if why:
+                _log.warning("MQTT: %s", why)
+        elif why not in self._told:
+            self._told.add(why)
+            level = logging.INFO if self._exchange.stopping else logging.WARNING
+            _log.log(level, "MQTT: not connected: %s", why)
+
+
+def _explain(error: Exception, where: str) -> str:
+    if isinstance(error, ssl.SSLError):
+        return explain_handshake(error, where)
+    if isinstance(error, CredentialError):
+        return str(error)
+    if isinstance(error, ConnectionRefusedError):
+        return f"nothing listens at {where}"
+    if isinstance(error, sqlite3.Error):
+        return f"the outbox cannot be used: {error}"
+    return f"{where}: {error}"

@@ -1,0 +1,156 @@
+"""Where the MQTT thread and the agent's greenlets meet, and what passes between them.
+
+Inside a VOLTTRON agent sockets and TLS are gevent's, threads are not. So neither side waits on a
+lock of the other: what came in lies in a bounded queue and the agent's hub is woken by `async_`;
+what goes out lies in the outbox and the thread is woken through a pipe.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+
+INBOUND_KEPT = 1_000
+
+
+class LinkPhase(str, Enum):
+    """How it stands with the broker."""
+
+    CONNECTING = "connecting"
+    """For the first time; after a loss it is offline until it is online again."""
+    ONLINE = "online"
+    OFFLINE = "offline"
+    REFUSED = "refused"
+    """The broker answers, and will not have us: only a person can change that."""
+
+
+@dataclass(frozen=True)
+class LinkState:
+    """How it stands with the broker, since when (epoch s), and what a person should know."""
+
+    phase: LinkPhase
+    since_ts: float
+    """Of being online, or of not being so: the tries between do not change it."""
+    why: str = ""
+    """Why it is not online; if it is, what is wrong all the same."""
+
+    @property
+    def online(self) -> bool:
+        return self.phase is LinkPhase.ONLINE
+
+    def finding(self, where: str) -> str | None:
+        """What a person should know; None if all is well. `where`: the broker, host:port."""
+        if self.online:
+            return self.why or None
+        if self.phase is LinkPhase.CONNECTING:
+            return self.why or f"connecting to {where}"
+        since = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(self.since_ts))
+        return f"{self.phase.value} since {since}: {self.why}"
+
+    def as_message(self) -> dict[str, str | float]:
+        """For the bus and the page."""
+        return {"state": self.phase.value, "since_ts": self.since_ts, "why": self.why}
+
+
+@dataclass(frozen=True)
+class Inbound:
+    """A message as it came, for `acknowledge`."""
+
+    topic: str
+    payload: bytes
+    mid: int
+    """0 for QoS 0, which has nothing to acknowledge."""
+    connection: int = 0
+    """Which one it came on: the number `mid` means something else on the next."""
+
+
+class ThreadHandoff:
+    """One link's. Deques are safe between threads; each method says whose it is."""
+
+    def __init__(self) -> None:
+        self.state = LinkState(LinkPhase.CONNECTING, time.time())
+        self.inbound: deque[Inbound] = deque()
+        self.dropped = 0
+        """Messages that came while the queue was full."""
+        self.missed = False
+        """One of them had a guarantee: the broker delivers it again on another connection."""
+        self.stopping = False
+        self.renewing = False
+        """The connection is to be made anew, with other credentials."""
+        self.flush_until = 0.0
+        """How long (monotonic) to go on sending while stopping."""
+        self.notify: Callable[[], None] = lambda: None
+        """Wakes the agent's hub; safe to call from the thread."""
+        self._closed = False
+        self._acknowledged: deque[tuple[int, int]] = deque()
+        self.wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self.wake_read, False)
+        os.set_blocking(self._wake_write, False)
+
+    # ---- the agent's side: greenlets ----------------------------------------------------
+
+    def acknowledge(self, inbound: Inbound) -> None:
+        if inbound.mid:
+            self._acknowledged.append((inbound.connection, inbound.mid))
+            self.wake()
+
+    def wake(self) -> None:
+        if self._closed:
+            return
+        with suppress(BlockingIOError):  # the pipe is full of wake-ups already
+            os.write(self._wake_write, b"x")
+
+    def renew(self) -> None:
+        """Safe to call from any thread."""
+        self.renewing = True
+        self.wake()
+
+    def close(self) -> None:
+        """After the thread has ended."""
+        self._closed = True
+        os.close(self.wake_read)
+        os.close(self._wake_write)
+
+    # ---- the thread's side ---------------------------------------------------------------
+
+    @property
+    def has_room_again(self) -> bool:
+        """For what was missed: all that had found room was handed on."""
+        return self.missed and not self.inbound
+
+    def offer(self, inbound: Inbound) -> None:
+        """What comes without a guarantee (QoS 0) leaves half of the room to what has one."""
+        room = INBOUND_KEPT if inbound.mid else INBOUND_KEPT // 2
+        if len(self.inbound) >= room:
+            self.dropped += 1
+            self.missed = self.missed or bool(inbound.mid)
+            return
+        self.inbound.append(inbound)
+        self.notify()
+
+    def acknowledged(self, connection: int) -> Iterator[int]:
+        """What can be acknowledged on this connection. The rest came on an earlier one: the
+        broker delivers it again."""
+        while self._acknowledged:
+            came_on, mid = self._acknowledged.popleft()
+            if came_on == connection:
+                yield mid
+
+    def tell(self, phase: LinkPhase, why: str = "") -> bool:
+        """Set the state and tell the agent; whether anything changed."""
+        before = self.state
+        if (phase, why) == (before.phase, before.why):
+            return False
+        same = (phase is LinkPhase.ONLINE) == before.online
+        self.state = LinkState(phase, before.since_ts if same else time.time(), why)
+        self.notify()
+        return True
+
+    def drain_wakes(self) -> None:
+        with suppress(BlockingIOError):
+            os.read(self.wake_read, 65_536)

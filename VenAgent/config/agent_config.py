@@ -1,0 +1,229 @@
+"""The agent's configuration, with errors a site engineer can act on.
+
+It comes from the config store entry `config` (the file `config` is its default); the environment
+variables win over it. `AgentConfig.load` is the only way in, and `ConfigError` the only error that
+comes out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import (
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from VenAgent.config.bus_bridge_config import BusBridgeConfig
+from VenAgent.config.cloud_config import BrokerConfig, OutboxConfig, Streams, TopicOverrides
+from VenAgent.config.config_block import (
+    Block,
+    Name,
+    NotBoolean,
+    Positive,
+    ThingName,
+)
+from VenAgent.config.environment import with_environment
+from VenAgent.config.errors import ConfigError, explain
+from VenAgent.config.site_config import (
+    CalendarConfig,
+    CircuitConfig,
+    EventConfig,
+    LeaseConfig,
+    PanelConfig,
+)
+from VenAgent.config.web_config import WebConfig
+from VenAgent.contract.commands import CommandLimits
+from VenAgent.contract.topics import Topics
+from VenAgent.dr.panel import Circuit, Control, LimitScale, Panel
+from VenAgent.dr.policy import Endurance, Policy
+
+
+class AgentConfig(Block):
+    """Everything; intervals in seconds."""
+
+    ven_id: ThingName
+    """The AWS IoT thing name."""
+    report_interval_sec: Annotated[
+        float, Field(allow_inf_nan=False, ge=0.5, le=3600), NotBoolean
+    ] = 5.0
+    loads_every: Annotated[int, Field(ge=1), NotBoolean] = 6
+    """The loads snapshot goes with every so many telemetries."""
+    shadow_interval_sec: Annotated[
+        float, Field(allow_inf_nan=False, ge=1, le=86_400), NotBoolean
+    ] = 30.0
+    stale_after_sec: Positive = 30.0
+    """A reading older than this is stale: set it to a few intervals of the driver."""
+    broker: BrokerConfig = BrokerConfig()
+    outbox: OutboxConfig = OutboxConfig()
+    topics: TopicOverrides = TopicOverrides()
+    streams: Streams = Streams()
+    calendar: CalendarConfig = CalendarConfig()
+    panel: PanelConfig
+    circuits: Annotated[tuple[CircuitConfig, ...], Field(min_length=1)]
+    event: EventConfig = EventConfig()
+    web: WebConfig = WebConfig()
+    bus_bridge: BusBridgeConfig = BusBridgeConfig()
+    leases: tuple[LeaseConfig, ...] = ()
+    """A device without one is put back only by this agent, at its next start at the latest."""
+    driver_identity: Name = "platform.driver"
+    actuator_identity: Name = "platform.actuator"
+
+    @model_validator(mode="after")
+    def _distinct_circuits(self) -> AgentConfig:
+        seen: set[str] = set()
+        for circuit in self.circuits:
+            if circuit.id in seen:
+                raise ValueError(f"circuit id {circuit.id!r} stands twice: give each its own")
+            seen.add(circuit.id)
+        return self
+
+    @model_validator(mode="after")
+    def _distinct_points(self) -> AgentConfig:
+        """A point that two circuits share would shed both, the other one's protection or not."""
+        owners: dict[str, str] = {}
+        for circuit in self.circuits:
+            for name in filter(None, (circuit.switch_point, circuit.limit_point)):
+                owner = owners.setdefault(self._topic(circuit, name), circuit.id)
+                if owner != circuit.id:
+                    raise ValueError(
+                        f"circuits {owner!r} and {circuit.id!r} are both controlled by "
+                        f"{self._topic(circuit, name)}: correct the name, or make them one circuit"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _bridge_keeps_off(self) -> AgentConfig:
+        """What the bridge accepts must not take commands or answers for messages of the bus."""
+        for prefix in self.bus_bridge.accepted(self.ven_id):
+            for topic in vars(self.topic_names()).values():
+                if f"{topic}/".startswith(f"{prefix}/") or f"{prefix}/".startswith(f"{topic}/"):
+                    raise ValueError(f"bus_bridge.accept: {prefix!r} covers our own topic {topic}")
+        return self
+
+    @model_validator(mode="after")
+    def _leases_of_known_devices(self) -> AgentConfig:
+        for lease in self.leases:
+            if lease.device not in self.devices():
+                raise ValueError(
+                    f"leases: {lease.device} is no device of this panel: "
+                    f"use one of {', '.join(self.devices())}"
+                )
+        return self
+
+    @classmethod
+    def load(cls, contents: Any, environment: Mapping[str, str]) -> AgentConfig:
+        """The configuration in `contents` (config store entry) with `environment` over it.
+
+        Raises ConfigError, which names every field that is wrong.
+        """
+        if not isinstance(contents, Mapping):
+            raise ConfigError(
+                "the configuration must be a JSON object with at least ven_id, panel and circuits"
+            )
+        try:
+            return cls.model_validate(with_environment(contents, environment))
+        except ValidationError as error:
+            raise ConfigError(explain(error)) from None
+
+    def topic_names(self) -> Topics:
+        return Topics.for_ven(self.ven_id, **self.topics.model_dump())
+
+    def connection(self) -> tuple[Any, ...]:
+        """What the connection depends on: a change of it makes a new one."""
+        return (
+            self.broker,
+            self.ven_id,
+            self.topic_names(),
+            self.outbox,
+            self.streams.shadow,
+            self.bus_bridge.accepted(self.ven_id),
+        )
+
+    def command_limits(self) -> CommandLimits:
+        return CommandLimits(
+            max_shed_kw=self.panel.amperage * self.panel.voltage / 1000.0,
+            min_duration_sec=self.event.min_duration_sec,
+            max_duration_sec=self.event.max_duration_sec,
+            max_age_sec=self.event.max_command_age_sec,
+        )
+
+    def policy(self) -> Policy:
+        return Policy(
+            band=self.event.band,
+            confirm_sec=self.event.confirm_sec,
+            stale_after_sec=self.stale_after_sec,
+            restore_stagger_sec=self.event.restore_stagger_sec,
+            limit_ramp_sec=self.event.limit_ramp_sec,
+            baseline_method=self.event.baseline_method,
+            rebound_sec=self.event.rebound_sec,
+            on_stop=self.event.on_stop,
+            release_order=self.event.release_order,
+        )
+
+    def without_lease(self) -> tuple[str, ...]:
+        """The devices that are written to and have no lease."""
+        leased = {lease.device for lease in self.leases}
+        written = {
+            self.control_device_of(c) for c in self.circuits if c.control is not Control.NONE
+        }
+        return tuple(device for device in self.devices() if device in written - leased)
+
+    def device_of(self, circuit: CircuitConfig) -> str:
+        return circuit.device or self.panel.device
+
+    def control_device_of(self, circuit: CircuitConfig) -> str:
+        return circuit.control_device or self.device_of(circuit)
+
+    def devices(self) -> tuple[str, ...]:
+        """All devices of the panel, the panel's own first."""
+        paths = [self.panel.device]
+        for circuit in self.circuits:
+            paths += [self.device_of(circuit), self.control_device_of(circuit)]
+        return tuple(dict.fromkeys(paths))
+
+    def build_panel(self) -> Panel:
+        """The panel as the core knows it; a circuit's `point` is its topic at the actuator."""
+        return Panel(
+            amperage=self.panel.amperage,
+            voltage=self.panel.voltage,
+            circuits=tuple(self._build_circuit(circuit) for circuit in self.circuits),
+        )
+
+    def _build_circuit(self, circuit: CircuitConfig) -> Circuit:
+        limited = circuit.control is Control.LIMIT
+        point = circuit.limit_point if limited else circuit.switch_point
+        rating_kw = circuit.breaker_amps * self.panel.voltage / 1000.0
+        scale = LimitScale(
+            unit=circuit.limit_unit,
+            full_scale_kw=circuit.limit_full_scale_kw or rating_kw,
+            voltage=self.panel.voltage,
+            step=circuit.limit_step,
+        )
+        return Circuit(
+            id=circuit.id,
+            name=circuit.name,
+            type=circuit.type,
+            breaker_amps=circuit.breaker_amps,
+            voltage=self.panel.voltage,
+            priority=circuit.priority,
+            critical=circuit.critical,
+            control=circuit.control,
+            limit=scale if limited else None,
+            floor=circuit.floor,
+            point=self._topic(circuit, point),
+            switch_point=self._topic(circuit, circuit.switch_point),
+            inverted=circuit.switch_inverted,
+            endurance=Endurance(
+                min_off_sec=circuit.min_off_sec,
+                min_on_sec=circuit.min_on_sec,
+                max_sheds_per_day=circuit.max_sheds_per_day or math.inf,
+            ),
+        )
+
+    def _topic(self, circuit: CircuitConfig, point: str | None) -> str:
+        """A point's topic at the actuator."""
+        return f"{self.control_device_of(circuit)}/{point}" if point else ""

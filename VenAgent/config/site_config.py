@@ -1,0 +1,171 @@
+"""The blocks of the configuration about the building: panel, circuits, events, leases, its days."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, timedelta, timezone, tzinfo
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+
+from VenAgent.baseline.intervals import SiteCalendar
+from VenAgent.baseline.methods import DEFAULT_METHOD, METHODS
+from VenAgent.config.config_block import (
+    Block,
+    DevicePath,
+    Name,
+    NotBoolean,
+    NotNegative,
+    Positive,
+)
+from VenAgent.dr.panel import Control, LimitUnit
+from VenAgent.dr.policy import OnStop, ReleaseOrder
+
+
+def _zone(name: str) -> tzinfo:
+    """Raises KeyError, ValueError or OSError if it is not known; UTC needs no files."""
+    if name == "UTC":
+        return timezone.utc
+    offset = re.fullmatch(r"([+-])(\d\d):([0-5]\d)", name)
+    if offset is None:
+        return ZoneInfo(name)
+    sign, hours, minutes = offset.groups()
+    ahead = timedelta(hours=int(hours), minutes=int(minutes))
+    return timezone(ahead if sign == "+" else -ahead)
+
+
+def _known_zone(name: str) -> str:
+    try:
+        _zone(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(
+            "is no time zone known here: name one like Europe/Vienna, or an offset like +01:00"
+        ) from None
+    return name
+
+
+class CalendarConfig(Block):
+    """The site's own days: baselines from similar days compare weekdays with weekdays."""
+
+    timezone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
+    """`America/New_York`, or a fixed offset, `-05:00`."""
+    holidays: frozenset[date] = frozenset()
+    """Days like a Sunday, `2026-12-24`."""
+    nerc_holidays: bool = False
+    """The six of NERC too, as in PJM and CAISO."""
+
+    def build(self) -> SiteCalendar:
+        return SiteCalendar(_zone(self.timezone), self.holidays, self.nerc_holidays)
+
+
+class PanelConfig(Block):
+    """The panel as a whole: its device in the platform driver, and the points read from it."""
+
+    device: DevicePath
+    """Without `devices/`, e.g. `site/building/panel`."""
+    amperage: Positive = 200.0
+    voltage: Positive = 240.0
+    power_point: Name | None = None
+    """Total power; without one the circuits are summed."""
+    power_scale: Annotated[float, Field(allow_inf_nan=False), NotBoolean] = 1.0
+    """kW per unit of `power_point`: 0.001 for a meter in watts."""
+    voltage_point: Name | None = None
+    current_point: Name | None = None
+    battery_soc_point: Name | None = None
+
+
+class CircuitConfig(Block):
+    """A branch circuit, the points that read it, and the point that sheds it."""
+
+    id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
+    name: Name
+    type: Name = "other"
+    breaker_amps: Positive
+    priority: Annotated[int, Field(ge=1, le=5), NotBoolean] = 3
+    critical: bool = False
+    control: Control = Control.SWITCH
+    device: DevicePath | None = None
+    """Where its points are, if not on the panel's device."""
+    control_device: DevicePath | None = None
+    """Where its switch and limit points are, if not on `device`: a relay board beside a meter."""
+    power_point: Name
+    power_scale: Annotated[float, Field(allow_inf_nan=False), NotBoolean] = 1.0
+    """kW per unit of `power_point`: 0.001 for a meter in watts."""
+    switch_point: Name | None = None
+    switch_inverted: bool = False
+    """The contactor hangs on a normally closed contact: an energised relay opens the circuit."""
+    limit_point: Name | None = None
+    limit_unit: LimitUnit = LimitUnit.PERCENT
+    limit_step: Positive = 1.0
+    limit_full_scale_kw: Positive | None = None
+    """What 100 percent means; the breaker's rating if none."""
+    floor: Annotated[float, Field(allow_inf_nan=False, ge=0, le=1), NotBoolean] | None = None
+    min_off_sec: NotNegative = 0.0
+    """Once shed it stays so for at least this long: a compressor needs minutes."""
+    min_on_sec: NotNegative = 0.0
+    """Once back it is not shed again for at least this long."""
+    max_sheds_per_day: Annotated[int, Field(ge=1), NotBoolean] | None = None
+
+    @model_validator(mode="after")
+    def _controllable(self) -> CircuitConfig:
+        needed = {Control.SWITCH: "switch_point", Control.LIMIT: "limit_point"}.get(self.control)
+        if needed and getattr(self, needed) is None:
+            raise ValueError(
+                f"control is {self.control.value!r} but {needed} is missing: "
+                f'name the point that is written, or set "control": "none"'
+            )
+        return self
+
+
+def _known_method(name: str) -> str:
+    if name not in METHODS:
+        raise ValueError(f"must be one of {', '.join(METHODS)}")
+    return name
+
+
+class EventConfig(Block):
+    """What events this site accepts, and how it carries them out."""
+
+    min_duration_sec: Positive = 1.0
+    max_duration_sec: Positive = 86_400.0
+    task_priority: Literal["HIGH", "LOW", "LOW_PREEMPT"] = "HIGH"
+    """Of our schedule at the actuator; only HIGH preempts another's."""
+    write_timeout_sec: Positive = 5.0
+    preempt_wait_sec: NotNegative = 65.0
+    """Devices that we take from another agent stay its own for the actuator's grace time (60 s):
+    so long we wait for them."""
+    max_command_age_sec: Positive = 900.0
+    """An event whose `issued_ts` is older than this is refused: it was queued somewhere."""
+    band: Annotated[float, Field(gt=0, le=0.5), NotBoolean] = 0.05
+    """How far the measured shed may be from the request, as a part of it."""
+    confirm_sec: NotNegative = 10.0
+    """So long the meter must show it before circuits are added or released."""
+    restore_stagger_sec: NotNegative = 2.0
+    """Between two circuits that go back."""
+    limit_ramp_sec: NotNegative = 0.0
+    """In so long a limit goes back to what it was; 0: at once."""
+    baseline_method: Annotated[str, AfterValidator(_known_method)] = DEFAULT_METHOD
+    """What an event is settled by; it is steered by the minutes before it."""
+    rebound_sec: NotNegative = 900.0
+    """After the event, the highest power is looked for this long."""
+    on_stop: OnStop = OnStop.RESTORE
+    """`resume`: an orderly stop of the agent leaves the event to its next start."""
+    release_order: ReleaseOrder = ReleaseOrder.MOST_IMPORTANT_FIRST
+    """Which loads return first when an event sheds too much, or is changed to less."""
+
+
+class LeaseConfig(Block):
+    """A device that goes back to normal by itself when this agent falls silent."""
+
+    device: DevicePath
+    heartbeat_point: Name
+    """Written every third of the time-out while anything is shed."""
+    timeout_point: Name | None = None
+    """Where the device keeps its time-out, in seconds, 0 for off; without one it is fixed."""
+    timeout_sec: Annotated[float, Field(ge=3, le=65_535), NotBoolean] = 120.0

@@ -1,0 +1,1 @@
+"""What the site says about itself: telemetry, status, alerts, the page's view."""

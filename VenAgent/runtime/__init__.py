@@ -1,0 +1,1 @@
+"""Carries out the core's effects, takes in what comes, owns the timers."""

@@ -1,0 +1,308 @@
+"""Carries out what the core decides: journal, building, cloud and bus, in the order given.
+
+Each effect is one method. Those that wait for another agent run in a greenlet of their own and
+report back to the engine, which may want more done.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gevent
+from gevent.event import AsyncResult
+
+from VenAgent.cloud.outbox import Outbox, OutboxMessage, Rank
+from VenAgent.config import AgentConfig
+from VenAgent.contract.fitting import encoded_ack
+from VenAgent.dr.effects import (
+    Announce,
+    Effect,
+    Effects,
+    PointWrite,
+    Prepare,
+    Prepared,
+    RaiseAlert,
+    ReadMeter,
+    Release,
+    Restore,
+    SaveEvent,
+    SaveFact,
+    SendAck,
+    Switch,
+    Write,
+)
+from VenAgent.dr.engine import Engine
+from VenAgent.reporting.alerts import Alerts
+from VenAgent.site.actuator import Actuator, ActuatorRefusal
+from VenAgent.site.failsafe import Failsafe
+from VenAgent.site.meter import Meter
+from VenAgent.storage.journal import Journal, JournalStep
+
+_log = logging.getLogger(__name__)
+
+ACKS_WAITING = 1_000
+TELL_WITHIN_SEC = 0.05
+SWITCH_SEC = 30.0
+"""For so long the devices are reserved to switch a circuit by hand."""
+
+
+class EffectExecutor:
+    """The hands of the engine. `on_change` is called after anything was done."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        journal: Journal,
+        outbox: Outbox,
+        on_change: Callable[[], None],
+        announce: Callable[[Mapping[str, Any]], None],
+        alerts: Alerts,
+    ) -> None:
+        self.engine = engine
+        self._journal = journal
+        self._outbox = outbox
+        self._on_change = on_change
+        self._announce = announce
+        self._alerts = alerts
+        self._results: list[JournalStep] = []
+        """What came of steps, for the journal's log with the next decision."""
+        self._unwritten: dict[tuple[type, str], SaveEvent | SaveFact] = {}
+        """What the journal could not take, the latest of each event and fact: it goes with the
+        next decision, or the journal would say of two events that they are under way."""
+        self._arming: gevent.Greenlet | None = None
+        self._announcements: deque[Mapping[str, Any]] = deque()
+        self._waiting: dict[str, AsyncResult] = {}
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            Prepare: self._prepare,
+            Write: self._write,
+            Restore: self._restore,
+            Switch: self._switch,
+            Release: self._release,
+            ReadMeter: self._read_meter,
+            Announce: self._tell,
+            RaiseAlert: self._alert,
+        }
+        self._acks: deque[tuple[int, Mapping[str, Any]]] = deque(maxlen=ACKS_WAITING)
+        """What the outbox has not taken yet, in order, with the numbers in the journal: there they
+        stand as not sent, for the next start."""
+        self._storage_failures: dict[str, str] = {}
+
+    @property
+    def storage_failure(self) -> str | None:
+        """Why journal or outbox cannot be written now; nothing is shed meanwhile."""
+        return next(iter(self._storage_failures.values()), None)
+
+    def connect(
+        self,
+        config: AgentConfig,
+        meter: Meter,
+        actuation: Actuator,
+        lease: Failsafe,
+        wake: Callable[[], None],
+    ) -> None:
+        """The parts that a new configuration replaces. `wake`: the outbox has something new."""
+        self._meter = meter
+        self._actuation = actuation
+        self._lease = lease
+        self._wake = wake
+        self._ack_topic = config.topic_names().ack
+
+    def perform(self, effects: Effects) -> None:
+        """Write the decision down, then do it; what waits for others in a greenlet of its own."""
+        numbers = iter(self._write_down(effects))
+        for effect in effects:
+            if isinstance(effect, SendAck):
+                self._send_ack(next(numbers), effect.body)
+            elif not isinstance(effect, (SaveEvent, SaveFact)):
+                gevent.spawn(self._handlers[type(effect)], effect)
+        self._on_change()
+
+    def _write_down(self, effects: Effects) -> list[int]:
+        """The numbers of the acks in the journal; zeros if it cannot be written.
+
+        Then the building still comes first: restores go on, only nothing more is shed.
+        """
+        kept = [effect for effect in effects if isinstance(effect, (SaveEvent, SaveFact))]
+        late = [*self._unwritten.values(), *kept]
+        records = [effect for effect in late if isinstance(effect, SaveEvent)]
+        facts = [effect for effect in late if isinstance(effect, SaveFact)]
+        acks = [effect for effect in effects if isinstance(effect, SendAck)]
+        now = time.time()
+        steps = [*self._results, *(s for s in (_step(e, now) for e in effects) if s is not None)]
+        if not records and not facts and not acks and not steps:
+            return []
+        try:
+            numbers = self._journal.write(records, acks, now, facts=facts, steps=steps)
+        except sqlite3.Error as error:
+            self._storage_failed("journal", error)
+            for effect in kept:
+                self._unwritten[type(effect), _name(effect)] = effect
+            return [0] * len(acks)
+        self._unwritten.clear()
+        self._results.clear()
+        self._storage_failures.clear()
+        return numbers
+
+    def _note(self, event_id: str, step: str, failures: Mapping[str, str]) -> None:
+        """What came of a step."""
+        self._results.append(JournalStep(time.time(), event_id, step, {"failures": dict(failures)}))
+
+    def _storage_failed(self, what: str, error: sqlite3.Error) -> None:
+        failure = f"the {what} cannot be written ({error}): is the disk full?"
+        self._storage_failures[what] = failure
+        _log.error("%s", failure)
+
+    def send_unsent(self) -> None:
+        """After a start: the acks that an earlier process wrote down but may not have sent."""
+        for number, body in self._journal.unsent():
+            self._send_ack(number, body)
+
+    def answer_of(self, correlation_id: str, timeout_sec: float) -> Mapping[str, Any] | None:
+        """The answer to a command just given to the engine; None if it takes too long."""
+        result = self._waiting[correlation_id]
+        try:
+            return result.get(timeout=timeout_sec)
+        except gevent.Timeout:
+            return None
+        finally:
+            self._waiting.pop(correlation_id, None)
+
+    def expect(self, correlation_id: str) -> None:
+        """Keep the answer to this command for `answer_of`."""
+        self._waiting[correlation_id] = AsyncResult()
+
+    def settle(self, timeout_sec: float) -> bool:
+        """Wait until no event runs; whether that was so in time."""
+        deadline = time.monotonic() + timeout_sec
+        while self.engine.running is not None and time.monotonic() < deadline:
+            gevent.sleep(0.02)
+        return self.engine.running is None
+
+    def _send_ack(self, number: int, body: Mapping[str, Any]) -> None:
+        self._acks.append((number, body))
+        self.send_waiting()
+        waiting = self._waiting.get(body.get("correlationId") or "")
+        if waiting is not None and not waiting.ready():
+            waiting.set(body)
+        _log.info(
+            "%s %s: %s%s",
+            body["op"],
+            body.get("event_id") or body.get("correlationId") or "",
+            body["status"],
+            f" ({body['reason']})" if body.get("reason") else "",
+        )
+
+    def send_waiting(self) -> None:
+        """Put the acks that wait into the outbox; what it does not take waits for the next time."""
+        while self._acks:
+            number, body = self._acks[0]
+            try:
+                self._outbox.put([OutboxMessage(self._ack_topic, encoded_ack(body), Rank.ACK)])
+            except sqlite3.Error as error:
+                self._storage_failed("outbox", error)
+                return
+            self._acks.popleft()
+            self._journal.sent(number)
+            self._wake()
+        self._storage_failures.pop("outbox", None)
+
+    def _prepare(self, effect: Prepare) -> None:
+        """Reserve the devices, arm their lease and read the meter, at the same time. The lease is
+        waited for before anything is written: the plan is made meanwhile."""
+        reserving = gevent.spawn(
+            self._actuation.reserve, effect.task_id, effect.until_ts, time.time()
+        )
+        self._arming = gevent.spawn(self._lease.arm)
+        reading = self._meter.fresh_reading()
+        refusal = reserving.get()
+        if refusal is None and reading.power_kw is None and self._meter.failure:
+            why = f"the meter could not be read: {self._meter.failure}"
+            refusal = ActuatorRefusal(why, may_pass=True)
+        if refusal is None:
+            outcome = Prepared(reading)
+        else:
+            outcome = Prepared(reading, refusal.reason, refusal.may_pass)
+        self._note(effect.event_id, "prepared", {"": refusal.reason} if refusal else {})
+        self.perform(self.engine.prepared(effect.event_id, outcome, time.time()))
+
+    def _write(self, effect: Write) -> None:
+        if self._arming is not None:
+            self._arming.join()
+        if self.storage_failure is not None:
+            failures = {write.circuit_id: self.storage_failure for write in effect.writes}
+        else:
+            failures = self._actuation.write(
+                effect.writes, lambda: self.engine.wants_more(effect.event_id)
+            )
+        reading = self._meter.fresh_reading() if effect.verify else None
+        self._note(effect.event_id, "written", failures)
+        self.perform(self.engine.written(effect.event_id, failures, time.time(), reading))
+
+    def _restore(self, effect: Restore) -> None:
+        failures = self._actuation.put_back(effect.writes)
+        reading = self._meter.fresh_reading()
+        self._note(effect.event_id, "restored", failures)
+        self.perform(self.engine.restored(effect.event_id, failures, time.time(), reading))
+
+    def _switch(self, effect: Switch) -> None:
+        now = time.time()
+        refusal = None
+        if effect.reserve:
+            refusal = self._actuation.reserve(
+                effect.switch_id, now + SWITCH_SEC, now, for_event=False
+            )
+        if refusal is None:
+            failures = self._actuation.write(effect.writes)
+        else:
+            failures = {write.circuit_id: refusal.reason for write in effect.writes}
+        if effect.reserve and refusal is None:
+            self._actuation.release(effect.switch_id)
+        self._note(effect.switch_id, "switched", failures)
+        self.perform(self.engine.switched(effect.switch_id, failures, time.time()))
+
+    def _release(self, effect: Release) -> None:
+        if effect.task_id:
+            self._actuation.release(effect.task_id)
+        if not self.engine.holds:
+            self._lease.give_back()
+
+    def _alert(self, effect: RaiseAlert) -> None:
+        self._alerts.set(effect.code, effect.severity, effect.message, subject=effect.subject)
+
+    def _tell(self, effect: Announce) -> None:
+        """In order; what the bus and the page hear comes after the writes under way, not before."""
+        self._announcements.append(effect.event)
+        if self.engine.is_at_work:
+            gevent.sleep(TELL_WITHIN_SEC)
+        while self._announcements:
+            self._announce(self._announcements.popleft())
+
+    def _read_meter(self, _effect: ReadMeter) -> None:
+        self._meter.read_now()
+
+
+def _name(effect: SaveEvent | SaveFact) -> str:
+    return effect.event_id if isinstance(effect, SaveEvent) else effect.name
+
+
+def _step(effect: Effect, now: float) -> JournalStep | None:
+    """The log's line about what is to be done now; None for what changes nothing."""
+    match effect:
+        case Prepare():
+            return JournalStep(now, effect.event_id, "prepare", {"task_id": effect.task_id})
+        case Write():
+            return JournalStep(now, effect.event_id, "write", _points(effect.writes))
+        case Restore():
+            return JournalStep(now, effect.event_id, "restore", _points(effect.writes))
+        case Switch():
+            return JournalStep(now, effect.switch_id, "switch", _points(effect.writes))
+    return None
+
+
+def _points(writes: tuple[PointWrite, ...]) -> dict[str, float | bool]:
+    return {write.point: write.value for write in writes}

@@ -1,0 +1,188 @@
+"""What comes from outside: commands, the shadow's answers, messages for the bus.
+
+Each is refused or taken on by one door, and what is refused is counted by its reason; a command,
+or anything else that says whom to answer, gets that reason as its answer.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gevent
+
+from VenAgent.cloud.bus_bridge import BusBridge
+from VenAgent.cloud.mqtt_link import Inbound, matches
+from VenAgent.cloud.shadow_desired import ShadowDesired
+from VenAgent.config import AgentConfig
+from VenAgent.contract.acks import AckStatus
+from VenAgent.contract.commands import (
+    Command,
+    CommandRejected,
+    GetCommand,
+    SetCommand,
+    parse_command,
+)
+from VenAgent.contract.json_codec import Refusal, WireError
+from VenAgent.dr.effects import Effects
+from VenAgent.dr.engine import Engine
+from VenAgent.runtime.effect_executor import EffectExecutor
+from VenAgent.runtime.remote_updates import RemoteUpdates
+
+_log = logging.getLogger(__name__)
+
+ANSWER_SEC = 30.0
+
+
+class InboundRouter:
+    """Takes on what comes. `get(what)` answers a `get` command."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        performer: EffectExecutor,
+        settings: RemoteUpdates,
+        get: Callable[[str], Any],
+    ) -> None:
+        self._engine = engine
+        self._performer = performer
+        self._settings = settings
+        self._get = get
+        self._handlers: dict[str, Callable[[Inbound], gevent.Greenlet | None]] = {}
+        self.refused: Counter[str] = Counter()
+        """Messages that were not taken on, by `door.reason`."""
+
+    def install(
+        self, config: AgentConfig, desired: ShadowDesired | None, bridge: BusBridge
+    ) -> None:
+        """A new configuration."""
+        self._config = config
+        self._desired = desired
+        self._bridge = bridge
+        self._handlers = {config.topic_names().command: self._on_command}
+        if desired is not None:
+            self._handlers.update(dict.fromkeys(desired.shadow.topics, self._on_shadow))
+        self._handlers.update(dict.fromkeys(bridge.filters, self._on_bridge))
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """The topic filters to subscribe to."""
+        return tuple(self._handlers)
+
+    def receive(self, inbound: Inbound, acknowledge: Callable[[Inbound], None]) -> None:
+        """A message from the broker. It is acknowledged there when it was dealt with: a command
+        when its record is synced."""
+        work = None
+        for topic_filter, handle in self._handlers.items():
+            if matches(topic_filter, inbound.topic):
+                work = handle(inbound)
+                break
+        else:  # of an earlier configuration: the session at the broker remembers its topics
+            self.refused[f"other.{Refusal.BAD_TOPIC.value}"] += 1
+            _log.warning("a message on %s is passed over: it is none of our topics", inbound.topic)
+        if work is None:
+            acknowledge(inbound)
+        else:
+            work.link(lambda _: acknowledge(inbound))
+
+    def command(
+        self, fields: Mapping[str, Any], correlation_id: str | None = None
+    ) -> Mapping[str, Any]:
+        """Obey a command of this platform as if the cloud had sent it; returns its ack."""
+        correlation_id = correlation_id or f"rpc-{uuid.uuid4()}"
+        self._performer.expect(correlation_id)
+        self._obey(json.dumps({**fields, "correlationId": correlation_id}).encode())
+        answer = self._performer.answer_of(correlation_id, ANSWER_SEC)
+        return answer or {
+            "ok": False,
+            "status": "failed",
+            "correlationId": correlation_id,
+            "reason": f"no answer within {ANSWER_SEC:g} s; look at status()",
+        }
+
+    # ---- commands ------------------------------------------------------------------------
+
+    def _on_command(self, inbound: Inbound) -> gevent.Greenlet | None:
+        return self._obey(inbound.payload)
+
+    def _obey(self, payload: bytes) -> gevent.Greenlet | None:
+        """The greenlet that works on it, if it is not done at once."""
+        config, now = self._config, time.time()
+        try:
+            command = parse_command(
+                payload, ven_id=config.ven_id, limits=config.command_limits(), now=now
+            )
+        except CommandRejected as rejected:
+            self.refused[f"command.{rejected.kind.value}"] += 1
+            self._performer.perform(self._engine.refuse(rejected, now))
+            return None
+        if isinstance(command, SetCommand):
+            return self._set(command)
+        if isinstance(command, GetCommand):
+            self._performer.perform(self._answer_get(command, now))
+        else:
+            self._performer.perform(self._engine.command(command, now))
+        return None
+
+    def _answer_get(self, command: GetCommand, now: float) -> Effects:
+        answers = self._engine.answers
+        repeated = answers.repeat(command.correlation_id)
+        if repeated is not None:
+            return repeated
+        return [answers.to(command, AckStatus.SUCCESS, now, data=self._get(command.what))]
+
+    def _set(self, command: SetCommand) -> gevent.Greenlet | None:
+        answers = self._engine.answers
+        repeated = answers.repeat(command.correlation_id)
+        if repeated is not None:
+            self._performer.perform(repeated)
+            return None
+        answers.expect(command.correlation_id)
+        return gevent.spawn(self._apply, command)
+
+    def _apply(self, command: SetCommand) -> None:
+        outcome = self._settings.apply(command)
+        if outcome.rejected is not None:
+            self.refused[f"command.{Refusal.BAD_FIELD.value}"] += 1
+            self._answer(command, AckStatus.REJECTED, reason=outcome.rejected)
+        elif outcome.failed is not None:
+            self._answer(command, AckStatus.FAILED, reason=outcome.failed)
+        else:
+            self._answer(command, AckStatus.SUCCESS, data={"applied": dict(outcome.applied)})
+
+    def _answer(self, command: Command, status: AckStatus, **fields: Any) -> None:
+        answer = self._engine.answers.to(command, status, time.time(), **fields)
+        self._performer.perform([answer])
+
+    # ---- the shadow, and messages for the bus ----------------------------------------------
+
+    def _on_shadow(self, inbound: Inbound) -> None:
+        assert self._desired is not None
+        try:
+            self._desired.receive(inbound)
+        except WireError as error:
+            self._refuse("shadow", inbound, error)
+
+    def _on_bridge(self, inbound: Inbound) -> None:
+        try:
+            self._bridge.receive(inbound.topic, inbound.payload)
+        except WireError as error:
+            self._refuse("bus", inbound, error)
+
+    def _refuse(self, door: str, inbound: Inbound, error: WireError) -> None:
+        """Counted; logged the first time; answered if it names a correlation id."""
+        name = f"{door}.{error.kind.value}"
+        self.refused[name] += 1
+        if self.refused[name] == 1:
+            _log.warning("a message on %s is refused: %s", inbound.topic, error)
+        correlation_id = error.readable.get("correlationId")
+        if isinstance(correlation_id, str) and error.kind is not Refusal.TOO_MANY:
+            rejected = CommandRejected(
+                str(error), op=door, correlation_id=correlation_id[:256], kind=error.kind
+            )
+            self._performer.perform(self._engine.refuse(rejected, time.time()))

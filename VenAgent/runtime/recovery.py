@@ -1,0 +1,73 @@
+"""What an earlier process left: events and answers, or, its journal lost, circuits shed."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import gevent
+
+from VenAgent.dr.engine import RecoveredState
+from VenAgent.dr.event import Event
+from VenAgent.storage.journal import Journal
+
+if TYPE_CHECKING:
+    from VenAgent.ven import Ven
+
+_log = logging.getLogger(__name__)
+
+RECOVER_EVERY_SEC = 2.0
+
+
+def read_journal(journal: Journal) -> tuple[RecoveredState, str | None]:
+    """What is in it, and a sentence about an event of it that cannot be read, if there is one."""
+    past, past_damage = _events(reversed(journal.finished()))
+    events, damage = _events(journal.unfinished())
+    left = RecoveredState(
+        events=events,
+        answers=journal.answers(),
+        past=[(event.event_id, event.modification - (not event.past)) for event in past],
+        facts=journal.facts(),
+        last_ts=journal.last_ts(),
+    )
+    return left, damage or past_damage
+
+
+def _events(records: Iterable[Any]) -> tuple[list[Event], str | None]:
+    events, damage = [], None
+    for record in records:
+        try:
+            events.append(Event.from_record(record))
+        except (KeyError, TypeError, ValueError) as error:
+            name = record.get("event_id") if isinstance(record, dict) else record
+            damage = (
+                f"event {name} of the journal cannot be read ({error}): "
+                f"look whether its circuits are as they should be"
+            )
+            _log.error("%s", damage)
+    return events, damage
+
+
+def recover(ven: Ven) -> None:
+    """The journal is lost: what of ours the actuator still knows tells whether we had shed.
+
+    After a power cut this agent may be up before actuator and driver: they are asked until
+    both have answered. An event that began meanwhile has given our old reservations back, which
+    tells as much; it is let come to its end first.
+    """
+    had_shed = False
+    while True:
+        running = ven.engine.running
+        ours = ven.actuation.own_reservations(time.time())
+        reading = ven.meter.fresh_reading()
+        _log.warning("the journal was damaged; our reservations at the actuator: %s", ours)
+        begun = set() if running is None else {running.task_id}
+        had_shed = had_shed or bool({*(ours or ()), *ven.actuation.forgotten} - begun)
+        if had_shed and reading.power_kw is not None and ven.engine.running is None:
+            ven.performer.perform(ven.engine.recover(reading, time.time()))
+            return
+        if ours is not None and not had_shed:
+            return
+        gevent.sleep(RECOVER_EVERY_SEC)

@@ -1,0 +1,75 @@
+"""`set` and `setConfig`: settings that the cloud may change, written to the config store.
+
+The store's entry is the only place where they are kept: what a person wrote there stays, but for
+the fields named. It takes effect the way any other change of the store does.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import gevent
+from gevent.lock import Semaphore
+
+from VenAgent.config import AgentConfig, ConfigError
+from VenAgent.contract.commands import SetCommand
+from VenAgent.volttron_compat import RPC_FAILURES, describe_failure
+
+IN_FORCE_SEC = 15.0
+NAMES = ("report_interval_sec", "shadow_interval_sec")
+
+
+@dataclass(frozen=True)
+class UpdateOutcome:
+    """What was applied; or why nothing was, and whether the command or the site is to blame."""
+
+    applied: Mapping[str, float] = field(default_factory=dict)
+    rejected: str | None = None
+    failed: str | None = None
+
+
+class RemoteUpdates:
+    """Changes the stored configuration of this agent. `store` is its `vip.config`."""
+
+    def __init__(self, store: Any, in_force: Callable[[], AgentConfig]) -> None:
+        self._store = store
+        self._in_force = in_force
+        self._one_at_a_time = Semaphore()
+
+    def apply(self, command: SetCommand) -> UpdateOutcome:
+        """Write what the command names, and wait until it is in force.
+
+        Call it in a greenlet of its own, never in a callback of the config store.
+        """
+        named = command.model_dump(include=set(NAMES), exclude_none=True)
+        if not named:
+            return UpdateOutcome(rejected=f"nothing to set: name {' or '.join(NAMES)}")
+        with self._one_at_a_time:
+            try:
+                return self._apply(named)
+            except RPC_FAILURES as failure:
+                return UpdateOutcome(failed=f"the config store: {describe_failure(failure)}")
+
+    def _apply(self, named: Mapping[str, float]) -> UpdateOutcome:
+        stored = self._store.get("config")
+        contents = {**stored, **named} if isinstance(stored, Mapping) else stored
+        try:
+            AgentConfig.load(contents, os.environ)
+        except ConfigError as error:
+            return UpdateOutcome(rejected=str(error))
+        if contents != stored:
+            self._store.set("config", contents, trigger_callback=True)
+        deadline = time.monotonic() + IN_FORCE_SEC
+        while not self._are_in_force(named):
+            if time.monotonic() > deadline:
+                return UpdateOutcome(failed=f"stored, but not in force within {IN_FORCE_SEC:g} s")
+            gevent.sleep(0.02)
+        return UpdateOutcome(applied=named)
+
+    def _are_in_force(self, named: Mapping[str, float]) -> bool:
+        config = self._in_force()
+        return all(getattr(config, name) == value for name, value in named.items())

@@ -1,0 +1,254 @@
+"""Writes to the building, through the actuator agent's schedule.
+
+A reservation is one task with a slot for every device of the panel; the end of a slot reverts
+nothing, so the event engine restores what it changed. Results are strings for a person, by
+circuit: this module raises nothing that a peer can cause.
+
+A device that we took from another agent's task stays its own for the actuator's grace time: writes
+are tried again until that is over. Circuits are put back straight through the platform driver when
+the actuator does not answer: nothing stays shed because an agent in between is gone.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import Any
+
+import gevent
+
+from VenAgent.config import AgentConfig
+from VenAgent.dr.effects import PointWrite
+from VenAgent.site.rpc import in_parallel
+from VenAgent.volttron_compat import RPC_FAILURES, Calls, describe_failure, format_timestamp
+
+_log = logging.getLogger(__name__)
+
+SCHEDULE_TIMEOUT_SEC = 5.0
+GRACE_TRY_SEC = 1.0
+LOCKED = "LockError"
+FORGOTTEN_KEPT = 100
+
+
+@dataclass(frozen=True)
+class ActuatorRefusal:
+    """Why there is no reservation. `may_pass`: no one refused it, the actuator did not answer."""
+
+    reason: str
+    may_pass: bool = False
+
+
+class Actuator:
+    """The panel's devices at the actuator, as this agent may write them."""
+
+    def __init__(self, calls: Calls, config: AgentConfig, identity: str) -> None:
+        self._calls = calls
+        self._config = config
+        self._identity = identity
+        self._grace_until = 0.0
+        """By the monotonic clock; till then another agent may still write what we took from it."""
+        self._taken_from = ""
+        self.forgotten: list[str] = []
+        """Tasks of ours that were found at the actuator and given back: of an event that is over,
+        or of one that no journal knows of any more."""
+
+    def schedule_result(self, headers: Mapping[str, Any], message: Any) -> tuple[str, str] | None:
+        """A publication of the actuator about a task that another one preempted.
+
+        Ours: its id and the agent that took it. Another's, taken by us: remembered by name.
+        """
+        if headers.get("type") != "CANCEL_SCHEDULE" or not isinstance(message, Mapping):
+            return None
+        if message.get("result") != "PREEMPTED":
+            return None
+        data = message.get("data")
+        taker = str(data.get("agentID")) if isinstance(data, Mapping) else "another agent"
+        loser = str(headers.get("requesterID"))
+        if taker == self._identity:
+            # The answer to our request does not say so on 10: only this publication does.
+            self._taken_from = loser
+            self._grace_until = time.monotonic() + self._config.event.preempt_wait_sec
+        return (str(headers.get("taskID")), taker) if loser == self._identity else None
+
+    def reserve(
+        self, task_id: str, until_ts: float, now: float, *, for_event: bool = True
+    ) -> ActuatorRefusal | None:
+        """Schedule all devices from `now` to `until_ts` (epoch s); why not, or None.
+
+        `for_event`: what we hold already was for an earlier event, and is given back first. A
+        switch by hand never does that: it may write under whatever we hold.
+        """
+        outcome = self._schedule(task_id, until_ts, now)
+        holders = outcome.get("data") if isinstance(outcome, Mapping) else None
+        if isinstance(holders, Mapping) and self._identity in holders:
+            if not for_event:
+                return None
+            # We hold them ourselves, for an event that is over: its release did not get through.
+            for forgotten in holders[self._identity]:
+                self.forgotten.append(str(forgotten))
+                self.release(forgotten)
+            del self.forgotten[:-FORGOTTEN_KEPT]
+            outcome = self._schedule(task_id, until_ts, now)
+        if isinstance(outcome, str):
+            return ActuatorRefusal(f"the devices could not be reserved: {outcome}", may_pass=True)
+        if outcome.get("result") == "SUCCESS" or outcome.get("info") == "TASK_ID_ALREADY_EXISTS":
+            return None
+        owners = _owners(outcome.get("data"))
+        by_whom = f" (held by {owners})" if owners else ""
+        return ActuatorRefusal(
+            f"the actuator refused the reservation: {outcome.get('info')}{by_whom}"
+        )
+
+    def own_reservations(self, now: float) -> list[str] | None:
+        """The tasks that the actuator holds for us, found out by asking for the devices; None if
+        it does not answer."""
+        probe = f"probe/{now:.3f}"
+        outcome = self._schedule(probe, now + 1.0, now)
+        if isinstance(outcome, str):
+            return None
+        if outcome.get("result") == "SUCCESS":
+            self.release(probe)
+            return []
+        holders = outcome.get("data")
+        ours = holders.get(self._identity) if isinstance(holders, Mapping) else None
+        return [str(task) for task in ours or ()]
+
+    def _schedule(self, task_id: str, until_ts: float, now: float) -> Mapping[str, Any] | str:
+        slots = [[device, _iso(now), _iso(until_ts)] for device in self._config.devices()]
+        priority = self._config.event.task_priority
+        return self._call("request_new_schedule", self._identity, task_id, priority, slots)
+
+    def release(self, task_id: str) -> None:
+        """Give the reservation back; one that has ended by itself is no error."""
+        outcome = self._call("request_cancel_schedule", self._identity, task_id)
+        if isinstance(outcome, str):
+            _log.warning("reservation %s could not be given back: %s", task_id, outcome)
+        elif outcome.get("result") != "SUCCESS":
+            _log.info("reservation %s was over already: %s", task_id, outcome.get("info"))
+
+    def write(
+        self, writes: Iterable[PointWrite], still_wanted: Callable[[], bool] = lambda: True
+    ) -> dict[str, str]:
+        """Write all points in parallel; what was not confirmed in time, by circuit, and why.
+
+        Confirmed means that the device answered with the value that it was sent. What another
+        agent still holds is tried again only while it is `still_wanted`: an event that has ended
+        meanwhile must not be shed by a late try.
+        """
+        wanted = list(writes)
+        failures = self._through_actuator(wanted)
+        while any(LOCKED in why for why in failures.values()):
+            if time.monotonic() + GRACE_TRY_SEC > self._grace_until:
+                break
+            gevent.sleep(GRACE_TRY_SEC)
+            if not still_wanted():
+                break
+            locked = [w for w in wanted if LOCKED in failures.get(w.circuit_id, "")]
+            for write in locked:
+                del failures[write.circuit_id]
+            failures |= self._through_actuator(locked)
+        if self._taken_from:
+            failures = {
+                circuit_id: f"{why} (taken from {self._taken_from})" if LOCKED in why else why
+                for circuit_id, why in failures.items()
+            }
+        return failures
+
+    def put_back(self, writes: Iterable[PointWrite]) -> dict[str, str]:
+        """As `write`, for circuits that go back: without the actuator if it does not answer.
+
+        Not past a lock: then the devices are another agent's, and it has been told so.
+        """
+        wanted = list(writes)
+        failures = self._through_actuator(wanted)
+        silent = [w for w in wanted if failures.get(w.circuit_id, LOCKED).find(LOCKED) < 0]
+        if not silent:
+            return failures
+        direct = self._through_driver(silent)
+        for write in silent:
+            why = direct.get(write.circuit_id)
+            if why is None:
+                del failures[write.circuit_id]
+            else:
+                failures[write.circuit_id] = why
+        return failures
+
+    def _through_actuator(self, writes: Iterable[PointWrite]) -> dict[str, str]:
+        actuator = self._config.actuator_identity
+        return self._write(
+            writes,
+            lambda write: self._calls.call(
+                actuator, "set_point", self._identity, write.point, _as_register(write.value)
+            ),
+        )
+
+    def _through_driver(self, writes: Iterable[PointWrite]) -> dict[str, str]:
+        driver = self._config.driver_identity
+
+        def call(write: PointWrite) -> Any:
+            device, _, point = write.point.rpartition("/")
+            return self._calls.call(driver, "set_point", device, point, _as_register(write.value))
+
+        return self._write(writes, call)
+
+    def _write(
+        self, writes: Iterable[PointWrite], call: Callable[[PointWrite], Any]
+    ) -> dict[str, str]:
+        wanted = {write.circuit_id: _as_wired(write) for write in writes}
+        calls = {circuit_id: call(write) for circuit_id, write in wanted.items()}
+        answers, failures = in_parallel(calls, self._config.event.write_timeout_sec)
+        for circuit_id, value in answers.items():
+            write = wanted[circuit_id]
+            if not _same(value, write.value):
+                failures[circuit_id] = f"{write.point} answered {value!r}, not {write.value!r}"
+        for circuit_id, why in failures.items():
+            _log.warning("write to %s failed: %s", wanted[circuit_id].point, why)
+        return failures
+
+    def _call(self, method: str, *args: Any) -> Mapping[str, Any] | str:
+        """The actuator's result, or why there is none."""
+        actuator = self._config.actuator_identity
+        try:
+            outcome = self._calls.call(actuator, method, *args).get(timeout=SCHEDULE_TIMEOUT_SEC)
+        except RPC_FAILURES as failure:
+            return f"{actuator}: {describe_failure(failure)}"
+        return outcome if isinstance(outcome, Mapping) else f"{actuator} answered {outcome!r}"
+
+
+def _as_wired(write: PointWrite) -> PointWrite:
+    """What the relay must do: on a normally closed contact, on opens the circuit."""
+    if isinstance(write.value, bool) and write.inverted:
+        return replace(write, value=not write.value)
+    return write
+
+
+def _iso(ts: float) -> str:
+    return str(format_timestamp(datetime.fromtimestamp(ts, timezone.utc)))
+
+
+def _as_register(value: float | bool) -> float | bool | int:
+    """Whole numbers go as integers: the driver packs them into integer and float registers alike,
+    and refuses a float for an integer register."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def _same(answered: Any, wanted: float | bool) -> bool:
+    if not isinstance(answered, (bool, int, float)):
+        return False
+    return math.isclose(float(answered), float(wanted), rel_tol=1e-6, abs_tol=1e-6)
+
+
+def _owners(data: Any) -> str:
+    """Who holds the devices, from a conflict's `{agent: {task: slots}}`."""
+    if not isinstance(data, Mapping):
+        return ""
+    return ", ".join(
+        f"{agent} as {', '.join(map(str, tasks))}" if isinstance(tasks, Mapping) else str(agent)
+        for agent, tasks in data.items()
+    )

@@ -1,0 +1,122 @@
+"""The shed lease: the devices go back to normal by themselves when this agent falls silent.
+
+While anything is shed the agent writes each device's heartbeat point every third of its time-out.
+It does so straight through the platform driver, as the actuator's own heartbeat does: the lease
+says that *this agent* still wants the shed, whatever becomes of the actuator. When the event is
+over the lease is given back, so that a circuit which a person switched stays as it is.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+
+from VenAgent.config.site_config import LeaseConfig
+from VenAgent.site.rpc import in_parallel
+from VenAgent.volttron_compat import Calls
+
+_log = logging.getLogger(__name__)
+
+WRITE_TIMEOUT_SEC = 5.0
+RENEWALS = 3
+"""In one time-out."""
+BEATS = 65_536
+"""A 16-bit register counts them."""
+
+
+class Failsafe:
+    """Of all devices that have one. Greenlets of the agent call it; it has none of its own."""
+
+    def __init__(self, calls: Calls, leases: Iterable[LeaseConfig], driver: str) -> None:
+        self._calls = calls
+        self._leases = tuple(leases)
+        self._driver = driver
+        self._armed: bool | None = None
+        """None: an earlier process may have."""
+        self._beat = 0
+        self._renewed: dict[str, float] = {}
+        """By device: when its last renewal succeeded, by the monotonic clock."""
+        self.failure: str | None = None
+        """Why a lease could not be renewed; None when all were."""
+
+    @property
+    def interval_sec(self) -> float | None:
+        """How often to renew; None when no device has a lease."""
+        return min((lease.timeout_sec / RENEWALS for lease in self._leases), default=None)
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether a device may have gone back by itself, and has not been heard of since."""
+        if not self._armed:
+            return False
+        now = time.monotonic()
+        return any(
+            now - self._renewed.get(lease.device, now) > lease.timeout_sec for lease in self._leases
+        )
+
+    def arm(self) -> None:
+        """Before anything is shed: from now on the devices wait for the heartbeat."""
+        if self._armed or not self._leases:
+            return
+        self._armed = True
+        self._renewed = {lease.device: time.monotonic() for lease in self._leases}
+        self._write(heartbeats=True, timeout=lambda lease: lease.timeout_sec)
+
+    def renew(self) -> bool:
+        """Write the heartbeats. True if a device must have gone back by itself meanwhile: its
+        renewal came too late, and now it hears us again."""
+        known, self._armed = self._armed, True
+        failed = self._write(heartbeats=True)
+        now, came_back = time.monotonic(), False
+        for lease in self._leases:
+            since_sec = now - self._renewed.get(lease.device, now)
+            if lease.device in failed:
+                self._renewed.setdefault(lease.device, now)
+                continue
+            came_back = came_back or since_sec > lease.timeout_sec
+            self._renewed[lease.device] = now
+        if came_back or known is None:  # a new configuration may have another time-out
+            self._write(heartbeats=False, timeout=lambda lease: lease.timeout_sec)
+        return came_back
+
+    def give_back(self) -> None:
+        """Nothing is shed any more: the devices need not wait for us."""
+        if self._armed is not False:
+            self._armed = False
+            self._write(heartbeats=False, timeout=lambda lease: 0.0)
+            self.failure = None
+
+    def _write(
+        self, *, heartbeats: bool, timeout: Callable[[LeaseConfig], float] | None = None
+    ) -> set[str]:
+        """Write what is asked for to every device, the heartbeat first: a new time-out counts
+        from it. Returns the devices that did not answer."""
+        self._beat = (self._beat + 1) % BEATS
+        failed: set[str] = set()
+        wanted: list[dict[str, tuple[str, int]]] = []
+        if heartbeats:
+            wanted.append(
+                {lease.device: (lease.heartbeat_point, self._beat) for lease in self._leases}
+            )
+        if timeout is not None:
+            wanted.append(
+                {
+                    lease.device: (lease.timeout_point, round(timeout(lease)))
+                    for lease in self._leases
+                    if lease.timeout_point is not None
+                }
+            )
+        reasons = {}
+        for points in wanted:
+            calls = {
+                device: self._calls.call(self._driver, "set_point", device, point, value)
+                for device, (point, value) in points.items()
+            }
+            _, failures = in_parallel(calls, WRITE_TIMEOUT_SEC)
+            failed |= set(failures)
+            reasons.update(failures)
+        self.failure = "; ".join(f"{device}: {why}" for device, why in reasons.items()) or None
+        if self.failure is not None:
+            _log.warning("the shed lease could not be written: %s", self.failure)
+        return failed

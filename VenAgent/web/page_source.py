@@ -1,0 +1,40 @@
+"""What the page needs from the agent. VenAgent/reporting/page_view.py gives it that of a `Ven`.
+
+Everything is ready to be sent as JSON: power in kW, times in epoch seconds, durations in seconds,
+null for what was not read. docs/local-page.md lists the fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+Json = Mapping[str, Any]
+
+
+class PageSource(Protocol):
+    """One site, as a person at its page sees it. No method blocks but the last three."""
+
+    def status(self) -> Json:
+        """Health, power, the running event, the connection and the meter."""
+
+    def circuits(self) -> Sequence[Json]:
+        """Each circuit with its power, its state, and why it was shed or spared."""
+
+    def events(self, limit: int) -> Sequence[Json]:
+        """The latest events with their summaries, newest first."""
+
+    def alerts(self) -> Json:
+        """`active` and `recent` alerts."""
+
+    def history(self) -> Json:
+        """The power of the last hour, in columns."""
+
+    def command(self, fields: Json) -> Json:
+        """Obey a command as if the cloud had sent it; its ack, within half a minute."""
+
+    def opt_out(self, reason: str) -> Json:
+        """End the running event and refuse others until `opt_in`; the ack."""
+
+    def opt_in(self) -> Json:
+        """Take part again; the ack."""

@@ -1,0 +1,156 @@
+"""The WSGI application: which request is answered by what, and in which order it is checked.
+
+It knows nothing of sockets or gevent: a test calls it as a function.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any
+
+from VenAgent.web.access_guard import AccessGuard
+from VenAgent.web.http_messages import HttpError, Request, Response, json_response
+from VenAgent.web.json_api import JsonApi
+from VenAgent.web.page_source import PageSource
+from VenAgent.web.prometheus_metrics import CONTENT_TYPE, prometheus
+from VenAgent.web.static_assets import StaticAssets
+
+_log = logging.getLogger(__name__)
+
+_CIRCUIT = re.compile(r"/api/circuits/([A-Za-z0-9_.:-]{1,64})")
+_STATIC = re.compile(r"/static/([A-Za-z0-9_.-]{1,64})")
+
+Handler = Callable[[Request], Response]
+Stream = Callable[[float | None], Iterable[bytes] | None]
+"""A live view for one client, until a time (epoch s); None when there are as many as may be."""
+
+
+class WsgiApp:
+    """The page of one site under one configuration."""
+
+    def __init__(
+        self,
+        site: PageSource,
+        guard: AccessGuard,
+        stream: Stream,
+        assets: StaticAssets,
+        *,
+        read_only: bool,
+    ) -> None:
+        self._site = site
+        self._guard = guard
+        self._stream = stream
+        self._assets = assets
+        self._read_only = read_only
+        api = self._api = JsonApi(site, guard, read_only=read_only)
+        self._open: dict[str, Handler] = {
+            "/": self._page,
+            "/login": lambda request: assets.answer(request, "login.html"),
+            "/healthz": api.health,
+        }
+        self._guarded: dict[str, Handler] = {
+            "/api/session": api.session,
+            "/api/status": api.status,
+            "/api/circuits": api.circuits,
+            "/api/events": api.events,
+            "/api/history": api.history,
+            "/api/alerts": api.alerts,
+            "/api/stream": self._live,
+            "/metrics": self._metrics,
+        }
+        self._changes: dict[str, Handler] = {
+            "/api/events": api.start_event,
+            "/api/restore": api.restore,
+            "/api/opt-out": api.opt_out,
+            "/api/opt-in": api.opt_in,
+        }
+
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        try:
+            response = self._answer(Request(environ))
+        except HttpError as error:
+            response = json_response({"error": error.reason}, error.status)
+            response.headers = error.headers
+        except OSError:
+            raise  # the client is gone or too slow: the server closes the connection
+        except Exception:  # noqa: BLE001  a fault of the page must not end the agent's greenlet
+            _log.exception("%s %s", environ["REQUEST_METHOD"], environ.get("PATH_INFO"))
+            reason = "the agent could not answer this; its log says why"
+            response = json_response({"error": reason}, HTTPStatus.INTERNAL_SERVER_ERROR)
+        line = f"{response.status.value} {response.status.phrase}"
+        start_response(line, response.wsgi_headers())
+        if isinstance(response.body, bytes):
+            return [b"" if environ["REQUEST_METHOD"] == "HEAD" else response.body]
+        return response.body
+
+    def _answer(self, request: Request) -> Response:
+        self._guard.check_host(request)
+        if request.method in ("GET", "HEAD"):
+            return self._show(request)
+        if request.method == "POST":
+            return self._change(request)
+        raise HttpError(HTTPStatus.METHOD_NOT_ALLOWED, "use GET or POST", Allow="GET, HEAD, POST")
+
+    def _show(self, request: Request) -> Response:
+        static = _STATIC.fullmatch(request.path)
+        if static is not None:
+            return self._assets.answer(request, static[1])
+        handler = self._open.get(request.path)
+        if handler is None:
+            handler = self._guarded.get(request.path)
+            self._guard.require(request)
+        if handler is None:
+            raise HttpError(HTTPStatus.NOT_FOUND, "there is nothing at this address")
+        return handler(request)
+
+    def _change(self, request: Request) -> Response:
+        if request.path == "/login":
+            return self._log_in(request)
+        self._guard.require(request)
+        if request.path == "/logout":
+            self._guard.check_change(request)
+            headers = {"Set-Cookie": self._guard.log_out()}
+            return Response(HTTPStatus.NO_CONTENT, headers=headers)
+        handler = self._changes.get(request.path)
+        circuit = _CIRCUIT.fullmatch(request.path)
+        if handler is None and circuit is None:
+            raise HttpError(HTTPStatus.NOT_FOUND, "there is nothing to change at this address")
+        self._guard.check_change(request)
+        if self._read_only:
+            reason = "this page only shows (web.read_only in the configuration)"
+            raise HttpError(HTTPStatus.FORBIDDEN, reason)
+        if handler is not None:
+            return handler(request)
+        assert circuit is not None
+        return self._api.change_circuit(request, circuit[1])
+
+    def _log_in(self, request: Request) -> Response:
+        token = request.json().get("token")
+        if not isinstance(token, str):
+            raise HttpError(HTTPStatus.UNPROCESSABLE_ENTITY, "token: is missing")
+        headers = {"Set-Cookie": self._guard.log_in(request, token)}
+        return Response(HTTPStatus.NO_CONTENT, headers=headers)
+
+    def _page(self, request: Request) -> Response:
+        name = "index.html" if self._guard.knows(request) else "login.html"
+        return self._assets.answer(request, name)
+
+    def _metrics(self, _request: Request) -> Response:
+        site = self._site
+        text = prometheus(site.status(), site.circuits(), site.alerts())
+        return Response(body=text, content_type=CONTENT_TYPE)
+
+    def _live(self, request: Request) -> Response:
+        if request.method == "HEAD":
+            return Response(content_type="text/event-stream")
+        stream = self._stream(self._guard.session_end_ts(request))
+        if stream is None:
+            reason = "as many pages are open as this agent serves (web.max_clients)"
+            raise HttpError(HTTPStatus.SERVICE_UNAVAILABLE, reason, Retry_After="5")
+        headers = {"X-Accel-Buffering": "no"}
+        return Response(body=stream, content_type="text/event-stream", headers=headers)

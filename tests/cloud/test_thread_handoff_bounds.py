@@ -1,0 +1,32 @@
+"""Where the MQTT thread and the greenlets meet: what is kept when too much comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from VenAgent.cloud.thread_handoff import INBOUND_KEPT, Inbound, ThreadHandoff
+
+
+@pytest.fixture
+def exchange() -> Iterator[ThreadHandoff]:
+    exchange = ThreadHandoff()
+    yield exchange
+    exchange.close()
+
+
+def test_a_flood_without_guarantee_leaves_room_for_commands(exchange: ThreadHandoff) -> None:
+    for _ in range(INBOUND_KEPT * 2):
+        exchange.offer(Inbound("ven/bus/site-1/in/x", b"{}", mid=0))
+    exchange.offer(Inbound("ven/cmd/site-1", b"{}", mid=1))
+    assert exchange.inbound[-1].topic == "ven/cmd/site-1"
+    assert len(exchange.inbound) == INBOUND_KEPT // 2 + 1
+    assert exchange.dropped == INBOUND_KEPT * 3 // 2
+
+
+def test_commands_that_find_no_room_are_counted(exchange: ThreadHandoff) -> None:
+    for number in range(INBOUND_KEPT + 3):
+        exchange.offer(Inbound("ven/cmd/site-1", b"{}", mid=number + 1))
+    assert len(exchange.inbound) == INBOUND_KEPT
+    assert exchange.dropped == 3

@@ -1,0 +1,179 @@
+"""What the actuator's answers to a reservation mean; its own behaviour is in test_faults.py."""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from typing import Any, cast
+
+import pytest
+
+from tests.platform.site import ROOT, VEN
+from VenAgent.config import AgentConfig
+from VenAgent.dr.effects import PointWrite
+from VenAgent.site.actuator import Actuator, ActuatorRefusal
+from VenAgent.volttron_compat import RemoteError
+
+CONFIG = AgentConfig.load(json.loads((ROOT / "config").read_text()), {})
+SUCCESS = {"result": "SUCCESS", "data": {}, "info": ""}
+CONFLICT = "CONFLICTS_WITH_EXISTING_SCHEDULES"
+
+
+class Answered:
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+
+    def get(self, timeout: float) -> Any:
+        assert timeout > 0
+        return self._answer
+
+
+class ActuatorPeer:
+    """Its schedule: who holds the panel's one device, as which task."""
+
+    def __init__(self, holder: str | None, task: str) -> None:
+        self.held = {} if holder is None else {holder: {task: [["device", "start", "end"]]}}
+
+    def call(self, peer: str, method: str, *args: Any) -> Answered:
+        assert peer == "platform.actuator"
+        if method == "request_cancel_schedule":
+            self.held.get(VEN, {}).pop(args[1], None)
+            self.held = {owner: tasks for owner, tasks in self.held.items() if tasks}
+            return Answered(SUCCESS)
+        if self.held:
+            return Answered({"result": "FAILURE", "data": deepcopy(self.held), "info": CONFLICT})
+        self.held = {VEN: {args[1]: args[3]}}
+        return Answered(SUCCESS)
+
+
+def actuation(actuator: Any) -> Actuator:
+    return Actuator(actuator, CONFIG, VEN)
+
+
+def test_a_reservation_of_ours_that_was_forgotten_is_given_back_and_made_anew() -> None:
+    actuator = ActuatorPeer(VEN, "of an event that is over")
+    ours = actuation(actuator)
+    assert ours.reserve("now", until_ts=200.0, now=100.0) is None
+    assert ours.forgotten == ["of an event that is over"]
+    assert set(actuator.held[VEN]) == {"now"}
+
+
+def test_a_switch_by_hand_leaves_the_reservation_of_our_event_alone() -> None:
+    actuator = ActuatorPeer(VEN, "our event")
+    made = actuation(actuator).reserve("switch", until_ts=200.0, now=100.0, for_event=False)
+    assert made is None
+    assert set(actuator.held[VEN]) == {"our event"}
+
+
+def test_a_reservation_of_another_agent_is_left_alone_and_named() -> None:
+    actuator = ActuatorPeer("other.agent", "theirs")
+    refusal = actuation(actuator).reserve("now", until_ts=200.0, now=100.0)
+    assert refusal is not None
+    assert "other.agent as theirs" in refusal.reason
+    assert not refusal.may_pass
+    assert set(actuator.held) == {"other.agent"}
+
+
+def test_what_the_actuator_holds_for_us_is_known_only_when_it_answers() -> None:
+    class Silent:
+        def call(self, *args: Any) -> Answered:
+            return Answered("no schedule")
+
+    assert actuation(Silent()).own_reservations(now=100.0) is None
+    assert actuation(ActuatorPeer(None, "")).own_reservations(now=100.0) == []
+    assert actuation(ActuatorPeer("other.agent", "theirs")).own_reservations(now=100.0) == []
+    assert actuation(ActuatorPeer(VEN, "ours")).own_reservations(now=100.0) == ["ours"]
+
+
+@pytest.mark.parametrize("data", [None, "", [], {}])
+def test_whatever_the_actuator_sends_along_a_refusal_is_a_sentence(data: Any) -> None:
+    class Malformed:
+        def call(self, *args: Any) -> Answered:
+            return Answered({"result": "FAILURE", "data": data, "info": "MALFORMED_REQUEST"})
+
+    refusal = actuation(Malformed()).reserve("now", until_ts=200.0, now=100.0)
+    assert refusal == ActuatorRefusal("the actuator refused the reservation: MALFORMED_REQUEST")
+
+
+def test_an_actuator_that_does_not_answer_may_soon() -> None:
+    class Starting:
+        def call(self, *args: Any) -> Answered:
+            return Answered(None)
+
+    refusal = actuation(Starting()).reserve("now", until_ts=200.0, now=100.0)
+    assert refusal is not None
+    assert refusal.may_pass
+
+
+class Relays:
+    """Takes writes and answers with what it was sent."""
+
+    def __init__(self) -> None:
+        self.written: list[tuple[str, Any]] = []
+
+    def call(self, peer: str, method: str, requester: str, topic: str, value: Any) -> Answered:
+        self.written.append((topic, value))
+        return Answered(value)
+
+
+@pytest.mark.parametrize(("inverted", "sent"), [(False, False), (True, True)])
+def test_opening_a_circuit_energises_the_relay_of_a_normally_closed_contact(
+    inverted: bool, sent: bool
+) -> None:
+    contents = json.loads((ROOT / "config").read_text())
+    circuit = next(each for each in contents["circuits"] if each["id"] == "heater1")
+    circuit["switch_inverted"] = inverted
+    config, relays = AgentConfig.load(contents, {}), Relays()
+    built = next(each for each in config.build_panel().circuits if each.id == "heater1")
+    write = PointWrite("heater1", built.point, value=False, inverted=built.inverted)
+    assert Actuator(cast(Any, relays), config, VEN).write([write]) == {}
+    assert relays.written == [(built.point, sent)]
+
+
+class Locked:
+    """Another agent's for its time of grace; lets us write from the `opens`th try on."""
+
+    def __init__(self, opens: int) -> None:
+        self.tries, self._opens = 0, opens
+        self.written: list[Any] = []
+
+    def call(self, peer: str, method: str, requester: str, topic: str, value: Any) -> Answered:
+        self.tries += 1
+        if self.tries < self._opens:
+            return Refused()
+        self.written.append(value)
+        return Answered(value)
+
+
+class Refused(Answered):
+    def __init__(self) -> None:
+        super().__init__(None)
+
+    def get(self, timeout: float) -> Any:
+        raise RemoteError("locked", exc_type="LockError", exc_args=["theirs"])
+
+
+def taken(actuator: Any) -> Actuator:
+    """Devices that we have just taken from another agent."""
+    ours = actuation(actuator)
+    headers = {"type": "CANCEL_SCHEDULE", "requesterID": "lighting", "taskID": "theirs"}
+    ours.schedule_result(headers, {"result": "PREEMPTED", "data": {"agentID": VEN}})
+    return ours
+
+
+HEATER_OFF = PointWrite("heater1", f"{CONFIG.panel.device}/heater1_contactor", value=False)
+
+
+def test_what_we_took_from_another_agent_is_written_when_its_grace_is_over() -> None:
+    actuator = Locked(opens=3)
+    assert taken(actuator).write([HEATER_OFF]) == {}
+    assert actuator.written == [False]
+
+
+def test_an_event_that_ended_in_the_others_grace_is_not_shed_by_a_late_try() -> None:
+    """Or the circuit would be opened after the event's end, and no one would close it."""
+    actuator = Locked(opens=3)
+    still_wanted = iter([True, False])
+    failures = taken(actuator).write([HEATER_OFF], lambda: next(still_wanted))
+    assert "lighting" in failures["heater1"]
+    assert actuator.written == []

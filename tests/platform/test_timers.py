@@ -1,0 +1,178 @@
+"""The timers of a VEN, when something in them fails, and when the clock is set."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import gevent
+import pytest
+
+from tests.platform.site import wait_for
+from VenAgent.runtime import timers as clockwork
+from VenAgent.runtime.timers import LATE_SEC, Timers
+
+
+class Engine:
+    """Has a deadline now, and fails at it as often as it is told."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.deadline: float | None = None
+        self.holds = True
+        self.steps: list[float] = []
+        self.ticks = 0
+
+    def next_deadline(self) -> float | None:
+        return self.deadline
+
+    def tick(self, now: float) -> list[Any]:
+        self.ticks += 1
+        if self.failures:
+            self.failures -= 1
+            raise RuntimeError("an error of ours")
+        self.deadline = None
+        return []
+
+    def clock_stepped(self, step_sec: float, now: float) -> list[Any]:
+        self.steps.append(step_sec)
+        return []
+
+    def lease_lapsed(self, now: float) -> list[Any]:
+        return []
+
+
+class Lease:
+    interval_sec = 0.01
+    failure = None
+
+    def __init__(self) -> None:
+        self.renewals = 0
+
+    def renew(self) -> bool:
+        self.renewals += 1
+        return False
+
+
+class Parts(SimpleNamespace):
+    """Of a `Ven`, what the timers touch."""
+
+    def __init__(self) -> None:
+        self.raised: list[str] = []
+        nothing = SimpleNamespace(value="good")
+        super().__init__(
+            raised=self.raised,
+            sent_waiting=0,
+            engine=Engine(),
+            lease=Lease(),
+            meter=SimpleNamespace(read_now=lambda: True),
+            performer=SimpleNamespace(perform=lambda effects: None, send_waiting=self._send),
+            alerts=SimpleNamespace(set=lambda code, *_, **__: self.raised.append(code)),
+            reporter=SimpleNamespace(report=lambda: gevent.sleep(60), telemetry=lambda: nothing),
+            config=SimpleNamespace(report_interval_sec=60.0),
+            wake_link=lambda: None,
+            look=lambda: None,
+            credentials=None,
+        )
+
+    def _send(self) -> None:
+        self.sent_waiting += 1
+
+
+@pytest.fixture
+def parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
+    monkeypatch.setattr(clockwork, "AFTER_FAILURE_SEC", 0.01)
+    parts = Parts()
+    parts.clockwork = Timers(parts)  # type: ignore[arg-type]
+    yield parts
+    parts.clockwork.stop()
+
+
+def test_an_error_at_a_deadline_does_not_keep_the_next_one_from_being_kept(parts: Parts) -> None:
+    parts.engine.failures, parts.engine.deadline = 2, time.time()
+    parts.clockwork.start()
+    wait_for(lambda: parts.engine.deadline is None, "the deadline is kept")
+    assert parts.engine.ticks == 3
+    assert "agent.failed" in parts.raised
+
+
+def test_with_each_report_goes_what_the_outbox_had_not_taken(parts: Parts) -> None:
+    """But not when it takes no report: each try may hold the agent for seconds."""
+    reports: list[None] = []
+
+    def report() -> None:
+        reports.append(None)
+        if len(reports) < 3:
+            raise sqlite3.OperationalError("database is locked")
+
+    parts.reporter.report, parts.config.report_interval_sec = report, 0.01
+    parts.clockwork._alert = lambda telemetry: None
+    parts.clockwork.start()
+    wait_for(lambda: len(reports) >= 5, "it reports again and again")
+    assert parts.sent_waiting == len(reports) - 2
+
+
+def test_the_lease_is_not_renewed_for_an_engine_that_keeps_no_deadlines(parts: Parts) -> None:
+    parts.engine.failures, parts.engine.deadline = 10_000, time.time()
+    parts.clockwork.start()
+    wait_for(lambda: parts.lease.renewals > 0, "it is renewed for a while")
+    parts.engine.deadline = time.time() - LATE_SEC - 1.0
+    known = parts.lease.renewals
+    ticks = parts.engine.ticks
+    wait_for(lambda: parts.engine.ticks > ticks + 10, "it goes on failing")
+    assert parts.lease.renewals <= known + 1
+
+
+def test_stopped_it_begins_nothing_again(parts: Parts) -> None:
+    parts.engine.failures, parts.engine.deadline = 10_000, time.time()
+    parts.clockwork.start()
+    wait_for(lambda: parts.engine.ticks > 3, "it fails")
+    parts.clockwork.stop()
+    gevent.sleep(0.05)
+    ticks = parts.engine.ticks
+    gevent.sleep(0.05)
+    assert parts.engine.ticks == ticks
+
+
+def test_the_engine_hears_of_a_clock_that_was_set_and_not_of_one_that_is_slewed(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead_sec = 0.0
+    monkeypatch.setattr(
+        clockwork,
+        "time",
+        SimpleNamespace(time=lambda: time.time() + ahead_sec, monotonic=time.monotonic),
+    )
+    parts.clockwork.look_at_the_clock()
+    ahead_sec = 1.0
+    parts.clockwork.look_at_the_clock()
+    assert parts.engine.steps == []
+    ahead_sec = -3600.0
+    parts.clockwork.look_at_the_clock()
+    ahead_sec = 0.0
+    parts.clockwork.look_at_the_clock()
+    assert parts.engine.steps == pytest.approx([-3600.0, 3600.0], abs=1.0)
+
+
+def test_a_process_that_is_held_up_while_it_reads_the_clocks_sees_no_step(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between reading the one and the other, as on a machine with too much to do."""
+    held_up_sec = 0.0
+
+    def now_and_then_late() -> float:
+        nonlocal held_up_sec
+        moment, held_up_sec = time.time() + held_up_sec, held_up_sec + 5.0 * (held_up_sec == 0.0)
+        return moment
+
+    monkeypatch.setattr(
+        clockwork,
+        "time",
+        SimpleNamespace(time=now_and_then_late, monotonic=lambda: time.monotonic() + held_up_sec),
+    )
+    parts.clockwork.look_at_the_clock()
+    parts.clockwork.look_at_the_clock()
+    assert parts.engine.steps == []

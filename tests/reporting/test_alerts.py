@@ -1,0 +1,64 @@
+"""Alerts: once when a trouble begins, once when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from VenAgent.contract.alerts import Severity
+from VenAgent.reporting.alerts import RECENT_KEPT, Alerts
+
+
+@pytest.fixture
+def told() -> list[Mapping[str, Any]]:
+    return []
+
+
+@pytest.fixture
+def alerts(told: list[Mapping[str, Any]]) -> Alerts:
+    return Alerts("site-1", told.append)
+
+
+def test_a_trouble_seen_again_and_again_is_told_once(
+    alerts: Alerts, told: list[Mapping[str, Any]]
+) -> None:
+    for age_sec in (31, 36, 41):
+        alerts.raise_alert("meter.stale", Severity.WARNING, f"{age_sec} s old", age_sec=age_sec)
+    assert [(a["code"], a["message"]) for a in told] == [("meter.stale", "31 s old")]
+    assert told[0]["venId"] == "site-1"
+    assert told[0]["severity"] == "warning"
+    assert told[0]["context"] == {"age_sec": 31}
+    assert alerts.active() == told
+
+
+def test_its_end_is_told_once_and_it_may_come_again(
+    alerts: Alerts, told: list[Mapping[str, Any]]
+) -> None:
+    alerts.clear("meter.stale")
+    assert told == []
+    alerts.set("meter.stale", Severity.WARNING, "old")
+    alerts.set("meter.stale", Severity.WARNING, None)
+    alerts.clear("meter.stale")
+    assert [a["severity"] for a in told] == ["warning", "cleared"]
+    assert told[1]["context"]["since_ts"] == told[0]["ts"]
+    assert alerts.active() == []
+    alerts.set("meter.stale", Severity.WARNING, "old again")
+    assert len(told) == 3
+
+
+def test_each_circuit_has_its_own(alerts: Alerts, told: list[Mapping[str, Any]]) -> None:
+    for circuit_id in ("heater1", "dryer1"):
+        alerts.raise_alert("write.failed", Severity.CRITICAL, "no answer", subject=circuit_id)
+    alerts.clear("write.failed", subject="heater1")
+    assert [a["context"]["subject"] for a in told] == ["heater1", "dryer1", "heater1"]
+    assert [a["context"]["subject"] for a in alerts.active()] == ["dryer1"]
+    assert alerts.recent()[0]["severity"] == "cleared"
+
+
+def test_only_the_last_ones_are_kept(alerts: Alerts) -> None:
+    for number in range(RECENT_KEPT + 5):
+        alerts.raise_alert("x", Severity.INFO, str(number), subject=str(number))
+    assert alerts.recent()[0]["message"] == str(RECENT_KEPT + 4)
+    assert len(alerts.recent()) == RECENT_KEPT

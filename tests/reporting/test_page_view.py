@@ -1,0 +1,236 @@
+"""What the page shows of a Ven: its engine, its journal and its readings, told in JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.dr.builders import TOTAL_KW, VEN_ID
+from tests.dr.house import House
+from VenAgent.contract.telemetry import Quality
+from VenAgent.dr.effects import SaveEvent
+from VenAgent.dr.event import Event
+from VenAgent.reporting import page_view as web_view
+from VenAgent.reporting import telemetry_builder as report
+from VenAgent.reporting.page_view import EVENTS_AT_ONCE, READ_AGAIN_SEC, PageView, _event
+from VenAgent.storage.journal import Journal
+
+EXPIRES_TS = 1_770_000_000.0
+
+
+class Viewed:
+    """A house with its agent, and the page's view of it. `catch_up`: its journal, on a disk."""
+
+    def __init__(self, journal: Journal, curve: Path) -> None:
+        self.house = House()
+        self.journal = journal
+        house = self.house
+        points = SimpleNamespace(age_sec=lambda now: 1.26)
+        ven = SimpleNamespace(
+            engine=house.engine,
+            config=SimpleNamespace(
+                ven_id=VEN_ID, broker=SimpleNamespace(host="broker.example", port=8883)
+            ),
+            meter=SimpleNamespace(points=points, reading=lambda now: house.read()),
+            reporter=SimpleNamespace(
+                telemetry=lambda: report.telemetry(
+                    house.engine, house.read(), Quality.GOOD, seq=0, now=house.now
+                )
+            ),
+            link=SimpleNamespace(
+                state=SimpleNamespace(online=True, since_ts=house.now, why=""), dropped=2
+            ),
+            outbox=SimpleNamespace(depth=lambda: 3),
+            credentials=SimpleNamespace(expires_ts=EXPIRES_TS),
+            alerts=SimpleNamespace(active=list, recent=list),
+            command=lambda fields: {"ok": True, **fields},
+        )
+        health = {"health": "GOOD", "health_context": "all is well"}
+        make = partial(PageView, ven, journal, lambda: health, curve, lambda: house.now)  # type: ignore[arg-type]
+        self.view = make()
+        self.again = make
+        """The view of the agent that is started next."""
+        house.wait(120.0)
+
+    def catch_up(self) -> None:
+        for event_id, text in self.house.journal.items():
+            self.journal.write([SaveEvent(event_id, json.loads(text))], [], self.house.now)
+        self.view.forget_events()
+
+    def status(self) -> dict[str, Any]:
+        status = self.view.status()
+        json.dumps(status, allow_nan=False)
+        return dict(status)
+
+    def circuits(self) -> dict[str, Any]:
+        return {circuit["id"]: circuit for circuit in self.view.circuits()}
+
+
+@pytest.fixture
+def viewed(tmp_path: Path) -> Iterator[Viewed]:
+    journal = Journal(tmp_path / "journal.sqlite")
+    yield Viewed(journal, tmp_path / "curve.json")
+    journal.close()
+
+
+def test_without_an_event_it_shows_power_connection_and_no_target(viewed: Viewed) -> None:
+    status = viewed.status()
+    assert status["power_kw"] == pytest.approx(TOTAL_KW)
+    assert status["baseline_kw"] == pytest.approx(TOTAL_KW)
+    assert (status["target_kw"], status["event"], status["shed_kw"]) == (None, None, 0.0)
+    assert status["meter_age_sec"] == 1.3
+    assert status["cloud"]["certificate_expiry_ts"] == EXPIRES_TS
+    assert (status["cloud"]["outbox_depth"], status["cloud"]["commands_dropped"]) == (3, 2)
+    assert status["opted_out"] is None
+    circuits = viewed.circuits()
+    assert circuits["heater1"]["reason"] == "ready to be shed"
+    assert circuits["fridge1"]["reason"] == "critical: never shed"
+    assert (circuits["fridge1"]["switchable"], circuits["heater1"]["switchable"]) == (False, True)
+
+
+def test_an_event_shows_its_target_what_it_shed_and_why_others_were_spared(viewed: Viewed) -> None:
+    viewed.house.send("event", shed_kw=5.0, duration_sec=600, event_id="e1")
+    viewed.house.wait(10.0)
+    status, circuits = viewed.status(), viewed.circuits()
+    event = status["event"]
+    assert (event["event_id"], event["state"], event["requested_kw"]) == ("e1", "active", 5.0)
+    assert event["predicted_kw"] == pytest.approx(5.0, rel=0.05)
+    assert event["measured_kw"] == pytest.approx(5.0, rel=0.05)
+    assert status["target_kw"] == pytest.approx(TOTAL_KW - 5.0)
+    assert status["shed_kw"] == pytest.approx(5.0, rel=0.05)
+    heater = circuits["heater1"]
+    assert (heater["state"], heater["enabled"]) == ("shed", False)
+    assert heater["shed"] == {"original_kw": 4.5, "final_kw": 0.0, "shed_kw": 4.5}
+    assert heater["reason"] == "switched off, 4.5 kW less: priority 5"
+    assert circuits["ev1"]["state"] == "limited"
+    assert circuits["ev1"]["reason"].startswith("limited to 6.")
+    assert circuits["dryer1"]["reason"] == "not needed"
+    assert viewed.view.events(5)[0]["event_id"] == "e1"
+
+
+def test_a_circuit_that_failed_says_so(viewed: Viewed) -> None:
+    viewed.house.broken.add("heater1")
+    viewed.house.send("event", shed_kw=4.5, duration_sec=600, event_id="e1")
+    circuits = viewed.circuits()
+    assert circuits["heater1"]["state"] == "on"
+    assert circuits["heater1"]["reason"]
+    assert circuits["heater1"]["reason"] != "not needed"
+
+
+def test_events_that_are_over_come_from_the_journal_newest_first(viewed: Viewed) -> None:
+    for number in range(3):
+        viewed.house.send("event", shed_kw=4.5, duration_sec=60, event_id=f"e{number}")
+        viewed.house.wait(100.0)
+    viewed.catch_up()
+    events = viewed.view.events(2)
+    assert [event["event_id"] for event in events] == ["e2", "e1"]
+    assert events[0]["state"] == "completed"
+    assert events[0]["summary"]["achieved_shed_kw"] == pytest.approx(4.5, rel=0.05)
+    assert events[0]["circuits"] == ["heater1"]
+    assert len(viewed.view.events(100)) == 3
+
+
+def test_many_events_are_made_ready_a_few_at_a_time(
+    viewed: Viewed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the agent's hub nothing else is done meanwhile, an event that begins included."""
+    made = 0
+    by_pause = [0]
+
+    def counted(event: Event) -> dict[str, Any]:
+        nonlocal made
+        made += 1
+        return _event(event)
+
+    monkeypatch.setattr(web_view, "_event", counted)
+    viewed.house.send("event", shed_kw=4.5, duration_sec=60, event_id="e1")
+    viewed.house.wait(100.0)
+    record = json.loads(viewed.house.journal["e1"])
+    records = [
+        SaveEvent(f"e{number}", {**record, "event_id": f"e{number}"}) for number in range(300)
+    ]
+    viewed.journal.write(records, [], viewed.house.now)
+    viewed.view = viewed.again(pause=lambda: by_pause.append(made))
+    assert len(viewed.view.events(300)) == made == 300
+    holds = [after - before for before, after in pairwise([*by_pause, made])]
+    assert max(holds) <= EVENTS_AT_ONCE
+
+
+def test_what_begins_between_two_looks_does_not_disturb_the_list(viewed: Viewed) -> None:
+    viewed.house.send("event", shed_kw=4.5, duration_sec=60, event_id="e0")
+    viewed.house.wait(100.0)
+    record = json.loads(viewed.house.journal["e0"])
+    names = [f"e{number}" for number in range(50)]
+    viewed.journal.write(
+        [SaveEvent(name, {**record, "event_id": name}) for name in names], [], viewed.house.now
+    )
+
+    def meanwhile() -> None:
+        viewed.journal.write(
+            [SaveEvent("later", {**record, "event_id": "later"})], [], viewed.house.now
+        )
+
+    viewed.view = viewed.again(pause=meanwhile)
+    assert sorted(event["event_id"] for event in viewed.view.events(50)) == sorted(names)
+
+
+def test_the_journal_is_read_again_after_a_change_or_a_while(viewed: Viewed) -> None:
+    assert viewed.view.events(5) == []
+    viewed.house.send("event", shed_kw=4.5, duration_sec=60, event_id="e1")
+    viewed.house.wait(100.0)
+    record = json.loads(viewed.house.journal["e1"])
+    viewed.journal.write([SaveEvent("e1", record)], [], viewed.house.now)
+    viewed.house.now += READ_AGAIN_SEC + 1.0
+    assert len(viewed.view.events(5)) == 1
+
+
+def test_a_record_that_cannot_be_read_is_left_out(viewed: Viewed) -> None:
+    viewed.journal.write(
+        [SaveEvent("bad", {"state": "completed", "what": 1})], [], viewed.house.now
+    )
+    assert viewed.view.events(5) == []
+
+
+def test_an_event_that_never_began_has_no_summary(viewed: Viewed) -> None:
+    start_ts = viewed.house.now + 600.0
+    viewed.house.send("event", shed_kw=3.0, duration_sec=60, event_id="later", start_ts=start_ts)
+    assert [event["event_id"] for event in viewed.status()["scheduled"]] == ["later"]
+    viewed.house.send("cancel", event_id="later")
+    viewed.catch_up()
+    (event,) = viewed.view.events(5)
+    assert (event["state"], event["summary"], event["predicted_kw"]) == ("cancelled", None, None)
+
+
+def test_a_person_who_opted_out_reads_their_own_words(viewed: Viewed) -> None:
+    viewed.house.do(viewed.house.engine.opt_out("guests", None, viewed.house.now))
+    assert viewed.status()["opted_out"] == {"reason": "guests"}
+
+
+def test_readings_make_the_curve_with_the_target_while_it_sheds(viewed: Viewed) -> None:
+    view, house = viewed.view, viewed.house
+    view.remember(house.read())
+    house.send("event", shed_kw=5.0, duration_sec=600, event_id="e1")
+    house.wait(10.0)
+    view.remember(house.read())
+    history = view.history()
+    assert history["power_kw"][0] == pytest.approx(TOTAL_KW)
+    assert history["target_kw"][0] is None
+    assert history["target_kw"][-1] == pytest.approx(TOTAL_KW - 5.0)
+
+
+def test_the_curve_is_there_again_after_a_restart(viewed: Viewed) -> None:
+    viewed.view.remember(viewed.house.read())
+    viewed.house.wait(30.0)
+    viewed.view.remember(viewed.house.read())
+    before = viewed.view.history()
+    assert len(before["ts"]) == 2
+    assert viewed.again().history()["ts"] == before["ts"][:1]  # killed: the minute was not over
+    viewed.view.close()
+    assert viewed.again().history() == before

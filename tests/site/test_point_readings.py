@@ -1,0 +1,375 @@
+"""From the points that a driver publishes to a reading of the panel."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from VenAgent.config import AgentConfig
+from VenAgent.contract.telemetry import Quality
+from VenAgent.dr.panel import CircuitReading
+from VenAgent.site.point_readings import PointReadings, number, switched_on
+
+NOW = 1_760_000_000.0
+PANEL = "site/panel"
+METER = "site/meter"
+
+VALUES: dict[str, Any] = {
+    "total_kw": 10.5,
+    "volts": 239.0,
+    "amps": 43.9,
+    "soc": 81.0,
+    "ev_kw": 7.0,
+    "ev_on": True,
+    "ev_limit": 100,
+    "heater_w": 3500.0,
+    "heater_on": 1,
+}
+EV = {
+    "id": "ev",
+    "name": "EV",
+    "breaker_amps": 50,
+    "control": "limit",
+    "power_point": "ev_kw",
+    "switch_point": "ev_on",
+    "limit_point": "ev_limit",
+}
+HEATER = {
+    "id": "heater",
+    "name": "Heater",
+    "breaker_amps": 30,
+    "power_point": "heater_w",
+    "power_scale": 0.001,
+    "switch_point": "heater_on",
+}
+
+
+def points_of(
+    *, total: bool = True, heater_device: str | None = None, **settings: Any
+) -> PointReadings:
+    panel: dict[str, Any] = {
+        "device": PANEL,
+        "voltage_point": "volts",
+        "current_point": "amps",
+        "battery_soc_point": "soc",
+    }
+    if total:
+        panel["power_point"] = "total_kw"
+    heater = HEATER if heater_device is None else {**HEATER, "device": heater_device}
+    contents = {"ven_id": "site-1", "panel": panel, "circuits": [EV, heater], **settings}
+    return PointReadings(AgentConfig.load(contents, {}))
+
+
+def after(values: dict[str, Any] | None = None, **settings: Any) -> PointReadings:
+    """Points of one device, published at NOW with `values` in place of the usual ones."""
+    points = points_of(**settings)
+    points.update(PANEL, {**VALUES, **(values or {})}, NOW)
+    return points
+
+
+# ---- single values ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (3, 3.0),
+        (3.25, 3.25),
+        (-1.5, -1.5),
+        (0, 0.0),
+        (math.nan, None),
+        (math.inf, None),
+        (-math.inf, None),
+        (True, None),
+        (False, None),
+        ("3.5", None),
+        ("", None),
+        (None, None),
+        ([3.0], None),
+        ({}, None),
+    ],
+)
+def test_only_a_finite_number_is_a_number(value: Any, expected: float | None) -> None:
+    assert number(value) == expected
+    assert not isinstance(number(value), bool)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (True, True),
+        (False, False),
+        (1, True),
+        (0, False),
+        (1.0, True),
+        (0.0, False),
+        ("active", True),
+        ("inactive", False),
+        (2, None),
+        (0.5, None),
+        (-1, None),
+        (math.nan, None),
+        ("on", None),
+        ("", None),
+        (None, None),
+        ([], None),
+    ],
+)
+def test_a_contactor_is_closed_open_or_not_known(value: Any, expected: bool | None) -> None:
+    assert switched_on(value) is expected
+
+
+# ---- a reading ----------------------------------------------------------------------------------
+
+
+def test_a_reading_has_what_the_points_say() -> None:
+    reading = after().reading(NOW + 1)
+    assert reading.ts == NOW
+    assert reading.power_kw == 10.5
+    assert reading.voltage == 239.0
+    assert reading.current_amps == 43.9
+    assert reading.battery_soc == 81.0
+    assert reading.circuits == {
+        "ev": CircuitReading(power_kw=7.0, closed=True, limit=100.0),
+        "heater": CircuitReading(power_kw=3.5, closed=True, limit=None),
+    }
+
+
+def test_power_is_scaled_to_kw() -> None:
+    assert after({"heater_w": -250}).reading(NOW).circuit("heater").power_kw == pytest.approx(-0.25)
+
+
+@pytest.mark.parametrize("junk", [math.nan, math.inf, "n/a", None, True, [1.0]])
+def test_a_value_that_is_none_is_null_and_the_others_stay(junk: Any) -> None:
+    reading = after({"ev_kw": junk, "total_kw": junk, "volts": junk}).reading(NOW)
+    assert reading.power_kw is None
+    assert reading.voltage is None
+    assert reading.circuit("ev") == CircuitReading(power_kw=None, closed=True, limit=100.0)
+    assert reading.circuit("heater").power_kw == 3.5
+
+
+@pytest.mark.parametrize(("word", "closed"), [("active", True), ("inactive", False), ("?", None)])
+def test_bacnets_words_are_understood(word: str, closed: bool | None) -> None:
+    assert after({"ev_on": word}).reading(NOW).circuit("ev").closed is closed
+
+
+def test_a_zero_is_a_value() -> None:
+    reading = after({"total_kw": 0, "ev_kw": 0.0, "ev_limit": 0, "ev_on": 0, "soc": 0}).reading(NOW)
+    assert reading.power_kw == 0.0
+    assert reading.battery_soc == 0.0
+    assert reading.circuit("ev") == CircuitReading(power_kw=0.0, closed=False, limit=0.0)
+
+
+def test_before_the_first_publication_all_is_null() -> None:
+    reading = points_of().reading(NOW)
+    assert reading.ts == NOW
+    assert reading.power_kw is None
+    assert reading.voltage is None
+    assert reading.circuit("ev") == CircuitReading(None, None, None)
+
+
+def test_points_of_another_device_are_not_ours() -> None:
+    points = points_of()
+    points.update("site/panel2", VALUES, NOW)
+    points.update("site", VALUES, NOW)
+    assert points.quality(NOW) is Quality.MISSING
+    assert points.reading(NOW).power_kw is None
+
+
+# ---- the total ----------------------------------------------------------------------------------
+
+
+def test_without_a_total_the_circuits_are_summed() -> None:
+    assert after(total=False).reading(NOW).power_kw == pytest.approx(10.5)
+
+
+@pytest.mark.parametrize("junk", [math.nan, None, "n/a"])
+def test_without_a_total_a_circuit_that_is_missing_makes_it_null(junk: Any) -> None:
+    reading = after({"heater_w": junk}, total=False).reading(NOW)
+    assert reading.power_kw is None
+    assert reading.circuit("ev").power_kw == 7.0
+
+
+def test_a_total_that_is_missing_is_not_invented_from_the_circuits() -> None:
+    assert after({"total_kw": None}).reading(NOW).power_kw is None
+
+
+def test_a_total_is_what_its_point_says_not_the_sum() -> None:
+    assert after({"total_kw": 30.0}).reading(NOW).power_kw == 30.0
+
+
+# ---- age ----------------------------------------------------------------------------------------
+
+
+def test_an_older_publication_never_replaces_a_newer_one() -> None:
+    points = after()
+    points.update(PANEL, {**VALUES, "total_kw": 99.0}, NOW - 0.001)
+    assert points.reading(NOW).power_kw == 10.5
+    points.update(PANEL, {**VALUES, "total_kw": 11.0}, NOW)
+    assert points.reading(NOW).power_kw == 11.0
+    points.update(PANEL, {**VALUES, "total_kw": 12.0}, NOW + 5)
+    assert points.reading(NOW + 5).power_kw == 12.0
+    assert points.reading(NOW + 5).ts == NOW + 5
+
+
+def test_a_publication_replaces_the_one_before_it_whole() -> None:
+    """A point that is no longer published is not taken from an older publication."""
+    points = after()
+    points.update(PANEL, {"total_kw": 4.0}, NOW + 5)
+    reading = points.reading(NOW + 5)
+    assert reading.power_kw == 4.0
+    assert reading.voltage is None
+    assert reading.circuit("ev").power_kw is None
+
+
+def test_stale_values_are_null() -> None:
+    points = after(stale_after_sec=30)
+    assert points.reading(NOW + 30).power_kw == 10.5
+    stale = points.reading(NOW + 30.001)
+    assert stale.power_kw is None
+    assert stale.voltage is None
+    assert stale.circuit("ev") == CircuitReading(None, None, None)
+    assert stale.ts == NOW + 30.001
+
+
+def test_a_stricter_age_can_be_asked_for() -> None:
+    points = after(stale_after_sec=30)
+    assert points.reading(NOW + 1, max_age_sec=1).power_kw == 10.5
+    assert points.reading(NOW + 1.5, max_age_sec=1).power_kw is None
+    assert points.reading(NOW + 0.1, max_age_sec=0).power_kw is None
+    assert points.reading(NOW, max_age_sec=0).power_kw == 10.5
+
+
+def test_quality_is_missing_then_good_then_stale() -> None:
+    points = points_of(stale_after_sec=30)
+    assert points.quality(NOW) is Quality.MISSING
+    assert points.age_sec(NOW) is None
+    points.update(PANEL, VALUES, NOW)
+    assert points.quality(NOW + 30) is Quality.GOOD
+    assert points.age_sec(NOW + 30) == 30
+    assert points.quality(NOW + 30.001) is Quality.STALE
+    points.update(PANEL, VALUES, NOW + 31)
+    assert points.quality(NOW + 32) is Quality.GOOD
+
+
+# ---- several devices ----------------------------------------------------------------------------
+
+
+def test_each_point_is_read_from_its_own_device() -> None:
+    points = points_of(heater_device=METER)
+    points.update(PANEL, {**VALUES, "heater_w": 1.0, "heater_on": False}, NOW)
+    points.update(METER, {"heater_w": 2000.0, "heater_on": True, "ev_kw": 1.0}, NOW)
+    reading = points.reading(NOW)
+    assert reading.circuit("heater") == CircuitReading(power_kw=2.0, closed=True, limit=None)
+    assert reading.circuit("ev").power_kw == 7.0
+
+
+def test_one_device_that_was_never_read_makes_the_quality_missing() -> None:
+    points = points_of(heater_device=METER)
+    points.update(PANEL, VALUES, NOW)
+    assert points.quality(NOW) is Quality.MISSING
+    assert points.age_sec(NOW) is None
+    reading = points.reading(NOW)
+    assert reading.power_kw == 10.5
+    assert reading.circuit("heater").power_kw is None
+
+
+def test_one_stale_device_loses_its_values_and_the_other_keeps_its_own() -> None:
+    points = points_of(heater_device=METER, stale_after_sec=30)
+    points.update(PANEL, VALUES, NOW)
+    points.update(METER, {"heater_w": 2000.0}, NOW - 40)
+    assert points.quality(NOW) is Quality.STALE
+    assert points.age_sec(NOW) == 40
+    reading = points.reading(NOW)
+    assert reading.ts == NOW
+    assert reading.circuit("heater").power_kw is None
+    assert reading.circuit("ev").power_kw == 7.0
+
+
+def test_a_stale_device_makes_the_sum_null() -> None:
+    points = points_of(total=False, heater_device=METER, stale_after_sec=30)
+    points.update(PANEL, VALUES, NOW)
+    points.update(METER, {"heater_w": 2000.0}, NOW - 40)
+    assert points.reading(NOW).power_kw is None
+    points.update(METER, {"heater_w": 2000.0}, NOW)
+    assert points.reading(NOW).power_kw == pytest.approx(9.0)
+
+
+def test_a_reading_is_as_old_as_its_oldest_device() -> None:
+    points = points_of(heater_device=METER)
+    points.update(PANEL, VALUES, NOW)
+    points.update(METER, {"heater_w": 2000.0}, NOW - 7)
+    assert points.reading(NOW).ts == NOW - 7
+
+
+# ---- points that are not published --------------------------------------------------------------
+
+
+def test_configured_points_that_are_not_published_are_named() -> None:
+    points = points_of(heater_device=METER)
+    assert points.missing() == []  # nothing was read: nothing is known
+    points.update(PANEL, {"total_kw": 1.0, "volts": None, "amps": 1.0, "ev_kw": 1.0}, NOW)
+    assert points.missing() == [f"{PANEL}/soc", f"{PANEL}/ev_on", f"{PANEL}/ev_limit"]
+    points.update(METER, {"heater_on": True}, NOW)
+    assert points.missing()[-1] == f"{METER}/heater_w"
+
+
+def test_nothing_is_missing_when_all_is_published() -> None:
+    assert after().missing() == []
+    assert after({"unconfigured": 1.0}).missing() == []
+
+
+# ---- whatever a driver publishes ----------------------------------------------------------------
+
+ANYTHING = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**6), 10**6),
+    st.floats(width=32),
+    st.text(max_size=8),
+    st.lists(st.integers(), max_size=2),
+)
+
+
+@given(values=st.dictionaries(st.sampled_from(sorted(VALUES)), ANYTHING), total=st.booleans())
+def test_whatever_is_published_a_reading_holds_finite_numbers_or_null(
+    values: dict[str, Any], total: bool
+) -> None:
+    points = points_of(total=total)
+    points.update(PANEL, values, NOW)
+    reading = points.reading(NOW)
+    told = [reading.power_kw, reading.voltage, reading.current_amps, reading.battery_soc]
+    for circuit in reading.circuits.values():
+        told += [circuit.power_kw, circuit.limit]
+        assert circuit.closed in (True, False, None)
+    assert all(value is None or (type(value) is float and math.isfinite(value)) for value in told)
+
+
+# ---- the clock ----------------------------------------------------------------------------------
+
+
+def test_after_the_clock_was_set_back_a_new_reading_takes_the_place_of_one_from_the_future() -> (
+    None
+):
+    points = after()
+    points.update(PANEL, {**VALUES, "total_kw": 2.0}, NOW - 3600.0, now=NOW - 3600.0)
+    reading = points.reading(NOW - 3599.0)
+    assert reading.power_kw == 2.0
+    assert points.quality(NOW - 3599.0) is Quality.GOOD
+
+
+def test_a_publication_from_before_a_read_by_rpc_does_not_replace_it() -> None:
+    points = after()
+    points.update(PANEL, {**VALUES, "total_kw": 2.0}, NOW - 1.0, now=NOW + 0.1)
+    assert points.reading(NOW + 0.2).power_kw == 10.5
+
+
+@pytest.mark.parametrize("max_age_sec", [None, 0.5])
+def test_a_reading_from_the_future_is_not_a_fresh_one(max_age_sec: float | None) -> None:
+    points = after()
+    assert points.reading(NOW - 3600.0, max_age_sec).power_kw is None
+    assert points.quality(NOW - 3600.0) is Quality.STALE

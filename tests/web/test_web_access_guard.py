@@ -1,0 +1,197 @@
+"""Who may ask the local page, and who may change something through it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.web.caller import TOKEN, Caller
+from VenAgent.config.web_config import is_loopback
+from VenAgent.web.access_guard import CLIENTS_REMEMBERED, SESSION_SEC, TRIES_PER_MINUTE
+
+SHED = {"shed_kw": 5.0}
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:8080", "localhost", "LOCALHOST:1", "[::1]:8080", "192.168.1.7:8080"]
+)
+def test_an_address_or_localhost_names_this_page(host: str) -> None:
+    assert Caller().get("/api/status", Host=host).status == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:8080",
+        "127.0.0.1.evil.example",
+        "",
+        "a@127.0.0.1",
+        "[::1",
+        "x:y",
+    ],
+)
+def test_a_name_pointed_at_us_from_outside_is_refused(host: str) -> None:
+    page = Caller()
+    for answer in (page.get("/", Host=host), page.post("/api/events", SHED, Host=host)):
+        assert answer.status == 421
+        assert "web.names" in answer.reason
+    assert page.site.commands == []
+
+
+def test_a_name_of_the_configuration_is_ours() -> None:
+    page = Caller(names=["Panel.Example"])
+    assert page.get("/", Host="panel.example:8080").status == 200
+    assert page.get("/", Host="panel.example.:8080").status == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ({"X_CSRF_Token": ""}, "X-CSRF-Token is missing or old"),
+        ({"X_CSRF_Token": "wrong"}, "X-CSRF-Token is missing or old"),
+        ({"Origin": "http://evil.example"}, "another site's page"),
+        ({"Origin": "http://127.0.0.1:9999"}, "another site's page"),
+        ({"Origin": "null"}, "another site's page"),
+        ({"Origin": "http://["}, "another site's page"),
+        ({"Origin": "127.0.0.1:8080"}, "another site's page"),
+        ({"Sec_Fetch_Site": "cross-site"}, "another site's page"),
+        ({"Sec_Fetch_Site": "same-site"}, "another site's page"),
+    ],
+)
+@pytest.mark.parametrize(
+    "path", ["/api/events", "/api/restore", "/api/circuits/ev1", "/api/opt-out", "/api/opt-in"]
+)
+def test_a_change_from_elsewhere_is_refused(
+    path: str, headers: dict[str, str], reason: str
+) -> None:
+    page = Caller()
+    answer = page.post(path, {**SHED, "enabled": True}, **headers)
+    assert answer.status == 403
+    assert reason in answer.reason
+    assert page.site.commands == []
+
+
+def test_a_script_without_an_origin_needs_the_csrf_token_too() -> None:
+    page = Caller()
+    token = page.get("/api/session").json()["csrf_token"]
+    assert page.post("/api/events", SHED, Origin="", X_CSRF_Token=token).status == 200
+
+
+def test_behind_a_tls_proxy_the_origin_is_the_proxys_name() -> None:
+    page = Caller(names=["ven.example"])
+    answer = page.post("/api/events", SHED, Host="ven.example", Origin="https://ven.example")
+    assert answer.status == 200
+
+
+def test_without_control_everything_is_shown_and_nothing_changed() -> None:
+    page = Caller(read_only=True)
+    assert page.get("/api/session").json()["read_only"] is True
+    assert page.get("/api/circuits").status == 200
+    for path in ("/api/events", "/api/restore", "/api/circuits/ev1", "/api/opt-out", "/api/opt-in"):
+        answer = page.post(path, SHED)
+        assert answer.status == 403
+        assert "web.read_only" in answer.reason
+    assert page.site.commands == []
+
+
+def test_with_a_token_nothing_is_shown_without_it() -> None:
+    page = Caller(token=TOKEN)
+    for path in ("/api/status", "/api/session", "/api/stream", "/metrics", "/api/nothing"):
+        answer = page.get(path)
+        assert answer.status == 401
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert page.post("/api/events", SHED).status == 401
+    assert b"<main" in page.get("/").body
+    assert page.get("/").body == page.get("/login").body
+    assert page.get("/healthz").json() == {"health": "GOOD"}
+    assert page.site.commands == []
+
+
+def test_a_bearer_header_with_the_token_is_let_in() -> None:
+    page = Caller(token=TOKEN)
+    assert page.get("/metrics", Authorization=f"Bearer {TOKEN}").status == 200
+    assert page.get("/metrics", Authorization=f"bearer  {TOKEN}").status == 200
+    for wrong in (f"Basic {TOKEN}", "Bearer", "Bearer x", f"Bearer {TOKEN}x", "Bearer é"):
+        assert page.get("/metrics", Authorization=wrong).status == 401
+
+
+def test_logging_in_gives_a_session_that_ends() -> None:
+    page = Caller(token=TOKEN)
+    answer = page.post("/login", {"token": TOKEN})
+    assert answer.status == 204
+    cookie, *attributes = answer.headers["Set-Cookie"].split("; ")
+    assert {"HttpOnly", "SameSite=Strict"} <= set(attributes)
+    assert TOKEN not in cookie
+    assert page.get("/api/status", Cookie=f"other=1; {cookie}").status == 200
+    assert page.get("/", Cookie=cookie).body != page.get("/login").body
+    assert page.get("/api/status", Cookie=cookie + "0").status == 401
+    page.clock.now += SESSION_SEC + 1.0
+    assert page.get("/api/status", Cookie=cookie).status == 401
+
+
+def test_a_live_view_ends_with_its_session() -> None:
+    page = Caller(token=TOKEN, streams=3)
+    cookie = page.post("/login", {"token": TOKEN}).headers["Set-Cookie"]
+    page.clock.now += 60.0
+    assert page.get("/api/stream", Cookie=cookie).status == 200
+    assert page.stream_until_ts == page.clock.now - 60.0 + SESSION_SEC
+    assert page.get("/api/stream", Authorization=f"Bearer {TOKEN}").status == 200
+    assert page.stream_until_ts is None
+
+
+def test_a_session_outlives_the_agent_but_not_the_token() -> None:
+    cookie = Caller(token=TOKEN).post("/login", {"token": TOKEN}).headers["Set-Cookie"]
+    assert Caller(token=TOKEN).get("/api/status", Cookie=cookie).status == 200
+    assert Caller(token=TOKEN + "2").get("/api/status", Cookie=cookie).status == 401
+
+
+def test_a_session_alone_is_not_enough_for_a_change() -> None:
+    page = Caller(token=TOKEN)
+    cookie = page.post("/login", {"token": TOKEN}).headers["Set-Cookie"]
+    assert page.post("/api/events", SHED, Cookie=cookie, X_CSRF_Token="").status == 403
+    assert page.post("/api/events", SHED, Cookie=cookie).status == 200
+
+
+def test_logging_out_takes_the_cookie_away() -> None:
+    page = Caller(token=TOKEN)
+    cookie = page.post("/login", {"token": TOKEN}).headers["Set-Cookie"]
+    answer = page.post("/logout", Cookie=cookie)
+    assert answer.status == 204
+    assert "Max-Age=0" in answer.headers["Set-Cookie"]
+
+
+@pytest.mark.parametrize("token", ["", "wrong", "é", "\ud800", None, 5])
+def test_a_wrong_token_is_refused(token: object) -> None:
+    answer = Caller(token=TOKEN).post("/login", {"token": token})
+    assert answer.status in (403, 422)
+    assert "Set-Cookie" not in answer.headers
+
+
+def test_nobody_logs_in_from_another_sites_page_or_where_no_token_is_set() -> None:
+    page = Caller(token=TOKEN)
+    evil = page.post("/login", {"token": TOKEN}, Origin="http://evil.example")
+    assert evil.status == 403
+    assert Caller().post("/login", {"token": ""}).status == 403
+
+
+def test_after_many_wrong_tokens_a_client_has_to_wait() -> None:
+    page = Caller(token=TOKEN)
+    for _ in range(TRIES_PER_MINUTE):
+        assert page.post("/login", {"token": "wrong"}).status == 403
+    refused = page.post("/login", {"token": TOKEN})
+    assert (refused.status, refused.headers["Retry-After"]) == (429, "60")
+    assert page.get("/metrics", Authorization=f"Bearer {TOKEN}").status == 429
+    page.clock.now += 61.0
+    assert page.post("/login", {"token": TOKEN}).status == 204
+
+
+def test_the_clients_remembered_are_bounded() -> None:
+    page = Caller(token=TOKEN)
+    for number in range(CLIENTS_REMEMBERED + 20):
+        page.guard._failures.add(f"client-{number}")
+    assert len(page.guard._failures._by_client) == CLIENTS_REMEMBERED
+
+
+def test_what_only_this_machine_reaches() -> None:
+    assert all(map(is_loopback, ("127.0.0.1", "127.9.9.9", "::1", "localhost")))
+    assert not any(map(is_loopback, ("0.0.0.0", "::", "192.168.1.7", "panel.example")))
