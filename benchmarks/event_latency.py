@@ -30,7 +30,7 @@ from ops.errors import OpsError
 from ops.mqtt import Client, decoded
 from ops.paths import Paths
 from ops.settings import Settings
-from simulator.control import PanelControl
+from simulator.panel_control import PanelControl
 
 ROUND = 10
 """Events, bare schedules and bare Modbus rounds are done in turns of so many."""

@@ -1,11 +1,12 @@
-"""An electrical panel as a real Modbus TCP device, with physics and faults.
+"""An electrical panel as a real Modbus TCP or BACnet/IP device, with physics and faults.
 
-Run it with ``python -m simulator``. The way of a request:
+Run it with ``python -m simulator`` or ``python -m simulator.bacnet``. The way of a request:
 
-    server.py (Modbus) -> faults.py -> registers.py -> panel.py -> physics.py
-    control_port.py (fault injection, for tests) -> panel.py, faults.py, server.py
+    modbus_server.py -> faulty_registers.py -> panel_registers.py -> simulated_panel.py -> loads
+    control_port.py (fault injection, for tests) -> faulty_registers.py, simulated_panel.py
 
-Only ``server.py``, ``control_port.py`` and ``__main__.py`` do I/O or read a clock; only
-``server.py`` needs pymodbus. ``control.py``, the client of the control port, needs the standard
+Only the servers and the control port do I/O; only ``moment.py`` reads a clock. Each library is in
+one place: pymodbus in ``modbus_server.py``, bacpypes in ``bacnet_server.py`` and
+``bacnet_objects.py``. ``panel_control.py``, the client of the control port, needs the standard
 library alone.
 """

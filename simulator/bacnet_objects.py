@@ -29,11 +29,11 @@ from bacpypes.object import (
 )
 from bacpypes.primitivedata import Real
 
-from simulator.circuits import CIRCUITS
-from simulator.faults import FaultyRegisters
-from simulator.panel import FULL_LIMIT_PERCENT
-from simulator.registers import RegisterError, Table
-from simulator.server import now
+from simulator.faulty_registers import FaultyRegisters
+from simulator.moment import Moment
+from simulator.register_map import RegisterError, RegisterTable
+from simulator.simulated_circuit import CIRCUITS
+from simulator.simulated_panel import FULL_LIMIT_PERCENT
 
 PRIORITIES = 16
 VENDOR_ID = 999
@@ -48,7 +48,7 @@ _METERS = (
 _FIRST_CIRCUIT = 10
 
 
-def objects_of(registers: FaultyRegisters) -> Iterable[Any]:
+def bacnet_objects(registers: FaultyRegisters) -> Iterable[Any]:
     """All objects of the panel."""
     for index, (name, units) in enumerate(_METERS):
         yield _meter(registers, index, 2 * index, name, units)
@@ -60,9 +60,9 @@ def objects_of(registers: FaultyRegisters) -> Iterable[Any]:
         yield _limit(registers, index, f"{circuit.circuit_id}_limit")
 
 
-def _read(registers: FaultyRegisters, table: Table, address: int, count: int) -> list[int]:
+def _read(registers: FaultyRegisters, table: RegisterTable, address: int, count: int) -> list[int]:
     try:
-        return registers.read(table, address, count, now())
+        return registers.read(table, address, count, Moment.now())
     except RegisterError:
         raise ExecutionError(errorClass="device", errorCode="operationalProblem") from None
 
@@ -72,7 +72,7 @@ class _Commands:
     """The priority array of one output, and the register that the winner goes to."""
 
     registers: FaultyRegisters
-    table: Table
+    table: RegisterTable
     index: int
     relinquished: int
     slots: dict[int, int] = field(default_factory=dict)
@@ -90,7 +90,7 @@ class _Commands:
             slots[slot] = value
         winner = slots[min(slots)] if slots else self.relinquished
         try:
-            self.registers.write(self.table, self.index, [winner], now())
+            self.registers.write(self.table, self.index, [winner], Moment.now())
         except RegisterError:
             raise ExecutionError(errorClass="property", errorCode="valueOutOfRange") from None
         self.slots = slots
@@ -100,7 +100,7 @@ class _Reading(Property):
     """presentValue of a meter, decoded from its two input registers."""
 
     def ReadProperty(self, obj: Any, arrayIndex: int | None = None) -> float:
-        words = _read(obj._registers, Table.INPUT, obj._address, 2)
+        words = _read(obj._registers, RegisterTable.INPUT, obj._address, 2)
         return float(struct.unpack(">f", struct.pack(">2H", *words))[0])
 
 
@@ -159,11 +159,11 @@ def _meter(
 
 def _contactor(registers: FaultyRegisters, index: int, name: str) -> _Contactor:
     made = _Contactor(objectIdentifier=("binaryOutput", index), objectName=name, polarity="normal")
-    made._commands = _Commands(registers, Table.COIL, index, relinquished=1)
+    made._commands = _Commands(registers, RegisterTable.COIL, index, relinquished=1)
     return made
 
 
 def _limit(registers: FaultyRegisters, index: int, name: str) -> _Limit:
     made = _Limit(objectIdentifier=("analogOutput", index), objectName=name, units="percent")
-    made._commands = _Commands(registers, Table.HOLDING, index, FULL_LIMIT_PERCENT)
+    made._commands = _Commands(registers, RegisterTable.HOLDING, index, FULL_LIMIT_PERCENT)
     return made

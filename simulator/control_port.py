@@ -19,25 +19,25 @@ import asyncio
 import json
 from typing import Any, Protocol
 
-from simulator.circuits import CIRCUITS, INDEX_BY_ID
-from simulator.faults import FaultyRegisters
-from simulator.panel import Moment
-from simulator.registers import ADDRESSES, Table
-from simulator.server import now
+from simulator.faulty_registers import FaultyRegisters
+from simulator.moment import Moment
+from simulator.panel_registers import ADDRESSES
+from simulator.register_map import RegisterTable
+from simulator.simulated_circuit import CIRCUITS, INDEX_BY_ID
 
 LOOPBACK = "127.0.0.1"
-KINDS = ("stuck_contactor", "timeout", "write_timeout", "illegal", "frozen_meter", "refuse")
-OPS = ("state", "fault", "clear", "draw")
+_KINDS = ("stuck_contactor", "timeout", "write_timeout", "illegal", "frozen_meter", "refuse")
+_OPS = ("state", "fault", "clear", "draw")
 
-Request = dict[str, Any]
+_Request = dict[str, Any]
 
 
-class BadRequest(Exception):
+class ControlPortError(Exception):
     """Says what is wrong with a request, and what would be right."""
 
 
-class Server(Protocol):
-    """A panel on the wire, Modbus or BACnet."""
+class _Server(Protocol):
+    """The panel's server, which can be told to refuse connections for a while."""
 
     registers: FaultyRegisters
     port: int
@@ -46,13 +46,11 @@ class Server(Protocol):
 
     async def close(self) -> None: ...
 
-    async def run_time(self) -> None: ...
-
 
 class ControlPort:
     """Takes requests for one panel server."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: _Server) -> None:
         self._server = server
         self._registers = server.registers
         self._panel = server.registers.panel
@@ -84,13 +82,13 @@ class ControlPort:
         """The answer to one request line; a bad one changes nothing."""
         try:
             return {"ok": True, **await self._perform(_parse(line))}
-        except BadRequest as bad:
+        except ControlPortError as bad:
             return {"ok": False, "error": str(bad)}
 
-    async def _perform(self, request: Request) -> dict[str, Any]:
-        op = _one_of(request, "op", OPS)
+    async def _perform(self, request: _Request) -> dict[str, Any]:
+        op = _one_of(request, "op", _OPS)
         if op == "state":
-            return self._state(now())
+            return self._state(Moment.now())
         if op == "fault":
             await self._set_fault(request)
         elif op == "draw":
@@ -105,33 +103,35 @@ class ControlPort:
             await self._server.listen()
         except OSError as error:
             self._registers.faults.refused = True
-            raise BadRequest(
+            raise ControlPortError(
                 f"the panel cannot listen on port {self._server.port} again ({error.strerror}): "
                 "free that port and clear once more"
             ) from error
 
-    async def _set_fault(self, request: Request) -> None:
-        kind = _one_of(request, "kind", KINDS)
+    async def _set_fault(self, request: _Request) -> None:
+        kind = _one_of(request, "kind", _KINDS)
         faults = self._registers.faults
         if kind == "stuck_contactor":
             self._panel.stuck_contactors.add(_circuit(request))
         elif kind == "timeout":
-            faults.silent.add(_spot(request, tuple(Table)))
+            faults.silent.add(_spot(request, tuple(RegisterTable)))
         elif kind == "write_timeout":
-            faults.silent_on_write.add(_spot(request, (Table.COIL, Table.HOLDING)))
+            faults.silent_on_write.add(_spot(request, (RegisterTable.COIL, RegisterTable.HOLDING)))
         elif kind == "illegal":
-            faults.illegal.add(_spot(request, (Table.COIL, Table.HOLDING)))
+            faults.illegal.add(_spot(request, (RegisterTable.COIL, RegisterTable.HOLDING)))
         elif kind == "frozen_meter":
-            self._registers.freeze_meter(now())
+            self._registers.freeze_meter(Moment.now())
         else:
             faults.refused = True
             await self._server.close()
 
-    def _set_draw(self, request: Request) -> None:
+    def _set_draw(self, request: _Request) -> None:
         index = _circuit(request)
         if "kw" not in request:
-            raise BadRequest('"kw" is missing: give kilowatts, or null for its own draw again')
-        self._panel.advance(now())  # what was drawn until now is metered at the old draw
+            raise ControlPortError(
+                '"kw" is missing: give kilowatts, or null for its own draw again'
+            )
+        self._panel.advance(Moment.now())  # what was drawn until now is metered at the old draw
         if request["kw"] is None:
             self._panel.natural_overrides_kw.pop(index, None)
         else:
@@ -176,34 +176,36 @@ def _by_id(values: list[Any]) -> dict[str, Any]:
     return {circuit.circuit_id: value for circuit, value in zip(CIRCUITS, values, strict=True)}
 
 
-def _parse(line: bytes) -> Request:
+def _parse(line: bytes) -> _Request:
     try:
         request = json.loads(line)
     except ValueError as error:
-        raise BadRequest(f"one JSON object a line, please: {error}") from error
+        raise ControlPortError(f"one JSON object a line, please: {error}") from error
     if not isinstance(request, dict):
-        raise BadRequest('a request is a JSON object such as {"op": "state"}')
+        raise ControlPortError('a request is a JSON object such as {"op": "state"}')
     return request
 
 
-def _one_of(request: Request, key: str, allowed: tuple[str, ...]) -> str:
+def _one_of(request: _Request, key: str, allowed: tuple[str, ...]) -> str:
     value = request.get(key)
     if not isinstance(value, str) or value not in allowed:
-        raise BadRequest(f'"{key}" must be one of {", ".join(allowed)}, not {json.dumps(value)}')
+        raise ControlPortError(
+            f'"{key}" must be one of {", ".join(allowed)}, not {json.dumps(value)}'
+        )
     return value
 
 
-def _circuit(request: Request) -> int:
+def _circuit(request: _Request) -> int:
     return INDEX_BY_ID[_one_of(request, "circuit", tuple(INDEX_BY_ID))]
 
 
-def _spot(request: Request, tables: tuple[Table, ...]) -> tuple[Table, int]:
-    table = Table(_one_of(request, "register", tuple(table.value for table in tables)))
+def _spot(request: _Request, tables: tuple[RegisterTable, ...]) -> tuple[RegisterTable, int]:
+    table = RegisterTable(_one_of(request, "register", tuple(table.value for table in tables)))
     address = request.get("address")
     # bool is an int to Python, but not an address to anybody
     if type(address) is not int or address not in ADDRESSES[table]:
         known = ", ".join(str(each) for each in sorted(ADDRESSES[table]))
-        raise BadRequest(
+        raise ControlPortError(
             f'"address" must be an address of table {table.value} ({known}), '
             f"not {json.dumps(address)}"
         )
@@ -212,7 +214,7 @@ def _spot(request: Request, tables: tuple[Table, ...]) -> tuple[Table, int]:
 
 def _kilowatts(value: object, breaker_kw: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise BadRequest('"kw" must be a number, or null for its own draw again')
+        raise ControlPortError('"kw" must be a number, or null for its own draw again')
     if not 0.0 <= value <= breaker_kw:
-        raise BadRequest(f'"kw" must be between 0 and the breaker\'s {breaker_kw:g} kW')
+        raise ControlPortError(f'"kw" must be between 0 and the breaker\'s {breaker_kw:g} kW')
     return float(value)

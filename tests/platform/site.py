@@ -21,7 +21,7 @@ import psutil
 from gevent import subprocess
 from paho.mqtt.enums import CallbackAPIVersion
 
-from simulator.control import PanelControl
+from simulator.panel_control import PanelControl
 from tests.support.ports import free_port
 from VenAgent.volttron_compat import RPC_FAILURES, Calls
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from gevent import subprocess
 
-from simulator.control import PanelControl
+from simulator.panel_control import PanelControl
 from tests.platform.site import CONFIG_STORE, DRIVER, ROOT, VEN, Site, process, wait_for
 from tests.support.ports import free_port
 

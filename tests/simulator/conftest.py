@@ -12,8 +12,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the simulator is
 
 from panel_harness import PROCESS_TIMEOUT_SEC, PanelProcess, SteadyPanel
 
-from simulator.circuits import CIRCUIT_COUNT, CIRCUITS
-from simulator.control import PanelControl
+from simulator.panel_control import PanelControl
+from simulator.simulated_circuit import CIRCUIT_COUNT, CIRCUITS
 
 
 @pytest.fixture(scope="session")

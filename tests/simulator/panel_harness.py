@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import IO, Any
 
-from simulator.circuits import INDEX_BY_ID
-from simulator.control import PanelControl
+from simulator.panel_control import PanelControl
+from simulator.simulated_circuit import INDEX_BY_ID
 
 ROOT = Path(__file__).resolve().parents[2]
 # A panel that hangs must fail a test, not stop the suite.

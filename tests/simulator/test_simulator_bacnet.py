@@ -16,19 +16,19 @@ from typing import Any
 
 import pytest
 
-from simulator.circuits import CIRCUITS
-from simulator.control import PanelControl
-from simulator.faults import FaultyRegisters
-from simulator.house import SteadyLoads
-from simulator.panel import Panel
-from simulator.registers import Table
-from simulator.server import now
+from simulator.faulty_registers import FaultyRegisters
+from simulator.house_loads import SteadyLoads
+from simulator.moment import Moment
+from simulator.panel_control import PanelControl
+from simulator.register_map import RegisterTable
+from simulator.simulated_circuit import CIRCUITS
+from simulator.simulated_panel import SimulatedPanel
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     from bacpypes.errors import ExecutionError
 
-    from simulator.bacnet_objects import objects_of
+    from simulator.bacnet_objects import bacnet_objects
 
 ROOT = Path(__file__).resolve().parents[2]
 READ_PRESENT_VALUE = bytes.fromhex("00 05 01 0c 0c")  # confirmed request 1, ReadProperty, object id
@@ -36,12 +36,12 @@ READ_PRESENT_VALUE = bytes.fromhex("00 05 01 0c 0c")  # confirmed request 1, Rea
 
 @pytest.fixture
 def registers() -> FaultyRegisters:
-    return FaultyRegisters(Panel(SteadyLoads(), now()))
+    return FaultyRegisters(SimulatedPanel(SteadyLoads(), Moment.now()))
 
 
 @pytest.fixture
 def objects(registers: FaultyRegisters) -> dict[tuple[str, int], Any]:
-    return {each.objectIdentifier: each for each in objects_of(registers)}
+    return {each.objectIdentifier: each for each in bacnet_objects(registers)}
 
 
 def value(each: Any) -> Any:
@@ -102,7 +102,7 @@ def test_a_limit_out_of_range_is_refused_and_changes_nothing(
 def test_a_faulty_register_refuses_as_it_does_over_modbus(
     registers: FaultyRegisters, objects: dict[tuple[str, int], Any]
 ) -> None:
-    registers.faults.illegal.add((Table.COIL, 1))
+    registers.faults.illegal.add((RegisterTable.COIL, 1))
     with pytest.raises(ExecutionError):
         objects["binaryOutput", 1].WriteProperty("presentValue", "inactive", None, 10)
     assert value(objects["binaryOutput", 1]) == "active"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from panel_harness import PROCESS_TIMEOUT_SEC, PanelProcess, SteadyPanel
 
-from simulator.control import PanelControl, PanelControlError
+from simulator.panel_control import PanelControl, PanelControlError
 
 pytest.importorskip("pymodbus", minversion="3.16")
 

@@ -17,10 +17,11 @@ pytest.importorskip("pymodbus", minversion="3.16")
 
 from pymodbus.client import ModbusTcpClient
 
-from simulator.circuits import CIRCUIT_COUNT, CIRCUITS
-from simulator.house import SteadyLoads
-from simulator.panel import Panel
-from simulator.server import PanelServer, now
+from simulator.house_loads import SteadyLoads
+from simulator.modbus_server import ModbusServer
+from simulator.moment import Moment
+from simulator.simulated_circuit import CIRCUIT_COUNT, CIRCUITS
+from simulator.simulated_panel import SimulatedPanel
 
 REGISTRY = (
     Path(__file__).resolve().parents[2] / "MeterDriverConfigs" / "simulated_panel" / "registry.csv"
@@ -165,7 +166,7 @@ def test_what_is_accepted_has_tcp_nodelay() -> None:
     """Nagle's algorithm would cost 40 ms an operation."""
 
     async def accepted_nodelay() -> int:
-        server = PanelServer(Panel(SteadyLoads(), now()), "127.0.0.1", 0, 1)
+        server = ModbusServer(SimulatedPanel(SteadyLoads(), Moment.now()), "127.0.0.1", 0, 1)
         await server.listen()
         assert server.listener is not None
         _, writer = await asyncio.open_connection("127.0.0.1", server.port)

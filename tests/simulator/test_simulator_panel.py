@@ -6,11 +6,13 @@ import struct
 
 import pytest
 
-from simulator.circuits import CIRCUIT_COUNT, CIRCUITS, Control
-from simulator.faults import FaultyRegisters
-from simulator.house import HouseLoads, SteadyLoads
-from simulator.panel import Moment, Panel
-from simulator.registers import RegisterError, Registers, Table
+from simulator.faulty_registers import FaultyRegisters
+from simulator.house_loads import HouseLoads, SteadyLoads
+from simulator.moment import Moment
+from simulator.panel_registers import PanelRegisters
+from simulator.register_map import RegisterError, RegisterTable
+from simulator.simulated_circuit import CIRCUIT_COUNT, CIRCUITS, CircuitControl
+from simulator.simulated_panel import SimulatedPanel
 
 HVAC, HEATER, EV = 0, 1, 2
 WALL_START = 1_700_000_000.0
@@ -21,18 +23,18 @@ def at(sec: float) -> Moment:
     return Moment(mono_sec=500.0 + sec, wall_ts=WALL_START + sec)
 
 
-def steady_panel(speed: float = 1.0) -> Panel:
-    return Panel(SteadyLoads(), at(0), speed)
+def steady_panel(speed: float = 1.0) -> SimulatedPanel:
+    return SimulatedPanel(SteadyLoads(), at(0), speed)
 
 
-def beating_panel(timeout_sec: int = 120) -> tuple[Panel, Registers]:
+def beating_panel(timeout_sec: int = 120) -> tuple[SimulatedPanel, PanelRegisters]:
     """A panel with EV limited and heater open, whose first heartbeat came at 10 s."""
     panel = steady_panel()
-    registers = Registers(panel)
-    registers.write(Table.HOLDING, 101, [timeout_sec], at(1))
-    registers.write(Table.COIL, HEATER, [0], at(2))
-    registers.write(Table.HOLDING, EV, [25], at(3))
-    registers.write(Table.HOLDING, 100, [1], at(10))
+    registers = PanelRegisters(panel)
+    registers.write(RegisterTable.HOLDING, 101, [timeout_sec], at(1))
+    registers.write(RegisterTable.COIL, HEATER, [0], at(2))
+    registers.write(RegisterTable.HOLDING, EV, [25], at(3))
+    registers.write(RegisterTable.HOLDING, 100, [1], at(10))
     return panel, registers
 
 
@@ -58,7 +60,7 @@ def test_a_switch_circuit_keeps_a_limit_but_does_not_obey_it() -> None:
     panel = steady_panel()
     panel.write_limits(0, [0] * CIRCUIT_COUNT, at(1))
     for circuit, power_kw in zip(CIRCUITS, panel.powers_kw(), strict=True):
-        obeys = circuit.control is Control.LIMIT
+        obeys = circuit.control is CircuitControl.LIMIT
         assert power_kw == (0.0 if obeys else circuit.steady_kw)
     assert panel.limits_percent == [0] * CIRCUIT_COUNT
 
@@ -92,7 +94,7 @@ def test_energy_does_not_depend_on_how_often_one_looks() -> None:
 
 
 def test_a_seed_gives_one_history_however_often_one_looks() -> None:
-    seldom, often = (Panel(HouseLoads(seed=5), at(0)) for _ in range(2))
+    seldom, often = (SimulatedPanel(HouseLoads(seed=5), at(0)) for _ in range(2))
     for each in range(1, 401):
         often.advance(at(each * 0.25))
     seldom.advance(at(100))
@@ -148,7 +150,7 @@ def test_a_watch_noticed_late_still_acted_in_time() -> None:
 
 def test_any_heartbeat_renews_the_watch() -> None:
     panel, registers = beating_panel()
-    registers.write(Table.HOLDING, 100, [1], at(100))  # the same value counts too
+    registers.write(RegisterTable.HOLDING, 100, [1], at(100))  # the same value counts too
     panel.advance(at(219))
     assert not panel.contactors_closed[HEATER]
     panel.advance(at(220))
@@ -159,10 +161,10 @@ def test_any_heartbeat_renews_the_watch() -> None:
 def test_after_firing_the_watch_waits_for_a_new_first_heartbeat() -> None:
     panel, registers = beating_panel()
     panel.advance(at(130))
-    registers.write(Table.COIL, HEATER, [0], at(131))
+    registers.write(RegisterTable.COIL, HEATER, [0], at(131))
     panel.advance(at(10_000))
     assert not panel.contactors_closed[HEATER]
-    registers.write(Table.HOLDING, 100, [2], at(10_000))
+    registers.write(RegisterTable.HOLDING, 100, [2], at(10_000))
     panel.advance(at(10_120))
     assert panel.contactors_closed[HEATER]
     assert panel.heartbeat.expired_count == 2
@@ -176,7 +178,7 @@ def test_a_time_out_of_zero_switches_the_watch_off() -> None:
 
 def test_a_time_out_shortened_into_the_past_acts_now_and_not_before() -> None:
     panel, registers = beating_panel()
-    registers.write(Table.HOLDING, 101, [5], at(60))
+    registers.write(RegisterTable.HOLDING, 101, [5], at(60))
     panel.advance(at(61))
     assert panel.contactors_closed[HEATER]
     assert panel.contactor_changed_ts[HEATER] == pytest.approx(WALL_START + 60, abs=1e-3)
@@ -184,9 +186,9 @@ def test_a_time_out_shortened_into_the_past_acts_now_and_not_before() -> None:
 
 def test_the_watch_runs_on_real_time_also_when_the_house_is_accelerated() -> None:
     panel = steady_panel(speed=100.0)
-    registers = Registers(panel)
-    registers.write(Table.COIL, HEATER, [0], at(1))
-    registers.write(Table.HOLDING, 100, [1], at(1))
+    registers = PanelRegisters(panel)
+    registers.write(RegisterTable.COIL, HEATER, [0], at(1))
+    registers.write(RegisterTable.HOLDING, 100, [1], at(1))
     panel.advance(at(120))
     assert not panel.contactors_closed[HEATER]
     panel.advance(at(121))
@@ -195,7 +197,7 @@ def test_the_watch_runs_on_real_time_also_when_the_house_is_accelerated() -> Non
 
 def test_writing_the_time_out_is_no_heartbeat() -> None:
     panel = steady_panel()
-    Registers(panel).write(Table.HOLDING, 101, [5], at(1))
+    PanelRegisters(panel).write(RegisterTable.HOLDING, 101, [5], at(1))
     assert not panel.heartbeat.armed
 
 
@@ -210,7 +212,7 @@ def test_a_stuck_contactor_does_not_move_for_the_watch_either() -> None:
 
 
 def test_inputs_are_big_endian_floats_high_word_first() -> None:
-    words = Registers(steady_panel()).read(Table.INPUT, 0, 26, at(0))
+    words = PanelRegisters(steady_panel()).read(RegisterTable.INPUT, 0, 26, at(0))
     numbers = struct.unpack(">13f", struct.pack(">26H", *words))
     steady_kw = [circuit.steady_kw for circuit in CIRCUITS]
     expected = [22.6, 240.0, 22600 / 240, 0.0, 85.0, *steady_kw]
@@ -220,19 +222,19 @@ def test_inputs_are_big_endian_floats_high_word_first() -> None:
 @pytest.mark.parametrize(
     ("table", "address", "count"),
     [
-        (Table.COIL, 8, 1),
-        (Table.COIL, 7, 2),
-        (Table.HOLDING, 8, 1),
-        (Table.HOLDING, 99, 2),
-        (Table.HOLDING, 101, 2),
-        (Table.INPUT, 26, 1),
-        (Table.INPUT, 25, 2),
+        (RegisterTable.COIL, 8, 1),
+        (RegisterTable.COIL, 7, 2),
+        (RegisterTable.HOLDING, 8, 1),
+        (RegisterTable.HOLDING, 99, 2),
+        (RegisterTable.HOLDING, 101, 2),
+        (RegisterTable.INPUT, 26, 1),
+        (RegisterTable.INPUT, 25, 2),
     ],
 )
 def test_addresses_that_do_not_exist_are_exception_2(
-    table: Table, address: int, count: int
+    table: RegisterTable, address: int, count: int
 ) -> None:
-    registers = Registers(steady_panel())
+    registers = PanelRegisters(steady_panel())
     with pytest.raises(RegisterError) as reading:
         registers.read(table, address, count, at(0))
     with pytest.raises(RegisterError) as writing:
@@ -243,7 +245,7 @@ def test_addresses_that_do_not_exist_are_exception_2(
 def test_a_write_with_one_bad_limit_writes_none() -> None:
     panel = steady_panel()
     with pytest.raises(RegisterError) as caught:
-        Registers(panel).write(Table.HOLDING, 0, [50, 101, 50], at(1))
+        PanelRegisters(panel).write(RegisterTable.HOLDING, 0, [50, 101, 50], at(1))
     assert caught.value.exception_code == 3
     assert panel.limits_percent == [100] * CIRCUIT_COUNT
     assert panel.write_count == 0
@@ -251,8 +253,10 @@ def test_a_write_with_one_bad_limit_writes_none() -> None:
 
 def test_without_faults_the_faulty_register_map_is_the_register_map() -> None:
     panel = steady_panel()
-    plain, faulty = Registers(panel), FaultyRegisters(panel)
-    assert faulty.read(Table.INPUT, 0, 26, at(1)) == plain.read(Table.INPUT, 0, 26, at(1))
-    faulty.write(Table.HOLDING, EV, [30], at(2))
-    assert plain.read(Table.HOLDING, EV, 1, at(2)) == [30]
+    plain, faulty = PanelRegisters(panel), FaultyRegisters(panel)
+    assert faulty.read(RegisterTable.INPUT, 0, 26, at(1)) == plain.read(
+        RegisterTable.INPUT, 0, 26, at(1)
+    )
+    faulty.write(RegisterTable.HOLDING, EV, [30], at(2))
+    assert plain.read(RegisterTable.HOLDING, EV, 1, at(2)) == [30]
     assert faulty.list_faults() == []

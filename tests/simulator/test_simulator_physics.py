@@ -7,16 +7,16 @@ import statistics
 
 import pytest
 
-from simulator.circuits import CIRCUITS, INDEX_BY_ID
-from simulator.house import HouseLoads, SteadyLoads
-from simulator.physics import (
-    Drift,
+from simulator.appliance_loads import (
+    DriftingNoise,
     EvLoad,
-    Phase,
     ProgrammeLoad,
-    Thermostat,
+    ProgrammePhase,
     ThermostatLoad,
+    ThermostatSpec,
 )
+from simulator.house_loads import HouseLoads, SteadyLoads
+from simulator.simulated_circuit import CIRCUITS, INDEX_BY_ID
 
 STEADY_KW = [circuit.steady_kw for circuit in CIRCUITS]
 
@@ -32,7 +32,7 @@ def run_sec(house: HouseLoads, duration_sec: int, shed: tuple[str, ...] = ()) ->
 
 def oven() -> ThermostatLoad:
     return ThermostatLoad(
-        Thermostat(
+        ThermostatSpec(
             start_c=50.0,
             on_at_c=54.0,
             off_at_c=60.0,
@@ -166,7 +166,7 @@ def test_a_limited_ev_charges_slower_by_as_much() -> None:
 
 
 def test_a_programme_waits_while_shed_and_loses_some_heat() -> None:
-    dryer = ProgrammeLoad([Phase(100.0, 3.0), Phase(50.0, 0.0)])
+    dryer = ProgrammeLoad([ProgrammePhase(100.0, 3.0), ProgrammePhase(50.0, 0.0)])
     dryer.step(60.0, 3.0)
     dryer.step(50.0, 0.0)  # cools: 10 s of work are lost
     dryer.step(49.0, 3.0)
@@ -179,7 +179,7 @@ def test_a_programme_waits_while_shed_and_loses_some_heat() -> None:
 
 def test_noise_keeps_its_spread_whatever_the_step() -> None:
     for step_sec in (1.0, 20.0):
-        drift = Drift(10.0, 1.0, 5.0, random.Random(3))
+        drift = DriftingNoise(10.0, 1.0, 5.0, random.Random(3))
         values = []
         for _ in range(4000):
             drift.step(step_sec)

@@ -10,13 +10,13 @@ import sys
 import pytest
 from panel_harness import PROCESS_TIMEOUT_SEC, ROOT, PanelProcess
 
-from simulator.control import PanelControl
+from simulator.panel_control import PanelControl
 
 pytest.importorskip("pymodbus", minversion="3.16")
 
 from pymodbus.client import ModbusTcpClient
 
-from simulator.__main__ import parse_arguments
+from simulator.command_line import parse_modbus_options
 
 
 def run(*options: str) -> subprocess.CompletedProcess[str]:
@@ -31,7 +31,7 @@ def run(*options: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_defaults_are_those_of_the_driver_configuration() -> None:
-    options = parse_arguments([])
+    options = parse_modbus_options([])
     assert (options.host, options.port, options.unit) == ("127.0.0.1", 5020, 1)
     assert options.control_port is None
     assert not options.steady
@@ -86,6 +86,6 @@ def test_an_address_of_another_machine_is_said() -> None:
 )
 def test_wrong_options_are_refused(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        parse_arguments(wrong)
+        parse_modbus_options(wrong)
     assert ended.value.code == 2
     assert f"{wrong[1]!r} is not a" in capsys.readouterr().err

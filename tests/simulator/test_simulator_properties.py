@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from simulator.circuits import CIRCUIT_COUNT, CIRCUITS, Control
-from simulator.house import HouseLoads
-from simulator.panel import Moment, Panel
-from simulator.registers import Registers, Table
+from simulator.house_loads import HouseLoads
+from simulator.moment import Moment
+from simulator.panel_registers import PanelRegisters
+from simulator.register_map import RegisterTable
+from simulator.simulated_circuit import CIRCUIT_COUNT, CIRCUITS, CircuitControl
+from simulator.simulated_panel import SimulatedPanel
 
 pytest.importorskip("hypothesis")
 
@@ -18,7 +20,7 @@ from hypothesis import strategies as st
 
 WRITES = st.lists(
     st.tuples(
-        st.sampled_from([Table.COIL, Table.HOLDING]),
+        st.sampled_from([RegisterTable.COIL, RegisterTable.HOLDING]),
         st.integers(0, CIRCUIT_COUNT - 1),
         st.integers(0, 100),
         st.floats(0.0, 30.0),
@@ -30,15 +32,15 @@ WRITES = st.lists(
 @settings(deadline=None, max_examples=50)
 @given(writes=WRITES)
 def test_whatever_is_written_the_readings_agree(
-    writes: Sequence[tuple[Table, int, int, float]],
+    writes: Sequence[tuple[RegisterTable, int, int, float]],
 ) -> None:
-    panel = Panel(HouseLoads(seed=1), Moment(0.0, 0.0))
-    registers = Registers(panel)
+    panel = SimulatedPanel(HouseLoads(seed=1), Moment(0.0, 0.0))
+    registers = PanelRegisters(panel)
     now_sec = 0.0
     for table, address, value, wait_sec in writes:
         now_sec += wait_sec
         moment = Moment(now_sec, now_sec)
-        value = value % 2 if table is Table.COIL else value
+        value = value % 2 if table is RegisterTable.COIL else value
         registers.write(table, address, [value], moment)
         assert registers.read(table, address, 1, moment) == [value]
         meter = panel.meter()
@@ -47,5 +49,5 @@ def test_whatever_is_written_the_readings_agree(
         for index, (circuit, power_kw) in enumerate(zip(CIRCUITS, meter.powers_kw, strict=True)):
             if not panel.contactors_closed[index]:
                 assert power_kw == 0.0
-            elif circuit.control is Control.LIMIT:
+            elif circuit.control is CircuitControl.LIMIT:
                 assert power_kw <= panel.limits_percent[index] / 100 * circuit.breaker_kw + 1e-9

@@ -20,25 +20,7 @@ HOUR_SEC = 3600.0
 MINUTE_SEC = 60.0
 
 
-class Loads(Protocol):
-    """All that is connected to the panel, in circuit order, and the supply in front of it."""
-
-    @property
-    def voltage(self) -> float:
-        """Supply voltage in V."""
-
-    @property
-    def battery_soc_percent(self) -> float:
-        """State of charge of the house battery, 0-100 %."""
-
-    def natural_kw(self) -> Sequence[float]:
-        """What each circuit would draw in kW, closed and without a limit."""
-
-    def step(self, duration_sec: float, supplied_kw: Sequence[float]) -> None:
-        """Let simulated time pass while each circuit gets `supplied_kw`."""
-
-
-class Appliance(Protocol):
+class ApplianceLoad(Protocol):
     """One circuit's load."""
 
     @property
@@ -49,7 +31,7 @@ class Appliance(Protocol):
         """Let simulated time pass while it gets `supplied_kw`."""
 
 
-class Drift:
+class DriftingNoise:
     """Slow noise that returns to its mean (Ornstein-Uhlenbeck), held within three deviations."""
 
     def __init__(
@@ -73,7 +55,7 @@ class Drift:
 class WanderingLoad:
     """Lights and outlets: many small things switched by people; a shed changes nothing later."""
 
-    def __init__(self, drift: Drift) -> None:
+    def __init__(self, drift: DriftingNoise) -> None:
         self._drift = drift
 
     @property
@@ -87,7 +69,7 @@ class WanderingLoad:
 
 
 @dataclass(frozen=True)
-class Thermostat:
+class ThermostatSpec:
     """What a thermostat appliance is made of. Temperatures in °C.
 
     `degrees_per_kwh` is negative for cooling. It starts at `on_at_c` and stops at `off_at_c`;
@@ -108,7 +90,7 @@ class Thermostat:
 class ThermostatLoad:
     """A temperature that leaks towards its surroundings, and a machine that pushes it back."""
 
-    def __init__(self, spec: Thermostat) -> None:
+    def __init__(self, spec: ThermostatSpec) -> None:
         self._spec = spec
         self._sign = 1.0 if spec.degrees_per_kwh < 0 else -1.0
         self.temperature_c = spec.start_c
@@ -177,7 +159,7 @@ class EvLoad:
 
 
 @dataclass(frozen=True)
-class Phase:
+class ProgrammePhase:
     """One part of a programme; a power of zero is the pause until the next use."""
 
     duration_sec: float
@@ -190,7 +172,7 @@ class ProgrammeLoad:
     # While shed the drum or the pan cools: each second costs this much of the phase's progress.
     COOLING_LOSS = 0.2
 
-    def __init__(self, phases: Sequence[Phase]) -> None:
+    def __init__(self, phases: Sequence[ProgrammePhase]) -> None:
         self._phases = tuple(phases)
         self._index = 0
         self._progress_sec = 0.0

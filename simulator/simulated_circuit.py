@@ -8,7 +8,7 @@ from enum import Enum
 NOMINAL_VOLTAGE = 240.0
 
 
-class Control(str, Enum):
+class CircuitControl(str, Enum):
     """How a circuit is shed: opened by its contactor, or held below a limit."""
 
     SWITCH = "switch"
@@ -16,13 +16,13 @@ class Control(str, Enum):
 
 
 @dataclass(frozen=True)
-class Circuit:
+class SimulatedCircuit:
     """One circuit. `steady_kw` is what it draws with `--steady`, and near the start without it."""
 
     circuit_id: str
     name: str
     breaker_amps: int
-    control: Control
+    control: CircuitControl
     critical: bool
     steady_kw: float
 
@@ -32,15 +32,15 @@ class Circuit:
         return self.breaker_amps * NOMINAL_VOLTAGE / 1000.0
 
 
-CIRCUITS: tuple[Circuit, ...] = (
-    Circuit("hvac1", "HVAC", 30, Control.LIMIT, True, 3.5),
-    Circuit("heater1", "Water Heater", 30, Control.SWITCH, False, 4.5),
-    Circuit("ev1", "EV Charger", 50, Control.LIMIT, False, 7.2),
-    Circuit("dryer1", "Dryer", 30, Control.SWITCH, False, 3.0),
-    Circuit("range1", "Electric Range", 40, Control.SWITCH, False, 2.4),
-    Circuit("lights1", "Lighting Circuits", 15, Control.LIMIT, False, 0.6),
-    Circuit("outlets1", "General Outlets", 20, Control.SWITCH, False, 1.2),
-    Circuit("fridge1", "Refrigerator", 15, Control.SWITCH, True, 0.2),
+CIRCUITS: tuple[SimulatedCircuit, ...] = (
+    SimulatedCircuit("hvac1", "HVAC", 30, CircuitControl.LIMIT, True, 3.5),
+    SimulatedCircuit("heater1", "Water Heater", 30, CircuitControl.SWITCH, False, 4.5),
+    SimulatedCircuit("ev1", "EV Charger", 50, CircuitControl.LIMIT, False, 7.2),
+    SimulatedCircuit("dryer1", "Dryer", 30, CircuitControl.SWITCH, False, 3.0),
+    SimulatedCircuit("range1", "Electric Range", 40, CircuitControl.SWITCH, False, 2.4),
+    SimulatedCircuit("lights1", "Lighting Circuits", 15, CircuitControl.LIMIT, False, 0.6),
+    SimulatedCircuit("outlets1", "General Outlets", 20, CircuitControl.SWITCH, False, 1.2),
+    SimulatedCircuit("fridge1", "Refrigerator", 15, CircuitControl.SWITCH, True, 0.2),
 )
 CIRCUIT_COUNT = len(CIRCUITS)
 INDEX_BY_ID = {circuit.circuit_id: index for index, circuit in enumerate(CIRCUITS)}

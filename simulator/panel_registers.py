@@ -18,66 +18,51 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from enum import Enum
 
-from simulator.circuits import CIRCUIT_COUNT
-from simulator.panel import FULL_LIMIT_PERCENT, Meter, Moment, Panel
+from simulator.moment import Moment
+from simulator.register_map import ILLEGAL_ADDRESS, ILLEGAL_VALUE, RegisterError, RegisterTable
+from simulator.simulated_circuit import CIRCUIT_COUNT
+from simulator.simulated_panel import FULL_LIMIT_PERCENT, PanelMeter, SimulatedPanel
 
 HEARTBEAT_ADDRESS = 100
 HEARTBEAT_TIMEOUT_ADDRESS = 101
 INPUT_WORD_COUNT = 10 + 2 * CIRCUIT_COUNT
 
-# Modbus exception codes
-ILLEGAL_ADDRESS = 2
-ILLEGAL_VALUE = 3
 
-
-class Table(str, Enum):
-    """The tables this device has; it has no discrete inputs."""
-
-    COIL = "coil"
-    HOLDING = "holding"
-    INPUT = "input"
-
-
-ADDRESSES: dict[Table, frozenset[int]] = {
-    Table.COIL: frozenset(range(CIRCUIT_COUNT)),
-    Table.HOLDING: frozenset([*range(CIRCUIT_COUNT), HEARTBEAT_ADDRESS, HEARTBEAT_TIMEOUT_ADDRESS]),
-    Table.INPUT: frozenset(range(INPUT_WORD_COUNT)),
+ADDRESSES: dict[RegisterTable, frozenset[int]] = {
+    RegisterTable.COIL: frozenset(range(CIRCUIT_COUNT)),
+    RegisterTable.HOLDING: frozenset(
+        [*range(CIRCUIT_COUNT), HEARTBEAT_ADDRESS, HEARTBEAT_TIMEOUT_ADDRESS]
+    ),
+    RegisterTable.INPUT: frozenset(range(INPUT_WORD_COUNT)),
 }
 
 
-class RegisterError(Exception):
-    """The request is answered with a Modbus exception."""
-
-    def __init__(self, exception_code: int) -> None:
-        super().__init__(f"Modbus exception {exception_code}")
-        self.exception_code = exception_code
-
-
-class Registers:
+class PanelRegisters:
     """The panel, seen as registers."""
 
-    def __init__(self, panel: Panel) -> None:
+    def __init__(self, panel: SimulatedPanel) -> None:
         self.panel = panel
 
-    def read(self, table: Table, address: int, count: int, moment: Moment) -> list[int]:
+    def read(self, table: RegisterTable, address: int, count: int, moment: Moment) -> list[int]:
         """Values from `address` on, as they are at `moment`."""
-        check_addresses(table, address, count)
+        _check_addresses(table, address, count)
         self.panel.advance(moment)
-        if table is Table.COIL:
+        if table is RegisterTable.COIL:
             return [int(x) for x in self.panel.contactors_closed[address : address + count]]
-        if table is Table.INPUT:
-            return meter_words(self.panel.meter())[address : address + count]
+        if table is RegisterTable.INPUT:
+            return _meter_words(self.panel.meter())[address : address + count]
         return [self._holding(each) for each in range(address, address + count)]
 
-    def write(self, table: Table, address: int, values: Sequence[int], moment: Moment) -> None:
+    def write(
+        self, table: RegisterTable, address: int, values: Sequence[int], moment: Moment
+    ) -> None:
         """Write values from `address` on: all of them, or none and an exception."""
-        check_addresses(table, address, len(values))
+        _check_addresses(table, address, len(values))
         self.panel.advance(moment)
-        if table is Table.INPUT:
+        if table is RegisterTable.INPUT:
             raise RegisterError(ILLEGAL_ADDRESS)
-        if table is Table.COIL:
+        if table is RegisterTable.COIL:
             self.panel.write_contactors(address, [bool(value) for value in values], moment)
         elif address < HEARTBEAT_ADDRESS:
             if any(not 0 <= value <= FULL_LIMIT_PERCENT for value in values):
@@ -101,13 +86,13 @@ class Registers:
                 self.panel.heartbeat.timeout_sec = value
 
 
-def check_addresses(table: Table, address: int, count: int) -> None:
+def _check_addresses(table: RegisterTable, address: int, count: int) -> None:
     """Every address of a request must exist, otherwise exception 2."""
     if not ADDRESSES[table].issuperset(range(address, address + count)):
         raise RegisterError(ILLEGAL_ADDRESS)
 
 
-def meter_words(meter: Meter) -> list[int]:
+def _meter_words(meter: PanelMeter) -> list[int]:
     """All input registers of one reading."""
     numbers = (
         meter.total_kw,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import cast
 
 from pymodbus.constants import ExcCodes
@@ -11,30 +10,26 @@ from pymodbus.exceptions import NoSuchIdException
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator.simcore import SimCore
 
-from simulator.faults import FaultyRegisters, NoAnswer
-from simulator.panel import Moment, Panel
-from simulator.registers import RegisterError, Table
+from simulator.faulty_registers import FaultyRegisters, RequestUnanswered
+from simulator.moment import Moment
+from simulator.register_map import RegisterError, RegisterTable
+from simulator.simulated_panel import SimulatedPanel
 
 # How often time passes when nobody asks. Every access brings the panel up to date by itself;
 # this keeps what it then has to catch up with small.
 TICK_SEC = 0.1
 
 # Modbus function code -> table. Discrete inputs (2) are missing: the device has none.
-TABLE_BY_FUNCTION = {
-    **dict.fromkeys((1, 5, 15), Table.COIL),
-    **dict.fromkeys((3, 6, 16, 22, 23), Table.HOLDING),
-    4: Table.INPUT,
+_TABLE_BY_FUNCTION = {
+    **dict.fromkeys((1, 5, 15), RegisterTable.COIL),
+    **dict.fromkeys((3, 6, 16, 22, 23), RegisterTable.HOLDING),
+    4: RegisterTable.INPUT,
 }
 # After a single write pymodbus asks for the value to put into its answer.
-SINGLE_WRITES = (5, 6)
+_SINGLE_WRITES = (5, 6)
 
 
-def now() -> Moment:
-    """The only clock of the simulator."""
-    return Moment(mono_sec=time.monotonic(), wall_ts=time.time())
-
-
-class PanelContext(SimCore):
+class _DeviceContext(SimCore):
     """Answers pymodbus's reads and writes from the register map.
 
     pymodbus's own data model (SimDevice with an action) does not fit: its action sees coils in
@@ -57,17 +52,17 @@ class PanelContext(SimCore):
         """Values for a read; for the answer to a single write, the request's own value."""
         if device_id != self._unit:
             return ExcCodes.GATEWAY_NO_RESPONSE
-        if func_code in SINGLE_WRITES:
+        if func_code in _SINGLE_WRITES:
             # The specification wants an echo. A stuck contactor shows only in the next read.
             return self._echo
-        table = TABLE_BY_FUNCTION.get(func_code)
+        table = _TABLE_BY_FUNCTION.get(func_code)
         if table is None:
             return ExcCodes.ILLEGAL_ADDRESS
         try:
-            return self._registers.read(table, address, count, now())
+            return self._registers.read(table, address, count, Moment.now())
         except RegisterError as error:
             return ExcCodes(error.exception_code)
-        except NoAnswer as silence:
+        except RequestUnanswered as silence:
             raise _keep_silent() from silence
 
     async def async_setValues(
@@ -81,10 +76,10 @@ class PanelContext(SimCore):
         if device_id != self._unit:
             return ExcCodes.GATEWAY_NO_RESPONSE
         try:
-            self._registers.write(TABLE_BY_FUNCTION[func_code], address, values, now())
+            self._registers.write(_TABLE_BY_FUNCTION[func_code], address, values, Moment.now())
         except RegisterError as error:
             return ExcCodes(error.exception_code)
-        except NoAnswer as silence:
+        except RequestUnanswered as silence:
             raise _keep_silent() from silence
         self._echo = list(values)
         return None
@@ -98,7 +93,7 @@ def _keep_silent() -> NoSuchIdException:
 class _Listener(ModbusTcpServer):
     """pymodbus's server over our context. asyncio sets TCP_NODELAY on what it accepts."""
 
-    def __init__(self, context: PanelContext, host: str, port: int) -> None:
+    def __init__(self, context: _DeviceContext, host: str, port: int) -> None:
         super().__init__([], address=(host, port), ignore_missing_devices=True)
         self.context = context
 
@@ -115,21 +110,31 @@ class _Listener(ModbusTcpServer):
         return int(sockets[0].getsockname()[1])
 
 
-class PanelServer:
+class ModbusServer:
     """Serves one panel, and can be told to refuse connections for a while."""
 
-    def __init__(self, panel: Panel, host: str, port: int, unit: int) -> None:
+    def __init__(self, panel: SimulatedPanel, host: str, port: int, unit: int) -> None:
         self.registers = FaultyRegisters(panel)
         self.host = host
         self.port = port
         self.unit = unit
         self.listener: _Listener | None = None
 
+    @property
+    def listening(self) -> str:
+        """Where it listens, in words for a person."""
+        return f"{self.place} unit {self.unit}"
+
+    @property
+    def place(self) -> str:
+        """The address and port that it was told to listen on."""
+        return f"{self.host}:{self.port}"
+
     async def listen(self) -> None:
         """Start listening, again or for the first time. Raises OSError when it cannot."""
         if self.listener is not None:
             return
-        listener = _Listener(PanelContext(self.registers, self.unit), self.host, self.port)
+        listener = _Listener(_DeviceContext(self.registers, self.unit), self.host, self.port)
         await listener.listen()
         self.listener = listener
         self.port = listener.bound_port()
@@ -144,5 +149,5 @@ class PanelServer:
     async def run_time(self) -> None:
         """Let time pass also while nobody asks. Runs until cancelled."""
         while True:
-            self.registers.panel.advance(now())
+            self.registers.panel.advance(Moment.now())
             await asyncio.sleep(TICK_SEC)

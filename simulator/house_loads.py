@@ -5,22 +5,41 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from typing import Protocol
 
-from simulator.circuits import CIRCUITS, INDEX_BY_ID, NOMINAL_VOLTAGE
-from simulator.physics import (
+from simulator.appliance_loads import (
     HOUR_SEC,
     MINUTE_SEC,
-    Appliance,
-    Drift,
+    ApplianceLoad,
+    DriftingNoise,
     EvLoad,
-    Phase,
     ProgrammeLoad,
-    Thermostat,
+    ProgrammePhase,
     ThermostatLoad,
+    ThermostatSpec,
     WanderingLoad,
 )
+from simulator.simulated_circuit import CIRCUITS, INDEX_BY_ID, NOMINAL_VOLTAGE
 
 BATTERY_SOC_PERCENT = 85.0
+
+
+class PanelLoads(Protocol):
+    """All that is connected to the panel, in circuit order, and the supply in front of it."""
+
+    @property
+    def voltage(self) -> float:
+        """Supply voltage in V."""
+
+    @property
+    def battery_soc_percent(self) -> float:
+        """State of charge of the house battery, 0-100 %."""
+
+    def natural_kw(self) -> Sequence[float]:
+        """What each circuit would draw in kW, closed and without a limit."""
+
+    def step(self, duration_sec: float, supplied_kw: Sequence[float]) -> None:
+        """Let simulated time pass while each circuit gets `supplied_kw`."""
 
 
 class SteadyLoads:
@@ -45,7 +64,7 @@ class HouseLoads:
 
     def __init__(self, seed: int) -> None:
         """The same seed gives the same noise, second by second."""
-        self._voltage = Drift(NOMINAL_VOLTAGE, 0.5, 30.0, _rng(seed, "voltage"))
+        self._voltage = DriftingNoise(NOMINAL_VOLTAGE, 0.5, 30.0, _rng(seed, "voltage"))
         self._appliances = _appliances(seed)
         self._elapsed_sec = 0.0
 
@@ -80,7 +99,7 @@ def _rng(seed: int, name: str) -> random.Random:
 def _wandering(circuit_id: str, seed: int) -> WanderingLoad:
     """Noise of 5 % around the steady draw, over about ten minutes."""
     steady_kw = _steady_kw(circuit_id)
-    drift = Drift(steady_kw, 0.05 * steady_kw, 10 * MINUTE_SEC, _rng(seed, circuit_id))
+    drift = DriftingNoise(steady_kw, 0.05 * steady_kw, 10 * MINUTE_SEC, _rng(seed, circuit_id))
     return WanderingLoad(drift)
 
 
@@ -91,7 +110,7 @@ def _steady_kw(circuit_id: str) -> float:
 def _hvac() -> ThermostatLoad:
     """33 °C outside, a house that follows in 4 h; an inverter that works harder when late."""
     return ThermostatLoad(
-        Thermostat(
+        ThermostatSpec(
             start_c=25.0,
             on_at_c=25.2,
             off_at_c=23.8,
@@ -108,7 +127,7 @@ def _hvac() -> ThermostatLoad:
 def _water_heater() -> ThermostatLoad:
     """200 l, of which 25 l/h are used and replaced at 15 °C: a time constant of 8 h."""
     return ThermostatLoad(
-        Thermostat(
+        ThermostatSpec(
             start_c=48.0,
             on_at_c=54.0,
             off_at_c=60.0,
@@ -123,7 +142,7 @@ def _water_heater() -> ThermostatLoad:
 
 def _fridge() -> ThermostatLoad:
     return ThermostatLoad(
-        Thermostat(
+        ThermostatSpec(
             start_c=5.9,
             on_at_c=6.0,
             off_at_c=3.0,
@@ -139,18 +158,22 @@ def _fridge() -> ThermostatLoad:
 
 def _dryer() -> ProgrammeLoad:
     """Heat, cool down, and a pause until the next load of washing."""
-    heat = Phase(40 * MINUTE_SEC, _steady_kw("dryer1"))
-    return ProgrammeLoad([heat, Phase(10 * MINUTE_SEC, 0.3), Phase(150 * MINUTE_SEC, 0.0)])
+    heat = ProgrammePhase(40 * MINUTE_SEC, _steady_kw("dryer1"))
+    return ProgrammeLoad(
+        [heat, ProgrammePhase(10 * MINUTE_SEC, 0.3), ProgrammePhase(150 * MINUTE_SEC, 0.0)]
+    )
 
 
 def _range() -> ProgrammeLoad:
     """Cook, simmer, and a pause until the next meal."""
-    cook = Phase(35 * MINUTE_SEC, _steady_kw("range1"))
-    return ProgrammeLoad([cook, Phase(25 * MINUTE_SEC, 1.2), Phase(180 * MINUTE_SEC, 0.0)])
+    cook = ProgrammePhase(35 * MINUTE_SEC, _steady_kw("range1"))
+    return ProgrammeLoad(
+        [cook, ProgrammePhase(25 * MINUTE_SEC, 1.2), ProgrammePhase(180 * MINUTE_SEC, 0.0)]
+    )
 
 
-def _appliances(seed: int) -> list[Appliance]:
-    by_id: dict[str, Appliance] = {
+def _appliances(seed: int) -> list[ApplianceLoad]:
+    by_id: dict[str, ApplianceLoad] = {
         "hvac1": _hvac(),
         "heater1": _water_heater(),
         "ev1": EvLoad(_steady_kw("ev1")),

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-State = dict[str, Any]
+_State = dict[str, Any]
 
 
 class PanelControlError(Exception):
@@ -30,18 +30,18 @@ class PanelControl:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._lines = self._socket.makefile("rb")
 
-    def request(self, **fields: object) -> State:
+    def request(self, **fields: object) -> _State:
         """Send one request and return its answer; PanelControlError carries the panel's reason."""
         self._socket.sendall(json.dumps(fields).encode() + b"\n")
         line = self._lines.readline()
         if not line:
             raise PanelControlError("the panel closed the control connection: is it still running?")
-        answer: State = json.loads(line)
+        answer: _State = json.loads(line)
         if not answer["ok"]:
             raise PanelControlError(answer["error"])
         return answer
 
-    def state(self) -> State:
+    def state(self) -> _State:
         """Everything there is to know; `changed_ts` in epoch seconds, null = never changed."""
         return self.request(op="state")
 
@@ -59,10 +59,10 @@ class PanelControl:
 
     def wait_until(
         self,
-        condition: Callable[[State], bool],
+        condition: Callable[[_State], bool],
         timeout_sec: float = 5.0,
         interval_sec: float = 0.005,
-    ) -> State:
+    ) -> _State:
         """Ask for the state until `condition` holds, and return that state."""
         deadline_sec = time.monotonic() + timeout_sec
         while not condition(state := self.state()):

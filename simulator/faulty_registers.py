@@ -6,25 +6,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from simulator.circuits import CIRCUITS
-from simulator.panel import Moment, Panel
-from simulator.registers import ILLEGAL_ADDRESS, RegisterError, Registers, Table, meter_words
+from simulator.moment import Moment
+from simulator.panel_registers import INPUT_WORD_COUNT, PanelRegisters
+from simulator.register_map import ILLEGAL_ADDRESS, RegisterError, RegisterTable
+from simulator.simulated_circuit import CIRCUITS
+from simulator.simulated_panel import SimulatedPanel
 
-Spot = tuple[Table, int]
+_Spot = tuple[RegisterTable, int]
 
 
-class NoAnswer(Exception):
+class RequestUnanswered(Exception):
     """The device stays silent: the master runs into its own time-out."""
 
 
 @dataclass
-class Faults:
-    """The faults that are on. A stuck contactor is the panel's own: `Panel.stuck_contactors`."""
+class DeviceFaults:
+    """The faults that are on; `SimulatedPanel.stuck_contactors` is the panel's own."""
 
-    silent: set[Spot] = field(default_factory=set)
-    silent_on_write: set[Spot] = field(default_factory=set)
+    silent: set[_Spot] = field(default_factory=set)
+    silent_on_write: set[_Spot] = field(default_factory=set)
     """Can be read, but a write gets no answer and changes nothing."""
-    illegal: set[Spot] = field(default_factory=set)
+    illegal: set[_Spot] = field(default_factory=set)
     frozen_words: list[int] | None = None
     refused: bool = False
 
@@ -40,32 +42,35 @@ class Faults:
 class FaultyRegisters:
     """The register map with its faults in front. Without any, it changes nothing."""
 
-    def __init__(self, panel: Panel) -> None:
+    def __init__(self, panel: SimulatedPanel) -> None:
         self.panel = panel
-        self.faults = Faults()
-        self._registers = Registers(panel)
+        self.faults = DeviceFaults()
+        self._registers = PanelRegisters(panel)
 
-    def read(self, table: Table, address: int, count: int, moment: Moment) -> list[int]:
-        """As `Registers.read`, or silence, or an old reading."""
+    def read(self, table: RegisterTable, address: int, count: int, moment: Moment) -> list[int]:
+        """As `PanelRegisters.read`, or silence, or an old reading."""
         self._may_be_silent(table, address, count)
         values = self._registers.read(table, address, count, moment)
-        if table is Table.INPUT and self.faults.frozen_words is not None:
+        if table is RegisterTable.INPUT and self.faults.frozen_words is not None:
             return self.faults.frozen_words[address : address + count]
         return values
 
-    def write(self, table: Table, address: int, values: Sequence[int], moment: Moment) -> None:
-        """As `Registers.write`, or silence, or an exception; then nothing was written."""
+    def write(
+        self, table: RegisterTable, address: int, values: Sequence[int], moment: Moment
+    ) -> None:
+        """As `PanelRegisters.write`, or silence, or an exception; then nothing was written."""
         self._may_be_silent(table, address, len(values))
         if _touches(self.faults.silent_on_write, table, address, len(values)):
-            raise NoAnswer
+            raise RequestUnanswered
         if _touches(self.faults.illegal, table, address, len(values)):
             raise RegisterError(ILLEGAL_ADDRESS)
         self._registers.write(table, address, values, moment)
 
     def freeze_meter(self, moment: Moment) -> None:
         """From now on the input registers keep this moment's values."""
-        self.panel.advance(moment)
-        self.faults.frozen_words = meter_words(self.panel.meter())
+        self.faults.frozen_words = self._registers.read(
+            RegisterTable.INPUT, 0, INPUT_WORD_COUNT, moment
+        )
 
     def clear(self) -> None:
         """All faults off, the stuck contactors' too."""
@@ -91,11 +96,11 @@ class FaultyRegisters:
         refused = [{"kind": "refuse"}] if self.faults.refused else []
         return [*stuck, *spots, *frozen, *refused]
 
-    def _may_be_silent(self, table: Table, address: int, count: int) -> None:
+    def _may_be_silent(self, table: RegisterTable, address: int, count: int) -> None:
         # A connection accepted in the instant the socket closed must not be served either.
         if self.faults.refused or _touches(self.faults.silent, table, address, count):
-            raise NoAnswer
+            raise RequestUnanswered
 
 
-def _touches(spots: set[Spot], table: Table, address: int, count: int) -> bool:
+def _touches(spots: set[_Spot], table: RegisterTable, address: int, count: int) -> bool:
     return bool(spots) and any((table, each) in spots for each in range(address, address + count))

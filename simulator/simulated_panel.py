@@ -7,26 +7,20 @@ so a write is in the very next reading.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
-from simulator.circuits import CIRCUIT_COUNT, CIRCUITS, Circuit, Control
-from simulator.physics import HOUR_SEC, Loads
+from simulator.appliance_loads import HOUR_SEC
+from simulator.heartbeat_watch import HeartbeatWatch
+from simulator.house_loads import PanelLoads
+from simulator.moment import Moment
+from simulator.simulated_circuit import CIRCUIT_COUNT, CIRCUITS, CircuitControl, SimulatedCircuit
 
-DEFAULT_HEARTBEAT_TIMEOUT_SEC = 120
 FULL_LIMIT_PERCENT = 100
 # Physics moves in steps of one fixed length whatever the polling, so a seed means one history.
 STEP_SEC = 1.0
 
 
-class Moment(NamedTuple):
-    """Now, on both clocks: one never jumps and drives everything, the other is for people."""
-
-    mono_sec: float
-    wall_ts: float
-
-
-class Meter(NamedTuple):
+class PanelMeter(NamedTuple):
     """One reading of the panel's meter."""
 
     total_kw: float
@@ -37,50 +31,13 @@ class Meter(NamedTuple):
     powers_kw: tuple[float, ...]
 
 
-@dataclass
-class Heartbeat:
-    """The dead-man's watch. The first beat arms it; when it fires it waits for a new first beat.
-
-    Seconds are real ones, also when the physics is accelerated: the master is real.
-    """
-
-    timeout_sec: int = DEFAULT_HEARTBEAT_TIMEOUT_SEC
-    value: int = 0
-    count: int = 0
-    expired_count: int = 0
-    last_beat_sec: float | None = None
-
-    @property
-    def armed(self) -> bool:
-        """A beat came, and the watch has not fired since."""
-        return self.last_beat_sec is not None
-
-    @property
-    def deadline_sec(self) -> float | None:
-        """When the watch fires; None while disarmed, or switched off by a time-out of 0."""
-        if self.last_beat_sec is None or self.timeout_sec == 0:
-            return None
-        return self.last_beat_sec + self.timeout_sec
-
-    def beat(self, value: int, mono_sec: float) -> None:
-        """Any write counts, whatever its value."""
-        self.value = value
-        self.count += 1
-        self.last_beat_sec = mono_sec
-
-    def expire(self) -> None:
-        """Fire once, and disarm until the next beat."""
-        self.expired_count += 1
-        self.last_beat_sec = None
-
-
-class Panel:
+class SimulatedPanel:
     """Eight circuits behind one meter.
 
     `speed` is how many simulated seconds (appliances, energy) pass in a real one.
     """
 
-    def __init__(self, loads: Loads, start: Moment, speed: float = 1.0) -> None:
+    def __init__(self, loads: PanelLoads, start: Moment, speed: float = 1.0) -> None:
         self._loads = loads
         self._speed = speed
         self._start_sec = self._now_sec = start.mono_sec
@@ -93,7 +50,7 @@ class Panel:
         self.limit_changed_ts: list[float | None] = [None] * CIRCUIT_COUNT
         self.stuck_contactors: set[int] = set()
         self.natural_overrides_kw: dict[int, float] = {}
-        self.heartbeat = Heartbeat()
+        self.heartbeat = HeartbeatWatch()
         self.write_count = 0
 
     # -- time
@@ -151,12 +108,12 @@ class Panel:
             )
         ]
 
-    def meter(self) -> Meter:
+    def meter(self) -> PanelMeter:
         """One coherent reading of everything that is measured."""
         powers_kw = self.powers_kw()
         total_kw = sum(powers_kw)
         voltage = self._loads.voltage
-        return Meter(
+        return PanelMeter(
             total_kw=total_kw,
             voltage=voltage,
             current_amps=total_kw * 1000.0 / voltage,
@@ -192,10 +149,12 @@ class Panel:
         self.limit_changed_ts[index] = wall_ts
 
 
-def _drawn_kw(circuit: Circuit, natural_kw: float, closed: bool, limit_percent: int) -> float:
+def _drawn_kw(
+    circuit: SimulatedCircuit, natural_kw: float, closed: bool, limit_percent: int
+) -> float:
     """Draw in kW. A switch circuit keeps a limit register, but obeys its contactor alone."""
     if not closed:
         return 0.0
-    if circuit.control is Control.LIMIT:
+    if circuit.control is CircuitControl.LIMIT:
         return min(natural_kw, limit_percent / 100.0 * circuit.breaker_kw)
     return natural_kw

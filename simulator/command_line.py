@@ -1,0 +1,97 @@
+"""The options of `python -m simulator` and `python -m simulator.bacnet`, checked."""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from simulator.house_loads import HouseLoads, PanelLoads, SteadyLoads
+
+_Number = TypeVar("_Number", int, float)
+
+_MAX_SPEED = 3600.0
+_MAX_INSTANCE = 4_194_302
+
+
+def parse_modbus_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line of the Modbus panel."""
+    parser = argparse.ArgumentParser(
+        prog="python -m simulator",
+        description="An electrical panel with eight circuits as a Modbus TCP device.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on")
+    add("--port", type=_port_number, default=5020, help="Modbus TCP port; 0 takes a free one")
+    add("--unit", type=_unit, default=1, help="Modbus unit (slave) id, 1-247")
+    _add_common(parser)
+    return parser.parse_args(arguments)
+
+
+def parse_bacnet_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line of the BACnet panel."""
+    parser = argparse.ArgumentParser(
+        prog="python -m simulator.bacnet",
+        description="An electrical panel with eight circuits as a BACnet/IP device.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--address", default="127.0.0.1/8:47809", help="IP address/network bits:UDP port")
+    add("--device-id", type=_instance, default=260001, help="BACnet device instance")
+    _add_common(parser)
+    return parser.parse_args(arguments)
+
+
+def loads_from_options(options: argparse.Namespace) -> PanelLoads:
+    """What hangs on the panel: steady draws, or a house with its own seed."""
+    if options.steady:
+        return SteadyLoads()
+    return HouseLoads(random.randrange(2**32) if options.seed is None else options.seed)
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--steady", action="store_true", help="fixed draws and 240 V, for tests and benchmarks")
+    add(
+        "--control-port",
+        type=_port_number,
+        help="open the fault injection port, on loopback only; 0 takes a free one",
+    )
+    add("--seed", type=int, help="makes the noise reproducible")
+    add(
+        "--speed",
+        type=_speed_factor,
+        default=1.0,
+        help="simulated seconds in a real one, up to 3600",
+    )
+
+
+def _port_number(text: str) -> int:
+    return _in_range(text, int, 0, 65535, "a port from 0 to 65535")
+
+
+def _unit(text: str) -> int:
+    return _in_range(text, int, 1, 247, "a unit id from 1 to 247")
+
+
+def _instance(text: str) -> int:
+    wanted = f"a BACnet instance from 0 to {_MAX_INSTANCE}"
+    return _in_range(text, int, 0, _MAX_INSTANCE, wanted)
+
+
+def _speed_factor(text: str) -> float:
+    return _in_range(text, float, 0.01, _MAX_SPEED, f"a number from 0.01 to {_MAX_SPEED:g}")
+
+
+def _in_range(
+    text: str, convert: Callable[[str], _Number], low: float, high: float, wanted: str
+) -> _Number:
+    try:
+        value = convert(text)
+    except ValueError:
+        value = None
+    if value is None or not low <= value <= high:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
+    return value

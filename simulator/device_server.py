@@ -1,0 +1,95 @@
+"""A simulated device on the wire, Modbus or BACnet, from its start to SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import signal
+import sys
+from typing import Protocol
+
+from simulator.control_port import LOOPBACK, ControlPort
+from simulator.faulty_registers import FaultyRegisters
+
+
+class DeviceServer(Protocol):
+    """What serves a panel."""
+
+    registers: FaultyRegisters
+    port: int
+
+    @property
+    def listening(self) -> str:
+        """Where it listens, in words for a person."""
+
+    @property
+    def place(self) -> str:
+        """The address and port that it was told to listen on."""
+
+    async def listen(self) -> None:
+        """Start listening, again or for the first time. Raises OSError when it cannot."""
+
+    async def close(self) -> None:
+        """Stop listening and drop every connection; `listen` takes the same port again."""
+
+    async def run_time(self) -> None:
+        """Let time pass also while nobody asks. Runs until cancelled."""
+
+
+async def run_device_server(
+    server: DeviceServer, port_option: str, control_port_number: int | None
+) -> int:
+    """Serve until a signal; returns the process's exit code.
+
+    `port_option` is the command-line option by which another port can be chosen.
+    """
+    stop = _stop_on_signal()
+    control = ControlPort(server)
+    control_line = ""
+    try:
+        await server.listen()
+    except OSError as error:
+        return _complain(error, server.place, port_option)
+    if control_port_number is not None:
+        try:
+            control_port = await control.listen(control_port_number)
+        except OSError as error:
+            return _complain(error, f"{LOOPBACK}:{control_port_number}", "--control-port")
+        control_line = f"\ncontrol port on {LOOPBACK}:{control_port}"
+    print(f"panel listening on {server.listening}{control_line}")
+    sys.stdout.flush()
+    await _run_until(stop, server)
+    control.close()
+    await server.close()
+    return 0
+
+
+def _stop_on_signal() -> asyncio.Event:
+    """Set by SIGTERM or SIGINT, also where the shell that started us has SIGINT ignored."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+async def _run_until(stop: asyncio.Event, server: DeviceServer) -> None:
+    """Let time run. An error in it ends the process, with its traceback: no panel stands still."""
+    time_task = asyncio.create_task(server.run_time())
+    stop_task = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait((time_task, stop_task), return_when=asyncio.FIRST_COMPLETED)
+    if time_task in done:
+        time_task.result()
+    time_task.cancel()
+
+
+def _complain(error: OSError, place: str, option: str) -> int:
+    """Say on stderr why listening failed and what to do; returns the exit code."""
+    if error.errno == errno.EADDRINUSE:
+        advice = f"the port is in use: stop what runs there, or choose another with {option}"
+    elif error.errno == errno.EACCES:
+        advice = f"ports below 1024 need more rights: choose one from 1024 up with {option}"
+    else:
+        where = "--host and --port" if option == "--port" else option
+        advice = f"{error.strerror or error}: check {where}"
+    print(f"panel cannot listen on {place}: {advice}", file=sys.stderr)
+    return 1
