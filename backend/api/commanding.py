@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from fastapi import APIRouter, HTTPException
-from sqlalchemy import insert, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.api import schemas
@@ -17,12 +16,12 @@ from backend.api.cursors import invalid
 from backend.api.guard import Actor, Operator, Reader, record
 from backend.api.loads import expand, load_sets
 from backend.api.services import Services, Uses
-from backend.api.vens import event_of, row_of
-from backend.dispatch.lifecycle import add_participants, put
-from backend.dispatch.tables import ACTIVE, COMMANDS, EVENTS, PENDING
-from backend.dispatch.transaction import assign_alone, database_now
+from backend.api.vens import row_of
+from backend.dispatch.lifecycle import put
+from backend.dispatch.new_event import EventRefused, NewEvent, begin_event
+from backend.dispatch.tables import COMMANDS, PENDING
+from backend.dispatch.transaction import database_now
 from backend.dispatch.wake import notify
-from backend.store.base import utc_now
 
 router = APIRouter(prefix="/api/vens/{ven_id}", tags=["VENs"])
 PUBLISHED_WITHIN_SEC = 3.0
@@ -117,37 +116,22 @@ async def _begin(
     load_id: str | None,
 ) -> str:
     """An active event with one participant. Raises 409 when it cannot be."""
-    await assign_alone(connection)
-    busy = await event_of(connection, ven_id)
-    if busy is not None:
-        raise HTTPException(409, f"{ven_id} takes part in event {busy}: stop that event first")
-    event_id = event_id or new_event_id(utc_now())
     now = await database_now(connection)
-    statement = insert(EVENTS).values(
-        id=event_id,
-        status=ACTIVE,
-        start_time=now,
-        end_time=now + timedelta(seconds=duration_sec),
+    new = NewEvent(
         requested_reduction_kw=shed_kw,
+        start=now,
+        end=now + timedelta(seconds=duration_sec),
+        event_id=event_id,
         ven_ids=[ven_id],
-        modification=0,
-        created_at=now,
         created_by=actor.name,
-        activated_at=now,
     )
     try:
-        event = (await connection.execute(statement.returning(*EVENTS.c))).one()
-    except IntegrityError:
-        raise HTTPException(409, f"there is an event {event_id!r} already") from None
-    await add_participants(connection, event, {ven_id: shed_kw}, now, load_id=load_id)
+        event = await begin_event(connection, new, load_id=load_id)
+    except EventRefused as error:
+        raise HTTPException(409, str(error)) from None
     detail = {"shedKw": shed_kw, "durationSec": duration_sec, "loadId": load_id}
-    await record(connection, actor, "event.send", f"{ven_id}/{event_id}", detail)
-    await notify(connection)
-    return event_id
-
-
-def new_event_id(now: datetime) -> str:
-    return f"{now:%Y%m%d}-{secrets.token_hex(4)}"
+    await record(connection, actor, "event.send", f"{ven_id}/{event.id}", detail)
+    return str(event.id)
 
 
 async def _sent(services: Services, event_id: str) -> Any:

@@ -6,19 +6,18 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Response
-from sqlalchemy import and_, insert, or_, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.api import live, schemas
 from backend.api import schemas_events as shapes
-from backend.api.commanding import new_event_id
 from backend.api.cursors import decode, encode, invalid
 from backend.api.guard import Actor, Operator, Reader, record
 from backend.api.services import Services, Uses
 from backend.api.vens import NEXT
 from backend.dispatch import lifecycle
-from backend.dispatch.tables import ACTIVE, CANCELLED, COMPLETED, EVENTS, SCHEDULED, VENS
+from backend.dispatch.new_event import EventRefused, NewEvent, VensUnknown, create_event
+from backend.dispatch.tables import ACTIVE, CANCELLED, COMPLETED, EVENTS
 from backend.dispatch.transaction import database_now, in_transaction
 from backend.dispatch.wake import notify
 from backend.store.models import WHOLE_EVENT, EventPerformance, VenAck
@@ -102,7 +101,7 @@ async def _page(
 
 
 @router.post("/", response_model=shapes.EventDetail, status_code=201)
-async def create_event(uses: Uses, actor: Operator, body: shapes.NewEvent) -> Any:
+async def post_event(uses: Uses, actor: Operator, body: shapes.NewEvent) -> Any:
     """An event for all VENs that can shed, or for those named. It begins by itself."""
     async with uses.database.engine.begin() as connection:
         event = await _create(connection, actor, body)
@@ -112,41 +111,25 @@ async def create_event(uses: Uses, actor: Operator, body: shapes.NewEvent) -> An
 
 
 async def _create(connection: AsyncConnection, actor: Actor, body: shapes.NewEvent) -> Any:
-    now = await database_now(connection)  # the dispatchers' clock: at once is at once
-    start, end = body.window(now)
-    event_id = body.id or new_event_id(now)
-    if body.ven_ids is not None:
-        await _require_vens(connection, body.ven_ids)
-    statement = insert(EVENTS).values(
-        id=event_id,
-        status=SCHEDULED,
-        start_time=start,
-        end_time=end,
+    start, end = body.window(await database_now(connection))  # the dispatchers' clock
+    new = NewEvent(
         requested_reduction_kw=body.requested_reduction_kw,
-        ven_ids=body.ven_ids and sorted(set(body.ven_ids)),
+        start=start,
+        end=end,
+        event_id=body.id,
+        ven_ids=body.ven_ids,
         priority=body.priority,
-        modification=0,
-        created_at=now,
         created_by=actor.name,
     )
     try:
-        event = (await connection.execute(statement.returning(*EVENTS.c))).one()
-    except IntegrityError:
-        raise HTTPException(409, f"there is an event {event_id!r} already") from None
+        event = await create_event(connection, new)
+    except VensUnknown as error:
+        raise invalid("venIds", str(error), error.ven_ids[:5]) from None
+    except EventRefused as error:
+        raise HTTPException(409, str(error)) from None
     detail = body.model_dump(mode="json", exclude_none=True)
-    await record(connection, actor, "event.create", event_id, detail)
-    await notify(connection)
+    await record(connection, actor, "event.create", event.id, detail)
     return event
-
-
-async def _require_vens(connection: AsyncConnection, ven_ids: list[str]) -> None:
-    known: set[str] = set()
-    for at in range(0, len(ven_ids), 5_000):
-        some = ven_ids[at : at + 5_000]
-        known |= set(await connection.scalars(select(VENS.c.id).where(VENS.c.id.in_(some))))
-    unknown = sorted(set(ven_ids) - known)
-    if unknown:
-        raise invalid("venIds", f"there is no VEN {', '.join(unknown[:5])}", unknown[:5])
 
 
 @router.get("/{event_id}", response_model=shapes.EventDetail)

@@ -17,7 +17,8 @@ from backend.api.cursors import decode, encode, invalid
 from backend.api.guard import Admin, Operator, Reader, record
 from backend.api.loads import expand, load_sets
 from backend.api.services import Services, Uses
-from backend.dispatch.tables import ACTIVE, EVENTS, GONE, PARTICIPANTS, VEN_STATE, VENS
+from backend.dispatch.new_event import VenBusy, active_event_of
+from backend.dispatch.tables import VEN_STATE, VENS
 from backend.store.base import utc_now
 from backend.store.models import UNKNOWN, VenAck
 
@@ -249,25 +250,8 @@ async def delete_ven(uses: Uses, actor: Admin, ven_id: schemas.VenId) -> None:
     """Forget a VEN; its telemetry stays as long as it is kept. 409 while it is in an event."""
     async with uses.database.engine.begin() as connection:
         await row_of(connection, ven_id)
-        event_id = await event_of(connection, ven_id)
+        event_id = await active_event_of(connection, ven_id)
         if event_id is not None:
-            raise HTTPException(
-                409, f"{ven_id} takes part in event {event_id}: stop that event first"
-            )
+            raise HTTPException(409, str(VenBusy(ven_id, event_id)))
         await connection.execute(delete(VENS).where(VENS.c.id == ven_id))
         await record(connection, actor, "ven.delete", ven_id)
-
-
-async def event_of(connection: AsyncConnection, ven_id: str) -> str | None:
-    """The active event that a VEN takes part in."""
-    event_id: str | None = await connection.scalar(
-        select(EVENTS.c.id)
-        .join(PARTICIPANTS, PARTICIPANTS.c.event_id == EVENTS.c.id)
-        .where(
-            EVENTS.c.status == ACTIVE,
-            PARTICIPANTS.c.ven_id == ven_id,
-            PARTICIPANTS.c.status.not_in(GONE),
-        )
-        .limit(1)
-    )
-    return event_id

@@ -33,8 +33,8 @@ async def count_by_load_set(
         count = await connection.scalar(select(func.count()).select_from(table).where(*within))
         return {numbers[0]: count} if count and numbers[0] != NO_LOADS else {}
     by_set = (
-        select(table.c.load_set_id, func.count())
+        select(table.c.load_set_id, func.count().label("telemetries"))
         .where(*within, table.c.load_set_id.is_not(None))
         .group_by(table.c.load_set_id)
     )
-    return dict((await connection.execute(by_set)).tuples().all())
+    return {row.load_set_id: row.telemetries for row in await connection.execute(by_set)}
