@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ops import config_store, vctl
-from ops.environment import platform_environment
-from ops.errors import OpsError
-from ops.paths import Paths
-from ops.processes import plain_user
-from ops.settings import Settings
+from ops.host.child_environment import platform_environment
+from ops.host.ops_error import OpsError
+from ops.host.paths import Paths
+from ops.host.processes import plain_user
+from ops.host.site_settings import Settings
+from ops.volttron import config_store, vctl
 
 VIP_PORT = 22916
 Ask = Callable[[Mapping[str, Any]], dict[str, Any]]

@@ -25,11 +25,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.common import configured, machine, on_the_bus, quantile
-from ops import settings
-from ops.errors import OpsError
-from ops.mqtt import Client, decoded
-from ops.paths import Paths
-from ops.settings import Settings
+from ops.clients.mqtt_client import Client, decoded
+from ops.host import site_settings as settings
+from ops.host.ops_error import OpsError
+from ops.host.paths import Paths
+from ops.host.site_settings import Settings
 from simulator.panel_control import PanelControl
 
 ROUND = 10

@@ -17,9 +17,9 @@ from typing import Any
 import psutil
 import psycopg
 
-from ops import postgres
-from ops.broker import find_mosquitto
-from ops.ports import is_listening, wait_for
+from ops.host.ports import is_listening, wait_for
+from ops.services import postgres_server as postgres
+from ops.services.local_broker import find_mosquitto
 
 ROOT = Path(__file__).parent.parent
 BROKER = """listener {port} 127.0.0.1

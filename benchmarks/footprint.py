@@ -22,9 +22,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.common import configured, machine
-from ops import settings, vctl
-from ops.errors import OpsError
-from ops.paths import Paths
+from ops.host import site_settings as settings
+from ops.host.ops_error import OpsError
+from ops.host.paths import Paths
+from ops.volttron import vctl
 
 COPIES = 5
 SETTLE_SEC = 10.0

@@ -24,10 +24,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.common import machine, quantile
-from ops.broker import find_mosquitto
-from ops.errors import OpsError
-from ops.paths import Paths
-from ops.ports import is_listening, wait_for
+from ops.host.ops_error import OpsError
+from ops.host.paths import Paths
+from ops.host.ports import is_listening, wait_for
+from ops.services.local_broker import find_mosquitto
 from VenAgent.config.cloud_config import OutboxConfig
 
 NODE_LIMIT_SEC = 900

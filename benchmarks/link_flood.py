@@ -24,10 +24,10 @@ from rich.table import Table
 
 from benchmarks.common import machine, on_the_bus, quantile
 from benchmarks.event_latency import Bench, all_circuits_sheddable
-from ops import settings
-from ops.errors import OpsError
-from ops.mqtt import Client
-from ops.paths import Paths
+from ops.clients.mqtt_client import Client
+from ops.host import site_settings as settings
+from ops.host.ops_error import OpsError
+from ops.host.paths import Paths
 
 TAKEN, PASSED_OVER = "benchmark/taken", "benchmark/unheard"
 BRIDGE = {"enabled": True, "forward": [TAKEN], "flood_pause_sec": 2}

@@ -3,7 +3,7 @@
 import sys
 
 try:
-    from ops.cli import main
+    from ops.cli.ven_control import main
 
     main()
 except KeyboardInterrupt:  # already while the commands are loaded

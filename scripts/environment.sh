@@ -255,7 +255,10 @@ ensure_python() {
 
 # --- virtual environments ----------------------------------------------------------------------
 
-requirements_hash() { (cd "$VENAGENT_ROOT" && sha256sum -- "$@" | sha256sum | cut -d ' ' -f 1); }
+# Of what is in these files; which folder below ops/ one lies in makes no difference.
+requirements_hash() {
+  (cd "$VENAGENT_ROOT" && sha256sum -- "$@" | sed 's#  ops/.*/#  ops/#' | sha256sum | cut -d ' ' -f 1)
+}
 
 # is_current VENV STAMP HASH: the environment has what the files that made HASH ask for.
 is_current() {
@@ -365,7 +368,7 @@ make_volttron11() {
 # VOLTTRON's environment belongs to the plain user: `vctl install` installs agents into it. The
 # tests have one of their own: they install and remove agents while a VEN may be running here.
 PLATFORM_FILES=(ops/requirements-platform.txt ops/lock-platform.txt ops/constraints-platform.txt
-  ops/repair_volttron.py requirements.txt)
+  ops/volttron/repair_volttron.py requirements.txt)
 TEST_PLATFORM_FILES=("${PLATFORM_FILES[@]}" ops/requirements-platform-test.txt)
 
 platform_is_current() {
@@ -424,6 +427,6 @@ make_platform() {
   # address: pip takes a space for the next file.
   printf '[global]\nconstraint = file://%s\ndisable-pip-version-check = true\n' \
     "${venv// /%20}/requirements/constraints-platform.txt" | as_user tee "$venv/pip.conf" >/dev/null
-  as_user "$venv/bin/python" - <"$VENAGENT_ROOT/ops/repair_volttron.py"
+  as_user "$venv/bin/python" - <"$VENAGENT_ROOT/ops/volttron/repair_volttron.py"
   printf '%s\n' "$hash" | as_user tee "$venv/.platform" >/dev/null
 }

@@ -137,7 +137,7 @@ sweep_session() {
   cd "$VENAGENT_ROOT"
   if session=$(cat "$1/session" 2>/dev/null); then
     rm -f "$1/session"
-    PYTHONPATH=$VENAGENT_ROOT "$(tools_python)" -m ops.sweep "$session"
+    PYTHONPATH=$VENAGENT_ROOT "$(tools_python)" -m ops.host.session_sweep "$session"
   fi
 }
 

@@ -8,10 +8,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 
 def main() -> int:
-    from ops import tools_python
+    from ops.host import tools_python
 
     tools_python.use()
-    from ops import e2e
+    from ops.cli import e2e_event_flow as e2e
 
     return e2e.main()
 

@@ -8,10 +8,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 
 def main() -> int:
-    from ops import tools_python
+    from ops.host import tools_python
 
     tools_python.use()
-    from ops.cli_scripts import listen
+    from ops.cli.ven_scripts import listen
 
     return listen()
 

@@ -35,11 +35,11 @@ NEITHER_CLOCK_NOR_WORLD = {
     *("sqlite3", "os", "pathlib", "subprocess", "time", "random", "logging"),
 }
 ONLY_IN = {
-    "volttron": {"VenAgent/volttron_compat.py", "ops/rpc_call.py"},
-    "paho": {"VenAgent/cloud", "backend", "ops/mqtt.py"},
-    "boto3": {"VenAgent/cloud", "backend", "ops/provision_aws.py"},
+    "volttron": {"VenAgent/volttron_compat.py", "ops/volttron/rpc_call.py"},
+    "paho": {"VenAgent/cloud", "backend", "ops/clients/mqtt_client.py"},
+    "boto3": {"VenAgent/cloud", "backend", "ops/provision/aws_registry.py"},
     "threading": {"VenAgent/cloud", "backend", "ops"},
-    "gevent": {"VenAgent", "ops/rpc_call.py"},
+    "gevent": {"VenAgent", "ops/volttron/rpc_call.py"},
 }
 
 

@@ -18,9 +18,9 @@ import pytest_asyncio
 
 from backend.store import schema
 from backend.store.database import Database
-from ops import postgres
-from ops.broker import find_mosquitto
-from ops.ports import is_listening, wait_for
+from ops.host.ports import is_listening, wait_for
+from ops.services import postgres_server as postgres
+from ops.services.local_broker import find_mosquitto
 from tests.support.ports import free_port
 
 TEMPLATE = "venagent_template"

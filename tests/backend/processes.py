@@ -20,7 +20,7 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 import psycopg
 
-from ops.ports import wait_for
+from ops.host.ports import wait_for
 from tests.backend.conftest import Broker
 from tests.support.ports import free_port
 

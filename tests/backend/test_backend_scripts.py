@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from ops.ports import wait_for
+from ops.host.ports import wait_for
 from tests.browser.operators_side import ROOT, OperatorsSide, operators_side
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from ops.ports import is_listening, wait_for
+from ops.host.ports import is_listening, wait_for
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]

@@ -16,7 +16,7 @@ from backend.settings import Settings
 from backend.store import upkeep
 from backend.store.database import Database, first_line
 from backend.waiting import happens, within
-from ops.ports import wait_for
+from ops.host.ports import wait_for
 from tests.backend.builders import payload
 from tests.backend.conftest import Broker
 from tests.backend.processes import Fleet, ingest

@@ -14,8 +14,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ops import postgres
-from ops.ports import wait_for
+from ops.host.ports import wait_for
+from ops.services import postgres_server as postgres
 from tests.backend.builders import payload
 from tests.backend.conftest import Broker, fresh_database, mosquitto
 from tests.backend.processes import Fleet, IngestProcess, ingest, stored

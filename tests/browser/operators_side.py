@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.broker import find_mosquitto
-from ops.ports import is_listening, wait_for
+from ops.host.ports import is_listening, wait_for
+from ops.services.local_broker import find_mosquitto
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]

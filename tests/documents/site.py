@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ops.ports import is_listening, wait_for
+from ops.host.ports import is_listening, wait_for
 from tests.config.builders import ROOT
 from tests.documents.reader import Reader, process
 

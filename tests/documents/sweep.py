@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from ops.errors import OpsError
-from ops.paths import Paths
-from ops.processes import GENTLY, end_all
+from ops.host.ops_error import OpsError
+from ops.host.paths import Paths
+from ops.host.processes import GENTLY, end_all
 
 
 def sweep(folder: Path) -> list[str]:

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from ops import processes
-from ops.paths import Paths
-from ops.ports import is_listening, wait_for
-from ops.settings import Settings, read_config
+from ops.host import processes
+from ops.host.paths import Paths
+from ops.host.ports import is_listening, wait_for
+from ops.host.site_settings import Settings, read_config
 from tests.support.ports import free_port
 
 REPO = Path(__file__).resolve().parents[2]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import typer
 
-from ops.cli import app
+from ops.cli.ven_control import app
 from tests.config.builders import ROOT
 from tests.documents import pages
 

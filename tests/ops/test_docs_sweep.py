@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ops import processes
-from ops.paths import Paths
+from ops.host import processes
+from ops.host.paths import Paths
 from tests.documents.sweep import sweep
 
 

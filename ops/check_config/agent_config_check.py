@@ -1,0 +1,194 @@
+"""Checks the agent's configuration against the registries of its devices."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from ops.check_config.findings import Findings, JsonFile
+from ops.check_config.registry_check import Point, Registry
+from VenAgent.config import AgentConfig
+from VenAgent.config.site_config import CircuitConfig
+from VenAgent.dr.panel import Control
+
+KW_PER_UNIT = {"kw": 1.0, "w": 0.001, "mw": 1000.0, "kilowatts": 1.0, "watts": 0.001}
+_LIMIT_UNITS = {
+    "percent": ("percent", "%"),
+    "amps": ("a", "amps", "amperes"),
+    "kw": ("kw", "kilowatts"),
+}
+
+
+def check_agent(file: JsonFile, devices: Mapping[str, Registry], found: Findings) -> None:
+    """The configuration by itself, then each point it names, where the device is known."""
+    try:
+        config = AgentConfig.model_validate(file.contents)
+    except ValidationError as error:
+        for finding in error.errors(include_url=False):
+            _explain(file, finding, found)
+        return
+    _PointCheck(file, config, devices, found).run()
+
+
+def _explain(file: JsonFile, finding: Any, found: Findings) -> None:
+    where = tuple(finding["loc"])
+    name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).strip(
+        "."
+    )
+    text = finding["msg"].removeprefix("Value error, ")
+    where = where or _circuit_named(file, text)
+    remedy = "Correct it; docs/configuration.md describes every setting"
+    if finding["type"] == "missing":
+        text, remedy = "is missing", "Add it"
+    elif finding["type"] == "extra_forbidden":
+        text, remedy = "is not a setting of VenAgent", "Correct its name or remove it"
+    elif isinstance(finding["input"], (str, int, float)) and not _is_secret(finding):
+        text += f" (got {finding['input']!r})"
+    found.add(file.path, file.line(*where), f"{name or 'the configuration'}: {text}", remedy)
+
+
+def _circuit_named(file: JsonFile, text: str) -> tuple[str | int, ...]:
+    """Where the last circuit stands that a sentence about the whole names."""
+    named = re.findall(r"'([^']*)'", text)
+    circuits = file.contents.get("circuits")
+    for index, circuit in reversed(list(enumerate(circuits if isinstance(circuits, list) else []))):
+        if isinstance(circuit, dict) and named and circuit.get("id") == named[-1]:
+            return ("circuits", index)
+    return ()
+
+
+def _is_secret(finding: Any) -> bool:
+    """Whether its input must not be repeated: the page's token, or a key in place of a file."""
+    return "token" in finding["loc"] or "-----BEGIN" in str(finding["input"])
+
+
+class _PointCheck:
+    def __init__(
+        self,
+        file: JsonFile,
+        config: AgentConfig,
+        devices: Mapping[str, Registry],
+        found: Findings,
+    ) -> None:
+        self._file = file
+        self._config = config
+        self._devices = devices
+        self._found = found
+
+    def run(self) -> None:
+        panel = self._config.panel
+        for name in ("power_point", "voltage_point", "current_point", "battery_soc_point"):
+            self._number(panel.device, getattr(panel, name), ("panel", name))
+        power = self._point(panel.device, panel.power_point, ("panel", "power_point"), say=False)
+        self._power_units(power, panel.power_point, panel.power_scale, ("panel", "power_point"))
+        for index, circuit in enumerate(self._config.circuits):
+            self._circuit(circuit, ("circuits", index))
+
+    def _say(self, where: tuple[str | int, ...], what: str, remedy: str) -> None:
+        self._found.add(self._file.path, self._file.line(*where), what, remedy)
+
+    def _point(
+        self, device: str, name: str | None, where: tuple[str | int, ...], say: bool = True
+    ) -> Point | None:
+        registry = self._devices.get(device)
+        if name is None or registry is None:
+            return None
+        point = registry.points.get(name)
+        if point is None and say:
+            near = ", ".join(sorted(registry.points)[:12])
+            self._say(
+                where,
+                f"{where[-1]} {name!r} is no point of {registry.path}",
+                f"Name one that is there ({near} …) or add it to the registry",
+            )
+        return point
+
+    def _number(self, device: str, name: str | None, where: tuple[str | int, ...]) -> Point | None:
+        point = self._point(device, name, where)
+        if point and point.kind in ("bool", "str"):
+            self._say(
+                where,
+                f"{where[-1]} {name!r} is no number but {point.kind}",
+                "Name a measured value",
+            )
+        return point
+
+    def _power_units(
+        self, point: Point | None, name: str | None, scale: float, where: tuple[str | int, ...]
+    ) -> None:
+        """kW per unit must be what the registry's units say; 10^ marks a scale of the meter's."""
+        if point is None:
+            return
+        first, _, rest = point.units.lower().partition(" ")
+        per_unit = KW_PER_UNIT.get(first)
+        allowed = [per_unit * 10**n for n in range(5)] if per_unit and "10^" in rest else [per_unit]
+        if per_unit is None:
+            self._say(
+                where,
+                f"{name!r} is in {point.units!r}, which is no unit of power",
+                "Name a point in kW or W, or correct the registry's units",
+            )
+        elif not any(abs(abs(scale) - each) < 1e-9 for each in allowed if each):
+            self._say(
+                where,
+                f"{name!r} is in {point.units}, but power_scale is {scale:g}",
+                f'Set "power_scale": {per_unit:g}',
+            )
+
+    def _circuit(self, circuit: CircuitConfig, where: tuple[str | int, ...]) -> None:
+        device = self._config.device_of(circuit)
+        control = self._config.control_device_of(circuit)
+        power = self._number(device, circuit.power_point, (*where, "power_point"))
+        self._power_units(power, circuit.power_point, circuit.power_scale, (*where, "power_point"))
+        switch = self._point(control, circuit.switch_point, (*where, "switch_point"))
+        if switch and switch.kind in ("float", "str"):
+            self._say(
+                (*where, "switch_point"),
+                f"switch_point {circuit.switch_point!r} is {switch.kind}, not on/off",
+                "Name a coil or a binary output",
+            )
+        limit = self._number(control, circuit.limit_point, (*where, "limit_point"))
+        self._limit(circuit, limit, where)
+        self._written(circuit, control, switch, limit, where)
+
+    def _limit(
+        self, circuit: CircuitConfig, limit: Point | None, where: tuple[str | int, ...]
+    ) -> None:
+        if limit is None:
+            return
+        if limit.units.lower() not in _LIMIT_UNITS[circuit.limit_unit.value]:
+            self._say(
+                (*where, "limit_point"),
+                f"limit_point {circuit.limit_point!r} is in {limit.units!r}, "
+                f"but limit_unit is {circuit.limit_unit.value!r}",
+                "Set limit_unit to percent, amps or kw, as the device has it",
+            )
+        if limit.kind == "int" and circuit.limit_step != int(circuit.limit_step):
+            self._say(
+                (*where, "limit_step"),
+                f"limit_step {circuit.limit_step:g} needs fractions, but "
+                f"{circuit.limit_point!r} is an integer register, which VOLTTRON cannot write so",
+                "Set limit_step to a whole number",
+            )
+
+    def _written(
+        self,
+        circuit: CircuitConfig,
+        device: str,
+        switch: Point | None,
+        limit: Point | None,
+        where: tuple[str | int, ...],
+    ) -> None:
+        if circuit.control is Control.NONE:
+            return
+        key = "limit_point" if circuit.control is Control.LIMIT else "switch_point"
+        name, point = getattr(circuit, key), limit if circuit.control is Control.LIMIT else switch
+        if point and not point.writable:
+            self._say(
+                (*where, key),
+                f"{key} {name!r} is written in an event, but the registry has Writable FALSE",
+                f"Set Writable TRUE in line {point.line} of {self._devices[device].path}",
+            )

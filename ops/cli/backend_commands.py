@@ -1,0 +1,111 @@
+"""`ven_control.sh backend start|stop|status|logs`: the operator's side on this machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import typer
+
+from ops.cli.ven_commands import Json
+from ops.host import site_settings as settings
+from ops.host import terminal as show
+from ops.host.ops_error import OpsError
+from ops.host.paths import Paths
+from ops.services import backend_service as backend
+from ops.services import local_broker as broker
+from ops.services import site_stack as bring_up
+
+app = typer.Typer(no_args_is_help=True, help="The operator's side: API, console, dispatch, ingest.")
+
+
+@app.command()
+def start() -> None:
+    """Start ingest, API, console and dispatch.
+
+    On SQLite and the local broker, which is started if it does not run. DATABASE_URL names a
+    PostgreSQL, MQTT_HOST or IOT_ENDPOINT another broker; API_HOST and API_PORT where it listens
+    (127.0.0.1, 8000). Where others can reach it, API keys are needed: `backend key`.
+    """
+    paths = Paths.from_environment()
+    with bring_up.alone(paths):
+        site = settings.current(paths, os.environ)
+        _prepare(paths)
+        given = backend.variables(paths, site, os.environ)
+        if backend.uses_local_broker(os.environ):
+            with show.step("broker") as done:
+                record, started = broker.start(paths, site)
+                done.append(f"{'started' if started else 'runs already'} (process {record.pid})")
+        with show.step("API, console, dispatch and ingest") as done:
+            came_up = [
+                f"{record.name} {'started' if started else 'runs already'} (process {record.pid})"
+                for record, started in backend.start(paths, given)
+            ]
+            done.append(", ".join(came_up))
+    show.note(f"the console: http://localhost:{given['API_PORT']}/console/")
+
+
+@app.command()
+def stop() -> None:
+    """End ingest and API. Events go on at their VENs, and end there by themselves."""
+    paths = Paths.from_environment()
+    with bring_up.alone(paths), show.step("stopping the backend") as done:
+        done.append("stopped" if backend.stop(paths) else "did not run")
+
+
+@app.command()
+def status(json: Json = False) -> None:
+    """What runs and how it is. Exits with 0 when all is well, 3 when stopped, 1 otherwise."""
+    found = backend.look(Paths.from_environment())
+    if json:
+        show.print_json(found)
+    else:
+        show.out.print(f"backend: {found['state']}")
+        for name, part in found["parts"].items():
+            where = f"process {part['pid']}" if part["running"] else "does not run"
+            show.out.print(f"  {name:15} {where}  {'; '.join(part['reasons']) or ''}")
+        if found.get("url"):
+            show.out.print(f"  {'console':15} {found['url']}/console/")
+            show.out.print(f"  {'database':15} {found['database']}")
+        network = found.get("network")
+        if network:
+            show.out.print(
+                f"  {'fleet':15} {network['onlineVens']} of {network['venCount']} VENs online, "
+                f"{network['potentialLoadReductionKw']:g} kW can be shed, "
+                f"{network['currentLoadReductionKw']:g} kW is"
+            )
+    raise typer.Exit(found["exit_code"])
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def key(context: typer.Context) -> None:
+    """Make, list and revoke API keys: `backend key add NAME --role read|operate|admin`.
+
+    In the database that DATABASE_URL names, as `backend start`.
+    """
+    paths = Paths.from_environment()
+    _prepare(paths)
+    given = backend.variables(paths, settings.current(paths, os.environ), os.environ)
+    result = subprocess.run(
+        [paths.tools_python, "-m", "backend", "key", *context.args],
+        env={**os.environ, **given, "PYTHONPATH": str(paths.repo)},
+        cwd=backend.folder(paths),
+        check=False,
+    )
+    raise typer.Exit(result.returncode)
+
+
+def _prepare(paths: Paths) -> None:
+    """The packages it needs, and its folder."""
+    script = '. "$1"; ensure_home; ensure_packages; ensure_backend_packages; ensure_owned backend'
+    result = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script, "ops", paths.repo / "scripts/environment.sh"],
+        env={
+            **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+            "VENAGENT_HOME": str(paths.home),
+            "VENAGENT_USER": paths.user,
+        },
+        check=False,
+    )
+    if result.returncode != 0:
+        raise OpsError("what the backend runs in could not be installed, see above")

@@ -1,0 +1,139 @@
+"""The commands that find out what is wrong."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+from typer._completion_shared import get_completion_script
+
+from ops.check_config import config_check as checker
+from ops.cli import live_picture as watcher
+from ops.cli.ven_commands import Json, VenId, target
+from ops.doctor import diagnostics_archive as archive
+from ops.doctor import examination as examiner
+from ops.doctor.check import Check
+from ops.host import site_settings as settings
+from ops.host import terminal as show
+from ops.host.ops_error import OpsError
+from ops.host.paths import Paths
+
+COMPLETE_VARIABLE = "_VEN_CONTROL_COMPLETE"
+_MARKS = {True: ("✓ ", "bold green"), False: ("✗ ", "bold red"), None: ("· ", "dim")}
+
+
+def check_config(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(help="Files or folders; all of MeterDriverConfigs/ if none."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Check driver configurations, registries and an agent's configuration.
+
+    Names file, line and remedy of all that VOLTTRON or VenAgent would stumble over. Exits with 1
+    if there is anything. Nothing has to run.
+    """
+    found, checked = checker.check(Paths.from_environment(), files or [])
+    if json:
+        show.print_json({"checked": checked, "findings": [each.as_json() for each in found]})
+    else:
+        for each in found:
+            show.out.print(Text.assemble(("✗ ", "bold red"), str(each)), soft_wrap=True)
+        mark = ("✗ ", "bold red") if found else ("✓ ", "bold green")
+        result = f"{len(found)} to correct" if found else "nothing to correct"
+        show.out.print(Text.assemble(mark, f"{len(checked)} checked, {result}"))
+    raise typer.Exit(1 if found else 0)
+
+
+def doctor(json: Json = False) -> None:
+    """Look at everything a working VEN needs; say what is wrong and what to do.
+
+    Platform, agents, devices, actuator, broker and its TLS, certificate, clock, shadow, backend,
+    disk. Nothing is changed. Exits with 1 if something is wrong.
+    """
+    paths = Paths.from_environment()
+    checks = []
+    with _working("looking …") as progress:
+        for check in examiner.examine(paths, settings.current(paths, os.environ)):
+            checks.append(check)
+            if not json:
+                progress.console.print(_shown(check), soft_wrap=True)
+    wrong = [check for check in checks if check.ok is False]
+    if json:
+        show.print_json({"ok": not wrong, "checks": [check.as_json() for check in checks]})
+    elif wrong:
+        show.out.print(Text(f"{len(wrong)} of {len(checks)} need you", style="bold red"))
+    else:
+        show.out.print(Text("nothing is wrong", style="bold green"))
+    raise typer.Exit(1 if wrong else 0)
+
+
+def _shown(check: Check) -> Text:
+    text = Text.assemble(_MARKS[check.ok], f"{check.name}: {check.text}")
+    return text.append(f"\n  → {check.remedy}", style="bold") if check.remedy else text
+
+
+def _working(what: str) -> Progress:
+    """A spinner and the time passed, on a terminal only."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    progress = Progress(
+        *columns, console=show.out, transient=True, disable=not show.out.is_terminal
+    )
+    progress.add_task(what, total=None)
+    return progress
+
+
+def diagnostics(
+    output: Annotated[
+        Path | None, typer.Option(help="The archive; named by the time if none.")
+    ] = None,
+) -> None:
+    """Write an archive for a person who helps, with all secrets removed.
+
+    Versions, what the doctor finds, status, settings, the config stores of driver and agent, and
+    the ends of the logs. Look through it before you send it: names and powers of your site are in
+    it.
+    """
+    paths = Paths.from_environment()
+    default = Path(f"ven-diagnostics-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz")
+    file = output or default
+    with _working("collecting …") as progress:
+        task = progress.task_ids[0]
+        names = archive.write(
+            paths,
+            settings.current(paths, os.environ),
+            file,
+            lambda name: progress.update(task, description=f"collecting {name}"),
+        )
+    show.out.print(f"{file}: {len(names)} files, secrets removed", soft_wrap=True)
+
+
+def watch(ven_id: VenId = None) -> None:
+    """Power, event, circuits and connection on this terminal, live, until q or Ctrl-C."""
+    if not show.out.is_terminal:
+        raise OpsError("`watch` needs a terminal", "Without one use `telemetry`.")
+    try:
+        watcher.run(target(ven_id), show.out)
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+
+
+def completion(
+    shell: Annotated[str, typer.Argument(help="bash, zsh or fish")] = "bash",
+) -> None:
+    """Print tab completion for a shell: eval "$(./scripts/ven_control.sh completion bash)"."""
+    if shell not in ("bash", "zsh", "fish"):
+        raise OpsError(f"there is no completion for {shell!r}", "There are: bash, zsh, fish.")
+    show.out.file.write(completion_script(shell) + "\n")
+
+
+def completion_script(shell: str) -> str:
+    return get_completion_script(
+        prog_name="ven_control.sh", complete_var=COMPLETE_VARIABLE, shell=shell
+    )

@@ -1,0 +1,204 @@
+"""scripts/test_e2e_event_flow.py: one event from registration to restored circuits.
+
+Everything is asked of the backend, as an operator would: so it proves ingest, dispatch and the VEN
+together, whichever broker is between them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from rich.table import Table
+
+from ops.cli.backend_scripts import backend_parser
+from ops.cli.ven_scripts import _run
+from ops.clients import ven_registration as register
+from ops.clients.backend_client import Backend, event_path, ven_path
+from ops.host import terminal as show
+from ops.host.ops_error import OpsError
+
+LOOK_EVERY_SEC = 0.5
+AGREES = ("accepted", "measured", "adjusted", "completed")
+
+
+@dataclass
+class Step:
+    name: str
+    ok: bool = False
+    result: str = ""
+    took_sec: float = 0.0
+
+
+@dataclass
+class Flow:
+    """The steps done so far; a step that fails ends the flow."""
+
+    backend: Backend
+    ven_id: str
+    timeout_sec: float
+    steps: list[Step] = field(default_factory=list)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[Step]:
+        step = Step(name)
+        self.steps.append(step)
+        begun = time.monotonic()
+        try:
+            yield step
+            step.ok = True
+        except OpsError as error:
+            step.result = error.what
+            raise
+        finally:
+            step.took_sec = time.monotonic() - begun
+            mark = "[green]✓[/]" if step.ok else "[red]✗[/]"
+            show.out.print(f"{mark} {name}: {step.result}")
+
+    def until(self, what: str, look: Callable[[], Any]) -> Any:
+        """What `look` finds, once it finds something. Raises OpsError when that takes too long."""
+        deadline = time.monotonic() + self.timeout_sec
+        while True:
+            found = look()
+            if found:
+                return found
+            if time.monotonic() >= deadline:
+                raise OpsError(f"{what} within {self.timeout_sec:g} s")
+            time.sleep(LOOK_EVERY_SEC)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 when every step succeeded."""
+    parser = backend_parser(
+        "Run a demand-response event from registration to restored circuits, against a stack "
+        "that runs."
+    )
+    parser.add_argument("--reduction-kw", type=float, default=2.0, help="power to shed, kW")
+    parser.add_argument("--duration-minutes", type=float, default=5.0, help="length of the event")
+    parser.add_argument("--start-in", type=float, default=3.0, help="seconds until it begins")
+    parser.add_argument("--timeout", type=float, default=60.0, help="seconds to wait for a step")
+    parser.add_argument("--fleet", action="store_true", help="ask all VENs, not this one alone")
+    options = parser.parse_args(arguments)
+
+    def body() -> int:
+        flow = Flow(Backend(options.backend_url), options.ven_id, options.timeout)
+        try:
+            run(flow, options.reduction_kw, options.duration_minutes * 60, options)
+        except OpsError as error:
+            show.error(error)
+        summary(flow)
+        return 0 if all(step.ok for step in flow.steps) else 1
+
+    return _run(body)
+
+
+def run(flow: Flow, reduction_kw: float, duration_sec: float, options: Any) -> None:
+    """Raises OpsError at the first step that fails; the event is stopped then too."""
+    backend, ven_id = flow.backend, flow.ven_id
+    with flow.step("VEN is registered") as step:
+        ven = backend.post("/api/vens/", register.registration(ven_id, None, None, None))
+        step.result = f"{ven['id']}, {ven['status']}"
+    with flow.step("telemetry arrives") as step:
+        ven = flow.until(
+            f"no telemetry of {ven_id}",
+            lambda: _heard_lately(backend.get(ven_path(ven_id)), flow.timeout_sec),
+        )
+        step.result = f"{ven['metrics']['currentPowerKw']:g} kW, {len(ven['loads'])} loads"
+    with flow.step("event is created") as step:
+        start = datetime.now(timezone.utc) + timedelta(seconds=options.start_in)
+        body = {
+            "requestedReductionKw": reduction_kw,
+            "startTime": start.isoformat(),
+            "durationSec": duration_sec,
+            **({} if options.fleet else {"venIds": [ven_id]}),
+        }
+        event_id = backend.post("/api/events/", body)["id"]
+        step.result = f"{event_id}, {reduction_kw:g} kW for {duration_sec:g} s"
+    try:
+        _follow(flow, event_id, start)
+    finally:
+        with flow.step("event is stopped") as step:
+            step.result = backend.post(f"{event_path(event_id)}/stop")["status"]
+    with flow.step("circuits are restored") as step:
+        flow.until(f"{ven_id} is still in the event", lambda: _is_out(backend, ven_id, event_id))
+        step.result = f"{backend.get(ven_path(ven_id))['metrics']['currentPowerKw']:g} kW"
+
+
+def _follow(flow: Flow, event_id: str, start: datetime) -> None:
+    backend, ven_id = flow.backend, flow.ven_id
+    with flow.step("event becomes active") as step:
+        flow.until("not active", lambda: _event(backend, event_id)["status"] == "active")
+        late_sec = (datetime.now(timezone.utc) - start).total_seconds()
+        step.result = f"seen {late_sec:.1f} s after its start"
+    with flow.step("VEN acknowledges") as step:
+        part = flow.until("no ack", lambda: _answered(_event(backend, event_id), ven_id))
+        step.result = f"{part['status']}, {part['shedKw'] or 0:g} kW" + (
+            f", after {part['responseMs']:.0f} ms" if part["responseMs"] is not None else ""
+        )
+        if part["status"] not in AGREES:
+            raise OpsError(f"the VEN answered {part['status']}: {part['reason'] or 'no reason'}")
+    with flow.step("telemetry shows the event") as step:
+        point = flow.until(
+            "no telemetry with the event", lambda: _marked(backend, ven_id, event_id)
+        )
+        step.result = f"{point['usedPowerKw']:g} kW, of which {point['shedPowerKw']:g} kW are shed"
+    with flow.step("metrics") as step:
+        metrics = backend.get(f"{event_path(event_id)}/metrics")
+        step.result = (
+            f"{metrics['currentReductionKw']:g} kW of {metrics['vensResponding']} VENs, "
+            f"mean answer time {metrics['avgResponseMs'] or 0:.0f} ms"
+        )
+        if metrics["vensResponding"] < 1:
+            raise OpsError("no VEN responds")
+
+
+def _event(backend: Backend, event_id: str) -> dict[str, Any]:
+    event: dict[str, Any] = backend.get(event_path(event_id))
+    return event
+
+
+def _heard_lately(ven: dict[str, Any], within_sec: float) -> dict[str, Any] | None:
+    if ven["lastSeen"] is None:
+        return None
+    seen = datetime.fromisoformat(ven["lastSeen"].replace("Z", "+00:00"))
+    age_sec = (datetime.now(timezone.utc) - seen).total_seconds()
+    return ven if age_sec < within_sec else None
+
+
+def _answered(event: dict[str, Any], ven_id: str) -> dict[str, Any] | None:
+    for part in event["vens"]:
+        if part["venId"] == ven_id and part["status"] not in ("assigned", "commanded"):
+            found: dict[str, Any] = part
+            return found
+    return None
+
+
+def _marked(backend: Backend, ven_id: str, event_id: str) -> dict[str, Any] | None:
+    """The latest telemetry if it belongs to the event and sheds."""
+    (point,) = backend.get(f"{ven_path(ven_id)}/telemetry", limit=1)["telemetry"] or [{}]
+    sheds = point.get("eventId") == event_id and (point.get("shedPowerKw") or 0) > 0
+    return point if sheds else None
+
+
+def _is_out(backend: Backend, ven_id: str, event_id: str) -> bool:
+    active = backend.get(ven_path(ven_id))["metrics"]["activeEventId"]
+    return bool(active != event_id)
+
+
+def summary(flow: Flow) -> None:
+    table = Table(title=f"{flow.ven_id} at {flow.backend.url}", title_justify="left")
+    for column in ("step", "", "result", "s"):
+        table.add_column(column, justify="right" if column == "s" else "left")
+    for step in flow.steps:
+        mark = "[green]ok[/]" if step.ok else "[red]failed[/]"
+        table.add_row(step.name, mark, step.result, f"{step.took_sec:.1f}")
+    show.out.print(table)
+    failed = [step.name for step in flow.steps if not step.ok]
+    if failed:
+        show.out.print(f"[red]FAILED[/]: {', '.join(failed)}")
+    else:
+        show.out.print(f"[green]PASSED[/]: all {len(flow.steps)} steps")

@@ -1,0 +1,85 @@
+"""What became of the events: as the local page tells it, on a terminal."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from ops.cli.ven_commands import Json, target
+from ops.host import terminal as show
+from ops.host.ops_error import OpsError
+from ops.host.terminal import kw
+from VenAgent.config import AgentConfig
+
+ANSWER_WITHIN_SEC = 10.0
+
+
+def events(
+    limit: Annotated[int, typer.Option("--limit", "-n", help="So many.", min=1, max=500)] = 10,
+    json: Json = False,
+) -> None:
+    """The running event and the last ones: when, how much, which circuits, what was delivered."""
+    found = fetch(target(None), limit)
+    if json:
+        show.print_json(found)
+    elif found:
+        show.out.print(table(found))
+    else:
+        show.out.print("there has been no event yet")
+
+
+def fetch(agent: AgentConfig, limit: int) -> list[dict[str, Any]]:
+    """The running event first, then those that are over, newest first. Raises OpsError."""
+    if not agent.web.enabled or not agent.web.port:
+        raise OpsError("the local page, which tells it, has no fixed port or is switched off")
+    host = "127.0.0.1" if agent.web.host in ("0.0.0.0", "::") else agent.web.host
+    url = f"http://{host}:{agent.web.port}/api/events?limit={limit}"
+    request = urllib.request.Request(url)
+    if agent.web.secret:
+        request.add_header("Authorization", f"Bearer {agent.web.secret}")
+    try:
+        with urllib.request.urlopen(request, timeout=ANSWER_WITHIN_SEC) as response:
+            events: list[dict[str, Any]] = json.load(response)["events"]
+    except (OSError, ValueError, KeyError) as error:
+        raise OpsError(f"{url} does not answer: {error}", "See `ven_control.sh status`.") from None
+    return events
+
+
+def table(events: Sequence[Mapping[str, Any]]) -> Table:
+    drawn = Table(box=None, pad_edge=False)
+    for column in ("begun", "event", "state"):
+        drawn.add_column(column, no_wrap=True)
+    for column in ("requested", "shed", "%", "kWh"):
+        drawn.add_column(column, justify="right", no_wrap=True)
+    drawn.add_column("circuits")
+    for event in events:
+        summary = event.get("summary") or {}
+        shed_kw = summary.get("achieved_shed_kw", event.get("measured_kw"))
+        drawn.add_row(
+            _when(event["start_ts"]),
+            str(event["event_id"]),
+            str(event["state"]),
+            kw(event.get("requested_kw")),
+            kw(shed_kw),
+            _figure(summary.get("shed_percent"), ".0f"),
+            _figure(summary.get("delivered_kwh"), ".3f"),
+            ", ".join(event.get("circuits") or []),
+        )
+    return drawn
+
+
+def _when(ts: float) -> str:
+    """The time of day; of another day the date too."""
+    then = datetime.fromtimestamp(ts)
+    return f"{then:%H:%M:%S}" if then.date() == datetime.now().date() else f"{then:%d %b %H:%M}"
+
+
+def _figure(value: Any, form: str) -> str:
+    return format(value, form) if isinstance(value, (int, float)) else ""

@@ -1,0 +1,237 @@
+"""`watch`: the page on a terminal. What the VEN sends is shown as it comes; nothing is asked.
+
+`Picture` is fed with messages and drawn at any moment: it is the same whatever the terminal.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import termios
+import time
+import tty
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from ops.clients.mqtt_client import Client, decoded
+from ops.host.terminal import clock, kw
+from VenAgent.config import AgentConfig
+from VenAgent.contract.topics import Topics
+
+STALE_INTERVALS = 3
+LINES_KEPT = 12
+WIDE = 120
+"""From so many columns on, the circuits stand beside the rest."""
+_DRAW_EVERY_SEC = 0.5
+_STATES: dict[Any, str] = {True: "on", False: "off"}
+
+
+@dataclass
+class Picture:
+    """All that is known of a VEN, and when it was heard."""
+
+    ven_id: str
+    broker: str
+    interval_sec: float
+    telemetry: Mapping[str, Any] = field(default_factory=dict)
+    heard_ts: float | None = None
+    presence: str | None = None
+    event: Mapping[str, Any] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
+
+    def take(self, topics: Topics, topic: str, message: Mapping[str, Any], now: float) -> None:
+        """A message; one of another VEN on the topic of all is passed over."""
+        if message.get("venId") != self.ven_id:
+            return
+        if topic == topics.metering:
+            self.telemetry, self.heard_ts = message, now
+            if message.get("eventId") != self.event.get("event_id"):
+                self.event = {}
+        elif topic == topics.status:
+            self.presence = str(message.get("status"))
+        elif topic == topics.ack:
+            self._ack(message)
+        elif topic == topics.alerts:
+            self._say(message.get("ts"), f"{message.get('severity')}: {message.get('message')}")
+
+    def _ack(self, ack: Mapping[str, Any]) -> None:
+        if ack.get("event_id") and ack.get("end_ts"):
+            over = ack.get("status") in ("completed", "failed", "rejected", "opted_out")
+            self.event = {} if over else ack
+        parts = [str(ack.get("op", "")), str(ack.get("event_id") or ""), str(ack.get("status"))]
+        if ack.get("actual_shed_kw") is not None:
+            parts.append(f"{kw(ack['actual_shed_kw'])} {ack.get('shed_basis') or ''}".strip())
+        if ack.get("reason"):
+            parts.append(str(ack["reason"]))
+        self._say(ack.get("ts"), "  ".join(filter(None, parts)))
+
+    def _say(self, ts: Any, text: str) -> None:
+        self.said = [*self.said, f"{clock(ts)}  {text}"][-LINES_KEPT:]
+
+    # --- drawn ---------------------------------------------------------------------------------
+
+    def connection(self, now: float) -> Text:
+        """Plain words, so that colour is not needed."""
+        if self.heard_ts is None:
+            if self.presence == "offline":
+                return Text("OFFLINE: the VEN is not connected to its broker", style="bold red")
+            return Text("waiting for the first telemetry …", style="yellow")
+        age_sec = max(0.0, now - self.heard_ts)
+        if self.presence == "offline":
+            return Text(f"OFFLINE: figures are {age_sec:.0f} s old", style="bold red")
+        if age_sec > STALE_INTERVALS * self.interval_sec:
+            return Text(f"STALE: nothing heard for {age_sec:.0f} s", style="bold yellow")
+        quality = self.telemetry.get("quality")
+        if quality not in (None, "good"):
+            return Text(f"online, but the meter is {quality}", style="bold yellow")
+        return Text(f"online, {age_sec:.0f} s ago", style="green")
+
+    def draw(self, now: float, width: int = 80, height: int | None = None) -> Panel:
+        """Of at most that many lines: what came last is kept, circuits give way to it."""
+        parts: list[Any] = [self.connection(now), Text("")]
+        if self.telemetry:
+            power, event = self._power(), self._event(now)
+            above = power.row_count + 3  # with the event, and a line between
+            room = None if height is None else max(4, height - 4)  # without frame and connection
+            if width >= WIDE:
+                left = Group(power, Text(""), event, Text(""), *self._said(_less(room, above)))
+                columns = Table.grid(padding=(0, 4))
+                columns.add_column(width=(width - 8) // 2)
+                columns.add_row(left, self._circuits(room))
+                parts.append(columns)
+            else:
+                left_over = _less(room, above)
+                said = self._said(_less(left_over, len(self._listed()) + 2))
+                circuits = self._circuits(_less(left_over, len(said) + 1 if said else 0))
+                parts += [power, Text(""), event, Text(""), circuits]
+                if said:
+                    parts += [Text(""), *said]
+        else:
+            parts += self._said(None)
+        title, quit_with = f"{self.ven_id} at {self.broker}", "q quits"
+        return Panel(Group(*parts), title=title, title_align="left", subtitle=quit_with)
+
+    def _said(self, room: int | None) -> list[Text]:
+        """The last answers and alerts, a line each; two at least."""
+        kept = self.said if room is None else self.said[-max(2, room) :]
+        return [Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in kept]
+
+    def _listed(self) -> list[Mapping[str, Any]]:
+        return list(self.telemetry.get("circuits") or [])
+
+    def _power(self) -> Table:
+        table = Table(box=None, pad_edge=False, show_header=False)
+        table.add_column(width=10)
+        table.add_column(justify="right", width=12)
+        table.add_column(width=34)
+        used, full = self.telemetry.get("usedPowerKw"), self.telemetry.get("panelMaxKw")
+        table.add_row("power", kw(used), _bar(used, full))
+        table.add_row("baseline", kw(self.telemetry.get("baselinePowerKw")), "")
+        table.add_row("shed", kw(self.telemetry.get("shedPowerKw")), "")
+        if self.telemetry.get("batterySOC") is not None:
+            table.add_row("battery", f"{self.telemetry['batterySOC']:.0f} %", "")
+        return table
+
+    def _event(self, now: float) -> Text:
+        event_id = self.telemetry.get("eventId")
+        if not event_id:
+            return Text("no event")
+        text = f"event {event_id}: {kw(self.telemetry.get('requestedReductionKw'))} asked for"
+        end_ts = self.event.get("end_ts")
+        if isinstance(end_ts, (int, float)):
+            left_sec = max(0, round(end_ts - now))
+            text += f", {left_sec // 60}:{left_sec % 60:02d} left (until {clock(end_ts)})"
+        return Text(text, style="bold")
+
+    def _circuits(self, room: int | None) -> Table:
+        """As many as fit into that many lines, with the heading."""
+        table = Table(box=None, pad_edge=False)
+        table.add_column("circuit", no_wrap=True)
+        table.add_column("power", justify="right", no_wrap=True)
+        table.add_column("priority", justify="right", no_wrap=True)
+        table.add_column("state", no_wrap=True)
+        loads = {load.get("id"): load for load in self.telemetry.get("loads") or []}
+        shed = {c.get("id") for c in self.event.get("circuits_curtailed") or []}
+        listed = self._listed()
+        fitting = listed if room is None or len(listed) < room else listed[: max(1, room - 2)]
+        for circuit in fitting:
+            load = loads.get(circuit.get("id"), {})
+            state = _STATES.get(circuit.get("enabled"), "unknown")
+            if circuit.get("id") in shed:
+                state += ", shed"
+            if circuit.get("critical"):
+                state += ", critical"
+            style = "yellow" if "shed" in state else "dim" if state.startswith("off") else ""
+            table.add_row(
+                str(circuit.get("name") or circuit.get("id")),
+                kw(circuit.get("currentKw")),
+                str(load.get("priority", "")),
+                state,
+                style=style,
+            )
+        if len(fitting) < len(listed):
+            table.add_row(f"… and {len(listed) - len(fitting)} more", style="dim")
+        return table
+
+
+def _less(room: int | None, used: int) -> int | None:
+    return None if room is None else room - used
+
+
+def _bar(value: Any, full: Any) -> ProgressBar | str:
+    if not isinstance(value, (int, float)) or not isinstance(full, (int, float)) or full <= 0:
+        return ""
+    return ProgressBar(total=full, completed=max(0.0, min(value, full)), width=32)
+
+
+def run(agent: AgentConfig, console: Console, for_sec: float | None = None) -> None:
+    """Draw until q or Ctrl-C, or for so long. Raises OpsError when the broker cannot be reached."""
+    topics = agent.topic_names()
+    broker = f"{agent.broker.host}:{agent.broker.port}"
+    picture = Picture(agent.ven_id, broker, agent.report_interval_sec)
+    ends = None if for_sec is None else time.monotonic() + for_sec
+
+    def drawn() -> Panel:
+        return picture.draw(time.time(), *console.size)
+
+    with Client(agent) as client:
+        client.subscribe(topics.metering, topics.ack, topics.status, topics.alerts)
+        with (
+            _keys() as pressed,
+            Live(drawn(), console=console, auto_refresh=False, screen=True) as live,
+        ):
+            while (ends is None or time.monotonic() < ends) and "q" not in pressed():
+                for topic, message in decoded(client.messages(_DRAW_EVERY_SEC)):
+                    picture.take(topics, topic, message, time.time())
+                    live.update(drawn(), refresh=True)
+                live.update(drawn(), refresh=True)
+
+
+@contextmanager
+def _keys() -> Iterator[Callable[[], str]]:
+    """What was typed since it was last asked, unechoed; the terminal is as it was afterwards."""
+    if not sys.stdin.isatty():
+        yield lambda: ""
+        return
+    terminal = sys.stdin.fileno()
+    before = termios.tcgetattr(terminal)
+
+    def pressed() -> str:
+        ready, _, _ = select.select([terminal], [], [], 0)
+        return os.read(terminal, 64).decode(errors="replace") if ready else ""
+
+    tty.setcbreak(terminal)
+    try:
+        yield pressed
+    finally:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)

@@ -1,0 +1,1 @@
+"""How an operator reaches the VEN and the backend: MQTT and REST."""

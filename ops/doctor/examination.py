@@ -1,0 +1,281 @@
+"""`doctor`: each thing a working VEN needs, whether it is there, and what to do if not.
+
+Nothing is changed: points are read, nothing is written or reserved.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import shutil
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from http.client import HTTPException
+from typing import Any
+
+from ops.clients.command_sender import ask_own
+from ops.doctor import broker_checks as doctor_tls
+from ops.doctor import volttron_checks as doctor_volttron
+from ops.doctor.check import LOOK_AT_LOGS, Check, Patient
+from ops.host import processes
+from ops.host.ops_error import OpsError, of_system
+from ops.host.paths import Paths
+from ops.host.site_settings import Settings
+from ops.services import site_stack as bring_up
+from ops.volttron.config_store import AGENT
+
+MIN_FREE_MB = 500
+MAX_SKEW_SEC = 5.0
+ANSWER_WITHIN_SEC = 8.0
+HTTP_WITHIN_SEC = 8.0
+_SHADOW_GRACE_SEC = 30.0
+
+
+def examine(paths: Paths, settings: Settings) -> Iterator[Check]:
+    """All checks, in the order in which one needs the other; a later one never raises."""
+    patient = Patient(paths, settings)
+    yield from _safely("disk", disk, patient)
+    yield from _safely("clock", clock, patient)
+    running = list(_safely("platform", doctor_volttron.volttron, patient))
+    yield from running
+    patient.platform_is_up = all(check.ok for check in running)
+    yield from _safely("configuration", configuration, patient)
+    try:
+        settings.agent()
+    except OpsError:
+        yield Check("the rest", None, "not looked at without a usable configuration")
+        return
+    if patient.platform_is_up:
+        yield from _safely("agents", doctor_volttron.agents, patient)
+        yield from _safely("simulated panel", doctor_volttron.simulated_panel, patient)
+        yield from _safely("devices", doctor_volttron.driver_points, patient)
+        yield from _safely("actuator", doctor_volttron.actuator_points, patient)
+    else:
+        yield Check(
+            "agents, devices, actuator", None, "not looked at while VOLTTRON cannot be asked"
+        )
+    yield from _safely("broker", broker, patient)
+    yield from _safely("VenAgent", answers, patient)
+    yield from _safely("shadow", shadow, patient)
+    yield from _safely("backend", backend, patient)
+
+
+def _safely(
+    name: str, look: Callable[[Patient], Iterator[Check]], patient: Patient
+) -> Iterator[Check]:
+    try:
+        yield from look(patient)
+    except OpsError as error:
+        yield Check(name, False, error.what, " ".join(error.advice) or LOOK_AT_LOGS)
+    except OSError as error:
+        told = of_system(error)
+        if told is None:
+            raise
+        yield Check(name, False, told.what, " ".join(told.advice))
+
+
+# --- this machine ------------------------------------------------------------------------------
+
+
+def disk(patient: Patient) -> Iterator[Check]:
+    home = patient.paths.home
+    try:
+        usage = shutil.disk_usage(home)
+    except FileNotFoundError:
+        yield Check("disk", None, f"{home} is not there yet", "`ven_control.sh start` makes it.")
+        return
+    free_mb = usage.free // 1_000_000
+    enough = free_mb >= MIN_FREE_MB
+    yield Check(
+        "disk",
+        enough,
+        f"{free_mb:,} MB free below {home}",
+        ""
+        if enough
+        else f"Free at least {MIN_FREE_MB} MB: journal and outbox need room, and an "
+        "event that cannot be recorded is not begun.",
+    )
+
+
+def clock(patient: Patient) -> Iterator[Check]:
+    """Against the backend's or the endpoint's HTTP date, else by what the system says of NTP."""
+    variables = patient.settings.variables
+    endpoint = variables.get("IOT_ENDPOINT")
+    urls = [variables.get("BACKEND_URL"), f"https://{endpoint}/" if endpoint else None]
+    remedy = "Switch time synchronisation on: timedatectl set-ntp true (or install chrony)."
+    for url in filter(None, urls):
+        skew_sec = skew_to(url)
+        if skew_sec is not None:
+            good = abs(skew_sec) <= MAX_SKEW_SEC
+            text = f"{skew_sec:+.1f} s from {url}"
+            yield Check("clock", good, text, "" if good else remedy)
+            return
+    synchronised = ntp_synchronised()
+    if synchronised is None:
+        yield Check("clock", None, "nothing here to compare it with")
+    else:
+        text = "synchronised" if synchronised else "not synchronised with any time server"
+        yield Check("clock", synchronised, text, "" if synchronised else remedy)
+
+
+def skew_to(url: str) -> float | None:
+    """Seconds that our clock is ahead of an HTTP server's; None if it gives no date."""
+    before = time.time()
+    try:
+        with urllib.request.urlopen(_get(url), timeout=HTTP_WITHIN_SEC) as response:
+            date = response.headers.get("Date")
+    except urllib.error.HTTPError as answered:
+        date = answered.headers.get("Date")
+    except (OSError, ValueError, HTTPException):
+        return None
+    if not date:
+        return None
+    server = email.utils.parsedate_to_datetime(date).timestamp() + 0.5  # it has whole seconds
+    return (before + time.time()) / 2 - server
+
+
+def ntp_synchronised() -> bool | None:
+    try:
+        said = subprocess.run(
+            ["timedatectl", "show", "--property=NTPSynchronized", "--value"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        ).stdout.strip()
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return {"yes": True, "no": False}.get(said)
+
+
+def _get(url: str) -> urllib.request.Request:
+    return urllib.request.Request(url, headers={"User-Agent": "ven_control doctor"})
+
+
+def configuration(patient: Patient) -> Iterator[Check]:
+    """The one in the config store; where that is refused, the others look by the last good one."""
+    if patient.platform_is_up:
+        newest = bring_up.in_force(patient.paths, patient.settings)
+        newest.agent()
+        patient.settings = newest
+    agent = patient.agent
+    where = "config store" if patient.settings.in_store else "the file it was installed with"
+    yield Check(
+        "configuration", True, f"{agent.ven_id}, {len(agent.circuits)} circuits, from {where}"
+    )
+
+
+# --- the VEN and its cloud ---------------------------------------------------------------------
+
+
+def broker(patient: Patient) -> Iterator[Check]:
+    return doctor_tls.broker(
+        patient.agent.broker, can_read=lambda file: processes.can_read(patient.paths, file)
+    )
+
+
+def answers(patient: Patient) -> Iterator[Check]:
+    """VenAgent itself, asked through its broker, as the cloud would (with TLS: on the bus)."""
+    agent = patient.agent
+    patient.unanswered = True
+    if AGENT in patient.absent:
+        yield Check("VenAgent", None, f"not asked while {AGENT} does not run")
+        return
+    began = time.monotonic()
+    answer = ask_own(patient.paths, agent, "status", ANSWER_WITHIN_SEC)
+    patient.unanswered = False
+    data = answer.get("data") or {}
+    took_ms = (time.monotonic() - began) * 1000
+    good = data.get("health") == "GOOD"
+    sentence = str(data.get("health_context") or answer.get("reason") or "")
+    yield Check(
+        "VenAgent",
+        good,
+        f"answers in {took_ms:.0f} ms" + ("" if good else f": {sentence}"),
+        "" if good else "docs/troubleshooting.md says what to do about each such sentence.",
+    )
+    quality = data.get("quality")
+    yield Check(
+        "meter",
+        quality == "good",
+        f"{quality or 'unknown'}, {data.get('power_kw')} kW",
+        "" if quality == "good" else "The driver does not publish: see the devices above.",
+    )
+    depth = data.get("outbox_depth")
+    if isinstance(depth, int):
+        waiting = depth > 100
+        yield Check(
+            "outbox",
+            not waiting,
+            f"{depth} messages wait",
+            "The broker takes them too slowly, or refuses them: check its policy and limits."
+            if waiting
+            else "",
+        )
+
+
+def shadow(patient: Patient) -> Iterator[Check]:
+    """What the agent reports is of now."""
+    agent = patient.agent
+    if not agent.streams.shadow:
+        yield Check("shadow", None, "switched off in the configuration (streams.shadow)")
+        return
+    if patient.unanswered:
+        yield Check("shadow", None, "not looked at while VenAgent does not answer")
+        return
+    answer = ask_own(patient.paths, agent, "shadow", ANSWER_WITHIN_SEC)
+    stamp = _find(answer.get("data"), "timestamp")
+    if not isinstance(stamp, (int, float)):
+        yield Check("shadow", False, "the agent reports no state", "See `ven_control.sh logs`.")
+        return
+    age_sec = time.time() - stamp
+    fresh = age_sec <= 2 * agent.shadow_interval_sec + _SHADOW_GRACE_SEC
+    yield Check(
+        "shadow",
+        fresh,
+        f"reported {max(0.0, age_sec):.0f} s ago, {len(json.dumps(answer['data']))} bytes",
+        "" if fresh else "Check the clock, and the broker's policy for $aws/things/…/shadow.",
+    )
+
+
+def _find(block: Any, key: str) -> Any:
+    """The first value of `key` in nested objects."""
+    if isinstance(block, dict):
+        if key in block:
+            return block[key]
+        for value in block.values():
+            found = _find(value, key)
+            if found is not None:
+                return found
+    return None
+
+
+def backend(patient: Patient) -> Iterator[Check]:
+    url = patient.settings.variables.get("BACKEND_URL")
+    if not url:
+        yield Check("backend", None, "none set (BACKEND_URL)")
+        return
+    address = url.rstrip("/") + "/health"
+    try:
+        with urllib.request.urlopen(_get(address), timeout=HTTP_WITHIN_SEC) as response:
+            yield Check("backend", True, f"{address} answers {response.status}")
+    except urllib.error.HTTPError as error:
+        yield Check(
+            "backend",
+            False,
+            f"{address} answers {error.code} {error.reason}",
+            "It runs and is not well: see its log and its database.",
+        )
+    except (ValueError, HTTPException):  # its text would show what stands in the URL
+        yield Check("backend", False, "BACKEND_URL is no usable URL", "Write https://HOST[:PORT].")
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        yield Check(
+            "backend",
+            False,
+            f"{address} cannot be reached: {reason}",
+            "Check BACKEND_URL, and that the backend runs.",
+        )

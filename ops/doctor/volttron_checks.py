@@ -1,0 +1,229 @@
+"""The doctor's look at VOLTTRON: platform, agents, driver with its devices, actuator."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from ops.doctor.check import LOOK_AT_LOGS, Check, Patient
+from ops.host import processes
+from ops.host.ops_error import OpsError
+from ops.services import simulated_panel_service as simulated
+from ops.volttron import vctl
+from ops.volttron import volttron_platform as platform
+from ops.volttron import volttron_rpc as rpc
+from ops.volttron.agent_health import NEEDED, of_agent
+from ops.volttron.agent_install import BACNET_AGENT
+from VenAgent.config import AgentConfig
+from VenAgent.dr.panel import Control
+
+CONFIG_STORE = "platform.config_store"
+_START = "Run `ven_control.sh start`."
+
+
+def volttron(patient: Patient) -> Iterator[Check]:
+    record = processes.running(patient.paths, platform.NAME)
+    if record is None:
+        yield Check("platform", False, "VOLTTRON does not run", _START)
+        return
+    up = platform.is_up(patient.paths, record)
+    yield Check(
+        "platform",
+        up,
+        f"process {record.pid}" + ("" if up else ": its services are not up"),
+        "" if up else f"Wait a minute, then see {patient.paths.platform_log}.",
+    )
+
+
+# --- agents ------------------------------------------------------------------------------------
+
+
+def agents(patient: Patient) -> Iterator[Check]:
+    """Those that every site needs, then the BACnet proxies that this site's devices name."""
+    installed = vctl.agents(patient.paths)
+    for identity in NEEDED:
+        yield _agent(patient, identity, installed.get(identity), _START)
+    for identity, device in sorted(_proxies(patient).items()):
+        remedy = f"Install VOLTTRON's BACnet proxy with the identity {identity}."
+        if identity == BACNET_AGENT.identity:
+            remedy = (
+                "Run `VEN_BACNET_ADDRESS=192.168.1.10/24 ven_control.sh start` with this machine's "
+                "own address and network."
+            )
+        what = f" and {device} is a BACnet device"
+        yield _agent(patient, identity, installed.get(identity), remedy, what)
+
+
+def _agent(
+    patient: Patient, identity: str, agent: vctl.AgentStatus | None, install: str, why: str = ""
+) -> Check:
+    if agent is None:
+        patient.absent.add(identity)
+        return Check(identity, False, f"is not installed{why}", install)
+    if not agent.is_running:
+        patient.absent.add(identity)
+        ended = {"": "was never started", "0": "was stopped"}.get(
+            agent.status, f"ended with {agent.status}: `ven_control.sh logs` says why"
+        )
+        return Check(identity, False, f"does not run{why}: it {ended}", _START)
+    said = (agent.health, agent.context)
+    if not agent.is_good:
+        said = of_agent(patient.paths, identity) or said
+    if said[0] == "GOOD":
+        return Check(identity, True, "GOOD")
+    text = ": ".join(filter(None, said)) or "has not said how it is"
+    return Check(identity, False, text, LOOK_AT_LOGS)
+
+
+def _proxies(patient: Patient) -> dict[str, str]:
+    """The BACnet proxies that the agent's devices are reached through, each with a device."""
+    found = {}
+    for device in patient.agent.devices():
+        config = _driver_config(patient, device) or {}
+        if config.get("driver_type") == "bacnet":
+            inner = config.get("driver_config") or {}
+            found[str(inner.get("proxy_address") or BACNET_AGENT.identity)] = device
+    return found
+
+
+# --- devices -----------------------------------------------------------------------------------
+
+
+def simulated_panel(patient: Patient) -> Iterator[Check]:
+    if simulated.is_wanted(patient.settings):
+        runs = processes.running(patient.paths, simulated.NAME) is not None
+        text = "runs" if runs else "does not run"
+        yield Check("simulated panel", runs, text, "" if runs else _START)
+
+
+def driver_points(patient: Patient) -> Iterator[Check]:
+    """Every device answers now, and has every point that the agent uses."""
+    agent = patient.agent
+    if agent.driver_identity in patient.absent:
+        yield Check("devices", None, f"not looked at while {agent.driver_identity} does not run")
+        return
+    for device, wanted in used_points(agent).items():
+        yield _device(patient, device, wanted)
+
+
+def _device(patient: Patient, device: str, wanted: set[str]) -> Check:
+    name, driver = f"device {device}", patient.agent.driver_identity
+    config = _driver_config(patient, device)
+    if config is None:
+        return Check(
+            name,
+            False,
+            f"{driver} has no configuration for it",
+            f"Store it: `ven_control.sh load-config MODEL --device {device}`.",
+        )
+    began = time.monotonic()
+    try:
+        values = rpc.call(patient.paths, driver, "scrape_all", device)
+    except OpsError as error:
+        return Check(name, False, error.what, _reach(config, driver, device))
+    values = values if isinstance(values, dict) else {}
+    took_ms = (time.monotonic() - began) * 1000
+    lacking = sorted(point for point in wanted if point not in values)
+    empty = sorted(point for point in wanted if point in values and values[point] is None)
+    if not values:
+        return Check(name, False, "gives no values", _reach(config, driver, device))
+    if lacking:
+        text = f"publishes no {', '.join(lacking)}"
+        remedy = "Correct the names: `ven_control.sh check-config` with the site's files."
+    elif empty:
+        text = f"gives no value for {', '.join(empty)}"
+        remedy = "Check these registers' addresses and types against the device's document."
+    else:
+        text, remedy = f"{len(values)} points read ({took_ms:.0f} ms with the asking)", ""
+    return Check(name, not remedy, text, remedy)
+
+
+def _reach(config: dict[str, Any], driver: str, device: str) -> str:
+    """What to look at when the device does not answer."""
+    inner = config.get("driver_config") or {}
+    address = ":".join(str(inner[key]) for key in ("device_address", "port") if key in inner)
+    stored = f"`ven_control.sh vctl config get {driver} devices/{device}`"
+    if config.get("driver_type") == "bacnet":
+        proxy = inner.get("proxy_address") or BACNET_AGENT.identity
+        return (
+            f"Check that {proxy} runs and has this machine's own address, then power and network "
+            f"of the device at {address} and its device_id: {stored}"
+        )
+    return f"Check power and network of the device at {address or '?'}, and its address: {stored}"
+
+
+def _driver_config(patient: Patient, device: str) -> dict[str, Any] | None:
+    """The driver's entry for a device; None where there is none."""
+    if device not in patient.driver_configs:
+        driver, name = patient.agent.driver_identity, f"devices/{device}"
+        config = None
+        if name in rpc.call(patient.paths, CONFIG_STORE, "list_configs", driver):
+            text = rpc.call(patient.paths, CONFIG_STORE, "get_config", driver, name)
+            config = _object(text, f"the entry {name} of {driver}")
+        patient.driver_configs[device] = config
+    return patient.driver_configs[device]
+
+
+def _object(text: str, what: str) -> dict[str, Any]:
+    try:
+        config = json.loads(text)
+    except ValueError:
+        config = None
+    if not isinstance(config, dict):
+        raise OpsError(f"{what} is no JSON object", "Store it again: `ven_control.sh load-config`.")
+    return config
+
+
+def used_points(agent: AgentConfig) -> dict[str, set[str]]:
+    """The points that the agent reads, by device."""
+    panel = agent.panel
+    used: dict[str, set[str]] = {device: set() for device in agent.devices()}
+    used[panel.device] |= {
+        name
+        for name in (
+            panel.power_point,
+            panel.voltage_point,
+            panel.current_point,
+            panel.battery_soc_point,
+        )
+        if name
+    }
+    for circuit in agent.circuits:
+        used[agent.device_of(circuit)].add(circuit.power_point)
+        control = agent.control_device_of(circuit)
+        used[control] |= {name for name in (circuit.switch_point, circuit.limit_point) if name}
+    return used
+
+
+# --- actuator ----------------------------------------------------------------------------------
+
+
+def actuator_points(patient: Patient) -> Iterator[Check]:
+    """The actuator reaches every point that an event would write; it is only asked to read."""
+    agent = patient.agent
+    for identity in (agent.driver_identity, agent.actuator_identity):
+        if identity in patient.absent:
+            yield Check("actuator", None, f"not asked while {identity} does not run")
+            return
+    panel = agent.build_panel()
+    topics = [c.point for c in panel.circuits if c.control is not Control.NONE]
+    if not topics:
+        yield Check(
+            "actuator", None, "no circuit can be switched or limited: all are only measured"
+        )
+        return
+    answer = rpc.call(patient.paths, agent.actuator_identity, "get_multiple_points", topics)
+    results, errors = answer if isinstance(answer, list) and len(answer) == 2 else ({}, {})
+    failed = {t: errors.get(t, "no value") for t in topics if results.get(t) is None}
+    if failed:
+        topic, why = next(iter(failed.items()))
+        yield Check(
+            "actuator",
+            False,
+            f"{len(failed)} of {len(topics)} points cannot be reached: {topic}: {why}",
+            "First mend the devices above; then the points' names: `ven_control.sh check-config`.",
+        )
+    else:
+        yield Check("actuator", True, f"reaches all {len(topics)} points that events write")

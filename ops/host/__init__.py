@@ -1,0 +1,1 @@
+"""This machine: paths, processes, ports, files, logs, the terminal."""

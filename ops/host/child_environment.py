@@ -1,0 +1,79 @@
+"""The environment variables of what we start: those that are meant for it, and no others.
+
+root's environment is not the plain user's business. PYTHONPATH would put the clone in front of the
+installed agent, and PIP_FIND_LINKS breaks `vctl install` of an installed package.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from ops.host.paths import Paths
+
+AGENT_VARIABLES = (
+    "IOT_ENDPOINT",
+    "IOT_THING_NAME",
+    "CLIENT_ID",
+    "MQTT_PORT",
+    "CA_CERT",
+    "CLIENT_CERT",
+    "PRIVATE_KEY",
+    "TLS_SECRET_NAME",
+    "AWS_REGION",
+    "TELEMETRY_TOPIC",
+    "METERING_TOPIC",
+    "LOADS_TOPIC",
+    "CMD_TOPIC",
+    "ACK_TOPIC",
+    "WEB_PORT",
+    "BACKEND_URL",
+    "PANEL_AMPERAGE",
+)
+"""What the agent understands; remembered by `start`, so that later commands reach the same VEN."""
+
+PORT_VARIABLES = ("VEN_BROKER_PORT", "VEN_PANEL_PORT", "VEN_PANEL_CONTROL_PORT", "VEN_VIP_PORT")
+"""Ports of what `start` brings up, for machines where the usual ones are taken."""
+
+_PASSED = {
+    *("LANG", "LANGUAGE", "TZ", "TERM"),
+    *("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+}
+_PASSED_PREFIXES = ("LC_", "PIP_", "AWS_")
+_WITHHELD = {"PIP_FIND_LINKS"}
+
+
+def given_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """The agent's variables and our ports that are set; an empty one is not."""
+    names = (*AGENT_VARIABLES, *PORT_VARIABLES)
+    return {name: environment[name].strip() for name in names if environment.get(name, "").strip()}
+
+
+def child_environment(paths: Paths, extra: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a process that runs as the plain user; `extra` wins."""
+    passed = {
+        name: value
+        for name, value in os.environ.items()
+        if (name in _PASSED or name.startswith(_PASSED_PREFIXES)) and name not in _WITHHELD
+    }
+    return {
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        **passed,
+        "HOME": str(paths.user_home),
+        "USER": paths.user,
+        "LOGNAME": paths.user,
+        **extra,
+    }
+
+
+def platform_environment(paths: Paths, variables: Mapping[str, str]) -> dict[str, str]:
+    """VOLTTRON's and `vctl`'s; the platform's agents inherit it, `variables` too."""
+    base = child_environment(paths, {})
+    return {
+        **base,
+        **variables,
+        "PATH": f"{paths.platform_bin}:{base['PATH']}",
+        "VOLTTRON_HOME": str(paths.volttron_home),
+        "PIP_CONSTRAINT": paths.constraints.as_uri(),  # pip takes a space for the next file
+    }

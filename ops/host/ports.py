@@ -1,0 +1,69 @@
+"""TCP ports of this machine: who has one, and when something begins to listen."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+import time
+from collections.abc import Callable
+
+import psutil
+
+from ops.host.ops_error import OpsError
+
+
+def require_free(host: str, port: int, what: str, variable: str) -> None:
+    """Raises OpsError, naming who has the port, when `what` could not listen there."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except PermissionError:
+            raise OpsError(
+                f"{what} may not use port {port}", f"Set {variable} to a port from 1024 up."
+            ) from None
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise OpsError(f"{what} cannot use {host}:{port}: {error.strerror}") from None
+            owner = port_owner(port) or "another program"
+            raise OpsError(
+                f"{what} needs port {port} of {host}, which is in use by {owner}",
+                f"Stop that program, or set {variable} to another port.",
+            ) from None
+
+
+def port_owner(port: int) -> str | None:
+    """ "mosquitto (process 123)", as far as we may see it."""
+    try:
+        connections = psutil.net_connections("tcp")
+    except psutil.AccessDenied:
+        return None
+    for connection in connections:
+        if connection.status != psutil.CONN_LISTEN or not connection.laddr:
+            continue
+        if connection.laddr.port != port:
+            continue
+        if connection.pid is None:
+            return "another user's program"
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
+    return None
+
+
+def is_listening(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def wait_for(condition: Callable[[], bool], timeout_sec: float, every_sec: float = 0.05) -> bool:
+    """Whether the condition comes true within that time."""
+    deadline = time.monotonic() + timeout_sec
+    while not condition():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(every_sec)
+    return True

@@ -1,0 +1,202 @@
+"""How things look on a terminal: progress, errors, acks, status. JSON goes to stdout unadorned."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from ops.host.log_tail import tail
+from ops.host.ops_error import OpsError, of_system
+
+LOG_LINES = 12
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+    sys.stdout.flush()
+
+
+# --- progress and errors -----------------------------------------------------------------------
+
+
+@contextmanager
+def step(what: str) -> Iterator[list[str]]:
+    """One step of several: the line says what it does, then what came of it.
+
+    The body appends that to the list it gets. An error that ends it carries the step's name.
+    """
+    came_of_it: list[str] = []
+    try:
+        if err.is_terminal:
+            columns = (SpinnerColumn(), TextColumn("{task.description} …"), TimeElapsedColumn())
+            with Progress(*columns, console=err, transient=True) as progress:
+                progress.add_task(what, total=None)
+                yield came_of_it
+        else:
+            yield came_of_it
+    except OpsError as error:
+        error.step = error.step or what
+        err.print(Text.assemble(("✗ ", "bold red"), what), soft_wrap=True)
+        raise
+    result = f": {came_of_it[-1]}" if came_of_it else ""
+    err.print(Text.assemble(("✓ ", "bold green"), what + result), soft_wrap=True)
+
+
+def note(text: str) -> None:
+    err.print(Text.assemble(("• ", "yellow"), text), soft_wrap=True)
+
+
+def error(problem: OpsError) -> None:
+    """What went wrong, what to do, and the log's last lines."""
+    parts: list[Text] = [Text(problem.what, style="bold")]
+    parts += [Text(sentence) for sentence in problem.advice]
+    lines = list(problem.output) or (_telling(problem.log) if problem.log else [])
+    if lines:
+        parts += [Text(""), Text("\n".join(lines), style="dim")]
+    if problem.log:
+        parts += [Text(""), Text(f"log: {problem.log}")]
+    title = f"failed: {problem.step}" if problem.step else "failed"
+    err.print(Panel(Group(*parts), title=title, title_align="left", border_style="red"))
+
+
+def exit_code(command: Callable[[], int], interrupted: int = 130) -> int:
+    """A command's result; what an operator can do something about is shown, and ends it with 1.
+
+    `interrupted` is the result of one that Ctrl-C ended: 0 where that is how it ends.
+    """
+    try:
+        return command()
+    except OpsError as problem:
+        error(problem)
+    except KeyboardInterrupt:
+        return interrupted
+    except BrokenPipeError:  # `… | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as refused:
+        told = of_system(refused)
+        if told is None:
+            raise
+        error(told)
+    return 1
+
+
+def _telling(log: Path) -> list[str]:
+    """A log's last lines without those that our own looking leaves in it."""
+    lines = [line for line in tail(log, 10 * LOG_LINES) if "CONTROL RPC list_agents" not in line]
+    return lines[-LOG_LINES:]
+
+
+# --- acks --------------------------------------------------------------------------------------
+
+
+def ack(answer: Mapping[str, Any]) -> None:
+    """An ack: its status, then power and circuits when it is about an event."""
+    good = answer.get("ok") is True
+    head = Text.assemble(
+        (str(answer.get("status", "?")), "bold green" if good else "bold red"),
+        f"  {answer.get('op', '')} {answer.get('event_id') or ''}".rstrip(),
+    )
+    parts: list[Any] = [head]
+    if answer.get("reason"):
+        parts.append(Text(str(answer["reason"])))
+    power = _power_line(answer)
+    if power:
+        parts.append(Text(power))
+    circuits = answer.get("circuits_curtailed") or []
+    if circuits:
+        parts.append(_circuits(circuits))
+    title = f"{answer.get('venId', '')}"
+    style = "green" if good else "red"
+    out.print(Panel(Group(*parts), title=title, title_align="left", border_style=style))
+
+
+def _power_line(answer: Mapping[str, Any]) -> str:
+    parts = []
+    if answer.get("requested_shed_kw") is not None:
+        parts.append(f"requested {kw(answer['requested_shed_kw'])}")
+    if answer.get("actual_shed_kw") is not None:
+        basis = answer.get("shed_basis")
+        parts.append(f"actual {kw(answer['actual_shed_kw'])}" + (f" ({basis})" if basis else ""))
+    if answer.get("baseline_kw") is not None:
+        parts.append(f"baseline {kw(answer['baseline_kw'])}")
+    if answer.get("end_ts") is not None:
+        parts.append(f"until {clock(answer['end_ts'])}")
+    return ", ".join(parts)
+
+
+def _circuits(circuits: list[Mapping[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("circuit")
+    for column in ("before", "shed", "after"):
+        table.add_column(column, justify="right")
+    for circuit in circuits:
+        table.add_row(
+            str(circuit.get("name") or circuit.get("id")),
+            *(kw(circuit.get(key)) for key in ("original_kw", "curtailed_kw", "final_kw")),
+        )
+    return table
+
+
+def kw(value: Any) -> str:
+    return f"{value:.2f} kW" if isinstance(value, (int, float)) else "unknown"
+
+
+def clock(epoch: Any) -> str:
+    """Local time of day of an epoch second."""
+    if not isinstance(epoch, (int, float)):
+        return "unknown"
+    return datetime.fromtimestamp(epoch).astimezone().strftime("%H:%M:%S")
+
+
+# --- telemetry ---------------------------------------------------------------------------------
+
+
+def telemetry(message: Mapping[str, Any]) -> None:
+    """One line a telemetry."""
+    parts = [
+        clock(message.get("timestamp")),
+        f"#{message.get('seq', '?')}",
+        f"power {kw(message.get('usedPowerKw'))}",
+        f"shed {kw(message.get('shedPowerKw'))}",
+    ]
+    if message.get("eventId"):
+        parts.append(f"event {message['eventId']} of {kw(message.get('requestedReductionKw'))}")
+    quality = message.get("quality")
+    if quality and quality != "good":
+        parts.append(f"meter {quality}")
+    sys.stdout.write("  ".join(parts) + "\n")
+    sys.stdout.flush()
+
+
+# --- status ------------------------------------------------------------------------------------
+
+_MARKS = {True: ("✓", "bold green"), False: ("✗", "bold red"), None: ("·", "dim")}
+
+
+def status(report: Mapping[str, Any]) -> None:
+    """What `status` found, one line a part."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column()
+    table.add_column()
+    table.add_column(overflow="fold")
+    for part in report["parts"]:
+        mark, style = _MARKS[part["ok"]]
+        table.add_row(Text(mark, style=style), part["name"], Text(part["text"]))
+    out.print(table)
+    for problem in report["problems"]:
+        out.print(Text.assemble(("! ", "bold red"), problem), soft_wrap=True)

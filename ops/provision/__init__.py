@@ -1,0 +1,1 @@
+"""A site's identity in AWS IoT Core: key, request, certificate and thing."""

@@ -1,0 +1,1 @@
+"""What `start` brings up beside VOLTTRON, in its order, and what of it runs."""

@@ -1,0 +1,209 @@
+"""The operator's side on this machine: ingest, and the API with console and dispatch.
+
+SQLite below the state root unless DATABASE_URL names another database; the local broker unless
+MQTT_HOST, MQTT_BROKER or IOT_ENDPOINT names one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ops.host import staging
+from ops.host.child_environment import child_environment
+from ops.host.ops_error import OpsError
+from ops.host.paths import Paths
+from ops.host.ports import require_free, wait_for
+from ops.host.processes import GENTLY, Record, end_all, is_running, running, spawn
+from ops.host.site_settings import LOOPBACK, Settings
+
+INGEST, API = "backend-ingest", "backend-api"
+PORT, HEALTH_PORT = 8_000, 9_108
+UP_WITHIN_SEC = 60.0
+VARIABLES = (
+    *("DATABASE_URL", "LOG_LEVEL", "EVENT_COMMAND_ENABLED", "IOT_ENDPOINT", "KINESIS_STREAM"),
+    *("CA_CERT", "CLIENT_CERT", "PRIVATE_KEY", "CA_CERT_PEM", "CLIENT_CERT_PEM"),
+    *("PRIVATE_KEY_PEM", "BACKEND_LOADS_TOPIC", "STORE_RAW_PAYLOAD", "OFFLINE_AFTER_SEC"),
+    *("COMMAND_PUBLISHER", "TELEMETRY_MAX_AHEAD_SEC"),
+)
+PREFIXES = (
+    "MQTT_",
+    "API_",
+    "DISPATCH_",
+    "INGEST_",
+    "RETENTION_",
+    "KINESIS_",
+    "MEASURE_",
+    "BASELINE_",
+)
+
+
+def variables(paths: Paths, settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
+    """The backend's environment: what is set for it, and the defaults of this machine."""
+    given = {
+        name: value
+        for name, value in environment.items()
+        if (name in VARIABLES or name.startswith(PREFIXES)) and value.strip()
+    }
+    given.setdefault("DATABASE_URL", f"sqlite:///{folder(paths) / 'backend.sqlite'}")
+    given.setdefault("API_PORT", str(PORT))
+    given.setdefault("INGEST_HEALTH_PORT", str(HEALTH_PORT))
+    if uses_local_broker(given):
+        given |= {"MQTT_HOST": LOOPBACK, "MQTT_PORT": str(settings.agent().broker.port)}
+    return given
+
+
+def uses_local_broker(environment: Mapping[str, str]) -> bool:
+    """Nothing names another one."""
+    return not any(environment.get(name) for name in ("MQTT_HOST", "MQTT_BROKER", "IOT_ENDPOINT"))
+
+
+def folder(paths: Paths) -> Path:
+    return paths.home / "backend"
+
+
+def start(paths: Paths, environment: Mapping[str, str]) -> list[tuple[Record, bool]]:
+    """Both processes, each with whether it was started just now. Raises OpsError."""
+    variant = _variant(environment)
+    records = [running(paths, name) for name in (INGEST, API)]
+    if all(record and record.variant == variant for record in records):
+        return [(record, False) for record in records if record]
+    stop(paths)
+    api_port, health_port = int(environment["API_PORT"]), int(environment["INGEST_HEALTH_PORT"])
+    require_free(LOOPBACK, api_port, "the backend's API", "API_PORT")
+    require_free(LOOPBACK, health_port, "the ingest's health port", "INGEST_HEALTH_PORT")
+    source = staging.stage(paths, "backend", ["backend", "VenAgent"])
+    started = []
+    for name, command in ((API, "serve"), (INGEST, "ingest")):
+        record = spawn(
+            paths,
+            name,
+            [paths.tools_python, "-m", "backend", command],
+            child_environment(
+                paths, {**environment, "PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}
+            ),
+            cwd=folder(paths),
+            umask=0o077,
+            variant=variant,
+        )
+        _wait_until_up(paths, record, _health_urls(environment)[name])
+        started.append((record, True))
+    return started
+
+
+def _variant(environment: Mapping[str, str]) -> str:
+    """What it was started with; of secrets (a database's password, keys) only a fingerprint."""
+    everything = json.dumps(dict(sorted(environment.items())))
+    return json.dumps(
+        {
+            "API_HOST": _api_host(environment),
+            "API_PORT": environment["API_PORT"],
+            "INGEST_HEALTH_PORT": environment["INGEST_HEALTH_PORT"],
+            "database": environment["DATABASE_URL"].split("@")[-1],
+            "fingerprint": hashlib.sha256(everything.encode()).hexdigest(),
+        }
+    )
+
+
+def _wait_until_up(paths: Paths, record: Record, url: str) -> None:
+    wait_for(lambda: not is_running(record) or not health(url), UP_WITHIN_SEC, 0.2)
+    if not is_running(record):
+        raise OpsError(f"{record.name} ended at once", log=paths.output_log(record.name))
+    reasons = health(url)
+    if reasons:
+        raise OpsError(
+            f"{record.name} runs, but is not ready: {'; '.join(reasons)}",
+            "Correct that; it goes on by itself. `backend stop` ends it.",
+            log=paths.output_log(record.name),
+        )
+
+
+def stop(paths: Paths) -> bool:
+    """Whether there was anything to stop. The API first: it takes no more events then."""
+    ended = [end_all(paths, name, GENTLY) for name in (API, INGEST)]
+    return any(ended)
+
+
+def _api_host(environment: Mapping[str, str]) -> str:
+    """Where the API is reached from this machine."""
+    host = environment.get("API_HOST", LOOPBACK)
+    return LOOPBACK if host in ("0.0.0.0", "::", "localhost") else host
+
+
+def _api_url(environment: Mapping[str, str]) -> str:
+    host = _api_host(environment)
+    return f"http://{f'[{host}]' if ':' in host else host}:{environment['API_PORT']}"
+
+
+def _health_urls(environment: Mapping[str, str]) -> dict[str, str]:
+    port = environment["INGEST_HEALTH_PORT"]  # 0: it is switched off
+    return {
+        API: f"{_api_url(environment)}/health/db-check",
+        INGEST: "" if port == "0" else f"http://{LOOPBACK}:{port}/health/ready",
+    }
+
+
+def health(url: str) -> list[str]:
+    """What a process says is wrong with it; nothing when all is well, or it cannot be asked."""
+    if not url:
+        return []
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            answer = json.load(response)
+    except urllib.error.HTTPError as error:
+        try:
+            answer = json.load(error)
+        except ValueError:
+            return [f"HTTP {error.code} from {url}"]
+    except OSError as error:
+        return [f"{url} does not answer: {getattr(error, 'reason', error)}"]
+    except ValueError:
+        return [f"{url} does not answer in JSON"]
+    return [str(reason) for reason in answer.get("reasons", [])]
+
+
+def look(paths: Paths) -> dict[str, Any]:
+    """What runs, and how it is; `exit_code` as of `status`."""
+    records = {name: running(paths, name) for name in (API, INGEST)}
+    parts: dict[str, Any] = {}
+    for name, record in records.items():
+        if record is None:
+            parts[name] = {"running": False, "reasons": []}
+            continue
+        url = _health_urls(json.loads(record.variant))[name]
+        parts[name] = {"running": True, "pid": record.pid, "reasons": health(url)}
+    api = records[API]
+    up = [part["running"] for part in parts.values()]
+    well = all(up) and not any(part["reasons"] for part in parts.values())
+    found: dict[str, Any] = {
+        "state": "running" if well else "stopped" if not any(up) else "failing",
+        "parts": parts,
+        "exit_code": 0 if well else 3 if not any(up) else 1,
+    }
+    if api is not None:
+        given = json.loads(api.variant)
+        found["url"] = _api_url(given).replace(f"//{LOOPBACK}:", "//localhost:")
+        found["database"] = given["database"]
+        found["network"] = _network(found["url"])
+    return found
+
+
+def _network(url: str) -> dict[str, Any] | None:
+    """The fleet's figures; None where a key is needed."""
+    try:
+        with urllib.request.urlopen(f"{url}/api/stats/network", timeout=5) as response:
+            answer: dict[str, Any] = json.load(response)
+    except (OSError, ValueError):
+        return None
+    return answer
+
+
+def default_url(paths: Paths) -> str | None:
+    """Of the backend that runs here, for those who need one."""
+    record = running(paths, API)
+    return None if record is None else _api_url(json.loads(record.variant))

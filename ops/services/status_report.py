@@ -1,0 +1,158 @@
+"""What runs, and how it is."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ops.clients.command_sender import ask_own
+from ops.host import processes
+from ops.host.ops_error import OpsError
+from ops.host.paths import Paths
+from ops.host.site_settings import Settings
+from ops.host.terminal import clock, kw
+from ops.services import local_broker as broker
+from ops.services import simulated_panel_service as panel
+from ops.volttron import vctl
+from ops.volttron import volttron_platform as platform
+from ops.volttron.agent_health import NEEDED, of_agent
+from ops.volttron.agent_install import BACNET_AGENT
+
+RUNNING, FAULTY, STOPPED = 0, 1, 3
+"""Exit codes."""
+ANSWER_WITHIN_SEC = 5.0
+
+
+def look(paths: Paths, settings: Settings) -> dict[str, Any]:
+    """A report: `state`, `exit_code`, `parts` for people, and the facts by name."""
+    report: dict[str, Any] = {"venId": settings.agent().ven_id, "parts": [], "problems": []}
+    up = [name for name in (broker.NAME, panel.NAME, platform.NAME) if _any_left(paths, name)]
+    if not up:
+        report.update(state="stopped", exit_code=STOPPED)
+        _part(report, "VenAgent", None, "stopped")
+        return report
+    _look_at_broker(paths, settings, report)
+    _look_at_panel(paths, settings, report)
+    if _look_at_platform(paths, report):
+        _look_at_agents(paths, report)
+    _ask_agent(paths, settings, report)
+    faulty = any(part["ok"] is False for part in report["parts"]) or report["problems"]
+    report.update(state="faulty" if faulty else "running", exit_code=FAULTY if faulty else RUNNING)
+    return report
+
+
+def _any_left(paths: Paths, name: str) -> bool:
+    record = processes.recorded(paths, name)
+    return record is not None and bool(processes.session_of(record))
+
+
+def _part(report: dict[str, Any], name: str, ok: bool | None, text: str) -> None:
+    report["parts"].append({"name": name, "ok": ok, "text": text})
+
+
+def _process(paths: Paths, name: str) -> dict[str, Any]:
+    record = processes.running(paths, name)
+    return {"running": record is not None, "pid": record.pid if record else None}
+
+
+def _look_at_broker(paths: Paths, settings: Settings, report: dict[str, Any]) -> None:
+    where = settings.agent().broker
+    address = f"{where.host}:{where.port}"
+    report["broker"] = {"host": where.host, "port": where.port, "local": broker.is_ours(settings)}
+    if not broker.is_ours(settings):
+        _part(report, "broker", None, f"{address}, not ours")
+        return
+    report["broker"].update(_process(paths, broker.NAME))
+    ok = report["broker"]["running"]
+    _part(report, "broker", ok, f"{address}{_pid(report['broker'])}")
+
+
+def _look_at_panel(paths: Paths, settings: Settings, report: dict[str, Any]) -> None:
+    if not panel.is_wanted(settings):
+        report["panel"] = None
+        return
+    port = panel.modbus_port(paths, settings)
+    report["panel"] = {"port": port, **_process(paths, panel.NAME)}
+    text = f"simulated, 127.0.0.1:{port}{_pid(report['panel'])}"
+    _part(report, "panel", report["panel"]["running"], text)
+
+
+def _look_at_platform(paths: Paths, report: dict[str, Any]) -> bool:
+    report["platform"] = _process(paths, platform.NAME)
+    ok = report["platform"]["running"]
+    _part(report, "VOLTTRON", ok, f"{paths.volttron_home}{_pid(report['platform'])}")
+    return bool(ok)
+
+
+def _pid(process: dict[str, Any]) -> str:
+    return f" (process {process['pid']})" if process["running"] else ": does not run"
+
+
+def _look_at_agents(paths: Paths, report: dict[str, Any]) -> None:
+    report["agents"] = {}
+    try:
+        installed = vctl.agents(paths)
+    except OpsError as error:
+        report["problems"].append(error.what)
+        return
+    for identity in (*NEEDED, *sorted(set(installed) - set(NEEDED))):
+        agent = installed.get(identity)
+        if agent is None:
+            report["agents"][identity] = {"status": "", "health": "", "context": "not installed"}
+            _part(report, identity, False, "is not installed")
+            continue
+        said = (agent.health, agent.context)
+        if agent.is_running and not agent.is_good:
+            said = of_agent(paths, identity) or said
+        state = agent.status if agent.is_running else "does not run"
+        report["agents"][identity] = {"status": agent.status, "health": said[0], "context": said[1]}
+        # the proxy is there only where `start` found a BACnet device
+        counts = identity in (*NEEDED, BACNET_AGENT.identity)
+        ok = agent.is_running and said[0] == "GOOD" if counts else None
+        sentence = said[1] if not ok else ""
+        _part(report, identity, ok, "  ".join(filter(None, (state, said[0], sentence))))
+
+
+def _ask_agent(paths: Paths, settings: Settings, report: dict[str, Any]) -> None:
+    """Power and event, from the agent itself."""
+    agent = settings.agent()
+    began = time.monotonic()
+    try:
+        answer = ask_own(paths, agent, "status", ANSWER_WITHIN_SEC)
+    except OpsError as error:
+        report["ven"] = None
+        report["problems"].append(error.what)
+        return
+    report["answer_ms"] = round((time.monotonic() - began) * 1000, 1)
+    data = answer.get("data")
+    report["ven"] = data if isinstance(data, dict) else {}
+    _part(report, "power now", None, _power(report["ven"]))
+    _part(report, "active event", None, _event(report["ven"].get("active_event")))
+    if agent.web.enabled and agent.web.port:
+        host = "127.0.0.1" if agent.web.host in ("0.0.0.0", "::") else agent.web.host
+        _part(report, "local page", None, f"http://{host}:{agent.web.port}")
+    if report["ven"].get("health") == "BAD":
+        report["problems"].append(
+            str(report["ven"].get("health_context") or "VenAgent is not well")
+        )
+
+
+def _power(ven: dict[str, Any]) -> str:
+    text = kw(ven.get("power_kw"))
+    if ven.get("shed_kw"):
+        text += f", shed {kw(ven['shed_kw'])}"
+    if ven.get("quality") not in (None, "good"):
+        text += f" (meter {ven['quality']})"
+    return text
+
+
+def _event(event: Any) -> str:
+    if not isinstance(event, dict):
+        return "none"
+    requested = event.get("requested_kw")
+    parts = [str(event.get("event_id", "?")), kw(requested)]
+    if event.get("state"):
+        parts.append(str(event["state"]))
+    if event.get("end_ts") is not None:
+        parts.append(f"until {clock(event['end_ts'])}")
+    return ", ".join(parts)

@@ -1,0 +1,1 @@
+"""VOLTTRON itself: up and down, its agents, its config store, its RPC."""

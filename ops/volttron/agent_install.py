@@ -1,0 +1,182 @@
+"""Agents into the platform: the driver, the actuator, VenAgent from a copy of the repository."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ops.host import staging
+from ops.host.ops_error import OpsError
+from ops.host.paths import Paths
+from ops.host.processes import running
+from ops.volttron import vctl
+from ops.volttron import volttron_platform as platform
+from ops.volttron.config_store import AGENT, DRIVER
+
+ACTUATOR = "platform.actuator"
+SOURCES = ("setup.py", "requirements.txt", "IDENTITY", "README.md", "VenAgent")
+"""What `vctl install` needs of the repository, beside the agent's configuration."""
+_INSTALL_WITHIN_SEC = 300
+_NO_DEPENDENCIES = "no-deps = true\n"
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """An agent that the platform's environment has as a package."""
+
+    identity: str
+    package: str
+    priority: int
+    """A higher number starts first, and ends last: the actuator needs the driver, we need both."""
+
+
+DRIVER_AGENT = Packaged(DRIVER, "volttron-platform-driver", 60)
+ACTUATOR_AGENT = Packaged(ACTUATOR, "volttron-actuator", 40)
+BACNET_AGENT = Packaged("platform.bacnet_proxy", "volttron-bacnet-proxy", 90)
+VENAGENT_PRIORITY = 20
+
+
+def install_packaged(
+    paths: Paths, agent: Packaged, config: Mapping[str, Any] | None = None
+) -> None:
+    """Install it and start it; `config` is what it is installed with."""
+    if config is None:
+        _install_package(paths, agent, [])
+        return
+    with tempfile.NamedTemporaryFile("w", dir=paths.run, suffix=".json") as file:
+        json.dump(config, file)
+        file.flush()
+        Path(file.name).chmod(0o644)  # vctl reads it as the plain user
+        _install_package(paths, agent, ["--agent-config", file.name])
+
+
+def _install_package(paths: Paths, agent: Packaged, options: list[str]) -> None:
+    vctl.must(
+        paths,
+        *("--timeout", str(_INSTALL_WITHIN_SEC)),
+        *("install", agent.package, *options),
+        *("--vip-identity", agent.identity),
+        *("--priority", str(agent.priority), "--enable", "--start", "--agent-start-time", "1"),
+        timeout_sec=_INSTALL_WITHIN_SEC + 10,
+    )
+    require_running(paths, agent.identity)
+
+
+def start_installed(paths: Paths, identity: str) -> None:
+    """Start one that is installed and does not run."""
+    vctl.must(paths, "start", _uuid(paths, identity))
+    require_running(paths, identity)
+
+
+def stop_installed(paths: Paths, identity: str) -> None:
+    vctl.must(paths, "stop", _uuid(paths, identity), timeout_sec=120)
+
+
+def stop_ours(paths: Paths) -> bool:
+    """Stop VenAgent before the platform stops; whether it ran.
+
+    A platform stops its agents in an order of its own, and without the actuator an event's
+    circuits could not be restored any more.
+    """
+    record = running(paths, platform.NAME)
+    if record is None or not platform.is_up(paths, record):
+        return False
+    with suppress(OpsError):  # one that does not answer ends with the platform
+        ours = vctl.agents(paths).get(AGENT)
+        if ours is not None and ours.is_running:
+            stop_installed(paths, AGENT)
+            return True
+    return False
+
+
+def restart_installed(paths: Paths, identity: str) -> None:
+    vctl.must(paths, "restart", _uuid(paths, identity), timeout_sec=120)
+    require_running(paths, identity)
+
+
+def _uuid(paths: Paths, identity: str) -> str:
+    return (paths.volttron_home / "agents" / identity / "UUID").read_text().strip()
+
+
+def require_running(paths: Paths, identity: str) -> None:
+    """vctl reports success also when an agent did not start."""
+    agent = vctl.agents(paths).get(identity)
+    if agent is None or not agent.is_running:
+        raise OpsError(f"{identity} was installed and does not run", log=paths.platform_log)
+
+
+# --- VenAgent ----------------------------------------------------------------------------------
+
+
+def sources(paths: Paths, config: Path) -> list[tuple[str, Path]]:
+    """What VenAgent is installed from."""
+    present = [name for name in SOURCES if (paths.repo / name).exists() and name != "README.md"]
+    return [*staging.files_of(paths.repo, present), ("config", config)]
+
+
+def is_current(paths: Paths, config: Path) -> bool:
+    """Whether the environment has VenAgent as it stands in the repository."""
+    try:
+        installed = _stamp(paths).read_text().strip()
+    except FileNotFoundError:
+        return False
+    return installed == staging.fingerprint(sources(paths, config))
+
+
+def install_venagent(paths: Paths, config: Path, *, was_installed: bool) -> None:
+    """Install VenAgent, or put this version in the place of another; its data stays."""
+    present = [name for name in SOURCES if (paths.repo / name).exists()]
+    fingerprint = staging.fingerprint(sources(paths, config))
+    folder = staging.stage(paths, "agent", present, {"config": config})
+    if not was_installed:
+        _install(paths, folder)
+    else:
+        # Stopped first: it restores the building in good order, and VOLTTRON copies its data.
+        stop_installed(paths, AGENT)
+        copy = Path(f"/tmp/{_uuid(paths, AGENT)}.tar.gz")  # VOLTTRON puts it there, and leaves it
+        try:
+            _install(paths, folder)
+        except OpsError as error:
+            error.advice += (f"VenAgent's data was copied to {copy} before.",)
+            raise
+        copy.unlink(missing_ok=True)
+    _stamp(paths).write_text(fingerprint + "\n")
+    require_running(paths, AGENT)
+
+
+def _install(paths: Paths, folder: Path) -> None:
+    with _without_dependencies(paths):
+        vctl.must(
+            paths,
+            *("--timeout", str(_INSTALL_WITHIN_SEC)),
+            *("install", folder),
+            *("--vip-identity", AGENT, "--agent-config", folder / "config", "--force"),
+            *("--priority", str(VENAGENT_PRIORITY), "--enable"),
+            *("--start", "--agent-start-time", "1"),
+            timeout_sec=_INSTALL_WITHIN_SEC + 10,
+        )
+
+
+def _stamp(paths: Paths) -> Path:
+    return paths.run / "venagent.installed"
+
+
+@contextmanager
+def _without_dependencies(paths: Paths) -> Iterator[None]:
+    """`--force` makes pip fetch the agent's requirements again, from the network, when the old
+    agent is gone already. The platform's environment has them from the start, so pip is told not
+    to for as long as this install takes.
+    """
+    conf = paths.home / "platform/pip.conf"
+    # One that was killed here has left its line behind.
+    usual = conf.read_text().replace(_NO_DEPENDENCIES, "")
+    staging.write(paths, conf, usual + _NO_DEPENDENCIES)
+    try:
+        yield
+    finally:
+        staging.write(paths, conf, usual)

@@ -1,0 +1,174 @@
+"""VOLTTRON's config store: driver configurations go in with `vctl config store`, once each.
+
+What was stored is remembered by its fingerprint, so that `start` stores a file again only when it
+changed: an entry edited with `vctl config edit` stays as the site engineer left it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ops.host.ops_error import OpsError
+from ops.host.paths import Paths
+from ops.host.site_settings import read_json
+from ops.volttron import vctl
+
+DEVICES_FILE = "devices.json"
+"""A site of several devices: `{device path: {"model": folder, "driver_config": {…}}}`."""
+DRIVER = "platform.driver"
+AGENT = "ven.agent"
+STORE_WITHIN_SEC = 45.0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of an agent's store."""
+
+    identity: str
+    name: str
+    contents: str
+    kind: str
+    """json, csv or raw."""
+
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(f"{self.kind}\0{self.contents}".encode()).hexdigest()
+
+    def command(self, file: Path) -> list[str | Path]:
+        """The arguments of vctl that store it from a file with its contents."""
+        return ["config", "store", self.identity, self.name, file, f"--{self.kind}"]
+
+
+def devices_folder(paths: Paths, devices: str) -> Path:
+    """The folder of a device model: one of MeterDriverConfigs/, or a path."""
+    ours = paths.repo / "MeterDriverConfigs"
+    for folder in (ours / devices, Path(devices)):
+        if (folder / "driver.json").is_file() or (folder / DEVICES_FILE).is_file():
+            return folder.absolute()
+    known = ", ".join(sorted(path.parent.name for path in ours.glob("*/driver.json")))
+    raise OpsError(
+        f"there is no device model {devices!r} (a folder with a driver.json)",
+        f"Those of MeterDriverConfigs/: {known}",
+    )
+
+
+def driver_entries(folder: Path, device: str, port: int | None = None) -> list[Entry]:
+    """A device model's entries for the driver, the registry before the device that names it.
+
+    `port` replaces the one of the device. A site's devices have the paths that its devices.json
+    names, whatever `device` is.
+    """
+    if (folder / DEVICES_FILE).is_file():
+        return _site_entries(folder)
+    return _device_entries(folder, device, {} if port is None else {"port": port})
+
+
+def _site_entries(folder: Path) -> list[Entry]:
+    """All devices of a site; a model's registry once."""
+    entries: dict[str, Entry] = {}
+    for device, entry in read_json(folder / DEVICES_FILE).items():
+        if not isinstance(entry, dict) or not isinstance(entry.get("model"), str):
+            raise OpsError(
+                f"{folder / DEVICES_FILE}: {device} has no model",
+                'Write for each device path {"model": "a folder of MeterDriverConfigs/"}',
+            )
+        model = next(
+            (
+                each
+                for each in (folder.parent / entry["model"], folder / entry["model"])
+                if (each / "driver.json").is_file()
+            ),
+            None,
+        )
+        if model is None:
+            raise OpsError(f"{folder / DEVICES_FILE}: there is no model {entry['model']!r}")
+        for made in _device_entries(model, device, entry.get("driver_config") or {}):
+            entries.setdefault(made.name, made)
+    return list(entries.values())
+
+
+def _device_entries(folder: Path, device: str, config: Mapping[str, Any]) -> list[Entry]:
+    driver = read_json(folder / "driver.json")
+    registry = f"{folder.name}.csv"
+    named = driver.get("registry_config")
+    if named != f"config://{registry}":
+        raise OpsError(
+            f"{folder / 'driver.json'} names the registry {named!r}",
+            f'Its registry.csv is stored as {registry}: write "registry_config": '
+            f'"config://{registry}"',
+        )
+    driver["driver_config"] = {**driver["driver_config"], **config}
+    try:
+        points = (folder / "registry.csv").read_text()
+    except OSError as error:
+        raise OpsError(f"cannot read {folder / 'registry.csv'}: {error.strerror}") from None
+    return [
+        Entry(DRIVER, registry, points, "csv"),
+        Entry(DRIVER, f"devices/{device}", json.dumps(driver, indent=2), "json"),
+    ]
+
+
+def load(paths: Paths, entries: list[Entry], *, anew: bool = False) -> list[str]:
+    """Store what is not there or has changed since it was stored (all with `anew`); their names."""
+    known = {} if anew else _known(paths)
+    present = set(names(paths, DRIVER)) if known else set()
+    stored = []
+    for entry in entries:
+        if known.get(entry.name) == entry.fingerprint and entry.name in present:
+            continue
+        store(paths, entry)
+        stored.append(entry.name)
+    _remember(paths, {**_known(paths), **{entry.name: entry.fingerprint for entry in entries}})
+    return stored
+
+
+def store(paths: Paths, entry: Entry) -> None:
+    with tempfile.NamedTemporaryFile("w", dir=paths.run, suffix=f".{entry.kind}") as file:
+        file.write(entry.contents)
+        file.flush()
+        Path(file.name).chmod(0o644)  # vctl reads it as the plain user
+        command = entry.command(Path(file.name))
+        try:
+            vctl.must(paths, *command, timeout_sec=STORE_WITHIN_SEC)
+        except vctl.NoAnswer:  # seen once, on a VOLTTRON just started; to store twice is harmless
+            vctl.must(paths, *command, timeout_sec=STORE_WITHIN_SEC)
+
+
+def names(paths: Paths, identity: str) -> list[str]:
+    """The entries an agent has in the store."""
+    result = vctl.run(paths, "config", "list", identity)
+    return result.stdout.split() if result.returncode == 0 else []
+
+
+def agent_config(paths: Paths) -> dict[str, Any] | None:
+    """VenAgent's entry, which wins over the file it was installed with; None if there is none."""
+    if "config" not in names(paths, AGENT):
+        return None
+    output = vctl.must(paths, "config", "get", AGENT, "config")
+    try:
+        contents = json.loads(output)
+    except ValueError as error:
+        raise OpsError(
+            f"the entry `config` of {AGENT} in the config store is not JSON: {error}",
+            "Correct it: `ven_control.sh vctl config edit ven.agent config`.",
+        ) from None
+    return contents if isinstance(contents, dict) else None
+
+
+def _known(paths: Paths) -> Mapping[str, str]:
+    """Fingerprints of what was stored, by name; none when the platform's home was made anew."""
+    try:
+        loaded = json.loads((paths.run / "config_store.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return loaded if isinstance(loaded, dict) else {}
+
+
+def _remember(paths: Paths, fingerprints: Mapping[str, str]) -> None:
+    (paths.run / "config_store.json").write_text(json.dumps(fingerprints, indent=2) + "\n")

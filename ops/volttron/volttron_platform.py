@@ -1,0 +1,136 @@
+"""VOLTTRON itself: up, down, and whether it runs."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+from pathlib import Path
+
+from ops.host import terminal as show
+from ops.host.child_environment import platform_environment
+from ops.host.ops_error import OpsError
+from ops.host.paths import Paths
+from ops.host.ports import require_free, wait_for
+from ops.host.processes import (
+    Record,
+    end_all,
+    forget,
+    is_running,
+    plain_user,
+    running,
+    session_of,
+    spawn,
+    wait_until_gone,
+)
+from ops.host.site_settings import LOOPBACK, Settings
+from ops.volttron import repair_volttron, vctl
+
+NAME = vctl.PLATFORM
+VIP_PORT = 22916
+UP_WITHIN_SEC = 90.0
+DOWN_WITHIN_SEC = 90.0
+_PATIENCE = ((signal.SIGINT, 30.0), (signal.SIGTERM, 15.0), (signal.SIGKILL, 5.0))
+
+# What `volttron --log-config` reads, in the one format of VOLTTRON 10 that rotates and works.
+_LOGGING = """\
+{{
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {{
+        "agent": {{
+            "()": "volttron.utils.logs.AgentFormatter",
+            "fmt": "%(asctime)s %(composite_name)s %(levelname)s: %(message)s",
+        }}
+    }},
+    "handlers": {{
+        "file": {{
+            "class": "logging.handlers.RotatingFileHandler",
+            "filename": {filename!r},
+            "maxBytes": 10000000,
+            "backupCount": 5,
+            "formatter": "agent",
+        }}
+    }},
+    "root": {{"level": "INFO", "handlers": ["file"]}},
+}}
+"""
+
+
+def start(paths: Paths, settings: Settings) -> tuple[Record, bool]:
+    """The running platform with all its services up, and whether it was started just now."""
+    record = running(paths, NAME)
+    if record is None:
+        port = settings.port("VEN_VIP_PORT", VIP_PORT)
+        end_all(paths, NAME, _PATIENCE)  # agents that outlived a platform that was killed
+        require_free(LOOPBACK, port, "VOLTTRON", "VEN_VIP_PORT")
+        _repair(paths)
+        record = _spawn(paths, settings, port)
+        started = True
+    else:
+        started = False
+    wait_for(lambda: is_up(paths, record) or not is_running(record), UP_WITHIN_SEC)
+    if not is_up(paths, record):
+        state = "is not up yet" if is_running(record) else "ended while starting"
+        log = paths.platform_log if paths.platform_log.exists() else paths.output_log(NAME)
+        raise OpsError(f"VOLTTRON {state}", log=log)
+    return record, started
+
+
+def _repair(paths: Paths) -> None:
+    """Again before each start: another agent's installation may have brought VOLTTRON anew."""
+    result = subprocess.run(
+        [str(paths.platform_bin / "python"), "-"],
+        input=Path(repair_volttron.__file__).read_text(),
+        env=platform_environment(paths, {}),
+        cwd=paths.volttron_home,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        **plain_user(paths),
+    )
+    if result.stderr:
+        show.note(result.stderr.strip().splitlines()[-1])
+
+
+def _spawn(paths: Paths, settings: Settings, port: int) -> Record:
+    logging_config = paths.run / "volttron_logging.py"
+    logging_config.write_text(_LOGGING.format(filename=str(paths.platform_log)))
+    command: list[str | Path] = [
+        *(paths.platform_bin / "volttron", "-v"),
+        *("--log-config", logging_config),
+        *("--vip-address", f"tcp://{LOOPBACK}:{port}"),
+        *("--instance-name", "venagent"),
+        # how often it looks for crashed agents; 600 s if not told
+        *("--agent-monitor-frequency", "3"),
+    ]
+    environment = platform_environment(paths, settings.agent_variables())
+    return spawn(paths, NAME, command, environment, cwd=paths.volttron_home, umask=0o077)
+
+
+def is_up(paths: Paths, record: Record) -> bool:
+    """VOLTTRON writes its pid when its services and the agents that start by themselves run."""
+    try:
+        return (paths.volttron_home / "VOLTTRON_PID").read_text().strip() == str(record.pid)
+    except FileNotFoundError:
+        return False
+
+
+def stop(paths: Paths) -> bool:
+    """End the platform and all its agents; whether there was anything to end.
+
+    It is asked first, so that agents stop in good order; then told, with signals.
+    """
+    record = running(paths, NAME)
+    if record is None:
+        return end_all(paths, NAME, _PATIENCE)
+    if is_up(paths, record):
+        with contextlib.suppress(OpsError):  # a platform that does not answer gets the signals
+            vctl.run(paths, "shutdown", "--platform", timeout_sec=DOWN_WITHIN_SEC)
+        wait_until_gone(record, 15)
+    agents = session_of(record)
+    end_all(paths, NAME, _PATIENCE)
+    for agent in agents:
+        wait_until_gone(agent, 1)
+    forget(paths, NAME)
+    return True

@@ -1,0 +1,289 @@
+"""check-config: shipped folders pass; each thing that can be wrong is named with its line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from ops.check_config import config_check as check_config
+from ops.check_config.findings import value_lines
+from ops.cli import ven_control as cli
+from ops.host.paths import Paths
+from ops.volttron import config_store
+from tests.ops.conftest import REPO
+
+MODELS = REPO / "MeterDriverConfigs"
+FOLDERS = sorted(path.name for path in MODELS.iterdir() if path.is_dir())
+REAL_MODELS = {
+    "eastron_sdm630",
+    "schneider_pm5xxx",
+    "accuenergy_acurev_1312",
+    "accuenergy_acurev_2100",
+    "shelly_pro_3em",
+    "waveshare_relay_8",
+    "bacnet_panel",
+}
+
+
+def findings(paths: Paths, *names: Path | str) -> list[str]:
+    return [str(each) for each in check_config.check(paths, [str(name) for name in names])[0]]
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_shipped_folder_has_nothing_to_correct(paths: Paths, folder: str) -> None:
+    assert findings(paths, MODELS / folder) == []
+
+
+def test_all_are_checked_when_none_is_named(paths: Paths) -> None:
+    found, checked = check_config.check(paths, [])
+    assert found == []
+    assert {Path(folder).name for folder in checked} == set(FOLDERS) >= REAL_MODELS
+
+
+@pytest.mark.parametrize("folder", sorted(REAL_MODELS))
+def test_each_model_names_its_document_and_how_it_was_checked(folder: str) -> None:
+    text = (MODELS / folder / "README.md").read_text()
+    assert "**Document**" in text
+    assert "**Checked**" in text
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A site's own copy of the simulated panel's files."""
+    folder = tmp_path / "mine"
+    shutil.copytree(MODELS / "simulated_panel", folder)
+    driver = (folder / "driver.json").read_text().replace("simulated_panel.csv", "mine.csv")
+    (folder / "driver.json").write_text(driver)
+    shutil.copy(REPO / "config", folder / "agent.json")
+    return folder
+
+
+def replace(file: Path, old: str, new: str) -> int:
+    """Replace the first occurrence; the number of its line."""
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+    return text[: text.index(old)].count("\n") + 1
+
+
+def test_a_sites_own_files_pass(paths: Paths, site: Path) -> None:
+    assert findings(paths, site) == []
+    assert findings(paths, site / "agent.json", site / "driver.json") == []
+    assert findings(paths, *sorted(site.glob("*.*"))) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ("voltage,voltage,V", "total_kw,total_kw,V", "'total_kw' stands in line 2 already"),
+        (">f,FALSE,2,", ">f,no,2,", "Writable is 'no', which the driver reads as FALSE"),
+        (">f,FALSE,2,", ">q9,FALSE,2,", "'>q9' is no type of one value"),
+        (">f,FALSE,2,", ">B,FALSE,2,", "'>B' is no type of one value in whole registers"),
+        (">f,FALSE,2,", "f,FALSE,2,", "has no byte order"),
+        (">f,FALSE,2,", ">f,FALSE,0x2,", "'0x2' is not a whole number from 0 to 65535"),
+        (">f,FALSE,2,", ">f,FALSE,70000,", "'70000' is not a whole number"),
+        (">f,FALSE,2,", ">f,FALSE,1,", "voltage overlaps total_kw of line 2: input register 1"),
+        ("voltage,voltage,V,", "voltage,voltage,,", "no units"),
+        ("BOOL,TRUE,0,TRUE", "BOOL,TRUE,0,maybe", "Default Value 'maybe' does not fit"),
+        (">H,TRUE,0,100", ">H,TRUE,0,99.5", "Default Value '99.5' does not fit"),
+        ("voltage,voltage,V", "voltage,,V", "the driver skips this line"),
+    ],
+)
+def test_a_fault_in_the_registry_is_named_with_its_line(
+    paths: Paths, site: Path, old: str, new: str, what: str
+) -> None:
+    registry = site / "registry.csv"
+    line = replace(registry, old, new)
+    found = findings(paths, registry)
+    assert found, "nothing was found"
+    assert found[0].startswith(f"{registry}:{line}: ")
+    assert what in found[0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ('"modbus"', '"modbs"', "driver_type 'modbs' is unknown"),
+        ('"127.0.0.1"', '""', "device_address is ''"),
+        ("5020", "502000", "port is 502000"),
+        ('"slave_id": 1', '"slave_id": "one"', "slave_id is 'one'"),
+        ('"interval": 5', '"interval": 0', "interval is 0"),
+        ("config://mine.csv", "mine.csv", "registry_config is 'mine.csv'"),
+        ("mine.csv", "other.csv", "it names the registry other.csv"),
+        ('"timezone"', '"heart_beat_point": "voltage", "timezone"', "no writable point"),
+    ],
+)
+def test_a_fault_in_the_drivers_configuration_is_named_with_its_line(
+    paths: Paths, site: Path, old: str, new: str, what: str
+) -> None:
+    driver = site / "driver.json"
+    line = replace(driver, old, new)
+    found = findings(paths, site)
+    assert found[0].startswith(f"{driver}:{line}: ")
+    assert what in found[0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ('"ev1_kw"', '"ev_kw"', "power_point 'ev_kw' is no point of"),
+        ('"heater1_contactor"', '"heater1_kw"', "switch_point 'heater1_kw' is float, not on/off"),
+        ('"dryer1_contactor"', '"range1_contactor"', "'dryer1' and 'range1' are both controlled"),
+        ('"total_kw"', '"voltage"', "'voltage' is in 'V', which is no unit of power"),
+        ('"total_kw"', '"total_kw", "power_scale": 0.001', 'Set "power_scale": 1'),
+        ('"priority": 5', '"priority": 9', "circuits[1].priority"),
+        ('"critical": false, "priority": 5', '"citical": false', "circuits[1].citical: is not"),
+        ('"percent"', '"amps"', "but limit_unit is 'amps'"),
+        ('"limit_unit": "percent"', '"limit_step": 0.5', "needs fractions"),
+        ('"ev1_kw"', '"ev1_contactor"', "is no number but bool"),
+    ],
+)
+def test_a_fault_in_the_agents_configuration_is_named_with_its_line(
+    paths: Paths, site: Path, old: str, new: str, what: str
+) -> None:
+    agent = site / "agent.json"
+    line = replace(agent, old, new)
+    found = findings(paths, site)
+    assert any(what in each for each in found), found
+    lines = {int(each.split(":")[1]) for each in found}
+    # a circuit that takes another's relay is reported where the second one stands
+    assert line in lines or ("both" in what and min(lines) > line)
+
+
+def test_a_token_or_a_key_is_never_repeated(paths: Paths, site: Path) -> None:
+    pem = "-----BEGIN PRIVATE KEY-----MIGH"
+    tls = {"ca_cert": "ca.pem", "client_cert": "thing.pem", "private_key": pem}
+    secrets = {"web": {"token": "tiny"}, "broker": {"host": "x", "tls": tls}}
+    contents = json.loads((site / "agent.json").read_text())
+    (site / "agent.json").write_text(json.dumps({**contents, **secrets}))
+    found = findings(paths, site)
+    assert len(found) == 2
+    assert not any("tiny" in each or "MIGH" in each for each in found)
+
+
+def test_a_point_that_is_written_must_be_writable(paths: Paths, site: Path) -> None:
+    line = replace(site / "registry.csv", "on/off,BOOL,TRUE,1,TRUE", "on/off,BOOL,FALSE,1,")
+    found = findings(paths, site)
+    assert len(found) == 1
+    assert "'heater1_contactor' is written in an event" in found[0]
+    assert f"in line {line} of" in found[0]
+
+
+def test_a_registry_that_cannot_be_found_is_asked_for(paths: Paths, site: Path) -> None:
+    (site / "registry.csv").rename(site / "points.csv")
+    assert findings(paths, site / "driver.json") == [
+        f"{site / 'driver.json'}:8: the registry mine.csv is not among the files. "
+        "Give that file too, or put it beside this one"
+    ]
+
+
+def test_what_is_not_json_or_not_there_is_said_with_its_line(paths: Paths, site: Path) -> None:
+    line = replace(site / "agent.json", '"circuits": [', '"circuits": [,')
+    assert f"agent.json:{line}: not JSON" in findings(paths, site)[0]
+    assert "there is no such file" in findings(paths, site / "nowhere.json")[0]
+
+
+def test_bacnet_faults_are_found(paths: Paths, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(MODELS / "bacnet_panel", folder)
+    replace(folder / "driver.json", "bacnet_panel.csv", "mine.csv")
+    replace(folder / "driver.json", "260001", "9999999")
+    line = replace(folder / "registry.csv", "TRUE,0,10", "TRUE,0,3")
+    replace(folder / "registry.csv", "TRUE,1,10", "TRUE,1,")
+    replace(folder / "registry.csv", "analogInput,presentValue,FALSE,1", "analogInput,,FALSE,1")
+    text = "\n".join(findings(paths, folder))
+    assert "device_id is 9999999" in text
+    assert f"registry.csv:{line}: hvac1_contactor: Write Priority '3'" in text
+    assert "heater1_contactor: no Write Priority" in text
+    assert "voltage: no Property" in text
+
+
+def test_a_site_of_two_devices_is_checked_on_the_right_registry(
+    paths: Paths, tmp_path: Path
+) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(MODELS / "site_meter_and_relays", folder)
+    assert findings(paths, folder) == []
+    replace(folder / "agent.json", "relay_2", "relay_9")
+    assert "'relay_9' is no point of" in findings(paths, folder)[0]
+    assert "waveshare_relay_8" in findings(paths, folder)[0]
+    replace(folder / "devices.json", "eastron_sdm630", "eastron_sdm360")
+    assert "there is no model 'eastron_sdm360'" in findings(paths, folder)[0]
+
+
+def test_several_devices_without_a_list_are_not_guessed_at(paths: Paths) -> None:
+    found = findings(
+        paths,
+        MODELS / "site_meter_and_relays/agent.json",
+        *(MODELS / name / file
+          for name in ("eastron_sdm630", "waveshare_relay_8")
+          for file in ("driver.json", "registry.csv")),
+    )  # fmt: skip
+    assert len(found) == 1
+    assert "there are several devices, so its points were not checked" in found[0]
+
+
+def test_the_command_exits_with_1_and_prints_json(
+    paths: Paths, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Paths, "from_environment", lambda: paths)
+    run = CliRunner().invoke
+    good = run(cli.app, ["check-config", str(site), "--json"])
+    assert (good.exit_code, json.loads(good.output)["findings"]) == (0, [])
+    line = replace(site / "registry.csv", ">f,FALSE,2,", "f,FALSE,2,")
+    bad = run(cli.app, ["check-config", str(site), "--json"])
+    assert bad.exit_code == 1
+    (finding,) = json.loads(bad.output)["findings"]
+    assert finding["file"] == str(site / "registry.csv")
+    assert finding["line"] == line
+    assert finding["remedy"].startswith("Write >f")
+    shown = run(cli.app, ["check-config", str(site)])
+    assert shown.exit_code == 1
+    assert "1 to correct" in shown.output
+
+
+def test_all_devices_of_a_site_are_stored_with_their_own_addresses() -> None:
+    folder = MODELS / "site_meter_and_relays"
+    entries = {e.name: e for e in config_store.driver_entries(folder, "ignored")}
+    assert set(entries) == {
+        "eastron_sdm630.csv",
+        "devices/site/building/meter",
+        "waveshare_relay_8.csv",
+        "devices/site/building/relays",
+    }
+    relays = json.loads(entries["devices/site/building/relays"].contents)
+    assert relays["driver_config"] == {
+        "device_address": "192.168.1.200",
+        "port": 4196,
+        "slave_id": 1,
+    }
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner),
+    max_leaves=8,
+)
+
+
+def at(value: Any, path: tuple[str | int, ...]) -> Any:
+    for part in path:
+        value = value[part]
+    return value
+
+
+@given(st.dictionaries(st.text(min_size=1, max_size=6), json_values))
+def test_every_value_of_a_json_text_is_found_on_its_line(contents: dict[str, Any]) -> None:
+    text = json.dumps(contents, indent=1)
+    lines = text.splitlines()
+    for path, line in value_lines(text):
+        value = at(contents, path)
+        shown = json.dumps(value).splitlines()[0][:1]
+        assert shown in lines[line - 1]

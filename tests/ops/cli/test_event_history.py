@@ -1,0 +1,107 @@
+"""`events`: the page's list on a terminal."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from ops.cli import ven_control as cli
+from ops.host import site_settings as settings
+from ops.host.paths import Paths
+from ops.host.site_settings import Settings
+
+TOKEN = "a-token-of-the-test"
+OVER = {
+    "event_id": "evt-1",
+    "state": "completed",
+    "start_ts": 20_000_000.0,  # another day: with its date
+    "requested_kw": 5.0,
+    "measured_kw": 4.9,
+    "circuits": ["heater1", "ev1"],
+    "summary": {"achieved_shed_kw": 4.957, "shed_percent": 99.1, "delivered_kwh": 0.0412},
+}
+RUNNING = {**OVER, "event_id": "evt-2", "state": "active", "summary": None}
+
+
+class Page(BaseHTTPRequestHandler):
+    """Answers as the local page does, to who has the token."""
+
+    events: list[dict[str, Any]] = []
+
+    def do_GET(self) -> None:
+        known = self.headers.get("Authorization") == f"Bearer {TOKEN}"
+        self.send_response(200 if known else 401)
+        self.end_headers()
+        self.wfile.write(json.dumps({"events": self.events, "asked": self.path}).encode())
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def page(paths: Paths, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[HTTPServer]:
+    monkeypatch.setattr(Paths, "from_environment", lambda: paths)
+    server = HTTPServer(("127.0.0.1", 0), Page)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    _started_with(paths, settings, {"port": server.server_port, "token": TOKEN})
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def _started_with(paths: Paths, begun: Settings, web: dict[str, Any]) -> None:
+    begun.agent_config["web"] = web
+    settings.save(paths, begun)
+
+
+def events(*options: str) -> str:
+    result = CliRunner().invoke(cli.app, ["events", *options], env={"COLUMNS": "120"})
+    if result.exception is not None:
+        raise result.exception
+    return result.output
+
+
+def test_the_running_event_and_what_the_last_one_delivered(
+    page: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Page, "events", [RUNNING, OVER])
+    running, over = events().splitlines()[1:3]
+    assert running.split()[3:9] == ["evt-2", "active", "5.00", "kW", "4.90", "kW"]
+    assert over.split()[3:] == [
+        "evt-1",
+        "completed",
+        "5.00",
+        "kW",
+        "4.96",
+        "kW",
+        "99",
+        "0.041",
+        "heater1,",
+        "ev1",
+    ]
+
+
+def test_before_the_first_event(page: HTTPServer) -> None:
+    assert "no event yet" in events()
+
+
+def test_as_json(page: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Page, "events", [OVER])
+    assert json.loads(events("--json")) == [OVER]
+
+
+def test_a_page_that_does_not_answer_is_named(
+    paths: Paths, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Paths, "from_environment", lambda: paths)
+    _started_with(paths, settings, {"port": 1})
+    with pytest.raises(Exception, match="does not answer"):
+        events()

@@ -1,0 +1,28 @@
+"""Where `backend start|status` looks for what it has started."""
+
+from __future__ import annotations
+
+import pytest
+
+from ops.services import backend_service as backend
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        (None, "http://127.0.0.1:8000"),
+        ("0.0.0.0", "http://127.0.0.1:8000"),
+        ("192.168.1.5", "http://192.168.1.5:8000"),
+        ("fd00::5", "http://[fd00::5]:8000"),
+    ],
+)
+def test_the_api_is_asked_where_it_listens(host: str | None, url: str) -> None:
+    environment = {"API_PORT": "8000", "INGEST_HEALTH_PORT": "9108"}
+    if host is not None:
+        environment["API_HOST"] = host
+    assert backend._health_urls(environment)[backend.API] == f"{url}/health/db-check"
+
+
+def test_an_ingest_without_a_health_port_is_not_asked() -> None:
+    urls = backend._health_urls({"API_PORT": "8000", "INGEST_HEALTH_PORT": "0"})
+    assert backend.health(urls[backend.INGEST]) == []

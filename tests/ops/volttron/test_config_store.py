@@ -1,0 +1,118 @@
+"""Driver configurations: what is stored, and that it is stored once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ops.host.ops_error import OpsError
+from ops.host.paths import Paths
+from ops.volttron import config_store, vctl
+from ops.volttron.config_store import Entry
+
+
+@pytest.fixture
+def stored(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A config store that remembers what vctl was told to put in."""
+    contents: dict[str, str] = {}
+
+    def must(paths: Paths, *arguments: str | Path, timeout_sec: float = 60) -> str:
+        _, action, identity, name, file, _ = arguments
+        assert (action, identity) == ("store", "platform.driver")
+        contents[str(name)] = Path(file).read_text()
+        return ""
+
+    monkeypatch.setattr(vctl, "must", must)
+    monkeypatch.setattr(config_store, "names", lambda paths, identity: list(contents))
+    return contents
+
+
+def entries(paths: Paths, port: int | None = None) -> list[Entry]:
+    folder = config_store.devices_folder(paths, "simulated_panel")
+    return config_store.driver_entries(folder, "site/building/panel", port)
+
+
+def test_the_registry_comes_before_the_device_that_names_it(paths: Paths) -> None:
+    registry, device = entries(paths)
+    assert (registry.name, registry.kind) == ("simulated_panel.csv", "csv")
+    assert (device.name, device.kind) == ("devices/site/building/panel", "json")
+    assert json.loads(device.contents)["registry_config"] == f"config://{registry.name}"
+
+
+def test_the_arguments_of_vctl(paths: Paths) -> None:
+    registry, device = entries(paths)
+    assert registry.command(Path("/f")) == [
+        *("config", "store", "platform.driver", "simulated_panel.csv", Path("/f"), "--csv")
+    ]
+    assert device.command(Path("/f"))[-1] == "--json"
+
+
+def test_another_port_goes_into_the_device(paths: Paths) -> None:
+    assert json.loads(entries(paths, 5999)[1].contents)["driver_config"]["port"] == 5999
+
+
+def test_every_device_model_of_the_repository_can_be_loaded(paths: Paths) -> None:
+    for driver in (paths.repo / "MeterDriverConfigs").glob("*/driver.json"):
+        assert len(config_store.driver_entries(driver.parent, "a/b")) == 2
+
+
+def test_an_unknown_device_model_is_answered_with_the_known_ones(paths: Paths) -> None:
+    with pytest.raises(OpsError, match="no device model 'nope'") as error:
+        config_store.devices_folder(paths, "nope")
+    assert "simulated_panel" in " ".join(error.value.advice)
+
+
+def test_a_registry_of_another_name_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "driver.json").write_text('{"registry_config": "config://other.csv"}')
+    with pytest.raises(OpsError, match="names the registry"):
+        config_store.driver_entries(tmp_path, "a/b")
+
+
+def test_each_is_stored_once(paths: Paths, stored: dict[str, str]) -> None:
+    assert config_store.load(paths, entries(paths)) == [
+        "simulated_panel.csv",
+        "devices/site/building/panel",
+    ]
+    stored["devices/site/building/panel"] = "edited by a person"
+    assert config_store.load(paths, entries(paths)) == []
+    assert stored["devices/site/building/panel"] == "edited by a person"
+
+
+def test_what_changed_is_stored_again(paths: Paths, stored: dict[str, str]) -> None:
+    config_store.load(paths, entries(paths))
+    assert config_store.load(paths, entries(paths, 5999)) == ["devices/site/building/panel"]
+
+
+def test_what_is_gone_from_the_store_is_stored_again(paths: Paths, stored: dict[str, str]) -> None:
+    config_store.load(paths, entries(paths))
+    stored.clear()
+    assert len(config_store.load(paths, entries(paths))) == 2
+
+
+def test_anew_means_all(paths: Paths, stored: dict[str, str]) -> None:
+    config_store.load(paths, entries(paths))
+    assert len(config_store.load(paths, entries(paths), anew=True)) == 2
+
+
+def test_a_store_that_gives_no_answer_is_asked_once_more(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = Entry("platform.driver", "a.csv", "a,b\n", "csv")
+    asked: list[tuple[object, ...]] = []
+    silences = 1
+
+    def must(_: Paths, *command: object, timeout_sec: float) -> str:
+        asked.append(command[:4])
+        if len(asked) <= silences:
+            raise vctl.NoAnswer("the platform said nothing")
+        return ""
+
+    monkeypatch.setattr(vctl, "must", must)
+    config_store.store(paths, entry)
+    assert asked == [("config", "store", "platform.driver", "a.csv")] * 2
+    asked.clear()
+    silences = 2
+    with pytest.raises(vctl.NoAnswer):
+        config_store.store(paths, entry)
