@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 import gevent
 
 from VenAgent.cloud.bus_bridge import BusBridge
-from VenAgent.cloud.mqtt_link import Inbound, LinkSettings, MqttLink
+from VenAgent.cloud.inbound_message import InboundMessage
+from VenAgent.cloud.mqtt_link import MqttLink
+from VenAgent.cloud.mqtt_settings import MqttSettings
 from VenAgent.cloud.outbox import Outbox, OutboxMessage
-from VenAgent.cloud.outbox_file import unused_seq
-from VenAgent.cloud.outbox_sender import Pace
+from VenAgent.cloud.outbox_file import unused_outbox_seq
+from VenAgent.cloud.outbox_sender import BacklogPace
 from VenAgent.cloud.shadow_client import ShadowClient
 from VenAgent.cloud.shadow_desired import ShadowDesired
 from VenAgent.config import AgentConfig
@@ -69,7 +71,7 @@ class Ven:
         self._telling = BusPublisher(self, agent)
         data = agent_data_dir(agent)
         self._outbox_path = data / "outbox.sqlite"
-        self.outbox = Outbox(self._outbox_path, synced=True, first_seq=unused_seq())
+        self.outbox = Outbox(self._outbox_path, synced=True, first_seq=unused_outbox_seq())
         self._journal, self.journal_damage = Journal.open(data / "journal.sqlite", time.time())
         self.engine = Engine(config.build_panel(), config.ven_id, config.policy())
         self.alerts = Alerts(config.ven_id, self._telling.alert)
@@ -205,7 +207,7 @@ class Ven:
     def _make_link(self) -> MqttLink:
         config = self.config
         self.credentials = self._make_credentials()
-        settings = LinkSettings(
+        settings = MqttSettings(
             broker=config.broker,
             ven_id=config.ven_id,
             status_topic=config.topic_names().status,
@@ -213,7 +215,7 @@ class Ven:
             outbox_path=self._outbox_path,
             boot_id=self._boot_id,
             tls=self.credentials,
-            pace=Pace(
+            pace=BacklogPace(
                 messages_per_sec=config.outbox.backlog_per_sec,
                 bytes_per_sec=config.outbox.backlog_kib_per_sec * 1024,
             ),
@@ -256,7 +258,7 @@ class Ven:
             if self.config.streams.shadow:
                 self.desired.connected()
 
-    def _on_inbound(self, inbound: Inbound) -> None:
+    def _on_inbound(self, inbound: InboundMessage) -> None:
         self._clockwork.look_at_the_clock()
         self._look_at_link()
         self.inbox.receive(inbound, self.link.acknowledge)

@@ -27,9 +27,9 @@ from rich.table import Table
 
 from benchmarks.common import machine, quantile
 from VenAgent.cloud import mqtt_thread as connection
-from VenAgent.cloud.mqtt_session import LinkSettings
+from VenAgent.cloud.mqtt_settings import MqttSettings
 from VenAgent.cloud.mqtt_thread import MqttThread
-from VenAgent.cloud.outbox import Outbox, OutboxMessage, Rank
+from VenAgent.cloud.outbox import Outbox, OutboxMessage, OutboxRank
 from VenAgent.cloud.thread_handoff import ThreadHandoff
 from VenAgent.config.cloud_config import BrokerConfig
 
@@ -44,7 +44,7 @@ def put_report(outbox: Outbox) -> None:
 
 
 def put_ack(outbox: Outbox) -> None:
-    outbox.put([OutboxMessage("ven/ack/bench", ACK, Rank.ACK)])
+    outbox.put([OutboxMessage("ven/ack/bench", ACK, OutboxRank.ACK)])
 
 
 def times_ms(work: Callable[[], Any], times: int) -> list[float]:
@@ -62,7 +62,7 @@ def link_without_broker(path: Path) -> Iterator[None]:
     exchange = ThreadHandoff()
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.1", 0))
-        settings = LinkSettings(
+        settings = MqttSettings(
             broker=BrokerConfig(port=unheard.getsockname()[1]),
             ven_id="bench",
             status_topic="ven/status/bench",

@@ -16,7 +16,8 @@ from typing import Any
 import gevent
 
 from VenAgent.cloud.bus_batches import BusBatches
-from VenAgent.cloud.outbox import Outbox, OutboxMessage, Rank
+from VenAgent.cloud.outbox import Outbox, OutboxMessage, OutboxRank
+from VenAgent.cloud.token_bucket import TokenBucket
 from VenAgent.config.bus_bridge_config import BusBridgeConfig
 from VenAgent.contract.json_codec import Refusal, WireError, decode
 from VenAgent.contract.topics import bus_out
@@ -29,24 +30,6 @@ YIELD_EVERY = 20
 MAX_TOPIC_LENGTH = 255
 
 Publish = Callable[[str, Mapping[str, Any], Any], None]
-
-
-class RateLimit:
-    """So many a second on average, and as many at once. Times are monotonic seconds."""
-
-    def __init__(self, per_sec: float) -> None:
-        self._per_sec = per_sec
-        self._left = max(per_sec, 1.0)
-        self._at = 0.0
-
-    def take(self, now: float) -> bool:
-        """Whether there is room for one more."""
-        refilled = self._left + (now - self._at) * self._per_sec
-        self._left, self._at = min(refilled, max(self._per_sec, 1.0)), now
-        if self._left < 1.0:
-            return False
-        self._left -= 1.0
-        return True
 
 
 class BusBridge:
@@ -79,7 +62,7 @@ class BusBridge:
         self._listening = False
         self._second = 0
         self._came = 0
-        self._limit = RateLimit(config.max_published_per_sec)
+        self._limit = _per_second(config.max_published_per_sec)
         self._greenlets: list[gevent.Greenlet] = []
 
     @property
@@ -180,7 +163,7 @@ class BusBridge:
         limit = max(int(self.config.max_forwarded_per_sec * self.config.interval_sec), 1)
         for number, payload in enumerate(self.batches.take(limit)):
             if payload is not None:
-                self._outbox.put([OutboxMessage(self._topic, payload, Rank.BULK)])
+                self._outbox.put([OutboxMessage(self._topic, payload, OutboxRank.BULK)])
                 self._wake()
             elif number % YIELD_EVERY == 0:
                 gevent.sleep(0)
@@ -229,3 +212,8 @@ def _is_below(topic: str, prefixes: tuple[str, ...]) -> bool:
 
 def _pass_over(*_: Any) -> None:
     """A subscriber that wants nothing."""
+
+
+def _per_second(rate: float) -> TokenBucket:
+    """As many at once as in a second, and at least one."""
+    return TokenBucket(rate, max(rate, 1.0), time.monotonic())

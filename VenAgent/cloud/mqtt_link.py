@@ -14,13 +14,15 @@ from collections.abc import Callable
 
 import gevent
 from gevent.event import Event as GreenEvent
-from paho.mqtt.client import topic_matches_sub as matches
+from paho.mqtt.client import topic_matches_sub
 
-from VenAgent.cloud.mqtt_session import LinkSettings
+from VenAgent.cloud.inbound_message import InboundMessage
+from VenAgent.cloud.link_state import LinkState
+from VenAgent.cloud.mqtt_settings import MqttSettings
 from VenAgent.cloud.mqtt_thread import MqttThread
-from VenAgent.cloud.thread_handoff import Inbound, LinkState, ThreadHandoff
+from VenAgent.cloud.thread_handoff import ThreadHandoff
 
-__all__ = ["Inbound", "LinkSettings", "LinkState", "MqttLink", "matches"]
+__all__ = ["MqttLink", "topic_matches_sub"]
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +34,7 @@ between a command and its handling, and between an ack and the wire."""
 class MqttLink:
     """One link to one broker, from `start` to `stop`."""
 
-    def __init__(self, settings: LinkSettings) -> None:
+    def __init__(self, settings: MqttSettings) -> None:
         self._exchange = ThreadHandoff()
         self._connection = MqttThread(settings, self._exchange)
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
@@ -46,7 +48,9 @@ class MqttLink:
         """Messages that came while too many waited; the broker delivers them again."""
         return self._exchange.dropped
 
-    def start(self, on_message: Callable[[Inbound], None], on_state: Callable[[], None]) -> None:
+    def start(
+        self, on_message: Callable[[InboundMessage], None], on_state: Callable[[], None]
+    ) -> None:
         """Connect, and call `on_message` and `on_state` in a greenlet of the caller's hub.
 
         `on_message` sees to it that `acknowledge` is called when the message was dealt with.
@@ -61,7 +65,7 @@ class MqttLink:
 
     def _deliver(
         self,
-        on_message: Callable[[Inbound], None],
+        on_message: Callable[[InboundMessage], None],
         on_state: Callable[[], None],
         known: LinkState,
     ) -> None:
@@ -86,7 +90,7 @@ class MqttLink:
                 known = self.state
                 on_state()
 
-    def acknowledge(self, inbound: Inbound) -> None:
+    def acknowledge(self, inbound: InboundMessage) -> None:
         """It is dealt with (a command: journalled): the broker need not deliver it again."""
         self._exchange.acknowledge(inbound)
 

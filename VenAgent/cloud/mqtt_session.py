@@ -13,19 +13,18 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, LogLevel
 
-from VenAgent.cloud.outbox import Outbox, Waiting
-from VenAgent.cloud.outbox_sender import IDLE_SEC, URGENT_WINDOW, OutboxSender, Pace
+from VenAgent.cloud.inbound_message import InboundMessage
+from VenAgent.cloud.mqtt_settings import MqttSettings
+from VenAgent.cloud.outbox import Outbox, WaitingMessage
+from VenAgent.cloud.outbox_sender import IDLE_SEC, URGENT_WINDOW, OutboxSender
 from VenAgent.cloud.reconnect_policy import ConnectionEnd
-from VenAgent.cloud.thread_handoff import Inbound, ThreadHandoff
-from VenAgent.cloud.tls.tls_source import TlsSource, explain_handshake
-from VenAgent.config.cloud_config import BrokerConfig
+from VenAgent.cloud.thread_handoff import ThreadHandoff
+from VenAgent.cloud.tls.tls_errors import explain_tls_handshake
 
 CONNECT_TIMEOUT_SEC = 10.0
 SILENT_KEEPALIVES = 1.5
@@ -43,28 +42,7 @@ FILTERS_AT_ONCE = 8
 _SSL_REASON = re.compile(r"\[SSL: (\w+)\]")
 
 
-@dataclass(frozen=True)
-class LinkSettings:
-    """What a link is made of; a change of any of it needs a new link."""
-
-    broker: BrokerConfig
-    ven_id: str
-    """The client's id too: AWS IoT wants the thing's name."""
-    status_topic: str
-    subscriptions: tuple[str, ...]
-    """Topic filters, all with QoS 1."""
-    outbox_path: Path
-    boot_id: str
-    tls: TlsSource | None = None
-    """None: plain TCP."""
-    pace: Pace = field(default_factory=Pace)
-
-    @property
-    def where(self) -> str:
-        return f"{self.broker.host}:{self.broker.port}"
-
-
-class Subscribed:
+class SessionSubscriptions:
     """What the broker's session is known to have subscribed, from one connection to the next."""
 
     def __init__(self) -> None:
@@ -85,11 +63,11 @@ class MqttSession:
 
     def __init__(
         self,
-        settings: LinkSettings,
+        settings: MqttSettings,
         exchange: ThreadHandoff,
         outbox: Outbox,
         number: int,
-        subscribed: Subscribed,
+        subscribed: SessionSubscriptions,
         on_online: Callable[[float], None],
     ) -> None:
         self._settings = settings
@@ -159,7 +137,7 @@ class MqttSession:
             return self._error
         error = ssl.SSLError(self._error)
         error.reason = found.group(1)
-        return explain_handshake(error, self._settings.where)
+        return explain_tls_handshake(error, self._settings.where)
 
     # ---- the loop ------------------------------------------------------------------------
 
@@ -274,7 +252,7 @@ class MqttSession:
         client.on_connect = client.on_disconnect = client.on_subscribe = client.on_message = None
         client.on_publish = client.on_log = None
 
-    def _publish(self, waiting: Waiting) -> int:
+    def _publish(self, waiting: WaitingMessage) -> int:
         sent = self._client.publish(waiting.topic, waiting.payload, qos=1, retain=waiting.retain)
         return sent.mid
 
@@ -350,7 +328,7 @@ class MqttSession:
                 client.ack(message.mid, 1)
             return
         payload = bytes(message.payload)
-        self._exchange.offer(Inbound(message.topic, payload, message.mid, self._number))
+        self._exchange.offer(InboundMessage(message.topic, payload, message.mid, self._number))
 
     def _on_publish(
         self, _client: mqtt.Client, _data: Any, mid: int, _reason: Any, _properties: Any

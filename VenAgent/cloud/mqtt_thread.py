@@ -9,12 +9,14 @@ import ssl
 import time
 from contextlib import closing, suppress
 
-from VenAgent.cloud.mqtt_session import LinkSettings, MqttSession, Subscribed
+from VenAgent.cloud.link_state import LinkPhase
+from VenAgent.cloud.mqtt_session import MqttSession, SessionSubscriptions
+from VenAgent.cloud.mqtt_settings import MqttSettings
 from VenAgent.cloud.outbox import CHECKPOINT_SEC, Outbox
 from VenAgent.cloud.outbox_sender import OutboxSender
 from VenAgent.cloud.reconnect_policy import ConnectionEnd, ReconnectPolicy
-from VenAgent.cloud.thread_handoff import LinkPhase, ThreadHandoff
-from VenAgent.cloud.tls.tls_source import CredentialError, explain_handshake
+from VenAgent.cloud.thread_handoff import ThreadHandoff
+from VenAgent.cloud.tls.tls_errors import CredentialError, explain_tls_handshake
 
 _log = logging.getLogger(__name__)
 
@@ -22,11 +24,11 @@ _log = logging.getLogger(__name__)
 class MqttThread:
     """`run` it in a thread, until `exchange.stopping`."""
 
-    def __init__(self, settings: LinkSettings, exchange: ThreadHandoff) -> None:
+    def __init__(self, settings: MqttSettings, exchange: ThreadHandoff) -> None:
         self._settings = settings
         self._exchange = exchange
         self._reconnecting = ReconnectPolicy(settings.ven_id, settings.where)
-        self._subscribed = Subscribed()
+        self._subscribed = SessionSubscriptions()
         self._number = 0
         self._told: set[str] = set()
         """Why it is not online, as logged since it last was."""
@@ -115,7 +117,7 @@ class MqttThread:
 
 def _explain(error: Exception, where: str) -> str:
     if isinstance(error, ssl.SSLError):
-        return explain_handshake(error, where)
+        return explain_tls_handshake(error, where)
     if isinstance(error, CredentialError):
         return str(error)
     if isinstance(error, ConnectionRefusedError):

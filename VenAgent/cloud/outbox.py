@@ -26,7 +26,13 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
-from VenAgent.cloud.outbox_file import connect, is_damage, mark_broken, mark_of, unused_seq
+from VenAgent.cloud.outbox_file import (
+    connect_outbox_file,
+    damage_mark,
+    is_outbox_damage,
+    mark_outbox_broken,
+    unused_outbox_seq,
+)
 from VenAgent.cloud.outbox_thinning import OutboxThinning
 from VenAgent.storage.quarantine import put_aside
 
@@ -45,7 +51,7 @@ RECENT_ROWS = 500
 NEWEST = 2**63 - 1
 
 
-class Rank(IntEnum):
+class OutboxRank(IntEnum):
     """What goes first after an outage."""
 
     ACK = 0
@@ -62,12 +68,12 @@ class Rank(IntEnum):
 class OutboxMessage:
     topic: str
     payload: bytes
-    rank: Rank = Rank.TELEMETRY
+    rank: OutboxRank = OutboxRank.TELEMETRY
     retain: bool = False
 
 
 @dataclass(frozen=True)
-class Waiting:
+class WaitingMessage:
     """A message in the outbox, under the number that `delete` takes."""
 
     id: int
@@ -77,7 +83,7 @@ class Waiting:
 
 
 @dataclass(frozen=True)
-class Backlog:
+class OutboxBacklog:
     """How full the outbox is."""
 
     messages: int
@@ -108,18 +114,18 @@ class Outbox:
         try:
             self._open()
         except sqlite3.DatabaseError as error:
-            if not is_damage(error):
+            if not is_outbox_damage(error):
                 raise
             if not synced:
-                mark_broken(path, error)
+                mark_outbox_broken(path, error)
                 raise
             self._begin_anew(str(error))
 
     def _open(self) -> None:
-        self._db = connect(self._path, synced=self._synced, first_seq=self._first_seq)
+        self._db = connect_outbox_file(self._path, synced=self._synced, first_seq=self._first_seq)
         self._page_bytes = self._number("PRAGMA page_size")
         self._nth: dict[str, int] = {}
-        self._thinning = OutboxThinning(self._db, Rank.TELEMETRY)
+        self._thinning = OutboxThinning(self._db, OutboxRank.TELEMETRY)
         self._file = os.stat(self._path).st_ino
 
     def _begin_anew(self, why: str) -> None:
@@ -128,14 +134,16 @@ class Outbox:
             self._db.close()
         try:
             aside = put_aside(self._path, time.time())
-            mark_of(self._path).unlink(missing_ok=True)
+            damage_mark(self._path).unlink(missing_ok=True)
         except OSError as error:
             raise sqlite3.OperationalError(
                 f"the outbox is damaged ({why}) and cannot be put aside: {error}"
             ) from None
         self._open()
         with self._db:  # the other side may have been quicker to make it
-            self._db.execute("UPDATE counters SET value = ? WHERE name = 'seq'", (unused_seq(),))
+            self._db.execute(
+                "UPDATE counters SET value = ? WHERE name = 'seq'", (unused_outbox_seq(),)
+            )
         self.damage = (
             f"the outbox was damaged ({why}) and put aside as {aside.name}: "
             f"what waited in it is not sent; is the disk failing?"
@@ -154,7 +162,7 @@ class Outbox:
             if known not in (0, number) and self.depth():
                 self._begin_for(ven_id)
         except sqlite3.DatabaseError as error:
-            if not is_damage(error):
+            if not is_outbox_damage(error):
                 raise
             self._begin_anew(str(error))
         self._db.execute(f"PRAGMA application_id={number}")
@@ -198,13 +206,13 @@ class Outbox:
 
     def _write(self, work: Callable[[], None]) -> None:
         """In one transaction; in a new file if this one turns out to be broken."""
-        mark = mark_of(self._path)
+        mark = damage_mark(self._path)
         if mark.exists():
             self._begin_anew(mark.read_text())
         try:
             self._transact(work)
         except sqlite3.DatabaseError as error:
-            if not is_damage(error):
+            if not is_outbox_damage(error):
                 raise
             self._begin_anew(str(error))
             self._transact(work)
@@ -223,13 +231,13 @@ class Outbox:
         report: dict[str, int] = {}
         """Which report of its topic a telemetry belongs to: its parts stay or go together."""
         for message in messages:
-            if message.rank is Rank.STATE:
+            if message.rank is OutboxRank.STATE:
                 self._db.execute(
                     "DELETE FROM outbox WHERE rank = ? AND topic = ?",
-                    (Rank.STATE, message.topic),
+                    (OutboxRank.STATE, message.topic),
                 )
             nth = 0
-            if message.rank is Rank.TELEMETRY:
+            if message.rank is OutboxRank.TELEMETRY:
                 if not report:
                     self._make_room()
                 nth = report.setdefault(message.topic, self._nth_of(message.topic) + 1)
@@ -246,7 +254,7 @@ class Outbox:
             rows = self._db.execute(
                 "SELECT topic, MAX(nth) FROM (SELECT topic, nth FROM outbox WHERE rank = ? "
                 "ORDER BY id DESC LIMIT ?) GROUP BY topic",
-                (Rank.TELEMETRY, RECENT_ROWS),
+                (OutboxRank.TELEMETRY, RECENT_ROWS),
             )
             self._nth = {topic: int(nth) for topic, nth in rows}
         return self._nth.get(topic, 0)
@@ -274,24 +282,24 @@ class Outbox:
 
     # ---- the taking side -----------------------------------------------------------------
 
-    def urgent(self, limit: int, skip: Iterable[int] = ()) -> list[Waiting]:
+    def urgent(self, limit: int, skip: Iterable[int] = ()) -> list[WaitingMessage]:
         """The next acks and alerts, then states, without those in `skip` (they are in flight)."""
-        return self._select("rank < ?", (Rank.TELEMETRY,), limit, skip)
+        return self._select("rank < ?", (OutboxRank.TELEMETRY,), limit, skip)
 
     def telemetry(
         self, limit: int, skip: Iterable[int] = (), *, after: int = 0, upto: int = NEWEST
-    ) -> list[Waiting]:
+    ) -> list[WaitingMessage]:
         """The oldest telemetry with a number over `after`, up to `upto`, without `skip`."""
         where = "rank = ? AND id > ? AND id <= ?"
-        return self._select(where, (Rank.TELEMETRY, after, upto), limit, skip)
+        return self._select(where, (OutboxRank.TELEMETRY, after, upto), limit, skip)
 
-    def bulk(self, limit: int, skip: Iterable[int] = ()) -> list[Waiting]:
+    def bulk(self, limit: int, skip: Iterable[int] = ()) -> list[WaitingMessage]:
         """The next of what may be late, without `skip`."""
-        return self._select("rank = ?", (Rank.BULK,), limit, skip)
+        return self._select("rank = ?", (OutboxRank.BULK,), limit, skip)
 
     def _select(
         self, where: str, values: tuple[int, ...], limit: int, skip: Iterable[int]
-    ) -> list[Waiting]:
+    ) -> list[WaitingMessage]:
         in_flight = list(skip)
         marks = ",".join("?" * len(in_flight))
         rows = self._db.execute(
@@ -299,7 +307,7 @@ class Outbox:
             f"WHERE {where} AND id NOT IN ({marks}) ORDER BY rank, id LIMIT ?",
             (*values, *in_flight, limit),
         )
-        return [Waiting(row[0], row[1], row[2], bool(row[3])) for row in rows]
+        return [WaitingMessage(row[0], row[1], row[2], bool(row[3])) for row in rows]
 
     def newest(self) -> int:
         """The number of the last message that was put in, there still or not."""
@@ -327,8 +335,8 @@ class Outbox:
 
     def report(self, error: sqlite3.Error) -> None:
         """The taking side met this. If the file is broken, the putting side begins another one."""
-        if is_damage(error) and self.is_current():
-            mark_broken(self._path, error)
+        if is_outbox_damage(error) and self.is_current():
+            mark_outbox_broken(self._path, error)
 
     def is_current(self) -> bool:
         """Whether the putting side still uses this file."""
@@ -342,9 +350,9 @@ class Outbox:
         """How many messages wait or are in flight."""
         return self._number("SELECT COUNT(*) FROM outbox")
 
-    def backlog(self) -> Backlog:
+    def backlog(self) -> OutboxBacklog:
         oldest = self._db.execute("SELECT put_ts FROM outbox ORDER BY id LIMIT 1").fetchone()
-        return Backlog(
+        return OutboxBacklog(
             messages=self.depth(),
             used_mb=self._used_bytes() / 1e6,
             oldest_ts=None if oldest is None else float(oldest[0]),
@@ -357,7 +365,7 @@ class Outbox:
             self._db.execute(
                 "SELECT COUNT(*) FROM outbox INDEXED BY outbox_thinning "
                 "WHERE rank = ? AND topic = ?",
-                (Rank.BULK, topic),
+                (OutboxRank.BULK, topic),
             ).fetchone()[0]
         )
 

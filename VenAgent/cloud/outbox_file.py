@@ -38,7 +38,7 @@ _FROM_FIRST_VERSION = (
 )
 
 
-def connect(path: Path, *, synced: bool, first_seq: int) -> sqlite3.Connection:
+def connect_outbox_file(path: Path, *, synced: bool, first_seq: int) -> sqlite3.Connection:
     """With the tables in it. `synced` is the putting side; `first_seq` is for a new file."""
     db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_SEC)
     db.execute("PRAGMA auto_vacuum=INCREMENTAL")  # of a new file; before all else
@@ -78,22 +78,22 @@ def _make_tables(db: sqlite3.Connection, first_seq: int) -> None:
         db.execute("VACUUM")
 
 
-def unused_seq() -> int:
+def unused_outbox_seq() -> int:
     """A number that no telemetry of this site has had, if the clock is right: the time in ms, and
     there are not a thousand a second."""
     return int(time.time() * 1_000)
 
 
-def is_damage(error: sqlite3.Error) -> bool:
+def is_outbox_damage(error: sqlite3.Error) -> bool:
     """Whether the file itself is broken: not busy, not a full disk, not a fault of ours."""
     return type(error) is sqlite3.DatabaseError
 
 
-def mark_of(path: Path) -> Path:
+def damage_mark(path: Path) -> Path:
     return path.with_name(f"{path.name}.broken")
 
 
-def mark_broken(path: Path, error: sqlite3.Error) -> None:
+def mark_outbox_broken(path: Path, error: sqlite3.Error) -> None:
     """For the putting side, which looks at each put."""
     with suppress(OSError):
-        mark_of(path).write_text(str(error))
+        damage_mark(path).write_text(str(error))

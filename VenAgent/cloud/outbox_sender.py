@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from VenAgent.cloud.outbox import CHECKPOINT_SEC, Outbox, Waiting
+from VenAgent.cloud.outbox import CHECKPOINT_SEC, Outbox, WaitingMessage
+from VenAgent.cloud.token_bucket import TokenBucket
 
 BACKLOG_WINDOW, LIVE_WINDOW, URGENT_WINDOW = 20, 30, 40
 """Up to how many messages in flight each kind may add to; AWS IoT Core allows 100. An ack finds
@@ -32,41 +33,20 @@ second. A faster pace, for a broker that takes it, raises them."""
 SHRINK_PAGES = 64
 """A quarter of a megabyte, each time there is nothing else to do."""
 
-Publish = Callable[[Waiting], int]
+Publish = Callable[[WaitingMessage], int]
 """Hands a message to the client; returns the number that its PUBACK will have."""
 
 
 @dataclass(frozen=True)
-class Pace:
+class BacklogPace:
     """How fast the backlog may go."""
 
     messages_per_sec: float = 50.0
     bytes_per_sec: float = 256 * 1024.0
 
 
-class TokenBucket:
-    """`rate` tokens a second, at most `capacity`. Spending may leave a debt, which is waited for:
-    so one that is larger than the bucket passes, and the rate holds all the same."""
-
-    def __init__(self, rate: float, capacity: float, now: float) -> None:
-        self._rate = rate
-        self._capacity = capacity
-        self._tokens = capacity
-        self._at = now
-
-    def wait_sec(self, now: float) -> float:
-        """How long until something may be spent; 0 if now."""
-        if now > self._at:
-            self._tokens = min(self._capacity, self._tokens + (now - self._at) * self._rate)
-            self._at = now
-        return 0.0 if self._tokens > 0 else max(-self._tokens / self._rate, 1e-6)
-
-    def spend(self, amount: float) -> None:
-        self._tokens -= amount
-
-
 @dataclass(frozen=True)
-class InFlight:
+class _InFlight:
     """A message that was handed over `at` (monotonic s) and has no PUBACK yet."""
 
     row: int
@@ -80,10 +60,10 @@ class OutboxSender:
     Times are monotonic seconds. It may be called as often as one likes.
     """
 
-    def __init__(self, outbox: Outbox, publish: Publish, pace: Pace, now: float) -> None:
+    def __init__(self, outbox: Outbox, publish: Publish, pace: BacklogPace, now: float) -> None:
         self._outbox = outbox
         self._publish = publish
-        self._in_flight: dict[int, InFlight] = {}
+        self._in_flight: dict[int, _InFlight] = {}
         self._confirmed: list[int] = []
         self._messages = TokenBucket(pace.messages_per_sec, pace.messages_per_sec * BURST_SEC, now)
         self._bytes = TokenBucket(pace.bytes_per_sec, pace.bytes_per_sec * BURST_SEC, now)
@@ -109,7 +89,7 @@ class OutboxSender:
         return len(self._in_flight)
 
     @property
-    def oldest(self) -> InFlight | None:
+    def oldest(self) -> _InFlight | None:
         """The message that has waited longest for its PUBACK."""
         return next(iter(self._in_flight.values()), None)
 
@@ -144,11 +124,11 @@ class OutboxSender:
             self._tidied_at = now
             self._outbox.checkpoint()
 
-    def _live(self, limit: int, skip: list[int]) -> list[Waiting]:
+    def _live(self, limit: int, skip: list[int]) -> list[WaitingMessage]:
         return self._outbox.telemetry(limit, skip, after=self._backlog_upto)
 
     def _send(
-        self, source: Callable[[int, list[int]], list[Waiting]], window: int, now: float
+        self, source: Callable[[int, list[int]], list[WaitingMessage]], window: int, now: float
     ) -> float:
         room = window - len(self._in_flight)
         if room > 0:
@@ -188,7 +168,7 @@ class OutboxSender:
     def _wait_for_all_sec(self, now: float) -> float:
         return max(self._all_messages.wait_sec(now), self._all_bytes.wait_sec(now))
 
-    def _hand_over(self, waiting: Waiting, now: float) -> None:
+    def _hand_over(self, waiting: WaitingMessage, now: float) -> None:
         size = len(waiting.payload) + len(waiting.topic)
         for bucket, amount in (
             (self._messages, 1),
@@ -197,7 +177,7 @@ class OutboxSender:
             (self._all_bytes, size),
         ):
             bucket.spend(amount)
-        self._in_flight[self._publish(waiting)] = InFlight(waiting.id, waiting.topic, now)
+        self._in_flight[self._publish(waiting)] = _InFlight(waiting.id, waiting.topic, now)
 
     def _rows_in_flight(self) -> list[int]:
         return [flying.row for flying in self._in_flight.values()]

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
-from VenAgent.cloud.outbox import OutboxMessage, Rank
+from VenAgent.cloud.outbox import OutboxMessage, OutboxRank
 from VenAgent.contract.json_codec import Refusal, WireError, decode, encode
 from VenAgent.contract.shadow import (
     LEAST_REPORTED_BYTES,
@@ -46,7 +46,7 @@ CONFLICT, TOO_LARGE, NOT_FOUND, TOO_MANY, SERVICE_FAILED = 409, 413, 404, 429, 5
 
 
 @dataclass(frozen=True)
-class Received:
+class ShadowResponse:
     """What a message from the service calls for."""
 
     messages: tuple[OutboxMessage, ...] = ()
@@ -138,13 +138,15 @@ class ShadowClient:
         for name in self._in_turn(names):
             token = self._token(_Ours())
             body = encode(update_document(named[name], token=token))
-            messages.append(OutboxMessage(self._topics.named_shadow_update(name), body, Rank.STATE))
+            messages.append(
+                OutboxMessage(self._topics.named_shadow_update(name), body, OutboxRank.STATE)
+            )
         for name in self._named:
             if name not in named:  # the panel has become smaller
                 nothing = {"reported": None, "desired": None}
                 body = encode({"state": nothing, "clientToken": self._token(_Ours())})
                 messages.append(
-                    OutboxMessage(self._topics.named_shadow_update(name), body, Rank.STATE)
+                    OutboxMessage(self._topics.named_shadow_update(name), body, OutboxRank.STATE)
                 )
         self._named = names
         return messages
@@ -157,7 +159,7 @@ class ShadowClient:
             version=self._version if cleared else None,
             token=self._token(_Ours(cleared)),
         )
-        return OutboxMessage(self._topics.shadow_update, encode(document), Rank.STATE)
+        return OutboxMessage(self._topics.shadow_update, encode(document), OutboxRank.STATE)
 
     def _in_turn(self, names: list[str]) -> list[str]:
         if len(names) <= NAMED_AT_ONCE:
@@ -168,7 +170,7 @@ class ShadowClient:
 
     def _get(self) -> OutboxMessage:
         body = encode({"clientToken": self._token(_Ours())})
-        return OutboxMessage(self._topics.shadow_get, body, Rank.STATE)
+        return OutboxMessage(self._topics.shadow_get, body, OutboxRank.STATE)
 
     def _ask_again(self, now: float) -> list[OutboxMessage]:
         asked = self._asked
@@ -188,7 +190,7 @@ class ShadowClient:
 
     # ---- what the service says -----------------------------------------------------------
 
-    def receive(self, topic: str, payload: bytes, now: float) -> Received:
+    def receive(self, topic: str, payload: bytes, now: float) -> ShadowResponse:
         """A message of the service. Raises WireError for what is none."""
         body = decode(payload)
         heard = topic.removeprefix(f"{self.prefix}/")
@@ -202,20 +204,20 @@ class ShadowClient:
             return self._rejected(heard, body, now)
         raise WireError(Refusal.BAD_TOPIC, f"nothing is expected on {topic}")
 
-    def _delta(self, body: Mapping[str, Any], now: float) -> Received:
+    def _delta(self, body: Mapping[str, Any], now: float) -> ShadowResponse:
         version = _version(body)
         if self._asked is not None:
             return self._ask_soon(now)  # the document decides
         if version <= self._acted_version:
-            return Received()  # an older one that was overtaken, or the same again
+            return ShadowResponse()  # an older one that was overtaken, or the same again
         self._acted_version = version
         self._version = max(self._version, version)
         return self._take_on(_object(body, "state"), _metadata(body), version)
 
-    def _document(self, body: Mapping[str, Any]) -> Received:
+    def _document(self, body: Mapping[str, Any]) -> ShadowResponse:
         """The whole shadow, as asked for: what counts is what is desired in it."""
         if not self._is_ours(body):
-            return Received()  # another client of the same thing asked
+            return ShadowResponse()  # another client of the same thing asked
         self._asked = None
         self._troubles.pop("get/rejected", None)
         self._version = self._acted_version = _version(body)
@@ -229,18 +231,18 @@ class ShadowClient:
         desired = state.get("desired")
         if not isinstance(desired, dict):
             self._to_clear.clear()
-            return Received(report=True)
+            return ShadowResponse(report=True)
         for name in [name for name in self._to_clear if name not in desired]:
             del self._to_clear[name]
         metadata = _metadata(body).get("desired")
         received = self._take_on(
             desired, metadata if isinstance(metadata, dict) else {}, self._version
         )
-        return Received(sections=received.sections, report=not received.sections)
+        return ShadowResponse(sections=received.sections, report=not received.sections)
 
     def _take_on(
         self, desired: Mapping[str, Any], metadata: Mapping[str, Any], version: int
-    ) -> Received:
+    ) -> ShadowResponse:
         """The wishes that are new. One that was dealt with is cleared, not done again."""
         new, again = [], False
         for section in read_desired(desired, metadata, version):
@@ -252,7 +254,7 @@ class ShadowClient:
             elif section.mark not in self._working and section.name not in self._to_clear:
                 self._to_clear[section.name] = section.mark
                 again = True
-        return Received(sections=tuple(new), report=again)
+        return ShadowResponse(sections=tuple(new), report=again)
 
     def done(self, section: Section, refusals: Iterable[tuple[Wish, str]]) -> None:
         """It was carried out, but for the refused ones: the next report says so and clears it."""
@@ -261,19 +263,19 @@ class ShadowClient:
             self._refused[section.name] = [(wish.item, reason) for wish, reason in refusals]
             self._to_clear[section.name] = section.mark
 
-    def _ask_soon(self, now: float) -> Received:
+    def _ask_soon(self, now: float) -> ShadowResponse:
         """The service is there: an answer that did not come is asked for again."""
         if self._asked is None or now < self._asked.at + ANSWER_SEC:
-            return Received()
+            return ShadowResponse()
         self._asked = _Asked(now)
-        return Received(messages=(self._get(),))
+        return ShadowResponse(messages=(self._get(),))
 
-    def _accepted(self, body: Mapping[str, Any], now: float) -> Received:
+    def _accepted(self, body: Mapping[str, Any], now: float) -> ShadowResponse:
         began_anew = _version(body) < self._version
         self._version = max(self._version, _version(body))
         ours = self._ours.pop(str(body.get("clientToken")), None)
         if ours is None:
-            return Received()  # the operator's own update
+            return ShadowResponse()  # the operator's own update
         for name, mark in ours.cleared.items():
             # No one had changed it: a wish that comes from now on is a new one.
             self._acted_version = max(self._acted_version, _version(body))
@@ -284,32 +286,32 @@ class ShadowClient:
         self._pause_sec = PAUSE_SEC
         if began_anew:  # it was deleted: its versions mean nothing to us before we know it again
             self._asked = _Asked(now)
-            return Received(messages=(self._get(),))
+            return ShadowResponse(messages=(self._get(),))
         return self._ask_soon(now)
 
-    def _rejected(self, heard: str, body: Mapping[str, Any], now: float) -> Received:
+    def _rejected(self, heard: str, body: Mapping[str, Any], now: float) -> ShadowResponse:
         """The service tells an error only here."""
         if self._ours.pop(str(body.get("clientToken")), None) is None:
-            return Received()
+            return ShadowResponse()
         code = body.get("code")
         is_get = heard == "get/rejected"
         if is_get:
             self._asked = None
         if is_get and code == NOT_FOUND:
             self._version = self._acted_version = 0
-            return Received(report=True)  # there is none yet: the report makes it
+            return ShadowResponse(report=True)  # there is none yet: the report makes it
         self.rejected[str(code)] += 1
         if code == CONFLICT:
             # Someone changed it while we cleared: look what is desired now. No one's fault.
             self._asked = _Asked(now)
-            return Received(messages=(self._get(),))
+            return ShadowResponse(messages=(self._get(),))
         self._tell(heard, code, body)
         if code == TOO_LARGE:
-            return Received(report=self._shrink(named=heard.startswith("name/")))
+            return ShadowResponse(report=self._shrink(named=heard.startswith("name/")))
         if code in (TOO_MANY, SERVICE_FAILED):
             self._not_before = now + self._pause_sec
             self._pause_sec = min(self._pause_sec * 2, 3600.0)
-        return Received()
+        return ShadowResponse()
 
     def _shrink(self, *, named: bool) -> bool:
         """Report in smaller documents from now on; whether that is still possible."""

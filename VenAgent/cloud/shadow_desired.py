@@ -13,7 +13,7 @@ from typing import Any
 
 import gevent
 
-from VenAgent.cloud.mqtt_link import Inbound
+from VenAgent.cloud.inbound_message import InboundMessage
 from VenAgent.cloud.outbox import OutboxMessage
 from VenAgent.cloud.shadow_client import ShadowClient
 from VenAgent.contract.shadow import Section, Wish
@@ -49,7 +49,7 @@ class ShadowDesired:
     def connected(self) -> None:
         self._put(self.shadow.connected(time.monotonic()))
 
-    def receive(self, inbound: Inbound) -> None:
+    def receive(self, inbound: InboundMessage) -> None:
         """A message of the shadow service. Raises WireError for what is none."""
         received = self.shadow.receive(inbound.topic, inbound.payload, time.monotonic())
         if received.messages:

@@ -12,61 +12,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from enum import Enum
+
+from VenAgent.cloud.inbound_message import InboundMessage
+from VenAgent.cloud.link_state import LinkPhase, LinkState
 
 INBOUND_KEPT = 1_000
-
-
-class LinkPhase(str, Enum):
-    """How it stands with the broker."""
-
-    CONNECTING = "connecting"
-    """For the first time; after a loss it is offline until it is online again."""
-    ONLINE = "online"
-    OFFLINE = "offline"
-    REFUSED = "refused"
-    """The broker answers, and will not have us: only a person can change that."""
-
-
-@dataclass(frozen=True)
-class LinkState:
-    """How it stands with the broker, since when (epoch s), and what a person should know."""
-
-    phase: LinkPhase
-    since_ts: float
-    """Of being online, or of not being so: the tries between do not change it."""
-    why: str = ""
-    """Why it is not online; if it is, what is wrong all the same."""
-
-    @property
-    def online(self) -> bool:
-        return self.phase is LinkPhase.ONLINE
-
-    def finding(self, where: str) -> str | None:
-        """What a person should know; None if all is well. `where`: the broker, host:port."""
-        if self.online:
-            return self.why or None
-        if self.phase is LinkPhase.CONNECTING:
-            return self.why or f"connecting to {where}"
-        since = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(self.since_ts))
-        return f"{self.phase.value} since {since}: {self.why}"
-
-    def as_message(self) -> dict[str, str | float]:
-        """For the bus and the page."""
-        return {"state": self.phase.value, "since_ts": self.since_ts, "why": self.why}
-
-
-@dataclass(frozen=True)
-class Inbound:
-    """A message as it came, for `acknowledge`."""
-
-    topic: str
-    payload: bytes
-    mid: int
-    """0 for QoS 0, which has nothing to acknowledge."""
-    connection: int = 0
-    """Which one it came on: the number `mid` means something else on the next."""
 
 
 class ThreadHandoff:
@@ -74,7 +24,7 @@ class ThreadHandoff:
 
     def __init__(self) -> None:
         self.state = LinkState(LinkPhase.CONNECTING, time.time())
-        self.inbound: deque[Inbound] = deque()
+        self.inbound: deque[InboundMessage] = deque()
         self.dropped = 0
         """Messages that came while the queue was full."""
         self.missed = False
@@ -94,7 +44,7 @@ class ThreadHandoff:
 
     # ---- the agent's side: greenlets ----------------------------------------------------
 
-    def acknowledge(self, inbound: Inbound) -> None:
+    def acknowledge(self, inbound: InboundMessage) -> None:
         if inbound.mid:
             self._acknowledged.append((inbound.connection, inbound.mid))
             self.wake()
@@ -123,7 +73,7 @@ class ThreadHandoff:
         """For what was missed: all that had found room was handed on."""
         return self.missed and not self.inbound
 
-    def offer(self, inbound: Inbound) -> None:
+    def offer(self, inbound: InboundMessage) -> None:
         """What comes without a guarantee (QoS 0) leaves half of the room to what has one."""
         room = INBOUND_KEPT if inbound.mid else INBOUND_KEPT // 2
         if len(self.inbound) >= room:

@@ -18,16 +18,16 @@ from pydantic import (
 )
 
 from VenAgent.config.bus_bridge_config import BusBridgeConfig
-from VenAgent.config.cloud_config import BrokerConfig, OutboxConfig, Streams, TopicOverrides
+from VenAgent.config.cloud_config import BrokerConfig, OutboxConfig, StreamsConfig, TopicsConfig
 from VenAgent.config.config_block import (
-    Block,
+    ConfigBlock,
     Name,
     NotBoolean,
     Positive,
     ThingName,
 )
 from VenAgent.config.environment import with_environment
-from VenAgent.config.errors import ConfigError, explain
+from VenAgent.config.errors import ConfigError, explain_validation
 from VenAgent.config.site_config import (
     CalendarConfig,
     CircuitConfig,
@@ -42,7 +42,7 @@ from VenAgent.dr.panel import Circuit, Control, LimitScale, Panel
 from VenAgent.dr.policy import Endurance, Policy
 
 
-class AgentConfig(Block):
+class AgentConfig(ConfigBlock):
     """Everything; intervals in seconds."""
 
     ven_id: ThingName
@@ -59,8 +59,8 @@ class AgentConfig(Block):
     """A reading older than this is stale: set it to a few intervals of the driver."""
     broker: BrokerConfig = BrokerConfig()
     outbox: OutboxConfig = OutboxConfig()
-    topics: TopicOverrides = TopicOverrides()
-    streams: Streams = Streams()
+    topics: TopicsConfig = TopicsConfig()
+    streams: StreamsConfig = StreamsConfig()
     calendar: CalendarConfig = CalendarConfig()
     panel: PanelConfig
     circuits: Annotated[tuple[CircuitConfig, ...], Field(min_length=1)]
@@ -127,7 +127,7 @@ class AgentConfig(Block):
         try:
             return cls.model_validate(with_environment(contents, environment))
         except ValidationError as error:
-            raise ConfigError(explain(error)) from None
+            raise ConfigError(explain_validation(error)) from None
 
     def topic_names(self) -> Topics:
         return Topics.for_ven(self.ven_id, **self.topics.model_dump())

@@ -11,7 +11,7 @@ from pydantic import (
 )
 
 from VenAgent.config.config_block import (
-    Block,
+    ConfigBlock,
     FileName,
     Name,
     NotBoolean,
@@ -20,7 +20,7 @@ from VenAgent.config.config_block import (
 )
 
 
-class TlsConfig(Block):
+class TlsConfig(ConfigBlock):
     """The TLS client certificate: three PEM files, or a secret of AWS Secrets Manager."""
 
     ca_cert: FileName | None = None
@@ -54,7 +54,7 @@ class TlsConfig(Block):
         return self
 
 
-class BrokerConfig(Block):
+class BrokerConfig(ConfigBlock):
     """Where the MQTT broker is. Without `tls` it is plain TCP, for a broker on this machine."""
 
     host: Name = "127.0.0.1"
@@ -63,7 +63,7 @@ class BrokerConfig(Block):
     tls: TlsConfig | None = None
 
 
-class OutboxConfig(Block):
+class OutboxConfig(ConfigBlock):
     """What is kept while the broker is away, and how fast it is sent afterwards.
 
     AWS IoT Core takes 100 messages and 512 KiB a second from a connection; the pace leaves room
@@ -77,7 +77,7 @@ class OutboxConfig(Block):
     backlog_kib_per_sec: Positive = 256.0
 
 
-class TopicOverrides(Block):
+class TopicsConfig(ConfigBlock):
     """Topics that differ from the usual ones (docs/mqtt-topics.md). AWS IoT Core takes at most 7
     slashes and 256 bytes in a topic (the first three levels of `$aws/rules/…/` aside)."""
 
@@ -88,7 +88,7 @@ class TopicOverrides(Block):
     command: TopicName | None = None
 
 
-class Streams(Block):
+class StreamsConfig(ConfigBlock):
     """What is sent; the per-VEN telemetry and the loads snapshot double the traffic."""
 
     metering: bool = True

@@ -20,17 +20,17 @@ Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 
 
 def _no_contents(name: str) -> str:
-    if is_key(name):
+    if _is_key(name):
         raise ValueError("must be the name of a file, not what stands in it")
     return name
 
 
-def is_secret(finding: Mapping[str, Any]) -> bool:
+def holds_secret(finding: Mapping[str, Any]) -> bool:
     """Whether its input is something that no message may repeat."""
-    return "token" in finding["loc"] or is_key(finding["input"])
+    return "token" in finding["loc"] or _is_key(finding["input"])
 
 
-def is_key(value: object) -> bool:
+def _is_key(value: object) -> bool:
     """Whether it is (or has) a certificate or key itself, which no message may repeat."""
     return isinstance(value, str) and ("-----BEGIN" in value or "PRIVATE KEY" in value)
 
@@ -68,17 +68,17 @@ DevicePath = Annotated[
 ]
 
 
-def no_boolean(value: Any) -> Any:
+def _no_boolean(value: Any) -> Any:
     """JSON's true is not the number 1."""
     if isinstance(value, bool):
         raise ValueError("must be a number")
     return value
 
 
-NotBoolean = BeforeValidator(no_boolean)
+NotBoolean = BeforeValidator(_no_boolean)
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), NotBoolean]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), NotBoolean]
 
 
-class Block(BaseModel):
+class ConfigBlock(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)

@@ -17,7 +17,7 @@ from pydantic import (
 from VenAgent.baseline.intervals import SiteCalendar
 from VenAgent.baseline.methods import DEFAULT_METHOD, METHODS
 from VenAgent.config.config_block import (
-    Block,
+    ConfigBlock,
     DevicePath,
     Name,
     NotBoolean,
@@ -50,7 +50,7 @@ def _known_zone(name: str) -> str:
     return name
 
 
-class CalendarConfig(Block):
+class CalendarConfig(ConfigBlock):
     """The site's own days: baselines from similar days compare weekdays with weekdays."""
 
     timezone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
@@ -64,7 +64,7 @@ class CalendarConfig(Block):
         return SiteCalendar(_zone(self.timezone), self.holidays, self.nerc_holidays)
 
 
-class PanelConfig(Block):
+class PanelConfig(ConfigBlock):
     """The panel as a whole: its device in the platform driver, and the points read from it."""
 
     device: DevicePath
@@ -80,7 +80,7 @@ class PanelConfig(Block):
     battery_soc_point: Name | None = None
 
 
-class CircuitConfig(Block):
+class CircuitConfig(ConfigBlock):
     """A branch circuit, the points that read it, and the point that sheds it."""
 
     id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
@@ -129,7 +129,7 @@ def _known_method(name: str) -> str:
     return name
 
 
-class EventConfig(Block):
+class EventConfig(ConfigBlock):
     """What events this site accepts, and how it carries them out."""
 
     min_duration_sec: Positive = 1.0
@@ -160,7 +160,7 @@ class EventConfig(Block):
     """Which loads return first when an event sheds too much, or is changed to less."""
 
 
-class LeaseConfig(Block):
+class LeaseConfig(ConfigBlock):
     """A device that goes back to normal by itself when this agent falls silent."""
 
     device: DevicePath

@@ -22,7 +22,7 @@ HostName = Annotated[
 ]
 
 
-def is_address(host: str) -> bool:
+def is_ip_address(host: str) -> bool:
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -30,9 +30,9 @@ def is_address(host: str) -> bool:
     return True
 
 
-def is_loopback(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     """Whether only this machine can reach a server bound to `host`."""
-    if is_address(host):
+    if is_ip_address(host):
         return ipaddress.ip_address(host).is_loopback
     return host.lower() == "localhost"
 
@@ -64,7 +64,7 @@ class WebConfig(BaseModel):
 
     @model_validator(mode="after")
     def _protected(self) -> WebConfig:
-        if self.enabled and self.token is None and not is_loopback(self.host):
+        if self.enabled and self.token is None and not _is_loopback(self.host):
             raise ValueError(
                 f"host {self.host} can be reached from other machines: set a token of at least "
                 f"{TOKEN_CHARACTERS} characters, or the host 127.0.0.1"

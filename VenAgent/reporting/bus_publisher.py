@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 
-from VenAgent.cloud.outbox import OutboxMessage, Rank
+from VenAgent.cloud.outbox import OutboxMessage, OutboxRank
 from VenAgent.contract.alerts import Severity
 from VenAgent.contract.json_codec import encode
 from VenAgent.volttron_compat import (
@@ -50,7 +50,7 @@ class BusPublisher:
         _log.warning("alert %s %s: %s", body["severity"], body["code"], body["message"])
         try:
             topic = self._ven.config.topic_names().alerts
-            self._ven.outbox.put([OutboxMessage(topic, encode(dict(body)), Rank.ACK)])
+            self._ven.outbox.put([OutboxMessage(topic, encode(dict(body)), OutboxRank.ACK)])
         except sqlite3.Error as error:
             _log.error("the alert could not be put into the outbox: %s", error)
         else:

@@ -14,7 +14,7 @@ from VenAgent.dr.shed_circuit import ShedCircuit
 from VenAgent.storage.journal import Journal
 from VenAgent.version import __version__
 from VenAgent.web.page_source import Json
-from VenAgent.web.power_curve import CurveFile, PowerCurve
+from VenAgent.web.power_curve import PowerCurve, PowerCurveFile
 
 if TYPE_CHECKING:
     from VenAgent.ven import Ven
@@ -48,7 +48,7 @@ class PageView:
         self._clock = clock
         self._pause = pause
         self._curve = PowerCurve()
-        self._curve_file = CurveFile(curve_path, self._curve)
+        self._curve_file = PowerCurveFile(curve_path, self._curve)
         self._curve_file.load(clock())
         self._finished: list[dict[str, Any]] | None = None
         self._finished_at = 0.0

@@ -16,7 +16,7 @@ from typing import Any
 import gevent
 from gevent.event import AsyncResult
 
-from VenAgent.cloud.outbox import Outbox, OutboxMessage, Rank
+from VenAgent.cloud.outbox import Outbox, OutboxMessage, OutboxRank
 from VenAgent.config import AgentConfig
 from VenAgent.contract.fitting import encoded_ack
 from VenAgent.dr.effects import (
@@ -202,7 +202,9 @@ class EffectExecutor:
         while self._acks:
             number, body = self._acks[0]
             try:
-                self._outbox.put([OutboxMessage(self._ack_topic, encoded_ack(body), Rank.ACK)])
+                self._outbox.put(
+                    [OutboxMessage(self._ack_topic, encoded_ack(body), OutboxRank.ACK)]
+                )
             except sqlite3.Error as error:
                 self._storage_failed("outbox", error)
                 return

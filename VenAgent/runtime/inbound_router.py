@@ -17,7 +17,8 @@ from typing import Any
 import gevent
 
 from VenAgent.cloud.bus_bridge import BusBridge
-from VenAgent.cloud.mqtt_link import Inbound, matches
+from VenAgent.cloud.inbound_message import InboundMessage
+from VenAgent.cloud.mqtt_link import topic_matches_sub
 from VenAgent.cloud.shadow_desired import ShadowDesired
 from VenAgent.config import AgentConfig
 from VenAgent.contract.acks import AckStatus
@@ -53,7 +54,7 @@ class InboundRouter:
         self._performer = performer
         self._settings = settings
         self._get = get
-        self._handlers: dict[str, Callable[[Inbound], gevent.Greenlet | None]] = {}
+        self._handlers: dict[str, Callable[[InboundMessage], gevent.Greenlet | None]] = {}
         self.refused: Counter[str] = Counter()
         """Messages that were not taken on, by `door.reason`."""
 
@@ -74,12 +75,14 @@ class InboundRouter:
         """The topic filters to subscribe to."""
         return tuple(self._handlers)
 
-    def receive(self, inbound: Inbound, acknowledge: Callable[[Inbound], None]) -> None:
+    def receive(
+        self, inbound: InboundMessage, acknowledge: Callable[[InboundMessage], None]
+    ) -> None:
         """A message from the broker. It is acknowledged there when it was dealt with: a command
         when its record is synced."""
         work = None
         for topic_filter, handle in self._handlers.items():
-            if matches(topic_filter, inbound.topic):
+            if topic_matches_sub(topic_filter, inbound.topic):
                 work = handle(inbound)
                 break
         else:  # of an earlier configuration: the session at the broker remembers its topics
@@ -107,7 +110,7 @@ class InboundRouter:
 
     # ---- commands ------------------------------------------------------------------------
 
-    def _on_command(self, inbound: Inbound) -> gevent.Greenlet | None:
+    def _on_command(self, inbound: InboundMessage) -> gevent.Greenlet | None:
         return self._obey(inbound.payload)
 
     def _obey(self, payload: bytes) -> gevent.Greenlet | None:
@@ -161,20 +164,20 @@ class InboundRouter:
 
     # ---- the shadow, and messages for the bus ----------------------------------------------
 
-    def _on_shadow(self, inbound: Inbound) -> None:
+    def _on_shadow(self, inbound: InboundMessage) -> None:
         assert self._desired is not None
         try:
             self._desired.receive(inbound)
         except WireError as error:
             self._refuse("shadow", inbound, error)
 
-    def _on_bridge(self, inbound: Inbound) -> None:
+    def _on_bridge(self, inbound: InboundMessage) -> None:
         try:
             self._bridge.receive(inbound.topic, inbound.payload)
         except WireError as error:
             self._refuse("bus", inbound, error)
 
-    def _refuse(self, door: str, inbound: Inbound, error: WireError) -> None:
+    def _refuse(self, door: str, inbound: InboundMessage, error: WireError) -> None:
         """Counted; logged the first time; answered if it names a correlation id."""
         name = f"{door}.{error.kind.value}"
         self.refused[name] += 1

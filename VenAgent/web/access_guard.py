@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
-from VenAgent.config.web_config import is_address
+from VenAgent.config.web_config import is_ip_address
 from VenAgent.web.http_messages import HttpError, Request
 
 SESSION_SEC = 12 * 3600.0
@@ -52,7 +52,7 @@ class AccessGuard:
     def check_host(self, request: Request) -> None:
         """Raises HttpError if the request was not meant for this page."""
         host = _host_of(f"//{request.header('Host')}")
-        if host is None or not (is_address(host) or host in self._names):
+        if host is None or not (is_ip_address(host) or host in self._names):
             reason = (
                 f"this page is not served under the name {host or 'of this request'}: use its "
                 f"address, or add the name to web.names of the configuration"

@@ -54,10 +54,10 @@ class Response:
 
 
 def json_response(value: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    return Response(status, encode(value))
+    return Response(status, encode_json(value))
 
 
-def encode(value: Any) -> bytes:
+def encode_json(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
 
 

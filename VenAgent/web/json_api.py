@@ -20,11 +20,11 @@ EVENTS_AT_MOST = 500
 Finite = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class _Wanted(BaseModel):
+class _Body(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class WantedEvent(_Wanted):
+class _EventBody(_Body):
     """`circuit_id`: shed from this circuit alone."""
 
     shed_kw: Finite
@@ -33,24 +33,24 @@ class WantedEvent(_Wanted):
     circuit_id: str | None = None
 
 
-class WantedEnd(_Wanted):
+class _EndBody(_Body):
     event_id: str | None = None
 
 
-class WantedLoad(_Wanted):
+class _LoadBody(_Body):
     """`enabled`: the circuit's switch; `priority`: 1 critical … 5 flexible."""
 
     enabled: StrictBool | None = None
     priority: Annotated[int, Field(ge=1, le=5)] | None = None
 
     @model_validator(mode="after")
-    def _anything(self) -> WantedLoad:
+    def _anything(self) -> _LoadBody:
         if self.enabled is None and self.priority is None:
             raise ValueError("name what is to be changed: enabled or priority")
         return self
 
 
-class WantedOptOut(_Wanted):
+class _OptOutBody(_Body):
     reason: Annotated[str, Field(min_length=1, max_length=200)] = "opted out at the site"
 
 
@@ -102,8 +102,8 @@ class JsonApi:
     # ---- what is to be ------------------------------------------------------------------
 
     def start_event(self, request: Request) -> Response:
-        wanted = _read(WantedEvent, request)
-        fields: dict[str, Any] = {"op": "event", **wanted.model_dump(exclude_none=True)}
+        body = _read(_EventBody, request)
+        fields: dict[str, Any] = {"op": "event", **body.model_dump(exclude_none=True)}
         fields.setdefault("event_id", f"page-{secrets.token_hex(4)}")  # short: people read it
         circuit_id = fields.pop("circuit_id", None)
         if circuit_id is not None:
@@ -111,21 +111,19 @@ class JsonApi:
         return _answer(self._site.command(fields))
 
     def restore(self, request: Request) -> Response:
-        wanted = _read(WantedEnd, request)
-        return _answer(
-            self._site.command({"op": "restore", **wanted.model_dump(exclude_none=True)})
-        )
+        body = _read(_EndBody, request)
+        return _answer(self._site.command({"op": "restore", **body.model_dump(exclude_none=True)}))
 
     def change_circuit(self, request: Request, circuit_id: str) -> Response:
-        wanted = _read(WantedLoad, request)
-        fields = {"op": "setLoad", "loadId": circuit_id, **wanted.model_dump(exclude_none=True)}
+        body = _read(_LoadBody, request)
+        fields = {"op": "setLoad", "loadId": circuit_id, **body.model_dump(exclude_none=True)}
         return _answer(self._site.command(fields))
 
     def opt_out(self, request: Request) -> Response:
-        return _answer(self._site.opt_out(_read(WantedOptOut, request).reason.strip()))
+        return _answer(self._site.opt_out(_read(_OptOutBody, request).reason.strip()))
 
     def opt_in(self, request: Request) -> Response:
-        _read(_Wanted, request)
+        _read(_Body, request)
         return _answer(self._site.opt_in())
 
 

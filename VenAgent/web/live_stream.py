@@ -15,7 +15,7 @@ from typing import Any
 import gevent
 from gevent.event import Event
 
-from VenAgent.web.http_messages import encode
+from VenAgent.web.http_messages import encode_json
 from VenAgent.web.page_source import PageSource
 
 _log = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ class LiveStream:
         self._touched.clear()
         for name, look in self._looks.items():
             try:
-                seen = encode(look())
+                seen = encode_json(look())
             except Exception:  # noqa: BLE001  the watchers see that it stands still, and say so
                 if name not in self._failing:  # once, not every second
                     self._failing.add(name)

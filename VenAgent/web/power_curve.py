@@ -103,7 +103,7 @@ def _is_sound(row: tuple[Any, ...]) -> bool:
     )
 
 
-class CurveFile:
+class PowerCurveFile:
     """Where a curve outlives the agent. Nothing here raises: the page can do without."""
 
     def __init__(self, path: Path, curve: PowerCurve) -> None:

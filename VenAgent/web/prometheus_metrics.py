@@ -25,7 +25,7 @@ _EVENT = (
 )
 
 
-def prometheus(status: Json, circuits: Sequence[Json], alerts: Json) -> bytes:
+def prometheus_metrics(status: Json, circuits: Sequence[Json], alerts: Json) -> bytes:
     """All metrics; what was not read has no sample."""
     event, cloud = status["event"] or {}, status["cloud"]
     lines: list[str] = []

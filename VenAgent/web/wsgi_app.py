@@ -15,7 +15,7 @@ from VenAgent.web.access_guard import AccessGuard
 from VenAgent.web.http_messages import HttpError, Request, Response, json_response
 from VenAgent.web.json_api import JsonApi
 from VenAgent.web.page_source import PageSource
-from VenAgent.web.prometheus_metrics import CONTENT_TYPE, prometheus
+from VenAgent.web.prometheus_metrics import CONTENT_TYPE, prometheus_metrics
 from VenAgent.web.static_assets import StaticAssets
 
 _log = logging.getLogger(__name__)
@@ -142,7 +142,7 @@ class WsgiApp:
 
     def _metrics(self, _request: Request) -> Response:
         site = self._site
-        text = prometheus(site.status(), site.circuits(), site.alerts())
+        text = prometheus_metrics(site.status(), site.circuits(), site.alerts())
         return Response(body=text, content_type=CONTENT_TYPE)
 
     def _live(self, request: Request) -> Response:

@@ -28,14 +28,14 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "backlog_per_sec": "Messages a second of what had to wait.",
         "backlog_kib_per_sec": "KiB a second of what had to wait.",
     },
-    "TopicOverrides": {
+    "TopicsConfig": {
         "metering": "`volttron/metering` if none.",
         "telemetry": "`ven/telemetry/{venId}` if none.",
         "loads": "`ven/loads/{venId}` if none.",
         "ack": "`ven/ack/{venId}` if none.",
         "command": "`ven/cmd/{venId}` if none.",
     },
-    "Streams": {
+    "StreamsConfig": {
         "metering": "Telemetry on the topic of all sites.",
         "telemetry": "The same on this site's own topic.",
         "loads": "The loads snapshot.",

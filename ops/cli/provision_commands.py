@@ -15,7 +15,7 @@ from ops.host.paths import Paths
 from ops.provision import site_folder as provision
 from ops.provision.aws_registry import Registry, Wanted
 from ops.provision.site_folder import Issued, SiteFolder
-from VenAgent.cloud.tls.certificates import day
+from VenAgent.cloud.tls.certificates import expiry_day
 
 Thing = Annotated[str, typer.Option(help="The site's name in AWS IoT: its thing and VEN id.")]
 Region = Annotated[str | None, typer.Option(envvar="AWS_REGION", help="Of AWS.")]
@@ -94,7 +94,7 @@ def provision_site(
         if renew:
             provision.put_in_place(target, site)
         provision.write_agent_config(site, contents, issued)
-        done.append(f"valid until {day(facts.not_after_ts)}")
+        done.append(f"valid until {expiry_day(facts.not_after_ts)}")
     _tell_next(site, renew=renew)
 
 

@@ -23,9 +23,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from ops.host.ops_error import OpsError
-from VenAgent.cloud.tls.credentials import context_once
+from VenAgent.cloud.tls.credentials import tls_context_once
 from VenAgent.cloud.tls.secrets_manager import SecretError
-from VenAgent.cloud.tls.tls_source import CredentialError, explain_handshake
+from VenAgent.cloud.tls.tls_errors import CredentialError, explain_tls_handshake
 from VenAgent.config import AgentConfig
 from VenAgent.config.cloud_config import BrokerConfig
 
@@ -58,7 +58,7 @@ class Client:
         broker = self._broker
         try:
             if broker.tls:
-                self._client.tls_set_context(context_once(broker.tls))
+                self._client.tls_set_context(tls_context_once(broker.tls))
             self._client.connect(broker.host, broker.port, KEEPALIVE_SEC)
         except (CredentialError, SecretError) as error:
             raise OpsError(f"cannot use the TLS settings of {broker.host}: {error}") from None
@@ -174,7 +174,7 @@ def _send_at_once(client: paho.Client, data: Any, sock: Any) -> None:
 def _unreachable(broker: BrokerConfig, error: OSError) -> OpsError:
     where = f"{broker.host}:{broker.port}"
     if isinstance(error, ssl.SSLError):
-        return OpsError(explain_handshake(error, where))
+        return OpsError(explain_tls_handshake(error, where))
     if isinstance(error, ConnectionRefusedError):
         return OpsError(
             f"no broker listens on {where}", "Is VenAgent started? See `ven_control.sh status`."

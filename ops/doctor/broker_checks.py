@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from ops.doctor.check import Check
-from VenAgent.cloud.tls.tls_source import explain_handshake
+from VenAgent.cloud.tls.tls_errors import explain_tls_handshake
 from VenAgent.config.cloud_config import BrokerConfig, TlsConfig
 
 CONNECT_WITHIN_SEC = 10.0
@@ -127,7 +127,7 @@ def _handshake(
         return Check(
             "broker",
             False,
-            explain_handshake(error, address),
+            explain_tls_handshake(error, address),
             "Check that our certificate is active at the broker, and that this is its TLS port.",
         )
     except (ConnectionResetError, TimeoutError) as error:

@@ -27,8 +27,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from VenAgent.cloud.tls.certificates import CredentialPart, Facts, TlsMaterial, examine
-from VenAgent.cloud.tls.tls_source import CredentialError
+from VenAgent.cloud.tls.certificates import CertificateFacts, check_certificates
+from VenAgent.cloud.tls.tls_errors import CredentialError
+from VenAgent.cloud.tls.tls_material import CredentialPart, TlsMaterial
 
 AWS_PORT = 8883
 AMAZON_ROOTS = (
@@ -194,7 +195,7 @@ def read_issued(path: Path, thing: str, endpoint: str | None) -> Issued:
     return issued.model_copy(update={"endpoint": endpoint or issued.endpoint})
 
 
-def install(site: SiteFolder, issued: Issued, root_ca: Path | None) -> Facts:
+def install(site: SiteFolder, issued: Issued, root_ca: Path | None) -> CertificateFacts:
     """Write certificate and CA, once they are known to fit the key."""
     ca = amazon_roots() if root_ca is None else _read(root_ca)
     material = TlsMaterial(
@@ -203,7 +204,7 @@ def install(site: SiteFolder, issued: Issued, root_ca: Path | None) -> Facts:
         CredentialPart("private key", str(site.key), _read(site.key)),
     )
     try:
-        facts = examine(material, time.time())
+        facts = check_certificates(material, time.time())
     except CredentialError as error:
         raise OpsError(str(error), "Nothing was changed.") from None
     site.write(site.ca, ca)

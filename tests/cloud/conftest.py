@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.cloud.line import Line
-from VenAgent.cloud.outbox_sender import Pace
+from VenAgent.cloud.outbox_sender import BacklogPace
 
-UNPACED = Pace(messages_per_sec=1e9, bytes_per_sec=1e12)
+UNPACED = BacklogPace(messages_per_sec=1e9, bytes_per_sec=1e12)
 
 
 @pytest.fixture
 def paced(tmp_path: Path) -> Iterator[Line]:
-    line = Line(tmp_path / "outbox.sqlite", Pace())
+    line = Line(tmp_path / "outbox.sqlite", BacklogPace())
     yield line
     line.close()
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from VenAgent.cloud.outbox import Outbox, OutboxMessage, Rank, Waiting
-from VenAgent.cloud.outbox_sender import OutboxSender, Pace
+from VenAgent.cloud.outbox import Outbox, OutboxMessage, OutboxRank, WaitingMessage
+from VenAgent.cloud.outbox_sender import BacklogPace, OutboxSender
 
 
 class FarEnd:
@@ -15,7 +15,7 @@ class FarEnd:
         self.came: list[str] = []
         self.unconfirmed: list[int] = []
 
-    def publish(self, waiting: Waiting) -> int:
+    def publish(self, waiting: WaitingMessage) -> int:
         mid = len(self.came) + 1
         self.came.append(waiting.payload.rstrip(b" ").decode())
         self.unconfirmed.append(mid)
@@ -25,7 +25,7 @@ class FarEnd:
 class Line:
     """An outbox, a sender on it, and the time."""
 
-    def __init__(self, path: Path, pace: Pace) -> None:
+    def __init__(self, path: Path, pace: BacklogPace) -> None:
         self.outbox = Outbox(path, synced=False)
         self.far_end = FarEnd()
         self.pace = pace
@@ -36,7 +36,7 @@ class Line:
         self.far_end.unconfirmed.clear()
         self.sender = OutboxSender(self.outbox, self.far_end.publish, self.pace, self.now)
 
-    def put(self, *texts: str, rank: Rank = Rank.TELEMETRY, size: int = 0) -> None:
+    def put(self, *texts: str, rank: OutboxRank = OutboxRank.TELEMETRY, size: int = 0) -> None:
         self.outbox.put([OutboxMessage("t", text.encode().ljust(size), rank) for text in texts])
 
     def pump(self, after_sec: float = 0.0, *, confirm: bool = True) -> list[str]:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from VenAgent.cloud.outbox import Outbox, OutboxMessage, Rank, Waiting
+from VenAgent.cloud.outbox import Outbox, OutboxMessage, OutboxRank, WaitingMessage
 
 
-def message(text: str, rank: Rank = Rank.TELEMETRY, topic: str = "t") -> OutboxMessage:
+def message(text: str, rank: OutboxRank = OutboxRank.TELEMETRY, topic: str = "t") -> OutboxMessage:
     return OutboxMessage(topic, text.encode(), rank)
 
 
-def texts(waiting: list[Waiting]) -> list[str]:
+def texts(waiting: list[WaitingMessage]) -> list[str]:
     return [one.payload.decode() for one in waiting]
 
 
-def waiting(outbox: Outbox, limit: int, skip: Iterable[int] = ()) -> list[Waiting]:
+def waiting(outbox: Outbox, limit: int, skip: Iterable[int] = ()) -> list[WaitingMessage]:
     """As the link takes them: what is urgent, then telemetry, then what may be late."""
     skip = list(skip)
     taken = outbox.urgent(limit, skip)

@@ -10,7 +10,7 @@ from typing import Any
 from tests.contract.builders import a_circuit, a_telemetry
 from tests.support.shadow_store import ShadowStore
 from VenAgent.cloud.outbox import OutboxMessage
-from VenAgent.cloud.shadow_client import Received, ShadowClient
+from VenAgent.cloud.shadow_client import ShadowClient, ShadowResponse
 from VenAgent.contract.shadow import Section, Wish, reported_state
 from VenAgent.contract.topics import Topics
 
@@ -105,7 +105,7 @@ class House:
                 return
         raise AssertionError("device and service do not come to rest")
 
-    def act(self, received: Received) -> None:
+    def act(self, received: ShadowResponse) -> None:
         self.send(received.messages)
         self.working.extend(received.sections)
         if received.sections and not self.busy:

@@ -16,7 +16,7 @@ from VenAgent.cloud.tls.credentials import (
     REFRESH,
     REFUSED,
 )
-from VenAgent.cloud.tls.tls_source import CredentialError
+from VenAgent.cloud.tls.tls_errors import CredentialError
 from VenAgent.config.cloud_config import TlsConfig
 from VenAgent.reporting.alerts import Alerts
 

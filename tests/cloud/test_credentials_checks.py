@@ -10,15 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.authority import Authority, Pair, key_pem, new_key
-from VenAgent.cloud.tls.certificates import (
-    CredentialPart,
-    TlsMaterial,
-    examine,
-    from_files,
-    tls_context,
-)
-from VenAgent.cloud.tls.credentials import EXPIRES, EXPIRES_SOON, expiry_findings
-from VenAgent.cloud.tls.tls_source import CredentialError, explain_handshake
+from VenAgent.cloud.tls.certificates import check_certificates
+from VenAgent.cloud.tls.credentials import EXPIRES, EXPIRES_SOON, certificate_expiry_findings
+from VenAgent.cloud.tls.tls_errors import CredentialError, explain_tls_handshake
+from VenAgent.cloud.tls.tls_material import CredentialPart, TlsMaterial
 from VenAgent.config.cloud_config import TlsConfig
 
 DAY_SEC = 86_400.0
@@ -38,16 +33,16 @@ def material(
 
 def refusal(wrong: TlsMaterial, now: float | None = None) -> str:
     with pytest.raises(CredentialError) as refused:
-        examine(wrong, time.time() if now is None else now)
+        check_certificates(wrong, time.time() if now is None else now)
     assert "BEGIN" not in str(refused.value)
     return str(refused.value)
 
 
 def test_whole_credentials_tell_whose_they_are_and_until_when() -> None:
-    facts = examine(material(), time.time())
+    facts = check_certificates(material(), time.time())
     assert facts.subject == "CN=site-1"
     assert facts.not_after_ts == pytest.approx(time.time() + 365 * DAY_SEC, abs=3_600)
-    assert isinstance(tls_context(material()), ssl.SSLContext)
+    assert isinstance(material().context(), ssl.SSLContext)
 
 
 def test_a_key_of_another_certificate() -> None:
@@ -80,7 +75,7 @@ def test_a_client_certificate_in_the_place_of_the_ca() -> None:
 
 
 def test_one_valid_ca_among_others_is_enough() -> None:
-    examine(material(ca=Authority("Old CA", days=-0.5).pem + OURS.pem), time.time())
+    check_certificates(material(ca=Authority("Old CA", days=-0.5).pem + OURS.pem), time.time())
 
 
 @pytest.mark.parametrize("which", ["ca", "certificate", "key"])
@@ -113,7 +108,9 @@ def test_a_key_with_a_password() -> None:
 def test_a_chain_with_its_issuers_in_order_is_taken() -> None:
     middle = Authority("Middle CA", OURS)
     pair = middle.issue("site-1")
-    facts = examine(material(certificate=pair.certificate + middle.pem, key=pair.key), time.time())
+    facts = check_certificates(
+        material(certificate=pair.certificate + middle.pem, key=pair.key), time.time()
+    )
     assert facts.subject == "CN=site-1"
 
 
@@ -134,8 +131,8 @@ def test_a_chain_with_a_stranger_in_it() -> None:
 )
 def test_line_ends_in_any_form_are_read(damage) -> None:  # type: ignore[no-untyped-def]
     odd = material(damage(OURS.pem), damage(VEN.certificate), damage(VEN.key))
-    assert examine(odd, time.time()) == examine(material(), time.time())
-    tls_context(odd)
+    assert check_certificates(odd, time.time()) == check_certificates(material(), time.time())
+    odd.context()
 
 
 # ---- files --------------------------------------------------------------------------------------
@@ -148,11 +145,11 @@ def files(tmp_path: Path) -> TlsConfig:
 
 def read(files: TlsConfig, **changed: str) -> TlsMaterial:
     names = {**files.model_dump(include={"ca_cert", "client_cert", "private_key"}), **changed}
-    return from_files(**names)
+    return TlsMaterial.from_files(**names)
 
 
 def test_files_are_read(files: TlsConfig) -> None:
-    assert examine(read(files), time.time()).subject == "CN=site-1"
+    assert check_certificates(read(files), time.time()).subject == "CN=site-1"
 
 
 @pytest.mark.parametrize("name", ["ca_cert", "client_cert", "private_key"])
@@ -184,8 +181,8 @@ def test_no_repr_holds_key_material() -> None:
 )
 def test_its_end_is_told_30_days_and_again_7_days_before(days: float, codes: list[str]) -> None:
     pair: Pair = OURS.issue("site-1", days=days)
-    facts = examine(material(certificate=pair.certificate, key=pair.key), time.time())
-    findings = expiry_findings(facts, time.time())
+    facts = check_certificates(material(certificate=pair.certificate, key=pair.key), time.time())
+    findings = certificate_expiry_findings(facts, time.time())
     assert [finding.code for finding in findings] == codes
     for finding in findings:
         assert "CN=site-1 expires on " in finding.message
@@ -213,6 +210,6 @@ def alert(reason: str) -> ssl.SSLError:
     ],
 )
 def test_what_the_broker_says_no_with_is_explained(reason: str, words: str) -> None:
-    why = explain_handshake(alert(reason), "broker:8883")
+    why = explain_tls_handshake(alert(reason), "broker:8883")
     assert why.startswith("TLS with broker:8883 failed: ")
     assert words in why

@@ -23,9 +23,10 @@ from moto.server import ThreadedMotoServer
 
 from tests.support import aws_models
 from tests.support.authority import Authority
-from VenAgent.cloud.tls.certificates import examine, from_secret
-from VenAgent.cloud.tls.secrets_manager import SecretError, SecretFetch, fetch, main
-from VenAgent.cloud.tls.tls_source import CredentialError
+from VenAgent.cloud.tls.certificates import check_certificates
+from VenAgent.cloud.tls.secrets_manager import SecretError, SecretFetch, _main, fetch_secret
+from VenAgent.cloud.tls.tls_errors import CredentialError
+from VenAgent.cloud.tls.tls_material import TlsMaterial
 
 OURS = Authority("Our CA")
 VEN = OURS.issue("site-1")
@@ -36,7 +37,7 @@ NAME = "ven/site-1"
 def parse(contents: Any, ca_cert: str | None = None) -> str:
     """The subject of the certificate in a secret."""
     text = contents if isinstance(contents, str) else json.dumps(contents)
-    return examine(from_secret(text, NAME, ca_cert), time.time()).subject
+    return check_certificates(TlsMaterial.from_secret(text, NAME, ca_cert), time.time()).subject
 
 
 @pytest.mark.parametrize(
@@ -123,14 +124,14 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def reason(name: str = NAME, region: str | None = REGION) -> str:
     with pytest.raises(SecretError) as refused:
-        fetch(name, region)
+        fetch_secret(name, region)
     return str(refused.value)
 
 
 def test_a_secret_is_fetched_by_name_and_by_arn(aws: Any) -> None:
     arn = aws.create_secret(Name=NAME, SecretString="the text")["ARN"]
-    assert fetch(NAME, REGION) == "the text"
-    assert fetch(arn, "us-east-1") == "the text"  # an ARN says itself where it is
+    assert fetch_secret(NAME, REGION) == "the text"
+    assert fetch_secret(arn, "us-east-1") == "the text"  # an ARN says itself where it is
 
 
 def test_a_secret_that_is_not_there(aws: Any) -> None:
@@ -219,7 +220,7 @@ def test_an_error_that_nobody_thought_of_is_told_by_its_kind_only(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with refusing(RuntimeError(VEN.key)):
-        main([NAME, REGION])
+        _main([NAME, REGION])
     assert json.loads(capsys.readouterr().out) == {
         "error": "the fetch of the secret broke: RuntimeError"
     }

@@ -14,9 +14,9 @@ import pytest
 
 from tests.cloud.credential_house import NAME, OURS, Site, Vault, wait_for
 from VenAgent.cloud.tls import credentials as module
-from VenAgent.cloud.tls.certificates import from_secret
 from VenAgent.cloud.tls.credentials import REFRESH
-from VenAgent.cloud.tls.tls_source import CredentialError
+from VenAgent.cloud.tls.tls_errors import CredentialError
+from VenAgent.cloud.tls.tls_material import TlsMaterial
 
 pytest_plugins = ["tests.cloud.credential_fixtures"]
 
@@ -170,7 +170,7 @@ def test_no_key_material_in_anything_that_is_told(
         site.look()
         wait_for(lambda seen=seen: vault.fetches > seen, "another fetch")
         try:
-            told.append(repr(from_secret(text, NAME)))
+            told.append(repr(TlsMaterial.from_secret(text, NAME)))
         except CredentialError as error:
             told.append(repr(error))
     wait_for(lambda: site.codes() == [REFRESH], "the last finding")

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.cloud.outboxes import message, texts, waiting, waiting_texts
-from VenAgent.cloud.outbox import Outbox, OutboxMessage, Rank
-from VenAgent.cloud.outbox_file import unused_seq
+from VenAgent.cloud.outbox import Outbox, OutboxMessage, OutboxRank
+from VenAgent.cloud.outbox_file import unused_outbox_seq
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,7 +37,7 @@ def outbox(path: Path) -> Iterator[Outbox]:
 
 def test_a_message_waits_as_it_was_put_in(path: Path, outbox: Outbox) -> None:
     outbox.put(
-        [OutboxMessage("a/b", b"\x00\xff{}", Rank.ACK, retain=True), OutboxMessage("c", b"")]
+        [OutboxMessage("a/b", b"\x00\xff{}", OutboxRank.ACK, retain=True), OutboxMessage("c", b"")]
     )
     first, second = waiting(Outbox(path, synced=False), 10)
     assert (first.topic, first.payload, first.retain) == ("a/b", b"\x00\xff{}", True)
@@ -45,35 +45,43 @@ def test_a_message_waits_as_it_was_put_in(path: Path, outbox: Outbox) -> None:
 
 
 def test_acks_go_first_then_states_then_telemetry_each_in_order(outbox: Outbox) -> None:
-    outbox.put([message("t1"), message("a1", Rank.ACK)])
-    outbox.put([message("s1", Rank.STATE, "shadow"), message("t2")])
+    outbox.put([message("t1"), message("a1", OutboxRank.ACK)])
+    outbox.put([message("s1", OutboxRank.STATE, "shadow"), message("t2")])
     outbox.put(
-        [message("a2", Rank.ACK), message("s2", Rank.STATE, "other"), message("a3", Rank.ACK)]
+        [
+            message("a2", OutboxRank.ACK),
+            message("s2", OutboxRank.STATE, "other"),
+            message("a3", OutboxRank.ACK),
+        ]
     )
     assert waiting_texts(outbox) == ["a1", "a2", "a3", "s1", "s2", "t1", "t2"]
 
 
 def test_a_state_takes_the_place_of_the_waiting_one_of_its_topic(outbox: Outbox) -> None:
-    outbox.put([message("old", Rank.STATE, "shadow"), message("beside", Rank.STATE, "other")])
-    outbox.put([message("new", Rank.STATE, "shadow")])
+    outbox.put(
+        [message("old", OutboxRank.STATE, "shadow"), message("beside", OutboxRank.STATE, "other")]
+    )
+    outbox.put([message("new", OutboxRank.STATE, "shadow")])
     assert waiting_texts(outbox) == ["beside", "new"]
 
 
 def test_a_state_replaces_no_ack_and_no_telemetry_of_its_topic(outbox: Outbox) -> None:
-    outbox.put([message("ack", Rank.ACK), message("telemetry")])
-    outbox.put([message("state", Rank.STATE)])
+    outbox.put([message("ack", OutboxRank.ACK), message("telemetry")])
+    outbox.put([message("state", OutboxRank.STATE)])
     assert waiting_texts(outbox) == ["ack", "state", "telemetry"]
 
 
 def test_acks_and_telemetry_of_one_topic_all_stay(outbox: Outbox) -> None:
-    outbox.put([message("1", Rank.ACK), message("2", Rank.ACK), message("3"), message("4")])
+    outbox.put(
+        [message("1", OutboxRank.ACK), message("2", OutboxRank.ACK), message("3"), message("4")]
+    )
     assert waiting_texts(outbox) == ["1", "2", "3", "4"]
 
 
 def test_the_puback_of_a_replaced_state_deletes_nothing_else(outbox: Outbox) -> None:
-    outbox.put([message("old", Rank.STATE)])
+    outbox.put([message("old", OutboxRank.STATE)])
     (in_flight,) = waiting(outbox, 1)
-    outbox.put([message("new", Rank.STATE)])
+    outbox.put([message("new", OutboxRank.STATE)])
     outbox.delete([in_flight.id])
     assert waiting_texts(outbox) == ["new"]
 
@@ -91,18 +99,18 @@ def test_a_number_is_never_given_twice(path: Path, outbox: Outbox) -> None:
 
 
 def test_messages_are_put_in_all_or_none(path: Path, outbox: Outbox) -> None:
-    outbox.put([message("state", Rank.STATE)])
+    outbox.put([message("state", OutboxRank.STATE)])
 
     def fails_in_the_middle() -> Iterator[OutboxMessage]:
-        yield message("ack", Rank.ACK)
-        yield message("newer", Rank.STATE)
+        yield message("ack", OutboxRank.ACK)
+        yield message("newer", OutboxRank.STATE)
         raise RuntimeError("no third message")
 
     with pytest.raises(RuntimeError):
         outbox.put(fails_in_the_middle())
     assert waiting_texts(outbox) == ["state"]
     assert waiting_texts(Outbox(path, synced=False)) == ["state"]
-    outbox.put([message("after", Rank.ACK)])
+    outbox.put([message("after", OutboxRank.ACK)])
     assert waiting_texts(outbox) == ["after", "state"]
 
 
@@ -133,8 +141,8 @@ def test_a_deleted_message_is_gone_for_good(path: Path, outbox: Outbox) -> None:
 
 def test_the_depth_counts_what_is_not_deleted(outbox: Outbox) -> None:
     assert outbox.depth() == 0
-    outbox.put([message("1"), message("2", Rank.ACK), message("3", Rank.STATE)])
-    outbox.put([message("4", Rank.STATE)])
+    outbox.put([message("1"), message("2", OutboxRank.ACK), message("3", OutboxRank.STATE)])
+    outbox.put([message("4", OutboxRank.STATE)])
     assert outbox.depth() == 3
     outbox.delete([waiting(outbox, 1)[0].id])
     assert outbox.depth() == 2
@@ -156,7 +164,7 @@ def test_seq_begins_at_one_and_grows_by_one(outbox: Outbox) -> None:
 
 
 def test_seq_of_an_agent_whose_data_was_removed_repeats_no_number(path: Path) -> None:
-    ms = unused_seq()
+    ms = unused_outbox_seq()
     assert abs(ms - time.time() * 1e3) < 60_000
     first = Outbox(path, synced=False, first_seq=ms)
     put_telemetry(first, parts=2)
@@ -220,7 +228,7 @@ def test_two_connections_in_two_threads_lose_nothing_and_send_nothing_twice(path
         outbox = Outbox(path, synced=True)
         try:
             for number in range(puts):
-                outbox.put([message(f"a{number}", Rank.ACK)])
+                outbox.put([message(f"a{number}", OutboxRank.ACK)])
                 outbox.put_numbered(lambda seq: ([message(f"t{seq}")], 1))
                 if number % 10 == 0:
                     waiting(outbox, 20)
@@ -276,15 +284,15 @@ def test_a_put_waits_for_the_other_side_to_finish(path: Path, outbox: Outbox) ->
 PUTTER = """
 import sys
 from pathlib import Path
-from VenAgent.cloud.outbox import OutboxMessage, Outbox, Rank
-from VenAgent.cloud.outbox_file import unused_seq
+from VenAgent.cloud.outbox import OutboxMessage, Outbox, OutboxRank
+from VenAgent.cloud.outbox_file import unused_outbox_seq
 
 outbox = Outbox(Path(sys.argv[1]), synced=True)
 told = 0
 while True:
     told += 1
     outbox.put_numbered(lambda seq: ([OutboxMessage("t", b"%d" % seq)], 1))
-    outbox.put([OutboxMessage("a", b"a%d" % told, Rank.ACK)])
+    outbox.put([OutboxMessage("a", b"a%d" % told, OutboxRank.ACK)])
     print(told, flush=True)
 """
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from VenAgent.cloud.outbox import MAX_BYTES, Outbox, OutboxMessage, Rank
+from VenAgent.cloud.outbox import MAX_BYTES, Outbox, OutboxMessage, OutboxRank
 
 KB_4 = 4_096
 DAY_SEC, INTERVAL_SEC = 86_400, 5
@@ -129,7 +129,12 @@ def test_the_parts_of_a_report_stay_or_go_together(small: Outbox) -> None:
 def test_acks_and_alerts_are_never_thinned(small: Outbox) -> None:
     for number in range(400):
         body = f"ack{number}".encode().ljust(KB_4)
-        small.put([OutboxMessage("ack", body, Rank.ACK), OutboxMessage("alert", body, Rank.ALERT)])
+        small.put(
+            [
+                OutboxMessage("ack", body, OutboxRank.ACK),
+                OutboxMessage("alert", body, OutboxRank.ALERT),
+            ]
+        )
         report(small, "a")
     assert len(small.urgent(10_000)) == 800
     assert seqs(small, "a")[-1] == 400, "the newest telemetry gets in all the same"
@@ -137,7 +142,7 @@ def test_acks_and_alerts_are_never_thinned(small: Outbox) -> None:
 
 
 def test_acks_and_alerts_are_one_line(small: Outbox) -> None:
-    ranks = [Rank.ACK, Rank.ALERT, Rank.ALERT, Rank.ACK]
+    ranks = [OutboxRank.ACK, OutboxRank.ALERT, OutboxRank.ALERT, OutboxRank.ACK]
     for number, rank in enumerate(ranks):
         small.put([OutboxMessage("t", b"%d" % number, rank)])
     assert [one.payload for one in small.urgent(10)] == [b"0", b"1", b"2", b"3"]

@@ -11,7 +11,7 @@ import pytest
 
 from VenAgent.cloud import outbox as outbox_module
 from VenAgent.cloud import outbox_file
-from VenAgent.cloud.outbox import Outbox, OutboxMessage, Rank
+from VenAgent.cloud.outbox import Outbox, OutboxMessage, OutboxRank
 
 PAGE_BYTES = 4_096
 
@@ -50,7 +50,7 @@ def broken(path: Path, request: pytest.FixtureRequest) -> Iterator[Outbox]:
     damage: Callable[[Path], None] = request.param
     damage(path)
     outbox = Outbox(path, synced=True)
-    outbox.put([OutboxMessage("ack", b"first", Rank.ACK)])
+    outbox.put([OutboxMessage("ack", b"first", OutboxRank.ACK)])
     yield outbox
     outbox.close()
 
@@ -102,11 +102,11 @@ def test_what_the_taking_side_finds_is_mended_at_the_next_put(
     with pytest.raises(sqlite3.DatabaseError):
         take(path)
     assert len(asides(path)) == 0, "what is put meanwhile must not end in a file put aside"
-    putting.put([OutboxMessage("ack", b"after", Rank.ACK)])
+    putting.put([OutboxMessage("ack", b"after", OutboxRank.ACK)])
     assert putting.damage is not None
     again = Outbox(path, synced=False)
     assert [one.payload for one in again.urgent(10)] == [b"after"]
-    putting.put([OutboxMessage("ack", b"later", Rank.ACK)])
+    putting.put([OutboxMessage("ack", b"later", OutboxRank.ACK)])
     assert len(asides(path)) == 1
     assert len(again.urgent(10)) == 2
 
@@ -118,7 +118,7 @@ def test_the_taking_side_sees_that_another_file_was_begun(path: Path) -> None:
     assert not taking.is_current()
     assert putting.is_current()
     taking.report(sqlite3.DatabaseError("malformed"))  # of the old file, and too late
-    putting.put([OutboxMessage("ack", b"after", Rank.ACK)])
+    putting.put([OutboxMessage("ack", b"after", OutboxRank.ACK)])
     assert len(asides(path)) == 1
 
 

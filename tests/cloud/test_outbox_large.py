@@ -13,10 +13,10 @@ import pytest
 
 from VenAgent.cloud import mqtt_thread as connection_module
 from VenAgent.cloud import outbox_file
-from VenAgent.cloud.mqtt_session import LinkSettings
+from VenAgent.cloud.mqtt_settings import MqttSettings
 from VenAgent.cloud.mqtt_thread import MqttThread
-from VenAgent.cloud.outbox import CHECKPOINT_SEC, Outbox, OutboxMessage, Rank
-from VenAgent.cloud.outbox_sender import OutboxSender, Pace
+from VenAgent.cloud.outbox import CHECKPOINT_SEC, Outbox, OutboxMessage, OutboxRank
+from VenAgent.cloud.outbox_sender import BacklogPace, OutboxSender
 from VenAgent.cloud.thread_handoff import ThreadHandoff
 from VenAgent.config.cloud_config import BrokerConfig
 
@@ -61,7 +61,7 @@ def large(path: Path) -> Outbox:
             "INSERT INTO outbox (rank, nth, put_ts, retain, topic, payload) VALUES (2,?,0,0,?,'x')",
             [(1 + number // 2, "ab"[number % 2]) for number in range(ROWS)],
         )
-    outbox.put([OutboxMessage("late", b"x", Rank.BULK)])
+    outbox.put([OutboxMessage("late", b"x", OutboxRank.BULK)])
     return outbox
 
 
@@ -129,7 +129,7 @@ def test_but_not_for_ever(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_thread_copies_it_when_it_has_nothing_to_do(path: Path) -> None:
     outbox, other = Outbox(path, synced=True), Outbox(path, synced=False)
-    sender = OutboxSender(other, lambda waiting: waiting.id, Pace(), 0.0)
+    sender = OutboxSender(other, lambda waiting: waiting.id, BacklogPace(), 0.0)
     before = path.stat().st_size
     put_reports(outbox, 1, size=8_000)
     sender.pump(1.0)
@@ -149,7 +149,7 @@ def test_and_while_the_broker_is_away(path: Path, monkeypatch: pytest.MonkeyPatc
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.1", 0))
         exchange = ThreadHandoff()
-        settings = LinkSettings(
+        settings = MqttSettings(
             broker=BrokerConfig(port=unheard.getsockname()[1]),
             ven_id="site-1",
             status_topic="s",

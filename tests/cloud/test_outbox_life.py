@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.cloud.outboxes import message, texts, waiting, waiting_texts
-from VenAgent.cloud.outbox import Outbox, OutboxMessage, Rank
+from VenAgent.cloud.outbox import Outbox, OutboxMessage, OutboxRank
 
 IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 """No power fails here: the disk would only take time."""
 
-RANKS = st.sampled_from(list(Rank))
+RANKS = st.sampled_from(list(OutboxRank))
 TOPICS = st.sampled_from(["x", "y"])
 KINDS = st.lists(st.tuples(RANKS, TOPICS), max_size=4)
 
@@ -30,7 +30,7 @@ class OutboxLife(RuleBasedStateMachine):
         super().__init__()
         self.folder = tempfile.TemporaryDirectory(dir=IN_MEMORY)
         self.path = Path(self.folder.name) / "outbox.sqlite"
-        self.expected: list[tuple[Rank, str, str]] = []
+        self.expected: list[tuple[OutboxRank, str, str]] = []
         self.in_flight: dict[int, str] = {}
         self.put_so_far = 0
         self.seq = 0
@@ -45,27 +45,27 @@ class OutboxLife(RuleBasedStateMachine):
         self.thread_side.close()
         self.folder.cleanup()
 
-    def expect(self, rank: Rank, topic: str, text: str) -> None:
-        if rank is Rank.STATE:
+    def expect(self, rank: OutboxRank, topic: str, text: str) -> None:
+        if rank is OutboxRank.STATE:
             self.expected = [one for one in self.expected if one[:2] != (rank, topic)]
         self.expected.append((rank, topic, text))
 
     def in_order(self) -> list[str]:
         return [text for _, _, text in sorted(self.expected, key=lambda one: one[0])]
 
-    def new_message(self, rank: Rank, topic: str) -> OutboxMessage:
+    def new_message(self, rank: OutboxRank, topic: str) -> OutboxMessage:
         self.put_so_far += 1
         return message(f"m{self.put_so_far}", rank, topic)
 
     @rule(kinds=KINDS)
-    def put(self, kinds: list[tuple[Rank, str]]) -> None:
+    def put(self, kinds: list[tuple[OutboxRank, str]]) -> None:
         messages = [self.new_message(rank, topic) for rank, topic in kinds]
         self.agent_side.put(messages)
         for one in messages:
             self.expect(one.rank, one.topic, one.payload.decode())
 
     @rule(kinds=KINDS)
-    def put_but_fail(self, kinds: list[tuple[Rank, str]]) -> None:
+    def put_but_fail(self, kinds: list[tuple[OutboxRank, str]]) -> None:
         broken = OutboxMessage("x", None)  # type: ignore[arg-type]
         messages = [self.new_message(rank, topic) for rank, topic in kinds]
         with pytest.raises(sqlite3.Error):
@@ -86,7 +86,7 @@ class OutboxLife(RuleBasedStateMachine):
         self.agent_side.put_numbered(make)
         for _ in range(parts):
             self.seq += 1
-            self.expect(Rank.TELEMETRY, "t", f"seq{self.seq}")
+            self.expect(OutboxRank.TELEMETRY, "t", f"seq{self.seq}")
 
     @rule(limit=st.integers(0, 5))
     def take(self, limit: int) -> None:
@@ -115,7 +115,9 @@ class OutboxLife(RuleBasedStateMachine):
     @invariant()
     def all_that_was_not_deleted_is_there_in_order(self) -> None:
         assert waiting_texts(self.thread_side) == self.in_order()
-        late = [topic for rank, topic, _ in self.expected if (rank, topic) == (Rank.BULK, "x")]
+        late = [
+            topic for rank, topic, _ in self.expected if (rank, topic) == (OutboxRank.BULK, "x")
+        ]
         assert self.agent_side.bulk_waits("x") == len(late)
         assert self.agent_side.depth() == len(self.expected)
 

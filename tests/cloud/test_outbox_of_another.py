@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cloud.outboxes import message, waiting_texts
-from VenAgent.cloud.outbox import Outbox, Rank
+from VenAgent.cloud.outbox import Outbox, OutboxRank
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def outbox(path: Path) -> Iterator[Outbox]:
     outbox = Outbox(path, synced=True)
     outbox.belong_to("volttron_thing")
     outbox.put_numbered(lambda seq: ([message(str(seq))], 1))
-    outbox.put([message("ack", Rank.ACK)])
+    outbox.put([message("ack", OutboxRank.ACK)])
     yield outbox
     outbox.close()
 

@@ -5,15 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.cloud.line import Line, names
-from VenAgent.cloud.outbox import Rank
-from VenAgent.cloud.outbox_sender import BACKLOG_WINDOW, LIVE_SEC, LIVE_WINDOW, URGENT_WINDOW, Pace
+from VenAgent.cloud.outbox import OutboxRank
+from VenAgent.cloud.outbox_sender import (
+    BACKLOG_WINDOW,
+    LIVE_SEC,
+    LIVE_WINDOW,
+    URGENT_WINDOW,
+    BacklogPace,
+)
 
 
 def test_after_an_outage_acks_and_alerts_go_first_and_in_order(unpaced: Line) -> None:
     unpaced.put(*names("t", 50))
-    unpaced.put("a0", rank=Rank.ACK)
-    unpaced.put("a1", rank=Rank.ALERT)
-    unpaced.put("a2", rank=Rank.ACK)
+    unpaced.put("a0", rank=OutboxRank.ACK)
+    unpaced.put("a1", rank=OutboxRank.ALERT)
+    unpaced.put("a2", rank=OutboxRank.ACK)
     unpaced.connect()
     came = unpaced.run(2.0)
     assert came[:3] == ["a0", "a1", "a2"]
@@ -22,14 +28,14 @@ def test_after_an_outage_acks_and_alerts_go_first_and_in_order(unpaced: Line) ->
 
 
 def test_what_may_be_late_goes_last_and_is_paced(paced: Line) -> None:
-    paced.put(*names("b", 3), rank=Rank.BULK)
+    paced.put(*names("b", 3), rank=OutboxRank.BULK)
     paced.put(*names("t", 30))
     paced.connect()
     came = paced.run(2.0)
     assert came == names("t", 30) + names("b", 3)
-    paced.put(*names("b", 100), rank=Rank.BULK)
+    paced.put(*names("b", 100), rank=OutboxRank.BULK)
     assert len(paced.run(1.0)) <= 63  # 50 a second, and a burst of 12
-    paced.put("ack", rank=Rank.ACK)
+    paced.put("ack", rank=OutboxRank.ACK)
     assert paced.pump()[0] == "ack"
 
 
@@ -42,7 +48,7 @@ def test_live_telemetry_goes_before_the_backlog(paced: Line) -> None:
 
 
 def test_live_telemetry_is_not_paced(tmp_path: Path) -> None:
-    line = Line(tmp_path / "slow.sqlite", Pace(messages_per_sec=0.1))
+    line = Line(tmp_path / "slow.sqlite", BacklogPace(messages_per_sec=0.1))
     line.put(*names("t", 20))
     assert line.pump() == names("t", 20)
     line.close()
@@ -54,12 +60,12 @@ def test_an_ack_finds_room_when_the_window_is_full_of_telemetry(unpaced: Line) -
     assert len(unpaced.pump()) == BACKLOG_WINDOW
     unpaced.put(*names("live", 100))
     assert len(unpaced.pump(confirm=False)) == LIVE_WINDOW - BACKLOG_WINDOW
-    unpaced.put("ack", rank=Rank.ACK)
+    unpaced.put("ack", rank=OutboxRank.ACK)
     assert unpaced.pump(confirm=False) == ["ack"]
 
 
 def test_no_more_than_the_window_is_in_flight(unpaced: Line) -> None:
-    unpaced.put(*names("a", 100), rank=Rank.ACK)
+    unpaced.put(*names("a", 100), rank=OutboxRank.ACK)
     unpaced.put(*names("t", 100))
     assert unpaced.pump() == names("a", URGENT_WINDOW)
     assert unpaced.pump(confirm=False) == []

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.cloud.line import Line
-from VenAgent.cloud.outbox import Outbox, OutboxMessage, Rank
-from VenAgent.cloud.outbox_sender import URGENT_WINDOW, Pace
+from VenAgent.cloud.outbox import Outbox, OutboxMessage, OutboxRank
+from VenAgent.cloud.outbox_sender import URGENT_WINDOW, BacklogPace
 
 IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 """No power fails here: the disk would only take time."""
@@ -24,7 +24,9 @@ class LineLife(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory(dir=IN_MEMORY)
-        self.line = Line(Path(self.folder.name) / "outbox.sqlite", Pace(messages_per_sec=40.0))
+        self.line = Line(
+            Path(self.folder.name) / "outbox.sqlite", BacklogPace(messages_per_sec=40.0)
+        )
         self.urgent: list[str] = []
         self.seq = 0
         self.thinned = 0
@@ -50,8 +52,8 @@ class LineLife(RuleBasedStateMachine):
         rest = [int(text.split(".")[0]) for text in came[drained_from:] if text[0] != "u"]
         assert rest == sorted(rest), "the backlog goes oldest first"
 
-    @rule(rank=st.sampled_from([Rank.ACK, Rank.ALERT]), count=st.integers(1, 3))
-    def put_urgent(self, rank: Rank, count: int) -> None:
+    @rule(rank=st.sampled_from([OutboxRank.ACK, OutboxRank.ALERT]), count=st.integers(1, 3))
+    def put_urgent(self, rank: OutboxRank, count: int) -> None:
         texts = [f"u{len(self.urgent) + number}" for number in range(count)]
         self.line.put(*texts, rank=rank)
         self.urgent += texts

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.cloud.line import Line, names
-from VenAgent.cloud.outbox import OutboxMessage, Rank
-from VenAgent.cloud.outbox_sender import BURST_SEC, IDLE_SEC, Pace, TokenBucket
+from VenAgent.cloud.outbox import OutboxMessage, OutboxRank
+from VenAgent.cloud.outbox_sender import BURST_SEC, IDLE_SEC, BacklogPace
+from VenAgent.cloud.token_bucket import TokenBucket
 
 
 def test_the_backlog_keeps_to_50_messages_a_second(paced: Line) -> None:
@@ -29,7 +30,7 @@ def test_the_backlog_keeps_to_256_kib_a_second(paced: Line) -> None:
 
 
 def test_a_message_larger_than_a_second_of_the_pace_passes(tmp_path: Path) -> None:
-    line = Line(tmp_path / "slow.sqlite", Pace(bytes_per_sec=10_000.0))
+    line = Line(tmp_path / "slow.sqlite", BacklogPace(bytes_per_sec=10_000.0))
     line.put("large", "next", size=100_000)
     line.connect()
     assert line.run(5.0) == ["large"]
@@ -56,9 +57,11 @@ def in_any_second(times: list[float], sizes: list[int]) -> int:
     )
 
 
-@pytest.mark.parametrize("rank", [Rank.ACK, Rank.STATE, Rank.TELEMETRY])
+@pytest.mark.parametrize("rank", [OutboxRank.ACK, OutboxRank.STATE, OutboxRank.TELEMETRY])
 @pytest.mark.parametrize("size", [8_000, 60_000])
-def test_aws_limits_hold_in_any_second_whatever_is_sent(paced: Line, rank: Rank, size: int) -> None:
+def test_aws_limits_hold_in_any_second_whatever_is_sent(
+    paced: Line, rank: OutboxRank, size: int
+) -> None:
     """100 messages and 512 KiB a second: AWS discards the rest, which would come late and out of
     order."""
     paced.put(*names("old", 100), size=size)
@@ -78,7 +81,7 @@ def test_aws_limits_hold_in_any_second_whatever_is_sent(paced: Line, rank: Rank,
 
 
 def test_acks_that_wait_for_the_limit_wake_the_link_when_it_allows_the_next(paced: Line) -> None:
-    paced.put(*names("a", 30), rank=Rank.ACK)
+    paced.put(*names("a", 30), rank=OutboxRank.ACK)
     assert len(paced.pump()) == 20
     assert 0 < paced.wait_sec < 0.05
     assert paced.sender.held_back, "a link that stops waits for it"

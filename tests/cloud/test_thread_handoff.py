@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from VenAgent.cloud import thread_handoff as exchange_module
-from VenAgent.cloud.thread_handoff import Inbound, LinkPhase, LinkState, ThreadHandoff
+from VenAgent.cloud.inbound_message import InboundMessage
+from VenAgent.cloud.link_state import LinkPhase, LinkState
+from VenAgent.cloud.thread_handoff import ThreadHandoff
 
 
 @pytest.fixture
@@ -75,15 +77,15 @@ def test_what_is_too_much_is_dropped_and_counted(
 ) -> None:
     monkeypatch.setattr(exchange_module, "INBOUND_KEPT", 2)
     for mid in range(1, 5):
-        exchange.offer(Inbound("t", b"", mid, 1))
+        exchange.offer(InboundMessage("t", b"", mid, 1))
     assert [inbound.mid for inbound in exchange.inbound] == [1, 2]
     assert exchange.dropped == 2
 
 
 def test_only_what_came_on_this_connection_is_acknowledged_on_it(exchange: ThreadHandoff) -> None:
     for connection, mid in ((1, 7), (2, 7), (2, 8)):
-        exchange.acknowledge(Inbound("t", b"", mid, connection))
-    exchange.acknowledge(Inbound("t", b"", 0, 2))  # QoS 0 has no PUBACK
+        exchange.acknowledge(InboundMessage("t", b"", mid, connection))
+    exchange.acknowledge(InboundMessage("t", b"", 0, 2))  # QoS 0 has no PUBACK
     assert list(exchange.acknowledged(2)) == [7, 8]
     assert list(exchange.acknowledged(2)) == []
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from VenAgent.cloud.thread_handoff import INBOUND_KEPT, Inbound, ThreadHandoff
+from VenAgent.cloud.inbound_message import InboundMessage
+from VenAgent.cloud.thread_handoff import INBOUND_KEPT, ThreadHandoff
 
 
 @pytest.fixture
@@ -18,8 +19,8 @@ def exchange() -> Iterator[ThreadHandoff]:
 
 def test_a_flood_without_guarantee_leaves_room_for_commands(exchange: ThreadHandoff) -> None:
     for _ in range(INBOUND_KEPT * 2):
-        exchange.offer(Inbound("ven/bus/site-1/in/x", b"{}", mid=0))
-    exchange.offer(Inbound("ven/cmd/site-1", b"{}", mid=1))
+        exchange.offer(InboundMessage("ven/bus/site-1/in/x", b"{}", mid=0))
+    exchange.offer(InboundMessage("ven/cmd/site-1", b"{}", mid=1))
     assert exchange.inbound[-1].topic == "ven/cmd/site-1"
     assert len(exchange.inbound) == INBOUND_KEPT // 2 + 1
     assert exchange.dropped == INBOUND_KEPT * 3 // 2
@@ -27,6 +28,6 @@ def test_a_flood_without_guarantee_leaves_room_for_commands(exchange: ThreadHand
 
 def test_commands_that_find_no_room_are_counted(exchange: ThreadHandoff) -> None:
     for number in range(INBOUND_KEPT + 3):
-        exchange.offer(Inbound("ven/cmd/site-1", b"{}", mid=number + 1))
+        exchange.offer(InboundMessage("ven/cmd/site-1", b"{}", mid=number + 1))
     assert len(exchange.inbound) == INBOUND_KEPT
     assert exchange.dropped == 3

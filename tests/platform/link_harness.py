@@ -20,8 +20,10 @@ import volttron.client  # noqa: F401  it patches sockets and TLS, and nothing el
 from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.support.ports import free_port
-from VenAgent.cloud.mqtt_link import Inbound, LinkSettings, MqttLink
-from VenAgent.cloud.outbox import Outbox, OutboxMessage, Rank
+from VenAgent.cloud.inbound_message import InboundMessage
+from VenAgent.cloud.mqtt_link import MqttLink
+from VenAgent.cloud.mqtt_settings import MqttSettings
+from VenAgent.cloud.outbox import Outbox, OutboxMessage, OutboxRank
 from VenAgent.cloud.tls.credentials import credentials_for
 from VenAgent.config.cloud_config import BrokerConfig, TlsConfig
 from VenAgent.contract.topics import Topics
@@ -123,8 +125,8 @@ class Observer:
         self._client.loop_stop()
 
 
-def settings(path: Path, broker: BrokerConfig, boot_id: str, **changes: Any) -> LinkSettings:
-    usual = LinkSettings(
+def settings(path: Path, broker: BrokerConfig, boot_id: str, **changes: Any) -> MqttSettings:
+    usual = MqttSettings(
         broker=broker,
         ven_id=VEN_ID,
         status_topic=TOPICS.status,
@@ -149,7 +151,7 @@ class Node:
         self._settings = settings(self.path, config, boot_id="boot-1", **changes)
         self.link = MqttLink(self._settings)
         self.commands: list[str] = []
-        self.inbound: list[Inbound] = []
+        self.inbound: list[InboundMessage] = []
         self.states: list[tuple[bool, str]] = []
         self.acknowledging = True
         self.running = False
@@ -170,7 +172,7 @@ class Node:
         wanted = set(self._settings.subscriptions)
         wait_until(lambda: wanted <= known.filters | known.refused, "the broker has answered it")
 
-    def _on_command(self, inbound: Inbound) -> None:
+    def _on_command(self, inbound: InboundMessage) -> None:
         self.inbound.append(inbound)
         self.commands.append(inbound.payload.decode())
         if self.acknowledging:
@@ -179,7 +181,9 @@ class Node:
     def _on_state(self) -> None:
         self.states.append((self.link.state.online, self.link.state.why))
 
-    def put(self, *texts: str, rank: Rank = Rank.TELEMETRY, topic: str = "data") -> None:
+    def put(
+        self, *texts: str, rank: OutboxRank = OutboxRank.TELEMETRY, topic: str = "data"
+    ) -> None:
         self.outbox.put([OutboxMessage(topic, text.encode(), rank) for text in texts])
         if self.running:
             self.link.wake()

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from VenAgent.cloud.bus_bridge import BusBridge, RateLimit
+from VenAgent.cloud.bus_bridge import BusBridge
 from VenAgent.cloud.outbox import Outbox
+from VenAgent.cloud.token_bucket import TokenBucket
 from VenAgent.config.bus_bridge_config import BusBridgeConfig
 from VenAgent.contract.json_codec import Refusal, WireError
 from VenAgent.ven import SCHEDULE_RESULTS
@@ -133,6 +134,6 @@ def test_no_more_batches_wait_in_the_outbox_than_a_few(bench: Bench) -> None:
 
 
 def test_a_rate_holds_on_average_and_lets_a_burst_through() -> None:
-    limit = RateLimit(2.0)
+    limit = TokenBucket(2.0, 2.0, 100.0)
     taken = sum(limit.take(100.0 + step / 10) for step in range(100))
     assert 20 <= taken <= 22

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.platform.site import ROOT, wait_for
-from VenAgent.cloud.outbox import Outbox, Rank
+from VenAgent.cloud.outbox import Outbox, OutboxRank
 from VenAgent.config import AgentConfig
 from VenAgent.contract.commands import parse_command
 from VenAgent.dr.effects import PointWrite
@@ -104,7 +104,9 @@ class Hands:
 
     def acks(self) -> list[str]:
         """The correlation ids of the acks in the outbox, in order."""
-        rows = self.outbox._db.execute("SELECT payload FROM outbox WHERE rank = ?", (Rank.ACK,))
+        rows = self.outbox._db.execute(
+            "SELECT payload FROM outbox WHERE rank = ?", (OutboxRank.ACK,)
+        )
         return [json.loads(row[0])["correlationId"] for row in rows]
 
     def fill(self) -> None:

@@ -25,7 +25,7 @@ from tests.platform.link_harness import (
 from tests.support.authority import Authority, Pair
 from tests.support.aws_broker import OPERATOR, AwsLikeBroker, Guest
 from tests.support.ports import free_port
-from VenAgent.cloud.outbox import Rank
+from VenAgent.cloud.outbox import OutboxRank
 from VenAgent.cloud.outbox_sender import URGENT_WINDOW
 from VenAgent.cloud.tls import credentials as module
 from VenAgent.cloud.tls.credential_sources import FileSource
@@ -92,7 +92,7 @@ class Stream:
         """So many at once, of those that are not paced."""
         numbers = [str(self.sent + number + 1) for number in range(count)]
         self.sent += count
-        self._node.put(*numbers, topic=TOPICS.telemetry, rank=Rank.ACK)
+        self._node.put(*numbers, topic=TOPICS.telemetry, rank=OutboxRank.ACK)
 
     def came(self) -> list[int]:
         while not self._operator.heard.empty():

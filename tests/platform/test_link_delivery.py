@@ -9,8 +9,8 @@ import pytest
 from gevent.event import Event as GreenEvent
 
 from tests.platform.link_harness import TOPICS, Broker, MakeNode, Node, Observer, wait_until
-from VenAgent.cloud.mqtt_link import Inbound
-from VenAgent.cloud.outbox import OutboxMessage, Rank
+from VenAgent.cloud.inbound_message import InboundMessage
+from VenAgent.cloud.outbox import OutboxMessage, OutboxRank
 
 pytest_plugins = ["tests.platform.link_fixtures"]
 
@@ -28,7 +28,7 @@ def test_what_waited_before_the_start_is_sent_acks_first(node: Node, observer: O
     telemetry = [f"t{number}" for number in range(50)]
     acks = [f"a{number}" for number in range(30)]
     node.put(*telemetry)
-    node.put(*acks, rank=Rank.ACK)
+    node.put(*acks, rank=OutboxRank.ACK)
     node.start()
     wait_until(lambda: len(observer.payloads("data")) >= 80, "all have come")
     assert [payload.decode() for payload in observer.payloads("data")] == acks + telemetry
@@ -71,7 +71,7 @@ def test_a_command_wakes_an_idle_hub(node: Node, observer: Observer) -> None:
     arrived = GreenEvent()
     threads: list[int] = []
 
-    def on_command(inbound: Inbound) -> None:
+    def on_command(inbound: InboundMessage) -> None:
         threads.append(threading.get_ident())
         node.commands.append(inbound.payload.decode())
         arrived.set()
@@ -98,7 +98,7 @@ def test_what_is_not_acknowledged_is_delivered_again_and_what_is_is_not(
     node: Node, observer: Observer, make_node: MakeNode, broker: Broker
 ) -> None:
     node.acknowledging = False
-    kept: list[Inbound] = []
+    kept: list[InboundMessage] = []
     node.link.start(kept.append, lambda: None)
     node.running = True
     node.until_subscribed()
@@ -161,7 +161,7 @@ def test_a_command_with_qos_0_is_obeyed_and_harms_nothing(node: Node, observer: 
 def test_a_command_whose_handling_fails_is_not_the_last(node: Node, observer: Observer) -> None:
     came: list[bytes] = []
 
-    def on_command(inbound: Inbound) -> None:
+    def on_command(inbound: InboundMessage) -> None:
         came.append(inbound.payload)
         if inbound.payload == b"bad":
             raise RuntimeError("a fault of ours")

@@ -12,7 +12,7 @@ from tests.platform.fake_broker import FakeBroker
 from tests.platform.link_harness import TIMEOUT_SEC, MakeNode, Node, Observer, wait_until
 from VenAgent.cloud import mqtt_session as session
 from VenAgent.cloud import thread_handoff as exchange
-from VenAgent.cloud.mqtt_link import Inbound
+from VenAgent.cloud.inbound_message import InboundMessage
 
 pytest_plugins = ["tests.platform.link_fixtures"]
 
@@ -37,7 +37,7 @@ def test_commands_that_found_no_room_are_asked_for_again(
 
 
 def test_a_long_queue_leaves_the_other_greenlets_their_turn(node: Node) -> None:
-    handled: list[Inbound] = []
+    handled: list[InboundMessage] = []
     node.link.start(handled.append, lambda: None)
     node.running = True
     turns: list[int] = []
@@ -50,7 +50,7 @@ def test_a_long_queue_leaves_the_other_greenlets_their_turn(node: Node) -> None:
     others = gevent.spawn(take_turns)
     node.until_subscribed()
     for number in range(300):
-        node.link._exchange.offer(Inbound("t", b"%d" % number, mid=0))
+        node.link._exchange.offer(InboundMessage("t", b"%d" % number, mid=0))
     others.join(60)
     assert len(set(turns)) > 100
     assert [inbound.payload for inbound in handled] == [b"%d" % n for n in range(300)]
@@ -61,7 +61,7 @@ def test_a_handler_that_ran_out_of_time_does_not_deafen_the_link(
 ) -> None:
     came: list[bytes] = []
 
-    def on_command(inbound: Inbound) -> None:
+    def on_command(inbound: InboundMessage) -> None:
         came.append(inbound.payload)
         if inbound.payload == b"slow":
             raise gevent.Timeout(1.0)  # a BaseException

@@ -29,9 +29,9 @@ from tests.platform.link_harness import (
 )
 from tests.support.tcp_proxy import TcpProxy
 from VenAgent.cloud import mqtt_session as session
-from VenAgent.cloud.outbox import Outbox, OutboxMessage, Rank
-from VenAgent.cloud.outbox_sender import URGENT_WINDOW, Pace
-from VenAgent.cloud.thread_handoff import LinkPhase
+from VenAgent.cloud.link_state import LinkPhase
+from VenAgent.cloud.outbox import Outbox, OutboxMessage, OutboxRank
+from VenAgent.cloud.outbox_sender import URGENT_WINDOW, BacklogPace
 
 pytest_plugins = ["tests.platform.link_fixtures"]
 pytestmark = pytest.mark.usefixtures("impatient")
@@ -167,7 +167,7 @@ def test_an_outbox_that_breaks_costs_what_waited_in_it_and_not_the_link(
     path.write_bytes(content[:4_096] + b"\xff" * (len(content) - 4_096))
     node.start(until_online=False)
     assert "the outbox cannot be used" in node.until_why("outbox")
-    node.put("after", rank=Rank.ACK)
+    node.put("after", rank=OutboxRank.ACK)
     wait_until(lambda: observer.payloads("data")[-1:] == [b"after"], "it has come", 30.0)
     assert node.outbox.damage is not None
     observer.command("go")
@@ -178,7 +178,7 @@ def test_an_outbox_that_breaks_costs_what_waited_in_it_and_not_the_link(
 
 DAY_REPORTS = 86_400 // 5
 ACKS = 20
-FAST = Pace(messages_per_sec=8_000.0, bytes_per_sec=1e9)
+FAST = BacklogPace(messages_per_sec=8_000.0, bytes_per_sec=1e9)
 """So that the test takes seconds; the pace itself is tested with a clock of its own."""
 
 
@@ -200,7 +200,7 @@ def test_after_a_day_away_acks_come_first_then_the_day_in_order_and_live_beside_
             return messages, len(numbers)
 
         node.outbox.put_numbered(lot)
-    node.put(*[f"ack{number}" for number in range(ACKS)], rank=Rank.ACK)
+    node.put(*[f"ack{number}" for number in range(ACKS)], rank=OutboxRank.ACK)
     began = time.monotonic()
     node.start()
     live = 0
@@ -233,7 +233,7 @@ from tests.platform.link_harness import settings
 import gevent
 from VenAgent.cloud import reconnect_policy as reconnecting
 from VenAgent.cloud.mqtt_link import MqttLink
-from VenAgent.cloud.outbox import OutboxMessage, Outbox, Rank
+from VenAgent.cloud.outbox import OutboxMessage, Outbox, OutboxRank
 from VenAgent.config.cloud_config import BrokerConfig
 
 reconnecting.SHORTEST_SEC, reconnecting.FIRST_WINDOW_SEC, reconnecting.LONGEST_SEC = 0.1, 0.2, 0.3
@@ -247,7 +247,7 @@ print("begun", flush=True)
 def make(seq):
     body = b"%d" % seq
     telemetry = [OutboxMessage("metering", body), OutboxMessage("telemetry", body)]
-    return [*telemetry, OutboxMessage("ack", body, Rank.ACK)], 1
+    return [*telemetry, OutboxMessage("ack", body, OutboxRank.ACK)], 1
 
 
 while outbox._number("SELECT value FROM counters WHERE name = 'seq'") < most:

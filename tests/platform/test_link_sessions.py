@@ -27,8 +27,8 @@ from tests.platform.link_harness import (
 from tests.support.authority import Authority
 from tests.support.tcp_proxy import TcpProxy
 from VenAgent.cloud import mqtt_session as session
-from VenAgent.cloud.outbox import Rank
-from VenAgent.cloud.thread_handoff import LinkPhase
+from VenAgent.cloud.link_state import LinkPhase
+from VenAgent.cloud.outbox import OutboxRank
 from VenAgent.config.cloud_config import TlsConfig
 
 pytest_plugins = ["tests.platform.link_fixtures"]
@@ -192,7 +192,7 @@ def test_an_ack_is_sent_while_the_backlog_is(
     node.put(*[f"old{number}" for number in range(500)])
     node.start()
     wait_until(lambda: observer.payloads("data"), "the backlog has begun")
-    node.put("ack", rank=Rank.ACK, topic="ack")
+    node.put("ack", rank=OutboxRank.ACK, topic="ack")
     wait_until(lambda: observer.payloads("ack"), "it has come")
     assert len(observer.payloads("data")) < 500
 

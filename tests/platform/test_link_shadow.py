@@ -19,7 +19,7 @@ from tests.platform.link_harness import ROOT, TOPICS, VEN_ID, Node, wait_until
 from tests.support.authority import Authority
 from tests.support.aws_broker import OPERATOR, AwsLikeBroker, Guest
 from tests.support.shadow_service import ShadowService
-from VenAgent.cloud.mqtt_link import Inbound
+from VenAgent.cloud.inbound_message import InboundMessage
 from VenAgent.cloud.outbox import Outbox, OutboxMessage
 from VenAgent.cloud.shadow_client import ShadowClient
 from VenAgent.cloud.shadow_desired import ShadowDesired
@@ -66,7 +66,7 @@ class Panel:
         self.node.start()
         self.desired.connected()
 
-    def _on_message(self, inbound: Inbound) -> None:
+    def _on_message(self, inbound: InboundMessage) -> None:
         self.desired.receive(inbound)
         self.node.link.acknowledge(inbound)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.web.caller import TOKEN, Caller
-from VenAgent.config.web_config import is_loopback
+from VenAgent.config.web_config import _is_loopback
 from VenAgent.web.access_guard import CLIENTS_REMEMBERED, SESSION_SEC, TRIES_PER_MINUTE
 
 SHED = {"shed_kw": 5.0}
@@ -193,5 +193,5 @@ def test_the_clients_remembered_are_bounded() -> None:
 
 
 def test_what_only_this_machine_reaches() -> None:
-    assert all(map(is_loopback, ("127.0.0.1", "127.9.9.9", "::1", "localhost")))
-    assert not any(map(is_loopback, ("0.0.0.0", "::", "192.168.1.7", "panel.example")))
+    assert all(map(_is_loopback, ("127.0.0.1", "127.9.9.9", "::1", "localhost")))
+    assert not any(map(_is_loopback, ("0.0.0.0", "::", "192.168.1.7", "panel.example")))

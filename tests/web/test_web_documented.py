@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.reporting.test_page_view import Viewed
 from tests.web.caller import Caller
 from VenAgent.storage.journal import Journal
-from VenAgent.web.prometheus_metrics import prometheus
+from VenAgent.web.prometheus_metrics import prometheus_metrics
 
 PAGE = Path(__file__).parents[2] / "docs" / "local-page.md"
 WORDS = {"good", "stale", "missing", "on", "off", "shed", "limited", "unread", "completed"}
@@ -83,7 +83,7 @@ def test_the_tests_fake_site_answers_as_a_real_one(viewed: Viewed) -> None:
 
 def test_a_real_sites_metrics_are_what_prometheus_reads(viewed: Viewed) -> None:
     view = viewed.view
-    text = prometheus(view.status(), view.circuits(), view.alerts()).decode()
+    text = prometheus_metrics(view.status(), view.circuits(), view.alerts()).decode()
     families = list(text_string_to_metric_families(text))
     assert len({family.name for family in families}) == len(families)
     assert all(family.documentation for family in families)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from VenAgent.web.power_curve import KEPT_SEC, POINT_SEC, WRITE_SEC, CurveFile, PowerCurve
+from VenAgent.web.power_curve import KEPT_SEC, POINT_SEC, WRITE_SEC, PowerCurve, PowerCurveFile
 
 NOON = 1_800_000_000.0
 
@@ -62,15 +62,15 @@ def test_a_clock_that_is_set_back_goes_on_from_there() -> None:
 def kept(path: Path, now: float) -> dict[str, list[float]]:
     """What an agent that is started at `now` finds."""
     curve = PowerCurve()
-    CurveFile(path, curve).load(now)
+    PowerCurveFile(path, curve).load(now)
     return curve.columns(now)
 
 
-def an_hour(path: Path) -> CurveFile:
+def an_hour(path: Path) -> PowerCurveFile:
     curve = PowerCurve()
     for second in range(0, 3600, 5):
         curve.add(NOON + second, 20.0 + second / 1000, 22.6, 17.6 if second > 1800 else None)
-    return CurveFile(path, curve)
+    return PowerCurveFile(path, curve)
 
 
 def test_the_hour_outlives_the_agent_in_a_small_file(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import stat
 from pathlib import Path
 from typing import Protocol
 
-from VenAgent.cloud.tls.certificates import TlsMaterial, from_files, from_secret
 from VenAgent.cloud.tls.secrets_manager import SecretFetch
+from VenAgent.cloud.tls.tls_material import TlsMaterial
 from VenAgent.config.cloud_config import TlsConfig
 
 _log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class FileSource:
         self._paths = (ca_cert, client_cert, private_key)
 
     def read(self) -> TlsMaterial:
-        return from_files(*self._paths)
+        return TlsMaterial.from_files(*self._paths)
 
     def kept(self) -> TlsMaterial | None:
         return None
@@ -90,7 +90,7 @@ class SecretSource:
         return self._parse(self._text)
 
     def _parse(self, text: str) -> TlsMaterial:
-        return from_secret(text, self._name, self._ca_cert)
+        return TlsMaterial.from_secret(text, self._name, self._ca_cert)
 
     def kept(self) -> TlsMaterial | None:
         """The copy, if there is one of this secret; never an error."""

@@ -18,10 +18,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from VenAgent.cloud.tls.certificates import Facts, TlsMaterial, day, examine, tls_context
+from VenAgent.cloud.tls.certificates import CertificateFacts, check_certificates, expiry_day
 from VenAgent.cloud.tls.credential_sources import CredentialSource, source_of
 from VenAgent.cloud.tls.secrets_manager import SecretError
-from VenAgent.cloud.tls.tls_source import CredentialError
+from VenAgent.cloud.tls.tls_errors import CredentialError
+from VenAgent.cloud.tls.tls_material import TlsMaterial
 from VenAgent.config.cloud_config import TlsConfig
 from VenAgent.contract.alerts import Severity
 
@@ -53,11 +54,11 @@ class CredentialFinding:
     message: str
 
 
-def expiry_findings(facts: Facts, now: float) -> list[CredentialFinding]:
+def certificate_expiry_findings(facts: CertificateFacts, now: float) -> list[CredentialFinding]:
     """None until 30 days before the certificate's end; a second, graver one 7 days before."""
     left_days = (facts.not_after_ts - now) / DAY_SEC
     message = (
-        f"the client certificate {facts.subject} expires on {day(facts.not_after_ts)}: "
+        f"the client certificate {facts.subject} expires on {expiry_day(facts.not_after_ts)}: "
         f"renew it (ven_control.sh provision --renew)"
     )
     findings = []
@@ -74,7 +75,7 @@ def expiry_findings(facts: Facts, now: float) -> list[CredentialFinding]:
 @dataclass(frozen=True)
 class _Usable:
     material: TlsMaterial
-    facts: Facts
+    facts: CertificateFacts
 
 
 class Credentials:
@@ -140,8 +141,8 @@ class Credentials:
         try:
             if usable is None:
                 raise CredentialError(self._trouble or "the credentials are being fetched")
-            examine(usable.material, self._clock())
-            return tls_context(usable.material)
+            check_certificates(usable.material, self._clock())
+            return usable.material.context()
         except CredentialError:
             self._ask()
             raise
@@ -216,14 +217,14 @@ class Credentials:
             newest = self._newest
             if newest is not None and newest.material.digest == material.digest:
                 return
-            facts = examine(material, self._clock())
+            facts = check_certificates(material, self._clock())
             if self._before is None:
                 self._before = newest
             self._newest = _Usable(material, facts)
             self._newest_refused_at = 0.0
         _log.info(
             "client certificate %s, serial number %s, valid until %s",
-            *(facts.subject, facts.serial_number, day(facts.not_after_ts)),
+            *(facts.subject, facts.serial_number, expiry_day(facts.not_after_ts)),
         )
         if keep:
             self._source.keep(material)
@@ -236,7 +237,7 @@ class Credentials:
     # ---- the agent's side ----------------------------------------------------------------
 
     @property
-    def facts(self) -> Facts | None:
+    def facts(self) -> CertificateFacts | None:
         """Of the certificate in use; None while there is none."""
         usable = self._used or self._newest
         return None if usable is None else usable.facts
@@ -263,10 +264,12 @@ class Credentials:
                     Severity.WARNING,
                     f"the broker refuses the new client certificate (serial number "
                     f"{self._newest.facts.serial_number}), the one before is in use until "
-                    f"{day(facts.not_after_ts)}: activate the new one and attach its policy",
+                    f"{expiry_day(facts.not_after_ts)}: activate the new one and attach its policy",
                 )
             )
-        return findings + ([] if facts is None else expiry_findings(facts, self._clock()))
+        return findings + (
+            [] if facts is None else certificate_expiry_findings(facts, self._clock())
+        )
 
     def alert(self, set_alert: Callable[[str, Severity, str | None], None]) -> None:
         """Give every code its message, or None where all is well."""
@@ -284,8 +287,8 @@ def credentials_for(tls: TlsConfig, folder: Path) -> Credentials:
     return Credentials(source_of(tls, folder))
 
 
-def context_once(tls: TlsConfig) -> ssl.SSLContext:
+def tls_context_once(tls: TlsConfig) -> ssl.SSLContext:
     """For a command that connects once; raises CredentialError or SecretError."""
     material = source_of(tls, Path()).read()
-    examine(material, time.time())
-    return tls_context(material)
+    check_certificates(material, time.time())
+    return material.context()

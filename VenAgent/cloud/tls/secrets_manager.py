@@ -24,7 +24,7 @@ SECRET_BYTES = 65_536
 _ROOT = str(Path(__file__).parents[2])
 _PROGRAM = (
     f"import sys; sys.path.insert(0, {_ROOT!r}); "
-    f"from VenAgent.cloud.tls.secrets_manager import main; main(sys.argv[1:])"
+    f"from VenAgent.cloud.tls.secrets_manager import _main; _main(sys.argv[1:])"
 )
 _NO_RIGHT = "AccessDeniedException"
 
@@ -116,7 +116,7 @@ class SecretFetch:
                     os.kill(self._pid, signal.SIGKILL)
 
 
-def fetch(name: str, region: str | None) -> str:
+def fetch_secret(name: str, region: str | None) -> str:
     """The text of the secret `name` (or ARN). Raises SecretError."""
     try:
         import boto3
@@ -191,11 +191,11 @@ def _trouble(error: Exception, name: str) -> str:
     }.get(type(error).__name__, f"the secret {name} could not be fetched: {type(error).__name__}")
 
 
-def main(arguments: list[str]) -> None:
+def _main(arguments: list[str]) -> None:
     """`NAME REGION`; the region may be empty."""
     name, region = arguments
     try:
-        answer = {"secret": fetch(name, region or None)}
+        answer = {"secret": fetch_secret(name, region or None)}
     except SecretError as error:
         answer = {"error": str(error)}
     except Exception as error:  # noqa: BLE001  the kind only: what it says may quote anything

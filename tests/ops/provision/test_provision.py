@@ -26,7 +26,8 @@ from ops.provision.site_folder import amazon_roots
 from tests.support import aws_models
 from tests.support.authority import Authority
 from tests.support.iot_policy import ven_policy
-from VenAgent.cloud.tls.certificates import examine, from_files
+from VenAgent.cloud.tls.certificates import check_certificates
+from VenAgent.cloud.tls.tls_material import TlsMaterial
 from VenAgent.config import AgentConfig
 
 REGION = "eu-west-1"
@@ -97,7 +98,7 @@ def files_of(folder: Path) -> tuple[str, ...]:
 def test_one_command_gives_a_site_all_it_needs(run: Run, iot: Any, folder: Path) -> None:
     done(run("provision"))
     tls = json.loads((folder / "agent.json").read_text())["broker"]["tls"]
-    facts = examine(from_files(**tls), time.time())
+    facts = check_certificates(TlsMaterial.from_files(**tls), time.time())
     assert facts.subject
     (arn,) = principals(iot)
     attached = iot.list_attached_policies(target=arn)["policies"]
@@ -179,7 +180,7 @@ def test_a_lost_key_gets_a_new_certificate(run: Run, iot: Any, folder: Path) -> 
     (folder / "private.key").unlink()
     done(run("provision"))
     tls = json.loads((folder / "agent.json").read_text())["broker"]["tls"]
-    from_files(**tls)
+    TlsMaterial.from_files(**tls)
     assert len(principals(iot)) == 2
 
 
@@ -239,7 +240,7 @@ def test_a_renewal_that_breaks_off_while_it_is_put_in_place_is_finished(
         done(run("provision", then))
     if moved >= 2 or then == "--renew":
         assert not (folder / "renewal").exists()
-    from_files(**json.loads((folder / "agent.json").read_text())["broker"]["tls"])
+    TlsMaterial.from_files(**json.loads((folder / "agent.json").read_text())["broker"]["tls"])
     in_use = x509.load_pem_x509_certificate((folder / "client.crt").read_bytes())
     key = serialization.load_pem_private_key((folder / "private.key").read_bytes(), None)
     assert in_use.public_key() == key.public_key()

@@ -1,0 +1,17 @@
+"""A message of the broker, as it came."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class InboundMessage:
+    """A message as it came, for `acknowledge`."""
+
+    topic: str
+    payload: bytes
+    mid: int
+    """0 for QoS 0, which has nothing to acknowledge."""
+    connection: int = 0
+    """Which one it came on: the number `mid` means something else on the next."""
