@@ -1,4 +1,4 @@
-"""`python -m simulator`: one simulated panel as a Modbus TCP device, until SIGTERM or SIGINT."""
+"""`python -m simulator`: a simulated panel, and more, over Modbus TCP, until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import argparse
 import asyncio
 import sys
 
-from simulator.command_line import loads_from_options, parse_modbus_options
+from simulator.command_line import parse_modbus_options
+from simulator.device_catalog import DeviceCatalog
 from simulator.device_server import run_device_server
 from simulator.modbus_server import ModbusServer
 from simulator.moment import Moment
-from simulator.simulated_panel import SimulatedPanel
 
 
 async def _serve(options: argparse.Namespace) -> int:
-    panel = SimulatedPanel(loads_from_options(options), Moment.now(), options.speed)
-    server = ModbusServer(panel, options.host, options.port, options.unit)
-    return await run_device_server(server, "--port", options.control_port)
+    catalog = DeviceCatalog(options.steady, options.seed, options.speed)
+    devices = catalog.build(options.unit, options.device, Moment.now())
+    server = ModbusServer(devices, options.host, options.port)
+    return await run_device_server(server, "--port", options.control_port, options.fault)
 
 
 if __name__ == "__main__":

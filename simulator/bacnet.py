@@ -10,16 +10,17 @@ import asyncio
 import sys
 
 from simulator.bacnet_server import BacnetServer
-from simulator.command_line import loads_from_options, parse_bacnet_options
+from simulator.command_line import parse_bacnet_options
+from simulator.device_catalog import DeviceCatalog
 from simulator.device_server import run_device_server
 from simulator.moment import Moment
-from simulator.simulated_panel import SimulatedPanel
 
 
 async def _serve(options: argparse.Namespace) -> int:
-    panel = SimulatedPanel(loads_from_options(options), Moment.now(), options.speed)
-    server = BacnetServer(panel, options.address, options.device_id)
-    return await run_device_server(server, "--address", options.control_port)
+    catalog = DeviceCatalog(options.steady, options.seed, options.speed)
+    devices = catalog.build(1, [], Moment.now())
+    server = BacnetServer(devices, options.address, options.device_id)
+    return await run_device_server(server, "--address", options.control_port, options.fault)
 
 
 if __name__ == "__main__":

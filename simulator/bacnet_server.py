@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import warnings
+from collections.abc import Mapping
 
+from simulator.control_request import ControlRequestError
+from simulator.fault_injector import GatewayLimits
 from simulator.faulty_registers import FaultyRegisters, RequestUnanswered
 from simulator.modbus_server import TICK_SEC
 from simulator.moment import Moment
-from simulator.simulated_panel import SimulatedPanel
+from simulator.simulated_device import SimulatedDevice
 
 with warnings.catch_warnings():  # bacpypes is built on asyncore, which Python 3.12 dropped
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -28,7 +31,21 @@ with warnings.catch_warnings():  # bacpypes is built on asyncore, which Python 3
 class _Application(BIPSimpleApplication, ReadWritePropertyMultipleServices):
     """Answers reads and writes of the panel's objects; a silent fault answers nothing."""
 
+    def __init__(self, device: LocalDeviceObject, address: str, registers: FaultyRegisters) -> None:
+        super().__init__(device, address)
+        self._registers = registers
+
     def indication(self, apdu: object) -> None:
+        try:
+            delay_sec = self._registers.admit(Moment.now())
+        except RequestUnanswered:
+            return
+        if delay_sec:
+            asyncio.get_running_loop().call_later(delay_sec, self._answer, apdu)
+        else:
+            self._answer(apdu)
+
+    def _answer(self, apdu: object) -> None:
         try:
             super().indication(apdu)
         except RequestUnanswered:
@@ -38,8 +55,13 @@ class _Application(BIPSimpleApplication, ReadWritePropertyMultipleServices):
 class BacnetServer:
     """Serves one panel; `listen` and `close` as the Modbus server has them."""
 
-    def __init__(self, panel: SimulatedPanel, address: str, device_id: int) -> None:
-        self.registers = FaultyRegisters(panel)
+    def __init__(
+        self, devices: Mapping[int, SimulatedDevice], address: str, device_id: int
+    ) -> None:
+        self.devices = {unit: FaultyRegisters(device) for unit, device in devices.items()}
+        self._controller = next(iter(self.devices.values()))
+        """Whose faults concern all that is answered: a BACnet device is one, whatever is in it."""
+        self.gateway: GatewayLimits | None = None
         self.address = address
         self.device_id = device_id
         self.port = int(address.rpartition(":")[2]) if ":" in address else 47808
@@ -67,8 +89,8 @@ class BacnetServer:
             segmentationSupported="segmentedBoth",
             vendorIdentifier=VENDOR_ID,
         )
-        application = _Application(device, self.address)
-        for each in bacnet_objects(self.registers):
+        application = _Application(device, self.address, self._controller)
+        for each in bacnet_objects(self._controller):
             application.add_object(each)
         self._application = application
         loop = asyncio.get_running_loop()
@@ -85,10 +107,20 @@ class BacnetServer:
             self._application.close_socket()
             self._application = None
 
+    async def limit_gateway(self, limits: GatewayLimits | None) -> None:
+        """BACnet/IP has no connections."""
+        if limits is not None:
+            raise ControlRequestError("a gateway that takes one connection is for Modbus alone")
+
+    def power_cycled(self, unit: int) -> None:
+        """Nothing of the protocol is lost with the supply."""
+
     async def run_time(self) -> None:
         """Let time pass, for the panel and for bacpypes's own tasks. Runs until cancelled."""
         while True:
-            self.registers.panel.advance(Moment.now())
+            moment = Moment.now()
+            for registers in self.devices.values():
+                registers.device.advance(moment)
             _work()
             await asyncio.sleep(TICK_SEC)
 

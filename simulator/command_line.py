@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import random
+import json
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from simulator.house_loads import HouseLoads, PanelLoads, SteadyLoads
+from simulator.control_request import ControlRequest
+from simulator.device_catalog import DEVICE_KINDS, DeviceRequest
 
 _Number = TypeVar("_Number", int, float)
 
@@ -26,8 +27,21 @@ def parse_modbus_options(arguments: Sequence[str] | None = None) -> argparse.Nam
     add("--host", default="127.0.0.1", help="address to listen on")
     add("--port", type=_port_number, default=5020, help="Modbus TCP port; 0 takes a free one")
     add("--unit", type=_unit, default=1, help="Modbus unit (slave) id, 1-247")
+    add(
+        "--device",
+        type=_device,
+        action="append",
+        default=[],
+        metavar="KIND:UNIT",
+        help=f"one more device behind the same port ({', '.join(DEVICE_KINDS)}); may be repeated",
+    )
     _add_common(parser)
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    units = [options.unit, *(each.unit for each in options.device)]
+    for unit in units:
+        if units.count(unit) > 1:
+            parser.error(f"unit {unit} is given to two devices: each needs a unit id of its own")
+    return options
 
 
 def parse_bacnet_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -44,13 +58,6 @@ def parse_bacnet_options(arguments: Sequence[str] | None = None) -> argparse.Nam
     return parser.parse_args(arguments)
 
 
-def loads_from_options(options: argparse.Namespace) -> PanelLoads:
-    """What hangs on the panel: steady draws, or a house with its own seed."""
-    if options.steady:
-        return SteadyLoads()
-    return HouseLoads(random.randrange(2**32) if options.seed is None else options.seed)
-
-
 def _add_common(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--steady", action="store_true", help="fixed draws and 240 V, for tests and benchmarks")
@@ -59,7 +66,16 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         type=_port_number,
         help="open the fault injection port, on loopback only; 0 takes a free one",
     )
-    add("--seed", type=int, help="makes the noise reproducible")
+    add(
+        "--fault",
+        type=_fault,
+        action="append",
+        default=[],
+        metavar="KIND[,FIELD=VALUE...]",
+        help="begin with a fault, as in lost,every=10 or slow,seconds=2 (simulator/README.md lists "
+        "them); may be repeated",
+    )
+    add("--seed", type=int, default=None, help="makes the noise reproducible")
     add(
         "--speed",
         type=_speed_factor,
@@ -79,6 +95,34 @@ def _unit(text: str) -> int:
 def _instance(text: str) -> int:
     wanted = f"a BACnet instance from 0 to {_MAX_INSTANCE}"
     return _in_range(text, int, 0, _MAX_INSTANCE, wanted)
+
+
+def _device(text: str) -> DeviceRequest:
+    kind, _, unit = text.partition(":")
+    if kind not in DEVICE_KINDS:
+        known = ", ".join(DEVICE_KINDS)
+        raise argparse.ArgumentTypeError(f"{text!r} is not KIND:UNIT with a KIND of {known}")
+    return DeviceRequest(kind, _unit(unit))
+
+
+def _fault(text: str) -> ControlRequest:
+    """The same fields as a request to the control port has."""
+    kind, *pairs = text.split(",")
+    fields: dict[str, object] = {"op": "fault", "kind": kind}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise argparse.ArgumentTypeError(f"{pair!r} in {text!r} is not FIELD=VALUE")
+        fields[name] = value.split(":") if name == "words" else _plain(value)
+    return ControlRequest(fields)
+
+
+def _plain(text: str) -> object:
+    """A number, true, false or null as JSON has them; otherwise the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _speed_factor(text: str) -> float:

@@ -3,14 +3,14 @@
     {"op": "state"}
     {"op": "fault", "kind": "stuck_contactor", "circuit": "heater1"}
     {"op": "fault", "kind": "timeout", "register": "coil", "address": 1}
-    {"op": "fault", "kind": "illegal", "register": "holding", "address": 2}
-    {"op": "fault", "kind": "frozen_meter"}
-    {"op": "fault", "kind": "refuse"}
     {"op": "clear"}
     {"op": "draw", "circuit": "ev1", "kw": 3.3}        null instead of a number: its own draw again
+    {"op": "hand", "circuit": "ev1", "closed": false}  a person at the site moves the contactor
 
 Each line is answered with one line, `{"ok": true, ...}` or `{"ok": false, "error": "..."}`.
-`clear` takes away faults; overridden draws stay until they are taken back.
+`"unit": 2` in a request means the device with that unit id; without it, the first. All kinds of
+faults stand in README.md. `clear` takes away faults of all units; overridden draws stay until
+they are taken back.
 """
 
 from __future__ import annotations
@@ -19,41 +19,31 @@ import asyncio
 import json
 from typing import Any, Protocol
 
-from simulator.faulty_registers import FaultyRegisters
+from simulator.control_request import ControlRequest, ControlRequestError
+from simulator.fault_injector import FaultInjector, FaultyServer
 from simulator.moment import Moment
-from simulator.panel_registers import ADDRESSES
-from simulator.register_map import RegisterTable
-from simulator.simulated_circuit import CIRCUITS, INDEX_BY_ID
+from simulator.simulated_circuit import CIRCUITS
+from simulator.simulated_panel import SimulatedPanel
 
 LOOPBACK = "127.0.0.1"
-_KINDS = ("stuck_contactor", "timeout", "write_timeout", "illegal", "frozen_meter", "refuse")
-_OPS = ("state", "fault", "clear", "draw")
-
-_Request = dict[str, Any]
+_OPS = ("state", "fault", "clear", "draw", "hand")
 
 
-class ControlPortError(Exception):
-    """Says what is wrong with a request, and what would be right."""
+class ListeningServer(FaultyServer, Protocol):
+    """A server that can be told to listen again."""
 
-
-class _Server(Protocol):
-    """The panel's server, which can be told to refuse connections for a while."""
-
-    registers: FaultyRegisters
     port: int
 
-    async def listen(self) -> None: ...
-
-    async def close(self) -> None: ...
+    async def listen(self) -> None:
+        """Start listening; nothing if it does. Raises OSError when it cannot."""
 
 
 class ControlPort:
-    """Takes requests for one panel server."""
+    """Takes requests for the devices of one server."""
 
-    def __init__(self, server: _Server) -> None:
+    def __init__(self, server: ListeningServer) -> None:
         self._server = server
-        self._registers = server.registers
-        self._panel = server.registers.panel
+        self._injector = FaultInjector(server)
         self._listener: asyncio.Server | None = None
 
     async def listen(self, port: int) -> int:
@@ -81,140 +71,84 @@ class ControlPort:
     async def answer(self, line: bytes) -> dict[str, Any]:
         """The answer to one request line; a bad one changes nothing."""
         try:
-            return {"ok": True, **await self._perform(_parse(line))}
-        except ControlPortError as bad:
+            return {"ok": True, **await self._perform(ControlRequest.from_line(line))}
+        except ControlRequestError as bad:
             return {"ok": False, "error": str(bad)}
 
-    async def _perform(self, request: _Request) -> dict[str, Any]:
-        op = _one_of(request, "op", _OPS)
+    async def inject_fault(self, request: ControlRequest) -> None:
+        """Switch one fault on; ControlRequestError says what is wrong with it."""
+        await self._injector.inject(request, self._unit(request), Moment.now())
+
+    async def _perform(self, request: ControlRequest) -> dict[str, Any]:
+        op = request.one_of("op", _OPS)
         if op == "state":
-            return self._state(Moment.now())
+            return self._state(request)
         if op == "fault":
-            await self._set_fault(request)
+            await self.inject_fault(request)
         elif op == "draw":
             self._set_draw(request)
+        elif op == "hand":
+            panel, index = self._panel(request), request.circuit()
+            panel.advance(moment := Moment.now())
+            panel.move_by_hand(index, request.truth("closed"), moment)
         else:
             await self._clear()
         return {}
 
     async def _clear(self) -> None:
-        self._registers.clear()
+        devices = self._server.devices.values()
+        for device in devices:
+            device.clear()
         try:
+            await self._server.limit_gateway(None)
             await self._server.listen()
         except OSError as error:
-            self._registers.faults.refused = True
-            raise ControlPortError(
+            for device in devices:
+                device.faults.refused = True
+            raise ControlRequestError(
                 f"the panel cannot listen on port {self._server.port} again ({error.strerror}): "
                 "free that port and clear once more"
             ) from error
 
-    async def _set_fault(self, request: _Request) -> None:
-        kind = _one_of(request, "kind", _KINDS)
-        faults = self._registers.faults
-        if kind == "stuck_contactor":
-            self._panel.stuck_contactors.add(_circuit(request))
-        elif kind == "timeout":
-            faults.silent.add(_spot(request, tuple(RegisterTable)))
-        elif kind == "write_timeout":
-            faults.silent_on_write.add(_spot(request, (RegisterTable.COIL, RegisterTable.HOLDING)))
-        elif kind == "illegal":
-            faults.illegal.add(_spot(request, (RegisterTable.COIL, RegisterTable.HOLDING)))
-        elif kind == "frozen_meter":
-            self._registers.freeze_meter(Moment.now())
-        else:
-            faults.refused = True
-            await self._server.close()
-
-    def _set_draw(self, request: _Request) -> None:
-        index = _circuit(request)
-        if "kw" not in request:
-            raise ControlPortError(
+    def _set_draw(self, request: ControlRequest) -> None:
+        panel, index = self._panel(request), request.circuit()
+        if "kw" not in request.fields:
+            raise ControlRequestError(
                 '"kw" is missing: give kilowatts, or null for its own draw again'
             )
-        self._panel.advance(Moment.now())  # what was drawn until now is metered at the old draw
-        if request["kw"] is None:
-            self._panel.natural_overrides_kw.pop(index, None)
+        draw_kw = None
+        if request.fields["kw"] is not None:
+            draw_kw = request.kilowatts("kw", CIRCUITS[index].breaker_kw)
+        panel.advance(Moment.now())  # what was drawn until now is metered at the old draw
+        if draw_kw is None:
+            panel.natural_overrides_kw.pop(index, None)
         else:
-            draw_kw = _kilowatts(request["kw"], CIRCUITS[index].breaker_kw)
-            self._panel.natural_overrides_kw[index] = draw_kw
+            panel.natural_overrides_kw[index] = draw_kw
 
-    def _state(self, moment: Moment) -> dict[str, Any]:
-        panel = self._panel
-        panel.advance(moment)
-        meter = panel.meter()
-        heartbeat = panel.heartbeat
-        deadline_sec = heartbeat.deadline_sec
+    def _state(self, request: ControlRequest) -> dict[str, Any]:
+        moment = Moment.now()
+        unit = self._unit(request)
+        gateway = self._server.gateway
+        registers = self._server.devices[unit]
         return {
             "ts": moment.wall_ts,
-            "contactors": _by_id(panel.contactors_closed),
-            "limits_percent": _by_id(panel.limits_percent),
-            "powers_kw": _by_id(list(meter.powers_kw)),
-            "natural_kw": _by_id(panel.natural_kw()),
-            "total_kw": meter.total_kw,
-            "voltage": meter.voltage,
-            "current_amps": meter.current_amps,
-            "imported_kwh": meter.imported_kwh,
-            "battery_soc_percent": meter.battery_soc_percent,
-            "changed_ts": {
-                "contactors": _by_id(panel.contactor_changed_ts),
-                "limits": _by_id(panel.limit_changed_ts),
-            },
-            "write_count": panel.write_count,
-            "heartbeat": {
-                "value": heartbeat.value,
-                "timeout_sec": heartbeat.timeout_sec,
-                "count": heartbeat.count,
-                "armed": heartbeat.armed,
-                "expires_in_sec": None if deadline_sec is None else deadline_sec - moment.mono_sec,
-                "expired_count": heartbeat.expired_count,
-            },
-            "faults": self._registers.list_faults(),
+            "unit": unit,
+            "kind": registers.device.kind,
+            **registers.device.state(moment),
+            "units": {str(each): it.device.kind for each, it in self._server.devices.items()},
+            "faults": [
+                *registers.list_faults(moment),
+                *([] if gateway is None else [gateway.listed()]),
+            ],
         }
 
+    def _unit(self, request: ControlRequest) -> int:
+        units = list(self._server.devices)
+        unit = request.fields.get("unit", units[0])
+        if type(unit) is not int or unit not in units:
+            known = ", ".join(str(each) for each in units)
+            raise ControlRequestError(f'"unit" must be one of {known}, not {json.dumps(unit)}')
+        return unit
 
-def _by_id(values: list[Any]) -> dict[str, Any]:
-    return {circuit.circuit_id: value for circuit, value in zip(CIRCUITS, values, strict=True)}
-
-
-def _parse(line: bytes) -> _Request:
-    try:
-        request = json.loads(line)
-    except ValueError as error:
-        raise ControlPortError(f"one JSON object a line, please: {error}") from error
-    if not isinstance(request, dict):
-        raise ControlPortError('a request is a JSON object such as {"op": "state"}')
-    return request
-
-
-def _one_of(request: _Request, key: str, allowed: tuple[str, ...]) -> str:
-    value = request.get(key)
-    if not isinstance(value, str) or value not in allowed:
-        raise ControlPortError(
-            f'"{key}" must be one of {", ".join(allowed)}, not {json.dumps(value)}'
-        )
-    return value
-
-
-def _circuit(request: _Request) -> int:
-    return INDEX_BY_ID[_one_of(request, "circuit", tuple(INDEX_BY_ID))]
-
-
-def _spot(request: _Request, tables: tuple[RegisterTable, ...]) -> tuple[RegisterTable, int]:
-    table = RegisterTable(_one_of(request, "register", tuple(table.value for table in tables)))
-    address = request.get("address")
-    # bool is an int to Python, but not an address to anybody
-    if type(address) is not int or address not in ADDRESSES[table]:
-        known = ", ".join(str(each) for each in sorted(ADDRESSES[table]))
-        raise ControlPortError(
-            f'"address" must be an address of table {table.value} ({known}), '
-            f"not {json.dumps(address)}"
-        )
-    return table, address
-
-
-def _kilowatts(value: object, breaker_kw: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ControlPortError('"kw" must be a number, or null for its own draw again')
-    if not 0.0 <= value <= breaker_kw:
-        raise ControlPortError(f'"kw" must be between 0 and the breaker\'s {breaker_kw:g} kW')
-    return float(value)
+    def _panel(self, request: ControlRequest) -> SimulatedPanel:
+        return self._injector.panel(self._unit(request)).panel

@@ -6,17 +6,15 @@ import asyncio
 import errno
 import signal
 import sys
+from collections.abc import Sequence
 from typing import Protocol
 
-from simulator.control_port import LOOPBACK, ControlPort
-from simulator.faulty_registers import FaultyRegisters
+from simulator.control_port import LOOPBACK, ControlPort, ListeningServer
+from simulator.control_request import ControlRequest, ControlRequestError
 
 
-class DeviceServer(Protocol):
-    """What serves a panel."""
-
-    registers: FaultyRegisters
-    port: int
+class DeviceServer(ListeningServer, Protocol):
+    """What serves devices, until it is stopped."""
 
     @property
     def listening(self) -> str:
@@ -26,22 +24,20 @@ class DeviceServer(Protocol):
     def place(self) -> str:
         """The address and port that it was told to listen on."""
 
-    async def listen(self) -> None:
-        """Start listening, again or for the first time. Raises OSError when it cannot."""
-
-    async def close(self) -> None:
-        """Stop listening and drop every connection; `listen` takes the same port again."""
-
     async def run_time(self) -> None:
         """Let time pass also while nobody asks. Runs until cancelled."""
 
 
 async def run_device_server(
-    server: DeviceServer, port_option: str, control_port_number: int | None
+    server: DeviceServer,
+    port_option: str,
+    control_port_number: int | None,
+    faults: Sequence[ControlRequest] = (),
 ) -> int:
     """Serve until a signal; returns the process's exit code.
 
-    `port_option` is the command-line option by which another port can be chosen.
+    `port_option` is the command-line option by which another port can be chosen; `faults`
+    are switched on before it is said that it listens.
     """
     stop = _stop_on_signal()
     control = ControlPort(server)
@@ -56,6 +52,12 @@ async def run_device_server(
         except OSError as error:
             return _complain(error, f"{LOOPBACK}:{control_port_number}", "--control-port")
         control_line = f"\ncontrol port on {LOOPBACK}:{control_port}"
+    for fault in faults:
+        try:
+            await control.inject_fault(fault)
+        except ControlRequestError as error:
+            print(f"--fault {fault.fields.get('kind')}: {error}", file=sys.stderr)
+            return 2
     print(f"panel listening on {server.listening}{control_line}")
     sys.stdout.flush()
     await _run_until(stop, server)

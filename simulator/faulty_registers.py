@@ -1,106 +1,118 @@
-"""What can be wrong with a device, and a register map that has it wrong. Pure."""
+"""A device's registers with its faults in front. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+from simulator.device_faults import DeviceFaults, RegisterSpot
 from simulator.moment import Moment
-from simulator.panel_registers import INPUT_WORD_COUNT, PanelRegisters
 from simulator.register_map import ILLEGAL_ADDRESS, RegisterError, RegisterTable
-from simulator.simulated_circuit import CIRCUITS
-from simulator.simulated_panel import SimulatedPanel
-
-_Spot = tuple[RegisterTable, int]
+from simulator.simulated_device import SimulatedDevice
 
 
 class RequestUnanswered(Exception):
     """The device stays silent: the master runs into its own time-out."""
 
 
-@dataclass
-class DeviceFaults:
-    """The faults that are on; `SimulatedPanel.stuck_contactors` is the panel's own."""
-
-    silent: set[_Spot] = field(default_factory=set)
-    silent_on_write: set[_Spot] = field(default_factory=set)
-    """Can be read, but a write gets no answer and changes nothing."""
-    illegal: set[_Spot] = field(default_factory=set)
-    frozen_words: list[int] | None = None
-    refused: bool = False
-
-    def clear(self) -> None:
-        """Everything works again."""
-        self.silent.clear()
-        self.silent_on_write.clear()
-        self.illegal.clear()
-        self.frozen_words = None
-        self.refused = False
-
-
 class FaultyRegisters:
-    """The register map with its faults in front. Without any, it changes nothing."""
+    """The registers of one device. Without faults, it changes nothing."""
 
-    def __init__(self, panel: SimulatedPanel) -> None:
-        self.panel = panel
+    def __init__(self, device: SimulatedDevice) -> None:
+        self.device = device
         self.faults = DeviceFaults()
-        self._registers = PanelRegisters(panel)
+        self._shown_words: dict[RegisterSpot, list[tuple[float, int]]] = {}
+        """What a lagging read-back still shows, and until when, oldest first."""
+
+    def admit(self, moment: Moment) -> float:
+        """Let one request in: the delay of its answer in s, or RequestUnanswered."""
+        faults = self.faults
+        # A connection accepted in the instant the socket closed must not be served either.
+        if faults.refused or faults.is_away(moment) or faults.request_is_lost():
+            raise RequestUnanswered
+        return faults.delay_sec
 
     def read(self, table: RegisterTable, address: int, count: int, moment: Moment) -> list[int]:
-        """As `PanelRegisters.read`, or silence, or an old reading."""
+        """As `SimulatedDevice.read`, or silence, an exception, or what is not true."""
         self._may_be_silent(table, address, count)
-        values = self._registers.read(table, address, count, moment)
-        if table is RegisterTable.INPUT and self.faults.frozen_words is not None:
-            return self.faults.frozen_words[address : address + count]
-        return values
+        if _touches(self.faults.illegal_on_read, table, address, count):
+            raise RegisterError(ILLEGAL_ADDRESS)
+        words = self.device.read(table, address, count, moment)
+        frozen = self.faults.frozen_words
+        if table is RegisterTable.INPUT and frozen is not None:
+            words = [frozen[each] for each in range(address, address + count)]
+        for index in range(count):
+            words[index] = self._shown_word((table, address + index), words[index], moment)
+        return self._falsified(table, address, words)
 
     def write(
         self, table: RegisterTable, address: int, values: Sequence[int], moment: Moment
     ) -> None:
-        """As `PanelRegisters.write`, or silence, or an exception; then nothing was written."""
+        """As `SimulatedDevice.write`, or silence, or an exception; then nothing was written."""
         self._may_be_silent(table, address, len(values))
         if _touches(self.faults.silent_on_write, table, address, len(values)):
             raise RequestUnanswered
         if _touches(self.faults.illegal, table, address, len(values)):
             raise RegisterError(ILLEGAL_ADDRESS)
-        self._registers.write(table, address, values, moment)
+        lag_sec = self.faults.readback_lag_sec
+        before = self.device.read(table, address, len(values), moment) if lag_sec else []
+        self.device.write(table, address, values, moment)
+        for spot_address, word in enumerate(before, address):
+            shown = self._shown_words.setdefault((table, spot_address), [])
+            shown.append((moment.mono_sec + lag_sec, word))
 
     def freeze_meter(self, moment: Moment) -> None:
         """From now on the input registers keep this moment's values."""
-        self.faults.frozen_words = self._registers.read(
-            RegisterTable.INPUT, 0, INPUT_WORD_COUNT, moment
-        )
+        self.faults.frozen_words = {
+            address: self.device.read(RegisterTable.INPUT, address, 1, moment)[0]
+            for address in self.device.addresses[RegisterTable.INPUT]
+        }
+
+    def go_away(self, duration_sec: float, moment: Moment) -> None:
+        """Answer nothing for a while; what it holds stays."""
+        self.faults.away_until_sec = moment.mono_sec + duration_sec
+
+    def power_cycle(self, duration_sec: float, moment: Moment) -> None:
+        """Lose the supply for a while: nothing answers, and at once all is as at power-up."""
+        self.go_away(duration_sec, moment)
+        self.faults.power_cycled = True
+        self._shown_words.clear()
+        self.device.power_up(moment)
 
     def clear(self) -> None:
-        """All faults off, the stuck contactors' too."""
-        self.faults.clear()
-        self.panel.stuck_contactors.clear()
+        """All faults off, those behind the registers too."""
+        self.faults = DeviceFaults()
+        self.device.clear_faults()
+        self._shown_words.clear()
 
-    def list_faults(self) -> list[dict[str, Any]]:
+    def list_faults(self, moment: Moment) -> list[dict[str, Any]]:
         """The faults that are on, in the words of the control port."""
-        stuck = [
-            {"kind": "stuck_contactor", "circuit": CIRCUITS[index].circuit_id}
-            for index in sorted(self.panel.stuck_contactors)
-        ]
-        spots = [
-            {"kind": kind, "register": table.value, "address": address}
-            for kind, where in (
-                ("timeout", self.faults.silent),
-                ("write_timeout", self.faults.silent_on_write),
-                ("illegal", self.faults.illegal),
-            )
-            for table, address in sorted(where)
-        ]
-        frozen = [{"kind": "frozen_meter"}] if self.faults.frozen_words is not None else []
-        refused = [{"kind": "refuse"}] if self.faults.refused else []
-        return [*stuck, *spots, *frozen, *refused]
+        return [*self.device.list_faults(), *self.faults.listed(moment)]
 
     def _may_be_silent(self, table: RegisterTable, address: int, count: int) -> None:
-        # A connection accepted in the instant the socket closed must not be served either.
         if self.faults.refused or _touches(self.faults.silent, table, address, count):
             raise RequestUnanswered
 
+    def _shown_word(self, spot: RegisterSpot, word: int, moment: Moment) -> int:
+        shown = self._shown_words.get(spot)
+        if not shown:
+            return word
+        shown[:] = [each for each in shown if each[0] > moment.mono_sec]
+        return shown[0][1] if shown else word
 
-def _touches(spots: set[_Spot], table: RegisterTable, address: int, count: int) -> bool:
+    def _falsified(self, table: RegisterTable, address: int, words: list[int]) -> list[int]:
+        for each in tuple(self.faults.false_readings):
+            if not each.overlaps(table, address, len(words)):
+                continue
+            for index, word in enumerate(each.words, each.address - address):
+                if 0 <= index < len(words):
+                    words[index] = word
+            if each.times_left is not None:
+                each.times_left -= 1
+                if each.times_left <= 0:
+                    self.faults.false_readings.remove(each)
+        return words
+
+
+def _touches(spots: set[RegisterSpot], table: RegisterTable, address: int, count: int) -> bool:
     return bool(spots) and any((table, each) in spots for each in range(address, address + count))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 DEFAULT_HEARTBEAT_TIMEOUT_SEC = 120
 
@@ -42,3 +43,21 @@ class HeartbeatWatch:
         """Fire once, and disarm until the next beat."""
         self.expired_count += 1
         self.last_beat_sec = None
+
+    def power_up(self) -> None:
+        """Disarmed, and with the time-out that a new device has; what was counted stays."""
+        self.value = 0
+        self.timeout_sec = DEFAULT_HEARTBEAT_TIMEOUT_SEC
+        self.last_beat_sec = None
+
+    def state(self, mono_sec: float) -> dict[str, Any]:
+        """Everything there is to know at this time, for the control port."""
+        deadline_sec = self.deadline_sec
+        return {
+            "value": self.value,
+            "timeout_sec": self.timeout_sec,
+            "count": self.count,
+            "armed": self.armed,
+            "expires_in_sec": None if deadline_sec is None else deadline_sec - mono_sec,
+            "expired_count": self.expired_count,
+        }

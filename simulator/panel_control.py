@@ -41,12 +41,12 @@ class PanelControl:
             raise PanelControlError(answer["error"])
         return answer
 
-    def state(self) -> _State:
+    def state(self, unit: int | None = None) -> _State:
         """Everything there is to know; `changed_ts` in epoch seconds, null = never changed."""
-        return self.request(op="state")
+        return self.request(op="state", **({} if unit is None else {"unit": unit}))
 
     def fault(self, kind: str, **where: object) -> None:
-        """Switch a fault on: `fault("timeout", register="coil", address=1)`."""
+        """Switch a fault on: `fault("timeout", register="coil", address=1)`; all in README.md."""
         self.request(op="fault", kind=kind, **where)
 
     def clear(self) -> None:
@@ -56,6 +56,10 @@ class PanelControl:
     def draw(self, circuit: str, kw: float | None) -> None:
         """Fix what a circuit would draw in kW; None gives it back to the simulation."""
         self.request(op="draw", circuit=circuit, kw=kw)
+
+    def hand(self, circuit: str, closed: bool) -> None:
+        """Move one contactor as a person at the site does."""
+        self.request(op="hand", circuit=circuit, closed=closed)
 
     def wait_until(
         self,

@@ -17,11 +17,12 @@ Input registers are float32, big-endian, two registers each, high word first.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from simulator.moment import Moment
 from simulator.register_map import ILLEGAL_ADDRESS, ILLEGAL_VALUE, RegisterError, RegisterTable
-from simulator.simulated_circuit import CIRCUIT_COUNT
+from simulator.simulated_circuit import CIRCUIT_COUNT, CIRCUITS
 from simulator.simulated_panel import FULL_LIMIT_PERCENT, PanelMeter, SimulatedPanel
 
 HEARTBEAT_ADDRESS = 100
@@ -41,8 +42,24 @@ ADDRESSES: dict[RegisterTable, frozenset[int]] = {
 class PanelRegisters:
     """The panel, seen as registers."""
 
+    kind = "panel"
+    addresses: Mapping[RegisterTable, frozenset[int]] = ADDRESSES
+
     def __init__(self, panel: SimulatedPanel) -> None:
         self.panel = panel
+        self._unlimited_word: int | None = None
+        self._limit_words: dict[int, int] = {}
+
+    def set_unlimited_word(self, word: int | None) -> None:
+        """What stands in a limit register that does not limit: 0 or 65535 (unset), as some
+        devices have it; None: 100 %.
+        """
+        self._unlimited_word = word
+        self._limit_words.clear()
+
+    def advance(self, moment: Moment) -> None:
+        """Let time pass up to `moment`."""
+        self.panel.advance(moment)
 
     def read(self, table: RegisterTable, address: int, count: int, moment: Moment) -> list[int]:
         """Values from `address` on, as they are at `moment`."""
@@ -65,18 +82,55 @@ class PanelRegisters:
         if table is RegisterTable.COIL:
             self.panel.write_contactors(address, [bool(value) for value in values], moment)
         elif address < HEARTBEAT_ADDRESS:
-            if any(not 0 <= value <= FULL_LIMIT_PERCENT for value in values):
-                raise RegisterError(ILLEGAL_VALUE)
-            self.panel.write_limits(address, values, moment)
+            self._write_limits(address, values, moment)
         else:
             self._write_heartbeat(address, values, moment)
+
+    def power_up(self, moment: Moment) -> None:
+        """The relays fall back to closed, limits to none, the heartbeat's watch to disarmed."""
+        self.panel.power_up(moment)
+        self._limit_words.clear()
+
+    def state(self, moment: Moment) -> dict[str, Any]:
+        """Everything there is to know, for the control port."""
+        return self.panel.state(moment)
+
+    def list_faults(self) -> list[dict[str, Any]]:
+        """What circuits and limits do wrong, in the words of the control port."""
+        stuck = [
+            {"kind": "stuck_contactor", "circuit": CIRCUITS[index].circuit_id}
+            for index in sorted(self.panel.stuck_contactors)
+        ]
+        partial = [
+            {"kind": "partial_limit", "circuit": CIRCUITS[index].circuit_id, "share": share}
+            for index, share in sorted(self.panel.limit_shares.items())
+        ]
+        word = self._unlimited_word
+        unlimited = [] if word is None else [{"kind": "unlimited_word", "word": word}]
+        return [*stuck, *partial, *unlimited]
+
+    def clear_faults(self) -> None:
+        """Contactors move, limits are obeyed, and 100 % is no limit."""
+        self.panel.stuck_contactors.clear()
+        self.panel.limit_shares.clear()
+        self.set_unlimited_word(None)
 
     def _holding(self, address: int) -> int:
         if address == HEARTBEAT_ADDRESS:
             return self.panel.heartbeat.value
         if address == HEARTBEAT_TIMEOUT_ADDRESS:
             return self.panel.heartbeat.timeout_sec
-        return self.panel.limits_percent[address]
+        percent = self.panel.limits_percent[address]
+        if self._unlimited_word is None or percent != FULL_LIMIT_PERCENT:
+            return percent
+        return self._limit_words.get(address, self._unlimited_word)
+
+    def _write_limits(self, first: int, words: Sequence[int], moment: Moment) -> None:
+        percents = [FULL_LIMIT_PERCENT if word == self._unlimited_word else word for word in words]
+        if any(not 0 <= percent <= FULL_LIMIT_PERCENT for percent in percents):
+            raise RegisterError(ILLEGAL_VALUE)
+        self.panel.write_limits(first, percents, moment)
+        self._limit_words.update(enumerate(words, first))
 
     def _write_heartbeat(self, address: int, values: Sequence[int], moment: Moment) -> None:
         for each, value in enumerate(values, address):

@@ -7,7 +7,7 @@ so a write is in the very next reading.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from simulator.appliance_loads import HOUR_SEC
 from simulator.heartbeat_watch import HeartbeatWatch
@@ -49,6 +49,8 @@ class SimulatedPanel:
         self.contactor_changed_ts: list[float | None] = [None] * CIRCUIT_COUNT
         self.limit_changed_ts: list[float | None] = [None] * CIRCUIT_COUNT
         self.stuck_contactors: set[int] = set()
+        self.limit_shares: dict[int, float] = {}
+        """Of a limit that is obeyed in part only: how much of what was asked, 0 to 1."""
         self.natural_overrides_kw: dict[int, float] = {}
         self.heartbeat = HeartbeatWatch()
         self.write_count = 0
@@ -98,15 +100,23 @@ class SimulatedPanel:
     def powers_kw(self) -> list[float]:
         """What each circuit draws in kW."""
         return [
-            _drawn_kw(circuit, natural_kw, closed, percent)
-            for circuit, natural_kw, closed, percent in zip(
-                CIRCUITS,
-                self.natural_kw(),
-                self.contactors_closed,
-                self.limits_percent,
-                strict=True,
+            self._drawn_kw(index, circuit, natural_kw)
+            for index, (circuit, natural_kw) in enumerate(
+                zip(CIRCUITS, self.natural_kw(), strict=True)
             )
         ]
+
+    def _drawn_kw(self, index: int, circuit: SimulatedCircuit, natural_kw: float) -> float:
+        """Draw in kW. A switch circuit keeps a limit register, but obeys its contactor alone."""
+        if not self.contactors_closed[index]:
+            return 0.0
+        if circuit.control is not CircuitControl.LIMIT:
+            return natural_kw
+        limit_kw = self.limits_percent[index] / 100.0 * circuit.breaker_kw
+        limited_kw = min(natural_kw, limit_kw)
+        if index in self.limit_shares:
+            return natural_kw - self.limit_shares[index] * (natural_kw - limited_kw)
+        return limited_kw
 
     def meter(self) -> PanelMeter:
         """One coherent reading of everything that is measured."""
@@ -136,6 +146,16 @@ class SimulatedPanel:
             self.write_count += 1
             self._change_limit(index, value, moment.wall_ts)
 
+    def move_by_hand(self, index: int, closed: bool, moment: Moment) -> None:
+        """A person at the site moves one contactor; a stuck one stays."""
+        self._move_contactor(index, closed, moment.wall_ts)
+
+    def power_up(self, moment: Moment) -> None:
+        """What the supply leaves when it comes back: all closed, no limits, the watch disarmed."""
+        self.advance(moment)
+        self._release_all(moment.wall_ts)
+        self.heartbeat.power_up()
+
     def _move_contactor(self, index: int, closed: bool, wall_ts: float) -> None:
         if index in self.stuck_contactors or self.contactors_closed[index] == closed:
             return
@@ -148,13 +168,30 @@ class SimulatedPanel:
         self.limits_percent[index] = percent
         self.limit_changed_ts[index] = wall_ts
 
+    # -- for the control port
 
-def _drawn_kw(
-    circuit: SimulatedCircuit, natural_kw: float, closed: bool, limit_percent: int
-) -> float:
-    """Draw in kW. A switch circuit keeps a limit register, but obeys its contactor alone."""
-    if not closed:
-        return 0.0
-    if circuit.control is CircuitControl.LIMIT:
-        return min(natural_kw, limit_percent / 100.0 * circuit.breaker_kw)
-    return natural_kw
+    def state(self, moment: Moment) -> dict[str, Any]:
+        """Everything there is to know at `moment`; `changed_ts` null = never changed."""
+        self.advance(moment)
+        meter = self.meter()
+        return {
+            "contactors": _by_id(self.contactors_closed),
+            "limits_percent": _by_id(self.limits_percent),
+            "powers_kw": _by_id(meter.powers_kw),
+            "natural_kw": _by_id(self.natural_kw()),
+            "total_kw": meter.total_kw,
+            "voltage": meter.voltage,
+            "current_amps": meter.current_amps,
+            "imported_kwh": meter.imported_kwh,
+            "battery_soc_percent": meter.battery_soc_percent,
+            "changed_ts": {
+                "contactors": _by_id(self.contactor_changed_ts),
+                "limits": _by_id(self.limit_changed_ts),
+            },
+            "write_count": self.write_count,
+            "heartbeat": self.heartbeat.state(moment.mono_sec),
+        }
+
+
+def _by_id(values: Sequence[Any]) -> dict[str, Any]:
+    return {circuit.circuit_id: value for circuit, value in zip(CIRCUITS, values, strict=True)}

@@ -6,8 +6,12 @@ import signal
 import struct
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+import pytest
 
 from simulator.panel_control import PanelControl
 from simulator.simulated_circuit import INDEX_BY_ID
@@ -76,3 +80,17 @@ class SteadyPanel:
 def _open(stream: IO[str] | None) -> IO[str]:
     assert stream is not None
     return stream
+
+
+@contextmanager
+def unanswered(client: Any) -> Iterator[None]:
+    """For a request that gets no answer: it is soon given up."""
+    from pymodbus.exceptions import ModbusIOException  # the pure tests do without pymodbus
+
+    patience_sec = client.comm_params.timeout_connect
+    client.comm_params.timeout_connect = 0.1
+    try:
+        with pytest.raises(ModbusIOException):
+            yield
+    finally:
+        client.comm_params.timeout_connect = patience_sec

@@ -20,6 +20,7 @@ from simulator.faulty_registers import FaultyRegisters
 from simulator.house_loads import SteadyLoads
 from simulator.moment import Moment
 from simulator.panel_control import PanelControl
+from simulator.panel_registers import PanelRegisters
 from simulator.register_map import RegisterTable
 from simulator.simulated_circuit import CIRCUITS
 from simulator.simulated_panel import SimulatedPanel
@@ -36,7 +37,7 @@ READ_PRESENT_VALUE = bytes.fromhex("00 05 01 0c 0c")  # confirmed request 1, Rea
 
 @pytest.fixture
 def registers() -> FaultyRegisters:
-    return FaultyRegisters(SimulatedPanel(SteadyLoads(), Moment.now()))
+    return FaultyRegisters(PanelRegisters(SimulatedPanel(SteadyLoads(), Moment.now())))
 
 
 @pytest.fixture

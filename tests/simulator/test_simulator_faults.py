@@ -5,32 +5,16 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from panel_harness import PROCESS_TIMEOUT_SEC, PanelProcess, SteadyPanel
+from panel_harness import PROCESS_TIMEOUT_SEC, PanelProcess, SteadyPanel, unanswered
 
 from simulator.panel_control import PanelControl, PanelControlError
 
 pytest.importorskip("pymodbus", minversion="3.16")
 
-from pymodbus.exceptions import ModbusIOException
-
 READ_COIL_0 = bytes([0, 1, 0, 0, 0, 6, 1, 1, 0, 0, 0, 1])
-
-
-@contextmanager
-def unanswered(client: Any) -> Iterator[None]:
-    """For a request that gets no answer: it is soon given up."""
-    patience_sec = client.comm_params.timeout_connect
-    client.comm_params.timeout_connect = 0.1
-    try:
-        with pytest.raises(ModbusIOException):
-            yield
-    finally:
-        client.comm_params.timeout_connect = patience_sec
 
 
 def test_a_stuck_contactor_accepts_and_stays(panel: SteadyPanel) -> None:
@@ -179,7 +163,7 @@ def test_the_state_tells_everything(panel: SteadyPanel) -> None:
 @pytest.mark.parametrize(
     ("request_", "hint"),
     [
-        ({}, "state, fault, clear, draw"),
+        ({}, "state, fault, clear, draw, hand"),
         ({"op": "explode"}, "explode"),
         ({"op": "fault"}, "stuck_contactor, timeout"),
         ({"op": "fault", "kind": ["refuse"]}, "one of"),

@@ -20,6 +20,7 @@ from pymodbus.client import ModbusTcpClient
 from simulator.house_loads import SteadyLoads
 from simulator.modbus_server import ModbusServer
 from simulator.moment import Moment
+from simulator.panel_registers import PanelRegisters
 from simulator.simulated_circuit import CIRCUIT_COUNT, CIRCUITS
 from simulator.simulated_panel import SimulatedPanel
 
@@ -166,7 +167,9 @@ def test_what_is_accepted_has_tcp_nodelay() -> None:
     """Nagle's algorithm would cost 40 ms an operation."""
 
     async def accepted_nodelay() -> int:
-        server = ModbusServer(SimulatedPanel(SteadyLoads(), Moment.now()), "127.0.0.1", 0, 1)
+        server = ModbusServer(
+            {1: PanelRegisters(SimulatedPanel(SteadyLoads(), Moment.now()))}, "127.0.0.1", 0
+        )
         await server.listen()
         assert server.listener is not None
         _, writer = await asyncio.open_connection("127.0.0.1", server.port)

@@ -253,10 +253,10 @@ def test_a_write_with_one_bad_limit_writes_none() -> None:
 
 def test_without_faults_the_faulty_register_map_is_the_register_map() -> None:
     panel = steady_panel()
-    plain, faulty = PanelRegisters(panel), FaultyRegisters(panel)
+    plain, faulty = PanelRegisters(panel), FaultyRegisters(PanelRegisters(panel))
     assert faulty.read(RegisterTable.INPUT, 0, 26, at(1)) == plain.read(
         RegisterTable.INPUT, 0, 26, at(1)
     )
     faulty.write(RegisterTable.HOLDING, EV, [30], at(2))
     assert plain.read(RegisterTable.HOLDING, EV, 1, at(2)) == [30]
-    assert faulty.list_faults() == []
+    assert faulty.list_faults(at(2)) == []

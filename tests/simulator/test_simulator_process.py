@@ -80,6 +80,57 @@ def test_an_address_of_another_machine_is_said() -> None:
     assert "Traceback" not in result.stderr
 
 
+def test_a_fault_can_be_there_from_the_start() -> None:
+    process = PanelProcess(
+        *("--steady", "--port", "0", "--control-port", "0", "--fault", "lost,every=10"),
+        *("--fault", "reading,register=input,address=2,words=0x7FC0:0,times=3"),
+    )
+    with PanelControl(process.control_port) as control:
+        assert control.state()["faults"] == [
+            {
+                "kind": "reading",
+                "register": "input",
+                "address": 2,
+                "words": [0x7FC0, 0],
+                "times": 3,
+            },
+            {"kind": "lost", "every": 10},
+        ]
+    assert process.stop() == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("fault", "hint"),
+    [
+        ("lost", '"every" must be a whole number'),
+        ("explode", "stuck_contactor, timeout"),
+        ("lost,10", "'10' in 'lost,10' is not FIELD=VALUE"),
+        ("stuck_contactor,circuit=pool1", "pool1"),
+    ],
+)
+def test_a_fault_that_is_none_is_refused(fault: str, hint: str) -> None:
+    result = run("--port", "0", "--fault", fault)
+    assert result.returncode == 2
+    assert hint in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("devices", "hint"),
+    [
+        (["--device", "pool:2"], "with a KIND of panel"),
+        (["--device", "panel:0"], "a unit id from 1 to 247"),
+        (["--device", "panel:1"], "unit 1 is given to two devices"),
+    ],
+)
+def test_devices_that_cannot_be_are_refused(
+    devices: list[str], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parse_modbus_options(devices)
+    assert hint in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "wrong",
     [["--port", "70000"], ["--port", "5.5"], ["--unit", "0"], ["--speed", "nan"], ["--speed", "0"]],

@@ -1,0 +1,208 @@
+"""Switches faults on: each kind with its fields, as the control port and `--fault` take them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from simulator.control_request import ControlRequest, ControlRequestError
+from simulator.device_faults import FalseReading
+from simulator.faulty_registers import FaultyRegisters
+from simulator.moment import Moment
+from simulator.panel_registers import PanelRegisters
+from simulator.register_map import RegisterTable
+
+_WRITABLE = (RegisterTable.COIL, RegisterTable.HOLDING)
+
+
+@dataclass
+class GatewayLimits:
+    """What a small gateway does: a few connections, and one request at a time."""
+
+    busy_sec: float
+    """How long it is busy with each request, whatever the unit."""
+    connections: int = 1
+    refuse: bool = False
+    """A connection too many is refused; otherwise it is accepted and closed."""
+
+    def listed(self) -> dict[str, Any]:
+        """In the words of the control port."""
+        extra = "refuse" if self.refuse else "close"
+        connections = self.connections
+        return {
+            "kind": "gateway",
+            "seconds": self.busy_sec,
+            "connections": connections,
+            "extra": extra,
+        }
+
+
+class FaultyServer(Protocol):
+    """A server whose faults are switched."""
+
+    gateway: GatewayLimits | None
+    """What it is limited to as a gateway; None: no limits."""
+
+    @property
+    def devices(self) -> Mapping[int, FaultyRegisters]:
+        """By unit id, the first one first."""
+
+    async def close(self) -> None:
+        """Refuse connections and drop those there are."""
+
+    async def limit_gateway(self, limits: GatewayLimits | None) -> None:
+        """Be a small gateway, or no longer; ControlRequestError if it cannot be one."""
+
+    def power_cycled(self, unit: int) -> None:
+        """The device behind this unit id had a power cut."""
+
+
+class FaultInjector:
+    """Sets one server's faults."""
+
+    def __init__(self, server: FaultyServer) -> None:
+        self._server = server
+        self._by_kind: dict[str, tuple[tuple[str, ...], _Setter]] = {
+            "stuck_contactor": (("circuit",), self._stuck_contactor),
+            "timeout": (("register", "address"), self._timeout),
+            "write_timeout": (("register", "address"), self._write_timeout),
+            "illegal": (("register", "address"), self._illegal),
+            "illegal_read": (("register", "address"), self._illegal_read),
+            "frozen_meter": ((), self._frozen_meter),
+            "refuse": ((), self._refuse),
+            "reading": (("register", "address", "value", "words", "times"), self._reading),
+            "lost": (("every",), self._lost),
+            "slow": (("seconds",), self._slow),
+            "slow_readback": (("seconds",), self._slow_readback),
+            "away": (("seconds",), self._away),
+            "power_cycle": (("seconds",), self._power_cycle),
+            "partial_limit": (("circuit", "share"), self._partial_limit),
+            "unlimited_word": (("word",), self._unlimited_word),
+            "gateway": (("seconds", "connections", "extra"), self._gateway),
+        }
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of faults there are."""
+        return tuple(self._by_kind)
+
+    @property
+    def fields_by_kind(self) -> dict[str, tuple[str, ...]]:
+        """Which fields each kind takes."""
+        return {kind: fields for kind, (fields, _) in self._by_kind.items()}
+
+    async def inject(self, request: ControlRequest, unit: int, moment: Moment) -> None:
+        """Switch on what a request asks for; a bad one changes nothing."""
+        kind = request.one_of("kind", self.kinds)
+        fields, setter = self._by_kind[kind]
+        request.refuse_others(("op", "unit", "kind", *fields))
+        setter(request, unit, moment)
+        if kind == "refuse":
+            await self._server.close()
+        elif kind == "gateway":
+            await self._server.limit_gateway(_gateway_limits(request))
+
+    def _device(self, unit: int) -> FaultyRegisters:
+        return self._server.devices[unit]
+
+    def panel(self, unit: int) -> PanelRegisters:
+        """The device of a unit id, which must be a panel."""
+        device = self._device(unit).device
+        if not isinstance(device, PanelRegisters):
+            raise ControlRequestError(f"unit {unit} is a {device.kind}: it has no circuits")
+        return device
+
+    # -- single registers
+
+    def _timeout(self, request: ControlRequest, unit: int, moment: Moment) -> None:
+        device = self._device(unit)
+        device.faults.silent.add(request.spot(device.device, tuple(RegisterTable)))
+
+    def _write_timeout(self, request: ControlRequest, unit: int, moment: Moment) -> None:
+        device = self._device(unit)
+        device.faults.silent_on_write.add(request.spot(device.device, _WRITABLE))
+
+    def _illegal(self, request: ControlRequest, unit: int, moment: Moment) -> None:
+        device = self._device(unit)
+        device.faults.illegal.add(request.spot(device.device, _WRITABLE))
+
+    def _illegal_read(self, request: ControlRequest, unit: int, moment: Moment) -> None:
+        device = self._device(unit)
+        spot = request.spot(device.device, tuple(RegisterTable))
+        device.faults.illegal_on_read.add(spot)
+
+    def _reading(self, request: ControlRequest, unit: int, moment: Moment) -> None:
+        device = self._device(unit)
+        table, address = request.spot(device.device, tuple(RegisterTable))
+        words = request.words()
+        if words is None:
+            words = struct.unpack(">2H", struct.pack(">f", request.float_value()))
+        elif "value" in request.fields:
+            raise ControlRequestError('give "value" or "words", not both')
+        times = None
+        if request.fields.get("times") is not None:
+            times = request.whole("times", 1, 1_000_000)
+        device.faults.false_readings.append(FalseReading(table, address, words, times))
+
+    def _frozen_meter(self, request: ControlRequest, unit: int, moment: Moment) -> None:
+        self._device(unit).freeze_meter(moment)
+
+    # -- the whole device
+
+    def _refuse(self, request: ControlRequest, unit: int, moment: Moment) -> None:
+        for device in self._server.devices.values():
+            device.faults.refused = True
+
+    def _lost(self, request: ControlRequest, unit: int, moment: Moment) -> None:
+        faults = self._device(unit).faults
+        faults.lost_every = request.whole("every", 1, 1_000_000)
+        faults.request_count = 0
+
+    def _slow(self, request: ControlRequest, unit: int, moment: Moment) -> None:
+        self._device(unit).faults.delay_sec = request.seconds()
+
+    def _slow_readback(self, request: ControlRequest, unit: int, moment: Moment) -> None:
+        self._device(unit).faults.readback_lag_sec = request.seconds()
+
+    def _away(self, request: ControlRequest, unit: int, moment: Moment) -> None:
+        self._device(unit).go_away(request.seconds(), moment)
+
+    def _power_cycle(self, request: ControlRequest, unit: int, moment: Moment) -> None:
+        self._device(unit).power_cycle(request.seconds(), moment)
+        self._server.power_cycled(unit)
+
+    def _gateway(self, request: ControlRequest, unit: int, moment: Moment) -> None:
+        _gateway_limits(request)
+
+    # -- circuits
+
+    def _stuck_contactor(self, request: ControlRequest, unit: int, moment: Moment) -> None:
+        self.panel(unit).panel.stuck_contactors.add(request.circuit())
+
+    def _partial_limit(self, request: ControlRequest, unit: int, moment: Moment) -> None:
+        panel, index = self.panel(unit).panel, request.circuit()
+        share = request.number("share", 0.0, 1.0)
+        panel.advance(moment)  # what was drawn until now is metered as it was
+        panel.limit_shares[index] = share
+
+    def _unlimited_word(self, request: ControlRequest, unit: int, moment: Moment) -> None:
+        word = request.whole("word", 0, 0xFFFF)
+        if word not in (0, 0xFFFF):
+            raise ControlRequestError(f'"word" must be 0 or 65535, not {word}')
+        self.panel(unit).set_unlimited_word(word)
+
+
+def _gateway_limits(request: ControlRequest) -> GatewayLimits:
+    extra = "close"
+    if "extra" in request.fields:
+        extra = request.one_of("extra", ("close", "refuse"))
+    return GatewayLimits(
+        busy_sec=request.number("seconds", 0.0, 60.0, default=0.045),
+        connections=request.whole("connections", 1, 100, default=1),
+        refuse=extra == "refuse",
+    )
+
+
+_Setter = Callable[[ControlRequest, int, Moment], None]
