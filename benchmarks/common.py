@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ops.host.child_environment import platform_environment
+from ops.host.child_environment import platform_child_environment
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.host.processes import plain_user
-from ops.host.site_settings import Settings
+from ops.host.site_settings import SiteSettings
 from ops.volttron import config_store, vctl
 
 VIP_PORT = 22916
@@ -38,7 +38,7 @@ def machine() -> str:
 
 
 @contextmanager
-def configured(paths: Paths, started: Settings, contents: Mapping[str, Any]) -> Iterator[None]:
+def configured(paths: Paths, started: SiteSettings, contents: Mapping[str, Any]) -> Iterator[None]:
     """The agent with this configuration in its store; as it was, afterwards."""
     _store(paths, contents)
     try:
@@ -47,23 +47,25 @@ def configured(paths: Paths, started: Settings, contents: Mapping[str, Any]) -> 
         if started.in_store:
             _store(paths, started.agent_config)
         else:
-            vctl.must(paths, "config", "delete", config_store.AGENT, "config")
+            vctl.vctl_output(paths, "config", "delete", config_store.AGENT, "config")
 
 
 def _store(paths: Paths, contents: Mapping[str, Any]) -> None:
-    entry = config_store.Entry(config_store.AGENT, "config", json.dumps(contents), "json")
-    config_store.store(paths, entry)
+    entry = config_store.ConfigStoreEntry(
+        config_store.AGENT, "config", json.dumps(contents), "json"
+    )
+    config_store.store_config_entry(paths, entry)
 
 
 @contextmanager
-def on_the_bus(paths: Paths, started: Settings, script: str, *arguments: str) -> Iterator[Ask]:
+def on_the_bus(paths: Paths, started: SiteSettings, script: str, *arguments: str) -> Iterator[Ask]:
     """A process of the platform's environment, on the running platform's bus.
 
     `script` is a file of this folder. It is given the VIP address and `arguments`, tells with a
     line of JSON that it is ready, and answers each line with one; it ends when its input does.
     Raises OpsError when it ends before.
     """
-    environment = platform_environment(paths, {})
+    environment = platform_child_environment(paths, {})
     environment["PYTHONPATH"] = str(paths.staged / "agent")
     text = (Path(__file__).parent / script).read_text()
     address = f"tcp://127.0.0.1:{started.port('VEN_VIP_PORT', VIP_PORT)}"

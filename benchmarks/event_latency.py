@@ -25,11 +25,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.common import configured, machine, on_the_bus, quantile
-from ops.clients.mqtt_client import Client, decoded
+from ops.clients.mqtt_client import OperatorMqttClient, decoded_messages
 from ops.host import site_settings as settings
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.host.site_settings import Settings
+from ops.host.site_settings import SiteSettings
 from simulator.panel_control import PanelControl
 
 ROUND = 10
@@ -41,7 +41,7 @@ PANEL_CONTROL_PORT, PANEL_PORT = 5021, 5020
 class Bench:
     """The running site, and what measures it."""
 
-    def __init__(self, paths: Paths, started: Settings) -> None:
+    def __init__(self, paths: Paths, started: SiteSettings) -> None:
         self.paths = paths
         self.settings = started
         self.agent = started.agent()
@@ -57,7 +57,7 @@ class Bench:
     def contactors(self) -> list[bool]:
         return list(self.panel.state()["contactors"].values())
 
-    def event(self, cloud: Client) -> tuple[float, float, float]:
+    def event(self, cloud: OperatorMqttClient) -> tuple[float, float, float]:
         """Seconds to the last coil, to the ack, to the measured ack; then it is restored."""
         topics = self.agent.topic_names()
         self._count += 1
@@ -79,13 +79,15 @@ class Bench:
             raise OpsError("the event could not be restored")
         return last_coil - begun, answered - begun, proven - begun
 
-    def _command(self, cloud: Client, topic: str, command: dict[str, Any]) -> dict[str, Any]:
+    def _command(
+        self, cloud: OperatorMqttClient, topic: str, command: dict[str, Any]
+    ) -> dict[str, Any]:
         cloud.publish(topic, command)
         return self._next(cloud, command["correlationId"])
 
-    def _next(self, cloud: Client, correlation_id: str) -> dict[str, Any]:
+    def _next(self, cloud: OperatorMqttClient, correlation_id: str) -> dict[str, Any]:
         """The next ack under this correlation id."""
-        for _, body in decoded(cloud.messages(ANSWER_SEC)):
+        for _, body in decoded_messages(cloud.messages(ANSWER_SEC)):
             if body.get("correlationId") == correlation_id:
                 return body
         raise OpsError(f"no ack to {correlation_id} within {ANSWER_SEC:g} s")
@@ -132,7 +134,7 @@ def all_circuits_sheddable(bench: Bench, **blocks: Any) -> Iterator[None]:
 
 
 def _reported(bench: Bench) -> list[dict[str, Any]]:
-    with Client(bench.agent) as cloud:
+    with OperatorMqttClient(bench.agent) as cloud:
         topics = bench.agent.topic_names()
         cloud.subscribe(topics.ack)
         command = {"op": "get", "what": "shadow", "correlationId": f"bench-{time.time()}"}
@@ -157,7 +159,7 @@ def measure(bench: Bench, events: int) -> dict[str, list[float]]:
         "bare_returned": [],
         "modbus": [],
     }
-    with Client(bench.agent) as cloud, bare_actuator(bench) as bare:
+    with OperatorMqttClient(bench.agent) as cloud, bare_actuator(bench) as bare:
         cloud.subscribe(bench.agent.topic_names().ack)
         for value in (False, True):  # one of each that is not counted; all are closed then
             bare(value)
@@ -196,7 +198,7 @@ def main() -> int:
     arguments = parser.parse_args()
     paths = Paths.from_environment()
     try:
-        bench = Bench(paths, settings.current(paths, os.environ))
+        bench = Bench(paths, settings.current_site_settings(paths, os.environ))
         with all_circuits_sheddable(bench):
             times = measure(bench, arguments.events)
     except (OpsError, ConnectionRefusedError) as error:

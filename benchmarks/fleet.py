@@ -37,7 +37,7 @@ from backend.store.partitions import create_partitions
 from benchmarks.common import machine, quantile
 from benchmarks.fleet_stack import Stack, cpu_sec, result, stack
 from benchmarks.fleet_vens import LOADS, ven_name
-from ops.host.ports import wait_for
+from ops.host.ports import wait_for_condition
 
 VENS, INTERVAL_SEC, BATCH = 10_000, 5.0, 2_000
 DAY_SAMPLES, DAY_VENS = 17_280, 64
@@ -121,11 +121,11 @@ def full_speed(bench: Stack, count: int, first_seq: int, *, kill: bool) -> dict[
     before_rows, before, begun = bench.rows(), bench.cpu(), time.monotonic()
     fleet = bench.send("--vens", VENS, "--count", count, "--first-seq", first_seq)
     if kill:
-        wait_for(lambda: bench.rows() >= before_rows + count // 2, 300, 0.05)
+        wait_for_condition(lambda: bench.rows() >= before_rows + count // 2, 300, 0.05)
         bench.kill_ingest()
         bench.start_ingest()
     sent, fleet_cpu_sec = result(fleet)
-    wait_for(lambda: bench.rows() >= before_rows + count, 300, 0.2)
+    wait_for_condition(lambda: bench.rows() >= before_rows + count, 300, 0.2)
     seconds = time.monotonic() - begun
     if kill:
         bench.stop_ingest()  # so that what comes again is stored, or not
@@ -149,7 +149,7 @@ def cadence(bench: Stack, seconds: float, first_seq: int) -> dict[str, Any]:
         "--vens", VENS, "--interval", INTERVAL_SEC, "--count", count, "--first-seq", first_seq
     )
     sent, fleet_cpu_sec = result(fleet)
-    wait_for(lambda: bench.rows() >= before_rows + count, 60, 0.2)
+    wait_for_condition(lambda: bench.rows() >= before_rows + count, 60, 0.2)
     wall_sec = time.monotonic() - begun
     used = {name: value - before[name] for name, value in bench.cpu().items()}
     lag = (
@@ -175,7 +175,7 @@ def dispatch(bench: Stack, first_seq: int) -> dict[str, Any]:
         *("--vens", VENS, "--interval", INTERVAL_SEC, "--first-seq", first_seq, "--answer")
     )
     ready = "SELECT count(*) FROM ven_state WHERE last_seen > now() - interval '15 s'"
-    wait_for(lambda: bench.ask(ready) >= VENS, 60, 0.2)
+    wait_for_condition(lambda: bench.ask(ready) >= VENS, 60, 0.2)
     body = {"requestedReductionKw": 2.0 * VENS, "durationSec": 600, "status": "active"}
     told = "SELECT count(*) FROM commands WHERE published_at IS NOT NULL"
     acked = "SELECT count(*) FROM event_participants WHERE first_ack_at IS NOT NULL"
@@ -183,9 +183,9 @@ def dispatch(bench: Stack, first_seq: int) -> dict[str, Any]:
         begun = time.monotonic()
         httpx.post(f"{address}/api/events/", json=body, timeout=60).raise_for_status()
         accepted_sec = time.monotonic() - begun
-        wait_for(lambda: bench.ask(told) >= VENS, 120, 0.1)
+        wait_for_condition(lambda: bench.ask(told) >= VENS, 120, 0.1)
         told_sec = time.monotonic() - begun
-        wait_for(lambda: bench.ask(acked) >= VENS, 120, 0.1)
+        wait_for_condition(lambda: bench.ask(acked) >= VENS, 120, 0.1)
         acked_sec = time.monotonic() - begun
     fleet.terminate()
     fleet.wait()

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import psycopg
 
-from ops.host.ports import is_listening, wait_for
+from ops.host.ports import port_is_listening, wait_for_condition
 from ops.services import postgres_server as postgres
 from ops.services.local_broker import find_mosquitto
 
@@ -74,7 +74,7 @@ class Stack:
         port = free_port()
         process = self._start("serve", API_PORT=str(port), API_REQUESTS_PER_SEC="10000")
         try:
-            wait_for(lambda: is_listening("127.0.0.1", port), 60)
+            wait_for_condition(lambda: port_is_listening("127.0.0.1", port), 60)
             yield f"http://127.0.0.1:{port}", psutil.Process(process.pid)
         finally:
             process.terminate()
@@ -97,7 +97,7 @@ class Stack:
     def wait_for_ingest(self) -> None:
         """Until it is subscribed: the broker's log is not ours to read, its own is."""
         log = self.folder / "ingest.log"
-        wait_for(lambda: log.read_text().count("connected to the broker") > 0, 60)
+        wait_for_condition(lambda: log.read_text().count("connected to the broker") > 0, 60)
 
     def kill_ingest(self) -> None:
         assert self.ingest is not None
@@ -160,8 +160,8 @@ def stack() -> Iterator[Stack]:
         )
         cleanup.callback(broker.wait)
         cleanup.callback(broker.terminate)
-        wait_for(lambda: is_listening("127.0.0.1", port), 20)
-        url = cleanup.enter_context(postgres.server(database_port, POSTGRESQL))
+        wait_for_condition(lambda: port_is_listening("127.0.0.1", port), 20)
+        url = cleanup.enter_context(postgres.postgres_server(database_port, POSTGRESQL))
         with psycopg.connect(f"{url}/postgres", autocommit=True) as connection:
             connection.execute("CREATE DATABASE fleet")
         made = Stack(

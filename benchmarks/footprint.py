@@ -46,7 +46,7 @@ def forty_circuits(original: dict[str, Any]) -> dict[str, Any]:
 def processes(paths: Paths) -> dict[str, psutil.Process]:
     """The agents' processes, by identity."""
     found = {}
-    for identity, agent in vctl.agents(paths).items():
+    for identity, agent in vctl.vctl_status(paths).items():
         pid = re.search(r"\[(\d+)\]", agent.status)
         if identity in AGENTS and pid:
             found[identity] = psutil.Process(int(pid.group(1)))
@@ -80,7 +80,7 @@ def main() -> int:
     arguments = parser.parse_args()
     paths = Paths.from_environment()
     try:
-        started = settings.current(paths, os.environ)
+        started = settings.current_site_settings(paths, os.environ)
         with configured(paths, started, forty_circuits(started.agent_config)):
             figures = measure(paths, arguments.seconds)
     except OpsError as error:

@@ -26,7 +26,7 @@ from rich.table import Table
 from benchmarks.common import machine, quantile
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.host.ports import is_listening, wait_for
+from ops.host.ports import port_is_listening, wait_for_condition
 from ops.services.local_broker import find_mosquitto
 from VenAgent.config.cloud_config import OutboxConfig
 
@@ -57,7 +57,7 @@ def broker(folder: Path) -> Iterator[int]:
     config.write_text(_BROKER.format(port=port))
     with subprocess.Popen([find_mosquitto(), "-c", str(config)]) as process:
         try:
-            wait_for(lambda: is_listening("127.0.0.1", port), 10)
+            wait_for_condition(lambda: port_is_listening("127.0.0.1", port), 10)
             yield port
         finally:
             process.terminate()

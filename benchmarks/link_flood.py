@@ -24,7 +24,7 @@ from rich.table import Table
 
 from benchmarks.common import machine, on_the_bus, quantile
 from benchmarks.event_latency import Bench, all_circuits_sheddable
-from ops.clients.mqtt_client import Client
+from ops.clients.mqtt_client import OperatorMqttClient
 from ops.host import site_settings as settings
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
@@ -59,7 +59,7 @@ class Stage:
         self.published = 0.0
         self.seconds = 0.0
 
-    def run(self, bench: Bench, cloud: Client, events: int) -> None:
+    def run(self, bench: Bench, cloud: OperatorMqttClient, events: int) -> None:
         if self._rate is not None:
             self._rate(self._per_sec)
         time.sleep(SETTLE_SEC)
@@ -84,7 +84,7 @@ class Stage:
         return self.published / self.seconds if self.seconds else 0.0
 
 
-def _recover(bench: Bench, cloud: Client) -> None:
+def _recover(bench: Bench, cloud: OperatorMqttClient) -> None:
     """Whatever has become of the last event, the next one finds a building at rest."""
     restore = {"op": "restore", "correlationId": f"bench-{time.time()}-recover"}
     bench._command(cloud, bench.agent.topic_names().command, restore)
@@ -95,7 +95,7 @@ def _recover(bench: Bench, cloud: Client) -> None:
         time.sleep(0.2)
 
 
-def bridge_figures(bench: Bench, cloud: Client) -> dict[str, Any]:
+def bridge_figures(bench: Bench, cloud: OperatorMqttClient) -> dict[str, Any]:
     command = {"op": "get", "what": "status", "correlationId": f"bench-{time.time()}"}
     answer = bench._command(cloud, bench.agent.topic_names().command, command)
     figures: dict[str, Any] = answer["data"]["bus_bridge"]
@@ -105,7 +105,7 @@ def bridge_figures(bench: Bench, cloud: Client) -> dict[str, Any]:
 def measure(bench: Bench, events: int, rates: list[float]) -> tuple[list[Stage], dict[str, Any]]:
     """The stages, and what the bridge counted."""
     with (
-        Client(bench.agent) as cloud,
+        OperatorMqttClient(bench.agent) as cloud,
         flooder(bench, PASSED_OVER) as unheard,
         flooder(bench, TAKEN) as taken,
     ):
@@ -175,7 +175,7 @@ def main() -> int:
     arguments = parser.parse_args()
     paths = Paths.from_environment()
     try:
-        bench = Bench(paths, settings.current(paths, os.environ))
+        bench = Bench(paths, settings.current_site_settings(paths, os.environ))
         with all_circuits_sheddable(bench, bus_bridge=BRIDGE):
             stages, counted = measure(bench, arguments.events, arguments.per_sec)
     except (OpsError, ConnectionRefusedError) as error:

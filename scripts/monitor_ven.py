@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 def main() -> int:
     from ops.host import tools_python
 
-    tools_python.use()
+    tools_python.use_tools_python()
     from ops.cli.backend_scripts import monitor_ven
 
     return monitor_ven()

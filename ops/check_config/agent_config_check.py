@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ops.check_config.findings import Findings, JsonFile
-from ops.check_config.registry_check import Point, Registry
+from ops.check_config.registry_check import PointRegistry, RegistryPoint
 from VenAgent.config import AgentConfig
 from VenAgent.config.site_config import CircuitConfig
 from VenAgent.dr.panel import Control
@@ -22,7 +22,9 @@ _LIMIT_UNITS = {
 }
 
 
-def check_agent(file: JsonFile, devices: Mapping[str, Registry], found: Findings) -> None:
+def check_agent_config(
+    file: JsonFile, devices: Mapping[str, PointRegistry], found: Findings
+) -> None:
     """The configuration by itself, then each point it names, where the device is known."""
     try:
         config = AgentConfig.model_validate(file.contents)
@@ -70,7 +72,7 @@ class _PointCheck:
         self,
         file: JsonFile,
         config: AgentConfig,
-        devices: Mapping[str, Registry],
+        devices: Mapping[str, PointRegistry],
         found: Findings,
     ) -> None:
         self._file = file
@@ -92,7 +94,7 @@ class _PointCheck:
 
     def _point(
         self, device: str, name: str | None, where: tuple[str | int, ...], say: bool = True
-    ) -> Point | None:
+    ) -> RegistryPoint | None:
         registry = self._devices.get(device)
         if name is None or registry is None:
             return None
@@ -106,7 +108,9 @@ class _PointCheck:
             )
         return point
 
-    def _number(self, device: str, name: str | None, where: tuple[str | int, ...]) -> Point | None:
+    def _number(
+        self, device: str, name: str | None, where: tuple[str | int, ...]
+    ) -> RegistryPoint | None:
         point = self._point(device, name, where)
         if point and point.kind in ("bool", "str"):
             self._say(
@@ -117,7 +121,11 @@ class _PointCheck:
         return point
 
     def _power_units(
-        self, point: Point | None, name: str | None, scale: float, where: tuple[str | int, ...]
+        self,
+        point: RegistryPoint | None,
+        name: str | None,
+        scale: float,
+        where: tuple[str | int, ...],
     ) -> None:
         """kW per unit must be what the registry's units say; 10^ marks a scale of the meter's."""
         if point is None:
@@ -155,7 +163,7 @@ class _PointCheck:
         self._written(circuit, control, switch, limit, where)
 
     def _limit(
-        self, circuit: CircuitConfig, limit: Point | None, where: tuple[str | int, ...]
+        self, circuit: CircuitConfig, limit: RegistryPoint | None, where: tuple[str | int, ...]
     ) -> None:
         if limit is None:
             return
@@ -178,8 +186,8 @@ class _PointCheck:
         self,
         circuit: CircuitConfig,
         device: str,
-        switch: Point | None,
-        limit: Point | None,
+        switch: RegistryPoint | None,
+        limit: RegistryPoint | None,
         where: tuple[str | int, ...],
     ) -> None:
         if circuit.control is Control.NONE:

@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ops.check_config.agent_config_check import check_agent
+from ops.check_config.agent_config_check import check_agent_config
 from ops.check_config.findings import Findings, JsonFile, read_json_file
 from ops.check_config.registry_check import (
     COLUMNS,
     DEFAULT_MIN_PRIORITY,
     MAX_INSTANCE,
-    Registry,
-    check_registry,
-    driver_type_of,
+    PointRegistry,
+    check_point_registry,
+    registry_driver_type,
 )
 from ops.host.paths import Paths
 from ops.services import simulated_panel_service as panel
@@ -30,7 +30,7 @@ README = "README.md"
 
 
 @dataclass
-class Given:
+class _Given:
     """The files to check, by what they are."""
 
     agents: list[JsonFile] = field(default_factory=list)
@@ -39,7 +39,7 @@ class Given:
     registries: list[Path] = field(default_factory=list)
 
 
-def check(paths: Paths, names: Sequence[str]) -> tuple[Findings, list[str]]:
+def check_config_files(paths: Paths, names: Sequence[str]) -> tuple[Findings, list[str]]:
     """What is wrong with the files and folders named (all device models if none), and all that
     was checked."""
     found = Findings()
@@ -47,24 +47,24 @@ def check(paths: Paths, names: Sequence[str]) -> tuple[Findings, list[str]]:
     if not names:
         folders = sorted(path for path in models.iterdir() if path.is_dir())
         for folder in folders:
-            check_folder(models, folder, found)
+            _check_folder(models, folder, found)
         return found, [str(folder) for folder in folders]
-    given = Given()
+    given = _Given()
     for name in names:
         path = Path(name)
         if not path.exists() and (models / name).is_dir():
             path = models / name
         if path.is_dir():
-            check_folder(models, path, found)
+            _check_folder(models, path, found)
         else:
             _sort(path, given, found)
     _check_files(models, given, found)
     return found, list(names)
 
 
-def check_folder(models: Path, folder: Path, found: Findings) -> None:
+def _check_folder(models: Path, folder: Path, found: Findings) -> None:
     """A device model, or a site of several devices."""
-    given = Given()
+    given = _Given()
     for name in ("driver.json", DEVICES_FILE, "agent.json"):
         if (folder / name).exists():
             _sort(folder / name, given, found)
@@ -85,7 +85,7 @@ def check_folder(models: Path, folder: Path, found: Findings) -> None:
     _check_files(models, given, found)
 
 
-def _sort(path: Path, given: Given, found: Findings) -> None:
+def _sort(path: Path, given: _Given, found: Findings) -> None:
     if path.name == README:  # of `check-config mysite/*`
         return
     if path.suffix.lower() == ".csv":
@@ -110,8 +110,8 @@ def _sort(path: Path, given: Given, found: Findings) -> None:
         )
 
 
-def _check_files(models: Path, given: Given, found: Findings) -> None:
-    devices: dict[str, Registry] = {}
+def _check_files(models: Path, given: _Given, found: Findings) -> None:
+    devices: dict[str, PointRegistry] = {}
     unused = list(given.registries)
     registries = []
     for driver in given.drivers:
@@ -119,7 +119,7 @@ def _check_files(models: Path, given: Given, found: Findings) -> None:
         if registry:
             registries.append(registry)
     for path in unused:
-        registry = check_registry(path, driver_type_of(path), found)
+        registry = check_point_registry(path, registry_driver_type(path), found)
         if registry:
             registries.append(registry)
     for site in given.sites:
@@ -137,10 +137,10 @@ def _check_files(models: Path, given: Given, found: Findings) -> None:
             f"Say which is which in a {DEVICES_FILE} (docs/devices.md), and check that too",
         )
     for agent in given.agents:
-        check_agent(agent, devices, found)
+        check_agent_config(agent, devices, found)
 
 
-def _check_site(models: Path, site: JsonFile, found: Findings) -> dict[str, Registry]:
+def _check_site(models: Path, site: JsonFile, found: Findings) -> dict[str, PointRegistry]:
     """The registry of each device of a devices.json."""
     devices = {}
     for path, entry in site.contents.items():
@@ -179,7 +179,7 @@ def _check_site(models: Path, site: JsonFile, found: Findings) -> dict[str, Regi
 # --- the driver's configuration ----------------------------------------------------------------
 
 
-def _check_driver(file: JsonFile, unused: list[Path], found: Findings) -> Registry | None:
+def _check_driver(file: JsonFile, unused: list[Path], found: Findings) -> PointRegistry | None:
     """Check it and the registry it names, which is taken from `unused`."""
     driver = file.contents
     kind = driver.get("driver_type")
@@ -214,9 +214,9 @@ def _check_driver(file: JsonFile, unused: list[Path], found: Findings) -> Regist
     if path is None:
         return None
     priority = config.get("min_priority", DEFAULT_MIN_PRIORITY)
-    registry = check_registry(
+    registry = check_point_registry(
         path,
-        str(kind or driver_type_of(path)),
+        str(kind or registry_driver_type(path)),
         found,
         priority if isinstance(priority, int) else DEFAULT_MIN_PRIORITY,
     )

@@ -78,7 +78,7 @@ EXAMPLES: dict[str, Any] = {
 """One of each block; test_config_reference.py holds them against the model."""
 
 
-def schema() -> dict[str, Any]:
+def config_schema() -> dict[str, Any]:
     """The JSON Schema of the config store's entry."""
     made = AgentConfig.model_json_schema()
     for name, block in {**made["$defs"], "AgentConfig": made}.items():
@@ -92,9 +92,9 @@ def schema() -> dict[str, Any]:
     }
 
 
-def reference() -> str:
+def config_reference() -> str:
     """The same as a page, with an example of each block."""
-    whole = schema()
+    whole = config_schema()
     parts = [_INTRODUCTION, _table(whole, whole)]
     for name, block in _blocks(whole, whole):
         parts.append(f"## `{name}`\n")
@@ -156,8 +156,8 @@ def _block_of(field: Mapping[str, Any], whole: Mapping[str, Any]) -> Mapping[str
 
 
 def _resolved(form: Mapping[str, Any], whole: Mapping[str, Any]) -> Mapping[str, Any]:
-    reference = form.get("$ref")
-    return whole["$defs"][reference.rpartition("/")[2]] if reference else form
+    named = form.get("$ref")
+    return whole["$defs"][named.rpartition("/")[2]] if named else form
 
 
 def _table(block: Mapping[str, Any], whole: Mapping[str, Any]) -> str:
@@ -201,10 +201,10 @@ def _plain(text: str) -> str:
     return " ".join(text.split())
 
 
-def write() -> None:
-    SCHEMA_FILE.write_text(json.dumps(schema(), indent=2, ensure_ascii=False) + "\n")
-    REFERENCE_FILE.write_text(reference())
+def _write() -> None:
+    SCHEMA_FILE.write_text(json.dumps(config_schema(), indent=2, ensure_ascii=False) + "\n")
+    REFERENCE_FILE.write_text(config_reference())
 
 
 if __name__ == "__main__":
-    write()
+    _write()

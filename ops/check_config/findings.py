@@ -54,7 +54,7 @@ class JsonFile:
 
 def read_json_file(path: Path, found: Findings) -> JsonFile | None:
     """The file's JSON object; None when there is none, which is a finding."""
-    text = read_text(path, found)
+    text = read_text_file(path, found)
     if text is None:
         return None
     try:
@@ -66,10 +66,10 @@ def read_json_file(path: Path, found: Findings) -> JsonFile | None:
     if not isinstance(contents, dict):
         found.add(path, 1, "not a JSON object", "Write it as { … }")
         return None
-    return JsonFile(path, contents, dict(value_lines(text)))
+    return JsonFile(path, contents, dict(_value_lines(text)))
 
 
-def read_text(path: Path, found: Findings) -> str | None:
+def read_text_file(path: Path, found: Findings) -> str | None:
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -82,7 +82,7 @@ def read_text(path: Path, found: Findings) -> str | None:
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+|\n')
 
 
-def value_lines(text: str) -> Iterator[tuple[JsonPath, int]]:
+def _value_lines(text: str) -> Iterator[tuple[JsonPath, int]]:
     """(path, line) of each value of a well-formed JSON text, from 1."""
     line = 1
     path: list[str | int | None] = []

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ops.check_config.findings import Findings, read_text
+from ops.check_config.findings import Findings, read_text_file
 
 NAME, UNITS, WRITABLE = "Volttron Point Name", "Units", "Writable"
 COLUMNS = {
@@ -35,7 +35,7 @@ Row = Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Point:
+class RegistryPoint:
     line: int
     units: str
     writable: bool
@@ -44,13 +44,13 @@ class Point:
 
 
 @dataclass
-class Registry:
+class PointRegistry:
     path: Path
     driver_type: str
-    points: dict[str, Point] = field(default_factory=dict)
+    points: dict[str, RegistryPoint] = field(default_factory=dict)
 
 
-def driver_type_of(path: Path) -> str:
+def registry_driver_type(path: Path) -> str:
     """Which driver a registry is for, by its columns; modbus if that cannot be told."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -62,11 +62,11 @@ def driver_type_of(path: Path) -> str:
     return "fake" if "Starting Value" in header else "modbus"
 
 
-def check_registry(
+def check_point_registry(
     path: Path, driver_type: str, found: Findings, min_priority: int = DEFAULT_MIN_PRIORITY
-) -> Registry | None:
+) -> PointRegistry | None:
     """The registry's points; None when its columns are not those of the driver."""
-    text = read_text(path, found)
+    text = read_text_file(path, found)
     if text is None:
         return None
     reader = csv.DictReader(text.splitlines())
@@ -80,7 +80,7 @@ def check_registry(
             f"Its columns are: {', '.join(COLUMNS[driver_type])}",
         )
         return None
-    registry = Registry(path, driver_type)
+    registry = PointRegistry(path, driver_type)
     check = _RegistryCheck(registry, found, min_priority)
     for row in reader:
         check.row(reader.line_num, {k: (v or "").strip() for k, v in row.items() if k})
@@ -92,7 +92,7 @@ def check_registry(
 class _RegistryCheck:
     """One pass through the rows; remembers what overlaps."""
 
-    def __init__(self, registry: Registry, found: Findings, min_priority: int) -> None:
+    def __init__(self, registry: PointRegistry, found: Findings, min_priority: int) -> None:
         self._registry = registry
         self._found = found
         self._min_priority = min_priority
@@ -123,7 +123,9 @@ class _RegistryCheck:
         kind = check(name, row, writable == "TRUE") if check else ""
         if UNITS in row and not row[UNITS]:
             self._say(f"{name}: no units", "Write them: kW, W, V, A, percent, On / Off …")
-        self._registry.points[name] = Point(line, row.get(UNITS, ""), writable == "TRUE", kind)
+        self._registry.points[name] = RegistryPoint(
+            line, row.get(UNITS, ""), writable == "TRUE", kind
+        )
 
     def _say(self, what: str, remedy: str) -> None:
         self._found.add(self._registry.path, self._line, what, remedy)

@@ -28,35 +28,35 @@ def start() -> None:
     (127.0.0.1, 8000). Where others can reach it, API keys are needed: `backend key`.
     """
     paths = Paths.from_environment()
-    with bring_up.alone(paths):
-        site = settings.current(paths, os.environ)
+    with bring_up.site_stack_lock(paths):
+        site = settings.current_site_settings(paths, os.environ)
         _prepare(paths)
-        given = backend.variables(paths, site, os.environ)
-        if backend.uses_local_broker(os.environ):
-            with show.step("broker") as done:
-                record, started = broker.start(paths, site)
+        given = backend.backend_variables(paths, site, os.environ)
+        if backend.backend_uses_local_broker(os.environ):
+            with show.progress_step("broker") as done:
+                record, started = broker.start_local_broker(paths, site)
                 done.append(f"{'started' if started else 'runs already'} (process {record.pid})")
-        with show.step("API, console, dispatch and ingest") as done:
+        with show.progress_step("API, console, dispatch and ingest") as done:
             came_up = [
                 f"{record.name} {'started' if started else 'runs already'} (process {record.pid})"
-                for record, started in backend.start(paths, given)
+                for record, started in backend.start_backend_service(paths, given)
             ]
             done.append(", ".join(came_up))
-    show.note(f"the console: http://localhost:{given['API_PORT']}/console/")
+    show.print_note(f"the console: http://localhost:{given['API_PORT']}/console/")
 
 
 @app.command()
 def stop() -> None:
     """End ingest and API. Events go on at their VENs, and end there by themselves."""
     paths = Paths.from_environment()
-    with bring_up.alone(paths), show.step("stopping the backend") as done:
-        done.append("stopped" if backend.stop(paths) else "did not run")
+    with bring_up.site_stack_lock(paths), show.progress_step("stopping the backend") as done:
+        done.append("stopped" if backend.stop_backend_service(paths) else "did not run")
 
 
 @app.command()
 def status(json: Json = False) -> None:
     """What runs and how it is. Exits with 0 when all is well, 3 when stopped, 1 otherwise."""
-    found = backend.look(Paths.from_environment())
+    found = backend.backend_service_status(Paths.from_environment())
     if json:
         show.print_json(found)
     else:
@@ -85,11 +85,13 @@ def key(context: typer.Context) -> None:
     """
     paths = Paths.from_environment()
     _prepare(paths)
-    given = backend.variables(paths, settings.current(paths, os.environ), os.environ)
+    given = backend.backend_variables(
+        paths, settings.current_site_settings(paths, os.environ), os.environ
+    )
     result = subprocess.run(
         [paths.tools_python, "-m", "backend", "key", *context.args],
         env={**os.environ, **given, "PYTHONPATH": str(paths.repo)},
-        cwd=backend.folder(paths),
+        cwd=backend.backend_folder(paths),
         check=False,
     )
     raise typer.Exit(result.returncode)

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from ops.cli.ven_scripts import _parser, _run, _target
 from ops.clients import ven_registration as register
-from ops.clients.backend_client import DEFAULT_URL, Backend, ven_path
-from ops.clients.mqtt_client import Client, decoded
+from ops.clients.backend_client import DEFAULT_URL, BackendClient, backend_ven_path
+from ops.clients.mqtt_client import OperatorMqttClient, decoded_messages
 from ops.host import terminal as show
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
@@ -29,7 +29,7 @@ def backend_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--backend-url",
         default=os.environ.get("BACKEND_URL")
-        or backend.default_url(Paths.from_environment())
+        or backend.local_backend_url(Paths.from_environment())
         or DEFAULT_URL,
         help=f"the operator's backend (BACKEND_URL, else the one that runs here, or {DEFAULT_URL})",
     )
@@ -58,7 +58,7 @@ def register_ven(arguments: Sequence[str] | None = None) -> int:
 
     def body() -> int:
         wanted = register.registration(options.ven_id, options.name, options.lat, options.lon)
-        ven = Backend(options.backend_url).post("/api/vens/", wanted)
+        ven = BackendClient(options.backend_url).post("/api/vens/", wanted)
         if options.json:
             show.print_json(ven)
         else:
@@ -80,9 +80,9 @@ def monitor_ven(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def body() -> int:
-        backend, last, lines = Backend(options.backend_url), None, 0
+        backend, last, lines = BackendClient(options.backend_url), None, 0
         while options.count is None or lines < options.count:
-            ven = backend.get(ven_path(options.ven_id))
+            ven = backend.get(backend_ven_path(options.ven_id))
             said = (ven["lastSeen"], ven["status"])
             if said != last:
                 last, lines = said, lines + 1
@@ -127,12 +127,12 @@ def check_telemetry(arguments: Sequence[str] | None = None) -> int:
     def body() -> int:
         agent = _target(options)
         topics = agent.topic_names()
-        with Client(agent) as client:
+        with OperatorMqttClient(agent) as client:
             show.out.print(f"✓ connected to {agent.broker.host}:{agent.broker.port}")
             client.subscribe(topics.metering)
             show.out.print(f"✓ subscribed to {topics.metering}; waiting for {agent.ven_id}")
             heard: list[dict[str, Any]] = []
-            for _, message in decoded(client.messages(options.timeout)):
+            for _, message in decoded_messages(client.messages(options.timeout)):
                 if message.get("venId") != agent.ven_id:
                     continue
                 heard.append(message)

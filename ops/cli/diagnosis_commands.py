@@ -17,7 +17,7 @@ from ops.cli import live_picture as watcher
 from ops.cli.ven_commands import Json, VenId, target
 from ops.doctor import diagnostics_archive as archive
 from ops.doctor import examination as examiner
-from ops.doctor.check import Check
+from ops.doctor.check import DoctorCheck
 from ops.host import site_settings as settings
 from ops.host import terminal as show
 from ops.host.ops_error import OpsError
@@ -39,7 +39,7 @@ def check_config(
     Names file, line and remedy of all that VOLTTRON or VenAgent would stumble over. Exits with 1
     if there is anything. Nothing has to run.
     """
-    found, checked = checker.check(Paths.from_environment(), files or [])
+    found, checked = checker.check_config_files(Paths.from_environment(), files or [])
     if json:
         show.print_json({"checked": checked, "findings": [each.as_json() for each in found]})
     else:
@@ -60,7 +60,9 @@ def doctor(json: Json = False) -> None:
     paths = Paths.from_environment()
     checks = []
     with _working("looking …") as progress:
-        for check in examiner.examine(paths, settings.current(paths, os.environ)):
+        for check in examiner.examine_site(
+            paths, settings.current_site_settings(paths, os.environ)
+        ):
             checks.append(check)
             if not json:
                 progress.console.print(_shown(check), soft_wrap=True)
@@ -74,7 +76,7 @@ def doctor(json: Json = False) -> None:
     raise typer.Exit(1 if wrong else 0)
 
 
-def _shown(check: Check) -> Text:
+def _shown(check: DoctorCheck) -> Text:
     text = Text.assemble(_MARKS[check.ok], f"{check.name}: {check.text}")
     return text.append(f"\n  → {check.remedy}", style="bold") if check.remedy else text
 
@@ -105,9 +107,9 @@ def diagnostics(
     file = output or default
     with _working("collecting …") as progress:
         task = progress.task_ids[0]
-        names = archive.write(
+        names = archive.write_diagnostics_archive(
             paths,
-            settings.current(paths, os.environ),
+            settings.current_site_settings(paths, os.environ),
             file,
             lambda name: progress.update(task, description=f"collecting {name}"),
         )
@@ -119,7 +121,7 @@ def watch(ven_id: VenId = None) -> None:
     if not show.out.is_terminal:
         raise OpsError("`watch` needs a terminal", "Without one use `telemetry`.")
     try:
-        watcher.run(target(ven_id), show.out)
+        watcher.watch_live_picture(target(ven_id), show.out)
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
 

@@ -18,7 +18,7 @@ from rich.table import Table
 from ops.cli.backend_scripts import backend_parser
 from ops.cli.ven_scripts import _run
 from ops.clients import ven_registration as register
-from ops.clients.backend_client import Backend, event_path, ven_path
+from ops.clients.backend_client import BackendClient, backend_event_path, backend_ven_path
 from ops.host import terminal as show
 from ops.host.ops_error import OpsError
 
@@ -27,7 +27,7 @@ AGREES = ("accepted", "measured", "adjusted", "completed")
 
 
 @dataclass
-class Step:
+class _Step:
     name: str
     ok: bool = False
     result: str = ""
@@ -35,17 +35,17 @@ class Step:
 
 
 @dataclass
-class Flow:
+class _Flow:
     """The steps done so far; a step that fails ends the flow."""
 
-    backend: Backend
+    backend: BackendClient
     ven_id: str
     timeout_sec: float
-    steps: list[Step] = field(default_factory=list)
+    steps: list[_Step] = field(default_factory=list)
 
     @contextmanager
-    def step(self, name: str) -> Iterator[Step]:
-        step = Step(name)
+    def step(self, name: str) -> Iterator[_Step]:
+        step = _Step(name)
         self.steps.append(step)
         begun = time.monotonic()
         try:
@@ -85,18 +85,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def body() -> int:
-        flow = Flow(Backend(options.backend_url), options.ven_id, options.timeout)
+        flow = _Flow(BackendClient(options.backend_url), options.ven_id, options.timeout)
         try:
-            run(flow, options.reduction_kw, options.duration_minutes * 60, options)
+            _run_flow(flow, options.reduction_kw, options.duration_minutes * 60, options)
         except OpsError as error:
-            show.error(error)
-        summary(flow)
+            show.print_error(error)
+        _summary(flow)
         return 0 if all(step.ok for step in flow.steps) else 1
 
     return _run(body)
 
 
-def run(flow: Flow, reduction_kw: float, duration_sec: float, options: Any) -> None:
+def _run_flow(flow: _Flow, reduction_kw: float, duration_sec: float, options: Any) -> None:
     """Raises OpsError at the first step that fails; the event is stopped then too."""
     backend, ven_id = flow.backend, flow.ven_id
     with flow.step("VEN is registered") as step:
@@ -105,7 +105,7 @@ def run(flow: Flow, reduction_kw: float, duration_sec: float, options: Any) -> N
     with flow.step("telemetry arrives") as step:
         ven = flow.until(
             f"no telemetry of {ven_id}",
-            lambda: _heard_lately(backend.get(ven_path(ven_id)), flow.timeout_sec),
+            lambda: _heard_lately(backend.get(backend_ven_path(ven_id)), flow.timeout_sec),
         )
         step.result = f"{ven['metrics']['currentPowerKw']:g} kW, {len(ven['loads'])} loads"
     with flow.step("event is created") as step:
@@ -122,13 +122,13 @@ def run(flow: Flow, reduction_kw: float, duration_sec: float, options: Any) -> N
         _follow(flow, event_id, start)
     finally:
         with flow.step("event is stopped") as step:
-            step.result = backend.post(f"{event_path(event_id)}/stop")["status"]
+            step.result = backend.post(f"{backend_event_path(event_id)}/stop")["status"]
     with flow.step("circuits are restored") as step:
         flow.until(f"{ven_id} is still in the event", lambda: _is_out(backend, ven_id, event_id))
-        step.result = f"{backend.get(ven_path(ven_id))['metrics']['currentPowerKw']:g} kW"
+        step.result = f"{backend.get(backend_ven_path(ven_id))['metrics']['currentPowerKw']:g} kW"
 
 
-def _follow(flow: Flow, event_id: str, start: datetime) -> None:
+def _follow(flow: _Flow, event_id: str, start: datetime) -> None:
     backend, ven_id = flow.backend, flow.ven_id
     with flow.step("event becomes active") as step:
         flow.until("not active", lambda: _event(backend, event_id)["status"] == "active")
@@ -147,7 +147,7 @@ def _follow(flow: Flow, event_id: str, start: datetime) -> None:
         )
         step.result = f"{point['usedPowerKw']:g} kW, of which {point['shedPowerKw']:g} kW are shed"
     with flow.step("metrics") as step:
-        metrics = backend.get(f"{event_path(event_id)}/metrics")
+        metrics = backend.get(f"{backend_event_path(event_id)}/metrics")
         step.result = (
             f"{metrics['currentReductionKw']:g} kW of {metrics['vensResponding']} VENs, "
             f"mean answer time {metrics['avgResponseMs'] or 0:.0f} ms"
@@ -156,8 +156,8 @@ def _follow(flow: Flow, event_id: str, start: datetime) -> None:
             raise OpsError("no VEN responds")
 
 
-def _event(backend: Backend, event_id: str) -> dict[str, Any]:
-    event: dict[str, Any] = backend.get(event_path(event_id))
+def _event(backend: BackendClient, event_id: str) -> dict[str, Any]:
+    event: dict[str, Any] = backend.get(backend_event_path(event_id))
     return event
 
 
@@ -177,19 +177,19 @@ def _answered(event: dict[str, Any], ven_id: str) -> dict[str, Any] | None:
     return None
 
 
-def _marked(backend: Backend, ven_id: str, event_id: str) -> dict[str, Any] | None:
+def _marked(backend: BackendClient, ven_id: str, event_id: str) -> dict[str, Any] | None:
     """The latest telemetry if it belongs to the event and sheds."""
-    (point,) = backend.get(f"{ven_path(ven_id)}/telemetry", limit=1)["telemetry"] or [{}]
+    (point,) = backend.get(f"{backend_ven_path(ven_id)}/telemetry", limit=1)["telemetry"] or [{}]
     sheds = point.get("eventId") == event_id and (point.get("shedPowerKw") or 0) > 0
     return point if sheds else None
 
 
-def _is_out(backend: Backend, ven_id: str, event_id: str) -> bool:
-    active = backend.get(ven_path(ven_id))["metrics"]["activeEventId"]
+def _is_out(backend: BackendClient, ven_id: str, event_id: str) -> bool:
+    active = backend.get(backend_ven_path(ven_id))["metrics"]["activeEventId"]
     return bool(active != event_id)
 
 
-def summary(flow: Flow) -> None:
+def _summary(flow: _Flow) -> None:
     table = Table(title=f"{flow.ven_id} at {flow.backend.url}", title_justify="left")
     for column in ("step", "", "result", "s"):
         table.add_column(column, justify="right" if column == "s" else "left")

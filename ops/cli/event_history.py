@@ -15,27 +15,27 @@ from rich.table import Table
 from ops.cli.ven_commands import Json, target
 from ops.host import terminal as show
 from ops.host.ops_error import OpsError
-from ops.host.terminal import kw
+from ops.host.terminal import kw_text
 from VenAgent.config import AgentConfig
 
 ANSWER_WITHIN_SEC = 10.0
 
 
-def events(
+def event_history(
     limit: Annotated[int, typer.Option("--limit", "-n", help="So many.", min=1, max=500)] = 10,
     json: Json = False,
 ) -> None:
     """The running event and the last ones: when, how much, which circuits, what was delivered."""
-    found = fetch(target(None), limit)
+    found = _fetch(target(None), limit)
     if json:
         show.print_json(found)
     elif found:
-        show.out.print(table(found))
+        show.out.print(_table(found))
     else:
         show.out.print("there has been no event yet")
 
 
-def fetch(agent: AgentConfig, limit: int) -> list[dict[str, Any]]:
+def _fetch(agent: AgentConfig, limit: int) -> list[dict[str, Any]]:
     """The running event first, then those that are over, newest first. Raises OpsError."""
     if not agent.web.enabled or not agent.web.port:
         raise OpsError("the local page, which tells it, has no fixed port or is switched off")
@@ -46,28 +46,28 @@ def fetch(agent: AgentConfig, limit: int) -> list[dict[str, Any]]:
         request.add_header("Authorization", f"Bearer {agent.web.secret}")
     try:
         with urllib.request.urlopen(request, timeout=ANSWER_WITHIN_SEC) as response:
-            events: list[dict[str, Any]] = json.load(response)["events"]
+            found: list[dict[str, Any]] = json.load(response)["events"]
     except (OSError, ValueError, KeyError) as error:
         raise OpsError(f"{url} does not answer: {error}", "See `ven_control.sh status`.") from None
-    return events
+    return found
 
 
-def table(events: Sequence[Mapping[str, Any]]) -> Table:
+def _table(past: Sequence[Mapping[str, Any]]) -> Table:
     drawn = Table(box=None, pad_edge=False)
     for column in ("begun", "event", "state"):
         drawn.add_column(column, no_wrap=True)
     for column in ("requested", "shed", "%", "kWh"):
         drawn.add_column(column, justify="right", no_wrap=True)
     drawn.add_column("circuits")
-    for event in events:
+    for event in past:
         summary = event.get("summary") or {}
         shed_kw = summary.get("achieved_shed_kw", event.get("measured_kw"))
         drawn.add_row(
             _when(event["start_ts"]),
             str(event["event_id"]),
             str(event["state"]),
-            kw(event.get("requested_kw")),
-            kw(shed_kw),
+            kw_text(event.get("requested_kw")),
+            kw_text(shed_kw),
             _figure(summary.get("shed_percent"), ".0f"),
             _figure(summary.get("delivered_kwh"), ".3f"),
             ", ".join(event.get("circuits") or []),

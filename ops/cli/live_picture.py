@@ -1,6 +1,6 @@
 """`watch`: the page on a terminal. What the VEN sends is shown as it comes; nothing is asked.
 
-`Picture` is fed with messages and drawn at any moment: it is the same whatever the terminal.
+`LivePicture` is fed with messages and drawn at any moment: it is the same whatever the terminal.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ops.clients.mqtt_client import Client, decoded
-from ops.host.terminal import clock, kw
+from ops.clients.mqtt_client import OperatorMqttClient, decoded_messages
+from ops.host.terminal import clock_text, kw_text
 from VenAgent.config import AgentConfig
 from VenAgent.contract.topics import Topics
 
@@ -37,7 +37,7 @@ _STATES: dict[Any, str] = {True: "on", False: "off"}
 
 
 @dataclass
-class Picture:
+class LivePicture:
     """All that is known of a VEN, and when it was heard."""
 
     ven_id: str
@@ -70,13 +70,13 @@ class Picture:
             self.event = {} if over else ack
         parts = [str(ack.get("op", "")), str(ack.get("event_id") or ""), str(ack.get("status"))]
         if ack.get("actual_shed_kw") is not None:
-            parts.append(f"{kw(ack['actual_shed_kw'])} {ack.get('shed_basis') or ''}".strip())
+            parts.append(f"{kw_text(ack['actual_shed_kw'])} {ack.get('shed_basis') or ''}".strip())
         if ack.get("reason"):
             parts.append(str(ack["reason"]))
         self._say(ack.get("ts"), "  ".join(filter(None, parts)))
 
     def _say(self, ts: Any, text: str) -> None:
-        self.said = [*self.said, f"{clock(ts)}  {text}"][-LINES_KEPT:]
+        self.said = [*self.said, f"{clock_text(ts)}  {text}"][-LINES_KEPT:]
 
     # --- drawn ---------------------------------------------------------------------------------
 
@@ -135,9 +135,9 @@ class Picture:
         table.add_column(justify="right", width=12)
         table.add_column(width=34)
         used, full = self.telemetry.get("usedPowerKw"), self.telemetry.get("panelMaxKw")
-        table.add_row("power", kw(used), _bar(used, full))
-        table.add_row("baseline", kw(self.telemetry.get("baselinePowerKw")), "")
-        table.add_row("shed", kw(self.telemetry.get("shedPowerKw")), "")
+        table.add_row("power", kw_text(used), _bar(used, full))
+        table.add_row("baseline", kw_text(self.telemetry.get("baselinePowerKw")), "")
+        table.add_row("shed", kw_text(self.telemetry.get("shedPowerKw")), "")
         if self.telemetry.get("batterySOC") is not None:
             table.add_row("battery", f"{self.telemetry['batterySOC']:.0f} %", "")
         return table
@@ -146,11 +146,11 @@ class Picture:
         event_id = self.telemetry.get("eventId")
         if not event_id:
             return Text("no event")
-        text = f"event {event_id}: {kw(self.telemetry.get('requestedReductionKw'))} asked for"
+        text = f"event {event_id}: {kw_text(self.telemetry.get('requestedReductionKw'))} asked for"
         end_ts = self.event.get("end_ts")
         if isinstance(end_ts, (int, float)):
             left_sec = max(0, round(end_ts - now))
-            text += f", {left_sec // 60}:{left_sec % 60:02d} left (until {clock(end_ts)})"
+            text += f", {left_sec // 60}:{left_sec % 60:02d} left (until {clock_text(end_ts)})"
         return Text(text, style="bold")
 
     def _circuits(self, room: int | None) -> Table:
@@ -174,7 +174,7 @@ class Picture:
             style = "yellow" if "shed" in state else "dim" if state.startswith("off") else ""
             table.add_row(
                 str(circuit.get("name") or circuit.get("id")),
-                kw(circuit.get("currentKw")),
+                kw_text(circuit.get("currentKw")),
                 str(load.get("priority", "")),
                 state,
                 style=style,
@@ -194,24 +194,24 @@ def _bar(value: Any, full: Any) -> ProgressBar | str:
     return ProgressBar(total=full, completed=max(0.0, min(value, full)), width=32)
 
 
-def run(agent: AgentConfig, console: Console, for_sec: float | None = None) -> None:
+def watch_live_picture(agent: AgentConfig, console: Console, for_sec: float | None = None) -> None:
     """Draw until q or Ctrl-C, or for so long. Raises OpsError when the broker cannot be reached."""
     topics = agent.topic_names()
     broker = f"{agent.broker.host}:{agent.broker.port}"
-    picture = Picture(agent.ven_id, broker, agent.report_interval_sec)
+    picture = LivePicture(agent.ven_id, broker, agent.report_interval_sec)
     ends = None if for_sec is None else time.monotonic() + for_sec
 
     def drawn() -> Panel:
         return picture.draw(time.time(), *console.size)
 
-    with Client(agent) as client:
+    with OperatorMqttClient(agent) as client:
         client.subscribe(topics.metering, topics.ack, topics.status, topics.alerts)
         with (
             _keys() as pressed,
             Live(drawn(), console=console, auto_refresh=False, screen=True) as live,
         ):
             while (ends is None or time.monotonic() < ends) and "q" not in pressed():
-                for topic, message in decoded(client.messages(_DRAW_EVERY_SEC)):
+                for topic, message in decoded_messages(client.messages(_DRAW_EVERY_SEC)):
                     picture.take(topics, topic, message, time.time())
                     live.update(drawn(), refresh=True)
                 live.update(drawn(), refresh=True)

@@ -28,7 +28,7 @@ _STYLES = {"DEBUG": "dim", "WARNING": "yellow", "ERROR": "bold red", "CRITICAL":
 
 
 @dataclass(frozen=True)
-class Entry:
+class LogEntry:
     clock: str
     level: str
     who: str
@@ -44,7 +44,7 @@ class Entry:
         return Text(str(self), style=style)
 
 
-def parse(line: str) -> Entry | None:
+def _parse(line: str) -> LogEntry | None:
     """None for a line that begins no entry: a traceback's, or another log's."""
     found = _ENTRY.match(line)
     if found is None:
@@ -52,14 +52,14 @@ def parse(line: str) -> Entry | None:
     package = _PACKAGE.match(found["agent"] or "")
     who = package["package"] if package else found["name"].split(".")[0]
     who = who.removeprefix("volttron-")
-    return Entry(found["clock"], found["level"], who.strip("<>"), found["text"].strip())
+    return LogEntry(found["clock"], found["level"], who.strip("<>"), found["text"].strip())
 
 
 _TRACE = "Traceback (most recent call last):"
 _TRACE_LINKS = (_TRACE, "During handling of the above", "The above exception was the direct")
 
 
-def readable(lines: Iterable[str], level: str = "info") -> Iterator[Text]:
+def readable_log_entries(lines: Iterable[str], level: str = "info") -> Iterator[Text]:
     """Entries from `level` up without banners and noise; of a traceback the line that says what.
 
     The same entry again and again is told once: VOLTTRON says some things every few seconds.
@@ -69,7 +69,7 @@ def readable(lines: Iterable[str], level: str = "info") -> Iterator[Text]:
     in_trace = False
     before: tuple[str, str] | None = None
     for line in lines:
-        entry = parse(line)
+        entry = _parse(line)
         if entry is None:
             in_trace = line.startswith(_TRACE_LINKS) or (in_trace and line[:1] in (" ", "\t", ""))
             unwanted = in_trace or not line.strip() or _is_banner(line) or _is_chatter(line)

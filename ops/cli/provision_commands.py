@@ -13,7 +13,7 @@ from ops.host import terminal as show
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.provision import site_folder as provision
-from ops.provision.aws_registry import Registry, Wanted
+from ops.provision.aws_registry import AwsRegistry, AwsThing
 from ops.provision.site_folder import Issued, SiteFolder
 from VenAgent.cloud.tls.certificates import expiry_day
 
@@ -67,9 +67,13 @@ def provision_site(
     _check_name(thing)
     paths = Paths.from_environment()
     site = SiteFolder.of(paths, thing, folder)
-    contents = settings.read_json(config) if config else settings.current(paths, {}).agent_config
+    contents = (
+        settings.read_json_object(config)
+        if config
+        else settings.current_site_settings(paths, {}).agent_config
+    )
     if provision.finish_renewal(site):
-        show.note("a renewal that had broken off was finished")
+        show.print_note("a renewal that had broken off was finished")
         if renew:
             _tell_next(site, renew=True)
             return
@@ -77,19 +81,21 @@ def provision_site(
     if retire:
         _retire(site, region)
         return
-    with show.step(f"key and request in {target.path}") as done:
+    with show.progress_step(f"key and request in {target.path}") as done:
         request = provision.ensure_request(target)
         done.append("the key stays here")
     if csr_only:
-        show.note(f"have {target.request} signed: ven_control.sh provision-sign --thing {thing}")
+        show.print_note(
+            f"have {target.request} signed: ven_control.sh provision-sign --thing {thing}"
+        )
         return
-    wanted = Wanted(thing, tuple(policy or [VEN_POLICY]), thing_type or None, take_over)
+    wanted = AwsThing(thing, tuple(policy or [VEN_POLICY]), thing_type or None, take_over)
     if certificate is not None:
         issued = provision.read_issued(certificate, thing, endpoint)
     else:
         before = provision.read_issued(site.issued, thing, None) if site.issued.exists() else None
         issued = _sign(wanted, region, request, target.issued, before, target)
-    with show.step("certificate, CA and configuration") as done:
+    with show.progress_step("certificate, CA and configuration") as done:
         facts = provision.install(target, issued, root_ca)
         if renew:
             provision.put_in_place(target, site)
@@ -113,9 +119,11 @@ def provision_sign(
         request = csr.read_text()
     except OSError as error:
         raise OpsError(f"cannot read {csr}: {error.strerror}") from None
-    wanted = Wanted(thing, tuple(policy or [VEN_POLICY]), thing_type or None, take_over)
+    wanted = AwsThing(thing, tuple(policy or [VEN_POLICY]), thing_type or None, take_over)
     _sign(wanted, region, request, out, None, None)
-    show.note(f"on the site: ven_control.sh provision --thing {thing} --certificate {out.name}")
+    show.print_note(
+        f"on the site: ven_control.sh provision --thing {thing} --certificate {out.name}"
+    )
 
 
 def _check_name(thing: str) -> None:
@@ -126,7 +134,7 @@ def _check_name(thing: str) -> None:
 
 
 def _sign(
-    wanted: Wanted,
+    wanted: AwsThing,
     region: str | None,
     request: str,
     memory: Path,
@@ -137,10 +145,10 @@ def _sign(
 
     `before` is the one that this site has.
     """
-    registry = Registry(region)
+    registry = AwsRegistry(region)
     issued = provision.known(memory, wanted.thing, request)
     own = issued or before
-    with show.step(f"thing {wanted.thing} in AWS") as done:
+    with show.progress_step(f"thing {wanted.thing} in AWS") as done:
         registry.prepare(wanted, None if own is None else own.certificate_arn)
         if issued is None:
             issued = registry.issue(wanted, request)
@@ -164,14 +172,14 @@ def _retire(site: SiteFolder, region: str | None) -> None:
         arn = provision.read_issued(site.issued, site.thing, None).certificate_arn
     if arn is None:
         raise OpsError(f"{site.path} does not tell which certificate of {site.thing} is in use")
-    retired = Registry(region).retire_others(site.thing, arn)
-    show.note(f"taken out of use: {', '.join(retired) or 'none'}")
+    retired = AwsRegistry(region).retire_others(site.thing, arn)
+    show.print_note(f"taken out of use: {', '.join(retired) or 'none'}")
 
 
 def _tell_next(site: SiteFolder, *, renew: bool) -> None:
     if renew:
-        show.note("a running agent takes it up within a minute: see `ven_control.sh status`")
-        show.note(f"then: ven_control.sh provision --thing {site.thing} --retire")
+        show.print_note("a running agent takes it up within a minute: see `ven_control.sh status`")
+        show.print_note(f"then: ven_control.sh provision --thing {site.thing} --retire")
         return
-    show.note(f"start it: ven_control.sh start --no-panel --config {site.agent_config}")
-    show.note(f"or: vctl config store ven.agent config {site.agent_config}")
+    show.print_note(f"start it: ven_control.sh start --no-panel --config {site.agent_config}")
+    show.print_note(f"or: vctl config store ven.agent config {site.agent_config}")

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from ops.clients import ven_registration as register
-from ops.clients.command_sender import ACK_WITHIN_SEC, ask, command, event_command
-from ops.clients.mqtt_client import Client, decoded
+from ops.clients.command_sender import ACK_WITHIN_SEC, ask_ven, command, event_command
+from ops.clients.mqtt_client import OperatorMqttClient, decoded_messages
 from ops.host import site_settings as settings
 from ops.host import terminal as show
 from ops.host.ops_error import OpsError
@@ -29,7 +29,7 @@ Timeout = Annotated[float, typer.Option(help="Seconds to wait for the ack.", min
 def target(ven_id: str | None) -> AgentConfig:
     """The VEN to talk to, and its broker: as started, unless the environment says otherwise."""
     overrides = {"IOT_THING_NAME": ven_id} if ven_id else {}
-    return settings.current(Paths.from_environment(), os.environ).agent(overrides)
+    return settings.current_site_settings(Paths.from_environment(), os.environ).agent(overrides)
 
 
 def send_event(
@@ -64,11 +64,11 @@ def ping(ven_id: VenId = None, timeout: Timeout = ACK_WITHIN_SEC, json: Json = F
 
 def _send(agent: AgentConfig, message: dict[str, Any], timeout_sec: float, json: bool) -> None:
     """Exits with 1 when the VEN refuses, or fails."""
-    answer = ask(agent, message, timeout_sec)
+    answer = ask_ven(agent, message, timeout_sec)
     if json:
         show.print_json(answer)
     else:
-        show.ack(answer)
+        show.print_ack(answer)
     if answer.get("ok") is not True:
         raise typer.Exit(1)
 
@@ -76,7 +76,7 @@ def _send(agent: AgentConfig, message: dict[str, Any], timeout_sec: float, json:
 def shadow(ven_id: VenId = None, timeout: Timeout = ACK_WITHIN_SEC) -> None:
     """The device's state as its shadow reports it, as JSON."""
     agent = target(ven_id)
-    answer = ask(agent, command("get", agent.ven_id, what="shadow"), timeout)
+    answer = ask_ven(agent, command("get", agent.ven_id, what="shadow"), timeout)
     if answer.get("ok") is not True:
         raise OpsError(f"{agent.ven_id} refuses: {answer.get('reason', 'it gives no reason')}")
     show.print_json(answer.get("data"))
@@ -101,12 +101,12 @@ def telemetry(
 def follow_telemetry(agent: AgentConfig, count: int | None, json: bool) -> None:
     """From the topic of all VENs; each message once, although it goes to two topics."""
     topic = agent.topic_names().metering
-    with Client(agent) as client:
+    with OperatorMqttClient(agent) as client:
         client.subscribe(topic)
         ours = (
             (message, contents)
             for message in client.messages()
-            for _, contents in decoded([message])
+            for _, contents in decoded_messages([message])
             if contents.get("venId") == agent.ven_id
         )
         for message, contents in islice(ours, count):
@@ -114,7 +114,7 @@ def follow_telemetry(agent: AgentConfig, count: int | None, json: bool) -> None:
                 sys.stdout.write(message.payload.decode() + "\n")
                 sys.stdout.flush()
             else:
-                show.telemetry(contents)
+                show.print_telemetry(contents)
 
 
 def register_ven(
@@ -134,9 +134,9 @@ def register_ven(
     agent = target(ven_id)
     if (lat is None) != (lon is None):
         raise OpsError("--lat and --lon belong together")
-    remembered = settings.load(Paths.from_environment())
+    remembered = settings.load_site_settings(Paths.from_environment())
     url = backend_url or (remembered.variables.get("BACKEND_URL") if remembered else None)
-    url = url or backend.default_url(Paths.from_environment())
+    url = url or backend.local_backend_url(Paths.from_environment())
     answer = register.register(url, register.registration(agent.ven_id, name, lat, lon))
     if json:
         show.print_json(answer)

@@ -61,7 +61,7 @@ def main() -> None:
     restore_interrupt()
     completion_init()
     options = {"prog_name": "ven_control.sh", "complete_var": cli_check.COMPLETE_VARIABLE}
-    sys.exit(show.exit_code(lambda: app(**options)))
+    sys.exit(show.terminal_exit_code(lambda: app(**options)))
 
 
 # --- up and down -------------------------------------------------------------------------------
@@ -79,19 +79,19 @@ def start(
     machines where the usual ports are taken.
     """
     paths = Paths.from_environment()
-    with bring_up.alone(paths):
-        running = processes.running(paths, platform.NAME) is not None
-        before = settings.load(paths) if running else None
+    with bring_up.site_stack_lock(paths):
+        running = processes.running_process(paths, platform.NAME) is not None
+        before = settings.load_site_settings(paths) if running else None
         wanted = _wanted(paths, before, config, devices, steady, panel)
-        bring_up.start(paths, wanted, before, config)
+        bring_up.start_site_stack(paths, wanted, before, config)
 
 
 @app.command()
 def stop() -> None:
     """End VOLTTRON with its agents, panel and broker."""
     paths = Paths.from_environment()
-    with bring_up.alone(paths):
-        bring_up.stop(paths)
+    with bring_up.site_stack_lock(paths):
+        bring_up.stop_site_stack(paths)
 
 
 @app.command()
@@ -103,21 +103,21 @@ def restart(
     Options and variables that are not given are those of the last start.
     """
     paths = Paths.from_environment()
-    with bring_up.alone(paths):
-        wanted = _wanted(paths, settings.load(paths), config, devices, steady, panel)
-        bring_up.stop(paths)
-        bring_up.start(paths, wanted, None, config)
+    with bring_up.site_stack_lock(paths):
+        wanted = _wanted(paths, settings.load_site_settings(paths), config, devices, steady, panel)
+        bring_up.stop_site_stack(paths)
+        bring_up.start_site_stack(paths, wanted, None, config)
 
 
 def _wanted(
     paths: Paths,
-    before: settings.Settings | None,
+    before: settings.SiteSettings | None,
     config: Path | None,
     devices: str | None,
     steady: bool | None,
     panel: bool | None,
-) -> settings.Settings:
-    return bring_up.settings_for_start(
+) -> settings.SiteSettings:
+    return bring_up.site_stack_settings(
         paths,
         before,
         os.environ,
@@ -135,11 +135,11 @@ def status_(json: cli_ven.Json = False) -> None:
     Exits with 0 when all is up, 3 when stopped, 1 when something is wrong.
     """
     paths = Paths.from_environment()
-    report = status.look(paths, settings.current(paths, os.environ))
+    report = status.site_status_report(paths, settings.current_site_settings(paths, os.environ))
     if json:
         show.print_json({name: value for name, value in report.items() if name != "parts"})
     else:
-        show.status(report)
+        show.print_status(report)
     raise typer.Exit(report["exit_code"])
 
 
@@ -150,7 +150,7 @@ app.command()(cli_ven.restore)
 app.command()(cli_ven.ping)
 app.command()(cli_ven.shadow)
 app.command()(cli_ven.telemetry)
-app.command()(past_events.events)
+app.command("events")(past_events.event_history)
 app.command("register")(cli_ven.register_ven)
 app.add_typer(cli_backend.app, name="backend")
 app.command("provision")(provision_cli.provision_site)
@@ -202,9 +202,9 @@ def logs_(
     if not path.exists():
         raise OpsError(f"there is no log yet at {path}", "`start` makes it.")
     try:
-        found = logs.follow(path, lines) if follow else logs.tail(path, lines)
+        found = logs.follow_log(path, lines) if follow else logs.log_tail(path, lines)
         if of == "platform" and not raw:
-            for entry in log_lines.readable(found, level):
+            for entry in log_lines.readable_log_entries(found, level):
                 show.out.print(entry, soft_wrap=True)
             return
         for line in found:
@@ -231,9 +231,9 @@ def vctl_(context: typer.Context) -> None:
     paths = Paths.from_environment()
     if not (paths.platform_bin / "vctl").exists():
         raise OpsError("VOLTTRON is not installed here", "Run `start` first.")
-    code = vctl.pass_on(paths, context.args)
+    code = vctl.pass_on_to_vctl(paths, context.args)
     if context.args[:1] == ["config"] and config_store.AGENT in context.args and code == 0:
-        bring_up.take_over(paths)
+        bring_up.remember_edited_config(paths)
     raise typer.Exit(code)
 
 
@@ -251,14 +251,16 @@ def load_config(
     must run.
     """
     paths = Paths.from_environment()
-    if processes.running(paths, platform.NAME) is None:
+    if processes.running_process(paths, platform.NAME) is None:
         raise OpsError("VOLTTRON does not run", "Run `start` first.")
     path = device or cli_ven.target(None).panel.device
-    folder = config_store.devices_folder(paths, devices)
+    folder = config_store.device_model_folder(paths, devices)
     port = None
     if folder.name == simulated.FOLDER:
-        port = simulated.modbus_port(paths, settings.current(paths, os.environ))
-    entries = config_store.driver_entries(folder, path, port)
-    bring_up.bacnet_proxy(paths, entries, vctl.agents(paths))
-    stored = config_store.load(paths, entries, anew=True)
+        port = simulated.simulated_panel_port(
+            paths, settings.current_site_settings(paths, os.environ)
+        )
+    entries = config_store.device_model_entries(folder, path, port)
+    bring_up.ensure_bacnet_proxy(paths, entries, vctl.vctl_status(paths))
+    stored = config_store.load_config_store(paths, entries, anew=True)
     show.out.print(f"stored for {config_store.DRIVER}: {', '.join(stored)}")

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ops.cli.ven_commands import follow_telemetry
-from ops.clients.command_sender import ACK_WITHIN_SEC, ask, command, event_command
-from ops.clients.mqtt_client import Client
+from ops.clients.command_sender import ACK_WITHIN_SEC, ask_ven, command, event_command
+from ops.clients.mqtt_client import OperatorMqttClient
 from ops.host import site_settings as settings
 from ops.host import terminal as show
 from ops.host.paths import Paths
@@ -42,11 +42,11 @@ def _parser(description: str) -> argparse.ArgumentParser:
 def _target(options: argparse.Namespace) -> AgentConfig:
     given = {variable: getattr(options, variable) for variable, _ in _TARGET_OPTIONS.values()}
     overrides = {variable: value for variable, value in given.items() if value}
-    return settings.current(Paths.from_environment(), os.environ).agent(overrides)
+    return settings.current_site_settings(Paths.from_environment(), os.environ).agent(overrides)
 
 
 def _run(body: Callable[[], int]) -> int:
-    return show.exit_code(body, interrupted=0)
+    return show.terminal_exit_code(body, interrupted=0)
 
 
 def publish(arguments: Sequence[str] | None = None) -> int:
@@ -72,15 +72,15 @@ def _publish(options: argparse.Namespace) -> int:
     agent = _target(options)
     message = build(options, agent.ven_id)
     if options.no_wait:
-        with Client(agent) as client:
+        with OperatorMqttClient(agent) as client:
             client.publish(agent.topic_names().command, message)
         show.print_json(message)
         return 0
-    answer = ask(agent, message, options.timeout)
+    answer = ask_ven(agent, message, options.timeout)
     if options.json or answer.get("data") is not None:
         show.print_json(answer)
     else:
-        show.ack(answer)
+        show.print_ack(answer)
     return 0 if answer.get("ok") is True else 1
 
 

@@ -15,7 +15,7 @@ ANSWER_WITHIN_SEC = 15.0
 DEFAULT_URL = "http://localhost:8000"
 
 
-class Backend:
+class BackendClient:
     """A backend at `url`; BACKEND_API_KEY holds the key where one is needed."""
 
     def __init__(self, url: str) -> None:
@@ -69,9 +69,9 @@ def _reason(error: urllib.error.HTTPError) -> str:
     return str(detail)
 
 
-def ven_path(ven_id: str) -> str:
+def backend_ven_path(ven_id: str) -> str:
     return f"/api/vens/{urllib.parse.quote(ven_id, safe='')}"
 
 
-def event_path(event_id: str) -> str:
+def backend_event_path(event_id: str) -> str:
     return f"/api/events/{urllib.parse.quote(event_id, safe='')}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from ops.clients.mqtt_client import Client, decoded
+from ops.clients.mqtt_client import OperatorMqttClient, decoded_messages
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.volttron import volttron_rpc as rpc
@@ -45,7 +45,7 @@ def event_command(
     )
 
 
-def ask(
+def ask_ven(
     agent: AgentConfig, message: dict[str, Any], timeout_sec: float = ACK_WITHIN_SEC
 ) -> dict[str, Any]:
     """Send a command and wait for its ack.
@@ -55,10 +55,10 @@ def ask(
     """
     topics = agent.topic_names()
     presence: str | None = None
-    with Client(agent) as client:
+    with OperatorMqttClient(agent) as client:
         client.subscribe(topics.ack, topics.status)
         client.publish(topics.command, message)
-        for topic, contents in decoded(client.messages(timeout_sec)):
+        for topic, contents in decoded_messages(client.messages(timeout_sec)):
             if topic == topics.status:
                 presence = str(contents.get("status"))
             elif contents.get("correlationId") == message["correlationId"]:
@@ -66,7 +66,7 @@ def ask(
     raise _unanswered(agent, presence, timeout_sec)
 
 
-def ask_own(
+def ask_own_ven(
     paths: Paths, agent: AgentConfig, what: str, timeout_sec: float = ACK_WITHIN_SEC
 ) -> dict[str, Any]:
     """What `get` answers (`status`, `shadow`), of the VEN on this machine.
@@ -75,9 +75,12 @@ def ask_own(
     certificate: in AWS a site's own may not send commands.
     """
     if agent.broker.tls is None:
-        return ask(agent, command("get", agent.ven_id, what=what), timeout_sec)
+        return ask_ven(agent, command("get", agent.ven_id, what=what), timeout_sec)
     method = {"status": "status", "shadow": "get_panel"}[what]
-    return {"ok": True, "data": rpc.call(paths, AGENT, method, timeout_sec=timeout_sec)}
+    return {
+        "ok": True,
+        "data": rpc.call_volttron_rpc(paths, AGENT, method, timeout_sec=timeout_sec),
+    }
 
 
 def _unanswered(agent: AgentConfig, presence: str | None, timeout_sec: float) -> OpsError:

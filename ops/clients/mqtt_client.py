@@ -33,7 +33,7 @@ KEEPALIVE_SEC = 30
 CONNECT_WITHIN_SEC = 10.0
 
 
-class Client:
+class OperatorMqttClient:
     """A connection for the length of a `with` block; subscriptions survive a reconnect."""
 
     def __init__(self, agent: AgentConfig) -> None:
@@ -54,7 +54,7 @@ class Client:
         self._client.on_socket_open = _send_at_once
         self._client.reconnect_delay_set(1, 15)
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> OperatorMqttClient:
         broker = self._broker
         try:
             if broker.tls:
@@ -185,7 +185,7 @@ def _unreachable(broker: BrokerConfig, error: OSError) -> OpsError:
     )
 
 
-def decoded(messages: Iterable[paho.MQTTMessage]) -> Iterator[tuple[str, dict[str, Any]]]:
+def decoded_messages(messages: Iterable[paho.MQTTMessage]) -> Iterator[tuple[str, dict[str, Any]]]:
     """(topic, JSON object) of those messages that hold one."""
     for message in messages:
         try:

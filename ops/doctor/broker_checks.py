@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from ops.doctor.check import Check
+from ops.doctor.check import DoctorCheck
 from VenAgent.cloud.tls.tls_errors import explain_tls_handshake
 from VenAgent.config.cloud_config import BrokerConfig, TlsConfig
 
@@ -35,9 +35,9 @@ def _we_can_read(file: Path) -> bool:
     return os.access(file, os.R_OK)
 
 
-def broker(
+def broker_checks(
     where: BrokerConfig, now: datetime | None = None, can_read: CanRead = _we_can_read
-) -> Iterator[Check]:
+) -> Iterator[DoctorCheck]:
     """TCP or TLS to the broker, and with TLS our certificate.
 
     `can_read`: whether the user that VOLTTRON runs as can.
@@ -45,26 +45,26 @@ def broker(
     address = f"{where.host}:{where.port}"
     files = _files(where.tls)
     if where.tls and files is None:
-        yield Check(
+        yield DoctorCheck(
             "certificate", None, f"from the secret {where.tls.secret_name}: VenAgent's health tells"
         )
     context = None
     if files:
-        yield from certificate(files, now or datetime.now(timezone.utc), can_read)
+        yield from certificate_checks(files, now or datetime.now(timezone.utc), can_read)
         yield _authority(files, can_read)
         context = _context(files)
         if context is None:
-            yield Check("broker", None, f"{address}: no handshake tried without usable files")
+            yield DoctorCheck("broker", None, f"{address}: no handshake tried without usable files")
             return
     try:
         with socket.create_connection((where.host, where.port), CONNECT_WITHIN_SEC) as connection:
             if context is None:
                 how = "no handshake tried" if where.tls else "without TLS"
-                yield Check("broker", True, f"{address} listens, {how}")
+                yield DoctorCheck("broker", True, f"{address} listens, {how}")
                 return
             yield _handshake(where.host, context, connection, address)
     except OSError as error:
-        yield Check(
+        yield DoctorCheck(
             "broker",
             False,
             f"{address} cannot be reached: {error.strerror or error}",
@@ -74,7 +74,7 @@ def broker(
 
 
 @dataclass(frozen=True)
-class Files:
+class _TlsFiles:
     """The three PEM files."""
 
     ca_cert: str
@@ -82,14 +82,14 @@ class Files:
     private_key: str
 
 
-def _files(tls: TlsConfig | None) -> Files | None:
+def _files(tls: TlsConfig | None) -> _TlsFiles | None:
     """None without TLS, and when the certificate is in a secret."""
     if tls is None or not (tls.ca_cert and tls.client_cert and tls.private_key):
         return None
-    return Files(tls.ca_cert, tls.client_cert, tls.private_key)
+    return _TlsFiles(tls.ca_cert, tls.client_cert, tls.private_key)
 
 
-def _context(tls: Files) -> ssl.SSLContext | None:
+def _context(tls: _TlsFiles) -> ssl.SSLContext | None:
     """None when a file cannot be used; the checks of the files say why."""
     try:
         context = ssl.create_default_context(cafile=tls.ca_cert)
@@ -101,22 +101,22 @@ def _context(tls: Files) -> ssl.SSLContext | None:
 
 def _handshake(
     host: str, context: ssl.SSLContext, connection: socket.socket, address: str
-) -> Check:
+) -> DoctorCheck:
     try:
         with context.wrap_socket(connection, server_hostname=host) as secured:
             peer = secured.getpeercert() or {}
             until = f", its certificate until {peer['notAfter']}" if "notAfter" in peer else ""
             done = f"{address}: {secured.version()} handshake done{until}"
             if _hangs_up(secured):
-                return Check(
+                return DoctorCheck(
                     "broker",
                     False,
                     f"{address} hangs up after the handshake",
                     "Check that our certificate is registered and active at the broker.",
                 )
-            return Check("broker", True, done)
+            return DoctorCheck("broker", True, done)
     except ssl.SSLCertVerificationError as error:
-        return Check(
+        return DoctorCheck(
             "broker",
             False,
             f"{address}: its certificate is not trusted: {error.verify_message}",
@@ -124,14 +124,14 @@ def _handshake(
             "host is the name in its certificate, and that this machine's clock is right.",
         )
     except ssl.SSLError as error:
-        return Check(
+        return DoctorCheck(
             "broker",
             False,
             explain_tls_handshake(error, address),
             "Check that our certificate is active at the broker, and that this is its TLS port.",
         )
     except (ConnectionResetError, TimeoutError) as error:
-        return Check(
+        return DoctorCheck(
             "broker",
             False,
             f"{address}: TLS fails: {error.strerror or error}",
@@ -148,22 +148,22 @@ def _hangs_up(secured: ssl.SSLSocket) -> bool:
         return False
 
 
-def _authority(tls: Files, can_read: CanRead) -> Check:
+def _authority(tls: _TlsFiles, can_read: CanRead) -> DoctorCheck:
     """The CA's certificate that the broker's is checked with."""
     remedy = "Set CA_CERT to the broker's root certificate, PEM (AWS: AmazonRootCA1.pem)."
     try:
         found = x509.load_pem_x509_certificates(Path(tls.ca_cert).read_bytes())
     except (OSError, ValueError) as error:
-        return Check("CA", False, f"{tls.ca_cert} cannot be used: {_short(error)}", remedy)
-    return _unreadable("CA", Path(tls.ca_cert), can_read) or Check(
+        return DoctorCheck("CA", False, f"{tls.ca_cert} cannot be used: {_short(error)}", remedy)
+    return _unreadable("CA", Path(tls.ca_cert), can_read) or DoctorCheck(
         "CA", True, found[0].subject.rfc4514_string()
     )
 
 
-def _unreadable(name: str, file: Path, can_read: CanRead) -> Check | None:
+def _unreadable(name: str, file: Path, can_read: CanRead) -> DoctorCheck | None:
     if can_read(file):
         return None
-    return Check(
+    return DoctorCheck(
         name,
         False,
         f"the user that VOLTTRON runs as cannot read {file}",
@@ -172,12 +172,14 @@ def _unreadable(name: str, file: Path, can_read: CanRead) -> Check | None:
     )
 
 
-def certificate(tls: Files, now: datetime, can_read: CanRead = _we_can_read) -> Iterator[Check]:
+def certificate_checks(
+    tls: _TlsFiles, now: datetime, can_read: CanRead = _we_can_read
+) -> Iterator[DoctorCheck]:
     """Our certificate's dates, whether the key is its own, and who can read the key."""
     try:
         found = x509.load_pem_x509_certificate(Path(tls.client_cert).read_bytes())
     except (OSError, ValueError) as error:
-        yield Check(
+        yield DoctorCheck(
             "certificate",
             False,
             f"{tls.client_cert} cannot be used: {_short(error)}",
@@ -196,21 +198,21 @@ def certificate(tls: Files, now: datetime, can_read: CanRead = _we_can_read) -> 
         yield unreadable
     elif now < begins:
         text = f"valid only from {begins:%Y-%m-%d %H:%M} UTC"
-        yield Check("certificate", False, text, "Check this machine's clock.")
+        yield DoctorCheck("certificate", False, text, "Check this machine's clock.")
     elif ends <= now:
-        yield Check("certificate", False, f"expired on {ends:%Y-%m-%d}", renew)
+        yield DoctorCheck("certificate", False, f"expired on {ends:%Y-%m-%d}", renew)
     else:
-        yield Check("certificate", days > WARN_DAYS, text, "" if days > WARN_DAYS else renew)
+        yield DoctorCheck("certificate", days > WARN_DAYS, text, "" if days > WARN_DAYS else renew)
     yield _key(tls, found, can_read)
 
 
-def _key(tls: Files, found: x509.Certificate, can_read: CanRead) -> Check:
+def _key(tls: _TlsFiles, found: x509.Certificate, can_read: CanRead) -> DoctorCheck:
     key_file = Path(tls.private_key)
     try:
         key = load_pem_private_key(key_file.read_bytes(), password=None)
         mode = key_file.stat().st_mode
     except (OSError, ValueError, TypeError) as error:
-        return Check(
+        return DoctorCheck(
             "private key",
             False,
             f"{key_file} cannot be used: {_short(error)}",
@@ -219,20 +221,20 @@ def _key(tls: Files, found: x509.Certificate, can_read: CanRead) -> Check:
         )
     layout = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     if key.public_key().public_bytes(*layout) != found.public_key().public_bytes(*layout):
-        return Check(
+        return DoctorCheck(
             "private key",
             False,
             "it is not the key of the certificate",
             "CLIENT_CERT and PRIVATE_KEY must be of one pair.",
         )
     if mode & 0o027:  # a group of its own may read it
-        return Check(
+        return DoctorCheck(
             "private key",
             False,
             f"others can read it (mode {mode & 0o777:o})",
             f"chmod 600 {key_file}, owned by the user VOLTTRON runs as (or 640 for its group).",
         )
-    return _unreadable("private key", key_file, can_read) or Check(
+    return _unreadable("private key", key_file, can_read) or DoctorCheck(
         "private key", True, "belongs to the certificate, not readable for others"
     )
 

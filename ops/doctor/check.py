@@ -6,14 +6,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ops.host.paths import Paths
-from ops.host.site_settings import Settings
+from ops.host.site_settings import SiteSettings
 from VenAgent.config import AgentConfig
 
 LOOK_AT_LOGS = "See `ven_control.sh logs --level warning`."
 
 
 @dataclass(frozen=True)
-class Check:
+class DoctorCheck:
     """`ok` is None where it could not be looked at, or there is nothing to look at."""
 
     name: str
@@ -30,7 +30,7 @@ class Patient:
     """What all checks need, and what the earlier ones found that spares the later ones a look."""
 
     paths: Paths
-    settings: Settings
+    settings: SiteSettings
     platform_is_up: bool = False
     absent: set[str] = field(default_factory=set)
     """Agents that do not run."""

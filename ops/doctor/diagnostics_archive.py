@@ -24,7 +24,7 @@ from ops.host import log_tail as logs
 from ops.host import processes
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.host.site_settings import Settings
+from ops.host.site_settings import SiteSettings
 from ops.services import status_report as status
 from ops.volttron import config_store, vctl
 from ops.volttron import volttron_platform as volttron
@@ -50,7 +50,7 @@ _CURVE_KEY = re.compile(r"(?<![A-Za-z0-9_/.-])[A-Za-z0-9_-]{43}(?![A-Za-z0-9_/.-
 _JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 
 
-def without_secrets(text: str) -> str:
+def diagnostics_without_secrets(text: str) -> str:
     """The text with what could be a secret removed; rather too much than too little."""
     text = _END_OF_PEM.sub(f"{REMOVED} (PEM)", text)  # a log's tail may begin inside a block
     text = _PEM.sub(f"{REMOVED} (PEM)", text)
@@ -67,8 +67,8 @@ def _like(value: str) -> str:
     return f"{quote}{REMOVED}{quote}"
 
 
-def write(
-    paths: Paths, settings: Settings, target: Path, progress: Callable[[str], None]
+def write_diagnostics_archive(
+    paths: Paths, settings: SiteSettings, target: Path, progress: Callable[[str], None]
 ) -> list[str]:
     """Write the archive; the names of what is in it. Readable for its owner only."""
     names = []
@@ -80,7 +80,7 @@ def write(
         ):
             for name, produce in _parts(paths, settings):
                 progress(name)
-                contents = without_secrets(_produced(produce)).encode()
+                contents = diagnostics_without_secrets(_produced(produce)).encode()
                 entry = tarfile.TarInfo(f"{folder}/{name}")
                 entry.size, entry.mtime, entry.mode = len(contents), int(time.time()), 0o600
                 archive.addfile(entry, io.BytesIO(contents))
@@ -113,15 +113,15 @@ def _produced(produce: Callable[[], str]) -> str:
         return f"could not be had: {error}\n"
 
 
-def _parts(paths: Paths, settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
-    yield "versions.txt", lambda: versions(paths)
-    yield "doctor.json", lambda: _json([c.as_json() for c in doctor.examine(paths, settings)])
-    yield "status.json", lambda: _json(status.look(paths, settings))
+def _parts(paths: Paths, settings: SiteSettings) -> Iterator[tuple[str, Callable[[], str]]]:
+    yield "versions.txt", lambda: _versions(paths)
+    yield "doctor.json", lambda: _json([c.as_json() for c in doctor.examine_site(paths, settings)])
+    yield "status.json", lambda: _json(status.site_status_report(paths, settings))
     yield "settings.json", lambda: _json(settings.model_dump())
     for identity in (config_store.AGENT, config_store.DRIVER):
         yield (
             f"config_store/{identity}.txt",
-            lambda identity=identity: stored(paths, identity),  # type: ignore[misc]
+            lambda identity=identity: _stored(paths, identity),  # type: ignore[misc]
         )
     for name, path in {
         "platform": paths.platform_log,
@@ -137,11 +137,11 @@ def _json(value: Any) -> str:
 
 
 def _tail(path: Path) -> str:
-    lines = logs.tail(path, LOG_LINES, MAX_LOG_BYTES)
+    lines = logs.log_tail(path, LOG_LINES, MAX_LOG_BYTES)
     return "\n".join(lines) + "\n" if lines else f"there is no {path}\n"
 
 
-def versions(paths: Paths) -> str:
+def _versions(paths: Paths) -> str:
     """Machine, repository, and the packages of both environments."""
     lines = [
         f"{machine.platform()}, Python {machine.python_version()}",
@@ -163,13 +163,13 @@ def _said(*command: str) -> str:
     return result.stdout.strip() or "unknown"
 
 
-def stored(paths: Paths, identity: str) -> str:
+def _stored(paths: Paths, identity: str) -> str:
     """All entries of an agent's config store."""
-    if processes.running(paths, volttron.NAME) is None:
+    if processes.running_process(paths, volttron.NAME) is None:
         return "VOLTTRON does not run, so its config store cannot be read\n"
     parts = []
-    for name in config_store.names(paths, identity):
+    for name in config_store.config_store_names(paths, identity):
         # --raw: a registry stays a CSV
-        contents = vctl.must(paths, "config", "get", identity, name, "--raw")
+        contents = vctl.vctl_output(paths, "config", "get", identity, name, "--raw")
         parts.append(f"=== {name}\n{contents}\n")
     return "\n".join(parts) or "nothing is stored\n"

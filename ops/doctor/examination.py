@@ -16,14 +16,14 @@ from collections.abc import Callable, Iterator
 from http.client import HTTPException
 from typing import Any
 
-from ops.clients.command_sender import ask_own
+from ops.clients.command_sender import ask_own_ven
 from ops.doctor import broker_checks as doctor_tls
 from ops.doctor import volttron_checks as doctor_volttron
-from ops.doctor.check import LOOK_AT_LOGS, Check, Patient
+from ops.doctor.check import LOOK_AT_LOGS, DoctorCheck, Patient
 from ops.host import processes
-from ops.host.ops_error import OpsError, of_system
+from ops.host.ops_error import OpsError, ops_error_of_system
 from ops.host.paths import Paths
-from ops.host.site_settings import Settings
+from ops.host.site_settings import SiteSettings
 from ops.services import site_stack as bring_up
 from ops.volttron.config_store import AGENT
 
@@ -34,62 +34,64 @@ HTTP_WITHIN_SEC = 8.0
 _SHADOW_GRACE_SEC = 30.0
 
 
-def examine(paths: Paths, settings: Settings) -> Iterator[Check]:
+def examine_site(paths: Paths, settings: SiteSettings) -> Iterator[DoctorCheck]:
     """All checks, in the order in which one needs the other; a later one never raises."""
     patient = Patient(paths, settings)
-    yield from _safely("disk", disk, patient)
-    yield from _safely("clock", clock, patient)
-    running = list(_safely("platform", doctor_volttron.volttron, patient))
+    yield from _safely("disk", _disk, patient)
+    yield from _safely("clock", _clock, patient)
+    running = list(_safely("platform", doctor_volttron.platform_checks, patient))
     yield from running
     patient.platform_is_up = all(check.ok for check in running)
-    yield from _safely("configuration", configuration, patient)
+    yield from _safely("configuration", _configuration, patient)
     try:
         settings.agent()
     except OpsError:
-        yield Check("the rest", None, "not looked at without a usable configuration")
+        yield DoctorCheck("the rest", None, "not looked at without a usable configuration")
         return
     if patient.platform_is_up:
-        yield from _safely("agents", doctor_volttron.agents, patient)
-        yield from _safely("simulated panel", doctor_volttron.simulated_panel, patient)
-        yield from _safely("devices", doctor_volttron.driver_points, patient)
-        yield from _safely("actuator", doctor_volttron.actuator_points, patient)
+        yield from _safely("agents", doctor_volttron.agent_checks, patient)
+        yield from _safely("simulated panel", doctor_volttron.simulated_panel_checks, patient)
+        yield from _safely("devices", doctor_volttron.device_checks, patient)
+        yield from _safely("actuator", doctor_volttron.actuator_checks, patient)
     else:
-        yield Check(
+        yield DoctorCheck(
             "agents, devices, actuator", None, "not looked at while VOLTTRON cannot be asked"
         )
-    yield from _safely("broker", broker, patient)
-    yield from _safely("VenAgent", answers, patient)
-    yield from _safely("shadow", shadow, patient)
-    yield from _safely("backend", backend, patient)
+    yield from _safely("broker", _broker, patient)
+    yield from _safely("VenAgent", _answers, patient)
+    yield from _safely("shadow", _shadow, patient)
+    yield from _safely("backend", _backend, patient)
 
 
 def _safely(
-    name: str, look: Callable[[Patient], Iterator[Check]], patient: Patient
-) -> Iterator[Check]:
+    name: str, look: Callable[[Patient], Iterator[DoctorCheck]], patient: Patient
+) -> Iterator[DoctorCheck]:
     try:
         yield from look(patient)
     except OpsError as error:
-        yield Check(name, False, error.what, " ".join(error.advice) or LOOK_AT_LOGS)
+        yield DoctorCheck(name, False, error.what, " ".join(error.advice) or LOOK_AT_LOGS)
     except OSError as error:
-        told = of_system(error)
+        told = ops_error_of_system(error)
         if told is None:
             raise
-        yield Check(name, False, told.what, " ".join(told.advice))
+        yield DoctorCheck(name, False, told.what, " ".join(told.advice))
 
 
 # --- this machine ------------------------------------------------------------------------------
 
 
-def disk(patient: Patient) -> Iterator[Check]:
+def _disk(patient: Patient) -> Iterator[DoctorCheck]:
     home = patient.paths.home
     try:
         usage = shutil.disk_usage(home)
     except FileNotFoundError:
-        yield Check("disk", None, f"{home} is not there yet", "`ven_control.sh start` makes it.")
+        yield DoctorCheck(
+            "disk", None, f"{home} is not there yet", "`ven_control.sh start` makes it."
+        )
         return
     free_mb = usage.free // 1_000_000
     enough = free_mb >= MIN_FREE_MB
-    yield Check(
+    yield DoctorCheck(
         "disk",
         enough,
         f"{free_mb:,} MB free below {home}",
@@ -100,28 +102,28 @@ def disk(patient: Patient) -> Iterator[Check]:
     )
 
 
-def clock(patient: Patient) -> Iterator[Check]:
+def _clock(patient: Patient) -> Iterator[DoctorCheck]:
     """Against the backend's or the endpoint's HTTP date, else by what the system says of NTP."""
     variables = patient.settings.variables
     endpoint = variables.get("IOT_ENDPOINT")
     urls = [variables.get("BACKEND_URL"), f"https://{endpoint}/" if endpoint else None]
     remedy = "Switch time synchronisation on: timedatectl set-ntp true (or install chrony)."
     for url in filter(None, urls):
-        skew_sec = skew_to(url)
+        skew_sec = _skew_to(url)
         if skew_sec is not None:
             good = abs(skew_sec) <= MAX_SKEW_SEC
             text = f"{skew_sec:+.1f} s from {url}"
-            yield Check("clock", good, text, "" if good else remedy)
+            yield DoctorCheck("clock", good, text, "" if good else remedy)
             return
-    synchronised = ntp_synchronised()
+    synchronised = _ntp_synchronised()
     if synchronised is None:
-        yield Check("clock", None, "nothing here to compare it with")
+        yield DoctorCheck("clock", None, "nothing here to compare it with")
     else:
         text = "synchronised" if synchronised else "not synchronised with any time server"
-        yield Check("clock", synchronised, text, "" if synchronised else remedy)
+        yield DoctorCheck("clock", synchronised, text, "" if synchronised else remedy)
 
 
-def skew_to(url: str) -> float | None:
+def _skew_to(url: str) -> float | None:
     """Seconds that our clock is ahead of an HTTP server's; None if it gives no date."""
     before = time.time()
     try:
@@ -137,7 +139,7 @@ def skew_to(url: str) -> float | None:
     return (before + time.time()) / 2 - server
 
 
-def ntp_synchronised() -> bool | None:
+def _ntp_synchronised() -> bool | None:
     try:
         said = subprocess.run(
             ["timedatectl", "show", "--property=NTPSynchronized", "--value"],
@@ -155,15 +157,15 @@ def _get(url: str) -> urllib.request.Request:
     return urllib.request.Request(url, headers={"User-Agent": "ven_control doctor"})
 
 
-def configuration(patient: Patient) -> Iterator[Check]:
+def _configuration(patient: Patient) -> Iterator[DoctorCheck]:
     """The one in the config store; where that is refused, the others look by the last good one."""
     if patient.platform_is_up:
-        newest = bring_up.in_force(patient.paths, patient.settings)
+        newest = bring_up.site_settings_in_force(patient.paths, patient.settings)
         newest.agent()
         patient.settings = newest
     agent = patient.agent
     where = "config store" if patient.settings.in_store else "the file it was installed with"
-    yield Check(
+    yield DoctorCheck(
         "configuration", True, f"{agent.ven_id}, {len(agent.circuits)} circuits, from {where}"
     )
 
@@ -171,34 +173,35 @@ def configuration(patient: Patient) -> Iterator[Check]:
 # --- the VEN and its cloud ---------------------------------------------------------------------
 
 
-def broker(patient: Patient) -> Iterator[Check]:
-    return doctor_tls.broker(
-        patient.agent.broker, can_read=lambda file: processes.can_read(patient.paths, file)
+def _broker(patient: Patient) -> Iterator[DoctorCheck]:
+    return doctor_tls.broker_checks(
+        patient.agent.broker,
+        can_read=lambda file: processes.plain_user_can_read(patient.paths, file),
     )
 
 
-def answers(patient: Patient) -> Iterator[Check]:
+def _answers(patient: Patient) -> Iterator[DoctorCheck]:
     """VenAgent itself, asked through its broker, as the cloud would (with TLS: on the bus)."""
     agent = patient.agent
     patient.unanswered = True
     if AGENT in patient.absent:
-        yield Check("VenAgent", None, f"not asked while {AGENT} does not run")
+        yield DoctorCheck("VenAgent", None, f"not asked while {AGENT} does not run")
         return
     began = time.monotonic()
-    answer = ask_own(patient.paths, agent, "status", ANSWER_WITHIN_SEC)
+    answer = ask_own_ven(patient.paths, agent, "status", ANSWER_WITHIN_SEC)
     patient.unanswered = False
     data = answer.get("data") or {}
     took_ms = (time.monotonic() - began) * 1000
     good = data.get("health") == "GOOD"
     sentence = str(data.get("health_context") or answer.get("reason") or "")
-    yield Check(
+    yield DoctorCheck(
         "VenAgent",
         good,
         f"answers in {took_ms:.0f} ms" + ("" if good else f": {sentence}"),
         "" if good else "docs/troubleshooting.md says what to do about each such sentence.",
     )
     quality = data.get("quality")
-    yield Check(
+    yield DoctorCheck(
         "meter",
         quality == "good",
         f"{quality or 'unknown'}, {data.get('power_kw')} kW",
@@ -207,7 +210,7 @@ def answers(patient: Patient) -> Iterator[Check]:
     depth = data.get("outbox_depth")
     if isinstance(depth, int):
         waiting = depth > 100
-        yield Check(
+        yield DoctorCheck(
             "outbox",
             not waiting,
             f"{depth} messages wait",
@@ -217,23 +220,25 @@ def answers(patient: Patient) -> Iterator[Check]:
         )
 
 
-def shadow(patient: Patient) -> Iterator[Check]:
+def _shadow(patient: Patient) -> Iterator[DoctorCheck]:
     """What the agent reports is of now."""
     agent = patient.agent
     if not agent.streams.shadow:
-        yield Check("shadow", None, "switched off in the configuration (streams.shadow)")
+        yield DoctorCheck("shadow", None, "switched off in the configuration (streams.shadow)")
         return
     if patient.unanswered:
-        yield Check("shadow", None, "not looked at while VenAgent does not answer")
+        yield DoctorCheck("shadow", None, "not looked at while VenAgent does not answer")
         return
-    answer = ask_own(patient.paths, agent, "shadow", ANSWER_WITHIN_SEC)
+    answer = ask_own_ven(patient.paths, agent, "shadow", ANSWER_WITHIN_SEC)
     stamp = _find(answer.get("data"), "timestamp")
     if not isinstance(stamp, (int, float)):
-        yield Check("shadow", False, "the agent reports no state", "See `ven_control.sh logs`.")
+        yield DoctorCheck(
+            "shadow", False, "the agent reports no state", "See `ven_control.sh logs`."
+        )
         return
     age_sec = time.time() - stamp
     fresh = age_sec <= 2 * agent.shadow_interval_sec + _SHADOW_GRACE_SEC
-    yield Check(
+    yield DoctorCheck(
         "shadow",
         fresh,
         f"reported {max(0.0, age_sec):.0f} s ago, {len(json.dumps(answer['data']))} bytes",
@@ -253,27 +258,29 @@ def _find(block: Any, key: str) -> Any:
     return None
 
 
-def backend(patient: Patient) -> Iterator[Check]:
+def _backend(patient: Patient) -> Iterator[DoctorCheck]:
     url = patient.settings.variables.get("BACKEND_URL")
     if not url:
-        yield Check("backend", None, "none set (BACKEND_URL)")
+        yield DoctorCheck("backend", None, "none set (BACKEND_URL)")
         return
     address = url.rstrip("/") + "/health"
     try:
         with urllib.request.urlopen(_get(address), timeout=HTTP_WITHIN_SEC) as response:
-            yield Check("backend", True, f"{address} answers {response.status}")
+            yield DoctorCheck("backend", True, f"{address} answers {response.status}")
     except urllib.error.HTTPError as error:
-        yield Check(
+        yield DoctorCheck(
             "backend",
             False,
             f"{address} answers {error.code} {error.reason}",
             "It runs and is not well: see its log and its database.",
         )
     except (ValueError, HTTPException):  # its text would show what stands in the URL
-        yield Check("backend", False, "BACKEND_URL is no usable URL", "Write https://HOST[:PORT].")
+        yield DoctorCheck(
+            "backend", False, "BACKEND_URL is no usable URL", "Write https://HOST[:PORT]."
+        )
     except OSError as error:
         reason = getattr(error, "reason", error)
-        yield Check(
+        yield DoctorCheck(
             "backend",
             False,
             f"{address} cannot be reached: {reason}",

@@ -7,14 +7,14 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from ops.doctor.check import LOOK_AT_LOGS, Check, Patient
+from ops.doctor.check import LOOK_AT_LOGS, DoctorCheck, Patient
 from ops.host import processes
 from ops.host.ops_error import OpsError
 from ops.services import simulated_panel_service as simulated
 from ops.volttron import vctl
 from ops.volttron import volttron_platform as platform
 from ops.volttron import volttron_rpc as rpc
-from ops.volttron.agent_health import NEEDED, of_agent
+from ops.volttron.agent_health import NEEDED, agent_health
 from ops.volttron.agent_install import BACNET_AGENT
 from VenAgent.config import AgentConfig
 from VenAgent.dr.panel import Control
@@ -23,13 +23,13 @@ CONFIG_STORE = "platform.config_store"
 _START = "Run `ven_control.sh start`."
 
 
-def volttron(patient: Patient) -> Iterator[Check]:
-    record = processes.running(patient.paths, platform.NAME)
+def platform_checks(patient: Patient) -> Iterator[DoctorCheck]:
+    record = processes.running_process(patient.paths, platform.NAME)
     if record is None:
-        yield Check("platform", False, "VOLTTRON does not run", _START)
+        yield DoctorCheck("platform", False, "VOLTTRON does not run", _START)
         return
-    up = platform.is_up(patient.paths, record)
-    yield Check(
+    up = platform.volttron_platform_is_up(patient.paths, record)
+    yield DoctorCheck(
         "platform",
         up,
         f"process {record.pid}" + ("" if up else ": its services are not up"),
@@ -40,9 +40,9 @@ def volttron(patient: Patient) -> Iterator[Check]:
 # --- agents ------------------------------------------------------------------------------------
 
 
-def agents(patient: Patient) -> Iterator[Check]:
+def agent_checks(patient: Patient) -> Iterator[DoctorCheck]:
     """Those that every site needs, then the BACnet proxies that this site's devices name."""
-    installed = vctl.agents(patient.paths)
+    installed = vctl.vctl_status(patient.paths)
     for identity in NEEDED:
         yield _agent(patient, identity, installed.get(identity), _START)
     for identity, device in sorted(_proxies(patient).items()):
@@ -57,24 +57,24 @@ def agents(patient: Patient) -> Iterator[Check]:
 
 
 def _agent(
-    patient: Patient, identity: str, agent: vctl.AgentStatus | None, install: str, why: str = ""
-) -> Check:
+    patient: Patient, identity: str, agent: vctl.VctlAgentStatus | None, install: str, why: str = ""
+) -> DoctorCheck:
     if agent is None:
         patient.absent.add(identity)
-        return Check(identity, False, f"is not installed{why}", install)
+        return DoctorCheck(identity, False, f"is not installed{why}", install)
     if not agent.is_running:
         patient.absent.add(identity)
         ended = {"": "was never started", "0": "was stopped"}.get(
             agent.status, f"ended with {agent.status}: `ven_control.sh logs` says why"
         )
-        return Check(identity, False, f"does not run{why}: it {ended}", _START)
+        return DoctorCheck(identity, False, f"does not run{why}: it {ended}", _START)
     said = (agent.health, agent.context)
     if not agent.is_good:
-        said = of_agent(patient.paths, identity) or said
+        said = agent_health(patient.paths, identity) or said
     if said[0] == "GOOD":
-        return Check(identity, True, "GOOD")
+        return DoctorCheck(identity, True, "GOOD")
     text = ": ".join(filter(None, said)) or "has not said how it is"
-    return Check(identity, False, text, LOOK_AT_LOGS)
+    return DoctorCheck(identity, False, text, LOOK_AT_LOGS)
 
 
 def _proxies(patient: Patient) -> dict[str, str]:
@@ -91,28 +91,30 @@ def _proxies(patient: Patient) -> dict[str, str]:
 # --- devices -----------------------------------------------------------------------------------
 
 
-def simulated_panel(patient: Patient) -> Iterator[Check]:
-    if simulated.is_wanted(patient.settings):
-        runs = processes.running(patient.paths, simulated.NAME) is not None
+def simulated_panel_checks(patient: Patient) -> Iterator[DoctorCheck]:
+    if simulated.simulated_panel_is_wanted(patient.settings):
+        runs = processes.running_process(patient.paths, simulated.NAME) is not None
         text = "runs" if runs else "does not run"
-        yield Check("simulated panel", runs, text, "" if runs else _START)
+        yield DoctorCheck("simulated panel", runs, text, "" if runs else _START)
 
 
-def driver_points(patient: Patient) -> Iterator[Check]:
+def device_checks(patient: Patient) -> Iterator[DoctorCheck]:
     """Every device answers now, and has every point that the agent uses."""
     agent = patient.agent
     if agent.driver_identity in patient.absent:
-        yield Check("devices", None, f"not looked at while {agent.driver_identity} does not run")
+        yield DoctorCheck(
+            "devices", None, f"not looked at while {agent.driver_identity} does not run"
+        )
         return
-    for device, wanted in used_points(agent).items():
+    for device, wanted in _used_points(agent).items():
         yield _device(patient, device, wanted)
 
 
-def _device(patient: Patient, device: str, wanted: set[str]) -> Check:
+def _device(patient: Patient, device: str, wanted: set[str]) -> DoctorCheck:
     name, driver = f"device {device}", patient.agent.driver_identity
     config = _driver_config(patient, device)
     if config is None:
-        return Check(
+        return DoctorCheck(
             name,
             False,
             f"{driver} has no configuration for it",
@@ -120,15 +122,15 @@ def _device(patient: Patient, device: str, wanted: set[str]) -> Check:
         )
     began = time.monotonic()
     try:
-        values = rpc.call(patient.paths, driver, "scrape_all", device)
+        values = rpc.call_volttron_rpc(patient.paths, driver, "scrape_all", device)
     except OpsError as error:
-        return Check(name, False, error.what, _reach(config, driver, device))
+        return DoctorCheck(name, False, error.what, _reach(config, driver, device))
     values = values if isinstance(values, dict) else {}
     took_ms = (time.monotonic() - began) * 1000
     lacking = sorted(point for point in wanted if point not in values)
     empty = sorted(point for point in wanted if point in values and values[point] is None)
     if not values:
-        return Check(name, False, "gives no values", _reach(config, driver, device))
+        return DoctorCheck(name, False, "gives no values", _reach(config, driver, device))
     if lacking:
         text = f"publishes no {', '.join(lacking)}"
         remedy = "Correct the names: `ven_control.sh check-config` with the site's files."
@@ -137,7 +139,7 @@ def _device(patient: Patient, device: str, wanted: set[str]) -> Check:
         remedy = "Check these registers' addresses and types against the device's document."
     else:
         text, remedy = f"{len(values)} points read ({took_ms:.0f} ms with the asking)", ""
-    return Check(name, not remedy, text, remedy)
+    return DoctorCheck(name, not remedy, text, remedy)
 
 
 def _reach(config: dict[str, Any], driver: str, device: str) -> str:
@@ -159,8 +161,8 @@ def _driver_config(patient: Patient, device: str) -> dict[str, Any] | None:
     if device not in patient.driver_configs:
         driver, name = patient.agent.driver_identity, f"devices/{device}"
         config = None
-        if name in rpc.call(patient.paths, CONFIG_STORE, "list_configs", driver):
-            text = rpc.call(patient.paths, CONFIG_STORE, "get_config", driver, name)
+        if name in rpc.call_volttron_rpc(patient.paths, CONFIG_STORE, "list_configs", driver):
+            text = rpc.call_volttron_rpc(patient.paths, CONFIG_STORE, "get_config", driver, name)
             config = _object(text, f"the entry {name} of {driver}")
         patient.driver_configs[device] = config
     return patient.driver_configs[device]
@@ -176,7 +178,7 @@ def _object(text: str, what: str) -> dict[str, Any]:
     return config
 
 
-def used_points(agent: AgentConfig) -> dict[str, set[str]]:
+def _used_points(agent: AgentConfig) -> dict[str, set[str]]:
     """The points that the agent reads, by device."""
     panel = agent.panel
     used: dict[str, set[str]] = {device: set() for device in agent.devices()}
@@ -200,30 +202,32 @@ def used_points(agent: AgentConfig) -> dict[str, set[str]]:
 # --- actuator ----------------------------------------------------------------------------------
 
 
-def actuator_points(patient: Patient) -> Iterator[Check]:
+def actuator_checks(patient: Patient) -> Iterator[DoctorCheck]:
     """The actuator reaches every point that an event would write; it is only asked to read."""
     agent = patient.agent
     for identity in (agent.driver_identity, agent.actuator_identity):
         if identity in patient.absent:
-            yield Check("actuator", None, f"not asked while {identity} does not run")
+            yield DoctorCheck("actuator", None, f"not asked while {identity} does not run")
             return
     panel = agent.build_panel()
     topics = [c.point for c in panel.circuits if c.control is not Control.NONE]
     if not topics:
-        yield Check(
+        yield DoctorCheck(
             "actuator", None, "no circuit can be switched or limited: all are only measured"
         )
         return
-    answer = rpc.call(patient.paths, agent.actuator_identity, "get_multiple_points", topics)
+    answer = rpc.call_volttron_rpc(
+        patient.paths, agent.actuator_identity, "get_multiple_points", topics
+    )
     results, errors = answer if isinstance(answer, list) and len(answer) == 2 else ({}, {})
     failed = {t: errors.get(t, "no value") for t in topics if results.get(t) is None}
     if failed:
         topic, why = next(iter(failed.items()))
-        yield Check(
+        yield DoctorCheck(
             "actuator",
             False,
             f"{len(failed)} of {len(topics)} points cannot be reached: {topic}: {why}",
             "First mend the devices above; then the points' names: `ven_control.sh check-config`.",
         )
     else:
-        yield Check("actuator", True, f"reaches all {len(topics)} points that events write")
+        yield DoctorCheck("actuator", True, f"reaches all {len(topics)} points that events write")

@@ -44,7 +44,7 @@ _PASSED_PREFIXES = ("LC_", "PIP_", "AWS_")
 _WITHHELD = {"PIP_FIND_LINKS"}
 
 
-def given_variables(environment: Mapping[str, str]) -> dict[str, str]:
+def site_variables(environment: Mapping[str, str]) -> dict[str, str]:
     """The agent's variables and our ports that are set; an empty one is not."""
     names = (*AGENT_VARIABLES, *PORT_VARIABLES)
     return {name: environment[name].strip() for name in names if environment.get(name, "").strip()}
@@ -67,7 +67,7 @@ def child_environment(paths: Paths, extra: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def platform_environment(paths: Paths, variables: Mapping[str, str]) -> dict[str, str]:
+def platform_child_environment(paths: Paths, variables: Mapping[str, str]) -> dict[str, str]:
     """VOLTTRON's and `vctl`'s; the platform's agents inherit it, `variables` too."""
     base = child_environment(paths, {})
     return {

@@ -11,7 +11,7 @@ from typing import BinaryIO
 TAIL_BYTES = 65_536
 
 
-def tail(path: Path, lines: int, max_bytes: int = TAIL_BYTES) -> list[str]:
+def log_tail(path: Path, lines: int, max_bytes: int = TAIL_BYTES) -> list[str]:
     """The last lines, of the last `max_bytes`; none when there is no such file."""
     try:
         with path.open("rb") as file:
@@ -22,9 +22,9 @@ def tail(path: Path, lines: int, max_bytes: int = TAIL_BYTES) -> list[str]:
     return text.splitlines()[-lines:] if lines > 0 else []
 
 
-def follow(path: Path, lines: int, poll_sec: float = 0.25) -> Iterator[str]:
+def follow_log(path: Path, lines: int, poll_sec: float = 0.25) -> Iterator[str]:
     """The last lines, then each new one as it comes, through rotation; ends never."""
-    yield from tail(path, lines)
+    yield from log_tail(path, lines)
     file = _open_at_end(path)
     rest = b""
     while True:

@@ -23,7 +23,7 @@ class OpsError(Exception):
         """What was being done, where that is one of several steps."""
 
 
-def of_system(error: OSError) -> OpsError | None:
+def ops_error_of_system(error: OSError) -> OpsError | None:
     """What the system refused, for an operator; None where it may be a fault of ours."""
     advice = {
         errno.EACCES: "Run this as the user that ran `start` (with sudo if that was root), or set "

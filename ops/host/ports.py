@@ -13,7 +13,7 @@ import psutil
 from ops.host.ops_error import OpsError
 
 
-def require_free(host: str, port: int, what: str, variable: str) -> None:
+def require_free_port(host: str, port: int, what: str, variable: str) -> None:
     """Raises OpsError, naming who has the port, when `what` could not listen there."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -26,14 +26,14 @@ def require_free(host: str, port: int, what: str, variable: str) -> None:
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise OpsError(f"{what} cannot use {host}:{port}: {error.strerror}") from None
-            owner = port_owner(port) or "another program"
+            owner = _port_owner(port) or "another program"
             raise OpsError(
                 f"{what} needs port {port} of {host}, which is in use by {owner}",
                 f"Stop that program, or set {variable} to another port.",
             ) from None
 
 
-def port_owner(port: int) -> str | None:
+def _port_owner(port: int) -> str | None:
     """ "mosquitto (process 123)", as far as we may see it."""
     try:
         connections = psutil.net_connections("tcp")
@@ -51,7 +51,7 @@ def port_owner(port: int) -> str | None:
     return None
 
 
-def is_listening(host: str, port: int) -> bool:
+def port_is_listening(host: str, port: int) -> bool:
     try:
         with socket.create_connection((host, port), timeout=1):
             return True
@@ -59,7 +59,9 @@ def is_listening(host: str, port: int) -> bool:
         return False
 
 
-def wait_for(condition: Callable[[], bool], timeout_sec: float, every_sec: float = 0.05) -> bool:
+def wait_for_condition(
+    condition: Callable[[], bool], timeout_sec: float, every_sec: float = 0.05
+) -> bool:
     """Whether the condition comes true within that time."""
     deadline = time.monotonic() + timeout_sec
     while not condition():

@@ -26,7 +26,7 @@ MAX_LOG_BYTES = 5_000_000
 
 
 @dataclass(frozen=True)
-class Stat:
+class _Stat:
     """What we need of /proc/PID/stat."""
 
     state: str
@@ -35,7 +35,7 @@ class Stat:
 
 
 @dataclass(frozen=True)
-class Record:
+class ProcessRecord:
     """A process we started; it leads a session of its own."""
 
     name: str
@@ -46,35 +46,35 @@ class Record:
     """What it was started with, where one that runs may not be the one that is wanted."""
 
 
-def read_stat(pid: int) -> Stat | None:
+def _read_stat(pid: int) -> _Stat | None:
     """None when there is no such process."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return None
     fields = text[text.rindex(")") + 2 :].split()  # the name before it may hold anything
-    return Stat(state=fields[0], session=int(fields[3]), start_ticks=int(fields[19]))
+    return _Stat(state=fields[0], session=int(fields[3]), start_ticks=int(fields[19]))
 
 
-def boot_id() -> str:
+def _boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def is_running(record: Record) -> bool:
+def process_is_running(record: ProcessRecord) -> bool:
     """Whether this very process runs; a zombie does not."""
-    stat = read_stat(record.pid)
+    stat = _read_stat(record.pid)
     return (
         stat is not None
         and stat.state not in "ZX"
         and stat.start_ticks == record.start_ticks
-        and record.boot_id == boot_id()
+        and record.boot_id == _boot_id()
     )
 
 
 # --- records in the state root -----------------------------------------------------------------
 
 
-def remember(paths: Paths, record: Record) -> None:
+def _remember(paths: Paths, record: ProcessRecord) -> None:
     """Write the record's file, whole or not at all."""
     target = paths.run / f"{record.name}.json"
     draft = target.with_suffix(".new")
@@ -82,14 +82,14 @@ def remember(paths: Paths, record: Record) -> None:
     draft.replace(target)
 
 
-def forget(paths: Paths, name: str) -> None:
+def forget_process(paths: Paths, name: str) -> None:
     (paths.run / f"{name}.json").unlink(missing_ok=True)
 
 
-def recorded(paths: Paths, name: str) -> Record | None:
+def recorded_process(paths: Paths, name: str) -> ProcessRecord | None:
     """The last process of that name we started, running or not; None if there is none."""
     try:
-        return Record(**json.loads((paths.run / f"{name}.json").read_text()))
+        return ProcessRecord(**json.loads((paths.run / f"{name}.json").read_text()))
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:
@@ -99,9 +99,9 @@ def recorded(paths: Paths, name: str) -> Record | None:
         ) from None
 
 
-def running(paths: Paths, name: str) -> Record | None:
-    record = recorded(paths, name)
-    return record if record and is_running(record) else None
+def running_process(paths: Paths, name: str) -> ProcessRecord | None:
+    record = recorded_process(paths, name)
+    return record if record and process_is_running(record) else None
 
 
 # --- starting ----------------------------------------------------------------------------------
@@ -119,12 +119,12 @@ def plain_user(paths: Paths) -> dict[str, Any]:
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": groups}
 
 
-def can_read(paths: Paths, file: Path) -> bool:
+def plain_user_can_read(paths: Paths, file: Path) -> bool:
     """Whether the plain user can read a file."""
     return subprocess.run(["test", "-r", file], check=False, **plain_user(paths)).returncode == 0
 
 
-def spawn(
+def spawn_process(
     paths: Paths,
     name: str,
     command: Sequence[str | Path],
@@ -133,13 +133,13 @@ def spawn(
     cwd: Path,
     umask: int = 0o022,
     variant: str = "",
-) -> Record:
+) -> ProcessRecord:
     """Start a process that outlives us, as the plain user, and remember it.
 
     Its output goes to `paths.output_log(name)`.
     """
     restore_interrupt()
-    with open_log(paths.output_log(name)) as log, _unbroken():
+    with _open_log(paths.output_log(name)) as log, _unbroken():
         child = subprocess.Popen(
             [str(part) for part in command],
             env=dict(environment),
@@ -151,10 +151,10 @@ def spawn(
             umask=umask,
             **plain_user(paths),
         )
-        stat = read_stat(child.pid)
+        stat = _read_stat(child.pid)
         assert stat is not None, "our child is there, as a zombie at least, until we ask for it"
-        record = Record(name, child.pid, stat.start_ticks, boot_id(), variant)
-        remember(paths, record)
+        record = ProcessRecord(name, child.pid, stat.start_ticks, _boot_id(), variant)
+        _remember(paths, record)
     return record
 
 
@@ -188,7 +188,7 @@ def restore_interrupt() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def open_log(path: Path) -> BinaryIO:
+def _open_log(path: Path) -> BinaryIO:
     """Open for appending, never through a link; a large one is set aside first."""
     if path.exists() and path.stat().st_size > MAX_LOG_BYTES:
         path.replace(path.with_suffix(".log.1"))
@@ -200,30 +200,32 @@ def open_log(path: Path) -> BinaryIO:
 # --- ending ------------------------------------------------------------------------------------
 
 
-def session_of(record: Record) -> list[Record]:
+def session_processes(record: ProcessRecord) -> list[ProcessRecord]:
     """All that runs in the record's session: the process itself and what it started.
 
     A session's number is not used again while one process of it lives, so these are ours.
     """
-    if record.boot_id != boot_id():
+    if record.boot_id != _boot_id():
         return []
     members = []
     for entry in Path("/proc").iterdir():
-        stat = read_stat(int(entry.name)) if entry.name.isdigit() else None
+        stat = _read_stat(int(entry.name)) if entry.name.isdigit() else None
         if stat is None or stat.session != record.pid or stat.state in "ZX":
             continue
         if stat.start_ticks >= record.start_ticks:
-            members.append(Record(record.name, int(entry.name), stat.start_ticks, record.boot_id))
+            members.append(
+                ProcessRecord(record.name, int(entry.name), stat.start_ticks, record.boot_id)
+            )
     return members
 
 
-def wait_until_gone(record: Record, timeout_sec: float) -> bool:
+def wait_until_process_gone(record: ProcessRecord, timeout_sec: float) -> bool:
     """Whether the process ends within that time."""
     with _handle(record) as handle:
         return handle is None or _wait(handle, timeout_sec)
 
 
-def end(record: Record, patience: Sequence[tuple[signal.Signals, float]]) -> bool:
+def end_process(record: ProcessRecord, patience: Sequence[tuple[signal.Signals, float]]) -> bool:
     """Send each signal in turn, waiting that many seconds after it. False if it still runs."""
     with _handle(record) as handle:
         if handle is None:
@@ -238,24 +240,26 @@ def end(record: Record, patience: Sequence[tuple[signal.Signals, float]]) -> boo
 GENTLY = ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0))
 
 
-def end_all(paths: Paths, name: str, patience: Sequence[tuple[signal.Signals, float]]) -> bool:
+def end_processes(
+    paths: Paths, name: str, patience: Sequence[tuple[signal.Signals, float]]
+) -> bool:
     """End the process of that name and all it started; whether there was anything to end."""
-    record = recorded(paths, name)
+    record = recorded_process(paths, name)
     if record is None:
         return False
-    was_running = is_running(record)
-    left = [] if end(record, patience) else [record]
-    orphans = session_of(record)
-    left += [orphan for orphan in orphans if not end(orphan, GENTLY)]
+    was_running = process_is_running(record)
+    left = [] if end_process(record, patience) else [record]
+    orphans = session_processes(record)
+    left += [orphan for orphan in orphans if not end_process(orphan, GENTLY)]
     if left:
         pids = ", ".join(str(process.pid) for process in left)
         raise OpsError(f"{name} does not end: process {pids} still runs, SIGKILL notwithstanding")
-    forget(paths, name)
+    forget_process(paths, name)
     return was_running or bool(orphans)
 
 
 @contextmanager
-def _handle(record: Record) -> Iterator[int | None]:
+def _handle(record: ProcessRecord) -> Iterator[int | None]:
     """A file descriptor that means this process and no later one; None when it is gone."""
     try:
         handle = os.pidfd_open(record.pid)
@@ -263,7 +267,7 @@ def _handle(record: Record) -> Iterator[int | None]:
         yield None
         return
     try:
-        yield handle if is_running(record) else None
+        yield handle if process_is_running(record) else None
     finally:
         os.close(handle)
 

@@ -9,10 +9,10 @@ import signal
 import sys
 from pathlib import Path
 
-from ops.host.processes import Record, boot_id, end, session_of
+from ops.host.processes import ProcessRecord, _boot_id, end_process, session_processes
 
 
-def command_line(pid: int) -> str:
+def _command_line(pid: int) -> str:
     """What a process was started with."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
@@ -20,17 +20,17 @@ def command_line(pid: int) -> str:
         return "(gone)"
 
 
-def sweep(session: int) -> list[str]:
+def sweep_session(session: int) -> list[str]:
     """End all of the session; what they were."""
-    left = session_of(Record("test", session, 0, boot_id()))
-    found = [f"{process.pid} {command_line(process.pid)}" for process in left]
+    left = session_processes(ProcessRecord("test", session, 0, _boot_id()))
+    found = [f"{process.pid} {_command_line(process.pid)}" for process in left]
     for process in left:
-        end(process, ((signal.SIGKILL, 5.0),))
+        end_process(process, ((signal.SIGKILL, 5.0),))
     return found
 
 
 if __name__ == "__main__":
-    remains = sweep(int(sys.argv[1]))
+    remains = sweep_session(int(sys.argv[1]))
     if remains:
         print("error: the tests left these processes, ended now:", file=sys.stderr)
         print("\n".join(remains), file=sys.stderr)

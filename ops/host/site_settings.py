@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ops.host.child_environment import given_variables
+from ops.host.child_environment import site_variables
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from VenAgent.config import AgentConfig, ConfigError
@@ -17,7 +17,7 @@ from VenAgent.config import AgentConfig, ConfigError
 LOOPBACK = "127.0.0.1"
 
 
-class Settings(BaseModel):
+class SiteSettings(BaseModel):
     """The VEN as it was started."""
 
     model_config = ConfigDict(extra="ignore")
@@ -62,10 +62,10 @@ class Settings(BaseModel):
         raise OpsError(f"{variable}={text} is not a port", "Set it to a number from 1 to 65535.")
 
 
-def load(paths: Paths) -> Settings | None:
+def load_site_settings(paths: Paths) -> SiteSettings | None:
     """What the last `start` remembered; None before the first."""
     try:
-        return Settings.model_validate_json(paths.settings.read_text())
+        return SiteSettings.model_validate_json(paths.settings.read_text())
     except FileNotFoundError:
         return None
     except ValidationError as error:
@@ -75,25 +75,25 @@ def load(paths: Paths) -> Settings | None:
         ) from None
 
 
-def save(paths: Paths, settings: Settings) -> None:
+def save_site_settings(paths: Paths, settings: SiteSettings) -> None:
     draft = paths.settings.with_suffix(".new")
     draft.write_text(settings.model_dump_json(indent=2) + "\n")
     draft.replace(paths.settings)
 
 
-def current(paths: Paths, environment: Mapping[str, str]) -> Settings:
+def current_site_settings(paths: Paths, environment: Mapping[str, str]) -> SiteSettings:
     """The settings of a command: what `start` remembered, with the environment of now over it."""
-    settings = load(paths) or Settings(agent_config=read_config(paths))
-    variables = {**settings.variables, **given_variables(environment)}
+    settings = load_site_settings(paths) or SiteSettings(agent_config=default_agent_config(paths))
+    variables = {**settings.variables, **site_variables(environment)}
     return settings.model_copy(update={"variables": variables})
 
 
-def read_config(paths: Paths) -> dict[str, Any]:
+def default_agent_config(paths: Paths) -> dict[str, Any]:
     """The agent's default configuration, the file `config` of the repository."""
-    return read_json(paths.repo / "config")
+    return read_json_object(paths.repo / "config")
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json_object(path: Path) -> dict[str, Any]:
     """A JSON object from a file, with an error that names line and column."""
     try:
         contents = json.loads(path.read_text())

@@ -17,7 +17,7 @@ from ops.host.processes import plain_user
 _LEFT_OUT = ("__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache")
 
 
-def files_of(repo: Path, names: Sequence[str]) -> Iterator[tuple[str, Path]]:
+def staging_files(repo: Path, names: Sequence[str]) -> Iterator[tuple[str, Path]]:
     """(name in the repository, file) of all files in `names`, which may be folders, in order."""
     for name in names:
         top = repo / name
@@ -28,7 +28,7 @@ def files_of(repo: Path, names: Sequence[str]) -> Iterator[tuple[str, Path]]:
                 yield str(relative), path
 
 
-def fingerprint(files: Iterable[tuple[str, Path]]) -> str:
+def staging_fingerprint(files: Iterable[tuple[str, Path]]) -> str:
     """Changes when a name, the order or the contents of a file changes."""
     total = hashlib.sha256()
     for name, path in files:
@@ -38,7 +38,7 @@ def fingerprint(files: Iterable[tuple[str, Path]]) -> str:
     return total.hexdigest()
 
 
-def stage(
+def stage_files(
     paths: Paths, folder: str, names: Sequence[str], extra: dict[str, Path] | None = None
 ) -> Path:
     """A fresh copy of these parts in `staged/<folder>`, owned by the plain user.
@@ -49,14 +49,14 @@ def stage(
     target = paths.staged / folder
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
-        for name, path in [*files_of(paths.repo, names), *(extra or {}).items()]:
+        for name, path in [*staging_files(paths.repo, names), *(extra or {}).items()]:
             tar.add(path, arcname=name, recursive=False)
     script = 'rm -rf "$1" && mkdir -p "$1" && tar -x -f - -C "$1" --no-same-owner'
     _as_user(paths, script, target, archive.getvalue())
     return target
 
 
-def write(paths: Paths, target: Path, text: str) -> None:
+def write_staged_file(paths: Paths, target: Path, text: str) -> None:
     """A file that belongs to the plain user, written by it."""
     _as_user(paths, 'cat >"$1"', target, text.encode())
 

@@ -17,8 +17,8 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from ops.host.log_tail import tail
-from ops.host.ops_error import OpsError, of_system
+from ops.host.log_tail import log_tail
+from ops.host.ops_error import OpsError, ops_error_of_system
 
 LOG_LINES = 12
 out = Console(highlight=False)
@@ -34,7 +34,7 @@ def print_json(value: Any) -> None:
 
 
 @contextmanager
-def step(what: str) -> Iterator[list[str]]:
+def progress_step(what: str) -> Iterator[list[str]]:
     """One step of several: the line says what it does, then what came of it.
 
     The body appends that to the list it gets. An error that ends it carries the step's name.
@@ -56,11 +56,11 @@ def step(what: str) -> Iterator[list[str]]:
     err.print(Text.assemble(("✓ ", "bold green"), what + result), soft_wrap=True)
 
 
-def note(text: str) -> None:
+def print_note(text: str) -> None:
     err.print(Text.assemble(("• ", "yellow"), text), soft_wrap=True)
 
 
-def error(problem: OpsError) -> None:
+def print_error(problem: OpsError) -> None:
     """What went wrong, what to do, and the log's last lines."""
     parts: list[Text] = [Text(problem.what, style="bold")]
     parts += [Text(sentence) for sentence in problem.advice]
@@ -73,7 +73,7 @@ def error(problem: OpsError) -> None:
     err.print(Panel(Group(*parts), title=title, title_align="left", border_style="red"))
 
 
-def exit_code(command: Callable[[], int], interrupted: int = 130) -> int:
+def terminal_exit_code(command: Callable[[], int], interrupted: int = 130) -> int:
     """A command's result; what an operator can do something about is shown, and ends it with 1.
 
     `interrupted` is the result of one that Ctrl-C ended: 0 where that is how it ends.
@@ -81,30 +81,32 @@ def exit_code(command: Callable[[], int], interrupted: int = 130) -> int:
     try:
         return command()
     except OpsError as problem:
-        error(problem)
+        print_error(problem)
     except KeyboardInterrupt:
         return interrupted
     except BrokenPipeError:  # `… | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as refused:
-        told = of_system(refused)
+        told = ops_error_of_system(refused)
         if told is None:
             raise
-        error(told)
+        print_error(told)
     return 1
 
 
 def _telling(log: Path) -> list[str]:
     """A log's last lines without those that our own looking leaves in it."""
-    lines = [line for line in tail(log, 10 * LOG_LINES) if "CONTROL RPC list_agents" not in line]
+    lines = [
+        line for line in log_tail(log, 10 * LOG_LINES) if "CONTROL RPC list_agents" not in line
+    ]
     return lines[-LOG_LINES:]
 
 
 # --- acks --------------------------------------------------------------------------------------
 
 
-def ack(answer: Mapping[str, Any]) -> None:
+def print_ack(answer: Mapping[str, Any]) -> None:
     """An ack: its status, then power and circuits when it is about an event."""
     good = answer.get("ok") is True
     head = Text.assemble(
@@ -128,14 +130,16 @@ def ack(answer: Mapping[str, Any]) -> None:
 def _power_line(answer: Mapping[str, Any]) -> str:
     parts = []
     if answer.get("requested_shed_kw") is not None:
-        parts.append(f"requested {kw(answer['requested_shed_kw'])}")
+        parts.append(f"requested {kw_text(answer['requested_shed_kw'])}")
     if answer.get("actual_shed_kw") is not None:
         basis = answer.get("shed_basis")
-        parts.append(f"actual {kw(answer['actual_shed_kw'])}" + (f" ({basis})" if basis else ""))
+        parts.append(
+            f"actual {kw_text(answer['actual_shed_kw'])}" + (f" ({basis})" if basis else "")
+        )
     if answer.get("baseline_kw") is not None:
-        parts.append(f"baseline {kw(answer['baseline_kw'])}")
+        parts.append(f"baseline {kw_text(answer['baseline_kw'])}")
     if answer.get("end_ts") is not None:
-        parts.append(f"until {clock(answer['end_ts'])}")
+        parts.append(f"until {clock_text(answer['end_ts'])}")
     return ", ".join(parts)
 
 
@@ -147,16 +151,16 @@ def _circuits(circuits: list[Mapping[str, Any]]) -> Table:
     for circuit in circuits:
         table.add_row(
             str(circuit.get("name") or circuit.get("id")),
-            *(kw(circuit.get(key)) for key in ("original_kw", "curtailed_kw", "final_kw")),
+            *(kw_text(circuit.get(key)) for key in ("original_kw", "curtailed_kw", "final_kw")),
         )
     return table
 
 
-def kw(value: Any) -> str:
+def kw_text(value: Any) -> str:
     return f"{value:.2f} kW" if isinstance(value, (int, float)) else "unknown"
 
 
-def clock(epoch: Any) -> str:
+def clock_text(epoch: Any) -> str:
     """Local time of day of an epoch second."""
     if not isinstance(epoch, (int, float)):
         return "unknown"
@@ -166,16 +170,18 @@ def clock(epoch: Any) -> str:
 # --- telemetry ---------------------------------------------------------------------------------
 
 
-def telemetry(message: Mapping[str, Any]) -> None:
+def print_telemetry(message: Mapping[str, Any]) -> None:
     """One line a telemetry."""
     parts = [
-        clock(message.get("timestamp")),
+        clock_text(message.get("timestamp")),
         f"#{message.get('seq', '?')}",
-        f"power {kw(message.get('usedPowerKw'))}",
-        f"shed {kw(message.get('shedPowerKw'))}",
+        f"power {kw_text(message.get('usedPowerKw'))}",
+        f"shed {kw_text(message.get('shedPowerKw'))}",
     ]
     if message.get("eventId"):
-        parts.append(f"event {message['eventId']} of {kw(message.get('requestedReductionKw'))}")
+        parts.append(
+            f"event {message['eventId']} of {kw_text(message.get('requestedReductionKw'))}"
+        )
     quality = message.get("quality")
     if quality and quality != "good":
         parts.append(f"meter {quality}")
@@ -188,7 +194,7 @@ def telemetry(message: Mapping[str, Any]) -> None:
 _MARKS = {True: ("✓", "bold green"), False: ("✗", "bold red"), None: ("·", "dim")}
 
 
-def status(report: Mapping[str, Any]) -> None:
+def print_status(report: Mapping[str, Any]) -> None:
     """What `status` found, one line a part."""
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column()

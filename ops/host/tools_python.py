@@ -11,7 +11,7 @@ from ops.host.paths import Paths
 NEEDED = ("paho", "pydantic", "rich", "typer")
 
 
-def use() -> None:
+def use_tools_python() -> None:
     """Run this script again in the tools' environment when something is missing here."""
     if all(importlib.util.find_spec(name) for name in NEEDED):
         return

@@ -21,7 +21,7 @@ _ADVICE = {
 
 
 @dataclass(frozen=True)
-class Wanted:
+class AwsThing:
     """What a site is given. The names are outputs of deploy/aws/venagent.yaml."""
 
     thing: str
@@ -31,7 +31,7 @@ class Wanted:
     """The thing may have another certificate: this site replaces the one that had it."""
 
 
-class Registry:
+class AwsRegistry:
     """AWS IoT Core of one account and region, which are those of the environment or profile."""
 
     def __init__(self, region: str | None) -> None:
@@ -45,7 +45,7 @@ class Registry:
             answer = self._iot.describe_endpoint(endpointType="iot:Data-ATS")
         return str(answer["endpointAddress"])
 
-    def prepare(self, wanted: Wanted, own_arn: str | None) -> None:
+    def prepare(self, wanted: AwsThing, own_arn: str | None) -> None:
         """All that can be refused is, before a certificate is made."""
         for policy in wanted.policies:
             self._require_policy(policy)
@@ -86,7 +86,7 @@ class Registry:
                 "Deploy deploy/aws/venagent.yaml first, or name another with --thing-type.",
             ) from None
 
-    def issue(self, wanted: Wanted, request: str) -> Issued:
+    def issue(self, wanted: AwsThing, request: str) -> Issued:
         """A certificate for `request` (CSR, PEM), active from now on."""
         endpoint = self.endpoint()
         with _explained("having the request signed"):
@@ -105,7 +105,7 @@ class Registry:
             certificate_arn=made["certificateArn"],
         )
 
-    def attach(self, wanted: Wanted, certificate_arn: str) -> None:
+    def attach(self, wanted: AwsThing, certificate_arn: str) -> None:
         """Policy and thing to the certificate; nothing happens if they are."""
         with _explained("attaching the certificate"):
             for policy in wanted.policies:

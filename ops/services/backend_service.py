@@ -18,9 +18,16 @@ from ops.host import staging
 from ops.host.child_environment import child_environment
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.host.ports import require_free, wait_for
-from ops.host.processes import GENTLY, Record, end_all, is_running, running, spawn
-from ops.host.site_settings import LOOPBACK, Settings
+from ops.host.ports import require_free_port, wait_for_condition
+from ops.host.processes import (
+    GENTLY,
+    ProcessRecord,
+    end_processes,
+    process_is_running,
+    running_process,
+    spawn_process,
+)
+from ops.host.site_settings import LOOPBACK, SiteSettings
 
 INGEST, API = "backend-ingest", "backend-api"
 PORT, HEALTH_PORT = 8_000, 9_108
@@ -43,51 +50,55 @@ PREFIXES = (
 )
 
 
-def variables(paths: Paths, settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
+def backend_variables(
+    paths: Paths, settings: SiteSettings, environment: Mapping[str, str]
+) -> dict[str, str]:
     """The backend's environment: what is set for it, and the defaults of this machine."""
     given = {
         name: value
         for name, value in environment.items()
         if (name in VARIABLES or name.startswith(PREFIXES)) and value.strip()
     }
-    given.setdefault("DATABASE_URL", f"sqlite:///{folder(paths) / 'backend.sqlite'}")
+    given.setdefault("DATABASE_URL", f"sqlite:///{backend_folder(paths) / 'backend.sqlite'}")
     given.setdefault("API_PORT", str(PORT))
     given.setdefault("INGEST_HEALTH_PORT", str(HEALTH_PORT))
-    if uses_local_broker(given):
+    if backend_uses_local_broker(given):
         given |= {"MQTT_HOST": LOOPBACK, "MQTT_PORT": str(settings.agent().broker.port)}
     return given
 
 
-def uses_local_broker(environment: Mapping[str, str]) -> bool:
+def backend_uses_local_broker(environment: Mapping[str, str]) -> bool:
     """Nothing names another one."""
     return not any(environment.get(name) for name in ("MQTT_HOST", "MQTT_BROKER", "IOT_ENDPOINT"))
 
 
-def folder(paths: Paths) -> Path:
+def backend_folder(paths: Paths) -> Path:
     return paths.home / "backend"
 
 
-def start(paths: Paths, environment: Mapping[str, str]) -> list[tuple[Record, bool]]:
+def start_backend_service(
+    paths: Paths, environment: Mapping[str, str]
+) -> list[tuple[ProcessRecord, bool]]:
     """Both processes, each with whether it was started just now. Raises OpsError."""
     variant = _variant(environment)
-    records = [running(paths, name) for name in (INGEST, API)]
+    records = [running_process(paths, name) for name in (INGEST, API)]
     if all(record and record.variant == variant for record in records):
         return [(record, False) for record in records if record]
-    stop(paths)
+    stop_backend_service(paths)
     api_port, health_port = int(environment["API_PORT"]), int(environment["INGEST_HEALTH_PORT"])
-    require_free(LOOPBACK, api_port, "the backend's API", "API_PORT")
-    require_free(LOOPBACK, health_port, "the ingest's health port", "INGEST_HEALTH_PORT")
-    source = staging.stage(paths, "backend", ["backend", "VenAgent"])
+    require_free_port(LOOPBACK, api_port, "the backend's API", "API_PORT")
+    require_free_port(LOOPBACK, health_port, "the ingest's health port", "INGEST_HEALTH_PORT")
+    source = staging.stage_files(paths, "backend", ["backend", "VenAgent"])
     started = []
     for name, command in ((API, "serve"), (INGEST, "ingest")):
-        record = spawn(
+        record = spawn_process(
             paths,
             name,
             [paths.tools_python, "-m", "backend", command],
             child_environment(
                 paths, {**environment, "PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}
             ),
-            cwd=folder(paths),
+            cwd=backend_folder(paths),
             umask=0o077,
             variant=variant,
         )
@@ -110,11 +121,13 @@ def _variant(environment: Mapping[str, str]) -> str:
     )
 
 
-def _wait_until_up(paths: Paths, record: Record, url: str) -> None:
-    wait_for(lambda: not is_running(record) or not health(url), UP_WITHIN_SEC, 0.2)
-    if not is_running(record):
+def _wait_until_up(paths: Paths, record: ProcessRecord, url: str) -> None:
+    wait_for_condition(
+        lambda: not process_is_running(record) or not _process_health(url), UP_WITHIN_SEC, 0.2
+    )
+    if not process_is_running(record):
         raise OpsError(f"{record.name} ended at once", log=paths.output_log(record.name))
-    reasons = health(url)
+    reasons = _process_health(url)
     if reasons:
         raise OpsError(
             f"{record.name} runs, but is not ready: {'; '.join(reasons)}",
@@ -123,9 +136,9 @@ def _wait_until_up(paths: Paths, record: Record, url: str) -> None:
         )
 
 
-def stop(paths: Paths) -> bool:
+def stop_backend_service(paths: Paths) -> bool:
     """Whether there was anything to stop. The API first: it takes no more events then."""
-    ended = [end_all(paths, name, GENTLY) for name in (API, INGEST)]
+    ended = [end_processes(paths, name, GENTLY) for name in (API, INGEST)]
     return any(ended)
 
 
@@ -148,7 +161,7 @@ def _health_urls(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def health(url: str) -> list[str]:
+def _process_health(url: str) -> list[str]:
     """What a process says is wrong with it; nothing when all is well, or it cannot be asked."""
     if not url:
         return []
@@ -167,16 +180,16 @@ def health(url: str) -> list[str]:
     return [str(reason) for reason in answer.get("reasons", [])]
 
 
-def look(paths: Paths) -> dict[str, Any]:
+def backend_service_status(paths: Paths) -> dict[str, Any]:
     """What runs, and how it is; `exit_code` as of `status`."""
-    records = {name: running(paths, name) for name in (API, INGEST)}
+    records = {name: running_process(paths, name) for name in (API, INGEST)}
     parts: dict[str, Any] = {}
     for name, record in records.items():
         if record is None:
             parts[name] = {"running": False, "reasons": []}
             continue
         url = _health_urls(json.loads(record.variant))[name]
-        parts[name] = {"running": True, "pid": record.pid, "reasons": health(url)}
+        parts[name] = {"running": True, "pid": record.pid, "reasons": _process_health(url)}
     api = records[API]
     up = [part["running"] for part in parts.values()]
     well = all(up) and not any(part["reasons"] for part in parts.values())
@@ -203,7 +216,7 @@ def _network(url: str) -> dict[str, Any] | None:
     return answer
 
 
-def default_url(paths: Paths) -> str | None:
+def local_backend_url(paths: Paths) -> str | None:
     """Of the backend that runs here, for those who need one."""
-    record = running(paths, API)
+    record = running_process(paths, API)
     return None if record is None else _api_url(json.loads(record.variant))

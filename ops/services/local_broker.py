@@ -8,9 +8,16 @@ import shutil
 from ops.host.child_environment import child_environment
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.host.ports import is_listening, require_free, wait_for
-from ops.host.processes import GENTLY, Record, end_all, is_running, running, spawn
-from ops.host.site_settings import LOOPBACK, Settings
+from ops.host.ports import port_is_listening, require_free_port, wait_for_condition
+from ops.host.processes import (
+    GENTLY,
+    ProcessRecord,
+    end_processes,
+    process_is_running,
+    running_process,
+    spawn_process,
+)
+from ops.host.site_settings import LOOPBACK, SiteSettings
 
 NAME = "broker"
 _CONFIG = """\
@@ -36,7 +43,7 @@ log_timestamp_format %Y-%m-%dT%H:%M:%S
 """
 
 
-def is_ours(settings: Settings) -> bool:
+def is_local_broker(settings: SiteSettings) -> bool:
     """Whether the agent's broker is the one we start; a real one is somebody else's."""
     broker = settings.agent().broker
     endpoint = settings.variables.get("IOT_ENDPOINT")
@@ -52,17 +59,17 @@ def find_mosquitto() -> str:
     return program
 
 
-def start(paths: Paths, settings: Settings) -> tuple[Record, bool]:
+def start_local_broker(paths: Paths, settings: SiteSettings) -> tuple[ProcessRecord, bool]:
     """The running broker, and whether it was started just now."""
     port = settings.agent().broker.port
-    record = running(paths, NAME)
+    record = running_process(paths, NAME)
     if record and record.variant == f"port {port}":
         return record, False
-    stop(paths)
-    require_free(LOOPBACK, port, "the local broker", "VEN_BROKER_PORT")
+    stop_local_broker(paths)
+    require_free_port(LOOPBACK, port, "the local broker", "VEN_BROKER_PORT")
     config = paths.run / "mosquitto.conf"
     config.write_text(_CONFIG.format(port=port, data=paths.broker))
-    record = spawn(
+    record = spawn_process(
         paths,
         NAME,
         [find_mosquitto(), "-c", config],
@@ -70,12 +77,14 @@ def start(paths: Paths, settings: Settings) -> tuple[Record, bool]:
         cwd=paths.broker,
         variant=f"port {port}",
     )
-    wait_for(lambda: is_listening(LOOPBACK, port) or not is_running(record), 10)
-    if not is_running(record) or not is_listening(LOOPBACK, port):
+    wait_for_condition(
+        lambda: port_is_listening(LOOPBACK, port) or not process_is_running(record), 10
+    )
+    if not process_is_running(record) or not port_is_listening(LOOPBACK, port):
         raise OpsError("the local broker does not listen", log=paths.output_log(NAME))
     return record, True
 
 
-def stop(paths: Paths) -> bool:
+def stop_local_broker(paths: Paths) -> bool:
     """Whether there was one to stop."""
-    return end_all(paths, NAME, GENTLY)
+    return end_processes(paths, NAME, GENTLY)

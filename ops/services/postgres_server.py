@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ops.host.ops_error import OpsError
-from ops.host.ports import wait_for
+from ops.host.ports import wait_for_condition
 
 SUPERUSER = "venagent"
 _INITDB_OPTIONS = ["-U", SUPERUSER, "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
@@ -24,7 +24,7 @@ _START_TIMEOUT_SEC = 30
 _STOP_TIMEOUT_SEC = 30
 
 
-def find_program(name: str) -> str:
+def _find_program(name: str) -> str:
     """A program of PostgreSQL's; Debian keeps the server's outside of PATH."""
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     path = os.pathsep.join([*map(str, folders), os.environ.get("PATH", "")])
@@ -35,7 +35,7 @@ def find_program(name: str) -> str:
 
 
 @contextmanager
-def server(
+def postgres_server(
     port: int,
     settings: Sequence[str] = (),
     parent: Path | None = None,
@@ -59,7 +59,7 @@ def server(
     options = [f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={folder}"]
     try:
         if not data.exists():
-            initdb = [find_program("initdb"), "-D", str(data), *_INITDB_OPTIONS]
+            initdb = [_find_program("initdb"), "-D", str(data), *_INITDB_OPTIONS]
             _run(initdb, folder, environment, as_user)
         with log.open("wb") as output:
             arguments = [word for option in (*options, *settings) for word in ("-c", option)]
@@ -69,7 +69,7 @@ def server(
                     "setpriv",
                     "--pdeathsig",
                     "INT",
-                    find_program("postgres"),
+                    _find_program("postgres"),
                     "-D",
                     str(data),
                     *arguments,
@@ -108,11 +108,11 @@ def _run(
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    probe = [find_program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port), "-U", SUPERUSER]
+    probe = [_find_program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port), "-U", SUPERUSER]
 
     def answers() -> bool:
         return subprocess.run(probe, check=False).returncode == 0
 
-    wait_for(lambda: process.poll() is not None or answers(), _START_TIMEOUT_SEC)
+    wait_for_condition(lambda: process.poll() is not None or answers(), _START_TIMEOUT_SEC)
     if process.poll() is not None or not answers():
         raise OpsError(f"PostgreSQL does not run on port {port}: {log.read_text()[-500:]}")

@@ -9,44 +9,53 @@ from ops.host import staging
 from ops.host.child_environment import child_environment
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.host.ports import is_listening, require_free, wait_for
-from ops.host.processes import GENTLY, Record, end_all, is_running, running, spawn
-from ops.host.site_settings import LOOPBACK, Settings, read_json
+from ops.host.ports import port_is_listening, require_free_port, wait_for_condition
+from ops.host.processes import (
+    GENTLY,
+    ProcessRecord,
+    end_processes,
+    process_is_running,
+    running_process,
+    spawn_process,
+)
+from ops.host.site_settings import LOOPBACK, SiteSettings, read_json_object
 
 NAME = "panel"
 FOLDER = "simulated_panel"
 CONTROL_PORT = 5021
 
 
-def is_wanted(settings: Settings) -> bool:
+def simulated_panel_is_wanted(settings: SiteSettings) -> bool:
     """Only the simulated panel's own driver configuration needs it."""
     return settings.panel and Path(settings.devices).name == FOLDER
 
 
-def modbus_port(paths: Paths, settings: Settings) -> int:
+def simulated_panel_port(paths: Paths, settings: SiteSettings) -> int:
     """Where the driver's configuration expects it, unless VEN_PANEL_PORT says otherwise."""
-    driver: dict[str, Any] = read_json(paths.repo / "MeterDriverConfigs" / FOLDER / "driver.json")
+    driver: dict[str, Any] = read_json_object(
+        paths.repo / "MeterDriverConfigs" / FOLDER / "driver.json"
+    )
     return settings.port("VEN_PANEL_PORT", driver.get("driver_config", {}).get("port", 5020))
 
 
-def start(paths: Paths, settings: Settings) -> tuple[Record, bool]:
+def start_simulated_panel(paths: Paths, settings: SiteSettings) -> tuple[ProcessRecord, bool]:
     """The running panel, and whether it was started just now."""
-    port = modbus_port(paths, settings)
+    port = simulated_panel_port(paths, settings)
     control_port = settings.port("VEN_PANEL_CONTROL_PORT", CONTROL_PORT)
     variant = f"ports {port} {control_port}{' steady' if settings.steady else ''}"
-    record = running(paths, NAME)
+    record = running_process(paths, NAME)
     if record and record.variant == variant:
         return record, False
-    stop(paths)
-    require_free(LOOPBACK, port, "the simulated panel", "VEN_PANEL_PORT")
-    require_free(LOOPBACK, control_port, "the panel's control port", "VEN_PANEL_CONTROL_PORT")
-    folder = staging.stage(paths, "panel", ["simulator"])
+    stop_simulated_panel(paths)
+    require_free_port(LOOPBACK, port, "the simulated panel", "VEN_PANEL_PORT")
+    require_free_port(LOOPBACK, control_port, "the panel's control port", "VEN_PANEL_CONTROL_PORT")
+    folder = staging.stage_files(paths, "panel", ["simulator"])
     command: list[str | Path] = [paths.tools_python, "-m", "simulator"]
     command += ["--host", LOOPBACK, "--port", str(port), "--control-port", str(control_port)]
     if settings.steady:
         command.append("--steady")
     environment = {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-    record = spawn(
+    record = spawn_process(
         paths,
         NAME,
         command,
@@ -54,12 +63,14 @@ def start(paths: Paths, settings: Settings) -> tuple[Record, bool]:
         cwd=folder,
         variant=variant,
     )
-    wait_for(lambda: is_listening(LOOPBACK, port) or not is_running(record), 15)
-    if not is_running(record) or not is_listening(LOOPBACK, port):
+    wait_for_condition(
+        lambda: port_is_listening(LOOPBACK, port) or not process_is_running(record), 15
+    )
+    if not process_is_running(record) or not port_is_listening(LOOPBACK, port):
         raise OpsError("the simulated panel does not listen", log=paths.output_log(NAME))
     return record, True
 
 
-def stop(paths: Paths) -> bool:
+def stop_simulated_panel(paths: Paths) -> bool:
     """Whether there was one to stop."""
-    return end_all(paths, NAME, GENTLY)
+    return end_processes(paths, NAME, GENTLY)

@@ -11,21 +11,26 @@ from pathlib import Path
 
 from ops.host import processes
 from ops.host import terminal as show
-from ops.host.child_environment import PORT_VARIABLES, given_variables
+from ops.host.child_environment import PORT_VARIABLES, site_variables
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.host.site_settings import Settings, load, read_json, save
+from ops.host.site_settings import (
+    SiteSettings,
+    load_site_settings,
+    read_json_object,
+    save_site_settings,
+)
 from ops.services import local_broker as broker
 from ops.services import simulated_panel_service as panel
 from ops.volttron import agent_health as health
 from ops.volttron import agent_install, config_store, vctl
 from ops.volttron import volttron_platform as platform
-from ops.volttron.agent_install import ACTUATOR_AGENT, BACNET_AGENT, DRIVER_AGENT, Packaged
-from ops.volttron.config_store import AGENT, Entry
+from ops.volttron.agent_install import ACTUATOR_AGENT, BACNET_AGENT, DRIVER_AGENT, PackagedAgent
+from ops.volttron.config_store import AGENT, ConfigStoreEntry
 
 
 @contextmanager
-def alone(paths: Paths) -> Iterator[None]:
+def site_stack_lock(paths: Paths) -> Iterator[None]:
     """Only one `start` or `stop` at a time."""
     with (paths.run / "ops.lock").open("w") as lock:
         try:
@@ -44,8 +49,8 @@ def alone(paths: Paths) -> Iterator[None]:
 # --- start -------------------------------------------------------------------------------------
 
 
-def start(
-    paths: Paths, settings: Settings, before: Settings | None, config: Path | None = None
+def start_site_stack(
+    paths: Paths, settings: SiteSettings, before: SiteSettings | None, config: Path | None = None
 ) -> None:
     """Bring up what does not run yet.
 
@@ -54,81 +59,83 @@ def start(
     for variable in PORT_VARIABLES:
         settings.port(variable, default=1)
     settings.agent()  # what cannot be used is refused before anything is started
-    folder = config_store.devices_folder(paths, settings.devices)
+    folder = config_store.device_model_folder(paths, settings.devices)
     if before:
         _refuse_changes(before, settings)
     _prepare(paths, settings)
-    save(paths, settings)  # `status` and `stop` need it also when a step fails
+    save_site_settings(paths, settings)  # `status` and `stop` need it also when a step fails
     changed = [_start_broker(paths, settings), _start_panel(paths, settings)]
-    with show.step("VOLTTRON") as done:
-        record, started = platform.start(paths, settings)
+    with show.progress_step("VOLTTRON") as done:
+        record, started = platform.start_volttron_platform(paths, settings)
         done.append(_came_up(record.pid, started))
     changed += [started, config is not None]
     if config is not None:
-        with show.step(f"storing {config} as VenAgent's configuration"):
-            config_store.store(paths, Entry(AGENT, "config", config.read_text(), "json"))
+        with show.progress_step(f"storing {config} as VenAgent's configuration"):
+            config_store.store_config_entry(
+                paths, ConfigStoreEntry(AGENT, "config", config.read_text(), "json")
+            )
     settings = _settle(paths, settings)
-    installed = vctl.agents(paths)
-    changed.append(bacnet_proxy(paths, device_entries(paths, settings, folder), installed))
+    installed = vctl.vctl_status(paths)
+    changed.append(ensure_bacnet_proxy(paths, _device_entries(paths, settings, folder), installed))
     changed.append(_load_devices(paths, settings, folder))
     changed.append(_packaged(paths, DRIVER_AGENT, installed))
     changed.append(_packaged(paths, ACTUATOR_AGENT, installed))
     changed.append(_venagent(paths, settings, installed))
-    with show.step("health") as done:
-        health.wait(paths, settings)
+    with show.progress_step("health") as done:
+        health.wait_for_agent_health(paths, settings)
         done.append(f"{settings.agent().ven_id} is online, all agents are GOOD")
     if not any(changed):
-        show.note("all of it runs already")
+        show.print_note("all of it runs already")
 
 
-def _settle(paths: Paths, settings: Settings) -> Settings:
+def _settle(paths: Paths, settings: SiteSettings) -> SiteSettings:
     """What is in force, now that VOLTTRON can be asked; the broker that it names runs."""
-    settled = in_force(paths, settings)
-    save(paths, settled)
+    settled = site_settings_in_force(paths, settings)
+    save_site_settings(paths, settled)
     if settled.agent().broker != settings.agent().broker:  # edited while VOLTTRON was down
-        broker.stop(paths)
+        broker.stop_local_broker(paths)
         _start_broker(paths, settled)
     return settled
 
 
-def in_force(paths: Paths, settings: Settings) -> Settings:
+def site_settings_in_force(paths: Paths, settings: SiteSettings) -> SiteSettings:
     """The settings with the configuration that VenAgent has now. VOLTTRON must run."""
-    stored = config_store.agent_config(paths)
-    contents = read_json(default_config(paths, settings)) if stored is None else stored
+    stored = config_store.stored_agent_config(paths)
+    contents = read_json_object(_default_config(paths, settings)) if stored is None else stored
     return settings.model_copy(update={"agent_config": contents, "in_store": stored is not None})
 
 
-def take_over(paths: Paths) -> None:
+def remember_edited_config(paths: Paths) -> None:
     """After an edit of VenAgent's configuration: remember it, or say why VenAgent refuses it."""
-    before = load(paths)
+    before = load_site_settings(paths)
     if before is None:
         return
     try:
-        settled = in_force(paths, before)
+        settled = site_settings_in_force(paths, before)
         settled.agent()
     except OpsError as error:
-        show.note(f"{error.what}: the last good one stays in force")
+        show.print_note(f"{error.what}: the last good one stays in force")
     else:
-        save(paths, settled)
+        save_site_settings(paths, settled)
 
 
 def _came_up(pid: int, started: bool) -> str:
     return f"started (process {pid})" if started else f"runs already (process {pid})"
 
 
-def _prepare(paths: Paths, settings: Settings) -> None:
+def _prepare(paths: Paths, settings: SiteSettings) -> None:
     """Debian's packages and the platform's environment; scripts/environment.sh says what it does.
 
     An environment is not replaced under a platform that runs in it.
     """
     script = '. "$1"; platform_is_current || echo stale'
     stale = "stale" in _environment_sh(paths, script, capture=True)
-    if stale and processes.running(paths, platform.NAME):
+    if stale and processes.running_process(paths, platform.NAME):
         raise OpsError(
             "the requirements changed since VOLTTRON was started",
             "Use `ven_control.sh restart`, which renews its environment.",
         )
-    packages = "ensure_packages; " if broker.is_ours(settings) else ""
+    packages = "ensure_packages; " if broker.is_local_broker(settings) else ""
     _environment_sh(paths, f'. "$1"; ensure_home; {packages}ensure_platform')
 
 
@@ -148,28 +155,30 @@ def _environment_sh(paths: Paths, script: str, *, capture: bool = False) -> str:
     return result.stdout or ""
 
 
-def _start_broker(paths: Paths, settings: Settings) -> bool:
+def _start_broker(paths: Paths, settings: SiteSettings) -> bool:
     where = settings.agent().broker
-    if not broker.is_ours(settings):
-        show.note(f"the broker is {where.host}:{where.port}; no local one is started")
+    if not broker.is_local_broker(settings):
+        show.print_note(f"the broker is {where.host}:{where.port}; no local one is started")
         return False
-    with show.step(f"broker on {where.host}:{where.port}") as done:
-        record, started = broker.start(paths, settings)
+    with show.progress_step(f"broker on {where.host}:{where.port}") as done:
+        record, started = broker.start_local_broker(paths, settings)
         done.append(_came_up(record.pid, started))
     return started
 
 
-def _start_panel(paths: Paths, settings: Settings) -> bool:
-    if not panel.is_wanted(settings):
-        show.note("no simulated panel: the driver talks to the devices it is configured for")
+def _start_panel(paths: Paths, settings: SiteSettings) -> bool:
+    if not panel.simulated_panel_is_wanted(settings):
+        show.print_note("no simulated panel: the driver talks to the devices it is configured for")
         return False
-    with show.step(f"simulated panel on port {panel.modbus_port(paths, settings)}") as done:
-        record, started = panel.start(paths, settings)
+    with show.progress_step(
+        f"simulated panel on port {panel.simulated_panel_port(paths, settings)}"
+    ) as done:
+        record, started = panel.start_simulated_panel(paths, settings)
         done.append(_came_up(record.pid, started))
     return started
 
 
-def _refuse_changes(before: Settings, wanted: Settings) -> None:
+def _refuse_changes(before: SiteSettings, wanted: SiteSettings) -> None:
     """What runs keeps what it was started with."""
     names = sorted(
         name
@@ -184,26 +193,26 @@ def _refuse_changes(before: Settings, wanted: Settings) -> None:
         )
 
 
-def _differ(before: Settings, wanted: Settings, name: str) -> bool:
+def _differ(before: SiteSettings, wanted: SiteSettings, name: str) -> bool:
     return bool(getattr(before, name) != getattr(wanted, name))
 
 
-def _load_devices(paths: Paths, settings: Settings, folder: Path) -> bool:
-    entries = device_entries(paths, settings, folder)
-    with show.step(f"driver configuration {folder.name}") as done:
-        stored = config_store.load(paths, entries)
+def _load_devices(paths: Paths, settings: SiteSettings, folder: Path) -> bool:
+    entries = _device_entries(paths, settings, folder)
+    with show.progress_step(f"driver configuration {folder.name}") as done:
+        stored = config_store.load_config_store(paths, entries)
         done.append(f"stored {', '.join(stored)}" if stored else "is loaded already")
     return bool(stored)
 
 
-def device_entries(paths: Paths, settings: Settings, folder: Path) -> list[Entry]:
+def _device_entries(paths: Paths, settings: SiteSettings, folder: Path) -> list[ConfigStoreEntry]:
     """A device model's entries, for the device that the agent's configuration names."""
-    port = panel.modbus_port(paths, settings) if folder.name == panel.FOLDER else None
-    return config_store.driver_entries(folder, settings.agent().panel.device, port)
+    port = panel.simulated_panel_port(paths, settings) if folder.name == panel.FOLDER else None
+    return config_store.device_model_entries(folder, settings.agent().panel.device, port)
 
 
-def bacnet_proxy(
-    paths: Paths, entries: list[Entry], installed: Mapping[str, vctl.AgentStatus]
+def ensure_bacnet_proxy(
+    paths: Paths, entries: list[ConfigStoreEntry], installed: Mapping[str, vctl.VctlAgentStatus]
 ) -> bool:
     """VOLTTRON's BACnet proxy where a device needs it; before the driver, which looks for it.
 
@@ -221,20 +230,22 @@ def bacnet_proxy(
             "Set VEN_BACNET_ADDRESS to its IP address with the network's bits, and a port if it is "
             "not 47808: VEN_BACNET_ADDRESS=192.168.1.10/24",
         )
-    with show.step(f"{BACNET_AGENT.identity} on {address}") as done:
-        agent_install.install_packaged(paths, BACNET_AGENT, {"device_address": address})
+    with show.progress_step(f"{BACNET_AGENT.identity} on {address}") as done:
+        agent_install.install_packaged_agent(paths, BACNET_AGENT, {"device_address": address})
         done.append("installed and started")
     return True
 
 
-def _packaged(paths: Paths, agent: Packaged, installed: Mapping[str, vctl.AgentStatus]) -> bool:
+def _packaged(
+    paths: Paths, agent: PackagedAgent, installed: Mapping[str, vctl.VctlAgentStatus]
+) -> bool:
     status = installed.get(agent.identity)
-    with show.step(f"{agent.identity} ({agent.package})") as done:
+    with show.progress_step(f"{agent.identity} ({agent.package})") as done:
         if status is None:
-            agent_install.install_packaged(paths, agent)
+            agent_install.install_packaged_agent(paths, agent)
             done.append("installed and started")
         elif not status.is_running:
-            agent_install.start_installed(paths, agent.identity)
+            agent_install.start_installed_agent(paths, agent.identity)
             done.append("started")
         else:
             done.append("runs already")
@@ -242,15 +253,17 @@ def _packaged(paths: Paths, agent: Packaged, installed: Mapping[str, vctl.AgentS
     return True
 
 
-def _venagent(paths: Paths, settings: Settings, installed: Mapping[str, vctl.AgentStatus]) -> bool:
+def _venagent(
+    paths: Paths, settings: SiteSettings, installed: Mapping[str, vctl.VctlAgentStatus]
+) -> bool:
     status = installed.get(AGENT)
-    config = default_config(paths, settings)
-    with show.step("VenAgent (vctl install)") as done:
-        if status is None or not agent_install.is_current(paths, config):
+    config = _default_config(paths, settings)
+    with show.progress_step("VenAgent (vctl install)") as done:
+        if status is None or not agent_install.installed_venagent_is_current(paths, config):
             agent_install.install_venagent(paths, config, was_installed=status is not None)
             done.append("installed and started" if status is None else "new version installed")
         elif not status.is_running:
-            agent_install.start_installed(paths, AGENT)
+            agent_install.start_installed_agent(paths, AGENT)
             done.append("started")
         else:
             done.append("runs already")
@@ -258,56 +271,56 @@ def _venagent(paths: Paths, settings: Settings, installed: Mapping[str, vctl.Age
     return True
 
 
-def default_config(paths: Paths, settings: Settings) -> Path:
+def _default_config(paths: Paths, settings: SiteSettings) -> Path:
     """The file VenAgent is installed with: the device model's own if it has one."""
-    own = config_store.devices_folder(paths, settings.devices) / "agent.json"
+    own = config_store.device_model_folder(paths, settings.devices) / "agent.json"
     return own if own.is_file() else paths.repo / "config"
 
 
 # --- stop --------------------------------------------------------------------------------------
 
 
-def stop(paths: Paths) -> None:
+def stop_site_stack(paths: Paths) -> None:
     """End all, in the order in which each is needed."""
     stopped = []
     for name, end in (
-        ("VenAgent, which restores its circuits first", agent_install.stop_ours),
-        ("VOLTTRON and its agents", platform.stop),
-        ("simulated panel", panel.stop),
-        ("broker", broker.stop),
+        ("VenAgent, which restores its circuits first", agent_install.stop_installed_venagent),
+        ("VOLTTRON and its agents", platform.stop_volttron_platform),
+        ("simulated panel", panel.stop_simulated_panel),
+        ("broker", broker.stop_local_broker),
     ):
-        with show.step(f"stopping {name}") as done:
+        with show.progress_step(f"stopping {name}") as done:
             was_running = end(paths)
             done.append("stopped" if was_running else "did not run")
         stopped.append(was_running)
     if not any(stopped):
-        show.note("nothing was running")
+        show.print_note("nothing was running")
 
 
-def settings_for_start(
+def site_stack_settings(
     paths: Paths,
-    before: Settings | None,
+    before: SiteSettings | None,
     environment: Mapping[str, str],
     *,
     config: Path | None,
     devices: str | None,
     steady: bool | None,
     with_panel: bool | None,
-) -> Settings:
+) -> SiteSettings:
     """What to start: the options given, `before` (of a restart) where none is, then defaults."""
-    base = before or Settings(agent_config={})
+    base = before or SiteSettings(agent_config={})
     settings = base.model_copy(
         update={
-            "variables": {**base.variables, **given_variables(environment)},
+            "variables": {**base.variables, **site_variables(environment)},
             "devices": base.devices if devices is None else devices,
             "steady": base.steady if steady is None else steady,
             "panel": base.panel if with_panel is None else with_panel,
         }
     )
     if config is not None:
-        contents = read_json(config)
+        contents = read_json_object(config)
     elif settings.in_store and devices is None:
         contents = settings.agent_config
     else:
-        contents = read_json(default_config(paths, settings))
+        contents = read_json_object(_default_config(paths, settings))
     return settings.model_copy(update={"agent_config": contents})

@@ -5,17 +5,17 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ops.clients.command_sender import ask_own
+from ops.clients.command_sender import ask_own_ven
 from ops.host import processes
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.host.site_settings import Settings
-from ops.host.terminal import clock, kw
+from ops.host.site_settings import SiteSettings
+from ops.host.terminal import clock_text, kw_text
 from ops.services import local_broker as broker
 from ops.services import simulated_panel_service as panel
 from ops.volttron import vctl
 from ops.volttron import volttron_platform as platform
-from ops.volttron.agent_health import NEEDED, of_agent
+from ops.volttron.agent_health import NEEDED, agent_health
 from ops.volttron.agent_install import BACNET_AGENT
 
 RUNNING, FAULTY, STOPPED = 0, 1, 3
@@ -23,7 +23,7 @@ RUNNING, FAULTY, STOPPED = 0, 1, 3
 ANSWER_WITHIN_SEC = 5.0
 
 
-def look(paths: Paths, settings: Settings) -> dict[str, Any]:
+def site_status_report(paths: Paths, settings: SiteSettings) -> dict[str, Any]:
     """A report: `state`, `exit_code`, `parts` for people, and the facts by name."""
     report: dict[str, Any] = {"venId": settings.agent().ven_id, "parts": [], "problems": []}
     up = [name for name in (broker.NAME, panel.NAME, platform.NAME) if _any_left(paths, name)]
@@ -42,8 +42,8 @@ def look(paths: Paths, settings: Settings) -> dict[str, Any]:
 
 
 def _any_left(paths: Paths, name: str) -> bool:
-    record = processes.recorded(paths, name)
-    return record is not None and bool(processes.session_of(record))
+    record = processes.recorded_process(paths, name)
+    return record is not None and bool(processes.session_processes(record))
 
 
 def _part(report: dict[str, Any], name: str, ok: bool | None, text: str) -> None:
@@ -51,15 +51,19 @@ def _part(report: dict[str, Any], name: str, ok: bool | None, text: str) -> None
 
 
 def _process(paths: Paths, name: str) -> dict[str, Any]:
-    record = processes.running(paths, name)
+    record = processes.running_process(paths, name)
     return {"running": record is not None, "pid": record.pid if record else None}
 
 
-def _look_at_broker(paths: Paths, settings: Settings, report: dict[str, Any]) -> None:
+def _look_at_broker(paths: Paths, settings: SiteSettings, report: dict[str, Any]) -> None:
     where = settings.agent().broker
     address = f"{where.host}:{where.port}"
-    report["broker"] = {"host": where.host, "port": where.port, "local": broker.is_ours(settings)}
-    if not broker.is_ours(settings):
+    report["broker"] = {
+        "host": where.host,
+        "port": where.port,
+        "local": broker.is_local_broker(settings),
+    }
+    if not broker.is_local_broker(settings):
         _part(report, "broker", None, f"{address}, not ours")
         return
     report["broker"].update(_process(paths, broker.NAME))
@@ -67,11 +71,11 @@ def _look_at_broker(paths: Paths, settings: Settings, report: dict[str, Any]) ->
     _part(report, "broker", ok, f"{address}{_pid(report['broker'])}")
 
 
-def _look_at_panel(paths: Paths, settings: Settings, report: dict[str, Any]) -> None:
-    if not panel.is_wanted(settings):
+def _look_at_panel(paths: Paths, settings: SiteSettings, report: dict[str, Any]) -> None:
+    if not panel.simulated_panel_is_wanted(settings):
         report["panel"] = None
         return
-    port = panel.modbus_port(paths, settings)
+    port = panel.simulated_panel_port(paths, settings)
     report["panel"] = {"port": port, **_process(paths, panel.NAME)}
     text = f"simulated, 127.0.0.1:{port}{_pid(report['panel'])}"
     _part(report, "panel", report["panel"]["running"], text)
@@ -91,7 +95,7 @@ def _pid(process: dict[str, Any]) -> str:
 def _look_at_agents(paths: Paths, report: dict[str, Any]) -> None:
     report["agents"] = {}
     try:
-        installed = vctl.agents(paths)
+        installed = vctl.vctl_status(paths)
     except OpsError as error:
         report["problems"].append(error.what)
         return
@@ -103,7 +107,7 @@ def _look_at_agents(paths: Paths, report: dict[str, Any]) -> None:
             continue
         said = (agent.health, agent.context)
         if agent.is_running and not agent.is_good:
-            said = of_agent(paths, identity) or said
+            said = agent_health(paths, identity) or said
         state = agent.status if agent.is_running else "does not run"
         report["agents"][identity] = {"status": agent.status, "health": said[0], "context": said[1]}
         # the proxy is there only where `start` found a BACnet device
@@ -113,12 +117,12 @@ def _look_at_agents(paths: Paths, report: dict[str, Any]) -> None:
         _part(report, identity, ok, "  ".join(filter(None, (state, said[0], sentence))))
 
 
-def _ask_agent(paths: Paths, settings: Settings, report: dict[str, Any]) -> None:
+def _ask_agent(paths: Paths, settings: SiteSettings, report: dict[str, Any]) -> None:
     """Power and event, from the agent itself."""
     agent = settings.agent()
     began = time.monotonic()
     try:
-        answer = ask_own(paths, agent, "status", ANSWER_WITHIN_SEC)
+        answer = ask_own_ven(paths, agent, "status", ANSWER_WITHIN_SEC)
     except OpsError as error:
         report["ven"] = None
         report["problems"].append(error.what)
@@ -138,9 +142,9 @@ def _ask_agent(paths: Paths, settings: Settings, report: dict[str, Any]) -> None
 
 
 def _power(ven: dict[str, Any]) -> str:
-    text = kw(ven.get("power_kw"))
+    text = kw_text(ven.get("power_kw"))
     if ven.get("shed_kw"):
-        text += f", shed {kw(ven['shed_kw'])}"
+        text += f", shed {kw_text(ven['shed_kw'])}"
     if ven.get("quality") not in (None, "good"):
         text += f" (meter {ven['quality']})"
     return text
@@ -150,9 +154,9 @@ def _event(event: Any) -> str:
     if not isinstance(event, dict):
         return "none"
     requested = event.get("requested_kw")
-    parts = [str(event.get("event_id", "?")), kw(requested)]
+    parts = [str(event.get("event_id", "?")), kw_text(requested)]
     if event.get("state"):
         parts.append(str(event["state"]))
     if event.get("end_ts") is not None:
-        parts.append(f"until {clock(event['end_ts'])}")
+        parts.append(f"until {clock_text(event['end_ts'])}")
     return ", ".join(parts)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import time
 
-from ops.clients.command_sender import ask_own
+from ops.clients.command_sender import ask_own_ven
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.host.site_settings import Settings
+from ops.host.site_settings import SiteSettings
 from ops.volttron import vctl
 from ops.volttron import volttron_rpc as rpc
-from ops.volttron.agent_install import ACTUATOR, restart_installed
+from ops.volttron.agent_install import ACTUATOR, restart_installed_agent
 from ops.volttron.config_store import AGENT, DRIVER
 
 NEEDED = (DRIVER, ACTUATOR, AGENT)
@@ -19,10 +19,12 @@ HEALTHY_WITHIN_SEC = 60.0
 ANSWER_WITHIN_SEC = 5.0
 
 
-def of_agent(paths: Paths, identity: str) -> tuple[str, str] | None:
+def agent_health(paths: Paths, identity: str) -> tuple[str, str] | None:
     """("BAD", "MQTT: …"), or None when it cannot be had: `vctl status` has no sentence."""
     try:
-        said = rpc.call(paths, identity, "health.get_status", timeout_sec=ANSWER_WITHIN_SEC)
+        said = rpc.call_volttron_rpc(
+            paths, identity, "health.get_status", timeout_sec=ANSWER_WITHIN_SEC
+        )
         answer = json.loads(said) if isinstance(said, str) else said
     except (OpsError, ValueError):
         return None
@@ -31,11 +33,11 @@ def of_agent(paths: Paths, identity: str) -> tuple[str, str] | None:
     return str(answer.get("status") or ""), str(answer.get("context") or "")
 
 
-def wait(paths: Paths, settings: Settings) -> None:
+def wait_for_agent_health(paths: Paths, settings: SiteSettings) -> None:
     """Until all agents are well, and VenAgent answers through its broker."""
     deadline = time.monotonic() + HEALTHY_WITHIN_SEC
     while True:
-        revive_actuator(paths)
+        _revive_actuator(paths)
         problem = _unwell(paths) or _unheard(paths, settings, deadline)
         if problem is None:
             return
@@ -44,46 +46,46 @@ def wait(paths: Paths, settings: Settings) -> None:
         time.sleep(0.5)
 
 
-def revive_actuator(paths: Paths) -> bool:
+def _revive_actuator(paths: Paths) -> bool:
     """Restart an actuator that came up before the driver; whether that was needed.
 
     VOLTTRON starts its agents by priority, but without waiting for one to be up before the next.
     An actuator that misses the driver looks again only after 5 s, and says for ever that the
     driver does not run.
     """
-    agents = vctl.agents(paths)
+    agents = vctl.vctl_status(paths)
     driver, actuator = agents.get(DRIVER), agents.get(ACTUATOR)
     if not (driver and driver.is_running and actuator and actuator.is_running):
         return False
     if actuator.is_good:
         return False
-    said = of_agent(paths, ACTUATOR)
+    said = agent_health(paths, ACTUATOR)
     if said is None or said[0] != "BAD" or DRIVER not in said[1]:
         return False
-    restart_installed(paths, ACTUATOR)
+    restart_installed_agent(paths, ACTUATOR)
     return True
 
 
 def _unwell(paths: Paths) -> str | None:
     """The first agent that is not well and what it says; None when all are."""
-    agents = vctl.agents(paths)
+    agents = vctl.vctl_status(paths)
     for identity in NEEDED:
         agent = agents.get(identity)
         if agent is None or not agent.is_running:
             return f"{identity} does not run"
         if not agent.is_good:
-            said = of_agent(paths, identity) or (agent.health, agent.context)
+            said = agent_health(paths, identity) or (agent.health, agent.context)
             if said[0] != "GOOD":
                 return f"{identity} is not well: {': '.join(filter(None, said))}"
     return None
 
 
-def _unheard(paths: Paths, settings: Settings, deadline: float) -> str | None:
+def _unheard(paths: Paths, settings: SiteSettings, deadline: float) -> str | None:
     """Why VenAgent does not answer through its broker, or what it says is wrong; else None."""
     agent = settings.agent()
     timeout_sec = min(20.0, max(1.0, deadline - time.monotonic()))
     try:
-        answer = ask_own(paths, agent, "status", timeout_sec)
+        answer = ask_own_ven(paths, agent, "status", timeout_sec)
     except OpsError as error:
         return error.what
     state = answer.get("data") or {}

@@ -13,7 +13,7 @@ from typing import Any
 from ops.host import staging
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.host.processes import running
+from ops.host.processes import running_process
 from ops.volttron import vctl
 from ops.volttron import volttron_platform as platform
 from ops.volttron.config_store import AGENT, DRIVER
@@ -26,7 +26,7 @@ _NO_DEPENDENCIES = "no-deps = true\n"
 
 
 @dataclass(frozen=True)
-class Packaged:
+class PackagedAgent:
     """An agent that the platform's environment has as a package."""
 
     identity: str
@@ -35,14 +35,14 @@ class Packaged:
     """A higher number starts first, and ends last: the actuator needs the driver, we need both."""
 
 
-DRIVER_AGENT = Packaged(DRIVER, "volttron-platform-driver", 60)
-ACTUATOR_AGENT = Packaged(ACTUATOR, "volttron-actuator", 40)
-BACNET_AGENT = Packaged("platform.bacnet_proxy", "volttron-bacnet-proxy", 90)
+DRIVER_AGENT = PackagedAgent(DRIVER, "volttron-platform-driver", 60)
+ACTUATOR_AGENT = PackagedAgent(ACTUATOR, "volttron-actuator", 40)
+BACNET_AGENT = PackagedAgent("platform.bacnet_proxy", "volttron-bacnet-proxy", 90)
 VENAGENT_PRIORITY = 20
 
 
-def install_packaged(
-    paths: Paths, agent: Packaged, config: Mapping[str, Any] | None = None
+def install_packaged_agent(
+    paths: Paths, agent: PackagedAgent, config: Mapping[str, Any] | None = None
 ) -> None:
     """Install it and start it; `config` is what it is installed with."""
     if config is None:
@@ -55,8 +55,8 @@ def install_packaged(
         _install_package(paths, agent, ["--agent-config", file.name])
 
 
-def _install_package(paths: Paths, agent: Packaged, options: list[str]) -> None:
-    vctl.must(
+def _install_package(paths: Paths, agent: PackagedAgent, options: list[str]) -> None:
+    vctl.vctl_output(
         paths,
         *("--timeout", str(_INSTALL_WITHIN_SEC)),
         *("install", agent.package, *options),
@@ -64,48 +64,48 @@ def _install_package(paths: Paths, agent: Packaged, options: list[str]) -> None:
         *("--priority", str(agent.priority), "--enable", "--start", "--agent-start-time", "1"),
         timeout_sec=_INSTALL_WITHIN_SEC + 10,
     )
-    require_running(paths, agent.identity)
+    _require_running(paths, agent.identity)
 
 
-def start_installed(paths: Paths, identity: str) -> None:
+def start_installed_agent(paths: Paths, identity: str) -> None:
     """Start one that is installed and does not run."""
-    vctl.must(paths, "start", _uuid(paths, identity))
-    require_running(paths, identity)
+    vctl.vctl_output(paths, "start", _uuid(paths, identity))
+    _require_running(paths, identity)
 
 
-def stop_installed(paths: Paths, identity: str) -> None:
-    vctl.must(paths, "stop", _uuid(paths, identity), timeout_sec=120)
+def _stop_installed(paths: Paths, identity: str) -> None:
+    vctl.vctl_output(paths, "stop", _uuid(paths, identity), timeout_sec=120)
 
 
-def stop_ours(paths: Paths) -> bool:
+def stop_installed_venagent(paths: Paths) -> bool:
     """Stop VenAgent before the platform stops; whether it ran.
 
     A platform stops its agents in an order of its own, and without the actuator an event's
     circuits could not be restored any more.
     """
-    record = running(paths, platform.NAME)
-    if record is None or not platform.is_up(paths, record):
+    record = running_process(paths, platform.NAME)
+    if record is None or not platform.volttron_platform_is_up(paths, record):
         return False
     with suppress(OpsError):  # one that does not answer ends with the platform
-        ours = vctl.agents(paths).get(AGENT)
+        ours = vctl.vctl_status(paths).get(AGENT)
         if ours is not None and ours.is_running:
-            stop_installed(paths, AGENT)
+            _stop_installed(paths, AGENT)
             return True
     return False
 
 
-def restart_installed(paths: Paths, identity: str) -> None:
-    vctl.must(paths, "restart", _uuid(paths, identity), timeout_sec=120)
-    require_running(paths, identity)
+def restart_installed_agent(paths: Paths, identity: str) -> None:
+    vctl.vctl_output(paths, "restart", _uuid(paths, identity), timeout_sec=120)
+    _require_running(paths, identity)
 
 
 def _uuid(paths: Paths, identity: str) -> str:
     return (paths.volttron_home / "agents" / identity / "UUID").read_text().strip()
 
 
-def require_running(paths: Paths, identity: str) -> None:
+def _require_running(paths: Paths, identity: str) -> None:
     """vctl reports success also when an agent did not start."""
-    agent = vctl.agents(paths).get(identity)
+    agent = vctl.vctl_status(paths).get(identity)
     if agent is None or not agent.is_running:
         raise OpsError(f"{identity} was installed and does not run", log=paths.platform_log)
 
@@ -113,31 +113,31 @@ def require_running(paths: Paths, identity: str) -> None:
 # --- VenAgent ----------------------------------------------------------------------------------
 
 
-def sources(paths: Paths, config: Path) -> list[tuple[str, Path]]:
+def _sources(paths: Paths, config: Path) -> list[tuple[str, Path]]:
     """What VenAgent is installed from."""
     present = [name for name in SOURCES if (paths.repo / name).exists() and name != "README.md"]
-    return [*staging.files_of(paths.repo, present), ("config", config)]
+    return [*staging.staging_files(paths.repo, present), ("config", config)]
 
 
-def is_current(paths: Paths, config: Path) -> bool:
+def installed_venagent_is_current(paths: Paths, config: Path) -> bool:
     """Whether the environment has VenAgent as it stands in the repository."""
     try:
         installed = _stamp(paths).read_text().strip()
     except FileNotFoundError:
         return False
-    return installed == staging.fingerprint(sources(paths, config))
+    return installed == staging.staging_fingerprint(_sources(paths, config))
 
 
 def install_venagent(paths: Paths, config: Path, *, was_installed: bool) -> None:
     """Install VenAgent, or put this version in the place of another; its data stays."""
     present = [name for name in SOURCES if (paths.repo / name).exists()]
-    fingerprint = staging.fingerprint(sources(paths, config))
-    folder = staging.stage(paths, "agent", present, {"config": config})
+    fingerprint = staging.staging_fingerprint(_sources(paths, config))
+    folder = staging.stage_files(paths, "agent", present, {"config": config})
     if not was_installed:
         _install(paths, folder)
     else:
         # Stopped first: it restores the building in good order, and VOLTTRON copies its data.
-        stop_installed(paths, AGENT)
+        _stop_installed(paths, AGENT)
         copy = Path(f"/tmp/{_uuid(paths, AGENT)}.tar.gz")  # VOLTTRON puts it there, and leaves it
         try:
             _install(paths, folder)
@@ -146,12 +146,12 @@ def install_venagent(paths: Paths, config: Path, *, was_installed: bool) -> None
             raise
         copy.unlink(missing_ok=True)
     _stamp(paths).write_text(fingerprint + "\n")
-    require_running(paths, AGENT)
+    _require_running(paths, AGENT)
 
 
 def _install(paths: Paths, folder: Path) -> None:
     with _without_dependencies(paths):
-        vctl.must(
+        vctl.vctl_output(
             paths,
             *("--timeout", str(_INSTALL_WITHIN_SEC)),
             *("install", folder),
@@ -175,8 +175,8 @@ def _without_dependencies(paths: Paths) -> Iterator[None]:
     conf = paths.home / "platform/pip.conf"
     # One that was killed here has left its line behind.
     usual = conf.read_text().replace(_NO_DEPENDENCIES, "")
-    staging.write(paths, conf, usual + _NO_DEPENDENCIES)
+    staging.write_staged_file(paths, conf, usual + _NO_DEPENDENCIES)
     try:
         yield
     finally:
-        staging.write(paths, conf, usual)
+        staging.write_staged_file(paths, conf, usual)

@@ -16,7 +16,7 @@ from typing import Any
 
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.host.site_settings import read_json
+from ops.host.site_settings import read_json_object
 from ops.volttron import vctl
 
 DEVICES_FILE = "devices.json"
@@ -27,7 +27,7 @@ STORE_WITHIN_SEC = 45.0
 
 
 @dataclass(frozen=True)
-class Entry:
+class ConfigStoreEntry:
     """One entry of an agent's store."""
 
     identity: str
@@ -45,7 +45,7 @@ class Entry:
         return ["config", "store", self.identity, self.name, file, f"--{self.kind}"]
 
 
-def devices_folder(paths: Paths, devices: str) -> Path:
+def device_model_folder(paths: Paths, devices: str) -> Path:
     """The folder of a device model: one of MeterDriverConfigs/, or a path."""
     ours = paths.repo / "MeterDriverConfigs"
     for folder in (ours / devices, Path(devices)):
@@ -58,7 +58,9 @@ def devices_folder(paths: Paths, devices: str) -> Path:
     )
 
 
-def driver_entries(folder: Path, device: str, port: int | None = None) -> list[Entry]:
+def device_model_entries(
+    folder: Path, device: str, port: int | None = None
+) -> list[ConfigStoreEntry]:
     """A device model's entries for the driver, the registry before the device that names it.
 
     `port` replaces the one of the device. A site's devices have the paths that its devices.json
@@ -69,10 +71,10 @@ def driver_entries(folder: Path, device: str, port: int | None = None) -> list[E
     return _device_entries(folder, device, {} if port is None else {"port": port})
 
 
-def _site_entries(folder: Path) -> list[Entry]:
+def _site_entries(folder: Path) -> list[ConfigStoreEntry]:
     """All devices of a site; a model's registry once."""
-    entries: dict[str, Entry] = {}
-    for device, entry in read_json(folder / DEVICES_FILE).items():
+    entries: dict[str, ConfigStoreEntry] = {}
+    for device, entry in read_json_object(folder / DEVICES_FILE).items():
         if not isinstance(entry, dict) or not isinstance(entry.get("model"), str):
             raise OpsError(
                 f"{folder / DEVICES_FILE}: {device} has no model",
@@ -93,8 +95,8 @@ def _site_entries(folder: Path) -> list[Entry]:
     return list(entries.values())
 
 
-def _device_entries(folder: Path, device: str, config: Mapping[str, Any]) -> list[Entry]:
-    driver = read_json(folder / "driver.json")
+def _device_entries(folder: Path, device: str, config: Mapping[str, Any]) -> list[ConfigStoreEntry]:
+    driver = read_json_object(folder / "driver.json")
     registry = f"{folder.name}.csv"
     named = driver.get("registry_config")
     if named != f"config://{registry}":
@@ -109,48 +111,52 @@ def _device_entries(folder: Path, device: str, config: Mapping[str, Any]) -> lis
     except OSError as error:
         raise OpsError(f"cannot read {folder / 'registry.csv'}: {error.strerror}") from None
     return [
-        Entry(DRIVER, registry, points, "csv"),
-        Entry(DRIVER, f"devices/{device}", json.dumps(driver, indent=2), "json"),
+        ConfigStoreEntry(DRIVER, registry, points, "csv"),
+        ConfigStoreEntry(DRIVER, f"devices/{device}", json.dumps(driver, indent=2), "json"),
     ]
 
 
-def load(paths: Paths, entries: list[Entry], *, anew: bool = False) -> list[str]:
+def load_config_store(
+    paths: Paths, entries: list[ConfigStoreEntry], *, anew: bool = False
+) -> list[str]:
     """Store what is not there or has changed since it was stored (all with `anew`); their names."""
     known = {} if anew else _known(paths)
-    present = set(names(paths, DRIVER)) if known else set()
+    present = set(config_store_names(paths, DRIVER)) if known else set()
     stored = []
     for entry in entries:
         if known.get(entry.name) == entry.fingerprint and entry.name in present:
             continue
-        store(paths, entry)
+        store_config_entry(paths, entry)
         stored.append(entry.name)
     _remember(paths, {**_known(paths), **{entry.name: entry.fingerprint for entry in entries}})
     return stored
 
 
-def store(paths: Paths, entry: Entry) -> None:
+def store_config_entry(paths: Paths, entry: ConfigStoreEntry) -> None:
     with tempfile.NamedTemporaryFile("w", dir=paths.run, suffix=f".{entry.kind}") as file:
         file.write(entry.contents)
         file.flush()
         Path(file.name).chmod(0o644)  # vctl reads it as the plain user
         command = entry.command(Path(file.name))
         try:
-            vctl.must(paths, *command, timeout_sec=STORE_WITHIN_SEC)
-        except vctl.NoAnswer:  # seen once, on a VOLTTRON just started; to store twice is harmless
-            vctl.must(paths, *command, timeout_sec=STORE_WITHIN_SEC)
+            vctl.vctl_output(paths, *command, timeout_sec=STORE_WITHIN_SEC)
+        except (
+            vctl.VctlTimeout
+        ):  # seen once, on a VOLTTRON just started; to store twice is harmless
+            vctl.vctl_output(paths, *command, timeout_sec=STORE_WITHIN_SEC)
 
 
-def names(paths: Paths, identity: str) -> list[str]:
+def config_store_names(paths: Paths, identity: str) -> list[str]:
     """The entries an agent has in the store."""
-    result = vctl.run(paths, "config", "list", identity)
+    result = vctl.run_vctl(paths, "config", "list", identity)
     return result.stdout.split() if result.returncode == 0 else []
 
 
-def agent_config(paths: Paths) -> dict[str, Any] | None:
+def stored_agent_config(paths: Paths) -> dict[str, Any] | None:
     """VenAgent's entry, which wins over the file it was installed with; None if there is none."""
-    if "config" not in names(paths, AGENT):
+    if "config" not in config_store_names(paths, AGENT):
         return None
-    output = vctl.must(paths, "config", "get", AGENT, "config")
+    output = vctl.vctl_output(paths, "config", "get", AGENT, "config")
     try:
         contents = json.loads(output)
     except ValueError as error:

@@ -16,12 +16,12 @@ MENDED = (
 )
 
 
-def repair(text: str) -> str:
+def repair_volttron_source(text: str) -> str:
     """The module's text with the line mended."""
     return text.replace(BROKEN, MENDED)
 
 
-def main() -> None:
+def _main() -> None:
     found = importlib.util.find_spec("volttron")  # not its inside: that would import gevent
     folders = list(found.submodule_search_locations or []) if found else []
     for folder in folders:
@@ -30,10 +30,10 @@ def main() -> None:
             continue
         text = path.read_text()
         if BROKEN in text:
-            path.write_text(repair(text))
+            path.write_text(repair_volttron_source(text))
         elif MENDED not in text:
             print(f"warning: {path} is not as expected and was not repaired", file=sys.stderr)
 
 
 if __name__ == "__main__":
-    main()
+    _main()

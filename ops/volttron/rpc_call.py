@@ -19,7 +19,7 @@ from volttron.utils.jsonrpc import Error, RemoteError
 _REPR = re.compile(r"[\w.]+\((['\"])(.*)\1,?\)", re.DOTALL)
 
 
-def told(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     """An agent's own error comes as its arguments, which may hold another one's repr."""
     info = getattr(error, "exc_info", None) or {}
     text = "; ".join(str(argument) for argument in info.get("exc_args") or [error])
@@ -28,7 +28,7 @@ def told(error: Exception) -> str:
     return " ".join((inner.group(2) if inner else f"{kind}: {text}").split())
 
 
-def main(address: str, peer: str, method: str, arguments: str, limit_sec: str) -> None:
+def _main(address: str, peer: str, method: str, arguments: str, limit_sec: str) -> None:
     connection = ControlConnection(ClientContext.get_volttron_home() and address)
     try:
         with gevent.Timeout(float(limit_sec) + 5):
@@ -39,10 +39,10 @@ def main(address: str, peer: str, method: str, arguments: str, limit_sec: str) -
     except gevent.Timeout:
         raise SystemExit(f"{peer} gave no answer to {method} within {limit_sec} s") from None
     except (Error, RemoteError, VIPError) as error:
-        raise SystemExit(f"{peer}: {told(error)}") from None
+        raise SystemExit(f"{peer}: {_error_text(error)}") from None
     finally:
         connection.kill()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    _main(*sys.argv[1:])

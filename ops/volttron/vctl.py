@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ops.host.child_environment import platform_environment
+from ops.host.child_environment import platform_child_environment
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.host.processes import is_running, plain_user, recorded
+from ops.host.processes import plain_user, process_is_running, recorded_process
 
 PLATFORM = "platform"
 """The name of the platform's process."""
 
 
 @dataclass(frozen=True)
-class AgentStatus:
+class VctlAgentStatus:
     """One line of `vctl status`."""
 
     identity: str
@@ -42,18 +42,18 @@ class AgentStatus:
         return self.is_running and self.health == "GOOD"
 
 
-class NoAnswer(OpsError):
+class VctlTimeout(OpsError):
     """The platform runs, and said nothing in time."""
 
 
-def run(
+def run_vctl(
     paths: Paths, *arguments: str | Path, timeout_sec: float = 60
 ) -> subprocess.CompletedProcess[str]:
     """The finished command, whatever its result."""
     command = [str(part) for part in (paths.platform_bin / "vctl", *arguments)]
     with subprocess.Popen(
         command,
-        env=platform_environment(paths, {}),
+        env=platform_child_environment(paths, {}),
         cwd=paths.volttron_home,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -77,36 +77,36 @@ def _finish(
     """Its output. vctl itself waits for long when the platform dies under it; we do not."""
     name = f"`vctl {' '.join(str(part) for part in arguments)}`"
     deadline = time.monotonic() + timeout_sec
-    platform = recorded(paths, PLATFORM)
+    platform = recorded_process(paths, PLATFORM)
     while True:
         try:
             return process.communicate(timeout=0.5)
         except subprocess.TimeoutExpired:
-            if platform and not is_running(platform) and "shutdown" not in arguments:
+            if platform and not process_is_running(platform) and "shutdown" not in arguments:
                 raise OpsError(
                     f"VOLTTRON ended while {name} was at work", log=paths.output_log(PLATFORM)
                 ) from None
             if time.monotonic() >= deadline:
-                raise NoAnswer(
+                raise VctlTimeout(
                     f"{name} gave no answer within {timeout_sec:g} s", log=paths.platform_log
                 ) from None
 
 
-def pass_on(paths: Paths, arguments: Sequence[str]) -> int:
+def pass_on_to_vctl(paths: Paths, arguments: Sequence[str]) -> int:
     """Run it on this terminal, as a person would, with that person's editor; its exit code."""
     editors = {name: os.environ[name] for name in ("EDITOR", "VISUAL") if name in os.environ}
     return subprocess.run(
         [str(paths.platform_bin / "vctl"), *arguments],
-        env={**platform_environment(paths, {}), **editors},
+        env={**platform_child_environment(paths, {}), **editors},
         cwd=paths.volttron_home,
         check=False,
         **plain_user(paths),
     ).returncode
 
 
-def must(paths: Paths, *arguments: str | Path, timeout_sec: float = 60) -> str:
+def vctl_output(paths: Paths, *arguments: str | Path, timeout_sec: float = 60) -> str:
     """Its output; raises OpsError with what it said when it fails."""
-    result = run(paths, *arguments, timeout_sec=timeout_sec)
+    result = run_vctl(paths, *arguments, timeout_sec=timeout_sec)
     if result.returncode != 0:
         raise OpsError(
             f"`vctl {' '.join(str(part) for part in arguments)}` failed",
@@ -116,13 +116,13 @@ def must(paths: Paths, *arguments: str | Path, timeout_sec: float = 60) -> str:
     return result.stdout
 
 
-def agents(paths: Paths) -> dict[str, AgentStatus]:
+def vctl_status(paths: Paths) -> dict[str, VctlAgentStatus]:
     """The installed agents by their VIP identity."""
-    output = must(paths, "--json", "status", timeout_sec=40)
-    return parse_status(output)
+    output = vctl_output(paths, "--json", "status", timeout_sec=40)
+    return parse_vctl_status(output)
 
 
-def parse_status(output: str) -> dict[str, AgentStatus]:
+def parse_vctl_status(output: str) -> dict[str, VctlAgentStatus]:
     """`vctl --json status`, which prints warnings before the object at times."""
     try:
         listed: dict[str, dict[str, Any]] = json.loads(output[output.index("{") :])
@@ -131,7 +131,7 @@ def parse_status(output: str) -> dict[str, AgentStatus]:
     found = {}
     for identity, agent in listed.items():
         health, context = _health(agent.get("health"))
-        found[identity] = AgentStatus(
+        found[identity] = VctlAgentStatus(
             identity, agent.get("name", ""), agent.get("status", ""), health, context
         )
     return found

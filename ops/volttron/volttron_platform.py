@@ -8,22 +8,22 @@ import subprocess
 from pathlib import Path
 
 from ops.host import terminal as show
-from ops.host.child_environment import platform_environment
+from ops.host.child_environment import platform_child_environment
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.host.ports import require_free, wait_for
+from ops.host.ports import require_free_port, wait_for_condition
 from ops.host.processes import (
-    Record,
-    end_all,
-    forget,
-    is_running,
+    ProcessRecord,
+    end_processes,
+    forget_process,
     plain_user,
-    running,
-    session_of,
-    spawn,
-    wait_until_gone,
+    process_is_running,
+    running_process,
+    session_processes,
+    spawn_process,
+    wait_until_process_gone,
 )
-from ops.host.site_settings import LOOPBACK, Settings
+from ops.host.site_settings import LOOPBACK, SiteSettings
 from ops.volttron import repair_volttron, vctl
 
 NAME = vctl.PLATFORM
@@ -57,21 +57,24 @@ _LOGGING = """\
 """
 
 
-def start(paths: Paths, settings: Settings) -> tuple[Record, bool]:
+def start_volttron_platform(paths: Paths, settings: SiteSettings) -> tuple[ProcessRecord, bool]:
     """The running platform with all its services up, and whether it was started just now."""
-    record = running(paths, NAME)
+    record = running_process(paths, NAME)
     if record is None:
         port = settings.port("VEN_VIP_PORT", VIP_PORT)
-        end_all(paths, NAME, _PATIENCE)  # agents that outlived a platform that was killed
-        require_free(LOOPBACK, port, "VOLTTRON", "VEN_VIP_PORT")
+        end_processes(paths, NAME, _PATIENCE)  # agents that outlived a platform that was killed
+        require_free_port(LOOPBACK, port, "VOLTTRON", "VEN_VIP_PORT")
         _repair(paths)
         record = _spawn(paths, settings, port)
         started = True
     else:
         started = False
-    wait_for(lambda: is_up(paths, record) or not is_running(record), UP_WITHIN_SEC)
-    if not is_up(paths, record):
-        state = "is not up yet" if is_running(record) else "ended while starting"
+    wait_for_condition(
+        lambda: volttron_platform_is_up(paths, record) or not process_is_running(record),
+        UP_WITHIN_SEC,
+    )
+    if not volttron_platform_is_up(paths, record):
+        state = "is not up yet" if process_is_running(record) else "ended while starting"
         log = paths.platform_log if paths.platform_log.exists() else paths.output_log(NAME)
         raise OpsError(f"VOLTTRON {state}", log=log)
     return record, started
@@ -82,7 +85,7 @@ def _repair(paths: Paths) -> None:
     result = subprocess.run(
         [str(paths.platform_bin / "python"), "-"],
         input=Path(repair_volttron.__file__).read_text(),
-        env=platform_environment(paths, {}),
+        env=platform_child_environment(paths, {}),
         cwd=paths.volttron_home,
         stderr=subprocess.PIPE,
         text=True,
@@ -90,10 +93,10 @@ def _repair(paths: Paths) -> None:
         **plain_user(paths),
     )
     if result.stderr:
-        show.note(result.stderr.strip().splitlines()[-1])
+        show.print_note(result.stderr.strip().splitlines()[-1])
 
 
-def _spawn(paths: Paths, settings: Settings, port: int) -> Record:
+def _spawn(paths: Paths, settings: SiteSettings, port: int) -> ProcessRecord:
     logging_config = paths.run / "volttron_logging.py"
     logging_config.write_text(_LOGGING.format(filename=str(paths.platform_log)))
     command: list[str | Path] = [
@@ -104,11 +107,11 @@ def _spawn(paths: Paths, settings: Settings, port: int) -> Record:
         # how often it looks for crashed agents; 600 s if not told
         *("--agent-monitor-frequency", "3"),
     ]
-    environment = platform_environment(paths, settings.agent_variables())
-    return spawn(paths, NAME, command, environment, cwd=paths.volttron_home, umask=0o077)
+    environment = platform_child_environment(paths, settings.agent_variables())
+    return spawn_process(paths, NAME, command, environment, cwd=paths.volttron_home, umask=0o077)
 
 
-def is_up(paths: Paths, record: Record) -> bool:
+def volttron_platform_is_up(paths: Paths, record: ProcessRecord) -> bool:
     """VOLTTRON writes its pid when its services and the agents that start by themselves run."""
     try:
         return (paths.volttron_home / "VOLTTRON_PID").read_text().strip() == str(record.pid)
@@ -116,21 +119,21 @@ def is_up(paths: Paths, record: Record) -> bool:
         return False
 
 
-def stop(paths: Paths) -> bool:
+def stop_volttron_platform(paths: Paths) -> bool:
     """End the platform and all its agents; whether there was anything to end.
 
     It is asked first, so that agents stop in good order; then told, with signals.
     """
-    record = running(paths, NAME)
+    record = running_process(paths, NAME)
     if record is None:
-        return end_all(paths, NAME, _PATIENCE)
-    if is_up(paths, record):
+        return end_processes(paths, NAME, _PATIENCE)
+    if volttron_platform_is_up(paths, record):
         with contextlib.suppress(OpsError):  # a platform that does not answer gets the signals
-            vctl.run(paths, "shutdown", "--platform", timeout_sec=DOWN_WITHIN_SEC)
-        wait_until_gone(record, 15)
-    agents = session_of(record)
-    end_all(paths, NAME, _PATIENCE)
+            vctl.run_vctl(paths, "shutdown", "--platform", timeout_sec=DOWN_WITHIN_SEC)
+        wait_until_process_gone(record, 15)
+    agents = session_processes(record)
+    end_processes(paths, NAME, _PATIENCE)
     for agent in agents:
-        wait_until_gone(agent, 1)
-    forget(paths, NAME)
+        wait_until_process_gone(agent, 1)
+    forget_process(paths, NAME)
     return True

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from ops.host.child_environment import platform_environment
+from ops.host.child_environment import platform_child_environment
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.host.processes import plain_user
@@ -16,7 +16,7 @@ ANSWER_WITHIN_SEC = 10.0
 _CALL = Path(__file__).with_name("rpc_call.py")
 
 
-def call(
+def call_volttron_rpc(
     paths: Paths,
     peer: str,
     method: str,
@@ -30,7 +30,7 @@ def call(
         result = subprocess.run(
             [*command, json.dumps(arguments), str(timeout_sec)],
             input=_CALL.read_text(),
-            env=platform_environment(paths, {}),
+            env=platform_child_environment(paths, {}),
             cwd=paths.volttron_home,
             capture_output=True,
             text=True,

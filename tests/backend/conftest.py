@@ -18,7 +18,7 @@ import pytest_asyncio
 
 from backend.store import schema
 from backend.store.database import Database
-from ops.host.ports import is_listening, wait_for
+from ops.host.ports import port_is_listening, wait_for_condition
 from ops.services import postgres_server as postgres
 from ops.services.local_broker import find_mosquitto
 from tests.support.ports import free_port
@@ -32,7 +32,7 @@ def postgresql_server() -> Iterator[str]:
     parent = Path(tempfile.gettempdir())
     # The server's crash is not tested here: its writes need not wait for the disk.
     settings = ["fsync=off", "full_page_writes=off", "max_connections=60"]
-    with postgres.server(free_port(), settings, parent) as url:
+    with postgres.postgres_server(free_port(), settings, parent) as url:
         with psycopg.connect(f"{url}/postgres", autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {TEMPLATE}")
         schema.upgrade(f"{url}/{TEMPLATE}")
@@ -108,7 +108,7 @@ def mosquitto(folder: Path, port: int | None = None, *more: str) -> Iterator[Bro
         cwd=folder,
     )
     try:
-        wait_for(lambda: is_listening("127.0.0.1", port), 20)
+        wait_for_condition(lambda: port_is_listening("127.0.0.1", port), 20)
         yield Broker("127.0.0.1", port)
     finally:
         process.terminate()

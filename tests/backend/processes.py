@@ -20,7 +20,7 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 import psycopg
 
-from ops.host.ports import wait_for
+from ops.host.ports import wait_for_condition
 from tests.backend.conftest import Broker
 from tests.support.ports import free_port
 
@@ -93,7 +93,7 @@ class IngestProcess:
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
 
     def wait_until_ready(self) -> None:
-        assert wait_for(lambda: self.readiness()[0] == 200, 60), self.log()
+        assert wait_for_condition(lambda: self.readiness()[0] == 200, 60), self.log()
 
     def log(self) -> str:
         return self._log.read_text()[-3_000:] if self._log.exists() else ""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from ops.host.ports import wait_for
+from ops.host.ports import wait_for_condition
 from tests.browser.operators_side import ROOT, OperatorsSide, operators_side
 
 
@@ -18,7 +18,7 @@ from tests.browser.operators_side import ROOT, OperatorsSide, operators_side
 def side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorsSide]:
     with operators_side(tmp_path_factory.mktemp("side"), vens=3) as side:
         network = f"{side.url}/api/stats/network"
-        assert wait_for(lambda: httpx.get(network).json().get("onlineVens") == 3, 60)
+        assert wait_for_condition(lambda: httpx.get(network).json().get("onlineVens") == 3, 60)
         yield side
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from ops.host.ports import is_listening, wait_for
+from ops.host.ports import port_is_listening, wait_for_condition
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +33,7 @@ def serving(sqlite_url: str) -> Iterator[tuple[httpx.Client, subprocess.Popen[by
     }
     process = subprocess.Popen([sys.executable, "-m", "backend", "serve"], env=variables)
     try:
-        assert wait_for(lambda: is_listening("127.0.0.1", port), 60)
+        assert wait_for_condition(lambda: port_is_listening("127.0.0.1", port), 60)
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             yield client, process
     finally:

@@ -16,7 +16,7 @@ from backend.settings import Settings
 from backend.store import upkeep
 from backend.store.database import Database, first_line
 from backend.waiting import happens, within
-from ops.host.ports import wait_for
+from ops.host.ports import wait_for_condition
 from tests.backend.builders import payload
 from tests.backend.conftest import Broker
 from tests.backend.processes import Fleet, ingest
@@ -112,7 +112,9 @@ def test_asked_to_end_while_its_database_is_locked_it_stores_first(
     with ingest(tmp_path, broker, sqlite_url, **own) as process:
         other.execute("BEGIN IMMEDIATE")
         fleet.send([payload("v", 1)], own["MQTT_TOPIC_METERING"])
-        assert wait_for(lambda: process.metric("venagent_ingest_waiting_messages") == 1, 60)
+        assert wait_for_condition(
+            lambda: process.metric("venagent_ingest_waiting_messages") == 1, 60
+        )
         process.ask_to_end()
         other.execute("ROLLBACK")
         assert process.wait() == 0, process.log()

@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ops.host.ports import wait_for
+from ops.host.ports import wait_for_condition
 from ops.services import postgres_server as postgres
 from tests.backend.builders import payload
 from tests.backend.conftest import Broker, fresh_database, mosquitto
@@ -45,7 +45,7 @@ def own() -> dict[str, str]:
 
 
 def all_stored(url: str, expected: int) -> bool:
-    return wait_for(lambda: stored(url) >= expected, 90, 0.2)
+    return wait_for_condition(lambda: stored(url) >= expected, 90, 0.2)
 
 
 def test_killed_at_random_moments_under_load_it_loses_nothing_and_doubles_nothing(
@@ -60,7 +60,7 @@ def test_killed_at_random_moments_under_load_it_loses_nothing_and_doubles_nothin
             sending = threading.Thread(target=fleet.send, args=(batch, topic))
             sending.start()
             at_least = sent + chance.randrange(1, 500)
-            wait_for(lambda least=at_least: stored(postgresql_url) >= least, 60, 0.001)
+            wait_for_condition(lambda least=at_least: stored(postgresql_url) >= least, 60, 0.001)
             process.kill()
             sending.join()
             sent += len(batch)
@@ -83,7 +83,7 @@ def test_two_instances_share_the_messages_and_one_may_be_killed(
         sent = fleet.send([payload(f"ven-{n % 50}", n) for n in range(1_000)], topic)
         assert all_stored(postgresql_url, sent)
         done = 'venagent_ingest_messages_total{outcome="stored"'
-        assert wait_for(lambda: first.metric(done) + second.metric(done) == sent, 60)
+        assert wait_for_condition(lambda: first.metric(done) + second.metric(done) == sent, 60)
         assert min(first.metric(done), second.metric(done)) > 0
         first.kill()
         sent += fleet.send([payload(f"ven-{n % 50}", 5_000 + n) for n in range(500)], topic)
@@ -102,7 +102,7 @@ def test_poisoned_messages_between_good_ones_stop_nothing(
         fleet.send(mixed, topic)
         assert all_stored(postgresql_url, 160)
         count = "SELECT count(*) FROM dead_letters WHERE reason <> ''"
-        assert wait_for(lambda: stored(postgresql_url, count) == 40, 60)
+        assert wait_for_condition(lambda: stored(postgresql_url, count) == 40, 60)
 
 
 def test_a_database_that_is_away_costs_time_and_no_message(
@@ -111,7 +111,7 @@ def test_a_database_that_is_away_costs_time_and_no_message(
     port, topic = free_port(), own["MQTT_TOPIC_METERING"]
     kept = Path(tempfile.mkdtemp(prefix="pg."))  # pytest's folders are closed to the plain user
     own = {**own, "MQTT_RECEIVE_MAXIMUM": "100", "INGEST_BATCH_MAX": "40"}
-    with postgres.server(port, ["fsync=off"], keep=kept) as url:
+    with postgres.postgres_server(port, ["fsync=off"], keep=kept) as url:
         with psycopg.connect(f"{url}/postgres", autocommit=True) as connection:
             connection.execute("CREATE DATABASE fleet")
         process = IngestProcess(
@@ -123,11 +123,11 @@ def test_a_database_that_is_away_costs_time_and_no_message(
         assert all_stored(f"{url}/fleet", sent)
     try:
         sent += fleet.send([payload("ven-1", 1_000 + n) for n in range(1_000)], topic)
-        assert wait_for(lambda: "cannot be reached" in str(process.readiness()), 60)
+        assert wait_for_condition(lambda: "cannot be reached" in str(process.readiness()), 60)
         assert process.readiness()[0] == 503
         # Back-pressure: no more than what the broker may have under way waits in the process.
         assert process.metric("venagent_ingest_waiting_messages") <= 100
-        with postgres.server(port, ["fsync=off"], keep=kept) as url:
+        with postgres.postgres_server(port, ["fsync=off"], keep=kept) as url:
             assert all_stored(f"{url}/fleet", sent), process.log()
             process.wait_until_ready()
             process.stop()
@@ -145,7 +145,7 @@ def test_it_waits_for_a_broker_and_comes_back_to_one_that_was_restarted(
     process = IngestProcess(tmp_path, MQTT_PORT=str(port), DATABASE_URL=postgresql_url, **own)
     process.start()
     try:
-        assert wait_for(lambda: "the broker" in str(process.readiness()[1]), 60)
+        assert wait_for_condition(lambda: "the broker" in str(process.readiness()[1]), 60)
         sent = 0
         for round_number in range(2):
             with mosquitto(tmp_path, port, *persistent) as broker:
@@ -166,7 +166,7 @@ def test_asked_to_end_it_stores_what_has_arrived_and_ends_well(
     with ingest(tmp_path, broker, postgresql_url, **slow) as process:
         sent = fleet.send([payload("v", n) for n in range(50)], own["MQTT_TOPIC_METERING"])
         waiting = "venagent_ingest_waiting_messages"
-        assert wait_for(lambda: process.metric(waiting) == sent, 60)
+        assert wait_for_condition(lambda: process.metric(waiting) == sent, 60)
         assert stored(postgresql_url) == 0
         assert process.signal(signal.SIGTERM) == 0, process.log()
     assert stored(postgresql_url) == sent

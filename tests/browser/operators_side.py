@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.host.ports import is_listening, wait_for
+from ops.host.ports import port_is_listening, wait_for_condition
 from ops.services.local_broker import find_mosquitto
 from tests.support.ports import free_port
 
@@ -58,10 +58,10 @@ def operators_side(folder: Path, *, vens: int = 12, **variables: str) -> Iterato
     python = [sys.executable, "-m"]
     processes = [_start(side, [find_mosquitto(), "-c", str(config)])]
     try:
-        wait_for(lambda: is_listening("127.0.0.1", broker_port), 20)
+        wait_for_condition(lambda: port_is_listening("127.0.0.1", broker_port), 20)
         side.api = _start(side, [*python, "backend", "serve"])
         processes.append(side.api)
-        wait_for(lambda: _answers(f"{side.url}/health/db-check"), 60)
+        wait_for_condition(lambda: _answers(f"{side.url}/health/db-check"), 60)
         processes.append(_start(side, [*python, "backend", "ingest"]))
         fleet = ["benchmarks.shedding_vens", "--port", str(broker_port), "--interval", "1"]
         processes.append(_start(side, [*python, *fleet, "--vens", str(vens)]))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ops.host.ports import is_listening, wait_for
+from ops.host.ports import port_is_listening, wait_for_condition
 from tests.config.builders import ROOT
 from tests.documents.reader import Reader, process
 
@@ -20,7 +20,9 @@ def a_panel(reader: Reader) -> Iterator[None]:
     command = ["python", "-m", "simulator", "--port", str(port), "--control-port", str(control)]
     environment = reader.surroundings("python")
     with process(command, cwd=reader.clone, env=environment, stdout=reader.log("panel")) as panel:
-        assert wait_for(lambda: panel.poll() is not None or is_listening("127.0.0.1", port), 20)
+        assert wait_for_condition(
+            lambda: panel.poll() is not None or port_is_listening("127.0.0.1", port), 20
+        )
         assert panel.poll() is None
         yield
 

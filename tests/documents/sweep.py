@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.host.processes import GENTLY, end_all
+from ops.host.processes import GENTLY, end_processes
 
 
 def sweep(folder: Path) -> list[str]:
@@ -16,7 +16,7 @@ def sweep(folder: Path) -> list[str]:
     for record in folder.rglob("run/*.json"):
         paths = Paths(folder, record.parent.parent, "")
         try:
-            if end_all(paths, record.stem, GENTLY):
+            if end_processes(paths, record.stem, GENTLY):
                 left.append(record.stem)
         except OpsError:
             continue  # not a process's record

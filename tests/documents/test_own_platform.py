@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from ops.host.ports import wait_for
+from ops.host.ports import wait_for_condition
 from tests.config.builders import ROOT
 from tests.documents.pages import Command
 from tests.documents.play import each, play
@@ -45,7 +45,7 @@ def platform() -> Iterator[Reader]:
         command += ["--agent-monitor-frequency", "3", "-l", str(reader.folder / "volttron.log")]
         output = reader.log("volttron")
         stack.enter_context(process(command, env=environment, cwd=home, stdout=output))
-        assert wait_for((home / "VOLTTRON_PID").exists, 60)
+        assert wait_for_condition((home / "VOLTTRON_PID").exists, 60)
         yield reader
         reader.run("vctl shutdown --platform")
 
@@ -63,5 +63,5 @@ def test_the_agent_reads_the_panel_and_is_connected(platform: Reader) -> None:
     def context() -> str:
         return str(json.loads(platform.run(f"curl -s {url}"))["health_context"])
 
-    assert wait_for(lambda: "meter live" in context(), 60), context()
+    assert wait_for_condition(lambda: "meter live" in context(), 60), context()
     assert "connected to" in context()

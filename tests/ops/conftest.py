@@ -15,8 +15,8 @@ import pytest
 
 from ops.host import processes
 from ops.host.paths import Paths
-from ops.host.ports import is_listening, wait_for
-from ops.host.site_settings import Settings, read_config
+from ops.host.ports import port_is_listening, wait_for_condition
+from ops.host.site_settings import SiteSettings, default_agent_config
 from tests.support.ports import free_port
 
 REPO = Path(__file__).resolve().parents[2]
@@ -33,12 +33,12 @@ def paths(tmp_path: Path) -> Iterator[Paths]:
     yield made
     for record in made.run.glob("*.json"):
         if record.stem != "config_store":
-            processes.end_all(made, record.stem, NOW)
+            processes.end_processes(made, record.stem, NOW)
 
 
 @pytest.fixture
-def settings(paths: Paths) -> Settings:
-    return Settings(agent_config=read_config(paths))
+def settings(paths: Paths) -> SiteSettings:
+    return SiteSettings(agent_config=default_agent_config(paths))
 
 
 @contextmanager
@@ -53,7 +53,7 @@ def mosquitto(folder: Path, config: str) -> Iterator[int]:
     file.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n{config}")
     with subprocess.Popen([program, "-c", str(file)], stderr=subprocess.DEVNULL) as broker:
         try:
-            assert wait_for(lambda: is_listening("127.0.0.1", port), 10)
+            assert wait_for_condition(lambda: port_is_listening("127.0.0.1", port), 10)
             yield port
         finally:
             broker.terminate()

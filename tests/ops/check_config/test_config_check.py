@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from ops.check_config import config_check as check_config
-from ops.check_config.findings import value_lines
+from ops.check_config.findings import _value_lines
 from ops.cli import ven_control as cli
 from ops.host.paths import Paths
 from ops.volttron import config_store
@@ -33,7 +33,10 @@ REAL_MODELS = {
 
 
 def findings(paths: Paths, *names: Path | str) -> list[str]:
-    return [str(each) for each in check_config.check(paths, [str(name) for name in names])[0]]
+    return [
+        str(each)
+        for each in check_config.check_config_files(paths, [str(name) for name in names])[0]
+    ]
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -42,7 +45,7 @@ def test_every_shipped_folder_has_nothing_to_correct(paths: Paths, folder: str) 
 
 
 def test_all_are_checked_when_none_is_named(paths: Paths) -> None:
-    found, checked = check_config.check(paths, [])
+    found, checked = check_config.check_config_files(paths, [])
     assert found == []
     assert {Path(folder).name for folder in checked} == set(FOLDERS) >= REAL_MODELS
 
@@ -251,7 +254,7 @@ def test_the_command_exits_with_1_and_prints_json(
 
 def test_all_devices_of_a_site_are_stored_with_their_own_addresses() -> None:
     folder = MODELS / "site_meter_and_relays"
-    entries = {e.name: e for e in config_store.driver_entries(folder, "ignored")}
+    entries = {e.name: e for e in config_store.device_model_entries(folder, "ignored")}
     assert set(entries) == {
         "eastron_sdm630.csv",
         "devices/site/building/meter",
@@ -283,7 +286,7 @@ def at(value: Any, path: tuple[str | int, ...]) -> Any:
 def test_every_value_of_a_json_text_is_found_on_its_line(contents: dict[str, Any]) -> None:
     text = json.dumps(contents, indent=1)
     lines = text.splitlines()
-    for path, line in value_lines(text):
+    for path, line in _value_lines(text):
         value = at(contents, path)
         shown = json.dumps(value).splitlines()[0][:1]
         assert shown in lines[line - 1]

@@ -13,14 +13,14 @@ from ops.check_config.config_reference import (
     EXAMPLES,
     REFERENCE_FILE,
     SCHEMA_FILE,
-    reference,
-    schema,
+    config_reference,
+    config_schema,
 )
 from tests.config.builders import MINIMAL, load
 from VenAgent.config import AgentConfig
 
 ROOT = Path(__file__).resolve().parents[3]
-SCHEMA = schema()
+SCHEMA = config_schema()
 BLOCKS = {
     name
     for name, field in SCHEMA["properties"].items()
@@ -73,4 +73,4 @@ def test_every_setting_says_what_it_means() -> None:
 def test_what_is_published_is_up_to_date() -> None:
     remedy = "the configuration changed: run  python -m ops.check_config.config_reference"
     assert json.loads(SCHEMA_FILE.read_text()) == SCHEMA, remedy
-    assert REFERENCE_FILE.read_text() == reference(), remedy
+    assert REFERENCE_FILE.read_text() == config_reference(), remedy

@@ -22,7 +22,7 @@ from ops.host import staging
 from ops.host import terminal as show
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.host.ports import require_free
+from ops.host.ports import require_free_port
 from ops.volttron import repair_volttron
 from tests.ops.conftest import REPO
 from tests.support.ports import free_port
@@ -114,16 +114,16 @@ def test_a_backend_that_does_not_run() -> None:
 
 def test_the_last_lines_of_a_log(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    assert logs.tail(log, 3) == []
+    assert logs.log_tail(log, 3) == []
     log.write_text("a\nb\nc\n")
-    assert logs.tail(log, 2) == ["b", "c"]
-    assert logs.tail(log, 0) == []
+    assert logs.log_tail(log, 2) == ["b", "c"]
+    assert logs.log_tail(log, 0) == []
 
 
 def test_following_goes_on_through_rotation(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("old\n")
-    lines = logs.follow(log, 1, poll_sec=0.01)
+    lines = logs.follow_log(log, 1, poll_sec=0.01)
     assert next(lines) == "old"
     threading.Timer(0.05, lambda: _append(log, "one\n")).start()
     assert next(lines) == "one"
@@ -147,9 +147,9 @@ def test_a_copy_has_what_is_asked_for_and_no_rests(paths: Paths, tmp_path: Path)
     (repo / "pkg/a.py").write_text("1")
     (repo / "other").write_text("y")
     made = Paths(repo=repo, home=paths.home, user=paths.user)
-    folder = staging.stage(made, "agent", ["pkg"], {"config": repo / "other"})
+    folder = staging.stage_files(made, "agent", ["pkg"], {"config": repo / "other"})
     (folder / "left over").write_text("from a build")
-    folder = staging.stage(made, "agent", ["pkg"], {"config": repo / "other"})
+    folder = staging.stage_files(made, "agent", ["pkg"], {"config": repo / "other"})
     found = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     assert found == ["config", "pkg/a.py"]
 
@@ -159,15 +159,15 @@ def test_a_fingerprint_changes_with_name_and_contents(tmp_path: Path) -> None:
     a.write_text("1")
     b.write_text("1")
     prints = {
-        staging.fingerprint([("a", a)]),
-        staging.fingerprint([("b", b)]),
-        staging.fingerprint([("a", a), ("b", b)]),
+        staging.staging_fingerprint([("a", a)]),
+        staging.staging_fingerprint([("b", b)]),
+        staging.staging_fingerprint([("a", a), ("b", b)]),
     }
     a.write_text("2")
-    prints.add(staging.fingerprint([("a", a)]))
+    prints.add(staging.staging_fingerprint([("a", a)]))
     assert len(prints) == 4
     b.write_text("2")
-    assert staging.fingerprint([("a", b)]) == staging.fingerprint([("a", a)])
+    assert staging.staging_fingerprint([("a", b)]) == staging.staging_fingerprint([("a", a)])
 
 
 # --- ports -------------------------------------------------------------------------------------
@@ -177,9 +177,9 @@ def test_a_port_in_use_names_who_has_it() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with pytest.raises(OpsError, match=f"port {port} .*process {os.getpid()}") as error:
-            require_free("127.0.0.1", port, "the broker", "VEN_BROKER_PORT")
+            require_free_port("127.0.0.1", port, "the broker", "VEN_BROKER_PORT")
     assert "VEN_BROKER_PORT" in " ".join(error.value.advice)
-    require_free("127.0.0.1", port, "the broker", "VEN_BROKER_PORT")
+    require_free_port("127.0.0.1", port, "the broker", "VEN_BROKER_PORT")
 
 
 # --- the repair of VOLTTRON --------------------------------------------------------------------
@@ -196,9 +196,9 @@ def test_the_mended_line_reads_every_spelling(number: int | str) -> None:
 
 def test_a_repair_is_made_once() -> None:
     text = f"try:\n    {repair_volttron.BROKEN}\n"
-    mended = repair_volttron.repair(text)
+    mended = repair_volttron.repair_volttron_source(text)
     assert repair_volttron.MENDED in mended
-    assert repair_volttron.repair(mended) == mended
+    assert repair_volttron.repair_volttron_source(mended) == mended
 
 
 # --- what people see ---------------------------------------------------------------------------
@@ -227,7 +227,7 @@ def test_stopping_a_stopped_system_is_a_success(
 
 
 def test_an_ack_shows_power_and_circuits(capsys: pytest.CaptureFixture[str]) -> None:
-    show.ack(
+    show.print_ack(
         {
             "ok": True,
             "status": "accepted",
@@ -251,11 +251,11 @@ def test_an_error_shows_step_advice_and_the_log(
 ) -> None:
     log = tmp_path / "log"
     log.write_text("the last line\n")
-    with pytest.raises(OpsError), show.step("doing it"):
+    with pytest.raises(OpsError), show.progress_step("doing it"):
         raise OpsError("it broke", "Mend it.", log=log)
     problem = OpsError("it broke", "Mend it.", log=log)
     problem.step = "doing it"
-    show.error(problem)
+    show.print_error(problem)
     shown = capsys.readouterr().err
     for text in ("failed: doing it", "it broke", "Mend it.", "the last line"):
         assert text in shown

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from ops.cli import ven_control as cli
 from ops.host import site_settings as settings
 from ops.host.paths import Paths
-from ops.host.site_settings import Settings
+from ops.host.site_settings import SiteSettings
 
 TOKEN = "a-token-of-the-test"
 OVER = {
@@ -45,7 +45,9 @@ class Page(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def page(paths: Paths, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[HTTPServer]:
+def page(
+    paths: Paths, settings: SiteSettings, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[HTTPServer]:
     monkeypatch.setattr(Paths, "from_environment", lambda: paths)
     server = HTTPServer(("127.0.0.1", 0), Page)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -57,9 +59,9 @@ def page(paths: Paths, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> I
     server.server_close()
 
 
-def _started_with(paths: Paths, begun: Settings, web: dict[str, Any]) -> None:
+def _started_with(paths: Paths, begun: SiteSettings, web: dict[str, Any]) -> None:
     begun.agent_config["web"] = web
-    settings.save(paths, begun)
+    settings.save_site_settings(paths, begun)
 
 
 def events(*options: str) -> str:
@@ -99,7 +101,7 @@ def test_as_json(page: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_page_that_does_not_answer_is_named(
-    paths: Paths, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    paths: Paths, settings: SiteSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Paths, "from_environment", lambda: paths)
     _started_with(paths, settings, {"port": 1})

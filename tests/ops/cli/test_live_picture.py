@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from ops.cli.live_picture import LINES_KEPT, Picture, _keys
-from ops.host.ports import wait_for
+from ops.cli.live_picture import LINES_KEPT, LivePicture, _keys
+from ops.host.ports import wait_for_condition
 from VenAgent.contract.topics import Topics
 
 NOW = 1_760_000_000.0
@@ -49,12 +49,12 @@ ACK = {
 
 
 @pytest.fixture
-def picture() -> Picture:
-    return Picture("site-1", "127.0.0.1:1883", interval_sec=5.0)
+def picture() -> LivePicture:
+    return LivePicture("site-1", "127.0.0.1:1883", interval_sec=5.0)
 
 
 def drawn(
-    picture: Picture, now: float = NOW + 1, width: int = 100, height: int | None = None
+    picture: LivePicture, now: float = NOW + 1, width: int = 100, height: int | None = None
 ) -> str:
     console = Console(file=io.StringIO(), width=width)
     console.print(picture.draw(now, width, height))
@@ -67,7 +67,7 @@ def line_with(text: str, words: str) -> str:
     return next(line for line in text.splitlines() if words in line)
 
 
-def test_power_event_circuits_and_connection_are_shown(picture: Picture) -> None:
+def test_power_event_circuits_and_connection_are_shown(picture: LivePicture) -> None:
     picture.take(TOPICS, TOPICS.ack, ACK, NOW)
     picture.take(TOPICS, TOPICS.metering, TELEMETRY, NOW)
     text = drawn(picture)
@@ -83,7 +83,7 @@ def test_power_event_circuits_and_connection_are_shown(picture: Picture) -> None
     assert "4.50 kW predicted" in text
 
 
-def test_old_figures_are_marked_and_so_is_a_ven_that_is_offline(picture: Picture) -> None:
+def test_old_figures_are_marked_and_so_is_a_ven_that_is_offline(picture: LivePicture) -> None:
     assert "waiting" in drawn(picture)
     picture.take(TOPICS, TOPICS.metering, TELEMETRY, NOW)
     assert "STALE: nothing heard for 16 s" in drawn(picture, NOW + 16)
@@ -94,7 +94,7 @@ def test_old_figures_are_marked_and_so_is_a_ven_that_is_offline(picture: Picture
     assert "the meter is stale" in drawn(picture, NOW + 22)
 
 
-def test_an_event_that_is_over_is_gone_with_its_countdown(picture: Picture) -> None:
+def test_an_event_that_is_over_is_gone_with_its_countdown(picture: LivePicture) -> None:
     picture.take(TOPICS, TOPICS.ack, ACK, NOW)
     picture.take(TOPICS, TOPICS.ack, {**ACK, "status": "completed"}, NOW + 91)
     over = {**TELEMETRY, "eventId": None}
@@ -105,12 +105,12 @@ def test_an_event_that_is_over_is_gone_with_its_countdown(picture: Picture) -> N
     assert "completed" in text
 
 
-def test_another_vens_messages_are_passed_over(picture: Picture) -> None:
+def test_another_vens_messages_are_passed_over(picture: LivePicture) -> None:
     picture.take(TOPICS, TOPICS.metering, {**TELEMETRY, "venId": "neighbour"}, NOW)
     assert "waiting" in drawn(picture)
 
 
-def test_an_alert_is_shown_with_its_time(picture: Picture) -> None:
+def test_an_alert_is_shown_with_its_time(picture: LivePicture) -> None:
     alert = {"venId": "site-1", "ts": NOW, "severity": "warning", "message": "the meter is stale"}
     picture.take(TOPICS, TOPICS.alerts, alert, NOW)
     assert "warning: the meter is stale" in drawn(picture)
@@ -119,7 +119,7 @@ def test_an_alert_is_shown_with_its_time(picture: Picture) -> None:
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (80, 30), (120, 24), (200, 50), (60, 12)])
 @pytest.mark.parametrize("circuits", [2, 8, 40])
 def test_it_fits_the_terminal_and_keeps_what_came_last(
-    picture: Picture, width: int, height: int, circuits: int
+    picture: LivePicture, width: int, height: int, circuits: int
 ) -> None:
     listed = [{"id": f"c{n}", "name": f"Circuit {n}", "currentKw": 1.0} for n in range(circuits)]
     for _ in range(LINES_KEPT):
@@ -146,6 +146,6 @@ def test_a_key_is_read_unechoed_and_the_terminal_is_as_before(
             assert not termios.tcgetattr(theirs)[3] & (termios.ECHO | termios.ICANON)
             assert pressed() == ""
             os.write(ours, b"q")
-            assert wait_for(lambda: "q" in pressed(), 5)
+            assert wait_for_condition(lambda: "q" in pressed(), 5)
         assert termios.tcgetattr(theirs) == before
     os.close(ours)

@@ -40,7 +40,7 @@ ValueError: no
 
 
 def shown(level: str = "info") -> list[str]:
-    return [line.plain for line in log_lines.readable(LOG, level)]
+    return [line.plain for line in log_lines.readable_log_entries(LOG, level)]
 
 
 def test_an_event_step_is_one_line_with_time_level_and_agent() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from ops.clients import command_sender as commands
 from ops.host.paths import Paths
-from ops.host.site_settings import Settings
+from ops.host.site_settings import SiteSettings
 from VenAgent.config.cloud_config import TlsConfig
 
 
@@ -24,18 +24,18 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         asked.append(("mqtt", message["op"], message["what"]))
         return {"ok": True, "data": {"health": "GOOD"}}
 
-    monkeypatch.setattr("ops.volttron.volttron_rpc.call", over_rpc)
-    monkeypatch.setattr(commands, "ask", over_mqtt)
+    monkeypatch.setattr("ops.volttron.volttron_rpc.call_volttron_rpc", over_rpc)
+    monkeypatch.setattr(commands, "ask_ven", over_mqtt)
     return asked
 
 
 @pytest.mark.parametrize(("what", "method"), [("status", "status"), ("shadow", "get_panel")])
 def test_with_a_certificate_it_is_asked_on_the_bus_since_a_site_may_not_command_itself(
-    paths: Paths, settings: Settings, asked: list[tuple[Any, ...]], what: str, method: str
+    paths: Paths, settings: SiteSettings, asked: list[tuple[Any, ...]], what: str, method: str
 ) -> None:
     agent = settings.agent()
     tls = TlsConfig(ca_cert="ca", client_cert="c", private_key="k")
     in_aws = agent.model_copy(update={"broker": agent.broker.model_copy(update={"tls": tls})})
-    answers = [commands.ask_own(paths, one, what, 5.0) for one in (agent, in_aws)]
+    answers = [commands.ask_own_ven(paths, one, what, 5.0) for one in (agent, in_aws)]
     assert answers == [{"ok": True, "data": {"health": "GOOD"}}] * 2
     assert asked == [("mqtt", "get", what), ("rpc", "ven.agent", method)]

@@ -11,16 +11,16 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from ops.clients.command_sender import ask, command, event_command
-from ops.clients.mqtt_client import Client, decoded
+from ops.clients.command_sender import ask_ven, command, event_command
+from ops.clients.mqtt_client import OperatorMqttClient, decoded_messages
 from ops.host.ops_error import OpsError
-from ops.host.site_settings import Settings
+from ops.host.site_settings import SiteSettings
 from tests.support.ports import free_port
 from VenAgent.config import AgentConfig
 
 
 @pytest.fixture
-def agent(settings: Settings, broker_port: int) -> AgentConfig:
+def agent(settings: SiteSettings, broker_port: int) -> AgentConfig:
     return settings.agent({"MQTT_PORT": str(broker_port)})
 
 
@@ -55,9 +55,9 @@ def ven(agent: AgentConfig, *answers: dict[str, Any]) -> Iterator[list[dict[str,
 def wait_online(agent: AgentConfig, timeout_sec: float) -> bool:
     """Whether the VEN shows itself online at its broker within that time."""
     status = agent.topic_names().status
-    with Client(agent) as client:
+    with OperatorMqttClient(agent) as client:
         client.subscribe(status)
-        for _, contents in decoded(client.messages(timeout_sec)):
+        for _, contents in decoded_messages(client.messages(timeout_sec)):
             if contents.get("status") == "online":
                 return True
     return False
@@ -67,7 +67,7 @@ def test_the_ack_of_a_command(agent: AgentConfig) -> None:
     stranger = {"correlationId": "another's", "ok": False}
     with ven(agent, stranger, {"ok": True, "status": "accepted"}) as received:
         message = event_command(agent.ven_id, 5, 30, "evt-1")
-        answer = ask(agent, message)
+        answer = ask_ven(agent, message)
     assert answer["status"] == "accepted"
     assert received == [message]
 
@@ -95,7 +95,7 @@ def test_fields_that_are_none_are_left_out() -> None:
 
 def test_a_ven_never_seen_is_named(agent: AgentConfig) -> None:
     with pytest.raises(OpsError, match=r"volttron_thing .* has never been connected"):
-        ask(agent, command("ping", agent.ven_id), 0.3)
+        ask_ven(agent, command("ping", agent.ven_id), 0.3)
 
 
 def test_a_ven_that_is_offline_is_named(agent: AgentConfig) -> None:
@@ -107,32 +107,35 @@ def test_a_ven_that_is_offline_is_named(agent: AgentConfig) -> None:
     client.disconnect()
     client.loop_stop()
     with pytest.raises(OpsError, match="it is offline"):
-        ask(agent, command("ping", agent.ven_id), 0.3)
+        ask_ven(agent, command("ping", agent.ven_id), 0.3)
 
 
 def test_a_ven_that_is_online_and_silent(agent: AgentConfig) -> None:
     with ven(agent), pytest.raises(OpsError, match="although it is online"):
-        ask(agent, command("ping", agent.ven_id), 0.3)
+        ask_ven(agent, command("ping", agent.ven_id), 0.3)
 
 
-def test_no_broker(settings: Settings) -> None:
+def test_no_broker(settings: SiteSettings) -> None:
     nowhere = settings.agent({"MQTT_PORT": str(free_port())})
-    with pytest.raises(OpsError, match=r"no broker listens on 127\.0\.0\.1"), Client(nowhere):
+    with (
+        pytest.raises(OpsError, match=r"no broker listens on 127\.0\.0\.1"),
+        OperatorMqttClient(nowhere),
+    ):
         pass
 
 
-def test_a_missing_certificate_is_named(settings: Settings) -> None:
+def test_a_missing_certificate_is_named(settings: SiteSettings) -> None:
     cloud = settings.agent(
         {"IOT_ENDPOINT": "localhost", "CA_CERT": "/no/ca", "CLIENT_CERT": "c", "PRIVATE_KEY": "k"}
     )
-    with pytest.raises(OpsError, match="a TLS file is missing") as error, Client(cloud):
+    with pytest.raises(OpsError, match="a TLS file is missing") as error, OperatorMqttClient(cloud):
         pass
     assert "/no/ca (ca_cert)" in str(error.value)
 
 
 def test_what_is_not_a_json_object_is_passed_over(agent: AgentConfig) -> None:
-    with Client(agent) as client:
+    with OperatorMqttClient(agent) as client:
         client.subscribe("t")
         for payload in ("[]", "x", '{"a": 1}'):
             client._client.publish("t", payload, qos=1)
-        assert next(decoded(client.messages(5))) == ("t", {"a": 1})
+        assert next(decoded_messages(client.messages(5))) == ("t", {"a": 1})

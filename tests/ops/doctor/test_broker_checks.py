@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ops.doctor import broker_checks as doctor_tls
-from ops.doctor.check import Check
+from ops.doctor.check import DoctorCheck
 from tests.ops.conftest import mosquitto
 from tests.support.authority import Authority
 from tests.support.ports import free_port
@@ -55,9 +55,9 @@ def _refuses_us(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def looked_at(
     port: int, files: TlsConfig | None, can_read: Callable[[Path], bool] = lambda file: True
-) -> dict[str, Check]:
+) -> dict[str, DoctorCheck]:
     where = BrokerConfig(host="127.0.0.1", port=port, tls=files)
-    return {check.name: check for check in doctor_tls.broker(where, can_read=can_read)}
+    return {check.name: check for check in doctor_tls.broker_checks(where, can_read=can_read)}
 
 
 @pytest.mark.usefixtures("_takes_us")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ops.doctor import diagnostics_archive as diagnostics
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.host.site_settings import Settings
+from ops.host.site_settings import SiteSettings
 from tests.support.authority import Authority
 from tests.support.ports import free_port
 
@@ -24,7 +24,7 @@ PAGE_TOKEN = "page-token-of-the-site-0123456789"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ2ZW4ifQ.c2lnbmF0dXJl"
 
 
-def planted(paths: Paths, settings: Settings, folder: Path) -> tuple[Settings, list[str]]:
+def planted(paths: Paths, settings: SiteSettings, folder: Path) -> tuple[SiteSettings, list[str]]:
     """A site with secrets wherever one could slip in; the secrets."""
     pem = Authority().issue("thing").key
     log = paths.platform_log
@@ -65,12 +65,12 @@ def contents(file: Path) -> dict[str, str]:
 
 
 def test_the_archive_holds_no_secret_and_still_explains(
-    paths: Paths, settings: Settings, tmp_path: Path
+    paths: Paths, settings: SiteSettings, tmp_path: Path
 ) -> None:
     settings, secrets = planted(paths, settings, tmp_path)
     file = tmp_path / "help.tar.gz"
     seen: list[str] = []
-    names = diagnostics.write(paths, settings, file, seen.append)
+    names = diagnostics.write_diagnostics_archive(paths, settings, file, seen.append)
     found = contents(file)
     assert list(found) == names == seen
     for secret in secrets:
@@ -85,18 +85,18 @@ def test_the_archive_holds_no_secret_and_still_explains(
 
 
 def test_an_archive_that_is_there_is_not_overwritten(
-    paths: Paths, settings: Settings, tmp_path: Path
+    paths: Paths, settings: SiteSettings, tmp_path: Path
 ) -> None:
     file = tmp_path / "help.tar.gz"
     file.write_text("mine")
     with pytest.raises(OpsError, match="is there already"):
-        diagnostics.write(paths, settings, file, lambda name: None)
+        diagnostics.write_diagnostics_archive(paths, settings, file, lambda name: None)
     assert file.read_text() == "mine"
 
 
 @pytest.mark.parametrize("end", [KeyboardInterrupt(), OSError(28, "No space left on device")])
 def test_an_archive_that_was_broken_off_leaves_no_file(
-    paths: Paths, settings: Settings, tmp_path: Path, end: BaseException
+    paths: Paths, settings: SiteSettings, tmp_path: Path, end: BaseException
 ) -> None:
     file = tmp_path / "help.tar.gz"
 
@@ -104,7 +104,7 @@ def test_an_archive_that_was_broken_off_leaves_no_file(
         raise end
 
     with pytest.raises((KeyboardInterrupt, OpsError)):
-        diagnostics.write(paths, settings, file, broken_off)
+        diagnostics.write_diagnostics_archive(paths, settings, file, broken_off)
     assert not file.exists()
 
 
@@ -117,9 +117,11 @@ def test_a_value_named_password_never_survives(value: str) -> None:
         f"PASSWORD: {value} rest",
         f"api_key = '{value}'",
     ):
-        assert f"{value}" not in diagnostics.without_secrets(text).replace("[removed]", "")
+        assert f"{value}" not in diagnostics.diagnostics_without_secrets(text).replace(
+            "[removed]", ""
+        )
 
 
 def test_what_is_no_secret_stays() -> None:
     text = "2026-11-21 heater1_contactor of site/building/panel is 4.5 kW; PRIVATE circuits: 8"
-    assert diagnostics.without_secrets(text) == text
+    assert diagnostics.diagnostics_without_secrets(text) == text

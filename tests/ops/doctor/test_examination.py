@@ -17,11 +17,11 @@ from typer.testing import CliRunner
 from ops.cli import ven_control as cli
 from ops.doctor import examination as doctor
 from ops.doctor import volttron_checks as doctor_volttron
-from ops.doctor.check import Check
+from ops.doctor.check import DoctorCheck
 from ops.host import processes
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.host.site_settings import Settings
+from ops.host.site_settings import SiteSettings
 from ops.volttron import agent_health as health
 from ops.volttron import config_store, vctl
 from ops.volttron import volttron_platform as platform
@@ -54,7 +54,7 @@ def backend() -> Iterator[tuple[str, dict[str, Any]]]:
     server.server_close()
 
 
-def patient(paths: Paths, settings: Settings, **variables: str) -> doctor.Patient:
+def patient(paths: Paths, settings: SiteSettings, **variables: str) -> doctor.Patient:
     changed = settings.model_copy(update={"variables": {**settings.variables, **variables}})
     return doctor.Patient(paths, changed)
 
@@ -62,31 +62,31 @@ def patient(paths: Paths, settings: Settings, **variables: str) -> doctor.Patien
 @pytest.mark.parametrize(("ahead_sec", "good"), [(0.0, True), (-60.0, False), (60.0, False)])
 def test_a_clock_that_is_wrong_is_told_by_the_backends(
     paths: Paths,
-    settings: Settings,
+    settings: SiteSettings,
     backend: tuple[str, dict[str, Any]],
     ahead_sec: float,
     good: bool,
 ) -> None:
     url, said = backend
     said["ahead_sec"] = ahead_sec
-    (check,) = doctor.clock(patient(paths, settings, BACKEND_URL=url))
+    (check,) = doctor._clock(patient(paths, settings, BACKEND_URL=url))
     assert check.ok is good
     assert bool(check.remedy) is not good
 
 
 def test_a_backend_that_is_ill_or_away_is_told(
-    paths: Paths, settings: Settings, backend: tuple[str, dict[str, Any]]
+    paths: Paths, settings: SiteSettings, backend: tuple[str, dict[str, Any]]
 ) -> None:
     url, said = backend
-    assert [c.ok for c in doctor.backend(patient(paths, settings, BACKEND_URL=url))] == [True]
+    assert [c.ok for c in doctor._backend(patient(paths, settings, BACKEND_URL=url))] == [True]
     said["status"] = 503
-    (check,) = doctor.backend(patient(paths, settings, BACKEND_URL=url))
+    (check,) = doctor._backend(patient(paths, settings, BACKEND_URL=url))
     assert (check.ok, "503" in check.text) == (False, True)
     away = f"http://127.0.0.1:{free_port()}"
-    (check,) = doctor.backend(patient(paths, settings, BACKEND_URL=away))
+    (check,) = doctor._backend(patient(paths, settings, BACKEND_URL=away))
     assert check.ok is False
     assert "cannot be reached" in check.text
-    assert [c.ok for c in doctor.backend(patient(paths, settings))] == [None]
+    assert [c.ok for c in doctor._backend(patient(paths, settings))] == [None]
 
 
 # --- devices -----------------------------------------------------------------------------------
@@ -112,51 +112,51 @@ def answering(
         "list_configs": [f"devices/{DEVICE}"] if stored else [],
         "get_config": json.dumps(stored),
     }
-    monkeypatch.setattr(rpc, "call", call)
+    monkeypatch.setattr(rpc, "call_volttron_rpc", call)
 
 
 def test_a_device_that_does_not_answer_or_lacks_a_point_is_told(
-    paths: Paths, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    paths: Paths, settings: SiteSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = patient(paths, settings)
     values: dict[str, Any] = dict.fromkeys(
-        doctor_volttron.used_points(settings.agent())[DEVICE], 1.0
+        doctor_volttron._used_points(settings.agent())[DEVICE], 1.0
     )
     answering(monkeypatch, {"scrape_all": values})
-    assert [check.ok for check in doctor_volttron.driver_points(one)] == [True]
+    assert [check.ok for check in doctor_volttron.device_checks(one)] == [True]
     values["ev1_kw"] = None
-    (check,) = doctor_volttron.driver_points(one)
+    (check,) = doctor_volttron.device_checks(one)
     assert check.text == "gives no value for ev1_kw"
     del values["ev1_kw"]
-    (check,) = doctor_volttron.driver_points(one)
+    (check,) = doctor_volttron.device_checks(one)
     assert check.text == "publishes no ev1_kw"
     assert "check-config" in check.remedy
     answering(monkeypatch, {"scrape_all": OpsError("platform.driver scrape_all: timed out")})
-    (check,) = doctor_volttron.driver_points(one)
+    (check,) = doctor_volttron.device_checks(one)
     assert check.ok is False
     assert "10.0.0.7:502" in check.remedy
     assert f"devices/{DEVICE}" in check.remedy
 
 
 def test_a_device_that_the_driver_does_not_know_is_told(
-    paths: Paths, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    paths: Paths, settings: SiteSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answering(monkeypatch, {}, stored={})
-    (check,) = doctor_volttron.driver_points(patient(paths, settings))
+    (check,) = doctor_volttron.device_checks(patient(paths, settings))
     assert (check.ok, check.text) == (False, "platform.driver has no configuration for it")
     assert f"load-config MODEL --device {DEVICE}" in check.remedy
 
 
 def test_what_needs_an_agent_that_does_not_run_is_not_looked_at(
-    paths: Paths, settings: Settings
+    paths: Paths, settings: SiteSettings
 ) -> None:
     one = patient(paths, settings)
     one.absent = {"platform.driver", "ven.agent"}
     checks = [
-        *doctor_volttron.driver_points(one),
-        *doctor_volttron.actuator_points(one),
-        *doctor.answers(one),
-        *doctor.shadow(one),
+        *doctor_volttron.device_checks(one),
+        *doctor_volttron.actuator_checks(one),
+        *doctor._answers(one),
+        *doctor._shadow(one),
     ]
     assert [(check.name, check.ok) for check in checks] == [
         ("devices", None),
@@ -169,26 +169,26 @@ def test_what_needs_an_agent_that_does_not_run_is_not_looked_at(
 # --- agents ------------------------------------------------------------------------------------
 
 
-def well(identity: str) -> vctl.AgentStatus:
-    return vctl.AgentStatus(identity, "", "running [1]", "GOOD", "")
+def well(identity: str) -> vctl.VctlAgentStatus:
+    return vctl.VctlAgentStatus(identity, "", "running [1]", "GOOD", "")
 
 
-def looked_at_agents(one: doctor.Patient) -> dict[str, Check]:
-    return {check.name: check for check in doctor_volttron.agents(one)}
+def looked_at_agents(one: doctor.Patient) -> dict[str, DoctorCheck]:
+    return {check.name: check for check in doctor_volttron.agent_checks(one)}
 
 
 def test_a_bacnet_device_needs_its_proxy(
-    paths: Paths, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    paths: Paths, settings: SiteSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed = {name: well(name) for name in health.NEEDED}
-    monkeypatch.setattr(vctl, "agents", lambda paths: installed)
+    monkeypatch.setattr(vctl, "vctl_status", lambda paths: installed)
     answering(monkeypatch, {})
     assert set(looked_at_agents(patient(paths, settings))) == set(health.NEEDED)
     answering(monkeypatch, {}, stored=BACNET)
     check = looked_at_agents(patient(paths, settings))["platform.bacnet_proxy"]
     assert check.text == f"is not installed and {DEVICE} is a BACnet device"
     assert "VEN_BACNET_ADDRESS=" in check.remedy
-    stopped = vctl.AgentStatus("platform.bacnet_proxy", "", "0", "", "")
+    stopped = vctl.VctlAgentStatus("platform.bacnet_proxy", "", "0", "", "")
     installed[stopped.identity] = stopped
     check = looked_at_agents(patient(paths, settings))["platform.bacnet_proxy"]
     assert (check.ok, "it was stopped" in check.text) == (False, True)
@@ -197,9 +197,9 @@ def test_a_bacnet_device_needs_its_proxy(
 
 
 def test_a_bacnet_device_that_names_another_proxy_needs_that_one(
-    paths: Paths, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    paths: Paths, settings: SiteSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vctl, "agents", lambda paths: {n: well(n) for n in health.NEEDED})
+    monkeypatch.setattr(vctl, "vctl_status", lambda paths: {n: well(n) for n in health.NEEDED})
     other = {**BACNET, "driver_config": {"proxy_address": "floor2.bacnet_proxy"}}
     answering(monkeypatch, {}, stored=other)
     assert "identity floor2.bacnet_proxy" in (
@@ -208,12 +208,12 @@ def test_a_bacnet_device_that_names_another_proxy_needs_that_one(
 
 
 def test_an_agent_that_ended_says_how(
-    paths: Paths, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    paths: Paths, settings: SiteSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed = {name: well(name) for name in health.NEEDED}
-    installed["platform.driver"] = vctl.AgentStatus("platform.driver", "", "-9", "", "")
+    installed["platform.driver"] = vctl.VctlAgentStatus("platform.driver", "", "-9", "", "")
     del installed["platform.actuator"]
-    monkeypatch.setattr(vctl, "agents", lambda paths: installed)
+    monkeypatch.setattr(vctl, "vctl_status", lambda paths: installed)
     answering(monkeypatch, {})
     one = patient(paths, settings)
     checks = looked_at_agents(one)
@@ -223,30 +223,30 @@ def test_an_agent_that_ended_says_how(
 
 
 def test_a_point_that_the_actuator_cannot_reach_is_told(
-    paths: Paths, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    paths: Paths, settings: SiteSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = patient(paths, settings)
     topics = [circuit.point for circuit in settings.agent().build_panel().circuits]
     results: dict[str, Any] = dict.fromkeys(topics, 1)
     answering(monkeypatch, {"get_multiple_points": [results, {}]})
-    assert [check.ok for check in doctor_volttron.actuator_points(one)] == [True]
+    assert [check.ok for check in doctor_volttron.actuator_checks(one)] == [True]
     gone = topics[1]
     del results[gone]
     answering(monkeypatch, {"get_multiple_points": [results, {gone: "DriverError"}]})
-    (check,) = doctor_volttron.actuator_points(one)
+    (check,) = doctor_volttron.actuator_checks(one)
     assert check.ok is False
     assert f"1 of 8 points cannot be reached: {gone}: DriverError" in check.text
     answering(monkeypatch, {"get_multiple_points": [dict.fromkeys(topics), {}]})
-    (check,) = doctor_volttron.actuator_points(one)
+    (check,) = doctor_volttron.actuator_checks(one)
     assert "8 of 8 points cannot be reached" in check.text
 
 
 def test_a_peer_without_an_answer_still_has_a_remedy(
-    paths: Paths, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    paths: Paths, settings: SiteSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answering(monkeypatch, {"get_multiple_points": OpsError("platform.actuator gave no answer")})
     one = patient(paths, settings)
-    (check,) = doctor._safely("actuator", doctor_volttron.actuator_points, one)
+    (check,) = doctor._safely("actuator", doctor_volttron.actuator_checks, one)
     assert (check.name, check.ok, check.text) == (
         "actuator",
         False,
@@ -259,10 +259,10 @@ def test_a_peer_without_an_answer_still_has_a_remedy(
 
 
 def test_where_nothing_runs_each_missing_part_has_a_remedy(
-    paths: Paths, settings: Settings
+    paths: Paths, settings: SiteSettings
 ) -> None:
     nowhere = {"VEN_BROKER_PORT": str(free_port())}
-    checks = list(doctor.examine(paths, settings.model_copy(update={"variables": nowhere})))
+    checks = list(doctor.examine_site(paths, settings.model_copy(update={"variables": nowhere})))
     wrong = {check.name for check in checks if check.ok is False}
     assert {"platform", "broker", "VenAgent"} <= wrong
     assert all(check.remedy for check in checks if check.ok is False)
@@ -270,26 +270,26 @@ def test_where_nothing_runs_each_missing_part_has_a_remedy(
 
 
 def test_a_configuration_that_cannot_be_used_ends_the_look(
-    paths: Paths, settings: Settings
+    paths: Paths, settings: SiteSettings
 ) -> None:
     broken = settings.model_copy(update={"agent_config": {"ven_id": "x"}})
-    checks = list(doctor.examine(paths, broken))
+    checks = list(doctor.examine_site(paths, broken))
     assert [check.name for check in checks if check.ok is False] == ["platform", "configuration"]
     assert "panel" in next(check.text for check in checks if check.name == "configuration")
 
 
 def test_the_configuration_looked_at_is_the_stores(
-    paths: Paths, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    paths: Paths, settings: SiteSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Edited since `start`; one that VenAgent refuses leaves the last good one to the others."""
     one = patient(paths, settings)
     one.platform_is_up = True
     stored = {**settings.agent_config, "ven_id": "edited"}
-    monkeypatch.setattr(config_store, "agent_config", lambda paths: stored)
-    (check,) = doctor._safely("configuration", doctor.configuration, one)
+    monkeypatch.setattr(config_store, "stored_agent_config", lambda paths: stored)
+    (check,) = doctor._safely("configuration", doctor._configuration, one)
     assert (check.ok, "edited, 8 circuits, from config store" in check.text) == (True, True)
     stored = {**stored, "report_interval_sec": -1}
-    (check,) = doctor._safely("configuration", doctor.configuration, one)
+    (check,) = doctor._safely("configuration", doctor._configuration, one)
     assert (check.ok, "report_interval_sec" in check.text) == (False, True)
     assert "vctl config edit ven.agent config" in check.remedy
     assert one.agent.ven_id == "edited"
@@ -308,11 +308,11 @@ def test_the_command_exits_with_1_and_prints_json(
 
 
 def test_a_platform_that_is_up_is_told_from_one_that_is_not(
-    paths: Paths, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    paths: Paths, settings: SiteSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record = processes.Record("platform", os.getpid(), 0, processes.boot_id())
-    monkeypatch.setattr(processes, "running", lambda paths, name: record)
-    monkeypatch.setattr(platform, "is_up", lambda paths, record: False)
-    (check,) = doctor_volttron.volttron(patient(paths, settings))
+    record = processes.ProcessRecord("platform", os.getpid(), 0, processes._boot_id())
+    monkeypatch.setattr(processes, "running_process", lambda paths, name: record)
+    monkeypatch.setattr(platform, "volttron_platform_is_up", lambda paths, record: False)
+    (check,) = doctor_volttron.platform_checks(patient(paths, settings))
     assert check.ok is False
     assert "services are not up" in check.text

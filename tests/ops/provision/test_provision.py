@@ -167,7 +167,7 @@ def test_run_again_it_changes_nothing(run: Run, iot: Any, folder: Path) -> None:
 
 def test_what_broke_off_goes_on_where_it_was(run: Run, iot: Any, folder: Path) -> None:
     with mock.patch(
-        "ops.provision.aws_registry.Registry.attach", side_effect=OpsError("the network")
+        "ops.provision.aws_registry.AwsRegistry.attach", side_effect=OpsError("the network")
     ):
         assert isinstance(run("provision").exception, OpsError)
     done(run("provision"))

@@ -25,4 +25,4 @@ def test_the_api_is_asked_where_it_listens(host: str | None, url: str) -> None:
 
 def test_an_ingest_without_a_health_port_is_not_asked() -> None:
     urls = backend._health_urls({"API_PORT": "8000", "INGEST_HEALTH_PORT": "0"})
-    assert backend.health(urls[backend.INGEST]) == []
+    assert backend._process_health(urls[backend.INGEST]) == []

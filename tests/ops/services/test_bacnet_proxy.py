@@ -25,23 +25,26 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
         done.append({"package": words[words.index("install") + 1], **json.loads(config)})
         return ""
 
-    monkeypatch.setattr(vctl, "must", must)
-    running = vctl.AgentStatus("platform.bacnet_proxy", "", "running [1]", "GOOD", "")
-    monkeypatch.setattr(vctl, "agents", lambda paths: {running.identity: running})
+    monkeypatch.setattr(vctl, "vctl_output", must)
+    running = vctl.VctlAgentStatus("platform.bacnet_proxy", "", "running [1]", "GOOD", "")
+    monkeypatch.setattr(vctl, "vctl_status", lambda paths: {running.identity: running})
     return done
 
 
-def entries(model: str) -> list[config_store.Entry]:
-    return config_store.driver_entries(REPO / "MeterDriverConfigs" / model, "site/panel")
+def entries(model: str) -> list[config_store.ConfigStoreEntry]:
+    return config_store.device_model_entries(REPO / "MeterDriverConfigs" / model, "site/panel")
 
 
 def test_the_proxy_is_installed_with_this_machines_address(
     paths: Paths, installed: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VEN_BACNET_ADDRESS", "192.168.1.10/24")
-    assert bring_up.bacnet_proxy(paths, entries("bacnet_panel"), {}) is True
+    assert bring_up.ensure_bacnet_proxy(paths, entries("bacnet_panel"), {}) is True
     assert installed == [{"package": "volttron-bacnet-proxy", "device_address": "192.168.1.10/24"}]
-    assert bring_up.bacnet_proxy(paths, entries("bacnet_panel"), vctl.agents(paths)) is False
+    assert (
+        bring_up.ensure_bacnet_proxy(paths, entries("bacnet_panel"), vctl.vctl_status(paths))
+        is False
+    )
     assert len(installed) == 1
 
 
@@ -50,7 +53,7 @@ def test_without_an_address_it_says_what_to_set(
 ) -> None:
     monkeypatch.delenv("VEN_BACNET_ADDRESS", raising=False)
     with pytest.raises(OpsError) as refused:
-        bring_up.bacnet_proxy(paths, entries("bacnet_panel"), {})
+        bring_up.ensure_bacnet_proxy(paths, entries("bacnet_panel"), {})
     assert "VEN_BACNET_ADDRESS" in refused.value.advice[0]
     assert installed == []
 
@@ -60,7 +63,7 @@ def test_other_devices_need_no_proxy(
     paths: Paths, installed: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch, model: str
 ) -> None:
     monkeypatch.delenv("VEN_BACNET_ADDRESS", raising=False)
-    assert bring_up.bacnet_proxy(paths, entries(model), {}) is False
+    assert bring_up.ensure_bacnet_proxy(paths, entries(model), {}) is False
     assert installed == []
 
 
@@ -69,5 +72,5 @@ def test_whoever_names_an_address_gets_the_proxy(
 ) -> None:
     """The doctor says so of a device that was loaded by another command."""
     monkeypatch.setenv("VEN_BACNET_ADDRESS", "192.168.1.10/24")
-    assert bring_up.bacnet_proxy(paths, entries("simulated_panel"), {}) is True
+    assert bring_up.ensure_bacnet_proxy(paths, entries("simulated_panel"), {}) is True
     assert [each["package"] for each in installed] == ["volttron-bacnet-proxy"]

@@ -10,7 +10,7 @@ import pytest
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.volttron import config_store, vctl
-from ops.volttron.config_store import Entry
+from ops.volttron.config_store import ConfigStoreEntry
 
 
 @pytest.fixture
@@ -24,14 +24,14 @@ def stored(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         contents[str(name)] = Path(file).read_text()
         return ""
 
-    monkeypatch.setattr(vctl, "must", must)
-    monkeypatch.setattr(config_store, "names", lambda paths, identity: list(contents))
+    monkeypatch.setattr(vctl, "vctl_output", must)
+    monkeypatch.setattr(config_store, "config_store_names", lambda paths, identity: list(contents))
     return contents
 
 
-def entries(paths: Paths, port: int | None = None) -> list[Entry]:
-    folder = config_store.devices_folder(paths, "simulated_panel")
-    return config_store.driver_entries(folder, "site/building/panel", port)
+def entries(paths: Paths, port: int | None = None) -> list[ConfigStoreEntry]:
+    folder = config_store.device_model_folder(paths, "simulated_panel")
+    return config_store.device_model_entries(folder, "site/building/panel", port)
 
 
 def test_the_registry_comes_before_the_device_that_names_it(paths: Paths) -> None:
@@ -55,64 +55,66 @@ def test_another_port_goes_into_the_device(paths: Paths) -> None:
 
 def test_every_device_model_of_the_repository_can_be_loaded(paths: Paths) -> None:
     for driver in (paths.repo / "MeterDriverConfigs").glob("*/driver.json"):
-        assert len(config_store.driver_entries(driver.parent, "a/b")) == 2
+        assert len(config_store.device_model_entries(driver.parent, "a/b")) == 2
 
 
 def test_an_unknown_device_model_is_answered_with_the_known_ones(paths: Paths) -> None:
     with pytest.raises(OpsError, match="no device model 'nope'") as error:
-        config_store.devices_folder(paths, "nope")
+        config_store.device_model_folder(paths, "nope")
     assert "simulated_panel" in " ".join(error.value.advice)
 
 
 def test_a_registry_of_another_name_is_refused(tmp_path: Path) -> None:
     (tmp_path / "driver.json").write_text('{"registry_config": "config://other.csv"}')
     with pytest.raises(OpsError, match="names the registry"):
-        config_store.driver_entries(tmp_path, "a/b")
+        config_store.device_model_entries(tmp_path, "a/b")
 
 
 def test_each_is_stored_once(paths: Paths, stored: dict[str, str]) -> None:
-    assert config_store.load(paths, entries(paths)) == [
+    assert config_store.load_config_store(paths, entries(paths)) == [
         "simulated_panel.csv",
         "devices/site/building/panel",
     ]
     stored["devices/site/building/panel"] = "edited by a person"
-    assert config_store.load(paths, entries(paths)) == []
+    assert config_store.load_config_store(paths, entries(paths)) == []
     assert stored["devices/site/building/panel"] == "edited by a person"
 
 
 def test_what_changed_is_stored_again(paths: Paths, stored: dict[str, str]) -> None:
-    config_store.load(paths, entries(paths))
-    assert config_store.load(paths, entries(paths, 5999)) == ["devices/site/building/panel"]
+    config_store.load_config_store(paths, entries(paths))
+    assert config_store.load_config_store(paths, entries(paths, 5999)) == [
+        "devices/site/building/panel"
+    ]
 
 
 def test_what_is_gone_from_the_store_is_stored_again(paths: Paths, stored: dict[str, str]) -> None:
-    config_store.load(paths, entries(paths))
+    config_store.load_config_store(paths, entries(paths))
     stored.clear()
-    assert len(config_store.load(paths, entries(paths))) == 2
+    assert len(config_store.load_config_store(paths, entries(paths))) == 2
 
 
 def test_anew_means_all(paths: Paths, stored: dict[str, str]) -> None:
-    config_store.load(paths, entries(paths))
-    assert len(config_store.load(paths, entries(paths), anew=True)) == 2
+    config_store.load_config_store(paths, entries(paths))
+    assert len(config_store.load_config_store(paths, entries(paths), anew=True)) == 2
 
 
 def test_a_store_that_gives_no_answer_is_asked_once_more(
     paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entry = Entry("platform.driver", "a.csv", "a,b\n", "csv")
+    entry = ConfigStoreEntry("platform.driver", "a.csv", "a,b\n", "csv")
     asked: list[tuple[object, ...]] = []
     silences = 1
 
     def must(_: Paths, *command: object, timeout_sec: float) -> str:
         asked.append(command[:4])
         if len(asked) <= silences:
-            raise vctl.NoAnswer("the platform said nothing")
+            raise vctl.VctlTimeout("the platform said nothing")
         return ""
 
-    monkeypatch.setattr(vctl, "must", must)
-    config_store.store(paths, entry)
+    monkeypatch.setattr(vctl, "vctl_output", must)
+    config_store.store_config_entry(paths, entry)
     assert asked == [("config", "store", "platform.driver", "a.csv")] * 2
     asked.clear()
     silences = 2
-    with pytest.raises(vctl.NoAnswer):
-        config_store.store(paths, entry)
+    with pytest.raises(vctl.VctlTimeout):
+        config_store.store_config_entry(paths, entry)

@@ -27,7 +27,7 @@ UserWarning: something
 
 
 def test_the_agents_of_a_status() -> None:
-    agents = vctl.parse_status(STATUS)
+    agents = vctl.parse_vctl_status(STATUS)
     assert agents["ven.agent"].is_good
     assert not agents["platform.actuator"].is_good
     assert agents["platform.actuator"].context == "no driver"
@@ -37,12 +37,12 @@ def test_the_agents_of_a_status() -> None:
 
 
 def test_no_agents() -> None:
-    assert vctl.parse_status("{}\n") == {}
+    assert vctl.parse_vctl_status("{}\n") == {}
 
 
 def test_what_is_no_status_is_shown() -> None:
     with pytest.raises(OpsError) as error:
-        vctl.parse_status("Traceback")
+        vctl.parse_vctl_status("Traceback")
     assert error.value.output == ("Traceback",)
 
 
@@ -55,33 +55,33 @@ def fake_vctl(paths: Paths, script: str) -> None:
 def test_a_failed_command_shows_what_it_said(paths: Paths) -> None:
     fake_vctl(paths, "echo no such agent >&2; exit 20")
     with pytest.raises(OpsError, match="`vctl start x` failed") as error:
-        vctl.must(paths, "start", "x")
+        vctl.vctl_output(paths, "start", "x")
     assert error.value.output == ("no such agent",)
 
 
 def test_a_command_that_hangs_is_given_up(paths: Paths) -> None:
     fake_vctl(paths, "exec sleep 1000")
     with pytest.raises(OpsError, match="gave no answer within"):
-        vctl.run(paths, "status", timeout_sec=0.1)
+        vctl.run_vctl(paths, "status", timeout_sec=0.1)
 
 
 def test_a_platform_that_dies_ends_the_wait(paths: Paths) -> None:
     fake_vctl(paths, "touch begun; exec sleep 1000")
-    platform = processes.spawn(
+    platform = processes.spawn_process(
         paths, vctl.PLATFORM, ["sh", "-c", "while [ ! -e begun ]; do sleep 0.05; done"],
         {"PATH": os.environ["PATH"]}, cwd=paths.volttron_home,
     )  # fmt: skip
     with pytest.raises(OpsError, match="VOLTTRON ended while `vctl install x` was at work"):
-        vctl.run(paths, "install", "x", timeout_sec=60)
-    assert not processes.is_running(platform)
+        vctl.run_vctl(paths, "install", "x", timeout_sec=60)
+    assert not processes.process_is_running(platform)
 
 
 def test_the_platforms_environment_is_used(paths: Paths, tmp_path: Path) -> None:
     fake_vctl(paths, 'echo "$VOLTTRON_HOME"; pwd')
-    assert vctl.must(paths, "status").splitlines() == [str(paths.volttron_home)] * 2
+    assert vctl.vctl_output(paths, "status").splitlines() == [str(paths.volttron_home)] * 2
 
 
 def test_vctl_can_be_interrupted(paths: Paths) -> None:
     """SIGINT is not ignored in what is started."""
     fake_vctl(paths, "kill -INT $$; sleep 1000")
-    assert vctl.run(paths, "status", timeout_sec=30).returncode in (-signal.SIGINT, 130)
+    assert vctl.run_vctl(paths, "status", timeout_sec=30).returncode in (-signal.SIGINT, 130)
