@@ -17,6 +17,7 @@ from VenAgent.health import AgentHealth
 from VenAgent.ven import Ven
 from VenAgent.version import __version__
 from VenAgent.volttron_compat import (
+    ACTUATOR_IDENTITY,
     RPC,
     RPC_FAILURES,
     Agent,
@@ -69,7 +70,9 @@ class VenAgent(Agent):
         It is called again for contents that are in force already: they change nothing.
         """
         try:
-            config = AgentConfig.load(self._default if action == "DELETE" else contents, os.environ)
+            config = AgentConfig.load(
+                self._default if action == "DELETE" else contents, os.environ
+            ).on_platform(ACTUATOR_IDENTITY)
         except ConfigError as error:
             kept = "nothing runs yet" if self._ven is None else "the last good one stays in force"
             self._vitals.config_error = f"{error} ({kept})"

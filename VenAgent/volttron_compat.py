@@ -14,6 +14,7 @@ import errno
 import os
 import weakref
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,7 @@ except ImportError:
         GENERATION = 9
 
 __all__ = [
+    "ACTUATOR_IDENTITY",
     "GENERATION",
     "RPC",
     "RPC_FAILURES",
@@ -83,15 +85,19 @@ __all__ = [
     "VIPError",
     "agent_data_dir",
     "describe_failure",
+    "device_points",
     "ensure_heartbeat",
     "format_timestamp",
     "get_aware_utc_now",
     "load_config",
     "raise_health_alert",
     "run_agent",
+    "schedule_outcome",
     "setup_logging",
 ]
 
+ACTUATOR_IDENTITY = "platform.driver" if GENERATION == 11 else "platform.actuator"
+"""Who reserves devices: on 11 the driver does it, and there is no actuator."""
 RPC_FAILURES = (RemoteError, Error, VIPError, gevent.Timeout)
 """What an RPC to a peer can end in: the remote's error, a protocol error (no such method), the
 router's error (no such peer), or time. gevent.Timeout is a BaseException: name it, or miss it."""
@@ -173,8 +179,42 @@ def describe_failure(failure: BaseException) -> str:
         kind = str(info.get("exc_type", "")).rsplit(".", 1)[-1]
         arguments = info.get("exc_args") or []
         text = "; ".join(str(argument) for argument in arguments) or str(failure)
+        if kind == "ReservationLockError" and GENERATION == 11:
+            text += (
+                "; driver 2.0.0rc9 knows of no reservation when it is asked to write: set"
+                " reservation_required_for_write to false in the config of platform.driver"
+            )
         return f"{kind}: {text}" if kind else text
     return str(failure) or type(failure).__name__
+
+
+def schedule_outcome(answer: Any) -> Mapping[str, Any] | None:
+    """The answer to request_new_schedule or request_cancel_schedule, as 9 and 10 give it:
+    `{"result": "SUCCESS" or "FAILURE", "data", "info"}`. 11 answers `[success, data, info]`.
+
+    None if it is neither.
+    """
+    if isinstance(answer, Mapping):
+        return answer
+    if isinstance(answer, (list, tuple)) and len(answer) == 3 and isinstance(answer[0], bool):
+        result = "SUCCESS" if answer[0] else "FAILURE"
+        return {"result": result, "data": answer[1], "info": answer[2]}
+    return None
+
+
+def device_points(device: str, answer: Any) -> dict[str, Any] | None:
+    """The answer to scrape_all as `{point: value}`; 11 names each point by its full topic.
+
+    None if it is no set of points.
+    """
+    if not isinstance(answer, Mapping):
+        return None
+    prefixes = (f"devices/{device}/", f"{device}/")
+    points: dict[str, Any] = {}
+    for name, value in answer.items():
+        own = next((p for p in prefixes if str(name).startswith(p)), "")
+        points[str(name)[len(own) :]] = value
+    return points
 
 
 def run_agent(agent_class: type, identity: str, version: str) -> None:

@@ -71,6 +71,13 @@ class AgentConfig(ConfigBlock):
     """A device without one is put back only by this agent, at its next start at the latest."""
     driver_identity: Name = "platform.driver"
     actuator_identity: Name = "platform.actuator"
+    """Who reserves the devices. Where none is named it is, on VOLTTRON 11, the driver itself."""
+
+    def on_platform(self, actuator_identity: str) -> AgentConfig:
+        """With the platform's own actuator where the configuration names none."""
+        if "actuator_identity" in self.model_fields_set:
+            return self
+        return self.model_copy(update={"actuator_identity": actuator_identity})
 
     @model_validator(mode="after")
     def _distinct_circuits(self) -> AgentConfig:

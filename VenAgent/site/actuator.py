@@ -24,7 +24,13 @@ import gevent
 from VenAgent.config import AgentConfig
 from VenAgent.dr.effects import PointWrite
 from VenAgent.site.rpc import in_parallel
-from VenAgent.volttron_compat import RPC_FAILURES, Calls, describe_failure, format_timestamp
+from VenAgent.volttron_compat import (
+    RPC_FAILURES,
+    Calls,
+    describe_failure,
+    format_timestamp,
+    schedule_outcome,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -213,10 +219,11 @@ class Actuator:
         """The actuator's result, or why there is none."""
         actuator = self._config.actuator_identity
         try:
-            outcome = self._calls.call(actuator, method, *args).get(timeout=SCHEDULE_TIMEOUT_SEC)
+            answer = self._calls.call(actuator, method, *args).get(timeout=SCHEDULE_TIMEOUT_SEC)
         except RPC_FAILURES as failure:
             return f"{actuator}: {describe_failure(failure)}"
-        return outcome if isinstance(outcome, Mapping) else f"{actuator} answered {outcome!r}"
+        outcome = schedule_outcome(answer)
+        return f"{actuator} answered {answer!r}" if outcome is None else outcome
 
 
 def _as_wired(write: PointWrite) -> PointWrite:

@@ -12,7 +12,7 @@ from VenAgent.config import AgentConfig
 from VenAgent.dr.panel import Reading
 from VenAgent.site.point_readings import PointReadings
 from VenAgent.site.rpc import in_parallel
-from VenAgent.volttron_compat import RPC_FAILURES, Calls, describe_failure
+from VenAgent.volttron_compat import RPC_FAILURES, Calls, describe_failure, device_points
 
 _log = logging.getLogger(__name__)
 
@@ -79,13 +79,20 @@ class Meter:
         _, failures = self._read(time.time())
         return not failures
 
-    def _read(self, asked: float) -> tuple[dict[str, Any], dict[str, str]]:
+    def _read(self, asked: float) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
         """What the devices answer, and why the others did not, by device."""
         calls = {
             device: self._calls.call(self._config.driver_identity, "scrape_all", device)
             for device in self._config.devices()
         }
-        answers, failures = in_parallel(calls, READ_TIMEOUT_SEC)
+        answered, failures = in_parallel(calls, READ_TIMEOUT_SEC)
+        answers: dict[str, Mapping[str, Any]] = {}
+        for device, answer in answered.items():
+            points = device_points(device, answer)
+            if points:
+                answers[device] = points
+            else:
+                failures[device] = f"{self._config.driver_identity} answered {answer!r}"
         for device, values in answers.items():
             self.points.update(device, values, asked, now=time.time())
         self.failure = "; ".join(f"{device}: {why}" for device, why in failures.items()) or None

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.config.builders import load, with_field
+from tests.config.builders import MINIMAL, load, with_field
 from VenAgent.baseline.intervals import SiteCalendar
 from VenAgent.dr.panel import Control, LimitUnit
 
@@ -132,3 +132,9 @@ def test_a_relay_board_beside_a_meter_is_a_device_of_its_own() -> None:
     assert config.devices() == ("site/panel", "site/meter", "site/relays")
     assert config.build_panel().circuits[0].point == "site/relays/s1"
     assert config.build_panel().circuits[1].point == "site/panel/s2"
+
+
+def test_the_actuator_is_the_platforms_own_unless_the_configuration_names_one() -> None:
+    assert load(MINIMAL).on_platform("platform.driver").actuator_identity == "platform.driver"
+    named = load({**MINIMAL, "actuator_identity": "my.actuator"})
+    assert named.on_platform("platform.driver").actuator_identity == "my.actuator"

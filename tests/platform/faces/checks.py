@@ -394,6 +394,39 @@ def check_the_data_folder() -> None:
             assert expected.is_dir()
 
 
+# ---- what driver and actuator answer ------------------------------------------------------------
+
+RECORDED = json.loads((Path(__file__).parent / "answers.json").read_text())
+"""Answers of the real agents, by generation."""
+
+
+def check_answers_to_a_reservation_are_read_in_the_shape_of_every_generation() -> None:
+    for answers in RECORDED.values():
+        reserved = api.schedule_outcome(answers["reserved"])
+        assert (reserved["result"], reserved["info"]) == ("SUCCESS", "")
+        conflict = api.schedule_outcome(answers["conflict"])
+        assert conflict["result"] == "FAILURE"
+        assert conflict["info"].startswith("CONFLICTS_WITH_EXISTING_")
+        assert list(conflict["data"]) == ["other.agent"]
+        unknown = api.schedule_outcome(answers["cancel_unknown"])
+        assert (unknown["result"], unknown["info"]) == ("FAILURE", "TASK_ID_DOES_NOT_EXIST")
+    for nonsense in (None, True, "SUCCESS", [], [1, {}, ""], [True, {}]):
+        assert api.schedule_outcome(nonsense) is None, nonsense
+
+
+def check_points_of_a_device_have_their_own_names_on_every_generation() -> None:
+    expected = {"total_kw": 22.6, "ev1_contactor": True, "ev1_limit": 100}
+    for answers in RECORDED.values():
+        assert api.device_points("site/building/panel", answers["scrape_all"]) == expected
+    assert api.device_points("site/building/panel", None) is None
+    assert api.device_points("site/building/panel", [expected]) is None
+
+
+def check_the_driver_reserves_where_there_is_no_actuator() -> None:
+    eleven = api.GENERATION == 11
+    assert ("platform.driver" if eleven else "platform.actuator") == api.ACTUATOR_IDENTITY
+
+
 CHECKS: dict[str, Callable[[], None]] = {
     name.removeprefix("check_"): value
     for name, value in list(globals().items())
