@@ -23,7 +23,7 @@ import paho.mqtt.client as mqtt
 import uvloop
 
 from VenAgent.contract.acks import AckStatus, ack
-from VenAgent.contract.json_codec import encode
+from VenAgent.contract.json_codec import encode_json
 from VenAgent.contract.telemetry import CircuitEntry, LoadEntry, Quality, Telemetry
 
 TOPIC = b"volttron/metering"
@@ -91,7 +91,7 @@ def templates() -> list[tuple[bytes, bytes]]:
     chance = random.Random(7)
     made = []
     for _ in range(VARIANTS):
-        before, after = encode(example(chance).to_wire()).split(
+        before, after = encode_json(example(chance).to_wire()).split(
             b'"venId":"VEN","timestamp":0.0,"seq":0'
         )
         made.append((before, after))
@@ -207,7 +207,7 @@ def answer_commands(host: str, port: int) -> mqtt.Client:
             shed_basis="predicted",
             circuits_curtailed=[],
         )
-        client.publish(f"ven/ack/{ven_id}", encode(message), qos=1)
+        client.publish(f"ven/ack/{ven_id}", encode_json(message), qos=1)
 
     def received(_client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         ven_id = message.topic.rpartition("/")[2]

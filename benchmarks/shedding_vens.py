@@ -22,7 +22,7 @@ from typing import Any
 import paho.mqtt.client as mqtt
 
 from VenAgent.contract.acks import AckStatus, ack, curtailed_circuit
-from VenAgent.contract.json_codec import encode, rounded
+from VenAgent.contract.json_codec import encode_json, rounded
 
 CIRCUITS = (
     *(("hvac", "hvac", 5.0, 3), ("heater", "heater", 4.5, 5), ("ev", "ev", 7.2, 4)),
@@ -180,7 +180,7 @@ class Fleet:
                 for name, shed_kw in site.shed.items()
             ],
         )
-        self.client.publish(f"ven/ack/{site.ven_id}", encode(message), qos=1)
+        self.client.publish(f"ven/ack/{site.ven_id}", encode_json(message), qos=1)
 
     def run(self, stop: threading.Event) -> None:
         """Telemetry spread evenly over the interval, until told to stop."""
@@ -193,7 +193,7 @@ class Fleet:
             wanted = int((time.monotonic() - begun) / self.interval_sec * len(names)) + 1
             for number in range(sent, wanted):
                 site = self.sites[names[number % len(names)]]
-                payload = encode(site.telemetry(now))
+                payload = encode_json(site.telemetry(now))
                 self.client.publish("volttron/metering", payload, qos=1)
             sent = max(sent, wanted)
         self.client.disconnect()

@@ -19,7 +19,8 @@ from VenAgent.cloud.bus_batches import BusBatches
 from VenAgent.cloud.outbox import Outbox, OutboxMessage, OutboxRank
 from VenAgent.cloud.token_bucket import TokenBucket
 from VenAgent.config.bus_bridge_config import BusBridgeConfig
-from VenAgent.contract.json_codec import Refusal, WireError, decode
+from VenAgent.contract.json_codec import MessageRefused, decode_json
+from VenAgent.contract.reasons import ReasonCode
 from VenAgent.contract.topics import bus_out
 
 _log = logging.getLogger(__name__)
@@ -171,18 +172,18 @@ class BusBridge:
     # ---- from MQTT to the bus --------------------------------------------------------------
 
     def receive(self, topic: str, payload: bytes) -> None:
-        """Publish what came on MQTT. Raises WireError for what may not be."""
+        """Publish what came on MQTT. Raises MessageRefused for what may not be."""
         if not self._limit.take(time.monotonic()):
-            raise WireError(
-                Refusal.TOO_MANY,
+            raise MessageRefused(
+                ReasonCode.TOO_MANY,
                 f"more than {self.config.max_published_per_sec:g} messages a second",
             )
-        body = decode(payload)
+        body = decode_json(payload)
         bus_topic = self._bus_topic(topic, body)
         headers = body.get("headers", {})
         if "message" not in body or not isinstance(headers, dict):
-            raise WireError(
-                Refusal.BAD_FIELD,
+            raise MessageRefused(
+                ReasonCode.BAD_FIELD,
                 'must be {"message": …}, and "headers" an object if there are any',
                 body,
             )
@@ -195,11 +196,13 @@ class BusBridge:
         levels = rest.split("/")
         clean = rest.isprintable() and all(level.strip() == level != "" for level in levels)
         if not clean or len(rest) > MAX_TOPIC_LENGTH:
-            raise WireError(Refusal.BAD_TOPIC, f"{rest[:64]!r} is no topic of the bus", body)
+            raise MessageRefused(
+                ReasonCode.BAD_TOPIC, f"{rest[:64]!r} is no topic of the bus", body
+            )
         if not _is_below(rest, self.config.publish):
             allowed = ", ".join(self.config.publish)
-            raise WireError(
-                Refusal.BAD_TOPIC,
+            raise MessageRefused(
+                ReasonCode.BAD_TOPIC,
                 f"{rest[:64]!r} is not below a prefix that may be published: {allowed}",
                 body,
             )

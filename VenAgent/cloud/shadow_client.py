@@ -17,7 +17,8 @@ from math import inf
 from typing import Any
 
 from VenAgent.cloud.outbox import OutboxMessage, OutboxRank
-from VenAgent.contract.json_codec import Refusal, WireError, decode, encode
+from VenAgent.contract.json_codec import MessageRefused, decode_json, encode_json
+from VenAgent.contract.reasons import ReasonCode
 from VenAgent.contract.shadow import (
     LEAST_REPORTED_BYTES,
     NAMED_BUDGET,
@@ -137,14 +138,14 @@ class ShadowClient:
         names = list(named)
         for name in self._in_turn(names):
             token = self._token(_Ours())
-            body = encode(update_document(named[name], token=token))
+            body = encode_json(update_document(named[name], token=token))
             messages.append(
                 OutboxMessage(self._topics.named_shadow_update(name), body, OutboxRank.STATE)
             )
         for name in self._named:
             if name not in named:  # the panel has become smaller
                 nothing = {"reported": None, "desired": None}
-                body = encode({"state": nothing, "clientToken": self._token(_Ours())})
+                body = encode_json({"state": nothing, "clientToken": self._token(_Ours())})
                 messages.append(
                     OutboxMessage(self._topics.named_shadow_update(name), body, OutboxRank.STATE)
                 )
@@ -159,7 +160,7 @@ class ShadowClient:
             version=self._version if cleared else None,
             token=self._token(_Ours(cleared)),
         )
-        return OutboxMessage(self._topics.shadow_update, encode(document), OutboxRank.STATE)
+        return OutboxMessage(self._topics.shadow_update, encode_json(document), OutboxRank.STATE)
 
     def _in_turn(self, names: list[str]) -> list[str]:
         if len(names) <= NAMED_AT_ONCE:
@@ -169,7 +170,7 @@ class ShadowClient:
         return chosen
 
     def _get(self) -> OutboxMessage:
-        body = encode({"clientToken": self._token(_Ours())})
+        body = encode_json({"clientToken": self._token(_Ours())})
         return OutboxMessage(self._topics.shadow_get, body, OutboxRank.STATE)
 
     def _ask_again(self, now: float) -> list[OutboxMessage]:
@@ -191,8 +192,8 @@ class ShadowClient:
     # ---- what the service says -----------------------------------------------------------
 
     def receive(self, topic: str, payload: bytes, now: float) -> ShadowResponse:
-        """A message of the service. Raises WireError for what is none."""
-        body = decode(payload)
+        """A message of the service. Raises MessageRefused for what is none."""
+        body = decode_json(payload)
         heard = topic.removeprefix(f"{self.prefix}/")
         if heard == "update/delta":
             return self._delta(body, now)
@@ -202,7 +203,7 @@ class ShadowClient:
             return self._accepted(body, now)
         if heard.endswith("/rejected"):
             return self._rejected(heard, body, now)
-        raise WireError(Refusal.BAD_TOPIC, f"nothing is expected on {topic}")
+        raise MessageRefused(ReasonCode.BAD_TOPIC, f"nothing is expected on {topic}")
 
     def _delta(self, body: Mapping[str, Any], now: float) -> ShadowResponse:
         version = _version(body)
@@ -338,14 +339,14 @@ class ShadowClient:
 def _version(body: Mapping[str, Any]) -> int:
     version = body.get("version")
     if isinstance(version, bool) or not isinstance(version, int) or version < 0:
-        raise WireError(Refusal.BAD_FIELD, "a shadow message without a version")
+        raise MessageRefused(ReasonCode.BAD_FIELD, "a shadow message without a version")
     return version
 
 
 def _object(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = body.get(name)
     if not isinstance(value, dict):
-        raise WireError(Refusal.BAD_FIELD, f"a shadow message whose {name} is no object")
+        raise MessageRefused(ReasonCode.BAD_FIELD, f"a shadow message whose {name} is no object")
     return value
 
 

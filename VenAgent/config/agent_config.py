@@ -36,7 +36,7 @@ from VenAgent.config.site_config import (
     PanelConfig,
 )
 from VenAgent.config.web_config import WebConfig
-from VenAgent.contract.commands import CommandLimits
+from VenAgent.contract.command_reader import CommandLimits
 from VenAgent.contract.topics import Topics
 from VenAgent.dr.panel import Circuit, Control, LimitScale, Panel
 from VenAgent.dr.policy import Endurance, Policy

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from VenAgent.contract.json_codec import rounded
+from VenAgent.contract import MAX_PAYLOAD_BYTES
+from VenAgent.contract.json_codec import encode_json, rounded
+
+_CIRCUITS, _OMITTED = "circuits_curtailed", "circuits_omitted"
+_REASON_KEPT = 1_000
 
 
 class AckStatus(str, Enum):
@@ -16,14 +21,33 @@ class AckStatus(str, Enum):
     MEASURED = "measured"
     ADJUSTED = "adjusted"
     COMPLETED = "completed"
+    REBOUND = "rebound"
     OPTED_OUT = "opted_out"
     SUCCESS = "success"
+    SUPERSEDED = "superseded"
     FAILED = "failed"
     REJECTED = "rejected"
 
     @property
     def ok(self) -> bool:
-        return self not in (AckStatus.FAILED, AckStatus.REJECTED)
+        return self not in (AckStatus.FAILED, AckStatus.REJECTED, AckStatus.SUPERSEDED)
+
+
+SHEDDING_STATUSES = (
+    AckStatus.ACCEPTED.value,
+    AckStatus.MEASURED.value,
+    AckStatus.ADJUSTED.value,
+)
+"""Of a VEN that delivers now."""
+OVER_STATUSES = (
+    AckStatus.COMPLETED.value,
+    AckStatus.REBOUND.value,
+    AckStatus.OPTED_OUT.value,
+    AckStatus.SUPERSEDED.value,
+    AckStatus.FAILED.value,
+    AckStatus.REJECTED.value,
+)
+"""Of one that delivers nothing for this event any more."""
 
 
 def ack(
@@ -69,3 +93,34 @@ def curtailed_circuit(
         "final_kw": rounded(final_kw),
         "critical": critical,
     }
+
+
+def encoded_ack(body: Mapping[str, Any], max_bytes: int = MAX_PAYLOAD_BYTES) -> bytes:
+    """`body` as JSON, at most `max_bytes`: AWS IoT Core ends the connection of one that is larger.
+
+    It would be sent again first on the next, and nothing behind it would ever go. Of a panel with a
+    thousand circuits the answer to `get` is that large, or the list of what an event curtailed. The
+    last of the circuits are left out then and counted in `circuits_omitted`; an answer whose `data`
+    does not fit has failed, and says so.
+    """
+    whole = encode_json(dict(body))
+    if len(whole) <= max_bytes:
+        return whole
+    small = {name: value for name, value in body.items() if name != "data"}
+    if "data" in body:
+        reason = f"the answer has {len(whole)} bytes, more than {max_bytes}: ask the site itself"
+        small.update(status=AckStatus.FAILED.value, ok=False, reason=reason)
+    if isinstance(small.get("reason"), str):
+        small["reason"] = small["reason"][:_REASON_KEPT]
+    circuits = list(small.get(_CIRCUITS) or ())
+    if circuits:
+        small.update({_CIRCUITS: [], _OMITTED: len(circuits)})
+        room = max_bytes - len(encode_json(small))
+        kept = 0
+        for circuit in circuits:
+            room -= len(encode_json(circuit)) + 1
+            if room < 0:
+                break
+            kept += 1
+        small.update({_CIRCUITS: circuits[:kept], _OMITTED: len(circuits) - kept})
+    return encode_json(small)

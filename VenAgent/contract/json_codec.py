@@ -1,7 +1,8 @@
 """What every message shares: how it is written and read, and the frozen model it is made from.
 
-Nothing that comes from outside is parsed but by `decode`: its size is bounded before it is looked
-at, its depth before it is parsed, and what two readers could understand differently is refused.
+Nothing that comes from outside is parsed but by `decode_json`: its size is bounded before it is
+looked at, its depth before it is parsed, and what two readers could understand differently is
+refused.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import math
 import re
 from collections import Counter
 from datetime import datetime, timezone
-from enum import Enum
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
+
+from VenAgent.contract.reasons import ReasonCode
 
 MAX_INPUT_BYTES = 131_072
 """AWS IoT Core's limit for a message."""
@@ -30,31 +32,17 @@ _STRING_OR_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL
 _BAD = object()
 
 
-class Refusal(str, Enum):
-    """Why an input was not taken in; what is refused is counted by these."""
-
-    TOO_LARGE = "too_large"
-    TOO_DEEP = "too_deep"
-    NOT_JSON = "not_json"
-    NOT_AN_OBJECT = "not_an_object"
-    DUPLICATE_KEY = "duplicate_key"
-    BAD_NUMBER = "bad_number"
-    UNKNOWN_OP = "unknown_op"
-    OTHER_VEN = "other_ven"
-    BAD_FIELD = "bad_field"
-    BAD_TOPIC = "bad_topic"
-    TOO_MANY = "too_many"
-
-
-class WireError(ValueError):
+class MessageRefused(ValueError):
     """An input that was not taken in. The text is the reason, for a person.
 
     `readable` has the fields of the message that are beyond doubt: enough to answer it.
     """
 
-    def __init__(self, kind: Refusal, reason: str, readable: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, code: ReasonCode, reason: str, readable: dict[str, Any] | None = None
+    ) -> None:
         super().__init__(reason)
-        self.kind = kind
+        self.code = code
         self.readable = readable or {}
 
 
@@ -69,25 +57,25 @@ class WireModel(BaseModel):
         return self.model_dump(by_alias=True, mode="json")
 
 
-def encode(message: dict[str, Any]) -> bytes:
+def encode_json(message: dict[str, Any]) -> bytes:
     """UTF-8 JSON without blanks. Raises ValueError for NaN and infinity: JSON has none."""
     return json.dumps(message, separators=(",", ":"), allow_nan=False).encode()
 
 
-def decode(
+def decode_json(
     payload: bytes | str, *, max_bytes: int = MAX_INPUT_BYTES, max_depth: int = MAX_DEPTH
 ) -> dict[str, Any]:
-    """The JSON object in `payload`. Raises WireError, and nothing else."""
+    """The JSON object in `payload`. Raises MessageRefused, and nothing else."""
     size = len(payload) if isinstance(payload, bytes) else len(payload.encode(errors="replace"))
     if size > max_bytes:
-        raise WireError(Refusal.TOO_LARGE, f"the message is larger than {max_bytes} bytes")
+        raise MessageRefused(ReasonCode.TOO_LARGE, f"the message is larger than {max_bytes} bytes")
     try:
         text = payload.decode("utf-8-sig") if isinstance(payload, bytes) else payload
     except UnicodeDecodeError as error:
-        raise WireError(Refusal.NOT_JSON, f"not JSON: not UTF-8 ({error.reason})") from None
+        raise MessageRefused(ReasonCode.NOT_JSON, f"not JSON: not UTF-8 ({error.reason})") from None
     if _is_deeper(text, max_depth):
-        raise WireError(
-            Refusal.TOO_DEEP, f"objects and lists are nested more than {max_depth} deep"
+        raise MessageRefused(
+            ReasonCode.TOO_DEEP, f"objects and lists are nested more than {max_depth} deep"
         )
     strict = _Strict()
     try:
@@ -99,11 +87,11 @@ def decode(
             parse_constant=strict.constant,
         )
     except ValueError as error:
-        raise WireError(Refusal.NOT_JSON, f"not JSON: {error}") from None
+        raise MessageRefused(ReasonCode.NOT_JSON, f"not JSON: {error}") from None
     if not isinstance(message, dict):
-        raise WireError(Refusal.NOT_AN_OBJECT, "not a JSON object")
+        raise MessageRefused(ReasonCode.NOT_AN_OBJECT, "not a JSON object")
     if strict.found is not None:
-        raise WireError(*strict.found, readable=message)
+        raise MessageRefused(*strict.found, readable=message)
     return message
 
 
@@ -114,13 +102,13 @@ class _Strict:
     """
 
     def __init__(self) -> None:
-        self.found: tuple[Refusal, str] | None = None
+        self.found: tuple[ReasonCode, str] | None = None
         self._unnamed = ""
         """Of a bad number, until the object that it stands in tells its key."""
 
-    def _note(self, kind: Refusal, reason: str) -> None:
+    def _note(self, code: ReasonCode, reason: str) -> None:
         if self.found is None:
-            self.found = (kind, reason)
+            self.found = (code, reason)
 
     def object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         """The object without the keys that stand in it twice: no one knows which was meant."""
@@ -129,18 +117,18 @@ class _Strict:
             times = Counter(key for key, _ in pairs)
             for key in [key for key, count in times.items() if count > 1]:
                 del fields[key]
-                self._note(Refusal.DUPLICATE_KEY, f"the key {key[:64]!r} stands twice")
+                self._note(ReasonCode.DUPLICATE_KEY, f"the key {key[:64]!r} stands twice")
         bad = [key for key, value in fields.items() if value is _BAD]
         for key in bad:
             del fields[key]
-        if bad and self.found == (Refusal.BAD_NUMBER, self._unnamed):
-            self.found = (Refusal.BAD_NUMBER, f"{bad[0][:64]}: {self._unnamed}")
+        if bad and self.found == (ReasonCode.BAD_NUMBER, self._unnamed):
+            self.found = (ReasonCode.BAD_NUMBER, f"{bad[0][:64]}: {self._unnamed}")
         return fields
 
     def _bad(self, reason: str) -> Any:
         if self.found is None:
             self._unnamed = reason
-        self._note(Refusal.BAD_NUMBER, reason)
+        self._note(ReasonCode.BAD_NUMBER, reason)
         return _BAD
 
     def whole(self, text: str) -> Any:
@@ -179,6 +167,6 @@ def rounded(value: float | None, digits: int = 3) -> float | None:
     return round(value, digits) + 0.0  # + 0.0 turns -0.0 into 0.0
 
 
-def spoken(ts: float) -> str:
+def utc_text(ts: float) -> str:
     """Epoch seconds in a sentence for a person: UTC, to the second."""
     return datetime.fromtimestamp(ts, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")

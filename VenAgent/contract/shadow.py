@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from VenAgent.contract import SCHEMA_VERSION
-from VenAgent.contract.json_codec import encode
+from VenAgent.contract.json_codec import encode_json
 from VenAgent.contract.telemetry import Telemetry
 
 MAX_SHADOW_BYTES = 8_192
@@ -96,7 +96,7 @@ def reported_budget(circuit_ids: Iterable[str]) -> int:
     """Bytes for the reported state, so that a desired one that names every circuit fits beside."""
     wish = [{"id": circuit_id, "enabled": False} for circuit_id in circuit_ids]
     desired = {"circuits": wish, "report_interval_sec": 3600.0}
-    return max(MAX_SHADOW_BYTES - len(encode(desired)), LEAST_REPORTED_BYTES)
+    return max(MAX_SHADOW_BYTES - len(encode_json(desired)), LEAST_REPORTED_BYTES)
 
 
 def split_reported(
@@ -108,7 +108,7 @@ def split_reported(
     names the shadows that have them (`circuit_shadows`), each within `named_budget`.
     """
     whole = {**without_inner_nulls(reported), "circuit_shadows": None}
-    if len(encode(whole)) <= budget:
+    if len(encode_json(whole)) <= budget:
         return whole, {}
     circuits = whole["circuits"]
     size = max(len(circuits), 1)
@@ -124,7 +124,7 @@ def split_reported(
             }
             for number, part in enumerate(parts, start=1)
         }
-        if size == 1 or all(len(encode(state)) <= named_budget for state in named.values()):
+        if size == 1 or all(len(encode_json(state)) <= named_budget for state in named.values()):
             break
         size = -(-size // 2)
     return {**whole, "circuits": None, "circuit_shadows": list(named)}, named

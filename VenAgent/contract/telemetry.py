@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import Field
 
 from VenAgent.contract import MAX_PAYLOAD_BYTES, SCHEMA_VERSION
-from VenAgent.contract.json_codec import WireModel, encode
+from VenAgent.contract.json_codec import WireModel, encode_json
 
 
 class Quality(str, Enum):
@@ -104,6 +104,6 @@ def split_by_circuits(
             }
             for part, at in enumerate(starts, start=1)
         ]
-        if size == 1 or all(len(encode(piece)) <= max_bytes for piece in pieces):
+        if size == 1 or all(len(encode_json(piece)) <= max_bytes for piece in pieces):
             return pieces
         size = -(-size // 2)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.commands import CancelCommand, Command, ShedCommand
-from VenAgent.contract.json_codec import rounded, spoken
+from VenAgent.contract.json_codec import rounded, utc_text
 from VenAgent.dr.curtailment_plan import refusal_of
 from VenAgent.dr.effects import Announce, Effects, SaveEvent
 from VenAgent.dr.event import EndedBy, Event, EventRequest, EventState
@@ -183,7 +183,7 @@ class Arbitration:
 
     def _told_to_wait(self, event: Event, ruling: Event, now: float) -> Effects:
         reason = (
-            f"event {ruling.event_id} comes first until {spoken(ruling.end_ts)}; "
+            f"event {ruling.event_id} comes first until {utc_text(ruling.end_ts)}; "
             f"this one goes on then if time is left"
         )
         if event.answered:

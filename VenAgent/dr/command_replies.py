@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from VenAgent.contract.acks import AckStatus, ack
-from VenAgent.contract.commands import Command, CommandRejected
+from VenAgent.contract.command_reader import CommandRejected
+from VenAgent.contract.commands import Command
 from VenAgent.dr.effects import Effects, SendAck
 from VenAgent.dr.event import Event
 

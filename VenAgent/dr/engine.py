@@ -15,10 +15,10 @@ from typing import Any
 
 from VenAgent.baseline.methods import RecentPower
 from VenAgent.contract.acks import AckStatus
+from VenAgent.contract.command_reader import CommandRejected
 from VenAgent.contract.commands import (
     CancelCommand,
     Command,
-    CommandRejected,
     PingCommand,
     RestoreCommand,
     SetLoadCommand,

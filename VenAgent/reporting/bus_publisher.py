@@ -11,7 +11,7 @@ import gevent
 
 from VenAgent.cloud.outbox import OutboxMessage, OutboxRank
 from VenAgent.contract.alerts import Severity
-from VenAgent.contract.json_codec import encode
+from VenAgent.contract.json_codec import encode_json
 from VenAgent.volttron_compat import (
     RPC_FAILURES,
     describe_failure,
@@ -50,7 +50,7 @@ class BusPublisher:
         _log.warning("alert %s %s: %s", body["severity"], body["code"], body["message"])
         try:
             topic = self._ven.config.topic_names().alerts
-            self._ven.outbox.put([OutboxMessage(topic, encode(dict(body)), OutboxRank.ACK)])
+            self._ven.outbox.put([OutboxMessage(topic, encode_json(dict(body)), OutboxRank.ACK)])
         except sqlite3.Error as error:
             _log.error("the alert could not be put into the outbox: %s", error)
         else:

@@ -9,7 +9,7 @@ from typing import Any
 from VenAgent.cloud.outbox import Outbox, OutboxMessage
 from VenAgent.cloud.shadow_client import ShadowClient
 from VenAgent.config import AgentConfig
-from VenAgent.contract.json_codec import encode
+from VenAgent.contract.json_codec import encode_json
 from VenAgent.contract.telemetry import Telemetry, split_by_circuits
 from VenAgent.dr.engine import Engine
 from VenAgent.reporting import telemetry_builder as report
@@ -69,7 +69,7 @@ class Reporter:
         streams = self._config.streams
         telemetry = self.telemetry(seq)
         parts = split_by_circuits(telemetry.to_wire())
-        encoded = [encode({**part, "seq": seq + n}) for n, part in enumerate(parts)]
+        encoded = [encode_json({**part, "seq": seq + n}) for n, part in enumerate(parts)]
         messages = []
         if streams.metering:
             messages += [OutboxMessage(self._topics.metering, payload) for payload in encoded]
@@ -77,7 +77,7 @@ class Reporter:
             messages += [OutboxMessage(self._topics.telemetry, payload) for payload in encoded]
         if streams.loads and self._count % self._config.loads_every == 0:
             snapshot = split_by_circuits(report.loads_snapshot(telemetry).to_wire())
-            messages += [OutboxMessage(self._topics.loads, encode(part)) for part in snapshot]
+            messages += [OutboxMessage(self._topics.loads, encode_json(part)) for part in snapshot]
         if streams.shadow and time.monotonic() >= self._shadow_due:
             messages += self._shadow_messages(telemetry)
         self._count += 1

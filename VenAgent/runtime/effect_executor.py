@@ -18,7 +18,7 @@ from gevent.event import AsyncResult
 
 from VenAgent.cloud.outbox import Outbox, OutboxMessage, OutboxRank
 from VenAgent.config import AgentConfig
-from VenAgent.contract.fitting import encoded_ack
+from VenAgent.contract.acks import encoded_ack
 from VenAgent.dr.effects import (
     Announce,
     Effect,

@@ -22,14 +22,10 @@ from VenAgent.cloud.mqtt_link import topic_matches_sub
 from VenAgent.cloud.shadow_desired import ShadowDesired
 from VenAgent.config import AgentConfig
 from VenAgent.contract.acks import AckStatus
-from VenAgent.contract.commands import (
-    Command,
-    CommandRejected,
-    GetCommand,
-    SetCommand,
-    parse_command,
-)
-from VenAgent.contract.json_codec import Refusal, WireError
+from VenAgent.contract.command_reader import CommandRejected, parse_command
+from VenAgent.contract.commands import Command, GetCommand, SetCommand
+from VenAgent.contract.json_codec import MessageRefused
+from VenAgent.contract.reasons import ReasonCode
 from VenAgent.dr.effects import Effects
 from VenAgent.dr.engine import Engine
 from VenAgent.runtime.effect_executor import EffectExecutor
@@ -86,7 +82,7 @@ class InboundRouter:
                 work = handle(inbound)
                 break
         else:  # of an earlier configuration: the session at the broker remembers its topics
-            self.refused[f"other.{Refusal.BAD_TOPIC.value}"] += 1
+            self.refused[f"other.{ReasonCode.BAD_TOPIC.value}"] += 1
             _log.warning("a message on %s is passed over: it is none of our topics", inbound.topic)
         if work is None:
             acknowledge(inbound)
@@ -121,7 +117,7 @@ class InboundRouter:
                 payload, ven_id=config.ven_id, limits=config.command_limits(), now=now
             )
         except CommandRejected as rejected:
-            self.refused[f"command.{rejected.kind.value}"] += 1
+            self.refused[f"command.{rejected.code.value}"] += 1
             self._performer.perform(self._engine.refuse(rejected, now))
             return None
         if isinstance(command, SetCommand):
@@ -151,7 +147,7 @@ class InboundRouter:
     def _apply(self, command: SetCommand) -> None:
         outcome = self._settings.apply(command)
         if outcome.rejected is not None:
-            self.refused[f"command.{Refusal.BAD_FIELD.value}"] += 1
+            self.refused[f"command.{ReasonCode.BAD_FIELD.value}"] += 1
             self._answer(command, AckStatus.REJECTED, reason=outcome.rejected)
         elif outcome.failed is not None:
             self._answer(command, AckStatus.FAILED, reason=outcome.failed)
@@ -168,24 +164,24 @@ class InboundRouter:
         assert self._desired is not None
         try:
             self._desired.receive(inbound)
-        except WireError as error:
+        except MessageRefused as error:
             self._refuse("shadow", inbound, error)
 
     def _on_bridge(self, inbound: InboundMessage) -> None:
         try:
             self._bridge.receive(inbound.topic, inbound.payload)
-        except WireError as error:
+        except MessageRefused as error:
             self._refuse("bus", inbound, error)
 
-    def _refuse(self, door: str, inbound: InboundMessage, error: WireError) -> None:
+    def _refuse(self, door: str, inbound: InboundMessage, error: MessageRefused) -> None:
         """Counted; logged the first time; answered if it names a correlation id."""
-        name = f"{door}.{error.kind.value}"
+        name = f"{door}.{error.code.value}"
         self.refused[name] += 1
         if self.refused[name] == 1:
             _log.warning("a message on %s is refused: %s", inbound.topic, error)
         correlation_id = error.readable.get("correlationId")
-        if isinstance(correlation_id, str) and error.kind is not Refusal.TOO_MANY:
+        if isinstance(correlation_id, str) and error.code is not ReasonCode.TOO_MANY:
             rejected = CommandRejected(
-                str(error), op=door, correlation_id=correlation_id[:256], kind=error.kind
+                str(error), op=door, correlation_id=correlation_id[:256], code=error.code
             )
             self._performer.perform(self._engine.refuse(rejected, time.time()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from VenAgent.contract.json_codec import encode
+from VenAgent.contract.json_codec import encode_json
 from VenAgent.contract.telemetry import CircuitEntry, LoadEntry, Quality, Telemetry
 
 LOADS = ("hvac", "heat_pump", "water_heater", "ev_charger", "dryer", "pool", "fridge", "lights")
@@ -61,4 +61,4 @@ def telemetry(ven_id: str, seq: int = 1, **changes: Any) -> dict[str, Any]:
 
 
 def payload(ven_id: str, seq: int = 1, **changes: Any) -> bytes:
-    return encode(telemetry(ven_id, seq, **changes))
+    return encode_json(telemetry(ven_id, seq, **changes))

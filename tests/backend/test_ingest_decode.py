@@ -30,7 +30,7 @@ from backend.ingest.records import (
 from tests.backend.builders import LOADS, payload, telemetry
 from VenAgent.contract.acks import AckStatus, ack
 from VenAgent.contract.alerts import Severity, alert
-from VenAgent.contract.json_codec import encode
+from VenAgent.contract.json_codec import encode_json
 
 NOW = time.time()
 METERING = "volttron/metering"
@@ -212,7 +212,7 @@ def test_status_alert_and_loads_are_read() -> None:
     ],
 )
 def test_a_record_without_a_topic_is_known_by_its_fields(message: Any, kind: Kind) -> None:
-    assert kind_of_payload(encode(message))[0] is kind
+    assert kind_of_payload(encode_json(message))[0] is kind
 
 
 def test_a_record_like_nothing_known_is_refused() -> None:

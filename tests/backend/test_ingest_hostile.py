@@ -27,7 +27,7 @@ from backend.store.models import (
     utc_now,
 )
 from tests.backend.builders import payload
-from VenAgent.contract.json_codec import encode
+from VenAgent.contract.json_codec import encode_json
 
 pytestmark = pytest.mark.asyncio
 
@@ -46,7 +46,7 @@ def message(data: bytes, topic: str = METERING, received: float | None = None) -
 
 def ack(ven_id: str, **fields: Any) -> Message:
     fields = {"op": "event", "venId": ven_id, "ts": time.time(), "ok": True, **fields}
-    return message(encode(fields), f"ven/ack/{ven_id}")
+    return message(encode_json(fields), f"ven/ack/{ven_id}")
 
 
 def saying(inside: bytes) -> bytes:

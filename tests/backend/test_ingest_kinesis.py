@@ -23,7 +23,7 @@ from backend.settings import Settings
 from backend.store.database import Database
 from backend.store.models import DeadLetter, KinesisShard, VenAck, VenTelemetry, utc_now
 from tests.backend.builders import telemetry
-from VenAgent.contract.json_codec import encode
+from VenAgent.contract.json_codec import encode_json
 
 pytestmark = pytest.mark.asyncio
 STREAM = "ven-telemetry"
@@ -67,7 +67,7 @@ def said(ven: int, seq: int, **fields: Any) -> tuple[str, bytes]:
     """As the IoT rule writes it: with the topic, and the client it came from."""
     ven_id = f"ven-{ven}"
     more = {"mqttTopic": "volttron/metering", "mqttClientId": ven_id, **fields}
-    return ven_id, encode(telemetry(ven_id, seq, **more))
+    return ven_id, encode_json(telemetry(ven_id, seq, **more))
 
 
 @asynccontextmanager
@@ -131,7 +131,7 @@ async def test_records_of_all_shards_are_stored_by_their_kind(
     kinesis: Any, postgresql_url: str, ask: Any
 ) -> None:
     ack = {"op": "event", "status": "accepted", "correlationId": "c", "ts": time.time()}
-    acked = encode({**ack, "venId": "ven-1", "mqttTopic": "ven/ack/ven-1"})
+    acked = encode_json({**ack, "venId": "ven-1", "mqttTopic": "ven/ack/ven-1"})
     forged = said(2, 99, mqttClientId="mallory")
     put(kinesis, [*(said(n % 20, n) for n in range(200)), ("a", acked), forged, ("b", b"?")])
     async with worker(postgresql_url, kinesis):

@@ -20,7 +20,7 @@ from tests.backend.builders import payload
 from tests.backend.conftest import Broker, fresh_database, mosquitto
 from tests.backend.processes import Fleet, IngestProcess, ingest, stored
 from tests.support.ports import free_port
-from VenAgent.contract.json_codec import encode
+from VenAgent.contract.json_codec import encode_json
 
 
 @pytest.fixture
@@ -96,7 +96,13 @@ def test_poisoned_messages_between_good_ones_stop_nothing(
     tmp_path: Path, broker: Broker, fleet: Fleet, postgresql_url: str, own: dict[str, str]
 ) -> None:
     topic = own["MQTT_TOPIC_METERING"]
-    poison = [b"", b"{", b"\xff" * 10, b'{"venId":"v"}', encode({"venId": "v", "timestamp": "x"})]
+    poison = [
+        b"",
+        b"{",
+        b"\xff" * 10,
+        b'{"venId":"v"}',
+        encode_json({"venId": "v", "timestamp": "x"}),
+    ]
     mixed = [payload("ven-1", n) if n % 5 else poison[n // 5 % 5] for n in range(200)]
     with ingest(tmp_path, broker, postgresql_url, **own):
         fleet.send(mixed, topic)

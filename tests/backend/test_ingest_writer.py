@@ -33,7 +33,7 @@ from backend.store.models import (
     utc_now,
 )
 from tests.backend.builders import payload, telemetry
-from VenAgent.contract.json_codec import encode
+from VenAgent.contract.json_codec import encode_json
 
 pytestmark = pytest.mark.asyncio
 
@@ -55,7 +55,7 @@ def message(data: bytes, topic: str = "volttron/metering") -> Message:
 def ack(ven_id: str, *, received: float | None = None, **fields: Any) -> Message:
     now = time.time()
     fields = {"op": "event", "venId": ven_id, "ts": now, "ok": True, **fields}
-    return Message(f"ven/ack/{ven_id}", encode(fields), received or now)
+    return Message(f"ven/ack/{ven_id}", encode_json(fields), received or now)
 
 
 async def count(database: Database, table: Any) -> int:
@@ -102,7 +102,7 @@ async def test_what_comes_again_is_stored_once_and_counted(
 async def test_bad_messages_go_to_the_dead_letters_and_the_others_are_stored(
     database: Database, writer: Writer
 ) -> None:
-    bad = [b"not json", b"\x00\xff", encode({"venId": "v"}), payload("v", usedPowerKw=1e12)]
+    bad = [b"not json", b"\x00\xff", encode_json({"venId": "v"}), payload("v", usedPowerKw=1e12)]
     mixed = [message(payload("ven-1", seq)) for seq in range(10)]
     for at, data in enumerate(bad):
         mixed.insert(at * 3, message(data))
@@ -238,7 +238,7 @@ async def test_an_ack_of_another_ven_answers_nothing(database: Database, writer:
 async def test_alerts_and_loads_snapshots_are_stored_once(
     database: Database, writer: Writer
 ) -> None:
-    said = encode(
+    said = encode_json(
         {
             "venId": "v",
             "ts": time.time(),
@@ -248,7 +248,7 @@ async def test_alerts_and_loads_snapshots_are_stored_once(
             "context": {"circuit": "hvac"},
         }
     )
-    loads = encode({"venId": "v", "timestamp": time.time(), "loads": telemetry("v")["loads"]})
+    loads = encode_json({"venId": "v", "timestamp": time.time(), "loads": telemetry("v")["loads"]})
     data = [message(said, "ven/alerts/v"), message(loads, "ven/loads/v")]
     assert await writer.store(data, "mqtt") == Outcome(2)
     assert await writer.store(data, "mqtt") == Outcome(0, 2)
@@ -263,7 +263,7 @@ async def test_status_and_silence_decide_who_is_online(
 ) -> None:
     def status(word: str) -> Message:
         return message(
-            encode({"venId": "v", "status": word, "ts": 1, "bootId": "b"}), "ven/status/v"
+            encode_json({"venId": "v", "status": word, "ts": 1, "bootId": "b"}), "ven/status/v"
         )
 
     async def now_is(later_sec: float) -> tuple[str, str | None]:

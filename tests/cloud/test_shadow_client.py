@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from tests.cloud.shadow_house import PREFIX, TOPICS, House, off
 from VenAgent.cloud.shadow_client import ShadowClient
-from VenAgent.contract.json_codec import Refusal, WireError
+from VenAgent.contract.json_codec import MessageRefused
+from VenAgent.contract.reasons import ReasonCode
 from VenAgent.contract.shadow import MAX_SHADOW_BYTES
 
 
@@ -265,21 +266,21 @@ def test_what_was_not_read_is_not_reported(house: House) -> None:
 @pytest.mark.parametrize(
     ("suffix", "payload", "kind"),
     [
-        ("update/delta", b"{", Refusal.NOT_JSON),
-        ("update/delta", b"{}", Refusal.BAD_FIELD),
-        ("update/delta", b'{"version":99,"state":5}', Refusal.BAD_FIELD),
-        ("update/delta", b'{"version":true,"state":{}}', Refusal.BAD_FIELD),
-        ("update/delta", b'{"version":99,"state":{"a":1,"a":2}}', Refusal.DUPLICATE_KEY),
-        ("update/accepted", b"[]", Refusal.NOT_AN_OBJECT),
-        ("update/documents", b"{}", Refusal.BAD_TOPIC),
+        ("update/delta", b"{", ReasonCode.NOT_JSON),
+        ("update/delta", b"{}", ReasonCode.BAD_FIELD),
+        ("update/delta", b'{"version":99,"state":5}', ReasonCode.BAD_FIELD),
+        ("update/delta", b'{"version":true,"state":{}}', ReasonCode.BAD_FIELD),
+        ("update/delta", b'{"version":99,"state":{"a":1,"a":2}}', ReasonCode.DUPLICATE_KEY),
+        ("update/accepted", b"[]", ReasonCode.NOT_AN_OBJECT),
+        ("update/documents", b"{}", ReasonCode.BAD_TOPIC),
     ],
 )
 def test_what_is_no_message_of_the_service_is_refused(
-    house: House, suffix: str, payload: bytes, kind: Refusal
+    house: House, suffix: str, payload: bytes, kind: ReasonCode
 ) -> None:
-    with pytest.raises(WireError) as caught:
+    with pytest.raises(MessageRefused) as caught:
         house.shadow.receive(f"{PREFIX}/{suffix}", payload, house.now)
-    assert caught.value.kind is kind
+    assert caught.value.code is kind
 
 
 WISHES = st.one_of(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from VenAgent.contract.command_reader import CommandLimits, parse_command
 from VenAgent.contract.commands import (
     CancelCommand,
     Command,
-    CommandLimits,
     GetCommand,
     PingCommand,
     RestoreCommand,
@@ -16,7 +16,6 @@ from VenAgent.contract.commands import (
     SetLoadCommand,
     ShedCommand,
     ShedLoadCommand,
-    parse_command,
 )
 from VenAgent.contract.telemetry import CircuitEntry, LoadEntry, Quality, Telemetry
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from VenAgent.contract.acks import AckStatus, ack, curtailed_circuit
-from VenAgent.contract.json_codec import encode
+from VenAgent.contract.json_codec import encode_json
 
 STATUSES = {
     "accepted": True,
@@ -17,8 +17,10 @@ STATUSES = {
     "measured": True,
     "adjusted": True,
     "completed": True,
+    "rebound": True,
     "opted_out": True,
     "success": True,
+    "superseded": False,
     "failed": False,
     "rejected": False,
 }
@@ -31,7 +33,7 @@ def test_the_statuses_are_those_of_the_contract() -> None:
 @pytest.mark.parametrize("status", AckStatus)
 def test_every_ack_has_the_fields_of_every_ack(status: AckStatus) -> None:
     body = ack(op="shedPanel", status=status, ven_id="v1", ts=1.23456, correlation_id="c1")
-    assert json.loads(encode(body)) == {
+    assert json.loads(encode_json(body)) == {
         "op": "shedPanel",
         "status": status.value,
         "ok": STATUSES[status.value],

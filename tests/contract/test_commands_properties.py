@@ -11,7 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.contract.builders import NOW, OPS, VEN_ID, parse
-from VenAgent.contract.commands import CommandRejected, ShedCommand, event_window
+from VenAgent.contract.command_reader import CommandRejected
+from VenAgent.contract.commands import ShedCommand, event_window
 
 NAMES = st.sampled_from(
     [

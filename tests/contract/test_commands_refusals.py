@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.contract.builders import NOW, VEN_ID, parse
-from VenAgent.contract.commands import CommandLimits, CommandRejected, parse_command
-from VenAgent.contract.json_codec import Refusal
+from VenAgent.contract.command_reader import CommandLimits, CommandRejected, parse_command
+from VenAgent.contract.reasons import ReasonCode
 
 
 def refusal(message: Any) -> CommandRejected:
@@ -116,10 +116,10 @@ def test_a_refusal_can_be_answered() -> None:
 def test_a_refusal_of_doubtful_json_is_answered_by_what_is_beyond_doubt() -> None:
     rejected = refusal('{"op":"event","correlationId":"c1","shed_kw":5,"shed_kw":50}')
     assert (rejected.op, rejected.correlation_id) == ("event", "c1")
-    assert rejected.kind is Refusal.DUPLICATE_KEY
+    assert rejected.code is ReasonCode.DUPLICATE_KEY
     rejected = refusal('{"op":"event","data":{"correlationId":"c2","shed_kw":NaN}}')
     assert (rejected.op, rejected.correlation_id) == ("event", "c2")
-    assert rejected.kind is Refusal.BAD_NUMBER
+    assert rejected.code is ReasonCode.BAD_NUMBER
     rejected = refusal('{"op":"ping","correlationId":"c3","correlationId":"c4"}')
     assert (rejected.op, rejected.correlation_id) == ("ping", None)
 
@@ -127,18 +127,18 @@ def test_a_refusal_of_doubtful_json_is_answered_by_what_is_beyond_doubt() -> Non
 @pytest.mark.parametrize(
     ("message", "kind"),
     [
-        (b"[" * 100_000, Refusal.TOO_DEEP),
-        (b"{}" + b" " * 131_072, Refusal.TOO_LARGE),
-        (b"{", Refusal.NOT_JSON),
-        (b"[]", Refusal.NOT_AN_OBJECT),
-        ({"op": "explode"}, Refusal.UNKNOWN_OP),
-        ({"op": "ping", "venId": "site-2"}, Refusal.OTHER_VEN),
-        ({"op": "event"}, Refusal.BAD_FIELD),
-        ({"op": "event", "shed_kw": -1}, Refusal.BAD_FIELD),
+        (b"[" * 100_000, ReasonCode.TOO_DEEP),
+        (b"{}" + b" " * 131_072, ReasonCode.TOO_LARGE),
+        (b"{", ReasonCode.NOT_JSON),
+        (b"[]", ReasonCode.NOT_AN_OBJECT),
+        ({"op": "explode"}, ReasonCode.UNKNOWN_OP),
+        ({"op": "ping", "venId": "site-2"}, ReasonCode.OTHER_VEN),
+        ({"op": "event"}, ReasonCode.BAD_FIELD),
+        ({"op": "event", "shed_kw": -1}, ReasonCode.BAD_FIELD),
     ],
 )
-def test_refusals_are_told_apart_for_counting(message: Any, kind: Refusal) -> None:
-    assert refusal(message).kind is kind
+def test_refusals_are_told_apart_for_counting(message: Any, kind: ReasonCode) -> None:
+    assert refusal(message).code is kind
 
 
 def test_several_faults_are_all_named() -> None:

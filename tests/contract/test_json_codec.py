@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from VenAgent.contract.json_codec import (
     MAX_DEPTH,
     MAX_INPUT_BYTES,
-    Refusal,
-    WireError,
-    decode,
-    encode,
+    MessageRefused,
+    decode_json,
+    encode_json,
     rounded,
 )
+from VenAgent.contract.reasons import ReasonCode
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False, width=32),
@@ -30,13 +30,13 @@ JSON_VALUES = st.recursive(
 def test_what_json_has_no_word_for_is_refused(value: float) -> None:
     for message in ({"a": value}, {"a": [{"b": value}]}):
         with pytest.raises(ValueError, match="JSON"):
-            encode(message)
+            encode_json(message)
 
 
 @given(message=st.dictionaries(st.text(), JSON_VALUES, max_size=3))
 def test_what_is_encoded_reads_the_same(message: dict[str, object]) -> None:
     try:
-        payload = encode(message)
+        payload = encode_json(message)
     except ValueError:
         assert "inf" in repr(message)
         return
@@ -44,7 +44,7 @@ def test_what_is_encoded_reads_the_same(message: dict[str, object]) -> None:
 
 
 def test_there_are_no_blanks_on_the_wire() -> None:
-    assert encode({"a": [1, 2], "b": None}) == b'{"a":[1,2],"b":null}'
+    assert encode_json({"a": [1, 2], "b": None}) == b'{"a":[1,2],"b":null}'
 
 
 @pytest.mark.parametrize(
@@ -66,33 +66,33 @@ def test_the_digits_can_be_chosen() -> None:
     assert rounded(99.96, 1) == 100.0
 
 
-def refused(payload: bytes | str, **limits: int) -> WireError:
-    with pytest.raises(WireError) as caught:
-        decode(payload, **limits)
+def refused(payload: bytes | str, **limits: int) -> MessageRefused:
+    with pytest.raises(MessageRefused) as caught:
+        decode_json(payload, **limits)
     return caught.value
 
 
 @given(message=st.dictionaries(st.text(), JSON_VALUES, max_size=3))
 def test_what_is_encoded_is_decoded_the_same(message: dict[str, object]) -> None:
     try:
-        payload = encode(message)
+        payload = encode_json(message)
     except ValueError:
         return
-    assert decode(payload) == message
-    assert decode(payload.decode()) == message
+    assert decode_json(payload) == message
+    assert decode_json(payload.decode()) == message
 
 
-def outcome(payload: bytes | str, **limits: int) -> dict[str, object] | WireError:
+def outcome(payload: bytes | str, **limits: int) -> dict[str, object] | MessageRefused:
     try:
-        return decode(payload, **limits)
-    except WireError as error:
+        return decode_json(payload, **limits)
+    except MessageRefused as error:
         return error
 
 
 @given(payload=st.binary(max_size=300) | st.text(max_size=300))
 def test_whatever_comes_is_an_object_or_refused(payload: bytes | str) -> None:
     result = outcome(payload)
-    assert isinstance(result, dict) or (result.kind in Refusal and str(result))
+    assert isinstance(result, dict) or (result.code in ReasonCode and str(result))
 
 
 NESTED = st.recursive(
@@ -111,22 +111,22 @@ def depth(value: object) -> int:
 @given(value=NESTED)
 def test_the_depth_is_counted_as_json_nests(value: object) -> None:
     result = outcome(json.dumps({"a": value}), max_depth=3)
-    too_deep = isinstance(result, WireError) and result.kind is Refusal.TOO_DEEP
+    too_deep = isinstance(result, MessageRefused) and result.code is ReasonCode.TOO_DEEP
     assert too_deep == (depth(value) > 2)
 
 
 def test_the_size_is_bounded_to_the_byte() -> None:
     largest = b'{"a":"' + b"x" * (MAX_INPUT_BYTES - 8) + b'"}'
-    assert len(decode(largest)["a"]) == MAX_INPUT_BYTES - 8
-    assert refused(largest + b" ").kind is Refusal.TOO_LARGE
-    assert refused('{"a":"\u20ac"}', max_bytes=10).kind is Refusal.TOO_LARGE
-    assert refused(b'{"a":1}', max_bytes=6).kind is Refusal.TOO_LARGE
+    assert len(decode_json(largest)["a"]) == MAX_INPUT_BYTES - 8
+    assert refused(largest + b" ").code is ReasonCode.TOO_LARGE
+    assert refused('{"a":"\u20ac"}', max_bytes=10).code is ReasonCode.TOO_LARGE
+    assert refused(b'{"a":1}', max_bytes=6).code is ReasonCode.TOO_LARGE
 
 
 def test_the_depth_is_bounded() -> None:
     deepest = '{"a":' * MAX_DEPTH + "1" + "}" * MAX_DEPTH
-    assert decode(deepest)
-    assert refused('{"a":' + deepest + "}").kind is Refusal.TOO_DEEP
+    assert decode_json(deepest)
+    assert refused('{"a":' + deepest + "}").code is ReasonCode.TOO_DEEP
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_no_payload_takes_long(payload: bytes) -> None:
 
 def test_a_bracket_in_a_text_is_no_depth() -> None:
     text = '[[[["' + "\\" + '"{{{{{{' * 20
-    assert decode(encode({"a": text, "b": text}), max_depth=1) == {"a": text, "b": text}
+    assert decode_json(encode_json({"a": text, "b": text}), max_depth=1) == {"a": text, "b": text}
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_a_bracket_in_a_text_is_no_depth() -> None:
 )
 def test_a_key_twice_is_refused_at_any_depth(text: str) -> None:
     error = refused(text)
-    assert error.kind is Refusal.DUPLICATE_KEY
+    assert error.code is ReasonCode.DUPLICATE_KEY
     assert "'a'" in str(error)
     assert "a" not in error.readable
 
@@ -166,13 +166,13 @@ def test_a_key_twice_is_refused_at_any_depth(text: str) -> None:
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "9" * 65])
 def test_a_number_that_is_none_is_refused_and_its_field_named(number: str) -> None:
     error = refused(f'{{"id":"x","power":{number}}}')
-    assert error.kind is Refusal.BAD_NUMBER
+    assert error.code is ReasonCode.BAD_NUMBER
     assert str(error).startswith("power: ")
     assert error.readable == {"id": "x"}
-    assert refused(f'{{"id":"x","power":[{number}]}}').kind is Refusal.BAD_NUMBER
+    assert refused(f'{{"id":"x","power":[{number}]}}').code is ReasonCode.BAD_NUMBER
 
 
 def test_only_utf_8_is_read_with_or_without_its_mark() -> None:
-    assert decode(b'\xef\xbb\xbf{"a":"\xc3\xa9"}') == {"a": "\u00e9"}
-    assert refused('{"a":1}'.encode("utf-16")).kind is Refusal.NOT_JSON
-    assert refused(b'{"a":"\xff"}').kind is Refusal.NOT_JSON
+    assert decode_json(b'\xef\xbb\xbf{"a":"\xc3\xa9"}') == {"a": "\u00e9"}
+    assert refused('{"a":1}'.encode("utf-16")).code is ReasonCode.NOT_JSON
+    assert refused(b'{"a":"\xff"}').code is ReasonCode.NOT_JSON

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.contract.builders import NOW, a_circuit, a_telemetry
-from VenAgent.contract.json_codec import encode
+from VenAgent.contract.json_codec import encode_json
 from VenAgent.contract.shadow import (
     MAX_SHADOW_BYTES,
     NAMED_BUDGET,
@@ -87,7 +87,7 @@ def test_the_update_is_the_reported_state_only() -> None:
 def test_the_shadow_of_a_house_stays_below_the_limit() -> None:
     circuits = tuple(a_circuit(f"circuit-{i}", name="A circuit with a name") for i in range(24))
     state = reported(telemetry=a_telemetry(circuits=circuits))
-    assert len(encode(update_document(state))) <= MAX_SHADOW_BYTES == 8192
+    assert len(encode_json(update_document(state))) <= MAX_SHADOW_BYTES == 8192
 
 
 def test_an_update_may_clear_what_is_done_with_under_a_version() -> None:
@@ -117,14 +117,14 @@ def test_every_document_of_every_panel_stays_below_8_kb_with_a_wish_for_each_cir
     totals, named = split_reported(state, reported_budget(ids))
     parts = list(named.values()) or [totals]
     assert [circuit["id"] for part in parts for circuit in part["circuits"]] == ids
-    assert all(len(encode({"reported": part})) <= MAX_SHADOW_BYTES for part in parts)
-    assert all(len(encode(part)) <= NAMED_BUDGET for part in named.values())
+    assert all(len(encode_json({"reported": part})) <= MAX_SHADOW_BYTES for part in parts)
+    assert all(len(encode_json(part)) <= NAMED_BUDGET for part in named.values())
     if named:
         assert totals["circuits"] is None
         assert totals["circuit_shadows"] == list(named)
     wish = {"circuits": [{"id": each, "enabled": False} for each in ids]}
-    if len(encode({"desired": wish})) < MAX_SHADOW_BYTES - 2_100:
-        assert len(encode({"reported": totals, "desired": wish})) <= MAX_SHADOW_BYTES
+    if len(encode_json({"desired": wish})) < MAX_SHADOW_BYTES - 2_100:
+        assert len(encode_json({"reported": totals, "desired": wish})) <= MAX_SHADOW_BYTES
 
 
 def test_what_was_not_read_is_absent_inside_a_list_and_null_above() -> None:
@@ -139,7 +139,7 @@ def test_refusals_are_few_and_short() -> None:
     assert refusals_reported([]) is None
     many = refusals_reported((f"circuits.c{n}", "x" * 1_000) for n in range(200))
     assert many is not None
-    assert len(encode({"refused": many})) < 1_600
+    assert len(encode_json({"refused": many})) < 1_600
     assert many[-1] == {"item": "\u2026", "reason": "and 194 more"}
 
 

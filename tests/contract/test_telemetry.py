@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from tests.contract.builders import NOW, a_circuit, a_load, a_telemetry
 from VenAgent.contract import MAX_PAYLOAD_BYTES
-from VenAgent.contract.json_codec import encode
+from VenAgent.contract.json_codec import encode_json
 from VenAgent.contract.telemetry import LoadsSnapshot, Quality, split_by_circuits
 
 TELEMETRY_KEYS = {
@@ -131,7 +131,7 @@ def test_what_was_not_read_is_null() -> None:
         circuits=(a_circuit("ev1", current_kw=None, current_amps=None, enabled=None),),
         loads=(a_load("ev1", current_power_kw=None, enabled=None),),
     )
-    wire = json.loads(encode(message.to_wire()))
+    wire = json.loads(encode_json(message.to_wire()))
     for key in (
         "usedPowerKw", "power_kw", "eventId", "baselinePowerKw", "batterySOC", "panelVoltage",
         "currentAmps", "panelUtilizationPercent",
@@ -157,7 +157,7 @@ def test_a_message_cannot_be_changed_nor_given_unheard_of_fields() -> None:
 def test_what_is_no_number_is_never_encoded(value: float) -> None:
     wire = a_telemetry(used_power_kw=value).to_wire()
     try:
-        payload = encode(wire)
+        payload = encode_json(wire)
     except ValueError:
         return
     assert json.loads(payload)["usedPowerKw"] is None
@@ -178,14 +178,14 @@ def message_of(circuits: int, loads: int, name: str = "Circuit") -> dict[str, An
 def test_a_message_that_fits_is_left_as_it_is() -> None:
     message = message_of(40, 40)
     assert split_by_circuits(message) == [message]
-    assert len(encode(message)) < MAX_PAYLOAD_BYTES
+    assert len(encode_json(message)) < MAX_PAYLOAD_BYTES
 
 
 def test_a_panel_of_a_thousand_circuits_is_split_and_stays_below_the_bound() -> None:
     message = message_of(1000, 1000)
     parts = split_by_circuits(message)
     assert len(parts) > 1
-    assert all(len(encode(part)) <= MAX_PAYLOAD_BYTES for part in parts)
+    assert all(len(encode_json(part)) <= MAX_PAYLOAD_BYTES for part in parts)
     assert [circuit for part in parts for circuit in part["circuits"]] == message["circuits"]
     assert [load for part in parts for load in part["loads"]] == message["loads"]
 
@@ -195,7 +195,7 @@ def test_a_loads_snapshot_is_split_too() -> None:
     message = LoadsSnapshot(ven_id="v1", timestamp=NOW, loads=loads).to_wire()
     parts = split_by_circuits(message)
     assert [load for part in parts for load in part["loads"]] == message["loads"]
-    assert all(len(encode(part)) <= MAX_PAYLOAD_BYTES for part in parts)
+    assert all(len(encode_json(part)) <= MAX_PAYLOAD_BYTES for part in parts)
     assert all("circuits" not in part for part in parts)
 
 
@@ -218,11 +218,11 @@ def test_splitting_loses_nothing_and_stays_below_the_bound(
     parts = split_by_circuits(message, max_bytes)
     assert [circuit for part in parts for circuit in part["circuits"]] == message["circuits"]
     assert [load for part in parts for load in part["loads"]] == message["loads"]
-    assert all(len(encode(part)) <= max_bytes for part in parts)
+    assert all(len(encode_json(part)) <= max_bytes for part in parts)
     shared = set(message) - {"circuits", "loads"}
     for number, part in enumerate(parts, start=1):
         assert {key: part[key] for key in shared} == {key: message[key] for key in shared}
         if len(parts) > 1:
             assert (part["part"], part["parts"]) == (number, len(parts))
-    if len(encode(message)) <= max_bytes:
+    if len(encode_json(message)) <= max_bytes:
         assert parts == [message]

@@ -16,8 +16,8 @@ from typing import Any
 
 from tests.dr.builders import DRAWS_KW, NOW, VEN_ID, house_panel
 from tests.dr.write_ahead import check_order
-from VenAgent.contract.commands import CommandLimits, CommandRejected, parse_command
-from VenAgent.contract.json_codec import encode
+from VenAgent.contract.command_reader import CommandLimits, CommandRejected, parse_command
+from VenAgent.contract.json_codec import encode_json
 from VenAgent.dr.effects import (
     Announce,
     Effects,
@@ -359,7 +359,7 @@ class House:
         return self.engine.switched(effect.switch_id, failures, self.now)
 
     def _send_ack(self, body: Ack, *, answer: bool) -> None:
-        encode(dict(body))
+        encode_json(dict(body))
         self.unsent.remove(json.dumps(body))
         self.acks.append(body)
         if answer:

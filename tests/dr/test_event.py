@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.dr.builders import NOW, VEN_ID, house_panel, switch
 from VenAgent.contract.acks import AckStatus
-from VenAgent.contract.json_codec import encode
+from VenAgent.contract.json_codec import encode_json
 from VenAgent.dr.circuit_selection import Action
 from VenAgent.dr.event import (
     TRANSITIONS,
@@ -367,7 +367,7 @@ def test_a_summary_of_an_event_that_was_not_metered_invents_nothing() -> None:
     assert summary["samples"] == 0
     for key in ("avg_kw", "delivered_kwh", "achieved_shed_kw", "shed_percent"):
         assert summary[key] is None
-    encode(summary)
+    encode_json(summary)
 
 
 def test_without_a_baseline_no_shed_is_made_of_what_was_metered() -> None:

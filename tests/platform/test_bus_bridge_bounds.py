@@ -12,7 +12,8 @@ from VenAgent.cloud.bus_bridge import BusBridge
 from VenAgent.cloud.outbox import Outbox
 from VenAgent.cloud.token_bucket import TokenBucket
 from VenAgent.config.bus_bridge_config import BusBridgeConfig
-from VenAgent.contract.json_codec import Refusal, WireError
+from VenAgent.contract.json_codec import MessageRefused
+from VenAgent.contract.reasons import ReasonCode
 from VenAgent.ven import SCHEDULE_RESULTS
 
 
@@ -107,9 +108,9 @@ def test_our_own_messages_and_neighbouring_topics_are_not_forwarded(bench: Bench
     "rest", ["", "cloud", "cloud/xy", "cloud/x//y", "cloud/x/", "cloud/x/ ", "cloud/x/" + "y" * 256]
 )
 def test_only_topics_below_an_allowed_prefix_are_published(bench: Bench, rest: str) -> None:
-    with pytest.raises(WireError) as caught:
+    with pytest.raises(MessageRefused) as caught:
         bench.bridge.receive(f"ven/bus/site-1/in/{rest}", b'{"message":1}')
-    assert caught.value.kind is Refusal.BAD_TOPIC
+    assert caught.value.code is ReasonCode.BAD_TOPIC
     bench.bridge.receive("ven/bus/site-1/in/cloud/x/y", b'{"message":1}')
     assert bench.published == [("cloud/x/y", {}, 1)]
 
@@ -119,10 +120,10 @@ def test_too_many_messages_are_dropped_before_they_are_read(bench: Bench) -> Non
     for _ in range(60):
         try:
             bench.bridge.receive("ven/bus/site-1/in/cloud/x", b"{")
-        except WireError as error:
-            kinds.append(error.kind)
-    assert kinds.count(Refusal.NOT_JSON) <= 25
-    assert kinds.count(Refusal.TOO_MANY) >= 35
+        except MessageRefused as error:
+            kinds.append(error.code)
+    assert kinds.count(ReasonCode.NOT_JSON) <= 25
+    assert kinds.count(ReasonCode.TOO_MANY) >= 35
 
 
 def test_no_more_batches_wait_in_the_outbox_than_a_few(bench: Bench) -> None:

@@ -14,7 +14,7 @@ import pytest
 from tests.platform.site import ROOT, wait_for
 from VenAgent.cloud.outbox import Outbox, OutboxRank
 from VenAgent.config import AgentConfig
-from VenAgent.contract.commands import parse_command
+from VenAgent.contract.command_reader import parse_command
 from VenAgent.dr.effects import PointWrite
 from VenAgent.dr.engine import Engine
 from VenAgent.dr.panel import CircuitReading, Reading

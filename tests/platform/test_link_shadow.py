@@ -24,7 +24,7 @@ from VenAgent.cloud.outbox import Outbox, OutboxMessage
 from VenAgent.cloud.shadow_client import ShadowClient
 from VenAgent.cloud.shadow_desired import ShadowDesired
 from VenAgent.config.agent_config import AgentConfig
-from VenAgent.contract.json_codec import encode
+from VenAgent.contract.json_codec import encode_json
 from VenAgent.contract.shadow import MAX_SHADOW_BYTES, NAMED_BUDGET, reported_state
 from VenAgent.reporting.reporter import Reporter
 
@@ -118,7 +118,7 @@ def test_a_panel_of_a_hundred_circuits_is_reported_and_switched_by_its_shadows(
         assert panel.shadow.rejected.keys() <= {"409"}, "nothing was too large"
         for name in [None, *service.store.names(VEN_ID)]:
             held = service.store.document(VEN_ID, name).state
-            assert len(encode(held)) <= (MAX_SHADOW_BYTES if name is None else NAMED_BUDGET)
+            assert len(encode_json(held)) <= (MAX_SHADOW_BYTES if name is None else NAMED_BUDGET)
         assert "circuits" not in service.reported(VEN_ID)
     finally:
         panel.stop()

@@ -18,7 +18,7 @@ from tests.dr.builders import (
     switch,
 )
 from tests.dr.house import House
-from VenAgent.contract.json_codec import encode
+from VenAgent.contract.json_codec import encode_json
 from VenAgent.contract.telemetry import Quality, Telemetry
 from VenAgent.dr.engine import Engine
 from VenAgent.dr.panel import Reading
@@ -157,7 +157,7 @@ def test_a_voltage_of_zero_is_told_and_does_no_harm() -> None:
     house = House()
     wire = telemetry_of(house, replace(house.read(), voltage=0.0)).to_wire()
     assert wire["panelVoltage"] == 0.0
-    encode(wire)
+    encode_json(wire)
 
 
 def test_the_snapshot_has_the_loads_of_the_telemetry() -> None:

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from VenAgent.contract import MAX_PAYLOAD_BYTES
-from VenAgent.contract.acks import AckStatus, ack, curtailed_circuit
-from VenAgent.contract.fitting import encoded_ack
-from VenAgent.contract.json_codec import encode
+from VenAgent.contract.acks import AckStatus, ack, curtailed_circuit, encoded_ack
+from VenAgent.contract.json_codec import encode_json
 
 
 def an_ack(status: AckStatus = AckStatus.SUCCESS, **fields: Any) -> dict[str, Any]:
@@ -33,7 +32,7 @@ def curtailed(count: int) -> list[dict[str, Any]]:
 
 def test_one_that_fits_is_as_it_was() -> None:
     body = an_ack(circuits_curtailed=curtailed(100), data={"a": 1})
-    assert encoded_ack(body) == encode(body)
+    assert encoded_ack(body) == encode_json(body)
 
 
 def test_of_a_thousand_circuits_it_names_what_fits_and_counts_the_rest() -> None:
