@@ -8,6 +8,7 @@ from typing import Any
 
 from VenAgent.contract import MAX_PAYLOAD_BYTES
 from VenAgent.contract.json_codec import encode_json, rounded
+from VenAgent.contract.reasons import Reason, ReasonCode
 
 _CIRCUITS, _OMITTED = "circuits_curtailed", "circuits_omitted"
 _REASON_KEPT = 1_000
@@ -71,6 +72,11 @@ def ack(
     }
 
 
+def reason_fields(reason: Reason | None) -> dict[str, str]:
+    """`reason` and `reason_code` of an ack; nothing when there is none."""
+    return {} if reason is None else {"reason": reason.text, "reason_code": reason.code.value}
+
+
 def curtailed_circuit(
     *,
     circuit_id: str,
@@ -108,8 +114,9 @@ def encoded_ack(body: Mapping[str, Any], max_bytes: int = MAX_PAYLOAD_BYTES) -> 
         return whole
     small = {name: value for name, value in body.items() if name != "data"}
     if "data" in body:
-        reason = f"the answer has {len(whole)} bytes, more than {max_bytes}: ask the site itself"
-        small.update(status=AckStatus.FAILED.value, ok=False, reason=reason)
+        text = f"the answer has {len(whole)} bytes, more than {max_bytes}: ask the site itself"
+        reason = Reason(ReasonCode.TOO_LARGE, text)
+        small.update(status=AckStatus.FAILED.value, ok=False, **reason_fields(reason))
     if isinstance(small.get("reason"), str):
         small["reason"] = small["reason"][:_REASON_KEPT]
     circuits = list(small.get(_CIRCUITS) or ())

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any
 
 from VenAgent.contract.json_codec import rounded
+from VenAgent.contract.reasons import ReasonCode
 
 
 class Severity(str, Enum):
@@ -25,8 +26,12 @@ def alert(
     code: str,
     message: str,
     context: Mapping[str, Any],
+    reason_code: ReasonCode | None = None,
 ) -> dict[str, Any]:
-    """An alert as it goes on the wire; `ts` in epoch seconds."""
+    """An alert as it goes on the wire; `ts` in epoch seconds.
+
+    `code` names the kind of trouble, `reason_code` why it is there, where that is known.
+    """
     return {
         "venId": ven_id,
         "ts": rounded(ts),
@@ -34,4 +39,5 @@ def alert(
         "code": code,
         "message": message,
         "context": dict(context),
+        **({} if reason_code is None else {"reason_code": reason_code.value}),
     }

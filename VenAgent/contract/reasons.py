@@ -62,6 +62,9 @@ class ReasonCode(str, Enum):
     EVENT_OVER = "event_over"
     MODIFICATION_OUTDATED = "modification_outdated"
     UNKNOWN_EVENT = "unknown_event"
+    CONFIG_STORE_FAILED = "config_store_failed"
+    NOT_IN_FORCE = "not_in_force"
+    """Stored, but the agent does not go by it yet."""
     # what becomes of an event
     SUPERSEDED = "superseded"
     END_PASSED = "end_passed"

@@ -64,7 +64,7 @@ class CommandReplies:
 
     def refuse(self, rejected: CommandRejected, now: float) -> SendAck:
         """To a command that did not parse. Not remembered: parsed again, it is refused again."""
-        fields: dict[str, Any] = {"reason": rejected.reason}
+        fields: dict[str, Any] = {"reason": rejected.reason, "reason_code": rejected.code.value}
         if rejected.event_id is not None:
             fields["event_id"] = rejected.event_id
         body = self._ack(rejected.op, rejected.correlation_id, AckStatus.REJECTED, now, **fields)

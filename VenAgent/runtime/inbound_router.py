@@ -21,11 +21,11 @@ from VenAgent.cloud.inbound_message import InboundMessage
 from VenAgent.cloud.mqtt_link import topic_matches_sub
 from VenAgent.cloud.shadow_desired import ShadowDesired
 from VenAgent.config import AgentConfig
-from VenAgent.contract.acks import AckStatus
+from VenAgent.contract.acks import AckStatus, ack, reason_fields
 from VenAgent.contract.command_reader import CommandRejected, parse_command
 from VenAgent.contract.commands import Command, GetCommand, SetCommand
 from VenAgent.contract.json_codec import MessageRefused
-from VenAgent.contract.reasons import ReasonCode
+from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.effects import Effects
 from VenAgent.dr.engine import Engine
 from VenAgent.runtime.effect_executor import EffectExecutor
@@ -97,12 +97,15 @@ class InboundRouter:
         self._performer.expect(correlation_id)
         self._obey(json.dumps({**fields, "correlationId": correlation_id}).encode())
         answer = self._performer.answer_of(correlation_id, ANSWER_SEC)
-        return answer or {
-            "ok": False,
-            "status": "failed",
-            "correlationId": correlation_id,
-            "reason": f"no answer within {ANSWER_SEC:g} s; look at status()",
-        }
+        text = f"no answer within {ANSWER_SEC:g} s; look at status()"
+        return answer or ack(
+            op=str(fields.get("op")),
+            status=AckStatus.FAILED,
+            ven_id=self._config.ven_id,
+            ts=time.time(),
+            correlation_id=correlation_id,
+            **reason_fields(Reason(ReasonCode.NOT_ANSWERED, text)),
+        )
 
     # ---- commands ------------------------------------------------------------------------
 
@@ -147,14 +150,17 @@ class InboundRouter:
     def _apply(self, command: SetCommand) -> None:
         outcome = self._settings.apply(command)
         if outcome.rejected is not None:
-            self.refused[f"command.{ReasonCode.BAD_FIELD.value}"] += 1
-            self._answer(command, AckStatus.REJECTED, reason=outcome.rejected)
+            self.refused[f"command.{outcome.rejected.code.value}"] += 1
+            self._answer(command, AckStatus.REJECTED, outcome.rejected)
         elif outcome.failed is not None:
-            self._answer(command, AckStatus.FAILED, reason=outcome.failed)
+            self._answer(command, AckStatus.FAILED, outcome.failed)
         else:
             self._answer(command, AckStatus.SUCCESS, data={"applied": dict(outcome.applied)})
 
-    def _answer(self, command: Command, status: AckStatus, **fields: Any) -> None:
+    def _answer(
+        self, command: Command, status: AckStatus, reason: Reason | None = None, **fields: Any
+    ) -> None:
+        fields |= reason_fields(reason)
         answer = self._engine.answers.to(command, status, time.time(), **fields)
         self._performer.perform([answer])
 

@@ -17,6 +17,7 @@ from gevent.lock import Semaphore
 
 from VenAgent.config import AgentConfig, ConfigError
 from VenAgent.contract.commands import SetCommand
+from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.volttron_compat import RPC_FAILURES, describe_failure
 
 IN_FORCE_SEC = 15.0
@@ -28,8 +29,8 @@ class UpdateOutcome:
     """What was applied; or why nothing was, and whether the command or the site is to blame."""
 
     applied: Mapping[str, float] = field(default_factory=dict)
-    rejected: str | None = None
-    failed: str | None = None
+    rejected: Reason | None = None
+    failed: Reason | None = None
 
 
 class RemoteUpdates:
@@ -47,12 +48,14 @@ class RemoteUpdates:
         """
         named = command.model_dump(include=set(NAMES), exclude_none=True)
         if not named:
-            return UpdateOutcome(rejected=f"nothing to set: name {' or '.join(NAMES)}")
+            text = f"nothing to set: name {' or '.join(NAMES)}"
+            return UpdateOutcome(rejected=Reason(ReasonCode.NOTHING_TO_SET, text))
         with self._one_at_a_time:
             try:
                 return self._apply(named)
             except RPC_FAILURES as failure:
-                return UpdateOutcome(failed=f"the config store: {describe_failure(failure)}")
+                text = f"the config store: {describe_failure(failure)}"
+                return UpdateOutcome(failed=Reason(ReasonCode.CONFIG_STORE_FAILED, text))
 
     def _apply(self, named: Mapping[str, float]) -> UpdateOutcome:
         stored = self._store.get("config")
@@ -60,13 +63,14 @@ class RemoteUpdates:
         try:
             AgentConfig.load(contents, os.environ)
         except ConfigError as error:
-            return UpdateOutcome(rejected=str(error))
+            return UpdateOutcome(rejected=Reason(ReasonCode.BAD_FIELD, str(error)))
         if contents != stored:
             self._store.set("config", contents, trigger_callback=True)
         deadline = time.monotonic() + IN_FORCE_SEC
         while not self._are_in_force(named):
             if time.monotonic() > deadline:
-                return UpdateOutcome(failed=f"stored, but not in force within {IN_FORCE_SEC:g} s")
+                text = f"stored, but not in force within {IN_FORCE_SEC:g} s"
+                return UpdateOutcome(failed=Reason(ReasonCode.NOT_IN_FORCE, text))
             gevent.sleep(0.02)
         return UpdateOutcome(applied=named)
 

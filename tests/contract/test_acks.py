@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from VenAgent.contract.acks import AckStatus, ack, curtailed_circuit
+from VenAgent.contract.acks import AckStatus, ack, curtailed_circuit, reason_fields
 from VenAgent.contract.json_codec import encode_json
+from VenAgent.contract.reasons import Reason, ReasonCode
 
 STATUSES = {
     "accepted": True,
@@ -98,3 +100,19 @@ def test_the_figures_of_a_curtailed_circuit_agree(original_kw: float, share: flo
     assert entry["curtailed_kw"] == entry["shedKw"]
     assert abs(entry["original_kw"] - entry["final_kw"] - entry["shedKw"]) <= 0.0016
     assert entry["shedKw"] >= 0.0
+
+
+def test_a_reason_stands_with_its_code() -> None:
+    reason = Reason(ReasonCode.UNKNOWN_EVENT, "there is no event e1")
+    assert reason_fields(reason) == {
+        "reason": "there is no event e1",
+        "reason_code": "unknown_event",
+    }
+    assert reason_fields(None) == {}
+
+
+def test_codes_are_snake_case_and_each_stands_once() -> None:
+    codes = [code.value for code in ReasonCode.__members__.values()]
+    assert len(set(codes)) == len(codes)
+    assert all(re.fullmatch("[a-z]+(_[a-z]+)*", code) for code in codes)
+    assert all(name == code.value.upper() for name, code in ReasonCode.__members__.items())
