@@ -10,23 +10,29 @@ import typer
 import uvloop
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from backend import collector, logs
-from backend.keys_command import application as keys_command
-from backend.settings import Settings, SettingsError
-from backend.store import schema
+from backend.api.api_keys_command import keys_application
+from backend.api.api_process import run_api
+from backend.config.api_settings import ApiSettings
+from backend.config.backend_settings import BackendSettings
+from backend.config.dispatch_settings import DispatchSettings
+from backend.config.settings_block import SettingsError
+from backend.dispatch.dispatch_process import run_dispatch
+from backend.process.garbage_collector import hold_back_garbage_collector
+from backend.process.structured_logs import configure_logs
 from backend.store.database import database_url
+from backend.store.schema_migration import downgrade_schema, upgrade_schema
 
 T = TypeVar("T")
 
 application = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
 
-def load_settings() -> Settings:
+def _load_settings() -> BackendSettings:
     """The environment's settings; ends the command with what is wrong with them."""
     try:
-        settings = Settings.from_environment()
+        settings = BackendSettings.from_environment()
         database_url(settings.database_url)
-        logs.configure(settings.log_level)
+        configure_logs(settings.log_level)
     except (SettingsError, ArgumentError, ValueError) as error:
         typer.echo(f"error: the settings cannot be used:\n{error}", err=True)
         raise typer.Exit(2) from None
@@ -34,7 +40,7 @@ def load_settings() -> Settings:
 
 
 @contextmanager
-def told_plainly() -> Iterator[None]:
+def _told_plainly() -> Iterator[None]:
     """A database that is not there ends the command with its reason, in one line."""
     try:
         yield
@@ -44,46 +50,39 @@ def told_plainly() -> Iterator[None]:
         raise typer.Exit(1) from None
 
 
-@application.command()
-def ingest() -> None:
+@application.command("ingest")
+def ingest_command() -> None:
     """Store what VENs send: from the broker, and from a Kinesis stream if one is named."""
-    settings = load_settings()
-    with told_plainly():
+    settings = _load_settings()
+    with _told_plainly():
         uvloop.run(_ingest(settings))
 
 
-async def _ingest(settings: Settings) -> None:
-    from backend.ingest.service import IngestService  # only this command needs it
+async def _ingest(settings: BackendSettings) -> None:
+    from backend.ingest.ingest_service import IngestService  # only this command needs botocore
 
     service = IngestService(settings)
-    collector.hold_back()
+    hold_back_garbage_collector()
     await service.run()
 
 
-@application.command()
-def serve() -> None:
+@application.command("serve")
+def serve_command() -> None:
     """The API, the console and a dispatcher (unless EVENT_COMMAND_ENABLED is off)."""
-    from backend.api import process
-    from backend.api.settings import ApiSettings
-    from backend.dispatch.settings import DispatchSettings
-
-    settings = load_settings()
+    settings = _load_settings()
     api = _checked(ApiSettings.from_environment)
     dispatching = _checked(DispatchSettings.from_environment)
-    with told_plainly():
-        uvloop.run(process.run(settings, api, dispatching))
+    with _told_plainly():
+        uvloop.run(run_api(settings, api, dispatching))
 
 
-@application.command()
-def dispatch() -> None:
+@application.command("dispatch")
+def dispatch_command() -> None:
     """Dispatch events, without the API: one more instance beside `serve`."""
-    from backend.dispatch import process
-    from backend.dispatch.settings import DispatchSettings
-
-    settings = load_settings()
+    settings = _load_settings()
     dispatching = _checked(DispatchSettings.from_environment)
-    with told_plainly():
-        uvloop.run(process.run(settings, dispatching))
+    with _told_plainly():
+        uvloop.run(run_dispatch(settings, dispatching))
 
 
 def _checked(read: Callable[[], T]) -> T:
@@ -94,18 +93,18 @@ def _checked(read: Callable[[], T]) -> T:
         raise typer.Exit(2) from None
 
 
-@application.command()
-def migrate(revision: str = "head") -> None:
+@application.command("migrate")
+def migrate_command(revision: str = "head") -> None:
     """Bring the database to this version's schema (or to REVISION, also an older one)."""
-    settings = load_settings()
-    with told_plainly():
+    settings = _load_settings()
+    with _told_plainly():
         if revision == "head" or revision.startswith("+"):
-            schema.upgrade(settings.database_url, revision)
+            upgrade_schema(settings.database_url, revision)
         else:
-            schema.downgrade(settings.database_url, revision)
+            downgrade_schema(settings.database_url, revision)
 
 
-application.add_typer(keys_command, name="key")
+application.add_typer(keys_application, name="key")
 
 
 def main() -> None:

@@ -31,15 +31,15 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import delete, func, insert, select, update
 
-from backend.dispatch.iot_publisher import IotDataPublisher
-from backend.dispatch.messages import shed_command
+from backend.config.mqtt_settings import MqttSettings
+from backend.dispatch.command_publisher import CommandMessage
+from backend.dispatch.dispatch_wake import notify_dispatchers
+from backend.dispatch.event_commands import event_shed_command
+from backend.dispatch.iot_data_publisher import IotDataPublisher
 from backend.dispatch.mqtt_publisher import MqttPublisher
-from backend.dispatch.publisher import Message
-from backend.dispatch.tables import COMMANDS, EVENTS, PARTICIPANTS, VEN_STATE, VENS
-from backend.dispatch.wake import notify
-from backend.settings import MqttSettings
-from backend.store.base import utc_now
 from backend.store.database import Database
+from backend.store.table_base import utc_now
+from backend.store.tables import COMMANDS, EVENTS, PARTICIPANTS, VEN_STATE, VENS
 from benchmarks.common import machine
 from benchmarks.fleet_stack import ROOT, Stack, cpu_sec, stack
 
@@ -129,7 +129,7 @@ async def one_event(
                 created_at=utc_now(),
             )
         )
-        await notify(connection)
+        await notify_dispatchers(connection)
     published = 0
     while published < vens:
         await asyncio.sleep(0.05)
@@ -172,13 +172,13 @@ async def bare(listener: Listener, port: int, vens: int) -> float:
     return max(listener.heard.values()) - begun
 
 
-def made(count: int) -> list[Message]:
+def made(count: int) -> list[CommandMessage]:
     now = datetime.now(timezone.utc)
     return [
-        Message(
+        CommandMessage(
             f"ven/cmd/sim-{number:05d}",
             json.dumps(
-                shed_command(
+                event_shed_command(
                     event_id="bare",
                     ven_id=f"sim-{number:05d}",
                     shed_kw=2.5,

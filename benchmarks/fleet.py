@@ -31,9 +31,9 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from backend.ingest.bulk import TELEMETRY, names
+from backend.store.bulk_copy import TELEMETRY, column_names
 from backend.store.database import Database, plain_dsn
-from backend.store.partitions import create_partitions
+from backend.store.day_partitions import create_partitions
 from benchmarks.common import machine, quantile
 from benchmarks.fleet_stack import Stack, cpu_sec, result, stack
 from benchmarks.fleet_vens import LOADS, ven_name
@@ -68,7 +68,7 @@ async def copy_ceiling(url: str, count: int) -> float:
     begun = time.perf_counter()
     for at in range(0, count, BATCH):
         await connection.copy_records_to_table(
-            TELEMETRY.name, records=rows[at : at + BATCH], columns=names(TELEMETRY)
+            TELEMETRY.name, records=rows[at : at + BATCH], columns=column_names(TELEMETRY)
         )
     seconds = time.perf_counter() - begun
     await connection.execute("TRUNCATE ven_telemetry")
@@ -216,7 +216,7 @@ async def a_day_of_telemetry(url: str) -> tuple[datetime, datetime]:
             for ven in range(DAY_VENS)
         ]
         await connection.copy_records_to_table(
-            TELEMETRY.name, records=rows, columns=names(TELEMETRY)
+            TELEMETRY.name, records=rows, columns=column_names(TELEMETRY)
         )
     await connection.execute("VACUUM ANALYZE ven_telemetry")
     await connection.close()

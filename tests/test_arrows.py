@@ -29,6 +29,7 @@ DISTRIBUTIONS = {
     "simulator": {"simulator"},
     "ops": {"ops", "VenAgent"},
 }
+WITHOUT_CIRCLES = ("backend",)
 PURE = ("baseline", "contract", "dr")
 NEITHER_CLOCK_NOR_WORLD = {
     *("volttron", "gevent", "paho", "boto3", "threading", "asyncio", "socket", "ssl"),
@@ -129,6 +130,50 @@ def test_a_library_is_met_in_one_place(library: str) -> None:
     strangers = {f for f in found if not any(f == p or f.startswith(f"{p}/") for p in places)}
     assert found
     assert strangers == set()
+
+
+@pytest.mark.parametrize("folder", WITHOUT_CIRCLES)
+def test_no_module_imports_itself_by_way_of_others(folder: str) -> None:
+    assert circles(arrows_within(folder)) == []
+
+
+def test_a_circle_is_found_wherever_it_begins() -> None:
+    arrows = {"a": {"b"}, "b": {"c"}, "c": {"d", "b"}, "d": set(), "e": {"a", "e"}}
+    assert circles(arrows) == [["b", "c"], ["e"]]
+
+
+def arrows_within(folder: str) -> dict[str, set[str]]:
+    """Which modules below `folder` each of them imports, at its top or inside a function."""
+    files = {file: _module(file) for file in sorted((ROOT / folder).rglob("*.py"))}
+    modules = set(files.values())
+    return {
+        module: {found for found in imported_by(file) if found in modules} - {folder}
+        for file, module in files.items()
+    }
+
+
+def _module(file: Path) -> str:
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
+
+
+def circles(arrows: dict[str, set[str]]) -> list[list[str]]:
+    """The sets of modules that reach each other, and those that import themselves, sorted."""
+    reached = {module: set(found) for module, found in arrows.items()}
+    grown = True
+    while grown:
+        grown = False
+        for found in reached.values():
+            more = set().union(*(reached[each] for each in found)) - found if found else set()
+            if more:
+                found |= more
+                grown = True
+    found_circles = {
+        tuple(sorted(each for each in found if module in reached[each]))
+        for module, found in reached.items()
+        if module in found
+    }
+    return [list(circle) for circle in sorted(found_circles)]
 
 
 def test_nothing_imports_the_agent() -> None:

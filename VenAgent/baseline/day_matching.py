@@ -253,6 +253,8 @@ User Guide. Business days: the last ten, at least five; weekends with holidays: 
 are averaged, then multiplied by the capped ratio of the hours before.
 """
 
+DAY_METHODS: Mapping[str, DayMethod] = {"high_4_of_5": HIGH_4_OF_5, "ten_of_ten": TEN_OF_TEN}
+
 
 def rrmse_percent(
     days: EventDays,

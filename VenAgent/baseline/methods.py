@@ -80,10 +80,25 @@ class RecentPower:
     def baseline(self, now: float, present_kw: float) -> Baseline:
         """The baseline of an event that begins at `now`, when the meter shows `present_kw`."""
         recent = [(ts, kw) for ts, kw in self._samples if now - self.window_sec <= ts <= now]
-        if not recent or recent[-1][0] - recent[0][0] < ENOUGH_SEC:
+        if not recent:
             return Baseline(present_kw, "present_power", 1)
-        mean_kw = sum(kw for _, kw in recent) / len(recent)
-        return Baseline(mean_kw, "pre_event_mean", len(recent))
+        return pre_event_baseline(
+            mean_kw=sum(kw for _, kw in recent) / len(recent),
+            samples=len(recent),
+            span_sec=recent[-1][0] - recent[0][0],
+            present_kw=present_kw,
+        )
+
+
+def pre_event_baseline(
+    *, mean_kw: float, samples: int, span_sec: float, present_kw: float
+) -> Baseline:
+    """The mean of the minutes before the event, which its samples span by `span_sec`; with less
+    than a minute of history the present power.
+    """
+    if span_sec < ENOUGH_SEC:
+        return Baseline(present_kw, "present_power", 1)
+    return Baseline(mean_kw, "pre_event_mean", samples)
 
 
 @dataclass(frozen=True)
@@ -136,8 +151,7 @@ def _of_similar_days(name: str, method: daymatch.DayMethod) -> Method:
 METHODS: Mapping[str, Method] = {
     "pre_event_mean": _pre_event_mean,
     "meter_before": _meter_before,
-    "high_4_of_5": _of_similar_days("high_4_of_5", daymatch.HIGH_4_OF_5),
-    "ten_of_ten": _of_similar_days("ten_of_ten", daymatch.TEN_OF_TEN),
+    **{name: _of_similar_days(name, method) for name, method in daymatch.DAY_METHODS.items()},
 }
 
 

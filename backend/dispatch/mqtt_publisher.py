@@ -21,13 +21,12 @@ from typing import cast
 
 import structlog
 
-from backend.dispatch import mqtt_wire
-from backend.dispatch.publisher import Message, Outcome
-from backend.mqtt import packets
-from backend.mqtt.tls import tls_context
-from backend.settings import MqttSettings
-from backend.store.base import utc_now
-from backend.waiting import happens
+from backend.config.mqtt_settings import MqttSettings
+from backend.dispatch.command_publisher import CommandMessage, PublishOutcome
+from backend.mqtt import mqtt_packets, publish_packets
+from backend.mqtt.broker_tls import broker_tls_context
+from backend.process.timeouts import happens_within
+from backend.store.table_base import utc_now
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +40,7 @@ LARGEST_ANSWER_BYTES = 65_536
 class _Batch:
     """Messages that are published together, and what became of each."""
 
-    def __init__(self, messages: Sequence[Message], send_by: float) -> None:
+    def __init__(self, messages: Sequence[CommandMessage], send_by: float) -> None:
         self.messages = messages
         self.send_by = send_by
         """Monotonic: what a slow broker has kept waiting so long is not sent."""
@@ -56,10 +55,11 @@ class _Batch:
         if not self.open:
             self.done.set()
 
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> list[PublishOutcome]:
         now = utc_now()
         return [
-            Outcome(at or now, error) for at, error in zip(self.sent_at, self.errors, strict=True)
+            PublishOutcome(at or now, error)
+            for at, error in zip(self.sent_at, self.errors, strict=True)
         ]
 
 
@@ -84,7 +84,7 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
         self._transport.write(
-            packets.connect(
+            mqtt_packets.connect_packet(
                 f"venagent-dispatch-{secrets.token_hex(6)}",
                 keepalive_sec=self._settings.keepalive_sec,
                 session_expiry_sec=0,
@@ -98,12 +98,12 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._heard = time.monotonic()
         try:
-            found, used = packets.split(self._buffer + data)
+            found, used = mqtt_packets.split_packets(self._buffer + data)
             self._buffer = (self._buffer + data)[used:]
             for packet in found:
-                if isinstance(packet, packets.Other):
+                if isinstance(packet, mqtt_packets.ControlPacket):
                     self._handle(packet)
-        except (packets.MalformedPacket, IndexError) as error:
+        except (mqtt_packets.MalformedPacket, IndexError) as error:
             self.end(f"the broker sent what is not MQTT 5: {error}")
             return
         self._fill()
@@ -111,23 +111,27 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.end(f"the connection was lost: {error or 'the broker closed it'}")
 
-    def _handle(self, packet: packets.Other) -> None:
-        if packet.kind == packets.PUBACK:
-            packet_id, refused = mqtt_wire.confirmed(packet)
+    def _handle(self, packet: mqtt_packets.ControlPacket) -> None:
+        if packet.kind == mqtt_packets.PUBACK:
+            packet_id, refused = publish_packets.puback_result(packet)
             batch, number = self._in_flight.pop(packet_id, (None, 0))
             if batch is not None:
-                why = f"the broker refuses it: {packets.reason_text(refused)}" if refused else None
+                why = (
+                    f"the broker refuses it: {mqtt_packets.reason_text(refused)}"
+                    if refused
+                    else None
+                )
                 batch.settle(number, why)
-        elif packet.kind == packets.CONNACK:
-            reason = packets.reason_of(packet)
+        elif packet.kind == mqtt_packets.CONNACK:
+            reason = mqtt_packets.reason_of(packet)
             if reason:
-                self.end(f"the broker refuses us: {packets.reason_text(reason)}")
+                self.end(f"the broker refuses us: {mqtt_packets.reason_text(reason)}")
             else:
-                self._most_in_flight = mqtt_wire.receive_maximum(packet)
+                self._most_in_flight = publish_packets.receive_maximum_of(packet)
                 self.answered.set()
-        elif packet.kind == packets.DISCONNECT:
-            reason = packets.reason_of(packet)
-            self.end(f"the broker ended the connection: {packets.reason_text(reason)}")
+        elif packet.kind == mqtt_packets.DISCONNECT:
+            reason = mqtt_packets.reason_of(packet)
+            self.end(f"the broker ended the connection: {mqtt_packets.reason_text(reason)}")
 
     # ---- for the publisher --------------------------------------------------------------------
 
@@ -154,14 +158,16 @@ class _Connection(asyncio.Protocol):
             self._packet_id = self._next_id()
             self._in_flight[self._packet_id] = (batch, number)
             batch.sent_at[number] = now
-            pieces.append(mqtt_wire.publish(message.topic, message.payload, self._packet_id))
+            pieces.append(
+                publish_packets.publish_packet(message.topic, message.payload, self._packet_id)
+            )
             free -= 1
         self._transport.write(b"".join(pieces))
 
     def _next_id(self) -> int:
-        packet_id = self._packet_id % mqtt_wire.MOST_IN_FLIGHT + 1
+        packet_id = self._packet_id % publish_packets.MOST_IN_FLIGHT + 1
         while packet_id in self._in_flight:
-            packet_id = packet_id % mqtt_wire.MOST_IN_FLIGHT + 1
+            packet_id = packet_id % publish_packets.MOST_IN_FLIGHT + 1
         return packet_id
 
     def end(self, reason: str) -> None:
@@ -189,17 +195,17 @@ class _Connection(asyncio.Protocol):
             self.end("the dispatcher stops")
         elif not self.closed.is_set() and self._transport is not None:
             self.closed.set()
-            self._transport.write(packets.NORMAL_DISCONNECT)
+            self._transport.write(mqtt_packets.NORMAL_DISCONNECT)
             self._transport.close()
 
     async def keep_alive(self) -> None:
         """Until it is closed; ends one on which nothing comes any more."""
         interval_sec = self._settings.keepalive_sec / 2
-        while not await happens(self.closed, interval_sec):
+        while not await happens_within(self.closed, interval_sec):
             if time.monotonic() - self._heard > 2 * self._settings.keepalive_sec:
                 self.end("the broker is silent")
             elif self._transport is not None:
-                self._transport.write(packets.PING)
+                self._transport.write(mqtt_packets.PING)
 
 
 class MqttPublisher:
@@ -219,16 +225,16 @@ class MqttPublisher:
         if self._keeper is None:
             self._keeper = asyncio.create_task(self._keep_connected(), name="mqtt-publisher")
 
-    async def publish(self, messages: Sequence[Message]) -> list[Outcome]:
+    async def publish(self, messages: Sequence[CommandMessage]) -> list[PublishOutcome]:
         await self.open()
         begun = time.monotonic()
-        if not await happens(self._connected, self._timeout_sec) or self._connection is None:
+        if not await happens_within(self._connected, self._timeout_sec) or self._connection is None:
             error = f"the broker is not connected: {self._problem}"
-            return [Outcome(utc_now(), error) for _ in messages]
+            return [PublishOutcome(utc_now(), error) for _ in messages]
         batch = _Batch(messages, begun + SENT_WITHIN * self._timeout_sec)
         self._connection.publish(batch)
         left_sec = self._timeout_sec - (time.monotonic() - begun)
-        if messages and not await happens(batch.done, max(left_sec, 0.0)):
+        if messages and not await happens_within(batch.done, max(left_sec, 0.0)):
             self._connection.end("the broker did not confirm in time")
         return batch.outcomes()
 
@@ -264,7 +270,7 @@ class MqttPublisher:
             await asyncio.wait((connecting,), timeout=self._timeout_sec)
             if connecting.done():
                 connecting.result()
-                await happens(connection.answered, self._timeout_sec)
+                await happens_within(connection.answered, self._timeout_sec)
             if not connection.is_open:
                 raise OSError(connection.reason or "does not answer as an MQTT 5 broker")
             self._connection, self._problem = connection, None
@@ -279,7 +285,7 @@ class MqttPublisher:
 
     async def _connect(self, connection: _Connection) -> None:
         settings = self._settings
-        context = tls_context(settings) if settings.tls else None
+        context = broker_tls_context(settings) if settings.tls else None
         await asyncio.get_running_loop().create_connection(
             lambda: connection, settings.host, settings.broker_port, ssl=context
         )

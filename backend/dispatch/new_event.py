@@ -15,10 +15,11 @@ from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.dispatch.lifecycle import add_participants
-from backend.dispatch.tables import ACTIVE, EVENTS, GONE, PARTICIPANTS, SCHEDULED, VENS
-from backend.dispatch.transaction import assign_alone, database_now
-from backend.dispatch.wake import notify
+from backend.dispatch.dispatch_wake import notify_dispatchers
+from backend.dispatch.participants import add_participants, lock_assignments
+from backend.store.statuses import ACTIVE, GONE, SCHEDULED
+from backend.store.tables import EVENTS, PARTICIPANTS, VENS
+from backend.store.transaction import database_now
 
 _VENS_AT_ONCE = 5_000
 
@@ -76,7 +77,7 @@ async def create_event(connection: AsyncConnection, new: NewEvent) -> Row[Any]:
     if new.ven_ids is not None:
         await _require_vens(connection, new.ven_ids)
     event = await _insert(connection, new, await database_now(connection), status=SCHEDULED)
-    await notify(connection)
+    await notify_dispatchers(connection)
     return event
 
 
@@ -90,7 +91,7 @@ async def begin_event(
     """
     (ven_id,) = new.ven_ids or ()
     await _require_vens(connection, [ven_id])
-    await assign_alone(connection)
+    await lock_assignments(connection)
     busy = await active_event_of(connection, ven_id)
     if busy is not None:
         raise VenBusy(ven_id, busy)
@@ -99,7 +100,7 @@ async def begin_event(
     event = await _insert(connection, new, now, status=ACTIVE, activated_at=now)
     shares = {ven_id: new.requested_reduction_kw}
     await add_participants(connection, event, shares, now, load_id=load_id)
-    await notify(connection)
+    await notify_dispatchers(connection)
     return event
 
 

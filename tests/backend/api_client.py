@@ -11,17 +11,19 @@ from unittest.mock import patch
 import httpx
 from sqlalchemy import insert
 
-from backend.api import commanding
-from backend.api.app import make_app
-from backend.api.services import Services
-from backend.api.settings import ApiSettings
-from backend.dispatch.service import Dispatcher
-from backend.dispatch.settings import DispatchSettings
-from backend.settings import Settings
-from backend.store import partitions
-from backend.store.base import utc_now
+from backend.api import command_routes
+from backend.api.api_app import make_api_app
+from backend.api.api_services import ApiServices
+from backend.config.api_settings import ApiSettings
+from backend.config.backend_settings import BackendSettings
+from backend.config.dispatch_settings import DispatchSettings
+from backend.dispatch.dispatcher import Dispatcher
 from backend.store.database import Database
-from backend.store.models import LoadSet, LoadSetMember, VenAck, VenTelemetry
+from backend.store.day_partitions import create_partitions, partition_days_ahead
+from backend.store.event_tables import VenAckRow
+from backend.store.fleet_tables import LoadSetMemberRow, LoadSetRow
+from backend.store.table_base import utc_now
+from backend.store.telemetry_tables import VenTelemetryRow
 
 from .dispatching import LIMIT_SEC, Wire, add_vens, quick, set_state
 
@@ -38,8 +40,8 @@ async def api(
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application; with a wire, its dispatcher runs."""
     dispatcher = None if wire is None else Dispatcher(database, wire, dispatch or quick())
-    app = make_app(
-        Settings.from_environment({}),
+    app = make_api_app(
+        BackendSettings.from_environment({}),
         ApiSettings.from_environment({"API_REQUESTS_PER_SEC": "10000", **variables}),
         database,
         dispatcher,
@@ -50,13 +52,13 @@ async def api(
         httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
     ):
         # A busy machine may take longer to publish than a client is let wait.
-        with patch.object(commanding, "PUBLISHED_WITHIN_SEC", LIMIT_SEC):
+        with patch.object(command_routes, "PUBLISHED_WITHIN_SEC", LIMIT_SEC):
             yield client
 
 
-def services_of(client: httpx.AsyncClient) -> Services:
+def services_of(client: httpx.AsyncClient) -> ApiServices:
     """What the application of `api` works with."""
-    services: Services = client._transport.app.state.services  # type: ignore[attr-defined]
+    services: ApiServices = client._transport.app.state.services  # type: ignore[attr-defined]
     return services
 
 
@@ -67,10 +69,12 @@ async def add_house(
     latest = utc_now().replace(microsecond=0)
     await add_vens(database, {ven_id: 4.0})
     async with database.engine.begin() as connection:
-        days = partitions.days_ahead(latest)
-        await connection.run_sync(partitions.create_partitions, days)
+        days = partition_days_ahead(latest)
+        await connection.run_sync(create_partitions, days)
         number = await connection.scalar(
-            insert(LoadSet).values(digest=ven_id.encode(), created_at=latest).returning(LoadSet.id)
+            insert(LoadSetRow)
+            .values(digest=ven_id.encode(), created_at=latest)
+            .returning(LoadSetRow.id)
         )
         members = [
             {
@@ -84,7 +88,7 @@ async def add_house(
             }
             for position, (load_id, kind, capacity_kw, priority) in enumerate(LOADS, start=1)
         ]
-        await connection.execute(insert(LoadSetMember), members)
+        await connection.execute(insert(LoadSetMemberRow), members)
         rows = [
             {
                 "ven_id": ven_id,
@@ -100,7 +104,7 @@ async def add_house(
             }
             for n in range(samples)
         ]
-        await connection.execute(insert(VenTelemetry), rows)
+        await connection.execute(insert(VenTelemetryRow), rows)
     await set_state(
         database,
         ven_id,
@@ -130,4 +134,4 @@ async def add_ack(database: Database, ven_id: str, event_id: str, **changes: Any
             "created_at": utc_now(),
             **changes,
         }
-        await connection.execute(insert(VenAck).values(**values))
+        await connection.execute(insert(VenAckRow).values(**values))

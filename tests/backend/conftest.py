@@ -16,8 +16,8 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from backend.store import schema
 from backend.store.database import Database
+from backend.store.schema_migration import upgrade_schema
 from ops.host.ports import port_is_listening, wait_for_condition
 from ops.services import postgres_server as postgres
 from ops.services.local_broker import find_mosquitto
@@ -35,7 +35,7 @@ def postgresql_server() -> Iterator[str]:
     with postgres.postgres_server(free_port(), settings, parent) as url:
         with psycopg.connect(f"{url}/postgres", autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {TEMPLATE}")
-        schema.upgrade(f"{url}/{TEMPLATE}")
+        upgrade_schema(f"{url}/{TEMPLATE}")
         yield url
 
 
@@ -62,7 +62,7 @@ def postgresql_url(postgresql_server: str) -> Iterator[str]:
 def sqlite_url(tmp_path: Path) -> str:
     """A migrated, empty SQLite database."""
     url = f"sqlite:///{tmp_path / 'backend.sqlite'}"
-    schema.upgrade(url)
+    upgrade_schema(url)
     return url
 
 

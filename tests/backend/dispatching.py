@@ -13,13 +13,13 @@ from typing import Any
 
 from sqlalchemy import insert, select, update
 
-from backend.dispatch.publisher import Message, Outcome, Publisher
-from backend.dispatch.service import Dispatcher
-from backend.dispatch.settings import DispatchSettings
-from backend.dispatch.tables import COMMANDS, EVENTS, PARTICIPANTS, VEN_STATE, VENS
-from backend.dispatch.wake import notify
-from backend.store.base import utc_now
+from backend.config.dispatch_settings import DispatchSettings
+from backend.dispatch.command_publisher import CommandMessage, CommandPublisher, PublishOutcome
+from backend.dispatch.dispatch_wake import notify_dispatchers
+from backend.dispatch.dispatcher import Dispatcher
 from backend.store.database import Database
+from backend.store.table_base import utc_now
+from backend.store.tables import COMMANDS, EVENTS, PARTICIPANTS, VEN_STATE, VENS
 
 LIMIT_SEC = 60.0
 """How long is waited for what must come at once: the machine may be busy."""
@@ -39,13 +39,13 @@ class Wire:
     async def open(self) -> None:
         pass
 
-    async def publish(self, messages: Sequence[Message]) -> list[Outcome]:
+    async def publish(self, messages: Sequence[CommandMessage]) -> list[PublishOutcome]:
         if self.away is None:
             for message in messages:
                 payload = json.loads(message.payload)
                 assert message.topic == f"ven/cmd/{payload['venId']}"
                 self.sent.append(payload)
-        return [Outcome(utc_now(), self.away) for _ in messages]
+        return [PublishOutcome(utc_now(), self.away) for _ in messages]
 
     def problem(self) -> str | None:
         return self.away
@@ -65,7 +65,7 @@ class Answering(Wire):
         self._database = database
         self._ven_ids = ven_ids
 
-    async def publish(self, messages: Sequence[Message]) -> list[Outcome]:
+    async def publish(self, messages: Sequence[CommandMessage]) -> list[PublishOutcome]:
         outcomes = await super().publish(messages)
         commands = [json.loads(message.payload) for message in messages]
         answered = [c for c in commands if not self._ven_ids or c["venId"] in self._ven_ids]
@@ -96,7 +96,7 @@ def quick(**changes: Any) -> DispatchSettings:
 
 @asynccontextmanager
 async def dispatching(
-    database: Database, publisher: Publisher, settings: DispatchSettings | None = None
+    database: Database, publisher: CommandPublisher, settings: DispatchSettings | None = None
 ) -> AsyncIterator[Dispatcher]:
     dispatcher = Dispatcher(database, publisher, settings or quick())
     task = asyncio.create_task(dispatcher.run())
@@ -179,7 +179,7 @@ async def add_event(
                 created_at=utc_now(),
             )
         )
-        await notify(connection)
+        await notify_dispatchers(connection)
     if dispatcher is not None:
         dispatcher.wake.ring()
     return start

@@ -9,16 +9,15 @@ import httpx
 import pytest
 from sqlalchemy import update
 
-from backend.api import keys
-from backend.api.guard import RateLimit
-from backend.api.keys import Role
-from backend.api.settings import ApiSettings
-from backend.dispatch.tables import COMMANDS
-from backend.settings import SettingsError
-from backend.store import schema
-from backend.store.base import utc_now
+from backend.api.api_keys import ApiRole, add_api_key, find_api_key, revoke_api_key
+from backend.api.request_rate import RequestRateLimit
+from backend.config.api_settings import ApiSettings
+from backend.config.settings_block import SettingsError
+from backend.process.timeouts import happens_within
 from backend.store.database import Database
-from backend.waiting import happens
+from backend.store.schema_migration import downgrade_schema
+from backend.store.table_base import utc_now
+from backend.store.tables import COMMANDS
 
 from .api_client import api, services_of
 from .dispatching import LIMIT_SEC, NEVER_SEC, Clock, Wire, add_vens, eventually, quick
@@ -27,9 +26,9 @@ pytestmark = pytest.mark.asyncio
 KEYS = {"API_KEYS_REQUIRED": "true"}
 
 
-async def make_key(database: Database, role: Role) -> dict[str, str]:
+async def make_key(database: Database, role: ApiRole) -> dict[str, str]:
     async with database.engine.begin() as connection:
-        return {"X-API-Key": await keys.add(connection, role.label, role)}
+        return {"X-API-Key": await add_api_key(connection, role.label, role)}
 
 
 async def test_without_a_key_nothing_is_told(database: Database) -> None:
@@ -50,7 +49,7 @@ async def test_a_role_reaches_as_far_as_it_says(database: Database) -> None:
     await add_vens(database, {"v": 1.0})
     async with api(database, **KEYS) as client:
         reached = {}
-        for role in Role:
+        for role in ApiRole:
             headers = await make_key(database, role)
             answers = [
                 await client.get("/api/vens/v", headers=headers),
@@ -59,25 +58,25 @@ async def test_a_role_reaches_as_far_as_it_says(database: Database) -> None:
             ]
             reached[role] = [answer.status_code for answer in answers]
     assert reached == {
-        Role.READ: [200, 403, 403],
-        Role.OPERATE: [200, 200, 403],
-        Role.ADMIN: [200, 200, 200],
+        ApiRole.READ: [200, 403, 403],
+        ApiRole.OPERATE: [200, 200, 403],
+        ApiRole.ADMIN: [200, 200, 200],
     }
 
 
 async def test_a_key_is_kept_as_a_hash_and_can_be_revoked(database: Database) -> None:
     async with database.engine.begin() as connection:
-        key = await keys.add(connection, "grid", Role.READ)
+        key = await add_api_key(connection, "grid", ApiRole.READ)
         with pytest.raises(ValueError, match="already"):
             async with connection.begin_nested():
-                await keys.add(connection, "grid", Role.ADMIN)
+                await add_api_key(connection, "grid", ApiRole.ADMIN)
     async with database.engine.begin() as connection:
-        assert await keys.find(connection, key) == ("grid", Role.READ)
+        assert await find_api_key(connection, key) == ("grid", ApiRole.READ)
         stored = (await connection.exec_driver_sql("SELECT * FROM api_keys")).all()
         assert key not in str(stored)
-        assert await keys.revoke(connection, "grid")
-        assert await keys.find(connection, key) is None
-        assert not await keys.revoke(connection, "grid")
+        assert await revoke_api_key(connection, "grid")
+        assert await find_api_key(connection, key) is None
+        assert not await revoke_api_key(connection, "grid")
 
 
 async def test_on_loopback_no_foreign_page_gets_in(sqlite_url: str) -> None:
@@ -126,7 +125,7 @@ async def test_a_request_larger_than_any_of_ours_is_not_read(sqlite_url: str) ->
 
 def stand_still(client: httpx.AsyncClient, per_sec: float) -> None:
     """No time passes for the limit of requests: nothing fills its buckets again."""
-    services_of(client).rate = RateLimit(per_sec, clock=lambda: 0.0)
+    services_of(client).rate = RequestRateLimit(per_sec, clock=lambda: 0.0)
 
 
 async def test_too_many_requests_are_told_to_wait(sqlite_url: str) -> None:
@@ -141,7 +140,7 @@ async def test_too_many_requests_are_told_to_wait(sqlite_url: str) -> None:
 
 async def test_who_tries_keys_is_told_to_wait(sqlite_url: str) -> None:
     database = Database(sqlite_url)
-    good = await make_key(database, Role.READ)
+    good = await make_key(database, ApiRole.READ)
     async with api(database, **KEYS) as client:
         stand_still(client, per_sec=1.0)
         tried = [
@@ -158,7 +157,7 @@ async def test_who_tries_keys_is_told_to_wait(sqlite_url: str) -> None:
 
 async def test_a_bucket_fills_again_with_time() -> None:
     now = 100.0
-    limit = RateLimit(2.0, clock=lambda: now)
+    limit = RequestRateLimit(2.0, clock=lambda: now)
     assert [limit.wait_sec("a") for _ in range(8)] == [0.0] * 8
     assert limit.wait_sec("a") == 0.5
     assert limit.wait_sec("b") == 0.0
@@ -203,7 +202,7 @@ async def test_readiness_tells_what_is_wrong(database: Database) -> None:
         assert (await client.get("/health")).status_code == 200
         wire.away = None
         await asyncio.to_thread(
-            schema.downgrade, database.url.render_as_string(hide_password=False), "-1"
+            downgrade_schema, database.url.render_as_string(hide_password=False), "-1"
         )
         answer = await client.get("/health/db-check")
         assert "this program needs" in answer.json()["reasons"][0]
@@ -230,15 +229,15 @@ async def test_readiness_gives_up_on_a_database_without_breaking_it_off(
         await answers.wait()
         ended.set()
 
-    monkeypatch.setattr("backend.api.health._revision", slow)
-    monkeypatch.setattr("backend.api.health.DATABASE_TIMEOUT_SEC", 0.01)
+    monkeypatch.setattr("backend.api.health_routes._revision", slow)
+    monkeypatch.setattr("backend.api.health_routes.DATABASE_TIMEOUT_SEC", 0.01)
     database = Database(sqlite_url)
     async with api(database) as client:
         answer = await client.get("/health/db-check")
         assert answer.status_code == 503
         assert "did not answer within" in answer.json()["reasons"][0]
         answers.set()
-        assert await happens(ended, LIMIT_SEC)
+        assert await happens_within(ended, LIMIT_SEC)
     await database.close()
 
 
@@ -246,7 +245,7 @@ async def test_a_fault_of_dispatch_fails_the_health_until_what_failed_was_tried_
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr("backend.dispatch.service.time", clock)
+    monkeypatch.setattr("backend.dispatch.dispatcher.time", clock)
 
     class Broken(Wire):
         tries = 0
@@ -288,7 +287,7 @@ async def test_a_dispatcher_that_has_nothing_to_do_has_not_stalled(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr("backend.dispatch.service.time", clock)
+    monkeypatch.setattr("backend.dispatch.dispatcher.time", clock)
     wire = Wire()
     await add_vens(database, {"v": 1.0})
     async with api(database, wire) as client:

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, update
 
-from backend.dispatch.tables import EVENTS, PARTICIPANTS, VEN_STATE
-from backend.store.base import utc_now
 from backend.store.database import Database
-from backend.store.models import WHOLE_EVENT, EventPerformance
+from backend.store.event_tables import WHOLE_EVENT, EventPerformanceRow
+from backend.store.table_base import utc_now
+from backend.store.tables import EVENTS, PARTICIPANTS, VEN_STATE
 
 from .api_client import add_ack, add_house, api
 from .dispatching import Wire, acknowledge, add_vens, eventually, participants, set_state
@@ -227,7 +227,7 @@ async def test_acks_and_performance_are_told(database: Database) -> None:
             )
         )
         await connection.execute(
-            insert(EventPerformance),
+            insert(EventPerformanceRow),
             [
                 {"event_id": "e1", "ven_id": "a", "vens": 1, **common},
                 {"event_id": "e1", "ven_id": WHOLE_EVENT, "vens": 1, **common},
@@ -272,7 +272,7 @@ async def test_the_console_streams_the_fleet_and_its_events(database: Database) 
 async def test_a_stream_ends_when_its_key_is_revoked(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.console.stream.ALLOWED_FOR_SEC", 0.0)
+    monkeypatch.setattr("backend.console.console_feed.ALLOWED_FOR_SEC", 0.0)
     database = Database(sqlite_url)
     allowed = True
 

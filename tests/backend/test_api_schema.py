@@ -10,16 +10,13 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import (
-    response_schema_conformance,
-    status_code_conformance,
-)
+from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from backend.api.app import make_app
-from backend.api.settings import ApiSettings
-from backend.settings import Settings
+from backend.api.api_app import make_api_app
+from backend.config.api_settings import ApiSettings
+from backend.config.backend_settings import BackendSettings
 from backend.store.database import Database
 
 from .api_client import add_ack, add_house
@@ -80,8 +77,8 @@ def api_schema(request: pytest.FixtureRequest) -> Any:
         await database.close()
 
     asyncio.run(fill())
-    app = make_app(
-        Settings.from_environment({}),
+    app = make_api_app(
+        BackendSettings.from_environment({}),
         ApiSettings.from_environment(
             {"API_REQUESTS_PER_SEC": "100000", "API_KEYS_REQUIRED": "false"}
         ),
@@ -131,8 +128,8 @@ def test_every_answer_is_as_the_document_says(api_schema: Any) -> None:
 
 
 def test_every_call_of_the_contract_is_there() -> None:
-    app = make_app(
-        Settings.from_environment({}),
+    app = make_api_app(
+        BackendSettings.from_environment({}),
         ApiSettings.from_environment({}),
         Database("sqlite:///never-opened.sqlite"),
     )

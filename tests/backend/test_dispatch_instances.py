@@ -20,23 +20,16 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy import text
 
-from backend.dispatch import lifecycle
+from backend.config.mqtt_settings import MqttSettings
+from backend.dispatch.event_lifecycle import stop_event
 from backend.dispatch.mqtt_publisher import MqttPublisher
-from backend.dispatch.tables import COMMANDS, COMPLETED
-from backend.dispatch.transaction import in_transaction
-from backend.settings import MqttSettings
 from backend.store.database import Database
+from backend.store.statuses import COMPLETED
+from backend.store.tables import COMMANDS
+from backend.store.transaction import in_transaction
 
 from .conftest import Broker, mosquitto
-from .dispatching import (
-    add_event,
-    add_vens,
-    dispatching,
-    eventually,
-    participants,
-    quick,
-    rows,
-)
+from .dispatching import add_event, add_vens, dispatching, eventually, participants, quick, rows
 
 pytestmark = pytest.mark.asyncio
 REPO = Path(__file__).resolve().parents[2]
@@ -133,7 +126,7 @@ async def test_dispatchers_killed_at_random_moments_tell_every_ven_and_none_twic
             told = listener.ids("event")
             await in_transaction(
                 database.engine,
-                lambda c: lifecycle.stop(c, "e1", status=COMPLETED, reason="stopped"),
+                lambda c: stop_event(c, "e1", status=COMPLETED, reason="stopped"),
             )
             processes[0].send_signal(signal.SIGKILL)
             await eventually(lambda: sum(map(len, listener.ids("restore").values())) == 400)

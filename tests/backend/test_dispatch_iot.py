@@ -9,11 +9,12 @@ import pytest
 from moto.iotdata.models import iotdata_backends
 from moto.server import ThreadedMotoServer
 
-from backend.dispatch.iot_publisher import IotDataPublisher
+from backend.config.backend_settings import BackendSettings
+from backend.config.dispatch_settings import DispatchSettings
+from backend.dispatch.command_publisher import CommandMessage
+from backend.dispatch.dispatch_process import make_publisher
+from backend.dispatch.iot_data_publisher import IotDataPublisher
 from backend.dispatch.mqtt_publisher import MqttPublisher
-from backend.dispatch.publisher import Message, make_publisher
-from backend.dispatch.settings import DispatchSettings
-from backend.settings import Settings
 from backend.store.database import Database
 from tests.support.ports import free_port
 
@@ -64,7 +65,7 @@ async def test_an_endpoint_that_is_not_there_is_an_error_not_a_loss(aws: str) ->
     publisher = IotDataPublisher(
         f"http://127.0.0.1:{free_port()}", region=REGION, parallel=2, timeout_sec=60
     )
-    (outcome,) = await publisher.publish([Message("ven/cmd/x", b"{}")])
+    (outcome,) = await publisher.publish([CommandMessage("ven/cmd/x", b"{}")])
     problem = publisher.problem()
     await publisher.close()
     assert outcome.error is not None
@@ -74,7 +75,7 @@ async def test_an_endpoint_that_is_not_there_is_an_error_not_a_loss(aws: str) ->
 
 async def test_the_endpoint_decides_how_commands_leave() -> None:
     def kind(**variables: str) -> type:
-        settings = Settings.from_environment(variables)
+        settings = BackendSettings.from_environment(variables)
         return type(make_publisher(settings, DispatchSettings.from_environment(variables)))
 
     amazon = "abc-ats.iot.us-west-2.amazonaws.com"

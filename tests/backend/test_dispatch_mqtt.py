@@ -11,11 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.dispatch import mqtt_wire
+from backend.config.mqtt_settings import MqttSettings
+from backend.dispatch.command_publisher import CommandMessage
 from backend.dispatch.mqtt_publisher import MqttPublisher
-from backend.dispatch.publisher import Message
-from backend.mqtt import packets
-from backend.settings import MqttSettings
+from backend.mqtt import mqtt_packets, publish_packets
 
 from .conftest import mosquitto
 from .dispatching import eventually
@@ -31,8 +30,11 @@ async def connected(publisher: MqttPublisher) -> None:
 def test_what_is_published_is_read_as_it_was_meant(
     topic: str, payload: bytes, packet_id: int
 ) -> None:
-    data = mqtt_wire.publish(topic, payload, packet_id)
-    assert packets.split(data) == ([packets.Publish(topic, payload, packet_id)], len(data))
+    data = publish_packets.publish_packet(topic, payload, packet_id)
+    assert mqtt_packets.split_packets(data) == (
+        [mqtt_packets.PublishPacket(topic, payload, packet_id)],
+        len(data),
+    )
 
 
 @pytest.mark.parametrize(
@@ -46,7 +48,10 @@ def test_what_is_published_is_read_as_it_was_meant(
 )
 def test_the_brokers_bound_is_found_among_its_properties(properties: bytes, most: int) -> None:
     body = b"\0\0" + bytes([len(properties)]) + properties
-    assert mqtt_wire.receive_maximum(packets.Other(packets.CONNACK, body)) == most
+    assert (
+        publish_packets.receive_maximum_of(mqtt_packets.ControlPacket(mqtt_packets.CONNACK, body))
+        == most
+    )
 
 
 @pytest.mark.asyncio
@@ -54,7 +59,7 @@ async def test_more_than_the_broker_allows_at_once_goes_out_bit_by_bit(tmp_path:
     with mosquitto(tmp_path, None, "max_inflight_messages 3") as broker:
         settings = MqttSettings(MQTT_HOST=broker.host, MQTT_PORT=broker.port)
         publisher = MqttPublisher(settings, timeout_sec=60)
-        outcomes = await publisher.publish([Message(f"many/{n}", b"{}") for n in range(500)])
+        outcomes = await publisher.publish([CommandMessage(f"many/{n}", b"{}") for n in range(500)])
         await publisher.close()
     assert {outcome.error for outcome in outcomes} == {None}
 
@@ -68,7 +73,7 @@ async def test_what_the_broker_does_not_let_us_publish_is_an_error(tmp_path: Pat
         settings = MqttSettings(MQTT_HOST=broker.host, MQTT_PORT=broker.port)
         publisher = MqttPublisher(settings, timeout_sec=60)
         allowed, refused = await publisher.publish(
-            [Message("ven/cmd/a", b"{}"), Message("ven/cmd/b", b"{}")]
+            [CommandMessage("ven/cmd/a", b"{}"), CommandMessage("ven/cmd/b", b"{}")]
         )
         await publisher.close()
     assert allowed.error is None
@@ -95,7 +100,9 @@ async def test_what_was_not_confirmed_in_time_is_not_sent_later() -> None:
     port = server.sockets[0].getsockname()[1]
     publisher = MqttPublisher(MqttSettings(MQTT_PORT=port), timeout_sec=3)
     await connected(publisher)
-    outcomes = await publisher.publish([Message("ven/cmd/x", f"{n}".encode()) for n in range(3)])
+    outcomes = await publisher.publish(
+        [CommandMessage("ven/cmd/x", f"{n}".encode()) for n in range(3)]
+    )
     await asyncio.wait_for(ends.wait(), 60)
     await publisher.close()
     server.close()
@@ -114,18 +121,18 @@ async def test_a_slow_broker_gets_what_it_can_take_and_keeps_its_connection(
         await reader.read(1_000)
         writer.write(b"\x20\x06\x00\x00\x03\x21\x00\x01")  # one message at a time
         while data := await reader.read(1_000):
-            found, _ = packets.split(data)
+            found, _ = mqtt_packets.split_packets(data)
             await asyncio.sleep(0.05)
             for packet in found:
-                if isinstance(packet, packets.Publish):
-                    writer.write(packets.acknowledge([packet.packet_id]))
+                if isinstance(packet, mqtt_packets.PublishPacket):
+                    writer.write(mqtt_packets.puback_packets([packet.packet_id]))
         writer.close()
 
     server = await asyncio.start_server(slow, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     publisher = MqttPublisher(MqttSettings(MQTT_PORT=port), timeout_sec=60)
     await connected(publisher)
-    outcomes = await publisher.publish([Message("ven/cmd/x", b"{}") for _ in range(200)])
+    outcomes = await publisher.publish([CommandMessage("ven/cmd/x", b"{}") for _ in range(200)])
     problem = publisher.problem()
     await publisher.close()
     server.close()
@@ -141,9 +148,9 @@ async def test_a_broker_that_goes_away_fails_what_is_under_way(tmp_path: Path) -
         settings = MqttSettings(MQTT_HOST=broker.host, MQTT_PORT=broker.port)
         publisher = MqttPublisher(settings, timeout_sec=5)
         await connected(publisher)
-        (before,) = await publisher.publish([Message("ven/cmd/x", b"{}")])
+        (before,) = await publisher.publish([CommandMessage("ven/cmd/x", b"{}")])
     await eventually(publisher.problem)
-    outcomes = await publisher.publish([Message("ven/cmd/x", b"{}") for _ in range(3)])
+    outcomes = await publisher.publish([CommandMessage("ven/cmd/x", b"{}") for _ in range(3)])
     problem = publisher.problem()
     await publisher.close()
     assert before.error is None
@@ -164,7 +171,7 @@ async def test_a_server_that_speaks_another_language_is_named() -> None:
     publisher = MqttPublisher(MqttSettings(MQTT_PORT=port), timeout_sec=1)
     await publisher.open()
     await eventually(lambda: str(port) in (publisher.problem() or ""))
-    (outcome,) = await publisher.publish([Message("ven/cmd/x", b"{}")])
+    (outcome,) = await publisher.publish([CommandMessage("ven/cmd/x", b"{}")])
     await publisher.close()
     server.close()
     assert "is not connected" in (outcome.error or "")

@@ -12,17 +12,18 @@ from sqlalchemy import text, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from backend.dispatch import lifecycle
-from backend.dispatch.bulk import insert_rows
-from backend.dispatch.marking import Claimed, mark_published
-from backend.dispatch.outbox import Outbox
-from backend.dispatch.publisher import Message, Outcome
-from backend.dispatch.settings import DispatchSettings
-from backend.dispatch.tables import COMMANDS, COMPLETED, EVENTS, VENS
-from backend.dispatch.transaction import in_transaction
-from backend.settings import SettingsError
-from backend.store.base import utc_now
+from backend.config.dispatch_settings import DispatchSettings
+from backend.config.settings_block import SettingsError
+from backend.dispatch.command_marking import ClaimedCommand, mark_published
+from backend.dispatch.command_outbox import CommandOutbox
+from backend.dispatch.command_publisher import CommandMessage, PublishOutcome
+from backend.dispatch.event_lifecycle import activate_event, stop_event
+from backend.store.bulk_copy import insert_rows
 from backend.store.database import Database
+from backend.store.statuses import COMPLETED
+from backend.store.table_base import utc_now
+from backend.store.tables import COMMANDS, EVENTS, VENS
+from backend.store.transaction import in_transaction
 
 from .dispatching import (
     NEVER_SEC,
@@ -54,9 +55,9 @@ async def test_a_ven_of_two_events_that_begin_at_one_moment_is_in_one(
         await add_event(first, 6.0, event_id=name)
     settings = quick()
     async with first.engine.begin() as one:
-        assert await lifecycle.activate_one(one, settings) is not None
+        assert await activate_event(one, settings) is not None
         other = asyncio.create_task(
-            in_transaction(second.engine, lambda c: lifecycle.activate_one(c, settings))
+            in_transaction(second.engine, lambda c: activate_event(c, settings))
         )
         await eventually(lambda: _somebody_waits(first))
     assert await asyncio.wait_for(other, 60) is not None
@@ -126,7 +127,7 @@ async def test_a_ven_that_was_away_when_its_event_was_stopped_is_restored_when_i
         await set_online(database, "a", "offline")
         await in_transaction(
             database.engine,
-            lambda c: lifecycle.stop(c, "e1", status=COMPLETED, reason="stopped"),
+            lambda c: stop_event(c, "e1", status=COMPLETED, reason="stopped"),
         )
         await eventually(lambda: _has(database, "not_responding"))
         assert len(wire.to("a", "restore")) == 1
@@ -168,15 +169,17 @@ async def test_leases_go_by_the_databases_clock(
     await add_vens(database, {"a": 2.0})
     await add_event(database, 1.0)
     settings = quick()
-    await in_transaction(database.engine, lambda c: lifecycle.activate_one(c, settings))
+    await in_transaction(database.engine, lambda c: activate_event(c, settings))
     async with database.engine.begin() as connection:
         await connection.execute(
             update(COMMANDS).values(claimed_until=utc_now() + timedelta(seconds=60))
         )
     ahead = utc_now() + timedelta(hours=1)
-    monkeypatch.setattr("backend.dispatch.transaction.utc_now", lambda: ahead)
+    monkeypatch.setattr("backend.store.transaction.utc_now", lambda: ahead)
     wire = Wire()
-    outbox = Outbox(database.engine, wire, settings, instance="ahead", topic="ven/cmd/{venId}")
+    outbox = CommandOutbox(
+        database.engine, wire, settings, instance="ahead", topic="ven/cmd/{venId}"
+    )
     assert await outbox.publish_due() == (0, 0)
     due_sec = await outbox.next_due_sec()
     assert due_sec is not None
@@ -192,19 +195,19 @@ async def test_what_was_claimed_too_slowly_is_not_published(
     await add_vens(database, {"a": 2.0})
     await add_event(database, 1.0)
     wire, settings = Wire(), quick(lease_sec=20.0)
-    await in_transaction(database.engine, lambda c: lifecycle.activate_one(c, settings))
+    await in_transaction(database.engine, lambda c: activate_event(c, settings))
     clock = Clock()
-    monkeypatch.setattr("backend.dispatch.outbox.time", clock)
+    monkeypatch.setattr("backend.dispatch.command_outbox.time", clock)
 
     async def slowly(engine: AsyncEngine, work: Any) -> Any:
         clock.now += 11.0
         return await in_transaction(engine, work)
 
-    outbox = Outbox(database.engine, wire, settings, instance="one", topic="ven/cmd/{venId}")
-    monkeypatch.setattr("backend.dispatch.outbox.in_transaction", slowly)
+    outbox = CommandOutbox(database.engine, wire, settings, instance="one", topic="ven/cmd/{venId}")
+    monkeypatch.setattr("backend.dispatch.command_outbox.in_transaction", slowly)
     assert await outbox.publish_due() == (0, 0)
     assert wire.sent == []
-    monkeypatch.setattr("backend.dispatch.outbox.in_transaction", in_transaction)
+    monkeypatch.setattr("backend.dispatch.command_outbox.in_transaction", in_transaction)
     async with database.engine.begin() as connection:
         await connection.execute(update(COMMANDS).values(claimed_until=utc_now()))
     assert await outbox.publish_due() == (1, 0)
@@ -221,7 +224,7 @@ async def test_marking_waits_for_the_ingest_in_its_own_order(postgresql_url: str
     database = Database(postgresql_url)
     await add_vens(database, {"a": 2.0, "b": 2.0})
     await add_event(database, 4.0)
-    await in_transaction(database.engine, lambda c: lifecycle.activate_one(c, quick()))
+    await in_transaction(database.engine, lambda c: activate_event(c, quick()))
     # The row that was made first comes last in the order of ids.
     early, late = sorted(await rows(database, COMMANDS), key=lambda row: row.id)
     async with database.engine.begin() as connection:
@@ -230,7 +233,7 @@ async def test_marking_waits_for_the_ingest_in_its_own_order(postgresql_url: str
                 update(COMMANDS).where(COMMANDS.c.id == row.id).values(correlation_id=name)
             )
     done = [
-        (Claimed(row.id, row.event_id, row.ven_id, row.op, "{}"), Outcome(utc_now()))
+        (ClaimedCommand(row.id, row.event_id, row.ven_id, row.op, "{}"), PublishOutcome(utc_now()))
         for row in (early, late)
     ]
 
@@ -281,7 +284,7 @@ async def test_what_dispatch_does_not_foresee_does_not_end_it(
     class Confused(Wire):
         confused = True
 
-        async def publish(self, messages: Sequence[Message]) -> list[Outcome]:
+        async def publish(self, messages: Sequence[CommandMessage]) -> list[PublishOutcome]:
             if self.confused:
                 raise error
             return await super().publish(messages)

@@ -6,53 +6,69 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.dispatch.split import Part, Room, adjust, split
+from backend.dispatch.shed_allocation import (
+    ParticipantShare,
+    VenCapability,
+    adjust_shares,
+    allocate_shed,
+)
 
 ROOMS = st.dictionaries(
     st.integers(0, 10_000).map("v{}".format), st.floats(0, 50), min_size=0, max_size=40
-).map(lambda rooms: [Room(ven_id, room_kw) for ven_id, room_kw in rooms.items()])
+).map(lambda rooms: [VenCapability(ven_id, room_kw) for ven_id, room_kw in rooms.items()])
 
 
 def part(
     ven_id: str, assigned: float, expected: float, room: float = 0.0, free: bool = True
-) -> Part:
-    return Part(ven_id, assigned, expected, room, free)
+) -> ParticipantShare:
+    return ParticipantShare(ven_id, assigned, expected, room, free)
 
 
 def test_shares_are_in_proportion_to_what_each_can_shed() -> None:
-    assert split(6, [Room("a", 1), Room("b", 2), Room("c", 9)]) == {"a": 0.5, "b": 1.0, "c": 4.5}
+    assert allocate_shed(
+        6, [VenCapability("a", 1), VenCapability("b", 2), VenCapability("c", 9)]
+    ) == {"a": 0.5, "b": 1.0, "c": 4.5}
 
 
 def test_nobody_is_asked_for_more_than_it_can_shed() -> None:
-    assert split(100, [Room("a", 1), Room("b", 2), Room("none", 0)]) == {"a": 1.0, "b": 2.0}
+    assert allocate_shed(
+        100, [VenCapability("a", 1), VenCapability("b", 2), VenCapability("none", 0)]
+    ) == {"a": 1.0, "b": 2.0}
 
 
 def test_a_ven_whose_room_is_not_known_is_left_out_of_a_program_event() -> None:
-    assert split(1, [Room("a", 2), Room("quiet", None)]) == {"a": 1.0}
+    assert allocate_shed(1, [VenCapability("a", 2), VenCapability("quiet", None)]) == {"a": 1.0}
 
 
 def test_a_person_may_ask_a_ven_for_more_than_it_says() -> None:
-    assert split(5, [Room("a", 3)], in_full=True) == {"a": 5.0}
-    assert split(5, [Room("a", None)], in_full=True) == {"a": 5.0}
-    assert split(5, [Room("a", 3), Room("quiet", None)], in_full=True) == {"a": 3.0, "quiet": 2.0}
-    assert split(4, [Room("a", 0), Room("b", 0)], in_full=True) == {"a": 2.0, "b": 2.0}
+    assert allocate_shed(5, [VenCapability("a", 3)], in_full=True) == {"a": 5.0}
+    assert allocate_shed(5, [VenCapability("a", None)], in_full=True) == {"a": 5.0}
+    assert allocate_shed(
+        5, [VenCapability("a", 3), VenCapability("quiet", None)], in_full=True
+    ) == {"a": 3.0, "quiet": 2.0}
+    assert allocate_shed(4, [VenCapability("a", 0), VenCapability("b", 0)], in_full=True) == {
+        "a": 2.0,
+        "b": 2.0,
+    }
 
 
 def test_a_small_request_goes_to_few_with_the_most_room() -> None:
-    rooms = [Room(f"v{n}", 1 + n) for n in range(100)]
-    assert set(split(0.25, rooms, least_share_kw=0.1)) == {"v99", "v98"}
-    assert split(0.05, rooms, least_share_kw=0.1) == {"v99": 0.05}
+    rooms = [VenCapability(f"v{n}", 1 + n) for n in range(100)]
+    assert set(allocate_shed(0.25, rooms, least_share_kw=0.1)) == {"v99", "v98"}
+    assert allocate_shed(0.05, rooms, least_share_kw=0.1) == {"v99": 0.05}
 
 
 def test_among_equals_each_event_chooses_others() -> None:
-    rooms = [Room(f"v{n}", 5) for n in range(100)]
-    chosen = {frozenset(split(0.3, rooms, seed=f"e{n}")) for n in range(5)}
+    rooms = [VenCapability(f"v{n}", 5) for n in range(100)]
+    chosen = {frozenset(allocate_shed(0.3, rooms, seed=f"e{n}")) for n in range(5)}
     assert len(chosen) == 5
 
 
 @given(st.floats(0.001, 500), ROOMS, st.booleans())
-def test_the_shares_make_up_the_request(kw: float, rooms: list[Room], in_full: bool) -> None:
-    shares = split(kw, rooms, in_full=in_full)
+def test_the_shares_make_up_the_request(
+    kw: float, rooms: list[VenCapability], in_full: bool
+) -> None:
+    shares = allocate_shed(kw, rooms, in_full=in_full)
     can = sum(int((room.room_kw or 0) * 1000 + 1e-6) for room in rooms)
     asked = round(sum(shares.values()) * 1000)
     wanted = round(kw * 1000)
@@ -67,42 +83,46 @@ def test_the_shares_make_up_the_request(kw: float, rooms: list[Room], in_full: b
 
 def test_what_falls_short_is_asked_of_others_with_room() -> None:
     parts = [part("a", 5, 2), part("b", 5, 5, room=10)]
-    assert adjust(10, parts, []).changed == {"b": 8.0}
+    assert adjust_shares(10, parts, []).changed == {"b": 8.0}
 
 
 def test_a_newcomer_takes_what_is_short_first() -> None:
-    changes = adjust(10, [part("a", 5, 2), part("b", 5, 5, room=10)], [Room("new", 20)])
+    changes = adjust_shares(
+        10, [part("a", 5, 2), part("b", 5, 5, room=10)], [VenCapability("new", 20)]
+    )
     assert changes.joined == {"new": 5.405}
     assert 5.405 + sum(changes.changed.values()) == pytest.approx(10)
-    short = adjust(10, [part("a", 5, 2), part("b", 5, 5, room=10)], [Room("small", 3)])
+    short = adjust_shares(
+        10, [part("a", 5, 2), part("b", 5, 5, room=10)], [VenCapability("small", 3)]
+    )
     assert short.joined == {"small": 3.0}
     assert short.changed == {}
 
 
 def test_a_newcomer_takes_its_fair_share_and_the_rest_is_taken_back() -> None:
-    changes = adjust(5, [part("a", 5, 5, room=5)], [Room("b", 10)])
+    changes = adjust_shares(5, [part("a", 5, 5, room=5)], [VenCapability("b", 10)])
     assert changes.joined == {"b": 2.5}
     assert changes.changed == {"a": 2.5}
 
 
 def test_a_delivery_within_tolerance_is_left_alone() -> None:
-    changes = adjust(10, [part("a", 5, 4.8, room=3), part("b", 5, 4.9, room=3)], [])
+    changes = adjust_shares(10, [part("a", 5, 4.8, room=3), part("b", 5, 4.9, room=3)], [])
     assert (changes.joined, changes.changed) == ({}, {})
 
 
 def test_coarse_circuits_that_shed_more_than_asked_are_left_alone() -> None:
-    assert adjust(10, [part("a", 10, 14)], []).changed == {}
+    assert adjust_shares(10, [part("a", 10, 14)], []).changed == {}
 
 
 def test_a_ven_that_has_not_settled_is_not_changed() -> None:
-    assert adjust(10, [part("a", 5, 2, room=9, free=False)], []).changed == {}
+    assert adjust_shares(10, [part("a", 5, 2, room=9, free=False)], []).changed == {}
 
 
 @pytest.mark.parametrize("short", [0.6, 3.0, 40.0])
 @given(rooms=st.lists(st.floats(0, 20), min_size=1, max_size=20))
 def test_a_raise_never_exceeds_the_room(short: float, rooms: list[float]) -> None:
     parts = [part(f"v{n}", 1, 1, room) for n, room in enumerate(rooms)]
-    changed = adjust(len(parts) + short, parts, []).changed
+    changed = adjust_shares(len(parts) + short, parts, []).changed
     for one in parts:
         assert changed.get(one.ven_id, 1.0) - 1 <= one.room_kw + 1e-6
     assert sum(kw - 1 for kw in changed.values()) <= short + 1e-6

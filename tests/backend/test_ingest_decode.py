@@ -12,21 +12,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.ingest.decode import decode, kind_of_payload
-from backend.ingest.panels import Panels
-from backend.ingest.quantities import believed
-from backend.ingest.records import (
+from backend.ingest.ingest_records import (
     MAX_PAYLOAD_BYTES,
-    Ack,
-    Alert,
-    Decoded,
-    Kind,
-    Message,
-    Refused,
-    Snapshot,
-    Status,
-    Telemetry,
+    AckRecord,
+    AlertRecord,
+    IncomingMessage,
+    IngestRecord,
+    LoadsSnapshotRecord,
+    MessageKind,
+    MessageRefused,
+    StatusRecord,
+    TelemetryRecord,
 )
+from backend.ingest.known_panels import KnownPanels
+from backend.ingest.message_decoder import decode_message, message_kind_of_payload
+from backend.ingest.plausible_values import plausible_times
 from tests.backend.builders import LOADS, payload, telemetry
 from VenAgent.contract.acks import AckStatus, ack
 from VenAgent.contract.alerts import Severity, alert
@@ -34,23 +34,23 @@ from VenAgent.contract.json_codec import encode_json
 
 NOW = time.time()
 METERING = "volttron/metering"
-WINDOW = believed(NOW + 10, retention=timedelta(days=30), ahead_sec=60.0)
+WINDOW = plausible_times(NOW + 10, retention=timedelta(days=30), ahead_sec=60.0)
 
 
-def read(message: Any, topic: str = METERING) -> Decoded:
+def read(message: Any, topic: str = METERING) -> IngestRecord:
     data = message if isinstance(message, bytes) else json.dumps(message).encode()
-    window = believed(time.time() + 10, retention=timedelta(days=30), ahead_sec=60.0)
-    return decode(Message(topic, data, NOW), window)
+    window = plausible_times(time.time() + 10, retention=timedelta(days=30), ahead_sec=60.0)
+    return decode_message(IncomingMessage(topic, data, NOW), window)
 
 
-def read_telemetry(message: Any, topic: str = METERING) -> Telemetry:
+def read_telemetry(message: Any, topic: str = METERING) -> TelemetryRecord:
     record = read(message, topic)
-    assert isinstance(record, Telemetry)
+    assert isinstance(record, TelemetryRecord)
     return record
 
 
 def refusal(message: Any, topic: str = METERING) -> str:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(MessageRefused) as refused:
         read(message, topic)
     return str(refused.value)
 
@@ -79,7 +79,7 @@ def test_a_telemetry_of_the_contract_is_read_to_the_last_load() -> None:
     ],
 )
 def test_times_are_read_in_every_spelling(written: Any, expected: float) -> None:
-    window = believed(1_790_000_100.0, retention=timedelta(days=30), ahead_sec=60.0)
+    window = plausible_times(1_790_000_100.0, retention=timedelta(days=30), ahead_sec=60.0)
     assert window.moment(written, "timestamp") == datetime.fromtimestamp(expected, timezone.utc)
 
 
@@ -167,7 +167,7 @@ def test_an_ack_is_read_with_what_it_shed() -> None:
         circuits_curtailed=[{"id": "hvac"}],
     )
     record = read(message, "ven/ack/ven-1")
-    assert isinstance(record, Ack)
+    assert isinstance(record, AckRecord)
     assert (record.status, record.correlation_id, record.event_id) == ("accepted", "c1", "e1")
     assert (record.requested_shed_kw, record.actual_shed_kw) == (3.0, 2.5)
     assert record.circuits_curtailed == [{"id": "hvac"}]
@@ -176,7 +176,7 @@ def test_an_ack_is_read_with_what_it_shed() -> None:
 
 def test_an_ack_of_the_first_generation_has_its_ven_from_the_topic() -> None:
     record = read({"op": "restore", "ok": False, "eventId": 5}, "ven/ack/ven-9")
-    assert isinstance(record, Ack)
+    assert isinstance(record, AckRecord)
     assert (record.ven_id, record.status, record.event_id) == ("ven-9", "failed", "5")
     assert record.timestamp.timestamp() == pytest.approx(NOW, abs=1e-3)
     assert "without status" in refusal({"op": "ping"}, "ven/ack/ven-9")
@@ -184,17 +184,17 @@ def test_an_ack_of_the_first_generation_has_its_ven_from_the_topic() -> None:
 
 def test_status_alert_and_loads_are_read() -> None:
     status = read({"venId": "v", "status": "offline", "ts": 1, "bootId": "b"}, "ven/status/v")
-    assert status == Status("v", False, "b", NOW)
+    assert status == StatusRecord("v", False, "b", NOW)
     said = alert(
         ven_id="v", ts=NOW, severity=Severity.WARNING, code="meter_stale", message="m", context={}
     )
     record = read(said, "ven/alerts/v")
-    assert isinstance(record, Alert)
+    assert isinstance(record, AlertRecord)
     assert (record.severity, record.code) == ("warning", "meter_stale")
     snapshot = read(
         {"venId": "v", "timestamp": NOW, "loads": telemetry("v")["loads"]}, "ven/loads/v"
     )
-    assert isinstance(snapshot, Snapshot)
+    assert isinstance(snapshot, LoadsSnapshotRecord)
     assert len(snapshot.loads.power_w) == 8
     assert "neither online nor offline" in refusal({"status": "maybe"}, "ven/status/v")
 
@@ -202,17 +202,17 @@ def test_status_alert_and_loads_are_read() -> None:
 @pytest.mark.parametrize(
     ("message", "kind"),
     [
-        (telemetry("v"), Kind.TELEMETRY),
-        ({"power_kw": 1}, Kind.TELEMETRY),
-        ({"op": "event", "status": "accepted"}, Kind.ACK),
-        ({"status": "online"}, Kind.STATUS),
-        ({"severity": "warning", "code": "c"}, Kind.ALERT),
-        ({"loads": []}, Kind.LOADS),
-        ({"mqttTopic": "ven/ack/v"}, Kind.ACK),
+        (telemetry("v"), MessageKind.TELEMETRY),
+        ({"power_kw": 1}, MessageKind.TELEMETRY),
+        ({"op": "event", "status": "accepted"}, MessageKind.ACK),
+        ({"status": "online"}, MessageKind.STATUS),
+        ({"severity": "warning", "code": "c"}, MessageKind.ALERT),
+        ({"loads": []}, MessageKind.LOADS),
+        ({"mqttTopic": "ven/ack/v"}, MessageKind.ACK),
     ],
 )
-def test_a_record_without_a_topic_is_known_by_its_fields(message: Any, kind: Kind) -> None:
-    assert kind_of_payload(encode_json(message))[0] is kind
+def test_a_record_without_a_topic_is_known_by_its_fields(message: Any, kind: MessageKind) -> None:
+    assert message_kind_of_payload(encode_json(message))[0] is kind
 
 
 def test_a_record_like_nothing_known_is_refused() -> None:
@@ -234,25 +234,27 @@ json_values = st.recursive(
 )
 def test_whatever_comes_is_read_or_refused(changes: dict[str, Any], topic: str) -> None:
     message = json.dumps({**telemetry("v"), **changes}).encode()
-    with suppress(Refused):
+    with suppress(MessageRefused):
         read(message, topic)
 
 
 @given(st.binary(max_size=64), st.text(max_size=20))
 def test_no_bytes_at_all_can_do_more_than_be_refused(data: bytes, topic: str) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(MessageRefused):
         read(data, topic)
 
 
 def test_a_panel_that_stays_the_same_is_one_object_and_one_that_changes_is_seen() -> None:
-    panels = Panels()
+    panels = KnownPanels()
 
     def key_of(ven_id: str, **changes: Any) -> Any:
         loads = [{**load, **changes} for load in telemetry(ven_id)["loads"]]
-        one = decode(
-            Message(METERING, payload(ven_id, timestamp=NOW, loads=loads), NOW), WINDOW, panels
+        one = decode_message(
+            IncomingMessage(METERING, payload(ven_id, timestamp=NOW, loads=loads), NOW),
+            WINDOW,
+            panels,
         )
-        assert isinstance(one, Telemetry)
+        assert isinstance(one, TelemetryRecord)
         assert one.loads is not None
         return one.loads.key
 
@@ -262,17 +264,19 @@ def test_a_panel_that_stays_the_same_is_one_object_and_one_that_changes_is_seen(
     other = key_of("ven-1", priority=2)
     assert {load[4] for load in other} == {2}
     assert key_of("ven-1") is first
-    with pytest.raises(Refused, match="priority"):
+    with pytest.raises(MessageRefused, match="priority"):
         key_of("ven-1", priority=10**9)
-    with pytest.raises(Refused, match="capacityKw"):
+    with pytest.raises(MessageRefused, match="capacityKw"):
         key_of("ven-1", capacityKw=1e9)
 
 
 def test_what_is_remembered_of_panels_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backend.ingest.panels._MOST_PANELS", 10)
-    panels = Panels()
+    monkeypatch.setattr("backend.ingest.known_panels._MOST_PANELS", 10)
+    panels = KnownPanels()
     for number in range(100):
         ven_id = f"ven-{number}"
-        one = decode(Message(METERING, payload(ven_id, timestamp=NOW), NOW), WINDOW, panels)
-        assert isinstance(one, Telemetry)
+        one = decode_message(
+            IncomingMessage(METERING, payload(ven_id, timestamp=NOW), NOW), WINDOW, panels
+        )
+        assert isinstance(one, TelemetryRecord)
     assert len(panels._of_ven) <= 10

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from backend.ingest.health import database_trouble
-from backend.measure import service as measure
-from backend.settings import Settings
-from backend.store import upkeep
+from backend.config.backend_settings import BackendSettings
+from backend.ingest.ingest_health import database_trouble
+from backend.measure.event_measurement import run_measurement
+from backend.process.timeouts import happens_within, result_within
 from backend.store.database import Database, first_line
-from backend.waiting import happens, within
+from backend.store.database_upkeep import run_upkeep
 from ops.host.ports import wait_for_condition
 from tests.backend.builders import payload
 from tests.backend.conftest import Broker
@@ -36,7 +36,7 @@ def test_a_cancellation_in_the_moment_of_the_answer_is_not_lost(waiting: str) ->
 
     async def scenario() -> None:
         answer, rings = asyncio.get_running_loop().create_future(), asyncio.Event()
-        work = within(60, answer) if waiting == "within" else happens(rings, 60)
+        work = result_within(60, answer) if waiting == "within" else happens_within(rings, 60)
         task = asyncio.create_task(work)
         for _ in range(3):
             await asyncio.sleep(0)
@@ -53,7 +53,7 @@ def test_within_ends_what_takes_too_long() -> None:
     async def scenario() -> None:
         never = asyncio.get_running_loop().create_future()
         with pytest.raises(asyncio.TimeoutError):
-            await within(0.01, never)
+            await result_within(0.01, never)
         assert never.cancelled()
 
     asyncio.run(scenario())
@@ -66,11 +66,11 @@ def test_upkeep_and_measuring_finish_what_they_do_on_sqlite(
 
     async def scenario() -> None:
         database, stop = Database(sqlite_url), asyncio.Event()
-        settings = Settings.from_environment({"DATABASE_URL": sqlite_url})
+        settings = BackendSettings.from_environment({"DATABASE_URL": sqlite_url})
         other.execute("BEGIN IMMEDIATE")
         works = [
-            asyncio.create_task(upkeep.run(database, settings, stop)),
-            asyncio.create_task(measure.run(database, settings, stop)),
+            asyncio.create_task(run_upkeep(database, settings, stop)),
+            asyncio.create_task(run_measurement(database, settings, stop)),
         ]
         while not database.engine.pool.checkedout():  # type: ignore[attr-defined]
             await asyncio.sleep(0.001)
@@ -85,7 +85,7 @@ def test_upkeep_and_measuring_finish_what_they_do_on_sqlite(
 def test_readiness_gives_up_on_a_database_without_breaking_it_off(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.ingest.health._DATABASE_TIMEOUT_SEC", 0.01)
+    monkeypatch.setattr("backend.ingest.ingest_health._DATABASE_TIMEOUT_SEC", 0.01)
 
     async def scenario() -> None:
         answers, ended = asyncio.Event(), asyncio.Event()
@@ -98,7 +98,7 @@ def test_readiness_gives_up_on_a_database_without_breaking_it_off(
         database = Slow(sqlite_url)
         assert "did not answer within" in (await database_trouble(database) or "")
         answers.set()
-        assert await happens(ended, 60)
+        assert await happens_within(ended, 60)
         await database.close()
 
     asyncio.run(scenario())

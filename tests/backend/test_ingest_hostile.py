@@ -11,21 +11,17 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select, text
 
-from backend.ingest import writer as ingest_writer
-from backend.ingest.records import Decoded, Message
-from backend.ingest.writer import Outcome, Writer
-from backend.settings import Settings
-from backend.store import partitions, upkeep
+from backend.config.backend_settings import BackendSettings
+from backend.ingest import ingest_writer as ingest_writer
+from backend.ingest.ingest_records import IncomingMessage, IngestRecord
+from backend.ingest.ingest_writer import BatchOutcome, IngestWriter
 from backend.store.database import Database
-from backend.store.models import (
-    Command,
-    DeadLetter,
-    Event,
-    Participant,
-    VenState,
-    VenTelemetry,
-    utc_now,
-)
+from backend.store.database_upkeep import apply_retention
+from backend.store.day_partitions import existing_partitions
+from backend.store.event_tables import CommandRow, EventRow, ParticipantRow
+from backend.store.fleet_tables import VenStateRow
+from backend.store.table_base import utc_now
+from backend.store.telemetry_tables import DeadLetterRow, VenTelemetryRow
 from tests.backend.builders import payload
 from VenAgent.contract.json_codec import encode_json
 
@@ -36,15 +32,15 @@ METERING, ACK, ALERT = "volttron/metering", "ven/ack/v", "ven/alerts/v"
 
 
 @pytest.fixture
-def writer(database: Database, database_url: str) -> Writer:
-    return Writer(database, Settings.from_environment({"DATABASE_URL": database_url}))
+def writer(database: Database, database_url: str) -> IngestWriter:
+    return IngestWriter(database, BackendSettings.from_environment({"DATABASE_URL": database_url}))
 
 
-def message(data: bytes, topic: str = METERING, received: float | None = None) -> Message:
-    return Message(topic, data, time.time() if received is None else received)
+def message(data: bytes, topic: str = METERING, received: float | None = None) -> IncomingMessage:
+    return IncomingMessage(topic, data, time.time() if received is None else received)
 
 
-def ack(ven_id: str, **fields: Any) -> Message:
+def ack(ven_id: str, **fields: Any) -> IncomingMessage:
     fields = {"op": "event", "venId": ven_id, "ts": time.time(), "ok": True, **fields}
     return message(encode_json(fields), f"ven/ack/{ven_id}")
 
@@ -88,79 +84,79 @@ async def all_of(database: Database, table: Any) -> list[Any]:
     ],
 )
 async def test_one_poisoned_message_costs_none_of_the_others(
-    database: Database, writer: Writer, topic: str, inside: bytes
+    database: Database, writer: IngestWriter, topic: str, inside: bytes
 ) -> None:
     """Each of these is refused where it is read, or found where it is stored: no error is left."""
     poison = saying(inside)
     good = [message(payload("good", seq)) for seq in range(3)]
     outcome = await writer.store([*good[:2], message(poison, topic), good[2]], "mqtt")
-    assert outcome == Outcome(stored=3, refused=1)
-    (letter,) = await all_of(database, DeadLetter)
+    assert outcome == BatchOutcome(stored=3, refused=1)
+    (letter,) = await all_of(database, DeadLetterRow)
     assert (letter.payload, bool(letter.reason)) == (poison, True)
-    assert len(await all_of(database, VenTelemetry)) == 3
+    assert len(await all_of(database, VenTelemetryRow)) == 3
 
 
 async def test_what_reading_did_not_foresee_is_the_fault_of_one_message(
-    database: Database, writer: Writer, monkeypatch: pytest.MonkeyPatch
+    database: Database, writer: IngestWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Were it raised, the batch would be tried again for ever, and nothing stored any more."""
-    decode: Callable[..., Decoded] = ingest_writer.decode
+    decode: Callable[..., IngestRecord] = ingest_writer.decode_message
 
-    def stumbling(one: Message, *more: Any) -> Decoded:
+    def stumbling(one: IncomingMessage, *more: Any) -> IngestRecord:
         if b'"seq":13' in one.payload:
             raise AttributeError("unforeseen")
         return decode(one, *more)
 
-    monkeypatch.setattr(ingest_writer, "decode", stumbling)
+    monkeypatch.setattr(ingest_writer, "decode_message", stumbling)
     data = [message(payload("v", seq)) for seq in (12, 13, 14)]
-    assert await writer.store(data, "mqtt") == Outcome(stored=2, refused=1)
-    (letter,) = await all_of(database, DeadLetter)
+    assert await writer.store(data, "mqtt") == BatchOutcome(stored=2, refused=1)
+    (letter,) = await all_of(database, DeadLetterRow)
     assert letter.reason == "cannot be read: AttributeError: unforeseen"
 
 
-async def test_a_far_time_makes_no_partition(database: Database, writer: Writer) -> None:
+async def test_a_far_time_makes_no_partition(database: Database, writer: IngestWriter) -> None:
     def days(connection: Connection) -> int:
         if connection.dialect.name != "postgresql":
             return 0
-        return len(partitions.existing_partitions(connection, "ven_telemetry"))
+        return len(existing_partitions(connection, "ven_telemetry"))
 
     times = [time.time() + 86_400.0 * n for n in (-40, 1, 2, 400)]
     far = [message(payload("v", n, timestamp=moment)) for n, moment in enumerate(times)]
     async with database.engine.begin() as connection:
         before = await connection.run_sync(days)
-    assert await writer.store(far, "mqtt") == Outcome(refused=4)
+    assert await writer.store(far, "mqtt") == BatchOutcome(refused=4)
     async with database.engine.begin() as connection:
         assert await connection.run_sync(days) == before
 
 
 async def test_an_agent_that_was_installed_anew_begins_its_numbers_again(
-    database: Database, writer: Writer
+    database: Database, writer: IngestWriter
 ) -> None:
     now = time.time()
     old = [message(payload("v", seq, timestamp=now - 60 + seq)) for seq in (1, 2, 3)]
     new = [message(payload("v", seq, timestamp=now - 30 + seq)) for seq in (1, 2, 3)]
     back = [message(payload("v", 4, timestamp=now - 59))]  # its clock was put back
-    assert await writer.store([*old, *new, *back], "mqtt") == Outcome(stored=7)
-    assert await writer.store([*old, *new, *back], "mqtt") == Outcome(duplicates=7)
+    assert await writer.store([*old, *new, *back], "mqtt") == BatchOutcome(stored=7)
+    assert await writer.store([*old, *new, *back], "mqtt") == BatchOutcome(duplicates=7)
 
 
 async def test_a_ven_that_catches_up_after_an_outage_is_seen_and_its_state_stays(
-    database: Database, writer: Writer
+    database: Database, writer: IngestWriter
 ) -> None:
     now = time.time()
 
     async def state_after(seq: int, timestamp: float, received: float) -> tuple[int, float]:
         data = payload("v", seq, timestamp=timestamp)
         await writer.store([message(data, received=received)], "mqtt")
-        (state,) = await all_of(database, VenState)
+        (state,) = await all_of(database, VenStateRow)
         return state.seq, round(state.last_seen.timestamp() - now, 3)
 
     assert await state_after(9, now, now) == (9, 0.0)
     assert await state_after(8, now - 600, now + 60) == (9, 60.0)
     # Another instance took this one in before, and stores it after: nothing goes back.
-    other = Writer(database, Settings.from_environment({}))
+    other = IngestWriter(database, BackendSettings.from_environment({}))
     await other.store([message(payload("v", 10, timestamp=now + 1), received=now + 30)], "mqtt")
-    (state,) = await all_of(database, VenState)
+    (state,) = await all_of(database, VenStateRow)
     assert (state.seq, round(state.last_seen.timestamp() - now, 3)) == (10, 60.0)
 
 
@@ -168,49 +164,55 @@ async def take_part(database: Database) -> None:
     """An event with one VEN that was told."""
     now = utc_now()
     async with database.sessions.begin() as session:
-        session.add(Event(id="e", start_time=now, end_time=now, requested_reduction_kw=5.0))
+        session.add(EventRow(id="e", start_time=now, end_time=now, requested_reduction_kw=5.0))
         await session.flush()
-        session.add(Participant(event_id="e", ven_id="v", assigned_shed_kw=5.0, commanded_at=now))
-        session.add(Command(correlation_id="c", event_id="e", ven_id="v", op="event", payload={}))
+        session.add(
+            ParticipantRow(event_id="e", ven_id="v", assigned_shed_kw=5.0, commanded_at=now)
+        )
+        session.add(
+            CommandRow(correlation_id="c", event_id="e", ven_id="v", op="event", payload={})
+        )
 
 
 async def test_an_ack_that_comes_again_does_not_undo_a_later_one(
-    database: Database, writer: Writer
+    database: Database, writer: IngestWriter
 ) -> None:
     await take_part(database)
     first = ack("v", status="accepted", correlationId="c", event_id="e")
     later = ack("v", status="measured", correlationId="c", event_id="e")
     for batch in ([first], [later], [first]):
         await writer.store(batch, "mqtt")
-    (command,) = await all_of(database, Command)
+    (command,) = await all_of(database, CommandRow)
     assert command.ack_status == "measured"
-    (part,) = await all_of(database, Participant)
+    (part,) = await all_of(database, ParticipantRow)
     assert part.status == "measured"
 
 
 async def test_a_ven_whose_clock_was_put_right_in_an_event_is_still_heard(
-    database: Database, writer: Writer
+    database: Database, writer: IngestWriter
 ) -> None:
     await take_part(database)
     ahead = time.time() + 1_800
     await writer.store([ack("v", status="accepted", event_id="e", ts=ahead)], "mqtt")
     await writer.store([ack("v", status="completed", event_id="e")], "mqtt")
-    (part,) = await all_of(database, Participant)
+    (part,) = await all_of(database, ParticipantRow)
     assert part.status == "completed"
     # From before that, sent late: nothing new.
     await writer.store([ack("v", status="adjusted", event_id="e", ts=time.time() - 60)], "mqtt")
-    (part,) = await all_of(database, Participant)
+    (part,) = await all_of(database, ParticipantRow)
     assert part.status == "completed"
 
 
 async def test_a_partition_under_another_name_is_left_alone(postgresql_url: str) -> None:
     database = Database(postgresql_url)
-    settings = Settings.from_environment({"DATABASE_URL": postgresql_url})
+    settings = BackendSettings.from_environment({"DATABASE_URL": postgresql_url})
     async with database.engine.begin() as connection:
         statement = "CREATE TABLE ven_telemetry_rest PARTITION OF ven_telemetry DEFAULT"
         await connection.execute(text(statement))
-    await upkeep.apply_retention(database, settings, utc_now() + timedelta(days=40))
-    assert await Writer(database, settings).store([message(payload("v"))], "mqtt") == Outcome(1)
+    await apply_retention(database, settings, utc_now() + timedelta(days=40))
+    assert await IngestWriter(database, settings).store(
+        [message(payload("v"))], "mqtt"
+    ) == BatchOutcome(1)
     async with database.engine.begin() as connection:
         assert await connection.scalar(text("SELECT to_regclass('ven_telemetry_rest')"))
     await database.close()

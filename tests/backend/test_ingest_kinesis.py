@@ -16,12 +16,14 @@ import pytest_asyncio
 from moto import mock_aws
 from sqlalchemy import func, select, text, update
 
-from backend.ingest.kinesis import KinesisSource
-from backend.ingest.pipeline import StoreHealth
-from backend.ingest.writer import Writer
-from backend.settings import Settings
+from backend.config.backend_settings import BackendSettings
+from backend.ingest.ingest_pipeline import StoreHealth
+from backend.ingest.ingest_writer import IngestWriter
+from backend.ingest.kinesis_source import KinesisSource
 from backend.store.database import Database
-from backend.store.models import DeadLetter, KinesisShard, VenAck, VenTelemetry, utc_now
+from backend.store.event_tables import VenAckRow
+from backend.store.table_base import utc_now
+from backend.store.telemetry_tables import DeadLetterRow, KinesisShardRow, VenTelemetryRow
 from tests.backend.builders import telemetry
 from VenAgent.contract.json_codec import encode_json
 
@@ -74,7 +76,7 @@ def said(ven: int, seq: int, **fields: Any) -> tuple[str, bytes]:
 async def worker(
     url: str, client: Any, name: str = "one", lease_sec: str = "0.6"
 ) -> AsyncIterator[KinesisSource]:
-    settings = Settings.from_environment(
+    settings = BackendSettings.from_environment(
         {
             "DATABASE_URL": url,
             "KINESIS_STREAM": STREAM,
@@ -84,7 +86,9 @@ async def worker(
         }
     )
     database = Database(url)
-    source = KinesisSource(database, Writer(database, settings), settings, StoreHealth(), client)
+    source = KinesisSource(
+        database, IngestWriter(database, settings), settings, StoreHealth(), client
+    )
     task = asyncio.create_task(source.run())
     try:
         yield source
@@ -122,7 +126,7 @@ async def stored(ask: Callable[[Any], Any], count: int) -> None:
     """Until so many telemetries are stored."""
 
     async def enough() -> bool:
-        return bool((await ask(count_of(VenTelemetry)))[0][0] >= count)
+        return bool((await ask(count_of(VenTelemetryRow)))[0][0] >= count)
 
     await until(enough)
 
@@ -138,14 +142,14 @@ async def test_records_of_all_shards_are_stored_by_their_kind(
         await stored(ask, 200)
 
         async def all_of_it() -> bool:
-            return (await ask(count_of(VenAck)))[0][0] == 1 and (await ask(count_of(DeadLetter)))[
-                0
-            ][0] == 2
+            return (await ask(count_of(VenAckRow)))[0][0] == 1 and (
+                await ask(count_of(DeadLetterRow))
+            )[0][0] == 2
 
         await until(all_of_it)
-    reasons = [row[0] for row in await ask(select(DeadLetter.reason))]
+    reasons = [row[0] for row in await ask(select(DeadLetterRow.reason))]
     assert any("sent by 'mallory'" in reason for reason in reasons)
-    owners = {row[0] for row in await ask(select(KinesisShard.owner))}
+    owners = {row[0] for row in await ask(select(KinesisShardRow.owner))}
     assert owners == {None}  # given back at the end
 
 
@@ -224,16 +228,16 @@ async def test_a_worker_that_died_is_replaced_when_its_leases_run_out(
     async with worker(postgresql_url, kinesis):
         await stored(ask, 40)
     gone = utc_now().replace(year=2200)
-    await ask(update(KinesisShard).values(owner="dead", lease_until=gone))
+    await ask(update(KinesisShardRow).values(owner="dead", lease_until=gone))
     put(kinesis, [said(n % 20, 1_000 + n) for n in range(40)])
     async with worker(postgresql_url, kinesis, "two"):
-        owners = select(KinesisShard.owner).order_by(KinesisShard.owner)
+        owners = select(KinesisShardRow.owner).order_by(KinesisShardRow.owner)
 
         async def one_taken() -> bool:
             return [row[0] for row in await ask(owners)] == ["dead", "two"]
 
         await until(one_taken)  # half is the newcomer's share, the rest is not
-        await ask(update(KinesisShard).values(lease_until=utc_now()))
+        await ask(update(KinesisShardRow).values(lease_until=utc_now()))
         await stored(ask, 80)
 
 
@@ -241,7 +245,7 @@ async def test_two_workers_share_the_shards_and_what_both_store_is_stored_once(
     kinesis: Any, postgresql_url: str, ask: Any
 ) -> None:
     async def shared() -> bool:
-        owners = [row[0] for row in await ask(select(KinesisShard.owner))]
+        owners = [row[0] for row in await ask(select(KinesisShardRow.owner))]
         return sorted(map(str, owners)) == ["one", "two"]
 
     async with worker(postgresql_url, kinesis), worker(postgresql_url, kinesis, "two"):
@@ -249,10 +253,10 @@ async def test_two_workers_share_the_shards_and_what_both_store_is_stored_once(
         put(kinesis, [said(n % 20, n) for n in range(300)])
         await stored(ask, 300)
         # A lease is taken away in the middle: what its reader still has is not stored.
-        await ask(update(KinesisShard).values(owner="three", lease_until=utc_now()))
+        await ask(update(KinesisShardRow).values(owner="three", lease_until=utc_now()))
         put(kinesis, [said(n % 20, 1_000 + n) for n in range(300)])
         await stored(ask, 600)
-    assert (await ask(count_of(VenTelemetry)))[0][0] == 600
+    assert (await ask(count_of(VenTelemetryRow)))[0][0] == 600
     assert (await ask(text("SELECT count(DISTINCT (ven_id, seq)) FROM ven_telemetry")))[0][0] == 600
 
 
@@ -310,7 +314,9 @@ async def test_after_a_reshard_children_are_read_when_their_parent_is_read_to_it
             return len(set(client.read)) == 4
 
         await until(children_read)
-    rows = await ask(select(KinesisShard.shard_id, KinesisShard.finished, KinesisShard.parent_ids))
+    rows = await ask(
+        select(KinesisShardRow.shard_id, KinesisShardRow.finished, KinesisShardRow.parent_ids)
+    )
     finished = {shard_id: done for shard_id, done, _ in rows}
     children = {shard_id for shard_id, _, parents in rows if parent["ShardId"] in parents}
     assert finished.pop(parent["ShardId"])
@@ -318,4 +324,4 @@ async def test_after_a_reshard_children_are_read_when_their_parent_is_read_to_it
     assert len(children) == 2
     first_of_children = min(client.read.index(child) for child in children)
     assert parent["ShardId"] not in client.read[first_of_children:]
-    assert (await ask(count_of(VenTelemetry)))[0][0] == 200
+    assert (await ask(count_of(VenTelemetryRow)))[0][0] == 200

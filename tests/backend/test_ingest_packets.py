@@ -10,21 +10,21 @@ from hypothesis import strategies as st
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from backend.mqtt.packets import (
+from backend.mqtt.mqtt_packets import (
     CONNACK,
     DISCONNECT,
     SUBACK,
+    ControlPacket,
     MalformedPacket,
-    Other,
-    Publish,
-    acknowledge,
-    connect,
+    PublishPacket,
+    connect_packet,
+    puback_packets,
     reason_of,
     reason_text,
     reasons_of_suback,
     session_present,
-    split,
-    subscribe,
+    split_packets,
+    subscribe_packet,
 )
 
 
@@ -66,11 +66,11 @@ def test_packets_are_found_wherever_the_stream_is_cut(
     found, rest = [], b""
     for begin, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
         rest += stream[begin:end]
-        some, used = split(rest)
+        some, used = split_packets(rest)
         found += some
         rest = rest[used:]
     assert rest == b""
-    assert found == [Publish(topic, payload, number) for topic, payload, number, _ in sent]
+    assert found == [PublishPacket(topic, payload, number) for topic, payload, number, _ in sent]
 
 
 @pytest.mark.parametrize(
@@ -78,28 +78,28 @@ def test_packets_are_found_wherever_the_stream_is_cut(
 )
 def test_what_is_not_mqtt_is_told(stream: bytes) -> None:
     with pytest.raises((MalformedPacket, IndexError)):
-        split(stream)
+        split_packets(stream)
 
 
 def test_answers_are_read() -> None:
-    (connack, suback, gone), _ = split(
+    (connack, suback, gone), _ = split_packets(
         b"\x20\x03\x01\x00\x00\x90\x05\x00\x01\x00\x01\x87\xe0\x02\x8e\x00"
     )
-    assert isinstance(connack, Other)
-    assert isinstance(suback, Other)
-    assert isinstance(gone, Other)
+    assert isinstance(connack, ControlPacket)
+    assert isinstance(suback, ControlPacket)
+    assert isinstance(gone, ControlPacket)
     assert (connack.kind, session_present(connack), reason_of(connack)) == (CONNACK, True, 0)
     assert (suback.kind, reasons_of_suback(suback)) == (SUBACK, [1, 0x87])
     assert (gone.kind, reason_text(reason_of(gone))) == (
         DISCONNECT,
         "another client connected with our client id",
     )
-    assert reason_of(Other(DISCONNECT, b"")) == 0
+    assert reason_of(ControlPacket(DISCONNECT, b"")) == 0
     assert reason_text(0xFE) == "reason code 0xFE"
 
 
 def test_acknowledgements_are_in_order() -> None:
-    assert acknowledge([1, 258]) == b"\x40\x02\x00\x01\x40\x02\x01\x02"
+    assert puback_packets([1, 258]) == b"\x40\x02\x00\x01\x40\x02\x01\x02"
 
 
 def test_connect_says_what_paho_would_say() -> None:
@@ -107,7 +107,7 @@ def test_connect_says_what_paho_would_say() -> None:
     properties.SessionExpiryInterval = 3_600
     properties.ReceiveMaximum = 20_000
     properties.MaximumPacketSize = 135_168
-    packet = connect(
+    packet = connect_packet(
         "client",
         keepalive_sec=30,
         session_expiry_sec=3_600,
@@ -123,4 +123,4 @@ def test_connect_says_what_paho_would_say() -> None:
 
 
 def test_subscriptions_are_at_qos_1() -> None:
-    assert subscribe(7, ["a/b"]) == b"\x82\x09\x00\x07\x00\x00\x03a/b\x11"
+    assert subscribe_packet(7, ["a/b"]) == b"\x82\x09\x00\x07\x00\x00\x03a/b\x11"

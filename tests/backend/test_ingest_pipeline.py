@@ -9,12 +9,12 @@ from contextlib import closing
 import pytest
 from sqlalchemy import func, select
 
-from backend.ingest.mqtt import Connection
-from backend.ingest.pipeline import Pipeline, StoreHealth
-from backend.ingest.writer import Writer
-from backend.settings import Settings
+from backend.config.backend_settings import BackendSettings
+from backend.ingest.ingest_pipeline import IngestPipeline, StoreHealth
+from backend.ingest.ingest_writer import IngestWriter
+from backend.ingest.mqtt_source import MqttSourceConnection
 from backend.store.database import Database
-from backend.store.models import VenTelemetry
+from backend.store.telemetry_tables import VenTelemetryRow
 from tests.backend.builders import payload
 from tests.backend.test_ingest_packets import publish
 
@@ -48,14 +48,14 @@ class Side:
     """A pipeline on SQLite, and connections whose bytes the test gives."""
 
     def __init__(self, url: str, **variables: str) -> None:
-        self.settings = Settings.from_environment({"DATABASE_URL": url, **variables})
+        self.settings = BackendSettings.from_environment({"DATABASE_URL": url, **variables})
         self.database = Database(url)
-        writer = Writer(self.database, self.settings)
-        self.pipeline = Pipeline(writer, self.settings, StoreHealth())
+        writer = IngestWriter(self.database, self.settings)
+        self.pipeline = IngestPipeline(writer, self.settings, StoreHealth())
 
-    def connect(self, connack: bytes) -> tuple[Connection, Transport]:
+    def connect(self, connack: bytes) -> tuple[MqttSourceConnection, Transport]:
         pipeline, transport = self.pipeline, Transport()
-        connection = Connection(
+        connection = MqttSourceConnection(
             self.settings.mqtt,
             "one",
             lambda message, number: pipeline.deliver(message, connection, number),
@@ -73,7 +73,7 @@ class Side:
         self.pipeline.finish()
         await running
         async with self.database.sessions() as session:
-            return await session.scalar(select(func.count()).select_from(VenTelemetry)) or 0
+            return await session.scalar(select(func.count()).select_from(VenTelemetryRow)) or 0
 
 
 def sent(first: int, count: int, *, qos: int = 1) -> bytes:

@@ -12,25 +12,27 @@ from sqlalchemy import Connection, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.ingest.records import Message
-from backend.ingest.writer import Outcome, Stop, Writer
-from backend.settings import Settings
-from backend.store import models, partitions, upkeep
+from backend.config.backend_settings import BackendSettings
+from backend.ingest.ingest_records import IncomingMessage
+from backend.ingest.ingest_writer import BatchOutcome, IngestWriter, StopStoring
 from backend.store.database import Database
-from backend.store.models import (
-    Command,
-    DeadLetter,
-    Event,
-    LoadSet,
-    Participant,
-    QuarterHour,
-    QuarterHourDue,
-    Ven,
-    VenAck,
-    VenAlert,
-    VenState,
-    VenTelemetry,
-    utc_now,
+from backend.store.database_upkeep import (
+    apply_retention,
+    quarter_hour_of,
+    sum_up_quarter_hours,
+    update_ven_statuses,
+)
+from backend.store.day_partitions import drop_old_days
+from backend.store.event_tables import CommandRow, EventRow, ParticipantRow, VenAckRow
+from backend.store.fleet_tables import LoadSetRow, VenRow, VenStateRow
+from backend.store.statuses import ONLINE
+from backend.store.table_base import utc_now
+from backend.store.telemetry_tables import (
+    DeadLetterRow,
+    QuarterHourDueRow,
+    QuarterHourRow,
+    VenAlertRow,
+    VenTelemetryRow,
 )
 from tests.backend.builders import payload, telemetry
 from VenAgent.contract.json_codec import encode_json
@@ -39,23 +41,23 @@ pytestmark = pytest.mark.asyncio
 
 
 @pytest.fixture
-def settings(database_url: str) -> Settings:
-    return Settings.from_environment({"DATABASE_URL": database_url})
+def settings(database_url: str) -> BackendSettings:
+    return BackendSettings.from_environment({"DATABASE_URL": database_url})
 
 
 @pytest.fixture
-def writer(database: Database, settings: Settings) -> Writer:
-    return Writer(database, settings)
+def writer(database: Database, settings: BackendSettings) -> IngestWriter:
+    return IngestWriter(database, settings)
 
 
-def message(data: bytes, topic: str = "volttron/metering") -> Message:
-    return Message(topic, data, time.time())
+def message(data: bytes, topic: str = "volttron/metering") -> IncomingMessage:
+    return IncomingMessage(topic, data, time.time())
 
 
-def ack(ven_id: str, *, received: float | None = None, **fields: Any) -> Message:
+def ack(ven_id: str, *, received: float | None = None, **fields: Any) -> IncomingMessage:
     now = time.time()
     fields = {"op": "event", "venId": ven_id, "ts": now, "ok": True, **fields}
-    return Message(f"ven/ack/{ven_id}", encode_json(fields), received or now)
+    return IncomingMessage(f"ven/ack/{ven_id}", encode_json(fields), received or now)
 
 
 async def count(database: Database, table: Any) -> int:
@@ -69,51 +71,51 @@ async def all_of(database: Database, table: Any) -> list[Any]:
 
 
 async def test_telemetry_registers_its_ven_and_is_stored_with_its_loads(
-    database: Database, writer: Writer
+    database: Database, writer: IngestWriter
 ) -> None:
     data = [message(payload(f"ven-{n}", seq)) for n in range(3) for seq in (1, 2)]
-    assert await writer.store(data, "mqtt") == Outcome(stored=6)
-    vens = await all_of(database, Ven)
+    assert await writer.store(data, "mqtt") == BatchOutcome(stored=6)
+    vens = await all_of(database, VenRow)
     assert sorted(ven.id for ven in vens) == ["ven-0", "ven-1", "ven-2"]
     assert {ven.status for ven in vens} == {"online"}
-    assert await count(database, LoadSet) == 1
+    assert await count(database, LoadSetRow) == 1
     async with database.sessions() as session:
         rows = await session.execute(
             text("SELECT count(*), sum(shed_capability_kw) FROM ven_load_samples")
         )
         assert tuple(rows.one()) == (48, 48.0)
-    state = next(state for state in await all_of(database, VenState) if state.ven_id == "ven-1")
+    state = next(state for state in await all_of(database, VenStateRow) if state.ven_id == "ven-1")
     assert (state.seq, state.used_power_kw, state.shed_available_kw) == (2, 12.345, 8.0)
 
 
 async def test_what_comes_again_is_stored_once_and_counted(
-    database: Database, writer: Writer
+    database: Database, writer: IngestWriter
 ) -> None:
     data = [message(payload("ven-1", seq)) for seq in range(20)]
     acks = [ack("ven-1", correlationId=f"c{n}", event_id="e") for n in range(5)]
-    assert await writer.store([*data, *acks, *data[:5]], "mqtt") == Outcome(25, 5)
+    assert await writer.store([*data, *acks, *data[:5]], "mqtt") == BatchOutcome(25, 5)
     again = [*data[10:], *acks, message(payload("ven-1", 99))]
-    assert await writer.store(again, "mqtt") == Outcome(1, 15)
-    assert await writer.store(again, "mqtt") == Outcome(0, 16)
-    assert await count(database, VenTelemetry) == 21
-    assert await count(database, VenAck) == 5
+    assert await writer.store(again, "mqtt") == BatchOutcome(1, 15)
+    assert await writer.store(again, "mqtt") == BatchOutcome(0, 16)
+    assert await count(database, VenTelemetryRow) == 21
+    assert await count(database, VenAckRow) == 5
 
 
 async def test_bad_messages_go_to_the_dead_letters_and_the_others_are_stored(
-    database: Database, writer: Writer
+    database: Database, writer: IngestWriter
 ) -> None:
     bad = [b"not json", b"\x00\xff", encode_json({"venId": "v"}), payload("v", usedPowerKw=1e12)]
     mixed = [message(payload("ven-1", seq)) for seq in range(10)]
     for at, data in enumerate(bad):
         mixed.insert(at * 3, message(data))
-    assert await writer.store(mixed, "mqtt") == Outcome(stored=10, refused=4)
-    letters = await all_of(database, DeadLetter)
+    assert await writer.store(mixed, "mqtt") == BatchOutcome(stored=10, refused=4)
+    letters = await all_of(database, DeadLetterRow)
     assert sorted(letter.payload for letter in letters) == sorted(bad)
     assert all(letter.reason and letter.topic == "volttron/metering" for letter in letters)
 
 
 async def test_a_message_the_database_itself_refuses_is_found_among_the_others(
-    database: Database, writer: Writer
+    database: Database, writer: IngestWriter
 ) -> None:
     """The reader misses it, so the whole transaction fails; halving finds it."""
     if not database.is_postgresql:
@@ -126,65 +128,67 @@ async def test_a_message_the_database_itself_refuses_is_found_among_the_others(
     async with database.engine.begin() as connection:
         await connection.execute(text(trigger))
     data = [message(payload("ven-1", seq)) for seq in range(40)]
-    assert await writer.store(data, "mqtt") == Outcome(stored=39, refused=1)
-    (letter,) = await all_of(database, DeadLetter)
+    assert await writer.store(data, "mqtt") == BatchOutcome(stored=39, refused=1)
+    (letter,) = await all_of(database, DeadLetterRow)
     assert letter.payload == data[13].payload
     assert "the database refuses it" in letter.reason
 
 
 async def test_partitions_that_were_dropped_are_made_again(
-    database: Database, writer: Writer
+    database: Database, writer: IngestWriter
 ) -> None:
     await writer.store([message(payload("ven-1", 1))], "mqtt")
 
     def drop(connection: Connection) -> None:
         tomorrow = utc_now() + timedelta(days=1)
-        partitions.drop_older(connection, "ven_telemetry", tomorrow)
+        drop_old_days(connection, "ven_telemetry", tomorrow)
 
     async with database.engine.begin() as connection:
         await connection.run_sync(drop)
-    assert await count(database, VenTelemetry) == 0
-    assert await writer.store([message(payload("ven-1", 2))], "mqtt") == Outcome(1)
-    assert await count(database, DeadLetter) == 0
+    assert await count(database, VenTelemetryRow) == 0
+    assert await writer.store([message(payload("ven-1", 2))], "mqtt") == BatchOutcome(1)
+    assert await count(database, DeadLetterRow) == 0
 
 
 async def test_a_ven_that_was_deleted_is_registered_again_by_its_next_telemetry(
-    database: Database, writer: Writer, monkeypatch: pytest.MonkeyPatch
+    database: Database, writer: IngestWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await writer.store([message(payload("ven-1", 1))], "mqtt")
     async with database.sessions.begin() as session:
-        await session.delete(await session.get_one(Ven, "ven-1"))
-    monkeypatch.setattr("backend.ingest.writer._REFRESH_SEC", -1.0)
+        await session.delete(await session.get_one(VenRow, "ven-1"))
+    monkeypatch.setattr("backend.ingest.ingest_writer._REFRESH_SEC", -1.0)
     await writer.store([message(payload("ven-1", 2))], "mqtt")
-    assert await count(database, Ven) == 1
+    assert await count(database, VenRow) == 1
 
 
 async def test_states_are_stored_now_and_then_and_never_go_back(
-    database: Database, writer: Writer
+    database: Database, writer: IngestWriter
 ) -> None:
     now = time.time()
 
-    def at(received: float, seq: int, timestamp: float) -> Message:
-        return Message("volttron/metering", payload("v", seq, timestamp=timestamp), received)
+    def at(received: float, seq: int, timestamp: float) -> IncomingMessage:
+        return IncomingMessage(
+            "volttron/metering", payload("v", seq, timestamp=timestamp), received
+        )
 
     for seq, expected in ((1, 1), (2, 1), (3, 3)):
         await writer.store([at(now + 2.5 * seq, seq, now + seq)], "mqtt")
-        (state,) = await all_of(database, VenState)
+        (state,) = await all_of(database, VenStateRow)
         assert state.seq == expected
     await writer.store([at(now + 60, 4, now - 500)], "mqtt")  # from before an outage
-    (state,) = await all_of(database, VenState)
+    (state,) = await all_of(database, VenStateRow)
     assert state.seq == 3
 
 
 async def test_an_ack_answers_its_command_and_tells_the_participant(
-    database: Database, writer: Writer
+    database: Database, writer: IngestWriter
 ) -> None:
     now = utc_now()
     async with database.sessions.begin() as session:
-        session.add(Event(id="e", start_time=now, end_time=now, requested_reduction_kw=5.0))
+        session.add(EventRow(id="e", start_time=now, end_time=now, requested_reduction_kw=5.0))
         await session.flush()
         session.add(
-            Participant(
+            ParticipantRow(
                 event_id="e",
                 ven_id="v",
                 assigned_shed_kw=5.0,
@@ -193,7 +197,7 @@ async def test_an_ack_answers_its_command_and_tells_the_participant(
             )
         )
         session.add(
-            Command(
+            CommandRow(
                 correlation_id="c",
                 event_id="e",
                 ven_id="v",
@@ -213,30 +217,32 @@ async def test_an_ack_answers_its_command_and_tells_the_participant(
         shed_basis="predicted",
         baseline_kw=9.0,
     )
-    assert await writer.store([accepted], "mqtt") == Outcome(1)
+    assert await writer.store([accepted], "mqtt") == BatchOutcome(1)
     measured = ack("v", status="measured", correlationId="c", event_id="e", actual_shed_kw=4.5)
     restored = ack("v", op="restore", status="success", correlationId="r", event_id="e")
     await writer.store([measured, restored, accepted], "mqtt")
-    (command,) = await all_of(database, Command)
+    (command,) = await all_of(database, CommandRow)
     assert (command.state, command.ack_status) == ("acked", "measured")
-    (part,) = await all_of(database, Participant)
+    (part,) = await all_of(database, ParticipantRow)
     assert (part.status, part.actual_shed_kw, part.baseline_kw) == ("measured", 4.5, 9.0)
     assert part.response_ms == pytest.approx(2000.0, abs=2.0)
-    stored = {row.status: row for row in await all_of(database, VenAck)}
+    stored = {row.status: row for row in await all_of(database, VenAckRow)}
     assert set(stored) == {"accepted", "measured", "success"}
     assert stored["accepted"].raw_payload["shed_basis"] == "predicted"
 
 
-async def test_an_ack_of_another_ven_answers_nothing(database: Database, writer: Writer) -> None:
+async def test_an_ack_of_another_ven_answers_nothing(
+    database: Database, writer: IngestWriter
+) -> None:
     async with database.sessions.begin() as session:
-        session.add(Command(correlation_id="c", ven_id="v", op="ping", payload={}))
+        session.add(CommandRow(correlation_id="c", ven_id="v", op="ping", payload={}))
     await writer.store([ack("w", status="success", correlationId="c", op="ping")], "mqtt")
-    (command,) = await all_of(database, Command)
+    (command,) = await all_of(database, CommandRow)
     assert command.state == "pending"
 
 
 async def test_alerts_and_loads_snapshots_are_stored_once(
-    database: Database, writer: Writer
+    database: Database, writer: IngestWriter
 ) -> None:
     said = encode_json(
         {
@@ -250,18 +256,18 @@ async def test_alerts_and_loads_snapshots_are_stored_once(
     )
     loads = encode_json({"venId": "v", "timestamp": time.time(), "loads": telemetry("v")["loads"]})
     data = [message(said, "ven/alerts/v"), message(loads, "ven/loads/v")]
-    assert await writer.store(data, "mqtt") == Outcome(2)
-    assert await writer.store(data, "mqtt") == Outcome(0, 2)
-    (alert,) = await all_of(database, VenAlert)
+    assert await writer.store(data, "mqtt") == BatchOutcome(2)
+    assert await writer.store(data, "mqtt") == BatchOutcome(0, 2)
+    (alert,) = await all_of(database, VenAlertRow)
     assert alert.context == {"circuit": "hvac"}
     async with database.sessions() as session:
         assert await session.scalar(text("SELECT count(*) FROM load_snapshots")) == 8
 
 
 async def test_status_and_silence_decide_who_is_online(
-    database: Database, writer: Writer, settings: Settings
+    database: Database, writer: IngestWriter, settings: BackendSettings
 ) -> None:
-    def status(word: str) -> Message:
+    def status(word: str) -> IncomingMessage:
         return message(
             encode_json({"venId": "v", "status": word, "ts": 1, "bootId": "b"}), "ven/status/v"
         )
@@ -269,8 +275,8 @@ async def test_status_and_silence_decide_who_is_online(
     async def now_is(later_sec: float) -> tuple[str, str | None]:
         async with database.engine.begin() as connection:
             now = utc_now() + timedelta(seconds=later_sec)
-            await upkeep.update_statuses(connection, settings, now)
-        (ven,) = await all_of(database, Ven)
+            await update_ven_statuses(connection, settings, now)
+        (ven,) = await all_of(database, VenRow)
         return ven.status, ven.boot_id
 
     await writer.store([message(payload("v"))], "mqtt")
@@ -281,87 +287,87 @@ async def test_status_and_silence_decide_who_is_online(
     assert await now_is(settings.offline_after_sec + 5) == ("offline", "b")
     async with database.engine.begin() as connection:
         spoke = utc_now() + timedelta(seconds=90)
-        await connection.execute(update(VenState).values(last_seen=spoke))
+        await connection.execute(update(VenStateRow).values(last_seen=spoke))
     assert await now_is(91) == ("online", "b")
 
 
-async def test_a_checkpoint_belongs_to_the_batch(database: Database, writer: Writer) -> None:
+async def test_a_checkpoint_belongs_to_the_batch(database: Database, writer: IngestWriter) -> None:
     async def checkpoint(connection: AsyncConnection) -> None:
         await connection.execute(
-            insert(DeadLetter).values(
+            insert(DeadLetterRow).values(
                 received_at=utc_now(), source="s", topic="checkpoint", reason="r", payload=b""
             )
         )
 
     async def lost(_connection: AsyncConnection) -> None:
-        raise Stop
+        raise StopStoring
 
-    with pytest.raises(Stop):
+    with pytest.raises(StopStoring):
         await writer.store([message(payload("v", 1))], "kinesis", lost)
-    assert await count(database, VenTelemetry) == 0
+    assert await count(database, VenTelemetryRow) == 0
     await writer.store([message(payload("v", 1))], "kinesis", checkpoint)
-    assert (await count(database, VenTelemetry), await count(database, DeadLetter)) == (1, 1)
+    assert (await count(database, VenTelemetryRow), await count(database, DeadLetterRow)) == (1, 1)
 
 
 async def test_a_quarter_of_an_hour_is_summed_up_and_again_when_telemetry_comes_late(
-    database: Database, writer: Writer
+    database: Database, writer: IngestWriter
 ) -> None:
-    start = upkeep.quarter_hour_of(utc_now() - timedelta(hours=1))
+    start = quarter_hour_of(utc_now() - timedelta(hours=1))
 
-    def sample(seq: int, power_kw: float, **changes: Any) -> Message:
+    def sample(seq: int, power_kw: float, **changes: Any) -> IncomingMessage:
         moment = start.timestamp() + seq
         return message(payload("v", seq, timestamp=moment, usedPowerKw=power_kw, **changes))
 
     await writer.store([sample(1, 2.0), sample(2, 4.0), sample(3, 99.0, quality="stale")], "mqtt")
-    assert await upkeep.sum_up(database, utc_now()) == 1
-    (sums,) = await all_of(database, QuarterHour)
+    assert await sum_up_quarter_hours(database, utc_now()) == 1
+    (sums,) = await all_of(database, QuarterHourRow)
     assert (sums.start, sums.used_power_kw, sums.samples, sums.in_event) == (start, 3.0, 2, False)
-    assert await count(database, QuarterHourDue) == 0
+    assert await count(database, QuarterHourDueRow) == 0
     await writer.store([sample(4, 6.0, eventId="e")], "mqtt")
-    assert await upkeep.sum_up(database, utc_now()) == 1
-    (sums,) = await all_of(database, QuarterHour)
+    assert await sum_up_quarter_hours(database, utc_now()) == 1
+    (sums,) = await all_of(database, QuarterHourRow)
     assert (sums.used_power_kw, sums.samples, sums.in_event) == (4.0, 3, True)
     await writer.store([message(payload("v", 5))], "mqtt")
-    assert await upkeep.sum_up(database, utc_now()) == 0  # this one is not over
+    assert await sum_up_quarter_hours(database, utc_now()) == 0  # this one is not over
 
 
 async def test_retention_drops_what_is_old(
-    database: Database, writer: Writer, settings: Settings
+    database: Database, writer: IngestWriter, settings: BackendSettings
 ) -> None:
     await writer.store([message(payload("v")), message(b"bad")], "mqtt")
-    await upkeep.apply_retention(database, settings, utc_now())
-    assert (await count(database, VenTelemetry), await count(database, DeadLetter)) == (1, 1)
+    await apply_retention(database, settings, utc_now())
+    assert (await count(database, VenTelemetryRow), await count(database, DeadLetterRow)) == (1, 1)
     later = datetime.now(timezone.utc) + timedelta(days=32)
-    await upkeep.apply_retention(database, settings, later)
-    assert (await count(database, VenTelemetry), await count(database, DeadLetter)) == (0, 0)
+    await apply_retention(database, settings, later)
+    assert (await count(database, VenTelemetryRow), await count(database, DeadLetterRow)) == (0, 0)
 
 
 async def test_a_reader_of_an_old_day_delays_the_retention_and_not_the_ingest(
     postgresql_url: str,
 ) -> None:
-    settings = Settings.from_environment({"DATABASE_URL": postgresql_url})
+    settings = BackendSettings.from_environment({"DATABASE_URL": postgresql_url})
     database = Database(postgresql_url)
-    writer = Writer(database, settings)
+    writer = IngestWriter(database, settings)
     await writer.store([message(payload("v", 1))], "mqtt")
     later = utc_now() + timedelta(days=40)
     async with database.engine.connect() as reader:
-        await reader.execute(select(VenTelemetry.seq))  # and its transaction stays open
+        await reader.execute(select(VenTelemetryRow.seq))  # and its transaction stays open
         with pytest.raises(DBAPIError, match="lock timeout"):
-            await upkeep.apply_retention(database, settings, later)
-        assert await writer.store([message(payload("v", 2))], "mqtt") == Outcome(1)
-    await upkeep.apply_retention(database, settings, later)
-    assert await count(database, VenTelemetry) == 0
+            await apply_retention(database, settings, later)
+        assert await writer.store([message(payload("v", 2))], "mqtt") == BatchOutcome(1)
+    await apply_retention(database, settings, later)
+    assert await count(database, VenTelemetryRow) == 0
     await database.close()
 
 
 async def test_two_writers_store_the_same_messages_once(
-    database: Database, settings: Settings
+    database: Database, settings: BackendSettings
 ) -> None:
     data = [message(payload(f"ven-{n % 7}", n)) for n in range(300)]
     acks = [ack(f"ven-{n}", correlationId=f"c{n}", event_id="e") for n in range(50)]
-    writers = [Writer(database, settings) for _ in range(2)]
+    writers = [IngestWriter(database, settings) for _ in range(2)]
 
-    async def store(writer: Writer, messages: list[Message]) -> Outcome:
+    async def store(writer: IngestWriter, messages: list[IncomingMessage]) -> BatchOutcome:
         for _ in range(20):  # a deadlock or a locked file is tried again, as the pipeline does
             try:
                 return await writer.store(messages, "mqtt")
@@ -374,14 +380,14 @@ async def test_two_writers_store_the_same_messages_once(
     )
     assert sum(outcome.stored for outcome in both) == 350
     assert sum(outcome.duplicates for outcome in both) == 350
-    assert await count(database, VenTelemetry) == 300
-    assert models.ONLINE in {ven.status for ven in await all_of(database, Ven)}
+    assert await count(database, VenTelemetryRow) == 300
+    assert ONLINE in {ven.status for ven in await all_of(database, VenRow)}
 
 
 async def test_the_whole_payload_is_kept_on_request(database: Database, database_url: str) -> None:
-    settings = Settings.from_environment(
+    settings = BackendSettings.from_environment(
         {"DATABASE_URL": database_url, "STORE_RAW_PAYLOAD": "true"}
     )
-    await Writer(database, settings).store([message(payload("v", extra="é"))], "mqtt")
-    (row,) = await all_of(database, VenTelemetry)
+    await IngestWriter(database, settings).store([message(payload("v", extra="é"))], "mqtt")
+    (row,) = await all_of(database, VenTelemetryRow)
     assert row.raw_payload["extra"] == "é"

@@ -10,42 +10,42 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select
 
-from backend.ingest.records import Message
-from backend.ingest.writer import Writer
-from backend.measure.days import QUARTER_SEC, History
-from backend.measure.performance import (
-    Baseline,
-    Before,
-    Slice,
-    Window,
-    choose_baseline,
-    measure,
-    together,
+from backend.config.backend_settings import BackendSettings
+from backend.config.settings_block import SettingsError
+from backend.ingest.ingest_records import IncomingMessage
+from backend.ingest.ingest_writer import IngestWriter
+from backend.measure.event_measurement import measure_next
+from backend.measure.ven_baseline import PreEventPower, VenBaseline, choose_ven_baseline
+from backend.measure.ven_performance import (
+    EventWindow,
+    MeterSlice,
+    measure_performance,
+    total_performance,
 )
-from backend.measure.service import measure_next
-from backend.settings import Settings, SettingsError
 from backend.store.database import Database
-from backend.store.models import (
-    WHOLE_EVENT,
-    Event,
-    EventPerformance,
-    Participant,
-    QuarterHour,
-    utc_now,
-)
-from backend.store.upkeep import quarter_hour_of
+from backend.store.database_upkeep import quarter_hour_of
+from backend.store.event_tables import WHOLE_EVENT, EventPerformanceRow, EventRow, ParticipantRow
+from backend.store.table_base import utc_now
+from backend.store.telemetry_tables import QuarterHourRow
 from tests.backend.builders import payload
+from VenAgent.baseline.intervals import INTERVAL_SEC, IntervalHistory
+from VenAgent.baseline.methods import Baseline
 
-HOUR = Window(0.0, 3_600.0)
-FULL = Before(mean_kw=10.0, last_kw=9.0, samples=60, span_sec=295.0)
-
-
-def flat(kw: float, trust: float = 1.0) -> Baseline:
-    return Baseline("pre_event_mean", kw, {}, trust)
+HOUR = EventWindow(0.0, 3_600.0)
+FULL = PreEventPower(mean_kw=10.0, last_kw=9.0, samples=60, span_sec=295.0)
 
 
-def slices(kw: float, samples: int = 180) -> list[Slice]:
-    return [Slice(at * QUARTER_SEC, kw, samples) for at in range(4)]
+def flat(kw: float, trust: float = 1.0) -> VenBaseline:
+    return VenBaseline(Baseline(kw, "pre_event_mean", 60), trust)
+
+
+def slices(kw: float, samples: int = 180) -> list[MeterSlice]:
+    return [MeterSlice(at * INTERVAL_SEC, kw, samples) for at in range(4)]
+
+
+def chosen_for_the_hour(method: str, before: PreEventPower | None) -> VenBaseline | None:
+    history = IntervalHistory()
+    return choose_ven_baseline(method, before, history, start_ts=HOUR.start, end_ts=HOUR.end)
 
 
 # ---- pure ---------------------------------------------------------------------------------------
@@ -54,14 +54,14 @@ def slices(kw: float, samples: int = 180) -> list[Slice]:
 @pytest.mark.parametrize(("samples", "span_sec"), [(2, 0.0), (60, 1e-6), (1, 0.0), (2, 5.0)])
 def test_samples_of_one_moment_tell_no_interval(samples: int, span_sec: float) -> None:
     """A telemetry that was split has several; a division by their distance must not stop us."""
-    before = Before(mean_kw=10.0, last_kw=10.0, samples=samples, span_sec=span_sec)
-    found = measure(6.0, HOUR, slices(7.0), flat(10.0), before.interval_sec)
+    before = PreEventPower(mean_kw=10.0, last_kw=10.0, samples=samples, span_sec=span_sec)
+    found = measure_performance(6.0, HOUR, slices(7.0), flat(10.0), before.interval_sec)
     assert 1 <= found.expected_samples <= 36_000
     assert found.average_kw == pytest.approx(7.0)
 
 
 def test_an_hour_at_seven_of_ten_kw_delivered_three_kwh() -> None:
-    found = measure(6.0, HOUR, slices(7.0), flat(10.0))
+    found = measure_performance(6.0, HOUR, slices(7.0), flat(10.0))
     assert found.achieved_shed_kw == pytest.approx(3.0)
     assert found.delivered_kwh == pytest.approx(3.0)
     assert found.shed_percentage == pytest.approx(50.0)
@@ -71,33 +71,34 @@ def test_an_hour_at_seven_of_ten_kw_delivered_three_kwh() -> None:
 
 
 def test_time_without_telemetry_delivers_nothing_and_lowers_the_confidence() -> None:
-    found = measure(3.0, HOUR, slices(7.0)[:2], flat(10.0))
+    found = measure_performance(3.0, HOUR, slices(7.0)[:2], flat(10.0))
     assert found.achieved_shed_kw == pytest.approx(3.0)
     assert found.delivered_kwh == pytest.approx(1.5)
     assert found.confidence == pytest.approx(0.5)
 
 
 def test_more_power_than_the_baseline_is_a_negative_delivery() -> None:
-    found = measure(3.0, HOUR, slices(12.0), flat(10.0))
+    found = measure_performance(3.0, HOUR, slices(12.0), flat(10.0))
     assert found.delivered_kwh == pytest.approx(-2.0)
     assert found.shed_percentage == pytest.approx(-200.0 / 3)
 
 
 def test_a_baseline_by_quarter_hours_is_compared_with_each() -> None:
-    profile = {at * QUARTER_SEC: 10.0 + at for at in range(4)}
-    found = measure(4.0, HOUR, slices(8.0), Baseline("ten_of_ten", 11.5, profile, 1.0))
+    profile = tuple((at * INTERVAL_SEC, 10.0 + at) for at in range(4))
+    chosen = VenBaseline(Baseline(11.5, "ten_of_ten", 10, profile=profile), 1.0)
+    found = measure_performance(4.0, HOUR, slices(8.0), chosen)
     assert found.baseline_kw == pytest.approx(11.5)
     assert found.delivered_kwh == pytest.approx(3.5)
 
 
 def test_nothing_is_invented_for_a_ven_without_telemetry() -> None:
-    found = measure(4.0, HOUR, [], flat(10.0))
+    found = measure_performance(4.0, HOUR, [], flat(10.0))
     assert (found.achieved_shed_kw, found.delivered_kwh, found.confidence) == (None, None, 0.0)
-    assert measure(4.0, HOUR, slices(7.0), None).average_kw == 7.0
+    assert measure_performance(4.0, HOUR, slices(7.0), None).average_kw == 7.0
 
 
 def test_a_slow_reporter_covers_the_time_too() -> None:
-    found = measure(3.0, HOUR, slices(7.0, samples=15), flat(10.0), interval_sec=60.0)
+    found = measure_performance(3.0, HOUR, slices(7.0, samples=15), flat(10.0), interval_sec=60.0)
     assert found.confidence == pytest.approx(1.0)
     assert found.expected_samples == 60
 
@@ -107,38 +108,38 @@ def test_a_slow_reporter_covers_the_time_too() -> None:
     [
         ("pre_event_mean", FULL, ("pre_event_mean", 10.0, 1.0)),
         ("meter_before", FULL, ("meter_before", 9.0, 0.5)),
-        ("pre_event_mean", Before(10.0, 9.0, 5, 20.0), ("present_power", 9.0, 0.5)),
+        ("pre_event_mean", PreEventPower(10.0, 9.0, 5, 20.0), ("present_power", 9.0, 0.5)),
         ("high_4_of_5", FULL, ("pre_event_mean", 10.0, 1.0)),
     ],
 )
 def test_the_baseline_is_the_one_asked_for_or_the_next_there_is_history_for(
-    method: str, before: Before, expected: tuple[str, float, float]
+    method: str, before: PreEventPower, expected: tuple[str, float, float]
 ) -> None:
-    found = choose_baseline(method, before, History({}), HOUR)
+    found = chosen_for_the_hour(method, before)
     assert found is not None
-    assert (found.method, found.flat_kw, found.trust) == expected
+    assert (found.baseline.method, found.baseline.power_kw, found.trust) == expected
 
 
 def test_without_any_telemetry_there_is_no_baseline() -> None:
-    assert choose_baseline("pre_event_mean", None, History({}), HOUR) is None
+    assert chosen_for_the_hour("pre_event_mean", None) is None
     with pytest.raises(ValueError, match="choose one of"):
-        choose_baseline("guess", FULL, History({}), HOUR)
+        chosen_for_the_hour("guess", FULL)
 
 
 def test_the_whole_is_the_sum_and_knows_what_is_missing() -> None:
-    known = measure(3.0, HOUR, slices(7.0), flat(10.0))
-    unknown = measure(3.0, HOUR, [], None)
-    whole = together(6.0, [known, known, unknown])
+    known = measure_performance(3.0, HOUR, slices(7.0), flat(10.0))
+    unknown = measure_performance(3.0, HOUR, [], None)
+    whole = total_performance(6.0, [known, known, unknown])
     assert (whole.achieved_shed_kw, whole.delivered_kwh) == (pytest.approx(6.0), pytest.approx(6.0))
     assert whole.shed_percentage == pytest.approx(100.0)
     assert whole.confidence == pytest.approx(2 / 3)
-    nothing = together(6.0, [])
+    nothing = total_performance(6.0, [])
     assert (nothing.achieved_shed_kw, nothing.confidence) == (None, 0.0)
 
 
 def test_a_time_zone_that_is_none_is_refused_with_how_to_write_it() -> None:
     with pytest.raises(SettingsError, match="Europe/Berlin"):
-        Settings.from_environment({"MEASURE_TIMEZONE": "Mars/Base"})
+        BackendSettings.from_environment({"MEASURE_TIMEZONE": "Mars/Base"})
 
 
 # ---- the service --------------------------------------------------------------------------------
@@ -147,7 +148,7 @@ START = utc_now() - timedelta(minutes=40)
 LENGTH = timedelta(minutes=20)
 
 
-def samples(ven_id: str, power_kw: float, shed_kw: float) -> Iterator[Message]:
+def samples(ven_id: str, power_kw: float, shed_kw: float) -> Iterator[IncomingMessage]:
     """Every 30 s from ten minutes before the event until five after it."""
     for n in range(70):
         at = START - timedelta(minutes=10) + n * timedelta(seconds=30)
@@ -159,11 +160,11 @@ def samples(ven_id: str, power_kw: float, shed_kw: float) -> Iterator[Message]:
             usedPowerKw=power_kw - (shed_kw if during else 0.0),
             eventId="e" if during else None,
         )
-        yield Message("volttron/metering", data, time.time())
+        yield IncomingMessage("volttron/metering", data, time.time())
 
 
-async def an_event(database: Database, settings: Settings, **fields: Any) -> None:
-    writer = Writer(database, settings)
+async def an_event(database: Database, settings: BackendSettings, **fields: Any) -> None:
+    writer = IngestWriter(database, settings)
     for ven_id, power_kw, shed_kw in (("v1", 10.0, 3.0), ("v2", 5.0, 0.0)):
         await writer.store(list(samples(ven_id, power_kw, shed_kw)), "mqtt")
     times: dict[str, Any] = {
@@ -174,26 +175,26 @@ async def an_event(database: Database, settings: Settings, **fields: Any) -> Non
     }
     async with database.sessions.begin() as session:
         values = {"requested_reduction_kw": 8.0, "status": "completed", **times, **fields}
-        session.add(Event(id="e", **values))
+        session.add(EventRow(id="e", **values))
         await session.flush()
         for ven_id, response_ms in (("v1", 100.0), ("v2", 300.0), ("silent", None)):
             session.add(
-                Participant(
+                ParticipantRow(
                     event_id="e", ven_id=ven_id, assigned_shed_kw=3.0, response_ms=response_ms
                 )
             )
 
 
-async def rows_of(database: Database) -> dict[str, EventPerformance]:
+async def rows_of(database: Database) -> dict[str, EventPerformanceRow]:
     async with database.sessions() as session:
-        return {row.ven_id: row for row in await session.scalars(select(EventPerformance))}
+        return {row.ven_id: row for row in await session.scalars(select(EventPerformanceRow))}
 
 
 @pytest.mark.asyncio
 async def test_an_event_that_is_over_is_measured_once(
     database: Database, database_url: str
 ) -> None:
-    settings = Settings.from_environment({"DATABASE_URL": database_url})
+    settings = BackendSettings.from_environment({"DATABASE_URL": database_url})
     await an_event(database, settings)
     assert await measure_next(database, settings, utc_now()) == "e"
     assert await measure_next(database, settings, utc_now()) is None
@@ -210,7 +211,7 @@ async def test_an_event_that_is_over_is_measured_once(
     assert whole.achieved_shed_kw == pytest.approx(3.0)
     assert (whole.vens, whole.response_ms) == (3, 200.0)
     async with database.sessions() as session:
-        event = await session.get_one(Event, "e")
+        event = await session.get_one(EventRow, "e")
     assert event.measured_at is not None
     assert event.actual_reduction_kw == pytest.approx(3.0)
 
@@ -227,7 +228,7 @@ async def test_an_event_that_is_over_is_measured_once(
 async def test_an_event_that_never_began_or_is_not_over_is_not_measured(
     database: Database, database_url: str, fields: dict[str, Any]
 ) -> None:
-    settings = Settings.from_environment({"DATABASE_URL": database_url})
+    settings = BackendSettings.from_environment({"DATABASE_URL": database_url})
     await an_event(database, settings, **fields)
     assert await measure_next(database, settings, utc_now()) is None
     assert await rows_of(database) == {}
@@ -237,22 +238,22 @@ async def test_an_event_that_never_began_or_is_not_over_is_not_measured(
 async def test_an_event_that_cannot_be_measured_keeps_no_other_waiting(
     database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = Settings.from_environment({"DATABASE_URL": database_url})
+    settings = BackendSettings.from_environment({"DATABASE_URL": database_url})
     await an_event(database, settings)
     before = START - timedelta(minutes=10)
     async with database.sessions.begin() as session:
         times = {"start_time": before, "activated_at": before, "end_time": START, "ended_at": START}
-        session.add(Event(id="odd", requested_reduction_kw=1.0, status="completed", **times))
+        session.add(EventRow(id="odd", requested_reduction_kw=1.0, status="completed", **times))
 
     def together_but(requested_kw: float, *more: Any) -> Any:
-        return 1 / 0 if requested_kw == 1.0 else together(requested_kw, *more)
+        return 1 / 0 if requested_kw == 1.0 else total_performance(requested_kw, *more)
 
-    monkeypatch.setattr("backend.measure.performance.together", together_but)
+    monkeypatch.setattr("backend.measure.event_measurement.total_performance", together_but)
     assert await measure_next(database, settings, utc_now()) == "odd"
     assert await measure_next(database, settings, utc_now()) == "e"
     assert await measure_next(database, settings, utc_now()) is None
     async with database.sessions() as session:
-        rows = await session.scalars(select(EventPerformance.event_id).distinct())
+        rows = await session.scalars(select(EventPerformanceRow.event_id).distinct())
         assert list(rows) == ["e"]
 
 
@@ -260,7 +261,7 @@ async def test_an_event_that_cannot_be_measured_keeps_no_other_waiting(
 async def test_similar_days_come_from_the_stored_quarter_hours(
     database: Database, database_url: str
 ) -> None:
-    settings = Settings.from_environment(
+    settings = BackendSettings.from_environment(
         {"DATABASE_URL": database_url, "BASELINE_METHOD": "ten_of_ten"}
     )
     await an_event(database, settings)
@@ -276,7 +277,7 @@ async def test_similar_days_come_from_the_stored_quarter_hours(
         for n in range(40 * 96)
     ]
     async with database.engine.begin() as connection:
-        await connection.execute(insert(QuarterHour), history)
+        await connection.execute(insert(QuarterHourRow), history)
     await measure_next(database, settings, utc_now())
     rows = await rows_of(database)
     assert rows["v1"].baseline_method == "ten_of_ten"

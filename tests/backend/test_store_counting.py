@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from backend.ingest.records import Message
-from backend.ingest.writer import Writer
-from backend.settings import Settings
-from backend.store.base import utc_now
-from backend.store.counting import count_by_load_set
+from backend.config.backend_settings import BackendSettings
+from backend.ingest.ingest_records import IncomingMessage
+from backend.ingest.ingest_writer import IngestWriter
 from backend.store.database import Database
+from backend.store.table_base import utc_now
+from backend.store.telemetry_count import count_by_load_set
 from tests.backend.builders import payload, telemetry
 
 START = utc_now() - timedelta(hours=1)
@@ -23,7 +23,9 @@ END = START + timedelta(minutes=30)
 async def test_telemetry_is_counted_by_load_set_when_a_panel_changes(
     database: Database, database_url: str
 ) -> None:
-    writer = Writer(database, Settings.from_environment({"DATABASE_URL": database_url}))
+    writer = IngestWriter(
+        database, BackendSettings.from_environment({"DATABASE_URL": database_url})
+    )
 
     async def send(first: int, *all_loads: list[object]) -> None:
         data = [
@@ -32,7 +34,7 @@ async def test_telemetry_is_counted_by_load_set_when_a_panel_changes(
             )
             for n, loads in enumerate(all_loads)
         ]
-        messages = [Message("volttron/metering", each, time.time()) for each in data]
+        messages = [IncomingMessage("volttron/metering", each, time.time()) for each in data]
         await writer.store(messages, "mqtt")
 
     async def counts(end: datetime) -> list[int]:
@@ -50,8 +52,10 @@ async def test_telemetry_is_counted_by_load_set_when_a_panel_changes(
 
 @pytest.mark.asyncio
 async def test_a_ven_without_loads_has_none_to_count(database: Database, database_url: str) -> None:
-    writer = Writer(database, Settings.from_environment({"DATABASE_URL": database_url}))
+    writer = IngestWriter(
+        database, BackendSettings.from_environment({"DATABASE_URL": database_url})
+    )
     bare = payload("v", timestamp=START.timestamp() + 1, loads=[], circuits=[])
-    await writer.store([Message("volttron/metering", bare, time.time())], "mqtt")
+    await writer.store([IncomingMessage("volttron/metering", bare, time.time())], "mqtt")
     async with database.engine.connect() as connection:
         assert await count_by_load_set(connection, "v") == {}

@@ -11,9 +11,18 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Engine, create_engine, inspect, text
 
-from backend.store import models, partitions, schema
 from backend.store.database import Database
 from backend.store.database import database_url as driver_url
+from backend.store.day_partitions import (
+    create_partitions,
+    drop_old_days,
+    existing_partitions,
+    partition_days_ahead,
+)
+from backend.store.fleet_tables import VenRow
+from backend.store.schema_migration import MIGRATIONS, downgrade_schema, upgrade_schema
+from backend.store.statuses import UNKNOWN
+from backend.store.table_base import TableBase
 from tests.backend.conftest import fresh_database
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
@@ -46,37 +55,37 @@ def names(url: str) -> set[str]:
 
 
 def test_migrations_go_up_down_and_up_again(empty_url: str) -> None:
-    schema.upgrade(empty_url)
+    upgrade_schema(empty_url)
     made = names(empty_url)
     assert {"ven_telemetry", "ven_load_samples", "load_snapshots", "event_performance"} <= made
-    schema.upgrade(empty_url)  # nothing to do
-    schema.downgrade(empty_url, "base")
+    upgrade_schema(empty_url)  # nothing to do
+    downgrade_schema(empty_url, "base")
     assert names(empty_url) <= {"alembic_version"}
-    schema.upgrade(empty_url)
+    upgrade_schema(empty_url)
     assert names(empty_url) == made
 
 
 def test_every_step_of_the_migrations_can_be_taken_back(empty_url: str) -> None:
-    schema.upgrade(empty_url)
-    for _ in range(len(list((schema.MIGRATIONS / "versions").glob("m*.py"))) - 1):
-        schema.downgrade(empty_url, "-1")
-        schema.upgrade(empty_url, "+1")
-        schema.downgrade(empty_url, "-1")
+    upgrade_schema(empty_url)
+    for _ in range(len(list((MIGRATIONS / "versions").glob("m*.py"))) - 1):
+        downgrade_schema(empty_url, "-1")
+        upgrade_schema(empty_url, "+1")
+        downgrade_schema(empty_url, "-1")
     assert "vens" in names(empty_url)
 
 
 def test_the_migrated_tables_are_those_of_the_models(engine: Engine) -> None:
     def ours(_name: str | None, kind: str, _parents: object) -> bool:
-        return kind != "table" or _name in models.Base.metadata.tables
+        return kind != "table" or _name in TableBase.metadata.tables
 
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"include_name": ours})
-        assert compare_metadata(context, models.Base.metadata) == []
+        assert compare_metadata(context, TableBase.metadata) == []
 
 
 def store_two_samples(connection: Connection) -> None:
-    partitions.create_partitions(connection, [NOON.date()])
-    tables = models.Base.metadata.tables
+    create_partitions(connection, [NOON.date()])
+    tables = TableBase.metadata.tables
     row = {"load_set_id": 1, "load_power_w": [1500, None], "load_shed_w": [1200, 0]}
     connection.execute(tables["load_sets"].insert(), {"id": 1, "digest": b"1"})
     connection.execute(
@@ -121,13 +130,13 @@ def test_loads_are_read_as_a_row_each(engine: Engine) -> None:
 
 def test_old_days_are_dropped_and_the_others_stay(engine: Engine) -> None:
     days = [NOON - timedelta(days=n) for n in range(4)]
-    table = models.Base.metadata.tables["ven_telemetry"]
+    table = TableBase.metadata.tables["ven_telemetry"]
     with engine.begin() as connection:
-        partitions.create_partitions(connection, [day.date() for day in days])
+        create_partitions(connection, [day.date() for day in days])
         connection.execute(
             table.insert(), [{"ven_id": "v", "timestamp": day, "seq": 1} for day in days]
         )
-        dropped = partitions.drop_older(connection, "ven_telemetry", NOON - timedelta(days=1))
+        dropped = drop_old_days(connection, "ven_telemetry", NOON - timedelta(days=1))
         left = connection.execute(table.select().order_by(table.c.timestamp)).all()
     assert dropped == 2
     assert [row.timestamp for row in left] == [days[1], days[0]]
@@ -137,8 +146,8 @@ def test_partitions_are_made_once_and_ahead_of_their_day(postgresql_url: str) ->
     engine = create_engine(driver_url(postgresql_url, driver="sync"))
     with engine.begin() as connection:
         for _ in range(2):
-            partitions.create_partitions(connection, partitions.days_ahead(NOON))
-        existing = partitions.existing_partitions(connection, "ven_telemetry")
+            create_partitions(connection, partition_days_ahead(NOON))
+        existing = existing_partitions(connection, "ven_telemetry")
     engine.dispose()
     assert [day for day, _ in existing] == [
         date(2026, 2, 28),
@@ -150,11 +159,11 @@ def test_partitions_are_made_once_and_ahead_of_their_day(postgresql_url: str) ->
 async def test_the_database_answers_through_its_sessions(database: Database) -> None:
     await database.check()
     async with database.sessions.begin() as session:
-        session.add(models.Ven(id="ven-1", name="House"))
+        session.add(VenRow(id="ven-1", name="House"))
     async with database.sessions() as session:
-        ven = await session.get_one(models.Ven, "ven-1")
+        ven = await session.get_one(VenRow, "ven-1")
     assert ven.created_at.tzinfo is not None
-    assert ven.status == models.UNKNOWN
+    assert ven.status == UNKNOWN
 
 
 def test_a_database_of_another_kind_is_refused_with_what_to_use() -> None:

@@ -1,1 +1,1 @@
-"""Alembic migrations, for PostgreSQL and SQLite; `backend.store.schema` runs them."""
+"""Alembic migrations, for PostgreSQL and SQLite; `backend.store.schema_migration` runs them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from backend.store.base import JSON_DOCUMENT, ROW_ID, VEN_ID, WATTS, UtcDateTime
+from backend.store.table_base import JSON_DOCUMENT, ROW_ID, VEN_ID, WATTS, UtcDateTime
 
 revision = "0001"
 down_revision = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from backend.store.base import JSON_DOCUMENT, ROW_ID, VEN_ID, UtcDateTime
+from backend.store.table_base import JSON_DOCUMENT, ROW_ID, VEN_ID, UtcDateTime
 
 revision = "0002"
 down_revision = "0001"

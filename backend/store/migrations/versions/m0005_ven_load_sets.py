@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from backend.store.base import VEN_ID
+from backend.store.table_base import VEN_ID
 
 revision = "0005"
 down_revision = "0004"

@@ -1,0 +1,161 @@
+"""The application: routes, what they work with, and the dispatcher beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import JSONResponse
+from prometheus_client import Histogram
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from backend.api import (
+    command_routes,
+    event_routes,
+    health_routes,
+    history_routes,
+    shadow_routes,
+    stats_routes,
+    ven_routes,
+)
+from backend.api.api_key_cache import ApiKeyCache
+from backend.api.api_services import ApiServices
+from backend.api.audit_routes import audit_router
+from backend.api.body_limit import BodyLimit
+from backend.api.request_rate import RequestRateLimit
+from backend.api.response_model import ProblemResponse
+from backend.config.api_settings import ApiSettings
+from backend.config.backend_settings import BackendSettings
+from backend.console import console_page
+from backend.console.console_feed import ConsoleFeed
+from backend.dispatch.dispatcher import Dispatcher
+from backend.store.database import Database, first_line
+
+log = structlog.get_logger(__name__)
+
+REQUESTS = Histogram(
+    "venagent_api_request_seconds",
+    "Requests by route and status.",
+    ["method", "route", "status"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+)
+ABOUT = """The operator's side of demand response: the fleet of VENs, events, and what they brought.
+
+Power is in kW, times are ISO 8601 with a zone, names are camelCase. Send an API key as
+`Authorization: Bearer KEY` or `X-API-Key: KEY`; the roles are read, operate and admin.
+"""
+LARGEST_BODY_BYTES = 4_000_000
+"""20,000 VENs by name."""
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    401: {"model": ProblemResponse, "description": "No valid key."},
+    403: {"model": ProblemResponse, "description": "The key's role does not reach."},
+    404: {"model": ProblemResponse, "description": "There is none."},
+    413: {"model": ProblemResponse, "description": "Larger than any request of ours."},
+    409: {"model": ProblemResponse, "description": "Not in its present state."},
+    429: {"model": ProblemResponse, "description": "Too many requests."},
+    503: {"model": ProblemResponse, "description": "The database does not answer."},
+}
+
+
+def make_api_app(
+    settings: BackendSettings,
+    api: ApiSettings,
+    database: Database,
+    dispatcher: Dispatcher | None = None,
+) -> FastAPI:
+    """`dispatcher`, if any, runs as long as the application does."""
+    services = ApiServices(
+        database=database,
+        settings=settings,
+        api=api,
+        rate=RequestRateLimit(api.requests_per_sec),
+        keys=ApiKeyCache(database),
+        dispatcher=dispatcher,
+    )
+    app = FastAPI(
+        title="VenAgent",
+        version="1.0.0",
+        description=ABOUT,
+        lifespan=_lifespan,
+        responses=_PROBLEMS,
+        separate_input_output_schemas=False,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.services = services
+    app.state.feed = ConsoleFeed(services)
+    for module in (
+        ven_routes,
+        command_routes,
+        history_routes,
+        shadow_routes,
+        event_routes,
+        stats_routes,
+        health_routes,
+        console_page,
+    ):
+        app.include_router(module.router)
+    app.include_router(audit_router)
+    if api.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(api.cors_origins),
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "X-API-Key", "Content-Type"],
+            expose_headers=[ven_routes.NEXT, ven_routes.TOTAL],
+        )
+    app.middleware("http")(_measured)
+    app.add_middleware(BodyLimit, most_bytes=LARGEST_BODY_BYTES)
+    for kind in (OperationalError, InterfaceError, PoolTimeout, OSError):
+        app.add_exception_handler(kind, _no_database)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    services: ApiServices = app.state.services
+    tasks = [asyncio.create_task(app.state.feed.run(), name="console-feed")]
+    if services.dispatcher is not None:
+        task = asyncio.create_task(services.dispatcher.run(), name="dispatcher")
+        task.add_done_callback(lambda done: _dispatcher_ended(services, done))
+        tasks.append(task)
+    try:
+        yield
+    finally:
+        app.state.feed.close()
+        for task in tasks[1:]:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _dispatcher_ended(services: ApiServices, task: asyncio.Task[None]) -> None:
+    """What it did not foresee must not go unseen: health says so until a restart."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        services.ended = f"dispatch has ended: {type(error).__name__}: {error}"
+        log.error("dispatch has ended", exc_info=error)
+
+
+async def _measured(
+    request: Request, call_next: Callable[[Request], Awaitable[Response]]
+) -> Response:
+    begun = time.monotonic()
+    response = await call_next(request)
+    route = getattr(request.scope.get("route"), "path", "none")
+    REQUESTS.labels(request.method, route, str(response.status_code)).observe(
+        time.monotonic() - begun
+    )
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+async def _no_database(_request: Request, error: Exception) -> JSONResponse:
+    log.error("a request needs the database", error=first_line(error)[:200])
+    return JSONResponse({"detail": "the database does not answer: try again"}, 503)

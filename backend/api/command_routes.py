@@ -1,0 +1,172 @@
+"""Calls that send a command to one VEN: an event for it alone, a circuit, a setting."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from datetime import timedelta
+from typing import Any
+
+from fastapi import APIRouter, HTTPException
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.api.api_services import ApiServices, Uses
+from backend.api.audit_routes import record_audit
+from backend.api.authentication import Actor, Operator, Reader
+from backend.api.load_sets import expand_loads, read_load_sets
+from backend.api.request_bodies import LoadChangeBody, SendEventBody, ShedLoadBody
+from backend.api.request_fields import LoadId, VenId, invalid_field
+from backend.api.ven_responses import LoadResponse, SentCommandResponse
+from backend.api.ven_routes import read_ven
+from backend.dispatch.command_outbox import enqueue_commands
+from backend.dispatch.dispatch_wake import notify_dispatchers
+from backend.dispatch.new_event import EventRefused, NewEvent, begin_event
+from backend.store.statuses import PENDING
+from backend.store.tables import COMMANDS
+from backend.store.transaction import database_now
+
+router = APIRouter(prefix="/api/vens/{ven_id}", tags=["VENs"])
+PUBLISHED_WITHIN_SEC = 3.0
+LOOK_EVERY_SEC = 0.05
+SETTING_VALID = timedelta(minutes=5)
+
+
+@router.get("/loads", response_model=list[LoadResponse])
+async def list_loads(uses: Uses, _actor: Reader, ven_id: VenId) -> list[dict[str, Any]]:
+    """As of the latest telemetry."""
+    async with uses.database.engine.connect() as connection:
+        return await _loads(uses, connection, ven_id)
+
+
+@router.get("/loads/{load_id}", response_model=LoadResponse)
+async def get_load(uses: Uses, _actor: Reader, ven_id: VenId, load_id: LoadId) -> dict[str, Any]:
+    async with uses.database.engine.connect() as connection:
+        return await _load(uses, connection, ven_id, load_id)
+
+
+@router.patch("/loads/{load_id}", response_model=SentCommandResponse)
+async def patch_load(
+    uses: Uses,
+    actor: Operator,
+    ven_id: VenId,
+    load_id: LoadId,
+    body: LoadChangeBody,
+) -> Any:
+    """Switch a circuit, or change its priority: the command `setLoad`."""
+    changes = body.model_dump(exclude_none=True)
+    if not changes:
+        raise invalid_field("enabled", "give enabled or priority")
+    async with uses.database.engine.begin() as connection:
+        now = await database_now(connection)
+        command = {
+            "op": "setLoad",
+            "correlationId": f"set-{secrets.token_hex(8)}",
+            "venId": ven_id,
+            "loadId": load_id,
+            **changes,
+            "issued_ts": now.timestamp(),
+            "expires_ts": (now + SETTING_VALID).timestamp(),
+        }
+        await _load(uses, connection, ven_id, load_id)
+        await enqueue_commands(connection, [command], now, created_by=actor.name)
+        await record_audit(connection, actor, "load.set", f"{ven_id}/{load_id}", changes)
+        await notify_dispatchers(connection)
+    return await _published(uses, str(command["correlationId"]))
+
+
+@router.post("/loads/{load_id}/commands/shed", response_model=SentCommandResponse)
+async def send_load_shed(
+    uses: Uses,
+    actor: Operator,
+    ven_id: VenId,
+    load_id: LoadId,
+    body: ShedLoadBody,
+) -> Any:
+    """Shed one circuit: an event for it alone, which can be stopped as any other."""
+    async with uses.database.engine.begin() as connection:
+        load = await _load(uses, connection, ven_id, load_id)
+        if load["priority"] == 1:
+            raise HTTPException(409, f"{load_id} is critical: it is not shed on its own")
+        event_id = await _begin(
+            connection, actor, ven_id, body.amount_kw, body.duration_sec, None, load_id
+        )
+    return await _sent(uses, event_id)
+
+
+@router.post("/send-event", response_model=SentCommandResponse)
+async def send_ven_event(uses: Uses, actor: Operator, ven_id: VenId, body: SendEventBody) -> Any:
+    """An event for this VEN alone, from now on. Returns the command that was published."""
+    async with uses.database.engine.begin() as connection:
+        await read_ven(connection, ven_id)
+        event_id = await _begin(
+            connection, actor, ven_id, body.shed_kw, body.duration_sec, body.event_id, None
+        )
+    return await _sent(uses, event_id)
+
+
+async def _begin(
+    connection: AsyncConnection,
+    actor: Actor,
+    ven_id: str,
+    shed_kw: float,
+    duration_sec: float,
+    event_id: str | None,
+    load_id: str | None,
+) -> str:
+    """An active event with one participant. Raises 409 when it cannot be."""
+    now = await database_now(connection)
+    new = NewEvent(
+        requested_reduction_kw=shed_kw,
+        start=now,
+        end=now + timedelta(seconds=duration_sec),
+        event_id=event_id,
+        ven_ids=[ven_id],
+        created_by=actor.name,
+    )
+    try:
+        event = await begin_event(connection, new, load_id=load_id)
+    except EventRefused as error:
+        raise HTTPException(409, str(error)) from None
+    detail = {"shedKw": shed_kw, "durationSec": duration_sec, "loadId": load_id}
+    await record_audit(connection, actor, "event.send", f"{ven_id}/{event.id}", detail)
+    return str(event.id)
+
+
+async def _sent(services: ApiServices, event_id: str) -> Any:
+    async with services.database.engine.connect() as connection:
+        found = await connection.scalars(
+            select(COMMANDS.c.correlation_id).where(COMMANDS.c.event_id == event_id)
+        )
+        correlation_id: str = found.one()
+    return await _published(services, correlation_id)
+
+
+async def _published(services: ApiServices, correlation_id: str) -> Any:
+    """The command's row once it is published; as it is when that takes too long."""
+    services.wake()
+    deadline = asyncio.get_running_loop().time() + PUBLISHED_WITHIN_SEC
+    statement = select(COMMANDS).where(COMMANDS.c.correlation_id == correlation_id)
+    while True:
+        async with services.database.engine.connect() as connection:
+            row = (await connection.execute(statement)).one()
+        waits = row.state == PENDING and row.error is None
+        if not waits or asyncio.get_running_loop().time() >= deadline:
+            return row
+        await asyncio.sleep(LOOK_EVERY_SEC)
+
+
+async def _loads(
+    services: ApiServices, connection: AsyncConnection, ven_id: str
+) -> list[dict[str, Any]]:
+    row = await read_ven(connection, ven_id)
+    return expand_loads(row, await read_load_sets(services, connection, [row.load_set_id]))
+
+
+async def _load(
+    services: ApiServices, connection: AsyncConnection, ven_id: str, load_id: str
+) -> dict[str, Any]:
+    for load in await _loads(services, connection, ven_id):
+        if load["load_id"] == load_id:
+            return load
+    raise HTTPException(404, f"{ven_id} has no load {load_id!r}")

@@ -1,0 +1,50 @@
+"""What the API speaks: camelCase, power in kW, times in ISO 8601 with their zone."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Annotated, Any
+
+from fastapi import Path, Query
+from fastapi.exceptions import RequestValidationError
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
+
+EARLIEST = datetime(2000, 1, 1, tzinfo=timezone.utc)
+LATEST = datetime(2200, 1, 1, tzinfo=timezone.utc)
+
+
+def _plus(value: Any) -> Any:
+    """`+00:00` in a query arrives as ` 00:00` unless it was encoded."""
+    return value.replace(" ", "+") if isinstance(value, str) and "T" in value else value
+
+
+def _within(value: datetime) -> datetime:
+    if not EARLIEST <= value < LATEST:
+        raise ValueError("must be between the years 2000 and 2200")
+    return value.astimezone(timezone.utc)
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_plus), AfterValidator(_within)]
+TextField = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+ID_PATTERN = r"^[!-\"$-*,-.0-~]{1,128}$"
+"""Visible ASCII without / + #, which mean something in an MQTT topic."""
+IdField = Annotated[str, Field(pattern=ID_PATTERN, max_length=128)]
+VenId = Annotated[str, Path(pattern=ID_PATTERN, description="The AWS IoT thing name.")]
+EventId = Annotated[str, Path(pattern=ID_PATTERN)]
+LoadId = Annotated[str, Path(pattern=r"^[^\x00-\x1f\x7f/]{1,200}$")]
+PowerKw = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]
+DurationSec = Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)]
+
+Start = Annotated[Moment | None, Query(description="From this moment on.")]
+End = Annotated[Moment | None, Query(description="Up to, not including, this moment.")]
+Cursor = Annotated[
+    str | None, Query(max_length=500, description="`nextCursor` of the page before.")
+]
+Limit = Annotated[int, Query(ge=1, le=1_000)]
+
+
+def invalid_field(field: str, message: str, value: Any = None) -> RequestValidationError:
+    """A 422 that names the field."""
+    return RequestValidationError(
+        [{"type": "value_error", "loc": ("body", field), "msg": message, "input": value}]
+    )

@@ -1,0 +1,81 @@
+"""The device's shadow: AWS's, or what the VEN said last where there is no AWS."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from fastapi import APIRouter, HTTPException
+
+from backend.api.api_services import Uses
+from backend.api.authentication import Reader
+from backend.api.load_sets import expand_loads, read_load_sets
+from backend.api.request_fields import VenId
+from backend.api.ven_responses import ShadowResponse
+from backend.api.ven_routes import read_ven
+from backend.config.backend_settings import BackendSettings
+
+router = APIRouter(prefix="/api/vens/{ven_id}", tags=["VENs"])
+
+
+@router.get("/shadow", response_model=ShadowResponse)
+async def get_ven_shadow(uses: Uses, _actor: Reader, ven_id: VenId) -> dict[str, Any]:
+    """Reported and desired state."""
+    async with uses.database.engine.connect() as connection:
+        row = await read_ven(connection, ven_id)
+        sets = await read_load_sets(uses, connection, [row.load_set_id])
+    if ".amazonaws.com" in (uses.settings.iot_endpoint or ""):
+        return await asyncio.to_thread(_from_aws, uses.settings, ven_id)
+    if row.timestamp is None:
+        return {"reported": None, "desired": None, "source": "telemetry"}
+    event = None if row.event_id is None else {"event_id": row.event_id}
+    reported = {
+        "schemaVersion": "1.0",
+        "power_kw": row.used_power_kw,
+        "shed_kw": row.shed_power_kw,
+        "base_power_kw": row.baseline_power_kw,
+        "panel_max_kw": row.panel_max_kw,
+        "circuits": [
+            {
+                "id": load["id"],
+                "name": load["name"],
+                "enabled": load["enabled"],
+                "available": bool(load["shed_capability_kw"]),
+                "current_kw": load["current_power_kw"],
+                "critical": load["priority"] == 1,
+            }
+            for load in expand_loads(row, sets)
+        ],
+        "active_event": event,
+        "timestamp": row.timestamp.timestamp(),
+    }
+    return {"reported": reported, "desired": None, "source": "telemetry"}
+
+
+def _from_aws(settings: BackendSettings, ven_id: str) -> dict[str, Any]:
+    """Needs `iot:GetThingShadow`. Raises 404 without a shadow, 502 when AWS does not answer."""
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    client = boto3.client(
+        "iot-data",
+        endpoint_url=f"https://{settings.iot_endpoint}",
+        region_name=settings.kinesis.region,
+        config=Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2}),
+    )
+    try:
+        answer = client.get_thing_shadow(thingName=ven_id)
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ResourceNotFoundException":
+            raise HTTPException(404, f"{ven_id} has no shadow yet") from None
+        raise HTTPException(502, f"AWS IoT: {error}") from None
+    except BotoCoreError as error:
+        raise HTTPException(502, f"AWS IoT: {error}") from None
+    state = json.loads(answer["payload"].read()).get("state", {})
+    return {
+        "reported": state.get("reported"),
+        "desired": state.get("desired"),
+        "source": "aws",
+    }

@@ -1,0 +1,39 @@
+"""The fleet in figures, as the API answers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import Field
+
+from backend.api.response_model import ResponseModel
+
+
+class NetworkStatsResponse(ResponseModel):
+    ven_count: int
+    online_vens: int
+    controllable_power_kw: float = Field(description="What loads that may be shed draw now.")
+    potential_load_reduction_kw: float = Field(description="What VENs could shed now.")
+    household_usage_kw: float
+    current_load_reduction_kw: float
+
+
+class LoadTypeStatsResponse(ResponseModel):
+    type: str
+    count: int
+    capacity_kw: float
+    current_power_kw: float
+    shed_capability_kw: float
+
+
+class NetworkPointResponse(ResponseModel):
+    timestamp: datetime
+    ven_count: int
+    household_usage_kw: float
+    current_load_reduction_kw: float
+
+
+class NetworkHistoryResponse(ResponseModel):
+    """A point a quarter of an hour, oldest first."""
+
+    points: list[NetworkPointResponse]

@@ -1,0 +1,137 @@
+"""The fleet in figures, and the audit's record."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from fastapi import APIRouter
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.api.api_services import ApiServices, Uses
+from backend.api.authentication import Reader
+from backend.api.history_routes import QUARTER_SEC, history_bucket, history_window
+from backend.api.load_sets import WATTS_PER_KW, read_load_sets
+from backend.api.request_fields import End, Start
+from backend.api.stats_responses import (
+    LoadTypeStatsResponse,
+    NetworkHistoryResponse,
+    NetworkStatsResponse,
+)
+from backend.store.statuses import ONLINE
+from backend.store.table_base import utc_now
+from backend.store.tables import VEN_STATE, VENS
+from backend.store.telemetry_tables import QuarterHourRow
+
+router = APIRouter(prefix="/api/stats", tags=["Statistics"])
+STALE_AFTER = timedelta(minutes=5)
+"""An older telemetry counts for nothing now."""
+
+
+@router.get("/network", response_model=NetworkStatsResponse)
+async def get_network_stats(uses: Uses, _actor: Reader) -> dict[str, Any]:
+    """The fleet now: VENs that are online and have been heard in the last five minutes."""
+    async with uses.database.engine.connect() as connection:
+        figures = await network_figures(connection)
+        types = await _load_types(uses, connection)
+    controllable_kw = sum(row["sheddable_power_kw"] for row in types)
+    return {**figures, "controllable_power_kw": round(controllable_kw, 3)}
+
+
+async def network_figures(connection: AsyncConnection) -> dict[str, Any]:
+    """What one statement tells, quick enough for every second."""
+    counts = select(func.count(), func.count().filter(VENS.c.status == ONLINE)).select_from(VENS)
+    sums = (
+        select(
+            func.coalesce(func.sum(VEN_STATE.c.shed_available_kw), 0.0),
+            func.coalesce(func.sum(VEN_STATE.c.used_power_kw), 0.0),
+            func.coalesce(func.sum(VEN_STATE.c.shed_power_kw), 0.0),
+        )
+        .select_from(VENS.join(VEN_STATE, VEN_STATE.c.ven_id == VENS.c.id))
+        .where(VENS.c.status == ONLINE, VEN_STATE.c.last_seen > utc_now() - STALE_AFTER)
+    )
+    vens, online = (await connection.execute(counts)).one()
+    can_kw, used_kw, shed_kw = (await connection.execute(sums)).one()
+    return {
+        "ven_count": vens,
+        "online_vens": online,
+        "potential_load_reduction_kw": round(can_kw, 3),
+        "household_usage_kw": round(used_kw, 3),
+        "current_load_reduction_kw": round(shed_kw, 3),
+    }
+
+
+@router.get("/loads", response_model=list[LoadTypeStatsResponse])
+async def get_load_type_stats(uses: Uses, _actor: Reader) -> list[dict[str, Any]]:
+    """By type of load, the largest capability first."""
+    async with uses.database.engine.connect() as connection:
+        return await _load_types(uses, connection)
+
+
+async def _load_types(services: ApiServices, connection: AsyncConnection) -> list[dict[str, Any]]:
+    rows = (
+        await connection.execute(
+            select(VEN_STATE.c.load_set_id, VEN_STATE.c.load_power_w, VEN_STATE.c.load_shed_w)
+            .select_from(VENS.join(VEN_STATE, VEN_STATE.c.ven_id == VENS.c.id))
+            .where(
+                VENS.c.status == ONLINE,
+                VEN_STATE.c.last_seen > utc_now() - STALE_AFTER,
+                VEN_STATE.c.load_set_id.is_not(None),
+            )
+        )
+    ).all()
+    sets = await read_load_sets(services, connection, {row.load_set_id for row in rows})
+    found: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for row in rows:
+        power_w, shed_w = row.load_power_w or [], row.load_shed_w or []
+        for member, power, shed in zip(sets[row.load_set_id], power_w, shed_w, strict=False):
+            sums = found[member.type or "unknown"]
+            sums["count"] += 1
+            sums["capacity_kw"] += member.capacity_kw or 0.0
+            sums["current_power_kw"] += (power or 0) / WATTS_PER_KW
+            sums["shed_capability_kw"] += (shed or 0) / WATTS_PER_KW
+            sums["sheddable_power_kw"] += (power or 0) / WATTS_PER_KW if shed else 0.0
+    ordered = sorted(found.items(), key=lambda item: -item[1]["shed_capability_kw"])
+    names = ("capacity_kw", "current_power_kw", "shed_capability_kw", "sheddable_power_kw")
+    return [
+        {
+            "type": kind,
+            "count": int(sums["count"]),
+            **{name: round(sums[name], 3) for name in names},
+        }
+        for kind, sums in ordered
+    ]
+
+
+@router.get("/network/history", response_model=NetworkHistoryResponse)
+async def get_network_history(
+    uses: Uses, _actor: Reader, start: Start = None, end: End = None
+) -> dict[str, Any]:
+    """The fleet's power over time; the last 24 hours by default."""
+    first, last = history_window(start, end)
+    table = QuarterHourRow.__table__
+    async with uses.database.engine.connect() as connection:
+        at = history_bucket(table.c.start, QUARTER_SEC, connection.dialect.name).label("at")
+        rows = await connection.execute(
+            select(
+                at,
+                func.count().label("vens"),
+                func.coalesce(func.sum(table.c.used_power_kw), 0.0).label("used_kw"),
+                func.coalesce(func.sum(table.c.shed_power_kw), 0.0).label("shed_kw"),
+            )
+            .where(table.c.start >= first, table.c.start < last)
+            .group_by(at)
+            .order_by(at)
+        )
+        points = [
+            {
+                "timestamp": datetime.fromtimestamp(row.at, timezone.utc),
+                "ven_count": row.vens,
+                "household_usage_kw": round(row.used_kw, 3),
+                "current_load_reduction_kw": round(row.shed_kw, 3),
+            }
+            for row in rows
+        ]
+    return {"points": points}

@@ -1,0 +1,263 @@
+"""VENs: the fleet's list, one VEN, and what is known of it."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Query, Response
+from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.api.api_services import ApiServices, Uses
+from backend.api.audit_routes import record_audit
+from backend.api.authentication import Admin, Operator, Reader
+from backend.api.load_sets import expand_loads, read_load_sets
+from backend.api.page_cursor import decode_cursor, encode_cursor
+from backend.api.request_bodies import NewVenBody, VenChangeBody
+from backend.api.request_fields import Cursor, Limit, VenId, invalid_field
+from backend.api.ven_responses import VenResponse, VenSummaryResponse
+from backend.dispatch.new_event import VenBusy, active_event_of
+from backend.store.event_tables import VenAckRow
+from backend.store.statuses import UNKNOWN
+from backend.store.table_base import utc_now
+from backend.store.tables import VEN_STATE, VENS
+
+router = APIRouter(prefix="/api/vens", tags=["VENs"])
+_STATE = [column for column in VEN_STATE.c if column.name != "ven_id"]
+NEXT, TOTAL = "X-Next-Cursor", "X-Total-Count"
+Status = Annotated[str | None, Query(pattern="^(online|offline|unknown)$")]
+
+
+@router.get("/", response_model=list[VenResponse])
+async def list_vens(
+    uses: Uses,
+    _actor: Reader,
+    response: Response,
+    status: Status = None,
+    limit: Limit = 1_000,
+    cursor: Cursor = None,
+) -> list[dict[str, Any]]:
+    """The fleet, by id. A further page's cursor is in the header `X-Next-Cursor`."""
+    async with uses.database.engine.connect() as connection:
+        rows = await _rows(connection, status, limit, cursor)
+        found = await _as_vens(uses, connection, rows)
+    _set_next(response, rows, limit)
+    return found
+
+
+@router.get("/summary", response_model=list[VenSummaryResponse])
+async def list_ven_summaries(
+    uses: Uses,
+    _actor: Reader,
+    response: Response,
+    status: Status = None,
+    search: Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]*$")] = None,
+    limit: Annotated[int, Query(ge=1, le=20_000)] = 20_000,
+    cursor: Cursor = None,
+) -> list[dict[str, Any]]:
+    """One row a VEN, without its loads. How many there are in all is in `X-Total-Count`.
+
+    `search` finds a part of the id or the name.
+    """
+    async with uses.database.engine.connect() as connection:
+        rows = await _rows(connection, status, limit, cursor, search)
+        total = await connection.scalar(
+            _chosen(select(func.count()).select_from(VENS), status, search)
+        )
+    response.headers[TOTAL] = str(total)
+    _set_next(response, rows, limit)
+    return [_summary_row(row) for row in rows]
+
+
+def _summary_row(row: Any) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "name": row.name,
+        "status": row.status,
+        "current_power_kw": row.used_power_kw,
+        "shed_power_kw": row.shed_power_kw,
+        "shed_availability_kw": row.shed_available_kw,
+        "active_event_id": row.event_id,
+        "last_seen": row.last_seen,
+    }
+
+
+async def _rows(
+    connection: AsyncConnection,
+    status: str | None,
+    limit: int,
+    cursor: str | None,
+    search: str | None = None,
+) -> Sequence[Any]:
+    after = decode_cursor(cursor, str)
+    statement = _chosen(_select(), status, search).order_by(VENS.c.id).limit(limit)
+    if after is not None:
+        statement = statement.where(VENS.c.id > after[0])
+    return (await connection.execute(statement)).all()
+
+
+def _chosen(statement: Any, status: str | None, search: str | None) -> Any:
+    if status is not None:
+        statement = statement.where(VENS.c.status == status)
+    if search:
+        fits = (column.icontains(search, autoescape=True) for column in (VENS.c.id, VENS.c.name))
+        statement = statement.where(or_(*fits))
+    return statement
+
+
+def _select() -> Any:
+    joined = VENS.outerjoin(VEN_STATE, VEN_STATE.c.ven_id == VENS.c.id)
+    return select(*VENS.c, *_STATE).select_from(joined)
+
+
+def _set_next(response: Response, rows: Sequence[Any], limit: int) -> None:
+    if len(rows) == limit:
+        response.headers[NEXT] = encode_cursor(rows[-1].id)
+
+
+async def _as_vens(
+    services: ApiServices, connection: AsyncConnection, rows: Sequence[Any]
+) -> list[dict[str, Any]]:
+    sets = await read_load_sets(services, connection, (row.load_set_id for row in rows))
+    shed = await _shed_loads(connection, rows)
+    return [
+        {
+            "id": row.id,
+            "name": row.name,
+            "status": row.status,
+            "registration_id": row.registration_id,
+            "location": None if row.lat is None else {"lat": row.lat, "lon": row.lon},
+            "metrics": {
+                "current_power_kw": row.used_power_kw,
+                "shed_availability_kw": row.shed_available_kw,
+                "active_event_id": row.event_id,
+                "shed_load_ids": shed.get(row.id, []),
+            },
+            "created_at": row.created_at,
+            "last_seen": row.last_seen,
+            "loads": expand_loads(row, sets),
+        }
+        for row in rows
+    ]
+
+
+async def _shed_loads(connection: AsyncConnection, rows: Sequence[Any]) -> dict[str, list[str]]:
+    """The loads that VENs in an event say they have curtailed, from the last ack that tells."""
+    events = {row.id: row.event_id for row in rows if row.event_id is not None}
+    if not events:
+        return {}
+    acks = await connection.execute(
+        select(VenAckRow.ven_id, VenAckRow.event_id, VenAckRow.circuits_curtailed)
+        .where(
+            VenAckRow.ven_id.in_(list(events)),
+            VenAckRow.event_id.in_(set(events.values())),
+            VenAckRow.circuits_curtailed.is_not(None),
+        )
+        .order_by(VenAckRow.timestamp)
+    )
+    found: dict[str, list[str]] = defaultdict(list)
+    for ack in acks:
+        if events.get(ack.ven_id) == ack.event_id:
+            found[ack.ven_id] = [
+                str(circuit.get("loadId") or circuit.get("id"))
+                for circuit in ack.circuits_curtailed
+                if isinstance(circuit, dict)
+            ]
+    return found
+
+
+async def read_ven(connection: AsyncConnection, ven_id: str) -> Any:
+    """The VEN with its state. Raises 404."""
+    row = (await connection.execute(_select().where(VENS.c.id == ven_id))).one_or_none()
+    if row is None:
+        raise HTTPException(404, f"there is no VEN {ven_id!r}")
+    return row
+
+
+async def _ven(services: ApiServices, connection: AsyncConnection, ven_id: str) -> dict[str, Any]:
+    return (await _as_vens(services, connection, [await read_ven(connection, ven_id)]))[0]
+
+
+@router.post("/", response_model=VenResponse, status_code=201, responses={200: {}})
+async def create_ven(
+    uses: Uses, actor: Operator, response: Response, body: NewVenBody
+) -> dict[str, Any]:
+    """Register a VEN. One that is known already (by its telemetry, or from before) is renamed.
+
+    200 then, 201 for a new one. Without a `registrationId` an id is made of the name.
+    """
+    ven_id = body.registration_id or _made_id(body.name)
+    values: dict[str, Any] = {"name": body.name, "registration_id": body.registration_id}
+    if body.location is not None:
+        values |= {"lat": body.location.lat, "lon": body.location.lon}
+    async with uses.database.engine.begin() as connection:
+        known = await connection.scalar(
+            update(VENS).where(VENS.c.id == ven_id).values(**values).returning(VENS.c.id)
+        )
+        if known is None:
+            now = utc_now()
+            status = body.status or UNKNOWN
+            await connection.execute(
+                insert(VENS).values(
+                    id=ven_id, status=status, status_since=now, created_at=now, **values
+                )
+            )
+        await record_audit(connection, actor, "ven.register", ven_id, body.model_dump(mode="json"))
+        ven = await _ven(uses, connection, ven_id)
+    response.status_code = 201 if known is None else 200
+    return ven
+
+
+def _made_id(name: str) -> str:
+    plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60]
+    return f"{plain or 'ven'}-{secrets.token_hex(3)}"
+
+
+@router.get("/{ven_id}", response_model=VenResponse)
+async def get_ven(uses: Uses, _actor: Reader, ven_id: VenId) -> dict[str, Any]:
+    async with uses.database.engine.connect() as connection:
+        return await _ven(uses, connection, ven_id)
+
+
+@router.patch("/{ven_id}", response_model=VenResponse)
+async def patch_ven(
+    uses: Uses, actor: Operator, ven_id: VenId, body: VenChangeBody
+) -> dict[str, Any]:
+    """Name and location; `status` until the VEN itself says another."""
+    given = body.model_fields_set
+    if "name" in given and body.name is None:
+        raise invalid_field("name", "must not be null")
+    if "status" in given and body.status is None:
+        raise invalid_field("status", "must not be null")
+    values: dict[str, Any] = {}
+    if body.name is not None:
+        values["name"] = body.name
+    if body.status is not None:
+        values |= {"status": body.status, "status_since": utc_now()}
+    if "location" in given:
+        place = body.location
+        values |= {"lat": place and place.lat, "lon": place and place.lon}
+    async with uses.database.engine.begin() as connection:
+        await read_ven(connection, ven_id)
+        if values:
+            await connection.execute(update(VENS).where(VENS.c.id == ven_id).values(**values))
+            await record_audit(
+                connection, actor, "ven.change", ven_id, body.model_dump(mode="json")
+            )
+        return await _ven(uses, connection, ven_id)
+
+
+@router.delete("/{ven_id}", status_code=204)
+async def delete_ven(uses: Uses, actor: Admin, ven_id: VenId) -> None:
+    """Forget a VEN; its telemetry stays as long as it is kept. 409 while it is in an event."""
+    async with uses.database.engine.begin() as connection:
+        await read_ven(connection, ven_id)
+        event_id = await active_event_of(connection, ven_id)
+        if event_id is not None:
+            raise HTTPException(409, str(VenBusy(ven_id, event_id)))
+        await connection.execute(delete(VENS).where(VENS.c.id == ven_id))
+        await record_audit(connection, actor, "ven.delete", ven_id)

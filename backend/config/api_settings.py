@@ -1,0 +1,33 @@
+"""The API's settings: environment variables."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from backend.config.settings_block import SettingsBlock, TextList, variable
+
+
+class ApiSettings(SettingsBlock):
+    """Where the API listens, and who may use it."""
+
+    host: str = variable("API_HOST", default="127.0.0.1")
+    port: int = variable("API_PORT", default=8_000, ge=1, le=65_535)
+    keys_required: bool | None = variable("API_KEYS_REQUIRED", default=None)
+    """By default wherever other machines reach it."""
+    requests_per_sec: float = variable("API_REQUESTS_PER_SEC", default=50.0, gt=0)
+    """Of one key, or one address without a key; a burst of four seconds' worth is let through."""
+    cors_origins: TextList = variable("API_CORS_ORIGINS", default=())
+
+    @property
+    def needs_keys(self) -> bool:
+        return not is_loopback_host(self.host) if self.keys_required is None else self.keys_required
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether only this machine reaches that address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

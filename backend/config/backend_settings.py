@@ -1,0 +1,75 @@
+"""The backend's settings: environment variables, in every spelling that docs/backend.md names.
+
+`BackendSettings.from_environment()` raises `SettingsError` with one line a mistake.
+"""
+
+from __future__ import annotations
+
+import platform
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, Field
+
+from backend.config.kinesis_settings import KinesisSettings
+from backend.config.mqtt_settings import MqttSettings
+from backend.config.retention_settings import RetentionSettings
+from backend.config.settings_block import SettingsBlock, variable
+from VenAgent.baseline.methods import DEFAULT_METHOD, METHODS
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        raise ValueError(f"{value!r} is no time zone, write it like Europe/Berlin") from None
+    return value
+
+
+def _method(value: str) -> str:
+    if value not in METHODS:
+        raise ValueError(f"{value!r} is no baseline method, use one of {', '.join(METHODS)}")
+    return value
+
+
+Zone = Annotated[str, AfterValidator(_zone)]
+BaselineMethod = Annotated[str, AfterValidator(_method)]
+
+
+class BackendSettings(SettingsBlock):
+    """All of them. Names of variables stand beside each; a variable that is empty is not set."""
+
+    database_url: str = variable("DATABASE_URL", default="sqlite:///venagent-backend.sqlite")
+    instance: str = variable("INGEST_INSTANCE", default_factory=lambda: f"{platform.node()}-0")
+    batch_max: int = variable("INGEST_BATCH_MAX", default=2_000, ge=1)
+    batch_wait_sec: float = variable("INGEST_BATCH_WAIT_SEC", default=0.2, gt=0, le=10)
+    state_interval_sec: float = variable("INGEST_STATE_INTERVAL_SEC", default=5.0, gt=0)
+    offline_after_sec: float = variable("OFFLINE_AFTER_SEC", default=60.0, gt=0)
+    max_ahead_sec: float = variable("TELEMETRY_MAX_AHEAD_SEC", default=3_600.0, ge=0)
+    store_raw_payload: bool = variable("STORE_RAW_PAYLOAD", default=False)
+    baseline_method: BaselineMethod = variable("BASELINE_METHOD", default=DEFAULT_METHOD)
+    measure_timezone: Zone = variable("MEASURE_TIMEZONE", default="UTC")
+    measure_after_sec: float = variable("MEASURE_AFTER_SEC", default=60.0, ge=0)
+    """How long after its end an event is measured: telemetry may be late."""
+    health_host: str = variable("INGEST_HEALTH_HOST", default="127.0.0.1")
+    health_port: int = variable("INGEST_HEALTH_PORT", default=9_108, ge=0, le=65_535)
+    log_level: str = variable("LOG_LEVEL", default="INFO")
+    event_command_enabled: bool = variable("EVENT_COMMAND_ENABLED", default=True)
+    iot_endpoint: str | None = variable("IOT_ENDPOINT", default=None)
+    mqtt: MqttSettings = Field(default_factory=MqttSettings)
+    kinesis: KinesisSettings = Field(default_factory=KinesisSettings)
+    retention: RetentionSettings = Field(default_factory=RetentionSettings)
+
+    @classmethod
+    def _prepared(cls, given: dict[str, str]) -> dict[str, Any]:
+        return {
+            **given,
+            "mqtt": MqttSettings.model_validate(given),
+            "kinesis": KinesisSettings.model_validate(given),
+            "retention": RetentionSettings.model_validate(given),
+        }
+
+    @property
+    def is_postgresql(self) -> bool:
+        return urlsplit(self.database_url).scheme.startswith("postgres")

@@ -1,0 +1,220 @@
+"""Feedback while an event lasts: newcomers join, the silent that come back are asked again, and
+what falls short is asked of others with room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Double, Integer, exists, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.config.dispatch_settings import DispatchSettings
+from backend.dispatch.event_commands import RESTORE_OP
+from backend.dispatch.fleet_capability import fleet_capabilities, live_participants
+from backend.dispatch.participants import (
+    add_participants,
+    lock_assignments,
+    send_shares,
+    withdraw_commands,
+)
+from backend.dispatch.shed_allocation import ParticipantShare, adjust_shares
+from backend.store.bulk_update import update_rows
+from backend.store.statuses import (
+    ACTIVE,
+    ASSIGNED,
+    CANCELLED,
+    COMMANDED,
+    COMPLETED,
+    NOT_RESPONDING,
+    ONLINE,
+    PENDING,
+    REJECTED,
+    SHED_OPS,
+    SHEDDING,
+)
+from backend.store.tables import COMMANDS, EVENTS, PARTICIPANTS, VENS, StoredEvent
+from backend.store.transaction import database_now
+
+
+async def follow_event(
+    connection: AsyncConnection, settings: DispatchSettings, *, instance: str
+) -> StoredEvent | None:
+    """Look after one active event whose turn it is; None when there is none.
+
+    `claimed_until` is when it is looked after next: one instance does it, once an interval.
+    """
+    now = await database_now(connection)
+    one = (
+        select(EVENTS.c.id)
+        .where(
+            EVENTS.c.status == ACTIVE,
+            EVENTS.c.end_time > now,
+            or_(EVENTS.c.claimed_until.is_(None), EVENTS.c.claimed_until <= now),
+        )
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    claim = (
+        update(EVENTS)
+        .where(EVENTS.c.id == one.scalar_subquery(), EVENTS.c.status == ACTIVE)
+        .values(
+            claimed_by=instance,
+            claimed_until=now + timedelta(seconds=settings.follow_interval_sec),
+        )
+        .returning(*EVENTS.c)
+    )
+    event: StoredEvent | None = (await connection.execute(claim)).one_or_none()
+    if event is None:
+        return None
+    await _ask_returned(connection, event, now)
+    if event.end_time - now < timedelta(seconds=settings.settle_sec):
+        return event  # nothing that is asked now would still come about
+    if not await _is_for_one_load(connection, event):
+        await _balance(connection, event, settings, now)
+    return event
+
+
+async def _is_for_one_load(connection: AsyncConnection, event: StoredEvent) -> bool:
+    """A person chose that circuit: no other takes its place."""
+    found = select(COMMANDS.c.id).where(
+        COMMANDS.c.event_id == event.id, COMMANDS.c.op == "shedLoad"
+    )
+    return bool(await connection.scalar(select(exists(found))))
+
+
+async def _ask_returned(connection: AsyncConnection, event: StoredEvent, now: datetime) -> None:
+    """VENs that did not respond and have come online since: the same command once more."""
+    await _once_more(
+        connection, (COMMANDS.c.event_id == event.id) & COMMANDS.c.op.in_(SHED_OPS), now
+    )
+
+
+async def restore_returned_vens(connection: AsyncConnection) -> int:
+    """The same for VENs that were away when their event was stopped: how many are told now.
+
+    They shed on until the event's first end, which their command named.
+    """
+    now = await database_now(connection)
+    stopped = select(EVENTS.c.id).where(
+        EVENTS.c.status.in_((COMPLETED, CANCELLED)), EVENTS.c.end_time > now
+    )
+    return await _once_more(
+        connection, COMMANDS.c.event_id.in_(stopped) & (COMMANDS.c.op == RESTORE_OP), now
+    )
+
+
+async def _once_more(connection: AsyncConnection, which: ColumnElement[bool], now: datetime) -> int:
+    returned = exists(
+        select(VENS.c.id).where(
+            VENS.c.id == COMMANDS.c.ven_id,
+            VENS.c.status == ONLINE,
+            VENS.c.status_since > COMMANDS.c.published_at,
+        )
+    )
+    silent = (
+        select(COMMANDS.c.id)
+        .where(which, COMMANDS.c.state == NOT_RESPONDING, COMMANDS.c.expires_at > now, returned)
+        .with_for_update(skip_locked=True, of=COMMANDS)
+    ).cte("silent")
+    # One round of attempts for each return: published_at begins anew.
+    statement = (
+        update(COMMANDS)
+        .where(COMMANDS.c.id.in_(select(silent.c.id)))
+        .values(state=PENDING, attempts=0, not_before=now, published_at=None)
+    )
+    return (await connection.execute(statement)).rowcount
+
+
+async def _balance(
+    connection: AsyncConnection, event: StoredEvent, settings: DispatchSettings, now: datetime
+) -> None:
+    await lock_assignments(connection)
+    rows = await live_participants(connection, event.id)
+    parts = [_part(row, event, settings, now) for row in rows]
+    newcomers = await fleet_capabilities(
+        connection, event.id, event.ven_ids, now, settings, only_online=True
+    )
+    changes = adjust_shares(
+        event.requested_reduction_kw,
+        parts,
+        newcomers,
+        tolerance=settings.tolerance,
+        least_share_kw=settings.least_share_kw,
+        seed=event.id,
+    )
+    await add_participants(connection, event, changes.joined, now)
+    if changes.changed:
+        await _modify(connection, event, rows, changes.changed, now)
+
+
+def _part(
+    row: Any, event: StoredEvent, settings: DispatchSettings, now: datetime
+) -> ParticipantShare:
+    """What to count on: the meter if it is fresh and settled, else what was asked."""
+    told_at = max(row.commanded_at or row.assigned_at, row.assigned_at)
+    is_settled = now - told_at >= timedelta(seconds=settings.settle_sec)
+    is_fresh = row.last_seen is not None and row.last_seen >= now - timedelta(
+        seconds=settings.fresh_sec
+    )
+    # A VEN that refused a modification goes on as before, which its telemetry shows.
+    sheds_on = row.status == REJECTED and row.modification > event.modification
+    responds = row.status in SHEDDING
+    delivered_kw = row.actual_shed_kw
+    # One that names no event, though it was heard long after it agreed, has forgotten it or never
+    # names one: it sheds what it says.
+    half_settled = timedelta(seconds=settings.settle_sec / 2)
+    heard_later = row.last_seen is not None and row.last_seen - told_at >= half_settled
+    speaks_of_it = row.reported_event_id == event.id or (
+        row.reported_event_id is None and is_settled and heard_later
+    )
+    if is_fresh and speaks_of_it and row.shed_power_kw is not None:
+        delivered_kw = row.shed_power_kw
+    if ((responds and is_settled) or sheds_on) and delivered_kw is not None:
+        expected_kw = max(delivered_kw, 0.0)
+    elif responds or row.status in (ASSIGNED, COMMANDED):
+        expected_kw = row.assigned_shed_kw
+    else:
+        expected_kw = 0.0
+    may_change = (
+        responds
+        and is_settled
+        and is_fresh
+        and row.ven_status == ONLINE
+        and row.modification - event.modification < settings.most_modifications
+    )
+    room_kw = (row.shed_available_kw or 0.0) if may_change else 0.0
+    return ParticipantShare(row.ven_id, row.assigned_shed_kw, expected_kw, room_kw, may_change)
+
+
+async def _modify(
+    connection: AsyncConnection,
+    event: StoredEvent,
+    rows: Sequence[Any],
+    shares: Mapping[str, float],
+    now: datetime,
+) -> None:
+    """New shares under a higher modification number, which a VEN takes in place of the old one.
+
+    The old one is not sent any more: after the new one it would be refused, as if the VEN refused.
+    """
+    numbers = {row.ven_id: row.modification + 1 for row in rows if row.ven_id in shares}
+    await withdraw_commands(connection, event.id, shares)
+    await update_rows(
+        connection,
+        PARTICIPANTS,
+        ("event_id", "ven_id"),
+        [
+            {"event_id": event.id, "ven_id": ven_id, "kw": shed_kw, "number": numbers[ven_id]}
+            for ven_id, shed_kw in sorted(shares.items())
+        ],
+        lambda given: {
+            "assigned_shed_kw": given("kw"),
+            "modification": given("number"),
+            "assigned_at": now,
+        },
+        also={"kw": Double(), "number": Integer()},
+    )
+    await send_shares(connection, event, shares, numbers, now)

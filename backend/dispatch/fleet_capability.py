@@ -1,0 +1,78 @@
+"""Who can be asked, and for how much: VENs with their latest telemetry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, case, exists, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.config.dispatch_settings import DispatchSettings
+from backend.dispatch.shed_allocation import VenCapability
+from backend.store.statuses import ACTIVE, GONE, ONLINE
+from backend.store.tables import EVENTS, PARTICIPANTS, VEN_STATE, VENS
+
+
+async def fleet_capabilities(
+    connection: AsyncConnection,
+    event_id: str,
+    named: Sequence[str] | None,
+    now: datetime,
+    settings: DispatchSettings,
+    *,
+    only_online: bool = False,
+) -> list[VenCapability]:
+    """VENs that are not in the event yet, nor in another one.
+
+    Of a program event those that are online and have said lately that they can shed; of an event
+    with named VENs all of these, with None for a room that is not known. What a VEN sheds for an
+    event that is over comes back to it, so it can be shed again.
+    """
+    is_fresh = VEN_STATE.c.last_seen >= now - timedelta(seconds=settings.fresh_sec)
+    joined = VENS.outerjoin(VEN_STATE, and_(VEN_STATE.c.ven_id == VENS.c.id, is_fresh))
+    comes_back_kw = case((VEN_STATE.c.event_id.is_not(None), VEN_STATE.c.shed_power_kw), else_=0.0)
+    room_kw = VEN_STATE.c.shed_available_kw + func.coalesce(comes_back_kw, 0.0)
+    statement = (
+        select(VENS.c.id, room_kw.label("room_kw"))
+        .select_from(joined)
+        .where(~_takes_part(event_id))
+        .order_by(VENS.c.id)
+    )
+    if named is not None:
+        statement = statement.where(VENS.c.id.in_(list(named)))
+    else:
+        statement = statement.where(room_kw > 0)
+    if named is None or only_online:
+        statement = statement.where(VENS.c.status == ONLINE)
+    return [VenCapability(row.id, row.room_kw) for row in await connection.execute(statement)]
+
+
+def _takes_part(event_id: str) -> ColumnElement[bool]:
+    """In this event, whatever became of it, or in another active one that it has not left."""
+    other = and_(EVENTS.c.status == ACTIVE, PARTICIPANTS.c.status.not_in(GONE))
+    return exists(
+        select(PARTICIPANTS.c.ven_id)
+        .join(EVENTS, EVENTS.c.id == PARTICIPANTS.c.event_id)
+        .where(
+            PARTICIPANTS.c.ven_id == VENS.c.id,
+            (PARTICIPANTS.c.event_id == event_id) | other,
+        )
+    )
+
+
+async def live_participants(connection: AsyncConnection, event_id: str) -> Sequence[Any]:
+    """The event's participants, each with what its VEN said last."""
+    columns = (
+        *(PARTICIPANTS.c.ven_id, PARTICIPANTS.c.assigned_shed_kw, PARTICIPANTS.c.status),
+        *(PARTICIPANTS.c.actual_shed_kw, PARTICIPANTS.c.modification, PARTICIPANTS.c.assigned_at),
+        *(PARTICIPANTS.c.commanded_at, VENS.c.status.label("ven_status"), VENS.c.status_since),
+        *(VEN_STATE.c.last_seen, VEN_STATE.c.shed_power_kw, VEN_STATE.c.shed_available_kw),
+        VEN_STATE.c.event_id.label("reported_event_id"),
+    )
+    tables = PARTICIPANTS.outerjoin(VENS, VENS.c.id == PARTICIPANTS.c.ven_id).outerjoin(
+        VEN_STATE, VEN_STATE.c.ven_id == PARTICIPANTS.c.ven_id
+    )
+    statement = select(*columns).select_from(tables).where(PARTICIPANTS.c.event_id == event_id)
+    return (await connection.execute(statement)).all()

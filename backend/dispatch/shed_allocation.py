@@ -1,0 +1,173 @@
+"""Who is asked for how much. Pure: power in kW in, power in kW out, whole watts inside."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+WATTS_PER_KW = 1_000
+
+
+@dataclass(frozen=True)
+class VenCapability:
+    """What a VEN could shed now; None when it is not known."""
+
+    ven_id: str
+    room_kw: float | None
+
+
+@dataclass(frozen=True)
+class ParticipantShare:
+    """A VEN that takes part. `expected_kw` is what it delivers, or is to deliver shortly."""
+
+    ven_id: str
+    assigned_kw: float
+    expected_kw: float
+    room_kw: float
+    """What it could shed beyond what it sheds now."""
+    may_change: bool
+    """It has answered, has settled, and was not changed too often."""
+
+
+@dataclass(frozen=True)
+class ShareChanges:
+    """New shares: of VENs that join, and of VENs that are in already (their new whole share)."""
+
+    joined: Mapping[str, float]
+    changed: Mapping[str, float]
+
+
+def allocate_shed(
+    requested_kw: float,
+    rooms: Sequence[VenCapability],
+    *,
+    least_share_kw: float = 0.1,
+    in_full: bool = False,
+    seed: str = "",
+) -> dict[str, float]:
+    """Shares in proportion to what each VEN can shed, none larger than that.
+
+    A request too small for everyone goes to those with the most room, so that each share means
+    something to a circuit. With `in_full` (a request to VENs named by a person) what exceeds the
+    room goes to the VENs whose room is not known, or else to all: they shed what they can.
+    `seed` makes the choice among equals another one for each event.
+    """
+    requested_w = round(requested_kw * WATTS_PER_KW)
+    known = {room.ven_id: _watts(room.room_kw) for room in rooms if room.room_kw is not None}
+    known = {ven_id: room_w for ven_id, room_w in known.items() if room_w > 0}
+    shares = _proportional(requested_w, _chosen(requested_w, known, least_share_kw, seed))
+    rest_w = requested_w - sum(shares.values())
+    if in_full and rest_w > 0 and rooms:
+        unknown = [room.ven_id for room in rooms if room.room_kw is None]
+        takers = unknown or [room.ven_id for room in rooms]
+        weights = {ven_id: 1 if unknown else known.get(ven_id, 0) for ven_id in takers}
+        if not any(weights.values()):
+            weights = dict.fromkeys(takers, 1)
+        for ven_id, more_w in _in_ratio(rest_w, weights).items():
+            shares[ven_id] = shares.get(ven_id, 0) + more_w
+    return {ven_id: watts / WATTS_PER_KW for ven_id, watts in shares.items() if watts > 0}
+
+
+def adjust_shares(
+    requested_kw: float,
+    parts: Sequence[ParticipantShare],
+    newcomers: Sequence[VenCapability],
+    *,
+    tolerance: float = 0.05,
+    least_share_kw: float = 0.1,
+    seed: str = "",
+) -> ShareChanges:
+    """What to ask in mid-event, so that the sum comes back to the request.
+
+    Newcomers take their fair share, or more when the event is short. What is short then is asked
+    of VENs with room; what was asked beyond the request is taken back.
+    """
+    expected_kw = sum(part.expected_kw for part in parts)
+    short_kw = max(requested_kw - expected_kw, 0.0)
+    capacity_kw = sum(room.room_kw or 0.0 for room in newcomers)
+    joined: dict[str, float] = {}
+    if capacity_kw > 0:
+        whole_kw = capacity_kw + sum(part.expected_kw + part.room_kw for part in parts)
+        fair_kw = requested_kw * capacity_kw / max(whole_kw, requested_kw)
+        joined = allocate_shed(
+            max(fair_kw, min(short_kw, capacity_kw)),
+            newcomers,
+            least_share_kw=least_share_kw,
+            seed=seed,
+        )
+    joined_kw = sum(joined.values())
+    short_kw -= joined_kw
+    if short_kw > requested_kw * tolerance:
+        return ShareChanges(joined, _raised(short_kw, parts, least_share_kw, seed))
+    committed_kw = joined_kw + sum(min(part.expected_kw, part.assigned_kw) for part in parts)
+    if committed_kw > requested_kw * (1 + tolerance):
+        return ShareChanges(joined, _lowered(committed_kw - requested_kw, parts, least_share_kw))
+    return ShareChanges(joined, {})
+
+
+def _raised(
+    short_kw: float, parts: Iterable[ParticipantShare], least_share_kw: float, seed: str
+) -> dict[str, float]:
+    free = {part.ven_id: part for part in parts if part.may_change}
+    rooms = [VenCapability(part.ven_id, part.room_kw) for part in free.values()]
+    more = allocate_shed(short_kw, rooms, least_share_kw=least_share_kw, seed=seed)
+    return {
+        ven_id: round(max(free[ven_id].assigned_kw, free[ven_id].expected_kw) + more_kw, 3)
+        for ven_id, more_kw in more.items()
+    }
+
+
+def _lowered(
+    excess_kw: float, parts: Iterable[ParticipantShare], least_share_kw: float
+) -> dict[str, float]:
+    """A lower share for those asked the most; never below the least that means something."""
+    base = {p.ven_id: min(p.assigned_kw, p.expected_kw) for p in parts if p.may_change}
+    free = {ven_id: _watts(kw - least_share_kw) for ven_id, kw in base.items()}
+    free = {ven_id: watts for ven_id, watts in free.items() if watts > 0}
+    less = _proportional(
+        _watts(excess_kw), _chosen(_watts(excess_kw), free, least_share_kw, seed="")
+    )
+    return {
+        ven_id: round(base[ven_id] - watts / WATTS_PER_KW, 3)
+        for ven_id, watts in less.items()
+        if watts > 0
+    }
+
+
+def _watts(power_kw: float) -> int:
+    return int(power_kw * WATTS_PER_KW + 1e-6)
+
+
+def _chosen(
+    requested_w: int, rooms: Mapping[str, int], least_share_kw: float, seed: str
+) -> dict[str, int]:
+    """Those with the most room, no more of them than the request is worth."""
+    most = max(1, requested_w // max(round(least_share_kw * WATTS_PER_KW), 1))
+    if len(rooms) <= most:
+        return dict(rooms)
+    ranked = sorted(rooms, key=lambda ven_id: (-rooms[ven_id], _lot(seed, ven_id)))
+    return {ven_id: rooms[ven_id] for ven_id in ranked[:most]}
+
+
+def _lot(seed: str, ven_id: str) -> bytes:
+    return hashlib.blake2b(f"{seed}/{ven_id}".encode(), digest_size=8).digest()
+
+
+def _proportional(requested_w: int, rooms: Mapping[str, int]) -> dict[str, int]:
+    if sum(rooms.values()) <= requested_w:
+        return dict(rooms)
+    return _in_ratio(requested_w, rooms)
+
+
+def _in_ratio(total_w: int, weights: Mapping[str, int]) -> dict[str, int]:
+    """`total_w` in the ratio of the weights, to the watt: the largest remainders get the rest."""
+    whole = sum(weights.values())
+    if whole == 0:
+        return {}
+    shares = {name: total_w * weight // whole for name, weight in weights.items()}
+    rest = total_w - sum(shares.values())
+    by_remainder = sorted(weights, key=lambda name: -(total_w * weights[name] % whole))
+    for name in by_remainder[:rest]:
+        shares[name] += 1
+    return shares

@@ -1,0 +1,316 @@
+"""The few rows of a batch that are not bulk: registrations, load sets, acks, statuses, alerts.
+
+Rows are sorted by key: instances that write the same rows must not wait for each other in a ring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    Double,
+    Table,
+    Update,
+    bindparam,
+    cast,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.ingest.ingest_records import (
+    AckRecord,
+    AlertRecord,
+    IncomingMessage,
+    LoadSetKey,
+    StatusRecord,
+)
+from backend.ingest.known_panels import load_set_digest
+from backend.store.event_tables import CommandRow, ParticipantRow, VenAckRow
+from backend.store.fleet_tables import LoadSetMemberRow, LoadSetRow, VenLoadSetRow, VenRow
+from backend.store.statuses import ACKED, OFFLINE, ONLINE, SHED_OPS
+from backend.store.telemetry_tables import DeadLetterRow, QuarterHourDueRow, VenAlertRow
+
+ACK_CHANNEL = "ven_acks"
+"""PostgreSQL's NOTIFY: an event's id, when acks of it were stored."""
+
+
+def moment_of(epoch_sec: float) -> datetime:
+    return datetime.fromtimestamp(epoch_sec, timezone.utc)
+
+
+async def _add_new(
+    connection: AsyncConnection, table: Any, rows: Sequence[dict[str, Any]], key: str
+) -> set[Any]:
+    """Insert `rows`, without those whose `key` is there already; the keys that were new."""
+    if not rows:
+        return set()
+    kind = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
+    new = kind(table).on_conflict_do_nothing(index_elements=[key]).returning(getattr(table, key))
+    return set(await connection.scalars(new, rows))
+
+
+async def register_vens(connection: AsyncConnection, ven_ids: Iterable[str], now: datetime) -> None:
+    """VENs that send telemetry and are not known yet."""
+    rows = [
+        {"id": ven_id, "name": ven_id, "status": ONLINE, "status_since": now, "created_at": now}
+        for ven_id in sorted(ven_ids)
+    ]
+    await _add_new(connection, VenRow, rows, "id")
+
+
+async def load_set_ids(
+    connection: AsyncConnection, keys: Iterable[LoadSetKey], now: datetime
+) -> dict[LoadSetKey, int]:
+    """The ids of load sets, which are made where they are new."""
+    digests = {load_set_digest(key): key for key in keys}
+    rows = [{"digest": digest, "created_at": now} for digest in sorted(digests)]
+    await _add_new(connection, LoadSetRow, rows, "digest")
+    found: dict[LoadSetKey, int] = {}
+    for some in _slices(sorted(digests), 500):
+        ids = await connection.execute(
+            select(LoadSetRow.digest, LoadSetRow.id).where(LoadSetRow.digest.in_(some))
+        )
+        found.update({digests[bytes(digest)]: number for digest, number in ids})
+    members = [
+        {
+            "load_set_id": number,
+            "position": position,
+            "load_id": load_id,
+            "name": name,
+            "type": kind,
+            "capacity_kw": capacity_kw,
+            "priority": priority,
+        }
+        for key, number in sorted(found.items(), key=lambda item: item[1])
+        for position, (load_id, name, kind, capacity_kw, priority) in enumerate(key, start=1)
+    ]
+    dialect = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
+    if members:
+        await connection.execute(dialect(LoadSetMemberRow).on_conflict_do_nothing(), members)
+    return found
+
+
+async def store_ven_load_sets(connection: AsyncConnection, uses: Iterable[tuple[str, int]]) -> None:
+    """Which VEN used which load set."""
+    rows = [{"ven_id": ven_id, "load_set_id": number} for ven_id, number in sorted(uses)]
+    kind = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
+    await connection.execute(kind(VenLoadSetRow).on_conflict_do_nothing(), rows)
+
+
+def _slices(values: Sequence[bytes], size: int) -> Iterable[Sequence[bytes]]:
+    return (values[at : at + size] for at in range(0, len(values), size))
+
+
+async def store_acks(connection: AsyncConnection, acks: Sequence[AckRecord]) -> int:
+    """Acks, and what they mean for commands and participants; how many were new.
+
+    One that the broker sends again means nothing more: later ones may have been stored since.
+    """
+    rows = [_ack_row(ack) for ack in sorted(acks, key=lambda ack: ack.digest)]
+    new = await _add_new(connection, VenAckRow, rows, "digest")
+    acks = [ack for ack in acks if ack.digest in new]
+    answered = [
+        {
+            "correlation": ack.correlation_id,
+            "ven": ack.ven_id,
+            "said": ack.status,
+            "at": moment_of(ack.received),
+        }
+        for ack in sorted(acks, key=lambda ack: (ack.correlation_id or "", ack.timestamp))
+        if ack.correlation_id is not None
+    ]
+    if answered:
+        await connection.execute(_ANSWERED, answered)
+    parts = [
+        _participant_change(ack)
+        for ack in sorted(acks, key=lambda ack: (ack.event_id or "", ack.ven_id, ack.timestamp))
+        if ack.event_id is not None and ack.op in SHED_OPS
+    ]
+    if parts:
+        await connection.execute(_took_part(connection.dialect.name), parts)
+    if connection.dialect.name == "postgresql":
+        for event_id in sorted({ack.event_id for ack in acks if ack.event_id is not None}):
+            await connection.execute(
+                text("SELECT pg_notify(:channel, :event_id)"),
+                {"channel": ACK_CHANNEL, "event_id": event_id},
+            )
+    return len(new)
+
+
+def _ack_row(ack: AckRecord) -> dict[str, Any]:
+    return {
+        "digest": ack.digest,
+        "ven_id": ack.ven_id,
+        "event_id": ack.event_id,
+        "correlation_id": ack.correlation_id,
+        "timestamp": ack.timestamp,
+        "op": ack.op,
+        "status": ack.status,
+        "requested_shed_kw": ack.requested_shed_kw,
+        "actual_shed_kw": ack.actual_shed_kw,
+        "circuits_curtailed": ack.circuits_curtailed,
+        "raw_payload": ack.raw_payload,
+        "created_at": moment_of(ack.received),
+    }
+
+
+_commands: Table = CommandRow.__table__  # type: ignore[assignment]
+_ANSWERED = (
+    update(_commands)
+    .where(
+        _commands.c.correlation_id == bindparam("correlation"),
+        _commands.c.ven_id == bindparam("ven"),
+    )
+    .values(
+        state=ACKED,
+        ack_status=bindparam("said"),
+        acked_at=func.coalesce(
+            _commands.c.acked_at, bindparam("at", type_=_commands.c.acked_at.type)
+        ),
+    )
+)
+
+
+def _participant_change(ack: AckRecord) -> dict[str, Any]:
+    return {
+        "event": ack.event_id,
+        "ven": ack.ven_id,
+        "said": ack.status,
+        "shed": ack.actual_shed_kw,
+        "basis": ack.shed_basis,
+        "base": ack.baseline_kw,
+        "why": ack.reason,
+        "at": moment_of(ack.received),
+        "ts": ack.timestamp,
+    }
+
+
+_parts: Table = ParticipantRow.__table__  # type: ignore[assignment]
+
+
+def _kept(column: str, name: str) -> Any:
+    """What the ack says, or what was known when it says nothing."""
+    return func.coalesce(bindparam(name, type_=_parts.c[column].type), _parts.c[column])
+
+
+def _milliseconds_since_commanded(at: Any, dialect: str) -> Any:
+    """From the command's publishing to `at`; null when it is not known, never negative."""
+    commanded = _parts.c.commanded_at
+    if dialect == "postgresql":
+        passed = func.extract("epoch", at - commanded) * 1000.0
+        return cast(func.greatest(passed, 0.0), Double)
+    return func.max((func.julianday(at) - func.julianday(commanded)) * 86_400_000.0, 0.0)
+
+
+@lru_cache(maxsize=2)
+def _took_part(dialect: str) -> Update:
+    at = bindparam("at", type_=_parts.c.first_ack_at.type)
+    ts = bindparam("ts", type_=_parts.c.last_ack_at.type)
+    return (
+        update(_parts)
+        .where(
+            _parts.c.event_id == bindparam("event"),
+            _parts.c.ven_id == bindparam("ven"),
+            # The last: the VEN's clock was ahead, and is right again.
+            or_(
+                _parts.c.last_ack_at.is_(None),
+                _parts.c.last_ack_at <= ts,
+                _parts.c.last_ack_at > at,
+            ),
+        )
+        .values(
+            status=bindparam("said"),
+            actual_shed_kw=_kept("actual_shed_kw", "shed"),
+            shed_basis=_kept("shed_basis", "basis"),
+            baseline_kw=_kept("baseline_kw", "base"),
+            reason=_kept("reason", "why"),
+            response_ms=func.coalesce(
+                _parts.c.response_ms, _milliseconds_since_commanded(at, dialect)
+            ),
+            first_ack_at=func.coalesce(_parts.c.first_ack_at, at),
+            last_ack_at=ts,
+        )
+    )
+
+
+async def store_statuses(connection: AsyncConnection, statuses: Sequence[StatusRecord]) -> None:
+    """Online and offline, as VENs and their last wills say."""
+    latest = {status.ven_id: status for status in statuses}
+    vens: Table = VenRow.__table__  # type: ignore[assignment]
+    rows = [
+        {
+            "ven": ven_id,
+            "said": ONLINE if status.online else OFFLINE,
+            "since": moment_of(status.received),
+            "boot": status.boot_id,
+        }
+        for ven_id, status in sorted(latest.items())
+    ]
+    if rows:
+        await connection.execute(
+            update(vens)
+            .where(vens.c.id == bindparam("ven"))
+            .values(
+                status=bindparam("said"),
+                status_since=bindparam("since", type_=vens.c.status_since.type),
+                boot_id=func.coalesce(bindparam("boot", type_=vens.c.boot_id.type), vens.c.boot_id),
+            ),
+            rows,
+        )
+
+
+async def store_alerts(connection: AsyncConnection, alerts: Sequence[AlertRecord]) -> int:
+    """Alerts; how many were new."""
+    rows = [
+        {**alert._asdict(), "created_at": moment_of(alert.received)}
+        for alert in sorted(alerts, key=lambda alert: alert.digest)
+    ]
+    for row in rows:
+        del row["received"]
+    return len(await _add_new(connection, VenAlertRow, rows, "digest"))
+
+
+async def mark_quarter_hours_due(
+    connection: AsyncConnection, quarter_hours: Iterable[datetime]
+) -> None:
+    """Quarters of an hour that are to be summed up (again).
+
+    A mark that is there is locked: it must not be taken away before this transaction's rows count.
+    """
+    rows = [{"start": start} for start in sorted(quarter_hours)]
+    if rows:
+        kind = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
+        new = kind(QuarterHourDueRow)
+        change = new.on_conflict_do_update(
+            index_elements=["start"], set_={"start": new.excluded.start}
+        )
+        await connection.execute(change, rows)
+
+
+async def store_refused(
+    connection: AsyncConnection, source: str, refused: Sequence[tuple[IncomingMessage, str]]
+) -> None:
+    """What could not be read, as it came, with the reason."""
+    rows = [
+        {
+            "received_at": moment_of(message.received),
+            "source": source,
+            "topic": message.topic.replace("\0", "\N{REPLACEMENT CHARACTER}"),
+            "ven_id": None,
+            "reason": reason.replace("\0", "\N{REPLACEMENT CHARACTER}")[:1_000],
+            "payload": message.payload,
+        }
+        for message, reason in refused
+    ]
+    if rows:
+        await connection.execute(insert(DeadLetterRow), rows)

@@ -1,0 +1,110 @@
+"""What a message is before and after it is read. Power in kW, a load's in W; times with zone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Any, NamedTuple
+
+MAX_PAYLOAD_BYTES = 131_072
+"""AWS IoT Core's limit."""
+
+
+class MessageRefused(Exception):
+    """A message that is not stored; the text is the reason."""
+
+
+class MessageKind(Enum):
+    TELEMETRY = "telemetry"
+    LOADS = "loads"
+    ACK = "ack"
+    STATUS = "status"
+    ALERT = "alert"
+
+
+class IncomingMessage(NamedTuple):
+    """One message as it arrived. `received` is the server's clock, epoch s."""
+
+    topic: str
+    payload: bytes
+    received: float
+
+
+LoadSetKey = tuple[tuple[str, str | None, str | None, float | None, int | None], ...]
+"""What is fixed of a panel's loads: id, name, type, capacity in kW, priority; in order."""
+
+
+@dataclass(slots=True)
+class LoadsRecord:
+    """A panel's loads: what is fixed, and the lists of what is measured (W)."""
+
+    key: LoadSetKey
+    power_w: list[int | None]
+    shed_w: list[int | None]
+    enabled: str
+    load_set_id: int | None = None
+    """The writer finds it."""
+
+
+class TelemetryRecord(NamedTuple):
+    ven_id: str
+    timestamp: datetime
+    seq: int
+    used_power_kw: float | None
+    shed_power_kw: float | None
+    requested_reduction_kw: float | None
+    baseline_power_kw: float | None
+    battery_soc: float | None
+    event_id: str | None
+    quality: str | None
+    loads: LoadsRecord | None
+    panel_max_kw: float | None
+    received: float
+    payload: bytes
+
+
+class LoadsSnapshotRecord(NamedTuple):
+    ven_id: str
+    timestamp: datetime
+    part: int
+    loads: LoadsRecord
+
+
+class AckRecord(NamedTuple):
+    digest: bytes
+    ven_id: str
+    event_id: str | None
+    correlation_id: str | None
+    timestamp: datetime
+    op: str | None
+    status: str
+    requested_shed_kw: float | None
+    actual_shed_kw: float | None
+    shed_basis: str | None
+    baseline_kw: float | None
+    reason: str | None
+    circuits_curtailed: list[Any] | None
+    raw_payload: dict[str, Any]
+    received: float
+
+
+class StatusRecord(NamedTuple):
+    ven_id: str
+    online: bool
+    boot_id: str | None
+    received: float
+
+
+class AlertRecord(NamedTuple):
+    digest: bytes
+    ven_id: str
+    timestamp: datetime
+    severity: str | None
+    code: str | None
+    message: str | None
+    context: Any
+    received: float
+
+
+IngestRecord = TelemetryRecord | LoadsSnapshotRecord | AckRecord | StatusRecord | AlertRecord

@@ -1,0 +1,384 @@
+"""Stores batches: each in one transaction, each message once, whatever is in them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from itertools import chain
+from typing import Any
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.config.backend_settings import BackendSettings
+from backend.ingest.batch_statements import (
+    load_set_ids,
+    mark_quarter_hours_due,
+    moment_of,
+    register_vens,
+    store_acks,
+    store_alerts,
+    store_refused,
+    store_statuses,
+    store_ven_load_sets,
+)
+from backend.ingest.ingest_records import (
+    AckRecord,
+    AlertRecord,
+    IncomingMessage,
+    IngestRecord,
+    LoadSetKey,
+    LoadsRecord,
+    LoadsSnapshotRecord,
+    MessageRefused,
+    StatusRecord,
+    TelemetryRecord,
+)
+from backend.ingest.known_panels import KnownPanels
+from backend.ingest.message_decoder import decode_message
+from backend.ingest.plausible_values import PlausibleTimes, plausible_times
+from backend.store.bulk_copy import (
+    LOADS,
+    TELEMETRY,
+    BulkCopy,
+    PostgresBulkCopy,
+    Row,
+    SqliteBulkCopy,
+)
+from backend.store.database import Database
+from backend.store.database_errors import is_about_data, is_duplicate_row
+from backend.store.database_upkeep import QUARTER_HOUR, quarter_hour_of
+from backend.store.day_partitions import create_partitions
+from backend.store.fleet_tables import NO_LOADS, VenRow
+from backend.store.table_base import utc_now
+
+Also = Callable[[AsyncConnection], Awaitable[None]]
+"""Something that belongs into the transaction of a batch: a checkpoint."""
+
+
+Reading = IngestRecord | str
+"""What a message says, or why it is refused."""
+
+
+class StopStoring(Exception):
+    """Raised by an `Also`: nothing of the batch is stored, and it is not tried again."""
+
+
+_STAGED_BATCHES = 50
+"""How long rows go through the staging table after a duplicate was met."""
+_REFRESH_SEC = 60.0
+_WINDOW_SEC = 1.0
+"""How long the times that are believed stay the same."""
+_MOST_LOAD_SETS = 200_000
+
+
+@dataclass
+class MessageBatch:
+    """Messages that were read, by kind."""
+
+    telemetry: dict[tuple[str, datetime, int], TelemetryRecord] = field(default_factory=dict)
+    snapshots: dict[tuple[str, datetime, int], LoadsSnapshotRecord] = field(default_factory=dict)
+    acks: dict[bytes, AckRecord] = field(default_factory=dict)
+    alerts: dict[bytes, AlertRecord] = field(default_factory=dict)
+    statuses: list[StatusRecord] = field(default_factory=list)
+    refused: list[tuple[IncomingMessage, str]] = field(default_factory=list)
+    messages: int = 0
+    """How many there were, those that came twice too."""
+
+    @classmethod
+    def of(cls, messages: Sequence[IncomingMessage], readings: Sequence[Reading]) -> MessageBatch:
+        batch = cls(messages=len(messages))
+        for message, reading in zip(messages, readings, strict=True):
+            if isinstance(reading, str):
+                batch.refused.append((message, reading))
+            else:
+                batch._put(reading)
+        return batch
+
+    def _put(self, record: IngestRecord) -> None:
+        if isinstance(record, TelemetryRecord):
+            self.telemetry.setdefault((record.ven_id, record.timestamp, record.seq), record)
+        elif isinstance(record, LoadsSnapshotRecord):
+            self.snapshots.setdefault((record.ven_id, record.timestamp, record.part), record)
+        elif isinstance(record, AckRecord):
+            self.acks.setdefault(record.digest, record)
+        elif isinstance(record, AlertRecord):
+            self.alerts.setdefault(record.digest, record)
+        else:
+            self.statuses.append(record)
+
+    def quarter_hours(self) -> set[datetime]:
+        """Those that the telemetry is of: nearly always one, so its ends are looked at first."""
+        moments = [key[1] for key in self.telemetry]
+        ends = {quarter_hour_of(moment) for moment in _ends(moments)}
+        return ends if len(ends) < 2 else {quarter_hour_of(moment) for moment in moments}
+
+    def days(self) -> set[date]:
+        """The days that need a partition."""
+        moments = [key[1] for rows in (self.telemetry, self.snapshots) for key in rows]
+        ends = {moment.date() for moment in _ends(moments)}
+        return ends if len(ends) < 2 else {moment.date() for moment in moments}
+
+
+def _ends(moments: Sequence[datetime]) -> tuple[datetime, ...]:
+    return (min(moments), max(moments)) if moments else ()
+
+
+@dataclass(frozen=True)
+class BatchOutcome:
+    """What became of a batch."""
+
+    stored: int = 0
+    duplicates: int = 0
+    refused: int = 0
+
+    def __add__(self, other: BatchOutcome) -> BatchOutcome:
+        return BatchOutcome(
+            self.stored + other.stored,
+            self.duplicates + other.duplicates,
+            self.refused + other.refused,
+        )
+
+
+class IngestWriter:
+    """Stores messages. One for all sources of a process; calls may overlap."""
+
+    def __init__(self, database: Database, settings: BackendSettings) -> None:
+        self._database = database
+        self._settings = settings
+        self._bulk: BulkCopy = PostgresBulkCopy() if database.is_postgresql else SqliteBulkCopy()
+        self._vens: set[str] = set()
+        self._vens_read = float("-inf")
+        self._forget_load_sets()
+        self._panels = KnownPanels()
+        self._window, self._window_made = PlausibleTimes(0.0, 0.0), float("-inf")
+        self._days: set[date] = set()
+        self._state_stored: dict[str, float] = {}
+        self._marked: set[datetime] = set()
+        """Quarters of an hour that are marked to be summed up."""
+        self._staged_for = 0
+
+    def read(self, message: IncomingMessage) -> Reading:
+        """What `message` says, by the time it came; for `store`, which does it if nobody did."""
+        if not 0.0 <= message.received - self._window_made < _WINDOW_SEC:
+            kept = timedelta(days=self._settings.retention.telemetry_days)
+            now = self._window_made = message.received
+            self._window = plausible_times(
+                now, retention=kept, ahead_sec=self._settings.max_ahead_sec
+            )
+        try:
+            return decode_message(message, self._window, self._panels)
+        except MessageRefused as error:
+            return str(error)
+        except Exception as error:  # noqa: BLE001 - reading is pure: whatever it is, this message
+            # alone is the cause, and the others must not wait for it for ever.
+            return f"cannot be read: {_one_line(error)}"
+
+    async def store(
+        self,
+        messages: Sequence[IncomingMessage],
+        source: str,
+        also: Also | None = None,
+        readings: Sequence[Reading] | None = None,
+    ) -> BatchOutcome:
+        """Store `messages`, and do `also` in the same transaction. `readings`: of each, if known.
+
+        A message that the database refuses is found by halving and put with the dead letters.
+        Raises what the database raised when it is not about the data: try again later.
+        """
+        try:
+            return await self._store(self._batch(messages, readings), source, also)
+        except Exception as error:
+            if not is_about_data(error):
+                raise
+        self._forget()
+        try:
+            return await self._store(self._batch(messages), source, also)
+        except Exception as error:
+            if not is_about_data(error):
+                raise
+            if len(messages) == 1:
+                refused = MessageBatch(
+                    refused=[(messages[0], f"the database refuses it: {_one_line(error)}")],
+                    messages=1,
+                )
+                return await self._store(refused, source, also)
+        middle = len(messages) // 2
+        first = await self.store(messages[:middle], source)
+        return first + await self.store(messages[middle:], source, also)
+
+    def _batch(
+        self, messages: Sequence[IncomingMessage], readings: Sequence[Reading] | None = None
+    ) -> MessageBatch:
+        return MessageBatch.of(messages, readings or [self.read(message) for message in messages])
+
+    async def _store(self, batch: MessageBatch, source: str, also: Also | None) -> BatchOutcome:
+        await self._prepare(batch)
+        try:
+            stored = await self._transaction(batch, source, also, staged=self._staged_for > 0)
+        except Exception as error:
+            if self._staged_for > 0 or not is_duplicate_row(error):
+                raise
+            self._staged_for = _STAGED_BATCHES
+            stored = await self._transaction(batch, source, also, staged=True)
+        self._staged_for = max(self._staged_for - 1, 0)
+        refused = len(batch.refused)
+        return BatchOutcome(stored, batch.messages - refused - stored, refused)
+
+    async def _transaction(
+        self, batch: MessageBatch, source: str, also: Also | None, *, staged: bool
+    ) -> int:
+        """How many messages were stored that were not there."""
+        states = self._due_states(batch)
+        quarters = batch.quarter_hours()
+        new_sums = quarters - self._marked
+        async with self._database.engine.connect() as connection, connection.begin():
+            # SQLAlchemy begins its transaction with the first statement it sees, and COPY is none.
+            await connection.exec_driver_sql("SELECT 1")
+            telemetry = [self._telemetry_row(one) for one in batch.telemetry.values()]
+            loads = [_loads_row(one) for one in batch.snapshots.values()]
+            stored = await self._bulk.add(connection, TELEMETRY, telemetry, staged=staged)
+            stored += await self._bulk.add(connection, LOADS, loads, staged=staged)
+            await self._bulk.put_states(connection, [_state_row(one) for one in states])
+            stored += await store_acks(connection, list(batch.acks.values()))
+            stored += await store_alerts(connection, list(batch.alerts.values()))
+            await store_statuses(connection, batch.statuses)
+            await mark_quarter_hours_due(connection, new_sums)
+            await store_refused(connection, source, batch.refused)
+            if also is not None:
+                await also(connection)
+        self._state_stored.update((one.ven_id, one.received) for one in states)
+        # Only the present one stays marked until it is summed up; a late one is marked each time.
+        self._marked = {start for start in quarters if start > utc_now() - QUARTER_HOUR}
+        return stored + len(batch.statuses)
+
+    # ---- what must be there before the rows are ---------------------------------------------
+
+    async def _prepare(self, batch: MessageBatch) -> None:
+        """Partitions, VENs and load sets that the batch needs, in a transaction of their own."""
+        if time.monotonic() - self._vens_read > _REFRESH_SEC:
+            async with self._database.engine.connect() as connection:
+                self._vens = set(await connection.scalars(select(VenRow.id)))
+            self._vens_read = time.monotonic()
+        days = batch.days() - self._days
+        vens = {key[0] for key in batch.telemetry} - self._vens
+        unknown = self._put_known_load_sets(batch)
+        known, used = self._load_sets, self._used_load_sets
+        keys = {loads.key for _, loads in unknown} - known.keys()
+        if days or vens or keys:
+            now = utc_now()
+            async with self._database.engine.begin() as connection:
+                if days:
+                    await connection.run_sync(create_partitions, sorted(days))
+                if vens:
+                    await register_vens(connection, vens, now)
+                if keys:
+                    known.update(await load_set_ids(connection, keys, now))
+            self._days |= days
+            self._vens |= vens
+        bare = {one.ven_id for one in batch.telemetry.values() if one.loads is None}
+        uses = {(ven_id, known[loads.key]) for ven_id, loads in unknown}
+        uses |= {(ven_id, NO_LOADS) for ven_id in bare}
+        if not uses <= used:
+            async with self._database.engine.begin() as connection:
+                await store_ven_load_sets(connection, uses - used)
+            used |= uses
+        for ven_id, loads in unknown:
+            loads.load_set_id = known[loads.key]
+            self._last_load_set[ven_id] = (loads.key, loads.load_set_id)
+
+    def _put_known_load_sets(self, batch: MessageBatch) -> list[tuple[str, LoadsRecord]]:
+        """Put in the ids of the load sets that are as they were; the others, with their VENs."""
+        if len(self._load_sets) > _MOST_LOAD_SETS:
+            self._forget_load_sets()
+        unknown = []
+        every: Iterable[TelemetryRecord | LoadsSnapshotRecord] = chain(
+            batch.telemetry.values(), batch.snapshots.values()
+        )
+        for one in every:
+            loads = one.loads
+            if loads is None:
+                continue
+            last = self._last_load_set.get(one.ven_id)
+            if last is not None and last[0] is loads.key:
+                loads.load_set_id = last[1]
+            else:
+                unknown.append((one.ven_id, loads))
+        return unknown
+
+    def _forget_load_sets(self) -> None:
+        # New ones: a batch that is under way has the old ones in its hands.
+        self._load_sets: dict[LoadSetKey, int] = {}
+        self._used_load_sets: set[tuple[str, int]] = set()
+        self._last_load_set: dict[str, tuple[LoadSetKey, int]] = {}
+
+    def _forget(self) -> None:
+        """Whatever was believed to be there may have been dropped."""
+        self._days.clear()
+        self._marked.clear()
+        self._forget_load_sets()
+        self._vens_read = float("-inf")
+        self._staged_for = _STAGED_BATCHES
+
+    # ---- rows -------------------------------------------------------------------------------
+
+    def _due_states(self, batch: MessageBatch) -> list[TelemetryRecord]:
+        """The newest telemetry of each VEN whose state was not stored for a while."""
+        newest: dict[str, TelemetryRecord] = {}
+        for one in batch.telemetry.values():
+            known = newest.get(one.ven_id)
+            if known is None or one.timestamp >= known.timestamp:
+                newest[one.ven_id] = one
+        # A little early: a VEN that reports just as often as states are stored is never late.
+        interval_sec = 0.8 * self._settings.state_interval_sec
+        never = float("-inf")
+        return [
+            one
+            for one in newest.values()
+            if one.received - self._state_stored.get(one.ven_id, never) >= interval_sec
+        ]
+
+    def _telemetry_row(self, one: TelemetryRecord) -> Row:
+        raw = self._raw(one.payload) if self._settings.store_raw_payload else None
+        return (*one[:10], *_loads_of(one.loads), raw)
+
+    def _raw(self, payload: bytes) -> Any:
+        """As the driver wants it: COPY takes JSON as text."""
+        return payload.decode() if self._database.is_postgresql else msgspec.json.decode(payload)
+
+
+def _loads_of(loads: LoadsRecord | None) -> tuple[Any, ...]:
+    if loads is None:
+        return (None, None, None, None)
+    return (loads.load_set_id, loads.power_w, loads.shed_w, loads.enabled)
+
+
+def _loads_row(one: LoadsSnapshotRecord) -> Row:
+    return (one.ven_id, one.timestamp, one.part, *_loads_of(one.loads))
+
+
+def _state_row(one: TelemetryRecord) -> Row:
+    shed_w = [] if one.loads is None else [watts for watts in one.loads.shed_w if watts]
+    return (
+        one.ven_id,
+        moment_of(one.received),
+        one.timestamp,
+        one.seq,
+        one.used_power_kw,
+        one.shed_power_kw,
+        one.requested_reduction_kw,
+        one.baseline_power_kw,
+        one.battery_soc,
+        None if one.loads is None else sum(shed_w) / 1000.0,
+        one.panel_max_kw,
+        one.event_id,
+        one.quality,
+        *_loads_of(one.loads),
+    )
+
+
+def _one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

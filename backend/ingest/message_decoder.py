@@ -1,0 +1,266 @@
+"""From a message's bytes to what is stored, or to the reason why not. Pure: no I/O, no clock.
+
+Power is kW on the wire; a load's power is stored in whole watts, the resolution of the contract.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any
+
+import msgspec
+
+from backend.ingest.ingest_records import (
+    MAX_PAYLOAD_BYTES,
+    AckRecord,
+    AlertRecord,
+    IncomingMessage,
+    IngestRecord,
+    LoadsSnapshotRecord,
+    MessageKind,
+    MessageRefused,
+    StatusRecord,
+    TelemetryRecord,
+)
+from backend.ingest.known_panels import KnownPanels, read_loads
+from backend.ingest.message_fields import (
+    AckFields,
+    AlertFields,
+    StatusFields,
+    TelemetryFields,
+    read_ack,
+    read_alert,
+    read_circuits,
+    read_envelope,
+    read_status,
+    read_telemetry,
+)
+from backend.ingest.plausible_values import PlausibleTimes, plausible_kw
+
+MAX_SEQ = 2**63 - 1
+_is_thing = re.compile(r"[^/+#\s]{1,128}").fullmatch
+
+
+_KIND_OF_PREFIX = {
+    "ven/ack": MessageKind.ACK,
+    "ven/status": MessageKind.STATUS,
+    "ven/alerts": MessageKind.ALERT,
+    "ven/loads": MessageKind.LOADS,
+    "ven/telemetry": MessageKind.TELEMETRY,
+}
+
+
+def message_kind_of_topic(topic: str) -> tuple[MessageKind | None, str | None]:
+    """The kind that a topic of the contract tells, and the VEN it names."""
+    prefix, _, ven_id = topic.rpartition("/")
+    kind = _KIND_OF_PREFIX.get(prefix)
+    if kind is not None:
+        return kind, ven_id
+    return (MessageKind.TELEMETRY, None) if topic == "volttron/metering" else (None, None)
+
+
+def message_kind_of_payload(payload: bytes) -> tuple[MessageKind, str | None]:
+    """The same from a message alone: its topic, if a rule put it in, or its fields.
+
+    Raises Refused for what is not JSON or like nothing known.
+    """
+    try:
+        fields = read_envelope(payload)
+    except _UNREADABLE as error:
+        raise MessageRefused(_reason(error)) from None
+    kind, ven_id = message_kind_of_topic(fields.mqttTopic or fields.topic or "")
+    if kind is not None:
+        return kind, ven_id
+    if fields.usedPowerKw is not None or fields.power_kw is not None:
+        return MessageKind.TELEMETRY, None
+    if fields.severity is not None and fields.code is not None:
+        return MessageKind.ALERT, None
+    if fields.op is not None or fields.correlationId is not None:
+        return MessageKind.ACK, None
+    if fields.status in ("online", "offline"):
+        return MessageKind.STATUS, None
+    if isinstance(fields.loads, list):
+        return MessageKind.LOADS, None
+    raise MessageRefused(
+        "neither telemetry, loads, ack, status nor alert: no field of them is in it"
+    )
+
+
+def decode_message(
+    message: IncomingMessage, window: PlausibleTimes, panels: KnownPanels | None = None
+) -> IngestRecord:
+    """What `message` says. Raises Refused with the reason. `panels` makes it faster, only."""
+    panels = panels or KnownPanels()
+    topic, payload, received = message
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise MessageRefused(f"{len(payload)} bytes are more than {MAX_PAYLOAD_BYTES}")
+    if b"\\u0000" in payload:
+        raise MessageRefused("a text with the character U+0000, which no database keeps")
+    kind, named = message_kind_of_topic(topic)
+    if kind is None:
+        kind, named = message_kind_of_payload(payload)
+    try:
+        if kind is MessageKind.TELEMETRY:
+            return _telemetry(read_telemetry(payload), message, named, window, panels)
+        if kind is MessageKind.ACK:
+            return _ack(read_ack(payload), message, named, window)
+        if kind is MessageKind.LOADS:
+            return _snapshot(read_telemetry(payload), named, window, panels)
+        if kind is MessageKind.STATUS:
+            return _status(read_status(payload), named, received)
+        return _alert(read_alert(payload), message, named, window)
+    except _UNREADABLE as error:
+        raise MessageRefused(_reason(error)) from None
+
+
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are not what they should be."""
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    text = str(error)
+    return text if isinstance(error, msgspec.ValidationError) else f"not JSON: {text}"
+
+
+# ---- the kinds ----------------------------------------------------------------------------------
+
+
+def _telemetry(
+    fields: TelemetryFields,
+    message: IncomingMessage,
+    named: str | None,
+    window: PlausibleTimes,
+    panels: KnownPanels,
+) -> TelemetryRecord:
+    ven_id = _ven_id(fields, named)
+    timestamp = fields.timestamp if fields.timestamp is not None else fields.ts
+    seq = fields.seq or 0
+    if not 0 <= seq <= MAX_SEQ:
+        raise MessageRefused(f"seq {seq} is out of range")
+    loads = fields.loads
+    if not loads and bytes(fields.circuits):
+        loads = read_circuits(fields.circuits)
+    event_id = fields.eventId if fields.eventId is not None else fields.event_id
+    return TelemetryRecord(
+        ven_id=ven_id,
+        timestamp=window.moment(timestamp, "timestamp"),
+        seq=seq,
+        used_power_kw=plausible_kw(fields.usedPowerKw, fields.power_kw, "usedPowerKw"),
+        shed_power_kw=plausible_kw(fields.shedPowerKw, fields.shed_kw, "shedPowerKw"),
+        requested_reduction_kw=plausible_kw(
+            fields.requestedReductionKw, fields.requested_shed_kw, "requestedReductionKw"
+        ),
+        baseline_power_kw=plausible_kw(fields.baselinePowerKw, None, "baselinePowerKw"),
+        battery_soc=plausible_kw(fields.batterySOC, None, "batterySOC"),
+        event_id=_name(event_id),
+        quality=fields.quality,
+        loads=read_loads(loads, ven_id, panels) if loads else None,
+        panel_max_kw=plausible_kw(fields.panelMaxKw, None, "panelMaxKw"),
+        received=message.received,
+        payload=message.payload,
+    )
+
+
+def _snapshot(
+    fields: TelemetryFields, named: str | None, window: PlausibleTimes, panels: KnownPanels
+) -> LoadsSnapshotRecord:
+    if not fields.loads:
+        raise MessageRefused("loads is missing or empty")
+    timestamp = fields.timestamp if fields.timestamp is not None else fields.ts
+    part = fields.part or 0
+    if not 0 <= part < 2**31:
+        raise MessageRefused(f"part {part} is out of range")
+    moment = window.moment(timestamp, "timestamp")
+    ven_id = _ven_id(fields, named)
+    return LoadsSnapshotRecord(ven_id, moment, part, read_loads(fields.loads, ven_id, panels))
+
+
+def _ack(
+    fields: AckFields, message: IncomingMessage, named: str | None, window: PlausibleTimes
+) -> AckRecord:
+    status = fields.status
+    if not status:
+        if fields.ok is None:
+            raise MessageRefused("an ack without status")
+        status = "success" if fields.ok else "failed"
+    ven_id = _ven_id(fields, named)
+    ts = fields.ts if fields.ts is not None else fields.timestamp
+    correlation = (
+        fields.correlationId if fields.correlationId is not None else (fields.correlation_id)
+    )
+    event = fields.event_id if fields.event_id is not None else fields.eventId
+    return AckRecord(
+        digest=_digest(ven_id, message.payload),
+        ven_id=ven_id,
+        event_id=_name(event),
+        correlation_id=_name(correlation),
+        timestamp=window.moment(message.received if ts is None else ts, "ts"),
+        op=fields.op,
+        status=status,
+        requested_shed_kw=plausible_kw(
+            fields.requested_shed_kw, fields.requestedShedKw, "requested_shed_kw"
+        ),
+        actual_shed_kw=plausible_kw(fields.actual_shed_kw, fields.actualShedKw, "actual_shed_kw"),
+        shed_basis=fields.shed_basis,
+        baseline_kw=plausible_kw(fields.baseline_kw, None, "baseline_kw"),
+        reason=fields.reason,
+        circuits_curtailed=fields.circuits_curtailed or fields.circuitsCurtailed,
+        raw_payload=msgspec.json.decode(message.payload),
+        received=message.received,
+    )
+
+
+def _status(fields: StatusFields, named: str | None, received: float) -> StatusRecord:
+    if fields.status not in ("online", "offline"):
+        raise MessageRefused(f"status {str(fields.status)[:64]!r} is neither online nor offline")
+    online = fields.status == "online"
+    return StatusRecord(_ven_id(fields, named), online, _name(fields.bootId), received)
+
+
+def _alert(
+    fields: AlertFields, message: IncomingMessage, named: str | None, window: PlausibleTimes
+) -> AlertRecord:
+    ven_id = _ven_id(fields, named)
+    ts = fields.ts if fields.ts is not None else fields.timestamp
+    return AlertRecord(
+        digest=_digest(ven_id, message.payload),
+        ven_id=ven_id,
+        timestamp=window.moment(message.received if ts is None else ts, "ts"),
+        severity=fields.severity,
+        code=fields.code,
+        message=fields.message,
+        context=fields.context,
+        received=message.received,
+    )
+
+
+# ---- fields -------------------------------------------------------------------------------------
+
+
+def _ven_id(fields: Any, named: str | None) -> str:
+    """The VEN: of the message, of its topic, of the client that sent it. They must agree."""
+    ven_id = _name(fields.venId if fields.venId is not None else fields.ven_id) or named
+    if not ven_id:
+        raise MessageRefused("venId is missing")
+    if named is not None and named != ven_id:
+        raise MessageRefused(f"venId {ven_id[:128]!r} on the topic of {named[:128]!r}")
+    if fields.mqttClientId is not None and fields.mqttClientId != ven_id:
+        raise MessageRefused(f"venId {ven_id[:128]!r} sent by {fields.mqttClientId[:128]!r}")
+    if not (_is_thing(ven_id) and ven_id.isprintable()):
+        raise MessageRefused(f"venId {ven_id[:128]!r} is not the name of a thing")
+    return ven_id
+
+
+def _name(value: str | int | None) -> str | None:
+    """An identifier as text; an empty one is none."""
+    if value is None or isinstance(value, str):
+        return value or None
+    return str(value)
+
+
+def _digest(ven_id: str, payload: bytes) -> bytes:
+    """The same message of the same VEN has the same: it is stored once."""
+    return hashlib.blake2b(ven_id.encode() + b"\0" + payload, digest_size=16).digest()

@@ -1,0 +1,268 @@
+"""Measures each event once it is over: `event_performance`, by VEN and in all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta, timezone
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import structlog
+from sqlalchemy import Table, bindparam, delete, insert, or_, select, text, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.config.backend_settings import BackendSettings
+from backend.measure.ven_baseline import (
+    PRE_EVENT_SEC,
+    USUAL_INTERVAL_SEC,
+    PreEventPower,
+    choose_ven_baseline,
+)
+from backend.measure.ven_performance import (
+    EventWindow,
+    MeterSlice,
+    VenPerformance,
+    measure_performance,
+    total_performance,
+)
+from backend.process.timeouts import happens_within
+from backend.store.database import Database, first_line
+from backend.store.database_errors import is_about_data
+from backend.store.event_tables import WHOLE_EVENT, EventPerformanceRow, EventRow, ParticipantRow
+from backend.store.table_base import UtcDateTime, utc_now
+from backend.store.telemetry_tables import QuarterHourRow
+from VenAgent.baseline.day_matching import DAY_METHODS, LOOK_BACK_DAYS
+from VenAgent.baseline.intervals import DAY_SEC, INTERVAL_SEC, IntervalHistory, SiteCalendar
+
+_log = structlog.get_logger(__name__)
+
+EVENTS: Table = EventRow.__table__  # type: ignore[assignment]
+TABLE: Table = EventPerformanceRow.__table__  # type: ignore[assignment]
+_LOOK_SEC = 5.0
+_VENS_AT_ONCE = 500
+_GOOD = "(quality IS NULL OR quality = 'good') AND used_power_kw IS NOT NULL"
+_SPAN = [bindparam("begin", type_=UtcDateTime()), bindparam("end", type_=UtcDateTime())]
+_EPOCH = {"postgresql": "extract(epoch FROM {})", "sqlite": "(julianday({}) - 2440587.5) * 86400.0"}
+
+
+async def run_measurement(
+    database: Database, settings: BackendSettings, stop: asyncio.Event
+) -> None:
+    """Until `stop`. Several may run: an event is measured by one of them.
+
+    Not to be cancelled on SQLite: work that is broken off leaves a connection that hangs.
+    """
+    while not stop.is_set():
+        try:
+            while await measure_next(database, settings, utc_now()) is not None:
+                if stop.is_set():
+                    return
+        except (SQLAlchemyError, OSError) as error:
+            _log.warning("measuring has to wait", error=first_line(error))
+        await happens_within(stop, _LOOK_SEC)
+
+
+async def measure_next(database: Database, settings: BackendSettings, now: datetime) -> str | None:
+    """Measure an event that is over and was not measured yet; its id, or None if there is none."""
+    settled = now - timedelta(seconds=settings.measure_after_sec)
+    async with database.engine.connect() as connection:
+        event = (
+            await connection.execute(
+                select(EVENTS)
+                .where(
+                    EVENTS.c.measured_at.is_(None),
+                    EVENTS.c.activated_at.is_not(None),
+                    EVENTS.c.ended_at <= settled,
+                )
+                .order_by(EVENTS.c.ended_at)
+                .limit(1)
+                .with_for_update(skip_locked=True)
+            )
+        ).one_or_none()
+        if event is None:
+            return None
+        measured = update(EVENTS).where(EVENTS.c.id == event.id).values(measured_at=now)
+        try:
+            total = await measure_event(connection, event, settings, now)
+        except Exception as error:
+            if isinstance(error, (SQLAlchemyError, OSError)) and not is_about_data(error):
+                raise
+            # Something in this event was not foreseen; the others must not wait for it for ever.
+            _log.exception("an event cannot be measured", event_id=event.id)
+            await connection.rollback()
+            await connection.execute(measured)
+            await connection.commit()
+            return str(event.id)
+        await connection.execute(measured.values(actual_reduction_kw=total.achieved_shed_kw))
+        await connection.commit()
+    _log.info(
+        "an event was measured",
+        event_id=event.id,
+        achieved_kw=total.achieved_shed_kw,
+        delivered_kwh=total.delivered_kwh,
+        confidence=total.confidence,
+    )
+    return str(event.id)
+
+
+async def measure_event(
+    connection: AsyncConnection, event: Any, settings: BackendSettings, now: datetime
+) -> VenPerformance:
+    """Write the rows of an event anew, within the caller's transaction; the whole's figures."""
+    begin = event.activated_at or event.start_time
+    window = EventWindow(
+        begin.timestamp(), max(begin, event.ended_at or event.end_time).timestamp()
+    )
+    await connection.execute(delete(TABLE).where(TABLE.c.event_id == event.id))
+    participants = (
+        await connection.execute(
+            select(ParticipantRow.__table__)
+            .where(ParticipantRow.event_id == event.id)
+            .order_by(ParticipantRow.ven_id)
+        )
+    ).all()
+    common = {
+        "event_id": event.id,
+        "window_start": begin,
+        "window_end": datetime.fromtimestamp(window.end, timezone.utc),
+        "computed_at": now,
+    }
+    measured: list[VenPerformance] = []
+    for at in range(0, len(participants), _VENS_AT_ONCE):
+        some = participants[at : at + _VENS_AT_ONCE]
+        found = await _measure_vens(connection, some, window, settings)
+        measured += found
+        await connection.execute(
+            insert(TABLE),
+            [
+                {**common, "ven_id": one.ven_id, "response_ms": one.response_ms, "vens": 1}
+                | asdict(figures)
+                for one, figures in zip(some, found, strict=True)
+            ],
+        )
+    total = total_performance(event.requested_reduction_kw, measured)
+    answers = [one.response_ms for one in participants if one.response_ms is not None]
+    whole = {
+        "ven_id": WHOLE_EVENT,
+        "response_ms": sum(answers) / len(answers) if answers else None,
+        "vens": len(measured),
+    }
+    await connection.execute(insert(TABLE), [{**common, **whole} | asdict(total)])
+    return total
+
+
+async def _measure_vens(
+    connection: AsyncConnection,
+    participants: Sequence[Any],
+    window: EventWindow,
+    settings: BackendSettings,
+) -> list[VenPerformance]:
+    ven_ids = [one.ven_id for one in participants]
+    calendar = SiteCalendar(ZoneInfo(settings.measure_timezone))
+    before = await _before(connection, ven_ids, window)
+    slices = await _slices(connection, ven_ids, window)
+    histories = {}
+    if settings.baseline_method in DAY_METHODS:
+        histories = await _histories(connection, ven_ids, window, calendar)
+    found = []
+    for one in participants:
+        earlier = before.get(one.ven_id)
+        history = histories.get(one.ven_id, IntervalHistory(calendar=calendar))
+        baseline = choose_ven_baseline(
+            settings.baseline_method,
+            earlier,
+            history,
+            start_ts=window.start,
+            end_ts=window.end,
+        )
+        interval_sec = earlier.interval_sec if earlier else USUAL_INTERVAL_SEC
+        found.append(
+            measure_performance(
+                one.assigned_shed_kw, window, slices.get(one.ven_id, []), baseline, interval_sec
+            )
+        )
+    return found
+
+
+def _moment(epoch_sec: float) -> datetime:
+    return datetime.fromtimestamp(epoch_sec, timezone.utc)
+
+
+async def _before(
+    connection: AsyncConnection, ven_ids: Sequence[str], window: EventWindow
+) -> dict[str, PreEventPower]:
+    """The five minutes before the event, by VEN."""
+    epoch = _EPOCH[connection.dialect.name].format("t.timestamp")
+    query = text(
+        f"""SELECT ven_id, avg(used_power_kw), count(*), max(at) - min(at),
+            max(CASE WHEN newest = 1 THEN used_power_kw END)
+        FROM (SELECT t.ven_id, t.used_power_kw, {epoch} AS at, row_number()
+                OVER (PARTITION BY t.ven_id ORDER BY t.timestamp DESC, t.seq DESC) AS newest
+            FROM ven_telemetry t
+            WHERE t.ven_id IN :vens AND t.timestamp >= :begin AND t.timestamp < :end
+                AND t.event_id IS NULL AND {_GOOD}) AS samples
+        GROUP BY ven_id"""
+    ).bindparams(bindparam("vens", expanding=True), *_SPAN)
+    span = {
+        "begin": _moment(window.start - PRE_EVENT_SEC),
+        "end": _moment(window.start),
+    }
+    rows = await connection.execute(query, {"vens": list(ven_ids), **span})
+    return {
+        ven_id: PreEventPower(float(mean), float(last), count, float(span_sec))
+        for ven_id, mean, count, span_sec, last in rows
+    }
+
+
+async def _slices(
+    connection: AsyncConnection, ven_ids: Sequence[str], window: EventWindow
+) -> dict[str, list[MeterSlice]]:
+    """The meter during the event by quarter hour, by VEN."""
+    epoch = _EPOCH[connection.dialect.name].format("timestamp")
+    # A hair more: SQLite's days are a little short of the whole millisecond.
+    number = f"CAST(floor(({epoch} + 0.0005) / {INTERVAL_SEC}) AS bigint)"
+    query = text(
+        f"""SELECT ven_id, {number} AS slice, avg(used_power_kw), count(*)
+        FROM ven_telemetry
+        WHERE ven_id IN :vens AND timestamp >= :begin AND timestamp < :end AND {_GOOD}
+        GROUP BY ven_id, slice ORDER BY ven_id, slice"""
+    ).bindparams(bindparam("vens", expanding=True), *_SPAN)
+    span = {"begin": _moment(window.start), "end": _moment(window.end)}
+    found: dict[str, list[MeterSlice]] = {}
+    for ven_id, slice_number, mean_kw, count in await connection.execute(
+        query, {"vens": list(ven_ids), **span}
+    ):
+        start = int(slice_number) * INTERVAL_SEC
+        found.setdefault(ven_id, []).append(MeterSlice(start, float(mean_kw), count))
+    return found
+
+
+async def _histories(
+    connection: AsyncConnection, ven_ids: Sequence[str], window: EventWindow, calendar: SiteCalendar
+) -> dict[str, IntervalHistory]:
+    """The quarter hours that similar days are made of, by VEN."""
+    table = QuarterHourRow.__table__
+    earliest = _moment(window.start - (LOOK_BACK_DAYS + 2) * DAY_SEC)
+    rows = await connection.execute(
+        select(table.c.ven_id, table.c.start, table.c.used_power_kw, table.c.in_event).where(
+            table.c.ven_id.in_(ven_ids),
+            table.c.start >= earliest,
+            table.c.start < _moment(window.start),
+            or_(table.c.used_power_kw.is_not(None), table.c.in_event),
+        )
+    )
+    means: dict[str, dict[int, float]] = {}
+    shed: dict[str, set[int]] = {}
+    for ven_id, start, power_kw, in_event in rows:
+        at = round(start.timestamp())
+        if power_kw is not None:
+            means.setdefault(ven_id, {})[at] = power_kw
+        if in_event:
+            shed.setdefault(ven_id, set()).add(at)
+    return {
+        ven_id: IntervalHistory(means.get(ven_id, {}), shed.get(ven_id, set()), calendar)
+        for ven_id in ven_ids
+    }

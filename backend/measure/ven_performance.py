@@ -1,0 +1,139 @@
+"""What one VEN delivered in an event, and what all did together. Pure; kW, kWh, seconds.
+
+Delivered energy is the baseline's minus the meter's over the time of the event that the meter
+covers, the "baseline minus metered" of NAESB WEQ-015 and of the agent's own summary; time without
+telemetry delivers nothing, since nobody saw it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from backend.measure.ven_baseline import USUAL_INTERVAL_SEC, VenBaseline
+from VenAgent.baseline.intervals import INTERVAL_SEC
+
+
+@dataclass(frozen=True)
+class EventWindow:
+    """An event's time, epoch s."""
+
+    start: float
+    end: float
+
+    @property
+    def hours(self) -> float:
+        return max(0.0, self.end - self.start) / 3_600.0
+
+
+@dataclass(frozen=True)
+class MeterSlice:
+    """The meter in one quarter hour of the event."""
+
+    start: int
+    """The quarter hour's start, epoch s."""
+    mean_kw: float
+    samples: int
+
+
+@dataclass(frozen=True)
+class VenPerformance:
+    """None where nothing was measured."""
+
+    baseline_method: str | None
+    baseline_kw: float | None
+    average_kw: float | None
+    requested_shed_kw: float | None
+    achieved_shed_kw: float | None
+    shed_percentage: float | None
+    """Achieved of requested."""
+    delivered_kwh: float | None
+    confidence: float
+    samples: int
+    expected_samples: int
+
+
+def measure_performance(
+    requested_kw: float | None,
+    window: EventWindow,
+    slices: Sequence[MeterSlice],
+    chosen: VenBaseline | None,
+    interval_sec: float = USUAL_INTERVAL_SEC,
+) -> VenPerformance:
+    """A VEN's figures; `confidence` is the share of time covered, times the baseline's trust."""
+    expected = max(1, round((window.end - window.start) / interval_sec))
+    samples = sum(piece.samples for piece in slices)
+    if not samples or chosen is None:
+        average_kw = _mean([(piece.mean_kw, piece.samples) for piece in slices])
+        return VenPerformance(
+            None, None, average_kw, requested_kw, None, None, None, 0.0, samples, expected
+        )
+    baseline = chosen.baseline
+    hours = [(piece, _covered_hours(piece, window, interval_sec)) for piece in slices]
+    average_kw = _mean([(piece.mean_kw, each) for piece, each in hours])
+    baseline_kw = _mean([(baseline.kw_at(piece.start), each) for piece, each in hours])
+    delivered_kwh = math.fsum(
+        (baseline.kw_at(piece.start) - piece.mean_kw) * each for piece, each in hours
+    )
+    covered_hours = math.fsum(each for _, each in hours)
+    achieved_kw = delivered_kwh / covered_hours if covered_hours > 0 else None
+    coverage = min(1.0, covered_hours / window.hours) if window.hours > 0 else 0.0
+    return VenPerformance(
+        baseline_method=baseline.method,
+        baseline_kw=baseline_kw,
+        average_kw=average_kw,
+        requested_shed_kw=requested_kw,
+        achieved_shed_kw=achieved_kw,
+        shed_percentage=_percent(achieved_kw, requested_kw),
+        delivered_kwh=delivered_kwh,
+        confidence=coverage * chosen.trust,
+        samples=samples,
+        expected_samples=expected,
+    )
+
+
+def total_performance(requested_kw: float, parts: Iterable[VenPerformance]) -> VenPerformance:
+    """The event as a whole: sums, and confidence weighted by the baselines."""
+    every = list(parts)
+    known = [part for part in every if part.baseline_kw is not None]
+    methods = sorted({part.baseline_method for part in known if part.baseline_method})
+    achieved_kw = _sum([part.achieved_shed_kw for part in known])
+    weights = [(part.confidence, abs(part.baseline_kw or 0.0)) for part in every]
+    # A VEN of which nothing is known counts as much as one of the others.
+    usual_kw = math.fsum(kw for _, kw in weights) / len(known) if known else 0.0
+    weights = [(trust, kw if kw > 0.0 else usual_kw) for trust, kw in weights]
+    return VenPerformance(
+        baseline_method=methods[0] if len(methods) == 1 else "mixed" if methods else None,
+        baseline_kw=_sum([part.baseline_kw for part in known]),
+        average_kw=_sum([part.average_kw for part in known]),
+        requested_shed_kw=requested_kw,
+        achieved_shed_kw=achieved_kw,
+        shed_percentage=_percent(achieved_kw, requested_kw),
+        delivered_kwh=_sum([part.delivered_kwh for part in known]),
+        confidence=_mean(weights) or 0.0,
+        samples=sum(part.samples for part in every),
+        expected_samples=sum(part.expected_samples for part in every),
+    )
+
+
+def _covered_hours(piece: MeterSlice, window: EventWindow, interval_sec: float) -> float:
+    """How long a slice is within the event, and at most as long as its samples stand for."""
+    begin, end = max(piece.start, window.start), min(piece.start + INTERVAL_SEC, window.end)
+    return min(max(0.0, end - begin), piece.samples * interval_sec) / 3_600.0
+
+
+def _mean(weighted: Sequence[tuple[float, float]]) -> float | None:
+    weight = math.fsum(each for _, each in weighted)
+    return math.fsum(value * each for value, each in weighted) / weight if weight > 0 else None
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return math.fsum(known) if known else None
+
+
+def _percent(achieved_kw: float | None, requested_kw: float | None) -> float | None:
+    if achieved_kw is None or not requested_kw:
+        return None
+    return 100.0 * achieved_kw / requested_kw

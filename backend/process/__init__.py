@@ -1,0 +1,1 @@
+"""What every process of the backend needs: logs, waits with a limit, the garbage collector."""

@@ -1,0 +1,41 @@
+"""The tables of who may use the API, and of what they did."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from backend.store.table_base import Document, RowId, TableBase, utc_now
+
+
+class ApiKeyRow(TableBase):
+    """A key of the REST API; only its hash is kept."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[RowId]
+    name: Mapped[str] = mapped_column(unique=True)
+    key_hash: Mapped[str] = mapped_column(unique=True)
+    role: Mapped[str]
+    """read, operate or admin."""
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class AuditEntryRow(TableBase):
+    """Who did what."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index(None, "at"),)
+
+    id: Mapped[RowId]
+    at: Mapped[datetime] = mapped_column(default=utc_now)
+    actor: Mapped[str]
+    role: Mapped[str | None]
+    action: Mapped[str]
+    object: Mapped[str | None]
+    detail: Mapped[Document | None]
+    remote: Mapped[str | None]

@@ -1,0 +1,179 @@
+"""The bulk of a batch into the database: COPY on PostgreSQL, INSERT OR IGNORE on SQLite.
+
+COPY goes straight into the table, which costs half of a staging table. It fails when a row is
+there already (the broker sent a message again); then, and for some batches after, rows go through
+a staging table and `ON CONFLICT DO NOTHING`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import asyncpg
+from sqlalchemy import Table, case, func, insert, select, text
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.store.fleet_tables import VenRow, VenStateRow
+from backend.store.telemetry_tables import VenLoadsRow, VenTelemetryRow
+
+TELEMETRY: Table = VenTelemetryRow.__table__  # type: ignore[assignment]
+LOADS: Table = VenLoadsRow.__table__  # type: ignore[assignment]
+STATE: Table = VenStateRow.__table__  # type: ignore[assignment]
+
+Row = Sequence[Any]
+"""One row's values, in the order of the table's columns."""
+
+
+class BulkCopy(Protocol):
+    """Ways into the database; each call is part of the caller's transaction."""
+
+    async def add(
+        self, connection: AsyncConnection, table: Table, rows: Sequence[Row], *, staged: bool
+    ) -> int:
+        """Add `rows`, without those that are there already; how many were added.
+
+        Without `staged`, a row that is there already may raise an error that `is_duplicate` knows.
+        """
+
+    async def put_states(self, connection: AsyncConnection, rows: Sequence[Row]) -> None:
+        """Make `rows` the states of their VENs, where they are newer; unknown VENs are left out.
+
+        An older one, of a VEN that catches up after an outage, still tells that it was heard.
+        """
+
+
+def column_names(table: Table) -> list[str]:
+    return [column.name for column in table.columns]
+
+
+class PostgresBulkCopy:
+    async def add(
+        self, connection: AsyncConnection, table: Table, rows: Sequence[Row], *, staged: bool
+    ) -> int:
+        if not rows:
+            return 0
+        if not staged:
+            return await self._copy(connection, table.name, column_names(table), rows)
+        stage = await self._stage(connection, table, rows)
+        added = await connection.execute(
+            text(f"INSERT INTO {table.name} SELECT * FROM {stage} ON CONFLICT DO NOTHING")
+        )
+        return added.rowcount
+
+    async def put_states(self, connection: AsyncConnection, rows: Sequence[Row]) -> None:
+        if not rows:
+            return
+        stage = await self._stage(connection, STATE, rows)
+        columns = column_names(STATE)
+        # Sorted: two instances that update the same VENs must not wait for each other in a ring.
+        await connection.execute(
+            text(
+                f"INSERT INTO ven_state ({', '.join(columns)}) "
+                f"SELECT s.* FROM {stage} s JOIN vens v ON v.id = s.ven_id ORDER BY s.ven_id "
+                f"ON CONFLICT (ven_id) DO UPDATE SET {_STATE_CHANGES}"
+            )
+        )
+
+    async def _stage(self, connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> str:
+        stage = f"stage_{table.name}"
+        await connection.execute(
+            text(
+                f"CREATE TEMPORARY TABLE IF NOT EXISTS {stage} (LIKE {table.name}) "
+                "ON COMMIT DELETE ROWS"
+            )
+        )
+        await self._copy(connection, stage, column_names(table), rows)
+        return stage
+
+    async def _copy(
+        self, connection: AsyncConnection, table: str, columns: list[str], rows: Sequence[Row]
+    ) -> int:
+        raw = await connection.get_raw_connection()
+        driver: Any = raw.driver_connection
+        done: str = await driver.copy_records_to_table(table, records=rows, columns=columns)
+        return int(done.split()[-1])
+
+
+# A VEN whose clock was ahead must not keep its last state until that time has come.
+_NEWER = "excluded.timestamp >= ven_state.timestamp OR ven_state.timestamp > excluded.last_seen"
+_STATE_CHANGES = ", ".join(
+    [
+        "last_seen = greatest(ven_state.last_seen, excluded.last_seen)",
+        *(
+            f"{name} = CASE WHEN {_NEWER} THEN excluded.{name} ELSE ven_state.{name} END"
+            for name in column_names(STATE)
+            if name not in ("ven_id", "last_seen")
+        ),
+    ]
+)
+
+
+class SqliteBulkCopy:
+    async def add(
+        self, connection: AsyncConnection, table: Table, rows: Sequence[Row], *, staged: bool
+    ) -> int:
+        del staged
+        if not rows:
+            return 0
+        columns = column_names(table)
+        added = await connection.execute(
+            sqlite_insert(table).on_conflict_do_nothing(),
+            [dict(zip(columns, row, strict=True)) for row in rows],
+        )
+        return added.rowcount
+
+    async def put_states(self, connection: AsyncConnection, rows: Sequence[Row]) -> None:
+        if not rows:
+            return
+        known = set(await connection.scalars(select(VenRow.id)))
+        columns = column_names(STATE)
+        new = sqlite_insert(STATE)
+        newer = (new.excluded.timestamp >= STATE.c.timestamp) | (
+            STATE.c.timestamp > new.excluded.last_seen
+        )
+        changes: dict[str, Any] = {
+            name: case((newer, new.excluded[name]), else_=STATE.c[name]) for name in columns[1:]
+        }
+        changes["last_seen"] = func.max(STATE.c.last_seen, new.excluded.last_seen)
+        statement = new.on_conflict_do_update(index_elements=["ven_id"], set_=changes)
+        values = [dict(zip(columns, row, strict=True)) for row in rows if row[0] in known]
+        if values:
+            await connection.execute(statement, values)
+
+
+FEW = 50
+"""Up to so many, an INSERT is as fast."""
+
+
+async def insert_rows(
+    connection: AsyncConnection, table: Table, rows: Sequence[dict[str, Any]]
+) -> None:
+    """Insert `rows`, which all have the same columns; objects among their values are JSON.
+
+    Raises SQLAlchemyError.
+    """
+    if not rows:
+        return
+    if connection.dialect.name != "postgresql" or len(rows) <= FEW:
+        await connection.execute(insert(table), list(rows))
+        return
+    columns = list(rows[0])
+    raw = (await connection.get_raw_connection()).driver_connection
+    assert raw is not None, "the connection is open"
+    try:
+        await raw.copy_records_to_table(
+            table.name,
+            records=[tuple(_plain(row[name]) for name in columns) for row in rows],
+            columns=columns,
+        )
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        # SQLAlchemy does not see the driver's COPY, so it does not translate its errors either.
+        raise OperationalError(f"COPY {table.name}", None, error) from error
+
+
+def _plain(value: Any) -> Any:
+    return json.dumps(value, separators=(",", ":")) if isinstance(value, dict) else value

@@ -1,0 +1,163 @@
+"""The events' tables: what was asked of whom, how it was sent, what came back, what it brought."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, LargeBinary, PrimaryKeyConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from backend.store.table_base import Document, RowId, TableBase, VenId, utc_now
+
+WHOLE_EVENT = "*"
+"""`EventPerformanceRow.ven_id` of the row for the event as a whole."""
+
+
+class EventRow(TableBase):
+    """A demand-response event: scheduled → active → completed, or cancelled."""
+
+    __tablename__ = "events"
+    __table_args__ = (Index(None, "status"), Index(None, "start_time"))
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    status: Mapped[str] = mapped_column(default="scheduled")
+    start_time: Mapped[datetime]
+    end_time: Mapped[datetime]
+    requested_reduction_kw: Mapped[float]
+    actual_reduction_kw: Mapped[float | None]
+    """Measured after the end; `backend.measure.live` tells it during the event."""
+    ven_ids: Mapped[list[Any] | None]
+    """The VENs asked; none: every VEN that can shed (a program event)."""
+    priority: Mapped[int | None]
+    modification: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    created_by: Mapped[str | None]
+    activated_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    end_reason: Mapped[str | None]
+    claimed_by: Mapped[str | None]
+    claimed_until: Mapped[datetime | None]
+    measured_at: Mapped[datetime | None]
+    """When `event_performance` was written."""
+
+    participants: Mapped[list[ParticipantRow]] = relationship(
+        back_populates="event", cascade="all, delete-orphan", passive_deletes=True
+    )
+
+
+class ParticipantRow(TableBase):
+    """One VEN's part in one event."""
+
+    __tablename__ = "event_participants"
+    __table_args__ = (PrimaryKeyConstraint("event_id", "ven_id"), Index(None, "ven_id"))
+
+    event_id: Mapped[str] = mapped_column(ForeignKey("events.id", ondelete="CASCADE"))
+    ven_id: Mapped[VenId]
+    assigned_shed_kw: Mapped[float]
+    status: Mapped[str] = mapped_column(default="assigned")
+    """assigned, commanded, then as its acks say (accepted, scheduled, measured, adjusted,
+    completed, opted_out, failed, rejected), or not_responding."""
+    actual_shed_kw: Mapped[float | None]
+    shed_basis: Mapped[str | None]
+    baseline_kw: Mapped[float | None]
+    reason: Mapped[str | None]
+    modification: Mapped[int] = mapped_column(default=0)
+    assigned_at: Mapped[datetime] = mapped_column(default=utc_now)
+    commanded_at: Mapped[datetime | None]
+    """When the first command was published."""
+    first_ack_at: Mapped[datetime | None]
+    last_ack_at: Mapped[datetime | None]
+    """The VEN's clock of the ack that `status` comes from: an older one changes nothing."""
+    response_ms: Mapped[float | None]
+    """From publishing to the first ack's arrival, by the server's clock."""
+
+    event: Mapped[EventRow] = relationship(back_populates="participants")
+
+
+class CommandRow(TableBase):
+    """The outbox of commands: pending → published → acked, or expired, failed, not_responding."""
+
+    __tablename__ = "commands"
+    __table_args__ = (
+        Index(
+            "ix_commands_due",
+            "not_before",
+            postgresql_where=text("state IN ('pending', 'published')"),
+            sqlite_where=text("state IN ('pending', 'published')"),
+        ),
+        Index(None, "event_id", "ven_id"),
+    )
+
+    id: Mapped[RowId]
+    correlation_id: Mapped[str] = mapped_column(unique=True)
+    event_id: Mapped[str | None]
+    ven_id: Mapped[VenId]
+    op: Mapped[str]
+    payload: Mapped[Document]
+    state: Mapped[str] = mapped_column(default="pending")
+    attempts: Mapped[int] = mapped_column(default=0)
+    not_before: Mapped[datetime] = mapped_column(default=utc_now)
+    """When it is to be published, or published again if no ack came."""
+    expires_at: Mapped[datetime | None]
+    claimed_by: Mapped[str | None]
+    claimed_until: Mapped[datetime | None]
+    published_at: Mapped[datetime | None]
+    acked_at: Mapped[datetime | None]
+    ack_status: Mapped[str | None]
+    error: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    created_by: Mapped[str | None]
+
+
+class VenAckRow(TableBase):
+    """An ack as it came. `digest` (of VEN and payload) makes the same ack stored once."""
+
+    __tablename__ = "ven_acks"
+    __table_args__ = (
+        Index(None, "ven_id", "timestamp"),
+        Index(None, "event_id"),
+        Index(None, "correlation_id"),
+        Index(None, "created_at"),
+    )
+
+    id: Mapped[RowId]
+    digest: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    ven_id: Mapped[VenId]
+    event_id: Mapped[str | None]
+    correlation_id: Mapped[str | None]
+    timestamp: Mapped[datetime]
+    op: Mapped[str | None]
+    status: Mapped[str]
+    requested_shed_kw: Mapped[float | None]
+    actual_shed_kw: Mapped[float | None]
+    circuits_curtailed: Mapped[list[Any] | None]
+    raw_payload: Mapped[Document]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class EventPerformanceRow(TableBase):
+    """What an event brought, by VEN and (`ven_id` WHOLE_EVENT) in all. Power in kW."""
+
+    __tablename__ = "event_performance"
+    __table_args__ = (PrimaryKeyConstraint("event_id", "ven_id"), Index(None, "ven_id"))
+
+    event_id: Mapped[str] = mapped_column(ForeignKey("events.id", ondelete="CASCADE"))
+    ven_id: Mapped[VenId]
+    baseline_method: Mapped[str | None]
+    baseline_kw: Mapped[float | None]
+    average_kw: Mapped[float | None]
+    requested_shed_kw: Mapped[float | None]
+    achieved_shed_kw: Mapped[float | None]
+    shed_percentage: Mapped[float | None]
+    delivered_kwh: Mapped[float | None]
+    confidence: Mapped[float | None]
+    """0 … 1: how far the samples and the baseline's history carry the figures."""
+    samples: Mapped[int]
+    expected_samples: Mapped[int]
+    response_ms: Mapped[float | None]
+    window_start: Mapped[datetime]
+    window_end: Mapped[datetime]
+    vens: Mapped[int] = mapped_column(default=1)
+    """How many VENs the row stands for."""
+    computed_at: Mapped[datetime] = mapped_column(default=utc_now)

@@ -1,0 +1,109 @@
+"""The fleet's tables: who the VENs are, what they send, and what could not be read."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, LargeBinary, PrimaryKeyConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from backend.store.statuses import UNKNOWN
+from backend.store.table_base import ROW_ID, TableBase, VenId, Watts, utc_now
+
+NO_LOADS = 0
+"""In `VenLoadSetRow`; no load set has this id."""
+
+
+class VenRow(TableBase):
+    """A site. Made by the API, or by its first telemetry."""
+
+    __tablename__ = "vens"
+
+    id: Mapped[VenId] = mapped_column(primary_key=True)
+    """The AWS IoT thing name."""
+    name: Mapped[str]
+    registration_id: Mapped[str | None] = mapped_column(unique=True)
+    lat: Mapped[float | None]
+    lon: Mapped[float | None]
+    status: Mapped[str] = mapped_column(default=UNKNOWN)
+    status_since: Mapped[datetime] = mapped_column(default=utc_now)
+    boot_id: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+    state: Mapped[VenStateRow | None] = relationship(
+        back_populates="ven", cascade="all, delete-orphan", passive_deletes=True
+    )
+
+
+class VenStateRow(TableBase):
+    """What a VEN said last: one row a VEN, rewritten every few seconds (HOT, so no index)."""
+
+    __tablename__ = "ven_state"
+    __table_args__ = {"postgresql_with": {"fillfactor": 50}}
+
+    ven_id: Mapped[VenId] = mapped_column(
+        ForeignKey("vens.id", ondelete="CASCADE"), primary_key=True
+    )
+    last_seen: Mapped[datetime]
+    """The server's clock."""
+    timestamp: Mapped[datetime]
+    """The VEN's clock."""
+    seq: Mapped[int] = mapped_column(ROW_ID)
+    used_power_kw: Mapped[float | None]
+    shed_power_kw: Mapped[float | None]
+    requested_reduction_kw: Mapped[float | None]
+    baseline_power_kw: Mapped[float | None]
+    battery_soc: Mapped[float | None]
+    shed_available_kw: Mapped[float | None]
+    """What the VEN could shed now: the sum of its loads' shedCapabilityKw."""
+    panel_max_kw: Mapped[float | None]
+    event_id: Mapped[str | None]
+    quality: Mapped[str | None]
+    load_set_id: Mapped[int | None]
+    load_power_w: Mapped[Watts | None]
+    load_shed_w: Mapped[Watts | None]
+    load_enabled: Mapped[str | None]
+
+    ven: Mapped[VenRow] = relationship(back_populates="state")
+
+
+class LoadSetRow(TableBase):
+    """A panel's loads in order, as telemetry names them. Telemetry rows point to it."""
+
+    __tablename__ = "load_sets"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    digest: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+    members: Mapped[list[LoadSetMemberRow]] = relationship(
+        order_by="LoadSetMemberRow.position", cascade="all, delete-orphan", passive_deletes=True
+    )
+
+
+class LoadSetMemberRow(TableBase):
+    """What is fixed of one load. `position` counts from 1: its place in the rows' lists."""
+
+    __tablename__ = "load_set_members"
+    __table_args__ = (PrimaryKeyConstraint("load_set_id", "position"),)
+
+    load_set_id: Mapped[int] = mapped_column(ForeignKey("load_sets.id", ondelete="CASCADE"))
+    position: Mapped[int]
+    load_id: Mapped[str]
+    name: Mapped[str | None]
+    type: Mapped[str | None]
+    capacity_kw: Mapped[float | None]
+    priority: Mapped[int | None]
+
+
+class VenLoadSetRow(TableBase):
+    """Which load sets a VEN ever used, NO_LOADS for telemetry without loads.
+
+    Most use one all their life: then its telemetry is counted from the index alone.
+    """
+
+    __tablename__ = "ven_load_sets"
+    __table_args__ = (PrimaryKeyConstraint("ven_id", "load_set_id"),)
+
+    ven_id: Mapped[VenId]
+    load_set_id: Mapped[int]

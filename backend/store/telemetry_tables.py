@@ -1,0 +1,147 @@
+"""The tables of what VENs send: telemetry, loads, alerts, and what could not be read."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Index, LargeBinary, PrimaryKeyConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from backend.store.table_base import (
+    JSON_DOCUMENT,
+    ROW_ID,
+    Document,
+    RowId,
+    TableBase,
+    VenId,
+    Watts,
+    utc_now,
+)
+
+
+class VenTelemetryRow(TableBase):
+    """One telemetry, its loads in lists: a row a load would cost eight times as much.
+
+    PostgreSQL keeps a partition a UTC day. The key is what makes a message stored once; `seq` is
+    0 for a VEN that numbers nothing. `load_enabled` has a letter a load: t, f, or ? for unread.
+    """
+
+    __tablename__ = "ven_telemetry"
+    __table_args__ = (
+        PrimaryKeyConstraint("ven_id", "timestamp", "seq"),
+        # All VENs of a stretch of time. Rows come in its order: a BRIN index costs next to nothing.
+        Index(None, "timestamp", postgresql_using="brin"),
+        {"postgresql_partition_by": "RANGE (timestamp)", "sqlite_with_rowid": False},
+    )
+
+    ven_id: Mapped[VenId]
+    timestamp: Mapped[datetime]
+    seq: Mapped[int] = mapped_column(ROW_ID)
+    used_power_kw: Mapped[float | None]
+    shed_power_kw: Mapped[float | None]
+    requested_reduction_kw: Mapped[float | None]
+    baseline_power_kw: Mapped[float | None]
+    battery_soc: Mapped[float | None]
+    event_id: Mapped[str | None]
+    quality: Mapped[str | None]
+    load_set_id: Mapped[int | None]
+    load_power_w: Mapped[Watts | None]
+    load_shed_w: Mapped[Watts | None]
+    load_enabled: Mapped[str | None]
+    raw_payload: Mapped[Document | None]
+    """Only with STORE_RAW_PAYLOAD."""
+
+
+class VenLoadsRow(TableBase):
+    """A loads snapshot (`ven/loads/{venId}`), when its topic is configured."""
+
+    __tablename__ = "ven_loads"
+    __table_args__ = (
+        PrimaryKeyConstraint("ven_id", "timestamp", "part"),
+        {"postgresql_partition_by": "RANGE (timestamp)", "sqlite_with_rowid": False},
+    )
+
+    ven_id: Mapped[VenId]
+    timestamp: Mapped[datetime]
+    part: Mapped[int]
+    load_set_id: Mapped[int]
+    load_power_w: Mapped[Watts]
+    load_shed_w: Mapped[Watts]
+    load_enabled: Mapped[str]
+
+
+class QuarterHourRow(TableBase):
+    """Mean power of a VEN in a quarter of an hour: history for baselines and long plots."""
+
+    __tablename__ = "ven_quarter_hours"
+    __table_args__ = (
+        PrimaryKeyConstraint("ven_id", "start"),
+        Index(None, "start"),
+    )
+
+    ven_id: Mapped[VenId]
+    start: Mapped[datetime]
+    used_power_kw: Mapped[float | None]
+    """Mean of the samples that are good."""
+    shed_power_kw: Mapped[float | None]
+    requested_reduction_kw: Mapped[float | None]
+    samples: Mapped[int]
+    in_event: Mapped[bool]
+    """An event shed during some of it: no history for a baseline."""
+
+
+class QuarterHourDueRow(TableBase):
+    """A quarter of an hour that has telemetry which is not summed up yet."""
+
+    __tablename__ = "quarter_hours_due"
+
+    start: Mapped[datetime] = mapped_column(primary_key=True)
+
+
+class VenAlertRow(TableBase):
+    __tablename__ = "ven_alerts"
+    __table_args__ = (Index(None, "ven_id", "timestamp"),)
+
+    id: Mapped[RowId]
+    digest: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    ven_id: Mapped[VenId]
+    timestamp: Mapped[datetime]
+    severity: Mapped[str | None]
+    code: Mapped[str | None]
+    message: Mapped[str | None]
+    context: Mapped[Any | None] = mapped_column(JSON_DOCUMENT)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class DeadLetterRow(TableBase):
+    """A message that could not be stored, with the reason."""
+
+    __tablename__ = "dead_letters"
+    __table_args__ = (Index(None, "received_at"),)
+
+    id: Mapped[RowId]
+    received_at: Mapped[datetime] = mapped_column(default=utc_now)
+    source: Mapped[str]
+    topic: Mapped[str]
+    ven_id: Mapped[VenId | None]
+    reason: Mapped[str]
+    payload: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class KinesisShardRow(TableBase):
+    """How far a shard was stored, and who reads it. Written with the rows, in one transaction."""
+
+    __tablename__ = "kinesis_checkpoints"
+    __table_args__ = (PrimaryKeyConstraint("stream", "shard_id"),)
+
+    stream: Mapped[str]
+    shard_id: Mapped[str]
+    parent_ids: Mapped[list[Any]]
+    sequence_number: Mapped[str | None]
+    """The last record that is stored; none before the first."""
+    finished: Mapped[bool] = mapped_column(default=False)
+    """Read to its end, after a reshard: its children may be read."""
+    owner: Mapped[str | None]
+    lease_until: Mapped[datetime | None]
+    updated_at: Mapped[datetime] = mapped_column(default=utc_now)
