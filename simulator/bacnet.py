@@ -9,7 +9,7 @@ import argparse
 import asyncio
 import sys
 
-from simulator.bacnet_server import BacnetServer
+from simulator.bacnet_server import BMS_PRIORITY, BacnetServer
 from simulator.command_line import parse_bacnet_options
 from simulator.device_catalog import DeviceCatalog
 from simulator.device_server import run_device_server
@@ -20,6 +20,8 @@ async def _serve(options: argparse.Namespace) -> int:
     catalog = DeviceCatalog(options.steady, options.seed, options.speed)
     devices = catalog.build(1, [], Moment.now())
     server = BacnetServer(devices, options.address, options.device_id)
+    if options.bms:
+        server.command_all(BMS_PRIORITY)
     return await run_device_server(server, "--address", options.control_port, options.fault)
 
 

@@ -1,169 +1,224 @@
-"""The panel as BACnet objects (ANSI/ASHRAE 135), over the same registers as the Modbus device.
+"""Devices as BACnet objects (ANSI/ASHRAE 135), over the same registers as the Modbus devices.
 
-| object          | instance | meaning                                               |
+| object          | instance | meaning of the panel's                                |
 |-----------------|----------|-------------------------------------------------------|
 | analog input    | 0-4      | total kW, voltage, current A, imported kWh, battery % |
 | analog input    | 10 + i   | kW of circuit i                                       |
 | binary output   | i        | contactor of circuit i, active = closed               |
 | analog output   | i        | limit of circuit i, 0-100 % of its breaker rating     |
 
-Outputs are commandable: the highest of 16 priorities wins, a null gives its place up, and without
-any the contactor closes and the limit opens. What is read is the contactor's real state.
+Input registers are analog inputs, coils binary outputs, holding registers analog outputs. Outputs
+are commandable (clause 19.2): of 16 priorities the highest that holds a value is the present
+value, a null gives a place up, and without any the relinquish default rules: the contactor
+closes, the limit opens. Where a contactor really is, is its Feedback_Value.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 from bacpypes.basetypes import BinaryPV
 from bacpypes.errors import ExecutionError
-from bacpypes.object import (
-    AnalogInputObject,
-    AnalogOutputObject,
-    BinaryOutputObject,
-    Property,
-    register_object_type,
-)
+from bacpypes.local.object import AnalogOutputCmdObject, BinaryOutputCmdObject
+from bacpypes.object import AnalogInputObject, Property, register_object_type
 from bacpypes.primitivedata import Real
 
+from simulator.device_point import DevicePoint
 from simulator.faulty_registers import FaultyRegisters
 from simulator.moment import Moment
 from simulator.register_map import RegisterError, RegisterTable
-from simulator.simulated_circuit import CIRCUITS
-from simulator.simulated_panel import FULL_LIMIT_PERCENT
 
 PRIORITIES = 16
 VENDOR_ID = 999
 """Not assigned by ASHRAE."""
-_METERS = (
-    ("total_kw", "kilowatts"),
-    ("voltage", "volts"),
-    ("current_amps", "amperes"),
-    ("imported_kwh", "kilowattHours"),
-    ("battery_soc", "percent"),
-)
-_FIRST_CIRCUIT = 10
+_NORMAL = [0, 0, 0, 0]
+"""No alarm, no fault, not overridden, in service."""
+_NULL: tuple[()] = ()
+"""How bacpypes hands over a null."""
 
 
 def bacnet_objects(registers: FaultyRegisters) -> Iterable[Any]:
-    """All objects of the panel."""
-    for index, (name, units) in enumerate(_METERS):
-        yield _meter(registers, index, 2 * index, name, units)
-    for index, circuit in enumerate(CIRCUITS):
-        name = f"{circuit.circuit_id}_kw"
-        yield _meter(registers, _FIRST_CIRCUIT + index, 10 + 2 * index, name, "kilowatts")
-    for index, circuit in enumerate(CIRCUITS):
-        yield _contactor(registers, index, f"{circuit.circuit_id}_contactor")
-        yield _limit(registers, index, f"{circuit.circuit_id}_limit")
+    """All objects of one device."""
+    for point in registers.device.points:
+        made = _CLASSES[point.table](point)
+        made._point, made._registers = point, registers
+        yield made
 
 
-def _read(registers: FaultyRegisters, table: RegisterTable, address: int, count: int) -> list[int]:
+def _read(registers: FaultyRegisters, point: DevicePoint) -> float:
     try:
-        return registers.read(table, address, count, Moment.now())
+        words = registers.read(point.table, point.address, point.word_count, Moment.now())
     except RegisterError:
         raise ExecutionError(errorClass="device", errorCode="operationalProblem") from None
-
-
-@dataclass
-class _Commands:
-    """The priority array of one output, and the register that the winner goes to."""
-
-    registers: FaultyRegisters
-    table: RegisterTable
-    index: int
-    relinquished: int
-    slots: dict[int, int] = field(default_factory=dict)
-
-    def read(self) -> int:
-        return _read(self.registers, self.table, self.index, 1)[0]
-
-    def write(self, value: int | None, priority: int | None) -> None:
-        """Command the output at `priority`, the lowest if none; None gives the place up."""
-        slots = dict(self.slots)
-        slot = PRIORITIES if priority is None else priority
-        if value is None:
-            slots.pop(slot, None)
-        else:
-            slots[slot] = value
-        winner = slots[min(slots)] if slots else self.relinquished
-        try:
-            self.registers.write(self.table, self.index, [winner], Moment.now())
-        except RegisterError:
-            raise ExecutionError(errorClass="property", errorCode="valueOutOfRange") from None
-        self.slots = slots
+    return point.decode(words)
 
 
 class _Reading(Property):
-    """presentValue of a meter, decoded from its two input registers."""
+    """presentValue of an input, decoded from its registers."""
 
     def ReadProperty(self, obj: Any, arrayIndex: int | None = None) -> float:
-        words = _read(obj._registers, RegisterTable.INPUT, obj._address, 2)
-        return float(struct.unpack(">f", struct.pack(">2H", *words))[0])
+        return _read(obj._registers, obj._point)
 
 
-class _Commanded(Property):
-    """presentValue of an output: reads the device, writes through the priority array."""
+class _Feedback(Property):
+    """feedbackValue of a contactor: where it really is."""
 
-    def ReadProperty(self, obj: Any, arrayIndex: int | None = None) -> Any:
-        return obj._to_bacnet(obj._commands.read())
-
-    def WriteProperty(
-        self,
-        obj: Any,
-        value: Any,
-        arrayIndex: int | None = None,
-        priority: int | None = None,
-        direct: bool = False,
-    ) -> None:
-        given_up = value is None or value == ()  # how bacpypes hands over a null
-        obj._commands.write(None if given_up else obj._to_register(value), priority)
+    def ReadProperty(self, obj: Any, arrayIndex: int | None = None) -> str:
+        return "active" if _read(obj._registers, obj._point) else "inactive"
 
 
 @register_object_type(vendor_id=VENDOR_ID)
 class _Meter(AnalogInputObject):
     properties = [_Reading("presentValue", Real, optional=False, mutable=False)]
+    _point: DevicePoint
+    _registers: FaultyRegisters
+
+    def __init__(self, point: DevicePoint) -> None:
+        super().__init__(
+            objectIdentifier=("analogInput", point.instance),
+            objectName=point.name,
+            units=point.units,
+            presentValue=0.0,
+            statusFlags=_NORMAL,
+            covIncrement=0.1,
+        )
+
+    def refresh(self) -> None:
+        """Tell those who subscribed to its changes, if it has changed."""
+        self._properties["presentValue"].WriteProperty(
+            self, _read(self._registers, self._point), direct=True
+        )
+
+
+class _Output:
+    """A commandable object, whose present value is written into its registers.
+
+    bacpypes keeps the priority array; a value that the device refuses never gets into it.
+    """
+
+    _point: DevicePoint
+    _registers: FaultyRegisters
+    priorityArray: Any
+    relinquishDefault: Any
+
+    def ReadProperty(self, propid: Any, arrayIndex: int | None = None) -> Any:
+        """Through the device's faults: an output that does not answer, does not answer here."""
+        if propid == "presentValue":
+            _read(self._registers, self._point)
+        return super().ReadProperty(propid, arrayIndex)  # type: ignore[misc]
+
+    def WriteProperty(
+        self,
+        propid: Any,
+        value: Any,
+        arrayIndex: int | None = None,
+        priority: int | None = None,
+        direct: bool = False,
+    ) -> None:
+        """Command the output at a priority, the lowest if none is named."""
+        if propid == "priorityArray":
+            raise ExecutionError(errorClass="property", errorCode="writeAccessDenied")
+        if propid == "presentValue" and not direct:
+            value = _NULL if value is None or value == _NULL else self.to_bacnet(value)
+            slot = PRIORITIES if priority is None else priority
+            self._write_register({**self.commands(), slot: value})
+        super().WriteProperty(propid, value, arrayIndex, priority, direct)  # type: ignore[misc]
+
+    def refresh(self) -> None:
+        """bacpypes itself tells of a new present value."""
+
+    def commands(self) -> dict[int, Any]:
+        """What each priority holds, those that hold nothing left out."""
+        raise NotImplementedError
+
+    def to_bacnet(self, value: Any) -> Any:
+        """A value as bacpypes keeps it."""
+        raise NotImplementedError
+
+    def to_register(self, value: Any) -> float:
+        """A present value as the register has it."""
+        raise NotImplementedError
+
+    def power_up(self) -> None:
+        """What was commanded is lost, but for the lowest priority: a BMS commands again at once."""
+        for priority in self.commands():
+            if priority != PRIORITIES:
+                super().WriteProperty(  # type: ignore[misc]
+                    "presentValue", _NULL, None, priority, False
+                )
+        if self.commands():
+            self._write_register(self.commands())
+
+    def _write_register(self, commands: dict[int, Any]) -> None:
+        held = {each: value for each, value in commands.items() if value != _NULL}
+        winner = held[min(held)] if held else self.relinquishDefault
+        point = self._point
+        try:
+            words = point.encode(self.to_register(winner))
+            self._registers.write(point.table, point.address, words, Moment.now())
+        except (RegisterError, ValueError):
+            raise ExecutionError(errorClass="property", errorCode="valueOutOfRange") from None
 
 
 @register_object_type(vendor_id=VENDOR_ID)
-class _Contactor(BinaryOutputObject):
-    properties = [_Commanded("presentValue", BinaryPV, optional=False, mutable=True)]
+class _Contactor(_Output, BinaryOutputCmdObject):
+    properties = [_Feedback("feedbackValue", BinaryPV, optional=True, mutable=False)]
 
-    def _to_bacnet(self, value: int) -> str:
-        return "active" if value else "inactive"
+    def __init__(self, point: DevicePoint) -> None:
+        default = "active" if point.relinquish_default else "inactive"
+        super().__init__(
+            objectIdentifier=("binaryOutput", point.instance),
+            objectName=point.name,
+            polarity="normal",
+            presentValue=default,
+            relinquishDefault=default,
+            statusFlags=_NORMAL,
+        )
 
-    def _to_register(self, value: Any) -> int:
-        return int(value in ("active", 1))
+    def commands(self) -> dict[int, Any]:
+        """As in `_Output`."""
+        slots = ((each, self.priorityArray[each].enumerated) for each in range(1, PRIORITIES + 1))
+        return {each: self.to_bacnet(value) for each, value in slots if value is not None}
+
+    def to_bacnet(self, value: Any) -> Any:
+        """As in `_Output`."""
+        return "active" if value in ("active", 1) else "inactive"
+
+    def to_register(self, value: Any) -> float:
+        """As in `_Output`."""
+        return float(value == "active")
 
 
 @register_object_type(vendor_id=VENDOR_ID)
-class _Limit(AnalogOutputObject):
-    properties = [_Commanded("presentValue", Real, optional=False, mutable=True)]
+class _Limit(_Output, AnalogOutputCmdObject):
+    def __init__(self, point: DevicePoint) -> None:
+        super().__init__(
+            objectIdentifier=("analogOutput", point.instance),
+            objectName=point.name,
+            units=point.units,
+            presentValue=float(point.relinquish_default),
+            relinquishDefault=float(point.relinquish_default),
+            statusFlags=_NORMAL,
+            covIncrement=0.1,
+        )
 
-    def _to_bacnet(self, value: int) -> float:
+    def commands(self) -> dict[int, Any]:
+        """As in `_Output`."""
+        slots = ((each, self.priorityArray[each].real) for each in range(1, PRIORITIES + 1))
+        return {each: value for each, value in slots if value is not None}
+
+    def to_bacnet(self, value: Any) -> Any:
+        """As in `_Output`."""
         return float(value)
 
-    def _to_register(self, value: Any) -> int:
-        return round(value)
+    def to_register(self, value: Any) -> float:
+        """As in `_Output`."""
+        return float(value)
 
 
-def _meter(
-    registers: FaultyRegisters, instance: int, address: int, name: str, units: str
-) -> _Meter:
-    made = _Meter(objectIdentifier=("analogInput", instance), objectName=name, units=units)
-    made._registers, made._address = registers, address
-    return made
-
-
-def _contactor(registers: FaultyRegisters, index: int, name: str) -> _Contactor:
-    made = _Contactor(objectIdentifier=("binaryOutput", index), objectName=name, polarity="normal")
-    made._commands = _Commands(registers, RegisterTable.COIL, index, relinquished=1)
-    return made
-
-
-def _limit(registers: FaultyRegisters, index: int, name: str) -> _Limit:
-    made = _Limit(objectIdentifier=("analogOutput", index), objectName=name, units="percent")
-    made._commands = _Commands(registers, RegisterTable.HOLDING, index, FULL_LIMIT_PERCENT)
-    return made
+_CLASSES: dict[RegisterTable, Any] = {
+    RegisterTable.INPUT: _Meter,
+    RegisterTable.COIL: _Contactor,
+    RegisterTable.HOLDING: _Limit,
+}

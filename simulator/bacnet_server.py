@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from simulator.control_request import ControlRequestError
 from simulator.fault_injector import GatewayLimits
@@ -22,34 +23,68 @@ with warnings.catch_warnings():  # bacpypes is built on asyncore, which Python 3
 
     from bacpypes import core
     from bacpypes.app import BIPSimpleApplication
+    from bacpypes.appservice import COMPLETED
+    from bacpypes.errors import ExecutionError
     from bacpypes.local.device import LocalDeviceObject
+    from bacpypes.service.cov import ChangeOfValueServices
     from bacpypes.service.object import ReadWritePropertyMultipleServices
 
     from simulator.bacnet_objects import VENDOR_ID, bacnet_objects
 
+BMS_PRIORITY = 16
+"""Where a building's own schedule commands."""
 
-class _Application(BIPSimpleApplication, ReadWritePropertyMultipleServices):
-    """Answers reads and writes of the panel's objects; a silent fault answers nothing."""
+
+_PATIENCE_MS = 86_400_000
+"""How long bacpypes lets an answer take: as long as a slow device may be."""
+
+
+class _Application(BIPSimpleApplication, ReadWritePropertyMultipleServices, ChangeOfValueServices):
+    """Answers reads, writes and subscriptions; a silent fault answers nothing."""
 
     def __init__(self, device: LocalDeviceObject, address: str, registers: FaultyRegisters) -> None:
         super().__init__(device, address)
+        self.smap.applicationTimeout = _PATIENCE_MS
         self._registers = registers
+        self._delay_sec = 0.0
+        self.closed = False
 
-    def indication(self, apdu: object) -> None:
+    def indication(self, apdu: Any) -> None:
+        """Carry a request out at once; a slow device answers later."""
         try:
-            delay_sec = self._registers.admit(Moment.now())
-        except RequestUnanswered:
-            return
-        if delay_sec:
-            asyncio.get_running_loop().call_later(delay_sec, self._answer, apdu)
-        else:
-            self._answer(apdu)
-
-    def _answer(self, apdu: object) -> None:
-        try:
+            self._delay_sec = self._registers.admit(Moment.now())
             super().indication(apdu)
         except RequestUnanswered:
-            return
+            self._forget(apdu)
+        finally:
+            self._delay_sec = 0.0
+
+    def response(self, apdu: Any) -> None:
+        """Answer, now or after the delay."""
+        if self._delay_sec:
+            asyncio.get_running_loop().call_later(self._delay_sec, self._respond, apdu)
+        else:
+            super().response(apdu)
+
+    def _respond(self, apdu: Any) -> None:
+        if not self.closed:
+            super().response(apdu)
+
+    def do_SubscribeCOVRequest(self, apdu: Any) -> None:
+        """The first notification tells what is so now."""
+        subscribed = self.get_object_id(apdu.monitoredObjectIdentifier)
+        if subscribed is not None and hasattr(subscribed, "refresh"):
+            subscribed.refresh()
+        super().do_SubscribeCOVRequest(apdu)
+
+    def _forget(self, apdu: Any) -> None:
+        """Without this bacpypes still works at it, and ignores a client that asks again."""
+        for transaction in list(self.smap.serverTransactions):
+            if (transaction.invokeID, transaction.pdu_address) == (
+                apdu.apduInvokeID,
+                apdu.pduSource,
+            ):
+                transaction.set_state(COMPLETED)
 
 
 class BacnetServer:
@@ -66,6 +101,9 @@ class BacnetServer:
         self.device_id = device_id
         self.port = int(address.rpartition(":")[2]) if ":" in address else 47808
         self._application: _Application | None = None
+        self._objects = {
+            unit: list(bacnet_objects(registers)) for unit, registers in self.devices.items()
+        }
         self._readers: list[int] = []
 
     @property
@@ -90,7 +128,7 @@ class BacnetServer:
             vendorIdentifier=VENDOR_ID,
         )
         application = _Application(device, self.address, self._controller)
-        for each in bacnet_objects(self._controller):
+        for each in self._all_objects():
             application.add_object(each)
         self._application = application
         loop = asyncio.get_running_loop()
@@ -104,6 +142,9 @@ class BacnetServer:
             asyncio.get_running_loop().remove_reader(descriptor)
         self._readers.clear()
         if self._application is not None:
+            for each in self._all_objects():
+                self._application.delete_object(each)
+            self._application.closed = True
             self._application.close_socket()
             self._application = None
 
@@ -113,7 +154,47 @@ class BacnetServer:
             raise ControlRequestError("a gateway that takes one connection is for Modbus alone")
 
     def power_cycled(self, unit: int) -> None:
-        """Nothing of the protocol is lost with the supply."""
+        """The priority arrays are empty, but for what the BMS commands again."""
+        for each in self._outputs(unit):
+            each.power_up()
+
+    def command(self, name: str, value: float | None, priority: int) -> None:
+        """Command an output as a BMS does, null to give its place up.
+
+        Raises ControlRequestError if there is no such output, or if it refuses.
+        """
+        outputs = {each.objectName: each for unit in self.devices for each in self._outputs(unit)}
+        if name not in outputs:
+            known = ", ".join(outputs)
+            raise ControlRequestError(f'"object" must be one of {known}, not {name!r}')
+        try:
+            outputs[name].WriteProperty("presentValue", value, None, priority)
+        except (ExecutionError, RequestUnanswered) as error:
+            raise ControlRequestError(f"{name} does not take {value}: {error}") from error
+
+    def command_all(self, priority: int) -> None:
+        """Hold every output where it is without commands, as a BMS does."""
+        for unit in self.devices:
+            for each in self._outputs(unit):
+                each.WriteProperty("presentValue", each.relinquishDefault, None, priority)
+
+    def protocol_state(self, unit: int) -> dict[str, Any]:
+        """The priority arrays of one device, those that command nothing left out."""
+        arrays = {each.objectName: each.commands() for each in self._outputs(unit)}
+        return {
+            "priority_arrays": {
+                name: {str(priority): each for priority, each in sorted(commands.items())}
+                for name, commands in arrays.items()
+                if commands
+            }
+        }
+
+    def _all_objects(self) -> Iterator[Any]:
+        for objects in self._objects.values():
+            yield from objects
+
+    def _outputs(self, unit: int) -> list[Any]:
+        return [each for each in self._objects[unit] if hasattr(each, "commands")]
 
     async def run_time(self) -> None:
         """Let time pass, for the panel and for bacpypes's own tasks. Runs until cancelled."""
@@ -121,8 +202,22 @@ class BacnetServer:
             moment = Moment.now()
             for registers in self.devices.values():
                 registers.device.advance(moment)
+            self._notify()
             _work()
             await asyncio.sleep(TICK_SEC)
+
+    def _notify(self) -> None:
+        """Let those who subscribed to changes know; a device that is away stays silent."""
+        application = self._application
+        if application is None or not application.cov_detections:
+            return
+        if self._controller.faults.is_away(Moment.now()):
+            return
+        for each in list(application.cov_detections):
+            try:
+                each.refresh()
+            except (RequestUnanswered, ExecutionError):
+                continue
 
 
 def _work() -> None:

@@ -54,6 +54,11 @@ def parse_bacnet_options(arguments: Sequence[str] | None = None) -> argparse.Nam
     add = parser.add_argument
     add("--address", default="127.0.0.1/8:47809", help="IP address/network bits:UDP port")
     add("--device-id", type=_instance, default=260001, help="BACnet device instance")
+    add(
+        "--bms",
+        action="store_true",
+        help="a BMS holds every output at priority 16; the control port changes its mind",
+    )
     _add_common(parser)
     return parser.parse_args(arguments)
 

@@ -6,6 +6,7 @@
     {"op": "clear"}
     {"op": "draw", "circuit": "ev1", "kw": 3.3}        null instead of a number: its own draw again
     {"op": "hand", "circuit": "ev1", "closed": false}  a person at the site moves the contactor
+    {"op": "bms", "object": "heater1_contactor", "value": 0}    the building's own command, BACnet
 
 Each line is answered with one line, `{"ok": true, ...}` or `{"ok": false, "error": "..."}`.
 `"unit": 2` in a request means the device with that unit id; without it, the first. All kinds of
@@ -26,7 +27,7 @@ from simulator.simulated_circuit import CIRCUITS
 from simulator.simulated_panel import SimulatedPanel
 
 LOOPBACK = "127.0.0.1"
-_OPS = ("state", "fault", "clear", "draw", "hand")
+_OPS = ("state", "fault", "clear", "draw", "hand", "bms")
 
 
 class ListeningServer(FaultyServer, Protocol):
@@ -36,6 +37,12 @@ class ListeningServer(FaultyServer, Protocol):
 
     async def listen(self) -> None:
         """Start listening; nothing if it does. Raises OSError when it cannot."""
+
+    def command(self, name: str, value: float | None, priority: int) -> None:
+        """Command an output as a BMS does, null to give its place up; or ControlRequestError."""
+
+    def protocol_state(self, unit: int) -> dict[str, Any]:
+        """What there is to know beside the device's own state."""
 
 
 class ControlPort:
@@ -91,6 +98,8 @@ class ControlPort:
             panel, index = self._panel(request), request.circuit()
             panel.advance(moment := Moment.now())
             panel.move_by_hand(index, request.truth("closed"), moment)
+        elif op == "bms":
+            self._command(request)
         else:
             await self._clear()
         return {}
@@ -125,6 +134,16 @@ class ControlPort:
         else:
             panel.natural_overrides_kw[index] = draw_kw
 
+    def _command(self, request: ControlRequest) -> None:
+        request.refuse_others(("op", "object", "value", "priority"))
+        if "value" not in request.fields:
+            raise ControlRequestError('"value" is missing: give a number, or null to give up')
+        value = None
+        if request.fields["value"] is not None:
+            value = request.number("value", -1e9, 1e9)
+        priority = request.whole("priority", 1, 16, default=16)
+        self._server.command(str(request.fields.get("object")), value, priority)
+
     def _state(self, request: ControlRequest) -> dict[str, Any]:
         moment = Moment.now()
         unit = self._unit(request)
@@ -135,6 +154,7 @@ class ControlPort:
             "unit": unit,
             "kind": registers.device.kind,
             **registers.device.state(moment),
+            **self._server.protocol_state(unit),
             "units": {str(each): it.device.kind for each, it in self._server.devices.items()},
             "faults": [
                 *registers.list_faults(moment),

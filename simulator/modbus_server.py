@@ -14,6 +14,7 @@ from pymodbus.server import ModbusTcpServer
 from pymodbus.server.requesthandler import ServerRequestHandler
 from pymodbus.simulator.simcore import SimCore
 
+from simulator.control_request import ControlRequestError
 from simulator.fault_injector import GatewayLimits
 from simulator.faulty_registers import FaultyRegisters, RequestUnanswered
 from simulator.moment import Moment
@@ -281,6 +282,14 @@ class ModbusServer:
 
     def power_cycled(self, unit: int) -> None:
         """Nothing of the protocol is lost with the supply."""
+
+    def command(self, name: str, value: float | None, priority: int) -> None:
+        """Modbus has no priorities."""
+        raise ControlRequestError("a BMS with a priority of its own is for BACnet alone")
+
+    def protocol_state(self, unit: int) -> dict[str, Any]:
+        """Nothing but the registers."""
+        return {}
 
     async def run_time(self) -> None:
         """Let time pass also while nobody asks. Runs until cancelled."""

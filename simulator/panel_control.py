@@ -61,6 +61,10 @@ class PanelControl:
         """Move one contactor as a person at the site does."""
         self.request(op="hand", circuit=circuit, closed=closed)
 
+    def bms(self, output: str, value: float | None, priority: int = 16) -> None:
+        """Over BACnet: command an output as the building's BMS, None to give its place up."""
+        self.request(op="bms", object=output, value=value, priority=priority)
+
     def wait_until(
         self,
         condition: Callable[[_State], bool],

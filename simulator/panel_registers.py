@@ -17,9 +17,10 @@ Input registers are float32, big-endian, two registers each, high word first.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from simulator.device_point import DevicePoint, PointType
 from simulator.moment import Moment
 from simulator.register_map import ILLEGAL_ADDRESS, ILLEGAL_VALUE, RegisterError, RegisterTable
 from simulator.simulated_circuit import CIRCUIT_COUNT, CIRCUITS
@@ -39,11 +40,41 @@ ADDRESSES: dict[RegisterTable, frozenset[int]] = {
 }
 
 
+_METERS = (
+    ("total_kw", "kilowatts"),
+    ("voltage", "volts"),
+    ("current_amps", "amperes"),
+    ("imported_kwh", "kilowattHours"),
+    ("battery_soc", "percent"),
+)
+
+
+def _panel_points() -> Iterable[DevicePoint]:
+    table, kind = RegisterTable.INPUT, PointType.FLOAT32
+    for index, (name, units) in enumerate(_METERS):
+        yield DevicePoint(name, table, 2 * index, kind, units, index)
+    for index, circuit in enumerate(CIRCUITS):
+        name, address = f"{circuit.circuit_id}_kw", 10 + 2 * index
+        yield DevicePoint(name, table, address, kind, "kilowatts", 10 + index)
+    for index, circuit in enumerate(CIRCUITS):
+        yield DevicePoint(
+            f"{circuit.circuit_id}_contactor",
+            *(RegisterTable.COIL, index, PointType.COIL, "noUnits", index),
+            relinquish_default=1.0,
+        )
+        yield DevicePoint(
+            f"{circuit.circuit_id}_limit",
+            *(RegisterTable.HOLDING, index, PointType.UINT16, "percent", index),
+            relinquish_default=FULL_LIMIT_PERCENT,
+        )
+
+
 class PanelRegisters:
     """The panel, seen as registers."""
 
     kind = "panel"
     addresses: Mapping[RegisterTable, frozenset[int]] = ADDRESSES
+    points: Sequence[DevicePoint] = tuple(_panel_points())
 
     def __init__(self, panel: SimulatedPanel) -> None:
         self.panel = panel

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from simulator.device_point import DevicePoint
 from simulator.moment import Moment
 from simulator.register_map import RegisterTable
 
@@ -19,6 +20,10 @@ class SimulatedDevice(Protocol):
     @property
     def addresses(self) -> Mapping[RegisterTable, frozenset[int]]:
         """The addresses that exist."""
+
+    @property
+    def points(self) -> Sequence[DevicePoint]:
+        """The values that it has over BACnet, the first of a kind first."""
 
     def advance(self, moment: Moment) -> None:
         """Let time pass up to `moment`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from simulator.panel_control import PanelControl
 from simulator.simulated_circuit import INDEX_BY_ID
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 # A panel that hangs must fail a test, not stop the suite.
@@ -52,6 +54,23 @@ class PanelProcess:
         finally:
             self.process.kill()
         return self.process.returncode, complaints
+
+
+@contextmanager
+def bacnet_panel(*options: str) -> Iterator[tuple[int, PanelControl]]:
+    """`python -m simulator.bacnet` with steady draws: its UDP port, and its control."""
+    port = free_port(socket.SOCK_DGRAM)
+    command = [sys.executable, "-m", "simulator.bacnet", "--steady", "--control-port", "0"]
+    command += ["--address", f"127.0.0.1/8:{port}", *options]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            first, second = (_open(process.stdout).readline() for _ in range(2))
+            assert first.startswith(f"panel listening on 127.0.0.1/8:{port} device 260001")
+            with PanelControl(int(second.split(":")[1])) as control:
+                yield port, control
+        finally:
+            process.terminate()
+            assert process.wait(PROCESS_TIMEOUT_SEC) == 0
 
 
 class SteadyPanel:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import csv
-import re
 import socket
 import struct
-import subprocess
-import sys
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from panel_harness import bacnet_panel
 
 from simulator.faulty_registers import FaultyRegisters
 from simulator.house_loads import SteadyLoads
 from simulator.moment import Moment
-from simulator.panel_control import PanelControl
+from simulator.panel_control import PanelControlError
 from simulator.panel_registers import PanelRegisters
 from simulator.register_map import RegisterTable
 from simulator.simulated_circuit import CIRCUITS
@@ -32,7 +31,11 @@ with warnings.catch_warnings():
     from simulator.bacnet_objects import bacnet_objects
 
 ROOT = Path(__file__).resolve().parents[2]
-READ_PRESENT_VALUE = bytes.fromhex("00 05 01 0c 0c")  # confirmed request 1, ReadProperty, object id
+# Confirmed request 1, ReadProperty of analog input 0, presentValue.
+TOTAL_KW = bytes.fromhex("00 05 01 0c 0c 00 00 00 00 19 55")
+# Confirmed request 2, WriteProperty of binary output 1, presentValue: inactive, priority 10.
+OPEN_HEATER_AT_10 = bytes.fromhex("00 05 02 0f 0c 01 00 00 01 19 55 3e 91 00 3f 49 0a")
+SIMPLE_ACK = bytes.fromhex("20 02 0f")
 
 
 @pytest.fixture
@@ -109,30 +112,63 @@ def test_a_faulty_register_refuses_as_it_does_over_modbus(
     assert value(objects["binaryOutput", 1]) == "active"
 
 
+def test_the_present_value_is_that_of_the_highest_slot_and_the_feedback_is_the_contactor(
+    registers: FaultyRegisters, objects: dict[tuple[str, int], Any]
+) -> None:
+    heater = objects["binaryOutput", 1]
+    panel = registers.device.panel  # type: ignore[attr-defined]
+    panel.stuck_contactors.add(1)
+    heater.WriteProperty("presentValue", "inactive", None, 10)
+    assert (value(heater), heater.ReadProperty("feedbackValue")) == ("inactive", "active")
+    panel.stuck_contactors.clear()
+    heater.WriteProperty("presentValue", "inactive", None, 12)
+    assert (value(heater), heater.ReadProperty("feedbackValue")) == ("inactive", "inactive")
+    heater.WriteProperty("presentValue", (), None, 10)
+    assert value(heater) == "inactive"  # 12 still holds it
+    heater.WriteProperty("presentValue", (), None, 12)
+    assert (value(heater), heater.ReadProperty("feedbackValue")) == ("active", "active")
+
+
+def test_a_priority_array_has_sixteen_places_of_which_most_hold_nothing(
+    objects: dict[tuple[str, int], Any],
+) -> None:
+    limit = objects["analogOutput", 2]
+    assert limit.ReadProperty("priorityArray", 0) == 16
+    limit.WriteProperty("presentValue", 30.0, None, 1)
+    limit.WriteProperty("presentValue", 40.0, None, None)  # nobody says which: the lowest
+    assert limit.ReadProperty("priorityArray", 1).real == 30.0
+    assert limit.ReadProperty("priorityArray", 16).real == 40.0
+    assert [limit.ReadProperty("priorityArray", each).null for each in range(2, 16)] == [()] * 14
+    assert limit.ReadProperty("relinquishDefault") == 100.0
+    with pytest.raises(ExecutionError):
+        limit.WriteProperty("presentValue", 50.0, None, 17)
+    with pytest.raises(ExecutionError):
+        limit.WriteProperty("priorityArray", (), 1)
+    assert value(limit) == 30.0
+
+
+def test_a_refused_command_does_not_get_into_the_priority_array(
+    registers: FaultyRegisters, objects: dict[tuple[str, int], Any]
+) -> None:
+    heater = objects["binaryOutput", 1]
+    registers.faults.illegal.add((RegisterTable.COIL, 1))
+    with pytest.raises(ExecutionError):
+        heater.WriteProperty("presentValue", "inactive", None, 10)
+    assert heater.ReadProperty("priorityArray", 10).null == ()
+    registers.faults.illegal.clear()
+    heater.WriteProperty("presentValue", "active", None, 16)
+    assert value(heater) == "active"
+
+
 # --- on the wire -------------------------------------------------------------------------------
 
 
-def free_udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
-def running() -> Iterator[tuple[int, PanelControl]]:
-    port = free_udp_port()
-    command = [sys.executable, "-m", "simulator.bacnet", "--steady", "--control-port", "0"]
-    command += ["--address", f"127.0.0.1/8:{port}"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            first, second = process.stdout.readline(), process.stdout.readline()
-            assert first == f"panel listening on 127.0.0.1/8:{port} device 260001\n"
-            with PanelControl(int(re.findall(r":(\d+)", second)[0])) as control:
-                yield port, control
-        finally:
-            process.terminate()
-            assert process.wait(10) == 0
+def connected(port: int) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wire:
+        wire.settimeout(10)
+        wire.connect(("127.0.0.1", port))
+        yield wire
 
 
 def ask(wire: socket.socket, apdu: bytes) -> bytes:
@@ -145,28 +181,94 @@ def ask(wire: socket.socket, apdu: bytes) -> bytes:
 
 
 def test_it_answers_on_the_wire_as_bacnet_has_it_and_can_be_silenced() -> None:
-    with running() as (port, control), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wire:
+    with (
+        bacnet_panel() as (port, control),
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wire,
+    ):
         wire.settimeout(10)
         wire.connect(("127.0.0.1", port))
-        total = READ_PRESENT_VALUE + struct.pack(">I", 0) + bytes.fromhex("19 55")
-        answer = ask(wire, total)  # complex ack 1, ReadProperty, context tag 3, a REAL
+        answer = ask(wire, TOTAL_KW)  # complex ack 1, ReadProperty, context tag 3, a REAL
         assert answer == bytes.fromhex("30 01 0c 0c 00 00 00 00 19 55 3e 44") + struct.pack(
             ">f", 22.6
         ) + bytes.fromhex("3f")
-        opened = ask(
-            wire,
-            bytes.fromhex("00 05 02 0f 0c")
-            + struct.pack(">I", (4 << 22) | 1)  # binary output 1
-            + bytes.fromhex("19 55 3e 91 00 3f 49 0a"),  # inactive, priority 10
-        )
-        assert opened == bytes.fromhex("20 02 0f")  # simple ack
+        assert ask(wire, OPEN_HEATER_AT_10) == SIMPLE_ACK
         assert control.state()["contactors"]["heater1"] is False
         assert control.state()["total_kw"] == pytest.approx(18.1)
 
         control.fault("refuse")
         wire.settimeout(0.3)
         with pytest.raises(OSError):  # no answer, or ICMP says that nobody listens
-            ask(wire, total)
+            ask(wire, TOTAL_KW)
         control.clear()
         wire.settimeout(10)
-        assert ask(wire, total)[:3] == bytes.fromhex("30 01 0c")
+        assert ask(wire, TOTAL_KW)[:3] == bytes.fromhex("30 01 0c")
+
+
+def test_a_bms_holds_its_outputs_changes_its_mind_and_survives_a_power_cut() -> None:
+    with bacnet_panel("--bms") as (port, control), connected(port) as wire:
+        assert control.state()["priority_arrays"]["heater1_contactor"] == {"16": "active"}
+        assert ask(wire, OPEN_HEATER_AT_10) == SIMPLE_ACK
+        control.bms("heater1_contactor", 0)
+        control.bms("ev1_limit", 40)
+        state = control.state()
+        assert state["priority_arrays"]["heater1_contactor"] == {
+            "10": "inactive",
+            "16": "inactive",
+        }
+        assert state["limits_percent"]["ev1"] == 40
+        control.bms("heater1_contactor", 1)
+        assert control.state()["contactors"]["heater1"] is False  # 10 is higher
+        control.fault("power_cycle", seconds=0)
+        state = control.state()
+        assert state["priority_arrays"]["heater1_contactor"] == {"16": "active"}
+        assert state["contactors"]["heater1"] is True
+        assert state["limits_percent"]["ev1"] == 40  # the BMS said so again
+        control.bms("ev1_limit", None)
+        assert control.state()["limits_percent"]["ev1"] == 100
+        for fields, hint in (
+            ({"object": "pool1"}, "value"),
+            ({"object": "pool1", "value": 1}, "heater1_contactor"),
+            ({"object": "ev1_limit", "value": 101}, "does not take 101"),
+            ({"object": "ev1_limit", "value": 1, "priority": 17}, "from 1 to 16"),
+            ({"object": "ev1_limit", "value": 1, "at": 3}, '"at" is not known'),
+        ):
+            with pytest.raises(PanelControlError, match=hint):
+                control.request(op="bms", **fields)
+        with pytest.raises(PanelControlError, match="for Modbus alone"):
+            control.fault("gateway")
+
+
+def test_a_lost_a_late_and_an_absent_answer() -> None:
+    with bacnet_panel() as (port, control), connected(port) as wire:
+        control.fault("lost", every=2)
+        assert ask(wire, TOTAL_KW)[:3] == bytes.fromhex("30 01 0c")
+        with unanswered_for(wire, 0.1):
+            ask(wire, OPEN_HEATER_AT_10)
+        assert control.state()["contactors"]["heater1"] is True
+        assert ask(wire, OPEN_HEATER_AT_10) == SIMPLE_ACK  # the same request, sent again
+        control.clear()
+
+        control.fault("slow", seconds=3600)
+        control.bms("heater1_contactor", None, priority=10)
+        with unanswered_for(wire, 0.1):
+            ask(wire, OPEN_HEATER_AT_10)
+        assert control.state()["contactors"]["heater1"] is False
+        control.fault("slow", seconds=0.2)
+        start_sec = time.monotonic()
+        assert ask(wire, TOTAL_KW)[:3] == bytes.fromhex("30 01 0c")
+        assert time.monotonic() - start_sec >= 0.2
+        control.clear()
+
+        control.fault("power_cycle", seconds=3600)
+        with unanswered_for(wire, 0.1):
+            ask(wire, TOTAL_KW)
+        control.clear()
+        assert ask(wire, TOTAL_KW)[:3] == bytes.fromhex("30 01 0c")
+
+
+@contextmanager
+def unanswered_for(wire: socket.socket, duration_sec: float) -> Iterator[None]:
+    wire.settimeout(duration_sec)
+    with pytest.raises(TimeoutError):
+        yield
+    wire.settimeout(10)
