@@ -179,8 +179,16 @@ platform_half() {
 }
 
 # Both halves beside each other: what needs no VOLTTRON waits for brokers and clocks, and uses a
-# tenth of a core. Its output follows when both are done.
+# tenth of a core. Its output follows when both are done. One run at a time: agents are installed into
+# the environment, and gone from it afterwards.
 platform() {
+  (
+    flock -n 9 || { say "waiting for another run of the platform's tests" && flock 9; }
+    platform_alone 9>&-
+  ) 9>"$VENAGENT_HOME/run/platform-tests.lock"
+}
+
+platform_alone() {
   local without=0 with=0 beside
   if is_root; then chown "$VENAGENT_USER:" "$scratch"; fi
   ensure_owned pictures # of the local page, to be looked at
