@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,9 +42,9 @@ class VenAgent(Agent):
     def __init__(self, config_path: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._ven: Ven | None = None
-        self._waits: AgentConfig | None = None
+        self._pending: AgentConfig | None = None
         """The configuration to begin with, when that did not succeed."""
-        self._vitals = AgentHealth()
+        self._health = AgentHealth()
         self._default = load_config(config_path) if config_path else {}
         self.vip.config.set_default("config", self._default)
         self.vip.config.subscribe(
@@ -56,7 +55,7 @@ class VenAgent(Agent):
     def _on_start(self, sender: Any, **kwargs: Any) -> None:
         ensure_heartbeat(self)
         self.core.periodic(PEERS_EVERY_SEC, self._look_for_peers)
-        self.core.periodic(BEGIN_EVERY_SEC, self._begin_late)
+        self.core.periodic(BEGIN_EVERY_SEC, self._begin_pending)
         self._show_health()
 
     @Core.receiver("onstop")
@@ -75,10 +74,10 @@ class VenAgent(Agent):
             ).on_platform(ACTUATOR_IDENTITY)
         except ConfigError as error:
             kept = "nothing runs yet" if self._ven is None else "the last good one stays in force"
-            self._vitals.config_error = f"{error} ({kept})"
-            _log.error("configuration refused: %s", self._vitals.config_error)
+            self._health.config_error = f"{error} ({kept})"
+            _log.error("configuration refused: %s", self._health.config_error)
         else:
-            self._vitals.config_error = None
+            self._health.config_error = None
             if self._ven is None:
                 self._begin(config)
             elif config != self._ven.config:
@@ -89,29 +88,30 @@ class VenAgent(Agent):
         """Begin to work. Journal and outbox may not be there yet: a full disk, or the lock of an
         agent that is still ending. Circuits may be shed, so it is tried until it succeeds."""
         try:
-            self._ven, self._waits = Ven(self, config, self._show_health), None
-            self._vitals.not_begun = None
+            self._ven, self._pending = Ven(self, config, self.health_shown, self._show_health), None
+            self._health.not_begun = None
         except (sqlite3.Error, OSError) as error:
-            self._waits = config
-            self._vitals.not_begun = f"the agent's files cannot be opened ({error}); trying again"
-            _log.error("%s", self._vitals.not_begun)
+            self._pending = config
+            self._health.not_begun = f"the agent's files cannot be opened ({error}); trying again"
+            _log.error("%s", self._health.not_begun)
 
-    def _begin_late(self) -> None:
-        if self._ven is None and self._waits is not None:
-            self._begin(self._waits)
+    def _begin_pending(self) -> None:
+        if self._ven is None and self._pending is not None:
+            self._begin(self._pending)
             self._show_health()
 
     # ---- health --------------------------------------------------------------------------
 
     def _show_health(self) -> None:
         """Health in a sentence for a person; sent only when it changes."""
-        changed = self._vitals.look(self._ven, time.time())
+        condition = None if self._ven is None else self._ven.condition()
+        changed = self._health.update(condition)
         if changed is not None:
             self.vip.health.set_status(*changed)
 
     def health_shown(self) -> dict[str, str]:
         """What `vctl status` shows of this agent."""
-        status, sentence = self._vitals.shown
+        status, sentence = self._health.shown
         return {"health": status, "health_context": sentence}
 
     def _look_for_peers(self) -> None:
@@ -125,7 +125,7 @@ class VenAgent(Agent):
             _log.warning("the platform's list of peers: %s", describe_failure(failure))
             return
         needed = (config.driver_identity, config.actuator_identity)
-        self._vitals.absent = tuple(peer for peer in needed if peer not in present)
+        self._health.absent = tuple(peer for peer in needed if peer not in present)
         self._show_health()
 
     # ---- RPC -----------------------------------------------------------------------------
@@ -133,12 +133,12 @@ class VenAgent(Agent):
     @RPC.export
     def status(self) -> dict[str, Any]:
         """The agent's state: health, broker, power and shed (kW), active and scheduled events."""
-        return self.health_shown() if self._ven is None else self._ven.get("status")
+        return self.health_shown() if self._ven is None else self._ven.status.get("status")
 
     @RPC.export
     def get_panel(self) -> dict[str, Any]:
         """The panel as the device shadow reports it: totals and circuits (kW, A, V)."""
-        return self.health_shown() if self._ven is None else self._ven.get("shadow")
+        return self.health_shown() if self._ven is None else self._ven.status.get("shadow")
 
     @RPC.export
     def send_event(
@@ -164,22 +164,22 @@ class VenAgent(Agent):
     ) -> Mapping[str, Any]:
         """End and refuse participation, for `duration_sec` seconds or until `opt_in`."""
         if self._ven is None:
-            return {"ok": False, "status": "failed", "reason": self._vitals.shown[1]}
-        return self._ven.opt_out(reason, duration_sec)
+            return {"ok": False, "status": "failed", "reason": self._health.shown[1]}
+        return self._ven.inbound.opt_out(reason, duration_sec)
 
     @RPC.export
     def opt_in(self) -> Mapping[str, Any]:
         """Take part in events again."""
         if self._ven is None:
-            return {"ok": False, "status": "failed", "reason": self._vitals.shown[1]}
-        return self._ven.opt_in()
+            return {"ok": False, "status": "failed", "reason": self._health.shown[1]}
+        return self._ven.inbound.opt_in()
 
     def _command(self, fields: dict[str, Any], event_id: str | None) -> Mapping[str, Any]:
         if self._ven is None:
-            return {"ok": False, "status": "failed", "reason": self._vitals.shown[1]}
+            return {"ok": False, "status": "failed", "reason": self._health.shown[1]}
         if event_id is not None:
             fields["event_id"] = event_id
-        return self._ven.command(fields)
+        return self._ven.inbound.command(fields)
 
 
 def main() -> None:

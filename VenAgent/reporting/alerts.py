@@ -1,4 +1,4 @@
-"""The site's alerts: each is told once when it begins and once when it ends.
+"""The site's alerts: each is published once when it begins and once when it ends.
 
 An alert is known by its `code` and, where there may be one for each circuit or device, by its
 `subject`. Whoever sees a trouble may raise it as often as it is seen.
@@ -31,7 +31,7 @@ class Alerts:
         """Something is wrong. Raised already: nothing is sent, even if the words differ."""
         if (code, subject) in self._active:
             return
-        body = self._tell(code, severity, message, subject, context)
+        body = self._publish_alert(code, severity, message, subject, context)
         self._active[code, subject] = body
 
     def clear(self, code: str, *, subject: str = "") -> None:
@@ -39,7 +39,9 @@ class Alerts:
         before = self._active.pop((code, subject), None)
         if before is not None:
             message = f"over: {before['message']}"
-            self._tell(code, Severity.CLEARED, message, subject, {"since_ts": before["ts"]})
+            self._publish_alert(
+                code, Severity.CLEARED, message, subject, {"since_ts": before["ts"]}
+            )
 
     def set(self, code: str, severity: Severity, message: str | None, *, subject: str = "") -> None:
         """Raise it with `message`, or clear it when there is none."""
@@ -53,10 +55,10 @@ class Alerts:
         return list(self._active.values())
 
     def recent(self) -> list[dict[str, Any]]:
-        """The last ones told, ends included, newest first."""
+        """The last ones published, ends included, newest first."""
         return list(reversed(self._recent))
 
-    def _tell(
+    def _publish_alert(
         self,
         code: str,
         severity: Severity,

@@ -1,15 +1,15 @@
-"""What a VEN tells its own platform: events, alerts and figures on the message bus."""
+"""What a VEN publishes on its own platform's message bus: events, alerts and figures."""
 
 from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import gevent
 
-from VenAgent.cloud.outbox import OutboxMessage, OutboxRank
+from VenAgent.cloud.outbox import Outbox, OutboxMessage, OutboxRank
 from VenAgent.contract.alerts import Severity
 from VenAgent.contract.json_codec import encode_json
 from VenAgent.volttron_compat import (
@@ -20,18 +20,32 @@ from VenAgent.volttron_compat import (
     raise_health_alert,
 )
 
-if TYPE_CHECKING:
-    from VenAgent.ven import Ven
-
 _log = logging.getLogger(__name__)
 
 
 class BusPublisher:
-    """Nothing of it is waited for; an alert goes to the cloud too."""
+    """Nothing of it is waited for; an alert goes to the cloud too.
 
-    def __init__(self, ven: Ven, agent: Any) -> None:
-        self._ven = ven
+    `wake_link`: the outbox has something new.
+    """
+
+    def __init__(
+        self,
+        agent: Any,
+        outbox: Outbox,
+        ven_id: str,
+        alerts_topic: str,
+        wake_link: Callable[[], None],
+    ) -> None:
         self._agent = agent
+        self._outbox = outbox
+        self._wake_link = wake_link
+        self.reconfigure(ven_id, alerts_topic)
+
+    def reconfigure(self, ven_id: str, alerts_topic: str) -> None:
+        """Whose messages these are, and the cloud's topic for alerts."""
+        self._ven_id = ven_id
+        self._alerts_topic = alerts_topic
 
     def event(self, event: Mapping[str, Any]) -> None:
         """An event's state changed."""
@@ -49,16 +63,17 @@ class BusPublisher:
         """An alert begins or ends."""
         _log.warning("alert %s %s: %s", body["severity"], body["code"], body["message"])
         try:
-            topic = self._ven.config.topic_names().alerts
-            self._ven.outbox.put([OutboxMessage(topic, encode_json(dict(body)), OutboxRank.ACK)])
+            self._outbox.put(
+                [OutboxMessage(self._alerts_topic, encode_json(dict(body)), OutboxRank.ACK)]
+            )
         except sqlite3.Error as error:
             _log.error("the alert could not be put into the outbox: %s", error)
         else:
-            self._ven.wake_link()
+            self._wake_link()
         self.publish("alert", dict(body))
-        gevent.spawn(self._tell_platform, body)
+        gevent.spawn(self._raise_on_platform, body)
 
-    def _tell_platform(self, body: Mapping[str, Any]) -> None:
+    def _raise_on_platform(self, body: Mapping[str, Any]) -> None:
         """The same through VOLTTRON's health system, under the alert's code and subject."""
         subject = body["context"].get("subject")
         key = f"{body['code']}:{subject}" if subject else body["code"]
@@ -70,9 +85,10 @@ class BusPublisher:
 
     def publish(self, what: str, message: Any) -> None:
         """To `ven/{venId}/…` on the bus, for a historian or another agent."""
-        self.publish_as(f"ven/{self._ven.config.ven_id}/{what}", {}, message)
+        self.publish_as(f"ven/{self._ven_id}/{what}", {}, message)
 
     def publish_as(self, topic: str, headers: Mapping[str, Any], message: Any) -> None:
+        """To any topic of the bus, stamped with the time."""
         now = format_timestamp(get_aware_utc_now())
         self._agent.vip.pubsub.publish(
             "pubsub", topic, headers={"TimeStamp": now, "Date": now, **headers}, message=message

@@ -1,24 +1,28 @@
-"""What the local page shows of a `Ven`: a `PageSource`, and the curve of the last hour."""
+"""What the local page shows of the site: a `PageSource`, and the curve of the last hour."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from VenAgent.contract.json_codec import rounded
+from VenAgent.dr.engine import Engine
 from VenAgent.dr.event import Event, EventState
 from VenAgent.dr.panel import Circuit, CircuitReading, Control, Reading
 from VenAgent.dr.shed_circuit import ShedCircuit
+from VenAgent.reporting.alerts import Alerts
+from VenAgent.reporting.power_curve import PowerCurve, PowerCurveFile
+from VenAgent.reporting.reporter import Reporter
+from VenAgent.reporting.status import CloudStatus
 from VenAgent.storage.journal import Journal
 from VenAgent.version import __version__
-from VenAgent.web.page_source import Json
-from VenAgent.web.power_curve import PowerCurve, PowerCurveFile
 
 if TYPE_CHECKING:
-    from VenAgent.ven import Ven
+    from VenAgent.site.meter import Meter
 
+Json = Mapping[str, Any]
 EVENTS_KEPT_READ = 20
 EVENTS_AT_ONCE = 20
 """So many are made ready before others take their turn: an event that begins waits for no list."""
@@ -29,21 +33,42 @@ OPTED_OUT = "opted out at the site: "
 """What the engine's sentence begins with; the page says so itself."""
 
 
+class CommandDoor(Protocol):
+    """Where what a person does at the page goes; each returns its ack."""
+
+    def command(self, fields: Json) -> Json: ...
+
+    def opt_out(self, reason: str) -> Json: ...
+
+    def opt_in(self) -> Json: ...
+
+
 class PageView:
-    """One Ven, read only when it is asked. `health`: what `vctl status` shows; `curve_path`: where
-    the curve of the last hour is kept; `pause`: lets the agent's other greenlets have a turn."""
+    """One site, read only when it is asked. `cloud` and `health` (what `vctl status` shows) are
+    asked each time; `curve_path`: where the curve of the last hour is kept; `pause`: lets the
+    agent's other greenlets have a turn."""
 
     def __init__(
         self,
-        ven: Ven,
+        engine: Engine,
+        meter: Meter,
+        reporter: Reporter,
+        alerts: Alerts,
         journal: Journal,
+        door: CommandDoor,
+        cloud: Callable[[], CloudStatus],
         health: Callable[[], Mapping[str, str]],
         curve_path: Path,
         clock: Callable[[], float] = time.time,
         pause: Callable[[], None] = lambda: None,
     ) -> None:
-        self._ven = ven
+        self._engine = engine
+        self._meter = meter
+        self._reporter = reporter
+        self._alerts = alerts
         self._journal = journal
+        self._door = door
+        self._cloud_status = cloud
         self._health = health
         self._clock = clock
         self._pause = pause
@@ -56,12 +81,11 @@ class PageView:
     # ---- what is -------------------------------------------------------------------------
 
     def status(self) -> Json:
-        now, ven = self._clock(), self._ven
-        engine, points = ven.engine, ven.meter.points
-        telemetry, event = ven.reporter.telemetry(), engine.running
-        age_sec, refusal = points.age_sec(now), engine.opted_out(now)
+        now, engine = self._clock(), self._engine
+        telemetry, event = self._reporter.telemetry(), engine.running
+        age_sec, refusal = self._meter.points.age_sec(now), engine.opted_out(now)
         return {
-            "ven_id": ven.config.ven_id,
+            "ven_id": engine.ven_id,
             "version": __version__,
             "ts": round(now, 3),
             **self._health(),
@@ -87,26 +111,23 @@ class PageView:
         }
 
     def _cloud(self) -> Json:
-        ven = self._ven
-        state, broker = ven.link.state, ven.config.broker
+        cloud = self._cloud_status()
         return {
-            "online": state.online,
-            "since_ts": round(state.since_ts, 3),
-            "why": state.why,
-            "host": broker.host,
-            "port": broker.port,
-            "outbox_depth": ven.outbox.depth(),
-            "commands_dropped": ven.link.dropped,
-            "certificate_expiry_ts": (
-                None if ven.credentials is None else ven.credentials.expires_ts
-            ),
+            "online": cloud.link.online,
+            "since_ts": round(cloud.link.since_ts, 3),
+            "why": cloud.link.why,
+            "host": cloud.host,
+            "port": cloud.port,
+            "outbox_depth": cloud.backlog.messages,
+            "commands_dropped": cloud.commands_dropped,
+            "certificate_expiry_ts": cloud.certificate_expires_ts,
         }
 
     def circuits(self) -> Sequence[Json]:
-        now, ven = self._clock(), self._ven
-        reading, event = ven.meter.reading(now), ven.engine.running
-        spared = ven.engine.reasons_spared(now)
-        capability = {load.id: load for load in ven.reporter.telemetry().loads}
+        now, engine = self._clock(), self._engine
+        reading, event = self._meter.reading(now), engine.running
+        spared = engine.reasons_spared(now)
+        capability = {load.id: load for load in self._reporter.telemetry().loads}
         held = {} if event is None else {c.circuit_id: c for c in event.held() if c.counts}
         return [
             {
@@ -114,11 +135,11 @@ class PageView:
                 "shed_capability_kw": capability[circuit.id].shed_capability_kw,
                 "reason": _reason(circuit, held.get(circuit.id), spared, event),
             }
-            for circuit in ven.engine.panel.circuits
+            for circuit in engine.panel.circuits
         ]
 
     def events(self, limit: int) -> Sequence[Json]:
-        running = self._ven.engine.running
+        running = self._engine.running
         now = [] if running is None else [_event(running)]
         return [*now, *self._past(limit)][:limit]
 
@@ -136,15 +157,14 @@ class PageView:
         self._finished = None
 
     def alerts(self) -> Json:
-        alerts = self._ven.alerts
-        return {"active": alerts.active(), "recent": alerts.recent()}
+        return {"active": self._alerts.active(), "recent": self._alerts.recent()}
 
     def history(self) -> Json:
         return self._curve.columns(self._clock())
 
     def remember(self, reading: Reading) -> None:
         """One more point of the curve."""
-        engine = self._ven.engine
+        engine = self._engine
         baseline_kw = engine.baseline_kw(self._clock())
         self._curve.add(reading.ts, reading.power_kw, baseline_kw, _target_kw(engine.running))
         self._curve_file.keep(self._clock())
@@ -155,13 +175,13 @@ class PageView:
     # ---- what is to be -------------------------------------------------------------------
 
     def command(self, fields: Json) -> Json:
-        return self._ven.command(fields)
+        return self._door.command(fields)
 
     def opt_out(self, reason: str) -> Json:
-        return self._ven.opt_out(reason)
+        return self._door.opt_out(reason)
 
     def opt_in(self) -> Json:
-        return self._ven.opt_in()
+        return self._door.opt_in()
 
 
 def _target_kw(event: Event | None) -> float | None:

@@ -1,10 +1,12 @@
-"""What the site tells about itself: telemetry, loads and shadow, and figures for the bus."""
+"""What the site reports: telemetry, loads and shadow to the cloud, and figures to the bus."""
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 from VenAgent.cloud.outbox import Outbox, OutboxMessage
 from VenAgent.cloud.shadow_client import ShadowClient
@@ -12,12 +14,17 @@ from VenAgent.config import AgentConfig
 from VenAgent.contract.json_codec import encode_json
 from VenAgent.contract.telemetry import Telemetry, split_by_circuits
 from VenAgent.dr.engine import Engine
+from VenAgent.dr.panel import Reading
 from VenAgent.reporting import telemetry_builder as report
-from VenAgent.site.meter import Meter
+
+if TYPE_CHECKING:
+    from VenAgent.site.meter import Meter
+
+_log = logging.getLogger(__name__)
 
 
 class Reporter:
-    """Makes the messages of one configuration. `publish(what, message)` goes to the bus."""
+    """`publish(what, message)` goes to the bus; `wake_link`: the outbox has something new."""
 
     def __init__(
         self,
@@ -25,15 +32,24 @@ class Reporter:
         engine: Engine,
         meter: Meter,
         outbox: Outbox,
-        publish: Callable[[str, Any], None],
         shadow: ShadowClient,
+        publish: Callable[[str, Any], None],
+        wake_link: Callable[[], None],
     ) -> None:
-        self._config = config
-        self._topics = config.topic_names()
         self._engine = engine
         self._meter = meter
         self._outbox = outbox
         self._publish = publish
+        self._wake_link = wake_link
+        self._event_changed = False
+        self._closed: dict[str, bool | None] = {}
+        """Of the contactors, as the shadow was last reported."""
+        self.reconfigure(config, shadow)
+
+    def reconfigure(self, config: AgentConfig, shadow: ShadowClient) -> None:
+        """A new configuration: loads and shadow go with the next report."""
+        self._config = config
+        self._topics = config.topic_names()
         self._shadow = shadow
         self._count = 0
         self._shadow_due = 0.0
@@ -50,8 +66,14 @@ class Reporter:
         return report.shadow(self._engine, telemetry, report_interval_sec=interval_sec)
 
     def report(self) -> None:
-        """One telemetry, with the loads and the shadow when they are due, in one transaction."""
-        self._outbox.put_numbered(self._messages)
+        """One telemetry, with the loads and the shadow when they are due, in one transaction.
+
+        Raises sqlite3.Error if the outbox does not take it.
+        """
+        try:
+            self._outbox.put_numbered(self._messages)
+        finally:
+            self._wake_link()
         now = time.time()
         values = report.figures(self._engine, self._meter.reading(now), now)
         units = {
@@ -59,10 +81,36 @@ class Reporter:
         }
         self._publish("all", [values, units])
 
+    def event_changed(self) -> None:
+        """An event's state changed: the shadow follows with the next reading.
+
+        The engine has the meter read after a change; a shadow made before would report circuits
+        as they were.
+        """
+        self._event_changed = True
+
+    def reading(self, reading: Reading) -> None:
+        """A new reading: report the shadow if an event's state or a contactor has changed since.
+
+        Between a reading and the writes that follow from it nothing else is done.
+        """
+        closed = {name: circuit.closed for name, circuit in reading.circuits.items()}
+        if (self._event_changed or closed != self._closed) and not self._engine.is_at_work:
+            self._event_changed, self._closed = False, closed
+            self.report_shadow()
+
     def report_shadow(self) -> None:
         """The shadow alone: something in it changed."""
         if self._config.streams.shadow:
-            self._outbox.put(self._shadow_messages(self.telemetry()))
+            self.send_shadow(self._shadow_messages(self.telemetry()))
+
+    def send_shadow(self, messages: Iterable[OutboxMessage]) -> None:
+        """Send messages of the shadow; without room for them the next report makes up for it."""
+        try:
+            self._outbox.put(messages)
+        except sqlite3.Error as error:
+            _log.error("the shadow could not be put into the outbox: %s", error)
+        self._wake_link()
 
     def _messages(self, seq: int) -> tuple[list[OutboxMessage], int]:
         """The messages of one report, and how many numbers from `seq` on they use."""

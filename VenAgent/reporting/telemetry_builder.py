@@ -1,4 +1,4 @@
-"""What the core tells about the site: telemetry, loads, shadow, and figures for the bus."""
+"""What the site reports: telemetry, loads, shadow, and figures for the bus."""
 
 from __future__ import annotations
 

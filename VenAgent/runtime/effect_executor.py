@@ -15,9 +15,9 @@ from typing import Any
 
 import gevent
 from gevent.event import AsyncResult
+from gevent.event import Event as GreenEvent
 
 from VenAgent.cloud.outbox import Outbox, OutboxMessage, OutboxRank
-from VenAgent.config import AgentConfig
 from VenAgent.contract.acks import encoded_ack
 from VenAgent.dr.effects import (
     Announce,
@@ -46,29 +46,42 @@ from VenAgent.storage.journal import Journal, JournalStep
 _log = logging.getLogger(__name__)
 
 ACKS_WAITING = 1_000
-TELL_WITHIN_SEC = 0.05
+ANNOUNCE_WITHIN_SEC = 0.05
 SWITCH_SEC = 30.0
-"""For so long the devices are reserved to switch a circuit by hand."""
+"""For so long the devices are reserved to switch a circuit by command."""
 
 
 class EffectExecutor:
-    """The hands of the engine. `on_change` is called after anything was done."""
+    """Carries out what the engine decides, and reports back what came of it.
+
+    `announce`: an event's state changed; `wake_link`: the outbox has something new.
+    """
 
     def __init__(
         self,
         engine: Engine,
         journal: Journal,
         outbox: Outbox,
-        on_change: Callable[[], None],
-        announce: Callable[[Mapping[str, Any]], None],
+        meter: Meter,
+        actuator: Actuator,
+        failsafe: Failsafe,
         alerts: Alerts,
+        ack_topic: str,
+        announce: Callable[[Mapping[str, Any]], None],
+        wake_link: Callable[[], None],
     ) -> None:
-        self.engine = engine
+        self._engine = engine
         self._journal = journal
         self._outbox = outbox
-        self._on_change = on_change
-        self._announce = announce
+        self._meter = meter
+        self._actuator = actuator
+        self._failsafe = failsafe
         self._alerts = alerts
+        self.ack_topic = ack_topic
+        self._announce = announce
+        self._wake_link = wake_link
+        self.engine_changed = GreenEvent()
+        """Set after each decision: the engine may have another deadline."""
         self._results: list[JournalStep] = []
         """What came of steps, for the journal's log with the next decision."""
         self._unwritten: dict[tuple[type, str], SaveEvent | SaveFact] = {}
@@ -84,8 +97,8 @@ class EffectExecutor:
             Switch: self._switch,
             Release: self._release,
             ReadMeter: self._read_meter,
-            Announce: self._tell,
-            RaiseAlert: self._alert,
+            Announce: self._announce_in_order,
+            RaiseAlert: self._raise_alert,
         }
         self._acks: deque[tuple[int, Mapping[str, Any]]] = deque(maxlen=ACKS_WAITING)
         """What the outbox has not taken yet, in order, with the numbers in the journal: there they
@@ -97,21 +110,6 @@ class EffectExecutor:
         """Why journal or outbox cannot be written now; nothing is shed meanwhile."""
         return next(iter(self._storage_failures.values()), None)
 
-    def connect(
-        self,
-        config: AgentConfig,
-        meter: Meter,
-        actuation: Actuator,
-        lease: Failsafe,
-        wake: Callable[[], None],
-    ) -> None:
-        """The parts that a new configuration replaces. `wake`: the outbox has something new."""
-        self._meter = meter
-        self._actuation = actuation
-        self._lease = lease
-        self._wake = wake
-        self._ack_topic = config.topic_names().ack
-
     def perform(self, effects: Effects) -> None:
         """Write the decision down, then do it; what waits for others in a greenlet of its own."""
         numbers = iter(self._write_down(effects))
@@ -120,15 +118,15 @@ class EffectExecutor:
                 self._send_ack(next(numbers), effect.body)
             elif not isinstance(effect, (SaveEvent, SaveFact)):
                 gevent.spawn(self._handlers[type(effect)], effect)
-        self._on_change()
+        self.engine_changed.set()
 
     def _write_down(self, effects: Effects) -> list[int]:
         """The numbers of the acks in the journal; zeros if it cannot be written.
 
         Then the building still comes first: restores go on, only nothing more is shed.
         """
-        kept = [effect for effect in effects if isinstance(effect, (SaveEvent, SaveFact))]
-        late = [*self._unwritten.values(), *kept]
+        saves = [effect for effect in effects if isinstance(effect, (SaveEvent, SaveFact))]
+        late = [*self._unwritten.values(), *saves]
         records = [effect for effect in late if isinstance(effect, SaveEvent)]
         facts = [effect for effect in late if isinstance(effect, SaveFact)]
         acks = [effect for effect in effects if isinstance(effect, SendAck)]
@@ -140,7 +138,7 @@ class EffectExecutor:
             numbers = self._journal.write(records, acks, now, facts=facts, steps=steps)
         except sqlite3.Error as error:
             self._storage_failed("journal", error)
-            for effect in kept:
+            for effect in saves:
                 self._unwritten[type(effect), _name(effect)] = effect
             return [0] * len(acks)
         self._unwritten.clear()
@@ -148,7 +146,7 @@ class EffectExecutor:
         self._storage_failures.clear()
         return numbers
 
-    def _note(self, event_id: str, step: str, failures: Mapping[str, str]) -> None:
+    def _add_result(self, event_id: str, step: str, failures: Mapping[str, str]) -> None:
         """What came of a step."""
         self._results.append(JournalStep(time.time(), event_id, step, {"failures": dict(failures)}))
 
@@ -162,8 +160,8 @@ class EffectExecutor:
         for number, body in self._journal.unsent():
             self._send_ack(number, body)
 
-    def answer_of(self, correlation_id: str, timeout_sec: float) -> Mapping[str, Any] | None:
-        """The answer to a command just given to the engine; None if it takes too long."""
+    def ack_of(self, correlation_id: str, timeout_sec: float) -> Mapping[str, Any] | None:
+        """The ack of a command just given to the engine; None if it takes too long."""
         result = self._waiting[correlation_id]
         try:
             return result.get(timeout=timeout_sec)
@@ -173,15 +171,15 @@ class EffectExecutor:
             self._waiting.pop(correlation_id, None)
 
     def expect(self, correlation_id: str) -> None:
-        """Keep the answer to this command for `answer_of`."""
+        """Keep the ack of this command for `ack_of`."""
         self._waiting[correlation_id] = AsyncResult()
 
     def settle(self, timeout_sec: float) -> bool:
         """Wait until no event runs; whether that was so in time."""
         deadline = time.monotonic() + timeout_sec
-        while self.engine.running is not None and time.monotonic() < deadline:
+        while self._engine.running is not None and time.monotonic() < deadline:
             gevent.sleep(0.02)
-        return self.engine.running is None
+        return self._engine.running is None
 
     def _send_ack(self, number: int, body: Mapping[str, Any]) -> None:
         self._acks.append((number, body))
@@ -202,24 +200,22 @@ class EffectExecutor:
         while self._acks:
             number, body = self._acks[0]
             try:
-                self._outbox.put(
-                    [OutboxMessage(self._ack_topic, encoded_ack(body), OutboxRank.ACK)]
-                )
+                self._outbox.put([OutboxMessage(self.ack_topic, encoded_ack(body), OutboxRank.ACK)])
             except sqlite3.Error as error:
                 self._storage_failed("outbox", error)
                 return
             self._acks.popleft()
             self._journal.sent(number)
-            self._wake()
+            self._wake_link()
         self._storage_failures.pop("outbox", None)
 
     def _prepare(self, effect: Prepare) -> None:
         """Reserve the devices, arm their lease and read the meter, at the same time. The lease is
         waited for before anything is written: the plan is made meanwhile."""
         reserving = gevent.spawn(
-            self._actuation.reserve, effect.task_id, effect.until_ts, time.time()
+            self._actuator.reserve, effect.task_id, effect.until_ts, time.time()
         )
-        self._arming = gevent.spawn(self._lease.arm)
+        self._arming = gevent.spawn(self._failsafe.arm)
         reading = self._meter.fresh_reading()
         refusal = reserving.get()
         if refusal is None and reading.power_kw is None and self._meter.failure:
@@ -229,8 +225,8 @@ class EffectExecutor:
             outcome = Prepared(reading)
         else:
             outcome = Prepared(reading, refusal.reason, refusal.may_pass)
-        self._note(effect.event_id, "prepared", {"": refusal.reason} if refusal else {})
-        self.perform(self.engine.prepared(effect.event_id, outcome, time.time()))
+        self._add_result(effect.event_id, "prepared", {"": refusal.reason} if refusal else {})
+        self.perform(self._engine.prepared(effect.event_id, outcome, time.time()))
 
     def _write(self, effect: Write) -> None:
         if self._arming is not None:
@@ -238,49 +234,49 @@ class EffectExecutor:
         if self.storage_failure is not None:
             failures = {write.circuit_id: self.storage_failure for write in effect.writes}
         else:
-            failures = self._actuation.write(
-                effect.writes, lambda: self.engine.wants_more(effect.event_id)
+            failures = self._actuator.write(
+                effect.writes, lambda: self._engine.wants_more(effect.event_id)
             )
         reading = self._meter.fresh_reading() if effect.verify else None
-        self._note(effect.event_id, "written", failures)
-        self.perform(self.engine.written(effect.event_id, failures, time.time(), reading))
+        self._add_result(effect.event_id, "written", failures)
+        self.perform(self._engine.written(effect.event_id, failures, time.time(), reading))
 
     def _restore(self, effect: Restore) -> None:
-        failures = self._actuation.put_back(effect.writes)
+        failures = self._actuator.put_back(effect.writes)
         reading = self._meter.fresh_reading()
-        self._note(effect.event_id, "restored", failures)
-        self.perform(self.engine.restored(effect.event_id, failures, time.time(), reading))
+        self._add_result(effect.event_id, "restored", failures)
+        self.perform(self._engine.restored(effect.event_id, failures, time.time(), reading))
 
     def _switch(self, effect: Switch) -> None:
         now = time.time()
         refusal = None
         if effect.reserve:
-            refusal = self._actuation.reserve(
+            refusal = self._actuator.reserve(
                 effect.switch_id, now + SWITCH_SEC, now, for_event=False
             )
         if refusal is None:
-            failures = self._actuation.write(effect.writes)
+            failures = self._actuator.write(effect.writes)
         else:
             failures = {write.circuit_id: refusal.reason for write in effect.writes}
         if effect.reserve and refusal is None:
-            self._actuation.release(effect.switch_id)
-        self._note(effect.switch_id, "switched", failures)
-        self.perform(self.engine.switched(effect.switch_id, failures, time.time()))
+            self._actuator.release(effect.switch_id)
+        self._add_result(effect.switch_id, "switched", failures)
+        self.perform(self._engine.switched(effect.switch_id, failures, time.time()))
 
     def _release(self, effect: Release) -> None:
         if effect.task_id:
-            self._actuation.release(effect.task_id)
-        if not self.engine.holds:
-            self._lease.give_back()
+            self._actuator.release(effect.task_id)
+        if not self._engine.holds:
+            self._failsafe.give_back()
 
-    def _alert(self, effect: RaiseAlert) -> None:
+    def _raise_alert(self, effect: RaiseAlert) -> None:
         self._alerts.set(effect.code, effect.severity, effect.message, subject=effect.subject)
 
-    def _tell(self, effect: Announce) -> None:
-        """In order; what the bus and the page hear comes after the writes under way, not before."""
+    def _announce_in_order(self, effect: Announce) -> None:
+        """In order; bus and page hear of it after the writes under way, not before."""
         self._announcements.append(effect.event)
-        if self.engine.is_at_work:
-            gevent.sleep(TELL_WITHIN_SEC)
+        if self._engine.is_at_work:
+            gevent.sleep(ANNOUNCE_WITHIN_SEC)
         while self._announcements:
             self._announce(self._announcements.popleft())
 

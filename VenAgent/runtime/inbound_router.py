@@ -37,24 +37,29 @@ ANSWER_SEC = 30.0
 
 
 class InboundRouter:
-    """Takes on what comes. `get(what)` answers a `get` command."""
+    """Takes on what comes. `get(what)` answers a `get` command; `check_clock`: the engine hears of
+    a clock that was set before it hears of anything else; `on_change`: health may differ."""
 
     def __init__(
         self,
         engine: Engine,
-        performer: EffectExecutor,
-        settings: RemoteUpdates,
+        executor: EffectExecutor,
+        updates: RemoteUpdates,
         get: Callable[[str], Any],
+        check_clock: Callable[[], Any],
+        on_change: Callable[[], None],
     ) -> None:
         self._engine = engine
-        self._performer = performer
-        self._settings = settings
+        self._executor = executor
+        self._updates = updates
         self._get = get
+        self._check_clock = check_clock
+        self._on_change = on_change
         self._handlers: dict[str, Callable[[InboundMessage], gevent.Greenlet | None]] = {}
         self.refused: Counter[str] = Counter()
         """Messages that were not taken on, by `door.reason`."""
 
-    def install(
+    def reconfigure(
         self, config: AgentConfig, desired: ShadowDesired | None, bridge: BusBridge
     ) -> None:
         """A new configuration."""
@@ -93,10 +98,11 @@ class InboundRouter:
         self, fields: Mapping[str, Any], correlation_id: str | None = None
     ) -> Mapping[str, Any]:
         """Obey a command of this platform as if the cloud had sent it; returns its ack."""
+        self._check_clock()
         correlation_id = correlation_id or f"rpc-{uuid.uuid4()}"
-        self._performer.expect(correlation_id)
+        self._executor.expect(correlation_id)
         self._obey(json.dumps({**fields, "correlationId": correlation_id}).encode())
-        answer = self._performer.answer_of(correlation_id, ANSWER_SEC)
+        answer = self._executor.ack_of(correlation_id, ANSWER_SEC)
         text = f"no answer within {ANSWER_SEC:g} s; look at status()"
         return answer or ack(
             op=str(fields.get("op")),
@@ -106,6 +112,27 @@ class InboundRouter:
             correlation_id=correlation_id,
             **reason_fields(Reason(ReasonCode.NOT_ANSWERED, text)),
         )
+
+    def opt_out(self, reason: str, duration_sec: float | None = None) -> Mapping[str, Any]:
+        """A person at the site ends and refuses participation, for `duration_sec` or until they
+        opt in; what is shed goes back."""
+        now = time.time()
+        until_ts = None if duration_sec is None else now + duration_sec
+        event = self._engine.running
+        self._executor.perform(self._engine.opt_out(reason, until_ts, now))
+        self._on_change()
+        return {
+            "ok": True,
+            "status": AckStatus.OPTED_OUT.value,
+            "event_id": None if event is None else event.event_id,
+            "until_ts": until_ts,
+        }
+
+    def opt_in(self) -> Mapping[str, Any]:
+        """The site takes part in events again."""
+        self._executor.perform(self._engine.opt_in(time.time()))
+        self._on_change()
+        return {"ok": True, "status": AckStatus.SUCCESS.value}
 
     # ---- commands ------------------------------------------------------------------------
 
@@ -121,14 +148,14 @@ class InboundRouter:
             )
         except CommandRejected as rejected:
             self.refused[f"command.{rejected.code.value}"] += 1
-            self._performer.perform(self._engine.refuse(rejected, now))
+            self._executor.perform(self._engine.refuse(rejected, now))
             return None
         if isinstance(command, SetCommand):
             return self._set(command)
         if isinstance(command, GetCommand):
-            self._performer.perform(self._answer_get(command, now))
+            self._executor.perform(self._answer_get(command, now))
         else:
-            self._performer.perform(self._engine.command(command, now))
+            self._executor.perform(self._engine.command(command, now))
         return None
 
     def _answer_get(self, command: GetCommand, now: float) -> Effects:
@@ -142,13 +169,13 @@ class InboundRouter:
         answers = self._engine.answers
         repeated = answers.repeat(command.correlation_id)
         if repeated is not None:
-            self._performer.perform(repeated)
+            self._executor.perform(repeated)
             return None
         answers.expect(command.correlation_id)
         return gevent.spawn(self._apply, command)
 
     def _apply(self, command: SetCommand) -> None:
-        outcome = self._settings.apply(command)
+        outcome = self._updates.apply(command)
         if outcome.rejected is not None:
             self.refused[f"command.{outcome.rejected.code.value}"] += 1
             self._answer(command, AckStatus.REJECTED, outcome.rejected)
@@ -162,7 +189,7 @@ class InboundRouter:
     ) -> None:
         fields |= reason_fields(reason)
         answer = self._engine.answers.to(command, status, time.time(), **fields)
-        self._performer.perform([answer])
+        self._executor.perform([answer])
 
     # ---- the shadow, and messages for the bus ----------------------------------------------
 
@@ -190,4 +217,4 @@ class InboundRouter:
             rejected = CommandRejected(
                 str(error), op=door, correlation_id=correlation_id[:256], code=error.code
             )
-            self._performer.perform(self._engine.refuse(rejected, time.time()))
+            self._executor.perform(self._engine.refuse(rejected, time.time()))

@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gevent
 
-from VenAgent.dr.engine import RecoveredState
+from VenAgent.dr.engine import Engine, RecoveredState
 from VenAgent.dr.event import Event
+from VenAgent.runtime.effect_executor import EffectExecutor
+from VenAgent.site.actuator import Actuator
+from VenAgent.site.meter import Meter
 from VenAgent.storage.journal import Journal
-
-if TYPE_CHECKING:
-    from VenAgent.ven import Ven
 
 _log = logging.getLogger(__name__)
 
@@ -25,14 +25,14 @@ def read_journal(journal: Journal) -> tuple[RecoveredState, str | None]:
     """What is in it, and a sentence about an event of it that cannot be read, if there is one."""
     past, past_damage = _events(reversed(journal.finished()))
     events, damage = _events(journal.unfinished())
-    left = RecoveredState(
+    recovered = RecoveredState(
         events=events,
         answers=journal.answers(),
         past=[(event.event_id, event.modification - (not event.past)) for event in past],
         facts=journal.facts(),
         last_ts=journal.last_ts(),
     )
-    return left, damage or past_damage
+    return recovered, damage or past_damage
 
 
 def _events(records: Iterable[Any]) -> tuple[list[Event], str | None]:
@@ -50,23 +50,25 @@ def _events(records: Iterable[Any]) -> tuple[list[Event], str | None]:
     return events, damage
 
 
-def recover(ven: Ven) -> None:
-    """The journal is lost: what of ours the actuator still knows tells whether we had shed.
+def recover_without_journal(
+    engine: Engine, executor: EffectExecutor, actuator: Actuator, meter: Meter
+) -> None:
+    """The journal is lost: what of ours the actuator still knows shows whether we had shed.
 
     After a power cut this agent may be up before actuator and driver: they are asked until
     both have answered. An event that began meanwhile has given our old reservations back, which
-    tells as much; it is let come to its end first.
+    shows as much; it is let come to its end first.
     """
     had_shed = False
     while True:
-        running = ven.engine.running
-        ours = ven.actuation.own_reservations(time.time())
-        reading = ven.meter.fresh_reading()
+        running = engine.running
+        ours = actuator.own_reservations(time.time())
+        reading = meter.fresh_reading()
         _log.warning("the journal was damaged; our reservations at the actuator: %s", ours)
         begun = set() if running is None else {running.task_id}
-        had_shed = had_shed or bool({*(ours or ()), *ven.actuation.forgotten} - begun)
-        if had_shed and reading.power_kw is not None and ven.engine.running is None:
-            ven.performer.perform(ven.engine.recover(reading, time.time()))
+        had_shed = had_shed or bool({*(ours or ()), *actuator.forgotten} - begun)
+        if had_shed and reading.power_kw is not None and engine.running is None:
+            executor.perform(engine.recover(reading, time.time()))
             return
         if ours is not None and not had_shed:
             return

@@ -6,18 +6,18 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import gevent
-from gevent.event import Event as GreenEvent
 
 from VenAgent.contract.alerts import Severity
 from VenAgent.contract.telemetry import Telemetry
-from VenAgent.dr.engine import CLOCK_STEP_SEC
+from VenAgent.dr.engine import CLOCK_STEP_SEC, Engine
 from VenAgent.reporting import telemetry_builder as report
-
-if TYPE_CHECKING:
-    from VenAgent.ven import Ven
+from VenAgent.reporting.alerts import Alerts
+from VenAgent.reporting.reporter import Reporter
+from VenAgent.runtime.effect_executor import EffectExecutor
+from VenAgent.site.failsafe import Failsafe
+from VenAgent.site.meter import Meter
 
 _log = logging.getLogger(__name__)
 
@@ -29,18 +29,36 @@ LATE_SEC = 60.0
 
 
 class Timers:
-    """Greenlets, made anew with each configuration. `engine_changed` wakes the engine's."""
+    """Greenlets, made anew with each configuration. `on_look`: called with each report, after the
+    regular look at the site; it is for what else may have changed with time."""
 
-    def __init__(self, ven: Ven) -> None:
-        self._ven = ven
-        self.engine_changed = GreenEvent()
+    def __init__(
+        self,
+        engine: Engine,
+        executor: EffectExecutor,
+        meter: Meter,
+        failsafe: Failsafe,
+        reporter: Reporter,
+        alerts: Alerts,
+        on_look: Callable[[], None],
+    ) -> None:
+        self._engine = engine
+        self._executor = executor
+        self._meter = meter
+        self._failsafe = failsafe
+        self._reporter = reporter
+        self._alerts = alerts
+        self._on_look = on_look
         self._greenlets: set[gevent.Greenlet] = set()
         now, self._clock_offset_sec = _both_clocks()
         self._made_at = now - self._clock_offset_sec
 
-    def start(self) -> None:
-        self._greenlets = {gevent.spawn(self._ven.meter.read_now)}
-        for work in (self._keep_time, self._keep_lease, self._report_regularly):
+    def start(self, report_interval_sec: float, stale_after_sec: float) -> None:
+        """Begin, as the configuration has it; `stop` first if they run."""
+        self._report_interval_sec = report_interval_sec
+        self._stale_after_sec = stale_after_sec
+        self._greenlets = {gevent.spawn(self._meter.read_now)}
+        for work in (self._keep_deadlines, self._keep_lease, self._report_regularly):
             self._spawn(work)
 
     def stop(self) -> None:
@@ -61,28 +79,28 @@ class Timers:
         self._spawn(work, AFTER_FAILURE_SEC)
         message = f"an error in the agent: {dead.exception!r}; it goes on, see its log"
         _log.error("%s: %s", work.__name__, message)
-        self._ven.alerts.set("agent.failed", Severity.CRITICAL, message)
+        self._alerts.set("agent.failed", Severity.CRITICAL, message)
 
-    def _keep_time(self) -> None:
+    def _keep_deadlines(self) -> None:
         """Wake the engine at each of its deadlines, to the millisecond."""
-        engine, performer = self._ven.engine, self._ven.performer
+        engine_changed = self._executor.engine_changed
         while True:
-            self.engine_changed.clear()
-            now = self.look_at_the_clock()
-            deadline = engine.next_deadline()
+            engine_changed.clear()
+            now = self.check_clock()
+            deadline = self._engine.next_deadline()
             if deadline is not None and deadline <= now:
-                performer.perform(engine.tick(now))
+                self._executor.perform(self._engine.tick(now))
                 continue
             wait_sec = IDLE_SEC if deadline is None else min(deadline - now, IDLE_SEC)
-            self.engine_changed.wait(wait_sec)
+            engine_changed.wait(wait_sec)
 
     @property
     def is_late(self) -> bool:
         """Whether the engine does not keep its deadlines."""
-        deadline = self._ven.engine.next_deadline()
+        deadline = self._engine.next_deadline()
         return deadline is not None and deadline + LATE_SEC < time.time()
 
-    def look_at_the_clock(self) -> float:
+    def check_clock(self) -> float:
         """The time; the engine hears of it when the clock was set. Called before it hears of
         anything else, or it would take the step for time that has passed."""
         now, offset_sec = _both_clocks()
@@ -90,46 +108,42 @@ class Timers:
         if abs(step_sec) > CLOCK_STEP_SEC:
             _log.warning("the clock was set by %+.1f s", step_sec)
             self._clock_offset_sec += step_sec
-            self._ven.performer.perform(self._ven.engine.clock_stepped(step_sec, now))
+            self._executor.perform(self._engine.clock_stepped(step_sec, now))
         return now
 
     def _keep_lease(self) -> None:
         """While anything is shed, renew the devices' lease."""
-        ven, interval_sec = self._ven, self._ven.lease.interval_sec
+        failsafe, interval_sec = self._failsafe, self._failsafe.interval_sec
         while interval_sec is not None:
             gevent.sleep(interval_sec)
-            if ven.engine.holds and not self.is_late and ven.lease.renew():
-                ven.performer.perform(ven.engine.lease_lapsed(time.time()))
-            ven.alerts.set("lease.failed", Severity.WARNING, ven.lease.failure)
+            if self._engine.holds and not self.is_late and failsafe.renew():
+                self._executor.perform(self._engine.lease_lapsed(time.time()))
+            self._alerts.set("lease.failed", Severity.WARNING, failsafe.failure)
 
     def _report_regularly(self) -> None:
-        ven, due = self._ven, time.monotonic()
+        due = time.monotonic()
         while True:
             self._report()
-            self._alert(ven.reporter.telemetry())
-            ven.look()
-            due = max(due + ven.config.report_interval_sec, time.monotonic())
+            self._check_site(self._reporter.telemetry())
+            self._on_look()
+            due = max(due + self._report_interval_sec, time.monotonic())
             gevent.sleep(due - time.monotonic())
 
     def _report(self) -> None:
         """One telemetry with what goes with it. A full disk must not silence us for good."""
         try:
-            self._ven.reporter.report()
+            self._reporter.report()
         except sqlite3.Error as error:
             _log.error("the telemetry could not be put into the outbox: %s", error)
         else:
-            self._ven.performer.send_waiting()
-        self._ven.wake_link()
+            self._executor.send_waiting()
 
-    def _alert(self, telemetry: Telemetry) -> None:
-        """What the regular look at the site finds: the meter's age, the current, certificates."""
-        ven = self._ven
+    def _check_site(self, telemetry: Telemetry) -> None:
+        """What the regular look at the site finds: the meter's age, the current."""
         up_sec = time.monotonic() - self._made_at
-        fault = report.meter_fault(telemetry.quality, up_sec, ven.config.stale_after_sec)
-        ven.alerts.set("meter.stale", Severity.WARNING, fault)
-        ven.alerts.set("panel.over_current", Severity.CRITICAL, report.over_current(telemetry))
-        if ven.credentials is not None:
-            ven.credentials.alert(ven.alerts.set)
+        fault = report.meter_fault(telemetry.quality, up_sec, self._stale_after_sec)
+        self._alerts.set("meter.stale", Severity.WARNING, fault)
+        self._alerts.set("panel.over_current", Severity.CRITICAL, report.over_current(telemetry))
 
 
 def _both_clocks() -> tuple[float, float]:

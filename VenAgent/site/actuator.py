@@ -62,6 +62,10 @@ class Actuator:
         """Tasks of ours that were found at the actuator and given back: of an event that is over,
         or of one that no journal knows of any more."""
 
+    def reconfigure(self, config: AgentConfig) -> None:
+        """A new configuration; what the actuator is known to hold stays known."""
+        self._config = config
+
     def schedule_result(self, headers: Mapping[str, Any], message: Any) -> tuple[str, str] | None:
         """A publication of the actuator about a task that another one preempted.
 
@@ -86,7 +90,7 @@ class Actuator:
         """Schedule all devices from `now` to `until_ts` (epoch s); why not, or None.
 
         `for_event`: what we hold already was for an earlier event, and is given back first. A
-        switch by hand never does that: it may write under whatever we hold.
+        switch by command never does that: it may write under whatever we hold.
         """
         outcome = self._schedule(task_id, until_ts, now)
         holders = outcome.get("data") if isinstance(outcome, Mapping) else None
@@ -167,7 +171,7 @@ class Actuator:
     def put_back(self, writes: Iterable[PointWrite]) -> dict[str, str]:
         """As `write`, for circuits that go back: without the actuator if it does not answer.
 
-        Not past a lock: then the devices are another agent's, and it has been told so.
+        Not past a lock: then the devices are another agent's, and it was let know.
         """
         wanted = list(writes)
         failures = self._through_actuator(wanted)

@@ -30,11 +30,15 @@ class Failsafe:
 
     def __init__(self, calls: Calls, leases: Iterable[LeaseConfig], driver: str) -> None:
         self._calls = calls
+        self._beat = 0
+        self.reconfigure(leases, driver)
+
+    def reconfigure(self, leases: Iterable[LeaseConfig], driver: str) -> None:
+        """A new configuration: what the devices wait for now may be another time-out."""
         self._leases = tuple(leases)
         self._driver = driver
         self._armed: bool | None = None
-        """None: an earlier process may have."""
-        self._beat = 0
+        """None: an earlier process, or another configuration, may have armed the devices."""
         self._renewed: dict[str, float] = {}
         """By device: when its last renewal succeeded, by the monotonic clock."""
         self.failure: str | None = None
@@ -90,7 +94,7 @@ class Failsafe:
     def _write(
         self, *, heartbeats: bool, timeout: Callable[[LeaseConfig], float] | None = None
     ) -> set[str]:
-        """Write what is asked for to every device, the heartbeat first: a new time-out counts
+        """Write what is wanted to every device, the heartbeat first: a new time-out counts
         from it. Returns the devices that did not answer."""
         self._beat = (self._beat + 1) % BEATS
         failed: set[str] = set()

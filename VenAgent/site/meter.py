@@ -56,6 +56,13 @@ class Meter:
             except RPC_FAILURES as failure:
                 _log.warning("could not unsubscribe %s: %s", device, describe_failure(failure))
 
+    def reconfigure(self, config: AgentConfig) -> None:
+        """A new configuration: other devices, and the old readings of those that stay."""
+        self.stop()
+        before, self._config, self.points = self.points, config, PointReadings(config)
+        self.points.adopt(before)
+        self.start()
+
     def reading(self, now: float) -> Reading:
         return self.points.reading(now)
 
@@ -66,20 +73,20 @@ class Meter:
         Nor does a publication take part that comes meanwhile: its time is that of the end of the
         driver's scrape, and a slow one may have read the points before they were last written.
         """
-        asked = time.time()
-        answers, _ = self._read(asked)
+        asked_ts = time.time()
+        answers, _ = self._read(asked_ts)
         own = PointReadings(self._config)
         for device, values in answers.items():
-            own.update(device, values, asked)
+            own.update(device, values, asked_ts)
         now = time.time()
-        return own.reading(now, max_age_sec=now - asked)
+        return own.reading(now, max_age_sec=now - asked_ts)
 
     def read_now(self) -> bool:
         """Read all devices at once, in parallel; whether all answered."""
         _, failures = self._read(time.time())
         return not failures
 
-    def _read(self, asked: float) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
+    def _read(self, asked_ts: float) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
         """What the devices answer, and why the others did not, by device."""
         calls = {
             device: self._calls.call(self._config.driver_identity, "scrape_all", device)
@@ -94,7 +101,7 @@ class Meter:
             else:
                 failures[device] = f"{self._config.driver_identity} answered {answer!r}"
         for device, values in answers.items():
-            self.points.update(device, values, asked, now=time.time())
+            self.points.update(device, values, asked_ts, now=time.time())
         self.failure = "; ".join(f"{device}: {why}" for device, why in failures.items()) or None
         if answers:
             self._on_reading(self.points.reading(time.time()))

@@ -2,7 +2,7 @@
 
 What the core decides is written here before it is done, so that after a crash at any point the
 journal says what to do next (docs/architecture.md). One decision is one transaction: the event's
-new state, the facts that changed, the acks that tell of it, and the steps that are done next. An
+new state, the facts that changed, the acks that report it, and the steps that are done next. An
 ack counts as sent once it is in the outbox; one that is not is sent at the next start.
 
 `steps` is the log for a person: what was to be written when, and what came of it. It decides
@@ -117,20 +117,20 @@ class Journal:
         facts: Iterable[SaveFact] = (),
         steps: Iterable[JournalStep] = (),
     ) -> list[int]:
-        """Keep all of one decision, or nothing; on return it is on the disk.
+        """Save all of one decision, or nothing; on return it is on the disk.
 
         Returns the numbers of the acks, for `sent`.
         """
         with self._db:
             self._db.execute("BEGIN IMMEDIATE")
             for record in records:
-                self._keep_event(record, now)
+                self._save_event(record, now)
             for fact in facts:
                 self._db.execute(
                     "INSERT OR REPLACE INTO facts VALUES (?, ?)",
                     (fact.name, json.dumps(fact.value)),
                 )
-            numbers = [self._keep_ack(ack) for ack in acks]
+            numbers = [self._save_ack(ack) for ack in acks]
             if numbers:
                 self._db.execute(
                     "DELETE FROM acks WHERE sent AND id <= ?", (numbers[-1] - ACKS_KEPT,)
@@ -138,30 +138,30 @@ class Journal:
             self._db.executemany(
                 "UPDATE acks SET sent = 1 WHERE id = ?", [(number,) for number in self._sent]
             )
-            for noted in steps:
-                self._keep_step(noted)
+            for step in steps:
+                self._save_step(step)
         self._sent.clear()
         return numbers
 
-    def _keep_ack(self, ack: SendAck) -> int:
+    def _save_ack(self, ack: SendAck) -> int:
         cursor = self._db.execute(
             "INSERT INTO acks (answer, body) VALUES (?, ?)", (ack.answer, json.dumps(ack.body))
         )
         return cursor.lastrowid or 0
 
-    def _keep_step(self, noted: JournalStep) -> None:
+    def _save_step(self, step: JournalStep) -> None:
         cursor = self._db.execute(
             "INSERT INTO steps (ts, event_id, step, detail) VALUES (?, ?, ?, ?)",
-            (noted.ts, noted.event_id, noted.step, json.dumps(noted.detail)),
+            (step.ts, step.event_id, step.step, json.dumps(step.detail)),
         )
         newest = cursor.lastrowid or 0
         if newest % PRUNE_EVERY == 0:
             self._db.execute(
                 "DELETE FROM steps WHERE id <= ? OR ts < ?",
-                (newest - STEPS_KEPT, noted.ts - STEPS_KEPT_SEC),
+                (newest - STEPS_KEPT, step.ts - STEPS_KEPT_SEC),
             )
 
-    def _keep_event(self, record: SaveEvent, now: float) -> None:
+    def _save_event(self, record: SaveEvent, now: float) -> None:
         over = record.event.get("done", EventState(record.event["state"]).over)
         self._db.execute(
             "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?)",

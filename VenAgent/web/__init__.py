@@ -7,7 +7,6 @@
 - `http_messages.py` requests, responses, and the headers that every response carries
 - `live_stream.py`   the live view: server-sent events, bounded (gevent)
 - `page_server.py`   the listening socket: bound, moved, and its faults reported (gevent)
-- `power_curve.py`   the curve of the last hour
 - `prometheus_metrics.py`  the same figures for Prometheus
 - `static/`          the page itself; uPlot (MIT, uplot-LICENSE.txt) draws the curve
 """

@@ -1,4 +1,4 @@
-"""What the page needs from the agent. VenAgent/reporting/page_view.py gives it that of a `Ven`.
+"""What the page needs from the agent. VenAgent/reporting/page_view.py gives it.
 
 Everything is ready to be sent as JSON: power in kW, times in epoch seconds, durations in seconds,
 null for what was not read. docs/local-page.md lists the fields.

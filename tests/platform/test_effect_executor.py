@@ -1,4 +1,4 @@
-"""The performer when the disk is full: nothing more is shed, what is shed is restored."""
+"""The executor when the disk is full: nothing more is shed, what is shed is restored."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ INSERT_TELEMETRY = (
 
 
 class Building:
-    """Meter and actuation of a panel that draws 3 kW on each closed circuit."""
+    """Meter and actuator of a panel that draws 3 kW on each closed circuit."""
 
     failure: str | None = None
 
@@ -70,30 +70,33 @@ class Building:
 
 
 class Hands:
-    """A performer with real journal and outbox, whose disk can be full."""
+    """A executor with real journal and outbox, whose disk can be full."""
 
     def __init__(self, folder: Path) -> None:
         self.building = Building()
         self.engine = Engine(CONFIG.build_panel(), CONFIG.ven_id, POLICY)
         self.journal = Journal(folder / "journal.sqlite")
         self.outbox = Outbox(folder / "outbox.sqlite", synced=True)
-        self.performer = EffectExecutor(
+        building: Any = self.building
+        self.executor = EffectExecutor(
             self.engine,
             self.journal,
             self.outbox,
-            on_change=lambda: None,
+            building,
+            building,
+            building,
+            Alerts(CONFIG.ven_id, lambda alert: None),
+            CONFIG.topic_names().ack,
             announce=lambda event: None,
-            alerts=Alerts(CONFIG.ven_id, lambda alert: None),
+            wake_link=lambda: None,
         )
-        building: Any = self.building
-        self.performer.connect(CONFIG, building, building, building, wake=lambda: None)
 
     def send(self, **fields: Any) -> None:
         now = time.time()
         command = parse_command(
             json.dumps(fields), ven_id=CONFIG.ven_id, limits=CONFIG.command_limits(), now=now
         )
-        self.performer.perform(self.engine.command(command, now))
+        self.executor.perform(self.engine.command(command, now))
 
     def disk_is_full(self, full: bool) -> None:
         """SQLite's own bound on the file's pages: it answers with its own SQLITE_FULL."""
@@ -140,8 +143,8 @@ def test_with_a_full_disk_nothing_is_shed_and_what_is_shed_is_restored(hands: Ha
     hands.send(op="restore")
     wait_for(lambda: hands.engine.running is None, "the event is over")
     assert {hands.building.points[point] for point in shed} <= {True, 100.0}
-    assert hands.performer.storage_failure is not None
-    assert "full" in hands.performer.storage_failure
+    assert hands.executor.storage_failure is not None
+    assert "full" in hands.executor.storage_failure
 
     writes = len(hands.building.written)
     hands.send(op="event", event_id="second", shed_kw=3, duration_sec=600)
@@ -152,7 +155,7 @@ def test_with_a_full_disk_nothing_is_shed_and_what_is_shed_is_restored(hands: Ha
     hands.disk_is_full(False)
     hands.send(op="event", event_id="third", shed_kw=3, duration_sec=600)
     wait_for(lambda: hands.engine.running and hands.engine.running.active_ts, "the third works")
-    assert hands.performer.storage_failure is None
+    assert hands.executor.storage_failure is None
     left = {event["event_id"] for event in hands.journal.unfinished()}
     assert left == {"third"}, "what could not be written down then is made up for"
 
@@ -165,17 +168,17 @@ def test_an_ack_that_the_outbox_does_not_take_follows_as_soon_as_it_does_in_orde
     locker.execute("BEGIN IMMEDIATE")
     for number in range(3):
         hands.send(op="ping", correlationId=f"p{number}")
-    assert "locked" in str(hands.performer.storage_failure)
+    assert "locked" in str(hands.executor.storage_failure)
     assert hands.acks() == []
 
-    hands.performer.send_waiting()
-    assert hands.performer.storage_failure is not None
+    hands.executor.send_waiting()
+    assert hands.executor.storage_failure is not None
     locker.execute("ROLLBACK")
     locker.close()
-    hands.performer.send_waiting()
+    hands.executor.send_waiting()
     assert hands.acks() == ["p0", "p1", "p2"]
-    assert hands.performer.storage_failure is None
-    hands.performer.send_waiting()
+    assert hands.executor.storage_failure is None
+    hands.executor.send_waiting()
     hands.send(op="ping", correlationId="p3")
     assert hands.acks() == ["p0", "p1", "p2", "p3"]
     hands.journal.close()
@@ -185,7 +188,7 @@ def test_an_ack_that_the_outbox_does_not_take_follows_as_soon_as_it_does_in_orde
 def test_what_is_announced_comes_after_the_writes_under_way_and_in_order(tmp_path: Path) -> None:
     hands = Hands(tmp_path)
     told: list[tuple[str, int]] = []
-    hands.performer._announce = lambda event: told.append(
+    hands.executor._announce = lambda event: told.append(
         (event["state"], len(hands.building.written))
     )
     hands.send(op="event", event_id="first", shed_kw=3, duration_sec=600)

@@ -140,7 +140,7 @@ def test_a_clock_that_is_set_back_does_not_put_off_what_the_shadow_is_asked(
     outbox = Outbox(tmp_path / "outbox.sqlite", synced=False)
     nothing: Any = lambda *_: None  # noqa: E731
     desired = ShadowDesired(shadow, nothing, nothing, outbox.put, nothing)
-    reporter = Reporter(config, nothing, nothing, outbox, nothing, shadow)
+    reporter = Reporter(config, nothing, nothing, outbox, shadow, nothing, nothing)
     reporter.telemetry = lambda seq=0: a_telemetry()  # type: ignore[method-assign]
     reporter.shadow = lambda telemetry: reported_state(  # type: ignore[method-assign]
         telemetry, available={}, active_event=None, report_interval_sec=5.0

@@ -10,21 +10,21 @@ import gevent
 import pytest
 
 from VenAgent.dr.panel import Reading
-from VenAgent.runtime import recovery as left_behind
-from VenAgent.runtime.recovery import recover
+from VenAgent.runtime import recovery
+from VenAgent.runtime.recovery import recover_without_journal
 
 
 class Site(SimpleNamespace):
-    """Of a `Ven`, what recovering touches. `ours`: the actuator's answers, the last for ever."""
+    """What recovering touches. `ours`: the actuator's answers, the last for ever."""
 
     def __init__(self, *ours: list[str] | None, meter: float | None = 5.0) -> None:
         self._ours = list(ours)
         self.recovered: list[Reading] = []
         self.asked = 0
         super().__init__(
-            actuation=SimpleNamespace(own_reservations=self._answer, forgotten=[]),
+            actuator=SimpleNamespace(own_reservations=self._answer, forgotten=[]),
             meter=SimpleNamespace(fresh_reading=lambda: Reading(time.time(), meter, {})),
-            performer=SimpleNamespace(perform=lambda effects: None),
+            executor=SimpleNamespace(perform=lambda effects: None),
             engine=SimpleNamespace(running=None, recover=self._recover),
         )
 
@@ -39,11 +39,17 @@ class Site(SimpleNamespace):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(left_behind, "RECOVER_EVERY_SEC", 0.001)
+    monkeypatch.setattr(recovery, "RECOVER_EVERY_SEC", 0.001)
+
+
+def recovering(site: Site) -> gevent.Greenlet:
+    return gevent.spawn(
+        recover_without_journal, site.engine, site.executor, site.actuator, site.meter
+    )
 
 
 def done(site: Site) -> bool:
-    greenlet = gevent.spawn(recover, site)
+    greenlet = recovering(site)
     greenlet.join(0.5)
     ready = bool(greenlet.ready())
     greenlet.kill()
@@ -81,8 +87,8 @@ def test_what_an_event_that_began_meanwhile_gave_back_tells_that_we_had_shed() -
     must not be left so, and the new event ends first."""
     site = Site(["new"])
     site.engine.running = SimpleNamespace(task_id="new")
-    site.actuation.forgotten.append("before")
-    waiting = gevent.spawn(recover, site)
+    site.actuator.forgotten.append("before")
+    waiting = recovering(site)
     gevent.sleep(0.05)
     assert site.recovered == []
     site.engine.running = None

@@ -10,9 +10,10 @@ from typing import Any
 
 import gevent
 import pytest
+from gevent.event import Event as GreenEvent
 
 from tests.platform.site import wait_for
-from VenAgent.runtime import timers as clockwork
+from VenAgent.runtime import timers
 from VenAgent.runtime.timers import LATE_SEC, Timers
 
 
@@ -58,7 +59,7 @@ class Lease:
 
 
 class Parts(SimpleNamespace):
-    """Of a `Ven`, what the timers touch."""
+    """What the timers touch."""
 
     def __init__(self) -> None:
         self.raised: list[str] = []
@@ -67,15 +68,16 @@ class Parts(SimpleNamespace):
             raised=self.raised,
             sent_waiting=0,
             engine=Engine(),
-            lease=Lease(),
+            failsafe=Lease(),
             meter=SimpleNamespace(read_now=lambda: True),
-            performer=SimpleNamespace(perform=lambda effects: None, send_waiting=self._send),
+            executor=SimpleNamespace(
+                perform=lambda effects: None,
+                send_waiting=self._send,
+                engine_changed=GreenEvent(),
+            ),
             alerts=SimpleNamespace(set=lambda code, *_, **__: self.raised.append(code)),
             reporter=SimpleNamespace(report=lambda: gevent.sleep(60), telemetry=lambda: nothing),
-            config=SimpleNamespace(report_interval_sec=60.0),
-            wake_link=lambda: None,
-            look=lambda: None,
-            credentials=None,
+            report_interval_sec=60.0,
         )
 
     def _send(self) -> None:
@@ -84,16 +86,26 @@ class Parts(SimpleNamespace):
 
 @pytest.fixture
 def parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
-    monkeypatch.setattr(clockwork, "AFTER_FAILURE_SEC", 0.01)
+    monkeypatch.setattr(timers, "AFTER_FAILURE_SEC", 0.01)
     parts = Parts()
-    parts.clockwork = Timers(parts)  # type: ignore[arg-type]
+    make: Any = Timers
+    parts.timers = make(
+        parts.engine,
+        parts.executor,
+        parts.meter,
+        parts.failsafe,
+        parts.reporter,
+        parts.alerts,
+        on_look=lambda: None,
+    )
+    parts.start = lambda: parts.timers.start(parts.report_interval_sec, 30.0)
     yield parts
-    parts.clockwork.stop()
+    parts.timers.stop()
 
 
 def test_an_error_at_a_deadline_does_not_keep_the_next_one_from_being_kept(parts: Parts) -> None:
     parts.engine.failures, parts.engine.deadline = 2, time.time()
-    parts.clockwork.start()
+    parts.start()
     wait_for(lambda: parts.engine.deadline is None, "the deadline is kept")
     assert parts.engine.ticks == 3
     assert "agent.failed" in parts.raised
@@ -108,29 +120,29 @@ def test_with_each_report_goes_what_the_outbox_had_not_taken(parts: Parts) -> No
         if len(reports) < 3:
             raise sqlite3.OperationalError("database is locked")
 
-    parts.reporter.report, parts.config.report_interval_sec = report, 0.01
-    parts.clockwork._alert = lambda telemetry: None
-    parts.clockwork.start()
+    parts.reporter.report, parts.report_interval_sec = report, 0.01
+    parts.timers._check_site = lambda telemetry: None
+    parts.start()
     wait_for(lambda: len(reports) >= 5, "it reports again and again")
     assert parts.sent_waiting == len(reports) - 2
 
 
 def test_the_lease_is_not_renewed_for_an_engine_that_keeps_no_deadlines(parts: Parts) -> None:
     parts.engine.failures, parts.engine.deadline = 10_000, time.time()
-    parts.clockwork.start()
-    wait_for(lambda: parts.lease.renewals > 0, "it is renewed for a while")
+    parts.start()
+    wait_for(lambda: parts.failsafe.renewals > 0, "it is renewed for a while")
     parts.engine.deadline = time.time() - LATE_SEC - 1.0
-    known = parts.lease.renewals
+    known = parts.failsafe.renewals
     ticks = parts.engine.ticks
     wait_for(lambda: parts.engine.ticks > ticks + 10, "it goes on failing")
-    assert parts.lease.renewals <= known + 1
+    assert parts.failsafe.renewals <= known + 1
 
 
 def test_stopped_it_begins_nothing_again(parts: Parts) -> None:
     parts.engine.failures, parts.engine.deadline = 10_000, time.time()
-    parts.clockwork.start()
+    parts.start()
     wait_for(lambda: parts.engine.ticks > 3, "it fails")
-    parts.clockwork.stop()
+    parts.timers.stop()
     gevent.sleep(0.05)
     ticks = parts.engine.ticks
     gevent.sleep(0.05)
@@ -142,18 +154,18 @@ def test_the_engine_hears_of_a_clock_that_was_set_and_not_of_one_that_is_slewed(
 ) -> None:
     ahead_sec = 0.0
     monkeypatch.setattr(
-        clockwork,
+        timers,
         "time",
         SimpleNamespace(time=lambda: time.time() + ahead_sec, monotonic=time.monotonic),
     )
-    parts.clockwork.look_at_the_clock()
+    parts.timers.check_clock()
     ahead_sec = 1.0
-    parts.clockwork.look_at_the_clock()
+    parts.timers.check_clock()
     assert parts.engine.steps == []
     ahead_sec = -3600.0
-    parts.clockwork.look_at_the_clock()
+    parts.timers.check_clock()
     ahead_sec = 0.0
-    parts.clockwork.look_at_the_clock()
+    parts.timers.check_clock()
     assert parts.engine.steps == pytest.approx([-3600.0, 3600.0], abs=1.0)
 
 
@@ -169,10 +181,10 @@ def test_a_process_that_is_held_up_while_it_reads_the_clocks_sees_no_step(
         return moment
 
     monkeypatch.setattr(
-        clockwork,
+        timers,
         "time",
         SimpleNamespace(time=now_and_then_late, monotonic=lambda: time.monotonic() + held_up_sec),
     )
-    parts.clockwork.look_at_the_clock()
-    parts.clockwork.look_at_the_clock()
+    parts.timers.check_clock()
+    parts.timers.check_clock()
     assert parts.engine.steps == []

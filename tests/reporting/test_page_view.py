@@ -14,12 +14,16 @@ import pytest
 
 from tests.dr.builders import TOTAL_KW, VEN_ID
 from tests.dr.house import House
+from VenAgent.cloud.link_state import LinkPhase, LinkState
+from VenAgent.cloud.outbox import OutboxBacklog
 from VenAgent.contract.telemetry import Quality
 from VenAgent.dr.effects import SaveEvent
 from VenAgent.dr.event import Event
 from VenAgent.reporting import page_view as web_view
 from VenAgent.reporting import telemetry_builder as report
+from VenAgent.reporting.alerts import Alerts
 from VenAgent.reporting.page_view import EVENTS_AT_ONCE, READ_AGAIN_SEC, PageView, _event
+from VenAgent.reporting.status import CloudStatus
 from VenAgent.storage.journal import Journal
 
 EXPIRES_TS = 1_770_000_000.0
@@ -33,27 +37,36 @@ class Viewed:
         self.journal = journal
         house = self.house
         points = SimpleNamespace(age_sec=lambda now: 1.26)
-        ven = SimpleNamespace(
-            engine=house.engine,
-            config=SimpleNamespace(
-                ven_id=VEN_ID, broker=SimpleNamespace(host="broker.example", port=8883)
-            ),
-            meter=SimpleNamespace(points=points, reading=lambda now: house.read()),
-            reporter=SimpleNamespace(
-                telemetry=lambda: report.telemetry(
-                    house.engine, house.read(), Quality.GOOD, seq=0, now=house.now
-                )
-            ),
-            link=SimpleNamespace(
-                state=SimpleNamespace(online=True, since_ts=house.now, why=""), dropped=2
-            ),
-            outbox=SimpleNamespace(depth=lambda: 3),
-            credentials=SimpleNamespace(expires_ts=EXPIRES_TS),
-            alerts=SimpleNamespace(active=list, recent=list),
-            command=lambda fields: {"ok": True, **fields},
+        reporter = SimpleNamespace(
+            telemetry=lambda: report.telemetry(
+                house.engine, house.read(), Quality.GOOD, seq=0, now=house.now
+            )
+        )
+        cloud = CloudStatus(
+            link=LinkState(LinkPhase.ONLINE, house.now),
+            host="broker.example",
+            port=8883,
+            commands_dropped=2,
+            certificate_expires_ts=EXPIRES_TS,
+            backlog=OutboxBacklog(messages=3, used_mb=0.1, oldest_ts=None, thinned=0),
+            refused={},
+            shadow_rejected={},
+            bus_bridge={},
         )
         health = {"health": "GOOD", "health_context": "all is well"}
-        make = partial(PageView, ven, journal, lambda: health, curve, lambda: house.now)  # type: ignore[arg-type]
+        make: Any = partial(
+            PageView,
+            engine=house.engine,
+            meter=SimpleNamespace(points=points, reading=lambda now: house.read()),
+            reporter=reporter,
+            alerts=Alerts(VEN_ID, lambda alert: None),
+            journal=journal,
+            door=SimpleNamespace(command=lambda fields: {"ok": True, **fields}),
+            cloud=lambda: cloud,
+            health=lambda: health,
+            curve_path=curve,
+            clock=lambda: house.now,
+        )
         self.view = make()
         self.again = make
         """The view of the agent that is started next."""

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tests.web.fake_house import HOUSES, FakeCircuit
-from VenAgent.web.power_curve import PowerCurve
+from VenAgent.reporting.power_curve import PowerCurve
 
 BEGIN_SEC, SETTLE_SEC, RESTORE_SEC = 0.3, 2.0, 0.5
 

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from VenAgent.web.power_curve import KEPT_SEC, POINT_SEC, WRITE_SEC, PowerCurve, PowerCurveFile
+from VenAgent.reporting.power_curve import (
+    KEPT_SEC,
+    POINT_SEC,
+    WRITE_SEC,
+    PowerCurve,
+    PowerCurveFile,
+)
 
 NOON = 1_800_000_000.0
 

@@ -1,0 +1,95 @@
+"""The answers to `get`: the agent's state, its configuration, its loads and its shadow."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from VenAgent.cloud.link_state import LinkState
+from VenAgent.cloud.outbox import OutboxBacklog
+from VenAgent.config import AgentConfig
+from VenAgent.dr.engine import Engine
+from VenAgent.reporting import telemetry_builder as report
+from VenAgent.reporting.alerts import Alerts
+from VenAgent.reporting.reporter import Reporter
+from VenAgent.version import __version__
+
+
+@dataclass(frozen=True)
+class CloudStatus:
+    """How the connection to the cloud stands, and what came of the messages either way."""
+
+    link: LinkState
+    host: str
+    port: int
+    commands_dropped: int
+    """Commands dropped while too many waited; the broker delivers them again."""
+    certificate_expires_ts: float | None
+    backlog: OutboxBacklog
+    """What waits in the outbox."""
+    refused: Mapping[str, int]
+    """Messages not taken on, by `door.reason`."""
+    shadow_rejected: Mapping[str, int]
+    bus_bridge: Mapping[str, Any]
+
+
+class SiteStatus:
+    """`cloud` and `health` are asked each time; `health` has `health` and `health_context`."""
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        engine: Engine,
+        reporter: Reporter,
+        alerts: Alerts,
+        cloud: Callable[[], CloudStatus],
+        health: Callable[[], Mapping[str, str]],
+    ) -> None:
+        self._config = config
+        self._engine = engine
+        self._reporter = reporter
+        self._alerts = alerts
+        self._cloud = cloud
+        self._health = health
+
+    def reconfigure(self, config: AgentConfig) -> None:
+        self._config = config
+
+    def get(self, what: str) -> Any:
+        """`status`, `config`, `loads` or `shadow`, for the `get` command and the RPC exports."""
+        if what == "config":
+            return json.loads(self._config.model_dump_json())
+        telemetry = self._reporter.telemetry()
+        if what == "loads":
+            return report.loads_snapshot(telemetry).to_wire()["loads"]
+        if what == "shadow":
+            return self._reporter.shadow(telemetry)
+        event, cloud = self._engine.running, self._cloud()
+        return {
+            "ven_id": self._config.ven_id,
+            "version": __version__,
+            "online": cloud.link.online,
+            "power_kw": telemetry.used_power_kw,
+            "baseline_kw": telemetry.baseline_power_kw,
+            "shed_kw": telemetry.shed_power_kw,
+            "quality": telemetry.quality.value,
+            "certificate_expires_ts": cloud.certificate_expires_ts,
+            "offline_since_ts": None if cloud.link.online else cloud.link.since_ts,
+            "commands_dropped": cloud.commands_dropped,
+            "link": cloud.link.as_message(),
+            "outbox_depth": cloud.backlog.messages,
+            "outbox_mb": round(cloud.backlog.used_mb, 3),
+            "outbox_oldest_ts": cloud.backlog.oldest_ts,
+            "outbox_thinned": cloud.backlog.thinned,
+            "refused": dict(cloud.refused),
+            "shadow_rejected": dict(cloud.shadow_rejected),
+            "bus_bridge": dict(cloud.bus_bridge),
+            "active_event": None if event is None else event.as_record(),
+            "scheduled_events": [e.as_record() for e in self._engine.scheduled.values()],
+            "opted_out": self._engine.opted_out(time.time()),
+            "alerts": self._alerts.active(),
+            **self._health(),
+        }
