@@ -19,7 +19,7 @@ from ops.volttron import volttron_platform as platform
 from ops.volttron.config_store import AGENT, DRIVER
 
 ACTUATOR = "platform.actuator"
-SOURCES = ("setup.py", "requirements.txt", "IDENTITY", "README.md", "VenAgent")
+SOURCES = ("setup.py", "pyproject.toml", "requirements.txt", "IDENTITY", "README.md", "VenAgent")
 """What `vctl install` needs of the repository, beside the agent's configuration."""
 _INSTALL_WITHIN_SEC = 300
 _NO_DEPENDENCIES = "no-deps = true\n"
