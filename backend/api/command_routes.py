@@ -25,6 +25,7 @@ from backend.dispatch.new_event import EventRefused, NewEvent, begin_event
 from backend.store.statuses import PENDING
 from backend.store.tables import COMMANDS
 from backend.store.transaction import database_now
+from VenAgent.contract.command_builder import set_load_command
 
 router = APIRouter(prefix="/api/vens/{ven_id}", tags=["VENs"])
 PUBLISHED_WITHIN_SEC = 3.0
@@ -59,15 +60,14 @@ async def patch_load(
         raise invalid_field("enabled", "give enabled or priority")
     async with uses.database.engine.begin() as connection:
         now = await database_now(connection)
-        command = {
-            "op": "setLoad",
-            "correlationId": f"set-{secrets.token_hex(8)}",
-            "venId": ven_id,
-            "loadId": load_id,
+        command = set_load_command(
+            ven_id=ven_id,
+            correlation_id=f"set-{secrets.token_hex(8)}",
+            circuit_id=load_id,
+            issued_ts=now.timestamp(),
+            expires_ts=(now + SETTING_VALID).timestamp(),
             **changes,
-            "issued_ts": now.timestamp(),
-            "expires_ts": (now + SETTING_VALID).timestamp(),
-        }
+        )
         await _load(uses, connection, ven_id, load_id)
         await enqueue_commands(connection, [command], now, created_by=actor.name)
         await record_audit(connection, actor, "load.set", f"{ven_id}/{load_id}", changes)

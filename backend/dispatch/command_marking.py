@@ -15,9 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.dispatch.command_publisher import PublishOutcome
 from backend.store.bulk_update import Given, update_rows
-from backend.store.statuses import ASSIGNED, COMMANDED, NOT_RESPONDING, PENDING, PUBLISHED, SHED_OPS
+from backend.store.statuses import ASSIGNED, COMMANDED, NOT_RESPONDING, PENDING, PUBLISHED
 from backend.store.table_base import UtcDateTime
 from backend.store.tables import COMMANDS, PARTICIPANTS
+from VenAgent.contract.commands import SHED_OPS
 
 LOCK_ORDER = ("correlation_id",)
 """In which commands are locked: the ingest's, when it stores acks."""

@@ -26,9 +26,10 @@ from backend.dispatch.command_marking import (
 )
 from backend.dispatch.command_publisher import CommandMessage, CommandPublisher, PublishOutcome
 from backend.store.bulk_copy import insert_rows
-from backend.store.statuses import EXPIRED, NOT_RESPONDING, OPEN, PENDING, PUBLISHED, SHED_OPS
+from backend.store.statuses import EXPIRED, NOT_RESPONDING, OPEN, PENDING, PUBLISHED
 from backend.store.tables import COMMANDS
 from backend.store.transaction import database_now, in_transaction
+from VenAgent.contract.commands import SHED_OPS
 
 
 class PublisherFault(Exception):

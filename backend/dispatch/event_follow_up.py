@@ -12,7 +12,6 @@ from sqlalchemy import ColumnElement, Double, Integer, exists, or_, select, upda
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.config.dispatch_settings import DispatchSettings
-from backend.dispatch.event_commands import RESTORE_OP
 from backend.dispatch.fleet_capability import fleet_capabilities, live_participants
 from backend.dispatch.participants import (
     add_participants,
@@ -32,11 +31,11 @@ from backend.store.statuses import (
     ONLINE,
     PENDING,
     REJECTED,
-    SHED_OPS,
     SHEDDING,
 )
 from backend.store.tables import COMMANDS, EVENTS, PARTICIPANTS, VENS, StoredEvent
 from backend.store.transaction import database_now
+from VenAgent.contract.commands import SHED_OPS, Op
 
 
 async def follow_event(
@@ -80,7 +79,7 @@ async def follow_event(
 async def _is_for_one_load(connection: AsyncConnection, event: StoredEvent) -> bool:
     """A person chose that circuit: no other takes its place."""
     found = select(COMMANDS.c.id).where(
-        COMMANDS.c.event_id == event.id, COMMANDS.c.op == "shedLoad"
+        COMMANDS.c.event_id == event.id, COMMANDS.c.op == Op.SHED_LOAD.value
     )
     return bool(await connection.scalar(select(exists(found))))
 
@@ -102,7 +101,7 @@ async def restore_returned_vens(connection: AsyncConnection) -> int:
         EVENTS.c.status.in_((COMPLETED, CANCELLED)), EVENTS.c.end_time > now
     )
     return await _once_more(
-        connection, COMMANDS.c.event_id.in_(stopped) & (COMMANDS.c.op == RESTORE_OP), now
+        connection, COMMANDS.c.event_id.in_(stopped) & (COMMANDS.c.op == Op.RESTORE.value), now
     )
 
 

@@ -13,8 +13,9 @@ from backend.dispatch.command_outbox import enqueue_commands
 from backend.dispatch.event_commands import event_shed_command
 from backend.store.bulk_copy import insert_rows
 from backend.store.bulk_update import update_rows
-from backend.store.statuses import ACKED, ASSIGNED, NOT_RESPONDING, OPEN, SHED_OPS, WITHDRAWN
+from backend.store.statuses import ACKED, ASSIGNED, NOT_RESPONDING, OPEN, WITHDRAWN
 from backend.store.tables import COMMANDS, EVENTS, PARTICIPANTS, StoredEvent
+from VenAgent.contract.commands import SHED_OPS
 
 
 async def add_participants(

@@ -37,11 +37,15 @@ from backend.ingest.ingest_records import (
 from backend.ingest.known_panels import load_set_digest
 from backend.store.event_tables import CommandRow, ParticipantRow, VenAckRow
 from backend.store.fleet_tables import LoadSetMemberRow, LoadSetRow, VenLoadSetRow, VenRow
-from backend.store.statuses import ACKED, OFFLINE, ONLINE, SHED_OPS
+from backend.store.statuses import ACKED, OFFLINE, ONLINE
 from backend.store.telemetry_tables import DeadLetterRow, QuarterHourDueRow, VenAlertRow
+from VenAgent.contract.acks import AckStatus
+from VenAgent.contract.commands import EVENT_OPS
 
 ACK_CHANNEL = "ven_acks"
 """PostgreSQL's NOTIFY: an event's id, when acks of it were stored."""
+_PASSING = (AckStatus.REBOUND.value, AckStatus.SUPERSEDED.value)
+"""These do not change what a participant does: another ack of the event tells that."""
 
 
 def moment_of(epoch_sec: float) -> datetime:
@@ -134,7 +138,7 @@ async def store_acks(connection: AsyncConnection, acks: Sequence[AckRecord]) -> 
     parts = [
         _participant_change(ack)
         for ack in sorted(acks, key=lambda ack: (ack.event_id or "", ack.ven_id, ack.timestamp))
-        if ack.event_id is not None and ack.op in SHED_OPS
+        if ack.event_id is not None and ack.op in EVENT_OPS and ack.status not in _PASSING
     ]
     if parts:
         await connection.execute(_took_part(connection.dialect.name), parts)

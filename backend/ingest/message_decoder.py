@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -136,7 +137,6 @@ def _telemetry(
     panels: KnownPanels,
 ) -> TelemetryRecord:
     ven_id = _ven_id(fields, named)
-    timestamp = fields.timestamp if fields.timestamp is not None else fields.ts
     seq = fields.seq or 0
     if not 0 <= seq <= MAX_SEQ:
         raise MessageRefused(f"seq {seq} is out of range")
@@ -146,7 +146,7 @@ def _telemetry(
     event_id = fields.eventId if fields.eventId is not None else fields.event_id
     return TelemetryRecord(
         ven_id=ven_id,
-        timestamp=window.moment(timestamp, "timestamp"),
+        timestamp=_moment(fields, window, fields.timestamp, fields.ts),
         seq=seq,
         used_power_kw=plausible_kw(fields.usedPowerKw, fields.power_kw, "usedPowerKw"),
         shed_power_kw=plausible_kw(fields.shedPowerKw, fields.shed_kw, "shedPowerKw"),
@@ -154,7 +154,7 @@ def _telemetry(
             fields.requestedReductionKw, fields.requested_shed_kw, "requestedReductionKw"
         ),
         baseline_power_kw=plausible_kw(fields.baselinePowerKw, None, "baselinePowerKw"),
-        battery_soc=plausible_kw(fields.batterySOC, None, "batterySOC"),
+        battery_soc=plausible_kw(fields.batterySOC, fields.batterySoc, "batterySOC"),
         event_id=_name(event_id),
         quality=fields.quality,
         loads=read_loads(loads, ven_id, panels) if loads else None,
@@ -169,11 +169,10 @@ def _snapshot(
 ) -> LoadsSnapshotRecord:
     if not fields.loads:
         raise MessageRefused("loads is missing or empty")
-    timestamp = fields.timestamp if fields.timestamp is not None else fields.ts
     part = fields.part or 0
     if not 0 <= part < 2**31:
         raise MessageRefused(f"part {part} is out of range")
-    moment = window.moment(timestamp, "timestamp")
+    moment = _moment(fields, window, fields.timestamp, fields.ts)
     ven_id = _ven_id(fields, named)
     return LoadsSnapshotRecord(ven_id, moment, part, read_loads(fields.loads, ven_id, panels))
 
@@ -187,7 +186,6 @@ def _ack(
             raise MessageRefused("an ack without status")
         status = "success" if fields.ok else "failed"
     ven_id = _ven_id(fields, named)
-    ts = fields.ts if fields.ts is not None else fields.timestamp
     correlation = (
         fields.correlationId if fields.correlationId is not None else (fields.correlation_id)
     )
@@ -197,7 +195,7 @@ def _ack(
         ven_id=ven_id,
         event_id=_name(event),
         correlation_id=_name(correlation),
-        timestamp=window.moment(message.received if ts is None else ts, "ts"),
+        timestamp=_moment(fields, window, fields.ts, fields.timestamp, message.received),
         op=fields.op,
         status=status,
         requested_shed_kw=plausible_kw(
@@ -238,6 +236,14 @@ def _alert(
 
 
 # ---- fields -------------------------------------------------------------------------------------
+
+
+def _moment(fields: Any, window: PlausibleTimes, *seconds: Any) -> datetime:
+    """The VEN's clock: `ts_ms` if it is there, else the first of `seconds` that is."""
+    if fields.ts_ms is not None:
+        return window.moment(fields.ts_ms / 1_000.0, "ts_ms")
+    known = (value for value in seconds if value is not None)
+    return window.moment(next(known, None), "timestamp")
 
 
 def _ven_id(fields: Any, named: str | None) -> str:

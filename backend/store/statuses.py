@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from VenAgent.contract.acks import AckStatus
+from VenAgent.contract.acks import OVER_STATUSES, SHEDDING_STATUSES, AckStatus
 
 SCHEDULED, ACTIVE, COMPLETED, CANCELLED = "scheduled", "active", "completed", "cancelled"
 """An event's status."""
@@ -13,18 +13,15 @@ OPEN = (PENDING, PUBLISHED)
 """A command's state: pending → published → acked; the others end it too."""
 
 ASSIGNED, COMMANDED = "assigned", "commanded"
-SHEDDING = (AckStatus.ACCEPTED.value, AckStatus.MEASURED.value, AckStatus.ADJUSTED.value)
+SHEDDING = SHEDDING_STATUSES
 REJECTED = AckStatus.REJECTED.value
-CONCLUDED = (AckStatus.COMPLETED.value, AckStatus.OPTED_OUT.value)
+CONCLUDED = (AckStatus.COMPLETED.value, AckStatus.REBOUND.value, AckStatus.OPTED_OUT.value)
 """These VENs have restored. One that failed or is silent may shed, and is told to restore; so is
 one that has refused: it may be a modification that it refused."""
 REFUSING = (REJECTED, AckStatus.FAILED.value, AckStatus.OPTED_OUT.value)
-GONE = (*CONCLUDED, REJECTED, AckStatus.FAILED.value)
+GONE = OVER_STATUSES
 """A participant's status: assigned → commanded, then as its acks say, or `not_responding`. Those
 gone deliver nothing; `not_responding` neither."""
-
-SHED_OPS = ("event", "shedPanel", "shedLoad")
-"""Acks of these tell a participant's status; those of a restore or a ping do not."""
 
 ONLINE, OFFLINE, UNKNOWN = "online", "offline", "unknown"
 """A VEN's status."""
