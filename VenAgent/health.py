@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from VenAgent.cloud.link_state import LinkState
 from VenAgent.contract.alerts import Severity
+from VenAgent.contract.reasons import Reason
 from VenAgent.contract.telemetry import Quality
 from VenAgent.dr.event import Event
 from VenAgent.volttron_compat import STATUS_BAD, STATUS_GOOD, STATUS_STARTING
@@ -27,7 +28,7 @@ class SiteCondition:
     link: LinkState
     credentials: Sequence[CredentialFinding]
     event: Event | None
-    opted_out: str | None
+    opted_out: Reason | None
     trouble: str | None
     """Of the events."""
     storage: tuple[str | None, ...]
@@ -49,7 +50,7 @@ class SiteCondition:
         doing = f"event {event.event_id} is {event.state.value}" if event else "no event"
         sentence = f"connected to {self.broker}, meter live, {doing}"
         if self.opted_out is not None:
-            sentence += f", {self.opted_out}"
+            sentence += f", opted out at the site: {self.opted_out.text}"
         if self.without_lease:
             devices = ", ".join(self.without_lease)
             sentence += f"; protected by restart only (no lease): {devices}"

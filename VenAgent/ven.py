@@ -24,6 +24,7 @@ from VenAgent.cloud.shadow_desired import ShadowDesired
 from VenAgent.config import AgentConfig
 from VenAgent.contract.alerts import Severity
 from VenAgent.dr.engine import Engine
+from VenAgent.dr.event import Event
 from VenAgent.dr.panel import Reading
 from VenAgent.health import SiteCondition
 from VenAgent.reporting.alerts import Alerts
@@ -295,7 +296,7 @@ class Ven:
         now = self._timers.check_clock()
         engine = self._engine
         self._history.add(reading.ts, reading.power_kw, engine.running is not None)
-        engine.context.intervals = self._history.intervals
+        engine.site.intervals = self._history.intervals
         self._executor.perform(
             engine.reading(reading, now, lease_overdue=self._failsafe.is_overdue)
         )
@@ -303,7 +304,7 @@ class Ven:
         self._page_server.touch()
         self._reporter.reading(reading)
 
-    def _on_event_change(self, event: Mapping[str, Any]) -> None:
+    def _on_event_change(self, event: Event) -> None:
         self._bus.event(event)
         self._reporter.event_changed()
         self._refresh_page()

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.common import machine, quantile
-from VenAgent.dr.circuit_selection import candidates, plan
+from VenAgent.dr.circuit_selection import candidates, select_circuits
 from VenAgent.dr.panel import (
     Circuit,
     CircuitReading,
@@ -78,7 +78,9 @@ def main() -> None:
     )
     for share in SHARES:
         times = [
-            milliseconds(lambda share=share: plan(candidates(panel, reading), share * total_kw))
+            milliseconds(
+                lambda share=share: select_circuits(candidates(panel, reading), share * total_kw)
+            )
             for _ in range(ROUNDS)
         ]
         p50, p99 = quantile(times, 0.5), quantile(times, 0.99)

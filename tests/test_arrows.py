@@ -17,7 +17,7 @@ ROOMS: dict[str, set[str]] = {
     "baseline": set(),
     "dr": {"baseline", "contract"},
     "config": {"baseline", "contract", "dr"},
-    "storage": {"baseline", "dr"},
+    "storage": {"baseline", "contract", "dr"},
     "site": {"config", "contract", "dr", "volttron_compat"},
     "cloud": {"config", "contract", "storage"},
     "web": {"config", "version"},

@@ -52,7 +52,6 @@ class ReasonCode(str, Enum):
     CORRELATION_ID_REUSED = "correlation_id_reused"
     """The same correlationId with other content."""
     TOO_MANY_SCHEDULED = "too_many_scheduled"
-    UNSUPPORTED_OP = "unsupported_op"
     UNKNOWN_CIRCUIT = "unknown_circuit"
     NOT_CONTROLLABLE = "not_controllable"
     CRITICAL = "critical"

@@ -1,7 +1,8 @@
-"""Which of the site's events rules: what is taken on, changed, set aside, handed over and ended.
+"""Which of the site's events has precedence: what is accepted, changed, preempted and ended.
 
-Of two at once the higher priority rules, at equal priority the larger request; the other goes on
-when that one is over, if time is left. What is shed is handed over, not restored in between.
+Of two at once the one of higher priority comes first, at equal priority the larger request; the
+other goes on when that one is over, if time is left. What is shed is handed over, not restored in
+between.
 """
 
 from __future__ import annotations
@@ -9,122 +10,129 @@ from __future__ import annotations
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.commands import CancelCommand, Command, ShedCommand
 from VenAgent.contract.json_codec import rounded, utc_text
+from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.curtailment_plan import refusal_of
 from VenAgent.dr.effects import Announce, Effects, SaveEvent
-from VenAgent.dr.event import EndedBy, Event, EventRequest, EventState
+from VenAgent.dr.event import Event, EventRequest, EventState
+from VenAgent.dr.event_completion import event_summary
 from VenAgent.dr.event_execution import EventExecution
-from VenAgent.dr.event_queue import EventQueue, is_same
-from VenAgent.dr.site_facts import OptOut
+from VenAgent.dr.event_queue import EventQueue
+from VenAgent.dr.opt_out import OptOut
 from VenAgent.dr.site_state import SiteState
+
+ENDED_BY_COMMAND = Reason(ReasonCode.ENDED_BY_COMMAND, "ended by command")
 
 
 class Arbitration:
-    """All events but how the one that rules is carried out (carrying.py)."""
+    """All events but how the one that has precedence is carried out: that is `execution`."""
 
-    def __init__(self, context: SiteState) -> None:
-        self._context = context
-        self.answers = context.answers
-        self.carrier = EventExecution(context)
-        self.agenda = EventQueue()
+    def __init__(self, site: SiteState) -> None:
+        self._site = site
+        self.execution = EventExecution(site)
+        self.queue = EventQueue()
         self.opt_out = OptOut()
-        self.recovering: list[Event] = []
+        self.rebounding: list[Event] = []
         """Over, but the rebound is still being watched."""
         self.stopping = False
-        self.left: list[Event] = []
+        self.recovered: list[Event] = []
         """Under way when an earlier process ended. More than one only if it could not write the
         end of the first down; each is then gone on with in turn."""
 
     @property
     def running(self) -> Event | None:
-        return self.carrier.event
+        return self.execution.event
 
-    # ---- taking on and changing ----------------------------------------------------------
+    # ---- accepting and changing ----------------------------------------------------------
 
     def shed(self, command: ShedCommand, now: float) -> Effects:
+        """`event`, `shedPanel` or `shedLoad`: a new event, or a change of one that is known."""
         event = Event.of(command, now)
-        refusal = None
-        if event.circuit_id is not None:
-            refusal = refusal_of(event.circuit_id, self._context.panel)
-        if refusal is None and self.agenda.ended(event.event_id, event.modification):
-            refusal = (
-                f"event {event.event_id} is over in modification {event.modification}: "
-                f"send a higher one to begin it again"
+        request, refusal = event.request, None
+        if request.circuit_id is not None:
+            refusal = refusal_of(request.circuit_id, self._site.panel)
+        if refusal is None and self.queue.is_over(event.event_id, request.modification):
+            refusal = Reason(
+                ReasonCode.EVENT_OVER,
+                f"event {event.event_id} is over in modification {request.modification}: "
+                f"send a higher one to begin it again",
             )
         if refusal is not None:
-            return self.answers.to_event(event, AckStatus.REJECTED, now, reason=refusal)
+            return self._site.replies.to_event(event, AckStatus.REJECTED, now, refusal)
         running = self.running
-        known = self.agenda.waiting.get(event.event_id)
+        known = self.queue.waiting.get(event.event_id)
         if running is not None and running.event_id == event.event_id:
             known = running
         if known is not None:
-            return self._change(known, EventRequest.of(command, now), now)
-        return self._take_on(event, now)
+            return self._change(known, request, now)
+        return self._accept(event, now)
 
-    def _change(self, known: Event, ask: EventRequest, now: float) -> Effects:
+    def _change(self, known: Event, request: EventRequest, now: float) -> Effects:
         """An event that is known already: changed by a higher modification, else nothing is."""
-        current = known.next_ask or known
-        if is_same(current, ask):
-            return self._answer_again(known, ask, now)
-        if ask.modification <= current.modification:
-            reason = (
+        current = known.newest_request
+        if current.asks_the_same(request):
+            return self._ack_again(known, request, now)
+        if request.modification <= current.modification:
+            text = (
                 f"event {known.event_id} is known in modification {current.modification}: "
-                f"this one ({ask.modification}) is older or contradicts it"
+                f"this one ({request.modification}) is older or contradicts it"
             )
-            stale = Event.asked(known.event_id, ask)
-            return self.answers.to_event(stale, AckStatus.REJECTED, now, reason=reason)
+            reason = Reason(ReasonCode.MODIFICATION_OUTDATED, text)
+            outdated = Event(known.event_id, request)
+            return self._site.replies.to_event(outdated, AckStatus.REJECTED, now, reason)
         if known is self.running:
-            return self.carrier.change(ask, now)
-        self.agenda.waiting.pop(known.event_id)
+            return self.execution.change(request, now)
+        self.queue.waiting.pop(known.event_id)
         superseded: Effects = []
-        if not known.answered:
-            reason = f"superseded by modification {ask.modification} before it could begin"
-            superseded = self.answers.to_event(known, AckStatus.FAILED, now, reason=reason)
-        known.change(ask)
-        known.set_aside = None
+        if not known.acked:
+            text = f"superseded by modification {request.modification} before it could begin"
+            reason = Reason(ReasonCode.SUPERSEDED, text)
+            superseded = self._site.replies.to_event(known, AckStatus.FAILED, now, reason)
+        known.change(request)
+        known.wait_for(None)
         return self._wait_or_begin(known, now) + superseded
 
-    def _answer_again(self, known: Event, ask: EventRequest, now: float) -> Effects:
-        """The same under another correlation_id: the same answer, now or when there is one."""
-        if known.answered and known.next_ask is None:
+    def _ack_again(self, known: Event, request: EventRequest, now: float) -> Effects:
+        """The same under another correlation_id: the same ack, now or when there is one."""
+        replies = self._site.replies
+        if known.acked and known.pending is None:
             status = AckStatus.SCHEDULED if known.active_ts is None else AckStatus.ACCEPTED
-            given = self.answers.given(known.correlation_id)
-            told = given or known.ack(status, self.answers.ven_id, now)
-            return [self.answers.remember({**told, "correlationId": ask.correlation_id})]
-        if ask.correlation_id is None:
-            return []  # the answer to come tells this one too
-        self.answers.expect(ask.correlation_id)
-        same = known.also if known.next_ask is None else known.next_also
-        same.append(ask.correlation_id)
-        return [SaveEvent(known.event_id, known.as_record())]
+            sent = replies.sent_to(known.request.correlation_id)
+            body = sent or replies.event_ack(known, status, now)
+            return [replies.remember({**body, "correlationId": request.correlation_id})]
+        if request.correlation_id is None:
+            return []  # the ack to come is this one's too
+        replies.expect(request.correlation_id)
+        known.note_duplicate(request.correlation_id)
+        return [SaveEvent.of(known)]
 
-    def _take_on(self, event: Event, now: float) -> Effects:
-        if event.start_ts > now:
+    def _accept(self, event: Event, now: float) -> Effects:
+        if event.request.start_ts > now:
             event.to(EventState.SCHEDULED)
         return self._wait_or_begin(event, now)
 
     def _wait_or_begin(self, event: Event, now: float) -> Effects:
         """A new or changed event that nothing is shed for yet."""
-        self.answers.expect(event.correlation_id)
+        replies, request = self._site.replies, event.request
+        replies.expect(request.correlation_id)
         is_free = self.running is None and not self.stopping
-        if event.start_ts <= now and is_free and self.agenda.due(now) is None:
+        if request.start_ts <= now and is_free and self.queue.due(now) is None:
             return self._begin(event, now)
         if event.state is EventState.RECEIVED:
             event.to(EventState.SCHEDULED)
-        self.agenda.waiting[event.event_id] = event
-        told: Effects = []
-        if event.start_ts > now:
-            start = rounded(event.start_ts)
-            told = self.answers.to_event(event, AckStatus.SCHEDULED, now, start_ts=start)
-        record = event.as_record()
-        return [SaveEvent(event.event_id, record), *told, Announce(record)]
+        self.queue.waiting[event.event_id] = event
+        acks: Effects = []
+        if request.start_ts > now:
+            start_ts = rounded(request.start_ts)
+            acks = replies.to_event(event, AckStatus.SCHEDULED, now, start_ts=start_ts)
+        return _saved_and_announced(event, acks)
 
-    def turn(self, now: float) -> Effects:
-        """Whose turn it is: begin what is due, set aside what is outweighed, tell who waits."""
+    def advance(self, now: float) -> Effects:
+        """Begin what is due, preempt what has lower precedence, ack those that have to wait."""
         effects = self._after_the_last(now)
-        while self.left and self.running is None and not self.stopping:
-            effects += self.carrier.take_over(self.left.pop(0), now)
+        while self.recovered and self.running is None and not self.stopping:
+            effects += self.execution.take_over(self.recovered.pop(0), now)
             effects += self._after_the_last(now)
-        due = self.agenda.due(now)
+        due = self.queue.due(now)
         if due is None or self.stopping:
             return effects
         running = self.running
@@ -132,176 +140,190 @@ class Arbitration:
             return effects + self._begin(due, now)
         if running.state is not EventState.ACTIVE:
             return effects
-        if due.weight < running.weight:
-            return effects + self._displace(running, due, now)
-        return effects + self._tell_waiting(running, now)
+        if due.request.precedence < running.request.precedence:
+            return effects + self._preempt(running, due, now)
+        return effects + self._ack_waiting(running, now)
 
     def _after_the_last(self, now: float) -> Effects:
-        """Take note of an event that is over, and of what was to come in its place."""
-        over, self.carrier.over = self.carrier.over, None
-        if over is not None:
-            self._take_note(over)
-        successor, self.carrier.successor = self.carrier.successor, None
+        """Take note of an event that is over, and begin what was to come in its place. One that
+        never began may be tried again in the same modification."""
+        finished = self.execution.take_finished()
+        if finished is None:
+            return []
+        over, successor = finished.event, finished.successor
+        self.queue.remember(
+            over.event_id, over.request.modification - (not over.cannot_begin_again)
+        )
+        if over.rebound_until_ts is not None:
+            self.rebounding.append(over)
         if successor is None:
             return []
-        if successor.end_ts > now:
-            return self._take_on(successor, now)
-        reason = "its end passed while the earlier modification was restored"
-        return self.answers.to_event(successor, AckStatus.FAILED, now, reason=reason)
-
-    def _take_note(self, over: Event) -> None:
-        """An event is over. One that never began may be tried again in the same modification."""
-        self.agenda.remember(over.event_id, over.modification - (not over.past))
-        if over.rebound_until_ts is not None:
-            self.recovering.append(over)
+        if successor.request.end_ts > now:
+            return self._accept(successor, now)
+        text = "its end passed while the earlier modification was restored"
+        reason = Reason(ReasonCode.END_PASSED, text)
+        return self._site.replies.to_event(successor, AckStatus.FAILED, now, reason)
 
     def _begin(self, event: Event, now: float) -> Effects:
-        why_not = self.opt_out.reason(now)
-        self.agenda.waiting.pop(event.event_id, None)
-        if why_not is not None:
-            event.opted_out = True
-            return self._withdraw(event, AckStatus.OPTED_OUT, why_not, now)
-        return self._close_recovery(now) + self.carrier.begin(event, now)
+        opted_out = self.opt_out.reason(now)
+        self.queue.waiting.pop(event.event_id, None)
+        if opted_out is not None:
+            event.opt_out()
+            reason = Reason(opted_out.code, f"opted out at the site: {opted_out.text}")
+            return self._withdraw(event, AckStatus.OPTED_OUT, reason, now)
+        return self._close_rebounds(now) + self.execution.begin(event, now)
 
-    def _displace(self, running: Event, weightier: Event, now: float) -> Effects:
-        """`weightier` takes over what `running` has shed; that one waits for what time is left."""
-        del self.agenda.waiting[weightier.event_id]
-        self.carrier.hand_over(now)
+    def _preempt(self, running: Event, other: Event, now: float) -> Effects:
+        """`other` takes over what `running` has shed; that one waits for what time is left."""
+        del self.queue.waiting[other.event_id]
+        self.execution.hand_over(now)
         running.to(EventState.SCHEDULED)
-        running.set_aside = weightier.event_id
-        self.agenda.waiting[running.event_id] = running
-        begun = self.carrier.begin(weightier, now, heir_of=running)
-        return [*self._told_to_wait(running, weightier, now), *begun]
+        running.wait_for(other.event_id)
+        self.queue.waiting[running.event_id] = running
+        begun = self.execution.begin(other, now, taking_over_from=running)
+        return [*self._wait_acked(running, other, now), *begun]
 
-    def _tell_waiting(self, running: Event, now: float) -> Effects:
+    def _ack_waiting(self, running: Event, now: float) -> Effects:
         effects: Effects = []
-        for event in self.agenda.waiting.values():
-            if event.start_ts <= now and event.set_aside != running.event_id:
-                event.set_aside = running.event_id
-                effects += self._told_to_wait(event, running, now)
+        for event in self.queue.waiting.values():
+            if event.request.start_ts <= now and event.preempted_by != running.event_id:
+                event.wait_for(running.event_id)
+                effects += self._wait_acked(event, running, now)
         return effects
 
-    def _told_to_wait(self, event: Event, ruling: Event, now: float) -> Effects:
-        reason = (
-            f"event {ruling.event_id} comes first until {utc_text(ruling.end_ts)}; "
+    def _wait_acked(self, event: Event, first: Event, now: float) -> Effects:
+        text = (
+            f"event {first.event_id} comes first until {utc_text(first.request.end_ts)}; "
             f"this one goes on then if time is left"
         )
-        if event.answered:
-            told: Effects = [self.answers.follow_up(event, AckStatus.SCHEDULED, now, reason=reason)]
-        else:
-            told = self.answers.to_event(event, AckStatus.SCHEDULED, now, reason=reason)
-        record = event.as_record()
-        return [SaveEvent(event.event_id, record), *told, Announce(record)]
+        reason = Reason(ReasonCode.LOWER_PRECEDENCE, text)
+        return _saved_and_announced(event, self._acked(event, AckStatus.SCHEDULED, reason, now))
+
+    def _acked(self, event: Event, status: AckStatus, reason: Reason, now: float) -> Effects:
+        """The ack of the event's command, or a further one."""
+        if event.acked:
+            return [self._site.replies.follow_up(event, status, now, reason)]
+        return self._site.replies.to_event(event, status, now, reason)
 
     # ---- how events end ------------------------------------------------------------------
 
-    def finish(self, event: Event, why: str, now: float) -> Effects:
+    def finish(self, event: Event, reason: Reason, now: float) -> Effects:
         """End the running event; if another is due, that one takes over what is shed."""
-        heir = self.agenda.due(now)
-        if heir is None or event.state is not EventState.ACTIVE or self.opt_out.reason(now):
-            return self.carrier.end(why, now)
-        del self.agenda.waiting[heir.event_id]
-        self.carrier.hand_over(now)
-        event.ended_ts = now
-        begun = self.carrier.begin(heir, now, heir_of=event)
+        due = self.queue.due(now)
+        if due is None or event.state is not EventState.ACTIVE or self.opt_out.reason(now):
+            return self.execution.end(reason, now)
+        del self.queue.waiting[due.event_id]
+        self.execution.hand_over(now)
+        event.end(now)
+        begun = self.execution.begin(due, now, taking_over_from=event)
         return [*self._completed(event, now), *begun]
 
     def _completed(self, event: Event, now: float) -> Effects:
-        """An event whose circuits another one has, or that was set aside to its end."""
+        """An event whose circuits another one has, or that was preempted to its end."""
         event.to(EventState.COMPLETED)
-        event.metered.go_on(now)  # all since it was set aside counts as paused
-        self.agenda.remember(event.event_id, event.modification)
-        told = self.answers.to_ender(event, AckStatus.SUCCESS, now)
-        summary = event.summary()
-        if event.answered:
-            told.append(self.answers.follow_up(event, AckStatus.COMPLETED, now, summary=summary))
-        else:  # changed while it was set aside, and over before it could go on
-            told += self.answers.to_event(event, AckStatus.COMPLETED, now, summary=summary)
-        record = event.as_record()
-        return [SaveEvent(event.event_id, record), *told, Announce(record)]
+        event.resume_metering(now)  # all since it was preempted counts as paused
+        self.queue.remember(event.event_id, event.request.modification)
+        replies, summary = self._site.replies, event_summary(event)
+        acks = replies.to_ender(event, AckStatus.SUCCESS, now)
+        if event.acked:
+            acks.append(replies.follow_up(event, AckStatus.COMPLETED, now, summary=summary))
+        else:  # changed while it was preempted, and over before it could go on
+            acks += replies.to_event(event, AckStatus.COMPLETED, now, summary=summary)
+        return _saved_and_announced(event, acks)
 
     def too_late(self, event: Event, now: float) -> Effects:
-        del self.agenda.waiting[event.event_id]
+        """The end of an event that waits has passed."""
+        del self.queue.waiting[event.event_id]
         if event.active_ts is not None:
-            event.ended_ts = now
+            event.end(now)
             return self._completed(event, now)
-        reason = "its end passed before it could begin"
+        reason = Reason(ReasonCode.END_PASSED, "its end passed before it could begin")
         return self._withdraw(event, AckStatus.FAILED, reason, now)
 
-    def _withdraw(self, event: Event, status: AckStatus, reason: str, now: float) -> Effects:
-        """An event that does not begin (any more): tell who sent it."""
+    def _withdraw(self, event: Event, status: AckStatus, reason: Reason, now: float) -> Effects:
+        """An event that does not begin (any more): whoever sent it gets an ack."""
         if event.state is EventState.RECEIVED:
             event.to(EventState.REJECTED)
         else:
             event.to(EventState.CANCELLED)
-        self.agenda.remember(event.event_id, event.modification)
-        if event.answered:
-            told: Effects = [self.answers.follow_up(event, status, now, reason=reason)]
-        else:
-            told = self.answers.to_event(event, status, now, reason=reason)
-        record = event.as_record()
-        return [SaveEvent(event.event_id, record), *told, Announce(record)]
+        self.queue.remember(event.event_id, event.request.modification)
+        return _saved_and_announced(event, self._acked(event, status, reason, now))
 
     def end_by_command(self, command: Command, now: float) -> Effects:
         """`restore` and `cancel`: the event named, or the one that runs."""
-        waiting = self.agenda.waiting.pop(command.event_id or "", None)
+        replies = self._site.replies
+        waiting = self.queue.waiting.pop(command.event_id or "", None)
         if waiting is not None:
             if waiting.active_ts is not None:
-                waiting.ended_ts = now
+                waiting.end(now)
                 effects = self._completed(waiting, now)
             else:
-                effects = self._withdraw(waiting, AckStatus.FAILED, "cancelled by command", now)
-            return [*effects, self.answers.to(command, AckStatus.SUCCESS, now)]
+                reason = Reason(ReasonCode.CANCELLED_BY_COMMAND, "cancelled by command")
+                effects = self._withdraw(waiting, AckStatus.FAILED, reason, now)
+            return [*effects, replies.to(command, AckStatus.SUCCESS, now)]
         event = self.running
         if event is None or command.event_id not in (None, event.event_id):
             return self._end_unknown(command, now)
         if event.ended_by is not None:
-            reason = f"event {event.event_id} is being restored already"
-            return [self.answers.to(command, AckStatus.SUCCESS, now, reason=reason)]
+            text = f"event {event.event_id} is being restored already"
+            reason = Reason(ReasonCode.ALREADY_RESTORING, text)
+            return [replies.to(command, AckStatus.SUCCESS, now, reason)]
         dropped: Effects = []
-        later = event.take_next()
+        later = event.take_pending()
         if later is not None:
-            reason = "ended by command before it could be applied"
-            dropped = self.answers.to_event(later, AckStatus.FAILED, now, reason=reason)
-        event.ended_by = EndedBy(command.op, command.correlation_id)
-        self.answers.expect(command.correlation_id)
-        if self.carrier.is_idle:
-            return [*dropped, *self.finish(event, "ended by command", now)]
-        return [*self.carrier.end_soon(now), *dropped]
+            text = "ended by command before it could be applied"
+            reason = Reason(ReasonCode.ENDED_BY_COMMAND, text)
+            dropped = replies.to_event(later, AckStatus.FAILED, now, reason)
+        event.end_by(command.op, command.correlation_id)
+        replies.expect(command.correlation_id)
+        if self.execution.is_idle:
+            return [*dropped, *self.finish(event, ENDED_BY_COMMAND, now)]
+        return [*self.execution.end_soon(now), *dropped]
 
     def _end_unknown(self, command: Command, now: float) -> Effects:
+        replies = self._site.replies
         if command.event_id is None:
-            reason = "no event is running; nothing was to be restored"
-            return [self.answers.to(command, AckStatus.SUCCESS, now, reason=reason)]
-        reason = f"event {command.event_id} is not running and not scheduled"
+            text = "no event is running; nothing was to be restored"
+            return [replies.to(command, AckStatus.SUCCESS, now, Reason(ReasonCode.NO_EVENT, text))]
+        text = f"event {command.event_id} is not running and not scheduled"
         effects: Effects = []
         if isinstance(command, CancelCommand):
-            reason += "; should it come later than this command, it will not begin"
-            effects.append(self.agenda.withdraw(command.event_id, command.modification))
-        return [*effects, self.answers.to(command, AckStatus.REJECTED, now, reason=reason)]
+            text += "; should it come later than this command, it will not begin"
+            effects.append(self.queue.withdraw(command.event_id, command.modification))
+        reason = Reason(ReasonCode.UNKNOWN_EVENT, text)
+        return [*effects, replies.to(command, AckStatus.REJECTED, now, reason)]
 
     # ---- the clock -----------------------------------------------------------------------
 
     def clock_stepped(self, step_sec: float, now: float) -> Effects:
         """The clock was set by `step_sec`. Events that have begun keep what is left of them; those
         to come are due by the new clock."""
-        begun = [e for e in self.agenda.waiting.values() if e.start_ts <= now - step_sec]
+        before = now - step_sec
+        begun = [e for e in self.queue.waiting.values() if e.request.start_ts <= before]
         effects = self.opt_out.shift(step_sec)
-        for event in (*begun, *self.recovering, *self.left):
+        for event in (*begun, *self.rebounding, *self.recovered):
             event.shift(step_sec)
-            effects.append(SaveEvent(event.event_id, event.as_record()))
-        return effects + self.carrier.clock_stepped(step_sec, now)
+            effects.append(SaveEvent.of(event))
+        return effects + self.execution.clock_stepped(step_sec)
 
     # ---- the time after ------------------------------------------------------------------
 
-    def recovered(self, event: Event, now: float) -> Effects:
+    def close_rebound(self, event: Event, now: float) -> Effects:
         """The rebound is known: the summary once more, complete."""
-        self.recovering.remove(event)
-        event.rebound_until_ts = None
-        summary = event.summary()
-        told = self.answers.follow_up(event, AckStatus.COMPLETED, now, summary=summary)
-        return [SaveEvent(event.event_id, event.as_record()), told]
+        self.rebounding.remove(event)
+        event.close_rebound()
+        ack = self._site.replies.follow_up(
+            event, AckStatus.COMPLETED, now, summary=event_summary(event)
+        )
+        return [SaveEvent.of(event), ack]
 
-    def _close_recovery(self, now: float) -> Effects:
+    def _close_rebounds(self, now: float) -> Effects:
         """Another event begins: what is drawn from now on is no rebound."""
-        return [effect for event in list(self.recovering) for effect in self.recovered(event, now)]
+        return [
+            effect for event in list(self.rebounding) for effect in self.close_rebound(event, now)
+        ]
+
+
+def _saved_and_announced(event: Event, acks: Effects) -> Effects:
+    """The event as the acks leave it, those, and the announcement."""
+    return [SaveEvent.of(event), *acks, Announce.of(event)]

@@ -1,4 +1,4 @@
-"""Which circuits to shed, and how far: the plan of a curtailment.
+"""Which circuits to shed, and how far: the exact subset.
 
 The rules, in their order:
 
@@ -74,7 +74,9 @@ class Action:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Selection:
+    """Which circuits to shed, and how far."""
+
     actions: tuple[Action, ...]
 
     @property
@@ -117,18 +119,18 @@ def sheddable_kw(circuit: Circuit, power_kw: float) -> float:
     return max(0.0, power_kw - lowest_kw)
 
 
-def plan(
+def select_circuits(
     available: Sequence[Candidate], request_kw: float, *, tolerance: float = TOLERANCE
-) -> Plan:
-    """The plan that sheds `request_kw` by the rules above; empty when nothing can be shed."""
+) -> Selection:
+    """The circuits that shed `request_kw` by the rules above; empty when nothing can be shed."""
     flexible = [c for c in available if not c.circuit.last_resort]
     enough = sum(c.max_shed_kw for c in flexible) >= request_kw * (1.0 - tolerance)
     pool = sorted(flexible if enough else available, key=lambda c: c.rank)
     if not pool or request_kw <= 0.0:
-        return Plan(())
+        return Selection(())
     unit_kw = max(request_kw, LEAST_REQUEST_KW) / RESOLUTION
     items = [_Item(candidate, unit_kw) for candidate in pool]
-    return Plan(tuple(_actions(_best(items, round(RESOLUTION * tolerance)), unit_kw)))
+    return Selection(tuple(_actions(_best(items, round(RESOLUTION * tolerance)), unit_kw)))
 
 
 class _Item:

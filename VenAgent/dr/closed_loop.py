@@ -1,4 +1,4 @@
-"""The closed loop: is an active event's shed what was asked, and did every circuit obey?
+"""The closed loop: is an active event's shed what was asked, and did every circuit respond?
 
 After writes the meter is looked at until it has settled. From then on a shed that stays off target
 for the confirm time is corrected; a shorter swing is noise. A reading without the power proves
@@ -7,114 +7,206 @@ nothing: the loop stands still until the next one.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.alerts import Severity
-from VenAgent.dr.backoff import Settling, Watch
+from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.effects import Effects, RaiseAlert, ReadMeter, SaveEvent
 from VenAgent.dr.event import Event
 from VenAgent.dr.panel import Reading
+from VenAgent.dr.shed_circuit import ShedCircuit
 from VenAgent.dr.site_state import SiteState
 
 HOLD_OFF_SEC = 60.0
 """Between two tries of what cannot be done now, such as more shed when no load is left."""
+SETTLE_SEC = 1.0
+SETTLE_LEAST_TRIES = 3
+"""A device may be slow to respond: before this many readings, standing still is no proof."""
+SETTLE_TRIES = 10
+OVERRIDE_READINGS = 2
+"""So many readings in a row must show a circuit changed before it counts as a person's."""
+
+
+@dataclass
+class Settling:
+    """Whether the meter shows what was shed, or at least stands still."""
+
+    expected_kw: float = 0.0
+    """The shed that the meter should come to show."""
+    due_ts: float | None = None
+    """When to read the meter again (epoch s)."""
+    tries: int = 0
+
+    def is_settled(
+        self, event: Event, power_kw: float, previous_kw: float | None, band: float, now: float
+    ) -> bool:
+        """Look at a new reading of the panel; if it proves nothing yet, another one is due."""
+        self.tries += 1
+        band_kw = band * event.request.shed_kw
+        as_expected = abs(event.shed_at(power_kw) - self.expected_kw) <= band_kw
+        unmoved = previous_kw is not None and abs(power_kw - previous_kw) <= band_kw
+        stands_still = unmoved and self.tries >= SETTLE_LEAST_TRIES
+        if as_expected or stands_still or self.tries >= SETTLE_TRIES:
+            self.due_ts = None
+            return True
+        self.due_ts = now + SETTLE_SEC
+        return False
+
+    def look_again(self, now: float) -> None:
+        """The same reading came again: it proves nothing."""
+        self.due_ts = self.due_ts or now + SETTLE_SEC
+
+
+@dataclass
+class Deviation:
+    """How long an active event's meter has been off target, and which circuits were changed."""
+
+    since_ts: float | None = None
+    hold_off_until_ts: float = 0.0
+    """Nothing could be done about it: not tried again before this."""
+    _changed: dict[str, int] = field(default_factory=dict)
+
+    def is_confirmed(self, error_kw: float, band_kw: float, confirm_sec: float, now: float) -> bool:
+        """Whether the shed has been off by more than the band, on one side, for long enough."""
+        if abs(error_kw) <= band_kw:
+            self.since_ts = None
+            return False
+        if self.since_ts is None:
+            self.since_ts = now
+        return now - self.since_ts >= confirm_sec and now >= self.hold_off_until_ts
+
+    def overridden(self, event: Event, reading: Reading) -> list[ShedCircuit]:
+        """The circuits that someone else has changed since they were seen shed."""
+        found = []
+        for circuit in event.circuits:
+            if not circuit.counts or not circuit.is_changed(reading):
+                self._changed.pop(circuit.circuit_id, None)
+                continue
+            seen = self._changed.get(circuit.circuit_id, 0) + 1
+            self._changed[circuit.circuit_id] = seen
+            if seen >= OVERRIDE_READINGS:
+                found.append(circuit)
+        return found
 
 
 class ClosedLoop:
     """Looks at the readings of one active event at a time."""
 
-    def __init__(self, context: SiteState) -> None:
-        self._context = context
+    def __init__(self, site: SiteState) -> None:
+        self._site = site
         self._settling = Settling()
-        self._watch = Watch()
-        self._stale_told = False
+        self._deviation = Deviation()
+        self._is_stale = False
 
     def restart(self, expected_kw: float = 0.0) -> None:
         """Circuits were written: the meter has to settle at a shed of `expected_kw`."""
-        self._settling, self._watch = Settling(expected_kw=expected_kw), Watch()
+        self._settling, self._deviation = Settling(expected_kw=expected_kw), Deviation()
 
     def hold_off(self, now: float) -> None:
         """What is off target cannot be helped now: leave it for a while."""
-        self._watch.hold_off_until_ts = now + HOLD_OFF_SEC
+        self._deviation.hold_off_until_ts = now + HOLD_OFF_SEC
 
     def shift(self) -> None:
         """The clock was set: look again at once, and count anew how long it is off target."""
         expected_kw = self._settling.expected_kw
         due_ts = None if self._settling.due_ts is None else 0.0
         self._settling = Settling(expected_kw, due_ts, self._settling.tries)
-        self._watch = Watch()
+        self._deviation = Deviation()
 
     @property
     def is_frozen(self) -> bool:
         """Whether the meter is not read any more."""
-        return self._stale_told
+        return self._is_stale
 
-    def look(self, event: Event, reading: Reading, now: float) -> tuple[Effects, str | None]:
+    def look(self, event: Event, reading: Reading, now: float) -> tuple[Effects, Reason | None]:
         """What follows from a reading; and why circuits are to be added or released, if they are.
 
         The reading has the panel's power, and is no older than the event.
         """
-        effects: Effects = [RaiseAlert("meter.stale")] if self._stale_told else []
-        self._stale_told = False
+        effects: Effects = [RaiseAlert("meter.stale")] if self._is_stale else []
+        self._is_stale = False
         power_kw = reading.power_kw or 0.0
         previous_kw = event.metered.last_kw if event.metered.samples else None
-        if not event.metered.add(reading.ts, power_kw):
+        if not event.metered.is_newer(reading.ts):
             if event.measured_kw is None:
                 self._settling.look_again(now)
             return effects, None
-        if self._context.lease_overdue:  # the devices may have gone back by themselves
+        event.meter(reading.ts, power_kw)
+        if self._site.lease_overdue:  # the devices may have gone back by themselves
             return effects, None
-        effects += self._respect_hands(event, reading, now)
+        event.put(circuit.seen_in(reading) for circuit in event.circuits if circuit.counts)
+        effects += self._respect_overrides(event, reading, now)
         if event.measured_kw is None:
-            band = self._context.policy.band
-            if not self._settling.settled(event, power_kw, previous_kw, band, now):
+            band = self._site.policy.band
+            if not self._settling.is_settled(event, power_kw, previous_kw, band, now):
                 return effects, None
-            told, why = self._measured(event, reading, now)
+            more, reason = self._measured(event, reading, now)
         else:
-            told, why = self._compare(event, power_kw, now)
-        return effects + told, why
+            more, reason = self._compare(event, power_kw, now)
+        return effects + more, reason
 
-    def _measured(self, event: Event, reading: Reading, now: float) -> tuple[Effects, str | None]:
-        """The meter has settled: say what it shows, and which circuits did not obey."""
-        event.measured_kw = event.shed_by(reading.power_kw or 0.0)
-        for circuit in event.circuits:
-            circuit.judge(reading)
-        idle = [c for c in event.circuits if c.confirmed and c.obeyed is False and not c.by_hand]
-        effects: Effects = [
-            SaveEvent(event.event_id, event.as_record()),
-            self._context.answers.follow_up(event, AckStatus.MEASURED, now),
+    def _measured(
+        self, event: Event, reading: Reading, now: float
+    ) -> tuple[Effects, Reason | None]:
+        """The meter has settled: report what it shows, and which circuits did not respond."""
+        event.measure(reading.power_kw or 0.0)
+        event.put(circuit.judged(reading) for circuit in event.circuits)
+        unresponsive = [
+            c
+            for c in event.circuits
+            if c.confirmed and c.responded is False and not c.manual_override
         ]
-        for circuit in idle:
+        effects: Effects = [
+            SaveEvent.of(event),
+            self._site.replies.follow_up(event, AckStatus.MEASURED, now),
+        ]
+        for circuit in unresponsive:
             message = f"{circuit.name} was switched, but its power did not fall"
-            effects.append(RaiseAlert("circuit.disobeys", message, circuit.circuit_id))
-        names = ", ".join(circuit.circuit_id for circuit in idle)
-        return effects, f"did not obey: {names}" if idle else None
+            effects.append(
+                RaiseAlert(
+                    "circuit.not_responding",
+                    message,
+                    circuit.circuit_id,
+                    reason_code=ReasonCode.NOT_RESPONDED,
+                )
+            )
+        if not unresponsive:
+            return effects, None
+        names = ", ".join(circuit.circuit_id for circuit in unresponsive)
+        return effects, Reason(ReasonCode.NOT_RESPONDED, f"did not respond: {names}")
 
-    def _respect_hands(self, event: Event, reading: Reading, now: float) -> Effects:
+    def _respect_overrides(self, event: Event, reading: Reading, now: float) -> Effects:
         """A circuit that a person switched during the event is theirs until it is over."""
-        taken = self._watch.taken_by_hand(event, reading)
-        if not taken:
+        overridden = self._deviation.overridden(event, reading)
+        if not overridden:
             return []
-        alerts: Effects = []
         if event.measured_kw is not None:
-            event.measured_kw = event.shed_by(reading.power_kw or 0.0)
-        for circuit in taken:
-            circuit.by_hand = True
-            message = f"{circuit.name} was changed at the site and is left out of the event"
-            alerts.append(RaiseAlert("circuit.by_hand", message, circuit.circuit_id, Severity.INFO))
-        names = ", ".join(circuit.circuit_id for circuit in taken)
-        told = self._context.answers.follow_up(
-            event, AckStatus.ADJUSTED, now, reason=f"changed by hand at the site: {names}"
-        )
-        return [SaveEvent(event.event_id, event.as_record()), told, *alerts]
+            event.measure(reading.power_kw or 0.0)
+        event.put(circuit.taken_by_hand() for circuit in overridden)
+        alerts: Effects = [
+            RaiseAlert(
+                "circuit.manual_override",
+                f"{circuit.name} was changed at the site and is left out of the event",
+                circuit.circuit_id,
+                Severity.INFO,
+                ReasonCode.MANUAL_OVERRIDE,
+            )
+            for circuit in overridden
+        ]
+        names = ", ".join(circuit.circuit_id for circuit in overridden)
+        reason = Reason(ReasonCode.MANUAL_OVERRIDE, f"changed by hand at the site: {names}")
+        ack = self._site.replies.follow_up(event, AckStatus.ADJUSTED, now, reason)
+        return [SaveEvent.of(event), ack, *alerts]
 
-    def _compare(self, event: Event, power_kw: float, now: float) -> tuple[Effects, str | None]:
-        policy = self._context.policy
-        error_kw = event.requested_kw - event.shed_by(power_kw)
-        band_kw = policy.band * event.requested_kw
-        if not self._watch.off_target(error_kw, band_kw, policy.confirm_sec, now):
-            return ([RaiseAlert("shed.short")] if self._watch.off_since_ts is None else []), None
+    def _compare(self, event: Event, power_kw: float, now: float) -> tuple[Effects, Reason | None]:
+        policy, requested_kw = self._site.policy, event.request.shed_kw
+        error_kw = requested_kw - event.shed_at(power_kw)
+        band_kw = policy.band * requested_kw
+        if not self._deviation.is_confirmed(error_kw, band_kw, policy.confirm_sec, now):
+            return ([RaiseAlert("shed.short")] if self._deviation.since_ts is None else []), None
         side = f"short by {error_kw:.2f}" if error_kw > 0.0 else f"over by {-error_kw:.2f}"
-        return [], f"the measured shed was {side} kW"
+        return [], Reason(ReasonCode.OFF_TARGET, f"the measured shed was {side} kW")
 
     # ---- time ----------------------------------------------------------------------------
 
@@ -124,18 +216,20 @@ class ClosedLoop:
         if self._settling.due_ts is not None and self._settling.due_ts <= now:
             self._settling.due_ts = None
             effects.append(ReadMeter())
-        if self._stale_ts(event) <= now and not self._stale_told:
-            self._stale_told = True
+        if self._stale_ts(event) <= now and not self._is_stale:
+            self._is_stale = True
             message = "the meter is not read: circuits are neither added nor released until it is"
-            effects.append(RaiseAlert("meter.stale", message))
+            effects.append(
+                RaiseAlert("meter.stale", message, reason_code=ReasonCode.METER_UNREADABLE)
+            )
         return effects
 
     def next_deadline(self, event: Event) -> float | None:
-        times = [self._settling.due_ts, None if self._stale_told else self._stale_ts(event)]
+        times = [self._settling.due_ts, None if self._is_stale else self._stale_ts(event)]
         return min((ts for ts in times if ts is not None), default=None)
 
     def _stale_ts(self, event: Event) -> float:
-        latest = self._context.latest
+        latest = self._site.latest
         known = latest is not None and latest.power_kw is not None
         last_ts = max(event.active_ts or 0.0, latest.ts if latest is not None and known else 0.0)
-        return last_ts + self._context.policy.stale_after_sec
+        return last_ts + self._site.policy.stale_after_sec

@@ -1,43 +1,47 @@
-"""The answers given to commands, so that the same command again gets the same answer."""
+"""The acks that commands get, so that the same command again gets the same ack."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
-from VenAgent.contract.acks import AckStatus, ack
+from VenAgent.contract.acks import AckStatus, ack, curtailed_circuit, reason_fields
 from VenAgent.contract.command_reader import CommandRejected
 from VenAgent.contract.commands import Command
+from VenAgent.contract.json_codec import rounded
+from VenAgent.contract.reasons import Reason
 from VenAgent.dr.effects import Effects, SendAck
 from VenAgent.dr.event import Event
 
-ANSWERS_KEPT = 2_000
+REPLIES_KEPT = 2_000
 
 
 class CommandReplies:
-    """Answers by correlation_id, and the commands whose answer is still to come."""
+    """The replies by correlation_id, and the commands whose reply is still to come.
+
+    Every method that takes `reason` puts its code and its text into the ack.
+    """
 
     def __init__(self, ven_id: str) -> None:
         self.ven_id = ven_id
-        self._given: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
+        self._sent: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
         self._expected: set[str] = set()
 
     def repeat(self, correlation_id: str | None) -> Effects | None:
-        """What a command seen before gets: its answer, nothing while it is worked on; else None."""
+        """What a command seen before gets: its ack, nothing while it is worked on; else None."""
         if correlation_id is None:
             return None
-        if correlation_id in self._given:
-            return [SendAck(self._given[correlation_id], answer=False)]
+        if correlation_id in self._sent:
+            return [SendAck(self._sent[correlation_id], is_reply=False)]
         return [] if correlation_id in self._expected else None
 
-    def given(self, correlation_id: str | None) -> Mapping[str, Any] | None:
-        """The answer that a command got; None if it has none, or none is known any more."""
-        return self._given.get(correlation_id or "")
+    def sent_to(self, correlation_id: str | None) -> Mapping[str, Any] | None:
+        """The ack that a command got; None if it has none, or none is known any more."""
+        return self._sent.get(correlation_id or "")
 
     def expect(self, correlation_id: str | None) -> None:
-        """The command is being worked on: its answer comes later."""
+        """The command is being worked on: its ack comes later."""
         if correlation_id is not None:
             self._expected.add(correlation_id)
 
@@ -46,53 +50,129 @@ class CommandReplies:
         correlation_id = body.get("correlationId")
         if correlation_id is not None:
             self._expected.discard(correlation_id)
-            self._given[correlation_id] = body
-            while len(self._given) > ANSWERS_KEPT:
-                self._given.popitem(last=False)
+            self._sent[correlation_id] = body
+            while len(self._sent) > REPLIES_KEPT:
+                self._sent.popitem(last=False)
         return SendAck(body)
 
-    def to(self, command: Command, status: AckStatus, now: float, **fields: Any) -> SendAck:
+    def to(
+        self,
+        command: Command,
+        status: AckStatus,
+        now: float,
+        reason: Reason | None = None,
+        **fields: Any,
+    ) -> SendAck:
+        """The ack of a command that is done, or refused."""
         if command.event_id is not None:
             fields.setdefault("event_id", command.event_id)
-        return self.under(command.op, command.correlation_id, status, now, **fields)
+        return self.under(command.op, command.correlation_id, status, now, reason, **fields)
 
     def under(
-        self, op: str, correlation_id: str | None, status: AckStatus, now: float, **fields: Any
+        self,
+        op: str,
+        correlation_id: str | None,
+        status: AckStatus,
+        now: float,
+        reason: Reason | None = None,
+        **fields: Any,
     ) -> SendAck:
-        """The answer to a command known by its op and correlation_id only."""
-        return self.remember(self._ack(op, correlation_id, status, now, **fields))
+        """The ack of a command known by its op and correlation_id only."""
+        return self.remember(self._ack(op, correlation_id, status, now, reason, **fields))
 
     def refuse(self, rejected: CommandRejected, now: float) -> SendAck:
         """To a command that did not parse. Not remembered: parsed again, it is refused again."""
-        fields: dict[str, Any] = {"reason": rejected.reason, "reason_code": rejected.code.value}
-        if rejected.event_id is not None:
-            fields["event_id"] = rejected.event_id
-        body = self._ack(rejected.op, rejected.correlation_id, AckStatus.REJECTED, now, **fields)
-        return SendAck(body, answer=False)
+        reason = Reason(rejected.code, rejected.reason)
+        named = {} if rejected.event_id is None else {"event_id": rejected.event_id}
+        op, correlation_id = rejected.op, rejected.correlation_id
+        body = self._ack(op, correlation_id, AckStatus.REJECTED, now, reason, **named)
+        return SendAck(body, is_reply=False)
 
-    def to_event(self, event: Event, status: AckStatus, now: float, **fields: Any) -> Effects:
-        """The answer to the command that began or changed the event, and to its repetitions."""
-        event.answered = True
-        body = event.ack(status, self.ven_id, now, **fields)
-        repetitions, event.also = event.also, []
-        copies = [{**body, "correlationId": other} for other in repetitions]
+    def to_event(
+        self,
+        event: Event,
+        status: AckStatus,
+        now: float,
+        reason: Reason | None = None,
+        **fields: Any,
+    ) -> Effects:
+        """The ack of the command that began or changed the event, and of its repetitions."""
+        duplicates = event.note_acked()
+        body = self.event_ack(event, status, now, reason, **fields)
+        copies = [{**body, "correlationId": other} for other in duplicates]
         return [self.remember(each) for each in (body, *copies)]
 
-    def follow_up(self, event: Event, status: AckStatus, now: float, **fields: Any) -> SendAck:
+    def follow_up(
+        self,
+        event: Event,
+        status: AckStatus,
+        now: float,
+        reason: Reason | None = None,
+        **fields: Any,
+    ) -> SendAck:
         """An ack of a later change of the event, under the same correlation_id."""
-        return SendAck(event.ack(status, self.ven_id, now, **fields), answer=False)
+        return SendAck(self.event_ack(event, status, now, reason, **fields), is_reply=False)
 
-    def to_ender(self, event: Event, status: AckStatus, now: float, **fields: Any) -> Effects:
-        """The answer to the command that ended the event; none if none did, or it has one."""
-        ended_by = event.ended_by
-        if ended_by is None or ended_by.answered:
+    def to_ender(
+        self,
+        event: Event,
+        status: AckStatus,
+        now: float,
+        reason: Reason | None = None,
+    ) -> Effects:
+        """The ack of the command that ended the event; none if none did, or it has one."""
+        ended_by = event.note_ender_acked()
+        if ended_by is None:
             return []
-        event.ended_by = replace(ended_by, answered=True)
-        fields["event_id"] = event.event_id
-        return [self.under(ended_by.op, ended_by.correlation_id, status, now, **fields)]
+        return [
+            self.under(
+                ended_by.op, ended_by.correlation_id, status, now, reason, event_id=event.event_id
+            )
+        ]
+
+    def event_ack(
+        self,
+        event: Event,
+        status: AckStatus,
+        now: float,
+        reason: Reason | None = None,
+        **fields: Any,
+    ) -> dict[str, Any]:
+        """An ack of this event under the command that began or last changed it."""
+        request, is_measured = event.request, event.measured_kw is not None
+        shown = {
+            "event_id": event.event_id,
+            "requested_shed_kw": rounded(request.shed_kw),
+            "actual_shed_kw": rounded(event.measured_kw if is_measured else event.predicted_kw),
+            "shed_basis": "measured" if is_measured else "predicted",
+            "baseline_kw": rounded(event.baseline_kw),
+            "end_ts": rounded(request.end_ts),
+            "modification": request.modification,
+            "circuits_curtailed": [
+                curtailed_circuit(
+                    circuit_id=circuit.circuit_id,
+                    name=circuit.name,
+                    breaker_amps=circuit.breaker_amps,
+                    original_kw=circuit.original_kw,
+                    final_kw=circuit.final_kw,
+                    critical=circuit.critical,
+                )
+                for circuit in event.circuits
+                if circuit.counts
+            ],
+        }
+        return self._ack(
+            request.op, request.correlation_id, status, now, reason, **{**shown, **fields}
+        )
 
     def _ack(
-        self, op: str, correlation_id: str | None, status: AckStatus, now: float, **fields: Any
+        self,
+        op: str,
+        correlation_id: str | None,
+        status: AckStatus,
+        now: float,
+        reason: Reason | None = None,
+        **fields: Any,
     ) -> dict[str, Any]:
         return ack(
             op=op,
@@ -100,5 +180,6 @@ class CommandReplies:
             ven_id=self.ven_id,
             ts=now,
             correlation_id=correlation_id,
+            **reason_fields(reason),
             **fields,
         )

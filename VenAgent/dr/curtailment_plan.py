@@ -1,20 +1,32 @@
-"""From an event and a fresh reading to the circuits that are to be shed, changed or put back."""
+"""From an event and a fresh reading to the circuits that are to be shed, changed or put back.
+
+Planning changes nothing: a plan holds the circuits as they are to be, and whoever carries it out
+puts them into the event.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from VenAgent.dr.circuit_selection import Action, Candidate, candidates, plan, sheddable_kw
+from VenAgent.contract.reasons import Reason, ReasonCode
+from VenAgent.dr.circuit_selection import (
+    Action,
+    Candidate,
+    candidates,
+    select_circuits,
+    sheddable_kw,
+)
 from VenAgent.dr.cycling_limits import CyclingLimits
 from VenAgent.dr.event import Event
 from VenAgent.dr.panel import Circuit, Control, Panel, Reading
 from VenAgent.dr.policy import ReleaseOrder
 from VenAgent.dr.shed_circuit import ShedCircuit
+from VenAgent.dr.site_state import SiteState
 
 
 @dataclass(frozen=True)
-class Moves:
+class CurtailmentPlan:
     """What is to be written: circuits of the event, new, changed or releasing; and its effect."""
 
     circuits: tuple[ShedCircuit, ...] = ()
@@ -22,37 +34,70 @@ class Moves:
     """By how much the shed grows; negative when loads come back."""
 
     @property
-    def some_go_back(self) -> bool:
+    def circuit_ids(self) -> tuple[str, ...]:
+        return tuple(circuit.circuit_id for circuit in self.circuits)
+
+    @property
+    def releases_some(self) -> bool:
         return any(circuit.releasing for circuit in self.circuits)
+
+
+def plan_curtailment(
+    event: Event,
+    site: SiteState,
+    reading: Reading,
+    held_kw: float,
+    now: float,
+    *,
+    may_exchange: bool,
+) -> CurtailmentPlan:
+    """What brings the shed from `held_kw` to the request; empty if nothing would.
+
+    A change that a command asked for `may_exchange` circuits; a correction of the closed loop only
+    adds or releases some, so that it does not move loads to and fro.
+    """
+    panel, order = site.panel, site.policy.release_order
+    request = event.request
+    unavailable = site.unavailable(request.end_ts, now)
+    missing_kw = request.shed_kw - held_kw
+    band_kw = site.policy.band * request.shed_kw
+    if missing_kw > band_kw or (missing_kw > 0.0 and not event.held()):
+        return shed_more(event, panel, reading, unavailable, missing_kw, now)
+    if missing_kw >= -band_kw:
+        return CurtailmentPlan()
+    less = shed_less(event, panel, order, -missing_kw, band_kw, now)
+    if not may_exchange or -missing_kw + less.delta_kw <= band_kw:
+        return less
+    return exchange(event, panel, reading, unavailable, event.predicted_kw + missing_kw, now)
 
 
 def shed_more(
     event: Event,
     panel: Panel,
     reading: Reading,
-    barred: Iterable[str],
+    unavailable: Iterable[str],
     request_kw: float,
     now: float,
-) -> Moves:
-    """Shed `request_kw` more: circuits not tried yet nor `barred`, and limits that can go lower.
-    No moves when nothing is left. The circuits are added to the event."""
+) -> CurtailmentPlan:
+    """Shed `request_kw` more: circuits not tried yet nor `unavailable`, and limits that can go
+    lower. Empty when nothing is left."""
     tried = {circuit.circuit_id: circuit for circuit in event.circuits}
     available = [
-        *candidates(panel, reading, exclude=[*tried, *barred]),
+        *candidates(panel, reading, exclude=[*tried, *unavailable]),
         *_lowerable(event, panel, reading),
     ]
-    if event.circuit_id is not None:
-        available = [c for c in available if c.circuit.id == event.circuit_id]
-    moved, delta_kw = [], 0.0
-    for action in plan(available, request_kw).actions:
-        circuit = tried.get(action.circuit_id)
-        if circuit is None:
-            circuit = _newly_shed(event, panel, reading, action, now)
-        else:
-            circuit.rewrite(action.value, action.final_kw)
-        moved.append(circuit)
+    if event.request.circuit_id is not None:
+        available = [c for c in available if c.circuit.id == event.request.circuit_id]
+    planned, delta_kw = [], 0.0
+    for action in select_circuits(available, request_kw).actions:
+        held = tried.get(action.circuit_id)
+        planned.append(
+            _newly_shed(panel, reading, action, now)
+            if held is None
+            else held.rewritten(action.value, action.final_kw)
+        )
         delta_kw += action.shed_kw
-    return Moves(tuple(moved), delta_kw)
+    return CurtailmentPlan(tuple(planned), delta_kw)
 
 
 def _lowerable(event: Event, panel: Panel, reading: Reading) -> list[Candidate]:
@@ -60,7 +105,7 @@ def _lowerable(event: Event, panel: Panel, reading: Reading) -> list[Candidate]:
     before the event, not of what is left."""
     found = []
     for held in event.circuits:
-        circuit = _known(held, panel)
+        circuit = _configured(held, panel)
         power_kw = reading.circuit(held.circuit_id).power_kw
         if circuit is None or circuit.limit is None or not held.counts or power_kw is None:
             continue
@@ -74,119 +119,120 @@ def _lowerable(event: Event, panel: Panel, reading: Reading) -> list[Candidate]:
 
 def shed_less(
     event: Event, panel: Panel, order: ReleaseOrder, excess_kw: float, spare_kw: float, now: float
-) -> Moves:
+) -> CurtailmentPlan:
     """Put back about `excess_kw`, at most `spare_kw` more, by priority in `order`, of one priority
     the largest first. A circuit that must stay off for a while yet stays."""
-    moved, delta_kw = [], 0.0
+    planned, delta_kw = [], 0.0
     left_kw = excess_kw
     turn = 1 if order is ReleaseOrder.MOST_IMPORTANT_FIRST else -1
     held = [circuit for circuit in event.circuits if circuit.counts]
     held.sort(key=lambda c: (-turn * c.last_resort, turn * c.priority, -c.shed_kw))
     for circuit in held:
-        known = _known(circuit, panel)
-        if known is not None and now - circuit.shed_ts < known.endurance.min_off_sec:
+        configured = _configured(circuit, panel)
+        if _must_stay_off(circuit, configured, now):
             continue
         if circuit.shed_kw <= left_kw + spare_kw:
-            circuit.releasing = True
+            planned.append(circuit.to_release())
             change_kw = circuit.shed_kw
-        elif known is not None and known.limit is not None and left_kw > known.limit.step_kw:
-            change_kw = _raise(circuit, known, left_kw)
+        elif (
+            configured is not None
+            and configured.limit is not None
+            and left_kw > configured.limit.step_kw
+        ):
+            raised = _raised(circuit, configured, left_kw)
+            planned.append(raised)
+            change_kw = raised.final_kw - circuit.final_kw
         else:
             continue
-        moved.append(circuit)
         left_kw -= change_kw
         delta_kw -= change_kw
         if left_kw <= 0.0:
             break
-    return Moves(tuple(moved), delta_kw)
+    return CurtailmentPlan(tuple(planned), delta_kw)
 
 
 def exchange(
     event: Event,
     panel: Panel,
     reading: Reading,
-    barred: Iterable[str],
+    unavailable: Iterable[str],
     request_kw: float,
     now: float,
-) -> Moves:
+) -> CurtailmentPlan:
     """Plan the whole event anew for `request_kw`, as if what it holds were still drawing: some
-    circuits go back and others take their place. No moves if one that must stay off for a while
+    circuits go back and others take their place. Empty if one that must stay off for a while
     yet would have to go back."""
     held = {circuit.circuit_id: circuit for circuit in event.circuits if circuit.counts}
     tried = [circuit.circuit_id for circuit in event.circuits]
     pool = [
-        *candidates(panel, reading, exclude=[*tried, *barred]),
+        *candidates(panel, reading, exclude=[*tried, *unavailable]),
         *_as_they_were(held.values(), panel),
     ]
-    if event.circuit_id is not None:
-        pool = [c for c in pool if c.circuit.id == event.circuit_id]
-    actions = {action.circuit_id: action for action in plan(pool, request_kw).actions}
+    if event.request.circuit_id is not None:
+        pool = [c for c in pool if c.circuit.id == event.request.circuit_id]
+    actions = {action.circuit_id: action for action in select_circuits(pool, request_kw).actions}
     back = [circuit for circuit_id, circuit in held.items() if circuit_id not in actions]
-    for circuit in back:
-        known = _known(circuit, panel)
-        if known is not None and now - circuit.shed_ts < known.endurance.min_off_sec:
-            return Moves()
+    if any(_must_stay_off(circuit, _configured(circuit, panel), now) for circuit in back):
+        return CurtailmentPlan()
     delta_kw = sum(action.shed_kw for action in actions.values()) - event.predicted_kw
-    moved = []
+    planned = []
     for action in actions.values():
-        known_circuit = held.get(action.circuit_id)
-        if known_circuit is not None and known_circuit.value == action.value:
-            continue
-        circuit = known_circuit or _newly_shed(event, panel, reading, action, now)
-        circuit.rewrite(action.value, action.final_kw)
-        moved.append(circuit)
-    for circuit in back:
-        circuit.releasing = True
-    return Moves((*moved, *back), delta_kw)
+        known = held.get(action.circuit_id)
+        if known is None:
+            planned.append(_newly_shed(panel, reading, action, now))
+        elif known.value != action.value:
+            planned.append(known.rewritten(action.value, action.final_kw))
+    return CurtailmentPlan((*planned, *(circuit.to_release() for circuit in back)), delta_kw)
 
 
 def _as_they_were(held: Iterable[ShedCircuit], panel: Panel) -> Iterator[Candidate]:
     """What is shed, as if it were still drawing; not what may not be shed any more."""
     for shed in held:
-        circuit = _known(shed, panel)
+        circuit = _configured(shed, panel)
         most_kw = 0.0 if circuit is None else sheddable_kw(circuit, shed.original_kw)
         if circuit is not None and most_kw > 0.0:
             before = None if shed.is_switch else float(shed.before)
             yield Candidate(circuit, shed.original_kw, most_kw, before)
 
 
-def _known(held: ShedCircuit, panel: Panel) -> Circuit | None:
+def _configured(held: ShedCircuit, panel: Panel) -> Circuit | None:
     """The circuit of a shed one; None if the configuration has changed how it is controlled since:
     then it can only go back."""
     circuit = panel.by_id.get(held.circuit_id)
     return circuit if circuit is not None and circuit.point == held.point else None
 
 
-def _newly_shed(
-    event: Event, panel: Panel, reading: Reading, action: Action, now: float
-) -> ShedCircuit:
+def _must_stay_off(held: ShedCircuit, configured: Circuit | None, now: float) -> bool:
+    return configured is not None and now - held.shed_ts < configured.endurance.min_off_sec
+
+
+def _newly_shed(panel: Panel, reading: Reading, action: Action, now: float) -> ShedCircuit:
     read = reading.circuit(action.circuit_id)
     before = True if action.control is Control.SWITCH else read.limit
     assert before is not None  # candidates() leaves unread limits out
-    circuit = ShedCircuit.of(action, panel.by_id[action.circuit_id], before, now)
-    event.circuits.append(circuit)
-    return circuit
+    return ShedCircuit.newly_shed(action, panel.by_id[action.circuit_id], before, now)
 
 
-def _raise(circuit: ShedCircuit, known: Circuit, more_kw: float) -> float:
-    """Let a limited circuit draw `more_kw` more; returns how much that really is."""
-    assert known.limit is not None
-    value = min(known.limit.value_at(circuit.final_kw + more_kw), float(circuit.before))
-    final_kw = min(known.limit.kw_of(value), circuit.original_kw)
-    change_kw = final_kw - circuit.final_kw
-    circuit.rewrite(value, final_kw)
-    return change_kw
+def _raised(circuit: ShedCircuit, configured: Circuit, more_kw: float) -> ShedCircuit:
+    """A limited circuit that is let draw about `more_kw` more."""
+    assert configured.limit is not None
+    value = min(configured.limit.value_at(circuit.final_kw + more_kw), float(circuit.before))
+    return circuit.rewritten(value, min(configured.limit.kw_of(value), circuit.original_kw))
 
 
-def refusal_of(circuit_id: str, panel: Panel) -> str | None:
+def refusal_of(circuit_id: str, panel: Panel) -> Reason | None:
     """Why a command may not shed this circuit by name; None if it may."""
     circuit = panel.by_id.get(circuit_id)
     if circuit is None:
-        return f"unknown circuit {circuit_id!r}: this panel has {', '.join(panel.by_id)}"
+        return Reason(
+            ReasonCode.UNKNOWN_CIRCUIT,
+            f"unknown circuit {circuit_id!r}: this panel has {', '.join(panel.by_id)}",
+        )
     if circuit.control is Control.NONE:
-        return f"circuit {circuit_id} cannot be controlled"
+        return Reason(ReasonCode.NOT_CONTROLLABLE, f"circuit {circuit_id} cannot be controlled")
     if circuit.critical or circuit.kept_fraction >= 1.0:
-        return f"circuit {circuit_id} is critical and is never shed by command"
+        text = f"circuit {circuit_id} is critical and is never shed by command"
+        return Reason(ReasonCode.CRITICAL, text)
     return None
 
 
@@ -203,51 +249,52 @@ def circuits_that_look_shed(panel: Panel, reading: Reading) -> list[ShedCircuit]
         if circuit.control is not Control.NONE and now is not None and now < before:
             power_kw = read.power_kw or 0.0
             action = Action(circuit.id, circuit.control, now, power_kw, power_kw)
-            found.append(ShedCircuit.of(action, circuit, before))
+            found.append(ShedCircuit.newly_shed(action, circuit, before))
     return found
 
 
 def reasons_spared(
-    event: Event | None, panel: Panel, reading: Reading, wear: CyclingLimits, now: float
-) -> dict[str, str]:
+    event: Event | None, panel: Panel, reading: Reading, limits: CyclingLimits, now: float
+) -> dict[str, Reason]:
     """Of each circuit that is not shed now, why not: for a person who looks at the page."""
-    shed = {c.circuit_id: c for c in event.circuits} if event is not None else {}
-    end_ts = event.end_ts if event is not None else now
+    end_ts = event.request.end_ts if event is not None else now
     reasons = {}
     for circuit in panel.circuits:
-        held = shed.get(circuit.id)
-        if held is not None and held.counts:
-            continue
-        reasons[circuit.id] = _why_spared(circuit, held, reading, wear, now, end_ts)
+        held = None if event is None else event.circuit(circuit.id)
+        if held is None or not held.counts:
+            reasons[circuit.id] = _reason_spared(circuit, held, reading, limits, now, end_ts)
     return reasons
 
 
-def _why_spared(
+def _reason_spared(
     circuit: Circuit,
     held: ShedCircuit | None,
     reading: Reading,
-    wear: CyclingLimits,
+    limits: CyclingLimits,
     now: float,
     end_ts: float,
-) -> str:
+) -> Reason:
     read = reading.circuit(circuit.id)
-    if held is not None and held.by_hand:
-        return "switched by hand"
+    if held is not None and held.manual_override:
+        return Reason(ReasonCode.MANUAL_OVERRIDE, "switched by hand")
     if held is not None and held.failure:
-        return held.failure
-    if held is not None and held.obeyed is False:
-        return "did not obey: its power did not fall"
+        return Reason(ReasonCode.WRITE_FAILED, held.failure)
+    if held is not None and held.responded is False:
+        return Reason(ReasonCode.NOT_RESPONDED, "did not respond: its power did not fall")
     if circuit.control is Control.NONE:
-        return "cannot be controlled"
+        return Reason(ReasonCode.NOT_CONTROLLABLE, "cannot be controlled")
     if circuit.kept_fraction >= 1.0:
-        return "critical: never shed"
+        return Reason(ReasonCode.CRITICAL, "critical: never shed")
     if read.power_kw is None:
-        return "was not read"
+        return Reason(ReasonCode.NOT_READ, "was not read")
     if read.closed is False:
-        return "is switched off"
+        return Reason(ReasonCode.SWITCHED_OFF, "is switched off")
     if not candidates(Panel(1.0, circuit.voltage, (circuit,)), reading):
-        return "draws nothing that could be shed"
-    barred = wear.barred(circuit, now, max(end_ts, now + circuit.endurance.min_off_sec))
-    return barred or (
-        "critical: only when all else is not enough" if circuit.last_resort else "not needed"
-    )
+        return Reason(ReasonCode.DRAWS_NOTHING, "draws nothing that could be shed")
+    until_ts = max(end_ts, now + circuit.endurance.min_off_sec)
+    why_not = limits.reason_against(circuit, now, until_ts)
+    if why_not is not None:
+        return Reason(ReasonCode.CYCLING_LIMIT, why_not)
+    if circuit.last_resort:
+        return Reason(ReasonCode.LAST_RESORT, "critical: only when all else is not enough")
+    return Reason(ReasonCode.NOT_NEEDED, "not needed")

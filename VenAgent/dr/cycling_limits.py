@@ -1,4 +1,4 @@
-"""What the equipment behind the circuits has borne: when each was shed and put back.
+"""How often and how long a circuit's equipment is switched: when each was shed and put back.
 
 A compressor that is switched off must stay off for some minutes before it starts again, and a
 contactor has only so many cycles: `Endurance` says what each circuit bears, this what it bore.
@@ -12,7 +12,7 @@ from typing import Any
 from VenAgent.dr.panel import Circuit, Panel
 
 DAY_SEC = 86_400.0
-FACT = "wear"
+FACT = "cycling_limits"
 """The name under which the journal keeps it."""
 
 
@@ -24,34 +24,34 @@ class CyclingLimits:
         self._sheds: dict[str, list[float]] = {
             str(name): [float(ts) for ts in times] for name, times in known.get("sheds", {}).items()
         }
-        self._back: dict[str, float] = {
-            str(name): float(ts) for name, ts in known.get("back", {}).items()
+        self._restored: dict[str, float] = {
+            str(name): float(ts) for name, ts in known.get("restored", {}).items()
         }
 
     def as_fact(self) -> dict[str, Any]:
         return {
             "sheds": {name: list(times) for name, times in self._sheds.items()},
-            "back": dict(self._back),
+            "restored": dict(self._restored),
         }
 
     def shift(self, step_sec: float) -> None:
         """The clock was set by `step_sec`: what was so long ago still is."""
         self._sheds = {name: [ts + step_sec for ts in times] for name, times in self._sheds.items()}
-        self._back = {name: ts + step_sec for name, ts in self._back.items()}
+        self._restored = {name: ts + step_sec for name, ts in self._restored.items()}
 
-    def shed(self, circuit_id: str, now: float) -> None:
+    def note_shed(self, circuit_id: str, now: float) -> None:
         recent = [ts for ts in self._sheds.get(circuit_id, []) if now - ts < DAY_SEC]
         self._sheds[circuit_id] = [*recent, now]
 
-    def put_back(self, circuit_id: str, now: float) -> None:
-        self._back[circuit_id] = now
+    def note_restored(self, circuit_id: str, now: float) -> None:
+        self._restored[circuit_id] = now
 
-    def barred(self, circuit: Circuit, now: float, end_ts: float) -> str | None:
-        """Why the circuit may not be shed from `now` to `end_ts`; None if it may."""
+    def reason_against(self, circuit: Circuit, now: float, end_ts: float) -> str | None:
+        """Why the circuit may not be shed from `now` to `end_ts`, for a person; None if it may."""
         bears = circuit.endurance
         if end_ts - now < bears.min_off_sec:
             return f"must stay off for {bears.min_off_sec:g} s, longer than the event lasts"
-        on_for_sec = now - self._back.get(circuit.id, -DAY_SEC)
+        on_for_sec = now - self._restored.get(circuit.id, -DAY_SEC)
         if 0.0 <= on_for_sec < bears.min_on_sec:
             return f"was put back {on_for_sec:.0f} s ago and must stay on {bears.min_on_sec:g} s"
         today = sum(1 for ts in self._sheds.get(circuit.id, []) if now - ts < DAY_SEC)
@@ -59,7 +59,6 @@ class CyclingLimits:
             return f"was shed {today} times in the last 24 hours"
         return None
 
-    def all_barred(self, panel: Panel, now: float, end_ts: float) -> dict[str, str]:
-        """Every circuit that may not be shed, and why."""
-        found = ((c.id, self.barred(c, now, end_ts)) for c in panel.circuits)
-        return {circuit_id: why for circuit_id, why in found if why is not None}
+    def unavailable(self, panel: Panel, now: float, end_ts: float) -> set[str]:
+        """The circuits that may not be shed from `now` to `end_ts`."""
+        return {c.id for c in panel.circuits if self.reason_against(c, now, end_ts) is not None}

@@ -11,15 +11,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from VenAgent.contract.alerts import Severity
+from VenAgent.contract.reasons import Reason, ReasonCode
+from VenAgent.dr.event import Event
 from VenAgent.dr.panel import Reading
+from VenAgent.dr.point_write import PointWrite
 
 
 @dataclass(frozen=True)
 class SaveEvent:
-    """Write the event's state to the journal."""
+    """Write the event to the journal, as it is now; `SaveEvent.of` takes the snapshot."""
 
-    event_id: str
-    event: Mapping[str, Any]
+    event: Event
+
+    @classmethod
+    def of(cls, event: Event) -> SaveEvent:
+        return cls(event.snapshot())
 
 
 @dataclass(frozen=True)
@@ -32,10 +38,10 @@ class SaveFact:
 
 @dataclass(frozen=True)
 class SendAck:
-    """Send an ack; with `answer`, it is the one that the same command gets when it comes again."""
+    """Send an ack; with `is_reply`, the same command gets it when it comes again."""
 
     body: Mapping[str, Any]
-    answer: bool = True
+    is_reply: bool = True
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class Prepared:
     """How a `Prepare` ended: a fresh reading, or why there is none or no reservation."""
 
     reading: Reading | None = None
-    refusal: str | None = None
+    refusal: Reason | None = None
     may_pass: bool = False
     """No one refused: an agent that is needed gave no answer, and may soon."""
 
@@ -61,16 +67,6 @@ class Prepared:
         """Whether the devices are reserved and the panel's power was read."""
         reading = self.reading
         return self.refusal is None and reading is not None and reading.power_kw is not None
-
-
-@dataclass(frozen=True)
-class PointWrite:
-    """`value` True closes the circuit; with `inverted` the relay itself is then off."""
-
-    circuit_id: str
-    point: str
-    value: float | bool
-    inverted: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,9 +111,13 @@ class ReadMeter:
 
 @dataclass(frozen=True)
 class Announce:
-    """The event's state changed: tell the VOLTTRON bus and the shadow."""
+    """The event's state changed: publish it on the VOLTTRON bus and in the shadow."""
 
-    event: Mapping[str, Any]
+    event: Event
+
+    @classmethod
+    def of(cls, event: Event) -> Announce:
+        return cls(event.snapshot())
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,7 @@ class RaiseAlert:
     subject: str = ""
     """The circuit it is about, if it is about one."""
     severity: Severity = Severity.WARNING
+    reason_code: ReasonCode | None = None
 
 
 Effect = (

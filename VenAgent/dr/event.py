@@ -1,19 +1,21 @@
-"""One demand-response event: its states, what it shed, and what it delivered.
+"""One demand-response event: what was asked, its states, what it holds shed, what it measured.
 
 Power is kW, energy kWh, times epoch seconds.
 """
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
-from VenAgent.contract.acks import AckStatus, ack, curtailed_circuit
+from VenAgent.baseline.measured_power import MeasuredPower
 from VenAgent.contract.commands import ShedCommand, ShedLoadCommand, event_window
-from VenAgent.contract.json_codec import rounded
+from VenAgent.contract.reasons import Reason
+from VenAgent.dr.panel import Reading
 from VenAgent.dr.shed_circuit import ShedCircuit
 
 
@@ -33,16 +35,21 @@ class EventState(str, Enum):
 
 
 TRANSITIONS: Mapping[EventState, frozenset[EventState]] = {
+    # A command was read (OpenADR 3: the VTN created an event).
     EventState.RECEIVED: frozenset(
         {EventState.SCHEDULED, EventState.SHEDDING, EventState.REJECTED}
     ),
-    # COMPLETED: it had begun, was set aside for a weightier event, and its time is over.
+    # It begins at its intervalPeriod.start (OpenADR 3), or waits for an event of higher precedence
+    # (OpenADR 3, event.priority: 0 is the highest).
+    # COMPLETED: it had begun, was preempted by another event, and its time is over.
     EventState.SCHEDULED: frozenset(
         {EventState.SHEDDING, EventState.CANCELLED, EventState.COMPLETED}
     ),
+    # Devices are reserved, read and written. REJECTED: nothing could be shed.
     EventState.SHEDDING: frozenset({EventState.ACTIVE, EventState.RESTORING, EventState.REJECTED}),
-    # SHEDDING: circuits are added or released. SCHEDULED and COMPLETED: another event takes over
-    # what is shed, without a restore in between.
+    # Every write is confirmed or known to have failed.
+    # SHEDDING: circuits are added or released, or a later modification asks for another amount.
+    # SCHEDULED and COMPLETED: another event takes over what is shed, without a restore in between.
     EventState.ACTIVE: frozenset(
         {
             EventState.SHEDDING,
@@ -51,20 +58,23 @@ TRANSITIONS: Mapping[EventState, frozenset[EventState]] = {
             EventState.COMPLETED,
         }
     ),
+    # The end of the interval, a restore or cancel, an opt-out (OpenADR 2.0b, optType optOut), or
+    # the agent's stop: the circuits go back until every one is back.
     EventState.RESTORING: frozenset({EventState.COMPLETED}),
     EventState.COMPLETED: frozenset(),
     EventState.CANCELLED: frozenset(),
     EventState.REJECTED: frozenset(),
 }
+"""Which state may follow which, and the clause of the standard where there is one."""
 
 
 @dataclass(frozen=True)
 class EventRequest:
-    """What a command asks of an event. `content` is what it said itself, to know it again."""
+    """What a command asks of an event. `content` is what it stated itself, to know it again."""
 
     op: str
     correlation_id: str | None
-    requested_kw: float
+    shed_kw: float
     start_ts: float
     end_ts: float
     modification: int = 0
@@ -81,7 +91,7 @@ class EventRequest:
         return cls(
             op=command.op,
             correlation_id=command.correlation_id,
-            requested_kw=command.shed_kw,
+            shed_kw=command.shed_kw,
             start_ts=start_ts,
             end_ts=end_ts,
             modification=command.modification,
@@ -97,157 +107,271 @@ class EventRequest:
             },
         )
 
-
-@dataclass
-class Metered:
-    """The panel's power while the event was active, weighted by time."""
-
-    samples: int = 0
-    covered_sec: float = 0.0
-    kw_sec: float = 0.0
-    last_ts: float | None = None
-    last_kw: float = 0.0
-    paused_sec: float = 0.0
-    paused_ts: float | None = None
-
-    def add(self, ts: float, power_kw: float) -> bool:
-        """Add a sample; False for one that is not newer: it is the same reading again."""
-        if self.last_ts is not None:
-            if ts <= self.last_ts:
-                return False
-            self.kw_sec += self.last_kw * (ts - self.last_ts)
-            self.covered_sec += ts - self.last_ts
-        self.samples += 1
-        self.last_ts, self.last_kw = ts, power_kw
-        return True
-
-    def pause(self, now: float) -> None:
-        """What is drawn from now on does not count."""
-        self.paused_ts, self.last_ts = now, None
-
-    def go_on(self, now: float) -> None:
-        """It counts again."""
-        if self.paused_ts is not None:
-            self.paused_sec += max(0.0, now - self.paused_ts)
-            self.paused_ts = None
-
-    def shift(self, step_sec: float) -> None:
-        """The clock was set: between the samples before and after nothing is known."""
-        self.last_ts = None
-        if self.paused_ts is not None:
-            self.paused_ts += step_sec
-
     @property
-    def mean_kw(self) -> float | None:
-        if not self.samples:
-            return None
-        return self.kw_sec / self.covered_sec if self.covered_sec else self.last_kw
+    def precedence(self) -> tuple[float, float]:
+        """Of two events at once the one that sorts first comes first: by priority, then the larger
+        request."""
+        return (math.inf if self.priority is None else self.priority, -self.shed_kw)
+
+    def asks_the_same(self, other: EventRequest) -> bool:
+        """Whether `other` is this request again, perhaps under another correlation id."""
+        return other.modification == self.modification and dict(other.content) == dict(self.content)
+
+
+@dataclass(frozen=True)
+class PendingModification:
+    """A later modification that waits until the work under way is done."""
+
+    request: EventRequest
+    duplicate_correlation_ids: tuple[str, ...] = ()
+    """Other commands that asked the same meanwhile."""
+
+
+@dataclass(frozen=True)
+class EventBaseline:
+    """What the event is measured against; power in kW."""
+
+    steering_kw: float
+    """What it is steered by: the mean power of the minutes before it."""
+    settlement_kw: float
+    """What it is settled by: the baseline of the site's method over the whole event."""
+    method: str
+    samples: int | None = None
+    rrmse_percent: float | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True)
 class EndedBy:
-    """The command that ended an event; it is answered once the circuits are back."""
+    """The command that ended an event; it gets its ack once the circuits are back."""
 
     op: str
     correlation_id: str | None
-    answered: bool = False
+    acked: bool = False
 
 
-@dataclass
+@dataclass(frozen=True)
 class Event:
-    """An event, with everything of it that must survive a restart."""
+    """An event, with everything of it that must survive a restart.
+
+    Its fields are frozen for everyone: only the methods under "changes" write them, each in the
+    name of what happens, and all their values are frozen too. So a `snapshot` stays as it is. Who
+    calls them: Arbitration decides the request, precedence and end of an event that waits;
+    EventExecution begins and reserves it; ClosedLoop measures; EventCompletion ends it;
+    CommandReplies notes which command has its ack; Engine watches the rebound. Circuits are put by
+    those that `ShedCircuit` names.
+    """
 
     event_id: str
-    op: str
-    correlation_id: str | None
-    requested_kw: float
-    start_ts: float
-    end_ts: float
-    modification: int = 0
-    circuit_id: str | None = None
-    priority: int | None = None
-    content: Mapping[str, Any] = field(default_factory=dict)
+    request: EventRequest
     state: EventState = EventState.RECEIVED
     task_id: str = ""
-    baseline_kw: float | None = None
-    """What the event is steered by: the mean power of the minutes before it."""
-    settled_kw: float | None = None
-    """What it is settled by: the baseline of the site's method over the whole event."""
-    baseline_method: str | None = None
-    baseline_samples: int | None = None
-    baseline_rrmse_percent: float | None = None
-    baseline_note: str | None = None
-    circuits: list[ShedCircuit] = field(default_factory=list)
+    """Of its reservation at VOLTTRON's actuator; empty without one."""
+    baseline: EventBaseline | None = None
+    circuits: tuple[ShedCircuit, ...] = ()
     active_ts: float | None = None
+    """When its writes were confirmed first."""
     ended_ts: float | None = None
-    metered: Metered = field(default_factory=Metered)
+    metered: MeasuredPower = field(default_factory=MeasuredPower)
     measured_kw: float | None = None
     """What the settled meter showed as shed; None until then."""
-    answered: bool = False
-    """Whether the command that began or last changed it has its answer."""
-    also: list[str] = field(default_factory=list)
-    """Other commands that asked the same meanwhile: they get the same answer."""
-    next_also: list[str] = field(default_factory=list)
-    """Those that asked the same as `next_ask`."""
+    acked: bool = False
+    """Whether the command that began or last changed it has its ack."""
+    duplicate_correlation_ids: tuple[str, ...] = ()
+    """Other commands that asked the same meanwhile: they get the same ack."""
+    pending: PendingModification | None = None
     ended_by: EndedBy | None = None
-    ending: str | None = None
+    end_reason: Reason | None = None
     """Why it is to end as soon as the writes under way are back."""
     opted_out: bool = False
-    next_ask: EventRequest | None = None
-    """A later modification that waits until the work under way is done."""
-    set_aside: str | None = None
-    """The weightier event that it waits for."""
+    preempted_by: str | None = None
+    """The event of higher precedence that it waits for."""
     rebound_until_ts: float | None = None
     rebound_kw: float | None = None
     """The highest power after the circuits went back; None while it is still being watched."""
+
+    __hash__ = None  # type: ignore[assignment]
 
     @classmethod
     def of(cls, command: ShedCommand, now: float) -> Event:
         """The event that a command received at `now` asks for."""
         default_id = f"evt-{command.correlation_id or format(now, '.3f')}"
-        return cls.asked(command.event_id or default_id, EventRequest.of(command, now))
+        return cls(command.event_id or default_id, EventRequest.of(command, now))
 
-    @classmethod
-    def asked(cls, event_id: str, ask: EventRequest) -> Event:
-        return cls(
-            event_id=event_id, **{entry.name: getattr(ask, entry.name) for entry in fields(ask)}
+    def snapshot(self) -> Event:
+        """The event as it is now, for the journal and the bus."""
+        return copy.copy(self)
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    # ---- changes -------------------------------------------------------------------------
+
+    def to(self, state: EventState) -> None:
+        """Change the state. Raises ValueError for a transition that the table does not have."""
+        if state not in TRANSITIONS[self.state]:
+            raise ValueError(f"event {self.event_id}: {self.state.value} → {state.value}")
+        self._set("state", state)
+
+    def change(self, request: EventRequest) -> None:
+        """A later modification: the event goes on as `request` has it."""
+        duplicates = () if self.pending is None else self.pending.duplicate_correlation_ids
+        self._set("request", request)
+        self._set("acked", False)
+        self._set("duplicate_correlation_ids", duplicates)
+        self._set("pending", None)
+
+    def postpone(self, request: EventRequest) -> None:
+        """A later modification waits until the work under way is done."""
+        if self.pending is None or self.pending.request is not request:
+            self._set("pending", PendingModification(request))
+
+    def take_pending(self) -> Event | None:
+        """The later modification that waited, as an event of its own; it waits no longer."""
+        pending = self.pending
+        if pending is None:
+            return None
+        self._set("pending", None)
+        return Event(
+            self.event_id,
+            pending.request,
+            duplicate_correlation_ids=pending.duplicate_correlation_ids,
         )
 
-    def take_next(self) -> Event | None:
-        """The later modification that waited, as an event of its own; it waits no longer."""
-        if self.next_ask is None:
-            return None
-        later = Event.asked(self.event_id, self.next_ask)
-        later.also, self.next_ask, self.next_also = self.next_also, None, []
-        return later
+    def begin(self) -> None:
+        """It has precedence: reserve, read, plan and write."""
+        self.to(EventState.SHEDDING)
+        self._set("preempted_by", None)
 
-    def change(self, ask: EventRequest) -> None:
-        """A later modification: the event goes on as `ask` has it."""
-        for entry in fields(ask):
-            setattr(self, entry.name, getattr(ask, entry.name))
-        self.answered, self.also = False, self.next_also
-        self.next_ask, self.next_also = None, []
+    def reserve_as(self, task_id: str) -> None:
+        """The actuator's task from now on; empty: the reservation was taken from us."""
+        self._set("task_id", task_id)
+
+    def measure_against(self, baseline: EventBaseline | None) -> None:
+        self._set("baseline", baseline)
+
+    def put(self, circuits: Iterable[ShedCircuit]) -> None:
+        """Hold these too; one that it holds already is in its place from now on."""
+        known = {circuit.circuit_id: circuit for circuit in self.circuits}
+        known |= {circuit.circuit_id: circuit for circuit in circuits}
+        self._set("circuits", tuple(known.values()))
+
+    def drop(self, circuit_id: str) -> None:
+        """It is back while the event goes on."""
+        self._set("circuits", tuple(c for c in self.circuits if c.circuit_id != circuit_id))
+
+    def take_over_from(self, other: Event) -> None:
+        """What `other` holds shed is this event's now, with the baseline from before both."""
+        self._set("circuits", other.circuits)
+        self._set("baseline", other.baseline)
+        other._set("circuits", ())
+
+    def activate(self, now: float) -> None:
+        """Its writes are back: it sheds, and the meter has to settle."""
+        self.to(EventState.ACTIVE)
+        self._set("active_ts", self.active_ts or now)
+        self._set("measured_kw", None)
+
+    def meter(self, ts: float, power_kw: float) -> None:
+        """A reading of the panel's power while it is active."""
+        self._set("metered", self.metered.add(ts, power_kw))
+
+    def pause_metering(self, now: float) -> None:
+        self._set("metered", self.metered.pause(now))
+
+    def resume_metering(self, now: float) -> None:
+        self._set("metered", self.metered.go_on(now))
+
+    def measure(self, power_kw: float) -> None:
+        """The meter has settled at `power_kw`."""
+        self._set("measured_kw", self.shed_at(power_kw))
+
+    def note_acked(self) -> tuple[str, ...]:
+        """Its command gets its ack; returns the other commands that get the same."""
+        duplicates = self.duplicate_correlation_ids
+        self._set("acked", True)
+        self._set("duplicate_correlation_ids", ())
+        return duplicates
+
+    def note_duplicate(self, correlation_id: str) -> None:
+        """Another command asks the same as the newest request."""
+        pending = self.pending
+        if pending is None:
+            known = self.duplicate_correlation_ids
+            self._set("duplicate_correlation_ids", (*known, correlation_id))
+        else:
+            known = pending.duplicate_correlation_ids
+            changed = replace(pending, duplicate_correlation_ids=(*known, correlation_id))
+            self._set("pending", changed)
+
+    def end_by(self, op: str, correlation_id: str | None) -> None:
+        """A command ends it."""
+        self._set("ended_by", EndedBy(op, correlation_id))
+
+    def note_ender_acked(self) -> EndedBy | None:
+        """The command that ended it gets its ack; None if it has one, or none ended it."""
+        ended_by = self.ended_by
+        if ended_by is None or ended_by.acked:
+            return None
+        self._set("ended_by", replace(ended_by, acked=True))
+        return ended_by
+
+    def end_soon(self, reason: Reason) -> None:
+        """It is to end as soon as the writes under way are back; the first reason stays."""
+        if self.end_reason is None:
+            self._set("end_reason", reason)
+
+    def end(self, now: float) -> None:
+        """Nothing more is shed for it."""
+        self._set("ended_ts", now)
+
+    def opt_out(self) -> None:
+        """A person at the site refuses it."""
+        self._set("opted_out", True)
+
+    def wait_for(self, event_id: str | None) -> None:
+        """Another event comes first."""
+        self._set("preempted_by", event_id)
+
+    def watch_rebound(self, until_ts: float) -> None:
+        self._set("rebound_until_ts", until_ts)
+
+    def note_rebound(self, power_kw: float) -> bool:
+        """The power after the event; whether it is the highest yet."""
+        if self.rebound_kw is not None and power_kw <= self.rebound_kw:
+            return False
+        self._set("rebound_kw", power_kw)
+        return True
+
+    def close_rebound(self) -> None:
+        """The rebound is known."""
+        self._set("rebound_until_ts", None)
 
     def shift(self, step_sec: float) -> None:
         """The clock was set by `step_sec`: what was so long ago still is. Back, what is left of the
         event stays as long as it was too; forward, it ends early, which harms no one."""
+
+        def shifted(moment: float | None) -> float | None:
+            return None if moment is None else moment + step_sec
+
         if step_sec < 0.0:
-            self.start_ts += step_sec
-            self.end_ts += step_sec
-        for name in ("active_ts", "ended_ts", "rebound_until_ts"):
-            moment = getattr(self, name)
-            setattr(self, name, None if moment is None else moment + step_sec)
-        for circuit in self.circuits:
-            circuit.shed_ts += step_sec
-        self.metered.shift(step_sec)
+            asked = self.request
+            start_ts, end_ts = asked.start_ts + step_sec, asked.end_ts + step_sec
+            self._set("request", replace(asked, start_ts=start_ts, end_ts=end_ts))
+        self._set("active_ts", shifted(self.active_ts))
+        self._set("ended_ts", shifted(self.ended_ts))
+        self._set("rebound_until_ts", shifted(self.rebound_until_ts))
+        self._set("circuits", tuple(circuit.shifted(step_sec) for circuit in self.circuits))
+        self._set("metered", self.metered.shifted(step_sec))
+
+    # ---- what is known -------------------------------------------------------------------
 
     @property
-    def weight(self) -> tuple[float, float]:
-        """Of two events at once the one that sorts first rules: priority, then the larger."""
-        return (math.inf if self.priority is None else self.priority, -self.requested_kw)
+    def newest_request(self) -> EventRequest:
+        return self.request if self.pending is None else self.pending.request
 
     @property
-    def past(self) -> bool:
+    def cannot_begin_again(self) -> bool:
         """Whether it is over so that it does not begin again in this modification."""
         return self.state is EventState.CANCELLED or (
             self.state.over and (self.active_ts is not None or self.opted_out)
@@ -258,18 +382,24 @@ class Event:
         """Whether nothing more will come of it."""
         return self.state.over and self.rebound_until_ts is None
 
-    def to(self, state: EventState) -> None:
-        """Change the state. Raises ValueError for a transition that the table does not have."""
-        if state not in TRANSITIONS[self.state]:
-            raise ValueError(f"event {self.event_id}: {self.state.value} → {state.value}")
-        self.state = state
+    @property
+    def is_ending(self) -> bool:
+        return self.end_reason is not None or self.ended_by is not None
+
+    @property
+    def shedding(self) -> bool:
+        """Whether the event counts in telemetry: its writes are confirmed and not yet undone."""
+        return self.active_ts is not None and not self.state.over
+
+    def circuit(self, circuit_id: str) -> ShedCircuit | None:
+        return next((c for c in self.circuits if c.circuit_id == circuit_id), None)
 
     @property
     def predicted_kw(self) -> float:
         return sum(circuit.shed_kw for circuit in self.circuits if circuit.counts)
 
     def left_out(self) -> str | None:
-        """What the ack says about circuits that did not confirm; None if all did."""
+        """The circuits that did not confirm, and why, for a person; None if all did."""
         failed = [f"{c.circuit_id}: {c.failure}" for c in self.circuits if not c.confirmed]
         return f"left out: {'; '.join(failed)}" if failed else None
 
@@ -277,112 +407,19 @@ class Event:
         """The circuits that this event keeps shed, or may: all that are not a person's or back."""
         return [circuit for circuit in self.circuits if circuit.to_put_back]
 
-    def stuck(self) -> str:
-        """The circuits that are not back yet, and why."""
+    def not_restored(self) -> str:
+        """The circuits that could not be put back yet, and why, for a person."""
         return ", ".join(f"{c.circuit_id} ({c.failure})" for c in self.held() if c.failure)
 
     @property
-    def shedding(self) -> bool:
-        """Whether the event counts in telemetry: its writes are confirmed and not yet undone."""
-        return self.active_ts is not None and not self.state.over
+    def baseline_kw(self) -> float | None:
+        """What the event is steered by."""
+        return None if self.baseline is None else self.baseline.steering_kw
 
-    def shed_by(self, power_kw: float) -> float:
-        """The measured shed at `power_kw`: baseline - power."""
+    def shed_at(self, power_kw: float) -> float:
+        """The measured shed when the panel draws `power_kw`: baseline - power."""
         return 0.0 if self.baseline_kw is None else self.baseline_kw - power_kw
 
-    def ack(self, status: AckStatus, ven_id: str, now: float, **fields: Any) -> dict[str, Any]:
-        """An ack of this event under the command that began it."""
-        measured = self.measured_kw is not None
-        shown = {
-            "event_id": self.event_id,
-            "requested_shed_kw": rounded(self.requested_kw),
-            "actual_shed_kw": rounded(self.measured_kw if measured else self.predicted_kw),
-            "shed_basis": "measured" if measured else "predicted",
-            "baseline_kw": rounded(self.baseline_kw),
-            "end_ts": rounded(self.end_ts),
-            "modification": self.modification,
-            "circuits_curtailed": [
-                curtailed_circuit(
-                    circuit_id=circuit.circuit_id,
-                    name=circuit.name,
-                    breaker_amps=circuit.breaker_amps,
-                    original_kw=circuit.original_kw,
-                    final_kw=circuit.final_kw,
-                    critical=circuit.critical,
-                )
-                for circuit in self.circuits
-                if circuit.counts
-            ],
-        }
-        return ack(
-            op=self.op,
-            status=status,
-            ven_id=ven_id,
-            ts=now,
-            correlation_id=self.correlation_id,
-            **{**shown, **fields},
-        )
-
-    def summary(self) -> dict[str, Any]:
-        """What the event delivered, from the meter; null where nothing was measured."""
-        mean_kw = self.metered.mean_kw
-        baseline_kw = self.baseline_kw if self.settled_kw is None else self.settled_kw
-        start_ts = self.start_ts if self.active_ts is None else self.active_ts
-        end_ts = self.end_ts if self.ended_ts is None else self.ended_ts
-        achieved_kw = None
-        if mean_kw is not None and baseline_kw is not None:
-            achieved_kw = baseline_kw - mean_kw
-        hours = max(0.0, end_ts - start_ts - self.metered.paused_sec) / 3600.0
-        return {
-            "start_ts": rounded(start_ts),
-            "end_ts": rounded(end_ts),
-            "baseline_kw": rounded(baseline_kw),
-            "avg_kw": rounded(mean_kw),
-            "delivered_kwh": None if achieved_kw is None else rounded(achieved_kw * hours, 6),
-            "requested_shed_kw": rounded(self.requested_kw),
-            "achieved_shed_kw": rounded(achieved_kw),
-            "shed_percent": (
-                None if achieved_kw is None else rounded(100.0 * achieved_kw / self.requested_kw, 1)
-            ),
-            "samples": self.metered.samples,
-            "baseline_method": self.baseline_method,
-            "baseline_samples": self.baseline_samples,
-            "baseline_rrmse_percent": rounded(self.baseline_rrmse_percent, 1),
-            "baseline_note": self.baseline_note,
-            "rebound_kw": rounded(self.rebound_kw),
-        }
-
-    def as_record(self) -> dict[str, Any]:
-        """What the journal keeps: plain values, none of them the event's own to change.
-
-        Field by field: `asdict` copies every number deeply, which was a third of the core's time.
-        """
-        ended_by, next_ask = self.ended_by, self.next_ask
-        return {
-            **vars(self),
-            "content": dict(self.content),
-            "state": self.state.value,
-            "circuits": [dict(vars(circuit)) for circuit in self.circuits],
-            "metered": dict(vars(self.metered)),
-            "also": list(self.also),
-            "next_also": list(self.next_also),
-            "ended_by": None if ended_by is None else dict(vars(ended_by)),
-            "next_ask": (
-                None if next_ask is None else {**vars(next_ask), "content": dict(next_ask.content)}
-            ),
-            "done": self.done,
-        }
-
-    @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> Event:
-        """The event of `as_record`. Raises TypeError, KeyError or ValueError if it is not one."""
-        values = dict(record)
-        values.pop("done", None)
-        values["state"] = EventState(values["state"])
-        values["circuits"] = [ShedCircuit(**circuit) for circuit in values["circuits"]]
-        values["metered"] = Metered(**values["metered"])
-        if values["ended_by"] is not None:
-            values["ended_by"] = EndedBy(**values["ended_by"])
-        if values.get("next_ask") is not None:
-            values["next_ask"] = EventRequest(**values["next_ask"])
-        return cls(**values)
+    def shed_in(self, reading: Reading) -> float:
+        """The measured shed that `reading` shows; 0 while nothing is held."""
+        return self.shed_at(reading.power_kw or 0.0) if self.held() else 0.0

@@ -3,190 +3,132 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from VenAgent.contract.acks import AckStatus
-from VenAgent.dr.backoff import Backoff
-from VenAgent.dr.closed_loop import ClosedLoop
-from VenAgent.dr.curtailment_plan import Moves
+from VenAgent.contract.json_codec import rounded
+from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.effects import Announce, Effects, RaiseAlert, ReadMeter, Release, SaveEvent
 from VenAgent.dr.event import Event, EventState
 from VenAgent.dr.panel import Reading
 from VenAgent.dr.restoration import Restoration
 from VenAgent.dr.site_state import SiteState
 
-WORK_LIMIT_SEC = 30.0
-"""Every report comes within the time limits of its calls; one that does not must not keep an
-event from ending."""
-CIRCUIT_ALERTS = ("circuit.disobeys", "circuit.by_hand", "write.failed", "restore.failed")
+CIRCUIT_ALERTS = (
+    "circuit.not_responding",
+    "circuit.manual_override",
+    "write.failed",
+    "restore.failed",
+)
+
+
+@dataclass(frozen=True)
+class FinishedEvent:
+    """An event that is over, and the later modification that begins in its place, if one waited."""
+
+    event: Event
+    successor: Event | None = None
 
 
 class EventCompletion:
-    """The event that is carried out, and its way to the end; carrying.py has the way there."""
+    """Ends the event that it is given, by way of its restoration."""
 
-    def __init__(self, context: SiteState) -> None:
-        self._context = context
-        self.event: Event | None = None
-        self.over: Event | None = None
-        """The event that has just ended, until the engine takes note of it."""
-        self.successor: Event | None = None
-        """What the engine is to begin in the place of an event that is over."""
-        self._moves = Moves()
-        """Under way now."""
-        self._on_target = ClosedLoop(context)
-        self._way_back = Restoration(context)
-        self._again = Backoff()
-        """When to try to go on with an event whose devices were not there."""
-        self._try_until_ts: float | None = None
-        self._overdue_ts: float | None = None
-        """The work under way is not waited for any longer than this when the event is to end."""
-        self._at_once = False
+    def __init__(self, site: SiteState, restoration: Restoration) -> None:
+        self._site = site
+        self._restoration = restoration
+        self.at_once = False
         """The agent stops: no pause between two circuits that go back."""
+        self._finished: FinishedEvent | None = None
 
-    def end(self, why: str, now: float, *, at_once: bool = False) -> Effects:
-        """End the event as soon as the work under way is done."""
-        event = self._the_event()
-        self._at_once = self._at_once or at_once
-        if self.is_idle:
-            return self._end(event, now)
-        if event.state is EventState.SHEDDING and event.ending is None:
-            event.ending = why
-            return self.end_soon(now)
-        if event.state is EventState.RESTORING and at_once:
-            self._way_back.hasten(event, now)
-            return self._way_back.due(event, now)
-        return []
+    def take_finished(self) -> FinishedEvent | None:
+        """The event that is over since this was asked last."""
+        finished, self._finished = self._finished, None
+        return finished
 
-    def end_soon(self, now: float) -> Effects:
-        """It ends when its work is back, or has been waited for long enough."""
-        event = self._the_event()
-        if event.state is EventState.SHEDDING and self._overdue_ts is None:
-            self._overdue_ts = now + WORK_LIMIT_SEC
-        return [SaveEvent(event.event_id, event.as_record())]
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether no work is under way for the event: it can be ended at once."""
-        event = self.event
-        if event is None:
-            return True
-        waits = event.state is EventState.SHEDDING and self._again.due_ts is not None
-        return waits or event.state is EventState.ACTIVE
-
-    def clock_stepped(self, step_sec: float, now: float) -> Effects:
-        """The clock was set: nothing that is waited for may take longer for it."""
-        event = self.event
-        if event is None:
-            return []
-        event.shift(step_sec)
-        self._way_back.shift(step_sec)
-        self._on_target.shift()
-        if self._overdue_ts is not None:
-            self._overdue_ts += step_sec
-        if self._again.due_ts is not None:
-            self._again.due_ts += step_sec
-        if self._try_until_ts is not None:
-            self._try_until_ts += step_sec
-        return [SaveEvent(event.event_id, event.as_record())]
-
-    def hand_over(self, now: float) -> Event:
-        """Let go of the event without a restore: another one takes what it holds."""
-        event = self._the_event()
-        event.metered.pause(now)
-        self.event = None
-        return event
-
-    @property
-    def wants_more(self) -> bool:
-        """Whether the event still wants what is being shed for it now."""
-        event = self.event
-        return (
-            event is not None and event.state is EventState.SHEDDING and not self._is_ending(event)
-        )
-
-    @property
-    def holds(self) -> bool:
-        """Whether circuits are to stay shed for now, or are about to be shed: then the devices'
-        lease is renewed. Not once one does not go back: the lease is what is left to end that."""
-        event = self.event
-        if event is None:
-            return False
-        if event.state is EventState.RESTORING:
-            return bool(event.held()) and not event.stuck()
-        return event.state in (EventState.SHEDDING, EventState.ACTIVE)
-
-    def _is_ending(self, event: Event) -> bool:
-        return event.ending is not None or event.ended_by is not None
-
-    def _fail(self, event: Event, reason: str, now: float) -> Effects:
-        """Nothing was shed: say so, and undo what may have been written all the same."""
-        told = self._context.answers.to_event(event, AckStatus.FAILED, now, reason=reason)
+    def fail(self, event: Event, reason: Reason, now: float) -> Effects:
+        """Nothing was shed: report it, and undo what may have been written all the same."""
+        acks = self._site.replies.to_event(event, AckStatus.FAILED, now, reason)
         if event.circuits:
-            return [*self._end(event, now), *told]
+            return [*self.begin(event, now), *acks]
         event.to(EventState.REJECTED)
-        self._let_go(event)
-        record = event.as_record()
+        self._finish(event)
         return [
-            SaveEvent(event.event_id, record),
-            *told,
+            SaveEvent.of(event),
+            *acks,
             Release(event.task_id),
-            Announce(record),
-            *self._context.answers.to_ender(event, AckStatus.SUCCESS, now),
+            Announce.of(event),
+            *self._site.replies.to_ender(event, AckStatus.SUCCESS, now),
         ]
 
-    def _end(self, event: Event, now: float) -> Effects:
-        if event.active_ts is None and not event.answered and event.ending is not None:
+    def begin(self, event: Event, now: float) -> Effects:
+        """The circuits go back from now on."""
+        failed: Effects = []
+        if event.active_ts is None and not event.acked and event.end_reason is not None:
             status = AckStatus.OPTED_OUT if event.opted_out else AckStatus.FAILED
-            failed = self._context.answers.to_event(event, status, now, reason=event.ending)
-        else:
-            failed = []
+            failed = self._site.replies.to_event(event, status, now, event.end_reason)
         event.to(EventState.RESTORING)
-        event.ended_ts, self._overdue_ts, self._moves = now, None, Moves()
-        self._again = Backoff()
-        self._on_target.restart()
-        self._way_back.begin(event, now, at_once=self._at_once)
-        record = event.as_record()
+        event.end(now)
         if not event.held():
-            return [SaveEvent(event.event_id, record), *failed, *self._complete(event, now)]
-        effects = [SaveEvent(event.event_id, record), *failed, Announce(record)]
-        return effects + self._way_back.due(event, now)
+            saved = SaveEvent.of(event)
+            return [saved, *failed, *self._complete(event, now)]
+        self._restoration.begin(event, now, at_once=self.at_once)
+        effects: Effects = [SaveEvent.of(event), *failed, Announce.of(event)]
+        return effects + self._restoration.due(event, now)
+
+    def resume(self, event: Event, now: float) -> Effects:
+        """An earlier process was restoring it."""
+        self._restoration.begin(event, now)
+        return self.due(event, now)
+
+    def hasten(self, event: Event, now: float) -> Effects:
+        """It is restoring, and the agent stops."""
+        self._restoration.hasten(event, now)
+        return self._restoration.due(event, now)
+
+    def due(self, event: Event, now: float) -> Effects:
+        """Write the circuits whose turn it is; a person may have taken all that are left."""
+        return self._restoration.due(event, now) if event.held() else self._complete(event, now)
 
     def restored(
-        self,
-        event_id: str,
-        failures: Mapping[str, str],
-        now: float,
-        reading: Reading | None = None,
+        self, event: Event, failures: Mapping[str, str], now: float, reading: Reading | None
     ) -> Effects:
-        """Writes of the way back ended."""
-        event = self._at(event_id, EventState.RESTORING)
-        if event is None:
-            return []
-        effects = self._way_back.restored(event, failures, now, reading)
+        """Writes of the restoration ended."""
+        effects = self._restoration.restored(event, failures, now, reading)
         if event.held():
-            return effects + self._way_back.due(event, now)
+            return effects + self._restoration.due(event, now)
         alerts = [effect for effect in effects if isinstance(effect, RaiseAlert)]
         return self._complete(event, now) + alerts
 
+    def next_deadline(self, event: Event) -> float | None:
+        return self._restoration.next_deadline() if event.held() else 0.0
+
+    def shift(self, step_sec: float) -> None:
+        """The clock was set by `step_sec`."""
+        self._restoration.shift(step_sec)
+
     def _complete(self, event: Event, now: float) -> Effects:
-        answers, policy = self._context.answers, self._context.policy
+        replies, policy = self._site.replies, self._site.policy
         event.to(EventState.COMPLETED)
-        told = answers.to_ender(event, AckStatus.SUCCESS, now)
-        if not event.answered:
-            reason = event.ending or "ended by command before it could be begun or changed"
-            told += answers.to_event(event, AckStatus.FAILED, now, reason=reason)
+        acks = replies.to_ender(event, AckStatus.SUCCESS, now)
+        if not event.acked:
+            reason = event.end_reason or Reason(
+                ReasonCode.ENDED_BY_COMMAND, "ended by command before it could be begun or changed"
+            )
+            acks += replies.to_event(event, AckStatus.FAILED, now, reason)
         if event.active_ts is not None:
-            if event.next_ask is None and policy.rebound_sec > 0.0:
-                event.rebound_until_ts = now + policy.rebound_sec
-            summary = event.summary()
-            told.append(answers.follow_up(event, AckStatus.COMPLETED, now, summary=summary))
-        self._let_go(event)
-        record = event.as_record()
+            if event.pending is None and policy.rebound_sec > 0.0:
+                event.watch_rebound(now + policy.rebound_sec)
+            acks.append(
+                replies.follow_up(event, AckStatus.COMPLETED, now, summary=event_summary(event))
+            )
+        self._finish(event)
         effects: Effects = [
-            SaveEvent(event.event_id, record),
-            self._context.keep_wear(),
-            *told,
+            SaveEvent.of(event),
+            self._site.save_cycling_limits(),
+            *acks,
             Release(event.task_id),
-            Announce(record),
+            Announce.of(event),
             ReadMeter(),
             RaiseAlert("shed.short"),
             RaiseAlert("devices.preempted"),
@@ -195,30 +137,37 @@ class EventCompletion:
             effects += [RaiseAlert(code, None, circuit.circuit_id) for code in CIRCUIT_ALERTS]
         return effects
 
-    def _let_go(self, event: Event) -> None:
+    def _finish(self, event: Event) -> None:
         """The event is over; what a later modification asked of it begins as an event anew."""
-        self.event, self.over = None, event
-        self._again, self._try_until_ts, self._overdue_ts = Backoff(), None, None
-        self.successor = event.take_next()
+        self._finished = FinishedEvent(event, event.take_pending())
 
-    def trouble(self) -> str | None:
-        """What a person should know: circuits that do not go back. None when all is well."""
-        event = self.event
-        if event is None:
-            return None
-        if event.state is EventState.RESTORING and event.stuck():
-            return f"event {event.event_id} is over but not restored: {event.stuck()}; trying again"
-        if event.state is EventState.ACTIVE and self._on_target.is_frozen:
-            return f"event {event.event_id} goes on as it is: the meter is not read"
-        return None
 
-    def _the_event(self) -> Event:
-        assert self.event is not None, "the engine asks only while an event runs"
-        return self.event
-
-    def _at(self, event_id: str, state: EventState) -> Event | None:
-        """The event, if a report is about it and still wanted."""
-        event = self.event
-        if event is None or event.event_id != event_id or event.state is not state:
-            return None
-        return event
+def event_summary(event: Event) -> dict[str, Any]:
+    """What the event delivered, from the meter; null where nothing was measured."""
+    mean_kw, baseline = event.metered.mean_kw, event.baseline
+    baseline_kw = None if baseline is None else baseline.settlement_kw
+    start_ts = event.request.start_ts if event.active_ts is None else event.active_ts
+    end_ts = event.request.end_ts if event.ended_ts is None else event.ended_ts
+    achieved_kw = None
+    if mean_kw is not None and baseline_kw is not None:
+        achieved_kw = baseline_kw - mean_kw
+    hours = max(0.0, end_ts - start_ts - event.metered.paused_sec) / 3600.0
+    requested_kw = event.request.shed_kw
+    return {
+        "start_ts": rounded(start_ts),
+        "end_ts": rounded(end_ts),
+        "baseline_kw": rounded(baseline_kw),
+        "avg_kw": rounded(mean_kw),
+        "delivered_kwh": None if achieved_kw is None else rounded(achieved_kw * hours, 6),
+        "requested_shed_kw": rounded(requested_kw),
+        "achieved_shed_kw": rounded(achieved_kw),
+        "shed_percent": (
+            None if achieved_kw is None else rounded(100.0 * achieved_kw / requested_kw, 1)
+        ),
+        "samples": event.metered.samples,
+        "baseline_method": None if baseline is None else baseline.method,
+        "baseline_samples": None if baseline is None else baseline.samples,
+        "baseline_rrmse_percent": None if baseline is None else rounded(baseline.rrmse_percent, 1),
+        "baseline_note": None if baseline is None else baseline.note,
+        "rebound_kw": rounded(event.rebound_kw),
+    }

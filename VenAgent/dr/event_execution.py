@@ -1,4 +1,4 @@
-"""Carrying out one event: reserve, read, plan, write, keep on target, put back.
+"""Carrying out one event: reserve, read, plan, write, keep on target, end.
 
 One thing is under way at a time: while it is, the event is SHEDDING or RESTORING, and what else is
 wanted of it waits for the report. `prepared`, `written` and `restored` are those reports.
@@ -6,104 +6,108 @@ wanted of it waits for the report. `prepared`, `written` and `restored` are thos
 
 from __future__ import annotations
 
-import copy
-import math
 from collections.abc import Mapping
 
+from VenAgent.baseline.methods import choose_baseline
 from VenAgent.contract.acks import AckStatus
-from VenAgent.dr.backoff import Backoff
-from VenAgent.dr.curtailment_plan import Moves
+from VenAgent.contract.reasons import Reason, ReasonCode
+from VenAgent.dr.closed_loop import ClosedLoop
+from VenAgent.dr.curtailment_plan import CurtailmentPlan, plan_curtailment
 from VenAgent.dr.effects import (
     Announce,
     Effects,
-    Prepare,
     Prepared,
     RaiseAlert,
     ReadMeter,
     SaveEvent,
     Write,
 )
-from VenAgent.dr.event import Event, EventRequest, EventState
-from VenAgent.dr.event_completion import EventCompletion
+from VenAgent.dr.event import Event, EventBaseline, EventRequest, EventState
+from VenAgent.dr.event_completion import EventCompletion, FinishedEvent
 from VenAgent.dr.panel import Reading
-from VenAgent.dr.settlement import inherit_baseline, take_baseline
+from VenAgent.dr.reservation import Reservation
+from VenAgent.dr.restoration import Restoration
 from VenAgent.dr.site_state import SiteState
-from VenAgent.dr.toward import moves_toward
 
-RESERVE_BEYOND_END_SEC = 300.0
-"""The reservation outlasts the event by this, so that a restore may be tried again under it."""
-TRY_AGAIN_MOST_SEC = 5.0
-"""Between two tries to reserve and read, while an agent that is needed gives no answer."""
-TRY_FOR_SEC = 30.0
-"""So long what is new is tried; what was shed before a restart, until the event's end."""
-NOTHING_TO_SHED = (
-    "no circuit can be shed now: all are critical, switched off, unread or draw nothing"
+WORK_LIMIT_SEC = 30.0
+"""Every report comes within the time limits of its calls; one that does not must not keep an
+event from ending."""
+NOTHING_TO_SHED = Reason(
+    ReasonCode.NOTHING_TO_SHED,
+    "no circuit can be shed now: all are critical, switched off, unread or draw nothing",
+)
+METER_UNREADABLE = Reason(
+    ReasonCode.METER_UNREADABLE, "the meter could not be read; nothing was shed"
 )
 
 
-class EventExecution(EventCompletion):
+class EventExecution:
     """Has at most one event at a time; None between events."""
 
-    def __init__(self, context: SiteState) -> None:
-        super().__init__(context)
-        self._aimed_kw = 0.0
-        """The shed that there will be when the moves under way have succeeded."""
-        self._why = ""
-        """Why circuits are added or released now."""
+    def __init__(self, site: SiteState) -> None:
+        self._site = site
+        self.event: Event | None = None
+        self._reservation = Reservation()
+        self._loop = ClosedLoop(site)
+        self._completion = EventCompletion(site, Restoration(site))
+        self._plan = CurtailmentPlan()
+        """Being written now."""
+        self._expected_kw = 0.0
+        """The shed that there will be when the writes under way have succeeded."""
+        self._reason: Reason | None = None
+        """Why circuits are added or released now; None when a command asked for it."""
         self._reassert = False
-        self._lapsed = False
+        """What is shed is to be written once more as it is: someone may not have heard it."""
+        self._lease_lapsed = False
         """The devices went back by themselves while other work was under way."""
-        self._lost_to: tuple[str, str] | None = None
-        """A reservation that was taken from us meanwhile, and by whom."""
+        self._reservation_lost: tuple[str, str] | None = None
+        """A task that was taken from us meanwhile, and by whom."""
+        self._overdue_ts: float | None = None
+        """The work under way is not waited for any longer than this when the event is to end."""
+
+    def take_finished(self) -> FinishedEvent | None:
+        """The event that is over since this was asked last."""
+        return self._completion.take_finished()
 
     # ---- beginning -----------------------------------------------------------------------
 
-    def begin(self, event: Event, now: float, heir_of: Event | None = None) -> Effects:
-        """Begin `event`, or go on with it; what `heir_of` holds shed becomes its own."""
+    def begin(self, event: Event, now: float, taking_over_from: Event | None = None) -> Effects:
+        """Begin `event`, or go on with it; what `taking_over_from` holds shed becomes its own."""
         self.event = event
-        event.to(EventState.SHEDDING)
-        event.set_aside = None
-        event.metered.go_on(now)
-        if heir_of is not None:
-            event.circuits, heir_of.circuits = heir_of.circuits, []
-            inherit_baseline(event, heir_of)
-        self._reassert = self._lapsed = False
-        self._why = "" if event.active_ts is None else "it goes on where it was set aside"
-        return self._reserve_anew(event, now)
+        event.begin()
+        event.resume_metering(now)
+        if taking_over_from is not None:
+            event.take_over_from(taking_over_from)
+        self._reassert = self._lease_lapsed = False
+        self._reason = None
+        if event.active_ts is not None:
+            self._reason = Reason(ReasonCode.RESUMED, "it goes on where it was preempted")
+        return self._reservation.request(event, now)
 
-    def change(self, ask: EventRequest, now: float) -> Effects:
+    def change(self, request: EventRequest, now: float) -> Effects:
         """A later modification of the event that runs. It waits until the work under way is done,
         and what begins later than now, or has no more to change, until the event is over."""
-        event = self._the_event()
-        self._context.answers.expect(ask.correlation_id)
+        event = self._running()
+        self._site.replies.expect(request.correlation_id)
         superseded: Effects = []
-        if event.next_ask is not ask:
-            superseded = self._supersede(event.take_next(), ask.modification, now)
-        if event.state is not EventState.ACTIVE or ask.start_ts > now:
-            event.next_ask = ask
+        if event.pending is None or event.pending.request is not request:
+            superseded = self._supersede(event.take_pending(), request.modification, now)
+        if event.state is not EventState.ACTIVE or request.start_ts > now:
+            event.postpone(request)
             if event.state is EventState.ACTIVE:
                 return self._end(event, now)
-            return [SaveEvent(event.event_id, event.as_record()), *superseded]
-        event.change(ask)
+            return [SaveEvent.of(event), *superseded]
+        event.change(request)
         event.to(EventState.SHEDDING)
-        return self._reserve_anew(event, now)
+        return self._reservation.request(event, now)
 
     def _supersede(self, overtaken: Event | None, modification: int, now: float) -> Effects:
         """A modification that a later one overtook before it could be applied."""
         if overtaken is None:
             return []
-        reason = f"superseded by modification {modification} before it could be applied"
-        return self._context.answers.to_event(overtaken, AckStatus.FAILED, now, reason=reason)
-
-    def _reserve_anew(self, event: Event, now: float) -> Effects:
-        event.task_id = f"{event.event_id}/{now:.3f}"
-        return [*self._prepare(event), Announce(event.as_record())]
-
-    def _prepare(self, event: Event) -> Effects:
-        return [
-            SaveEvent(event.event_id, event.as_record()),
-            Prepare(event.event_id, event.task_id, event.end_ts + RESERVE_BEYOND_END_SEC),
-        ]
+        text = f"superseded by modification {modification} before it could be applied"
+        reason = Reason(ReasonCode.SUPERSEDED, text)
+        return self._site.replies.to_event(overtaken, AckStatus.FAILED, now, reason)
 
     # ---- planning and writing ------------------------------------------------------------
 
@@ -112,68 +116,82 @@ class EventExecution(EventCompletion):
         event = self._at(event_id, EventState.SHEDDING)
         if event is None:
             return []
-        if self._is_ending(event):
+        if event.is_ending:
             return self._end(event, now)
         reading = outcome.reading
-        if not outcome.is_complete and self._may_try_again(event, outcome, now):
-            return self._try_again(event, outcome, now)
+        if not outcome.is_complete and self._reservation.may_try_again(
+            event, outcome, now, reassert=self._reassert
+        ):
+            return self._reservation.try_again(event, outcome, now)
         if outcome.refusal is not None:
             return self._cannot(event, outcome.refusal, now)
         if reading is None or reading.power_kw is None:
-            return self._cannot(event, "the meter could not be read; nothing was shed", now)
-        self._context.latest = reading
-        if event.baseline_kw is None:
-            take_baseline(event, self._context, reading.power_kw, now)
+            return self._cannot(event, METER_UNREADABLE, now)
+        self._site.latest = reading
+        if event.baseline is None:
+            event.measure_against(self._baseline(event, reading.power_kw, now))
         if self._reassert and event.held():
             self._reassert = False
             return self._write_again(event)
-        held_kw = event.shed_by(reading.power_kw) if event.held() else 0.0
-        moves = moves_toward(event, self._context, reading, held_kw, now, by_command=not self._why)
-        if moves.circuits:
-            return self._move(event, moves, held_kw, now)
-        if abs(event.requested_kw - held_kw) <= self._context.policy.band * event.requested_kw:
-            self._aimed_kw = held_kw
+        held_kw = event.shed_in(reading)
+        plan = self._make_plan(event, reading, held_kw, now)
+        if plan.circuits:
+            return self._carry_out(event, plan, held_kw, now)
+        if abs(event.request.shed_kw - held_kw) <= self._band_kw(event):
+            self._expected_kw = held_kw
             return self._activate(event, now)
         return self._cannot(event, NOTHING_TO_SHED, now)
 
-    def _may_try_again(self, event: Event, outcome: Prepared, now: float) -> bool:
-        """Whether those that the event needs may only not be there yet: after a power cut the
-        agents come up one after the other, and one that is restarted is back within seconds. Who
-        asks for an event now is told at once that it cannot begin."""
-        if self._reassert and event.held():
-            return True
-        self._try_until_ts = self._try_until_ts or now + TRY_FOR_SEC
-        is_known = event.answered or bool(event.held())
-        return outcome.may_pass and is_known and now < self._try_until_ts
+    def _make_plan(
+        self, event: Event, reading: Reading, held_kw: float, now: float
+    ) -> CurtailmentPlan:
+        return plan_curtailment(
+            event, self._site, reading, held_kw, now, may_exchange=self._reason is None
+        )
 
-    def _try_again(self, event: Event, outcome: Prepared, now: float) -> Effects:
-        self._again.failed(now)
-        self._again.due_ts = min(self._again.due_ts or now, now + TRY_AGAIN_MOST_SEC)
-        if not event.held():
-            return []
-        why = outcome.refusal or "the meter could not be read"
-        return [RaiseAlert("shed.short", f"event {event.event_id} cannot go on yet: {why}")]
+    def _baseline(self, event: Event, power_kw: float, now: float) -> EventBaseline:
+        """Steered by the minutes before, settled by the site's method: the days that this one
+        compares the event with may have begun it higher or lower than it really begins."""
+        site = self._site
+        settlement = choose_baseline(
+            site.policy.baseline_method,
+            site.history,
+            site.intervals,
+            start_ts=now,
+            end_ts=event.request.end_ts,
+            now=now,
+            present_kw=power_kw,
+        )
+        return EventBaseline(
+            steering_kw=site.history.baseline(now, power_kw).power_kw,
+            settlement_kw=settlement.power_kw,
+            method=settlement.method,
+            samples=settlement.samples,
+            rrmse_percent=settlement.rrmse_percent,
+            note=settlement.note,
+        )
 
-    def _move(self, event: Event, moves: Moves, held_kw: float, now: float) -> Effects:
-        self._moves, self._aimed_kw = moves, held_kw + moves.delta_kw
-        for circuit in moves.circuits:
+    def _carry_out(
+        self, event: Event, plan: CurtailmentPlan, held_kw: float, now: float
+    ) -> Effects:
+        event.put(plan.circuits)
+        self._plan, self._expected_kw = plan, held_kw + plan.delta_kw
+        for circuit in plan.circuits:
             if circuit.shed_ts == now and not circuit.releasing:
-                self._context.wear.shed(circuit.circuit_id, now)
-        record = SaveEvent(event.event_id, event.as_record())
-        return [record, self._context.keep_wear(), self._write(event)]
+                self._site.cycling_limits.note_shed(circuit.circuit_id, now)
+        return [SaveEvent.of(event), self._site.save_cycling_limits(), self._write(event)]
 
     def _write(self, event: Event) -> Write:
-        writes = tuple(circuit.write() for circuit in self._moves.circuits)
-        return Write(event.event_id, writes, verify=self._moves.some_go_back)
+        writes = tuple(circuit.write() for circuit in self._plan.circuits)
+        return Write(event.event_id, writes, verify=self._plan.releases_some)
 
     def _write_again(self, event: Event) -> Effects:
-        """Tell every circuit once more what it is to be: someone may not have heard it."""
-        again = [circuit for circuit in event.held() if not circuit.switching]
-        for circuit in again:
-            circuit.rewrite(circuit.value, circuit.final_kw)
-        self._moves = Moves(tuple(again))
-        self._aimed_kw = event.requested_kw
-        return [SaveEvent(event.event_id, event.as_record()), self._write(event)]
+        """Write once more what every circuit is to be."""
+        again = [c.rewritten(c.value, c.final_kw) for c in event.held() if not c.switching]
+        event.put(again)
+        self._plan = CurtailmentPlan(tuple(again))
+        self._expected_kw = event.request.shed_kw
+        return [SaveEvent.of(event), self._write(event)]
 
     def written(
         self,
@@ -189,85 +207,92 @@ class EventExecution(EventCompletion):
         event = self._at(event_id, EventState.SHEDDING)
         if event is None:
             return []
-        missing_kw = event.requested_kw - self._aimed_kw
-        may_replace = bool(failures) and not self._moves.some_go_back
+        may_replace = bool(failures) and not self._plan.releases_some
+        missing_kw = event.request.shed_kw - self._expected_kw
         effects: Effects = []
-        for circuit in self._moves.circuits:
-            circuit.failure = failures.get(circuit.circuit_id)
-            if circuit.releasing:
-                circuit.releasing = False
-                if circuit.failure is None and reading is not None:
-                    circuit.failure = circuit.contradiction(reading, circuit.before)
-                if circuit.failure is None:
-                    event.circuits.remove(circuit)
-                    self._context.wear.put_back(circuit.circuit_id, now)
-                continue
-            circuit.confirmed = circuit.failure is None
-            if circuit.failure is not None:
+        for circuit_id in self._plan.circuit_ids:
+            effects += self._write_ended(event, circuit_id, failures.get(circuit_id), now, reading)
+            circuit = event.circuit(circuit_id)
+            if circuit is not None and circuit.confirmed is False and circuit_id in failures:
                 missing_kw += circuit.shed_kw
-                effects.append(_failed_write(circuit.circuit_id, circuit.failure))
-        self._moves = Moves()
-        if self._is_ending(event):
+        self._plan = CurtailmentPlan()
+        if event.is_ending:
             return [*effects, *self._end(event, now)]
-        before = self._context.latest  # what has gone back since is not as it shows
-        band_kw = self._context.policy.band * event.requested_kw
-        if may_replace and before is not None and missing_kw > band_kw:
-            held_kw = event.requested_kw - missing_kw
-            moves = moves_toward(
-                event, self._context, before, held_kw, now, by_command=not self._why
-            )
-            if moves.circuits:
-                return [*effects, *self._move(event, moves, held_kw, now)]
+        before = self._site.latest  # what has gone back since is not as it shows
+        if may_replace and before is not None and missing_kw > self._band_kw(event):
+            held_kw = event.request.shed_kw - missing_kw
+            plan = self._make_plan(event, before, held_kw, now)
+            if plan.circuits:
+                return [*effects, *self._carry_out(event, plan, held_kw, now)]
         if event.active_ts is None and not any(circuit.confirmed for circuit in event.circuits):
-            reasons = "; ".join(f"{c.circuit_id}: {c.failure}" for c in event.circuits)
-            return [*effects, *self._fail(event, f"no write was confirmed: {reasons}", now)]
+            why = "; ".join(f"{c.circuit_id}: {c.failure}" for c in event.circuits)
+            reason = Reason(ReasonCode.WRITE_FAILED, f"no write was confirmed: {why}")
+            return [*effects, *self._fail(event, reason, now)]
         return [*effects, *self._activate(event, now)]
 
-    def _activate(self, event: Event, now: float, note: str | None = None) -> Effects:
-        """The writes are back: the event is under way, or on its way again."""
-        answers = self._context.answers
-        self._again, self._try_until_ts = Backoff(), None
-        event.to(EventState.ACTIVE)
-        is_first = event.active_ts is None
-        event.active_ts = event.active_ts or now
-        event.measured_kw = None
-        self._on_target.restart(expected_kw=self._aimed_kw)
-        reason = "; ".join(text for text in (note or self._why, event.left_out()) if text)
-        words = {"reason": reason} if reason else {}
-        if is_first or not event.answered:
-            told = answers.to_event(event, AckStatus.ACCEPTED, now, **words)
-        elif self._why:
-            told = [answers.follow_up(event, AckStatus.ADJUSTED, now, **words)]
+    def _write_ended(
+        self,
+        event: Event,
+        circuit_id: str,
+        failure: str | None,
+        now: float,
+        reading: Reading | None,
+    ) -> Effects:
+        circuit = event.circuit(circuit_id)
+        if circuit is None:
+            return []
+        if not circuit.releasing:
+            event.put([circuit.write_ended(failure)])
+            return [] if failure is None else [_failed_write(circuit_id, failure)]
+        if failure is None and reading is not None:
+            failure = circuit.contradiction(reading, circuit.before)
+        if failure is None:
+            event.drop(circuit_id)
+            self._site.cycling_limits.note_restored(circuit_id, now)
         else:
-            told = []
-        self._why = ""
-        record = event.as_record()
+            event.put([circuit.still_held(failure)])
+        return []
+
+    def _activate(self, event: Event, now: float, note: Reason | None = None) -> Effects:
+        """The writes are back: the event is under way, or on its way again."""
+        replies, is_first = self._site.replies, event.active_ts is None
+        self._reservation.forget_tries()
+        event.activate(now)
+        self._loop.restart(expected_kw=self._expected_kw)
+        reason = _joined(note or self._reason, event.left_out())
+        if is_first or not event.acked:
+            acks = replies.to_event(event, AckStatus.ACCEPTED, now, reason)
+        elif self._reason is not None:
+            acks = [replies.follow_up(event, AckStatus.ADJUSTED, now, reason)]
+        else:
+            acks = []
+        self._reason = None
         effects = [
-            SaveEvent(event.event_id, record),
-            self._context.keep_wear(),
-            *told,
-            Announce(record),
+            SaveEvent.of(event),
+            self._site.save_cycling_limits(),
+            *acks,
+            Announce.of(event),
             ReadMeter(),
         ]
         return effects + self._catch_up(event, now)
 
     def _catch_up(self, event: Event, now: float) -> Effects:
         """What came while the work was under way."""
-        if event.next_ask is not None:
-            return self.change(event.next_ask, now)
-        lost_to, self._lost_to = self._lost_to, None
-        if lost_to is not None and lost_to[0] == event.task_id:
-            return self.preempted(*lost_to, now)
-        return self.lapsed(now) if self._lapsed else []
+        if event.pending is not None:
+            return self.change(event.pending.request, now)
+        lost, self._reservation_lost = self._reservation_lost, None
+        if lost is not None and lost[0] == event.task_id:
+            return self.preempted(*lost, now)
+        return self.lease_lapsed(now) if self._lease_lapsed else []
 
-    def _cannot(self, event: Event, reason: str, now: float) -> Effects:
+    def _cannot(self, event: Event, reason: Reason, now: float) -> Effects:
         """The plan came to nothing. What is shed already stays so, and the event goes on."""
         if event.active_ts is None and not event.held():
             return self._fail(event, reason, now)
-        self._aimed_kw, self._why, self._reassert = event.predicted_kw, "", False
+        self._expected_kw, self._reason, self._reassert = event.predicted_kw, None, False
         effects = self._activate(event, now, reason)
-        self._on_target.hold_off(now)
-        return [*effects, RaiseAlert("shed.short", f"event {event.event_id}: {reason}")]
+        self._loop.hold_off(now)
+        return [*effects, _shed_short(event, reason.text, reason.code)]
 
     # ---- while it is active --------------------------------------------------------------
 
@@ -278,22 +303,22 @@ class EventExecution(EventCompletion):
             return []
         if reading.ts < (event.active_ts or 0.0):
             return []
-        effects, why = self._on_target.look(event, reading, now)
-        return effects if why is None else effects + self._adjust(event, reading, why, now)
+        effects, reason = self._loop.look(event, reading, now)
+        return effects if reason is None else effects + self._adjust(event, reading, reason, now)
 
-    def _adjust(self, event: Event, reading: Reading, why: str, now: float) -> Effects:
-        """Add or release circuits, if any would help; else say so and leave it for a while."""
-        held_kw = event.shed_by(reading.power_kw or 0.0)
-        if not moves_toward(
-            copy.deepcopy(event), self._context, reading, held_kw, now, by_command=False
-        ).circuits:
-            self._on_target.hold_off(now)
-            if held_kw >= event.requested_kw:
+    def _adjust(self, event: Event, reading: Reading, reason: Reason, now: float) -> Effects:
+        """Add or release circuits, if any would help; else report it and leave it for a while."""
+        held_kw = event.shed_at(reading.power_kw or 0.0)
+        plan = plan_curtailment(event, self._site, reading, held_kw, now, may_exchange=False)
+        if not plan.circuits:
+            self._loop.hold_off(now)
+            if held_kw >= event.request.shed_kw:
                 return []
-            return [RaiseAlert("shed.short", f"event {event.event_id}: {why}, and no load is left")]
+            return [_shed_short(event, f"{reason.text}, and no load is left", reason.code)]
         event.to(EventState.SHEDDING)
-        self._why = why
-        return self._prepare(event) if event.task_id else self._reserve_anew(event, now)
+        self._reason = reason
+        reservation = self._reservation
+        return reservation.prepare(event) if event.task_id else reservation.request(event, now)
 
     # ---- what others do to it ------------------------------------------------------------
 
@@ -303,57 +328,116 @@ class EventExecution(EventCompletion):
         if event is None or event.task_id != task_id:
             return []
         if event.state is EventState.SHEDDING:
-            self._lost_to = (task_id, by_whom)
+            self._reservation_lost = (task_id, by_whom)
         if event.state is not EventState.ACTIVE:
             return []
-        event.task_id = ""
+        event.reserve_as("")
         event.to(EventState.SHEDDING)
-        self._why = f"the devices were taken by {by_whom}"
-        taken = [circuit for circuit in event.held() if not circuit.switching]
-        for circuit in taken:
-            circuit.releasing = True
-        self._moves, self._aimed_kw = Moves(tuple(taken)), 0.0
-        alert = RaiseAlert("devices.preempted", f"event {event.event_id}: {self._why}")
-        return [SaveEvent(event.event_id, event.as_record()), self._write(event), alert]
+        reason = Reason(ReasonCode.DEVICES_TAKEN, f"the devices were taken by {by_whom}")
+        taken = [circuit.to_release() for circuit in event.held() if not circuit.switching]
+        event.put(taken)
+        self._plan, self._expected_kw = CurtailmentPlan(tuple(taken)), 0.0
+        self._reason = reason
+        message = f"event {event.event_id}: {reason.text}"
+        alert = RaiseAlert("devices.preempted", message, reason_code=reason.code)
+        return [SaveEvent.of(event), self._write(event), alert]
 
-    def lapsed(self, now: float) -> Effects:
+    def lease_lapsed(self, now: float) -> Effects:
         """The devices' lease ran out and they went back by themselves: shed again."""
         event = self.event
-        self._lapsed = event is not None and event.state is EventState.SHEDDING
+        self._lease_lapsed = event is not None and event.state is EventState.SHEDDING
         if event is None or event.state is not EventState.ACTIVE:
             return []
         event.to(EventState.SHEDDING)
-        self._reassert, self._why = True, "the devices had gone back by themselves"
-        return self._reserve_anew(event, now)
-
-    # ---- after a restart -----------------------------------------------------------------
+        self._reassert = True
+        self._reason = Reason(ReasonCode.LEASE_LAPSED, "the devices had gone back by themselves")
+        return self._reservation.request(event, now)
 
     def take_over(self, event: Event, now: float) -> Effects:
-        """Go on with what an earlier process left under way."""
+        """Go on with what an earlier process had under way."""
         self.event = event
         if event.state is EventState.RECEIVED:
             return self.begin(event, now)
         if event.state is EventState.RESTORING:
-            self._way_back.begin(event, now)
-            return self._way_back.due(event, now) if event.held() else self._complete(event, now)
-        if event.end_ts <= now and event.ending is None:
-            event.ending = "the agent was not running when the event's end came"
+            return self._after(self._completion.resume(event, now))
+        if event.request.end_ts <= now:
+            text = "the agent was not running when the event's end came"
+            event.end_soon(Reason(ReasonCode.AGENT_WAS_DOWN, text))
         if event.state is EventState.ACTIVE:
-            if self._is_ending(event):
+            if event.is_ending:
                 return self._end(event, now)
             event.to(EventState.SHEDDING)
-        elif self._is_ending(event):
-            return (
-                self._end(event, now)
-                if event.circuits or event.active_ts is not None
-                else self._fail(
-                    event, event.ending or "restored by command before it had begun", now
-                )
-            )
-        for circuit in [c for c in event.circuits if c.releasing]:
-            circuit.releasing = False
+        elif event.is_ending:
+            if event.circuits or event.active_ts is not None:
+                return self._end(event, now)
+            text = "restored by command before it had begun"
+            ended_by_command = Reason(ReasonCode.ENDED_BY_COMMAND, text)
+            return self._fail(event, event.end_reason or ended_by_command, now)
+        event.put(circuit.still_held(circuit.failure) for circuit in event.circuits)
         self._reassert = bool(event.circuits)
-        return self._reserve_anew(event, now)
+        return self._reservation.request(event, now)
+
+    def hand_over(self, now: float) -> Event:
+        """Let go of the event without a restore: another one takes what it holds."""
+        event = self._running()
+        event.pause_metering(now)
+        self.event = None
+        return event
+
+    # ---- how it ends ---------------------------------------------------------------------
+
+    def end(self, reason: Reason, now: float, *, at_once: bool = False) -> Effects:
+        """End the event as soon as the work under way is done."""
+        event = self._running()
+        self._completion.at_once = self._completion.at_once or at_once
+        if self.is_idle:
+            return self._end(event, now)
+        if event.state is EventState.SHEDDING and event.end_reason is None:
+            event.end_soon(reason)
+            return self.end_soon(now)
+        if event.state is EventState.RESTORING and at_once:
+            return self._completion.hasten(event, now)
+        return []
+
+    def end_soon(self, now: float) -> Effects:
+        """It ends when its work is back, or has been waited for long enough."""
+        event = self._running()
+        if event.state is EventState.SHEDDING and self._overdue_ts is None:
+            self._overdue_ts = now + WORK_LIMIT_SEC
+        return [SaveEvent.of(event)]
+
+    def restored(
+        self,
+        event_id: str,
+        failures: Mapping[str, str],
+        now: float,
+        reading: Reading | None = None,
+    ) -> Effects:
+        """Writes of the restoration ended."""
+        event = self._at(event_id, EventState.RESTORING)
+        if event is None:
+            return []
+        return self._after(self._completion.restored(event, failures, now, reading))
+
+    def _end(self, event: Event, now: float) -> Effects:
+        self._stop_work()
+        return self._after(self._completion.begin(event, now))
+
+    def _fail(self, event: Event, reason: Reason, now: float) -> Effects:
+        self._stop_work()
+        return self._after(self._completion.fail(event, reason, now))
+
+    def _stop_work(self) -> None:
+        self._overdue_ts, self._plan = None, CurtailmentPlan()
+        self._reservation.forget_tries()
+        self._loop.restart()
+
+    def _after(self, effects: Effects) -> Effects:
+        """Let go of the event once it is over."""
+        if self.event is not None and self.event.state.over:
+            self.event = None
+            self._stop_work()
+        return effects
 
     # ---- time ----------------------------------------------------------------------------
 
@@ -365,12 +449,10 @@ class EventExecution(EventCompletion):
         if self._overdue_ts is not None and self._overdue_ts <= now:
             return self._end(event, now)
         if event.state is EventState.RESTORING:
-            # all that is left may have been taken in hand by a person
-            return self._way_back.due(event, now) if event.held() else self._complete(event, now)
-        if event.state is EventState.SHEDDING and (self._again.due_ts or math.inf) <= now:
-            self._again.due_ts = None
-            return self._prepare(event)
-        return self._on_target.tick(event, now) if event.state is EventState.ACTIVE else []
+            return self._after(self._completion.due(event, now))
+        if event.state is EventState.SHEDDING and self._reservation.take_due(now):
+            return self._reservation.prepare(event)
+        return self._loop.tick(event, now) if event.state is EventState.ACTIVE else []
 
     def next_deadline(self) -> float | None:
         """When `tick` is next needed; the event's end is the engine's to watch."""
@@ -378,12 +460,95 @@ class EventExecution(EventCompletion):
         if event is None:
             return None
         if event.state is EventState.RESTORING:
-            return self._way_back.next_deadline() if event.held() else 0.0
+            return self._completion.next_deadline(event)
         if event.state is EventState.ACTIVE:
-            return self._on_target.next_deadline(event)
-        times = [ts for ts in (self._overdue_ts, self._again.due_ts) if ts is not None]
+            return self._loop.next_deadline(event)
+        times = [ts for ts in (self._overdue_ts, self._reservation.due_ts) if ts is not None]
         return min(times, default=None)
+
+    def clock_stepped(self, step_sec: float) -> Effects:
+        """The clock was set: nothing that is waited for may take longer for it."""
+        event = self.event
+        if event is None:
+            return []
+        event.shift(step_sec)
+        self._completion.shift(step_sec)
+        self._loop.shift()
+        self._reservation.shift(step_sec)
+        if self._overdue_ts is not None:
+            self._overdue_ts += step_sec
+        return [SaveEvent.of(event)]
+
+    # ---- what is known -------------------------------------------------------------------
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no work is under way for the event: it can be ended at once."""
+        event = self.event
+        if event is None:
+            return True
+        waits = event.state is EventState.SHEDDING and self._reservation.due_ts is not None
+        return waits or event.state is EventState.ACTIVE
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether the event still wants what is being shed for it now."""
+        event = self.event
+        return event is not None and event.state is EventState.SHEDDING and not event.is_ending
+
+    @property
+    def holds(self) -> bool:
+        """Whether circuits are to stay shed for now, or are about to be shed: then the devices'
+        lease is renewed. Not once one does not go back: the lease is what is left to end that."""
+        event = self.event
+        if event is None:
+            return False
+        if event.state is EventState.RESTORING:
+            return bool(event.held()) and not event.not_restored()
+        return event.state in (EventState.SHEDDING, EventState.ACTIVE)
+
+    def trouble(self) -> str | None:
+        """What a person should know: circuits that do not go back. None when all is well."""
+        event = self.event
+        if event is None:
+            return None
+        if event.state is EventState.RESTORING and event.not_restored():
+            return (
+                f"event {event.event_id} is over but not restored: {event.not_restored()}; "
+                f"trying again"
+            )
+        if event.state is EventState.ACTIVE and self._loop.is_frozen:
+            return f"event {event.event_id} goes on as it is: the meter is not read"
+        return None
+
+    def _band_kw(self, event: Event) -> float:
+        return self._site.policy.band * event.request.shed_kw
+
+    def _running(self) -> Event:
+        assert self.event is not None, "the engine asks only while an event runs"
+        return self.event
+
+    def _at(self, event_id: str, state: EventState) -> Event | None:
+        """The event, if a report is about it and still wanted."""
+        event = self.event
+        if event is None or event.event_id != event_id or event.state is not state:
+            return None
+        return event
+
+
+def _joined(reason: Reason | None, left_out: str | None) -> Reason | None:
+    """Why circuits are added or released, and which did not confirm."""
+    if left_out is None:
+        return reason
+    if reason is None:
+        return Reason(ReasonCode.PARTLY_WRITTEN, left_out)
+    return Reason(reason.code, f"{reason.text}; {left_out}")
 
 
 def _failed_write(circuit_id: str, why: str) -> RaiseAlert:
-    return RaiseAlert("write.failed", f"{circuit_id} could not be shed: {why}", circuit_id)
+    message = f"{circuit_id} could not be shed: {why}"
+    return RaiseAlert("write.failed", message, circuit_id, reason_code=ReasonCode.WRITE_FAILED)
+
+
+def _shed_short(event: Event, why: str, code: ReasonCode) -> RaiseAlert:
+    return RaiseAlert("shed.short", f"event {event.event_id}: {why}", reason_code=code)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from VenAgent.dr.effects import SaveFact
-from VenAgent.dr.event import Event, EventRequest
+from VenAgent.dr.event import Event
 
 PAST_KEPT = 1_000
 WITHDRAWN_KEPT = 100
@@ -16,7 +16,7 @@ WITHDRAWN = "withdrawn"
 
 
 class EventQueue:
-    """`waiting`: those that begin later, and those that a weightier one keeps from beginning."""
+    """`waiting`: those that begin later, and those that one of higher precedence keeps waiting."""
 
     def __init__(self) -> None:
         self.waiting: dict[str, Event] = {}
@@ -24,13 +24,13 @@ class EventQueue:
         self._withdrawn: list[tuple[str, int]] = []
 
     def due(self, now: float) -> Event | None:
-        """Of those whose time is now, the one that rules (`Event.weight`)."""
-        due = (e for e in self.waiting.values() if e.start_ts <= now < e.end_ts)
-        return min(due, key=lambda e: (e.weight, e.start_ts), default=None)
+        """Of those whose time is now, the one with the highest precedence."""
+        due = (e for e in self.waiting.values() if e.request.start_ts <= now < e.request.end_ts)
+        return min(due, key=lambda e: (e.request.precedence, e.request.start_ts), default=None)
 
     def late(self, now: float) -> list[Event]:
         """Those whose time is over."""
-        return [event for event in self.waiting.values() if event.end_ts <= now]
+        return [event for event in self.waiting.values() if event.request.end_ts <= now]
 
     def remember(self, event_id: str, modification: int) -> None:
         """The event is over, or was withdrawn before it came: nothing up to this modification
@@ -53,21 +53,16 @@ class EventQueue:
         for event_id, modification in (*past, *self._withdrawn):
             self.remember(event_id, modification)
 
-    def ended(self, event_id: str, modification: int) -> bool:
+    def is_over(self, event_id: str, modification: int) -> bool:
         """Whether this modification of the event, or a later one, is over."""
         return self._past.get(event_id, -1) >= modification
 
     def next_deadline(self, running: Event | None, *, is_active: bool) -> float | None:
         """When one of them can begin, or can no longer."""
         times = [
-            event.end_ts
-            if running is not None and (event.set_aside == running.event_id or not is_active)
-            else event.start_ts
+            event.request.end_ts
+            if running is not None and (event.preempted_by == running.event_id or not is_active)
+            else event.request.start_ts
             for event in self.waiting.values()
         ]
         return min(times, default=None)
-
-
-def is_same(known: Event | EventRequest, ask: EventRequest) -> bool:
-    """Whether `ask` asks what is known already."""
-    return ask.modification == known.modification and dict(ask.content) == dict(known.content)

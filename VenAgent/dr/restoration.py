@@ -1,38 +1,176 @@
-"""Putting an event's circuits back, until every one is as it was before."""
+"""Putting an event's circuits back: order, pauses and ramps, until every one is back.
+
+All circuits of a street that go back in the same second make a peak of their own. So there is a
+pause between two of them, the most important first, and circuits of one priority go back in an
+order that differs from site to site and from event to event, but not from one start of the agent
+to the next. Limits go back on a ramp.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, field, replace
 
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.alerts import Severity
+from VenAgent.contract.reasons import Reason, ReasonCode
+from VenAgent.dr.backoff import RETRY_SEC, Backoff
 from VenAgent.dr.effects import Effects, RaiseAlert, Restore, SaveEvent
 from VenAgent.dr.event import Event
-from VenAgent.dr.panel import Reading
-from VenAgent.dr.restoration_schedule import RestorationSchedule, RestorationStep
+from VenAgent.dr.panel import Panel, Reading
+from VenAgent.dr.point_write import PointWrite
+from VenAgent.dr.policy import Policy
+from VenAgent.dr.shed_circuit import ShedCircuit
 from VenAgent.dr.site_state import SiteState
 
 REPORT_LIMIT_SEC = 120.0
 """Longer than any write with its second way and its reading takes."""
+RAMP_STEP_SEC = 5.0
+
+
+@dataclass(frozen=True)
+class RestorationStep:
+    """Write `value` at `due_ts` (epoch s); with the `last` one the circuit is as it was."""
+
+    due_ts: float
+    circuit_id: str
+    point: str
+    value: float | bool
+    last: bool = True
+
+    inverted: bool = False
+
+    def write(self) -> PointWrite:
+        return PointWrite(self.circuit_id, self.point, self.value, self.inverted)
+
+
+@dataclass
+class RestorationSchedule:
+    """The steps still to be done, and how often each circuit failed."""
+
+    steps: list[RestorationStep] = field(default_factory=list)
+    _tries: dict[str, Backoff] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        circuits: Iterable[ShedCircuit],
+        panel: Panel,
+        policy: Policy,
+        now: float,
+        *,
+        seed: str,
+        at_once: bool = False,
+    ) -> RestorationSchedule:
+        """All steps of `circuits` from `now` on. `at_once`: the agent stops, no time to lose."""
+        steps: list[RestorationStep] = []
+        in_order = sorted(circuits, key=lambda c: (not c.last_resort, c.priority, _lot(seed, c)))
+        for place, circuit in enumerate(in_order):
+            if at_once:
+                steps.append(_whole_step(circuit, now))
+                continue
+            known = panel.by_id.get(circuit.circuit_id)
+            min_off_sec = known.endurance.min_off_sec if known else 0.0
+            off_until_ts = min(circuit.shed_ts, now) + min_off_sec
+            due_ts = max(now + place * policy.restore_stagger_sec, off_until_ts)
+            limit_step = known.limit.step if known is not None and known.limit is not None else 1.0
+            steps += _ramp(circuit, due_ts, policy.limit_ramp_sec, limit_step)
+        return cls(steps)
+
+    @property
+    def next_due_ts(self) -> float | None:
+        return min((step.due_ts for step in self.steps), default=None)
+
+    def take_due(self, now: float) -> list[RestorationStep]:
+        """The steps whose time has come, of each circuit the latest only."""
+        due = {
+            step.circuit_id: step
+            for step in sorted(self.steps, key=lambda step: step.due_ts)
+            if step.due_ts <= now
+        }
+        self.steps = [step for step in self.steps if step.due_ts > now]
+        return list(due.values())
+
+    def shift(self, step_sec: float) -> None:
+        """The clock was set by `step_sec`: the pauses stay as long as they were."""
+        self.steps = [replace(step, due_ts=step.due_ts + step_sec) for step in self.steps]
+
+    def repeat(self, steps: Iterable[RestorationStep], now: float) -> None:
+        """These were written, and no report came."""
+        self.steps += [replace(step, due_ts=now) for step in steps]
+
+    def put_off(self, circuit_ids: Set[str], now: float) -> None:
+        """These are being switched by command: not before that is over."""
+        self.steps = [
+            replace(step, due_ts=max(step.due_ts, now + RETRY_SEC[0]))
+            if step.circuit_id in circuit_ids
+            else step
+            for step in self.steps
+        ]
+
+    def drop(self, circuit_ids: Iterable[str]) -> None:
+        """These are being put back already, or are not to be put back any more."""
+        dropped = set(circuit_ids)
+        self.steps = [step for step in self.steps if step.circuit_id not in dropped]
+
+    def failed(self, circuit: ShedCircuit, now: float) -> None:
+        """Again later, further and further apart, and then the whole step: no ramp any more."""
+        retry = self._tries.setdefault(circuit.circuit_id, Backoff())
+        retry.failed(now)
+        self.steps = [step for step in self.steps if step.circuit_id != circuit.circuit_id]
+        self.steps.append(_whole_step(circuit, retry.due_ts or now))
+
+
+def _whole_step(circuit: ShedCircuit, due_ts: float) -> RestorationStep:
+    return RestorationStep(
+        due_ts, circuit.circuit_id, circuit.point, circuit.before, inverted=circuit.inverted
+    )
+
+
+def _ramp(
+    circuit: ShedCircuit, due_ts: float, ramp_sec: float, limit_step: float
+) -> list[RestorationStep]:
+    """From the circuit's value to what it was before, in even steps; a switch knows only one."""
+    count = int(ramp_sec // RAMP_STEP_SEC)
+    if circuit.is_switch or count < 1:
+        return [_whole_step(circuit, due_ts)]
+    lowest, highest = float(circuit.value), float(circuit.before)
+    steps = []
+    for number in range(1, count + 1):
+        exact = lowest + (highest - lowest) * number / (count + 1)
+        value = round(round(exact / limit_step) * limit_step, 6)
+        moment = due_ts + (number - 1) * RAMP_STEP_SEC
+        steps.append(RestorationStep(moment, circuit.circuit_id, circuit.point, value, last=False))
+    return [*steps, _whole_step(circuit, due_ts + count * RAMP_STEP_SEC)]
+
+
+def _lot(seed: str, circuit: ShedCircuit) -> bytes:
+    """A place in the order that only `seed` decides."""
+    return hashlib.sha256(f"{seed}/{circuit.circuit_id}".encode()).digest()
 
 
 class Restoration:
     """Of one event at a time; one write, of all circuits whose turn it is, under way at once."""
 
-    def __init__(self, context: SiteState) -> None:
-        self._context = context
-        self._returns = RestorationSchedule()
+    def __init__(self, site: SiteState) -> None:
+        self._site = site
+        self._schedule = RestorationSchedule()
         self._under_way: list[RestorationStep] = []
         self._overdue_ts = 0.0
         """What is under way has not been heard of until then: it is written again."""
 
     def begin(self, event: Event, now: float, *, at_once: bool = False) -> None:
         """From now on. `at_once`: neither a pause between two circuits nor a ramp."""
-        context = self._context
-        seed = f"{context.answers.ven_id}/{event.event_id}"
+        site = self._site
         self._under_way = []
-        self._returns = RestorationSchedule.of(
-            event.held(), context.panel, context.policy, now, seed=seed, at_once=at_once
+        self._schedule = RestorationSchedule.of(
+            event.held(),
+            site.panel,
+            site.policy,
+            now,
+            seed=f"{site.replies.ven_id}/{event.event_id}",
+            at_once=at_once,
         )
 
     def hasten(self, event: Event, now: float) -> None:
@@ -40,28 +178,28 @@ class Restoration:
         under_way, self._under_way = self._under_way, []
         self.begin(event, now, at_once=True)
         self._under_way = under_way
-        self._returns.drop(step.circuit_id for step in under_way if step.last)
+        self._schedule.drop(step.circuit_id for step in under_way if step.last)
 
     def shift(self, step_sec: float) -> None:
         """The clock was set by `step_sec`."""
-        self._returns.shift(step_sec)
+        self._schedule.shift(step_sec)
         self._overdue_ts += step_sec
 
     def due(self, event: Event, now: float) -> Effects:
         """Write the circuits whose turn it is."""
         if self._under_way and now < self._overdue_ts:
             return []
-        self._returns.again(self._under_way, now)
-        self._returns.drop(c.circuit_id for c in event.circuits if not c.to_put_back)
-        self._returns.put_off({c.circuit_id for c in event.circuits if c.switching}, now)
-        self._under_way = self._returns.take_due(now)
+        self._schedule.repeat(self._under_way, now)
+        self._schedule.drop(c.circuit_id for c in event.circuits if not c.to_put_back)
+        self._schedule.put_off({c.circuit_id for c in event.circuits if c.switching}, now)
+        self._under_way = self._schedule.take_due(now)
         if not self._under_way:
             return []
         self._overdue_ts = now + REPORT_LIMIT_SEC
         return [Restore(event.event_id, tuple(step.write() for step in self._under_way))]
 
     def next_deadline(self) -> float | None:
-        return self._overdue_ts if self._under_way else self._returns.next_due_ts
+        return self._overdue_ts if self._under_way else self._schedule.next_due_ts
 
     def restored(
         self, event: Event, failures: Mapping[str, str], now: float, reading: Reading | None
@@ -69,39 +207,60 @@ class Restoration:
         """The writes ended; what failed is tried again until it succeeds.
 
         What `reading`, taken after the writes, shows of a circuit counts, and not what its write
-        said: one that could not be written in the first place may be as it was, and one that was
-        written may not have obeyed. Where nothing was read the write is believed.
+        reported: one that could not be written in the first place may be as it was, and one that
+        was written may not have switched. Where nothing was read the write is believed.
         """
         steps = {step.circuit_id: step for step in self._under_way}
         self._under_way = []
         alerts: Effects = []
         for circuit in event.circuits:
             step = steps.get(circuit.circuit_id)
-            if step is None or circuit.by_hand:
+            if step is None or circuit.manual_override:
                 continue
-            if circuit.switching:  # who of the two was last is not known
-                self._returns.again([step], now)
+            if circuit.switching:  # which of the two was last is not known
+                self._schedule.repeat([step], now)
                 continue
-            is_back = circuit.is_back(reading)
-            circuit.failure = None if is_back else failures.get(circuit.circuit_id)
-            if circuit.failure is None and not is_back and reading is not None:
-                circuit.failure = circuit.contradiction(reading, step.value)
-            if circuit.failure is not None:
-                self._returns.failed(circuit, now)
-                message = f"{circuit.circuit_id} could not be put back yet: {circuit.failure}"
-                alerts.append(
-                    RaiseAlert("restore.failed", message, circuit.circuit_id, Severity.CRITICAL)
-                )
-            elif step.last or is_back:
-                circuit.restored = True
-                self._context.wear.put_back(circuit.circuit_id, now)
-                alerts.append(RaiseAlert("restore.failed", None, circuit.circuit_id))
-        return self._tell(event, now) + alerts
+            alerts += self._step_ended(event, circuit, step, failures, now, reading)
+        return [*self._acks(event, now), *alerts]
 
-    def _tell(self, event: Event, now: float) -> Effects:
+    def _step_ended(
+        self,
+        event: Event,
+        circuit: ShedCircuit,
+        step: RestorationStep,
+        failures: Mapping[str, str],
+        now: float,
+        reading: Reading | None,
+    ) -> Effects:
+        is_back = circuit.is_back(reading)
+        failure = None if is_back else failures.get(circuit.circuit_id)
+        if failure is None and not is_back and reading is not None:
+            failure = circuit.contradiction(reading, step.value)
+        is_back = failure is None and (step.last or is_back)
+        event.put([circuit.restore_ended(failure, is_back=is_back)])
+        if failure is not None:
+            self._schedule.failed(circuit, now)
+            message = f"{circuit.circuit_id} could not be put back yet: {failure}"
+            return [
+                RaiseAlert(
+                    "restore.failed",
+                    message,
+                    circuit.circuit_id,
+                    Severity.CRITICAL,
+                    ReasonCode.RESTORE_FAILED,
+                )
+            ]
+        if not is_back:
+            return []
+        self._site.cycling_limits.note_restored(circuit.circuit_id, now)
+        return [RaiseAlert("restore.failed", None, circuit.circuit_id)]
+
+    def _acks(self, event: Event, now: float) -> Effects:
         """Who ended the event hears at once of a circuit that does not go back."""
-        told: Effects = []
-        if event.stuck():
-            reason = f"not restored yet, trying again: {event.stuck()}"
-            told = self._context.answers.to_ender(event, AckStatus.FAILED, now, reason=reason)
-        return [SaveEvent(event.event_id, event.as_record()), self._context.keep_wear(), *told]
+        acks: Effects = []
+        not_restored = event.not_restored()
+        if not_restored:
+            text = f"not restored yet, trying again: {not_restored}"
+            reason = Reason(ReasonCode.RESTORE_FAILED, text)
+            acks = self._site.replies.to_ender(event, AckStatus.FAILED, now, reason)
+        return [SaveEvent.of(event), self._site.save_cycling_limits(), *acks]

@@ -1,24 +1,30 @@
-"""A circuit that an event holds shed: what it was, what it was told, what became of it."""
+"""A circuit that an event holds shed: what it was, what was written, what became of it."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from VenAgent.dr.circuit_selection import Action
-from VenAgent.dr.effects import PointWrite
 from VenAgent.dr.panel import Circuit, Reading
+from VenAgent.dr.point_write import PointWrite
 
-OBEYED_FRACTION = 0.5
-"""A circuit obeyed when its power fell by at least this part of what was expected of it."""
+RESPONDED_FRACTION = 0.5
+"""A circuit responded when its power fell by at least this part of what was expected of it."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class ShedCircuit:
     """One circuit the event wrote to, or tried to. Power in kW, times epoch seconds.
 
-    A circuit whose write failed is kept too: the device may have obeyed without saying so, and
+    A circuit whose write failed is kept too: the device may have switched without saying so, and
     it is put back with the others.
+
+    Nothing changes a ShedCircuit: each method below that names a change returns the circuit after
+    it, and `Event.put` takes that one in the place of the old. Who calls them:
+    the planner (`newly_shed`, `rewritten`, `to_release`), EventExecution (`write_ended`,
+    `still_held`), ClosedLoop (`seen_in`, `judged`, `taken_by_hand`), LoadControl
+    (`switched_by_command`, `command_ended`) and Restoration (`restore_ended`).
     """
 
     circuit_id: str
@@ -35,11 +41,12 @@ class ShedCircuit:
     confirmed: bool | None = None
     """None while the write is under way."""
     failure: str | None = None
-    obeyed: bool | None = None
+    """Why its last write failed, for a person."""
+    responded: bool | None = None
     """Whether its own power fell; None while that is not known."""
     seen: bool = False
     """Whether a reading has shown its point as it was written last."""
-    by_hand: bool = False
+    manual_override: bool = False
     """A person changed it since: it is theirs, and not written again."""
     switching: bool = False
     """A command switches it now: theirs when that succeeds, this event's again when it fails."""
@@ -49,10 +56,13 @@ class ShedCircuit:
     inverted: bool = False
     """Its contactor opens when the point is on."""
 
+    # ---- changes -------------------------------------------------------------------------
+
     @classmethod
-    def of(
+    def newly_shed(
         cls, action: Action, circuit: Circuit, before: float | bool, now: float = 0.0
     ) -> ShedCircuit:
+        """As `action` plans it, of a circuit whose point holds `before`."""
         return cls(
             circuit_id=circuit.id,
             name=circuit.name,
@@ -68,10 +78,60 @@ class ShedCircuit:
             inverted=circuit.inverted,
         )
 
-    def rewrite(self, value: float | bool, final_kw: float) -> None:
+    def rewritten(self, value: float | bool, final_kw: float) -> ShedCircuit:
         """It is to be written again: nothing is known of it until that is confirmed and read."""
-        self.value, self.final_kw = value, final_kw
-        self.confirmed, self.obeyed, self.seen = None, None, False
+        return replace(
+            self, value=value, final_kw=final_kw, confirmed=None, responded=None, seen=False
+        )
+
+    def to_release(self) -> ShedCircuit:
+        """It is to go back while the event goes on."""
+        return replace(self, releasing=True)
+
+    def still_held(self, failure: str | None = None) -> ShedCircuit:
+        """It did not go back after all, or is not to."""
+        return replace(self, releasing=False, failure=failure)
+
+    def write_ended(self, failure: str | None) -> ShedCircuit:
+        """The device confirmed the write, or did not."""
+        return replace(self, confirmed=failure is None, failure=failure)
+
+    def seen_in(self, reading: Reading) -> ShedCircuit:
+        """Remember it if `reading` shows the point as it was written."""
+        if self.seen or not _same(self._setting(reading), self.value):
+            return self
+        return replace(self, seen=True)
+
+    def judged(self, reading: Reading) -> ShedCircuit:
+        """Whether its own power fell as its write should have made it, if `reading` tells."""
+        power_kw = reading.circuit(self.circuit_id).power_kw
+        if power_kw is None or not self.confirmed or self.manual_override:
+            return self
+        most_kw = self.original_kw - RESPONDED_FRACTION * self.shed_kw
+        return replace(self, responded=power_kw <= most_kw)
+
+    def taken_by_hand(self) -> ShedCircuit:
+        """A person at the site changed it."""
+        return replace(self, manual_override=True)
+
+    def switched_by_command(self) -> ShedCircuit:
+        """A command begins to switch it."""
+        return replace(self, switching=True)
+
+    def command_ended(self, *, more_to_come: bool, succeeded: bool) -> ShedCircuit:
+        """The command's write ended; it is a person's now, if it succeeded and no other follows."""
+        taken = succeeded and not more_to_come
+        return replace(self, switching=more_to_come, manual_override=taken)
+
+    def restore_ended(self, failure: str | None, *, is_back: bool) -> ShedCircuit:
+        """A write of its restoration ended; `is_back`: it is as it was before the event."""
+        return replace(self, failure=failure, restored=self.restored or is_back)
+
+    def shifted(self, step_sec: float) -> ShedCircuit:
+        """The clock was set by `step_sec`."""
+        return replace(self, shed_ts=self.shed_ts + step_sec)
+
+    # ---- what is known -------------------------------------------------------------------
 
     @property
     def shed_kw(self) -> float:
@@ -79,9 +139,9 @@ class ShedCircuit:
 
     @property
     def counts(self) -> bool:
-        """Whether it is shed as far as is known: confirmed, obeyed, and not taken away by hand."""
-        taken = self.by_hand or self.switching
-        return bool(self.confirmed) and self.obeyed is not False and not taken
+        """Whether it is shed as far as is known: confirmed, responded, and not taken by hand."""
+        taken = self.manual_override or self.switching
+        return bool(self.confirmed) and self.responded is not False and not taken
 
     @property
     def is_switch(self) -> bool:
@@ -93,7 +153,7 @@ class ShedCircuit:
 
     @property
     def to_put_back(self) -> bool:
-        return not self.restored and not self.by_hand
+        return not self.restored and not self.manual_override
 
     def write(self) -> PointWrite:
         return self.writing(self.before if self.releasing else self.value)
@@ -108,11 +168,9 @@ class ShedCircuit:
     def is_changed(self, reading: Reading) -> bool:
         """Whether someone changed the circuit's point since it was seen as this event wrote it.
 
-        One that was never seen so has not obeyed: that is no one's hand.
+        One that was never seen so has not responded: that is no one's hand.
         """
         setting = self._setting(reading)
-        if _same(setting, self.value):
-            self.seen = True
         return self.seen and setting is not None and not _same(setting, self.value)
 
     def contradiction(self, reading: Reading, value: float | bool) -> str | None:
@@ -121,12 +179,6 @@ class ShedCircuit:
         if setting is None or _same(setting, value):
             return None
         return f"{self.point} was written as {value!r} and reads {setting!r}"
-
-    def judge(self, reading: Reading) -> None:
-        """Note whether the circuit's own power fell as its write should have made it."""
-        power_kw = reading.circuit(self.circuit_id).power_kw
-        if power_kw is not None and self.confirmed and not self.by_hand:
-            self.obeyed = power_kw <= self.original_kw - OBEYED_FRACTION * self.shed_kw
 
     def _setting(self, reading: Reading) -> float | bool | None:
         read = reading.circuit(self.circuit_id)

@@ -1,10 +1,11 @@
-"""What all parts of the core share about the site: its panel, its rules, what was read of it."""
+"""What all parts of the core share about the site: its panel, its policy, what was read of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from VenAgent.baseline.methods import IntervalHistory, RecentPower
+from VenAgent.baseline.intervals import IntervalHistory
+from VenAgent.baseline.methods import RecentPower
 from VenAgent.dr.command_replies import CommandReplies
 from VenAgent.dr.cycling_limits import FACT, CyclingLimits
 from VenAgent.dr.effects import SaveFact
@@ -15,22 +16,22 @@ from VenAgent.dr.policy import Policy
 @dataclass
 class SiteState:
     panel: Panel
-    answers: CommandReplies
+    replies: CommandReplies
     policy: Policy
     history: RecentPower = field(default_factory=RecentPower)
     intervals: IntervalHistory = field(default_factory=IntervalHistory)
     """The site's quarter hours of the last weeks."""
-    wear: CyclingLimits = field(default_factory=CyclingLimits)
+    cycling_limits: CyclingLimits = field(default_factory=CyclingLimits)
     latest: Reading | None = None
     lease_overdue: bool = False
     """The shed lease was not renewed in time: circuits that have changed are no one's hand."""
     switching: dict[str, float] = field(default_factory=dict)
     """Circuits that a command switches, and until when (epoch s) readings may not show it yet."""
 
-    def barred(self, end_ts: float, now: float) -> set[str]:
+    def unavailable(self, end_ts: float, now: float) -> set[str]:
         """The circuits that may not be shed from now to `end_ts`."""
         switching = {name for name, until_ts in self.switching.items() if now < until_ts}
-        return switching | set(self.wear.all_barred(self.panel, now, end_ts))
+        return switching | self.cycling_limits.unavailable(self.panel, now, end_ts)
 
-    def keep_wear(self) -> SaveFact:
-        return SaveFact(FACT, self.wear.as_fact())
+    def save_cycling_limits(self) -> SaveFact:
+        return SaveFact(FACT, self.cycling_limits.as_fact())

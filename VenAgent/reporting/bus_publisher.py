@@ -12,6 +12,8 @@ import gevent
 from VenAgent.cloud.outbox import Outbox, OutboxMessage, OutboxRank
 from VenAgent.contract.alerts import Severity
 from VenAgent.contract.json_codec import encode_json
+from VenAgent.dr.event import Event
+from VenAgent.reporting.event_view import event_message
 from VenAgent.volttron_compat import (
     RPC_FAILURES,
     describe_failure,
@@ -47,17 +49,16 @@ class BusPublisher:
         self._ven_id = ven_id
         self._alerts_topic = alerts_topic
 
-    def event(self, event: Mapping[str, Any]) -> None:
+    def event(self, event: Event) -> None:
         """An event's state changed."""
         _log.info(
             "event %s %s: %s kW asked for, circuits %s",
-            event["event_id"],
-            event["state"],
-            event["requested_kw"],
-            ", ".join(str(circuit["circuit_id"]) for circuit in event.get("circuits", ()))
-            or "none",
+            event.event_id,
+            event.state.value,
+            event.request.shed_kw,
+            ", ".join(circuit.circuit_id for circuit in event.circuits) or "none",
         )
-        self.publish("event", dict(event))
+        self.publish("event", event_message(event))
 
     def alert(self, body: Mapping[str, Any]) -> None:
         """An alert begins or ends."""

@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from VenAgent.contract.json_codec import rounded
+from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.engine import Engine
 from VenAgent.dr.event import Event, EventState
 from VenAgent.dr.panel import Circuit, CircuitReading, Control, Reading
 from VenAgent.dr.shed_circuit import ShedCircuit
 from VenAgent.reporting.alerts import Alerts
+from VenAgent.reporting.event_view import event_entry
 from VenAgent.reporting.power_curve import PowerCurve, PowerCurveFile
 from VenAgent.reporting.reporter import Reporter
 from VenAgent.reporting.status import CloudStatus
+from VenAgent.storage.event_record import from_record
 from VenAgent.storage.journal import Journal
 from VenAgent.version import __version__
 
@@ -28,9 +31,6 @@ EVENTS_AT_ONCE = 20
 """So many are made ready before others take their turn: an event that begins waits for no list."""
 READ_AGAIN_SEC = 30.0
 """What is added to an event that is over, its rebound, is seen as late as this."""
-NOT_NEEDED = "not needed"
-OPTED_OUT = "opted out at the site: "
-"""What the engine's sentence begins with; the page says so itself."""
 
 
 class CommandDoor(Protocol):
@@ -101,12 +101,12 @@ class PageView:
             "battery_soc_percent": telemetry.battery_soc,
             "quality": telemetry.quality.value,
             "meter_age_sec": None if age_sec is None else round(max(0.0, age_sec), 1),
-            "event": None if event is None else _event(event),
+            "event": None if event is None else event_entry(event),
             "scheduled": [
-                _event(waiting)
-                for waiting in sorted(engine.scheduled.values(), key=lambda e: e.start_ts)
+                event_entry(waiting)
+                for waiting in sorted(engine.scheduled.values(), key=lambda e: e.request.start_ts)
             ],
-            "opted_out": None if refusal is None else {"reason": refusal.removeprefix(OPTED_OUT)},
+            "opted_out": None if refusal is None else {"reason": refusal.text},
             "cloud": self._cloud(),
         }
 
@@ -140,7 +140,7 @@ class PageView:
 
     def events(self, limit: int) -> Sequence[Json]:
         running = self._engine.running
-        now = [] if running is None else [_event(running)]
+        now = [] if running is None else [event_entry(running)]
         return [*now, *self._past(limit)][:limit]
 
     def _past(self, limit: int) -> list[dict[str, Any]]:
@@ -188,25 +188,7 @@ def _target_kw(event: Event | None) -> float | None:
     """The power that the event aims at, while it sheds."""
     if event is None or event.baseline_kw is None or event.state is EventState.RESTORING:
         return None
-    return event.baseline_kw - event.requested_kw
-
-
-def _event(event: Event) -> dict[str, Any]:
-    began = event.active_ts is not None
-    over = event.state.over
-    return {
-        "event_id": event.event_id,
-        "state": event.state.value,
-        "start_ts": rounded(event.start_ts),
-        "end_ts": rounded(event.ended_ts if over and event.ended_ts else event.end_ts),
-        "requested_kw": rounded(event.requested_kw),
-        "predicted_kw": rounded(event.predicted_kw) if began else None,
-        "measured_kw": rounded(event.measured_kw),
-        "baseline_kw": rounded(event.baseline_kw),
-        "circuits": [circuit.circuit_id for circuit in event.circuits if circuit.confirmed],
-        "reason": event.left_out() if began else None,
-        "summary": event.summary() if over and began else None,
-    }
+    return event.baseline_kw - event.request.shed_kw
 
 
 def _over(records: Iterable[Mapping[str, Any]], pause: Callable[[], None]) -> list[dict[str, Any]]:
@@ -216,11 +198,11 @@ def _over(records: Iterable[Mapping[str, Any]], pause: Callable[[], None]) -> li
         if number % EVENTS_AT_ONCE == 0:
             pause()
         try:
-            event = Event.from_record(record)
+            event = from_record(record)
         except (KeyError, TypeError, ValueError):
             continue
         if event.state.over:
-            events.append(_event(event))
+            events.append(event_entry(event))
     return sorted(events, key=lambda event: -event["start_ts"])
 
 
@@ -258,11 +240,14 @@ def _state(circuit: Circuit, read: CircuitReading, shed: ShedCircuit | None) -> 
 
 
 def _reason(
-    circuit: Circuit, shed: ShedCircuit | None, spared: Mapping[str, str], event: Event | None
+    circuit: Circuit, shed: ShedCircuit | None, spared: Mapping[str, Reason], event: Event | None
 ) -> str:
     """Why it is shed or spared; without an event, what one would find."""
     if shed is None:
-        why = spared.get(circuit.id, "")
-        return "ready to be shed" if event is None and why == NOT_NEEDED else why
+        why = spared.get(circuit.id)
+        if why is None:
+            return ""
+        is_ready = event is None and why.code is ReasonCode.NOT_NEEDED
+        return "ready to be shed" if is_ready else why.text
     way = "switched off" if shed.is_switch else f"limited to {shed.final_kw:.1f} kW"
     return f"{way}, {shed.shed_kw:.1f} kW less: priority {shed.priority}"

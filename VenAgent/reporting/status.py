@@ -14,6 +14,7 @@ from VenAgent.config import AgentConfig
 from VenAgent.dr.engine import Engine
 from VenAgent.reporting import telemetry_builder as report
 from VenAgent.reporting.alerts import Alerts
+from VenAgent.reporting.event_view import event_message
 from VenAgent.reporting.reporter import Reporter
 from VenAgent.version import __version__
 
@@ -68,6 +69,7 @@ class SiteStatus:
         if what == "shadow":
             return self._reporter.shadow(telemetry)
         event, cloud = self._engine.running, self._cloud()
+        opted_out = self._engine.opted_out(time.time())
         return {
             "ven_id": self._config.ven_id,
             "version": __version__,
@@ -87,9 +89,9 @@ class SiteStatus:
             "refused": dict(cloud.refused),
             "shadow_rejected": dict(cloud.shadow_rejected),
             "bus_bridge": dict(cloud.bus_bridge),
-            "active_event": None if event is None else event.as_record(),
-            "scheduled_events": [e.as_record() for e in self._engine.scheduled.values()],
-            "opted_out": self._engine.opted_out(time.time()),
+            "active_event": None if event is None else event_message(event),
+            "scheduled_events": [event_message(e) for e in self._engine.scheduled.values()],
+            "opted_out": None if opted_out is None else opted_out.text,
             "alerts": self._alerts.active(),
             **self._health(),
         }

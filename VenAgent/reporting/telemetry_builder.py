@@ -35,7 +35,7 @@ def telemetry(
         seq=seq,
         used_power_kw=rounded(power_kw),
         shed_power_kw=rounded(_shed_kw(event, power_kw)),
-        requested_reduction_kw=rounded(event.requested_kw) or 0.0 if event else 0.0,
+        requested_reduction_kw=rounded(event.request.shed_kw) or 0.0 if event else 0.0,
         event_id=event.event_id if event else None,
         baseline_power_kw=rounded(engine.baseline_kw(now)),
         battery_soc=rounded(reading.battery_soc),
@@ -56,7 +56,7 @@ def _shed_kw(event: Event | None, power_kw: float | None) -> float | None:
     """What an event has taken off the meter; None while that is not read, 0.0 without an event."""
     if event is None:
         return 0.0
-    return None if power_kw is None else event.shed_by(power_kw)
+    return None if power_kw is None else event.shed_at(power_kw)
 
 
 def loads_snapshot(message: Telemetry) -> LoadsSnapshot:
@@ -75,8 +75,8 @@ def shadow(engine: Engine, message: Telemetry, *, report_interval_sec: float) ->
             if event is None
             else {
                 "event_id": event.event_id,
-                "shed_kw": rounded(event.requested_kw),
-                "end_ts": rounded(event.end_ts),
+                "shed_kw": rounded(event.request.shed_kw),
+                "end_ts": rounded(event.request.end_ts),
             }
         ),
         report_interval_sec=report_interval_sec,
@@ -99,7 +99,7 @@ def figures(engine: Engine, reading: Reading, now: float) -> dict[str, float]:
         "power_kw": reading.power_kw,
         "baseline_kw": engine.baseline_kw(now),
         "shed_kw": _shed_kw(event, reading.power_kw),
-        "requested_kw": event.requested_kw if event else 0.0,
+        "requested_kw": event.request.shed_kw if event else 0.0,
         "predicted_kw": event.predicted_kw if event else 0.0,
     }
     return {name: round(value, 3) for name, value in values.items() if value is not None}

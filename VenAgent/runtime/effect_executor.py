@@ -19,11 +19,11 @@ from gevent.event import Event as GreenEvent
 
 from VenAgent.cloud.outbox import Outbox, OutboxMessage, OutboxRank
 from VenAgent.contract.acks import encoded_ack
+from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.effects import (
     Announce,
     Effect,
     Effects,
-    PointWrite,
     Prepare,
     Prepared,
     RaiseAlert,
@@ -37,10 +37,13 @@ from VenAgent.dr.effects import (
     Write,
 )
 from VenAgent.dr.engine import Engine
+from VenAgent.dr.event import Event
+from VenAgent.dr.point_write import PointWrite
 from VenAgent.reporting.alerts import Alerts
 from VenAgent.site.actuator import Actuator, ActuatorRefusal
 from VenAgent.site.failsafe import Failsafe
 from VenAgent.site.meter import Meter
+from VenAgent.storage.event_record import to_record
 from VenAgent.storage.journal import Journal, JournalStep
 
 _log = logging.getLogger(__name__)
@@ -67,7 +70,7 @@ class EffectExecutor:
         failsafe: Failsafe,
         alerts: Alerts,
         ack_topic: str,
-        announce: Callable[[Mapping[str, Any]], None],
+        announce: Callable[[Event], None],
         wake_link: Callable[[], None],
     ) -> None:
         self._engine = engine
@@ -88,7 +91,7 @@ class EffectExecutor:
         """What the journal could not take, the latest of each event and fact: it goes with the
         next decision, or the journal would say of two events that they are under way."""
         self._arming: gevent.Greenlet | None = None
-        self._announcements: deque[Mapping[str, Any]] = deque()
+        self._announcements: deque[Event] = deque()
         self._waiting: dict[str, AsyncResult] = {}
         self._handlers: dict[type, Callable[[Any], None]] = {
             Prepare: self._prepare,
@@ -127,7 +130,7 @@ class EffectExecutor:
         """
         saves = [effect for effect in effects if isinstance(effect, (SaveEvent, SaveFact))]
         late = [*self._unwritten.values(), *saves]
-        records = [effect for effect in late if isinstance(effect, SaveEvent)]
+        records = [to_record(effect.event) for effect in late if isinstance(effect, SaveEvent)]
         facts = [effect for effect in late if isinstance(effect, SaveFact)]
         acks = [effect for effect in effects if isinstance(effect, SendAck)]
         now = time.time()
@@ -224,7 +227,7 @@ class EffectExecutor:
         if refusal is None:
             outcome = Prepared(reading)
         else:
-            outcome = Prepared(reading, refusal.reason, refusal.may_pass)
+            outcome = Prepared(reading, _reason(refusal), refusal.may_pass)
         self._add_result(effect.event_id, "prepared", {"": refusal.reason} if refusal else {})
         self.perform(self._engine.prepared(effect.event_id, outcome, time.time()))
 
@@ -284,8 +287,14 @@ class EffectExecutor:
         self._meter.read_now()
 
 
+def _reason(refusal: ActuatorRefusal) -> Reason:
+    """Why an event cannot begin: no one answered, or someone refused."""
+    code = ReasonCode.NOT_ANSWERED if refusal.may_pass else ReasonCode.RESERVATION_REFUSED
+    return Reason(code, refusal.reason)
+
+
 def _name(effect: SaveEvent | SaveFact) -> str:
-    return effect.event_id if isinstance(effect, SaveEvent) else effect.name
+    return effect.event.event_id if isinstance(effect, SaveEvent) else effect.name
 
 
 def _step(effect: Effect, now: float) -> JournalStep | None:

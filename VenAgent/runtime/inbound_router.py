@@ -153,43 +153,42 @@ class InboundRouter:
         if isinstance(command, SetCommand):
             return self._set(command)
         if isinstance(command, GetCommand):
-            self._executor.perform(self._answer_get(command, now))
+            self._executor.perform(self._ack_get(command, now))
         else:
             self._executor.perform(self._engine.command(command, now))
         return None
 
-    def _answer_get(self, command: GetCommand, now: float) -> Effects:
-        answers = self._engine.answers
-        repeated = answers.repeat(command.correlation_id)
+    def _ack_get(self, command: GetCommand, now: float) -> Effects:
+        replies = self._engine.replies
+        repeated = replies.repeat(command.correlation_id)
         if repeated is not None:
             return repeated
-        return [answers.to(command, AckStatus.SUCCESS, now, data=self._get(command.what))]
+        return [replies.to(command, AckStatus.SUCCESS, now, data=self._get(command.what))]
 
     def _set(self, command: SetCommand) -> gevent.Greenlet | None:
-        answers = self._engine.answers
-        repeated = answers.repeat(command.correlation_id)
+        replies = self._engine.replies
+        repeated = replies.repeat(command.correlation_id)
         if repeated is not None:
             self._executor.perform(repeated)
             return None
-        answers.expect(command.correlation_id)
+        replies.expect(command.correlation_id)
         return gevent.spawn(self._apply, command)
 
     def _apply(self, command: SetCommand) -> None:
         outcome = self._updates.apply(command)
         if outcome.rejected is not None:
             self.refused[f"command.{outcome.rejected.code.value}"] += 1
-            self._answer(command, AckStatus.REJECTED, outcome.rejected)
+            self._ack(command, AckStatus.REJECTED, outcome.rejected)
         elif outcome.failed is not None:
-            self._answer(command, AckStatus.FAILED, outcome.failed)
+            self._ack(command, AckStatus.FAILED, outcome.failed)
         else:
-            self._answer(command, AckStatus.SUCCESS, data={"applied": dict(outcome.applied)})
+            self._ack(command, AckStatus.SUCCESS, data={"applied": dict(outcome.applied)})
 
-    def _answer(
+    def _ack(
         self, command: Command, status: AckStatus, reason: Reason | None = None, **fields: Any
     ) -> None:
-        fields |= reason_fields(reason)
-        answer = self._engine.answers.to(command, status, time.time(), **fields)
-        self._executor.perform([answer])
+        ack = self._engine.replies.to(command, status, time.time(), reason, **fields)
+        self._executor.perform([ack])
 
     # ---- the shadow, and messages for the bus ----------------------------------------------
 

@@ -1,4 +1,4 @@
-"""What an earlier process left: events and answers, or, its journal lost, circuits shed."""
+"""What an earlier process left: events and acks, or, its journal lost, circuits shed."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from VenAgent.dr.event import Event
 from VenAgent.runtime.effect_executor import EffectExecutor
 from VenAgent.site.actuator import Actuator
 from VenAgent.site.meter import Meter
+from VenAgent.storage.event_record import from_record
 from VenAgent.storage.journal import Journal
 
 _log = logging.getLogger(__name__)
@@ -27,8 +28,11 @@ def read_journal(journal: Journal) -> tuple[RecoveredState, str | None]:
     events, damage = _events(journal.unfinished())
     recovered = RecoveredState(
         events=events,
-        answers=journal.answers(),
-        past=[(event.event_id, event.modification - (not event.past)) for event in past],
+        replies=journal.replies(),
+        past=[
+            (event.event_id, event.request.modification - (not event.cannot_begin_again))
+            for event in past
+        ],
         facts=journal.facts(),
         last_ts=journal.last_ts(),
     )
@@ -39,7 +43,7 @@ def _events(records: Iterable[Any]) -> tuple[list[Event], str | None]:
     events, damage = [], None
     for record in records:
         try:
-            events.append(Event.from_record(record))
+            events.append(from_record(record))
         except (KeyError, TypeError, ValueError) as error:
             name = record.get("event_id") if isinstance(record, dict) else record
             damage = (

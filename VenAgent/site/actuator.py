@@ -22,7 +22,7 @@ from typing import Any
 import gevent
 
 from VenAgent.config import AgentConfig
-from VenAgent.dr.effects import PointWrite
+from VenAgent.dr.point_write import PointWrite
 from VenAgent.site.rpc import in_parallel
 from VenAgent.volttron_compat import (
     RPC_FAILURES,

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from VenAgent.dr.effects import SaveEvent, SaveFact, SendAck
+from VenAgent.dr.effects import SaveFact, SendAck
 from VenAgent.dr.event import EventState
 from VenAgent.storage.quarantine import put_aside
 
@@ -42,7 +42,7 @@ CREATE TABLE IF NOT EXISTS events (
 CREATE INDEX IF NOT EXISTS events_over ON events (over, changed_ts);
 CREATE TABLE IF NOT EXISTS acks (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
-    answer INTEGER NOT NULL,
+    is_reply INTEGER NOT NULL,
     sent INTEGER NOT NULL DEFAULT 0,
     body TEXT NOT NULL
 );
@@ -105,12 +105,12 @@ class Journal:
         self.unfinished()
         self.finished()
         self.facts()
-        self.answers()
+        self.replies()
         self.unsent()
 
     def write(
         self,
-        records: Iterable[SaveEvent],
+        events: Iterable[Mapping[str, Any]],
         acks: Iterable[SendAck],
         now: float,
         *,
@@ -119,11 +119,12 @@ class Journal:
     ) -> list[int]:
         """Save all of one decision, or nothing; on return it is on the disk.
 
-        Returns the numbers of the acks, for `sent`.
+        `events`: records, as event_record.py makes them. Returns the numbers of the
+        acks, for `sent`.
         """
         with self._db:
             self._db.execute("BEGIN IMMEDIATE")
-            for record in records:
+            for record in events:
                 self._save_event(record, now)
             for fact in facts:
                 self._db.execute(
@@ -145,7 +146,7 @@ class Journal:
 
     def _save_ack(self, ack: SendAck) -> int:
         cursor = self._db.execute(
-            "INSERT INTO acks (answer, body) VALUES (?, ?)", (ack.answer, json.dumps(ack.body))
+            "INSERT INTO acks (is_reply, body) VALUES (?, ?)", (ack.is_reply, json.dumps(ack.body))
         )
         return cursor.lastrowid or 0
 
@@ -161,11 +162,11 @@ class Journal:
                 (newest - STEPS_KEPT, step.ts - STEPS_KEPT_SEC),
             )
 
-    def _save_event(self, record: SaveEvent, now: float) -> None:
-        over = record.event.get("done", EventState(record.event["state"]).over)
+    def _save_event(self, record: Mapping[str, Any], now: float) -> None:
+        over = record.get("done", EventState(record["state"]).over)
         self._db.execute(
             "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?)",
-            (record.event_id, now, over, json.dumps(record.event)),
+            (record["event_id"], now, over, json.dumps(record)),
         )
         if over:
             self._db.execute(
@@ -218,9 +219,9 @@ class Journal:
         )
         return [JournalStep(ts, name, step, json.loads(detail)) for ts, name, step, detail in rows]
 
-    def answers(self) -> list[dict[str, Any]]:
-        """The answers given to commands, oldest first."""
-        rows = self._db.execute("SELECT body FROM acks WHERE answer ORDER BY id")
+    def replies(self) -> list[dict[str, Any]]:
+        """The acks that commands got, oldest first."""
+        rows = self._db.execute("SELECT body FROM acks WHERE is_reply ORDER BY id")
         return [json.loads(row[0]) for row in rows]
 
     def unsent(self) -> list[tuple[int, Mapping[str, Any]]]:

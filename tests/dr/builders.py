@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from VenAgent.dr.circuit_selection import Action, Candidate, Plan, sheddable_kw
+from VenAgent.dr.circuit_selection import Action, Candidate, Selection, sheddable_kw
 from VenAgent.dr.panel import (
     Circuit,
     CircuitReading,
@@ -147,7 +147,7 @@ def candidate(circuit: Circuit, power_kw: float) -> Candidate:
     return Candidate(circuit, power_kw, sheddable_kw(circuit, power_kw))
 
 
-def by_id(made: Plan) -> dict[str, Action]:
+def by_id(made: Selection) -> dict[str, Action]:
     return {action.circuit_id: action for action in made.actions}
 
 

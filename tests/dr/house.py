@@ -18,10 +18,10 @@ from tests.dr.builders import DRAWS_KW, NOW, VEN_ID, house_panel
 from tests.dr.write_ahead import check_order
 from VenAgent.contract.command_reader import CommandLimits, CommandRejected, parse_command
 from VenAgent.contract.json_codec import encode_json
+from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.effects import (
     Announce,
     Effects,
-    PointWrite,
     Prepare,
     Prepared,
     RaiseAlert,
@@ -37,7 +37,9 @@ from VenAgent.dr.effects import (
 from VenAgent.dr.engine import Engine, RecoveredState
 from VenAgent.dr.event import Event
 from VenAgent.dr.panel import CircuitReading, Control, Panel, Reading
+from VenAgent.dr.point_write import PointWrite
 from VenAgent.dr.policy import Policy
+from VenAgent.storage.event_record import from_record, to_record
 
 Ack = Mapping[str, Any]
 
@@ -80,7 +82,7 @@ class House:
 
         self.acks: list[Ack] = []
         self.answers: list[Ack] = []
-        self.announced: list[Mapping[str, Any]] = []
+        self.announced: list[Event] = []
         self.written: list[PointWrite] = []
         """All points written, restored ones too."""
         self.released: list[str] = []
@@ -254,12 +256,13 @@ class House:
         self.journal_ts = self.now
         for effect in effects:
             if isinstance(effect, SaveEvent):
-                self.journal[effect.event_id] = json.dumps(effect.event, allow_nan=False)
+                record = to_record(effect.event)
+                self.journal[effect.event.event_id] = json.dumps(record, allow_nan=False)
             elif isinstance(effect, SaveFact):
                 self.facts[effect.name] = json.dumps(effect.value, allow_nan=False)
             elif isinstance(effect, SendAck):
                 self.unsent.append(json.dumps(effect.body, allow_nan=False))
-                if effect.answer:
+                if effect.is_reply:
                     self.remembered.append(self.unsent[-1])
         return any(isinstance(effect, (SaveEvent, SaveFact, SendAck)) for effect in effects)
 
@@ -281,25 +284,29 @@ class House:
         self.put_back &= known_back
         self.jobs.clear()
         for body in self.unsent.copy():
-            self._send_ack(json.loads(body), answer=body in self.remembered)
+            self._send_ack(json.loads(body), is_reply=body in self.remembered)
         records = [json.loads(record) for record in self.journal.values()]
-        events = [Event.from_record(record) for record in records]
+        events = [from_record(record) for record in records]
         self.engine = Engine(self.configured, VEN_ID, self.policy)
-        left = RecoveredState(
+        recovered = RecoveredState(
             events=[event for event in events if not event.done],
-            answers=[json.loads(body) for body in self.remembered],
-            past=[(e.event_id, e.modification - (not e.past)) for e in events if e.done],
+            replies=[json.loads(body) for body in self.remembered],
+            past=[
+                (e.event_id, e.request.modification - (not e.cannot_begin_again))
+                for e in events
+                if e.done
+            ],
             facts={name: json.loads(fact) for name, fact in self.facts.items()},
             last_ts=self.journal_ts,
         )
-        self.do(self.engine.resume(left, self.now))
+        self.do(self.engine.resume(recovered, self.now))
 
     # ---- effects -----------------------------------------------------------------------------
 
     def _carry_out(self, effect: Any) -> None:
         match effect:
             case SendAck():
-                self._send_ack(effect.body, answer=effect.answer)
+                self._send_ack(effect.body, is_reply=effect.is_reply)
             case Prepare():
                 self.jobs.append(lambda: self._prepare(effect))
             case Write():
@@ -327,7 +334,9 @@ class House:
         return self.engine.reading(self.read(), self.now)
 
     def _prepare(self, effect: Prepare) -> Effects:
-        outcome = Prepared(self.read(), self.refusal, self.may_pass)
+        code = ReasonCode.NOT_ANSWERED if self.may_pass else ReasonCode.RESERVATION_REFUSED
+        refusal = None if self.refusal is None else Reason(code, self.refusal)
+        outcome = Prepared(self.read(), refusal, self.may_pass)
         return self.engine.prepared(effect.event_id, outcome, self.now)
 
     def _shed(self, effect: Write) -> Effects:
@@ -342,10 +351,9 @@ class House:
         failures = self._write(effect.writes)
         reading = self.read()
         effects = self.engine.restored(effect.event_id, failures, self.now, reading)
-        for told in effects:
-            if isinstance(told, SaveEvent) and told.event_id == effect.event_id:
-                circuits = told.event["circuits"]
-                self.put_back |= {c["circuit_id"] for c in circuits if c["restored"]}
+        for saved in effects:
+            if isinstance(saved, SaveEvent) and saved.event.event_id == effect.event_id:
+                self.put_back |= {c.circuit_id for c in saved.event.circuits if c.restored}
         return effects
 
     def _switch(self, effect: Switch) -> Effects:
@@ -358,15 +366,15 @@ class House:
                 self.wanted.setdefault(write.circuit_id, {})[write.point] = write.value
         return self.engine.switched(effect.switch_id, failures, self.now)
 
-    def _send_ack(self, body: Ack, *, answer: bool) -> None:
+    def _send_ack(self, body: Ack, *, is_reply: bool) -> None:
         encode_json(dict(body))
         self.unsent.remove(json.dumps(body))
         self.acks.append(body)
-        if answer:
+        if is_reply:
             self.answers.append(body)
 
     def recorded(self, event_id: str) -> Event:
-        return Event.from_record(json.loads(self.journal[event_id]))
+        return from_record(json.loads(self.journal[event_id]))
 
     # ---- what a test asks --------------------------------------------------------------------
 

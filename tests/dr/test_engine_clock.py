@@ -7,7 +7,7 @@ import pytest
 from tests.dr.builders import NOW
 from tests.dr.house import House, send_event
 from tests.dr.test_engine_equipment import bearing
-from VenAgent.dr.event_completion import WORK_LIMIT_SEC
+from VenAgent.dr.event_execution import WORK_LIMIT_SEC
 from VenAgent.dr.policy import Endurance, Policy
 
 DAY_SEC = 86_400.0

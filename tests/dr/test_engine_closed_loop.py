@@ -6,7 +6,7 @@ import pytest
 
 from tests.dr.builders import TOTAL_KW
 from tests.dr.house import House, send_event
-from VenAgent.dr.backoff import BY_HAND_READINGS
+from VenAgent.dr.closed_loop import OVERRIDE_READINGS
 
 
 def test_a_contactor_that_does_not_obey_is_told_of_and_replaced(house: House) -> None:
@@ -18,7 +18,7 @@ def test_a_contactor_that_does_not_obey_is_told_of_and_replaced(house: House) ->
     adjusted = house.last("adjusted")
     assert "heater1" in adjusted["reason"]
     assert "heater1" not in {entry["id"] for entry in adjusted["circuits_curtailed"]}
-    assert ("circuit.disobeys", "heater1") in house.alerts
+    assert ("circuit.not_responding", "heater1") in house.alerts
     house.wait(700.0)
     assert house.alerts == {}
 
@@ -96,9 +96,9 @@ def test_a_meter_that_is_not_read_freezes_the_loop_and_never_counts_as_zero(hous
 def test_a_circuit_switched_on_by_a_person_is_theirs_and_replaced(house: House) -> None:
     send_event(house, 4.5)
     house.closed["heater1"] = True
-    house.wait(5.0 * BY_HAND_READINGS + 20.0)
+    house.wait(5.0 * OVERRIDE_READINGS + 20.0)
     assert house.closed["heater1"] is True
-    assert ("circuit.by_hand", "heater1") in house.alerts
+    assert ("circuit.manual_override", "heater1") in house.alerts
     reasons = [ack["reason"] for ack in house.acks if ack["status"] == "adjusted"]
     assert "by hand" in reasons[0]
     assert TOTAL_KW - house.power_kw == pytest.approx(4.5, abs=0.25)
@@ -122,8 +122,8 @@ def test_one_odd_reading_of_a_contactor_is_no_hand(house: House) -> None:
     house.wait(5.0)
     house.closed["heater1"] = False
     house.wait(30.0)
-    assert ("circuit.by_hand", "heater1") not in house.alerts
-    assert not any(circuit.by_hand for circuit in house.engine.running.circuits)
+    assert ("circuit.manual_override", "heater1") not in house.alerts
+    assert not any(circuit.manual_override for circuit in house.engine.running.circuits)
 
 
 def test_when_another_agent_takes_the_devices_they_go_back_and_it_is_told(house: House) -> None:
@@ -159,7 +159,7 @@ def test_while_the_lease_is_overdue_a_changed_circuit_is_no_one_s_hand(house: Ho
     for _ in range(30):
         house.now += 1.0
         house.do(house.engine.reading(house.read(), house.now, lease_overdue=True))
-    assert ("circuit.by_hand", "heater1") not in house.alerts
+    assert ("circuit.manual_override", "heater1") not in house.alerts
     assert house.opened() == set(), "nor is anything shed in its place"
     house.do(house.engine.lease_lapsed(house.now))
     assert house.opened() == {"heater1"}
@@ -174,7 +174,7 @@ def test_a_limit_that_stuck_half_way_is_no_one_s_hand_and_goes_back(house: House
         "shedLoad", loadId="ev1", reduceKw=4.0, event_id="e1", correlationId="c2", modification=1
     )
     house.wait(60.0)
-    assert ("circuit.by_hand", "ev1") not in house.alerts
+    assert ("circuit.manual_override", "ev1") not in house.alerts
     house.stuck = set()
     house.send("restore", correlationId="r1")
     house.wait(10.0)

@@ -30,7 +30,7 @@ def test_a_circuit_is_not_shed_again_before_its_minimum_on_time() -> None:
     house.wait(61.0)
     send_event(house, 4.5, event_id="e2", correlationId="c2", duration_sec=60.0)
     assert "heater1" not in house.opened()
-    assert "must stay on" in house.engine.reasons_spared(house.now)["heater1"]
+    assert "must stay on" in house.engine.reasons_spared(house.now)["heater1"].text
     house.wait(700.0)
     send_event(house, 4.5, event_id="e3", correlationId="c3", duration_sec=60.0)
     assert house.opened() == {"heater1"}
@@ -73,7 +73,7 @@ def test_only_so_many_sheds_a_day() -> None:
         house.wait(120.0)
         house.restart()  # the count survives
     house.wait(6.0)
-    assert "2 times" in house.engine.reasons_spared(house.now)["heater1"]
+    assert "2 times" in house.engine.reasons_spared(house.now)["heater1"].text
     house.wait(86_400.0)
     send_event(house, 4.5, duration_sec=60.0, event_id="e9", correlationId="c9")
     assert house.opened() == {"heater1"}
@@ -125,7 +125,7 @@ def test_the_order_within_a_priority_differs_from_site_to_site() -> None:
     firsts = set()
     for site in range(20):
         house = House(policy=Policy(restore_stagger_sec=2.0))
-        house.engine.answers.ven_id = f"site-{site}"
+        house.engine.replies.ven_id = f"site-{site}"
         send_event(house, 7.5)
         house.send("restore", correlationId="r1")
         firsts |= {"heater1", "dryer1"} - house.opened()

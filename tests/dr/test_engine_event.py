@@ -115,7 +115,7 @@ def test_the_devices_are_reserved_beyond_the_end_and_released_after_it(house: Ho
 def test_the_bus_is_told_of_each_change(house: House) -> None:
     send_event(house)
     house.wait(700.0)
-    assert [event["state"] for event in house.announced] == [
+    assert [event.state.value for event in house.announced] == [
         "shedding",
         "active",
         "restoring",

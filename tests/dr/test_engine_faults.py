@@ -11,7 +11,7 @@ from tests.dr.house import House, send_event
 from VenAgent.dr.backoff import RETRY_SEC
 from VenAgent.dr.effects import Prepared
 from VenAgent.dr.event import EventState
-from VenAgent.dr.event_completion import WORK_LIMIT_SEC
+from VenAgent.dr.event_execution import WORK_LIMIT_SEC
 
 
 def test_a_failed_write_is_left_out_and_the_next_load_takes_its_place(house: House) -> None:
@@ -183,7 +183,7 @@ def test_an_event_whose_writes_never_come_back_ends_at_its_end(house: House) -> 
     """Whatever holds them up, the circuits it tried are put back."""
     send_event(house, duration_sec=60.0)
     assert house.opened()
-    house.engine.running.state = EventState.SHEDDING  # as if the confirmation were lost
+    house.engine.running.to(EventState.SHEDDING)  # as if the confirmation were lost
     house.wait(60.0 + WORK_LIMIT_SEC - 1.0)
     assert house.engine.running is not None
     house.wait(2.0)

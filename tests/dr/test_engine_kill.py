@@ -93,7 +93,7 @@ def a_contactor_that_does_not_obey(house: House) -> None:
 
 
 def a_way_back_in_steps(house: House) -> None:
-    house.engine.context.policy = house.policy = Policy(
+    house.engine.site.policy = house.policy = Policy(
         restore_stagger_sec=2.0, limit_ramp_sec=10.0, rebound_sec=0.0
     )
     house.send("event", event_id="e1", correlationId="c1", shed_kw=15.0, duration_sec=60.0)

@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.dr.builders import DRAWS_KW, switch
 from tests.dr.house import House
 from VenAgent.dr.event import EventState
-from VenAgent.dr.event_completion import WORK_LIMIT_SEC
+from VenAgent.dr.event_execution import WORK_LIMIT_SEC
 from VenAgent.dr.policy import Policy
 
 EVENT_IDS = st.sampled_from(["e1", "e2", "e3"])
@@ -115,7 +115,7 @@ class Attack(RuleBasedStateMachine):
         """A newer modification of the event that runs."""
         event = self.house.engine.running
         if event is not None:
-            newest = event.modification if event.next_ask is None else event.next_ask.modification
+            newest = event.newest_request.modification
             fields = {"event_id": event.event_id, "modification": newest + 1}
             self.command("event", shed_kw=shed_kw, duration_sec=duration_sec, **fields)
 
@@ -284,9 +284,9 @@ class Attack(RuleBasedStateMachine):
     def left_sec(self) -> dict[str, float]:
         """How long each event that has begun still lasts."""
         engine, now = self.house.engine, self.house.now
-        begun = [e for e in engine.scheduled.values() if e.active_ts and e.start_ts <= now]
+        begun = [e for e in engine.scheduled.values() if e.active_ts and e.request.start_ts <= now]
         begun += [engine.running] if engine.running is not None else []
-        return {event.event_id: max(0.0, event.end_ts - now) for event in begun}
+        return {event.event_id: max(0.0, event.request.end_ts - now) for event in begun}
 
     def compare(self, before: dict[str, float]) -> None:
         """A clock that is set makes no event longer."""
@@ -344,7 +344,7 @@ class Attack(RuleBasedStateMachine):
         event = self.house.engine.running
         if event is None:
             return
-        known_since_ts = max(event.end_ts, self.clock_set_ts)
+        known_since_ts = max(event.request.end_ts, self.clock_set_ts)
         if self.house.now > known_since_ts + GRACE_SEC:
             assert event.state is EventState.RESTORING
 
@@ -358,7 +358,7 @@ class Attack(RuleBasedStateMachine):
                 self.highest[ack["event_id"]] = max(known, ack["modification"])
         running = house.engine.running
         for event in [*house.engine.scheduled.values(), *([running] if running else [])]:
-            assert event.modification >= self.highest.get(event.event_id, 0)
+            assert event.request.modification >= self.highest.get(event.event_id, 0)
 
     @invariant()
     def no_circuit_is_written_past_its_event(self) -> None:

@@ -10,8 +10,8 @@ from tests.dr.builders import NOW
 from tests.dr.house import House, send_event
 from tests.dr.test_engine_equipment import bearing
 from VenAgent.dr.event import EventState
-from VenAgent.dr.event_execution import TRY_FOR_SEC
 from VenAgent.dr.policy import Endurance, Policy
+from VenAgent.dr.reservation import TRY_FOR_SEC
 from VenAgent.dr.restoration import REPORT_LIMIT_SEC
 
 SILENT = "the devices could not be reserved: platform.actuator is not running"
@@ -42,7 +42,7 @@ def test_devices_that_went_back_by_themselves_are_shed_again_when_the_work_is_do
     house.wait(30.0)
     assert "heater1" in house.opened()
     assert house.engine.running.measured_kw == pytest.approx(7.5, rel=0.05)
-    assert "circuit.by_hand" not in house.alerted
+    assert "circuit.manual_override" not in house.alerted
 
 
 def test_devices_taken_by_another_agent_are_put_back_when_the_work_is_done(house: House) -> None:
@@ -90,7 +90,7 @@ def test_a_restore_by_command_is_not_kept_waiting_by_work_that_never_comes_back(
     house: House,
 ) -> None:
     send_event(house, 4.5, duration_sec=3600.0)
-    house.engine.running.state = EventState.SHEDDING  # as if the confirmation were lost
+    house.engine.running.to(EventState.SHEDDING)  # as if the confirmation were lost
     house.send("restore", correlationId="r1")
     house.wait(31.0)
     assert not house.opened()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.dr.builders import NOW, TOTAL_KW, panel_of, switch
@@ -166,7 +168,7 @@ def test_asked_twice_while_it_begins_both_get_the_answer(house: House) -> None:
     house.hold = False
     house.work()
     assert house.answers_to("c1") == house.answers_to("c2") == ["accepted"]
-    assert house.engine.answers.repeat("c2") is not None
+    assert house.engine.replies.repeat("c2") is not None
 
 
 @pytest.mark.parametrize(
@@ -179,7 +181,7 @@ def test_what_is_stale_is_refused_and_changes_nothing(house: House, number: int,
     assert (ack["status"], ack["ok"]) == ("rejected", False)
     assert "modification 1" in ack["reason"]
     assert house.setting == setting
-    assert house.engine.running.modification == 1
+    assert house.engine.running.request.modification == 1
 
 
 def test_an_event_that_has_ended_begins_again_only_with_a_higher_modification(
@@ -261,6 +263,8 @@ def test_the_site_says_which_loads_return_first(
     if by_command:
         send_event(house, 7.0, modification=1, correlationId="m1")
     else:
-        house.engine.running.requested_kw = 7.0
+        event = house.engine.running
+        event.change(replace(event.request, shed_kw=7.0))
+        event.note_acked()
         house.wait(60.0)
     assert house.opened() == set(draws_kw) - back

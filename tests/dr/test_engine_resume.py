@@ -10,6 +10,7 @@ from tests.dr.builders import NOW, TOTAL_KW, VEN_ID
 from tests.dr.house import House, send_event
 from VenAgent.dr.effects import SaveEvent
 from VenAgent.dr.engine import Engine, RecoveredState
+from VenAgent.storage.event_record import from_record
 
 
 def test_stopping_the_agent_restores(house: House) -> None:
@@ -50,7 +51,8 @@ def test_an_event_received_but_not_begun_is_taken_up_after_a_crash(house: House)
     house.hold = True
     send_event(house)
     record = json.loads(house.journal["e1"])
-    house.do([SaveEvent("e1", {**record, "state": "received", "task_id": ""})])
+    received = from_record({**record, "state": "received", "task_id": ""})
+    house.do([SaveEvent(received)])
     house.hold = False
     house.restart()
     house.wait(700.0)

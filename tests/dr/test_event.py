@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.dr.builders import NOW, VEN_ID, house_panel, switch
+from VenAgent.baseline.measured_power import MeasuredPower
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.json_codec import encode_json
+from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.circuit_selection import Action
+from VenAgent.dr.command_replies import CommandReplies
 from VenAgent.dr.event import (
     TRANSITIONS,
     EndedBy,
     Event,
+    EventBaseline,
     EventRequest,
     EventState,
-    Metered,
-    ShedCircuit,
+    PendingModification,
 )
+from VenAgent.dr.event_completion import event_summary
 from VenAgent.dr.panel import Control
+from VenAgent.dr.shed_circuit import ShedCircuit
+from VenAgent.storage.event_record import from_record, to_record
 
 PATHS = {
     EventState.RECEIVED: [],
@@ -59,21 +65,22 @@ takes over what it has shed at its end.
 """
 
 
+REPLIES = CommandReplies(VEN_ID)
+REQUEST = EventRequest("event", "c1", 5.0, start_ts=NOW, end_ts=NOW + 600.0)
+
+
 def event_of(**fields: object) -> Event:
-    known: dict[str, object] = {
-        "event_id": "e1",
-        "op": "event",
-        "correlation_id": "c1",
-        "requested_kw": 5.0,
-        "start_ts": NOW,
-        "end_ts": NOW + 600.0,
-    }
+    known: dict[str, object] = {"event_id": "e1", "request": REQUEST}
     return Event(**{**known, **fields})  # type: ignore[arg-type]
+
+
+def steered_by(baseline_kw: float) -> EventBaseline:
+    return EventBaseline(baseline_kw, baseline_kw, "pre_event_mean")
 
 
 def shed_circuit(circuit_id: str = "dryer1", shed_kw: float = 3.0, **fields: object) -> ShedCircuit:
     action = Action(circuit_id, Control.SWITCH, False, 3.0, 3.0 - shed_kw)
-    made = ShedCircuit.of(action, house_panel().by_id[circuit_id], True)
+    made = ShedCircuit.newly_shed(action, house_panel().by_id[circuit_id], True)
     return replace(made, **fields)  # type: ignore[arg-type]
 
 
@@ -158,49 +165,67 @@ SHED = st.builds(
     failure=st.none() | TEXTS,
     restored=st.booleans(),
 )
-EVENTS = st.builds(
-    Event,
-    event_id=TEXTS,
+REQUESTS = st.builds(
+    EventRequest,
     op=TEXTS,
     correlation_id=st.none() | TEXTS,
-    requested_kw=NUMBERS,
+    shed_kw=NUMBERS,
     start_ts=NUMBERS,
     end_ts=NUMBERS,
     modification=st.integers(0, 99),
     circuit_id=st.none() | TEXTS,
+    priority=st.none() | st.integers(0, 9),
+    content=st.dictionaries(TEXTS, NUMBERS),
+)
+NAMES = st.lists(TEXTS, max_size=2).map(tuple)
+EVENTS = st.builds(
+    Event,
+    event_id=TEXTS,
+    request=REQUESTS,
     state=st.sampled_from(EventState),
     task_id=TEXTS,
-    baseline_kw=st.none() | NUMBERS,
-    baseline_method=st.none() | TEXTS,
-    circuits=st.lists(SHED, max_size=2),
+    baseline=st.none()
+    | st.builds(
+        EventBaseline,
+        NUMBERS,
+        NUMBERS,
+        TEXTS,
+        st.none() | st.integers(0, 9),
+        st.none() | NUMBERS,
+        st.none() | TEXTS,
+    ),
+    circuits=st.lists(SHED, max_size=2).map(tuple),
     active_ts=st.none() | NUMBERS,
     ended_ts=st.none() | NUMBERS,
     metered=st.builds(
-        Metered, st.integers(0, 9), NUMBERS, NUMBERS, st.none() | NUMBERS, last_kw=NUMBERS
+        MeasuredPower,
+        st.integers(0, 9),
+        NUMBERS,
+        NUMBERS,
+        st.none() | NUMBERS,
+        NUMBERS,
+        NUMBERS,
+        st.none() | NUMBERS,
     ),
     measured_kw=st.none() | NUMBERS,
-    answered=st.booleans(),
-    also=st.lists(TEXTS, max_size=2),
+    acked=st.booleans(),
+    duplicate_correlation_ids=NAMES,
+    pending=st.none() | st.builds(PendingModification, REQUESTS, NAMES),
     ended_by=st.none() | st.builds(EndedBy, TEXTS, st.none() | TEXTS, st.booleans()),
-    next_ask=st.none()
-    | st.builds(
-        EventRequest,
-        TEXTS,
-        TEXTS,
-        NUMBERS,
-        NUMBERS,
-        NUMBERS,
-        content=st.dictionaries(TEXTS, NUMBERS),
-    ),
+    end_reason=st.none() | st.builds(Reason, st.sampled_from(ReasonCode), TEXTS),
+    opted_out=st.booleans(),
+    preempted_by=st.none() | TEXTS,
+    rebound_until_ts=st.none() | NUMBERS,
+    rebound_kw=st.none() | NUMBERS,
 )
 
 
 @settings(deadline=None, max_examples=40)
 @given(event=EVENTS)
 def test_an_event_survives_its_record(event: Event) -> None:
-    record = event.as_record()
-    assert record == {**asdict(event), "done": event.done}
-    read = Event.from_record(json.loads(json.dumps(record)))
+    record = to_record(event)
+    assert record["done"] is event.done
+    read = from_record(json.loads(json.dumps(record)))
     assert read == event
     assert read.state is event.state
     for circuit, known in zip(read.circuits, event.circuits, strict=True):
@@ -208,29 +233,37 @@ def test_an_event_survives_its_record(event: Event) -> None:
         assert type(circuit.value) is type(known.value)
 
 
-def test_a_record_stands_still_when_the_event_goes_on() -> None:
-    event = event_of(circuits=[shed_circuit()])
-    record = event.as_record()
+def test_a_snapshot_stands_still_when_the_event_goes_on() -> None:
+    event = event_of(circuits=(shed_circuit(),))
+    snapshot = event.snapshot()
     event.to(EventState.SHEDDING)
-    event.circuits[0].restored = True
-    event.metered.add(NOW, 1.0)
-    event.also.append("c2")
-    event.next_also.append("c3")
-    assert record["also"] == record["next_also"] == []
-    assert record["state"] == "received"
-    assert record["circuits"][0]["restored"] is False
-    assert record["metered"]["samples"] == 0
+    event.put([replace(event.circuits[0], restored=True)])
+    event.meter(NOW, 1.0)
+    event.note_duplicate("c2")
+    event.postpone(REQUEST)
+    assert snapshot == event_of(circuits=(shed_circuit(),))
+    assert event != snapshot
+
+
+@pytest.mark.parametrize(
+    ("part", "field"), [("event", "state"), ("circuit", "restored"), ("request", "shed_kw")]
+)
+def test_no_one_writes_a_field_but_by_a_method_that_names_the_change(part: str, field: str) -> None:
+    event = event_of(circuits=(shed_circuit(),))
+    owner = {"event": event, "circuit": event.circuits[0], "request": event.request}[part]
+    with pytest.raises(FrozenInstanceError):
+        setattr(owner, field, None)
 
 
 @pytest.mark.parametrize(
     "broken",
-    [{}, {"state": "asleep"}, {"unheard": 1}, {"circuits": [{"circuit_id": "a"}]}],
-    ids=["empty", "state", "field", "circuit"],
+    [{}, {"state": "asleep"}, {"request": {}}, {"circuits": [{"circuit_id": "a"}]}],
+    ids=["empty", "state", "request", "circuit"],
 )
 def test_what_is_no_record_is_refused(broken: dict[str, object]) -> None:
-    record = {**event_of().as_record(), **broken} if broken else {}
+    record = {**to_record(event_of()), **broken} if broken else {}
     with pytest.raises((TypeError, KeyError, ValueError)):
-        Event.from_record(record)
+        from_record(record)
 
 
 # ---- circuits ---------------------------------------------------------------------------------
@@ -247,14 +280,14 @@ def test_a_circuit_is_written_back_to_what_it_was() -> None:
 
 def test_only_confirmed_circuits_count_as_shed() -> None:
     event = event_of(
-        circuits=[
+        circuits=(
             shed_circuit("dryer1", 3.0, confirmed=True),
             shed_circuit("range1", 2.4, confirmed=False),
             shed_circuit("heater1", 1.0),
-        ]
+        )
     )
     assert event.predicted_kw == pytest.approx(3.0)
-    body = event.ack(AckStatus.ACCEPTED, VEN_ID, NOW)
+    body = REPLIES.event_ack(event, AckStatus.ACCEPTED, NOW)
     assert [entry["id"] for entry in body["circuits_curtailed"]] == ["dryer1"]
     assert body["actual_shed_kw"] == 3.0
     assert body["shed_basis"] == "predicted"
@@ -264,8 +297,12 @@ def test_only_confirmed_circuits_count_as_shed() -> None:
 
 
 def test_an_ack_of_an_event_says_all_that_the_contract_asks_for() -> None:
-    event = event_of(baseline_kw=22.6, modification=2, circuits=[shed_circuit(confirmed=True)])
-    assert event.ack(AckStatus.ACCEPTED, VEN_ID, NOW + 1.0) == {
+    event = event_of(
+        request=replace(REQUEST, modification=2),
+        baseline=steered_by(22.6),
+        circuits=(shed_circuit(confirmed=True),),
+    )
+    assert REPLIES.event_ack(event, AckStatus.ACCEPTED, NOW + 1.0) == {
         "op": "event",
         "status": "accepted",
         "ok": True,
@@ -296,14 +333,14 @@ def test_an_ack_of_an_event_says_all_that_the_contract_asks_for() -> None:
 
 
 def test_an_ack_says_what_was_measured_once_it_was() -> None:
-    event = event_of(circuits=[shed_circuit(confirmed=True)], measured_kw=2.75)
-    body = event.ack(AckStatus.MEASURED, VEN_ID, NOW)
+    event = event_of(circuits=(shed_circuit(confirmed=True),), measured_kw=2.75)
+    body = REPLIES.event_ack(event, AckStatus.MEASURED, NOW)
     assert (body["actual_shed_kw"], body["shed_basis"]) == (2.75, "measured")
 
 
 def test_a_measured_shed_of_nothing_is_still_measured() -> None:
-    event = event_of(circuits=[shed_circuit(confirmed=True)], measured_kw=0.0)
-    body = event.ack(AckStatus.MEASURED, VEN_ID, NOW)
+    event = event_of(circuits=(shed_circuit(confirmed=True),), measured_kw=0.0)
+    body = REPLIES.event_ack(event, AckStatus.MEASURED, NOW)
     assert (body["actual_shed_kw"], body["shed_basis"]) == (0.0, "measured")
 
 
@@ -311,40 +348,38 @@ def test_a_measured_shed_of_nothing_is_still_measured() -> None:
 
 
 def test_the_mean_is_weighted_by_time() -> None:
-    metered = Metered()
+    metered = MeasuredPower()
     for ts, power_kw in ((0.0, 10.0), (10.0, 20.0), (40.0, 99.0)):
-        metered.add(ts, power_kw)
+        metered = metered.add(ts, power_kw)
     assert metered.mean_kw == pytest.approx((10.0 * 10 + 20.0 * 30) / 40)
     assert metered.samples == 3
 
 
 def test_the_same_or_an_older_reading_is_not_metered_again() -> None:
-    metered = Metered()
+    metered = MeasuredPower()
     for ts, power_kw in ((0.0, 10.0), (10.0, 20.0), (10.0, 500.0), (5.0, 500.0), (20.0, 20.0)):
-        metered.add(ts, power_kw)
+        metered = metered.add(ts, power_kw)
     assert metered.samples == 3
     assert metered.mean_kw == pytest.approx(15.0)
 
 
 def test_one_reading_is_its_own_mean_and_none_has_no_mean() -> None:
-    metered = Metered()
+    metered = MeasuredPower()
     assert metered.mean_kw is None
-    metered.add(3.0, 7.0)
+    metered = metered.add(3.0, 7.0)
     assert metered.mean_kw == 7.0
 
 
 def test_the_summary_tells_what_the_event_delivered() -> None:
     event = event_of(
-        requested_kw=5.0,
-        baseline_kw=22.0,
-        baseline_method="pre_event_mean",
+        baseline=steered_by(22.0),
         active_ts=NOW + 1.0,
         ended_ts=NOW + 1801.0,
     )
-    event.metered.add(NOW + 1.0, 18.0)
-    event.metered.add(NOW + 901.0, 16.0)
-    event.metered.add(NOW + 1801.0, 12.0)
-    assert event.summary() == {
+    event.meter(NOW + 1.0, 18.0)
+    event.meter(NOW + 901.0, 16.0)
+    event.meter(NOW + 1801.0, 12.0)
+    assert event_summary(event) == {
         "start_ts": NOW + 1.0,
         "end_ts": NOW + 1801.0,
         "baseline_kw": 22.0,
@@ -363,7 +398,9 @@ def test_the_summary_tells_what_the_event_delivered() -> None:
 
 
 def test_a_summary_of_an_event_that_was_not_metered_invents_nothing() -> None:
-    summary = event_of(baseline_kw=22.0, active_ts=NOW, ended_ts=NOW + 600.0).summary()
+    summary = event_summary(
+        event_of(baseline=steered_by(22.0), active_ts=NOW, ended_ts=NOW + 600.0)
+    )
     assert summary["samples"] == 0
     for key in ("avg_kw", "delivered_kwh", "achieved_shed_kw", "shed_percent"):
         assert summary[key] is None
@@ -371,18 +408,18 @@ def test_a_summary_of_an_event_that_was_not_metered_invents_nothing() -> None:
 
 
 def test_without_a_baseline_no_shed_is_made_of_what_was_metered() -> None:
-    event = event_of(baseline_kw=None, active_ts=NOW, ended_ts=NOW + 600.0)
-    event.metered.add(NOW, 12.5)
-    summary = event.summary()
+    event = event_of(active_ts=NOW, ended_ts=NOW + 600.0)
+    event.meter(NOW, 12.5)
+    summary = event_summary(event)
     assert summary["avg_kw"] == 12.5
     for key in ("delivered_kwh", "achieved_shed_kw", "shed_percent"):
         assert summary[key] is None
 
 
 def test_more_power_than_the_baseline_is_a_negative_shed() -> None:
-    event = event_of(baseline_kw=10.0, active_ts=NOW, ended_ts=NOW + 3600.0)
-    event.metered.add(NOW, 12.5)
-    summary = event.summary()
+    event = event_of(baseline=steered_by(10.0), active_ts=NOW, ended_ts=NOW + 3600.0)
+    event.meter(NOW, 12.5)
+    summary = event_summary(event)
     assert summary["achieved_shed_kw"] == -2.5
     assert summary["shed_percent"] == -50.0
     assert summary["delivered_kwh"] == -2.5
@@ -390,5 +427,5 @@ def test_more_power_than_the_baseline_is_a_negative_shed() -> None:
 
 def test_names_come_from_the_panel() -> None:
     action = Action("a", Control.SWITCH, False, 2.0, 0.0)
-    circuit = ShedCircuit.of(action, switch("a", 40.0, critical=True), True)
+    circuit = ShedCircuit.newly_shed(action, switch("a", 40.0, critical=True), True)
     assert (circuit.name, circuit.breaker_amps, circuit.critical) == ("A", 40.0, True)

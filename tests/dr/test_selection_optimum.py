@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.dr.builders import by_id, candidate, kilowatts, limit, switch
-from VenAgent.dr.circuit_selection import RESOLUTION, TOLERANCE, Candidate, plan
+from VenAgent.dr.circuit_selection import RESOLUTION, TOLERANCE, Candidate, select_circuits
 
 # With a request of 8 kW and draws in whole watts the planner's units are exact, and so is a plan.
 
@@ -63,7 +63,7 @@ def test_the_plan_of_switches_is_the_best_of_all_combinations(
         return shares, len(combination)
 
     best = min(cost(c) for c in fit if sum(w for _, w in c) == goal)
-    made = plan(exact_switches(watts), EXACT_KW)
+    made = select_circuits(exact_switches(watts), EXACT_KW)
     chosen = [watts[int(circuit_id[1:])] for circuit_id in by_id(made)]
     assert round(made.predicted_kw * 1000) == goal
     assert cost(chosen) == best
@@ -91,6 +91,6 @@ def test_the_fewest_circuits_are_used_at_an_equal_result(circuits: list[tuple[st
             reached[watt] = min(count, reached.get(watt, count))
     goal = best_watts(set(reached))
     fewest = min(count for low, high, count in spans if low <= goal <= high)
-    made = plan(pool, EXACT_KW)
+    made = select_circuits(pool, EXACT_KW)
     assert round(made.predicted_kw * 1000) == goal
     assert len(made.actions) == fewest

@@ -20,7 +20,13 @@ from tests.dr.builders import (
     total_shed_kw,
     unswitchable,
 )
-from VenAgent.dr.circuit_selection import RESOLUTION, TOLERANCE, Candidate, candidates, plan
+from VenAgent.dr.circuit_selection import (
+    RESOLUTION,
+    TOLERANCE,
+    Candidate,
+    candidates,
+    select_circuits,
+)
 from VenAgent.dr.panel import CircuitReading, Control, Panel, Reading
 
 
@@ -69,7 +75,7 @@ def test_whatever_the_panel_a_plan_keeps_to_what_may_be_done(
     site: tuple[Panel, Reading], request_kw: float
 ) -> None:
     panel, reading = site
-    made = plan(candidates(panel, reading), request_kw)
+    made = select_circuits(candidates(panel, reading), request_kw)
     assert len(by_id(made)) == len(made.actions)
     for action in made.actions:
         circuit, read = panel.by_id[action.circuit_id], reading.circuit(action.circuit_id)
@@ -102,7 +108,7 @@ def test_the_prediction_is_the_sum_of_the_actions(
     site: tuple[Panel, Reading], request_kw: float
 ) -> None:
     panel, reading = site
-    made = plan(candidates(panel, reading), request_kw)
+    made = select_circuits(candidates(panel, reading), request_kw)
     taken_kw = 0.0
     for action in made.actions:
         taken_kw += (reading.circuit(action.circuit_id).power_kw or 0.0) - action.final_kw
@@ -160,7 +166,7 @@ def usable(pool: Sequence[Candidate], request_kw: float) -> tuple[Candidate, ...
 def test_a_plan_is_in_the_band_whenever_any_combination_is(
     pool: tuple[Candidate, ...], request_kw: float
 ) -> None:
-    made, blur = plan(pool, request_kw), blur_kw(pool, request_kw)
+    made, blur = select_circuits(pool, request_kw), blur_kw(pool, request_kw)
     low, high = request_kw * (1 - TOLERANCE), request_kw * (1 + TOLERANCE)
     if reaches(usable(pool, request_kw), low + blur, high - blur):
         assert low - blur <= made.predicted_kw <= high + blur
@@ -171,7 +177,7 @@ def test_a_plan_is_in_the_band_whenever_any_combination_is(
 def test_a_plan_overshoots_as_little_as_possible_when_the_band_is_out_of_reach(
     pool: tuple[Candidate, ...], request_kw: float
 ) -> None:
-    made, blur = plan(pool, request_kw), blur_kw(pool, request_kw)
+    made, blur = select_circuits(pool, request_kw), blur_kw(pool, request_kw)
     allowed = usable(pool, request_kw)
     low, high = request_kw * (1 - TOLERANCE), request_kw * (1 + TOLERANCE)
     if reaches(allowed, low - blur, high + blur) or total_shed_kw(allowed) < request_kw:
@@ -186,7 +192,7 @@ def test_everything_is_taken_when_the_request_cannot_be_met(
     pool: tuple[Candidate, ...], extra: float
 ) -> None:
     request_kw = total_shed_kw(pool) / (1 - TOLERANCE) * (1 + extra)
-    made, blur = plan(pool, request_kw), blur_kw(pool, request_kw)
+    made, blur = select_circuits(pool, request_kw), blur_kw(pool, request_kw)
     assert made.predicted_kw == pytest.approx(total_shed_kw(pool), abs=blur)
     assert set(by_id(made)) >= {c.circuit.id for c in pool if c.whole or c.max_shed_kw > blur}
 
@@ -199,7 +205,7 @@ def test_the_last_resort_is_not_touched_while_the_others_are_enough(
     others = {c.circuit.id for c in pool if not c.circuit.critical and c.circuit.priority > 1}
     others_kw = total_shed_kw([c for c in pool if c.circuit.id in others])
     if others:
-        assert set(by_id(plan(pool, others_kw * share))) <= others
+        assert set(by_id(select_circuits(pool, others_kw * share))) <= others
 
 
 @settings(deadline=None, max_examples=100)
@@ -211,7 +217,7 @@ def test_the_last_resort_helps_when_the_others_are_not_enough(
     request_kw = (total_shed_kw(pool) - total_shed_kw(last)) / (1 - TOLERANCE) + missing_kw
     blur = blur_kw(pool, request_kw)
     if missing_kw > blur and any(c.max_shed_kw > blur for c in last):
-        assert {c.circuit.id for c in last} & set(by_id(plan(pool, request_kw)))
+        assert {c.circuit.id for c in last} & set(by_id(select_circuits(pool, request_kw)))
 
 
 @settings(deadline=None, max_examples=150)
@@ -221,7 +227,9 @@ def test_no_priority_is_touched_that_is_not_needed_for_the_band(
 ) -> None:
     blur = blur_kw(pool, request_kw)
     low, high = request_kw * (1 - TOLERANCE) + blur, request_kw * (1 + TOLERANCE) - blur
-    used = {c.circuit.priority for c in pool if c.circuit.id in by_id(plan(pool, request_kw))}
+    used = {
+        c.circuit.priority for c in pool if c.circuit.id in by_id(select_circuits(pool, request_kw))
+    }
     for least_flexible in (5, 4, 3, 2):
         if reaches([c for c in pool if c.circuit.priority >= least_flexible], low, high):
             assert min(used) >= least_flexible

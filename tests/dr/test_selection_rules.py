@@ -21,13 +21,13 @@ from tests.dr.builders import (
     switch,
     total_shed_kw,
 )
-from VenAgent.dr.circuit_selection import TOLERANCE, Plan, candidates, plan
+from VenAgent.dr.circuit_selection import TOLERANCE, Selection, candidates, select_circuits
 from VenAgent.dr.panel import Control, Reading
 
 
-def plan_for_house(request_kw: float, draws_kw: dict[str, float] | None = None) -> Plan:
+def plan_for_house(request_kw: float, draws_kw: dict[str, float] | None = None) -> Selection:
     panel = house_panel()
-    return plan(candidates(panel, reading_of(panel, draws_kw or DRAWS_KW)), request_kw)
+    return select_circuits(candidates(panel, reading_of(panel, draws_kw or DRAWS_KW)), request_kw)
 
 
 def test_the_flexible_switches_are_enough_when_they_match() -> None:
@@ -93,15 +93,17 @@ def test_everything_is_shed_when_the_request_cannot_be_met() -> None:
 
 def test_the_least_overshoot_when_switches_cannot_land_in_the_band() -> None:
     panel = panel_of(switch("a"), switch("b"), switch("c"))
-    made = plan(candidates(panel, reading_of(panel, {"a": 1.0, "b": 3.0, "c": 4.0})), 2.0)
+    made = select_circuits(
+        candidates(panel, reading_of(panel, {"a": 1.0, "b": 3.0, "c": 4.0})), 2.0
+    )
     assert set(by_id(made)) == {"b"}
 
 
 def test_one_switch_above_the_request_is_better_than_several_that_overshoot_more() -> None:
     pool = [candidate(switch("a"), 5.0), candidate(switch("b"), 5.0), candidate(switch("c"), 9.0)]
-    assert set(by_id(plan(pool, 8.0))) == {"c"}
+    assert set(by_id(select_circuits(pool, 8.0))) == {"c"}
     pool[2] = candidate(switch("c"), 11.0)
-    assert set(by_id(plan(pool, 8.0))) == {"a", "b"}
+    assert set(by_id(select_circuits(pool, 8.0))) == {"a", "b"}
 
 
 def test_what_the_step_of_one_limit_takes_too_much_another_takes_less() -> None:
@@ -109,7 +111,7 @@ def test_what_the_step_of_one_limit_takes_too_much_another_takes_less() -> None:
         candidate(limit("fine", priority=5, scale=kilowatts(FINE_KW)), 4.0),
         candidate(limit("coarse", priority=4, scale=kilowatts(0.5)), 6.3),
     ]
-    made = by_id(plan(pool, 5.2))
+    made = by_id(select_circuits(pool, 5.2))
     assert made["coarse"].final_kw == pytest.approx(5.0)
     assert made["coarse"].shed_kw + made["fine"].shed_kw == pytest.approx(5.2, abs=0.002)
 
@@ -118,18 +120,18 @@ def test_what_the_step_of_one_limit_takes_too_much_another_takes_less() -> None:
 def test_the_edges_of_the_band_belong_to_it(request_kw: float) -> None:
     for edge_kw in (request_kw * (1 - TOLERANCE), request_kw * (1 + TOLERANCE)):
         pool = [candidate(switch("edge"), edge_kw), candidate(switch("big"), request_kw * 1.5)]
-        assert set(by_id(plan(pool, request_kw))) == {"edge"}
+        assert set(by_id(select_circuits(pool, request_kw))) == {"edge"}
 
 
 def test_nothing_is_planned_when_there_is_nothing_to_shed() -> None:
-    assert plan((), 5.0).actions == ()
-    assert plan(candidates(house_panel(), Reading(0.0, None, {})), 5.0).actions == ()
+    assert select_circuits((), 5.0).actions == ()
+    assert select_circuits(candidates(house_panel(), Reading(0.0, None, {})), 5.0).actions == ()
 
 
 def test_nothing_is_planned_for_no_request() -> None:
     available = [candidate(switch("a"), 3.0)]
-    assert plan(available, 0.0).actions == ()
-    assert plan(available, -1.0).actions == ()
+    assert select_circuits(available, 0.0).actions == ()
+    assert select_circuits(available, -1.0).actions == ()
 
 
 def test_a_tiny_request_costs_no_more_than_any_other() -> None:
@@ -138,7 +140,7 @@ def test_a_tiny_request_costs_no_more_than_any_other() -> None:
     for request_kw in (1.0, 1e-3, 1e-6, 1e-12, 5e-324):  # the first that is costly ends the test
         tracemalloc.start()
         try:
-            made = plan(available, request_kw)
+            made = select_circuits(available, request_kw)
             peak_bytes = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -151,10 +153,10 @@ def test_a_panel_of_a_thousand_circuits_is_planned_in_milliseconds(request_kw: f
     available = [
         candidate(switch(f"c{i}", priority=2 + i % 4), 0.5 + i % 7 + i / 1e6) for i in range(1000)
     ]
-    made, taken_sec = plan(available, request_kw), []
+    made, taken_sec = select_circuits(available, request_kw), []
     for _ in range(3):
         start = time.thread_time()
-        plan(available, request_kw)
+        select_circuits(available, request_kw)
         taken_sec.append(time.thread_time() - start)
     assert min(taken_sec) < 0.03  # of this thread: others keep the machine busy
     assert len(by_id(made)) == len(made.actions)

@@ -9,6 +9,7 @@ from typing import Any
 from VenAgent.dr.effects import Effects, Prepare, Restore, SaveEvent, SendAck, Write
 from VenAgent.dr.event import Event, EventState
 from VenAgent.dr.policy import Policy
+from VenAgent.storage.event_record import from_record, to_record
 
 STATES_TOLD = {
     "accepted": {"active"},
@@ -30,8 +31,7 @@ def check_order(
     known = dict(journal)
     for effect in effects:
         if isinstance(effect, SaveEvent):
-            assert effect.event["event_id"] == effect.event_id
-            known[effect.event_id] = json.dumps(effect.event)
+            known[effect.event.event_id] = json.dumps(to_record(effect.event))
         elif isinstance(effect, SendAck):
             repeated = _was_told(effect.body, remembered)
             of_event = "circuits_curtailed" in effect.body and not repeated
@@ -39,7 +39,7 @@ def check_order(
                 record = json.loads(known[effect.body["event_id"]])
                 assert record["state"] in STATES_TOLD[effect.body["status"]]
         elif isinstance(effect, (Prepare, Write, Restore)):
-            record = Event.from_record(json.loads(known[effect.event_id]))
+            record = from_record(json.loads(known[effect.event_id]))
             _check_doing(effect, record, ramped=policy.limit_ramp_sec > 0.0)
 
 
@@ -56,7 +56,7 @@ def _check_doing(effect: Prepare | Write | Restore, record: Event, *, ramped: bo
         case Prepare():
             assert record.state is EventState.SHEDDING
             assert record.task_id == effect.task_id != ""
-            assert effect.until_ts > record.end_ts
+            assert effect.until_ts > record.request.end_ts
         case Write():
             assert record.state is EventState.SHEDDING
             for write in effect.writes:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.platform.site import ROOT, VEN
 from VenAgent.config import AgentConfig
-from VenAgent.dr.effects import PointWrite
+from VenAgent.dr.point_write import PointWrite
 from VenAgent.site.actuator import Actuator, ActuatorRefusal
 from VenAgent.volttron_compat import RemoteError
 

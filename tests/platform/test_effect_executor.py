@@ -15,9 +15,9 @@ from tests.platform.site import ROOT, wait_for
 from VenAgent.cloud.outbox import Outbox, OutboxRank
 from VenAgent.config import AgentConfig
 from VenAgent.contract.command_reader import parse_command
-from VenAgent.dr.effects import PointWrite
 from VenAgent.dr.engine import Engine
 from VenAgent.dr.panel import CircuitReading, Reading
+from VenAgent.dr.point_write import PointWrite
 from VenAgent.dr.policy import Policy
 from VenAgent.reporting.alerts import Alerts
 from VenAgent.runtime.effect_executor import EffectExecutor

@@ -17,12 +17,12 @@ from tests.dr.house import House
 from VenAgent.cloud.link_state import LinkPhase, LinkState
 from VenAgent.cloud.outbox import OutboxBacklog
 from VenAgent.contract.telemetry import Quality
-from VenAgent.dr.effects import SaveEvent
 from VenAgent.dr.event import Event
 from VenAgent.reporting import page_view as web_view
 from VenAgent.reporting import telemetry_builder as report
 from VenAgent.reporting.alerts import Alerts
-from VenAgent.reporting.page_view import EVENTS_AT_ONCE, READ_AGAIN_SEC, PageView, _event
+from VenAgent.reporting.event_view import event_entry
+from VenAgent.reporting.page_view import EVENTS_AT_ONCE, READ_AGAIN_SEC, PageView
 from VenAgent.reporting.status import CloudStatus
 from VenAgent.storage.journal import Journal
 
@@ -73,8 +73,8 @@ class Viewed:
         house.wait(120.0)
 
     def catch_up(self) -> None:
-        for event_id, text in self.house.journal.items():
-            self.journal.write([SaveEvent(event_id, json.loads(text))], [], self.house.now)
+        for text in self.house.journal.values():
+            self.journal.write([json.loads(text)], [], self.house.now)
         self.view.forget_events()
 
     def status(self) -> dict[str, Any]:
@@ -160,15 +160,13 @@ def test_many_events_are_made_ready_a_few_at_a_time(
     def counted(event: Event) -> dict[str, Any]:
         nonlocal made
         made += 1
-        return _event(event)
+        return event_entry(event)
 
-    monkeypatch.setattr(web_view, "_event", counted)
+    monkeypatch.setattr(web_view, "event_entry", counted)
     viewed.house.send("event", shed_kw=4.5, duration_sec=60, event_id="e1")
     viewed.house.wait(100.0)
     record = json.loads(viewed.house.journal["e1"])
-    records = [
-        SaveEvent(f"e{number}", {**record, "event_id": f"e{number}"}) for number in range(300)
-    ]
+    records = [{**record, "event_id": f"e{number}"} for number in range(300)]
     viewed.journal.write(records, [], viewed.house.now)
     viewed.view = viewed.again(pause=lambda: by_pause.append(made))
     assert len(viewed.view.events(300)) == made == 300
@@ -181,14 +179,10 @@ def test_what_begins_between_two_looks_does_not_disturb_the_list(viewed: Viewed)
     viewed.house.wait(100.0)
     record = json.loads(viewed.house.journal["e0"])
     names = [f"e{number}" for number in range(50)]
-    viewed.journal.write(
-        [SaveEvent(name, {**record, "event_id": name}) for name in names], [], viewed.house.now
-    )
+    viewed.journal.write([{**record, "event_id": name} for name in names], [], viewed.house.now)
 
     def meanwhile() -> None:
-        viewed.journal.write(
-            [SaveEvent("later", {**record, "event_id": "later"})], [], viewed.house.now
-        )
+        viewed.journal.write([{**record, "event_id": "later"}], [], viewed.house.now)
 
     viewed.view = viewed.again(pause=meanwhile)
     assert sorted(event["event_id"] for event in viewed.view.events(50)) == sorted(names)
@@ -199,15 +193,14 @@ def test_the_journal_is_read_again_after_a_change_or_a_while(viewed: Viewed) -> 
     viewed.house.send("event", shed_kw=4.5, duration_sec=60, event_id="e1")
     viewed.house.wait(100.0)
     record = json.loads(viewed.house.journal["e1"])
-    viewed.journal.write([SaveEvent("e1", record)], [], viewed.house.now)
+    viewed.journal.write([record], [], viewed.house.now)
     viewed.house.now += READ_AGAIN_SEC + 1.0
     assert len(viewed.view.events(5)) == 1
 
 
 def test_a_record_that_cannot_be_read_is_left_out(viewed: Viewed) -> None:
-    viewed.journal.write(
-        [SaveEvent("bad", {"state": "completed", "what": 1})], [], viewed.house.now
-    )
+    bad = {"event_id": "bad", "state": "completed", "what": 1}
+    viewed.journal.write([bad], [], viewed.house.now)
     assert viewed.view.events(5) == []
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.storage.journal_builders import NOW, ack, event_ids, record, unsent_ids
-from VenAgent.dr.effects import SaveEvent, SaveFact, SendAck
+from VenAgent.dr.effects import SaveFact, SendAck
 from VenAgent.storage import journal as journal_module
 from VenAgent.storage.journal import Journal, JournalStep
 
@@ -32,7 +32,7 @@ def journal(path: Path) -> Iterator[Journal]:
 
 def test_an_event_is_there_after_reopening_as_it_was_written(path: Path, journal: Journal) -> None:
     event = {"event_id": "e1", "state": "active", "shed_kw": 5.5, "circuits": [{"before": True}]}
-    journal.write([SaveEvent("e1", event)], [], NOW)
+    journal.write([event], [], NOW)
     journal.close()
     assert Journal(path).unfinished() == [event]
 
@@ -90,15 +90,15 @@ def test_old_events_that_are_over_are_pruned_and_unfinished_ones_never(
 def test_answers_come_oldest_first_and_without_what_is_no_answer(
     path: Path, journal: Journal
 ) -> None:
-    journal.write([], [ack(1), ack(2, answer=False), ack(3)], NOW)
+    journal.write([], [ack(1), ack(2, is_reply=False), ack(3)], NOW)
     journal.write([], [ack(0)], NOW)
     journal.close()
-    answers = Journal(path).answers()
+    answers = Journal(path).replies()
     assert [answer["correlationId"] for answer in answers] == ["c1", "c3", "c0"]
 
 
 def test_an_ack_that_was_not_sent_comes_again_after_reopening(path: Path, journal: Journal) -> None:
-    numbers = journal.write([], [ack(1), ack(2, answer=False)], NOW)
+    numbers = journal.write([], [ack(1), ack(2, is_reply=False)], NOW)
     journal.close()
     unsent = Journal(path).unsent()
     assert [number for number, _ in unsent] == numbers
@@ -143,7 +143,7 @@ def test_a_sent_ack_is_still_an_answer(path: Path, journal: Journal) -> None:
     (number,) = journal.write([], [ack(1)], NOW)
     journal.sent(number)
     journal.close()
-    assert [answer["correlationId"] for answer in Journal(path).answers()] == ["c1"]
+    assert [answer["correlationId"] for answer in Journal(path).replies()] == ["c1"]
 
 
 def test_old_answers_are_pruned_and_unsent_acks_never(
@@ -155,7 +155,7 @@ def test_old_answers_are_pruned_and_unsent_acks_never(
         (written,) = journal.write([], [ack(number)], NOW)
         journal.sent(written)
     journal.write([], [], NOW)
-    answers = [answer["correlationId"] for answer in journal.answers()]
+    answers = [answer["correlationId"] for answer in journal.replies()]
     assert answers == ["c0", "c8", "c9", "c10"]
     assert unsent_ids(journal) == ["c0"]
 
@@ -191,7 +191,7 @@ def test_a_decision_whose_ack_fails_leaves_no_record_and_no_ack(
     other = Journal(path)
     assert other.unfinished() == []
     assert other.unsent() == []
-    assert other.answers() == []
+    assert other.replies() == []
 
 
 def test_a_record_of_no_known_state_is_refused_whole(path: Path, journal: Journal) -> None:
@@ -228,15 +228,17 @@ def test_it_knows_when_it_was_last_written(path: Path, journal: Journal) -> None
 
 
 def test_a_fact_takes_the_place_of_the_last_of_its_name(path: Path, journal: Journal) -> None:
-    journal.write([], [], NOW, facts=[SaveFact("opt_out", {"until_ts": 1.0}), SaveFact("wear", {})])
+    journal.write(
+        [], [], NOW, facts=[SaveFact("opt_out", {"until_ts": 1.0}), SaveFact("cycling_limits", {})]
+    )
     journal.write([], [], NOW, facts=[SaveFact("opt_out", None)])
-    assert Journal(path).facts() == {"opt_out": None, "wear": {}}
+    assert Journal(path).facts() == {"opt_out": None, "cycling_limits": {}}
 
 
 def test_the_latest_events_come_whatever_their_state_newest_first(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.sqlite")
     for number, state in enumerate(("completed", "active", "cancelled")):
-        journal.write([SaveEvent(f"e{number}", {"state": state, "n": number})], [], float(number))
+        journal.write([{"event_id": f"e{number}", "state": state, "n": number}], [], float(number))
     assert [event["n"] for event in journal.latest(10)] == [2, 1, 0]
     assert [event["n"] for event in journal.latest(1)] == [2]
     journal.close()

@@ -1,0 +1,15 @@
+"""One value for one point of the building."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PointWrite:
+    """`value` True closes the circuit; with `inverted` the relay itself is then off."""
+
+    circuit_id: str
+    point: str
+    value: float | bool
+    inverted: bool = False

@@ -1,0 +1,79 @@
+"""The reservation of the devices for an event, and the reading that its plan is made from."""
+
+from __future__ import annotations
+
+import math
+
+from VenAgent.contract.reasons import ReasonCode
+from VenAgent.dr.backoff import Backoff
+from VenAgent.dr.effects import Announce, Effects, Prepare, Prepared, RaiseAlert, SaveEvent
+from VenAgent.dr.event import Event
+
+RESERVE_BEYOND_END_SEC = 300.0
+"""The reservation outlasts the event by this, so that a restore may be tried again under it."""
+TRY_AGAIN_MOST_SEC = 5.0
+"""Between two tries to reserve and read, while an agent that is needed gives no answer."""
+TRY_FOR_SEC = 30.0
+"""So long what is new is tried; what was shed before a restart, until the event's end."""
+
+
+class Reservation:
+    """Of one event at a time; tried again while those that are needed may be back soon."""
+
+    def __init__(self) -> None:
+        self._backoff = Backoff()
+        self._try_until_ts: float | None = None
+
+    def request(self, event: Event, now: float) -> Effects:
+        """Reserve under a new task."""
+        event.reserve_as(f"{event.event_id}/{now:.3f}")
+        return [*self.prepare(event), Announce.of(event)]
+
+    def prepare(self, event: Event) -> Effects:
+        """Reserve, or reserve again under the same task, and read."""
+        until_ts = event.request.end_ts + RESERVE_BEYOND_END_SEC
+        return [SaveEvent.of(event), Prepare(event.event_id, event.task_id, until_ts)]
+
+    def may_try_again(self, event: Event, outcome: Prepared, now: float, *, reassert: bool) -> bool:
+        """Whether those that the event needs may only not be there yet: after a power cut the
+        agents come up one after the other, and one that is restarted is back within seconds. Who
+        asks for an event now hears at once that it cannot begin."""
+        if reassert and event.held():
+            return True
+        self._try_until_ts = self._try_until_ts or now + TRY_FOR_SEC
+        is_known = event.acked or bool(event.held())
+        return outcome.may_pass and is_known and now < self._try_until_ts
+
+    def try_again(self, event: Event, outcome: Prepared, now: float) -> Effects:
+        """Later; what is shed already may not be as it should until then."""
+        self._backoff.failed(now)
+        self._backoff.due_ts = min(self._backoff.due_ts or now, now + TRY_AGAIN_MOST_SEC)
+        if not event.held():
+            return []
+        refusal = outcome.refusal
+        why = "the meter could not be read" if refusal is None else refusal.text
+        code = ReasonCode.METER_UNREADABLE if refusal is None else refusal.code
+        message = f"event {event.event_id} cannot go on yet: {why}"
+        return [RaiseAlert("shed.short", message, reason_code=code)]
+
+    def take_due(self, now: float) -> bool:
+        """Whether the next try is due now; it is counted as begun."""
+        if (self._backoff.due_ts or math.inf) > now:
+            return False
+        self._backoff.due_ts = None
+        return True
+
+    @property
+    def due_ts(self) -> float | None:
+        """When to try again; None while nothing is waited for."""
+        return self._backoff.due_ts
+
+    def forget_tries(self) -> None:
+        """It is there, or not needed any more."""
+        self._backoff, self._try_until_ts = Backoff(), None
+
+    def shift(self, step_sec: float) -> None:
+        """The clock was set by `step_sec`."""
+        self._backoff.shift(step_sec)
+        if self._try_until_ts is not None:
+            self._try_until_ts += step_sec

@@ -1,0 +1,84 @@
+"""An event as others see it: the bus message and the RPC answer, and the entry of the local page.
+
+Each field is named here, so that the core may rename its own without changing what is read.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from VenAgent.contract.json_codec import rounded
+from VenAgent.dr.event import Event
+from VenAgent.dr.event_completion import event_summary
+from VenAgent.dr.shed_circuit import ShedCircuit
+
+
+def event_message(event: Event) -> dict[str, Any]:
+    """For `ven/{venId}/event` on the VOLTTRON bus, and for `status` of the RPC exports."""
+    request, baseline, reason = event.request, event.baseline, event.end_reason
+    return {
+        "event_id": event.event_id,
+        "op": request.op,
+        "correlation_id": request.correlation_id,
+        "state": event.state.value,
+        "requested_kw": request.shed_kw,
+        "start_ts": request.start_ts,
+        "end_ts": request.end_ts,
+        "modification": request.modification,
+        "circuit_id": request.circuit_id,
+        "priority": request.priority,
+        "task_id": event.task_id,
+        "baseline_kw": event.baseline_kw,
+        "settlement_kw": None if baseline is None else baseline.settlement_kw,
+        "baseline_method": None if baseline is None else baseline.method,
+        "active_ts": event.active_ts,
+        "ended_ts": event.ended_ts,
+        "predicted_kw": event.predicted_kw,
+        "measured_kw": event.measured_kw,
+        "opted_out": event.opted_out,
+        "preempted_by": event.preempted_by,
+        "end_reason": None if reason is None else reason.text,
+        "end_reason_code": None if reason is None else reason.code.value,
+        "rebound_kw": event.rebound_kw,
+        "circuits": [_circuit_message(circuit) for circuit in event.circuits],
+    }
+
+
+def _circuit_message(circuit: ShedCircuit) -> dict[str, Any]:
+    return {
+        "circuit_id": circuit.circuit_id,
+        "name": circuit.name,
+        "breaker_amps": circuit.breaker_amps,
+        "critical": circuit.critical,
+        "priority": circuit.priority,
+        "point": circuit.point,
+        "before": circuit.before,
+        "value": circuit.value,
+        "original_kw": circuit.original_kw,
+        "final_kw": circuit.final_kw,
+        "shed_ts": circuit.shed_ts,
+        "confirmed": circuit.confirmed,
+        "failure": circuit.failure,
+        "responded": circuit.responded,
+        "manual_override": circuit.manual_override,
+        "releasing": circuit.releasing,
+        "restored": circuit.restored,
+    }
+
+
+def event_entry(event: Event) -> dict[str, Any]:
+    """For the local page and its JSON API."""
+    request, began, over = event.request, event.active_ts is not None, event.state.over
+    return {
+        "event_id": event.event_id,
+        "state": event.state.value,
+        "start_ts": rounded(request.start_ts),
+        "end_ts": rounded(event.ended_ts if over and event.ended_ts else request.end_ts),
+        "requested_kw": rounded(request.shed_kw),
+        "predicted_kw": rounded(event.predicted_kw) if began else None,
+        "measured_kw": rounded(event.measured_kw),
+        "baseline_kw": rounded(event.baseline_kw),
+        "circuits": [circuit.circuit_id for circuit in event.circuits if circuit.confirmed],
+        "reason": event.left_out() if began else None,
+        "summary": event_summary(event) if over and began else None,
+    }

@@ -1,0 +1,219 @@
+"""An event as the journal keeps it: every field by its name, so that the core may rename its own.
+
+`to_record` and `from_record` are each other's inverse: what is not in the record does not survive
+a restart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from VenAgent.baseline.measured_power import MeasuredPower
+from VenAgent.contract.reasons import Reason, ReasonCode
+from VenAgent.dr.event import (
+    EndedBy,
+    Event,
+    EventBaseline,
+    EventRequest,
+    EventState,
+    PendingModification,
+)
+from VenAgent.dr.shed_circuit import ShedCircuit
+
+Record = dict[str, Any]
+
+
+def to_record(event: Event) -> Record:
+    """Plain values that JSON can hold."""
+    ended_by, pending, reason = event.ended_by, event.pending, event.end_reason
+    return {
+        "event_id": event.event_id,
+        "request": _request_record(event.request),
+        "state": event.state.value,
+        "task_id": event.task_id,
+        "baseline": None if event.baseline is None else _baseline_record(event.baseline),
+        "circuits": [_circuit_record(circuit) for circuit in event.circuits],
+        "active_ts": event.active_ts,
+        "ended_ts": event.ended_ts,
+        "metered": _metered_record(event.metered),
+        "measured_kw": event.measured_kw,
+        "acked": event.acked,
+        "duplicate_correlation_ids": list(event.duplicate_correlation_ids),
+        "pending": None
+        if pending is None
+        else {
+            "request": _request_record(pending.request),
+            "duplicate_correlation_ids": list(pending.duplicate_correlation_ids),
+        },
+        "ended_by": None
+        if ended_by is None
+        else {
+            "op": ended_by.op,
+            "correlation_id": ended_by.correlation_id,
+            "acked": ended_by.acked,
+        },
+        "end_reason": None if reason is None else {"code": reason.code.value, "text": reason.text},
+        "opted_out": event.opted_out,
+        "preempted_by": event.preempted_by,
+        "rebound_until_ts": event.rebound_until_ts,
+        "rebound_kw": event.rebound_kw,
+        "done": event.done,
+    }
+
+
+def from_record(record: Mapping[str, Any]) -> Event:
+    """The event of `to_record`. Raises TypeError, KeyError or ValueError if it is not one."""
+    baseline, pending = record["baseline"], record["pending"]
+    ended_by, reason = record["ended_by"], record["end_reason"]
+    return Event(
+        event_id=str(record["event_id"]),
+        request=_request(record["request"]),
+        state=EventState(record["state"]),
+        task_id=record["task_id"],
+        baseline=None if baseline is None else _baseline(baseline),
+        circuits=tuple(_circuit(circuit) for circuit in record["circuits"]),
+        active_ts=record["active_ts"],
+        ended_ts=record["ended_ts"],
+        metered=_metered(record["metered"]),
+        measured_kw=record["measured_kw"],
+        acked=record["acked"],
+        duplicate_correlation_ids=tuple(record["duplicate_correlation_ids"]),
+        pending=None
+        if pending is None
+        else PendingModification(
+            _request(pending["request"]), tuple(pending["duplicate_correlation_ids"])
+        ),
+        ended_by=None
+        if ended_by is None
+        else EndedBy(ended_by["op"], ended_by["correlation_id"], ended_by["acked"]),
+        end_reason=None if reason is None else Reason(ReasonCode(reason["code"]), reason["text"]),
+        opted_out=record["opted_out"],
+        preempted_by=record["preempted_by"],
+        rebound_until_ts=record["rebound_until_ts"],
+        rebound_kw=record["rebound_kw"],
+    )
+
+
+def _request_record(request: EventRequest) -> Record:
+    return {
+        "op": request.op,
+        "correlation_id": request.correlation_id,
+        "shed_kw": request.shed_kw,
+        "start_ts": request.start_ts,
+        "end_ts": request.end_ts,
+        "modification": request.modification,
+        "circuit_id": request.circuit_id,
+        "priority": request.priority,
+        "content": dict(request.content),
+    }
+
+
+def _request(record: Mapping[str, Any]) -> EventRequest:
+    return EventRequest(
+        op=record["op"],
+        correlation_id=record["correlation_id"],
+        shed_kw=record["shed_kw"],
+        start_ts=record["start_ts"],
+        end_ts=record["end_ts"],
+        modification=record["modification"],
+        circuit_id=record["circuit_id"],
+        priority=record["priority"],
+        content=dict(record["content"]),
+    )
+
+
+def _baseline_record(baseline: EventBaseline) -> Record:
+    return {
+        "steering_kw": baseline.steering_kw,
+        "settlement_kw": baseline.settlement_kw,
+        "method": baseline.method,
+        "samples": baseline.samples,
+        "rrmse_percent": baseline.rrmse_percent,
+        "note": baseline.note,
+    }
+
+
+def _baseline(record: Mapping[str, Any]) -> EventBaseline:
+    return EventBaseline(
+        steering_kw=record["steering_kw"],
+        settlement_kw=record["settlement_kw"],
+        method=record["method"],
+        samples=record["samples"],
+        rrmse_percent=record["rrmse_percent"],
+        note=record["note"],
+    )
+
+
+def _metered_record(metered: MeasuredPower) -> Record:
+    return {
+        "samples": metered.samples,
+        "covered_sec": metered.covered_sec,
+        "kw_sec": metered.kw_sec,
+        "last_ts": metered.last_ts,
+        "last_kw": metered.last_kw,
+        "paused_sec": metered.paused_sec,
+        "paused_ts": metered.paused_ts,
+    }
+
+
+def _metered(record: Mapping[str, Any]) -> MeasuredPower:
+    return MeasuredPower(
+        samples=record["samples"],
+        covered_sec=record["covered_sec"],
+        kw_sec=record["kw_sec"],
+        last_ts=record["last_ts"],
+        last_kw=record["last_kw"],
+        paused_sec=record["paused_sec"],
+        paused_ts=record["paused_ts"],
+    )
+
+
+def _circuit_record(circuit: ShedCircuit) -> Record:
+    return {
+        "circuit_id": circuit.circuit_id,
+        "name": circuit.name,
+        "breaker_amps": circuit.breaker_amps,
+        "critical": circuit.critical,
+        "point": circuit.point,
+        "before": circuit.before,
+        "value": circuit.value,
+        "original_kw": circuit.original_kw,
+        "final_kw": circuit.final_kw,
+        "priority": circuit.priority,
+        "shed_ts": circuit.shed_ts,
+        "confirmed": circuit.confirmed,
+        "failure": circuit.failure,
+        "responded": circuit.responded,
+        "seen": circuit.seen,
+        "manual_override": circuit.manual_override,
+        "switching": circuit.switching,
+        "releasing": circuit.releasing,
+        "restored": circuit.restored,
+        "inverted": circuit.inverted,
+    }
+
+
+def _circuit(record: Mapping[str, Any]) -> ShedCircuit:
+    return ShedCircuit(
+        circuit_id=record["circuit_id"],
+        name=record["name"],
+        breaker_amps=record["breaker_amps"],
+        critical=record["critical"],
+        point=record["point"],
+        before=record["before"],
+        value=record["value"],
+        original_kw=record["original_kw"],
+        final_kw=record["final_kw"],
+        priority=record["priority"],
+        shed_ts=record["shed_ts"],
+        confirmed=record["confirmed"],
+        failure=record["failure"],
+        responded=record["responded"],
+        seen=record["seen"],
+        manual_override=record["manual_override"],
+        switching=record["switching"],
+        releasing=record["releasing"],
+        restored=record["restored"],
+        inverted=record["inverted"],
+    )
