@@ -36,10 +36,10 @@ from VenAgent.config.site_config import (
     PanelConfig,
 )
 from VenAgent.config.web_config import WebConfig
-from VenAgent.contract.command_reader import CommandLimits
+from VenAgent.contract.command_limits import CommandLimits
 from VenAgent.contract.topics import Topics
 from VenAgent.dr.panel import Circuit, Control, LimitScale, Panel
-from VenAgent.dr.policy import Endurance, Policy
+from VenAgent.dr.policy import SUPPORTED_FEATURES, Endurance, Policy
 
 
 class AgentConfig(ConfigBlock):
@@ -156,6 +156,10 @@ class AgentConfig(ConfigBlock):
             min_duration_sec=self.event.min_duration_sec,
             max_duration_sec=self.event.max_duration_sec,
             max_age_sec=self.event.max_command_age_sec,
+            max_ahead_sec=self.event.max_ahead_sec,
+            clock_tolerance_sec=self.event.clock_tolerance_sec,
+            require_issued_ts=self.event.require_issued_ts,
+            supported=SUPPORTED_FEATURES,
         )
 
     def policy(self) -> Policy:

@@ -141,7 +141,16 @@ class EventConfig(ConfigBlock):
     """Devices that we take from another agent stay its own for the actuator's grace time (60 s):
     so long we wait for them."""
     max_command_age_sec: Positive = 900.0
-    """An event whose `issued_ts` is older than this is refused: it was queued somewhere."""
+    """An event whose `issued_ts` is older than this is refused: it was queued somewhere. So is one
+    without, from the broker's queue, when the agent was away for longer."""
+    max_ahead_sec: Positive = 2_592_000.0
+    """An event that begins later than this (30 days) is refused: a mistake in the unit or year."""
+    clock_tolerance_sec: Positive = 300.0
+    """A command whose `issued_ts` is further ahead of this clock is refused."""
+    require_issued_ts: bool = False
+    """Whether an event without `issued_ts` is refused. The reference's sender dates nothing."""
+    max_scheduled: Annotated[int, Field(ge=1, le=10_000), NotBoolean] = 200
+    """So many events may wait; one more is refused."""
     band: Annotated[float, Field(gt=0, le=0.5), NotBoolean] = 0.05
     """How far the measured shed may be from the request, as a part of it."""
     confirm_sec: NotNegative = 10.0

@@ -7,11 +7,12 @@ refusal of it.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, BeforeValidator, Field
+from pydantic import BeforeValidator
 
 SPELLINGS: dict[str, tuple[str, ...]] = {
     "op": ("op",),
@@ -21,53 +22,61 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "issued_ts": ("issued_ts", "issuedTs"),
     "expires_ts": ("expires_ts", "expiresTs"),
     "shed_kw": ("shed_kw", "shedKw", "requestedReductionKw", "requestedShedKw", "amountKw"),
-    "raise_kw": ("raise_kw", "raiseKw"),
-    "import_kw": ("import_kw", "importKw"),
-    "export_kw": ("export_kw", "exportKw"),
+    "raise_kw": ("raise_kw",),
+    "import_kw": ("import_kw",),
+    "export_kw": ("export_kw",),
     "circuit_id": ("loadId", "circuitId", "load_id", "circuit_id"),
     "duration_sec": ("duration_sec", "durationSec", "duration_s", "durationS", "duration"),
     "start_ts": ("start_ts", "startTs", "startTime"),
     "end_ts": ("end_ts", "endTs", "endTime"),
     "modification": ("modification",),
-    "event_priority": ("event_priority", "eventPriority", "priority"),
+    "event_priority": ("event_priority", "priority"),
     "intervals": ("intervals",),
-    "randomize_start_sec": ("randomize_start_sec", "randomizeStartSec"),
+    "randomize_start_sec": ("randomize_start_sec",),
     "test": ("test",),
-    "dry_run": ("dry_run", "dryRun"),
-    "window_sec": ("window_sec", "windowSec"),
-    "failsafe_kw": ("failsafe_kw", "failsafeKw"),
-    "heartbeat_sec": ("heartbeat_sec", "heartbeatSec"),
-    "failsafe_min_sec": ("failsafe_min_sec", "failsafeMinSec"),
+    "dry_run": ("dry_run",),
+    "window_sec": ("window_sec",),
+    "failsafe_kw": ("failsafe_kw",),
+    "heartbeat_sec": ("heartbeat_sec",),
+    "failsafe_min_sec": ("failsafe_min_sec",),
     "what": ("what",),
     "report_interval_sec": ("report_interval_sec", "report_interval_seconds"),
     "shadow_interval_sec": ("shadow_interval_sec",),
     "enabled": ("enabled",),
     "priority": ("priority",),
 }
-"""Of each field; the first is the one that we send."""
+"""Of each field; the first is the one that we send. docs/mqtt-topics.md has the table."""
 LOAD_SHED_SPELLINGS = ("reduceKw", *SPELLINGS["shed_kw"])
-"""Of a circuit's `shed_kw`."""
+"""Of `shed_kw` in a `shedLoad`."""
+LET_THROUGH = "x_"
+"""What a field of somebody's own begins with: it is passed over."""
+
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_NOT_FINITE = re.compile(r"[+-]?(inf|infinity|nan)", re.IGNORECASE)
+_DURATION = re.compile(
+    r"P(?:(?P<weeks>[0-9]+(?:\.[0-9]+)?)W)?(?:(?P<days>[0-9]+(?:\.[0-9]+)?)D)?"
+    r"(?:T(?:(?P<hours>[0-9]+(?:\.[0-9]+)?)H)?(?:(?P<minutes>[0-9]+(?:\.[0-9]+)?)M)?"
+    r"(?:(?P<seconds>[0-9]+(?:\.[0-9]+)?)S)?)?"
+)
+_DURATION_SEC = {"weeks": 604_800, "days": 86_400, "hours": 3_600, "minutes": 60, "seconds": 1}
+_TIME_UNITS = ((1e11, 1), (1e14, 1_000), (1e17, 1_000_000), (1e20, 1_000_000_000))
+"""Below which size a time is in s, ms, µs and ns: 1e11 s is the year 5138, 1e11 ms was 1973."""
+MAX_TEXT = 256
+MAX_WHOLE = 2**31 - 1
 
 
-def spelled(field: str, *more: str) -> Any:
-    """`Field(validation_alias=…)` of a required field with all its spellings."""
-    return Field(validation_alias=AliasChoices(*more, *SPELLINGS[field]))
-
-
-def spelled_or(default: Any, field: str) -> Any:
-    """The same of a field that need not be given."""
-    return Field(default, validation_alias=AliasChoices(*SPELLINGS[field]))
-
-
-def _number(value: Any) -> Any:
-    """Numbers, also as numeric strings; never booleans, NaN or infinity."""
+def read_number(value: Any) -> Any:
+    """Numbers, also as numeric strings; never booleans, NaN, infinity or another alphabet's
+    digits."""
     if isinstance(value, bool):
         raise ValueError("must be a number")
     if isinstance(value, str):
-        try:
-            value = float(value.strip())
-        except ValueError:
-            raise ValueError("must be a number") from None
+        text = value.strip(" \t")
+        if _NOT_FINITE.fullmatch(text):
+            raise ValueError("must be a finite number")
+        if not _NUMBER.fullmatch(text):
+            raise ValueError("must be a number")
+        value = float(text)
     if isinstance(value, (int, float)):
         try:
             finite = math.isfinite(value)
@@ -78,39 +87,86 @@ def _number(value: Any) -> Any:
     return value
 
 
-def _epoch(value: Any) -> Any:
-    """A moment as epoch seconds, or as ISO 8601 (taken as UTC when it names no zone)."""
-    if isinstance(value, str):
+def read_whole(value: Any) -> Any:
+    """A whole number that every database keeps."""
+    value = read_number(value)
+    if isinstance(value, (int, float)) and not -MAX_WHOLE <= value <= MAX_WHOLE:
+        raise ValueError(f"must be at most {MAX_WHOLE}")
+    return value
+
+
+def read_time(value: Any) -> Any:
+    """A moment as epoch s, ms, µs or ns, told apart by size, or as ISO 8601 (taken as UTC when it
+    names no zone)."""
+    if isinstance(value, str) and not _NUMBER.fullmatch(value.strip(" \t")):
+        text = value.strip(" \t")
+        if _NOT_FINITE.fullmatch(text):
+            raise ValueError("must be a finite number")
         try:
-            moment = datetime.fromisoformat(value.strip().replace("Z", "+00:00"))
+            if not text.isascii() or "-" not in text:
+                raise ValueError
+            moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
         except ValueError:
-            return _number(value)
+            raise ValueError(
+                "must be a time: epoch seconds or ISO 8601, as 2026-01-31T17:00:00Z"
+            ) from None
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=timezone.utc)
         return moment.timestamp()
-    return _number(value)
+    number = read_number(value)
+    if not isinstance(number, (int, float)):
+        return number
+    for below, per_sec in _TIME_UNITS:
+        if abs(number) < below:
+            return number / per_sec if per_sec > 1 else number
+    raise ValueError("must be a time: epoch seconds (or ms, µs, ns)")
 
 
-def _text(value: Any) -> Any:
+def read_duration(value: Any) -> Any:
+    """Seconds, or an ISO 8601 duration in weeks, days, hours, minutes and seconds (`PT30M`)."""
+    if isinstance(value, str):
+        text = value.strip(" \t")
+        found = _DURATION.fullmatch(text)
+        parts = {} if found is None else {k: v for k, v in found.groupdict().items() if v}
+        if parts and not text.endswith("T"):
+            return math.fsum(float(number) * _DURATION_SEC[unit] for unit, number in parts.items())
+        if text[:1] in ("P", "p"):
+            raise ValueError("must be seconds or an ISO 8601 duration such as PT30M or PT1H15M")
+    return read_number(value)
+
+
+def read_text(value: Any) -> Any:
     """Identifiers as text; peers send numbers too."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise ValueError("must be a text")
     text = str(value).strip()
     if not text:
         raise ValueError("must not be empty")
-    if len(text) > 256 or not text.isprintable():
-        raise ValueError("must be printable and at most 256 characters")
+    if len(text) > MAX_TEXT or not text.isprintable():
+        raise ValueError(f"must be printable and at most {MAX_TEXT} characters")
     return text
+
+
+VALUE_READERS: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("correlation_id", "ven_id", "event_id", "circuit_id"), read_text),
+    **dict.fromkeys(("issued_ts", "expires_ts", "start_ts", "end_ts"), read_time),
+    **dict.fromkeys(("duration_sec", "report_interval_sec"), read_duration),
+    "shed_kw": read_number,
+    "event_priority": read_whole,
+}
+"""Of the fields that have several spellings."""
 
 
 def _or_none(read: Callable[[Any], Any]) -> BeforeValidator:
     return BeforeValidator(lambda value: None if value is None else read(value))
 
 
-Number = Annotated[float, BeforeValidator(_number)]
-Whole = Annotated[int, BeforeValidator(_number)]
-Text = Annotated[str, BeforeValidator(_text)]
-NumberOrNone = Annotated[float | None, _or_none(_number)]
-WholeOrNone = Annotated[int | None, _or_none(_number)]
-EpochOrNone = Annotated[float | None, _or_none(_epoch)]
-TextOrNone = Annotated[str | None, _or_none(_text)]
+Number = Annotated[float, BeforeValidator(read_number)]
+Whole = Annotated[int, BeforeValidator(read_whole)]
+Duration = Annotated[float, BeforeValidator(read_duration)]
+Text = Annotated[str, BeforeValidator(read_text)]
+NumberOrNone = Annotated[float | None, _or_none(read_number)]
+WholeOrNone = Annotated[int | None, _or_none(read_whole)]
+TimeOrNone = Annotated[float | None, _or_none(read_time)]
+DurationOrNone = Annotated[float | None, _or_none(read_duration)]
+TextOrNone = Annotated[str | None, _or_none(read_text)]

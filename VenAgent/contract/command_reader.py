@@ -1,35 +1,28 @@
 """Commands from `ven/cmd/{venId}`: from bytes to a typed command, or to a refusal with a reason.
 
 Every spelling of docs/mqtt-topics.md is understood; each field may stand at the top of the message
-or inside `data`. What cannot be obeyed raises `CommandRejected`, which carries enough to answer it.
+or inside `data`. What is not understood is refused by name: a slip of the pen must not become
+another command. `CommandRejected` carries enough to answer it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
 
-from VenAgent.contract.commands import COMMAND_OF_OP, Command, GetCommand, ShedCommand, event_window
-from VenAgent.contract.json_codec import MAX_INPUT_BYTES, MessageRefused, decode_json
-from VenAgent.contract.reasons import ReasonCode
+from VenAgent.contract.command_fields import LET_THROUGH, SPELLINGS, VALUE_READERS
+from VenAgent.contract.command_limits import CommandLimits, command_problem
+from VenAgent.contract.commands import COMMAND_OF_OP, Command
+from VenAgent.contract.json_codec import MessageRefused, decode_json
+from VenAgent.contract.reasons import Reason, ReasonCode
 
-LEAST_SHED_KW = 0.001
-"""A request below one watt is a mistake in the unit."""
-
-
-@dataclass(frozen=True)
-class CommandLimits:
-    """What this site accepts."""
-
-    max_shed_kw: float
-    """The panel's rating: a larger request cannot be meant for this site."""
-    min_duration_sec: float = 1.0
-    max_duration_sec: float = 86_400.0
-    max_payload_bytes: int = MAX_INPUT_BYTES
-    max_age_sec: float = 900.0
-    """Since `issued_ts`: an older event was queued somewhere, and no one waits for it now."""
+_ENVELOPE = {key: name for name in ("op", "ven_id") for key in SPELLINGS[name]}
+_OF_ANY_OP = {key for model in COMMAND_OF_OP.values() for key in model.spellings()}
+_KEY_SHOWN = 64
 
 
 class CommandRejected(Exception):
@@ -43,6 +36,7 @@ class CommandRejected(Exception):
         correlation_id: str | None = None,
         event_id: str | None = None,
         code: ReasonCode = ReasonCode.BAD_FIELD,
+        fingerprint: str | None = None,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
@@ -50,6 +44,20 @@ class CommandRejected(Exception):
         self.op = op
         self.correlation_id = correlation_id
         self.event_id = event_id
+        self.fingerprint = fingerprint
+        """Of its content, if that could be read: its time may have passed since it was obeyed."""
+
+
+@dataclass(frozen=True)
+class _Fields:
+    """A message's fields by their names here, and the key under which each stood."""
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    keys: Mapping[str, str] = field(default_factory=dict)
+
+    def over(self, other: _Fields) -> _Fields:
+        """These, and of the other those that are not among them."""
+        return _Fields({**other.values, **self.values}, {**other.keys, **self.keys})
 
 
 def parse_command(
@@ -59,117 +67,197 @@ def parse_command(
 
     Raises CommandRejected with the reason; it is the only error.
     """
-    message = _decode_json(payload, limits)
-    label = _op(message)
+    message = _decode(payload, limits)
+    flat = _flat(message)
+    op = _op(flat)
+    labels = _labels(flat)
 
-    def reject(reason: str, code: ReasonCode = ReasonCode.BAD_FIELD) -> CommandRejected:
-        return CommandRejected(reason, **_labels(message), code=code)
+    def reject(reason: Reason, fingerprint: str | None = None) -> CommandRejected:
+        return CommandRejected(reason.text, **labels, code=reason.code, fingerprint=fingerprint)
 
-    model = COMMAND_OF_OP.get(label)
+    model = COMMAND_OF_OP.get(op)
     if model is None:
-        given = isinstance(message.get("op"), str) and message["op"]
-        named = f"unknown op {label!r}" if given else "op is missing or not a text"
-        raise reject(f"{named}: use one of {', '.join(COMMAND_OF_OP)}", ReasonCode.UNKNOWN_OP)
-    foreign = message.get("venId", message.get("ven_id"))
+        given = isinstance(flat.get("op"), str) and flat["op"]
+        named = f"unknown op {op!r}" if given else "op is missing or not a text"
+        text = f"{named}: use one of {', '.join(COMMAND_OF_OP)}"
+        raise reject(Reason(ReasonCode.UNKNOWN_OP, text))
+    foreign = flat.get("venId", flat.get("ven_id"))
     if foreign is not None and foreign != ven_id:
-        reason = f"the command is for venId {str(foreign)[:128]!r}, this is {ven_id!r}"
-        raise reject(reason, ReasonCode.OTHER_VEN)
+        text = f"the command is for venId {str(foreign)[:128]!r}, this is {ven_id!r}"
+        raise reject(Reason(ReasonCode.OTHER_VEN, text))
     try:
-        command = model.model_validate(message)
+        fields = _fields(message, op, model)
+        command = model.model_validate({**fields.values, "op": op})
+    except _Problem as found:
+        raise reject(found.reason) from None
     except ValidationError as error:
-        raise reject(_explain(error)) from None
-    if isinstance(command, ShedCommand):
-        problem = _shed_problem(command, limits, now)
-        if problem:
-            raise reject(problem)
-    if isinstance(command, GetCommand) and command.what not in command.choices:
-        raise reject(f"what: must be one of {', '.join(command.choices)}")
+        raise reject(_explain(error, fields)) from None
+    problem = command_problem(command, limits, now)
+    if problem is not None:
+        raise reject(problem, command.fingerprint)
     return command
 
 
-def _decode_json(payload: bytes | str, limits: CommandLimits) -> dict[str, Any]:
-    """The message's fields, those of `data` included (a field at the top wins)."""
+class _Problem(Exception):
+    def __init__(self, code: ReasonCode, text: str) -> None:
+        super().__init__(text)
+        self.reason = Reason(code, text)
+
+
+def _decode(payload: bytes | str, limits: CommandLimits) -> dict[str, Any]:
     try:
         message = decode_json(payload, max_bytes=limits.max_payload_bytes)
     except MessageRefused as error:
-        labels = _labels(_fields(error.readable))
+        labels = _labels(_flat(error.readable))
         raise CommandRejected(str(error), **labels, code=error.code) from None
     if not isinstance(message.get("data"), (dict, type(None))):
-        raise CommandRejected("data: must be an object", **_labels(message))
-    return _fields(message)
+        raise CommandRejected("data: must be an object", **_labels(_flat(message)))
+    return message
 
 
-def _fields(message: dict[str, Any]) -> dict[str, Any]:
+# ---- the fields, under the names that they have here ---------------------------------------------
+
+
+def _fields(message: Mapping[str, Any], op: str, model: type[Command]) -> _Fields:
+    """The message's fields; one at the top wins over the same in `data`. Raises _Problem for a
+    field that this op does not have, and for two spellings of one with different values."""
+    spellings = {**model.spellings(), **_ENVELOPE}
+    inner = message.get("data") or {}
+    outer = {key: value for key, value in message.items() if key != "data"}
+    for key in (*outer, *inner):
+        if key not in spellings and not key.startswith(LET_THROUGH):
+            raise _unknown(key, op, model)
+    fields = _level(outer, spellings).over(_level(inner, spellings))
+    values = {name: value for name, value in fields.values.items() if name not in ("op", "ven_id")}
+    if isinstance(values.get("intervals"), list):
+        values = _with_intervals(values)
+    return _Fields(values, fields.keys)
+
+
+def _level(given: Mapping[str, Any], spellings: Mapping[str, str]) -> _Fields:
+    values: dict[str, Any] = {}
+    keys: dict[str, str] = {}
+    for key, value in given.items():
+        # A null under one spelling is no value: it must not hide one under another.
+        if value is None or key.startswith(LET_THROUGH):
+            continue
+        name = spellings[key]
+        if name in values and not _agree(name, values[name], value):
+            raise _Problem(
+                ReasonCode.CONTRADICTION,
+                f"{keys[name]} and {key} are two names of one field and have different values",
+            )
+        values.setdefault(name, value)
+        keys.setdefault(name, key)
+    return _Fields(values, keys)
+
+
+def _agree(name: str, one: Any, other: Any) -> bool:
+    """Whether two values of a field are read as the same."""
+    read = VALUE_READERS.get(name)
+    try:
+        if read is not None:
+            return bool(read(one) == read(other))
+    except ValueError:
+        pass  # what is wrong with it is said where the field is read
+    return type(one) is type(other) and bool(one == other)
+
+
+def _with_intervals(values: dict[str, Any]) -> dict[str, Any]:
+    """Without fields of somebody's own inside them; the highest level is what is asked for in
+    all, where that is not said."""
+    intervals = [
+        {key: value for key, value in each.items() if not key.startswith(LET_THROUGH)}
+        if isinstance(each, dict)
+        else each
+        for each in values["intervals"]
+    ]
+    levels = [
+        each["shed_kw"]
+        for each in intervals
+        if isinstance(each, dict)
+        and isinstance(each.get("shed_kw"), (int, float))
+        and not isinstance(each["shed_kw"], bool)
+    ]
+    highest = {"shed_kw": max(levels)} if levels else {}
+    return {**highest, **values, "intervals": intervals}
+
+
+def _unknown(key: str, op: str, model: type[Command]) -> _Problem:
+    """What to say of a field that the op does not have: the nearest that it has, or all."""
+    own = list(model.spellings())
+    start = key[:_KEY_SHOWN]
+    shown = start if start.isprintable() and start else ascii(start)
+    has = f"{op} has {', '.join(_first_names(model))}"
+    if key in _OF_ANY_OP:
+        return _Problem(
+            ReasonCode.FIELD_NOT_APPLICABLE, f"{shown}: {op} has no use for this field; {has}"
+        )
+    by_lower = {each.lower(): each for each in (*own, *_ENVELOPE)}
+    near = difflib.get_close_matches(start.lower(), by_lower, n=1, cutoff=0.6)
+    hint = f"did you mean {by_lower[near[0]]}?" if near else has
+    return _Problem(ReasonCode.UNKNOWN_FIELD, f"{shown}: there is no such field; {hint}")
+
+
+def _first_names(model: type[Command]) -> Iterator[str]:
+    """One spelling of each field that the op has."""
+    seen = set()
+    for key, name in model.spellings().items():
+        if name not in seen and name != "op":
+            seen.add(name)
+            yield key
+
+
+def _explain(error: ValidationError, fields: _Fields) -> Reason:
+    """pydantic's findings as one line: field, what is wrong."""
+    findings, code = [], ReasonCode.BAD_FIELD
+    errors = error.errors(include_url=False)
+    for finding in errors:
+        name, *inner = finding["loc"] or ("command",)
+        first = SPELLINGS.get(str(name), (str(name),))[0]
+        where = ".".join([fields.keys.get(str(name), first), *(str(part) for part in inner)])
+        text = finding["msg"].removeprefix("Value error, ")
+        if finding["type"] == "missing":
+            text = "is missing"
+        elif finding["type"] == "extra_forbidden":
+            text = "there is no such field; an interval has duration_sec, shed_kw and import_kw"
+        findings.append(f"{where}: {text}")
+    if all(finding["type"] == "missing" for finding in errors):
+        code = ReasonCode.MISSING_FIELD
+    elif all(finding["type"] == "extra_forbidden" for finding in errors):
+        code = ReasonCode.UNKNOWN_FIELD
+    return Reason(code, "; ".join(findings[:8]))
+
+
+# ---- whom a refusal is answered to ---------------------------------------------------------------
+
+
+def _flat(message: Mapping[str, Any]) -> dict[str, Any]:
+    """All that stands in a message, to tell whom to answer; a field at the top wins."""
     data = message.get("data")
     inner = data.items() if isinstance(data, dict) else ()
     fields = (*inner, *((key, value) for key, value in message.items() if key != "data"))
-    # A null under one spelling is no value: it must not hide one under another.
     return {key: value for key, value in fields if value is not None}
 
 
-def _op(message: dict[str, Any]) -> str:
+def _op(message: Mapping[str, Any]) -> str:
     op = message.get("op")
     return op[:64] if isinstance(op, str) and op else "unknown"
 
 
-def _labels(message: dict[str, Any]) -> dict[str, Any]:
+def _labels(message: Mapping[str, Any]) -> dict[str, Any]:
     """What a refusal is answered under, however wrong the rest of the message is."""
     return {
         "op": _op(message),
-        "correlation_id": _label(message, "correlationId", "correlation_id"),
-        "event_id": _label(message, "event_id", "eventId"),
+        "correlation_id": _label(message, *SPELLINGS["correlation_id"]),
+        "event_id": _label(message, *SPELLINGS["event_id"]),
     }
 
 
-def _label(message: dict[str, Any], *names: str) -> str | None:
+def _label(message: Mapping[str, Any], *names: str) -> str | None:
     """An identifier to answer with, however wrong the rest of the message is."""
     for name in names:
         value = message.get(name)
         if isinstance(value, (str, int, float)) and not isinstance(value, bool):
             return str(value)[:256]
-    return None
-
-
-def _explain(error: ValidationError) -> str:
-    """pydantic's findings as one line: field, what is wrong."""
-    findings = []
-    for finding in error.errors(include_url=False):
-        field = ".".join(str(part) for part in finding["loc"]) or "command"
-        text = finding["msg"].removeprefix("Value error, ")
-        findings.append(f"{field}: {'is missing' if finding['type'] == 'missing' else text}")
-    return "; ".join(findings)
-
-
-def _shed_problem(command: ShedCommand, limits: CommandLimits, now: float) -> str | None:
-    """What keeps a well-formed shed command from being obeyed; None when nothing does."""
-    if command.shed_kw <= 0:
-        return f"shed_kw: must be above 0, got {command.shed_kw:g}"
-    if command.shed_kw < LEAST_SHED_KW:
-        return f"shed_kw: {command.shed_kw:g} kW is less than one watt"
-    if command.shed_kw > limits.max_shed_kw:
-        return (
-            f"shed_kw: {command.shed_kw:g} kW is more than the panel's rating "
-            f"of {limits.max_shed_kw:g} kW"
-        )
-    start_ts, end_ts = event_window(command, now)
-    if command.start_ts is not None and command.end_ts is not None and end_ts <= start_ts:
-        return "end_ts: must be later than start_ts"
-    if end_ts <= now:
-        return "the event's end is in the past"
-    duration_sec = end_ts - start_ts
-    if not limits.min_duration_sec <= duration_sec <= limits.max_duration_sec:
-        return (
-            f"duration_sec: {duration_sec:g} s is outside "
-            f"{limits.min_duration_sec:g} … {limits.max_duration_sec:g} s"
-        )
-    if command.expires_ts is not None and command.expires_ts <= now:
-        return "the command has expired (expires_ts)"
-    if command.issued_ts is not None and now - command.issued_ts > limits.max_age_sec:
-        age_sec = now - command.issued_ts
-        return (
-            f"issued_ts: the command was issued {age_sec:.0f} s ago, more than "
-            f"{limits.max_age_sec:g} s: send it anew if it is still meant"
-        )
-    if command.modification < 0:
-        return "modification: must be 0 or more"
     return None

@@ -5,21 +5,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from enum import Enum
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, StrictBool
 
 from VenAgent.contract.command_fields import (
-    EpochOrNone,
+    LOAD_SHED_SPELLINGS,
+    SPELLINGS,
+    Duration,
+    DurationOrNone,
     Number,
     NumberOrNone,
     Text,
     TextOrNone,
+    TimeOrNone,
     Whole,
     WholeOrNone,
-    spelled,
-    spelled_or,
 )
 
 DEFAULT_DURATION_SEC = 3600.0
@@ -51,41 +55,145 @@ END_OPS = (Op.RESTORE.value, Op.RESTORE_PANEL.value, Op.CANCEL.value)
 """They end or withdraw one."""
 
 
-class Command(BaseModel):
-    """What every command carries."""
+class Feature(str, Enum):
+    """What a command may ask for beyond one level of shedding: not every engine can do each."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    LIMIT = "limit"
+    LOAD_UP = "loadUp"
+    INTERVALS = "intervals"
+    RANDOMIZE_START = "randomize_start_sec"
+    UNTIL_CANCELLED = "duration_sec: 0"
+    TEST = "test"
+    DRY_RUN = "dry_run"
+
+
+class Command(BaseModel):
+    """What every command carries. Times are epoch seconds, durations seconds, power kW."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    not_taken: ClassVar[frozenset[str]] = frozenset()
+    """Fields of this class that the op does not have on the wire."""
 
     op: str
-    correlation_id: TextOrNone = spelled_or(None, "correlation_id")
-    event_id: TextOrNone = spelled_or(None, "event_id")
+    correlation_id: TextOrNone = None
+    event_id: TextOrNone = None
+    issued_ts: TimeOrNone = None
+    expires_ts: TimeOrNone = None
+
+    @classmethod
+    def spellings(cls) -> dict[str, str]:
+        """The field by each key that it may have on the wire."""
+        return {
+            key: field
+            for field in cls.model_fields
+            if field not in cls.not_taken
+            for key in SPELLINGS[field]
+        }
+
+    @property
+    def features(self) -> frozenset[Feature]:
+        """What it asks for beyond one level of shedding."""
+        return frozenset()
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the content: the same for a command that is sent again, dated anew or not, however
+        it is spelled; another for one that asks for something else."""
+        content = self.model_dump(exclude={"correlation_id", "issued_ts", "expires_ts"})
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-class ShedCommand(Command):
-    """`event` and `shedPanel`: shed `shed_kw` from `start_ts` (now if none) until its end.
+class EventInterval(BaseModel):
+    """One level of an event, `duration_sec` long; the next follows without a restore between."""
 
-    Times are epoch seconds, durations seconds, power kW.
-    """
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    shed_kw: Number = spelled("shed_kw")
-    duration_sec: NumberOrNone = spelled_or(None, "duration_sec")
-    start_ts: EpochOrNone = spelled_or(None, "start_ts")
-    end_ts: EpochOrNone = spelled_or(None, "end_ts")
+    duration_sec: Duration
+    shed_kw: NumberOrNone = None
+    import_kw: NumberOrNone = None
+
+
+class EventCommand(Command):
+    """What every command has that begins or changes an event, from `start_ts` (now if none)."""
+
+    duration_sec: DurationOrNone = None
+    start_ts: TimeOrNone = None
+    end_ts: TimeOrNone = None
     modification: Whole = 0
-    issued_ts: EpochOrNone = spelled_or(None, "issued_ts")
-    expires_ts: EpochOrNone = spelled_or(None, "expires_ts")
-    event_priority: WholeOrNone = spelled_or(None, "event_priority")
+    event_priority: WholeOrNone = None
+    """As in OpenADR 3: 0 is the highest, none the lowest."""
+    intervals: tuple[EventInterval, ...] = ()
+    randomize_start_sec: DurationOrNone = None
+    """Each site draws its delay within it, once."""
+    test: StrictBool = False
+    dry_run: StrictBool = False
+    """Nothing is written; the ack says what would be."""
+
+    @property
+    def features(self) -> frozenset[Feature]:
+        asked = {
+            Feature.INTERVALS: bool(self.intervals),
+            Feature.RANDOMIZE_START: bool(self.randomize_start_sec),
+            Feature.UNTIL_CANCELLED: self.duration_sec == 0 and self.end_ts is None,
+            Feature.TEST: self.test,
+            Feature.DRY_RUN: self.dry_run,
+        }
+        return frozenset(feature for feature, is_asked in asked.items() if is_asked)
+
+
+class ShedCommand(EventCommand):
+    """`event` and `shedPanel`: shed `shed_kw`; with `intervals` that is the highest of them."""
+
+    shed_kw: Number
 
 
 class ShedLoadCommand(ShedCommand):
     """`shedLoad`: the same for one circuit; without a circuit, as `shedPanel`."""
 
-    shed_kw: Number = spelled("shed_kw", "reduceKw")
-    circuit_id: TextOrNone = spelled_or(None, "circuit_id")
+    circuit_id: TextOrNone = None
+
+    @classmethod
+    def spellings(cls) -> dict[str, str]:
+        return {**super().spellings(), **dict.fromkeys(LOAD_SHED_SPELLINGS, "shed_kw")}
+
+
+class LoadUpCommand(EventCommand):
+    """`loadUp`: draw `raise_kw` more."""
+
+    not_taken = frozenset({"intervals"})
+
+    raise_kw: Number
+
+    @property
+    def features(self) -> frozenset[Feature]:
+        return super().features | {Feature.LOAD_UP}
+
+
+class LimitCommand(EventCommand):
+    """`limit`: keep the site's power, as a mean over `window_sec`, at or under `import_kw` (and
+    what it feeds in under `export_kw`). Without an end it holds until further notice.
+
+    With `heartbeat_sec` the limit `failsafe_kw` rules once no command, ping or repeated limit came
+    for so long, for at least `failsafe_min_sec` (EEBus LPC; §14a EnWG).
+    """
+
+    import_kw: NumberOrNone = None
+    export_kw: NumberOrNone = None
+    window_sec: DurationOrNone = None
+    failsafe_kw: NumberOrNone = None
+    heartbeat_sec: DurationOrNone = None
+    failsafe_min_sec: DurationOrNone = None
+
+    @property
+    def features(self) -> frozenset[Feature]:
+        return super().features | {Feature.LIMIT}
 
 
 class RestoreCommand(Command):
     """`restore`, `restorePanel`: end the event named, or the active one."""
+
+    modification: Whole = 0
 
 
 class CancelCommand(Command):
@@ -98,25 +206,33 @@ class CancelCommand(Command):
 class PingCommand(Command):
     """`ping`."""
 
+    not_taken = frozenset({"event_id"})
+
 
 class GetCommand(Command):
     """`get`: what is one of `choices`."""
 
+    not_taken = frozenset({"event_id"})
     choices: ClassVar[tuple[str, ...]] = ("status", "config", "loads", "shadow")
+
     what: Text = "status"
 
 
 class SetCommand(Command):
     """`set`, `setConfig`: intervals in seconds, written to the config store."""
 
-    report_interval_sec: NumberOrNone = spelled_or(None, "report_interval_sec")
-    shadow_interval_sec: NumberOrNone = spelled_or(None, "shadow_interval_sec")
+    not_taken = frozenset({"event_id"})
+
+    report_interval_sec: DurationOrNone = None
+    shadow_interval_sec: DurationOrNone = None
 
 
 class SetLoadCommand(Command):
     """`setLoad`: switch a circuit, or change its priority (1 critical … 5 flexible)."""
 
-    circuit_id: Text = spelled("circuit_id")
+    not_taken = frozenset({"event_id"})
+
+    circuit_id: Text
     enabled: StrictBool | None = None
     priority: WholeOrNone = None
 
@@ -125,6 +241,8 @@ COMMAND_OF_OP: dict[str, type[Command]] = {
     Op.EVENT.value: ShedCommand,
     Op.SHED_PANEL.value: ShedCommand,
     Op.SHED_LOAD.value: ShedLoadCommand,
+    Op.LIMIT.value: LimitCommand,
+    Op.LOAD_UP.value: LoadUpCommand,
     Op.RESTORE.value: RestoreCommand,
     Op.RESTORE_PANEL.value: RestoreCommand,
     Op.CANCEL.value: CancelCommand,
@@ -136,10 +254,14 @@ COMMAND_OF_OP: dict[str, type[Command]] = {
 }
 
 
-def event_window(command: ShedCommand, now: float) -> tuple[float, float]:
-    """(start, end) of the event in epoch seconds; an end given wins over a duration."""
+def event_window(command: EventCommand, now: float) -> tuple[float, float]:
+    """(start, end) of the event in epoch seconds; an end given wins over a duration, and the sum
+    of intervals over the usual hour."""
     start_ts = now if command.start_ts is None else command.start_ts
     if command.end_ts is not None:
         return start_ts, command.end_ts
-    duration_sec = DEFAULT_DURATION_SEC if command.duration_sec is None else command.duration_sec
-    return start_ts, start_ts + duration_sec
+    if command.duration_sec is not None:
+        return start_ts, start_ts + command.duration_sec
+    if command.intervals:
+        return start_ts, start_ts + sum(each.duration_sec for each in command.intervals)
+    return start_ts, start_ts + DEFAULT_DURATION_SEC

@@ -6,6 +6,12 @@ import math
 from dataclasses import dataclass
 from enum import Enum
 
+from VenAgent.contract.commands import Feature
+
+SUPPORTED_FEATURES: frozenset[Feature] = frozenset()
+"""What the engine carries out beyond one level of shedding; a command that asks for more is refused
+as `not_supported`, never treated as something else."""
+
 
 class OnStop(str, Enum):
     """What an orderly stop of the agent does to an event that runs."""

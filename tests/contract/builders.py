@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from VenAgent.contract.command_reader import CommandLimits, parse_command
+from VenAgent.contract.command_limits import CommandLimits
+from VenAgent.contract.command_reader import parse_command
 from VenAgent.contract.commands import (
     CancelCommand,
     Command,
+    Feature,
     GetCommand,
+    LimitCommand,
+    LoadUpCommand,
     PingCommand,
     RestoreCommand,
     SetCommand,
@@ -21,12 +25,14 @@ from VenAgent.contract.telemetry import CircuitEntry, LoadEntry, Quality, Teleme
 
 NOW = 1_760_000_000.0
 VEN_ID = "site-1"
-LIMITS = CommandLimits(max_shed_kw=48.0)
+LIMITS = CommandLimits(max_shed_kw=48.0, supported=frozenset(Feature))
 
 OPS = [
     ("event", ShedCommand, {"shed_kw": 5}),
     ("shedPanel", ShedCommand, {"shed_kw": 5}),
     ("shedLoad", ShedLoadCommand, {"shed_kw": 5}),
+    ("limit", LimitCommand, {"import_kw": 4}),
+    ("loadUp", LoadUpCommand, {"raise_kw": 2}),
     ("restore", RestoreCommand, {}),
     ("restorePanel", RestoreCommand, {}),
     ("cancel", CancelCommand, {"event_id": "e1"}),

@@ -18,7 +18,8 @@ NAMES = st.sampled_from(
     [
         "op", "venId", "correlationId", "data", "event_id", "shed_kw", "amountKw", "reduceKw",
         "duration_sec", "start_ts", "endTime", "modification", "expires_ts", "priority", "loadId",
-        "what", "enabled", "report_interval_sec",
+        "what", "enabled", "report_interval_sec", "intervals", "import_kw", "raise_kw", "issued_ts",
+        "failsafe_kw", "heartbeat_sec", "duration", "x_note", "test",
     ]
 )  # fmt: skip
 SCALARS = (
@@ -49,12 +50,16 @@ def check(payload: bytes | str) -> None:
         check_refusal(rejected)
         return
     assert command.op in {op for op, _, _ in OPS}
+    assert parse(payload).fingerprint == command.fingerprint
     if isinstance(command, ShedCommand):
         assert 0.0 < command.shed_kw <= 48.0
         start_ts, end_ts = event_window(command, NOW)
         assert math.isfinite(start_ts)
+        if command.duration_sec == 0 and command.end_ts is None:
+            end_ts = start_ts + 86_400.0
         assert end_ts > NOW
         assert 1.0 <= end_ts - start_ts <= 86_400.0
+        assert start_ts <= NOW + 30 * 86_400
         assert command.modification >= 0
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.contract.builders import NOW, OPS, VEN_ID, parse
+from VenAgent.contract.command_reader import CommandRejected
 from VenAgent.contract.commands import Command, PingCommand, ShedCommand
 
 
@@ -30,6 +31,16 @@ SHED_SPELLINGS = [
     ("duration_sec", 90, "duration_sec", 90.0),
     ("duration_s", 90, "duration_sec", 90.0),
     ("durationS", 90, "duration_sec", 90.0),
+    ("durationSec", 90, "duration_sec", 90.0),
+    ("duration", "PT1M30S", "duration_sec", 90.0),
+    ("shedKw", 4.5, "shed_kw", 4.5),
+    ("startTs", NOW + 10, "start_ts", NOW + 10),
+    ("endTs", NOW + 500, "end_ts", NOW + 500),
+    ("issuedTs", NOW - 5, "issued_ts", NOW - 5),
+    ("expiresTs", NOW + 5, "expires_ts", NOW + 5),
+    ("test", True, "test", True),
+    ("dry_run", True, "dry_run", True),
+    ("randomize_start_sec", 60, "randomize_start_sec", 60.0),
     ("start_ts", NOW + 10, "start_ts", NOW + 10),
     ("startTime", NOW + 10, "start_ts", NOW + 10),
     ("startTime", ISO, "start_ts", NOW),
@@ -46,6 +57,8 @@ SHED_SPELLINGS = [
 LOAD_SPELLINGS = [
     ("loadId", "ev1", "circuit_id", "ev1"),
     ("circuitId", "ev1", "circuit_id", "ev1"),
+    ("load_id", "ev1", "circuit_id", "ev1"),
+    ("circuit_id", "ev1", "circuit_id", "ev1"),
     ("reduceKw", 4.5, "shed_kw", 4.5),
     ("amountKw", 4.5, "shed_kw", 4.5),
     ("shed_kw", 4.5, "shed_kw", 4.5),
@@ -72,9 +85,24 @@ OTHER_SPELLINGS = [
     ("setLoad", {}, "loadId", "ev1", "circuit_id", "ev1"),
     ("setLoad", {"loadId": "ev1"}, "enabled", False, "enabled", False),
     ("setLoad", {"loadId": "ev1"}, "priority", 4, "priority", 4),
+    *[
+        ("limit", needed, key, sent, key, read)
+        for needed, key, sent, read in (
+            ({}, "import_kw", 0, 0.0),
+            ({}, "export_kw", 4.5, 4.5),
+            ({"import_kw": 4}, "window_sec", "PT1M", 60.0),
+            ({"import_kw": 4, "heartbeat_sec": 60}, "failsafe_kw", 4.2, 4.2),
+            ({"import_kw": 4, "failsafe_kw": 4}, "heartbeat_sec", 60, 60.0),
+            ({"import_kw": 4}, "failsafe_min_sec", "PT2H", 7200.0),
+            ({"import_kw": 4}, "start_ts", NOW + 10, NOW + 10),
+            ({"import_kw": 4}, "duration_sec", 90, 90.0),
+        )
+    ],
+    ("loadUp", {}, "raise_kw", 2, "raise_kw", 2.0),
+    ("loadUp", {"raise_kw": 2}, "duration", 90, "duration_sec", 90.0),
     ("ping", {}, "correlationId", "c1", "correlation_id", "c1"),
 ]
-KW_NAMES = {"shed_kw", "requestedReductionKw", "requestedShedKw", "amountKw", "reduceKw"}
+KW_NAMES = {"shedKw", "shed_kw", "requestedReductionKw", "requestedShedKw", "amountKw", "reduceKw"}
 
 
 def needed_for(key: str) -> dict[str, Any]:
@@ -117,10 +145,9 @@ def test_data_that_is_null_is_no_data() -> None:
     assert isinstance(parse({"op": "ping", "data": None}), PingCommand)
 
 
-def test_fields_that_are_not_known_do_no_harm() -> None:
-    assert isinstance(
-        parse({"op": "ping", "weather": {"sun": True}, "data": {"x": []}}), PingCommand
-    )
+def test_fields_of_somebodys_own_do_no_harm() -> None:
+    own = {"x_weather": {"sun": True}, "x_": None}
+    assert isinstance(parse({"op": "ping", **own, "data": {"x_y": []}}), PingCommand)
 
 
 def test_our_own_id_is_accepted() -> None:
@@ -136,9 +163,8 @@ def test_bytes_and_text_are_read(payload: bytes | str) -> None:
 @pytest.mark.parametrize("op", ["event", "shedPanel"])
 def test_a_shed_of_the_panel_has_no_circuit(op: str) -> None:
     for key in ("loadId", "circuitId", "circuit_id"):
-        command = parse({"op": op, "shed_kw": 5, key: "ev1"})
-        assert isinstance(command, ShedCommand)
-        assert getattr(command, "circuit_id", None) is None
+        with pytest.raises(CommandRejected, match=f"{key}: {op} has no use for"):
+            parse({"op": op, "shed_kw": 5, key: "ev1"})
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_a_time_without_a_zone_is_utc_wherever_the_house_stands(
 
 
 def test_ids_that_are_numbers_are_read_as_text() -> None:
-    command = parse({"op": "ping", "correlationId": 17, "event_id": 4})
+    command = parse({"op": "restore", "correlationId": 17, "event_id": 4})
     assert (command.correlation_id, command.event_id) == ("17", "4")
 
 

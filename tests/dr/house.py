@@ -16,7 +16,8 @@ from typing import Any
 
 from tests.dr.builders import DRAWS_KW, NOW, VEN_ID, house_panel
 from tests.dr.write_ahead import check_order
-from VenAgent.contract.command_reader import CommandLimits, CommandRejected, parse_command
+from VenAgent.contract.command_limits import CommandLimits
+from VenAgent.contract.command_reader import CommandRejected, parse_command
 from VenAgent.contract.json_codec import encode_json
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.effects import (

@@ -1,0 +1,233 @@
+"""What a site accepts: whether a well-formed command can be obeyed here and now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from VenAgent.contract.commands import (
+    Command,
+    EventCommand,
+    Feature,
+    GetCommand,
+    LimitCommand,
+    LoadUpCommand,
+    ShedCommand,
+    event_window,
+)
+from VenAgent.contract.json_codec import MAX_INPUT_BYTES
+from VenAgent.contract.reasons import Reason, ReasonCode
+
+LEAST_KW = 0.001
+"""A request below one watt is a mistake in the unit."""
+MAX_INTERVALS = 288
+"""Five minutes each for a day."""
+MAX_HEARTBEAT_SEC = 86_400.0
+SUM_TOLERANCE_SEC = 1.0
+
+
+@dataclass(frozen=True)
+class CommandLimits:
+    """What this site accepts; power in kW, times in seconds."""
+
+    max_shed_kw: float
+    """The panel's rating: a larger request cannot be meant for this site."""
+    min_duration_sec: float = 1.0
+    max_duration_sec: float = 86_400.0
+    max_payload_bytes: int = MAX_INPUT_BYTES
+    max_age_sec: float = 900.0
+    """Since `issued_ts`: an older event was queued somewhere, and no one waits for it now."""
+    max_ahead_sec: float = 30 * 86_400.0
+    """An event that begins later than this is a mistake in the unit or the year."""
+    clock_tolerance_sec: float = 300.0
+    """So far the sender's clock may be ahead of ours."""
+    require_issued_ts: bool = False
+    """Whether an event must say when it was sent."""
+    supported: frozenset[Feature] = frozenset()
+    """What the engine can carry out; the rest is refused as `not_supported`."""
+
+
+def command_problem(command: Command, limits: CommandLimits, now: float) -> Reason | None:
+    """What keeps a well-formed command from being obeyed at `now` (epoch s); None: nothing."""
+    problem = None
+    if isinstance(command, ShedCommand):
+        problem = _power_problem("shed_kw", command.shed_kw, limits)
+    elif isinstance(command, LoadUpCommand):
+        problem = _power_problem("raise_kw", command.raise_kw, limits)
+    elif isinstance(command, LimitCommand):
+        problem = _limit_problem(command, limits)
+    elif isinstance(command, GetCommand) and command.what not in command.choices:
+        text = f"what: must be one of {', '.join(command.choices)}"
+        problem = Reason(ReasonCode.BAD_FIELD, text)
+    if problem is None and isinstance(command, EventCommand):
+        problem = _event_problem(command, limits, now)
+    problem = problem or _date_problem(command, limits, now)
+    if problem is None and command.features - limits.supported:
+        names = ", ".join(sorted(each.value for each in command.features - limits.supported))
+        text = f"{names}: this version of VenAgent does not do this yet"
+        problem = Reason(ReasonCode.NOT_SUPPORTED, text)
+    return problem
+
+
+def _power_problem(name: str, power_kw: float, limits: CommandLimits) -> Reason | None:
+    text = None
+    if power_kw <= 0:
+        text = f"{name}: must be above 0, got {power_kw:g}"
+    elif power_kw < LEAST_KW:
+        text = f"{name}: {power_kw:g} kW is less than one watt"
+    elif power_kw > limits.max_shed_kw:
+        text = _over_rating(name, power_kw, limits)
+    return None if text is None else Reason(ReasonCode.POWER_OUT_OF_RANGE, text)
+
+
+def _over_rating(name: str, power_kw: float, limits: CommandLimits) -> str:
+    rating = f"more than the panel's rating of {limits.max_shed_kw:g} kW"
+    return f"{name}: {power_kw:g} kW is {rating}"
+
+
+def _limit_problem(command: LimitCommand, limits: CommandLimits) -> Reason | None:
+    if command.import_kw is None and command.export_kw is None and not command.intervals:
+        return Reason(ReasonCode.MISSING_FIELD, "import_kw: is missing (or export_kw)")
+    powers = {
+        "import_kw": command.import_kw,
+        "export_kw": command.export_kw,
+        "failsafe_kw": command.failsafe_kw,
+    }
+    for name, power_kw in powers.items():
+        if power_kw is not None and power_kw < 0:
+            text = f"{name}: must be 0 or more, got {power_kw:g}"
+            return Reason(ReasonCode.POWER_OUT_OF_RANGE, text)
+        if power_kw is not None and power_kw > limits.max_shed_kw:
+            text = _over_rating(name, power_kw, limits)
+            return Reason(ReasonCode.POWER_OUT_OF_RANGE, text)
+    if (command.failsafe_kw is None) != (command.heartbeat_sec is None):
+        text = "failsafe_kw and heartbeat_sec: give both or neither"
+        return Reason(ReasonCode.MISSING_FIELD, text)
+    times = {
+        "window_sec": (command.window_sec, 1.0, 3_600.0),
+        "heartbeat_sec": (command.heartbeat_sec, 1.0, MAX_HEARTBEAT_SEC),
+        "failsafe_min_sec": (command.failsafe_min_sec, 0.0, MAX_HEARTBEAT_SEC),
+    }
+    for name, (duration_sec, least, most) in times.items():
+        if duration_sec is not None and not least <= duration_sec <= most:
+            text = f"{name}: {duration_sec:g} s is outside {least:g} … {most:g} s"
+            return Reason(ReasonCode.DURATION_OUT_OF_RANGE, text)
+    return None
+
+
+def _event_problem(command: EventCommand, limits: CommandLimits, now: float) -> Reason | None:
+    problem = _interval_problem(command, limits) if command.intervals else None
+    problem = problem or _window_problem(command, limits, now)
+    if problem is not None:
+        return problem
+    if command.modification < 0:
+        return Reason(ReasonCode.BAD_FIELD, "modification: must be 0 or more")
+    if command.event_priority is not None and command.event_priority < 0:
+        return Reason(ReasonCode.BAD_FIELD, "event_priority: must be 0 (the highest) or more")
+    delay_sec = command.randomize_start_sec
+    if delay_sec is not None and not 0 <= delay_sec <= limits.max_duration_sec:
+        text = f"randomize_start_sec: {delay_sec:g} s is outside 0 … {limits.max_duration_sec:g} s"
+        return Reason(ReasonCode.DURATION_OUT_OF_RANGE, text)
+    return None
+
+
+def _window_problem(command: EventCommand, limits: CommandLimits, now: float) -> Reason | None:
+    until_cancelled = command.duration_sec == 0 and command.end_ts is None
+    if until_cancelled or (isinstance(command, LimitCommand) and _is_without_end(command)):
+        start_ts = now if command.start_ts is None else command.start_ts
+        end_ts = max(start_ts, now) + limits.max_duration_sec
+        if start_ts < now - limits.max_duration_sec:
+            return Reason(ReasonCode.TIME_PAST, "start_ts: is too long past")
+        start_ts = max(start_ts, now)
+    else:
+        start_ts, end_ts = event_window(command, now)
+    if command.start_ts is not None and command.end_ts is not None and end_ts <= start_ts:
+        return Reason(ReasonCode.TIMES_REVERSED, "end_ts: must be later than start_ts")
+    if end_ts <= now:
+        return Reason(ReasonCode.TIME_PAST, "the event's end is in the past")
+    if start_ts > now + limits.max_ahead_sec:
+        ahead_sec = start_ts - now
+        text = (
+            f"start_ts: begins in {ahead_sec / 86_400:.4g} days, more than "
+            f"{limits.max_ahead_sec / 86_400:.4g} days ahead"
+        )
+        return Reason(ReasonCode.START_TOO_FAR_AHEAD, text)
+    duration_sec = end_ts - start_ts
+    if not limits.min_duration_sec <= duration_sec <= limits.max_duration_sec:
+        bounds = f"{limits.min_duration_sec:g} … {limits.max_duration_sec:g} s"
+        text = f"duration_sec: {duration_sec:g} s is outside {bounds}"
+        return Reason(ReasonCode.DURATION_OUT_OF_RANGE, text)
+    return None
+
+
+def _is_without_end(command: LimitCommand) -> bool:
+    return command.duration_sec is None and command.end_ts is None and not command.intervals
+
+
+def _interval_problem(command: EventCommand, limits: CommandLimits) -> Reason | None:
+    intervals = command.intervals
+    if len(intervals) > MAX_INTERVALS:
+        return Reason(ReasonCode.BAD_FIELD, f"intervals: at most {MAX_INTERVALS}")
+    name = "import_kw" if isinstance(command, LimitCommand) else "shed_kw"
+    other = "shed_kw" if name == "import_kw" else "import_kw"
+    for number, each in enumerate(intervals):
+        where = f"intervals.{number}"
+        power_kw = getattr(each, name)
+        if power_kw is None:
+            return Reason(ReasonCode.MISSING_FIELD, f"{where}.{name}: is missing")
+        if getattr(each, other) is not None:
+            text = f"{where}.{other}: {command.op} has no use for this field"
+            return Reason(ReasonCode.FIELD_NOT_APPLICABLE, text)
+        if power_kw < 0 or power_kw > limits.max_shed_kw:
+            text = f"{where}.{name}: {power_kw:g} kW is outside 0 … {limits.max_shed_kw:g} kW"
+            return Reason(ReasonCode.POWER_OUT_OF_RANGE, text)
+        if not limits.min_duration_sec <= each.duration_sec <= limits.max_duration_sec:
+            bounds = f"{limits.min_duration_sec:g} … {limits.max_duration_sec:g} s"
+            text = f"{where}.duration_sec: {each.duration_sec:g} s is outside {bounds}"
+            return Reason(ReasonCode.DURATION_OUT_OF_RANGE, text)
+    return _interval_contradiction(command)
+
+
+def _interval_contradiction(command: EventCommand) -> Reason | None:
+    """What is said of the whole must be what its intervals say."""
+    total_sec = sum(each.duration_sec for each in command.intervals)
+    given_sec = command.duration_sec
+    if command.end_ts is not None and command.start_ts is not None:
+        given_sec = command.end_ts - command.start_ts
+    if given_sec is not None and abs(given_sec - total_sec) > SUM_TOLERANCE_SEC:
+        text = f"intervals: they last {total_sec:g} s in all, the event {given_sec:g} s"
+        return Reason(ReasonCode.CONTRADICTION, text)
+    if isinstance(command, ShedCommand):
+        highest_kw = max(each.shed_kw or 0.0 for each in command.intervals)
+        if command.shed_kw != highest_kw:
+            text = f"shed_kw: {command.shed_kw:g} kW is not the highest of the intervals"
+            return Reason(ReasonCode.CONTRADICTION, text)
+    return None
+
+
+def _date_problem(command: Command, limits: CommandLimits, now: float) -> Reason | None:
+    """Of when it was sent, and until when it holds."""
+    issued_ts, expires_ts = command.issued_ts, command.expires_ts
+    if expires_ts is not None and expires_ts <= now:
+        return Reason(ReasonCode.EXPIRED, "the command has expired (expires_ts)")
+    if issued_ts is not None and issued_ts - now > limits.clock_tolerance_sec:
+        text = (
+            f"issued_ts: is {issued_ts - now:.0f} s ahead of this site's clock, more than "
+            f"{limits.clock_tolerance_sec:g} s: check both clocks"
+        )
+        return Reason(ReasonCode.CLOCK_AHEAD, text)
+    latest_sec = limits.max_ahead_sec + limits.max_duration_sec + limits.clock_tolerance_sec
+    if expires_ts is not None and expires_ts - now > latest_sec:
+        text = f"expires_ts: is more than {latest_sec / 86_400:.4g} days ahead"
+        return Reason(ReasonCode.CLOCK_AHEAD, text)
+    if not isinstance(command, EventCommand):
+        return None
+    if issued_ts is None and limits.require_issued_ts:
+        text = "issued_ts: is missing; this site wants to know when an event was sent"
+        return Reason(ReasonCode.ISSUED_TS_REQUIRED, text)
+    if issued_ts is not None and now - issued_ts > limits.max_age_sec:
+        text = (
+            f"issued_ts: the command was issued {now - issued_ts:.0f} s ago, more than "
+            f"{limits.max_age_sec:g} s: send it anew if it is still meant"
+        )
+        return Reason(ReasonCode.ISSUED_TOO_LONG_AGO, text)
+    return None
