@@ -18,7 +18,7 @@ from simulator.moment import Moment
 
 async def _serve(options: argparse.Namespace) -> int:
     catalog = DeviceCatalog(options.steady, options.seed, options.speed)
-    devices = catalog.build(1, [], Moment.now())
+    devices = catalog.build(1, options.device, Moment.now())
     server = BacnetServer(devices, options.address, options.device_id)
     if options.bms:
         server.command_all(BMS_PRIORITY)

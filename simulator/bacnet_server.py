@@ -97,6 +97,7 @@ class BacnetServer:
         self._controller = next(iter(self.devices.values()))
         """Whose faults concern all that is answered: a BACnet device is one, whatever is in it."""
         self.gateway: GatewayLimits | None = None
+        self.one_controller = True
         self.address = address
         self.device_id = device_id
         self.port = int(address.rpartition(":")[2]) if ":" in address else 47808
@@ -109,7 +110,8 @@ class BacnetServer:
     @property
     def listening(self) -> str:
         """Where it listens, in words for a person."""
-        return f"{self.address} device {self.device_id}"
+        others = [f", {unit} ({it.device.kind})" for unit, it in self.devices.items()][1:]
+        return f"{self.address} device {self.device_id}{''.join(others)}"
 
     @property
     def place(self) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from simulator.control_request import ControlRequest
-from simulator.device_catalog import DEVICE_KINDS, DeviceRequest
+from simulator.device_catalog import DeviceCatalog, DeviceRequest
 
 _Number = TypeVar("_Number", int, float)
 
@@ -27,20 +27,9 @@ def parse_modbus_options(arguments: Sequence[str] | None = None) -> argparse.Nam
     add("--host", default="127.0.0.1", help="address to listen on")
     add("--port", type=_port_number, default=5020, help="Modbus TCP port; 0 takes a free one")
     add("--unit", type=_unit, default=1, help="Modbus unit (slave) id, 1-247")
-    add(
-        "--device",
-        type=_device,
-        action="append",
-        default=[],
-        metavar="KIND:UNIT",
-        help=f"one more device behind the same port ({', '.join(DEVICE_KINDS)}); may be repeated",
-    )
     _add_common(parser)
     options = parser.parse_args(arguments)
-    units = [options.unit, *(each.unit for each in options.device)]
-    for unit in units:
-        if units.count(unit) > 1:
-            parser.error(f"unit {unit} is given to two devices: each needs a unit id of its own")
+    _check_units(parser, options.unit, options.device)
     return options
 
 
@@ -60,11 +49,32 @@ def parse_bacnet_options(arguments: Sequence[str] | None = None) -> argparse.Nam
         help="a BMS holds every output at priority 16; the control port changes its mind",
     )
     _add_common(parser)
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    _check_units(parser, 1, options.device)
+    if any(each.kind == "panel" for each in options.device):
+        parser.error("a second panel needs a BACnet device of its own: start another process")
+    return options
+
+
+def _check_units(
+    parser: argparse.ArgumentParser, first: int, others: Sequence[DeviceRequest]
+) -> None:
+    units = [first, *(each.unit for each in others)]
+    for unit in units:
+        if units.count(unit) > 1:
+            parser.error(f"unit {unit} is given to two devices: each needs a unit id of its own")
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
+    add(
+        "--device",
+        type=_device,
+        action="append",
+        default=[],
+        metavar="KIND:UNIT",
+        help=f"one more device: {', '.join(DeviceCatalog.KINDS)}; may be repeated",
+    )
     add("--steady", action="store_true", help="fixed draws and 240 V, for tests and benchmarks")
     add(
         "--control-port",
@@ -104,8 +114,8 @@ def _instance(text: str) -> int:
 
 def _device(text: str) -> DeviceRequest:
     kind, _, unit = text.partition(":")
-    if kind not in DEVICE_KINDS:
-        known = ", ".join(DEVICE_KINDS)
+    if kind not in DeviceCatalog.KINDS:
+        known = ", ".join(DeviceCatalog.KINDS)
         raise argparse.ArgumentTypeError(f"{text!r} is not KIND:UNIT with a KIND of {known}")
     return DeviceRequest(kind, _unit(unit))
 

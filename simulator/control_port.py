@@ -6,6 +6,7 @@
     {"op": "clear"}
     {"op": "draw", "circuit": "ev1", "kw": 3.3}        null instead of a number: its own draw again
     {"op": "hand", "circuit": "ev1", "closed": false}  a person at the site moves the contactor
+    {"op": "set", "unit": 2, "name": "outdoor_c", "value": 38}  the weather, the car; see README.md
     {"op": "bms", "object": "heater1_contactor", "value": 0}    the building's own command, BACnet
 
 Each line is answered with one line, `{"ok": true, ...}` or `{"ok": false, "error": "..."}`.
@@ -21,13 +22,14 @@ import json
 from typing import Any, Protocol
 
 from simulator.control_request import ControlRequest, ControlRequestError
+from simulator.equipment_registers import EquipmentRegisters
 from simulator.fault_injector import FaultInjector, FaultyServer
 from simulator.moment import Moment
 from simulator.simulated_circuit import CIRCUITS
 from simulator.simulated_panel import SimulatedPanel
 
 LOOPBACK = "127.0.0.1"
-_OPS = ("state", "fault", "clear", "draw", "hand", "bms")
+_OPS = ("state", "fault", "clear", "draw", "hand", "bms", "set")
 
 
 class ListeningServer(FaultyServer, Protocol):
@@ -98,6 +100,8 @@ class ControlPort:
             panel, index = self._panel(request), request.circuit()
             panel.advance(moment := Moment.now())
             panel.move_by_hand(index, request.truth("closed"), moment)
+        elif op == "set":
+            self._change_setting(request)
         elif op == "bms":
             self._command(request)
         else:
@@ -133,6 +137,14 @@ class ControlPort:
             panel.natural_overrides_kw.pop(index, None)
         else:
             panel.natural_overrides_kw[index] = draw_kw
+
+    def _change_setting(self, request: ControlRequest) -> None:
+        unit = self._unit(request)
+        device = self._server.devices[unit].device
+        if not isinstance(device, EquipmentRegisters):
+            raise ControlRequestError(f"unit {unit} is a {device.kind}: it has nothing to set")
+        request.refuse_others(("op", "unit", "name", "value"))
+        device.change_setting(request, Moment.now())
 
     def _command(self, request: ControlRequest) -> None:
         request.refuse_others(("op", "object", "value", "priority"))

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from simulator.appliance_loads import HOUR_SEC, DriftingNoise
+from simulator.battery_storage import BatteryStorage
+from simulator.equipment_registers import EquipmentRegisters
+from simulator.ev_charger import EvCharger
 from simulator.house_loads import HouseLoads, PanelLoads, SteadyLoads
 from simulator.moment import Moment
 from simulator.panel_registers import PanelRegisters
+from simulator.rooftop_unit import RooftopUnit
 from simulator.simulated_device import SimulatedDevice
 from simulator.simulated_panel import SimulatedPanel
-
-DEVICE_KINDS = ("panel",)
+from simulator.site_equipment import SiteEquipment
 
 
 class DeviceRequest(NamedTuple):
@@ -25,20 +29,41 @@ class DeviceRequest(NamedTuple):
 class DeviceCatalog:
     """Builds the devices of one process, all on the same clock and with the same loads."""
 
+    KINDS = ("panel", "thermostat", "battery", "charger")
+
     def __init__(self, steady: bool, seed: int | None, speed: float) -> None:
         self._steady = steady
         self._seed = random.randrange(2**32) if seed is None else seed
         self._speed = speed
+        self._equipment: dict[str, Callable[[int], SiteEquipment]] = {
+            "thermostat": self._rooftop_unit,
+            "battery": lambda _: BatteryStorage(),
+            "charger": lambda _: EvCharger(),
+        }
 
     def build(
         self, unit: int, others: Sequence[DeviceRequest], start: Moment
     ) -> Mapping[int, SimulatedDevice]:
-        """The panel under `unit`, and the others under theirs; the panel comes first."""
-        devices: dict[int, SimulatedDevice] = {unit: self._panel(0, start)}
+        """The panel under `unit`, and the others under theirs; the panel comes first.
+
+        Another panel has a meter of its own; all else is behind the first panel's meter.
+        """
+        panel = SimulatedPanel(self._loads(0), start, self._speed)
+        devices: dict[int, SimulatedDevice] = {unit: PanelRegisters(panel)}
         for number, other in enumerate(others, 1):
-            devices[other.unit] = self._panel(number, start)
+            if other.kind == "panel":
+                second = SimulatedPanel(self._loads(number), start, self._speed)
+                devices[other.unit] = PanelRegisters(second)
+            else:
+                equipment = self._equipment[other.kind](number)
+                devices[other.unit] = EquipmentRegisters(equipment, panel, other.unit)
         return devices
 
-    def _panel(self, number: int, start: Moment) -> PanelRegisters:
-        loads: PanelLoads = SteadyLoads() if self._steady else HouseLoads(self._seed + number)
-        return PanelRegisters(SimulatedPanel(loads, start, self._speed))
+    def _loads(self, number: int) -> PanelLoads:
+        return SteadyLoads() if self._steady else HouseLoads(self._seed + number)
+
+    def _rooftop_unit(self, number: int) -> RooftopUnit:
+        if self._steady:
+            return RooftopUnit()
+        noise = random.Random(f"{self._seed}:outdoor{number}")
+        return RooftopUnit(DriftingNoise(33.0, 0.5, HOUR_SEC, noise))

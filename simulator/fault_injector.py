@@ -14,6 +14,7 @@ from simulator.moment import Moment
 from simulator.panel_registers import PanelRegisters
 from simulator.register_map import RegisterTable
 
+_OF_A_WHOLE_DEVICE = ("lost", "slow", "away", "power_cycle")
 _WRITABLE = (RegisterTable.COIL, RegisterTable.HOLDING)
 
 
@@ -44,6 +45,8 @@ class FaultyServer(Protocol):
 
     gateway: GatewayLimits | None
     """What it is limited to as a gateway; None: no limits."""
+    one_controller: bool
+    """All devices answer as one: a fault of a whole device is the first one's."""
 
     @property
     def devices(self) -> Mapping[int, FaultyRegisters]:
@@ -98,6 +101,9 @@ class FaultInjector:
         kind = request.one_of("kind", self.kinds)
         fields, setter = self._by_kind[kind]
         request.refuse_others(("op", "unit", "kind", *fields))
+        is_first = unit == next(iter(self._server.devices))
+        if self._server.one_controller and kind in _OF_A_WHOLE_DEVICE and not is_first:
+            raise ControlRequestError(f"over BACnet all devices are {kind} as one: name no unit")
         setter(request, unit, moment)
         if kind == "refuse":
             await self._server.close()

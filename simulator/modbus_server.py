@@ -244,6 +244,7 @@ class ModbusServer:
         self.host = host
         self.port = port
         self.gateway: GatewayLimits | None = None
+        self.one_controller = False
         self.listener: _Listener | None = None
 
     @property

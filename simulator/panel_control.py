@@ -61,6 +61,10 @@ class PanelControl:
         """Move one contactor as a person at the site does."""
         self.request(op="hand", circuit=circuit, closed=closed)
 
+    def change(self, unit: int, name: str, value: float) -> None:
+        """Change what is around a piece of equipment: the weather, the car."""
+        self.request(op="set", unit=unit, name=name, value=value)
+
     def bms(self, output: str, value: float | None, priority: int = 16) -> None:
         """Over BACnet: command an output as the building's BMS, None to give its place up."""
         self.request(op="bms", object=output, value=value, priority=priority)

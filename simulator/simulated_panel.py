@@ -14,6 +14,7 @@ from simulator.heartbeat_watch import HeartbeatWatch
 from simulator.house_loads import PanelLoads
 from simulator.moment import Moment
 from simulator.simulated_circuit import CIRCUIT_COUNT, CIRCUITS, CircuitControl, SimulatedCircuit
+from simulator.site_equipment import SiteEquipment
 
 FULL_LIMIT_PERCENT = 100
 # Physics moves in steps of one fixed length whatever the polling, so a seed means one history.
@@ -52,6 +53,8 @@ class SimulatedPanel:
         self.limit_shares: dict[int, float] = {}
         """Of a limit that is obeyed in part only: how much of what was asked, 0 to 1."""
         self.natural_overrides_kw: dict[int, float] = {}
+        self.equipment: list[SiteEquipment] = []
+        """What is behind the meter beside the circuits."""
         self.heartbeat = HeartbeatWatch()
         self.write_count = 0
 
@@ -73,12 +76,15 @@ class SimulatedPanel:
         end_sec = (mono_sec - self._start_sec) * self._speed
         while self._simulated_sec < end_sec:
             powers_kw = self.powers_kw()
+            imported_kw = max(0.0, self._total_kw(powers_kw))
             step_end_sec = (self._steps_done + 1) * STEP_SEC
             until_sec = min(step_end_sec, end_sec)
-            self._imported_kwh += sum(powers_kw) * (until_sec - self._simulated_sec) / HOUR_SEC
+            self._imported_kwh += imported_kw * (until_sec - self._simulated_sec) / HOUR_SEC
             self._simulated_sec = until_sec
             if until_sec == step_end_sec:
                 self._loads.step(STEP_SEC, powers_kw)
+                for equipment in self.equipment:
+                    equipment.step(STEP_SEC)
                 self._steps_done += 1
         self._now_sec = max(self._now_sec, mono_sec)
 
@@ -118,10 +124,14 @@ class SimulatedPanel:
             return natural_kw - self.limit_shares[index] * (natural_kw - limited_kw)
         return limited_kw
 
+    def _total_kw(self, powers_kw: Sequence[float]) -> float:
+        """At the meter: the circuits, and the equipment beside them."""
+        return sum(powers_kw) + sum(each.power_kw for each in self.equipment)
+
     def meter(self) -> PanelMeter:
         """One coherent reading of everything that is measured."""
         powers_kw = self.powers_kw()
-        total_kw = sum(powers_kw)
+        total_kw = self._total_kw(powers_kw)
         voltage = self._loads.voltage
         return PanelMeter(
             total_kw=total_kw,

@@ -163,7 +163,7 @@ def test_the_state_tells_everything(panel: SteadyPanel) -> None:
 @pytest.mark.parametrize(
     ("request_", "hint"),
     [
-        ({}, "state, fault, clear, draw, hand, bms"),
+        ({}, "state, fault, clear, draw, hand, bms, set"),
         ({"op": "explode"}, "explode"),
         ({"op": "fault"}, "stuck_contactor, timeout"),
         ({"op": "fault", "kind": ["refuse"]}, "one of"),

@@ -118,7 +118,7 @@ def test_a_fault_that_is_none_is_refused(fault: str, hint: str) -> None:
 @pytest.mark.parametrize(
     ("devices", "hint"),
     [
-        (["--device", "pool:2"], "with a KIND of panel"),
+        (["--device", "pool:2"], "with a KIND of panel, thermostat, battery, charger"),
         (["--device", "panel:0"], "a unit id from 1 to 247"),
         (["--device", "panel:1"], "unit 1 is given to two devices"),
     ],
