@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 from simulator.command_line import parse_modbus_options
+from simulator.device_catalog import DeviceCatalog
 from simulator.fault_injector import FaultInjector
 
 PAGE = (Path(__file__).resolve().parents[2] / "simulator" / "README.md").read_text()
@@ -14,13 +15,21 @@ NO_SERVER: object = None
 
 
 def test_every_fault_stands_in_the_table_with_its_fields() -> None:
-    rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", PAGE, re.M))
+    section = PAGE[PAGE.index("## Faults") : PAGE.index("## BACnet")]
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", section, re.M))
     injector = FaultInjector(NO_SERVER)  # type: ignore[arg-type]
     assert set(rows) == set(injector.kinds)
     for kind, fields in injector.fields_by_kind.items():
         assert set(re.findall(r"`(\w+)`", re.sub(r"\(.*?\)", "", rows[kind]))) == set(fields)
 
 
+def test_every_kind_of_device_stands_in_its_table() -> None:
+    section = PAGE[PAGE.index("## Several devices") :]
+    assert set(re.findall(r"^\| `(\w+)` \|", section, re.M)) == set(DeviceCatalog.KINDS)
+
+
 def test_the_options_that_are_named_exist() -> None:
-    for example in re.findall(r"`(--device [^`]+|--speed [^`]+)`", PAGE):
+    examples = re.findall(r"`(--device [a-z][^`]+|--speed [^`]+)`", PAGE)
+    assert len(examples) == 3
+    for example in examples:
         parse_modbus_options(shlex.split(example))
