@@ -16,7 +16,7 @@ from backend.config.backend_settings import BackendSettings
 from backend.ingest import ingest_metrics
 from backend.ingest.ingest_records import IncomingMessage
 from backend.ingest.ingest_writer import Also, BatchOutcome, IngestWriter, Reading, StopStoring
-from backend.ingest.mqtt_source import MqttSourceConnection
+from backend.mqtt.mqtt_connection import MqttConnection
 from backend.process.timeouts import happens_within
 from backend.store.database import first_line
 
@@ -26,7 +26,7 @@ _FIRST_PAUSE_SEC = 0.2
 _LONGEST_PAUSE_SEC = 5.0
 
 
-_Waiting = tuple[IncomingMessage, MqttSourceConnection, int, Reading]
+_Waiting = tuple[IncomingMessage, MqttConnection, int, Reading]
 
 
 @dataclass
@@ -106,14 +106,12 @@ class IngestPipeline:
         self._due = asyncio.Event()
         self._ending = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
-        self._paused: set[MqttSourceConnection] = set()
+        self._paused: set[MqttConnection] = set()
         # Messages of QoS 1 are at most `receive_maximum`; those of QoS 0 know no limit.
         ingest_metrics.WAITING.set_function(lambda: self.waiting)
         self._most_waiting = 2 * settings.mqtt.receive_maximum
 
-    def deliver(
-        self, message: IncomingMessage, connection: MqttSourceConnection, packet_id: int
-    ) -> None:
+    def deliver(self, message: IncomingMessage, connection: MqttConnection, packet_id: int) -> None:
         """One message of the broker's.
 
         It is read at once, while the database is busy with the batch before.
@@ -202,7 +200,7 @@ class IngestPipeline:
 
 def _acknowledge_stored(taken: list[_Waiting]) -> None:
     """In the order of arrival; messages of QoS 0 have no number and get no answer."""
-    numbers: dict[MqttSourceConnection, list[int]] = {}
+    numbers: dict[MqttConnection, list[int]] = {}
     for _, connection, packet_id, _ in taken:
         if packet_id:
             numbers.setdefault(connection, []).append(packet_id)

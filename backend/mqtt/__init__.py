@@ -1,1 +1,1 @@
-"""MQTT 5 as all that speaks it needs it: packets, and the certificates of a connection."""
+"""MQTT 5 to the broker, once for the ingest and the dispatcher: connection, packets, TLS."""

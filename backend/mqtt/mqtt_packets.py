@@ -1,7 +1,8 @@
-"""MQTT 5 packets, as far as a subscriber needs them (OASIS MQTT 5.0, chapters 2 and 3). Pure.
+"""MQTT 5 packets, as far as the backend needs them (OASIS MQTT 5.0, chapters 2 and 3). Pure.
 
 paho takes 28 µs to receive and acknowledge a message, this 3 µs; at 8,000 messages/s that is a
-fifth of a core. The dispatcher publishes in the same way; the agent uses paho.
+fifth of a core. To publish 10,000 messages takes paho 2.3 s, this 0.5 s; and what paho has once
+taken it may still send when nobody counts on it any more.
 """
 
 from __future__ import annotations
@@ -34,6 +35,25 @@ REASONS = {
     0x97: "quota exceeded",
     0x9E: "the broker has no shared subscriptions",
 }
+
+
+REFUSED = 0x80
+"""Reason codes from here on say no."""
+MOST_IN_FLIGHT = 65_535
+_NUMBERS = {
+    0x11: 4,
+    0x13: 2,
+    0x21: 2,
+    0x22: 2,
+    0x24: 1,
+    0x25: 1,
+    0x27: 4,
+    0x28: 1,
+    0x29: 1,
+    0x2A: 1,
+}
+"""CONNACK's properties that are numbers, and their bytes; the others are texts (3.2.2.3)."""
+_USER_PROPERTY = 0x26
 
 
 class MalformedPacket(Exception):
@@ -96,6 +116,12 @@ def connect_packet(
     body += b"" if username is None else _text(username)
     body += b"" if password is None else _text(password)
     return _packet(CONNECT << 4, body)
+
+
+def publish_packet(topic: str, payload: bytes, packet_id: int) -> bytes:
+    """A PUBLISH at QoS 1 (3.3)."""
+    body = _text(topic) + struct.pack(">HB", packet_id, 0) + payload
+    return b"".join((b"\x32", _varint(len(body)), body))
 
 
 def subscribe_packet(packet_id: int, filters: Sequence[str]) -> bytes:
@@ -172,6 +198,37 @@ def reason_of(packet: ControlPacket) -> int:
     """The reason code of a CONNACK or DISCONNECT; 0 is success."""
     at = 1 if packet.kind == CONNACK else 0
     return packet.body[at] if len(packet.body) > at else 0
+
+
+def puback_result(puback: ControlPacket) -> tuple[int, int]:
+    """Which packet, and why it was refused; 0 when it was taken (3.4)."""
+    body = puback.body
+    reason = body[2] if len(body) > 2 else 0
+    return body[0] << 8 | body[1], reason if reason >= REFUSED else 0
+
+
+def receive_maximum_of(connack: ControlPacket) -> int:
+    """How many messages the broker lets us have under way. Raises IndexError for what is cut."""
+    body = connack.body
+    at, length, shift = 2, 0, 0
+    while True:
+        digit = body[at]
+        length |= (digit & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if digit < 0x80:
+            break
+    end = at + length
+    while at < end:
+        name, at = body[at], at + 1
+        if name in _NUMBERS:
+            value = int.from_bytes(body[at : at + _NUMBERS[name]], "big")
+            at += _NUMBERS[name]
+            if name == _RECEIVE_MAXIMUM:
+                return value
+        else:
+            for _ in range(2 if name == _USER_PROPERTY else 1):
+                at += 2 + (body[at] << 8 | body[at + 1])
+    return MOST_IN_FLIGHT
 
 
 def session_present(connack: ControlPacket) -> bool:

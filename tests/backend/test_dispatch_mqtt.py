@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from backend.config.mqtt_settings import MqttSettings
 from backend.dispatch.command_publisher import CommandMessage
 from backend.dispatch.mqtt_publisher import MqttPublisher
-from backend.mqtt import mqtt_packets, publish_packets
+from backend.mqtt import mqtt_packets
 
 from .conftest import mosquitto
 from .dispatching import eventually
@@ -30,7 +30,7 @@ async def connected(publisher: MqttPublisher) -> None:
 def test_what_is_published_is_read_as_it_was_meant(
     topic: str, payload: bytes, packet_id: int
 ) -> None:
-    data = publish_packets.publish_packet(topic, payload, packet_id)
+    data = mqtt_packets.publish_packet(topic, payload, packet_id)
     assert mqtt_packets.split_packets(data) == (
         [mqtt_packets.PublishPacket(topic, payload, packet_id)],
         len(data),
@@ -49,7 +49,7 @@ def test_what_is_published_is_read_as_it_was_meant(
 def test_the_brokers_bound_is_found_among_its_properties(properties: bytes, most: int) -> None:
     body = b"\0\0" + bytes([len(properties)]) + properties
     assert (
-        publish_packets.receive_maximum_of(mqtt_packets.ControlPacket(mqtt_packets.CONNACK, body))
+        mqtt_packets.receive_maximum_of(mqtt_packets.ControlPacket(mqtt_packets.CONNACK, body))
         == most
     )
 

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from backend.config.backend_settings import BackendSettings
 from backend.ingest.ingest_pipeline import IngestPipeline, StoreHealth
 from backend.ingest.ingest_writer import IngestWriter
-from backend.ingest.mqtt_source import MqttSourceConnection
+from backend.mqtt.mqtt_connection import MqttConnection
 from backend.store.database import Database
 from backend.store.telemetry_tables import VenTelemetryRow
 from tests.backend.builders import payload
@@ -53,9 +53,9 @@ class Side:
         writer = IngestWriter(self.database, self.settings)
         self.pipeline = IngestPipeline(writer, self.settings, StoreHealth())
 
-    def connect(self, connack: bytes) -> tuple[MqttSourceConnection, Transport]:
+    def connect(self, connack: bytes) -> tuple[MqttConnection, Transport]:
         pipeline, transport = self.pipeline, Transport()
-        connection = MqttSourceConnection(
+        connection = MqttConnection(
             self.settings.mqtt,
             "one",
             lambda message, number: pipeline.deliver(message, connection, number),
