@@ -5,7 +5,7 @@ event (60 samples at 5 s); with less than a minute of history, the present power
 while an event sheds are not history: they would make the next event's baseline too low.
 `meter_before`: the reading at the event's start, kept for its whole time ("meter before / meter
 after" in NAESB's standard WEQ-015 on the measurement and verification of demand response).
-`high_4_of_5`, `ten_of_ten`: from similar days, see `daymatch.py`; without enough of them
+`high_4_of_5`, `ten_of_ten`: from similar days, see `day_matching.py`; without enough of them
 `pre_event_mean` takes their place, and the baseline says so.
 """
 
@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from VenAgent.baseline import day_matching as daymatch
+from VenAgent.baseline import day_matching
 from VenAgent.baseline.intervals import INTERVAL_SEC, IntervalHistory, SiteCalendar
 
 __all__ = [
@@ -42,7 +42,7 @@ class Baseline:
     samples: int
     """How many readings, or with the day-matching methods how many days, it is the mean of."""
     rrmse_percent: float | None = None
-    """How far the method was off on the last days (`daymatch.rrmse_percent`); None if unknown."""
+    """How far the method was off on the last days (`day_matching.rrmse_percent`)."""
     note: str | None = None
     """What a person should know of it: another method in place of the one asked for, and why."""
     profile: tuple[tuple[int, float], ...] = ()
@@ -106,7 +106,7 @@ class BaselineInputs:
     """What a method may look at."""
 
     recent: RecentPower
-    days: daymatch.EventDays
+    days: day_matching.EventDays
     now: float
     present_kw: float
 
@@ -114,33 +114,33 @@ class BaselineInputs:
 Method = Callable[[BaselineInputs], Baseline]
 
 
-def _pre_event_mean(occasion: BaselineInputs) -> Baseline:
-    baseline = occasion.recent.baseline(occasion.now, occasion.present_kw)
-    return replace(baseline, rrmse_percent=daymatch.rrmse_of_flat(occasion.days))
+def _pre_event_mean(inputs: BaselineInputs) -> Baseline:
+    baseline = inputs.recent.baseline(inputs.now, inputs.present_kw)
+    return replace(baseline, rrmse_percent=day_matching.rrmse_of_flat(inputs.days))
 
 
-def _meter_before(occasion: BaselineInputs) -> Baseline:
-    rrmse_percent = daymatch.rrmse_of_flat(occasion.days)
-    return Baseline(occasion.present_kw, "meter_before", 1, rrmse_percent)
+def _meter_before(inputs: BaselineInputs) -> Baseline:
+    rrmse_percent = day_matching.rrmse_of_flat(inputs.days)
+    return Baseline(inputs.present_kw, "meter_before", 1, rrmse_percent)
 
 
-def _of_similar_days(name: str, method: daymatch.DayMethod) -> Method:
-    def of_similar_days(occasion: BaselineInputs) -> Baseline:
-        days = occasion.days
+def _of_similar_days(name: str, method: day_matching.DayMethod) -> Method:
+    def of_similar_days(inputs: BaselineInputs) -> Baseline:
+        days = inputs.days
         prediction = method.predict(days, days.date, days.window_today)
         if prediction is None:
-            instead = _pre_event_mean(occasion)
+            instead = _pre_event_mean(inputs)
             least = method.kind(days, days.date).least
             note = (
                 f"{name} needs {least} days like this one without an event in the last "
-                f"{daymatch.LOOK_BACK_DAYS}; there are fewer, {instead.method} takes its place"
+                f"{day_matching.LOOK_BACK_DAYS}; there are fewer, {instead.method} takes its place"
             )
             return replace(instead, note=note)
         return Baseline(
             days.mean(prediction.values),
             name,
             prediction.days,
-            daymatch.rrmse_of(method, days),
+            day_matching.rrmse_of(method, days),
             prediction.adjustment,
             tuple(zip(days.starts, prediction.values, strict=True)),
         )
@@ -151,7 +151,7 @@ def _of_similar_days(name: str, method: daymatch.DayMethod) -> Method:
 METHODS: Mapping[str, Method] = {
     "pre_event_mean": _pre_event_mean,
     "meter_before": _meter_before,
-    **{name: _of_similar_days(name, method) for name, method in daymatch.DAY_METHODS.items()},
+    **{name: _of_similar_days(name, method) for name, method in day_matching.DAY_METHODS.items()},
 }
 
 
@@ -171,5 +171,5 @@ def choose_baseline(
     if method not in METHODS:
         known = ", ".join(METHODS)
         raise ValueError(f"there is no baseline method {method!r}; choose one of: {known}")
-    days = daymatch.EventDays(intervals, start_ts, end_ts)
+    days = day_matching.EventDays(intervals, start_ts, end_ts)
     return METHODS[method](BaselineInputs(recent, days, now, present_kw))

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from VenAgent.baseline.intervals import DAY_SEC
 from VenAgent.dr.panel import Circuit, Panel
 
-DAY_SEC = 86_400.0
-FACT = "cycling_limits"
+CYCLING_LIMITS_FACT = "cycling_limits"
 """The name under which the journal keeps it."""
 
 

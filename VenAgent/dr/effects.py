@@ -1,7 +1,7 @@
 """What the core wants done: plain values that the agent carries out, in the order given.
 
-A `SaveEvent` or `SaveFact` stands before each effect that changes the building or answers the
-cloud: written to the journal, synced, before the next effect is begun (docs/architecture.md).
+A `SaveEvent` or `SaveFact` stands before each effect that changes the building or sends an ack:
+written to the journal, synced, before the next effect is begun (docs/architecture.md).
 """
 
 from __future__ import annotations

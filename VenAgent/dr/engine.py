@@ -29,8 +29,7 @@ from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.arbitration import Arbitration
 from VenAgent.dr.command_replies import CommandReplies
 from VenAgent.dr.curtailment_plan import circuits_that_look_shed, reasons_spared
-from VenAgent.dr.cycling_limits import FACT as CYCLING_LIMITS
-from VenAgent.dr.cycling_limits import CyclingLimits
+from VenAgent.dr.cycling_limits import CYCLING_LIMITS_FACT, CyclingLimits
 from VenAgent.dr.effects import Effects, Prepared, SaveEvent
 from VenAgent.dr.event import Event, EventRequest, EventState
 from VenAgent.dr.load_control import LoadControl
@@ -197,7 +196,7 @@ class Engine:
         ) + self._arbitration.advance(now)
 
     def switched(self, switch_id: str, failures: Mapping[str, str], now: float) -> Effects:
-        """A switch by hand ended."""
+        """The writes of a `setLoad` ended."""
         effects = self._load_control.switched(switch_id, failures, self.running, now)
         return effects + self._execution.tick(now) + self._arbitration.advance(now)
 
@@ -217,7 +216,7 @@ class Engine:
         for body in recovered.replies:
             self.replies.remember(body)
         self._arbitration.queue.recall(recovered.past, recovered.facts)
-        self.site.cycling_limits = CyclingLimits(recovered.facts.get(CYCLING_LIMITS))
+        self.site.cycling_limits = CyclingLimits(recovered.facts.get(CYCLING_LIMITS_FACT))
         self._arbitration.opt_out.recall(recovered.facts)
         effects = self._load_control.recall(recovered.facts)
         for event in sorted(recovered.events, key=lambda e: e.request.start_ts):
@@ -236,7 +235,7 @@ class Engine:
     def recover(self, reading: Reading, now: float) -> Effects:
         """The journal is lost, and this agent had shed: bring back whatever reads as shed."""
         circuits = circuits_that_look_shed(self.panel, reading)
-        if self.running is not None or not circuits:  # whoever asks, asks again
+        if self.running is not None or not circuits:  # the caller tries again
             return []
         event = Event(
             event_id=f"recovery-{now:.0f}",

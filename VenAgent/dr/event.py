@@ -15,6 +15,7 @@ from typing import Any
 from VenAgent.baseline.measured_power import MeasuredPower
 from VenAgent.contract.commands import ShedCommand, ShedLoadCommand, event_window
 from VenAgent.contract.reasons import Reason
+from VenAgent.dr.event_baseline import EventBaseline
 from VenAgent.dr.panel import Reading
 from VenAgent.dr.shed_circuit import ShedCircuit
 
@@ -125,20 +126,6 @@ class PendingModification:
     request: EventRequest
     duplicate_correlation_ids: tuple[str, ...] = ()
     """Other commands that asked the same meanwhile."""
-
-
-@dataclass(frozen=True)
-class EventBaseline:
-    """What the event is measured against; power in kW."""
-
-    steering_kw: float
-    """What it is steered by: the mean power of the minutes before it."""
-    settlement_kw: float
-    """What it is settled by: the baseline of the site's method over the whole event."""
-    method: str
-    samples: int | None = None
-    rrmse_percent: float | None = None
-    note: str | None = None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from VenAgent.baseline.methods import choose_baseline
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.closed_loop import ClosedLoop
@@ -20,11 +19,12 @@ from VenAgent.dr.effects import (
     RaiseAlert,
     ReadMeter,
     SaveEvent,
-    Write,
 )
-from VenAgent.dr.event import Event, EventBaseline, EventRequest, EventState
+from VenAgent.dr.event import Event, EventRequest, EventState
+from VenAgent.dr.event_baseline import EventBaseline
 from VenAgent.dr.event_completion import EventCompletion, FinishedEvent
 from VenAgent.dr.panel import Reading
+from VenAgent.dr.plan_execution import PlanExecution
 from VenAgent.dr.reservation import Reservation
 from VenAgent.dr.restoration import Restoration
 from VenAgent.dr.site_state import SiteState
@@ -50,10 +50,7 @@ class EventExecution:
         self._reservation = Reservation()
         self._loop = ClosedLoop(site)
         self._completion = EventCompletion(site, Restoration(site))
-        self._plan = CurtailmentPlan()
-        """Being written now."""
-        self._expected_kw = 0.0
-        """The shed that there will be when the writes under way have succeeded."""
+        self._writing = PlanExecution(site)
         self._reason: Reason | None = None
         """Why circuits are added or released now; None when a command asked for it."""
         self._reassert = False
@@ -132,13 +129,13 @@ class EventExecution:
             event.measure_against(self._baseline(event, reading.power_kw, now))
         if self._reassert and event.held():
             self._reassert = False
-            return self._write_again(event)
+            return self._writing.write_again(event)
         held_kw = event.shed_in(reading)
         plan = self._make_plan(event, reading, held_kw, now)
         if plan.circuits:
-            return self._carry_out(event, plan, held_kw, now)
+            return self._writing.begin(event, plan, held_kw, now)
         if abs(event.request.shed_kw - held_kw) <= self._band_kw(event):
-            self._expected_kw = held_kw
+            self._writing.expected_kw = held_kw
             return self._activate(event, now)
         return self._cannot(event, NOTHING_TO_SHED, now)
 
@@ -149,49 +146,16 @@ class EventExecution:
             event, self._site, reading, held_kw, now, may_exchange=self._reason is None
         )
 
-    def _baseline(self, event: Event, power_kw: float, now: float) -> EventBaseline:
-        """Steered by the minutes before, settled by the site's method: the days that this one
-        compares the event with may have begun it higher or lower than it really begins."""
-        site = self._site
-        settlement = choose_baseline(
+    def _baseline(self, event: Event, present_kw: float, now: float) -> EventBaseline:
+        site, end_ts = self._site, event.request.end_ts
+        return EventBaseline.at_start(
             site.policy.baseline_method,
             site.history,
             site.intervals,
-            start_ts=now,
-            end_ts=event.request.end_ts,
             now=now,
-            present_kw=power_kw,
+            end_ts=end_ts,
+            present_kw=present_kw,
         )
-        return EventBaseline(
-            steering_kw=site.history.baseline(now, power_kw).power_kw,
-            settlement_kw=settlement.power_kw,
-            method=settlement.method,
-            samples=settlement.samples,
-            rrmse_percent=settlement.rrmse_percent,
-            note=settlement.note,
-        )
-
-    def _carry_out(
-        self, event: Event, plan: CurtailmentPlan, held_kw: float, now: float
-    ) -> Effects:
-        event.put(plan.circuits)
-        self._plan, self._expected_kw = plan, held_kw + plan.delta_kw
-        for circuit in plan.circuits:
-            if circuit.shed_ts == now and not circuit.releasing:
-                self._site.cycling_limits.note_shed(circuit.circuit_id, now)
-        return [SaveEvent.of(event), self._site.save_cycling_limits(), self._write(event)]
-
-    def _write(self, event: Event) -> Write:
-        writes = tuple(circuit.write() for circuit in self._plan.circuits)
-        return Write(event.event_id, writes, verify=self._plan.releases_some)
-
-    def _write_again(self, event: Event) -> Effects:
-        """Write once more what every circuit is to be."""
-        again = [c.rewritten(c.value, c.final_kw) for c in event.held() if not c.switching]
-        event.put(again)
-        self._plan = CurtailmentPlan(tuple(again))
-        self._expected_kw = event.request.shed_kw
-        return [SaveEvent.of(event), self._write(event)]
 
     def written(
         self,
@@ -207,58 +171,28 @@ class EventExecution:
         event = self._at(event_id, EventState.SHEDDING)
         if event is None:
             return []
-        may_replace = bool(failures) and not self._plan.releases_some
-        missing_kw = event.request.shed_kw - self._expected_kw
-        effects: Effects = []
-        for circuit_id in self._plan.circuit_ids:
-            effects += self._write_ended(event, circuit_id, failures.get(circuit_id), now, reading)
-            circuit = event.circuit(circuit_id)
-            if circuit is not None and circuit.confirmed is False and circuit_id in failures:
-                missing_kw += circuit.shed_kw
-        self._plan = CurtailmentPlan()
+        plan = self._writing.written(event, failures, now, reading)
+        effects = plan.alerts
         if event.is_ending:
             return [*effects, *self._end(event, now)]
         before = self._site.latest  # what has gone back since is not as it shows
-        if may_replace and before is not None and missing_kw > self._band_kw(event):
-            held_kw = event.request.shed_kw - missing_kw
-            plan = self._make_plan(event, before, held_kw, now)
-            if plan.circuits:
-                return [*effects, *self._carry_out(event, plan, held_kw, now)]
+        if plan.may_replace and before is not None and plan.missing_kw > self._band_kw(event):
+            held_kw = event.request.shed_kw - plan.missing_kw
+            instead = self._make_plan(event, before, held_kw, now)
+            if instead.circuits:
+                return [*effects, *self._writing.begin(event, instead, held_kw, now)]
         if event.active_ts is None and not any(circuit.confirmed for circuit in event.circuits):
             why = "; ".join(f"{c.circuit_id}: {c.failure}" for c in event.circuits)
             reason = Reason(ReasonCode.WRITE_FAILED, f"no write was confirmed: {why}")
             return [*effects, *self._fail(event, reason, now)]
         return [*effects, *self._activate(event, now)]
 
-    def _write_ended(
-        self,
-        event: Event,
-        circuit_id: str,
-        failure: str | None,
-        now: float,
-        reading: Reading | None,
-    ) -> Effects:
-        circuit = event.circuit(circuit_id)
-        if circuit is None:
-            return []
-        if not circuit.releasing:
-            event.put([circuit.write_ended(failure)])
-            return [] if failure is None else [_failed_write(circuit_id, failure)]
-        if failure is None and reading is not None:
-            failure = circuit.contradiction(reading, circuit.before)
-        if failure is None:
-            event.drop(circuit_id)
-            self._site.cycling_limits.note_restored(circuit_id, now)
-        else:
-            event.put([circuit.still_held(failure)])
-        return []
-
     def _activate(self, event: Event, now: float, note: Reason | None = None) -> Effects:
         """The writes are back: the event is under way, or on its way again."""
         replies, is_first = self._site.replies, event.active_ts is None
         self._reservation.forget_tries()
         event.activate(now)
-        self._loop.restart(expected_kw=self._expected_kw)
+        self._loop.restart(expected_kw=self._writing.expected_kw)
         reason = _joined(note or self._reason, event.left_out())
         if is_first or not event.acked:
             acks = replies.to_event(event, AckStatus.ACCEPTED, now, reason)
@@ -289,7 +223,8 @@ class EventExecution:
         """The plan came to nothing. What is shed already stays so, and the event goes on."""
         if event.active_ts is None and not event.held():
             return self._fail(event, reason, now)
-        self._expected_kw, self._reason, self._reassert = event.predicted_kw, None, False
+        self._writing.expected_kw = event.predicted_kw
+        self._reason, self._reassert = None, False
         effects = self._activate(event, now, reason)
         self._loop.hold_off(now)
         return [*effects, _shed_short(event, reason.text, reason.code)]
@@ -334,13 +269,10 @@ class EventExecution:
         event.reserve_as("")
         event.to(EventState.SHEDDING)
         reason = Reason(ReasonCode.DEVICES_TAKEN, f"the devices were taken by {by_whom}")
-        taken = [circuit.to_release() for circuit in event.held() if not circuit.switching]
-        event.put(taken)
-        self._plan, self._expected_kw = CurtailmentPlan(tuple(taken)), 0.0
         self._reason = reason
         message = f"event {event.event_id}: {reason.text}"
         alert = RaiseAlert("devices.preempted", message, reason_code=reason.code)
-        return [SaveEvent.of(event), self._write(event), alert]
+        return [*self._writing.release_all(event), alert]
 
     def lease_lapsed(self, now: float) -> Effects:
         """The devices' lease ran out and they went back by themselves: shed again."""
@@ -428,7 +360,8 @@ class EventExecution:
         return self._after(self._completion.fail(event, reason, now))
 
     def _stop_work(self) -> None:
-        self._overdue_ts, self._plan = None, CurtailmentPlan()
+        self._overdue_ts = None
+        self._writing.forget()
         self._reservation.forget_tries()
         self._loop.restart()
 
@@ -543,11 +476,6 @@ def _joined(reason: Reason | None, left_out: str | None) -> Reason | None:
     if reason is None:
         return Reason(ReasonCode.PARTLY_WRITTEN, left_out)
     return Reason(reason.code, f"{reason.text}; {left_out}")
-
-
-def _failed_write(circuit_id: str, why: str) -> RaiseAlert:
-    message = f"{circuit_id} could not be shed: {why}"
-    return RaiseAlert("write.failed", message, circuit_id, reason_code=ReasonCode.WRITE_FAILED)
 
 
 def _shed_short(event: Event, why: str, code: ReasonCode) -> RaiseAlert:

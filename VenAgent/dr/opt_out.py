@@ -9,7 +9,7 @@ from typing import Any
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.effects import Effects, SaveFact
 
-FACT = "opt_out"
+OPT_OUT_FACT = "opt_out"
 """The name under which the journal keeps it."""
 
 
@@ -21,15 +21,15 @@ class OptOut:
 
     def begin(self, reason: str, until_ts: float | None) -> SaveFact:
         self._fact = {"reason": reason, "until_ts": until_ts}
-        return SaveFact(FACT, self._fact)
+        return SaveFact(OPT_OUT_FACT, self._fact)
 
     def end(self) -> SaveFact:
         self._fact = None
-        return SaveFact(FACT, None)
+        return SaveFact(OPT_OUT_FACT, None)
 
     def recall(self, facts: Mapping[str, Any]) -> None:
         """After a restart."""
-        self._fact = facts.get(FACT)
+        self._fact = facts.get(OPT_OUT_FACT)
 
     def shift(self, step_sec: float) -> Effects:
         """The clock was set by `step_sec`: "for two hours" stays two hours."""

@@ -131,7 +131,7 @@ class CircuitReading:
 
 @dataclass(frozen=True)
 class Reading:
-    """What the meter said at `ts`."""
+    """What the meter read at `ts`."""
 
     ts: float
     power_kw: float | None

@@ -17,8 +17,8 @@ RESPONDED_FRACTION = 0.5
 class ShedCircuit:
     """One circuit the event wrote to, or tried to. Power in kW, times epoch seconds.
 
-    A circuit whose write failed is kept too: the device may have switched without saying so, and
-    it is put back with the others.
+    A circuit whose write failed is kept too: the device may have switched without a confirmation,
+    and it is put back with the others.
 
     Nothing changes a ShedCircuit: each method below that names a change returns the circuit after
     it, and `Event.put` takes that one in the place of the old. Who calls them:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from VenAgent.baseline.intervals import IntervalHistory
 from VenAgent.baseline.methods import RecentPower
 from VenAgent.dr.command_replies import CommandReplies
-from VenAgent.dr.cycling_limits import FACT, CyclingLimits
+from VenAgent.dr.cycling_limits import CYCLING_LIMITS_FACT, CyclingLimits
 from VenAgent.dr.effects import SaveFact
 from VenAgent.dr.panel import Panel, Reading
 from VenAgent.dr.policy import Policy
@@ -34,4 +34,4 @@ class SiteState:
         return switching | self.cycling_limits.unavailable(self.panel, now, end_ts)
 
     def save_cycling_limits(self) -> SaveFact:
-        return SaveFact(FACT, self.cycling_limits.as_fact())
+        return SaveFact(CYCLING_LIMITS_FACT, self.cycling_limits.as_fact())

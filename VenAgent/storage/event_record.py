@@ -14,11 +14,11 @@ from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.event import (
     EndedBy,
     Event,
-    EventBaseline,
     EventRequest,
     EventState,
     PendingModification,
 )
+from VenAgent.dr.event_baseline import EventBaseline
 from VenAgent.dr.shed_circuit import ShedCircuit
 
 Record = dict[str, Any]

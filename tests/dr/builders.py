@@ -129,7 +129,7 @@ def reading_of(
     closed: Mapping[str, bool | None] | None = None,
     limits: Mapping[str, float | None] | None = None,
 ) -> Reading:
-    """A whole reading; contactors closed and limits at 100 unless told otherwise."""
+    """A whole reading; contactors closed and limits at 100 unless given."""
     closed, limits = closed or {}, limits or {}
     circuits = {}
     for circuit in panel.circuits:

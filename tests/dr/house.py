@@ -66,8 +66,8 @@ class House:
         self.limits = {
             circuit.id: 100.0 for circuit in self.panel.circuits if circuit.control is Control.LIMIT
         }
-        # Faults, by circuit: a write that fails; one that fails though the device obeys; one that
-        # is confirmed though the device does not obey.
+        # Faults, by circuit: a write that fails; one that fails though the device switches; and one
+        # that is confirmed though the device does not switch.
         self.broken: set[str] = set()
         self.silent: set[str] = set()
         self.stuck: set[str] = set()
@@ -82,7 +82,7 @@ class House:
         """Carry out so many effects, then die."""
 
         self.acks: list[Ack] = []
-        self.answers: list[Ack] = []
+        self.replies: list[Ack] = []
         self.announced: list[Event] = []
         self.written: list[PointWrite] = []
         """All points written, restored ones too."""
@@ -215,7 +215,7 @@ class House:
         self.do(self.engine.clock_stepped(step_sec, self.now))
 
     def move_clock(self, step_sec: float) -> None:
-        """The clock alone: no one has told the engine."""
+        """The clock alone: the engine has not heard of it."""
         self.now += step_sec
         self._shown = (self._shown[0] + step_sec, self._shown[1])
 
@@ -372,7 +372,7 @@ class House:
         self.unsent.remove(json.dumps(body))
         self.acks.append(body)
         if is_reply:
-            self.answers.append(body)
+            self.replies.append(body)
 
     def recorded(self, event_id: str) -> Event:
         return from_record(json.loads(self.journal[event_id]))
@@ -387,8 +387,8 @@ class House:
             if correlation_id is None or ack["correlationId"] == correlation_id
         ]
 
-    def answers_to(self, correlation_id: str) -> list[str]:
-        return [a["status"] for a in self.answers if a["correlationId"] == correlation_id]
+    def replies_to(self, correlation_id: str) -> list[str]:
+        return [a["status"] for a in self.replies if a["correlationId"] == correlation_id]
 
     def last(self, status: str) -> Ack:
         return next(ack for ack in reversed(self.acks) if ack["status"] == status)

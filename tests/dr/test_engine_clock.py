@@ -49,7 +49,7 @@ def test_set_back_while_work_is_awaited_it_does_not_lengthen_the_wait(house: Hou
     house.do(house.engine.opt_out("baking today", None, house.now))
     house.set_clock(-3600.0)
     house.wait(WORK_LIMIT_SEC + 1.0)
-    assert house.answers_to("c1") == ["opted_out"]
+    assert house.replies_to("c1") == ["opted_out"]
     assert house.engine.running is None
 
 
@@ -109,7 +109,7 @@ def test_corrected_by_a_year_it_does_not_bar_a_circuit_for_one() -> None:
     assert house.opened() == {"heater1"}
 
 
-def test_set_back_it_does_not_lengthen_an_event_that_is_set_aside(house: House) -> None:
+def test_set_back_it_does_not_lengthen_an_event_that_is_preempted(house: House) -> None:
     send_event(house, 4.5, duration_sec=600.0)
     send_event(house, 7.5, event_id="e2", correlationId="c2", duration_sec=120.0)
     assert house.engine.running.event_id == "e2"
@@ -176,7 +176,7 @@ def test_a_clock_without_a_battery_does_not_make_an_event_longer(
 
 
 def test_a_circuit_that_was_shed_in_the_future_does_not_stay_off_until_then() -> None:
-    """The clock was set, and the agent has not been told yet."""
+    """The clock was set, and the agent has not heard of it yet."""
     house = House(bearing(heater1=Endurance(min_off_sec=300.0)))
     send_event(house, 4.5, duration_sec=600.0)
     house.move_clock(-DAY_SEC)

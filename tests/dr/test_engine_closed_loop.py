@@ -9,7 +9,7 @@ from tests.dr.house import House, send_event
 from VenAgent.dr.closed_loop import OVERRIDE_READINGS
 
 
-def test_a_contactor_that_does_not_obey_is_told_of_and_replaced(house: House) -> None:
+def test_a_contactor_that_does_not_respond_raises_an_alert_and_is_replaced(house: House) -> None:
     house.stuck = {"heater1"}
     send_event(house, 4.5)
     house.wait(10.0)
@@ -23,7 +23,7 @@ def test_a_contactor_that_does_not_obey_is_told_of_and_replaced(house: House) ->
     assert house.alerts == {}
 
 
-def test_a_contactor_that_did_not_obey_is_put_back_all_the_same(house: House) -> None:
+def test_a_contactor_that_did_not_respond_is_put_back_all_the_same(house: House) -> None:
     house.stuck = {"heater1"}
     send_event(house, 4.5)
     house.wait(10.0)
@@ -105,7 +105,7 @@ def test_a_circuit_switched_on_by_a_person_is_theirs_and_replaced(house: House) 
     house.closed["heater1"] = False  # and off again, for reasons of their own
     house.send("restore", correlationId="r1")
     assert house.closed["heater1"] is False
-    assert house.answers_to("r1") == ["success"]
+    assert house.replies_to("r1") == ["success"]
 
 
 def test_a_limit_changed_by_a_person_stays_as_they_left_it(house: House) -> None:
@@ -126,7 +126,7 @@ def test_one_odd_reading_of_a_contactor_is_no_hand(house: House) -> None:
     assert not any(circuit.manual_override for circuit in house.engine.running.circuits)
 
 
-def test_when_another_agent_takes_the_devices_they_go_back_and_it_is_told(house: House) -> None:
+def test_when_another_agent_takes_the_devices_they_go_back_with_an_alert(house: House) -> None:
     send_event(house, 4.5)
     task_id = house.engine.running.task_id
     house.refusal = "held by lighting.agent"

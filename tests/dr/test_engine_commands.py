@@ -1,4 +1,4 @@
-"""The event engine: each command gets its answer, once, and some are refused."""
+"""The event engine: each command gets its ack, once, and some are refused."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_the_same_command_again_gets_the_same_ack_and_changes_nothing(house: Hou
     assert not house.opened()
 
 
-def test_the_same_command_while_it_is_worked_on_gets_one_answer(house: House) -> None:
+def test_the_same_command_while_it_is_worked_on_gets_one_ack(house: House) -> None:
     house.hold = True
     send_event(house)
     assert send_event(house) == []
@@ -30,16 +30,16 @@ def test_the_same_command_while_it_is_worked_on_gets_one_answer(house: House) ->
     assert send_event(house) == []
     house.hold = False
     house.work()
-    assert house.answers_to("c1") == ["accepted"]
+    assert house.replies_to("c1") == ["accepted"]
 
 
-def test_the_same_restore_while_it_is_worked_on_gets_one_answer(house: House) -> None:
+def test_the_same_restore_while_it_is_worked_on_gets_one_ack(house: House) -> None:
     send_event(house)
     house.hold = True
     house.send("restore", correlationId="c2")
     assert house.send("restore", correlationId="c2") == []
     house.work()
-    assert house.answers_to("c2") == ["success"]
+    assert house.replies_to("c2") == ["success"]
 
 
 def test_a_command_that_comes_again_after_its_time_gets_the_same_ack(house: House) -> None:
@@ -56,7 +56,7 @@ def test_a_refused_command_again_is_refused_again(house: House) -> None:
     assert first == again
 
 
-def test_a_ping_is_answered(house: House) -> None:
+def test_a_ping_is_acked(house: House) -> None:
     (ack,) = house.send("ping", correlationId="p1")
     assert (ack["status"], ack["ok"], ack["pong"]) == ("success", True, True)
     assert house.send("ping", correlationId="p1") == [ack]
@@ -69,7 +69,7 @@ def test_what_is_not_supported_yet_is_said_so(house: House, op: str) -> None:
     assert op in ack["reason"]
 
 
-def test_a_command_that_does_not_parse_is_answered_with_its_reason(house: House) -> None:
+def test_a_command_that_does_not_parse_is_acked_with_its_reason(house: House) -> None:
     (ack,) = house.send_payload(b"{")
     assert (ack["status"], ack["ok"], ack["correlationId"]) == ("rejected", False, None)
     assert "JSON" in ack["reason"]

@@ -51,10 +51,10 @@ def test_a_circuit_within_its_minimum_off_time_goes_back_only_after_it() -> None
     house.wait(60.0)
     house.send("restore", correlationId="r1")
     assert house.opened() == {"heater1"}
-    assert house.answers_to("r1") == []
+    assert house.replies_to("r1") == []
     house.wait(240.0)
     assert not house.opened()
-    assert house.answers_to("r1") == ["success"]
+    assert house.replies_to("r1") == ["success"]
 
 
 def test_less_leaves_a_circuit_off_that_must_stay_so() -> None:
@@ -86,7 +86,7 @@ def test_an_orderly_stop_does_not_wait_for_a_minimum_off_time() -> None:
     assert not house.opened()
 
 
-# ---- the way back -----------------------------------------------------------------------------
+# ---- the restoration -----------------------------------------------------------------------------
 
 
 def closing_times(house: House, seconds: float) -> dict[str, float]:
@@ -109,7 +109,7 @@ def test_circuits_go_back_one_after_the_other_the_most_important_first() -> None
     order = [w.circuit_id for w in house.written if w.value is True]
     priorities = [house.panel.by_id[circuit_id].priority for circuit_id in order]
     assert priorities == sorted(priorities)
-    assert house.answers_to("r1") == ["success"]
+    assert house.replies_to("r1") == ["success"]
 
 
 def test_two_seconds_lie_between_two_circuits() -> None:
@@ -146,7 +146,7 @@ def test_a_limit_goes_back_on_a_ramp() -> None:
     assert steps[-1] == 100.0
     assert len(steps) == 5
     assert steps[0] > low
-    assert house.answers_to("r1") == ["success"]
+    assert house.replies_to("r1") == ["success"]
 
 
 def test_a_crash_on_the_way_back_does_not_leave_anyone_behind() -> None:
@@ -159,7 +159,7 @@ def test_a_crash_on_the_way_back_does_not_leave_anyone_behind() -> None:
     house.restart()
     house.wait(60.0)
     assert house.setting == before
-    assert house.answers_to("r1") == ["success"]
+    assert house.replies_to("r1") == ["success"]
 
 
 def test_a_stop_on_the_way_back_hurries() -> None:

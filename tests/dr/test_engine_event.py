@@ -85,7 +85,7 @@ def test_an_event_without_a_duration_lasts_an_hour(house: House) -> None:
     assert not house.opened()
 
 
-def test_an_event_without_ids_is_carried_out_and_answered(house: House) -> None:
+def test_an_event_without_ids_is_carried_out_and_acked(house: House) -> None:
     house.send("shedPanel", requestedReductionKw="3", durationS=60)
     house.wait(100.0)
     assert house.statuses() == ["accepted", "measured", "completed"]
@@ -112,7 +112,7 @@ def test_the_devices_are_reserved_beyond_the_end_and_released_after_it(house: Ho
     assert house.released == [task_id]
 
 
-def test_the_bus_is_told_of_each_change(house: House) -> None:
+def test_each_change_is_announced(house: House) -> None:
     send_event(house)
     house.wait(700.0)
     assert [event.state.value for event in house.announced] == [
@@ -129,5 +129,5 @@ def test_after_an_event_another_one_can_run(house: House) -> None:
     send_event(house, 3.0, correlationId="c2", event_id="e2", duration_sec=60.0)
     assert house.opened() == {"dryer1"}
     house.wait(100.0)
-    assert house.answers_to("c2") == ["accepted"]
+    assert house.replies_to("c2") == ["accepted"]
     assert not house.opened()

@@ -38,7 +38,7 @@ def test_with_nothing_to_take_its_place_the_rest_is_confirmed_honestly(house: Ho
     assert house.last("accepted")["actual_shed_kw"] == pytest.approx(18.9 - 7.2 + 0.692, abs=0.01)
 
 
-def test_a_circuit_that_obeyed_without_saying_so_is_put_back_too(house: House) -> None:
+def test_a_circuit_that_responded_without_saying_so_is_put_back_too(house: House) -> None:
     before = house.setting
     house.silent = {"heater1"}
     send_event(house, 4.5)
@@ -146,7 +146,7 @@ def test_only_what_is_not_back_is_written_again(house: House) -> None:
     assert {write.circuit_id for write in house.written[known:]} == {"heater1"}
 
 
-def test_a_restore_command_that_fails_at_first_is_answered_once(house: House) -> None:
+def test_a_restore_command_that_fails_at_first_is_acked_once(house: House) -> None:
     send_event(house)
     house.broken = {"heater1"}
     house.send("restore", correlationId="c2")
@@ -154,7 +154,7 @@ def test_a_restore_command_that_fails_at_first_is_answered_once(house: House) ->
     assert "heater1" in house.last("failed")["reason"]
     house.broken = set()
     house.wait(10.0)
-    assert house.answers_to("c2") == ["failed"]
+    assert house.replies_to("c2") == ["failed"]
     assert house.statuses("c1")[-1] == "completed"
     assert not house.opened()
 
@@ -202,7 +202,7 @@ def test_an_event_that_is_never_prepared_ends_at_its_end_and_says_so(house: Hous
     assert house.written == []
 
 
-def test_a_restore_that_was_confirmed_and_not_obeyed_is_tried_again(house: House) -> None:
+def test_a_restore_that_was_confirmed_and_not_done_is_tried_again(house: House) -> None:
     before = house.setting
     send_event(house, 4.5, duration_sec=60.0)
     house.stuck = {"heater1"}
@@ -215,7 +215,9 @@ def test_a_restore_that_was_confirmed_and_not_obeyed_is_tried_again(house: House
     assert house.engine.running is None
 
 
-def test_a_release_that_was_confirmed_and_not_obeyed_goes_back_with_the_event(house: House) -> None:
+def test_a_release_that_was_confirmed_and_not_done_goes_back_with_the_event(
+    house: House,
+) -> None:
     before = house.setting
     send_event(house, 7.5)
     house.stuck = {"dryer1"}

@@ -1,4 +1,4 @@
-"""Wherever the process dies, nothing stays shed and every command is answered once."""
+"""Wherever the process dies, nothing stays shed and every command is acked once."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def a_modification(house: House) -> None:
     house.wait(100.0)
 
 
-def a_weightier_event_in_between(house: House) -> None:
+def an_event_of_higher_precedence_in_between(house: House) -> None:
     house.send("event", event_id="e1", correlationId="c1", shed_kw=8.5, duration_sec=90.0)
     house.send(
         "event", event_id="e2", correlationId="c2", shed_kw=4.5, duration_sec=30.0, event_priority=0
@@ -86,7 +86,7 @@ def a_weightier_event_in_between(house: House) -> None:
     house.wait(100.0)
 
 
-def a_contactor_that_does_not_obey(house: House) -> None:
+def a_contactor_that_does_not_respond(house: House) -> None:
     house.stuck = {"heater1"}
     house.send("event", event_id="e1", correlationId="c1", shed_kw=4.5, duration_sec=60.0)
     house.wait(100.0)
@@ -110,8 +110,8 @@ def an_opt_out(house: House) -> None:
 
 STORIES = [
     a_modification,
-    a_weightier_event_in_between,
-    a_contactor_that_does_not_obey,
+    an_event_of_higher_precedence_in_between,
+    a_contactor_that_does_not_respond,
     a_way_back_in_steps,
     an_opt_out,
     a_whole_event,
@@ -128,7 +128,7 @@ STORIES = [
 
 @pytest.mark.parametrize("work_was_done", [False, True], ids=["work lost", "work done"])
 @pytest.mark.parametrize("story", STORIES)
-def test_killed_after_any_effect_nothing_stays_shed_and_every_command_is_answered_once(
+def test_killed_after_any_effect_nothing_stays_shed_and_every_command_is_acked_once(
     story: Callable[[House], None], work_was_done: bool
 ) -> None:
     """A command whose first record was not reached is the broker's to deliver again."""
@@ -154,11 +154,11 @@ def test_killed_after_any_effect_nothing_stays_shed_and_every_command_is_answere
         if house.setting != before:
             wrong.append((effects_done, "shed for ever", house.setting))
         for correlation_id in begun:
-            answers = house.answers_to(correlation_id)
-            if answers[:1] == ["scheduled"]:
-                answers = answers[1:] or ["scheduled"]
-            if len(answers) != 1:
-                wrong.append((effects_done, correlation_id, answers))
+            replies = house.replies_to(correlation_id)
+            if replies[:1] == ["scheduled"]:
+                replies = replies[1:] or ["scheduled"]
+            if len(replies) != 1:
+                wrong.append((effects_done, correlation_id, replies))
     else:
         pytest.fail("the story does not end")
     assert wrong == []

@@ -25,7 +25,7 @@ def test_a_load_that_cannot_give_so_much_gives_all(house: House) -> None:
 def test_a_failed_load_is_not_replaced_by_another(house: House) -> None:
     house.broken = {"dryer1"}
     house.send("shedLoad", loadId="dryer1", reduceKw=3.0, correlationId="c1")
-    assert house.answers_to("c1") == ["failed"]
+    assert house.replies_to("c1") == ["failed"]
     assert {write.circuit_id for write in house.written} == {"dryer1"}
 
 

@@ -28,7 +28,7 @@ FAULTY = st.sets(st.sampled_from(list(DRAWS_KW)), max_size=4)
 CIRCUITS = st.sampled_from(list(DRAWS_KW))
 STEPS_SEC = st.sampled_from([-3600.0, -20.0, 40.0, 3600.0])
 GRACE_SEC = WORK_LIMIT_SEC + 1.0
-"""After an event's end its circuits are on their way back, whatever the agents around it do."""
+"""After an event's end its circuits are being restored, whatever the agents around it do."""
 
 
 class Attack(RuleBasedStateMachine):
@@ -39,7 +39,7 @@ class Attack(RuleBasedStateMachine):
         self.house.limits["ev1"] = 80.0
         self.house.limits["lights1"] = 45.0
         self.before = self.house.setting
-        self.answers_lost = False
+        self.replies_lost = False
         self.sent: list[tuple[str, dict[str, object]]] = []
         self.on_their_way: list[tuple[str, dict[str, object]]] = []
         self.cloud_is_away = False
@@ -132,7 +132,7 @@ class Attack(RuleBasedStateMachine):
             self.deliver(op, again)
 
     @rule(shed_kw=KILOWATTS)
-    def outweigh(self, shed_kw: float) -> None:
+    def send_event_of_higher_precedence(self, shed_kw: float) -> None:
         """A short event that comes before the one that runs."""
         self.command("event", shed_kw=shed_kw, duration_sec=60.0, event_priority=0)
 
@@ -210,7 +210,7 @@ class Attack(RuleBasedStateMachine):
         self.house.refusal = refusal
 
     @rule()
-    def preempt(self) -> None:
+    def take_the_devices(self) -> None:
         running = self.house.engine.running
         if running is not None:
             effects = self.house.engine.preempted(running.task_id, "lighting", self.house.now)
@@ -308,7 +308,7 @@ class Attack(RuleBasedStateMachine):
         house.unsent.clear()
         house.put_back.clear()
         house.acks.clear()
-        self.answers_lost, self.highest = True, {}
+        self.replies_lost, self.highest = True, {}
         known = {c.id: c.point for c in house.configured.circuits}
         shed = {c.circuit_id: c.point for c in event.circuits}
         lost = [name for name in house.panel.by_id if name not in known]
@@ -380,17 +380,17 @@ class Attack(RuleBasedStateMachine):
         self.check_setting()
         assert house.engine.next_deadline() is None
         assert house.engine.trouble() is None
-        for op, command in () if self.answers_lost else self.sent:
-            self.check_answered(op, str(command["correlationId"]))
+        for op, command in () if self.replies_lost else self.sent:
+            self.check_acked(op, str(command["correlationId"]))
 
-    def check_answered(self, op: str, correlation_id: str) -> None:
+    def check_acked(self, op: str, correlation_id: str) -> None:
         """Once; `scheduled` may be followed by how it went on."""
         house = self.house
-        answers = house.answers_to(correlation_id)
+        replies = house.replies_to(correlation_id)
         refused = house.statuses(correlation_id)[:1] == ["rejected"]
-        final = [status for status in answers if status != "scheduled"]
-        assert answers or refused, (op, correlation_id, "was never answered")
-        assert len(final) <= 1, (op, correlation_id, answers)
+        final = [status for status in replies if status != "scheduled"]
+        assert replies or refused, (op, correlation_id, "was never acked")
+        assert len(final) <= 1, (op, correlation_id, replies)
 
 
 Attack.TestCase.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)

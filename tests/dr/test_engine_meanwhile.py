@@ -94,7 +94,7 @@ def test_a_restore_by_command_is_not_kept_waiting_by_work_that_never_comes_back(
     house.send("restore", correlationId="r1")
     house.wait(31.0)
     assert not house.opened()
-    assert house.answers_to("r1") == ["success"]
+    assert house.replies_to("r1") == ["success"]
 
 
 def test_a_restore_that_is_never_heard_of_is_written_again(house: House) -> None:
@@ -113,44 +113,44 @@ def test_a_restore_that_is_never_heard_of_is_written_again(house: House) -> None
 # ---- commands ------------------------------------------------------------------------------------
 
 
-def test_who_asks_the_same_change_gets_the_same_answer(house: House) -> None:
+def test_who_asks_the_same_change_gets_the_same_ack(house: House) -> None:
     under_way(house)  # of a change that
     send_event(house, 9.0, modification=2, correlationId="m2")  # this one overtakes
     send_event(house, 9.0, modification=2, correlationId="m3")  # and this one repeats
     go_on(house)
     house.wait(30.0)
     for each in ("m2", "m3"):
-        assert house.answers_to(each) == ["accepted"]
+        assert house.replies_to(each) == ["accepted"]
     assert {a["modification"] for a in house.acks if a["correlationId"] in ("m2", "m3")} == {2}
 
 
-def test_who_asks_the_same_as_an_overtaken_change_is_told_so(house: House) -> None:
+def test_who_asks_the_same_as_an_overtaken_change_gets_its_ack(house: House) -> None:
     under_way(house)
     send_event(house, 9.0, modification=2, correlationId="m2")
     send_event(house, 9.0, modification=2, correlationId="m3")
     send_event(house, 12.0, modification=3, correlationId="m4")
     go_on(house)
-    assert [house.answers_to(each) for each in ("m2", "m3", "m4")] == [
+    assert [house.replies_to(each) for each in ("m2", "m3", "m4")] == [
         ["failed"],
         ["failed"],
         ["accepted"],
     ]
 
 
-def test_a_repeated_change_is_answered_although_the_agent_was_killed(house: House) -> None:
+def test_a_repeated_change_is_acked_although_the_agent_was_killed(house: House) -> None:
     under_way(house)
     send_event(house, 9.0, modification=2, correlationId="m2")
     send_event(house, 9.0, modification=2, correlationId="m3")
     house.hold = False
     house.restart()
     house.wait(30.0)
-    assert house.answers_to("m3") == ["accepted"]
+    assert house.replies_to("m3") == ["accepted"]
 
 
-def test_an_event_without_a_correlation_id_answers_one_with(house: House) -> None:
+def test_an_event_without_a_correlation_id_acks_one_with(house: House) -> None:
     house.send("event", event_id="e1", shed_kw=4.5, duration_sec=600.0)
     send_event(house, 4.5)
-    assert house.answers_to("c1") == ["accepted"]
+    assert house.replies_to("c1") == ["accepted"]
 
 
 def test_an_event_without_a_correlation_id_is_not_called_accepted_before_it_is(
@@ -170,12 +170,12 @@ def test_a_change_that_meets_an_actuator_just_starting_is_made_within_seconds(ho
     house.refusal, house.may_pass = SILENT, True
     send_event(house, 7.5, modification=1, correlationId="m1")
     assert house.opened() == {"heater1"}
-    assert house.answers_to("m1") == []
+    assert house.replies_to("m1") == []
     house.wait(1.5)
     house.refusal = None
     house.wait(5.0)
     assert house.opened() == {"heater1", "dryer1"}
-    assert house.answers_to("m1") == ["accepted"]
+    assert house.replies_to("m1") == ["accepted"]
     assert "shed.short" not in dict(house.alerts)
 
 
@@ -185,19 +185,19 @@ def test_a_change_is_not_tried_for_ever(house: House) -> None:
     send_event(house, 7.5, modification=1, correlationId="m1")
     house.wait(TRY_FOR_SEC + 6.0)
     assert house.opened() == {"heater1"}
-    assert house.answers_to("m1") == ["accepted"]
+    assert house.replies_to("m1") == ["accepted"]
     assert "not running" in house.last("accepted")["reason"]
     assert ("shed.short", "") in house.alerts
     assert house.engine.running.state is EventState.ACTIVE
 
 
-def test_a_change_that_another_agent_stands_in_the_way_of_is_answered_at_once(
+def test_a_change_that_another_agent_stands_in_the_way_of_is_acked_at_once(
     house: House,
 ) -> None:
     send_event(house, 4.5)
     house.refusal = "held by lighting"
     send_event(house, 7.5, modification=1, correlationId="m1")
-    assert house.answers_to("m1") == ["accepted"]
+    assert house.replies_to("m1") == ["accepted"]
 
 
 def test_an_event_whose_time_has_come_begins_when_the_actuator_is_there(house: House) -> None:
@@ -220,7 +220,7 @@ def test_an_event_whose_actuator_stays_away_fails_and_leaves_no_alert(house: Hou
     assert not house.alerts
 
 
-def test_who_asks_for_an_event_now_is_told_at_once_that_no_one_answers(house: House) -> None:
+def test_who_asks_for_an_event_now_is_refused_at_once_when_no_one_answers(house: House) -> None:
     house.refusal, house.may_pass = SILENT, True
     assert send_event(house, 4.5)[0]["status"] == "failed"
 

@@ -28,7 +28,7 @@ def test_more_is_shed_without_a_restore_in_between(house: House) -> None:
     modified(house, 1, 7.5)
     assert shed_kw(house) == pytest.approx(7.5, rel=0.05)
     assert [w.circuit_id for w in house.written].count("heater1") == 1
-    assert house.answers_to("m1") == ["accepted"]
+    assert house.replies_to("m1") == ["accepted"]
     ack = house.last("accepted")
     assert (ack["modification"], ack["requested_shed_kw"]) == (1, 7.5)
     assert ack["correlationId"] == "m1"
@@ -102,8 +102,8 @@ def test_a_change_while_it_begins_is_carried_out_as_soon_as_it_has_begun(house: 
     assert house.acks == []
     house.hold = False
     house.work()
-    assert house.answers_to("c1") == ["accepted"]
-    assert house.answers_to("m1") == ["accepted"]
+    assert house.replies_to("c1") == ["accepted"]
+    assert house.replies_to("m1") == ["accepted"]
     assert shed_kw(house) == pytest.approx(7.5, rel=0.05)
 
 
@@ -112,7 +112,7 @@ def test_a_change_that_moves_the_start_away_restores_and_begins_again_then(house
     send_event(house, 4.5)
     modified(house, 1, 4.5, start_ts=NOW + 300.0)
     assert house.setting == before
-    assert house.answers_to("m1") == ["scheduled"]
+    assert house.replies_to("m1") == ["scheduled"]
     house.wait(301.0)
     assert house.opened() == {"heater1"}
     assert house.statuses("m1") == ["scheduled", "accepted", "measured"]
@@ -126,13 +126,13 @@ def test_a_change_while_it_is_restored_begins_it_again(house: House) -> None:
     house.broken = set()
     house.wait(5.0)
     assert house.opened() == {"dryer1"}
-    assert house.answers_to("m1") == ["accepted"]
+    assert house.replies_to("m1") == ["accepted"]
 
 
 def test_a_scheduled_event_is_changed_before_it_begins(house: House) -> None:
     send_event(house, 4.5, start_ts=NOW + 300.0)
     modified(house, 1, 3.0, start_ts=NOW + 100.0)
-    assert house.answers_to("m1") == ["scheduled"]
+    assert house.replies_to("m1") == ["scheduled"]
     house.wait(101.0)
     assert house.opened() == {"dryer1"}
     assert set(house.engine.scheduled) == set()
@@ -145,7 +145,7 @@ def test_a_change_survives_a_crash(house: House) -> None:
     house.hold = False
     house.restart()
     assert shed_kw(house) == pytest.approx(7.5, rel=0.05)
-    assert house.answers_to("m1") == ["accepted"]
+    assert house.replies_to("m1") == ["accepted"]
     house.wait(61.0)
     assert not house.opened()
 
@@ -153,7 +153,7 @@ def test_a_change_survives_a_crash(house: House) -> None:
 # ---- again, older, ended ----------------------------------------------------------------------
 
 
-def test_the_same_content_under_another_correlation_id_gets_the_same_answer(house: House) -> None:
+def test_the_same_content_under_another_correlation_id_gets_the_same_ack(house: House) -> None:
     (first, *_) = send_event(house)
     written = list(house.written)
     (again,) = send_event(house, correlationId="c2")
@@ -161,13 +161,13 @@ def test_the_same_content_under_another_correlation_id_gets_the_same_answer(hous
     assert house.written == written
 
 
-def test_asked_twice_while_it_begins_both_get_the_answer(house: House) -> None:
+def test_asked_twice_while_it_begins_both_get_the_ack(house: House) -> None:
     house.hold = True
     send_event(house)
     send_event(house, correlationId="c2")
     house.hold = False
     house.work()
-    assert house.answers_to("c1") == house.answers_to("c2") == ["accepted"]
+    assert house.replies_to("c1") == house.replies_to("c2") == ["accepted"]
     assert house.engine.replies.repeat("c2") is not None
 
 
@@ -235,9 +235,9 @@ def test_a_restore_takes_back_a_change_that_still_waits(house: House) -> None:
     house.hold = False
     house.work()
     assert not house.opened()
-    assert house.answers_to("m1") == ["failed"]
-    assert house.answers_to("r1") == ["success"]
-    assert len(house.answers_to("c1")) == 1
+    assert house.replies_to("m1") == ["failed"]
+    assert house.replies_to("r1") == ["success"]
+    assert len(house.replies_to("c1")) == 1
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from tests.dr.house import House, send_event
 from VenAgent.dr.effects import Prepare, Release, Restore, SaveEvent, SendAck, Write
 
 
-def test_a_record_stands_before_each_write_restore_and_answer() -> None:
+def test_a_record_stands_before_each_write_restore_and_ack() -> None:
     """In one list: the house checks the same against its journal at every step."""
     panel = panel_of(switch("a", priority=5), limit("b", priority=4))
     house, lists = House(panel, {"a": 3.0, "b": 2.0}), []

@@ -1,4 +1,4 @@
-"""The event engine: two events at once. The weightier rules, the other goes on if time is left."""
+"""The event engine: two at once. Precedence decides, the other goes on if time is left."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_at_equal_priority_the_larger_request_rules(house: House) -> None:
     assert house.engine.running.event_id == "e2"
 
 
-def test_a_lower_one_that_comes_second_waits_and_is_told(house: House) -> None:
+def test_a_lower_one_that_comes_second_waits_and_is_acked(house: House) -> None:
     send_event(house, 4.5, event_priority=1, duration_sec=100.0)
     (ack,) = second(house, 10.0)
     assert (ack["status"], ack["event_id"]) == ("scheduled", "e2")
@@ -71,7 +71,7 @@ def test_the_reason_to_wait_names_the_time_as_a_person_reads_it(house: House) ->
     assert ack["reason"].startswith("event e1 comes first until 2025-10-09 09:03:20 UTC; ")
 
 
-def test_one_whose_time_passes_while_it_waits_is_told_so(house: House) -> None:
+def test_one_whose_time_passes_while_it_waits_has_failed(house: House) -> None:
     send_event(house, 4.5, event_priority=1, duration_sec=600.0)
     second(house, 10.0, duration_sec=60.0)
     house.wait(61.0)
@@ -79,7 +79,7 @@ def test_one_whose_time_passes_while_it_waits_is_told_so(house: House) -> None:
     assert "before it could begin" in house.last("failed")["reason"]
 
 
-def test_one_set_aside_to_its_end_is_completed_with_what_it_delivered(house: House) -> None:
+def test_one_preempted_to_its_end_is_completed_with_what_it_delivered(house: House) -> None:
     send_event(house, 4.5, duration_sec=200.0)
     house.wait(100.0)
     second(house, 7.5, event_priority=0, duration_sec=600.0)
@@ -91,7 +91,7 @@ def test_one_set_aside_to_its_end_is_completed_with_what_it_delivered(house: Hou
     assert house.engine.running.event_id == "e2"
 
 
-def test_a_weightier_one_that_is_to_come_takes_over_at_its_start(house: House) -> None:
+def test_a_more_important_one_that_is_to_come_takes_over_at_its_start(house: House) -> None:
     second(house, 7.5, event_priority=0, start_ts=NOW + 100.0)
     send_event(house, 4.5)
     house.wait(99.0)
@@ -104,7 +104,7 @@ def test_when_the_ruling_one_is_restored_by_command_the_other_takes_over(house: 
     send_event(house, 7.5)
     second(house, 4.5)
     house.send("restore", event_id="e1", correlationId="r1")
-    assert house.answers_to("r1") == ["success"]
+    assert house.replies_to("r1") == ["success"]
     assert house.engine.running.event_id == "e2"
     assert shed_kw(house) == pytest.approx(4.5)
     assert house.last("completed")["event_id"] == "e1"
@@ -114,7 +114,7 @@ def test_one_that_waits_can_be_cancelled(house: House) -> None:
     send_event(house, 7.5)
     second(house, 4.5)
     house.send("cancel", event_id="e2", correlationId="x1")
-    assert house.answers_to("x1") == ["success"]
+    assert house.replies_to("x1") == ["success"]
     house.wait(700.0)
     assert house.statuses("c2") == ["scheduled", "failed"]
 
@@ -127,8 +127,8 @@ def test_while_the_first_still_begins_the_second_waits_for_the_decision(house: H
     house.hold = False
     house.work()
     assert house.engine.running.event_id == "e2"
-    assert house.answers_to("c1") == ["accepted"]
-    assert house.answers_to("c2") == ["accepted"]
+    assert house.replies_to("c1") == ["accepted"]
+    assert house.replies_to("c2") == ["accepted"]
 
 
 @pytest.mark.parametrize("seconds", [10.0, 400.0])

@@ -25,13 +25,13 @@ def test_opting_out_ends_the_event_and_says_so(house: House) -> None:
     assert house.last("opted_out")["reason"] == "baking today"
 
 
-def test_opting_out_while_it_begins_is_the_answer(house: House) -> None:
+def test_opting_out_while_it_begins_is_the_ack(house: House) -> None:
     house.hold = True
     send_event(house)
     opt_out(house)
     house.hold = False
     house.work()
-    assert house.answers_to("c1") == ["opted_out"]
+    assert house.replies_to("c1") == ["opted_out"]
     assert not house.opened()
 
 
@@ -60,7 +60,7 @@ def test_opting_out_for_a_while_ends_by_itself(house: House) -> None:
 # ---- switched by command ----------------------------------------------------------------------
 
 
-def test_a_circuit_is_switched_and_the_answer_follows_the_write(house: House) -> None:
+def test_a_circuit_is_switched_and_the_ack_follows_the_write(house: House) -> None:
     house.send("setLoad", loadId="dryer1", enabled=False, correlationId="s1")
     assert house.opened() == {"dryer1"}
     (ack,) = (ack for ack in house.acks if ack["correlationId"] == "s1")
@@ -73,20 +73,20 @@ def test_a_circuit_is_switched_and_the_answer_follows_the_write(house: House) ->
 def test_a_switch_that_fails_says_so(house: House) -> None:
     house.broken = {"dryer1"}
     house.send("setLoad", loadId="dryer1", enabled=False, correlationId="s1")
-    assert house.answers_to("s1") == ["failed"]
+    assert house.replies_to("s1") == ["failed"]
     assert "no answer" in house.last("failed")["reason"]
 
 
 @pytest.mark.parametrize("done", [False, True], ids=["not written", "written"])
-def test_a_switch_survives_a_crash_and_is_answered_once(house: House, done: bool) -> None:
+def test_a_switch_survives_a_crash_and_is_acked_once(house: House, done: bool) -> None:
     house.hold = True
     house.send("setLoad", loadId="dryer1", enabled=False, correlationId="s1")
     house.hold = False
     house.restart(work_was_done=done)
     assert house.opened() == {"dryer1"}
-    assert house.answers_to("s1") == ["success"]
+    assert house.replies_to("s1") == ["success"]
     house.restart()
-    assert house.answers_to("s1") == ["success"]
+    assert house.replies_to("s1") == ["success"]
 
 
 @pytest.mark.parametrize(

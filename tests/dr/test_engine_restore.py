@@ -23,14 +23,14 @@ def test_an_event_is_ended_by_command(house: House, op: str, fields: dict[str, s
     assert house.last("completed")["summary"]["end_ts"] == NOW + 60.0
 
 
-def test_a_restore_is_answered_only_when_the_circuits_are_back(house: House) -> None:
+def test_a_restore_is_acked_only_when_the_circuits_are_back(house: House) -> None:
     send_event(house)
     house.hold = True
     assert house.send("restore", correlationId="c2") == []
     assert house.opened()
     house.work()
     assert not house.opened()
-    assert house.answers_to("c2") == ["success"]
+    assert house.replies_to("c2") == ["success"]
 
 
 @pytest.mark.parametrize("done", [0, 1], ids=["during preparation", "during the writes"])
@@ -44,8 +44,8 @@ def test_a_restore_while_an_event_begins_ends_it(house: House, done: int) -> Non
     house.work()
     house.wait(10.0)
     assert house.setting == before
-    assert house.answers_to("c2") == ["success"]
-    assert house.answers_to("c1") == ["failed"]
+    assert house.replies_to("c2") == ["success"]
+    assert house.replies_to("c1") == ["failed"]
     assert "reason" in house.last("failed")
     assert len(house.released) == 1
     assert house.engine.running is None
@@ -64,24 +64,24 @@ def test_no_more_is_shed_after_a_restore_came_during_the_writes(house: House) ->
     assert {write.circuit_id for write in house.written} == {"dryer1"}
 
 
-def test_a_second_restore_while_the_first_is_carried_out_gets_an_answer_too(house: House) -> None:
+def test_a_second_restore_while_the_first_is_carried_out_gets_an_ack_too(house: House) -> None:
     send_event(house)
     house.hold = True
     house.send("restore", correlationId="c2")
     house.send("restore", correlationId="c3")
     house.work()
-    assert house.answers_to("c2") == ["success"]
-    assert house.answers_to("c3") == ["success"]
+    assert house.replies_to("c2") == ["success"]
+    assert house.replies_to("c3") == ["success"]
 
 
-def test_a_restore_that_comes_while_the_time_is_over_is_answered(house: House) -> None:
+def test_a_restore_that_comes_while_the_time_is_over_is_acked(house: House) -> None:
     send_event(house, duration_sec=60.0)
     house.wait(59.0)
     house.hold = True
     house.wait(2.0)
     house.send("restore", correlationId="c2")
     house.work()
-    assert house.answers_to("c2") == ["success"]
+    assert house.replies_to("c2") == ["success"]
     assert not house.opened()
 
 

@@ -34,7 +34,7 @@ def test_stopping_the_agent_while_an_event_begins_leaves_nothing_shed(
     house.hold = False
     house.work()
     assert house.setting == before
-    assert house.answers_to("c1") == ["failed"]
+    assert house.replies_to("c1") == ["failed"]
     assert house.engine.running is None
 
 
@@ -56,7 +56,7 @@ def test_an_event_received_but_not_begun_is_taken_up_after_a_crash(house: House)
     house.hold = False
     house.restart()
     house.wait(700.0)
-    assert len(house.answers_to("c1")) == 1
+    assert len(house.replies_to("c1")) == 1
     assert house.setting == before
     assert house.engine.running is None
 
@@ -98,7 +98,7 @@ def test_an_event_that_had_not_written_yet_goes_on_after_a_crash(house: House) -
     assert house.opened() == {"heater1"}
     house.wait(700.0)
     assert house.setting == before
-    assert house.answers_to("c1") == ["accepted"]
+    assert house.replies_to("c1") == ["accepted"]
 
 
 @pytest.mark.parametrize("work_was_done", [True, False])
@@ -116,10 +116,10 @@ def test_an_event_that_was_writing_writes_the_same_again_after_a_crash(
     assert house.limits["ev1"] == 56.0
     house.wait(700.0)
     assert house.setting == before
-    assert house.answers_to("c1") == ["accepted"]
+    assert house.replies_to("c1") == ["accepted"]
 
 
-def test_what_failed_before_a_crash_and_is_written_again_after_it_is_told_as_it_is(
+def test_what_failed_before_a_crash_and_is_written_again_after_it_is_reported_as_it_is(
     house: House,
 ) -> None:
     house.broken = {"heater1"}
@@ -148,7 +148,7 @@ def test_an_event_that_began_and_ended_while_the_agent_was_down_is_undone(
     house.hold = False
     house.restart(work_was_done=True)
     assert house.setting == before
-    assert house.answers_to("c1") == ["failed"]
+    assert house.replies_to("c1") == ["failed"]
     assert house.engine.running is None
 
 
@@ -192,7 +192,7 @@ def test_an_active_event_can_be_ended_by_command_after_a_crash(house: House) -> 
     house.restart()
     house.send("restore", correlationId="c2")
     assert house.setting == before
-    assert house.answers_to("c2") == ["success"]
+    assert house.replies_to("c2") == ["success"]
 
 
 @pytest.mark.parametrize("work_was_done", [True, False])
@@ -204,7 +204,7 @@ def test_a_restore_under_way_is_done_again_after_a_crash(house: House, work_was_
     house.hold = False
     house.restart(work_was_done=work_was_done)
     assert house.setting == before
-    assert house.answers_to("c2") == ["success"]
+    assert house.replies_to("c2") == ["success"]
     assert house.statuses("c1") == ["accepted", "measured", "completed"]
 
 
@@ -218,12 +218,12 @@ def test_a_restore_asked_for_while_the_event_began_is_done_after_a_crash(house: 
     house.restart(work_was_done=True)
     house.wait(10.0)
     assert house.setting == before
-    assert house.answers_to("c1") == ["failed"]
-    assert house.answers_to("c2") == ["success"]
+    assert house.replies_to("c1") == ["failed"]
+    assert house.replies_to("c2") == ["success"]
     assert len(house.written) == 4  # two there and back: nothing is shed once more
 
 
-def test_a_restore_command_delivered_again_after_a_crash_is_answered_once(house: House) -> None:
+def test_a_restore_command_delivered_again_after_a_crash_is_acked_once(house: House) -> None:
     send_event(house)
     house.hold = True
     house.send("restore", correlationId="c2")
@@ -231,19 +231,19 @@ def test_a_restore_command_delivered_again_after_a_crash_is_answered_once(house:
     house.send("restore", correlationId="c2")
     house.hold = False
     house.work()
-    assert house.answers_to("c2") == ["success"]
+    assert house.replies_to("c2") == ["success"]
 
 
-def test_a_restore_command_that_failed_before_a_crash_is_not_answered_again(house: House) -> None:
+def test_a_restore_command_that_failed_before_a_crash_is_not_acked_again(house: House) -> None:
     send_event(house)
     house.broken = {"heater1"}
     house.send("restore", correlationId="c2")
-    assert house.answers_to("c2") == ["failed"]
+    assert house.replies_to("c2") == ["failed"]
     house.restart()
     house.broken = set()
     house.wait(100.0)
     assert not house.opened()
-    assert house.answers_to("c2") == ["failed"]
+    assert house.replies_to("c2") == ["failed"]
 
 
 def test_a_restore_that_failed_is_tried_again_after_a_crash(house: House) -> None:
@@ -260,7 +260,7 @@ def test_a_restore_that_failed_is_tried_again_after_a_crash(house: House) -> Non
     assert house.statuses()[-1] == "completed"
 
 
-def test_answers_survive_a_restart(house: House) -> None:
+def test_replies_survive_a_restart(house: House) -> None:
     first = send_event(house)[0]
     ping = house.send("ping", correlationId="p1")
     house.restart()
@@ -279,7 +279,7 @@ def test_the_same_command_after_a_crash_while_it_is_worked_on_is_not_begun_twice
     assert send_event(house) == []
     house.hold = False
     house.work()
-    assert house.answers_to("c1") == ["accepted"]
+    assert house.replies_to("c1") == ["accepted"]
 
 
 def test_nothing_is_taken_over_from_events_that_are_over(house: House) -> None:
@@ -316,5 +316,5 @@ def test_a_restore_while_it_waits_for_the_others_ends_it(house: House) -> None:
     house.refusal = "platform.actuator is not running"
     house.restart()
     house.send("restore", correlationId="r1")
-    assert house.answers_to("r1") == ["success"]
+    assert house.replies_to("r1") == ["success"]
     assert not house.opened()

@@ -29,7 +29,7 @@ def test_an_event_to_come_is_scheduled_and_begins_on_time(house: House) -> None:
 def test_an_event_to_come_can_be_withdrawn(house: House, op: str) -> None:
     send_event(house, start_ts=NOW + 300.0)
     house.send(op, correlationId="c2", event_id="e1")
-    assert house.answers_to("c2") == ["success"]
+    assert house.replies_to("c2") == ["success"]
     assert house.statuses("c1") == ["scheduled", "failed"]
     assert "reason" in house.last("failed")
     house.wait(1000.0)
@@ -42,7 +42,7 @@ def test_withdrawing_one_event_leaves_the_running_one(house: House) -> None:
     send_event(house, 3.0)
     house.send("cancel", correlationId="c3", event_id="e2")
     assert house.opened() == {"dryer1"}
-    assert house.answers_to("c3") == ["success"]
+    assert house.replies_to("c3") == ["success"]
 
 
 def test_the_same_event_is_not_scheduled_twice(house: House) -> None:

@@ -9,7 +9,7 @@ from tests.dr.test_engine_equipment import bearing
 from VenAgent.dr.policy import Endurance, Policy
 
 
-def test_a_circuit_switched_off_by_command_on_its_way_back_stays_off() -> None:
+def test_a_circuit_switched_off_by_command_being_restored_stays_off() -> None:
     house = House(policy=Policy(restore_stagger_sec=60.0, rebound_sec=0.0))
     send_event(house, 15.0)
     house.send("restore", correlationId="r1")
@@ -18,17 +18,17 @@ def test_a_circuit_switched_off_by_command_on_its_way_back_stays_off() -> None:
     house.wait(600.0)
     assert house.opened() == {last}
     assert house.engine.running is None
-    assert house.answers_to("r1") == ["success"]
+    assert house.replies_to("r1") == ["success"]
 
 
-def test_the_last_circuit_on_its_way_back_switched_by_command_ends_the_event() -> None:
+def test_the_last_circuit_being_restored_switched_by_command_ends_the_event() -> None:
     house = House(bearing(heater1=Endurance(min_off_sec=300.0)), policy=Policy(rebound_sec=0.0))
     send_event(house, 4.5)
     house.send("restore", correlationId="r1")
     house.send("setLoad", loadId="heater1", enabled=False, correlationId="s1")
     house.wait(1.0)
     assert house.engine.running is None
-    assert house.answers_to("r1") == ["success"]
+    assert house.replies_to("r1") == ["success"]
     house.wait(600.0)
     assert house.opened() == {"heater1"}
 
@@ -71,7 +71,7 @@ def test_a_circuit_that_could_not_be_switched_goes_back_with_its_event(
     assert {c.circuit_id for c in house.engine.running.circuits} >= {"heater1", "ev1"}
     house.broken = {circuit}
     house.send("setLoad", loadId=circuit, enabled=enabled, correlationId="s1")
-    assert house.answers_to("s1") == ["failed"]
+    assert house.replies_to("s1") == ["failed"]
     house.broken = set()
     house.wait(700.0)
     assert house.setting == before
@@ -92,5 +92,5 @@ def test_a_circuit_being_switched_by_command_is_waited_for_on_the_way_back(
     house.work()
     house.wait(10.0)
     assert house.engine.running is None
-    assert house.answers_to("s1") == ["success"]
+    assert house.replies_to("s1") == ["success"]
     assert house.opened() == {"heater1"}

@@ -20,11 +20,11 @@ from VenAgent.dr.event import (
     TRANSITIONS,
     EndedBy,
     Event,
-    EventBaseline,
     EventRequest,
     EventState,
     PendingModification,
 )
+from VenAgent.dr.event_baseline import EventBaseline
 from VenAgent.dr.event_completion import event_summary
 from VenAgent.dr.panel import Control
 from VenAgent.dr.shed_circuit import ShedCircuit
@@ -60,7 +60,7 @@ FIGURE = {
 }
 """The event's life as the design draws it; `rejected` from shedding: nothing could be shed.
 
-An active event sheds again when it is changed; it is set aside for a weightier one, and another
+An active event sheds again when it is changed; one of higher precedence preempts it, and another
 takes over what it has shed at its end.
 """
 

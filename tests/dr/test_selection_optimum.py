@@ -1,4 +1,4 @@
-"""The plan of a curtailment: it is the best of all combinations."""
+"""The selection of circuits: it is the best of all combinations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plan of a curtailment: what must hold for every panel."""
+"""The selection of circuits: what must hold for every panel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plan of a curtailment: its rules as scenarios."""
+"""The selection of circuits: its rules as scenarios."""
 
 from __future__ import annotations
 

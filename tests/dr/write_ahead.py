@@ -1,4 +1,4 @@
-"""The write-ahead rule: whatever is done or answered, the journal accounts for it before."""
+"""The write-ahead rule: whatever is done or acked, the journal accounts for it before."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from VenAgent.dr.event import Event, EventState
 from VenAgent.dr.policy import Policy
 from VenAgent.storage.event_record import from_record, to_record
 
-STATES_TOLD = {
+STATES_ACKED = {
     "accepted": {"active"},
     "scheduled": {"scheduled"},
     "measured": {"active", "shedding"},
@@ -27,26 +27,26 @@ or scheduled: a modification that was taken back, or overtaken, before it could 
 def check_order(
     effects: Effects, journal: Mapping[str, str], remembered: Iterable[str], policy: Policy
 ) -> None:
-    """`remembered`: the answers given so far, as JSON."""
+    """`remembered`: the acks given so far, as JSON."""
     known = dict(journal)
     for effect in effects:
         if isinstance(effect, SaveEvent):
             known[effect.event.event_id] = json.dumps(to_record(effect.event))
         elif isinstance(effect, SendAck):
-            repeated = _was_told(effect.body, remembered)
+            repeated = _was_sent(effect.body, remembered)
             of_event = "circuits_curtailed" in effect.body and not repeated
             if of_event and effect.body["status"] != "rejected":
                 record = json.loads(known[effect.body["event_id"]])
-                assert record["state"] in STATES_TOLD[effect.body["status"]]
+                assert record["state"] in STATES_ACKED[effect.body["status"]]
         elif isinstance(effect, (Prepare, Write, Restore)):
             record = from_record(json.loads(known[effect.event_id]))
             _check_doing(effect, record, ramped=policy.limit_ramp_sec > 0.0)
 
 
-def _was_told(body: Mapping[str, Any], remembered: Iterable[str]) -> bool:
-    """Whether it is an earlier answer again, be it to another command that asks the same."""
+def _was_sent(body: Mapping[str, Any], remembered: Iterable[str]) -> bool:
+    """Whether it is an earlier ack again, be it to another command that asks the same."""
     return any(
-        {**json.loads(told), "correlationId": body["correlationId"]} == body for told in remembered
+        {**json.loads(sent), "correlationId": body["correlationId"]} == body for sent in remembered
     )
 
 

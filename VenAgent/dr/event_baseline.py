@@ -1,0 +1,53 @@
+"""What an event is measured against: one baseline to steer by, one to settle by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from VenAgent.baseline.intervals import IntervalHistory
+from VenAgent.baseline.methods import RecentPower, choose_baseline
+
+
+@dataclass(frozen=True)
+class EventBaseline:
+    """Power in kW."""
+
+    steering_kw: float
+    """What the event is steered by: the mean power of the minutes before it."""
+    settlement_kw: float
+    """What it is settled by: the baseline of the site's method over the whole event."""
+    method: str
+    samples: int | None = None
+    rrmse_percent: float | None = None
+    note: str | None = None
+
+    @classmethod
+    def at_start(
+        cls,
+        method: str,
+        recent: RecentPower,
+        intervals: IntervalHistory,
+        *,
+        now: float,
+        end_ts: float,
+        present_kw: float,
+    ) -> EventBaseline:
+        """Of an event from `now` to `end_ts`. Steered by the minutes before, settled by `method`:
+        the days that it compares the event with may have begun it higher or lower."""
+        settlement = choose_baseline(
+            method,
+            recent,
+            intervals,
+            start_ts=now,
+            end_ts=end_ts,
+            now=now,
+            present_kw=present_kw,
+        )
+        return cls(
+            steering_kw=recent.baseline(now, present_kw).power_kw,
+            settlement_kw=settlement.power_kw,
+            method=settlement.method,
+            samples=settlement.samples,
+            rrmse_percent=settlement.rrmse_percent,
+            note=settlement.note,
+        )

@@ -1,0 +1,112 @@
+"""Writing a curtailment plan: its circuits go into the event, then to the devices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from VenAgent.contract.reasons import ReasonCode
+from VenAgent.dr.curtailment_plan import CurtailmentPlan
+from VenAgent.dr.effects import Effects, RaiseAlert, SaveEvent, Write
+from VenAgent.dr.event import Event
+from VenAgent.dr.panel import Reading
+from VenAgent.dr.shed_circuit import ShedCircuit
+from VenAgent.dr.site_state import SiteState
+
+
+@dataclass(frozen=True)
+class WrittenPlan:
+    """What came of the writes."""
+
+    missing_kw: float
+    """How much of the request there will not be."""
+    may_replace: bool
+    """Whether others may be shed in the place of those that failed."""
+    alerts: Effects
+
+
+class PlanExecution:
+    """One plan of one event at a time."""
+
+    def __init__(self, site: SiteState) -> None:
+        self._site = site
+        self._plan = CurtailmentPlan()
+        self.expected_kw = 0.0
+        """The shed that there will be when the writes under way have succeeded."""
+
+    def forget(self) -> None:
+        """The writes under way are not waited for any more."""
+        self._plan = CurtailmentPlan()
+
+    def begin(self, event: Event, plan: CurtailmentPlan, held_kw: float, now: float) -> Effects:
+        """Write `plan`; `held_kw` is shed already."""
+        event.put(plan.circuits)
+        self._plan, self.expected_kw = plan, held_kw + plan.delta_kw
+        for circuit in plan.circuits:
+            if circuit.shed_ts == now and not circuit.releasing:
+                self._site.cycling_limits.note_shed(circuit.circuit_id, now)
+        return [SaveEvent.of(event), self._site.save_cycling_limits(), self._write(event)]
+
+    def write_again(self, event: Event) -> Effects:
+        """Write once more what every circuit is to be: someone may not have heard it."""
+        again = [c.rewritten(c.value, c.final_kw) for c in event.held() if not c.switching]
+        return self._write_all(event, again, event.request.shed_kw)
+
+    def release_all(self, event: Event) -> Effects:
+        """Put every circuit back while the event goes on."""
+        released = [c.to_release() for c in event.held() if not c.switching]
+        return self._write_all(event, released, 0.0)
+
+    def _write_all(
+        self, event: Event, circuits: Iterable[ShedCircuit], expected_kw: float
+    ) -> Effects:
+        self._plan, self.expected_kw = CurtailmentPlan(tuple(circuits)), expected_kw
+        event.put(self._plan.circuits)
+        return [SaveEvent.of(event), self._write(event)]
+
+    def _write(self, event: Event) -> Write:
+        writes = tuple(circuit.write() for circuit in self._plan.circuits)
+        return Write(event.event_id, writes, verify=self._plan.releases_some)
+
+    def written(
+        self, event: Event, failures: Mapping[str, str], now: float, reading: Reading | None
+    ) -> WrittenPlan:
+        """The writes ended. A circuit that went back is given up only when `reading`, taken after,
+        does not contradict."""
+        plan, self._plan = self._plan, CurtailmentPlan()
+        missing_kw = event.request.shed_kw - self.expected_kw
+        alerts: Effects = []
+        for circuit_id in plan.circuit_ids:
+            circuit, failure = event.circuit(circuit_id), failures.get(circuit_id)
+            if circuit is None:
+                continue
+            if circuit.releasing:
+                self._release_ended(event, circuit, failure, now, reading)
+                continue
+            event.put([circuit.write_ended(failure)])
+            if failure is not None:
+                missing_kw += circuit.shed_kw
+                alerts.append(_write_failed(circuit_id, failure))
+        may_replace = bool(failures) and not plan.releases_some
+        return WrittenPlan(missing_kw, may_replace, alerts)
+
+    def _release_ended(
+        self,
+        event: Event,
+        circuit: ShedCircuit,
+        failure: str | None,
+        now: float,
+        reading: Reading | None,
+    ) -> None:
+        if failure is None and reading is not None:
+            failure = circuit.contradiction(reading, circuit.before)
+        if failure is not None:
+            event.put([circuit.still_held(failure)])
+            return
+        event.drop(circuit.circuit_id)
+        self._site.cycling_limits.note_restored(circuit.circuit_id, now)
+
+
+def _write_failed(circuit_id: str, why: str) -> RaiseAlert:
+    message = f"{circuit_id} could not be shed: {why}"
+    return RaiseAlert("write.failed", message, circuit_id, reason_code=ReasonCode.WRITE_FAILED)
