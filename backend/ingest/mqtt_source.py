@@ -49,7 +49,7 @@ class MqttSource(MqttHandler):
         self._settings = settings
         group = settings.share_group
         prefix = f"$share/{group}/" if group else ""
-        self._session = MqttSession(
+        self.session = MqttSession(
             client_id=f"{group or 'venagent-ingest'}-{instance}",
             maximum_packet_bytes=MAX_PAYLOAD_BYTES + _PACKET_OVERHEAD_BYTES,
             expiry_sec=settings.session_expiry_sec,
@@ -79,7 +79,7 @@ class MqttSource(MqttHandler):
                 reason=self.reason,
                 host=self._settings.host,
                 port=self._settings.broker_port,
-                client_id=self._session.client_id,
+                client_id=self.session.client_id,
             )
             await asyncio.sleep(pause_sec * random.uniform(0.7, 1.3))
             pause_sec = min(2 * pause_sec, _LONGEST_PAUSE_SEC)
@@ -87,10 +87,10 @@ class MqttSource(MqttHandler):
     async def _one_connection(self) -> None:
         """Until it breaks. Raises what prevented it from working at all."""
         connection = await open_mqtt_connection(
-            self._settings, self._session, self, timeout_sec=_CONNECT_TIMEOUT_SEC
+            self._settings, self.session, self, timeout_sec=_CONNECT_TIMEOUT_SEC
         )
         self.connection = connection
-        _log.info("connected to the broker", topics=self._session.filters)
+        _log.info("connected to the broker", topics=self.session.filters)
         try:
             await connection.keep_alive()
             self.reason = connection.reason or "closed"

@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from backend.config.backend_settings import BackendSettings
 from backend.ingest.ingest_pipeline import IngestPipeline, StoreHealth
 from backend.ingest.ingest_writer import IngestWriter
+from backend.ingest.mqtt_source import MqttSource
 from backend.mqtt.mqtt_connection import MqttConnection
 from backend.store.database import Database
 from backend.store.telemetry_tables import VenTelemetryRow
@@ -54,13 +55,9 @@ class Side:
         self.pipeline = IngestPipeline(writer, self.settings, StoreHealth())
 
     def connect(self, connack: bytes) -> tuple[MqttConnection, Transport]:
-        pipeline, transport = self.pipeline, Transport()
-        connection = MqttConnection(
-            self.settings.mqtt,
-            "one",
-            lambda message, number: pipeline.deliver(message, connection, number),
-            pipeline.forget,
-        )
+        transport, mqtt = Transport(), self.settings.mqtt
+        source = MqttSource(mqtt, "one", self.pipeline.deliver, self.pipeline.forget)
+        connection = MqttConnection(mqtt, source.session, source)
         connection.connection_made(transport)
         connection.data_received(connack)
         return connection, transport
