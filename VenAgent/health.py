@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from VenAgent.cloud.link_state import LinkState
 from VenAgent.contract.alerts import Severity
 from VenAgent.contract.reasons import Reason
-from VenAgent.contract.telemetry import Quality
 from VenAgent.dr.event import Event
+from VenAgent.site.point_readings import SuspectPoint
 from VenAgent.volttron_compat import STATUS_BAD, STATUS_GOOD, STATUS_STARTING
 
 if TYPE_CHECKING:
@@ -37,8 +37,10 @@ class SiteCondition:
     """Its bound, when it is full."""
     shadow_trouble: str | None
     page_failure: str | None
-    meter_quality: Quality
-    meter_age_sec: float | None
+    devices_unread: Sequence[str]
+    points_stale: Mapping[str, float]
+    """Devices, or single points, that are too old, with their age in seconds."""
+    points_suspect: Sequence[SuspectPoint]
     meter_failure: str | None
     points_missing: Sequence[str]
     """Configured points that their device does not publish."""
@@ -76,18 +78,28 @@ class SiteCondition:
 
     def _meter_findings(self) -> list[str]:
         why = f" ({self.meter_failure})" if self.meter_failure else ""
-        if self.meter_quality is Quality.MISSING or self.meter_age_sec is None:
-            return [f"the meter has not been read yet{why}"]
-        if self.meter_quality is Quality.STALE:
-            return [f"the meter was last read {self.meter_age_sec // 10 * 10:.0f} s ago{why}"]
-        missing = self.points_missing
-        if not missing:
-            return []
-        more = f" and {len(missing) - POINTS_NAMED} more" if len(missing) > POINTS_NAMED else ""
-        return [
-            f"the driver does not publish {', '.join(missing[:POINTS_NAMED])}{more}: "
-            f"correct the point names in the configuration or in the registry"
-        ]
+        if self.devices_unread:
+            return [f"the meter has not been read yet: {_listed(self.devices_unread)}{why}"]
+        found = []
+        if self.points_stale:
+            age_sec = max(self.points_stale.values()) // 10 * 10
+            found.append(
+                f"the meter was last read {age_sec:.0f} s ago: {_listed([*self.points_stale])}{why}"
+            )
+        if self.points_missing:
+            found.append(
+                f"the driver does not publish {_listed(self.points_missing)}: "
+                f"correct the point names in the configuration or in the registry"
+            )
+        if self.points_suspect:
+            suspects = [f"{each.point} reads {each.value!r}" for each in self.points_suspect]
+            found.append(f"what cannot be is not used: {_listed(suspects)}")
+        return found
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - POINTS_NAMED} more" if len(names) > POINTS_NAMED else ""
+    return f"{', '.join(names[:POINTS_NAMED])}{more}"
 
 
 @dataclass

@@ -359,9 +359,10 @@ class Ven:
             outbox_full_mb=self.config.outbox.max_mb if self._outbox.full else None,
             shadow_trouble=self._shadow.trouble,
             page_failure=self._page_server.failure,
-            meter_quality=points.quality(now),
-            meter_age_sec=points.age_sec(now),
+            devices_unread=points.unread(),
+            points_stale=points.stale(now),
+            points_suspect=points.suspects(),
             meter_failure=self._meter.failure,
-            points_missing=points.missing(),
+            points_missing=points.missing(now),
             without_lease=self.config.without_lease(),
         )

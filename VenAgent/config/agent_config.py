@@ -31,9 +31,11 @@ from VenAgent.config.errors import ConfigError, explain_validation
 from VenAgent.config.site_config import (
     CalendarConfig,
     CircuitConfig,
+    DeviceQuirks,
     EventConfig,
     LeaseConfig,
     PanelConfig,
+    VoltageBetween,
 )
 from VenAgent.config.web_config import WebConfig
 from VenAgent.contract.command_limits import CommandLimits
@@ -69,6 +71,8 @@ class AgentConfig(ConfigBlock):
     bus_bridge: BusBridgeConfig = BusBridgeConfig()
     leases: tuple[LeaseConfig, ...] = ()
     """A device without one is put back only by this agent, at its next start at the latest."""
+    quirks: tuple[DeviceQuirks, ...] = ()
+    """What is odd about a device; it stands with the device's model, to be copied here."""
     driver_identity: Name = "platform.driver"
     actuator_identity: Name = "platform.actuator"
     """Who reserves the devices. Where none is named it is, on VOLTTRON 11, the driver itself."""
@@ -121,6 +125,30 @@ class AgentConfig(ConfigBlock):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _quirks_of_known_devices(self) -> AgentConfig:
+        named = [quirks.device for quirks in self.quirks]
+        for device in named:
+            if device not in self.devices():
+                raise ValueError(
+                    f"quirks: {device} is no device of this panel: "
+                    f"use one of {', '.join(self.devices())}"
+                )
+            if named.count(device) > 1:
+                raise ValueError(f"quirks: {device} stands twice: make it one block")
+        return self
+
+    @model_validator(mode="after")
+    def _poles_of_three_phases(self) -> AgentConfig:
+        if self.panel.phases == 3:
+            for circuit in self.circuits:
+                if circuit.poles is None and circuit.voltage is None:
+                    raise ValueError(
+                        f"circuit {circuit.id!r}: on a three-phase panel give its poles (1, 2 "
+                        f"or 3), or the voltage across it"
+                    )
+        return self
+
     @classmethod
     def load(cls, contents: Any, environment: Mapping[str, str]) -> AgentConfig:
         """The configuration in `contents` (config store entry) with `environment` over it.
@@ -152,7 +180,7 @@ class AgentConfig(ConfigBlock):
 
     def command_limits(self) -> CommandLimits:
         return CommandLimits(
-            max_shed_kw=self.panel.amperage * self.panel.voltage / 1000.0,
+            max_shed_kw=self.panel.max_kw,
             min_duration_sec=self.event.min_duration_sec,
             max_duration_sec=self.event.max_duration_sec,
             max_age_sec=self.event.max_command_age_sec,
@@ -189,6 +217,28 @@ class AgentConfig(ConfigBlock):
     def control_device_of(self, circuit: CircuitConfig) -> str:
         return circuit.control_device or self.device_of(circuit)
 
+    def quirks_of(self, device: str) -> DeviceQuirks:
+        """What is odd about a device; nothing, if the configuration does not say."""
+        known = next((quirks for quirks in self.quirks if quirks.device == device), None)
+        return known or DeviceQuirks(device=device)
+
+    def circuit_voltage(self, circuit: CircuitConfig) -> tuple[float, float]:
+        """The voltage across a circuit's load, and its phase factor (see `PanelConfig`)."""
+        panel = self.panel
+        factor = math.sqrt(3.0) if circuit.poles == 3 else 1.0
+        if circuit.voltage is not None:
+            return circuit.voltage, factor
+        if panel.phases == 1:
+            return panel.voltage, 1.0
+        between_lines = panel.voltage_between is VoltageBetween.LINES
+        lines = panel.voltage if between_lines else panel.voltage * math.sqrt(3.0)
+        return (lines / math.sqrt(3.0) if circuit.poles == 1 else lines), factor
+
+    def rating_kw(self, circuit: CircuitConfig) -> float:
+        """What its breaker carries."""
+        voltage, factor = self.circuit_voltage(circuit)
+        return circuit.breaker_amps * voltage * factor / 1000.0
+
     def devices(self) -> tuple[str, ...]:
         """All devices of the panel, the panel's own first."""
         paths = [self.panel.device]
@@ -202,24 +252,28 @@ class AgentConfig(ConfigBlock):
             amperage=self.panel.amperage,
             voltage=self.panel.voltage,
             circuits=tuple(self._build_circuit(circuit) for circuit in self.circuits),
+            phase_factor=self.panel.phase_factor,
         )
 
     def _build_circuit(self, circuit: CircuitConfig) -> Circuit:
         limited = circuit.control is Control.LIMIT
         point = circuit.limit_point if limited else circuit.switch_point
-        rating_kw = circuit.breaker_amps * self.panel.voltage / 1000.0
+        voltage, phase_factor = self.circuit_voltage(circuit)
         scale = LimitScale(
             unit=circuit.limit_unit,
-            full_scale_kw=circuit.limit_full_scale_kw or rating_kw,
-            voltage=self.panel.voltage,
+            full_scale_kw=circuit.limit_full_scale_kw or self.rating_kw(circuit),
+            voltage=voltage,
             step=circuit.limit_step,
+            phase_factor=phase_factor,
+            lowest=circuit.lowest_limit,
         )
         return Circuit(
             id=circuit.id,
             name=circuit.name,
             type=circuit.type,
             breaker_amps=circuit.breaker_amps,
-            voltage=self.panel.voltage,
+            voltage=voltage,
+            phase_factor=phase_factor,
             priority=circuit.priority,
             critical=circuit.critical,
             control=circuit.control,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import date, timedelta, timezone, tzinfo
+from enum import Enum
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
@@ -64,6 +66,34 @@ class CalendarConfig(ConfigBlock):
         return SiteCalendar(_zone(self.timezone), self.holidays, self.nerc_holidays)
 
 
+class VoltageBetween(str, Enum):
+    """What a three-phase voltage is between."""
+
+    LINES = "lines"
+    LINE_AND_NEUTRAL = "line_and_neutral"
+
+
+class RestoreMode(str, Enum):
+    """How a control point goes back when nothing is shed any more."""
+
+    RELINQUISH = "relinquish"
+    """Null is written at our priority, and whoever had the point before us has it again."""
+    PREVIOUS = "previous"
+    """The value that stood there is written."""
+    DEFAULT = "default"
+    """The driver reverts the point to its default."""
+
+
+PowerPoints = Annotated[tuple[Name, ...], Field(min_length=1, max_length=12)]
+LOWEST_CHARGE_AMPS = 6.0
+
+
+def _points(named: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    if named is None:
+        return ()
+    return (named,) if isinstance(named, str) else named
+
+
 class PanelConfig(ConfigBlock):
     """The panel as a whole: its device in the platform driver, and the points read from it."""
 
@@ -71,13 +101,32 @@ class PanelConfig(ConfigBlock):
     """Without `devices/`, e.g. `site/building/panel`."""
     amperage: Positive = 200.0
     voltage: Positive = 240.0
-    power_point: Name | None = None
-    """Total power; without one the circuits are summed."""
+    phases: Literal[1, 3] = 1
+    """3 for a three-phase service; 1 for a single-phase or split-phase one."""
+    voltage_between: VoltageBetween = VoltageBetween.LINES
+    """What `voltage` is between, with three phases: lines (400 V) or line and neutral (230 V)."""
+    power_point: Name | PowerPoints | None = None
+    """Total power, one point or several that are summed; without one the circuits are summed."""
     power_scale: Annotated[float, Field(allow_inf_nan=False), NotBoolean] = 1.0
     """kW per unit of `power_point`: 0.001 for a meter in watts."""
     voltage_point: Name | None = None
     current_point: Name | None = None
     battery_soc_point: Name | None = None
+
+    @property
+    def power_points(self) -> tuple[str, ...]:
+        return _points(self.power_point)
+
+    @property
+    def phase_factor(self) -> float:
+        """kW are amps by voltage by this, over 1000."""
+        if self.phases == 1:
+            return 1.0
+        return math.sqrt(3.0) if self.voltage_between is VoltageBetween.LINES else 3.0
+
+    @property
+    def max_kw(self) -> float:
+        return self.amperage * self.voltage * self.phase_factor / 1000.0
 
 
 class CircuitConfig(ConfigBlock):
@@ -94,7 +143,15 @@ class CircuitConfig(ConfigBlock):
     """Where its points are, if not on the panel's device."""
     control_device: DevicePath | None = None
     """Where its switch and limit points are, if not on `device`: a relay board beside a meter."""
-    power_point: Name
+    poles: Literal[1, 2, 3] | None = None
+    """Of its breaker, on a three-phase panel: how many lines it is on. A load without neutral is
+    on the voltage between lines."""
+    voltage: Positive | None = None
+    """Across the load, if it is not what panel and poles make it: 120 on a 240 V panel."""
+    power_point: Name | PowerPoints | None = None
+    """One point or several that are summed."""
+    nominal_kw: Positive | None = None
+    """What a load without a meter draws while its switch is on."""
     power_scale: Annotated[float, Field(allow_inf_nan=False), NotBoolean] = 1.0
     """kW per unit of `power_point`: 0.001 for a meter in watts."""
     switch_point: Name | None = None
@@ -103,6 +160,9 @@ class CircuitConfig(ConfigBlock):
     limit_point: Name | None = None
     limit_unit: LimitUnit = LimitUnit.PERCENT
     limit_step: Positive = 1.0
+    limit_lowest: NotNegative | None = None
+    """A smaller limit than this is never written, but 0. In amps it is 6 if none is given: a
+    charger takes no 1 to 5 A (IEC 61851)."""
     limit_full_scale_kw: Positive | None = None
     """What 100 percent means; the breaker's rating if none."""
     floor: Annotated[float, Field(allow_inf_nan=False, ge=0, le=1), NotBoolean] | None = None
@@ -111,6 +171,30 @@ class CircuitConfig(ConfigBlock):
     min_on_sec: NotNegative = 0.0
     """Once back it is not shed again for at least this long."""
     max_sheds_per_day: Annotated[int, Field(ge=1), NotBoolean] | None = None
+    restore: RestoreMode | None = None
+    """How its control point goes back; by the driver if none is given: a BACnet slot is
+    relinquished, a register gets its previous value."""
+
+    @property
+    def power_points(self) -> tuple[str, ...]:
+        return _points(self.power_point)
+
+    @property
+    def lowest_limit(self) -> float:
+        if self.limit_lowest is not None:
+            return self.limit_lowest
+        return LOWEST_CHARGE_AMPS if self.limit_unit is LimitUnit.AMPS else 0.0
+
+    @model_validator(mode="after")
+    def _measured(self) -> CircuitConfig:
+        if self.power_point is None and self.nominal_kw is None:
+            raise ValueError(
+                "power_point is missing: name the point of its power, or give nominal_kw, what it "
+                "draws while its switch is on"
+            )
+        if self.power_point is None and self.switch_point is None:
+            raise ValueError("nominal_kw needs a switch_point, that says whether the load is on")
+        return self
 
     @model_validator(mode="after")
     def _controllable(self) -> CircuitConfig:
@@ -167,6 +251,20 @@ class EventConfig(ConfigBlock):
     """`resume`: an orderly stop of the agent leaves the event to its next start."""
     release_order: ReleaseOrder = ReleaseOrder.MOST_IMPORTANT_FIRST
     """Which loads return first when an event sheds too much, or is changed to less."""
+
+
+class DeviceQuirks(ConfigBlock):
+    """What is odd about one device: data that belongs beside its registers."""
+
+    device: DevicePath
+    sentinels: tuple[Annotated[float, Field(allow_inf_nan=False), NotBoolean], ...] = ()
+    """Raw values that mean "no value", such as -32768 or 65535."""
+    scale_points: dict[Name, Name] = Field(default_factory=dict)
+    """Power, voltage or current point → the point that holds its power of ten (SunSpec)."""
+    settle_sec: Annotated[float, Field(ge=0, le=120), NotBoolean] = 0.0
+    """So long after a write a reading may still show what was before."""
+    answer_within_sec: Annotated[float, Field(ge=1, le=120), NotBoolean] | None = None
+    """The longest that it may take to answer a request; learnt from its answers if none."""
 
 
 class LeaseConfig(ConfigBlock):

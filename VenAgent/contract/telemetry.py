@@ -19,6 +19,8 @@ class Quality(str, Enum):
     """How far the readings in a telemetry can be trusted."""
 
     GOOD = "good"
+    PARTIAL = "partial"
+    """Some of the points that the total needs are too old."""
     STALE = "stale"
     MISSING = "missing"
 

@@ -39,12 +39,17 @@ class LimitScale:
     """What 100 percent means."""
     voltage: float
     step: float = 1.0
+    phase_factor: float = 1.0
+    """kW are amps by voltage by this, over 1000: √3 for three phases, voltage between lines."""
+    lowest: float = 0.0
+    """A smaller number than this is never written, but 0: a charger takes no 1 to 5 A."""
 
     @property
     def kw_per_value(self) -> float:
         if self.unit is LimitUnit.PERCENT:
             return self.full_scale_kw / 100.0
-        return self.voltage / 1000.0 if self.unit is LimitUnit.AMPS else 1.0
+        amp_kw = self.voltage * self.phase_factor / 1000.0
+        return amp_kw if self.unit is LimitUnit.AMPS else 1.0
 
     @property
     def step_kw(self) -> float:
@@ -54,7 +59,10 @@ class LimitScale:
         """The register value nearest to `power_kw` that does not go below `lowest_kw`."""
         steps = round(power_kw / self.step_kw)
         lowest = math.ceil(lowest_kw / self.step_kw - 1e-9)
-        return round(max(steps, lowest, 0) * self.step, 6)
+        value = round(max(steps, lowest, 0) * self.step, 6)
+        if not 0.0 < value < self.lowest:
+            return value
+        return 0.0 if lowest <= 0 and value < self.lowest / 2.0 else self.lowest
 
     def kw_of(self, value: float) -> float:
         return value * self.kw_per_value
@@ -84,10 +92,12 @@ class Circuit:
     endurance: Endurance = UNLIMITED
     inverted: bool = False
     """Its contactor hangs on a normally closed contact: it opens when the point is on."""
+    phase_factor: float = 1.0
+    """kW are amps by voltage by this, over 1000: √3 for three phases, voltage between lines."""
 
     @property
     def rating_kw(self) -> float:
-        return self.breaker_amps * self.voltage / 1000.0
+        return self.breaker_amps * self.voltage * self.phase_factor / 1000.0
 
     @property
     def last_resort(self) -> bool:
@@ -110,6 +120,7 @@ class Panel:
     amperage: float
     voltage: float
     circuits: tuple[Circuit, ...]
+    phase_factor: float = 1.0
     by_id: Mapping[str, Circuit] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -117,7 +128,7 @@ class Panel:
 
     @property
     def max_kw(self) -> float:
-        return self.amperage * self.voltage / 1000.0
+        return self.amperage * self.voltage * self.phase_factor / 1000.0
 
 
 @dataclass(frozen=True)
@@ -127,11 +138,13 @@ class CircuitReading:
     power_kw: float | None = None
     closed: bool | None = None
     limit: float | None = None
+    ts: float | None = field(default=None, compare=False)
+    """When the oldest of these was read (epoch s); None where nothing was."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What the meter read at `ts`."""
+    """What the meter said; `ts` is when the panel's power was read, each circuit has its own."""
 
     ts: float
     power_kw: float | None

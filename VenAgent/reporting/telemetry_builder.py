@@ -28,7 +28,7 @@ def telemetry(
     voltage = reading.voltage or panel.voltage  # a dead voltage input says 0
     amps = reading.current_amps
     if amps is None and power_kw is not None:
-        amps = power_kw * 1000.0 / voltage
+        amps = power_kw * 1000.0 / (voltage * panel.phase_factor)
     return Telemetry(
         ven_id=engine.ven_id,
         timestamp=round(now, 3),
@@ -47,7 +47,7 @@ def telemetry(
             None if amps is None else rounded(100.0 * amps / panel.amperage, 1)
         ),
         quality=quality,
-        circuits=tuple(_circuit_entry(c, reading, voltage) for c in panel.circuits),
+        circuits=tuple(_circuit_entry(c, reading, voltage / panel.voltage) for c in panel.circuits),
         loads=tuple(_load_entry(c, reading) for c in panel.circuits),
     )
 
@@ -128,9 +128,11 @@ def over_current(telemetry: Telemetry) -> str | None:
     return "; ".join(found) or None
 
 
-def _circuit_entry(circuit: Circuit, reading: Reading, voltage: float) -> CircuitEntry:
+def _circuit_entry(circuit: Circuit, reading: Reading, relative_voltage: float) -> CircuitEntry:
+    """`relative_voltage`: the panel's, as a part of what it is nominally."""
     read = reading.circuit(circuit.id)
-    amps = None if read.power_kw is None else read.power_kw * 1000.0 / voltage
+    amp_kw = circuit.voltage * relative_voltage * circuit.phase_factor / 1000.0
+    amps = None if read.power_kw is None else read.power_kw / amp_kw
     return CircuitEntry(
         id=circuit.id,
         name=circuit.name,

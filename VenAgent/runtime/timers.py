@@ -24,6 +24,7 @@ _log = logging.getLogger(__name__)
 IDLE_SEC = 30.0
 AFTER_FAILURE_SEC = 1.0
 AT_ONCE_SEC = 0.1
+SUSPECT = "point.suspect"
 LATE_SEC = 60.0
 """A deadline of the engine that is over for longer is not kept any more: no lease holds for it."""
 
@@ -49,6 +50,8 @@ class Timers:
         self._reporter = reporter
         self._alerts = alerts
         self._on_look = on_look
+        self._suspects: set[str] = set()
+        """The points that an alert is raised for."""
         self._greenlets: set[gevent.Greenlet] = set()
         now, self._clock_offset_sec = _both_clocks()
         self._made_at = now - self._clock_offset_sec
@@ -143,7 +146,19 @@ class Timers:
         up_sec = time.monotonic() - self._made_at
         fault = report.meter_fault(telemetry.quality, up_sec, self._stale_after_sec)
         self._alerts.set("meter.stale", Severity.WARNING, fault)
+        self._alert_suspects()
         self._alerts.set("panel.over_current", Severity.CRITICAL, report.over_current(telemetry))
+
+    def _alert_suspects(self) -> None:
+        """One alert for each point whose value cannot be, with that value; each has its end."""
+        suspects = {each.point: each for each in self._meter.points.suspects()}
+        for point in self._suspects - set(suspects):
+            self._alerts.clear(SUSPECT, subject=point)
+        for point, suspect in suspects.items():
+            self._alerts.raise_alert(
+                SUSPECT, Severity.WARNING, str(suspect), subject=point, value=repr(suspect.value)
+            )
+        self._suspects = set(suspects)
 
 
 def _both_clocks() -> tuple[float, float]:

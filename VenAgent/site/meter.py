@@ -101,7 +101,7 @@ class Meter:
             else:
                 failures[device] = f"{self._config.driver_identity} answered {answer!r}"
         for device, values in answers.items():
-            self.points.update(device, values, asked_ts, now=time.time())
+            self.points.update(device, values, asked_ts, now=time.time(), complete=True)
         self.failure = "; ".join(f"{device}: {why}" for device, why in failures.items()) or None
         if answers:
             self._on_reading(self.points.reading(time.time()))
@@ -125,7 +125,7 @@ class Meter:
             _log.warning("%s from %s is not a set of points; ignored", topic, sender)
             return
         now = time.time()
-        self.points.update(device, values, _timestamp(headers, now), now)
+        self.points.update(device, values, _timestamp(headers, now), now, published=True)
         self._on_reading(self.points.reading(now))
 
 

@@ -1,23 +1,31 @@
-"""From the points that the driver publishes to a reading of the panel. Pure: no VOLTTRON here."""
+"""From the points that the driver publishes to a reading of the panel. Pure: no VOLTTRON here.
+
+Every point has an age of its own. A publication may have one point or all: what is not in it
+stands until it is itself too old. What cannot be is no value (site/point_quirks.py); the last one
+that could be stands in its place, at its own age.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 from VenAgent.config import AgentConfig
 from VenAgent.config.site_config import CircuitConfig
 from VenAgent.contract.telemetry import Quality
 from VenAgent.dr.panel import CircuitReading, Reading
+from VenAgent.site.point_quirks import PointQuirks, number
 
-
-def number(value: Any) -> float | None:
-    """A point's value as a finite number; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return float(value) if math.isfinite(value) else None
+CLOCK_SLEW_SEC = 1.0
+"""A reading from later than this was read before the clock was set back: no one knows when."""
+INTERVALS_SEEN = 3
+STALE_INTERVALS = 2.5
+"""A point is stale after so many of the intervals at which it is seen to come, if that is longer
+than the configuration has it: the driver's own default is one reading a minute."""
+LONGEST_INTERVAL_SEC = 900.0
 
 
 def switched_on(value: Any) -> bool | None:
@@ -29,125 +37,292 @@ def switched_on(value: Any) -> bool | None:
     return {"active": True, "inactive": False}.get(value) if isinstance(value, str) else None
 
 
-CLOCK_SLEW_SEC = 1.0
-"""A reading from later than this was read before the clock was set back: no one knows when."""
-
-
 @dataclass
-class _Device:
+class _Point:
+    """One point of a device: its latest value, when that was read, and how often one comes."""
+
+    value: Any
     ts: float
-    points: Mapping[str, Any]
+    gaps_sec: deque[float] = field(default_factory=lambda: deque(maxlen=INTERVALS_SEEN))
+
+    @property
+    def interval_sec(self) -> float:
+        """At which it comes; 0 until that is known."""
+        known = len(self.gaps_sec) == INTERVALS_SEEN
+        return min(median(self.gaps_sec), LONGEST_INTERVAL_SEC) if known else 0.0
+
+
+@dataclass(frozen=True)
+class SuspectPoint:
+    """A value that cannot be: the point's full name, what was read, and why it is not believed."""
+
+    point: str
+    value: Any
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.point} reads {self.value!r}, which is not used: {self.reason}"
 
 
 @dataclass
 class PointReadings:
-    """The latest values of the panel's devices, and the reading they make."""
+    """The latest values of the panel's points, and the reading they make."""
 
     config: AgentConfig
-    _devices: dict[str, _Device] = field(default_factory=dict)
+    _points: dict[str, dict[str, _Point]] = field(default_factory=dict)
+    """By device and name."""
+    _first_ts: dict[str, float] = field(default_factory=dict)
+    """By device: when it was first heard."""
+    _absent: dict[str, set[str]] = field(default_factory=dict)
+    """By device: configured points that its last complete reading did not have."""
+    _suspects: dict[tuple[str, str], SuspectPoint] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._names: dict[str, list[str]] = {device: [] for device in self.config.devices()}
+        for device, name in self._configured():
+            if name not in self._names[device]:
+                self._names[device].append(name)
+        self._quirks = PointQuirks(self.config)
 
     def update(
-        self, device: str, points: Mapping[str, Any], ts: float, now: float | None = None
+        self,
+        device: str,
+        points: Mapping[str, Any],
+        ts: float,
+        now: float | None = None,
+        *,
+        complete: bool = False,
+        published: bool = False,
     ) -> None:
-        """Values of `device` read at `ts`; an older reading never replaces a newer one, unless
-        that one is from after `now`: then the clock was set back since."""
-        known = self._devices.get(device)
-        is_newer = known is None or ts >= known.ts or (now is not None and known.ts > now)
-        if is_newer and device in self.config.devices():
-            self._devices[device] = _Device(ts, points)
+        """Values of `device` read at `ts`; an older one never replaces a newer one, unless that
+        one is from after `now`: then the clock was set back since.
+
+        `complete`: a point that is not among them was not read. `published`: it comes regularly,
+        and the time between two says when it is missed.
+        """
+        if device not in self._names:
+            return
+        self._first_ts.setdefault(device, ts)
+        known = self._points.setdefault(device, {})
+        for name in self._names[device]:
+            if name in points:
+                self._update_point(device, name, points, ts, now, published=published)
+            elif complete and name in known and known[name].ts <= ts:
+                del known[name]
+        if complete:
+            self._absent[device] = {name for name in self._names[device] if name not in points}
+
+    def _update_point(
+        self,
+        device: str,
+        name: str,
+        points: Mapping[str, Any],
+        ts: float,
+        now: float | None,
+        *,
+        published: bool,
+    ) -> None:
+        known = self._points[device].get(name)
+        is_from_the_future = known is not None and now is not None and known.ts > now
+        if known is not None and ts < known.ts and not is_from_the_future:
+            return
+        self._absent.get(device, set()).discard(name)
+        value, reason = self._quirks.read(device, name, points)
+        if reason is not None:
+            self._suspects[device, name] = SuspectPoint(f"{device}/{name}", points[name], reason)
+            return
+        self._suspects.pop((device, name), None)
+        if known is None or is_from_the_future:
+            self._points[device][name] = _Point(value, ts)
+            return
+        if published and ts > known.ts:
+            known.gaps_sec.append(ts - known.ts)
+        known.value, known.ts = value, ts
 
     def adopt(self, before: PointReadings) -> None:
-        """Keep what was read under an earlier configuration, of the devices that are still ours."""
-        for device, known in before._devices.items():
-            self.update(device, known.points, known.ts)
+        """Keep what was read under an earlier configuration, of the points that are still ours."""
+        for device, points in before._points.items():
+            for name, point in points.items():
+                if name in self._names.get(device, ()):
+                    self._points.setdefault(device, {})[name] = point
+                    first_ts = before._first_ts[device]
+                    self._first_ts[device] = min(self._first_ts.get(device, first_ts), first_ts)
 
-    def missing(self) -> list[str]:
-        """The configured points that their device does not publish: a fault of configuration."""
+    def forget(self, topics: Iterable[str], ts: float) -> None:
+        """These points (`device/point`) were written at `ts`: what was read of them before that
+        is not how they are."""
+        for topic in topics:
+            device, _, name = topic.rpartition("/")
+            known = self._points.get(device, {}).get(name)
+            if known is not None and known.ts <= ts:
+                known.value = None
+
+    # ---- what is wrong with it -----------------------------------------------------------
+
+    def missing(self, now: float) -> list[str]:
+        """The configured points that their device does not have: a fault of configuration.
+
+        Publications may have some of the points only, so it is known after a complete reading, or
+        once the device has been heard for as long as a reading may be old.
+        """
         lacking = []
-        for device, name in self._configured():
-            known = self._devices.get(device)
-            if known is not None and name not in known.points:
-                lacking.append(f"{device}/{name}")
+        for device, names in self._names.items():
+            first_ts, known = self._first_ts.get(device), self._points.get(device, {})
+            if first_ts is None:
+                continue
+            long_enough = now - first_ts > self.config.stale_after_sec
+            absent = self._absent.get(device, set())
+            lacking += [
+                f"{device}/{name}"
+                for name in names
+                if name not in known
+                and (device, name) not in self._suspects
+                and (name in absent or long_enough)
+            ]
         return lacking
 
+    def stale(self, now: float) -> dict[str, float]:
+        """What is too old, with its age in seconds: whole devices, or single points of one."""
+        found: dict[str, float] = {}
+        for device, names in self._names.items():
+            known = self._points.get(device, {})
+            old = {
+                n: now - known[n].ts for n in names if n in known and self._is_old(known[n], now)
+            }
+            if old and len(old) == len(known):
+                found[device] = min(old.values())
+            else:
+                found |= {f"{device}/{name}": age_sec for name, age_sec in old.items()}
+        return found
+
+    def unread(self) -> list[str]:
+        """The devices of which nothing was ever read."""
+        return [d for d, names in self._names.items() if names and d not in self._first_ts]
+
+    def suspects(self) -> list[SuspectPoint]:
+        """The points whose last value cannot be, with that value."""
+        return list(self._suspects.values())
+
     def quality(self, now: float) -> Quality:
-        """Good while every device was read within `stale_after_sec`."""
-        devices = self.config.devices()
-        if any(device not in self._devices for device in devices):
+        """Of the points that the total needs: good while all of them are fresh."""
+        needed = [self._points.get(device, {}).get(name) for device, name in self._of_total()]
+        if all(point is None for point in needed):
             return Quality.MISSING
-        times = [self._devices[device].ts for device in devices]
-        is_fresh = now - min(times) <= self.config.stale_after_sec
-        return Quality.GOOD if is_fresh and max(times) <= now + CLOCK_SLEW_SEC else Quality.STALE
+        fresh = [point for point in needed if point is not None and self._is_fresh(point, now)]
+        if len(fresh) == len(needed):
+            return Quality.GOOD
+        return Quality.PARTIAL if fresh else Quality.STALE
 
     def age_sec(self, now: float) -> float | None:
-        """Age of the oldest device's reading; None when one was never read."""
-        if any(device not in self._devices for device in self.config.devices()):
-            return None
-        return now - min(self._devices[device].ts for device in self.config.devices())
+        """Age of the oldest point that the total needs; None when one was never read."""
+        needed = [self._points.get(device, {}).get(name) for device, name in self._of_total()]
+        times = [point.ts for point in needed if point is not None]
+        return now - min(times) if times and len(times) == len(needed) else None
+
+    # ---- a reading -----------------------------------------------------------------------
 
     def reading(self, now: float, max_age_sec: float | None = None) -> Reading:
         """What is known at `now`. A value older than `max_age_sec` is left out, not reused.
 
-        `max_age_sec` is the configuration's `stale_after_sec` if none is given. The reading's
-        `ts` is the time of the oldest device that took part; `now` when none did.
+        `max_age_sec` is the configuration's `stale_after_sec`, or longer for a point that is seen
+        to come less often, if none is given. The reading's `ts` is that of the panel's power: of
+        its oldest point; without a power that of the oldest value, `now` when there is none. A
+        circuit's is that of its oldest value.
         """
-        oldest = now - (self.config.stale_after_sec if max_age_sec is None else max_age_sec)
-        newest = now + CLOCK_SLEW_SEC
-        fresh = {
-            name: known for name, known in self._devices.items() if oldest <= known.ts <= newest
-        }
-        panel = self.config.panel
-
-        def read(device: str, name: str | None) -> Any:
-            known = fresh.get(device)
-            return None if known is None or name is None else known.points.get(name)
-
-        def read_circuit(circuit: CircuitConfig) -> CircuitReading:
-            power = number(read(self.config.device_of(circuit), circuit.power_point))
-            control = self.config.control_device_of(circuit)
-            on = switched_on(read(control, circuit.switch_point))
-            return CircuitReading(
-                power_kw=None if power is None else power * circuit.power_scale,
-                closed=on if on is None else on != circuit.switch_inverted,
-                limit=number(read(control, circuit.limit_point)),
-            )
-
-        circuits = {circuit.id: read_circuit(circuit) for circuit in self.config.circuits}
-        power = number(read(panel.device, panel.power_point))
-        power_kw = None if power is None else power * panel.power_scale
-        if panel.power_point is None:
-            power_kw = _total([circuit.power_kw for circuit in circuits.values()])
+        panel, used = self.config.panel, _Used(self, now, max_age_sec)
+        circuits = {circuit.id: self._circuit(circuit, used) for circuit in self.config.circuits}
+        power_kw = used.sum(panel.device, panel.power_points, panel.power_scale)
+        if not panel.power_points:
+            power_kw = _total([circuits[circuit.id].power_kw for circuit in self.config.circuits])
+        of_total = [used.times[key] for key in self._of_total() if key in used.times]
+        times = of_total if power_kw is not None and of_total else list(used.times.values())
         return Reading(
-            ts=min((known.ts for known in fresh.values()), default=now),
+            ts=min(times, default=now),
             power_kw=power_kw,
             circuits=circuits,
-            voltage=number(read(panel.device, panel.voltage_point)),
-            current_amps=number(read(panel.device, panel.current_point)),
-            battery_soc=number(read(panel.device, panel.battery_soc_point)),
+            voltage=number(used.value(panel.device, panel.voltage_point)),
+            current_amps=number(used.value(panel.device, panel.current_point)),
+            battery_soc=number(used.value(panel.device, panel.battery_soc_point)),
         )
+
+    def _circuit(self, circuit: CircuitConfig, used: _Used) -> CircuitReading:
+        device, control = self.config.device_of(circuit), self.config.control_device_of(circuit)
+        on = switched_on(used.value(control, circuit.switch_point))
+        closed = on if on is None else on != circuit.switch_inverted
+        power_kw = used.sum(device, circuit.power_points, circuit.power_scale)
+        if not circuit.power_points and circuit.nominal_kw is not None and closed is not None:
+            power_kw = circuit.nominal_kw if closed else 0.0
+        names = [(device, name) for name in circuit.power_points]
+        names += [(control, n) for n in (circuit.switch_point, circuit.limit_point) if n]
+        return CircuitReading(
+            power_kw=power_kw,
+            closed=closed,
+            limit=number(used.value(control, circuit.limit_point)),
+            ts=min((used.times[key] for key in names if key in used.times), default=None),
+        )
+
+    def _is_old(self, point: _Point, now: float, max_age_sec: float | None = None) -> bool:
+        if max_age_sec is None:
+            max_age_sec = max(self.config.stale_after_sec, STALE_INTERVALS * point.interval_sec)
+        return now - point.ts > max_age_sec
+
+    def _is_fresh(self, point: _Point, now: float, max_age_sec: float | None = None) -> bool:
+        return point.ts <= now + CLOCK_SLEW_SEC and not self._is_old(point, now, max_age_sec)
+
+    def _of_total(self) -> list[tuple[str, str]]:
+        """The points that the panel's power is made of."""
+        panel = self.config.panel
+        if panel.power_points:
+            return [(panel.device, name) for name in panel.power_points]
+        found = []
+        for circuit in self.config.circuits:
+            names = circuit.power_points
+            device = self.config.device_of(circuit)
+            if not names and circuit.switch_point is not None:
+                names, device = (circuit.switch_point,), self.config.control_device_of(circuit)
+            found += [(device, name) for name in names]
+        return found
 
     def _configured(self) -> list[tuple[str, str]]:
         panel = self.config.panel
-        names = [
-            (panel.device, name)
-            for name in (
-                panel.power_point,
-                panel.voltage_point,
-                panel.current_point,
-                panel.battery_soc_point,
-            )
+        names: list[tuple[str, str | None]] = [
+            *((panel.device, name) for name in panel.power_points),
+            (panel.device, panel.voltage_point),
+            (panel.device, panel.current_point),
+            (panel.device, panel.battery_soc_point),
         ]
         for circuit in self.config.circuits:
             control = self.config.control_device_of(circuit)
-            names += [
-                (self.config.device_of(circuit), circuit.power_point),
-                (control, circuit.switch_point),
-                (control, circuit.limit_point),
-            ]
+            names += [(self.config.device_of(circuit), name) for name in circuit.power_points]
+            names += [(control, circuit.switch_point), (control, circuit.limit_point)]
         return [(device, name) for device, name in names if name is not None]
 
 
+class _Used:
+    """The values that a reading takes, and when each was read."""
+
+    def __init__(self, readings: PointReadings, now: float, max_age_sec: float | None) -> None:
+        self._readings = readings
+        self._now = now
+        self._max_age_sec = max_age_sec
+        self.times: dict[tuple[str, str], float] = {}
+
+    def value(self, device: str, name: str | None) -> Any:
+        if name is None:
+            return None
+        point = self._readings._points.get(device, {}).get(name)
+        if point is None or not self._readings._is_fresh(point, self._now, self._max_age_sec):
+            return None
+        self.times[device, name] = point.ts
+        return point.value
+
+    def sum(self, device: str, names: tuple[str, ...], scale: float) -> float | None:
+        """The points in kW; None without any, or if one was not read."""
+        total = _total([number(self.value(device, name)) for name in names]) if names else None
+        return None if total is None else total * scale
+
+
 def _total(powers: list[float | None]) -> float | None:
-    """The sum of the circuits; None if one was not read, for it could be the largest."""
+    """The sum; None if one was not read, for it could be the largest."""
     read = [power for power in powers if power is not None]
     return sum(read) if len(read) == len(powers) else None

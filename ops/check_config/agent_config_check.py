@@ -82,10 +82,11 @@ class _PointCheck:
 
     def run(self) -> None:
         panel = self._config.panel
-        for name in ("power_point", "voltage_point", "current_point", "battery_soc_point"):
+        for name in ("voltage_point", "current_point", "battery_soc_point"):
             self._number(panel.device, getattr(panel, name), ("panel", name))
-        power = self._point(panel.device, panel.power_point, ("panel", "power_point"), say=False)
-        self._power_units(power, panel.power_point, panel.power_scale, ("panel", "power_point"))
+        for power_point in panel.power_points:
+            power = self._number(panel.device, power_point, ("panel", "power_point"))
+            self._power_units(power, power_point, panel.power_scale, ("panel", "power_point"))
         for index, circuit in enumerate(self._config.circuits):
             self._circuit(circuit, ("circuits", index))
 
@@ -149,8 +150,9 @@ class _PointCheck:
     def _circuit(self, circuit: CircuitConfig, where: tuple[str | int, ...]) -> None:
         device = self._config.device_of(circuit)
         control = self._config.control_device_of(circuit)
-        power = self._number(device, circuit.power_point, (*where, "power_point"))
-        self._power_units(power, circuit.power_point, circuit.power_scale, (*where, "power_point"))
+        for power_point in circuit.power_points:
+            power = self._number(device, power_point, (*where, "power_point"))
+            self._power_units(power, power_point, circuit.power_scale, (*where, "power_point"))
         switch = self._point(control, circuit.switch_point, (*where, "switch_point"))
         if switch and switch.kind in ("float", "str"):
             self._say(

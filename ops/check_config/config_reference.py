@@ -72,6 +72,14 @@ EXAMPLES: dict[str, Any] = {
             "timeout_sec": 120,
         }
     ],
+    "quirks": [
+        {
+            "device": "site/building/panel",
+            "sentinels": [-32768],
+            "scale_points": {"total_kw": "power_scale_factor"},
+            "settle_sec": 8,
+        }
+    ],
     "web": {"host": "0.0.0.0", "port": 8080, "token": "put-a-random-token-here"},
     "bus_bridge": {"enabled": True, "forward": ["analysis/weather"]},
 }

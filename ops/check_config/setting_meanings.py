@@ -69,6 +69,9 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "max_duration_sec": "A longer event is refused.",
         "write_timeout_sec": "A write that takes longer has failed.",
     },
+    "DeviceQuirks": {
+        "device": "One of the panel's devices.",
+    },
     "LeaseConfig": {
         "device": "One of the panel's devices.",
         "timeout_sec": "It goes back by itself when it hears nothing for so long.",

@@ -185,7 +185,7 @@ def _used_points(agent: AgentConfig) -> dict[str, set[str]]:
     used[panel.device] |= {
         name
         for name in (
-            panel.power_point,
+            *panel.power_points,
             panel.voltage_point,
             panel.current_point,
             panel.battery_soc_point,
@@ -193,7 +193,7 @@ def _used_points(agent: AgentConfig) -> dict[str, set[str]]:
         if name
     }
     for circuit in agent.circuits:
-        used[agent.device_of(circuit)].add(circuit.power_point)
+        used[agent.device_of(circuit)].update(circuit.power_points)
         control = agent.control_device_of(circuit)
         used[control] |= {name for name in (circuit.switch_point, circuit.limit_point) if name}
     return used

@@ -27,7 +27,6 @@ def test_what_is_no_object_is_refused(contents: Any) -> None:
         "circuits.1.id",
         "circuits.1.name",
         "circuits.1.breaker_amps",
-        "circuits.1.power_point",
     ],
 )
 def test_a_missing_field_is_named(path: str) -> None:

@@ -113,10 +113,10 @@ def test_each_value_of_a_circuit_and_a_load_stands_under_its_name() -> None:
     ]
 
 
-@pytest.mark.parametrize("quality", ["good", "stale", "missing"])
+@pytest.mark.parametrize("quality", ["good", "partial", "stale", "missing"])
 def test_the_qualities_are_those_of_the_contract(quality: str) -> None:
     assert a_telemetry(quality=Quality(quality)).to_wire()["quality"] == quality
-    assert len(Quality) == 3
+    assert len(Quality) == 4
 
 
 def test_what_was_not_read_is_null() -> None:

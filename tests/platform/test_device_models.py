@@ -60,8 +60,8 @@ def reading(model: str, **devices: Any) -> Reading:
     config = AgentConfig.load(json.loads((MODELS / model / "agent.json").read_text()), {})
     points = PointReadings(config)
     for device in config.devices():
-        points.update(device, devices[device.rpartition("/")[2]], NOW)
-    assert points.missing() == []
+        points.update(device, devices[device.rpartition("/")[2]], NOW, complete=True)
+    assert points.missing(NOW) == []
     return points.reading(NOW)
 
 

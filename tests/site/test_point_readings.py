@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from VenAgent.config import AgentConfig
+from VenAgent.config import AgentConfig, ConfigError
 from VenAgent.contract.telemetry import Quality
 from VenAgent.dr.panel import CircuitReading
-from VenAgent.site.point_readings import PointReadings, number, switched_on
+from VenAgent.site.point_quirks import number
+from VenAgent.site.point_readings import PointReadings, switched_on
 
 NOW = 1_760_000_000.0
 PANEL = "site/panel"
@@ -216,14 +217,147 @@ def test_an_older_publication_never_replaces_a_newer_one() -> None:
     assert points.reading(NOW + 5).ts == NOW + 5
 
 
-def test_a_publication_replaces_the_one_before_it_whole() -> None:
-    """A point that is no longer published is not taken from an older publication."""
+def test_a_complete_reading_replaces_the_one_before_it_whole() -> None:
+    """A point that the device no longer has is not taken from an older reading."""
     points = after()
-    points.update(PANEL, {"total_kw": 4.0}, NOW + 5)
+    points.update(PANEL, {"total_kw": 4.0}, NOW + 5, complete=True)
     reading = points.reading(NOW + 5)
     assert reading.power_kw == 4.0
     assert reading.voltage is None
     assert reading.circuit("ev").power_kw is None
+
+
+def test_what_is_not_in_a_publication_stands_until_it_is_itself_too_old() -> None:
+    """A change of value, VOLTTRON 11's /multi, a register with an interval of its own."""
+    points = after(stale_after_sec=30)
+    points.update(PANEL, {"ev_kw": 1.5}, NOW + 20)
+    reading = points.reading(NOW + 25)
+    assert (reading.power_kw, reading.voltage, reading.ts) == (10.5, 239.0, NOW)
+    assert reading.circuit("ev") == CircuitReading(power_kw=1.5, closed=True, limit=100.0)
+    assert reading.circuit("heater").power_kw == 3.5
+    assert points.quality(NOW + 25) is Quality.GOOD
+    assert points.stale(NOW + 25) == {}
+    points.update(PANEL, {"total_kw": 9.0}, NOW + 29)
+    reading = points.reading(NOW + 40)
+    assert (reading.power_kw, reading.ts) == (9.0, NOW + 29)
+    assert reading.circuit("ev") == CircuitReading(power_kw=1.5, closed=None, limit=None)
+    assert reading.circuit("ev").ts == NOW + 20
+    assert reading.circuit("heater") == CircuitReading()
+    assert points.quality(NOW + 40) is Quality.GOOD, "the total is as it should be"
+    assert points.stale(NOW + 40)[f"{PANEL}/heater_w"] == 40.0
+    assert f"{PANEL}/ev_kw" not in points.stale(NOW + 40)
+
+
+def test_a_sum_is_partial_when_some_of_it_is_too_old() -> None:
+    points = after(total=False, stale_after_sec=30)
+    points.update(PANEL, {"ev_kw": 7.0}, NOW + 20)
+    assert points.quality(NOW + 40) is Quality.PARTIAL
+    assert points.reading(NOW + 40).power_kw is None
+    assert points.age_sec(NOW + 40) == 40
+
+
+def test_a_device_that_is_published_once_a_minute_is_not_stale_between() -> None:
+    """The driver's own default, with an agent that would give it 30 s."""
+    points = points_of(stale_after_sec=30)
+    for minute in range(5):
+        points.update(PANEL, VALUES, NOW + 60 * minute, published=True)
+    assert points.quality(NOW + 240 + 59) is Quality.GOOD
+    assert points.reading(NOW + 240 + 59).power_kw == 10.5
+    assert points.quality(NOW + 240 + 151) is Quality.STALE
+
+
+def test_what_was_read_before_a_write_does_not_say_how_the_point_is() -> None:
+    points = after()
+    points.forget([f"{PANEL}/ev_on"], NOW + 1)
+    assert points.reading(NOW + 2).circuit("ev").closed is None
+    assert points.reading(NOW + 2).circuit("ev").power_kw == 7.0
+    points.update(PANEL, {"ev_on": False}, NOW + 3)
+    assert points.reading(NOW + 4).circuit("ev").closed is False
+
+
+# ---- what cannot be -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("absurd", [6553.5, -6553.5, 0x7FFFFFFF, 1e30])
+def test_an_absurd_power_is_not_believed_and_the_last_one_stands(absurd: float) -> None:
+    points = after(total=False)
+    points.update(PANEL, {"ev_kw": absurd, "heater_w": 3000.0}, NOW + 5)
+    reading = points.reading(NOW + 5)
+    assert reading.circuit("ev").power_kw == 7.0
+    assert reading.power_kw == pytest.approx(10.0)
+    assert reading.ts == NOW
+    (suspect,) = points.suspects()
+    assert (suspect.point, suspect.value) == (f"{PANEL}/ev_kw", absurd)
+    points.update(PANEL, {"ev_kw": 6.0}, NOW + 10)
+    assert points.suspects() == []
+    assert points.reading(NOW + 10).circuit("ev").power_kw == 6.0
+
+
+def test_an_absurd_power_that_goes_on_is_in_the_end_no_reading() -> None:
+    points = after(stale_after_sec=30)
+    for sec in range(0, 60, 5):
+        points.update(PANEL, {**VALUES, "total_kw": 2917.0}, NOW + 1 + sec)
+    assert points.reading(NOW + 60).power_kw is None
+    assert points.quality(NOW + 60) is Quality.STALE
+
+
+def test_a_motor_that_starts_is_believed() -> None:
+    points = after({"heater_w": 2.5 * 7200.0, "total_kw": 60.0})
+    assert points.reading(NOW).circuit("heater").power_kw == pytest.approx(18.0)
+    assert points.reading(NOW).power_kw == 60.0
+
+
+@pytest.mark.parametrize("sentinel", [-32768, 0x8000])
+def test_a_devices_own_sign_for_no_value_is_none(sentinel: int) -> None:
+    quirks = [{"device": PANEL, "sentinels": [-32768, 0x8000]}]
+    points = after({"heater_w": sentinel, "ev_limit": sentinel}, quirks=quirks)
+    assert points.reading(NOW).circuit("heater").power_kw is None
+    assert points.reading(NOW).circuit("ev").limit is None
+    assert {each.point for each in points.suspects()} == {f"{PANEL}/heater_w", f"{PANEL}/ev_limit"}
+
+
+def test_a_scale_factor_is_the_power_of_ten_that_the_device_says() -> None:
+    quirks = [{"device": PANEL, "scale_points": {"heater_w": "w_sf"}}]
+    points = after({"heater_w": 35, "w_sf": 2}, quirks=quirks)
+    assert points.reading(NOW).circuit("heater").power_kw == pytest.approx(3.5)
+    points.update(PANEL, {"heater_w": 36}, NOW + 5)
+    assert points.reading(NOW + 5).circuit("heater").power_kw == pytest.approx(3.6)
+    unread = after({"heater_w": 35, "w_sf": -32768}, quirks=quirks)
+    assert unread.reading(NOW).circuit("heater").power_kw is None
+
+
+def test_quirks_of_a_device_that_is_not_there_are_refused() -> None:
+    with pytest.raises(ConfigError, match="quirks: site/other is no device of this panel"):
+        points_of(quirks=[{"device": "site/other", "sentinels": [65535]}])
+
+
+# ---- sums, and loads without a meter ------------------------------------------------------------
+
+
+def test_several_power_points_are_summed() -> None:
+    heater = {**HEATER, "power_point": ["l1_w", "l2_w"]}
+    panel = {"device": PANEL, "power_point": ["a_kw", "b_kw"]}
+    contents = {"ven_id": "site-1", "panel": panel, "circuits": [heater]}
+    points = PointReadings(AgentConfig.load(contents, {}))
+    points.update(PANEL, {"a_kw": 1.0, "b_kw": 2.5, "l1_w": 1000, "l2_w": 500}, NOW)
+    reading = points.reading(NOW)
+    assert reading.power_kw == 3.5
+    assert reading.circuit("heater").power_kw == pytest.approx(1.5)
+    points.update(PANEL, {"b_kw": None}, NOW + 1)
+    assert points.reading(NOW + 1).power_kw is None
+
+
+def test_a_load_without_a_meter_draws_what_it_is_made_for_while_it_is_on() -> None:
+    heater = {k: v for k, v in HEATER.items() if "power" not in k} | {"nominal_kw": 4.5}
+    contents = {"ven_id": "site-1", "panel": {"device": PANEL}, "circuits": [EV, heater]}
+    points = PointReadings(AgentConfig.load(contents, {}))
+    points.update(PANEL, VALUES, NOW)
+    assert points.reading(NOW).power_kw == pytest.approx(11.5)
+    points.update(PANEL, {"heater_on": False}, NOW + 1)
+    assert points.reading(NOW + 1).circuit("heater").power_kw == 0.0
+    assert points.reading(NOW + 1).power_kw == pytest.approx(7.0)
+    points.update(PANEL, {"heater_on": "?"}, NOW + 2)
+    assert points.reading(NOW + 2).power_kw is None
 
 
 def test_stale_values_are_null() -> None:
@@ -268,11 +402,12 @@ def test_each_point_is_read_from_its_own_device() -> None:
     assert reading.circuit("ev").power_kw == 7.0
 
 
-def test_one_device_that_was_never_read_makes_the_quality_missing() -> None:
+def test_one_device_that_was_never_read_is_named_and_a_total_without_it_is_good() -> None:
     points = points_of(heater_device=METER)
     points.update(PANEL, VALUES, NOW)
-    assert points.quality(NOW) is Quality.MISSING
-    assert points.age_sec(NOW) is None
+    assert points.quality(NOW) is Quality.GOOD
+    assert points.unread() == [METER]
+    assert points_of(total=False, heater_device=METER).quality(NOW) is Quality.MISSING
     reading = points.reading(NOW)
     assert reading.power_kw == 10.5
     assert reading.circuit("heater").power_kw is None
@@ -282,8 +417,7 @@ def test_one_stale_device_loses_its_values_and_the_other_keeps_its_own() -> None
     points = points_of(heater_device=METER, stale_after_sec=30)
     points.update(PANEL, VALUES, NOW)
     points.update(METER, {"heater_w": 2000.0}, NOW - 40)
-    assert points.quality(NOW) is Quality.STALE
-    assert points.age_sec(NOW) == 40
+    assert points.stale(NOW) == {METER: 40}
     reading = points.reading(NOW)
     assert reading.ts == NOW
     assert reading.circuit("heater").power_kw is None
@@ -299,11 +433,16 @@ def test_a_stale_device_makes_the_sum_null() -> None:
     assert points.reading(NOW).power_kw == pytest.approx(9.0)
 
 
-def test_a_reading_is_as_old_as_its_oldest_device() -> None:
+def test_a_reading_is_as_old_as_its_power_and_each_circuit_has_an_age_of_its_own() -> None:
     points = points_of(heater_device=METER)
     points.update(PANEL, VALUES, NOW)
     points.update(METER, {"heater_w": 2000.0}, NOW - 7)
-    assert points.reading(NOW).ts == NOW - 7
+    assert points.reading(NOW).ts == NOW
+    assert points.reading(NOW).circuit("heater").ts == NOW - 7
+    summed = points_of(total=False, heater_device=METER)
+    summed.update(PANEL, VALUES, NOW)
+    summed.update(METER, {"heater_w": 2000.0}, NOW - 7)
+    assert summed.reading(NOW).ts == NOW - 7
 
 
 # ---- points that are not published --------------------------------------------------------------
@@ -311,16 +450,19 @@ def test_a_reading_is_as_old_as_its_oldest_device() -> None:
 
 def test_configured_points_that_are_not_published_are_named() -> None:
     points = points_of(heater_device=METER)
-    assert points.missing() == []  # nothing was read: nothing is known
-    points.update(PANEL, {"total_kw": 1.0, "volts": None, "amps": 1.0, "ev_kw": 1.0}, NOW)
-    assert points.missing() == [f"{PANEL}/soc", f"{PANEL}/ev_on", f"{PANEL}/ev_limit"]
+    assert points.missing(NOW) == []  # nothing was read: nothing is known
+    some = {"total_kw": 1.0, "volts": None, "amps": 1.0, "ev_kw": 1.0}
+    points.update(PANEL, some, NOW)
+    assert points.missing(NOW + 1) == [], "another publication may have the others"
+    points.update(PANEL, some, NOW + 1, complete=True)
+    assert points.missing(NOW + 1) == [f"{PANEL}/soc", f"{PANEL}/ev_on", f"{PANEL}/ev_limit"]
     points.update(METER, {"heater_on": True}, NOW)
-    assert points.missing()[-1] == f"{METER}/heater_w"
+    assert points.missing(NOW + 31)[-1] == f"{METER}/heater_w"
 
 
 def test_nothing_is_missing_when_all_is_published() -> None:
-    assert after().missing() == []
-    assert after({"unconfigured": 1.0}).missing() == []
+    assert after().missing(NOW + 60) == []
+    assert after({"unconfigured": 1.0}).missing(NOW + 60) == []
 
 
 # ---- whatever a driver publishes ----------------------------------------------------------------

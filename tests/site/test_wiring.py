@@ -48,5 +48,5 @@ def test_on_a_normally_closed_contact_an_energised_relay_means_open() -> None:
 
 def test_a_switch_point_is_missed_on_the_relays_and_not_on_the_meter() -> None:
     points = points_of(False)
-    points.update("site/relays", {"relay_2": False}, 102.0)
-    assert points.missing() == ["site/relays/relay_1"]
+    points.update("site/relays", {"relay_2": False}, 102.0, complete=True)
+    assert points.missing(103.0) == ["site/relays/relay_1"]

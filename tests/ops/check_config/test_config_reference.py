@@ -31,7 +31,7 @@ BLOCKS = {
 def with_block(name: str) -> dict[str, Any]:
     """A configuration with the example of one block."""
     contents = {**MINIMAL, name: EXAMPLES[name]}
-    if name == "leases":
+    if name in ("leases", "quirks"):
         contents["panel"] = EXAMPLES["panel"]
     return contents
 
