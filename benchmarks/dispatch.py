@@ -31,7 +31,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import delete, func, insert, select, update
 
-from backend.config.mqtt_settings import MqttSettings
+from backend.config.broker_settings import BrokerSettings
 from backend.dispatch.command_publisher import CommandMessage
 from backend.dispatch.dispatch_wake import notify_dispatchers
 from backend.dispatch.event_commands import event_shed_command
@@ -158,7 +158,7 @@ async def one_event(
 
 async def bare(listener: Listener, port: int, vens: int) -> float:
     """Seconds for as many messages without a database."""
-    publisher = MqttPublisher(MqttSettings(MQTT_PORT=port), timeout_sec=60)
+    publisher = MqttPublisher(BrokerSettings(MQTT_PORT=port), timeout_sec=60)
     messages = made(vens)
     await publisher.publish(messages[:1])
     listener.reset()

@@ -185,7 +185,7 @@ async def get_ven_history(
 ) -> dict[str, Any]:
     """Power over time; the last 24 hours by default."""
     first, last = history_window(start, end)
-    step_sec = history_step_sec(granularity, first, last)
+    step_sec = _history_step_sec(granularity, first, last)
     async with uses.database.engine.connect() as connection:
         await read_ven(connection, ven_id)
         if step_sec % QUARTER_SEC == 0 and (last - first).total_seconds() > RAW_FOR_SEC:
@@ -209,7 +209,7 @@ async def get_load_history(
 ) -> dict[str, Any]:
     """`usedPowerKw` is the circuit's own; `shedPowerKw` is not known of one circuit."""
     first, last = history_window(start, end)
-    step_sec = history_step_sec(granularity, first, last)
+    step_sec = _history_step_sec(granularity, first, last)
     async with uses.database.engine.connect() as connection:
         await read_ven(connection, ven_id)
         used = await _load_power(connection, ven_id, load_id, first, last)
@@ -268,7 +268,7 @@ def _order_error() -> dict[str, Any]:
     }
 
 
-def history_step_sec(granularity: str | None, first: datetime, last: datetime) -> int:
+def _history_step_sec(granularity: str | None, first: datetime, last: datetime) -> int:
     """Seconds of a step; never so short that it would take more than some thousand points."""
     span_sec = (last - first).total_seconds()
     fitting = [s for s in STEPS_SEC if span_sec / s <= POINTS_WANTED]

@@ -12,14 +12,14 @@ from backend.api.api_services import Uses
 from backend.api.authentication import Reader
 from backend.api.load_sets import expand_loads, read_load_sets
 from backend.api.request_fields import VenId
-from backend.api.ven_responses import ShadowResponse
+from backend.api.ven_responses import VenShadowResponse
 from backend.api.ven_routes import read_ven
 from backend.config.backend_settings import BackendSettings
 
 router = APIRouter(prefix="/api/vens/{ven_id}", tags=["VENs"])
 
 
-@router.get("/shadow", response_model=ShadowResponse)
+@router.get("/shadow", response_model=VenShadowResponse)
 async def get_ven_shadow(uses: Uses, _actor: Reader, ven_id: VenId) -> dict[str, Any]:
     """Reported and desired state."""
     async with uses.database.engine.connect() as connection:

@@ -72,7 +72,7 @@ class SentCommandResponse(ResponseModel):
     payload: dict[str, Any]
 
 
-class ShadowResponse(ResponseModel):
+class VenShadowResponse(ResponseModel):
     reported: dict[str, Any] | None
     desired: dict[str, Any] | None
     source: str = Field(description="aws: the thing's shadow; telemetry: what the VEN said last")

@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field
 
+from backend.config.broker_settings import BrokerSettings
 from backend.config.kinesis_settings import KinesisSettings
-from backend.config.mqtt_settings import MqttSettings
 from backend.config.retention_settings import RetentionSettings
 from backend.config.settings_block import SettingsBlock, variable
 from VenAgent.baseline.methods import DEFAULT_METHOD, METHODS
@@ -57,7 +57,7 @@ class BackendSettings(SettingsBlock):
     log_level: str = variable("LOG_LEVEL", default="INFO")
     event_command_enabled: bool = variable("EVENT_COMMAND_ENABLED", default=True)
     iot_endpoint: str | None = variable("IOT_ENDPOINT", default=None)
-    mqtt: MqttSettings = Field(default_factory=MqttSettings)
+    mqtt: BrokerSettings = Field(default_factory=BrokerSettings)
     kinesis: KinesisSettings = Field(default_factory=KinesisSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
 
@@ -65,7 +65,7 @@ class BackendSettings(SettingsBlock):
     def _prepared(cls, given: dict[str, str]) -> dict[str, Any]:
         return {
             **given,
-            "mqtt": MqttSettings.model_validate(given),
+            "mqtt": BrokerSettings.model_validate(given),
             "kinesis": KinesisSettings.model_validate(given),
             "retention": RetentionSettings.model_validate(given),
         }

@@ -32,7 +32,7 @@ from backend.store.transaction import database_now, in_transaction
 from VenAgent.contract.commands import SHED_OPS
 
 
-class PublisherFault(Exception):
+class _PublisherFault(Exception):
     """A publisher raised what it does not foresee."""
 
 
@@ -72,7 +72,7 @@ class CommandOutbox:
         try:
             return await self._publisher.publish(messages)
         except Exception as error:  # it answers with outcomes; told apart from the database's
-            raise PublisherFault(f"{type(error).__name__}: {error}") from error
+            raise _PublisherFault(f"{type(error).__name__}: {error}") from error
 
     def _message(self, command: ClaimedCommand) -> CommandMessage:
         return CommandMessage(

@@ -18,13 +18,13 @@ from datetime import datetime
 
 import structlog
 
-from backend.config.mqtt_settings import MqttSettings
+from backend.config.broker_settings import BrokerSettings
 from backend.dispatch.command_publisher import CommandMessage, PublishOutcome
 from backend.mqtt.mqtt_connection import (
     BrokerRefused,
+    BrokerSession,
     MqttConnection,
     MqttHandler,
-    MqttSession,
     open_mqtt_connection,
 )
 from backend.mqtt.mqtt_packets import MOST_IN_FLIGHT
@@ -128,7 +128,7 @@ class MqttPublisher:
 
     at_once = 5_000
 
-    def __init__(self, settings: MqttSettings, *, timeout_sec: float) -> None:
+    def __init__(self, settings: BrokerSettings, *, timeout_sec: float) -> None:
         self._settings = settings
         self._timeout_sec = timeout_sec
         self._publications: _Publications | None = None
@@ -193,7 +193,7 @@ class MqttPublisher:
     async def _one_connection(self) -> None:
         """Until it ends. Raises what prevented it from working at all."""
         publications = _Publications()
-        session = MqttSession(
+        session = BrokerSession(
             client_id=f"venagent-dispatch-{secrets.token_hex(6)}",
             maximum_packet_bytes=LARGEST_ANSWER_BYTES,
         )

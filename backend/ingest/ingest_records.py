@@ -11,7 +11,7 @@ MAX_PAYLOAD_BYTES = 131_072
 """AWS IoT Core's limit."""
 
 
-class MessageRefused(Exception):
+class IngestRefused(Exception):
     """A message that is not stored; the text is the reason."""
 
 

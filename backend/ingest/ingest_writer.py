@@ -30,10 +30,10 @@ from backend.ingest.ingest_records import (
     AlertRecord,
     IncomingMessage,
     IngestRecord,
+    IngestRefused,
     LoadSetKey,
     LoadsRecord,
     LoadsSnapshotRecord,
-    MessageRefused,
     StatusRecord,
     TelemetryRecord,
 )
@@ -171,7 +171,7 @@ class IngestWriter:
             )
         try:
             return decode_message(message, self._window, self._panels)
-        except MessageRefused as error:
+        except IngestRefused as error:
             return str(error)
         except Exception as error:  # noqa: BLE001 - reading is pure: whatever it is, this message
             # alone is the cause, and the others must not wait for it for ever.

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from backend.ingest.ingest_records import LoadSetKey, LoadsRecord, MessageRefused
+from backend.ingest.ingest_records import IngestRefused, LoadSetKey, LoadsRecord
 from backend.ingest.message_fields import LoadFields
 from backend.ingest.plausible_values import MAX_POWER_W, plausible_kw, plausible_w
 
@@ -49,7 +49,7 @@ class KnownPanels:
 def read_loads(entries: list[LoadFields], ven_id: str, panels: KnownPanels) -> LoadsRecord:
     """What `entries` say. Raises Refused for what cannot be stored."""
     if len(entries) > MAX_LOADS:
-        raise MessageRefused(f"{len(entries)} loads are more than {MAX_LOADS}")
+        raise IngestRefused(f"{len(entries)} loads are more than {MAX_LOADS}")
     try:
         # Nearly always every number is there: asking for each would cost a third of the reading.
         powers_w: list[int | None] = [
@@ -91,9 +91,9 @@ def _checked(
     """What is fixed of a load, as it is stored. Raises Refused."""
     load_id = other_id if load_id is None else load_id
     if load_id is None:
-        raise MessageRefused("a load without loadId")
+        raise IngestRefused("a load without loadId")
     if priority is not None and not -MAX_PRIORITY <= priority <= MAX_PRIORITY:
-        raise MessageRefused(f"a load's priority {priority} is out of range")
+        raise IngestRefused(f"a load's priority {priority} is out of range")
     return (str(load_id), name, kind, plausible_kw(capacity_kw, None, "capacityKw"), priority)
 
 

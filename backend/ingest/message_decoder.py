@@ -18,9 +18,9 @@ from backend.ingest.ingest_records import (
     AlertRecord,
     IncomingMessage,
     IngestRecord,
+    IngestRefused,
     LoadsSnapshotRecord,
     MessageKind,
-    MessageRefused,
     StatusRecord,
     TelemetryRecord,
 )
@@ -52,7 +52,7 @@ _KIND_OF_PREFIX = {
 }
 
 
-def message_kind_of_topic(topic: str) -> tuple[MessageKind | None, str | None]:
+def _message_kind_of_topic(topic: str) -> tuple[MessageKind | None, str | None]:
     """The kind that a topic of the contract tells, and the VEN it names."""
     prefix, _, ven_id = topic.rpartition("/")
     kind = _KIND_OF_PREFIX.get(prefix)
@@ -69,8 +69,8 @@ def message_kind_of_payload(payload: bytes) -> tuple[MessageKind, str | None]:
     try:
         fields = read_envelope(payload)
     except _UNREADABLE as error:
-        raise MessageRefused(_reason(error)) from None
-    kind, ven_id = message_kind_of_topic(fields.mqttTopic or fields.topic or "")
+        raise IngestRefused(_reason(error)) from None
+    kind, ven_id = _message_kind_of_topic(fields.mqttTopic or fields.topic or "")
     if kind is not None:
         return kind, ven_id
     if fields.usedPowerKw is not None or fields.power_kw is not None:
@@ -83,7 +83,7 @@ def message_kind_of_payload(payload: bytes) -> tuple[MessageKind, str | None]:
         return MessageKind.STATUS, None
     if isinstance(fields.loads, list):
         return MessageKind.LOADS, None
-    raise MessageRefused(
+    raise IngestRefused(
         "neither telemetry, loads, ack, status nor alert: no field of them is in it"
     )
 
@@ -95,10 +95,10 @@ def decode_message(
     panels = panels or KnownPanels()
     topic, payload, received = message
     if len(payload) > MAX_PAYLOAD_BYTES:
-        raise MessageRefused(f"{len(payload)} bytes are more than {MAX_PAYLOAD_BYTES}")
+        raise IngestRefused(f"{len(payload)} bytes are more than {MAX_PAYLOAD_BYTES}")
     if b"\\u0000" in payload:
-        raise MessageRefused("a text with the character U+0000, which no database keeps")
-    kind, named = message_kind_of_topic(topic)
+        raise IngestRefused("a text with the character U+0000, which no database keeps")
+    kind, named = _message_kind_of_topic(topic)
     if kind is None:
         kind, named = message_kind_of_payload(payload)
     try:
@@ -112,7 +112,7 @@ def decode_message(
             return _status(read_status(payload), named, received)
         return _alert(read_alert(payload), message, named, window)
     except _UNREADABLE as error:
-        raise MessageRefused(_reason(error)) from None
+        raise IngestRefused(_reason(error)) from None
 
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -139,7 +139,7 @@ def _telemetry(
     ven_id = _ven_id(fields, named)
     seq = fields.seq or 0
     if not 0 <= seq <= MAX_SEQ:
-        raise MessageRefused(f"seq {seq} is out of range")
+        raise IngestRefused(f"seq {seq} is out of range")
     loads = fields.loads
     if not loads and bytes(fields.circuits):
         loads = read_circuits(fields.circuits)
@@ -168,10 +168,10 @@ def _snapshot(
     fields: TelemetryFields, named: str | None, window: PlausibleTimes, panels: KnownPanels
 ) -> LoadsSnapshotRecord:
     if not fields.loads:
-        raise MessageRefused("loads is missing or empty")
+        raise IngestRefused("loads is missing or empty")
     part = fields.part or 0
     if not 0 <= part < 2**31:
-        raise MessageRefused(f"part {part} is out of range")
+        raise IngestRefused(f"part {part} is out of range")
     moment = _moment(fields, window, fields.timestamp, fields.ts)
     ven_id = _ven_id(fields, named)
     return LoadsSnapshotRecord(ven_id, moment, part, read_loads(fields.loads, ven_id, panels))
@@ -183,7 +183,7 @@ def _ack(
     status = fields.status
     if not status:
         if fields.ok is None:
-            raise MessageRefused("an ack without status")
+            raise IngestRefused("an ack without status")
         status = "success" if fields.ok else "failed"
     ven_id = _ven_id(fields, named)
     correlation = (
@@ -213,7 +213,7 @@ def _ack(
 
 def _status(fields: StatusFields, named: str | None, received: float) -> StatusRecord:
     if fields.status not in ("online", "offline"):
-        raise MessageRefused(f"status {str(fields.status)[:64]!r} is neither online nor offline")
+        raise IngestRefused(f"status {str(fields.status)[:64]!r} is neither online nor offline")
     online = fields.status == "online"
     return StatusRecord(_ven_id(fields, named), online, _name(fields.bootId), received)
 
@@ -250,13 +250,13 @@ def _ven_id(fields: Any, named: str | None) -> str:
     """The VEN: of the message, of its topic, of the client that sent it. They must agree."""
     ven_id = _name(fields.venId if fields.venId is not None else fields.ven_id) or named
     if not ven_id:
-        raise MessageRefused("venId is missing")
+        raise IngestRefused("venId is missing")
     if named is not None and named != ven_id:
-        raise MessageRefused(f"venId {ven_id[:128]!r} on the topic of {named[:128]!r}")
+        raise IngestRefused(f"venId {ven_id[:128]!r} on the topic of {named[:128]!r}")
     if fields.mqttClientId is not None and fields.mqttClientId != ven_id:
-        raise MessageRefused(f"venId {ven_id[:128]!r} sent by {fields.mqttClientId[:128]!r}")
+        raise IngestRefused(f"venId {ven_id[:128]!r} sent by {fields.mqttClientId[:128]!r}")
     if not (_is_thing(ven_id) and ven_id.isprintable()):
-        raise MessageRefused(f"venId {ven_id[:128]!r} is not the name of a thing")
+        raise IngestRefused(f"venId {ven_id[:128]!r} is not the name of a thing")
     return ven_id
 
 

@@ -14,13 +14,13 @@ from collections.abc import Callable
 
 import structlog
 
-from backend.config.mqtt_settings import MqttSettings
+from backend.config.broker_settings import BrokerSettings
 from backend.ingest.ingest_records import MAX_PAYLOAD_BYTES, IncomingMessage
 from backend.mqtt.mqtt_connection import (
     BrokerRefused,
+    BrokerSession,
     MqttConnection,
     MqttHandler,
-    MqttSession,
     open_mqtt_connection,
 )
 
@@ -41,7 +41,7 @@ class MqttSource(MqttHandler):
 
     def __init__(
         self,
-        settings: MqttSettings,
+        settings: BrokerSettings,
         instance: str,
         deliver: Callable[[IncomingMessage, MqttConnection, int], None],
         resumed: Callable[[], None],
@@ -49,7 +49,7 @@ class MqttSource(MqttHandler):
         self._settings = settings
         group = settings.share_group
         prefix = f"$share/{group}/" if group else ""
-        self.session = MqttSession(
+        self.session = BrokerSession(
             client_id=f"{group or 'venagent-ingest'}-{instance}",
             maximum_packet_bytes=MAX_PAYLOAD_BYTES + _PACKET_OVERHEAD_BYTES,
             expiry_sec=settings.session_expiry_sec,

@@ -86,7 +86,7 @@ async def measure_next(database: Database, settings: BackendSettings, now: datet
             return None
         measured = update(EVENTS).where(EVENTS.c.id == event.id).values(measured_at=now)
         try:
-            total = await measure_event(connection, event, settings, now)
+            total = await _measure_event(connection, event, settings, now)
         except Exception as error:
             if isinstance(error, (SQLAlchemyError, OSError)) and not is_about_data(error):
                 raise
@@ -108,7 +108,7 @@ async def measure_next(database: Database, settings: BackendSettings, now: datet
     return str(event.id)
 
 
-async def measure_event(
+async def _measure_event(
     connection: AsyncConnection, event: Any, settings: BackendSettings, now: datetime
 ) -> VenPerformance:
     """Write the rows of an event anew, within the caller's transaction; the whole's figures."""

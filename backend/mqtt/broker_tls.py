@@ -6,10 +6,10 @@ import ssl
 import tempfile
 from pathlib import Path
 
-from backend.config.mqtt_settings import MqttSettings
+from backend.config.broker_settings import BrokerSettings
 
 
-def broker_tls_context(settings: MqttSettings) -> ssl.SSLContext:
+def broker_tls_context(settings: BrokerSettings) -> ssl.SSLContext:
     """The certificates of `settings`, as files or as text. Raises OSError or ssl.SSLError."""
     context = ssl.create_default_context(
         cafile=None if settings.ca_cert is None else str(settings.ca_cert),

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import cast
 
-from backend.config.mqtt_settings import MqttSettings
+from backend.config.broker_settings import BrokerSettings
 from backend.mqtt import mqtt_packets
 from backend.mqtt.broker_tls import broker_tls_context
 from backend.mqtt.mqtt_packets import ControlPacket, PublishPacket
@@ -27,7 +27,7 @@ class BrokerRefused(Exception):
 
 
 @dataclass(frozen=True)
-class MqttSession:
+class BrokerSession:
     """Who connects, what the broker keeps of it, and what it may send."""
 
     client_id: str
@@ -64,7 +64,9 @@ class MqttHandler:
 class MqttConnection(asyncio.Protocol):
     """See `open_mqtt_connection`."""
 
-    def __init__(self, settings: MqttSettings, session: MqttSession, handler: MqttHandler) -> None:
+    def __init__(
+        self, settings: BrokerSettings, session: BrokerSession, handler: MqttHandler
+    ) -> None:
         self._settings = settings
         self._session = session
         self._handler = handler
@@ -223,7 +225,7 @@ class MqttConnection(asyncio.Protocol):
 
 
 async def open_mqtt_connection(
-    settings: MqttSettings, session: MqttSession, handler: MqttHandler, *, timeout_sec: float
+    settings: BrokerSettings, session: BrokerSession, handler: MqttHandler, *, timeout_sec: float
 ) -> MqttConnection:
     """A connection on which the broker has let us in, and has subscribed us to the filters.
 

@@ -20,7 +20,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy import text
 
-from backend.config.mqtt_settings import MqttSettings
+from backend.config.broker_settings import BrokerSettings
 from backend.dispatch.event_lifecycle import stop_event
 from backend.dispatch.mqtt_publisher import MqttPublisher
 from backend.store.database import Database
@@ -79,7 +79,7 @@ async def test_two_dispatchers_tell_each_ven_once(postgresql_url: str, broker: B
     first, second = Database(postgresql_url), Database(postgresql_url)
     await add_vens(first, {f"two{n}": 1.0 for n in range(150)})
     settings = quick(batch=10)
-    mqtt = MqttSettings(MQTT_HOST=broker.host, MQTT_PORT=broker.port)
+    mqtt = BrokerSettings(MQTT_HOST=broker.host, MQTT_PORT=broker.port)
     with listening(broker, "two") as listener:
         async with (
             dispatching(first, MqttPublisher(mqtt, timeout_sec=10), settings),
@@ -168,7 +168,7 @@ async def test_a_broker_that_comes_back_gets_what_waited(
     database = Database(postgresql_url)
     await add_vens(database, {"waits": 1.0})
     with mosquitto(tmp_path) as broker:
-        settings = MqttSettings(MQTT_HOST=broker.host, MQTT_PORT=broker.port)
+        settings = BrokerSettings(MQTT_HOST=broker.host, MQTT_PORT=broker.port)
     publisher = MqttPublisher(settings, timeout_sec=1)
     async with dispatching(database, publisher, quick()) as dispatcher:
         await add_event(database, 1.0)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.config.mqtt_settings import MqttSettings
+from backend.config.broker_settings import BrokerSettings
 from backend.dispatch.command_publisher import CommandMessage
 from backend.dispatch.mqtt_publisher import MqttPublisher
 from backend.mqtt import mqtt_packets
@@ -57,7 +57,7 @@ def test_the_brokers_bound_is_found_among_its_properties(properties: bytes, most
 @pytest.mark.asyncio
 async def test_more_than_the_broker_allows_at_once_goes_out_bit_by_bit(tmp_path: Path) -> None:
     with mosquitto(tmp_path, None, "max_inflight_messages 3") as broker:
-        settings = MqttSettings(MQTT_HOST=broker.host, MQTT_PORT=broker.port)
+        settings = BrokerSettings(MQTT_HOST=broker.host, MQTT_PORT=broker.port)
         publisher = MqttPublisher(settings, timeout_sec=60)
         outcomes = await publisher.publish([CommandMessage(f"many/{n}", b"{}") for n in range(500)])
         await publisher.close()
@@ -70,7 +70,7 @@ async def test_what_the_broker_does_not_let_us_publish_is_an_error(tmp_path: Pat
     rules.write_text("topic write ven/cmd/a\n")
     rules.chmod(0o600)
     with mosquitto(tmp_path, None, f"acl_file {rules}") as broker:
-        settings = MqttSettings(MQTT_HOST=broker.host, MQTT_PORT=broker.port)
+        settings = BrokerSettings(MQTT_HOST=broker.host, MQTT_PORT=broker.port)
         publisher = MqttPublisher(settings, timeout_sec=60)
         allowed, refused = await publisher.publish(
             [CommandMessage("ven/cmd/a", b"{}"), CommandMessage("ven/cmd/b", b"{}")]
@@ -98,7 +98,7 @@ async def test_what_was_not_confirmed_in_time_is_not_sent_later() -> None:
 
     server = await asyncio.start_server(stalls, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    publisher = MqttPublisher(MqttSettings(MQTT_PORT=port), timeout_sec=3)
+    publisher = MqttPublisher(BrokerSettings(MQTT_PORT=port), timeout_sec=3)
     await connected(publisher)
     outcomes = await publisher.publish(
         [CommandMessage("ven/cmd/x", f"{n}".encode()) for n in range(3)]
@@ -130,7 +130,7 @@ async def test_a_slow_broker_gets_what_it_can_take_and_keeps_its_connection(
 
     server = await asyncio.start_server(slow, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    publisher = MqttPublisher(MqttSettings(MQTT_PORT=port), timeout_sec=60)
+    publisher = MqttPublisher(BrokerSettings(MQTT_PORT=port), timeout_sec=60)
     await connected(publisher)
     outcomes = await publisher.publish([CommandMessage("ven/cmd/x", b"{}") for _ in range(200)])
     problem = publisher.problem()
@@ -145,7 +145,7 @@ async def test_a_slow_broker_gets_what_it_can_take_and_keeps_its_connection(
 @pytest.mark.asyncio
 async def test_a_broker_that_goes_away_fails_what_is_under_way(tmp_path: Path) -> None:
     with mosquitto(tmp_path) as broker:
-        settings = MqttSettings(MQTT_HOST=broker.host, MQTT_PORT=broker.port)
+        settings = BrokerSettings(MQTT_HOST=broker.host, MQTT_PORT=broker.port)
         publisher = MqttPublisher(settings, timeout_sec=5)
         await connected(publisher)
         (before,) = await publisher.publish([CommandMessage("ven/cmd/x", b"{}")])
@@ -168,7 +168,7 @@ async def test_a_server_that_speaks_another_language_is_named() -> None:
 
     server = await asyncio.start_server(another, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    publisher = MqttPublisher(MqttSettings(MQTT_PORT=port), timeout_sec=1)
+    publisher = MqttPublisher(BrokerSettings(MQTT_PORT=port), timeout_sec=1)
     await publisher.open()
     await eventually(lambda: str(port) in (publisher.problem() or ""))
     (outcome,) = await publisher.publish([CommandMessage("ven/cmd/x", b"{}")])

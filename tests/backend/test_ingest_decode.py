@@ -18,9 +18,9 @@ from backend.ingest.ingest_records import (
     AlertRecord,
     IncomingMessage,
     IngestRecord,
+    IngestRefused,
     LoadsSnapshotRecord,
     MessageKind,
-    MessageRefused,
     StatusRecord,
     TelemetryRecord,
 )
@@ -50,7 +50,7 @@ def read_telemetry(message: Any, topic: str = METERING) -> TelemetryRecord:
 
 
 def refusal(message: Any, topic: str = METERING) -> str:
-    with pytest.raises(MessageRefused) as refused:
+    with pytest.raises(IngestRefused) as refused:
         read(message, topic)
     return str(refused.value)
 
@@ -234,13 +234,13 @@ json_values = st.recursive(
 )
 def test_whatever_comes_is_read_or_refused(changes: dict[str, Any], topic: str) -> None:
     message = json.dumps({**telemetry("v"), **changes}).encode()
-    with suppress(MessageRefused):
+    with suppress(IngestRefused):
         read(message, topic)
 
 
 @given(st.binary(max_size=64), st.text(max_size=20))
 def test_no_bytes_at_all_can_do_more_than_be_refused(data: bytes, topic: str) -> None:
-    with pytest.raises(MessageRefused):
+    with pytest.raises(IngestRefused):
         read(data, topic)
 
 
@@ -264,9 +264,9 @@ def test_a_panel_that_stays_the_same_is_one_object_and_one_that_changes_is_seen(
     other = key_of("ven-1", priority=2)
     assert {load[4] for load in other} == {2}
     assert key_of("ven-1") is first
-    with pytest.raises(MessageRefused, match="priority"):
+    with pytest.raises(IngestRefused, match="priority"):
         key_of("ven-1", priority=10**9)
-    with pytest.raises(MessageRefused, match="capacityKw"):
+    with pytest.raises(IngestRefused, match="capacityKw"):
         key_of("ven-1", capacityKw=1e9)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from backend.config.settings_block import SettingsBlock, TextList, variable
 
 
-class MqttSettings(SettingsBlock):
+class BrokerSettings(SettingsBlock):
     """The broker, and what is subscribed to."""
 
     enabled: bool = variable("MQTT_ENABLED", default=True)
