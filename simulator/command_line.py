@@ -51,8 +51,11 @@ def parse_bacnet_options(arguments: Sequence[str] | None = None) -> argparse.Nam
     _add_common(parser)
     options = parser.parse_args(arguments)
     _check_units(parser, 1, options.device)
-    if any(each.kind == "panel" for each in options.device):
-        parser.error("a second panel needs a BACnet device of its own: start another process")
+    for each in options.device:
+        if each.kind == "panel":
+            parser.error("a second panel needs a BACnet device of its own: start another process")
+        if each.kind == "inverter":
+            parser.error("an inverter speaks SunSpec, which is Modbus: python -m simulator")
     return options
 
 

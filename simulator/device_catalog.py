@@ -11,6 +11,7 @@ from simulator.battery_storage import BatteryStorage
 from simulator.equipment_registers import EquipmentRegisters
 from simulator.ev_charger import EvCharger
 from simulator.house_loads import HouseLoads, PanelLoads, SteadyLoads
+from simulator.hybrid_inverter import HybridInverter
 from simulator.moment import Moment
 from simulator.panel_registers import PanelRegisters
 from simulator.rooftop_unit import RooftopUnit
@@ -29,7 +30,7 @@ class DeviceRequest(NamedTuple):
 class DeviceCatalog:
     """Builds the devices of one process, all on the same clock and with the same loads."""
 
-    KINDS = ("panel", "thermostat", "battery", "charger")
+    KINDS = ("panel", "thermostat", "battery", "charger", "inverter")
 
     def __init__(self, steady: bool, seed: int | None, speed: float) -> None:
         self._steady = steady
@@ -39,6 +40,7 @@ class DeviceCatalog:
             "thermostat": self._rooftop_unit,
             "battery": lambda _: BatteryStorage(),
             "charger": lambda _: EvCharger(),
+            "inverter": lambda _: HybridInverter(),
         }
 
     def build(

@@ -16,7 +16,7 @@ pytest.importorskip("pymodbus", minversion="3.16")
 
 from pymodbus.client import ModbusTcpClient
 
-from simulator.command_line import parse_modbus_options
+from simulator.command_line import parse_bacnet_options, parse_modbus_options
 
 
 def run(*options: str) -> subprocess.CompletedProcess[str]:
@@ -118,7 +118,7 @@ def test_a_fault_that_is_none_is_refused(fault: str, hint: str) -> None:
 @pytest.mark.parametrize(
     ("devices", "hint"),
     [
-        (["--device", "pool:2"], "with a KIND of panel, thermostat, battery, charger"),
+        (["--device", "pool:2"], "with a KIND of panel, thermostat, battery, charger, inverter"),
         (["--device", "panel:0"], "a unit id from 1 to 247"),
         (["--device", "panel:1"], "unit 1 is given to two devices"),
     ],
@@ -128,6 +128,18 @@ def test_devices_that_cannot_be_are_refused(
 ) -> None:
     with pytest.raises(SystemExit):
         parse_modbus_options(devices)
+    assert hint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("device", "hint"),
+    [("panel:2", "start another process"), ("inverter:2", "SunSpec"), ("charger:1", "unit 1")],
+)
+def test_devices_that_cannot_be_over_bacnet(
+    device: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parse_bacnet_options(["--device", device])
     assert hint in capsys.readouterr().err
 
 
