@@ -85,6 +85,26 @@ def dispatch_command() -> None:
         uvloop.run(run_dispatch(settings, dispatching))
 
 
+@application.command("openadr")
+def openadr_command() -> None:
+    """Speak to a utility's VTN (OPENADR_VTN_URL): its events become ours, its reports are sent."""
+    try:  # only this command needs ops/requirements-openadr.txt
+        from backend.openadr.openadr3_service import run_openadr3
+        from backend.openadr.openadr_settings import OpenAdrSettings
+    except ModuleNotFoundError as error:
+        typer.echo(
+            f"error: {error.name} is not installed: pip install -r ops/requirements-openadr.txt "
+            "-c ops/lock-tools.txt",
+            err=True,
+        )
+        raise typer.Exit(1) from None
+    settings = _load_settings()
+    speaking = _checked(OpenAdrSettings.from_environment)
+    with _told_plainly():
+        upgrade_schema(settings.database_url)
+        uvloop.run(run_openadr3(settings.database_url, speaking))
+
+
 def _checked(read: Callable[[], T]) -> T:
     try:
         return read()

@@ -146,7 +146,7 @@ async def _balance(
     )
     await add_participants(connection, event, changes.joined, now)
     if changes.changed:
-        await _modify(connection, event, rows, changes.changed, now)
+        await modify_shares(connection, event, rows, changes.changed, now)
 
 
 def _part(
@@ -188,7 +188,7 @@ def _part(
     return ParticipantShare(row.ven_id, row.assigned_shed_kw, expected_kw, room_kw, may_change)
 
 
-async def _modify(
+async def modify_shares(
     connection: AsyncConnection,
     event: StoredEvent,
     rows: Sequence[Any],

@@ -10,7 +10,7 @@ from typing import Any, cast
 from sqlalchemy import Table
 from sqlalchemy.engine import Row
 
-from backend.store import access_tables, telemetry_tables  # noqa: F401
+from backend.store import access_tables, openadr_tables, telemetry_tables  # noqa: F401
 from backend.store.event_tables import CommandRow, EventRow, ParticipantRow
 from backend.store.fleet_tables import VenRow, VenStateRow
 

@@ -1,0 +1,288 @@
+"""Reads an OpenADR 3 event: the JSON object of /events, of 3.1 or 3.0. Pure.
+
+Clauses are those of the Alliance's "OpenADR 3.1.0 Definition" and User Guide.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from backend.openadr.vtn_event import (
+    FOREVER,
+    IMPORT_LIMIT_KW,
+    LEVEL,
+    LOAD_UP_KW,
+    SHED_KW,
+    Ask,
+    Interval,
+    Problem,
+    ReportRequest,
+    Target,
+    VtnEvent,
+)
+
+_KW_PER = {None: 1.0, "KW": 1.0, "W": 0.001, "MW": 1_000.0}
+"""Units of a payload descriptor; without one the programme's kW."""
+INFORMATION = frozenset({"PRICE", "GHG", "CURVE", "EXPORT_PRICE", "ALERT_GRID_EMERGENCY"})
+"""Payloads that inform and ask for no power."""
+_DURATION = re.compile(
+    r"(-?)P(?=\d|T\d)(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)([DW]))?"
+    r"(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?"
+)
+_FOREVER_YEARS = 1_000
+_DAYS_A_YEAR, _DAYS_A_MONTH = 365, 30
+_NOW_YEAR = 1
+_MOST_INTERVALS = 2_000
+
+
+class NotAnEvent(Exception):
+    """It has no id or no programme, or is no object: nothing can be answered to it."""
+
+
+def read_event(raw: Any) -> VtnEvent:
+    """Raises NotAnEvent. Whatever else is wrong is in `problems`, and what is right is kept."""
+    if not isinstance(raw, Mapping):
+        raise NotAnEvent(f"an event is an object, not {type(raw).__name__}")
+    event_id, program_id = raw.get("id"), raw.get("programID")
+    if not isinstance(event_id, str) or not event_id:
+        raise NotAnEvent("an event without id")
+    if not isinstance(program_id, str) or not program_id:
+        raise NotAnEvent(f"event {event_id!r} names no programme")
+    reader = _Reader(raw)
+    intervals = reader.intervals()
+    return VtnEvent(
+        id=event_id,
+        program_id=program_id,
+        stamp=str(raw.get("modificationDateTime") or raw.get("createdDateTime") or ""),
+        intervals=intervals,
+        name=_text(raw.get("eventName")),
+        priority=reader.priority(),
+        targets=read_targets(raw.get("targets")),
+        randomize_start=reader.randomize_start,
+        loop_for=reader.duration_or_none(raw.get("duration")),
+        report_requests=tuple(reader.report_requests()),
+        problems=tuple(reader.problems),
+    )
+
+
+def read_duration(text: Any) -> timedelta:
+    """ISO 8601; FOREVER for the standard's P9999Y. Raises ValueError."""
+    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError(f"{text!r} is no ISO 8601 duration")
+    sign, years, months, count, unit, hours, minutes, seconds = match.groups()
+    if years and int(years) >= _FOREVER_YEARS:
+        return FOREVER
+    days = int(years or 0) * _DAYS_A_YEAR + int(months or 0) * _DAYS_A_MONTH
+    days += int(count or 0) * (7 if unit == "W" else 1)
+    length = timedelta(
+        days=days, hours=int(hours or 0), minutes=int(minutes or 0), seconds=float(seconds or 0)
+    )
+    length = min(length, FOREVER)
+    return -length if sign else length
+
+
+def read_moment(text: Any) -> datetime | None:
+    """RFC 3339; None for the standard's "now" (0001-01-01, 0000-00-00). Raises ValueError."""
+    if not isinstance(text, str):
+        raise ValueError(f"{text!r} is no time")
+    if text.startswith(("0000-", "0001-")):
+        return None
+    # Some VTNs write a space for the T; Python 3.10 reads neither Z nor a single digit of seconds.
+    plain = re.sub(r"(\.\d{1,6})\d*", lambda m: m[1].ljust(7, "0"), text.strip())
+    plain = re.sub(r"[Zz]$", "+00:00", plain.replace(" ", "T", 1))
+    moment = datetime.fromisoformat(plain)
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
+
+
+def read_targets(raw: Any) -> tuple[Target, ...]:
+    """3.1: strings; 3.0: objects with a type and values."""
+    found: list[Target] = []
+    for each in raw if isinstance(raw, Sequence) and not isinstance(raw, str) else ():
+        if isinstance(each, str):
+            found.append(Target(each))
+        elif isinstance(each, Mapping):
+            values = each.get("values")
+            for value in values if isinstance(values, Sequence) else ():
+                found.append(Target(str(value), _text(each.get("type"))))
+    return tuple(found)
+
+
+class _Reader:
+    """One event's fields, and what is wrong with them."""
+
+    def __init__(self, raw: Mapping[str, Any]) -> None:
+        self._raw = raw
+        self.problems: list[Problem] = []
+        self.randomize_start = timedelta(0)
+        self._kw_per: dict[str, float | None] = {}
+        for descriptor in _objects(raw.get("payloadDescriptors")):
+            units = descriptor.get("units")
+            self._kw_per[str(descriptor.get("payloadType"))] = _KW_PER.get(units)
+
+    def _problem(self, code: str, text: str) -> None:
+        problem = Problem(code, text)
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def priority(self) -> int | None:
+        value = self._raw.get("priority")
+        if value is None:
+            return None
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            self._problem("priority_not_understood", f"the priority {value!r} is no number from 0")
+            return None
+        return value
+
+    def duration_or_none(self, text: Any) -> timedelta | None:
+        if text is None:
+            return None
+        try:
+            length = read_duration(text)
+        except ValueError as error:
+            self._problem("duration_not_understood", str(error))
+            return None
+        return length if length > timedelta(0) else None
+
+    def intervals(self) -> tuple[Interval, ...]:
+        default = self._period(self._raw.get("intervalPeriod"))
+        self.randomize_start = default.randomize_start
+        found: list[Interval] = []
+        for position, raw in enumerate(_objects(self._raw.get("intervals"))):
+            if len(found) >= _MOST_INTERVALS:
+                self._problem(
+                    "too_many_intervals", f"only the first {_MOST_INTERVALS} intervals are kept"
+                )
+                break
+            own = self._period(raw.get("intervalPeriod"))
+            duration = own.duration if own.duration is not None else default.duration
+            if duration is None or duration <= timedelta(0):
+                self._problem("duration_missing", f"interval {position} has no duration")
+                continue
+            is_first = not found
+            start = own.start if own.has_start else default.start if is_first else None
+            if is_first and not own.has_start and not default.has_start:
+                self._problem("start_missing", "the event has no start")
+                return ()
+            if is_first and own.randomize_start > timedelta(0):
+                self.randomize_start = own.randomize_start
+            found += self._interval(raw, position, start, duration)
+        return tuple(found)
+
+    def _interval(
+        self, raw: Mapping[str, Any], position: int, start: datetime | None, duration: timedelta
+    ) -> list[Interval]:
+        """More than one for payloads with several values: each holds for its part (7.3)."""
+        interval_id = raw.get("id")
+        number = interval_id if isinstance(interval_id, int) else position
+        payloads = _objects(raw.get("payloads"))
+        values = [p.get("values") for p in payloads]
+        parts = max((len(v) for v in values if isinstance(v, list)), default=1) or 1
+        is_forever = duration == FOREVER
+        if parts > 1 and is_forever:
+            self._problem("duration_missing", f"interval {number}: a list of values has no end")
+            return []
+        length = duration if is_forever else duration / parts
+        made: list[Interval] = []
+        for part in range(parts):
+            asks = tuple(
+                ask for payload in payloads for ask in self._asks(payload, number, part, parts)
+            )
+            made.append(Interval(number, start if part == 0 else None, length, asks))
+        return made
+
+    def _asks(
+        self, payload: Mapping[str, Any], number: int, part: int, parts: int
+    ) -> Iterable[Ask]:
+        kind, values = payload.get("type"), payload.get("values")
+        where = f"interval {number}, {kind}"
+        if not isinstance(kind, str) or kind in INFORMATION:
+            return
+        if kind not in ("SIMPLE", "DISPATCH_SETPOINT_RELATIVE", "IMPORT_CAPACITY_LIMIT"):
+            self._problem("payload_not_supported", f"{where}: this VEN cannot do that")
+            return
+        if not isinstance(values, list) or len(values) not in (1, parts):
+            self._problem("value_not_understood", f"{where}: {values!r} is not one number a part")
+            return
+        value = values[part] if len(values) == parts else values[0]
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            self._problem("value_not_understood", f"{where}: {value!r} is no number")
+            return
+        if not math.isfinite(value):
+            self._problem("value_not_understood", f"{where}: {value!r} is no number")
+            return
+        if kind == "SIMPLE":
+            if value not in (0, 1, 2, 3):
+                self._problem("level_not_understood", f"{where}: {value!r} is not 0, 1, 2 or 3")
+            else:
+                yield Ask(LEVEL, float(value))
+            return
+        kw_per = self._kw_per.get(kind, 1.0)
+        if kw_per is None:
+            self._problem("units_not_understood", f"{where}: its units are none of KW, W, MW")
+            return
+        power_kw = value * kw_per
+        if kind == "IMPORT_CAPACITY_LIMIT":
+            yield Ask(IMPORT_LIMIT_KW, power_kw)
+        elif power_kw > 0:  # the change of consumption: more of it
+            yield Ask(LOAD_UP_KW, power_kw)
+        else:
+            yield Ask(SHED_KW, -power_kw)
+
+    def report_requests(self) -> Iterable[ReportRequest]:
+        for raw in _objects(self._raw.get("reportDescriptors")):
+            payload_type = _text(raw.get("payloadType"))
+            if payload_type is None:
+                self._problem("report_not_understood", "a report descriptor without payloadType")
+                continue
+            yield ReportRequest(
+                payload_type=payload_type,
+                reading_type=_text(raw.get("readingType")),
+                units=_text(raw.get("units")),
+                targets=tuple(target.value for target in read_targets(raw.get("targets"))),
+                aggregate=raw.get("aggregate") is True,
+                start_interval=_whole(raw.get("startInterval"), -1),
+                num_intervals=_whole(raw.get("numIntervals"), -1),
+                historical=raw.get("historical") is not False,
+                frequency=_whole(raw.get("frequency"), -1),
+                repeat=_whole(raw.get("repeat"), 1),
+            )
+
+    def _period(self, raw: Any) -> _Period:
+        if not isinstance(raw, Mapping):
+            return _Period()
+        period = _Period()
+        try:
+            if raw.get("start") is not None:
+                period.start, period.has_start = read_moment(raw["start"]), True
+        except ValueError as error:
+            self._problem("start_not_understood", str(error))
+        period.duration = self.duration_or_none(raw.get("duration"))
+        period.randomize_start = self.duration_or_none(raw.get("randomizeStart")) or timedelta(0)
+        if period.randomize_start == FOREVER:
+            self._problem("duration_not_understood", "randomizeStart has no end")
+            period.randomize_start = timedelta(0)
+        return period
+
+
+class _Period:
+    start: datetime | None = None
+    has_start = False
+    duration: timedelta | None = None
+    randomize_start = timedelta(0)
+
+
+def _objects(raw: Any) -> list[Mapping[str, Any]]:
+    return [each for each in raw if isinstance(each, Mapping)] if isinstance(raw, list) else []
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _whole(value: Any, default: int) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else default

@@ -1,0 +1,347 @@
+"""Brings what a VTN asks and what the operator's side does into agreement, each time it is read.
+
+An event is compared with what is stored of it, so reading it twice, by two ways or after a restart
+changes nothing; what began is changed, not begun again; what the VTN has no longer is ended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, cast
+
+import structlog
+from pydantic import TypeAdapter
+from sqlalchemy import Table, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.openadr import operator_side
+from backend.openadr.openadr_settings import OpenAdrSettings
+from backend.openadr.schedule import Piece, chosen_vens, make_plan
+from backend.openadr.vtn_event import Problem, VtnEvent, span
+from backend.openadr.vtn_link import VtnLink
+from backend.store.database import Database
+from backend.store.openadr_tables import OpenAdrEventRow, OpenAdrPieceRow
+
+log = structlog.get_logger(__name__)
+
+EVENTS = cast(Table, OpenAdrEventRow.__table__)
+PIECES = cast(Table, OpenAdrPieceRow.__table__)
+OPEN, OVER, CANCELLED = "open", "over", "cancelled"
+OPT_IN, OPT_OUT = "in", "out"
+_SAME_KW = 0.05
+"""A share of what can be shed that changed by less than this fraction is left as it is."""
+_DOCUMENT: TypeAdapter[VtnEvent] = TypeAdapter(VtnEvent)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How we answer to an event."""
+
+    event_id: str
+    opt: str
+    problems: tuple[Problem, ...]
+
+
+class Reconciler:
+    """For one link. Each event is one transaction, which holds the lease."""
+
+    def __init__(self, database: Database, settings: OpenAdrSettings, link: VtnLink) -> None:
+        self._database = database
+        self._settings = settings
+        self._link = link
+
+    async def take(self, event: VtnEvent) -> Outcome:
+        """Do what the event asks, as it is now. Raises LeaseLost, SQLAlchemyError."""
+        return await operator_side.in_transaction(
+            self._database.engine, lambda connection: self._take(connection, event)
+        )
+
+    async def take_each(self, events: Iterable[VtnEvent]) -> list[Outcome]:
+        return [await self.take(event) for event in events]
+
+    async def end(self, event_id: str) -> None:
+        """The VTN has it no longer."""
+        await operator_side.in_transaction(
+            self._database.engine, partial(self._end, event_id=event_id)
+        )
+
+    async def carry_on(self) -> None:
+        """Without the VTN: pieces that come due of what it asked last, and what is over."""
+        for event in await self.open_events():
+            await self.take(event)
+
+    async def open_ids(self) -> list[str]:
+        statement = select(EVENTS.c.id).where(
+            EVENTS.c.link == self._link.name, EVENTS.c.status == OPEN
+        )
+        async with self._database.engine.connect() as connection:
+            return list(await connection.scalars(statement))
+
+    async def open_events(self) -> list[VtnEvent]:
+        statement = select(EVENTS).where(EVENTS.c.link == self._link.name, EVENTS.c.status == OPEN)
+        async with self._database.engine.connect() as connection:
+            return [document_of(row) for row in await connection.execute(statement)]
+
+    # --- one event -----------------------------------------------------------------------------
+
+    async def _take(self, connection: AsyncConnection, event: VtnEvent) -> Outcome:
+        now = await self._link.hold(connection)
+        row = await self._row(connection, event.id)
+        if row is None and event.cancelled:
+            return Outcome(event.id, OPT_OUT, ())
+        if row is None:
+            row = await self._insert(connection, event, now)
+            log.info("event of the VTN", event_id=event.id, stamp=event.stamp, name=event.name)
+        elif row.status != OPEN and row.stamp == event.stamp:
+            stored = tuple(Problem(**problem) for problem in row.problems)
+            return Outcome(event.id, row.opt, stored)
+        is_new = row.stamp != event.stamp
+        vens = chosen_vens(
+            event.targets,
+            ven_name=self._settings.ven_name,
+            resources=self._settings.resources or None,
+            known_vens=await operator_side.known_vens(connection),
+        )
+        delay = timedelta(seconds=row.delay_sec)
+        problems = list(event.problems)
+        pieces: tuple[Piece, ...] = ()
+        if isinstance(vens, Problem):
+            problems.append(vens)
+        else:
+            plan = make_plan(
+                event,
+                now=now,
+                now_means=row.first_seen_at,
+                delay=delay,
+                levels=self._settings.levels,
+                available_kw=await operator_side.available_kw(connection, vens),
+            )
+            pieces, problems = plan.pieces, list(plan.problems)
+            problems += await self._bring_about(connection, event, pieces, vens, now, is_new=is_new)
+        if event.cancelled:
+            await self._end_pieces(connection, event.id, set(), now)
+        if not is_new:
+            problems += _kept_problems(row.problems, problems)
+        status = _status_of(event, now, row.first_seen_at, delay)
+        opt = OPT_OUT if problems and not await self._has_pieces(connection, event.id) else OPT_IN
+        await self._alert(connection, event, problems)
+        values: dict[str, Any] = {"status": status, "opt": opt}
+        values["problems"] = [asdict(problem) for problem in problems]
+        if is_new:
+            values |= {"stamp": event.stamp, "changed_at": now, **_columns(event)}
+            log.info("the VTN changed an event", event_id=event.id, stamp=event.stamp)
+        if any(getattr(row, name) != value for name, value in values.items()):
+            await connection.execute(update(EVENTS).where(*self._is(event.id)).values(**values))
+        return Outcome(event.id, opt, tuple(problems))
+
+    async def _row(self, connection: AsyncConnection, event_id: str) -> Any:
+        statement = select(EVENTS).where(*self._is(event_id)).with_for_update()
+        return (await connection.execute(statement)).one_or_none()
+
+    def _is(self, event_id: str) -> tuple[Any, ...]:
+        return EVENTS.c.link == self._link.name, EVENTS.c.id == event_id
+
+    async def _insert(self, connection: AsyncConnection, event: VtnEvent, now: datetime) -> Any:
+        delay_sec = random.uniform(0.0, event.randomize_start.total_seconds())
+        statement = insert(EVENTS).values(
+            link=self._link.name,
+            id=event.id,
+            stamp=event.stamp,
+            status=OPEN,
+            opt=OPT_IN,
+            problems=[],
+            delay_sec=round(delay_sec, 3),
+            first_seen_at=now,
+            changed_at=now,
+            **_columns(event),
+        )
+        return (await connection.execute(statement.returning(*EVENTS.c))).one()
+
+    async def _alert(
+        self, connection: AsyncConnection, event: VtnEvent, problems: Sequence[Problem]
+    ) -> None:
+        for problem in problems:
+            if problem.code == "not_for_this_ven":
+                continue
+            await operator_side.raise_alert(
+                connection,
+                code=f"openadr_{problem.code}",
+                text=problem.text,
+                subject=f"{self._link.name}/{event.id}",
+                context={"eventId": event.id, "programId": event.program_id},
+            )
+
+    async def _end(self, connection: AsyncConnection, *, event_id: str) -> None:
+        now = await self._link.hold(connection)
+        row = await self._row(connection, event_id)
+        if row is None or row.status != OPEN:
+            return
+        event = document_of(row)
+        # A VTN may forget an event that is over at the moment of its end.
+        delay = timedelta(seconds=row.delay_sec)
+        status = _status_of(event, now, row.first_seen_at, delay)
+        status = CANCELLED if status == OPEN else status
+        await self._end_pieces(connection, event_id, set(), now)
+        await connection.execute(update(EVENTS).where(*self._is(event_id)).values(status=status))
+        log.info("the VTN has no longer this event", event_id=event_id, status=status)
+
+    # --- its pieces ----------------------------------------------------------------------------
+
+    async def _bring_about(
+        self,
+        connection: AsyncConnection,
+        event: VtnEvent,
+        pieces: Sequence[Piece],
+        ven_ids: Sequence[str] | None,
+        now: datetime,
+        *,
+        is_new: bool,
+    ) -> list[Problem]:
+        """Make, change and end events of the operator's side, until they are these pieces."""
+        rows = {row.piece: row for row in await self._pieces(connection, event.id)}
+        await self._end_pieces(connection, event.id, {piece.key for piece in pieces}, now)
+        for piece in pieces:
+            row = rows.get(piece.key)
+            try:
+                if row is None:
+                    await self._make(connection, event, piece, ven_ids, revision=0)
+                elif self._differs(row, piece):
+                    await self._change(connection, event, piece, ven_ids, row, is_new=is_new)
+            except operator_side.VensUnknown as error:
+                return [Problem("ven_unknown", str(error))]
+        return []
+
+    def _differs(self, row: Any, piece: Piece) -> bool:
+        if row.start_time != piece.start or row.end_time != piece.end:
+            return True
+        if piece.is_share:
+            return abs(row.shed_kw - piece.shed_kw) > _SAME_KW * max(row.shed_kw, piece.shed_kw)
+        return bool(row.shed_kw != piece.shed_kw)
+
+    async def _make(
+        self,
+        connection: AsyncConnection,
+        event: VtnEvent,
+        piece: Piece,
+        ven_ids: Sequence[str] | None,
+        *,
+        revision: int,
+    ) -> None:
+        # An earlier one of that name was ended, and the VTN asks for it again.
+        while True:
+            event_id = operator_event_id(self._link.name, event.id, piece.key, revision)
+            if not await operator_side.exists(connection, event_id):
+                break
+            revision += 1
+        await operator_side.create(
+            connection,
+            event_id,
+            start=piece.start,
+            end=piece.end,
+            shed_kw=piece.shed_kw,
+            ven_ids=ven_ids,
+            priority=event.priority,
+        )
+        await connection.execute(
+            delete(PIECES).where(*self._is_piece(event.id), PIECES.c.piece == piece.key)
+        )
+        await connection.execute(
+            insert(PIECES).values(
+                link=self._link.name,
+                vtn_event_id=event.id,
+                piece=piece.key,
+                event_id=event_id,
+                revision=revision,
+                start_time=piece.start,
+                end_time=piece.end,
+                shed_kw=piece.shed_kw,
+            )
+        )
+
+    async def _change(
+        self,
+        connection: AsyncConnection,
+        event: VtnEvent,
+        piece: Piece,
+        ven_ids: Sequence[str] | None,
+        row: Any,
+        *,
+        is_new: bool,
+    ) -> None:
+        same_times = (row.start_time, row.end_time) == (piece.start, piece.end)
+        # What can be shed changes by the shedding itself: a share is fixed when it begins.
+        is_fixed = piece.is_share and same_times and not is_new
+        if is_fixed and not await operator_side.is_scheduled(connection, row.event_id):
+            return
+        changed = await operator_side.modify(
+            connection, row.event_id, start=piece.start, end=piece.end, shed_kw=piece.shed_kw
+        )
+        if changed:
+            await connection.execute(
+                update(PIECES)
+                .where(*self._is_piece(event.id), PIECES.c.piece == piece.key)
+                .values(start_time=piece.start, end_time=piece.end, shed_kw=piece.shed_kw)
+            )
+        elif await operator_side.ended_by_itself(connection, row.event_id):
+            # It was over, and the VTN has made it longer since.
+            await self._make(connection, event, piece, ven_ids, revision=row.revision + 1)
+
+    async def _end_pieces(
+        self, connection: AsyncConnection, event_id: str, kept: set[str], now: datetime
+    ) -> None:
+        for row in await self._pieces(connection, event_id):
+            if row.piece not in kept and row.end_time > now:
+                await operator_side.cancel(connection, row.event_id, "withdrawn by the VTN")
+                await connection.execute(
+                    delete(PIECES).where(*self._is_piece(event_id), PIECES.c.piece == row.piece)
+                )
+
+    def _is_piece(self, event_id: str) -> tuple[Any, ...]:
+        return PIECES.c.link == self._link.name, PIECES.c.vtn_event_id == event_id
+
+    async def _pieces(self, connection: AsyncConnection, event_id: str) -> Sequence[Any]:
+        return (await connection.execute(select(PIECES).where(*self._is_piece(event_id)))).all()
+
+    async def _has_pieces(self, connection: AsyncConnection, event_id: str) -> bool:
+        return bool(await self._pieces(connection, event_id))
+
+
+def operator_event_id(link: str, event_id: str, piece: str, revision: int) -> str:
+    """Ours, readable and unique; a VTN's id may hold what a topic may not."""
+    digest = hashlib.blake2b(f"{link}\0{event_id}".encode(), digest_size=4).hexdigest()
+    plain = re.sub(r"[^A-Za-z0-9_.-]", "-", event_id)[:60]
+    again = f".r{revision}" if revision else ""
+    return f"openadr-{plain}-{digest}-{piece}{again}"
+
+
+def document_of(row: Any) -> VtnEvent:
+    """The event as it was understood when it was stored."""
+    return _DOCUMENT.validate_python(row.document)
+
+
+def _columns(event: VtnEvent) -> dict[str, Any]:
+    return {
+        "program_id": event.program_id,
+        "name": event.name,
+        "priority": event.priority,
+        "document": _DOCUMENT.dump_python(event, mode="json"),
+    }
+
+
+def _kept_problems(stored: Iterable[dict[str, str]], problems: Sequence[Problem]) -> list[Problem]:
+    """Those known that the plan of what is left no longer meets: they were answered, and stay."""
+    known = (Problem(**problem) for problem in stored)
+    return [problem for problem in known if problem not in problems]
+
+
+def _status_of(event: VtnEvent, now: datetime, now_means: datetime, delay: timedelta) -> str:
+    if event.cancelled:
+        return CANCELLED
+    whole = span(event, now_means=now_means, delay=delay)
+    return OVER if whole is not None and whole[1] is not None and whole[1] <= now else OPEN

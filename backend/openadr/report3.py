@@ -1,0 +1,204 @@
+"""Which reports an OpenADR 3 event asks for, and when (User Guide 7.5). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from backend.openadr.vtn_event import FOREVER, Occurrence, ReportRequest, VtnEvent, occurrences
+
+AGGREGATED = "AGGREGATED_REPORT"
+AD_HOC_EVERY = timedelta(minutes=15)
+"""Reports whose time the VTN leaves to us (frequency 0, or an event without intervals)."""
+ENERGY, DEMAND, BASELINE, STATE = "USAGE", "DEMAND", "BASELINE", "OPERATING_STATE"
+UP, DOWN = "UP_REGULATION_AVAILABLE", "DOWN_REGULATION_AVAILABLE"
+SHED_AVAILABLE = "LOAD_SHED_DELTA_AVAILABLE"
+SUPPORTED = frozenset({ENERGY, DEMAND, BASELINE, STATE, UP, DOWN, SHED_AVAILABLE})
+ANSWER = "x-VENAGENT_ANSWER"
+"""Our own payload: why an event, or a part of it, is not done ("code: text")."""
+_UNITS_OF_ENERGY = {"KWH": 1.0, "WH": 1_000.0, "MWH": 0.001}
+_UNITS_OF_POWER = {"KW": 1.0, "W": 1_000.0, "MW": 0.001}
+
+
+@dataclass(frozen=True)
+class Covered:
+    """A stretch of time of a report, with the id of the event's interval."""
+
+    id: int
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True)
+class Due:
+    """One report. `position` is that of its descriptor, `number` counts its repetitions."""
+
+    position: int
+    number: int
+    request: ReportRequest
+    at: datetime
+    covers: tuple[Covered, ...]
+
+
+def due_reports(
+    event: VtnEvent, *, now_means: datetime, delay: timedelta, now: datetime
+) -> Iterator[Due]:
+    """Those whose time has come by `now`, in the order of the descriptors."""
+    past = list(
+        occurrences(event, now_means=now_means, delay=delay, until=now + timedelta(microseconds=1))
+    )
+    for position, request in enumerate(event.report_requests):
+        if not event.intervals or request.frequency == 0:
+            yield from _ad_hoc(position, request, now_means, now)
+        elif request.historical:
+            yield from _historical(position, request, event, past, now)
+        else:
+            yield from _forecasts(position, request, event, now_means, delay, now)
+
+
+def expects_more(event: VtnEvent, *, is_over: bool) -> bool:
+    """Whether further reports can come due once those due by now are made."""
+    return bool(event.report_requests) and not is_over
+
+
+def _ad_hoc(position: int, request: ReportRequest, since: datetime, now: datetime) -> Iterator[Due]:
+    number = 0
+    while since + number * AD_HOC_EVERY <= now:
+        if 0 <= request.repeat <= number:
+            return
+        at = since + number * AD_HOC_EVERY
+        yield Due(position, number, request, at, (Covered(0, at - AD_HOC_EVERY, at),))
+        number += 1
+
+
+def _historical(
+    position: int,
+    request: ReportRequest,
+    event: VtnEvent,
+    past: list[Occurrence],
+    now: datetime,
+) -> Iterator[Due]:
+    """At the end of interval `startInterval` (the last if -1), of `numIntervals` up to it."""
+    whole = len(event.intervals)
+    count = request.num_intervals if request.num_intervals > 0 else whole
+    last = request.start_interval if request.start_interval >= 0 else whole - 1
+    if last - count + 1 < 0 and request.start_interval >= 0:
+        if request.num_intervals > 0:
+            last = request.start_interval + count - 1  # a subset, counted from its first
+        else:
+            count = last + 1
+    first = max(last - count + 1, 0)
+    step = request.frequency if request.frequency > 0 else count
+    for number in range(len(past)):
+        if 0 <= request.repeat <= number:
+            return
+        covered = past[first + number * step : last + number * step + 1]
+        ends = [each.end for each in covered]
+        if not covered or len(covered) < last - first + 1 or any(end is None for end in ends):
+            return
+        at = max(end for end in ends if end is not None)
+        if at > now:
+            return
+        yield Due(position, number, request, at, tuple(_covered(each) for each in covered))
+
+
+def _forecasts(
+    position: int,
+    request: ReportRequest,
+    event: VtnEvent,
+    now_means: datetime,
+    delay: timedelta,
+    now: datetime,
+) -> Iterator[Due]:
+    """Before the first interval that it is about, as soon as the event is known."""
+    whole = len(event.intervals)
+    count = request.num_intervals if request.num_intervals > 0 else whole
+    first = max(request.start_interval, 0)
+    step = request.frequency if request.frequency > 0 else count
+    horizon = now + timedelta(days=31)
+    every = list(occurrences(event, now_means=now_means, delay=delay, until=horizon))
+    for number in range(len(every)):
+        if 0 <= request.repeat <= number:
+            return
+        covered = every[first + number * step : first + number * step + count]
+        if not covered or any(each.end is None for each in covered):
+            return
+        at = now_means if number == 0 else covered[0].start
+        if at > now:
+            return
+        yield Due(position, number, request, at, tuple(_covered(each) for each in covered))
+
+
+def _covered(occurrence: Occurrence) -> Covered:
+    assert occurrence.end is not None
+    return Covered(occurrence.interval.id, occurrence.start, occurrence.end)
+
+
+def scale(request: ReportRequest) -> tuple[str | None, float] | None:
+    """(units, factor from kW or kWh); None for units that the payload cannot have."""
+    if request.payload_type == STATE:
+        return None, 1.0
+    table = _UNITS_OF_POWER
+    default = "KW"
+    if request.payload_type == ENERGY or request.units in _UNITS_OF_ENERGY:
+        table, default = _UNITS_OF_ENERGY, "KWH"
+    units = request.units or default
+    return (units, table[units]) if units in table else None
+
+
+def body(
+    *,
+    event: VtnEvent,
+    version: str,
+    client_name: str,
+    name: str,
+    descriptors: list[dict[str, Any]],
+    resources: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """The object for POST /reports."""
+    report: dict[str, Any] = {
+        "eventID": event.id,
+        "clientName": client_name,
+        "reportName": name,
+        "payloadDescriptors": descriptors,
+        "resources": resources,
+    }
+    if version == "3.0":
+        report["programID"] = event.program_id  # 3.1 has it no longer
+    return report
+
+
+def descriptor(payload_type: str, units: str | None, reading_type: str | None) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "objectType": "REPORT_PAYLOAD_DESCRIPTOR",
+        "payloadType": payload_type,
+    }
+    if units is not None:
+        made["units"] = units
+    if reading_type is not None:
+        made["readingType"] = reading_type
+    return made
+
+
+def interval(covered: Covered, payloads: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "id": covered.id,
+        "intervalPeriod": {
+            "start": moment(covered.start),
+            "duration": duration(covered.end - covered.start),
+        },
+        "payloads": payloads,
+    }
+
+
+def moment(when: datetime) -> str:
+    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def duration(length: timedelta) -> str:
+    """ISO 8601, in seconds: PT900S."""
+    if length == FOREVER:
+        return "P9999Y"
+    return f"PT{length.total_seconds():.3f}".rstrip("0").rstrip(".") + "S"

@@ -1,0 +1,93 @@
+"""A VEN between a VTN and a fleet: one turn of it after the other, as the test says."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select, update
+
+from backend.openadr.openadr_settings import OpenAdrSettings
+from backend.store.database import Database
+from backend.store.openadr_tables import OpenAdrEventRow, OpenAdrPieceRow, OpenAdrReportRow
+from backend.store.table_base import utc_now
+from backend.store.tables import EVENTS
+from backend.store.telemetry_tables import VenAlertRow
+from tests.backend.dispatching import rows
+
+
+def settings_for(url: str, version: str = "3.1", **more: str) -> OpenAdrSettings:
+    return OpenAdrSettings.from_environment(
+        {
+            "OPENADR_VTN_URL": url,
+            "OPENADR_VERSION": version,
+            "OPENADR_CLIENT_ID": "ven-client",
+            "OPENADR_CLIENT_SECRET": "secret",
+            "OPENADR_VEN_NAME": "operator",
+            "OPENADR_REPORT_GRACE_SEC": "0",
+            "OPENADR_LEVELS": "1=25%,2=50%,3=9",
+            **more,
+        }
+    )
+
+
+@asynccontextmanager
+async def service_for(
+    database: Database, url: str, version: str = "3.1", **more: str
+) -> AsyncIterator[Any]:
+    from backend.openadr.openadr3_service import OpenAdr3Service
+
+    service = OpenAdr3Service(database, settings_for(url, version, **more))
+    try:
+        yield service
+    finally:
+        await service.link.give_up()
+        await service.vtn.close()
+
+
+async def events(database: Database) -> list[Any]:
+    """The operator's, in the order of their starts."""
+    return sorted(await rows(database, EVENTS), key=lambda event: (event.start_time, event.id))
+
+
+async def open_events(database: Database) -> list[Any]:
+    return [event for event in await events(database) if event.status in ("scheduled", "active")]
+
+
+async def vtn_event(database: Database, event_id: str) -> Any:
+    (row,) = await rows(database, OpenAdrEventRow.__table__, OpenAdrEventRow.id == event_id)
+    return row
+
+
+async def pieces(database: Database) -> list[Any]:
+    return await rows(database, OpenAdrPieceRow.__table__)
+
+
+async def reports(database: Database) -> list[Any]:
+    return await rows(database, OpenAdrReportRow.__table__)
+
+
+async def alerts(database: Database) -> set[str]:
+    async with database.engine.connect() as connection:
+        return set(await connection.scalars(select(VenAlertRow.code)))
+
+
+async def let_pass(database: Database, length: timedelta) -> None:
+    """As if all that the database knows had happened so much earlier."""
+    for table, columns in (
+        (EVENTS, ("start_time", "end_time")),
+        (OpenAdrPieceRow.__table__, ("start_time", "end_time")),
+        (OpenAdrEventRow.__table__, ("first_seen_at", "changed_at")),
+        (OpenAdrReportRow.__table__, ("not_before", "created_at")),
+    ):
+        for row in await rows(database, table):
+            key = [column == row._mapping[column.name] for column in table.primary_key]
+            values = {name: row._mapping[name] - length for name in columns}
+            async with database.engine.begin() as connection:
+                await connection.execute(update(table).where(*key).values(**values))
+
+
+def in_sec(seconds: float) -> datetime:
+    return utc_now() + timedelta(seconds=seconds)

@@ -1,0 +1,306 @@
+"""A small VTN of OpenADR 3.1 or 3.0, as far as a VEN meets one, with faults on demand.
+
+What a VEN sends, and what this VTN answers, is read by the models of the package `openadr3`. With
+OPENADR_SPECIFICATION, a folder that has `3.1.0/openadr3.yaml` and `3.0.1/openadr3.yaml` of the
+OpenADR Alliance, each request and each answer is checked against that description too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from openadr3.entities import models
+
+from tests.support.ports import free_port
+
+SPECIFICATION = os.environ.get("OPENADR_SPECIFICATION")
+_FILES = {"3.1": "3.1.0/openadr3.yaml", "3.0": "3.0.1/openadr3.yaml"}
+_MODELS: dict[str, type[models.OpenADRBase]] = {
+    "programs": models.Program,
+    "vens": models.Ven,
+    "resources": models.Resource,
+    "reports": models.Report,
+}
+
+
+def now_text() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Vtn:
+    """Its state, which tests write and read. All of it under `lock`."""
+
+    def __init__(self, version: str = "3.1") -> None:
+        self.version = version
+        self.lock = threading.RLock()
+        self.objects: dict[str, dict[str, dict[str, Any]]] = {
+            kind: {} for kind in ("programs", "events", "vens", "resources", "reports")
+        }
+        self.tokens: set[str] = set()
+        self.tokens_given = 0
+        self.requests: list[tuple[str, str]] = []
+        self.faults: list[Any] = []
+        """Taken from the front, one a request to an API path: a status, or a body as it is sent."""
+        self.lose_answers: set[str] = set()
+        """Methods and paths that are carried out, but whose answer never arrives."""
+        self.clock_offset_sec = 0.0
+        self.violations: list[str] = []
+        self.url = ""
+        self._number = 0
+        self._openapi = _openapi(version)
+        self.add("programs", {"programName": "shed"}, object_id="p1")
+
+    def add(self, kind: str, body: dict[str, Any], *, object_id: str | None = None) -> str:
+        with self.lock:
+            self._number += 1
+            object_id = object_id or f"{kind[:-1]}-{self._number}"
+            now = now_text()
+            self.objects[kind][object_id] = {
+                **body,
+                "id": object_id,
+                "createdDateTime": now,
+                "modificationDateTime": now,
+                "objectType": kind[:-1].upper(),
+            }
+            return object_id
+
+    def event(self, event_id: str | None = None, **body: Any) -> str:
+        """Publish one: `start` is a datetime or a text, `level`s or `kw`s one an interval."""
+        return self.add("events", event_body(**body), object_id=event_id)
+
+    def change(self, event_id: str, **body: Any) -> None:
+        with self.lock:
+            self._number += 1
+            known = self.objects["events"][event_id]
+            known.update(event_body(**body))
+            known["modificationDateTime"] = f"{now_text()[:-1]}{self._number:03d}Z"
+
+    def delete(self, event_id: str) -> None:
+        with self.lock:
+            del self.objects["events"][event_id]
+
+    def reports(self, event_id: str) -> list[dict[str, Any]]:
+        with self.lock:
+            every = self.objects["reports"].values()
+            return [report for report in every if report["eventID"] == event_id]
+
+    def expire_tokens(self) -> None:
+        with self.lock:
+            self.tokens.clear()
+
+    # --- requests ------------------------------------------------------------------------------
+
+    def answer(
+        self, method: str, path: str, query: dict[str, list[str]], body: Any, token: str
+    ) -> tuple[int, Any]:
+        with self.lock:
+            self.requests.append((method, path))
+            if path == "/auth/server":
+                return 200, {"tokenURL": f"{self.url}/auth/token"}
+            if path == "/auth/token":
+                return self._token(body)
+            if token not in self.tokens:
+                status = 401 if self.version == "3.1" else 403
+                return status, _problem(status, "the token is not known")
+            if self.faults:
+                fault = self.faults.pop(0)
+                if isinstance(fault, int):
+                    return fault, _problem(fault, "as the test wants it")
+                return 200, fault
+            return self._object(method, path.strip("/").split("/"), query, body)
+
+    def _token(self, body: Any) -> tuple[int, Any]:
+        if body.get("client_secret") != ["secret"]:
+            return 401, {"error": "invalid_client"}
+        self.tokens_given += 1
+        token = f"token-{self.tokens_given}"
+        self.tokens.add(token)
+        return 200, {"access_token": token, "token_type": "Bearer", "expires_in": 3600}
+
+    def _object(
+        self, method: str, parts: list[str], query: dict[str, list[str]], body: Any
+    ) -> tuple[int, Any]:
+        kind, more = parts[0], parts[1:]
+        if self.version == "3.0" and kind == "vens" and more[1:] == ["resources"]:
+            kind, query = "resources", {**query, "venID": [more[0]]}
+            body = None if body is None else {**body, "venID": more[0]}
+            more = []
+        elif self.version == "3.0" and kind == "resources":
+            return 404, _problem(404, "3.0 has no such path")
+        known = self.objects.get(kind)
+        if known is None:
+            return 404, _problem(404, "no such path")
+        if method == "POST":
+            return self._create(kind, body)
+        if more:
+            found = known.get(more[0])
+            return (404, _problem(404, "no such object")) if found is None else (200, found)
+        return 200, self._page(list(known.values()), query)
+
+    def _create(self, kind: str, body: Any) -> tuple[int, Any]:
+        try:
+            raw = {k: v for k, v in body.items() if k != "objectType"}
+            _MODELS[kind].from_raw(raw)
+        except (KeyError, ValueError, TypeError) as error:
+            self.violations.append(f"POST /{kind}: {error}")
+            return 400, _problem(400, str(error))
+        name = {"vens": "venName", "resources": "resourceName", "reports": "reportName"}[kind]
+        if any(each.get(name) == body[name] for each in self.objects[kind].values()):
+            return 409, _problem(409, f"there is a {name} {body[name]} already")
+        more = {"clientID": "ven-client"} if self.version == "3.1" else {}
+        object_id = self.add(kind, {**raw, **more})
+        return 201, self.objects[kind][object_id]
+
+    def _page(
+        self, found: list[dict[str, Any]], query: dict[str, list[str]]
+    ) -> list[dict[str, Any]]:
+        for field in ("programID", "eventID", "venID", "venName", "clientName", "resourceName"):
+            if field in query:
+                found = [each for each in found if each.get(field) == query[field][0]]
+        skip, limit = (int(query.get(name, ["0"])[0]) for name in ("skip", "limit"))
+        assert limit <= 50, "the standard lets no client ask for more"
+        return found[skip:][: limit or 50]
+
+    def check(self, method: str, url: str, sent: bytes, status: int, answer: bytes) -> None:
+        """Both against the Alliance's description, where there is one."""
+        if self._openapi is not None and "/auth/" not in url:
+            self.violations += self._openapi(method, url, sent, status, answer)
+
+
+def event_body(
+    *,
+    start: datetime | str | None = None,
+    duration: str = "PT1H",
+    levels: list[Any] | None = None,
+    kws: list[float] | None = None,
+    limits: list[float] | None = None,
+    period: dict[str, Any] | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    kind, values = next(
+        (kind, values)
+        for kind, values in (
+            ("SIMPLE", levels),
+            ("DISPATCH_SETPOINT_RELATIVE", kws),
+            ("IMPORT_CAPACITY_LIMIT", limits),
+            ("SIMPLE", [1]),
+        )
+        if values is not None
+    )
+    begins = start.isoformat() if isinstance(start, datetime) else start or now_text()
+    return {
+        "programID": "p1",
+        "intervalPeriod": {"start": begins, "duration": duration, **(period or {})},
+        "intervals": [
+            {"id": n, "payloads": [{"type": kind, "values": [value]}]}
+            for n, value in enumerate(values)
+        ],
+        **more,
+    }
+
+
+def _problem(status: int, detail: str) -> dict[str, Any]:
+    return {"type": "about:blank", "title": "refused", "status": status, "detail": detail}
+
+
+def _openapi(version: str) -> Any:
+    if not SPECIFICATION:
+        return None
+    from openapi_core import Config, OpenAPI
+    from openapi_core.testing import MockRequest, MockResponse
+
+    description = OpenAPI.from_file_path(
+        # Its own slips (a default that is no list) are not what is tested here.
+        str(Path(SPECIFICATION) / _FILES[version]),
+        config=Config(spec_validator_cls=None),
+    )
+    host = str(description.spec["servers"][0]["url"])
+
+    def check(method: str, url: str, sent: bytes, status: int, answer: bytes) -> list[str]:
+        parts = urlsplit(url)
+        request = MockRequest(
+            host,
+            method.lower(),
+            parts.path,
+            args={k: v[0] for k, v in parse_qs(parts.query).items()},
+            headers={"Authorization": "Bearer x"},
+            data=sent or None,
+            content_type="application/json",
+        )
+        response = MockResponse(answer, status_code=status, content_type="application/json")
+        errors = [
+            *description.iter_request_errors(request),
+            *description.iter_response_errors(request, response),
+        ]
+        found = [f"{type(error).__name__} {error}: {error.__cause__}" for error in errors]
+        return [f"{method} {url} {status}: {each}" for each in found]
+
+    return check
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    vtn: Vtn
+
+    def log_message(self, *_args: Any) -> None:
+        pass
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return formatdate((timestamp or time.time()) + self.vtn.clock_offset_sec, usegmt=True)
+
+    def _serve(self) -> None:
+        parts = urlsplit(self.path)
+        sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.headers.get("Content-Type", "").startswith("application/x-www-form"):
+            body: Any = parse_qs(sent.decode())
+        else:
+            body = json.loads(sent) if sent else None
+        token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+        status, answer = self.vtn.answer(
+            self.command, parts.path, parse_qs(parts.query), body, token
+        )
+        told = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
+        if not isinstance(answer, str) and status < 400:
+            self.vtn.check(self.command, self.path, sent, status, told)
+        if f"{self.command} {parts.path}" in self.vtn.lose_answers:
+            self.vtn.lose_answers.clear()
+            self.close_connection = True
+            return
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(told)))
+        self.end_headers()
+        self.wfile.write(told)
+
+    do_GET = do_POST = _serve
+
+
+@contextmanager
+def running(version: str = "3.1", port: int | None = None) -> Iterator[Vtn]:
+    """A VTN at 127.0.0.1; what it, or the VEN, said wrong fails the test."""
+    vtn = Vtn(version)
+    port = port or free_port()
+    handler = type("Handler", (_Handler,), {"vtn": vtn})
+    server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+    server.daemon_threads = True
+    vtn.url = f"http://127.0.0.1:{port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield vtn
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert vtn.violations == []
