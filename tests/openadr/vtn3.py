@@ -303,4 +303,4 @@ def running(version: str = "3.1", port: int | None = None) -> Iterator[Vtn]:
         server.shutdown()
         thread.join()
         server.server_close()
-    assert vtn.violations == []
+    assert vtn.violations == [], "\n".join(vtn.violations)
