@@ -27,7 +27,7 @@ export VENAGENT_ROOT VENAGENT_HOME VENAGENT_USER
 TOOLS_VENV=$VENAGENT_HOME/tools
 PLATFORM_VENV=$VENAGENT_HOME/platform
 TEST_PLATFORM_VENV=$VENAGENT_HOME/platform-test
-VOLTTRON11_VENV=$VENAGENT_HOME/volttron11
+VOLTTRON11_VENV=$VENAGENT_HOME/platform11
 ENVIRONMENT_LOG=$VENAGENT_HOME/log/environment.log
 
 say() { printf '==> %s\n' "$*" >&2; }
@@ -342,27 +342,59 @@ ensure_test_tools() {
   add_to_tools .tests ops/requirements-test.txt "the tests need"
 }
 
-# VOLTTRON 11, which VenAgent/volttron_compat.py is tested against too.
+# VOLTTRON 11. It belongs to the plain user: poetry installs agents into it.
+VOLTTRON11_FILES=(ops/requirements-volttron11.txt ops/lock-volttron11.txt requirements.txt
+  ops/volttron/poetry_project.py)
+
 ensure_volttron11() {
   local hash
-  hash=$(requirements_hash ops/requirements-volttron11.txt)
+  hash=$(requirements_hash "${VOLTTRON11_FILES[@]}")
   is_current "$VOLTTRON11_VENV" .volttron11 "$hash" && return
+  ensure_home
   exclusively make_volttron11 "$hash"
 }
 
+# pip_index VENV: the package index that its pip asks.
+pip_index() {
+  if [ -n "${PIP_INDEX_URL:-}" ]; then
+    printf '%s\n' "$PIP_INDEX_URL"
+  else
+    "$1/bin/python" -m pip config get global.index-url 2>/dev/null ||
+      "$1/bin/python" -c 'from pip._internal.models.index import PyPI; print(PyPI.simple_url)'
+  fi
+}
+
+# volttron11_variables VENV: what VOLTTRON 11 and its poetry need in their environment, a line each.
+volttron11_variables() {
+  printf '%s\n' "VIRTUAL_ENV=$1" "PATH=$1/bin:$PATH" "POETRY_CACHE_DIR=$1/poetry-cache" \
+    "POETRY_PYPI_MIRROR_URL=$(pip_index "$1")/" POETRY_NO_INTERACTION=1
+}
+
 make_volttron11() {
-  is_current "$VOLTTRON11_VENV" .volttron11 "$1" && return
-  need_space 300
+  local venv=$VOLTTRON11_VENV file variables
+  is_current "$venv" .volttron11 "$1" && return
+  need_space 500
   ensure_python
-  say "Installing VOLTTRON 11's core in $VOLTTRON11_VENV (once, about 15 s)"
+  say "Installing VOLTTRON 11 in $venv (once, about 60 s)"
   umask 022
-  rm -rf "$VOLTTRON11_VENV"
-  "$PYTHON" -m venv "$VOLTTRON11_VENV" >>"$ENVIRONMENT_LOG" 2>&1 ||
-    explain_failure "cannot make a virtual environment in $VOLTTRON11_VENV" \
-      "Is $PYTHON complete?"
-  pip_install run_here "$VOLTTRON11_VENV" -r "$VENAGENT_ROOT/ops/requirements-volttron11.txt" ||
-    explain_failure "pip could not install VOLTTRON 11's core" "See the log."
-  printf '%s\n' "$1" >"$VOLTTRON11_VENV/.volttron11"
+  rm -rf "$venv"
+  ensure_owned "$(basename "$venv")"
+  as_user "$PYTHON" -m venv "$venv" >>"$ENVIRONMENT_LOG" 2>&1 ||
+    explain_failure "cannot make a virtual environment in $venv" "Is $PYTHON complete?"
+  as_user mkdir "$venv/requirements"
+  for file in requirements-volttron11.txt lock-volttron11.txt; do
+    as_user tee "$venv/requirements/$file" <"$VENAGENT_ROOT/ops/$file" >/dev/null
+  done
+  as_user tee "$venv/requirements/agent.txt" <"$VENAGENT_ROOT/requirements.txt" >/dev/null
+  pip_install as_user "$venv" -r "$venv/requirements/requirements-volttron11.txt" \
+    -r "$venv/requirements/agent.txt" -c "$venv/requirements/lock-volttron11.txt" ||
+    explain_failure "pip could not install VOLTTRON 11" "See the log."
+  as_user "$venv/bin/python" - "$venv/project" <"$VENAGENT_ROOT/ops/volttron/poetry_project.py"
+  mapfile -t variables < <(volttron11_variables "$venv")
+  working as_user env -u PIP_FIND_LINKS "${variables[@]}" "$venv/bin/poetry" lock \
+    --directory "$venv/project" >>"$ENVIRONMENT_LOG" 2>&1 </dev/null ||
+    explain_failure "poetry could not lock what VOLTTRON 11 needs" "See the log."
+  printf '%s\n' "$1" | as_user tee "$venv/.volttron11" >/dev/null
 }
 
 # VOLTTRON's environment belongs to the plain user: `vctl install` installs agents into it. The

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Installs what the tests need and runs them: all of them, or the parts named.
 #
-#   scripts/test.sh [all|lint|unit|backend|browser|documents|platform]... [-- PYTEST ARGUMENTS]
+#   scripts/test.sh [all|lint|unit|backend|browser|documents|platform|platform11]... [-- PYTEST ARGUMENTS]
 #
 # lint      ruff, mypy, shellcheck, cfn-lint
 # unit      everything that needs no VOLTTRON (seconds)
 # backend   tests/backend: the operator's side, on a real PostgreSQL and mosquitto
 # browser   tests/browser: the local page in a real Chromium; pictures in tests/browser/results/
 # documents tests/documents: every command of the documents, on sites of its own (minutes)
-# platform  tests/platform: a real VOLTTRON, as the plain user (minutes)
+# platform  tests/platform: a real VOLTTRON 10, as the plain user (minutes)
+# platform11 tests/platform11: a real VOLTTRON 11, as the plain user
 #
 # Exits with 0 only when every part passed; the last lines are pytest's own summary.
 set -euo pipefail
@@ -18,18 +19,19 @@ set -euo pipefail
 
 usage() { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
 
+ALL=(lint unit backend browser documents platform platform11)
 parts=()
 while [ $# -gt 0 ]; do
   case $1 in
-    all) parts+=(lint unit backend browser documents platform) ;;
-    lint | unit | backend | browser | documents | platform) parts+=("$1") ;;
+    all) parts+=("${ALL[@]}") ;;
+    lint | unit | backend | browser | documents | platform | platform11) parts+=("$1") ;;
     -h | --help) usage; exit 0 ;;
     --) shift; break ;;
     *) usage >&2; fail "unknown part of the tests: $1" ;;
   esac
   shift
 done
-[ ${#parts[@]} -gt 0 ] || parts=(lint unit backend browser documents platform)
+[ ${#parts[@]} -gt 0 ] || parts=("${ALL[@]}")
 pytest_arguments=("$@")
 
 scratch="" quick=""
@@ -87,7 +89,7 @@ unit() {
     HYPOTHESIS_STORAGE_DIRECTORY=$scratch/hypothesis MOSQUITTO=$(mosquitto_path) \
     "$(tools_python)" -m pytest -p no:cacheprovider -p no:schemathesis -p no:asyncio -p no:anyio \
     -n 2 --dist loadfile --no-loadscope-reorder --ignore=tests/platform --ignore=tests/backend \
-    --ignore=tests/browser --ignore=tests/documents \
+    --ignore=tests/browser --ignore=tests/documents --ignore=tests/platform11 \
     ${pytest_arguments[@]+"${pytest_arguments[@]}"}
 }
 
@@ -205,6 +207,23 @@ platform_alone() {
   [ "$with" = 0 ] && [ "$without" = 0 ]
 }
 
+# A VOLTTRON 11 of its own, which installs the agent from the root as its users do.
+platform11() {
+  local here=$scratch/e status=0 variables
+  if is_root; then chown "$VENAGENT_USER:" "$scratch"; fi
+  stage "$here/source"
+  as_user mkdir "$here/home"
+  mapfile -t variables < <(volttron11_variables "$VOLTTRON11_VENV")
+  (
+    flock 9
+    in_session "$here" "${variables[@]}" VENAGENT_V11="$VOLTTRON11_VENV" \
+      "$(tools_python)" -m pytest -p no:cacheprovider tests/platform11 \
+      ${pytest_arguments[@]+"${pytest_arguments[@]}"} 9>&-
+  ) 9>"$VENAGENT_HOME/run/platform11-tests.lock" || status=$?
+  sweep_session "$here" || status=1
+  return $status
+}
+
 ensure_home
 ensure_packages
 ensure_test_tools
@@ -213,7 +232,7 @@ case " ${parts[*]} " in *" unit "*) make_quick_scratch ;; esac
 case " ${parts[*]} " in *" backend "*) ensure_postgresql ;; esac
 case " ${parts[*]} " in *" browser "* | *" platform "*) ensure_chromium ;; esac
 case " ${parts[*]} " in *" browser "* | *" documents "* | *" platform "*) ensure_test_platform ;; esac
-case " ${parts[*]} " in *" platform "*) ensure_volttron11 ;; esac
+case " ${parts[*]} " in *" platform "* | *" platform11 "*) ensure_volttron11 ;; esac
 
 failed=()
 for part in "${parts[@]}"; do

@@ -1,0 +1,277 @@
+"""A site on VOLTTRON 11, as its engineer has it: vctl, a panel, a broker, and the agent's log."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from simulator.panel_control import PanelControl
+from tests.support.ports import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+VENV = Path(os.environ.get("VENAGENT_V11", "volttron11"))
+DEVICE = "site/building/panel"
+DRIVER, VEN, VEN_ID = "platform.driver", "ven.agent", "site-on-11"
+ASKING_AGENT = Path(__file__).with_name("asking_agent.py")
+T = TypeVar("T")
+
+
+def wait_for(condition: Callable[[], T], what: str, timeout_sec: float = 60.0) -> T:
+    """The first truthy result of `condition`; AssertionError that names `what` if none comes."""
+    deadline = time.monotonic() + timeout_sec
+    while not (result := condition()):
+        assert time.monotonic() < deadline, f"not within {timeout_sec:g} s: {what}"
+        time.sleep(0.05)
+    return result
+
+
+@contextmanager
+def process(command: list[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """A process of the tests' own, ended by its pid."""
+    running = subprocess.Popen(command, text=True, stdin=subprocess.DEVNULL, **options)
+    try:
+        yield running
+    finally:
+        running.send_signal(signal.SIGINT)
+        try:
+            running.wait(30)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            running.wait(10)
+
+
+@contextmanager
+def simulated_panel() -> Iterator[tuple[int, PanelControl]]:
+    """The steady panel on free ports: its Modbus port, and its control."""
+    command = [sys.executable, "-m", "simulator", "--steady", "--port", "0", "--control-port", "0"]
+    with process(command, cwd=ROOT, stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        ports = [int(re.findall(r":(\d+)", running.stdout.readline())[0]) for _ in range(2)]
+        with PanelControl(ports[1]) as control:
+            yield ports[0], control
+
+
+@contextmanager
+def broker(folder: Path) -> Iterator[int]:
+    """A mosquitto of its own: its port."""
+    port = free_port()
+    config = folder / "mosquitto.conf"
+    config.write_text(
+        f"listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n"
+        "persistence false\nlog_dest none\n"
+    )
+    with process([os.environ.get("MOSQUITTO", "mosquitto"), "-c", str(config)]):
+
+        def listening() -> bool:
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", port)) == 0
+
+        wait_for(listening, "mosquitto listens")
+        yield port
+
+
+class Operator:
+    """The operator's end of the broker: sends commands, keeps what the VEN says."""
+
+    def __init__(self, port: int) -> None:
+        self._lock = threading.Lock()
+        self._messages: list[tuple[str, dict[str, Any]]] = []
+        self._sent = 0
+        subscribed = threading.Event()
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
+        self._client.on_message = self._keep
+        self._client.on_subscribe = lambda *_: subscribed.set()
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+        self._client.subscribe([("ven/ack/#", 1), ("volttron/metering", 1)])
+        assert subscribed.wait(30)
+
+    def _keep(self, _client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
+        with self._lock:
+            self._messages.append((message.topic, json.loads(message.payload)))
+
+    def messages(self, topic: str) -> list[dict[str, Any]]:
+        with self._lock:
+            return [body for name, body in self._messages if name == topic]
+
+    def send(self, op: str, **fields: Any) -> str:
+        """Publish a command; its correlationId."""
+        self._sent += 1
+        correlation_id = f"c-{os.getpid()}-{self._sent}"
+        body = {"op": op, "correlationId": correlation_id, **fields}
+        self._client.publish(f"ven/cmd/{VEN_ID}", json.dumps(body), qos=1).wait_for_publish(30)
+        return correlation_id
+
+    def ack(self, **wanted: Any) -> dict[str, Any]:
+        """The first ack that has all of these fields."""
+
+        def found() -> dict[str, Any] | None:
+            acks = self.messages(f"ven/ack/{VEN_ID}")
+            return next((a for a in acks if wanted.items() <= a.items()), None)
+
+        return wait_for(found, f"an ack with {wanted}")
+
+    def command(self, op: str, **fields: Any) -> dict[str, Any]:
+        """Send a command, and its first ack."""
+        return self.ack(correlationId=self.send(op, **fields))
+
+    def next_telemetry(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The first telemetry from now on that meets `condition`."""
+        since = len(self.messages("volttron/metering"))
+
+        def found() -> dict[str, Any] | None:
+            later = self.messages("volttron/metering")[since:]
+            return next((each for each in later if condition(each)), None)
+
+        return wait_for(found, "such a telemetry")
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+class Site11:
+    """`vctl`, the operator's end, and the panel behind the driver."""
+
+    def __init__(self, folder: Path, broker_port: int, modbus_port: int) -> None:
+        self.folder = folder
+        self.home = folder / "h"
+        self.config = json.loads((ROOT / "config").read_text()) | {
+            "ven_id": VEN_ID,
+            "report_interval_sec": 2.0,
+            "broker": {"host": "127.0.0.1", "port": broker_port},
+            "web": {"enabled": False},
+            "event": {"restore_stagger_sec": 0.0, "rebound_sec": 0.0},
+        }
+        self.modbus_port = modbus_port
+        shutil.copytree(VENV / "project", self.home)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VENAGENT_HOME")}
+        return kept | {"VOLTTRON_HOME": str(self.home)}
+
+    def run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(VENV / "bin" / program), *arguments],
+            env=self.environment,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    def vctl(self, *arguments: str) -> str:
+        """What it printed. A busy machine's vctl may give up before the platform answers (exit
+        75): it is asked again, as its users do."""
+        for _ in range(3):
+            done = self.run("vctl", *arguments)
+            if done.returncode != 75:
+                break
+        assert done.returncode == 0, f"vctl {arguments}: {done.stdout}\n{done.stderr}\n{self.log()}"
+        return done.stdout
+
+    def log(self) -> str:
+        """The last of the platform's log."""
+        file = self.folder / "volttron.log"
+        return file.read_text(errors="replace")[-4000:] if file.exists() else ""
+
+    @contextmanager
+    def platform(self) -> Iterator[None]:
+        command = [str(VENV / "bin" / "volttron"), "-l", str(self.folder / "volttron.log")]
+        command += ["--agent-monitor-frequency", "3"]
+        with process(command, env=self.environment, cwd=self.folder) as running:
+
+            def up() -> bool:
+                assert running.poll() is None, f"VOLTTRON ended: {self.log()}"
+                return self.run("vctl", "status").returncode == 0
+
+            wait_for(up, "VOLTTRON 11 answers vctl", 180.0)
+            try:
+                yield
+            finally:
+                self.run("vctl", "shutdown", "--platform")
+
+    def file(self, name: str, contents: Mapping[str, Any]) -> str:
+        path = self.folder / name
+        path.write_text(json.dumps(contents))
+        return str(path)
+
+    def install_driver(self) -> None:
+        model = ROOT / "MeterDriverConfigs" / "simulated_panel"
+        driver = json.loads((model / "driver.json").read_text())
+        driver["driver_config"]["port"] = self.modbus_port
+        driver["interval"] = 1
+        version = self.run("pip", "show", "volttron-platform-driver").stdout
+        number = re.search(r"^Version: (\S+)$", version, re.MULTILINE)
+        assert number is not None, version
+        self.vctl(
+            *("install", f"volttron-platform-driver=={number[1]}", "--pre-release"),
+            *("--vip-identity", DRIVER),
+        )
+        self.vctl(
+            *("config", "store", DRIVER, "simulated_panel.csv", str(model / "registry.csv")),
+            "--csv",
+        )
+        device = self.file("driver.json", driver)
+        self.vctl("config", "store", DRIVER, f"devices/{DEVICE}", device)
+        self.start(DRIVER)
+
+    def install_agent(self) -> None:
+        """From the repository's root, as the README says."""
+        file = self.file("agent.json", self.config)
+        self.vctl("install", str(ROOT), "--vip-identity", VEN, "--agent-config", file)
+
+    def store_config(self, **changes: Any) -> None:
+        file = self.file("changed.json", self.config | changes)
+        self.vctl("config", "store", VEN, "config", file)
+
+    def row(self, identity: str) -> str | None:
+        """Its line of `vctl status`."""
+        lines = self.vctl("status").splitlines()
+        return next((line for line in lines if f" {identity} " in line), None)
+
+    def pid(self, identity: str) -> int | None:
+        found = re.search(r"running \[(\d+)\]", self.row(identity) or "")
+        return int(found[1]) if found else None
+
+    def start(self, identity: str) -> None:
+        """And wait until it is on the bus."""
+        row = self.row(identity)
+        assert row is not None, f"{identity} is not installed"
+        self.vctl("start", row.split()[0])
+        wait_for(lambda: identity in self.vctl("peerlist"), f"{identity} is on the bus")
+
+    def stop(self, identity: str) -> None:
+        row = self.row(identity)
+        assert row is not None, f"{identity} is not installed"
+        self.vctl("stop", row.split()[0])
+
+    def remove(self, identity: str) -> None:
+        row = self.row(identity)
+        assert row is not None, f"{identity} is not installed"
+        self.vctl("remove", row.split()[0])
+
+    def wait_for_health(self, health: str) -> None:
+        wait_for(lambda: (self.row(VEN) or "").endswith(f" {health}"), f"health {health}")
+
+    def ask(self, *arguments: Any) -> Any:
+        """What another agent of the platform is answered by the driver."""
+        done = self.run("python", str(ASKING_AGENT), json.dumps(arguments))
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
