@@ -11,9 +11,10 @@ after" in NAESB's standard WEQ-015 on the measurement and verification of demand
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from VenAgent.baseline import day_matching
 from VenAgent.baseline.intervals import INTERVAL_SEC, IntervalHistory, SiteCalendar
@@ -27,8 +28,11 @@ __all__ = [
     "SiteCalendar",
     "choose_baseline",
 ]
+from VenAgent.baseline.sampling_interval import LONGEST_INTERVAL_SEC, SamplingInterval
 
 WINDOW_SEC = 300.0
+LEAST_SAMPLES = 5
+SAMPLES_KEPT = 10_000
 ENOUGH_SEC = 60.0
 DEFAULT_METHOD = "pre_event_mean"
 
@@ -50,18 +54,31 @@ class Baseline:
 
     def kw_at(self, ts: float) -> float:
         """The baseline at a time; outside the event that of its first or last interval."""
-        if not self.profile:
-            return self.power_kw
-        at = int((ts - self.profile[0][0]) // INTERVAL_SEC)
-        return self.profile[min(max(at, 0), len(self.profile) - 1)][1]
+        return kw_at(ts, self.profile, self.power_kw)
 
 
-@dataclass
+def kw_at(ts: float, profile: Sequence[tuple[int, float]], flat_kw: float) -> float:
+    """A baseline at `ts`: of its profile the interval's, or the nearest; `flat_kw` without one."""
+    if not profile:
+        return flat_kw
+    at = int((ts - profile[0][0]) // INTERVAL_SEC)
+    return profile[min(max(at, 0), len(profile) - 1)][1]
+
+
 class RecentPower:
-    """The last minutes of the panel's power, in order of time."""
+    """The last minutes of the panel's power, in order of time.
 
-    window_sec: float = WINDOW_SEC
-    _samples: deque[tuple[float, float]] = field(default_factory=deque)
+    The window is five minutes, or as many of a slow meter's intervals as give `LEAST_SAMPLES`.
+    """
+
+    def __init__(self, window_sec: float = WINDOW_SEC) -> None:
+        self._least_window_sec = window_sec
+        self._interval = SamplingInterval()
+        self._samples: deque[tuple[float, float]] = deque()
+
+    @property
+    def window_sec(self) -> float:
+        return max(self._least_window_sec, LEAST_SAMPLES * (self._interval.interval_sec or 0.0))
 
     def add(self, ts: float, power_kw: float) -> None:
         """Add a sample; one that is not newer than the last is the same reading again.
@@ -73,8 +90,11 @@ class RecentPower:
             if ts > self._samples[-1][0] - self.window_sec:
                 return
             self._samples.clear()
+            self._interval = SamplingInterval()
         self._samples.append((ts, power_kw))
-        while self._samples[0][0] < ts - self.window_sec:
+        self._interval.add(ts)
+        oldest_ts = ts - LEAST_SAMPLES * LONGEST_INTERVAL_SEC
+        while self._samples[0][0] < oldest_ts or len(self._samples) > SAMPLES_KEPT:
             self._samples.popleft()
 
     def baseline(self, now: float, present_kw: float) -> Baseline:
@@ -83,11 +103,24 @@ class RecentPower:
         if not recent:
             return Baseline(present_kw, "present_power", 1)
         return pre_event_baseline(
-            mean_kw=sum(kw for _, kw in recent) / len(recent),
+            mean_kw=robust_mean_kw([kw for _, kw in recent]),
             samples=len(recent),
             span_sec=recent[-1][0] - recent[0][0],
             present_kw=present_kw,
         )
+
+
+def robust_mean_kw(values_kw: Sequence[float]) -> float:
+    """The mean without the highest and the lowest twentieth, at least one of each; of fewer than
+    five values the median. So no one value moves it by more than its share: a meter that once reads
+    6,553.5 kW is as any other high reading. Raises ValueError without a value.
+    """
+    if not values_kw:
+        raise ValueError("no values: there is no mean")
+    ordered = sorted(values_kw)
+    cut = max(1, len(ordered) // 20) if len(ordered) >= 5 else (len(ordered) - 1) // 2
+    kept = ordered[cut : len(ordered) - cut]
+    return math.fsum(kept) / len(kept)
 
 
 def pre_event_baseline(

@@ -132,7 +132,7 @@ class ClosedLoop:
             if event.measured_kw is None:
                 self._settling.look_again(now)
             return effects, None
-        event.meter(reading.ts, power_kw)
+        event.meter(reading.ts, power_kw, self._site.sampling.gap_limit_sec)
         if self._site.lease_overdue:  # the devices may have gone back by themselves
             return effects, None
         event.put(circuit.seen_in(reading) for circuit in event.circuits if circuit.counts)
@@ -232,4 +232,4 @@ class ClosedLoop:
         latest = self._site.latest
         known = latest is not None and latest.power_kw is not None
         last_ts = max(event.active_ts or 0.0, latest.ts if latest is not None and known else 0.0)
-        return last_ts + self._site.policy.stale_after_sec
+        return last_ts + self._site.stale_after_sec

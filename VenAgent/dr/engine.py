@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from VenAgent.baseline.methods import RecentPower
+from VenAgent.baseline.sampling_interval import SamplingInterval
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.command_reader import CommandRejected
 from VenAgent.contract.commands import (
@@ -123,6 +124,7 @@ class Engine:
         self.site.lease_overdue = lease_overdue
         if reading.power_kw is None:
             return []
+        self.site.sampling.add(reading.ts)
         if self.running is not None:
             return self._execution.reading(reading, now) + self._arbitration.advance(now)
         self.history.add(reading.ts, reading.power_kw)
@@ -286,7 +288,7 @@ class Engine:
         """The clock was set by `step_sec`: nothing may take longer for it, or be done earlier than
         the equipment bears."""
         site = self.site
-        site.history = RecentPower(self.history.window_sec)
+        site.history, site.sampling = RecentPower(), SamplingInterval()
         if site.latest is not None:
             site.latest = replace(site.latest, ts=site.latest.ts + step_sec)
         site.cycling_limits.shift(step_sec)
@@ -340,6 +342,11 @@ class Engine:
         event = self.running
         busy = event is not None and event.state is EventState.SHEDDING
         return busy and not self._execution.is_idle
+
+    @property
+    def stale_after_sec(self) -> float:
+        """When a reading is stale: as configured, or later with a meter that is read seldom."""
+        return self.site.stale_after_sec
 
     def baseline_kw(self, now: float) -> float | None:
         """The running event's baseline; without one, what an event beginning now would have."""

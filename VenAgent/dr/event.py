@@ -259,12 +259,17 @@ class Event:
         self._set("active_ts", self.active_ts or now)
         self._set("measured_kw", None)
 
-    def meter(self, ts: float, power_kw: float) -> None:
+    def meter(self, ts: float, power_kw: float, gap_limit_sec: float) -> None:
         """A reading of the panel's power while it is active."""
-        self._set("metered", self.metered.add(ts, power_kw))
+        baseline_kw = None if self.baseline is None else self.baseline.settlement_kw_at(ts)
+        self._set("metered", self.metered.add(ts, power_kw, baseline_kw, gap_limit_sec))
 
-    def pause_metering(self, now: float) -> None:
-        self._set("metered", self.metered.pause(now))
+    def meter_until(self, ts: float, gap_limit_sec: float) -> None:
+        """Nothing more is metered after `ts`."""
+        self._set("metered", self.metered.until(ts, gap_limit_sec))
+
+    def pause_metering(self, now: float, gap_limit_sec: float) -> None:
+        self._set("metered", self.metered.pause(now, gap_limit_sec))
 
     def resume_metering(self, now: float) -> None:
         self._set("metered", self.metered.go_on(now))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from VenAgent.baseline.intervals import IntervalHistory
-from VenAgent.baseline.methods import RecentPower, choose_baseline
+from VenAgent.baseline.methods import RecentPower, choose_baseline, kw_at
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,12 @@ class EventBaseline:
     samples: int | None = None
     rrmse_percent: float | None = None
     note: str | None = None
+    profile: tuple[tuple[int, float], ...] = ()
+    """What it is settled by at each time: (start of a 15-minute interval, kW); empty when flat."""
+
+    def settlement_kw_at(self, ts: float) -> float:
+        """What the event is settled by at `ts` (epoch s)."""
+        return kw_at(ts, self.profile, self.settlement_kw)
 
     @classmethod
     def at_start(
@@ -50,4 +56,5 @@ class EventBaseline:
             samples=settlement.samples,
             rrmse_percent=settlement.rrmse_percent,
             note=settlement.note,
+            profile=settlement.profile,
         )

@@ -69,6 +69,7 @@ class EventCompletion:
             failed = self._site.replies.to_event(event, status, now, event.end_reason)
         event.to(EventState.RESTORING)
         event.end(now)
+        event.meter_until(now, self._site.sampling.gap_limit_sec)
         if not event.held():
             saved = SaveEvent.of(event)
             return [saved, *failed, *self._complete(event, now)]
@@ -144,27 +145,25 @@ class EventCompletion:
 
 def event_summary(event: Event) -> dict[str, Any]:
     """What the event delivered, from the meter; null where nothing was measured."""
-    mean_kw, baseline = event.metered.mean_kw, event.baseline
-    baseline_kw = None if baseline is None else baseline.settlement_kw
+    baseline, requested_kw = event.baseline, event.request.shed_kw
     start_ts = event.request.start_ts if event.active_ts is None else event.active_ts
     end_ts = event.request.end_ts if event.ended_ts is None else event.ended_ts
-    achieved_kw = None
-    if mean_kw is not None and baseline_kw is not None:
-        achieved_kw = baseline_kw - mean_kw
-    hours = max(0.0, end_ts - start_ts - event.metered.paused_sec) / 3600.0
-    requested_kw = event.request.shed_kw
+    settlement = event.metered.settle(end_ts - start_ts)
+    achieved_kw = settlement.achieved_kw
     return {
         "start_ts": rounded(start_ts),
         "end_ts": rounded(end_ts),
-        "baseline_kw": rounded(baseline_kw),
-        "avg_kw": rounded(mean_kw),
-        "delivered_kwh": None if achieved_kw is None else rounded(achieved_kw * hours, 6),
+        "baseline_kw": None if baseline is None else rounded(baseline.settlement_kw),
+        "avg_kw": rounded(settlement.average_kw),
+        "delivered_kwh": rounded(settlement.delivered_kwh, 6),
         "requested_shed_kw": rounded(requested_kw),
         "achieved_shed_kw": rounded(achieved_kw),
         "shed_percent": (
             None if achieved_kw is None else rounded(100.0 * achieved_kw / requested_kw, 1)
         ),
-        "samples": event.metered.samples,
+        "samples": settlement.samples,
+        "unseen_sec": rounded(settlement.unseen_sec),
+        "settlement_note": settlement.note,
         "baseline_method": None if baseline is None else baseline.method,
         "baseline_samples": None if baseline is None else baseline.samples,
         "baseline_rrmse_percent": None if baseline is None else rounded(baseline.rrmse_percent, 1),

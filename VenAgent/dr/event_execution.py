@@ -312,7 +312,7 @@ class EventExecution:
     def hand_over(self, now: float) -> Event:
         """Let go of the event without a restore: another one takes what it holds."""
         event = self._running()
-        event.pause_metering(now)
+        event.pause_metering(now, self._site.sampling.gap_limit_sec)
         self.event = None
         return event
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from VenAgent.baseline.intervals import IntervalHistory
 from VenAgent.baseline.methods import RecentPower
+from VenAgent.baseline.sampling_interval import SamplingInterval
 from VenAgent.dr.command_replies import CommandReplies
 from VenAgent.dr.cycling_limits import CYCLING_LIMITS_FACT, CyclingLimits
 from VenAgent.dr.effects import SaveFact
@@ -22,6 +23,8 @@ class SiteState:
     intervals: IntervalHistory = field(default_factory=IntervalHistory)
     """The site's quarter hours of the last weeks."""
     cycling_limits: CyclingLimits = field(default_factory=CyclingLimits)
+    sampling: SamplingInterval = field(default_factory=SamplingInterval)
+    """How often the meter is read."""
     latest: Reading | None = None
     lease_overdue: bool = False
     """The shed lease was not renewed in time: circuits that have changed are no one's hand."""
@@ -32,6 +35,11 @@ class SiteState:
         """The circuits that may not be shed from now to `end_ts`."""
         switching = {name for name, until_ts in self.switching.items() if now < until_ts}
         return switching | self.cycling_limits.unavailable(self.panel, now, end_ts)
+
+    @property
+    def stale_after_sec(self) -> float:
+        """When a reading is stale, with a meter that is read as often as this one."""
+        return self.sampling.stale_after_sec(self.policy.stale_after_sec)
 
     def save_cycling_limits(self) -> SaveFact:
         return SaveFact(CYCLING_LIMITS_FACT, self.cycling_limits.as_fact())

@@ -131,6 +131,7 @@ def _baseline_record(baseline: EventBaseline) -> Record:
         "samples": baseline.samples,
         "rrmse_percent": baseline.rrmse_percent,
         "note": baseline.note,
+        "profile": [list(interval) for interval in baseline.profile],
     }
 
 
@@ -142,16 +143,19 @@ def _baseline(record: Mapping[str, Any]) -> EventBaseline:
         samples=record["samples"],
         rrmse_percent=record["rrmse_percent"],
         note=record["note"],
+        profile=tuple((start, power_kw) for start, power_kw in record["profile"]),
     )
 
 
 def _metered_record(metered: MeasuredPower) -> Record:
     return {
         "samples": metered.samples,
-        "covered_sec": metered.covered_sec,
+        "seen_sec": metered.seen_sec,
         "kw_sec": metered.kw_sec,
+        "baseline_kw_sec": metered.baseline_kw_sec,
         "last_ts": metered.last_ts,
         "last_kw": metered.last_kw,
+        "last_baseline_kw": metered.last_baseline_kw,
         "paused_sec": metered.paused_sec,
         "paused_ts": metered.paused_ts,
     }
@@ -160,10 +164,12 @@ def _metered_record(metered: MeasuredPower) -> Record:
 def _metered(record: Mapping[str, Any]) -> MeasuredPower:
     return MeasuredPower(
         samples=record["samples"],
-        covered_sec=record["covered_sec"],
+        seen_sec=record["seen_sec"],
         kw_sec=record["kw_sec"],
+        baseline_kw_sec=record["baseline_kw_sec"],
         last_ts=record["last_ts"],
         last_kw=record["last_kw"],
+        last_baseline_kw=record["last_baseline_kw"],
         paused_sec=record["paused_sec"],
         paused_ts=record["paused_ts"],
     )

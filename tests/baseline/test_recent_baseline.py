@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from VenAgent.baseline.methods import Baseline, RecentPower
+from VenAgent.baseline.methods import Baseline, RecentPower, robust_mean_kw
 
 
 def history_of(*samples: tuple[float, float]) -> RecentPower:
@@ -71,14 +71,43 @@ def test_a_baseline_lies_within_what_was_read_in_the_window(
         ts += step_sec
         history.add(ts, power_kw)
         samples.append((ts, power_kw))
-    recent = [power_kw for at, power_kw in samples if at >= ts - 300.0]
+    recent = [power_kw for at, power_kw in samples if at >= ts - history.window_sec]
     baseline = history.baseline(ts, samples[-1][1])
     if baseline.method == "pre_event_mean":
         assert baseline.samples == len(recent)
-        assert baseline.power_kw == pytest.approx(sum(recent) / len(recent))
+        assert baseline.power_kw == pytest.approx(robust_mean_kw(recent))
     else:
         assert baseline.power_kw == samples[-1][1]
     assert min(recent) - 1e-9 <= baseline.power_kw <= max(recent) + 1e-9
+
+
+def test_one_absurd_reading_before_the_event_does_not_move_the_baseline() -> None:
+    """A circuit of 6,553.5 kW (0xFFFF, in tenths) for one publication on a site of 13 kW."""
+    history = history_of(
+        *((float(ts), 6_566.0 if ts == 180 else 13.0) for ts in range(0, 300, 5)),
+    )
+    assert history.baseline(299.0, 13.0).power_kw == pytest.approx(13.0)
+
+
+@given(
+    values_kw=st.lists(st.floats(-50.0, 50.0), min_size=3, max_size=80),
+    at=st.integers(0, 79),
+    absurd_kw=st.floats(-1e6, 1e6),
+)
+def test_no_one_value_moves_the_mean_beyond_the_others(
+    values_kw: list[float], at: int, absurd_kw: float
+) -> None:
+    others = [kw for number, kw in enumerate(values_kw) if number != at % len(values_kw)]
+    mean_kw = robust_mean_kw([*others, absurd_kw])
+    assert min(others) - 1e-9 <= mean_kw <= max(others) + 1e-9
+
+
+def test_the_window_of_a_slow_meter_has_some_readings_all_the_same() -> None:
+    """A driver's interval of five minutes."""
+    history = history_of(*((ts * 300.0, 10.0 + ts) for ts in range(12)))
+    baseline = history.baseline(11 * 300.0, 99.0)
+    assert baseline.method == "pre_event_mean"
+    assert baseline.samples >= 5
 
 
 def test_after_the_clock_was_set_back_the_history_begins_again() -> None:

@@ -238,7 +238,7 @@ def test_a_snapshot_stands_still_when_the_event_goes_on() -> None:
     snapshot = event.snapshot()
     event.to(EventState.SHEDDING)
     event.put([replace(event.circuits[0], restored=True)])
-    event.meter(NOW, 1.0)
+    event.meter(NOW, 1.0, 90.0)
     event.note_duplicate("c2")
     event.postpone(REQUEST)
     assert snapshot == event_of(circuits=(shed_circuit(),))
@@ -347,38 +347,14 @@ def test_a_measured_shed_of_nothing_is_still_measured() -> None:
 # ---- measuring and the summary ----------------------------------------------------------------
 
 
-def test_the_mean_is_weighted_by_time() -> None:
-    metered = MeasuredPower()
-    for ts, power_kw in ((0.0, 10.0), (10.0, 20.0), (40.0, 99.0)):
-        metered = metered.add(ts, power_kw)
-    assert metered.mean_kw == pytest.approx((10.0 * 10 + 20.0 * 30) / 40)
-    assert metered.samples == 3
-
-
-def test_the_same_or_an_older_reading_is_not_metered_again() -> None:
-    metered = MeasuredPower()
-    for ts, power_kw in ((0.0, 10.0), (10.0, 20.0), (10.0, 500.0), (5.0, 500.0), (20.0, 20.0)):
-        metered = metered.add(ts, power_kw)
-    assert metered.samples == 3
-    assert metered.mean_kw == pytest.approx(15.0)
-
-
-def test_one_reading_is_its_own_mean_and_none_has_no_mean() -> None:
-    metered = MeasuredPower()
-    assert metered.mean_kw is None
-    metered = metered.add(3.0, 7.0)
-    assert metered.mean_kw == 7.0
-
-
 def test_the_summary_tells_what_the_event_delivered() -> None:
     event = event_of(
         baseline=steered_by(22.0),
         active_ts=NOW + 1.0,
         ended_ts=NOW + 1801.0,
     )
-    event.meter(NOW + 1.0, 18.0)
-    event.meter(NOW + 901.0, 16.0)
-    event.meter(NOW + 1801.0, 12.0)
+    for ts, power_kw in ((1.0, 18.0), (901.0, 16.0), (1801.0, 12.0)):
+        event.meter(NOW + ts, power_kw, 900.0)
     assert event_summary(event) == {
         "start_ts": NOW + 1.0,
         "end_ts": NOW + 1801.0,
@@ -389,6 +365,8 @@ def test_the_summary_tells_what_the_event_delivered() -> None:
         "achieved_shed_kw": 5.0,
         "shed_percent": 100.0,
         "samples": 3,
+        "unseen_sec": 0.0,
+        "settlement_note": None,
         "baseline_method": "pre_event_mean",
         "baseline_samples": None,
         "baseline_rrmse_percent": None,
@@ -409,7 +387,7 @@ def test_a_summary_of_an_event_that_was_not_metered_invents_nothing() -> None:
 
 def test_without_a_baseline_no_shed_is_made_of_what_was_metered() -> None:
     event = event_of(active_ts=NOW, ended_ts=NOW + 600.0)
-    event.meter(NOW, 12.5)
+    event.meter(NOW, 12.5, 90.0)
     summary = event_summary(event)
     assert summary["avg_kw"] == 12.5
     for key in ("delivered_kwh", "achieved_shed_kw", "shed_percent"):
@@ -418,7 +396,8 @@ def test_without_a_baseline_no_shed_is_made_of_what_was_metered() -> None:
 
 def test_more_power_than_the_baseline_is_a_negative_shed() -> None:
     event = event_of(baseline=steered_by(10.0), active_ts=NOW, ended_ts=NOW + 3600.0)
-    event.meter(NOW, 12.5)
+    for ts in (0.0, 1800.0, 3600.0):
+        event.meter(NOW + ts, 12.5, 1800.0)
     summary = event_summary(event)
     assert summary["achieved_shed_kw"] == -2.5
     assert summary["shed_percent"] == -50.0
