@@ -11,11 +11,12 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field
+from sqlalchemy.engine import URL
 
 from backend.config.broker_settings import BrokerSettings
 from backend.config.kinesis_settings import KinesisSettings
 from backend.config.retention_settings import RetentionSettings
-from backend.config.settings_block import SettingsBlock, variable
+from backend.config.settings_block import SettingsBlock, SettingsError, variable
 from VenAgent.baseline.methods import DEFAULT_METHOD, METHODS
 
 
@@ -35,6 +36,24 @@ def _method(value: str) -> str:
 
 Zone = Annotated[str, AfterValidator(_zone)]
 BaselineMethod = Annotated[str, AfterValidator(_method)]
+
+
+def _with_database_url(given: dict[str, str]) -> dict[str, str]:
+    """DATABASE_URL from its parts, where only these are given."""
+    if "DATABASE_URL" in given or "DB_HOST" not in given:
+        return given
+    port = given.get("DB_PORT", "5432")
+    if not port.isdecimal():
+        raise SettingsError(f"DB_PORT: {port!r} is no port")
+    url = URL.create(
+        "postgresql",
+        username=given.get("DB_USER"),
+        password=given.get("DB_PASSWORD"),
+        host=given["DB_HOST"],
+        port=int(port),
+        database=given.get("DB_NAME", "venagent"),
+    )
+    return {**given, "DATABASE_URL": url.render_as_string(hide_password=False)}
 
 
 class BackendSettings(SettingsBlock):
@@ -64,7 +83,7 @@ class BackendSettings(SettingsBlock):
     @classmethod
     def _prepared(cls, given: dict[str, str]) -> dict[str, Any]:
         return {
-            **given,
+            **_with_database_url(given),
             "mqtt": BrokerSettings.model_validate(given),
             "kinesis": KinesisSettings.model_validate(given),
             "retention": RetentionSettings.model_validate(given),

@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 from backend.config.settings_block import SettingsBlock, TextList, variable
+
+
+def _command_topic(value: str) -> str:
+    if "{venId}" not in value:
+        raise ValueError(f"{value!r} has no {{venId}} in it: every VEN would obey every command")
+    return value
+
+
+CommandTopic = Annotated[str, AfterValidator(_command_topic)]
 
 
 class BrokerSettings(SettingsBlock):
@@ -22,17 +34,26 @@ class BrokerSettings(SettingsBlock):
     ca_cert_pem: str | None = variable("CA_CERT_PEM", default=None)
     client_cert_pem: str | None = variable("CLIENT_CERT_PEM", default=None, repr=False)
     private_key_pem: str | None = variable("PRIVATE_KEY_PEM", default=None, repr=False)
+    client_id: str | None = variable("MQTT_CLIENT_ID", default=None)
+    """The ingest's, as it stands here, and the beginning of the dispatcher's. With several ingest
+    instances each needs one of its own: the broker lets in only the last of one name."""
+    tls_server_name: str | None = variable("MQTT_TLS_SERVER_NAME", default=None)
+    """The name in the broker's certificate, where it is not the one we connect to."""
     topic_metering: str = variable("MQTT_TOPIC_METERING", default="volttron/metering")
-    topic_acks: str = variable("MQTT_TOPIC_RESPONSES", default="ven/ack/+")
-    topic_status: str = variable("MQTT_TOPIC_STATUS", default="ven/status/+")
     topic_alerts: str = variable("MQTT_TOPIC_ALERTS", default="ven/alerts/+")
-    topic_loads: str | None = variable("BACKEND_LOADS_TOPIC", default=None)
-    topic_commands: str = variable("MQTT_TOPIC_EVENTS", default="ven/cmd/{venId}")
+    topic_commands: CommandTopic = variable("COMMAND_TOPIC", default="ven/cmd/{venId}")
+    topic_loads: TextList = variable("BACKEND_LOADS_TOPIC", default=())
+    topic_responses: TextList = variable("MQTT_TOPIC_RESPONSES", default=())
+    topic_status: TextList = variable("MQTT_TOPIC_STATUS", default=())
+    topic_events: TextList = variable("MQTT_TOPIC_EVENTS", default=())
     more_topics: TextList = variable("MQTT_TOPICS", default=())
+    """These five are subscribed to beside what always is: acks, statuses, alerts, metering."""
     share_group: str | None = variable("MQTT_SHARE_GROUP", default="venagent-ingest")
     receive_maximum: int = variable("MQTT_RECEIVE_MAXIMUM", default=20_000, ge=1, le=65_535)
     session_expiry_sec: int = variable("MQTT_SESSION_EXPIRY_SEC", default=86_400, ge=0)
-    keepalive_sec: int = variable("MQTT_KEEPALIVE_SEC", default=30, ge=5, le=1_200)
+    keepalive_sec: int = variable(
+        "MQTT_KEEPALIVE_SEC", "MQTT_KEEPALIVE", default=30, ge=5, le=1_200
+    )
 
     @property
     def tls(self) -> bool:
@@ -49,6 +70,9 @@ class BrokerSettings(SettingsBlock):
     @property
     def topics(self) -> tuple[str, ...]:
         """What the ingest subscribes to, without the share's prefix."""
-        named = (self.topic_metering, self.topic_acks, self.topic_status, self.topic_alerts)
-        loads = (self.topic_loads,) if self.topic_loads else ()
-        return tuple(dict.fromkeys((*named, *loads, *self.more_topics)))
+        always = (self.topic_metering, "ven/ack/+", "ven/status/+", self.topic_alerts)
+        more = (
+            *(*self.topic_loads, *self.topic_responses, *self.topic_status),
+            *(*self.topic_events, *self.more_topics),
+        )
+        return tuple(dict.fromkeys((*always, *more)))

@@ -194,7 +194,7 @@ class MqttPublisher:
         """Until it ends. Raises what prevented it from working at all."""
         publications = _Publications()
         session = BrokerSession(
-            client_id=f"venagent-dispatch-{secrets.token_hex(6)}",
+            client_id=f"{self._settings.client_id or 'venagent'}-dispatch-{secrets.token_hex(6)}",
             maximum_packet_bytes=LARGEST_ANSWER_BYTES,
         )
         connection = await open_mqtt_connection(

@@ -50,7 +50,7 @@ class MqttSource(MqttHandler):
         group = settings.share_group
         prefix = f"$share/{group}/" if group else ""
         self.session = BrokerSession(
-            client_id=f"{group or 'venagent-ingest'}-{instance}",
+            client_id=settings.client_id or f"{group or 'venagent-ingest'}-{instance}",
             maximum_packet_bytes=MAX_PAYLOAD_BYTES + _PACKET_OVERHEAD_BYTES,
             expiry_sec=settings.session_expiry_sec,
             receive_maximum=settings.receive_maximum,

@@ -234,7 +234,11 @@ async def open_mqtt_connection(
     context = broker_tls_context(settings) if settings.tls else None
     connection = MqttConnection(settings, session, handler)
     making = asyncio.get_running_loop().create_connection(
-        lambda: connection, settings.host, settings.broker_port, ssl=context
+        lambda: connection,
+        settings.host,
+        settings.broker_port,
+        ssl=context,
+        server_hostname=settings.tls_server_name if context is not None else None,
     )
     try:
         await result_within(timeout_sec, making)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import asyncpg
 from sqlalchemy import event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import (
@@ -14,6 +15,8 @@ from sqlalchemy.ext.asyncio import (
 )
 
 BUSY_TIMEOUT_SEC = 10.0
+_LIBPQ_ONLY = ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "sslpassword")
+"""Parameters of PostgreSQL's own client library that a URL may have."""
 
 
 def database_url(url: str, *, driver: str | None = None) -> URL:
@@ -52,9 +55,14 @@ class Database:
         options: dict[str, Any] = {}
         if self.is_postgresql:
             options = {"pool_size": pool_size, "max_overflow": pool_size, "pool_pre_ping": True}
+            if any(name in _LIBPQ_ONLY for name in self.url.query):
+                # asyncpg reads them in a DSN only, SQLAlchemy would give them as arguments.
+                dsn = plain_dsn(url)
+                options["async_creator"] = lambda: asyncpg.connect(dsn)
         else:
             options = {"connect_args": {"timeout": BUSY_TIMEOUT_SEC}}
-        self.engine: AsyncEngine = create_async_engine(self.url, **options)
+        engine_url = self.url.difference_update_query(_LIBPQ_ONLY)
+        self.engine: AsyncEngine = create_async_engine(engine_url, **options)
         if not self.is_postgresql:
             event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
         self.sessions: async_sessionmaker[AsyncSession] = async_sessionmaker(

@@ -1,0 +1,62 @@
+"""The backend's environment variables: spellings of peers, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from backend.config.backend_settings import BackendSettings
+from backend.config.settings_block import SettingsError
+from backend.store.database import Database
+
+ALWAYS = ("volttron/metering", "ven/ack/+", "ven/status/+", "ven/alerts/+")
+
+
+def settings(**variables: str) -> BackendSettings:
+    return BackendSettings.from_environment(variables)
+
+
+def test_topics_of_peers_are_subscribed_to_beside_ours() -> None:
+    assert settings().mqtt.topics == ALWAYS
+    peers = settings(
+        MQTT_TOPIC_EVENTS="dr/events",
+        MQTT_TOPIC_RESPONSES="dr/responses/+",
+        MQTT_TOPIC_STATUS="dr/status/+",
+        BACKEND_LOADS_TOPIC="ven/loads/+",
+        MQTT_TOPICS="one/+, two",
+    ).mqtt
+    more = {"dr/events", "dr/responses/+", "dr/status/+", "ven/loads/+", "one/+", "two"}
+    assert peers.topics[: len(ALWAYS)] == ALWAYS
+    assert set(peers.topics[len(ALWAYS) :]) == more
+    assert peers.topic_commands == "ven/cmd/{venId}"
+
+
+def test_a_topic_of_commands_without_the_ven_is_refused() -> None:
+    assert settings(COMMAND_TOPIC="cmd/{venId}/dr").mqtt.topic_commands == "cmd/{venId}/dr"
+    with pytest.raises(SettingsError, match=r"COMMAND_TOPIC.*every VEN would obey"):
+        settings(COMMAND_TOPIC="ven/cmd/all")
+
+
+def test_the_database_may_be_named_by_its_parts() -> None:
+    parts = {"DB_HOST": "db.example", "DB_USER": "ven", "DB_PASSWORD": "p@ss/word", "DB_NAME": "f"}
+    assert settings(**parts).database_url == "postgresql://ven:p%40ss%2Fword@db.example:5432/f"
+    assert settings(**parts, DB_PORT="6000").database_url.endswith("@db.example:6000/f")
+    assert settings(**parts, DATABASE_URL="sqlite:///x").database_url == "sqlite:///x"
+    with pytest.raises(SettingsError, match="DB_PORT"):
+        settings(**parts, DB_PORT="none")
+
+
+def test_how_a_broker_is_met() -> None:
+    found = settings(MQTT_KEEPALIVE="60", MQTT_CLIENT_ID="backend-1", MQTT_TLS_SERVER_NAME="broker")
+    mqtt = found.mqtt
+    assert (mqtt.keepalive_sec, mqtt.client_id, mqtt.tls_server_name) == (60, "backend-1", "broker")
+
+
+@pytest.mark.asyncio
+async def test_a_database_url_may_say_how_it_is_encrypted(postgresql_url: str) -> None:
+    database = Database(f"{postgresql_url}?sslmode=disable")
+    await database.check()
+    await database.close()
+    strict = Database(f"{postgresql_url}?sslmode=require")
+    with pytest.raises(ConnectionError, match="SSL"):
+        await strict.check()
+    await strict.close()
