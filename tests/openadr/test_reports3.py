@@ -1,0 +1,187 @@
+"""Reports of OpenADR 3: which are due when, and that they say what the meter showed."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+pytest.importorskip("openadr3", reason="ops/requirements-openadr.txt is not installed")
+
+from sqlalchemy import insert
+
+from backend.openadr.event3_reader import read_event
+from backend.openadr.report3 import due_reports
+from backend.store.database import Database
+from backend.store.table_base import utc_now
+from backend.store.telemetry_tables import VenTelemetryRow
+from tests.backend.dispatching import add_vens, set_state
+from tests.openadr import vtn3
+from tests.openadr.stage import alerts, in_sec, let_pass, reports, service_for
+
+NOON = datetime(2026, 6, 1, 12, tzinfo=timezone.utc)
+
+
+def due(now: datetime, count: int = 6, **descriptor: Any) -> list[tuple[datetime, list[int]]]:
+    """When each report of an event of hours from noon is due, and the intervals it has."""
+    body = vtn3.event_body(start=NOON, kws=[-1.0] * count)
+    body |= {"id": "e1", "reportDescriptors": [{"payloadType": "USAGE", **descriptor}]}
+    event = read_event(body)
+    found = due_reports(event, now_means=NOON, delay=timedelta(0), now=now)
+    return [(each.at, [covered.id for covered in each.covers]) for each in found]
+
+
+def hours(number: float) -> datetime:
+    return NOON + timedelta(hours=number)
+
+
+def test_by_default_one_report_of_all_intervals_at_the_end_of_the_last() -> None:
+    assert due(hours(5.9)) == []
+    assert due(hours(6)) == [(hours(6), [0, 1, 2, 3, 4, 5])]
+
+
+def test_reports_at_a_regular_period_each_of_the_intervals_before_it() -> None:
+    asked = {"startInterval": 1, "numIntervals": 2, "frequency": 2, "repeat": 3}
+    assert due(hours(4), **asked) == [(hours(2), [0, 1]), (hours(4), [2, 3])]
+    assert due(hours(9), **asked)[2:] == [(hours(6), [4, 5])]
+
+
+def test_a_report_of_a_subset_of_the_intervals() -> None:
+    assert due(hours(9), startInterval=1, numIntervals=3) == [(hours(4), [1, 2, 3])]
+
+
+def test_reports_that_repeat_until_the_event_ends() -> None:
+    found = due(hours(9), startInterval=0, numIntervals=1, frequency=1, repeat=-1)
+    assert found == [(hours(n + 1), [n]) for n in range(6)]
+
+
+def test_a_forecast_is_due_before_its_intervals() -> None:
+    assert due(hours(-1), historical=False) == []
+    found = due(NOON, historical=False, startInterval=0, numIntervals=3, frequency=1, repeat=3)
+    assert found == [(NOON, [0, 1, 2])]
+
+
+def test_ad_hoc_reports_and_those_of_an_event_without_intervals_go_on_by_themselves() -> None:
+    assert len(due(hours(1), frequency=0, repeat=-1)) == 5
+    assert len(due(hours(1), count=0, repeat=1)) == 1
+
+
+async def add_telemetry(
+    database: Database, ven_id: str, start: datetime, used_kw: list[float], every_sec: float = 60
+) -> None:
+    async with database.engine.begin() as connection:
+        await connection.execute(
+            insert(VenTelemetryRow.__table__),
+            [
+                {
+                    "ven_id": ven_id,
+                    "timestamp": start + timedelta(seconds=n * every_sec),
+                    "seq": n,
+                    "used_power_kw": kw,
+                    "baseline_power_kw": 12.0,
+                    "quality": "good",
+                }
+                for n, kw in enumerate(used_kw)
+            ],
+        )
+
+
+def payloads(report: dict[str, Any], resource: str) -> list[dict[str, Any]]:
+    """By interval what was reported of a resource."""
+    (found,) = [each for each in report["resources"] if each["resourceName"] == resource]
+    return [
+        {payload["type"]: payload["values"] for payload in interval["payloads"]}
+        for interval in found["intervals"]
+    ]
+
+
+ASKED = [
+    {"payloadType": "USAGE", "units": "KWH", "readingType": "DIRECT_READ"},
+    {"payloadType": "DEMAND", "units": "W"},
+    {"payloadType": "BASELINE"},
+    {"payloadType": "OPERATING_STATE"},
+    {"payloadType": "UP_REGULATION_AVAILABLE"},
+    {"payloadType": "DOWN_REGULATION_AVAILABLE"},
+    {"payloadType": "USAGE", "aggregate": True},
+]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("version", ["3.1", "3.0"])
+async def test_what_the_descriptors_ask_for_is_reported_from_the_meter(
+    database: Database, version: str
+) -> None:
+    await add_vens(database, {"a": 2.0, "b": 6.0, "silent": None})
+    start = utc_now() - timedelta(minutes=31)
+    await add_telemetry(database, "a", start, [4.0] * 15 + [2.0] * 15)
+    await add_telemetry(database, "b", start, [10.0] * 30)
+    with vtn3.running(version) as vtn:
+        vtn.event("e1", start=start, duration="PT15M", kws=[-1.0, -2.0], reportDescriptors=ASKED)
+        async with service_for(database, vtn.url, version) as service:
+            await service.turn()
+            await service.turn()
+        sent = {report["reportName"]: report for report in vtn.reports("e1")}
+    assert len(sent) == len(ASKED)
+    usage, demand, baseline, state, up, down, whole = (
+        sent[f"operator-e1-{n}-0"] for n in range(len(ASKED))
+    )
+    assert payloads(usage, "a") == [{"USAGE": [1.0]}, {"USAGE": [0.5]}]
+    assert payloads(usage, "b") == [{"USAGE": [2.5]}] * 2
+    assert payloads(usage, "silent") == [{"USAGE": [], "DATA_QUALITY": ["MISSING"]}] * 2
+    assert usage["payloadDescriptors"][0]["units"] == "KWH"
+    first = usage["resources"][0]["intervals"][0]["intervalPeriod"]
+    assert first["duration"] == "PT900S"
+    assert payloads(demand, "a") == [{"DEMAND": [4000.0]}, {"DEMAND": [2000.0]}]
+    assert payloads(baseline, "b") == [{"BASELINE": [12.0]}] * 2
+    assert payloads(state, "a") == [{"OPERATING_STATE": ["RUNNING_NORMAL"]}] * 2
+    assert payloads(up, "b")[0] == {"UP_REGULATION_AVAILABLE": [6.0]}
+    assert payloads(down, "b")[0] == {"DOWN_REGULATION_AVAILABLE": [0.0]}
+    assert payloads(whole, "AGGREGATED_REPORT") == [
+        {"USAGE": [3.5], "DATA_QUALITY": ["ESTIMATED"]},
+        {"USAGE": [3.0], "DATA_QUALITY": ["ESTIMATED"]},
+    ]
+
+
+@pytest.mark.asyncio
+async def test_a_report_that_the_fleet_has_not_is_answered_so_and_alerted(
+    database: Database,
+) -> None:
+    await add_vens(database, {"a": 2.0})
+    with vtn3.running() as vtn:
+        asked = [{"payloadType": "STORAGE_CHARGE_LEVEL"}]
+        vtn.event("e1", start=in_sec(-7200), duration="PT1H", reportDescriptors=asked)
+        async with service_for(database, vtn.url) as service:
+            await service.turn()
+        (report,) = vtn.reports("e1")
+    answer = payloads(report, "AGGREGATED_REPORT")[0]["x-VENAGENT_ANSWER"]
+    assert answer[0].startswith("report_not_supported: ")
+    assert await alerts(database) == {"openadr_report_not_supported"}
+
+
+@pytest.mark.asyncio
+async def test_reports_wait_for_a_vtn_that_is_away_and_are_not_sent_twice(
+    database: Database,
+) -> None:
+    await add_vens(database, {"a": 2.0})
+    await set_state(database, "a")
+    with vtn3.running() as vtn:
+        vtn.event(
+            "e1",
+            start=in_sec(-3600),
+            duration="PT30M",
+            reportDescriptors=[{"payloadType": "USAGE"}],
+        )
+        vtn.lose_answers.add("POST /reports")  # it arrives, but we do not hear so
+        async with service_for(database, vtn.url) as service:
+            await service.turn()
+            (waiting,) = await reports(database)
+            assert waiting.state == "waiting"
+            assert waiting.attempts == 1
+            await let_pass(database, timedelta(minutes=10))
+            await service.turn()
+        assert len(vtn.reports("e1")) == 1
+        posts = [request for request in vtn.requests if request == ("POST", "/reports")]
+        assert len(posts) == 1
+    (report,) = await reports(database)
+    assert report.state == "sent"
