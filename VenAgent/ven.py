@@ -36,6 +36,7 @@ from VenAgent.runtime.effect_executor import EffectExecutor
 from VenAgent.runtime.inbound_router import InboundRouter
 from VenAgent.runtime.recovery import read_journal, recover_without_journal
 from VenAgent.runtime.remote_updates import RemoteUpdates
+from VenAgent.runtime.session_backlog import LAST_CONNECTED
 from VenAgent.runtime.timers import Timers
 from VenAgent.site.actuator import Actuator
 from VenAgent.site.failsafe import Failsafe
@@ -170,6 +171,7 @@ class Ven:
         self._executor.send_unsent()
         recovered, damage = read_journal(self._journal)
         self._journal_damage = self._journal_damage or damage
+        self.inbound.backlog.last_connected_ts = recovered.facts.get(LAST_CONNECTED)
         self._executor.perform(self._engine.resume(recovered, time.time()))
         self._alerts.set("journal.damaged", Severity.CRITICAL, self._journal_damage)
         if self._journal_damage is not None:
@@ -279,11 +281,17 @@ class Ven:
         state = self._cloud.state
         if state.online and state.since_ts != self._online_since:
             self._online_since = state.since_ts
+            self.inbound.backlog.connected(state.since_ts, time.monotonic())
             if self.config.streams.shadow:
                 self._desired.connected()
 
     def _check_cloud(self) -> None:
         """With each report: certificates end with time, and health may differ."""
+        self._check_link()
+        if self._cloud.state.online:
+            noted = self.inbound.backlog.note_online(time.time())
+            if noted:
+                self._executor.perform(noted)
         self._cloud.alert_credentials(self._alerts.set)
         self._on_change()
 

@@ -15,3 +15,5 @@ class InboundMessage:
     """0 for QoS 0, which has nothing to acknowledge."""
     connection: int = 0
     """Which one it came on: the number `mid` means something else on the next."""
+    session_present: bool = False
+    """Whether the broker had a session of ours then, and may have kept messages for us."""

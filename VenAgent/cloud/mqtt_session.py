@@ -77,6 +77,7 @@ class MqttSession:
         self._on_online = on_online
         self._online_at: float | None = None
         self._ended_at: float | None = None
+        self._session_present = False
         self._cause = ""
         """Why we ended it."""
         self._refusal = ""
@@ -294,7 +295,8 @@ class MqttSession:
             client.disconnect()
             return
         subscribed, wanted = self._subscribed, self._settings.subscriptions
-        if not flags.session_present:
+        self._session_present = bool(flags.session_present)
+        if not self._session_present:
             subscribed.filters.clear()
         missing = [each for each in wanted if each not in subscribed.filters]
         if missing:
@@ -328,7 +330,9 @@ class MqttSession:
                 client.ack(message.mid, 1)
             return
         payload = bytes(message.payload)
-        self._exchange.offer(InboundMessage(message.topic, payload, message.mid, self._number))
+        self._exchange.offer(
+            InboundMessage(message.topic, payload, message.mid, self._number, self._session_present)
+        )
 
     def _on_publish(
         self, _client: mqtt.Client, _data: Any, mid: int, _reason: Any, _properties: Any

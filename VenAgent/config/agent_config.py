@@ -201,6 +201,7 @@ class AgentConfig(ConfigBlock):
             rebound_sec=self.event.rebound_sec,
             on_stop=self.event.on_stop,
             release_order=self.event.release_order,
+            max_scheduled=self.event.max_scheduled,
         )
 
     def without_lease(self) -> tuple[str, ...]:

@@ -64,6 +64,11 @@ class Arbitration:
             known = running
         if known is not None:
             return self._change(known, request, now)
+        most, waiting = self._site.policy.max_scheduled, self.queue.waiting
+        if len(waiting) >= most and (request.start_ts > now or running is not None):
+            text = f"{len(waiting)} events wait already, and this site takes {most}"
+            reason = Reason(ReasonCode.TOO_MANY_SCHEDULED, text)
+            return self._site.replies.to_event(event, AckStatus.REJECTED, now, reason)
         return self._accept(event, now)
 
     def _change(self, known: Event, request: EventRequest, now: float) -> Effects:

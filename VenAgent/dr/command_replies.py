@@ -10,8 +10,8 @@ from VenAgent.contract.acks import AckStatus, ack, curtailed_circuit, reason_fie
 from VenAgent.contract.command_reader import CommandRejected
 from VenAgent.contract.commands import Command
 from VenAgent.contract.json_codec import rounded
-from VenAgent.contract.reasons import Reason
-from VenAgent.dr.effects import Effects, SendAck
+from VenAgent.contract.reasons import Reason, ReasonCode
+from VenAgent.dr.effects import Effects, SaveFingerprint, SendAck
 from VenAgent.dr.event import Event
 
 REPLIES_KEPT = 2_000
@@ -27,14 +27,48 @@ class CommandReplies:
         self.ven_id = ven_id
         self._sent: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
         self._expected: set[str] = set()
+        self._fingerprints: OrderedDict[str, str] = OrderedDict()
+        """What the commands asked for, by correlation_id."""
 
-    def repeat(self, correlation_id: str | None) -> Effects | None:
-        """What a command seen before gets: its ack, nothing while it is worked on; else None."""
-        if correlation_id is None:
+    def repeat(self, command: Command, now: float) -> Effects | None:
+        """What a command seen before gets: its ack, nothing while it is worked on; else None.
+
+        Other content under its correlation_id is refused.
+        """
+        correlation_id = command.correlation_id
+        if correlation_id is None or not self._is_known(correlation_id):
             return None
+        if not self._is_same(correlation_id, command.fingerprint):
+            text = f"correlationId {correlation_id} was used for another command: take a new one"
+            reason = Reason(ReasonCode.CORRELATION_ID_REUSED, text)
+            named = {} if command.event_id is None else {"event_id": command.event_id}
+            body = self._ack(command.op, correlation_id, AckStatus.REJECTED, now, reason, **named)
+            return [SendAck(body, is_reply=False)]
+        return self._again(correlation_id)
+
+    def take(self, command: Command) -> Effects:
+        """Remember the content of a command that `repeat` does not know."""
+        if command.correlation_id is None:
+            return []
+        self.recall_fingerprint(command.correlation_id, command.fingerprint)
+        return [SaveFingerprint(command.correlation_id, command.fingerprint)]
+
+    def recall_fingerprint(self, correlation_id: str, fingerprint: str) -> None:
+        self._fingerprints[correlation_id] = fingerprint
+        while len(self._fingerprints) > REPLIES_KEPT:
+            self._fingerprints.popitem(last=False)
+
+    def _is_known(self, correlation_id: str) -> bool:
+        return correlation_id in self._sent or correlation_id in self._expected
+
+    def _is_same(self, correlation_id: str, fingerprint: str | None) -> bool:
+        """Whether it is the content that was known under this id, as far as that is remembered."""
+        return self._fingerprints.get(correlation_id, fingerprint) == fingerprint
+
+    def _again(self, correlation_id: str) -> Effects:
         if correlation_id in self._sent:
             return [SendAck(self._sent[correlation_id], is_reply=False)]
-        return [] if correlation_id in self._expected else None
+        return []
 
     def sent_to(self, correlation_id: str | None) -> Mapping[str, Any] | None:
         """The ack that a command got; None if it has none, or none is known any more."""
@@ -80,13 +114,18 @@ class CommandReplies:
         """The ack of a command known by its op and correlation_id only."""
         return self.remember(self._ack(op, correlation_id, status, now, reason, **fields))
 
-    def refuse(self, rejected: CommandRejected, now: float) -> SendAck:
-        """To a command that did not parse. Not remembered: parsed again, it is refused again."""
+    def refuse(self, rejected: CommandRejected, now: float) -> Effects:
+        """To a command that did not parse. Not remembered: parsed again, it is refused again. One
+        that was obeyed in its time, and comes again after it, gets the ack that it got."""
+        known, fingerprint = rejected.correlation_id, rejected.fingerprint
+        is_known = known is not None and fingerprint is not None and self._is_known(known)
+        if known is not None and is_known and self._is_same(known, fingerprint):
+            return self._again(known)
         reason = Reason(rejected.code, rejected.reason)
         named = {} if rejected.event_id is None else {"event_id": rejected.event_id}
         op, correlation_id = rejected.op, rejected.correlation_id
         body = self._ack(op, correlation_id, AckStatus.REJECTED, now, reason, **named)
-        return SendAck(body, is_reply=False)
+        return [SendAck(body, is_reply=False)]
 
     def to_event(
         self,

@@ -37,6 +37,14 @@ class SaveFact:
 
 
 @dataclass(frozen=True)
+class SaveFingerprint:
+    """Write down what a command asks for: its correlation_id with other content is refused."""
+
+    correlation_id: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
 class SendAck:
     """Send an ack; with `is_reply`, the same command gets it when it comes again."""
 
@@ -135,6 +143,7 @@ class RaiseAlert:
 Effect = (
     SaveEvent
     | SaveFact
+    | SaveFingerprint
     | SendAck
     | Prepare
     | Write

@@ -46,6 +46,8 @@ class RecoveredState:
     events: Iterable[Event] = ()
     replies: Iterable[Mapping[str, Any]] = ()
     """The acks that commands got."""
+    fingerprints: Iterable[tuple[str, str]] = ()
+    """What commands asked for: correlation_id and fingerprint, oldest first."""
     past: Iterable[tuple[str, int]] = ()
     """Events that are over, oldest first: id and modification."""
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -95,9 +97,12 @@ class Engine:
 
     def command(self, command: Command, now: float) -> Effects:
         """A command that parsed. The same correlation_id again: the same ack, nothing else."""
-        repeated = self.replies.repeat(command.correlation_id)
+        repeated = self.replies.repeat(command, now)
         if repeated is not None:
             return repeated
+        return [*self.replies.take(command), *self._obey(command, now)]
+
+    def _obey(self, command: Command, now: float) -> Effects:
         if isinstance(command, ShedCommand):
             return self._arbitration.shed(command, now) + self._arbitration.advance(now)
         if isinstance(command, (RestoreCommand, CancelCommand)):
@@ -112,10 +117,7 @@ class Engine:
 
     def refuse(self, rejected: CommandRejected, now: float) -> Effects:
         """The ack of a command that does not parse (any more: its time may have passed)."""
-        repeated = self.replies.repeat(rejected.correlation_id)
-        if repeated is not None:
-            return repeated
-        return [self.replies.refuse(rejected, now)]
+        return self.replies.refuse(rejected, now)
 
     def reading(self, reading: Reading, now: float, *, lease_overdue: bool = False) -> Effects:
         """A new reading of the whole panel. `lease_overdue`: the devices may have gone back by
@@ -217,6 +219,8 @@ class Engine:
         """Take over what an earlier process left."""
         for body in recovered.replies:
             self.replies.remember(body)
+        for correlation_id, fingerprint in recovered.fingerprints:
+            self.replies.recall_fingerprint(correlation_id, fingerprint)
         self._arbitration.queue.recall(recovered.past, recovered.facts)
         self.site.cycling_limits = CyclingLimits(recovered.facts.get(CYCLING_LIMITS_FACT))
         self._arbitration.opt_out.recall(recovered.facts)

@@ -46,6 +46,8 @@ class Policy:
     rebound_sec: float = 900.0
     on_stop: OnStop = OnStop.RESTORE
     release_order: ReleaseOrder = ReleaseOrder.MOST_IMPORTANT_FIRST
+    max_scheduled: int = 200
+    """So many events may wait; one more is refused."""
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from VenAgent.dr.effects import (
     Restore,
     SaveEvent,
     SaveFact,
+    SaveFingerprint,
     SendAck,
     Switch,
     Write,
@@ -119,7 +120,7 @@ class EffectExecutor:
         for effect in effects:
             if isinstance(effect, SendAck):
                 self._send_ack(next(numbers), effect.body)
-            elif not isinstance(effect, (SaveEvent, SaveFact)):
+            elif not isinstance(effect, (SaveEvent, SaveFact, SaveFingerprint)):
                 gevent.spawn(self._handlers[type(effect)], effect)
         self.engine_changed.set()
 
@@ -133,12 +134,15 @@ class EffectExecutor:
         records = [to_record(effect.event) for effect in late if isinstance(effect, SaveEvent)]
         facts = [effect for effect in late if isinstance(effect, SaveFact)]
         acks = [effect for effect in effects if isinstance(effect, SendAck)]
+        commands = [effect for effect in effects if isinstance(effect, SaveFingerprint)]
         now = time.time()
         steps = [*self._results, *(s for s in (_step(e, now) for e in effects) if s is not None)]
-        if not records and not facts and not acks and not steps:
+        if not (records or facts or acks or commands or steps):
             return []
         try:
-            numbers = self._journal.write(records, acks, now, facts=facts, steps=steps)
+            numbers = self._journal.write(
+                records, acks, now, facts=facts, commands=commands, steps=steps
+            )
         except sqlite3.Error as error:
             self._storage_failed("journal", error)
             for effect in saves:
@@ -163,9 +167,11 @@ class EffectExecutor:
         for number, body in self._journal.unsent():
             self._send_ack(number, body)
 
-    def ack_of(self, correlation_id: str, timeout_sec: float) -> Mapping[str, Any] | None:
-        """The ack of a command just given to the engine; None if it takes too long."""
-        result = self._waiting[correlation_id]
+    def ack_of(
+        self, correlation_id: str, result: AsyncResult, timeout_sec: float
+    ) -> Mapping[str, Any] | None:
+        """The ack of a command just given to the engine; None if it takes too long. `result` is
+        what `expect` gave."""
         try:
             return result.get(timeout=timeout_sec)
         except gevent.Timeout:
@@ -173,9 +179,10 @@ class EffectExecutor:
         finally:
             self._waiting.pop(correlation_id, None)
 
-    def expect(self, correlation_id: str) -> None:
-        """Keep the ack of this command for `ack_of`."""
-        self._waiting[correlation_id] = AsyncResult()
+    def expect(self, correlation_id: str) -> AsyncResult:
+        """The ack of this command is kept for `ack_of`; two may wait for the same."""
+        result: AsyncResult = self._waiting.setdefault(correlation_id, AsyncResult())
+        return result
 
     def settle(self, timeout_sec: float) -> bool:
         """Wait until no event runs; whether that was so in time."""

@@ -30,10 +30,12 @@ from VenAgent.dr.effects import Effects
 from VenAgent.dr.engine import Engine
 from VenAgent.runtime.effect_executor import EffectExecutor
 from VenAgent.runtime.remote_updates import RemoteUpdates
+from VenAgent.runtime.session_backlog import SessionBacklog
 
 _log = logging.getLogger(__name__)
 
 ANSWER_SEC = 30.0
+SAME_CALL_SEC = 1.0
 
 
 class InboundRouter:
@@ -56,6 +58,9 @@ class InboundRouter:
         self._check_clock = check_clock
         self._on_change = on_change
         self._handlers: dict[str, Callable[[InboundMessage], gevent.Greenlet | None]] = {}
+        self.backlog = SessionBacklog()
+        self._last_call = ("", 0.0, "")
+        """Of this platform's calls: its content, when (monotonic), and its correlation id."""
         self.refused: Counter[str] = Counter()
         """Messages that were not taken on, by `door.reason`."""
 
@@ -99,10 +104,10 @@ class InboundRouter:
     ) -> Mapping[str, Any]:
         """Obey a command of this platform as if the cloud had sent it; returns its ack."""
         self._check_clock()
-        correlation_id = correlation_id or f"rpc-{uuid.uuid4()}"
-        self._executor.expect(correlation_id)
+        correlation_id = correlation_id or self._call_id(fields)
+        expected = self._executor.expect(correlation_id)
         self._obey(json.dumps({**fields, "correlationId": correlation_id}).encode())
-        answer = self._executor.ack_of(correlation_id, ANSWER_SEC)
+        answer = self._executor.ack_of(correlation_id, expected, ANSWER_SEC)
         text = f"no answer within {ANSWER_SEC:g} s; look at status()"
         return answer or ack(
             op=str(fields.get("op")),
@@ -112,6 +117,15 @@ class InboundRouter:
             correlation_id=correlation_id,
             **reason_fields(Reason(ReasonCode.NOT_ANSWERED, text)),
         )
+
+    def _call_id(self, fields: Mapping[str, Any]) -> str:
+        """The call's correlation id. The same call again within a second is the same command:
+        VOLTTRON Central makes each call twice."""
+        content, now = json.dumps(fields, sort_keys=True, default=str), time.monotonic()
+        last_content, last_at, last_id = self._last_call
+        is_same = content == last_content and now - last_at < SAME_CALL_SEC
+        self._last_call = (content, now, last_id if is_same else f"rpc-{uuid.uuid4()}")
+        return self._last_call[2]
 
     def opt_out(self, reason: str, duration_sec: float | None = None) -> Mapping[str, Any]:
         """A person at the site ends and refuses participation, for `duration_sec` or until they
@@ -137,15 +151,20 @@ class InboundRouter:
     # ---- commands ------------------------------------------------------------------------
 
     def _on_command(self, inbound: InboundMessage) -> gevent.Greenlet | None:
-        return self._obey(inbound.payload)
+        return self._obey(inbound.payload, inbound)
 
-    def _obey(self, payload: bytes) -> gevent.Greenlet | None:
-        """The greenlet that works on it, if it is not done at once."""
+    def _obey(
+        self, payload: bytes, inbound: InboundMessage | None = None
+    ) -> gevent.Greenlet | None:
+        """The greenlet that works on it, if it is not done at once. `inbound`: as the broker
+        delivered it."""
         config, now = self._config, time.time()
         try:
             command = parse_command(
                 payload, ven_id=config.ven_id, limits=config.command_limits(), now=now
             )
+            if inbound is not None:
+                self._refuse_stale(command, inbound)
         except CommandRejected as rejected:
             self.refused[f"command.{rejected.code.value}"] += 1
             self._executor.perform(self._engine.refuse(rejected, now))
@@ -158,19 +177,39 @@ class InboundRouter:
             self._executor.perform(self._engine.command(command, now))
         return None
 
+    def _refuse_stale(self, command: Command, inbound: InboundMessage) -> None:
+        """Raises CommandRejected for an undated event that may have waited for us too long."""
+        refusal = self.backlog.refusal(
+            command,
+            from_session=inbound.session_present,
+            max_age_sec=self._config.event.max_command_age_sec,
+            monotonic=time.monotonic(),
+        )
+        if refusal is not None:
+            raise CommandRejected(
+                refusal.text,
+                op=command.op,
+                correlation_id=command.correlation_id,
+                event_id=command.event_id,
+                code=refusal.code,
+                fingerprint=command.fingerprint,
+            )
+
     def _ack_get(self, command: GetCommand, now: float) -> Effects:
         replies = self._engine.replies
-        repeated = replies.repeat(command.correlation_id)
+        repeated = replies.repeat(command, now)
         if repeated is not None:
             return repeated
-        return [replies.to(command, AckStatus.SUCCESS, now, data=self._get(command.what))]
+        ack = replies.to(command, AckStatus.SUCCESS, now, data=self._get(command.what))
+        return [*replies.take(command), ack]
 
     def _set(self, command: SetCommand) -> gevent.Greenlet | None:
         replies = self._engine.replies
-        repeated = replies.repeat(command.correlation_id)
+        repeated = replies.repeat(command, time.time())
         if repeated is not None:
             self._executor.perform(repeated)
             return None
+        self._executor.perform(replies.take(command))
         replies.expect(command.correlation_id)
         return gevent.spawn(self._apply, command)
 

@@ -29,6 +29,7 @@ def read_journal(journal: Journal) -> tuple[RecoveredState, str | None]:
     recovered = RecoveredState(
         events=events,
         replies=journal.replies(),
+        fingerprints=journal.fingerprints(),
         past=[
             (event.event_id, event.request.modification - (not event.cannot_begin_again))
             for event in past

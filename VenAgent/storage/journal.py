@@ -21,11 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from VenAgent.dr.effects import SaveFact, SendAck
+from VenAgent.dr.effects import SaveFact, SaveFingerprint, SendAck
 from VenAgent.dr.event import EventState
 from VenAgent.storage.quarantine import put_aside
 
 ACKS_KEPT = 2_000
+COMMANDS_KEPT = 2_000
 EVENTS_KEPT = 1_000
 STEPS_KEPT = 50_000
 """About 10 MB."""
@@ -47,6 +48,11 @@ CREATE TABLE IF NOT EXISTS acks (
     body TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS acks_unsent ON acks (sent) WHERE NOT sent;
+CREATE TABLE IF NOT EXISTS commands (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    correlation_id TEXT NOT NULL UNIQUE,
+    fingerprint TEXT NOT NULL
+);
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS steps (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -106,6 +112,7 @@ class Journal:
         self.finished()
         self.facts()
         self.replies()
+        self.fingerprints()
         self.unsent()
 
     def write(
@@ -115,6 +122,7 @@ class Journal:
         now: float,
         *,
         facts: Iterable[SaveFact] = (),
+        commands: Iterable[SaveFingerprint] = (),
         steps: Iterable[JournalStep] = (),
     ) -> list[int]:
         """Save all of one decision, or nothing; on return it is on the disk.
@@ -131,6 +139,8 @@ class Journal:
                     "INSERT OR REPLACE INTO facts VALUES (?, ?)",
                     (fact.name, json.dumps(fact.value)),
                 )
+            for command in commands:
+                self._save_command(command)
             numbers = [self._save_ack(ack) for ack in acks]
             if numbers:
                 self._db.execute(
@@ -149,6 +159,14 @@ class Journal:
             "INSERT INTO acks (is_reply, body) VALUES (?, ?)", (ack.is_reply, json.dumps(ack.body))
         )
         return cursor.lastrowid or 0
+
+    def _save_command(self, command: SaveFingerprint) -> None:
+        cursor = self._db.execute(
+            "INSERT OR REPLACE INTO commands (correlation_id, fingerprint) VALUES (?, ?)",
+            (command.correlation_id, command.fingerprint),
+        )
+        oldest = (cursor.lastrowid or 0) - COMMANDS_KEPT
+        self._db.execute("DELETE FROM commands WHERE id <= ?", (oldest,))
 
     def _save_step(self, step: JournalStep) -> None:
         cursor = self._db.execute(
@@ -223,6 +241,11 @@ class Journal:
         """The acks that commands got, oldest first."""
         rows = self._db.execute("SELECT body FROM acks WHERE is_reply ORDER BY id")
         return [json.loads(row[0]) for row in rows]
+
+    def fingerprints(self) -> list[tuple[str, str]]:
+        """What commands asked for: correlation_id and fingerprint, oldest first."""
+        rows = self._db.execute("SELECT correlation_id, fingerprint FROM commands ORDER BY id")
+        return [(row[0], row[1]) for row in rows]
 
     def unsent(self) -> list[tuple[int, Mapping[str, Any]]]:
         """Acks that may not have reached the outbox, oldest first, with their numbers."""

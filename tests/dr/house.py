@@ -31,6 +31,7 @@ from VenAgent.dr.effects import (
     Restore,
     SaveEvent,
     SaveFact,
+    SaveFingerprint,
     SendAck,
     Switch,
     Write,
@@ -99,6 +100,7 @@ class House:
         """When it was last written."""
         self.remembered: list[str] = []
         self.unsent: list[str] = []
+        self.fingerprints: dict[str, str] = {}
         self._shown: tuple[float, dict[str, float]] = (-math.inf, {})
         self.facts: dict[str, str] = {}
         self.alerts: dict[tuple[str, str], str] = {}
@@ -246,7 +248,7 @@ class House:
         if self.journal_and_acks(effects):
             self._live_on()
         for effect in effects:
-            if not isinstance(effect, (SaveEvent, SaveFact)):
+            if not isinstance(effect, (SaveEvent, SaveFact, SaveFingerprint)):
                 self._carry_out(effect)
                 self._live_on()
         if not self.hold:
@@ -261,6 +263,8 @@ class House:
                 self.journal[effect.event.event_id] = json.dumps(record, allow_nan=False)
             elif isinstance(effect, SaveFact):
                 self.facts[effect.name] = json.dumps(effect.value, allow_nan=False)
+            elif isinstance(effect, SaveFingerprint):
+                self.fingerprints[effect.correlation_id] = effect.fingerprint
             elif isinstance(effect, SendAck):
                 self.unsent.append(json.dumps(effect.body, allow_nan=False))
                 if effect.is_reply:
@@ -292,6 +296,7 @@ class House:
         recovered = RecoveredState(
             events=[event for event in events if not event.done],
             replies=[json.loads(body) for body in self.remembered],
+            fingerprints=list(self.fingerprints.items()),
             past=[
                 (e.event_id, e.request.modification - (not e.cannot_begin_again))
                 for e in events

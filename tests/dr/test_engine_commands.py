@@ -75,3 +75,52 @@ def test_a_command_that_does_not_parse_is_acked_with_its_reason(house: House) ->
     assert "JSON" in ack["reason"]
     (ack,) = house.send("event", shed_kw=-2, event_id="e7", correlationId="c7")
     assert (ack["event_id"], ack["correlationId"], ack["op"]) == ("e7", "c7", "event")
+
+
+# ---- the same correlation id, other content ----------------------------------------------------
+
+
+def test_other_content_under_a_known_correlation_id_is_refused(house: House) -> None:
+    first = send_event(house)[0]
+    (ack,) = send_event(house, shed_kw=2.0, event_id="tuesday")
+    assert (ack["status"], ack["reason_code"]) == ("rejected", "correlation_id_reused")
+    assert (ack["correlationId"], ack["event_id"]) == ("c1", "tuesday")
+    assert send_event(house) == [first]
+    assert list(house.journal) == ["e1"]
+
+
+def test_other_content_is_refused_while_the_first_is_worked_on(house: House) -> None:
+    house.hold = True
+    send_event(house)
+    (ack,) = house.send("ping", correlationId="c1")
+    assert ack["reason_code"] == "correlation_id_reused"
+    house.hold = False
+    house.work()
+    assert house.answers_to("c1") == ["accepted"]
+
+
+@pytest.mark.parametrize("hold", [False, True])
+def test_other_content_is_refused_after_a_restart_too(house: House, hold: bool) -> None:
+    house.hold = hold
+    send_event(house)
+    house.restart()
+    (ack,) = send_event(house, shed_kw=2.0)
+    assert ack["reason_code"] == "correlation_id_reused"
+    house.hold = False
+    house.work()
+    assert house.answers_to("c1") == ["accepted"]
+
+
+def test_what_cannot_be_read_under_a_known_correlation_id_is_refused_for_itself(
+    house: House,
+) -> None:
+    first = send_event(house)[0]
+    (ack,) = send_event(house, shed_kW=2.0)
+    assert ack["reason_code"] == "unknown_field"
+    assert send_event(house) == [first]
+
+
+def test_a_command_dated_anew_is_the_same_command(house: House) -> None:
+    first = send_event(house, issued_ts=NOW)[0]
+    house.wait(5.0)
+    assert send_event(house, issued_ts=NOW + 5.0) == [first]

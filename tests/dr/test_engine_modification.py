@@ -168,7 +168,7 @@ def test_asked_twice_while_it_begins_both_get_the_ack(house: House) -> None:
     house.hold = False
     house.work()
     assert house.replies_to("c1") == house.replies_to("c2") == ["accepted"]
-    assert house.engine.replies.repeat("c2") is not None
+    assert house.engine.replies.sent_to("c2") is not None
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 from tests.dr.builders import NOW, TOTAL_KW
 from tests.dr.house import House, send_event
+from VenAgent.dr.policy import Policy
 
 
 def second(house: House, shed_kw: float, **fields: object) -> list:
@@ -151,3 +152,18 @@ def test_the_heir_keeps_the_baseline_from_before_both(house: House) -> None:
     house.wait(350.0)
     second(house, 10.0, duration_sec=600.0)
     assert house.engine.running.baseline_kw == pytest.approx(TOTAL_KW)
+
+
+def test_no_more_events_wait_than_the_site_takes() -> None:
+    house = House(policy=Policy(max_scheduled=3))
+    for number in range(3):
+        send_event(
+            house, event_id=f"s{number}", correlationId=f"s{number}", start_ts=house.now + 600
+        )
+    (ack,) = send_event(house, event_id="s3", correlationId="s3", start_ts=house.now + 600)
+    assert (ack["status"], ack["reason_code"]) == ("rejected", "too_many_scheduled")
+    assert set(house.engine.scheduled) == {"s0", "s1", "s2"}
+    assert send_event(house, event_id="now", correlationId="now")[0]["status"] == "accepted"
+    house.send("cancel", event_id="s1", correlationId="x")
+    send_event(house, event_id="s4", correlationId="s4", start_ts=house.now + 600)
+    assert "s4" in house.engine.scheduled

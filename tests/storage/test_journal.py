@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.storage.journal_builders import NOW, ack, event_ids, record, unsent_ids
-from VenAgent.dr.effects import SaveFact, SendAck
+from VenAgent.dr.effects import SaveFact, SaveFingerprint, SendAck
 from VenAgent.storage import journal as journal_module
 from VenAgent.storage.journal import Journal, JournalStep
 
@@ -242,3 +242,12 @@ def test_the_latest_events_come_whatever_their_state_newest_first(tmp_path: Path
     assert [event["n"] for event in journal.latest(10)] == [2, 1, 0]
     assert [event["n"] for event in journal.latest(1)] == [2]
     journal.close()
+
+
+def test_what_commands_asked_for_is_kept_and_the_oldest_forgotten(
+    path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "COMMANDS_KEPT", 3)
+    for number in (1, 2, 3, 1, 4):
+        journal.write([], [], NOW, commands=[SaveFingerprint(f"c{number}", f"f{number}")])
+    assert Journal(path).fingerprints() == [("c3", "f3"), ("c1", "f1"), ("c4", "f4")]

@@ -1,0 +1,76 @@
+"""Whether a command may have lain in the broker's session while the agent was away.
+
+A broker keeps what is sent to an agent that is away, and delivers it at the next connection, before
+anything newer. A command that does not say when it was sent can then be as old as the agent was
+away: an event of last evening must not begin this morning.
+"""
+
+from __future__ import annotations
+
+from VenAgent.contract.commands import Command, EventCommand
+from VenAgent.contract.reasons import Reason, ReasonCode
+from VenAgent.dr.effects import Effects, SaveFact
+
+LAST_CONNECTED = "last_connected_ts"
+"""The fact under which the journal keeps when we were last connected."""
+NOTE_EVERY_SEC = 60.0
+QUIET_SEC = 5.0
+"""The broker delivers what it kept one after the other: when no command came for so long, all of it
+has come."""
+DELIVERED_WITHIN_SEC = 300.0
+
+
+class SessionBacklog:
+    """`last_connected_ts` (epoch s): as the journal has it, None if it knows nothing. Times of the
+    connection are epoch seconds, `monotonic` is for what lies between two messages."""
+
+    def __init__(self) -> None:
+        self.last_connected_ts: float | None = None
+        self._noted_ts = 0.0
+        self._connection: int | None = None
+        self._away_sec = 0.0
+        self._connected_at = self._heard_at = 0.0
+        """Of the connection, and of its latest command."""
+        self._is_over = True
+
+    def note_online(self, now: float) -> Effects:
+        """We are connected; every minute that is written down."""
+        self.last_connected_ts = now
+        if abs(now - self._noted_ts) < NOTE_EVERY_SEC:
+            return []
+        self._noted_ts = now
+        return [SaveFact(LAST_CONNECTED, round(now, 3))]
+
+    def connected(self, now: float, monotonic: float) -> None:
+        """A new connection: what comes now may have been kept for us."""
+        known = self.last_connected_ts
+        self._away_sec = float("inf") if known is None else max(0.0, now - known)
+        self._connected_at = self._heard_at = monotonic
+        self._is_over = False
+
+    def refusal(
+        self, command: Command, *, from_session: bool, max_age_sec: float, monotonic: float
+    ) -> Reason | None:
+        """Why a command that just came must not be obeyed; None when it may be. `from_session`:
+        the broker had a session of ours when we connected."""
+        is_quiet = monotonic - self._heard_at > QUIET_SEC
+        is_late = monotonic - self._connected_at > DELIVERED_WITHIN_SEC
+        self._is_over = self._is_over or is_quiet or is_late
+        self._heard_at = monotonic
+        if self._is_over or not from_session or self._away_sec <= max_age_sec:
+            return None
+        if not isinstance(command, EventCommand) or _is_dated(command):
+            return None
+        away = "an unknown time" if self._away_sec == float("inf") else f"{self._away_sec:.0f} s"
+        return Reason(
+            ReasonCode.STALE_UNDATED_COMMAND,
+            f"the event says neither when it was sent (issued_ts) nor until when it holds, and may "
+            f"have waited at the broker while this site was away for {away}, more than "
+            f"{max_age_sec:g} s: send it anew if it is still meant",
+        )
+
+
+def _is_dated(command: EventCommand) -> bool:
+    """Whether it says itself when it is for."""
+    dates = (command.issued_ts, command.expires_ts, command.start_ts, command.end_ts)
+    return any(date is not None for date in dates)

@@ -1,0 +1,88 @@
+"""An undated event that may have waited at the broker while the agent was away is not begun."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.contract.builders import NOW, parse
+from VenAgent.contract.reasons import ReasonCode
+from VenAgent.dr.effects import SaveFact
+from VenAgent.runtime.session_backlog import LAST_CONNECTED, SessionBacklog
+
+UNDATED = {"op": "event", "shed_kw": 5}
+MAX_AGE_SEC = 900.0
+
+
+def code(
+    backlog: SessionBacklog, message: dict[str, Any], at: float = 100.0, from_session: bool = True
+) -> ReasonCode | None:
+    refusal = backlog.refusal(
+        parse(message), from_session=from_session, max_age_sec=MAX_AGE_SEC, monotonic=at
+    )
+    return None if refusal is None else refusal.code
+
+
+def connected_after(away_sec: float | None) -> SessionBacklog:
+    backlog = SessionBacklog()
+    backlog.last_connected_ts = None if away_sec is None else NOW - away_sec
+    backlog.connected(NOW, 100.0)
+    return backlog
+
+
+@pytest.mark.parametrize("away_sec", [901.0, 12 * 3600.0, None])
+def test_after_a_long_absence_an_undated_event_is_refused(away_sec: float | None) -> None:
+    backlog = connected_after(away_sec)
+    assert code(backlog, UNDATED) is ReasonCode.STALE_UNDATED_COMMAND
+
+
+@pytest.mark.parametrize("away_sec", [0.0, 5.0, 900.0, -3600.0])
+def test_after_a_short_reconnect_it_is_obeyed(away_sec: float) -> None:
+    assert code(connected_after(away_sec), UNDATED) is None
+
+
+@pytest.mark.parametrize(
+    "dated",
+    [
+        {"issued_ts": NOW - 5},
+        {"expires_ts": NOW + 60},
+        {"start_ts": NOW + 60},
+        {"end_ts": NOW + 60},
+    ],
+)
+def test_an_event_that_says_when_it_is_for_is_obeyed(dated: dict[str, Any]) -> None:
+    assert code(connected_after(None), {**UNDATED, **dated}) is None
+
+
+@pytest.mark.parametrize("op", ["restore", "cancel", "ping", "get"])
+def test_other_commands_are_obeyed_however_old(op: str) -> None:
+    assert code(connected_after(None), {"op": op}) is None
+
+
+def test_without_a_session_at_the_broker_nothing_was_kept() -> None:
+    assert code(connected_after(None), UNDATED, from_session=False) is None
+
+
+def test_what_comes_after_a_pause_is_new() -> None:
+    backlog = connected_after(None)
+    for at in (100.1, 104.0, 108.0):
+        assert code(backlog, UNDATED, at) is ReasonCode.STALE_UNDATED_COMMAND
+    assert code(backlog, UNDATED, 113.5) is None
+    assert code(backlog, UNDATED, 113.6) is None
+
+
+def test_a_busy_sender_is_not_refused_for_ever() -> None:
+    backlog = connected_after(None)
+    codes = [code(backlog, UNDATED, 100.0 + 4 * n) for n in range(100)]
+    assert codes[0] is ReasonCode.STALE_UNDATED_COMMAND
+    assert codes[-1] is None
+
+
+def test_being_connected_is_written_down_every_minute() -> None:
+    backlog = SessionBacklog()
+    assert backlog.note_online(NOW) == [SaveFact(LAST_CONNECTED, NOW)]
+    assert backlog.note_online(NOW + 30) == []
+    assert backlog.note_online(NOW + 61) == [SaveFact(LAST_CONNECTED, NOW + 61)]
+    backlog.connected(NOW + 100, 5.0)
+    assert code(backlog, UNDATED, 5.1) is None
