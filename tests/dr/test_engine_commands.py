@@ -96,7 +96,7 @@ def test_other_content_is_refused_while_the_first_is_worked_on(house: House) -> 
     assert ack["reason_code"] == "correlation_id_reused"
     house.hold = False
     house.work()
-    assert house.answers_to("c1") == ["accepted"]
+    assert house.replies_to("c1") == ["accepted"]
 
 
 @pytest.mark.parametrize("hold", [False, True])
@@ -108,7 +108,7 @@ def test_other_content_is_refused_after_a_restart_too(house: House, hold: bool) 
     assert ack["reason_code"] == "correlation_id_reused"
     house.hold = False
     house.work()
-    assert house.answers_to("c1") == ["accepted"]
+    assert house.replies_to("c1") == ["accepted"]
 
 
 def test_what_cannot_be_read_under_a_known_correlation_id_is_refused_for_itself(

@@ -189,7 +189,7 @@ def test_what_is_announced_comes_after_the_writes_under_way_and_in_order(tmp_pat
     hands = Hands(tmp_path)
     told: list[tuple[str, int]] = []
     hands.executor._announce = lambda event: told.append(
-        (event["state"], len(hands.building.written))
+        (event.state.value, len(hands.building.written))
     )
     hands.send(op="event", event_id="first", shed_kw=3, duration_sec=600)
     wait_for(lambda: len(told) >= 2, "it is announced")
