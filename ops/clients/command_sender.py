@@ -1,18 +1,25 @@
-"""Commands to the VEN, and their acks: `ven/cmd` and `ven/ack` of docs/mqtt-topics.md."""
+"""Commands to the VEN, and their acks: `ven/cmd` and `ven/ack` of docs/mqtt-topics.md.
+
+What is sent has a date and an end: a VEN that is away does not find it when it comes back.
+"""
 
 from __future__ import annotations
 
 import secrets
+import time
+from collections.abc import Mapping
 from typing import Any
 
 from ops.clients.mqtt_client import OperatorMqttClient, decoded_messages
+from ops.clients.ven_target import VenTarget
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.volttron import volttron_rpc as rpc
 from ops.volttron.config_store import AGENT
-from VenAgent.config import AgentConfig
 
 ACK_WITHIN_SEC = 15.0
+UNANSWERED = 4
+"""Exit code of a command without an ack; a refusal's is 1."""
 
 
 def command(
@@ -33,6 +40,7 @@ def event_command(
     duration_sec: float,
     event_id: str | None = None,
     correlation_id: str | None = None,
+    modification: int | None = None,
 ) -> dict[str, Any]:
     event_id = event_id or f"evt-{secrets.token_hex(4)}"
     return command(
@@ -42,61 +50,71 @@ def event_command(
         event_id=event_id,
         shed_kw=shed_kw,
         duration_sec=duration_sec,
+        modification=modification,
     )
 
 
-def ask_ven(
-    agent: AgentConfig, message: dict[str, Any], timeout_sec: float = ACK_WITHIN_SEC
-) -> dict[str, Any]:
-    """Send a command and wait for its ack.
+def dated_command(message: Mapping[str, Any], expires_in_sec: float) -> dict[str, Any]:
+    """With the time of now and the one from which on it is not to be obeyed any more."""
+    now = time.time()
+    dates = {"issued_ts": round(now, 3), "expires_ts": round(now + expires_in_sec, 3)}
+    return {**dates, **message}
 
-    Raises OpsError when none comes; then the VEN's own sign of life, which the broker keeps,
-    tells why.
+
+def ask_ven(
+    target: VenTarget, message: Mapping[str, Any], timeout_sec: float = ACK_WITHIN_SEC
+) -> dict[str, Any]:
+    """Send a command and wait for its ack; it expires with the wait.
+
+    Raises OpsError (exit code 4) when none comes; then the VEN's own sign of life, which the
+    broker keeps, tells why.
     """
-    topics = agent.topic_names()
     presence: str | None = None
-    with OperatorMqttClient(agent) as client:
-        client.subscribe(topics.ack, topics.status)
-        client.publish(topics.command, message)
+    with OperatorMqttClient(target) as client:
+        client.subscribe(target.topics.ack, target.topics.status)
+        client.publish(target.topics.command, dated_command(message, timeout_sec), timeout_sec)
         for topic, contents in decoded_messages(client.messages(timeout_sec)):
-            if topic == topics.status:
+            if topic == target.topics.status:
                 presence = str(contents.get("status"))
             elif contents.get("correlationId") == message["correlationId"]:
                 return contents
-    raise _unanswered(agent, presence, timeout_sec)
+    raise _unanswered(target, message, presence, timeout_sec)
 
 
 def ask_own_ven(
-    paths: Paths, agent: AgentConfig, what: str, timeout_sec: float = ACK_WITHIN_SEC
+    paths: Paths, target: VenTarget, what: str, timeout_sec: float = ACK_WITHIN_SEC
 ) -> dict[str, Any]:
     """What `get` answers (`status`, `shadow`), of the VEN on this machine.
 
     Through its broker, as the cloud would ask; over VOLTTRON's RPC where that is TLS with a
     certificate: in AWS a site's own may not send commands.
     """
-    if agent.broker.tls is None:
-        return ask_ven(agent, command("get", agent.ven_id, what=what), timeout_sec)
+    if target.broker_tls is None:
+        return ask_ven(target, command("get", target.ven_id, what=what), timeout_sec)
     method = {"status": "status", "shadow": "get_panel"}[what]
-    return {
-        "ok": True,
-        "data": rpc.call_volttron_rpc(paths, AGENT, method, timeout_sec=timeout_sec),
-    }
+    data = rpc.call_volttron_rpc(paths, AGENT, method, timeout_sec=timeout_sec)
+    return {"ok": True, "data": data}
 
 
-def _unanswered(agent: AgentConfig, presence: str | None, timeout_sec: float) -> OpsError:
-    broker = f"{agent.broker.host}:{agent.broker.port}"
-    what = f"{agent.ven_id} gave no answer within {timeout_sec:g} s"
+def _unanswered(
+    target: VenTarget, message: Mapping[str, Any], presence: str | None, timeout_sec: float
+) -> OpsError:
+    what = f"{target.ven_id} gave no answer within {timeout_sec:g} s"
     if presence is None:
-        return OpsError(
-            f"{what}: it has never been connected to the broker {broker}",
-            "Check the VEN's id (--ven-id) and `ven_control.sh status`.",
+        why = f"it has never been connected to the broker {target.broker}"
+        advice = ["Check the VEN's id (--ven-id) and `ven_control.sh status`."]
+    elif presence != "online":
+        why = f"it is {presence} at the broker {target.broker}"
+        advice = ["See `ven_control.sh status`."]
+    else:
+        why = f"although it is online at {target.broker}"
+        advice = ["See `ven_control.sh logs`."]
+    advice.append("The command has expired: it does not run when the VEN is back.")
+    if message.get("op") == "event" and presence == "online":
+        advice[-1] = (
+            "The command has expired. Should the VEN have taken it in the last moment, "
+            f"`restore --event-id {message.get('event_id')}` ends it."
         )
-    if presence != "online":
-        return OpsError(
-            f"{what}: it is {presence} at the broker {broker}",
-            "See `ven_control.sh status`. The broker keeps the command until it is back.",
-        )
-    return OpsError(
-        f"{what}, although it is online at {broker}",
-        "See `ven_control.sh logs`.",
-    )
+    error = OpsError(f"{what}: {why}" if presence != "online" else f"{what}, {why}", *advice)
+    error.exit_code = UNANSWERED
+    return error

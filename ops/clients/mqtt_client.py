@@ -1,4 +1,4 @@
-"""An operator's MQTT client: connects, publishes, waits for what answers.
+"""An operator's MQTT 5 client: connects, publishes, waits for what answers.
 
 TLS with a client certificate when the VEN's broker has it (IOT_ENDPOINT with CA_CERT, CLIENT_CERT,
 PRIVATE_KEY), plain TCP for the one on this machine.
@@ -10,24 +10,21 @@ import json
 import queue
 import secrets
 import socket
-import ssl
+import math
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from ops.clients.ven_target import VenTarget
 from ops.host.ops_error import OpsError
-from VenAgent.cloud.tls.credentials import tls_context_once
-from VenAgent.cloud.tls.secrets_manager import SecretError
-from VenAgent.cloud.tls.tls_errors import CredentialError, explain_tls_handshake
-from VenAgent.config import AgentConfig
-from VenAgent.config.cloud_config import BrokerConfig
 
 KEEPALIVE_SEC = 30
 CONNECT_WITHIN_SEC = 10.0
@@ -36,8 +33,8 @@ CONNECT_WITHIN_SEC = 10.0
 class OperatorMqttClient:
     """A connection for the length of a `with` block; subscriptions survive a reconnect."""
 
-    def __init__(self, agent: AgentConfig) -> None:
-        self._broker = agent.broker
+    def __init__(self, target: VenTarget) -> None:
+        self._target = target
         self._topics: list[str] = []
         self._inbox: queue.Queue[paho.MQTTMessage] = queue.Queue()
         self._connected = threading.Event()
@@ -46,7 +43,9 @@ class OperatorMqttClient:
         self._lock = threading.Lock()
         # In AWS an operator's certificate may connect as venagent-… (deploy/aws), a site's may not.
         client_id = f"venagent-ops-{secrets.token_hex(4)}"
-        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id)
+        self._client = paho.Client(
+            CallbackAPIVersion.VERSION2, client_id, protocol=paho.MQTTv5
+        )
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_subscribe = self._on_subscribe
@@ -55,20 +54,18 @@ class OperatorMqttClient:
         self._client.reconnect_delay_set(1, 15)
 
     def __enter__(self) -> OperatorMqttClient:
-        broker = self._broker
+        target = self._target
+        if target.broker_tls is not None:
+            self._client.tls_set_context(_tls_context(target))
         try:
-            if broker.tls:
-                self._client.tls_set_context(tls_context_once(broker.tls))
-            self._client.connect(broker.host, broker.port, KEEPALIVE_SEC)
-        except (CredentialError, SecretError) as error:
-            raise OpsError(f"cannot use the TLS settings of {broker.host}: {error}") from None
+            self._client.connect(target.broker_host, target.broker_port, KEEPALIVE_SEC)
         except OSError as error:
-            raise _unreachable(broker, error) from None
+            raise _unreachable(target, error) from None
         self._client.loop_start()
         if not self._connected.wait(CONNECT_WITHIN_SEC) or self._refusal:
             self.__exit__(None, None, None)
             raise OpsError(
-                f"the broker {broker.host}:{broker.port} "
+                f"the broker {target.broker} "
                 f"{self._refusal or 'does not answer as an MQTT broker'}",
                 "Check its address, and with TLS that CLIENT_CERT is an operator's: a site's own "
                 "may not send commands in AWS (docs/cloud.md).",
@@ -97,9 +94,18 @@ class OperatorMqttClient:
         if self._refusal:
             raise OpsError(f"the broker does not let us listen: {self._refusal}")
 
-    def publish(self, topic: str, message: dict[str, Any]) -> None:
-        """QoS 1; returns when the broker has it."""
-        info = self._client.publish(topic, json.dumps(message), qos=1)
+    def publish(
+        self, topic: str, message: Mapping[str, Any], expiry_sec: float | None = None
+    ) -> None:
+        """QoS 1; returns when the broker has it.
+
+        With `expiry_sec` the broker forgets it after that time (MQTT 5, message expiry), if
+        whom it is for is away.
+        """
+        properties = Properties(PacketTypes.PUBLISH)
+        if expiry_sec is not None:
+            properties.MessageExpiryInterval = max(1, math.ceil(expiry_sec))
+        info = self._client.publish(topic, json.dumps(message), qos=1, properties=properties)
         try:
             info.wait_for_publish(CONNECT_WITHIN_SEC)
         except (RuntimeError, ValueError) as error:
@@ -171,10 +177,28 @@ def _send_at_once(client: paho.Client, data: Any, sock: Any) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def _unreachable(broker: BrokerConfig, error: OSError) -> OpsError:
-    where = f"{broker.host}:{broker.port}"
-    if isinstance(error, ssl.SSLError):
-        return OpsError(explain_tls_handshake(error, where))
+def _tls_context(target: VenTarget) -> Any:
+    # The TLS files' checks take a while to load, and a broker on this machine has none.
+    from VenAgent.cloud.tls.credentials import tls_context_once
+    from VenAgent.cloud.tls.secrets_manager import SecretError
+    from VenAgent.cloud.tls.tls_errors import CredentialError
+    from VenAgent.config.cloud_config import TlsConfig
+
+    try:
+        return tls_context_once(TlsConfig.model_validate(dict(target.broker_tls or {})))
+    except (CredentialError, SecretError) as error:
+        raise OpsError(f"cannot use the TLS settings of {target.broker_host}: {error}") from None
+
+
+def _unreachable(target: VenTarget, error: OSError) -> OpsError:
+    where = target.broker
+    if target.broker_tls is not None:
+        import ssl
+
+        from VenAgent.cloud.tls.tls_errors import explain_tls_handshake  # as above
+
+        if isinstance(error, ssl.SSLError):
+            return OpsError(explain_tls_handshake(error, where))
     if isinstance(error, ConnectionRefusedError):
         return OpsError(
             f"no broker listens on {where}", "Is VenAgent started? See `ven_control.sh status`."

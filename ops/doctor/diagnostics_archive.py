@@ -16,6 +16,7 @@ import tarfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -117,7 +118,7 @@ def _parts(paths: Paths, settings: SiteSettings) -> Iterator[tuple[str, Callable
     yield "versions.txt", lambda: _versions(paths)
     yield "doctor.json", lambda: _json([c.as_json() for c in doctor.examine_site(paths, settings)])
     yield "status.json", lambda: _json(status.site_status_report(paths, settings))
-    yield "settings.json", lambda: _json(settings.model_dump())
+    yield "settings.json", lambda: _json(asdict(settings))
     for identity in (config_store.AGENT, config_store.DRIVER):
         yield (
             f"config_store/{identity}.txt",

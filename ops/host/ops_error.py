@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class OpsError(Exception):
-    """Ends a command with exit code 1. `advice` are sentences, `log` the file that tells more."""
+    """Ends a command with `exit_code`, 1 if none is set. `advice` are sentences, `log` the file that tells more."""
 
     def __init__(
         self, what: str, *advice: str, log: Path | None = None, output: Sequence[str] = ()
@@ -19,6 +19,7 @@ class OpsError(Exception):
         self.log = log
         self.output = tuple(output)
         """Lines to show in place of the log's last ones."""
+        self.exit_code = 1
         self.step = ""
         """What was being done, where that is one of several steps."""
 

@@ -68,6 +68,11 @@ class Paths:
         return self.home / "settings.json"
 
     @property
+    def secrets(self) -> Path:
+        """What of the settings nobody else may read."""
+        return self.home / "secrets.json"
+
+    @property
     def environment_log(self) -> Path:
         return self.home / "log/environment.log"
 

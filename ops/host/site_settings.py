@@ -1,40 +1,54 @@
-"""What `start` remembers, so that the commands after it need no options."""
+"""What `start` remembers, so that the commands after it need no options.
+
+settings.json holds no secrets: those (the page's token) are in secrets.json beside it. Both are
+readable for their owner only.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
+from ops.clients.ven_target import VenTarget
 from ops.host.child_environment import site_variables
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from VenAgent.config import AgentConfig, ConfigError
+
+if TYPE_CHECKING:
+    from VenAgent.config import AgentConfig
 
 LOOPBACK = "127.0.0.1"
+_SECRET_NAME = re.compile(r"(?i)(token|password|passphrase|secret|api_?key)$")
+"""A setting that ends so is a secret; `secret_name` and `password_file` say where one is."""
 
 
-class SiteSettings(BaseModel):
+@dataclass(frozen=True)
+class SiteSettings:
     """The VEN as it was started."""
-
-    model_config = ConfigDict(extra="ignore")
 
     agent_config: dict[str, Any]
     """What the agent was given: the config store's entry, or the file it was installed with."""
     in_store: bool = False
     """Whether it is the config store's entry."""
-    variables: dict[str, str] = {}
+    variables: dict[str, str] = field(default_factory=dict)
     """The environment variables that win over it, and our ports."""
     devices: str = "simulated_panel"
     """Folder of MeterDriverConfigs/, or a path."""
     panel: bool = True
     steady: bool = False
+    kept_target: Mapping[str, Any] | None = field(default=None, compare=False)
+    """The VEN's target, with the fingerprint of what it was made from."""
 
     def agent(self, overrides: Mapping[str, str] | None = None) -> AgentConfig:
         """The agent's configuration as the agent reads it; `overrides` are more variables."""
+        from VenAgent.config import AgentConfig, ConfigError  # takes 0.2 s: only where needed
+
         variables = self.agent_variables(overrides)
         try:
             return AgentConfig.load(self.agent_config, variables)
@@ -46,6 +60,26 @@ class SiteSettings(BaseModel):
             if variables:
                 advice.append(f"These variables win over it: {', '.join(sorted(variables))}.")
             raise OpsError(f"the agent's configuration cannot be used: {error}", *advice) from None
+
+    def ven_target(self, overrides: Mapping[str, str] | None = None) -> VenTarget:
+        """Where the VEN is; quick, when nothing has changed since it was kept."""
+        kept = self.kept_target or {}
+        if kept.get("made_from") == self._made_from(overrides):
+            try:
+                return VenTarget.from_json(kept["target"])
+            except (TypeError, KeyError):
+                pass
+        return VenTarget.of_config(self.agent(overrides))
+
+    def target_to_keep(self) -> dict[str, Any]:
+        target = VenTarget.of_config(self.agent())
+        return {"made_from": self._made_from(None), "target": target.as_json()}
+
+    def _made_from(self, overrides: Mapping[str, str] | None) -> str:
+        """A fingerprint of all that decides where the VEN is; of a secret it tells nothing."""
+        config, _ = _without_secrets(self.agent_config)
+        variables, _ = _without_secrets(self.agent_variables(overrides))
+        return hashlib.sha256(json.dumps([config, variables], sort_keys=True).encode()).hexdigest()
 
     def agent_variables(self, overrides: Mapping[str, str] | None = None) -> dict[str, str]:
         """The variables the agent gets: a broker of ours on another port is one of them."""
@@ -65,27 +99,97 @@ class SiteSettings(BaseModel):
 def load_site_settings(paths: Paths) -> SiteSettings | None:
     """What the last `start` remembered; None before the first."""
     try:
-        return SiteSettings.model_validate_json(paths.settings.read_text())
+        contents = json.loads(paths.settings.read_text())
+        secrets = json.loads(paths.secrets.read_text()) if paths.secrets.exists() else {}
     except FileNotFoundError:
         return None
-    except ValidationError as error:
-        raise OpsError(
-            f"cannot read {paths.settings}: {error.errors()[0]['msg']}",
-            "Remove that file and run `start` again.",
-        ) from None
+    except ValueError as error:
+        raise _unreadable(paths, str(error)) from None
+    if not isinstance(contents, dict) or not isinstance(secrets, dict):
+        raise _unreadable(paths, "it does not hold a JSON object")
+    known = {
+        each.name: contents[each.name] for each in fields(SiteSettings) if each.name in contents
+    }
+    for name, kind in (("agent_config", dict), ("variables", dict), ("devices", str)):
+        if name in known and not isinstance(known[name], kind):
+            raise _unreadable(paths, f"{name} is not as it was written")
+        if name in secrets:
+            known[name] = _merged(known.get(name, {}), secrets[name])
+    if "agent_config" not in known:
+        raise _unreadable(paths, "agent_config is missing")
+    return SiteSettings(**known)
+
+
+def _unreadable(paths: Paths, why: str) -> OpsError:
+    return OpsError(
+        f"cannot read {paths.settings}: {why}", "Remove that file and run `start` again."
+    )
 
 
 def save_site_settings(paths: Paths, settings: SiteSettings) -> None:
-    draft = paths.settings.with_suffix(".new")
-    draft.write_text(settings.model_dump_json(indent=2) + "\n")
-    draft.replace(paths.settings)
+    """Both files whole or not at all. Raises OpsError when the configuration cannot be used."""
+    contents = {**asdict(settings), "kept_target": settings.target_to_keep()}
+    secrets: dict[str, Any] = {}
+    for name in ("agent_config", "variables"):
+        contents[name], taken = _without_secrets(contents[name])
+        if taken:
+            secrets[name] = taken
+    _write_private(paths.secrets, secrets)
+    _write_private(paths.settings, contents)
+
+
+def _write_private(file: Path, contents: Mapping[str, Any]) -> None:
+    draft = file.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w") as text:
+        text.write(json.dumps(contents, indent=2) + "\n")
+    draft.replace(file)
+
+
+def _without_secrets(block: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The block without its secrets, and a block of the same shape with them alone."""
+    open_part: dict[str, Any] = {}
+    secret_part: dict[str, Any] = {}
+    for name, value in block.items():
+        if isinstance(value, Mapping):
+            open_part[name], inner = _without_secrets(value)
+            if inner:
+                secret_part[name] = inner
+        elif isinstance(value, str) and _SECRET_NAME.search(name):
+            secret_part[name] = value
+        else:
+            open_part[name] = value
+    return open_part, secret_part
+
+
+def _merged(block: Mapping[str, Any], secrets: Any) -> dict[str, Any]:
+    merged = dict(block)
+    for name, value in dict(secrets).items():
+        inner = merged.get(name)
+        merged[name] = _merged(inner or {}, value) if isinstance(value, Mapping) else value
+    return merged
+
+
+def secret_values(settings: SiteSettings) -> Iterator[str]:
+    """Every secret in it, for whoever makes sure that none is shown."""
+
+    def values(block: Mapping[str, Any]) -> Iterator[str]:
+        for value in block.values():
+            if isinstance(value, Mapping):
+                yield from values(value)
+            else:
+                yield str(value)
+
+    for block in (settings.agent_config, settings.variables):
+        yield from values(_without_secrets(block)[1])
 
 
 def current_site_settings(paths: Paths, environment: Mapping[str, str]) -> SiteSettings:
     """The settings of a command: what `start` remembered, with the environment of now over it."""
     settings = load_site_settings(paths) or SiteSettings(agent_config=default_agent_config(paths))
     variables = {**settings.variables, **site_variables(environment)}
-    return settings.model_copy(update={"variables": variables})
+    return replace(settings, variables=variables)
 
 
 def default_agent_config(paths: Paths) -> dict[str, Any]:

@@ -82,6 +82,7 @@ def terminal_exit_code(command: Callable[[], int], interrupted: int = 130) -> in
         return command()
     except OpsError as problem:
         print_error(problem)
+        return problem.exit_code
     except KeyboardInterrupt:
         return interrupted
     except BrokenPipeError:  # `… | head`

@@ -63,7 +63,7 @@ def backend_variables(
     given.setdefault("API_PORT", str(PORT))
     given.setdefault("INGEST_HEALTH_PORT", str(HEALTH_PORT))
     if backend_uses_local_broker(given):
-        given |= {"MQTT_HOST": LOOPBACK, "MQTT_PORT": str(settings.agent().broker.port)}
+        given |= {"MQTT_HOST": LOOPBACK, "MQTT_PORT": str(settings.ven_target().broker_port)}
     return given
 
 

@@ -45,9 +45,10 @@ log_timestamp_format %Y-%m-%dT%H:%M:%S
 
 def is_local_broker(settings: SiteSettings) -> bool:
     """Whether the agent's broker is the one we start; a real one is somebody else's."""
-    broker = settings.agent().broker
+    target = settings.ven_target()
     endpoint = settings.variables.get("IOT_ENDPOINT")
-    return not endpoint and broker.tls is None and broker.host in (LOOPBACK, "localhost", "::1")
+    local = target.broker_host in (LOOPBACK, "localhost", "::1")
+    return not endpoint and target.broker_tls is None and local
 
 
 def find_mosquitto() -> str:
@@ -61,7 +62,7 @@ def find_mosquitto() -> str:
 
 def start_local_broker(paths: Paths, settings: SiteSettings) -> tuple[ProcessRecord, bool]:
     """The running broker, and whether it was started just now."""
-    port = settings.agent().broker.port
+    port = settings.ven_target().broker_port
     record = running_process(paths, NAME)
     if record and record.variant == f"port {port}":
         return record, False

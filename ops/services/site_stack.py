@@ -7,7 +7,9 @@ import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ops.host import processes
 from ops.host import terminal as show
@@ -83,7 +85,7 @@ def start_site_stack(
     changed.append(_venagent(paths, settings, installed))
     with show.progress_step("health") as done:
         health.wait_for_agent_health(paths, settings)
-        done.append(f"{settings.agent().ven_id} is online, all agents are GOOD")
+        done.append(f"{settings.ven_target().ven_id} is online, all agents are GOOD")
     if not any(changed):
         show.print_note("all of it runs already")
 
@@ -92,17 +94,22 @@ def _settle(paths: Paths, settings: SiteSettings) -> SiteSettings:
     """What is in force, now that VOLTTRON can be asked; the broker that it names runs."""
     settled = site_settings_in_force(paths, settings)
     save_site_settings(paths, settled)
-    if settled.agent().broker != settings.agent().broker:  # edited while VOLTTRON was down
+    if _broker_of(settled) != _broker_of(settings):  # edited while VOLTTRON was down
         broker.stop_local_broker(paths)
         _start_broker(paths, settled)
     return settled
+
+
+def _broker_of(settings: SiteSettings) -> tuple[Any, ...]:
+    target = settings.ven_target()
+    return target.broker_host, target.broker_port, target.broker_tls
 
 
 def site_settings_in_force(paths: Paths, settings: SiteSettings) -> SiteSettings:
     """The settings with the configuration that VenAgent has now. VOLTTRON must run."""
     stored = config_store.stored_agent_config(paths)
     contents = read_json_object(_default_config(paths, settings)) if stored is None else stored
-    return settings.model_copy(update={"agent_config": contents, "in_store": stored is not None})
+    return replace(settings, agent_config=contents, in_store=stored is not None)
 
 
 def remember_edited_config(paths: Paths) -> None:
@@ -156,11 +163,11 @@ def _environment_sh(paths: Paths, script: str, *, capture: bool = False) -> str:
 
 
 def _start_broker(paths: Paths, settings: SiteSettings) -> bool:
-    where = settings.agent().broker
+    where = settings.ven_target()
     if not broker.is_local_broker(settings):
-        show.print_note(f"the broker is {where.host}:{where.port}; no local one is started")
+        show.print_note(f"the broker is {where.broker}; no local one is started")
         return False
-    with show.progress_step(f"broker on {where.host}:{where.port}") as done:
+    with show.progress_step(f"broker on {where.broker}") as done:
         record, started = broker.start_local_broker(paths, settings)
         done.append(_came_up(record.pid, started))
     return started
@@ -309,13 +316,12 @@ def site_stack_settings(
 ) -> SiteSettings:
     """What to start: the options given, `before` (of a restart) where none is, then defaults."""
     base = before or SiteSettings(agent_config={})
-    settings = base.model_copy(
-        update={
-            "variables": {**base.variables, **site_variables(environment)},
-            "devices": base.devices if devices is None else devices,
-            "steady": base.steady if steady is None else steady,
-            "panel": base.panel if with_panel is None else with_panel,
-        }
+    settings = replace(
+        base,
+        variables={**base.variables, **site_variables(environment)},
+        devices=base.devices if devices is None else devices,
+        steady=base.steady if steady is None else steady,
+        panel=base.panel if with_panel is None else with_panel,
     )
     if config is not None:
         contents = read_json_object(config)
@@ -323,4 +329,4 @@ def site_stack_settings(
         contents = settings.agent_config
     else:
         contents = read_json_object(_default_config(paths, settings))
-    return settings.model_copy(update={"agent_config": contents})
+    return replace(settings, agent_config=contents)

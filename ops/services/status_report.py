@@ -25,7 +25,7 @@ ANSWER_WITHIN_SEC = 5.0
 
 def site_status_report(paths: Paths, settings: SiteSettings) -> dict[str, Any]:
     """A report: `state`, `exit_code`, `parts` for people, and the facts by name."""
-    report: dict[str, Any] = {"venId": settings.agent().ven_id, "parts": [], "problems": []}
+    report: dict[str, Any] = {"venId": settings.ven_target().ven_id, "parts": [], "problems": []}
     up = [name for name in (broker.NAME, panel.NAME, platform.NAME) if _any_left(paths, name)]
     if not up:
         report.update(state="stopped", exit_code=STOPPED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ def planted(paths: Paths, settings: SiteSettings, folder: Path) -> tuple[SiteSet
     config = {**settings.agent_config, "web": {"token": PAGE_TOKEN}}
     variables = {"BACKEND_URL": "https://site:opensesame@backend.example", "AWS_REGION": "eu"}
     variables["VEN_BROKER_PORT"] = str(free_port())
-    changed = settings.model_copy(update={"agent_config": config, "variables": variables})
+    changed = replace(settings, agent_config=config, variables=variables)
     lines = [line for line in pem.splitlines() if "-----" not in line]
     secrets = [
         *lines,

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -55,7 +56,7 @@ def backend() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def patient(paths: Paths, settings: SiteSettings, **variables: str) -> doctor.Patient:
-    changed = settings.model_copy(update={"variables": {**settings.variables, **variables}})
+    changed = replace(settings, variables={**settings.variables, **variables})
     return doctor.Patient(paths, changed)
 
 
@@ -262,7 +263,7 @@ def test_where_nothing_runs_each_missing_part_has_a_remedy(
     paths: Paths, settings: SiteSettings
 ) -> None:
     nowhere = {"VEN_BROKER_PORT": str(free_port())}
-    checks = list(doctor.examine_site(paths, settings.model_copy(update={"variables": nowhere})))
+    checks = list(doctor.examine_site(paths, replace(settings, variables=nowhere)))
     wrong = {check.name for check in checks if check.ok is False}
     assert {"platform", "broker", "VenAgent"} <= wrong
     assert all(check.remedy for check in checks if check.ok is False)
@@ -272,7 +273,7 @@ def test_where_nothing_runs_each_missing_part_has_a_remedy(
 def test_a_configuration_that_cannot_be_used_ends_the_look(
     paths: Paths, settings: SiteSettings
 ) -> None:
-    broken = settings.model_copy(update={"agent_config": {"ven_id": "x"}})
+    broken = replace(settings, agent_config={"ven_id": "x"})
     checks = list(doctor.examine_site(paths, broken))
     assert [check.name for check in checks if check.ok is False] == ["platform", "configuration"]
     assert "panel" in next(check.text for check in checks if check.name == "configuration")

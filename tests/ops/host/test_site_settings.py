@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ def test_what_was_saved_is_loaded(paths: Paths, settings: SiteSettings) -> None:
     from ops.host.site_settings import load_site_settings, save_site_settings
 
     assert load_site_settings(paths) is None
-    changed = settings.model_copy(update={"steady": True, "variables": {"IOT_THING_NAME": "a"}})
+    changed = replace(settings, steady=True, variables={"IOT_THING_NAME": "a"})
     save_site_settings(paths, changed)
     assert load_site_settings(paths) == changed
 
@@ -45,44 +46,40 @@ def test_the_environment_wins_over_what_was_remembered(
 ) -> None:
     from ops.host.site_settings import current_site_settings, save_site_settings
 
-    save_site_settings(
-        paths, settings.model_copy(update={"variables": {"IOT_THING_NAME": "remembered"}})
-    )
+    save_site_settings(paths, replace(settings, variables={"IOT_THING_NAME": "remembered"}))
     assert current_site_settings(paths, {}).agent().ven_id == "remembered"
     assert current_site_settings(paths, {"IOT_THING_NAME": "now"}).agent().ven_id == "now"
     assert current_site_settings(paths, {}).agent({"IOT_THING_NAME": "option"}).ven_id == "option"
 
 
 def test_the_local_broker_moves_with_its_variable(settings: SiteSettings) -> None:
-    moved = settings.model_copy(update={"variables": {"VEN_BROKER_PORT": "1999"}})
+    moved = replace(settings, variables={"VEN_BROKER_PORT": "1999"})
     assert moved.agent().broker.port == 1999
     assert moved.agent_variables()["MQTT_PORT"] == "1999", "the agent is told too"
     assert broker.is_local_broker(moved)
 
 
 def test_a_variable_that_is_wrong_is_named_beside_the_field(settings: SiteSettings) -> None:
-    wrong = settings.model_copy(update={"variables": {"MQTT_PORT": "abc"}})
+    wrong = replace(settings, variables={"MQTT_PORT": "abc"})
     with pytest.raises(OpsError, match=r"broker\.port.*'abc'") as refused:
         wrong.agent()
     assert "MQTT_PORT" in refused.value.advice[-1]
 
 
 def test_with_an_endpoint_no_broker_is_ours(settings: SiteSettings) -> None:
-    cloud = settings.model_copy(
-        update={"variables": {"IOT_ENDPOINT": "x.example", "VEN_BROKER_PORT": "1999"}}
-    )
+    cloud = replace(settings, variables={"IOT_ENDPOINT": "x.example", "VEN_BROKER_PORT": "1999"})
     assert cloud.agent().broker.port == 8883
     assert not broker.is_local_broker(cloud)
 
 
 def test_a_broker_elsewhere_in_the_configuration_is_not_ours(settings: SiteSettings) -> None:
     config = {**settings.agent_config, "broker": {"host": "mqtt.example"}}
-    assert not broker.is_local_broker(settings.model_copy(update={"agent_config": config}))
+    assert not broker.is_local_broker(replace(settings, agent_config=config))
 
 
 @pytest.mark.parametrize("text", ["0", "65536", "x", "-1"])
 def test_a_port_that_is_none_is_refused(settings: SiteSettings, text: str) -> None:
-    wrong = settings.model_copy(update={"variables": {"VEN_VIP_PORT": text}})
+    wrong = replace(settings, variables={"VEN_VIP_PORT": text})
     with pytest.raises(OpsError, match=f"VEN_VIP_PORT={text} is not a port"):
         wrong.port("VEN_VIP_PORT", 22916)
 
@@ -94,14 +91,12 @@ def test_a_bad_configuration_names_its_field() -> None:
 
 def test_only_the_simulated_panel_needs_the_simulator(settings: SiteSettings) -> None:
     assert panel.simulated_panel_is_wanted(settings)
-    assert not panel.simulated_panel_is_wanted(
-        settings.model_copy(update={"devices": "fake_panel"})
-    )
-    assert not panel.simulated_panel_is_wanted(settings.model_copy(update={"panel": False}))
+    assert not panel.simulated_panel_is_wanted(replace(settings, devices="fake_panel"))
+    assert not panel.simulated_panel_is_wanted(replace(settings, panel=False))
 
 
 def test_options_not_given_are_those_of_before(paths: Paths, settings: SiteSettings) -> None:
-    before = settings.model_copy(update={"steady": True, "variables": {"IOT_THING_NAME": "a"}})
+    before = replace(settings, steady=True, variables={"IOT_THING_NAME": "a"})
     none = {"config": None, "devices": None, "steady": None, "with_panel": None}
     again = site_stack_settings(paths, before, {"WEB_PORT": "8080"}, **none)
     assert again.steady
