@@ -26,6 +26,7 @@ from rich.table import Table
 
 from benchmarks.common import configured, machine, on_the_bus, quantile
 from ops.clients.mqtt_client import OperatorMqttClient, decoded_messages
+from ops.clients.ven_target import VenTarget
 from ops.host import site_settings as settings
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
@@ -134,7 +135,7 @@ def all_circuits_sheddable(bench: Bench, **blocks: Any) -> Iterator[None]:
 
 
 def _reported(bench: Bench) -> list[dict[str, Any]]:
-    with OperatorMqttClient(bench.agent) as cloud:
+    with OperatorMqttClient(VenTarget.of_config(bench.agent)) as cloud:
         topics = bench.agent.topic_names()
         cloud.subscribe(topics.ack)
         command = {"op": "get", "what": "shadow", "correlationId": f"bench-{time.time()}"}
@@ -159,7 +160,10 @@ def measure(bench: Bench, events: int) -> dict[str, list[float]]:
         "bare_returned": [],
         "modbus": [],
     }
-    with OperatorMqttClient(bench.agent) as cloud, bare_actuator(bench) as bare:
+    with (
+        OperatorMqttClient(VenTarget.of_config(bench.agent)) as cloud,
+        bare_actuator(bench) as bare,
+    ):
         cloud.subscribe(bench.agent.topic_names().ack)
         for value in (False, True):  # one of each that is not counted; all are closed then
             bare(value)

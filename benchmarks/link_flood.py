@@ -25,6 +25,7 @@ from rich.table import Table
 from benchmarks.common import machine, on_the_bus, quantile
 from benchmarks.event_latency import Bench, all_circuits_sheddable
 from ops.clients.mqtt_client import OperatorMqttClient
+from ops.clients.ven_target import VenTarget
 from ops.host import site_settings as settings
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
@@ -105,7 +106,7 @@ def bridge_figures(bench: Bench, cloud: OperatorMqttClient) -> dict[str, Any]:
 def measure(bench: Bench, events: int, rates: list[float]) -> tuple[list[Stage], dict[str, Any]]:
     """The stages, and what the bridge counted."""
     with (
-        OperatorMqttClient(bench.agent) as cloud,
+        OperatorMqttClient(VenTarget.of_config(bench.agent)) as cloud,
         flooder(bench, PASSED_OVER) as unheard,
         flooder(bench, TAKEN) as taken,
     ):

@@ -1,10 +1,18 @@
 """`python -m ops COMMAND`: what scripts/ven_control.sh runs."""
 
+import os
 import sys
 
 try:
-    from ops.cli.ven_control import main
+    from ops.cli.quick_commands import quick_command
+    from ops.host.exit_code import exit_code_of
 
-    main()
+    quick = quick_command(sys.argv[1:])
+    if quick is not None and "_VEN_CONTROL_COMPLETE" not in os.environ:
+        sys.exit(exit_code_of(quick))
+
+    from ops.cli.ven_control import ven_control
+
+    ven_control()
 except KeyboardInterrupt:  # already while the commands are loaded
     sys.exit(130)

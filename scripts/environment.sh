@@ -265,12 +265,14 @@ is_current() {
   [ -x "$1/bin/python" ] && [ -f "$1/$2" ] && [ "$(cat "$1/$2")" = "$3" ]
 }
 
-# Only one process at a time makes environments; the others wait for it.
+# exclusively NAME COMMAND…: only one process at a time makes that environment; the others wait.
 exclusively() {
+  local lock=$VENAGENT_HOME/run/$1.lock
+  shift
   (
     flock 9
     "$@" 9>&-
-  ) 9>"$VENAGENT_HOME/run/environment.lock"
+  ) 9>"$lock"
 }
 
 need_space() {
@@ -290,12 +292,39 @@ pip_install() {
 
 run_here() { "$@"; }
 
+# The commands' own code, compiled: a command that compiles it each time takes three times as long.
+# Where a folder changed since, as `git pull` does it. pip compiles what it installs.
+ensure_compiled() {
+  local folders=("$VENAGENT_ROOT/ops" "$VENAGENT_ROOT/VenAgent") stamp
+  stamp=$VENAGENT_ROOT/ops/__pycache__/compiled
+  [ -w "$VENAGENT_ROOT/ops" ] || return 0
+  if [ -f "$stamp" ] && [ -z "$(find "${folders[@]}" -name __pycache__ -prune -o \
+    -type d -newer "$stamp" -print -quit)" ]; then return 0; fi
+  "$(tools_python)" -m compileall -q "${folders[@]}" >>"$ENVIRONMENT_LOG" 2>&1 || return 0
+  touch "$stamp"
+  if is_root; then
+    find "${folders[@]}" -name __pycache__ -prune -exec \
+      chown -R --reference="$VENAGENT_ROOT/ops" {} +
+  fi
+}
+
+# Both environments at once, where neither is there yet: pip waits for the network most of the time.
+ensure_tools_and_platform() {
+  local platform
+  ensure_home
+  ensure_python
+  (TERMINAL="" && ensure_platform) &
+  platform=$!
+  ensure_tools
+  wait "$platform" || exit 1
+}
+
 ensure_tools() {
   local hash
   hash=$(requirements_hash ops/requirements-tools.txt ops/lock-tools.txt)
   is_current "$TOOLS_VENV" .tools "$hash" && return
   ensure_home
-  exclusively make_tools "$hash"
+  exclusively tools make_tools "$hash"
 }
 
 make_tools() {
@@ -319,7 +348,7 @@ add_to_tools() {
   ensure_tools
   hash=$(requirements_hash "$requirements" ops/lock-tools.txt)
   is_current "$TOOLS_VENV" "$stamp" "$hash" && return
-  exclusively make_addition "$stamp" "$requirements" "$what_for" "$hash"
+  exclusively tools make_addition "$stamp" "$requirements" "$what_for" "$hash"
 }
 
 make_addition() {
@@ -351,7 +380,7 @@ ensure_volttron11() {
   hash=$(requirements_hash "${VOLTTRON11_FILES[@]}")
   is_current "$VOLTTRON11_VENV" .volttron11 "$hash" && return
   ensure_home
-  exclusively make_volttron11 "$hash"
+  exclusively volttron11 make_volttron11 "$hash"
 }
 
 # pip_index VENV: the package index that its pip asks.
@@ -412,7 +441,7 @@ ensure_platform() {
   hash=$(requirements_hash "${PLATFORM_FILES[@]}")
   is_current "$PLATFORM_VENV" .platform "$hash" && return
   ensure_home
-  exclusively make_platform "$PLATFORM_VENV" "$hash" requirements-platform.txt
+  exclusively platform make_platform "$PLATFORM_VENV" "$hash" requirements-platform.txt
 }
 
 ensure_test_platform() {
@@ -421,7 +450,7 @@ ensure_test_platform() {
   is_current "$TEST_PLATFORM_VENV" .platform "$hash" && is_complete "$TEST_PLATFORM_VENV" && return
   ensure_home
   rm -f "$TEST_PLATFORM_VENV/.platform"
-  exclusively make_platform "$TEST_PLATFORM_VENV" "$hash" requirements-platform.txt \
+  exclusively platform-test make_platform "$TEST_PLATFORM_VENV" "$hash" requirements-platform.txt \
     requirements-platform-test.txt
 }
 

@@ -4,17 +4,8 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-
-def main() -> int:
-    from ops.host import tools_python
-
-    tools_python.use_tools_python()
-    from ops.cli.backend_scripts import monitor_ven
-
-    return monitor_ven()
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from ops.cli.script_door import run_script
+
+    run_script("monitor_ven")

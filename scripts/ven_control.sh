@@ -48,6 +48,17 @@ if ! is_root && [ -z "$home_asked_for" ] && [ ! -e "$VENAGENT_HOME/settings.json
   say "A VEN of root's is below /var/lib/venagent; for that one use sudo"
 fi
 
+case ${1:-} in
+  start | restart)
+    if [ ! -f "$TOOLS_VENV/.tools" ] && [ ! -f "$PLATFORM_VENV/.platform" ]; then
+      say "The first start installs what is missing: about two minutes"
+      ensure_tools_and_platform
+    fi
+    ;;
+esac
 ensure_tools
-export PYTHONPATH=$VENAGENT_ROOT PYTHONPYCACHEPREFIX=$VENAGENT_HOME/run/pycache PYTHONUTF8=1
+ensure_compiled
+# No cache folder of our own: it would hide what pip has compiled.
+unset PYTHONPYCACHEPREFIX
+export PYTHONPATH=$VENAGENT_ROOT PYTHONUTF8=1
 exec "$(tools_python)" -m ops "$@"

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from VenAgent.contract.commands import Op
+from VenAgent.contract.op import Op
 
 
 def event_correlation_id(event_id: str, token: str) -> str:

@@ -18,7 +18,7 @@ from backend.store.bulk_update import Given, update_rows
 from backend.store.statuses import ASSIGNED, COMMANDED, NOT_RESPONDING, PENDING, PUBLISHED
 from backend.store.table_base import UtcDateTime
 from backend.store.tables import COMMANDS, PARTICIPANTS
-from VenAgent.contract.commands import SHED_OPS
+from VenAgent.contract.op import SHED_OPS
 
 LOCK_ORDER = ("correlation_id",)
 """In which commands are locked: the ingest's, when it stores acks."""

@@ -29,7 +29,7 @@ from backend.store.bulk_copy import insert_rows
 from backend.store.statuses import EXPIRED, NOT_RESPONDING, OPEN, PENDING, PUBLISHED
 from backend.store.tables import COMMANDS
 from backend.store.transaction import database_now, in_transaction
-from VenAgent.contract.commands import SHED_OPS
+from VenAgent.contract.op import SHED_OPS
 
 
 class _PublisherFault(Exception):

@@ -35,7 +35,7 @@ from backend.store.statuses import (
 )
 from backend.store.tables import COMMANDS, EVENTS, PARTICIPANTS, VENS, StoredEvent
 from backend.store.transaction import database_now
-from VenAgent.contract.commands import SHED_OPS, Op
+from VenAgent.contract.op import SHED_OPS, Op
 
 
 async def follow_event(

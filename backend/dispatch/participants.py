@@ -15,7 +15,7 @@ from backend.store.bulk_copy import insert_rows
 from backend.store.bulk_update import update_rows
 from backend.store.statuses import ACKED, ASSIGNED, NOT_RESPONDING, OPEN, WITHDRAWN
 from backend.store.tables import COMMANDS, EVENTS, PARTICIPANTS, StoredEvent
-from VenAgent.contract.commands import SHED_OPS
+from VenAgent.contract.op import SHED_OPS
 
 
 async def add_participants(

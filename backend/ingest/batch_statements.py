@@ -40,7 +40,7 @@ from backend.store.fleet_tables import LoadSetMemberRow, LoadSetRow, VenLoadSetR
 from backend.store.statuses import ACKED, OFFLINE, ONLINE
 from backend.store.telemetry_tables import DeadLetterRow, QuarterHourDueRow, VenAlertRow
 from VenAgent.contract.acks import AckStatus
-from VenAgent.contract.commands import EVENT_OPS
+from VenAgent.contract.op import EVENT_OPS
 
 ACK_CHANNEL = "ven_acks"
 """PostgreSQL's NOTIFY: an event's id, when acks of it were stored."""

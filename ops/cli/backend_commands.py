@@ -7,7 +7,8 @@ import subprocess
 
 import typer
 
-from ops.cli.ven_commands import Json
+from ops.cli.command_options import Json
+from ops.cli.command_table import PASSED_ON
 from ops.host import site_settings as settings
 from ops.host import terminal as show
 from ops.host.ops_error import OpsError
@@ -16,11 +17,16 @@ from ops.services import backend_service as backend
 from ops.services import local_broker as broker
 from ops.services import site_stack as bring_up
 
-app = typer.Typer(no_args_is_help=True, help="The operator's side: API, console, dispatch, ingest.")
+backend_app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    help="The operator's side: API, console, dispatch, ingest.",
+)
 
 
-@app.command()
-def start() -> None:
+@backend_app.command("start")
+def backend_start_command() -> None:
     """Start ingest, API, console and dispatch.
 
     On SQLite and the local broker, which is started if it does not run. DATABASE_URL names a
@@ -45,16 +51,16 @@ def start() -> None:
     show.print_note(f"the console: http://localhost:{given['API_PORT']}/console/")
 
 
-@app.command()
-def stop() -> None:
+@backend_app.command("stop")
+def backend_stop_command() -> None:
     """End ingest and API. Events go on at their VENs, and end there by themselves."""
     paths = Paths.from_environment()
     with bring_up.site_stack_lock(paths), show.progress_step("stopping the backend") as done:
         done.append("stopped" if backend.stop_backend_service(paths) else "did not run")
 
 
-@app.command()
-def status(json: Json = False) -> None:
+@backend_app.command("status")
+def backend_status_command(json: Json = False) -> None:
     """What runs and how it is. Exits with 0 when all is well, 3 when stopped, 1 otherwise."""
     found = backend.backend_service_status(Paths.from_environment())
     if json:
@@ -77,8 +83,8 @@ def status(json: Json = False) -> None:
     raise typer.Exit(found["exit_code"])
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def key(context: typer.Context) -> None:
+@backend_app.command("key", context_settings=dict(PASSED_ON))
+def backend_key_command(context: typer.Context) -> None:
     """Make, list and revoke API keys: `backend key add NAME --role read|operate|admin`.
 
     In the database that DATABASE_URL names, as `backend start`.

@@ -10,11 +10,10 @@ from typing import Annotated
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
-from typer._completion_shared import get_completion_script
 
 from ops.check_config import config_check as checker
 from ops.cli import live_picture as watcher
-from ops.cli.ven_commands import Json, VenId, target
+from ops.cli.command_options import Json, VenId, chosen_ven
 from ops.doctor import diagnostics_archive as archive
 from ops.doctor import examination as examiner
 from ops.doctor.check import DoctorCheck
@@ -23,11 +22,10 @@ from ops.host import terminal as show
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 
-COMPLETE_VARIABLE = "_VEN_CONTROL_COMPLETE"
 _MARKS = {True: ("✓ ", "bold green"), False: ("✗ ", "bold red"), None: ("· ", "dim")}
 
 
-def check_config(
+def check_config_command(
     files: Annotated[
         list[str] | None,
         typer.Argument(help="Files or folders; all of MeterDriverConfigs/ if none."),
@@ -51,7 +49,7 @@ def check_config(
     raise typer.Exit(1 if found else 0)
 
 
-def doctor(json: Json = False) -> None:
+def doctor_command(json: Json = False) -> None:
     """Look at everything a working VEN needs; say what is wrong and what to do.
 
     Platform, agents, devices, actuator, broker and its TLS, certificate, clock, shadow, backend,
@@ -91,7 +89,7 @@ def _working(what: str) -> Progress:
     return progress
 
 
-def diagnostics(
+def diagnostics_command(
     output: Annotated[
         Path | None, typer.Option(help="The archive; named by the time if none.")
     ] = None,
@@ -116,26 +114,11 @@ def diagnostics(
     show.out.print(f"{file}: {len(names)} files, secrets removed", soft_wrap=True)
 
 
-def watch(ven_id: VenId = None) -> None:
+def watch_command(ven_id: VenId = None) -> None:
     """Power, event, circuits and connection on this terminal, live, until q or Ctrl-C."""
     if not show.out.is_terminal:
         raise OpsError("`watch` needs a terminal", "Without one use `telemetry`.")
     try:
-        watcher.watch_live_picture(target(ven_id), show.out)
+        watcher.watch_live_picture(chosen_ven(ven_id), show.out)
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
-
-
-def completion(
-    shell: Annotated[str, typer.Argument(help="bash, zsh or fish")] = "bash",
-) -> None:
-    """Print tab completion for a shell: eval "$(./scripts/ven_control.sh completion bash)"."""
-    if shell not in ("bash", "zsh", "fish"):
-        raise OpsError(f"there is no completion for {shell!r}", "There are: bash, zsh, fish.")
-    show.out.file.write(completion_script(shell) + "\n")
-
-
-def completion_script(shell: str) -> str:
-    return get_completion_script(
-        prog_name="ven_control.sh", complete_var=COMPLETE_VARIABLE, shell=shell
-    )

@@ -7,18 +7,18 @@ together, whichever broker is between them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.table import Table
 
-from ops.cli.backend_scripts import backend_parser
-from ops.cli.ven_scripts import _run
-from ops.clients import ven_registration as register
+from ops.cli import script_options as options
 from ops.clients.backend_client import BackendClient, backend_event_path, backend_ven_path
+from ops.clients.ven_registration import ven_registration
 from ops.host import terminal as show
 from ops.host.ops_error import OpsError
 
@@ -71,36 +71,44 @@ class _Flow:
             time.sleep(LOOK_EVERY_SEC)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """0 when every step succeeded."""
-    parser = backend_parser(
-        "Run a demand-response event from registration to restored circuits, against a stack "
-        "that runs."
-    )
-    parser.add_argument("--reduction-kw", type=float, default=2.0, help="power to shed, kW")
-    parser.add_argument("--duration-minutes", type=float, default=5.0, help="length of the event")
-    parser.add_argument("--start-in", type=float, default=3.0, help="seconds until it begins")
-    parser.add_argument("--timeout", type=float, default=60.0, help="seconds to wait for a step")
-    parser.add_argument("--fleet", action="store_true", help="ask all VENs, not this one alone")
-    options = parser.parse_args(arguments)
+def script(
+    ven: options.ScriptVen = None,
+    ven_id: options.ScriptVenId = None,
+    backend_url: options.BackendUrl = None,
+    reduction_kw: Annotated[float, typer.Option(help="Power to shed, kW.")] = 2.0,
+    duration_minutes: Annotated[float, typer.Option(help="Length of the event.")] = 5.0,
+    duration_sec: Annotated[
+        float | None, typer.Option(help="The same in seconds; wins over the minutes.")
+    ] = None,
+    start_in: Annotated[float, typer.Option(help="Seconds until it begins.")] = 3.0,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for a step.")] = 60.0,
+    fleet: Annotated[bool, typer.Option("--fleet", help="Ask all VENs, not this alone.")] = False,
+    skip_mqtt: Annotated[
+        bool,
+        typer.Option("--skip-mqtt", help="Accepted, and changes nothing: all is asked by REST."),
+    ] = False,
+) -> None:
+    """Run a demand-response event from registration to restored circuits.
 
-    def body() -> int:
-        flow = _Flow(BackendClient(options.backend_url), options.ven_id, options.timeout)
-        try:
-            _run_flow(flow, options.reduction_kw, options.duration_minutes * 60, options)
-        except OpsError as error:
-            show.print_error(error)
-        _summary(flow)
-        return 0 if all(step.ok for step in flow.steps) else 1
+    Against a stack that runs; 0 when every step succeeded.
+    """
+    length_sec = duration_minutes * 60 if duration_sec is None else duration_sec
+    flow = _Flow(options.script_backend(backend_url), options.needed_ven_id(ven, ven_id), timeout)
+    try:
+        _run_flow(flow, reduction_kw, length_sec, start_in, fleet)
+    except OpsError as error:
+        show.print_error(error)
+    _summary(flow)
+    raise typer.Exit(0 if all(step.ok for step in flow.steps) else 1)
 
-    return _run(body)
 
-
-def _run_flow(flow: _Flow, reduction_kw: float, duration_sec: float, options: Any) -> None:
+def _run_flow(
+    flow: _Flow, reduction_kw: float, duration_sec: float, start_in_sec: float, fleet: bool
+) -> None:
     """Raises OpsError at the first step that fails; the event is stopped then too."""
     backend, ven_id = flow.backend, flow.ven_id
     with flow.step("VEN is registered") as step:
-        ven = backend.post("/api/vens/", register.registration(ven_id, None, None, None))
+        ven = backend.post("/api/vens/", ven_registration(ven_id, None, None, None))
         step.result = f"{ven['id']}, {ven['status']}"
     with flow.step("telemetry arrives") as step:
         ven = flow.until(
@@ -109,12 +117,12 @@ def _run_flow(flow: _Flow, reduction_kw: float, duration_sec: float, options: An
         )
         step.result = f"{ven['metrics']['currentPowerKw']:g} kW, {len(ven['loads'])} loads"
     with flow.step("event is created") as step:
-        start = datetime.now(timezone.utc) + timedelta(seconds=options.start_in)
+        start = datetime.now(timezone.utc) + timedelta(seconds=start_in_sec)
         body = {
             "requestedReductionKw": reduction_kw,
             "startTime": start.isoformat(),
             "durationSec": duration_sec,
-            **({} if options.fleet else {"venIds": [ven_id]}),
+            **({} if fleet else {"venIds": [ven_id]}),
         }
         event_id = backend.post("/api/events/", body)["id"]
         step.result = f"{event_id}, {reduction_kw:g} kW for {duration_sec:g} s"

@@ -24,8 +24,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ops.clients.mqtt_client import OperatorMqttClient, decoded_messages
+from ops.clients.ven_target import VenTarget
 from ops.host.terminal import clock_text, kw_text
-from VenAgent.config import AgentConfig
 from VenAgent.contract.topics import Topics
 
 STALE_INTERVALS = 3
@@ -194,17 +194,16 @@ def _bar(value: Any, full: Any) -> ProgressBar | str:
     return ProgressBar(total=full, completed=max(0.0, min(value, full)), width=32)
 
 
-def watch_live_picture(agent: AgentConfig, console: Console, for_sec: float | None = None) -> None:
+def watch_live_picture(target: VenTarget, console: Console, for_sec: float | None = None) -> None:
     """Draw until q or Ctrl-C, or for so long. Raises OpsError when the broker cannot be reached."""
-    topics = agent.topic_names()
-    broker = f"{agent.broker.host}:{agent.broker.port}"
-    picture = LivePicture(agent.ven_id, broker, agent.report_interval_sec)
+    topics = target.topics
+    picture = LivePicture(target.ven_id, target.broker, target.report_interval_sec)
     ends = None if for_sec is None else time.monotonic() + for_sec
 
     def drawn() -> Panel:
         return picture.draw(time.time(), *console.size)
 
-    with OperatorMqttClient(agent) as client:
+    with OperatorMqttClient(target) as client:
         client.subscribe(topics.metering, topics.ack, topics.status, topics.alerts)
         with (
             _keys() as pressed,

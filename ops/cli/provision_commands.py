@@ -30,7 +30,7 @@ TakeOver = Annotated[
 ]
 
 
-def provision_site(
+def provision_command(
     thing: Thing,
     region: Region = None,
     policy: Policy = None,
@@ -104,7 +104,7 @@ def provision_site(
     _tell_next(site, renew=renew)
 
 
-def provision_sign(
+def provision_sign_command(
     thing: Thing,
     csr: Annotated[Path, typer.Option(help="The site's request.csr.")],
     out: Annotated[Path, typer.Option(help="The file to write, for the site.")],

@@ -2,122 +2,119 @@
 
 from __future__ import annotations
 
-import os
 import sys
+from collections.abc import Mapping
 from itertools import islice
 from typing import Annotated, Any
 
 import typer
 
-from ops.clients import ven_registration as register
-from ops.clients.command_sender import ACK_WITHIN_SEC, ask_ven, command, event_command
+from ops.cli.command_exchange import exchange_command
+from ops.cli.command_options import Json, Timeout, VenId, chosen_ven
+from ops.clients.command_sender import ACK_WITHIN_SEC, CommandDraft, ask_ven
 from ops.clients.mqtt_client import OperatorMqttClient, decoded_messages
-from ops.host import site_settings as settings
-from ops.host import terminal as show
+from ops.clients.ven_target import VenTarget
+from ops.host import terminal
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.services import backend_service as backend
-from VenAgent.config import AgentConfig
-
-VenId = Annotated[
-    str | None, typer.Option("--ven-id", help="The VEN, if not the one that was started here.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Timeout = Annotated[float, typer.Option(help="Seconds to wait for the ack.", min=0.1)]
+from ops.host.site_settings import load_site_settings
 
 
-def target(ven_id: str | None) -> AgentConfig:
-    """The VEN to talk to, and its broker: as started, unless the environment says otherwise."""
-    overrides = {"IOT_THING_NAME": ven_id} if ven_id else {}
-    return settings.current_site_settings(Paths.from_environment(), os.environ).agent(overrides)
-
-
-def send_event(
+def send_event_command(
     shed_kw: Annotated[float, typer.Option(help="Power to shed, in kW.")],
-    duration: Annotated[float, typer.Option(help="How long, in seconds.")] = 3600,
+    duration: Annotated[
+        float, typer.Option("--duration", "--duration-sec", help="How long, in seconds.")
+    ] = 3600,
     event_id: Annotated[str | None, typer.Option(help="The event's id; made up if none.")] = None,
+    modification: Annotated[
+        int | None,
+        typer.Option(help="Number of a change to an event that was sent before: 1, 2, …", min=0),
+    ] = None,
     ven_id: VenId = None,
     timeout: Timeout = ACK_WITHIN_SEC,
     json: Json = False,
 ) -> None:
-    """Send a demand-response event, wait for its ack and show it."""
-    agent = target(ven_id)
-    _send(agent, event_command(agent.ven_id, shed_kw, duration, event_id), timeout, json)
+    """Send a demand-response event, wait for its ack and show it.
+
+    Exits with 1 when the VEN refuses or fails, with 4 when it does not answer: then the command
+    has expired, and does not run later.
+    """
+    target = chosen_ven(ven_id)
+    draft = CommandDraft(target.ven_id, timeout)
+    _send(
+        target, draft.event(shed_kw, duration, event_id, modification=modification), timeout, json
+    )
 
 
-def restore(
+def restore_command(
     event_id: Annotated[str | None, typer.Option(help="The active event, if none.")] = None,
     ven_id: VenId = None,
     timeout: Timeout = ACK_WITHIN_SEC,
     json: Json = False,
 ) -> None:
     """End an event and restore its circuits."""
-    agent = target(ven_id)
-    _send(agent, command("restore", agent.ven_id, event_id=event_id), timeout, json)
+    target = chosen_ven(ven_id)
+    _send(
+        target, CommandDraft(target.ven_id, timeout).of("restore", event_id=event_id), timeout, json
+    )
 
 
-def ping(ven_id: VenId = None, timeout: Timeout = ACK_WITHIN_SEC, json: Json = False) -> None:
+def ping_command(
+    ven_id: VenId = None, timeout: Timeout = ACK_WITHIN_SEC, json: Json = False
+) -> None:
     """Ask the VEN for a sign of life."""
-    agent = target(ven_id)
-    _send(agent, command("ping", agent.ven_id), timeout, json)
+    target = chosen_ven(ven_id)
+    _send(target, CommandDraft(target.ven_id, timeout).of("ping"), timeout, json)
 
 
-def _send(agent: AgentConfig, message: dict[str, Any], timeout_sec: float, json: bool) -> None:
-    """Exits with 1 when the VEN refuses, or fails."""
-    answer = ask_ven(agent, message, timeout_sec)
-    if json:
-        show.print_json(answer)
-    else:
-        show.print_ack(answer)
-    if answer.get("ok") is not True:
-        raise typer.Exit(1)
+def _send(target: VenTarget, message: Mapping[str, Any], timeout_sec: float, json: bool) -> None:
+    raise typer.Exit(exchange_command(target, message, timeout_sec, as_json=json))
 
 
-def shadow(ven_id: VenId = None, timeout: Timeout = ACK_WITHIN_SEC) -> None:
+def shadow_command(ven_id: VenId = None, timeout: Timeout = ACK_WITHIN_SEC) -> None:
     """The device's state as its shadow reports it, as JSON."""
-    agent = target(ven_id)
-    answer = ask_ven(agent, command("get", agent.ven_id, what="shadow"), timeout)
+    target = chosen_ven(ven_id)
+    message = CommandDraft(target.ven_id, timeout).of("get", what="shadow")
+    answer = ask_ven(target, message, timeout)
     if answer.get("ok") is not True:
-        raise OpsError(f"{agent.ven_id} refuses: {answer.get('reason', 'it gives no reason')}")
-    show.print_json(answer.get("data"))
+        raise OpsError(f"{target.ven_id} refuses: {answer.get('reason', 'it gives no reason')}")
+    terminal.print_json(answer.get("data"))
 
 
 # --- to follow ---------------------------------------------------------------------------------
 
 
-def telemetry(
+def telemetry_command(
     ven_id: VenId = None,
     count: Annotated[int | None, typer.Option(help="End after so many.", min=1)] = None,
     json: Json = False,
 ) -> None:
     """Follow the VEN's telemetry until Ctrl-C."""
-    agent = target(ven_id)
     try:
-        follow_telemetry(agent, count, json)
+        follow_telemetry(chosen_ven(ven_id), count, json)
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
 
 
-def follow_telemetry(agent: AgentConfig, count: int | None, json: bool) -> None:
+def follow_telemetry(target: VenTarget, count: int | None, json: bool) -> None:
     """From the topic of all VENs; each message once, although it goes to two topics."""
-    topic = agent.topic_names().metering
-    with OperatorMqttClient(agent) as client:
-        client.subscribe(topic)
+    with OperatorMqttClient(target) as client:
+        client.subscribe(target.topics.metering)
         ours = (
             (message, contents)
             for message in client.messages()
             for _, contents in decoded_messages([message])
-            if contents.get("venId") == agent.ven_id
+            if contents.get("venId") == target.ven_id
         )
         for message, contents in islice(ours, count):
             if json:
                 sys.stdout.write(message.payload.decode() + "\n")
                 sys.stdout.flush()
             else:
-                show.print_telemetry(contents)
+                terminal.print_telemetry(contents)
 
 
-def register_ven(
+def register_command(
     ven_id: VenId = None,
     name: Annotated[str | None, typer.Option(help="Its name for people.")] = None,
     lat: Annotated[float | None, typer.Option(help="Latitude.", min=-90, max=90)] = None,
@@ -131,14 +128,25 @@ def register_ven(
 
     With BACKEND_API_KEY where the backend wants a key.
     """
-    agent = target(ven_id)
-    if (lat is None) != (lon is None):
-        raise OpsError("--lat and --lon belong together")
-    remembered = settings.load_site_settings(Paths.from_environment())
+    from ops.clients.backend_client import BackendClient  # HTTP is needed here only
+    from ops.clients.ven_registration import ven_registration
+    from ops.services.backend_service import local_backend_url
+
+    target = chosen_ven(ven_id)
+    paths = Paths.from_environment()
+    remembered = load_site_settings(paths)
     url = backend_url or (remembered.variables.get("BACKEND_URL") if remembered else None)
-    url = url or backend.local_backend_url(Paths.from_environment())
-    answer = register.register(url, register.registration(agent.ven_id, name, lat, lon))
+    url = url or local_backend_url(paths)
+    if not url:
+        raise OpsError(
+            "BACKEND_URL is not set: there is no backend to register with",
+            "Set it, e.g. BACKEND_URL=http://localhost:8000, or name it with --backend-url.",
+        )
+    backend = BackendClient(url)
+    answer = backend.post("/api/vens/", ven_registration(target.ven_id, name, lat, lon))
     if json:
-        show.print_json(answer)
+        terminal.print_json(answer)
     else:
-        show.out.print(f"registered {agent.ven_id} as {answer.get('id', '?')} at {url}")
+        terminal.out.print(
+            f"registered {target.ven_id} as {answer.get('id', '?')} at {backend.url}"
+        )

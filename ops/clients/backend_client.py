@@ -19,6 +19,8 @@ class BackendClient:
     """A backend at `url`; BACKEND_API_KEY holds the key where one is needed."""
 
     def __init__(self, url: str) -> None:
+        if "://" not in url:
+            url = f"http://{url}"
         if not url.startswith(("http://", "https://")):
             raise OpsError(f"{url} is not an http:// or https:// address")
         self.url = url.rstrip("/")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ops.clients.mqtt_client import OperatorMqttClient, decoded_messages
@@ -16,55 +17,63 @@ from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.volttron import volttron_rpc as rpc
 from ops.volttron.config_store import AGENT
+from VenAgent.contract.command_builder import build_command, event_command, event_correlation_id
+from VenAgent.contract.op import Op
 
 ACK_WITHIN_SEC = 15.0
 UNANSWERED = 4
 """Exit code of a command without an ack; a refusal's is 1."""
 
 
-def command(
-    op: str, ven_id: str, correlation_id: str | None = None, **fields: Any
-) -> dict[str, Any]:
-    """A command as it goes on the wire; fields that are None are left out."""
-    return {
-        "op": op,
-        "correlationId": correlation_id or f"{op}-{secrets.token_hex(6)}",
-        "venId": ven_id,
-        **{name: value for name, value in fields.items() if value is not None},
-    }
+@dataclass(frozen=True)
+class CommandDraft:
+    """Makes commands to one VEN that hold for so long from now on."""
 
+    ven_id: str
+    holds_sec: float = ACK_WITHIN_SEC
 
-def event_command(
-    ven_id: str,
-    shed_kw: float,
-    duration_sec: float,
-    event_id: str | None = None,
-    correlation_id: str | None = None,
-    modification: int | None = None,
-) -> dict[str, Any]:
-    event_id = event_id or f"evt-{secrets.token_hex(4)}"
-    return command(
-        "event",
-        ven_id,
-        correlation_id or f"evt-{event_id}-{secrets.token_hex(4)}",
-        event_id=event_id,
-        shed_kw=shed_kw,
-        duration_sec=duration_sec,
-        modification=modification,
-    )
+    def of(self, op: str, correlation_id: str | None = None, **fields: Any) -> dict[str, Any]:
+        """Any command; fields that are None are left out. Raises OpsError for an unknown op."""
+        now = time.time()
+        try:
+            return build_command(
+                op,
+                ven_id=self.ven_id,
+                correlation_id=correlation_id or f"{op}-{secrets.token_hex(6)}",
+                issued_ts=round(now, 3),
+                expires_ts=round(now + self.holds_sec, 3),
+                **fields,
+            )
+        except ValueError:
+            known = ", ".join(each.value for each in Op)
+            raise OpsError(f"there is no op {op!r}", f"There are: {known}.") from None
 
-
-def dated_command(message: Mapping[str, Any], expires_in_sec: float) -> dict[str, Any]:
-    """With the time of now and the one from which on it is not to be obeyed any more."""
-    now = time.time()
-    dates = {"issued_ts": round(now, 3), "expires_ts": round(now + expires_in_sec, 3)}
-    return {**dates, **message}
+    def event(
+        self,
+        shed_kw: float,
+        duration_sec: float,
+        event_id: str | None = None,
+        correlation_id: str | None = None,
+        modification: int | None = None,
+    ) -> dict[str, Any]:
+        """An event that begins now."""
+        now, event_id = time.time(), event_id or f"evt-{secrets.token_hex(4)}"
+        return event_command(
+            ven_id=self.ven_id,
+            correlation_id=correlation_id or event_correlation_id(event_id, secrets.token_hex(4)),
+            event_id=event_id,
+            shed_kw=shed_kw,
+            duration_sec=duration_sec,
+            modification=modification,
+            issued_ts=round(now, 3),
+            expires_ts=round(now + self.holds_sec, 3),
+        )
 
 
 def ask_ven(
     target: VenTarget, message: Mapping[str, Any], timeout_sec: float = ACK_WITHIN_SEC
 ) -> dict[str, Any]:
-    """Send a command and wait for its ack; it expires with the wait.
+    """Send a command of a `CommandDraft` and wait for its ack; the broker drops it with the wait.
 
     Raises OpsError (exit code 4) when none comes; then the VEN's own sign of life, which the
     broker keeps, tells why.
@@ -72,7 +81,7 @@ def ask_ven(
     presence: str | None = None
     with OperatorMqttClient(target) as client:
         client.subscribe(target.topics.ack, target.topics.status)
-        client.publish(target.topics.command, dated_command(message, timeout_sec), timeout_sec)
+        client.publish(target.topics.command, message, expiry_sec=timeout_sec)
         for topic, contents in decoded_messages(client.messages(timeout_sec)):
             if topic == target.topics.status:
                 presence = str(contents.get("status"))
@@ -90,7 +99,8 @@ def ask_own_ven(
     certificate: in AWS a site's own may not send commands.
     """
     if target.broker_tls is None:
-        return ask_ven(target, command("get", target.ven_id, what=what), timeout_sec)
+        message = CommandDraft(target.ven_id, timeout_sec).of("get", what=what)
+        return ask_ven(target, message, timeout_sec)
     method = {"status": "status", "shadow": "get_panel"}[what]
     data = rpc.call_volttron_rpc(paths, AGENT, method, timeout_sec=timeout_sec)
     return {"ok": True, "data": data}

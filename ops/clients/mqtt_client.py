@@ -7,10 +7,10 @@ PRIVATE_KEY), plain TCP for the one on this machine.
 from __future__ import annotations
 
 import json
+import math
 import queue
 import secrets
 import socket
-import math
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -43,9 +43,7 @@ class OperatorMqttClient:
         self._lock = threading.Lock()
         # In AWS an operator's certificate may connect as venagent-… (deploy/aws), a site's may not.
         client_id = f"venagent-ops-{secrets.token_hex(4)}"
-        self._client = paho.Client(
-            CallbackAPIVersion.VERSION2, client_id, protocol=paho.MQTTv5
-        )
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id, protocol=paho.MQTTv5)
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_subscribe = self._on_subscribe

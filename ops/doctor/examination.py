@@ -182,13 +182,12 @@ def _broker(patient: Patient) -> Iterator[DoctorCheck]:
 
 def _answers(patient: Patient) -> Iterator[DoctorCheck]:
     """VenAgent itself, asked through its broker, as the cloud would (with TLS: on the bus)."""
-    agent = patient.agent
     patient.unanswered = True
     if AGENT in patient.absent:
         yield DoctorCheck("VenAgent", None, f"not asked while {AGENT} does not run")
         return
     began = time.monotonic()
-    answer = ask_own_ven(patient.paths, agent, "status", ANSWER_WITHIN_SEC)
+    answer = ask_own_ven(patient.paths, patient.settings.ven_target(), "status", ANSWER_WITHIN_SEC)
     patient.unanswered = False
     data = answer.get("data") or {}
     took_ms = (time.monotonic() - began) * 1000
@@ -229,7 +228,7 @@ def _shadow(patient: Patient) -> Iterator[DoctorCheck]:
     if patient.unanswered:
         yield DoctorCheck("shadow", None, "not looked at while VenAgent does not answer")
         return
-    answer = ask_own_ven(patient.paths, agent, "shadow", ANSWER_WITHIN_SEC)
+    answer = ask_own_ven(patient.paths, patient.settings.ven_target(), "shadow", ANSWER_WITHIN_SEC)
     stamp = _find(answer.get("data"), "timestamp")
     if not isinstance(stamp, (int, float)):
         yield DoctorCheck(

@@ -8,7 +8,10 @@ from pathlib import Path
 
 
 class OpsError(Exception):
-    """Ends a command with `exit_code`, 1 if none is set. `advice` are sentences, `log` the file that tells more."""
+    """Ends a command with `exit_code` (1 if none is set).
+
+    `advice` are sentences, `log` the file that tells more.
+    """
 
     def __init__(
         self, what: str, *advice: str, log: Path | None = None, output: Sequence[str] = ()

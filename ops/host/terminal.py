@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -13,12 +12,11 @@ from typing import Any
 
 from rich.console import Console, Group
 from rich.panel import Panel
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from ops.host.log_tail import log_tail
-from ops.host.ops_error import OpsError, ops_error_of_system
+from ops.host.ops_error import OpsError
 
 LOG_LINES = 12
 out = Console(highlight=False)
@@ -42,11 +40,15 @@ def progress_step(what: str) -> Iterator[list[str]]:
     came_of_it: list[str] = []
     try:
         if err.is_terminal:
+            # Most commands have no steps, and it takes a while to load.
+            from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
             columns = (SpinnerColumn(), TextColumn("{task.description} …"), TimeElapsedColumn())
             with Progress(*columns, console=err, transient=True) as progress:
                 progress.add_task(what, total=None)
                 yield came_of_it
-        else:
+        else:  # a log, or a pipe: whoever reads it waits too
+            err.print(Text(f"  {what} …"), soft_wrap=True)
             yield came_of_it
     except OpsError as error:
         error.step = error.step or what
@@ -71,29 +73,6 @@ def print_error(problem: OpsError) -> None:
         parts += [Text(""), Text(f"log: {problem.log}")]
     title = f"failed: {problem.step}" if problem.step else "failed"
     err.print(Panel(Group(*parts), title=title, title_align="left", border_style="red"))
-
-
-def terminal_exit_code(command: Callable[[], int], interrupted: int = 130) -> int:
-    """A command's result; what an operator can do something about is shown, and ends it with 1.
-
-    `interrupted` is the result of one that Ctrl-C ended: 0 where that is how it ends.
-    """
-    try:
-        return command()
-    except OpsError as problem:
-        print_error(problem)
-        return problem.exit_code
-    except KeyboardInterrupt:
-        return interrupted
-    except BrokenPipeError:  # `… | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as refused:
-        told = ops_error_of_system(refused)
-        if told is None:
-            raise
-        print_error(told)
-    return 1
 
 
 def _telling(log: Path) -> list[str]:

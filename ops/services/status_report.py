@@ -56,11 +56,11 @@ def _process(paths: Paths, name: str) -> dict[str, Any]:
 
 
 def _look_at_broker(paths: Paths, settings: SiteSettings, report: dict[str, Any]) -> None:
-    where = settings.agent().broker
-    address = f"{where.host}:{where.port}"
+    target = settings.ven_target()
+    address = target.broker
     report["broker"] = {
-        "host": where.host,
-        "port": where.port,
+        "host": target.broker_host,
+        "port": target.broker_port,
         "local": broker.is_local_broker(settings),
     }
     if not broker.is_local_broker(settings):
@@ -119,10 +119,10 @@ def _look_at_agents(paths: Paths, report: dict[str, Any]) -> None:
 
 def _ask_agent(paths: Paths, settings: SiteSettings, report: dict[str, Any]) -> None:
     """Power and event, from the agent itself."""
-    agent = settings.agent()
+    target = settings.ven_target()
     began = time.monotonic()
     try:
-        answer = ask_own_ven(paths, agent, "status", ANSWER_WITHIN_SEC)
+        answer = ask_own_ven(paths, target, "status", ANSWER_WITHIN_SEC)
     except OpsError as error:
         report["ven"] = None
         report["problems"].append(error.what)
@@ -132,9 +132,8 @@ def _ask_agent(paths: Paths, settings: SiteSettings, report: dict[str, Any]) -> 
     report["ven"] = data if isinstance(data, dict) else {}
     _part(report, "power now", None, _power(report["ven"]))
     _part(report, "active event", None, _event(report["ven"].get("active_event")))
-    if agent.web.enabled and agent.web.port:
-        host = "127.0.0.1" if agent.web.host in ("0.0.0.0", "::") else agent.web.host
-        _part(report, "local page", None, f"http://{host}:{agent.web.port}")
+    if target.page_url:
+        _part(report, "local page", None, target.page_url)
     if report["ven"].get("health") == "BAD":
         report["problems"].append(
             str(report["ven"].get("health_context") or "VenAgent is not well")

@@ -82,10 +82,10 @@ def _unwell(paths: Paths) -> str | None:
 
 def _unheard(paths: Paths, settings: SiteSettings, deadline: float) -> str | None:
     """Why VenAgent does not answer through its broker, or what it says is wrong; else None."""
-    agent = settings.agent()
+    target = settings.ven_target()
     timeout_sec = min(20.0, max(1.0, deadline - time.monotonic()))
     try:
-        answer = ask_own_ven(paths, agent, "status", timeout_sec)
+        answer = ask_own_ven(paths, target, "status", timeout_sec)
     except OpsError as error:
         return error.what
     state = answer.get("data") or {}

@@ -16,7 +16,8 @@ import pytest
 from typer.testing import CliRunner
 
 from ops.cli import ven_control as cli
-from ops.clients import ven_registration as register
+from ops.clients.backend_client import BackendClient
+from ops.clients.ven_registration import ven_registration
 from ops.host import log_tail as logs
 from ops.host import staging
 from ops.host import terminal as show
@@ -67,8 +68,8 @@ def backend() -> Iterator[str]:
 
 
 def test_the_backend_gets_the_registration(backend: str) -> None:
-    body = register.registration("v1", None, 37.5, -122.0)
-    assert register.register(backend + "/", body) == {"id": 7}
+    body = ven_registration("v1", None, 37.5, -122.0)
+    assert BackendClient(backend + "/").post("/api/vens/", body) == {"id": 7}
     assert Backend.received == [
         (
             "/api/vens/",
@@ -82,31 +83,46 @@ def test_the_backend_gets_the_registration(backend: str) -> None:
     ]
 
 
+def test_a_place_needs_both_of_its_numbers() -> None:
+    with pytest.raises(OpsError, match="belong together"):
+        ven_registration("v1", None, 37.5, None)
+
+
 def test_a_refusal_is_shown(backend: str) -> None:
     Backend.status, Backend.answer = 409, "it exists"
-    with pytest.raises(OpsError, match="HTTP 409") as error:
-        register.register(backend, register.registration("v", None, None, None))
-    assert error.value.output == ("it exists",)
+    with pytest.raises(OpsError, match="HTTP 409: it exists"):
+        BackendClient(backend).post("/api/vens/", {})
 
 
 def test_an_answer_that_is_not_the_backends(backend: str) -> None:
     Backend.answer = "<html>"
-    with pytest.raises(OpsError, match="is it VenAgent's backend"):
-        register.register(backend, {})
+    with pytest.raises(OpsError, match="is it VenAgent's"):
+        BackendClient(backend).post("/api/vens/", {})
 
 
-@pytest.mark.parametrize(
-    ("url", "reason"),
-    [(None, "BACKEND_URL is not set"), ("ftp://x", "is not an http"), ("", "is not set")],
-)
-def test_no_backend(url: str | None, reason: str) -> None:
-    with pytest.raises(OpsError, match=reason):
-        register.register(url, {})
+@pytest.mark.parametrize("url", ["ftp://x", "file:///etc/passwd"])
+def test_an_address_of_another_kind_is_refused(url: str) -> None:
+    with pytest.raises(OpsError, match="is not an http"):
+        BackendClient(url)
+
+
+def test_an_address_without_a_scheme_is_http(backend: str) -> None:
+    assert BackendClient(backend.removeprefix("http://")).post("/api/vens/", {}) == {"id": 7}
+
+
+def test_without_a_backend_it_says_what_to_set(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Paths, "from_environment", lambda: paths)
+    monkeypatch.delenv("BACKEND_URL", raising=False)
+    result = CliRunner().invoke(cli.app, ["register"])
+    assert isinstance(result.exception, OpsError)
+    assert "BACKEND_URL is not set" in result.exception.what
 
 
 def test_a_backend_that_does_not_run() -> None:
     with pytest.raises(OpsError, match="cannot reach the backend"):
-        register.register(f"http://127.0.0.1:{free_port()}", {})
+        BackendClient(f"http://127.0.0.1:{free_port()}").post("/api/vens/", {})
 
 
 # --- logs --------------------------------------------------------------------------------------

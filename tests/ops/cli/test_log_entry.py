@@ -9,9 +9,9 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from ops.cli import diagnosis_commands as cli_check
 from ops.cli import log_entry as log_lines
 from ops.cli import ven_control as cli
+from ops.cli.completion_command import completion_script
 from ops.host.paths import Paths
 from tests.ops.conftest import REPO
 
@@ -90,9 +90,9 @@ def test_the_command_reads_the_platforms_log_and_raw_leaves_it_alone(
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_is_printed_for_each_shell(shell: str) -> None:
-    script = cli_check.completion_script(shell)
+    script = completion_script(shell)
     assert "ven_control.sh" in script
-    assert cli_check.COMPLETE_VARIABLE in script
+    assert cli.COMPLETE_VARIABLE in script
 
 
 def test_tab_completes_commands_and_options_in_bash() -> None:
@@ -107,7 +107,7 @@ def test_tab_completes_commands_and_options_in_bash() -> None:
     result = subprocess.run(
         ["bash", "-c", asked],
         env={**os.environ, "PYTHON": sys.executable, "TOOL": str(REPO / "tests/ops/tool.sh"),
-             "SCRIPT": cli_check.completion_script("bash"), "PYTHONPATH": str(REPO)},
+             "SCRIPT": completion_script("bash"), "PYTHONPATH": str(REPO)},
         capture_output=True,
         text=True,
         timeout=60,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,6 @@ import pytest
 from ops.clients import command_sender as commands
 from ops.host.paths import Paths
 from ops.host.site_settings import SiteSettings
-from VenAgent.config.cloud_config import TlsConfig
 
 
 @pytest.fixture
@@ -33,9 +33,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 def test_with_a_certificate_it_is_asked_on_the_bus_since_a_site_may_not_command_itself(
     paths: Paths, settings: SiteSettings, asked: list[tuple[Any, ...]], what: str, method: str
 ) -> None:
-    agent = settings.agent()
-    tls = TlsConfig(ca_cert="ca", client_cert="c", private_key="k")
-    in_aws = agent.model_copy(update={"broker": agent.broker.model_copy(update={"tls": tls})})
-    answers = [commands.ask_own_ven(paths, one, what, 5.0) for one in (agent, in_aws)]
+    here = settings.ven_target()
+    in_aws = replace(here, broker_tls={"ca_cert": "ca", "client_cert": "c", "private_key": "k"})
+    answers = [commands.ask_own_ven(paths, one, what, 5.0) for one in (here, in_aws)]
     assert answers == [{"ok": True, "data": {"health": "GOOD"}}] * 2
     assert asked == [("mqtt", "get", what), ("rpc", "ven.agent", method)]

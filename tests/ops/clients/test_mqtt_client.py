@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,24 +12,24 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from ops.clients.command_sender import ask_ven, command, event_command
+from ops.clients.command_sender import UNANSWERED, CommandDraft, ask_ven
 from ops.clients.mqtt_client import OperatorMqttClient, decoded_messages
+from ops.clients.ven_target import VenTarget
 from ops.host.ops_error import OpsError
 from ops.host.site_settings import SiteSettings
 from tests.support.ports import free_port
-from VenAgent.config import AgentConfig
 
 
 @pytest.fixture
-def agent(settings: SiteSettings, broker_port: int) -> AgentConfig:
-    return settings.agent({"MQTT_PORT": str(broker_port)})
+def target(settings: SiteSettings, broker_port: int) -> VenTarget:
+    return settings.ven_target({"MQTT_PORT": str(broker_port)})
 
 
 @contextmanager
-def ven(agent: AgentConfig, *answers: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
+def ven(target: VenTarget, *answers: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
     """A VEN that answers each command with all of `answers`; what it received."""
     received: list[dict[str, Any]] = []
-    topics = agent.topic_names()
+    topics = target.topics
 
     def on_message(client: paho.Client, data: Any, message: paho.MQTTMessage) -> None:
         received.append(json.loads(message.payload))
@@ -41,21 +42,21 @@ def ven(agent: AgentConfig, *answers: dict[str, Any]) -> Iterator[list[dict[str,
     client.on_subscribe = lambda *_: client.publish(  # type: ignore[method-assign,assignment]
         topics.status, json.dumps({"status": "online"}), qos=1, retain=True
     )
-    client.connect(agent.broker.host, agent.broker.port)
+    client.connect(target.broker_host, target.broker_port)
     client.subscribe(topics.command, qos=1)
     client.loop_start()
     try:
-        assert wait_online(agent, 10)
+        assert wait_online(target, 10)
         yield received
     finally:
         client.disconnect()
         client.loop_stop()
 
 
-def wait_online(agent: AgentConfig, timeout_sec: float) -> bool:
+def wait_online(target: VenTarget, timeout_sec: float) -> bool:
     """Whether the VEN shows itself online at its broker within that time."""
-    status = agent.topic_names().status
-    with OperatorMqttClient(agent) as client:
+    status = target.topics.status
+    with OperatorMqttClient(target) as client:
         client.subscribe(status)
         for _, contents in decoded_messages(client.messages(timeout_sec)):
             if contents.get("status") == "online":
@@ -63,60 +64,79 @@ def wait_online(agent: AgentConfig, timeout_sec: float) -> bool:
     return False
 
 
-def test_the_ack_of_a_command(agent: AgentConfig) -> None:
+def test_the_ack_of_a_command(target: VenTarget) -> None:
     stranger = {"correlationId": "another's", "ok": False}
-    with ven(agent, stranger, {"ok": True, "status": "accepted"}) as received:
-        message = event_command(agent.ven_id, 5, 30, "evt-1")
-        answer = ask_ven(agent, message)
+    with ven(target, stranger, {"ok": True, "status": "accepted"}) as received:
+        message = CommandDraft(target.ven_id).event(5, 30, "evt-1")
+        answer = ask_ven(target, message)
     assert answer["status"] == "accepted"
     assert received == [message]
 
 
 def test_an_event_as_it_goes_on_the_wire() -> None:
-    message = event_command("v", 5.0, 30.0, "e1")
-    assert message["correlationId"].startswith("evt-e1-")
-    del message["correlationId"]
+    before = time.time()
+    message = CommandDraft("v", 20.0).event(5.0, 30.0, "e1", modification=2)
+    assert message.pop("correlationId").startswith("evt-e1-")
+    issued_ts, expires_ts = message.pop("issued_ts"), message.pop("expires_ts")
+    assert before - 1 <= issued_ts <= time.time() + 1
+    assert expires_ts - issued_ts == pytest.approx(20.0)
     assert message == {
         "op": "event",
         "venId": "v",
         "event_id": "e1",
         "shed_kw": 5.0,
+        "requestedReductionKw": 5.0,
         "duration_sec": 30.0,
+        "modification": 2,
     }
 
 
 def test_fields_that_are_none_are_left_out() -> None:
-    assert command("restore", "v", "c", event_id=None) == {
-        "op": "restore",
-        "correlationId": "c",
-        "venId": "v",
-    }
+    message = CommandDraft("v").of("restore", "c", event_id=None)
+    assert set(message) == {"op", "correlationId", "venId", "issued_ts", "expires_ts"}
 
 
-def test_a_ven_never_seen_is_named(agent: AgentConfig) -> None:
+def test_an_op_that_is_none_is_refused_before_it_is_sent() -> None:
+    with pytest.raises(OpsError, match="there is no op 'shed'"):
+        CommandDraft("v").of("shed")
+
+
+def test_a_ven_never_seen_is_named(target: VenTarget) -> None:
     with pytest.raises(OpsError, match=r"volttron_thing .* has never been connected"):
-        ask_ven(agent, command("ping", agent.ven_id), 0.3)
+        ask_ven(target, CommandDraft(target.ven_id, 0.3).of("ping"), 0.3)
 
 
-def test_a_ven_that_is_offline_is_named(agent: AgentConfig) -> None:
-    topics = agent.topic_names()
+def test_a_ven_that_is_offline_is_named(target: VenTarget) -> None:
+    topics = target.topics
     client = paho.Client(CallbackAPIVersion.VERSION2)
-    client.connect(agent.broker.host, agent.broker.port)
+    client.connect(target.broker_host, target.broker_port)
     client.loop_start()
     client.publish(topics.status, '{"status": "offline"}', qos=1, retain=True).wait_for_publish(5)
     client.disconnect()
     client.loop_stop()
-    with pytest.raises(OpsError, match="it is offline"):
-        ask_ven(agent, command("ping", agent.ven_id), 0.3)
+    with pytest.raises(OpsError, match="it is offline") as error:
+        ask_ven(target, CommandDraft(target.ven_id, 0.3).of("ping"), 0.3)
+    assert error.value.exit_code == UNANSWERED
+    assert "does not run when the VEN is back" in " ".join(error.value.advice)
 
 
-def test_a_ven_that_is_online_and_silent(agent: AgentConfig) -> None:
-    with ven(agent), pytest.raises(OpsError, match="although it is online"):
-        ask_ven(agent, command("ping", agent.ven_id), 0.3)
+def test_the_broker_knows_when_a_command_expires(target: VenTarget) -> None:
+    draft = CommandDraft(target.ven_id, 20.0)
+    with OperatorMqttClient(target) as ven, OperatorMqttClient(target) as operator:
+        ven.subscribe(target.topics.command)
+        operator.publish(target.topics.command, draft.of("ping"), expiry_sec=19.2)
+        message = next(ven.messages(10))
+    assert message.properties is not None
+    assert message.properties.MessageExpiryInterval == 20  # whole seconds, and none too early
+
+
+def test_a_ven_that_is_online_and_silent(target: VenTarget) -> None:
+    with ven(target), pytest.raises(OpsError, match="although it is online"):
+        ask_ven(target, CommandDraft(target.ven_id, 0.3).of("ping"), 0.3)
 
 
 def test_no_broker(settings: SiteSettings) -> None:
-    nowhere = settings.agent({"MQTT_PORT": str(free_port())})
+    nowhere = settings.ven_target({"MQTT_PORT": str(free_port())})
     with (
         pytest.raises(OpsError, match=r"no broker listens on 127\.0\.0\.1"),
         OperatorMqttClient(nowhere),
@@ -125,7 +145,7 @@ def test_no_broker(settings: SiteSettings) -> None:
 
 
 def test_a_missing_certificate_is_named(settings: SiteSettings) -> None:
-    cloud = settings.agent(
+    cloud = settings.ven_target(
         {"IOT_ENDPOINT": "localhost", "CA_CERT": "/no/ca", "CLIENT_CERT": "c", "PRIVATE_KEY": "k"}
     )
     with pytest.raises(OpsError, match="a TLS file is missing") as error, OperatorMqttClient(cloud):
@@ -133,8 +153,8 @@ def test_a_missing_certificate_is_named(settings: SiteSettings) -> None:
     assert "/no/ca (ca_cert)" in str(error.value)
 
 
-def test_what_is_not_a_json_object_is_passed_over(agent: AgentConfig) -> None:
-    with OperatorMqttClient(agent) as client:
+def test_what_is_not_a_json_object_is_passed_over(target: VenTarget) -> None:
+    with OperatorMqttClient(target) as client:
         client.subscribe("t")
         for payload in ("[]", "x", '{"a": 1}'):
             client._client.publish("t", payload, qos=1)

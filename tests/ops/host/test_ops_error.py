@@ -15,7 +15,7 @@ def ends_with(error: OSError, monkeypatch: pytest.MonkeyPatch) -> None:
         raise error
 
     monkeypatch.setattr(cli, "app", app)
-    cli.main()
+    cli.ven_control()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -12,21 +13,24 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from ops.cli.ven_commands import Json, target
+from ops.cli.command_options import Json
+from ops.clients.ven_target import VenTarget
 from ops.host import terminal as show
 from ops.host.ops_error import OpsError
+from ops.host.paths import Paths
+from ops.host.site_settings import current_site_settings
 from ops.host.terminal import kw_text
 from VenAgent.config import AgentConfig
 
 ANSWER_WITHIN_SEC = 10.0
 
 
-def event_history(
+def events_command(
     limit: Annotated[int, typer.Option("--limit", "-n", help="So many.", min=1, max=500)] = 10,
     json: Json = False,
 ) -> None:
-    """The running event and the last ones: when, how much, which circuits, what was delivered."""
-    found = _fetch(target(None), limit)
+    """The events that wait, the running one and the last ones: when, how much, what came of it."""
+    found = _fetch(current_site_settings(Paths.from_environment(), os.environ).agent(), limit)
     if json:
         show.print_json(found)
     elif found:
@@ -39,8 +43,7 @@ def _fetch(agent: AgentConfig, limit: int) -> list[dict[str, Any]]:
     """The running event first, then those that are over, newest first. Raises OpsError."""
     if not agent.web.enabled or not agent.web.port:
         raise OpsError("the local page, which tells it, has no fixed port or is switched off")
-    host = "127.0.0.1" if agent.web.host in ("0.0.0.0", "::") else agent.web.host
-    url = f"http://{host}:{agent.web.port}/api/events?limit={limit}"
+    url = f"{VenTarget.of_config(agent).page_url}/api/events?limit={limit}"
     request = urllib.request.Request(url)
     if agent.web.secret:
         request.add_header("Authorization", f"Bearer {agent.web.secret}")

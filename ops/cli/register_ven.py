@@ -1,0 +1,32 @@
+"""scripts/register_ven.py: registers a VEN with the operator's backend."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ops.cli import script_options as options
+from ops.clients.ven_registration import ven_registration
+from ops.host import terminal
+
+
+def script(
+    ven: options.ScriptVen = None,
+    ven_id: options.ScriptVenId = None,
+    backend_url: options.BackendUrl = None,
+    name: Annotated[str | None, typer.Option(help="Its name for people.")] = None,
+    lat: Annotated[float | None, typer.Option(help="Latitude.", min=-90, max=90)] = None,
+    lon: Annotated[float | None, typer.Option(help="Longitude.", min=-180, max=180)] = None,
+    status: Annotated[
+        str, typer.Option(help="online, offline or maintenance, until it reports.")
+    ] = "online",
+    json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+) -> None:
+    """Register a VEN with the operator's backend."""
+    wanted = ven_registration(options.needed_ven_id(ven, ven_id), name, lat, lon, status)
+    made = options.script_backend(backend_url).post("/api/vens/", wanted)
+    if json:
+        terminal.print_json(made)
+    else:
+        terminal.out.print(f"registered {made['id']} ({made['name']}), {made['status']}")

@@ -1,0 +1,102 @@
+"""The commands that bring the site up and down."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ops.host.paths import Paths
+from ops.host.processes import running_process
+from ops.host.site_settings import SiteSettings, load_site_settings
+from ops.services import site_stack
+from ops.volttron.vctl import PLATFORM
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(help="The agent's configuration; stored in VOLTTRON's config store."),
+]
+DeviceModel = Annotated[
+    str | None,
+    typer.Option(help="Device model: a folder of MeterDriverConfigs/, or a path."),
+]
+Steady = Annotated[
+    bool | None,
+    typer.Option("--steady/--no-steady", help="Simulated panel with fixed draws."),
+]
+WithPanel = Annotated[
+    bool | None, typer.Option("--panel/--no-panel", help="Start the simulated panel.")
+]
+ThingName = Annotated[
+    str | None, typer.Option("--ven-id", help="The VEN's id, its AWS IoT thing name.")
+]
+
+
+def start_command(
+    config: ConfigFile = None,
+    devices: DeviceModel = None,
+    steady: Steady = None,
+    panel: WithPanel = None,
+    ven_id: ThingName = None,
+) -> None:
+    """Bring up broker, simulated panel, VOLTTRON and VenAgent.
+
+    Installs what is missing, and starts what does not run. With IOT_ENDPOINT set, that is the
+    broker, and no local one is started. Other variables: IOT_THING_NAME, CA_CERT, CLIENT_CERT,
+    PRIVATE_KEY; VEN_BROKER_PORT, VEN_PANEL_PORT, VEN_PANEL_CONTROL_PORT, VEN_VIP_PORT for
+    machines where the usual ports are taken.
+    """
+    paths = Paths.from_environment()
+    with site_stack.site_stack_lock(paths):
+        runs = running_process(paths, PLATFORM) is not None
+        before = load_site_settings(paths) if runs else None
+        wanted = _wanted(paths, before, config, devices, steady, panel, ven_id)
+        site_stack.start_site_stack(paths, wanted, before, config)
+
+
+def stop_command() -> None:
+    """End VOLTTRON with its agents, panel and broker."""
+    paths = Paths.from_environment()
+    with site_stack.site_stack_lock(paths):
+        site_stack.stop_site_stack(paths)
+
+
+def restart_command(
+    config: ConfigFile = None,
+    devices: DeviceModel = None,
+    steady: Steady = None,
+    panel: WithPanel = None,
+    ven_id: ThingName = None,
+) -> None:
+    """Stop, then start.
+
+    Options and variables that are not given are those of the last start.
+    """
+    paths = Paths.from_environment()
+    with site_stack.site_stack_lock(paths):
+        before = load_site_settings(paths)
+        wanted = _wanted(paths, before, config, devices, steady, panel, ven_id)
+        site_stack.stop_site_stack(paths)
+        site_stack.start_site_stack(paths, wanted, None, config)
+
+
+def _wanted(
+    paths: Paths,
+    before: SiteSettings | None,
+    config: Path | None,
+    devices: str | None,
+    steady: bool | None,
+    panel: bool | None,
+    ven_id: str | None,
+) -> SiteSettings:
+    return site_stack.site_stack_settings(
+        paths,
+        before,
+        {**os.environ, **({"IOT_THING_NAME": ven_id} if ven_id else {})},
+        config=config,
+        devices=devices,
+        steady=steady,
+        with_panel=panel,
+    )

@@ -1,0 +1,90 @@
+"""scripts/ven_cmd_publish.py: publishes one command."""
+
+from __future__ import annotations
+
+import json as json_module
+from typing import Annotated, Any
+
+import typer
+
+from ops.cli import script_options as options
+from ops.clients.command_sender import ACK_WITHIN_SEC, CommandDraft, ask_ven
+from ops.clients.mqtt_client import OperatorMqttClient
+from ops.host import terminal
+
+
+def script(
+    ven: options.ScriptVen = None,
+    op: Annotated[
+        str, typer.Option(help="event, shedPanel, shedLoad, restore, cancel, ping, get, …")
+    ] = "ping",
+    ven_id: options.ScriptVenId = None,
+    corr_id: Annotated[str | None, typer.Option(help="correlationId; made up if none.")] = None,
+    shed_kw: Annotated[float | None, typer.Option(help="Power to shed, kW.")] = None,
+    duration: Annotated[
+        float | None, typer.Option("--duration", "--duration-sec", help="Seconds.")
+    ] = None,
+    event_id: Annotated[str | None, typer.Option(help="The event's id.")] = None,
+    modification: Annotated[
+        int | None, typer.Option(help="Number of a change to an event sent before.", min=0)
+    ] = None,
+    load_id: Annotated[
+        str | None, typer.Option(help="The circuit of shedLoad and setLoad.")
+    ] = None,
+    what: Annotated[
+        str | None, typer.Option(help="What to get: status, config, loads, shadow.")
+    ] = None,
+    data: Annotated[str, typer.Option(help="More fields, a JSON object.")] = "{}",
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for the ack.")] = ACK_WITHIN_SEC,
+    no_wait: Annotated[
+        bool,
+        typer.Option("--no-wait", help="Do not wait for the ack; it expires all the same."),
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the ack as JSON.")] = False,
+    endpoint: options.Endpoint = None,
+    port: options.BrokerPort = None,
+    region: options.AwsRegion = None,
+    ca_cert: options.CaCert = None,
+    client_cert: options.ClientCert = None,
+    private_key: options.PrivateKey = None,
+) -> None:
+    """Publish a command to a VEN and wait for its ack; 0 when that says ok, 4 when none comes."""
+    target = options.script_target(
+        ven_id=options.one_ven_id(ven, ven_id),
+        endpoint=endpoint,
+        port=port,
+        region=region,
+        ca_cert=ca_cert,
+        client_cert=client_cert,
+        private_key=private_key,
+    )
+    more, draft = _object(data), CommandDraft(target.ven_id, timeout)
+    if op == "event" and shed_kw is not None:
+        seconds = 3600.0 if duration is None else duration
+        message = draft.event(shed_kw, seconds, event_id, corr_id, modification)
+    else:
+        fields = {"event_id": event_id, "shed_kw": shed_kw, "duration_sec": duration}
+        fields |= {"loadId": load_id, "what": what, "modification": modification}
+        message = draft.of(op, corr_id, **fields)
+    message = {**message, **more}
+    if no_wait:
+        with OperatorMqttClient(target) as client:
+            client.publish(target.topics.command, message, expiry_sec=timeout)
+        terminal.print_json(message)
+        return
+    answer = ask_ven(target, message, timeout)
+    if json or answer.get("data"):
+        terminal.print_json(answer)
+    else:
+        terminal.print_ack(answer)
+    raise typer.Exit(0 if answer.get("ok") is True else 1)
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        value = json_module.loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"--data is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise typer.BadParameter("--data is not a JSON object")
+    return value
