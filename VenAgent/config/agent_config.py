@@ -254,7 +254,21 @@ class AgentConfig(ConfigBlock):
             voltage=self.panel.voltage,
             circuits=tuple(self._build_circuit(circuit) for circuit in self.circuits),
             phase_factor=self.panel.phase_factor,
+            measured_by=self.measured_by(),
         )
+
+    def measured_by(self) -> str:
+        """What the panel's power is read from: VEN, device, points and scale. Histories belong to
+        it: after a change of it what was read before is another thing."""
+        panel = self.panel
+        read = [(panel.device, name, panel.power_scale) for name in panel.power_points]
+        if not read:
+            read = [
+                (self.device_of(circuit), name, circuit.power_scale)
+                for circuit in self.circuits
+                for name in circuit.power_points
+            ]
+        return " ".join([self.ven_id, *(f"{device}/{name}*{k:g}" for device, name, k in read)])
 
     def _build_circuit(self, circuit: CircuitConfig) -> Circuit:
         limited = circuit.control is Control.LIMIT

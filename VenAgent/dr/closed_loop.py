@@ -132,6 +132,8 @@ class ClosedLoop:
             if event.measured_kw is None:
                 self._settling.look_again(now)
             return effects, None
+        if not self._site.is_comparable(event):  # the configuration names another meter
+            return effects, None
         event.meter(reading.ts, power_kw, self._site.sampling.gap_limit_sec)
         if self._site.lease_overdue:  # the devices may have gone back by themselves
             return effects, None

@@ -59,7 +59,7 @@ def plan_curtailment(
     panel, order = site.panel, site.policy.release_order
     request = event.request
     unavailable = site.unavailable(request.end_ts, now)
-    missing_kw = request.shed_kw - held_kw
+    missing_kw = min(request.shed_kw - held_kw, _most_kw(reading))
     band_kw = site.policy.band * request.shed_kw
     if missing_kw > band_kw or (missing_kw > 0.0 and not event.held()):
         return shed_more(event, panel, reading, unavailable, missing_kw, now)
@@ -69,6 +69,14 @@ def plan_curtailment(
     if not may_exchange or -missing_kw + less.delta_kw <= band_kw:
         return less
     return exchange(event, panel, reading, unavailable, event.predicted_kw + missing_kw, now)
+
+
+def _most_kw(reading: Reading) -> float:
+    """What can be shed at most: the target is never below zero, or below what is generated."""
+    power_kw, circuits = reading.power_kw or 0.0, reading.circuits.values()
+    if power_kw <= 0.0:  # more is generated than drawn, perhaps by what has no meter
+        return sum(max(0.0, read.power_kw or 0.0) for read in circuits)
+    return power_kw - sum(min(0.0, read.power_kw or 0.0) for read in circuits)
 
 
 def shed_more(

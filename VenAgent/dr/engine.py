@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from VenAgent.baseline.intervals import IntervalHistory
 from VenAgent.baseline.methods import RecentPower
-from VenAgent.baseline.sampling_interval import SamplingInterval
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.command_reader import CommandRejected
 from VenAgent.contract.commands import (
@@ -264,7 +264,12 @@ class Engine:
             self.replies.expect(correlation_id)
 
     def reconfigure(self, panel: Panel, ven_id: str, policy: Policy | None = None) -> None:
-        """A new configuration. A running event keeps the circuits and addresses it began with."""
+        """A new configuration. A running event keeps the circuits and addresses it began with;
+        what was measured under another name or scale is not compared with what is read now."""
+        if (panel.measured_by, ven_id) != (self.panel.measured_by, self.ven_id):
+            self.site.forget_measurements()
+            self.site.intervals = IntervalHistory()
+            self.site.latest = None
         self.site.panel = self._load_control.with_priorities(panel)
         if policy is not None:
             self.site.policy = policy
@@ -292,7 +297,7 @@ class Engine:
         """The clock was set by `step_sec`: nothing may take longer for it, or be done earlier than
         the equipment bears."""
         site = self.site
-        site.history, site.sampling = RecentPower(), SamplingInterval()
+        site.forget_measurements()
         if site.latest is not None:
             site.latest = replace(site.latest, ts=site.latest.ts + step_sec)
         site.cycling_limits.shift(step_sec)

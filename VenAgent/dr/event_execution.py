@@ -130,7 +130,7 @@ class EventExecution:
         if self._reassert and event.held():
             self._reassert = False
             return self._writing.write_again(event)
-        held_kw = event.shed_in(reading)
+        held_kw = self._held_kw(event, reading)
         plan = self._make_plan(event, reading, held_kw, now)
         if plan.circuits:
             return self._writing.begin(event, plan, held_kw, now)
@@ -147,14 +147,16 @@ class EventExecution:
         )
 
     def _baseline(self, event: Event, present_kw: float, now: float) -> EventBaseline:
-        site, end_ts = self._site, event.request.end_ts
+        site, request = self._site, event.request
         return EventBaseline.at_start(
             site.policy.baseline_method,
             site.history,
             site.intervals,
+            site.panel,
             now=now,
-            end_ts=end_ts,
+            end_ts=request.end_ts,
             present_kw=present_kw,
+            requested_kw=request.shed_kw,
         )
 
     def written(
@@ -453,6 +455,10 @@ class EventExecution:
         if event.state is EventState.ACTIVE and self._loop.is_frozen:
             return f"event {event.event_id} goes on as it is: the meter is not read"
         return None
+
+    def _held_kw(self, event: Event, reading: Reading) -> float:
+        """What is shed already: as measured, or as planned when another meter is read now."""
+        return event.shed_in(reading) if self._site.is_comparable(event) else event.predicted_kw
 
     def _band_kw(self, event: Event) -> float:
         return self._site.policy.band * event.request.shed_kw

@@ -121,6 +121,9 @@ class Panel:
     voltage: float
     circuits: tuple[Circuit, ...]
     phase_factor: float = 1.0
+    measured_by: str = ""
+    """What its power is read from: device, points and scale. What was learnt from one says
+    nothing of another."""
     by_id: Mapping[str, Circuit] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

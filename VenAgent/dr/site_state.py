@@ -10,6 +10,7 @@ from VenAgent.baseline.sampling_interval import SamplingInterval
 from VenAgent.dr.command_replies import CommandReplies
 from VenAgent.dr.cycling_limits import CYCLING_LIMITS_FACT, CyclingLimits
 from VenAgent.dr.effects import SaveFact
+from VenAgent.dr.event import Event
 from VenAgent.dr.panel import Panel, Reading
 from VenAgent.dr.policy import Policy
 
@@ -35,6 +36,16 @@ class SiteState:
         """The circuits that may not be shed from now to `end_ts`."""
         switching = {name for name, until_ts in self.switching.items() if now < until_ts}
         return switching | self.cycling_limits.unavailable(self.panel, now, end_ts)
+
+    def is_comparable(self, event: Event) -> bool:
+        """Whether the power is read from what the event's baseline was read from."""
+        baseline = event.baseline
+        return baseline is None or baseline.measured_by == self.panel.measured_by
+
+    def forget_measurements(self) -> None:
+        """Something else is measured from now on, or the clock was set: what was read before is
+        not comparable."""
+        self.history, self.sampling = RecentPower(), SamplingInterval()
 
     @property
     def stale_after_sec(self) -> float:

@@ -131,6 +131,7 @@ def _baseline_record(baseline: EventBaseline) -> Record:
         "samples": baseline.samples,
         "rrmse_percent": baseline.rrmse_percent,
         "note": baseline.note,
+        "measured_by": baseline.measured_by,
         "profile": [list(interval) for interval in baseline.profile],
     }
 
@@ -143,6 +144,7 @@ def _baseline(record: Mapping[str, Any]) -> EventBaseline:
         samples=record["samples"],
         rrmse_percent=record["rrmse_percent"],
         note=record["note"],
+        measured_by=record["measured_by"],
         profile=tuple((start, power_kw) for start, power_kw in record["profile"]),
     )
 

@@ -77,6 +77,8 @@ class House:
         """The refusal is a silence: who does not answer may be back soon."""
         self.meter_works = True
         self.meter_lag_sec = 0.0
+        self.meter_scale = 1.0
+        """What is read, by what is drawn: another than 1 is a wrong configuration."""
         self.hold = False
         """While True, work that waits for another agent is not begun."""
         self.kill_after: int | None = None
@@ -137,7 +139,8 @@ class House:
         changed_ts, before = self._shown
         settling = self.now < changed_ts + self.meter_lag_sec
         draws_kw = {
-            circuit.id: before[circuit.id] if settling else self.drawn_kw(circuit.id)
+            circuit.id: self.meter_scale
+            * (before[circuit.id] if settling else self.drawn_kw(circuit.id))
             for circuit in self.panel.circuits
         }
         circuits = {
