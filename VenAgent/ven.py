@@ -50,8 +50,6 @@ _log = logging.getLogger(__name__)
 
 STOP_TRIES = 2
 """Circuits go back through the actuator, and if that does not answer, through the driver."""
-HISTORY_GAP_SEC = 90.0
-"""A longer time between two readings is a gap in the history, not a constant power."""
 SCHEDULE_RESULTS = "devices/actuators/schedule/result"
 
 
@@ -80,7 +78,10 @@ class Ven:
         self._outbox = Outbox(data / "outbox.sqlite", synced=True, first_seq=unused_outbox_seq())
         self._journal, self._journal_damage = Journal.open(data / "journal.sqlite", now)
         self._history = PowerHistory(
-            data / "history.sqlite", now, config.calendar.build(), max_gap_sec=HISTORY_GAP_SEC
+            data / "history.sqlite",
+            now,
+            config.calendar.build(),
+            measured_by=config.measured_by(),
         )
 
         # ---- the core, and the building
@@ -186,6 +187,7 @@ class Ven:
         self.config = config
         self._engine.reconfigure(config.build_panel(), config.ven_id, config.policy())
         self._history.calendar = config.calendar.build()
+        self._history.measure_by(config.measured_by())
         self._alerts.ven_id = config.ven_id
         self._bus.reconfigure(config.ven_id, topics.alerts)
         self._actuator.reconfigure(config)
@@ -303,6 +305,7 @@ class Ven:
     def _on_reading(self, reading: Reading) -> None:
         now = self._timers.check_clock()
         engine = self._engine
+        self._history.max_gap_sec = engine.gap_limit_sec
         self._history.add(reading.ts, reading.power_kw, engine.running is not None)
         engine.site.intervals = self._history.intervals
         self._executor.perform(

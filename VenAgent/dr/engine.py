@@ -353,6 +353,11 @@ class Engine:
         return busy and not self._execution.is_idle
 
     @property
+    def gap_limit_sec(self) -> float:
+        """A longer time between two readings is a gap, not a constant power."""
+        return self.site.sampling.gap_limit_sec
+
+    @property
     def stale_after_sec(self) -> float:
         """When a reading is stale: as configured, or later with a meter that is read seldom."""
         return self.site.stale_after_sec

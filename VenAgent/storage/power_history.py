@@ -36,11 +36,13 @@ LOCKED_SEC = 0.2
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS intervals (
-    start INTEGER PRIMARY KEY,
+    measured_by TEXT NOT NULL,
+    start INTEGER NOT NULL,
     energy_kj REAL NOT NULL,
     covered_sec REAL NOT NULL,
-    in_event INTEGER NOT NULL
-);
+    in_event INTEGER NOT NULL,
+    PRIMARY KEY (measured_by, start)
+) WITHOUT ROWID;
 """
 
 
@@ -67,14 +69,17 @@ class PowerHistory:
         now: float,
         calendar: SiteCalendar | None = None,
         *,
+        measured_by: str = "",
         max_gap_sec: float = MAX_GAP_SEC,
     ) -> None:
         """Open or make the file at `now` (epoch s); one that cannot be opened is tried again.
 
+        `measured_by`: what the power is read from; another one's history is set aside in the file.
         `max_gap_sec` has to be longer than the time between two readings.
         """
         self.path = path
         self.max_gap_sec = max_gap_sec
+        self._measured_by = measured_by
         self.failure: str | None = None
         """Why the history is not being written; None when all is well."""
         self.complaint: str | None = None
@@ -100,6 +105,18 @@ class PowerHistory:
     def calendar(self, calendar: SiteCalendar) -> None:
         """A new configuration; what is known stays."""
         self._calendar, self._view = calendar, None
+
+    def measure_by(self, measured_by: str) -> None:
+        """The power is read from something else from now on: its own history is used, if there is
+        one. What was read before stays in the file, and is used again when that is read again."""
+        if measured_by == self._measured_by:
+            return
+        last_ts = self._opened_ts if self._last is None else self._last[0]
+        self._write(last_ts)
+        self._disconnect()
+        self._measured_by, self._rows, self._unwritten = measured_by, {}, set()
+        self._last, self._view, self._loaded = None, None, False
+        self._write(last_ts)
 
     @property
     def intervals(self) -> IntervalHistory:
@@ -210,13 +227,16 @@ class PowerHistory:
         if not self._unwritten and not gone:
             return
         rows = [
-            (start, row.energy_kj, row.covered_sec, row.in_event)
+            (self._measured_by, start, row.energy_kj, row.covered_sec, row.in_event)
             for start, row in ((start, self._rows[start]) for start in self._unwritten)
         ]
         with self._db:
             self._db.execute("BEGIN IMMEDIATE")
-            self._db.executemany("INSERT OR REPLACE INTO intervals VALUES (?, ?, ?, ?)", rows)
+            self._db.executemany("INSERT OR REPLACE INTO intervals VALUES (?, ?, ?, ?, ?)", rows)
             self._db.executemany("DELETE FROM intervals WHERE start = ?", [(s,) for s in gone])
+            if gone:
+                oldest = now - KEPT_DAYS * DAY_SEC - INTERVAL_SEC
+                self._db.execute("DELETE FROM intervals WHERE start < ?", (oldest,))
         self._unwritten.clear()
 
     def _connect(self) -> sqlite3.Connection:
@@ -229,7 +249,12 @@ class PowerHistory:
             if not self._loaded:
                 self._load(db)
                 self._loaded = True
-            elif db.execute("SELECT 1 FROM intervals LIMIT 1").fetchone() is None:
+            elif (
+                db.execute(
+                    "SELECT 1 FROM intervals WHERE measured_by = ? LIMIT 1", (self._measured_by,)
+                ).fetchone()
+                is None
+            ):
                 self._unwritten = set(self._rows)  # the file was taken away
         except BaseException:
             db.close()
@@ -241,7 +266,8 @@ class PowerHistory:
         (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise sqlite3.DatabaseError(verdict)
-        found = [_checked(row) for row in db.execute("SELECT * FROM intervals")]
+        rows = db.execute("SELECT * FROM intervals").fetchall()
+        found = [_checked(row[1:]) for row in rows if row[0] == self._measured_by]
         for start, stored in found:
             row = self._rows.setdefault(start, _Interval())
             row.energy_kj += stored.energy_kj

@@ -355,3 +355,25 @@ def test_whatever_the_clock_does_no_time_is_negative_and_no_mean_is_out_of_range
             assert min(powers) - 1e-6 <= mean_kw <= max(powers) + 1e-6
     assert sum(covered for _, covered, _ in rows.values()) <= gone_on + 1e-6
     assert marks <= {start for start, row in rows.items() if row[2]}
+
+
+def test_what_another_meter_measured_is_set_aside_and_used_again_with_that_meter(
+    path: Path,
+) -> None:
+    """A scale of 1 in place of 0.001 for an hour, and then the right one."""
+    history = PowerHistory(path, NOON, measured_by="panel*0.001")
+    for ts in range(NOON, NOON + 1800, 60):
+        history.add(float(ts), 10.0, False)
+    history.measure_by("panel*1")
+    assert history.intervals.means == {}
+    for ts in range(NOON + 1800, NOON + 3600, 60):
+        history.add(float(ts), 10_000.0, False)
+    history.add(NOON + 3600.0, 10_000.0, False)
+    assert NOON + 1800 in history.intervals.means
+    history.measure_by("panel*0.001")
+    history.add(NOON + 3660.0, 10.0, False)
+    assert max(history.intervals.means.values()) == pytest.approx(10.0)
+    history.close()
+    again = PowerHistory(path, NOON + 3700.0, measured_by="panel*1")
+    assert again.intervals.means[NOON + 1800] == pytest.approx(10_000.0)
+    again.close()
