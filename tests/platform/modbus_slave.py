@@ -15,7 +15,7 @@ from typing import Any
 
 from gevent.monkey import get_original
 
-READ_COILS, READ_HOLDING, READ_INPUT, WRITE_COIL = 1, 3, 4, 5
+READ_COILS, READ_HOLDING, READ_INPUT, WRITE_COIL, WRITE_REGISTERS = 1, 3, 4, 5, 16
 ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE = 1, 2, 3
 
 
@@ -27,6 +27,8 @@ class Slave:
     unit: int = 1
     max_count: int = 125
     even_only: bool = False
+    writable: frozenset[int] = frozenset()
+    """Holding registers that take writes (function 16)."""
     requests: list[bytes] = field(default_factory=list)
     """Function code and what follows it, as the document prints frames (without unit and CRC)."""
     port: int = 0
@@ -44,6 +46,12 @@ class Slave:
                 return bytes([0x80 | function, ILLEGAL_VALUE])
             self.tables[READ_COILS][address] = int(count == 0xFF00)
             return pdu
+        if function == WRITE_REGISTERS and self.writable:
+            words = struct.unpack(f">{count}H", pdu[6:])
+            if not self.writable.issuperset(range(address, address + count)):
+                return bytes([0x80 | function, ILLEGAL_ADDRESS])
+            self.tables[READ_HOLDING].update(enumerate(words, address))
+            return pdu[:5]
         table = self.tables.get(function)
         if table is None:
             return bytes([0x80 | function, ILLEGAL_FUNCTION])
@@ -112,3 +120,12 @@ def floats(values: Mapping[int, float], low_word_first: bool = False) -> dict[in
         pair = (low, high) if low_word_first else (high, low)
         words[address], words[address + 1] = pair
     return words
+
+
+def doubles(values: Mapping[int, int]) -> dict[int, int]:
+    """Integers of 32 bits by their first address, as words, high word first."""
+    return {
+        address + place: word
+        for address, value in values.items()
+        for place, word in enumerate(divmod(value, 0x10000))
+    }

@@ -22,6 +22,7 @@ from tests.platform.modbus_slave import (
     READ_HOLDING,
     READ_INPUT,
     Slave,
+    doubles,
     floats,
     serving,
 )
@@ -219,6 +220,56 @@ def test_shelly_pro_3em_is_read_with_its_low_word_first() -> None:
     assert seen.circuits["l3"].power_kw == approx(2.21075)
 
 
+def amtron_ecu() -> Slave:
+    """Holding registers from 100 on; 32 bits with the high word first."""
+    words = doubles({
+        206: 3650, 208: 3660, 210: 3670,  # watts
+        212: 15900, 214: 15950, 216: 16000,  # milliamperes
+        218: 1_234_567, 220: 10_980,
+    })  # fmt: skip
+    words.update({122: 3, 706: 16, 1000: 16})
+    return Slave({READ_HOLDING: words}, writable=frozenset({1000}))
+
+
+def test_mennekes_amtron_ecu_is_read_and_limited_as_its_specification_has_it() -> None:
+    wallbox = amtron_ecu()
+    with connected("mennekes_amtron_ecu", wallbox) as driver:
+        values = driver.scrape_all()
+        assert driver.set_point("hems_limit_amps", 6) == 6
+        assert bytes.fromhex("10 03E8 0001 02 0006") in wallbox.requests
+        driver.revert_all()
+    assert (values["l2_w"], values["l3_ma"], values["total_wh"]) == (3660, 16000, 1_234_567)
+    assert (values["vehicle_state"], values["hems_limit_amps"]) == (3, 16)
+    assert wallbox.tables[READ_HOLDING][1000] == 6, "nothing is reset by itself"
+    seen = reading("mennekes_amtron_ecu", wallbox=values)
+    assert seen.power_kw == approx(10.98)
+    assert seen.circuits["charger1"].limit == 16
+
+
+@pytest.mark.parametrize(("exponent", "raw", "fed_in_kw"), [(0, 5321, 5.321), (1, 532, 5.32)])
+def test_fronius_gen24_is_read_and_commanded_as_its_sunspec_models_have_it(
+    exponent: int, raw: int, fed_in_kw: float
+) -> None:
+    words = dict.fromkeys(range(40000, 40370), 0x8000)  # not implemented, as SunSpec says it
+    words.update({40002: 1, 40003: 65, 40069: 103, 40070: 50, 40343: 124, 40344: 24})
+    words.update({40079: 2304, 40082: 0xFFFF, 40083: raw, 40084: exponent})
+    words.update({40345: 5120, 40348: 0, 40351: 8750, 40354: 6, 40355: 10000, 40356: 10000})
+    words.update({40358: 0, 40360: 1, 40361: 0, 40365: 0xFFFE, 40368: 0xFFFE})
+    inverter = Slave({READ_HOLDING: words}, writable=frozenset({40348, 40355, 40356, 40358, 40360}))
+    with connected("fronius_gen24", inverter) as driver:
+        values = driver.scrape_all()
+        assert driver.set_point("charge_rate_raw", -5000) == -5000
+        assert bytes.fromhex("10 9DA4 0001 02 EC78") in inverter.requests
+        driver.revert_all()
+    assert values["soc_raw"] * 10.0 ** values["soc_scale"] == approx(87.5)
+    assert values["volts_raw"] * 10.0 ** values["volts_scale"] == approx(230.4)
+    assert values["discharge_rate_raw"] * 10.0 ** values["rate_scale"] == approx(100.0)
+    seen = reading("fronius_gen24", inverter=values)
+    assert seen.power_kw is not None
+    # the README: power_scale = -0.001 x 10^watts_scale
+    assert seen.power_kw * 10 ** values["watts_scale"] == approx(-fed_in_kw)
+
+
 def relays() -> Slave:
     return Slave({READ_COILS: dict.fromkeys(range(8), 0)})
 
@@ -267,6 +318,8 @@ def test_every_modbus_model_has_a_test_of_its_layout() -> None:
         "accuenergy_acurev_2100",
         "shelly_pro_3em",
         "waveshare_relay_8",
+        "mennekes_amtron_ecu",
+        "fronius_gen24",
         "simulated_panel",  # in every other platform test
     }
     modbus = {

@@ -29,6 +29,9 @@ REAL_MODELS = {
     "shelly_pro_3em",
     "waveshare_relay_8",
     "bacnet_panel",
+    "bacnet_thermostat",
+    "mennekes_amtron_ecu",
+    "fronius_gen24",
 }
 
 
