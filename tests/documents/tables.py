@@ -23,6 +23,7 @@ SITE = (
     "docs/reliability.md",
     "CONTRIBUTING.md",
     "MeterDriverConfigs/bacnet_panel/README.md",
+    "MeterDriverConfigs/bacnet_thermostat/README.md",
 )
 """Pages whose commands are run, in this order, beside a site that their `start` brought up."""
 

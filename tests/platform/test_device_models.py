@@ -237,10 +237,11 @@ def test_mennekes_amtron_ecu_is_read_and_limited_as_its_specification_has_it() -
         values = driver.scrape_all()
         assert driver.set_point("hems_limit_amps", 6) == 6
         assert bytes.fromhex("10 03E8 0001 02 0006") in wallbox.requests
+        assert wallbox.tables[READ_HOLDING][1000] == 6
         driver.revert_all()
     assert (values["l2_w"], values["l3_ma"], values["total_wh"]) == (3660, 16000, 1_234_567)
     assert (values["vehicle_state"], values["hems_limit_amps"]) == (3, 16)
-    assert wallbox.tables[READ_HOLDING][1000] == 6, "nothing is reset by itself"
+    assert wallbox.tables[READ_HOLDING][1000] == 16, "it has no default: what stood there"
     seen = reading("mennekes_amtron_ecu", wallbox=values)
     assert seen.power_kw == approx(10.98)
     assert seen.circuits["charger1"].limit == 16
