@@ -89,7 +89,7 @@ def dispatch_command() -> None:
 def openadr_command() -> None:
     """Speak to a utility's VTN (OPENADR_VTN_URL): its events become ours, its reports are sent."""
     try:  # only this command needs ops/requirements-openadr.txt
-        from backend.openadr.openadr3_service import run_openadr3
+        from backend.openadr.openadr_process import run_openadr
         from backend.openadr.openadr_settings import OpenAdrSettings
     except ModuleNotFoundError as error:
         typer.echo(
@@ -102,7 +102,7 @@ def openadr_command() -> None:
     speaking = _checked(OpenAdrSettings.from_environment)
     with _told_plainly():
         upgrade_schema(settings.database_url)
-        uvloop.run(run_openadr3(settings.database_url, speaking))
+        uvloop.run(run_openadr(settings.database_url, speaking))
 
 
 def _checked(read: Callable[[], T]) -> T:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import signal
 import time
 
 import structlog
@@ -151,15 +150,3 @@ class OpenAdr3Service:
             clock_offset_sec=offset_sec,
             programs=[{"id": i, "name": name} for i, name in sorted(self._programs.items())],
         )
-
-
-async def run_openadr3(database_url: str, settings: OpenAdrSettings) -> None:
-    """Until a signal ends it."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    database = Database(database_url)
-    try:
-        await OpenAdr3Service(database, settings).run(stop)
-    finally:
-        await database.close()

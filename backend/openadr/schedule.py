@@ -14,6 +14,7 @@ from backend.openadr.vtn_event import (
     IMPORT_LIMIT_KW,
     LEVEL,
     LOAD_UP_KW,
+    SHARE,
     SHED_KW,
     Ask,
     Occurrence,
@@ -135,6 +136,8 @@ def _asked(
         if ask.kind == SHED_KW:
             return ask.value, False
     for ask in asks:
+        if ask.kind == SHARE:
+            return round(ask.value * available_kw, 3), True
         if ask.kind == LEVEL:
             amount = levels.get(int(ask.value))
             if amount is not None:

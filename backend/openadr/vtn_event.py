@@ -15,7 +15,8 @@ LEVEL: Literal["level"] = "level"
 SHED_KW: Literal["shed_kw"] = "shed_kw"
 IMPORT_LIMIT_KW: Literal["import_limit_kw"] = "import_limit_kw"
 LOAD_UP_KW: Literal["load_up_kw"] = "load_up_kw"
-AskKind = Literal["level", "shed_kw", "import_limit_kw", "load_up_kw"]
+SHARE: Literal["share"] = "share"
+AskKind = Literal["level", "shed_kw", "import_limit_kw", "load_up_kw", "share"]
 
 FOREVER = timedelta(days=1_000_000)
 """P9999Y, and 2.0b's open-ended zero: until further notice."""
@@ -31,7 +32,8 @@ class Problem:
 
 @dataclass(frozen=True)
 class Ask:
-    """One payload that we understand: a level of 0 … 3, or power in kW."""
+    """One payload that we understand: a level of 0 … 3, power in kW, or a share (0 … 1) of what can
+    be shed."""
 
     kind: AskKind
     value: float

@@ -1,0 +1,152 @@
+"""Reads an OpenADR 2.0b event: the dict that the package `openleadr` makes of oadrEvent. Pure.
+
+SIMPLE levels, LOAD_DISPATCH deltas and LOAD_CONTROL (x-loadControl…) of the 2.0b Profile
+Specification; other signals are problems, which make an opt-out when nothing else is left.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from backend.openadr.vtn_event import (
+    FOREVER,
+    LEVEL,
+    LOAD_UP_KW,
+    SHARE,
+    SHED_KW,
+    Ask,
+    Interval,
+    Problem,
+    Target,
+    VtnEvent,
+)
+
+_PRICES = ("ELECTRICITY_PRICE", "ENERGY_PRICE", "DEMAND_CHARGE", "BID_PRICE")
+_TARGETS = {"resource_id": "RESOURCE_NAME", "ven_id": "VEN_ID", "group_id": "GROUP"}
+_SCALES = {"none": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
+_CAPACITY, _PERCENT = "x-loadControlCapacity", "x-loadControlPercentOffset"
+
+
+class NotAnEvent(Exception):
+    """It has no id or no number of modification."""
+
+
+def read_event20b(raw: Mapping[str, Any], ven_id: str | None) -> VtnEvent:
+    """`ven_id` is ours at the VTN. Raises NotAnEvent."""
+    descriptor = raw.get("event_descriptor")
+    if not isinstance(descriptor, Mapping) or not descriptor.get("event_id"):
+        raise NotAnEvent("an event without eventID")
+    number = descriptor.get("modification_number")
+    if not isinstance(number, int):
+        raise NotAnEvent(f"event {descriptor['event_id']!r} without modificationNumber")
+    problems: list[Problem] = []
+    period = raw.get("active_period") or {}
+    tolerance = ((period.get("tolerance") or {}).get("tolerate") or {}).get("startafter")
+    # 0 is "none" in 2.0b, 1 the highest.
+    priority = descriptor.get("priority")
+    return VtnEvent(
+        id=str(descriptor["event_id"]),
+        program_id=str(descriptor.get("market_context") or ""),
+        stamp=str(number),
+        intervals=_intervals(raw, period, problems),
+        priority=priority if isinstance(priority, int) and priority > 0 else None,
+        targets=tuple(_targets(raw.get("targets") or (), ven_id)),
+        randomize_start=tolerance if isinstance(tolerance, timedelta) else timedelta(0),
+        cancelled=descriptor.get("event_status") == "cancelled",
+        test=bool(descriptor.get("test_event")),
+        problems=tuple(problems),
+    )
+
+
+def _targets(raw: Iterable[Any], ven_id: str | None) -> Iterable[Target]:
+    for target in raw:
+        for field, value in dict(target).items():
+            if value is None or (field == "ven_id" and value == ven_id):
+                continue
+            yield Target(str(value), _TARGETS.get(field, field))
+
+
+def _signals(raw: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    signals = raw.get("event_signals") or []
+    if isinstance(signals, Mapping):
+        signals = signals.get("event_signals") or []
+    return [each for each in signals if isinstance(each, Mapping)]
+
+
+def _intervals(
+    raw: Mapping[str, Any], period: Mapping[str, Any], problems: list[Problem]
+) -> tuple[Interval, ...]:
+    """Of the first signal that we can do; a load dispatch says more than a level."""
+    start = period.get("dtstart")
+    if not isinstance(start, datetime):
+        problems.append(Problem("start_missing", "the event has no dtstart"))
+        return ()
+    found: list[tuple[int, tuple[Interval, ...]]] = []
+    for signal in _signals(raw):
+        name = str(signal.get("signal_name"))
+        if name in _PRICES:
+            continue
+        made: list[Interval] = []
+        asks_something = False
+        for position, interval in enumerate(signal.get("intervals") or []):
+            ask = _ask(signal, interval, problems)
+            asks_something = asks_something or ask is not None
+            duration = interval.get("duration")
+            # Zero is open-ended in 2.0b.
+            length = duration if isinstance(duration, timedelta) and duration else FOREVER
+            begins = interval.get("dtstart") or (start if position == 0 else None)
+            made.append(
+                Interval(
+                    position,
+                    _with_zone(begins) if isinstance(begins, datetime) else None,
+                    length,
+                    (ask,) if ask is not None else (),
+                )
+            )
+        if asks_something:
+            found.append((1 if name.upper() == "SIMPLE" else 0, tuple(made)))
+    return min(found, key=lambda each: each[0])[1] if found else ()
+
+
+def _with_zone(moment: datetime) -> datetime:
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
+
+
+def _ask(
+    signal: Mapping[str, Any], interval: Mapping[str, Any], problems: list[Problem]
+) -> Ask | None:
+    name, kind = str(signal.get("signal_name")).upper(), str(signal.get("signal_type"))
+    value = interval.get("signal_payload")
+    where = f"signal {signal.get('signal_name')}, {kind}"
+
+    def problem(code: str, text: str) -> None:
+        if Problem(code, text) not in problems:
+            problems.append(Problem(code, text))
+
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
+        problem("value_not_understood", f"{where}: {value!r} is no number")
+    elif name == "SIMPLE":
+        if value in (0, 1, 2, 3):
+            return Ask(LEVEL, float(value))
+        problem("level_not_understood", f"{where}: {value!r} is not 0, 1, 2 or 3")
+    elif name == "LOAD_DISPATCH" and kind == "delta":
+        power_kw = value * _kw_per(signal)
+        return Ask(LOAD_UP_KW, power_kw) if power_kw > 0 else Ask(SHED_KW, -power_kw)
+    elif name in ("LOAD_CONTROL", "X-LOADCONTROL") and kind == _CAPACITY and 0 <= value <= 1:
+        return Ask(SHARE, 1.0 - float(value))
+    elif name in ("LOAD_CONTROL", "X-LOADCONTROL") and kind == _PERCENT and -1 <= value <= 0:
+        return Ask(SHARE, -float(value))
+    else:
+        problem("payload_not_supported", f"{where}, {value!r}: this VEN cannot do that")
+    return None
+
+
+def _kw_per(signal: Mapping[str, Any]) -> float:
+    """Of the signal's own unit; kW when it names none."""
+    measurement = signal.get("measurement")
+    if not isinstance(measurement, Mapping) or measurement.get("unit") != "W":
+        return 1.0
+    return _SCALES.get(str(measurement.get("scale") or "none"), 1.0) / 1e3

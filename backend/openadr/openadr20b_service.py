@@ -1,0 +1,155 @@
+"""The process that speaks for this VEN in OpenADR 2.0b: registers, polls, answers, reports."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from backend.openadr import operator_side
+from backend.openadr.event20b_reader import NotAnEvent, read_event20b
+from backend.openadr.openadr_settings import OpenAdrSettings
+from backend.openadr.reconciler import OPT_OUT, Outcome, Reconciler
+from backend.openadr.ven20b import OPT_IN, Ven20b, VtnSilent
+from backend.openadr.ven20b import OPT_OUT as SAID_OPT_OUT
+from backend.openadr.vtn_link import LeaseLost, VtnLink
+from backend.process.timeouts import happens_within
+from backend.store.database import Database, first_line
+
+log = structlog.get_logger(__name__)
+
+_REASON = "notParticipating"
+
+
+class OpenAdr20bService:
+    """`turn` after turn until stopped."""
+
+    def __init__(self, database: Database, settings: OpenAdrSettings) -> None:
+        self._database = database
+        self._settings = settings
+        self.link = VtnLink(database, settings.link, settings.version, settings.lease_sec)
+        self._reconciler = Reconciler(database, settings, self.link)
+        self.ven: Ven20b | None = None
+        self._refused: list[tuple[Outcome, int]] = []
+        self._failures = 0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Not to be cancelled on SQLite: work that is broken off leaves a connection that hangs."""
+        log.info("speaks to the VTN", vtn=self._settings.vtn_url, version="2.0b")
+        try:
+            while not stop.is_set():
+                await happens_within(stop, await self.turn())
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        await self.link.give_up()
+        await self._forget_ven()
+
+    async def turn(self) -> float:
+        """Once through everything; after how many seconds again."""
+        try:
+            if not await self.link.take():
+                await self._forget_ven()
+                return self._settings.lease_sec / 3
+            try:
+                ven = await self._registered()
+                await ven.turn()
+                await self._say_why(ven)
+                await self._reconciler.carry_on()
+                await self._note()
+            except (VtnSilent, OSError) as error:
+                return await self._failed(str(error) or type(error).__name__)
+            self._failures = 0
+        except LeaseLost as error:
+            log.warning("the lease", error=str(error))
+            await self._forget_ven()
+            return self._settings.lease_sec / 3
+        except (SQLAlchemyError, OSError) as error:
+            log.error("the database cannot be used", error=first_line(error))
+            return 1.0
+        # The lease is renewed between polls of a VTN that wants few.
+        wait_sec = ven.poll_sec * random.uniform(0.9, 1.0)
+        return min(wait_sec, max(self._settings.lease_sec / 2, 1.0))
+
+    async def _failed(self, problem: str) -> float:
+        self._failures += 1
+        log.warning("the VTN", error=problem, failures=self._failures)
+        await self.link.note(problem=problem[:500])
+        await self._reconciler.carry_on()
+        wait_sec = min(
+            self._settings.poll_sec * 2 ** min(self._failures, 10),
+            self._settings.most_backoff_sec,
+        )
+        return min(wait_sec * random.uniform(0.5, 1.0), self._settings.lease_sec / 2)
+
+    async def _registered(self) -> Ven20b:
+        if self.ven is None:
+            self.ven = Ven20b(self._settings, self._take)
+            self.ven.offer_reports(
+                await self._resources(), self._usage, self._status, self._settings.report_sec
+            )
+        if not self.ven.registration_id:
+            row = await self.link.row()
+            ven_id = await self.ven.register(row.ven_id if row is not None else None)
+            await self.link.note(ven_id=ven_id)
+            log.info("registered", ven_id=ven_id, poll_sec=self.ven.poll_sec)
+        return self.ven
+
+    async def _forget_ven(self) -> None:
+        if self.ven is not None:
+            await self.ven.close()
+            self.ven = None
+
+    async def _take(self, raw: dict[str, Any]) -> str:
+        """How we answer to one event. Raises what the database raises: then nothing is answered."""
+        ven_id = self.ven.ven_id if self.ven is not None else None
+        try:
+            event = read_event20b(raw, ven_id)
+        except NotAnEvent as error:
+            log.warning("the VTN sends what is no event", error=str(error))
+            return SAID_OPT_OUT
+        outcome = await self._reconciler.take(event)
+        if outcome.opt == OPT_OUT and outcome.problems and not event.cancelled:
+            self._refused.append((outcome, int(event.stamp)))
+            return SAID_OPT_OUT
+        return OPT_IN
+
+    async def _say_why(self, ven: Ven20b) -> None:
+        while self._refused:
+            outcome, number = self._refused.pop()
+            await ven.opt_out(outcome.event_id, number, _REASON)
+
+    async def _note(self) -> None:
+        async with self._database.engine.connect() as connection:
+            now = await operator_side.database_now(connection)
+        await self.link.note(last_contact_at=now, problem=None)
+
+    # --- reports -------------------------------------------------------------------------------
+
+    async def _resources(self) -> list[str]:
+        if self._settings.resources:
+            return sorted(self._settings.resources)
+        async with self._database.engine.connect() as connection:
+            return await operator_side.known_vens(connection)
+
+    def _vens_of(self, resource: str) -> Sequence[str]:
+        return self._settings.resources.get(resource, (resource,))
+
+    async def _usage(self, resource: str, start: datetime, end: datetime) -> float | None:
+        """Mean power in kW of the resource; None when the meter said nothing."""
+        ven_ids = self._vens_of(resource)
+        async with self._database.engine.connect() as connection:
+            powers = await operator_side.power(connection, ven_ids, start, end)
+        read = [power.used_kw for power in powers.values() if power.used_kw is not None]
+        return round(sum(read), 4) if read else None
+
+    async def _status(self, resource: str, _start: datetime, _end: datetime) -> float | None:
+        async with self._database.engine.connect() as connection:
+            sites = await operator_side.sites(connection, self._vens_of(resource), ())
+        return 1.0 if any(site.is_online for site in sites) else 0.0

@@ -1,0 +1,214 @@
+"""The VEN of OpenADR 2.0b: the package `openleadr`, with what a process that runs for years needs.
+
+It tells whether the VTN answered, asks us about every event each time (our database knows which
+are old), answers nothing when we could not store an event, and keeps reports until they arrive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections import deque
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from openleadr import OpenADRClient, enums, objects, utils
+
+from backend.openadr.openadr_settings import OpenAdrSettings
+
+log = structlog.get_logger(__name__)
+logging.getLogger("openleadr").setLevel(logging.WARNING)
+
+Take = Callable[[dict[str, Any]], Awaitable[str]]
+Sample = Callable[[str, datetime, datetime], Awaitable[float | None]]
+MOST_REPORTS_KEPT = 5_000
+OPT_IN, OPT_OUT = "optIn", "optOut"
+USAGE, STATUS = "telemetry-usage", "telemetry-status"
+
+
+class VtnSilent(Exception):
+    """The VTN did not answer, or not what OpenADR 2.0b has."""
+
+
+class Ven20b(OpenADRClient):
+    """`take` stores an event and returns the opt; what it raises is raised by `turn`."""
+
+    def __init__(self, settings: OpenAdrSettings, take: Take) -> None:
+        if settings.ca_cert is not None and settings.client_cert is None:
+            os.environ["SSL_CERT_FILE"] = str(settings.ca_cert)
+        super().__init__(
+            ven_name=settings.ven_name,
+            vtn_url=settings.vtn_url,
+            cert=_path(settings.client_cert),
+            key=_path(settings.client_key),
+            ca_file=_path(settings.ca_cert),
+            vtn_fingerprint=settings.vtn_fingerprint,
+            show_fingerprint=False,
+            disable_signature=settings.client_cert is None,
+        )
+        self._take = take
+        self._opts: dict[str, str] = {}
+        self._events_due = True
+        """All events are to be asked for: at the start, and when one could not be stored."""
+        self._unsent: deque[Any] = deque(maxlen=MOST_REPORTS_KEPT)
+        self._answered = True
+
+    # --- what the service calls ----------------------------------------------------------------
+
+    async def register(self, known_ven_id: str | None) -> str:
+        """Our id at the VTN. Raises VtnSilent."""
+        self.ven_id = known_ven_id
+        await self.query_registration()
+        await self.create_party_registration(ven_id=known_ven_id)
+        if not self.registration_id or not self.ven_id:
+            raise VtnSilent("the VTN does not register this VEN")
+        self.loop = asyncio.get_running_loop()
+        if not self.scheduler.running:
+            self.scheduler.start()
+        if self.reports:
+            await self.register_reports(self.reports)
+        self._events_due = True
+        return str(self.ven_id)
+
+    async def turn(self) -> None:
+        """Poll once; reports that are ready go too. Raises VtnSilent, and what `take` raises."""
+        if self._events_due:
+            kind, payload = await self.request_event()
+            if kind is None:
+                raise VtnSilent("no answer to oadrRequestEvent")
+            self._events_due = False
+            if payload.get("events"):
+                await self._on_event(payload)
+        self._answered = True
+        await self._poll()
+        if not self._answered:
+            raise VtnSilent("no answer to oadrPoll")
+        await self.send_reports()
+
+    @property
+    def poll_sec(self) -> float:
+        """As the VTN wants it."""
+        frequency = self.poll_frequency or timedelta(seconds=10)
+        return min(max(frequency.total_seconds(), 1.0), 86_400.0)
+
+    async def send_reports(self) -> None:
+        """Those that are ready, the oldest first. Raises VtnSilent; what was not taken is kept."""
+        while not self.pending_reports.empty():
+            report = self.pending_reports.get_nowait()
+            if report.intervals:  # the meter said something
+                self._unsent.append(report)
+        while self._unsent:
+            report = self._unsent[0]
+            message = self._create_message(
+                "oadrUpdateReport",
+                ven_id=self.ven_id,
+                request_id=utils.generate_id(),
+                reports=[report],
+            )
+            answer = await self._perform_request("EiReport", message)
+            if not answer or answer[0] is None:
+                raise VtnSilent("no answer to oadrUpdateReport")
+            self._unsent.popleft()
+            if answer[1].get("cancel_report"):
+                await self.cancel_report(answer[1]["cancel_report"])
+
+    async def opt_out(self, event_id: str, number: int, reason: str) -> None:
+        """Say why, beside the answer to the event (EiOpt)."""
+        await self.create_opt(
+            opt_type=OPT_OUT,
+            opt_reason=reason,
+            targets=[{"ven_id": self.ven_id}],
+            event_id=event_id,
+            modification_number=number,
+        )
+
+    def offer_reports(
+        self, resources: list[str], usage: Sample, status: Sample, sec: float
+    ) -> None:
+        """Power in kW, and whether it is online (1 or 0), of each resource."""
+        for resource in resources:
+            for specifier, sample, more in (
+                (USAGE, usage, {"measurement": "POWER_REAL", "scale": "k"}),
+                (STATUS, status, {"report_name": enums.REPORT_NAME.TELEMETRY_STATUS}),
+            ):
+                self.add_report(
+                    callback=_sampler(sample, resource),
+                    resource_id=resource,
+                    r_id=f"{resource}-{specifier}",
+                    report_specifier_id=specifier,
+                    data_collection_mode="full",
+                    report_duration=timedelta(hours=24),
+                    sampling_rate=_sampling_rate(sec),
+                    **more,
+                )
+
+    async def close(self) -> None:
+        if self.scheduler.running:
+            self.scheduler.shutdown(wait=False)
+        if self.client_session is not None:
+            await self.client_session.close()
+
+    # --- what the package calls ----------------------------------------------------------------
+
+    async def poll(self) -> Any:
+        answer = await super().poll()
+        self._answered = bool(answer) and answer[0] is not None
+        return answer or (None, {})
+
+    async def _on_event(self, message: Any) -> None:
+        # The package forgets the opt of an event that is over and then opts out of everything: it
+        # is to know no event, so that each is asked of us, and each has its answer before.
+        self.received_events.clear()
+        self.responded_events.clear()
+        self._events_due = True  # until all of them are stored
+        self._opts = {
+            each["event_descriptor"]["event_id"]: await self._take(each)
+            for each in message["events"]
+        }
+        self._events_due = False
+        await super()._on_event(message)
+
+    async def create_report(self, response_payload: Any) -> None:
+        # The package gives a request the data points of those before it too: one at a time.
+        for request in response_payload["report_requests"]:
+            await super().create_report({**response_payload, "report_requests": [request]})
+
+    async def on_event(self, event: Any) -> str:
+        return self._opts[event["event_descriptor"]["event_id"]]
+
+    on_update_event = on_event
+
+    async def on_cancel_party_registration(self, message: Any) -> None:
+        await super().on_cancel_party_registration(message)
+        self.registration_id = None
+
+
+def _path(path: Any) -> str | None:
+    return None if path is None else str(path)
+
+
+def _sampling_rate(sec: float) -> Any:
+    return objects.SamplingRate(
+        min_period=timedelta(seconds=1), max_period=timedelta(seconds=sec), on_change=False
+    )
+
+
+def _sampler(sample: Sample, resource: str) -> Callable[..., Awaitable[list[Any]]]:
+    async def samples(
+        date_from: datetime, date_to: datetime, sampling_interval: timedelta
+    ) -> list[Any]:
+        found: list[Any] = []
+        at = date_from
+        step = sampling_interval or (date_to - date_from)
+        while at < date_to:
+            until = min(at + step, date_to)
+            value = await sample(resource, at, until)
+            if value is not None:
+                found.append((at, value))
+            at = until
+        return found
+
+    return samples

@@ -1,0 +1,270 @@
+"""OpenADR 2.0b against openleadr's own VTN: events, opts, reports, faults."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+pytest.importorskip("openleadr", reason="ops/requirements-openadr.txt is not installed")
+
+from openleadr import OpenADRServer
+from openleadr.messaging import parse_message, validate_xml_schema
+
+from backend.openadr.openadr20b_service import OpenAdr20bService
+from backend.openadr.vtn_link import LINKS
+from backend.store.database import Database
+from tests.backend.dispatching import Answering, add_vens, dispatching, eventually, rows
+from tests.openadr.stage import alerts, events, in_sec, open_events, settings_for, vtn_event
+from tests.openadr.test_reports3 import add_telemetry
+from tests.support.ports import free_port
+
+pytestmark = pytest.mark.asyncio
+
+
+class Vtn:
+    """openleadr's server, and what the VEN told it."""
+
+    def __init__(self, port: int, **options: Any) -> None:
+        self.server = OpenADRServer(
+            vtn_id="VTN",
+            http_port=port,
+            requested_poll_freq=timedelta(seconds=1),
+            show_fingerprint=False,
+            **options,
+        )
+        self.registrations = 0
+        self.opts: list[tuple[str, str]] = []
+        self.offered: list[str] = []
+        self.states: list[tuple[str, float]] = []
+        self.measured: list[tuple[str, datetime, float]] = []
+        self.server.add_handler("on_create_party_registration", self._register)
+        self.server.add_handler("on_register_report", self._offer)
+
+    def event(self, payloads: list[float], **more: Any) -> str:
+        start = more.pop("start", None) or datetime.now(timezone.utc)
+        length = more.pop("duration", timedelta(hours=1))
+        more = {"signal_name": "simple", "signal_type": "level", **more}
+        intervals = [
+            {"dtstart": start + n * length, "duration": length, "signal_payload": payload}
+            for n, payload in enumerate(payloads)
+        ]
+        return str(self.server.add_event("ven-1", intervals=intervals, callback=self._opt, **more))
+
+    def cancel(self, event_id: str) -> None:
+        self.server.cancel_event("ven-1", event_id)
+
+    async def _register(self, _info: Any) -> tuple[str, str]:
+        self.registrations += 1
+        return "ven-1", "registration-1"
+
+    async def _offer(
+        self,
+        ven_id: str,
+        resource_id: str,
+        measurement: str,
+        unit: str | None,
+        scale: str | None,
+        min_sampling_interval: timedelta,
+        max_sampling_interval: timedelta,
+    ) -> Any:
+        self.offered.append(f"{resource_id} {measurement} {scale}{unit}")
+        if measurement == "RealPower":
+
+            async def keep(data: list[tuple[datetime, float]]) -> None:
+                self.measured += [(resource_id, at, value) for at, value in data]
+
+            return keep, timedelta(seconds=1), timedelta(seconds=1)
+
+        async def keep_status(data: list[tuple[datetime, float]]) -> None:
+            self.states += [(resource_id, value) for _, value in data]
+
+        return keep_status, timedelta(seconds=1), timedelta(seconds=1)
+
+    async def _opt(self, ven_id: str, event_id: str, opt_type: str) -> None:
+        self.opts.append((event_id, opt_type))
+
+
+@asynccontextmanager
+async def running_vtn(port: int, **options: Any) -> AsyncIterator[Vtn]:
+    vtn = Vtn(port, **options)
+    await vtn.server.run()
+    try:
+        yield vtn
+    finally:
+        await vtn.server.stop()
+
+
+def url_of(port: int) -> str:
+    return f"http://127.0.0.1:{port}/OpenADR2/Simple/2.0b"
+
+
+@asynccontextmanager
+async def service_for(
+    database: Database, port: int, **more: str
+) -> AsyncIterator[OpenAdr20bService]:
+    service = OpenAdr20bService(database, settings_for(url_of(port), "2.0b", **more))
+    try:
+        yield service
+    finally:
+        await service.close()
+
+
+def read(xml: str) -> tuple[str, Any]:
+    """A message, once it is valid by the standard's schema."""
+    validate_xml_schema(xml.encode())
+    kind, payload = parse_message(xml.encode())
+    return kind, payload
+
+
+async def test_an_event_is_commanded_opted_into_and_restored_when_cancelled(
+    database: Database,
+) -> None:
+    await add_vens(database, {"a": 2.0, "b": 6.0})
+    wire = Answering(database)
+    port = free_port()
+    async with (
+        running_vtn(port) as vtn,
+        service_for(database, port) as service,
+        dispatching(database, wire) as dispatcher,
+    ):
+        await service.turn()
+        event_id = vtn.event([2])
+        await service.turn()
+        dispatcher.wake.ring()
+        await eventually(lambda: len(wire.sent) == 2)
+        assert {sent["venId"]: sent["shed_kw"] for sent in wire.sent} == {"a": 1.0, "b": 3.0}
+        await service.turn()
+        vtn.cancel(event_id)
+        await service.turn()
+        dispatcher.wake.ring()
+        await eventually(lambda: wire.to("a", "restore") and wire.to("b", "restore"))
+        await service.turn()
+    assert vtn.opts[0] == (event_id, "optIn")
+    assert vtn.registrations == 1
+    assert len(wire.sent) == 4
+    assert (await vtn_event(database, event_id)).status == "cancelled"
+
+
+async def test_levels_load_control_and_load_dispatch_ask_for_power(database: Database) -> None:
+    await add_vens(database, {"a": 2.0, "b": 6.0})
+    port = free_port()
+    async with running_vtn(port) as vtn, service_for(database, port) as service:
+        await service.turn()
+        vtn.event([1, 0, 3], start=in_sec(600), duration=timedelta(minutes=5))
+        vtn.event(
+            [0.75],
+            start=in_sec(6000),
+            signal_name="LOAD_CONTROL",
+            signal_type="x-loadControlCapacity",
+        )
+        vtn.event([-5], start=in_sec(9000), signal_name="LOAD_DISPATCH", signal_type="delta")
+        await service.turn()
+    made = await events(database)
+    assert [event.requested_reduction_kw for event in made] == [2.0, 9.0, 2.0, 5.0]
+    assert made[1].start_time - made[0].start_time == timedelta(minutes=10)
+
+
+async def test_what_cannot_be_done_is_opted_out_of_with_a_reason(database: Database) -> None:
+    await add_vens(database, {"a": 2.0})
+    port = free_port()
+    said: list[tuple[str, Any]] = []
+    async with running_vtn(port) as vtn, service_for(database, port) as service:
+        await service.turn()
+        assert service.ven is not None
+        # openleadr's VTN has no EiOpt service: what is said to it is read from the wire.
+        service.ven.add_hook("before_send_xml", lambda xml: said.append(read(xml)))
+        event_id = vtn.event([21], signal_name="CHARGE_STATE", signal_type="setpoint")
+        await service.turn()
+    assert vtn.opts == [(event_id, "optOut")]
+    (opt,) = [payload for kind, payload in said if kind == "oadrCreateOpt"]
+    assert opt["opt_type"] == "optOut"
+    assert opt["opt_reason"] == "notParticipating"
+    assert event_id in str(opt)
+    assert await alerts(database) == {"openadr_payload_not_supported"}
+    assert await events(database) == []
+
+
+async def test_after_a_restart_the_event_that_runs_is_known(database: Database) -> None:
+    await add_vens(database, {"a": 2.0})
+    port = free_port()
+    async with running_vtn(port) as vtn:
+        for number in range(2):
+            async with service_for(database, port) as service:
+                await service.turn()
+                if number == 0:
+                    event_id = vtn.event([3], duration=timedelta(hours=2))
+                    await service.turn()
+        assert [opt for opt in vtn.opts if opt == (event_id, "optIn")]
+        assert vtn.registrations == 2
+    assert len(await events(database)) == 1
+    (link,) = await rows(database, LINKS)
+    assert link.ven_id == "ven-1"
+
+
+async def test_a_vtn_that_is_away_ends_nothing_and_is_asked_again(database: Database) -> None:
+    await add_vens(database, {"a": 2.0})
+    port = free_port()
+    async with service_for(database, port, OPENADR_POLL_SEC="0.1") as service:
+        async with running_vtn(port) as vtn:
+            await service.turn()
+            vtn.event([3])
+            await service.turn()
+        for _ in range(3):
+            assert 0 < await service.turn() <= 15
+        (link,) = await rows(database, LINKS)
+        assert link.problem
+        assert len(await open_events(database)) == 1
+        async with running_vtn(port):
+            await service.turn()
+        (link,) = await rows(database, LINKS)
+        assert link.problem is None
+    assert len(await open_events(database)) == 1
+
+
+async def test_an_event_that_cannot_be_stored_is_not_answered_and_asked_for_again(
+    database: Database,
+) -> None:
+    await add_vens(database, {"a": 2.0})
+    port = free_port()
+    async with running_vtn(port) as vtn, service_for(database, port) as service:
+        await service.turn()
+        assert service.ven is not None
+        good = service.ven._take
+
+        async def fails(_raw: Any) -> str:
+            raise OSError("the disk is gone")
+
+        service.ven._take = fails
+        event_id = vtn.event([3])
+        await service.turn()
+        assert vtn.opts == []
+        service.ven._take = good
+        await service.turn()
+        assert vtn.opts == [(event_id, "optIn")]
+    assert len(await events(database)) == 1
+
+
+async def test_usage_and_status_that_the_vtn_asks_for_are_what_the_store_has(
+    database: Database,
+) -> None:
+    await add_vens(database, {"a": 2.0})
+    port = free_port()
+    async with running_vtn(port) as vtn, service_for(database, port) as service:
+        await add_telemetry(database, "a", in_sec(-5), [4.5] * 4000, every_sec=0.05)
+        await service.turn()
+        assert vtn.offered == ["a RealPower kW", "a Status NoneNone"]
+
+        async def arrived() -> bool:
+            await service.turn()
+            await asyncio.sleep(0.1)
+            return bool(vtn.measured and vtn.states)
+
+        await eventually(arrived)
+    resource, _at, value = vtn.measured[0]
+    assert (resource, value) == ("a", 4.5)
+    assert vtn.states[0] == ("a", 1.0)
