@@ -272,7 +272,6 @@ class AgentConfig(ConfigBlock):
 
     def _build_circuit(self, circuit: CircuitConfig) -> Circuit:
         limited = circuit.control is Control.LIMIT
-        point = circuit.limit_point if limited else circuit.switch_point
         voltage, phase_factor = self.circuit_voltage(circuit)
         scale = LimitScale(
             unit=circuit.limit_unit,
@@ -294,7 +293,7 @@ class AgentConfig(ConfigBlock):
             control=circuit.control,
             limit=scale if limited else None,
             floor=circuit.floor,
-            point=self._topic(circuit, point),
+            point=self.control_point_of(circuit),
             switch_point=self._topic(circuit, circuit.switch_point),
             inverted=circuit.switch_inverted,
             endurance=Endurance(
@@ -303,6 +302,11 @@ class AgentConfig(ConfigBlock):
                 max_sheds_per_day=circuit.max_sheds_per_day or math.inf,
             ),
         )
+
+    def control_point_of(self, circuit: CircuitConfig) -> str:
+        """The topic of the point that sheds it."""
+        is_limited = circuit.control is Control.LIMIT
+        return self._topic(circuit, circuit.limit_point if is_limited else circuit.switch_point)
 
     def _topic(self, circuit: CircuitConfig, point: str | None) -> str:
         """A point's topic at the actuator."""

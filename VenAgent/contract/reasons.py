@@ -88,6 +88,8 @@ class ReasonCode(str, Enum):
     """Another VOLTTRON agent has reserved them with a higher priority."""
     LEASE_LAPSED = "lease_lapsed"
     """The devices went back by themselves."""
+    DEVICE_RESTARTED = "device_restarted"
+    """Its relays went to their power-up state."""
     OFF_TARGET = "off_target"
     NOT_RESPONDED = "not_responded"
     MANUAL_OVERRIDE = "manual_override"

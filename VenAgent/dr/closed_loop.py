@@ -7,7 +7,8 @@ nothing: the loop stands still until the next one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass
 
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.alerts import Severity
@@ -24,8 +25,10 @@ SETTLE_SEC = 1.0
 SETTLE_LEAST_TRIES = 3
 """A device may be slow to respond: before this many readings, standing still is no proof."""
 SETTLE_TRIES = 10
-OVERRIDE_READINGS = 2
-"""So many readings in a row must show a circuit changed before it counts as a person's."""
+CHANGED_READINGS = 2
+"""So many readings in a row must show a circuit changed before that counts."""
+RESTARTS_MOST = 3
+"""A device that restarts more often in one event is left as it is."""
 
 
 @dataclass
@@ -58,14 +61,55 @@ class Settling:
         self.due_ts = self.due_ts or now + SETTLE_SEC
 
 
+class CircuitWatch:
+    """Which circuits someone has changed during the event: a person's hand, or a device that began
+    anew. A hand is a single change that the device reports while it is there. Several circuits of
+    one device at once, or a device that was away meanwhile, are a device that restarted: its relays
+    are in their power-up state."""
+
+    def __init__(self) -> None:
+        self._changed: dict[str, int] = {}
+        """In how many readings in a row, by circuit."""
+        self._away: set[str] = set()
+        """Devices that a reading was without, since their circuits were last seen as written."""
+        self._restarts: Counter[str] = Counter()
+
+    def look(self, event: Event, reading: Reading) -> tuple[list[ShedCircuit], list[ShedCircuit]]:
+        """(overridden by hand, to be shed again), once enough readings have shown it."""
+        by_device: dict[str, list[ShedCircuit]] = {}
+        for circuit in event.circuits:
+            if not circuit.counts:
+                self._changed.pop(circuit.circuit_id, None)
+                continue
+            if circuit.setting(reading) is None:
+                self._away.add(circuit.device)
+                continue
+            if not circuit.is_changed(reading):
+                self._changed.pop(circuit.circuit_id, None)
+                self._away.discard(circuit.device)
+                continue
+            self._changed[circuit.circuit_id] = self._changed.get(circuit.circuit_id, 0) + 1
+            by_device.setdefault(circuit.device, []).append(circuit)
+        overridden: list[ShedCircuit] = []
+        restarted: list[ShedCircuit] = []
+        for device, changed in by_device.items():
+            if max(self._changed[c.circuit_id] for c in changed) < CHANGED_READINGS:
+                continue
+            is_restart = len(changed) > 1 or device in self._away
+            self._away.discard(device)
+            self._restarts[device] += is_restart
+            shed_again = is_restart and self._restarts[device] <= RESTARTS_MOST
+            (restarted if shed_again else overridden).extend(changed)
+        return overridden, restarted
+
+
 @dataclass
 class Deviation:
-    """How long an active event's meter has been off target, and which circuits were changed."""
+    """How long an active event's meter has been off target."""
 
     since_ts: float | None = None
     hold_off_until_ts: float = 0.0
     """Nothing could be done about it: not tried again before this."""
-    _changed: dict[str, int] = field(default_factory=dict)
 
     def is_confirmed(self, error_kw: float, band_kw: float, confirm_sec: float, now: float) -> bool:
         """Whether the shed has been off by more than the band, on one side, for long enough."""
@@ -76,19 +120,6 @@ class Deviation:
             self.since_ts = now
         return now - self.since_ts >= confirm_sec and now >= self.hold_off_until_ts
 
-    def overridden(self, event: Event, reading: Reading) -> list[ShedCircuit]:
-        """The circuits that someone else has changed since they were seen shed."""
-        found = []
-        for circuit in event.circuits:
-            if not circuit.counts or not circuit.is_changed(reading):
-                self._changed.pop(circuit.circuit_id, None)
-                continue
-            seen = self._changed.get(circuit.circuit_id, 0) + 1
-            self._changed[circuit.circuit_id] = seen
-            if seen >= OVERRIDE_READINGS:
-                found.append(circuit)
-        return found
-
 
 class ClosedLoop:
     """Looks at the readings of one active event at a time."""
@@ -97,7 +128,13 @@ class ClosedLoop:
         self._site = site
         self._settling = Settling()
         self._deviation = Deviation()
+        self._circuits = CircuitWatch()
         self._is_stale = False
+
+    def begin(self) -> None:
+        """Another event is looked at from now on."""
+        self._circuits = CircuitWatch()
+        self.restart()
 
     def restart(self, expected_kw: float = 0.0) -> None:
         """Circuits were written: the meter has to settle at a shed of `expected_kw`."""
@@ -138,7 +175,10 @@ class ClosedLoop:
         if self._site.lease_overdue:  # the devices may have gone back by themselves
             return effects, None
         event.put(circuit.seen_in(reading) for circuit in event.circuits if circuit.counts)
-        effects += self._respect_overrides(event, reading, now)
+        overridden, restarted = self._circuits.look(event, reading)
+        effects += self._respect_overrides(event, overridden, reading, now)
+        if restarted:
+            return effects, _restarted(restarted)
         if event.measured_kw is None:
             band = self._site.policy.band
             if not self._settling.is_settled(event, power_kw, previous_kw, band, now):
@@ -178,9 +218,10 @@ class ClosedLoop:
         names = ", ".join(circuit.circuit_id for circuit in unresponsive)
         return effects, Reason(ReasonCode.NOT_RESPONDED, f"did not respond: {names}")
 
-    def _respect_overrides(self, event: Event, reading: Reading, now: float) -> Effects:
+    def _respect_overrides(
+        self, event: Event, overridden: list[ShedCircuit], reading: Reading, now: float
+    ) -> Effects:
         """A circuit that a person switched during the event is theirs until it is over."""
-        overridden = self._deviation.overridden(event, reading)
         if not overridden:
             return []
         if event.measured_kw is not None:
@@ -235,3 +276,11 @@ class ClosedLoop:
         known = latest is not None and latest.power_kw is not None
         last_ts = max(event.active_ts or 0.0, latest.ts if latest is not None and known else 0.0)
         return last_ts + self._site.stale_after_sec
+
+
+def _restarted(circuits: list[ShedCircuit]) -> Reason:
+    devices = ", ".join(sorted({circuit.device for circuit in circuits}))
+    names = ", ".join(circuit.circuit_id for circuit in circuits)
+    return Reason(
+        ReasonCode.DEVICE_RESTARTED, f"{devices} restarted: {names} went back and are shed again"
+    )

@@ -71,6 +71,7 @@ class EventExecution:
     def begin(self, event: Event, now: float, taking_over_from: Event | None = None) -> Effects:
         """Begin `event`, or go on with it; what `taking_over_from` holds shed becomes its own."""
         self.event = event
+        self._loop.begin()
         event.begin()
         event.resume_metering(now)
         if taking_over_from is not None:
@@ -241,7 +242,11 @@ class EventExecution:
         if reading.ts < (event.active_ts or 0.0):
             return []
         effects, reason = self._loop.look(event, reading, now)
-        return effects if reason is None else effects + self._adjust(event, reading, reason, now)
+        if reason is None:
+            return effects
+        if reason.code is ReasonCode.DEVICE_RESTARTED:
+            return effects + self._shed_again(event, reason, now)
+        return effects + self._adjust(event, reading, reason, now)
 
     def _adjust(self, event: Event, reading: Reading, reason: Reason, now: float) -> Effects:
         """Add or release circuits, if any would help; else report it and leave it for a while."""
@@ -282,14 +287,18 @@ class EventExecution:
         self._lease_lapsed = event is not None and event.state is EventState.SHEDDING
         if event is None or event.state is not EventState.ACTIVE:
             return []
+        text = "the devices had gone back by themselves"
+        return self._shed_again(event, Reason(ReasonCode.LEASE_LAPSED, text), now)
+
+    def _shed_again(self, event: Event, reason: Reason, now: float) -> Effects:
         event.to(EventState.SHEDDING)
-        self._reassert = True
-        self._reason = Reason(ReasonCode.LEASE_LAPSED, "the devices had gone back by themselves")
+        self._reassert, self._reason = True, reason
         return self._reservation.request(event, now)
 
     def take_over(self, event: Event, now: float) -> Effects:
         """Go on with what an earlier process had under way."""
         self.event = event
+        self._loop.begin()
         if event.state is EventState.RECEIVED:
             return self.begin(event, now)
         if event.state is EventState.RESTORING:

@@ -141,6 +141,10 @@ class CircuitReading:
     power_kw: float | None = None
     closed: bool | None = None
     limit: float | None = None
+    point: str = field(default="", compare=False)
+    """The circuit's control point in the configuration that it was read by; empty: not known."""
+    inverted: bool = field(default=False, compare=False)
+    """Whether `closed` was read as from a normally closed contact."""
     ts: float | None = field(default=None, compare=False)
     """When the oldest of these was read (epoch s); None where nothing was."""
 

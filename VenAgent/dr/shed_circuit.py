@@ -98,7 +98,7 @@ class ShedCircuit:
 
     def seen_in(self, reading: Reading) -> ShedCircuit:
         """Remember it if `reading` shows the point as it was written."""
-        if self.seen or not _same(self._setting(reading), self.value):
+        if self.seen or not _same(self.setting(reading), self.value):
             return self
         return replace(self, seen=True)
 
@@ -144,6 +144,11 @@ class ShedCircuit:
         return bool(self.confirmed) and self.responded is not False and not taken
 
     @property
+    def device(self) -> str:
+        """The device that its point belongs to."""
+        return self.point.rpartition("/")[0]
+
+    @property
     def is_switch(self) -> bool:
         return isinstance(self.before, bool)
 
@@ -163,26 +168,32 @@ class ShedCircuit:
 
     def is_back(self, reading: Reading | None) -> bool:
         """Whether `reading` shows the circuit's point as it was before the event."""
-        return reading is not None and _same(self._setting(reading), self.before)
+        return reading is not None and _same(self.setting(reading), self.before)
 
     def is_changed(self, reading: Reading) -> bool:
         """Whether someone changed the circuit's point since it was seen as this event wrote it.
 
         One that was never seen so has not responded: that is no one's hand.
         """
-        setting = self._setting(reading)
+        setting = self.setting(reading)
         return self.seen and setting is not None and not _same(setting, self.value)
 
     def contradiction(self, reading: Reading, value: float | bool) -> str | None:
         """What `reading` has against the circuit's point holding `value`, as was confirmed."""
-        setting = self._setting(reading)
+        setting = self.setting(reading)
         if setting is None or _same(setting, value):
             return None
         return f"{self.point} was written as {value!r} and reads {setting!r}"
 
-    def _setting(self, reading: Reading) -> float | bool | None:
+    def setting(self, reading: Reading) -> float | bool | None:
+        """What its point holds, by this event's polarity; None if that was not read, or if the
+        configuration names another point by now."""
         read = reading.circuit(self.circuit_id)
-        return read.closed if self.is_switch else read.limit
+        if read.point not in ("", self.point):
+            return None
+        if not self.is_switch or read.closed is None:
+            return read.limit if not self.is_switch else None
+        return read.closed if read.inverted == self.inverted else not read.closed
 
 
 def _same(read: float | bool | None, value: float | bool) -> bool:

@@ -258,6 +258,8 @@ class PointReadings:
             power_kw=power_kw,
             closed=closed,
             limit=number(used.value(control, circuit.limit_point)),
+            point=self.config.control_point_of(circuit),
+            inverted=circuit.switch_inverted,
             ts=min((used.times[key] for key in names if key in used.times), default=None),
         )
 

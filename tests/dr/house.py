@@ -76,6 +76,8 @@ class House:
         self.may_pass = False
         """The refusal is a silence: who does not answer may be back soon."""
         self.meter_works = True
+        self.away: set[str] = set()
+        """Devices that do not answer."""
         self.meter_lag_sec = 0.0
         self.meter_scale = 1.0
         """What is read, by what is drawn: another than 1 is a wrong configuration."""
@@ -144,13 +146,25 @@ class House:
             for circuit in self.panel.circuits
         }
         circuits = {
-            circuit_id: CircuitReading(
-                draws_kw[circuit_id], self.closed[circuit_id], self.limits.get(circuit_id)
-            )
+            circuit_id: self._read_circuit(circuit_id, draws_kw[circuit_id])
             for circuit_id in draws_kw
             if circuit_id in self.configured.by_id
         }
         return Reading(self.now, sum(draws_kw.values()), circuits)
+
+    def _read_circuit(self, circuit_id: str, power_kw: float) -> CircuitReading:
+        """With the polarity that the configuration names, which may not be that of the wires."""
+        configured, wired = self.configured.by_id[circuit_id], self.panel.by_id[circuit_id]
+        if configured.point.rpartition("/")[0] in self.away:
+            return CircuitReading()
+        closed = self.closed[circuit_id]
+        return CircuitReading(
+            power_kw,
+            closed if configured.inverted == wired.inverted else not closed,
+            self.limits.get(circuit_id),
+            point=configured.point,
+            inverted=configured.inverted,
+        )
 
     def _write(self, writes: tuple[PointWrite, ...]) -> dict[str, str]:
         """Write the points; why not, by circuit."""
@@ -171,7 +185,8 @@ class House:
                 self.limits[circuit.id] = write.value
             else:
                 assert isinstance(write.value, bool)
-                self.closed[circuit.id] = write.value
+                is_as_wired = write.inverted == circuit.inverted
+                self.closed[circuit.id] = write.value if is_as_wired else not write.value
         return failures
 
     # ---- the agent ---------------------------------------------------------------------------

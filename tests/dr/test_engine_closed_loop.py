@@ -6,7 +6,7 @@ import pytest
 
 from tests.dr.builders import TOTAL_KW
 from tests.dr.house import House, send_event
-from VenAgent.dr.closed_loop import OVERRIDE_READINGS
+from VenAgent.dr.closed_loop import CHANGED_READINGS
 
 
 def test_a_contactor_that_does_not_respond_raises_an_alert_and_is_replaced(house: House) -> None:
@@ -96,7 +96,7 @@ def test_a_meter_that_is_not_read_freezes_the_loop_and_never_counts_as_zero(hous
 def test_a_circuit_switched_on_by_a_person_is_theirs_and_replaced(house: House) -> None:
     send_event(house, 4.5)
     house.closed["heater1"] = True
-    house.wait(5.0 * OVERRIDE_READINGS + 20.0)
+    house.wait(5.0 * CHANGED_READINGS + 20.0)
     assert house.closed["heater1"] is True
     assert ("circuit.manual_override", "heater1") in house.alerts
     reasons = [ack["reason"] for ack in house.acks if ack["status"] == "adjusted"]

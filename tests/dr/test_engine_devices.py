@@ -1,0 +1,98 @@
+"""The event engine: whose hand was it? Devices that restart, go away, or are configured anew."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.dr.builders import panel_of, switch
+from tests.dr.house import House, send_event
+from VenAgent.dr.closed_loop import CHANGED_READINGS, RESTARTS_MOST
+from VenAgent.dr.panel import Panel
+
+DRAWS_KW = {"a": 2.0, "b": 2.0, "c": 2.0, "d": 2.0, "hvac": 3.0}
+BOARD = "site/board"
+
+
+def board_panel() -> Panel:
+    """Four relays on one board, and a critical circuit beside it."""
+    relays = [
+        replace(switch(name, priority=5), point=f"{BOARD}/{name}", switch_point=f"{BOARD}/{name}")
+        for name in "abcd"
+    ]
+    return panel_of(*relays, switch("hvac", priority=1))
+
+
+@pytest.fixture
+def board() -> House:
+    house = House(board_panel(), dict(DRAWS_KW))
+    send_event(house, 8.0)
+    house.wait(60.0)
+    assert house.opened() == set("abcd")
+    return house
+
+
+def test_a_board_that_was_power_cycled_is_shed_again(board: House) -> None:
+    """For 3 s, between two readings: it comes back with its relays closed."""
+    for name in "abcd":
+        board.closed[name] = True
+    board.wait(5.0 * CHANGED_READINGS)
+    assert board.opened() == set("abcd")
+    assert board.last("adjusted")["reason_code"] == "device_restarted"
+    assert "circuit.manual_override" not in board.alerted
+    assert board.closed["hvac"], "no critical circuit is shed in its place"
+
+
+def test_a_single_circuit_of_a_board_that_was_away_is_shed_again() -> None:
+    house = House(board_panel(), dict(DRAWS_KW))
+    send_event(house, 2.0)
+    house.wait(60.0)
+    (shed,) = house.opened()
+    house.away = {BOARD}
+    house.wait(10.0)
+    house.away, house.closed[shed] = set(), True
+    house.wait(5.0 * CHANGED_READINGS)
+    assert house.opened() == {shed}
+
+
+def test_a_single_change_of_a_board_that_is_there_is_a_hand(board: House) -> None:
+    board.closed["a"] = True
+    board.wait(5.0 * CHANGED_READINGS)
+    assert ("circuit.manual_override", "a") in board.alerts
+    assert board.closed["a"]
+
+
+def test_a_hand_on_a_board_that_was_away_before_and_is_back_as_it_was(board: House) -> None:
+    board.away = {BOARD}
+    board.wait(10.0)
+    board.away = set()
+    board.wait(10.0)
+    board.closed["a"] = True
+    board.wait(5.0 * CHANGED_READINGS)
+    assert ("circuit.manual_override", "a") in board.alerts
+
+
+def test_a_board_that_restarts_again_and_again_is_left_alone(board: House) -> None:
+    for _ in range(RESTARTS_MOST + 1):
+        for name in "abcd":
+            board.closed[name] = True
+        board.wait(5.0 * (CHANGED_READINGS + 2))
+    assert not board.opened() & set("abcd")
+
+
+@pytest.mark.parametrize("wired_inverted", [False, True])
+def test_an_edit_of_the_polarity_in_mid_event_leaves_nothing_off(wired_inverted: bool) -> None:
+    """The event keeps its points and its polarity, also when they are read."""
+    panel = panel_of(*(replace(switch(name, priority=5), inverted=wired_inverted) for name in "ab"))
+    house = House(panel, {"a": 2.0, "b": 2.0})
+    send_event(house, 4.0)
+    house.wait(30.0)
+    assert house.opened() == {"a", "b"}
+    edited = [replace(circuit, inverted=not wired_inverted) for circuit in panel.circuits]
+    house.reconfigure(replace(panel, circuits=tuple(edited)))
+    house.wait(60.0)
+    assert house.opened() == {"a", "b"}
+    assert "circuit.manual_override" not in house.alerted
+    house.wait(600.0)
+    assert house.opened() == set()
