@@ -40,7 +40,10 @@ DISTRIBUTIONS = {
     "VenAgent": {"VenAgent"},
     "backend": {"backend", "VenAgent.baseline", "VenAgent.contract"},
     "simulator": {"simulator"},
-    "ops": {"ops", "VenAgent"},
+    "ops": {
+        *("ops", "VenAgent.baseline", "VenAgent.config", "VenAgent.contract"),
+        "VenAgent.cloud.tls",
+    },
 }
 WITHOUT_CIRCLES = ("VenAgent", "backend", "benchmarks", "ops", "simulator")
 PURE = ("baseline", "contract", "dr")

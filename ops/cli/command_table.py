@@ -47,9 +47,9 @@ COMMANDS: Mapping[str, CommandEntry] = {
         "Send a demand-response event, wait for its ack and show it.",
     ),
     "restore": CommandEntry(
-        "ven_commands", "restore_command", "End an event and restore its circuits."
+        "ven_commands", "ven_restore_command", "End an event and restore its circuits."
     ),
-    "ping": CommandEntry("ven_commands", "ping_command", "Ask the VEN for a sign of life."),
+    "ping": CommandEntry("ven_commands", "ven_ping_command", "Ask the VEN for a sign of life."),
     "shadow": CommandEntry(
         "ven_commands", "shadow_command", "The device's state as its shadow reports it, as JSON."
     ),

@@ -71,7 +71,7 @@ class _Flow:
             time.sleep(LOOK_EVERY_SEC)
 
 
-def script(
+def e2e_event_flow_script(
     ven: options.ScriptVen = None,
     ven_id: options.ScriptVenId = None,
     backend_url: options.BackendUrl = None,

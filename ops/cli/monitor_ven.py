@@ -13,7 +13,7 @@ from ops.clients.backend_client import backend_ven_path
 from ops.host import terminal
 
 
-def script(
+def monitor_ven_script(
     ven: options.ScriptVen = None,
     ven_id: options.ScriptVenId = None,
     backend_url: options.BackendUrl = None,

@@ -19,7 +19,7 @@ from VenAgent.contract.telemetry import CircuitEntry, LoadEntry
 _NEEDED = ("venId", "timestamp", "usedPowerKw", "shedPowerKw", "requestedReductionKw", "eventId")
 
 
-def script(
+def mqtt_telemetry_check_script(
     ven: options.ScriptVen = None,
     ven_id: options.ScriptVenId = None,
     count: Annotated[int, typer.Option(help="Telemetries to check.", min=1)] = 3,

@@ -11,7 +11,7 @@ from ops.clients.ven_registration import ven_registration
 from ops.host import terminal
 
 
-def script(
+def register_ven_script(
     ven: options.ScriptVen = None,
     ven_id: options.ScriptVenId = None,
     backend_url: options.BackendUrl = None,

@@ -13,15 +13,22 @@ _EPILOG = "What is not given is taken from the environment, then from the last `
 
 
 def run_script(module: str) -> None:
-    """Run the function `script` of `ops.cli.<module>` as a program, in the tools' Python."""
+    """Run `<module>_script` of ops.cli.<module> as a program, in the tools' Python."""
     use_tools_python()
     import typer  # which another Python than the tools' may not have
 
     from ops.host.exit_code import exit_code_of
 
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command(epilog=_EPILOG)(importlib.import_module(f"ops.cli.{module}").script)
+    app.command(epilog=_EPILOG)(_script_of(module))
     sys.exit(exit_code_of(lambda: _result(app), interrupted=0))
+
+
+def _script_of(module: str) -> Callable[..., None]:
+    found: Callable[..., None] = getattr(
+        importlib.import_module(f"ops.cli.{module}"), f"{module}_script"
+    )
+    return found
 
 
 def _result(app: Callable[..., Any]) -> int:

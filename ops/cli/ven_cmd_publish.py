@@ -13,7 +13,7 @@ from ops.clients.mqtt_client import OperatorMqttClient
 from ops.host import terminal
 
 
-def script(
+def ven_cmd_publish_script(
     ven: options.ScriptVen = None,
     op: Annotated[
         str, typer.Option(help="event, shedPanel, shedLoad, restore, cancel, ping, get, …")

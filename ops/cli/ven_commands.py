@@ -46,7 +46,7 @@ def send_event_command(
     )
 
 
-def restore_command(
+def ven_restore_command(
     event_id: Annotated[str | None, typer.Option(help="The active event, if none.")] = None,
     ven_id: VenId = None,
     timeout: Timeout = ACK_WITHIN_SEC,
@@ -59,7 +59,7 @@ def restore_command(
     )
 
 
-def ping_command(
+def ven_ping_command(
     ven_id: VenId = None, timeout: Timeout = ACK_WITHIN_SEC, json: Json = False
 ) -> None:
     """Ask the VEN for a sign of life."""

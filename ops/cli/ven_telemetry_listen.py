@@ -10,7 +10,7 @@ from ops.cli import script_options as options
 from ops.cli.ven_commands import follow_telemetry
 
 
-def script(
+def ven_telemetry_listen_script(
     ven: options.ScriptVen = None,
     ven_id: options.ScriptVenId = None,
     count: Annotated[int | None, typer.Option(help="End after so many messages.", min=1)] = None,

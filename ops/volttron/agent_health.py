@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 
 from ops.clients.command_sender import ask_own_ven
 from ops.host.ops_error import OpsError
@@ -16,6 +17,9 @@ from ops.volttron.config_store import AGENT, DRIVER
 
 NEEDED = (DRIVER, ACTUATOR, AGENT)
 HEALTHY_WITHIN_SEC = 60.0
+LOOKS, LONGEST_SEC = 20, 300.0
+"""On a slow machine: time for so many looks with vctl more, up to that long."""
+REVIVE_EVERY_SEC = 30.0
 ANSWER_WITHIN_SEC = 5.0
 
 
@@ -34,11 +38,24 @@ def agent_health(paths: Paths, identity: str) -> tuple[str, str] | None:
 
 
 def wait_for_agent_health(paths: Paths, settings: SiteSettings) -> None:
-    """Until all agents are well, and VenAgent answers through its broker."""
-    deadline = time.monotonic() + HEALTHY_WITHIN_SEC
+    """Until all agents are well, and VenAgent answers through its broker.
+
+    A slow machine gets more time: as much as it needs for vctl, which tells how slow it is.
+    """
+    began = time.monotonic()
+    revived = float("-inf")
+    deadline = began + HEALTHY_WITHIN_SEC
     while True:
-        _revive_actuator(paths)
-        problem = _unwell(paths) or _unheard(paths, settings, deadline)
+        asked = time.monotonic()
+        agents = vctl.vctl_status(paths)
+        slowness_sec = time.monotonic() - asked
+        deadline = max(
+            deadline, began + min(LONGEST_SEC, HEALTHY_WITHIN_SEC + LOOKS * slowness_sec)
+        )
+        if time.monotonic() - revived > REVIVE_EVERY_SEC and _revive_actuator(paths, agents):
+            revived = time.monotonic()  # it needs a while: not again and again
+            continue
+        problem = _unwell(paths, agents) or _unheard(paths, settings, deadline)
         if problem is None:
             return
         if time.monotonic() >= deadline:
@@ -46,14 +63,13 @@ def wait_for_agent_health(paths: Paths, settings: SiteSettings) -> None:
         time.sleep(0.5)
 
 
-def _revive_actuator(paths: Paths) -> bool:
+def _revive_actuator(paths: Paths, agents: Mapping[str, vctl.VctlAgentStatus]) -> bool:
     """Restart an actuator that came up before the driver; whether that was needed.
 
     VOLTTRON starts its agents by priority, but without waiting for one to be up before the next.
     An actuator that misses the driver looks again only after 5 s, and says for ever that the
     driver does not run.
     """
-    agents = vctl.vctl_status(paths)
     driver, actuator = agents.get(DRIVER), agents.get(ACTUATOR)
     if not (driver and driver.is_running and actuator and actuator.is_running):
         return False
@@ -66,9 +82,8 @@ def _revive_actuator(paths: Paths) -> bool:
     return True
 
 
-def _unwell(paths: Paths) -> str | None:
+def _unwell(paths: Paths, agents: Mapping[str, vctl.VctlAgentStatus]) -> str | None:
     """The first agent that is not well and what it says; None when all are."""
-    agents = vctl.vctl_status(paths)
     for identity in NEEDED:
         agent = agents.get(identity)
         if agent is None or not agent.is_running:

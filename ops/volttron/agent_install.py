@@ -69,7 +69,12 @@ def _install_package(paths: Paths, agent: PackagedAgent, options: list[str]) -> 
 
 def start_installed_agent(paths: Paths, identity: str) -> None:
     """Start one that is installed and does not run."""
-    vctl.vctl_output(paths, "start", _uuid(paths, identity))
+    try:
+        vctl.vctl_output(paths, "start", _uuid(paths, identity))
+    except OpsError:  # asked a second time, vctl says of one that runs that it cannot be started
+        agent = vctl.vctl_status(paths).get(identity)
+        if agent is None or not agent.is_running:
+            raise
     _require_running(paths, identity)
 
 

@@ -23,7 +23,7 @@ DEVICES_FILE = "devices.json"
 """A site of several devices: `{device path: {"model": folder, "driver_config": {…}}}`."""
 DRIVER = "platform.driver"
 AGENT = "ven.agent"
-STORE_WITHIN_SEC = 45.0
+STORE_WITHIN_SEC = 120.0
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,16 @@ from ops.host.child_environment import platform_child_environment
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.host.processes import plain_user, process_is_running, recorded_process
+from ops.host.terminal import print_note
 
 PLATFORM = "platform"
 """The name of the platform's process."""
+TRY_AGAIN = 75
+"""vctl's exit code (EX_TEMPFAIL) when the platform did not answer in time."""
+AGAIN_AFTER_SEC = 2.0
+PERSONS_TRIES = 4
+NO_HELLO_WITHIN_SEC = 20.0
+"""So soon it ends when the platform has not even greeted it: nothing was done."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +54,25 @@ class VctlTimeout(OpsError):
 
 
 def run_vctl(
-    paths: Paths, *arguments: str | Path, timeout_sec: float = 60
+    paths: Paths, *arguments: str | Path, timeout_sec: float = 120
 ) -> subprocess.CompletedProcess[str]:
-    """The finished command, whatever its result."""
+    """The finished command, whatever its result.
+
+    On a busy machine vctl gives up after 10 s, with exit code 75 (try again): so it is run again
+    within `timeout_sec`. Raises OpsError when VOLTTRON ends meanwhile, or nothing comes in time.
+    """
+    deadline = time.monotonic() + timeout_sec
+    while True:
+        finished = _run_once(paths, arguments, max(1.0, deadline - time.monotonic()))
+        left_sec = deadline - time.monotonic()
+        if finished.returncode != TRY_AGAIN or left_sec <= AGAIN_AFTER_SEC:
+            return finished
+        time.sleep(AGAIN_AFTER_SEC)
+
+
+def _run_once(
+    paths: Paths, arguments: Sequence[str | Path], timeout_sec: float
+) -> subprocess.CompletedProcess[str]:
     command = [str(part) for part in (paths.platform_bin / "vctl", *arguments)]
     with subprocess.Popen(
         command,
@@ -95,16 +118,23 @@ def _finish(
 def pass_on_to_vctl(paths: Paths, arguments: Sequence[str]) -> int:
     """Run it on this terminal, as a person would, with that person's editor; its exit code."""
     editors = {name: os.environ[name] for name in ("EDITOR", "VISUAL") if name in os.environ}
-    return subprocess.run(
-        [str(paths.platform_bin / "vctl"), *arguments],
-        env={**platform_child_environment(paths, {}), **editors},
-        cwd=paths.volttron_home,
-        check=False,
-        **plain_user(paths),
-    ).returncode
+    for tries_left in reversed(range(PERSONS_TRIES)):
+        began = time.monotonic()
+        code = subprocess.run(
+            [str(paths.platform_bin / "vctl"), *arguments],
+            env={**platform_child_environment(paths, {}), **editors},
+            cwd=paths.volttron_home,
+            check=False,
+            **plain_user(paths),
+        ).returncode
+        no_hello = code == TRY_AGAIN and time.monotonic() - began < NO_HELLO_WITHIN_SEC
+        if not no_hello or not tries_left:
+            break
+        print_note("VOLTTRON did not answer in time; trying again")
+    return code
 
 
-def vctl_output(paths: Paths, *arguments: str | Path, timeout_sec: float = 60) -> str:
+def vctl_output(paths: Paths, *arguments: str | Path, timeout_sec: float = 120) -> str:
     """Its output; raises OpsError with what it said when it fails."""
     result = run_vctl(paths, *arguments, timeout_sec=timeout_sec)
     if result.returncode != 0:
@@ -118,7 +148,7 @@ def vctl_output(paths: Paths, *arguments: str | Path, timeout_sec: float = 60) -
 
 def vctl_status(paths: Paths) -> dict[str, VctlAgentStatus]:
     """The installed agents by their VIP identity."""
-    output = vctl_output(paths, "--json", "status", timeout_sec=40)
+    output = vctl_output(paths, "--json", "status")
     return parse_vctl_status(output)
 
 

@@ -28,7 +28,7 @@ from ops.volttron import repair_volttron, vctl
 
 NAME = vctl.PLATFORM
 VIP_PORT = 22916
-UP_WITHIN_SEC = 90.0
+UP_WITHIN_SEC = 240.0
 DOWN_WITHIN_SEC = 90.0
 _PATIENCE = ((signal.SIGINT, 30.0), (signal.SIGTERM, 15.0), (signal.SIGKILL, 5.0))
 

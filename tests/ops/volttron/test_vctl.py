@@ -85,3 +85,28 @@ def test_vctl_can_be_interrupted(paths: Paths) -> None:
     """SIGINT is not ignored in what is started."""
     fake_vctl(paths, "kill -INT $$; sleep 1000")
     assert vctl.run_vctl(paths, "status", timeout_sec=30).returncode in (-signal.SIGINT, 130)
+
+
+COUNTING = 'echo . >>"$0.tries"; [ "$(wc -l <"$0.tries")" -ge 3 ] || exit 75; echo done'
+
+
+def test_a_vctl_that_gives_up_is_tried_again(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vctl, "AGAIN_AFTER_SEC", 0.01)
+    fake_vctl(paths, COUNTING)
+    assert vctl.vctl_output(paths, "status") == "done\n"
+
+
+def test_a_vctl_that_a_person_calls_is_tried_again(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_vctl(paths, COUNTING)
+    assert vctl.pass_on_to_vctl(paths, ["status"]) == 0
+    assert capsys.readouterr().err.count("trying again") == 2
+
+
+def test_a_vctl_that_always_gives_up_ends_with_its_code(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vctl, "AGAIN_AFTER_SEC", 0.01)
+    fake_vctl(paths, "echo operation timed out >&2; exit 75")
+    assert vctl.run_vctl(paths, "status", timeout_sec=0.5).returncode == 75
