@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from ops.host.child_environment import child_environment
@@ -44,14 +47,15 @@ def stage_files(
     """A fresh copy of these parts in `staged/<folder>`, owned by the plain user.
 
     `extra` are files under another name. The copy is written by the plain user itself, so that
-    nothing it prepared there can make us write elsewhere.
+    nothing it prepared there can make us write elsewhere. Nobody else can read it: a configuration
+    may hold the page's token.
     """
     target = paths.staged / folder
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         for name, path in [*staging_files(paths.repo, names), *(extra or {}).items()]:
             tar.add(path, arcname=name, recursive=False)
-    script = 'rm -rf "$1" && mkdir -p "$1" && tar -x -f - -C "$1" --no-same-owner'
+    script = 'umask 077 && rm -rf "$1" && mkdir -p "$1" && tar -x -f - -C "$1" --no-same-owner'
     _as_user(paths, script, target, archive.getvalue())
     return target
 
@@ -59,6 +63,18 @@ def stage_files(
 def write_staged_file(paths: Paths, target: Path, text: str) -> None:
     """A file that belongs to the plain user, written by it."""
     _as_user(paths, 'cat >"$1"', target, text.encode())
+
+
+@contextmanager
+def lent_file(paths: Paths, text: str, suffix: str) -> Iterator[Path]:
+    """A file with that text for as long as the block, which the plain user alone can read."""
+    with tempfile.NamedTemporaryFile("w", dir=paths.run, suffix=suffix) as file:
+        file.write(text)
+        file.flush()
+        user = plain_user(paths)
+        if user:
+            os.fchown(file.fileno(), user["user"], user["group"])
+        yield Path(file.name)
 
 
 def _as_user(paths: Paths, script: str, target: Path, contents: bytes) -> None:

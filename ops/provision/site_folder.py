@@ -308,4 +308,5 @@ def write_agent_config(site: SiteFolder, config: Mapping[str, Any], issued: Issu
         },
     }
     changed = {**config, "ven_id": site.thing, "broker": broker}
-    site.write(site.agent_config, json.dumps(changed, indent=2) + "\n")
+    # The page's token may be in it.
+    site.write(site.agent_config, json.dumps(changed, indent=2) + "\n", mode=0o600)

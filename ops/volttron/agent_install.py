@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -48,11 +47,8 @@ def install_packaged_agent(
     if config is None:
         _install_package(paths, agent, [])
         return
-    with tempfile.NamedTemporaryFile("w", dir=paths.run, suffix=".json") as file:
-        json.dump(config, file)
-        file.flush()
-        Path(file.name).chmod(0o644)  # vctl reads it as the plain user
-        _install_package(paths, agent, ["--agent-config", file.name])
+    with staging.lent_file(paths, json.dumps(config), ".json") as file:
+        _install_package(paths, agent, ["--agent-config", str(file)])
 
 
 def _install_package(paths: Paths, agent: PackagedAgent, options: list[str]) -> None:

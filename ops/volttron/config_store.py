@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.host.site_settings import read_json_object
+from ops.host.staging import lent_file
 from ops.volttron import vctl
 
 DEVICES_FILE = "devices.json"
@@ -133,16 +133,11 @@ def load_config_store(
 
 
 def store_config_entry(paths: Paths, entry: ConfigStoreEntry) -> None:
-    with tempfile.NamedTemporaryFile("w", dir=paths.run, suffix=f".{entry.kind}") as file:
-        file.write(entry.contents)
-        file.flush()
-        Path(file.name).chmod(0o644)  # vctl reads it as the plain user
-        command = entry.command(Path(file.name))
+    with lent_file(paths, entry.contents, f".{entry.kind}") as file:
+        command = entry.command(file)
         try:
             vctl.vctl_output(paths, *command, timeout_sec=STORE_WITHIN_SEC)
-        except (
-            vctl.VctlTimeout
-        ):  # seen once, on a VOLTTRON just started; to store twice is harmless
+        except vctl.VctlTimeout:  # seen on a VOLTTRON just started; to store twice is harmless
             vctl.vctl_output(paths, *command, timeout_sec=STORE_WITHIN_SEC)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,7 @@ from tests.documents.reader import Reader
 from tests.documents.site import copied_model
 from tests.documents.tables import SITE, begins
 from tests.support.ports import free_port
+from tests.support.readable_files import told_to_others
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +59,14 @@ def test_a_command_does_what_its_page_says(reader: Reader, command: Command) -> 
     play(reader, command, **variables)
     if command.text.endswith("vctl config edit ven.agent config"):
         assert '"amperage": 190' in reader.run("vctl config get ven.agent config")
+
+
+def test_nothing_secret_of_the_site_can_be_read_by_others(reader: Reader) -> None:
+    """After all pages: keys of VOLTTRON, of the backend and of the site, wherever they stand."""
+    home = Path(reader.environment["VENAGENT_HOME"])
+    keys = [
+        json.loads(file.read_text())["secret"] for file in home.glob("volttron/**/keystore.json")
+    ]
+    keys += re.findall(r"ven_\S{20,}", "\n".join(reader.said.values()))
+    assert keys
+    assert told_to_others(home, keys) == []
