@@ -12,8 +12,8 @@ import sys
 from simulator.bacnet_server import BMS_PRIORITY, BacnetServer
 from simulator.command_line import parse_bacnet_options
 from simulator.device_catalog import DeviceCatalog
-from simulator.device_server import run_device_server
 from simulator.moment import Moment
+from simulator.server_process import run_server_process
 
 
 async def _serve(options: argparse.Namespace) -> int:
@@ -22,7 +22,7 @@ async def _serve(options: argparse.Namespace) -> int:
     server = BacnetServer(devices, options.address, options.device_id)
     if options.bms:
         server.command_all(BMS_PRIORITY)
-    return await run_device_server(server, "--address", options.control_port, options.fault)
+    return await run_server_process(server, "--address", options.control_port, options.fault)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from simulator.control_request import ControlRequestError
-from simulator.fault_injector import GatewayLimits
 from simulator.faulty_registers import FaultyRegisters, RequestUnanswered
+from simulator.gateway_limits import GatewayLimits
 from simulator.modbus_server import TICK_SEC
 from simulator.moment import Moment
 from simulator.simulated_device import SimulatedDevice

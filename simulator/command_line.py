@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from simulator.control_request import ControlRequest
-from simulator.device_catalog import DeviceCatalog, DeviceRequest
+from simulator.device_catalog import CatalogDevice, DeviceCatalog
 
 _Number = TypeVar("_Number", int, float)
 
@@ -60,7 +60,7 @@ def parse_bacnet_options(arguments: Sequence[str] | None = None) -> argparse.Nam
 
 
 def _check_units(
-    parser: argparse.ArgumentParser, first: int, others: Sequence[DeviceRequest]
+    parser: argparse.ArgumentParser, first: int, others: Sequence[CatalogDevice]
 ) -> None:
     units = [first, *(each.unit for each in others)]
     for unit in units:
@@ -115,12 +115,12 @@ def _instance(text: str) -> int:
     return _in_range(text, int, 0, _MAX_INSTANCE, wanted)
 
 
-def _device(text: str) -> DeviceRequest:
+def _device(text: str) -> CatalogDevice:
     kind, _, unit = text.partition(":")
     if kind not in DeviceCatalog.KINDS:
         known = ", ".join(DeviceCatalog.KINDS)
         raise argparse.ArgumentTypeError(f"{text!r} is not KIND:UNIT with a KIND of {known}")
-    return DeviceRequest(kind, _unit(unit))
+    return CatalogDevice(kind, _unit(unit))
 
 
 def _fault(text: str) -> ControlRequest:

@@ -19,11 +19,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any, Protocol
+from typing import Any
 
 from simulator.control_request import ControlRequest, ControlRequestError
+from simulator.device_server import DeviceServer
 from simulator.equipment_registers import EquipmentRegisters
-from simulator.fault_injector import FaultInjector, FaultyServer
+from simulator.fault_injector import FaultInjector
 from simulator.moment import Moment
 from simulator.simulated_circuit import CIRCUITS
 from simulator.simulated_panel import SimulatedPanel
@@ -32,25 +33,10 @@ LOOPBACK = "127.0.0.1"
 _OPS = ("state", "fault", "clear", "draw", "hand", "bms", "set")
 
 
-class ListeningServer(FaultyServer, Protocol):
-    """A server that can be told to listen again."""
-
-    port: int
-
-    async def listen(self) -> None:
-        """Start listening; nothing if it does. Raises OSError when it cannot."""
-
-    def command(self, name: str, value: float | None, priority: int) -> None:
-        """Command an output as a BMS does, null to give its place up; or ControlRequestError."""
-
-    def protocol_state(self, unit: int) -> dict[str, Any]:
-        """What there is to know beside the device's own state."""
-
-
 class ControlPort:
     """Takes requests for the devices of one server."""
 
-    def __init__(self, server: ListeningServer) -> None:
+    def __init__(self, server: DeviceServer) -> None:
         self._server = server
         self._injector = FaultInjector(server)
         self._listener: asyncio.Server | None = None

@@ -10,9 +10,9 @@ from simulator.appliance_loads import HOUR_SEC, DriftingNoise
 from simulator.battery_storage import BatteryStorage
 from simulator.equipment_registers import EquipmentRegisters
 from simulator.ev_charger import EvCharger
-from simulator.house_loads import HouseLoads, PanelLoads, SteadyLoads
 from simulator.hybrid_inverter import HybridInverter
 from simulator.moment import Moment
+from simulator.panel_loads import HouseLoads, PanelLoads, SteadyLoads
 from simulator.panel_registers import PanelRegisters
 from simulator.rooftop_unit import RooftopUnit
 from simulator.simulated_device import SimulatedDevice
@@ -20,7 +20,7 @@ from simulator.simulated_panel import SimulatedPanel
 from simulator.site_equipment import SiteEquipment
 
 
-class DeviceRequest(NamedTuple):
+class CatalogDevice(NamedTuple):
     """One device beside the first panel: what it is, and the unit id that it answers to."""
 
     kind: str
@@ -44,7 +44,7 @@ class DeviceCatalog:
         }
 
     def build(
-        self, unit: int, others: Sequence[DeviceRequest], start: Moment
+        self, unit: int, others: Sequence[CatalogDevice], start: Moment
     ) -> Mapping[int, SimulatedDevice]:
         """The panel under `unit`, and the others under theirs; the panel comes first.
 

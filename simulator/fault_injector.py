@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable
 
 from simulator.control_request import ControlRequest, ControlRequestError
 from simulator.device_faults import FalseReading
+from simulator.device_server import DeviceServer
 from simulator.faulty_registers import FaultyRegisters
+from simulator.gateway_limits import GatewayLimits
 from simulator.moment import Moment
 from simulator.panel_registers import PanelRegisters
 from simulator.register_map import RegisterTable
@@ -18,54 +18,10 @@ _OF_A_WHOLE_DEVICE = ("lost", "slow", "away", "power_cycle")
 _WRITABLE = (RegisterTable.COIL, RegisterTable.HOLDING)
 
 
-@dataclass
-class GatewayLimits:
-    """What a small gateway does: a few connections, and one request at a time."""
-
-    busy_sec: float
-    """How long it is busy with each request, whatever the unit."""
-    connections: int = 1
-    refuse: bool = False
-    """A connection too many is refused; otherwise it is accepted and closed."""
-
-    def listed(self) -> dict[str, Any]:
-        """In the words of the control port."""
-        extra = "refuse" if self.refuse else "close"
-        connections = self.connections
-        return {
-            "kind": "gateway",
-            "seconds": self.busy_sec,
-            "connections": connections,
-            "extra": extra,
-        }
-
-
-class FaultyServer(Protocol):
-    """A server whose faults are switched."""
-
-    gateway: GatewayLimits | None
-    """What it is limited to as a gateway; None: no limits."""
-    one_controller: bool
-    """All devices answer as one: a fault of a whole device is the first one's."""
-
-    @property
-    def devices(self) -> Mapping[int, FaultyRegisters]:
-        """By unit id, the first one first."""
-
-    async def close(self) -> None:
-        """Refuse connections and drop those there are."""
-
-    async def limit_gateway(self, limits: GatewayLimits | None) -> None:
-        """Be a small gateway, or no longer; ControlRequestError if it cannot be one."""
-
-    def power_cycled(self, unit: int) -> None:
-        """The device behind this unit id had a power cut."""
-
-
 class FaultInjector:
     """Sets one server's faults."""
 
-    def __init__(self, server: FaultyServer) -> None:
+    def __init__(self, server: DeviceServer) -> None:
         self._server = server
         self._by_kind: dict[str, tuple[tuple[str, ...], _Setter]] = {
             "stuck_contactor": (("circuit",), self._stuck_contactor),

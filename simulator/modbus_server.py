@@ -15,8 +15,8 @@ from pymodbus.server.requesthandler import ServerRequestHandler
 from pymodbus.simulator.simcore import SimCore
 
 from simulator.control_request import ControlRequestError
-from simulator.fault_injector import GatewayLimits
 from simulator.faulty_registers import FaultyRegisters, RequestUnanswered
+from simulator.gateway_limits import GatewayLimits
 from simulator.moment import Moment
 from simulator.register_map import RegisterError, RegisterTable
 from simulator.simulated_device import SimulatedDevice

@@ -53,13 +53,13 @@ class PanelControl:
         """Switch all faults off."""
         self.request(op="clear")
 
-    def draw(self, circuit: str, kw: float | None) -> None:
+    def draw(self, circuit: str, kw: float | None, **where: object) -> None:
         """Fix what a circuit would draw in kW; None gives it back to the simulation."""
-        self.request(op="draw", circuit=circuit, kw=kw)
+        self.request(op="draw", circuit=circuit, kw=kw, **where)
 
-    def hand(self, circuit: str, closed: bool) -> None:
-        """Move one contactor as a person at the site does."""
-        self.request(op="hand", circuit=circuit, closed=closed)
+    def hand(self, circuit: str, closed: bool, **where: object) -> None:
+        """Move one contactor as a person at the site does; `unit=2`: of another panel."""
+        self.request(op="hand", circuit=circuit, closed=closed, **where)
 
     def change(self, unit: int, name: str, value: float) -> None:
         """Change what is around a piece of equipment: the weather, the car."""

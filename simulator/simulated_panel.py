@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from simulator.appliance_loads import HOUR_SEC
 from simulator.heartbeat_watch import HeartbeatWatch
-from simulator.house_loads import PanelLoads
 from simulator.moment import Moment
+from simulator.panel_loads import PanelLoads
 from simulator.simulated_circuit import CIRCUIT_COUNT, CIRCUITS, CircuitControl, SimulatedCircuit
 from simulator.site_equipment import SiteEquipment
 

@@ -14,6 +14,7 @@ PAGES = sorted(
         *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
         *ROOT.glob("docs/*.md"),
         *ROOT.glob("MeterDriverConfigs/**/README.md"),
+        ROOT / "simulator/README.md",
     ]
 )
 _BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.S | re.M)

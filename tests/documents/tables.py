@@ -24,6 +24,7 @@ SITE = (
     "CONTRIBUTING.md",
     "MeterDriverConfigs/bacnet_panel/README.md",
     "MeterDriverConfigs/bacnet_thermostat/README.md",
+    "simulator/README.md",
 )
 """Pages whose commands are run, in this order, beside a site that their `start` brought up."""
 

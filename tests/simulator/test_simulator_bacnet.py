@@ -16,9 +16,9 @@ import pytest
 from panel_harness import bacnet_panel
 
 from simulator.faulty_registers import FaultyRegisters
-from simulator.house_loads import SteadyLoads
 from simulator.moment import Moment
 from simulator.panel_control import PanelControlError
+from simulator.panel_loads import SteadyLoads
 from simulator.panel_registers import PanelRegisters
 from simulator.register_map import RegisterTable
 from simulator.simulated_circuit import CIRCUITS

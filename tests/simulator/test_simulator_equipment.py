@@ -9,8 +9,8 @@ import pytest
 from simulator.battery_storage import BatteryStorage
 from simulator.equipment_registers import EquipmentRegisters
 from simulator.ev_charger import CHARGING, CONNECTED, NO_CAR, EvCharger
-from simulator.house_loads import SteadyLoads
 from simulator.moment import Moment
+from simulator.panel_loads import SteadyLoads
 from simulator.register_map import RegisterError, RegisterTable
 from simulator.rooftop_unit import DEFAULT_SETPOINT_C, RooftopUnit
 from simulator.simulated_panel import SimulatedPanel

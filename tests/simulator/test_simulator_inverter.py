@@ -6,10 +6,10 @@ import pytest
 from panel_harness import PanelProcess
 
 from simulator.equipment_registers import EquipmentRegisters
-from simulator.house_loads import SteadyLoads
 from simulator.hybrid_inverter import HybridInverter
 from simulator.moment import Moment
 from simulator.panel_control import PanelControl
+from simulator.panel_loads import SteadyLoads
 from simulator.register_map import RegisterError, RegisterTable
 from simulator.simulated_panel import SimulatedPanel
 

@@ -17,9 +17,9 @@ pytest.importorskip("pymodbus", minversion="3.16")
 
 from pymodbus.client import ModbusTcpClient
 
-from simulator.house_loads import SteadyLoads
 from simulator.modbus_server import ModbusServer
 from simulator.moment import Moment
+from simulator.panel_loads import SteadyLoads
 from simulator.panel_registers import PanelRegisters
 from simulator.simulated_circuit import CIRCUIT_COUNT, CIRCUITS
 from simulator.simulated_panel import SimulatedPanel

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from simulator.device_catalog import DeviceCatalog, DeviceRequest
+from simulator.device_catalog import CatalogDevice, DeviceCatalog
 from simulator.faulty_registers import FaultyRegisters
 from simulator.moment import Moment
 from simulator.register_map import RegisterTable
@@ -27,7 +27,7 @@ def registry(model: str) -> list[dict[str, str]]:
 
 def device(kind: str) -> FaultyRegisters:
     catalog = DeviceCatalog(steady=True, seed=1, speed=1.0)
-    return FaultyRegisters(catalog.build(1, [DeviceRequest(kind, 2)], Moment.now())[2])
+    return FaultyRegisters(catalog.build(1, [CatalogDevice(kind, 2)], Moment.now())[2])
 
 
 def test_the_thermostats_registry_names_the_simulators_objects() -> None:

@@ -7,8 +7,8 @@ import struct
 import pytest
 
 from simulator.faulty_registers import FaultyRegisters
-from simulator.house_loads import HouseLoads, SteadyLoads
 from simulator.moment import Moment
+from simulator.panel_loads import HouseLoads, SteadyLoads
 from simulator.panel_registers import PanelRegisters
 from simulator.register_map import RegisterError, RegisterTable
 from simulator.simulated_circuit import CIRCUIT_COUNT, CIRCUITS, CircuitControl

@@ -15,7 +15,7 @@ from simulator.appliance_loads import (
     ThermostatLoad,
     ThermostatSpec,
 )
-from simulator.house_loads import HouseLoads, SteadyLoads
+from simulator.panel_loads import HouseLoads, SteadyLoads
 from simulator.simulated_circuit import CIRCUITS, INDEX_BY_ID
 
 STEADY_KW = [circuit.steady_kw for circuit in CIRCUITS]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from simulator.house_loads import HouseLoads
 from simulator.moment import Moment
+from simulator.panel_loads import HouseLoads
 from simulator.panel_registers import PanelRegisters
 from simulator.register_map import RegisterTable
 from simulator.simulated_circuit import CIRCUIT_COUNT, CIRCUITS, CircuitControl
