@@ -59,7 +59,7 @@ def times_ms(work: Callable[[], Any], times: int) -> list[float]:
 @contextmanager
 def link_without_broker(path: Path) -> Iterator[None]:
     """The thread of a link whose broker refuses every connection."""
-    exchange = ThreadHandoff()
+    handoff = ThreadHandoff()
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.1", 0))
         settings = MqttSettings(
@@ -70,20 +70,20 @@ def link_without_broker(path: Path) -> Iterator[None]:
             outbox_path=path,
             boot_id="bench",
         )
-        thread = threading.Thread(target=MqttThread(settings, exchange).run)
-        waker = threading.Thread(target=_wake_regularly, args=(exchange,))
+        thread = threading.Thread(target=MqttThread(settings, handoff).run)
+        waker = threading.Thread(target=_wake_regularly, args=(handoff,))
         thread.start()
         waker.start()
         yield
-        exchange.stopping = True
-        exchange.wake()
+        handoff.stopping = True
+        handoff.wake()
         thread.join()
         waker.join()
 
 
-def _wake_regularly(exchange: ThreadHandoff) -> None:
-    while not exchange.stopping:
-        exchange.wake()
+def _wake_regularly(handoff: ThreadHandoff) -> None:
+    while not handoff.stopping:
+        handoff.wake()
         time.sleep(0.05)
 
 

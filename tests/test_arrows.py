@@ -20,7 +20,7 @@ ROOMS: dict[str, set[str]] = {
     "storage": {"baseline", "contract", "dr"},
     "site": {"config", "contract", "dr", "volttron_compat"},
     "cloud": {"config", "contract", "storage"},
-    "web": {"config", "version"},
+    "web": {"config", "contract", "version"},
     "reporting": {
         *("cloud", "config", "contract", "dr", "site", "storage"),
         *("version", "volttron_compat"),
@@ -33,7 +33,7 @@ ROOMS: dict[str, set[str]] = {
 """The rooms of VenAgent, and which of its modules each may import, and does. Beside the drawing in
 docs/architecture.md: the configuration builds the core's panel and policy, the journal keeps the
 core's events, readings and writes are the core's values, and a damaged file is put aside in one way
-(cloud → storage). The page takes what it shows through a protocol, so web knows no contract."""
+(cloud → storage). The page reads what a person sends as strictly as the contract does."""
 LOOSE = {"agent", "health", "ven", "version", "volttron_compat"}
 """The modules beside the rooms: `ven` wires them, `agent` is VOLTTRON's door."""
 DISTRIBUTIONS = {

@@ -35,18 +35,18 @@ class MqttLink:
     """One link to one broker, from `start` to `stop`."""
 
     def __init__(self, settings: MqttSettings) -> None:
-        self._exchange = ThreadHandoff()
-        self._connection = MqttThread(settings, self._exchange)
+        self._handoff = ThreadHandoff()
+        self._connection = MqttThread(settings, self._handoff)
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
 
     @property
     def state(self) -> LinkState:
-        return self._exchange.state
+        return self._handoff.state
 
     @property
     def dropped(self) -> int:
         """Messages that came while too many waited; the broker delivers them again."""
-        return self._exchange.dropped
+        return self._handoff.dropped
 
     def start(
         self, on_message: Callable[[InboundMessage], None], on_state: Callable[[], None]
@@ -59,7 +59,7 @@ class MqttLink:
         self._arrived = GreenEvent()
         self._watcher = gevent.get_hub().loop.async_()
         self._watcher.start(self._arrived.set)
-        self._exchange.notify = self._watcher.send
+        self._handoff.notify = self._watcher.send
         self._reader = gevent.spawn(self._deliver, on_message, on_state, self.state)
         self._thread.start()
 
@@ -69,7 +69,7 @@ class MqttLink:
         on_state: Callable[[], None],
         known: LinkState,
     ) -> None:
-        inbound = self._exchange.inbound
+        inbound = self._handoff.inbound
         while True:
             self._arrived.wait()
             self._arrived.clear()
@@ -92,24 +92,24 @@ class MqttLink:
 
     def acknowledge(self, inbound: InboundMessage) -> None:
         """It is dealt with (a command: journalled): the broker need not deliver it again."""
-        self._exchange.acknowledge(inbound)
+        self._handoff.acknowledge(inbound)
 
     def wake(self) -> None:
         """There is something new in the outbox."""
-        self._exchange.wake()
+        self._handoff.wake()
 
     def reconnect(self) -> None:
         """Connect anew, with the credentials that there are now. What is in flight is waited for.
 
         Safe to call from any thread.
         """
-        self._exchange.renew()
+        self._handoff.renew()
 
     def stop(self, timeout_sec: float = 5.0) -> None:
         """Send what can be sent, say offline, disconnect, and end the thread."""
         deadline = time.monotonic() + timeout_sec
-        self._exchange.flush_until = deadline - timeout_sec / 2
-        self._exchange.stopping = True
+        self._handoff.flush_until = deadline - timeout_sec / 2
+        self._handoff.stopping = True
         self.wake()
         while self._thread.is_alive() and time.monotonic() < deadline:
             gevent.sleep(0.02)  # not join(): a greenlet never blocks on a thread
@@ -118,7 +118,7 @@ class MqttLink:
             return
         self._reader.kill()
         self._watcher.close()
-        self._exchange.close()
+        self._handoff.close()
 
     def _run(self) -> None:
         self._connection.run()  # a frame of its own: what it holds is freed before the hub goes

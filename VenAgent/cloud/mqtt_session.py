@@ -7,7 +7,7 @@ confirmed is in the outbox, and what was not acknowledged is at the broker.
 from __future__ import annotations
 
 import json
-import re
+import logging
 import select
 import socket
 import ssl
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, LogLevel
+from paho.mqtt.enums import CallbackAPIVersion
 
 from VenAgent.cloud.inbound_message import InboundMessage
 from VenAgent.cloud.mqtt_settings import MqttSettings
@@ -39,7 +39,6 @@ HTTPS_PORT, AWS_ALPN = 443, "x-amzn-mqtt-ca"
 """There AWS IoT Core tells MQTT from HTTPS by the protocol's name in the TLS handshake."""
 FILTERS_AT_ONCE = 8
 """What AWS IoT Core takes in one SUBSCRIBE."""
-_SSL_REASON = re.compile(r"\[SSL: (\w+)\]")
 
 
 class SessionSubscriptions:
@@ -64,14 +63,14 @@ class MqttSession:
     def __init__(
         self,
         settings: MqttSettings,
-        exchange: ThreadHandoff,
+        handoff: ThreadHandoff,
         outbox: Outbox,
         number: int,
         subscribed: SessionSubscriptions,
         on_online: Callable[[float], None],
     ) -> None:
         self._settings = settings
-        self._exchange = exchange
+        self._handoff = handoff
         self._number = number
         self._subscribed = subscribed
         self._on_online = on_online
@@ -81,14 +80,13 @@ class MqttSession:
         self._cause = ""
         """Why we ended it."""
         self._refusal = ""
-        self._error = ""
-        """The last one that paho met on the socket."""
-        self._asked: dict[int, list[str]] = {}
+        self._socket_error = _SocketError()
+        self._pending_subscribes: dict[int, list[str]] = {}
         """SUBSCRIBEs without an answer, by their message number."""
-        self._asked_at = 0.0
-        self._ask_again_at = float("inf")
-        self._renew_until = float("inf")
-        exchange.missed = False
+        self._subscribe_sent_at = 0.0
+        self._resubscribe_at = float("inf")
+        self._reconnect_by = float("inf")
+        handoff.missed = False
         self._client = self._make_client()
         self.sender = OutboxSender(outbox, self._publish, settings.pace, time.monotonic())
 
@@ -98,10 +96,10 @@ class MqttSession:
         broker = self._settings.broker
         try:
             self._client.connect(broker.host, broker.port, broker.keepalive_sec)
-            self._heard_at = time.monotonic()
+            self._last_read_at = time.monotonic()
             self._serve()
         finally:
-            self._hang_up()
+            self._drop_connection()
         return self._end()
 
     def _end(self) -> ConnectionEnd:
@@ -109,10 +107,12 @@ class MqttSession:
         if self._online_at is not None:
             online_sec = (self._ended_at or time.monotonic()) - self._online_at
         why, where = self._cause, self._settings.where
+        error = self._socket_error_explained()
         if not why and self._refusal:
             why = self._refusal
-        elif not why and self._error and (online_sec is not None or self._tells_why()):
-            why = f"the connection was lost: {self._error_explained()}"
+        elif not why and error and (online_sec is not None or self._socket_error.is_tls):
+            # TLS says why it ends. Before the broker's answer another error says only that it did.
+            why = f"the connection was lost: {error}"
         elif not why and online_sec is not None:
             why = f"the connection was lost: {where} closed it"
         elif not why:
@@ -128,76 +128,70 @@ class MqttSession:
             unconfirmed=None if oldest is None else oldest.topic,
         )
 
-    def _tells_why(self) -> bool:
-        """TLS says why it ends; but the broker's word may be lost with the connection."""
-        return _SSL_REASON.search(self._error) is not None
-
-    def _error_explained(self) -> str:
-        found = _SSL_REASON.search(self._error)
-        if found is None:
-            return self._error
-        error = ssl.SSLError(self._error)
-        error.reason = found.group(1)
-        return explain_tls_handshake(error, self._settings.where)
+    def _socket_error_explained(self) -> str:
+        error = self._socket_error.last
+        if isinstance(error, ssl.SSLError):
+            return explain_tls_handshake(error, self._settings.where)
+        return "" if error is None else str(error.strerror or error)
 
     # ---- the loop ------------------------------------------------------------------------
 
     def _serve(self) -> None:
-        client, exchange, sender = self._client, self._exchange, self.sender
+        client, handoff, sender = self._client, self._handoff, self.sender
         wait_sec = IDLE_SEC
         while (sock := client.socket()) is not None:
             buffered = getattr(sock, "pending", int)()  # bytes that TLS has already read
             wanted: list[Any] = [sock] if client.want_write() else []
-            sources: list[Any] = [sock, exchange.wake_read]
+            sources: list[Any] = [sock, handoff.wake_read]
             readable, writable, _ = select.select(sources, wanted, [], 0 if buffered else wait_sec)
-            if exchange.wake_read in readable:
-                exchange.drain_wakes()
+            if handoff.wake_read in readable:
+                handoff.drain_wakes()
             if buffered or sock in readable:
-                self._heard_at = time.monotonic()
+                self._last_read_at = time.monotonic()
                 client.loop_read()
             if writable:
                 client.loop_write()
             client.loop_misc()
             now = time.monotonic()
             if client.is_connected() and self._online_at is not None:
-                for mid in exchange.acknowledged(self._number):
+                for mid in handoff.acknowledged(self._number):
                     client.ack(mid, 1)
-                wait_sec = self._attend(now, sender)
-            elif exchange.stopping and self._online_at is None:
+                wait_sec = self._online_step(now, sender)
+            elif handoff.stopping and self._online_at is None:
                 self._cause = "stopped"
                 break  # still shaking hands: no one to say goodbye to
-            self._look_whether_it_lives(now)
+            self._check_liveness(now)
 
-    def _attend(self, now: float, sender: OutboxSender) -> float:
+    def _online_step(self, now: float, sender: OutboxSender) -> float:
         """What there is to do while online; for how long there is no more (s)."""
         assert self._online_at is not None
         self._on_online(now - self._online_at)
-        if now >= self._ask_again_at:
+        if now >= self._resubscribe_at:
             self._subscribe(sorted(self._subscribed.refused))
-        exchange = self._exchange
-        if (exchange.renewing or exchange.has_room_again) and not exchange.stopping:
-            return self._make_anew(now, sender)
+        handoff = self._handoff
+        if (handoff.renewing or handoff.has_room_again) and not handoff.stopping:
+            return self._drain_and_reconnect(now, sender)
         wait_sec = sender.pump(now)
-        if exchange.stopping:
-            left_sec = exchange.flush_until - now
+        if handoff.stopping:
+            left_sec = handoff.flush_until - now
             if left_sec < 0 or not (sender.in_flight or sender.held_back):
-                self._say_goodbye()
+                self._disconnect_orderly()
             return min(wait_sec, max(left_sec, 0.0))
         return wait_sec
 
-    def _make_anew(self, now: float, sender: OutboxSender) -> float:
+    def _drain_and_reconnect(self, now: float, sender: OutboxSender) -> float:
         """Send nothing more, wait for the PUBACKs, and leave; the status stays online."""
         sender.settle()
-        self._renew_until = min(self._renew_until, now + RENEW_SEC)
-        if not sender.in_flight or now >= self._renew_until:
+        self._reconnect_by = min(self._reconnect_by, now + RENEW_SEC)
+        if not sender.in_flight or now >= self._reconnect_by:
             self._cause = "the connection is made anew"
             self._client.disconnect()
             self._client.loop_write()
         return IDLE_SEC
 
-    def _look_whether_it_lives(self, now: float) -> None:
+    def _check_liveness(self, now: float) -> None:
         where, keepalive_sec = self._settings.where, self._settings.broker.keepalive_sec
-        silent_sec = now - self._heard_at
+        silent_sec = now - self._last_read_at
         if self._online_at is None:
             if silent_sec > CONNECT_TIMEOUT_SEC:
                 self._give_up(f"{where} does not answer: is it an MQTT broker?")
@@ -205,21 +199,21 @@ class MqttSession:
             self._give_up(f"the connection was lost: nothing came from {where} for too long")
         elif self.sender.oldest is not None and now - self.sender.oldest.at > UNCONFIRMED_SEC:
             self._give_up(f"{where} does not confirm what we send on {self.sender.oldest.topic}")
-        elif self._asked and now - self._asked_at > UNCONFIRMED_SEC:
+        elif self._pending_subscribes and now - self._subscribe_sent_at > UNCONFIRMED_SEC:
             self._give_up(f"{where} does not answer what we subscribe: no command would come")
 
     def _give_up(self, why: str) -> None:
         self._cause = why
-        self._hang_up()
+        self._drop_connection()
 
-    def _hang_up(self) -> None:
+    def _drop_connection(self) -> None:
         """Without a word: so the broker tells the last will, if it notices."""
         sock = self._client.socket()
         if sock is not None:
             sock.close()
             self._client.loop_read()  # paho notices
 
-    # ---- what we say ---------------------------------------------------------------------
+    # ---- what we send --------------------------------------------------------------------
 
     def _make_client(self) -> mqtt.Client:
         settings = self._settings
@@ -244,35 +238,36 @@ class MqttSession:
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
         client.on_publish = self._on_publish
-        client.on_log = self._on_log
+        client.enable_logger(self._socket_error.logger)
         return client
 
     def close(self) -> None:
         """What paho holds of us; afterwards nothing of this connection is left."""
         client = self._client
         client.on_connect = client.on_disconnect = client.on_subscribe = client.on_message = None
-        client.on_publish = client.on_log = None
+        client.on_publish = None
+        client.disable_logger()
 
     def _publish(self, waiting: WaitingMessage) -> int:
         sent = self._client.publish(waiting.topic, waiting.payload, qos=1, retain=waiting.retain)
         return sent.mid
 
     def _subscribe(self, filters: list[str]) -> None:
-        self._ask_again_at = float("inf")
-        self._asked_at = time.monotonic()
+        self._resubscribe_at = float("inf")
+        self._subscribe_sent_at = time.monotonic()
         for first in range(0, len(filters), FILTERS_AT_ONCE):
             some = filters[first : first + FILTERS_AT_ONCE]
             _, mid = self._client.subscribe([(each, 1) for each in some])
             if mid is not None:
-                self._asked[mid] = some
+                self._pending_subscribes[mid] = some
 
-    def _tell_status(self, status: str) -> None:
+    def _publish_status(self, status: str) -> None:
         body = self._status(status)
         self._client.publish(self._settings.status_topic, body, qos=1, retain=True)
 
-    def _say_goodbye(self) -> None:
+    def _disconnect_orderly(self) -> None:
         self._cause = "stopped"
-        self._tell_status("offline")
+        self._publish_status("offline")
         self._client.disconnect()
         self._client.loop_write()
 
@@ -301,7 +296,7 @@ class MqttSession:
         missing = [each for each in wanted if each not in subscribed.filters]
         if missing:
             self._subscribe(missing)
-        self._tell_status("online")
+        self._publish_status("online")
         self._online_at = time.monotonic()
         if self._settings.tls is not None:
             self._settings.tls.accepted()
@@ -315,10 +310,12 @@ class MqttSession:
     def _on_subscribe(
         self, _client: mqtt.Client, _data: Any, mid: int, reasons: Any, _properties: Any
     ) -> None:
-        for topic_filter, reason in zip(self._asked.pop(mid, []), reasons, strict=False):
+        for topic_filter, reason in zip(
+            self._pending_subscribes.pop(mid, []), reasons, strict=False
+        ):
             if reason.is_failure:
                 self._subscribed.refused.add(topic_filter)
-                self._ask_again_at = time.monotonic() + RESUBSCRIBE_SEC
+                self._resubscribe_at = time.monotonic() + RESUBSCRIBE_SEC
             else:
                 self._subscribed.refused.discard(topic_filter)
                 self._subscribed.filters.add(topic_filter)
@@ -330,7 +327,7 @@ class MqttSession:
                 client.ack(message.mid, 1)
             return
         payload = bytes(message.payload)
-        self._exchange.offer(
+        self._handoff.offer(
             InboundMessage(message.topic, payload, message.mid, self._number, self._session_present)
         )
 
@@ -339,9 +336,28 @@ class MqttSession:
     ) -> None:
         self.sender.confirmed(mid)
 
-    def _on_log(self, _client: mqtt.Client, _data: Any, level: int, text: str) -> None:
-        if level == LogLevel.MQTT_LOG_ERR:
-            self._error = text.removeprefix("failed to receive on socket: ")
+
+class _SocketError(logging.Handler):
+    """The last error that a client met on its socket.
+
+    paho returns no more than "connection lost" and hands the error itself to its logger, as an
+    argument of the record: the error is kept, the text is not looked at.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.last: OSError | None = None
+        self.logger = logging.Logger("paho", logging.ERROR)  # of this client alone
+        self.logger.addHandler(self)
+
+    @property
+    def is_tls(self) -> bool:
+        return isinstance(self.last, ssl.SSLError)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        errors = [each for each in record.args or () if isinstance(each, OSError)]
+        if errors:
+            self.last = errors[-1]
 
 
 def _no_delay(_client: mqtt.Client, _data: Any, sock: Any) -> None:

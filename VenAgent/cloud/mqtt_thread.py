@@ -22,44 +22,44 @@ _log = logging.getLogger(__name__)
 
 
 class MqttThread:
-    """`run` it in a thread, until `exchange.stopping`."""
+    """`run` it in a thread, until `handoff.stopping`."""
 
-    def __init__(self, settings: MqttSettings, exchange: ThreadHandoff) -> None:
+    def __init__(self, settings: MqttSettings, handoff: ThreadHandoff) -> None:
         self._settings = settings
-        self._exchange = exchange
-        self._reconnecting = ReconnectPolicy(settings.ven_id, settings.where)
+        self._handoff = handoff
+        self._reconnect_policy = ReconnectPolicy(settings.ven_id, settings.where)
         self._subscribed = SessionSubscriptions()
         self._number = 0
-        self._told: set[str] = set()
+        self._logged_reasons: set[str] = set()
         """Why it is not online, as logged since it last was."""
-        self._tidied_at = time.monotonic()
+        self._checkpointed_at = time.monotonic()
         self.sender: OutboxSender | None = None
         """Of the present connection."""
 
     def run(self) -> None:
         """Connect again and again, with a pause between the tries, until stopped."""
-        while not self._exchange.stopping:
-            self._exchange.renewing = False
+        while not self._handoff.stopping:
+            self._handoff.renewing = False
             try:
                 with closing(Outbox(self._settings.outbox_path, synced=False)) as outbox:
-                    end = self._converse(outbox)
+                    end = self._run_session(outbox)
             # Refused, unreachable, TLS, certificates; the outbox locked or the disk full: begin
             # again, all that was not confirmed is in the outbox still.
             except (OSError, ValueError, sqlite3.Error) as error:
                 tls_failed = isinstance(error, ssl.SSLError)
                 end = ConnectionEnd(_explain(error, self._settings.where), refused=tls_failed)
-            self._reconnecting.ended(end)
+            self._reconnect_policy.ended(end)
             if end.refused and self._settings.tls is not None:
                 self._settings.tls.refused()
-            trouble = self._reconnecting.trouble()
+            trouble = self._reconnect_policy.trouble()
             refused = end.refused or bool(trouble)
-            self._tell(LinkPhase.REFUSED if refused else LinkPhase.OFFLINE, trouble or end.why)
+            self._set_state(LinkPhase.REFUSED if refused else LinkPhase.OFFLINE, trouble or end.why)
             self._pause()
 
-    def _converse(self, outbox: Outbox) -> ConnectionEnd:
+    def _run_session(self, outbox: Outbox) -> ConnectionEnd:
         self._number += 1
         session = MqttSession(
-            self._settings, self._exchange, outbox, self._number, self._subscribed, self._online
+            self._settings, self._handoff, outbox, self._number, self._subscribed, self._on_online
         )
         self.sender = session.sender
         try:
@@ -71,47 +71,47 @@ class MqttThread:
             self.sender = None
             session.close()
 
-    def _online(self, for_sec: float) -> None:
-        troubles = (self._reconnecting.trouble(for_sec), self._subscribed.trouble())
-        self._tell(LinkPhase.ONLINE, "; ".join(filter(None, troubles)))
+    def _on_online(self, for_sec: float) -> None:
+        troubles = (self._reconnect_policy.trouble(for_sec), self._subscribed.trouble())
+        self._set_state(LinkPhase.ONLINE, "; ".join(filter(None, troubles)))
 
     def _pause(self) -> None:
-        exchange = self._exchange
-        deadline = time.monotonic() + self._reconnecting.pause_sec()
-        while not exchange.stopping and (left := deadline - time.monotonic()) > 0:
-            readable, _, _ = select.select([exchange.wake_read], [], [], left)
+        handoff = self._handoff
+        deadline = time.monotonic() + self._reconnect_policy.pause_sec()
+        while not handoff.stopping and (left := deadline - time.monotonic()) > 0:
+            readable, _, _ = select.select([handoff.wake_read], [], [], left)
             if readable:
-                exchange.drain_wakes()
-            self._tidy()
-            if exchange.renewing:
-                exchange.renewing = False
-                deadline = min(deadline, time.monotonic() + self._reconnecting.shortest_sec)
+                handoff.drain_wakes()
+            self._checkpoint_outbox()
+            if handoff.renewing:
+                handoff.renewing = False
+                deadline = min(deadline, time.monotonic() + self._reconnect_policy.shortest_sec)
 
-    def _tidy(self) -> None:
+    def _checkpoint_outbox(self) -> None:
         """While the broker is away the outbox is written all the same."""
         now = time.monotonic()
-        if now - self._tidied_at >= CHECKPOINT_SEC:
-            self._tidied_at = now
+        if now - self._checkpointed_at >= CHECKPOINT_SEC:
+            self._checkpointed_at = now
             with (
                 suppress(sqlite3.Error),  # the next connection tells of it
                 closing(Outbox(self._settings.outbox_path, synced=False)) as outbox,
             ):
                 outbox.checkpoint()
 
-    def _tell(self, phase: LinkPhase, why: str) -> None:
+    def _set_state(self, phase: LinkPhase, why: str) -> None:
         """Tell the agent, and log it: once that it is online, each reason once that it is not."""
-        before = self._exchange.state
-        if not self._exchange.tell(phase, why):
+        before = self._handoff.state
+        if not self._handoff.set_state(phase, why):
             return
         if phase is LinkPhase.ONLINE:
-            self._told.clear()
+            self._logged_reasons.clear()
             if not before.online:
                 _log.info("MQTT: connected to %s", self._settings.where)
             if why:
                 _log.warning("MQTT: %s", why)
-        elif why not in self._told:
-            self._told.add(why)
-            level = logging.INFO if self._exchange.stopping else logging.WARNING
+        elif why not in self._logged_reasons:
+            self._logged_reasons.add(why)
+            level = logging.INFO if self._handoff.stopping else logging.WARNING
             _log.log(level, "MQTT: not connected: %s", why)
 
 

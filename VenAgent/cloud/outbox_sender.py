@@ -95,9 +95,9 @@ class OutboxSender:
 
     def confirmed(self, mid: int) -> None:
         """PUBACK. (Birth and goodbye have no row in the outbox.)"""
-        flying = self._in_flight.pop(mid, None)
-        if flying is not None:
-            self._confirmed.append(flying.row)
+        in_flight = self._in_flight.pop(mid, None)
+        if in_flight is not None:
+            self._confirmed.append(in_flight.row)
 
     def settle(self) -> None:
         """Delete what was confirmed."""
@@ -180,7 +180,7 @@ class OutboxSender:
         self._in_flight[self._publish(waiting)] = _InFlight(waiting.id, waiting.topic, now)
 
     def _rows_in_flight(self) -> list[int]:
-        return [flying.row for flying in self._in_flight.values()]
+        return [in_flight.row for in_flight in self._in_flight.values()]
 
     def _mark(self, now: float) -> None:
         """Telemetry that was put in long ago is live no more."""

@@ -58,7 +58,7 @@ class ShadowResponse:
 
 
 @dataclass
-class _Asked:
+class _PendingGet:
     """A `get` that waits for its answer."""
 
     at: float
@@ -66,7 +66,7 @@ class _Asked:
 
 
 @dataclass
-class _Ours:
+class _PendingUpdate:
     """An update of ours that waits for its answer: the marks of the sections that it clears."""
 
     cleared: Mapping[str, str] = field(default_factory=dict)
@@ -87,11 +87,11 @@ class ShadowClient:
         self._version = 0
         self._acted_version = 0
         self._count = 0
-        self._ours: OrderedDict[str, _Ours] = OrderedDict()
-        self._asked: _Asked | None = _Asked(-inf)
+        self._pending_updates: OrderedDict[str, _PendingUpdate] = OrderedDict()
+        self._pending_get: _PendingGet | None = _PendingGet(-inf)
         self._marks: dict[str, str] = {}
         """By section: the last wish taken on."""
-        self._working: set[str] = set()
+        self._in_progress: set[str] = set()
         """Marks of the wishes that are being carried out."""
         self._to_clear: dict[str, str] = {}
         self._refused: dict[str, list[tuple[str, str]]] = {}
@@ -123,12 +123,12 @@ class ShadowClient:
         the wish was withdrawn.
         """
         self._troubles.clear()
-        self._asked = _Asked(now)
+        self._pending_get = _PendingGet(now)
         return [self._get()]
 
     def report(self, reported: Mapping[str, Any], now: float) -> list[OutboxMessage]:
         """The updates that report this state, and clear what was dealt with."""
-        messages = self._ask_again(now)
+        messages = self._repeat_get(now)
         if now < self._not_before:
             return messages
         refusals = [refusal for section in self._refused.values() for refusal in section]
@@ -137,7 +137,7 @@ class ShadowClient:
         messages.append(self._update(totals))
         names = list(named)
         for name in self._in_turn(names):
-            token = self._token(_Ours())
+            token = self._token(_PendingUpdate())
             body = encode_json(update_document(named[name], token=token))
             messages.append(
                 OutboxMessage(self._topics.named_shadow_update(name), body, OutboxRank.STATE)
@@ -145,7 +145,7 @@ class ShadowClient:
         for name in self._named:
             if name not in named:  # the panel has become smaller
                 nothing = {"reported": None, "desired": None}
-                body = encode_json({"state": nothing, "clientToken": self._token(_Ours())})
+                body = encode_json({"state": nothing, "clientToken": self._token(_PendingUpdate())})
                 messages.append(
                     OutboxMessage(self._topics.named_shadow_update(name), body, OutboxRank.STATE)
                 )
@@ -158,7 +158,7 @@ class ShadowClient:
             reported,
             cleared=cleared,
             version=self._version if cleared else None,
-            token=self._token(_Ours(cleared)),
+            token=self._token(_PendingUpdate(cleared)),
         )
         return OutboxMessage(self._topics.shadow_update, encode_json(document), OutboxRank.STATE)
 
@@ -170,56 +170,56 @@ class ShadowClient:
         return chosen
 
     def _get(self) -> OutboxMessage:
-        body = encode_json({"clientToken": self._token(_Ours())})
+        body = encode_json({"clientToken": self._token(_PendingUpdate())})
         return OutboxMessage(self._topics.shadow_get, body, OutboxRank.STATE)
 
-    def _ask_again(self, now: float) -> list[OutboxMessage]:
-        asked = self._asked
-        if asked is None or now < asked.at + asked.wait_sec:
+    def _repeat_get(self, now: float) -> list[OutboxMessage]:
+        pending = self._pending_get
+        if pending is None or now < pending.at + pending.wait_sec:
             return []
-        self._asked = _Asked(now, min(asked.wait_sec * 2, 600.0))
+        self._pending_get = _PendingGet(now, min(pending.wait_sec * 2, 600.0))
         return [self._get()]
 
-    def _token(self, ours: _Ours) -> str:
+    def _token(self, ours: _PendingUpdate) -> str:
         """A client token, by which the answer to this request is known."""
         self._count += 1
         token = f"{self._boot_id}-{self._count}"
-        self._ours[token] = ours
-        while len(self._ours) > TOKENS_KEPT:
-            self._ours.popitem(last=False)
+        self._pending_updates[token] = ours
+        while len(self._pending_updates) > TOKENS_KEPT:
+            self._pending_updates.popitem(last=False)
         return token
 
-    # ---- what the service says -----------------------------------------------------------
+    # ---- what the service answers ---------------------------------------------------------
 
     def receive(self, topic: str, payload: bytes, now: float) -> ShadowResponse:
         """A message of the service. Raises MessageRefused for what is none."""
         body = decode_json(payload)
-        heard = topic.removeprefix(f"{self.prefix}/")
-        if heard == "update/delta":
+        suffix = topic.removeprefix(f"{self.prefix}/")
+        if suffix == "update/delta":
             return self._delta(body, now)
-        if heard == "get/accepted":
+        if suffix == "get/accepted":
             return self._document(body)
-        if heard == "update/accepted":
+        if suffix == "update/accepted":
             return self._accepted(body, now)
-        if heard.endswith("/rejected"):
-            return self._rejected(heard, body, now)
+        if suffix.endswith("/rejected"):
+            return self._rejected(suffix, body, now)
         raise MessageRefused(ReasonCode.BAD_TOPIC, f"nothing is expected on {topic}")
 
     def _delta(self, body: Mapping[str, Any], now: float) -> ShadowResponse:
         version = _version(body)
-        if self._asked is not None:
-            return self._ask_soon(now)  # the document decides
+        if self._pending_get is not None:
+            return self._get_if_overdue(now)  # the document decides
         if version <= self._acted_version:
             return ShadowResponse()  # an older one that was overtaken, or the same again
         self._acted_version = version
         self._version = max(self._version, version)
-        return self._take_on(_object(body, "state"), _metadata(body), version)
+        return self._new_sections(_object(body, "state"), _metadata(body), version)
 
     def _document(self, body: Mapping[str, Any]) -> ShadowResponse:
         """The whole shadow, as asked for: what counts is what is desired in it."""
-        if not self._is_ours(body):
+        if not self._is_our_request(body):
             return ShadowResponse()  # another client of the same thing asked
-        self._asked = None
+        self._pending_get = None
         self._troubles.pop("get/rejected", None)
         self._version = self._acted_version = _version(body)
         state = _object(body, "state")
@@ -236,12 +236,12 @@ class ShadowClient:
         for name in [name for name in self._to_clear if name not in desired]:
             del self._to_clear[name]
         metadata = _metadata(body).get("desired")
-        received = self._take_on(
+        received = self._new_sections(
             desired, metadata if isinstance(metadata, dict) else {}, self._version
         )
         return ShadowResponse(sections=received.sections, report=not received.sections)
 
-    def _take_on(
+    def _new_sections(
         self, desired: Mapping[str, Any], metadata: Mapping[str, Any], version: int
     ) -> ShadowResponse:
         """The wishes that are new. One that was dealt with is cleared, not done again."""
@@ -249,32 +249,32 @@ class ShadowClient:
         for section in read_desired(desired, metadata, version):
             if self._marks.get(section.name) != section.mark:
                 self._marks[section.name] = section.mark
-                self._working.add(section.mark)
+                self._in_progress.add(section.mark)
                 self._to_clear.pop(section.name, None)
                 new.append(section)
-            elif section.mark not in self._working and section.name not in self._to_clear:
+            elif section.mark not in self._in_progress and section.name not in self._to_clear:
                 self._to_clear[section.name] = section.mark
                 again = True
         return ShadowResponse(sections=tuple(new), report=again)
 
     def done(self, section: Section, refusals: Iterable[tuple[Wish, str]]) -> None:
         """It was carried out, but for the refused ones: the next report says so and clears it."""
-        self._working.discard(section.mark)
+        self._in_progress.discard(section.mark)
         if self._marks.get(section.name) == section.mark:  # no newer wish has come meanwhile
             self._refused[section.name] = [(wish.item, reason) for wish, reason in refusals]
             self._to_clear[section.name] = section.mark
 
-    def _ask_soon(self, now: float) -> ShadowResponse:
+    def _get_if_overdue(self, now: float) -> ShadowResponse:
         """The service is there: an answer that did not come is asked for again."""
-        if self._asked is None or now < self._asked.at + ANSWER_SEC:
+        if self._pending_get is None or now < self._pending_get.at + ANSWER_SEC:
             return ShadowResponse()
-        self._asked = _Asked(now)
+        self._pending_get = _PendingGet(now)
         return ShadowResponse(messages=(self._get(),))
 
     def _accepted(self, body: Mapping[str, Any], now: float) -> ShadowResponse:
         began_anew = _version(body) < self._version
         self._version = max(self._version, _version(body))
-        ours = self._ours.pop(str(body.get("clientToken")), None)
+        ours = self._pending_updates.pop(str(body.get("clientToken")), None)
         if ours is None:
             return ShadowResponse()  # the operator's own update
         for name, mark in ours.cleared.items():
@@ -286,29 +286,29 @@ class ShadowClient:
             _log.info("shadow: updates are accepted again")
         self._pause_sec = PAUSE_SEC
         if began_anew:  # it was deleted: its versions mean nothing to us before we know it again
-            self._asked = _Asked(now)
+            self._pending_get = _PendingGet(now)
             return ShadowResponse(messages=(self._get(),))
-        return self._ask_soon(now)
+        return self._get_if_overdue(now)
 
-    def _rejected(self, heard: str, body: Mapping[str, Any], now: float) -> ShadowResponse:
+    def _rejected(self, suffix: str, body: Mapping[str, Any], now: float) -> ShadowResponse:
         """The service tells an error only here."""
-        if self._ours.pop(str(body.get("clientToken")), None) is None:
+        if self._pending_updates.pop(str(body.get("clientToken")), None) is None:
             return ShadowResponse()
         code = body.get("code")
-        is_get = heard == "get/rejected"
+        is_get = suffix == "get/rejected"
         if is_get:
-            self._asked = None
+            self._pending_get = None
         if is_get and code == NOT_FOUND:
             self._version = self._acted_version = 0
             return ShadowResponse(report=True)  # there is none yet: the report makes it
         self.rejected[str(code)] += 1
         if code == CONFLICT:
             # Someone changed it while we cleared: look what is desired now. No one's fault.
-            self._asked = _Asked(now)
+            self._pending_get = _PendingGet(now)
             return ShadowResponse(messages=(self._get(),))
-        self._tell(heard, code, body)
+        self._set_trouble(suffix, code, body)
         if code == TOO_LARGE:
-            return ShadowResponse(report=self._shrink(named=heard.startswith("name/")))
+            return ShadowResponse(report=self._shrink(named=suffix.startswith("name/")))
         if code in (TOO_MANY, SERVICE_FAILED):
             self._not_before = now + self._pause_sec
             self._pause_sec = min(self._pause_sec * 2, 3600.0)
@@ -324,16 +324,16 @@ class ShadowClient:
             self.budget = smaller
         return smaller < before
 
-    def _tell(self, heard: str, code: Any, body: Mapping[str, Any]) -> None:
+    def _set_trouble(self, suffix: str, code: Any, body: Mapping[str, Any]) -> None:
         """Logged once; it stays in the agent's health until an update is accepted."""
         message = str(body.get("message", ""))[:REASON_SHOWN]
-        trouble = f"the shadow's {heard.removesuffix('/rejected')} was rejected: {code} {message}"
-        if trouble != self._troubles.get(heard):
+        trouble = f"the shadow's {suffix.removesuffix('/rejected')} was rejected: {code} {message}"
+        if trouble != self._troubles.get(suffix):
             _log.warning("%s", trouble)
-        self._troubles[heard] = trouble
+        self._troubles[suffix] = trouble
 
-    def _is_ours(self, body: Mapping[str, Any]) -> bool:
-        return self._ours.pop(str(body.get("clientToken")), None) is not None
+    def _is_our_request(self, body: Mapping[str, Any]) -> bool:
+        return self._pending_updates.pop(str(body.get("clientToken")), None) is not None
 
 
 def _version(body: Mapping[str, Any]) -> int:

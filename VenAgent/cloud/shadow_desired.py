@@ -1,7 +1,7 @@
 """Carries out what the device shadow desires, as commands of our own.
 
 A wish goes the way of any command: the engine decides, journals and answers it. Each has a
-correlation id made from the wish, so that the same one is not obeyed again after a restart.
+correlation id made from the wish, so that the same one is not carried out again after a restart.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TOO_SLOW = f"not reached within {CARRY_OUT_SEC:g} s: desire it again"
 class ShadowDesired:
     """Between the shadow and the site.
 
-    `obey(fields, correlation_id)` gives a command to the site and returns its ack, `closed(id)`
+    `command(fields, correlation_id)` gives a command to the site and returns its ack, `closed(id)`
     tells how a circuit stands while no event runs (None otherwise), `put` sends, and `report`
     reports the shadow now.
     """
@@ -35,13 +35,13 @@ class ShadowDesired:
     def __init__(
         self,
         shadow: ShadowClient,
-        obey: Callable[[Mapping[str, Any], str], Mapping[str, Any]],
+        command: Callable[[Mapping[str, Any], str], Mapping[str, Any]],
         closed: Callable[[str], bool | None],
         put: Callable[[Iterable[OutboxMessage]], None],
         report: Callable[[], None],
     ) -> None:
         self.shadow = shadow
-        self._obey = obey
+        self._command = command
         self._closed = closed
         self._put = put
         self._report = report
@@ -50,7 +50,7 @@ class ShadowDesired:
         self._put(self.shadow.connected(time.monotonic()))
 
     def receive(self, inbound: InboundMessage) -> None:
-        """A message of the shadow service. Raises WireError for what is none."""
+        """A message of the shadow service. Raises MessageRefused for what is none."""
         received = self.shadow.receive(inbound.topic, inbound.payload, time.monotonic())
         if received.messages:
             self._put(received.messages)
@@ -79,5 +79,5 @@ class ShadowDesired:
         circuit_id = wish.fields.get("loadId")
         if circuit_id is not None and self._closed(circuit_id) is wish.fields["enabled"]:
             return None  # someone may have written the whole list back with one change in it
-        answer = self._obey(wish.fields, f"{section.correlation_id}-{wish.item}"[:256])
-        return None if answer.get("ok") else str(answer.get("reason") or answer.get("status"))
+        ack = self._command(wish.fields, f"{section.correlation_id}-{wish.item}"[:256])
+        return None if ack.get("ok") else str(ack.get("reason") or ack.get("status"))

@@ -91,7 +91,7 @@ class ThreadHandoff:
             if came_on == connection:
                 yield mid
 
-    def tell(self, phase: LinkPhase, why: str = "") -> bool:
+    def set_state(self, phase: LinkPhase, why: str = "") -> bool:
         """Set the state and tell the agent; whether anything changed."""
         before = self.state
         if (phase, why) == (before.phase, before.why):

@@ -22,7 +22,7 @@ HostName = Annotated[
 ]
 
 
-def is_ip_address(host: str) -> bool:
+def _is_address(host: str) -> bool:
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -32,7 +32,7 @@ def is_ip_address(host: str) -> bool:
 
 def _is_loopback(host: str) -> bool:
     """Whether only this machine can reach a server bound to `host`."""
-    if is_ip_address(host):
+    if _is_address(host):
         return ipaddress.ip_address(host).is_loopback
     return host.lower() == "localhost"
 
@@ -57,6 +57,11 @@ class WebConfig(BaseModel):
     """What a person or a script must give before anything is shown."""
     names: tuple[HostName, ...] = ()
     """Further names that this machine is asked by, e.g. that of a proxy in front of it."""
+    prefix: Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9._~-]{1,64}){0,8}$")] = ""
+    """The path below which a proxy shows the page, e.g. `/site-1`; without it a proxy may say so in
+    X-Forwarded-Prefix."""
+    proxies: tuple[HostName, ...] = ()
+    """Addresses of proxies before it, whose X-Forwarded-For, -Host and -Prefix are believed."""
     read_only: bool = False
     """Everything is shown, nothing can be changed."""
     max_clients: Annotated[int, Field(ge=1, le=48), BeforeValidator(_no_boolean)] = 16

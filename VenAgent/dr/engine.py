@@ -325,6 +325,10 @@ class Engine:
         """Why the site does not take part now, in the person's words; None when it does."""
         return self._arbitration.opt_out.reason(now)
 
+    def opted_out_until_ts(self) -> float | None:
+        """When the site takes part again (epoch s); None: when someone opts in."""
+        return self._arbitration.opt_out.until_ts
+
     # ---- for telemetry and the page ------------------------------------------------------
 
     @property

@@ -37,6 +37,11 @@ class OptOut:
             return []
         return [self.begin(self._fact["reason"], self._fact["until_ts"] + step_sec)]
 
+    @property
+    def until_ts(self) -> float | None:
+        """None: until they opt in, or they have not opted out."""
+        return None if self._fact is None else self._fact["until_ts"]
+
     def reason(self, now: float) -> Reason | None:
         """The person's own words; None while the site takes part."""
         if self._fact is None:

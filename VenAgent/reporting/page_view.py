@@ -38,7 +38,7 @@ class CommandDoor(Protocol):
 
     def command(self, fields: Json) -> Json: ...
 
-    def opt_out(self, reason: str) -> Json: ...
+    def opt_out(self, reason: str, duration_sec: float | None) -> Json: ...
 
     def opt_in(self) -> Json: ...
 
@@ -106,7 +106,8 @@ class PageView:
                 event_entry(waiting)
                 for waiting in sorted(engine.scheduled.values(), key=lambda e: e.request.start_ts)
             ],
-            "opted_out": None if refusal is None else {"reason": refusal.text},
+            "opted_out": refusal
+            and {"reason": refusal.text, "until_ts": rounded(engine.opted_out_until_ts())},
             "cloud": self._cloud(),
         }
 
@@ -133,10 +134,22 @@ class PageView:
             {
                 **_circuit(circuit, reading, held.get(circuit.id)),
                 "shed_capability_kw": capability[circuit.id].shed_capability_kw,
-                "reason": _reason(circuit, held.get(circuit.id), spared, event),
+                "reason": _reason(
+                    circuit, held.get(circuit.id), spared, self._idle_word(circuit, reading, now)
+                ),
             }
             for circuit in engine.panel.circuits
         ]
+
+    def _idle_word(self, circuit: Circuit, reading: Reading, now: float) -> str:
+        """What is said of a circuit that nothing keeps from being shed; empty in an event."""
+        if self._engine.running is not None:
+            return ""
+        if reading.circuit(circuit.id).power_kw is None:
+            return "not read: it cannot be shed"
+        if self._engine.opted_out(now) is not None:
+            return "not shed: the site has opted out"
+        return "ready to be shed"
 
     def events(self, limit: int) -> Sequence[Json]:
         running = self._engine.running
@@ -167,18 +180,18 @@ class PageView:
         engine = self._engine
         baseline_kw = engine.baseline_kw(self._clock())
         self._curve.add(reading.ts, reading.power_kw, baseline_kw, _target_kw(engine.running))
-        self._curve_file.keep(self._clock())
+        self._curve_file.save_if_due(self._clock())
 
     def close(self) -> None:
-        self._curve_file.write(self._clock())
+        self._curve_file.save(self._clock())
 
     # ---- what is to be -------------------------------------------------------------------
 
     def command(self, fields: Json) -> Json:
         return self._door.command(fields)
 
-    def opt_out(self, reason: str) -> Json:
-        return self._door.opt_out(reason)
+    def opt_out(self, reason: str, duration_sec: float | None) -> Json:
+        return self._door.opt_out(reason, duration_sec)
 
     def opt_in(self) -> Json:
         return self._door.opt_in()
@@ -240,14 +253,13 @@ def _state(circuit: Circuit, read: CircuitReading, shed: ShedCircuit | None) -> 
 
 
 def _reason(
-    circuit: Circuit, shed: ShedCircuit | None, spared: Mapping[str, Reason], event: Event | None
+    circuit: Circuit, shed: ShedCircuit | None, spared: Mapping[str, Reason], idle_word: str
 ) -> str:
     """Why it is shed or spared; without an event, what one would find."""
     if shed is None:
         why = spared.get(circuit.id)
         if why is None:
             return ""
-        is_ready = event is None and why.code is ReasonCode.NOT_NEEDED
-        return "ready to be shed" if is_ready else why.text
+        return idle_word if idle_word and why.code is ReasonCode.NOT_NEEDED else why.text
     way = "switched off" if shed.is_switch else f"limited to {shed.final_kw:.1f} kW"
     return f"{way}, {shed.shed_kw:.1f} kW less: priority {shed.priority}"

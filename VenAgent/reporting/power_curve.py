@@ -121,12 +121,12 @@ class PowerCurveFile:
         except (OSError, ValueError, RecursionError) as error:
             _log.warning("the curve of the last hour begins anew: %s: %s", self._path, error)
 
-    def keep(self, now: float) -> None:
+    def save_if_due(self, now: float) -> None:
         """Write it if a minute has passed."""
         if not 0.0 <= now - self._written_ts < WRITE_SEC:
-            self.write(now)
+            self.save(now)
 
-    def write(self, now: float) -> None:
+    def save(self, now: float) -> None:
         self._written_ts = now
         new = self._path.with_name(f"{self._path.name}.new")
         try:

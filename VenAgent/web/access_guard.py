@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 import secrets
 import time
 from collections import OrderedDict
@@ -19,7 +20,6 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
-from VenAgent.config.web_config import is_ip_address
 from VenAgent.web.http_messages import HttpError, Request
 
 SESSION_SEC = 12 * 3600.0
@@ -36,6 +36,7 @@ class AccessGuard:
         token: str | None,
         names: Iterable[str] = (),
         cookie: str = "ven_session",
+        csrf_token: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._token = token
@@ -43,7 +44,7 @@ class AccessGuard:
         self._cookie = cookie
         self._clock = clock
         self._failures = _Failures(clock)
-        self.csrf_token = secrets.token_urlsafe(24)
+        self.csrf_token = csrf_token or secrets.token_urlsafe(24)
 
     @property
     def needs_token(self) -> bool:
@@ -51,8 +52,8 @@ class AccessGuard:
 
     def check_host(self, request: Request) -> None:
         """Raises HttpError if the request was not meant for this page."""
-        host = _host_of(f"//{request.header('Host')}")
-        if host is None or not (is_ip_address(host) or host in self._names):
+        host = _host_of(f"//{request.host}")
+        if host is None or not (_is_address(host) or host in self._names):
             reason = (
                 f"this page is not served under the name {host or 'of this request'}: use its "
                 f"address, or add the name to web.names of the configuration"
@@ -93,13 +94,15 @@ class AccessGuard:
             raise HttpError(HTTPStatus.FORBIDDEN, "that is not the token of this page")
         end_ts = int(self._clock() + SESSION_SEC)
         value = f"{end_ts}.{self._seal(end_ts)}"
-        return self._set_cookie(value, int(SESSION_SEC))
+        return self._set_cookie(request, value, int(SESSION_SEC))
 
-    def log_out(self) -> str:
-        return self._set_cookie("", 0)
+    def log_out(self, request: Request) -> str:
+        return self._set_cookie(request, "", 0)
 
-    def _set_cookie(self, value: str, age_sec: int) -> str:
-        return f"{self._cookie}={value}; Path=/; Max-Age={age_sec}; HttpOnly; SameSite=Strict"
+    def _set_cookie(self, request: Request, value: str, age_sec: int) -> str:
+        """For this page alone, also where a proxy shows others beside it."""
+        path = f"{request.prefix}/"
+        return f"{self._cookie}={value}; Path={path}; Max-Age={age_sec}; HttpOnly; SameSite=Strict"
 
     def _is_token(self, request: Request, token: str) -> bool:
         self._failures.check(request.client)
@@ -135,7 +138,7 @@ class AccessGuard:
         Behind a proxy that speaks TLS the schemes differ, so host and port are compared.
         """
         origin = request.header("Origin")
-        if origin and origin.partition("://")[2].lower() != request.header("Host").lower():
+        if origin and origin.partition("://")[2].lower() != request.host.lower():
             raise HttpError(HTTPStatus.FORBIDDEN, "the request comes from another site's page")
         if request.header("Sec-Fetch-Site") not in ("", "same-origin", "none"):
             raise HttpError(HTTPStatus.FORBIDDEN, "the request comes from another site's page")
@@ -168,6 +171,14 @@ class _Failures:
 def _same(given: str, right: str) -> bool:
     """In a time that does not tell how much of it was right; `given` may be no text at all."""
     return hmac.compare_digest(given.encode(errors="replace"), right.encode())
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _host_of(url: str) -> str | None:

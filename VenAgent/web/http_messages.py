@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
 
 MAX_BODY_BYTES = 16_384
+"""As page_changes.py has it."""
+
+_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]{1,64}){1,8}")
 
 SECURITY_HEADERS = (
     (
@@ -54,21 +58,42 @@ class Response:
 
 
 def json_response(value: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    return Response(status, encode_json(value))
+    return Response(status, json_bytes(value))
 
 
-def encode_json(value: Any) -> bytes:
+def json_bytes(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
 
 
 class Request:
-    """A WSGI environment, read with limits."""
+    """A WSGI environment, read with limits.
 
-    def __init__(self, environ: Mapping[str, Any]) -> None:
+    `proxies` are the addresses of peers whose X-Forwarded- headers are believed; `prefix` is the
+    path below which they show the page, if it is known.
+    """
+
+    def __init__(
+        self, environ: Mapping[str, Any], proxies: Container[str] = (), prefix: str = ""
+    ) -> None:
         self._environ = environ
         self.method: str = environ["REQUEST_METHOD"]
         self.path: str = environ.get("PATH_INFO", "/")
         self.client: str = environ.get("REMOTE_ADDR", "")
+        self.host = self.header("Host")
+        self.prefix = prefix
+        if self.client in proxies:
+            self._believe_proxy()
+        if self.prefix and f"{self.path}/".startswith(f"{self.prefix}/"):
+            self.path = self.path[len(self.prefix) :]  # this proxy leaves it in
+
+    def _believe_proxy(self) -> None:
+        client = self.header("X-Forwarded-For").rpartition(",")[2].strip()
+        if client:
+            self.client = client
+        self.host = self.header("X-Forwarded-Host").rpartition(",")[2].strip() or self.host
+        prefix = self.header("X-Forwarded-Prefix").rstrip("/")
+        if _PREFIX.fullmatch(prefix):
+            self.prefix = prefix
 
     def header(self, name: str) -> str:
         """The header's value; empty if there is none."""
@@ -95,18 +120,24 @@ class Request:
 
     def json(self) -> dict[str, Any]:
         """The body, a JSON object (no body: an empty one). Raises HttpError for anything else."""
-        kind = str(self._environ.get("CONTENT_TYPE", "")).partition(";")[0].strip().lower()
-        if kind != "application/json":
-            reason = "send JSON, with the header Content-Type: application/json"
-            raise HttpError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, reason)
-        body = self._body()
         try:
-            value = json.loads(body or b"{}")
+            value = json.loads(self.json_text() or "{}")
         except (ValueError, RecursionError):
             raise HttpError(HTTPStatus.BAD_REQUEST, "the body is not JSON") from None
         if not isinstance(value, dict):
             raise HttpError(HTTPStatus.BAD_REQUEST, "the body is not a JSON object")
         return value
+
+    def json_text(self) -> str:
+        """The body as it came, if its sender calls it JSON. Raises HttpError otherwise."""
+        kind = str(self._environ.get("CONTENT_TYPE", "")).partition(";")[0].strip().lower()
+        if kind != "application/json":
+            reason = "send JSON, with the header Content-Type: application/json"
+            raise HttpError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, reason)
+        try:
+            return self._body().decode()
+        except UnicodeDecodeError:
+            raise HttpError(HTTPStatus.BAD_REQUEST, "the body is not UTF-8") from None
 
     def _body(self) -> bytes:
         length = str(self._environ.get("CONTENT_LENGTH") or "0")

@@ -1,64 +1,90 @@
-"""The listening socket of the page: bound, moved when the configuration moves, and its faults told.
+"""The agent's side of the page: its listening socket, the process that serves it, and its faults.
 
-gevent's own WSGI server, one greenlet a connection, everything with a bound: connections, the size
-of a request, the time a client may take to send one and to take its answer.
+The socket is bound here, so that a port in use is reported at once. The process is started when
+somebody connects, and ends when nobody has looked for a while: until then it costs nothing. What
+it asks is answered one after the other, with a pause in between that grows with what the answer
+took, so that no number of requests holds up an event.
 """
 
 from __future__ import annotations
 
 import errno
-import io
 import logging
 import os
-import socket
-from collections.abc import Callable
+import posix
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import gevent
-from gevent.pool import Pool
-from gevent.pywsgi import WSGIHandler, WSGIServer
+from gevent import socket
+from gevent.server import StreamServer
 
 from VenAgent.config.web_config import WebConfig
-from VenAgent.web.access_guard import AccessGuard
-from VenAgent.web.http_messages import MAX_BODY_BYTES
-from VenAgent.web.live_stream import LiveStream
+from VenAgent.web.page_changes import PageChanges
+from VenAgent.web.page_channel import PageChannel
+from VenAgent.web.page_settings import PageSettings
 from VenAgent.web.page_source import PageSource
-from VenAgent.web.static_assets import StaticAssets
-from VenAgent.web.wsgi_app import WsgiApp
 
 _log = logging.getLogger(__name__)
 
-CONNECTIONS = 64
-CLIENT_TIMEOUT_SEC = 10.0
-"""For a client to send its request, to take an answer, or to say more on an open connection."""
-SEND_BUFFER_BYTES = 262_144
-"""What the kernel may hold for a client that does not read."""
-MAX_HEAD_BYTES = 16_384
-"""Of all headers of a request; without it each connection could hold megabytes."""
+BACKLOG = 128
 RETRY_SEC = 5.0
-STOP_SEC = 0.2
-
-_REFUSED = b"HTTP/1.1 %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+IDLE_SEC = 300.0
+"""The process ends when for so long nobody was connected."""
+REST_PER_ANSWER = 4.0
+"""After an answer the page is not listened to for four times as long as it took: of the agent's
+time it gets a fifth at most."""
+LEAST_REST_SEC = 0.002
+LONGEST_REST_SEC = 0.5
+WAIT_FOR_EVENT_SEC = 0.25
+"""While an event's circuits are being written, the page waits up to so long."""
+CHANGES_AT_ONCE = 4
+LASTED_SEC = 10.0
+"""A process that ended sooner is not started again at once."""
+STOP_SEC = 1.0
+CHANNEL_FD, LISTENER_FD = 3, 4
+_ROOT = str(Path(__file__).parents[2])
+_PASSED_ON = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 
 
 class PageServer:
-    """The page of one site. `on_change`: `failure` is another than before."""
+    """The page of one site. `on_change`: `failure` is another than before; `is_at_work`: the
+    engine is in the middle of something."""
 
-    def __init__(self, site: PageSource, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        site: PageSource,
+        on_change: Callable[[], None],
+        is_at_work: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._site = site
+        self._changes = PageChanges(site)
         self._on_change = on_change
-        self._assets = StaticAssets()
+        self._is_at_work = is_at_work
+        self._csrf_token = secrets.token_urlsafe(24)
         self._settings: WebConfig | None = None
-        self._server: WSGIServer | None = None
-        self._stream: LiveStream | None = None
-        self._retry: gevent.Greenlet | None = None
+        self._listener: Any = None
+        self._process: _Process | None = None
+        self._keeper: gevent.Greenlet | None = None
         self.failure: str | None = None
         """Why the page is not served; None while it is, or is not wanted."""
 
     @property
     def port(self) -> int | None:
         """The port it listens at; None if it does not."""
-        return None if self._server is None else int(self._server.server_port)
+        return None if self._listener is None else int(self._listener.getsockname()[1])
+
+    @property
+    def process_id(self) -> int | None:
+        """Of the process that serves the page; None while nobody looks."""
+        return None if self._process is None else self._process.pid
 
     def apply(self, settings: WebConfig | None) -> None:
         """Serve as `settings` say; not at all with None or when not enabled. The same again:
@@ -67,56 +93,42 @@ class PageServer:
             return
         self.stop()
         self._settings = settings
-        if settings is not None and settings.enabled and not self._listen(settings):
-            self._retry = gevent.spawn(self._keep_trying, settings)
+        if settings is not None and settings.enabled:
+            self._listen(settings)
+            self._keeper = gevent.spawn(self._keep_serving, settings)
 
     def touch(self) -> None:
         """Something changed: those who watch see it at once."""
-        if self._stream is not None:
-            self._stream.touch()
+        if self._process is not None:
+            self._process.touch()
 
     def stop(self) -> None:
         """Close the socket and every connection."""
         self._settings = None
-        if self._retry is not None:
-            self._retry.kill(block=False)
-            self._retry = None
-        if self._stream is not None:
-            self._stream.close()
-        if self._server is not None:
-            self._server.stop(timeout=STOP_SEC)
-        self._server = self._stream = None
+        if self._keeper is not None:
+            self._keeper.kill(timeout=STOP_SEC)
+            self._keeper = None
+        if self._process is not None:
+            self._process.end()
+            self._process = None
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
         self.failure = None
 
-    def _keep_trying(self, settings: WebConfig) -> None:
-        while not self._listen(settings):
-            gevent.sleep(RETRY_SEC)
+    # ---- the socket ------------------------------------------------------------------------
 
     def _listen(self, settings: WebConfig) -> bool:
-        """Bind and serve; whether that worked."""
-        guard = AccessGuard(
-            token=settings.secret,
-            names=(*settings.names, settings.host),
-            cookie=f"ven_session_{settings.port}",
-        )
-        stream = LiveStream(self._site, settings.max_clients)
-        app = WsgiApp(self._site, guard, stream.open, self._assets, read_only=settings.read_only)
-        server = WSGIServer(
-            (settings.host, settings.port),
-            app,
-            handler_class=_Handler,
-            spawn=Pool(CONNECTIONS),
-            log=None,
-            error_log=_log,
-        )
+        """Bind; whether that worked."""
         try:
-            server.start()
+            family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+            address = (settings.host, settings.port)
+            self._listener = StreamServer.get_listener(address, BACKLOG, family)
         except OSError as error:
             self._failed(_explain(settings, error))
             return False
-        self._server, self._stream = server, stream
         self._failed(None)
-        _log.info("the local page is at http://%s:%d", settings.host, server.server_port)
+        _log.info("the local page is at http://%s:%d", settings.host, self.port)
         return True
 
     def _failed(self, failure: str | None) -> None:
@@ -126,88 +138,197 @@ class PageServer:
                 _log.error("%s", failure)
             self._on_change()
 
+    # ---- the process -----------------------------------------------------------------------
 
-class _Handler(WSGIHandler):
-    """One connection. Clients that are slow, gone or too talkative cost nothing but themselves."""
+    def _keep_serving(self, settings: WebConfig) -> None:
+        while self._listener is None:
+            gevent.sleep(RETRY_SEC)
+            self._listen(settings)
+        while True:
+            socket.wait_read(self._listener.fileno())
+            started = time.monotonic()
+            try:
+                process = self._process = _Process(self._listener, self._page_settings(settings))
+            except OSError as error:
+                self._failed(f"the local page has no process: {error.strerror or error}")
+                gevent.sleep(RETRY_SEC)
+                continue
+            self._serve(process)
+            process.wait(STOP_SEC)
+            process.end()
+            self._process = None
+            if not process.has_left:
+                self._failed("the local page's process ended by itself: the log says why")
+                if time.monotonic() - started < LASTED_SEC:
+                    gevent.sleep(RETRY_SEC)
 
-    rfile: Any
+    def _page_settings(self, settings: WebConfig) -> PageSettings:
+        return PageSettings(
+            token=settings.secret,
+            names=(*settings.names, settings.host),
+            cookie=f"ven_session_{settings.port}",
+            read_only=settings.read_only,
+            max_clients=settings.max_clients,
+            prefix=settings.prefix,
+            proxies=settings.proxies,
+            csrf_token=self._csrf_token,
+        )
 
-    def __init__(self, sock: Any, address: Any, server: Any) -> None:
-        sock.settimeout(CLIENT_TIMEOUT_SEC)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-        super().__init__(sock, address, server)
+    def _serve(self, process: _Process) -> None:
+        """Answer what the process asks, until it ends."""
+        for message in process.channel.messages():
+            self._failed(None)
+            if "leaving" in message:
+                process.has_left = True
+            elif "log" in message:
+                level, text = message["log"]
+                _log.log(int(level), "the local page: %s", text)
+            elif "change" in message:
+                self._change(process, message)
+            else:
+                self._let_events_go_first()
+                began = time.thread_time()
+                process.answer(message, self._read)
+                rest_sec = (time.thread_time() - began) * REST_PER_ANSWER
+                gevent.sleep(min(max(rest_sec, LEAST_REST_SEC), LONGEST_REST_SEC))
 
-    def read_requestline(self) -> Any:
-        with _in_time():
-            return super().read_requestline()
+    def _let_events_go_first(self) -> None:
+        deadline = time.monotonic() + WAIT_FOR_EVENT_SEC
+        while self._is_at_work() and time.monotonic() < deadline:
+            gevent.sleep(0.01)
 
-    def read_request(self, raw_requestline: str) -> Any:
-        whole, self.rfile = self.rfile, _Head(self.rfile)
+    def _read(self, message: Mapping[str, Any]) -> Any:
+        site = self._site
+        name = message["read"]
+        if name == "events":
+            return list(site.events(int(message["limit"])))
+        reads: dict[str, Callable[[], Any]] = {
+            "status": site.status,
+            "circuits": lambda: list(site.circuits()),
+            "alerts": site.alerts,
+            "history": site.history,
+        }
+        return reads[name]()
+
+    def _change(self, process: _Process, message: Mapping[str, Any]) -> None:
+        """A command waits for its ack: in a greenlet of its own, so many at a time."""
+        if process.changes >= CHANGES_AT_ONCE:
+            process.answer(message, _too_many_changes)
+            return
+        process.changes += 1
+        gevent.spawn(process.answer, message, self._make_change).link(process.change_done)
+
+    def _make_change(self, message: Mapping[str, Any]) -> Any:
+        status, body = self._changes.change(message["change"], message["item"], message["body"])
+        return {"status": int(status), "body": body}
+
+
+class _Process:
+    """One run of page_process.py, and the channel to it. Raises OSError if there can be none."""
+
+    def __init__(self, listener: Any, settings: PageSettings) -> None:
+        ours, theirs = socket.socketpair()
+        self.channel = PageChannel(ours)
+        self.changes = 0
+        self.has_left = False
+        """It ends by itself, because nobody looks."""
+        self._ended = False
+        self._touched = False
+        # The system's own call: gevent's processes watch for SIGCHLD, which is VOLTTRON's to use.
         try:
-            with _in_time():
-                return super().read_request(raw_requestline)
+            self.pid = posix.posix_spawn(
+                sys.executable,
+                [sys.executable, "-m", "VenAgent.web.page_process", *map(str, _FDS)],
+                _environment(),
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+                    # First out of the way: the one may have the number that the other is to get.
+                    (os.POSIX_SPAWN_DUP2, theirs.fileno(), 20),
+                    (os.POSIX_SPAWN_DUP2, listener.fileno(), 21),
+                    (os.POSIX_SPAWN_DUP2, 20, CHANNEL_FD),
+                    (os.POSIX_SPAWN_DUP2, 21, LISTENER_FD),
+                    (os.POSIX_SPAWN_CLOSE, 20),
+                    (os.POSIX_SPAWN_CLOSE, 21),
+                ],
+            )
+        except BaseException:
+            self.channel.close()
+            raise
         finally:
-            self.rfile = whole
+            theirs.close()
+        self.channel.send({"settings": settings.as_json(), "idle_sec": IDLE_SEC})
 
-    def handle_one_response(self) -> None:
-        # Refused here, or the server would read such a body to its end, to throw it away.
-        refusal = self._refusal()
-        if refusal is not None:
-            self.close_connection = True
-            self.socket.sendall(_REFUSED % refusal)
-            return
+    def touch(self) -> None:
+        """Tell it that something changed; what it has not taken yet says so already."""
+        if not self._touched:
+            self._touched = True
+            gevent.spawn(self._send_touch)
+
+    def _send_touch(self) -> None:
+        self._touched = False
+        with suppress(OSError, ValueError):
+            self.channel.send({"touched": True})
+
+    def answer(
+        self, message: Mapping[str, Any], answer: Callable[[Mapping[str, Any]], Any]
+    ) -> None:
+        """Send what `answer` returns, or that it failed."""
+        number = message.get("id", 0)
         try:
-            with _in_time():
-                self.environ["wsgi.input"] = io.BytesIO(self.wsgi_input.read())
+            self.channel.send({"id": number, "result": answer(message)})
         except OSError:
-            self.close_connection = True
-            return
-        super().handle_one_response()
+            pass  # it is gone: `messages` ends
+        except (Exception, gevent.Timeout):  # noqa: BLE001  a fault of the page stays the page's
+            name = message.get("read") or message.get("change")
+            _log.exception("the local page asked for %s", name)
+            with suppress(OSError):
+                self.channel.send({"id": number, "error": f"{name}: the agent's log says why"})
 
-    def _refusal(self) -> bytes | None:
-        length = self.environ.get("CONTENT_LENGTH", "0")
-        if "HTTP_TRANSFER_ENCODING" in self.environ or not length.isdigit():
-            return b"411 Length Required"
-        if len(length) > 9 or int(length) > MAX_BODY_BYTES:
-            return b"413 Request Entity Too Large"
-        return None
+    def change_done(self, _greenlet: Any) -> None:
+        self.changes -= 1
 
-    def handle_error(self, kind: Any, error: Any, trace: Any) -> None:
-        if isinstance(error, OSError):
-            self.close_connection = True  # the client is gone or too slow
-        else:
-            super().handle_error(kind, error, trace)
+    def end(self) -> None:
+        """Close the channel, and see to it that the process is gone."""
+        self.channel.close()
+        if not self._has_ended():
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+            self.wait(STOP_SEC)
 
-    def _handle_client_error(self, error: Exception) -> Any:
-        if isinstance(error, _HeadTooLarge):
-            return ("431", _REFUSED % b"431 Request Header Fields Too Large")
-        # What is no HTTP is answered and not logged: anyone could fill the agent's log with it.
-        return None if isinstance(error, OSError) else ("400", _REFUSED % b"400 Bad Request")
+    def wait(self, most_sec: float) -> None:
+        """Until it has ended, but no longer than that."""
+        deadline = time.monotonic() + most_sec
+        while not self._has_ended() and time.monotonic() < deadline:
+            gevent.sleep(0.005)
 
-
-class _HeadTooLarge(Exception):
-    """A request's headers are more than anyone needs."""
-
-
-class _Head:
-    """What a request's headers are read from: no more than MAX_HEAD_BYTES of it."""
-
-    def __init__(self, file: Any) -> None:
-        self._file = file
-        self._left = MAX_HEAD_BYTES
-
-    def readline(self, most: int = -1) -> bytes:
-        line: bytes = self._file.readline(self._left + 1 if most < 0 else min(most, self._left + 1))
-        self._left -= len(line)
-        if self._left < 0:
-            raise _HeadTooLarge
-        return line
+    def _has_ended(self) -> bool:
+        if not self._ended:
+            try:
+                pid, _status = posix.waitpid(self.pid, os.WNOHANG)
+                self._ended = pid != 0
+            except ChildProcessError:  # someone else took note of its end
+                self._ended = True
+        return self._ended
 
 
-def _in_time() -> gevent.Timeout:
-    """For all of a request's line, head or body: a byte now and then does not hold it open."""
-    return gevent.Timeout(CLIENT_TIMEOUT_SEC, TimeoutError("the client is too slow"))
+_FDS = (CHANNEL_FD, LISTENER_FD)
+
+
+def _environment() -> dict[str, str]:
+    """Nothing that the page has no use for: the agent's may hold keys of AWS."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in _PASSED_ON or name.startswith(("PYTHON", "LC_"))
+    }
+    paths = [_ROOT, *filter(None, [kept.get("PYTHONPATH", "")])]
+    return {**kept, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def _too_many_changes(_message: Mapping[str, Any]) -> Any:
+    reason = "other changes are being made: try again in a moment"
+    return {"status": int(HTTPStatus.SERVICE_UNAVAILABLE), "body": {"error": reason}}
 
 
 def _explain(settings: WebConfig, error: OSError) -> str:

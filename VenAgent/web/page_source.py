@@ -12,8 +12,8 @@ from typing import Any, Protocol
 Json = Mapping[str, Any]
 
 
-class PageSource(Protocol):
-    """One site, as a person at its page sees it. No method blocks but the last three."""
+class PageReader(Protocol):
+    """One site, as a person at its page sees it."""
 
     def status(self) -> Json:
         """Health, power, the running event, the connection and the meter."""
@@ -30,11 +30,15 @@ class PageSource(Protocol):
     def history(self) -> Json:
         """The power of the last hour, in columns."""
 
+
+class PageSource(PageReader, Protocol):
+    """The same, and what a person may change there."""
+
     def command(self, fields: Json) -> Json:
         """Obey a command as if the cloud had sent it; its ack, within half a minute."""
 
-    def opt_out(self, reason: str) -> Json:
-        """End the running event and refuse others until `opt_in`; the ack."""
+    def opt_out(self, reason: str, duration_sec: float | None) -> Json:
+        """End the running event and refuse others, for so long or until `opt_in`; the ack."""
 
     def opt_in(self) -> Json:
         """Take part again; the ack."""

@@ -36,7 +36,7 @@ class StaticAssets:
             path.name: _load(path) for path in folder.iterdir() if path.suffix in _TYPES
         }
 
-    def answer(self, request: Request, name: str) -> Response:
+    def respond(self, request: Request, name: str) -> Response:
         """The file, or 304 if the browser has it already. Raises HttpError if there is none."""
         asset = self._by_name.get(name)
         if asset is None:

@@ -14,7 +14,8 @@ from typing import Any
 from VenAgent.web.access_guard import AccessGuard
 from VenAgent.web.http_messages import HttpError, Request, Response, json_response
 from VenAgent.web.json_api import JsonApi
-from VenAgent.web.page_source import PageSource
+from VenAgent.web.page_settings import PageSettings
+from VenAgent.web.page_source import Json, PageReader
 from VenAgent.web.prometheus_metrics import CONTENT_TYPE, prometheus_metrics
 from VenAgent.web.static_assets import StaticAssets
 
@@ -26,6 +27,8 @@ _STATIC = re.compile(r"/static/([A-Za-z0-9_.-]{1,64})")
 Handler = Callable[[Request], Response]
 Stream = Callable[[float | None], Iterable[bytes] | None]
 """A live view for one client, until a time (epoch s); None when there are as many as may be."""
+Change = Callable[[str, str, str], tuple[HTTPStatus, Json]]
+"""`PageChanges.change`, or the way there."""
 
 
 class WsgiApp:
@@ -33,22 +36,23 @@ class WsgiApp:
 
     def __init__(
         self,
-        site: PageSource,
+        site: PageReader,
+        change: Change,
         guard: AccessGuard,
         stream: Stream,
         assets: StaticAssets,
-        *,
-        read_only: bool,
+        settings: PageSettings,
     ) -> None:
         self._site = site
+        self._change_site = change
         self._guard = guard
         self._stream = stream
         self._assets = assets
-        self._read_only = read_only
-        api = self._api = JsonApi(site, guard, read_only=read_only)
+        self._settings = settings
+        api = JsonApi(site, guard, read_only=settings.read_only)
         self._open: dict[str, Handler] = {
             "/": self._page,
-            "/login": lambda request: assets.answer(request, "login.html"),
+            "/login": lambda request: assets.respond(request, "login.html"),
             "/healthz": api.health,
         }
         self._guarded: dict[str, Handler] = {
@@ -61,18 +65,19 @@ class WsgiApp:
             "/api/stream": self._live,
             "/metrics": self._metrics,
         }
-        self._changes: dict[str, Handler] = {
-            "/api/events": api.start_event,
-            "/api/restore": api.restore,
-            "/api/opt-out": api.opt_out,
-            "/api/opt-in": api.opt_in,
+        self._changes = {
+            "/api/events": "start_event",
+            "/api/restore": "restore",
+            "/api/opt-out": "opt_out",
+            "/api/opt-in": "opt_in",
         }
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         try:
-            response = self._answer(Request(environ))
+            settings = self._settings
+            response = self._answer(Request(environ, settings.proxies, settings.prefix))
         except HttpError as error:
             response = json_response({"error": error.reason}, error.status)
             response.headers = error.headers
@@ -97,9 +102,12 @@ class WsgiApp:
         raise HttpError(HTTPStatus.METHOD_NOT_ALLOWED, "use GET or POST", Allow="GET, HEAD, POST")
 
     def _show(self, request: Request) -> Response:
+        if not request.path:  # below a proxy's path; the page's own links need the slash
+            headers = {"Location": f"{request.prefix}/"}
+            return Response(HTTPStatus.PERMANENT_REDIRECT, headers=headers)
         static = _STATIC.fullmatch(request.path)
         if static is not None:
-            return self._assets.answer(request, static[1])
+            return self._assets.respond(request, static[1])
         handler = self._open.get(request.path)
         if handler is None:
             handler = self._guarded.get(request.path)
@@ -114,20 +122,20 @@ class WsgiApp:
         self._guard.require(request)
         if request.path == "/logout":
             self._guard.check_change(request)
-            headers = {"Set-Cookie": self._guard.log_out()}
+            headers = {"Set-Cookie": self._guard.log_out(request)}
             return Response(HTTPStatus.NO_CONTENT, headers=headers)
-        handler = self._changes.get(request.path)
+        name, item = self._changes.get(request.path), ""
         circuit = _CIRCUIT.fullmatch(request.path)
-        if handler is None and circuit is None:
+        if circuit is not None:
+            name, item = "change_circuit", circuit[1]
+        if name is None:
             raise HttpError(HTTPStatus.NOT_FOUND, "there is nothing to change at this address")
         self._guard.check_change(request)
-        if self._read_only:
+        if self._settings.read_only:
             reason = "this page only shows (web.read_only in the configuration)"
             raise HttpError(HTTPStatus.FORBIDDEN, reason)
-        if handler is not None:
-            return handler(request)
-        assert circuit is not None
-        return self._api.change_circuit(request, circuit[1])
+        status, body = self._change_site(name, item, request.json_text())
+        return json_response(body, status)
 
     def _log_in(self, request: Request) -> Response:
         token = request.json().get("token")
@@ -138,7 +146,7 @@ class WsgiApp:
 
     def _page(self, request: Request) -> Response:
         name = "index.html" if self._guard.knows(request) else "login.html"
-        return self._assets.answer(request, name)
+        return self._assets.respond(request, name)
 
     def _metrics(self, _request: Request) -> Response:
         site = self._site

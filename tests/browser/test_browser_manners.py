@@ -114,7 +114,9 @@ def test_with_a_token_a_person_logs_in_and_out(serve: Callable[..., Fake], visit
     fake.stop()
     expect(page.locator("#live")).to_have_text("Disconnected")
     fake.start()
-    expect(page.locator("#live")).to_have_text("Live", timeout=15_000)  # the session outlives it
+    expect(page.locator("#live")).to_have_text(
+        "All is well", timeout=15_000
+    )  # the session outlives it
     begin_event(page)
     expect(page.locator("#event-state")).to_have_text("Running")
     page.get_by_role("button", name="log out").click()

@@ -27,7 +27,9 @@ def test_the_page_shows_power_circuits_events_and_connection(fake: Fake, visit: 
     page = visit(fake.url)
     expect(page.locator("h1")).to_have_text("fake_site")
     assert 20.0 < float(page.locator("#power").inner_text()) < 25.0
-    expect(page.locator("#sentence")).to_contain_text("meter live")
+    expect(page.locator("#sentence")).to_have_text("All is well.")
+    expect(page.locator("#live")).to_have_text("All is well")
+    expect(page.locator("#technical")).to_contain_text("meter live")
     expect(page.locator("#circuits tr")).to_have_count(8)
     expect(circuit(page, "Refrigerator")).to_contain_text("critical")
     expect(page.locator("#events tr").first).to_contain_text("evt-3")
@@ -117,11 +119,56 @@ def test_a_person_opts_out_and_in_again(fake: Fake, visit: Visit) -> None:
     page.get_by_role("button", name="Opt out").click()
     page.get_by_label("Why").fill("guests in the house")
     page.get_by_role("dialog").get_by_role("button", name="Opt out").click()
-    expect(page.locator("#part")).to_have_text("Opted out: guests in the house")
+    expect(page.locator("#part")).to_have_text("This site has opted out.")
+    expect(page.locator("#live")).to_have_text("Opted out")
+    expect(page.locator("#sentence")).to_contain_text("(guests in the house): events are refused")
     expect(page.locator("#next")).to_be_visible()
     expect(page.get_by_role("button", name="Start an event")).to_be_disabled()
-    page.get_by_role("button", name="Take part again").click()
+    page.locator("#opt").click()
     expect(page.locator("#part")).to_have_text("This site takes part in events.")
+
+
+def test_opting_out_has_an_end_that_can_be_chosen(fake: Fake, visit: Visit) -> None:
+    page = visit(fake.url)
+    page.locator("#opt").click()
+    page.get_by_label("Until").select_option("14400")
+    page.get_by_role("dialog").get_by_role("button", name="Opt out").click()
+    expect(page.locator("#sentence")).to_contain_text("Opted out until ")
+    expect(page.locator("#able")).to_contain_text("Nothing can be shed now")
+    fake.fault(offline=True)
+    expect(page.locator("#live")).to_have_text("No broker")
+    banner = page.locator("#banners li").first
+    expect(banner).to_contain_text("Opted out until ")
+    picture(page, "opted-out")
+    banner.get_by_role("button", name="Take part again").click()
+    expect(page.locator("#part")).to_have_text("This site takes part in events.")
+    expect(page.locator("#banners li")).to_have_count(0)
+
+
+def test_the_oddest_record_is_shown_and_nothing_else_is_lost(fake: Fake, visit: Visit) -> None:
+    """What is stored may be of another version, or far beyond any calendar."""
+    page = visit(fake.url)
+    fake.fault(extreme=True)
+    expect(page.locator("#next")).to_contain_text("a day far off")
+    expect(page.locator("#events tr").nth(1)).to_contain_text("of another version")
+    expect(page.locator("#live")).to_have_text("Refused")
+    expect(page.locator("#banners")).to_contain_text("kW less from")
+    picture(page, "extreme-record")
+    fake.fault(offline=True)  # it goes on
+    expect(page.locator("#live")).to_have_text("No broker")
+    again = visit(fake.url)
+    expect(again.locator("#next")).to_contain_text("a day far off")
+
+
+def test_the_pill_says_what_the_sentence_says(fake: Fake, visit: Visit) -> None:
+    page = visit(fake.url)
+    begin_event(page)
+    expect(page.locator("#live")).to_have_text("Reducing")
+    expect(page.locator("#sentence")).to_contain_text("Reducing by 5.0 kW until ")
+    page.get_by_role("button", name="End now and restore").click()
+    expect(page.locator("#live")).to_have_text("Restoring")
+    expect(page.locator("#sentence")).to_contain_text("the circuits go back one after the other")
+    expect(page.locator("#live")).to_have_text("All is well")
 
 
 def test_a_stale_meter_and_a_lost_broker_are_marked(fake: Fake, visit: Visit) -> None:
@@ -133,8 +180,9 @@ def test_a_stale_meter_and_a_lost_broker_are_marked(fake: Fake, visit: Visit) ->
     expect(circuit(page, "Dryer")).to_contain_text("Not read")
     picture(page, "stale")
     fake.fault(stale=False, offline=True)
-    expect(page.locator("#live")).to_have_text("Live")
-    expect(page.locator("#sentence")).to_contain_text("MQTT: nothing listens")
+    expect(page.locator("#live")).to_have_text("No broker")
+    expect(page.locator("#sentence")).to_contain_text("no event arrives from outside")
+    expect(page.locator("#technical")).to_contain_text("MQTT: nothing listens")
     expect(page.locator("#fact-broker")).to_contain_text("not reached")
     expect(page.locator("#fact-outbox")).to_have_text("17 messages")
     expect(page.locator("#alerts li").first).to_contain_text("nothing listens")
@@ -154,7 +202,7 @@ def test_the_agent_is_lost_and_comes_back(fake: Fake, visit: Visit) -> None:
         expect(control).to_be_disabled()
     picture(page, "disconnected")
     fake.start()
-    expect(page.locator("#live")).to_have_text("Live", timeout=15_000)
+    expect(page.locator("#live")).to_have_text("All is well", timeout=15_000)
     circuit(page, "Dryer").get_by_role("switch").click()  # with the new agent's CSRF token
     page.get_by_role("button", name="Switch off").click()
     expect(circuit(page, "Dryer")).to_contain_text("Off")

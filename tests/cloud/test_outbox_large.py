@@ -148,7 +148,7 @@ def test_and_while_the_broker_is_away(path: Path, monkeypatch: pytest.MonkeyPatc
     put_reports(outbox, 10, size=8_000)
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.1", 0))
-        exchange = ThreadHandoff()
+        handoff = ThreadHandoff()
         settings = MqttSettings(
             broker=BrokerConfig(port=unheard.getsockname()[1]),
             ven_id="site-1",
@@ -157,15 +157,15 @@ def test_and_while_the_broker_is_away(path: Path, monkeypatch: pytest.MonkeyPatc
             outbox_path=path,
             boot_id="b",
         )
-        thread = threading.Thread(target=MqttThread(settings, exchange).run)
+        thread = threading.Thread(target=MqttThread(settings, handoff).run)
         thread.start()
         deadline = time.monotonic() + 10
         while path.stat().st_size == before and time.monotonic() < deadline:
-            exchange.wake()
+            handoff.wake()
             time.sleep(0.01)
-        exchange.stopping = True
-        exchange.wake()
+        handoff.stopping = True
+        handoff.wake()
         thread.join(10)
-        exchange.close()
+        handoff.close()
     assert path.stat().st_size > before
     outbox.close()

@@ -11,7 +11,7 @@ import pytest
 from tests.platform.fake_broker import FakeBroker
 from tests.platform.link_harness import TIMEOUT_SEC, MakeNode, Node, Observer, wait_until
 from VenAgent.cloud import mqtt_session as session
-from VenAgent.cloud import thread_handoff as exchange
+from VenAgent.cloud import thread_handoff as handoff
 from VenAgent.cloud.inbound_message import InboundMessage
 
 pytest_plugins = ["tests.platform.link_fixtures"]
@@ -21,7 +21,7 @@ def test_commands_that_found_no_room_are_asked_for_again(
     node: Node, observer: Observer, monkeypatch: pytest.MonkeyPatch, impatient: None
 ) -> None:
     """A broker delivers what was not acknowledged again, but only on another connection."""
-    monkeypatch.setattr(exchange, "INBOUND_KEPT", 5)
+    monkeypatch.setattr(handoff, "INBOUND_KEPT", 5)
     node.start()
     texts = [f"c{number}" for number in range(20)]
     for text in texts:
@@ -50,7 +50,7 @@ def test_a_long_queue_leaves_the_other_greenlets_their_turn(node: Node) -> None:
     others = gevent.spawn(take_turns)
     node.until_subscribed()
     for number in range(300):
-        node.link._exchange.offer(InboundMessage("t", b"%d" % number, mid=0))
+        node.link._handoff.offer(InboundMessage("t", b"%d" % number, mid=0))
     others.join(60)
     assert len(set(turns)) > 100
     assert [inbound.payload for inbound in handled] == [b"%d" % n for n in range(300)]

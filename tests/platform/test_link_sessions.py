@@ -139,7 +139,7 @@ def test_another_client_with_our_id_is_recognised_and_not_fought(
     rival.loop_start()
     wait_until(lambda: node.link.state.phase is LinkPhase.REFUSED, "it is recognised", 40.0)
     assert f"another client connects with our id {VEN_ID}" in node.link.state.why
-    assert node.link._connection._reconnecting.pause_sec() >= 30.0
+    assert node.link._connection._reconnect_policy.pause_sec() >= 30.0
 
 
 # ---- what belongs to which connection -----------------------------------------------------------

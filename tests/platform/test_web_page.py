@@ -74,7 +74,8 @@ def circuit(name: str) -> str:
 def test_an_event_is_triggered_seen_to_begin_and_restored(site: Site, browser: Browser) -> None:
     browser.visit(address(site))
     browser.see("#power", "22.6")
-    browser.see("#sentence", "Connected to 127.0.0.1")
+    browser.see("#sentence", "All is well.")
+    browser.see("#technical", "connected to 127.0.0.1")
     browser.fill("#shed-kw", "5")
     browser.fill("#minutes", "10")
     browser.click("#trigger button")
@@ -131,7 +132,7 @@ def test_a_person_opts_out_in_mid_event(site: Site, browser: Browser) -> None:
     browser.click("#opt")
     browser.fill("#ask-reason", "guests")
     browser.click("#ask-yes")
-    browser.see("#part", "guests")
+    browser.see("#sentence", "guests")
     site.wait_until_normal()
     assert site.cloud.ack(event_id=event_id, status="opted_out")
     refused = site.cloud.command("event", event_id=site.event_id(), shed_kw=1.0)
@@ -142,14 +143,14 @@ def test_a_person_opts_out_in_mid_event(site: Site, browser: Browser) -> None:
 
 def test_the_agent_is_lost_and_comes_back(site: Site, browser: Browser) -> None:
     browser.visit(address(site))
-    browser.see("#live", "Live")
+    browser.see("#technical", "meter live")
     seen_before = ask(site, "/api/history")[1]["ts"]
     site.kill(VEN)
     browser.see("#live", "Disconnected")
     browser.see("#sentence", "The agent does not answer")
     browser.picture("real-disconnected")
     wait_for(lambda: site.pid(VEN), "the platform starts it again", 60.0)
-    browser.see("#live", "Live")
+    browser.see("#live", "All is well")
     browser.see("#power", "22.6")
     assert ask(site, "/api/history")[1]["ts"][0] == seen_before[0]  # the hour is not lost
     browser.click("#trigger button")  # with the new agent's CSRF token

@@ -216,7 +216,12 @@ def test_an_event_that_never_began_has_no_summary(viewed: Viewed) -> None:
 
 def test_a_person_who_opted_out_reads_their_own_words(viewed: Viewed) -> None:
     viewed.house.do(viewed.house.engine.opt_out("guests", None, viewed.house.now))
-    assert viewed.status()["opted_out"] == {"reason": "guests"}
+    assert viewed.status()["opted_out"] == {"reason": "guests", "until_ts": None}
+    assert {c["reason"] for c in viewed.view.circuits()} >= {"not shed: the site has opted out"}
+    viewed.house.do(
+        viewed.house.engine.opt_out("a day", viewed.house.now + 86_400.0, viewed.house.now)
+    )
+    assert viewed.status()["opted_out"]["until_ts"] == viewed.house.now + 86_400.0
 
 
 def test_readings_make_the_curve_with_the_target_while_it_sheds(viewed: Viewed) -> None:

@@ -82,7 +82,7 @@ def an_hour(path: Path) -> PowerCurveFile:
 def test_the_hour_outlives_the_agent_in_a_small_file(tmp_path: Path) -> None:
     path = tmp_path / "curve.json"
     file = an_hour(path)
-    file.write(NOON + 3600.0)
+    file.save(NOON + 3600.0)
     assert path.stat().st_size < 40_000
     assert list(tmp_path.iterdir()) == [path]
     found = kept(path, NOON + 3600.0)
@@ -97,12 +97,12 @@ def test_it_is_written_once_a_minute(tmp_path: Path) -> None:
     file = an_hour(path)
     written = []
     for second in range(0, 300, 5):
-        file.keep(NOON + 3600.0 + second)
+        file.save_if_due(NOON + 3600.0 + second)
         if path.exists():
             written.append(second)
             path.unlink()
     assert written == [0, 60, 120, 180, 240]
-    file.keep(NOON - WRITE_SEC)  # the clock was set back
+    file.save_if_due(NOON - WRITE_SEC)  # the clock was set back
     assert path.exists()
 
 
@@ -132,9 +132,9 @@ def test_a_disk_that_refuses_costs_nothing_else_and_is_told_once(
 ) -> None:
     path = tmp_path / "gone" / "curve.json"
     file = an_hour(path)
-    file.write(NOON)
-    file.write(NOON)
+    file.save(NOON)
+    file.save(NOON)
     assert caplog.text.count("is not kept") == 1
     path.parent.mkdir()
-    file.write(NOON + 3600.0)
+    file.save(NOON + 3600.0)
     assert kept(path, NOON + 3600.0)["ts"]

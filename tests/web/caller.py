@@ -11,6 +11,8 @@ from typing import Any
 
 from tests.web.fake_site import FakeSite
 from VenAgent.web.access_guard import AccessGuard
+from VenAgent.web.page_changes import PageChanges
+from VenAgent.web.page_settings import PageSettings
 from VenAgent.web.static_assets import StaticAssets
 from VenAgent.web.wsgi_app import WsgiApp
 
@@ -50,13 +52,22 @@ class Caller:
         read_only: bool = False,
         names: Iterable[str] = (),
         streams: int = 1,
+        proxies: Iterable[str] = (),
+        prefix: str = "",
     ) -> None:
         self.clock = Clock()
         self.site = FakeSite(self.clock)
         self.guard = AccessGuard(token=token, names=names, clock=self.clock)
         self._streams = streams
         self.stream_until_ts: float | None = None
-        self.app = WsgiApp(self.site, self.guard, self._stream, ASSETS, read_only=read_only)
+        self.app = WsgiApp(
+            self.site,
+            PageChanges(self.site).change,
+            self.guard,
+            self._stream,
+            ASSETS,
+            PageSettings(read_only=read_only, proxies=tuple(proxies), prefix=prefix),
+        )
 
     def _stream(self, until_ts: float | None) -> Iterable[bytes] | None:
         self.stream_until_ts = until_ts

@@ -31,6 +31,8 @@ class FakeSite:
         self.event: dict[str, Any] | None = None
         self.past: list[dict[str, Any]] = []
         self.refused_reason: str | None = None
+        self.refused_until_ts: float | None = None
+        self.scheduled: list[dict[str, Any]] = []
         self.commands: list[dict[str, Any]] = []
         self.stale = self.offline = self.full = False
         self._was_offline = False
@@ -67,8 +69,8 @@ class FakeSite:
             "quality": "stale" if self.stale else "good",
             "meter_age_sec": round(now - self._read_ts, 1),
             "event": dict(self.event) if self.event else None,
-            "scheduled": [],
-            "opted_out": {"reason": self.refused_reason} if self.refused_reason else None,
+            "scheduled": list(self.scheduled),
+            "opted_out": self._opted_out(),
             "cloud": {
                 "online": not self.offline,
                 "since_ts": round(now - 8000.0),
@@ -81,13 +83,19 @@ class FakeSite:
             },
         }
 
+    def _opted_out(self) -> dict[str, Any] | None:
+        if self.refused_reason is None:
+            return None
+        return {"reason": self.refused_reason, "until_ts": self.refused_until_ts}
+
     def circuits(self) -> list[dict[str, Any]]:
         return [self._circuit(circuit) for circuit in self.house]
 
     def _circuit(self, circuit: FakeCircuit) -> dict[str, Any]:
         power_kw = round(circuit.power_kw(self._read_ts), 3)
         measured_only = circuit.control == "none"
-        sheddable = 0.0 if circuit.critical or measured_only else power_kw
+        spared = circuit.critical or measured_only or self.refused_reason is not None
+        sheddable = 0.0 if spared else power_kw
         opened = circuit.control == "switch" and circuit.shed is not None
         off = "switched off by hand" if not circuit.enabled else circuit.reason
         return {
@@ -141,8 +149,9 @@ class FakeSite:
         }
         return {"op": fields["op"], **handlers[fields["op"]](fields)}
 
-    def opt_out(self, reason: str) -> dict[str, Any]:
+    def opt_out(self, reason: str, duration_sec: float | None) -> dict[str, Any]:
         self.refused_reason = reason
+        self.refused_until_ts = duration_sec and self._clock() + duration_sec
         if self.event:
             self._end()
         return {"op": "optOut", "ok": True, "status": "success"}
@@ -207,6 +216,31 @@ class FakeSite:
                 },
             }
         )
+
+    @property
+    def extreme(self) -> bool:
+        return bool(self.scheduled)
+
+    @extreme.setter
+    def extreme(self, _on: bool) -> None:
+        """Events as odd as a record may be: the page is to show them, or to say that it cannot."""
+        record = {
+            "event_id": "<b>\u202e" + "\U0001f4a1" * 120,
+            "state": "rejected",
+            "start_ts": 1e15,
+            "end_ts": 1e15,
+            "requested_kw": 1e9,
+            "predicted_kw": None,
+            "measured_kw": None,
+            "baseline_kw": None,
+            "circuits": ["no such circuit"],
+            "reason": "why " * 500,
+            "summary": None,
+        }
+        past = {**record, "state": "of another version", "start_ts": -1e15, "end_ts": 0.0}
+        empty = {"achieved_shed_kw": None, "delivered_kwh": None, "shed_percent": None}
+        self.scheduled = [{**record, "state": "scheduled"}]
+        self.past[:0] = [record, {**past, "requested_kw": -0.0, "summary": empty}]
 
     def _power_kw(self, ts: float) -> float:
         return round(sum(circuit.power_kw(ts) for circuit in self.house), 3)

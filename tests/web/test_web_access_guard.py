@@ -195,3 +195,58 @@ def test_the_clients_remembered_are_bounded() -> None:
 def test_what_only_this_machine_reaches() -> None:
     assert all(map(_is_loopback, ("127.0.0.1", "127.9.9.9", "::1", "localhost")))
     assert not any(map(_is_loopback, ("0.0.0.0", "::", "192.168.1.7", "panel.example")))
+
+
+PROXY = "192.0.2.7"
+"""Whom the requests of these tests come from."""
+
+
+def test_below_a_path_of_a_proxy_that_leaves_it_in() -> None:
+    page = Caller(token=TOKEN, prefix="/site-1")
+    assert page.get("/site-1/healthz").json() == {"health": "GOOD"}
+    assert page.get("/healthz").status == 200  # a proxy that takes it away
+    moved = page.get("/site-1")
+    assert (moved.status, moved.headers["Location"]) == (308, "/site-1/")
+    cookie = page.post("/site-1/login", {"token": TOKEN}).headers["Set-Cookie"]
+    assert "Path=/site-1/;" in cookie
+    assert page.get("/site-12/healthz").status == 401
+
+
+def test_a_proxy_that_is_known_says_who_asks_and_where() -> None:
+    page = Caller(token=TOKEN, names=["ven.example"], proxies=[PROXY])
+    asked = {"X_Forwarded_For": "198.51.100.9, 203.0.113.4", "X_Forwarded_Host": "ven.example"}
+    answer = page.post(
+        "/login",
+        {"token": TOKEN},
+        Origin="https://ven.example",
+        X_Forwarded_Prefix="/site-1",
+        **asked,
+    )
+    assert answer.status == 204
+    assert "Path=/site-1/;" in answer.headers["Set-Cookie"]
+    for _ in range(TRIES_PER_MINUTE):
+        page.get("/metrics", Authorization="Bearer wrong", **asked)
+    assert page.get("/metrics", Authorization=f"Bearer {TOKEN}", **asked).status == 429
+    other = {**asked, "X_Forwarded_For": "203.0.113.5"}
+    assert page.get("/metrics", Authorization=f"Bearer {TOKEN}", **other).status == 200
+
+
+def test_a_stranger_that_calls_itself_a_proxy_is_not_believed() -> None:
+    page = Caller(token=TOKEN, names=["ven.example"], proxies=["192.0.2.99"])
+    asked = {"X_Forwarded_Prefix": "/site-1", "X_Forwarded_Host": "evil.example"}
+    answer = page.post("/login", {"token": TOKEN}, **asked)
+    assert "Path=/;" in answer.headers["Set-Cookie"]
+    for number in range(TRIES_PER_MINUTE):
+        spoken = {"Authorization": "Bearer wrong", "X_Forwarded_For": f"203.0.113.{number}"}
+        page.get("/metrics", **spoken)
+    assert page.get("/metrics", Authorization=f"Bearer {TOKEN}").status == 429
+
+
+@pytest.mark.parametrize(
+    "prefix", ["//evil.example", "/a b", "/a;Path=/", "javascript:", "/a/../b"]
+)
+def test_a_prefix_that_is_no_path_is_none(prefix: str) -> None:
+    page = Caller(token=TOKEN, proxies=[PROXY])
+    answer = page.post("/login", {"token": TOKEN}, X_Forwarded_Prefix=prefix)
+    assert answer.headers["Set-Cookie"].count("Path=") == 1
+    assert "evil" not in answer.headers["Set-Cookie"]

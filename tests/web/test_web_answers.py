@@ -179,16 +179,22 @@ def test_opting_out_ends_the_event_and_refuses_the_next() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "reason"),
     [
-        ("/api/events", {}, "shed_kw: Field required"),
+        ("/api/events", {}, "shed_kw: is missing"),
         ("/api/events", {"shed_kw": -1}, "shed_kw: Input should be greater than 0"),
-        ("/api/events", {"shed_kw": 1, "op": "get"}, "op: Extra inputs are not permitted"),
-        ("/api/events", b'{"shed_kw": NaN}', "shed_kw: Input should be"),
-        ("/api/events", b'{"shed_kw": 1e999}', "shed_kw: Input should be"),
+        ("/api/events", {"shed_kw": 1, "op": "get"}, "op: is no field of this request"),
+        ("/api/events", b'{"shed_kw": NaN}', "shed_kw: NaN is not JSON"),
+        ("/api/events", b'{"shed_kw": 1e999}', "shed_kw: 1e999 must be finite"),
+        ("/api/events", {"shed_kw": True}, "shed_kw: Input should be a valid number"),
+        ("/api/events", {"shed_kw": "1_0"}, "shed_kw: Input should be a valid number"),
+        ("/api/events", b'{"shed_kw": 1, "shed_kw": 2}', "the key 'shed_kw' stands twice"),
+        ("/api/events", {"shed_kw": 1, "durationsec": 5}, "do you mean duration_sec?"),
+        ("/api/circuits/ev1", {"priority": True}, "priority: Input should be a valid integer"),
+        ("/api/opt-out", {"duration_sec": 1e9}, "duration_sec: Input should be less"),
         ("/api/circuits/ev1", {}, "enabled or priority"),
         ("/api/circuits/ev1", {"enabled": 0}, "enabled: Input should be a valid boolean"),
         ("/api/circuits/ev1", {"priority": 6}, "priority: Input should be less"),
         ("/api/opt-out", {"reason": "x" * 201}, "reason: String should have at most 200"),
-        ("/api/opt-in", {"a": 1}, "a: Extra inputs are not permitted"),
+        ("/api/opt-in", {"a": 1}, "a: is no field of this request"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_by_field(path: str, value: object, reason: str) -> None:
@@ -202,7 +208,7 @@ def test_what_cannot_be_meant_is_refused_by_field(path: str, value: object, reas
 def test_a_body_that_is_not_json_too_large_or_of_unknown_size_is_refused() -> None:
     page = Caller()
     assert page.post("/api/events", b"{").status == 400
-    assert page.post("/api/events", b"[]").reason == "the body is not a JSON object"
+    assert page.post("/api/events", b"[]").reason == "not a JSON object"
     assert page.post("/api/events", b"[" * 10_000).status == 400
     assert page.post("/api/events", b" " * (MAX_BODY_BYTES + 1)).status == 413
     assert page.post("/api/events", Content_Length="many").status == 411

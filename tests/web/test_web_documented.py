@@ -55,7 +55,7 @@ def test_every_field_is_documented_and_nothing_else(viewed: Viewed) -> None:
     view = viewed.view
     event = fields(view.events(5))
     status = view.status()
-    told = set(status) | set(status["cloud"]) | {"reason"}
+    told = set(status) | set(status["cloud"]) | {"reason", "until_ts"}
     assert told == documented("GET /api/status") - WORDS
     assert fields(view.circuits()) | {"circuits"} == (
         documented("GET /api/circuits") - (WORDS - {"shed"})

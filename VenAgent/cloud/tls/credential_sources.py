@@ -30,9 +30,9 @@ class CredentialSource(Protocol):
 
     def read(self) -> TlsMaterial: ...
 
-    def kept(self) -> TlsMaterial | None: ...
+    def saved(self) -> TlsMaterial | None: ...
 
-    def keep(self, material: TlsMaterial) -> None: ...
+    def save(self, material: TlsMaterial) -> None: ...
 
     def exposed(self) -> str | None: ...
 
@@ -51,10 +51,10 @@ class FileSource:
     def read(self) -> TlsMaterial:
         return TlsMaterial.from_files(*self._paths)
 
-    def kept(self) -> TlsMaterial | None:
+    def saved(self) -> TlsMaterial | None:
         return None
 
-    def keep(self, material: TlsMaterial) -> None:
+    def save(self, material: TlsMaterial) -> None:
         """They are kept already."""
 
     def exposed(self) -> str | None:
@@ -92,7 +92,7 @@ class SecretSource:
     def _parse(self, text: str) -> TlsMaterial:
         return TlsMaterial.from_secret(text, self._name, self._ca_cert)
 
-    def kept(self) -> TlsMaterial | None:
+    def saved(self) -> TlsMaterial | None:
         """The copy, if there is one of this secret; never an error."""
         try:
             os.chmod(self._path, 0o600)
@@ -106,7 +106,7 @@ class SecretSource:
             _log.warning("the copy of the secret is not used: %s", type(error).__name__)
         return None
 
-    def keep(self, material: TlsMaterial) -> None:
+    def save(self, material: TlsMaterial) -> None:
         """Write the copy anew, all or nothing."""
         copy = {"name": self._name, "region": self._region, "text": self._text}
         draft = self._path.with_suffix(".new")

@@ -100,16 +100,16 @@ class Credentials:
         self._wanted = threading.Event()
         self._stopping = False
         self._on_change: Callable[[], None] = lambda: None
-        self._asked_at = time.monotonic()
+        self._refresh_requested_at = time.monotonic()
         self._thread = threading.Thread(target=self._watch, name="credentials", daemon=True)
 
     def start(self, on_change: Callable[[], None]) -> None:
         """`on_change` is called, in another thread, when a connection should be made anew."""
         self._on_change = on_change
-        kept = self._source.kept()
-        if kept is not None:
+        saved = self._source.saved()
+        if saved is not None:
             with suppress(CredentialError):  # expired: the source will have newer ones
-                self._take(kept)
+                self._adopt(saved)
         self._thread.start()
 
     def stop(self) -> None:
@@ -144,7 +144,7 @@ class Credentials:
             check_certificates(usable.material, self._clock())
             return usable.material.context()
         except CredentialError:
-            self._ask()
+            self._request_refresh()
             raise
 
     def _choose(self) -> _Usable | None:
@@ -167,13 +167,13 @@ class Credentials:
         with self._lock:
             if self._used is not None and self._used is self._newest and self._before is not None:
                 self._newest_refused_at = self._clock()
-        self._ask()
+        self._request_refresh()
 
-    def _ask(self) -> None:
+    def _request_refresh(self) -> None:
         """Have the source looked at soon."""
         now = time.monotonic()
-        if now - self._asked_at >= REFUSED_EVERY_SEC:
-            self._asked_at = now
+        if now - self._refresh_requested_at >= REFUSED_EVERY_SEC:
+            self._refresh_requested_at = now
             self._wanted.set()
 
     # ---- the watching thread -------------------------------------------------------------
@@ -203,15 +203,15 @@ class Credentials:
     def _look(self) -> None:
         """Read the source; put what is new in force."""
         try:
-            self._take(self._source.read(), keep=True)
-            self._tell("")
+            self._adopt(self._source.read(), save=True)
+            self._set_trouble("")
         except (CredentialError, SecretError) as error:
-            self._tell(str(error))
+            self._set_trouble(str(error))
         except OSError as error:  # of the copy: what was read is in force all the same
-            self._tell(f"the copy of the secret cannot be written: {error.strerror}")
+            self._set_trouble(f"the copy of the secret cannot be written: {error.strerror}")
         self._looked.set()
 
-    def _take(self, material: TlsMaterial, *, keep: bool = False) -> None:
+    def _adopt(self, material: TlsMaterial, *, save: bool = False) -> None:
         """Put them in force if they are other ones, and usable. Raises CredentialError."""
         with self._lock:
             newest = self._newest
@@ -226,10 +226,10 @@ class Credentials:
             "client certificate %s, serial number %s, valid until %s",
             *(facts.subject, facts.serial_number, expiry_day(facts.not_after_ts)),
         )
-        if keep:
-            self._source.keep(material)
+        if save:
+            self._source.save(material)
 
-    def _tell(self, trouble: str) -> None:
+    def _set_trouble(self, trouble: str) -> None:
         if trouble and trouble != self._trouble and not self._stopping:
             _log.warning("credentials: %s", trouble)
         self._trouble = trouble

@@ -4,7 +4,7 @@ import { at, kw, make, number, put } from './format.js';
 
 const WORDS = { on: 'On', off: 'Off', shed: 'Shed', limited: 'Limited', unread: 'Not read' };
 const MANY = 16;
-const PRIORITIES = ['1 critical', '2', '3', '4', '5 flexible'];
+const PRIORITIES = ['1 last', '2', '3', '4', '5 first'];
 
 const cell = (name, ...children) => make('td', { role: 'cell', class: name }, ...children);
 

@@ -11,13 +11,17 @@ const DAY = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short' })
 export const isRead = (value) => value !== null && value !== undefined;
 
 // What rounds to nothing has no sign.
-export const number = (value, digits = 1) => (isRead(value) ? fixed[digits].format(Number(value.toFixed(digits)) || 0) : DASH);
+export const number = (value, digits = 1) => (Number.isFinite(value) ? fixed[digits].format(Number(value.toFixed(digits)) || 0) : DASH);
 
 export const kw = (value, digits = 1) => (isRead(value) ? `${number(value, digits)} kW` : DASH);
 
-export const clock = (ts) => CLOCK.format(ts * 1000);
+// What the calendar has a day for; a record may hold any number.
+const isDate = (ts) => isRead(ts) && Math.abs(ts) < 8.64e12;
+
+export const clock = (ts) => (isDate(ts) ? CLOCK.format(ts * 1000) : 'a day');
 
 export function day(ts, now) {
+  if (!isDate(ts) || !isDate(now)) return 'far off';
   const today = new Date(now * 1000);
   const date = new Date(ts * 1000).toDateString();
   if (date === today.toDateString()) return 'today';
@@ -25,10 +29,11 @@ export function day(ts, now) {
   return date === today.toDateString() ? 'yesterday' : DAY.format(ts * 1000);
 }
 
-export const whole = (ts) => `${DAY.format(ts * 1000)} ${new Date(ts * 1000).getFullYear()}`;
+export const whole = (ts) => (!isDate(ts) ? 'far off' : `${DAY.format(ts * 1000)} ${new Date(ts * 1000).getFullYear()}`);
 
 // 75 -> "1:15", 3675 -> "1:01:15"
 export function countdown(seconds) {
+  if (!(seconds < 360000)) return span(seconds); // a hundred hours
   const left = Math.max(0, Math.ceil(seconds));
   const two = (value) => String(value).padStart(2, '0');
   const hours = Math.floor(left / 3600);
@@ -38,6 +43,7 @@ export function countdown(seconds) {
 
 // 40 -> "40 s", 900 -> "15 min", 9000 -> "2 h 30 min"
 export function span(seconds) {
+  if (!Number.isFinite(seconds)) return DASH;
   if (seconds < 90) return `${Math.max(0, Math.round(seconds))} s`;
   const minutes = Math.round(seconds / 60);
   if (minutes < 120) return `${minutes} min`;

@@ -15,7 +15,7 @@ async function ask(path, options = {}) {
     throw new Refused('The agent does not answer.');
   }
   if (answer.status === 401) {
-    location.assign('/');
+    location.assign('./');
     throw new Refused('The session has ended.');
   }
   return answer;
@@ -28,7 +28,7 @@ export async function read(path) {
 }
 
 export async function openSession() {
-  session = await read('/api/session');
+  session = await read('api/session');
   return session;
 }
 
@@ -36,7 +36,7 @@ export async function openSession() {
 async function refusal() {
   const no = new AbortController();
   try {
-    const answer = await ask('/api/stream', { signal: no.signal });
+    const answer = await ask('api/stream', { signal: no.signal });
     return answer.ok ? '' : (await answer.json()).error;
   } finally {
     no.abort();
@@ -71,7 +71,7 @@ export function follow(on) {
   function open() {
     if (source) source.close();
     openedAt = performance.now();
-    source = new EventSource('/api/stream');
+    source = new EventSource('api/stream');
     for (const name of ['status', 'circuits', 'events', 'alerts']) {
       source.addEventListener(name, (message) => {
         heard = performance.now();
@@ -79,7 +79,13 @@ export function follow(on) {
           gone = false;
           on.opened();
         }
-        on[name](JSON.parse(message.data));
+        // What cannot be shown must not stop the rest: the page says so and goes on.
+        try {
+          on[name](JSON.parse(message.data));
+        } catch (error) {
+          console.error(error);
+          on.broken(name);
+        }
       });
     }
     source.onerror = () => {

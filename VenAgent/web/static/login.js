@@ -8,11 +8,11 @@ form.addEventListener('submit', async (submitted) => {
   wrong.textContent = '';
   const token = document.getElementById('token').value;
   try {
-    const answer = await fetch('/login', {
+    const answer = await fetch('login', {
       method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ token }),
     });
     if (answer.ok) {
-      location.assign('/');
+      location.assign('./');
       return;
     }
     const { error } = await answer.json();

@@ -68,7 +68,7 @@ export function showEvent(status, nameOf) {
       : 'No event is running.');
   }
   const out = status.opted_out;
-  put(at('part'), out ? `Opted out: ${out.reason || 'no events are accepted'}` : 'This site takes part in events.');
+  put(at('part'), out ? 'This site has opted out.' : 'This site takes part in events.');
   put(at('opt'), out ? 'Take part again' : 'Opt out…');
 }
 
@@ -108,24 +108,42 @@ export function showFacts(status) {
   if (document.title !== title) document.title = title;
 }
 
-// What can be believed: live, stale (the agent speaks, its meter does not), or lost.
-// `refusal`: why the agent does not let this page look on.
-export function showTrust(status, silentMs, lost, refusal = '') {
+// How it stands (standing.js): the pill, the sentence at the top, and banners for all else.
+export function showStanding(status, news, lost, optIn) {
   const body = document.body.classList;
   const stale = !lost && status && status.quality !== 'good';
   body.toggle('is-lost', lost && Boolean(status));
   body.toggle('is-stale', Boolean(stale));
   body.toggle('is-live', Boolean(!lost && status && !stale));
   body.toggle('is-bad', Boolean(!lost && status && status.health === 'BAD'));
-  put(at('live-text'), !status ? 'Connecting…' : lost ? 'Disconnected' : stale ? 'Meter stale' : 'Live');
-  let sentence = refusal || 'Waiting for the agent’s first word.';
+  const [first, ...others] = news;
+  put(at('live-text'), first.word);
+  at('live').dataset.kind = first.kind;
+  put(at('sentence-text'), first.text);
+  at('sentence').dataset.kind = first.kind;
+  at('sentence').title = first.text;
+  put(at('technical'), status && !lost ? status.health_context : '');
+  at('technical').title = at('technical').textContent;
+  showBanners(first.optIn ? [{ ...first, text: '' }, ...others] : others, optIn);
   if (status && lost) {
-    const old = Number.isFinite(silentMs) ? `${span(silentMs / 1000)} old` : 'old';
-    sentence = `${refusal ? `${refusal}.` : 'The agent does not answer.'} These figures are ${old}; the page goes on by itself.`;
     const title = `Disconnected · ${status.ven_id}`;
     if (document.title !== title) document.title = title;
-  } else if (status) {
-    sentence = status.health_context;
   }
-  put(at('sentence-text'), sentence.charAt(0).toUpperCase() + sentence.slice(1));
+}
+
+let shown = '';
+
+function showBanners(banners, optIn) {
+  const wanted = banners.map((each) => `${each.word}|${each.text}`).join('\n');
+  if (wanted === shown) return;
+  shown = wanted;
+  at('banners').replaceChildren(...banners.map((each) => {
+    const node = make('li', { 'data-kind': each.kind, title: each.text }, each.text);
+    if (each.optIn) {
+      const button = make('button', { type: 'button', class: 'plain' }, 'Take part again');
+      button.addEventListener('click', optIn);
+      node.append(' ', button);
+    }
+    return node;
+  }));
 }

@@ -4,12 +4,14 @@ import { Circuits } from './circuits.js';
 import { Curve } from './curve.js';
 import { at, isRead, kw, put, span, zone } from './format.js';
 import { change, follow, openSession, read, Refused } from './live.js';
-import { showEvent, showFacts, showPower, showTime, showTrust } from './now.js';
+import { showEvent, showFacts, showPower, showStanding, showTime } from './now.js';
 import { showAlerts, showEvents } from './past.js';
+import { standing } from './standing.js';
 
 const SAID_MS = 6000;
 
 let status = null;
+let events = [];
 let heardAt = 0; // performance.now() of the latest status
 let mayChange = false;
 let lost = true;
@@ -34,11 +36,14 @@ async function doing(work) {
 }
 
 // Asks before something is switched off; resolves to null for no, else to the reason (or '').
+// With `why` it asks for that, and until when.
 function ask(title, text, yes, why = false) {
   put(at('ask-title'), title);
   put(at('ask-text'), text);
   put(at('ask-yes'), yes);
   at('ask-why').hidden = !why;
+  at('ask-until').hidden = !why;
+  at('ask-end').value = '';
   at('ask-reason').value = '';
   const box = at('ask');
   box.returnValue = '';
@@ -60,7 +65,7 @@ const circuits = new Circuits({
     row.toggle.classList.add('busy');
     row.toggle.setAttribute('aria-checked', String(on));
     await doing(async () => {
-      await change(`/api/circuits/${circuit.id}`, { enabled: on });
+      await change(`api/circuits/${circuit.id}`, { enabled: on });
       return `${circuit.name} is switched ${on ? 'on' : 'off'}.`;
     });
     row.toggle.classList.remove('busy');
@@ -68,7 +73,7 @@ const circuits = new Circuits({
   },
   async ranked(circuit, priority, row) {
     await doing(async () => {
-      await change(`/api/circuits/${circuit.id}`, { priority });
+      await change(`api/circuits/${circuit.id}`, { priority });
       return `${circuit.name} has priority ${priority}.`;
     });
     row.priority.blur();
@@ -84,36 +89,48 @@ at('trigger').addEventListener('submit', async (submitted) => {
   const yes = await ask(`Shed ${kw(shedKw)} for ${span(seconds)}?`, 'Circuits are switched off or limited now, by priority, and restored at the end.', 'Start now');
   if (yes === null) return;
   await doing(async () => {
-    const ack = await change('/api/events', { shed_kw: shedKw, duration_sec: seconds });
+    const ack = await change('api/events', { shed_kw: shedKw, duration_sec: seconds });
     const given = isRead(ack.actual_shed_kw) ? ` with ${kw(ack.actual_shed_kw)}` : '';
     return `The event has begun${given}${ack.reason ? `; ${ack.reason}` : ''}.`;
   });
 });
 
 at('restore').addEventListener('click', () => doing(async () => {
-  await change('/api/restore');
+  await change('api/restore');
   return 'The event is over, the circuits are restored.';
 }));
 
+const optIn = () => doing(async () => {
+  await change('api/opt-in');
+  return 'The site takes part in events again.';
+});
+
+// Seconds until the chosen end; null for none.
+function chosenEnd() {
+  const end = at('ask-end').value;
+  if (end !== 'midnight') return end ? Number(end) : null;
+  const midnight = new Date();
+  midnight.setHours(24, 0, 0, 0);
+  return Math.max(1, Math.round((midnight - Date.now()) / 1000));
+}
+
 at('opt').addEventListener('click', async () => {
   if (status && status.opted_out) {
-    await doing(async () => {
-      await change('/api/opt-in');
-      return 'The site takes part in events again.';
-    });
+    await optIn();
     return;
   }
-  const reason = await ask('Opt out of events?', 'A running event ends now, and new ones are refused until someone opts in again.', 'Opt out', true);
+  const reason = await ask('Opt out of events?', 'A running event ends now, and new ones are refused.', 'Opt out', true);
   if (reason === null) return;
+  const seconds = chosenEnd();
   await doing(async () => {
-    await change('/api/opt-out', reason ? { reason } : {});
+    await change('api/opt-out', { ...(reason ? { reason } : {}), ...(seconds ? { duration_sec: seconds } : {}) });
     return 'The site has opted out.';
   });
 });
 
 at('log-out').addEventListener('click', () => doing(async () => {
-  await change('/logout');
-  location.assign('/');
+  await change('logout');
+  location.assign('./');
   return '';
 }));
 
@@ -132,11 +149,15 @@ async function begin() {
     document.body.classList.toggle('is-read-only', session.read_only);
     put(at('kind'), session.read_only ? 'Virtual End Node, shown only' : 'Virtual End Node');
     at('leave').hidden = !session.needs_token;
-    curve.load(await read('/api/history'));
+    curve.load(await read('api/history'));
     allow();
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
   }
+}
+
+function tell(silentMs) {
+  showStanding(status, standing(status, events, { silentMs, lost, refusal }), lost, optIn);
 }
 
 put(at('zone'), zone());
@@ -146,6 +167,7 @@ follow({
   refused(why) {
     refusal = why;
   },
+  broken: (name) => say(`What the agent sent cannot be shown (${name}): please report this.`),
   status(value) {
     status = value;
     heardAt = performance.now();
@@ -155,7 +177,7 @@ follow({
     showEvent(value, (id) => circuits.nameOf(id));
     showFacts(value);
     curve.add(value);
-    showTrust(value, 0, false);
+    tell(0);
     showTime(value.event, value.ts);
     allow();
   },
@@ -163,11 +185,14 @@ follow({
     circuits.show(value);
     document.body.classList.remove('waiting');
   },
-  events: (value) => showEvents(value, status ? status.ts : Date.now() / 1000),
+  events(value) {
+    events = value;
+    showEvents(value, status ? status.ts : Date.now() / 1000);
+  },
   alerts: (value) => showAlerts(value, status ? status.ts : Date.now() / 1000),
   heard(silentMs, isLost) {
     lost = isLost;
-    showTrust(status, silentMs, isLost, refusal);
+    tell(silentMs);
     if (status && !isLost) showTime(status.event, status.ts + (performance.now() - heardAt) / 1000);
     allow();
   },

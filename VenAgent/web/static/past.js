@@ -30,6 +30,7 @@ export function showEvents(events, now) {
     const event = events[index];
     row.chip.hidden = !event;
     row.node.classList.toggle('empty', !event);
+    row.node.hidden = !event && index > 0;
     if (!event) {
       for (const name of ['when', 'date', 'got', 'part']) put(row[name], '');
       put(row.id, index || events.length ? '' : 'No event yet.');

@@ -1,0 +1,79 @@
+// How it stands: a sentence, a word for it, and what else a person should know.
+
+import { clock, day, isRead, kw, span } from './format.js';
+
+const REFUSED_SHOWN_SEC = 900;
+
+const sentence = (text) => {
+  const whole = `${text.charAt(0).toUpperCase()}${text.slice(1)}`.trim();
+  return /[.!?…]$/.test(whole) ? whole : `${whole}.`;
+};
+
+const moment = (ts, now) => `${clock(ts)}${day(ts, now) === 'today' ? '' : ` ${day(ts, now)}`}`;
+const until = (ts, now) => (isRead(ts) ? `until ${moment(ts, now)}` : '');
+
+function ofEvent(event, now) {
+  const left = `by ${kw(event.requested_kw)} ${until(event.end_ts, now)}`;
+  if (event.state === 'restoring') {
+    return { kind: 'event', word: 'Restoring', text: 'The event is over: the circuits go back one after the other.' };
+  }
+  const more = event.state === 'active' ? '' : ': circuits are being switched off or limited';
+  return { kind: 'event', word: 'Reducing', text: sentence(`Reducing ${left}${more}`) };
+}
+
+function ofMeter(status) {
+  const age = status.meter_age_sec;
+  if (status.quality === 'partial') {
+    return { kind: 'event', word: 'Partly read', text: 'Some circuits or points are not read: what is not read is not shed.' };
+  }
+  const since = isRead(age) ? `was not read for ${span(age)}: the figures are old` : 'has not been read yet';
+  return { kind: 'bad', word: 'Meter stale', text: sentence(`The meter ${since}, and nothing can be shed by them`) };
+}
+
+function ofBroker(status) {
+  const cloud = status.cloud;
+  const since = isRead(cloud.since_ts) ? ` for ${span(status.ts - cloud.since_ts)}` : '';
+  return { kind: 'bad', word: 'No broker', text: `No connection to the broker${since}: no event arrives from outside.` };
+}
+
+function ofOptOut(status) {
+  const out = status.opted_out;
+  const why = out.reason ? ` (${out.reason})` : '';
+  const end = isRead(out.until_ts) ? until(out.until_ts, status.ts) : 'until someone opts in again';
+  return { kind: 'event', word: 'Opted out', text: sentence(`Opted out ${end}${why}: events are refused`), optIn: true };
+}
+
+function ofScheduled(status) {
+  const [next, ...more] = status.scheduled;
+  const rest = more.length ? `, and ${more.length} more` : '';
+  return { kind: 'event', word: 'Scheduled', text: sentence(`${kw(next.requested_kw)} less from ${moment(next.start_ts, status.ts)} ${until(next.end_ts, status.ts)}${rest}`) };
+}
+
+// The latest event, when it was not carried out and that is news.
+function ofRefused(events, now) {
+  const latest = events[0];
+  if (!latest || latest.state !== 'rejected' || now - latest.end_ts > REFUSED_SHOWN_SEC) return null;
+  return { kind: 'event', word: 'Refused', text: sentence(`An event was not carried out at ${clock(latest.end_ts)}${latest.reason ? `: ${latest.reason}` : ''}`) };
+}
+
+// All that is to be said, the gravest first: its sentence stands at the top, its word in the pill.
+export function standing(status, events, { silentMs, lost, refusal }) {
+  if (!status) return [{ kind: 'wait', word: 'Connecting…', text: sentence(refusal || 'Waiting for the agent’s first word') }];
+  if (lost) {
+    const old = Number.isFinite(silentMs) ? `${span(silentMs / 1000)} old` : 'old';
+    return [{ kind: 'bad', word: 'Disconnected', text: `${sentence(refusal || 'The agent does not answer')} These figures are ${old}; the page goes on by itself.` }];
+  }
+  const found = [
+    status.quality === 'missing' || status.quality === 'stale' ? ofMeter(status) : null,
+    status.event ? ofEvent(status.event, status.ts) : null,
+    status.cloud.online ? null : ofBroker(status),
+    status.opted_out ? ofOptOut(status) : null,
+    status.quality === 'partial' ? ofMeter(status) : null,
+    ofRefused(events, status.ts),
+    (status.scheduled || []).length ? ofScheduled(status) : null,
+  ].filter(Boolean);
+  if (status.health === 'BAD' && !found.some((each) => each.kind === 'bad')) {
+    found.unshift({ kind: 'bad', word: 'Attention', text: sentence(status.health_context) });
+  }
+  return found.length ? found : [{ kind: 'good', word: 'All is well', text: 'All is well.' }];
+}
