@@ -108,7 +108,10 @@ class Engine:
         if isinstance(command, (RestoreCommand, CancelCommand)):
             return self._arbitration.end_by_command(command, now) + self._arbitration.advance(now)
         if isinstance(command, SetLoadCommand):
-            return self._load_control.command(command, self.running, now)
+            is_written_now = self._execution.is_writing(command.circuit_id)
+            return self._load_control.command(
+                command, self.running, now, is_written_now=is_written_now
+            )
         if isinstance(command, PingCommand):
             return [self.replies.to(command, AckStatus.SUCCESS, now, pong=True)]
         text = f"{command.op} is not supported by this version of VenAgent"
@@ -160,11 +163,8 @@ class Engine:
             else self._arbitration.queue.next_deadline(event, is_active=active),
             *(over.rebound_until_ts for over in self._arbitration.rebounding),
         ]
-        if (
-            event is not None
-            and event.state is not EventState.RESTORING
-            and event.end_reason is None
-        ):
+        ends = event is not None and event.end_reason is None
+        if event is not None and ends and event.state is not EventState.RESTORING:
             times.append(event.request.end_ts)
         return min((ts for ts in times if ts is not None), default=None)
 
@@ -183,9 +183,8 @@ class Engine:
     ) -> Effects:
         """The writes ended; `failures` has a reason by circuit id, all others are confirmed.
         `reading` was taken after them, if the effect asked for it."""
-        return self._execution.written(
-            event_id, failures, now, reading
-        ) + self._arbitration.advance(now)
+        effects = self._execution.written(event_id, failures, now, reading)
+        return effects + self._after_writes(now)
 
     def restored(
         self,
@@ -195,14 +194,17 @@ class Engine:
         reading: Reading | None = None,
     ) -> Effects:
         """Writes of a restore ended; `reading` was taken after them."""
-        return self._execution.restored(
-            event_id, failures, now, reading
-        ) + self._arbitration.advance(now)
+        effects = self._execution.restored(event_id, failures, now, reading)
+        return effects + self._after_writes(now)
 
     def switched(self, switch_id: str, failures: Mapping[str, str], now: float) -> Effects:
         """The writes of a `setLoad` ended."""
         effects = self._load_control.switched(switch_id, failures, self.running, now)
-        return effects + self._execution.tick(now) + self._arbitration.advance(now)
+        return effects + self._execution.tick(now) + self._after_writes(now)
+
+    def _after_writes(self, now: float) -> Effects:
+        waited = self._load_control.start_waiting(self.running, self._execution.is_writing)
+        return waited + self._arbitration.advance(now)
 
     def preempted(self, task_id: str, by_whom: str, now: float) -> Effects:
         """The actuator gave our reservation `task_id` to another agent."""

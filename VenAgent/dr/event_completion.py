@@ -101,6 +101,9 @@ class EventCompletion:
         alerts = [effect for effect in effects if isinstance(effect, RaiseAlert)]
         return self._complete(event, now) + alerts
 
+    def is_writing(self, circuit_id: str) -> bool:
+        return self._restoration.is_writing(circuit_id)
+
     def next_deadline(self, event: Event) -> float | None:
         return self._restoration.next_deadline() if event.held() else 0.0
 

@@ -434,6 +434,14 @@ class EventExecution:
         waits = event.state is EventState.SHEDDING and self._reservation.due_ts is not None
         return waits or event.state is EventState.ACTIVE
 
+    def is_writing(self, circuit_id: str) -> bool:
+        """Whether a write to this circuit is under way."""
+        if self.event is None:
+            return False
+        if self.event.state is EventState.RESTORING:
+            return self._completion.is_writing(circuit_id)
+        return self._writing.is_writing(circuit_id)
+
     @property
     def wants_more(self) -> bool:
         """Whether the event still wants what is being shed for it now."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.commands import SetLoadCommand
 from VenAgent.contract.reasons import Reason, ReasonCode
-from VenAgent.dr.effects import Effects, ReadMeter, SaveEvent, SaveFact, Switch
+from VenAgent.dr.effects import Effects, ReadMeter, SaveEvent, SaveFact, SendAck, Switch
 from VenAgent.dr.event import Event
 from VenAgent.dr.panel import Circuit, Panel
 from VenAgent.dr.point_write import PointWrite
@@ -23,13 +23,50 @@ SHOWN_AFTER_SEC = 2.0
 """A reading that was under way when a circuit was switched is there by then."""
 
 
+@dataclass(frozen=True)
+class PendingSwitch:
+    """A circuit that a command switches: to be written, or being written."""
+
+    op: str
+    correlation_id: str | None
+    data: Mapping[str, Any]
+    """What was set, for the ack."""
+    writes: tuple[PointWrite, ...]
+    waits: bool = False
+    """Another write to the circuit is under way: this one comes after it."""
+    superseded: bool = False
+    """It is being written, and a later command for the circuit has its ack already."""
+
+    @property
+    def circuit_id(self) -> str:
+        return self.writes[0].circuit_id
+
+    def as_fact(self) -> dict[str, Any]:
+        return {
+            "op": self.op,
+            "correlation_id": self.correlation_id,
+            "data": dict(self.data),
+            "writes": [[w.circuit_id, w.point, w.value, w.inverted] for w in self.writes],
+            "superseded": self.superseded,
+        }
+
+    @classmethod
+    def from_fact(cls, fact: Mapping[str, Any]) -> PendingSwitch:
+        writes = tuple(PointWrite(*write) for write in fact["writes"])
+        return cls(fact["op"], fact["correlation_id"], fact["data"], writes)
+
+
 class LoadControl:
-    """What is set by command is kept in the journal, and done again after a restart."""
+    """What is set by command is kept in the journal, and done again after a restart.
+
+    Writes to one circuit are in order: the last command is what stands in the end, and one that it
+    overtook gets its ack as `superseded`.
+    """
 
     def __init__(self, site: SiteState) -> None:
         self._site = site
-        self._pending: dict[str, dict[str, Any]] = {}
-        """Under way, by switch id."""
+        self._pending: dict[str, PendingSwitch] = {}
+        """By switch id, in the order of the commands."""
         self._priorities: dict[str, dict[str, int]] = {}
         """By circuit: the priority now, and the configured one that it stands for."""
 
@@ -37,11 +74,16 @@ class LoadControl:
         """After a restart: what may not have been written is written again."""
         self._priorities = dict(facts.get(PRIORITIES) or {})
         self._site.panel = self.with_priorities(self._site.panel)
-        self._pending = dict(facts.get(SWITCHES) or {})
-        for pending in self._pending.values():
-            self._site.replies.expect(pending["correlation_id"])
-            self._keep_from_events(pending, math.inf)
-        return [self._effect(switch_id) for switch_id in self._pending]
+        pending = (facts.get(SWITCHES) or {}).items()
+        self._pending = {
+            switch_id: PendingSwitch.from_fact(fact)
+            for switch_id, fact in pending
+            if not fact["superseded"]
+        }
+        for switch in self._pending.values():
+            self._site.replies.expect(switch.correlation_id)
+            self._keep_from_events(switch, math.inf)
+        return [Switch(switch_id, switch.writes) for switch_id, switch in self._pending.items()]
 
     def with_priorities(self, panel: Panel) -> Panel:
         """`panel` with the priorities that were set by command, unless the configured priority
@@ -54,8 +96,13 @@ class LoadControl:
             circuits.append(circuit)
         return replace(panel, circuits=tuple(circuits))
 
-    def command(self, command: SetLoadCommand, event: Event | None, now: float) -> Effects:
-        """Switch a circuit, or change its priority; the ack follows the write."""
+    def command(
+        self, command: SetLoadCommand, event: Event | None, now: float, *, is_written_now: bool
+    ) -> Effects:
+        """Switch a circuit, or change its priority; the ack follows the write.
+
+        `is_written_now`: the event writes to this circuit at this moment.
+        """
         replies = self._site.replies
         circuit = self._site.panel.by_id.get(command.circuit_id)
         refusal = self._refusal(command, circuit)
@@ -66,55 +113,90 @@ class LoadControl:
             effects.append(self._prioritize(circuit, command.priority))
         if command.enabled is None:
             return [*effects, replies.to(command, AckStatus.SUCCESS, now, data=_echo(command))]
+        superseded = self._supersede(circuit.id, now)
         writes, of_event = self._writes(circuit, command.enabled, event)
+        waits = is_written_now or self.is_pending(circuit.id)
         switch_id = f"switch-{command.correlation_id or format(now, '.3f')}"
-        self._pending[switch_id] = {
-            "op": command.op,
-            "correlation_id": command.correlation_id,
-            "data": _echo(command),
-            "reserve": event is None,
-            "writes": [[w.circuit_id, w.point, w.value, w.inverted] for w in writes],
-        }
-        self._keep_from_events(self._pending[switch_id], math.inf)
+        switch = PendingSwitch(
+            command.op, command.correlation_id, _echo(command), tuple(writes), waits
+        )
+        self._pending[switch_id] = switch
+        self._keep_from_events(switch, math.inf)
         replies.expect(command.correlation_id)
-        effects += [*of_event, SaveFact(SWITCHES, dict(self._pending))]
-        return [*effects, self._effect(switch_id)]
+        effects += [*of_event, self._saved(), *superseded]
+        return effects if waits else [*effects, Switch(switch_id, switch.writes, event is None)]
+
+    def _supersede(self, circuit_id: str, now: float) -> Effects:
+        """The commands for this circuit that were not carried out yet."""
+        acks: Effects = []
+        for switch_id, switch in list(self._pending.items()):
+            if switch.circuit_id != circuit_id or switch.superseded:
+                continue
+            reason = Reason(
+                ReasonCode.SUPERSEDED, f"a later command for circuit {circuit_id} came before it"
+            )
+            acks.append(
+                self._site.replies.under(
+                    switch.op, switch.correlation_id, AckStatus.SUPERSEDED, now, reason
+                )
+            )
+            if switch.waits:
+                del self._pending[switch_id]
+            else:
+                self._pending[switch_id] = replace(switch, superseded=True)
+        return acks
 
     def switched(
         self, switch_id: str, failures: Mapping[str, str], event: Event | None, now: float
     ) -> Effects:
         """The writes ended: send the ack. A circuit of the event is a person's from now on."""
-        pending = self._pending.pop(switch_id, None)
-        if pending is None:
+        switch = self._pending.pop(switch_id, None)
+        if switch is None:
             return []
-        is_off = any(value is False for _, _, value, *_ in pending["writes"])
-        self._keep_from_events(pending, now + SHOWN_AFTER_SEC if is_off else now)
-        op, correlation_id = pending["op"], pending["correlation_id"]
-        replies = self._site.replies
-        if failures:
-            reason = Reason(ReasonCode.WRITE_FAILED, "; ".join(failures.values()))
-            ack = replies.under(op, correlation_id, AckStatus.FAILED, now, reason)
-        else:
-            ack = replies.under(op, correlation_id, AckStatus.SUCCESS, now, data=pending["data"])
-        saved: Effects = [SaveFact(SWITCHES, dict(self._pending))]
+        more_to_come = self.is_pending(switch.circuit_id)
+        if not more_to_come:
+            is_off = any(write.value is False for write in switch.writes)
+            self._keep_from_events(switch, now + SHOWN_AFTER_SEC if is_off else now)
+        effects: Effects = [self._saved()]
         if event is not None:
             event.put(
-                circuit.command_ended(
-                    more_to_come=self.is_pending(circuit.circuit_id), succeeded=not failures
-                )
+                circuit.command_ended(more_to_come=more_to_come, succeeded=not failures)
                 for circuit in event.circuits
-                if circuit.switching
+                if circuit.switching and circuit.circuit_id == switch.circuit_id
             )
-            saved.append(SaveEvent.of(event))
-        return [*saved, ack, ReadMeter()]
+            effects.append(SaveEvent.of(event))
+        if not switch.superseded:
+            effects.append(self._ack(switch, failures, now))
+        return [*effects, ReadMeter()]
+
+    def _ack(self, switch: PendingSwitch, failures: Mapping[str, str], now: float) -> SendAck:
+        replies, op, correlation_id = self._site.replies, switch.op, switch.correlation_id
+        if failures:
+            reason = Reason(ReasonCode.WRITE_FAILED, "; ".join(failures.values()))
+            return replies.under(op, correlation_id, AckStatus.FAILED, now, reason)
+        return replies.under(op, correlation_id, AckStatus.SUCCESS, now, data=switch.data)
+
+    def start_waiting(self, event: Event | None, is_written_now: Callable[[str], bool]) -> Effects:
+        """Write what waited, of the circuits that nothing else is being written to."""
+        effects: Effects = []
+        for switch_id, switch in list(self._pending.items()):
+            others = [
+                other
+                for other_id, other in self._pending.items()
+                if other_id != switch_id and other.circuit_id == switch.circuit_id
+            ]
+            if switch.waits and not others and not is_written_now(switch.circuit_id):
+                self._pending[switch_id] = replace(switch, waits=False)
+                effects.append(Switch(switch_id, switch.writes, event is None))
+        return effects
 
     def is_pending(self, circuit_id: str) -> bool:
         """Whether a command switches this circuit now."""
-        return any(
-            name == circuit_id
-            for pending in self._pending.values()
-            for name, *_ in pending["writes"]
-        )
+        return any(switch.circuit_id == circuit_id for switch in self._pending.values())
+
+    def _saved(self) -> SaveFact:
+        facts = {switch_id: switch.as_fact() for switch_id, switch in self._pending.items()}
+        return SaveFact(SWITCHES, facts)
 
     def _refusal(self, command: SetLoadCommand, circuit: Circuit | None) -> Reason | None:
         if circuit is None:
@@ -158,14 +240,9 @@ class LoadControl:
             writes.append(held.writing(held.before))
         return writes, [SaveEvent.of(event)]
 
-    def _keep_from_events(self, pending: Mapping[str, Any], until_ts: float) -> None:
-        """No event touches these circuits: what it read may be from before the switch."""
-        self._site.switching |= {circuit_id: until_ts for circuit_id, *_ in pending["writes"]}
-
-    def _effect(self, switch_id: str) -> Switch:
-        pending = self._pending[switch_id]
-        writes = tuple(PointWrite(*write) for write in pending["writes"])
-        return Switch(switch_id, writes, reserve=pending["reserve"])
+    def _keep_from_events(self, switch: PendingSwitch, until_ts: float) -> None:
+        """No event touches the circuit: what it read may be from before the switch."""
+        self._site.switching[switch.circuit_id] = until_ts
 
 
 def _echo(command: SetLoadCommand) -> dict[str, Any]:

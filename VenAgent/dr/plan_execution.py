@@ -34,6 +34,9 @@ class PlanExecution:
         self.expected_kw = 0.0
         """The shed that there will be when the writes under way have succeeded."""
 
+    def is_writing(self, circuit_id: str) -> bool:
+        return circuit_id in self._plan.circuit_ids
+
     def forget(self) -> None:
         """The writes under way are not waited for any more."""
         self._plan = CurtailmentPlan()

@@ -198,6 +198,9 @@ class Restoration:
         self._overdue_ts = now + REPORT_LIMIT_SEC
         return [Restore(event.event_id, tuple(step.write() for step in self._under_way))]
 
+    def is_writing(self, circuit_id: str) -> bool:
+        return any(step.circuit_id == circuit_id for step in self._under_way)
+
     def next_deadline(self) -> float | None:
         return self._overdue_ts if self._under_way else self._schedule.next_due_ts
 

@@ -94,3 +94,64 @@ def test_a_circuit_being_switched_by_command_is_waited_for_on_the_way_back(
     assert house.engine.running is None
     assert house.replies_to("s1") == ["success"]
     assert house.opened() == {"heater1"}
+
+
+def take(house: House, at: int) -> None:
+    """One of the pieces of work that wait, whichever the actuator does first."""
+    job = house.jobs[at]
+    del house.jobs[at]
+    house.do(job())
+
+
+@pytest.mark.parametrize("first", [0, -1], ids=["in order", "the last first"])
+@pytest.mark.parametrize("during_event", [False, True])
+def test_of_two_switches_within_a_moment_the_last_stands(
+    house: House, first: int, during_event: bool
+) -> None:
+    if during_event:
+        send_event(house, 4.5)
+    house.hold = True
+    house.send("setLoad", loadId="dryer1", enabled=False, correlationId="s1")
+    house.send("setLoad", loadId="dryer1", enabled=True, correlationId="s2")
+    assert house.replies_to("s1") == ["superseded"]
+    take(house, first)
+    house.hold = False
+    house.work()
+    assert "dryer1" not in house.opened()
+    assert house.replies_to("s1") == ["superseded"]
+    assert house.replies_to("s2") == ["success"]
+
+
+def test_of_many_switches_each_has_one_ack_and_the_last_stands(house: House) -> None:
+    house.hold = True
+    for number in range(6):
+        house.send("setLoad", loadId="dryer1", enabled=number % 2 == 1, correlationId=f"s{number}")
+    house.hold = False
+    house.work()
+    assert "dryer1" not in house.opened()
+    assert [house.replies_to(f"s{n}") for n in range(5)] == [["superseded"]] * 5
+    assert house.replies_to("s5") == ["success"]
+    assert len([w for w in house.written if w.circuit_id == "dryer1"]) == 2
+
+
+def test_a_switch_while_the_event_writes_the_circuit_comes_after_that(house: House) -> None:
+    house.hold = True
+    send_event(house, 4.5)
+    house.work(1)
+    house.send("setLoad", loadId="heater1", enabled=True, correlationId="s1")
+    assert len(house.jobs) == 1, "only the event's write is under way"
+    house.hold = False
+    house.work()
+    assert "heater1" not in house.opened()
+    assert house.replies_to("s1") == ["success"]
+
+
+def test_after_a_crash_the_last_of_two_switches_stands(house: House) -> None:
+    house.hold = True
+    house.send("setLoad", loadId="dryer1", enabled=True, correlationId="s1")
+    house.send("setLoad", loadId="dryer1", enabled=False, correlationId="s2")
+    house.hold = False
+    house.restart(work_was_done=True)
+    assert "dryer1" in house.opened()
+    assert house.replies_to("s1") == ["superseded"]
+    assert house.replies_to("s2") == ["success"]
