@@ -41,9 +41,10 @@ from VenAgent.runtime.timers import Timers
 from VenAgent.site.actuator import Actuator
 from VenAgent.site.failsafe import Failsafe
 from VenAgent.site.meter import Meter
+from VenAgent.storage.ended_events import EndedEvents
 from VenAgent.storage.journal import Journal
 from VenAgent.storage.power_history import PowerHistory
-from VenAgent.volttron_compat import Calls, agent_data_dir
+from VenAgent.volttron_compat import Calls, agent_data_dir, agent_dir_outside
 from VenAgent.web.page_server import PageServer
 
 _log = logging.getLogger(__name__)
@@ -77,6 +78,7 @@ class Ven:
         # ---- what is kept on the disk
         self._outbox = Outbox(data / "outbox.sqlite", synced=True, first_seq=unused_outbox_seq())
         self._journal, self._journal_damage = Journal.open(data / "journal.sqlite", now)
+        self._ended = EndedEvents(agent_dir_outside(agent) / "ended-events.jsonl")
         self._history = PowerHistory(
             data / "history.sqlite",
             now,
@@ -110,6 +112,7 @@ class Ven:
         self._executor = EffectExecutor(
             self._engine,
             self._journal,
+            self._ended,
             self._outbox,
             self._meter,
             self._actuator,
@@ -170,7 +173,7 @@ class Ven:
         """What an earlier process left, before anything is heard of the broker: it delivers a
         command again that killed us, and that is not to begin a second time."""
         self._executor.send_unsent()
-        recovered, damage = read_journal(self._journal)
+        recovered, damage = read_journal(self._journal, self._ended)
         self._journal_damage = self._journal_damage or damage
         self.inbound.backlog.last_connected_ts = recovered.facts.get(LAST_CONNECTED)
         self._executor.perform(self._engine.resume(recovered, time.time()))

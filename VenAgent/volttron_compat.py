@@ -84,6 +84,7 @@ __all__ = [
     "Unreachable",
     "VIPError",
     "agent_data_dir",
+    "agent_dir_outside",
     "describe_failure",
     "device_points",
     "ensure_heartbeat",
@@ -251,7 +252,13 @@ def agent_data_dir(agent: Any) -> Path:
     for candidate in (here / "data", *sorted(here.glob("*.agent-data"))):
         if os.environ.get("_LAUNCHED_BY_PLATFORM") and candidate.is_dir():
             return candidate
+    return agent_dir_outside(agent)
+
+
+def agent_dir_outside(agent: Any) -> Path:
+    """A folder of this agent below VOLTTRON_HOME that no installation copies or removes; made when
+    it is not there."""
     home = Path(os.environ.get("VOLTTRON_HOME", "~/.volttron")).expanduser()
-    data = home / "agent-data" / str(agent.core.identity)
-    data.mkdir(parents=True, exist_ok=True)
-    return data
+    outside = home / "agent-data" / str(agent.core.identity)
+    outside.mkdir(parents=True, exist_ok=True)
+    return outside

@@ -38,12 +38,13 @@ from VenAgent.dr.effects import (
     Write,
 )
 from VenAgent.dr.engine import Engine
-from VenAgent.dr.event import Event
+from VenAgent.dr.event import Event, EventState
 from VenAgent.dr.point_write import PointWrite
 from VenAgent.reporting.alerts import Alerts
 from VenAgent.site.actuator import Actuator, ActuatorRefusal
 from VenAgent.site.failsafe import Failsafe
 from VenAgent.site.meter import Meter
+from VenAgent.storage.ended_events import EndedEvents
 from VenAgent.storage.event_record import to_record
 from VenAgent.storage.journal import Journal, JournalStep
 
@@ -65,6 +66,7 @@ class EffectExecutor:
         self,
         engine: Engine,
         journal: Journal,
+        ended: EndedEvents,
         outbox: Outbox,
         meter: Meter,
         actuator: Actuator,
@@ -76,6 +78,7 @@ class EffectExecutor:
     ) -> None:
         self._engine = engine
         self._journal = journal
+        self._ended = ended
         self._outbox = outbox
         self._meter = meter
         self._actuator = actuator
@@ -151,7 +154,14 @@ class EffectExecutor:
         self._unwritten.clear()
         self._results.clear()
         self._storage_failures.clear()
+        for effect in late:
+            if isinstance(effect, SaveEvent) and effect.event.state is EventState.COMPLETED:
+                self._remember_end(effect.event)
         return numbers
+
+    def _remember_end(self, event: Event) -> None:
+        if event.cannot_begin_again:
+            self._ended.add(event.event_id, event.request.modification)
 
     def _add_result(self, event_id: str, step: str, failures: Mapping[str, str]) -> None:
         """What came of a step."""

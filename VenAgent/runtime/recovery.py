@@ -14,6 +14,7 @@ from VenAgent.dr.event import Event
 from VenAgent.runtime.effect_executor import EffectExecutor
 from VenAgent.site.actuator import Actuator
 from VenAgent.site.meter import Meter
+from VenAgent.storage.ended_events import EndedEvents
 from VenAgent.storage.event_record import from_record
 from VenAgent.storage.journal import Journal
 
@@ -22,17 +23,31 @@ _log = logging.getLogger(__name__)
 RECOVER_EVERY_SEC = 2.0
 
 
-def read_journal(journal: Journal) -> tuple[RecoveredState, str | None]:
-    """What is in it, and a sentence about an event of it that cannot be read, if there is one."""
+def read_journal(journal: Journal, ended: EndedEvents) -> tuple[RecoveredState, str | None]:
+    """What is in it, and a sentence about an event of it that cannot be read, if there is one.
+
+    An event that the journal shows as under way and that is among `ended` is over: this journal is
+    a copy from before its end.
+    """
     past, past_damage = _events(reversed(journal.finished()))
-    events, damage = _events(journal.unfinished())
+    left, damage = _events(journal.unfinished())
+    over = [
+        event
+        for event in left
+        if not event.state.over and (event.event_id, event.request.modification) in ended
+    ]
+    for event in over:
+        _log.warning("event %s is over: the journal is a copy from before", event.event_id)
     recovered = RecoveredState(
-        events=events,
+        events=[event for event in left if event not in over],
         replies=journal.replies(),
         fingerprints=journal.fingerprints(),
         past=[
-            (event.event_id, event.request.modification - (not event.cannot_begin_again))
-            for event in past
+            *(
+                (event.event_id, event.request.modification - (not event.cannot_begin_again))
+                for event in past
+            ),
+            *((event.event_id, event.request.modification) for event in over),
         ],
         facts=journal.facts(),
         last_ts=journal.last_ts(),

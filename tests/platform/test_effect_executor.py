@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterable
@@ -21,6 +22,8 @@ from VenAgent.dr.point_write import PointWrite
 from VenAgent.dr.policy import Policy
 from VenAgent.reporting.alerts import Alerts
 from VenAgent.runtime.effect_executor import EffectExecutor
+from VenAgent.runtime.recovery import read_journal
+from VenAgent.storage.ended_events import EndedEvents
 from VenAgent.storage.journal import Journal
 
 CONFIG = AgentConfig.load(json.loads((ROOT / "config").read_text()), {})
@@ -76,11 +79,13 @@ class Hands:
         self.building = Building()
         self.engine = Engine(CONFIG.build_panel(), CONFIG.ven_id, POLICY)
         self.journal = Journal(folder / "journal.sqlite")
+        self.ended = EndedEvents(folder / "ended-events.jsonl")
         self.outbox = Outbox(folder / "outbox.sqlite", synced=True)
         building: Any = self.building
         self.executor = EffectExecutor(
             self.engine,
             self.journal,
+            self.ended,
             self.outbox,
             building,
             building,
@@ -196,3 +201,35 @@ def test_what_is_announced_comes_after_the_writes_under_way_and_in_order(tmp_pat
     states, written = zip(*told, strict=True)
     assert states == ("shedding", "active")
     assert all(written)
+
+
+def test_a_journal_that_was_copied_before_the_event_s_end_does_not_begin_it_again(
+    hands: Hands, tmp_path: Path
+) -> None:
+    """`vctl install --force` copies the running agent's folder first, and stops the agent then."""
+    hands.send(op="event", event_id="over", shed_kw=3, duration_sec=600)
+    wait_for(lambda: hands.engine.running and hands.engine.running.active_ts, "the event is active")
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for file in tmp_path.glob("journal.sqlite*"):
+        shutil.copy(file, copy)
+    hands.executor.perform(hands.engine.stop(time.time()))
+    wait_for(lambda: hands.engine.running is None, "the event is over")
+
+    assert [e["event_id"] for e in Journal(copy / "journal.sqlite").unfinished()] == ["over"]
+    ended = EndedEvents(tmp_path / "ended-events.jsonl")
+    recovered, damage = read_journal(Journal(copy / "journal.sqlite"), ended)
+    assert (list(recovered.events), damage) == ([], None)
+    again = Engine(CONFIG.build_panel(), CONFIG.ven_id, POLICY)
+    again.resume(recovered, time.time())
+    assert again.running is None
+    assert ("over", 0) in list(recovered.past)
+
+
+def test_a_kill_in_mid_event_leaves_it_to_the_next_start(hands: Hands, tmp_path: Path) -> None:
+    hands.send(op="event", event_id="on", shed_kw=3, duration_sec=600)
+    wait_for(lambda: hands.engine.running and hands.engine.running.active_ts, "the event is active")
+    recovered, _ = read_journal(
+        Journal(tmp_path / "journal.sqlite"), EndedEvents(tmp_path / "ended-events.jsonl")
+    )
+    assert [event.event_id for event in recovered.events] == ["on"]
