@@ -153,6 +153,7 @@ def test_late_answers_come_in_order_under_the_numbers_of_their_requests(
     with wired(panel.port) as wire, wire.makefile("rb") as answers:
         wire.sendall(OPEN_HEATER)
         panel.control.wait_until(lambda state: not state["contactors"]["heater1"])
+        panel.control.fault("slow", seconds=0)
         wire.sendall(READ_COILS)  # as a master does that has lost its patience
         assert answers.read(12) == OPEN_HEATER
         assert answers.read(10) == READ_COILS[:4] + b"\x00\x04\x01\x01\x01\xfd"
