@@ -86,11 +86,14 @@ def dispatch_command() -> None:
 
 
 @application.command("openadr")
-def openadr_command() -> None:
+def openadr_command(
+    check: bool = typer.Option(False, "--check", help="Only look whether the VTN can be used."),
+) -> None:
     """Speak to a utility's VTN (OPENADR_VTN_URL): its events become ours, its reports are sent."""
     try:  # only this command needs ops/requirements-openadr.txt
         from backend.openadr.openadr_process import run_openadr
         from backend.openadr.openadr_settings import OpenAdrSettings
+        from backend.openadr.vtn_check import check_vtn
     except ModuleNotFoundError as error:
         typer.echo(
             f"error: {error.name} is not installed: pip install -r ops/requirements-openadr.txt "
@@ -100,6 +103,11 @@ def openadr_command() -> None:
         raise typer.Exit(1) from None
     settings = _load_settings()
     speaking = _checked(OpenAdrSettings.from_environment)
+    if check:
+        findings = uvloop.run(check_vtn(speaking))
+        for finding in findings:
+            typer.echo(f"{'ok' if finding.ok else 'error'} {finding.code}: {finding.text}")
+        raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
     with _told_plainly():
         upgrade_schema(settings.database_url)
         uvloop.run(run_openadr(settings.database_url, speaking))
