@@ -43,7 +43,7 @@ def example(chance: random.Random) -> Telemetry:
     total_kw = round(sum(powers), 3)
     return Telemetry(
         ven_id="VEN",
-        timestamp=0.0,
+        ts=0.0,
         seq=0,
         used_power_kw=total_kw,
         shed_power_kw=0.0,
@@ -51,8 +51,9 @@ def example(chance: random.Random) -> Telemetry:
         event_id=None,
         baseline_power_kw=total_kw,
         battery_soc=None,
-        panel_amperage_rating=200.0,
-        panel_voltage=240.0,
+        panel_amperage_rating=200,
+        panel_voltage=240,
+        voltage=240.1,
         panel_max_kw=48.0,
         current_amps=round(total_kw / 0.24, 3),
         panel_utilization_percent=round(total_kw / 0.48, 1),
@@ -92,7 +93,7 @@ def templates() -> list[tuple[bytes, bytes]]:
     made = []
     for _ in range(VARIANTS):
         before, after = encode_json(example(chance).to_wire()).split(
-            b'"venId":"VEN","timestamp":0.0,"seq":0'
+            b'"venId":"VEN","timestamp":0,"ts_ms":0,"seq":0'
         )
         made.append((before, after))
     return made
@@ -125,7 +126,9 @@ class Fleet:
         for number in range(self.sent, self.sent + count):
             before, after = made[number % VARIANTS]
             ven, seq = number % self.vens, self.first_seq + number // self.vens
-            said = f'"venId":"{ven_name(ven)}","timestamp":{time.time():.6f},"seq":{seq}'
+            ts_ms = round(time.time() * 1_000)
+            times = f'"timestamp":{ts_ms // 1_000},"ts_ms":{ts_ms}'
+            said = f'"venId":"{ven_name(ven)}",{times},"seq":{seq}'
             yield b"".join((before, said.encode(), after))
         self.sent += count
 

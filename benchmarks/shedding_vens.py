@@ -91,7 +91,8 @@ class Site:
         return {
             "schemaVersion": "1.0",
             "venId": self.ven_id,
-            "timestamp": rounded(now),
+            "timestamp": int(now),
+            "ts_ms": round(now * 1_000),
             "seq": self.seq,
             "usedPowerKw": rounded(used_kw),
             "shedPowerKw": self.shed_kw(),

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any
 
 from VenAgent.contract import MAX_PAYLOAD_BYTES
-from VenAgent.contract.json_codec import encode_json, rounded
+from VenAgent.contract.json_codec import encode_json, rounded, wire_time
 from VenAgent.contract.reasons import Reason, ReasonCode
 
 _CIRCUITS, _OMITTED = "circuits_curtailed", "circuits_omitted"
@@ -60,14 +60,17 @@ def ack(
     correlation_id: str | None,
     **fields: Any,
 ) -> dict[str, Any]:
-    """An ack as it goes on the wire; `fields` are those beyond the usual ones."""
+    """An ack as it goes on the wire; `fields` are those beyond the usual ones. `ts` in epoch s."""
+    seconds, ts_ms = wire_time(ts)
     return {
         "op": op,
         "status": status.value,
         "ok": status.ok,
         "venId": ven_id,
-        "ts": rounded(ts),
+        "ts": seconds,
+        "ts_ms": ts_ms,
         "correlationId": correlation_id,
+        "data": {},
         **fields,
     }
 
@@ -112,8 +115,8 @@ def encoded_ack(body: Mapping[str, Any], max_bytes: int = MAX_PAYLOAD_BYTES) -> 
     whole = encode_json(dict(body))
     if len(whole) <= max_bytes:
         return whole
-    small = {name: value for name, value in body.items() if name != "data"}
-    if "data" in body:
+    small = {**body, "data": {}}
+    if body.get("data"):
         text = f"the answer has {len(whole)} bytes, more than {max_bytes}: ask the site itself"
         reason = Reason(ReasonCode.TOO_LARGE, text)
         small.update(status=AckStatus.FAILED.value, ok=False, **reason_fields(reason))

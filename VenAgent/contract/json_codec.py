@@ -167,6 +167,12 @@ def rounded(value: float | None, digits: int = 3) -> float | None:
     return round(value, digits) + 0.0  # + 0.0 turns -0.0 into 0.0
 
 
+def wire_time(ts: float) -> tuple[int, int]:
+    """A moment (epoch s) as peers read it: whole seconds, and ms beside them for what measures."""
+    ts_ms = round(ts * 1_000)
+    return ts_ms // 1_000, ts_ms
+
+
 def utc_text(ts: float) -> str:
     """Epoch seconds in a sentence for a person: UTC, to the second."""
     return datetime.fromtimestamp(ts, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -60,6 +60,7 @@ def reported_state(
             for circuit in wire["circuits"]
         ],
         "active_event": active_event,
+        "availability": wire["availability"],
         "report_interval_sec": report_interval_sec,
         "timestamp": wire["timestamp"],
     }
@@ -138,17 +139,22 @@ def is_circuit_shadow(name: object) -> bool:
 def without_inner_nulls(reported: Mapping[str, Any]) -> dict[str, Any]:
     """`reported` as a shadow can hold it: inside a list a null is no value, so its key is absent.
 
-    At the top a null is right: it deletes what an earlier report left there.
+    Elsewhere a null is right: it deletes what an earlier report left there.
     """
 
-    def clean(value: Any) -> Any:
+    def clean(value: Any, in_list: bool) -> Any:
         if isinstance(value, Mapping):
-            return {key: clean(inner) for key, inner in value.items() if inner is not None}
+            kept = value.items() if not in_list else _without_nulls(value)
+            return {key: clean(inner, in_list) for key, inner in kept}
         if isinstance(value, (list, tuple)):
-            return [clean(inner) for inner in value if inner is not None]
+            return [clean(inner, True) for inner in value if inner is not None]
         return value
 
-    return {key: clean(value) for key, value in reported.items()}
+    return {key: clean(value, False) for key, value in reported.items()}
+
+
+def _without_nulls(value: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return [(key, inner) for key, inner in value.items() if inner is not None]
 
 
 def refusals_reported(refusals: Iterable[tuple[str, str]]) -> list[dict[str, str]] | None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from VenAgent.contract import MAX_PAYLOAD_BYTES, SCHEMA_VERSION
-from VenAgent.contract.json_codec import WireModel, encode_json
+from VenAgent.contract.json_codec import WireModel, encode_json, wire_time
+from VenAgent.contract.reasons import ReasonCode
 
 
 class Quality(str, Enum):
@@ -23,6 +24,24 @@ class Quality(str, Enum):
     """Some of the points that the total needs are too old."""
     STALE = "stale"
     MISSING = "missing"
+
+
+class AvailabilityState(str, Enum):
+    """Whether the site takes part in events."""
+
+    AVAILABLE = "available"
+    OPTED_OUT = "opted_out"
+    MAINTENANCE = "maintenance"
+
+
+class Availability(BaseModel):
+    """The state, until when (epoch s; null: until it is changed), and why it is not available."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    state: AvailabilityState = AvailabilityState.AVAILABLE
+    until_ts: float | None = None
+    reason_code: ReasonCode | None = None
 
 
 class CircuitEntry(WireModel):
@@ -50,9 +69,11 @@ class LoadEntry(WireModel):
 
 
 class Telemetry(WireModel):
+    """`ts` is the moment that it is of (epoch s): `timestamp` and `ts_ms` on the wire."""
+
     schema_version: str = SCHEMA_VERSION
     ven_id: str
-    timestamp: float
+    ts: float
     seq: int
     used_power_kw: float | None
     shed_power_kw: float | None
@@ -60,17 +81,21 @@ class Telemetry(WireModel):
     event_id: str | None
     baseline_power_kw: float | None
     battery_soc: float | None = Field(serialization_alias="batterySOC")
-    panel_amperage_rating: float
-    panel_voltage: float | None
+    panel_amperage_rating: int
+    panel_voltage: int
+    """Nominal; `voltage` is what was read."""
+    voltage: float | None
     panel_max_kw: float
     current_amps: float | None
     panel_utilization_percent: float | None
     quality: Quality
+    availability: Availability = Availability()
     circuits: tuple[CircuitEntry, ...]
     loads: tuple[LoadEntry, ...]
 
     def to_wire(self) -> dict[str, Any]:
-        message = super().to_wire()
+        message = _timed(super().to_wire())
+        message["batterySoc"] = message["batterySOC"]
         # The names of the first generation, which dashboards in the field still read.
         message["power_kw"] = message["usedPowerKw"]
         message["shed_kw"] = message["shedPowerKw"]
@@ -80,8 +105,20 @@ class Telemetry(WireModel):
 class LoadsSnapshot(WireModel):
     schema_version: str = SCHEMA_VERSION
     ven_id: str
-    timestamp: float
+    ts: float
     loads: tuple[LoadEntry, ...]
+
+    def to_wire(self) -> dict[str, Any]:
+        return _timed(super().to_wire())
+
+
+def _timed(message: dict[str, Any]) -> dict[str, Any]:
+    """Whole seconds, which every peer reads, and ms, in the place of `ts`."""
+    seconds, ts_ms = wire_time(message["ts"])
+    timed: dict[str, Any] = {}
+    for name, value in message.items():
+        timed |= {"timestamp": seconds, "ts_ms": ts_ms} if name == "ts" else {name: value}
+    return timed
 
 
 def split_by_circuits(

@@ -8,7 +8,7 @@ between.
 from __future__ import annotations
 
 from VenAgent.contract.acks import AckStatus
-from VenAgent.contract.commands import CancelCommand, Command, ShedCommand
+from VenAgent.contract.commands import CancelCommand, Command, RestoreCommand, ShedCommand
 from VenAgent.contract.json_codec import rounded, utc_text
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.curtailment_plan import refusal_of
@@ -91,7 +91,7 @@ class Arbitration:
         if not known.acked:
             text = f"superseded by modification {request.modification} before it could begin"
             reason = Reason(ReasonCode.SUPERSEDED, text)
-            superseded = self._site.replies.to_event(known, AckStatus.FAILED, now, reason)
+            superseded = self._site.replies.to_event(known, AckStatus.SUPERSEDED, now, reason)
         known.change(request)
         known.wait_for(None)
         return self._wait_or_begin(known, now) + superseded
@@ -290,6 +290,10 @@ class Arbitration:
         if command.event_id is None:
             text = "no event is running; nothing was to be restored"
             return [replies.to(command, AckStatus.SUCCESS, now, Reason(ReasonCode.NO_EVENT, text))]
+        if isinstance(command, RestoreCommand) and self.queue.is_over(command.event_id, 0):
+            text = f"event {command.event_id} is over already"
+            reason = Reason(ReasonCode.EVENT_OVER, text)
+            return [replies.to(command, AckStatus.SUCCESS, now, reason)]
         text = f"event {command.event_id} is not running and not scheduled"
         effects: Effects = []
         if isinstance(command, CancelCommand):
@@ -314,11 +318,11 @@ class Arbitration:
     # ---- the time after ------------------------------------------------------------------
 
     def close_rebound(self, event: Event, now: float) -> Effects:
-        """The rebound is known: the summary once more, complete."""
+        """The rebound is known: the summary once more, with it."""
         self.rebounding.remove(event)
         event.close_rebound()
         ack = self._site.replies.follow_up(
-            event, AckStatus.COMPLETED, now, summary=event_summary(event)
+            event, AckStatus.REBOUND, now, summary=event_summary(event)
         )
         return [SaveEvent.of(event), ack]
 

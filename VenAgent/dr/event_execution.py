@@ -105,7 +105,7 @@ class EventExecution:
             return []
         text = f"superseded by modification {modification} before it could be applied"
         reason = Reason(ReasonCode.SUPERSEDED, text)
-        return self._site.replies.to_event(overtaken, AckStatus.FAILED, now, reason)
+        return self._site.replies.to_event(overtaken, AckStatus.SUPERSEDED, now, reason)
 
     # ---- planning and writing ------------------------------------------------------------
 

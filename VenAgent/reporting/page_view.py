@@ -95,7 +95,7 @@ class PageView:
             "shed_kw": telemetry.shed_power_kw,
             "panel_max_kw": telemetry.panel_max_kw,
             "panel_amperage": telemetry.panel_amperage_rating,
-            "voltage": telemetry.panel_voltage,
+            "voltage": telemetry.voltage,
             "current_amps": telemetry.current_amps,
             "utilization_percent": telemetry.panel_utilization_percent,
             "battery_soc_percent": telemetry.battery_soc,

@@ -65,7 +65,7 @@ class SiteStatus:
             return json.loads(self._config.model_dump_json())
         telemetry = self._reporter.telemetry()
         if what == "loads":
-            return report.loads_snapshot(telemetry).to_wire()["loads"]
+            return {"loads": report.loads_snapshot(telemetry).to_wire()["loads"]}
         if what == "shadow":
             return self._reporter.shadow(telemetry)
         event, cloud = self._engine.running, self._cloud()

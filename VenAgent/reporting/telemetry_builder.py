@@ -7,6 +7,8 @@ from typing import Any
 from VenAgent.contract.json_codec import rounded
 from VenAgent.contract.shadow import reported_state
 from VenAgent.contract.telemetry import (
+    Availability,
+    AvailabilityState,
     CircuitEntry,
     LoadEntry,
     LoadsSnapshot,
@@ -31,7 +33,7 @@ def telemetry(
         amps = power_kw * 1000.0 / (voltage * panel.phase_factor)
     return Telemetry(
         ven_id=engine.ven_id,
-        timestamp=round(now, 3),
+        ts=round(now, 3),
         seq=seq,
         used_power_kw=rounded(power_kw),
         shed_power_kw=rounded(_shed_kw(event, power_kw)),
@@ -39,16 +41,33 @@ def telemetry(
         event_id=event.event_id if event else None,
         baseline_power_kw=rounded(engine.baseline_kw(now)),
         battery_soc=rounded(reading.battery_soc),
-        panel_amperage_rating=panel.amperage,
-        panel_voltage=rounded(reading.voltage),
+        panel_amperage_rating=round(panel.amperage),
+        panel_voltage=round(panel.voltage),
+        voltage=rounded(reading.voltage),
         panel_max_kw=panel.max_kw,
         current_amps=rounded(amps),
         panel_utilization_percent=(
             None if amps is None else rounded(100.0 * amps / panel.amperage, 1)
         ),
         quality=quality,
+        availability=availability(engine, now),
         circuits=tuple(_circuit_entry(c, reading, voltage / panel.voltage) for c in panel.circuits),
-        loads=tuple(_load_entry(c, reading) for c in panel.circuits),
+        loads=tuple(
+            _load_entry(c, reading, takes_part=engine.opted_out(now) is None)
+            for c in panel.circuits
+        ),
+    )
+
+
+def availability(engine: Engine, now: float) -> Availability:
+    """Whether the site takes part in events now, and until when it does not."""
+    opted_out = engine.opted_out(now)
+    if opted_out is None:
+        return Availability()
+    return Availability(
+        state=AvailabilityState.OPTED_OUT,
+        until_ts=rounded(engine.opted_out_until_ts()),
+        reason_code=opted_out.code,
     )
 
 
@@ -61,7 +80,7 @@ def _shed_kw(event: Event | None, power_kw: float | None) -> float | None:
 
 def loads_snapshot(message: Telemetry) -> LoadsSnapshot:
     """The loads of a telemetry as a message of their own."""
-    return LoadsSnapshot(ven_id=message.ven_id, timestamp=message.timestamp, loads=message.loads)
+    return LoadsSnapshot(ven_id=message.ven_id, ts=message.ts, loads=message.loads)
 
 
 def shadow(engine: Engine, message: Telemetry, *, report_interval_sec: float) -> dict[str, Any]:
@@ -144,10 +163,12 @@ def _circuit_entry(circuit: Circuit, reading: Reading, relative_voltage: float) 
     )
 
 
-def _load_entry(circuit: Circuit, reading: Reading) -> LoadEntry:
+def _load_entry(circuit: Circuit, reading: Reading, *, takes_part: bool) -> LoadEntry:
     read = reading.circuit(circuit.id)
-    usable = read.closed is not False and not (
-        circuit.control is Control.LIMIT and read.limit is None
+    usable = (
+        takes_part
+        and read.closed is not False
+        and not (circuit.control is Control.LIMIT and read.limit is None)
     )
     shed_kw = sheddable_kw(circuit, read.power_kw) if usable and read.power_kw else 0.0
     return LoadEntry(

@@ -26,10 +26,11 @@ def load(name: str, *, power_kw: float | None = 1.234, shed_kw: float = 1.0) -> 
 
 
 def telemetry(ven_id: str, seq: int = 1, **changes: Any) -> dict[str, Any]:
-    """A telemetry of eight loads as it goes on the wire."""
+    """A telemetry of eight loads as it goes on the wire. With a `timestamp` of the test's own it
+    has no `ts_ms` beside it, as of a peer of an earlier generation."""
     message = Telemetry(
         ven_id=ven_id,
-        timestamp=round(time.time(), 3),
+        ts=round(time.time(), 3),
         seq=seq,
         used_power_kw=12.345,
         shed_power_kw=0.0,
@@ -37,8 +38,9 @@ def telemetry(ven_id: str, seq: int = 1, **changes: Any) -> dict[str, Any]:
         event_id=None,
         baseline_power_kw=12.4,
         battery_soc=None,
-        panel_amperage_rating=200.0,
-        panel_voltage=240.1,
+        panel_amperage_rating=200,
+        panel_voltage=240,
+        voltage=240.1,
         panel_max_kw=48.0,
         current_amps=51.4,
         panel_utilization_percent=25.7,
@@ -57,7 +59,10 @@ def telemetry(ven_id: str, seq: int = 1, **changes: Any) -> dict[str, Any]:
         ),
         loads=tuple(load(name) for name in LOADS),
     )
-    return {**message.to_wire(), **changes}
+    wire = message.to_wire()
+    if "timestamp" in changes:
+        del wire["ts_ms"]
+    return {**wire, **changes}
 
 
 def payload(ven_id: str, seq: int = 1, **changes: Any) -> bytes:

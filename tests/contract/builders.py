@@ -78,7 +78,7 @@ def a_load(load_id: str, **fields: Any) -> LoadEntry:
 def a_telemetry(**fields: Any) -> Telemetry:
     known: dict[str, Any] = {
         "ven_id": "v1",
-        "timestamp": NOW,
+        "ts": NOW,
         "seq": 1,
         "used_power_kw": 7.2,
         "shed_power_kw": 0.0,
@@ -86,8 +86,9 @@ def a_telemetry(**fields: Any) -> Telemetry:
         "event_id": None,
         "baseline_power_kw": 7.2,
         "battery_soc": None,
-        "panel_amperage_rating": 200.0,
-        "panel_voltage": 240.0,
+        "panel_amperage_rating": 200,
+        "panel_voltage": 240,
+        "voltage": 240.1,
         "panel_max_kw": 48.0,
         "current_amps": 30.0,
         "panel_utilization_percent": 15.0,

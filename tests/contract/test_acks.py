@@ -40,8 +40,10 @@ def test_every_ack_has_the_fields_of_every_ack(status: AckStatus) -> None:
         "status": status.value,
         "ok": STATUSES[status.value],
         "venId": "v1",
-        "ts": 1.235,
+        "ts": 1,
+        "ts_ms": 1235,
         "correlationId": "c1",
+        "data": {},
     }
 
 

@@ -53,7 +53,8 @@ def test_an_answer_that_is_too_large_has_failed_and_says_so() -> None:
     body = json.loads(encoded)
     assert (body["status"], body["ok"], body["correlationId"]) == ("failed", False, "c-1")
     assert "more than 100000" in body["reason"]
-    assert "data" not in body
+    assert body["data"] == {}
+    assert body["reason_code"] == "too_large"
 
 
 @pytest.mark.parametrize("fields", [{"reason": "x" * 200_000}, {"data": "ü" * 200_000}])

@@ -40,8 +40,8 @@ def test_the_reported_state_has_exactly_the_fields_of_the_contract() -> None:
         "power_kw": 17.6,
         "shed_kw": 5.0,
         "base_power_kw": 22.6,
-        "panel_amperage": 200.0,
-        "panel_voltage": 240.0,
+        "panel_amperage": 200,
+        "panel_voltage": 240,
         "panel_max_kw": 48.0,
         "circuits": [
             {
@@ -56,6 +56,7 @@ def test_the_reported_state_has_exactly_the_fields_of_the_contract() -> None:
             }
         ],
         "active_event": None,
+        "availability": {"state": "available", "until_ts": None, "reason_code": None},
         "report_interval_sec": 5.0,
         "timestamp": NOW,
     }
@@ -73,9 +74,10 @@ def test_a_running_event_is_reported() -> None:
 
 def test_what_was_not_read_is_null() -> None:
     circuit = a_circuit("ev1", current_kw=None, current_amps=None, enabled=None)
-    telemetry = a_telemetry(used_power_kw=None, panel_voltage=None, circuits=(circuit,))
+    telemetry = a_telemetry(used_power_kw=None, voltage=None, circuits=(circuit,))
     state = reported(telemetry=telemetry)
-    assert state["power_kw"] is state["panel_voltage"] is None
+    assert state["power_kw"] is None
+    assert state["panel_voltage"] == 240
     assert state["circuits"][0]["enabled"] is None
     assert state["circuits"][0]["current_kw"] is None
 

@@ -13,14 +13,23 @@ from pydantic import ValidationError
 
 from tests.contract.builders import NOW, a_circuit, a_load, a_telemetry
 from VenAgent.contract import MAX_PAYLOAD_BYTES
+from VenAgent.contract.golden import GOLDEN_LOADS, GOLDEN_TELEMETRY
 from VenAgent.contract.json_codec import encode_json
-from VenAgent.contract.telemetry import LoadsSnapshot, Quality, split_by_circuits
+from VenAgent.contract.reasons import ReasonCode
+from VenAgent.contract.telemetry import (
+    Availability,
+    AvailabilityState,
+    LoadsSnapshot,
+    Quality,
+    split_by_circuits,
+)
 
 TELEMETRY_KEYS = {
-    "schemaVersion", "venId", "timestamp", "seq", "usedPowerKw", "shedPowerKw",
-    "requestedReductionKw", "eventId", "baselinePowerKw", "batterySOC", "panelAmperageRating",
-    "panelVoltage", "panelMaxKw", "currentAmps", "panelUtilizationPercent", "quality",
-    "power_kw", "shed_kw", "circuits", "loads",
+    "schemaVersion", "venId", "timestamp", "ts_ms", "seq", "usedPowerKw", "shedPowerKw",
+    "requestedReductionKw", "eventId", "baselinePowerKw", "batterySOC", "batterySoc",
+    "panelAmperageRating", "panelVoltage", "voltage", "panelMaxKw", "currentAmps",
+    "panelUtilizationPercent", "quality", "availability", "power_kw", "shed_kw", "circuits",
+    "loads",
 }  # fmt: skip
 CIRCUIT_KEYS = {
     "id", "name", "breakerAmps", "currentKw", "currentAmps", "enabled", "critical",
@@ -39,8 +48,8 @@ def test_telemetry_has_exactly_the_keys_of_the_contract() -> None:
 
 
 def test_a_loads_snapshot_has_exactly_the_keys_of_the_contract() -> None:
-    wire = LoadsSnapshot(ven_id="v1", timestamp=NOW, loads=(a_load("ev1"),)).to_wire()
-    assert set(wire) == {"schemaVersion", "venId", "timestamp", "loads"}
+    wire = LoadsSnapshot(ven_id="v1", ts=NOW, loads=(a_load("ev1"),)).to_wire()
+    assert set(wire) == {"schemaVersion", "venId", "timestamp", "ts_ms", "loads"}
     assert set(wire["loads"][0]) == LOAD_KEYS
     assert wire["schemaVersion"] == "1.0"
 
@@ -55,8 +64,10 @@ def test_each_value_stands_under_its_name() -> None:
         event_id="e1",
         baseline_power_kw=22.6,
         battery_soc=81.0,
-        panel_amperage_rating=200.0,
-        panel_voltage=239.5,
+        panel_amperage_rating=200,
+        panel_voltage=240,
+        voltage=239.5,
+        ts=NOW + 0.25,
         panel_max_kw=48.0,
         current_amps=73.5,
         panel_utilization_percent=36.7,
@@ -66,7 +77,8 @@ def test_each_value_stands_under_its_name() -> None:
     assert known == {
         "schemaVersion": "1.0",
         "venId": "v7",
-        "timestamp": NOW,
+        "timestamp": int(NOW),
+        "ts_ms": int(NOW) * 1000 + 250,
         "seq": 42,
         "usedPowerKw": 17.6,
         "shedPowerKw": 5.0,
@@ -74,14 +86,62 @@ def test_each_value_stands_under_its_name() -> None:
         "eventId": "e1",
         "baselinePowerKw": 22.6,
         "batterySOC": 81.0,
-        "panelAmperageRating": 200.0,
-        "panelVoltage": 239.5,
+        "batterySoc": 81.0,
+        "panelAmperageRating": 200,
+        "panelVoltage": 240,
+        "voltage": 239.5,
+        "availability": {"state": "available", "until_ts": None, "reason_code": None},
         "panelMaxKw": 48.0,
         "currentAmps": 73.5,
         "panelUtilizationPercent": 36.7,
         "quality": "stale",
         "power_kw": 17.6,
         "shed_kw": 5.0,
+    }
+
+
+def test_what_peers_read_as_whole_numbers_are_whole_numbers() -> None:
+    wire = json.loads(encode_json(a_telemetry(ts=NOW + 0.999).to_wire()))
+    for key in ("timestamp", "ts_ms", "seq", "panelVoltage", "panelAmperageRating"):
+        assert type(wire[key]) is int
+
+
+def test_the_golden_telemetry_is_what_is_written() -> None:
+    golden = json.loads(json.dumps(GOLDEN_TELEMETRY))
+    message = a_telemetry(
+        ven_id="site-1",
+        ts=1760000000.25,
+        seq=1760000001234,
+        used_power_kw=12.6,
+        shed_power_kw=5.0,
+        requested_reduction_kw=5.0,
+        event_id="42",
+        baseline_power_kw=17.6,
+        battery_soc=85.5,
+        voltage=240.028,
+        current_amps=52.5,
+        panel_utilization_percent=26.25,
+        circuits=(a_circuit("ev1", name="EV charger", current_kw=6.7, current_amps=27.9),),
+        loads=(
+            a_load(
+                "ev1", name="EV charger", current_power_kw=6.7, shed_capability_kw=6.7, priority=5
+            ),
+        ),
+    )
+    assert message.to_wire() == golden
+    assert list(message.to_wire())[:5] == list(golden)[:5]
+    loads = LoadsSnapshot(ven_id="site-1", ts=1760000000.25, loads=message.loads)
+    assert loads.to_wire() == GOLDEN_LOADS
+
+
+def test_a_site_that_does_not_take_part_says_so() -> None:
+    away = Availability(
+        state=AvailabilityState.OPTED_OUT, until_ts=NOW, reason_code=ReasonCode.OPTED_OUT
+    )
+    assert a_telemetry(availability=away).to_wire()["availability"] == {
+        "state": "opted_out",
+        "until_ts": NOW,
+        "reason_code": "opted_out",
     }
 
 
@@ -125,7 +185,7 @@ def test_what_was_not_read_is_null() -> None:
         event_id=None,
         baseline_power_kw=None,
         battery_soc=None,
-        panel_voltage=None,
+        voltage=None,
         current_amps=None,
         panel_utilization_percent=None,
         circuits=(a_circuit("ev1", current_kw=None, current_amps=None, enabled=None),),
@@ -133,8 +193,8 @@ def test_what_was_not_read_is_null() -> None:
     )
     wire = json.loads(encode_json(message.to_wire()))
     for key in (
-        "usedPowerKw", "power_kw", "eventId", "baselinePowerKw", "batterySOC", "panelVoltage",
-        "currentAmps", "panelUtilizationPercent",
+        "usedPowerKw", "power_kw", "eventId", "baselinePowerKw", "batterySOC", "batterySoc",
+        "voltage", "currentAmps", "panelUtilizationPercent",
     ):  # fmt: skip
         assert wire[key] is None
     assert set(wire) == TELEMETRY_KEYS
@@ -192,7 +252,7 @@ def test_a_panel_of_a_thousand_circuits_is_split_and_stays_below_the_bound() -> 
 
 def test_a_loads_snapshot_is_split_too() -> None:
     loads = tuple(a_load(f"c{i}") for i in range(1000))
-    message = LoadsSnapshot(ven_id="v1", timestamp=NOW, loads=loads).to_wire()
+    message = LoadsSnapshot(ven_id="v1", ts=NOW, loads=loads).to_wire()
     parts = split_by_circuits(message)
     assert [load for part in parts for load in part["loads"]] == message["loads"]
     assert all(len(encode_json(part)) <= MAX_PAYLOAD_BYTES for part in parts)

@@ -149,7 +149,7 @@ def test_set_back_it_does_not_keep_the_time_after_waiting() -> None:
     house.wait(100.0)
     house.set_clock(-DAY_SEC)
     house.wait(900.0)
-    assert house.last("completed")["summary"]["rebound_kw"] is not None
+    assert house.last("rebound")["summary"]["rebound_kw"] is not None
 
 
 def test_set_back_it_does_not_hide_that_the_meter_is_gone(house: House) -> None:

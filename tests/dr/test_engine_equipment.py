@@ -185,8 +185,8 @@ def test_the_highest_power_of_the_quarter_of_an_hour_after_is_reported() -> None
     house.demand_kw["heater1"] = 4.5
     house.restart()
     house.wait(700.0)
-    assert house.statuses("c1") == ["accepted", "measured", "completed", "completed"]
-    rebound_kw = house.last("completed")["summary"]["rebound_kw"]
+    assert house.statuses("c1") == ["accepted", "measured", "completed", "rebound"]
+    rebound_kw = house.last("rebound")["summary"]["rebound_kw"]
     assert rebound_kw == pytest.approx(TOTAL_KW + 4.5)
     assert house.engine.next_deadline() is None
 
@@ -196,6 +196,6 @@ def test_another_event_ends_the_watch_for_the_rebound() -> None:
     send_event(house, 4.5, duration_sec=60.0)
     house.wait(120.0)
     send_event(house, 4.5, event_id="e2", correlationId="c2")
-    assert house.statuses("c1")[-2:] == ["completed", "completed"]
-    assert house.last("completed")["summary"]["rebound_kw"] == pytest.approx(TOTAL_KW)
+    assert house.statuses("c1")[-2:] == ["completed", "rebound"]
+    assert house.last("rebound")["summary"]["rebound_kw"] == pytest.approx(TOTAL_KW)
     assert house.now < NOW + 900.0

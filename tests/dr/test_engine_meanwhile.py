@@ -131,8 +131,8 @@ def test_who_asks_the_same_as_an_overtaken_change_gets_its_ack(house: House) -> 
     send_event(house, 12.0, modification=3, correlationId="m4")
     go_on(house)
     assert [house.replies_to(each) for each in ("m2", "m3", "m4")] == [
-        ["failed"],
-        ["failed"],
+        ["superseded"],
+        ["superseded"],
         ["accepted"],
     ]
 

@@ -97,3 +97,12 @@ def test_an_unknown_event_is_not_ended(house: House) -> None:
     assert (ack["status"], ack["ok"]) == ("rejected", False)
     assert "other" in ack["reason"]
     assert house.opened()
+
+
+def test_a_restore_that_meets_an_event_just_over_succeeds(house: House) -> None:
+    send_event(house)
+    house.wait_until_over()
+    (ack,) = house.send("restore", event_id="e1", correlationId="late")
+    assert (ack["status"], ack["reason_code"]) == ("success", "event_over")
+    (ack,) = house.send("restore", event_id="other", correlationId="late-2")
+    assert (ack["status"], ack["reason_code"]) == ("rejected", "unknown_event")

@@ -17,7 +17,7 @@ def test_an_event_to_come_is_scheduled_and_begins_on_time(house: House) -> None:
     assert house.written == []
     house.wait(0.1)
     assert house.opened()
-    assert house.last("accepted")["ts"] == NOW + 302.5
+    assert house.last("accepted")["ts_ms"] == (NOW + 302.5) * 1_000
     house.wait(599.9)
     assert house.opened()
     house.wait(0.2)

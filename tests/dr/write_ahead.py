@@ -17,6 +17,8 @@ STATES_ACKED = {
     "measured": {"active", "shedding"},
     "adjusted": {"active"},
     "completed": {"completed"},
+    "rebound": {"completed"},
+    "superseded": {"shedding", "restoring", "active", "scheduled"},
     "opted_out": {"rejected", "shedding", "active", "restoring", "cancelled"},
     "failed": {"rejected", "restoring", "completed", "cancelled", "shedding", "scheduled"},
 }

@@ -117,7 +117,14 @@ def test_what_was_not_read_is_null_and_nothing_is_invented() -> None:
     wire = report.telemetry(
         Engine(panel, VEN_ID), Reading(NOW, None, {}), Quality.MISSING, seq=1, now=NOW
     ).to_wire()
-    for key in ("usedPowerKw", "baselinePowerKw", "batterySOC", "panelVoltage", "currentAmps"):
+    for key in (
+        "usedPowerKw",
+        "baselinePowerKw",
+        "batterySOC",
+        "batterySoc",
+        "voltage",
+        "currentAmps",
+    ):
         assert wire[key] is None
     assert wire["panelUtilizationPercent"] is None
     assert wire["quality"] == "missing"
@@ -149,14 +156,15 @@ def test_the_current_is_read_or_follows_from_power_and_voltage(
     wire = telemetry_of(house, reading).to_wire()
     assert wire["currentAmps"] == expected_amps
     assert wire["panelUtilizationPercent"] == percent
-    assert wire["panelVoltage"] == voltage
+    assert wire["voltage"] == voltage
+    assert wire["panelVoltage"] == 240
     assert wire["batterySOC"] == 81.5
 
 
 def test_a_voltage_of_zero_is_told_and_does_no_harm() -> None:
     house = House()
     wire = telemetry_of(house, replace(house.read(), voltage=0.0)).to_wire()
-    assert wire["panelVoltage"] == 0.0
+    assert wire["voltage"] == 0.0
     encode_json(wire)
 
 
@@ -164,7 +172,7 @@ def test_the_snapshot_has_the_loads_of_the_telemetry() -> None:
     message = telemetry_of(House())
     snapshot = report.loads_snapshot(message).to_wire()
     assert snapshot["loads"] == message.to_wire()["loads"]
-    assert snapshot["timestamp"] == message.timestamp
+    assert snapshot["ts_ms"] == round(message.ts * 1_000)
 
 
 def test_the_shadow_tells_the_running_event_and_what_is_available() -> None:
@@ -231,3 +239,19 @@ def test_a_current_that_was_not_read_is_no_over_current() -> None:
     house = House()
     house.meter_works = False
     assert report.over_current(telemetry_of(house)) is None
+
+
+def test_a_site_that_was_opted_out_offers_nothing_and_says_until_when() -> None:
+    house = House()
+    house.engine.opt_out("cooking", house.now + 600.0, house.now)
+    wire = telemetry_of(house).to_wire()
+    assert wire["availability"] == {
+        "state": "opted_out",
+        "until_ts": house.now + 600.0,
+        "reason_code": "opted_out",
+    }
+    assert {load["shedCapabilityKw"] for load in wire["loads"]} == {0.0}
+    house.engine.opt_in(house.now)
+    wire = telemetry_of(house).to_wire()
+    assert wire["availability"]["state"] == "available"
+    assert max(load["shedCapabilityKw"] for load in wire["loads"]) > 0.0
