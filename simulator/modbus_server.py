@@ -264,7 +264,6 @@ class ModbusServer:
             return
         listener = _Listener(self.devices, self.host, self.port)
         await listener.listen()
-        await listener.limit(self.gateway)
         self.listener = listener
         self.port = listener.bound_port
 

@@ -351,7 +351,7 @@ def test_a_gateway_does_one_thing_at_a_time(gateway: tuple[PanelProcess, PanelCo
         assert time.monotonic() - start_sec >= 0.1
 
 
-def test_a_gateway_that_came_back_is_still_one(
+def test_a_gateway_that_was_cleared_takes_many_again(
     gateway: tuple[PanelProcess, PanelControl],
 ) -> None:
     process, control = gateway
