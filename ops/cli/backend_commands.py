@@ -33,7 +33,7 @@ def backend_start_command() -> None:
     PostgreSQL, MQTT_HOST or IOT_ENDPOINT another broker; API_HOST and API_PORT where it listens
     (127.0.0.1, 8000). Where others can reach it, API keys are needed: `backend key`.
     """
-    paths = Paths.from_environment()
+    paths = Paths.of_our_own()
     with bring_up.site_stack_lock(paths):
         site = settings.current_site_settings(paths, os.environ)
         _prepare(paths)
@@ -54,7 +54,7 @@ def backend_start_command() -> None:
 @backend_app.command("stop")
 def backend_stop_command() -> None:
     """End ingest and API. Events go on at their VENs, and end there by themselves."""
-    paths = Paths.from_environment()
+    paths = Paths.of_our_own()
     with bring_up.site_stack_lock(paths), show.progress_step("stopping the backend") as done:
         done.append("stopped" if backend.stop_backend_service(paths) else "did not run")
 
@@ -62,7 +62,7 @@ def backend_stop_command() -> None:
 @backend_app.command("status")
 def backend_status_command(json: Json = False) -> None:
     """What runs and how it is. Exits with 0 when all is well, 3 when stopped, 1 otherwise."""
-    found = backend.backend_service_status(Paths.from_environment())
+    found = backend.backend_service_status(Paths.of_our_own())
     if json:
         show.print_json(found)
     else:
@@ -89,7 +89,7 @@ def backend_key_command(context: typer.Context) -> None:
 
     In the database that DATABASE_URL names, as `backend start`.
     """
-    paths = Paths.from_environment()
+    paths = Paths.of_our_own()
     _prepare(paths)
     given = backend.backend_variables(
         paths, settings.current_site_settings(paths, os.environ), os.environ

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated
 
 import typer
 
 from ops.clients.ven_target import VenTarget
 from ops.host.paths import Paths
-from ops.host.site_settings import current_site_settings
+from ops.volttron.meant_site import meant_site_settings
 
 VenId = Annotated[
     str | None, typer.Option("--ven-id", help="The VEN, if not the one that was started here.")
@@ -21,4 +20,4 @@ Timeout = Annotated[float, typer.Option(help="Seconds to wait for the ack.", min
 def chosen_ven(ven_id: str | None) -> VenTarget:
     """The VEN to talk to, and its broker: as started, unless the environment says otherwise."""
     overrides = {"IOT_THING_NAME": ven_id} if ven_id else {}
-    return current_site_settings(Paths.from_environment(), os.environ).ven_target(overrides)
+    return meant_site_settings(Paths.from_environment()).ven_target(overrides)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Annotated
@@ -17,10 +16,10 @@ from ops.cli.command_options import Json, VenId, chosen_ven
 from ops.doctor import diagnostics_archive as archive
 from ops.doctor import examination as examiner
 from ops.doctor.check import DoctorCheck
-from ops.host import site_settings as settings
 from ops.host import terminal as show
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
+from ops.volttron.meant_site import meant_site_settings
 
 _MARKS = {True: ("✓ ", "bold green"), False: ("✗ ", "bold red"), None: ("· ", "dim")}
 
@@ -58,9 +57,7 @@ def doctor_command(json: Json = False) -> None:
     paths = Paths.from_environment()
     checks = []
     with _working("looking …") as progress:
-        for check in examiner.examine_site(
-            paths, settings.current_site_settings(paths, os.environ)
-        ):
+        for check in examiner.examine_site(paths, meant_site_settings(paths)):
             checks.append(check)
             if not json:
                 progress.console.print(_shown(check), soft_wrap=True)
@@ -107,7 +104,7 @@ def diagnostics_command(
         task = progress.task_ids[0]
         names = archive.write_diagnostics_archive(
             paths,
-            settings.current_site_settings(paths, os.environ),
+            meant_site_settings(paths),
             file,
             lambda name: progress.update(task, description=f"collecting {name}"),
         )

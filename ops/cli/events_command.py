@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from ops.cli.command_options import Json
 from ops.clients.ven_target import VenTarget
 from ops.host import terminal as show
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.host.site_settings import current_site_settings
-from ops.host.terminal import kw_text
+from ops.host.terminal import clock_text, kw_text, printable
+from ops.volttron.meant_site import meant_site_settings
 from VenAgent.config import AgentConfig
 
 ANSWER_WITHIN_SEC = 10.0
@@ -30,7 +29,7 @@ def events_command(
     json: Json = False,
 ) -> None:
     """The events that wait, the running one and the last ones: when, how much, what came of it."""
-    found = _fetch(current_site_settings(Paths.from_environment(), os.environ).agent(), limit)
+    found = _fetch(meant_site_settings(Paths.from_environment()).agent(), limit)
     if json:
         show.print_json(found)
     elif found:
@@ -40,19 +39,28 @@ def events_command(
 
 
 def _fetch(agent: AgentConfig, limit: int) -> list[dict[str, Any]]:
-    """The running event first, then those that are over, newest first. Raises OpsError."""
-    if not agent.web.enabled or not agent.web.port:
+    """Those that wait, by their start; the running one; then those that are over, newest first.
+
+    Raises OpsError.
+    """
+    target = VenTarget.of_config(agent)
+    if target.page_url is None:
         raise OpsError("the local page, which tells it, has no fixed port or is switched off")
-    url = f"{VenTarget.of_config(agent).page_url}/api/events?limit={limit}"
+    scheduled = _answer(agent, f"{target.page_url}/api/status").get("scheduled") or []
+    past = _answer(agent, f"{target.page_url}/api/events?limit={limit}").get("events") or []
+    return [*scheduled, *past]
+
+
+def _answer(agent: AgentConfig, url: str) -> dict[str, Any]:
     request = urllib.request.Request(url)
     if agent.web.secret:
         request.add_header("Authorization", f"Bearer {agent.web.secret}")
     try:
         with urllib.request.urlopen(request, timeout=ANSWER_WITHIN_SEC) as response:
-            found: list[dict[str, Any]] = json.load(response)["events"]
-    except (OSError, ValueError, KeyError) as error:
+            answer = json.load(response)
+    except (OSError, ValueError) as error:
         raise OpsError(f"{url} does not answer: {error}", "See `ven_control.sh status`.") from None
-    return found
+    return answer if isinstance(answer, dict) else {}
 
 
 def _table(past: Sequence[Mapping[str, Any]]) -> Table:
@@ -66,22 +74,22 @@ def _table(past: Sequence[Mapping[str, Any]]) -> Table:
         summary = event.get("summary") or {}
         shed_kw = summary.get("achieved_shed_kw", event.get("measured_kw"))
         drawn.add_row(
-            _when(event["start_ts"]),
-            str(event["event_id"]),
-            str(event["state"]),
+            clock_text(event.get("start_ts")),
+            Text(printable(event.get("event_id"))),
+            Text(printable(_state(event))),
             kw_text(event.get("requested_kw")),
             kw_text(shed_kw),
             _figure(summary.get("shed_percent"), ".0f"),
             _figure(summary.get("delivered_kwh"), ".3f"),
-            ", ".join(event.get("circuits") or []),
+            Text(printable(", ".join(map(str, event.get("circuits") or [])))),
         )
     return drawn
 
 
-def _when(ts: float) -> str:
-    """The time of day; of another day the date too."""
-    then = datetime.fromtimestamp(ts)
-    return f"{then:%H:%M:%S}" if then.date() == datetime.now().date() else f"{then:%d %b %H:%M}"
+def _state(event: Mapping[str, Any]) -> str:
+    """Why it ended, where that was not its end."""
+    state, reason = str(event.get("state")), event.get("end_reason")
+    return f"{state}: {reason}" if reason and state not in ("completed", "active") else state
 
 
 def _figure(value: Any, form: str) -> str:

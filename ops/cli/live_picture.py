@@ -30,6 +30,8 @@ from VenAgent.contract.topics import Topics
 
 STALE_INTERVALS = 3
 LINES_KEPT = 12
+LATEST_TS = 32_503_680_000
+"""The year 3000: an end after it, or none that is a number, is not counted down to."""
 WIDE = 120
 """From so many columns on, the circuits stand beside the rest."""
 _DRAW_EVERY_SEC = 0.5
@@ -148,7 +150,7 @@ class LivePicture:
             return Text("no event")
         text = f"event {event_id}: {kw_text(self.telemetry.get('requestedReductionKw'))} asked for"
         end_ts = self.event.get("end_ts")
-        if isinstance(end_ts, (int, float)):
+        if isinstance(end_ts, (int, float)) and abs(end_ts) < LATEST_TS:
             left_sec = max(0, round(end_ts - now))
             text += f", {left_sec // 60}:{left_sec % 60:02d} left (until {clock_text(end_ts)})"
         return Text(text, style="bold")

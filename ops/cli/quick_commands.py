@@ -1,16 +1,15 @@
 """`ping` and `status` as scripts and monitors call them, every minute and without further options.
 
-The parser of options and what it needs take longer than the rest of these: they do without it.
+The parser of options and what it needs take longer than the rest of these: they do without it. Each
+imports what it needs itself, so that `--help` loads none of it.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from functools import partial
 
 from ops.host.paths import Paths
-from ops.host.site_settings import current_site_settings
 
 
 def quick_command(arguments: Sequence[str]) -> Callable[[], int] | None:
@@ -18,12 +17,38 @@ def quick_command(arguments: Sequence[str]) -> Callable[[], int] | None:
     return _QUICK.get(tuple(arguments))
 
 
+def without_volttron_home(
+    arguments: Sequence[str], environment: MutableMapping[str, str]
+) -> list[str]:
+    """The arguments without `--volttron-home PATH`, which any command takes, anywhere.
+
+    It goes into the environment as VOLTTRON_HOME. What follows `vctl` is vctl's own.
+    """
+    rest: list[str] = []
+    left = list(arguments)
+    while left:
+        word = left.pop(0)
+        if "vctl" in rest:
+            rest.append(word)
+        elif word == VOLTTRON_HOME_OPTION and left:
+            environment["VOLTTRON_HOME"] = left.pop(0)
+        elif word.startswith(f"{VOLTTRON_HOME_OPTION}="):
+            environment["VOLTTRON_HOME"] = word.partition("=")[2]
+        else:
+            rest.append(word)
+    return rest
+
+
+VOLTTRON_HOME_OPTION = "--volttron-home"
+
+
 def show_status(*, as_json: bool) -> int:
     from ops.host import terminal
     from ops.services.status_report import site_status_report
+    from ops.volttron.meant_site import meant_site_settings
 
     paths = Paths.from_environment()
-    report = site_status_report(paths, current_site_settings(paths, os.environ))
+    report = site_status_report(paths, meant_site_settings(paths))
     if as_json:
         terminal.print_json({name: value for name, value in report.items() if name != "parts"})
     else:
@@ -35,8 +60,9 @@ def show_status(*, as_json: bool) -> int:
 def _ping(*, as_json: bool) -> int:
     from ops.cli.command_exchange import exchange_command
     from ops.clients.command_sender import ACK_WITHIN_SEC, CommandDraft
+    from ops.volttron.meant_site import meant_site_settings
 
-    target = current_site_settings(Paths.from_environment(), os.environ).ven_target()
+    target = meant_site_settings(Paths.from_environment()).ven_target()
     message = CommandDraft(target.ven_id).of("ping")
     return exchange_command(target, message, ACK_WITHIN_SEC, as_json=as_json)
 

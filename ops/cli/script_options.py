@@ -11,8 +11,8 @@ from ops.clients.backend_client import DEFAULT_URL, BackendClient
 from ops.clients.ven_target import VenTarget
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.host.site_settings import current_site_settings
 from ops.services.backend_service import local_backend_url
+from ops.volttron.meant_site import meant_site_settings
 
 ScriptVen = Annotated[str | None, typer.Argument(metavar="[VEN]", help="The same as --ven-id.")]
 ScriptVenId = Annotated[
@@ -79,7 +79,7 @@ def script_target(
         "PRIVATE_KEY": private_key,
     }
     overrides = {variable: value for variable, value in given.items() if value}
-    return current_site_settings(Paths.from_environment(), os.environ).ven_target(overrides)
+    return meant_site_settings(Paths.from_environment()).ven_target(overrides)
 
 
 def script_backend(url: str | None) -> BackendClient:

@@ -48,7 +48,7 @@ def start_command(
     PRIVATE_KEY; VEN_BROKER_PORT, VEN_PANEL_PORT, VEN_PANEL_CONTROL_PORT, VEN_VIP_PORT for
     machines where the usual ports are taken.
     """
-    paths = Paths.from_environment()
+    paths = Paths.of_our_own()
     with site_stack.site_stack_lock(paths):
         runs = running_process(paths, PLATFORM) is not None
         before = load_site_settings(paths) if runs else None
@@ -58,7 +58,7 @@ def start_command(
 
 def stop_command() -> None:
     """End VOLTTRON with its agents, panel and broker."""
-    paths = Paths.from_environment()
+    paths = Paths.of_our_own()
     with site_stack.site_stack_lock(paths):
         site_stack.stop_site_stack(paths)
 
@@ -74,7 +74,7 @@ def restart_command(
 
     Options and variables that are not given are those of the last start.
     """
-    paths = Paths.from_environment()
+    paths = Paths.of_our_own()
     with site_stack.site_stack_lock(paths):
         before = load_site_settings(paths)
         wanted = _wanted(paths, before, config, devices, steady, panel, ven_id)

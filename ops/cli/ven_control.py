@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from typer.completion import completion_init
 from typer.core import TyperGroup
 
 from ops.cli.command_table import COMMANDS
+from ops.cli.quick_commands import VOLTTRON_HOME_OPTION
 from ops.host.exit_code import exit_code_of
 from ops.host.processes import restore_interrupt
 
@@ -74,7 +76,16 @@ app = typer.Typer(
 
 
 @app.callback()
-def _ven_control() -> None:
+def _ven_control(
+    volttron_home: Annotated[
+        Path | None,
+        typer.Option(
+            VOLTTRON_HOME_OPTION,
+            envvar="VOLTTRON_HOME",
+            help="An existing VOLTTRON that is meant, in place of the one of `start`.",
+        ),
+    ] = None,
+) -> None:
     """Brings VenAgent up, watches it, and sends it demand-response events."""
 
 

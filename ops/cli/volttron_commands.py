@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated
 
 import typer
@@ -10,11 +9,11 @@ import typer
 from ops.host import terminal
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.host.processes import running_process
-from ops.host.site_settings import current_site_settings
 from ops.services import simulated_panel_service as panel
 from ops.services import site_stack
 from ops.volttron import config_store, vctl
+from ops.volttron.meant_site import meant_site_settings
+from ops.volttron.volttron_platform import volttron_platform_pid
 
 
 def vctl_command(context: typer.Context) -> None:
@@ -27,7 +26,8 @@ def vctl_command(context: typer.Context) -> None:
     if not (paths.platform_bin / "vctl").exists():
         raise OpsError("VOLTTRON is not installed here", "Run `start` first.")
     code = vctl.pass_on_to_vctl(paths, context.args)
-    if context.args[:1] == ["config"] and config_store.AGENT in context.args and code == 0:
+    edited = context.args[:1] == ["config"] and config_store.AGENT in context.args
+    if edited and code == 0 and paths.existing is None:
         site_stack.remember_edited_config(paths)
     raise typer.Exit(code)
 
@@ -45,9 +45,11 @@ def load_config_command(
     must run.
     """
     paths = Paths.from_environment()
-    if running_process(paths, vctl.PLATFORM) is None:
-        raise OpsError("VOLTTRON does not run", "Run `start` first.")
-    settings = current_site_settings(paths, os.environ)
+    if volttron_platform_pid(paths) is None:
+        raise OpsError(
+            "VOLTTRON does not run", "Run `start` first, or start the one that VOLTTRON_HOME names."
+        )
+    settings = meant_site_settings(paths)
     path = device or settings.agent().panel.device
     folder = config_store.device_model_folder(paths, devices)
     port = panel.simulated_panel_port(paths, settings) if folder.name == panel.FOLDER else None

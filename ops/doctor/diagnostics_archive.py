@@ -22,7 +22,6 @@ from typing import Any, BinaryIO
 
 from ops.doctor import examination as doctor
 from ops.host import log_tail as logs
-from ops.host import processes
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.host.site_settings import SiteSettings
@@ -166,7 +165,7 @@ def _said(*command: str) -> str:
 
 def _stored(paths: Paths, identity: str) -> str:
     """All entries of an agent's config store."""
-    if processes.running_process(paths, volttron.NAME) is None:
+    if volttron.volttron_platform_pid(paths) is None:
         return "VOLTTRON does not run, so its config store cannot be read\n"
     parts = []
     for name in config_store.config_store_names(paths, identity):

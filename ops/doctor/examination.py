@@ -160,7 +160,9 @@ def _get(url: str) -> urllib.request.Request:
 def _configuration(patient: Patient) -> Iterator[DoctorCheck]:
     """The one in the config store; where that is refused, the others look by the last good one."""
     if patient.platform_is_up:
-        newest = bring_up.site_settings_in_force(patient.paths, patient.settings)
+        newest = patient.settings
+        if patient.paths.existing is None:
+            newest = bring_up.site_settings_in_force(patient.paths, patient.settings)
         newest.agent()
         patient.settings = newest
     agent = patient.agent

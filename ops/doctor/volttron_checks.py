@@ -24,15 +24,18 @@ _START = "Run `ven_control.sh start`."
 
 
 def platform_checks(patient: Patient) -> Iterator[DoctorCheck]:
-    record = processes.running_process(patient.paths, platform.NAME)
-    if record is None:
+    pid = platform.volttron_platform_pid(patient.paths)
+    if pid is None:
         yield DoctorCheck("platform", False, "VOLTTRON does not run", _START)
         return
-    up = platform.volttron_platform_is_up(patient.paths, record)
+    record = processes.running_process(patient.paths, platform.NAME)
+    up = bool(patient.paths.existing) or (
+        record is not None and platform.volttron_platform_is_up(patient.paths, record)
+    )
     yield DoctorCheck(
         "platform",
         up,
-        f"process {record.pid}" + ("" if up else ": its services are not up"),
+        f"process {pid}" + ("" if up else ": its services are not up"),
         "" if up else f"Wait a minute, then see {patient.paths.platform_log}.",
     )
 

@@ -70,10 +70,12 @@ def child_environment(paths: Paths, extra: Mapping[str, str]) -> dict[str, str]:
 def platform_child_environment(paths: Paths, variables: Mapping[str, str]) -> dict[str, str]:
     """VOLTTRON's and `vctl`'s; the platform's agents inherit it, `variables` too."""
     base = child_environment(paths, {})
+    # As an address: pip takes a space for the next file. An existing VOLTTRON has its own rules.
+    constraints = {} if paths.existing else {"PIP_CONSTRAINT": paths.constraints.as_uri()}
     return {
         **base,
         **variables,
         "PATH": f"{paths.platform_bin}:{base['PATH']}",
         "VOLTTRON_HOME": str(paths.volttron_home),
-        "PIP_CONSTRAINT": paths.constraints.as_uri(),  # pip takes a space for the next file
+        **constraints,
     }

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import pwd
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from ops.host.ops_error import OpsError
 
 
 @dataclass(frozen=True)
@@ -15,9 +18,31 @@ class Paths:
     repo: Path
     home: Path
     user: str
+    existing: Path | None = None
+    """VOLTTRON_HOME of a VOLTTRON that somebody else has made, where that one is meant."""
+    existing_bin: Path | None = None
 
     @classmethod
     def from_environment(cls) -> Paths:
+        """The VOLTTRON that VOLTTRON_HOME names (`--volttron-home`), else the one of `start`."""
+        ours = cls.of_our_own()
+        named = os.environ.get("VOLTTRON_HOME", "").strip()
+        if not named:
+            return ours
+        existing = Path(named).expanduser().absolute()
+        if existing.resolve() == ours.volttron_home.resolve():
+            return ours
+        if not (existing / "keystore").is_file():
+            raise OpsError(
+                f"{existing} is not the home of a VOLTTRON",
+                "Correct VOLTTRON_HOME (or --volttron-home), or unset it for the one of `start`.",
+            )
+        return replace(
+            ours, user=existing.owner(), existing=existing, existing_bin=_programs_of(existing)
+        )
+
+    @classmethod
+    def of_our_own(cls) -> Paths:
         """As scripts/environment.sh sets it; its defaults when a script runs without it."""
         is_root = os.geteuid() == 0
         data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
@@ -35,7 +60,7 @@ class Paths:
 
     @property
     def platform_bin(self) -> Path:
-        return self.home / "platform/bin"
+        return self.existing_bin or self.home / "platform/bin"
 
     @property
     def constraints(self) -> Path:
@@ -43,7 +68,7 @@ class Paths:
 
     @property
     def volttron_home(self) -> Path:
-        return self.home / "volttron"
+        return self.existing or self.home / "volttron"
 
     @property
     def staged(self) -> Path:
@@ -79,8 +104,29 @@ class Paths:
     @property
     def platform_log(self) -> Path:
         """VOLTTRON's log, its agents' included; VOLTTRON rotates it."""
+        if self.existing:
+            return self.existing / "volttron.log"
         return self.home / "log/volttron/volttron.log"
 
     def output_log(self, name: str) -> Path:
         """Standard output and error of a process we started."""
         return self.home / f"log/{name}.log"
+
+
+def _programs_of(volttron_home: Path) -> Path:
+    """Where `vctl` of this VOLTTRON is: beside the program that runs, else on PATH."""
+    try:
+        pid = int((volttron_home / "VOLTTRON_PID").read_text())
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+    except (OSError, ValueError):
+        command = []
+    for word in command[:2]:
+        if (Path(word).parent / "vctl").is_file():
+            return Path(word).parent
+    found = shutil.which("vctl")
+    if found is None:
+        raise OpsError(
+            f"the VOLTTRON of {volttron_home} does not run, and there is no vctl on PATH",
+            "Start it, or activate its environment.",
+        )
+    return Path(found).parent

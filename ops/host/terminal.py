@@ -91,11 +91,11 @@ def print_ack(answer: Mapping[str, Any]) -> None:
     good = answer.get("ok") is True
     head = Text.assemble(
         (str(answer.get("status", "?")), "bold green" if good else "bold red"),
-        f"  {answer.get('op', '')} {answer.get('event_id') or ''}".rstrip(),
+        printable(f"  {answer.get('op', '')} {answer.get('event_id') or ''}").rstrip(),
     )
     parts: list[Any] = [head]
     if answer.get("reason"):
-        parts.append(Text(str(answer["reason"])))
+        parts.append(Text(printable(answer["reason"])))
     power = _power_line(answer)
     if power:
         parts.append(Text(power))
@@ -130,10 +130,15 @@ def _circuits(circuits: list[Mapping[str, Any]]) -> Table:
         table.add_column(column, justify="right")
     for circuit in circuits:
         table.add_row(
-            str(circuit.get("name") or circuit.get("id")),
+            Text(printable(circuit.get("name") or circuit.get("id"))),
             *(kw_text(circuit.get(key)) for key in ("original_kw", "curtailed_kw", "final_kw")),
         )
     return table
+
+
+def printable(text: Any) -> str:
+    """Without what would steer the terminal: ids and reasons may come from anybody."""
+    return "".join(each if each.isprintable() else "\ufffd" for each in str(text))
 
 
 def kw_text(value: Any) -> str:
@@ -141,10 +146,17 @@ def kw_text(value: Any) -> str:
 
 
 def clock_text(epoch: Any) -> str:
-    """Local time of day of an epoch second."""
+    """Local time of an epoch second, with the date where that is another day; never raises."""
     if not isinstance(epoch, (int, float)):
         return "unknown"
-    return datetime.fromtimestamp(epoch).astimezone().strftime("%H:%M:%S")
+    try:
+        then = datetime.fromtimestamp(epoch)
+    except (ValueError, OverflowError, OSError):  # not a number, or beyond the calendar
+        return f"{epoch:g}"
+    now = datetime.now()
+    if then.date() == now.date():
+        return f"{then:%H:%M:%S}"
+    return f"{then:%d %b %H:%M}" if then.year == now.year else f"{then:%d-%b-%Y %H:%M}"
 
 
 # --- telemetry ---------------------------------------------------------------------------------

@@ -225,6 +225,8 @@ def ensure_bacnet_proxy(
 
     Whoever sets VEN_BACNET_ADDRESS wants it too: a device may be loaded by another command.
     """
+    if paths.existing:
+        return False  # its agents are not ours to install
     address = os.environ.get("VEN_BACNET_ADDRESS", "").strip()
     needed = any('"driver_type": "bacnet"' in e.contents for e in entries if e.kind == "json")
     if BACNET_AGENT.identity in installed:

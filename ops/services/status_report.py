@@ -17,17 +17,19 @@ from ops.volttron import vctl
 from ops.volttron import volttron_platform as platform
 from ops.volttron.agent_health import NEEDED, agent_health
 from ops.volttron.agent_install import BACNET_AGENT
+from ops.volttron.config_store import AGENT
+from ops.volttron.volttron_platform import volttron_platform_pid
 
 RUNNING, FAULTY, STOPPED = 0, 1, 3
 """Exit codes."""
 ANSWER_WITHIN_SEC = 5.0
+SCHEDULED_SHOWN = 5
 
 
 def site_status_report(paths: Paths, settings: SiteSettings) -> dict[str, Any]:
     """A report: `state`, `exit_code`, `parts` for people, and the facts by name."""
     report: dict[str, Any] = {"venId": settings.ven_target().ven_id, "parts": [], "problems": []}
-    up = [name for name in (broker.NAME, panel.NAME, platform.NAME) if _any_left(paths, name)]
-    if not up:
+    if not _anything_left(paths):
         report.update(state="stopped", exit_code=STOPPED)
         _part(report, "VenAgent", None, "stopped")
         return report
@@ -41,9 +43,13 @@ def site_status_report(paths: Paths, settings: SiteSettings) -> dict[str, Any]:
     return report
 
 
-def _any_left(paths: Paths, name: str) -> bool:
-    record = processes.recorded_process(paths, name)
-    return record is not None and bool(processes.session_processes(record))
+def _anything_left(paths: Paths) -> bool:
+    if paths.existing:
+        return volttron_platform_pid(paths) is not None
+    records = (
+        processes.recorded_process(paths, name) for name in (broker.NAME, panel.NAME, platform.NAME)
+    )
+    return any(record is not None and processes.session_processes(record) for record in records)
 
 
 def _part(report: dict[str, Any], name: str, ok: bool | None, text: str) -> None:
@@ -58,12 +64,9 @@ def _process(paths: Paths, name: str) -> dict[str, Any]:
 def _look_at_broker(paths: Paths, settings: SiteSettings, report: dict[str, Any]) -> None:
     target = settings.ven_target()
     address = target.broker
-    report["broker"] = {
-        "host": target.broker_host,
-        "port": target.broker_port,
-        "local": broker.is_local_broker(settings),
-    }
-    if not broker.is_local_broker(settings):
+    ours = paths.existing is None and broker.is_local_broker(settings)
+    report["broker"] = {"host": target.broker_host, "port": target.broker_port, "local": ours}
+    if not ours:
         _part(report, "broker", None, f"{address}, not ours")
         return
     report["broker"].update(_process(paths, broker.NAME))
@@ -82,7 +85,8 @@ def _look_at_panel(paths: Paths, settings: SiteSettings, report: dict[str, Any])
 
 
 def _look_at_platform(paths: Paths, report: dict[str, Any]) -> bool:
-    report["platform"] = _process(paths, platform.NAME)
+    pid = volttron_platform_pid(paths)
+    report["platform"] = {"running": pid is not None, "pid": pid}
     ok = report["platform"]["running"]
     _part(report, "VOLTTRON", ok, f"{paths.volttron_home}{_pid(report['platform'])}")
     return bool(ok)
@@ -132,6 +136,17 @@ def _ask_agent(paths: Paths, settings: SiteSettings, report: dict[str, Any]) -> 
     report["ven"] = data if isinstance(data, dict) else {}
     _part(report, "power now", None, _power(report["ven"]))
     _part(report, "active event", None, _event(report["ven"].get("active_event")))
+    for waiting in _waiting(report["ven"]):
+        _part(
+            report,
+            "scheduled",
+            None,
+            f"{_event(waiting)}, from {clock_text(waiting.get('start_ts'))}",
+        )
+    sentence = str(report["ven"].get("health_context") or "")
+    for part in report["parts"]:
+        if part["name"] == AGENT and sentence and sentence not in part["text"]:
+            part["text"] += f"  {sentence}"
     if target.page_url:
         _part(report, "local page", None, target.page_url)
     if report["ven"].get("health") == "BAD":
@@ -147,6 +162,12 @@ def _power(ven: dict[str, Any]) -> str:
     if ven.get("quality") not in (None, "good"):
         text += f" (meter {ven['quality']})"
     return text
+
+
+def _waiting(ven: dict[str, Any]) -> list[dict[str, Any]]:
+    """The next scheduled events; the VEN may have hundreds."""
+    waiting = [each for each in ven.get("scheduled_events") or [] if isinstance(each, dict)]
+    return sorted(waiting, key=lambda each: float(each.get("start_ts") or 0.0))[:SCHEDULED_SHOWN]
 
 
 def _event(event: Any) -> str:

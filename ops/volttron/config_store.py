@@ -172,4 +172,6 @@ def _known(paths: Paths) -> Mapping[str, str]:
 
 
 def _remember(paths: Paths, fingerprints: Mapping[str, str]) -> None:
+    if paths.existing:
+        return  # what else is stored there is not ours to know
     (paths.run / "config_store.json").write_text(json.dumps(fingerprints, indent=2) + "\n")

@@ -100,7 +100,7 @@ def _finish(
     """Its output. vctl itself waits for long when the platform dies under it; we do not."""
     name = f"`vctl {' '.join(str(part) for part in arguments)}`"
     deadline = time.monotonic() + timeout_sec
-    platform = recorded_process(paths, PLATFORM)
+    platform = None if paths.existing else recorded_process(paths, PLATFORM)
     while True:
         try:
             return process.communicate(timeout=0.5)

@@ -119,6 +119,18 @@ def volttron_platform_is_up(paths: Paths, record: ProcessRecord) -> bool:
         return False
 
 
+def volttron_platform_pid(paths: Paths) -> int | None:
+    """The process of the VOLTTRON that is meant; None when it does not run."""
+    if paths.existing is None:
+        record = running_process(paths, NAME)
+        return record.pid if record else None
+    try:
+        pid = int((paths.existing / "VOLTTRON_PID").read_text())
+    except (OSError, ValueError):
+        return None
+    return pid if Path(f"/proc/{pid}").exists() else None
+
+
 def stop_volttron_platform(paths: Paths) -> bool:
     """End the platform and all its agents; whether there was anything to end.
 

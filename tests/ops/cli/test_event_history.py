@@ -33,12 +33,16 @@ class Page(BaseHTTPRequestHandler):
     """Answers as the local page does, to who has the token."""
 
     events: list[dict[str, Any]] = []
+    scheduled: list[dict[str, Any]] = []
 
     def do_GET(self) -> None:
         known = self.headers.get("Authorization") == f"Bearer {TOKEN}"
         self.send_response(200 if known else 401)
         self.end_headers()
-        self.wfile.write(json.dumps({"events": self.events, "asked": self.path}).encode())
+        answer: dict[str, Any] = {"events": self.events, "asked": self.path}
+        if self.path == "/api/status":
+            answer = {"scheduled": self.scheduled}
+        self.wfile.write(json.dumps(answer).encode())
 
     def log_message(self, *_: Any) -> None:
         """Nothing."""
@@ -76,8 +80,8 @@ def test_the_running_event_and_what_the_last_one_delivered(
 ) -> None:
     monkeypatch.setattr(Page, "events", [RUNNING, OVER])
     running, over = events().splitlines()[1:3]
-    assert running.split()[3:9] == ["evt-2", "active", "5.00", "kW", "4.90", "kW"]
-    assert over.split()[3:] == [
+    assert running.split()[2:8] == ["evt-2", "active", "5.00", "kW", "4.90", "kW"]
+    assert over.split()[2:] == [
         "evt-1",
         "completed",
         "5.00",
@@ -89,6 +93,39 @@ def test_the_running_event_and_what_the_last_one_delivered(
         "heater1,",
         "ev1",
     ]
+
+
+def test_those_that_wait_come_first(page: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting = {**RUNNING, "event_id": "evt-3", "state": "scheduled", "measured_kw": None}
+    monkeypatch.setattr(Page, "scheduled", [waiting])
+    monkeypatch.setattr(Page, "events", [OVER])
+    assert [line.split()[2:4] for line in events().splitlines()[1:3]] == [
+        ["evt-3", "scheduled"],
+        ["evt-1", "completed"],
+    ]
+
+
+@pytest.mark.parametrize(
+    "worst",
+    [
+        {"start_ts": 1e15, "end_ts": 1e300},
+        {"start_ts": float("inf")},
+        {"start_ts": float("nan")},
+        {"start_ts": -1e15},
+        {"start_ts": None},
+        {"start_ts": "soon"},
+        {"event_id": "x" * 300, "requested_kw": 1e308, "measured_kw": "much"},
+        {"circuits": None, "summary": {"shed_percent": "?", "delivered_kwh": None}},
+        {"event_id": "[red]\x1b[31mevil"},
+    ],
+)
+def test_no_record_breaks_the_list(
+    page: HTTPServer, monkeypatch: pytest.MonkeyPatch, worst: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(Page, "events", [{**RUNNING, **worst}, OVER])
+    shown = events()
+    assert "evt-1" in shown
+    assert "\x1b" not in shown
 
 
 def test_before_the_first_event(page: HTTPServer) -> None:

@@ -313,6 +313,7 @@ def test_a_platform_that_is_up_is_told_from_one_that_is_not(
 ) -> None:
     record = processes.ProcessRecord("platform", os.getpid(), 0, processes._boot_id())
     monkeypatch.setattr(processes, "running_process", lambda paths, name: record)
+    monkeypatch.setattr(platform, "running_process", lambda paths, name: record)
     monkeypatch.setattr(platform, "volttron_platform_is_up", lambda paths, record: False)
     (check,) = doctor_volttron.platform_checks(patient(paths, settings))
     assert check.ok is False
