@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from simulator.control_request import ControlRequest
 from simulator.device_catalog import CatalogDevice, DeviceCatalog
+from simulator.fault_injector import FaultInjector
 
 _Number = TypeVar("_Number", int, float)
 
@@ -16,12 +17,24 @@ _MAX_SPEED = 3600.0
 _MAX_INSTANCE = 4_194_302
 
 
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Defaults behind the options, and the table below them as it is."""
+
+
+def _fault_help() -> str:
+    lines = [
+        f"  {kind:16} {', '.join(fields)}".rstrip() for kind, fields in FaultInjector.FIELDS.items()
+    ]
+    return "\n".join(["kinds of --fault and their fields (simulator/README.md):", *lines])
+
+
 def parse_modbus_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line of the Modbus panel."""
     parser = argparse.ArgumentParser(
         prog="python -m simulator",
         description="An electrical panel with eight circuits as a Modbus TCP device.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=_HelpFormatter,
+        epilog=_fault_help(),
     )
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on")
@@ -38,7 +51,8 @@ def parse_bacnet_options(arguments: Sequence[str] | None = None) -> argparse.Nam
     parser = argparse.ArgumentParser(
         prog="python -m simulator.bacnet",
         description="An electrical panel with eight circuits as a BACnet/IP device.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=_HelpFormatter,
+        epilog=_fault_help(),
     )
     add = parser.add_argument
     add("--address", default="127.0.0.1/8:47809", help="IP address/network bits:UDP port")
@@ -90,8 +104,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KIND[,FIELD=VALUE...]",
-        help="begin with a fault, as in lost,every=10 or slow,seconds=2 (simulator/README.md lists "
-        "them); may be repeated",
+        help="begin with a fault, as in lost,every=10 or slow,seconds=2; may be repeated",
     )
     add("--seed", type=int, default=None, help="makes the noise reproducible")
     add(

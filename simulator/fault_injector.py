@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from simulator.control_request import ControlRequest, ControlRequestError
 from simulator.device_faults import FalseReading
@@ -21,46 +21,55 @@ _WRITABLE = (RegisterTable.COIL, RegisterTable.HOLDING)
 class FaultInjector:
     """Sets one server's faults."""
 
+    FIELDS: Mapping[str, tuple[str, ...]] = {
+        "stuck_contactor": ("circuit",),
+        "timeout": ("register", "address"),
+        "write_timeout": ("register", "address"),
+        "illegal": ("register", "address"),
+        "illegal_read": ("register", "address"),
+        "frozen_meter": (),
+        "refuse": (),
+        "reading": ("register", "address", "value", "words", "times"),
+        "lost": ("every",),
+        "slow": ("seconds",),
+        "slow_readback": ("seconds",),
+        "away": ("seconds",),
+        "power_cycle": ("seconds",),
+        "partial_limit": ("circuit", "share"),
+        "unlimited_word": ("word",),
+        "gateway": ("seconds", "connections", "extra"),
+    }
+    """Which fields each kind of fault takes."""
+
     def __init__(self, server: DeviceServer) -> None:
         self._server = server
-        self._by_kind: dict[str, tuple[tuple[str, ...], _Setter]] = {
-            "stuck_contactor": (("circuit",), self._stuck_contactor),
-            "timeout": (("register", "address"), self._timeout),
-            "write_timeout": (("register", "address"), self._write_timeout),
-            "illegal": (("register", "address"), self._illegal),
-            "illegal_read": (("register", "address"), self._illegal_read),
-            "frozen_meter": ((), self._frozen_meter),
-            "refuse": ((), self._refuse),
-            "reading": (("register", "address", "value", "words", "times"), self._reading),
-            "lost": (("every",), self._lost),
-            "slow": (("seconds",), self._slow),
-            "slow_readback": (("seconds",), self._slow_readback),
-            "away": (("seconds",), self._away),
-            "power_cycle": (("seconds",), self._power_cycle),
-            "partial_limit": (("circuit", "share"), self._partial_limit),
-            "unlimited_word": (("word",), self._unlimited_word),
-            "gateway": (("seconds", "connections", "extra"), self._gateway),
+        self._setters: dict[str, _Setter] = {
+            "stuck_contactor": self._stuck_contactor,
+            "timeout": self._timeout,
+            "write_timeout": self._write_timeout,
+            "illegal": self._illegal,
+            "illegal_read": self._illegal_read,
+            "frozen_meter": self._frozen_meter,
+            "refuse": self._refuse,
+            "reading": self._reading,
+            "lost": self._lost,
+            "slow": self._slow,
+            "slow_readback": self._slow_readback,
+            "away": self._away,
+            "power_cycle": self._power_cycle,
+            "partial_limit": self._partial_limit,
+            "unlimited_word": self._unlimited_word,
+            "gateway": self._gateway,
         }
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """The kinds of faults there are."""
-        return tuple(self._by_kind)
-
-    @property
-    def fields_by_kind(self) -> dict[str, tuple[str, ...]]:
-        """Which fields each kind takes."""
-        return {kind: fields for kind, (fields, _) in self._by_kind.items()}
 
     async def inject(self, request: ControlRequest, unit: int, moment: Moment) -> None:
         """Switch on what a request asks for; a bad one changes nothing."""
-        kind = request.one_of("kind", self.kinds)
-        fields, setter = self._by_kind[kind]
-        request.refuse_others(("op", "unit", "kind", *fields))
+        kind = request.one_of("kind", tuple(self.FIELDS))
+        request.refuse_others(("op", "unit", "kind", *self.FIELDS[kind]))
         is_first = unit == next(iter(self._server.devices))
         if self._server.one_controller and kind in _OF_A_WHOLE_DEVICE and not is_first:
             raise ControlRequestError(f"over BACnet all devices are {kind} as one: name no unit")
-        setter(request, unit, moment)
+        self._setters[kind](request, unit, moment)
         if kind == "refuse":
             await self._server.close()
         elif kind == "gateway":

@@ -6,21 +6,30 @@ import re
 import shlex
 from pathlib import Path
 
-from simulator.command_line import parse_modbus_options
+import pytest
+
+from simulator.command_line import parse_bacnet_options, parse_modbus_options
 from simulator.device_catalog import DeviceCatalog
 from simulator.fault_injector import FaultInjector
 
 PAGE = (Path(__file__).resolve().parents[2] / "simulator" / "README.md").read_text()
-NO_SERVER: object = None
 
 
 def test_every_fault_stands_in_the_table_with_its_fields() -> None:
     section = PAGE[PAGE.index("## Faults") : PAGE.index("## BACnet")]
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", section, re.M))
-    injector = FaultInjector(NO_SERVER)  # type: ignore[arg-type]
-    assert set(rows) == set(injector.kinds)
-    for kind, fields in injector.fields_by_kind.items():
+    assert set(rows) == set(FaultInjector.FIELDS)
+    for kind, fields in FaultInjector.FIELDS.items():
         assert set(re.findall(r"`(\w+)`", re.sub(r"\(.*?\)", "", rows[kind]))) == set(fields)
+
+
+def test_every_fault_stands_in_the_help_of_both(capsys: pytest.CaptureFixture[str]) -> None:
+    for parse in (parse_modbus_options, parse_bacnet_options):
+        with pytest.raises(SystemExit):
+            parse(["--help"])
+        said = " ".join(capsys.readouterr().out.split())
+        for kind, fields in FaultInjector.FIELDS.items():
+            assert " ".join([kind, ", ".join(fields)]).strip() in said
 
 
 def test_every_kind_of_device_stands_in_its_table() -> None:
