@@ -29,6 +29,7 @@ from rich.table import Table
 from benchmarks.common import machine, quantile
 from benchmarks.event_latency import Bench, all_circuits_sheddable
 from ops.clients.mqtt_client import OperatorMqttClient
+from ops.clients.ven_target import VenTarget
 from ops.host import site_settings as settings
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
@@ -167,7 +168,7 @@ def loaded(port: int, clients: dict[str, int]) -> Iterator[Callable[[], int]]:
 def measure(bench: Bench, port: int, events: int) -> dict[str, list[float]]:
     """Milliseconds to the last coil, by load."""
     times: dict[str, list[float]] = {name: [] for name in LOADS}
-    with OperatorMqttClient(bench.agent) as cloud:
+    with OperatorMqttClient(VenTarget.of_config(bench.agent)) as cloud:
         cloud.subscribe(bench.agent.topic_names().ack)
         bench.event(cloud)  # the first is not counted
         while len(times["quiet"]) < events:

@@ -48,6 +48,11 @@ class MqttLink:
         """Messages that came while too many waited; the broker delivers them again."""
         return self._handoff.dropped
 
+    @property
+    def retained(self) -> int:
+        """Messages that the broker had kept for later subscribers; none is obeyed."""
+        return self._handoff.retained
+
     def start(
         self, on_message: Callable[[InboundMessage], None], on_state: Callable[[], None]
     ) -> None:

@@ -18,12 +18,14 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from VenAgent.cloud.http_proxy import HttpProxy
 from VenAgent.cloud.inbound_message import InboundMessage
 from VenAgent.cloud.mqtt_settings import MqttSettings
 from VenAgent.cloud.outbox import Outbox, WaitingMessage
 from VenAgent.cloud.outbox_sender import IDLE_SEC, URGENT_WINDOW, OutboxSender
 from VenAgent.cloud.reconnect_policy import ConnectionEnd
 from VenAgent.cloud.thread_handoff import ThreadHandoff
+from VenAgent.cloud.tls.broker_login import broker_login
 from VenAgent.cloud.tls.tls_errors import explain_tls_handshake
 
 CONNECT_TIMEOUT_SEC = 10.0
@@ -47,14 +49,24 @@ class SessionSubscriptions:
     def __init__(self) -> None:
         self.filters: set[str] = set()
         self.refused: set[str] = set()
+        self.retained: set[str] = set()
+        """Topics where the broker keeps a message for later subscribers."""
 
     def trouble(self) -> str:
-        if not self.refused:
-            return ""
-        return (
-            f"the broker does not let us receive {', '.join(sorted(self.refused))}: "
-            f"its policy (ACL) must allow to subscribe there"
-        )
+        """What a person should see to; empty when all is well."""
+        troubles = []
+        if self.refused:
+            troubles.append(
+                f"the broker does not let us receive {', '.join(sorted(self.refused))}: "
+                f"its policy (ACL) must allow to subscribe there"
+            )
+        if self.retained:
+            troubles.append(
+                f"the broker keeps a message on {', '.join(sorted(self.retained))}, which is not "
+                f"obeyed: publish commands without the retain flag, and an empty message with it "
+                f"to remove the one that is kept"
+            )
+        return "; ".join(troubles)
 
 
 class MqttSession:
@@ -216,23 +228,30 @@ class MqttSession:
     # ---- what we send --------------------------------------------------------------------
 
     def _make_client(self) -> mqtt.Client:
-        settings = self._settings
-        client = mqtt.Client(
+        settings, broker = self._settings, self._settings.broker
+        client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=settings.ven_id,
             clean_session=False,
             protocol=mqtt.MQTTv311,
+            transport=broker.transport,
             manual_ack=True,
         )
+        client.proxy = HttpProxy.for_broker(broker)
         client.connect_timeout = CONNECT_TIMEOUT_SEC
         client.max_inflight_messages_set(URGENT_WINDOW + 2)  # and birth or goodbye
+        if broker.transport == "websockets":
+            client.ws_set_options(path=broker.path)
+        login = broker_login(broker)
         if settings.tls is not None:
             context = settings.tls.context()
-            if settings.broker.port == HTTPS_PORT:
+            if broker.port == HTTPS_PORT and broker.transport == "tcp":
                 context.set_alpn_protocols([AWS_ALPN])
             client.tls_set_context(context)
+            login = login or settings.tls.login()
+        if login is not None:
+            client.username_pw_set(*login)
         client.will_set(settings.status_topic, self._status("offline"), qos=1, retain=True)
-        client.on_socket_open = _no_delay
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe
@@ -323,10 +342,14 @@ class MqttSession:
     def _on_message(self, client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         if message.retain:
             # What comes in is for now; kept by the broker for later subscribers it is a mistake.
+            self._handoff.retained += 1
+            self._subscribed.retained.add(message.topic)
             if message.mid:
                 client.ack(message.mid, 1)
             return
         payload = bytes(message.payload)
+        if not payload:  # so a kept one is removed
+            self._subscribed.retained.discard(message.topic)
         self._handoff.offer(
             InboundMessage(message.topic, payload, message.mid, self._number, self._session_present)
         )
@@ -360,6 +383,16 @@ class _SocketError(logging.Handler):
             self.last = errors[-1]
 
 
-def _no_delay(_client: mqtt.Client, _data: Any, sock: Any) -> None:
-    """Nagle's algorithm and delayed ACKs together cost 40 ms a message."""
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+class _Client(mqtt.Client):
+    """paho's, but for how it comes to its socket."""
+
+    proxy: HttpProxy | None = None
+
+    def _create_socket_connection(self) -> Any:
+        if self.proxy is None:
+            sock = super()._create_socket_connection()
+        else:
+            sock = self.proxy.connect(self._host, self._port, self.connect_timeout)
+        # Nagle's algorithm and delayed ACKs together cost 40 ms a message.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import select
+import socket
 import sqlite3
 import ssl
 import time
 from contextlib import closing, suppress
+
+from paho.mqtt.client import WebsocketConnectionError
 
 from VenAgent.cloud.link_state import LinkPhase
 from VenAgent.cloud.mqtt_session import MqttSession, SessionSubscriptions
@@ -116,12 +119,23 @@ class MqttThread:
 
 
 def _explain(error: Exception, where: str) -> str:
+    """Why there is no connection, for a person: what is wrong, and where to look."""
     if isinstance(error, ssl.SSLError):
         return explain_tls_handshake(error, where)
     if isinstance(error, CredentialError):
         return str(error)
-    if isinstance(error, ConnectionRefusedError):
-        return f"nothing listens at {where}"
     if isinstance(error, sqlite3.Error):
         return f"the outbox cannot be used: {error}"
+    if isinstance(error, socket.gaierror):
+        return f"the name of {where} is not known: is the network up, and broker.host right?"
+    if isinstance(error, ConnectionRefusedError):
+        return f"nothing listens at {where}"
+    if isinstance(error, TimeoutError):
+        return f"{where} does not answer: is the network up, and broker.port open there?"
+    if isinstance(error, WebsocketConnectionError):
+        return f"{where} speaks no MQTT over websockets at broker.path: is the path right?"
+    if isinstance(error, ConnectionError):
+        return f"{where} ended the connection before it was made"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{where} cannot be reached: {error.strerror}"
     return f"{where}: {error}"

@@ -27,6 +27,8 @@ class ThreadHandoff:
         self.inbound: deque[InboundMessage] = deque()
         self.dropped = 0
         """Messages that came while the queue was full."""
+        self.retained = 0
+        """Messages that the broker had kept for later subscribers; none is obeyed."""
         self.missed = False
         """One of them had a guarantee: the broker delivers it again on another connection."""
         self.stopping = False

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from typing import Annotated, Literal
 
 from pydantic import (
+    AfterValidator,
     Field,
+    SecretStr,
     StringConstraints,
     model_validator,
 )
@@ -21,10 +24,12 @@ from VenAgent.config.config_block import (
 
 
 class TlsConfig(ConfigBlock):
-    """The TLS client certificate: three PEM files, or a secret of AWS Secrets Manager."""
+    """TLS with the broker. Our client certificate: PEM files, or a secret of AWS Secrets Manager;
+    none, where the broker knows us by user name and password."""
 
     ca_cert: FileName | None = None
-    """Beside a secret: used if the secret holds no CA."""
+    """The broker's CA; without one the authorities that this machine trusts. Beside a secret: used
+    if the secret holds none."""
     client_cert: FileName | None = None
     private_key: FileName | None = None
     secret_name: (
@@ -41,17 +46,27 @@ class TlsConfig(ConfigBlock):
     @model_validator(mode="after")
     def _one_way(self) -> TlsConfig:
         files = {"client_cert": self.client_cert, "private_key": self.private_key}
-        if self.secret_name is None:
-            missing = [
-                name for name, file in {"ca_cert": self.ca_cert, **files}.items() if not file
-            ]
-            if missing:
-                raise ValueError(
-                    f"{', '.join(missing)} missing: name all three PEM files, or a secret_name"
-                )
-        elif any(files.values()):
+        if self.secret_name is not None and any(files.values()):
             raise ValueError("name either client_cert and private_key, or secret_name, not both")
+        missing = [name for name, file in files.items() if not file]
+        if len(missing) == 1:
+            raise ValueError(
+                f"{missing[0]} missing: name both PEM files, a secret_name, or none of them where "
+                f"the broker knows us by user name and password"
+            )
         return self
+
+
+NO_PROXY = "none"
+
+
+def _known_proxy(url: SecretStr) -> SecretStr:
+    if url.get_secret_value() != NO_PROXY and not _PROXY_URL.fullmatch(url.get_secret_value()):
+        raise ValueError('must be like http://proxy.example:3128, or "none"')
+    return url
+
+
+_PROXY_URL = re.compile(r"http://([^\s/@]+@)?[^\s/@]+")
 
 
 class BrokerConfig(ConfigBlock):
@@ -61,6 +76,25 @@ class BrokerConfig(ConfigBlock):
     port: Annotated[int, Field(ge=1, le=65535), NotBoolean] = 1883
     keepalive_sec: Annotated[int, Field(ge=5, le=1200), NotBoolean] = 30
     tls: TlsConfig | None = None
+    username: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = None
+    """Whom the broker knows us as; none where it knows our client certificate."""
+    password: Annotated[SecretStr, Field(min_length=1, max_length=1024)] | None = None
+    password_file: FileName | None = None
+    """A file with the password in it instead, readable for the user that VOLTTRON runs as alone."""
+    transport: Literal["tcp", "websockets"] = "tcp"
+    path: Annotated[str, StringConstraints(pattern=r"^/[!-~]{0,255}$")] = "/mqtt"
+    """Of a broker behind websockets."""
+    proxy: Annotated[SecretStr, AfterValidator(_known_proxy)] | None = None
+    """An HTTP proxy, `http://[user:password@]host:port`; with TLS the environment's `https_proxy`
+    if none is named here, and no proxy at all with `none`."""
+
+    @model_validator(mode="after")
+    def _known_login(self) -> BrokerConfig:
+        if self.password is not None and self.password_file is not None:
+            raise ValueError("name either password or password_file, not both")
+        if self.username is None and (self.password is not None or self.password_file is not None):
+            raise ValueError("a password without a username: name both")
+        return self
 
 
 class OutboxConfig(ConfigBlock):

@@ -27,7 +27,7 @@ def _no_contents(name: str) -> str:
 
 def holds_secret(finding: Mapping[str, Any]) -> bool:
     """Whether its input is something that no message may repeat."""
-    return "token" in finding["loc"] or _is_key(finding["input"])
+    return bool({"token", "password", "proxy"} & set(finding["loc"])) or _is_key(finding["input"])
 
 
 def _is_key(value: object) -> bool:

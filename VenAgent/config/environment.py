@@ -10,6 +10,9 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "IOT_THING_NAME": ("ven_id",),  # after CLIENT_ID: the thing name wins
     "IOT_ENDPOINT": ("broker", "host"),
     "MQTT_PORT": ("broker", "port"),
+    "MQTT_USERNAME": ("broker", "username"),
+    "MQTT_PASSWORD": ("broker", "password"),
+    "MQTT_PASSWORD_FILE": ("broker", "password_file"),
     "CA_CERT": ("broker", "tls", "ca_cert"),
     "CLIENT_CERT": ("broker", "tls", "client_cert"),
     "PRIVATE_KEY": ("broker", "tls", "private_key"),

@@ -19,6 +19,8 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "host": "The broker's name or address; `IOT_ENDPOINT` wins over it.",
         "port": "8883 is usual with TLS.",
         "keepalive_sec": "The broker takes us for lost after one and a half of these.",
+        "password": "The password itself; `password_file` keeps it out of the configuration.",
+        "transport": "`websockets` for a broker behind a web server.",
     },
     "TlsConfig": {
         "client_cert": "PEM file; readable for the user that VOLTTRON runs as.",

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.config.builders import MINIMAL, explained, findings, load, with_field
+from VenAgent.cloud.tls.broker_login import broker_login
 from VenAgent.config import AgentConfig
 
 FULL = with_field(
@@ -107,7 +108,22 @@ def test_the_environment_alone_makes_a_connection_to_the_cloud() -> None:
 
 def test_a_certificate_without_its_key_is_named() -> None:
     found = findings(MINIMAL, CA_CERT="/c/ca.pem", CLIENT_CERT="/c/c.pem")
-    assert found == ["broker.tls: private_key missing: name all three PEM files, or a secret_name"]
+    assert found == [
+        "broker.tls: private_key missing: name both PEM files, a secret_name, or none of them "
+        "where the broker knows us by user name and password"
+    ]
+
+
+def test_a_login_of_the_environment_is_taken_and_told_to_nobody() -> None:
+    variables = {"MQTT_USERNAME": "site-1", "MQTT_PASSWORD": "not-for-others"}
+    config = AgentConfig.load(MINIMAL, {"IOT_ENDPOINT": "x.example", **variables})
+    assert broker_login(config.broker) == ("site-1", "not-for-others")
+    assert "not-for-others" not in config.model_dump_json() + repr(config)
+    found = findings(MINIMAL, MQTT_PASSWORD="not-for-others")
+    assert found == ["broker: a password without a username: name both"]
+    (long,) = findings(MINIMAL, MQTT_USERNAME="site-1", MQTT_PASSWORD="x" * 1025)
+    assert long.startswith("broker.password: ")
+    assert "xxx" not in long
 
 
 def test_a_wrong_variable_is_named_by_its_field() -> None:

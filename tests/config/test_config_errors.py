@@ -106,7 +106,7 @@ def test_a_wrong_field_is_named_with_what_it_must_be(
     ("path", "where"),
     [
         ("report_intervall", "report_intervall"),
-        ("broker.username", "broker.username"),
+        ("broker.user", "broker.user"),
         ("broker.tls.ca", "broker.tls.ca"),
         ("panel.amps", "panel.amps"),
         ("circuits.0.switchpoint", "circuits[0].switchpoint"),

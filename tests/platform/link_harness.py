@@ -9,7 +9,7 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -141,11 +141,18 @@ class Node:
     """A link with its outbox, and what it told the agent."""
 
     def __init__(
-        self, folder: Path, port: int, tls: TlsConfig | None = None, **changes: Any
+        self,
+        folder: Path,
+        port: int,
+        tls: TlsConfig | None = None,
+        broker: Mapping[str, Any] | None = None,
+        **changes: Any,
     ) -> None:
+        """`broker`: further settings of that block."""
         self.path = folder / "outbox.sqlite"
         self.outbox = Outbox(self.path, synced=True)
-        config = BrokerConfig(host="127.0.0.1", port=port, keepalive_sec=5, tls=tls)
+        usual = {"host": "127.0.0.1", "port": port, "keepalive_sec": 5, "tls": tls}
+        config = BrokerConfig(**{**usual, **(broker or {})})
         self.credentials = None if tls is None else credentials_for(tls, folder)
         changes.setdefault("tls", self.credentials)
         self._settings = settings(self.path, config, boot_id="boot-1", **changes)

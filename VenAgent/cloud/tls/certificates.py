@@ -29,8 +29,25 @@ class CertificateFacts:
     not_after_ts: float
 
 
+def check_tls_material(material: TlsMaterial, now: float) -> CertificateFacts | None:
+    """The same where the broker may know us by user name and password instead: None then."""
+    if material.has_client_certificate:
+        if material.ca.text:
+            return check_certificates(material, now)
+        return _check_client_certificate(material, now)
+    if material.ca.text:
+        _check_authorities(material.ca, now)
+    return None
+
+
 def check_certificates(material: TlsMaterial, now: float) -> CertificateFacts:
     """Whether they can be used at `now` (epoch s); raises CredentialError if not."""
+    facts = _check_client_certificate(material, now)
+    _check_authorities(material.ca, now)
+    return facts
+
+
+def _check_client_certificate(material: TlsMaterial, now: float) -> CertificateFacts:
     certificates = _certificates(material.certificate)
     own = certificates[0]
     key = _private_key(material.private_key)
@@ -48,7 +65,6 @@ def check_certificates(material: TlsMaterial, now: float) -> CertificateFacts:
         not_after_ts=_time(own, "not_valid_after"),
     )
     _check_dates(facts, material.certificate, now)
-    _check_authorities(material.ca, now)
     return facts
 
 

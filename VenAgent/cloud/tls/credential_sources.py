@@ -61,6 +61,8 @@ class FileSource:
         """Whether everybody on this machine can read the key."""
         path = self._paths[2]
         try:
+            if not path:
+                return None
             mode = os.stat(path).st_mode
         except OSError:
             return None

@@ -18,7 +18,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from VenAgent.cloud.tls.certificates import CertificateFacts, check_certificates, expiry_day
+from VenAgent.cloud.tls.certificates import (
+    CertificateFacts,
+    check_tls_material,
+    expiry_day,
+)
 from VenAgent.cloud.tls.credential_sources import CredentialSource, source_of
 from VenAgent.cloud.tls.secrets_manager import SecretError
 from VenAgent.cloud.tls.tls_errors import CredentialError
@@ -75,7 +79,10 @@ def certificate_expiry_findings(facts: CertificateFacts, now: float) -> list[Cre
 @dataclass(frozen=True)
 class _Usable:
     material: TlsMaterial
-    facts: CertificateFacts
+    facts: CertificateFacts | None
+
+    def ends_after(self, now: float) -> bool:
+        return self.facts is None or now < self.facts.not_after_ts
 
 
 class Credentials:
@@ -141,7 +148,7 @@ class Credentials:
         try:
             if usable is None:
                 raise CredentialError(self._trouble or "the credentials are being fetched")
-            check_certificates(usable.material, self._clock())
+            check_tls_material(usable.material, self._clock())
             return usable.material.context()
         except CredentialError:
             self._request_refresh()
@@ -151,9 +158,14 @@ class Credentials:
         """The newest; the ones before while the broker refuses those and they are valid."""
         before, now = self._before, self._clock()
         given_up = abs(now - self._newest_refused_at) < AGAIN_SEC  # the clock may be set
-        if before is not None and given_up and now < before.facts.not_after_ts:
+        if before is not None and given_up and before.ends_after(now):
             return before
         return self._newest
+
+    def login(self) -> tuple[str, str] | None:
+        """User name and password for the connection that `context` was made for."""
+        with self._lock:
+            return None if self._used is None else self._used.material.login
 
     def accepted(self) -> None:
         """The broker let us in with what `context` gave last."""
@@ -217,15 +229,16 @@ class Credentials:
             newest = self._newest
             if newest is not None and newest.material.digest == material.digest:
                 return
-            facts = check_certificates(material, self._clock())
+            facts = check_tls_material(material, self._clock())
             if self._before is None:
                 self._before = newest
             self._newest = _Usable(material, facts)
             self._newest_refused_at = 0.0
-        _log.info(
-            "client certificate %s, serial number %s, valid until %s",
-            *(facts.subject, facts.serial_number, expiry_day(facts.not_after_ts)),
-        )
+        if facts is not None:
+            _log.info(
+                "client certificate %s, serial number %s, valid until %s",
+                *(facts.subject, facts.serial_number, expiry_day(facts.not_after_ts)),
+            )
         if save:
             self._source.save(material)
 
@@ -257,13 +270,14 @@ class Credentials:
             kept = "; the ones in use stay" if self._newest is not None else ""
             message = f"no newer credentials: {self._trouble}{kept}" if kept else self._trouble
             findings.append(CredentialFinding(REFRESH, Severity.WARNING, message))
-        if self._fallen_back() and self._newest is not None and facts is not None:
+        newest = None if self._newest is None else self._newest.facts
+        if self._fallen_back() and newest is not None and facts is not None:
             findings.append(
                 CredentialFinding(
                     REFUSED,
                     Severity.WARNING,
                     f"the broker refuses the new client certificate (serial number "
-                    f"{self._newest.facts.serial_number}), the one before is in use until "
+                    f"{newest.serial_number}), the one before is in use until "
                     f"{expiry_day(facts.not_after_ts)}: activate the new one and attach its policy",
                 )
             )
@@ -290,5 +304,5 @@ def credentials_for(tls: TlsConfig, folder: Path) -> Credentials:
 def tls_context_once(tls: TlsConfig) -> ssl.SSLContext:
     """For a command that connects once; raises CredentialError or SecretError."""
     material = source_of(tls, Path()).read()
-    check_certificates(material, time.time())
+    check_tls_material(material, time.time())
     return material.context()

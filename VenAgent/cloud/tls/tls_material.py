@@ -49,32 +49,43 @@ class CredentialPart:
 
 @dataclass(frozen=True)
 class TlsMaterial:
-    """What a TLS connection with a client certificate needs."""
+    """What a TLS connection needs: the broker's CA, and what we prove ourselves by."""
 
     ca: CredentialPart
+    """Without a text: the authorities that this machine trusts."""
     certificate: CredentialPart
+    """Without a text: the broker knows us by user name and password."""
     private_key: CredentialPart
+    login: tuple[str, str] | None = field(default=None, repr=False)
+    """User name and password, of a secret that has them."""
+
+    @property
+    def has_client_certificate(self) -> bool:
+        return bool(self.certificate.text)
 
     @property
     def digest(self) -> str:
-        """Of all three: equal when they are the same."""
-        parts = (self.ca.text, self.certificate.text, self.private_key.text)
+        """Of all of it: equal when they are the same."""
+        login = self.login or ("", "")
+        parts = (self.ca.text, self.certificate.text, self.private_key.text, *login)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     @classmethod
-    def from_files(cls, ca_cert: str, client_cert: str, private_key: str) -> TlsMaterial:
-        """Raises CredentialError when one is missing or cannot be read."""
+    def from_files(
+        cls, ca_cert: str = "", client_cert: str = "", private_key: str = ""
+    ) -> TlsMaterial:
+        """An empty name is for a part that is not used. Raises CredentialError when one is missing
+        or cannot be read."""
         paths = {"ca_cert": ca_cert, "client_cert": client_cert, "private_key": private_key}
-        texts = {name: _read_file(name, path) for name, path in paths.items()}
+        texts = {name: _read_file(name, path) if path else "" for name, path in paths.items()}
         missing = [f"{paths[name]} ({name})" for name, text in texts.items() if text is None]
         if missing:
             raise _missing_files(missing)
-        return cls(
-            *(
-                CredentialPart(what, _of_file(name, paths[name]), texts[name] or "")
-                for name, what in _FILES
-            )
+        ca, certificate, key = (
+            CredentialPart(what, _of_file(name, paths[name]), texts[name] or "")
+            for name, what in _FILES
         )
+        return cls(ca, certificate, key)
 
     @classmethod
     def from_secret(cls, text: str, name: str, ca_cert: str | None = None) -> TlsMaterial:
@@ -99,7 +110,13 @@ class TlsMaterial:
                 raise _missing_files([f"{ca_cert} (ca_cert)"])
             ca = CredentialPart("CA certificate", _of_file("ca_cert", ca_cert), beside)
             found["ca"] = beside
-        lacking = [part for part in ("ca", "certificate", "private_key") if part not in found]
+        login = None
+        if "username" in found and "password" in found:
+            login = (found["username"], found["password"])
+        needed = ["ca", "certificate", "private_key"]
+        if login is not None and not {"certificate", "private_key"} & found.keys():
+            needed = []
+        lacking = [part for part in needed if part not in found]
         if lacking:
             names = ", ".join(sorted(str(name)[:40] for name in contents)) or "nothing"
             raise CredentialError(
@@ -108,18 +125,28 @@ class TlsMaterial:
             )
         return cls(
             ca,
-            CredentialPart("client certificate", where, found["certificate"]),
-            CredentialPart("private key", where, found["private_key"]),
+            CredentialPart("client certificate", where, found.get("certificate", "")),
+            CredentialPart("private key", where, found.get("private_key", "")),
+            login,
         )
 
     def context(self) -> ssl.SSLContext:
-        """For one connection: the broker proves itself by the CA, and we by our certificate.
+        """For one connection: the broker proves itself by the CA, and we by our certificate, if
+        we have one.
 
         OpenSSL reads certificate and key from a file only: they get one in memory, never on a disk.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_verify_locations(cadata="".join(self.ca.certificate_pems()))
+        if self.ca.text:
+            context.load_verify_locations(cadata="".join(self.ca.certificate_pems()))
+        else:
+            context.load_default_certs()
+        if self.has_client_certificate:
+            self._load_client_certificate(context)
+        return context
+
+    def _load_client_certificate(self, context: ssl.SSLContext) -> None:
         _, key = self.private_key.key_pems()[0]
         both = "".join([*self.certificate.certificate_pems(), key])
         handle = os.memfd_create("tls", os.MFD_CLOEXEC)
@@ -133,7 +160,6 @@ class TlsMaterial:
             ) from None
         finally:
             os.close(handle)
-        return context
 
 
 _FILES = (
@@ -150,6 +176,8 @@ _SPELLINGS = {
     "thingcert thingcertificate mqttclientcert mqttcert publiccert",
     "private_key": "privatekey privatekeypem key keypem clientkey clientkeypem clientprivatekey "
     "devicekey deviceprivatekey tlskey thingkey thingprivatekey mqttclientkey mqttkey",
+    "username": "username user login mqttusername mqttuser brokerusername brokeruser",
+    "password": "password pass mqttpassword mqttpass brokerpassword",
 }
 _PART_OF = {spelling: part for part, names in _SPELLINGS.items() for spelling in names.split()}
 

@@ -12,6 +12,9 @@ class TlsSource(Protocol):
     def context(self) -> ssl.SSLContext:
         """Raises ValueError or OSError (ssl.SSLError is one), with a text for a person."""
 
+    def login(self) -> tuple[str, str] | None:
+        """User name and password, if it knows them; asked after `context`."""
+
     def accepted(self) -> None:
         """The broker let us in."""
 
