@@ -71,6 +71,8 @@ class ReasonCode(str, Enum):
     """Another event comes first; this one goes on then if time is left."""
     ENDED_BY_COMMAND = "ended_by_command"
     CANCELLED_BY_COMMAND = "cancelled_by_command"
+    RESTORING = "restoring"
+    """Circuits go back one after the other; the text has how many are back."""
     ALREADY_RESTORING = "already_restoring"
     NO_EVENT = "no_event"
     OPTED_OUT = "opted_out"

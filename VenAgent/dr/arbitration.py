@@ -129,6 +129,14 @@ class Arbitration:
         if request.start_ts > now:
             start_ts = rounded(request.start_ts)
             acks = replies.to_event(event, AckStatus.SCHEDULED, now, start_ts=start_ts)
+        elif self.running is not None and self.running.state is EventState.RESTORING:
+            restored, of = self.running.restored_of()
+            text = (
+                f"event {self.running.event_id} is being restored, {restored} of {of} circuits "
+                f"are back; this one begins then"
+            )
+            reason = Reason(ReasonCode.RESTORING, text)
+            acks = replies.to_event(event, AckStatus.SCHEDULED, now, reason)
         return _saved_and_announced(event, acks)
 
     def advance(self, now: float) -> Effects:

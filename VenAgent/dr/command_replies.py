@@ -114,6 +114,18 @@ class CommandReplies:
         """The ack of a command known by its op and correlation_id only."""
         return self.remember(self._ack(op, correlation_id, status, now, reason, **fields))
 
+    def interim(
+        self,
+        op: str,
+        correlation_id: str | None,
+        status: AckStatus,
+        now: float,
+        reason: Reason | None = None,
+        **fields: Any,
+    ) -> SendAck:
+        """An ack of a command that is still being carried out; its reply comes later."""
+        return SendAck(self._ack(op, correlation_id, status, now, reason, **fields), is_reply=False)
+
     def refuse(self, rejected: CommandRejected, now: float) -> Effects:
         """To a command that did not parse. Not remembered: parsed again, it is refused again. One
         that was obeyed in its time, and comes again after it, gets the ack that it got."""

@@ -31,7 +31,7 @@ from VenAgent.dr.arbitration import Arbitration
 from VenAgent.dr.command_replies import CommandReplies
 from VenAgent.dr.curtailment_plan import circuits_that_look_shed, reasons_spared
 from VenAgent.dr.cycling_limits import CYCLING_LIMITS_FACT, CyclingLimits
-from VenAgent.dr.effects import Effects, Prepared, SaveEvent
+from VenAgent.dr.effects import Effects, Prepared, ReadMeter, SaveEvent
 from VenAgent.dr.event import Event, EventRequest, EventState
 from VenAgent.dr.load_control import LoadControl
 from VenAgent.dr.panel import Panel, Reading
@@ -127,6 +127,9 @@ class Engine:
         themselves, as `lease_lapsed` will report once they are heard again."""
         self.site.latest = reading
         self.site.lease_overdue = lease_overdue
+        return self.site.unrestored.reading(reading) + self._panel_reading(reading, now)
+
+    def _panel_reading(self, reading: Reading, now: float) -> Effects:
         if reading.power_kw is None:
             return []
         self.site.sampling.add(reading.ts)
@@ -148,6 +151,7 @@ class Engine:
         if event is not None and event.request.end_ts <= now:
             effects += self._arbitration.finish(event, NOT_CONFIRMED_IN_TIME, now)
         effects += self._execution.tick(now)
+        effects += self.site.unrestored.due(now, reserve=self.running is None)
         for over in [e for e in self._arbitration.rebounding if (e.rebound_until_ts or 0.0) <= now]:
             effects += self._arbitration.close_rebound(over, now)
         return effects + self._arbitration.advance(now)
@@ -158,6 +162,7 @@ class Engine:
         active = event is not None and event.state is EventState.ACTIVE
         times = [
             self._execution.next_deadline(),
+            self.site.unrestored.next_deadline(),
             None
             if self._arbitration.stopping
             else self._arbitration.queue.next_deadline(event, is_active=active),
@@ -198,7 +203,9 @@ class Engine:
         return effects + self._after_writes(now)
 
     def switched(self, switch_id: str, failures: Mapping[str, str], now: float) -> Effects:
-        """The writes of a `setLoad` ended."""
+        """The writes of a `setLoad`, or of a circuit that could not be put back, ended."""
+        if self.site.unrestored.switched(switch_id, failures, now):
+            return [ReadMeter()]
         effects = self._load_control.switched(switch_id, failures, self.running, now)
         return effects + self._execution.tick(now) + self._after_writes(now)
 
@@ -226,6 +233,7 @@ class Engine:
         self._arbitration.queue.recall(recovered.past, recovered.facts)
         self.site.cycling_limits = CyclingLimits(recovered.facts.get(CYCLING_LIMITS_FACT))
         self._arbitration.opt_out.recall(recovered.facts)
+        self.site.unrestored.recall(recovered.facts, now)
         effects = self._load_control.recall(recovered.facts)
         for event in sorted(recovered.events, key=lambda e: e.request.start_ts):
             self._expect_again(event)
@@ -303,6 +311,7 @@ class Engine:
         if site.latest is not None:
             site.latest = replace(site.latest, ts=site.latest.ts + step_sec)
         site.cycling_limits.shift(step_sec)
+        site.unrestored.shift(step_sec)
         return [site.save_cycling_limits(), *self._arbitration.clock_stepped(step_sec, now)]
 
     # ---- a person at the site ------------------------------------------------------------
@@ -342,6 +351,11 @@ class Engine:
     def holds(self) -> bool:
         """Whether anything is to stay shed, or about to be: then the devices' lease is renewed."""
         return self._execution.holds
+
+    @property
+    def is_restored(self) -> bool:
+        """Whether nothing is shed or to be put back: then the devices' lease is given back."""
+        return not self.holds and not self.site.unrestored.circuit_ids
 
     def wants_more(self, event_id: str) -> bool:
         """Whether what is being shed for this event now is still wanted."""
@@ -384,4 +398,5 @@ class Engine:
 
     def trouble(self) -> str | None:
         """What a person should know: circuits that do not go back. None when all is well."""
-        return self._execution.trouble()
+        troubles = (self._execution.trouble(), self.site.unrestored.trouble())
+        return "; ".join(text for text in troubles if text) or None

@@ -399,6 +399,11 @@ class Event:
         """The circuits that this event keeps shed, or may: all that are not a person's or back."""
         return [circuit for circuit in self.circuits if circuit.to_put_back]
 
+    def restored_of(self) -> tuple[int, int]:
+        """How many circuits are back, and of how many that were to be put back."""
+        back = [circuit for circuit in self.circuits if not circuit.manual_override]
+        return sum(circuit.restored for circuit in back), len(back)
+
     def not_restored(self) -> str:
         """The circuits that could not be put back yet, and why, for a person."""
         return ", ".join(f"{c.circuit_id} ({c.failure})" for c in self.held() if c.failure)

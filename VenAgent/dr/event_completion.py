@@ -19,7 +19,6 @@ CIRCUIT_ALERTS = (
     "circuit.not_responding",
     "circuit.manual_override",
     "write.failed",
-    "restore.failed",
 )
 
 
@@ -75,6 +74,7 @@ class EventCompletion:
             return [saved, *failed, *self._complete(event, now)]
         self._restoration.begin(event, now, at_once=self.at_once)
         effects: Effects = [SaveEvent.of(event), *failed, Announce.of(event)]
+        effects += self._restoration.progress(event, now)
         return effects + self._restoration.due(event, now)
 
     def resume(self, event: Event, now: float) -> Effects:
@@ -98,8 +98,7 @@ class EventCompletion:
         effects = self._restoration.restored(event, failures, now, reading)
         if event.held():
             return effects + self._restoration.due(event, now)
-        alerts = [effect for effect in effects if isinstance(effect, RaiseAlert)]
-        return self._complete(event, now) + alerts
+        return effects + self._complete(event, now)
 
     def is_writing(self, circuit_id: str) -> bool:
         return self._restoration.is_writing(circuit_id)
@@ -116,16 +115,15 @@ class EventCompletion:
         event.to(EventState.COMPLETED)
         acks = replies.to_ender(event, AckStatus.SUCCESS, now)
         if not event.acked:
-            reason = event.end_reason or Reason(
+            why = event.end_reason or Reason(
                 ReasonCode.ENDED_BY_COMMAND, "ended by command before it could be begun or changed"
             )
-            acks += replies.to_event(event, AckStatus.FAILED, now, reason)
+            acks += replies.to_event(event, AckStatus.FAILED, now, why)
         if event.active_ts is not None:
             if event.pending is None and policy.rebound_sec > 0.0:
                 event.watch_rebound(now + policy.rebound_sec)
-            acks.append(
-                replies.follow_up(event, AckStatus.COMPLETED, now, summary=event_summary(event))
-            )
+            summary, reason = event_summary(event), _unrestored(event)
+            acks.append(replies.follow_up(event, AckStatus.COMPLETED, now, reason, summary=summary))
         self._finish(event)
         effects: Effects = [
             SaveEvent.of(event),
@@ -138,12 +136,21 @@ class EventCompletion:
             RaiseAlert("devices.preempted"),
         ]
         for circuit in event.circuits:
-            effects += [RaiseAlert(code, None, circuit.circuit_id) for code in CIRCUIT_ALERTS]
+            over = CIRCUIT_ALERTS if circuit.unrestored else (*CIRCUIT_ALERTS, "restore.failed")
+            effects += [RaiseAlert(code, None, circuit.circuit_id) for code in over]
         return effects
 
     def _finish(self, event: Event) -> None:
         """The event is over; what a later modification asked of it begins as an event anew."""
         self._finished = FinishedEvent(event, event.take_pending())
+
+
+def _unrestored(event: Event) -> Reason | None:
+    """The circuits that the event ends without."""
+    left = [f"{c.circuit_id} ({c.failure})" for c in event.circuits if c.unrestored]
+    if not left:
+        return None
+    return Reason(ReasonCode.RESTORE_FAILED, f"not restored yet, trying again: {', '.join(left)}")
 
 
 def event_summary(event: Event) -> dict[str, Any]:

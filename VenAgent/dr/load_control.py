@@ -165,6 +165,8 @@ class LoadControl:
                 if circuit.switching and circuit.circuit_id == switch.circuit_id
             )
             effects.append(SaveEvent.of(event))
+        if not failures and not more_to_come:
+            effects += self._site.unrestored.drop(switch.circuit_id)
         if not switch.superseded:
             effects.append(self._ack(switch, failures, now))
         return [*effects, ReadMeter()]

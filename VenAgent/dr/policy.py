@@ -40,6 +40,8 @@ class Policy:
     stale_after_sec: float = 30.0
     restore_stagger_sec: float = 2.0
     """Between two circuits that go back."""
+    restore_within_sec: float = 60.0
+    """In so long all circuits are to be back: with many of them the pauses are shorter."""
     limit_ramp_sec: float = 0.0
     """In so long a limit goes back to what it was; 0: at once."""
     baseline_method: str = "pre_event_mean"

@@ -27,6 +27,10 @@ from VenAgent.dr.site_state import SiteState
 REPORT_LIMIT_SEC = 120.0
 """Longer than any write with its second way and its reading takes."""
 RAMP_STEP_SEC = 5.0
+PROGRESS_SEC = 10.0
+"""Between two acks of how far a restoration is; one that takes less has none."""
+TRIES_IN_EVENT = 3
+"""So often a circuit that does not go back is tried before the event ends without it."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,9 @@ class RestorationSchedule:
         """All steps of `circuits` from `now` on. `at_once`: the agent stops, no time to lose."""
         steps: list[RestorationStep] = []
         in_order = sorted(circuits, key=lambda c: (not c.last_resort, c.priority, _lot(seed, c)))
+        pause_sec = min(
+            policy.restore_stagger_sec, policy.restore_within_sec / max(1, len(in_order))
+        )
         for place, circuit in enumerate(in_order):
             if at_once:
                 steps.append(_whole_step(circuit, now))
@@ -73,7 +80,7 @@ class RestorationSchedule:
             known = panel.by_id.get(circuit.circuit_id)
             min_off_sec = known.endurance.min_off_sec if known else 0.0
             off_until_ts = min(circuit.shed_ts, now) + min_off_sec
-            due_ts = max(now + place * policy.restore_stagger_sec, off_until_ts)
+            due_ts = max(now + place * pause_sec, off_until_ts)
             limit_step = known.limit.step if known is not None and known.limit is not None else 1.0
             steps += _ramp(circuit, due_ts, policy.limit_ramp_sec, limit_step)
         return cls(steps)
@@ -81,6 +88,10 @@ class RestorationSchedule:
     @property
     def next_due_ts(self) -> float | None:
         return min((step.due_ts for step in self.steps), default=None)
+
+    @property
+    def last_due_ts(self) -> float | None:
+        return max((step.due_ts for step in self.steps), default=None)
 
     def take_due(self, now: float) -> list[RestorationStep]:
         """The steps whose time has come, of each circuit the latest only."""
@@ -113,6 +124,11 @@ class RestorationSchedule:
         """These are being put back already, or are not to be put back any more."""
         dropped = set(circuit_ids)
         self.steps = [step for step in self.steps if step.circuit_id not in dropped]
+
+    def tries(self, circuit_id: str) -> int:
+        """How often it failed."""
+        tried = self._tries.get(circuit_id)
+        return 0 if tried is None else tried.tries
 
     def failed(self, circuit: ShedCircuit, now: float) -> None:
         """Again later, further and further apart, and then the whole step: no ramp any more."""
@@ -157,6 +173,8 @@ class Restoration:
         self._site = site
         self._schedule = RestorationSchedule()
         self._under_way: list[RestorationStep] = []
+        self._progress_ts = 0.0
+        """When who ended the event hears next how far it is."""
         self._overdue_ts = 0.0
         """What is under way has not been heard of until then: it is written again."""
 
@@ -172,6 +190,29 @@ class Restoration:
             seed=f"{site.replies.ven_id}/{event.event_id}",
             at_once=at_once,
         )
+        self._progress_ts = now
+
+    def progress(self, event: Event, now: float) -> Effects:
+        """While it takes long, who ended the event hears now and then how far it is."""
+        ended_by, last_ts = event.ended_by, self._schedule.last_due_ts
+        if ended_by is None or ended_by.acked or last_ts is None or now < self._progress_ts:
+            return []
+        if last_ts - now < PROGRESS_SEC:
+            return []
+        self._progress_ts = now + PROGRESS_SEC
+        restored, of = event.restored_of()
+        reason = Reason(ReasonCode.RESTORING, f"{restored} of {of} circuits are back")
+        return [
+            self._site.replies.interim(
+                ended_by.op,
+                ended_by.correlation_id,
+                AckStatus.SCHEDULED,
+                now,
+                reason,
+                event_id=event.event_id,
+                data={"restored": restored, "circuits": of},
+            )
+        ]
 
     def hasten(self, event: Event, now: float) -> None:
         """What is not under way yet goes back at once: the agent stops, or its time is short."""
@@ -224,7 +265,8 @@ class Restoration:
                 self._schedule.repeat([step], now)
                 continue
             alerts += self._step_ended(event, circuit, step, failures, now, reading)
-        return [*self._acks(event, now), *alerts]
+        acks = self._acks(event, now)
+        return [*self._leave(event, now), *acks, *alerts]
 
     def _step_ended(
         self,
@@ -258,6 +300,16 @@ class Restoration:
         self._site.cycling_limits.note_restored(circuit.circuit_id, now)
         return [RaiseAlert("restore.failed", None, circuit.circuit_id)]
 
+    def _leave(self, event: Event, now: float) -> Effects:
+        """Once all others are back, the event ends without those that failed often enough."""
+        held = event.held()
+        if not held or any(
+            self._schedule.tries(c.circuit_id) < TRIES_IN_EVENT or c.switching for c in held
+        ):
+            return []
+        event.put(circuit.left_unrestored() for circuit in held)
+        return self._site.unrestored.take(held, TRIES_IN_EVENT, now)
+
     def _acks(self, event: Event, now: float) -> Effects:
         """Who ended the event hears at once of a circuit that does not go back."""
         acks: Effects = []
@@ -266,4 +318,5 @@ class Restoration:
             text = f"not restored yet, trying again: {not_restored}"
             reason = Reason(ReasonCode.RESTORE_FAILED, text)
             acks = self._site.replies.to_ender(event, AckStatus.FAILED, now, reason)
+        acks += self.progress(event, now)
         return [SaveEvent.of(event), self._site.save_cycling_limits(), *acks]

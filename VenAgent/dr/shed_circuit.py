@@ -24,7 +24,8 @@ class ShedCircuit:
     it, and `Event.put` takes that one in the place of the old. Who calls them:
     the planner (`newly_shed`, `rewritten`, `to_release`), EventExecution (`write_ended`,
     `still_held`), ClosedLoop (`seen_in`, `judged`, `taken_by_hand`), LoadControl
-    (`switched_by_command`, `command_ended`) and Restoration (`restore_ended`).
+    (`switched_by_command`, `command_ended`) and Restoration (`restore_ended`,
+    `left_unrestored`).
     """
 
     circuit_id: str
@@ -53,6 +54,8 @@ class ShedCircuit:
     releasing: bool = False
     """It is being put back while the event goes on."""
     restored: bool = False
+    unrestored: bool = False
+    """It could not be put back in time: `UnrestoredCircuits` goes on with it, not the event."""
     inverted: bool = False
     """Its contactor opens when the point is on."""
 
@@ -98,7 +101,7 @@ class ShedCircuit:
 
     def seen_in(self, reading: Reading) -> ShedCircuit:
         """Remember it if `reading` shows the point as it was written."""
-        if self.seen or not _same(self.setting(reading), self.value):
+        if self.seen or not is_same_value(self.setting(reading), self.value):
             return self
         return replace(self, seen=True)
 
@@ -126,6 +129,10 @@ class ShedCircuit:
     def restore_ended(self, failure: str | None, *, is_back: bool) -> ShedCircuit:
         """A write of its restoration ended; `is_back`: it is as it was before the event."""
         return replace(self, failure=failure, restored=self.restored or is_back)
+
+    def left_unrestored(self) -> ShedCircuit:
+        """The event ends without it."""
+        return replace(self, unrestored=True)
 
     def shifted(self, step_sec: float) -> ShedCircuit:
         """The clock was set by `step_sec`."""
@@ -158,7 +165,7 @@ class ShedCircuit:
 
     @property
     def to_put_back(self) -> bool:
-        return not self.restored and not self.manual_override
+        return not self.restored and not self.manual_override and not self.unrestored
 
     def write(self) -> PointWrite:
         return self.writing(self.before if self.releasing else self.value)
@@ -168,7 +175,7 @@ class ShedCircuit:
 
     def is_back(self, reading: Reading | None) -> bool:
         """Whether `reading` shows the circuit's point as it was before the event."""
-        return reading is not None and _same(self.setting(reading), self.before)
+        return reading is not None and is_same_value(self.setting(reading), self.before)
 
     def is_changed(self, reading: Reading) -> bool:
         """Whether someone changed the circuit's point since it was seen as this event wrote it.
@@ -176,12 +183,12 @@ class ShedCircuit:
         One that was never seen so has not responded: that is no one's hand.
         """
         setting = self.setting(reading)
-        return self.seen and setting is not None and not _same(setting, self.value)
+        return self.seen and setting is not None and not is_same_value(setting, self.value)
 
     def contradiction(self, reading: Reading, value: float | bool) -> str | None:
         """What `reading` has against the circuit's point holding `value`, as was confirmed."""
         setting = self.setting(reading)
-        if setting is None or _same(setting, value):
+        if setting is None or is_same_value(setting, value):
             return None
         return f"{self.point} was written as {value!r} and reads {setting!r}"
 
@@ -196,6 +203,6 @@ class ShedCircuit:
         return read.closed if read.inverted == self.inverted else not read.closed
 
 
-def _same(read: float | bool | None, value: float | bool) -> bool:
+def is_same_value(read: float | bool | None, value: float | bool) -> bool:
     """Whether a point reads as `value`: a register of 32 bits gives 7.3 back as 7.30000019."""
     return read is not None and math.isclose(read, value, rel_tol=1e-6, abs_tol=1e-6)

@@ -13,6 +13,7 @@ from VenAgent.dr.effects import SaveFact
 from VenAgent.dr.event import Event
 from VenAgent.dr.panel import Panel, Reading
 from VenAgent.dr.policy import Policy
+from VenAgent.dr.unrestored_circuits import UnrestoredCircuits
 
 
 @dataclass
@@ -27,6 +28,7 @@ class SiteState:
     sampling: SamplingInterval = field(default_factory=SamplingInterval)
     """How often the meter is read."""
     latest: Reading | None = None
+    unrestored: UnrestoredCircuits = field(default_factory=UnrestoredCircuits)
     lease_overdue: bool = False
     """The shed lease was not renewed in time: circuits that have changed are no one's hand."""
     switching: dict[str, float] = field(default_factory=dict)
@@ -35,7 +37,8 @@ class SiteState:
     def unavailable(self, end_ts: float, now: float) -> set[str]:
         """The circuits that may not be shed from now to `end_ts`."""
         switching = {name for name, until_ts in self.switching.items() if now < until_ts}
-        return switching | self.cycling_limits.unavailable(self.panel, now, end_ts)
+        kept = switching | self.unrestored.circuit_ids
+        return kept | self.cycling_limits.unavailable(self.panel, now, end_ts)
 
     def is_comparable(self, event: Event) -> bool:
         """Whether the power is read from what the event's baseline was read from."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from VenAgent.contract.json_codec import rounded
-from VenAgent.dr.event import Event
+from VenAgent.dr.event import Event, EventState
 from VenAgent.dr.event_completion import event_summary
 from VenAgent.dr.shed_circuit import ShedCircuit
 
@@ -40,6 +40,7 @@ def event_message(event: Event) -> dict[str, Any]:
         "end_reason": None if reason is None else reason.text,
         "end_reason_code": None if reason is None else reason.code.value,
         "rebound_kw": event.rebound_kw,
+        "restored": _restored(event),
         "circuits": [_circuit_message(circuit) for circuit in event.circuits],
     }
 
@@ -66,6 +67,14 @@ def _circuit_message(circuit: ShedCircuit) -> dict[str, Any]:
     }
 
 
+def _restored(event: Event) -> dict[str, int] | None:
+    """How far a restoration is; None while none is under way."""
+    if event.state is not EventState.RESTORING:
+        return None
+    restored, of = event.restored_of()
+    return {"circuits": of, "restored": restored}
+
+
 def event_entry(event: Event) -> dict[str, Any]:
     """For the local page and its JSON API."""
     request, began, over = event.request, event.active_ts is not None, event.state.over
@@ -80,5 +89,6 @@ def event_entry(event: Event) -> dict[str, Any]:
         "baseline_kw": rounded(event.baseline_kw),
         "circuits": [circuit.circuit_id for circuit in event.circuits if circuit.confirmed],
         "reason": event.left_out() if began else None,
+        "restored": _restored(event),
         "summary": event_summary(event) if over and began else None,
     }

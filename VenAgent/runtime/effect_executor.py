@@ -286,7 +286,7 @@ class EffectExecutor:
     def _release(self, effect: Release) -> None:
         if effect.task_id:
             self._actuator.release(effect.task_id)
-        if not self._engine.holds:
+        if self._engine.is_restored:
             self._failsafe.give_back()
 
     def _raise_alert(self, effect: RaiseAlert) -> None:

@@ -198,6 +198,7 @@ def _circuit_record(circuit: ShedCircuit) -> Record:
         "switching": circuit.switching,
         "releasing": circuit.releasing,
         "restored": circuit.restored,
+        "unrestored": circuit.unrestored,
         "inverted": circuit.inverted,
     }
 
@@ -223,5 +224,6 @@ def _circuit(record: Mapping[str, Any]) -> ShedCircuit:
         switching=record["switching"],
         releasing=record["releasing"],
         restored=record["restored"],
+        unrestored=record["unrestored"],
         inverted=record["inverted"],
     )

@@ -341,7 +341,7 @@ class House:
             case ReadMeter():
                 self.jobs.append(self._report)
             case Release():
-                self.released.append(effect.task_id)
+                self.released += [effect.task_id] if effect.task_id else []
             case Announce():
                 self.announced.append(effect.event)
             case Switch():

@@ -353,7 +353,7 @@ class Attack(RuleBasedStateMachine):
         """No event that runs or waits is of an older modification than one that was accepted."""
         house = self.house
         for ack in house.acks:
-            if ack["status"] in ("accepted", "scheduled") and ack.get("event_id"):
+            if ack["status"] in ("accepted", "scheduled") and "modification" in ack:
                 known = self.highest.get(ack["event_id"], 0)
                 self.highest[ack["event_id"]] = max(known, ack["modification"])
         running = house.engine.running
