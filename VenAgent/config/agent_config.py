@@ -196,6 +196,7 @@ class AgentConfig(ConfigBlock):
             confirm_sec=self.event.confirm_sec,
             stale_after_sec=self.stale_after_sec,
             restore_stagger_sec=self.event.restore_stagger_sec,
+            restore_within_sec=self.event.restore_within_sec,
             limit_ramp_sec=self.event.limit_ramp_sec,
             baseline_method=self.event.baseline_method,
             rebound_sec=self.event.rebound_sec,
