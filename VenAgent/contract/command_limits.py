@@ -49,6 +49,10 @@ class CommandLimits:
 def command_problem(command: Command, limits: CommandLimits, now: float) -> Reason | None:
     """What keeps a well-formed command from being obeyed at `now` (epoch s); None: nothing."""
     problem = None
+    if isinstance(command, EventCommand) and command.intervals:
+        problem = _interval_problem(command, limits)
+    if problem is not None:
+        return problem
     if isinstance(command, ShedCommand):
         problem = _power_problem("shed_kw", command.shed_kw, limits)
     elif isinstance(command, LoadUpCommand):
@@ -115,8 +119,7 @@ def _limit_problem(command: LimitCommand, limits: CommandLimits) -> Reason | Non
 
 
 def _event_problem(command: EventCommand, limits: CommandLimits, now: float) -> Reason | None:
-    problem = _interval_problem(command, limits) if command.intervals else None
-    problem = problem or _window_problem(command, limits, now)
+    problem = _window_problem(command, limits, now)
     if problem is not None:
         return problem
     if command.modification < 0:

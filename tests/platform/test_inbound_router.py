@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,8 +12,11 @@ from typing import Any
 import gevent
 import pytest
 
+from tests.contract.builders import parse
+from tests.contract.corpus import AS_OBJECTS, CORPUS, CorpusEntry, moved
 from tests.platform.test_effect_executor import CONFIG, Hands
 from VenAgent.cloud.inbound_message import InboundMessage
+from VenAgent.contract.reasons import ReasonCode
 from VenAgent.runtime.inbound_router import InboundRouter
 
 
@@ -89,3 +93,61 @@ def test_an_undated_event_from_the_brokers_queue_is_refused_after_a_long_absence
     assert doors.hands.engine.replies.sent_to("old") is None
     assert len(doors.acknowledged) == 3
     assert [each["event_id"] for each in doors.hands.journal.unfinished()] == ["evt-new"]
+
+
+def _supported(entry: CorpusEntry) -> str | None:
+    """The corpus's answer, at an agent whose engine does not do everything yet."""
+    if entry.refused is not None:
+        return entry.refused
+    command = parse(entry.payload)
+    missing = command.features - CONFIG.command_limits().supported
+    return ReasonCode.NOT_SUPPORTED.value if missing else None
+
+
+REFUSED_HERE = [entry for entry in CORPUS if _supported(entry) is not None]
+
+
+@pytest.mark.parametrize("entry", REFUSED_HERE, ids=str)
+def test_what_the_corpus_refuses_is_refused_from_the_broker_and_changes_nothing(
+    doors: Doors, entry: CorpusEntry
+) -> None:
+    payload = entry.payload
+    if entry.command is not None:
+        payload = json.dumps(moved(entry.command, time.time())).replace("site-1", CONFIG.ven_id)
+    topic = CONFIG.topic_names().command
+    inbound = InboundMessage(topic, payload.encode(), 1, 1, True)
+    doors.router.receive(inbound, doors.acknowledged.append)
+    assert doors.router.refused == {f"command.{_supported(entry)}": 1}
+    assert doors.acknowledged == [inbound]
+    assert doors.hands.journal.unfinished() == doors.hands.journal.finished() == []
+    assert doors.hands.building.written == []
+
+
+def test_what_the_corpus_refuses_is_refused_as_a_call_with_its_code(doors: Doors) -> None:
+    for entry in REFUSED_HERE:
+        if entry.command is None:
+            continue
+        fields = moved(entry.command, time.time())
+        text = json.dumps(fields).replace("site-1", CONFIG.ven_id)
+        ack = doors.router.command(json.loads(text), f"call-{entry.name}"[:200])
+        assert (ack["status"], ack["reason_code"]) == ("rejected", _supported(entry)), entry.name
+        assert entry.names in ack["reason"]
+    assert doors.hands.building.written == []
+
+
+def test_what_the_corpus_reads_is_not_refused_by_the_reader_at_either_door(doors: Doors) -> None:
+    """What the engine makes of it is its own tests' matter: there may be no such circuit here."""
+    read = [e for e in AS_OBJECTS if _supported(e) is None and e.command and e.read]
+    for entry in read:
+        if str((entry.read or {})["op"]).startswith("set"):
+            continue  # it writes to the config store
+        fields = json.loads(
+            json.dumps(moved(entry.command or {}, time.time())).replace("site-1", CONFIG.ven_id)
+        )
+        ack = doors.router.command(fields, f"call-{entry.name}"[:200])
+        assert ack["status"] != "rejected" or ack["reason_code"] in OF_THE_ENGINE, (entry, ack)
+        doors.router.command({"op": "restore"}, f"end-{entry.name}"[:200])
+    assert not doors.router.refused
+
+
+OF_THE_ENGINE = ("unknown_circuit", "critical", "unknown_event", "event_over", "not_controllable")
