@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
 
@@ -91,8 +91,10 @@ class ShadowClient:
         self._pending_get: _PendingGet | None = _PendingGet(-inf)
         self._marks: dict[str, str] = {}
         """By section: the last wish taken on."""
-        self._in_progress: set[str] = set()
-        """Marks of the wishes that are being carried out."""
+        self._in_progress: Counter[str] = Counter()
+        """Marks of the wishes that are being carried out, and how often."""
+        self._taken: OrderedDict[str, None] = OrderedDict()
+        """Marks of the last wishes that were taken on."""
         self._to_clear: dict[str, str] = {}
         self._refused: dict[str, list[tuple[str, str]]] = {}
         self._named: list[str] = []
@@ -249,17 +251,29 @@ class ShadowClient:
         for section in read_desired(desired, metadata, version):
             if self._marks.get(section.name) != section.mark:
                 self._marks[section.name] = section.mark
-                self._in_progress.add(section.mark)
+                self._in_progress[section.mark] += 1
                 self._to_clear.pop(section.name, None)
-                new.append(section)
+                new.append(self._told_apart(section, version))
             elif section.mark not in self._in_progress and section.name not in self._to_clear:
                 self._to_clear[section.name] = section.mark
                 again = True
         return ShadowResponse(sections=tuple(new), report=again)
 
+    def _told_apart(self, section: Section, version: int) -> Section:
+        """The service's times are whole seconds: what is desired, withdrawn and desired again
+        within one looks the same, but for the document's version."""
+        again = section.mark in self._taken
+        self._taken[section.mark] = None
+        while len(self._taken) > TOKENS_KEPT:
+            self._taken.popitem(last=False)
+        if not again:
+            return section
+        return replace(section, correlation_id=f"{section.correlation_id}-{version}")
+
     def done(self, section: Section, refusals: Iterable[tuple[Wish, str]]) -> None:
         """It was carried out, but for the refused ones: the next report says so and clears it."""
-        self._in_progress.discard(section.mark)
+        self._in_progress[section.mark] -= 1
+        self._in_progress += Counter()  # without those that are done
         if self._marks.get(section.name) == section.mark:  # no newer wish has come meanwhile
             self._refused[section.name] = [(wish.item, reason) for wish, reason in refusals]
             self._to_clear[section.name] = section.mark

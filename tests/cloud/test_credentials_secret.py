@@ -216,13 +216,13 @@ def test_a_process_that_breaks_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         SecretFetch().run(NAME, REGION)
 
 
-def test_an_error_that_nobody_thought_of_is_told_by_its_kind_only(
+def test_an_error_that_nobody_thought_of_is_told_without_what_it_says(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with refusing(RuntimeError(VEN.key)):
         _main([NAME, REGION])
     assert json.loads(capsys.readouterr().out) == {
-        "error": "the fetch of the secret broke: RuntimeError"
+        "error": "the fetch of the secret broke: is boto3 whole in this environment?"
     }
 
 

@@ -70,6 +70,23 @@ def test_the_same_wish_later_is_a_new_one(house: House) -> None:
     assert house.closed["c1"] is False
 
 
+@pytest.mark.parametrize("busy", [False, True])
+def test_on_off_on_within_a_second_is_three_wishes(house: House, busy: bool) -> None:
+    """The service's times are whole seconds: the document's version tells them apart."""
+    house.busy = busy
+    for enabled in (False, True, False):
+        house.desire(circuits=[{"id": "c1", "enabled": enabled}])
+    house.busy = False
+    house.finish()
+    house.settle()
+    assert [fields["enabled"] for _, fields in house.commands] == [False, True, False]
+    assert len({correlation_id for correlation_id, _ in house.commands}) == 3
+    assert house.closed["c1"] is False
+    assert house.held("desired") == {}
+    house.report()
+    assert len(house.commands) == 3
+
+
 def test_an_older_delta_changes_nothing(house: House) -> None:
     house.desire(circuits=off("c1"))
     for version in (0, 1, 2):

@@ -188,7 +188,11 @@ def _trouble(error: Exception, name: str) -> str:
         "ConnectTimeoutError": "AWS Secrets Manager cannot be reached within 5 s",
         "ReadTimeoutError": "AWS Secrets Manager does not answer within 10 s",
         "SSLError": "TLS with AWS Secrets Manager fails: is a proxy in between?",
-    }.get(type(error).__name__, f"the secret {name} could not be fetched: {type(error).__name__}")
+    }.get(
+        type(error).__name__,
+        f"the secret {name} could not be fetched: does `aws secretsmanager get-secret-value` "
+        f"work as this user?",
+    )
 
 
 def _main(arguments: list[str]) -> None:
@@ -198,6 +202,6 @@ def _main(arguments: list[str]) -> None:
         answer = {"secret": fetch_secret(name, region or None)}
     except SecretError as error:
         answer = {"error": str(error)}
-    except Exception as error:  # noqa: BLE001  the kind only: what it says may quote anything
-        answer = {"error": f"the fetch of the secret broke: {type(error).__name__}"}
+    except Exception:  # noqa: BLE001  what it says may quote anything
+        answer = {"error": "the fetch of the secret broke: is boto3 whole in this environment?"}
     sys.stdout.write(json.dumps(answer))
