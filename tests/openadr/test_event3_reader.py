@@ -1,0 +1,235 @@
+"""OpenADR 3 events as they are read and placed in time. Clauses: User Guide 3.1.0, section 7."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from backend.openadr.event3_reader import NotAnEvent, read_duration, read_event, read_moment
+from backend.openadr.schedule import Amount, chosen_vens, make_plan
+from backend.openadr.vtn_event import FOREVER, Problem, Target, occurrences, span
+
+NOON = datetime(2026, 6, 1, 12, tzinfo=timezone.utc)
+SEEN = NOON - timedelta(hours=1)
+HOUR = timedelta(hours=1)
+LEVELS = {1: Amount(0.5, True), 2: Amount(7.0, False)}
+
+
+def event(*payloads: Any, **fields: Any) -> dict[str, Any]:
+    """Hours from noon; a payload is a number of kW to shed, or intervals' fields."""
+    intervals = [
+        payload
+        if isinstance(payload, dict)
+        else {
+            "id": n,
+            "payloads": [{"type": "DISPATCH_SETPOINT_RELATIVE", "values": [-payload]}],
+        }
+        for n, payload in enumerate(payloads)
+    ]
+    period = {"start": "2026-06-01T12:00:00Z", "duration": "PT1H"}
+    return {
+        "id": "e1",
+        "programID": "p1",
+        "intervalPeriod": period,
+        "intervals": intervals,
+        **fields,
+    }
+
+
+def times(raw: dict[str, Any], until: datetime = NOON + 48 * HOUR) -> list[tuple[float, float]]:
+    """(start, length) in hours from noon."""
+    found = occurrences(read_event(raw), now_means=SEEN, delay=timedelta(0), until=until)
+    return [
+        ((o.start - NOON) / HOUR, float("inf") if o.end is None else (o.end - o.start) / HOUR)
+        for o in found
+    ]
+
+
+def codes(raw: dict[str, Any]) -> set[str]:
+    return {problem.code for problem in read_event(raw).problems}
+
+
+def pieces(raw: dict[str, Any], now: datetime = NOON) -> list[tuple[str, float, float, float]]:
+    plan = make_plan(
+        read_event(raw),
+        now=now,
+        now_means=SEEN,
+        delay=timedelta(0),
+        levels=LEVELS,
+        available_kw=20.0,
+    )
+    return [(p.key, (p.start - NOON) / HOUR, (p.end - NOON) / HOUR, p.shed_kw) for p in plan.pieces]
+
+
+def test_intervals_follow_each_other_with_the_events_duration() -> None:
+    assert times(event(1, 2, 3)) == [(0, 1), (1, 1), (2, 1)]
+
+
+def test_an_interval_may_have_a_duration_or_a_start_of_its_own() -> None:
+    longer = {"id": 1, "intervalPeriod": {"duration": "PT2H"}, "payloads": []}
+    later = {
+        "id": 3,
+        "intervalPeriod": {"start": "2026-06-01T20:00:00Z", "duration": "PT1H"},
+        "payloads": [],
+    }
+    assert times(event(1, longer, 3, later)) == [(0, 1), (1, 2), (3, 1), (8, 1)]
+
+
+def test_without_a_period_of_the_event_each_interval_has_one() -> None:
+    own = {"start": "2026-06-01T13:00:00Z", "duration": "PT30M"}
+    raw = event({"id": 0, "intervalPeriod": own, "payloads": []})
+    del raw["intervalPeriod"]
+    assert times(raw) == [(1, 0.5)]
+
+
+@pytest.mark.parametrize("start", ["0001-01-01", "0001-01-01T00:00:00Z", "0000-01-01T00:00:00Z"])
+def test_a_start_of_now_is_when_the_event_was_seen_first(start: str) -> None:
+    raw = event(1, 2, intervalPeriod={"start": start, "duration": "PT1H"})
+    assert times(raw) == [(-1, 1), (0, 1)]
+
+
+def test_infinity_has_no_end_and_nothing_comes_after_it() -> None:
+    raw = event(1, 2, intervalPeriod={"start": "2026-06-01T12:00:00Z", "duration": "P9999Y"})
+    assert times(raw) == [(0, float("inf"))]
+    assert span(read_event(raw), now_means=SEEN, delay=timedelta(0)) == (NOON, None)
+
+
+def test_the_events_duration_cuts_intervals_off_or_repeats_them() -> None:
+    assert times(event(1, 2, 3, duration="PT90M")) == [(0, 1), (1, 0.5)]
+    assert times(event(1, 2, duration="PT5H")) == [(n, 1) for n in range(5)]
+    endless = times(event(1, 2, duration="P9999Y"), until=NOON + 10 * HOUR)
+    assert endless == [(n, 1) for n in range(10)]
+
+
+def test_several_values_of_a_payload_share_the_interval() -> None:
+    values = {"type": "DISPATCH_SETPOINT_RELATIVE", "values": [-1, -2, -3, -4]}
+    raw = event({"id": 0, "payloads": [values]})
+    assert times(raw) == [(0, 0.25), (0.25, 0.25), (0.5, 0.25), (0.75, 0.25)]
+    assert [piece[3] for piece in pieces(raw)] == [1, 2, 3, 4]
+
+
+def test_a_delay_moves_the_whole_event() -> None:
+    moved = span(read_event(event(1, 2)), now_means=SEEN, delay=timedelta(minutes=10))
+    assert moved == (NOON + timedelta(minutes=10), NOON + 2 * HOUR + timedelta(minutes=10))
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [
+        ("PT1H", HOUR),
+        ("PT90M", 1.5 * HOUR),
+        ("PT0.5S", timedelta(seconds=0.5)),
+        ("P1DT1H", 25 * HOUR),
+        ("P2W", timedelta(weeks=2)),
+        ("P9999Y", FOREVER),
+    ],
+)
+def test_durations(text: str, length: timedelta) -> None:
+    assert read_duration(text) == length
+
+
+@pytest.mark.parametrize("text", ["", "P", "PT", "1H", "PT1H ", None, 3600])
+def test_what_is_no_duration(text: Any) -> None:
+    with pytest.raises(ValueError, match="no ISO 8601 duration"):
+        read_duration(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("2026-06-01T12:00:00Z", "2026-06-01 12:00:00Z", "2026-06-01T12:00:00.0Z"),
+        *("2026-06-01T14:00:00+02:00", "2026-06-01T12:00:00.000000000Z", "2026-06-01T12:00:00"),
+    ],
+)
+def test_moments_as_vtns_write_them(text: str) -> None:
+    assert read_moment(text) == NOON
+
+
+def test_units_are_turned_into_kw() -> None:
+    units = [
+        {"objectType": "EVENT_PAYLOAD_DESCRIPTOR", "payloadType": "DISPATCH_SETPOINT_RELATIVE"}
+    ]
+    assert pieces(event(1500, payloadDescriptors=[{**units[0], "units": "W"}]))[0][3] == 1.5
+    assert pieces(event(2, payloadDescriptors=[{**units[0], "units": "MW"}]))[0][3] == 2000
+    wrong = event(2, payloadDescriptors=[{**units[0], "units": "KVA"}])
+    assert codes(wrong) == {"units_not_understood"}
+    assert pieces(wrong) == []
+
+
+@pytest.mark.parametrize(
+    ("payload", "code"),
+    [
+        ({"type": "SIMPLE", "values": [4]}, "level_not_understood"),
+        ({"type": "SIMPLE", "values": [True]}, "value_not_understood"),
+        ({"type": "SIMPLE", "values": ["1"]}, "value_not_understood"),
+        ({"type": "SIMPLE", "values": []}, "value_not_understood"),
+        ({"type": "SIMPLE"}, "value_not_understood"),
+        ({"type": "DISPATCH_SETPOINT_RELATIVE", "values": [float("nan")]}, "value_not_understood"),
+        ({"type": "x-private", "values": [1]}, "payload_not_supported"),
+    ],
+)
+def test_a_payload_that_is_not_understood_is_named(payload: dict[str, Any], code: str) -> None:
+    assert codes(event({"id": 0, "payloads": [payload]}, 2)) == {code}
+    assert [piece[3] for piece in pieces(event({"id": 0, "payloads": [payload]}, 2))] == [2]
+
+
+def test_prices_and_information_ask_for_nothing() -> None:
+    raw = event({"id": 0, "payloads": [{"type": "PRICE", "values": [0.17]}]})
+    assert codes(raw) == set()
+    assert pieces(raw) == []
+
+
+@pytest.mark.parametrize("raw", [None, 7, [], {}, {"id": "e1"}, {"programID": "p"}, {"id": 3}])
+def test_what_is_no_event(raw: Any) -> None:
+    with pytest.raises(NotAnEvent):
+        read_event(raw)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        event(1, intervalPeriod=None),
+        event(1, intervalPeriod={"start": "soon", "duration": "PT1H"}),
+        event(1, intervalPeriod={"start": "2026-06-01T12:00:00Z"}),
+        event(1, intervalPeriod={"start": "2026-06-01T12:00:00Z", "duration": "-PT1H"}),
+        event(1, priority="high"),
+        event(1, duration="often"),
+    ],
+)
+def test_what_is_wrong_with_an_event_is_a_problem_and_no_error(raw: dict[str, Any]) -> None:
+    assert codes(raw)
+
+
+def test_pieces_are_levels_and_powers_that_are_not_over() -> None:
+    levels = [{"id": n, "payloads": [{"type": "SIMPLE", "values": [n]}]} for n in range(3)]
+    assert pieces(event(*levels)) == [("1", 1, 2, 10.0), ("2", 2, 3, 7.0)]
+    assert pieces(event(1, 2, 3), now=NOON + 2.5 * HOUR) == [("2", 2, 3, 3.0)]
+
+
+def test_a_long_interval_is_cut_and_its_pieces_keep_their_keys() -> None:
+    raw = event(5, intervalPeriod={"start": "2026-06-01T12:00:00Z", "duration": "P9999Y"})
+    first = pieces(raw)
+    assert first[:2] == [("0", 0, 12, 5.0), ("0.1", 12, 24, 5.0)]
+    later = pieces(raw, now=NOON + 30 * HOUR)
+    assert later[0] == ("0.2", 24, 36, 5.0)
+    assert set(first[2:]) <= set(later)
+
+
+def chosen(*targets: Target, resources: dict[str, list[str]] | None = None) -> Any:
+    known = ["a", "b", "c"]
+    return chosen_vens(targets, ven_name="us", resources=resources, known_vens=known)
+
+
+def test_targets_choose_the_vens() -> None:
+    groups = {"north": ["a", "b"]}
+    assert chosen() is None
+    assert chosen(resources=groups) == ["a", "b"]
+    assert chosen(Target("north"), resources=groups) == ["a", "b"]
+    assert chosen(Target("b", "RESOURCE_NAME")) == ["b"]
+    assert chosen(Target("label")) is None
+    assert chosen(Target("us", "VEN_NAME")) is None
+    assert isinstance(chosen(Target("them", "VEN_NAME")), Problem)
+    assert isinstance(chosen(Target("elsewhere", "RESOURCE_NAME")), Problem)
+    assert chosen(Target("elsewhere", "RESOURCE_NAME"), Target("a", "RESOURCE_NAME")) == ["a"]
