@@ -23,7 +23,7 @@ from backend.store.database import Database, first_line
 
 log = structlog.get_logger(__name__)
 
-_REASON = "notParticipating"
+_REASON, _OVERRIDDEN = "notParticipating", "overrideStatus"
 
 
 class OpenAdr20bService:
@@ -35,7 +35,7 @@ class OpenAdr20bService:
         self.link = VtnLink(database, settings.link, settings.version, settings.lease_sec)
         self._reconciler = Reconciler(database, settings, self.link)
         self.ven: Ven20b | None = None
-        self._refused: list[tuple[Outcome, int]] = []
+        self._refused: list[Outcome] = []
         self._failures = 0
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -60,8 +60,9 @@ class OpenAdr20bService:
             try:
                 ven = await self._registered()
                 await ven.turn()
+                outcomes = await self._reconciler.carry_on()
+                self._refused += [outcome for outcome in outcomes if outcome.newly_out]
                 await self._say_why(ven)
-                await self._reconciler.carry_on()
                 await self._note()
             except (VtnSilent, OSError) as error:
                 return await self._failed(str(error) or type(error).__name__)
@@ -115,15 +116,17 @@ class OpenAdr20bService:
             log.warning("the VTN sends what is no event", error=str(error))
             return SAID_OPT_OUT
         outcome = await self._reconciler.take(event)
-        if outcome.opt == OPT_OUT and outcome.problems and not event.cancelled:
-            self._refused.append((outcome, int(event.stamp)))
-            return SAID_OPT_OUT
-        return OPT_IN
+        if outcome.newly_out:
+            self._refused.append(outcome)
+        is_out = outcome.opt == OPT_OUT and outcome.problems and not event.cancelled
+        return SAID_OPT_OUT if is_out else OPT_IN
 
     async def _say_why(self, ven: Ven20b) -> None:
         while self._refused:
-            outcome, number = self._refused.pop()
-            await ven.opt_out(outcome.event_id, number, _REASON)
+            outcome = self._refused.pop()
+            by_operator = any(each.code == "stopped_by_operator" for each in outcome.problems)
+            reason = _OVERRIDDEN if by_operator else _REASON
+            await ven.opt_out(outcome.event_id, int(outcome.stamp), reason)
 
     async def _note(self) -> None:
         async with self._database.engine.connect() as connection:

@@ -39,7 +39,8 @@ class OpenAdr3Service:
         self._reconciler = Reconciler(database, settings, self.link)
         self._reporter = Reporter(database, settings, self.link, self.vtn)
         self._ven_id: str | None = None
-        self._resources_made = False
+        self._missing: list[str] | None = None
+        """Resources that the VTN has not got; None until it was asked."""
         self._programs: dict[str, str] = {}
         self._programs_until = 0.0
         self._failures = 0
@@ -88,6 +89,8 @@ class OpenAdr3Service:
     async def _read(self) -> None:
         if not self._programs or time.monotonic() >= self._programs_until:
             self._programs = await self.vtn.programs()
+            # What was refused is tried again, and new sites are looked for.
+            self._ven_id, self._missing = self._ven_id or None, self._missing or None
             self._programs_until = time.monotonic() + PROGRAMS_EVERY_SEC
         events = await self._events()
         await self._reconciler.take_each(events)
@@ -121,22 +124,24 @@ class OpenAdr3Service:
                 self._ven_id = await self.vtn.register_ven()
                 await self.link.note(ven_id=self._ven_id)
                 log.info("registered", ven_id=self._ven_id)
-            if not self._resources_made:
+            if self._ven_id:
                 await self._make_resources(self._ven_id)
         except VtnRefuses as error:
             log.warning("the VTN does not register this VEN", error=str(error))
-            self._ven_id, self._resources_made = self._ven_id or "", True
+            self._ven_id, self._missing = self._ven_id or "", []
 
     async def _make_resources(self, ven_id: str) -> None:
-        names = sorted(self._settings.resources)
-        if not names:
-            async with self._database.engine.connect() as connection:
-                names = await operator_side.known_vens(connection)
-        missing = sorted(set(names) - await self.vtn.resource_names(ven_id))
-        for name in missing[:RESOURCES_A_TURN]:
-            await self.vtn.make_resource(ven_id, name)
-        # Sites that come later are looked for when the programmes are.
-        self._resources_made = bool(names) and len(missing) <= RESOURCES_A_TURN
+        """Some a turn; a site that comes later is one when the programmes are read again."""
+        if self._missing is None:
+            names = sorted(self._settings.resources)
+            if not names:
+                async with self._database.engine.connect() as connection:
+                    names = await operator_side.known_vens(connection)
+            known = await self.vtn.resource_names(ven_id) if names else set()
+            self._missing = sorted(set(names) - known, reverse=True)
+        for _ in range(min(len(self._missing), RESOURCES_A_TURN)):
+            await self.vtn.make_resource(ven_id, self._missing[-1])
+            self._missing.pop()
 
     async def _note(self) -> None:
         offset_sec = self.vtn.clock_offset_sec

@@ -39,6 +39,8 @@ _TELEMETRY = cast(Table, VenTelemetryRow.__table__)
 _ALERTS = cast(Table, VenAlertRow.__table__)
 _FRESH = timedelta(seconds=90)
 CREATED_BY = "openadr"
+BY_HAND = ("stopped", "withdrawn")
+"""`end_reason` of events that the API ended for a person."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,16 @@ async def ended_by_itself(connection: AsyncConnection, event_id: str) -> bool:
         )
     ).one_or_none()
     return row is not None and row.status == COMPLETED and row.end_reason == "end"
+
+
+async def stopped_by_hand(connection: AsyncConnection, event_ids: Sequence[str]) -> set[str]:
+    """Those of these that a person ended before their end."""
+    over = await connection.execute(
+        select(EVENTS.c.id, EVENTS.c.end_reason).where(
+            EVENTS.c.id.in_(list(event_ids)), EVENTS.c.status.in_((COMPLETED, CANCELLED))
+        )
+    )
+    return {row.id for row in over if row.end_reason in BY_HAND}
 
 
 async def exists(connection: AsyncConnection, event_id: str) -> bool:

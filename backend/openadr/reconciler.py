@@ -46,6 +46,9 @@ class Outcome:
     event_id: str
     opt: str
     problems: tuple[Problem, ...]
+    stamp: str = ""
+    newly_out: bool = False
+    """We opted in, or did not answer yet, and are out now: the VTN is to be told."""
 
 
 class Reconciler:
@@ -71,10 +74,9 @@ class Reconciler:
             self._database.engine, partial(self._end, event_id=event_id)
         )
 
-    async def carry_on(self) -> None:
+    async def carry_on(self) -> list[Outcome]:
         """Without the VTN: pieces that come due of what it asked last, and what is over."""
-        for event in await self.open_events():
-            await self.take(event)
+        return await self.take_each(await self.open_events())
 
     async def open_ids(self) -> list[str]:
         statement = select(EVENTS.c.id).where(
@@ -98,9 +100,10 @@ class Reconciler:
         if row is None:
             row = await self._insert(connection, event, now)
             log.info("event of the VTN", event_id=event.id, stamp=event.stamp, name=event.name)
-        elif row.status != OPEN and row.stamp == event.stamp:
+        elif _is_older(event.stamp, row.stamp) or (row.status != OPEN and row.stamp == event.stamp):
             stored = tuple(Problem(**problem) for problem in row.problems)
-            return Outcome(event.id, row.opt, stored)
+            return Outcome(event.id, row.opt, stored, row.stamp)
+        was_out = row.opt == OPT_OUT
         is_new = row.stamp != event.stamp
         vens = chosen_vens(
             event.targets,
@@ -129,7 +132,11 @@ class Reconciler:
         if not is_new:
             problems += _kept_problems(row.problems, problems)
         status = _status_of(event, now, row.first_seen_at, delay)
-        opt = OPT_OUT if problems and not await self._has_pieces(connection, event.id) else OPT_IN
+        stopped = await self._stopped(connection, event, now)
+        if stopped is not None and stopped not in problems:
+            problems.append(stopped)
+        is_out = stopped or (problems and not await self._pieces(connection, event.id))
+        opt = OPT_OUT if is_out else OPT_IN
         await self._alert(connection, event, problems)
         values: dict[str, Any] = {"status": status, "opt": opt}
         values["problems"] = [asdict(problem) for problem in problems]
@@ -138,7 +145,8 @@ class Reconciler:
             log.info("the VTN changed an event", event_id=event.id, stamp=event.stamp)
         if any(getattr(row, name) != value for name, value in values.items()):
             await connection.execute(update(EVENTS).where(*self._is(event.id)).values(**values))
-        return Outcome(event.id, opt, tuple(problems))
+        newly_out = opt == OPT_OUT and not was_out and not event.cancelled
+        return Outcome(event.id, opt, tuple(problems), event.stamp, newly_out)
 
     async def _row(self, connection: AsyncConnection, event_id: str) -> Any:
         statement = select(EVENTS).where(*self._is(event_id)).with_for_update()
@@ -308,8 +316,15 @@ class Reconciler:
     async def _pieces(self, connection: AsyncConnection, event_id: str) -> Sequence[Any]:
         return (await connection.execute(select(PIECES).where(*self._is_piece(event_id)))).all()
 
-    async def _has_pieces(self, connection: AsyncConnection, event_id: str) -> bool:
-        return bool(await self._pieces(connection, event_id))
+    async def _stopped(
+        self, connection: AsyncConnection, event: VtnEvent, now: datetime
+    ) -> Problem | None:
+        """An operator ended all that is left of it."""
+        left = [row for row in await self._pieces(connection, event.id) if row.end_time > now]
+        ids = [row.event_id for row in left]
+        if not ids or await operator_side.stopped_by_hand(connection, ids) != set(ids):
+            return None
+        return Problem("stopped_by_operator", "an operator of the fleet ended it")
 
 
 def operator_event_id(link: str, event_id: str, piece: str, revision: int) -> str:
@@ -338,6 +353,11 @@ def _kept_problems(stored: Iterable[dict[str, str]], problems: Sequence[Problem]
     """Those known that the plan of what is left no longer meets: they were answered, and stay."""
     known = (Problem(**problem) for problem in stored)
     return [problem for problem in known if problem not in problems]
+
+
+def _is_older(stamp: str, known: str) -> bool:
+    """2.0b numbers modifications: one that was overtaken on its way changes nothing."""
+    return stamp.isdigit() and known.isdigit() and int(stamp) < int(known)
 
 
 def _status_of(event: VtnEvent, now: datetime, now_means: datetime, delay: timedelta) -> str:

@@ -15,6 +15,7 @@ pytest.importorskip("openleadr", reason="ops/requirements-openadr.txt is not ins
 from openleadr import OpenADRServer
 from openleadr.messaging import parse_message, validate_xml_schema
 
+from backend.openadr import operator_side
 from backend.openadr.openadr20b_service import OpenAdr20bService
 from backend.openadr.vtn_link import LINKS
 from backend.store.database import Database
@@ -268,3 +269,32 @@ async def test_usage_and_status_that_the_vtn_asks_for_are_what_the_store_has(
     resource, _at, value = vtn.measured[0]
     assert (resource, value) == ("a", 4.5)
     assert vtn.states[0] == ("a", 1.0)
+
+
+async def test_an_event_that_an_operator_ends_is_opted_out_of_and_an_older_one_is_ignored(
+    database: Database,
+) -> None:
+    await add_vens(database, {"a": 2.0})
+    port = free_port()
+    said: list[tuple[str, Any]] = []
+    async with running_vtn(port) as vtn, service_for(database, port) as service:
+        await service.turn()
+        assert service.ven is not None
+        service.ven.add_hook("before_send_xml", lambda xml: said.append(read(xml)))
+        event_id = vtn.event([3])
+        await service.turn()
+        (event,) = await events(database)
+        async with database.engine.begin() as connection:
+            await operator_side.cancel(connection, event.id, "stopped")
+        await service.turn()
+        await service.turn()
+        opts = [payload for kind, payload in said if kind == "oadrCreateOpt"]
+        assert [opt["opt_reason"] for opt in opts] == ["overrideStatus"]
+        vtn.server.events["ven-1"][0].event_descriptor.modification_number = 4
+        vtn.server.events_updated["ven-1"] = True
+        await service.turn()
+        vtn.server.events["ven-1"][0].event_descriptor.modification_number = 2
+        vtn.server.events_updated["ven-1"] = True
+        await service.turn()
+    assert (await vtn_event(database, event_id)).stamp == "4"
+    assert await open_events(database) == []

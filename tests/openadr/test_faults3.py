@@ -168,7 +168,10 @@ async def test_an_event_stopped_by_the_operator_is_not_begun_again(database: Dat
             await service.turn()
             (event,) = await events(database)
             async with database.engine.begin() as connection:
-                await operator_side.cancel(connection, event.id, "an operator")
+                await operator_side.cancel(connection, event.id, "withdrawn")  # as the API says it
             await service.turn()
+            await service.turn()
+        (answer,) = vtn.reports("e1")
+    assert "stopped_by_operator" in str(answer)
     assert await open_events(database) == []
     assert len(await events(database)) == 1
