@@ -102,7 +102,7 @@ def shed_more(
         planned.append(
             _newly_shed(panel, reading, action, now)
             if held is None
-            else held.rewritten(action.value, action.final_kw)
+            else held.rewritten(action.value, action.final_kw, action.shed_kw)
         )
         delta_kw += action.shed_kw
     return CurtailmentPlan(tuple(planned), delta_kw)
@@ -117,7 +117,11 @@ def _lowerable(event: Event, panel: Panel, reading: Reading) -> list[Candidate]:
         power_kw = reading.circuit(held.circuit_id).power_kw
         if circuit is None or circuit.limit is None or not held.counts or power_kw is None:
             continue
-        power_kw = min(power_kw, held.final_kw)  # the reading may be from before the last write
+        if held.exhausted:
+            continue
+        # By the register's own scale: a device may draw more than that, or the reading may be from
+        # before the last write.
+        power_kw = min(power_kw, circuit.limit.kw_of(float(held.value)))
         kept_kw = circuit.kept_fraction * held.original_kw
         lowest_kw = circuit.limit.kw_of(circuit.limit.value_at(0.0, lowest_kw=kept_kw))
         if circuit.kept_fraction < 1.0 and power_kw - lowest_kw > circuit.limit.step_kw:

@@ -11,6 +11,9 @@ from VenAgent.dr.point_write import PointWrite
 
 RESPONDED_FRACTION = 0.5
 """A circuit responded when its power fell by at least this part of what was expected of it."""
+HELPED_FRACTION = 0.05
+"""A limit that falls by less still helps, if its last write made it fall by this part of what was
+expected: a charger may go from 16 to 15 A when it is set to 8."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,12 @@ class ShedCircuit:
     releasing: bool = False
     """It is being put back while the event goes on."""
     restored: bool = False
+    reference_kw: float | None = None
+    """Its own power before its last write; None: as `original_kw`."""
+    step_kw: float | None = None
+    """By how much its last write should lower it; None: by `shed_kw`, or it was raised."""
+    exhausted: bool = False
+    """Lowering its limit further does not help."""
     unrestored: bool = False
     """It could not be put back in time: `UnrestoredCircuits` goes on with it, not the event."""
     inverted: bool = False
@@ -81,10 +90,22 @@ class ShedCircuit:
             inverted=circuit.inverted,
         )
 
-    def rewritten(self, value: float | bool, final_kw: float) -> ShedCircuit:
-        """It is to be written again: nothing is known of it until that is confirmed and read."""
+    def rewritten(
+        self, value: float | bool, final_kw: float, step_kw: float | None = None
+    ) -> ShedCircuit:
+        """It is to be written again: nothing is known of it until that is confirmed and read.
+
+        `step_kw`: by how much that should lower it further.
+        """
         return replace(
-            self, value=value, final_kw=final_kw, confirmed=None, responded=None, seen=False
+            self,
+            value=value,
+            final_kw=final_kw,
+            reference_kw=self.final_kw,
+            step_kw=step_kw,
+            confirmed=None,
+            responded=None,
+            seen=False,
         )
 
     def to_release(self) -> ShedCircuit:
@@ -110,8 +131,17 @@ class ShedCircuit:
         power_kw = reading.circuit(self.circuit_id).power_kw
         if power_kw is None or not self.confirmed or self.manual_override:
             return self
-        most_kw = self.original_kw - RESPONDED_FRACTION * self.shed_kw
-        return replace(self, responded=power_kw <= most_kw)
+        if power_kw <= self.original_kw - RESPONDED_FRACTION * self.shed_kw:
+            return replace(self, responded=True)
+        before_kw = self.original_kw if self.reference_kw is None else self.reference_kw
+        expected_kw = self.shed_kw if self.step_kw is None else self.step_kw
+        if self.is_switch or expected_kw <= 0.0:
+            return replace(self, responded=False)
+        helped = before_kw - power_kw >= HELPED_FRACTION * expected_kw
+        has_shed = before_kw < self.original_kw
+        if not helped and not has_shed:
+            return replace(self, responded=False)
+        return replace(self, responded=True, final_kw=power_kw, exhausted=not helped)
 
     def taken_by_hand(self) -> ShedCircuit:
         """A person at the site changed it."""

@@ -199,6 +199,9 @@ def _circuit_record(circuit: ShedCircuit) -> Record:
         "releasing": circuit.releasing,
         "restored": circuit.restored,
         "unrestored": circuit.unrestored,
+        "reference_kw": circuit.reference_kw,
+        "step_kw": circuit.step_kw,
+        "exhausted": circuit.exhausted,
         "inverted": circuit.inverted,
     }
 
@@ -225,5 +228,8 @@ def _circuit(record: Mapping[str, Any]) -> ShedCircuit:
         releasing=record["releasing"],
         restored=record["restored"],
         unrestored=record["unrestored"],
+        reference_kw=record["reference_kw"],
+        step_kw=record["step_kw"],
+        exhausted=record["exhausted"],
         inverted=record["inverted"],
     )

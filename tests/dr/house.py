@@ -72,6 +72,8 @@ class House:
         self.broken: set[str] = set()
         self.silent: set[str] = set()
         self.stuck: set[str] = set()
+        self.partial: dict[str, float] = {}
+        """Limits that are followed in part only, and how much of what was asked."""
         self.refusal: str | None = None
         self.may_pass = False
         """The refusal is a silence: who does not answer may be back soon."""
@@ -121,7 +123,8 @@ class House:
         demand_kw = self.demand_kw[circuit_id]
         if circuit.limit is None or circuit_id not in self.limits:
             return demand_kw
-        return min(demand_kw, circuit.limit.kw_of(self.limits[circuit_id]))
+        limited_kw = min(demand_kw, circuit.limit.kw_of(self.limits[circuit_id]))
+        return demand_kw - self.partial.get(circuit_id, 1.0) * (demand_kw - limited_kw)
 
     @property
     def power_kw(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.dr.builders import TOTAL_KW
+from tests.dr.builders import TOTAL_KW, limit, panel_of
 from tests.dr.house import House, send_event
 from VenAgent.dr.closed_loop import CHANGED_READINGS
 
@@ -179,3 +179,44 @@ def test_a_limit_that_stuck_half_way_is_no_one_s_hand_and_goes_back(house: House
     house.send("restore", correlationId="r1")
     house.wait(10.0)
     assert house.setting == before
+
+
+# ---- limits that are followed in part -----------------------------------------------------------
+
+
+def charger(partial: float) -> House:
+    """One charger of 7.2 kW that follows its limit in part only."""
+    house = House(panel_of(limit("ev1", 50.0, priority=4)), {"ev1": 7.2})
+    house.partial = {"ev1": partial}
+    house.wait(120.0)
+    return house
+
+
+@pytest.mark.parametrize("partial", [0.9, 0.4, 0.15])
+def test_half_an_answer_is_an_answer_and_is_lowered_further(partial: float) -> None:
+    house = charger(partial)
+    request_kw = 0.9 * partial * 7.2
+    send_event(house, request_kw)
+    house.wait(500.0)
+    assert 7.2 - house.power_kw == pytest.approx(request_kw, rel=0.06)
+    assert "circuit.not_responding" not in house.alerted
+    house.wait(200.0)
+    assert house.limits["ev1"] == 100.0
+
+
+def test_it_is_lowered_as_long_as_that_helps_and_what_it_sheds_counts() -> None:
+    """From 16 to 15 A, and no further whatever it is told."""
+    house = charger(0.12)
+    send_event(house, 3.0)
+    house.wait(500.0)
+    assert house.limits["ev1"] == 0.0
+    assert house.engine.running.predicted_kw == pytest.approx(0.12 * 7.2, rel=0.05)
+    assert ("shed.short", "") in house.alerts
+
+
+def test_a_limit_that_does_not_respond_at_all_is_given_up() -> None:
+    house = charger(0.0)
+    send_event(house, 3.0)
+    house.wait(120.0)
+    assert "circuit.not_responding" in house.alerted
+    assert house.engine.running.predicted_kw == 0.0
