@@ -85,6 +85,7 @@ UNTIL_INTERRUPTED = {
     "./scripts/ven_control.sh watch": r"online, [\s\S]*Water Heater",
     "./scripts/ven_control.sh logs": r"event \S+ completed",
     "python -m simulator.bacnet": r"panel listening",
+    "python -m simulator.bacnet --device thermostat:2": r"2 \(thermostat\)",
     "python -m tests.web.fake_site": r"http://127\.0\.0\.1:\d+",
     "python -m backend ingest": r"connected",
     "python -m backend serve": r"[Uu]vicorn running|startup complete",
