@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 from prometheus_client import Histogram
@@ -113,6 +115,7 @@ def make_api_app(
         )
     app.middleware("http")(_measured)
     app.add_middleware(BodyLimit, most_bytes=LARGEST_BODY_BYTES)
+    app.add_exception_handler(RequestValidationError, _not_valid)
     for kind in (OperationalError, InterfaceError, PoolTimeout, OSError):
         app.add_exception_handler(kind, _no_database)
     return app
@@ -154,6 +157,31 @@ async def _measured(
     )
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response
+
+
+async def _not_valid(_request: Request, error: Exception) -> JSONResponse:
+    """422: what is wrong, and where; without what JSON cannot tell back."""
+    assert isinstance(error, RequestValidationError)
+    detail = [
+        {name: _told_back(each[name]) for name in ("type", "loc", "msg", "input") if name in each}
+        for each in error.errors()
+    ]
+    return JSONResponse({"detail": detail}, 422)
+
+
+def _told_back(value: Any, depth: int = 0) -> Any:
+    if isinstance(value, str):
+        return value[:1_000].encode(errors="replace").decode()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, (list, tuple)) and depth < 4:
+        return [_told_back(each, depth + 1) for each in value[:20]]
+    if isinstance(value, dict) and depth < 4:
+        some = list(value.items())[:20]
+        return {str(_told_back(str(key))): _told_back(each, depth + 1) for key, each in some}
+    return "…"
 
 
 async def _no_database(_request: Request, error: Exception) -> JSONResponse:

@@ -76,7 +76,11 @@ def _refuse_strangers(request: Request, remote: str) -> None:
     address), nor a page of another site in a browser on this machine."""
     host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
     origin = request.headers.get("origin")
-    foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    foreign = (
+        origin is not None
+        and origin not in api_services_of(request).api.cors_origins
+        and urlsplit(origin).netloc != request.headers.get("host")
+    )
     if not is_loopback_host(host) or not is_loopback_host(remote) or foreign:
         raise HTTPException(
             403, "without API keys only this machine may ask, under the name localhost"

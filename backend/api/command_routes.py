@@ -8,20 +8,21 @@ from datetime import timedelta
 from typing import Any
 
 from fastapi import APIRouter, HTTPException
-from sqlalchemy import select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.api.api_services import ApiServices, Uses
 from backend.api.audit_routes import record_audit
 from backend.api.authentication import Actor, Operator, Reader
-from backend.api.load_sets import expand_loads, read_load_sets
+from backend.api.load_sets import expand_loads, load_capacities, read_load_sets, with_capacities
 from backend.api.request_bodies import LoadChangeBody, SendEventBody, ShedLoadBody
 from backend.api.request_fields import LoadId, VenId, invalid_field
-from backend.api.ven_responses import LoadResponse, SentCommandResponse
+from backend.api.ven_responses import ChangedLoadResponse, LoadResponse, SentCommandResponse
 from backend.api.ven_routes import read_ven
 from backend.dispatch.command_outbox import enqueue_commands
 from backend.dispatch.dispatch_wake import notify_dispatchers
 from backend.dispatch.new_event import EventRefused, NewEvent, begin_event
+from backend.store.fleet_tables import LoadCapacityRow
 from backend.store.statuses import PENDING
 from backend.store.tables import COMMANDS
 from backend.store.transaction import database_now
@@ -46,33 +47,48 @@ async def get_load(uses: Uses, _actor: Reader, ven_id: VenId, load_id: LoadId) -
         return await _load(uses, connection, ven_id, load_id)
 
 
-@router.patch("/loads/{load_id}", response_model=SentCommandResponse)
+@router.patch("/loads/{load_id}", response_model=ChangedLoadResponse)
 async def patch_load(
-    uses: Uses,
-    actor: Operator,
-    ven_id: VenId,
-    load_id: LoadId,
-    body: LoadChangeBody,
+    uses: Uses, actor: Operator, ven_id: VenId, load_id: LoadId, body: LoadChangeBody
 ) -> Any:
-    """Switch a circuit, or change its priority: the command `setLoad`."""
+    """Switch a circuit, or change its priority: the command `setLoad`; or set its capacity here."""
     changes = body.model_dump(exclude_none=True)
     if not changes:
-        raise invalid_field("enabled", "give enabled or priority")
+        raise invalid_field("enabled", "give enabled, priority or capacityKw")
+    capacity_kw = changes.pop("capacity_kw", None)
+    command: dict[str, Any] | None = None
     async with uses.database.engine.begin() as connection:
         now = await database_now(connection)
-        command = set_load_command(
-            ven_id=ven_id,
-            correlation_id=f"set-{secrets.token_hex(8)}",
-            circuit_id=load_id,
-            issued_ts=now.timestamp(),
-            expires_ts=(now + SETTING_VALID).timestamp(),
-            **changes,
-        )
         await _load(uses, connection, ven_id, load_id)
-        await enqueue_commands(connection, [command], now, created_by=actor.name)
-        await record_audit(connection, actor, "load.set", f"{ven_id}/{load_id}", changes)
-        await notify_dispatchers(connection)
-    return await _published(uses, str(command["correlationId"]))
+        if capacity_kw is not None:
+            await _set_capacity(connection, ven_id, load_id, capacity_kw)
+            detail = {"capacityKw": capacity_kw}
+            await record_audit(connection, actor, "load.capacity", f"{ven_id}/{load_id}", detail)
+        if changes:
+            command = set_load_command(
+                ven_id=ven_id,
+                correlation_id=f"set-{secrets.token_hex(8)}",
+                circuit_id=load_id,
+                issued_ts=now.timestamp(),
+                expires_ts=(now + SETTING_VALID).timestamp(),
+                **changes,
+            )
+            await enqueue_commands(connection, [command], now, created_by=actor.name)
+            await record_audit(connection, actor, "load.set", f"{ven_id}/{load_id}", changes)
+            await notify_dispatchers(connection)
+        load = await _load(uses, connection, ven_id, load_id)
+    sent = None if command is None else await _published(uses, str(command["correlationId"]))
+    return {**load, "command": sent}
+
+
+async def _set_capacity(
+    connection: AsyncConnection, ven_id: str, load_id: str, capacity_kw: float
+) -> None:
+    table = LoadCapacityRow.__table__
+    same = (LoadCapacityRow.ven_id == ven_id) & (LoadCapacityRow.load_id == load_id)
+    await connection.execute(delete(LoadCapacityRow).where(same))
+    values = {"ven_id": ven_id, "load_id": load_id, "capacity_kw": capacity_kw}
+    await connection.execute(insert(table).values(**values))  # type: ignore[arg-type]
 
 
 @router.post("/loads/{load_id}/commands/shed", response_model=SentCommandResponse)
@@ -160,7 +176,9 @@ async def _loads(
     services: ApiServices, connection: AsyncConnection, ven_id: str
 ) -> list[dict[str, Any]]:
     row = await read_ven(connection, ven_id)
-    return expand_loads(row, await read_load_sets(services, connection, [row.load_set_id]))
+    loads = expand_loads(row, await read_load_sets(services, connection, [row.load_set_id]))
+    capacities = await load_capacities(connection, [ven_id])
+    return with_capacities(loads, capacities.get(ven_id, {}))
 
 
 async def _load(

@@ -73,13 +73,14 @@ async def event_figures(connection: AsyncConnection, event_ids: Iterable[str]) -
         event_id: {
             "current_reduction_kw": 0.0,
             "vens_responding": 0,
-            "avg_response_ms": None,
+            "avg_response_ms": 0,
             "vens_asked": 0,
         }
         for event_id in ids
     }
     for row in rows:
         found[row.event_id] = {name: row._mapping[name] for name in found[row.event_id]}
+        found[row.event_id]["avg_response_ms"] = round(row.avg_response_ms or 0.0)
     return found
 
 
@@ -100,6 +101,7 @@ async def event_ven_parts(
             _MEASURED.c.achieved_shed_kw,
             PARTICIPANTS.c.response_ms,
             PARTICIPANTS.c.reason,
+            PARTICIPANTS.c.reason_code,
         )
         .select_from(
             _TABLES.outerjoin(VENS, VENS.c.id == PARTICIPANTS.c.ven_id).outerjoin(_MEASURED, same)

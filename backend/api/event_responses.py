@@ -16,7 +16,9 @@ class EventResponse(ResponseModel):
     start_time: datetime
     end_time: datetime
     requested_reduction_kw: float
-    actual_reduction_kw: float | None
+    actual_reduction_kw: float = Field(
+        description="Now while it is active, measured after its end; 0 before."
+    )
     created_at: datetime
     created_by: str | None
     ended_at: datetime | None
@@ -32,12 +34,13 @@ class EventVenResponse(ResponseModel):
     achieved_shed_kw: float | None = Field(description="Measured after the event's end.")
     response_ms: float | None
     reason: str | None
+    reason_code: str | None
 
 
 class EventMetricsResponse(ResponseModel):
     current_reduction_kw: float
     vens_responding: int
-    avg_response_ms: float | None
+    avg_response_ms: int = Field(description="0 while nobody has answered.")
 
 
 class EventDetailResponse(EventResponse, EventMetricsResponse):

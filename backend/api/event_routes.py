@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Response
@@ -107,21 +107,37 @@ async def _page(
     rows = (await connection.execute(statement)).all()
     if len(rows) == limit:
         response.headers[NEXT] = encode_cursor(rows[-1].start_time, rows[-1].id)
-    return rows
+    active = [row.id for row in rows if row.status == ACTIVE]
+    figures = await event_figures(connection, active) if active else {}
+    return [_with_actual(row, figures.get(row.id)) for row in rows]
+
+
+def _with_actual(event: Any, figures: dict[str, Any] | None) -> dict[str, Any]:
+    """The event, with what it brings: now while it is active, else what was measured."""
+    now_kw = figures["current_reduction_kw"] if figures and event.status == ACTIVE else None
+    actual_kw = event.actual_reduction_kw if now_kw is None else now_kw
+    return {**event._mapping, "actual_reduction_kw": actual_kw or 0.0}
 
 
 @router.post("/", response_model=EventDetailResponse, status_code=201)
 async def post_event(uses: Uses, actor: Operator, body: NewEventBody) -> Any:
     """An event for all VENs that can shed, or for those named. It begins by itself."""
     async with uses.database.engine.begin() as connection:
-        event = await _create(connection, actor, body)
+        tolerance = timedelta(seconds=uses.api.event_start_tolerance_sec)
+        event = await _create(connection, actor, body, tolerance)
         made = await _detail(connection, event)  # before a dispatcher can begin with it
     uses.wake()
     return made
 
 
-async def _create(connection: AsyncConnection, actor: Actor, body: NewEventBody) -> Any:
-    start, end = body.window(await database_now(connection))  # the dispatchers' clock
+async def _create(
+    connection: AsyncConnection, actor: Actor, body: NewEventBody, tolerance: timedelta
+) -> Any:
+    now = await database_now(connection)  # the dispatchers' clock
+    if body.start_time is not None and body.start_time < now - tolerance:
+        why = "startTime is in the past: leave it out to begin at once"
+        raise invalid_field("startTime", why, body.start_time.isoformat())
+    start, end = body.window(now)
     new = NewEvent(
         requested_reduction_kw=body.requested_reduction_kw,
         start=start,
@@ -170,7 +186,7 @@ async def _detail(
 ) -> dict[str, Any]:
     figures = (await event_figures(connection, [event.id]))[event.id]
     return {
-        **event._mapping,
+        **_with_actual(event, figures),
         **figures,
         "vens_by_status": await event_status_counts(connection, event.id),
         "vens": await event_ven_parts(connection, event.id, status=status, limit=limit),

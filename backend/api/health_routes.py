@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.api.api_services import Uses
 from backend.api.authentication import Reader
-from backend.api.response_model import HealthResponse
+from backend.api.response_model import DemoStatusResponse, HealthResponse
 from backend.api.stats_routes import network_figures
 from backend.process.timeouts import result_within
 from backend.store.database import Database, first_line
@@ -51,6 +51,21 @@ async def check_database(uses: Uses, response: Response) -> dict[str, Any]:
         if problem:
             reasons.append(problem)
     return _answer(response, reasons)
+
+
+@router.get("/health/demo-status", response_model=DemoStatusResponse)
+async def get_demo_status(uses: Uses, _actor: Reader) -> dict[str, Any]:
+    """Whether there is something to show: VENs that report, and an event that runs."""
+    async with uses.database.engine.connect() as connection:
+        figures = await network_figures(connection)
+        active = await connection.scalars(select(EVENTS.c.id).where(EVENTS.c.status == ACTIVE))
+        events = active.all()
+    return {
+        "status": "ok" if figures["online_vens"] else "no VEN is online",
+        "ven_count": figures["ven_count"],
+        "online_vens": figures["online_vens"],
+        "active_event_ids": list(events),
+    }
 
 
 def _answer(response: Response, reasons: list[str]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ class TelemetryResponse(ResponseModel):
 
 
 class TelemetryPageResponse(ResponseModel):
-    """Newest first."""
+    """Oldest first, unless `order=desc`."""
 
     ven_id: str
     telemetry: list[TelemetryResponse]
@@ -36,16 +36,17 @@ class LoadSnapshotResponse(ResponseModel):
     timestamp: datetime
     load_id: str
     name: str | None
-    type: str | None
-    capacity_kw: float | None
-    current_power_kw: float | None
-    shed_capability_kw: float | None
+    type: str
+    capacity_kw: float
+    current_power_kw: float
+    current_power_known: bool
+    shed_capability_kw: float
     enabled: bool | None
     priority: int | None
 
 
 class LoadSnapshotPageResponse(ResponseModel):
-    """Newest first."""
+    """Oldest first, unless `order=desc`."""
 
     ven_id: str
     load_id: str | None
@@ -56,8 +57,9 @@ class LoadSnapshotPageResponse(ResponseModel):
 
 class HistoryPointResponse(ResponseModel):
     timestamp: datetime
-    used_power_kw: float | None
-    shed_power_kw: float | None
+    used_power_kw: float
+    used_power_known: bool = Field(description="False: not read, and told as 0.")
+    shed_power_kw: float
     event_id: str | None
     requested_reduction_kw: float | None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Query, Response
 from sqlalchemy import (
@@ -55,6 +55,9 @@ STEPS_SEC = (5, 10, 30, 60, 300, 900, 1_800, 3_600, 14_400, 86_400)
 QUARTER_SEC = 900
 RAW_FOR_SEC = 2 * 86_400
 """A plot over more than this is drawn from quarter hours."""
+Order = Annotated[
+    Literal["asc", "desc"], Query(description="asc: oldest first; desc: newest first.")
+]
 Granularity = Annotated[
     str | None,
     Query(
@@ -84,35 +87,42 @@ async def list_ven_telemetry(
     start: Start = None,
     end: End = None,
     limit: Limit = 100,
+    order: Order = "asc",
     cursor: Cursor = None,
 ) -> dict[str, Any]:
-    """What the VEN sent, newest first."""
-    place = decode_cursor(cursor, datetime, int)
+    """What the VEN sent. Oldest first: from `start` on, or the latest ones when there is none."""
+    place = decode_cursor(cursor, datetime, int, bool)
+    forward = place[2] if place else order == "asc" and start is not None
     within = _between(TELEMETRY.c.timestamp, ven_id, start, end)
     statement = select(TELEMETRY).where(within)
     if place is not None:
-        statement = statement.where(_before(*place))
+        statement = statement.where(_beyond(place[0], place[1], forward))
     async with uses.database.engine.connect() as connection:
         await read_ven(connection, ven_id)
-        rows = (await connection.execute(_newest(statement, limit))).all()
+        rows = (await connection.execute(_ordered(statement, limit, forward))).all()
         total = await connection.scalar(select(func.count()).select_from(TELEMETRY).where(within))
         sets = await read_load_sets(uses, connection, (row.load_set_id for row in rows))
     full = len(rows) == limit
+    next_cursor = encode_cursor(rows[-1].timestamp, rows[-1].seq, forward) if full else None
+    if forward != (order == "asc"):
+        rows = rows[::-1]
     return {
         "ven_id": ven_id,
         "telemetry": [{**row._mapping, "loads": expand_loads(row, sets)} for row in rows],
         "total_count": total,
-        "next_cursor": encode_cursor(rows[-1].timestamp, rows[-1].seq) if full else None,
+        "next_cursor": next_cursor,
     }
 
 
-def _before(timestamp: datetime, seq: int) -> ColumnElement[bool]:
+def _beyond(timestamp: datetime, seq: int, forward: bool) -> ColumnElement[bool]:
     at, number = TELEMETRY.c.timestamp, TELEMETRY.c.seq
-    return tuple_(at, number) < tuple_(literal(timestamp, at.type), literal(seq, number.type))
+    place = tuple_(literal(timestamp, at.type), literal(seq, number.type))
+    return tuple_(at, number) > place if forward else tuple_(at, number) < place
 
 
-def _newest(statement: Select[Any], limit: int) -> Select[Any]:
-    order = (TELEMETRY.c.timestamp.desc(), TELEMETRY.c.seq.desc())
+def _ordered(statement: Select[Any], limit: int, forward: bool) -> Select[Any]:
+    columns = (TELEMETRY.c.timestamp, TELEMETRY.c.seq)
+    order = columns if forward else tuple(column.desc() for column in columns)
     return statement.order_by(*order).limit(limit)
 
 
@@ -125,10 +135,12 @@ async def list_circuit_snapshots(
     start: Start = None,
     end: End = None,
     limit: Limit = 100,
+    order: Order = "asc",
     cursor: Cursor = None,
 ) -> dict[str, Any]:
-    """Snapshots of its circuits, or of one, newest first."""
-    place = decode_cursor(cursor, datetime, int, int)
+    """Snapshots of its circuits, or of one, in the order of `…/telemetry`."""
+    place = decode_cursor(cursor, datetime, int, int, bool)
+    forward = place[3] if place else order == "asc" and start is not None
     within = _between(TELEMETRY.c.timestamp, ven_id, start, end)
     async with uses.database.engine.connect() as connection:
         await read_ven(connection, ven_id)
@@ -145,20 +157,27 @@ async def list_circuit_snapshots(
         wanted = {number: members for number, members in wanted.items() if members}
         statement = select(*_LISTS).where(within, TELEMETRY.c.load_set_id.in_(wanted))
         if place is not None:  # the row that was cut off is read again
-            statement = statement.where(_before(place[0], place[1] + 1))
+            seq = place[1] - 1 if forward else place[1] + 1
+            statement = statement.where(_beyond(place[0], seq, forward))
         least = min((len(members) for members in wanted.values()), default=1)
-        rows = (await connection.execute(_newest(statement, limit // least + 2))).all()
+        rows = (await connection.execute(_ordered(statement, limit // least + 2, forward))).all()
+    # Read from its end, a row is turned around with the page.
+    turned = forward != (order == "asc")
     taken = [
         (row, position, member)
         for row in rows
-        for position, member in wanted[row.load_set_id]
-        if place is None or (row.timestamp, row.seq, -position) < (place[0], place[1], -place[2])
+        for position, member in wanted[row.load_set_id][:: -1 if turned else 1]
+        if place is None
+        or (row.timestamp, row.seq) != (place[0], place[1])
+        or (position < place[2] if turned else position > place[2])
     ]
     page = taken[:limit]
     next_cursor = None
     if len(taken) > limit:
         row, position, _member = page[-1]
-        next_cursor = encode_cursor(row.timestamp, row.seq, position)
+        next_cursor = encode_cursor(row.timestamp, row.seq, position, forward)
+    if turned:
+        page = page[::-1]
     return {
         "ven_id": ven_id,
         "load_id": load_id,
@@ -185,7 +204,7 @@ async def get_ven_history(
 ) -> dict[str, Any]:
     """Power over time; the last 24 hours by default."""
     first, last = history_window(start, end)
-    step_sec = _history_step_sec(granularity, first, last)
+    step_sec = history_step_sec(granularity, first, last)
     async with uses.database.engine.connect() as connection:
         await read_ven(connection, ven_id)
         if step_sec % QUARTER_SEC == 0 and (last - first).total_seconds() > RAW_FOR_SEC:
@@ -207,9 +226,9 @@ async def get_load_history(
     end: End = None,
     granularity: Granularity = None,
 ) -> dict[str, Any]:
-    """`usedPowerKw` is the circuit's own; `shedPowerKw` is not known of one circuit."""
+    """Of one circuit; `shedPowerKw` is what it draws less than when an event took it."""
     first, last = history_window(start, end)
-    step_sec = _history_step_sec(granularity, first, last)
+    step_sec = history_step_sec(granularity, first, last)
     async with uses.database.engine.connect() as connection:
         await read_ven(connection, ven_id)
         used = await _load_power(connection, ven_id, load_id, first, last)
@@ -220,7 +239,38 @@ async def get_load_history(
                 raise HTTPException(404, f"{ven_id} has no load {load_id!r}")
             return {"points": [], "granularity_sec": step_sec}
         points = await _points(connection, ven_id, first, last, step_sec, used, of_load=True)
+        before_kw = await _before_shed_kw(connection, ven_id, load_id, points)
+    for point in points:
+        event_kw = before_kw.get(point["event_id"])
+        if event_kw is not None and point["used_power_known"]:
+            point["shed_power_kw"] = max(event_kw - point["used_power_kw"], 0.0)
     return {"points": points, "granularity_sec": step_sec}
+
+
+async def _before_shed_kw(
+    connection: AsyncConnection, ven_id: str, load_id: str, points: Sequence[dict[str, Any]]
+) -> dict[str, float]:
+    """What the circuit drew when an event took it, by event, as the VEN's acks say."""
+    event_ids = {point["event_id"] for point in points} - {None}
+    if not event_ids:
+        return {}
+    acks = await connection.execute(
+        select(VenAckRow.event_id, VenAckRow.circuits_curtailed)
+        .where(
+            VenAckRow.ven_id == ven_id,
+            VenAckRow.event_id.in_(event_ids),
+            VenAckRow.circuits_curtailed.is_not(None),
+        )
+        .order_by(VenAckRow.timestamp)
+    )
+    found: dict[str, float] = {}
+    for ack in acks:
+        for circuit in ack.circuits_curtailed:
+            if isinstance(circuit, dict) and load_id in (circuit.get("loadId"), circuit.get("id")):
+                before_kw = circuit.get("original_kw")
+                if isinstance(before_kw, (int, float)):
+                    found.setdefault(ack.event_id, float(before_kw))
+    return found
 
 
 async def _load_power(
@@ -268,7 +318,7 @@ def _order_error() -> dict[str, Any]:
     }
 
 
-def _history_step_sec(granularity: str | None, first: datetime, last: datetime) -> int:
+def history_step_sec(granularity: str | None, first: datetime, last: datetime) -> int:
     """Seconds of a step; never so short that it would take more than some thousand points."""
     span_sec = (last - first).total_seconds()
     fitting = [s for s in STEPS_SEC if span_sec / s <= POINTS_WANTED]
@@ -340,8 +390,9 @@ def _as_points(rows: Sequence[Any]) -> list[dict[str, Any]]:
     return [
         {
             "timestamp": datetime.fromtimestamp(row.at, timezone.utc),
-            "used_power_kw": row.used_power_kw,
-            "shed_power_kw": row.shed_power_kw,
+            "used_power_kw": row.used_power_kw or 0.0,
+            "used_power_known": row.used_power_kw is not None,
+            "shed_power_kw": row.shed_power_kw or 0.0,
             "event_id": row.event_id,
             "requested_reduction_kw": row.requested_reduction_kw,
         }

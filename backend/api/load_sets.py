@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.api.api_services import ApiServices
-from backend.store.fleet_tables import LoadSetMemberRow
+from backend.store.fleet_tables import LoadCapacityRow, LoadSetMemberRow
 
 WATTS_PER_KW = 1_000.0
 _ENABLED = {"t": True, "f": False}
@@ -43,14 +43,16 @@ def expand_loads(row: Any, sets: dict[int, Sequence[Any]]) -> list[dict[str, Any
 
 
 def expand_load(row: Any, member: Any, place: int) -> dict[str, Any]:
+    power_kw = _kw(row.load_power_w, place)
     return {
         "id": member.load_id,
         "load_id": member.load_id,
         "name": member.name,
-        "type": member.type,
-        "capacity_kw": member.capacity_kw,
-        "current_power_kw": _kw(row.load_power_w, place),
-        "shed_capability_kw": _kw(row.load_shed_w, place),
+        "type": member.type or "unknown",
+        "capacity_kw": member.capacity_kw or 0.0,
+        "current_power_kw": power_kw or 0.0,
+        "current_power_known": power_kw is not None,
+        "shed_capability_kw": _kw(row.load_shed_w, place) or 0.0,
         "enabled": _ENABLED.get((row.load_enabled or "")[place : place + 1]),
         "priority": member.priority,
     }
@@ -61,3 +63,25 @@ def _kw(watts: Sequence[int | None] | None, place: int) -> float | None:
         return None
     value = watts[place]
     return None if value is None else value / WATTS_PER_KW
+
+
+async def load_capacities(
+    connection: AsyncConnection, ven_ids: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Capacities in kW that an operator has set, by VEN and load."""
+    rows = await connection.execute(select(LoadCapacityRow.__table__))
+    wanted, found = set(ven_ids), dict[str, dict[str, float]]()
+    for row in rows:
+        if row.ven_id in wanted:
+            found.setdefault(row.ven_id, {})[row.load_id] = row.capacity_kw
+    return found
+
+
+def with_capacities(
+    loads: list[dict[str, Any]], capacities: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """The loads, with the capacities that an operator has set."""
+    return [
+        {**load, "capacity_kw": capacities.get(load["load_id"], load["capacity_kw"])}
+        for load in loads
+    ]

@@ -10,6 +10,8 @@ from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 
+from backend.api.request_fields import EARLIEST, LATEST
+
 
 def encode_cursor(*place: Any) -> str:
     plain = [part.isoformat() if isinstance(part, datetime) else part for part in place]
@@ -42,13 +44,13 @@ def decode_cursor(cursor: str | None, *kinds: type) -> list[Any] | None:
 def _part(part: Any, kind: type) -> Any:
     if kind is datetime:
         moment = datetime.fromisoformat(part)
-        if moment.tzinfo is None:
+        if moment.tzinfo is None or not EARLIEST <= moment < LATEST:
             raise ValueError
         return moment
-    if not isinstance(part, kind) or isinstance(part, bool):
+    if type(part) is not kind:
         raise ValueError
     if isinstance(part, int) and abs(part) >= 2**63:
         raise ValueError
-    if isinstance(part, str) and "\0" in part:
+    if isinstance(part, str) and ("\0" in part or not part.isprintable()):
         raise ValueError
     return part

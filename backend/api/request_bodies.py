@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
@@ -26,6 +27,10 @@ _NEW_VEN: JsonDict = {
 }
 
 
+VenStatusField = Annotated[str, Field(pattern="^(online|offline|unknown|maintenance|active)$")]
+"""`active` ends maintenance: whether it is online its telemetry tells."""
+
+
 class NewVenBody(RequestBody):
     """`registrationId` is the AWS IoT thing name: commands go to `ven/cmd/` it."""
 
@@ -34,24 +39,30 @@ class NewVenBody(RequestBody):
     name: TextField
     registration_id: IdField | None = None
     location: VenLocation | None = None
-    status: str | None = Field(None, pattern="^(online|offline|unknown)$")
+    status: VenStatusField | None = None
 
 
 class VenChangeBody(RequestBody):
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Maple Street 12b"}]})
 
     name: TextField | None = None
+    registration_id: IdField | None = None
     location: VenLocation | None = None
-    status: str | None = Field(None, pattern="^(online|offline|unknown)$")
+    status: VenStatusField | None = None
+    trusted: bool | None = None
 
 
 class LoadChangeBody(RequestBody):
-    """Sent to the VEN as `setLoad`; its next telemetry shows it."""
+    """`enabled` and `priority` are sent to the VEN as `setLoad`; its next telemetry shows them.
+
+    `capacityKw` is kept here, in place of what the VEN says.
+    """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"enabled": False}]})
 
     enabled: bool | None = None
     priority: int | None = Field(None, ge=1, le=5)
+    capacity_kw: PowerKw | None = None
 
 
 class ShedLoadBody(RequestBody):
@@ -73,10 +84,6 @@ LONGEST = timedelta(hours=24)
 """A VEN refuses more."""
 
 
-LATE = timedelta(minutes=1)
-"""So late a start still means now: a person took that long, or clocks differ."""
-
-
 _NEW: JsonDict = {
     "startTime": "2030-06-01T16:00:00Z",
     "endTime": "2030-06-01T18:00:00Z",
@@ -94,7 +101,9 @@ class NewEventBody(RequestBody):
 
     id: IdField | None = None
     status: str | None = Field(
-        None, pattern="^(scheduled|active)$", description="active: start now."
+        None,
+        pattern="^(scheduled|active)$",
+        description="Both begin at `startTime`, at once when there is none.",
     )
     start_time: Moment | None = None
     end_time: Moment | None = None
@@ -109,21 +118,17 @@ class NewEventBody(RequestBody):
     def check_times(self) -> NewEventBody:
         now = utc_now()
         start, end = self.window(now)
-        if end <= start:
+        if self.start_time is not None and end <= self.start_time:
             raise ValueError("endTime must be later than startTime")
         if end <= now:
             raise ValueError("endTime is in the past")
-        if end - start > LONGEST:
+        if end - max(start, self.start_time or start) > LONGEST:
             raise ValueError("an event lasts 24 hours at most")
         return self
 
     def window(self, now: datetime) -> tuple[datetime, datetime]:
-        """(start, end). Raises ValueError without an end."""
-        start = self.start_time
-        if start is not None and start < now - LATE and self.status != "active":
-            raise ValueError("startTime is in the past: leave it out to begin at once")
-        if start is None or start < now or self.status == "active":
-            start = now
+        """(start, end); a start that is past is now. Raises ValueError without an end."""
+        start = max(self.start_time or now, now)
         if (self.end_time is None) == (self.duration_sec is None):
             raise ValueError("give endTime or durationSec, one of them")
         if self.end_time is not None:

@@ -40,7 +40,7 @@ End = Annotated[Moment | None, Query(description="Up to, not including, this mom
 Cursor = Annotated[
     str | None, Query(max_length=500, description="`nextCursor` of the page before.")
 ]
-Limit = Annotated[int, Query(ge=1, le=1_000)]
+Limit = Annotated[int, Query(ge=1, le=5_000)]
 
 
 def invalid_field(field: str, message: str, value: Any = None) -> RequestValidationError:

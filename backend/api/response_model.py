@@ -17,5 +17,12 @@ class HealthResponse(ResponseModel):
     reasons: list[str] = []
 
 
+class DemoStatusResponse(ResponseModel):
+    status: str = Field(examples=["ok"])
+    ven_count: int
+    online_vens: int
+    active_event_ids: list[str]
+
+
 class ProblemResponse(BaseModel):
     detail: str

@@ -26,9 +26,9 @@ async def get_ven_shadow(uses: Uses, _actor: Reader, ven_id: VenId) -> dict[str,
         row = await read_ven(connection, ven_id)
         sets = await read_load_sets(uses, connection, [row.load_set_id])
     if ".amazonaws.com" in (uses.settings.iot_endpoint or ""):
-        return await asyncio.to_thread(_from_aws, uses.settings, ven_id)
+        return _document(await asyncio.to_thread(_from_aws, uses.settings, ven_id))
     if row.timestamp is None:
-        return {"reported": None, "desired": None, "source": "telemetry"}
+        return _document({"reported": None, "desired": None, "source": "telemetry"})
     event = None if row.event_id is None else {"event_id": row.event_id}
     reported = {
         "schemaVersion": "1.0",
@@ -42,7 +42,7 @@ async def get_ven_shadow(uses: Uses, _actor: Reader, ven_id: VenId) -> dict[str,
                 "name": load["name"],
                 "enabled": load["enabled"],
                 "available": bool(load["shed_capability_kw"]),
-                "current_kw": load["current_power_kw"],
+                "current_kw": load["current_power_kw"] if load["current_power_known"] else None,
                 "critical": load["priority"] == 1,
             }
             for load in expand_loads(row, sets)
@@ -50,7 +50,12 @@ async def get_ven_shadow(uses: Uses, _actor: Reader, ven_id: VenId) -> dict[str,
         "active_event": event,
         "timestamp": row.timestamp.timestamp(),
     }
-    return {"reported": reported, "desired": None, "source": "telemetry"}
+    return _document({"reported": reported, "desired": None, "source": "telemetry"})
+
+
+def _document(parts: dict[str, Any]) -> dict[str, Any]:
+    state = {"reported": parts["reported"], "desired": parts["desired"]}
+    return {"state": state, **parts}
 
 
 def _from_aws(settings: BackendSettings, ven_id: str) -> dict[str, Any]:

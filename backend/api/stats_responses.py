@@ -24,6 +24,9 @@ class LoadTypeStatsResponse(ResponseModel):
     capacity_kw: float
     current_power_kw: float
     shed_capability_kw: float
+    total_capacity_kw: float
+    total_shed_capability_kw: float
+    current_usage_kw: float
 
 
 class NetworkPointResponse(ResponseModel):
@@ -31,9 +34,13 @@ class NetworkPointResponse(ResponseModel):
     ven_count: int
     household_usage_kw: float
     current_load_reduction_kw: float
+    used_power_kw: float
+    shed_power_kw: float
+    event_id: str | None = None
+    requested_reduction_kw: float | None = None
 
 
 class NetworkHistoryResponse(ResponseModel):
-    """A point a quarter of an hour, oldest first."""
+    """Means over steps of `granularity`, oldest first; the last is as of now."""
 
     points: list[NetworkPointResponse]

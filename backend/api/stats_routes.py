@@ -12,7 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.api.api_services import ApiServices, Uses
 from backend.api.authentication import Reader
-from backend.api.history_routes import QUARTER_SEC, history_bucket, history_window
+from backend.api.history_routes import (
+    Granularity,
+    history_bucket,
+    history_step_sec,
+    history_window,
+)
 from backend.api.load_sets import WATTS_PER_KW, read_load_sets
 from backend.api.request_fields import End, Start
 from backend.api.stats_responses import (
@@ -23,9 +28,10 @@ from backend.api.stats_responses import (
 from backend.store.statuses import ONLINE
 from backend.store.table_base import utc_now
 from backend.store.tables import VEN_STATE, VENS
-from backend.store.telemetry_tables import QuarterHourRow
+from backend.store.telemetry_tables import NetworkSampleRow, QuarterHourRow
 
 router = APIRouter(prefix="/api/stats", tags=["Statistics"])
+DEFAULT_GRANULARITY = "5m"
 STALE_AFTER = timedelta(minutes=5)
 """An older telemetry counts for nothing now."""
 
@@ -100,6 +106,9 @@ async def _load_types(services: ApiServices, connection: AsyncConnection) -> lis
             "type": kind,
             "count": int(sums["count"]),
             **{name: round(sums[name], 3) for name in names},
+            "total_capacity_kw": round(sums["capacity_kw"], 3),
+            "total_shed_capability_kw": round(sums["shed_capability_kw"], 3),
+            "current_usage_kw": round(sums["current_power_kw"], 3),
         }
         for kind, sums in ordered
     ]
@@ -107,31 +116,89 @@ async def _load_types(services: ApiServices, connection: AsyncConnection) -> lis
 
 @router.get("/network/history", response_model=NetworkHistoryResponse)
 async def get_network_history(
-    uses: Uses, _actor: Reader, start: Start = None, end: End = None
+    uses: Uses,
+    _actor: Reader,
+    start: Start = None,
+    end: End = None,
+    granularity: Granularity = None,
 ) -> dict[str, Any]:
-    """The fleet's power over time; the last 24 hours by default."""
+    """The fleet's power over time; the last 24 hours in steps of 5 minutes by default."""
     first, last = history_window(start, end)
-    table = QuarterHourRow.__table__
+    step_sec = history_step_sec(granularity or DEFAULT_GRANULARITY, first, last)
     async with uses.database.engine.connect() as connection:
-        at = history_bucket(table.c.start, QUARTER_SEC, connection.dialect.name).label("at")
-        rows = await connection.execute(
-            select(
+        points = await _sampled(connection, first, last, step_sec)
+        earlier = min(points, default=last.timestamp())
+        points |= {
+            at: point
+            for at, point in (await _summed_up(connection, first, last, step_sec)).items()
+            if at < earlier
+        }
+        if first <= utc_now() < last or end is None:
+            figures = await network_figures(connection)
+            at = int(utc_now().timestamp() // step_sec) * step_sec
+            points[at] = _point(
                 at,
-                func.count().label("vens"),
-                func.coalesce(func.sum(table.c.used_power_kw), 0.0).label("used_kw"),
-                func.coalesce(func.sum(table.c.shed_power_kw), 0.0).label("shed_kw"),
+                figures["online_vens"],
+                figures["household_usage_kw"],
+                figures["current_load_reduction_kw"],
             )
-            .where(table.c.start >= first, table.c.start < last)
-            .group_by(at)
-            .order_by(at)
+    return {"points": [points[at] for at in sorted(points)]}
+
+
+def _point(at: int, vens: int, used_kw: float, shed_kw: float) -> dict[str, Any]:
+    used_kw, shed_kw = round(used_kw, 3), round(shed_kw, 3)
+    return {
+        "timestamp": datetime.fromtimestamp(at, timezone.utc),
+        "ven_count": vens,
+        "household_usage_kw": used_kw,
+        "used_power_kw": used_kw,
+        "current_load_reduction_kw": shed_kw,
+        "shed_power_kw": shed_kw,
+    }
+
+
+async def _sampled(
+    connection: AsyncConnection, first: datetime, last: datetime, step_sec: int
+) -> dict[int, dict[str, Any]]:
+    """From the samples of each minute, by the step's beginning (epoch s)."""
+    table = NetworkSampleRow.__table__
+    at = history_bucket(table.c.at, step_sec, connection.dialect.name).label("step")
+    rows = await connection.execute(
+        select(
+            at,
+            func.max(table.c.ven_count).label("vens"),
+            func.avg(table.c.used_power_kw).label("used_kw"),
+            func.avg(table.c.shed_power_kw).label("shed_kw"),
         )
-        points = [
-            {
-                "timestamp": datetime.fromtimestamp(row.at, timezone.utc),
-                "ven_count": row.vens,
-                "household_usage_kw": round(row.used_kw, 3),
-                "current_load_reduction_kw": round(row.shed_kw, 3),
-            }
-            for row in rows
-        ]
-    return {"points": points}
+        .where(table.c.at >= first, table.c.at < last)
+        .group_by(at)
+    )
+    return {row.step: _point(row.step, row.vens, row.used_kw, row.shed_kw) for row in rows}
+
+
+async def _summed_up(
+    connection: AsyncConnection, first: datetime, last: datetime, step_sec: int
+) -> dict[int, dict[str, Any]]:
+    """From the quarter hours, for the time before there were samples."""
+    table = QuarterHourRow.__table__
+    quarters = (
+        select(
+            table.c.start,
+            func.count().label("vens"),
+            func.coalesce(func.sum(table.c.used_power_kw), 0.0).label("used_kw"),
+            func.coalesce(func.sum(table.c.shed_power_kw), 0.0).label("shed_kw"),
+        )
+        .where(table.c.start >= first, table.c.start < last)
+        .group_by(table.c.start)
+        .subquery()
+    )
+    at = history_bucket(quarters.c.start, step_sec, connection.dialect.name).label("step")
+    rows = await connection.execute(
+        select(
+            at,
+            func.max(quarters.c.vens).label("vens"),
+            func.avg(quarters.c.used_kw).label("used_kw"),
+            func.avg(quarters.c.shed_kw).label("shed_kw"),
+        ).group_by(at)
+    )
+    return {row.step: _point(row.step, row.vens, row.used_kw, row.shed_kw) for row in rows}

@@ -21,38 +21,59 @@ class LoadResponse(ResponseModel):
     id: str
     load_id: str
     name: str | None
-    type: str | None
-    capacity_kw: float | None
-    current_power_kw: float | None
-    shed_capability_kw: float | None
+    type: str
+    capacity_kw: float
+    current_power_kw: float
+    current_power_known: bool = Field(description="False: not read, and told as 0.")
+    shed_capability_kw: float
     enabled: bool | None
     priority: int | None
 
 
 class VenMetricsResponse(ResponseModel):
-    current_power_kw: float | None
-    shed_availability_kw: float | None
+    current_power_kw: float
+    current_power_known: bool = Field(description="False: not read, and told as 0.")
+    shed_availability_kw: float
+    shed_availability_known: bool
     active_event_id: str | None
     shed_load_ids: list[str]
+
+
+class AvailabilityResponse(ResponseModel):
+    """Whether the site takes part."""
+
+    state: str = Field(description="available, opted_out, maintenance, stale or unknown")
+    until: datetime | None
+    reason_code: str | None
 
 
 class VenSummaryResponse(ResponseModel):
     id: str
     name: str
-    status: str = Field(description="online, offline or unknown", examples=["online"])
+    status: str = Field(description="online, offline, maintenance or unknown", examples=["online"])
     current_power_kw: float | None
     shed_power_kw: float | None
     shed_availability_kw: float | None
     active_event_id: str | None
     last_seen: datetime | None
+    location: str = Field(description="As text; empty when it is not known.")
+    address: str
+    controllable_power: float = Field(description="kW it could shed now.")
+    current_power: float = Field(description="kW, 0 when it is not known.")
+    response_time: int = Field(description="Mean ms from a command to its first ack, of late.")
+    availability: AvailabilityResponse
+    trusted: bool
 
 
 class VenResponse(ResponseModel):
     id: str = Field(examples=["volttron_thing"])
     name: str
-    status: str = Field(description="online, offline or unknown", examples=["online"])
-    registration_id: str | None
-    location: VenLocation | None
+    status: str = Field(description="online, offline, maintenance or unknown", examples=["online"])
+    registration_id: str
+    location: VenLocation
+    location_known: bool = Field(description="False: not known, and told as 0, 0.")
+    availability: AvailabilityResponse
+    trusted: bool = Field(description="Less is asked of others, and last.")
     metrics: VenMetricsResponse
     created_at: datetime
     last_seen: datetime | None
@@ -72,7 +93,21 @@ class SentCommandResponse(ResponseModel):
     payload: dict[str, Any]
 
 
+class ChangedLoadResponse(LoadResponse):
+    """The load, and the command that was sent for it, if one was."""
+
+    command: SentCommandResponse | None
+
+
+class ShadowStateResponse(ResponseModel):
+    reported: dict[str, Any] | None
+    desired: dict[str, Any] | None
+
+
 class VenShadowResponse(ResponseModel):
+    """The two parts stand at the top too."""
+
+    state: ShadowStateResponse
     reported: dict[str, Any] | None
     desired: dict[str, Any] | None
     source: str = Field(description="aws: the thing's shadow; telemetry: what the VEN said last")

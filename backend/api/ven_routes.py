@@ -6,6 +6,7 @@ import re
 import secrets
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Response
@@ -15,21 +16,24 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backend.api.api_services import ApiServices, Uses
 from backend.api.audit_routes import record_audit
 from backend.api.authentication import Admin, Operator, Reader
-from backend.api.load_sets import expand_loads, read_load_sets
+from backend.api.load_sets import expand_loads, load_capacities, read_load_sets, with_capacities
 from backend.api.page_cursor import decode_cursor, encode_cursor
 from backend.api.request_bodies import NewVenBody, VenChangeBody
 from backend.api.request_fields import Cursor, Limit, VenId, invalid_field
 from backend.api.ven_responses import VenResponse, VenSummaryResponse
 from backend.dispatch.new_event import VenBusy, active_event_of
 from backend.store.event_tables import VenAckRow
-from backend.store.statuses import UNKNOWN
+from backend.store.statuses import ACTIVE, AVAILABLE, MAINTENANCE, UNKNOWN
 from backend.store.table_base import utc_now
-from backend.store.tables import VEN_STATE, VENS
+from backend.store.tables import EVENTS, PARTICIPANTS, VEN_STATE, VENS
 
 router = APIRouter(prefix="/api/vens", tags=["VENs"])
 _STATE = [column for column in VEN_STATE.c if column.name != "ven_id"]
+FRESH = timedelta(minutes=5)
+"""What was heard longer ago says nothing about now."""
+_EVENTS_OF_LATE = 5
 NEXT, TOTAL = "X-Next-Cursor", "X-Total-Count"
-Status = Annotated[str | None, Query(pattern="^(online|offline|unknown)$")]
+Status = Annotated[str | None, Query(pattern="^(online|offline|unknown|maintenance)$")]
 
 
 @router.get("/", response_model=list[VenResponse])
@@ -68,12 +72,43 @@ async def list_ven_summaries(
         total = await connection.scalar(
             _chosen(select(func.count()).select_from(VENS), status, search)
         )
+        response_ms = await _response_times(connection, [row.id for row in rows])
     response.headers[TOTAL] = str(total)
     _set_next(response, rows, limit)
-    return [_summary_row(row) for row in rows]
+    return [_summary_row(row, response_ms.get(row.id, 0.0)) for row in rows]
 
 
-def _summary_row(row: Any) -> dict[str, Any]:
+async def _response_times(connection: AsyncConnection, ven_ids: Sequence[str]) -> dict[str, float]:
+    """Mean milliseconds to the first ack, by VEN, in the events of late."""
+    late = select(EVENTS.c.id).order_by(EVENTS.c.start_time.desc()).limit(_EVENTS_OF_LATE)
+    rows = await connection.execute(
+        select(PARTICIPANTS.c.ven_id, func.avg(PARTICIPANTS.c.response_ms).label("response_ms"))
+        .where(PARTICIPANTS.c.event_id.in_(late), PARTICIPANTS.c.response_ms.is_not(None))
+        .group_by(PARTICIPANTS.c.ven_id)
+    )
+    wanted = set(ven_ids)
+    return {row.ven_id: row.response_ms for row in rows if row.ven_id in wanted}
+
+
+def availability_of(row: Any) -> dict[str, Any]:
+    """Whether a VEN takes part: as an operator says, else as its fresh telemetry does."""
+    until, code = row.availability_until, row.availability_reason
+    if row.status == MAINTENANCE:
+        return {"state": MAINTENANCE, "until": None, "reason_code": "operator"}
+    if row.last_seen is None:
+        return {"state": UNKNOWN, "until": None, "reason_code": None}
+    if row.last_seen < utc_now() - FRESH:
+        return {"state": "stale", "until": None, "reason_code": "not_heard"}
+    return {"state": row.availability or AVAILABLE, "until": until, "reason_code": code}
+
+
+def can_shed_kw(row: Any) -> float:
+    """What a VEN could shed now; nothing when it does not take part, or was not heard lately."""
+    takes_part = availability_of(row)["state"] == AVAILABLE
+    return max(row.shed_available_kw or 0.0, 0.0) if takes_part else 0.0
+
+
+def _summary_row(row: Any, response_ms: float) -> dict[str, Any]:
     return {
         "id": row.id,
         "name": row.name,
@@ -83,6 +118,13 @@ def _summary_row(row: Any) -> dict[str, Any]:
         "shed_availability_kw": row.shed_available_kw,
         "active_event_id": row.event_id,
         "last_seen": row.last_seen,
+        "location": "" if row.lat is None else f"{row.lat:g}, {row.lon:g}",
+        "address": "",
+        "controllable_power": can_shed_kw(row),
+        "current_power": row.used_power_kw or 0.0,
+        "response_time": round(response_ms),
+        "availability": availability_of(row),
+        "trusted": row.trusted,
     }
 
 
@@ -124,22 +166,28 @@ async def _as_vens(
 ) -> list[dict[str, Any]]:
     sets = await read_load_sets(services, connection, (row.load_set_id for row in rows))
     shed = await _shed_loads(connection, rows)
+    capacities = await load_capacities(connection, [row.id for row in rows])
     return [
         {
             "id": row.id,
             "name": row.name,
             "status": row.status,
-            "registration_id": row.registration_id,
-            "location": None if row.lat is None else {"lat": row.lat, "lon": row.lon},
+            "registration_id": row.registration_id or row.id,
+            "location": {"lat": row.lat or 0.0, "lon": row.lon or 0.0},
+            "location_known": row.lat is not None,
+            "availability": availability_of(row),
+            "trusted": row.trusted,
             "metrics": {
-                "current_power_kw": row.used_power_kw,
-                "shed_availability_kw": row.shed_available_kw,
+                "current_power_kw": row.used_power_kw or 0.0,
+                "current_power_known": row.used_power_kw is not None,
+                "shed_availability_kw": can_shed_kw(row),
+                "shed_availability_known": row.shed_available_kw is not None,
                 "active_event_id": row.event_id,
                 "shed_load_ids": shed.get(row.id, []),
             },
             "created_at": row.created_at,
             "last_seen": row.last_seen,
-            "loads": expand_loads(row, sets),
+            "loads": with_capacities(expand_loads(row, sets), capacities.get(row.id, {})),
         }
         for row in rows
     ]
@@ -191,7 +239,9 @@ async def create_ven(
     200 then, 201 for a new one. Without a `registrationId` an id is made of the name.
     """
     ven_id = body.registration_id or _made_id(body.name)
-    values: dict[str, Any] = {"name": body.name, "registration_id": body.registration_id}
+    values: dict[str, Any] = {"name": body.name, "trusted": True}
+    if body.registration_id is not None:
+        values["registration_id"] = body.registration_id
     if body.location is not None:
         values |= {"lat": body.location.lat, "lon": body.location.lon}
     async with uses.database.engine.begin() as connection:
@@ -200,7 +250,7 @@ async def create_ven(
         )
         if known is None:
             now = utc_now()
-            status = body.status or UNKNOWN
+            status = _stored_status(body.status or UNKNOWN)
             await connection.execute(
                 insert(VENS).values(
                     id=ven_id, status=status, status_since=now, created_at=now, **values
@@ -210,6 +260,10 @@ async def create_ven(
         ven = await _ven(uses, connection, ven_id)
     response.status_code = 201 if known is None else 200
     return ven
+
+
+def _stored_status(asked: str) -> str:
+    return UNKNOWN if asked == ACTIVE else asked
 
 
 def _made_id(name: str) -> str:
@@ -237,7 +291,11 @@ async def patch_ven(
     if body.name is not None:
         values["name"] = body.name
     if body.status is not None:
-        values |= {"status": body.status, "status_since": utc_now()}
+        values |= {"status": _stored_status(body.status), "status_since": utc_now()}
+    if body.trusted is not None:
+        values["trusted"] = body.trusted
+    if body.registration_id is not None:
+        values["registration_id"] = body.registration_id
     if "location" in given:
         place = body.location
         values |= {"lat": place and place.lat, "lon": place and place.lon}

@@ -16,6 +16,8 @@ class ApiSettings(SettingsBlock):
     """By default wherever other machines reach it."""
     requests_per_sec: float = variable("API_REQUESTS_PER_SEC", default=50.0, gt=0)
     """Of one key, or one address without a key; a burst of four seconds' worth is let through."""
+    event_start_tolerance_sec: float = variable("EVENT_START_TOLERANCE_SEC", default=60.0, ge=0)
+    """So late a start still means now: a person took that long, or clocks differ."""
     cors_origins: TextList = variable("API_CORS_ORIGINS", default=())
 
     @property

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.config.dispatch_settings import DispatchSettings
 from backend.dispatch.shed_allocation import VenCapability
-from backend.store.statuses import ACTIVE, GONE, ONLINE
+from backend.store.statuses import ACTIVE, AVAILABLE, GONE, ONLINE
 from backend.store.tables import EVENTS, PARTICIPANTS, VEN_STATE, VENS
 
 
@@ -26,16 +26,25 @@ async def fleet_capabilities(
 ) -> list[VenCapability]:
     """VENs that are not in the event yet, nor in another one.
 
-    Of a program event those that are online and have said lately that they can shed; of an event
-    with named VENs all of these, with None for a room that is not known. What a VEN sheds for an
-    event that is over comes back to it, so it can be shed again.
+    Of a program event those that are online, take part and have said lately that they can shed; of
+    an event with named VENs all of these, with None for a capability that is not known. What a VEN
+    sheds for an event that is over comes back to it, so it can be shed again. Nobody can shed more
+    than it was ever seen to draw, or than its panel's rating.
     """
     is_fresh = VEN_STATE.c.last_seen >= now - timedelta(seconds=settings.fresh_sec)
     joined = VENS.outerjoin(VEN_STATE, and_(VEN_STATE.c.ven_id == VENS.c.id, is_fresh))
     comes_back_kw = case((VEN_STATE.c.event_id.is_not(None), VEN_STATE.c.shed_power_kw), else_=0.0)
-    room_kw = VEN_STATE.c.shed_available_kw + func.coalesce(comes_back_kw, 0.0)
+    said_kw = VEN_STATE.c.shed_available_kw + func.coalesce(comes_back_kw, 0.0)
+    takes_part = func.coalesce(VEN_STATE.c.availability, AVAILABLE) == AVAILABLE
+    least = func.least if connection.dialect.name == "postgresql" else func.min
+    believed_kw = least(
+        said_kw,
+        func.coalesce(VEN_STATE.c.highest_power_kw, said_kw) + func.coalesce(comes_back_kw, 0.0),
+        func.coalesce(VEN_STATE.c.panel_max_kw, said_kw),
+    )
+    room_kw = case((~takes_part, 0.0), (said_kw.is_not(None), believed_kw), else_=None)
     statement = (
-        select(VENS.c.id, room_kw.label("room_kw"))
+        select(VENS.c.id, room_kw.label("room_kw"), VENS.c.trusted)
         .select_from(joined)
         .where(~_takes_part(event_id))
         .order_by(VENS.c.id)
@@ -46,7 +55,10 @@ async def fleet_capabilities(
         statement = statement.where(room_kw > 0)
     if named is None or only_online:
         statement = statement.where(VENS.c.status == ONLINE)
-    return [VenCapability(row.id, row.room_kw) for row in await connection.execute(statement)]
+    return [
+        VenCapability(row.id, row.room_kw, row.trusted)
+        for row in await connection.execute(statement)
+    ]
 
 
 def _takes_part(event_id: str) -> ColumnElement[bool]:

@@ -15,6 +15,8 @@ class VenCapability:
 
     ven_id: str
     room_kw: float | None
+    trusted: bool = True
+    """Registered by an operator, or has delivered; others are asked for what these cannot."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,17 @@ def allocate_shed(
     A request too small for everyone goes to those with the most room, so that each share means
     something to a circuit. With `in_full` (a request to VENs named by a person) what exceeds the
     room goes to the VENs whose room is not known, or else to all: they shed what they can.
-    `seed` makes the choice among equals another one for each event.
+    `seed` makes the choice among equals another one for each event. VENs that are not trusted are
+    asked last, unless a person named them.
     """
+    if not in_full and len({room.trusted for room in rooms}) == 2:
+        trusted = [room for room in rooms if room.trusted]
+        shares_kw = allocate_shed(requested_kw, trusted, least_share_kw=least_share_kw, seed=seed)
+        rest_kw = requested_kw - sum(shares_kw.values())
+        if rest_kw >= least_share_kw:
+            others = [room for room in rooms if not room.trusted]
+            shares_kw |= allocate_shed(rest_kw, others, least_share_kw=least_share_kw, seed=seed)
+        return shares_kw
     requested_w = round(requested_kw * WATTS_PER_KW)
     known = {room.ven_id: _watts(room.room_kw) for room in rooms if room.room_kw is not None}
     known = {ven_id: room_w for ven_id, room_w in known.items() if room_w > 0}
@@ -80,27 +91,19 @@ def adjust_shares(
 ) -> ShareChanges:
     """What to ask in mid-event, so that the sum comes back to the request.
 
-    Newcomers take their fair share, or more when the event is short. What is short then is asked
-    of VENs with room; what was asked beyond the request is taken back.
+    What is short is asked of newcomers, then of VENs with room; what was asked beyond the request
+    is taken back. A newcomer's promise takes nothing from those who deliver.
     """
     expected_kw = sum(part.expected_kw for part in parts)
     short_kw = max(requested_kw - expected_kw, 0.0)
-    capacity_kw = sum(room.room_kw or 0.0 for room in newcomers)
     joined: dict[str, float] = {}
-    if capacity_kw > 0:
-        whole_kw = capacity_kw + sum(part.expected_kw + part.room_kw for part in parts)
-        fair_kw = requested_kw * capacity_kw / max(whole_kw, requested_kw)
-        joined = allocate_shed(
-            max(fair_kw, min(short_kw, capacity_kw)),
-            newcomers,
-            least_share_kw=least_share_kw,
-            seed=seed,
-        )
+    if short_kw > requested_kw * tolerance:
+        joined = allocate_shed(short_kw, newcomers, least_share_kw=least_share_kw, seed=seed)
     joined_kw = sum(joined.values())
     short_kw -= joined_kw
     if short_kw > requested_kw * tolerance:
         return ShareChanges(joined, _raised(short_kw, parts, least_share_kw, seed))
-    committed_kw = joined_kw + sum(min(part.expected_kw, part.assigned_kw) for part in parts)
+    committed_kw = sum(min(part.expected_kw, part.assigned_kw) for part in parts)
     if committed_kw > requested_kw * (1 + tolerance):
         return ShareChanges(joined, _lowered(committed_kw - requested_kw, parts, least_share_kw))
     return ShareChanges(joined, {})

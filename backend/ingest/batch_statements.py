@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     Double,
@@ -37,11 +37,12 @@ from backend.ingest.ingest_records import (
 from backend.ingest.known_panels import load_set_digest
 from backend.store.event_tables import CommandRow, ParticipantRow, VenAckRow
 from backend.store.fleet_tables import LoadSetMemberRow, LoadSetRow, VenLoadSetRow, VenRow
-from backend.store.statuses import ACKED, OFFLINE, ONLINE
+from backend.store.statuses import ACKED, MAINTENANCE, OFFLINE, ONLINE
 from backend.store.telemetry_tables import DeadLetterRow, QuarterHourDueRow, VenAlertRow
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.op import EVENT_OPS
 
+T = TypeVar("T")
 ACK_CHANNEL = "ven_acks"
 """PostgreSQL's NOTIFY: an event's id, when acks of it were stored."""
 _PASSING = (AckStatus.REBOUND.value, AckStatus.SUPERSEDED.value)
@@ -66,7 +67,15 @@ async def _add_new(
 async def register_vens(connection: AsyncConnection, ven_ids: Iterable[str], now: datetime) -> None:
     """VENs that send telemetry and are not known yet."""
     rows = [
-        {"id": ven_id, "name": ven_id, "status": ONLINE, "status_since": now, "created_at": now}
+        {
+            "id": ven_id,
+            "name": ven_id,
+            "registration_id": ven_id,
+            "trusted": False,
+            "status": ONLINE,
+            "status_since": now,
+            "created_at": now,
+        }
         for ven_id in sorted(ven_ids)
     ]
     await _add_new(connection, VenRow, rows, "id")
@@ -111,7 +120,7 @@ async def store_ven_load_sets(connection: AsyncConnection, uses: Iterable[tuple[
     await connection.execute(kind(VenLoadSetRow).on_conflict_do_nothing(), rows)
 
 
-def _slices(values: Sequence[bytes], size: int) -> Iterable[Sequence[bytes]]:
+def _slices(values: Sequence[T], size: int) -> Iterable[Sequence[T]]:
     return (values[at : at + size] for at in range(0, len(values), size))
 
 
@@ -120,6 +129,7 @@ async def store_acks(connection: AsyncConnection, acks: Sequence[AckRecord]) -> 
 
     One that the broker sends again means nothing more: later ones may have been stored since.
     """
+    acks = await _tied(connection, acks)
     rows = [_ack_row(ack) for ack in sorted(acks, key=lambda ack: ack.digest)]
     new = await _add_new(connection, VenAckRow, rows, "digest")
     acks = [ack for ack in acks if ack.digest in new]
@@ -149,6 +159,25 @@ async def store_acks(connection: AsyncConnection, acks: Sequence[AckRecord]) -> 
                 {"channel": ACK_CHANNEL, "event_id": event_id},
             )
     return len(new)
+
+
+async def _tied(connection: AsyncConnection, acks: Sequence[AckRecord]) -> list[AckRecord]:
+    """Acks that name no event, with the event of the command that they answer."""
+    wanted = {ack.correlation_id for ack in acks if ack.event_id is None and ack.correlation_id}
+    events: dict[tuple[str, str], str] = {}
+    for some in _slices(sorted(wanted), 500):
+        found = await connection.execute(
+            select(_commands.c.ven_id, _commands.c.correlation_id, _commands.c.event_id).where(
+                _commands.c.correlation_id.in_(some), _commands.c.event_id.is_not(None)
+            )
+        )
+        events.update({(row.ven_id, row.correlation_id): row.event_id for row in found})
+    return [
+        ack
+        if ack.event_id is not None
+        else ack._replace(event_id=events.get((ack.ven_id, ack.correlation_id or "")))
+        for ack in acks
+    ]
 
 
 def _ack_row(ack: AckRecord) -> dict[str, Any]:
@@ -194,6 +223,7 @@ def _participant_change(ack: AckRecord) -> dict[str, Any]:
         "basis": ack.shed_basis,
         "base": ack.baseline_kw,
         "why": ack.reason,
+        "code": ack.reason_code,
         "at": moment_of(ack.received),
         "ts": ack.timestamp,
     }
@@ -238,6 +268,7 @@ def _took_part(dialect: str) -> Update:
             shed_basis=_kept("shed_basis", "basis"),
             baseline_kw=_kept("baseline_kw", "base"),
             reason=_kept("reason", "why"),
+            reason_code=_kept("reason_code", "code"),
             response_ms=func.coalesce(
                 _parts.c.response_ms, _milliseconds_since_commanded(at, dialect)
             ),
@@ -263,7 +294,7 @@ async def store_statuses(connection: AsyncConnection, statuses: Sequence[StatusR
     if rows:
         await connection.execute(
             update(vens)
-            .where(vens.c.id == bindparam("ven"))
+            .where(vens.c.id == bindparam("ven"), vens.c.status != MAINTENANCE)
             .values(
                 status=bindparam("said"),
                 status_since=bindparam("since", type_=vens.c.status_since.type),

@@ -62,6 +62,9 @@ class TelemetryRecord(NamedTuple):
     panel_max_kw: float | None
     received: float
     payload: bytes
+    availability: str | None = None
+    availability_until: datetime | None = None
+    availability_reason: str | None = None
 
 
 class LoadsSnapshotRecord(NamedTuple):
@@ -84,6 +87,7 @@ class AckRecord(NamedTuple):
     shed_basis: str | None
     baseline_kw: float | None
     reason: str | None
+    reason_code: str | None
     circuits_curtailed: list[Any] | None
     raw_payload: dict[str, Any]
     received: float

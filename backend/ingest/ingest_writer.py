@@ -238,8 +238,9 @@ class IngestWriter:
         async with self._database.engine.connect() as connection, connection.begin():
             # SQLAlchemy begins its transaction with the first statement it sees, and COPY is none.
             await connection.exec_driver_sql("SELECT 1")
-            telemetry = [self._telemetry_row(one) for one in batch.telemetry.values()]
-            loads = [_loads_row(one) for one in batch.snapshots.values()]
+            # In the order of their keys, on every instance: none waits for another that waits.
+            telemetry = [self._telemetry_row(one) for _, one in sorted(batch.telemetry.items())]
+            loads = [_loads_row(one) for _, one in sorted(batch.snapshots.items())]
             stored = await self._bulk.add(connection, TELEMETRY, telemetry, staged=staged)
             stored += await self._bulk.add(connection, LOADS, loads, staged=staged)
             await self._bulk.put_states(connection, [_state_row(one) for one in states])
@@ -377,6 +378,10 @@ def _state_row(one: TelemetryRecord) -> Row:
         one.event_id,
         one.quality,
         *_loads_of(one.loads),
+        one.availability,
+        one.availability_until,
+        one.availability_reason,
+        one.used_power_kw,
     )
 
 

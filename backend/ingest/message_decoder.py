@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 import msgspec
@@ -28,6 +28,7 @@ from backend.ingest.known_panels import KnownPanels, read_loads
 from backend.ingest.message_fields import (
     AckFields,
     AlertFields,
+    AvailabilityFields,
     StatusFields,
     TelemetryFields,
     read_ack,
@@ -38,8 +39,10 @@ from backend.ingest.message_fields import (
     read_telemetry,
 )
 from backend.ingest.plausible_values import PlausibleTimes, plausible_kw
+from VenAgent.contract.json_codec import MAX_DEPTH
 
 MAX_SEQ = 2**63 - 1
+_LATEST_TS = 7_258_118_400.0
 _is_thing = re.compile(r"[^/+#\s]{1,128}").fullmatch
 
 
@@ -161,7 +164,20 @@ def _telemetry(
         panel_max_kw=plausible_kw(fields.panelMaxKw, None, "panelMaxKw"),
         received=message.received,
         payload=message.payload,
+        **_availability(fields.availability),
     )
+
+
+def _availability(fields: AvailabilityFields | None) -> dict[str, Any]:
+    if fields is None:
+        return {}
+    until = fields.until_ts if fields.until_ts is not None else -1.0
+    plausible = 0.0 <= until <= _LATEST_TS
+    return {
+        "availability": fields.state and fields.state[:64],
+        "availability_until": datetime.fromtimestamp(until, timezone.utc) if plausible else None,
+        "availability_reason": fields.reason_code and fields.reason_code[:64],
+    }
 
 
 def _snapshot(
@@ -205,8 +221,9 @@ def _ack(
         shed_basis=fields.shed_basis,
         baseline_kw=plausible_kw(fields.baseline_kw, None, "baseline_kw"),
         reason=fields.reason,
+        reason_code=fields.reason_code,
         circuits_curtailed=fields.circuits_curtailed or fields.circuitsCurtailed,
-        raw_payload=msgspec.json.decode(message.payload),
+        raw_payload=_not_too_deep(msgspec.json.decode(message.payload)),
         received=message.received,
     )
 
@@ -230,7 +247,7 @@ def _alert(
         severity=fields.severity,
         code=fields.code,
         message=fields.message,
-        context=fields.context,
+        context=_not_too_deep(fields.context),
         received=message.received,
     )
 
@@ -265,6 +282,21 @@ def _name(value: str | int | None) -> str | None:
     if value is None or isinstance(value, str):
         return value or None
     return str(value)
+
+
+def _not_too_deep(document: Any) -> Any:
+    """`document`, which the API gives back as it came. Raises IngestRefused for one too deep."""
+    level, depth = [document], 0
+    while level:
+        if depth > MAX_DEPTH:
+            raise IngestRefused(f"nested more than {MAX_DEPTH} deep")
+        inner = [
+            each.values() if isinstance(each, dict) else each
+            for each in level
+            if isinstance(each, (dict, list))
+        ]
+        level, depth = [each for some in inner for each in some], depth + 1
+    return document
 
 
 def _digest(ven_id: str, payload: bytes) -> bytes:

@@ -28,6 +28,12 @@ class LoadFields(msgspec.Struct, gc=False):
     currentKw: float | None = None
 
 
+class AvailabilityFields(msgspec.Struct, gc=False):
+    state: str | None = None
+    until_ts: float | None = None
+    reason_code: str | None = None
+
+
 class TelemetryFields(msgspec.Struct, gc=False):
     venId: Name = None
     ven_id: Name = None
@@ -50,6 +56,7 @@ class TelemetryFields(msgspec.Struct, gc=False):
     batterySoc: float | None = None
     panelMaxKw: float | None = None
     quality: str | None = None
+    availability: AvailabilityFields | None = None
     loads: list[LoadFields] | None = None
     circuits: msgspec.Raw = msgspec.Raw()
     """Read only where a VEN sends no loads: `read_circuits`."""
@@ -77,6 +84,7 @@ class AckFields(msgspec.Struct, gc=False):
     baseline_kw: float | None = None
     modification: int | None = None
     reason: str | None = None
+    reason_code: str | None = None
     circuits_curtailed: list[Any] | None = None
     circuitsCurtailed: list[Any] | None = None
 

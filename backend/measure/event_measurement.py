@@ -33,6 +33,7 @@ from backend.store.database import Database, first_line
 from backend.store.database_errors import is_about_data
 from backend.store.event_tables import WHOLE_EVENT, EventPerformanceRow, EventRow, ParticipantRow
 from backend.store.table_base import UtcDateTime, utc_now
+from backend.store.tables import VENS
 from backend.store.telemetry_tables import QuarterHourRow
 from VenAgent.baseline.day_matching import DAY_METHODS, LOOK_BACK_DAYS
 from VenAgent.baseline.intervals import DAY_SEC, INTERVAL_SEC, IntervalHistory, SiteCalendar
@@ -42,6 +43,8 @@ _log = structlog.get_logger(__name__)
 EVENTS: Table = EventRow.__table__  # type: ignore[assignment]
 TABLE: Table = EventPerformanceRow.__table__  # type: ignore[assignment]
 _LOOK_SEC = 5.0
+PROVEN_PERCENT = 50.0
+"""A VEN that delivered so much of its share may be trusted."""
 _VENS_AT_ONCE = 500
 _GOOD = "(quality IS NULL OR quality = 'good') AND used_power_kw IS NOT NULL"
 _SPAN = [bindparam("begin", type_=UtcDateTime()), bindparam("end", type_=UtcDateTime())]
@@ -143,6 +146,14 @@ async def _measure_event(
                 for one, figures in zip(some, found, strict=True)
             ],
         )
+    await _trust(
+        connection,
+        [
+            one.ven_id
+            for one, found in zip(participants, measured, strict=True)
+            if _delivered(found)
+        ],
+    )
     total = total_performance(event.requested_reduction_kw, measured)
     answers = [one.response_ms for one in participants if one.response_ms is not None]
     whole = {
@@ -152,6 +163,20 @@ async def _measure_event(
     }
     await connection.execute(insert(TABLE), [{**common, **whole} | asdict(total)])
     return total
+
+
+def _delivered(found: VenPerformance) -> bool:
+    percent = found.shed_percentage
+    return percent is not None and percent >= PROVEN_PERCENT and found.confidence >= 0.5
+
+
+async def _trust(connection: AsyncConnection, ven_ids: Sequence[str]) -> None:
+    """VENs that have delivered are asked as the others are."""
+    for at in range(0, len(ven_ids), _VENS_AT_ONCE):
+        some = sorted(ven_ids[at : at + _VENS_AT_ONCE])
+        await connection.execute(
+            update(VENS).where(VENS.c.id.in_(some), ~VENS.c.trusted).values(trusted=True)
+        )
 
 
 async def _measure_vens(

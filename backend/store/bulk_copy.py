@@ -103,10 +103,11 @@ _NEWER = "excluded.timestamp >= ven_state.timestamp OR ven_state.timestamp > exc
 _STATE_CHANGES = ", ".join(
     [
         "last_seen = greatest(ven_state.last_seen, excluded.last_seen)",
+        "highest_power_kw = greatest(ven_state.highest_power_kw, excluded.highest_power_kw)",
         *(
             f"{name} = CASE WHEN {_NEWER} THEN excluded.{name} ELSE ven_state.{name} END"
             for name in column_names(STATE)
-            if name not in ("ven_id", "last_seen")
+            if name not in ("ven_id", "last_seen", "highest_power_kw")
         ),
     ]
 )
@@ -139,6 +140,10 @@ class SqliteBulkCopy:
             name: case((newer, new.excluded[name]), else_=STATE.c[name]) for name in columns[1:]
         }
         changes["last_seen"] = func.max(STATE.c.last_seen, new.excluded.last_seen)
+        highest, drawn = STATE.c.highest_power_kw, new.excluded.highest_power_kw
+        changes["highest_power_kw"] = func.max(
+            func.coalesce(highest, drawn), func.coalesce(drawn, highest)
+        )
         statement = new.on_conflict_do_update(index_elements=["ven_id"], set_=changes)
         values = [dict(zip(columns, row, strict=True)) for row in rows if row[0] in known]
         if values:

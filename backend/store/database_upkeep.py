@@ -14,7 +14,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import structlog
-from sqlalchemy import bindparam, delete, select, text, update
+from sqlalchemy import bindparam, delete, func, insert, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,10 +25,11 @@ from backend.store.database import Database, first_line
 from backend.store.day_partitions import create_partitions, drop_old_days, partition_days_ahead
 from backend.store.event_tables import CommandRow, VenAckRow
 from backend.store.fleet_tables import VenRow, VenStateRow
-from backend.store.statuses import OFFLINE, ONLINE
+from backend.store.statuses import MAINTENANCE, OFFLINE, ONLINE
 from backend.store.table_base import UtcDateTime, utc_now
 from backend.store.telemetry_tables import (
     DeadLetterRow,
+    NetworkSampleRow,
     QuarterHourDueRow,
     QuarterHourRow,
     VenAlertRow,
@@ -39,7 +40,7 @@ _log = structlog.get_logger(__name__)
 QUARTER_HOUR = timedelta(minutes=15)
 GRACE = timedelta(minutes=2)
 """How long after its end a quarter of an hour is summed up: telemetry may be a little late."""
-_STATUS_SEC, _SUMS_SEC, _RETENTION_SEC = 5.0, 60.0, 3_600.0
+_STATUS_SEC, _SAMPLE_SEC, _SUMS_SEC, _RETENTION_SEC = 5.0, 60.0, 60.0, 3_600.0
 _ONE_AT_A_TIME = 72_616_003
 
 
@@ -52,7 +53,8 @@ async def update_ven_statuses(
     came = await connection.execute(
         update(VenRow)
         # Later than its own word: a last will comes after the last telemetry.
-        .where(VenRow.status != ONLINE, seen > VenRow.status_since, seen > silent_since)
+        .where(VenRow.status.not_in((ONLINE, MAINTENANCE)))
+        .where(seen > VenRow.status_since, seen > silent_since)
         .values(status=ONLINE, status_since=now)
     )
     went = await connection.execute(
@@ -62,6 +64,23 @@ async def update_ven_statuses(
         .values(status=OFFLINE, status_since=now)
     )
     return came.rowcount + went.rowcount
+
+
+async def sample_network(connection: AsyncConnection, settings: BackendSettings) -> None:
+    """Note what the fleet draws and sheds now, of VENs that were heard lately."""
+    now = utc_now()
+    fresh = VenStateRow.last_seen > now - timedelta(seconds=settings.offline_after_sec)
+    counts = select(
+        func.count(),
+        func.coalesce(func.sum(VenStateRow.used_power_kw), 0.0),
+        func.coalesce(func.sum(VenStateRow.shed_power_kw), 0.0),
+    ).where(fresh)
+    vens, used_kw, shed_kw = (await connection.execute(counts)).one()
+    await connection.execute(
+        insert(NetworkSampleRow).values(
+            at=now, ven_count=vens, used_power_kw=used_kw, shed_power_kw=shed_kw
+        )
+    )
 
 
 def quarter_hour_of(moment: datetime) -> datetime:
@@ -117,6 +136,7 @@ async def apply_retention(database: Database, settings: BackendSettings, now: da
             await connection.run_sync(drop_old_days, table, before)
     columns: list[tuple[Any, int]] = [
         (QuarterHourRow.start, kept.quarter_hours_days),
+        (NetworkSampleRow.at, kept.quarter_hours_days),
         (VenAckRow.created_at, kept.acks_days),
         (VenAlertRow.created_at, kept.alerts_days),
         (DeadLetterRow.received_at, kept.dead_letters_days),
@@ -147,8 +167,13 @@ async def run_upkeep(database: Database, settings: BackendSettings, stop: asynci
         async with database.engine.begin() as connection:
             await update_ven_statuses(connection, settings, now)
 
+    async def sample(_now: datetime) -> None:
+        async with database.engine.begin() as connection:
+            await sample_network(connection, settings)
+
     chores = [
         _Chore("statuses", _STATUS_SEC, statuses),
+        _Chore("network", _SAMPLE_SEC, sample),
         _Chore("quarter hours", _SUMS_SEC, lambda now: sum_up_quarter_hours(database, now)),
         _Chore("retention", _RETENTION_SEC, lambda now: apply_retention(database, settings, now)),
     ]

@@ -62,6 +62,7 @@ class ParticipantRow(TableBase):
     shed_basis: Mapped[str | None]
     baseline_kw: Mapped[float | None]
     reason: Mapped[str | None]
+    reason_code: Mapped[str | None]
     modification: Mapped[int] = mapped_column(default=0)
     assigned_at: Mapped[datetime] = mapped_column(default=utc_now)
     commanded_at: Mapped[datetime | None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, LargeBinary, PrimaryKeyConstraint
+from sqlalchemy import ForeignKey, LargeBinary, PrimaryKeyConstraint, true
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from backend.store.statuses import UNKNOWN
@@ -28,6 +28,8 @@ class VenRow(TableBase):
     status: Mapped[str] = mapped_column(default=UNKNOWN)
     status_since: Mapped[datetime] = mapped_column(default=utc_now)
     boot_id: Mapped[str | None]
+    trusted: Mapped[bool] = mapped_column(default=True, server_default=true())
+    """Registered by an operator, or has delivered: of the others less is asked, and last."""
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
     state: Mapped[VenStateRow | None] = relationship(
@@ -63,6 +65,13 @@ class VenStateRow(TableBase):
     load_power_w: Mapped[Watts | None]
     load_shed_w: Mapped[Watts | None]
     load_enabled: Mapped[str | None]
+    availability: Mapped[str | None]
+    """available, opted_out or maintenance, as the site says; none: it does not say."""
+    availability_until: Mapped[datetime | None]
+    availability_reason: Mapped[str | None]
+    """A code."""
+    highest_power_kw: Mapped[float | None]
+    """The most it was ever seen to draw: it can shed no more."""
 
     ven: Mapped[VenRow] = relationship(back_populates="state")
 
@@ -107,3 +116,14 @@ class VenLoadSetRow(TableBase):
 
     ven_id: Mapped[VenId]
     load_set_id: Mapped[int]
+
+
+class LoadCapacityRow(TableBase):
+    """A load's capacity that an operator has set, in place of what its VEN says."""
+
+    __tablename__ = "load_capacities"
+    __table_args__ = (PrimaryKeyConstraint("ven_id", "load_id"),)
+
+    ven_id: Mapped[VenId]
+    load_id: Mapped[str]
+    capacity_kw: Mapped[float]

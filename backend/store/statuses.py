@@ -24,4 +24,6 @@ GONE = OVER_STATUSES
 gone deliver nothing; `not_responding` neither."""
 
 ONLINE, OFFLINE, UNKNOWN = "online", "offline", "unknown"
-"""A VEN's status."""
+MAINTENANCE = "maintenance"
+AVAILABLE, OPTED_OUT = "available", "opted_out"
+"""A VEN's status; maintenance is an operator's word, and stays until an operator ends it."""

@@ -145,3 +145,14 @@ class KinesisShardRow(TableBase):
     owner: Mapped[str | None]
     lease_until: Mapped[datetime | None]
     updated_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class NetworkSampleRow(TableBase):
+    """The fleet's power at a moment, once a minute: its curve without reading every telemetry."""
+
+    __tablename__ = "network_samples"
+
+    at: Mapped[datetime] = mapped_column(primary_key=True)
+    ven_count: Mapped[int]
+    used_power_kw: Mapped[float]
+    shed_power_kw: Mapped[float]

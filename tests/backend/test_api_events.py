@@ -61,11 +61,12 @@ async def test_an_event_is_made_followed_and_stopped(database: Database) -> None
         "achievedShedKw": None,
         "responseMs": 80.0,
         "reason": None,
+        "reasonCode": None,
     }
     assert metrics == {
         "currentReductionKw": pytest.approx(1.9),
         "vensResponding": 2,
-        "avgResponseMs": 80.0,
+        "avgResponseMs": 80,
     }
     assert (stopped.json()["status"], stopped.json()["endReason"]) == ("completed", "stopped")
     assert (again.status_code, withdrawn.status_code) == (409, 409)

@@ -24,11 +24,13 @@ async def test_a_ven_is_registered_changed_and_forgotten(database: Database) -> 
         assert ven["location"] == {"lat": 1.0, "lon": 2.0}
         assert ven["status"] == "unknown"
         assert ven["createdAt"].endswith("Z")
-        assert ven["metrics"]["currentPowerKw"] is None
+        assert ven["metrics"]["currentPowerKw"] == 0.0
+        assert ven["metrics"]["currentPowerKnown"] is False
         again = await client.post("/api/vens/", json={**body, "name": "Maple 12"})
         assert (again.status_code, again.json()["name"]) == (200, "Maple 12")
         changed = await client.patch("/api/vens/maple-12", json={"location": None, "name": "M"})
-        assert changed.json()["location"] is None
+        assert changed.json()["location"] == {"lat": 0.0, "lon": 0.0}
+        assert changed.json()["locationKnown"] is False
         assert (await client.get("/api/vens/maple-12")).json()["name"] == "M"
         assert (await client.delete("/api/vens/maple-12")).status_code == 204
         assert (await client.get("/api/vens/maple-12")).status_code == 404
@@ -46,7 +48,7 @@ async def test_a_ven_without_a_registration_id_gets_one_of_its_name(database: Da
     async with api(database) as client:
         ven = (await client.post("/api/vens/", json={"name": "Café Ö, 2nd floor"})).json()
     assert ven["id"].startswith("caf-2nd-floor-")
-    assert ven["registrationId"] is None
+    assert ven["registrationId"] == ven["id"]
 
 
 @pytest.mark.parametrize(
@@ -80,13 +82,16 @@ async def test_a_ven_shows_its_loads_and_metrics(database: Database) -> None:
         shadow = (await client.get("/api/vens/house/shadow")).json()
     assert ven["metrics"] == {
         "currentPowerKw": 5.2,
+        "currentPowerKnown": True,
         "shedAvailabilityKw": 4.0,
+        "shedAvailabilityKnown": True,
         "activeEventId": "e1",
         "shedLoadIds": ["heater1"],
     }
     assert ven["loads"] == loads
     assert [load["enabled"] for load in loads] == [True, False, None]
-    assert [load["currentPowerKw"] for load in loads] == [3.0, 2.0, None]
+    assert [load["currentPowerKw"] for load in loads] == [3.0, 2.0, 0.0]
+    assert [load["currentPowerKnown"] for load in loads] == [True, True, False]
     assert heater == {
         "id": "heater1",
         "loadId": "heater1",
@@ -94,12 +99,14 @@ async def test_a_ven_shows_its_loads_and_metrics(database: Database) -> None:
         "type": "heater",
         "capacityKw": 2.0,
         "currentPowerKw": 2.0,
+        "currentPowerKnown": True,
         "shedCapabilityKw": 2.0,
         "enabled": False,
         "priority": 5,
     }
     assert missing.status_code == 404
     assert shadow["reported"]["power_kw"] == 5.2
+    assert shadow["state"] == {"reported": shadow["reported"], "desired": None}
     assert shadow["reported"]["active_event"] == {"event_id": "e1"}
     assert [circuit["critical"] for circuit in shadow["reported"]["circuits"]] == [0, 0, 1]
 
@@ -128,10 +135,13 @@ async def test_the_fleet_comes_in_pages(database: Database) -> None:
 async def test_telemetry_comes_newest_first_in_pages(database: Database) -> None:
     latest = await add_house(database, samples=7)
     async with api(database) as client:
-        first = (await client.get("/api/vens/house/telemetry", params={"limit": 5})).json()
+        first = (
+            await client.get("/api/vens/house/telemetry", params={"limit": 5, "order": "desc"})
+        ).json()
         rest = (
             await client.get(
-                "/api/vens/house/telemetry", params={"limit": 5, "cursor": first["nextCursor"]}
+                "/api/vens/house/telemetry",
+                params={"limit": 5, "order": "desc", "cursor": first["nextCursor"]},
             )
         ).json()
         since = latest - timedelta(seconds=10)
@@ -151,11 +161,13 @@ async def test_a_circuits_history_follows_it_newest_first(database: Database) ->
     latest = await add_house(database, samples=6)
     async with api(database) as client:
         url = "/api/vens/house/circuits/history"
-        one = (await client.get(url, params={"load_id": "hvac1", "limit": 4})).json()
+        one = (
+            await client.get(url, params={"load_id": "hvac1", "limit": 4, "order": "desc"})
+        ).json()
         everything: list[tuple[str, str]] = []
         cursor = None
         while True:
-            params = {"limit": 4, **({"cursor": cursor} if cursor else {})}
+            params = {"limit": 4, "order": "desc", **({"cursor": cursor} if cursor else {})}
             page = (await client.get(url, params=params)).json()
             everything += [(s["timestamp"], s["loadId"]) for s in page["snapshots"]]
             cursor = page["nextCursor"]
@@ -188,7 +200,7 @@ async def test_plots_are_means_over_steps(database: Database) -> None:
     )
     powers = [point["usedPowerKw"] for point in load["points"]]
     assert all(1.0 <= power <= 1.023 for power in powers)
-    assert all(point["usedPowerKw"] is None for point in unread["points"])
+    assert {point["usedPowerKnown"] for point in unread["points"]} == {False}
     assert missing.status_code == 404
     assert wrong.status_code == 422
 
@@ -273,7 +285,8 @@ async def test_a_circuit_is_shed_and_switched_by_command(database: Database) -> 
     assert shed.json()["op"] == "shedLoad"
     assert wire.to("house", "shedLoad")[0]["loadId"] == "heater1"
     assert wire.to("house", "shedLoad")[0]["reduceKw"] == 1.5
-    assert switched.json()["payload"]["enabled"] is False
+    assert switched.json()["command"]["payload"]["enabled"] is False
+    assert switched.json()["loadId"] == "hvac1"
     assert wire.to("house", "setLoad")[0]["loadId"] == "hvac1"
     assert [answer.status_code for answer in (critical, nothing, unknown)] == [409, 422, 404]
     (event_id,) = {command["event_id"] for command in wire.to("house", "shedLoad")}
@@ -310,5 +323,10 @@ async def test_the_network_is_summed_up(database: Database) -> None:
         "capacityKw": 2.0,
         "currentPowerKw": 2.0,
         "shedCapabilityKw": 2.0,
+        "totalCapacityKw": 2.0,
+        "totalShedCapabilityKw": 2.0,
+        "currentUsageKw": 2.0,
     }
-    assert history == {"points": []}
+    (now,) = history["points"]
+    assert (now["usedPowerKw"], now["shedPowerKw"]) == (5.0, 1.5)
+    assert (now["householdUsageKw"], now["currentLoadReductionKw"]) == (5.0, 1.5)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from backend.dispatch.shed_allocation import (
     ParticipantShare,
+    ShareChanges,
     VenCapability,
     adjust_shares,
     allocate_shed,
@@ -90,8 +91,8 @@ def test_a_newcomer_takes_what_is_short_first() -> None:
     changes = adjust_shares(
         10, [part("a", 5, 2), part("b", 5, 5, room=10)], [VenCapability("new", 20)]
     )
-    assert changes.joined == {"new": 5.405}
-    assert 5.405 + sum(changes.changed.values()) == pytest.approx(10)
+    assert changes.joined == {"new": 3.0}
+    assert changes.changed == {}
     short = adjust_shares(
         10, [part("a", 5, 2), part("b", 5, 5, room=10)], [VenCapability("small", 3)]
     )
@@ -99,10 +100,18 @@ def test_a_newcomer_takes_what_is_short_first() -> None:
     assert short.changed == {}
 
 
-def test_a_newcomer_takes_its_fair_share_and_the_rest_is_taken_back() -> None:
-    changes = adjust_shares(5, [part("a", 5, 5, room=5)], [VenCapability("b", 10)])
-    assert changes.joined == {"b": 2.5}
-    assert changes.changed == {"a": 2.5}
+def test_a_newcomers_promise_takes_nothing_from_those_who_deliver() -> None:
+    changes = adjust_shares(5, [part("a", 5, 5, room=5)], [VenCapability("b", 900_000)])
+    assert changes == ShareChanges({}, {})
+
+
+def test_those_who_are_not_trusted_are_asked_last() -> None:
+    claims = VenCapability("claims", 900_000, trusted=False)
+    known = [VenCapability("a", 1), VenCapability("b", 2)]
+    assert allocate_shed(3, [claims, *known]) == {"a": 1.0, "b": 2.0}
+    assert allocate_shed(4, [claims, *known]) == {"a": 1.0, "b": 2.0, "claims": 1.0}
+    assert allocate_shed(4, [claims]) == {"claims": 4.0}
+    assert allocate_shed(3, [claims, *known], in_full=True).keys() >= {"claims"}
 
 
 def test_a_delivery_within_tolerance_is_left_alone() -> None:

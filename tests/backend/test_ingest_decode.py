@@ -280,3 +280,12 @@ def test_what_is_remembered_of_panels_is_bounded(monkeypatch: pytest.MonkeyPatch
         )
         assert isinstance(one, TelemetryRecord)
     assert len(panels._of_ven) <= 10
+
+
+@pytest.mark.parametrize(
+    ("topic", "field"), [("ven/ack/v", "circuits_curtailed"), ("ven/alerts/v", "context")]
+)
+def test_what_is_nested_too_deeply_to_be_given_back_is_refused(topic: str, field: str) -> None:
+    deep = b"[" * 400 + b"]" * 400
+    message = b'{"venId":"v","op":"event","status":"accepted","severity":"info","code":"c","%s":%s}'
+    assert "nested" in refusal(message % (field.encode(), deep), topic)

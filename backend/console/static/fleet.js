@@ -79,7 +79,7 @@ export async function venView(place, _store, id) {
   const drawPower = async () => {
     const start = new Date(Date.now() - reach[2] * 1000).toISOString();
     const { points } = await get(`${venPath(id)}/history?start=${start}`);
-    power.draw(POWER, series(points, (p) => p.usedPowerKw, (p) => p.shedPowerKw || null, (p) => p.requestedReductionKw || null));
+    power.draw(POWER, series(points, (p) => (p.usedPowerKnown ? p.usedPowerKw : null), (p) => p.shedPowerKw || null, (p) => p.requestedReductionKw || null));
   };
   const drawCircuit = async () => {
     if (!chosen) return;
@@ -87,7 +87,7 @@ export async function venView(place, _store, id) {
     circuit.title.textContent = chosen.name ?? chosen.loadId;
     const start = new Date(Date.now() - reach[2] * 1000).toISOString();
     const { points } = await get(`${venPath(id)}/loads/${encodeURIComponent(chosen.loadId)}/history?start=${start}`);
-    circuit.draw([{ label: "Draws", stroke: "--accent", fill: true }], series(points, (p) => p.usedPowerKw));
+    circuit.draw([{ label: "Draws", stroke: "--accent", fill: true }], series(points, (p) => (p.usedPowerKnown ? p.usedPowerKw : null)));
   };
   power.ranges.replaceChildren(...HISTORY.map((one) => h("button", { "aria-pressed": String(one === reach), onclick: (click) => {
     reach = one;
@@ -102,22 +102,22 @@ export async function venView(place, _store, id) {
       h("p", { class: "soft", style: "margin:0" }, h("a", { href: "#/fleet" }, "Fleet"), ` · ${ven.id} · heard ${ago(ven.lastSeen)}`)),
     h("button", { class: "primary", onclick: () => sendDialog(id, load) }, "Send event"));
     figures.replaceChildren(
-      figure("Using", kw(ven.metrics.currentPowerKw), "kW"),
-      figure("Could shed", kw(ven.metrics.shedAvailabilityKw), "kW"),
+      figure("Using", kw(ven.metrics.currentPowerKnown ? ven.metrics.currentPowerKw : null), "kW"),
+      figure("Could shed", kw(ven.metrics.shedAvailabilityKnown ? ven.metrics.shedAvailabilityKw : null), "kW"),
       figure("Circuits shed", String(ven.metrics.shedLoadIds.length), `of ${ven.loads.length}`),
       figure("Event", ven.metrics.activeEventId ?? "none"));
     circuits.replaceChildren(h("h2", {}, "Circuits"), ven.loads.length ? table([
       { label: "Circuit", cell: (one) => h("button", { class: "plain", onclick: () => { chosen = one; drawCircuit().catch((error) => toast(error.message)); } }, one.name ?? one.loadId) },
       { label: "", cell: (one) => h("span", { class: "row" }, ven.metrics.shedLoadIds.includes(one.loadId) ? h("span", { class: "pill active" }, "shed") : "",
         one.enabled === false ? h("span", { class: "pill" }, "off") : "", one.priority === 1 ? h("span", { class: "pill" }, "critical") : "") },
-      { label: "Draws kW", right: true, cell: (one) => kw(one.currentPowerKw, 2) },
+      { label: "Draws kW", right: true, cell: (one) => kw(one.currentPowerKnown ? one.currentPowerKw : null, 2) },
       { label: "", wide: true, cell: (one) => h("div", { class: "meter", role: "img", "aria-label": percent(one.currentPowerKw ?? 0, one.capacityKw) },
         h("i", { style: `width:${Math.min(Math.max((one.currentPowerKw ?? 0) / (one.capacityKw || 1), 0) * 100, 100)}%` })) },
       { label: "Can shed kW", right: true, cell: (one) => kw(one.shedCapabilityKw, 2) },
       { label: "", right: true, cell: (one) => one.enabled === null || one.priority === 1 ? "" : h("button", { class: "plain", onclick: () => switchDialog(id, one, load) }, one.enabled ? "Switch off" : "Switch on") },
     ], ven.loads) : h("p", { class: "empty" }, "It has not told its circuits yet."));
     facts.replaceChildren(h("h2", {}, "About"), h("dl", { class: "facts" }, [
-      ["Registered", moment(ven.createdAt)], ["Place", ven.location ? `${ven.location.lat.toFixed(3)}, ${ven.location.lon.toFixed(3)}` : "–"],
+      ["Registered", moment(ven.createdAt)], ["Place", ven.locationKnown ? `${ven.location.lat.toFixed(3)}, ${ven.location.lon.toFixed(3)}` : "–"],
       ["Event", ven.metrics.activeEventId ? h("a", { href: `#/event/${encodeURIComponent(ven.metrics.activeEventId)}` }, ven.metrics.activeEventId) : "–"],
     ].flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
     answers.replaceChildren(h("h2", {}, "Answers"), acks.length ? table([
@@ -170,7 +170,7 @@ function switchDialog(id, load, then) {
   const word = load.enabled ? "off" : "on";
   ask(`Switch ${load.name ?? load.loadId} ${word}?`, "The VEN does it when the command arrives; its next telemetry shows it.", [], `Switch ${word}`, async () => {
     const sent = await call("PATCH", `${venPath(id)}/loads/${encodeURIComponent(load.loadId)}`, { enabled: !load.enabled });
-    toast(`Command ${sent.state}`);
+    toast(`Command ${sent.command.state}`);
     await then();
   }, load.enabled);
 }
