@@ -239,18 +239,23 @@ async def get_load_history(
                 raise HTTPException(404, f"{ven_id} has no load {load_id!r}")
             return {"points": [], "granularity_sec": step_sec}
         points = await _points(connection, ven_id, first, last, step_sec, used, of_load=True)
-        before_kw = await _before_shed_kw(connection, ven_id, load_id, points)
+        taken_kw = await _taken_kw(connection, ven_id, load_id, points)
     for point in points:
-        event_kw = before_kw.get(point["event_id"])
-        if event_kw is not None and point["used_power_known"]:
-            point["shed_power_kw"] = max(event_kw - point["used_power_kw"], 0.0)
+        taken = taken_kw.get(point["event_id"])
+        if taken is not None and taken[0] is not None and point["used_power_known"]:
+            point["shed_power_kw"] = max(taken[0] - point["used_power_kw"], 0.0)
+        elif taken is not None:
+            point["shed_power_kw"] = taken[1]
     return {"points": points, "granularity_sec": step_sec}
 
 
-async def _before_shed_kw(
+async def _taken_kw(
     connection: AsyncConnection, ven_id: str, load_id: str, points: Sequence[dict[str, Any]]
-) -> dict[str, float]:
-    """What the circuit drew when an event took it, by event, as the VEN's acks say."""
+) -> dict[str, tuple[float | None, float]]:
+    """(what the circuit drew when an event took it, what was taken) by event, as acks say.
+
+    Not every VEN tells the first.
+    """
     event_ids = {point["event_id"] for point in points} - {None}
     if not event_ids:
         return {}
@@ -263,14 +268,17 @@ async def _before_shed_kw(
         )
         .order_by(VenAckRow.timestamp)
     )
-    found: dict[str, float] = {}
+    found: dict[str, tuple[float | None, float]] = {}
     for ack in acks:
         for circuit in ack.circuits_curtailed:
             if isinstance(circuit, dict) and load_id in (circuit.get("loadId"), circuit.get("id")):
-                before_kw = circuit.get("original_kw")
-                if isinstance(before_kw, (int, float)):
-                    found.setdefault(ack.event_id, float(before_kw))
+                shed_kw = _number(circuit.get("shedKw", circuit.get("curtailed_kw"))) or 0.0
+                found.setdefault(ack.event_id, (_number(circuit.get("original_kw")), shed_kw))
     return found
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) else None
 
 
 async def _load_power(

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from fastapi import APIRouter
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.api.api_services import ApiServices, Uses
@@ -25,12 +25,14 @@ from backend.api.stats_responses import (
     NetworkHistoryResponse,
     NetworkStatsResponse,
 )
-from backend.store.statuses import ONLINE
+from backend.store.statuses import AVAILABLE, ONLINE
 from backend.store.table_base import utc_now
 from backend.store.tables import VEN_STATE, VENS
 from backend.store.telemetry_tables import NetworkSampleRow, QuarterHourRow
 
 router = APIRouter(prefix="/api/stats", tags=["Statistics"])
+TAKES_PART = func.coalesce(VEN_STATE.c.availability, AVAILABLE) == AVAILABLE
+"""A site that has opted out can shed nothing."""
 DEFAULT_GRANULARITY = "5m"
 STALE_AFTER = timedelta(minutes=5)
 """An older telemetry counts for nothing now."""
@@ -51,7 +53,7 @@ async def network_figures(connection: AsyncConnection) -> dict[str, Any]:
     counts = select(func.count(), func.count().filter(VENS.c.status == ONLINE)).select_from(VENS)
     sums = (
         select(
-            func.coalesce(func.sum(VEN_STATE.c.shed_available_kw), 0.0),
+            func.coalesce(func.sum(case((TAKES_PART, VEN_STATE.c.shed_available_kw))), 0.0),
             func.coalesce(func.sum(VEN_STATE.c.used_power_kw), 0.0),
             func.coalesce(func.sum(VEN_STATE.c.shed_power_kw), 0.0),
         )
@@ -79,7 +81,10 @@ async def get_load_type_stats(uses: Uses, _actor: Reader) -> list[dict[str, Any]
 async def _load_types(services: ApiServices, connection: AsyncConnection) -> list[dict[str, Any]]:
     rows = (
         await connection.execute(
-            select(VEN_STATE.c.load_set_id, VEN_STATE.c.load_power_w, VEN_STATE.c.load_shed_w)
+            select(
+                *(VEN_STATE.c.load_set_id, VEN_STATE.c.load_power_w),
+                case((TAKES_PART, VEN_STATE.c.load_shed_w)).label("load_shed_w"),
+            )
             .select_from(VENS.join(VEN_STATE, VEN_STATE.c.ven_id == VENS.c.id))
             .where(
                 VENS.c.status == ONLINE,
@@ -91,7 +96,8 @@ async def _load_types(services: ApiServices, connection: AsyncConnection) -> lis
     sets = await read_load_sets(services, connection, {row.load_set_id for row in rows})
     found: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for row in rows:
-        power_w, shed_w = row.load_power_w or [], row.load_shed_w or []
+        power_w = row.load_power_w or []
+        shed_w = row.load_shed_w or [0] * len(power_w)  # it does not take part
         for member, power, shed in zip(sets[row.load_set_id], power_w, shed_w, strict=False):
             sums = found[member.type or "unknown"]
             sums["count"] += 1

@@ -115,7 +115,7 @@ def _summary_row(row: Any, response_ms: float) -> dict[str, Any]:
         "status": row.status,
         "current_power_kw": row.used_power_kw,
         "shed_power_kw": row.shed_power_kw,
-        "shed_availability_kw": row.shed_available_kw,
+        "shed_availability_kw": None if row.shed_available_kw is None else can_shed_kw(row),
         "active_event_id": row.event_id,
         "last_seen": row.last_seen,
         "location": "" if row.lat is None else f"{row.lat:g}, {row.lon:g}",

@@ -66,6 +66,9 @@ class BackendSettings(SettingsBlock):
     state_interval_sec: float = variable("INGEST_STATE_INTERVAL_SEC", default=5.0, gt=0)
     offline_after_sec: float = variable("OFFLINE_AFTER_SEC", default=60.0, gt=0)
     max_ahead_sec: float = variable("TELEMETRY_MAX_AHEAD_SEC", default=3_600.0, ge=0)
+    new_vens_at_once: int = variable("INGEST_NEW_VENS_AT_ONCE", default=12_000, ge=1)
+    new_vens_per_minute: float = variable("INGEST_NEW_VENS_PER_MINUTE", default=600.0, ge=0)
+    """VENs that are registered by their first telemetry; more than these must be registered."""
     store_raw_payload: bool = variable("STORE_RAW_PAYLOAD", default=False)
     baseline_method: BaselineMethod = variable("BASELINE_METHOD", default=DEFAULT_METHOD)
     measure_timezone: Zone = variable("MEASURE_TIMEZONE", default="UTC")

@@ -25,3 +25,6 @@ LAG_SECONDS = Histogram(
 WAITING = Gauge("venagent_ingest_waiting_messages", "Messages that arrived and are not stored yet")
 FAILURES = Counter("venagent_ingest_database_failures_total", "Batches that had to be tried again")
 CONNECTED = Gauge("venagent_ingest_broker_connected", "1 while the broker is connected")
+DEAD_LETTERS_DROPPED = Counter(
+    "venagent_ingest_dead_letters_dropped_total", "Refused messages that were not kept: too many."
+)

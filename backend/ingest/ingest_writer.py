@@ -14,6 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.config.backend_settings import BackendSettings
+from backend.ingest import ingest_metrics
 from backend.ingest.batch_statements import (
     load_set_ids,
     mark_quarter_hours_due,
@@ -25,6 +26,7 @@ from backend.ingest.batch_statements import (
     store_statuses,
     store_ven_load_sets,
 )
+from backend.ingest.ingest_budget import DeadLetterBudget, IngestBudget
 from backend.ingest.ingest_records import (
     AckRecord,
     AlertRecord,
@@ -73,6 +75,7 @@ _REFRESH_SEC = 60.0
 _WINDOW_SEC = 1.0
 """How long the times that are believed stay the same."""
 _MOST_LOAD_SETS = 200_000
+TOO_MANY_NEW = "too many VENs that nobody knows came at once: register this one, or wait"
 
 
 @dataclass
@@ -160,6 +163,10 @@ class IngestWriter:
         self._marked: set[datetime] = set()
         """Quarters of an hour that are marked to be summed up."""
         self._staged_for = 0
+        self._new_vens = IngestBudget(
+            burst=settings.new_vens_at_once, per_sec=settings.new_vens_per_minute / 60.0
+        )
+        self._dead_letters = DeadLetterBudget()
 
     def read(self, message: IncomingMessage) -> Reading:
         """What `message` says, by the time it came; for `store`, which does it if nobody did."""
@@ -235,6 +242,7 @@ class IngestWriter:
         states = self._due_states(batch)
         quarters = batch.quarter_hours()
         new_sums = quarters - self._marked
+        kept = self._kept(batch.refused)
         async with self._database.engine.connect() as connection, connection.begin():
             # SQLAlchemy begins its transaction with the first statement it sees, and COPY is none.
             await connection.exec_driver_sql("SELECT 1")
@@ -248,13 +256,20 @@ class IngestWriter:
             stored += await store_alerts(connection, list(batch.alerts.values()))
             await store_statuses(connection, batch.statuses)
             await mark_quarter_hours_due(connection, new_sums)
-            await store_refused(connection, source, batch.refused)
+            await store_refused(connection, source, kept)
             if also is not None:
                 await also(connection)
         self._state_stored.update((one.ven_id, one.received) for one in states)
         # Only the present one stays marked until it is summed up; a late one is marked each time.
         self._marked = {start for start in quarters if start > utc_now() - QUARTER_HOUR}
         return stored + len(batch.statuses)
+
+    def _kept(self, refused: Sequence[tuple[IncomingMessage, str]]) -> list[Any]:
+        """The refused messages that go to the dead letters; the others are counted only."""
+        now = time.monotonic()
+        kept = [one for one in refused if self._dead_letters.allows(one[0].topic, now)]
+        ingest_metrics.DEAD_LETTERS_DROPPED.inc(len(refused) - len(kept))
+        return kept
 
     # ---- what must be there before the rows are ---------------------------------------------
 
@@ -265,7 +280,7 @@ class IngestWriter:
                 self._vens = set(await connection.scalars(select(VenRow.id)))
             self._vens_read = time.monotonic()
         days = batch.days() - self._days
-        vens = {key[0] for key in batch.telemetry} - self._vens
+        vens = self._welcome(batch, {key[0] for key in batch.telemetry} - self._vens)
         unknown = self._put_known_load_sets(batch)
         known, used = self._load_sets, self._used_load_sets
         keys = {loads.key for _, loads in unknown} - known.keys()
@@ -290,6 +305,21 @@ class IngestWriter:
         for ven_id, loads in unknown:
             loads.load_set_id = known[loads.key]
             self._last_load_set[ven_id] = (loads.key, loads.load_set_id)
+
+    def _welcome(self, batch: MessageBatch, new: set[str]) -> set[str]:
+        """Those of the VENs nobody knows that are registered; what the others sent is refused."""
+        if not new:
+            return new
+        allowed = self._new_vens.take(len(new), time.monotonic())
+        if allowed == len(new):
+            return new
+        names = sorted(new)
+        strangers = set(names[allowed:])
+        for key in [key for key in batch.telemetry if key[0] in strangers]:
+            one = batch.telemetry.pop(key)
+            message = IncomingMessage(f"ven/telemetry/{one.ven_id}", one.payload, one.received)
+            batch.refused.append((message, TOO_MANY_NEW))
+        return set(names[:allowed])
 
     def _put_known_load_sets(self, batch: MessageBatch) -> list[tuple[str, LoadsRecord]]:
         """Put in the ids of the load sets that are as they were; the others, with their VENs."""

@@ -56,6 +56,7 @@ CALLS = {
     ("GET", "/api/audit/"),
     ("GET", "/health"),
     ("GET", "/health/db-check"),
+    ("GET", "/health/demo-status"),
     ("GET", "/metrics"),
 }
 """The calls of docs/rest-api.md, and audit and metrics."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from sqlalchemy import update
 
 from backend.dispatch.dispatch_wake import wait_for_bell
 from backend.dispatch.event_lifecycle import stop_event
 from backend.store.database import Database
 from backend.store.statuses import ACTIVE, CANCELLED, COMPLETED
-from backend.store.tables import COMMANDS, EVENTS, PARTICIPANTS
+from backend.store.tables import COMMANDS, EVENTS, PARTICIPANTS, VENS
 from backend.store.transaction import in_transaction
 
 from .dispatching import (
@@ -164,7 +165,7 @@ async def test_a_ven_that_comes_online_during_an_event_joins_it(database: Databa
         await acknowledge(database, wire.sent)
         await set_online(database, "late")
         await eventually(lambda: wire.to("late"))
-    assert wire.to("late")[0]["shed_kw"] == 3.0
+    assert wire.to("late")[0]["shed_kw"] == 2.0  # what is short
     assert len(wire.to("late")) == 1
 
 
@@ -198,6 +199,35 @@ async def test_named_vens_are_asked_in_full_also_offline(database: Database) -> 
         await add_event(database, 5.0, ven_ids=["a", "never seen"], dispatcher=dispatcher)
         await eventually(lambda: len(wire.sent) == 2)
     assert {s["venId"]: s["shed_kw"] for s in wire.sent} == {"a": 2.0, "never seen": 3.0}
+
+
+async def test_who_does_not_take_part_is_not_asked(database: Database) -> None:
+    await add_vens(database, {"a": 2.0, "out": 9.0})
+    await add_vens(database, {"kept": 9.0}, status="maintenance")
+    await set_state(database, "out", availability="opted_out")
+    wire = Wire()
+    async with dispatching(database, wire) as dispatcher:
+        await add_event(database, 5.0, dispatcher=dispatcher)
+        await eventually(lambda: wire.sent)
+    assert {s["venId"]: s["shed_kw"] for s in wire.sent} == {"a": 2.0}
+
+
+async def test_a_claim_is_bounded_and_the_untrusted_are_asked_last(database: Database) -> None:
+    """900 MW of a new id do not take the event from those who can."""
+    await add_vens(database, {"a": 2.0, "b": 1.0, "claims": 900_000.0, "small": 50.0})
+    await set_state(database, "claims", highest_power_kw=4.0, panel_max_kw=800_000.0)
+    await set_state(database, "small", highest_power_kw=900_000.0, panel_max_kw=3.0)
+    async with database.engine.begin() as connection:
+        of = VENS.c.id.in_(["claims", "small"])
+        await connection.execute(update(VENS).where(of).values(trusted=False))
+    wire = Wire()
+    async with dispatching(database, wire) as dispatcher:
+        await add_event(database, 3.0, dispatcher=dispatcher)
+        await eventually(lambda: len(wire.sent) == 2)
+        await add_event(database, 20.0, event_id="e2", dispatcher=dispatcher)
+        await eventually(lambda: len(wire.sent) == 4)
+    asked = {s["venId"]: s["shed_kw"] for s in wire.sent}
+    assert asked == {"a": 2.0, "b": 1.0, "claims": 4.0, "small": 3.0}
 
 
 async def test_a_ven_is_in_one_event_at_a_time(database: Database) -> None:

@@ -22,7 +22,7 @@ from backend.store.database_upkeep import (
     sum_up_quarter_hours,
     update_ven_statuses,
 )
-from backend.store.day_partitions import drop_old_days
+from backend.store.day_partitions import create_partitions, drop_old_days
 from backend.store.event_tables import CommandRow, EventRow, ParticipantRow, VenAckRow
 from backend.store.fleet_tables import LoadSetRow, VenRow, VenStateRow
 from backend.store.statuses import ONLINE
@@ -220,15 +220,64 @@ async def test_an_ack_answers_its_command_and_tells_the_participant(
     assert await writer.store([accepted], "mqtt") == BatchOutcome(1)
     measured = ack("v", status="measured", correlationId="c", event_id="e", actual_shed_kw=4.5)
     restored = ack("v", op="restore", status="success", correlationId="r", event_id="e")
-    await writer.store([measured, restored, accepted], "mqtt")
+    rebound = ack("v", status="rebound", correlationId="c", event_id="e", reason_code="x")
+    await writer.store([measured, restored, rebound, accepted], "mqtt")
     (command,) = await all_of(database, CommandRow)
-    assert (command.state, command.ack_status) == ("acked", "measured")
+    assert command.state == "acked"
     (part,) = await all_of(database, ParticipantRow)
     assert (part.status, part.actual_shed_kw, part.baseline_kw) == ("measured", 4.5, 9.0)
     assert part.response_ms == pytest.approx(2000.0, abs=2.0)
     stored = {row.status: row for row in await all_of(database, VenAckRow)}
-    assert set(stored) == {"accepted", "measured", "success"}
+    assert set(stored) == {"accepted", "measured", "success", "rebound"}
     assert stored["accepted"].raw_payload["shed_basis"] == "predicted"
+
+
+async def test_an_ack_without_an_event_is_tied_by_its_correlation_id(
+    database: Database, writer: IngestWriter
+) -> None:
+    """As VENs of others answer a restore."""
+    async with database.sessions.begin() as session:
+        common = {"op": "restore", "payload": {}, "state": "published", "event_id": "e"}
+        session.add(CommandRow(correlation_id="r-1", ven_id="v", **common))
+    mine = ack("v", op="restore", status="success", correlationId="r-1")
+    others = ack("w", op="restore", status="success", correlationId="r-1")
+    await writer.store([mine, others, ack("v", op="ping", status="success")], "mqtt")
+    found = {(row.ven_id, row.op): row.event_id for row in await all_of(database, VenAckRow)}
+    assert found == {("v", "restore"): "e", ("w", "restore"): None, ("v", "ping"): None}
+
+
+async def test_maintenance_is_ended_by_an_operator_only(
+    database: Database, writer: IngestWriter, settings: BackendSettings
+) -> None:
+    await writer.store([message(payload("v"))], "mqtt")
+    async with database.engine.begin() as connection:
+        await connection.execute(update(VenRow).values(status="maintenance"))
+    online = encode_json({"venId": "v", "status": "online", "ts": 1})
+    await writer.store([message(payload("v", 2)), message(online, "ven/status/v")], "mqtt")
+    for later in (0, 3_600):
+        async with database.engine.begin() as connection:
+            now = utc_now() + timedelta(seconds=later)
+            await update_ven_statuses(connection, settings, now)
+        (ven,) = await all_of(database, VenRow)
+        assert ven.status == "maintenance"
+
+
+async def test_the_state_tells_who_takes_part_and_what_was_ever_drawn(
+    database: Database, writer: IngestWriter
+) -> None:
+    now = time.time()
+    out = {"state": "opted_out", "until_ts": now + 600, "reason_code": "person"}
+    first = payload("v", 1, timestamp=now - 10, usedPowerKw=7.0, availability=out)
+    async with database.engine.begin() as connection:
+        await connection.run_sync(create_partitions, [utc_now().date()])
+    await writer.store([message(first)], "mqtt")
+    (state,) = await all_of(database, VenStateRow)
+    assert (state.availability, state.availability_reason) == ("opted_out", "person")
+    assert state.availability_until.timestamp() == pytest.approx(now + 600, abs=0.01)
+    writer = IngestWriter(database, BackendSettings.from_environment({}))
+    await writer.store([message(payload("v", 2, timestamp=now, usedPowerKw=2.0))], "mqtt")
+    (state,) = await all_of(database, VenStateRow)
+    assert (state.used_power_kw, state.highest_power_kw, state.availability) == (2.0, 7.0, None)
 
 
 async def test_an_ack_of_another_ven_answers_nothing(
