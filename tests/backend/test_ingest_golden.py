@@ -25,7 +25,13 @@ from backend.ingest.plausible_values import plausible_times
 from VenAgent.contract import golden
 from VenAgent.contract.acks import AckStatus, ack
 from VenAgent.contract.json_codec import encode_json
-from VenAgent.contract.telemetry import LoadEntry, Quality, Telemetry
+from VenAgent.contract.telemetry import (
+    Availability,
+    AvailabilityState,
+    LoadEntry,
+    Quality,
+    Telemetry,
+)
 from VenAgent.contract.topics import Topics
 
 TOPICS = Topics.for_ven(golden.VEN_ID)
@@ -100,10 +106,11 @@ load = st.fixed_dictionaries(
         "priority": st.integers(1, 5),
     }
 ).map(lambda fields: LoadEntry(**fields))
+availability = st.sampled_from(AvailabilityState).map(lambda state: Availability(state=state))
 telemetry = st.fixed_dictionaries(
     {
         "ven_id": st.just(golden.VEN_ID),
-        "timestamp": st.just(golden.TS),
+        "ts": st.just(golden.TS),
         "seq": st.integers(0, 2**62),
         "used_power_kw": st.none() | power_kw,
         "shed_power_kw": st.none() | power_kw,
@@ -113,6 +120,10 @@ telemetry = st.fixed_dictionaries(
         "battery_soc": st.none() | st.floats(0.0, 100.0),
         "panel_amperage_rating": st.just(200),
         "panel_voltage": st.just(240),
+        "voltage": st.none() | st.floats(200.0, 260.0),
+        "availability": st.sampled_from(AvailabilityState).map(
+            lambda state: Availability(state=state)
+        ),
         "panel_max_kw": st.just(48.0),
         "current_amps": st.none(),
         "panel_utilization_percent": st.none(),
@@ -129,10 +140,11 @@ def test_whatever_telemetry_the_contract_writes_is_read_as_it_was_meant(sent: Te
     record = read(wire, TOPICS.metering)
     assert isinstance(record, TelemetryRecord)
     assert (record.seq, record.quality) == (sent.seq, sent.quality.value)
-    assert abs(record.timestamp - AT) < timedelta(seconds=1)
+    assert record.timestamp == AT
     for name in ("used_power_kw", "shed_power_kw", "requested_reduction_kw", "battery_soc"):
         assert getattr(record, name) == getattr(sent, name), name
     assert record.event_id == sent.event_id
+    assert record.availability == sent.availability.state.value
     assert json.loads(record.payload) == wire
     if not sent.loads:
         assert record.loads is None
