@@ -39,6 +39,7 @@ from VenAgent.runtime.remote_updates import RemoteUpdates
 from VenAgent.runtime.session_backlog import LAST_CONNECTED
 from VenAgent.runtime.timers import Timers
 from VenAgent.site.actuator import Actuator
+from VenAgent.site.device_requests import DeviceRequests
 from VenAgent.site.failsafe import Failsafe
 from VenAgent.site.meter import Meter
 from VenAgent.storage.ended_events import EndedEvents
@@ -88,8 +89,11 @@ class Ven:
 
         # ---- the core, and the building
         self._engine = Engine(config.build_panel(), config.ven_id, config.policy())
-        self._meter = Meter(agent.vip, calls, config, self._on_reading)
-        self._actuator = Actuator(calls, config, self._identity)
+        self._requests = DeviceRequests(calls, config)
+        self._meter = Meter(agent.vip, self._requests, config, self._on_reading)
+        self._actuator = Actuator(
+            calls, self._requests, config, self._identity, self._meter.written
+        )
         self._failsafe = Failsafe(calls, config.leases, config.driver_identity)
 
         # ---- what goes out
@@ -193,6 +197,7 @@ class Ven:
         self._history.measure_by(config.measured_by())
         self._alerts.ven_id = config.ven_id
         self._bus.reconfigure(config.ven_id, topics.alerts)
+        self._requests.reconfigure(config)
         self._actuator.reconfigure(config)
         self._failsafe.reconfigure(config.leases, config.driver_identity)
         self._executor.ack_topic = topics.ack

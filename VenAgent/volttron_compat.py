@@ -155,9 +155,9 @@ class Calls:
         self._listener = self._on_error  # the signal keeps no reference of its own
         agent.core.onviperror.connect(self._listener)
 
-    def call(self, peer: str, method: str, *args: Any) -> Any:
+    def call(self, peer: str, method: str, *args: Any, **kwargs: Any) -> Any:
         """The result to come; always `.get(timeout=…)` it, and expect RPC_FAILURES."""
-        result = self._rpc.call(peer, method, *args)
+        result = self._rpc.call(peer, method, *args, **kwargs)
         self._open[peer].add(result)
         return result
 

@@ -236,7 +236,7 @@ class EffectExecutor:
             self._actuator.reserve, effect.task_id, effect.until_ts, time.time()
         )
         self._arming = gevent.spawn(self._failsafe.arm)
-        reading = self._meter.fresh_reading()
+        reading = self._meter.plan_reading()
         refusal = reserving.get()
         if refusal is None and reading.power_kw is None and self._meter.failure:
             why = f"the meter could not be read: {self._meter.failure}"

@@ -23,11 +23,12 @@ import gevent
 
 from VenAgent.config import AgentConfig
 from VenAgent.dr.point_write import PointWrite
-from VenAgent.site.rpc import in_parallel
+from VenAgent.site.device_requests import FINAL, DeviceFailure, DeviceRequests, by_device
 from VenAgent.volttron_compat import (
     RPC_FAILURES,
     Calls,
     describe_failure,
+    device_points,
     format_timestamp,
     schedule_outcome,
 )
@@ -51,8 +52,18 @@ class ActuatorRefusal:
 class Actuator:
     """The panel's devices at the actuator, as this agent may write them."""
 
-    def __init__(self, calls: Calls, config: AgentConfig, identity: str) -> None:
+    def __init__(
+        self,
+        calls: Calls,
+        requests: DeviceRequests,
+        config: AgentConfig,
+        identity: str,
+        on_written: Callable[[Mapping[str, float | bool], float], None] = lambda values, ts: None,
+    ) -> None:
+        """`on_written`: these points (`device/point`) were written with these values, at a time."""
         self._calls = calls
+        self._requests = requests
+        self._on_written = on_written
         self._config = config
         self._identity = identity
         self._grace_until = 0.0
@@ -189,34 +200,104 @@ class Actuator:
 
     def _through_actuator(self, writes: Iterable[PointWrite]) -> dict[str, str]:
         actuator = self._config.actuator_identity
-        return self._write(
-            writes,
-            lambda write: self._calls.call(
-                actuator, "set_point", self._identity, write.point, _as_register(write.value)
-            ),
-        )
+
+        def write_one(device: str, write: PointWrite) -> Any:
+            value = _as_register(write.value)
+            return self._requests.ask(
+                device, actuator, "set_point", self._identity, write.point, value
+            )
+
+        def write_all(device: str, writes: list[PointWrite]) -> Any:
+            values = [[write.point, _as_register(write.value)] for write in writes]
+            return self._requests.ask(
+                device, actuator, "set_multiple_points", self._identity, values
+            )
+
+        return self._write(writes, write_one, write_all)
 
     def _through_driver(self, writes: Iterable[PointWrite]) -> dict[str, str]:
         driver = self._config.driver_identity
 
-        def call(write: PointWrite) -> Any:
-            device, _, point = write.point.rpartition("/")
-            return self._calls.call(driver, "set_point", device, point, _as_register(write.value))
+        def write_one(device: str, write: PointWrite) -> Any:
+            point = write.point.rpartition("/")[2]
+            return self._requests.ask(
+                device, driver, "set_point", device, point, _as_register(write.value)
+            )
 
-        return self._write(writes, call)
+        return self._write(writes, write_one, None)
 
     def _write(
-        self, writes: Iterable[PointWrite], call: Callable[[PointWrite], Any]
+        self,
+        writes: Iterable[PointWrite],
+        write_one: Callable[[str, PointWrite], Any],
+        write_all: Callable[[str, list[PointWrite]], Any] | None,
     ) -> dict[str, str]:
-        wanted = {write.circuit_id: _as_wired(write) for write in writes}
-        calls = {circuit_id: call(write) for circuit_id, write in wanted.items()}
-        answers, failures = in_parallel(calls, self._config.event.write_timeout_sec)
-        for circuit_id, value in answers.items():
-            write = wanted[circuit_id]
-            if not _same(value, write.value):
-                failures[circuit_id] = f"{write.point} answered {value!r}, not {write.value!r}"
-        for circuit_id, why in failures.items():
-            _log.warning("write to %s failed: %s", wanted[circuit_id].point, why)
+        """What was not confirmed, by circuit. In parallel over devices; the points of one device in
+        one call, where that is more than one."""
+        by_name: dict[str, list[PointWrite]] = {}
+        for write in writes:
+            by_name.setdefault(write.point.rpartition("/")[0], []).append(_as_wired(write))
+
+        def write_device(device: str) -> dict[str, str]:
+            failures: dict[str, str] = {}
+            single = by_name[device]
+            if write_all is not None and len(single) > 1:
+                single, failures = self._write_together(device, single, write_all)
+            return failures | self._write_each(device, single, write_one)
+
+        failures: dict[str, str] = {}
+        for device, of_device in by_device(by_name, write_device).items():
+            failures |= of_device
+            points = {write.circuit_id: write.point for write in by_name[device]}
+            for circuit_id, why in of_device.items():
+                _log.warning("write to %s failed: %s", points[circuit_id], why)
+        values = {write.point: write.value for each in by_name.values() for write in each}
+        self._on_written(values, time.time())
+        return failures
+
+    def _write_together(
+        self,
+        device: str,
+        writes: list[PointWrite],
+        write_all: Callable[[str, list[PointWrite]], Any],
+    ) -> tuple[list[PointWrite], dict[str, str]]:
+        """All points of a device in one call: those that are to be written one by one after it, and
+        what is refused for good. The call reports errors only: a reading proves the values."""
+        try:
+            errors = write_all(device, writes)
+        except DeviceFailure as failure:
+            if failure.kind in FINAL:
+                return [], {write.circuit_id: str(failure) for write in writes}
+            return writes, {}
+        if errors:  # of some; the others are proven with them
+            _log.info("%s: %s", device, errors)
+        try:
+            driver = self._config.driver_identity
+            read = device_points(device, self._requests.ask(device, driver, "scrape_all", device))
+        except DeviceFailure:
+            return writes, {}
+        return [
+            write
+            for write in writes
+            if not _same((read or {}).get(write.point.rpartition("/")[2]), write.value)
+        ], {}
+
+    def _write_each(
+        self,
+        device: str,
+        writes: list[PointWrite],
+        write_one: Callable[[str, PointWrite], Any],
+    ) -> dict[str, str]:
+        """One by one, in parallel; a device answers with the value that it was sent."""
+        settles = self._config.quirks_of(device).settle_sec > 0.0
+        greenlets = {write: gevent.spawn(_attempt, write_one, device, write) for write in writes}
+        failures: dict[str, str] = {}
+        for write, greenlet in greenlets.items():
+            answer, why = greenlet.get()
+            if why is None and not settles and not _same(answer, write.value):
+                why = f"{write.point} answered {answer!r}, not {write.value!r}"
+            if why is not None:
+                failures[write.circuit_id] = why
         return failures
 
     def _call(self, method: str, *args: Any) -> Mapping[str, Any] | str:
@@ -228,6 +309,16 @@ class Actuator:
             return f"{actuator}: {describe_failure(failure)}"
         outcome = schedule_outcome(answer)
         return f"{actuator} answered {answer!r}" if outcome is None else outcome
+
+
+def _attempt(
+    write_one: Callable[[str, PointWrite], Any], device: str, write: PointWrite
+) -> tuple[Any, str | None]:
+    """What the device answered, or why it did not."""
+    try:
+        return write_one(device, write), None
+    except DeviceFailure as failure:
+        return None, str(failure)
 
 
 def _as_wired(write: PointWrite) -> PointWrite:

@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
 from VenAgent.config import AgentConfig
 from VenAgent.dr.panel import Reading
+from VenAgent.site.device_requests import DeviceFailure, DeviceRequests, by_device
 from VenAgent.site.point_readings import PointReadings
-from VenAgent.site.rpc import in_parallel
-from VenAgent.volttron_compat import RPC_FAILURES, Calls, describe_failure, device_points
+from VenAgent.volttron_compat import RPC_FAILURES, describe_failure, device_points
 
 _log = logging.getLogger(__name__)
 
-READ_TIMEOUT_SEC = 5.0
+SUBSCRIBE_SEC = 5.0
 
 
 class Meter:
     """The panel's devices at the platform driver. `on_reading` gets each new reading."""
 
     def __init__(
-        self, vip: Any, calls: Calls, config: AgentConfig, on_reading: Callable[[Reading], None]
+        self,
+        vip: Any,
+        requests: DeviceRequests,
+        config: AgentConfig,
+        on_reading: Callable[[Reading], None],
     ) -> None:
         self._vip = vip
-        self._calls = calls
+        self._requests = requests
         self._config = config
         self._on_reading = on_reading
         self.points = PointReadings(config)
@@ -43,7 +47,7 @@ class Meter:
                 # by prefix, so this is the device's own topics and not its neighbour's
                 self._vip.pubsub.subscribe(
                     peer="pubsub", prefix=f"devices/{device}/", callback=self._published
-                ).get(timeout=READ_TIMEOUT_SEC)
+                ).get(timeout=SUBSCRIBE_SEC)
             except RPC_FAILURES as failure:
                 _log.error("could not subscribe to %s: %s", device, describe_failure(failure))
 
@@ -52,7 +56,7 @@ class Meter:
             try:
                 self._vip.pubsub.unsubscribe(
                     peer="pubsub", prefix=f"devices/{device}/", callback=self._published
-                ).get(timeout=READ_TIMEOUT_SEC)
+                ).get(timeout=SUBSCRIBE_SEC)
             except RPC_FAILURES as failure:
                 _log.warning("could not unsubscribe %s: %s", device, describe_failure(failure))
 
@@ -73,39 +77,76 @@ class Meter:
         Nor does a publication take part that comes meanwhile: its time is that of the end of the
         driver's scrape, and a slow one may have read the points before they were last written.
         """
+        return self._reading_of(self._config.devices())
+
+    def plan_reading(self) -> Reading:
+        """The panel as a plan may take it: a slow device, or one whose answer got lost, as it was
+        last published, if that is fresh and was read after our last write to it."""
+        slow = {d for d in self._config.devices() if self._requests.is_slow(d) and self._serves(d)}
+        return self._reading_of(
+            [d for d in self._config.devices() if d not in slow],
+            published=slow,
+            else_published=True,
+        )
+
+    def _reading_of(
+        self,
+        devices: Iterable[str],
+        published: Iterable[str] = (),
+        *,
+        else_published: bool = False,
+    ) -> Reading:
         asked_ts = time.time()
-        answers, _ = self._read(asked_ts)
-        own = PointReadings(self._config)
+        answers, failures = self._read(devices, asked_ts)
+        own = self.points.blank()
         for device, values in answers.items():
             own.update(device, values, asked_ts)
+        instead = [d for d in failures if self._serves(d)] if else_published else []
+        for device in (*published, *instead):
+            own.adopt(self.points, device)
         now = time.time()
-        return own.reading(now, max_age_sec=now - asked_ts)
+        return own.reading(now, None if published or instead else now - asked_ts)
+
+    def _serves(self, device: str) -> bool:
+        """Whether what was last published of a device is as good as read now."""
+        began_before_sec = self._requests.slowest_sec(device) or 0.0
+        return self.points.is_published_since_write(device, time.time(), began_before_sec)
 
     def read_now(self) -> bool:
         """Read all devices at once, in parallel; whether all answered."""
-        _, failures = self._read(time.time())
+        _, failures = self._read(self._config.devices(), time.time())
         return not failures
 
-    def _read(self, asked_ts: float) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
+    def _read(
+        self, devices: Iterable[str], asked_ts: float
+    ) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
         """What the devices answer, and why the others did not, by device."""
-        calls = {
-            device: self._calls.call(self._config.driver_identity, "scrape_all", device)
-            for device in self._config.devices()
-        }
-        answered, failures = in_parallel(calls, READ_TIMEOUT_SEC)
         answers: dict[str, Mapping[str, Any]] = {}
-        for device, answer in answered.items():
-            points = device_points(device, answer)
-            if points:
-                answers[device] = points
+        failures: dict[str, str] = {}
+        for device, answer in by_device(devices, self._scrape).items():
+            if isinstance(answer, str):
+                failures[device] = answer
             else:
-                failures[device] = f"{self._config.driver_identity} answered {answer!r}"
+                answers[device] = answer
         for device, values in answers.items():
             self.points.update(device, values, asked_ts, now=time.time(), complete=True)
         self.failure = "; ".join(f"{device}: {why}" for device, why in failures.items()) or None
         if answers:
             self._on_reading(self.points.reading(time.time()))
         return answers, failures
+
+    def _scrape(self, device: str) -> Mapping[str, Any] | str:
+        """All points of a device, or why not."""
+        driver = self._config.driver_identity
+        try:
+            answer = self._requests.ask(device, driver, "scrape_all", device)
+        except DeviceFailure as failure:
+            return str(failure)
+        return device_points(device, answer) or f"{driver} answered {answer!r}"
+
+    def written(self, values: Mapping[str, float | bool], ts: float) -> None:
+        """These points (`device/point`) were written: what was read of them before is no more."""
+        self.points.written(values, ts)
 
     def _published(
         self,

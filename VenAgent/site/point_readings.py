@@ -7,8 +7,9 @@ that could be stands in its place, at its own age.
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -76,6 +77,8 @@ class PointReadings:
     _absent: dict[str, set[str]] = field(default_factory=dict)
     """By device: configured points that its last complete reading did not have."""
     _suspects: dict[tuple[str, str], SuspectPoint] = field(default_factory=dict)
+    _written: dict[tuple[str, str], tuple[float | bool, float]] = field(default_factory=dict)
+    """By device and name: what we last wrote, and when."""
 
     def __post_init__(self) -> None:
         self._names: dict[str, list[str]] = {device: [] for device in self.config.devices()}
@@ -132,6 +135,8 @@ class PointReadings:
             self._suspects[device, name] = SuspectPoint(f"{device}/{name}", points[name], reason)
             return
         self._suspects.pop((device, name), None)
+        if not self._shows(device, name, value, ts):
+            value = None
         if known is None or is_from_the_future:
             self._points[device][name] = _Point(value, ts)
             return
@@ -139,23 +144,59 @@ class PointReadings:
             known.gaps_sec.append(ts - known.ts)
         known.value, known.ts = value, ts
 
-    def adopt(self, before: PointReadings) -> None:
-        """Keep what was read under an earlier configuration, of the points that are still ours."""
-        for device, points in before._points.items():
+    def adopt(self, before: PointReadings, device: str | None = None) -> None:
+        """Keep what was read earlier of the points that are still ours; of one device only, if it
+        is named."""
+        for name_of_device, points in before._points.items():
+            if device not in (None, name_of_device):
+                continue
             for name, point in points.items():
-                if name in self._names.get(device, ()):
-                    self._points.setdefault(device, {})[name] = point
-                    first_ts = before._first_ts[device]
-                    self._first_ts[device] = min(self._first_ts.get(device, first_ts), first_ts)
+                if name in self._names.get(name_of_device, ()):
+                    self._points.setdefault(name_of_device, {})[name] = point
+                    first_ts = before._first_ts[name_of_device]
+                    self._first_ts[name_of_device] = first_ts
 
-    def forget(self, topics: Iterable[str], ts: float) -> None:
-        """These points (`device/point`) were written at `ts`: what was read of them before that
-        is not how they are."""
-        for topic in topics:
+    def blank(self) -> PointReadings:
+        """Nothing read yet; what was written lately and may not show yet is known."""
+        other = PointReadings(self.config)
+        other._written = self._written
+        return other
+
+    def written(self, values: Mapping[str, float | bool], ts: float) -> None:
+        """These points (`device/point`) were written at `ts`: what was read of them before that is
+        not how they are, nor what is read of a slow device before it has settled."""
+        for topic, value in values.items():
             device, _, name = topic.rpartition("/")
+            if device not in self._names:
+                continue
+            self._written[device, name] = (value, ts)
             known = self._points.get(device, {}).get(name)
             if known is not None and known.ts <= ts:
                 known.value = None
+
+    def _shows(self, device: str, name: str, value: Any, ts: float) -> bool:
+        """Whether a value read at `ts` may be believed after the last write to its point."""
+        wanted, written_ts = self._written.get((device, name), (None, -math.inf))
+        settle_sec = self.config.quirks_of(device).settle_sec
+        return ts > written_ts + settle_sec or not settle_sec or value == wanted
+
+    def is_published_since_write(
+        self, device: str, now: float, began_before_sec: float = 0.0
+    ) -> bool:
+        """Whether all points of a device are fresh, and were read after our last write to it. A
+        reading begins before its time: `began_before_sec`."""
+        known = self._points.get(device, {})
+        names = self._names.get(device, [])
+        last_write_ts = max(
+            (ts for (each, _), (_, ts) in self._written.items() if each == device),
+            default=-math.inf,
+        )
+        return bool(names) and all(
+            name in known
+            and self._is_fresh(known[name], now)
+            and known[name].ts - began_before_sec > last_write_ts
+            for name in names
+        )
 
     # ---- what is wrong with it -----------------------------------------------------------
 

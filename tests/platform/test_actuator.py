@@ -12,6 +12,7 @@ from tests.platform.site import ROOT, VEN
 from VenAgent.config import AgentConfig
 from VenAgent.dr.point_write import PointWrite
 from VenAgent.site.actuator import Actuator, ActuatorRefusal
+from VenAgent.site.device_requests import DeviceRequests
 from VenAgent.volttron_compat import RemoteError
 
 CONFIG = AgentConfig.load(json.loads((ROOT / "config").read_text()), {})
@@ -47,7 +48,7 @@ class ActuatorPeer:
 
 
 def actuation(actuator: Any) -> Actuator:
-    return Actuator(actuator, CONFIG, VEN)
+    return Actuator(actuator, DeviceRequests(actuator, CONFIG), CONFIG, VEN)
 
 
 def test_a_reservation_of_ours_that_was_forgotten_is_given_back_and_made_anew() -> None:
@@ -126,7 +127,12 @@ def test_opening_a_circuit_energises_the_relay_of_a_normally_closed_contact(
     config, relays = AgentConfig.load(contents, {}), Relays()
     built = next(each for each in config.build_panel().circuits if each.id == "heater1")
     write = PointWrite("heater1", built.point, value=False, inverted=built.inverted)
-    assert Actuator(cast(Any, relays), config, VEN).write([write]) == {}
+    assert (
+        Actuator(cast(Any, relays), DeviceRequests(cast(Any, relays), config), config, VEN).write(
+            [write]
+        )
+        == {}
+    )
     assert relays.written == [(built.point, sent)]
 
 
@@ -177,3 +183,121 @@ def test_an_event_that_ended_in_the_others_grace_is_not_shed_by_a_late_try() -> 
     failures = taken(actuator).write([HEATER_OFF], lambda: next(still_wanted))
     assert "lighting" in failures["heater1"]
     assert actuator.written == []
+
+
+class Board:
+    """Relays on one device, written together or one by one. `refused`: points that fail alone, as
+    often as it says; `deaf`: points that confirm and stay as they are."""
+
+    def __init__(self, refused: dict[str, int] | None = None, deaf: tuple[str, ...] = ()) -> None:
+        self.refused, self.deaf = dict(refused or {}), deaf
+        self.points: dict[str, Any] = {}
+        self.calls: list[str] = []
+
+    def call(self, peer: str, method: str, *args: Any) -> Answered:
+        self.calls.append(method)
+        if method == "scrape_all":
+            return Answered(dict(self.points))
+        if method == "set_multiple_points":
+            errors = {topic: "IOError('lost')" for topic, v in args[1] if not self._set(topic, v)}
+            return Answered(errors)
+        topic, value = args[1], args[2]
+        if not self._set(topic, value):
+            return Failed("IOError", "lost")
+        return Answered(self.points.get(topic.rpartition("/")[2]))
+
+    def _set(self, topic: str, value: Any) -> bool:
+        point = topic.rpartition("/")[2]
+        if self.refused.get(point, 0) > 0:
+            self.refused[point] -= 1
+            return False
+        self.points[point] = None if point in self.deaf else value
+        return True
+
+
+class Failed(Answered):
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(None)
+        self._error = RemoteError(text, exc_type=kind, exc_args=[text])
+
+    def get(self, timeout: float) -> Any:
+        raise self._error
+
+
+NAMES = ("heater1", "dryer1", "range1")
+ALL_OFF = [
+    PointWrite(name, f"{CONFIG.panel.device}/{name}_contactor", value=False) for name in NAMES
+]
+
+
+def test_the_points_of_one_device_are_written_in_one_call_and_proven_by_a_reading() -> None:
+    board = Board()
+    assert actuation(board).write(ALL_OFF) == {}
+    assert board.calls == ["set_multiple_points", "scrape_all"]
+    assert board.points == {f"{name}_contactor": False for name in NAMES}
+
+
+def test_a_write_that_failed_alone_is_made_again_at_once() -> None:
+    board = Board(refused={"heater1_contactor": 1})
+    assert actuation(board).write(ALL_OFF) == {}
+    assert board.calls == ["set_multiple_points", "scrape_all", "set_point"]
+    lost = Board(refused={"heater1_contactor": 99})
+    failures = actuation(lost).write(ALL_OFF)
+    assert set(failures) == {"heater1"}
+    assert "lost" in failures["heater1"]
+
+
+def test_a_point_that_confirms_and_stays_as_it_is_has_failed() -> None:
+    failures = actuation(Board(deaf=("dryer1_contactor",))).write(ALL_OFF)
+    assert failures == {
+        "dryer1": f"{CONFIG.panel.device}/dryer1_contactor answered None, not False"
+    }
+
+
+def test_without_the_call_for_several_points_they_are_written_one_by_one() -> None:
+    class Older(Board):
+        def call(self, peer: str, method: str, *args: Any) -> Answered:
+            if method == "set_multiple_points":
+                return Failed("MethodNotFound", method)
+            return super().call(peer, method, *args)
+
+    board = Older()
+    assert actuation(board).write(ALL_OFF) == {}
+    assert board.calls.count("set_point") == len(NAMES)
+
+
+def test_an_override_in_the_driver_concerns_that_device_only() -> None:
+    contents = json.loads((ROOT / "config").read_text())
+    heater = next(each for each in contents["circuits"] if each["id"] == "heater1")
+    heater["control_device"] = "site/building/relays"
+    contents["leases"] = []
+    config = AgentConfig.load(contents, {})
+
+    class Overridden(Board):
+        def call(self, peer: str, method: str, *args: Any) -> Answered:
+            if method == "set_point" and "relays" in args[1]:
+                return Failed("RemoteError", "OverrideError: global override is set")
+            return super().call(peer, method, *args)
+
+    board: Any = Overridden()
+    writes = [
+        PointWrite("heater1", "site/building/relays/heater1_contactor", value=False),
+        *ALL_OFF[1:],
+    ]
+    failures = Actuator(board, DeviceRequests(board, config), config, VEN).write(writes)
+    assert set(failures) == {"heater1"}
+    assert "override" in failures["heater1"]
+    assert board.points == {"dryer1_contactor": False, "range1_contactor": False}
+
+
+def test_a_device_that_shows_a_write_late_has_not_failed() -> None:
+    contents = json.loads((ROOT / "config").read_text())
+    contents["quirks"] = [{"device": CONFIG.panel.device, "settle_sec": 8}]
+    config, board = AgentConfig.load(contents, {}), Board(deaf=("heater1_contactor",))
+    late: Any = board
+    written: dict[str, Any] = {}
+    ours = Actuator(
+        late, DeviceRequests(late, config), config, VEN, lambda values, ts: written.update(values)
+    )
+    assert ours.write([HEATER_OFF]) == {}
+    assert written == {HEATER_OFF.point: False}

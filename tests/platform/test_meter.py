@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
+import gevent
 import pytest
 
 from tests.platform.site import ROOT
 from VenAgent.config import AgentConfig
 from VenAgent.dr.panel import Reading
+from VenAgent.site.device_requests import DeviceFailure, DeviceRequests, by_device
 from VenAgent.site.meter import Meter
 from VenAgent.volttron_compat import RemoteError, format_timestamp, get_aware_utc_now
 
 CONFIG = AgentConfig.load(json.loads((ROOT / "config").read_text()), {})
 DEVICE = CONFIG.panel.device
 OPEN = {"total_kw": 18.0, "heater1_contactor": 0}
+FULL = (
+    dict.fromkeys(
+        (
+            point
+            for circuit in CONFIG.circuits
+            for point in (*circuit.power_points, circuit.switch_point, circuit.limit_point)
+            if point
+        ),
+        1,
+    )
+    | dict.fromkeys(("voltage", "current_amps", "battery_soc"), 1.0)
+    | OPEN
+)
+"""All points that the agent is configured to read."""
 CLOSED = {"total_kw": 22.5, "heater1_contactor": 1}
 
 
@@ -40,7 +57,7 @@ class Driver:
 
 
 def meter_of(driver: Any, heard: list[Reading]) -> Meter:
-    return Meter(None, driver, CONFIG, heard.append)
+    return Meter(None, DeviceRequests(driver, CONFIG), CONFIG, heard.append)
 
 
 def publish(meter: Meter, values: dict[str, Any]) -> None:
@@ -68,7 +85,103 @@ def test_without_an_answer_nothing_is_read_whatever_was_published() -> None:
     assert fresh.power_kw is None
     assert fresh.circuit("heater1").closed is None
     assert "gone" in str(meter.failure)
-    assert [reading.power_kw for reading in heard] == [pytest.approx(18.0)]
+    assert {reading.power_kw for reading in heard} == {18.0}
+
+
+def test_what_was_published_since_our_last_write_serves_a_plan_when_an_answer_is_lost() -> None:
+    driver = Driver(RemoteError("lost", exc_type="IOError", exc_args=["lost"]))
+    meter = meter_of(driver, [])
+    publish(meter, FULL)
+    assert meter.plan_reading().power_kw == pytest.approx(18.0)
+    assert meter.plan_reading().circuit("heater1").closed is False
+    assert meter.fresh_reading().power_kw is None, "but it proves nothing"
+    meter.written({f"{DEVICE}/heater1_contactor": True}, time.time())
+    assert meter.plan_reading().power_kw is None
+    publish(meter, FULL)
+    assert meter.plan_reading().power_kw == pytest.approx(18.0)
+
+
+def test_a_slow_device_is_given_the_time_that_it_needs() -> None:
+    """Its answers come, though later than they are waited for at first."""
+    limits: list[float] = []
+
+    class Slow(Driver):
+        def get(self, timeout: float) -> Any:
+            limits.append(timeout)
+            if timeout < 12.0:
+                raise gevent.Timeout(timeout)
+            return CLOSED
+
+    requests = DeviceRequests(Slow(CLOSED), CONFIG)  # type: ignore[arg-type]
+    with pytest.raises(DeviceFailure, match="no answer within 5 s"):
+        requests.ask(DEVICE, "platform.driver", "scrape_all", DEVICE)
+    gevent.sleep(0)  # it is waited for all the same, to learn from it
+    requests._answers_sec[DEVICE].append(6.0)
+    assert requests.limit_sec(DEVICE) == 18.0
+    assert requests.ask(DEVICE, "platform.driver", "scrape_all", DEVICE) == CLOSED
+    assert limits[0] == 5.0
+    assert limits[-1] == 18.0
+
+
+def test_the_plan_of_a_slow_device_takes_what_it_published() -> None:
+    driver = Driver(CLOSED)
+    meter = meter_of(driver, [])
+    publish(meter, FULL)
+    asked: list[None] = []
+    driver.meanwhile = lambda: asked.append(None)
+    meter._requests._answers_sec[DEVICE].append(2.0)
+    assert meter.plan_reading().power_kw == pytest.approx(18.0)
+    assert asked == []
+    meter.written({f"{DEVICE}/heater1_contactor": True}, time.time())
+    assert meter.plan_reading().power_kw == pytest.approx(22.5)
+    assert asked == [None]
+
+
+def test_a_request_that_fails_alone_is_made_again_at_once() -> None:
+    class Lossy(Driver):
+        def __init__(self) -> None:
+            super().__init__(CLOSED)
+            self.asked = 0
+
+        def get(self, timeout: float) -> Any:
+            self.asked += 1
+            if self.asked == 1:
+                raise RemoteError("lost", exc_type="IOError", exc_args=["no response"])
+            return CLOSED
+
+    driver = Lossy()
+    assert meter_of(driver, []).fresh_reading().power_kw == pytest.approx(22.5)
+    assert driver.asked == 2
+
+
+def test_devices_behind_one_gateway_are_asked_one_after_the_other() -> None:
+    under_way, most = 0, 0
+
+    class Gateway:
+        def call(self, peer: str, method: str, device: str) -> Gateway:
+            return self
+
+        def get(self, timeout: float) -> Any:
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            gevent.sleep(0.01)
+            under_way -= 1
+            return CLOSED
+
+    requests = DeviceRequests(Gateway(), CONFIG)  # type: ignore[arg-type]
+
+    def ask(device: str) -> Any:
+        return requests.ask(device, "platform.driver", "scrape_all", device)
+
+    by_device(["a", "b", "c"], ask)
+    assert most == 3
+    requests.share_gateways({"a": "10.0.0.1:502", "b": "10.0.0.1:502", "c": "10.0.0.2:502"})
+    most = 0
+    by_device(["a", "b"], ask)
+    assert most == 1
+    by_device(["a", "c"], ask)
+    assert most == 2
 
 
 def test_what_is_read_at_once_is_told_as_publications_are() -> None:

@@ -268,7 +268,7 @@ def test_a_device_that_is_published_once_a_minute_is_not_stale_between() -> None
 
 def test_what_was_read_before_a_write_does_not_say_how_the_point_is() -> None:
     points = after()
-    points.forget([f"{PANEL}/ev_on"], NOW + 1)
+    points.written({f"{PANEL}/ev_on": False}, NOW + 1)
     assert points.reading(NOW + 2).circuit("ev").closed is None
     assert points.reading(NOW + 2).circuit("ev").power_kw == 7.0
     points.update(PANEL, {"ev_on": False}, NOW + 3)
@@ -515,3 +515,22 @@ def test_a_reading_from_the_future_is_not_a_fresh_one(max_age_sec: float | None)
     points = after()
     assert points.reading(NOW - 3600.0, max_age_sec).power_kw is None
     assert points.quality(NOW - 3600.0) is Quality.STALE
+
+
+# ---- after a write -----------------------------------------------------------------------------
+
+
+def test_what_a_slow_device_shows_before_it_has_settled_is_not_how_it_is() -> None:
+    quirks = [{"device": PANEL, "settle_sec": 8}]
+    points = points_of(quirks=quirks)
+    points.update(PANEL, VALUES, NOW)
+    points.written({f"{PANEL}/heater_on": False}, NOW + 1)
+    points.update(PANEL, VALUES, NOW + 5)
+    assert points.reading(NOW + 5).circuit("heater").closed is None
+    again = points.blank()
+    again.update(PANEL, VALUES, NOW + 6)
+    assert again.reading(NOW + 6).circuit("heater").closed is None
+    points.update(PANEL, {**VALUES, "heater_on": False}, NOW + 7)
+    assert points.reading(NOW + 7).circuit("heater").closed is False
+    points.update(PANEL, VALUES, NOW + 10)
+    assert points.reading(NOW + 10).circuit("heater").closed is True, "someone closed it"

@@ -1,0 +1,136 @@
+"""Requests about devices: in parallel, each within what its device has shown that it needs.
+
+Devices behind one gateway are asked one after the other, since many gateways take one connection.
+A request that fails alone is made again at once: on a bus one in ten may be lost. A device that is
+slow is given more time from then on, as its late answer shows; `answer_within_sec` of its quirks
+says it beforehand.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
+from typing import Any, TypeVar
+
+import gevent
+from gevent.lock import RLock
+
+from VenAgent.config import AgentConfig
+from VenAgent.volttron_compat import RPC_FAILURES, Calls, RemoteError, describe_failure
+
+TRIES = 2
+ANSWERS_KEPT = 20
+TIMES_SLOWEST = 3.0
+"""A device may take so many times its slowest answer of late."""
+LONGEST_SEC = 60.0
+"""So long a late answer is waited for, to learn from it; no device is given more."""
+SLOW_SEC = 1.0
+"""A device that takes longer to answer is slow: what it has published serves a plan."""
+FINAL = ("LockError", "OverrideError", "ReservationLockError")
+"""What another agent or a person has decided: to ask again at once changes nothing."""
+
+T = TypeVar("T")
+
+
+class DeviceFailure(Exception):
+    """Why a request failed, for a person. `kind`: the remote's exception, if it was one."""
+
+    def __init__(self, text: str, kind: str = "") -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
+class DeviceRequests:
+    """Of one agent's greenlets to driver and actuator, about the panel's devices."""
+
+    def __init__(self, calls: Calls, config: AgentConfig) -> None:
+        self._calls = calls
+        self._answers_sec: defaultdict[str, deque[float]] = defaultdict(
+            lambda: deque(maxlen=ANSWERS_KEPT)
+        )
+        """By device: how long its last answers took."""
+        self._gateways: dict[str, RLock] = {}
+        self.reconfigure(config)
+
+    def reconfigure(self, config: AgentConfig) -> None:
+        """A new configuration; what is known of the devices' speed stays known."""
+        self._config = config
+
+    def share_gateways(self, gateways: Mapping[str, str]) -> None:
+        """`gateways`: by device, what it is behind (host:port). Who is behind one waits for it."""
+        behind: defaultdict[str, list[str]] = defaultdict(list)
+        for device, gateway in gateways.items():
+            behind[gateway].append(device)
+        self._gateways = {}
+        for devices in behind.values():
+            if len(devices) > 1:
+                self._gateways.update(dict.fromkeys(devices, RLock()))
+
+    def slowest_sec(self, device: str) -> float | None:
+        """Its slowest answer of late; None before the first."""
+        known = self._answers_sec.get(device)
+        return max(known) if known else None
+
+    def is_slow(self, device: str) -> bool:
+        return (self.slowest_sec(device) or 0.0) > SLOW_SEC
+
+    def limit_sec(self, device: str) -> float:
+        """How long an answer of it is waited for."""
+        said_sec = self._config.quirks_of(device).answer_within_sec
+        if said_sec is not None:
+            return said_sec
+        learnt_sec = TIMES_SLOWEST * (self.slowest_sec(device) or 0.0)
+        return min(max(self._config.event.write_timeout_sec, learnt_sec), LONGEST_SEC)
+
+    def ask(self, device: str, peer: str, method: str, *args: Any, **kwargs: Any) -> Any:
+        """The answer of `peer` to a call about `device`. Raises DeviceFailure."""
+        with self._gateways.get(device) or nullcontext():
+            for number in range(TRIES):
+                try:
+                    return self._ask(device, peer, method, *args, **kwargs)
+                except DeviceFailure as failure:
+                    # Only what answered that it failed is asked again: who is silent stays so.
+                    if number == TRIES - 1 or not failure.kind or failure.kind in FINAL:
+                        raise
+        raise AssertionError("unreachable")
+
+    def _ask(self, device: str, peer: str, method: str, *args: Any, **kwargs: Any) -> Any:
+        began = time.monotonic()
+        limit_sec = self.limit_sec(device)
+        call = self._calls.call(peer, method, *args, **kwargs)
+        try:
+            answer = call.get(timeout=limit_sec)
+        except gevent.Timeout:
+            gevent.spawn(self._learn, device, call, began)
+            raise DeviceFailure(f"no answer within {limit_sec:g} s") from None
+        except RPC_FAILURES as failure:
+            raise DeviceFailure(describe_failure(failure), _kind(failure)) from None
+        self._answers_sec[device].append(time.monotonic() - began)
+        return answer
+
+    def _learn(self, device: str, call: Any, began: float) -> None:
+        """How long it would have taken."""
+        try:
+            call.get(timeout=max(0.001, began + LONGEST_SEC - time.monotonic()))
+        except RPC_FAILURES:
+            return
+        self._answers_sec[device].append(time.monotonic() - began)
+
+
+def by_device(devices: Iterable[str], work: Callable[[str], T]) -> dict[str, T]:
+    """`work` for each device, in a greenlet of its own; returns when all are done. An error in one
+    is raised here."""
+    greenlets = {device: gevent.spawn(work, device) for device in devices}
+    return {device: greenlet.get() for device, greenlet in greenlets.items()}
+
+
+def _kind(failure: BaseException) -> str:
+    if not isinstance(failure, RemoteError):
+        return ""
+    info = getattr(failure, "exc_info", None) or {}
+    inner = " ".join(str(each) for each in info.get("exc_args") or ())
+    kind = str(info.get("exc_type", "")).rsplit(".", 1)[-1]
+    # The driver's own errors reach us wrapped in the actuator's.
+    return next((name for name in FINAL if name in inner), kind or "RemoteError")
