@@ -40,6 +40,7 @@ from VenAgent.runtime.session_backlog import LAST_CONNECTED
 from VenAgent.runtime.timers import Timers
 from VenAgent.site.actuator import Actuator
 from VenAgent.site.device_requests import DeviceRequests
+from VenAgent.site.driver_entries import driver_entries
 from VenAgent.site.failsafe import Failsafe
 from VenAgent.site.meter import Meter
 from VenAgent.storage.ended_events import EndedEvents
@@ -89,6 +90,7 @@ class Ven:
 
         # ---- the core, and the building
         self._engine = Engine(config.build_panel(), config.ven_id, config.policy())
+        self._calls = calls
         self._requests = DeviceRequests(calls, config)
         self._meter = Meter(agent.vip, self._requests, config, self._on_reading)
         self._actuator = Actuator(
@@ -167,6 +169,7 @@ class Ven:
     def _begin(self, config: AgentConfig) -> None:
         self._bridge.start()
         self._meter.start()
+        gevent.spawn(self._read_driver_entries)
         self._put_in_force(config)
         self._recover()
         self._cloud.start(config, self.inbound.filters)
@@ -210,6 +213,7 @@ class Ven:
         self._reporter.reconfigure(config, self._shadow)
         self.status.reconfigure(config)
         self._meter.reconfigure(config)
+        gevent.spawn(self._read_driver_entries)
         self._put_in_force(config)
         if before.connection() != config.connection():
             self._cloud.stop()
@@ -243,6 +247,15 @@ class Ven:
         self._journal.close()
         self._history.close()
         self._outbox.close()
+
+    def _read_driver_entries(self) -> None:
+        """Which devices share a gateway, and what decides how a circuit goes back."""
+        config = self.config
+        entries = driver_entries(self._calls, config.driver_identity, config.devices())
+        self._meter.know_drivers({d: entry.driver_type for d, entry in entries.items()})
+        self._requests.share_gateways(
+            {d: entry.gateway for d, entry in entries.items() if entry.gateway is not None}
+        )
 
     # ---- parts that a configuration may replace --------------------------------------------
 

@@ -70,6 +70,7 @@ except ImportError:
 
 __all__ = [
     "ACTUATOR_IDENTITY",
+    "CONFIG_STORE",
     "GENERATION",
     "RPC",
     "RPC_FAILURES",
@@ -99,6 +100,8 @@ __all__ = [
 
 ACTUATOR_IDENTITY = "platform.driver" if GENERATION == 11 else "platform.actuator"
 """Who reserves devices: on 11 the driver does it, and there is no actuator."""
+CONFIG_STORE = "config.store" if GENERATION == 9 else "platform.config_store"
+"""The identity of the agents' config store."""
 RPC_FAILURES = (RemoteError, Error, VIPError, gevent.Timeout)
 """What an RPC to a peer can end in: the remote's error, a protocol error (no such method), the
 router's error (no such peer), or time. gevent.Timeout is a BaseException: name it, or miss it."""

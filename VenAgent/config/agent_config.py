@@ -35,6 +35,7 @@ from VenAgent.config.site_config import (
     EventConfig,
     LeaseConfig,
     PanelConfig,
+    RestoreMode,
     VoltageBetween,
 )
 from VenAgent.config.web_config import WebConfig
@@ -223,6 +224,12 @@ class AgentConfig(ConfigBlock):
         """What is odd about a device; nothing, if the configuration does not say."""
         known = next((quirks for quirks in self.quirks if quirks.device == device), None)
         return known or DeviceQuirks(device=device)
+
+    def restore_mode(self, circuit: CircuitConfig, driver_type: str) -> RestoreMode:
+        """How a circuit's control point goes back, of a device that this driver has."""
+        if circuit.restore is not None:
+            return circuit.restore
+        return RestoreMode.RELINQUISH if driver_type == "bacnet" else RestoreMode.PREVIOUS
 
     def circuit_voltage(self, circuit: CircuitConfig) -> tuple[float, float]:
         """The voltage across a circuit's load, and its phase factor (see `PanelConfig`)."""

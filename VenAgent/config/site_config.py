@@ -180,6 +180,13 @@ class CircuitConfig(ConfigBlock):
         return _points(self.power_point)
 
     @property
+    def control_point(self) -> str | None:
+        """The point that sheds it."""
+        if self.control is Control.NONE:
+            return None
+        return self.limit_point if self.control is Control.LIMIT else self.switch_point
+
+    @property
     def lowest_limit(self) -> float:
         if self.limit_lowest is not None:
             return self.limit_lowest
@@ -267,6 +274,8 @@ class DeviceQuirks(ConfigBlock):
     """So long after a write a reading may still show what was before."""
     answer_within_sec: Annotated[float, Field(ge=1, le=120), NotBoolean] | None = None
     """The longest that it may take to answer a request; learnt from its answers if none."""
+    bacnet_priority: Annotated[int, Field(ge=1, le=16), NotBoolean] = 16
+    """At which its outputs are written: the Write Priority of its registry, 16 if that has none."""
 
 
 class LeaseConfig(ConfigBlock):

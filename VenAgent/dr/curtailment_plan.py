@@ -222,7 +222,15 @@ def _newly_shed(panel: Panel, reading: Reading, action: Action, now: float) -> S
     read = reading.circuit(action.circuit_id)
     before = True if action.control is Control.SWITCH else read.limit
     assert before is not None  # candidates() leaves unread limits out
-    return ShedCircuit.newly_shed(action, panel.by_id[action.circuit_id], before, now)
+    if read.slot is not None:
+        before = read.slot
+    return ShedCircuit.newly_shed(
+        action,
+        panel.by_id[action.circuit_id],
+        before,
+        now,
+        relinquish=read.relinquish and read.slot is None,
+    )
 
 
 def _raised(circuit: ShedCircuit, configured: Circuit, more_kw: float) -> ShedCircuit:
@@ -261,7 +269,9 @@ def circuits_that_look_shed(panel: Panel, reading: Reading) -> list[ShedCircuit]
         if circuit.control is not Control.NONE and now is not None and now < before:
             power_kw = read.power_kw or 0.0
             action = Action(circuit.id, circuit.control, now, power_kw, power_kw)
-            found.append(ShedCircuit.newly_shed(action, circuit, before))
+            found.append(
+                ShedCircuit.newly_shed(action, circuit, before, relinquish=read.relinquish)
+            )
     return found
 
 

@@ -239,7 +239,7 @@ class LoadControl:
             return writes, []
         event.put([held.switched_by_command()])
         if not held.is_switch:
-            writes.append(held.writing(held.before))
+            writes.append(held.write_back())
         return writes, [SaveEvent.of(event)]
 
     def _keep_from_events(self, switch: PendingSwitch, until_ts: float) -> None:

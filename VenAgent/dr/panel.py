@@ -147,6 +147,11 @@ class CircuitReading:
     """Whether `closed` was read as from a normally closed contact."""
     ts: float | None = field(default=None, compare=False)
     """When the oldest of these was read (epoch s); None where nothing was."""
+    relinquish: bool = field(default=False, compare=False)
+    """Its control point is given back to whoever had it: a BACnet slot, a register with a default
+    of its own."""
+    slot: float | bool | None = field(default=None, compare=False)
+    """What its control point held at our own priority before we wrote; None if nothing."""
 
 
 @dataclass(frozen=True)

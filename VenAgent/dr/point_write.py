@@ -13,3 +13,5 @@ class PointWrite:
     point: str
     value: float | bool
     inverted: bool = False
+    relinquish: bool = False
+    """Instead of writing `value`, give the point back to whoever had it before us."""

@@ -44,9 +44,12 @@ class RestorationStep:
     last: bool = True
 
     inverted: bool = False
+    relinquish: bool = False
 
     def write(self) -> PointWrite:
-        return PointWrite(self.circuit_id, self.point, self.value, self.inverted)
+        return PointWrite(
+            self.circuit_id, self.point, self.value, self.inverted, relinquish=self.relinquish
+        )
 
 
 @dataclass
@@ -140,7 +143,12 @@ class RestorationSchedule:
 
 def _whole_step(circuit: ShedCircuit, due_ts: float) -> RestorationStep:
     return RestorationStep(
-        due_ts, circuit.circuit_id, circuit.point, circuit.before, inverted=circuit.inverted
+        due_ts,
+        circuit.circuit_id,
+        circuit.point,
+        circuit.before,
+        inverted=circuit.inverted,
+        relinquish=circuit.relinquish,
     )
 
 

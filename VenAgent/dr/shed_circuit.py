@@ -67,12 +67,20 @@ class ShedCircuit:
     """It could not be put back in time: `UnrestoredCircuits` goes on with it, not the event."""
     inverted: bool = False
     """Its contactor opens when the point is on."""
+    relinquish: bool = False
+    """It goes back to whoever had it before us, whatever they make of it: nothing is written."""
 
     # ---- changes -------------------------------------------------------------------------
 
     @classmethod
     def newly_shed(
-        cls, action: Action, circuit: Circuit, before: float | bool, now: float = 0.0
+        cls,
+        action: Action,
+        circuit: Circuit,
+        before: float | bool,
+        now: float = 0.0,
+        *,
+        relinquish: bool = False,
     ) -> ShedCircuit:
         """As `action` plans it, of a circuit whose point holds `before`."""
         return cls(
@@ -88,6 +96,7 @@ class ShedCircuit:
             priority=circuit.priority,
             shed_ts=now,
             inverted=circuit.inverted,
+            relinquish=relinquish,
         )
 
     def rewritten(
@@ -198,14 +207,25 @@ class ShedCircuit:
         return not self.restored and not self.manual_override and not self.unrestored
 
     def write(self) -> PointWrite:
-        return self.writing(self.before if self.releasing else self.value)
+        """What is to be written now: to shed it, or to put it back while the event goes on."""
+        if self.releasing:
+            return self.write_back()
+        return PointWrite(self.circuit_id, self.point, self.value, self.inverted)
 
-    def writing(self, value: float | bool) -> PointWrite:
-        return PointWrite(self.circuit_id, self.point, value, self.inverted)
+    def write_back(self) -> PointWrite:
+        """What puts it back."""
+        return PointWrite(
+            self.circuit_id, self.point, self.before, self.inverted, relinquish=self.relinquish
+        )
 
     def is_back(self, reading: Reading | None) -> bool:
-        """Whether `reading` shows the circuit's point as it was before the event."""
-        return reading is not None and is_same_value(self.setting(reading), self.before)
+        """Whether `reading` shows the circuit's point as it was before the event. One that was
+        relinquished is as others want it, which is no proof."""
+        return (
+            not self.relinquish
+            and reading is not None
+            and is_same_value(self.setting(reading), self.before)
+        )
 
     def is_changed(self, reading: Reading) -> bool:
         """Whether someone changed the circuit's point since it was seen as this event wrote it.
@@ -217,6 +237,8 @@ class ShedCircuit:
 
     def contradiction(self, reading: Reading, value: float | bool) -> str | None:
         """What `reading` has against the circuit's point holding `value`, as was confirmed."""
+        if self.relinquish and is_same_value(value, self.before):
+            return None
         setting = self.setting(reading)
         if setting is None or is_same_value(setting, value):
             return None

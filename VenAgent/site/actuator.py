@@ -58,7 +58,9 @@ class Actuator:
         requests: DeviceRequests,
         config: AgentConfig,
         identity: str,
-        on_written: Callable[[Mapping[str, float | bool], float], None] = lambda values, ts: None,
+        on_written: Callable[
+            [Mapping[str, float | bool | None], float], None
+        ] = lambda values, ts: None,
     ) -> None:
         """`on_written`: these points (`device/point`) were written with these values, at a time."""
         self._calls = calls
@@ -202,6 +204,10 @@ class Actuator:
         actuator = self._config.actuator_identity
 
         def write_one(device: str, write: PointWrite) -> Any:
+            if write.relinquish:
+                return self._requests.ask(
+                    device, actuator, "revert_point", self._identity, write.point
+                )
             value = _as_register(write.value)
             return self._requests.ask(
                 device, actuator, "set_point", self._identity, write.point, value
@@ -220,6 +226,8 @@ class Actuator:
 
         def write_one(device: str, write: PointWrite) -> Any:
             point = write.point.rpartition("/")[2]
+            if write.relinquish:
+                return self._requests.ask(device, driver, "revert_point", device, point)
             return self._requests.ask(
                 device, driver, "set_point", device, point, _as_register(write.value)
             )
@@ -241,8 +249,10 @@ class Actuator:
         def write_device(device: str) -> dict[str, str]:
             failures: dict[str, str] = {}
             single = by_name[device]
-            if write_all is not None and len(single) > 1:
-                single, failures = self._write_together(device, single, write_all)
+            together = [write for write in single if not write.relinquish]
+            if write_all is not None and len(together) > 1:
+                again, failures = self._write_together(device, together, write_all)
+                single = [*again, *(write for write in single if write.relinquish)]
             return failures | self._write_each(device, single, write_one)
 
         failures: dict[str, str] = {}
@@ -251,7 +261,11 @@ class Actuator:
             points = {write.circuit_id: write.point for write in by_name[device]}
             for circuit_id, why in of_device.items():
                 _log.warning("write to %s failed: %s", points[circuit_id], why)
-        values = {write.point: write.value for each in by_name.values() for write in each}
+        values = {
+            write.point: None if write.relinquish else write.value
+            for each in by_name.values()
+            for write in each
+        }
         self._on_written(values, time.time())
         return failures
 
@@ -294,7 +308,12 @@ class Actuator:
         failures: dict[str, str] = {}
         for write, greenlet in greenlets.items():
             answer, why = greenlet.get()
-            if why is None and not settles and not _same(answer, write.value):
+            if (
+                why is None
+                and not settles
+                and not write.relinquish
+                and not _same(answer, write.value)
+            ):
                 why = f"{write.point} answered {answer!r}, not {write.value!r}"
             if why is not None:
                 failures[write.circuit_id] = why

@@ -12,22 +12,26 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
+from statistics import median
 from typing import Any, TypeVar
 
 import gevent
 from gevent.lock import RLock
 
 from VenAgent.config import AgentConfig
-from VenAgent.volttron_compat import RPC_FAILURES, Calls, RemoteError, describe_failure
+from VenAgent.volttron_compat import RPC_FAILURES, Calls, RemoteError, Unreachable, describe_failure
 
 TRIES = 2
 ANSWERS_KEPT = 20
-TIMES_SLOWEST = 3.0
+ENOUGH_ANSWERS = 3
+TIMES_SLOWEST = 2.0
 """A device may take so many times its slowest answer of late."""
 LONGEST_SEC = 60.0
 """So long a late answer is waited for, to learn from it; no device is given more."""
 SLOW_SEC = 1.0
 """A device that takes longer to answer is slow: what it has published serves a plan."""
+ABSENT = "Unreachable"
+"""The kind of a failure because the agent that was asked does not run."""
 FINAL = ("LockError", "OverrideError", "ReservationLockError")
 """What another agent or a person has decided: to ask again at once changes nothing."""
 
@@ -68,20 +72,24 @@ class DeviceRequests:
             if len(devices) > 1:
                 self._gateways.update(dict.fromkeys(devices, RLock()))
 
-    def slowest_sec(self, device: str) -> float | None:
-        """Its slowest answer of late; None before the first."""
-        known = self._answers_sec.get(device)
-        return max(known) if known else None
+    def slowest_sec(self, device: str) -> float:
+        """Its slowest answer of late, but for one that may have been slow by chance; 0 before the
+        first."""
+        known = sorted(self._answers_sec.get(device, ()), reverse=True)
+        if len(known) >= ENOUGH_ANSWERS:
+            return known[1]
+        return known[0] if known else 0.0
 
     def is_slow(self, device: str) -> bool:
-        return (self.slowest_sec(device) or 0.0) > SLOW_SEC
+        known = self._answers_sec.get(device)
+        return bool(known) and median(known or ()) > SLOW_SEC
 
     def limit_sec(self, device: str) -> float:
         """How long an answer of it is waited for."""
         said_sec = self._config.quirks_of(device).answer_within_sec
         if said_sec is not None:
             return said_sec
-        learnt_sec = TIMES_SLOWEST * (self.slowest_sec(device) or 0.0)
+        learnt_sec = TIMES_SLOWEST * self.slowest_sec(device)
         return min(max(self._config.event.write_timeout_sec, learnt_sec), LONGEST_SEC)
 
     def ask(self, device: str, peer: str, method: str, *args: Any, **kwargs: Any) -> Any:
@@ -92,7 +100,7 @@ class DeviceRequests:
                     return self._ask(device, peer, method, *args, **kwargs)
                 except DeviceFailure as failure:
                     # Only what answered that it failed is asked again: who is silent stays so.
-                    if number == TRIES - 1 or not failure.kind or failure.kind in FINAL:
+                    if number == TRIES - 1 or not failure.kind or failure.kind in (*FINAL, ABSENT):
                         raise
         raise AssertionError("unreachable")
 
@@ -127,6 +135,8 @@ def by_device(devices: Iterable[str], work: Callable[[str], T]) -> dict[str, T]:
 
 
 def _kind(failure: BaseException) -> str:
+    if isinstance(failure, Unreachable):
+        return ABSENT
     if not isinstance(failure, RemoteError):
         return ""
     info = getattr(failure, "exc_info", None) or {}

@@ -5,13 +5,19 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
+import gevent
+
 from VenAgent.config import AgentConfig
-from VenAgent.dr.panel import Reading
-from VenAgent.site.device_requests import DeviceFailure, DeviceRequests, by_device
-from VenAgent.site.point_readings import PointReadings
+from VenAgent.config.site_config import RestoreMode
+from VenAgent.dr.panel import Control, Reading
+from VenAgent.site.device_requests import ABSENT, DeviceFailure, DeviceRequests, by_device
+from VenAgent.site.driver_entries import BACNET
+from VenAgent.site.point_quirks import number
+from VenAgent.site.point_readings import PointReadings, switched_on
 from VenAgent.volttron_compat import RPC_FAILURES, describe_failure, device_points
 
 _log = logging.getLogger(__name__)
@@ -33,6 +39,8 @@ class Meter:
         self._requests = requests
         self._config = config
         self._on_reading = on_reading
+        self._driver_types: Mapping[str, str] = {}
+        """By device; empty until the driver's configuration has been read."""
         self.points = PointReadings(config)
         self.failure: str | None = None
         """Why the last read by RPC did not work; None when it did."""
@@ -65,7 +73,13 @@ class Meter:
         self.stop()
         before, self._config, self.points = self.points, config, PointReadings(config)
         self.points.adopt(before)
+        self.know_drivers(self._driver_types)
         self.start()
+
+    def know_drivers(self, driver_types: Mapping[str, str]) -> None:
+        """Of which kind each device's driver is: it decides how a circuit goes back."""
+        self._driver_types = driver_types
+        self.points.give_back_by_driver(driver_types)
 
     def reading(self, now: float) -> Reading:
         return self.points.reading(now)
@@ -82,12 +96,50 @@ class Meter:
     def plan_reading(self) -> Reading:
         """The panel as a plan may take it: a slow device, or one whose answer got lost, as it was
         last published, if that is fresh and was read after our last write to it."""
+        slots = gevent.spawn(self._slots)
         slow = {d for d in self._config.devices() if self._requests.is_slow(d) and self._serves(d)}
-        return self._reading_of(
-            [d for d in self._config.devices() if d not in slow],
-            published=slow,
-            else_published=True,
-        )
+        asked = [device for device in self._config.devices() if device not in slow]
+        reading = self._reading_of(asked, published=slow, else_published=True)
+        circuits = dict(reading.circuits)
+        for circuit_id, slot in slots.get().items():
+            circuits[circuit_id] = replace(circuits[circuit_id], slot=slot)
+        return replace(reading, circuits=circuits)
+
+    def _slots(self) -> dict[str, float | bool]:
+        """By circuit: what the BACnet slot that we write to holds already, where it holds something
+        and the driver shows it. A slot that cannot be read is taken for empty."""
+        points = {
+            (control, point): circuit
+            for circuit in self._config.circuits
+            for control in [self._config.control_device_of(circuit)]
+            for point in [circuit.control_point]
+            if point is not None
+            and self._driver_types.get(control) == BACNET
+            and self._config.restore_mode(circuit, BACNET) is RestoreMode.RELINQUISH
+        }
+        greenlets = {key: gevent.spawn(self._slot, *key) for key in points}
+        found: dict[str, float | bool] = {}
+        for key, circuit in points.items():
+            held = greenlets[key].get()
+            if circuit.control is Control.SWITCH:
+                on = switched_on(held)
+                held = None if on is None else on != circuit.switch_inverted
+            else:
+                held = number(held)
+            if held is not None:
+                found[circuit.id] = held
+        return found
+
+    def _slot(self, device: str, point: str) -> Any:
+        driver = self._config.driver_identity
+        try:
+            array = self._requests.ask(
+                device, driver, "get_point", device, point, get_priority_array=True
+            )
+        except DeviceFailure as failure:
+            _log.info("the priority array of %s/%s: %s", device, point, failure)
+            return None
+        return slot_of(array, self._config.quirks_of(device).bacnet_priority)
 
     def _reading_of(
         self,
@@ -101,7 +153,11 @@ class Meter:
         own = self.points.blank()
         for device, values in answers.items():
             own.update(device, values, asked_ts)
-        instead = [d for d in failures if self._serves(d)] if else_published else []
+        instead = [
+            device
+            for device, failure in failures.items()
+            if else_published and failure.kind != ABSENT and self._serves(device)
+        ]
         for device in (*published, *instead):
             own.adopt(self.points, device)
         now = time.time()
@@ -109,7 +165,7 @@ class Meter:
 
     def _serves(self, device: str) -> bool:
         """Whether what was last published of a device is as good as read now."""
-        began_before_sec = self._requests.slowest_sec(device) or 0.0
+        began_before_sec = self._requests.slowest_sec(device)
         return self.points.is_published_since_write(device, time.time(), began_before_sec)
 
     def read_now(self) -> bool:
@@ -119,12 +175,12 @@ class Meter:
 
     def _read(
         self, devices: Iterable[str], asked_ts: float
-    ) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]]:
+    ) -> tuple[dict[str, Mapping[str, Any]], dict[str, DeviceFailure]]:
         """What the devices answer, and why the others did not, by device."""
         answers: dict[str, Mapping[str, Any]] = {}
-        failures: dict[str, str] = {}
+        failures: dict[str, DeviceFailure] = {}
         for device, answer in by_device(devices, self._scrape).items():
-            if isinstance(answer, str):
+            if isinstance(answer, DeviceFailure):
                 failures[device] = answer
             else:
                 answers[device] = answer
@@ -135,16 +191,16 @@ class Meter:
             self._on_reading(self.points.reading(time.time()))
         return answers, failures
 
-    def _scrape(self, device: str) -> Mapping[str, Any] | str:
+    def _scrape(self, device: str) -> Mapping[str, Any] | DeviceFailure:
         """All points of a device, or why not."""
         driver = self._config.driver_identity
         try:
             answer = self._requests.ask(device, driver, "scrape_all", device)
         except DeviceFailure as failure:
-            return str(failure)
-        return device_points(device, answer) or f"{driver} answered {answer!r}"
+            return failure
+        return device_points(device, answer) or DeviceFailure(f"{driver} answered {answer!r}")
 
-    def written(self, values: Mapping[str, float | bool], ts: float) -> None:
+    def written(self, values: Mapping[str, float | bool | None], ts: float) -> None:
         """These points (`device/point`) were written: what was read of them before is no more."""
         self.points.written(values, ts)
 
@@ -168,6 +224,16 @@ class Meter:
         now = time.time()
         self.points.update(device, values, _timestamp(headers, now), now, published=True)
         self._on_reading(self.points.reading(now))
+
+
+def slot_of(array: Any, priority: int) -> Any:
+    """What a BACnet priority array, as the driver shows it, holds at a priority (1 to 16)."""
+    if not isinstance(array, (list, tuple)) or len(array) < priority:
+        return None
+    held = array[priority - 1]
+    if isinstance(held, Mapping):  # {"null": []} or {"enumerated": "active"}
+        held = next(iter(held.values()), None)
+    return None if held in ([], (), "") else held
 
 
 def _timestamp(headers: Mapping[str, Any], now: float) -> float:

@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any
 
 from VenAgent.config import AgentConfig
-from VenAgent.config.site_config import CircuitConfig
+from VenAgent.config.site_config import CircuitConfig, RestoreMode
 from VenAgent.contract.telemetry import Quality
 from VenAgent.dr.panel import CircuitReading, Reading
 from VenAgent.site.point_quirks import PointQuirks, number
@@ -77,8 +77,10 @@ class PointReadings:
     _absent: dict[str, set[str]] = field(default_factory=dict)
     """By device: configured points that its last complete reading did not have."""
     _suspects: dict[tuple[str, str], SuspectPoint] = field(default_factory=dict)
-    _written: dict[tuple[str, str], tuple[float | bool, float]] = field(default_factory=dict)
+    _written: dict[tuple[str, str], tuple[float | bool | None, float]] = field(default_factory=dict)
     """By device and name: what we last wrote, and when."""
+    _relinquish: frozenset[str] = frozenset()
+    """The circuits that go back to whoever had them."""
 
     def __post_init__(self) -> None:
         self._names: dict[str, list[str]] = {device: [] for device in self.config.devices()}
@@ -86,6 +88,7 @@ class PointReadings:
             if name not in self._names[device]:
                 self._names[device].append(name)
         self._quirks = PointQuirks(self.config)
+        self.give_back_by_driver({})
 
     def update(
         self,
@@ -156,13 +159,26 @@ class PointReadings:
                     first_ts = before._first_ts[name_of_device]
                     self._first_ts[name_of_device] = first_ts
 
+    def give_back_by_driver(self, driver_types: Mapping[str, str]) -> None:
+        """`driver_types`, by device: what decides how a circuit goes back whose configuration does
+        not say."""
+        self._relinquish = frozenset(
+            circuit.id
+            for circuit in self.config.circuits
+            if self.config.restore_mode(
+                circuit, driver_types.get(self.config.control_device_of(circuit), "")
+            )
+            is not RestoreMode.PREVIOUS
+        )
+
     def blank(self) -> PointReadings:
         """Nothing read yet; what was written lately and may not show yet is known."""
         other = PointReadings(self.config)
         other._written = self._written
+        other._relinquish = self._relinquish
         return other
 
-    def written(self, values: Mapping[str, float | bool], ts: float) -> None:
+    def written(self, values: Mapping[str, float | bool | None], ts: float) -> None:
         """These points (`device/point`) were written at `ts`: what was read of them before that is
         not how they are, nor what is read of a slow device before it has settled."""
         for topic, value in values.items():
@@ -302,6 +318,7 @@ class PointReadings:
             point=self.config.control_point_of(circuit),
             inverted=circuit.switch_inverted,
             ts=min((used.times[key] for key in names if key in used.times), default=None),
+            relinquish=circuit.id in self._relinquish,
         )
 
     def _is_old(self, point: _Point, now: float, max_age_sec: float | None = None) -> bool:

@@ -203,6 +203,7 @@ def _circuit_record(circuit: ShedCircuit) -> Record:
         "step_kw": circuit.step_kw,
         "exhausted": circuit.exhausted,
         "inverted": circuit.inverted,
+        "relinquish": circuit.relinquish,
     }
 
 
@@ -232,4 +233,5 @@ def _circuit(record: Mapping[str, Any]) -> ShedCircuit:
         step_kw=record["step_kw"],
         exhausted=record["exhausted"],
         inverted=record["inverted"],
+        relinquish=record["relinquish"],
     )

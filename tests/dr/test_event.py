@@ -272,10 +272,8 @@ def test_what_is_no_record_is_refused(broken: dict[str, object]) -> None:
 def test_a_circuit_is_written_back_to_what_it_was() -> None:
     circuit = shed_circuit(before=80.0, value=56.0)
     assert circuit.write().value == 56.0
-    assert circuit.writing(circuit.before).value == 80.0
-    assert (
-        circuit.write().point == circuit.writing(circuit.before).point == "site/panel/dryer1_switch"
-    )
+    assert circuit.write_back().value == 80.0
+    assert circuit.write().point == circuit.write_back().point == "site/panel/dryer1_switch"
 
 
 def test_only_confirmed_circuits_count_as_shed() -> None:

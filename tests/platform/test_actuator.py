@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -301,3 +302,22 @@ def test_a_device_that_shows_a_write_late_has_not_failed() -> None:
     )
     assert ours.write([HEATER_OFF]) == {}
     assert written == {HEATER_OFF.point: False}
+
+
+def test_what_is_relinquished_is_reverted_and_not_written() -> None:
+    board = Board()
+    heater, dryer, range_ = ALL_OFF
+    back = replace(heater, value=True, relinquish=True)
+    asked: list[tuple[str, Any]] = []
+
+    class Bacnet(Board):
+        def call(self, peer: str, method: str, *args: Any) -> Answered:
+            if method == "revert_point":
+                asked.append((method, args[-1]))
+                return Answered(None)
+            return super().call(peer, method, *args)
+
+    board = Bacnet()
+    assert actuation(board).put_back([back, dryer, range_]) == {}
+    assert asked == [("revert_point", heater.point)]
+    assert board.points == {"dryer1_contactor": False, "range1_contactor": False}

@@ -117,10 +117,10 @@ def test_a_slow_device_is_given_the_time_that_it_needs() -> None:
         requests.ask(DEVICE, "platform.driver", "scrape_all", DEVICE)
     gevent.sleep(0)  # it is waited for all the same, to learn from it
     requests._answers_sec[DEVICE].append(6.0)
-    assert requests.limit_sec(DEVICE) == 18.0
+    assert requests.limit_sec(DEVICE) == 12.0
     assert requests.ask(DEVICE, "platform.driver", "scrape_all", DEVICE) == CLOSED
     assert limits[0] == 5.0
-    assert limits[-1] == 18.0
+    assert limits[-1] == 12.0
 
 
 def test_the_plan_of_a_slow_device_takes_what_it_published() -> None:

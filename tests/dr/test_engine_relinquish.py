@@ -1,0 +1,110 @@
+"""What is given back is given back to whoever had it: a priority array with a BMS at 16."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.dr.house import House
+from VenAgent.dr.panel import Reading
+from VenAgent.dr.point_write import PointWrite
+
+
+class BacnetHouse(House):
+    """Every contactor is a commandable object: we write at 8, the BMS at 16."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bms = dict(self.closed)
+        self.slots: dict[str, bool] = {}
+        """What stands at our priority."""
+
+    def read(self) -> Reading:
+        reading = super().read()
+        circuits = {
+            name: replace(
+                read,
+                relinquish=read.limit is None,
+                slot=self.slots.get(name),
+            )
+            for name, read in reading.circuits.items()
+        }
+        return replace(reading, circuits=circuits)
+
+    def _write(self, writes: tuple[PointWrite, ...]) -> dict[str, str]:
+        failures = super()._write(tuple(write for write in writes if not write.relinquish))
+        for write in writes:
+            if (
+                write.circuit_id in failures
+                or write.point != self.panel.by_id[write.circuit_id].switch_point
+            ):
+                continue
+            if not write.relinquish:
+                assert isinstance(write.value, bool)
+                self.slots[write.circuit_id] = write.value
+            elif write.circuit_id in self.broken:
+                failures[write.circuit_id] = "no answer from the device"
+            else:
+                self.written.append(write)
+                self.slots.pop(write.circuit_id, None)
+                self.closed[write.circuit_id] = self.bms[write.circuit_id]
+        return failures
+
+    def command_bms(self, circuit_id: str, *, closed: bool) -> None:
+        self.bms[circuit_id] = closed
+        if circuit_id not in self.slots:
+            self.closed[circuit_id] = closed
+
+
+@pytest.fixture
+def house() -> BacnetHouse:
+    house = BacnetHouse()
+    house.wait(120.0)
+    return house
+
+
+def test_after_an_event_nothing_stands_at_our_priority(house: BacnetHouse) -> None:
+    house.send("event", shed_kw=4.5, duration_sec=600, event_id="e1")
+    assert house.slots == {"heater1": False}
+    house.wait_until_over()
+    assert house.slots == {}
+    assert house.closed["heater1"] is True
+
+
+def test_a_bms_that_changes_its_mind_meanwhile_has_its_way_after(house: BacnetHouse) -> None:
+    house.send("event", shed_kw=4.5, duration_sec=600, event_id="e1")
+    house.command_bms("heater1", closed=False)
+    house.wait_until_over()
+    assert house.slots == {}
+    assert house.closed["heater1"] is False, "the building's schedule wants it off"
+    assert house.alerts == {}
+    house.command_bms("heater1", closed=True)
+    assert house.closed["heater1"] is True
+
+
+def test_what_stood_at_our_priority_before_is_written_back(house: BacnetHouse) -> None:
+    house.slots["heater1"] = True
+    house.send("event", shed_kw=4.5, duration_sec=600, event_id="e1")
+    assert house.slots == {"heater1": False}
+    house.wait_until_over()
+    assert house.slots == {"heater1": True}
+
+
+def test_after_a_kill_in_mid_event_it_is_relinquished_too(house: BacnetHouse) -> None:
+    house.send("event", shed_kw=4.5, duration_sec=600, event_id="e1")
+    house.restart()
+    house.wait_until_over()
+    assert house.slots == {}
+
+
+def test_a_relinquish_that_fails_is_tried_again(house: BacnetHouse) -> None:
+    house.send("event", shed_kw=4.5, duration_sec=60, event_id="e1")
+    house.broken.add("heater1")
+    house.wait(90.0)
+    assert house.slots == {"heater1": False}
+    assert ("restore.failed", "heater1") in house.alerts
+    house.broken.clear()
+    house.wait_until_over()
+    assert house.slots == {}
+    assert house.alerts == {}
