@@ -46,7 +46,9 @@ class PendingSwitch:
             "op": self.op,
             "correlation_id": self.correlation_id,
             "data": dict(self.data),
-            "writes": [[w.circuit_id, w.point, w.value, w.inverted] for w in self.writes],
+            "writes": [
+                [w.circuit_id, w.point, w.value, w.inverted, w.relinquish] for w in self.writes
+            ],
             "superseded": self.superseded,
         }
 
