@@ -252,7 +252,7 @@ class Ven:
         """Which devices share a gateway, and what decides how a circuit goes back."""
         config = self.config
         entries = driver_entries(self._calls, config.driver_identity, config.devices())
-        self._meter.know_drivers({d: entry.driver_type for d, entry in entries.items()})
+        self._meter.know_drivers(entries)
         self._requests.share_gateways(
             {d: entry.gateway for d, entry in entries.items() if entry.gateway is not None}
         )

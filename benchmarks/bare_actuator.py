@@ -1,7 +1,8 @@
-"""The floor: one schedule request and eight parallel writes on the actuator, with nothing around.
+"""The floors: one schedule request and eight writes on the actuator, with nothing around.
 
 Run by event_latency.py in the platform's environment, as the plain user. Each line on standard
-input (JSON: {"value": …}) is one round; the answer is a line of JSON with its times.
+input (JSON: {"value": …, "together": …}) is one round, its writes in parallel or in one call; the
+answer is a line of JSON with its times.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ def main() -> None:
     call = agent.vip.rpc.call
     print(json.dumps({"ready": True}), flush=True)
     for number, line in enumerate(sys.stdin):
-        value = json.loads(line)["value"]
+        order = json.loads(line)
+        value, together = order["value"], order.get("together", False)
         task = f"bare-{time.time()}-{number}"
         now = get_aware_utc_now()
         slot = [device, format_timestamp(now), format_timestamp(now + timedelta(seconds=20))]
@@ -40,7 +42,11 @@ def main() -> None:
                 break
             gevent.sleep(0.02)
         scheduled = time.time()
-        writes = [call(ACTUATOR, "set_point", "", f"{device}/{p}", value) for p in points]
+        topics = [f"{device}/{point}" for point in points]
+        if together:
+            writes = [call(ACTUATOR, "set_multiple_points", "", [[t, value] for t in topics])]
+        else:
+            writes = [call(ACTUATOR, "set_point", "", topic, value) for topic in topics]
         for write in writes:
             write.get(timeout=TIMEOUT_SEC)
         done = time.time()

@@ -274,8 +274,6 @@ class DeviceQuirks(ConfigBlock):
     """So long after a write a reading may still show what was before."""
     answer_within_sec: Annotated[float, Field(ge=1, le=120), NotBoolean] | None = None
     """The longest that it may take to answer a request; learnt from its answers if none."""
-    bacnet_priority: Annotated[int, Field(ge=1, le=16), NotBoolean] = 16
-    """At which its outputs are written: the Write Priority of its registry, 16 if that has none."""
 
 
 class LeaseConfig(ConfigBlock):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from io import StringIO
 from typing import Any
 
 from VenAgent.volttron_compat import CONFIG_STORE, RPC_FAILURES, Calls, describe_failure
@@ -14,6 +16,8 @@ _log = logging.getLogger(__name__)
 
 STORE_SEC = 5.0
 BACNET = "bacnet"
+LOWEST_PRIORITY = 16
+"""At which the BACnet driver writes a point whose registry names no priority."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,10 @@ class DriverEntry:
     driver_type: str = ""
     gateway: str | None = None
     """host:port of what takes connections for it; None if that is not shared by its kind."""
+    registry: str | None = None
+    """The name of its registry in the config store."""
+    priorities: Mapping[str, int] = field(default_factory=dict)
+    """BACnet: at which priority each point is written."""
 
     @classmethod
     def of(cls, contents: Any) -> DriverEntry:
@@ -30,32 +38,56 @@ class DriverEntry:
         if not isinstance(contents, Mapping):
             return cls()
         driver_type = str(contents.get("driver_type") or "").lower()
+        link = str(contents.get("registry_config") or "")
+        registry = link.removeprefix("config://") if link.startswith("config://") else None
         settings = contents.get("driver_config")
         if not isinstance(settings, Mapping) or not driver_type.startswith("modbus"):
-            return cls(driver_type)
+            return cls(driver_type, registry=registry)
         host = settings.get("device_address")
-        if not isinstance(host, str) or not host:
-            return cls(driver_type)
-        return cls(driver_type, f"{host}:{settings.get('port', 502)}")
+        gateway = f"{host}:{settings.get('port', 502)}" if isinstance(host, str) and host else None
+        return cls(driver_type, gateway, registry)
+
+    def write_priority(self, point: str) -> int:
+        """At which our writes to this BACnet point are made, 1 to 16."""
+        return self.priorities.get(point, LOWEST_PRIORITY)
 
 
 def driver_entries(
     calls: Calls, driver_identity: str, devices: Iterable[str]
 ) -> dict[str, DriverEntry]:
     """By device, those that the config store has and gives."""
-    under_way = {
-        device: calls.call(CONFIG_STORE, "get_config", driver_identity, f"devices/{device}", True)
-        for device in devices
-    }
     entries: dict[str, DriverEntry] = {}
-    for device, call in under_way.items():
+    for device in devices:
+        contents = _stored(calls, driver_identity, f"devices/{device}")
+        if contents is None:
+            continue
         try:
-            contents = call.get(timeout=STORE_SEC)
-            entries[device] = DriverEntry.of(
-                json.loads(contents) if isinstance(contents, str) else contents
-            )
-        except RPC_FAILURES as failure:
-            _log.info("the driver's entry of %s: %s", device, describe_failure(failure))
+            entry = DriverEntry.of(json.loads(contents) if isinstance(contents, str) else contents)
         except ValueError as error:
             _log.info("the driver's entry of %s is no JSON: %s", device, error)
+            continue
+        if entry.driver_type == BACNET and entry.registry is not None:
+            registry = _stored(calls, driver_identity, entry.registry)
+            entry = DriverEntry(BACNET, None, entry.registry, write_priorities(registry))
+        entries[device] = entry
     return entries
+
+
+def write_priorities(registry: Any) -> dict[str, int]:
+    """The priority of each point in a BACnet registry, CSV text or rows; 1 to 16."""
+    rows = list(csv.DictReader(StringIO(registry))) if isinstance(registry, str) else registry
+    found: dict[str, int] = {}
+    for row in rows if isinstance(rows, list) else ():
+        name, priority = row.get("Volttron Point Name"), str(row.get("Write Priority") or "")
+        if name and priority.strip().isdigit() and 1 <= int(priority) <= LOWEST_PRIORITY:
+            found[str(name)] = int(priority)
+    return found
+
+
+def _stored(calls: Calls, identity: str, name: str) -> Any:
+    """An entry of another agent's config store, as it was stored; None if it is not to be had."""
+    try:
+        return calls.call(CONFIG_STORE, "get_config", identity, name, True).get(timeout=STORE_SEC)
+    except RPC_FAILURES as failure:
+        _log.info("%s of %s in the config store: %s", name, identity, describe_failure(failure))
+        return None

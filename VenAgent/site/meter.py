@@ -15,7 +15,7 @@ from VenAgent.config import AgentConfig
 from VenAgent.config.site_config import RestoreMode
 from VenAgent.dr.panel import Control, Reading
 from VenAgent.site.device_requests import ABSENT, DeviceFailure, DeviceRequests, by_device
-from VenAgent.site.driver_entries import BACNET
+from VenAgent.site.driver_entries import BACNET, DriverEntry
 from VenAgent.site.point_quirks import number
 from VenAgent.site.point_readings import PointReadings, switched_on
 from VenAgent.volttron_compat import RPC_FAILURES, describe_failure, device_points
@@ -39,7 +39,7 @@ class Meter:
         self._requests = requests
         self._config = config
         self._on_reading = on_reading
-        self._driver_types: Mapping[str, str] = {}
+        self._drivers: Mapping[str, DriverEntry] = {}
         """By device; empty until the driver's configuration has been read."""
         self.points = PointReadings(config)
         self.failure: str | None = None
@@ -73,13 +73,13 @@ class Meter:
         self.stop()
         before, self._config, self.points = self.points, config, PointReadings(config)
         self.points.adopt(before)
-        self.know_drivers(self._driver_types)
+        self.know_drivers(self._drivers)
         self.start()
 
-    def know_drivers(self, driver_types: Mapping[str, str]) -> None:
-        """Of which kind each device's driver is: it decides how a circuit goes back."""
-        self._driver_types = driver_types
-        self.points.give_back_by_driver(driver_types)
+    def know_drivers(self, drivers: Mapping[str, DriverEntry]) -> None:
+        """What drives each device: it decides how a circuit goes back."""
+        self._drivers = drivers
+        self.points.give_back_by_driver({d: entry.driver_type for d, entry in drivers.items()})
 
     def reading(self, now: float) -> Reading:
         return self.points.reading(now)
@@ -114,7 +114,8 @@ class Meter:
             for control in [self._config.control_device_of(circuit)]
             for point in [circuit.control_point]
             if point is not None
-            and self._driver_types.get(control) == BACNET
+            and control in self._drivers
+            and self._drivers[control].driver_type == BACNET
             and self._config.restore_mode(circuit, BACNET) is RestoreMode.RELINQUISH
         }
         greenlets = {key: gevent.spawn(self._slot, *key) for key in points}
@@ -139,7 +140,7 @@ class Meter:
         except DeviceFailure as failure:
             _log.info("the priority array of %s/%s: %s", device, point, failure)
             return None
-        return slot_of(array, self._config.quirks_of(device).bacnet_priority)
+        return slot_of(array, self._drivers[device].write_priority(point))
 
     def _reading_of(
         self,

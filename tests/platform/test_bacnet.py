@@ -105,3 +105,61 @@ def test_a_bacnet_object_that_refuses_is_left_out_and_the_next_takes_its_place(
     restored = site.cloud.command("restore")
     assert restored["status"] == "success", restored
     assert all(panel.state()["contactors"].values())
+
+
+def commands_at(panel: PanelControl, output: str) -> dict[str, int]:
+    """What stands in the priority array of one output, by priority: 1 for active."""
+    commands = panel.state()["priority_arrays"].get(output, {})
+    return {priority: int(value in (1, "active")) for priority, value in commands.items()}
+
+
+@pytest.fixture
+def managed(site: Site, panel: PanelControl) -> Iterator[PanelControl]:
+    """A building management system holds the heater at priority 16."""
+    panel.bms("heater1_contactor", 1.0)
+    yield panel
+    site.cloud.command("restore")
+    panel.bms("heater1_contactor", None)
+    panel.bms("heater1_contactor", None, priority=10)
+
+
+def test_after_an_event_the_building_has_its_output_again_as_it_wants_it(
+    site: Site, managed: PanelControl
+) -> None:
+    event_id = site.event_id()
+    ack = site.cloud.command("event", event_id=event_id, shed_kw=4.5, duration_sec=600)
+    assert ack["status"] == "accepted", ack
+    assert commands_at(managed, "heater1_contactor") == {"10": 0, "16": 1}
+    managed.bms("heater1_contactor", 0.0)
+    restored = site.cloud.command("restore", event_id=event_id)
+    assert restored["status"] == "success", restored
+    assert commands_at(managed, "heater1_contactor") == {"16": 0}
+    assert managed.state()["contactors"]["heater1"] is False
+    managed.bms("heater1_contactor", 1.0)
+    assert managed.state()["contactors"]["heater1"] is True
+
+
+def test_what_stood_at_our_priority_before_stands_there_again(
+    site: Site, managed: PanelControl
+) -> None:
+    managed.bms("heater1_contactor", 1.0, priority=10)
+    event_id = site.event_id()
+    ack = site.cloud.command("event", event_id=event_id, shed_kw=4.5, duration_sec=600)
+    assert ack["status"] == "accepted", ack
+    restored = site.cloud.command("restore", event_id=event_id)
+    assert restored["status"] == "success", restored
+    assert commands_at(managed, "heater1_contactor") == {"10": 1, "16": 1}
+
+
+def test_an_agent_that_is_killed_in_mid_event_relinquishes_when_it_is_back(
+    site: Site, managed: PanelControl
+) -> None:
+    event_id = site.event_id()
+    ack = site.cloud.command("event", event_id=event_id, shed_kw=4.5, duration_sec=600)
+    assert ack["status"] == "accepted", ack
+    pid = site.kill(VEN)
+    site.wait_for_successor(VEN, pid)
+    wait_for(lambda: (site.status().get("active_event") or {}).get("event_id") == event_id, "it")
+    restored = site.cloud.command("restore", event_id=event_id)
+    assert restored["status"] == "success", restored
+    assert commands_at(managed, "heater1_contactor") == {"16": 1}
