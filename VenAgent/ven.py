@@ -38,15 +38,11 @@ from VenAgent.runtime.recovery import read_journal, recover_without_journal
 from VenAgent.runtime.remote_updates import RemoteUpdates
 from VenAgent.runtime.session_backlog import LAST_CONNECTED
 from VenAgent.runtime.timers import Timers
-from VenAgent.site.actuator import Actuator
-from VenAgent.site.device_requests import DeviceRequests
-from VenAgent.site.driver_entries import driver_entries
-from VenAgent.site.failsafe import Failsafe
-from VenAgent.site.meter import Meter
+from VenAgent.site.building import Building
 from VenAgent.storage.ended_events import EndedEvents
 from VenAgent.storage.journal import Journal
 from VenAgent.storage.power_history import PowerHistory
-from VenAgent.volttron_compat import Calls, agent_data_dir, agent_dir_outside
+from VenAgent.volttron_compat import agent_data_dir, agent_dir_outside
 from VenAgent.web.page_server import PageServer
 
 _log = logging.getLogger(__name__)
@@ -75,7 +71,7 @@ class Ven:
         self._pubsub = agent.vip.pubsub
         self._boot_id = uuid.uuid4().hex
         self._online_since = 0.0
-        data, calls, now = agent_data_dir(agent), Calls(agent), time.time()
+        data, now = agent_data_dir(agent), time.time()
 
         # ---- what is kept on the disk
         self._outbox = Outbox(data / "outbox.sqlite", synced=True, first_seq=unused_outbox_seq())
@@ -90,13 +86,9 @@ class Ven:
 
         # ---- the core, and the building
         self._engine = Engine(config.build_panel(), config.ven_id, config.policy())
-        self._calls = calls
-        self._requests = DeviceRequests(calls, config)
-        self._meter = Meter(agent.vip, self._requests, config, self._on_reading)
-        self._actuator = Actuator(
-            calls, self._requests, config, self._identity, self._meter.written
-        )
-        self._failsafe = Failsafe(calls, config.leases, config.driver_identity)
+        self._building = Building(agent, config, self._on_reading)
+        self._meter, self._actuator = self._building.meter, self._building.actuator
+        self._failsafe = self._building.failsafe
 
         # ---- what goes out
         self._cloud = CloudConnection(
@@ -168,8 +160,7 @@ class Ven:
 
     def _begin(self, config: AgentConfig) -> None:
         self._bridge.start()
-        self._meter.start()
-        gevent.spawn(self._read_driver_entries)
+        self._building.start()
         self._put_in_force(config)
         self._recover()
         self._cloud.start(config, self.inbound.filters)
@@ -200,9 +191,6 @@ class Ven:
         self._history.measure_by(config.measured_by())
         self._alerts.ven_id = config.ven_id
         self._bus.reconfigure(config.ven_id, topics.alerts)
-        self._requests.reconfigure(config)
-        self._actuator.reconfigure(config)
-        self._failsafe.reconfigure(config.leases, config.driver_identity)
         self._executor.ack_topic = topics.ack
         if topics.shadow != before.topic_names().shadow:
             self._shadow = self._make_shadow(config)
@@ -212,8 +200,7 @@ class Ven:
             self._bridge.start()
         self._reporter.reconfigure(config, self._shadow)
         self.status.reconfigure(config)
-        self._meter.reconfigure(config)
-        gevent.spawn(self._read_driver_entries)
+        self._building.reconfigure(config)
         self._put_in_force(config)
         if before.connection() != config.connection():
             self._cloud.stop()
@@ -241,21 +228,12 @@ class Ven:
             _log.warning("stopped before all circuits were restored; done at the next start")
         self._page_server.stop()
         self._page_view.close()
-        self._meter.stop()
+        self._building.stop()
         self._bridge.stop()
         self._cloud.stop()
         self._journal.close()
         self._history.close()
         self._outbox.close()
-
-    def _read_driver_entries(self) -> None:
-        """Which devices share a gateway, and what decides how a circuit goes back."""
-        config = self.config
-        entries = driver_entries(self._calls, config.driver_identity, config.devices())
-        self._meter.know_drivers(entries)
-        self._requests.share_gateways(
-            {d: entry.gateway for d, entry in entries.items() if entry.gateway is not None}
-        )
 
     # ---- parts that a configuration may replace --------------------------------------------
 

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from VenAgent.config.site_config import LeaseConfig
-from VenAgent.site.rpc import in_parallel
-from VenAgent.volttron_compat import Calls
+from VenAgent.site.device_requests import DeviceFailure, DeviceRequests, by_device
 
 _log = logging.getLogger(__name__)
 
-WRITE_TIMEOUT_SEC = 5.0
 RENEWALS = 3
 """In one time-out."""
 BEATS = 65_536
@@ -28,8 +27,10 @@ BEATS = 65_536
 class Failsafe:
     """Of all devices that have one. Greenlets of the agent call it; it has none of its own."""
 
-    def __init__(self, calls: Calls, leases: Iterable[LeaseConfig], driver: str) -> None:
-        self._calls = calls
+    def __init__(
+        self, requests: DeviceRequests, leases: Iterable[LeaseConfig], driver: str
+    ) -> None:
+        self._requests = requests
         self._beat = 0
         self.reconfigure(leases, driver)
 
@@ -111,16 +112,22 @@ class Failsafe:
                     if lease.timeout_point is not None
                 }
             )
-        reasons = {}
+        reasons: dict[str, str] = {}
         for points in wanted:
-            calls = {
-                device: self._calls.call(self._driver, "set_point", device, point, value)
-                for device, (point, value) in points.items()
-            }
-            _, failures = in_parallel(calls, WRITE_TIMEOUT_SEC)
-            failed |= set(failures)
-            reasons.update(failures)
+            for device, why in by_device(points, partial(self._write_point, points)).items():
+                if why is not None:
+                    failed.add(device)
+                    reasons[device] = why
         self.failure = "; ".join(f"{device}: {why}" for device, why in reasons.items()) or None
         if self.failure is not None:
             _log.warning("the shed lease could not be written: %s", self.failure)
         return failed
+
+    def _write_point(self, points: Mapping[str, tuple[str, int]], device: str) -> str | None:
+        """Why a device did not take its value; None if it did."""
+        point, value = points[device]
+        try:
+            self._requests.ask(device, self._driver, "set_point", device, point, value)
+        except DeviceFailure as failure:
+            return str(failure)
+        return None

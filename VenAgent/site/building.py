@@ -1,0 +1,59 @@
+"""The building as the agent has it: what reads it, what writes to it, what protects it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+
+from VenAgent.config import AgentConfig
+from VenAgent.dr.panel import Reading
+from VenAgent.site.actuator import Actuator
+from VenAgent.site.device_requests import DeviceRequests
+from VenAgent.site.driver_entries import driver_entries
+from VenAgent.site.failsafe import Failsafe
+from VenAgent.site.meter import Meter
+from VenAgent.volttron_compat import Calls
+
+
+class Building:
+    """The parts of this room wired together; they outlive a configuration."""
+
+    def __init__(
+        self, agent: Any, config: AgentConfig, on_reading: Callable[[Reading], None]
+    ) -> None:
+        self._calls = Calls(agent)
+        self._config = config
+        self._requests = DeviceRequests(self._calls, config)
+        self.meter = Meter(agent.vip, self._requests, config, on_reading)
+        self.actuator = Actuator(
+            self._calls, self._requests, config, agent.core.identity, self.meter.written
+        )
+        self.failsafe = Failsafe(self._requests, config.leases, config.driver_identity)
+
+    def start(self) -> None:
+        """Listen to the devices."""
+        self.meter.start()
+        gevent.spawn(self._read_driver_entries)
+
+    def reconfigure(self, config: AgentConfig) -> None:
+        """A new configuration: other devices, and what is known of those that stay."""
+        self._config = config
+        self._requests.reconfigure(config)
+        self.actuator.reconfigure(config)
+        self.failsafe.reconfigure(config.leases, config.driver_identity)
+        self.meter.reconfigure(config)
+        gevent.spawn(self._read_driver_entries)
+
+    def stop(self) -> None:
+        self.meter.stop()
+
+    def _read_driver_entries(self) -> None:
+        """Which devices share a gateway, and what decides how a circuit goes back."""
+        config = self._config
+        entries = driver_entries(self._calls, config.driver_identity, config.devices())
+        self.meter.know_drivers(entries)
+        self._requests.share_gateways(
+            {d: entry.gateway for d, entry in entries.items() if entry.gateway is not None}
+        )

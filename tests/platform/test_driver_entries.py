@@ -1,0 +1,96 @@
+"""What the driver's own configuration says, and the slot of a BACnet output that we write to."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import gevent
+import pytest
+
+from tests.platform.site import ROOT
+from VenAgent.site.driver_entries import DriverEntry, driver_entries, write_priorities
+from VenAgent.site.meter import slot_of
+
+MODELS = ROOT / "MeterDriverConfigs"
+
+
+def entry_of(model: str) -> DriverEntry:
+    return DriverEntry.of(json.loads((MODELS / model / "driver.json").read_text()))
+
+
+def test_a_modbus_device_is_behind_its_host_and_port() -> None:
+    assert entry_of("eastron_sdm630").driver_type.startswith("modbus")
+    gateway = entry_of("eastron_sdm630").gateway
+    assert gateway is not None
+    assert gateway.endswith(":502")
+
+
+def test_a_bacnet_device_shares_no_connection_and_names_its_registry() -> None:
+    entry = entry_of("bacnet_panel")
+    assert (entry.driver_type, entry.gateway) == ("bacnet", None)
+    assert entry.registry == "bacnet_panel.csv"
+
+
+@pytest.mark.parametrize("contents", [None, "x", [], {}, {"driver_type": 3}, {"driver_config": 1}])
+def test_what_an_entry_does_not_say_stays_unknown(contents: Any) -> None:
+    assert DriverEntry.of(contents).gateway is None
+
+
+def test_the_priority_of_a_write_is_the_registrys_or_the_drivers_lowest() -> None:
+    priorities = write_priorities((MODELS / "bacnet_panel" / "registry.csv").read_text())
+    entry = DriverEntry("bacnet", priorities=priorities)
+    assert entry.write_priority("heater1_contactor") == 10
+    assert entry.write_priority("total_kw") == 16
+    assert write_priorities(None) == {}
+    assert write_priorities("a,b\n1,2") == {}
+
+
+class Store:
+    """The platform's config store; None for what it does not give."""
+
+    def __init__(self, entries: dict[str, str]) -> None:
+        self._entries = entries
+
+    def call(self, peer: str, method: str, identity: str, name: str, raw: bool) -> Store:
+        assert (method, identity, raw) == ("get_config", "platform.driver", True)
+        self._asked = name
+        return self
+
+    def get(self, timeout: float) -> str:
+        if self._asked not in self._entries:
+            raise gevent.Timeout(timeout)
+        return self._entries[self._asked]
+
+
+def test_entries_that_the_store_does_not_give_are_left_out() -> None:
+    store: Any = Store(
+        {
+            "devices/a": json.dumps({"driver_type": "bacnet", "registry_config": "config://a.csv"}),
+            "a.csv": "Volttron Point Name,Write Priority\nfan,9\n",
+            "devices/b": "{no json",
+        }
+    )
+    entries = driver_entries(store, "platform.driver", ["a", "b", "c"])
+    assert set(entries) == {"a"}
+    assert entries["a"].write_priority("fan") == 9
+
+
+ARRAY = [None] * 9 + ["inactive"] + [None] * 6
+
+
+@pytest.mark.parametrize(
+    ("array", "held"),
+    [
+        (ARRAY, "inactive"),
+        ([{"null": []}] * 16, None),
+        ([{"null": []}] * 9 + [{"enumerated": 0}] + [{"null": []}] * 6, 0),
+        ([None] * 16, None),
+        ([[]] * 16, None),
+        ([None] * 3, None),
+        ("no array", None),
+        (None, None),
+    ],
+)
+def test_what_a_slot_holds(array: Any, held: Any) -> None:
+    assert slot_of(array, 10) == held
