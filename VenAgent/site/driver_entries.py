@@ -6,7 +6,7 @@ import csv
 import json
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import StringIO
 from typing import Any
 
@@ -21,6 +21,15 @@ LOWEST_PRIORITY = 16
 
 
 @dataclass(frozen=True)
+class BacnetObject:
+    """What a point is in its BACnet device, and at which priority (1 to 16) it is written."""
+
+    object_type: str
+    instance: int
+    priority: int = LOWEST_PRIORITY
+
+
+@dataclass(frozen=True)
 class DriverEntry:
     """Of one device."""
 
@@ -29,8 +38,12 @@ class DriverEntry:
     """host:port of what takes connections for it; None if that is not shared by its kind."""
     registry: str | None = None
     """The name of its registry in the config store."""
-    priorities: Mapping[str, int] = field(default_factory=dict)
-    """BACnet: at which priority each point is written."""
+    address: str = ""
+    """BACnet: of the device, as the proxy takes it."""
+    proxy: str = "platform.bacnet_proxy"
+    """BACnet: the agent that speaks with it."""
+    objects: Mapping[str, BacnetObject] = field(default_factory=dict)
+    """BACnet: by point."""
 
     @classmethod
     def of(cls, contents: Any) -> DriverEntry:
@@ -41,15 +54,16 @@ class DriverEntry:
         link = str(contents.get("registry_config") or "")
         registry = link.removeprefix("config://") if link.startswith("config://") else None
         settings = contents.get("driver_config")
-        if not isinstance(settings, Mapping) or not driver_type.startswith("modbus"):
+        if not isinstance(settings, Mapping):
             return cls(driver_type, registry=registry)
         host = settings.get("device_address")
+        if driver_type == BACNET:
+            proxy = str(settings.get("proxy_address") or cls.proxy)
+            return cls(driver_type, registry=registry, address=str(host or ""), proxy=proxy)
+        if not driver_type.startswith("modbus"):
+            return cls(driver_type, registry=registry)
         gateway = f"{host}:{settings.get('port', 502)}" if isinstance(host, str) and host else None
         return cls(driver_type, gateway, registry)
-
-    def write_priority(self, point: str) -> int:
-        """At which our writes to this BACnet point are made, 1 to 16."""
-        return self.priorities.get(point, LOWEST_PRIORITY)
 
 
 def driver_entries(
@@ -68,19 +82,24 @@ def driver_entries(
             continue
         if entry.driver_type == BACNET and entry.registry is not None:
             registry = _stored(calls, driver_identity, entry.registry)
-            entry = DriverEntry(BACNET, None, entry.registry, write_priorities(registry))
+            entry = replace(entry, objects=bacnet_objects(registry))
         entries[device] = entry
     return entries
 
 
-def write_priorities(registry: Any) -> dict[str, int]:
-    """The priority of each point in a BACnet registry, CSV text or rows; 1 to 16."""
+def bacnet_objects(registry: Any) -> dict[str, BacnetObject]:
+    """The points of a BACnet registry, CSV text or rows; a row that names no object is left out."""
     rows = list(csv.DictReader(StringIO(registry))) if isinstance(registry, str) else registry
-    found: dict[str, int] = {}
+    found: dict[str, BacnetObject] = {}
     for row in rows if isinstance(rows, list) else ():
-        name, priority = row.get("Volttron Point Name"), str(row.get("Write Priority") or "")
-        if name and priority.strip().isdigit() and 1 <= int(priority) <= LOWEST_PRIORITY:
-            found[str(name)] = int(priority)
+        cells = {str(name): str(value or "").strip() for name, value in row.items()}
+        name, instance = cells.get("Volttron Point Name"), cells.get("Index", "")
+        object_type, priority = cells.get("BACnet Object Type"), cells.get("Write Priority", "")
+        if name and object_type and instance.isdigit():
+            is_priority = priority.isdigit() and 1 <= int(priority) <= LOWEST_PRIORITY
+            found[name] = BacnetObject(
+                object_type, int(instance), int(priority) if is_priority else LOWEST_PRIORITY
+            )
     return found
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import gevent
 
 from VenAgent.config import AgentConfig
-from VenAgent.config.site_config import RestoreMode
+from VenAgent.config.site_config import CircuitConfig, RestoreMode
 from VenAgent.dr.panel import Control, Reading
 from VenAgent.site.device_requests import ABSENT, DeviceFailure, DeviceRequests, by_device
-from VenAgent.site.driver_entries import BACNET, DriverEntry
+from VenAgent.site.driver_entries import BACNET, LOWEST_PRIORITY, BacnetObject, DriverEntry
 from VenAgent.site.point_quirks import number
 from VenAgent.site.point_readings import PointReadings, switched_on
 from VenAgent.volttron_compat import RPC_FAILURES, describe_failure, device_points
@@ -107,21 +107,22 @@ class Meter:
 
     def _slots(self) -> dict[str, float | bool]:
         """By circuit: what the BACnet slot that we write to holds already, where it holds something
-        and the driver shows it. A slot that cannot be read is taken for empty."""
-        points = {
-            (control, point): circuit
+        and is to be read. One that cannot be read is taken for empty."""
+        wanted = [
+            circuit
             for circuit in self._config.circuits
-            for control in [self._config.control_device_of(circuit)]
-            for point in [circuit.control_point]
-            if point is not None
-            and control in self._drivers
-            and self._drivers[control].driver_type == BACNET
+            if circuit.control_point is not None
             and self._config.restore_mode(circuit, BACNET) is RestoreMode.RELINQUISH
-        }
-        greenlets = {key: gevent.spawn(self._slot, *key) for key in points}
+            and self._bacnet_object(circuit) is not None
+        ]
+        devices = dict.fromkeys(self._config.control_device_of(circuit) for circuit in wanted)
+        read = by_device(devices, lambda device: self._priority_arrays(device, wanted))
         found: dict[str, float | bool] = {}
-        for key, circuit in points.items():
-            held = greenlets[key].get()
+        for circuit in wanted:
+            arrays = read[self._config.control_device_of(circuit)]
+            known = self._bacnet_object(circuit)
+            priority = LOWEST_PRIORITY if known is None else known.priority
+            held = slot_of(arrays.get(circuit.control_point or ""), priority)
             if circuit.control is Control.SWITCH:
                 on = switched_on(held)
                 held = None if on is None else on != circuit.switch_inverted
@@ -131,16 +132,32 @@ class Meter:
                 found[circuit.id] = held
         return found
 
-    def _slot(self, device: str, point: str) -> Any:
-        driver = self._config.driver_identity
+    def _bacnet_object(self, circuit: CircuitConfig) -> BacnetObject | None:
+        """What sheds a circuit, if that is an output of a BACnet device whose entry is known."""
+        entry = self._drivers.get(self._config.control_device_of(circuit))
+        if entry is None or entry.driver_type != BACNET:
+            return None
+        return entry.objects.get(circuit.control_point or "")
+
+    def _priority_arrays(self, device: str, circuits: Iterable[CircuitConfig]) -> Mapping[str, Any]:
+        """Of a device's control points, by point. Asked of the BACnet proxy: the driver's own
+        `get_point` cannot send an array."""
+        entry = self._drivers[device]
+        points = {
+            circuit.control_point: [known.object_type, known.instance, "priorityArray"]
+            for circuit in circuits
+            if self._config.control_device_of(circuit) == device
+            for known in [self._bacnet_object(circuit)]
+            if known is not None
+        }
         try:
-            array = self._requests.ask(
-                device, driver, "get_point", device, point, get_priority_array=True
+            arrays = self._requests.ask(
+                device, entry.proxy, "read_properties", entry.address, points
             )
         except DeviceFailure as failure:
-            _log.info("the priority array of %s/%s: %s", device, point, failure)
-            return None
-        return slot_of(array, self._drivers[device].write_priority(point))
+            _log.info("the priority arrays of %s: %s", device, failure)
+            return {}
+        return arrays if isinstance(arrays, Mapping) else {}
 
     def _reading_of(
         self,

@@ -9,9 +9,10 @@ import gevent
 import pytest
 
 from tests.platform.site import ROOT
-from VenAgent.site.driver_entries import DriverEntry, driver_entries, write_priorities
+from VenAgent.site.driver_entries import BacnetObject, DriverEntry, bacnet_objects, driver_entries
 from VenAgent.site.meter import slot_of
 
+COLUMNS = "Volttron Point Name,BACnet Object Type,Index,Write Priority"
 MODELS = ROOT / "MeterDriverConfigs"
 
 
@@ -30,6 +31,7 @@ def test_a_bacnet_device_shares_no_connection_and_names_its_registry() -> None:
     entry = entry_of("bacnet_panel")
     assert (entry.driver_type, entry.gateway) == ("bacnet", None)
     assert entry.registry == "bacnet_panel.csv"
+    assert (entry.address, entry.proxy) == ("127.0.0.1:47809", "platform.bacnet_proxy")
 
 
 @pytest.mark.parametrize("contents", [None, "x", [], {}, {"driver_type": 3}, {"driver_config": 1}])
@@ -38,12 +40,11 @@ def test_what_an_entry_does_not_say_stays_unknown(contents: Any) -> None:
 
 
 def test_the_priority_of_a_write_is_the_registrys_or_the_drivers_lowest() -> None:
-    priorities = write_priorities((MODELS / "bacnet_panel" / "registry.csv").read_text())
-    entry = DriverEntry("bacnet", priorities=priorities)
-    assert entry.write_priority("heater1_contactor") == 10
-    assert entry.write_priority("total_kw") == 16
-    assert write_priorities(None) == {}
-    assert write_priorities("a,b\n1,2") == {}
+    objects = bacnet_objects((MODELS / "bacnet_panel" / "registry.csv").read_text())
+    assert objects["heater1_contactor"] == BacnetObject("binaryOutput", 1, 10)
+    assert objects["total_kw"] == BacnetObject("analogInput", 0, 16)
+    assert bacnet_objects(None) == {}
+    assert bacnet_objects("a,b\n1,2") == {}
 
 
 class Store:
@@ -67,13 +68,13 @@ def test_entries_that_the_store_does_not_give_are_left_out() -> None:
     store: Any = Store(
         {
             "devices/a": json.dumps({"driver_type": "bacnet", "registry_config": "config://a.csv"}),
-            "a.csv": "Volttron Point Name,Write Priority\nfan,9\n",
+            "a.csv": f"{COLUMNS}\nfan,binaryOutput,3,9",
             "devices/b": "{no json",
         }
     )
     entries = driver_entries(store, "platform.driver", ["a", "b", "c"])
     assert set(entries) == {"a"}
-    assert entries["a"].write_priority("fan") == 9
+    assert entries["a"].objects == {"fan": BacnetObject("binaryOutput", 3, 9)}
 
 
 ARRAY = [None] * 9 + ["inactive"] + [None] * 6
