@@ -44,7 +44,7 @@ class UnrestoredCircuits:
     def take(self, circuits: Iterable[ShedCircuit], tries: int, now: float) -> Effects:
         """An event is over without these, after so many tries of each."""
         for circuit in circuits:
-            failed = _Unrestored(circuit.writing(circuit.before), circuit.failure or "")
+            failed = _Unrestored(circuit.write_back(), circuit.failure or "")
             failed.backoff.tries = tries - 1
             failed.backoff.failed(now)
             self._circuits[circuit.circuit_id] = failed
@@ -52,8 +52,10 @@ class UnrestoredCircuits:
 
     def recall(self, facts: Mapping[str, Any], now: float) -> None:
         """After a restart: tried at once."""
-        for circuit_id, point, value, inverted, failure in facts.get(UNRESTORED_FACT) or ():
-            write = PointWrite(circuit_id, point, value, inverted)
+        for circuit_id, point, value, inverted, relinquish, failure in (
+            facts.get(UNRESTORED_FACT) or ()
+        ):
+            write = PointWrite(circuit_id, point, value, inverted, relinquish=relinquish)
             self._circuits[circuit_id] = _Unrestored(write, failure, Backoff(due_ts=now))
 
     def drop(self, circuit_id: str) -> Effects:
@@ -112,7 +114,7 @@ class UnrestoredCircuits:
 
     def _saved(self) -> SaveFact:
         circuits = [
-            [name, c.write.point, c.write.value, c.write.inverted, c.failure]
+            [name, c.write.point, c.write.value, c.write.inverted, c.write.relinquish, c.failure]
             for name, c in self._circuits.items()
         ]
         return SaveFact(UNRESTORED_FACT, circuits)
@@ -125,6 +127,7 @@ def _is_back(circuit: _Unrestored, reading: Reading) -> bool:
         setting = read.closed
         if setting is not None and read.inverted != write.inverted:
             setting = not setting
-    if setting is None or read.point not in ("", write.point):  # its write is believed
+    # Its write is believed where no reading proves it, as when others have the point again.
+    if setting is None or write.relinquish or read.point not in ("", write.point):
         return circuit.written_ts is not None and reading.ts >= circuit.written_ts
     return is_same_value(setting, write.value)

@@ -105,6 +105,6 @@ def test_a_relinquish_that_fails_is_tried_again(house: BacnetHouse) -> None:
     assert house.slots == {"heater1": False}
     assert ("restore.failed", "heater1") in house.alerts
     house.broken.clear()
-    house.wait_until_over()
+    house.wait(900.0)
     assert house.slots == {}
     assert house.alerts == {}
