@@ -8,17 +8,16 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import time
 from collections.abc import Mapping
 from typing import Any
 
-from VenAgent.config import AgentConfig, ConfigError
-from VenAgent.health import AgentHealth
-from VenAgent.ven import Ven
 from VenAgent.version import __version__
 from VenAgent.volttron_compat import (
     ACTUATOR_IDENTITY,
     RPC,
     RPC_FAILURES,
+    STATUS_BAD,
     Agent,
     Core,
     describe_failure,
@@ -27,6 +26,18 @@ from VenAgent.volttron_compat import (
     run_agent,
     setup_logging,
 )
+
+try:
+    from VenAgent.config import AgentConfig, ConfigError
+    from VenAgent.health import AgentHealth
+    from VenAgent.ven import Ven
+
+    missing_package: str | None = None
+except ModuleNotFoundError as error:
+    # VOLTTRON Central installs an agent without what it depends on.
+    missing_package = (error.name or "").partition(".")[0]
+    if missing_package not in ("boto3", "cryptography", "paho", "pydantic"):
+        raise
 
 setup_logging()
 _log = logging.getLogger(__name__)
@@ -45,6 +56,7 @@ class VenAgent(Agent):
         self._pending: AgentConfig | None = None
         """The configuration to begin with, when that did not succeed."""
         self._health = AgentHealth()
+        self._started = time.monotonic()
         self._default = load_config(config_path) if config_path else {}
         self.vip.config.set_default("config", self._default)
         self.vip.config.subscribe(
@@ -105,7 +117,7 @@ class VenAgent(Agent):
     def _show_health(self) -> None:
         """Health in a sentence for a person; sent only when it changes."""
         condition = None if self._ven is None else self._ven.condition()
-        changed = self._health.update(condition)
+        changed = self._health.update(condition, time.monotonic() - self._started)
         if changed is not None:
             self.vip.health.set_status(*changed)
 
@@ -182,9 +194,34 @@ class VenAgent(Agent):
         return self._ven.inbound.command(fields)
 
 
+class AgentWithoutPackage(Agent):
+    """In the place of `VenAgent` where a package is missing that it needs: it says so, in the log
+    and in its health, and stays up; the platform would start a crashed one again and again."""
+
+    @property
+    def sentence(self) -> str:
+        return (
+            f"the Python package {missing_package} is missing: install what requirements.txt "
+            f"names into VOLTTRON's environment (pip install -r requirements.txt), then restart "
+            f"this agent"
+        )
+
+    @Core.receiver("onstart")
+    def _on_start(self, sender: Any, **kwargs: Any) -> None:
+        ensure_heartbeat(self)
+        _log.error("%s", self.sentence)
+        self.vip.health.set_status(STATUS_BAD, self.sentence)
+
+    @RPC.export
+    def status(self) -> dict[str, Any]:
+        """Why the agent does not work."""
+        return {"health": STATUS_BAD, "health_context": self.sentence}
+
+
 def main() -> None:
     """Entry point of the installed agent."""
-    run_agent(VenAgent, identity=IDENTITY, version=__version__)
+    kind = VenAgent if missing_package is None else AgentWithoutPackage
+    run_agent(kind, identity=IDENTITY, version=__version__)
 
 
 if __name__ == "__main__":

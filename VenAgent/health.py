@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from VenAgent.cloud.tls.credentials import CredentialFinding
 
 POINTS_NAMED = 4
+STARTING_SEC = 15.0
+"""So long after its start an agent without meter or broker is starting: nothing is wrong yet."""
 
 
 @dataclass(frozen=True)
@@ -113,13 +115,16 @@ class AgentHealth:
     """Agents that we cannot do without and that do not run."""
     shown: tuple[str, str] = ("", "")
 
-    def update(self, site: SiteCondition | None) -> tuple[str, str] | None:
+    def update(self, site: SiteCondition | None, since_start_sec: float) -> tuple[str, str] | None:
         """The new status and sentence; None if they are what was last shown."""
         findings = [f"configuration: {self.config_error}"] if self.config_error else []
         findings += [self.not_begun] if self.not_begun else []
         findings += [f"{peer} is not running" for peer in self.absent]
         findings += [] if site is None else site.findings()
-        if findings:
+        if self._is_starting(site, since_start_sec):
+            within = f"within {STARTING_SEC:g} s"
+            current = (STATUS_STARTING, f"starting: meter and broker are there {within}")
+        elif findings:
             current = (STATUS_BAD, "; ".join(findings))
         elif site is None:
             current = (STATUS_STARTING, "waiting for its configuration")
@@ -129,3 +134,11 @@ class AgentHealth:
             return None
         self.shown = current
         return current
+
+    def _is_starting(self, site: SiteCondition | None, since_start_sec: float) -> bool:
+        """Whether all that is missing is what comes with a little patience."""
+        if site is None or since_start_sec > STARTING_SEC or self.config_error or self.absent:
+            return False
+        if any(site.storage) or not (site.devices_unread or not site.link.online):
+            return False
+        return not site.points_missing

@@ -31,6 +31,12 @@ SITE = (
 OWN_PLATFORM = ("docs/install.md",)
 """Beside a bare VOLTTRON 10, which nobody's `start` made."""
 
+ON_11 = ("docs/install-volttron11.md",)
+"""On a real VOLTTRON 11: tests/platform11."""
+
+BY_HAND = ("docs/install-volttron9.md", "docs/volttron-central.md")
+"""VOLTTRON 9 is not on PyPI: run by hand, on the day that the page names."""
+
 CLOUD = ("docs/cloud.md",)
 """With AWS IoT Core (moto) and a broker that behaves like it."""
 
@@ -47,6 +53,11 @@ NOT_RUN = {
     "vctl ……": "a name in a sentence",
     "./scripts/ven_control.sh vctl": "a name in a sentence",
     "scripts/benchmark.sh baselines": "measures, and has no options",
+    "python3.11 -m venv ~/volttron11": "scripts/environment.sh makes it",
+    ". ~/volttron11/bin/activate": "scripts/environment.sh makes it",
+    "pip install -r ops/requirements-volttron11.txt …": "scripts/environment.sh does it, locked",
+    "python ops/volttron/poetry_project.py …": "scripts/environment.sh does it",
+    "volttron -l volttron.log …": "the fixture starts it, so that it can end it",
     "aws cloudformation deploy …": "needs an AWS account; tests/deploy reads the template",
     "ssh -L 8080:127.0.0.1:8080 …": "needs a second machine",
     "docker build …": "needs a container engine",

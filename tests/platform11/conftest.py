@@ -28,9 +28,7 @@ def built() -> Iterator[Built]:
         operator = Operator(broker_port)
         try:
             with site.platform():
-                site.install_driver()
-                site.install_agent()
-                site.start(VEN)
+                site.follow_the_page()
                 site.wait_for_health("GOOD")
                 yield Built(site, operator, panel)
                 for identity in (VEN, DRIVER):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -21,6 +22,8 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from simulator.panel_control import PanelControl
+from tests.documents import tables
+from tests.documents.pages import commands
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -170,7 +173,7 @@ class Site11:
         return subprocess.run(
             [str(VENV / "bin" / program), *arguments],
             env=self.environment,
-            cwd=self.folder,
+            cwd=ROOT,
             capture_output=True,
             text=True,
             timeout=300,
@@ -212,25 +215,26 @@ class Site11:
         path.write_text(json.dumps(contents))
         return str(path)
 
-    def install_driver(self) -> None:
+    def follow_the_page(self) -> None:
+        """Driver, device and agent by the commands of docs/install-volttron11.md, as they stand."""
         model = ROOT / "MeterDriverConfigs" / "simulated_panel"
         driver = json.loads((model / "driver.json").read_text())
         driver["driver_config"]["port"] = self.modbus_port
         driver["interval"] = 1
-        version = self.run("pip", "show", "volttron-platform-driver").stdout
-        number = re.search(r"^Version: (\S+)$", version, re.MULTILINE)
-        assert number is not None, version
-        self.vctl(
-            *("install", f"volttron-platform-driver=={number[1]}", "--pre-release"),
-            *("--vip-identity", DRIVER),
-        )
-        self.vctl(
-            *("config", "store", DRIVER, "simulated_panel.csv", str(model / "registry.csv")),
-            "--csv",
-        )
-        device = self.file("driver.json", driver)
-        self.vctl("config", "store", DRIVER, f"devices/{DEVICE}", device)
-        self.start(DRIVER)
+        ours = {
+            "MeterDriverConfigs/simulated_panel/driver.json": self.file("driver.json", driver),
+            "--agent-config config": "--agent-config " + self.file("agent.json", self.config),
+            "my-config.json": self.file("agent.json", self.config),
+        }
+        for command in commands(tables.ON_11[0]):
+            if tables.is_left_out(command.text):
+                continue
+            text = command.text
+            for theirs, mine in ours.items():
+                text = text.replace(theirs, mine)
+            program, *arguments = shlex.split(text)
+            assert program == "vctl", command
+            self.vctl(*arguments)
 
     def install_agent(self) -> None:
         """From the repository's root, as the README says."""

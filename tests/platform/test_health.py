@@ -1,0 +1,109 @@
+"""What the agent's health says while it starts, and where a package is missing that it needs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.platform.site import ROOT
+from VenAgent.cloud.link_state import LinkPhase, LinkState
+from VenAgent.health import STARTING_SEC, AgentHealth, SiteCondition
+
+WELL: dict[str, Any] = {
+    "broker": "127.0.0.1:1883",
+    "link": LinkState(LinkPhase.ONLINE, 0.0),
+    "credentials": (),
+    "event": None,
+    "opted_out": None,
+    "trouble": None,
+    "storage": (None, None, None),
+    "outbox_full_mb": None,
+    "shadow_trouble": None,
+    "page_failure": None,
+    "devices_unread": (),
+    "points_stale": {},
+    "points_suspect": (),
+    "meter_failure": None,
+    "points_missing": (),
+    "without_lease": (),
+}
+UNREAD = {"devices_unread": ("site/building/panel",)}
+
+
+def shown(since_start_sec: float, health: AgentHealth | None = None, **trouble: Any) -> str:
+    kept = health or AgentHealth()
+    kept.update(SiteCondition(**{**WELL, **trouble}), since_start_sec)
+    return " ".join(kept.shown)
+
+
+def test_a_meter_that_is_not_read_yet_is_no_fault_of_an_agent_that_starts() -> None:
+    assert shown(1.0, **UNREAD).startswith("STARTING")
+    assert shown(STARTING_SEC + 1, **UNREAD).startswith("BAD the meter has not been read yet")
+
+
+def test_what_is_there_at_once_is_good_at_once() -> None:
+    assert shown(0.0).startswith("GOOD")
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [{"storage": ("the disk is full", None, None)}, {"points_missing": ("panel/nothing",)}],
+    ids=str,
+)
+def test_what_patience_does_not_mend_is_bad_at_once(trouble: dict[str, Any]) -> None:
+    assert shown(1.0, **UNREAD, **trouble).startswith("BAD")
+
+
+def test_a_configuration_that_was_refused_is_bad_at_once() -> None:
+    refused = AgentHealth(config_error="panel: missing")
+    assert shown(1.0, refused, **UNREAD).startswith("BAD configuration: panel: missing")
+
+
+WITHOUT = """
+import sys
+sys.modules[{package!r}] = None
+import VenAgent.agent as module
+module.run_agent = lambda kind, **_: print(kind.__name__)
+module.main()
+print(module.AgentWithoutPackage.sentence.fget(None))
+"""
+
+
+@pytest.mark.parametrize(
+    ("package", "agent"),
+    [
+        ("paho", "AgentWithoutPackage"),
+        ("pydantic", "AgentWithoutPackage"),
+        ("boto3", "VenAgent"),  # only a secret needs it
+        ("cryptography", "VenAgent"),  # only TLS needs it
+    ],
+)
+def test_without_a_package_the_agent_stays_up_and_names_it(package: str, agent: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT.format(package=package)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    kind, sentence = done.stdout.splitlines()
+    assert kind == agent
+    if agent == "AgentWithoutPackage":
+        assert sentence.startswith(f"the Python package {package} is missing")
+        assert "pip install -r requirements.txt" in sentence
+
+
+def test_a_module_of_our_own_that_is_missing_is_a_fault_and_no_missing_package() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT.format(package="VenAgent.ven")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode != 0
+    assert "VenAgent.ven" in done.stderr
