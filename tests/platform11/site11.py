@@ -180,14 +180,23 @@ class Site11:
         )
 
     def vctl(self, *arguments: str) -> str:
-        """What it printed. A busy machine's vctl may give up before the platform answers (exit
-        75): it is asked again, as its users do."""
+        """What it printed. On a busy machine vctl may give up before the platform answers (exit
+        75): it is asked again, but for an installation, which the platform goes on with."""
         for _ in range(3):
             done = self.run("vctl", *arguments)
             if done.returncode != 75:
                 break
+            if arguments[0] == "install":
+                self._wait_for_installation(arguments)
+                return done.stdout
         assert done.returncode == 0, f"vctl {arguments}: {done.stdout}\n{done.stderr}\n{self.log()}"
         return done.stdout
+
+    def _wait_for_installation(self, arguments: tuple[str, ...]) -> None:
+        identity = arguments[arguments.index("--vip-identity") + 1]
+        wait_for(lambda: self.row(identity), f"{identity} is installed", 180.0)
+        if "--start" in arguments and self.pid(identity) is None:
+            self.start(identity)
 
     def log(self) -> str:
         """The last of the platform's log."""
@@ -226,7 +235,7 @@ class Site11:
             "--agent-config config": "--agent-config " + self.file("agent.json", self.config),
             "my-config.json": self.file("agent.json", self.config),
         }
-        for command in commands(tables.ON_11[0]):
+        for command in commands(ROOT / tables.ON_11[0]):
             if tables.is_left_out(command.text):
                 continue
             text = command.text

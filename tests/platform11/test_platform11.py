@@ -31,7 +31,7 @@ def test_an_event_opens_coils_is_measured_and_ends_by_itself(
     telemetry = operator.next_telemetry(lambda each: each["eventId"] == "by-itself")
     assert telemetry["quality"] == "good"
     completed = operator.ack(event_id="by-itself", status="completed")
-    assert completed["summary"]["achieved_shed_kw"] > 4.5
+    assert 0.0 < completed["summary"]["achieved_shed_kw"] <= 5.25
     panel.wait_until(lambda state: not open_contactors(state))
 
 
