@@ -288,6 +288,7 @@ class AgentConfig(ConfigBlock):
             step=circuit.limit_step,
             phase_factor=phase_factor,
             lowest=circuit.lowest_limit,
+            unlimited=circuit.limit_unlimited,
         )
         return Circuit(
             id=circuit.id,

@@ -171,6 +171,9 @@ class CircuitConfig(ConfigBlock):
     min_on_sec: NotNegative = 0.0
     """Once back it is not shed again for at least this long."""
     max_sheds_per_day: Annotated[int, Field(ge=1), NotBoolean] | None = None
+    limit_unlimited: tuple[Annotated[float, Field(allow_inf_nan=False), NotBoolean], ...] = ()
+    """What stands in the limit register when there is no limit: 0, -1 or 65535 with some devices.
+    A limit is written over it, and it is given back."""
     restore: RestoreMode | None = None
     """How its control point goes back; by the driver if none is given: a BACnet slot is
     relinquished, a register gets its previous value."""

@@ -102,7 +102,8 @@ def candidates(
             continue
         shed_kw = sheddable_kw(circuit, read.power_kw)
         if shed_kw > 0.0:
-            found.append(Candidate(circuit, read.power_kw, shed_kw, read.limit))
+            limit = read.limit if circuit.limit is None else circuit.limit.limit_of(read.limit)
+            found.append(Candidate(circuit, read.power_kw, shed_kw, limit))
     return tuple(found)
 
 

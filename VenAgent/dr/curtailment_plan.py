@@ -203,7 +203,8 @@ def _as_they_were(held: Iterable[ShedCircuit], panel: Panel) -> Iterator[Candida
         circuit = _configured(shed, panel)
         most_kw = 0.0 if circuit is None else sheddable_kw(circuit, shed.original_kw)
         if circuit is not None and most_kw > 0.0:
-            before = None if shed.is_switch else float(shed.before)
+            scale = None if shed.is_switch else circuit.limit
+            before = None if scale is None else scale.limit_of(float(shed.before))
             yield Candidate(circuit, shed.original_kw, most_kw, before)
 
 
@@ -236,7 +237,9 @@ def _newly_shed(panel: Panel, reading: Reading, action: Action, now: float) -> S
 def _raised(circuit: ShedCircuit, configured: Circuit, more_kw: float) -> ShedCircuit:
     """A limited circuit that is let draw about `more_kw` more."""
     assert configured.limit is not None
-    value = min(configured.limit.value_at(circuit.final_kw + more_kw), float(circuit.before))
+    before = configured.limit.limit_of(float(circuit.before))
+    value = configured.limit.value_at(circuit.final_kw + more_kw)
+    value = value if before is None else min(value, before)
     return circuit.rewritten(value, min(configured.limit.kw_of(value), circuit.original_kw))
 
 
@@ -265,7 +268,7 @@ def circuits_that_look_shed(panel: Panel, reading: Reading) -> list[ShedCircuit]
         now: float | bool | None = read.closed
         if circuit.control is Control.LIMIT and circuit.limit is not None:
             before = circuit.limit.value_at(circuit.limit.full_scale_kw)
-            now = read.limit
+            now = circuit.limit.limit_of(read.limit)
         if circuit.control is not Control.NONE and now is not None and now < before:
             power_kw = read.power_kw or 0.0
             action = Action(circuit.id, circuit.control, now, power_kw, power_kw)

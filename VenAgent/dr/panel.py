@@ -43,6 +43,12 @@ class LimitScale:
     """kW are amps by voltage by this, over 1000: √3 for three phases, voltage between lines."""
     lowest: float = 0.0
     """A smaller number than this is never written, but 0: a charger takes no 1 to 5 A."""
+    unlimited: tuple[float, ...] = ()
+    """What stands in the register when there is no limit, such as 0, -1 or 65535."""
+
+    def limit_of(self, value: float | None) -> float | None:
+        """The limit that the register's `value` means; None when it means that there is none."""
+        return None if value in self.unlimited else value
 
     @property
     def kw_per_value(self) -> float:
@@ -60,9 +66,9 @@ class LimitScale:
         steps = round(power_kw / self.step_kw)
         lowest = math.ceil(lowest_kw / self.step_kw - 1e-9)
         value = round(max(steps, lowest, 0) * self.step, 6)
-        if not 0.0 < value < self.lowest:
-            return value
-        return 0.0 if lowest <= 0 and value < self.lowest / 2.0 else self.lowest
+        if 0.0 < value < self.lowest:
+            value = 0.0 if lowest <= 0 and value < self.lowest / 2.0 else self.lowest
+        return max(self.step, self.lowest) if value in self.unlimited else value
 
     def kw_of(self, value: float) -> float:
         return value * self.kw_per_value

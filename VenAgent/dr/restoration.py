@@ -18,7 +18,7 @@ from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.backoff import RETRY_SEC, Backoff
 from VenAgent.dr.effects import Effects, RaiseAlert, Restore, SaveEvent
 from VenAgent.dr.event import Event
-from VenAgent.dr.panel import Panel, Reading
+from VenAgent.dr.panel import LimitScale, Panel, Reading
 from VenAgent.dr.point_write import PointWrite
 from VenAgent.dr.policy import Policy
 from VenAgent.dr.shed_circuit import ShedCircuit
@@ -84,8 +84,8 @@ class RestorationSchedule:
             min_off_sec = known.endurance.min_off_sec if known else 0.0
             off_until_ts = min(circuit.shed_ts, now) + min_off_sec
             due_ts = max(now + place * pause_sec, off_until_ts)
-            limit_step = known.limit.step if known is not None and known.limit is not None else 1.0
-            steps += _ramp(circuit, due_ts, policy.limit_ramp_sec, limit_step)
+            scale = None if known is None else known.limit
+            steps += _ramp(circuit, due_ts, policy.limit_ramp_sec, scale)
         return cls(steps)
 
     @property
@@ -153,13 +153,17 @@ def _whole_step(circuit: ShedCircuit, due_ts: float) -> RestorationStep:
 
 
 def _ramp(
-    circuit: ShedCircuit, due_ts: float, ramp_sec: float, limit_step: float
+    circuit: ShedCircuit, due_ts: float, ramp_sec: float, scale: LimitScale | None
 ) -> list[RestorationStep]:
     """From the circuit's value to what it was before, in even steps; a switch knows only one."""
     count = int(ramp_sec // RAMP_STEP_SEC)
     if circuit.is_switch or count < 1:
         return [_whole_step(circuit, due_ts)]
-    lowest, highest = float(circuit.value), float(circuit.before)
+    lowest, highest, limit_step = float(circuit.value), float(circuit.before), 1.0
+    if scale is not None:
+        limit_step = scale.step
+        if scale.limit_of(highest) is None:
+            highest = scale.value_at(scale.full_scale_kw)
     steps = []
     for number in range(1, count + 1):
         exact = lowest + (highest - lowest) * number / (count + 1)

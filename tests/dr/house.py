@@ -123,7 +123,8 @@ class House:
         demand_kw = self.demand_kw[circuit_id]
         if circuit.limit is None or circuit_id not in self.limits:
             return demand_kw
-        limited_kw = min(demand_kw, circuit.limit.kw_of(self.limits[circuit_id]))
+        limit = circuit.limit.limit_of(self.limits[circuit_id])
+        limited_kw = demand_kw if limit is None else min(demand_kw, circuit.limit.kw_of(limit))
         return demand_kw - self.partial.get(circuit_id, 1.0) * (demand_kw - limited_kw)
 
     @property

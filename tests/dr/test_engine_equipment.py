@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.dr.builders import NOW, TOTAL_KW, house_panel
+from tests.dr.builders import NOW, TOTAL_KW, house_panel, limit, panel_of, percent
 from tests.dr.house import House, send_event
 from VenAgent.dr.panel import Panel
 from VenAgent.dr.policy import Endurance, Policy
@@ -199,3 +199,25 @@ def test_another_event_ends_the_watch_for_the_rebound() -> None:
     assert house.statuses("c1")[-2:] == ["completed", "rebound"]
     assert house.last("rebound")["summary"]["rebound_kw"] == pytest.approx(TOTAL_KW)
     assert house.now < NOW + 900.0
+
+
+# ---- registers that hold no limit --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("unset", [0.0, -1.0, 65_535.0])
+@pytest.mark.parametrize("ramp_sec", [0.0, 20.0])
+def test_a_limit_is_written_over_what_means_no_limit_and_that_is_given_back(
+    unset: float, ramp_sec: float
+) -> None:
+    scale = replace(percent(50.0), unlimited=(0.0, -1.0, 65_535.0))
+    policy = Policy(restore_stagger_sec=0.0, rebound_sec=0.0, limit_ramp_sec=ramp_sec)
+    house = House(panel_of(limit("ev1", 50.0, scale=scale)), {"ev1": 7.2}, policy)
+    house.limits["ev1"] = unset
+    send_event(house, 3.6, duration_sec=60.0)
+    house.wait(30.0)
+    assert 0.0 < house.limits["ev1"] < 100.0
+    assert house.power_kw == pytest.approx(3.6, abs=0.2)
+    house.wait(90.0)
+    assert house.limits["ev1"] == unset
+    assert house.statuses("c1")[-1] == "completed"
+    assert all(write.value != 0.0 for write in house.written[:-1])

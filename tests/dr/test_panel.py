@@ -107,3 +107,10 @@ def test_a_reading_has_an_age_that_is_never_negative() -> None:
     reading = Reading(100.0, 1.0, {})
     assert reading.age_sec(107.5) == 7.5
     assert reading.age_sec(99.0) == 0.0
+
+
+def test_a_value_that_means_no_limit_is_never_written_as_one() -> None:
+    scale = LimitScale(LimitUnit.AMPS, 12.0, 240.0, unlimited=(0.0, -1.0))
+    assert scale.value_at(0.0) == 1.0
+    assert scale.limit_of(0.0) is None
+    assert scale.limit_of(16.0) == 16.0
