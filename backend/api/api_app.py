@@ -33,6 +33,7 @@ from backend.api.audit_routes import audit_router
 from backend.api.body_limit import BodyLimit
 from backend.api.request_rate import RequestRateLimit
 from backend.api.response_model import ProblemResponse
+from backend.api.strict_json import StrictJson
 from backend.config.api_settings import ApiSettings
 from backend.config.backend_settings import BackendSettings
 from backend.console import console_page
@@ -114,6 +115,7 @@ def make_api_app(
             expose_headers=[ven_routes.NEXT, ven_routes.TOTAL],
         )
     app.middleware("http")(_measured)
+    app.add_middleware(StrictJson, most_bytes=LARGEST_BODY_BYTES)
     app.add_middleware(BodyLimit, most_bytes=LARGEST_BODY_BYTES)
     app.add_exception_handler(RequestValidationError, _not_valid)
     for kind in (OperationalError, InterfaceError, PoolTimeout, OSError):

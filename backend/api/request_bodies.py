@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
 
-from backend.api.request_fields import DurationSec, IdField, Moment, PowerKw, TextField
+from backend.api.request_fields import DurationSec, IdField, Moment, PowerKw, Priority, TextField
 from backend.api.ven_responses import VenLocation
 from backend.store.table_base import utc_now
 
@@ -49,7 +49,7 @@ class VenChangeBody(RequestBody):
     registration_id: IdField | None = None
     location: VenLocation | None = None
     status: VenStatusField | None = None
-    trusted: bool | None = None
+    trusted: StrictBool | None = None
 
 
 class LoadChangeBody(RequestBody):
@@ -60,8 +60,8 @@ class LoadChangeBody(RequestBody):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"enabled": False}]})
 
-    enabled: bool | None = None
-    priority: int | None = Field(None, ge=1, le=5)
+    enabled: StrictBool | None = None
+    priority: Priority | None = Field(None, ge=1, le=5)
     capacity_kw: PowerKw | None = None
 
 

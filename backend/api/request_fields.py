@@ -9,6 +9,8 @@ from fastapi import Path, Query
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
+from VenAgent.contract.command_fields import read_duration, read_number, read_whole
+
 EARLIEST = datetime(2000, 1, 1, tzinfo=timezone.utc)
 LATEST = datetime(2200, 1, 1, tzinfo=timezone.utc)
 
@@ -32,8 +34,14 @@ IdField = Annotated[str, Field(pattern=ID_PATTERN, max_length=128)]
 VenId = Annotated[str, Path(pattern=ID_PATTERN, description="The AWS IoT thing name.")]
 EventId = Annotated[str, Path(pattern=ID_PATTERN)]
 LoadId = Annotated[str, Path(pattern=r"^[^\x00-\x1f\x7f/]{1,200}$")]
-PowerKw = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]
-DurationSec = Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)]
+PowerKw = Annotated[
+    float, BeforeValidator(read_number), Field(gt=0, le=1_000_000, allow_inf_nan=False)
+]
+DurationSec = Annotated[
+    float, BeforeValidator(read_duration), Field(ge=1, le=86_400, allow_inf_nan=False)
+]
+"""Seconds, or an ISO 8601 duration (`PT30M`)."""
+Priority = Annotated[int, BeforeValidator(read_whole)]
 
 Start = Annotated[Moment | None, Query(description="From this moment on.")]
 End = Annotated[Moment | None, Query(description="Up to, not including, this moment.")]
