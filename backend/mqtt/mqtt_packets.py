@@ -3,6 +3,11 @@
 paho takes 28 µs to receive and acknowledge a message, this 3 µs; at 8,000 messages/s that is a
 fifth of a core. To publish 10,000 messages takes paho 2.3 s, this 0.5 s; and what paho has once
 taken it may still send when nobody counts on it any more.
+
+A library's codec was measured beside it (mqtt5 0.8, in Rust): 0.9 µs to read a message where this
+takes 2.7, 0.5 µs to write one where this takes 0.8. It is not used: a PUBLISH whose topic is no
+UTF-8 makes it raise a PanicException, which is no Exception and would end the process, what is not
+MQTT at all it takes for the beginning of a packet, and it needs Python 3.11.
 """
 
 from __future__ import annotations

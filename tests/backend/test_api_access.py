@@ -310,3 +310,16 @@ async def test_metrics_are_for_prometheus(database: Database) -> None:
     assert "venagent_vens_online 1.0" in text
     assert "venagent_load_reduction_potential_kw 1.5" in text
     assert "venagent_commands_total" in text
+
+
+async def test_a_page_that_is_named_may_ask_on_loopback_and_no_other(database: Database) -> None:
+    ours, foreign = "https://dashboard.example", "https://elsewhere.example"
+    async with api(database, API_CORS_ORIGINS=ours) as client:
+        asked = {"Origin": ours, "Access-Control-Request-Method": "GET"}
+        preflight = await client.options("/api/vens/", headers=asked)
+        allowed = await client.get("/api/vens/", headers={"Origin": ours})
+        refused = await client.get("/api/vens/", headers={"Origin": foreign})
+    assert (preflight.status_code, allowed.status_code, refused.status_code) == (200, 200, 403)
+    assert preflight.headers["Access-Control-Allow-Origin"] == ours
+    assert allowed.headers["Access-Control-Allow-Origin"] == ours
+    assert "Access-Control-Allow-Origin" not in refused.headers

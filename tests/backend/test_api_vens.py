@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 import pytest
+from sqlalchemy import insert, update
 
+from backend.config.backend_settings import BackendSettings
 from backend.store.database import Database
+from backend.store.database_upkeep import sample_network
+from backend.store.table_base import utc_now
+from backend.store.telemetry_tables import NetworkSampleRow, QuarterHourRow, VenTelemetryRow
 
 from .api_client import add_ack, add_house, api
 from .dispatching import Wire, add_vens, eventually, participants, set_online, set_state
@@ -330,3 +335,53 @@ async def test_the_network_is_summed_up(database: Database) -> None:
     (now,) = history["points"]
     assert (now["usedPowerKw"], now["shedPowerKw"]) == (5.0, 1.5)
     assert (now["householdUsageKw"], now["currentLoadReductionKw"]) == (5.0, 1.5)
+
+
+async def test_a_circuits_shed_power_is_what_it_draws_less(database: Database) -> None:
+    await add_house(database, samples=12)
+    async with database.engine.begin() as connection:
+        telemetry = VenTelemetryRow.__table__
+        await connection.execute(update(telemetry).values(event_id="e1"))  # type: ignore[arg-type]
+    curtailed = [
+        {"id": "heater1", "loadId": "heater1", "original_kw": 3.5, "shedKw": 1.5},
+        {"loadId": "hvac1", "name": "without what it drew before", "shedKw": 0.75},
+    ]
+    await add_ack(database, "house", "e1", circuits_curtailed=curtailed)
+    async with api(database) as client:
+        found = {}
+        for load_id in ("heater1", "hvac1", "fridge1"):
+            url = f"/api/vens/house/loads/{load_id}/history"
+            points = (await client.get(url, params={"granularity": "hour"})).json()["points"]
+            found[load_id] = {point["shedPowerKw"] for point in points}
+    assert found == {"heater1": {1.5}, "hvac1": {0.75}, "fridge1": {0.0}}
+
+
+async def test_the_fleets_curve_has_steps_of_five_minutes_and_ends_now(database: Database) -> None:
+    await add_house(database)
+    await set_state(database, "house", used_power_kw=5.0, shed_power_kw=1.5)
+    step = timedelta(minutes=5)
+    now = utc_now()
+    begin = datetime.fromtimestamp(now.timestamp() // 300 * 300, timezone.utc) - 3 * step
+    async with database.engine.begin() as connection:
+        samples = [
+            {
+                "at": begin + n * timedelta(minutes=1),
+                "ven_count": 2,
+                "used_power_kw": float(n),
+                "shed_power_kw": 1.0,
+            }
+            for n in range(10)
+        ]
+        await connection.execute(insert(NetworkSampleRow), samples)
+        earlier = {"ven_id": "house", "start": begin - 2 * step, "samples": 1, "in_event": False}
+        powers = {"used_power_kw": 9.0, "shed_power_kw": 0.5}
+        await connection.execute(insert(QuarterHourRow).values(**earlier, **powers))
+        await sample_network(connection, BackendSettings.from_environment({}))
+    async with api(database) as client:
+        url = "/api/stats/network/history"
+        fine = (await client.get(url)).json()["points"]
+        coarse = (await client.get(url, params={"granularity": "hour"})).json()["points"]
+    powers_kw = [(point["usedPowerKw"], point["shedPowerKw"]) for point in fine]
+    assert powers_kw[:3] == [(9.0, 0.5), (2.0, 1.0), (7.0, 1.0)]
+    assert powers_kw[-1] == (5.0, 1.5)
+    assert 1 <= len(coarse) <= 2
