@@ -43,7 +43,7 @@ from VenAgent.storage.ended_events import EndedEvents
 from VenAgent.storage.journal import Journal
 from VenAgent.storage.power_history import PowerHistory
 from VenAgent.volttron_compat import agent_data_dir, agent_dir_outside
-from VenAgent.web.page_server import PageServer
+from VenAgent.web.page_server import PageServer, let_event_go_first
 
 _log = logging.getLogger(__name__)
 
@@ -153,10 +153,13 @@ class Ven:
             self._cloud_status,
             health,
             data / "curve.json",
-            pause=lambda: gevent.sleep(0),
+            pause=lambda: let_event_go_first(self._is_at_work),
         )
-        self._page_server = PageServer(self._page_view, on_change)
+        self._page_server = PageServer(self._page_view, on_change, self._is_at_work)
         self._begin(config)
+
+    def _is_at_work(self) -> bool:
+        return self._engine.is_at_work
 
     def _begin(self, config: AgentConfig) -> None:
         self._bridge.start()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Json = Mapping[str, Any]
 EVENTS_KEPT_READ = 20
-EVENTS_AT_ONCE = 20
+EVENTS_AT_ONCE = 4
 """So many are made ready before others take their turn: an event that begins waits for no list."""
 READ_AGAIN_SEC = 30.0
 """What is added to an event that is over, its rebound, is seen as late as this."""
@@ -77,6 +77,7 @@ class PageView:
         self._curve_file.load(clock())
         self._finished: list[dict[str, Any]] | None = None
         self._finished_at = 0.0
+        self._changes = 0
 
     # ---- what is -------------------------------------------------------------------------
 
@@ -161,13 +162,17 @@ class PageView:
         if limit > EVENTS_KEPT_READ:
             return _over(self._journal.latest(limit), self._pause)
         now = self._clock()
-        if self._finished is None or abs(now - self._finished_at) > READ_AGAIN_SEC:
-            self._finished = _over(self._journal.latest(EVENTS_KEPT_READ), lambda: None)
-            self._finished_at = now
-        return self._finished
+        if self._finished is not None and abs(now - self._finished_at) <= READ_AGAIN_SEC:
+            return self._finished
+        known = self._changes
+        finished = _over(self._journal.latest(EVENTS_KEPT_READ), self._pause)
+        if self._changes == known:  # nothing changed during a pause
+            self._finished, self._finished_at = finished, now
+        return finished
 
     def forget_events(self) -> None:
         self._finished = None
+        self._changes += 1
 
     def alerts(self) -> Json:
         return {"active": self._alerts.active(), "recent": self._alerts.recent()}

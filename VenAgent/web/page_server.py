@@ -38,11 +38,11 @@ BACKLOG = 128
 RETRY_SEC = 5.0
 IDLE_SEC = 300.0
 """The process ends when for so long nobody was connected."""
-REST_PER_ANSWER = 4.0
-"""After an answer the page is not listened to for four times as long as it took: of the agent's
-time it gets a fifth at most."""
+REST_PER_ANSWER = 9.0
+"""After an answer the page is not listened to for nine times as long as it took: of the agent's
+time it gets a tenth at most."""
 LEAST_REST_SEC = 0.002
-LONGEST_REST_SEC = 0.5
+LONGEST_REST_SEC = 1.0
 WAIT_FOR_EVENT_SEC = 0.25
 """While an event's circuits are being written, the page waits up to so long."""
 CHANGES_AT_ONCE = 4
@@ -186,16 +186,11 @@ class PageServer:
             elif "change" in message:
                 self._change(process, message)
             else:
-                self._let_events_go_first()
+                let_event_go_first(self._is_at_work)
                 began = time.thread_time()
                 process.answer(message, self._read)
                 rest_sec = (time.thread_time() - began) * REST_PER_ANSWER
                 gevent.sleep(min(max(rest_sec, LEAST_REST_SEC), LONGEST_REST_SEC))
-
-    def _let_events_go_first(self) -> None:
-        deadline = time.monotonic() + WAIT_FOR_EVENT_SEC
-        while self._is_at_work() and time.monotonic() < deadline:
-            gevent.sleep(0.01)
 
     def _read(self, message: Mapping[str, Any]) -> Any:
         site = self._site
@@ -221,6 +216,14 @@ class PageServer:
     def _make_change(self, message: Mapping[str, Any]) -> Any:
         status, body = self._changes.change(message["change"], message["item"], message["body"])
         return {"status": int(status), "body": body}
+
+
+def let_event_go_first(is_at_work: Callable[[], bool]) -> None:
+    """Others have a turn; while an event's circuits are being written, all of it, for a while."""
+    gevent.sleep(0)
+    deadline = time.monotonic() + WAIT_FOR_EVENT_SEC
+    while is_at_work() and time.monotonic() < deadline:
+        gevent.sleep(0.01)
 
 
 class _Process:
