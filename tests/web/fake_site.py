@@ -209,6 +209,7 @@ class FakeSite:
                 "baseline_kw": 22.4,
                 "circuits": ["heater1"],
                 "reason": None,
+                "restored": None,
                 "summary": {
                     "achieved_shed_kw": round(achieved_kw, 3),
                     "delivered_kwh": round(achieved_kw * duration_sec / 3600, 3),
@@ -235,6 +236,7 @@ class FakeSite:
             "baseline_kw": None,
             "circuits": ["no such circuit"],
             "reason": "why " * 500,
+            "restored": None,
             "summary": None,
         }
         past = {**record, "state": "of another version", "start_ts": -1e15, "end_ts": 0.0}
@@ -269,6 +271,7 @@ class FakeSite:
             "target_kw": round(baseline_kw - shed_kw, 3),
             "circuits": [],
             "reason": None,
+            "restored": None,
             "summary": None,
         }
         return {"ok": True, "status": "accepted", "event_id": self.event["event_id"]}

@@ -15,7 +15,8 @@ const until = (ts, now) => (isRead(ts) ? `until ${moment(ts, now)}` : '');
 function ofEvent(event, now) {
   const left = `by ${kw(event.requested_kw)} ${until(event.end_ts, now)}`;
   if (event.state === 'restoring') {
-    return { kind: 'event', word: 'Restoring', text: 'The event is over: the circuits go back one after the other.' };
+    const far = event.restored ? ` ${event.restored.restored} of ${event.restored.circuits} are back.` : '';
+    return { kind: 'event', word: 'Restoring', text: `The event is over: the circuits go back one after the other.${far}` };
   }
   const more = event.state === 'active' ? '' : ': circuits are being switched off or limited';
   return { kind: 'event', word: 'Reducing', text: sentence(`Reducing ${left}${more}`) };
