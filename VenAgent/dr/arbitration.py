@@ -120,7 +120,8 @@ class Arbitration:
         replies, request = self._site.replies, event.request
         replies.expect(request.correlation_id)
         is_free = self.running is None and not self.stopping
-        if request.start_ts <= now and is_free and self.queue.due(now) is None:
+        is_due = request.start_ts <= now
+        if is_due and ((is_free and self.queue.due(now) is None) or self.opt_out.reason(now)):
             return self._begin(event, now)
         if event.state is EventState.RECEIVED:
             event.to(EventState.SCHEDULED)
@@ -129,7 +130,7 @@ class Arbitration:
         if request.start_ts > now:
             start_ts = rounded(request.start_ts)
             acks = replies.to_event(event, AckStatus.SCHEDULED, now, start_ts=start_ts)
-        elif self.running is not None and self.running.state is EventState.RESTORING:
+        elif self.running is not None and self.execution.restores_for_long(now):
             restored, of = self.running.restored_of()
             text = (
                 f"event {self.running.event_id} is being restored, {restored} of {of} circuits "

@@ -100,6 +100,10 @@ class EventCompletion:
             return effects + self._restoration.due(event, now)
         return effects + self._complete(event, now)
 
+    def takes_long(self, now: float) -> bool:
+        """Whether the restoration has some time to go."""
+        return self._restoration.takes_long(now)
+
     def is_writing(self, circuit_id: str) -> bool:
         return self._restoration.is_writing(circuit_id)
 

@@ -442,6 +442,15 @@ class EventExecution:
             return self._completion.is_writing(circuit_id)
         return self._writing.is_writing(circuit_id)
 
+    def restores_for_long(self, now: float) -> bool:
+        """Whether others have to wait for the restoration longer than for an ack."""
+        event = self.event
+        return (
+            event is not None
+            and event.state is EventState.RESTORING
+            and (bool(event.not_restored()) or self._completion.takes_long(now))
+        )
+
     @property
     def wants_more(self) -> bool:
         """Whether the event still wants what is being shed for it now."""

@@ -206,10 +206,10 @@ class Restoration:
 
     def progress(self, event: Event, now: float) -> Effects:
         """While it takes long, who ended the event hears now and then how far it is."""
-        ended_by, last_ts = event.ended_by, self._schedule.last_due_ts
-        if ended_by is None or ended_by.acked or last_ts is None or now < self._progress_ts:
+        ended_by = event.ended_by
+        if ended_by is None or ended_by.acked or now < self._progress_ts:
             return []
-        if last_ts - now < PROGRESS_SEC:
+        if not self.takes_long(now):
             return []
         self._progress_ts = now + PROGRESS_SEC
         restored, of = event.restored_of()
@@ -225,6 +225,11 @@ class Restoration:
                 data={"restored": restored, "circuits": of},
             )
         ]
+
+    def takes_long(self, now: float) -> bool:
+        """Whether the last circuit's turn comes later than an ack is waited for."""
+        last_ts = self._schedule.last_due_ts
+        return last_ts is not None and last_ts - now >= PROGRESS_SEC
 
     def hasten(self, event: Event, now: float) -> None:
         """What is not under way yet goes back at once: the agent stops, or its time is short."""

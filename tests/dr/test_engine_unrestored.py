@@ -104,3 +104,22 @@ def test_an_event_that_comes_meanwhile_is_acked_at_once() -> None:
     assert (ack["status"], ack["reason_code"]) == ("scheduled", "restoring")
     house.wait(70.0)
     assert house.statuses("c2")[:2] == ["scheduled", "accepted"]
+
+
+def test_an_event_that_comes_while_a_circuit_does_not_go_back_is_acked_at_once(
+    house: House,
+) -> None:
+    send_event(house, 7.5)
+    house.broken = {"heater1"}
+    house.send("restore", correlationId="r1")
+    (ack,) = send_event(house, 3.0, event_id="e2", correlationId="c2")
+    assert (ack["status"], ack["reason_code"]) == ("scheduled", "restoring")
+    house.wait(20.0)
+    assert house.statuses("c2")[:2] == ["scheduled", "accepted"]
+
+
+def test_an_event_that_comes_after_an_opt_out_is_refused_before_all_is_back() -> None:
+    house = eighty_circuits()
+    house.do(house.engine.opt_out("cooking", None, house.now))
+    (ack,) = send_event(house, 3.0, event_id="e2", correlationId="c2")
+    assert ack["status"] == "opted_out"
