@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -123,6 +122,8 @@ def _programs_of(volttron_home: Path) -> Path:
     for word in command[:2]:
         if (Path(word).parent / "vctl").is_file():
             return Path(word).parent
+    import shutil  # rarely needed
+
     found = shutil.which("vctl")
     if found is None:
         raise OpsError(

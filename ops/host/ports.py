@@ -8,8 +8,6 @@ import socket
 import time
 from collections.abc import Callable
 
-import psutil
-
 from ops.host.ops_error import OpsError
 
 
@@ -35,6 +33,8 @@ def require_free_port(host: str, port: int, what: str, variable: str) -> None:
 
 def _port_owner(port: int) -> str | None:
     """ "mosquitto (process 123)", as far as we may see it."""
+    import psutil  # only here, where a port is taken; `status` is asked every minute
+
     try:
         connections = psutil.net_connections("tcp")
     except psutil.AccessDenied:

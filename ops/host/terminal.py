@@ -19,8 +19,8 @@ from ops.host.log_tail import log_tail
 from ops.host.ops_error import OpsError
 
 LOG_LINES = 12
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, emoji=False)
+err = Console(stderr=True, highlight=False, emoji=False)
 
 
 def print_json(value: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 
 from ops.host.child_environment import child_environment
 from ops.host.ops_error import OpsError
@@ -54,6 +53,8 @@ def is_local_broker(settings: SiteSettings) -> bool:
 def find_mosquitto() -> str:
     """The broker's program; Debian puts it where a plain user's PATH does not reach."""
     path = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
+    import shutil  # only `start` needs it
+
     program = shutil.which("mosquitto", path=path)
     if program is None:
         raise OpsError("mosquitto is not installed", "Install it: apt-get install mosquitto")

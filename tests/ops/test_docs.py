@@ -50,13 +50,16 @@ def test_every_command_of_the_one_door_is_one_with_these_options(
     page: str, words: list[str]
 ) -> None:
     command: Any = typer.main.get_command(app)
+    everywhere = {option for param in command.params for option in param.opts}
     while words and hasattr(command, "list_commands"):
         assert words[0] in command.list_commands(None), f"{page}: {DOOR} has no command {words[0]}"
         command, words = command.get_command(None, words[0]), words[1:]
     assert not hasattr(command, "list_commands"), f"{page}: {command.name} needs a command"
     if command.context_settings.get("allow_extra_args"):
         return  # it hands them on
-    known = {option for param in command.params for option in (*param.opts, *param.secondary_opts)}
+    known = everywhere | {
+        option for param in command.params for option in (*param.opts, *param.secondary_opts)
+    }
     for word in words:
         if word.startswith("--") and word != "--help":
             assert word.split("=")[0] in known, f"{page}: {command.name} has no {word}"
