@@ -12,9 +12,21 @@ from ops.host import site_settings as settings
 from ops.host import terminal as show
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.provision import site_folder as provision
 from ops.provision.aws_registry import AwsRegistry, AwsThing
-from ops.provision.site_folder import Issued, SiteFolder
+from ops.provision.issued_certificate import (
+    IssuedCertificate,
+    known_certificate,
+    read_issued_certificate,
+    remember_certificate,
+)
+from ops.provision.site_folder import SiteFolder, renewal_folder
+from ops.provision.site_identity import (
+    ensure_certificate_request,
+    finish_renewal,
+    install_certificate,
+    put_renewal_in_place,
+    write_agent_config,
+)
 from VenAgent.cloud.tls.certificates import expiry_day
 
 Thing = Annotated[str, typer.Option(help="The site's name in AWS IoT: its thing and VEN id.")]
@@ -72,17 +84,17 @@ def provision_command(
         if config
         else settings.current_site_settings(paths, {}).agent_config
     )
-    if provision.finish_renewal(site):
+    if finish_renewal(site):
         show.print_note("a renewal that had broken off was finished")
         if renew:
             _tell_next(site, renew=True)
             return
-    target = provision.renewal(site) if renew else site
+    target = renewal_folder(site) if renew else site
     if retire:
         _retire(site, region)
         return
     with show.progress_step(f"key and request in {target.path}") as done:
-        request = provision.ensure_request(target)
+        request = ensure_certificate_request(target)
         done.append("the key stays here")
     if csr_only:
         show.print_note(
@@ -91,15 +103,15 @@ def provision_command(
         return
     wanted = AwsThing(thing, tuple(policy or [VEN_POLICY]), thing_type or None, take_over)
     if certificate is not None:
-        issued = provision.read_issued(certificate, thing, endpoint)
+        issued = read_issued_certificate(certificate, thing, endpoint)
     else:
-        before = provision.read_issued(site.issued, thing, None) if site.issued.exists() else None
+        before = read_issued_certificate(site.issued, thing, None) if site.issued.exists() else None
         issued = _sign(wanted, region, request, target.issued, before, target)
     with show.progress_step("certificate, CA and configuration") as done:
-        facts = provision.install(target, issued, root_ca)
+        facts = install_certificate(target, issued, root_ca)
         if renew:
-            provision.put_in_place(target, site)
-        provision.write_agent_config(site, contents, issued)
+            put_renewal_in_place(target, site)
+        write_agent_config(site, contents, issued)
         done.append(f"valid until {expiry_day(facts.not_after_ts)}")
     _tell_next(site, renew=renew)
 
@@ -138,21 +150,21 @@ def _sign(
     region: str | None,
     request: str,
     memory: Path,
-    before: Issued | None,
+    before: IssuedCertificate | None,
     site: SiteFolder | None,
-) -> Issued:
+) -> IssuedCertificate:
     """The certificate for `request`: the one in the file `memory`, or a new one, kept there.
 
     `before` is the one that this site has.
     """
     registry = AwsRegistry(region)
-    issued = provision.known(memory, wanted.thing, request)
+    issued = known_certificate(memory, wanted.thing, request)
     own = issued or before
     with show.progress_step(f"thing {wanted.thing} in AWS") as done:
         registry.prepare(wanted, None if own is None else own.certificate_arn)
         if issued is None:
             issued = registry.issue(wanted, request)
-            provision.remember(memory, issued, site)
+            remember_certificate(memory, issued, site)
             done.append("a certificate was made")
         else:
             done.append("it has its certificate")
@@ -162,14 +174,14 @@ def _sign(
 
 
 def _retire(site: SiteFolder, region: str | None) -> None:
-    if provision.renewal(site).path.exists():
+    if renewal_folder(site).path.exists():
         raise OpsError(
             f"a renewal of {site.thing} has not been finished: its certificate would be retired",
             f"ven_control.sh provision --thing {site.thing} --renew",
         )
     arn = None
     if site.issued.exists():
-        arn = provision.read_issued(site.issued, site.thing, None).certificate_arn
+        arn = read_issued_certificate(site.issued, site.thing, None).certificate_arn
     if arn is None:
         raise OpsError(f"{site.path} does not tell which certificate of {site.thing} is in use")
     retired = AwsRegistry(region).retire_others(site.thing, arn)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ops.host.ops_error import OpsError
-from ops.provision.site_folder import Issued
+from ops.provision.issued_certificate import IssuedCertificate
 
 _ADVICE = {
     "AccessDeniedException": "Your AWS identity lacks the stack's ProvisioningPolicy.",
@@ -86,7 +86,7 @@ class AwsRegistry:
                 "Deploy deploy/aws/venagent.yaml first, or name another with --thing-type.",
             ) from None
 
-    def issue(self, wanted: AwsThing, request: str) -> Issued:
+    def issue(self, wanted: AwsThing, request: str) -> IssuedCertificate:
         """A certificate for `request` (CSR, PEM), active from now on."""
         endpoint = self.endpoint()
         with _explained("having the request signed"):
@@ -98,7 +98,7 @@ class AwsRegistry:
                 raise OpsError(
                     "AWS refuses the request", "It must be a CSR in PEM form, as `provision` makes."
                 ) from None
-        return Issued(
+        return IssuedCertificate(
             thing=wanted.thing,
             endpoint=endpoint,
             certificate=made["certificatePem"],

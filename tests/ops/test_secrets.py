@@ -18,7 +18,9 @@ from ops.host.site_settings import (
     secret_values,
 )
 from ops.host.staging import stage_files
-from ops.provision.site_folder import Issued, SiteFolder, ensure_request, write_agent_config
+from ops.provision.issued_certificate import IssuedCertificate
+from ops.provision.site_folder import SiteFolder
+from ops.provision.site_identity import ensure_certificate_request, write_agent_config
 from ops.volttron.config_store import ConfigStoreEntry, store_config_entry
 from tests.support.readable_files import readable_by_others, told_to_others
 
@@ -89,8 +91,8 @@ def test_nothing_secret_can_be_read_by_others(
     config.write_text(contents)
     stage_files(paths, "agent", [], {"config": config})
     site = SiteFolder(paths.home / "certificates/thing", "thing")
-    ensure_request(site)
-    issued = Issued(thing="thing", endpoint="e.example", certificate="PEM")
+    ensure_certificate_request(site)
+    issued = IssuedCertificate(thing="thing", endpoint="e.example", certificate="PEM")
     write_agent_config(site, with_token.agent_config, issued)
     key = next(line for line in site.key.read_text().splitlines() if "-----" not in line)
     assert told_to_others(paths.home, [TOKEN, key]) == []

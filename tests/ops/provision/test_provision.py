@@ -21,8 +21,9 @@ from typer.testing import CliRunner, Result
 from ops.cli.ven_control import app
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.provision import site_folder as provision
-from ops.provision.site_folder import amazon_roots
+from ops.provision.amazon_root_cas import amazon_root_cas
+from ops.provision.site_folder import SiteFolder
+from ops.provision.site_identity import ensure_certificate_request
 from tests.support import aws_models
 from tests.support.authority import Authority
 from tests.support.iot_policy import ven_policy
@@ -356,7 +357,7 @@ def test_a_name_that_aws_does_not_take(run: Run) -> None:
 def test_amazons_roots_are_found_by_their_fingerprints() -> None:
     roots = [
         x509.load_pem_x509_certificate(f"-----BEGIN{pem}".encode())
-        for pem in amazon_roots().split("-----BEGIN")[1:]
+        for pem in amazon_root_cas().split("-----BEGIN")[1:]
     ]
     assert [root.subject.rfc4514_string() for root in roots] == [
         f"CN=Amazon Root CA {number},O=Amazon,C=US" for number in (1, 2, 3, 4)
@@ -369,7 +370,7 @@ def test_as_root_the_files_belong_to_volttrons_user(
     given: list[tuple[Path, str]] = []
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr("shutil.chown", lambda path, user, group: given.append((path, user)))
-    site = provision.SiteFolder.of(paths, THING, None)
-    provision.ensure_request(site)
+    site = SiteFolder.of(paths, THING, None)
+    ensure_certificate_request(site)
     assert {user for _, user in given} == {paths.user}
     assert {path.name for path, _ in given} == {THING, "private.key.new", "request.csr.new"}
