@@ -42,7 +42,8 @@ DISTRIBUTIONS = {
     "simulator": {"simulator"},
     "ops": {
         *("ops", "VenAgent.baseline", "VenAgent.config", "VenAgent.contract"),
-        "VenAgent.cloud.tls",
+        # An operator's client reaches the broker the way the agent does.
+        *("VenAgent.cloud.tls", "VenAgent.cloud.http_proxy"),
     },
 }
 WITHOUT_CIRCLES = ("VenAgent", "backend", "benchmarks", "ops", "simulator")

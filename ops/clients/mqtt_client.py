@@ -43,7 +43,13 @@ class OperatorMqttClient:
         self._lock = threading.Lock()
         # In AWS an operator's certificate may connect as venagent-… (deploy/aws), a site's may not.
         client_id = f"venagent-ops-{secrets.token_hex(4)}"
-        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id, protocol=paho.MQTTv5)
+        access = target.broker_access or {}
+        self._client = _BrokerClient(
+            CallbackAPIVersion.VERSION2,
+            client_id,
+            protocol=paho.MQTTv5,
+            transport=access.get("transport", "tcp"),
+        )
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_subscribe = self._on_subscribe
@@ -55,6 +61,8 @@ class OperatorMqttClient:
         target = self._target
         if target.broker_tls is not None:
             self._client.tls_set_context(_tls_context(target))
+        if target.broker_access is not None or target.broker_tls is not None:
+            _give_access(self._client, target)
         try:
             self._client.connect(target.broker_host, target.broker_port, KEEPALIVE_SEC)
         except OSError as error:
@@ -167,6 +175,38 @@ class OperatorMqttClient:
 
     def _on_message(self, client: paho.Client, data: Any, message: paho.MQTTMessage) -> None:
         self._inbox.put(message)
+
+
+class _BrokerClient(paho.Client):
+    """paho's, but for a proxy on its way."""
+
+    proxy: Any = None
+
+    def _create_socket_connection(self) -> Any:
+        if self.proxy is None:
+            return super()._create_socket_connection()
+        return self.proxy.connect(self._host, self._port, self.connect_timeout)
+
+
+def _give_access(client: _BrokerClient, target: VenTarget) -> None:
+    """Login, path and proxy as the agent has them."""
+    # The configuration's models take a while to load, and a broker on this machine needs none.
+    from VenAgent.cloud.http_proxy import HttpProxy
+    from VenAgent.cloud.tls.broker_login import broker_login
+    from VenAgent.cloud.tls.tls_errors import CredentialError
+    from VenAgent.config.cloud_config import BrokerConfig
+
+    block = {"host": target.broker_host, "port": target.broker_port, "tls": target.broker_tls}
+    broker = BrokerConfig.model_validate({**block, **(target.broker_access or {})})
+    try:
+        login = broker_login(broker)
+    except CredentialError as error:
+        raise OpsError(str(error)) from None
+    if login is not None:
+        client.username_pw_set(*login)
+    if broker.transport == "websockets":
+        client.ws_set_options(path=broker.path)
+    client.proxy = HttpProxy.for_broker(broker)
 
 
 def _send_at_once(client: paho.Client, data: Any, sock: Any) -> None:

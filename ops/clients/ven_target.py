@@ -25,6 +25,8 @@ class VenTarget:
     broker_port: int
     broker_tls: Mapping[str, Any] | None
     """The configuration's block `broker.tls`: file names, no secrets."""
+    broker_access: Mapping[str, Any] | None
+    """Login, websockets and proxy of the block `broker`, where it has any; with its secrets."""
     topics: Topics
     report_interval_sec: float
     page_url: str | None
@@ -38,6 +40,7 @@ class VenTarget:
             broker_host=agent.broker.host,
             broker_port=agent.broker.port,
             broker_tls=None if tls is None else tls.model_dump(mode="json"),
+            broker_access=_broker_access(agent),
             topics=agent.topic_names(),
             report_interval_sec=agent.report_interval_sec,
             page_url=_page_url(agent),
@@ -48,13 +51,27 @@ class VenTarget:
         """Raises TypeError or KeyError when another version has written it."""
         return cls(**{**kept, "topics": Topics(**kept["topics"])})
 
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+    def as_json(self) -> dict[str, Any] | None:
+        """None where there is a secret in it."""
+        return None if self.broker_access else asdict(self)
 
     @property
     def broker(self) -> str:
         """For people."""
         return f"{self.broker_host}:{self.broker_port}"
+
+
+def _broker_access(agent: AgentConfig) -> Mapping[str, Any] | None:
+    broker = agent.broker
+    given: dict[str, Any] = {
+        "username": broker.username,
+        "password": None if broker.password is None else broker.password.get_secret_value(),
+        "password_file": broker.password_file,
+        "transport": None if broker.transport == "tcp" else broker.transport,
+        "path": None if broker.transport == "tcp" else broker.path,
+        "proxy": None if broker.proxy is None else broker.proxy.get_secret_value(),
+    }
+    return {name: value for name, value in given.items() if value is not None} or None
 
 
 def _page_url(agent: AgentConfig) -> str | None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1"
 _SECRET_NAME = re.compile(r"(?i)(token|password|passphrase|secret|api_?key)$")
 """A setting that ends so is a secret; `secret_name` and `password_file` say where one is."""
+_WITH_LOGIN = re.compile(r"://[^/@\s]+:[^/@\s]+@")
+"""So is an address with a login in it."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,9 @@ class SiteSettings:
                 pass
         return VenTarget.of_config(self.agent(overrides))
 
-    def target_to_keep(self) -> dict[str, Any]:
-        target = VenTarget.of_config(self.agent())
-        return {"made_from": self._made_from(None), "target": target.as_json()}
+    def target_to_keep(self) -> dict[str, Any] | None:
+        target = VenTarget.of_config(self.agent()).as_json()
+        return None if target is None else {"made_from": self._made_from(None), "target": target}
 
     def _made_from(self, overrides: Mapping[str, str] | None) -> str:
         """A fingerprint of all that decides where the VEN is; of a secret it tells nothing."""
@@ -156,7 +158,7 @@ def _without_secrets(block: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str
             open_part[name], inner = _without_secrets(value)
             if inner:
                 secret_part[name] = inner
-        elif isinstance(value, str) and _SECRET_NAME.search(name):
+        elif isinstance(value, str) and (_SECRET_NAME.search(name) or _WITH_LOGIN.search(value)):
             secret_part[name] = value
         else:
             open_part[name] = value

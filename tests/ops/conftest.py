@@ -42,7 +42,7 @@ def settings(paths: Paths) -> SiteSettings:
 
 
 @contextmanager
-def mosquitto(folder: Path, config: str) -> Iterator[int]:
+def mosquitto(folder: Path, config: str, anonymous: bool = True) -> Iterator[int]:
     """A broker of the test's own, on a free port of 127.0.0.1; `config` beside its listener."""
     program = os.environ.get("MOSQUITTO") or shutil.which(
         "mosquitto", path=os.environ["PATH"] + ":/usr/sbin"
@@ -50,7 +50,8 @@ def mosquitto(folder: Path, config: str) -> Iterator[int]:
     assert program, "mosquitto is not installed: scripts/test.sh does it"
     port = free_port()
     file = folder / "mosquitto.conf"
-    file.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n{config}")
+    allowed = "true" if anonymous else "false"
+    file.write_text(f"listener {port} 127.0.0.1\nallow_anonymous {allowed}\n{config}")
     with subprocess.Popen([program, "-c", str(file)], stderr=subprocess.DEVNULL) as broker:
         try:
             assert wait_for_condition(lambda: port_is_listening("127.0.0.1", port), 10)

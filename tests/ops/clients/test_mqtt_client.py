@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
@@ -16,7 +19,9 @@ from ops.clients.command_sender import UNANSWERED, CommandDraft, ask_ven
 from ops.clients.mqtt_client import OperatorMqttClient, decoded_messages
 from ops.clients.ven_target import VenTarget
 from ops.host.ops_error import OpsError
-from ops.host.site_settings import SiteSettings
+from ops.host.paths import Paths
+from ops.host.site_settings import SiteSettings, load_site_settings, save_site_settings
+from tests.ops.conftest import mosquitto
 from tests.support.ports import free_port
 
 
@@ -159,3 +164,24 @@ def test_what_is_not_a_json_object_is_passed_over(target: VenTarget) -> None:
         for payload in ("[]", "x", '{"a": 1}'):
             client._client.publish("t", payload, qos=1)
         assert next(decoded_messages(client.messages(5))) == ("t", {"a": 1})
+
+
+def test_a_broker_that_wants_a_login_gets_it(
+    settings: SiteSettings, tmp_path: Path, paths: Paths
+) -> None:
+    passwords = tmp_path / "passwords"
+    subprocess.run(["mosquitto_passwd", "-b", "-c", passwords, "site", "s3cret"], check=True)
+    access = f"user root\npassword_file {passwords}\n"
+    with mosquitto(tmp_path, access, anonymous=False) as port:
+        variables = {"MQTT_PORT": str(port), "MQTT_USERNAME": "site", "MQTT_PASSWORD": "s3cret"}
+        known = replace(settings, variables=variables)
+        with OperatorMqttClient(known.ven_target()) as client:
+            client.subscribe("t")
+        wrong = settings.ven_target({**variables, "MQTT_PASSWORD": "another"})
+        with pytest.raises(OpsError, match="refuses us"), OperatorMqttClient(wrong):
+            pass
+        save_site_settings(paths, known)
+    assert "s3cret" not in paths.settings.read_text()
+    loaded = load_site_settings(paths)
+    assert loaded is not None
+    assert loaded.ven_target() == known.ven_target()
