@@ -14,7 +14,7 @@ from typing import Any
 from ops.host.child_environment import platform_child_environment
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.host.processes import plain_user
+from ops.host.plain_user import plain_user
 from ops.host.site_settings import SiteSettings
 from ops.volttron import config_store, vctl
 

@@ -37,7 +37,7 @@ from backend.store.day_partitions import create_partitions
 from benchmarks.common import machine, quantile
 from benchmarks.fleet_stack import Stack, cpu_sec, result, stack
 from benchmarks.fleet_vens import LOADS, ven_name
-from ops.host.ports import wait_for_condition
+from ops.host.condition import wait_for_condition
 
 VENS, INTERVAL_SEC, BATCH = 10_000, 5.0, 2_000
 DAY_SAMPLES, DAY_VENS = 17_280, 64

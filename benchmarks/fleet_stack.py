@@ -17,7 +17,8 @@ from typing import Any
 import psutil
 import psycopg
 
-from ops.host.ports import port_is_listening, wait_for_condition
+from ops.host.condition import wait_for_condition
+from ops.host.ports import port_is_listening
 from ops.services import postgres_server as postgres
 from ops.services.local_broker import find_mosquitto
 

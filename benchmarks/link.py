@@ -24,9 +24,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.common import machine, quantile
+from ops.host.condition import wait_for_condition
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.host.ports import port_is_listening, wait_for_condition
+from ops.host.ports import port_is_listening
 from ops.services.local_broker import find_mosquitto
 from VenAgent.config.cloud_config import OutboxConfig
 

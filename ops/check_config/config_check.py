@@ -24,7 +24,7 @@ from ops.check_config.registry_check import (
 )
 from ops.host.paths import Paths
 from ops.services import simulated_panel_service as panel
-from ops.volttron.config_store import DEVICES_FILE
+from ops.volttron.device_model import DEVICES_FILE
 
 README = "README.md"
 

@@ -12,6 +12,7 @@ from ops.host.paths import Paths
 from ops.services import simulated_panel_service as panel
 from ops.services import site_stack
 from ops.volttron import config_store, vctl
+from ops.volttron.device_model import device_model_entries, device_model_folder
 from ops.volttron.meant_site import meant_site_settings
 from ops.volttron.volttron_platform import volttron_platform_pid
 
@@ -51,9 +52,9 @@ def load_config_command(
         )
     settings = meant_site_settings(paths)
     path = device or settings.agent().panel.device
-    folder = config_store.device_model_folder(paths, devices)
+    folder = device_model_folder(paths, devices)
     port = panel.simulated_panel_port(paths, settings) if folder.name == panel.FOLDER else None
-    entries = config_store.device_model_entries(folder, path, port)
+    entries = device_model_entries(folder, path, port)
     site_stack.ensure_bacnet_proxy(paths, entries, vctl.vctl_status(paths))
     stored = config_store.load_config_store(paths, entries, anew=True)
     terminal.out.print(f"stored for {config_store.DRIVER}: {', '.join(stored)}")

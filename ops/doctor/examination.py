@@ -20,9 +20,9 @@ from ops.clients.command_sender import ask_own_ven
 from ops.doctor import broker_checks as doctor_tls
 from ops.doctor import volttron_checks as doctor_volttron
 from ops.doctor.check import LOOK_AT_LOGS, DoctorCheck, Patient
-from ops.host import processes
 from ops.host.ops_error import OpsError, ops_error_of_system
 from ops.host.paths import Paths
+from ops.host.plain_user import plain_user_can_read
 from ops.host.site_settings import SiteSettings
 from ops.services import site_stack as bring_up
 from ops.volttron.config_store import AGENT
@@ -178,7 +178,7 @@ def _configuration(patient: Patient) -> Iterator[DoctorCheck]:
 def _broker(patient: Patient) -> Iterator[DoctorCheck]:
     return doctor_tls.broker_checks(
         patient.agent.broker,
-        can_read=lambda file: processes.plain_user_can_read(patient.paths, file),
+        can_read=lambda file: plain_user_can_read(patient.paths, file),
     )
 
 

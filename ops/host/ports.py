@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
-import time
-from collections.abc import Callable
 
 from ops.host.ops_error import OpsError
 
@@ -57,15 +55,3 @@ def port_is_listening(host: str, port: int) -> bool:
             return True
     except OSError:
         return False
-
-
-def wait_for_condition(
-    condition: Callable[[], bool], timeout_sec: float, every_sec: float = 0.05
-) -> bool:
-    """Whether the condition comes true within that time."""
-    deadline = time.monotonic() + timeout_sec
-    while not condition():
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(every_sec)
-    return True

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
 import select
 import signal
 import subprocess
@@ -17,10 +16,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
+from ops.host.plain_user import plain_user
 
 MAX_LOG_BYTES = 5_000_000
 
@@ -105,23 +105,6 @@ def running_process(paths: Paths, name: str) -> ProcessRecord | None:
 
 
 # --- starting ----------------------------------------------------------------------------------
-
-
-def plain_user(paths: Paths) -> dict[str, Any]:
-    """What makes subprocess run something as the plain user; nothing when we are it already."""
-    if os.geteuid() != 0:
-        return {}
-    try:
-        user = pwd.getpwnam(paths.user)
-    except KeyError:
-        raise OpsError(f"the user {paths.user} does not exist", "Run `start`.") from None
-    groups = os.getgrouplist(paths.user, user.pw_gid)
-    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": groups}
-
-
-def plain_user_can_read(paths: Paths, file: Path) -> bool:
-    """Whether the plain user can read a file."""
-    return subprocess.run(["test", "-r", file], check=False, **plain_user(paths)).returncode == 0
 
 
 def spawn_process(

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ops.clients.ven_target import VenTarget
-from ops.host.child_environment import site_variables
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
+from ops.host.site_variables import site_variables
 
 if TYPE_CHECKING:
     from VenAgent.config import AgentConfig

@@ -15,7 +15,7 @@ from pathlib import Path
 from ops.host.child_environment import child_environment
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.host.processes import plain_user
+from ops.host.plain_user import plain_user
 
 _LEFT_OUT = ("__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache")
 

@@ -16,9 +16,10 @@ from typing import Any
 
 from ops.host import staging
 from ops.host.child_environment import child_environment
+from ops.host.condition import wait_for_condition
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.host.ports import require_free_port, wait_for_condition
+from ops.host.ports import require_free_port
 from ops.host.processes import (
     GENTLY,
     ProcessRecord,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 
 from ops.host.child_environment import child_environment
+from ops.host.condition import wait_for_condition
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.host.ports import port_is_listening, require_free_port, wait_for_condition
+from ops.host.ports import port_is_listening, require_free_port
 from ops.host.processes import (
     GENTLY,
     ProcessRecord,

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from ops.host.condition import wait_for_condition
 from ops.host.ops_error import OpsError
-from ops.host.ports import wait_for_condition
 
 SUPERUSER = "venagent"
 _INITDB_OPTIONS = ["-U", SUPERUSER, "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]

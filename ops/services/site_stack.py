@@ -13,7 +13,6 @@ from typing import Any
 
 from ops.host import processes
 from ops.host import terminal as show
-from ops.host.child_environment import PORT_VARIABLES, site_variables
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.host.site_settings import (
@@ -22,6 +21,7 @@ from ops.host.site_settings import (
     read_json_object,
     save_site_settings,
 )
+from ops.host.site_variables import PORT_VARIABLES, site_variables
 from ops.services import local_broker as broker
 from ops.services import simulated_panel_service as panel
 from ops.volttron import agent_health as health
@@ -29,6 +29,7 @@ from ops.volttron import agent_install, config_store, vctl
 from ops.volttron import volttron_platform as platform
 from ops.volttron.agent_install import ACTUATOR_AGENT, BACNET_AGENT, DRIVER_AGENT, PackagedAgent
 from ops.volttron.config_store import AGENT, ConfigStoreEntry
+from ops.volttron.device_model import device_model_entries, device_model_folder
 
 
 @contextmanager
@@ -61,7 +62,7 @@ def start_site_stack(
     for variable in PORT_VARIABLES:
         settings.port(variable, default=1)
     settings.agent()  # what cannot be used is refused before anything is started
-    folder = config_store.device_model_folder(paths, settings.devices)
+    folder = device_model_folder(paths, settings.devices)
     if before:
         _refuse_changes(before, settings)
     _prepare(paths, settings)
@@ -215,7 +216,7 @@ def _load_devices(paths: Paths, settings: SiteSettings, folder: Path) -> bool:
 def _device_entries(paths: Paths, settings: SiteSettings, folder: Path) -> list[ConfigStoreEntry]:
     """A device model's entries, for the device that the agent's configuration names."""
     port = panel.simulated_panel_port(paths, settings) if folder.name == panel.FOLDER else None
-    return config_store.device_model_entries(folder, settings.agent().panel.device, port)
+    return device_model_entries(folder, settings.agent().panel.device, port)
 
 
 def ensure_bacnet_proxy(
@@ -282,7 +283,7 @@ def _venagent(
 
 def _default_config(paths: Paths, settings: SiteSettings) -> Path:
     """The file VenAgent is installed with: the device model's own if it has one."""
-    own = config_store.device_model_folder(paths, settings.devices) / "agent.json"
+    own = device_model_folder(paths, settings.devices) / "agent.json"
     return own if own.is_file() else paths.repo / "config"
 
 

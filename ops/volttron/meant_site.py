@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from ops.host.child_environment import AGENT_VARIABLES
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.host.site_settings import (
@@ -15,6 +14,7 @@ from ops.host.site_settings import (
     default_agent_config,
     read_json_object,
 )
+from ops.host.site_variables import AGENT_VARIABLES
 from ops.volttron.config_store import AGENT, stored_agent_config
 from ops.volttron.volttron_platform import volttron_platform_pid
 

@@ -14,7 +14,8 @@ from typing import Any
 from ops.host.child_environment import platform_child_environment
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.host.processes import plain_user, process_is_running, recorded_process
+from ops.host.plain_user import plain_user
+from ops.host.processes import process_is_running, recorded_process
 from ops.host.terminal import print_note
 
 PLATFORM = "platform"

@@ -9,14 +9,15 @@ from pathlib import Path
 
 from ops.host import terminal as show
 from ops.host.child_environment import platform_child_environment
+from ops.host.condition import wait_for_condition
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.host.ports import require_free_port, wait_for_condition
+from ops.host.plain_user import plain_user
+from ops.host.ports import require_free_port
 from ops.host.processes import (
     ProcessRecord,
     end_processes,
     forget_process,
-    plain_user,
     process_is_running,
     running_process,
     session_processes,

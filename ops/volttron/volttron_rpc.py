@@ -10,7 +10,7 @@ from typing import Any
 from ops.host.child_environment import platform_child_environment
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.host.processes import plain_user
+from ops.host.plain_user import plain_user
 
 ANSWER_WITHIN_SEC = 10.0
 _CALL = Path(__file__).with_name("rpc_call.py")

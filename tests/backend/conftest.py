@@ -18,7 +18,8 @@ import pytest_asyncio
 
 from backend.store.database import Database
 from backend.store.schema_migration import upgrade_schema
-from ops.host.ports import port_is_listening, wait_for_condition
+from ops.host.condition import wait_for_condition
+from ops.host.ports import port_is_listening
 from ops.services import postgres_server as postgres
 from ops.services.local_broker import find_mosquitto
 from tests.support.ports import free_port

@@ -20,7 +20,7 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 import psycopg
 
-from ops.host.ports import wait_for_condition
+from ops.host.condition import wait_for_condition
 from tests.backend.conftest import Broker
 from tests.support.ports import free_port
 

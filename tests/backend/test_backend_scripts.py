@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from ops.host.ports import wait_for_condition
+from ops.host.condition import wait_for_condition
 from tests.browser.operators_side import ROOT, OperatorsSide, operators_side
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from ops.host.ports import port_is_listening, wait_for_condition
+from ops.host.condition import wait_for_condition
+from ops.host.ports import port_is_listening
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]

@@ -16,7 +16,7 @@ from backend.measure.event_measurement import run_measurement
 from backend.process.timeouts import happens_within, result_within
 from backend.store.database import Database, first_line
 from backend.store.database_upkeep import run_upkeep
-from ops.host.ports import wait_for_condition
+from ops.host.condition import wait_for_condition
 from tests.backend.builders import payload
 from tests.backend.conftest import Broker
 from tests.backend.processes import Fleet, ingest

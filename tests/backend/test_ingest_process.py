@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ops.host.ports import wait_for_condition
+from ops.host.condition import wait_for_condition
 from ops.services import postgres_server as postgres
 from tests.backend.builders import payload
 from tests.backend.conftest import Broker, fresh_database, mosquitto

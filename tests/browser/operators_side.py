@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.host.ports import port_is_listening, wait_for_condition
+from ops.host.condition import wait_for_condition
+from ops.host.ports import port_is_listening
 from ops.services.local_broker import find_mosquitto
 from tests.support.ports import free_port
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ops.host.ports import port_is_listening, wait_for_condition
+from ops.host.condition import wait_for_condition
+from ops.host.ports import port_is_listening
 from tests.config.builders import ROOT
 from tests.documents.reader import Reader, process
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from ops.host.ports import wait_for_condition
+from ops.host.condition import wait_for_condition
 from tests.config.builders import ROOT
 from tests.documents.pages import Command
 from tests.documents.play import each, play

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from ops.host import processes
+from ops.host.condition import wait_for_condition
 from ops.host.paths import Paths
-from ops.host.ports import port_is_listening, wait_for_condition
+from ops.host.ports import port_is_listening
 from ops.host.site_settings import SiteSettings, default_agent_config
 from tests.support.ports import free_port
 

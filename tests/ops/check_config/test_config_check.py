@@ -16,7 +16,7 @@ from ops.check_config import config_check as check_config
 from ops.check_config.findings import _value_lines
 from ops.cli import ven_control as cli
 from ops.host.paths import Paths
-from ops.volttron import config_store
+from ops.volttron.device_model import device_model_entries
 from tests.ops.conftest import REPO
 
 MODELS = REPO / "MeterDriverConfigs"
@@ -257,7 +257,7 @@ def test_the_command_exits_with_1_and_prints_json(
 
 def test_all_devices_of_a_site_are_stored_with_their_own_addresses() -> None:
     folder = MODELS / "site_meter_and_relays"
-    entries = {e.name: e for e in config_store.device_model_entries(folder, "ignored")}
+    entries = {e.name: e for e in device_model_entries(folder, "ignored")}
     assert set(entries) == {
         "eastron_sdm630.csv",
         "devices/site/building/meter",

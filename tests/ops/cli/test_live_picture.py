@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from ops.cli.live_picture import LINES_KEPT, LivePicture, _keys
-from ops.host.ports import wait_for_condition
+from ops.host.condition import wait_for_condition
 from VenAgent.contract.topics import Topics
 
 NOW = 1_760_000_000.0

@@ -14,9 +14,9 @@ import pytest
 
 from ops.host import processes
 from ops.host import session_sweep as sweep
+from ops.host.condition import wait_for_condition
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.host.ports import wait_for_condition
 from ops.host.processes import ProcessRecord, _Stat
 
 QUICKLY = ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))

@@ -12,6 +12,7 @@ from ops.host import site_settings as settings
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.host.site_settings import SiteSettings
+from ops.host.site_variables import site_variables
 from ops.services import local_broker as broker
 from ops.services import simulated_panel_service as panel
 from ops.services.site_stack import site_stack_settings
@@ -114,9 +115,7 @@ def test_a_device_model_brings_its_own_configuration(paths: Paths) -> None:
 
 
 def test_an_empty_variable_is_not_set() -> None:
-    assert environment.site_variables({"IOT_ENDPOINT": " ", "WEB_PORT": "1", "X": "y"}) == {
-        "WEB_PORT": "1"
-    }
+    assert site_variables({"IOT_ENDPOINT": " ", "WEB_PORT": "1", "X": "y"}) == {"WEB_PORT": "1"}
 
 
 def test_children_get_only_what_is_meant_for_them(

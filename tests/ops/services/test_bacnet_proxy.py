@@ -11,6 +11,7 @@ from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.services import site_stack as bring_up
 from ops.volttron import config_store, vctl
+from ops.volttron.device_model import device_model_entries
 from tests.ops.conftest import REPO
 
 
@@ -32,7 +33,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
 
 
 def entries(model: str) -> list[config_store.ConfigStoreEntry]:
-    return config_store.device_model_entries(REPO / "MeterDriverConfigs" / model, "site/panel")
+    return device_model_entries(REPO / "MeterDriverConfigs" / model, "site/panel")
 
 
 def test_the_proxy_is_installed_with_this_machines_address(

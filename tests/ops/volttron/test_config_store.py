@@ -11,6 +11,7 @@ from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.volttron import config_store, vctl
 from ops.volttron.config_store import ConfigStoreEntry
+from ops.volttron.device_model import device_model_entries, device_model_folder
 
 
 @pytest.fixture
@@ -30,8 +31,8 @@ def stored(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 
 def entries(paths: Paths, port: int | None = None) -> list[ConfigStoreEntry]:
-    folder = config_store.device_model_folder(paths, "simulated_panel")
-    return config_store.device_model_entries(folder, "site/building/panel", port)
+    folder = device_model_folder(paths, "simulated_panel")
+    return device_model_entries(folder, "site/building/panel", port)
 
 
 def test_the_registry_comes_before_the_device_that_names_it(paths: Paths) -> None:
@@ -55,19 +56,19 @@ def test_another_port_goes_into_the_device(paths: Paths) -> None:
 
 def test_every_device_model_of_the_repository_can_be_loaded(paths: Paths) -> None:
     for driver in (paths.repo / "MeterDriverConfigs").glob("*/driver.json"):
-        assert len(config_store.device_model_entries(driver.parent, "a/b")) == 2
+        assert len(device_model_entries(driver.parent, "a/b")) == 2
 
 
 def test_an_unknown_device_model_is_answered_with_the_known_ones(paths: Paths) -> None:
     with pytest.raises(OpsError, match="no device model 'nope'") as error:
-        config_store.device_model_folder(paths, "nope")
+        device_model_folder(paths, "nope")
     assert "simulated_panel" in " ".join(error.value.advice)
 
 
 def test_a_registry_of_another_name_is_refused(tmp_path: Path) -> None:
     (tmp_path / "driver.json").write_text('{"registry_config": "config://other.csv"}')
     with pytest.raises(OpsError, match="names the registry"):
-        config_store.device_model_entries(tmp_path, "a/b")
+        device_model_entries(tmp_path, "a/b")
 
 
 def test_each_is_stored_once(paths: Paths, stored: dict[str, str]) -> None:
