@@ -73,7 +73,7 @@ class PageView:
         self._clock = clock
         self._pause = pause
         self._curve = PowerCurve()
-        self._curve_file = PowerCurveFile(curve_path, self._curve)
+        self._curve_file = PowerCurveFile(curve_path, self._curve, engine.panel.measured_by)
         self._curve_file.load(clock())
         self._finished: list[dict[str, Any]] | None = None
         self._finished_at = 0.0
@@ -184,6 +184,7 @@ class PageView:
         """One more point of the curve."""
         engine = self._engine
         baseline_kw = engine.baseline_kw(self._clock())
+        self._curve_file.measure_by(engine.panel.measured_by)
         self._curve.add(reading.ts, reading.power_kw, baseline_kw, _target_kw(engine.running))
         self._curve_file.save_if_due(self._clock())
 

@@ -64,6 +64,10 @@ class PowerCurve:
         last.power_kw += (power_kw - last.power_kw) / last.count
         last.baseline_kw, last.target_kw = baseline_kw, target_kw
 
+    def clear(self) -> None:
+        """Begin anew: what is drawn from now on is not comparable."""
+        self._points.clear()
+
     def _forget_after(self, ts: float) -> None:
         while self._points and self._points[-1].ts > ts:
             self._points.pop()
@@ -104,10 +108,14 @@ def _is_sound(row: tuple[Any, ...]) -> bool:
 
 
 class PowerCurveFile:
-    """Where a curve outlives the agent. Nothing here raises: the page can do without."""
+    """Where a curve outlives the agent. Nothing here raises: the page can do without.
 
-    def __init__(self, path: Path, curve: PowerCurve) -> None:
+    `measured_by`: what the power is read from; the curve of another is not drawn on.
+    """
+
+    def __init__(self, path: Path, curve: PowerCurve, measured_by: str = "") -> None:
         self._path = path
+        self._measured_by = measured_by
         self._curve = curve
         self._written_ts = -math.inf
         self._failed = False
@@ -115,11 +123,20 @@ class PowerCurveFile:
     def load(self, now: float) -> None:
         """Take what the last agent left, if it is of the last hour."""
         try:
-            self._curve.restore(json.loads(self._path.read_bytes()), now)
+            columns = json.loads(self._path.read_bytes())
+            if isinstance(columns, Mapping) and columns.get("measured_by") != self._measured_by:
+                return
+            self._curve.restore(columns, now)
         except FileNotFoundError:
             pass
         except (OSError, ValueError, RecursionError) as error:
             _log.warning("the curve of the last hour begins anew: %s: %s", self._path, error)
+
+    def measure_by(self, measured_by: str) -> None:
+        """The power is read from something else from now on."""
+        if measured_by != self._measured_by:
+            self._measured_by = measured_by
+            self._curve.clear()
 
     def save_if_due(self, now: float) -> None:
         """Write it if a minute has passed."""
@@ -130,7 +147,8 @@ class PowerCurveFile:
         self._written_ts = now
         new = self._path.with_name(f"{self._path.name}.new")
         try:
-            new.write_text(json.dumps(self._curve.columns(now), separators=(",", ":")))
+            columns = {"measured_by": self._measured_by, **self._curve.columns(now)}
+            new.write_text(json.dumps(columns, separators=(",", ":")))
             os.replace(new, self._path)
         except OSError as error:
             if not self._failed:

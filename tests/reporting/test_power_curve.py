@@ -92,6 +92,20 @@ def test_the_hour_outlives_the_agent_in_a_small_file(tmp_path: Path) -> None:
     assert kept(path, NOON + 60.0)["ts"] == [NOON + second for second in range(5, 65, 5)]
 
 
+def test_what_another_meter_measured_is_not_drawn_on(tmp_path: Path) -> None:
+    path, curve = tmp_path / "curve.json", PowerCurve()
+    curve.add(NOON, 12_700.0, None, None)
+    file = PowerCurveFile(path, curve, "panel*1")
+    file.measure_by("panel*1")
+    assert curve.columns(NOON)["ts"]
+    file.save(NOON)
+    again = PowerCurve()
+    PowerCurveFile(path, again, "panel*0.001").load(NOON)
+    assert again.columns(NOON)["ts"] == []
+    file.measure_by("panel*0.001")
+    assert curve.columns(NOON)["ts"] == []
+
+
 def test_it_is_written_once_a_minute(tmp_path: Path) -> None:
     path = tmp_path / "curve.json"
     file = an_hour(path)
