@@ -345,6 +345,7 @@ class Ven:
             host=self.config.broker.host,
             port=self.config.broker.port,
             commands_dropped=self._cloud.dropped,
+            commands_retained=self._cloud.retained,
             certificate_expires_ts=self._cloud.certificate_expires_ts,
             backlog=self._outbox.backlog(),
             refused=self.inbound.refused,

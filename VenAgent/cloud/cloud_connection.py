@@ -82,6 +82,11 @@ class CloudConnection:
         """Messages that came while too many waited; the broker delivers them again."""
         return 0 if self._link is None else self._link.dropped
 
+    @property
+    def retained(self) -> int:
+        """Messages that the broker had kept for later subscribers; none is obeyed."""
+        return 0 if self._link is None else self._link.retained
+
     def acknowledge(self, inbound: InboundMessage) -> None:
         """It is dealt with: the broker need not deliver it again."""
         if self._link is not None:

@@ -28,6 +28,8 @@ class CloudStatus:
     port: int
     commands_dropped: int
     """Commands dropped while too many waited; the broker delivers them again."""
+    commands_retained: int
+    """Commands that the broker had kept for later subscribers; none is obeyed."""
     certificate_expires_ts: float | None
     backlog: OutboxBacklog
     """What waits in the outbox."""
@@ -81,6 +83,7 @@ class SiteStatus:
             "certificate_expires_ts": cloud.certificate_expires_ts,
             "offline_since_ts": None if cloud.link.online else cloud.link.since_ts,
             "commands_dropped": cloud.commands_dropped,
+            "commands_retained": cloud.commands_retained,
             "link": cloud.link.as_message(),
             "outbox_depth": cloud.backlog.messages,
             "outbox_mb": round(cloud.backlog.used_mb, 3),

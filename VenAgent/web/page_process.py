@@ -91,7 +91,7 @@ class _ToAgent(logging.Handler):
                 self._channel.send({"log": [record.levelno, self.format(record)[:4000]]})
 
 
-def main() -> None:
+def _main() -> None:
     os.nice(NICENESS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the agent's to answer; it ends us
     channel_fd, listener_fd = map(int, sys.argv[1:3])
@@ -102,4 +102,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    _main()

@@ -47,6 +47,7 @@ class Viewed:
             host="broker.example",
             port=8883,
             commands_dropped=2,
+            commands_retained=1,
             certificate_expires_ts=EXPIRES_TS,
             backlog=OutboxBacklog(messages=3, used_mb=0.1, oldest_ts=None, thinned=0),
             refused={},
