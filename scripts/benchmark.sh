@@ -28,7 +28,7 @@ esac
   fail "there is no benchmark $1"
 }
 ensure_tools
-case $1 in fleet | dispatch)
+case $1 in fleet | dispatch | openadr)
   ensure_packages
   ensure_test_tools
   ensure_postgresql

@@ -366,8 +366,14 @@ ensure_backend_packages() {
   add_to_tools .backend ops/requirements-backend.txt "the operator's side needs"
 }
 
+# What `python -m backend openadr` needs beside these: it speaks to a utility's VTN.
+ensure_openadr_packages() {
+  add_to_tools .openadr ops/requirements-openadr.txt "OpenADR needs"
+}
+
 ensure_test_tools() {
   ensure_backend_packages
+  ensure_openadr_packages
   add_to_tools .tests ops/requirements-test.txt "the tests need"
 }
 

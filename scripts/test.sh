@@ -5,7 +5,7 @@
 #
 # lint      ruff, mypy, shellcheck, cfn-lint
 # unit      everything that needs no VOLTTRON (seconds)
-# backend   tests/backend: the operator's side, on a real PostgreSQL and mosquitto
+# backend   tests/backend, tests/openadr: the operator's side, on a real PostgreSQL and mosquitto
 # browser   tests/browser: the local page in a real Chromium; pictures in tests/browser/results/
 # documents tests/documents: every command of the documents, on sites of its own (minutes)
 # platform  tests/platform: a real VOLTTRON 10, as the plain user (minutes)
@@ -89,6 +89,7 @@ unit() {
     HYPOTHESIS_STORAGE_DIRECTORY=$scratch/hypothesis MOSQUITTO=$(mosquitto_path) \
     "$(tools_python)" -m pytest -p no:cacheprovider -p no:schemathesis -p no:asyncio -p no:anyio \
     -n 2 --dist loadfile --no-loadscope-reorder --ignore=tests/platform --ignore=tests/backend \
+    --ignore=tests/openadr \
     --ignore=tests/browser --ignore=tests/documents --ignore=tests/platform11 \
     ${pytest_arguments[@]+"${pytest_arguments[@]}"}
 }
@@ -98,7 +99,7 @@ backend() {
   mkdir "$scratch/b"
   TMPDIR=$scratch/b PYTHONPATH=$VENAGENT_ROOT PYTHONDONTWRITEBYTECODE=1 \
     HYPOTHESIS_STORAGE_DIRECTORY=$scratch/hypothesis MOSQUITTO=$(mosquitto_path) \
-    "$(tools_python)" -m pytest -p no:cacheprovider -n 2 --dist loadfile tests/backend \
+    "$(tools_python)" -m pytest -p no:cacheprovider -n 2 --dist loadfile tests/backend tests/openadr \
     -o asyncio_default_fixture_loop_scope=function \
     ${pytest_arguments[@]+"${pytest_arguments[@]}"}
 }

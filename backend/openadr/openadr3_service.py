@@ -23,7 +23,7 @@ from backend.store.database import Database, first_line
 log = structlog.get_logger(__name__)
 
 CLOCK_APART_SEC = 5.0
-RESOURCES_A_TURN = 50
+RESOURCES_A_TURN = 20
 """So many resources are registered before events are looked at again."""
 PROGRAMS_EVERY_SEC = 300.0
 

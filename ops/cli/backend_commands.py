@@ -31,7 +31,8 @@ def backend_start_command() -> None:
 
     On SQLite and the local broker, which is started if it does not run. DATABASE_URL names a
     PostgreSQL, MQTT_HOST or IOT_ENDPOINT another broker; API_HOST and API_PORT where it listens
-    (127.0.0.1, 8000). Where others can reach it, API keys are needed: `backend key`.
+    (127.0.0.1, 8000). Where others can reach it, API keys are needed: `backend key`. With
+    OPENADR_VTN_URL it speaks to a utility's VTN too (docs/openadr.md).
     """
     paths = Paths.of_our_own()
     with bring_up.site_stack_lock(paths):
@@ -105,7 +106,10 @@ def backend_key_command(context: typer.Context) -> None:
 
 def _prepare(paths: Paths) -> None:
     """The packages it needs, and its folder."""
-    script = '. "$1"; ensure_home; ensure_packages; ensure_backend_packages; ensure_owned backend'
+    install = "ensure_backend_packages"
+    if backend.backend_speaks_openadr(os.environ):
+        install += "; ensure_openadr_packages"
+    script = f'. "$1"; ensure_home; ensure_packages; {install}; ensure_owned backend'
     result = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script, "ops", paths.repo / "scripts/environment.sh"],
         env={

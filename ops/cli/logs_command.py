@@ -13,7 +13,7 @@ from ops.host.log_tail import follow_log, log_tail
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 
-_NAMES = ("broker", "panel", "backend-api", "backend-ingest")
+_NAMES = ("broker", "panel", "backend-api", "backend-ingest", "backend-openadr")
 
 
 def logs_command(
@@ -21,7 +21,7 @@ def logs_command(
         str,
         typer.Argument(
             help="platform (VOLTTRON and its agents), broker, panel, environment, "
-            "backend-api, backend-ingest"
+            "backend-api, backend-ingest, backend-openadr"
         ),
     ] = "platform",
     lines: Annotated[int, typer.Option("--lines", "-n", help="Of the past.", min=0)] = 40,

@@ -20,6 +20,7 @@ from ops.clients.command_sender import ask_own_ven
 from ops.doctor import broker_checks as doctor_tls
 from ops.doctor import volttron_checks as doctor_volttron
 from ops.doctor.check import LOOK_AT_LOGS, DoctorCheck, Patient
+from ops.doctor.openadr_checks import openadr_checks
 from ops.host.ops_error import OpsError, ops_error_of_system
 from ops.host.paths import Paths
 from ops.host.plain_user import plain_user_can_read
@@ -61,6 +62,7 @@ def examine_site(paths: Paths, settings: SiteSettings) -> Iterator[DoctorCheck]:
     yield from _safely("VenAgent", _answers, patient)
     yield from _safely("shadow", _shadow, patient)
     yield from _safely("backend", _backend, patient)
+    yield from _safely("VTN", openadr_checks, patient)
 
 
 def _safely(

@@ -30,9 +30,11 @@ from ops.host.processes import (
 )
 from ops.host.site_settings import LOOPBACK, SiteSettings
 
-INGEST, API = "backend-ingest", "backend-api"
+INGEST, API, OPENADR = "backend-ingest", "backend-api", "backend-openadr"
 PORT, HEALTH_PORT = 8_000, 9_108
 UP_WITHIN_SEC = 60.0
+_SPEAKS = "speaks to the VTN"
+"""What backend-openadr logs once its settings, packages and database are good."""
 VARIABLES = (
     *("DATABASE_URL", "LOG_LEVEL", "EVENT_COMMAND_ENABLED", "IOT_ENDPOINT", "KINESIS_STREAM"),
     *("CA_CERT", "CLIENT_CERT", "PRIVATE_KEY", "CA_CERT_PEM", "CLIENT_CERT_PEM"),
@@ -48,6 +50,7 @@ PREFIXES = (
     "KINESIS_",
     "MEASURE_",
     "BASELINE_",
+    "OPENADR_",
 )
 
 
@@ -80,9 +83,12 @@ def backend_folder(paths: Paths) -> Path:
 def start_backend_service(
     paths: Paths, environment: Mapping[str, str]
 ) -> list[tuple[ProcessRecord, bool]]:
-    """Both processes, each with whether it was started just now. Raises OpsError."""
+    """Its processes, each with whether it was started just now. Raises OpsError."""
     variant = _variant(environment)
-    records = [running_process(paths, name) for name in (INGEST, API)]
+    commands = [(API, "serve"), (INGEST, "ingest")]
+    if backend_speaks_openadr(environment):
+        commands.append((OPENADR, "openadr"))
+    records = [running_process(paths, name) for name, _ in commands]
     if all(record and record.variant == variant for record in records):
         return [(record, False) for record in records if record]
     stop_backend_service(paths)
@@ -91,7 +97,7 @@ def start_backend_service(
     require_free_port(LOOPBACK, health_port, "the ingest's health port", "INGEST_HEALTH_PORT")
     source = staging.stage_files(paths, "backend", ["backend", "VenAgent"])
     started = []
-    for name, command in ((API, "serve"), (INGEST, "ingest")):
+    for name, command in commands:
         record = spawn_process(
             paths,
             name,
@@ -103,7 +109,10 @@ def start_backend_service(
             umask=0o077,
             variant=variant,
         )
-        _wait_until_up(paths, record, _health_urls(environment)[name])
+        if name == OPENADR:
+            _wait_until_it_speaks(paths, record)
+        else:
+            _wait_until_up(paths, record, _health_urls(environment)[name])
         started.append((record, True))
     return started
 
@@ -117,6 +126,7 @@ def _variant(environment: Mapping[str, str]) -> str:
             "API_PORT": environment["API_PORT"],
             "INGEST_HEALTH_PORT": environment["INGEST_HEALTH_PORT"],
             "database": environment["DATABASE_URL"].split("@")[-1],
+            "openadr": backend_speaks_openadr(environment),
             "fingerprint": hashlib.sha256(everything.encode()).hexdigest(),
         }
     )
@@ -137,9 +147,30 @@ def _wait_until_up(paths: Paths, record: ProcessRecord, url: str) -> None:
         )
 
 
+def _wait_until_it_speaks(paths: Paths, record: ProcessRecord) -> None:
+    """The VTN itself may be away: it is asked again and again."""
+    log = paths.output_log(record.name)
+
+    def speaks() -> bool:
+        return log.exists() and _SPEAKS in log.read_text(errors="replace")
+
+    wait_for_condition(lambda: not process_is_running(record) or speaks(), UP_WITHIN_SEC, 0.2)
+    if not process_is_running(record):
+        raise OpsError(
+            f"{record.name} ended at once",
+            "Look at the OPENADR_… settings (docs/openadr.md).",
+            log=log,
+        )
+
+
+def backend_speaks_openadr(environment: Mapping[str, str]) -> bool:
+    """A utility's VTN is named."""
+    return bool(environment.get("OPENADR_VTN_URL", "").strip())
+
+
 def stop_backend_service(paths: Paths) -> bool:
     """Whether there was anything to stop. The API first: it takes no more events then."""
-    ended = [end_processes(paths, name, GENTLY) for name in (API, INGEST)]
+    ended = [end_processes(paths, name, GENTLY) for name in (OPENADR, API, INGEST)]
     return any(ended)
 
 
@@ -183,13 +214,15 @@ def _process_health(url: str) -> list[str]:
 
 def backend_service_status(paths: Paths) -> dict[str, Any]:
     """What runs, and how it is; `exit_code` as of `status`."""
-    records = {name: running_process(paths, name) for name in (API, INGEST)}
+    records = {name: running_process(paths, name) for name in (API, INGEST, OPENADR)}
+    if not any(record and json.loads(record.variant).get("openadr") for record in records.values()):
+        del records[OPENADR]  # no VTN is named
     parts: dict[str, Any] = {}
     for name, record in records.items():
         if record is None:
             parts[name] = {"running": False, "reasons": []}
             continue
-        url = _health_urls(json.loads(record.variant))[name]
+        url = _health_urls(json.loads(record.variant)).get(name, "")
         parts[name] = {"running": True, "pid": record.pid, "reasons": _process_health(url)}
     api = records[API]
     up = [part["running"] for part in parts.values()]

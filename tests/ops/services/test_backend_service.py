@@ -26,3 +26,9 @@ def test_the_api_is_asked_where_it_listens(host: str | None, url: str) -> None:
 def test_an_ingest_without_a_health_port_is_not_asked() -> None:
     urls = backend._health_urls({"API_PORT": "8000", "INGEST_HEALTH_PORT": "0"})
     assert backend._process_health(urls[backend.INGEST]) == []
+
+
+def test_a_vtn_that_is_named_is_spoken_to() -> None:
+    assert not backend.backend_speaks_openadr({})
+    assert not backend.backend_speaks_openadr({"OPENADR_VTN_URL": " "})
+    assert backend.backend_speaks_openadr({"OPENADR_VTN_URL": "https://utility.example"})
