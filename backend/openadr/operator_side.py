@@ -39,6 +39,7 @@ _TELEMETRY = cast(Table, VenTelemetryRow.__table__)
 _ALERTS = cast(Table, VenAlertRow.__table__)
 _FRESH = timedelta(seconds=90)
 CREATED_BY = "openadr"
+DELIVERED = ("completed", "rebound")
 BY_HAND = ("stopped", "withdrawn")
 """`end_reason` of events that the API ended for a person."""
 
@@ -59,6 +60,7 @@ class Site:
     ven_id: str
     is_online: bool
     sheds: bool
+    """In one of the events that were asked for: it does, or did."""
     opted_out: bool
     shed_available_kw: float | None
 
@@ -184,11 +186,11 @@ async def available_kw(connection: AsyncConnection, ven_ids: Sequence[str] | Non
 async def sites(
     connection: AsyncConnection, ven_ids: Sequence[str] | None, event_ids: Iterable[str]
 ) -> list[Site]:
-    """The fleet (or these VENs), with their part in these events."""
+    """The fleet (or these VENs) as it is now, with its part in these events, also past ones."""
     parts = await connection.execute(
         select(PARTICIPANTS.c.ven_id, PARTICIPANTS.c.status)
         .join(EVENTS, EVENTS.c.id == PARTICIPANTS.c.event_id)
-        .where(PARTICIPANTS.c.event_id.in_(list(event_ids)), EVENTS.c.status == ACTIVE)
+        .where(PARTICIPANTS.c.event_id.in_(list(event_ids)), EVENTS.c.activated_at.is_not(None))
     )
     status = {row.ven_id: row.status for row in parts}
     now = await database_now(connection)
@@ -203,7 +205,7 @@ async def sites(
         Site(
             row.id,
             is_online=row.status == ONLINE,
-            sheds=status.get(row.id) in SHEDDING,
+            sheds=status.get(row.id) in (*SHEDDING, *DELIVERED),
             opted_out=status.get(row.id) == "opted_out",
             shed_available_kw=(
                 row.shed_available_kw

@@ -210,12 +210,28 @@ class Reporter:
         units, factor = scaled
         groups = await self._groups(connection, event, request.targets)
         every = sorted({ven_id for ven_ids in groups.values() for ven_id in ven_ids})
-        pieces = await connection.scalars(
-            select(PIECES.c.event_id).where(
-                PIECES.c.link == self._link.name, PIECES.c.vtn_event_id == event.id
+        pieces = (
+            await connection.execute(
+                select(PIECES).where(
+                    PIECES.c.link == self._link.name, PIECES.c.vtn_event_id == event.id
+                )
             )
-        )
-        sites = {s.ven_id: s for s in await operator_side.sites(connection, every, pieces.all())}
+        ).all()
+        sites = {
+            covered: {
+                site.ven_id: site
+                for site in await operator_side.sites(
+                    connection,
+                    every,
+                    [
+                        piece.event_id
+                        for piece in pieces
+                        if piece.start_time < covered.end and piece.end_time > covered.start
+                    ],
+                )
+            }
+            for covered in due.covers
+        }
         powers = {
             covered: await operator_side.power(connection, every, covered.start, covered.end)
             for covered in due.covers
@@ -233,7 +249,11 @@ class Reporter:
                             units,
                             factor,
                             covered,
-                            [(sites[v], powers[covered].get(v)) for v in ven_ids if v in sites],
+                            [
+                                (sites[covered][v], powers[covered].get(v))
+                                for v in ven_ids
+                                if v in sites[covered]
+                            ],
                         ),
                     )
                     for covered in due.covers

@@ -8,6 +8,7 @@ JSON that came: its own models overflow at P9999Y and know no targets of 3.0.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -23,6 +24,7 @@ from openadr3.auth import fetch_token
 from backend.openadr.openadr_settings import OpenAdrSettings
 
 log = structlog.get_logger(__name__)
+logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs each request
 
 PAGE = 50
 """The most that the standard lets a client ask for."""

@@ -16,7 +16,7 @@ from backend.openadr.report3 import due_reports
 from backend.store.database import Database
 from backend.store.table_base import utc_now
 from backend.store.telemetry_tables import VenTelemetryRow
-from tests.backend.dispatching import add_vens, set_state
+from tests.backend.dispatching import Answering, add_vens, dispatching, eventually, set_state
 from tests.openadr import vtn3
 from tests.openadr.stage import alerts, in_sec, let_pass, reports, service_for
 
@@ -185,3 +185,26 @@ async def test_reports_wait_for_a_vtn_that_is_away_and_are_not_sent_twice(
         assert len(posts) == 1
     (report,) = await reports(database)
     assert report.state == "sent"
+
+
+@pytest.mark.asyncio
+async def test_the_operating_state_is_that_of_the_interval_not_of_the_report(
+    database: Database,
+) -> None:
+    await add_vens(database, {"a": 2.0, "idle": 0.0})
+    wire = Answering(database)
+    with vtn3.running() as vtn:
+        asked = [{"payloadType": "OPERATING_STATE"}]
+        start = "0001-01-01T00:00:00Z"
+        vtn.event("e1", start=start, duration="PT1H", kws=[-1.0, 0.0], reportDescriptors=asked)
+        async with service_for(database, vtn.url) as service:
+            async with dispatching(database, wire) as dispatcher:
+                await service.turn()
+                dispatcher.wake.ring()
+                await eventually(lambda: wire.to("a"))
+            await let_pass(database, timedelta(hours=3))
+            await service.turn()
+        (report,) = vtn.reports("e1")
+    states = [each["OPERATING_STATE"] for each in payloads(report, "a")]
+    assert states == [["RUNNING_CURTAILED"], ["RUNNING_NORMAL"]]
+    assert payloads(report, "idle")[0] == {"OPERATING_STATE": ["RUNNING_NORMAL"]}
