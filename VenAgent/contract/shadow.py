@@ -6,6 +6,7 @@ A panel whose circuits do not fit beside its totals reports them in named shadow
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import re
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from VenAgent.contract import SCHEMA_VERSION
+from VenAgent.contract.command_fields import LET_THROUGH
 from VenAgent.contract.json_codec import encode_json
 from VenAgent.contract.telemetry import Telemetry
 
@@ -26,6 +28,8 @@ LEAST_REPORTED_BYTES = 2_048
 REASON_KEPT = 160
 REFUSALS_KEPT = 6
 _NAMED = "circuits-"
+_CIRCUIT_KEYS = ("id", "loadId", "circuitId")
+_REPORTED_KEYS = ("name", "available", "current_kw", "breaker_amps", "current_amps", "critical")
 CONTRADICTION = "it is desired twice, with different values"
 
 
@@ -251,7 +255,9 @@ def _circuit_wishes(section: str, entries: Any) -> list[Wish]:
             continue
         item = f"{section}.{circuit_id}"
         enabled = entry.get("enabled")
-        refusal = None if isinstance(enabled, bool) else "enabled must be true or false"
+        refusal = _unknown_key(entry)
+        if refusal is None and not isinstance(enabled, bool):
+            refusal = "enabled must be true or false"
         fields = {"op": "setLoad", "loadId": circuit_id, "enabled": None if refusal else enabled}
         before = wishes.get(circuit_id)
         if before is None:
@@ -261,10 +267,23 @@ def _circuit_wishes(section: str, entries: Any) -> list[Wish]:
     return [*wishes.values(), *nameless]
 
 
+def _unknown_key(entry: Mapping[str, Any]) -> str | None:
+    """A key that cannot be desired of a circuit, and is not one that we report of it: who changes
+    one circuit may write the whole list back."""
+    known = (*_CIRCUIT_KEYS, "enabled")
+    for key in entry:
+        if key in known or key in _REPORTED_KEYS or key.startswith(LET_THROUGH):
+            continue
+        near = difflib.get_close_matches(key.lower(), known, n=1)
+        hint = f"did you mean {near[0]}?" if near else "only enabled can be desired"
+        return f"{key[:64]}: there is no such field; {hint}"
+    return None
+
+
 def _circuit_id(entry: Any) -> str | None:
     if not isinstance(entry, dict):
         return None
-    for key in ("id", "loadId", "circuitId"):
+    for key in _CIRCUIT_KEYS:
         if isinstance(entry.get(key), str) and entry[key]:
             return str(entry[key])
     return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +10,8 @@ from ops.cli import script_options as options
 from ops.clients.command_sender import ACK_WITHIN_SEC, CommandDraft, ask_ven
 from ops.clients.mqtt_client import OperatorMqttClient
 from ops.host import terminal
+from VenAgent.contract.command_fields import SPELLINGS
+from VenAgent.contract.json_codec import MessageRefused, decode_json
 
 
 def ven_cmd_publish_script(
@@ -66,7 +67,7 @@ def ven_cmd_publish_script(
         fields = {"event_id": event_id, "shed_kw": shed_kw, "duration_sec": duration}
         fields |= {"loadId": load_id, "what": what, "modification": modification}
         message = draft.of(op, corr_id, **fields)
-    message = {**message, **more}
+    message = _with_more(message, more)
     if no_wait:
         with OperatorMqttClient(target) as client:
             client.publish(target.topics.command, message, expiry_sec=timeout)
@@ -80,11 +81,15 @@ def ven_cmd_publish_script(
     raise typer.Exit(0 if answer.get("ok") is True else 1)
 
 
+def _with_more(message: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """`message`, in which a field of `more` stands in the place of the same, however spelled."""
+    own = {key for keys in SPELLINGS.values() if set(keys) & set(more) for key in keys}
+    return {**{key: value for key, value in message.items() if key not in own}, **more}
+
+
 def _object(text: str) -> dict[str, Any]:
+    """As strictly as the VEN reads it: it must not be sent as something else."""
     try:
-        value = json_module.loads(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"--data is not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise typer.BadParameter("--data is not a JSON object")
-    return value
+        return decode_json(text)
+    except MessageRefused as error:
+        raise typer.BadParameter(f"--data: {error}") from None

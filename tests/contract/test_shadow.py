@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.contract.builders import NOW, a_circuit, a_telemetry
+from tests.contract.builders import NOW, a_circuit, a_telemetry, parse
+from VenAgent.contract.command_reader import CommandRejected
 from VenAgent.contract.json_codec import encode_json
 from VenAgent.contract.shadow import (
     MAX_SHADOW_BYTES,
@@ -193,3 +194,68 @@ def test_any_desired_state_is_read_or_refused(desired: dict[str, Any]) -> None:
     for section in read_desired(desired, {}, version=1):
         for wish in section.wishes:
             assert wish.refusal or wish.fields["op"] in ("setLoad", "setConfig")
+
+
+# ---- what is desired, and what is not understood of it ---------------------------------------
+
+DESIRED: list[tuple[str, dict[str, Any], list[dict[str, Any]], list[str]]] = [
+    ("on", {"circuits": [{"id": "a", "enabled": True}]}, [{"loadId": "a", "enabled": True}], []),
+    (
+        "off",
+        {"loads": [{"loadId": "a", "enabled": False}]},
+        [{"loadId": "a", "enabled": False}],
+        [],
+    ),
+    ("interval", {"report_interval_sec": 10}, [{"report_interval_sec": 10}], []),
+    (
+        "the whole list written back",
+        {"circuits": [{**reported()["circuits"][0], "enabled": False}]},
+        [{"loadId": "ev1", "enabled": False}],
+        [],
+    ),
+    ("own field", {"circuits": [{"id": "a", "enabled": True, "x_why": 1}]}, [{"loadId": "a"}], []),
+    ("a slip", {"circuits": [{"id": "a", "enabeld": True}]}, [], ["enabeld", "enabled"]),
+    (
+        "what cannot be desired",
+        {"loads": [{"id": "a", "enabled": True, "priority": 2}]},
+        [],
+        ["priority", "only enabled"],
+    ),
+    ("a text", {"circuits": [{"id": "a", "enabled": "off"}]}, [], ["enabled", "true or false"]),
+    ("a number", {"circuits": [{"id": "a", "enabled": 0}]}, [], ["enabled"]),
+    ("nothing", {"circuits": [{"id": "a"}]}, [], ["enabled"]),
+    ("no id", {"circuits": [{"enabled": True}]}, [], ["id"]),
+    ("no list", {"circuits": {"a": True}}, [], ["list"]),
+    ("another key", {"circuit": [{"id": "a", "enabled": True}]}, [], ["circuits, loads"]),
+    (
+        "twice",
+        {"circuits": [{"id": "a", "enabled": True}, {"id": "a", "enabled": False}]},
+        [],
+        ["twice"],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("desired", "fields", "words"), [case[1:] for case in DESIRED], ids=[c[0] for c in DESIRED]
+)
+def test_what_is_desired_is_a_command_or_refused_by_name(
+    desired: dict[str, Any], fields: list[dict[str, Any]], words: list[str]
+) -> None:
+    wishes = [wish for section in read_desired(desired, {}, 1) for wish in section.wishes]
+    obeyed = [wish.fields for wish in wishes if wish.refusal is None]
+    assert len(obeyed) == len(fields)
+    for got, expected in zip(obeyed, fields, strict=True):
+        assert {**got, **expected} == got
+        parse(dict(got))
+    refusals = " ".join(wish.refusal or "" for wish in wishes)
+    for word in words:
+        assert word in refusals
+
+
+@pytest.mark.parametrize("value", [True, "often", "1_0", None, [], "\u0661"])
+def test_an_interval_that_is_no_number_is_refused_by_the_commands_reader(value: Any) -> None:
+    for section in read_desired({"report_interval_sec": value}, {}, 1):
+        for wish in section.wishes:
+            with pytest.raises(CommandRejected):
+                parse(dict(wish.fields))

@@ -1,0 +1,75 @@
+"""The corpus of commands at the command line: what is published asks what was written, and no
+more."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+import typer
+
+from ops.cli.ven_cmd_publish import ven_cmd_publish_script
+from ops.host.ops_error import OpsError
+from tests.contract.builders import LIMITS, VEN_ID
+from tests.contract.corpus import AS_OBJECTS, CORPUS, CorpusEntry, moved
+from VenAgent.contract.command_reader import CommandRejected, parse_command
+from VenAgent.contract.op import Op
+
+
+def reading(payload: str) -> str:
+    """What a VEN makes of it: the content's fingerprint, or the reason's code."""
+    try:
+        command = parse_command(payload, ven_id=VEN_ID, limits=LIMITS, now=time.time())
+    except CommandRejected as rejected:
+        return rejected.code.value
+    return command.fingerprint
+
+
+@pytest.fixture
+def publish(
+    broker_port: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path
+) -> Callable[[str, str], str]:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("VENAGENT_HOME", str(tmp_path / "home"))
+
+    def run(op: str, data: str) -> str:
+        capsys.readouterr()
+        ven_cmd_publish_script(
+            ven=None,
+            op=op,
+            ven_id=VEN_ID,
+            data=data,
+            no_wait=True,
+            endpoint="127.0.0.1",
+            port=broker_port,
+        )
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_what_is_published_asks_what_was_written(publish: Callable[[str, str], str]) -> None:
+    ops = {each.value for each in Op}
+    tried = 0
+    for entry in AS_OBJECTS:
+        written = moved(entry.command or {}, time.time())
+        op = written.pop("op", None)
+        if not isinstance(op, str) or entry.name == "another site in data":
+            continue  # the options always name op and VEN, at the top
+        if op not in ops:
+            with pytest.raises(OpsError, match="there is no op"):
+                publish(op, json.dumps(written))
+            continue
+        sent = publish(op, json.dumps(written))
+        assert reading(sent) == reading(json.dumps({"op": op, **written})), entry
+        tried += 1
+    assert tried > 300
+
+
+@pytest.mark.parametrize("entry", [e for e in CORPUS if e.command is None and e.payload], ids=str)
+def test_what_is_no_object_or_can_be_taken_in_two_ways_is_not_sent(
+    publish: Callable[[str, str], str], entry: CorpusEntry
+) -> None:
+    with pytest.raises(typer.BadParameter, match="--data"):
+        publish("event", entry.payload)
