@@ -25,6 +25,7 @@ from backend.api import (
     history_routes,
     shadow_routes,
     stats_routes,
+    telemetry_routes,
     ven_routes,
 )
 from backend.api.api_key_cache import ApiKeyCache
@@ -97,6 +98,7 @@ def make_api_app(
     for module in (
         ven_routes,
         command_routes,
+        telemetry_routes,
         history_routes,
         shadow_routes,
         event_routes,

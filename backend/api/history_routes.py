@@ -1,17 +1,16 @@
-"""A VEN's past: telemetry, circuits, plots and acks."""
+"""A VEN's past: plots and acks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Response
 from sqlalchemy import (
     ColumnElement,
     Float,
     Integer,
-    Select,
     and_,
     case,
     cast,
@@ -20,7 +19,6 @@ from sqlalchemy import (
     null,
     or_,
     select,
-    tuple_,
     type_coerce,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -30,34 +28,24 @@ from backend.api.api_services import Uses
 from backend.api.authentication import Reader
 from backend.api.history_responses import (
     HistoryResponse,
-    LoadSnapshotPageResponse,
-    TelemetryPageResponse,
     VenAckResponse,
 )
-from backend.api.load_sets import WATTS_PER_KW, expand_load, expand_loads, read_load_sets
+from backend.api.load_sets import WATTS_PER_KW, expand_loads, read_load_sets
 from backend.api.page_cursor import decode_cursor, encode_cursor
 from backend.api.request_fields import Cursor, End, Limit, LoadId, Start, VenId
 from backend.api.ven_routes import NEXT, read_ven
 from backend.store.event_tables import VenAckRow
 from backend.store.fleet_tables import LoadSetMemberRow
 from backend.store.table_base import utc_now
-from backend.store.telemetry_count import count_by_load_set
 from backend.store.telemetry_tables import QuarterHourRow, VenTelemetryRow
 
 router = APIRouter(prefix="/api/vens/{ven_id}", tags=["History"])
 TELEMETRY = VenTelemetryRow.__table__
-_LISTS = (
-    *(TELEMETRY.c.timestamp, TELEMETRY.c.seq, TELEMETRY.c.load_set_id),
-    *(TELEMETRY.c.load_power_w, TELEMETRY.c.load_shed_w, TELEMETRY.c.load_enabled),
-)
 POINTS_WANTED = 400
 STEPS_SEC = (5, 10, 30, 60, 300, 900, 1_800, 3_600, 14_400, 86_400)
 QUARTER_SEC = 900
 RAW_FOR_SEC = 2 * 86_400
 """A plot over more than this is drawn from quarter hours."""
-Order = Annotated[
-    Literal["asc", "desc"], Query(description="asc: oldest first; desc: newest first.")
-]
 Granularity = Annotated[
     str | None,
     Query(
@@ -68,7 +56,7 @@ Granularity = Annotated[
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
-def _between(
+def history_between(
     column: Any, ven_id: str, start: datetime | None, end: datetime | None
 ) -> ColumnElement[bool]:
     parts = [column.table.c.ven_id == ven_id]
@@ -77,117 +65,6 @@ def _between(
     if end is not None:
         parts.append(column < end)
     return and_(*parts)
-
-
-@router.get("/telemetry", response_model=TelemetryPageResponse)
-async def list_ven_telemetry(
-    uses: Uses,
-    _actor: Reader,
-    ven_id: VenId,
-    start: Start = None,
-    end: End = None,
-    limit: Limit = 100,
-    order: Order = "asc",
-    cursor: Cursor = None,
-) -> dict[str, Any]:
-    """What the VEN sent. Oldest first: from `start` on, or the latest ones when there is none."""
-    place = decode_cursor(cursor, datetime, int, bool)
-    forward = place[2] if place else order == "asc" and start is not None
-    within = _between(TELEMETRY.c.timestamp, ven_id, start, end)
-    statement = select(TELEMETRY).where(within)
-    if place is not None:
-        statement = statement.where(_beyond(place[0], place[1], forward))
-    async with uses.database.engine.connect() as connection:
-        await read_ven(connection, ven_id)
-        rows = (await connection.execute(_ordered(statement, limit, forward))).all()
-        total = await connection.scalar(select(func.count()).select_from(TELEMETRY).where(within))
-        sets = await read_load_sets(uses, connection, (row.load_set_id for row in rows))
-    full = len(rows) == limit
-    next_cursor = encode_cursor(rows[-1].timestamp, rows[-1].seq, forward) if full else None
-    if forward != (order == "asc"):
-        rows = rows[::-1]
-    return {
-        "ven_id": ven_id,
-        "telemetry": [{**row._mapping, "loads": expand_loads(row, sets)} for row in rows],
-        "total_count": total,
-        "next_cursor": next_cursor,
-    }
-
-
-def _beyond(timestamp: datetime, seq: int, forward: bool) -> ColumnElement[bool]:
-    at, number = TELEMETRY.c.timestamp, TELEMETRY.c.seq
-    place = tuple_(literal(timestamp, at.type), literal(seq, number.type))
-    return tuple_(at, number) > place if forward else tuple_(at, number) < place
-
-
-def _ordered(statement: Select[Any], limit: int, forward: bool) -> Select[Any]:
-    columns = (TELEMETRY.c.timestamp, TELEMETRY.c.seq)
-    order = columns if forward else tuple(column.desc() for column in columns)
-    return statement.order_by(*order).limit(limit)
-
-
-@router.get("/circuits/history", response_model=LoadSnapshotPageResponse)
-async def list_circuit_snapshots(
-    uses: Uses,
-    _actor: Reader,
-    ven_id: VenId,
-    load_id: Annotated[str | None, Query(pattern=r"^[^\x00-\x1f\x7f]{1,200}$")] = None,
-    start: Start = None,
-    end: End = None,
-    limit: Limit = 100,
-    order: Order = "asc",
-    cursor: Cursor = None,
-) -> dict[str, Any]:
-    """Snapshots of its circuits, or of one, in the order of `…/telemetry`."""
-    place = decode_cursor(cursor, datetime, int, int, bool)
-    forward = place[3] if place else order == "asc" and start is not None
-    within = _between(TELEMETRY.c.timestamp, ven_id, start, end)
-    async with uses.database.engine.connect() as connection:
-        await read_ven(connection, ven_id)
-        counts = await count_by_load_set(connection, ven_id, start, end)
-        sets = await read_load_sets(uses, connection, counts)
-        wanted = {
-            number: [
-                (position, member)
-                for position, member in enumerate(sets[number])
-                if load_id is None or member.load_id == load_id
-            ]
-            for number in counts
-        }
-        wanted = {number: members for number, members in wanted.items() if members}
-        statement = select(*_LISTS).where(within, TELEMETRY.c.load_set_id.in_(wanted))
-        if place is not None:  # the row that was cut off is read again
-            seq = place[1] - 1 if forward else place[1] + 1
-            statement = statement.where(_beyond(place[0], seq, forward))
-        least = min((len(members) for members in wanted.values()), default=1)
-        rows = (await connection.execute(_ordered(statement, limit // least + 2, forward))).all()
-    # Read from its end, a row is turned around with the page.
-    turned = forward != (order == "asc")
-    taken = [
-        (row, position, member)
-        for row in rows
-        for position, member in wanted[row.load_set_id][:: -1 if turned else 1]
-        if place is None
-        or (row.timestamp, row.seq) != (place[0], place[1])
-        or (position < place[2] if turned else position > place[2])
-    ]
-    page = taken[:limit]
-    next_cursor = None
-    if len(taken) > limit:
-        row, position, _member = page[-1]
-        next_cursor = encode_cursor(row.timestamp, row.seq, position, forward)
-    if turned:
-        page = page[::-1]
-    return {
-        "ven_id": ven_id,
-        "load_id": load_id,
-        "snapshots": [
-            {"timestamp": row.timestamp, **expand_load(row, member, position)}
-            for row, position, member in page
-        ],
-        "total_count": sum(counts[number] * len(members) for number, members in wanted.items()),
-        "next_cursor": next_cursor,
-    }
 
 
 # --- plots -------------------------------------------------------------------------------------
@@ -287,7 +164,7 @@ async def _load_power(
     """The circuit's power in kW, in whatever place it had; None when it was never there."""
     used_sets = (
         select(TELEMETRY.c.load_set_id)
-        .where(_between(TELEMETRY.c.timestamp, ven_id, first, last))
+        .where(history_between(TELEMETRY.c.timestamp, ven_id, first, last))
         .distinct()
     )
     places = await connection.execute(
@@ -367,7 +244,7 @@ async def _points(
             func.max(TELEMETRY.c.event_id).label("event_id"),
             func.avg(TELEMETRY.c.requested_reduction_kw).label("requested_reduction_kw"),
         )
-        .where(_between(TELEMETRY.c.timestamp, ven_id, first, last))
+        .where(history_between(TELEMETRY.c.timestamp, ven_id, first, last))
         .group_by(at)
         .order_by(at)
     )
@@ -387,7 +264,7 @@ async def _quarter_points(
             null().label("event_id"),
             func.avg(table.c.requested_reduction_kw).label("requested_reduction_kw"),
         )
-        .where(_between(table.c.start, ven_id, first, last))
+        .where(history_between(table.c.start, ven_id, first, last))
         .group_by(at)
         .order_by(at)
     )
@@ -425,7 +302,7 @@ async def list_ven_acks(
     """What the VEN answered, newest first. A further page's cursor is in `X-Next-Cursor`."""
     place = decode_cursor(cursor, datetime, int)
     table = VenAckRow.__table__
-    statement = select(table).where(_between(table.c.timestamp, ven_id, start, end))
+    statement = select(table).where(history_between(table.c.timestamp, ven_id, start, end))
     if place is not None:
         earlier = or_(
             table.c.timestamp < place[0],

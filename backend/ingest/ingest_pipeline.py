@@ -15,7 +15,8 @@ import structlog
 from backend.config.backend_settings import BackendSettings
 from backend.ingest import ingest_metrics
 from backend.ingest.ingest_records import IncomingMessage
-from backend.ingest.ingest_writer import Also, BatchOutcome, IngestWriter, Reading, StopStoring
+from backend.ingest.ingest_writer import Also, BatchOutcome, IngestWriter, StopStoring
+from backend.ingest.message_batch import Reading
 from backend.mqtt.mqtt_connection import MqttConnection
 from backend.process.timeouts import happens_within
 from backend.store.database import first_line

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import chain
 from typing import Any
@@ -28,18 +28,15 @@ from backend.ingest.batch_statements import (
 )
 from backend.ingest.ingest_budget import DeadLetterBudget, IngestBudget
 from backend.ingest.ingest_records import (
-    AckRecord,
-    AlertRecord,
     IncomingMessage,
-    IngestRecord,
     IngestRefused,
     LoadSetKey,
     LoadsRecord,
     LoadsSnapshotRecord,
-    StatusRecord,
     TelemetryRecord,
 )
 from backend.ingest.known_panels import KnownPanels
+from backend.ingest.message_batch import MessageBatch, Reading
 from backend.ingest.message_decoder import decode_message
 from backend.ingest.plausible_values import PlausibleTimes, plausible_times
 from backend.store.bulk_copy import (
@@ -52,17 +49,13 @@ from backend.store.bulk_copy import (
 )
 from backend.store.database import Database
 from backend.store.database_errors import is_about_data, is_duplicate_row
-from backend.store.database_upkeep import QUARTER_HOUR, quarter_hour_of
+from backend.store.database_upkeep import QUARTER_HOUR
 from backend.store.day_partitions import create_partitions
 from backend.store.fleet_tables import NO_LOADS, VenRow
 from backend.store.table_base import utc_now
 
 Also = Callable[[AsyncConnection], Awaitable[None]]
 """Something that belongs into the transaction of a batch: a checkpoint."""
-
-
-Reading = IngestRecord | str
-"""What a message says, or why it is refused."""
 
 
 class StopStoring(Exception):
@@ -76,58 +69,6 @@ _WINDOW_SEC = 1.0
 """How long the times that are believed stay the same."""
 _MOST_LOAD_SETS = 200_000
 TOO_MANY_NEW = "too many VENs that nobody knows came at once: register this one, or wait"
-
-
-@dataclass
-class MessageBatch:
-    """Messages that were read, by kind."""
-
-    telemetry: dict[tuple[str, datetime, int], TelemetryRecord] = field(default_factory=dict)
-    snapshots: dict[tuple[str, datetime, int], LoadsSnapshotRecord] = field(default_factory=dict)
-    acks: dict[bytes, AckRecord] = field(default_factory=dict)
-    alerts: dict[bytes, AlertRecord] = field(default_factory=dict)
-    statuses: list[StatusRecord] = field(default_factory=list)
-    refused: list[tuple[IncomingMessage, str]] = field(default_factory=list)
-    messages: int = 0
-    """How many there were, those that came twice too."""
-
-    @classmethod
-    def of(cls, messages: Sequence[IncomingMessage], readings: Sequence[Reading]) -> MessageBatch:
-        batch = cls(messages=len(messages))
-        for message, reading in zip(messages, readings, strict=True):
-            if isinstance(reading, str):
-                batch.refused.append((message, reading))
-            else:
-                batch._put(reading)
-        return batch
-
-    def _put(self, record: IngestRecord) -> None:
-        if isinstance(record, TelemetryRecord):
-            self.telemetry.setdefault((record.ven_id, record.timestamp, record.seq), record)
-        elif isinstance(record, LoadsSnapshotRecord):
-            self.snapshots.setdefault((record.ven_id, record.timestamp, record.part), record)
-        elif isinstance(record, AckRecord):
-            self.acks.setdefault(record.digest, record)
-        elif isinstance(record, AlertRecord):
-            self.alerts.setdefault(record.digest, record)
-        else:
-            self.statuses.append(record)
-
-    def quarter_hours(self) -> set[datetime]:
-        """Those that the telemetry is of: nearly always one, so its ends are looked at first."""
-        moments = [key[1] for key in self.telemetry]
-        ends = {quarter_hour_of(moment) for moment in _ends(moments)}
-        return ends if len(ends) < 2 else {quarter_hour_of(moment) for moment in moments}
-
-    def days(self) -> set[date]:
-        """The days that need a partition."""
-        moments = [key[1] for rows in (self.telemetry, self.snapshots) for key in rows]
-        ends = {moment.date() for moment in _ends(moments)}
-        return ends if len(ends) < 2 else {moment.date() for moment in moments}
-
-
-def _ends(moments: Sequence[datetime]) -> tuple[datetime, ...]:
-    return (min(moments), max(moments)) if moments else ()
 
 
 @dataclass(frozen=True)

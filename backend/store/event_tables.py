@@ -26,7 +26,7 @@ class EventRow(TableBase):
     end_time: Mapped[datetime]
     requested_reduction_kw: Mapped[float]
     actual_reduction_kw: Mapped[float | None]
-    """Measured after the end; `backend.measure.live` tells it during the event."""
+    """Measured after the end; `backend.api.event_figures` tells it during the event."""
     ven_ids: Mapped[list[Any] | None]
     """The VENs asked; none: every VEN that can shed (a program event)."""
     priority: Mapped[int | None]

@@ -1,0 +1,73 @@
+"""Messages that were read, by kind: what one transaction stores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+from backend.ingest.ingest_records import (
+    AckRecord,
+    AlertRecord,
+    IncomingMessage,
+    IngestRecord,
+    LoadsSnapshotRecord,
+    StatusRecord,
+    TelemetryRecord,
+)
+from backend.store.database_upkeep import quarter_hour_of
+
+Reading = IngestRecord | str
+"""What a message says, or why it is refused."""
+
+
+@dataclass
+class MessageBatch:
+    """Messages that were read, by kind."""
+
+    telemetry: dict[tuple[str, datetime, int], TelemetryRecord] = field(default_factory=dict)
+    snapshots: dict[tuple[str, datetime, int], LoadsSnapshotRecord] = field(default_factory=dict)
+    acks: dict[bytes, AckRecord] = field(default_factory=dict)
+    alerts: dict[bytes, AlertRecord] = field(default_factory=dict)
+    statuses: list[StatusRecord] = field(default_factory=list)
+    refused: list[tuple[IncomingMessage, str]] = field(default_factory=list)
+    messages: int = 0
+    """How many there were, those that came twice too."""
+
+    @classmethod
+    def of(cls, messages: Sequence[IncomingMessage], readings: Sequence[Reading]) -> MessageBatch:
+        batch = cls(messages=len(messages))
+        for message, reading in zip(messages, readings, strict=True):
+            if isinstance(reading, str):
+                batch.refused.append((message, reading))
+            else:
+                batch._put(reading)
+        return batch
+
+    def _put(self, record: IngestRecord) -> None:
+        if isinstance(record, TelemetryRecord):
+            self.telemetry.setdefault((record.ven_id, record.timestamp, record.seq), record)
+        elif isinstance(record, LoadsSnapshotRecord):
+            self.snapshots.setdefault((record.ven_id, record.timestamp, record.part), record)
+        elif isinstance(record, AckRecord):
+            self.acks.setdefault(record.digest, record)
+        elif isinstance(record, AlertRecord):
+            self.alerts.setdefault(record.digest, record)
+        else:
+            self.statuses.append(record)
+
+    def quarter_hours(self) -> set[datetime]:
+        """Those that the telemetry is of: nearly always one, so its ends are looked at first."""
+        moments = [key[1] for key in self.telemetry]
+        ends = {quarter_hour_of(moment) for moment in _ends(moments)}
+        return ends if len(ends) < 2 else {quarter_hour_of(moment) for moment in moments}
+
+    def days(self) -> set[date]:
+        """The days that need a partition."""
+        moments = [key[1] for rows in (self.telemetry, self.snapshots) for key in rows]
+        ends = {moment.date() for moment in _ends(moments)}
+        return ends if len(ends) < 2 else {moment.date() for moment in moments}
+
+
+def _ends(moments: Sequence[datetime]) -> tuple[datetime, ...]:
+    return (min(moments), max(moments)) if moments else ()
