@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import sys
 
-from simulator.command_line import parse_modbus_options
+from simulator.command_line import parse_modbus_command_line
 from simulator.device_catalog import DeviceCatalog
 from simulator.modbus_server import ModbusServer
 from simulator.moment import Moment
@@ -21,4 +21,4 @@ async def _serve(options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(_serve(parse_modbus_options())))
+    sys.exit(asyncio.run(_serve(parse_modbus_command_line())))

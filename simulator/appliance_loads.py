@@ -31,7 +31,7 @@ class ApplianceLoad(Protocol):
         """Let simulated time pass while it gets `supplied_kw`."""
 
 
-class DriftingNoise:
+class ApplianceNoise:
     """Slow noise that returns to its mean (Ornstein-Uhlenbeck), held within three deviations."""
 
     def __init__(
@@ -52,10 +52,10 @@ class DriftingNoise:
         self.value = self._mean + min(bound, max(-bound, offset))
 
 
-class WanderingLoad:
+class WanderingAppliance:
     """Lights and outlets: many small things switched by people; a shed changes nothing later."""
 
-    def __init__(self, drift: DriftingNoise) -> None:
+    def __init__(self, drift: ApplianceNoise) -> None:
         self._drift = drift
 
     @property
@@ -69,7 +69,7 @@ class WanderingLoad:
 
 
 @dataclass(frozen=True)
-class ThermostatSpec:
+class ThermostatApplianceSpec:
     """What a thermostat appliance is made of. Temperatures in °C.
 
     `degrees_per_kwh` is negative for cooling. It starts at `on_at_c` and stops at `off_at_c`;
@@ -87,10 +87,10 @@ class ThermostatSpec:
     boost_kw_per_degree: float = 0.0
 
 
-class ThermostatLoad:
+class ThermostatAppliance:
     """A temperature that leaks towards its surroundings, and a machine that pushes it back."""
 
-    def __init__(self, spec: ThermostatSpec) -> None:
+    def __init__(self, spec: ThermostatApplianceSpec) -> None:
         self._spec = spec
         self._sign = 1.0 if spec.degrees_per_kwh < 0 else -1.0
         self.temperature_c = spec.start_c
@@ -121,7 +121,7 @@ class ThermostatLoad:
         return self._sign * (self.temperature_c - threshold_c)
 
 
-class EvLoad:
+class EvAppliance:
     """A car's battery: full power, then a taper; once full it is driven and comes back emptier."""
 
     BATTERY_KWH = 60.0
@@ -159,20 +159,20 @@ class EvLoad:
 
 
 @dataclass(frozen=True)
-class ProgrammePhase:
+class AppliancePhase:
     """One part of a programme; a power of zero is the pause until the next use."""
 
     duration_sec: float
     power_kw: float
 
 
-class ProgrammeLoad:
+class ProgrammeAppliance:
     """Dryer and range: phases in turn. Work not done while shed is done later, and a bit more."""
 
     # While shed the drum or the pan cools: each second costs this much of the phase's progress.
     COOLING_LOSS = 0.2
 
-    def __init__(self, phases: Sequence[ProgrammePhase]) -> None:
+    def __init__(self, phases: Sequence[AppliancePhase]) -> None:
         self._phases = tuple(phases)
         self._index = 0
         self._progress_sec = 0.0

@@ -10,7 +10,7 @@ import asyncio
 import sys
 
 from simulator.bacnet_server import BMS_PRIORITY, BacnetServer
-from simulator.command_line import parse_bacnet_options
+from simulator.command_line import parse_bacnet_command_line
 from simulator.device_catalog import DeviceCatalog
 from simulator.moment import Moment
 from simulator.server_process import run_server_process
@@ -26,4 +26,4 @@ async def _serve(options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(_serve(parse_bacnet_options())))
+    sys.exit(asyncio.run(_serve(parse_bacnet_command_line())))

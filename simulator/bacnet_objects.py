@@ -27,7 +27,7 @@ from bacpypes.primitivedata import Real
 from simulator.device_point import DevicePoint
 from simulator.faulty_registers import FaultyRegisters
 from simulator.moment import Moment
-from simulator.register_map import RegisterError, RegisterTable
+from simulator.register_table import RegisterError, RegisterTable
 
 PRIORITIES = 16
 VENDOR_ID = 999

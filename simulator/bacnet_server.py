@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from simulator.control_request import ControlRequestError
-from simulator.faulty_registers import FaultyRegisters, RequestUnanswered
+from simulator.faulty_registers import FaultyRegisters, FaultyRegistersSilent
 from simulator.gateway_limits import GatewayLimits
 from simulator.modbus_server import TICK_SEC
 from simulator.moment import Moment
@@ -54,7 +54,7 @@ class _Application(BIPSimpleApplication, ReadWritePropertyMultipleServices, Chan
         try:
             self._delay_sec = self._registers.admit(Moment.now())
             super().indication(apdu)
-        except RequestUnanswered:
+        except FaultyRegistersSilent:
             self._forget(apdu)
         finally:
             self._delay_sec = 0.0
@@ -171,7 +171,7 @@ class BacnetServer:
             raise ControlRequestError(f'"object" must be one of {known}, not {name!r}')
         try:
             outputs[name].WriteProperty("presentValue", value, None, priority)
-        except (ExecutionError, RequestUnanswered) as error:
+        except (ExecutionError, FaultyRegistersSilent) as error:
             raise ControlRequestError(f"{name} does not take {value}: {error}") from error
 
     def command_all(self, priority: int) -> None:
@@ -218,7 +218,7 @@ class BacnetServer:
         for each in list(application.cov_detections):
             try:
                 each.refresh()
-            except (RequestUnanswered, ExecutionError):
+            except (FaultyRegistersSilent, ExecutionError):
                 continue
 
 

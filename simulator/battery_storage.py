@@ -19,8 +19,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from simulator.appliance_loads import HOUR_SEC
-from simulator.device_point import PointType
-from simulator.register_map import RegisterTable
+from simulator.device_point import DevicePointType
+from simulator.register_table import RegisterTable
 from simulator.site_equipment import EquipmentPoint, EquipmentSetting
 
 
@@ -91,7 +91,7 @@ class BatteryStorage:
     @property
     def points(self) -> Sequence[EquipmentPoint]:
         """Its values, on the wire."""
-        table, kind = RegisterTable.INPUT, PointType.FLOAT32
+        table, kind = RegisterTable.INPUT, DevicePointType.FLOAT32
         return (
             EquipmentPoint("power_kw", table, 0, kind, "kilowatts", lambda: self.power_kw),
             EquipmentPoint("soc_percent", table, 2, kind, "percent", lambda: self.soc_percent),
@@ -108,7 +108,7 @@ class BatteryStorage:
                 write=self.set_setpoint,
             ),
             EquipmentPoint(
-                *("remote", RegisterTable.COIL, 0, PointType.COIL, "noUnits"),
+                *("remote", RegisterTable.COIL, 0, DevicePointType.COIL, "noUnits"),
                 read=lambda: float(self.remote),
                 write=self._set_remote,
             ),

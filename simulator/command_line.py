@@ -28,7 +28,7 @@ def _fault_help() -> str:
     return "\n".join(["kinds of --fault and their fields (simulator/README.md):", *lines])
 
 
-def parse_modbus_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+def parse_modbus_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line of the Modbus panel."""
     parser = argparse.ArgumentParser(
         prog="python -m simulator",
@@ -46,7 +46,7 @@ def parse_modbus_options(arguments: Sequence[str] | None = None) -> argparse.Nam
     return options
 
 
-def parse_bacnet_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+def parse_bacnet_command_line(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line of the BACnet panel."""
     parser = argparse.ArgumentParser(
         prog="python -m simulator.bacnet",

@@ -7,7 +7,7 @@ import math
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from simulator.register_map import RegisterTable
+from simulator.register_table import RegisterTable
 from simulator.simulated_circuit import INDEX_BY_ID
 from simulator.simulated_device import SimulatedDevice
 

@@ -6,13 +6,13 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from simulator.appliance_loads import HOUR_SEC, DriftingNoise
+from simulator.appliance_loads import HOUR_SEC, ApplianceNoise
 from simulator.battery_storage import BatteryStorage
 from simulator.equipment_registers import EquipmentRegisters
 from simulator.ev_charger import EvCharger
 from simulator.hybrid_inverter import HybridInverter
 from simulator.moment import Moment
-from simulator.panel_loads import HouseLoads, PanelLoads, SteadyLoads
+from simulator.panel_loads import HousePanelLoads, PanelLoads, SteadyPanelLoads
 from simulator.panel_registers import PanelRegisters
 from simulator.rooftop_unit import RooftopUnit
 from simulator.simulated_device import SimulatedDevice
@@ -62,10 +62,10 @@ class DeviceCatalog:
         return devices
 
     def _loads(self, number: int) -> PanelLoads:
-        return SteadyLoads() if self._steady else HouseLoads(self._seed + number)
+        return SteadyPanelLoads() if self._steady else HousePanelLoads(self._seed + number)
 
     def _rooftop_unit(self, number: int) -> RooftopUnit:
         if self._steady:
             return RooftopUnit()
         noise = random.Random(f"{self._seed}:outdoor{number}")
-        return RooftopUnit(DriftingNoise(33.0, 0.5, HOUR_SEC, noise))
+        return RooftopUnit(ApplianceNoise(33.0, 0.5, HOUR_SEC, noise))

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from simulator.register_map import RegisterTable
+from simulator.register_table import RegisterTable
 
 
-class PointType(str, Enum):
+class DevicePointType(str, Enum):
     """How a value is written into 16-bit words, big-endian, high word first."""
 
     FLOAT32 = "float32"
@@ -19,7 +19,11 @@ class PointType(str, Enum):
     COIL = "coil"
 
 
-_FORMATS = {PointType.FLOAT32: ">f", PointType.UINT16: ">H", PointType.INT16: ">h"}
+_FORMATS = {
+    DevicePointType.FLOAT32: ">f",
+    DevicePointType.UINT16: ">H",
+    DevicePointType.INT16: ">h",
+}
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class DevicePoint:
     name: str
     table: RegisterTable
     address: int
-    point_type: PointType
+    point_type: DevicePointType
     units: str
     """In BACnet's words."""
     instance: int
@@ -40,20 +44,20 @@ class DevicePoint:
     @property
     def word_count(self) -> int:
         """How many registers or coils it takes."""
-        return 2 if self.point_type is PointType.FLOAT32 else 1
+        return 2 if self.point_type is DevicePointType.FLOAT32 else 1
 
     def decode(self, words: Sequence[int]) -> float:
         """The value in these words."""
-        if self.point_type is PointType.COIL:
+        if self.point_type is DevicePointType.COIL:
             return float(words[0])
         data = struct.pack(f">{len(words)}H", *words)
         return float(struct.unpack(_FORMATS[self.point_type], data)[0])
 
     def encode(self, value: float) -> list[int]:
         """The words of this value. Raises ValueError if it does not fit."""
-        if self.point_type is PointType.COIL:
+        if self.point_type is DevicePointType.COIL:
             return [int(value)]
-        whole = self.point_type is not PointType.FLOAT32
+        whole = self.point_type is not DevicePointType.FLOAT32
         try:
             data = struct.pack(_FORMATS[self.point_type], round(value) if whole else value)
         except (struct.error, OverflowError) as error:

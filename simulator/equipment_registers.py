@@ -8,7 +8,7 @@ from typing import Any
 from simulator.control_request import ControlRequest
 from simulator.device_point import DevicePoint
 from simulator.moment import Moment
-from simulator.register_map import ILLEGAL_ADDRESS, ILLEGAL_VALUE, RegisterError, RegisterTable
+from simulator.register_table import ILLEGAL_ADDRESS, ILLEGAL_VALUE, RegisterError, RegisterTable
 from simulator.simulated_panel import SimulatedPanel
 from simulator.site_equipment import EquipmentPoint, SiteEquipment
 

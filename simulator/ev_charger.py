@@ -20,8 +20,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from simulator.appliance_loads import HOUR_SEC
-from simulator.device_point import PointType
-from simulator.register_map import RegisterTable
+from simulator.device_point import DevicePointType
+from simulator.register_table import RegisterTable
 from simulator.site_equipment import EquipmentPoint, EquipmentSetting
 
 NO_CAR, CONNECTED, CHARGING = 0, 1, 2
@@ -94,7 +94,7 @@ class EvCharger:
     @property
     def points(self) -> Sequence[EquipmentPoint]:
         """Its values, on the wire."""
-        table, real, word = RegisterTable.INPUT, PointType.FLOAT32, PointType.UINT16
+        table, real, word = RegisterTable.INPUT, DevicePointType.FLOAT32, DevicePointType.UINT16
         return (
             EquipmentPoint("power_kw", table, 0, real, "kilowatts", lambda: self.power_kw),
             EquipmentPoint(
@@ -120,7 +120,7 @@ class EvCharger:
                 relinquish_default=float(self.PHASES),
             ),
             EquipmentPoint(
-                *("allowed", RegisterTable.COIL, 0, PointType.COIL, "noUnits"),
+                *("allowed", RegisterTable.COIL, 0, DevicePointType.COIL, "noUnits"),
                 read=lambda: float(self.allowed),
                 write=self._set_allowed,
                 relinquish_default=1.0,

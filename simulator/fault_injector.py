@@ -6,13 +6,13 @@ import struct
 from collections.abc import Callable, Mapping
 
 from simulator.control_request import ControlRequest, ControlRequestError
-from simulator.device_faults import FalseReading
+from simulator.device_faults import FalseReadingFault
 from simulator.device_server import DeviceServer
 from simulator.faulty_registers import FaultyRegisters
 from simulator.gateway_limits import GatewayLimits
 from simulator.moment import Moment
 from simulator.panel_registers import PanelRegisters
-from simulator.register_map import RegisterTable
+from simulator.register_table import RegisterTable
 
 _OF_A_WHOLE_DEVICE = ("lost", "slow", "away", "power_cycle")
 _WRITABLE = (RegisterTable.COIL, RegisterTable.HOLDING)
@@ -115,7 +115,7 @@ class FaultInjector:
         times = None
         if request.fields.get("times") is not None:
             times = request.whole("times", 1, 1_000_000)
-        device.faults.false_readings.append(FalseReading(table, address, words, times))
+        device.faults.false_readings.append(FalseReadingFault(table, address, words, times))
 
     def _frozen_meter(self, request: ControlRequest, unit: int, moment: Moment) -> None:
         self._device(unit).freeze_meter(moment)

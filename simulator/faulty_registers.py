@@ -7,11 +7,11 @@ from typing import Any
 
 from simulator.device_faults import DeviceFaults, RegisterSpot
 from simulator.moment import Moment
-from simulator.register_map import ILLEGAL_ADDRESS, RegisterError, RegisterTable
+from simulator.register_table import ILLEGAL_ADDRESS, RegisterError, RegisterTable
 from simulator.simulated_device import SimulatedDevice
 
 
-class RequestUnanswered(Exception):
+class FaultyRegistersSilent(Exception):
     """The device stays silent: the master runs into its own time-out."""
 
 
@@ -25,11 +25,11 @@ class FaultyRegisters:
         """What a lagging read-back still shows, and until when, oldest first."""
 
     def admit(self, moment: Moment) -> float:
-        """Let one request in: the delay of its answer in s, or RequestUnanswered."""
+        """Let one request in: the delay of its answer in s, or FaultyRegistersSilent."""
         faults = self.faults
         # A connection accepted in the instant the socket closed must not be served either.
         if faults.refused or faults.is_away(moment) or faults.request_is_lost():
-            raise RequestUnanswered
+            raise FaultyRegistersSilent
         return faults.delay_sec
 
     def read(self, table: RegisterTable, address: int, count: int, moment: Moment) -> list[int]:
@@ -51,7 +51,7 @@ class FaultyRegisters:
         """As `SimulatedDevice.write`, or silence, or an exception; then nothing was written."""
         self._may_be_silent(table, address, len(values))
         if _touches(self.faults.silent_on_write, table, address, len(values)):
-            raise RequestUnanswered
+            raise FaultyRegistersSilent
         if _touches(self.faults.illegal, table, address, len(values)):
             raise RegisterError(ILLEGAL_ADDRESS)
         lag_sec = self.faults.readback_lag_sec
@@ -91,7 +91,7 @@ class FaultyRegisters:
 
     def _may_be_silent(self, table: RegisterTable, address: int, count: int) -> None:
         if self.faults.refused or _touches(self.faults.silent, table, address, count):
-            raise RequestUnanswered
+            raise FaultyRegistersSilent
 
     def _shown_word(self, spot: RegisterSpot, word: int, moment: Moment) -> int:
         shown = self._shown_words.get(spot)

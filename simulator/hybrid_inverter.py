@@ -21,8 +21,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from simulator.battery_storage import BatteryStorage
-from simulator.device_point import PointType
-from simulator.register_map import RegisterTable
+from simulator.device_point import DevicePointType
+from simulator.register_table import RegisterTable
 from simulator.site_equipment import EquipmentPoint, EquipmentSetting
 
 NOT_IMPLEMENTED = 0x8000
@@ -139,9 +139,9 @@ class HybridInverter:
             for offset in range(length + 2):
                 name, point_type, read, write = known.get((model, offset), _missing())
                 if offset == 0:
-                    name, point_type, read = "id", PointType.UINT16, _constant(model)
+                    name, point_type, read = "id", DevicePointType.UINT16, _constant(model)
                 elif offset == 1:
-                    name, point_type, read = "l", PointType.UINT16, _constant(length)
+                    name, point_type, read = "l", DevicePointType.UINT16, _constant(length)
                 label = f"m{model}_{offset}_{name}"
                 yield _word(address, label, read, point_type, write)
                 address += 1
@@ -149,7 +149,7 @@ class HybridInverter:
 
     def _known(self) -> dict[tuple[int, int], _Known]:
         """What it implements: by model and offset."""
-        whole, signed = PointType.UINT16, PointType.INT16
+        whole, signed = DevicePointType.UINT16, DevicePointType.INT16
         return {
             (103, 2): ("a", whole, lambda: abs(self._watts()) / (3 * _VOLTS) * 10.0, None),
             (103, 6): ("a_sf", signed, _constant(-1), None),
@@ -231,7 +231,7 @@ class HybridInverter:
         self.power_scale = round(value)
 
 
-_Known = tuple[str, PointType, Callable[[], float], Callable[[float], None] | None]
+_Known = tuple[str, DevicePointType, Callable[[], float], Callable[[float], None] | None]
 
 
 def _percent(raw: float) -> float:
@@ -246,14 +246,14 @@ def _constant(value: float) -> Callable[[], float]:
 
 
 def _missing() -> _Known:
-    return ("none", PointType.UINT16, _constant(NOT_IMPLEMENTED), None)
+    return ("none", DevicePointType.UINT16, _constant(NOT_IMPLEMENTED), None)
 
 
 def _word(
     address: int,
     name: str,
     read: Callable[[], float],
-    point_type: PointType = PointType.UINT16,
+    point_type: DevicePointType = DevicePointType.UINT16,
     write: Callable[[float], None] | None = None,
 ) -> EquipmentPoint:
     return EquipmentPoint(name, RegisterTable.HOLDING, address, point_type, "noUnits", read, write)

@@ -15,10 +15,10 @@ from pymodbus.server.requesthandler import ServerRequestHandler
 from pymodbus.simulator.simcore import SimCore
 
 from simulator.control_request import ControlRequestError
-from simulator.faulty_registers import FaultyRegisters, RequestUnanswered
+from simulator.faulty_registers import FaultyRegisters, FaultyRegistersSilent
 from simulator.gateway_limits import GatewayLimits
 from simulator.moment import Moment
-from simulator.register_map import RegisterError, RegisterTable
+from simulator.register_table import RegisterError, RegisterTable
 from simulator.simulated_device import SimulatedDevice
 
 # How often time passes when nobody asks. Every access brings the panel up to date by itself;
@@ -67,7 +67,7 @@ class _DeviceContext(SimCore):
             return self._devices[device_id].read(table, address, count, Moment.now())
         except RegisterError as error:
             return ExcCodes(error.exception_code)
-        except RequestUnanswered as silence:
+        except FaultyRegistersSilent as silence:
             raise _keep_silent() from silence
 
     async def async_setValues(
@@ -85,7 +85,7 @@ class _DeviceContext(SimCore):
             self._devices[device_id].write(table, address, values, Moment.now())
         except RegisterError as error:
             return ExcCodes(error.exception_code)
-        except RequestUnanswered as silence:
+        except FaultyRegistersSilent as silence:
             raise _keep_silent() from silence
         self._echo = list(values)
         return None
@@ -135,7 +135,7 @@ class _Connection(ServerRequestHandler):
             registers = self.server.devices.get(pdu.dev_id)
             try:
                 delay_sec = 0.0 if registers is None else registers.admit(Moment.now())
-            except RequestUnanswered:
+            except FaultyRegistersSilent:
                 return
             self.last_pdu, self.last_addr, self._delay_sec = pdu, address, delay_sec
             await self.handle_request()  # runs through without a pause

@@ -11,13 +11,13 @@ from simulator.appliance_loads import (
     HOUR_SEC,
     MINUTE_SEC,
     ApplianceLoad,
-    DriftingNoise,
-    EvLoad,
-    ProgrammeLoad,
-    ProgrammePhase,
-    ThermostatLoad,
-    ThermostatSpec,
-    WanderingLoad,
+    ApplianceNoise,
+    AppliancePhase,
+    EvAppliance,
+    ProgrammeAppliance,
+    ThermostatAppliance,
+    ThermostatApplianceSpec,
+    WanderingAppliance,
 )
 from simulator.simulated_circuit import CIRCUITS, INDEX_BY_ID, NOMINAL_VOLTAGE
 
@@ -42,7 +42,7 @@ class PanelLoads(Protocol):
         """Let simulated time pass while each circuit gets `supplied_kw`."""
 
 
-class SteadyLoads:
+class SteadyPanelLoads:
     """Constant draws, exactly 240 V: what tests and benchmarks compare against."""
 
     voltage = NOMINAL_VOLTAGE
@@ -56,7 +56,7 @@ class SteadyLoads:
         """Nothing changes."""
 
 
-class HouseLoads:
+class HousePanelLoads:
     """A house on a hot afternoon that does not end: every circuit with its own physics."""
 
     BATTERY_SWING_PERCENT = 2.0
@@ -64,7 +64,7 @@ class HouseLoads:
 
     def __init__(self, seed: int) -> None:
         """The same seed gives the same noise, second by second."""
-        self._voltage = DriftingNoise(NOMINAL_VOLTAGE, 0.5, 30.0, _rng(seed, "voltage"))
+        self._voltage = ApplianceNoise(NOMINAL_VOLTAGE, 0.5, 30.0, _rng(seed, "voltage"))
         self._appliances = _appliances(seed)
         self._elapsed_sec = 0.0
 
@@ -96,21 +96,21 @@ def _rng(seed: int, name: str) -> random.Random:
     return random.Random(f"{seed}:{name}")
 
 
-def _wandering(circuit_id: str, seed: int) -> WanderingLoad:
+def _wandering(circuit_id: str, seed: int) -> WanderingAppliance:
     """Noise of 5 % around the steady draw, over about ten minutes."""
     steady_kw = _steady_kw(circuit_id)
-    drift = DriftingNoise(steady_kw, 0.05 * steady_kw, 10 * MINUTE_SEC, _rng(seed, circuit_id))
-    return WanderingLoad(drift)
+    drift = ApplianceNoise(steady_kw, 0.05 * steady_kw, 10 * MINUTE_SEC, _rng(seed, circuit_id))
+    return WanderingAppliance(drift)
 
 
 def _steady_kw(circuit_id: str) -> float:
     return CIRCUITS[INDEX_BY_ID[circuit_id]].steady_kw
 
 
-def _hvac() -> ThermostatLoad:
+def _hvac() -> ThermostatAppliance:
     """33 °C outside, a house that follows in 4 h; an inverter that works harder when late."""
-    return ThermostatLoad(
-        ThermostatSpec(
+    return ThermostatAppliance(
+        ThermostatApplianceSpec(
             start_c=25.0,
             on_at_c=25.2,
             off_at_c=23.8,
@@ -124,10 +124,10 @@ def _hvac() -> ThermostatLoad:
     )
 
 
-def _water_heater() -> ThermostatLoad:
+def _water_heater() -> ThermostatAppliance:
     """200 l, of which 25 l/h are used and replaced at 15 °C: a time constant of 8 h."""
-    return ThermostatLoad(
-        ThermostatSpec(
+    return ThermostatAppliance(
+        ThermostatApplianceSpec(
             start_c=48.0,
             on_at_c=54.0,
             off_at_c=60.0,
@@ -140,9 +140,9 @@ def _water_heater() -> ThermostatLoad:
     )
 
 
-def _fridge() -> ThermostatLoad:
-    return ThermostatLoad(
-        ThermostatSpec(
+def _fridge() -> ThermostatAppliance:
+    return ThermostatAppliance(
+        ThermostatApplianceSpec(
             start_c=5.9,
             on_at_c=6.0,
             off_at_c=3.0,
@@ -156,19 +156,19 @@ def _fridge() -> ThermostatLoad:
     )
 
 
-def _dryer() -> ProgrammeLoad:
+def _dryer() -> ProgrammeAppliance:
     """Heat, cool down, and a pause until the next load of washing."""
-    heat = ProgrammePhase(40 * MINUTE_SEC, _steady_kw("dryer1"))
-    return ProgrammeLoad(
-        [heat, ProgrammePhase(10 * MINUTE_SEC, 0.3), ProgrammePhase(150 * MINUTE_SEC, 0.0)]
+    heat = AppliancePhase(40 * MINUTE_SEC, _steady_kw("dryer1"))
+    return ProgrammeAppliance(
+        [heat, AppliancePhase(10 * MINUTE_SEC, 0.3), AppliancePhase(150 * MINUTE_SEC, 0.0)]
     )
 
 
-def _range() -> ProgrammeLoad:
+def _range() -> ProgrammeAppliance:
     """Cook, simmer, and a pause until the next meal."""
-    cook = ProgrammePhase(35 * MINUTE_SEC, _steady_kw("range1"))
-    return ProgrammeLoad(
-        [cook, ProgrammePhase(25 * MINUTE_SEC, 1.2), ProgrammePhase(180 * MINUTE_SEC, 0.0)]
+    cook = AppliancePhase(35 * MINUTE_SEC, _steady_kw("range1"))
+    return ProgrammeAppliance(
+        [cook, AppliancePhase(25 * MINUTE_SEC, 1.2), AppliancePhase(180 * MINUTE_SEC, 0.0)]
     )
 
 
@@ -176,7 +176,7 @@ def _appliances(seed: int) -> list[ApplianceLoad]:
     by_id: dict[str, ApplianceLoad] = {
         "hvac1": _hvac(),
         "heater1": _water_heater(),
-        "ev1": EvLoad(_steady_kw("ev1")),
+        "ev1": EvAppliance(_steady_kw("ev1")),
         "dryer1": _dryer(),
         "range1": _range(),
         "lights1": _wandering("lights1", seed),

@@ -20,11 +20,11 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from simulator.device_point import DevicePoint, PointType
+from simulator.device_point import DevicePoint, DevicePointType
 from simulator.moment import Moment
-from simulator.register_map import ILLEGAL_ADDRESS, ILLEGAL_VALUE, RegisterError, RegisterTable
+from simulator.register_table import ILLEGAL_ADDRESS, ILLEGAL_VALUE, RegisterError, RegisterTable
 from simulator.simulated_circuit import CIRCUIT_COUNT, CIRCUITS
-from simulator.simulated_panel import FULL_LIMIT_PERCENT, PanelMeter, SimulatedPanel
+from simulator.simulated_panel import FULL_LIMIT_PERCENT, SimulatedPanel, SimulatedPanelMeter
 
 HEARTBEAT_ADDRESS = 100
 HEARTBEAT_TIMEOUT_ADDRESS = 101
@@ -50,7 +50,7 @@ _METERS = (
 
 
 def _panel_points() -> Iterable[DevicePoint]:
-    table, kind = RegisterTable.INPUT, PointType.FLOAT32
+    table, kind = RegisterTable.INPUT, DevicePointType.FLOAT32
     for index, (name, units) in enumerate(_METERS):
         yield DevicePoint(name, table, 2 * index, kind, units, index)
     for index, circuit in enumerate(CIRCUITS):
@@ -59,12 +59,12 @@ def _panel_points() -> Iterable[DevicePoint]:
     for index, circuit in enumerate(CIRCUITS):
         yield DevicePoint(
             f"{circuit.circuit_id}_contactor",
-            *(RegisterTable.COIL, index, PointType.COIL, "noUnits", index),
+            *(RegisterTable.COIL, index, DevicePointType.COIL, "noUnits", index),
             relinquish_default=1.0,
         )
         yield DevicePoint(
             f"{circuit.circuit_id}_limit",
-            *(RegisterTable.HOLDING, index, PointType.UINT16, "percent", index),
+            *(RegisterTable.HOLDING, index, DevicePointType.UINT16, "percent", index),
             relinquish_default=FULL_LIMIT_PERCENT,
         )
 
@@ -177,7 +177,7 @@ def _check_addresses(table: RegisterTable, address: int, count: int) -> None:
         raise RegisterError(ILLEGAL_ADDRESS)
 
 
-def _meter_words(meter: PanelMeter) -> list[int]:
+def _meter_words(meter: SimulatedPanelMeter) -> list[int]:
     """All input registers of one reading."""
     numbers = (
         meter.total_kw,

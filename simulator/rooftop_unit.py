@@ -17,9 +17,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from simulator.appliance_loads import HOUR_SEC, DriftingNoise
-from simulator.device_point import PointType
-from simulator.register_map import RegisterTable
+from simulator.appliance_loads import HOUR_SEC, ApplianceNoise
+from simulator.device_point import DevicePointType
+from simulator.register_table import RegisterTable
 from simulator.site_equipment import EquipmentPoint, EquipmentSetting
 
 DEFAULT_SETPOINT_C = 23.0
@@ -44,7 +44,7 @@ class RooftopUnit:
 
     kind = "thermostat"
 
-    def __init__(self, outdoor: DriftingNoise | None = None, outdoor_c: float = 33.0) -> None:
+    def __init__(self, outdoor: ApplianceNoise | None = None, outdoor_c: float = 33.0) -> None:
         self._outdoor = outdoor
         self._outdoor_c = outdoor_c
         self.setpoint_c = DEFAULT_SETPOINT_C
@@ -100,7 +100,7 @@ class RooftopUnit:
     @property
     def points(self) -> Sequence[EquipmentPoint]:
         """Its values, on the wire."""
-        table, kind = RegisterTable.INPUT, PointType.FLOAT32
+        table, kind = RegisterTable.INPUT, DevicePointType.FLOAT32
         return (
             EquipmentPoint("zone_c", table, 0, kind, "degreesCelsius", lambda: self.zone_c),
             EquipmentPoint("power_kw", table, 2, kind, "kilowatts", lambda: self.power_kw),
@@ -116,7 +116,7 @@ class RooftopUnit:
                 relinquish_default=DEFAULT_SETPOINT_C,
             ),
             EquipmentPoint(
-                *("may_run", RegisterTable.COIL, 0, PointType.COIL, "noUnits"),
+                *("may_run", RegisterTable.COIL, 0, DevicePointType.COIL, "noUnits"),
                 read=lambda: float(self.may_run),
                 write=self._set_may_run,
                 relinquish_default=1.0,

@@ -8,7 +8,7 @@ from enum import Enum
 NOMINAL_VOLTAGE = 240.0
 
 
-class CircuitControl(str, Enum):
+class SimulatedCircuitControl(str, Enum):
     """How a circuit is shed: opened by its contactor, or held below a limit."""
 
     SWITCH = "switch"
@@ -22,7 +22,7 @@ class SimulatedCircuit:
     circuit_id: str
     name: str
     breaker_amps: int
-    control: CircuitControl
+    control: SimulatedCircuitControl
     critical: bool
     steady_kw: float
 
@@ -33,14 +33,14 @@ class SimulatedCircuit:
 
 
 CIRCUITS: tuple[SimulatedCircuit, ...] = (
-    SimulatedCircuit("hvac1", "HVAC", 30, CircuitControl.LIMIT, True, 3.5),
-    SimulatedCircuit("heater1", "Water Heater", 30, CircuitControl.SWITCH, False, 4.5),
-    SimulatedCircuit("ev1", "EV Charger", 50, CircuitControl.LIMIT, False, 7.2),
-    SimulatedCircuit("dryer1", "Dryer", 30, CircuitControl.SWITCH, False, 3.0),
-    SimulatedCircuit("range1", "Electric Range", 40, CircuitControl.SWITCH, False, 2.4),
-    SimulatedCircuit("lights1", "Lighting Circuits", 15, CircuitControl.LIMIT, False, 0.6),
-    SimulatedCircuit("outlets1", "General Outlets", 20, CircuitControl.SWITCH, False, 1.2),
-    SimulatedCircuit("fridge1", "Refrigerator", 15, CircuitControl.SWITCH, True, 0.2),
+    SimulatedCircuit("hvac1", "HVAC", 30, SimulatedCircuitControl.LIMIT, True, 3.5),
+    SimulatedCircuit("heater1", "Water Heater", 30, SimulatedCircuitControl.SWITCH, False, 4.5),
+    SimulatedCircuit("ev1", "EV Charger", 50, SimulatedCircuitControl.LIMIT, False, 7.2),
+    SimulatedCircuit("dryer1", "Dryer", 30, SimulatedCircuitControl.SWITCH, False, 3.0),
+    SimulatedCircuit("range1", "Electric Range", 40, SimulatedCircuitControl.SWITCH, False, 2.4),
+    SimulatedCircuit("lights1", "Lighting Circuits", 15, SimulatedCircuitControl.LIMIT, False, 0.6),
+    SimulatedCircuit("outlets1", "General Outlets", 20, SimulatedCircuitControl.SWITCH, False, 1.2),
+    SimulatedCircuit("fridge1", "Refrigerator", 15, SimulatedCircuitControl.SWITCH, True, 0.2),
 )
 CIRCUIT_COUNT = len(CIRCUITS)
 INDEX_BY_ID = {circuit.circuit_id: index for index, circuit in enumerate(CIRCUITS)}

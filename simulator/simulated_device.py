@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from simulator.device_point import DevicePoint
 from simulator.moment import Moment
-from simulator.register_map import RegisterTable
+from simulator.register_table import RegisterTable
 
 
 class SimulatedDevice(Protocol):

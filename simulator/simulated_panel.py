@@ -13,7 +13,12 @@ from simulator.appliance_loads import HOUR_SEC
 from simulator.heartbeat_watch import HeartbeatWatch
 from simulator.moment import Moment
 from simulator.panel_loads import PanelLoads
-from simulator.simulated_circuit import CIRCUIT_COUNT, CIRCUITS, CircuitControl, SimulatedCircuit
+from simulator.simulated_circuit import (
+    CIRCUIT_COUNT,
+    CIRCUITS,
+    SimulatedCircuit,
+    SimulatedCircuitControl,
+)
 from simulator.site_equipment import SiteEquipment
 
 FULL_LIMIT_PERCENT = 100
@@ -21,7 +26,7 @@ FULL_LIMIT_PERCENT = 100
 STEP_SEC = 1.0
 
 
-class PanelMeter(NamedTuple):
+class SimulatedPanelMeter(NamedTuple):
     """One reading of the panel's meter."""
 
     total_kw: float
@@ -116,7 +121,7 @@ class SimulatedPanel:
         """Draw in kW. A switch circuit keeps a limit register, but obeys its contactor alone."""
         if not self.contactors_closed[index]:
             return 0.0
-        if circuit.control is not CircuitControl.LIMIT:
+        if circuit.control is not SimulatedCircuitControl.LIMIT:
             return natural_kw
         limit_kw = self.limits_percent[index] / 100.0 * circuit.breaker_kw
         limited_kw = min(natural_kw, limit_kw)
@@ -128,12 +133,12 @@ class SimulatedPanel:
         """At the meter: the circuits, and the equipment beside them."""
         return sum(powers_kw) + sum(each.power_kw for each in self.equipment)
 
-    def meter(self) -> PanelMeter:
+    def meter(self) -> SimulatedPanelMeter:
         """One coherent reading of everything that is measured."""
         powers_kw = self.powers_kw()
         total_kw = self._total_kw(powers_kw)
         voltage = self._loads.voltage
-        return PanelMeter(
+        return SimulatedPanelMeter(
             total_kw=total_kw,
             voltage=voltage,
             current_amps=total_kw * 1000.0 / voltage,

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from simulator.device_point import PointType
-from simulator.register_map import RegisterTable
+from simulator.device_point import DevicePointType
+from simulator.register_table import RegisterTable
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class EquipmentPoint:
     name: str
     table: RegisterTable
     address: int
-    point_type: PointType
+    point_type: DevicePointType
     units: str
     """In BACnet's words."""
     read: Callable[[], float]

@@ -21,7 +21,7 @@ LOWEST_PRIORITY = 16
 
 
 @dataclass(frozen=True)
-class BacnetObject:
+class BacnetDriverEntry:
     """What a point is in its BACnet device, and at which priority (1 to 16) it is written."""
 
     object_type: str
@@ -42,7 +42,7 @@ class DriverEntry:
     """BACnet: of the device, as the proxy takes it."""
     proxy: str = "platform.bacnet_proxy"
     """BACnet: the agent that speaks with it."""
-    objects: Mapping[str, BacnetObject] = field(default_factory=dict)
+    objects: Mapping[str, BacnetDriverEntry] = field(default_factory=dict)
     """BACnet: by point."""
 
     @classmethod
@@ -82,22 +82,22 @@ def driver_entries(
             continue
         if entry.driver_type == BACNET and entry.registry is not None:
             registry = _stored(calls, driver_identity, entry.registry)
-            entry = replace(entry, objects=bacnet_objects(registry))
+            entry = replace(entry, objects=bacnet_driver_entries(registry))
         entries[device] = entry
     return entries
 
 
-def bacnet_objects(registry: Any) -> dict[str, BacnetObject]:
+def bacnet_driver_entries(registry: Any) -> dict[str, BacnetDriverEntry]:
     """The points of a BACnet registry, CSV text or rows; a row that names no object is left out."""
     rows = list(csv.DictReader(StringIO(registry))) if isinstance(registry, str) else registry
-    found: dict[str, BacnetObject] = {}
+    found: dict[str, BacnetDriverEntry] = {}
     for row in rows if isinstance(rows, list) else ():
         cells = {str(name): str(value or "").strip() for name, value in row.items()}
         name, instance = cells.get("Volttron Point Name"), cells.get("Index", "")
         object_type, priority = cells.get("BACnet Object Type"), cells.get("Write Priority", "")
         if name and object_type and instance.isdigit():
             is_priority = priority.isdigit() and 1 <= int(priority) <= LOWEST_PRIORITY
-            found[name] = BacnetObject(
+            found[name] = BacnetDriverEntry(
                 object_type, int(instance), int(priority) if is_priority else LOWEST_PRIORITY
             )
     return found

@@ -15,7 +15,7 @@ from VenAgent.config import AgentConfig
 from VenAgent.config.site_config import CircuitConfig, RestoreMode
 from VenAgent.dr.panel import Control, Reading
 from VenAgent.site.device_requests import ABSENT, DeviceFailure, DeviceRequests, by_device
-from VenAgent.site.driver_entries import BACNET, LOWEST_PRIORITY, BacnetObject, DriverEntry
+from VenAgent.site.driver_entries import BACNET, LOWEST_PRIORITY, BacnetDriverEntry, DriverEntry
 from VenAgent.site.point_quirks import number
 from VenAgent.site.point_readings import PointReadings, switched_on
 from VenAgent.volttron_compat import RPC_FAILURES, describe_failure, device_points
@@ -132,7 +132,7 @@ class Meter:
                 found[circuit.id] = held
         return found
 
-    def _bacnet_object(self, circuit: CircuitConfig) -> BacnetObject | None:
+    def _bacnet_object(self, circuit: CircuitConfig) -> BacnetDriverEntry | None:
         """What sheds a circuit, if that is an output of a BACnet device whose entry is known."""
         entry = self._drivers.get(self._config.control_device_of(circuit))
         if entry is None or entry.driver_type != BACNET:

@@ -9,7 +9,12 @@ import gevent
 import pytest
 
 from tests.platform.site import ROOT
-from VenAgent.site.driver_entries import BacnetObject, DriverEntry, bacnet_objects, driver_entries
+from VenAgent.site.driver_entries import (
+    BacnetDriverEntry,
+    DriverEntry,
+    bacnet_driver_entries,
+    driver_entries,
+)
 from VenAgent.site.meter import slot_of
 
 COLUMNS = "Volttron Point Name,BACnet Object Type,Index,Write Priority"
@@ -40,11 +45,11 @@ def test_what_an_entry_does_not_say_stays_unknown(contents: Any) -> None:
 
 
 def test_the_priority_of_a_write_is_the_registrys_or_the_drivers_lowest() -> None:
-    objects = bacnet_objects((MODELS / "bacnet_panel" / "registry.csv").read_text())
-    assert objects["heater1_contactor"] == BacnetObject("binaryOutput", 1, 10)
-    assert objects["total_kw"] == BacnetObject("analogInput", 0, 16)
-    assert bacnet_objects(None) == {}
-    assert bacnet_objects("a,b\n1,2") == {}
+    objects = bacnet_driver_entries((MODELS / "bacnet_panel" / "registry.csv").read_text())
+    assert objects["heater1_contactor"] == BacnetDriverEntry("binaryOutput", 1, 10)
+    assert objects["total_kw"] == BacnetDriverEntry("analogInput", 0, 16)
+    assert bacnet_driver_entries(None) == {}
+    assert bacnet_driver_entries("a,b\n1,2") == {}
 
 
 class Store:
@@ -74,7 +79,7 @@ def test_entries_that_the_store_does_not_give_are_left_out() -> None:
     )
     entries = driver_entries(store, "platform.driver", ["a", "b", "c"])
     assert set(entries) == {"a"}
-    assert entries["a"].objects == {"fan": BacnetObject("binaryOutput", 3, 9)}
+    assert entries["a"].objects == {"fan": BacnetDriverEntry("binaryOutput", 3, 9)}
 
 
 ARRAY = [None] * 9 + ["inactive"] + [None] * 6

@@ -18,9 +18,9 @@ from panel_harness import bacnet_panel
 from simulator.faulty_registers import FaultyRegisters
 from simulator.moment import Moment
 from simulator.panel_control import PanelControlError
-from simulator.panel_loads import SteadyLoads
+from simulator.panel_loads import SteadyPanelLoads
 from simulator.panel_registers import PanelRegisters
-from simulator.register_map import RegisterTable
+from simulator.register_table import RegisterTable
 from simulator.simulated_circuit import CIRCUITS
 from simulator.simulated_panel import SimulatedPanel
 
@@ -40,7 +40,7 @@ SIMPLE_ACK = bytes.fromhex("20 02 0f")
 
 @pytest.fixture
 def registers() -> FaultyRegisters:
-    return FaultyRegisters(PanelRegisters(SimulatedPanel(SteadyLoads(), Moment.now())))
+    return FaultyRegisters(PanelRegisters(SimulatedPanel(SteadyPanelLoads(), Moment.now())))
 
 
 @pytest.fixture

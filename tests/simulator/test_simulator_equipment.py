@@ -10,8 +10,8 @@ from simulator.battery_storage import BatteryStorage
 from simulator.equipment_registers import EquipmentRegisters
 from simulator.ev_charger import CHARGING, CONNECTED, NO_CAR, EvCharger
 from simulator.moment import Moment
-from simulator.panel_loads import SteadyLoads
-from simulator.register_map import RegisterError, RegisterTable
+from simulator.panel_loads import SteadyPanelLoads
+from simulator.register_table import RegisterError, RegisterTable
 from simulator.rooftop_unit import DEFAULT_SETPOINT_C, RooftopUnit
 from simulator.simulated_panel import SimulatedPanel
 from simulator.site_equipment import SiteEquipment
@@ -183,7 +183,7 @@ def test_both_ways_to_pause() -> None:
 
 
 def test_what_is_behind_the_meter_is_in_its_total_and_passes_time_with_it() -> None:
-    panel = SimulatedPanel(SteadyLoads(), at(0), speed=60.0)
+    panel = SimulatedPanel(SteadyPanelLoads(), at(0), speed=60.0)
     battery, charger = BatteryStorage(soc_percent=50.0), EvCharger()
     registers = EquipmentRegisters(battery, panel, 2)
     EquipmentRegisters(charger, panel, 3)
@@ -198,7 +198,7 @@ def test_what_is_behind_the_meter_is_in_its_total_and_passes_time_with_it() -> N
 
 
 def test_what_is_fed_in_is_not_subtracted_from_what_was_imported() -> None:
-    panel = SimulatedPanel(SteadyLoads(), at(0))
+    panel = SimulatedPanel(SteadyPanelLoads(), at(0))
     panel.write_contactors(0, [False] * 8, at(0))
     battery = BatteryStorage()
     registers = EquipmentRegisters(battery, panel, 2)
@@ -210,7 +210,7 @@ def test_what_is_fed_in_is_not_subtracted_from_what_was_imported() -> None:
 
 def test_a_write_is_whole_or_not_at_all() -> None:
     charger = EvCharger()
-    registers = EquipmentRegisters(charger, SimulatedPanel(SteadyLoads(), at(0)), 2)
+    registers = EquipmentRegisters(charger, SimulatedPanel(SteadyPanelLoads(), at(0)), 2)
     with pytest.raises(RegisterError) as refused:
         registers.write(RegisterTable.HOLDING, 0, [10, 2], at(1))  # 2 phases: there is no such way
     assert refused.value.exception_code == 3
@@ -232,7 +232,7 @@ def test_a_write_is_whole_or_not_at_all() -> None:
 def test_addresses_that_cannot_be_written_are_exception_2(
     table: RegisterTable, address: int, words: list[int]
 ) -> None:
-    registers = EquipmentRegisters(BatteryStorage(), SimulatedPanel(SteadyLoads(), at(0)), 2)
+    registers = EquipmentRegisters(BatteryStorage(), SimulatedPanel(SteadyPanelLoads(), at(0)), 2)
     with pytest.raises(RegisterError) as refused:
         registers.write(table, address, words, at(1))
     assert refused.value.exception_code == 2

@@ -9,8 +9,8 @@ from simulator.equipment_registers import EquipmentRegisters
 from simulator.hybrid_inverter import HybridInverter
 from simulator.moment import Moment
 from simulator.panel_control import PanelControl
-from simulator.panel_loads import SteadyLoads
-from simulator.register_map import RegisterError, RegisterTable
+from simulator.panel_loads import SteadyPanelLoads
+from simulator.register_table import RegisterError, RegisterTable
 from simulator.simulated_panel import SimulatedPanel
 
 W, W_SF, STORCTL_MOD, CHASTATE, OUTWRTE, INWRTE = 40083, 40084, 40348, 40351, 40355, 40356
@@ -23,7 +23,7 @@ class Inverter:
 
     def __init__(self) -> None:
         self.equipment = HybridInverter()
-        panel = SimulatedPanel(SteadyLoads(), Moment(0.0, 0.0))
+        panel = SimulatedPanel(SteadyPanelLoads(), Moment(0.0, 0.0))
         self.registers = EquipmentRegisters(self.equipment, panel, 1)
         self.now_sec = 0.0
 

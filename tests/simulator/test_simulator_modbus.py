@@ -19,7 +19,7 @@ from pymodbus.client import ModbusTcpClient
 
 from simulator.modbus_server import ModbusServer
 from simulator.moment import Moment
-from simulator.panel_loads import SteadyLoads
+from simulator.panel_loads import SteadyPanelLoads
 from simulator.panel_registers import PanelRegisters
 from simulator.simulated_circuit import CIRCUIT_COUNT, CIRCUITS
 from simulator.simulated_panel import SimulatedPanel
@@ -168,7 +168,7 @@ def test_what_is_accepted_has_tcp_nodelay() -> None:
 
     async def accepted_nodelay() -> int:
         server = ModbusServer(
-            {1: PanelRegisters(SimulatedPanel(SteadyLoads(), Moment.now()))}, "127.0.0.1", 0
+            {1: PanelRegisters(SimulatedPanel(SteadyPanelLoads(), Moment.now()))}, "127.0.0.1", 0
         )
         await server.listen()
         assert server.listener is not None

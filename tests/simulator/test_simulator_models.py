@@ -11,7 +11,7 @@ import pytest
 from simulator.device_catalog import CatalogDevice, DeviceCatalog
 from simulator.faulty_registers import FaultyRegisters
 from simulator.moment import Moment
-from simulator.register_map import RegisterTable
+from simulator.register_table import RegisterTable
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)

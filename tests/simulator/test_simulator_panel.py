@@ -8,10 +8,10 @@ import pytest
 
 from simulator.faulty_registers import FaultyRegisters
 from simulator.moment import Moment
-from simulator.panel_loads import HouseLoads, SteadyLoads
+from simulator.panel_loads import HousePanelLoads, SteadyPanelLoads
 from simulator.panel_registers import PanelRegisters
-from simulator.register_map import RegisterError, RegisterTable
-from simulator.simulated_circuit import CIRCUIT_COUNT, CIRCUITS, CircuitControl
+from simulator.register_table import RegisterError, RegisterTable
+from simulator.simulated_circuit import CIRCUIT_COUNT, CIRCUITS, SimulatedCircuitControl
 from simulator.simulated_panel import SimulatedPanel
 
 HVAC, HEATER, EV = 0, 1, 2
@@ -24,7 +24,7 @@ def at(sec: float) -> Moment:
 
 
 def steady_panel(speed: float = 1.0) -> SimulatedPanel:
-    return SimulatedPanel(SteadyLoads(), at(0), speed)
+    return SimulatedPanel(SteadyPanelLoads(), at(0), speed)
 
 
 def beating_panel(timeout_sec: int = 120) -> tuple[SimulatedPanel, PanelRegisters]:
@@ -60,7 +60,7 @@ def test_a_switch_circuit_keeps_a_limit_but_does_not_obey_it() -> None:
     panel = steady_panel()
     panel.write_limits(0, [0] * CIRCUIT_COUNT, at(1))
     for circuit, power_kw in zip(CIRCUITS, panel.powers_kw(), strict=True):
-        obeys = circuit.control is CircuitControl.LIMIT
+        obeys = circuit.control is SimulatedCircuitControl.LIMIT
         assert power_kw == (0.0 if obeys else circuit.steady_kw)
     assert panel.limits_percent == [0] * CIRCUIT_COUNT
 
@@ -94,7 +94,7 @@ def test_energy_does_not_depend_on_how_often_one_looks() -> None:
 
 
 def test_a_seed_gives_one_history_however_often_one_looks() -> None:
-    seldom, often = (SimulatedPanel(HouseLoads(seed=5), at(0)) for _ in range(2))
+    seldom, often = (SimulatedPanel(HousePanelLoads(seed=5), at(0)) for _ in range(2))
     for each in range(1, 401):
         often.advance(at(each * 0.25))
     seldom.advance(at(100))

@@ -8,20 +8,20 @@ import statistics
 import pytest
 
 from simulator.appliance_loads import (
-    DriftingNoise,
-    EvLoad,
-    ProgrammeLoad,
-    ProgrammePhase,
-    ThermostatLoad,
-    ThermostatSpec,
+    ApplianceNoise,
+    AppliancePhase,
+    EvAppliance,
+    ProgrammeAppliance,
+    ThermostatAppliance,
+    ThermostatApplianceSpec,
 )
-from simulator.panel_loads import HouseLoads, SteadyLoads
+from simulator.panel_loads import HousePanelLoads, SteadyPanelLoads
 from simulator.simulated_circuit import CIRCUITS, INDEX_BY_ID
 
 STEADY_KW = [circuit.steady_kw for circuit in CIRCUITS]
 
 
-def run_sec(house: HouseLoads, duration_sec: int, shed: tuple[str, ...] = ()) -> None:
+def run_sec(house: HousePanelLoads, duration_sec: int, shed: tuple[str, ...] = ()) -> None:
     """Let time pass in steps of 1 s, with some circuits open."""
     for _ in range(duration_sec):
         supplied_kw = list(house.natural_kw())
@@ -30,9 +30,9 @@ def run_sec(house: HouseLoads, duration_sec: int, shed: tuple[str, ...] = ()) ->
         house.step(1.0, supplied_kw)
 
 
-def oven() -> ThermostatLoad:
-    return ThermostatLoad(
-        ThermostatSpec(
+def oven() -> ThermostatAppliance:
+    return ThermostatAppliance(
+        ThermostatApplianceSpec(
             start_c=50.0,
             on_at_c=54.0,
             off_at_c=60.0,
@@ -47,12 +47,12 @@ def oven() -> ThermostatLoad:
 
 
 def test_a_house_just_started_is_near_its_steady_draw() -> None:
-    assert list(HouseLoads(seed=1).natural_kw()) == pytest.approx(STEADY_KW)
+    assert list(HousePanelLoads(seed=1).natural_kw()) == pytest.approx(STEADY_KW)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_first_half_hour_stays_near_the_steady_draw(seed: int) -> None:
-    house = HouseLoads(seed)
+    house = HousePanelLoads(seed)
     for _ in range(30):
         run_sec(house, 60)
         assert list(house.natural_kw()) == pytest.approx(STEADY_KW, rel=0.2)
@@ -60,7 +60,7 @@ def test_the_first_half_hour_stays_near_the_steady_draw(seed: int) -> None:
 
 
 def test_a_day_has_cycles_and_stays_within_the_breakers() -> None:
-    house = HouseLoads(seed=1)
+    house = HousePanelLoads(seed=1)
     seen = [list(house.natural_kw())]
     for _ in range(24 * 12):
         run_sec(house, 300)
@@ -73,7 +73,7 @@ def test_a_day_has_cycles_and_stays_within_the_breakers() -> None:
 
 
 def test_the_same_seed_gives_the_same_hour_and_another_seed_another() -> None:
-    houses = [HouseLoads(seed) for seed in (7, 7, 8)]
+    houses = [HousePanelLoads(seed) for seed in (7, 7, 8)]
     for house in houses:
         run_sec(house, 600)
     first, second, other = (list(house.natural_kw()) for house in houses)
@@ -82,7 +82,7 @@ def test_the_same_seed_gives_the_same_hour_and_another_seed_another() -> None:
 
 
 def test_after_a_shed_the_house_draws_more_than_without_it() -> None:
-    shed, free = HouseLoads(seed=1), HouseLoads(seed=1)
+    shed, free = HousePanelLoads(seed=1), HousePanelLoads(seed=1)
     run_sec(shed, 15 * 60, shed=("hvac1", "fridge1"))
     run_sec(free, 15 * 60)
     hvac, fridge = INDEX_BY_ID["hvac1"], INDEX_BY_ID["fridge1"]
@@ -92,7 +92,7 @@ def test_after_a_shed_the_house_draws_more_than_without_it() -> None:
 
 def test_a_shed_heater_runs_longer_afterwards() -> None:
     def minutes_until_off(shed_minutes: int) -> int:
-        house = HouseLoads(seed=1)
+        house = HousePanelLoads(seed=1)
         run_sec(house, 60 * shed_minutes, shed=("heater1",))
         minutes = 0
         while house.natural_kw()[INDEX_BY_ID["heater1"]] > 0.0:
@@ -104,7 +104,7 @@ def test_a_shed_heater_runs_longer_afterwards() -> None:
 
 
 def test_voltage_and_battery_move_a_little() -> None:
-    house = HouseLoads(seed=1)
+    house = HousePanelLoads(seed=1)
     voltages, charges = [], []
     for _ in range(360):
         run_sec(house, 60)
@@ -116,7 +116,7 @@ def test_voltage_and_battery_move_a_little() -> None:
 
 
 def test_steady_loads_never_move() -> None:
-    loads = SteadyLoads()
+    loads = SteadyPanelLoads()
     loads.step(3600.0, [0.0] * len(CIRCUITS))
     assert list(loads.natural_kw()) == STEADY_KW
     assert sum(loads.natural_kw()) == pytest.approx(22.6)
@@ -144,20 +144,20 @@ def test_the_further_from_comfort_the_harder_it_runs_up_to_its_maximum() -> None
 
 
 def test_an_ev_tapers_is_driven_and_comes_back() -> None:
-    car = EvLoad(max_kw=7.2)
+    car = EvAppliance(max_kw=7.2)
     at_soc = {}
     while car.demand_kw > 0.0:
         at_soc[round(car.soc, 2)] = car.demand_kw
         car.step(60.0, car.demand_kw)
     assert at_soc[0.5] == at_soc[0.79] == 7.2
     assert at_soc[0.9] == pytest.approx(3.6, rel=0.1)
-    car.step(EvLoad.AWAY_SEC, 0.0)
-    assert car.soc == EvLoad.RETURN_SOC
+    car.step(EvAppliance.AWAY_SEC, 0.0)
+    assert car.soc == EvAppliance.RETURN_SOC
     assert car.demand_kw == 7.2
 
 
 def test_a_limited_ev_charges_slower_by_as_much() -> None:
-    free, held = EvLoad(max_kw=7.2), EvLoad(max_kw=7.2)
+    free, held = EvAppliance(max_kw=7.2), EvAppliance(max_kw=7.2)
     for _ in range(60):
         free.step(60.0, 7.2)
         held.step(60.0, 3.6)
@@ -166,7 +166,7 @@ def test_a_limited_ev_charges_slower_by_as_much() -> None:
 
 
 def test_a_programme_waits_while_shed_and_loses_some_heat() -> None:
-    dryer = ProgrammeLoad([ProgrammePhase(100.0, 3.0), ProgrammePhase(50.0, 0.0)])
+    dryer = ProgrammeAppliance([AppliancePhase(100.0, 3.0), AppliancePhase(50.0, 0.0)])
     dryer.step(60.0, 3.0)
     dryer.step(50.0, 0.0)  # cools: 10 s of work are lost
     dryer.step(49.0, 3.0)
@@ -179,7 +179,7 @@ def test_a_programme_waits_while_shed_and_loses_some_heat() -> None:
 
 def test_noise_keeps_its_spread_whatever_the_step() -> None:
     for step_sec in (1.0, 20.0):
-        drift = DriftingNoise(10.0, 1.0, 5.0, random.Random(3))
+        drift = ApplianceNoise(10.0, 1.0, 5.0, random.Random(3))
         values = []
         for _ in range(4000):
             drift.step(step_sec)

@@ -16,7 +16,7 @@ pytest.importorskip("pymodbus", minversion="3.16")
 
 from pymodbus.client import ModbusTcpClient
 
-from simulator.command_line import parse_bacnet_options, parse_modbus_options
+from simulator.command_line import parse_bacnet_command_line, parse_modbus_command_line
 
 
 def run(*options: str) -> subprocess.CompletedProcess[str]:
@@ -31,7 +31,7 @@ def run(*options: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_defaults_are_those_of_the_driver_configuration() -> None:
-    options = parse_modbus_options([])
+    options = parse_modbus_command_line([])
     assert (options.host, options.port, options.unit) == ("127.0.0.1", 5020, 1)
     assert options.control_port is None
     assert not options.steady
@@ -127,7 +127,7 @@ def test_devices_that_cannot_be_are_refused(
     devices: list[str], hint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        parse_modbus_options(devices)
+        parse_modbus_command_line(devices)
     assert hint in capsys.readouterr().err
 
 
@@ -139,7 +139,7 @@ def test_devices_that_cannot_be_over_bacnet(
     device: str, hint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        parse_bacnet_options(["--device", device])
+        parse_bacnet_command_line(["--device", device])
     assert hint in capsys.readouterr().err
 
 
@@ -149,6 +149,6 @@ def test_devices_that_cannot_be_over_bacnet(
 )
 def test_wrong_options_are_refused(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        parse_modbus_options(wrong)
+        parse_modbus_command_line(wrong)
     assert ended.value.code == 2
     assert f"{wrong[1]!r} is not a" in capsys.readouterr().err

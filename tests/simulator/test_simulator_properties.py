@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import pytest
 
 from simulator.moment import Moment
-from simulator.panel_loads import HouseLoads
+from simulator.panel_loads import HousePanelLoads
 from simulator.panel_registers import PanelRegisters
-from simulator.register_map import RegisterTable
-from simulator.simulated_circuit import CIRCUIT_COUNT, CIRCUITS, CircuitControl
+from simulator.register_table import RegisterTable
+from simulator.simulated_circuit import CIRCUIT_COUNT, CIRCUITS, SimulatedCircuitControl
 from simulator.simulated_panel import SimulatedPanel
 
 pytest.importorskip("hypothesis")
@@ -34,7 +34,7 @@ WRITES = st.lists(
 def test_whatever_is_written_the_readings_agree(
     writes: Sequence[tuple[RegisterTable, int, int, float]],
 ) -> None:
-    panel = SimulatedPanel(HouseLoads(seed=1), Moment(0.0, 0.0))
+    panel = SimulatedPanel(HousePanelLoads(seed=1), Moment(0.0, 0.0))
     registers = PanelRegisters(panel)
     now_sec = 0.0
     for table, address, value, wait_sec in writes:
@@ -49,5 +49,5 @@ def test_whatever_is_written_the_readings_agree(
         for index, (circuit, power_kw) in enumerate(zip(CIRCUITS, meter.powers_kw, strict=True)):
             if not panel.contactors_closed[index]:
                 assert power_kw == 0.0
-            elif circuit.control is CircuitControl.LIMIT:
+            elif circuit.control is SimulatedCircuitControl.LIMIT:
                 assert power_kw <= panel.limits_percent[index] / 100 * circuit.breaker_kw + 1e-9

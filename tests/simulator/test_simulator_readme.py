@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from simulator.command_line import parse_bacnet_options, parse_modbus_options
+from simulator.command_line import parse_bacnet_command_line, parse_modbus_command_line
 from simulator.device_catalog import DeviceCatalog
 from simulator.fault_injector import FaultInjector
 
@@ -24,7 +24,7 @@ def test_every_fault_stands_in_the_table_with_its_fields() -> None:
 
 
 def test_every_fault_stands_in_the_help_of_both(capsys: pytest.CaptureFixture[str]) -> None:
-    for parse in (parse_modbus_options, parse_bacnet_options):
+    for parse in (parse_modbus_command_line, parse_bacnet_command_line):
         with pytest.raises(SystemExit):
             parse(["--help"])
         said = " ".join(capsys.readouterr().out.split())
@@ -41,4 +41,4 @@ def test_the_options_that_are_named_exist() -> None:
     examples = re.findall(r"`(--device [a-z][^`]+|--speed [^`]+)`", PAGE)
     assert len(examples) == 3
     for example in examples:
-        parse_modbus_options(shlex.split(example))
+        parse_modbus_command_line(shlex.split(example))
