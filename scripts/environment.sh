@@ -333,9 +333,13 @@ make_tools() {
   ensure_python
   say "Installing the commands' environment in $TOOLS_VENV (once, about 15 s)"
   umask 022
-  rm -rf "$TOOLS_VENV"
-  "$PYTHON" -m venv "$TOOLS_VENV" >>"$ENVIRONMENT_LOG" 2>&1 ||
-    explain_failure "cannot make a virtual environment in $TOOLS_VENV" "Is $PYTHON complete?"
+  # One that is there is brought up to date in place: a command may be running in it.
+  if ! "$TOOLS_VENV/bin/python" -m pip --version >/dev/null 2>&1; then
+    rm -rf "$TOOLS_VENV"
+    "$PYTHON" -m venv "$TOOLS_VENV" >>"$ENVIRONMENT_LOG" 2>&1 ||
+      explain_failure "cannot make a virtual environment in $TOOLS_VENV" "Is $PYTHON complete?"
+  fi
+  rm -f "$TOOLS_VENV/.tools"
   pip_install run_here "$TOOLS_VENV" -r "$VENAGENT_ROOT/ops/requirements-tools.txt" \
     -c "$VENAGENT_ROOT/ops/lock-tools.txt" ||
     explain_failure "pip could not install the commands' environment" "See the log."

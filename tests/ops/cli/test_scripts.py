@@ -1,0 +1,70 @@
+"""The scripts that are run by themselves: doors of a few lines, with their clients' options."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops.cli.command_exchange import used_up_advice
+from ops.cli.script_options import needed_ven_id, one_ven_id
+from ops.host.exit_code import exit_code_of
+from ops.host.ops_error import OpsError
+from tests.ops.conftest import REPO
+
+OPTIONS = {
+    "ven_cmd_publish": ["[VEN]", "--region", "--duration-sec", "--modification", "--corr-id"],
+    "ven_telemetry_listen": ["[VEN]", "--region", "--endpoint"],
+    "register_ven": ["[VEN]", "--status", "--backend-url"],
+    "monitor_ven": ["[VEN]", "--backend-url"],
+    "test_mqtt_telemetry": ["[VEN]", "--region"],
+    "test_e2e_event_flow": ["[VEN]", "--skip-mqtt", "--duration-sec", "--duration-minutes"],
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_script_is_a_door_that_knows_its_options(name: str) -> None:
+    script = REPO / f"scripts/{name}.py"
+    assert len(script.read_text().splitlines()) < 15
+    shown = subprocess.run(
+        [sys.executable, script, "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    assert [option for option in OPTIONS[name] if option not in shown] == []
+
+
+def test_all_scripts_are_looked_at() -> None:
+    assert {path.stem for path in Path(REPO / "scripts").glob("*.py")} == set(OPTIONS)
+
+
+def test_a_ven_is_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("IOT_THING_NAME", raising=False)
+    assert one_ven_id("a", None) == one_ven_id(None, "a") == one_ven_id("a", "a") == "a"
+    with pytest.raises(OpsError, match="two VENs"):
+        one_ven_id("a", "b")
+    with pytest.raises(OpsError, match="no VEN"):
+        needed_ven_id(None, None)
+    monkeypatch.setenv("IOT_THING_NAME", "c")
+    assert needed_ven_id(None, None) == "c"
+
+
+@pytest.mark.parametrize("code", ["event_over", "modification_outdated", "correlation_id_reused"])
+def test_an_id_that_is_used_up_names_the_way_out(code: str) -> None:
+    refused: dict[str, Any] = {"ok": False, "status": "rejected", "reason_code": code}
+    advice = used_up_advice({"op": "event", "modification": 2}, refused)
+    assert advice is not None
+    assert "--modification 3" in advice
+    assert used_up_advice({"op": "event"}, {**refused, "reason_code": "unknown_circuit"}) is None
+    assert used_up_advice({"op": "restore"}, refused) is None
+
+
+def test_an_error_ends_with_its_own_code(capsys: pytest.CaptureFixture[str]) -> None:
+    def unanswered() -> int:
+        error = OpsError("no answer")
+        error.exit_code = 4
+        raise error
+
+    assert exit_code_of(unanswered) == 4
+    assert "no answer" in capsys.readouterr().err
