@@ -113,10 +113,11 @@ class Operator:
             return [body for name, body in self._messages if name == topic]
 
     def send(self, op: str, **fields: Any) -> str:
-        """Publish a command; its correlationId."""
+        """Publish a command, dated as our own senders do; its correlationId."""
         self._sent += 1
         correlation_id = f"c-{os.getpid()}-{self._sent}"
-        body = {"op": op, "correlationId": correlation_id, **fields}
+        dated = {"issued_ts": time.time()} if op == "event" else {}
+        body = {"op": op, "correlationId": correlation_id, **dated, **fields}
         self._client.publish(f"ven/cmd/{VEN_ID}", json.dumps(body), qos=1).wait_for_publish(30)
         return correlation_id
 

@@ -98,5 +98,6 @@ def test_removed_and_installed_again_it_works(
     site.install_agent()
     site.start(VEN)
     site.wait_for_health("GOOD")
-    assert shed(operator, "again")["status"] == "accepted"
+    again = shed(operator, "again")
+    assert again["status"] == "accepted", again.get("reason")
     assert open_contactors(panel.state()) == {"heater1"}
