@@ -1,7 +1,7 @@
 """The wire: topics, commands, acks, telemetry, shadow. No I/O; the backend imports it too.
 
-The reader is tolerant (every spelling a peer has ever used is understood), the writer is strict
-(exactly one superset is sent).
+Every spelling that a peer has ever used is understood, exactly one superset is sent, and what is
+not understood is refused by name.
 """
 
 SCHEMA_VERSION = "1.0"

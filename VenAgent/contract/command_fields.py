@@ -122,7 +122,7 @@ def read_time(value: Any) -> Any:
     raise ValueError("must be a time: epoch seconds (or ms, µs, ns)")
 
 
-def read_duration(value: Any) -> Any:
+def read_duration_sec(value: Any) -> Any:
     """Seconds, or an ISO 8601 duration in weeks, days, hours, minutes and seconds (`PT30M`)."""
     if isinstance(value, str):
         text = value.strip(" \t")
@@ -150,7 +150,7 @@ def read_text(value: Any) -> Any:
 VALUE_READERS: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("correlation_id", "ven_id", "event_id", "circuit_id"), read_text),
     **dict.fromkeys(("issued_ts", "expires_ts", "start_ts", "end_ts"), read_time),
-    **dict.fromkeys(("duration_sec", "report_interval_sec"), read_duration),
+    **dict.fromkeys(("duration_sec", "report_interval_sec"), read_duration_sec),
     "shed_kw": read_number,
     "event_priority": read_whole,
 }
@@ -163,10 +163,10 @@ def _or_none(read: Callable[[Any], Any]) -> BeforeValidator:
 
 Number = Annotated[float, BeforeValidator(read_number)]
 Whole = Annotated[int, BeforeValidator(read_whole)]
-Duration = Annotated[float, BeforeValidator(read_duration)]
+Duration = Annotated[float, BeforeValidator(read_duration_sec)]
 Text = Annotated[str, BeforeValidator(read_text)]
 NumberOrNone = Annotated[float | None, _or_none(read_number)]
 WholeOrNone = Annotated[int | None, _or_none(read_whole)]
 TimeOrNone = Annotated[float | None, _or_none(read_time)]
-DurationOrNone = Annotated[float | None, _or_none(read_duration)]
+DurationOrNone = Annotated[float | None, _or_none(read_duration_sec)]
 TextOrNone = Annotated[str | None, _or_none(read_text)]

@@ -9,7 +9,7 @@ from fastapi import Path, Query
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
-from VenAgent.contract.command_fields import read_duration, read_number, read_whole
+from VenAgent.contract.command_fields import read_duration_sec, read_number, read_whole
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=timezone.utc)
 LATEST = datetime(2200, 1, 1, tzinfo=timezone.utc)
@@ -38,7 +38,7 @@ PowerKw = Annotated[
     float, BeforeValidator(read_number), Field(gt=0, le=1_000_000, allow_inf_nan=False)
 ]
 DurationSec = Annotated[
-    float, BeforeValidator(read_duration), Field(ge=1, le=86_400, allow_inf_nan=False)
+    float, BeforeValidator(read_duration_sec), Field(ge=1, le=86_400, allow_inf_nan=False)
 ]
 """Seconds, or an ISO 8601 duration (`PT30M`)."""
 Priority = Annotated[int, BeforeValidator(read_whole)]
