@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("openadr3", reason="ops/requirements-openadr.txt is not installed")
 
-from backend.openadr.vtn_link import LINKS
+from backend.openadr.vtn_link import LINKS, LeaseLost
 from backend.store.database import Database
 from tests.backend.dispatching import add_vens, rows
 from tests.openadr import vtn3
@@ -175,3 +175,19 @@ async def test_an_event_stopped_by_the_operator_is_not_begun_again(database: Dat
     assert "stopped_by_operator" in str(answer)
     assert await open_events(database) == []
     assert len(await events(database)) == 1
+
+
+async def test_an_instance_that_lost_its_lease_in_mid_turn_writes_nothing(
+    database: Database,
+) -> None:
+    await add_vens(database, {"a": 2.0})
+    with vtn3.running() as vtn:
+        vtn.event("e1", kws=[-1.0])
+        async with service_for(database, vtn.url) as slow, service_for(database, vtn.url) as quick:
+            assert await slow.link.take()
+            assert not await quick.link.take()
+            await slow.link.give_up()  # as when its time runs out while the VTN does not answer
+            assert await quick.link.take()
+            with pytest.raises(LeaseLost):
+                await slow._read()
+    assert await events(database) == []
