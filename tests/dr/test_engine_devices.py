@@ -91,8 +91,9 @@ def test_an_edit_of_the_polarity_in_mid_event_leaves_nothing_off(wired_inverted:
     assert house.opened() == {"a", "b"}
     edited = [replace(circuit, inverted=not wired_inverted) for circuit in panel.circuits]
     house.reconfigure(replace(panel, circuits=tuple(edited)))
-    house.wait(60.0)
+    house.wait(200.0)
     assert house.opened() == {"a", "b"}
     assert "circuit.manual_override" not in house.alerted
+    assert "adjusted" not in house.statuses()
     house.wait(600.0)
     assert house.opened() == set()
