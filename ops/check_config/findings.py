@@ -13,7 +13,7 @@ JsonPath = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
-class Finding:
+class ConfigFinding:
     """One thing that is wrong: where, what, and what to do."""
 
     file: str
@@ -29,11 +29,11 @@ class Finding:
         return asdict(self)
 
 
-class Findings(list[Finding]):
+class Findings(list[ConfigFinding]):
     """Collects them for one file after the other."""
 
     def add(self, file: Path, line: int | None, what: str, remedy: str) -> None:
-        self.append(Finding(str(file), line, what, remedy))
+        self.append(ConfigFinding(str(file), line, what, remedy))
 
 
 @dataclass(frozen=True)
