@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
+import gevent
 import pytest
 from gevent import socket, subprocess
 
@@ -102,6 +103,33 @@ def test_an_event_is_triggered_seen_to_begin_and_restored(site: Site, browser: B
     browser.picture("real-after")
 
 
+def test_an_event_begins_and_ends_while_the_page_is_pressed(site: Site) -> None:
+    """Requests sent ahead by the thousand: the event does not wait until they are answered."""
+    ahead, answered = 1_000, []
+    request = f"GET /api/circuits HTTP/1.1\r\nHost: 127.0.0.1:{site.config['web']['port']}\r\n\r\n"
+
+    def press() -> None:
+        port = site.config["web"]["port"]
+        with closing(socket.create_connection(("127.0.0.1", port), timeout=60)) as connection:
+            gevent.spawn(connection.sendall, request.encode() * ahead)
+            while part := connection.recv(65_536):
+                answered.extend([1] * part.count(b"HTTP/1.1 200 OK"))
+
+    pressing = [gevent.spawn(press) for _ in range(8)]
+    try:
+        wait_for(lambda: answered, "the page answers")
+        event_id = site.event_id()
+        ack = site.cloud.command("event", event_id=event_id, shed_kw=4.5, duration_sec=600)
+        assert ack["status"] == "accepted"
+        assert site.open_contactors() == {"heater1"}
+        assert site.cloud.command("restore", event_id=event_id)["ok"]
+        site.wait_until_normal()
+        assert not any(greenlet.ready() for greenlet in pressing)
+        assert 0 < len(answered) < ahead * len(pressing)
+    finally:
+        gevent.killall(pressing)
+
+
 def test_an_event_of_the_cloud_shows_at_once(site: Site, browser: Browser) -> None:
     browser.visit(address(site))
     event_id = site.event_id()
@@ -150,7 +178,7 @@ def test_the_agent_is_lost_and_comes_back(site: Site, browser: Browser) -> None:
     browser.see("#sentence", "The agent does not answer")
     browser.picture("real-disconnected")
     wait_for(lambda: site.pid(VEN), "the platform starts it again", 60.0)
-    browser.see("#live", "All is well")
+    browser.see("#technical", "meter live")
     browser.see("#power", "22.6")
     assert ask(site, "/api/history")[1]["ts"][0] == seen_before[0]  # the hour is not lost
     browser.click("#trigger button")  # with the new agent's CSRF token
