@@ -30,17 +30,17 @@ class IngestBudget:
 
 
 class DeadLetterBudget:
-    """Of each client so many a minute, and of all together so many."""
+    """Of each client (its topic) so many at once, and of all together; then one a second."""
 
-    def __init__(self, *, per_client: int = 30, in_all: int = 600) -> None:
+    def __init__(self, *, per_client: int = 120, in_all: int = 600) -> None:
         self._per_client = per_client
-        self._all = IngestBudget(burst=in_all, per_sec=in_all / 60.0)
+        self._all = IngestBudget(burst=in_all, per_sec=1.0)
         self._clients: OrderedDict[str, IngestBudget] = OrderedDict()
 
     def allows(self, client: str, now: float) -> bool:
         budget = self._clients.pop(client, None)
         if budget is None:
-            budget = IngestBudget(burst=self._per_client, per_sec=self._per_client / 60.0)
+            budget = IngestBudget(burst=self._per_client, per_sec=1.0)
         self._clients[client] = budget
         while len(self._clients) > MOST_CLIENTS:
             self._clients.popitem(last=False)
