@@ -1,8 +1,8 @@
 """What one VEN delivered in an event, and what all did together. Pure; kW, kWh, seconds.
 
 Delivered energy is the baseline's minus the meter's over the time of the event that the meter
-covers, the "baseline minus metered" of NAESB WEQ-015 and of the agent's own summary; time without
-telemetry delivers nothing, since nobody saw it.
+covers, by the rule that the agent's own summary goes by too (`VenAgent.baseline.settlement`); time
+without telemetry delivers nothing, since nobody saw it, and a few readings are no settlement.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from backend.measure.ven_baseline import USUAL_INTERVAL_SEC, VenBaseline
 from VenAgent.baseline.intervals import INTERVAL_SEC
+from VenAgent.baseline.settlement import SeenTime, settle
 
 
 @dataclass(frozen=True)
@@ -70,24 +71,27 @@ def measure_performance(
             None, None, average_kw, requested_kw, None, None, None, 0.0, samples, expected
         )
     baseline = chosen.baseline
-    hours = [(piece, _covered_hours(piece, window, interval_sec)) for piece in slices]
-    average_kw = _mean([(piece.mean_kw, each) for piece, each in hours])
-    baseline_kw = _mean([(baseline.kw_at(piece.start), each) for piece, each in hours])
-    delivered_kwh = math.fsum(
-        (baseline.kw_at(piece.start) - piece.mean_kw) * each for piece, each in hours
-    )
-    covered_hours = math.fsum(each for _, each in hours)
-    achieved_kw = delivered_kwh / covered_hours if covered_hours > 0 else None
-    coverage = min(1.0, covered_hours / window.hours) if window.hours > 0 else 0.0
+    event_sec = window.hours * 3_600.0
+    seen = [
+        SeenTime(
+            _covered_hours(piece, window, interval_sec) * 3_600.0,
+            piece.mean_kw,
+            baseline.kw_at(piece.start),
+        )
+        for piece in slices
+    ]
+    settlement = settle(samples, event_sec, seen)
+    coverage = settlement.seen_sec / event_sec if event_sec > 0 else 0.0
+    is_settled = settlement.delivered_kwh is not None
     return VenPerformance(
         baseline_method=baseline.method,
-        baseline_kw=baseline_kw,
-        average_kw=average_kw,
+        baseline_kw=settlement.baseline_kw,
+        average_kw=settlement.average_kw,
         requested_shed_kw=requested_kw,
-        achieved_shed_kw=achieved_kw,
-        shed_percentage=_percent(achieved_kw, requested_kw),
-        delivered_kwh=delivered_kwh,
-        confidence=coverage * chosen.trust,
+        achieved_shed_kw=settlement.achieved_kw,
+        shed_percentage=_percent(settlement.achieved_kw, requested_kw),
+        delivered_kwh=settlement.delivered_kwh,
+        confidence=coverage * chosen.trust if is_settled else 0.0,
         samples=samples,
         expected_samples=expected,
     )

@@ -29,6 +29,7 @@ from backend.store.table_base import utc_now
 from backend.store.telemetry_tables import QuarterHourRow
 from tests.backend.builders import payload
 from VenAgent.baseline.intervals import INTERVAL_SEC, IntervalHistory
+from VenAgent.baseline.measured_power import MeasuredPower
 from VenAgent.baseline.methods import Baseline
 
 HOUR = EventWindow(0.0, 3_600.0)
@@ -58,6 +59,26 @@ def test_samples_of_one_moment_tell_no_interval(samples: int, span_sec: float) -
     found = measure_performance(6.0, HOUR, slices(7.0), flat(10.0), before.interval_sec)
     assert 1 <= found.expected_samples <= 36_000
     assert found.average_kw == pytest.approx(7.0)
+
+
+def test_two_readings_are_no_settlement() -> None:
+    found = measure_performance(6.0, HOUR, [MeterSlice(0, 7.0, 2)], flat(10.0))
+    assert (found.achieved_shed_kw, found.delivered_kwh, found.confidence) == (None, None, 0.0)
+    assert found.average_kw == pytest.approx(7.0)
+
+
+def test_agent_and_operator_give_the_same_when_the_meter_dies_in_mid_event() -> None:
+    """Read every 5 s for 20 minutes of the hour: 3 kW below the baseline while it was seen."""
+    found = measure_performance(
+        6.0, HOUR, [MeterSlice(0, 7.0, 180), MeterSlice(900, 7.0, 60)], flat(10.0)
+    )
+    metered = MeasuredPower()
+    for number in range(241):
+        metered = metered.add(number * 5.0, 7.0, 10.0, 90.0)
+    settled = metered.settle(3_600.0)
+    assert settled.delivered_kwh == pytest.approx(1.0)
+    assert found.delivered_kwh == pytest.approx(settled.delivered_kwh)
+    assert found.achieved_shed_kw == pytest.approx(settled.achieved_kw)
 
 
 def test_an_hour_at_seven_of_ten_kw_delivered_three_kwh() -> None:
