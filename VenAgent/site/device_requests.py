@@ -22,7 +22,7 @@ from VenAgent.config import AgentConfig
 from VenAgent.volttron_compat import RPC_FAILURES, Calls, RemoteError, Unreachable, describe_failure
 
 TRIES = 2
-ANSWERS_KEPT = 20
+ANSWERS_KEPT = 5
 ENOUGH_ANSWERS = 3
 TIMES_SLOWEST = 2.0
 """A device may take so many times its slowest answer of late."""
