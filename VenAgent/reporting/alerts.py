@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from VenAgent.contract.alerts import Severity, alert
+from VenAgent.contract.reasons import ReasonCode
 
 RECENT_KEPT = 100
 
@@ -26,12 +27,19 @@ class Alerts:
         self._recent: deque[dict[str, Any]] = deque(maxlen=RECENT_KEPT)
 
     def raise_alert(
-        self, code: str, severity: Severity, message: str, *, subject: str = "", **context: Any
+        self,
+        code: str,
+        severity: Severity,
+        message: str,
+        *,
+        subject: str = "",
+        reason_code: ReasonCode | None = None,
+        **context: Any,
     ) -> None:
         """Something is wrong. Raised already: nothing is sent, even if the words differ."""
         if (code, subject) in self._active:
             return
-        body = self._publish_alert(code, severity, message, subject, context)
+        body = self._publish_alert(code, severity, message, subject, context, reason_code)
         self._active[code, subject] = body
 
     def clear(self, code: str, *, subject: str = "") -> None:
@@ -43,10 +51,18 @@ class Alerts:
                 code, Severity.CLEARED, message, subject, {"since_ts": before["ts"]}
             )
 
-    def set(self, code: str, severity: Severity, message: str | None, *, subject: str = "") -> None:
+    def set(
+        self,
+        code: str,
+        severity: Severity,
+        message: str | None,
+        *,
+        subject: str = "",
+        reason_code: ReasonCode | None = None,
+    ) -> None:
         """Raise it with `message`, or clear it when there is none."""
         if message:
-            self.raise_alert(code, severity, message, subject=subject)
+            self.raise_alert(code, severity, message, subject=subject, reason_code=reason_code)
         else:
             self.clear(code, subject=subject)
 
@@ -65,6 +81,7 @@ class Alerts:
         message: str,
         subject: str,
         context: Mapping[str, Any],
+        reason_code: ReasonCode | None = None,
     ) -> dict[str, Any]:
         named = {"subject": subject, **context} if subject else dict(context)
         body = alert(
@@ -74,6 +91,7 @@ class Alerts:
             code=code,
             message=message,
             context=named,
+            reason_code=reason_code,
         )
         self._recent.append(body)
         self._publish(body)

@@ -290,7 +290,13 @@ class EffectExecutor:
             self._failsafe.give_back()
 
     def _raise_alert(self, effect: RaiseAlert) -> None:
-        self._alerts.set(effect.code, effect.severity, effect.message, subject=effect.subject)
+        self._alerts.set(
+            effect.code,
+            effect.severity,
+            effect.message,
+            subject=effect.subject,
+            reason_code=effect.reason_code,
+        )
 
     def _announce_in_order(self, effect: Announce) -> None:
         """In order; bus and page hear of it after the writes under way, not before."""

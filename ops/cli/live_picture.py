@@ -26,6 +26,7 @@ from rich.text import Text
 from ops.clients.mqtt_client import OperatorMqttClient, decoded_messages
 from ops.clients.ven_target import VenTarget
 from ops.host.terminal import clock_text, kw_text
+from VenAgent.contract.acks import OVER_STATUSES
 from VenAgent.contract.topics import Topics
 
 STALE_INTERVALS = 3
@@ -68,7 +69,7 @@ class LivePicture:
 
     def _ack(self, ack: Mapping[str, Any]) -> None:
         if ack.get("event_id") and ack.get("end_ts"):
-            over = ack.get("status") in ("completed", "failed", "rejected", "opted_out")
+            over = ack.get("status") in OVER_STATUSES
             self.event = {} if over else ack
         parts = [str(ack.get("op", "")), str(ack.get("event_id") or ""), str(ack.get("status"))]
         if ack.get("actual_shed_kw") is not None:

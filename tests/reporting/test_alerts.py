@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from VenAgent.contract.alerts import Severity
+from VenAgent.contract.reasons import ReasonCode
 from VenAgent.reporting.alerts import RECENT_KEPT, Alerts
 
 
@@ -62,3 +63,11 @@ def test_only_the_last_ones_are_kept(alerts: Alerts) -> None:
         alerts.raise_alert("x", Severity.INFO, str(number), subject=str(number))
     assert alerts.recent()[0]["message"] == str(RECENT_KEPT + 4)
     assert len(alerts.recent()) == RECENT_KEPT
+
+
+def test_why_it_is_there_goes_along_as_a_code() -> None:
+    sent: list[Mapping[str, Any]] = []
+    alerts = Alerts("site-1", sent.append)
+    alerts.set("write.failed", Severity.WARNING, "no", reason_code=ReasonCode.WRITE_FAILED)
+    alerts.set("write.failed", Severity.WARNING, None)
+    assert [each.get("reason_code") for each in sent] == ["write_failed", None]
