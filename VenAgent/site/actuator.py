@@ -37,7 +37,6 @@ _log = logging.getLogger(__name__)
 
 SCHEDULE_TIMEOUT_SEC = 5.0
 GRACE_TRY_SEC = 1.0
-LOCKED = "LockError"
 FORGOTTEN_KEPT = 100
 
 
@@ -164,22 +163,21 @@ class Actuator:
         """
         wanted = list(writes)
         failures = self._through_actuator(wanted)
-        while any(LOCKED in why for why in failures.values()):
+        while any(failure.is_locked for failure in failures.values()):
             if time.monotonic() + GRACE_TRY_SEC > self._grace_until:
                 break
             gevent.sleep(GRACE_TRY_SEC)
             if not still_wanted():
                 break
-            locked = [w for w in wanted if LOCKED in failures.get(w.circuit_id, "")]
+            locked = [w for w in wanted if _is_locked(failures.get(w.circuit_id))]
             for write in locked:
                 del failures[write.circuit_id]
             failures |= self._through_actuator(locked)
-        if self._taken_from:
-            failures = {
-                circuit_id: f"{why} (taken from {self._taken_from})" if LOCKED in why else why
-                for circuit_id, why in failures.items()
-            }
-        return failures
+        taken_from = f" (taken from {self._taken_from})" if self._taken_from else ""
+        return {
+            circuit_id: f"{failure}{taken_from}" if failure.is_locked else str(failure)
+            for circuit_id, failure in failures.items()
+        }
 
     def put_back(self, writes: Iterable[PointWrite]) -> dict[str, str]:
         """As `write`, for circuits that go back: without the actuator if it does not answer.
@@ -188,19 +186,16 @@ class Actuator:
         """
         wanted = list(writes)
         failures = self._through_actuator(wanted)
-        silent = [w for w in wanted if failures.get(w.circuit_id, LOCKED).find(LOCKED) < 0]
-        if not silent:
-            return failures
-        direct = self._through_driver(silent)
-        for write in silent:
-            why = direct.get(write.circuit_id)
-            if why is None:
+        failed = [w for w in wanted if w.circuit_id in failures]
+        silent = [w for w in failed if not failures[w.circuit_id].is_locked]
+        if silent:
+            direct = self._through_driver(silent)
+            for write in silent:
                 del failures[write.circuit_id]
-            else:
-                failures[write.circuit_id] = why
-        return failures
+            failures |= direct
+        return {circuit_id: str(failure) for circuit_id, failure in failures.items()}
 
-    def _through_actuator(self, writes: Iterable[PointWrite]) -> dict[str, str]:
+    def _through_actuator(self, writes: Iterable[PointWrite]) -> dict[str, DeviceFailure]:
         actuator = self._config.actuator_identity
 
         def write_one(device: str, write: PointWrite) -> Any:
@@ -221,7 +216,7 @@ class Actuator:
 
         return self._write(writes, write_one, write_all)
 
-    def _through_driver(self, writes: Iterable[PointWrite]) -> dict[str, str]:
+    def _through_driver(self, writes: Iterable[PointWrite]) -> dict[str, DeviceFailure]:
         driver = self._config.driver_identity
 
         def write_one(device: str, write: PointWrite) -> Any:
@@ -239,15 +234,15 @@ class Actuator:
         writes: Iterable[PointWrite],
         write_one: Callable[[str, PointWrite], Any],
         write_all: Callable[[str, list[PointWrite]], Any] | None,
-    ) -> dict[str, str]:
+    ) -> dict[str, DeviceFailure]:
         """What was not confirmed, by circuit. In parallel over devices; the points of one device in
         one call, where that is more than one."""
         by_name: dict[str, list[PointWrite]] = {}
         for write in writes:
             by_name.setdefault(write.point.rpartition("/")[0], []).append(_as_wired(write))
 
-        def write_device(device: str) -> dict[str, str]:
-            failures: dict[str, str] = {}
+        def write_device(device: str) -> dict[str, DeviceFailure]:
+            failures: dict[str, DeviceFailure] = {}
             single = by_name[device]
             together = [write for write in single if not write.relinquish]
             if write_all is not None and len(together) > 1:
@@ -255,7 +250,7 @@ class Actuator:
                 single = [*again, *(write for write in single if write.relinquish)]
             return failures | self._write_each(device, single, write_one)
 
-        failures: dict[str, str] = {}
+        failures: dict[str, DeviceFailure] = {}
         for device, of_device in by_device(by_name, write_device).items():
             failures |= of_device
             points = {write.circuit_id: write.point for write in by_name[device]}
@@ -274,14 +269,14 @@ class Actuator:
         device: str,
         writes: list[PointWrite],
         write_all: Callable[[str, list[PointWrite]], Any],
-    ) -> tuple[list[PointWrite], dict[str, str]]:
+    ) -> tuple[list[PointWrite], dict[str, DeviceFailure]]:
         """All points of a device in one call: those that are to be written one by one after it, and
         what is refused for good. The call reports errors only: a reading proves the values."""
         try:
             errors = write_all(device, writes)
         except DeviceFailure as failure:
             if failure.kind in FINAL:
-                return [], {write.circuit_id: str(failure) for write in writes}
+                return [], {write.circuit_id: failure for write in writes}
             return writes, {}
         if errors:  # of some; the others are proven with them
             _log.info("%s: %s", device, errors)
@@ -301,11 +296,11 @@ class Actuator:
         device: str,
         writes: list[PointWrite],
         write_one: Callable[[str, PointWrite], Any],
-    ) -> dict[str, str]:
+    ) -> dict[str, DeviceFailure]:
         """One by one, in parallel; a device answers with the value that it was sent."""
         settles = self._config.quirks_of(device).settle_sec > 0.0
         greenlets = {write: gevent.spawn(_attempt, write_one, device, write) for write in writes}
-        failures: dict[str, str] = {}
+        failures: dict[str, DeviceFailure] = {}
         for write, greenlet in greenlets.items():
             answer, why = greenlet.get()
             if (
@@ -314,7 +309,7 @@ class Actuator:
                 and not write.relinquish
                 and not _same(answer, write.value)
             ):
-                why = f"{write.point} answered {answer!r}, not {write.value!r}"
+                why = DeviceFailure(f"{write.point} answered {answer!r}, not {write.value!r}")
             if why is not None:
                 failures[write.circuit_id] = why
         return failures
@@ -332,12 +327,16 @@ class Actuator:
 
 def _attempt(
     write_one: Callable[[str, PointWrite], Any], device: str, write: PointWrite
-) -> tuple[Any, str | None]:
+) -> tuple[Any, DeviceFailure | None]:
     """What the device answered, or why it did not."""
     try:
         return write_one(device, write), None
     except DeviceFailure as failure:
-        return None, str(failure)
+        return None, failure
+
+
+def _is_locked(failure: DeviceFailure | None) -> bool:
+    return failure is not None and failure.is_locked
 
 
 def _as_wired(write: PointWrite) -> PointWrite:

@@ -32,7 +32,9 @@ SLOW_SEC = 1.0
 """A device that takes longer to answer is slow: what it has published serves a plan."""
 ABSENT = "Unreachable"
 """The kind of a failure because the agent that was asked does not run."""
-FINAL = ("LockError", "OverrideError", "ReservationLockError")
+LOCKED = ("LockError", "ReservationLockError")
+"""Another agent has the device reserved."""
+FINAL = (*LOCKED, "OverrideError")
 """What another agent or a person has decided: to ask again at once changes nothing."""
 
 T = TypeVar("T")
@@ -44,6 +46,11 @@ class DeviceFailure(Exception):
     def __init__(self, text: str, kind: str = "") -> None:
         super().__init__(text)
         self.kind = kind
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether another agent has the device reserved."""
+        return self.kind in LOCKED
 
 
 class DeviceRequests:
