@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from VenAgent.cloud.link_state import LinkState
-from VenAgent.contract.alerts import Severity
+from VenAgent.contract.alerts import AlertSeverity
 from VenAgent.contract.reasons import Reason
 from VenAgent.dr.event import Event
-from VenAgent.site.point_readings import SuspectPoint
+from VenAgent.site.point_readings import SuspectPointReading
 from VenAgent.volttron_compat import STATUS_BAD, STATUS_GOOD, STATUS_STARTING
 
 if TYPE_CHECKING:
-    from VenAgent.cloud.tls.credentials import CredentialFinding
+    from VenAgent.cloud.tls.credentials import CredentialsFinding
 
 POINTS_NAMED = 4
 STARTING_SEC = 15.0
@@ -22,13 +22,13 @@ STARTING_SEC = 15.0
 
 
 @dataclass(frozen=True)
-class SiteCondition:
+class SiteHealthCondition:
     """What there is to know of a VEN at work; sentences are None where all is well."""
 
     broker: str
     """host:port"""
     link: LinkState
-    credentials: Sequence[CredentialFinding]
+    credentials: Sequence[CredentialsFinding]
     event: Event | None
     opted_out: Reason | None
     trouble: str | None
@@ -42,7 +42,7 @@ class SiteCondition:
     devices_unread: Sequence[str]
     points_stale: Mapping[str, float]
     """Devices, or single points, that are too old, with their age in seconds."""
-    points_suspect: Sequence[SuspectPoint]
+    points_suspect: Sequence[SuspectPointReading]
     meter_failure: str | None
     points_missing: Sequence[str]
     """Configured points that their device does not publish."""
@@ -73,7 +73,7 @@ class SiteCondition:
             )
         if self.link.online and self.shadow_trouble:
             found.append(self.shadow_trouble)
-        found += [f.message for f in self.credentials if f.severity is Severity.CRITICAL]
+        found += [f.message for f in self.credentials if f.severity is AlertSeverity.CRITICAL]
         found += self._meter_findings()
         found += [text for text in (self.page_failure, self.trouble) if text]
         return found
@@ -115,7 +115,9 @@ class AgentHealth:
     """Agents that we cannot do without and that do not run."""
     shown: tuple[str, str] = ("", "")
 
-    def update(self, site: SiteCondition | None, since_start_sec: float) -> tuple[str, str] | None:
+    def update(
+        self, site: SiteHealthCondition | None, since_start_sec: float
+    ) -> tuple[str, str] | None:
         """The new status and sentence; None if they are what was last shown."""
         findings = [f"configuration: {self.config_error}"] if self.config_error else []
         findings += [self.not_begun] if self.not_begun else []
@@ -135,7 +137,7 @@ class AgentHealth:
         self.shown = current
         return current
 
-    def _is_starting(self, site: SiteCondition | None, since_start_sec: float) -> bool:
+    def _is_starting(self, site: SiteHealthCondition | None, since_start_sec: float) -> bool:
         """Whether all that is missing is what comes with a little patience."""
         if site is None or since_start_sec > STARTING_SEC or self.config_error or self.absent:
             return False

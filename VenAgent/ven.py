@@ -18,23 +18,23 @@ from VenAgent.cloud.bus_bridge import BusBridge
 from VenAgent.cloud.cloud_connection import CloudConnection
 from VenAgent.cloud.inbound_message import InboundMessage
 from VenAgent.cloud.outbox import Outbox
-from VenAgent.cloud.outbox_file import unused_outbox_seq
+from VenAgent.cloud.outbox_file import unused_outbox_file_seq
 from VenAgent.cloud.shadow_client import ShadowClient
 from VenAgent.cloud.shadow_desired import ShadowDesired
 from VenAgent.config import AgentConfig
-from VenAgent.contract.alerts import Severity
+from VenAgent.contract.alerts import AlertSeverity
 from VenAgent.dr.engine import Engine
 from VenAgent.dr.event import Event
-from VenAgent.dr.panel import Reading
-from VenAgent.health import SiteCondition
-from VenAgent.reporting.alerts import Alerts
+from VenAgent.dr.panel import PanelReading
+from VenAgent.health import SiteHealthCondition
+from VenAgent.reporting.active_alerts import ActiveAlerts
 from VenAgent.reporting.bus_publisher import BusPublisher
 from VenAgent.reporting.page_view import PageView
 from VenAgent.reporting.reporter import Reporter
 from VenAgent.reporting.status import CloudStatus, SiteStatus
 from VenAgent.runtime.effect_executor import EffectExecutor
 from VenAgent.runtime.inbound_router import InboundRouter
-from VenAgent.runtime.recovery import read_journal, recover_without_journal
+from VenAgent.runtime.recovery import recover_from_journal, recover_without_journal
 from VenAgent.runtime.remote_updates import RemoteUpdates
 from VenAgent.runtime.session_backlog import LAST_CONNECTED
 from VenAgent.runtime.timers import Timers
@@ -42,8 +42,8 @@ from VenAgent.site.building import Building
 from VenAgent.storage.ended_events import EndedEvents
 from VenAgent.storage.journal import Journal
 from VenAgent.storage.power_history import PowerHistory
-from VenAgent.volttron_compat import agent_data_dir, agent_dir_outside
-from VenAgent.web.page_server import PageServer, let_event_go_first
+from VenAgent.volttron_compat import volttron_data_dir, volttron_dir_outside
+from VenAgent.web.page_server import PageServer, page_server_lets_event_go_first
 
 _log = logging.getLogger(__name__)
 
@@ -71,12 +71,14 @@ class Ven:
         self._pubsub = agent.vip.pubsub
         self._boot_id = uuid.uuid4().hex
         self._online_since = 0.0
-        data, now = agent_data_dir(agent), time.time()
+        data, now = volttron_data_dir(agent), time.time()
 
         # ---- what is kept on the disk
-        self._outbox = Outbox(data / "outbox.sqlite", synced=True, first_seq=unused_outbox_seq())
+        self._outbox = Outbox(
+            data / "outbox.sqlite", synced=True, first_seq=unused_outbox_file_seq()
+        )
         self._journal, self._journal_damage = Journal.open(data / "journal.sqlite", now)
-        self._ended = EndedEvents(agent_dir_outside(agent) / "ended-events.jsonl")
+        self._ended = EndedEvents(volttron_dir_outside(agent) / "ended-events.jsonl")
         self._history = PowerHistory(
             data / "history.sqlite",
             now,
@@ -96,7 +98,7 @@ class Ven:
         )
         topics, wake_link = config.topic_names(), self._cloud.wake
         self._bus = BusPublisher(agent, self._outbox, config.ven_id, topics.alerts, wake_link)
-        self._alerts = Alerts(config.ven_id, self._bus.alert)
+        self._alerts = ActiveAlerts(config.ven_id, self._bus.alert)
         self._shadow = self._make_shadow(config)
         self._reporter = Reporter(
             config,
@@ -153,7 +155,7 @@ class Ven:
             self._cloud_status,
             health,
             data / "curve.json",
-            pause=lambda: let_event_go_first(self._is_at_work),
+            pause=lambda: page_server_lets_event_go_first(self._is_at_work),
         )
         self._page_server = PageServer(self._page_view, on_change, self._is_at_work)
         self._begin(config)
@@ -174,11 +176,11 @@ class Ven:
         """What an earlier process left, before anything is heard of the broker: it delivers a
         command again that killed us, and that is not to begin a second time."""
         self._executor.send_unsent()
-        recovered, damage = read_journal(self._journal, self._ended)
+        recovered, damage = recover_from_journal(self._journal, self._ended)
         self._journal_damage = self._journal_damage or damage
         self.inbound.backlog.last_connected_ts = recovered.facts.get(LAST_CONNECTED)
         self._executor.perform(self._engine.resume(recovered, time.time()))
-        self._alerts.set("journal.damaged", Severity.CRITICAL, self._journal_damage)
+        self._alerts.set("journal.damaged", AlertSeverity.CRITICAL, self._journal_damage)
         if self._journal_damage is not None:
             gevent.spawn(
                 recover_without_journal, self._engine, self._executor, self._actuator, self._meter
@@ -304,7 +306,7 @@ class Ven:
         self._check_link()
         self.inbound.receive(inbound, self._cloud.acknowledge)
 
-    def _on_reading(self, reading: Reading) -> None:
+    def _on_reading(self, reading: PanelReading) -> None:
         now = self._timers.check_clock()
         engine = self._engine
         self._history.max_gap_sec = engine.gap_limit_sec
@@ -353,10 +355,10 @@ class Ven:
             bus_bridge=self._bridge.status(),
         )
 
-    def condition(self) -> SiteCondition:
+    def condition(self) -> SiteHealthCondition:
         """What health is made of."""
         now, engine, points = time.time(), self._engine, self._meter.points
-        return SiteCondition(
+        return SiteHealthCondition(
             broker=f"{self.config.broker.host}:{self.config.broker.port}",
             link=self._cloud.state,
             credentials=self._cloud.credential_findings(),

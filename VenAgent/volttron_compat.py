@@ -78,24 +78,24 @@ __all__ = [
     "STATUS_GOOD",
     "STATUS_STARTING",
     "Agent",
-    "Calls",
     "Core",
     "PubSub",
     "RemoteError",
     "Unreachable",
     "VIPError",
-    "agent_data_dir",
-    "agent_dir_outside",
-    "describe_failure",
-    "device_points",
-    "ensure_heartbeat",
+    "VolttronCalls",
+    "describe_volttron_failure",
+    "ensure_volttron_heartbeat",
     "format_timestamp",
     "get_aware_utc_now",
     "load_config",
-    "raise_health_alert",
-    "run_agent",
-    "schedule_outcome",
+    "raise_volttron_alert",
+    "run_volttron_agent",
     "setup_logging",
+    "volttron_data_dir",
+    "volttron_device_points",
+    "volttron_dir_outside",
+    "volttron_schedule_outcome",
 ]
 
 ACTUATOR_IDENTITY = "platform.driver" if GENERATION == 11 else "platform.actuator"
@@ -144,7 +144,7 @@ def _repair_from_errno() -> None:
 _repair_from_errno()
 
 
-class Calls:
+class VolttronCalls:
     """RPC to other agents that fails at once when the peer is not there.
 
     The router does answer a call to an absent peer with an error, but under a garbled message id
@@ -171,7 +171,7 @@ class Calls:
                     result.set_exception(error)
 
 
-def describe_failure(failure: BaseException) -> str:
+def describe_volttron_failure(failure: BaseException) -> str:
     """One line for a person about what an RPC ended in (see RPC_FAILURES)."""
     if isinstance(failure, gevent.Timeout):
         return f"no answer within {failure.seconds:g} s" if failure.seconds else "no answer in time"
@@ -192,7 +192,7 @@ def describe_failure(failure: BaseException) -> str:
     return str(failure) or type(failure).__name__
 
 
-def schedule_outcome(answer: Any) -> Mapping[str, Any] | None:
+def volttron_schedule_outcome(answer: Any) -> Mapping[str, Any] | None:
     """The answer to request_new_schedule or request_cancel_schedule, as 9 and 10 give it:
     `{"result": "SUCCESS" or "FAILURE", "data", "info"}`. 11 answers `[success, data, info]`.
 
@@ -206,7 +206,7 @@ def schedule_outcome(answer: Any) -> Mapping[str, Any] | None:
     return None
 
 
-def device_points(device: str, answer: Any) -> dict[str, Any] | None:
+def volttron_device_points(device: str, answer: Any) -> dict[str, Any] | None:
     """The answer to scrape_all as `{point: value}`; 11 names each point by its full topic.
 
     None if it is no set of points.
@@ -221,7 +221,7 @@ def device_points(device: str, answer: Any) -> dict[str, Any] | None:
     return points
 
 
-def run_agent(agent_class: type, identity: str, version: str) -> None:
+def run_volttron_agent(agent_class: type, identity: str, version: str) -> None:
     """Start the agent's process as this generation of VOLTTRON wants it."""
     if GENERATION == 11:
         vip_main(agent_class, version=version)
@@ -229,13 +229,13 @@ def run_agent(agent_class: type, identity: str, version: str) -> None:
         vip_main(agent_class, identity=identity, version=version)
 
 
-def ensure_heartbeat(agent: Any) -> None:
+def ensure_volttron_heartbeat(agent: Any) -> None:
     """Heartbeats start by themselves on 9 and 10; on 11 they are off until asked for."""
     if GENERATION == 11:
         agent.vip.heartbeat.start()
 
 
-def raise_health_alert(agent: Any, key: str, text: str, *, is_over: bool) -> None:
+def raise_volttron_alert(agent: Any, key: str, text: str, *, is_over: bool) -> None:
     """Tell VOLTTRON's own health system (topic `alerts/…`, for an emailer or VOLTTRON Central).
 
     It waits for the bus: call it in a greenlet. Raises one of RPC_FAILURES.
@@ -243,7 +243,7 @@ def raise_health_alert(agent: Any, key: str, text: str, *, is_over: bool) -> Non
     agent.vip.health.send_alert(key, Status.build(STATUS_GOOD if is_over else STATUS_BAD, text))
 
 
-def agent_data_dir(agent: Any) -> Path:
+def volttron_data_dir(agent: Any) -> Path:
     """The folder that survives the agent's reinstallation; made when it is not there.
 
     The platform starts an agent in its own folder: 10 and 11 keep `data/` in it over a reinstall,
@@ -255,10 +255,10 @@ def agent_data_dir(agent: Any) -> Path:
     for candidate in (here / "data", *sorted(here.glob("*.agent-data"))):
         if os.environ.get("_LAUNCHED_BY_PLATFORM") and candidate.is_dir():
             return candidate
-    return agent_dir_outside(agent)
+    return volttron_dir_outside(agent)
 
 
-def agent_dir_outside(agent: Any) -> Path:
+def volttron_dir_outside(agent: Any) -> Path:
     """A folder of this agent below VOLTTRON_HOME that no installation copies or removes; made when
     it is not there."""
     home = Path(os.environ.get("VOLTTRON_HOME", "~/.volttron")).expanduser()

@@ -20,8 +20,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.common import machine, quantile
-from VenAgent.baseline.intervals import DAY_SEC, INTERVAL_SEC, SiteCalendar
-from VenAgent.baseline.methods import METHODS, IntervalHistory, RecentPower, choose_baseline
+from VenAgent.baseline.intervals import DAY_SEC, INTERVAL_SEC, IntervalHistory
+from VenAgent.baseline.methods import METHODS, baseline_by_method
+from VenAgent.baseline.recent_power import RecentPower
+from VenAgent.baseline.site_calendar import SiteCalendar
 from VenAgent.storage.power_history import KEPT_DAYS, PowerHistory
 
 ROUNDS, READINGS = 200, 20_000
@@ -60,7 +62,7 @@ def baselines() -> Table:
             floor = quantile([milliseconds(lambda v=values: sum(v)) for _ in range(ROUNDS)], 0.5)
 
             def choose(method: str = method, end_ts: float = EVENT_TS + hours * 3600.0) -> None:
-                choose_baseline(
+                baseline_by_method(
                     method,
                     recent,
                     history,

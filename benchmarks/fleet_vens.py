@@ -22,9 +22,9 @@ from dataclasses import dataclass
 import paho.mqtt.client as mqtt
 import uvloop
 
-from VenAgent.contract.acks import AckStatus, ack
+from VenAgent.contract.acks import AckStatus, build_ack
 from VenAgent.contract.json_codec import encode_json
-from VenAgent.contract.telemetry import CircuitEntry, LoadEntry, Quality, Telemetry
+from VenAgent.contract.telemetry import Telemetry, TelemetryCircuit, TelemetryLoad, TelemetryQuality
 
 TOPIC = b"volttron/metering"
 CONNECTIONS, WINDOW = 4, 500
@@ -57,9 +57,9 @@ def example(chance: random.Random) -> Telemetry:
         panel_max_kw=48.0,
         current_amps=round(total_kw / 0.24, 3),
         panel_utilization_percent=round(total_kw / 0.48, 1),
-        quality=Quality.GOOD,
+        quality=TelemetryQuality.GOOD,
         circuits=tuple(
-            CircuitEntry(
+            TelemetryCircuit(
                 id=name,
                 name=name.replace("_", " "),
                 breaker_amps=40.0,
@@ -71,7 +71,7 @@ def example(chance: random.Random) -> Telemetry:
             for name, power_kw in zip(LOADS, powers, strict=True)
         ),
         loads=tuple(
-            LoadEntry(
+            TelemetryLoad(
                 load_id=name,
                 id=name,
                 name=name.replace("_", " "),
@@ -198,7 +198,7 @@ def answer_commands(host: str, port: int) -> mqtt.Client:
 
     def answer(ven_id: str, command: dict[str, object]) -> None:
         shed_kw = command.get("shed_kw")
-        message = ack(
+        message = build_ack(
             op=str(command.get("op")),
             status=AckStatus.ACCEPTED if shed_kw is not None else AckStatus.SUCCESS,
             ven_id=ven_id,

@@ -29,7 +29,7 @@ from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.host.ports import port_is_listening
 from ops.services.local_broker import find_mosquitto
-from VenAgent.config.cloud_config import OutboxConfig
+from VenAgent.config.cloud_config import CloudOutboxConfig
 
 NODE_LIMIT_SEC = 900
 _BROKER = """\
@@ -100,7 +100,7 @@ def tables(figures: dict[str, Any], seconds: float) -> Iterator[Table]:
         table.add_row(label, f"{found['p50']:.2f}", f"{found['p99']:.2f}")
     yield table
     day, sent = figures["day_messages"], figures["day_paced"]["sent"]
-    unpaced, pace = figures["day_unpaced"], OutboxConfig().backlog_per_sec
+    unpaced, pace = figures["day_unpaced"], CloudOutboxConfig().backlog_per_sec
     table = Table(title=f"24 h of backlog: {day:,} messages, {figures['day_file_mb']:.0f} MB")
     for heading in ("", "messages/s", "24 h in", "% of a core", "resident MB"):
         table.add_column(heading, justify="left" if not heading else "right")

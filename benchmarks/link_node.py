@@ -26,12 +26,12 @@ from paho.mqtt.enums import CallbackAPIVersion
 from VenAgent.cloud.mqtt_link import MqttLink
 from VenAgent.cloud.mqtt_settings import MqttSettings
 from VenAgent.cloud.outbox import Outbox, OutboxMessage, OutboxRank
-from VenAgent.cloud.outbox_sender import BacklogPace, OutboxSender
-from VenAgent.config.cloud_config import BrokerConfig
+from VenAgent.cloud.outbox_sender import OutboxSender, OutboxSenderPace
+from VenAgent.config.cloud_config import CloudBrokerConfig
 
 PAYLOAD = b"x" * 4_096
 DAY_MESSAGES = 2 * 86_400 // 5
-UNPACED = BacklogPace(messages_per_sec=1e9, bytes_per_sec=1e12)
+UNPACED = OutboxSenderPace(messages_per_sec=1e9, bytes_per_sec=1e12)
 EVERY_SEC = 0.01
 LIMIT_SEC = 300.0
 
@@ -73,7 +73,7 @@ class Node:
 
     confirmed_at: list[float] = []
 
-    def __init__(self, port: int, folder: str, pace: BacklogPace, day: bool = False) -> None:
+    def __init__(self, port: int, folder: str, pace: OutboxSenderPace, day: bool = False) -> None:
         path = Path(folder) / "outbox.sqlite"
         self.outbox = Outbox(path, synced=True)
         if day:
@@ -83,7 +83,7 @@ class Node:
         self.file_mb = sum(each.stat().st_size for each in path.parent.iterdir()) / 1e6
         self.link = MqttLink(
             MqttSettings(
-                broker=BrokerConfig(host="127.0.0.1", port=port),
+                broker=CloudBrokerConfig(host="127.0.0.1", port=port),
                 ven_id="bench-node",
                 status_topic="bench/status",
                 subscriptions=("bench/cmd",),
@@ -110,7 +110,7 @@ class Node:
 
 
 @contextmanager
-def node(port: int, pace: BacklogPace, *, day: bool = False) -> Iterator[Node]:
+def node(port: int, pace: OutboxSenderPace, *, day: bool = False) -> Iterator[Node]:
     with tempfile.TemporaryDirectory() as folder:
         made = Node(port, folder, pace, day)
         try:
@@ -184,7 +184,7 @@ def synced_write_ms(messages: int) -> list[float]:
 def latencies(port: int, messages: int) -> dict[str, list[float]]:
     """Floor and outbox by turns, so that what else runs disturbs both."""
     found: dict[str, list[float]] = {name: [] for name in ("bare", "outbox", "put", "disk")}
-    with node(port, BacklogPace()) as ours:
+    with node(port, OutboxSenderPace()) as ours:
         ours.start()
         bare = Bare(port, 20)
         Node.confirmed_at.clear()
@@ -214,7 +214,7 @@ def main() -> None:
     port, messages, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
     figures: dict[str, Any] = {"imported_mb": resident_mb(), "day_messages": DAY_MESSAGES}
     note_pubacks()
-    with node(port, BacklogPace()) as idle:
+    with node(port, OutboxSenderPace()) as idle:
         idle.start()
         with measured() as stretch:
             gevent.sleep(seconds)
@@ -227,7 +227,7 @@ def main() -> None:
             day.start()
             wait_until(day.empty)
         figures["day_unpaced"] = vars(stretch)
-    with node(port, BacklogPace(), day=True) as day:
+    with node(port, OutboxSenderPace(), day=True) as day:
         day.start()
         before = day.outbox.depth()
         with measured() as stretch:

@@ -31,7 +31,7 @@ from VenAgent.cloud.mqtt_settings import MqttSettings
 from VenAgent.cloud.mqtt_thread import MqttThread
 from VenAgent.cloud.outbox import Outbox, OutboxMessage, OutboxRank
 from VenAgent.cloud.thread_handoff import ThreadHandoff
-from VenAgent.config.cloud_config import BrokerConfig
+from VenAgent.config.cloud_config import CloudBrokerConfig
 
 PAYLOAD = b"x" * 4_096
 ACK = b"x" * 1_024
@@ -63,7 +63,7 @@ def link_without_broker(path: Path) -> Iterator[None]:
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.1", 0))
         settings = MqttSettings(
-            broker=BrokerConfig(port=unheard.getsockname()[1]),
+            broker=CloudBrokerConfig(port=unheard.getsockname()[1]),
             ven_id="bench",
             status_topic="ven/status/bench",
             subscriptions=(),

@@ -15,15 +15,15 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.common import machine, quantile
-from VenAgent.dr.circuit_selection import candidates, select_circuits
+from VenAgent.dr.circuit_selection import circuit_candidates, select_circuits
 from VenAgent.dr.panel import (
-    Circuit,
-    CircuitReading,
-    Control,
-    LimitScale,
-    LimitUnit,
     Panel,
-    Reading,
+    PanelCircuit,
+    PanelCircuitControl,
+    PanelCircuitReading,
+    PanelLimitScale,
+    PanelLimitUnit,
+    PanelReading,
 )
 
 CIRCUITS, ROUNDS = 1_000, 50
@@ -32,27 +32,27 @@ SHARES = (0.01, 0.1, 0.5, 0.9)
 """Requests, as a share of all that could be shed."""
 
 
-def panel_of(count: int) -> tuple[Panel, Reading]:
+def panel_of(count: int) -> tuple[Panel, PanelReading]:
     """A panel with a fifth of limit circuits, of all priorities but 1, and draws of all sizes."""
-    scale = LimitScale(LimitUnit.PERCENT, BREAKER_AMPS * VOLTAGE / 1000.0, VOLTAGE)
+    scale = PanelLimitScale(PanelLimitUnit.PERCENT, BREAKER_AMPS * VOLTAGE / 1000.0, VOLTAGE)
     circuits, readings = [], {}
     for number in range(count):
         limited = random.random() < 0.2
         name = f"c{number}"
         circuits.append(
-            Circuit(
+            PanelCircuit(
                 id=name,
                 name=name,
                 type="load",
                 breaker_amps=BREAKER_AMPS,
                 voltage=VOLTAGE,
                 priority=random.randint(2, 5),
-                control=Control.LIMIT if limited else Control.SWITCH,
+                control=PanelCircuitControl.LIMIT if limited else PanelCircuitControl.SWITCH,
                 limit=scale if limited else None,
             )
         )
-        readings[name] = CircuitReading(random.uniform(0.1, 9.0), True, 100.0)
-    return Panel(9_999.0, VOLTAGE, tuple(circuits)), Reading(0.0, None, readings)
+        readings[name] = PanelCircuitReading(random.uniform(0.1, 9.0), True, 100.0)
+    return Panel(9_999.0, VOLTAGE, tuple(circuits)), PanelReading(0.0, None, readings)
 
 
 def milliseconds(work: Callable[[], object]) -> float:
@@ -65,7 +65,7 @@ def main() -> None:
     """Print the table."""
     random.seed(7)
     panel, reading = panel_of(CIRCUITS)
-    total_kw = sum(c.max_shed_kw for c in candidates(panel, reading))
+    total_kw = sum(c.max_shed_kw for c in circuit_candidates(panel, reading))
     table = Table(title=f"A plan on {CIRCUITS} circuits, {ROUNDS} rounds, ms ({machine()})")
     for heading in ("request", "p50", "p99", "p50 / floor", "to reach"):
         table.add_column(heading, justify="right")
@@ -79,7 +79,9 @@ def main() -> None:
     for share in SHARES:
         times = [
             milliseconds(
-                lambda share=share: select_circuits(candidates(panel, reading), share * total_kw)
+                lambda share=share: select_circuits(
+                    circuit_candidates(panel, reading), share * total_kw
+                )
             )
             for _ in range(ROUNDS)
         ]

@@ -21,8 +21,8 @@ from typing import Any
 
 import paho.mqtt.client as mqtt
 
-from VenAgent.contract.acks import AckStatus, ack, curtailed_circuit
-from VenAgent.contract.json_codec import encode_json, rounded
+from VenAgent.contract.acks import AckStatus, ack_circuit, build_ack
+from VenAgent.contract.json_codec import encode_json, json_number
 
 CIRCUITS = (
     *(("hvac", "hvac", 5.0, 3), ("heater", "heater", 4.5, 5), ("ev", "ev", 7.2, 4)),
@@ -81,8 +81,8 @@ class Site:
                 "name": name.title() if name != "ev" else "EV charger",
                 "type": kind,
                 "capacityKw": capacity_kw,
-                "currentPowerKw": rounded(draws[name]),
-                "shedCapabilityKw": 0.0 if priority == 1 else rounded(draws[name]),
+                "currentPowerKw": json_number(draws[name]),
+                "shedCapabilityKw": 0.0 if priority == 1 else json_number(draws[name]),
                 "enabled": self.shed.get(name, 0.0) < self.base[name],
                 "priority": priority,
             }
@@ -94,11 +94,11 @@ class Site:
             "timestamp": int(now),
             "ts_ms": round(now * 1_000),
             "seq": self.seq,
-            "usedPowerKw": rounded(used_kw),
+            "usedPowerKw": json_number(used_kw),
             "shedPowerKw": self.shed_kw(),
             "requestedReductionKw": requested_kw,
             "eventId": self.event["event_id"] if self.event else None,
-            "baselinePowerKw": rounded(sum(self.base.values())),
+            "baselinePowerKw": json_number(sum(self.base.values())),
             "batterySOC": None,
             "panelMaxKw": 48.0,
             "quality": "good",
@@ -159,7 +159,7 @@ class Fleet:
             self._answer(self.sites[ven_id], command, status, now)
 
     def _answer(self, site: Site, command: dict[str, Any], status: AckStatus, now: float) -> None:
-        message = ack(
+        message = build_ack(
             op=command["op"],
             status=status,
             ven_id=site.ven_id,
@@ -170,7 +170,7 @@ class Fleet:
             actual_shed_kw=site.shed_kw(),
             shed_basis="measured" if status is AckStatus.MEASURED else "predicted",
             circuits_curtailed=[
-                curtailed_circuit(
+                ack_circuit(
                     circuit_id=name,
                     name=name,
                     breaker_amps=40.0,

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
-from VenAgent.baseline.intervals import DAY_SEC, INTERVAL_SEC, DayType, IntervalHistory, interval_of
+from VenAgent.baseline.intervals import DAY_SEC, INTERVAL_SEC, IntervalHistory, interval_of
+from VenAgent.baseline.site_calendar import CalendarDayType
 
 LOOK_BACK_DAYS = 45
 """How far back a similar day may lie: the same in PJM's and in CAISO's tariff."""
@@ -28,7 +29,7 @@ RRMSE_LEAST_DAYS = 5
 
 
 @dataclass(frozen=True)
-class Day:
+class _Day:
     """One past day in the event's hours; power in kW."""
 
     values: tuple[float, ...]
@@ -41,7 +42,7 @@ class Day:
 
 
 @dataclass(frozen=True)
-class Prediction:
+class _Prediction:
     """A baseline for each interval of the event, from `days` similar days."""
 
     values: tuple[float, ...]
@@ -51,13 +52,13 @@ class Prediction:
 
 
 @dataclass
-class EventDays:
+class DaysToMatch:
     """An event's hours on all days of a history; each day is put together once."""
 
     history: IntervalHistory
     start_ts: float
     end_ts: float
-    _days: dict[date, Day | None] = field(default_factory=dict)
+    _days: dict[date, _Day | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         calendar, first = self.history.calendar, interval_of(self.start_ts)
@@ -83,26 +84,26 @@ class EventDays:
         pairs = zip(values, self.weights, strict=True)
         return math.fsum(value * weight for value, weight in pairs) / math.fsum(self.weights)
 
-    def before(self, day: date, kinds: frozenset[DayType], how_many: int) -> Iterator[Day]:
+    def before(self, day: date, kinds: frozenset[CalendarDayType], how_many: int) -> Iterator[_Day]:
         """The days of these kinds that count, from `day` backwards over so many days."""
         for _, found in self.dated(day, kinds, how_many):
             yield found
 
     def dated(
-        self, day: date, kinds: frozenset[DayType], how_many: int
-    ) -> Iterator[tuple[date, Day]]:
+        self, day: date, kinds: frozenset[CalendarDayType], how_many: int
+    ) -> Iterator[tuple[date, _Day]]:
         for back in range(1, how_many + 1):
             past = day - timedelta(days=back)
             found = self._day(past)
             if found is not None and self.history.calendar.day_type(past) in kinds:
                 yield past, found
 
-    def _day(self, day: date) -> Day | None:
+    def _day(self, day: date) -> _Day | None:
         if day not in self._days:
             self._days[day] = self._put_together(day)
         return self._days[day]
 
-    def _put_together(self, day: date) -> Day | None:
+    def _put_together(self, day: date) -> _Day | None:
         history = self.history
         begin = history.calendar.midnight(day)
         if begin + self._clocks[0] not in history.means:
@@ -118,14 +119,14 @@ class EventDays:
             values.append(value)
         window = tuple(history.mean_kw(begin + clock) for clock in self._window)
         before_kw = history.mean_kw(begin + self._before)
-        return Day(tuple(values), self.mean(values), window, before_kw)
+        return _Day(tuple(values), self.mean(values), window, before_kw)
 
 
 @dataclass(frozen=True)
-class Kind:
+class _Kind:
     """How many days a method takes for one kind of day."""
 
-    alike: frozenset[DayType]
+    alike: frozenset[CalendarDayType]
     basis: int
     """The most recent that count."""
     highest: int
@@ -139,17 +140,17 @@ Adjust = Callable[[float, float], "tuple[Callable[[float], float], str]"]
 
 
 @dataclass(frozen=True)
-class DayMethod:
+class DayMatchingMethod:
     """A baseline from similar days."""
 
-    kinds: Mapping[DayType, Kind]
+    kinds: Mapping[CalendarDayType, _Kind]
     adjust: Adjust
     drop_low: bool = False
     """Leave out a day whose use in the event's hours is under a quarter of the days' mean."""
 
     def predict(
-        self, days: EventDays, day: date, window_today: Sequence[float | None]
-    ) -> Prediction | None:
+        self, days: DaysToMatch, day: date, window_today: Sequence[float | None]
+    ) -> _Prediction | None:
         """The baseline of `day` from the days before it; None when too few count."""
         kind = self.kind(days, day)
         basis = self._basis(days.before(day, kind.alike, LOOK_BACK_DAYS), kind.basis)
@@ -160,13 +161,13 @@ class DayMethod:
         change, words = self._adjustment(used, window_today)
         columns = zip(*(past.values for past in used), strict=True)
         values = tuple(change(math.fsum(column) / len(used)) for column in columns)
-        return Prediction(values, len(used), words)
+        return _Prediction(values, len(used), words)
 
-    def kind(self, days: EventDays, day: date) -> Kind:
+    def kind(self, days: DaysToMatch, day: date) -> _Kind:
         return self.kinds[days.history.calendar.day_type(day)]
 
-    def _basis(self, candidates: Iterator[Day], size: int) -> list[Day]:
-        basis: list[Day] = []
+    def _basis(self, candidates: Iterator[_Day], size: int) -> list[_Day]:
+        basis: list[_Day] = []
         while True:
             for past in candidates:
                 basis.append(past)
@@ -181,7 +182,7 @@ class DayMethod:
             basis = kept
 
     def _adjustment(
-        self, used: Sequence[Day], window_today: Sequence[float | None]
+        self, used: Sequence[_Day], window_today: Sequence[float | None]
     ) -> tuple[Callable[[float], float], str]:
         today, past = [], []
         for value, *others in zip(window_today, *(day.window for day in used), strict=True):
@@ -198,13 +199,13 @@ def _unchanged(power_kw: float) -> float:
     return power_kw
 
 
-def symmetric_additive(today_kw: float, past_kw: float) -> tuple[Callable[[float], float], str]:
+def _symmetric_additive(today_kw: float, past_kw: float) -> tuple[Callable[[float], float], str]:
     """PJM's symmetric additive adjustment: the difference, up or down, without a cap."""
     difference_kw = today_kw - past_kw
     return lambda power_kw: power_kw + difference_kw, f"adjusted by {difference_kw:+.3f} kW"
 
 
-def capped_ratio(today_kw: float, past_kw: float) -> tuple[Callable[[float], float], str]:
+def _capped_ratio(today_kw: float, past_kw: float) -> tuple[Callable[[float], float], str]:
     """CAISO's same-day adjustment: the ratio, held between 0.8 and 1.2.
 
     A site that fed in during these hours has no ratio that means anything; it is not adjusted.
@@ -215,17 +216,17 @@ def capped_ratio(today_kw: float, past_kw: float) -> tuple[Callable[[float], flo
     return lambda power_kw: power_kw * ratio, f"adjusted by the factor {ratio:.3f}"
 
 
-def _each(kind: DayType, basis: int, highest: int, least: int) -> Kind:
-    return Kind(frozenset({kind}), basis, highest, least)
+def _each(kind: CalendarDayType, basis: int, highest: int, least: int) -> _Kind:
+    return _Kind(frozenset({kind}), basis, highest, least)
 
 
-HIGH_4_OF_5 = DayMethod(
+HIGH_4_OF_5 = DayMatchingMethod(
     kinds={
-        DayType.WEEKDAY: _each(DayType.WEEKDAY, 5, 4, 4),
-        DayType.SATURDAY: _each(DayType.SATURDAY, 3, 2, 2),
-        DayType.SUNDAY: _each(DayType.SUNDAY, 3, 2, 2),
+        CalendarDayType.WEEKDAY: _each(CalendarDayType.WEEKDAY, 5, 4, 4),
+        CalendarDayType.SATURDAY: _each(CalendarDayType.SATURDAY, 3, 2, 2),
+        CalendarDayType.SUNDAY: _each(CalendarDayType.SUNDAY, 3, 2, 2),
     },
-    adjust=symmetric_additive,
+    adjust=_symmetric_additive,
     drop_low=True,
 )
 """PJM's standard customer baseline load of economic load response.
@@ -236,15 +237,15 @@ section 10. Weekdays: of the last five the four highest, at least four; Saturday
 holidays: of three the two highest. A day under 25 % of the days' mean gives way to an earlier one.
 """
 
-_FREE_DAYS = Kind(frozenset({DayType.SATURDAY, DayType.SUNDAY}), 4, 4, 4)
+_FREE_DAYS = _Kind(frozenset({CalendarDayType.SATURDAY, CalendarDayType.SUNDAY}), 4, 4, 4)
 
-TEN_OF_TEN = DayMethod(
+TEN_OF_TEN = DayMatchingMethod(
     kinds={
-        DayType.WEEKDAY: _each(DayType.WEEKDAY, 10, 10, 5),
-        DayType.SATURDAY: _FREE_DAYS,
-        DayType.SUNDAY: _FREE_DAYS,
+        CalendarDayType.WEEKDAY: _each(CalendarDayType.WEEKDAY, 10, 10, 5),
+        CalendarDayType.SATURDAY: _FREE_DAYS,
+        CalendarDayType.SUNDAY: _FREE_DAYS,
     },
-    adjust=capped_ratio,
+    adjust=_capped_ratio,
 )
 """CAISO's ten-in-ten for proxy demand resources.
 
@@ -253,13 +254,16 @@ User Guide. Business days: the last ten, at least five; weekends with holidays: 
 are averaged, then multiplied by the capped ratio of the hours before.
 """
 
-DAY_METHODS: Mapping[str, DayMethod] = {"high_4_of_5": HIGH_4_OF_5, "ten_of_ten": TEN_OF_TEN}
+DAY_METHODS: Mapping[str, DayMatchingMethod] = {
+    "high_4_of_5": HIGH_4_OF_5,
+    "ten_of_ten": TEN_OF_TEN,
+}
 
 
-def rrmse_percent(
-    days: EventDays,
-    kinds: frozenset[DayType],
-    predict: Callable[[date, Day], Sequence[float] | None],
+def day_matching_rrmse_percent(
+    days: DaysToMatch,
+    kinds: frozenset[CalendarDayType],
+    predict: Callable[[date, _Day], Sequence[float] | None],
 ) -> float | None:
     """How far `predict` was off on the last days that count, in percent of what was drawn.
 
@@ -284,21 +288,21 @@ def rrmse_percent(
     return 100.0 * math.sqrt(squares / tried) / (drawn / tried)
 
 
-def rrmse_of(method: DayMethod, days: EventDays) -> float | None:
+def rrmse_of_day_matching(method: DayMatchingMethod, days: DaysToMatch) -> float | None:
     """The RRMSE of a day-matching method."""
 
-    def predict(day: date, actual: Day) -> Sequence[float] | None:
+    def predict(day: date, actual: _Day) -> Sequence[float] | None:
         prediction = method.predict(days, day, actual.window)
         return None if prediction is None else prediction.values
 
-    return rrmse_percent(days, method.kind(days, days.date).alike, predict)
+    return day_matching_rrmse_percent(days, method.kind(days, days.date).alike, predict)
 
 
-def rrmse_of_flat(days: EventDays) -> float | None:
+def rrmse_of_unmatched_days(days: DaysToMatch) -> float | None:
     """The RRMSE of "as it was just before": the last whole interval stands for it."""
 
-    def predict(_day: date, actual: Day) -> Sequence[float] | None:
+    def predict(_day: date, actual: _Day) -> Sequence[float] | None:
         return None if actual.before_kw is None else [actual.before_kw] * len(actual.values)
 
     kind = days.history.calendar.day_type(days.date)
-    return rrmse_percent(days, frozenset({kind}), predict)
+    return day_matching_rrmse_percent(days, frozenset({kind}), predict)

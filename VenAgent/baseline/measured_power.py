@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from VenAgent.baseline.settlement import SeenTime, Settlement, settle
+from VenAgent.baseline.settlement import SettledTime, Settlement, settlement_of
 
 
 @dataclass(frozen=True)
@@ -83,10 +83,10 @@ class MeasuredPower:
         """What was delivered, of an event of `event_sec`, pauses included."""
         active_sec = max(0.0, event_sec - self.paused_sec)
         if not self.samples:
-            return settle(0, active_sec, ())
-        seen = SeenTime(0.0, self.last_kw, self.last_baseline_kw)
+            return settlement_of(0, active_sec, ())
+        seen = SettledTime(0.0, self.last_kw, self.last_baseline_kw)
         if self.seen_sec > 0.0:
             has_baseline = self.last_baseline_kw is not None
             baseline_kw = self.baseline_kw_sec / self.seen_sec if has_baseline else None
-            seen = SeenTime(self.seen_sec, self.kw_sec / self.seen_sec, baseline_kw)
-        return settle(self.samples, active_sec, [seen])
+            seen = SettledTime(self.seen_sec, self.kw_sec / self.seen_sec, baseline_kw)
+        return settlement_of(self.samples, active_sec, [seen])

@@ -20,7 +20,7 @@ OUTAGES = 2
 were asked for between two publications make some gaps short, and count for nothing so."""
 
 
-def gap_limit_sec(interval_sec: float | None) -> float:
+def sampling_gap_limit_sec(interval_sec: float | None) -> float:
     """The longest time for which one reading stands, with a meter read every `interval_sec`."""
     return max(GAP_SEC, GAP_INTERVALS * (interval_sec or 0.0))
 
@@ -47,7 +47,7 @@ class SamplingInterval:
 
     @property
     def gap_limit_sec(self) -> float:
-        return gap_limit_sec(self.interval_sec)
+        return sampling_gap_limit_sec(self.interval_sec)
 
     def stale_after_sec(self, configured_sec: float) -> float:
         """When a reading is stale: as configured, or later with a meter that is read seldom."""

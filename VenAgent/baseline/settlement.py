@@ -19,7 +19,7 @@ event a part of it."""
 
 
 @dataclass(frozen=True)
-class SeenTime:
+class SettledTime:
     """A part of the event that the meter saw, of any length."""
 
     seen_sec: float
@@ -46,7 +46,7 @@ class Settlement:
     """Why there are no figures, or how much of the time they stand for; for a person."""
 
 
-def settle(samples: int, event_sec: float, seen: Iterable[SeenTime]) -> Settlement:
+def settlement_of(samples: int, event_sec: float, seen: Iterable[SettledTime]) -> Settlement:
     """The settlement of an event of `event_sec` (without pauses), from `samples` readings that saw
     the times in `seen`."""
     parts = list(seen)

@@ -19,9 +19,10 @@ from VenAgent.cloud.bus_batches import BusBatches
 from VenAgent.cloud.outbox import Outbox, OutboxMessage, OutboxRank
 from VenAgent.cloud.token_bucket import TokenBucket
 from VenAgent.config.bus_bridge_config import BusBridgeConfig
-from VenAgent.contract.json_codec import MessageRefused, decode_json
+from VenAgent.contract.json_codec import decode_json
+from VenAgent.contract.message_refused import MessageRefused
 from VenAgent.contract.reasons import ReasonCode
-from VenAgent.contract.topics import bus_out
+from VenAgent.contract.topics import bus_out_topic
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class BusBridge:
         self._outbox = outbox
         self._publish = publish
         self._wake = wake
-        self._topic = bus_out(ven_id)
+        self._topic = bus_out_topic(ven_id)
         self._accepted = config.accepted(ven_id)
         self.batches = BusBatches(ven_id, config.queue_length)
         self.published = 0

@@ -11,12 +11,12 @@ from VenAgent.cloud.inbound_message import InboundMessage
 from VenAgent.cloud.link_state import LinkPhase, LinkState
 from VenAgent.cloud.mqtt_link import MqttLink
 from VenAgent.cloud.mqtt_settings import MqttSettings
-from VenAgent.cloud.outbox_sender import BacklogPace
+from VenAgent.cloud.outbox_sender import OutboxSenderPace
 from VenAgent.config import AgentConfig
-from VenAgent.contract.alerts import Severity
+from VenAgent.contract.alerts import AlertSeverity
 
 if TYPE_CHECKING:
-    from VenAgent.cloud.tls.credentials import CredentialFinding, Credentials
+    from VenAgent.cloud.tls.credentials import Credentials, CredentialsFinding
 
 
 class CloudConnection:
@@ -49,7 +49,7 @@ class CloudConnection:
             outbox_path=self._outbox_path,
             boot_id=self._boot_id,
             tls=self._credentials,
-            pace=BacklogPace(
+            pace=OutboxSenderPace(
                 messages_per_sec=config.outbox.backlog_per_sec,
                 bytes_per_sec=config.outbox.backlog_kib_per_sec * 1024,
             ),
@@ -62,9 +62,9 @@ class CloudConnection:
     def _make_credentials(self, config: AgentConfig) -> Credentials | None:
         if config.broker.tls is None:
             return None
-        from VenAgent.cloud.tls.credentials import credentials_for  # its library takes 11 MB
+        from VenAgent.cloud.tls.credentials import make_credentials  # its library takes 11 MB
 
-        return credentials_for(config.broker.tls, self._outbox_path.parent)
+        return make_credentials(config.broker.tls, self._outbox_path.parent)
 
     def stop(self) -> None:
         """Send what can be sent, say offline, disconnect."""
@@ -104,11 +104,13 @@ class CloudConnection:
         """End (epoch s) of the certificate in use; None without TLS."""
         return None if self._credentials is None else self._credentials.expires_ts
 
-    def credential_findings(self) -> list[CredentialFinding]:
+    def credential_findings(self) -> list[CredentialsFinding]:
         """What a person should see to, the gravest last; empty when all is well."""
         return [] if self._credentials is None else self._credentials.findings()
 
-    def alert_credentials(self, set_alert: Callable[[str, Severity, str | None], None]) -> None:
+    def alert_credentials(
+        self, set_alert: Callable[[str, AlertSeverity, str | None], None]
+    ) -> None:
         """Raise or clear the alert of each finding."""
         if self._credentials is not None:
             self._credentials.alert(set_alert)

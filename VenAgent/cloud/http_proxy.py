@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
-from VenAgent.config.cloud_config import NO_PROXY, BrokerConfig
+from VenAgent.config.cloud_config import NO_PROXY, CloudBrokerConfig
 
 DEFAULT_PORT = 3128
 
@@ -40,7 +40,7 @@ class HttpProxy:
 
     @classmethod
     def for_broker(
-        cls, broker: BrokerConfig, environment: Mapping[str, str] = os.environ
+        cls, broker: CloudBrokerConfig, environment: Mapping[str, str] = os.environ
     ) -> HttpProxy | None:
         """The one that the configuration names; else the environment's, for a broker with TLS that
         `no_proxy` does not name. Raises ValueError."""

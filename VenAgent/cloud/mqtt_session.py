@@ -21,12 +21,12 @@ from paho.mqtt.enums import CallbackAPIVersion
 from VenAgent.cloud.http_proxy import HttpProxy
 from VenAgent.cloud.inbound_message import InboundMessage
 from VenAgent.cloud.mqtt_settings import MqttSettings
-from VenAgent.cloud.outbox import Outbox, WaitingMessage
+from VenAgent.cloud.outbox import Outbox, OutboxWaitingMessage
 from VenAgent.cloud.outbox_sender import IDLE_SEC, URGENT_WINDOW, OutboxSender
-from VenAgent.cloud.reconnect_policy import ConnectionEnd
+from VenAgent.cloud.reconnect_policy import ReconnectReason
 from VenAgent.cloud.thread_handoff import ThreadHandoff
 from VenAgent.cloud.tls.broker_login import broker_login
-from VenAgent.cloud.tls.tls_errors import explain_tls_handshake
+from VenAgent.cloud.tls.tls_errors import explain_tls_error
 
 CONNECT_TIMEOUT_SEC = 10.0
 SILENT_KEEPALIVES = 1.5
@@ -43,7 +43,7 @@ FILTERS_AT_ONCE = 8
 """What AWS IoT Core takes in one SUBSCRIBE."""
 
 
-class SessionSubscriptions:
+class MqttSessionSubscriptions:
     """What the broker's session is known to have subscribed, from one connection to the next."""
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ class MqttSession:
         handoff: ThreadHandoff,
         outbox: Outbox,
         number: int,
-        subscribed: SessionSubscriptions,
+        subscribed: MqttSessionSubscriptions,
         on_online: Callable[[float], None],
     ) -> None:
         self._settings = settings
@@ -102,7 +102,7 @@ class MqttSession:
         self._client = self._make_client()
         self.sender = OutboxSender(outbox, self._publish, settings.pace, time.monotonic())
 
-    def run(self) -> ConnectionEnd:
+    def run(self) -> ReconnectReason:
         """Serve until the end. Raises what keeps a connection from being made (OSError), and
         sqlite3.Error."""
         broker = self._settings.broker
@@ -114,7 +114,7 @@ class MqttSession:
             self._drop_connection()
         return self._end()
 
-    def _end(self) -> ConnectionEnd:
+    def _end(self) -> ReconnectReason:
         online_sec, oldest = None, self.sender.oldest
         if self._online_at is not None:
             online_sec = (self._ended_at or time.monotonic()) - self._online_at
@@ -132,7 +132,7 @@ class MqttSession:
                 f"{where} hung up before it answered: is the client certificate accepted there, "
                 f"and may it connect as {self._settings.ven_id}?"
             )
-        return ConnectionEnd(
+        return ReconnectReason(
             why=why,
             refused=online_sec is None and not self._cause,
             online_sec=online_sec,
@@ -143,7 +143,7 @@ class MqttSession:
     def _socket_error_explained(self) -> str:
         error = self._socket_error.last
         if isinstance(error, ssl.SSLError):
-            return explain_tls_handshake(error, self._settings.where)
+            return explain_tls_error(error, self._settings.where)
         return "" if error is None else str(error.strerror or error)
 
     # ---- the loop ------------------------------------------------------------------------
@@ -267,7 +267,7 @@ class MqttSession:
         client.on_publish = None
         client.disable_logger()
 
-    def _publish(self, waiting: WaitingMessage) -> int:
+    def _publish(self, waiting: OutboxWaitingMessage) -> int:
         sent = self._client.publish(waiting.topic, waiting.payload, qos=1, retain=waiting.retain)
         return sent.mid
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from VenAgent.cloud.outbox_sender import BacklogPace
+from VenAgent.cloud.outbox_sender import OutboxSenderPace
 from VenAgent.cloud.tls.tls_source import TlsSource
-from VenAgent.config.cloud_config import BrokerConfig
+from VenAgent.config.cloud_config import CloudBrokerConfig
 
 
 @dataclass(frozen=True)
 class MqttSettings:
     """What a link is made of; a change of any of it needs a new link."""
 
-    broker: BrokerConfig
+    broker: CloudBrokerConfig
     ven_id: str
     """The client's id too: AWS IoT wants the thing's name."""
     status_topic: str
@@ -24,7 +24,7 @@ class MqttSettings:
     boot_id: str
     tls: TlsSource | None = None
     """None: plain TCP."""
-    pace: BacklogPace = field(default_factory=BacklogPace)
+    pace: OutboxSenderPace = field(default_factory=OutboxSenderPace)
 
     @property
     def where(self) -> str:

@@ -13,13 +13,13 @@ from contextlib import closing, suppress
 from paho.mqtt.client import WebsocketConnectionError
 
 from VenAgent.cloud.link_state import LinkPhase
-from VenAgent.cloud.mqtt_session import MqttSession, SessionSubscriptions
+from VenAgent.cloud.mqtt_session import MqttSession, MqttSessionSubscriptions
 from VenAgent.cloud.mqtt_settings import MqttSettings
 from VenAgent.cloud.outbox import CHECKPOINT_SEC, Outbox
 from VenAgent.cloud.outbox_sender import OutboxSender
-from VenAgent.cloud.reconnect_policy import ConnectionEnd, ReconnectPolicy
+from VenAgent.cloud.reconnect_policy import ReconnectPolicy, ReconnectReason
 from VenAgent.cloud.thread_handoff import ThreadHandoff
-from VenAgent.cloud.tls.tls_errors import CredentialError, explain_tls_handshake
+from VenAgent.cloud.tls.tls_errors import TlsCredentialError, explain_tls_error
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class MqttThread:
         self._settings = settings
         self._handoff = handoff
         self._reconnect_policy = ReconnectPolicy(settings.ven_id, settings.where)
-        self._subscribed = SessionSubscriptions()
+        self._subscribed = MqttSessionSubscriptions()
         self._number = 0
         self._logged_reasons: set[str] = set()
         """Why it is not online, as logged since it last was."""
@@ -50,7 +50,7 @@ class MqttThread:
             # again, all that was not confirmed is in the outbox still.
             except (OSError, ValueError, sqlite3.Error) as error:
                 tls_failed = isinstance(error, ssl.SSLError)
-                end = ConnectionEnd(_explain(error, self._settings.where), refused=tls_failed)
+                end = ReconnectReason(_explain(error, self._settings.where), refused=tls_failed)
             self._reconnect_policy.ended(end)
             if end.refused and self._settings.tls is not None:
                 self._settings.tls.refused()
@@ -59,7 +59,7 @@ class MqttThread:
             self._set_state(LinkPhase.REFUSED if refused else LinkPhase.OFFLINE, trouble or end.why)
             self._pause()
 
-    def _run_session(self, outbox: Outbox) -> ConnectionEnd:
+    def _run_session(self, outbox: Outbox) -> ReconnectReason:
         self._number += 1
         session = MqttSession(
             self._settings, self._handoff, outbox, self._number, self._subscribed, self._on_online
@@ -121,8 +121,8 @@ class MqttThread:
 def _explain(error: Exception, where: str) -> str:
     """Why there is no connection, for a person: what is wrong, and where to look."""
     if isinstance(error, ssl.SSLError):
-        return explain_tls_handshake(error, where)
-    if isinstance(error, CredentialError):
+        return explain_tls_error(error, where)
+    if isinstance(error, TlsCredentialError):
         return str(error)
     if isinstance(error, sqlite3.Error):
         return f"the outbox cannot be used: {error}"

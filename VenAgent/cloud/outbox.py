@@ -28,13 +28,13 @@ from pathlib import Path
 
 from VenAgent.cloud.outbox_file import (
     connect_outbox_file,
-    damage_mark,
-    is_outbox_damage,
-    mark_outbox_broken,
-    unused_outbox_seq,
+    is_outbox_file_damage,
+    mark_outbox_file_broken,
+    outbox_file_damage_mark,
+    unused_outbox_file_seq,
 )
 from VenAgent.cloud.outbox_thinning import OutboxThinning
-from VenAgent.storage.quarantine import put_aside
+from VenAgent.storage.quarantine import put_in_quarantine
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class OutboxMessage:
 
 
 @dataclass(frozen=True)
-class WaitingMessage:
+class OutboxWaitingMessage:
     """A message in the outbox, under the number that `delete` takes."""
 
     id: int
@@ -114,10 +114,10 @@ class Outbox:
         try:
             self._open()
         except sqlite3.DatabaseError as error:
-            if not is_outbox_damage(error):
+            if not is_outbox_file_damage(error):
                 raise
             if not synced:
-                mark_outbox_broken(path, error)
+                mark_outbox_file_broken(path, error)
                 raise
             self._begin_anew(str(error))
 
@@ -133,8 +133,8 @@ class Outbox:
         with suppress(sqlite3.Error, AttributeError):  # it may not have been opened at all
             self._db.close()
         try:
-            aside = put_aside(self._path, time.time())
-            damage_mark(self._path).unlink(missing_ok=True)
+            aside = put_in_quarantine(self._path, time.time())
+            outbox_file_damage_mark(self._path).unlink(missing_ok=True)
         except OSError as error:
             raise sqlite3.OperationalError(
                 f"the outbox is damaged ({why}) and cannot be put aside: {error}"
@@ -142,7 +142,7 @@ class Outbox:
         self._open()
         with self._db:  # the other side may have been quicker to make it
             self._db.execute(
-                "UPDATE counters SET value = ? WHERE name = 'seq'", (unused_outbox_seq(),)
+                "UPDATE counters SET value = ? WHERE name = 'seq'", (unused_outbox_file_seq(),)
             )
         self.damage = (
             f"the outbox was damaged ({why}) and put aside as {aside.name}: "
@@ -162,7 +162,7 @@ class Outbox:
             if known not in (0, number) and self.depth():
                 self._begin_for(ven_id)
         except sqlite3.DatabaseError as error:
-            if not is_outbox_damage(error):
+            if not is_outbox_file_damage(error):
                 raise
             self._begin_anew(str(error))
         self._db.execute(f"PRAGMA application_id={number}")
@@ -171,7 +171,7 @@ class Outbox:
         waiting = self.depth()
         last = self._number("SELECT value FROM counters WHERE name = 'seq'")
         self._db.close()
-        aside = put_aside(self._path, time.time(), why="former-ven")
+        aside = put_in_quarantine(self._path, time.time(), why="former-ven")
         self._first_seq = last + 1
         self._open()
         _log.warning(
@@ -206,13 +206,13 @@ class Outbox:
 
     def _write(self, work: Callable[[], None]) -> None:
         """In one transaction; in a new file if this one turns out to be broken."""
-        mark = damage_mark(self._path)
+        mark = outbox_file_damage_mark(self._path)
         if mark.exists():
             self._begin_anew(mark.read_text())
         try:
             self._transact(work)
         except sqlite3.DatabaseError as error:
-            if not is_outbox_damage(error):
+            if not is_outbox_file_damage(error):
                 raise
             self._begin_anew(str(error))
             self._transact(work)
@@ -282,24 +282,24 @@ class Outbox:
 
     # ---- the taking side -----------------------------------------------------------------
 
-    def urgent(self, limit: int, skip: Iterable[int] = ()) -> list[WaitingMessage]:
+    def urgent(self, limit: int, skip: Iterable[int] = ()) -> list[OutboxWaitingMessage]:
         """The next acks and alerts, then states, without those in `skip` (they are in flight)."""
         return self._select("rank < ?", (OutboxRank.TELEMETRY,), limit, skip)
 
     def telemetry(
         self, limit: int, skip: Iterable[int] = (), *, after: int = 0, upto: int = NEWEST
-    ) -> list[WaitingMessage]:
+    ) -> list[OutboxWaitingMessage]:
         """The oldest telemetry with a number over `after`, up to `upto`, without `skip`."""
         where = "rank = ? AND id > ? AND id <= ?"
         return self._select(where, (OutboxRank.TELEMETRY, after, upto), limit, skip)
 
-    def bulk(self, limit: int, skip: Iterable[int] = ()) -> list[WaitingMessage]:
+    def bulk(self, limit: int, skip: Iterable[int] = ()) -> list[OutboxWaitingMessage]:
         """The next of what may be late, without `skip`."""
         return self._select("rank = ?", (OutboxRank.BULK,), limit, skip)
 
     def _select(
         self, where: str, values: tuple[int, ...], limit: int, skip: Iterable[int]
-    ) -> list[WaitingMessage]:
+    ) -> list[OutboxWaitingMessage]:
         in_flight = list(skip)
         marks = ",".join("?" * len(in_flight))
         rows = self._db.execute(
@@ -307,7 +307,7 @@ class Outbox:
             f"WHERE {where} AND id NOT IN ({marks}) ORDER BY rank, id LIMIT ?",
             (*values, *in_flight, limit),
         )
-        return [WaitingMessage(row[0], row[1], row[2], bool(row[3])) for row in rows]
+        return [OutboxWaitingMessage(row[0], row[1], row[2], bool(row[3])) for row in rows]
 
     def newest(self) -> int:
         """The number of the last message that was put in, there still or not."""
@@ -335,8 +335,8 @@ class Outbox:
 
     def report(self, error: sqlite3.Error) -> None:
         """The taking side met this. If the file is broken, the putting side begins another one."""
-        if is_outbox_damage(error) and self.is_current():
-            mark_outbox_broken(self._path, error)
+        if is_outbox_file_damage(error) and self.is_current():
+            mark_outbox_file_broken(self._path, error)
 
     def is_current(self) -> bool:
         """Whether the putting side still uses this file."""

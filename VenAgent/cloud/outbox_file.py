@@ -78,22 +78,22 @@ def _make_tables(db: sqlite3.Connection, first_seq: int) -> None:
         db.execute("VACUUM")
 
 
-def unused_outbox_seq() -> int:
+def unused_outbox_file_seq() -> int:
     """A number that no telemetry of this site has had, if the clock is right: the time in ms, and
     there are not a thousand a second."""
     return int(time.time() * 1_000)
 
 
-def is_outbox_damage(error: sqlite3.Error) -> bool:
+def is_outbox_file_damage(error: sqlite3.Error) -> bool:
     """Whether the file itself is broken: not busy, not a full disk, not a fault of ours."""
     return type(error) is sqlite3.DatabaseError
 
 
-def damage_mark(path: Path) -> Path:
+def outbox_file_damage_mark(path: Path) -> Path:
     return path.with_name(f"{path.name}.broken")
 
 
-def mark_outbox_broken(path: Path, error: sqlite3.Error) -> None:
+def mark_outbox_file_broken(path: Path, error: sqlite3.Error) -> None:
     """For the putting side, which looks at each put."""
     with suppress(OSError):
-        damage_mark(path).write_text(str(error))
+        outbox_file_damage_mark(path).write_text(str(error))

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from VenAgent.cloud.outbox import CHECKPOINT_SEC, Outbox, WaitingMessage
+from VenAgent.cloud.outbox import CHECKPOINT_SEC, Outbox, OutboxWaitingMessage
 from VenAgent.cloud.token_bucket import TokenBucket
 
 BACKLOG_WINDOW, LIVE_WINDOW, URGENT_WINDOW = 20, 30, 40
@@ -33,12 +33,12 @@ second. A faster pace, for a broker that takes it, raises them."""
 SHRINK_PAGES = 64
 """A quarter of a megabyte, each time there is nothing else to do."""
 
-Publish = Callable[[WaitingMessage], int]
+Publish = Callable[[OutboxWaitingMessage], int]
 """Hands a message to the client; returns the number that its PUBACK will have."""
 
 
 @dataclass(frozen=True)
-class BacklogPace:
+class OutboxSenderPace:
     """How fast the backlog may go."""
 
     messages_per_sec: float = 50.0
@@ -60,7 +60,9 @@ class OutboxSender:
     Times are monotonic seconds. It may be called as often as one likes.
     """
 
-    def __init__(self, outbox: Outbox, publish: Publish, pace: BacklogPace, now: float) -> None:
+    def __init__(
+        self, outbox: Outbox, publish: Publish, pace: OutboxSenderPace, now: float
+    ) -> None:
         self._outbox = outbox
         self._publish = publish
         self._in_flight: dict[int, _InFlight] = {}
@@ -124,11 +126,14 @@ class OutboxSender:
             self._tidied_at = now
             self._outbox.checkpoint()
 
-    def _live(self, limit: int, skip: list[int]) -> list[WaitingMessage]:
+    def _live(self, limit: int, skip: list[int]) -> list[OutboxWaitingMessage]:
         return self._outbox.telemetry(limit, skip, after=self._backlog_upto)
 
     def _send(
-        self, source: Callable[[int, list[int]], list[WaitingMessage]], window: int, now: float
+        self,
+        source: Callable[[int, list[int]], list[OutboxWaitingMessage]],
+        window: int,
+        now: float,
     ) -> float:
         room = window - len(self._in_flight)
         if room > 0:
@@ -168,7 +173,7 @@ class OutboxSender:
     def _wait_for_all_sec(self, now: float) -> float:
         return max(self._all_messages.wait_sec(now), self._all_bytes.wait_sec(now))
 
-    def _hand_over(self, waiting: WaitingMessage, now: float) -> None:
+    def _hand_over(self, waiting: OutboxWaitingMessage, now: float) -> None:
         size = len(waiting.payload) + len(waiting.topic)
         for bucket, amount in (
             (self._messages, 1),

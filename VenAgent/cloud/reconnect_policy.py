@@ -22,7 +22,7 @@ LASTING_SEC = 600.0
 
 
 @dataclass(frozen=True)
-class ConnectionEnd:
+class ReconnectReason:
     """How a connection ended, or why there was none."""
 
     why: str
@@ -46,10 +46,10 @@ class ReconnectPolicy:
         self._where = where
         self._uniform = uniform
         self._tries = 0
-        self._quick: list[ConnectionEnd] = []
+        self._quick: list[ReconnectReason] = []
         """The last connections, if all came about at once and were ended soon by the other side."""
 
-    def ended(self, end: ConnectionEnd) -> None:
+    def ended(self, end: ReconnectReason) -> None:
         """One more is over. MQTT 3.1.1 has no word for why a broker hangs up: it is read from the
         row of them."""
         online_sec = end.online_sec

@@ -17,19 +17,20 @@ from math import inf
 from typing import Any
 
 from VenAgent.cloud.outbox import OutboxMessage, OutboxRank
-from VenAgent.contract.json_codec import MessageRefused, decode_json, encode_json
+from VenAgent.contract.json_codec import decode_json, encode_json
+from VenAgent.contract.message_refused import MessageRefused
 from VenAgent.contract.reasons import ReasonCode
 from VenAgent.contract.shadow import (
     LEAST_REPORTED_BYTES,
     NAMED_BUDGET,
-    Section,
-    Wish,
+    DesiredShadowItem,
+    DesiredShadowSection,
     is_circuit_shadow,
-    read_desired,
-    refusals_reported,
-    reported_budget,
-    split_reported,
-    update_document,
+    read_desired_shadow,
+    reported_shadow_budget,
+    reported_shadow_refusals,
+    shadow_update,
+    split_reported_shadow,
 )
 from VenAgent.contract.topics import Topics
 
@@ -47,11 +48,11 @@ CONFLICT, TOO_LARGE, NOT_FOUND, TOO_MANY, SERVICE_FAILED = 409, 413, 404, 429, 5
 
 
 @dataclass(frozen=True)
-class ShadowResponse:
+class ShadowClientResponse:
     """What a message from the service calls for."""
 
     messages: tuple[OutboxMessage, ...] = ()
-    sections: tuple[Section, ...] = ()
+    sections: tuple[DesiredShadowSection, ...] = ()
     """To carry out; then `done`."""
     report: bool = False
     """The shadow is to be reported now, not with the next interval."""
@@ -79,7 +80,7 @@ class ShadowClient:
         self._topics = topics
         self.prefix = topics.shadow
         self._boot_id = boot_id[:16]
-        self.budget = reported_budget(circuit_ids)
+        self.budget = reported_shadow_budget(circuit_ids)
         self._named_budget = NAMED_BUDGET
         self.rejected: Counter[str] = Counter()
         """Updates and gets that the service refused, by its code."""
@@ -104,7 +105,7 @@ class ShadowClient:
 
     def reconfigure(self, circuit_ids: Iterable[str]) -> None:
         """Another panel: its circuits decide how much may be reported in one document."""
-        self.budget = reported_budget(circuit_ids)
+        self.budget = reported_shadow_budget(circuit_ids)
 
     @property
     def trouble(self) -> str | None:
@@ -134,13 +135,13 @@ class ShadowClient:
         if now < self._not_before:
             return messages
         refusals = [refusal for section in self._refused.values() for refusal in section]
-        state = {**reported, "refused": refusals_reported(refusals)}
-        totals, named = split_reported(state, self.budget, self._named_budget)
+        state = {**reported, "refused": reported_shadow_refusals(refusals)}
+        totals, named = split_reported_shadow(state, self.budget, self._named_budget)
         messages.append(self._update(totals))
         names = list(named)
         for name in self._in_turn(names):
             token = self._token(_PendingUpdate())
-            body = encode_json(update_document(named[name], token=token))
+            body = encode_json(shadow_update(named[name], token=token))
             messages.append(
                 OutboxMessage(self._topics.named_shadow_update(name), body, OutboxRank.STATE)
             )
@@ -156,7 +157,7 @@ class ShadowClient:
 
     def _update(self, reported: Mapping[str, Any]) -> OutboxMessage:
         cleared = dict(self._to_clear)
-        document = update_document(
+        document = shadow_update(
             reported,
             cleared=cleared,
             version=self._version if cleared else None,
@@ -193,7 +194,7 @@ class ShadowClient:
 
     # ---- what the service answers ---------------------------------------------------------
 
-    def receive(self, topic: str, payload: bytes, now: float) -> ShadowResponse:
+    def receive(self, topic: str, payload: bytes, now: float) -> ShadowClientResponse:
         """A message of the service. Raises MessageRefused for what is none."""
         body = decode_json(payload)
         suffix = topic.removeprefix(f"{self.prefix}/")
@@ -207,20 +208,20 @@ class ShadowClient:
             return self._rejected(suffix, body, now)
         raise MessageRefused(ReasonCode.BAD_TOPIC, f"nothing is expected on {topic}")
 
-    def _delta(self, body: Mapping[str, Any], now: float) -> ShadowResponse:
+    def _delta(self, body: Mapping[str, Any], now: float) -> ShadowClientResponse:
         version = _version(body)
         if self._pending_get is not None:
             return self._get_if_overdue(now)  # the document decides
         if version <= self._acted_version:
-            return ShadowResponse()  # an older one that was overtaken, or the same again
+            return ShadowClientResponse()  # an older one that was overtaken, or the same again
         self._acted_version = version
         self._version = max(self._version, version)
         return self._new_sections(_object(body, "state"), _metadata(body), version)
 
-    def _document(self, body: Mapping[str, Any]) -> ShadowResponse:
+    def _document(self, body: Mapping[str, Any]) -> ShadowClientResponse:
         """The whole shadow, as asked for: what counts is what is desired in it."""
         if not self._is_our_request(body):
-            return ShadowResponse()  # another client of the same thing asked
+            return ShadowClientResponse()  # another client of the same thing asked
         self._pending_get = None
         self._troubles.pop("get/rejected", None)
         self._version = self._acted_version = _version(body)
@@ -234,21 +235,21 @@ class ShadowClient:
         desired = state.get("desired")
         if not isinstance(desired, dict):
             self._to_clear.clear()
-            return ShadowResponse(report=True)
+            return ShadowClientResponse(report=True)
         for name in [name for name in self._to_clear if name not in desired]:
             del self._to_clear[name]
         metadata = _metadata(body).get("desired")
         received = self._new_sections(
             desired, metadata if isinstance(metadata, dict) else {}, self._version
         )
-        return ShadowResponse(sections=received.sections, report=not received.sections)
+        return ShadowClientResponse(sections=received.sections, report=not received.sections)
 
     def _new_sections(
         self, desired: Mapping[str, Any], metadata: Mapping[str, Any], version: int
-    ) -> ShadowResponse:
+    ) -> ShadowClientResponse:
         """The wishes that are new. One that was dealt with is cleared, not done again."""
         new, again = [], False
-        for section in read_desired(desired, metadata, version):
+        for section in read_desired_shadow(desired, metadata, version):
             if self._marks.get(section.name) != section.mark:
                 self._marks[section.name] = section.mark
                 self._in_progress[section.mark] += 1
@@ -257,9 +258,9 @@ class ShadowClient:
             elif section.mark not in self._in_progress and section.name not in self._to_clear:
                 self._to_clear[section.name] = section.mark
                 again = True
-        return ShadowResponse(sections=tuple(new), report=again)
+        return ShadowClientResponse(sections=tuple(new), report=again)
 
-    def _told_apart(self, section: Section, version: int) -> Section:
+    def _told_apart(self, section: DesiredShadowSection, version: int) -> DesiredShadowSection:
         """The service's times are whole seconds: what is desired, withdrawn and desired again
         within one looks the same, but for the document's version."""
         again = section.mark in self._taken
@@ -270,7 +271,9 @@ class ShadowClient:
             return section
         return replace(section, correlation_id=f"{section.correlation_id}-{version}")
 
-    def done(self, section: Section, refusals: Iterable[tuple[Wish, str]]) -> None:
+    def done(
+        self, section: DesiredShadowSection, refusals: Iterable[tuple[DesiredShadowItem, str]]
+    ) -> None:
         """It was carried out, but for the refused ones: the next report says so and clears it."""
         self._in_progress[section.mark] -= 1
         self._in_progress += Counter()  # without those that are done
@@ -278,19 +281,19 @@ class ShadowClient:
             self._refused[section.name] = [(wish.item, reason) for wish, reason in refusals]
             self._to_clear[section.name] = section.mark
 
-    def _get_if_overdue(self, now: float) -> ShadowResponse:
+    def _get_if_overdue(self, now: float) -> ShadowClientResponse:
         """The service is there: an answer that did not come is asked for again."""
         if self._pending_get is None or now < self._pending_get.at + ANSWER_SEC:
-            return ShadowResponse()
+            return ShadowClientResponse()
         self._pending_get = _PendingGet(now)
-        return ShadowResponse(messages=(self._get(),))
+        return ShadowClientResponse(messages=(self._get(),))
 
-    def _accepted(self, body: Mapping[str, Any], now: float) -> ShadowResponse:
+    def _accepted(self, body: Mapping[str, Any], now: float) -> ShadowClientResponse:
         began_anew = _version(body) < self._version
         self._version = max(self._version, _version(body))
         ours = self._pending_updates.pop(str(body.get("clientToken")), None)
         if ours is None:
-            return ShadowResponse()  # the operator's own update
+            return ShadowClientResponse()  # the operator's own update
         for name, mark in ours.cleared.items():
             # No one had changed it: a wish that comes from now on is a new one.
             self._acted_version = max(self._acted_version, _version(body))
@@ -301,32 +304,32 @@ class ShadowClient:
         self._pause_sec = PAUSE_SEC
         if began_anew:  # it was deleted: its versions mean nothing to us before we know it again
             self._pending_get = _PendingGet(now)
-            return ShadowResponse(messages=(self._get(),))
+            return ShadowClientResponse(messages=(self._get(),))
         return self._get_if_overdue(now)
 
-    def _rejected(self, suffix: str, body: Mapping[str, Any], now: float) -> ShadowResponse:
+    def _rejected(self, suffix: str, body: Mapping[str, Any], now: float) -> ShadowClientResponse:
         """The service tells an error only here."""
         if self._pending_updates.pop(str(body.get("clientToken")), None) is None:
-            return ShadowResponse()
+            return ShadowClientResponse()
         code = body.get("code")
         is_get = suffix == "get/rejected"
         if is_get:
             self._pending_get = None
         if is_get and code == NOT_FOUND:
             self._version = self._acted_version = 0
-            return ShadowResponse(report=True)  # there is none yet: the report makes it
+            return ShadowClientResponse(report=True)  # there is none yet: the report makes it
         self.rejected[str(code)] += 1
         if code == CONFLICT:
             # Someone changed it while we cleared: look what is desired now. No one's fault.
             self._pending_get = _PendingGet(now)
-            return ShadowResponse(messages=(self._get(),))
+            return ShadowClientResponse(messages=(self._get(),))
         self._set_trouble(suffix, code, body)
         if code == TOO_LARGE:
-            return ShadowResponse(report=self._shrink(named=suffix.startswith("name/")))
+            return ShadowClientResponse(report=self._shrink(named=suffix.startswith("name/")))
         if code in (TOO_MANY, SERVICE_FAILED):
             self._not_before = now + self._pause_sec
             self._pause_sec = min(self._pause_sec * 2, 3600.0)
-        return ShadowResponse()
+        return ShadowClientResponse()
 
     def _shrink(self, *, named: bool) -> bool:
         """Report in smaller documents from now on; whether that is still possible."""

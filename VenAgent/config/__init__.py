@@ -11,6 +11,6 @@
 """
 
 from VenAgent.config.agent_config import AgentConfig
-from VenAgent.config.errors import ConfigError
+from VenAgent.config.config_errors import ConfigError
 
 __all__ = ["AgentConfig", "ConfigError"]

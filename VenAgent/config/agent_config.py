@@ -18,7 +18,12 @@ from pydantic import (
 )
 
 from VenAgent.config.bus_bridge_config import BusBridgeConfig
-from VenAgent.config.cloud_config import BrokerConfig, OutboxConfig, StreamsConfig, TopicsConfig
+from VenAgent.config.cloud_config import (
+    CloudBrokerConfig,
+    CloudOutboxConfig,
+    CloudStreamsConfig,
+    CloudTopicsConfig,
+)
 from VenAgent.config.config_block import (
     ConfigBlock,
     Name,
@@ -26,23 +31,23 @@ from VenAgent.config.config_block import (
     Positive,
     ThingName,
 )
-from VenAgent.config.environment import with_environment
-from VenAgent.config.errors import ConfigError, explain_validation
+from VenAgent.config.config_errors import ConfigError, explain_config_errors
+from VenAgent.config.environment import config_with_environment
 from VenAgent.config.site_config import (
-    CalendarConfig,
-    CircuitConfig,
-    DeviceQuirks,
-    EventConfig,
-    LeaseConfig,
-    PanelConfig,
-    RestoreMode,
-    VoltageBetween,
+    SiteCalendarConfig,
+    SiteCircuitConfig,
+    SiteDeviceQuirks,
+    SiteEventConfig,
+    SiteLeaseConfig,
+    SitePanelConfig,
+    SiteRestoreMode,
+    SiteVoltageBetween,
 )
 from VenAgent.config.web_config import WebConfig
 from VenAgent.contract.command_limits import CommandLimits
 from VenAgent.contract.topics import Topics
-from VenAgent.dr.panel import Circuit, Control, LimitScale, Panel
-from VenAgent.dr.policy import SUPPORTED_FEATURES, Endurance, Policy
+from VenAgent.dr.panel import Panel, PanelCircuit, PanelCircuitControl, PanelLimitScale
+from VenAgent.dr.policy import SUPPORTED_FEATURES, EndurancePolicy, Policy
 
 
 class AgentConfig(ConfigBlock):
@@ -60,19 +65,19 @@ class AgentConfig(ConfigBlock):
     ] = 30.0
     stale_after_sec: Positive = 30.0
     """A reading older than this is stale: set it to a few intervals of the driver."""
-    broker: BrokerConfig = BrokerConfig()
-    outbox: OutboxConfig = OutboxConfig()
-    topics: TopicsConfig = TopicsConfig()
-    streams: StreamsConfig = StreamsConfig()
-    calendar: CalendarConfig = CalendarConfig()
-    panel: PanelConfig
-    circuits: Annotated[tuple[CircuitConfig, ...], Field(min_length=1)]
-    event: EventConfig = EventConfig()
+    broker: CloudBrokerConfig = CloudBrokerConfig()
+    outbox: CloudOutboxConfig = CloudOutboxConfig()
+    topics: CloudTopicsConfig = CloudTopicsConfig()
+    streams: CloudStreamsConfig = CloudStreamsConfig()
+    calendar: SiteCalendarConfig = SiteCalendarConfig()
+    panel: SitePanelConfig
+    circuits: Annotated[tuple[SiteCircuitConfig, ...], Field(min_length=1)]
+    event: SiteEventConfig = SiteEventConfig()
     web: WebConfig = WebConfig()
     bus_bridge: BusBridgeConfig = BusBridgeConfig()
-    leases: tuple[LeaseConfig, ...] = ()
+    leases: tuple[SiteLeaseConfig, ...] = ()
     """A device without one is put back only by this agent, at its next start at the latest."""
-    quirks: tuple[DeviceQuirks, ...] = ()
+    quirks: tuple[SiteDeviceQuirks, ...] = ()
     """What is odd about a device; it stands with the device's model, to be copied here."""
     driver_identity: Name = "platform.driver"
     actuator_identity: Name = "platform.actuator"
@@ -161,9 +166,9 @@ class AgentConfig(ConfigBlock):
                 "the configuration must be a JSON object with at least ven_id, panel and circuits"
             )
         try:
-            return cls.model_validate(with_environment(contents, environment))
+            return cls.model_validate(config_with_environment(contents, environment))
         except ValidationError as error:
-            raise ConfigError(explain_validation(error)) from None
+            raise ConfigError(explain_config_errors(error)) from None
 
     def topic_names(self) -> Topics:
         return Topics.for_ven(self.ven_id, **self.topics.model_dump())
@@ -210,40 +215,42 @@ class AgentConfig(ConfigBlock):
         """The devices that are written to and have no lease."""
         leased = {lease.device for lease in self.leases}
         written = {
-            self.control_device_of(c) for c in self.circuits if c.control is not Control.NONE
+            self.control_device_of(c)
+            for c in self.circuits
+            if c.control is not PanelCircuitControl.NONE
         }
         return tuple(device for device in self.devices() if device in written - leased)
 
-    def device_of(self, circuit: CircuitConfig) -> str:
+    def device_of(self, circuit: SiteCircuitConfig) -> str:
         return circuit.device or self.panel.device
 
-    def control_device_of(self, circuit: CircuitConfig) -> str:
+    def control_device_of(self, circuit: SiteCircuitConfig) -> str:
         return circuit.control_device or self.device_of(circuit)
 
-    def quirks_of(self, device: str) -> DeviceQuirks:
+    def quirks_of(self, device: str) -> SiteDeviceQuirks:
         """What is odd about a device; nothing, if the configuration does not say."""
         known = next((quirks for quirks in self.quirks if quirks.device == device), None)
-        return known or DeviceQuirks(device=device)
+        return known or SiteDeviceQuirks(device=device)
 
-    def restore_mode(self, circuit: CircuitConfig, driver_type: str) -> RestoreMode:
+    def restore_mode(self, circuit: SiteCircuitConfig, driver_type: str) -> SiteRestoreMode:
         """How a circuit's control point goes back, of a device that this driver has."""
         if circuit.restore is not None:
             return circuit.restore
-        return RestoreMode.RELINQUISH if driver_type == "bacnet" else RestoreMode.PREVIOUS
+        return SiteRestoreMode.RELINQUISH if driver_type == "bacnet" else SiteRestoreMode.PREVIOUS
 
-    def circuit_voltage(self, circuit: CircuitConfig) -> tuple[float, float]:
-        """The voltage across a circuit's load, and its phase factor (see `PanelConfig`)."""
+    def circuit_voltage(self, circuit: SiteCircuitConfig) -> tuple[float, float]:
+        """The voltage across a circuit's load, and its phase factor (see `SitePanelConfig`)."""
         panel = self.panel
         factor = math.sqrt(3.0) if circuit.poles == 3 else 1.0
         if circuit.voltage is not None:
             return circuit.voltage, factor
         if panel.phases == 1:
             return panel.voltage, 1.0
-        between_lines = panel.voltage_between is VoltageBetween.LINES
+        between_lines = panel.voltage_between is SiteVoltageBetween.LINES
         lines = panel.voltage if between_lines else panel.voltage * math.sqrt(3.0)
         return (lines / math.sqrt(3.0) if circuit.poles == 1 else lines), factor
 
-    def rating_kw(self, circuit: CircuitConfig) -> float:
+    def rating_kw(self, circuit: SiteCircuitConfig) -> float:
         """What its breaker carries."""
         voltage, factor = self.circuit_voltage(circuit)
         return circuit.breaker_amps * voltage * factor / 1000.0
@@ -278,10 +285,10 @@ class AgentConfig(ConfigBlock):
             ]
         return " ".join([self.ven_id, *(f"{device}/{name}*{k:g}" for device, name, k in read)])
 
-    def _build_circuit(self, circuit: CircuitConfig) -> Circuit:
-        limited = circuit.control is Control.LIMIT
+    def _build_circuit(self, circuit: SiteCircuitConfig) -> PanelCircuit:
+        limited = circuit.control is PanelCircuitControl.LIMIT
         voltage, phase_factor = self.circuit_voltage(circuit)
-        scale = LimitScale(
+        scale = PanelLimitScale(
             unit=circuit.limit_unit,
             full_scale_kw=circuit.limit_full_scale_kw or self.rating_kw(circuit),
             voltage=voltage,
@@ -290,7 +297,7 @@ class AgentConfig(ConfigBlock):
             lowest=circuit.lowest_limit,
             unlimited=circuit.limit_unlimited,
         )
-        return Circuit(
+        return PanelCircuit(
             id=circuit.id,
             name=circuit.name,
             type=circuit.type,
@@ -305,18 +312,18 @@ class AgentConfig(ConfigBlock):
             point=self.control_point_of(circuit),
             switch_point=self._topic(circuit, circuit.switch_point),
             inverted=circuit.switch_inverted,
-            endurance=Endurance(
+            endurance=EndurancePolicy(
                 min_off_sec=circuit.min_off_sec,
                 min_on_sec=circuit.min_on_sec,
                 max_sheds_per_day=circuit.max_sheds_per_day or math.inf,
             ),
         )
 
-    def control_point_of(self, circuit: CircuitConfig) -> str:
+    def control_point_of(self, circuit: SiteCircuitConfig) -> str:
         """The topic of the point that sheds it."""
-        is_limited = circuit.control is Control.LIMIT
+        is_limited = circuit.control is PanelCircuitControl.LIMIT
         return self._topic(circuit, circuit.limit_point if is_limited else circuit.switch_point)
 
-    def _topic(self, circuit: CircuitConfig, point: str | None) -> str:
+    def _topic(self, circuit: SiteCircuitConfig, point: str | None) -> str:
         """A point's topic at the actuator."""
         return f"{self.control_device_of(circuit)}/{point}" if point else ""

@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from VenAgent.contract.topics import bus_in, over_limit
+from VenAgent.contract.topics import bus_in_topic, topic_over_limit
 
 NOT_FOR_OTHERS = ("devices", "ven", "heartbeat", "alerts", "platform")
 """First levels of bus topics that stand for readings, commands to the actuator, or ourselves."""
@@ -30,7 +30,7 @@ def _not_ours(prefix: str) -> str:
 
 
 def _can_be_heard(prefix: str) -> str:
-    why = over_limit(f"{prefix}/#")
+    why = topic_over_limit(f"{prefix}/#")
     if why is not None:
         raise ValueError(f"with the /# that we subscribe below it, it {why}")
     return prefix
@@ -81,4 +81,4 @@ class BusBridgeConfig(BaseModel):
         """MQTT prefixes to listen below; none when nothing may be published."""
         if not (self.enabled and self.publish):
             return ()
-        return self.accept or (bus_in(ven_id),)
+        return self.accept or (bus_in_topic(ven_id),)

@@ -23,7 +23,7 @@ from VenAgent.config.config_block import (
 )
 
 
-class TlsConfig(ConfigBlock):
+class CloudTlsConfig(ConfigBlock):
     """TLS with the broker. Our client certificate: PEM files, or a secret of AWS Secrets Manager;
     none, where the broker knows us by user name and password."""
 
@@ -44,7 +44,7 @@ class TlsConfig(ConfigBlock):
     """A newer version of the secret is looked for that often, and whenever TLS fails."""
 
     @model_validator(mode="after")
-    def _one_way(self) -> TlsConfig:
+    def _one_way(self) -> CloudTlsConfig:
         files = {"client_cert": self.client_cert, "private_key": self.private_key}
         if self.secret_name is not None and any(files.values()):
             raise ValueError("name either client_cert and private_key, or secret_name, not both")
@@ -69,13 +69,13 @@ def _known_proxy(url: SecretStr) -> SecretStr:
 _PROXY_URL = re.compile(r"http://([^\s/@]+@)?[^\s/@]+")
 
 
-class BrokerConfig(ConfigBlock):
+class CloudBrokerConfig(ConfigBlock):
     """Where the MQTT broker is. Without `tls` it is plain TCP, for a broker on this machine."""
 
     host: Name = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535), NotBoolean] = 1883
     keepalive_sec: Annotated[int, Field(ge=5, le=1200), NotBoolean] = 30
-    tls: TlsConfig | None = None
+    tls: CloudTlsConfig | None = None
     username: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = None
     """Whom the broker knows us as; none where it knows our client certificate."""
     password: Annotated[SecretStr, Field(min_length=1, max_length=1024)] | None = None
@@ -89,7 +89,7 @@ class BrokerConfig(ConfigBlock):
     if none is named here, and no proxy at all with `none`."""
 
     @model_validator(mode="after")
-    def _known_login(self) -> BrokerConfig:
+    def _known_login(self) -> CloudBrokerConfig:
         if self.password is not None and self.password_file is not None:
             raise ValueError("name either password or password_file, not both")
         if self.username is None and (self.password is not None or self.password_file is not None):
@@ -97,7 +97,7 @@ class BrokerConfig(ConfigBlock):
         return self
 
 
-class OutboxConfig(ConfigBlock):
+class CloudOutboxConfig(ConfigBlock):
     """What is kept while the broker is away, and how fast it is sent afterwards.
 
     AWS IoT Core takes 100 messages and 512 KiB a second from a connection; the pace leaves room
@@ -111,7 +111,7 @@ class OutboxConfig(ConfigBlock):
     backlog_kib_per_sec: Positive = 256.0
 
 
-class TopicsConfig(ConfigBlock):
+class CloudTopicsConfig(ConfigBlock):
     """Topics that differ from the usual ones (docs/mqtt-topics.md). AWS IoT Core takes at most 7
     slashes and 256 bytes in a topic (the first three levels of `$aws/rules/…/` aside)."""
 
@@ -122,7 +122,7 @@ class TopicsConfig(ConfigBlock):
     command: TopicName | None = None
 
 
-class StreamsConfig(ConfigBlock):
+class CloudStreamsConfig(ConfigBlock):
     """What is sent; the per-VEN telemetry and the loads snapshot double the traffic."""
 
     metering: bool = True

@@ -14,7 +14,7 @@ from pydantic import (
     StringConstraints,
 )
 
-from VenAgent.contract.topics import over_limit
+from VenAgent.contract.topics import topic_over_limit
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=128)]
 
@@ -25,7 +25,7 @@ def _no_contents(name: str) -> str:
     return name
 
 
-def holds_secret(finding: Mapping[str, Any]) -> bool:
+def config_holds_secret(finding: Mapping[str, Any]) -> bool:
     """Whether its input is something that no message may repeat."""
     return bool({"token", "password", "proxy"} & set(finding["loc"])) or _is_key(finding["input"])
 
@@ -41,7 +41,7 @@ FileName = Annotated[
 
 
 def _within_limits(topic: str) -> str:
-    why = over_limit(topic)
+    why = topic_over_limit(topic)
     if why is not None:
         raise ValueError(why)
     return topic

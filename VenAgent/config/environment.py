@@ -27,7 +27,9 @@ VARIABLES: dict[str, tuple[str, ...]] = {
 }
 
 
-def with_environment(contents: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+def config_with_environment(
+    contents: Mapping[str, Any], environment: Mapping[str, str]
+) -> dict[str, Any]:
     """`contents` with the environment variables over it; empty ones do not count.
 
     With IOT_ENDPOINT and no port named anywhere, the port is AWS IoT Core's 8883.

@@ -16,8 +16,8 @@ from pydantic import (
     model_validator,
 )
 
-from VenAgent.baseline.intervals import SiteCalendar
 from VenAgent.baseline.methods import DEFAULT_METHOD, METHODS
+from VenAgent.baseline.site_calendar import SiteCalendar
 from VenAgent.config.config_block import (
     ConfigBlock,
     DevicePath,
@@ -26,8 +26,8 @@ from VenAgent.config.config_block import (
     NotNegative,
     Positive,
 )
-from VenAgent.dr.panel import Control, LimitUnit
-from VenAgent.dr.policy import OnStop, ReleaseOrder
+from VenAgent.dr.panel import PanelCircuitControl, PanelLimitUnit
+from VenAgent.dr.policy import ReleasePolicy, StopPolicy
 
 
 def _zone(name: str) -> tzinfo:
@@ -52,7 +52,7 @@ def _known_zone(name: str) -> str:
     return name
 
 
-class CalendarConfig(ConfigBlock):
+class SiteCalendarConfig(ConfigBlock):
     """The site's own days: baselines from similar days compare weekdays with weekdays."""
 
     timezone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
@@ -66,14 +66,14 @@ class CalendarConfig(ConfigBlock):
         return SiteCalendar(_zone(self.timezone), self.holidays, self.nerc_holidays)
 
 
-class VoltageBetween(str, Enum):
+class SiteVoltageBetween(str, Enum):
     """What a three-phase voltage is between."""
 
     LINES = "lines"
     LINE_AND_NEUTRAL = "line_and_neutral"
 
 
-class RestoreMode(str, Enum):
+class SiteRestoreMode(str, Enum):
     """How a control point goes back when nothing is shed any more."""
 
     RELINQUISH = "relinquish"
@@ -94,7 +94,7 @@ def _points(named: str | tuple[str, ...] | None) -> tuple[str, ...]:
     return (named,) if isinstance(named, str) else named
 
 
-class PanelConfig(ConfigBlock):
+class SitePanelConfig(ConfigBlock):
     """The panel as a whole: its device in the platform driver, and the points read from it."""
 
     device: DevicePath
@@ -103,7 +103,7 @@ class PanelConfig(ConfigBlock):
     voltage: Positive = 240.0
     phases: Literal[1, 3] = 1
     """3 for a three-phase service; 1 for a single-phase or split-phase one."""
-    voltage_between: VoltageBetween = VoltageBetween.LINES
+    voltage_between: SiteVoltageBetween = SiteVoltageBetween.LINES
     """What `voltage` is between, with three phases: lines (400 V) or line and neutral (230 V)."""
     power_point: Name | PowerPoints | None = None
     """Total power, one point or several that are summed; without one the circuits are summed."""
@@ -122,14 +122,14 @@ class PanelConfig(ConfigBlock):
         """kW are amps by voltage by this, over 1000."""
         if self.phases == 1:
             return 1.0
-        return math.sqrt(3.0) if self.voltage_between is VoltageBetween.LINES else 3.0
+        return math.sqrt(3.0) if self.voltage_between is SiteVoltageBetween.LINES else 3.0
 
     @property
     def max_kw(self) -> float:
         return self.amperage * self.voltage * self.phase_factor / 1000.0
 
 
-class CircuitConfig(ConfigBlock):
+class SiteCircuitConfig(ConfigBlock):
     """A branch circuit, the points that read it, and the point that sheds it."""
 
     id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
@@ -138,7 +138,7 @@ class CircuitConfig(ConfigBlock):
     breaker_amps: Positive
     priority: Annotated[int, Field(ge=1, le=5), NotBoolean] = 3
     critical: bool = False
-    control: Control = Control.SWITCH
+    control: PanelCircuitControl = PanelCircuitControl.SWITCH
     device: DevicePath | None = None
     """Where its points are, if not on the panel's device."""
     control_device: DevicePath | None = None
@@ -158,7 +158,7 @@ class CircuitConfig(ConfigBlock):
     switch_inverted: bool = False
     """The contactor hangs on a normally closed contact: an energised relay opens the circuit."""
     limit_point: Name | None = None
-    limit_unit: LimitUnit = LimitUnit.PERCENT
+    limit_unit: PanelLimitUnit = PanelLimitUnit.PERCENT
     limit_step: Positive = 1.0
     limit_lowest: NotNegative | None = None
     """A smaller limit than this is never written, but 0. In amps it is 6 if none is given: a
@@ -174,7 +174,7 @@ class CircuitConfig(ConfigBlock):
     limit_unlimited: tuple[Annotated[float, Field(allow_inf_nan=False), NotBoolean], ...] = ()
     """What stands in the limit register when there is no limit: 0, -1 or 65535 with some devices.
     A limit is written over it, and it is given back."""
-    restore: RestoreMode | None = None
+    restore: SiteRestoreMode | None = None
     """How its control point goes back; by the driver if none is given: a BACnet slot is
     relinquished, a register gets its previous value."""
 
@@ -185,18 +185,18 @@ class CircuitConfig(ConfigBlock):
     @property
     def control_point(self) -> str | None:
         """The point that sheds it."""
-        if self.control is Control.NONE:
+        if self.control is PanelCircuitControl.NONE:
             return None
-        return self.limit_point if self.control is Control.LIMIT else self.switch_point
+        return self.limit_point if self.control is PanelCircuitControl.LIMIT else self.switch_point
 
     @property
     def lowest_limit(self) -> float:
         if self.limit_lowest is not None:
             return self.limit_lowest
-        return LOWEST_CHARGE_AMPS if self.limit_unit is LimitUnit.AMPS else 0.0
+        return LOWEST_CHARGE_AMPS if self.limit_unit is PanelLimitUnit.AMPS else 0.0
 
     @model_validator(mode="after")
-    def _measured(self) -> CircuitConfig:
+    def _measured(self) -> SiteCircuitConfig:
         if self.power_point is None and self.nominal_kw is None:
             raise ValueError(
                 "power_point is missing: name the point of its power, or give nominal_kw, what it "
@@ -207,8 +207,11 @@ class CircuitConfig(ConfigBlock):
         return self
 
     @model_validator(mode="after")
-    def _controllable(self) -> CircuitConfig:
-        needed = {Control.SWITCH: "switch_point", Control.LIMIT: "limit_point"}.get(self.control)
+    def _controllable(self) -> SiteCircuitConfig:
+        needed = {
+            PanelCircuitControl.SWITCH: "switch_point",
+            PanelCircuitControl.LIMIT: "limit_point",
+        }.get(self.control)
         if needed and getattr(self, needed) is None:
             raise ValueError(
                 f"control is {self.control.value!r} but {needed} is missing: "
@@ -223,7 +226,7 @@ def _known_method(name: str) -> str:
     return name
 
 
-class EventConfig(ConfigBlock):
+class SiteEventConfig(ConfigBlock):
     """What events this site accepts, and how it carries them out."""
 
     min_duration_sec: Positive = 1.0
@@ -259,13 +262,13 @@ class EventConfig(ConfigBlock):
     """What an event is settled by; it is steered by the minutes before it."""
     rebound_sec: NotNegative = 900.0
     """After the event, the highest power is looked for this long."""
-    on_stop: OnStop = OnStop.RESTORE
+    on_stop: StopPolicy = StopPolicy.RESTORE
     """`resume`: an orderly stop of the agent leaves the event to its next start."""
-    release_order: ReleaseOrder = ReleaseOrder.MOST_IMPORTANT_FIRST
+    release_order: ReleasePolicy = ReleasePolicy.MOST_IMPORTANT_FIRST
     """Which loads return first when an event sheds too much, or is changed to less."""
 
 
-class DeviceQuirks(ConfigBlock):
+class SiteDeviceQuirks(ConfigBlock):
     """What is odd about one device: data that belongs beside its registers."""
 
     device: DevicePath
@@ -279,7 +282,7 @@ class DeviceQuirks(ConfigBlock):
     """The longest that it may take to answer a request; learnt from its answers if none."""
 
 
-class LeaseConfig(ConfigBlock):
+class SiteLeaseConfig(ConfigBlock):
     """A device that goes back to normal by itself when this agent falls silent."""
 
     device: DevicePath

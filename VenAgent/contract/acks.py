@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any
 
 from VenAgent.contract import MAX_PAYLOAD_BYTES
-from VenAgent.contract.json_codec import encode_json, rounded, wire_time
+from VenAgent.contract.json_codec import encode_json, json_number, json_time
 from VenAgent.contract.reasons import Reason, ReasonCode
 
 _CIRCUITS, _OMITTED = "circuits_curtailed", "circuits_omitted"
@@ -51,7 +51,7 @@ OVER_STATUSES = (
 """Of one that delivers nothing for this event any more."""
 
 
-def ack(
+def build_ack(
     *,
     op: str,
     status: AckStatus,
@@ -61,7 +61,7 @@ def ack(
     **fields: Any,
 ) -> dict[str, Any]:
     """An ack as it goes on the wire; `fields` are those beyond the usual ones. `ts` in epoch s."""
-    seconds, ts_ms = wire_time(ts)
+    seconds, ts_ms = json_time(ts)
     return {
         "op": op,
         "status": status.value,
@@ -75,12 +75,12 @@ def ack(
     }
 
 
-def reason_fields(reason: Reason | None) -> dict[str, str]:
+def ack_reason_fields(reason: Reason | None) -> dict[str, str]:
     """`reason` and `reason_code` of an ack; nothing when there is none."""
     return {} if reason is None else {"reason": reason.text, "reason_code": reason.code.value}
 
 
-def curtailed_circuit(
+def ack_circuit(
     *,
     circuit_id: str,
     name: str,
@@ -90,21 +90,21 @@ def curtailed_circuit(
     critical: bool,
 ) -> dict[str, Any]:
     """One entry of `circuits_curtailed`, under both the new and the older names."""
-    shed_kw = rounded(original_kw - final_kw)
+    shed_kw = json_number(original_kw - final_kw)
     return {
         "id": circuit_id,
         "loadId": circuit_id,
         "name": name,
         "breaker_amps": breaker_amps,
-        "original_kw": rounded(original_kw),
+        "original_kw": json_number(original_kw),
         "curtailed_kw": shed_kw,
         "shedKw": shed_kw,
-        "final_kw": rounded(final_kw),
+        "final_kw": json_number(final_kw),
         "critical": critical,
     }
 
 
-def encoded_ack(body: Mapping[str, Any], max_bytes: int = MAX_PAYLOAD_BYTES) -> bytes:
+def encode_ack(body: Mapping[str, Any], max_bytes: int = MAX_PAYLOAD_BYTES) -> bytes:
     """`body` as JSON, at most `max_bytes`: AWS IoT Core ends the connection of one that is larger.
 
     It would be sent again first on the next, and nothing behind it would ever go. Of a panel with a
@@ -119,7 +119,7 @@ def encoded_ack(body: Mapping[str, Any], max_bytes: int = MAX_PAYLOAD_BYTES) -> 
     if body.get("data"):
         text = f"the answer has {len(whole)} bytes, more than {max_bytes}: ask the site itself"
         reason = Reason(ReasonCode.TOO_LARGE, text)
-        small.update(status=AckStatus.FAILED.value, ok=False, **reason_fields(reason))
+        small.update(status=AckStatus.FAILED.value, ok=False, **ack_reason_fields(reason))
     if isinstance(small.get("reason"), str):
         small["reason"] = small["reason"][:_REASON_KEPT]
     circuits = list(small.get(_CIRCUITS) or ())

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from VenAgent.contract.json_codec import rounded
+from VenAgent.contract.json_codec import json_number
 from VenAgent.contract.reasons import ReasonCode
 
 
-class Severity(str, Enum):
+class AlertSeverity(str, Enum):
     CLEARED = "cleared"
     """The alert of this code (and circuit, if its context names one) is over."""
     INFO = "info"
@@ -18,11 +18,11 @@ class Severity(str, Enum):
     CRITICAL = "critical"
 
 
-def alert(
+def alert_message(
     *,
     ven_id: str,
     ts: float,
-    severity: Severity,
+    severity: AlertSeverity,
     code: str,
     message: str,
     context: Mapping[str, Any],
@@ -34,7 +34,7 @@ def alert(
     """
     return {
         "venId": ven_id,
-        "ts": rounded(ts),
+        "ts": json_number(ts),
         "severity": severity.value,
         "code": code,
         "message": message,

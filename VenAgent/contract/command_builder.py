@@ -14,7 +14,7 @@ from typing import Any
 from VenAgent.contract.op import Op
 
 
-def event_correlation_id(event_id: str, token: str) -> str:
+def build_correlation_id(event_id: str, token: str) -> str:
     """Of a command about an event; `token` is a random text of the sender's, new for each command.
 
     It is kept with the command, so that asking again is the same.
@@ -43,7 +43,7 @@ def build_command(
     return {name: value for name, value in message.items() if value is not None}
 
 
-def event_command(
+def build_event_command(
     *,
     ven_id: str,
     correlation_id: str,
@@ -83,20 +83,20 @@ def event_command(
     )
 
 
-def shed_load_command(*, circuit_id: str, shed_kw: float, **event: Any) -> dict[str, Any]:
-    """The same for one circuit; `event` as of `event_command`."""
-    message = event_command(shed_kw=shed_kw, **event)
+def build_shed_load_command(*, circuit_id: str, shed_kw: float, **event: Any) -> dict[str, Any]:
+    """The same for one circuit; `event` as of `build_event_command`."""
+    message = build_event_command(shed_kw=shed_kw, **event)
     return {**message, "op": Op.SHED_LOAD.value, "loadId": circuit_id, "reduceKw": shed_kw}
 
 
-def load_up_command(*, raise_kw: float, **event: Any) -> dict[str, Any]:
-    """Draw `raise_kw` more; `event` as of `event_command`."""
-    message = event_command(shed_kw=raise_kw, **event)
+def build_load_up_command(*, raise_kw: float, **event: Any) -> dict[str, Any]:
+    """Draw `raise_kw` more; `event` as of `build_event_command`."""
+    message = build_event_command(shed_kw=raise_kw, **event)
     del message["shed_kw"], message["requestedReductionKw"]
     return {**message, "op": Op.LOAD_UP.value, "raise_kw": raise_kw}
 
 
-def limit_command(
+def build_limit_command(
     *,
     ven_id: str,
     correlation_id: str,
@@ -144,7 +144,7 @@ def limit_command(
     )
 
 
-def restore_command(
+def build_restore_command(
     *,
     ven_id: str,
     correlation_id: str,
@@ -165,7 +165,7 @@ def restore_command(
     )
 
 
-def cancel_command(
+def build_cancel_command(
     *,
     ven_id: str,
     correlation_id: str,
@@ -174,7 +174,7 @@ def cancel_command(
     expires_ts: float,
     modification: int | None = None,
 ) -> dict[str, Any]:
-    """Withdraw a scheduled event; on an active one as `restore_command`."""
+    """Withdraw a scheduled event; on an active one as `build_restore_command`."""
     return build_command(
         Op.CANCEL,
         ven_id=ven_id,
@@ -186,7 +186,7 @@ def cancel_command(
     )
 
 
-def ping_command(
+def build_ping_command(
     *, ven_id: str, correlation_id: str, issued_ts: float, expires_ts: float
 ) -> dict[str, Any]:
     """Is it there? The ack says `pong`."""
@@ -199,7 +199,7 @@ def ping_command(
     )
 
 
-def get_command(
+def build_get_command(
     *, ven_id: str, correlation_id: str, what: str, issued_ts: float, expires_ts: float
 ) -> dict[str, Any]:
     """Ask for `what` (one of `GetCommand.choices`); it comes in the ack's `data`."""
@@ -213,7 +213,7 @@ def get_command(
     )
 
 
-def set_config_command(
+def build_set_config_command(
     *,
     ven_id: str,
     correlation_id: str,
@@ -234,7 +234,7 @@ def set_config_command(
     )
 
 
-def set_load_command(
+def build_set_load_command(
     *,
     ven_id: str,
     correlation_id: str,

@@ -65,7 +65,7 @@ MAX_TEXT = 256
 MAX_WHOLE = 2**31 - 1
 
 
-def read_number(value: Any) -> Any:
+def number_of_command_field(value: Any) -> Any:
     """Numbers, also as numeric strings; never booleans, NaN, infinity or another alphabet's
     digits."""
     if isinstance(value, bool):
@@ -87,15 +87,15 @@ def read_number(value: Any) -> Any:
     return value
 
 
-def read_whole(value: Any) -> Any:
+def whole_of_command_field(value: Any) -> Any:
     """A whole number that every database keeps."""
-    value = read_number(value)
+    value = number_of_command_field(value)
     if isinstance(value, (int, float)) and not -MAX_WHOLE <= value <= MAX_WHOLE:
         raise ValueError(f"must be at most {MAX_WHOLE}")
     return value
 
 
-def read_time(value: Any) -> Any:
+def time_of_command_field(value: Any) -> Any:
     """A moment as epoch s, ms, µs or ns, told apart by size, or as ISO 8601 (taken as UTC when it
     names no zone)."""
     if isinstance(value, str) and not _NUMBER.fullmatch(value.strip(" \t")):
@@ -113,7 +113,7 @@ def read_time(value: Any) -> Any:
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=timezone.utc)
         return moment.timestamp()
-    number = read_number(value)
+    number = number_of_command_field(value)
     if not isinstance(number, (int, float)):
         return number
     for below, per_sec in _TIME_UNITS:
@@ -122,7 +122,7 @@ def read_time(value: Any) -> Any:
     raise ValueError("must be a time: epoch seconds (or ms, µs, ns)")
 
 
-def read_duration_sec(value: Any) -> Any:
+def duration_of_command_field(value: Any) -> Any:
     """Seconds, or an ISO 8601 duration in weeks, days, hours, minutes and seconds (`PT30M`)."""
     if isinstance(value, str):
         text = value.strip(" \t")
@@ -132,10 +132,10 @@ def read_duration_sec(value: Any) -> Any:
             return math.fsum(float(number) * _DURATION_SEC[unit] for unit, number in parts.items())
         if text[:1] in ("P", "p"):
             raise ValueError("must be seconds or an ISO 8601 duration such as PT30M or PT1H15M")
-    return read_number(value)
+    return number_of_command_field(value)
 
 
-def read_text(value: Any) -> Any:
+def text_of_command_field(value: Any) -> Any:
     """Identifiers as text; peers send numbers too."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise ValueError("must be a text")
@@ -148,11 +148,11 @@ def read_text(value: Any) -> Any:
 
 
 VALUE_READERS: dict[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("correlation_id", "ven_id", "event_id", "circuit_id"), read_text),
-    **dict.fromkeys(("issued_ts", "expires_ts", "start_ts", "end_ts"), read_time),
-    **dict.fromkeys(("duration_sec", "report_interval_sec"), read_duration_sec),
-    "shed_kw": read_number,
-    "event_priority": read_whole,
+    **dict.fromkeys(("correlation_id", "ven_id", "event_id", "circuit_id"), text_of_command_field),
+    **dict.fromkeys(("issued_ts", "expires_ts", "start_ts", "end_ts"), time_of_command_field),
+    **dict.fromkeys(("duration_sec", "report_interval_sec"), duration_of_command_field),
+    "shed_kw": number_of_command_field,
+    "event_priority": whole_of_command_field,
 }
 """Of the fields that have several spellings."""
 
@@ -161,12 +161,12 @@ def _or_none(read: Callable[[Any], Any]) -> BeforeValidator:
     return BeforeValidator(lambda value: None if value is None else read(value))
 
 
-Number = Annotated[float, BeforeValidator(read_number)]
-Whole = Annotated[int, BeforeValidator(read_whole)]
-Duration = Annotated[float, BeforeValidator(read_duration_sec)]
-Text = Annotated[str, BeforeValidator(read_text)]
-NumberOrNone = Annotated[float | None, _or_none(read_number)]
-WholeOrNone = Annotated[int | None, _or_none(read_whole)]
-TimeOrNone = Annotated[float | None, _or_none(read_time)]
-DurationOrNone = Annotated[float | None, _or_none(read_duration_sec)]
-TextOrNone = Annotated[str | None, _or_none(read_text)]
+Number = Annotated[float, BeforeValidator(number_of_command_field)]
+Whole = Annotated[int, BeforeValidator(whole_of_command_field)]
+Duration = Annotated[float, BeforeValidator(duration_of_command_field)]
+Text = Annotated[str, BeforeValidator(text_of_command_field)]
+NumberOrNone = Annotated[float | None, _or_none(number_of_command_field)]
+WholeOrNone = Annotated[int | None, _or_none(whole_of_command_field)]
+TimeOrNone = Annotated[float | None, _or_none(time_of_command_field)]
+DurationOrNone = Annotated[float | None, _or_none(duration_of_command_field)]
+TextOrNone = Annotated[str | None, _or_none(text_of_command_field)]

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from VenAgent.contract.commands import (
     Command,
+    CommandFeature,
     EventCommand,
-    Feature,
     GetCommand,
     LimitCommand,
     LoadUpCommand,
     ShedCommand,
-    event_window,
+    event_command_window,
 )
 from VenAgent.contract.json_codec import MAX_INPUT_BYTES
 from VenAgent.contract.reasons import Reason, ReasonCode
@@ -42,11 +42,11 @@ class CommandLimits:
     """So far the sender's clock may be ahead of ours."""
     require_issued_ts: bool = False
     """Whether an event must say when it was sent."""
-    supported: frozenset[Feature] = frozenset()
+    supported: frozenset[CommandFeature] = frozenset()
     """What the engine can carry out; the rest is refused as `not_supported`."""
 
 
-def command_problem(command: Command, limits: CommandLimits, now: float) -> Reason | None:
+def command_limit_problem(command: Command, limits: CommandLimits, now: float) -> Reason | None:
     """What keeps a well-formed command from being obeyed at `now` (epoch s); None: nothing."""
     problem = None
     if isinstance(command, EventCommand) and command.intervals:
@@ -142,7 +142,7 @@ def _window_problem(command: EventCommand, limits: CommandLimits, now: float) ->
             return Reason(ReasonCode.TIME_PAST, "start_ts: is too long past")
         start_ts = max(start_ts, now)
     else:
-        start_ts, end_ts = event_window(command, now)
+        start_ts, end_ts = event_command_window(command, now)
     if command.start_ts is not None and command.end_ts is not None and end_ts <= start_ts:
         return Reason(ReasonCode.TIMES_REVERSED, "end_ts: must be later than start_ts")
     if end_ts <= now:

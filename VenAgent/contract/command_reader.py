@@ -2,7 +2,7 @@
 
 Every spelling of docs/mqtt-topics.md is understood; each field may stand at the top of the message
 or inside `data`. What is not understood is refused by name: a slip of the pen must not become
-another command. `CommandRejected` carries enough to answer it.
+another command. `CommandNotRead` carries enough to answer it.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from VenAgent.contract.command_fields import LET_THROUGH, SPELLINGS, VALUE_READERS
-from VenAgent.contract.command_limits import CommandLimits, command_problem
+from VenAgent.contract.command_limits import CommandLimits, command_limit_problem
 from VenAgent.contract.commands import COMMAND_OF_OP, Command
-from VenAgent.contract.json_codec import MessageRefused, decode_json
+from VenAgent.contract.json_codec import decode_json
+from VenAgent.contract.message_refused import MessageRefused
 from VenAgent.contract.reasons import Reason, ReasonCode
 
 _ENVELOPE = {key: name for name in ("op", "ven_id") for key in SPELLINGS[name]}
@@ -25,7 +26,7 @@ _OF_ANY_OP = {key for model in COMMAND_OF_OP.values() for key in model.spellings
 _KEY_SHOWN = 64
 
 
-class CommandRejected(Exception):
+class CommandNotRead(Exception):
     """A command that changes nothing. `reason` is a sentence a person can act on."""
 
     def __init__(
@@ -60,20 +61,20 @@ class _Fields:
         return _Fields({**other.values, **self.values}, {**other.keys, **self.keys})
 
 
-def parse_command(
+def read_command(
     payload: bytes | str, *, ven_id: str, limits: CommandLimits, now: float
 ) -> Command:
     """The command in `payload`, received at `now` (epoch s).
 
-    Raises CommandRejected with the reason; it is the only error.
+    Raises CommandNotRead with the reason; it is the only error.
     """
     message = _decode(payload, limits)
     flat = _flat(message)
     op = _op(flat)
     labels = _labels(flat)
 
-    def reject(reason: Reason, fingerprint: str | None = None) -> CommandRejected:
-        return CommandRejected(reason.text, **labels, code=reason.code, fingerprint=fingerprint)
+    def reject(reason: Reason, fingerprint: str | None = None) -> CommandNotRead:
+        return CommandNotRead(reason.text, **labels, code=reason.code, fingerprint=fingerprint)
 
     model = COMMAND_OF_OP.get(op)
     if model is None:
@@ -92,7 +93,7 @@ def parse_command(
         raise reject(found.reason) from None
     except ValidationError as error:
         raise reject(_explain(error, fields)) from None
-    problem = command_problem(command, limits, now)
+    problem = command_limit_problem(command, limits, now)
     if problem is not None:
         raise reject(problem, command.fingerprint)
     return command
@@ -109,9 +110,9 @@ def _decode(payload: bytes | str, limits: CommandLimits) -> dict[str, Any]:
         message = decode_json(payload, max_bytes=limits.max_payload_bytes)
     except MessageRefused as error:
         labels = _labels(_flat(error.readable))
-        raise CommandRejected(str(error), **labels, code=error.code) from None
+        raise CommandNotRead(str(error), **labels, code=error.code) from None
     if not isinstance(message.get("data"), (dict, type(None))):
-        raise CommandRejected("data: must be an object", **_labels(_flat(message)))
+        raise CommandNotRead("data: must be an object", **_labels(_flat(message)))
     return message
 
 

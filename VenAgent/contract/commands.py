@@ -30,7 +30,7 @@ from VenAgent.contract.op import Op
 DEFAULT_DURATION_SEC = 3600.0
 
 
-class Feature(str, Enum):
+class CommandFeature(str, Enum):
     """What a command may ask for beyond one level of shedding: not every engine can do each."""
 
     LIMIT = "limit"
@@ -66,7 +66,7 @@ class Command(BaseModel):
         }
 
     @property
-    def features(self) -> frozenset[Feature]:
+    def features(self) -> frozenset[CommandFeature]:
         """What it asks for beyond one level of shedding."""
         return frozenset()
 
@@ -79,7 +79,7 @@ class Command(BaseModel):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-class EventInterval(BaseModel):
+class EventCommandInterval(BaseModel):
     """One level of an event, `duration_sec` long; the next follows without a restore between."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -98,7 +98,7 @@ class EventCommand(Command):
     modification: Whole = 0
     event_priority: WholeOrNone = None
     """As in OpenADR 3: 0 is the highest, none the lowest."""
-    intervals: tuple[EventInterval, ...] = ()
+    intervals: tuple[EventCommandInterval, ...] = ()
     randomize_start_sec: DurationOrNone = None
     """Each site draws its delay within it, once."""
     test: StrictBool = False
@@ -106,13 +106,13 @@ class EventCommand(Command):
     """Nothing is written; the ack says what would be."""
 
     @property
-    def features(self) -> frozenset[Feature]:
+    def features(self) -> frozenset[CommandFeature]:
         asked = {
-            Feature.INTERVALS: bool(self.intervals),
-            Feature.RANDOMIZE_START: bool(self.randomize_start_sec),
-            Feature.UNTIL_CANCELLED: self.duration_sec == 0 and self.end_ts is None,
-            Feature.TEST: self.test,
-            Feature.DRY_RUN: self.dry_run,
+            CommandFeature.INTERVALS: bool(self.intervals),
+            CommandFeature.RANDOMIZE_START: bool(self.randomize_start_sec),
+            CommandFeature.UNTIL_CANCELLED: self.duration_sec == 0 and self.end_ts is None,
+            CommandFeature.TEST: self.test,
+            CommandFeature.DRY_RUN: self.dry_run,
         }
         return frozenset(feature for feature, is_asked in asked.items() if is_asked)
 
@@ -141,8 +141,8 @@ class LoadUpCommand(EventCommand):
     raise_kw: Number
 
     @property
-    def features(self) -> frozenset[Feature]:
-        return super().features | {Feature.LOAD_UP}
+    def features(self) -> frozenset[CommandFeature]:
+        return super().features | {CommandFeature.LOAD_UP}
 
 
 class LimitCommand(EventCommand):
@@ -161,8 +161,8 @@ class LimitCommand(EventCommand):
     failsafe_min_sec: DurationOrNone = None
 
     @property
-    def features(self) -> frozenset[Feature]:
-        return super().features | {Feature.LIMIT}
+    def features(self) -> frozenset[CommandFeature]:
+        return super().features | {CommandFeature.LIMIT}
 
 
 class RestoreCommand(Command):
@@ -229,7 +229,7 @@ COMMAND_OF_OP: dict[str, type[Command]] = {
 }
 
 
-def event_window(command: EventCommand, now: float) -> tuple[float, float]:
+def event_command_window(command: EventCommand, now: float) -> tuple[float, float]:
     """(start, end) of the event in epoch seconds; an end given wins over a duration, and the sum
     of intervals over the usual hour."""
     start_ts = now if command.start_ts is None else command.start_ts

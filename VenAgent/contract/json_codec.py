@@ -11,12 +11,12 @@ import json
 import math
 import re
 from collections import Counter
-from datetime import datetime, timezone
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
+from VenAgent.contract.message_refused import MessageRefused
 from VenAgent.contract.reasons import ReasonCode
 
 MAX_INPUT_BYTES = 131_072
@@ -32,21 +32,7 @@ _STRING_OR_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL
 _BAD = object()
 
 
-class MessageRefused(ValueError):
-    """An input that was not taken in. The text is the reason, for a person.
-
-    `readable` has the fields of the message that are beyond doubt: enough to answer it.
-    """
-
-    def __init__(
-        self, code: ReasonCode, reason: str, readable: dict[str, Any] | None = None
-    ) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.readable = readable or {}
-
-
-class WireModel(BaseModel):
+class JsonModel(BaseModel):
     """A frozen message. Field names are ours, with units; on the wire they are camelCase."""
 
     model_config = ConfigDict(
@@ -160,19 +146,14 @@ def _is_deeper(text: str, max_depth: int) -> bool:
     return False
 
 
-def rounded(value: float | None, digits: int = 3) -> float | None:
+def json_number(value: float | None, digits: int = 3) -> float | None:
     """`value` for the wire: rounded, and None for what is not a number."""
     if value is None or not math.isfinite(value):
         return None
     return round(value, digits) + 0.0  # + 0.0 turns -0.0 into 0.0
 
 
-def wire_time(ts: float) -> tuple[int, int]:
+def json_time(ts: float) -> tuple[int, int]:
     """A moment (epoch s) as peers read it: whole seconds, and ms beside them for what measures."""
     ts_ms = round(ts * 1_000)
     return ts_ms // 1_000, ts_ms
-
-
-def utc_text(ts: float) -> str:
-    """Epoch seconds in a sentence for a person: UTC, to the second."""
-    return datetime.fromtimestamp(ts, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")

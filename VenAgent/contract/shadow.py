@@ -33,7 +33,7 @@ _REPORTED_KEYS = ("name", "available", "current_kw", "breaker_amps", "current_am
 CONTRADICTION = "it is desired twice, with different values"
 
 
-def reported_state(
+def reported_shadow(
     telemetry: Telemetry,
     *,
     available: dict[str, bool],
@@ -70,7 +70,7 @@ def reported_state(
     }
 
 
-def update_document(
+def shadow_update(
     reported: Mapping[str, Any],
     *,
     cleared: Iterable[str] = (),
@@ -97,14 +97,14 @@ def update_document(
 # ---- what is reported ------------------------------------------------------------------------
 
 
-def reported_budget(circuit_ids: Iterable[str]) -> int:
+def reported_shadow_budget(circuit_ids: Iterable[str]) -> int:
     """Bytes for the reported state, so that a desired one that names every circuit fits beside."""
     wish = [{"id": circuit_id, "enabled": False} for circuit_id in circuit_ids]
     desired = {"circuits": wish, "report_interval_sec": 3600.0}
     return max(MAX_SHADOW_BYTES - len(encode_json(desired)), LEAST_REPORTED_BYTES)
 
 
-def split_reported(
+def split_reported_shadow(
     reported: Mapping[str, Any], budget: int, named_budget: int = NAMED_BUDGET
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """The classic shadow's reported state, and those of named shadows by name.
@@ -112,7 +112,7 @@ def split_reported(
     All circuits stand in the classic one if it stays within `budget` bytes then. Otherwise it
     names the shadows that have them (`circuit_shadows`), each within `named_budget`.
     """
-    whole = {**without_inner_nulls(reported), "circuit_shadows": None}
+    whole = {**_without_inner_nulls(reported), "circuit_shadows": None}
     if len(encode_json(whole)) <= budget:
         return whole, {}
     circuits = whole["circuits"]
@@ -136,11 +136,11 @@ def split_reported(
 
 
 def is_circuit_shadow(name: object) -> bool:
-    """Whether it is a name that `split_reported` gives."""
+    """Whether it is a name that `split_reported_shadow` gives."""
     return isinstance(name, str) and re.fullmatch(rf"{_NAMED}[0-9]{{1,3}}", name) is not None
 
 
-def without_inner_nulls(reported: Mapping[str, Any]) -> dict[str, Any]:
+def _without_inner_nulls(reported: Mapping[str, Any]) -> dict[str, Any]:
     """`reported` as a shadow can hold it: inside a list a null is no value, so its key is absent.
 
     Elsewhere a null is right: it deletes what an earlier report left there.
@@ -161,7 +161,7 @@ def _without_nulls(value: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return [(key, inner) for key, inner in value.items() if inner is not None]
 
 
-def refusals_reported(refusals: Iterable[tuple[str, str]]) -> list[dict[str, str]] | None:
+def reported_shadow_refusals(refusals: Iterable[tuple[str, str]]) -> list[dict[str, str]] | None:
     """`state.reported.refused` from (item, reason); null when nothing was refused."""
     entries = [{"item": item[:80], "reason": why[:REASON_KEPT]} for item, why in refusals]
     more = len(entries) - REFUSALS_KEPT
@@ -174,7 +174,7 @@ def refusals_reported(refusals: Iterable[tuple[str, str]]) -> list[dict[str, str
 
 
 @dataclass(frozen=True)
-class Wish:
+class DesiredShadowItem:
     """One thing desired: a command's fields, or why it cannot be one."""
 
     section: str
@@ -184,7 +184,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Section:
+class DesiredShadowSection:
     """One key of the desired state. `mark` tells two wishes apart that look the same: it is made
     from the value and the times at which the service saw it set. `correlation_id` is its
     commands' common part: the same one again after a restart is not obeyed twice."""
@@ -192,12 +192,12 @@ class Section:
     name: str
     mark: str
     correlation_id: str
-    wishes: tuple[Wish, ...]
+    wishes: tuple[DesiredShadowItem, ...]
 
 
-def read_desired(
+def read_desired_shadow(
     state: Mapping[str, Any], metadata: Mapping[str, Any], version: int
-) -> tuple[Section, ...]:
+) -> tuple[DesiredShadowSection, ...]:
     """The sections of a delta, or of a document's desired part, with their metadata."""
     sections = []
     for name, value in state.items():
@@ -208,11 +208,13 @@ def read_desired(
         mark = hashlib.sha256(seen.encode()).hexdigest()[:16]
         told_apart_by = mark if times is not None else f"{mark}-{version}"
         correlation_id = f"shadow-{told_apart_by}"
-        sections.append(Section(name, mark, correlation_id, tuple(_wishes(name, value))))
+        sections.append(
+            DesiredShadowSection(name, mark, correlation_id, tuple(_wishes(name, value)))
+        )
     return tuple(_without_contradictions(sections))
 
 
-def _without_contradictions(sections: list[Section]) -> list[Section]:
+def _without_contradictions(sections: list[DesiredShadowSection]) -> list[DesiredShadowSection]:
     """A circuit that `circuits` wants on and `loads` off is left alone."""
     wanted: dict[str, set[Any]] = {}
     for section in sections:
@@ -233,25 +235,25 @@ def _without_contradictions(sections: list[Section]) -> list[Section]:
     ]
 
 
-def _wishes(name: str, value: Any) -> list[Wish]:
+def _wishes(name: str, value: Any) -> list[DesiredShadowItem]:
     if name == "report_interval_sec":
-        return [Wish(name, name, {"op": "setConfig", "report_interval_sec": value})]
+        return [DesiredShadowItem(name, name, {"op": "setConfig", "report_interval_sec": value})]
     if name in ("circuits", "loads"):
         return _circuit_wishes(name, value)
     known = "circuits, loads or report_interval_sec"
-    return [Wish(name, name, {}, f"this cannot be desired here: use {known}")]
+    return [DesiredShadowItem(name, name, {}, f"this cannot be desired here: use {known}")]
 
 
-def _circuit_wishes(section: str, entries: Any) -> list[Wish]:
+def _circuit_wishes(section: str, entries: Any) -> list[DesiredShadowItem]:
     if not isinstance(entries, list):
-        return [Wish(section, section, {}, 'must be a list of {"id", "enabled"}')]
-    wishes: dict[str, Wish] = {}
+        return [DesiredShadowItem(section, section, {}, 'must be a list of {"id", "enabled"}')]
+    wishes: dict[str, DesiredShadowItem] = {}
     nameless = []
     for number, entry in enumerate(entries):
         circuit_id = _circuit_id(entry)
         if circuit_id is None:
             reason = 'must be an object with "id" and "enabled"'
-            nameless.append(Wish(section, f"{section}[{number}]", {}, reason))
+            nameless.append(DesiredShadowItem(section, f"{section}[{number}]", {}, reason))
             continue
         item = f"{section}.{circuit_id}"
         enabled = entry.get("enabled")
@@ -261,9 +263,9 @@ def _circuit_wishes(section: str, entries: Any) -> list[Wish]:
         fields = {"op": "setLoad", "loadId": circuit_id, "enabled": None if refusal else enabled}
         before = wishes.get(circuit_id)
         if before is None:
-            wishes[circuit_id] = Wish(section, item, fields, refusal)
+            wishes[circuit_id] = DesiredShadowItem(section, item, fields, refusal)
         elif before.fields != fields:
-            wishes[circuit_id] = Wish(section, item, before.fields, CONTRADICTION)
+            wishes[circuit_id] = DesiredShadowItem(section, item, before.fields, CONTRADICTION)
     return [*wishes.values(), *nameless]
 
 

@@ -12,11 +12,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from VenAgent.contract import MAX_PAYLOAD_BYTES, SCHEMA_VERSION
-from VenAgent.contract.json_codec import WireModel, encode_json, wire_time
+from VenAgent.contract.json_codec import JsonModel, encode_json, json_time
 from VenAgent.contract.reasons import ReasonCode
 
 
-class Quality(str, Enum):
+class TelemetryQuality(str, Enum):
     """How far the readings in a telemetry can be trusted."""
 
     GOOD = "good"
@@ -26,7 +26,7 @@ class Quality(str, Enum):
     MISSING = "missing"
 
 
-class AvailabilityState(str, Enum):
+class TelemetryAvailabilityState(str, Enum):
     """Whether the site takes part in events."""
 
     AVAILABLE = "available"
@@ -34,17 +34,17 @@ class AvailabilityState(str, Enum):
     MAINTENANCE = "maintenance"
 
 
-class Availability(BaseModel):
+class TelemetryAvailability(BaseModel):
     """The state, until when (epoch s; null: until it is changed), and why it is not available."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    state: AvailabilityState = AvailabilityState.AVAILABLE
+    state: TelemetryAvailabilityState = TelemetryAvailabilityState.AVAILABLE
     until_ts: float | None = None
     reason_code: ReasonCode | None = None
 
 
-class CircuitEntry(WireModel):
+class TelemetryCircuit(JsonModel):
     id: str
     name: str
     breaker_amps: float
@@ -54,7 +54,7 @@ class CircuitEntry(WireModel):
     critical: bool
 
 
-class LoadEntry(WireModel):
+class TelemetryLoad(JsonModel):
     """`priority`: 1 critical … 5 flexible; `shed_capability_kw`: what could be taken now."""
 
     load_id: str
@@ -68,7 +68,7 @@ class LoadEntry(WireModel):
     priority: int
 
 
-class Telemetry(WireModel):
+class Telemetry(JsonModel):
     """`ts` is the moment that it is of (epoch s): `timestamp` and `ts_ms` on the wire."""
 
     schema_version: str = SCHEMA_VERSION
@@ -88,10 +88,10 @@ class Telemetry(WireModel):
     panel_max_kw: float
     current_amps: float | None
     panel_utilization_percent: float | None
-    quality: Quality
-    availability: Availability = Availability()
-    circuits: tuple[CircuitEntry, ...]
-    loads: tuple[LoadEntry, ...]
+    quality: TelemetryQuality
+    availability: TelemetryAvailability = TelemetryAvailability()
+    circuits: tuple[TelemetryCircuit, ...]
+    loads: tuple[TelemetryLoad, ...]
 
     def to_wire(self) -> dict[str, Any]:
         message = _timed(super().to_wire())
@@ -102,11 +102,11 @@ class Telemetry(WireModel):
         return message
 
 
-class LoadsSnapshot(WireModel):
+class TelemetryLoadsSnapshot(JsonModel):
     schema_version: str = SCHEMA_VERSION
     ven_id: str
     ts: float
-    loads: tuple[LoadEntry, ...]
+    loads: tuple[TelemetryLoad, ...]
 
     def to_wire(self) -> dict[str, Any]:
         return _timed(super().to_wire())
@@ -114,14 +114,14 @@ class LoadsSnapshot(WireModel):
 
 def _timed(message: dict[str, Any]) -> dict[str, Any]:
     """Whole seconds, which every peer reads, and ms, in the place of `ts`."""
-    seconds, ts_ms = wire_time(message["ts"])
+    seconds, ts_ms = json_time(message["ts"])
     timed: dict[str, Any] = {}
     for name, value in message.items():
         timed |= {"timestamp": seconds, "ts_ms": ts_ms} if name == "ts" else {name: value}
     return timed
 
 
-def split_by_circuits(
+def split_telemetry(
     message: dict[str, Any], max_bytes: int = MAX_PAYLOAD_BYTES
 ) -> list[dict[str, Any]]:
     """`message`, or as many messages as it takes to keep each below `max_bytes`.

@@ -12,7 +12,7 @@ _BASIC_INGEST = re.compile(r"^\$aws/rules/[^/]+/", re.IGNORECASE)
 """A topic straight to a rule; these levels do not count."""
 
 
-def over_limit(topic: str) -> str | None:
+def topic_over_limit(topic: str) -> str | None:
     """Why AWS IoT Core does not take a topic (or filter) of this form; None if it does."""
     counted = _BASIC_INGEST.sub("", topic, count=1)
     slashes, size = counted.count("/"), len(counted.encode())
@@ -88,11 +88,11 @@ SHADOW_ANSWERS = (
 """Below the shadow's prefix; AWS advises against a wildcard at the end."""
 
 
-def bus_out(ven_id: str) -> str:
+def bus_out_topic(ven_id: str) -> str:
     """Messages of the VOLTTRON bus, in batches."""
     return f"ven/bus/{ven_id}/out"
 
 
-def bus_in(ven_id: str) -> str:
+def bus_in_topic(ven_id: str) -> str:
     """Prefix of what is meant for the VOLTTRON bus; the rest of the topic is the bus's."""
     return f"ven/bus/{ven_id}/in"

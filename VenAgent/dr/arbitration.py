@@ -7,14 +7,16 @@ between.
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
+
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.commands import CancelCommand, Command, RestoreCommand, ShedCommand
-from VenAgent.contract.json_codec import rounded, utc_text
+from VenAgent.contract.json_codec import json_number
 from VenAgent.contract.reasons import Reason, ReasonCode
-from VenAgent.dr.curtailment_plan import refusal_of
-from VenAgent.dr.effects import Announce, Effects, SaveEvent
+from VenAgent.dr.curtailment_plan import curtailment_refusal
+from VenAgent.dr.effects import AnnounceEffect, Effects, SaveEventEffect
 from VenAgent.dr.event import Event, EventRequest, EventState
-from VenAgent.dr.event_completion import event_summary
+from VenAgent.dr.event_completion import event_completion_summary
 from VenAgent.dr.event_execution import EventExecution
 from VenAgent.dr.event_queue import EventQueue
 from VenAgent.dr.opt_out import OptOut
@@ -49,7 +51,7 @@ class Arbitration:
         event = Event.of(command, now)
         request, refusal = event.request, None
         if request.circuit_id is not None:
-            refusal = refusal_of(request.circuit_id, self._site.panel)
+            refusal = curtailment_refusal(request.circuit_id, self._site.panel)
         if refusal is None and self.queue.is_over(event.event_id, request.modification):
             refusal = Reason(
                 ReasonCode.EVENT_OVER,
@@ -108,7 +110,7 @@ class Arbitration:
             return []  # the ack to come is this one's too
         replies.expect(request.correlation_id)
         known.note_duplicate(request.correlation_id)
-        return [SaveEvent.of(known)]
+        return [SaveEventEffect.of(known)]
 
     def _accept(self, event: Event, now: float) -> Effects:
         if event.request.start_ts > now:
@@ -128,7 +130,7 @@ class Arbitration:
         self.queue.waiting[event.event_id] = event
         acks: Effects = []
         if request.start_ts > now:
-            start_ts = rounded(request.start_ts)
+            start_ts = json_number(request.start_ts)
             acks = replies.to_event(event, AckStatus.SCHEDULED, now, start_ts=start_ts)
         elif self.running is not None and self.execution.restores_for_long(now):
             restored, of = self.running.restored_of()
@@ -207,7 +209,7 @@ class Arbitration:
 
     def _wait_acked(self, event: Event, first: Event, now: float) -> Effects:
         text = (
-            f"event {first.event_id} comes first until {utc_text(first.request.end_ts)}; "
+            f"event {first.event_id} comes first until {_utc_text(first.request.end_ts)}; "
             f"this one goes on then if time is left"
         )
         reason = Reason(ReasonCode.LOWER_PRECEDENCE, text)
@@ -237,7 +239,7 @@ class Arbitration:
         event.to(EventState.COMPLETED)
         event.resume_metering(now)  # all since it was preempted counts as paused
         self.queue.remember(event.event_id, event.request.modification)
-        replies, summary = self._site.replies, event_summary(event)
+        replies, summary = self._site.replies, event_completion_summary(event)
         acks = replies.to_ender(event, AckStatus.SUCCESS, now)
         if event.acked:
             acks.append(replies.follow_up(event, AckStatus.COMPLETED, now, summary=summary))
@@ -321,7 +323,7 @@ class Arbitration:
         effects = self.opt_out.shift(step_sec)
         for event in (*begun, *self.rebounding, *self.recovered):
             event.shift(step_sec)
-            effects.append(SaveEvent.of(event))
+            effects.append(SaveEventEffect.of(event))
         return effects + self.execution.clock_stepped(step_sec)
 
     # ---- the time after ------------------------------------------------------------------
@@ -331,9 +333,9 @@ class Arbitration:
         self.rebounding.remove(event)
         event.close_rebound()
         ack = self._site.replies.follow_up(
-            event, AckStatus.REBOUND, now, summary=event_summary(event)
+            event, AckStatus.REBOUND, now, summary=event_completion_summary(event)
         )
-        return [SaveEvent.of(event), ack]
+        return [SaveEventEffect.of(event), ack]
 
     def _close_rebounds(self, now: float) -> Effects:
         """Another event begins: what is drawn from now on is no rebound."""
@@ -344,4 +346,9 @@ class Arbitration:
 
 def _saved_and_announced(event: Event, acks: Effects) -> Effects:
     """The event as the acks leave it, those, and the announcement."""
-    return [SaveEvent.of(event), *acks, Announce.of(event)]
+    return [SaveEventEffect.of(event), *acks, AnnounceEffect.of(event)]
+
+
+def _utc_text(ts: float) -> str:
+    """Epoch seconds in a sentence for a person: UTC, to the second."""
+    return datetime.fromtimestamp(ts, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -2,7 +2,7 @@
 
 The rules, in their order:
 
-1. Only a `Candidate` can be in a plan, and a protected circuit never becomes one.
+1. Only a `CircuitCandidate` can be in a plan, and a protected circuit never becomes one.
 2. Critical and priority-1 circuits are used only when all others together are not enough.
 3. Land within 5 % of the request if any combination does; else meet it with the least
    overshoot; else shed all there is.
@@ -23,7 +23,7 @@ from functools import cached_property, reduce
 from itertools import groupby
 from operator import or_
 
-from VenAgent.dr.panel import Circuit, Control, Panel, Reading
+from VenAgent.dr.panel import Panel, PanelCircuit, PanelCircuitControl, PanelReading
 
 TOLERANCE = 0.05
 RESOLUTION = 8000
@@ -35,14 +35,15 @@ LEAST_REQUEST_KW = 1e-6
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A circuit that may be shed now. Made by `candidates` only: it keeps the protected ones out.
+class CircuitCandidate:
+    """A circuit that may be shed now. Made by `circuit_candidates` only, which keeps the
+    protected ones out.
 
     `max_shed_kw` is all that may be taken: the whole draw for a switch, down to the floor for a
     limit.
     """
 
-    circuit: Circuit
+    circuit: PanelCircuit
     power_kw: float
     max_shed_kw: float
     present_limit: float | None = None
@@ -50,7 +51,7 @@ class Candidate:
 
     @property
     def whole(self) -> bool:
-        return self.circuit.control is Control.SWITCH
+        return self.circuit.control is PanelCircuitControl.SWITCH
 
     @property
     def rank(self) -> tuple[bool, int]:
@@ -59,11 +60,11 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Action:
+class CircuitAction:
     """Shed one circuit: open its contactor (`value` False) or set its limit to `value`."""
 
     circuit_id: str
-    control: Control
+    control: PanelCircuitControl
     value: float | bool
     original_kw: float
     final_kw: float
@@ -74,19 +75,19 @@ class Action:
 
 
 @dataclass(frozen=True)
-class Selection:
+class CircuitSelection:
     """Which circuits to shed, and how far."""
 
-    actions: tuple[Action, ...]
+    actions: tuple[CircuitAction, ...]
 
     @property
     def predicted_kw(self) -> float:
         return sum(action.shed_kw for action in self.actions)
 
 
-def candidates(
-    panel: Panel, reading: Reading, *, exclude: Iterable[str] = ()
-) -> tuple[Candidate, ...]:
+def circuit_candidates(
+    panel: Panel, reading: PanelReading, *, exclude: Iterable[str] = ()
+) -> tuple[CircuitCandidate, ...]:
     """The circuits of `panel` that may be shed now, with what may be taken from each.
 
     Not those that draw nothing, generate, were not read, or are switched off; not one whose
@@ -98,21 +99,21 @@ def candidates(
         read = reading.circuit(circuit.id)
         if circuit.id in left_out or read.power_kw is None or read.closed is False:
             continue
-        if circuit.control is Control.LIMIT and read.limit is None:
+        if circuit.control is PanelCircuitControl.LIMIT and read.limit is None:
             continue
-        shed_kw = sheddable_kw(circuit, read.power_kw)
+        shed_kw = selectable_circuit_kw(circuit, read.power_kw)
         if shed_kw > 0.0:
             limit = read.limit if circuit.limit is None else circuit.limit.limit_of(read.limit)
-            found.append(Candidate(circuit, read.power_kw, shed_kw, limit))
+            found.append(CircuitCandidate(circuit, read.power_kw, shed_kw, limit))
     return tuple(found)
 
 
-def sheddable_kw(circuit: Circuit, power_kw: float) -> float:
+def selectable_circuit_kw(circuit: PanelCircuit, power_kw: float) -> float:
     """What may be taken from `circuit` while it draws `power_kw`; 0 when it may not be touched."""
     kept = circuit.kept_fraction
     if power_kw <= DRAWS_NOTHING_KW or kept >= 1.0:
         return 0.0
-    if circuit.control is Control.SWITCH:
+    if circuit.control is PanelCircuitControl.SWITCH:
         return power_kw if kept == 0.0 else 0.0
     if circuit.limit is None:
         return 0.0
@@ -121,17 +122,17 @@ def sheddable_kw(circuit: Circuit, power_kw: float) -> float:
 
 
 def select_circuits(
-    available: Sequence[Candidate], request_kw: float, *, tolerance: float = TOLERANCE
-) -> Selection:
+    available: Sequence[CircuitCandidate], request_kw: float, *, tolerance: float = TOLERANCE
+) -> CircuitSelection:
     """The circuits that shed `request_kw` by the rules above; empty when nothing can be shed."""
     flexible = [c for c in available if not c.circuit.last_resort]
     enough = sum(c.max_shed_kw for c in flexible) >= request_kw * (1.0 - tolerance)
     pool = sorted(flexible if enough else available, key=lambda c: c.rank)
     if not pool or request_kw <= 0.0:
-        return Selection(())
+        return CircuitSelection(())
     unit_kw = max(request_kw, LEAST_REQUEST_KW) / RESOLUTION
     items = [_Item(candidate, unit_kw) for candidate in pool]
-    return Selection(tuple(_actions(_best(items, round(RESOLUTION * tolerance)), unit_kw)))
+    return CircuitSelection(tuple(_actions(_best(items, round(RESOLUTION * tolerance)), unit_kw)))
 
 
 class _Item:
@@ -139,7 +140,7 @@ class _Item:
 
     __slots__ = ("candidate", "units", "whole")
 
-    def __init__(self, candidate: Candidate, unit_kw: float) -> None:
+    def __init__(self, candidate: CircuitCandidate, unit_kw: float) -> None:
         self.candidate = candidate
         self.whole = candidate.whole
         # More than this makes no difference: a limit never gives more than the request, and of
@@ -277,14 +278,14 @@ def _goal(reach: list[int], band: int) -> int:
     return RESOLUTION + _lowest_bit(above) if above else reach[-1].bit_length() - 1
 
 
-def _actions(amounts: list[tuple[_Item, int]], unit_kw: float) -> Iterable[Action]:
+def _actions(amounts: list[tuple[_Item, int]], unit_kw: float) -> Iterable[CircuitAction]:
     """The device writes: switches whole, limits to the step of their register."""
     owed_kw = 0.0  # what rounding to units and steps left over, for the next limit to take
     for item, units in sorted(amounts, key=lambda pair: not pair[0].whole):
         candidate, circuit = item.candidate, item.candidate.circuit
         if circuit.limit is None or candidate.whole:
             owed_kw += units * unit_kw - candidate.power_kw
-            yield Action(circuit.id, circuit.control, False, candidate.power_kw, 0.0)
+            yield CircuitAction(circuit.id, circuit.control, False, candidate.power_kw, 0.0)
             continue
         wanted_kw = min(units * unit_kw + owed_kw, candidate.max_shed_kw)
         lowest_kw = circuit.kept_fraction * candidate.power_kw
@@ -295,4 +296,4 @@ def _actions(amounts: list[tuple[_Item, int]], unit_kw: float) -> Iterable[Actio
         final_kw = min(circuit.limit.kw_of(value), candidate.power_kw)
         owed_kw += units * unit_kw - (candidate.power_kw - final_kw)
         if final_kw < candidate.power_kw:
-            yield Action(circuit.id, circuit.control, value, candidate.power_kw, final_kw)
+            yield CircuitAction(circuit.id, circuit.control, value, candidate.power_kw, final_kw)

@@ -11,11 +11,11 @@ from collections import Counter
 from dataclasses import dataclass
 
 from VenAgent.contract.acks import AckStatus
-from VenAgent.contract.alerts import Severity
+from VenAgent.contract.alerts import AlertSeverity
 from VenAgent.contract.reasons import Reason, ReasonCode
-from VenAgent.dr.effects import Effects, RaiseAlert, ReadMeter, SaveEvent
+from VenAgent.dr.effects import Effects, RaiseAlertEffect, ReadMeterEffect, SaveEventEffect
 from VenAgent.dr.event import Event
-from VenAgent.dr.panel import Reading
+from VenAgent.dr.panel import PanelReading
 from VenAgent.dr.shed_circuit import ShedCircuit
 from VenAgent.dr.site_state import SiteState
 
@@ -32,7 +32,7 @@ RESTARTS_MOST = 3
 
 
 @dataclass
-class Settling:
+class _Settling:
     """Whether the meter shows what was shed, or at least stands still."""
 
     expected_kw: float = 0.0
@@ -61,7 +61,7 @@ class Settling:
         self.due_ts = self.due_ts or now + SETTLE_SEC
 
 
-class CircuitWatch:
+class _CircuitWatch:
     """Which circuits someone has changed during the event: a person's hand, or a device that began
     anew. A hand is a single change that the device reports while it is there. Several circuits of
     one device at once, or a device that was away meanwhile, are a device that restarted: its relays
@@ -74,7 +74,9 @@ class CircuitWatch:
         """Devices that a reading was without, since their circuits were last seen as written."""
         self._restarts: Counter[str] = Counter()
 
-    def look(self, event: Event, reading: Reading) -> tuple[list[ShedCircuit], list[ShedCircuit]]:
+    def look(
+        self, event: Event, reading: PanelReading
+    ) -> tuple[list[ShedCircuit], list[ShedCircuit]]:
         """(overridden by hand, to be shed again), once enough readings have shown it."""
         by_device: dict[str, list[ShedCircuit]] = {}
         for circuit in event.circuits:
@@ -104,7 +106,7 @@ class CircuitWatch:
 
 
 @dataclass
-class Deviation:
+class _Deviation:
     """How long an active event's meter has been off target."""
 
     since_ts: float | None = None
@@ -126,19 +128,19 @@ class ClosedLoop:
 
     def __init__(self, site: SiteState) -> None:
         self._site = site
-        self._settling = Settling()
-        self._deviation = Deviation()
-        self._circuits = CircuitWatch()
+        self._settling = _Settling()
+        self._deviation = _Deviation()
+        self._circuits = _CircuitWatch()
         self._is_stale = False
 
     def begin(self) -> None:
         """Another event is looked at from now on."""
-        self._circuits = CircuitWatch()
+        self._circuits = _CircuitWatch()
         self.restart()
 
     def restart(self, expected_kw: float = 0.0) -> None:
         """Circuits were written: the meter has to settle at a shed of `expected_kw`."""
-        self._settling, self._deviation = Settling(expected_kw=expected_kw), Deviation()
+        self._settling, self._deviation = _Settling(expected_kw=expected_kw), _Deviation()
 
     def hold_off(self, now: float) -> None:
         """What is off target cannot be helped now: leave it for a while."""
@@ -148,20 +150,22 @@ class ClosedLoop:
         """The clock was set: look again at once, and count anew how long it is off target."""
         expected_kw = self._settling.expected_kw
         due_ts = None if self._settling.due_ts is None else 0.0
-        self._settling = Settling(expected_kw, due_ts, self._settling.tries)
-        self._deviation = Deviation()
+        self._settling = _Settling(expected_kw, due_ts, self._settling.tries)
+        self._deviation = _Deviation()
 
     @property
     def is_frozen(self) -> bool:
         """Whether the meter is not read any more."""
         return self._is_stale
 
-    def look(self, event: Event, reading: Reading, now: float) -> tuple[Effects, Reason | None]:
+    def look(
+        self, event: Event, reading: PanelReading, now: float
+    ) -> tuple[Effects, Reason | None]:
         """What follows from a reading; and why circuits are to be added or released, if they are.
 
         The reading has the panel's power, and is no older than the event.
         """
-        effects: Effects = [RaiseAlert("meter.stale")] if self._is_stale else []
+        effects: Effects = [RaiseAlertEffect("meter.stale")] if self._is_stale else []
         self._is_stale = False
         power_kw = reading.power_kw or 0.0
         previous_kw = event.metered.last_kw if event.metered.samples else None
@@ -189,7 +193,7 @@ class ClosedLoop:
         return effects + more, reason
 
     def _measured(
-        self, event: Event, reading: Reading, now: float
+        self, event: Event, reading: PanelReading, now: float
     ) -> tuple[Effects, Reason | None]:
         """The meter has settled: report what it shows, and which circuits did not respond."""
         event.measure(reading.power_kw or 0.0)
@@ -200,13 +204,13 @@ class ClosedLoop:
             if c.confirmed and c.responded is False and not c.manual_override
         ]
         effects: Effects = [
-            SaveEvent.of(event),
+            SaveEventEffect.of(event),
             self._site.replies.follow_up(event, AckStatus.MEASURED, now),
         ]
         for circuit in unresponsive:
             message = f"{circuit.name} was switched, but its power did not fall"
             effects.append(
-                RaiseAlert(
+                RaiseAlertEffect(
                     "circuit.not_responding",
                     message,
                     circuit.circuit_id,
@@ -219,7 +223,7 @@ class ClosedLoop:
         return effects, Reason(ReasonCode.NOT_RESPONDED, f"did not respond: {names}")
 
     def _respect_overrides(
-        self, event: Event, overridden: list[ShedCircuit], reading: Reading, now: float
+        self, event: Event, overridden: list[ShedCircuit], reading: PanelReading, now: float
     ) -> Effects:
         """A circuit that a person switched during the event is theirs until it is over."""
         if not overridden:
@@ -228,11 +232,11 @@ class ClosedLoop:
             event.measure(reading.power_kw or 0.0)
         event.put(circuit.taken_by_hand() for circuit in overridden)
         alerts: Effects = [
-            RaiseAlert(
+            RaiseAlertEffect(
                 "circuit.manual_override",
                 f"{circuit.name} was changed at the site and is left out of the event",
                 circuit.circuit_id,
-                Severity.INFO,
+                AlertSeverity.INFO,
                 ReasonCode.MANUAL_OVERRIDE,
             )
             for circuit in overridden
@@ -240,14 +244,16 @@ class ClosedLoop:
         names = ", ".join(circuit.circuit_id for circuit in overridden)
         reason = Reason(ReasonCode.MANUAL_OVERRIDE, f"changed by hand at the site: {names}")
         ack = self._site.replies.follow_up(event, AckStatus.ADJUSTED, now, reason)
-        return [SaveEvent.of(event), ack, *alerts]
+        return [SaveEventEffect.of(event), ack, *alerts]
 
     def _compare(self, event: Event, power_kw: float, now: float) -> tuple[Effects, Reason | None]:
         policy, requested_kw = self._site.policy, event.request.shed_kw
         error_kw = requested_kw - event.shed_at(power_kw)
         band_kw = policy.band * requested_kw
         if not self._deviation.is_confirmed(error_kw, band_kw, policy.confirm_sec, now):
-            return ([RaiseAlert("shed.short")] if self._deviation.since_ts is None else []), None
+            return (
+                [RaiseAlertEffect("shed.short")] if self._deviation.since_ts is None else []
+            ), None
         side = f"short by {error_kw:.2f}" if error_kw > 0.0 else f"over by {-error_kw:.2f}"
         return [], Reason(ReasonCode.OFF_TARGET, f"the measured shed was {side} kW")
 
@@ -258,12 +264,12 @@ class ClosedLoop:
         effects: Effects = []
         if self._settling.due_ts is not None and self._settling.due_ts <= now:
             self._settling.due_ts = None
-            effects.append(ReadMeter())
+            effects.append(ReadMeterEffect())
         if self._stale_ts(event) <= now and not self._is_stale:
             self._is_stale = True
             message = "the meter is not read: circuits are neither added nor released until it is"
             effects.append(
-                RaiseAlert("meter.stale", message, reason_code=ReasonCode.METER_UNREADABLE)
+                RaiseAlertEffect("meter.stale", message, reason_code=ReasonCode.METER_UNREADABLE)
             )
         return effects
 

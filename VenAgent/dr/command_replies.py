@@ -6,12 +6,12 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-from VenAgent.contract.acks import AckStatus, ack, curtailed_circuit, reason_fields
-from VenAgent.contract.command_reader import CommandRejected
+from VenAgent.contract.acks import AckStatus, ack_circuit, ack_reason_fields, build_ack
+from VenAgent.contract.command_reader import CommandNotRead
 from VenAgent.contract.commands import Command
-from VenAgent.contract.json_codec import rounded
+from VenAgent.contract.json_codec import json_number
 from VenAgent.contract.reasons import Reason, ReasonCode
-from VenAgent.dr.effects import Effects, SaveFingerprint, SendAck
+from VenAgent.dr.effects import Effects, SaveFingerprintEffect, SendAckEffect
 from VenAgent.dr.event import Event
 
 REPLIES_KEPT = 2_000
@@ -43,7 +43,7 @@ class CommandReplies:
             reason = Reason(ReasonCode.CORRELATION_ID_REUSED, text)
             named = {} if command.event_id is None else {"event_id": command.event_id}
             body = self._ack(command.op, correlation_id, AckStatus.REJECTED, now, reason, **named)
-            return [SendAck(body, is_reply=False)]
+            return [SendAckEffect(body, is_reply=False)]
         return self._again(correlation_id)
 
     def take(self, command: Command) -> Effects:
@@ -51,7 +51,7 @@ class CommandReplies:
         if command.correlation_id is None:
             return []
         self.recall_fingerprint(command.correlation_id, command.fingerprint)
-        return [SaveFingerprint(command.correlation_id, command.fingerprint)]
+        return [SaveFingerprintEffect(command.correlation_id, command.fingerprint)]
 
     def recall_fingerprint(self, correlation_id: str, fingerprint: str) -> None:
         self._fingerprints[correlation_id] = fingerprint
@@ -67,7 +67,7 @@ class CommandReplies:
 
     def _again(self, correlation_id: str) -> Effects:
         if correlation_id in self._sent:
-            return [SendAck(self._sent[correlation_id], is_reply=False)]
+            return [SendAckEffect(self._sent[correlation_id], is_reply=False)]
         return []
 
     def sent_to(self, correlation_id: str | None) -> Mapping[str, Any] | None:
@@ -79,7 +79,7 @@ class CommandReplies:
         if correlation_id is not None:
             self._expected.add(correlation_id)
 
-    def remember(self, body: Mapping[str, Any]) -> SendAck:
+    def remember(self, body: Mapping[str, Any]) -> SendAckEffect:
         """Send `body`, and again whenever its command comes again."""
         correlation_id = body.get("correlationId")
         if correlation_id is not None:
@@ -87,7 +87,7 @@ class CommandReplies:
             self._sent[correlation_id] = body
             while len(self._sent) > REPLIES_KEPT:
                 self._sent.popitem(last=False)
-        return SendAck(body)
+        return SendAckEffect(body)
 
     def to(
         self,
@@ -96,7 +96,7 @@ class CommandReplies:
         now: float,
         reason: Reason | None = None,
         **fields: Any,
-    ) -> SendAck:
+    ) -> SendAckEffect:
         """The ack of a command that is done, or refused."""
         if command.event_id is not None:
             fields.setdefault("event_id", command.event_id)
@@ -110,7 +110,7 @@ class CommandReplies:
         now: float,
         reason: Reason | None = None,
         **fields: Any,
-    ) -> SendAck:
+    ) -> SendAckEffect:
         """The ack of a command known by its op and correlation_id only."""
         return self.remember(self._ack(op, correlation_id, status, now, reason, **fields))
 
@@ -122,11 +122,13 @@ class CommandReplies:
         now: float,
         reason: Reason | None = None,
         **fields: Any,
-    ) -> SendAck:
+    ) -> SendAckEffect:
         """An ack of a command that is still being carried out; its reply comes later."""
-        return SendAck(self._ack(op, correlation_id, status, now, reason, **fields), is_reply=False)
+        return SendAckEffect(
+            self._ack(op, correlation_id, status, now, reason, **fields), is_reply=False
+        )
 
-    def refuse(self, rejected: CommandRejected, now: float) -> Effects:
+    def refuse(self, rejected: CommandNotRead, now: float) -> Effects:
         """To a command that did not parse. Not remembered: parsed again, it is refused again. One
         that was obeyed in its time, and comes again after it, gets the ack that it got."""
         known, fingerprint = rejected.correlation_id, rejected.fingerprint
@@ -137,7 +139,7 @@ class CommandReplies:
         named = {} if rejected.event_id is None else {"event_id": rejected.event_id}
         op, correlation_id = rejected.op, rejected.correlation_id
         body = self._ack(op, correlation_id, AckStatus.REJECTED, now, reason, **named)
-        return [SendAck(body, is_reply=False)]
+        return [SendAckEffect(body, is_reply=False)]
 
     def to_event(
         self,
@@ -160,9 +162,9 @@ class CommandReplies:
         now: float,
         reason: Reason | None = None,
         **fields: Any,
-    ) -> SendAck:
+    ) -> SendAckEffect:
         """An ack of a later change of the event, under the same correlation_id."""
-        return SendAck(self.event_ack(event, status, now, reason, **fields), is_reply=False)
+        return SendAckEffect(self.event_ack(event, status, now, reason, **fields), is_reply=False)
 
     def to_ender(
         self,
@@ -193,14 +195,14 @@ class CommandReplies:
         request, is_measured = event.request, event.measured_kw is not None
         shown = {
             "event_id": event.event_id,
-            "requested_shed_kw": rounded(request.shed_kw),
-            "actual_shed_kw": rounded(event.measured_kw if is_measured else event.predicted_kw),
+            "requested_shed_kw": json_number(request.shed_kw),
+            "actual_shed_kw": json_number(event.measured_kw if is_measured else event.predicted_kw),
             "shed_basis": "measured" if is_measured else "predicted",
-            "baseline_kw": rounded(event.baseline_kw),
-            "end_ts": rounded(request.end_ts),
+            "baseline_kw": json_number(event.baseline_kw),
+            "end_ts": json_number(request.end_ts),
             "modification": request.modification,
             "circuits_curtailed": [
-                curtailed_circuit(
+                ack_circuit(
                     circuit_id=circuit.circuit_id,
                     name=circuit.name,
                     breaker_amps=circuit.breaker_amps,
@@ -225,12 +227,12 @@ class CommandReplies:
         reason: Reason | None = None,
         **fields: Any,
     ) -> dict[str, Any]:
-        return ack(
+        return build_ack(
             op=op,
             status=status,
             ven_id=self.ven_id,
             ts=now,
             correlation_id=correlation_id,
-            **reason_fields(reason),
+            **ack_reason_fields(reason),
             **fields,
         )

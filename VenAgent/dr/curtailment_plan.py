@@ -11,16 +11,16 @@ from dataclasses import dataclass
 
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.circuit_selection import (
-    Action,
-    Candidate,
-    candidates,
+    CircuitAction,
+    CircuitCandidate,
+    circuit_candidates,
     select_circuits,
-    sheddable_kw,
+    selectable_circuit_kw,
 )
 from VenAgent.dr.cycling_limits import CyclingLimits
 from VenAgent.dr.event import Event
-from VenAgent.dr.panel import Circuit, Control, Panel, Reading
-from VenAgent.dr.policy import ReleaseOrder
+from VenAgent.dr.panel import Panel, PanelCircuit, PanelCircuitControl, PanelReading
+from VenAgent.dr.policy import ReleasePolicy
 from VenAgent.dr.shed_circuit import ShedCircuit
 from VenAgent.dr.site_state import SiteState
 
@@ -45,7 +45,7 @@ class CurtailmentPlan:
 def plan_curtailment(
     event: Event,
     site: SiteState,
-    reading: Reading,
+    reading: PanelReading,
     held_kw: float,
     now: float,
     *,
@@ -62,16 +62,16 @@ def plan_curtailment(
     missing_kw = min(request.shed_kw - held_kw, _most_kw(reading))
     band_kw = site.policy.band * request.shed_kw
     if missing_kw > band_kw or (missing_kw > 0.0 and not event.held()):
-        return shed_more(event, panel, reading, unavailable, missing_kw, now)
+        return _shed_more(event, panel, reading, unavailable, missing_kw, now)
     if missing_kw >= -band_kw:
         return CurtailmentPlan()
-    less = shed_less(event, panel, order, -missing_kw, band_kw, now)
+    less = _shed_less(event, panel, order, -missing_kw, band_kw, now)
     if not may_exchange or -missing_kw + less.delta_kw <= band_kw:
         return less
-    return exchange(event, panel, reading, unavailable, event.predicted_kw + missing_kw, now)
+    return _exchange(event, panel, reading, unavailable, event.predicted_kw + missing_kw, now)
 
 
-def _most_kw(reading: Reading) -> float:
+def _most_kw(reading: PanelReading) -> float:
     """What can be shed at most: the target is never below zero, or below what is generated."""
     power_kw, circuits = reading.power_kw or 0.0, reading.circuits.values()
     if power_kw <= 0.0:  # more is generated than drawn, perhaps by what has no meter
@@ -79,10 +79,10 @@ def _most_kw(reading: Reading) -> float:
     return power_kw - sum(min(0.0, read.power_kw or 0.0) for read in circuits)
 
 
-def shed_more(
+def _shed_more(
     event: Event,
     panel: Panel,
-    reading: Reading,
+    reading: PanelReading,
     unavailable: Iterable[str],
     request_kw: float,
     now: float,
@@ -91,7 +91,7 @@ def shed_more(
     lower. Empty when nothing is left."""
     tried = {circuit.circuit_id: circuit for circuit in event.circuits}
     available = [
-        *candidates(panel, reading, exclude=[*tried, *unavailable]),
+        *circuit_candidates(panel, reading, exclude=[*tried, *unavailable]),
         *_lowerable(event, panel, reading),
     ]
     if event.request.circuit_id is not None:
@@ -108,7 +108,7 @@ def shed_more(
     return CurtailmentPlan(tuple(planned), delta_kw)
 
 
-def _lowerable(event: Event, panel: Panel, reading: Reading) -> list[Candidate]:
+def _lowerable(event: Event, panel: Panel, reading: PanelReading) -> list[CircuitCandidate]:
     """Limits of this event that can go lower still. Their floor is a part of what they drew
     before the event, not of what is left."""
     found = []
@@ -125,18 +125,20 @@ def _lowerable(event: Event, panel: Panel, reading: Reading) -> list[Candidate]:
         kept_kw = circuit.kept_fraction * held.original_kw
         lowest_kw = circuit.limit.kw_of(circuit.limit.value_at(0.0, lowest_kw=kept_kw))
         if circuit.kept_fraction < 1.0 and power_kw - lowest_kw > circuit.limit.step_kw:
-            found.append(Candidate(circuit, power_kw, power_kw - lowest_kw, float(held.value)))
+            found.append(
+                CircuitCandidate(circuit, power_kw, power_kw - lowest_kw, float(held.value))
+            )
     return found
 
 
-def shed_less(
-    event: Event, panel: Panel, order: ReleaseOrder, excess_kw: float, spare_kw: float, now: float
+def _shed_less(
+    event: Event, panel: Panel, order: ReleasePolicy, excess_kw: float, spare_kw: float, now: float
 ) -> CurtailmentPlan:
     """Put back about `excess_kw`, at most `spare_kw` more, by priority in `order`, of one priority
     the largest first. A circuit that must stay off for a while yet stays."""
     planned, delta_kw = [], 0.0
     left_kw = excess_kw
-    turn = 1 if order is ReleaseOrder.MOST_IMPORTANT_FIRST else -1
+    turn = 1 if order is ReleasePolicy.MOST_IMPORTANT_FIRST else -1
     held = [circuit for circuit in event.circuits if circuit.counts]
     held.sort(key=lambda c: (-turn * c.last_resort, turn * c.priority, -c.shed_kw))
     for circuit in held:
@@ -163,10 +165,10 @@ def shed_less(
     return CurtailmentPlan(tuple(planned), delta_kw)
 
 
-def exchange(
+def _exchange(
     event: Event,
     panel: Panel,
-    reading: Reading,
+    reading: PanelReading,
     unavailable: Iterable[str],
     request_kw: float,
     now: float,
@@ -177,7 +179,7 @@ def exchange(
     held = {circuit.circuit_id: circuit for circuit in event.circuits if circuit.counts}
     tried = [circuit.circuit_id for circuit in event.circuits]
     pool = [
-        *candidates(panel, reading, exclude=[*tried, *unavailable]),
+        *circuit_candidates(panel, reading, exclude=[*tried, *unavailable]),
         *_as_they_were(held.values(), panel),
     ]
     if event.request.circuit_id is not None:
@@ -197,31 +199,33 @@ def exchange(
     return CurtailmentPlan((*planned, *(circuit.to_release() for circuit in back)), delta_kw)
 
 
-def _as_they_were(held: Iterable[ShedCircuit], panel: Panel) -> Iterator[Candidate]:
+def _as_they_were(held: Iterable[ShedCircuit], panel: Panel) -> Iterator[CircuitCandidate]:
     """What is shed, as if it were still drawing; not what may not be shed any more."""
     for shed in held:
         circuit = _configured(shed, panel)
-        most_kw = 0.0 if circuit is None else sheddable_kw(circuit, shed.original_kw)
+        most_kw = 0.0 if circuit is None else selectable_circuit_kw(circuit, shed.original_kw)
         if circuit is not None and most_kw > 0.0:
             scale = None if shed.is_switch else circuit.limit
             before = None if scale is None else scale.limit_of(float(shed.before))
-            yield Candidate(circuit, shed.original_kw, most_kw, before)
+            yield CircuitCandidate(circuit, shed.original_kw, most_kw, before)
 
 
-def _configured(held: ShedCircuit, panel: Panel) -> Circuit | None:
+def _configured(held: ShedCircuit, panel: Panel) -> PanelCircuit | None:
     """The circuit of a shed one; None if the configuration has changed how it is controlled since:
     then it can only go back."""
     circuit = panel.by_id.get(held.circuit_id)
     return circuit if circuit is not None and circuit.point == held.point else None
 
 
-def _must_stay_off(held: ShedCircuit, configured: Circuit | None, now: float) -> bool:
+def _must_stay_off(held: ShedCircuit, configured: PanelCircuit | None, now: float) -> bool:
     return configured is not None and now - held.shed_ts < configured.endurance.min_off_sec
 
 
-def _newly_shed(panel: Panel, reading: Reading, action: Action, now: float) -> ShedCircuit:
+def _newly_shed(
+    panel: Panel, reading: PanelReading, action: CircuitAction, now: float
+) -> ShedCircuit:
     read = reading.circuit(action.circuit_id)
-    before = True if action.control is Control.SWITCH else read.limit
+    before = True if action.control is PanelCircuitControl.SWITCH else read.limit
     assert before is not None  # candidates() leaves unread limits out
     if read.slot is not None:
         before = read.slot
@@ -234,7 +238,7 @@ def _newly_shed(panel: Panel, reading: Reading, action: Action, now: float) -> S
     )
 
 
-def _raised(circuit: ShedCircuit, configured: Circuit, more_kw: float) -> ShedCircuit:
+def _raised(circuit: ShedCircuit, configured: PanelCircuit, more_kw: float) -> ShedCircuit:
     """A limited circuit that is let draw about `more_kw` more."""
     assert configured.limit is not None
     before = configured.limit.limit_of(float(circuit.before))
@@ -243,7 +247,7 @@ def _raised(circuit: ShedCircuit, configured: Circuit, more_kw: float) -> ShedCi
     return circuit.rewritten(value, min(configured.limit.kw_of(value), circuit.original_kw))
 
 
-def refusal_of(circuit_id: str, panel: Panel) -> Reason | None:
+def curtailment_refusal(circuit_id: str, panel: Panel) -> Reason | None:
     """Why a command may not shed this circuit by name; None if it may."""
     circuit = panel.by_id.get(circuit_id)
     if circuit is None:
@@ -251,7 +255,7 @@ def refusal_of(circuit_id: str, panel: Panel) -> Reason | None:
             ReasonCode.UNKNOWN_CIRCUIT,
             f"unknown circuit {circuit_id!r}: this panel has {', '.join(panel.by_id)}",
         )
-    if circuit.control is Control.NONE:
+    if circuit.control is PanelCircuitControl.NONE:
         return Reason(ReasonCode.NOT_CONTROLLABLE, f"circuit {circuit_id} cannot be controlled")
     if circuit.critical or circuit.kept_fraction >= 1.0:
         text = f"circuit {circuit_id} is critical and is never shed by command"
@@ -259,27 +263,27 @@ def refusal_of(circuit_id: str, panel: Panel) -> Reason | None:
     return None
 
 
-def circuits_that_look_shed(panel: Panel, reading: Reading) -> list[ShedCircuit]:
+def circuits_that_look_curtailed(panel: Panel, reading: PanelReading) -> list[ShedCircuit]:
     """The circuits that are switched off or limited now, with normal as what they were before."""
     found = []
     for circuit in panel.circuits:
         read = reading.circuit(circuit.id)
         before: float | bool = True
         now: float | bool | None = read.closed
-        if circuit.control is Control.LIMIT and circuit.limit is not None:
+        if circuit.control is PanelCircuitControl.LIMIT and circuit.limit is not None:
             before = circuit.limit.value_at(circuit.limit.full_scale_kw)
             now = circuit.limit.limit_of(read.limit)
-        if circuit.control is not Control.NONE and now is not None and now < before:
+        if circuit.control is not PanelCircuitControl.NONE and now is not None and now < before:
             power_kw = read.power_kw or 0.0
-            action = Action(circuit.id, circuit.control, now, power_kw, power_kw)
+            action = CircuitAction(circuit.id, circuit.control, now, power_kw, power_kw)
             found.append(
                 ShedCircuit.newly_shed(action, circuit, before, relinquish=read.relinquish)
             )
     return found
 
 
-def reasons_spared(
-    event: Event | None, panel: Panel, reading: Reading, limits: CyclingLimits, now: float
+def reasons_not_curtailed(
+    event: Event | None, panel: Panel, reading: PanelReading, limits: CyclingLimits, now: float
 ) -> dict[str, Reason]:
     """Of each circuit that is not shed now, why not: for a person who looks at the page."""
     end_ts = event.request.end_ts if event is not None else now
@@ -292,9 +296,9 @@ def reasons_spared(
 
 
 def _reason_spared(
-    circuit: Circuit,
+    circuit: PanelCircuit,
     held: ShedCircuit | None,
-    reading: Reading,
+    reading: PanelReading,
     limits: CyclingLimits,
     now: float,
     end_ts: float,
@@ -306,7 +310,7 @@ def _reason_spared(
         return Reason(ReasonCode.WRITE_FAILED, held.failure)
     if held is not None and held.responded is False:
         return Reason(ReasonCode.NOT_RESPONDED, "did not respond: its power did not fall")
-    if circuit.control is Control.NONE:
+    if circuit.control is PanelCircuitControl.NONE:
         return Reason(ReasonCode.NOT_CONTROLLABLE, "cannot be controlled")
     if circuit.kept_fraction >= 1.0:
         return Reason(ReasonCode.CRITICAL, "critical: never shed")
@@ -314,7 +318,7 @@ def _reason_spared(
         return Reason(ReasonCode.NOT_READ, "was not read")
     if read.closed is False:
         return Reason(ReasonCode.SWITCHED_OFF, "is switched off")
-    if not candidates(Panel(1.0, circuit.voltage, (circuit,)), reading):
+    if not circuit_candidates(Panel(1.0, circuit.voltage, (circuit,)), reading):
         return Reason(ReasonCode.DRAWS_NOTHING, "draws nothing that could be shed")
     until_ts = max(end_ts, now + circuit.endurance.min_off_sec)
     why_not = limits.reason_against(circuit, now, until_ts)

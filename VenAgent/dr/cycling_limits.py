@@ -1,7 +1,8 @@
 """How often and how long a circuit's equipment is switched: when each was shed and put back.
 
 A compressor that is switched off must stay off for some minutes before it starts again, and a
-contactor has only so many cycles: `Endurance` says what each circuit bears, this what it bore.
+contactor has only so many cycles: `EndurancePolicy` says what each circuit bears, this what
+it bore.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from VenAgent.baseline.intervals import DAY_SEC
-from VenAgent.dr.panel import Circuit, Panel
+from VenAgent.dr.panel import Panel, PanelCircuit
 
 CYCLING_LIMITS_FACT = "cycling_limits"
 """The name under which the journal keeps it."""
@@ -46,7 +47,7 @@ class CyclingLimits:
     def note_restored(self, circuit_id: str, now: float) -> None:
         self._restored[circuit_id] = now
 
-    def reason_against(self, circuit: Circuit, now: float, end_ts: float) -> str | None:
+    def reason_against(self, circuit: PanelCircuit, now: float, end_ts: float) -> str | None:
         """Why the circuit may not be shed from `now` to `end_ts`, for a person; None if it may."""
         bears = circuit.endurance
         if end_ts - now < bears.min_off_sec:

@@ -1,7 +1,7 @@
 """What the core wants done: plain values that the agent carries out, in the order given.
 
-A `SaveEvent` or `SaveFact` stands before each effect that changes the building or sends an ack:
-written to the journal, synced, before the next effect is begun (docs/architecture.md).
+A `SaveEventEffect` or `SaveFactEffect` stands before each effect that changes the building or sends
+an ack: written to the journal, synced, before the next effect is begun (docs/architecture.md).
 """
 
 from __future__ import annotations
@@ -10,26 +10,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from VenAgent.contract.alerts import Severity
+from VenAgent.contract.alerts import AlertSeverity
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.event import Event
-from VenAgent.dr.panel import Reading
+from VenAgent.dr.panel import PanelReading
 from VenAgent.dr.point_write import PointWrite
 
 
 @dataclass(frozen=True)
-class SaveEvent:
-    """Write the event to the journal, as it is now; `SaveEvent.of` takes the snapshot."""
+class SaveEventEffect:
+    """Write the event to the journal, as it is now; `SaveEventEffect.of` takes the snapshot."""
 
     event: Event
 
     @classmethod
-    def of(cls, event: Event) -> SaveEvent:
+    def of(cls, event: Event) -> SaveEventEffect:
         return cls(event.snapshot())
 
 
 @dataclass(frozen=True)
-class SaveFact:
+class SaveFactEffect:
     """Write a fact about the site to the journal, in the place of the last one of this name."""
 
     name: str
@@ -37,7 +37,7 @@ class SaveFact:
 
 
 @dataclass(frozen=True)
-class SaveFingerprint:
+class SaveFingerprintEffect:
     """Write down what a command asks for: its correlation_id with other content is refused."""
 
     correlation_id: str
@@ -45,7 +45,7 @@ class SaveFingerprint:
 
 
 @dataclass(frozen=True)
-class SendAck:
+class SendAckEffect:
     """Send an ack; with `is_reply`, the same command gets it when it comes again."""
 
     body: Mapping[str, Any]
@@ -53,7 +53,7 @@ class SendAck:
 
 
 @dataclass(frozen=True)
-class Prepare:
+class PrepareEffect:
     """Reserve the devices as `task_id` until `until_ts`, and read the meter; then `prepared`."""
 
     event_id: str
@@ -62,10 +62,10 @@ class Prepare:
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """How a `Prepare` ended: a fresh reading, or why there is none or no reservation."""
+class PreparedEffect:
+    """How a `PrepareEffect` ended: a fresh reading, or why there is none or no reservation."""
 
-    reading: Reading | None = None
+    reading: PanelReading | None = None
     refusal: Reason | None = None
     may_pass: bool = False
     """No one refused: an agent that is needed gave no answer, and may soon."""
@@ -78,7 +78,7 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class Write:
+class WriteEffect:
     """Write these points, in parallel; then `written`."""
 
     event_id: str
@@ -88,7 +88,7 @@ class Write:
 
 
 @dataclass(frozen=True)
-class Restore:
+class RestoreEffect:
     """Write back what was there before the event; then `restored`."""
 
     event_id: str
@@ -96,7 +96,7 @@ class Restore:
 
 
 @dataclass(frozen=True)
-class Switch:
+class SwitchEffect:
     """Write these points outside the event's own plan; then `switched`."""
 
     switch_id: str
@@ -106,52 +106,52 @@ class Switch:
 
 
 @dataclass(frozen=True)
-class Release:
+class ReleaseEffect:
     """Give the reservation back."""
 
     task_id: str
 
 
 @dataclass(frozen=True)
-class ReadMeter:
+class ReadMeterEffect:
     """Read the meter now; the reading comes in as any other."""
 
 
 @dataclass(frozen=True)
-class Announce:
+class AnnounceEffect:
     """The event's state changed: publish it on the VOLTTRON bus and in the shadow."""
 
     event: Event
 
     @classmethod
-    def of(cls, event: Event) -> Announce:
+    def of(cls, event: Event) -> AnnounceEffect:
         return cls(event.snapshot())
 
 
 @dataclass(frozen=True)
-class RaiseAlert:
+class RaiseAlertEffect:
     """A trouble that a person should see to begins; without a message, it is over."""
 
     code: str
     message: str | None = None
     subject: str = ""
     """The circuit it is about, if it is about one."""
-    severity: Severity = Severity.WARNING
+    severity: AlertSeverity = AlertSeverity.WARNING
     reason_code: ReasonCode | None = None
 
 
 Effect = (
-    SaveEvent
-    | SaveFact
-    | SaveFingerprint
-    | SendAck
-    | Prepare
-    | Write
-    | Restore
-    | Switch
-    | Release
-    | ReadMeter
-    | Announce
-    | RaiseAlert
+    SaveEventEffect
+    | SaveFactEffect
+    | SaveFingerprintEffect
+    | SendAckEffect
+    | PrepareEffect
+    | WriteEffect
+    | RestoreEffect
+    | SwitchEffect
+    | ReleaseEffect
+    | ReadMeterEffect
+    | AnnounceEffect
+    | RaiseAlertEffect
 )
 Effects = list[Effect]

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from VenAgent.baseline.intervals import IntervalHistory
-from VenAgent.baseline.methods import RecentPower
+from VenAgent.baseline.recent_power import RecentPower
 from VenAgent.contract.acks import AckStatus
-from VenAgent.contract.command_reader import CommandRejected
+from VenAgent.contract.command_reader import CommandNotRead
 from VenAgent.contract.commands import (
     CancelCommand,
     Command,
@@ -29,18 +29,18 @@ from VenAgent.contract.commands import (
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.arbitration import Arbitration
 from VenAgent.dr.command_replies import CommandReplies
-from VenAgent.dr.curtailment_plan import circuits_that_look_shed, reasons_spared
+from VenAgent.dr.curtailment_plan import circuits_that_look_curtailed, reasons_not_curtailed
 from VenAgent.dr.cycling_limits import CYCLING_LIMITS_FACT, CyclingLimits
-from VenAgent.dr.effects import Effects, Prepared, ReadMeter, SaveEvent
+from VenAgent.dr.effects import Effects, PreparedEffect, ReadMeterEffect, SaveEventEffect
 from VenAgent.dr.event import Event, EventRequest, EventState
 from VenAgent.dr.load_control import LoadControl
-from VenAgent.dr.panel import Panel, Reading
-from VenAgent.dr.policy import OnStop, Policy
+from VenAgent.dr.panel import Panel, PanelReading
+from VenAgent.dr.policy import Policy, StopPolicy
 from VenAgent.dr.site_state import SiteState
 
 
 @dataclass(frozen=True)
-class RecoveredState:
+class RecoveredEngineState:
     """What an earlier process left in the journal."""
 
     events: Iterable[Event] = ()
@@ -118,18 +118,18 @@ class Engine:
         reason = Reason(ReasonCode.NOT_SUPPORTED, text)
         return [self.replies.to(command, AckStatus.REJECTED, now, reason)]
 
-    def refuse(self, rejected: CommandRejected, now: float) -> Effects:
+    def refuse(self, rejected: CommandNotRead, now: float) -> Effects:
         """The ack of a command that does not parse (any more: its time may have passed)."""
         return self.replies.refuse(rejected, now)
 
-    def reading(self, reading: Reading, now: float, *, lease_overdue: bool = False) -> Effects:
+    def reading(self, reading: PanelReading, now: float, *, lease_overdue: bool = False) -> Effects:
         """A new reading of the whole panel. `lease_overdue`: the devices may have gone back by
         themselves, as `lease_lapsed` will report once they are heard again."""
         self.site.latest = reading
         self.site.lease_overdue = lease_overdue
         return self.site.unrestored.reading(reading) + self._panel_reading(reading, now)
 
-    def _panel_reading(self, reading: Reading, now: float) -> Effects:
+    def _panel_reading(self, reading: PanelReading, now: float) -> Effects:
         if reading.power_kw is None:
             return []
         self.site.sampling.add(reading.ts)
@@ -139,7 +139,7 @@ class Engine:
         effects: Effects = []
         for event in self._arbitration.rebounding:
             if event.note_rebound(reading.power_kw):
-                effects.append(SaveEvent.of(event))
+                effects.append(SaveEventEffect.of(event))
         return effects
 
     def tick(self, now: float) -> Effects:
@@ -175,7 +175,7 @@ class Engine:
 
     # ---- what the agent reports back -----------------------------------------------------
 
-    def prepared(self, event_id: str, outcome: Prepared, now: float) -> Effects:
+    def prepared(self, event_id: str, outcome: PreparedEffect, now: float) -> Effects:
         """The reservation and the fresh reading are there, or why not: plan and write."""
         return self._execution.prepared(event_id, outcome, now) + self._arbitration.advance(now)
 
@@ -184,7 +184,7 @@ class Engine:
         event_id: str,
         failures: Mapping[str, str],
         now: float,
-        reading: Reading | None = None,
+        reading: PanelReading | None = None,
     ) -> Effects:
         """The writes ended; `failures` has a reason by circuit id, all others are confirmed.
         `reading` was taken after them, if the effect asked for it."""
@@ -196,7 +196,7 @@ class Engine:
         event_id: str,
         failures: Mapping[str, str],
         now: float,
-        reading: Reading | None = None,
+        reading: PanelReading | None = None,
     ) -> Effects:
         """Writes of a restore ended; `reading` was taken after them."""
         effects = self._execution.restored(event_id, failures, now, reading)
@@ -205,7 +205,7 @@ class Engine:
     def switched(self, switch_id: str, failures: Mapping[str, str], now: float) -> Effects:
         """The writes of a `setLoad`, or of a circuit that could not be put back, ended."""
         if self.site.unrestored.switched(switch_id, failures, now):
-            return [ReadMeter()]
+            return [ReadMeterEffect()]
         effects = self._load_control.switched(switch_id, failures, self.running, now)
         return effects + self._execution.tick(now) + self._after_writes(now)
 
@@ -224,7 +224,7 @@ class Engine:
 
     # ---- the agent's life ----------------------------------------------------------------
 
-    def resume(self, recovered: RecoveredState, now: float) -> Effects:
+    def resume(self, recovered: RecoveredEngineState, now: float) -> Effects:
         """Take over what an earlier process left."""
         for body in recovered.replies:
             self.replies.remember(body)
@@ -248,9 +248,9 @@ class Engine:
             effects += self.clock_stepped(step_sec, now)
         return effects + self._arbitration.advance(now) + self.tick(now)
 
-    def recover(self, reading: Reading, now: float) -> Effects:
+    def recover(self, reading: PanelReading, now: float) -> Effects:
         """The journal is lost, and this agent had shed: bring back whatever reads as shed."""
-        circuits = circuits_that_look_shed(self.panel, reading)
+        circuits = circuits_that_look_curtailed(self.panel, reading)
         if self.running is not None or not circuits:  # the caller tries again
             return []
         event = Event(
@@ -260,7 +260,7 @@ class Engine:
             circuits=tuple(circuits),
             acked=True,
         )
-        return [SaveEvent.of(event), *self._execution.take_over(event, now)]
+        return [SaveEventEffect.of(event), *self._execution.take_over(event, now)]
 
     def _expect_again(self, event: Event) -> None:
         expected: list[str | None] = []
@@ -300,7 +300,7 @@ class Engine:
     @property
     def leaves_to_next_start(self) -> bool:
         """Whether an orderly stop leaves the event that runs as it is."""
-        event, resume = self.running, self.site.policy.on_stop is OnStop.RESUME
+        event, resume = self.running, self.site.policy.on_stop is StopPolicy.RESUME
         return resume and event is not None and event.state is not EventState.RESTORING
 
     def clock_stepped(self, step_sec: float, now: float) -> Effects:
@@ -393,8 +393,10 @@ class Engine:
 
     def reasons_spared(self, now: float) -> dict[str, Reason]:
         """Of each circuit that is not shed now, why not."""
-        latest = self.site.latest or Reading(now, None, {})
-        return reasons_spared(self.running, self.panel, latest, self.site.cycling_limits, now)
+        latest = self.site.latest or PanelReading(now, None, {})
+        return reasons_not_curtailed(
+            self.running, self.panel, latest, self.site.cycling_limits, now
+        )
 
     def trouble(self) -> str | None:
         """What a person should know: circuits that do not go back. None when all is well."""

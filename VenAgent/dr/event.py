@@ -13,10 +13,10 @@ from enum import Enum
 from typing import Any
 
 from VenAgent.baseline.measured_power import MeasuredPower
-from VenAgent.contract.commands import ShedCommand, ShedLoadCommand, event_window
+from VenAgent.contract.commands import ShedCommand, ShedLoadCommand, event_command_window
 from VenAgent.contract.reasons import Reason
 from VenAgent.dr.event_baseline import EventBaseline
-from VenAgent.dr.panel import Reading
+from VenAgent.dr.panel import PanelReading
 from VenAgent.dr.shed_circuit import ShedCircuit
 
 
@@ -87,7 +87,7 @@ class EventRequest:
     @classmethod
     def of(cls, command: ShedCommand, now: float) -> EventRequest:
         """What a command received at `now` asks."""
-        start_ts, end_ts = event_window(command, now)
+        start_ts, end_ts = event_command_window(command, now)
         circuit_id = command.circuit_id if isinstance(command, ShedLoadCommand) else None
         return cls(
             op=command.op,
@@ -120,7 +120,7 @@ class EventRequest:
 
 
 @dataclass(frozen=True)
-class PendingModification:
+class PendingEventModification:
     """A later modification that waits until the work under way is done."""
 
     request: EventRequest
@@ -129,7 +129,7 @@ class PendingModification:
 
 
 @dataclass(frozen=True)
-class EndedBy:
+class EventEndedBy:
     """The command that ended an event; it gets its ack once the circuits are back."""
 
     op: str
@@ -166,8 +166,8 @@ class Event:
     """Whether the command that began or last changed it has its ack."""
     duplicate_correlation_ids: tuple[str, ...] = ()
     """Other commands that asked the same meanwhile: they get the same ack."""
-    pending: PendingModification | None = None
-    ended_by: EndedBy | None = None
+    pending: PendingEventModification | None = None
+    ended_by: EventEndedBy | None = None
     end_reason: Reason | None = None
     """Why it is to end as soon as the writes under way are back."""
     opted_out: bool = False
@@ -211,7 +211,7 @@ class Event:
     def postpone(self, request: EventRequest) -> None:
         """A later modification waits until the work under way is done."""
         if self.pending is None or self.pending.request is not request:
-            self._set("pending", PendingModification(request))
+            self._set("pending", PendingEventModification(request))
 
     def take_pending(self) -> Event | None:
         """The later modification that waited, as an event of its own; it waits no longer."""
@@ -298,9 +298,9 @@ class Event:
 
     def end_by(self, op: str, correlation_id: str | None) -> None:
         """A command ends it."""
-        self._set("ended_by", EndedBy(op, correlation_id))
+        self._set("ended_by", EventEndedBy(op, correlation_id))
 
-    def note_ender_acked(self) -> EndedBy | None:
+    def note_ender_acked(self) -> EventEndedBy | None:
         """The command that ended it gets its ack; None if it has one, or none ended it."""
         ended_by = self.ended_by
         if ended_by is None or ended_by.acked:
@@ -417,6 +417,6 @@ class Event:
         """The measured shed when the panel draws `power_kw`: baseline - power."""
         return 0.0 if self.baseline_kw is None else self.baseline_kw - power_kw
 
-    def shed_in(self, reading: Reading) -> float:
+    def shed_in(self, reading: PanelReading) -> float:
         """The measured shed that `reading` shows; 0 while nothing is held."""
         return self.shed_at(reading.power_kw or 0.0) if self.held() else 0.0

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from VenAgent.baseline.baseline import Baseline, baseline_kw_at
 from VenAgent.baseline.intervals import IntervalHistory
-from VenAgent.baseline.methods import Baseline, RecentPower, choose_baseline, kw_at
+from VenAgent.baseline.methods import baseline_by_method
+from VenAgent.baseline.recent_power import RecentPower
 from VenAgent.dr.panel import Panel
 
 
@@ -28,7 +30,7 @@ class EventBaseline:
 
     def settlement_kw_at(self, ts: float) -> float:
         """What the event is settled by at `ts` (epoch s)."""
-        return kw_at(ts, self.profile, self.settlement_kw)
+        return baseline_kw_at(ts, self.profile, self.settlement_kw)
 
     @classmethod
     def at_start(
@@ -54,7 +56,7 @@ class EventBaseline:
         steering_kw = recent.baseline(now, present_kw).power_kw
         if steering_kw > panel.max_kw or steering_kw < requested_kw <= present_kw:
             steering_kw = present_kw
-        settlement = choose_baseline(
+        settlement = baseline_by_method(
             method,
             recent,
             intervals,

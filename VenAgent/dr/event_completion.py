@@ -7,11 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from VenAgent.contract.acks import AckStatus
-from VenAgent.contract.json_codec import rounded
+from VenAgent.contract.json_codec import json_number
 from VenAgent.contract.reasons import Reason, ReasonCode
-from VenAgent.dr.effects import Announce, Effects, RaiseAlert, ReadMeter, Release, SaveEvent
+from VenAgent.dr.effects import (
+    AnnounceEffect,
+    Effects,
+    RaiseAlertEffect,
+    ReadMeterEffect,
+    ReleaseEffect,
+    SaveEventEffect,
+)
 from VenAgent.dr.event import Event, EventState
-from VenAgent.dr.panel import Reading
+from VenAgent.dr.panel import PanelReading
 from VenAgent.dr.restoration import Restoration
 from VenAgent.dr.site_state import SiteState
 
@@ -23,7 +30,7 @@ CIRCUIT_ALERTS = (
 
 
 @dataclass(frozen=True)
-class FinishedEvent:
+class CompletedEvent:
     """An event that is over, and the later modification that begins in its place, if one waited."""
 
     event: Event
@@ -38,9 +45,9 @@ class EventCompletion:
         self._restoration = restoration
         self.at_once = False
         """The agent stops: no pause between two circuits that go back."""
-        self._finished: FinishedEvent | None = None
+        self._finished: CompletedEvent | None = None
 
-    def take_finished(self) -> FinishedEvent | None:
+    def take_finished(self) -> CompletedEvent | None:
         """The event that is over since this was asked last."""
         finished, self._finished = self._finished, None
         return finished
@@ -53,10 +60,10 @@ class EventCompletion:
         event.to(EventState.REJECTED)
         self._finish(event)
         return [
-            SaveEvent.of(event),
+            SaveEventEffect.of(event),
             *acks,
-            Release(event.task_id),
-            Announce.of(event),
+            ReleaseEffect(event.task_id),
+            AnnounceEffect.of(event),
             *self._site.replies.to_ender(event, AckStatus.SUCCESS, now),
         ]
 
@@ -70,10 +77,10 @@ class EventCompletion:
         event.end(now)
         event.meter_until(now, self._site.sampling.gap_limit_sec)
         if not event.held():
-            saved = SaveEvent.of(event)
+            saved = SaveEventEffect.of(event)
             return [saved, *failed, *self._complete(event, now)]
         self._restoration.begin(event, now, at_once=self.at_once)
-        effects: Effects = [SaveEvent.of(event), *failed, Announce.of(event)]
+        effects: Effects = [SaveEventEffect.of(event), *failed, AnnounceEffect.of(event)]
         effects += self._restoration.progress(event, now)
         return effects + self._restoration.due(event, now)
 
@@ -92,7 +99,7 @@ class EventCompletion:
         return self._restoration.due(event, now) if event.held() else self._complete(event, now)
 
     def restored(
-        self, event: Event, failures: Mapping[str, str], now: float, reading: Reading | None
+        self, event: Event, failures: Mapping[str, str], now: float, reading: PanelReading | None
     ) -> Effects:
         """Writes of the restoration ended."""
         effects = self._restoration.restored(event, failures, now, reading)
@@ -126,27 +133,27 @@ class EventCompletion:
         if event.active_ts is not None:
             if event.pending is None and policy.rebound_sec > 0.0:
                 event.watch_rebound(now + policy.rebound_sec)
-            summary, reason = event_summary(event), _unrestored(event)
+            summary, reason = event_completion_summary(event), _unrestored(event)
             acks.append(replies.follow_up(event, AckStatus.COMPLETED, now, reason, summary=summary))
         self._finish(event)
         effects: Effects = [
-            SaveEvent.of(event),
+            SaveEventEffect.of(event),
             self._site.save_cycling_limits(),
             *acks,
-            Release(event.task_id),
-            Announce.of(event),
-            ReadMeter(),
-            RaiseAlert("shed.short"),
-            RaiseAlert("devices.preempted"),
+            ReleaseEffect(event.task_id),
+            AnnounceEffect.of(event),
+            ReadMeterEffect(),
+            RaiseAlertEffect("shed.short"),
+            RaiseAlertEffect("devices.preempted"),
         ]
         for circuit in event.circuits:
             over = CIRCUIT_ALERTS if circuit.unrestored else (*CIRCUIT_ALERTS, "restore.failed")
-            effects += [RaiseAlert(code, None, circuit.circuit_id) for code in over]
+            effects += [RaiseAlertEffect(code, None, circuit.circuit_id) for code in over]
         return effects
 
     def _finish(self, event: Event) -> None:
         """The event is over; what a later modification asked of it begins as an event anew."""
-        self._finished = FinishedEvent(event, event.take_pending())
+        self._finished = CompletedEvent(event, event.take_pending())
 
 
 def _unrestored(event: Event) -> Reason | None:
@@ -157,7 +164,7 @@ def _unrestored(event: Event) -> Reason | None:
     return Reason(ReasonCode.RESTORE_FAILED, f"not restored yet, trying again: {', '.join(left)}")
 
 
-def event_summary(event: Event) -> dict[str, Any]:
+def event_completion_summary(event: Event) -> dict[str, Any]:
     """What the event delivered, from the meter; null where nothing was measured."""
     baseline, requested_kw = event.baseline, event.request.shed_kw
     start_ts = event.request.start_ts if event.active_ts is None else event.active_ts
@@ -165,22 +172,24 @@ def event_summary(event: Event) -> dict[str, Any]:
     settlement = event.metered.settle(end_ts - start_ts)
     achieved_kw = settlement.achieved_kw
     return {
-        "start_ts": rounded(start_ts),
-        "end_ts": rounded(end_ts),
-        "baseline_kw": None if baseline is None else rounded(baseline.settlement_kw),
-        "avg_kw": rounded(settlement.average_kw),
-        "delivered_kwh": rounded(settlement.delivered_kwh, 6),
-        "requested_shed_kw": rounded(requested_kw),
-        "achieved_shed_kw": rounded(achieved_kw),
+        "start_ts": json_number(start_ts),
+        "end_ts": json_number(end_ts),
+        "baseline_kw": None if baseline is None else json_number(baseline.settlement_kw),
+        "avg_kw": json_number(settlement.average_kw),
+        "delivered_kwh": json_number(settlement.delivered_kwh, 6),
+        "requested_shed_kw": json_number(requested_kw),
+        "achieved_shed_kw": json_number(achieved_kw),
         "shed_percent": (
-            None if achieved_kw is None else rounded(100.0 * achieved_kw / requested_kw, 1)
+            None if achieved_kw is None else json_number(100.0 * achieved_kw / requested_kw, 1)
         ),
         "samples": settlement.samples,
-        "unseen_sec": rounded(settlement.unseen_sec),
+        "unseen_sec": json_number(settlement.unseen_sec),
         "settlement_note": settlement.note,
         "baseline_method": None if baseline is None else baseline.method,
         "baseline_samples": None if baseline is None else baseline.samples,
-        "baseline_rrmse_percent": None if baseline is None else rounded(baseline.rrmse_percent, 1),
+        "baseline_rrmse_percent": None
+        if baseline is None
+        else json_number(baseline.rrmse_percent, 1),
         "baseline_note": None if baseline is None else baseline.note,
-        "rebound_kw": rounded(event.rebound_kw),
+        "rebound_kw": json_number(event.rebound_kw),
     }

@@ -13,17 +13,17 @@ from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.closed_loop import ClosedLoop
 from VenAgent.dr.curtailment_plan import CurtailmentPlan, plan_curtailment
 from VenAgent.dr.effects import (
-    Announce,
+    AnnounceEffect,
     Effects,
-    Prepared,
-    RaiseAlert,
-    ReadMeter,
-    SaveEvent,
+    PreparedEffect,
+    RaiseAlertEffect,
+    ReadMeterEffect,
+    SaveEventEffect,
 )
 from VenAgent.dr.event import Event, EventRequest, EventState
 from VenAgent.dr.event_baseline import EventBaseline
-from VenAgent.dr.event_completion import EventCompletion, FinishedEvent
-from VenAgent.dr.panel import Reading
+from VenAgent.dr.event_completion import CompletedEvent, EventCompletion
+from VenAgent.dr.panel import PanelReading
 from VenAgent.dr.plan_execution import PlanExecution
 from VenAgent.dr.reservation import Reservation
 from VenAgent.dr.restoration import Restoration
@@ -62,7 +62,7 @@ class EventExecution:
         self._overdue_ts: float | None = None
         """The work under way is not waited for any longer than this when the event is to end."""
 
-    def take_finished(self) -> FinishedEvent | None:
+    def take_finished(self) -> CompletedEvent | None:
         """The event that is over since this was asked last."""
         return self._completion.take_finished()
 
@@ -94,7 +94,7 @@ class EventExecution:
             event.postpone(request)
             if event.state is EventState.ACTIVE:
                 return self._end(event, now)
-            return [SaveEvent.of(event), *superseded]
+            return [SaveEventEffect.of(event), *superseded]
         event.change(request)
         event.to(EventState.SHEDDING)
         return self._reservation.request(event, now)
@@ -109,7 +109,7 @@ class EventExecution:
 
     # ---- planning and writing ------------------------------------------------------------
 
-    def prepared(self, event_id: str, outcome: Prepared, now: float) -> Effects:
+    def prepared(self, event_id: str, outcome: PreparedEffect, now: float) -> Effects:
         """The reservation and the fresh reading are there, or why not: plan and write."""
         event = self._at(event_id, EventState.SHEDDING)
         if event is None:
@@ -141,7 +141,7 @@ class EventExecution:
         return self._cannot(event, NOTHING_TO_SHED, now)
 
     def _make_plan(
-        self, event: Event, reading: Reading, held_kw: float, now: float
+        self, event: Event, reading: PanelReading, held_kw: float, now: float
     ) -> CurtailmentPlan:
         return plan_curtailment(
             event, self._site, reading, held_kw, now, may_exchange=self._reason is None
@@ -165,7 +165,7 @@ class EventExecution:
         event_id: str,
         failures: Mapping[str, str],
         now: float,
-        reading: Reading | None = None,
+        reading: PanelReading | None = None,
     ) -> Effects:
         """The writes ended; `failures` has a reason by circuit id, all others are confirmed.
 
@@ -205,11 +205,11 @@ class EventExecution:
             acks = []
         self._reason = None
         effects = [
-            SaveEvent.of(event),
+            SaveEventEffect.of(event),
             self._site.save_cycling_limits(),
             *acks,
-            Announce.of(event),
-            ReadMeter(),
+            AnnounceEffect.of(event),
+            ReadMeterEffect(),
         ]
         return effects + self._catch_up(event, now)
 
@@ -234,7 +234,7 @@ class EventExecution:
 
     # ---- while it is active --------------------------------------------------------------
 
-    def reading(self, reading: Reading, now: float) -> Effects:
+    def reading(self, reading: PanelReading, now: float) -> Effects:
         """A new reading of the panel; one without the power proves nothing."""
         event = self.event
         if event is None or event.state is not EventState.ACTIVE or reading.power_kw is None:
@@ -248,7 +248,7 @@ class EventExecution:
             return effects + self._shed_again(event, reason, now)
         return effects + self._adjust(event, reading, reason, now)
 
-    def _adjust(self, event: Event, reading: Reading, reason: Reason, now: float) -> Effects:
+    def _adjust(self, event: Event, reading: PanelReading, reason: Reason, now: float) -> Effects:
         """Add or release circuits, if any would help; else report it and leave it for a while."""
         held_kw = event.shed_at(reading.power_kw or 0.0)
         plan = plan_curtailment(event, self._site, reading, held_kw, now, may_exchange=False)
@@ -278,7 +278,7 @@ class EventExecution:
         reason = Reason(ReasonCode.DEVICES_TAKEN, f"the devices were taken by {by_whom}")
         self._reason = reason
         message = f"event {event.event_id}: {reason.text}"
-        alert = RaiseAlert("devices.preempted", message, reason_code=reason.code)
+        alert = RaiseAlertEffect("devices.preempted", message, reason_code=reason.code)
         return [*self._writing.release_all(event), alert]
 
     def lease_lapsed(self, now: float) -> Effects:
@@ -347,14 +347,14 @@ class EventExecution:
         event = self._running()
         if event.state is EventState.SHEDDING and self._overdue_ts is None:
             self._overdue_ts = now + WORK_LIMIT_SEC
-        return [SaveEvent.of(event)]
+        return [SaveEventEffect.of(event)]
 
     def restored(
         self,
         event_id: str,
         failures: Mapping[str, str],
         now: float,
-        reading: Reading | None = None,
+        reading: PanelReading | None = None,
     ) -> Effects:
         """Writes of the restoration ended."""
         event = self._at(event_id, EventState.RESTORING)
@@ -421,7 +421,7 @@ class EventExecution:
         self._reservation.shift(step_sec)
         if self._overdue_ts is not None:
             self._overdue_ts += step_sec
-        return [SaveEvent.of(event)]
+        return [SaveEventEffect.of(event)]
 
     # ---- what is known -------------------------------------------------------------------
 
@@ -482,7 +482,7 @@ class EventExecution:
             return f"event {event.event_id} goes on as it is: the meter is not read"
         return None
 
-    def _held_kw(self, event: Event, reading: Reading) -> float:
+    def _held_kw(self, event: Event, reading: PanelReading) -> float:
         """What is shed already: as measured, or as planned when another meter is read now."""
         return event.shed_in(reading) if self._site.is_comparable(event) else event.predicted_kw
 
@@ -510,5 +510,5 @@ def _joined(reason: Reason | None, left_out: str | None) -> Reason | None:
     return Reason(reason.code, f"{reason.text}; {left_out}")
 
 
-def _shed_short(event: Event, why: str, code: ReasonCode) -> RaiseAlert:
-    return RaiseAlert("shed.short", f"event {event.event_id}: {why}", reason_code=code)
+def _shed_short(event: Event, why: str, code: ReasonCode) -> RaiseAlertEffect:
+    return RaiseAlertEffect("shed.short", f"event {event.event_id}: {why}", reason_code=code)

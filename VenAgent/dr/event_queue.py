@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from VenAgent.dr.effects import SaveFact
+from VenAgent.dr.effects import SaveFactEffect
 from VenAgent.dr.event import Event
 
 PAST_KEPT = 1_000
@@ -40,12 +40,12 @@ class EventQueue:
         while len(self._past) > PAST_KEPT:
             self._past.popitem(last=False)
 
-    def withdraw(self, event_id: str, modification: int) -> SaveFact:
+    def withdraw(self, event_id: str, modification: int) -> SaveFactEffect:
         """An event that is not known here was cancelled: it is not to begin when it comes."""
         self.remember(event_id, modification)
         self._withdrawn.append((event_id, modification))
         del self._withdrawn[:-WITHDRAWN_KEPT]
-        return SaveFact(WITHDRAWN, list(self._withdrawn))
+        return SaveFactEffect(WITHDRAWN, list(self._withdrawn))
 
     def recall(self, past: Iterable[tuple[str, int]], facts: Mapping[str, Any]) -> None:
         """What an earlier process knew."""

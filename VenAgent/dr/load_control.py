@@ -10,9 +10,16 @@ from typing import Any
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.commands import SetLoadCommand
 from VenAgent.contract.reasons import Reason, ReasonCode
-from VenAgent.dr.effects import Effects, ReadMeter, SaveEvent, SaveFact, SendAck, Switch
+from VenAgent.dr.effects import (
+    Effects,
+    ReadMeterEffect,
+    SaveEventEffect,
+    SaveFactEffect,
+    SendAckEffect,
+    SwitchEffect,
+)
 from VenAgent.dr.event import Event
-from VenAgent.dr.panel import Circuit, Panel
+from VenAgent.dr.panel import Panel, PanelCircuit
 from VenAgent.dr.point_write import PointWrite
 from VenAgent.dr.site_state import SiteState
 
@@ -24,7 +31,7 @@ SHOWN_AFTER_SEC = 2.0
 
 
 @dataclass(frozen=True)
-class PendingSwitch:
+class _PendingSwitch:
     """A circuit that a command switches: to be written, or being written."""
 
     op: str
@@ -53,7 +60,7 @@ class PendingSwitch:
         }
 
     @classmethod
-    def from_fact(cls, fact: Mapping[str, Any]) -> PendingSwitch:
+    def from_fact(cls, fact: Mapping[str, Any]) -> _PendingSwitch:
         writes = tuple(PointWrite(*write) for write in fact["writes"])
         return cls(fact["op"], fact["correlation_id"], fact["data"], writes)
 
@@ -67,7 +74,7 @@ class LoadControl:
 
     def __init__(self, site: SiteState) -> None:
         self._site = site
-        self._pending: dict[str, PendingSwitch] = {}
+        self._pending: dict[str, _PendingSwitch] = {}
         """By switch id, in the order of the commands."""
         self._priorities: dict[str, dict[str, int]] = {}
         """By circuit: the priority now, and the configured one that it stands for."""
@@ -78,14 +85,16 @@ class LoadControl:
         self._site.panel = self.with_priorities(self._site.panel)
         pending = (facts.get(SWITCHES) or {}).items()
         self._pending = {
-            switch_id: PendingSwitch.from_fact(fact)
+            switch_id: _PendingSwitch.from_fact(fact)
             for switch_id, fact in pending
             if not fact["superseded"]
         }
         for switch in self._pending.values():
             self._site.replies.expect(switch.correlation_id)
             self._keep_from_events(switch, math.inf)
-        return [Switch(switch_id, switch.writes) for switch_id, switch in self._pending.items()]
+        return [
+            SwitchEffect(switch_id, switch.writes) for switch_id, switch in self._pending.items()
+        ]
 
     def with_priorities(self, panel: Panel) -> Panel:
         """`panel` with the priorities that were set by command, unless the configured priority
@@ -119,14 +128,16 @@ class LoadControl:
         writes, of_event = self._writes(circuit, command.enabled, event)
         waits = is_written_now or self.is_pending(circuit.id)
         switch_id = f"switch-{command.correlation_id or format(now, '.3f')}"
-        switch = PendingSwitch(
+        switch = _PendingSwitch(
             command.op, command.correlation_id, _echo(command), tuple(writes), waits
         )
         self._pending[switch_id] = switch
         self._keep_from_events(switch, math.inf)
         replies.expect(command.correlation_id)
         effects += [*of_event, self._saved(), *superseded]
-        return effects if waits else [*effects, Switch(switch_id, switch.writes, event is None)]
+        return (
+            effects if waits else [*effects, SwitchEffect(switch_id, switch.writes, event is None)]
+        )
 
     def _supersede(self, circuit_id: str, now: float) -> Effects:
         """The commands for this circuit that were not carried out yet."""
@@ -166,14 +177,16 @@ class LoadControl:
                 for circuit in event.circuits
                 if circuit.switching and circuit.circuit_id == switch.circuit_id
             )
-            effects.append(SaveEvent.of(event))
+            effects.append(SaveEventEffect.of(event))
         if not failures and not more_to_come:
             effects += self._site.unrestored.drop(switch.circuit_id)
         if not switch.superseded:
             effects.append(self._ack(switch, failures, now))
-        return [*effects, ReadMeter()]
+        return [*effects, ReadMeterEffect()]
 
-    def _ack(self, switch: PendingSwitch, failures: Mapping[str, str], now: float) -> SendAck:
+    def _ack(
+        self, switch: _PendingSwitch, failures: Mapping[str, str], now: float
+    ) -> SendAckEffect:
         replies, op, correlation_id = self._site.replies, switch.op, switch.correlation_id
         if failures:
             reason = Reason(ReasonCode.WRITE_FAILED, "; ".join(failures.values()))
@@ -191,18 +204,18 @@ class LoadControl:
             ]
             if switch.waits and not others and not is_written_now(switch.circuit_id):
                 self._pending[switch_id] = replace(switch, waits=False)
-                effects.append(Switch(switch_id, switch.writes, event is None))
+                effects.append(SwitchEffect(switch_id, switch.writes, event is None))
         return effects
 
     def is_pending(self, circuit_id: str) -> bool:
         """Whether a command switches this circuit now."""
         return any(switch.circuit_id == circuit_id for switch in self._pending.values())
 
-    def _saved(self) -> SaveFact:
+    def _saved(self) -> SaveFactEffect:
         facts = {switch_id: switch.as_fact() for switch_id, switch in self._pending.items()}
-        return SaveFact(SWITCHES, facts)
+        return SaveFactEffect(SWITCHES, facts)
 
-    def _refusal(self, command: SetLoadCommand, circuit: Circuit | None) -> Reason | None:
+    def _refusal(self, command: SetLoadCommand, circuit: PanelCircuit | None) -> Reason | None:
         if circuit is None:
             known = ", ".join(self._site.panel.by_id)
             text = f"unknown circuit {command.circuit_id!r}: this panel has {known}"
@@ -220,7 +233,7 @@ class LoadControl:
             return Reason(ReasonCode.NO_SWITCH_POINT, text)
         return None
 
-    def _prioritize(self, circuit: Circuit, priority: int) -> SaveFact:
+    def _prioritize(self, circuit: PanelCircuit, priority: int) -> SaveFactEffect:
         known = self._priorities.get(circuit.id)
         configured = circuit.priority if known is None else known["configured"]
         self._priorities[circuit.id] = {"configured": configured, "priority": priority}
@@ -229,10 +242,10 @@ class LoadControl:
             for each in self._site.panel.circuits
         ]
         self._site.panel = replace(self._site.panel, circuits=tuple(circuits))
-        return SaveFact(PRIORITIES, dict(self._priorities))
+        return SaveFactEffect(PRIORITIES, dict(self._priorities))
 
     def _writes(
-        self, circuit: Circuit, enabled: bool, event: Event | None
+        self, circuit: PanelCircuit, enabled: bool, event: Event | None
     ) -> tuple[list[PointWrite], Effects]:
         """What to write. A circuit that the event holds is not the event's meanwhile."""
         writes = [PointWrite(circuit.id, circuit.switch_point, enabled, circuit.inverted)]
@@ -242,9 +255,9 @@ class LoadControl:
         event.put([held.switched_by_command()])
         if not held.is_switch:
             writes.append(held.write_back())
-        return writes, [SaveEvent.of(event)]
+        return writes, [SaveEventEffect.of(event)]
 
-    def _keep_from_events(self, switch: PendingSwitch, until_ts: float) -> None:
+    def _keep_from_events(self, switch: _PendingSwitch, until_ts: float) -> None:
         """No event touches the circuit: what it read may be from before the switch."""
         self._site.switching[switch.circuit_id] = until_ts
 

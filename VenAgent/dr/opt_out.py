@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from VenAgent.contract.reasons import Reason, ReasonCode
-from VenAgent.dr.effects import Effects, SaveFact
+from VenAgent.dr.effects import Effects, SaveFactEffect
 
 OPT_OUT_FACT = "opt_out"
 """The name under which the journal keeps it."""
@@ -19,13 +19,13 @@ class OptOut:
     def __init__(self) -> None:
         self._fact: dict[str, Any] | None = None
 
-    def begin(self, reason: str, until_ts: float | None) -> SaveFact:
+    def begin(self, reason: str, until_ts: float | None) -> SaveFactEffect:
         self._fact = {"reason": reason, "until_ts": until_ts}
-        return SaveFact(OPT_OUT_FACT, self._fact)
+        return SaveFactEffect(OPT_OUT_FACT, self._fact)
 
-    def end(self) -> SaveFact:
+    def end(self) -> SaveFactEffect:
         self._fact = None
-        return SaveFact(OPT_OUT_FACT, None)
+        return SaveFactEffect(OPT_OUT_FACT, None)
 
     def recall(self, facts: Mapping[str, Any]) -> None:
         """After a restart."""

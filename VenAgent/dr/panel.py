@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from VenAgent.dr.policy import UNLIMITED, Endurance
+from VenAgent.dr.policy import UNLIMITED, EndurancePolicy
 
 CRITICAL_LIMIT_FLOOR = 0.8
 """What a critical circuit with a limit keeps of its present draw."""
 
 
-class Control(str, Enum):
+class PanelCircuitControl(str, Enum):
     """How a circuit can be shed: as a whole, down to a limit, or not at all."""
 
     SWITCH = "switch"
@@ -24,17 +24,17 @@ class Control(str, Enum):
     NONE = "none"
 
 
-class LimitUnit(str, Enum):
+class PanelLimitUnit(str, Enum):
     PERCENT = "percent"
     AMPS = "amps"
     KW = "kw"
 
 
 @dataclass(frozen=True)
-class LimitScale:
+class PanelLimitScale:
     """Between kW and the number a device's limit register holds, in whole multiples of `step`."""
 
-    unit: LimitUnit
+    unit: PanelLimitUnit
     full_scale_kw: float
     """What 100 percent means."""
     voltage: float
@@ -52,10 +52,10 @@ class LimitScale:
 
     @property
     def kw_per_value(self) -> float:
-        if self.unit is LimitUnit.PERCENT:
+        if self.unit is PanelLimitUnit.PERCENT:
             return self.full_scale_kw / 100.0
         amp_kw = self.voltage * self.phase_factor / 1000.0
-        return amp_kw if self.unit is LimitUnit.AMPS else 1.0
+        return amp_kw if self.unit is PanelLimitUnit.AMPS else 1.0
 
     @property
     def step_kw(self) -> float:
@@ -75,7 +75,7 @@ class LimitScale:
 
 
 @dataclass(frozen=True)
-class Circuit:
+class PanelCircuit:
     """One branch circuit.
 
     `priority`: 1 critical … 5 flexible. `floor`: the fraction of its draw that it keeps.
@@ -89,13 +89,13 @@ class Circuit:
     voltage: float
     priority: int = 3
     critical: bool = False
-    control: Control = Control.SWITCH
-    limit: LimitScale | None = None
+    control: PanelCircuitControl = PanelCircuitControl.SWITCH
+    limit: PanelLimitScale | None = None
     floor: float | None = None
     point: str = ""
     switch_point: str = ""
     """Where it is switched off and on as a whole; for a `switch` the same as `point`."""
-    endurance: Endurance = UNLIMITED
+    endurance: EndurancePolicy = UNLIMITED
     inverted: bool = False
     """Its contactor hangs on a normally closed contact: it opens when the point is on."""
     phase_factor: float = 1.0
@@ -113,11 +113,11 @@ class Circuit:
     @property
     def kept_fraction(self) -> float:
         """What must be left of the present draw: 1 means that it may not be touched."""
-        if self.control is Control.NONE:
+        if self.control is PanelCircuitControl.NONE:
             return 1.0
         if not self.critical:
             return self.floor or 0.0
-        protected = 1.0 if self.control is Control.SWITCH else CRITICAL_LIMIT_FLOOR
+        protected = 1.0 if self.control is PanelCircuitControl.SWITCH else CRITICAL_LIMIT_FLOOR
         return max(protected, self.floor or 0.0)
 
 
@@ -125,12 +125,12 @@ class Circuit:
 class Panel:
     amperage: float
     voltage: float
-    circuits: tuple[Circuit, ...]
+    circuits: tuple[PanelCircuit, ...]
     phase_factor: float = 1.0
     measured_by: str = ""
     """What its power is read from: device, points and scale. What was learnt from one says
     nothing of another."""
-    by_id: Mapping[str, Circuit] = field(init=False, repr=False, compare=False)
+    by_id: Mapping[str, PanelCircuit] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_id", {circuit.id: circuit for circuit in self.circuits})
@@ -141,7 +141,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class CircuitReading:
+class PanelCircuitReading:
     """What was read of one circuit; None where nothing was. `limit` is the register's value."""
 
     power_kw: float | None = None
@@ -161,22 +161,22 @@ class CircuitReading:
 
 
 @dataclass(frozen=True)
-class Reading:
+class PanelReading:
     """What the meter said; `ts` is when the panel's power was read, each circuit has its own."""
 
     ts: float
     power_kw: float | None
-    circuits: Mapping[str, CircuitReading]
+    circuits: Mapping[str, PanelCircuitReading]
     voltage: float | None = None
     current_amps: float | None = None
     battery_soc: float | None = None
     """Percent."""
 
-    def circuit(self, circuit_id: str) -> CircuitReading:
+    def circuit(self, circuit_id: str) -> PanelCircuitReading:
         return self.circuits.get(circuit_id, _NOT_READ)
 
     def age_sec(self, now: float) -> float:
         return max(0.0, now - self.ts)
 
 
-_NOT_READ = CircuitReading()
+_NOT_READ = PanelCircuitReading()

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from VenAgent.contract.reasons import ReasonCode
 from VenAgent.dr.curtailment_plan import CurtailmentPlan
-from VenAgent.dr.effects import Effects, RaiseAlert, SaveEvent, Write
+from VenAgent.dr.effects import Effects, RaiseAlertEffect, SaveEventEffect, WriteEffect
 from VenAgent.dr.event import Event
-from VenAgent.dr.panel import Reading
+from VenAgent.dr.panel import PanelReading
 from VenAgent.dr.shed_circuit import ShedCircuit
 from VenAgent.dr.site_state import SiteState
 
 
 @dataclass(frozen=True)
-class WrittenPlan:
+class _WrittenPlan:
     """What came of the writes."""
 
     missing_kw: float
@@ -48,7 +48,7 @@ class PlanExecution:
         for circuit in plan.circuits:
             if circuit.shed_ts == now and not circuit.releasing:
                 self._site.cycling_limits.note_shed(circuit.circuit_id, now)
-        return [SaveEvent.of(event), self._site.save_cycling_limits(), self._write(event)]
+        return [SaveEventEffect.of(event), self._site.save_cycling_limits(), self._write(event)]
 
     def write_again(self, event: Event) -> Effects:
         """Write once more what every circuit is to be: someone may not have heard it."""
@@ -65,15 +65,15 @@ class PlanExecution:
     ) -> Effects:
         self._plan, self.expected_kw = CurtailmentPlan(tuple(circuits)), expected_kw
         event.put(self._plan.circuits)
-        return [SaveEvent.of(event), self._write(event)]
+        return [SaveEventEffect.of(event), self._write(event)]
 
-    def _write(self, event: Event) -> Write:
+    def _write(self, event: Event) -> WriteEffect:
         writes = tuple(circuit.write() for circuit in self._plan.circuits)
-        return Write(event.event_id, writes, verify=self._plan.releases_some)
+        return WriteEffect(event.event_id, writes, verify=self._plan.releases_some)
 
     def written(
-        self, event: Event, failures: Mapping[str, str], now: float, reading: Reading | None
-    ) -> WrittenPlan:
+        self, event: Event, failures: Mapping[str, str], now: float, reading: PanelReading | None
+    ) -> _WrittenPlan:
         """The writes ended. A circuit that went back is given up only when `reading`, taken after,
         does not contradict."""
         plan, self._plan = self._plan, CurtailmentPlan()
@@ -91,7 +91,7 @@ class PlanExecution:
                 missing_kw += circuit.shed_kw
                 alerts.append(_write_failed(circuit_id, failure))
         may_replace = bool(failures) and not plan.releases_some
-        return WrittenPlan(missing_kw, may_replace, alerts)
+        return _WrittenPlan(missing_kw, may_replace, alerts)
 
     def _release_ended(
         self,
@@ -99,7 +99,7 @@ class PlanExecution:
         circuit: ShedCircuit,
         failure: str | None,
         now: float,
-        reading: Reading | None,
+        reading: PanelReading | None,
     ) -> None:
         if failure is None and reading is not None:
             failure = circuit.contradiction(reading, circuit.before)
@@ -110,6 +110,8 @@ class PlanExecution:
         self._site.cycling_limits.note_restored(circuit.circuit_id, now)
 
 
-def _write_failed(circuit_id: str, why: str) -> RaiseAlert:
+def _write_failed(circuit_id: str, why: str) -> RaiseAlertEffect:
     message = f"{circuit_id} could not be shed: {why}"
-    return RaiseAlert("write.failed", message, circuit_id, reason_code=ReasonCode.WRITE_FAILED)
+    return RaiseAlertEffect(
+        "write.failed", message, circuit_id, reason_code=ReasonCode.WRITE_FAILED
+    )

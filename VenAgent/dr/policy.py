@@ -6,14 +6,14 @@ import math
 from dataclasses import dataclass
 from enum import Enum
 
-from VenAgent.contract.commands import Feature
+from VenAgent.contract.commands import CommandFeature
 
-SUPPORTED_FEATURES: frozenset[Feature] = frozenset()
+SUPPORTED_FEATURES: frozenset[CommandFeature] = frozenset()
 """What the engine carries out beyond one level of shedding; a command that asks for more is refused
 as `not_supported`, never treated as something else."""
 
 
-class OnStop(str, Enum):
+class StopPolicy(str, Enum):
     """What an orderly stop of the agent does to an event that runs."""
 
     RESTORE = "restore"
@@ -21,7 +21,7 @@ class OnStop(str, Enum):
     """Leave it: the next start goes on with it, or the device's lease ends it."""
 
 
-class ReleaseOrder(str, Enum):
+class ReleasePolicy(str, Enum):
     """Which loads return first when an event that goes on sheds too much."""
 
     MOST_IMPORTANT_FIRST = "most_important_first"
@@ -46,14 +46,14 @@ class Policy:
     """In so long a limit goes back to what it was; 0: at once."""
     baseline_method: str = "pre_event_mean"
     rebound_sec: float = 900.0
-    on_stop: OnStop = OnStop.RESTORE
-    release_order: ReleaseOrder = ReleaseOrder.MOST_IMPORTANT_FIRST
+    on_stop: StopPolicy = StopPolicy.RESTORE
+    release_order: ReleasePolicy = ReleasePolicy.MOST_IMPORTANT_FIRST
     max_scheduled: int = 200
     """So many events may wait; one more is refused."""
 
 
 @dataclass(frozen=True)
-class Endurance:
+class EndurancePolicy:
     """What a circuit's equipment bears; times in seconds."""
 
     min_off_sec: float = 0.0
@@ -64,4 +64,4 @@ class Endurance:
     """In any 24 hours."""
 
 
-UNLIMITED = Endurance()
+UNLIMITED = EndurancePolicy()

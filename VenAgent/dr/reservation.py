@@ -6,7 +6,14 @@ import math
 
 from VenAgent.contract.reasons import ReasonCode
 from VenAgent.dr.backoff import Backoff
-from VenAgent.dr.effects import Announce, Effects, Prepare, Prepared, RaiseAlert, SaveEvent
+from VenAgent.dr.effects import (
+    AnnounceEffect,
+    Effects,
+    PreparedEffect,
+    PrepareEffect,
+    RaiseAlertEffect,
+    SaveEventEffect,
+)
 from VenAgent.dr.event import Event
 
 RESERVE_BEYOND_END_SEC = 300.0
@@ -27,14 +34,16 @@ class Reservation:
     def request(self, event: Event, now: float) -> Effects:
         """Reserve under a new task."""
         event.reserve_as(f"{event.event_id}/{now:.3f}")
-        return [*self.prepare(event), Announce.of(event)]
+        return [*self.prepare(event), AnnounceEffect.of(event)]
 
     def prepare(self, event: Event) -> Effects:
         """Reserve, or reserve again under the same task, and read."""
         until_ts = event.request.end_ts + RESERVE_BEYOND_END_SEC
-        return [SaveEvent.of(event), Prepare(event.event_id, event.task_id, until_ts)]
+        return [SaveEventEffect.of(event), PrepareEffect(event.event_id, event.task_id, until_ts)]
 
-    def may_try_again(self, event: Event, outcome: Prepared, now: float, *, reassert: bool) -> bool:
+    def may_try_again(
+        self, event: Event, outcome: PreparedEffect, now: float, *, reassert: bool
+    ) -> bool:
         """Whether those that the event needs may only not be there yet: after a power cut the
         agents come up one after the other, and one that is restarted is back within seconds. Who
         asks for an event now hears at once that it cannot begin."""
@@ -44,7 +53,7 @@ class Reservation:
         is_known = event.acked or bool(event.held())
         return outcome.may_pass and is_known and now < self._try_until_ts
 
-    def try_again(self, event: Event, outcome: Prepared, now: float) -> Effects:
+    def try_again(self, event: Event, outcome: PreparedEffect, now: float) -> Effects:
         """Later; what is shed already may not be as it should until then."""
         self._backoff.failed(now)
         self._backoff.due_ts = min(self._backoff.due_ts or now, now + TRY_AGAIN_MOST_SEC)
@@ -54,7 +63,7 @@ class Reservation:
         why = "the meter could not be read" if refusal is None else refusal.text
         code = ReasonCode.METER_UNREADABLE if refusal is None else refusal.code
         message = f"event {event.event_id} cannot go on yet: {why}"
-        return [RaiseAlert("shed.short", message, reason_code=code)]
+        return [RaiseAlertEffect("shed.short", message, reason_code=code)]
 
     def take_due(self, now: float) -> bool:
         """Whether the next try is due now; it is counted as begun."""

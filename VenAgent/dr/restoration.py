@@ -13,12 +13,12 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 
 from VenAgent.contract.acks import AckStatus
-from VenAgent.contract.alerts import Severity
+from VenAgent.contract.alerts import AlertSeverity
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.backoff import RETRY_SEC, Backoff
-from VenAgent.dr.effects import Effects, RaiseAlert, Restore, SaveEvent
+from VenAgent.dr.effects import Effects, RaiseAlertEffect, RestoreEffect, SaveEventEffect
 from VenAgent.dr.event import Event
-from VenAgent.dr.panel import LimitScale, Panel, Reading
+from VenAgent.dr.panel import Panel, PanelLimitScale, PanelReading
 from VenAgent.dr.point_write import PointWrite
 from VenAgent.dr.policy import Policy
 from VenAgent.dr.shed_circuit import ShedCircuit
@@ -34,7 +34,7 @@ TRIES_IN_EVENT = 3
 
 
 @dataclass(frozen=True)
-class RestorationStep:
+class _RestorationStep:
     """Write `value` at `due_ts` (epoch s); with the `last` one the circuit is as it was."""
 
     due_ts: float
@@ -53,10 +53,10 @@ class RestorationStep:
 
 
 @dataclass
-class RestorationSchedule:
+class _RestorationSchedule:
     """The steps still to be done, and how often each circuit failed."""
 
-    steps: list[RestorationStep] = field(default_factory=list)
+    steps: list[_RestorationStep] = field(default_factory=list)
     _tries: dict[str, Backoff] = field(default_factory=dict)
 
     @classmethod
@@ -69,9 +69,9 @@ class RestorationSchedule:
         *,
         seed: str,
         at_once: bool = False,
-    ) -> RestorationSchedule:
+    ) -> _RestorationSchedule:
         """All steps of `circuits` from `now` on. `at_once`: the agent stops, no time to lose."""
-        steps: list[RestorationStep] = []
+        steps: list[_RestorationStep] = []
         in_order = sorted(circuits, key=lambda c: (not c.last_resort, c.priority, _lot(seed, c)))
         pause_sec = min(
             policy.restore_stagger_sec, policy.restore_within_sec / max(1, len(in_order))
@@ -96,7 +96,7 @@ class RestorationSchedule:
     def last_due_ts(self) -> float | None:
         return max((step.due_ts for step in self.steps), default=None)
 
-    def take_due(self, now: float) -> list[RestorationStep]:
+    def take_due(self, now: float) -> list[_RestorationStep]:
         """The steps whose time has come, of each circuit the latest only."""
         due = {
             step.circuit_id: step
@@ -110,7 +110,7 @@ class RestorationSchedule:
         """The clock was set by `step_sec`: the pauses stay as long as they were."""
         self.steps = [replace(step, due_ts=step.due_ts + step_sec) for step in self.steps]
 
-    def repeat(self, steps: Iterable[RestorationStep], now: float) -> None:
+    def repeat(self, steps: Iterable[_RestorationStep], now: float) -> None:
         """These were written, and no report came."""
         self.steps += [replace(step, due_ts=now) for step in steps]
 
@@ -141,8 +141,8 @@ class RestorationSchedule:
         self.steps.append(_whole_step(circuit, retry.due_ts or now))
 
 
-def _whole_step(circuit: ShedCircuit, due_ts: float) -> RestorationStep:
-    return RestorationStep(
+def _whole_step(circuit: ShedCircuit, due_ts: float) -> _RestorationStep:
+    return _RestorationStep(
         due_ts,
         circuit.circuit_id,
         circuit.point,
@@ -153,8 +153,8 @@ def _whole_step(circuit: ShedCircuit, due_ts: float) -> RestorationStep:
 
 
 def _ramp(
-    circuit: ShedCircuit, due_ts: float, ramp_sec: float, scale: LimitScale | None
-) -> list[RestorationStep]:
+    circuit: ShedCircuit, due_ts: float, ramp_sec: float, scale: PanelLimitScale | None
+) -> list[_RestorationStep]:
     """From the circuit's value to what it was before, in even steps; a switch knows only one."""
     count = int(ramp_sec // RAMP_STEP_SEC)
     if circuit.is_switch or count < 1:
@@ -169,7 +169,7 @@ def _ramp(
         exact = lowest + (highest - lowest) * number / (count + 1)
         value = round(round(exact / limit_step) * limit_step, 6)
         moment = due_ts + (number - 1) * RAMP_STEP_SEC
-        steps.append(RestorationStep(moment, circuit.circuit_id, circuit.point, value, last=False))
+        steps.append(_RestorationStep(moment, circuit.circuit_id, circuit.point, value, last=False))
     return [*steps, _whole_step(circuit, due_ts + count * RAMP_STEP_SEC)]
 
 
@@ -183,8 +183,8 @@ class Restoration:
 
     def __init__(self, site: SiteState) -> None:
         self._site = site
-        self._schedule = RestorationSchedule()
-        self._under_way: list[RestorationStep] = []
+        self._schedule = _RestorationSchedule()
+        self._under_way: list[_RestorationStep] = []
         self._progress_ts = 0.0
         """When who ended the event hears next how far it is."""
         self._overdue_ts = 0.0
@@ -194,7 +194,7 @@ class Restoration:
         """From now on. `at_once`: neither a pause between two circuits nor a ramp."""
         site = self._site
         self._under_way = []
-        self._schedule = RestorationSchedule.of(
+        self._schedule = _RestorationSchedule.of(
             event.held(),
             site.panel,
             site.policy,
@@ -254,7 +254,7 @@ class Restoration:
         if not self._under_way:
             return []
         self._overdue_ts = now + REPORT_LIMIT_SEC
-        return [Restore(event.event_id, tuple(step.write() for step in self._under_way))]
+        return [RestoreEffect(event.event_id, tuple(step.write() for step in self._under_way))]
 
     def is_writing(self, circuit_id: str) -> bool:
         return any(step.circuit_id == circuit_id for step in self._under_way)
@@ -263,7 +263,7 @@ class Restoration:
         return self._overdue_ts if self._under_way else self._schedule.next_due_ts
 
     def restored(
-        self, event: Event, failures: Mapping[str, str], now: float, reading: Reading | None
+        self, event: Event, failures: Mapping[str, str], now: float, reading: PanelReading | None
     ) -> Effects:
         """The writes ended; what failed is tried again until it succeeds.
 
@@ -289,10 +289,10 @@ class Restoration:
         self,
         event: Event,
         circuit: ShedCircuit,
-        step: RestorationStep,
+        step: _RestorationStep,
         failures: Mapping[str, str],
         now: float,
-        reading: Reading | None,
+        reading: PanelReading | None,
     ) -> Effects:
         is_back = circuit.is_back(reading)
         failure = None if is_back else failures.get(circuit.circuit_id)
@@ -304,18 +304,18 @@ class Restoration:
             self._schedule.failed(circuit, now)
             message = f"{circuit.circuit_id} could not be put back yet: {failure}"
             return [
-                RaiseAlert(
+                RaiseAlertEffect(
                     "restore.failed",
                     message,
                     circuit.circuit_id,
-                    Severity.CRITICAL,
+                    AlertSeverity.CRITICAL,
                     ReasonCode.RESTORE_FAILED,
                 )
             ]
         if not is_back:
             return []
         self._site.cycling_limits.note_restored(circuit.circuit_id, now)
-        return [RaiseAlert("restore.failed", None, circuit.circuit_id)]
+        return [RaiseAlertEffect("restore.failed", None, circuit.circuit_id)]
 
     def _leave(self, event: Event, now: float) -> Effects:
         """Once all others are back, the event ends without those that failed often enough."""
@@ -336,4 +336,4 @@ class Restoration:
             reason = Reason(ReasonCode.RESTORE_FAILED, text)
             acks = self._site.replies.to_ender(event, AckStatus.FAILED, now, reason)
         acks += self.progress(event, now)
-        return [SaveEvent.of(event), self._site.save_cycling_limits(), *acks]
+        return [SaveEventEffect.of(event), self._site.save_cycling_limits(), *acks]

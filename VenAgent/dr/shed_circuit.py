@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from VenAgent.dr.circuit_selection import Action
-from VenAgent.dr.panel import Circuit, Reading
+from VenAgent.dr.circuit_selection import CircuitAction
+from VenAgent.dr.panel import PanelCircuit, PanelReading
 from VenAgent.dr.point_write import PointWrite
 
 RESPONDED_FRACTION = 0.5
@@ -75,8 +75,8 @@ class ShedCircuit:
     @classmethod
     def newly_shed(
         cls,
-        action: Action,
-        circuit: Circuit,
+        action: CircuitAction,
+        circuit: PanelCircuit,
         before: float | bool,
         now: float = 0.0,
         *,
@@ -129,13 +129,13 @@ class ShedCircuit:
         """The device confirmed the write, or did not."""
         return replace(self, confirmed=failure is None, failure=failure)
 
-    def seen_in(self, reading: Reading) -> ShedCircuit:
+    def seen_in(self, reading: PanelReading) -> ShedCircuit:
         """Remember it if `reading` shows the point as it was written."""
-        if self.seen or not is_same_value(self.setting(reading), self.value):
+        if self.seen or not is_same_shed_value(self.setting(reading), self.value):
             return self
         return replace(self, seen=True)
 
-    def judged(self, reading: Reading) -> ShedCircuit:
+    def judged(self, reading: PanelReading) -> ShedCircuit:
         """Whether its own power fell as its write should have made it, if `reading` tells."""
         power_kw = reading.circuit(self.circuit_id).power_kw
         if power_kw is None or not self.confirmed or self.manual_override:
@@ -218,33 +218,33 @@ class ShedCircuit:
             self.circuit_id, self.point, self.before, self.inverted, relinquish=self.relinquish
         )
 
-    def is_back(self, reading: Reading | None) -> bool:
+    def is_back(self, reading: PanelReading | None) -> bool:
         """Whether `reading` shows the circuit's point as it was before the event. One that was
         relinquished is as others want it, which is no proof."""
         return (
             not self.relinquish
             and reading is not None
-            and is_same_value(self.setting(reading), self.before)
+            and is_same_shed_value(self.setting(reading), self.before)
         )
 
-    def is_changed(self, reading: Reading) -> bool:
+    def is_changed(self, reading: PanelReading) -> bool:
         """Whether someone changed the circuit's point since it was seen as this event wrote it.
 
         One that was never seen so has not responded: that is no one's hand.
         """
         setting = self.setting(reading)
-        return self.seen and setting is not None and not is_same_value(setting, self.value)
+        return self.seen and setting is not None and not is_same_shed_value(setting, self.value)
 
-    def contradiction(self, reading: Reading, value: float | bool) -> str | None:
+    def contradiction(self, reading: PanelReading, value: float | bool) -> str | None:
         """What `reading` has against the circuit's point holding `value`, as was confirmed."""
-        if self.relinquish and is_same_value(value, self.before):
+        if self.relinquish and is_same_shed_value(value, self.before):
             return None
         setting = self.setting(reading)
-        if setting is None or is_same_value(setting, value):
+        if setting is None or is_same_shed_value(setting, value):
             return None
         return f"{self.point} was written as {value!r} and reads {setting!r}"
 
-    def setting(self, reading: Reading) -> float | bool | None:
+    def setting(self, reading: PanelReading) -> float | bool | None:
         """What its point holds, by this event's polarity; None if that was not read, or if the
         configuration names another point by now."""
         read = reading.circuit(self.circuit_id)
@@ -255,6 +255,6 @@ class ShedCircuit:
         return read.closed if read.inverted == self.inverted else not read.closed
 
 
-def is_same_value(read: float | bool | None, value: float | bool) -> bool:
+def is_same_shed_value(read: float | bool | None, value: float | bool) -> bool:
     """Whether a point reads as `value`: a register of 32 bits gives 7.3 back as 7.30000019."""
     return read is not None and math.isclose(read, value, rel_tol=1e-6, abs_tol=1e-6)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from VenAgent.baseline.intervals import IntervalHistory
-from VenAgent.baseline.methods import RecentPower
+from VenAgent.baseline.recent_power import RecentPower
 from VenAgent.baseline.sampling_interval import SamplingInterval
 from VenAgent.dr.command_replies import CommandReplies
 from VenAgent.dr.cycling_limits import CYCLING_LIMITS_FACT, CyclingLimits
-from VenAgent.dr.effects import SaveFact
+from VenAgent.dr.effects import SaveFactEffect
 from VenAgent.dr.event import Event
-from VenAgent.dr.panel import Panel, Reading
+from VenAgent.dr.panel import Panel, PanelReading
 from VenAgent.dr.policy import Policy
 from VenAgent.dr.unrestored_circuits import UnrestoredCircuits
 
@@ -27,7 +27,7 @@ class SiteState:
     cycling_limits: CyclingLimits = field(default_factory=CyclingLimits)
     sampling: SamplingInterval = field(default_factory=SamplingInterval)
     """How often the meter is read."""
-    latest: Reading | None = None
+    latest: PanelReading | None = None
     unrestored: UnrestoredCircuits = field(default_factory=UnrestoredCircuits)
     lease_overdue: bool = False
     """The shed lease was not renewed in time: circuits that have changed are no one's hand."""
@@ -55,5 +55,5 @@ class SiteState:
         """When a reading is stale, with a meter that is read as often as this one."""
         return self.sampling.stale_after_sec(self.policy.stale_after_sec)
 
-    def save_cycling_limits(self) -> SaveFact:
-        return SaveFact(CYCLING_LIMITS_FACT, self.cycling_limits.as_fact())
+    def save_cycling_limits(self) -> SaveFactEffect:
+        return SaveFactEffect(CYCLING_LIMITS_FACT, self.cycling_limits.as_fact())

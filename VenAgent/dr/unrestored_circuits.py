@@ -10,10 +10,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from VenAgent.dr.backoff import Backoff
-from VenAgent.dr.effects import Effects, RaiseAlert, Release, SaveFact, Switch
-from VenAgent.dr.panel import Reading
+from VenAgent.dr.effects import (
+    Effects,
+    RaiseAlertEffect,
+    ReleaseEffect,
+    SaveFactEffect,
+    SwitchEffect,
+)
+from VenAgent.dr.panel import PanelReading
 from VenAgent.dr.point_write import PointWrite
-from VenAgent.dr.shed_circuit import ShedCircuit, is_same_value
+from VenAgent.dr.shed_circuit import ShedCircuit, is_same_shed_value
 
 UNRESTORED_FACT = "unrestored"
 """The name under which the journal keeps them."""
@@ -68,7 +74,9 @@ class UnrestoredCircuits:
         for circuit_id, circuit in self._circuits.items():
             if circuit.backoff.due_ts is not None and circuit.backoff.due_ts <= now:
                 circuit.backoff.due_ts = now + REPORT_LIMIT_SEC
-                effects.append(Switch(f"{SWITCH_PREFIX}{circuit_id}", (circuit.write,), reserve))
+                effects.append(
+                    SwitchEffect(f"{SWITCH_PREFIX}{circuit_id}", (circuit.write,), reserve)
+                )
         return effects
 
     def next_deadline(self) -> float | None:
@@ -85,7 +93,7 @@ class UnrestoredCircuits:
         circuit.backoff.failed(now)  # done again unless a reading shows it back before
         return True
 
-    def reading(self, reading: Reading) -> Effects:
+    def reading(self, reading: PanelReading) -> Effects:
         """Which are back; one that is, whoever did it, is not written any more."""
         return self._back([name for name, c in self._circuits.items() if _is_back(c, reading)])
 
@@ -109,18 +117,18 @@ class UnrestoredCircuits:
         for circuit_id in circuit_ids:
             del self._circuits[circuit_id]
         effects: Effects = [self._saved()]
-        effects += [RaiseAlert("restore.failed", None, name) for name in circuit_ids]
-        return effects if self._circuits else [*effects, Release("")]
+        effects += [RaiseAlertEffect("restore.failed", None, name) for name in circuit_ids]
+        return effects if self._circuits else [*effects, ReleaseEffect("")]
 
-    def _saved(self) -> SaveFact:
+    def _saved(self) -> SaveFactEffect:
         circuits = [
             [name, c.write.point, c.write.value, c.write.inverted, c.write.relinquish, c.failure]
             for name, c in self._circuits.items()
         ]
-        return SaveFact(UNRESTORED_FACT, circuits)
+        return SaveFactEffect(UNRESTORED_FACT, circuits)
 
 
-def _is_back(circuit: _Unrestored, reading: Reading) -> bool:
+def _is_back(circuit: _Unrestored, reading: PanelReading) -> bool:
     write, read = circuit.write, reading.circuit(circuit.write.circuit_id)
     setting: float | bool | None = read.limit
     if isinstance(write.value, bool):
@@ -130,4 +138,4 @@ def _is_back(circuit: _Unrestored, reading: Reading) -> bool:
     # Its write is believed where no reading proves it, as when others have the point again.
     if setting is None or write.relinquish or read.point not in ("", write.point):
         return circuit.written_ts is not None and reading.ts >= circuit.written_ts
-    return is_same_value(setting, write.value)
+    return is_same_shed_value(setting, write.value)

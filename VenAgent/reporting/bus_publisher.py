@@ -10,16 +10,16 @@ from typing import Any
 import gevent
 
 from VenAgent.cloud.outbox import Outbox, OutboxMessage, OutboxRank
-from VenAgent.contract.alerts import Severity
+from VenAgent.contract.alerts import AlertSeverity
 from VenAgent.contract.json_codec import encode_json
 from VenAgent.dr.event import Event
-from VenAgent.reporting.event_view import event_message
+from VenAgent.reporting.event_view import event_view_for_bus
 from VenAgent.volttron_compat import (
     RPC_FAILURES,
-    describe_failure,
+    describe_volttron_failure,
     format_timestamp,
     get_aware_utc_now,
-    raise_health_alert,
+    raise_volttron_alert,
 )
 
 _log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class BusPublisher:
             event.request.shed_kw,
             ", ".join(circuit.circuit_id for circuit in event.circuits) or "none",
         )
-        self.publish("event", event_message(event))
+        self.publish("event", event_view_for_bus(event))
 
     def alert(self, body: Mapping[str, Any]) -> None:
         """An alert begins or ends."""
@@ -78,11 +78,11 @@ class BusPublisher:
         """The same through VOLTTRON's health system, under the alert's code and subject."""
         subject = body["context"].get("subject")
         key = f"{body['code']}:{subject}" if subject else body["code"]
-        is_over = body["severity"] == Severity.CLEARED.value
+        is_over = body["severity"] == AlertSeverity.CLEARED.value
         try:
-            raise_health_alert(self._agent, key, body["message"], is_over=is_over)
+            raise_volttron_alert(self._agent, key, body["message"], is_over=is_over)
         except RPC_FAILURES as failure:
-            _log.warning("the alert did not reach VOLTTRON: %s", describe_failure(failure))
+            _log.warning("the alert did not reach VOLTTRON: %s", describe_volttron_failure(failure))
 
     def publish(self, what: str, message: Any) -> None:
         """To `ven/{venId}/…` on the bus, for a historian or another agent."""

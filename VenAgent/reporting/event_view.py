@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from VenAgent.contract.json_codec import rounded
+from VenAgent.contract.json_codec import json_number
 from VenAgent.dr.event import Event, EventState
-from VenAgent.dr.event_completion import event_summary
+from VenAgent.dr.event_completion import event_completion_summary
 from VenAgent.dr.shed_circuit import ShedCircuit
 
 
-def event_message(event: Event) -> dict[str, Any]:
+def event_view_for_bus(event: Event) -> dict[str, Any]:
     """For `ven/{venId}/event` on the VOLTTRON bus, and for `status` of the RPC exports."""
     request, baseline, reason = event.request, event.baseline, event.end_reason
     return {
@@ -75,20 +75,20 @@ def _restored(event: Event) -> dict[str, int] | None:
     return {"circuits": of, "restored": restored}
 
 
-def event_entry(event: Event) -> dict[str, Any]:
+def event_view_for_page(event: Event) -> dict[str, Any]:
     """For the local page and its JSON API."""
     request, began, over = event.request, event.active_ts is not None, event.state.over
     return {
         "event_id": event.event_id,
         "state": event.state.value,
-        "start_ts": rounded(request.start_ts),
-        "end_ts": rounded(event.ended_ts if over and event.ended_ts else request.end_ts),
-        "requested_kw": rounded(request.shed_kw),
-        "predicted_kw": rounded(event.predicted_kw) if began else None,
-        "measured_kw": rounded(event.measured_kw),
-        "baseline_kw": rounded(event.baseline_kw),
+        "start_ts": json_number(request.start_ts),
+        "end_ts": json_number(event.ended_ts if over and event.ended_ts else request.end_ts),
+        "requested_kw": json_number(request.shed_kw),
+        "predicted_kw": json_number(event.predicted_kw) if began else None,
+        "measured_kw": json_number(event.measured_kw),
+        "baseline_kw": json_number(event.baseline_kw),
         "circuits": [circuit.circuit_id for circuit in event.circuits if circuit.confirmed],
         "reason": event.left_out() if began else None,
         "restored": _restored(event),
-        "summary": event_summary(event) if over and began else None,
+        "summary": event_completion_summary(event) if over and began else None,
     }

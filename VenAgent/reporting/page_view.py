@@ -7,18 +7,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from VenAgent.contract.json_codec import rounded
+from VenAgent.contract.json_codec import json_number
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.engine import Engine
 from VenAgent.dr.event import Event, EventState
-from VenAgent.dr.panel import Circuit, CircuitReading, Control, Reading
+from VenAgent.dr.panel import PanelCircuit, PanelCircuitControl, PanelCircuitReading, PanelReading
 from VenAgent.dr.shed_circuit import ShedCircuit
-from VenAgent.reporting.alerts import Alerts
-from VenAgent.reporting.event_view import event_entry
+from VenAgent.reporting.active_alerts import ActiveAlerts
+from VenAgent.reporting.event_view import event_view_for_page
 from VenAgent.reporting.power_curve import PowerCurve, PowerCurveFile
 from VenAgent.reporting.reporter import Reporter
 from VenAgent.reporting.status import CloudStatus
-from VenAgent.storage.event_record import from_record
+from VenAgent.storage.event_record import from_event_record
 from VenAgent.storage.journal import Journal
 from VenAgent.version import __version__
 
@@ -33,7 +33,7 @@ READ_AGAIN_SEC = 30.0
 """What is added to an event that is over, its rebound, is seen as late as this."""
 
 
-class CommandDoor(Protocol):
+class _CommandDoor(Protocol):
     """Where what a person does at the page goes; each returns its ack."""
 
     def command(self, fields: Json) -> Json: ...
@@ -53,9 +53,9 @@ class PageView:
         engine: Engine,
         meter: Meter,
         reporter: Reporter,
-        alerts: Alerts,
+        alerts: ActiveAlerts,
         journal: Journal,
-        door: CommandDoor,
+        door: _CommandDoor,
         cloud: Callable[[], CloudStatus],
         health: Callable[[], Mapping[str, str]],
         curve_path: Path,
@@ -92,7 +92,7 @@ class PageView:
             **self._health(),
             "power_kw": telemetry.used_power_kw,
             "baseline_kw": telemetry.baseline_power_kw,
-            "target_kw": rounded(_target_kw(event)),
+            "target_kw": json_number(_target_kw(event)),
             "shed_kw": telemetry.shed_power_kw,
             "panel_max_kw": telemetry.panel_max_kw,
             "panel_amperage": telemetry.panel_amperage_rating,
@@ -102,13 +102,13 @@ class PageView:
             "battery_soc_percent": telemetry.battery_soc,
             "quality": telemetry.quality.value,
             "meter_age_sec": None if age_sec is None else round(max(0.0, age_sec), 1),
-            "event": None if event is None else event_entry(event),
+            "event": None if event is None else event_view_for_page(event),
             "scheduled": [
-                event_entry(waiting)
+                event_view_for_page(waiting)
                 for waiting in sorted(engine.scheduled.values(), key=lambda e: e.request.start_ts)
             ],
             "opted_out": refusal
-            and {"reason": refusal.text, "until_ts": rounded(engine.opted_out_until_ts())},
+            and {"reason": refusal.text, "until_ts": json_number(engine.opted_out_until_ts())},
             "cloud": self._cloud(),
         }
 
@@ -142,7 +142,7 @@ class PageView:
             for circuit in engine.panel.circuits
         ]
 
-    def _idle_word(self, circuit: Circuit, reading: Reading, now: float) -> str:
+    def _idle_word(self, circuit: PanelCircuit, reading: PanelReading, now: float) -> str:
         """What is said of a circuit that nothing keeps from being shed; empty in an event."""
         if self._engine.running is not None:
             return ""
@@ -154,7 +154,7 @@ class PageView:
 
     def events(self, limit: int) -> Sequence[Json]:
         running = self._engine.running
-        now = [] if running is None else [event_entry(running)]
+        now = [] if running is None else [event_view_for_page(running)]
         return [*now, *self._past(limit)][:limit]
 
     def _past(self, limit: int) -> list[dict[str, Any]]:
@@ -180,7 +180,7 @@ class PageView:
     def history(self) -> Json:
         return self._curve.columns(self._clock())
 
-    def remember(self, reading: Reading) -> None:
+    def remember(self, reading: PanelReading) -> None:
         """One more point of the curve."""
         engine = self._engine
         baseline_kw = engine.baseline_kw(self._clock())
@@ -217,49 +217,51 @@ def _over(records: Iterable[Mapping[str, Any]], pause: Callable[[], None]) -> li
         if number % EVENTS_AT_ONCE == 0:
             pause()
         try:
-            event = from_record(record)
+            event = from_event_record(record)
         except (KeyError, TypeError, ValueError):
             continue
         if event.state.over:
-            events.append(event_entry(event))
+            events.append(event_view_for_page(event))
     return sorted(events, key=lambda event: -event["start_ts"])
 
 
-def _circuit(circuit: Circuit, reading: Reading, shed: ShedCircuit | None) -> dict[str, Any]:
+def _circuit(
+    circuit: PanelCircuit, reading: PanelReading, shed: ShedCircuit | None
+) -> dict[str, Any]:
     read = reading.circuit(circuit.id)
     return {
         "id": circuit.id,
         "name": circuit.name,
         "type": circuit.type,
         "breaker_amps": circuit.breaker_amps,
-        "capacity_kw": rounded(circuit.rating_kw),
+        "capacity_kw": json_number(circuit.rating_kw),
         "priority": circuit.priority,
         "critical": circuit.critical,
         "control": circuit.control.value,
         "switchable": bool(circuit.switch_point)
         and not (circuit.critical and read.closed is not False),
         "enabled": read.closed,
-        "power_kw": rounded(read.power_kw),
+        "power_kw": json_number(read.power_kw),
         "state": _state(circuit, read, shed),
         "shed": shed
         and {
-            "original_kw": rounded(shed.original_kw),
-            "final_kw": rounded(shed.final_kw),
-            "shed_kw": rounded(shed.shed_kw),
+            "original_kw": json_number(shed.original_kw),
+            "final_kw": json_number(shed.final_kw),
+            "shed_kw": json_number(shed.shed_kw),
         },
     }
 
 
-def _state(circuit: Circuit, read: CircuitReading, shed: ShedCircuit | None) -> str:
+def _state(circuit: PanelCircuit, read: PanelCircuitReading, shed: ShedCircuit | None) -> str:
     if shed is not None:
-        return "limited" if circuit.control is Control.LIMIT else "shed"
+        return "limited" if circuit.control is PanelCircuitControl.LIMIT else "shed"
     if read.closed is False:
         return "off"
     return "unread" if read.power_kw is None else "on"
 
 
 def _reason(
-    circuit: Circuit, shed: ShedCircuit | None, spared: Mapping[str, Reason], idle_word: str
+    circuit: PanelCircuit, shed: ShedCircuit | None, spared: Mapping[str, Reason], idle_word: str
 ) -> str:
     """Why it is shed or spared; without an event, what one would find."""
     if shed is None:

@@ -12,9 +12,9 @@ from VenAgent.cloud.outbox import Outbox, OutboxMessage
 from VenAgent.cloud.shadow_client import ShadowClient
 from VenAgent.config import AgentConfig
 from VenAgent.contract.json_codec import encode_json
-from VenAgent.contract.telemetry import Telemetry, split_by_circuits
+from VenAgent.contract.telemetry import Telemetry, split_telemetry
 from VenAgent.dr.engine import Engine
-from VenAgent.dr.panel import Reading
+from VenAgent.dr.panel import PanelReading
 from VenAgent.reporting import telemetry_builder as report
 
 if TYPE_CHECKING:
@@ -58,12 +58,16 @@ class Reporter:
         """The site as it is now."""
         now = time.time()
         quality = self._meter.points.quality(now)
-        return report.telemetry(self._engine, self._meter.reading(now), quality, seq=seq, now=now)
+        return report.build_telemetry(
+            self._engine, self._meter.reading(now), quality, seq=seq, now=now
+        )
 
     def shadow(self, telemetry: Telemetry) -> dict[str, Any]:
         """The shadow's reported state."""
         interval_sec = self._config.report_interval_sec
-        return report.shadow(self._engine, telemetry, report_interval_sec=interval_sec)
+        return report.build_reported_shadow(
+            self._engine, telemetry, report_interval_sec=interval_sec
+        )
 
     def report(self) -> None:
         """One telemetry, with the loads and the shadow when they are due, in one transaction.
@@ -75,7 +79,7 @@ class Reporter:
         finally:
             self._wake_link()
         now = time.time()
-        values = report.figures(self._engine, self._meter.reading(now), now)
+        values = report.build_historian_telemetry(self._engine, self._meter.reading(now), now)
         units = {
             name: {"units": report.UNITS[name], "type": "float", "tz": "UTC"} for name in values
         }
@@ -89,7 +93,7 @@ class Reporter:
         """
         self._event_changed = True
 
-    def reading(self, reading: Reading) -> None:
+    def reading(self, reading: PanelReading) -> None:
         """A new reading: report the shadow if an event's state or a contactor has changed since.
 
         Between a reading and the writes that follow from it nothing else is done.
@@ -116,7 +120,7 @@ class Reporter:
         """The messages of one report, and how many numbers from `seq` on they use."""
         streams = self._config.streams
         telemetry = self.telemetry(seq)
-        parts = split_by_circuits(telemetry.to_wire())
+        parts = split_telemetry(telemetry.to_wire())
         encoded = [encode_json({**part, "seq": seq + n}) for n, part in enumerate(parts)]
         messages = []
         if streams.metering:
@@ -124,7 +128,7 @@ class Reporter:
         if streams.telemetry:
             messages += [OutboxMessage(self._topics.telemetry, payload) for payload in encoded]
         if streams.loads and self._count % self._config.loads_every == 0:
-            snapshot = split_by_circuits(report.loads_snapshot(telemetry).to_wire())
+            snapshot = split_telemetry(report.build_loads_snapshot(telemetry).to_wire())
             messages += [OutboxMessage(self._topics.loads, encode_json(part)) for part in snapshot]
         if streams.shadow and time.monotonic() >= self._shadow_due:
             messages += self._shadow_messages(telemetry)

@@ -13,8 +13,8 @@ from VenAgent.cloud.outbox import OutboxBacklog
 from VenAgent.config import AgentConfig
 from VenAgent.dr.engine import Engine
 from VenAgent.reporting import telemetry_builder as report
-from VenAgent.reporting.alerts import Alerts
-from VenAgent.reporting.event_view import event_message
+from VenAgent.reporting.active_alerts import ActiveAlerts
+from VenAgent.reporting.event_view import event_view_for_bus
 from VenAgent.reporting.reporter import Reporter
 from VenAgent.version import __version__
 
@@ -47,7 +47,7 @@ class SiteStatus:
         config: AgentConfig,
         engine: Engine,
         reporter: Reporter,
-        alerts: Alerts,
+        alerts: ActiveAlerts,
         cloud: Callable[[], CloudStatus],
         health: Callable[[], Mapping[str, str]],
     ) -> None:
@@ -67,7 +67,7 @@ class SiteStatus:
             return json.loads(self._config.model_dump_json())
         telemetry = self._reporter.telemetry()
         if what == "loads":
-            return {"loads": report.loads_snapshot(telemetry).to_wire()["loads"]}
+            return {"loads": report.build_loads_snapshot(telemetry).to_wire()["loads"]}
         if what == "shadow":
             return self._reporter.shadow(telemetry)
         event, cloud = self._engine.running, self._cloud()
@@ -92,8 +92,8 @@ class SiteStatus:
             "refused": dict(cloud.refused),
             "shadow_rejected": dict(cloud.shadow_rejected),
             "bus_bridge": dict(cloud.bus_bridge),
-            "active_event": None if event is None else event_message(event),
-            "scheduled_events": [event_message(e) for e in self._engine.scheduled.values()],
+            "active_event": None if event is None else event_view_for_bus(event),
+            "scheduled_events": [event_view_for_bus(e) for e in self._engine.scheduled.values()],
             "opted_out": None if opted_out is None else opted_out.text,
             "alerts": self._alerts.active(),
             **self._health(),

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from VenAgent.contract.json_codec import rounded
-from VenAgent.contract.shadow import reported_state
+from VenAgent.contract.json_codec import json_number
+from VenAgent.contract.shadow import reported_shadow
 from VenAgent.contract.telemetry import (
-    Availability,
-    AvailabilityState,
-    CircuitEntry,
-    LoadEntry,
-    LoadsSnapshot,
-    Quality,
     Telemetry,
+    TelemetryAvailability,
+    TelemetryAvailabilityState,
+    TelemetryCircuit,
+    TelemetryLoad,
+    TelemetryLoadsSnapshot,
+    TelemetryQuality,
 )
-from VenAgent.dr.circuit_selection import sheddable_kw
+from VenAgent.dr.circuit_selection import selectable_circuit_kw
 from VenAgent.dr.engine import Engine
 from VenAgent.dr.event import Event
-from VenAgent.dr.panel import Circuit, Control, Reading
+from VenAgent.dr.panel import PanelCircuit, PanelCircuitControl, PanelReading
 
 
-def telemetry(
-    engine: Engine, reading: Reading, quality: Quality, *, seq: int, now: float
+def build_telemetry(
+    engine: Engine, reading: PanelReading, quality: TelemetryQuality, *, seq: int, now: float
 ) -> Telemetry:
     """The telemetry of `now` (epoch s) from `reading`."""
     panel, event = engine.panel, engine.shedding
@@ -35,22 +35,22 @@ def telemetry(
         ven_id=engine.ven_id,
         ts=round(now, 3),
         seq=seq,
-        used_power_kw=rounded(power_kw),
-        shed_power_kw=rounded(_shed_kw(event, power_kw)),
-        requested_reduction_kw=rounded(event.request.shed_kw) or 0.0 if event else 0.0,
+        used_power_kw=json_number(power_kw),
+        shed_power_kw=json_number(_shed_kw(event, power_kw)),
+        requested_reduction_kw=json_number(event.request.shed_kw) or 0.0 if event else 0.0,
         event_id=event.event_id if event else None,
-        baseline_power_kw=rounded(engine.baseline_kw(now)),
-        battery_soc=rounded(reading.battery_soc),
+        baseline_power_kw=json_number(engine.baseline_kw(now)),
+        battery_soc=json_number(reading.battery_soc),
         panel_amperage_rating=round(panel.amperage),
         panel_voltage=round(panel.voltage),
-        voltage=rounded(reading.voltage),
+        voltage=json_number(reading.voltage),
         panel_max_kw=panel.max_kw,
-        current_amps=rounded(amps),
+        current_amps=json_number(amps),
         panel_utilization_percent=(
-            None if amps is None else rounded(100.0 * amps / panel.amperage, 1)
+            None if amps is None else json_number(100.0 * amps / panel.amperage, 1)
         ),
         quality=quality,
-        availability=availability(engine, now),
+        availability=build_availability(engine, now),
         circuits=tuple(_circuit_entry(c, reading, voltage / panel.voltage) for c in panel.circuits),
         loads=tuple(
             _load_entry(c, reading, takes_part=engine.opted_out(now) is None)
@@ -59,14 +59,14 @@ def telemetry(
     )
 
 
-def availability(engine: Engine, now: float) -> Availability:
+def build_availability(engine: Engine, now: float) -> TelemetryAvailability:
     """Whether the site takes part in events now, and until when it does not."""
     opted_out = engine.opted_out(now)
     if opted_out is None:
-        return Availability()
-    return Availability(
-        state=AvailabilityState.OPTED_OUT,
-        until_ts=rounded(engine.opted_out_until_ts()),
+        return TelemetryAvailability()
+    return TelemetryAvailability(
+        state=TelemetryAvailabilityState.OPTED_OUT,
+        until_ts=json_number(engine.opted_out_until_ts()),
         reason_code=opted_out.code,
     )
 
@@ -78,15 +78,17 @@ def _shed_kw(event: Event | None, power_kw: float | None) -> float | None:
     return None if power_kw is None else event.shed_at(power_kw)
 
 
-def loads_snapshot(message: Telemetry) -> LoadsSnapshot:
+def build_loads_snapshot(message: Telemetry) -> TelemetryLoadsSnapshot:
     """The loads of a telemetry as a message of their own."""
-    return LoadsSnapshot(ven_id=message.ven_id, ts=message.ts, loads=message.loads)
+    return TelemetryLoadsSnapshot(ven_id=message.ven_id, ts=message.ts, loads=message.loads)
 
 
-def shadow(engine: Engine, message: Telemetry, *, report_interval_sec: float) -> dict[str, Any]:
+def build_reported_shadow(
+    engine: Engine, message: Telemetry, *, report_interval_sec: float
+) -> dict[str, Any]:
     """The shadow's reported state that belongs to a telemetry."""
     event = engine.shedding
-    return reported_state(
+    return reported_shadow(
         message,
         available={load.id: load.shed_capability_kw > 0.0 for load in message.loads},
         active_event=(
@@ -94,8 +96,8 @@ def shadow(engine: Engine, message: Telemetry, *, report_interval_sec: float) ->
             if event is None
             else {
                 "event_id": event.event_id,
-                "shed_kw": rounded(event.request.shed_kw),
-                "end_ts": rounded(event.request.end_ts),
+                "shed_kw": json_number(event.request.shed_kw),
+                "end_ts": json_number(event.request.end_ts),
             }
         ),
         report_interval_sec=report_interval_sec,
@@ -111,7 +113,9 @@ UNITS = {
 }
 
 
-def figures(engine: Engine, reading: Reading, now: float) -> dict[str, float]:
+def build_historian_telemetry(
+    engine: Engine, reading: PanelReading, now: float
+) -> dict[str, float]:
     """The site's figures for a historian on the bus; what was not read is left out."""
     event = engine.shedding
     values = {
@@ -124,16 +128,18 @@ def figures(engine: Engine, reading: Reading, now: float) -> dict[str, float]:
     return {name: round(value, 3) for name, value in values.items() if value is not None}
 
 
-def meter_fault(quality: Quality, up_sec: float, patience_sec: float) -> str | None:
+def telemetry_meter_fault(
+    quality: TelemetryQuality, up_sec: float, patience_sec: float
+) -> str | None:
     """What a person should know of the meter's readings; None when they are good, or when none
     can be there yet: the agent has been up for `up_sec`, less than `patience_sec`."""
-    is_good = quality is Quality.GOOD
-    if is_good or (quality is Quality.MISSING and up_sec < patience_sec):
+    is_good = quality is TelemetryQuality.GOOD
+    if is_good or (quality is TelemetryQuality.MISSING and up_sec < patience_sec):
         return None
     return f"the meter's readings are {quality.value}"
 
 
-def over_current(telemetry: Telemetry) -> str | None:
+def telemetry_over_current(telemetry: Telemetry) -> str | None:
     """What draws more than it is rated for; None when nothing does."""
     found = []
     amps, rating = telemetry.current_amps, telemetry.panel_amperage_rating
@@ -147,38 +153,40 @@ def over_current(telemetry: Telemetry) -> str | None:
     return "; ".join(found) or None
 
 
-def _circuit_entry(circuit: Circuit, reading: Reading, relative_voltage: float) -> CircuitEntry:
+def _circuit_entry(
+    circuit: PanelCircuit, reading: PanelReading, relative_voltage: float
+) -> TelemetryCircuit:
     """`relative_voltage`: the panel's, as a part of what it is nominally."""
     read = reading.circuit(circuit.id)
     amp_kw = circuit.voltage * relative_voltage * circuit.phase_factor / 1000.0
     amps = None if read.power_kw is None else read.power_kw / amp_kw
-    return CircuitEntry(
+    return TelemetryCircuit(
         id=circuit.id,
         name=circuit.name,
         breaker_amps=circuit.breaker_amps,
-        current_kw=rounded(read.power_kw),
-        current_amps=rounded(amps),
+        current_kw=json_number(read.power_kw),
+        current_amps=json_number(amps),
         enabled=read.closed,
         critical=circuit.critical,
     )
 
 
-def _load_entry(circuit: Circuit, reading: Reading, *, takes_part: bool) -> LoadEntry:
+def _load_entry(circuit: PanelCircuit, reading: PanelReading, *, takes_part: bool) -> TelemetryLoad:
     read = reading.circuit(circuit.id)
     usable = (
         takes_part
         and read.closed is not False
-        and not (circuit.control is Control.LIMIT and read.limit is None)
+        and not (circuit.control is PanelCircuitControl.LIMIT and read.limit is None)
     )
-    shed_kw = sheddable_kw(circuit, read.power_kw) if usable and read.power_kw else 0.0
-    return LoadEntry(
+    shed_kw = selectable_circuit_kw(circuit, read.power_kw) if usable and read.power_kw else 0.0
+    return TelemetryLoad(
         load_id=circuit.id,
         id=circuit.id,
         name=circuit.name,
         type=circuit.type,
         capacity_kw=circuit.rating_kw,
-        current_power_kw=rounded(read.power_kw),
-        shed_capability_kw=rounded(shed_kw) or 0.0,
+        current_power_kw=json_number(read.power_kw),
+        shed_capability_kw=json_number(shed_kw) or 0.0,
         enabled=read.closed,
         priority=circuit.priority,
     )

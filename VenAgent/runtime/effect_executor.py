@@ -18,34 +18,34 @@ from gevent.event import AsyncResult
 from gevent.event import Event as GreenEvent
 
 from VenAgent.cloud.outbox import Outbox, OutboxMessage, OutboxRank
-from VenAgent.contract.acks import encoded_ack
+from VenAgent.contract.acks import encode_ack
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.effects import (
-    Announce,
+    AnnounceEffect,
     Effect,
     Effects,
-    Prepare,
-    Prepared,
-    RaiseAlert,
-    ReadMeter,
-    Release,
-    Restore,
-    SaveEvent,
-    SaveFact,
-    SaveFingerprint,
-    SendAck,
-    Switch,
-    Write,
+    PreparedEffect,
+    PrepareEffect,
+    RaiseAlertEffect,
+    ReadMeterEffect,
+    ReleaseEffect,
+    RestoreEffect,
+    SaveEventEffect,
+    SaveFactEffect,
+    SaveFingerprintEffect,
+    SendAckEffect,
+    SwitchEffect,
+    WriteEffect,
 )
 from VenAgent.dr.engine import Engine
 from VenAgent.dr.event import Event, EventState
 from VenAgent.dr.point_write import PointWrite
-from VenAgent.reporting.alerts import Alerts
+from VenAgent.reporting.active_alerts import ActiveAlerts
 from VenAgent.site.actuator import Actuator, ActuatorRefusal
 from VenAgent.site.failsafe import Failsafe
 from VenAgent.site.meter import Meter
 from VenAgent.storage.ended_events import EndedEvents
-from VenAgent.storage.event_record import to_record
+from VenAgent.storage.event_record import to_event_record
 from VenAgent.storage.journal import Journal, JournalStep
 
 _log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class EffectExecutor:
         meter: Meter,
         actuator: Actuator,
         failsafe: Failsafe,
-        alerts: Alerts,
+        alerts: ActiveAlerts,
         ack_topic: str,
         announce: Callable[[Event], None],
         wake_link: Callable[[], None],
@@ -91,21 +91,21 @@ class EffectExecutor:
         """Set after each decision: the engine may have another deadline."""
         self._results: list[JournalStep] = []
         """What came of steps, for the journal's log with the next decision."""
-        self._unwritten: dict[tuple[type, str], SaveEvent | SaveFact] = {}
+        self._unwritten: dict[tuple[type, str], SaveEventEffect | SaveFactEffect] = {}
         """What the journal could not take, the latest of each event and fact: it goes with the
         next decision, or the journal would say of two events that they are under way."""
         self._arming: gevent.Greenlet | None = None
         self._announcements: deque[Event] = deque()
         self._waiting: dict[str, AsyncResult] = {}
         self._handlers: dict[type, Callable[[Any], None]] = {
-            Prepare: self._prepare,
-            Write: self._write,
-            Restore: self._restore,
-            Switch: self._switch,
-            Release: self._release,
-            ReadMeter: self._read_meter,
-            Announce: self._announce_in_order,
-            RaiseAlert: self._raise_alert,
+            PrepareEffect: self._prepare,
+            WriteEffect: self._write,
+            RestoreEffect: self._restore,
+            SwitchEffect: self._switch,
+            ReleaseEffect: self._release,
+            ReadMeterEffect: self._read_meter,
+            AnnounceEffect: self._announce_in_order,
+            RaiseAlertEffect: self._raise_alert,
         }
         self._acks: deque[tuple[int, Mapping[str, Any]]] = deque(maxlen=ACKS_WAITING)
         """What the outbox has not taken yet, in order, with the numbers in the journal: there they
@@ -121,9 +121,9 @@ class EffectExecutor:
         """Write the decision down, then do it; what waits for others in a greenlet of its own."""
         numbers = iter(self._write_down(effects))
         for effect in effects:
-            if isinstance(effect, SendAck):
+            if isinstance(effect, SendAckEffect):
                 self._send_ack(next(numbers), effect.body)
-            elif not isinstance(effect, (SaveEvent, SaveFact, SaveFingerprint)):
+            elif not isinstance(effect, (SaveEventEffect, SaveFactEffect, SaveFingerprintEffect)):
                 gevent.spawn(self._handlers[type(effect)], effect)
         self.engine_changed.set()
 
@@ -132,12 +132,16 @@ class EffectExecutor:
 
         Then the building still comes first: restores go on, only nothing more is shed.
         """
-        saves = [effect for effect in effects if isinstance(effect, (SaveEvent, SaveFact))]
+        saves = [
+            effect for effect in effects if isinstance(effect, (SaveEventEffect, SaveFactEffect))
+        ]
         late = [*self._unwritten.values(), *saves]
-        records = [to_record(effect.event) for effect in late if isinstance(effect, SaveEvent)]
-        facts = [effect for effect in late if isinstance(effect, SaveFact)]
-        acks = [effect for effect in effects if isinstance(effect, SendAck)]
-        commands = [effect for effect in effects if isinstance(effect, SaveFingerprint)]
+        records = [
+            to_event_record(effect.event) for effect in late if isinstance(effect, SaveEventEffect)
+        ]
+        facts = [effect for effect in late if isinstance(effect, SaveFactEffect)]
+        acks = [effect for effect in effects if isinstance(effect, SendAckEffect)]
+        commands = [effect for effect in effects if isinstance(effect, SaveFingerprintEffect)]
         now = time.time()
         steps = [*self._results, *(s for s in (_step(e, now) for e in effects) if s is not None)]
         if not (records or facts or acks or commands or steps):
@@ -155,7 +159,7 @@ class EffectExecutor:
         self._results.clear()
         self._storage_failures.clear()
         for effect in late:
-            if isinstance(effect, SaveEvent) and effect.event.state is EventState.COMPLETED:
+            if isinstance(effect, SaveEventEffect) and effect.event.state is EventState.COMPLETED:
                 self._remember_end(effect.event)
         return numbers
 
@@ -220,7 +224,7 @@ class EffectExecutor:
         while self._acks:
             number, body = self._acks[0]
             try:
-                self._outbox.put([OutboxMessage(self.ack_topic, encoded_ack(body), OutboxRank.ACK)])
+                self._outbox.put([OutboxMessage(self.ack_topic, encode_ack(body), OutboxRank.ACK)])
             except sqlite3.Error as error:
                 self._storage_failed("outbox", error)
                 return
@@ -229,7 +233,7 @@ class EffectExecutor:
             self._wake_link()
         self._storage_failures.pop("outbox", None)
 
-    def _prepare(self, effect: Prepare) -> None:
+    def _prepare(self, effect: PrepareEffect) -> None:
         """Reserve the devices, arm their lease and read the meter, at the same time. The lease is
         waited for before anything is written: the plan is made meanwhile."""
         reserving = gevent.spawn(
@@ -242,13 +246,13 @@ class EffectExecutor:
             why = f"the meter could not be read: {self._meter.failure}"
             refusal = ActuatorRefusal(why, may_pass=True)
         if refusal is None:
-            outcome = Prepared(reading)
+            outcome = PreparedEffect(reading)
         else:
-            outcome = Prepared(reading, _reason(refusal), refusal.may_pass)
+            outcome = PreparedEffect(reading, _reason(refusal), refusal.may_pass)
         self._add_result(effect.event_id, "prepared", {"": refusal.reason} if refusal else {})
         self.perform(self._engine.prepared(effect.event_id, outcome, time.time()))
 
-    def _write(self, effect: Write) -> None:
+    def _write(self, effect: WriteEffect) -> None:
         if self._arming is not None:
             self._arming.join()
         if self.storage_failure is not None:
@@ -261,13 +265,13 @@ class EffectExecutor:
         self._add_result(effect.event_id, "written", failures)
         self.perform(self._engine.written(effect.event_id, failures, time.time(), reading))
 
-    def _restore(self, effect: Restore) -> None:
+    def _restore(self, effect: RestoreEffect) -> None:
         failures = self._actuator.put_back(effect.writes)
         reading = self._meter.fresh_reading()
         self._add_result(effect.event_id, "restored", failures)
         self.perform(self._engine.restored(effect.event_id, failures, time.time(), reading))
 
-    def _switch(self, effect: Switch) -> None:
+    def _switch(self, effect: SwitchEffect) -> None:
         now = time.time()
         refusal = None
         if effect.reserve:
@@ -283,13 +287,13 @@ class EffectExecutor:
         self._add_result(effect.switch_id, "switched", failures)
         self.perform(self._engine.switched(effect.switch_id, failures, time.time()))
 
-    def _release(self, effect: Release) -> None:
+    def _release(self, effect: ReleaseEffect) -> None:
         if effect.task_id:
             self._actuator.release(effect.task_id)
         if self._engine.is_restored:
             self._failsafe.give_back()
 
-    def _raise_alert(self, effect: RaiseAlert) -> None:
+    def _raise_alert(self, effect: RaiseAlertEffect) -> None:
         self._alerts.set(
             effect.code,
             effect.severity,
@@ -298,7 +302,7 @@ class EffectExecutor:
             reason_code=effect.reason_code,
         )
 
-    def _announce_in_order(self, effect: Announce) -> None:
+    def _announce_in_order(self, effect: AnnounceEffect) -> None:
         """In order; bus and page hear of it after the writes under way, not before."""
         self._announcements.append(effect.event)
         if self._engine.is_at_work:
@@ -306,7 +310,7 @@ class EffectExecutor:
         while self._announcements:
             self._announce(self._announcements.popleft())
 
-    def _read_meter(self, _effect: ReadMeter) -> None:
+    def _read_meter(self, _effect: ReadMeterEffect) -> None:
         self._meter.read_now()
 
 
@@ -316,20 +320,20 @@ def _reason(refusal: ActuatorRefusal) -> Reason:
     return Reason(code, refusal.reason)
 
 
-def _name(effect: SaveEvent | SaveFact) -> str:
-    return effect.event.event_id if isinstance(effect, SaveEvent) else effect.name
+def _name(effect: SaveEventEffect | SaveFactEffect) -> str:
+    return effect.event.event_id if isinstance(effect, SaveEventEffect) else effect.name
 
 
 def _step(effect: Effect, now: float) -> JournalStep | None:
     """The log's line about what is to be done now; None for what changes nothing."""
     match effect:
-        case Prepare():
+        case PrepareEffect():
             return JournalStep(now, effect.event_id, "prepare", {"task_id": effect.task_id})
-        case Write():
+        case WriteEffect():
             return JournalStep(now, effect.event_id, "write", _points(effect.writes))
-        case Restore():
+        case RestoreEffect():
             return JournalStep(now, effect.event_id, "restore", _points(effect.writes))
-        case Switch():
+        case SwitchEffect():
             return JournalStep(now, effect.switch_id, "switch", _points(effect.writes))
     return None
 

@@ -21,10 +21,10 @@ from VenAgent.cloud.inbound_message import InboundMessage
 from VenAgent.cloud.mqtt_link import topic_matches_sub
 from VenAgent.cloud.shadow_desired import ShadowDesired
 from VenAgent.config import AgentConfig
-from VenAgent.contract.acks import AckStatus, ack, reason_fields
-from VenAgent.contract.command_reader import CommandRejected, parse_command
+from VenAgent.contract.acks import AckStatus, ack_reason_fields, build_ack
+from VenAgent.contract.command_reader import CommandNotRead, read_command
 from VenAgent.contract.commands import Command, GetCommand, SetCommand
-from VenAgent.contract.json_codec import MessageRefused
+from VenAgent.contract.message_refused import MessageRefused
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.effects import Effects
 from VenAgent.dr.engine import Engine
@@ -109,13 +109,13 @@ class InboundRouter:
         self._obey(json.dumps({**fields, "correlationId": correlation_id}).encode())
         answer = self._executor.ack_of(correlation_id, expected, ANSWER_SEC)
         text = f"no answer within {ANSWER_SEC:g} s; look at status()"
-        return answer or ack(
+        return answer or build_ack(
             op=str(fields.get("op")),
             status=AckStatus.FAILED,
             ven_id=self._config.ven_id,
             ts=time.time(),
             correlation_id=correlation_id,
-            **reason_fields(Reason(ReasonCode.NOT_ANSWERED, text)),
+            **ack_reason_fields(Reason(ReasonCode.NOT_ANSWERED, text)),
         )
 
     def _call_id(self, fields: Mapping[str, Any]) -> str:
@@ -160,12 +160,12 @@ class InboundRouter:
         delivered it."""
         config, now = self._config, time.time()
         try:
-            command = parse_command(
+            command = read_command(
                 payload, ven_id=config.ven_id, limits=config.command_limits(), now=now
             )
             if inbound is not None:
                 self._refuse_stale(command, inbound)
-        except CommandRejected as rejected:
+        except CommandNotRead as rejected:
             self.refused[f"command.{rejected.code.value}"] += 1
             self._executor.perform(self._engine.refuse(rejected, now))
             return None
@@ -178,7 +178,7 @@ class InboundRouter:
         return None
 
     def _refuse_stale(self, command: Command, inbound: InboundMessage) -> None:
-        """Raises CommandRejected for an undated event that may have waited for us too long."""
+        """Raises CommandNotRead for an undated event that may have waited for us too long."""
         refusal = self.backlog.refusal(
             command,
             from_session=inbound.session_present,
@@ -186,7 +186,7 @@ class InboundRouter:
             monotonic=time.monotonic(),
         )
         if refusal is not None:
-            raise CommandRejected(
+            raise CommandNotRead(
                 refusal.text,
                 op=command.op,
                 correlation_id=command.correlation_id,
@@ -252,7 +252,7 @@ class InboundRouter:
             _log.warning("a message on %s is refused: %s", inbound.topic, error)
         correlation_id = error.readable.get("correlationId")
         if isinstance(correlation_id, str) and error.code is not ReasonCode.TOO_MANY:
-            rejected = CommandRejected(
+            rejected = CommandNotRead(
                 str(error), op=door, correlation_id=correlation_id[:256], code=error.code
             )
             self._executor.perform(self._engine.refuse(rejected, time.time()))

@@ -9,13 +9,13 @@ from typing import Any
 
 import gevent
 
-from VenAgent.dr.engine import Engine, RecoveredState
+from VenAgent.dr.engine import Engine, RecoveredEngineState
 from VenAgent.dr.event import Event
 from VenAgent.runtime.effect_executor import EffectExecutor
 from VenAgent.site.actuator import Actuator
 from VenAgent.site.meter import Meter
 from VenAgent.storage.ended_events import EndedEvents
-from VenAgent.storage.event_record import from_record
+from VenAgent.storage.event_record import from_event_record
 from VenAgent.storage.journal import Journal
 
 _log = logging.getLogger(__name__)
@@ -23,7 +23,9 @@ _log = logging.getLogger(__name__)
 RECOVER_EVERY_SEC = 2.0
 
 
-def read_journal(journal: Journal, ended: EndedEvents) -> tuple[RecoveredState, str | None]:
+def recover_from_journal(
+    journal: Journal, ended: EndedEvents
+) -> tuple[RecoveredEngineState, str | None]:
     """What is in it, and a sentence about an event of it that cannot be read, if there is one.
 
     An event that the journal shows as under way and that is among `ended` is over: this journal is
@@ -38,7 +40,7 @@ def read_journal(journal: Journal, ended: EndedEvents) -> tuple[RecoveredState, 
     ]
     for event in over:
         _log.warning("event %s is over: the journal is a copy from before", event.event_id)
-    recovered = RecoveredState(
+    recovered = RecoveredEngineState(
         events=[event for event in left if event not in over],
         replies=journal.replies(),
         fingerprints=journal.fingerprints(),
@@ -59,7 +61,7 @@ def _events(records: Iterable[Any]) -> tuple[list[Event], str | None]:
     events, damage = [], None
     for record in records:
         try:
-            events.append(from_record(record))
+            events.append(from_event_record(record))
         except (KeyError, TypeError, ValueError) as error:
             name = record.get("event_id") if isinstance(record, dict) else record
             damage = (

@@ -18,14 +18,14 @@ from gevent.lock import Semaphore
 from VenAgent.config import AgentConfig, ConfigError
 from VenAgent.contract.commands import SetCommand
 from VenAgent.contract.reasons import Reason, ReasonCode
-from VenAgent.volttron_compat import RPC_FAILURES, describe_failure
+from VenAgent.volttron_compat import RPC_FAILURES, describe_volttron_failure
 
 IN_FORCE_SEC = 15.0
 NAMES = ("report_interval_sec", "shadow_interval_sec")
 
 
 @dataclass(frozen=True)
-class UpdateOutcome:
+class _UpdateOutcome:
     """What was applied; or why nothing was, and whether the command or the site is to blame."""
 
     applied: Mapping[str, float] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class RemoteUpdates:
         self._in_force = in_force
         self._one_at_a_time = Semaphore()
 
-    def apply(self, command: SetCommand) -> UpdateOutcome:
+    def apply(self, command: SetCommand) -> _UpdateOutcome:
         """Write what the command names, and wait until it is in force.
 
         Call it in a greenlet of its own, never in a callback of the config store.
@@ -49,30 +49,30 @@ class RemoteUpdates:
         named = command.model_dump(include=set(NAMES), exclude_none=True)
         if not named:
             text = f"nothing to set: name {' or '.join(NAMES)}"
-            return UpdateOutcome(rejected=Reason(ReasonCode.NOTHING_TO_SET, text))
+            return _UpdateOutcome(rejected=Reason(ReasonCode.NOTHING_TO_SET, text))
         with self._one_at_a_time:
             try:
                 return self._apply(named)
             except RPC_FAILURES as failure:
-                text = f"the config store: {describe_failure(failure)}"
-                return UpdateOutcome(failed=Reason(ReasonCode.CONFIG_STORE_FAILED, text))
+                text = f"the config store: {describe_volttron_failure(failure)}"
+                return _UpdateOutcome(failed=Reason(ReasonCode.CONFIG_STORE_FAILED, text))
 
-    def _apply(self, named: Mapping[str, float]) -> UpdateOutcome:
+    def _apply(self, named: Mapping[str, float]) -> _UpdateOutcome:
         stored = self._store.get("config")
         contents = {**stored, **named} if isinstance(stored, Mapping) else stored
         try:
             AgentConfig.load(contents, os.environ)
         except ConfigError as error:
-            return UpdateOutcome(rejected=Reason(ReasonCode.BAD_FIELD, str(error)))
+            return _UpdateOutcome(rejected=Reason(ReasonCode.BAD_FIELD, str(error)))
         if contents != stored:
             self._store.set("config", contents, trigger_callback=True)
         deadline = time.monotonic() + IN_FORCE_SEC
         while not self._are_in_force(named):
             if time.monotonic() > deadline:
                 text = f"stored, but not in force within {IN_FORCE_SEC:g} s"
-                return UpdateOutcome(failed=Reason(ReasonCode.NOT_IN_FORCE, text))
+                return _UpdateOutcome(failed=Reason(ReasonCode.NOT_IN_FORCE, text))
             gevent.sleep(0.02)
-        return UpdateOutcome(applied=named)
+        return _UpdateOutcome(applied=named)
 
     def _are_in_force(self, named: Mapping[str, float]) -> bool:
         config = self._in_force()

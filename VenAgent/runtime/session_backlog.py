@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from VenAgent.contract.commands import Command, EventCommand
 from VenAgent.contract.reasons import Reason, ReasonCode
-from VenAgent.dr.effects import Effects, SaveFact
+from VenAgent.dr.effects import Effects, SaveFactEffect
 
 LAST_CONNECTED = "last_connected_ts"
 """The fact under which the journal keeps when we were last connected."""
@@ -39,7 +39,7 @@ class SessionBacklog:
         if abs(now - self._noted_ts) < NOTE_EVERY_SEC:
             return []
         self._noted_ts = now
-        return [SaveFact(LAST_CONNECTED, round(now, 3))]
+        return [SaveFactEffect(LAST_CONNECTED, round(now, 3))]
 
     def connected(self, now: float, monotonic: float) -> None:
         """A new connection: what comes now may have been kept for us."""

@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 import gevent
 
-from VenAgent.contract.alerts import Severity
+from VenAgent.contract.alerts import AlertSeverity
 from VenAgent.contract.telemetry import Telemetry
 from VenAgent.dr.engine import CLOCK_STEP_SEC, Engine
 from VenAgent.reporting import telemetry_builder as report
-from VenAgent.reporting.alerts import Alerts
+from VenAgent.reporting.active_alerts import ActiveAlerts
 from VenAgent.reporting.reporter import Reporter
 from VenAgent.runtime.effect_executor import EffectExecutor
 from VenAgent.site.failsafe import Failsafe
@@ -40,7 +40,7 @@ class Timers:
         meter: Meter,
         failsafe: Failsafe,
         reporter: Reporter,
-        alerts: Alerts,
+        alerts: ActiveAlerts,
         on_look: Callable[[], None],
     ) -> None:
         self._engine = engine
@@ -82,7 +82,7 @@ class Timers:
         self._spawn(work, AFTER_FAILURE_SEC)
         message = f"an error in the agent: {dead.exception!r}; it goes on, see its log"
         _log.error("%s: %s", work.__name__, message)
-        self._alerts.set("agent.failed", Severity.CRITICAL, message)
+        self._alerts.set("agent.failed", AlertSeverity.CRITICAL, message)
 
     def _keep_deadlines(self) -> None:
         """Wake the engine at each of its deadlines, to the millisecond."""
@@ -121,7 +121,7 @@ class Timers:
             gevent.sleep(interval_sec)
             if self._engine.holds and not self.is_late and failsafe.renew():
                 self._executor.perform(self._engine.lease_lapsed(time.time()))
-            self._alerts.set("lease.failed", Severity.WARNING, failsafe.failure)
+            self._alerts.set("lease.failed", AlertSeverity.WARNING, failsafe.failure)
 
     def _report_regularly(self) -> None:
         due = time.monotonic()
@@ -144,10 +144,12 @@ class Timers:
     def _check_site(self, telemetry: Telemetry) -> None:
         """What the regular look at the site finds: the meter's age, the current."""
         up_sec = time.monotonic() - self._made_at
-        fault = report.meter_fault(telemetry.quality, up_sec, self._stale_after_sec)
-        self._alerts.set("meter.stale", Severity.WARNING, fault)
+        fault = report.telemetry_meter_fault(telemetry.quality, up_sec, self._stale_after_sec)
+        self._alerts.set("meter.stale", AlertSeverity.WARNING, fault)
         self._alert_suspects()
-        self._alerts.set("panel.over_current", Severity.CRITICAL, report.over_current(telemetry))
+        self._alerts.set(
+            "panel.over_current", AlertSeverity.CRITICAL, report.telemetry_over_current(telemetry)
+        )
 
     def _alert_suspects(self) -> None:
         """One alert for each point whose value cannot be, with that value; each has its end."""
@@ -156,7 +158,11 @@ class Timers:
             self._alerts.clear(SUSPECT, subject=point)
         for point, suspect in suspects.items():
             self._alerts.raise_alert(
-                SUSPECT, Severity.WARNING, str(suspect), subject=point, value=repr(suspect.value)
+                SUSPECT,
+                AlertSeverity.WARNING,
+                str(suspect),
+                subject=point,
+                value=repr(suspect.value),
             )
         self._suspects = set(suspects)
 

@@ -23,14 +23,19 @@ import gevent
 
 from VenAgent.config import AgentConfig
 from VenAgent.dr.point_write import PointWrite
-from VenAgent.site.device_requests import FINAL, DeviceFailure, DeviceRequests, by_device
+from VenAgent.site.device_requests import (
+    FINAL,
+    DeviceRequestFailure,
+    DeviceRequests,
+    request_by_device,
+)
 from VenAgent.volttron_compat import (
     RPC_FAILURES,
-    Calls,
-    describe_failure,
-    device_points,
+    VolttronCalls,
+    describe_volttron_failure,
     format_timestamp,
-    schedule_outcome,
+    volttron_device_points,
+    volttron_schedule_outcome,
 )
 
 _log = logging.getLogger(__name__)
@@ -53,7 +58,7 @@ class Actuator:
 
     def __init__(
         self,
-        calls: Calls,
+        calls: VolttronCalls,
         requests: DeviceRequests,
         config: AgentConfig,
         identity: str,
@@ -195,7 +200,7 @@ class Actuator:
             failures |= direct
         return {circuit_id: str(failure) for circuit_id, failure in failures.items()}
 
-    def _through_actuator(self, writes: Iterable[PointWrite]) -> dict[str, DeviceFailure]:
+    def _through_actuator(self, writes: Iterable[PointWrite]) -> dict[str, DeviceRequestFailure]:
         actuator = self._config.actuator_identity
 
         def write_one(device: str, write: PointWrite) -> Any:
@@ -216,7 +221,7 @@ class Actuator:
 
         return self._write(writes, write_one, write_all)
 
-    def _through_driver(self, writes: Iterable[PointWrite]) -> dict[str, DeviceFailure]:
+    def _through_driver(self, writes: Iterable[PointWrite]) -> dict[str, DeviceRequestFailure]:
         driver = self._config.driver_identity
 
         def write_one(device: str, write: PointWrite) -> Any:
@@ -234,15 +239,15 @@ class Actuator:
         writes: Iterable[PointWrite],
         write_one: Callable[[str, PointWrite], Any],
         write_all: Callable[[str, list[PointWrite]], Any] | None,
-    ) -> dict[str, DeviceFailure]:
+    ) -> dict[str, DeviceRequestFailure]:
         """What was not confirmed, by circuit. In parallel over devices; the points of one device in
         one call, where that is more than one."""
         by_name: dict[str, list[PointWrite]] = {}
         for write in writes:
             by_name.setdefault(write.point.rpartition("/")[0], []).append(_as_wired(write))
 
-        def write_device(device: str) -> dict[str, DeviceFailure]:
-            failures: dict[str, DeviceFailure] = {}
+        def write_device(device: str) -> dict[str, DeviceRequestFailure]:
+            failures: dict[str, DeviceRequestFailure] = {}
             single = by_name[device]
             together = [write for write in single if not write.relinquish]
             if write_all is not None and len(together) > 1:
@@ -250,8 +255,8 @@ class Actuator:
                 single = [*again, *(write for write in single if write.relinquish)]
             return failures | self._write_each(device, single, write_one)
 
-        failures: dict[str, DeviceFailure] = {}
-        for device, of_device in by_device(by_name, write_device).items():
+        failures: dict[str, DeviceRequestFailure] = {}
+        for device, of_device in request_by_device(by_name, write_device).items():
             failures |= of_device
             points = {write.circuit_id: write.point for write in by_name[device]}
             for circuit_id, why in of_device.items():
@@ -269,12 +274,12 @@ class Actuator:
         device: str,
         writes: list[PointWrite],
         write_all: Callable[[str, list[PointWrite]], Any],
-    ) -> tuple[list[PointWrite], dict[str, DeviceFailure]]:
+    ) -> tuple[list[PointWrite], dict[str, DeviceRequestFailure]]:
         """All points of a device in one call: those that are to be written one by one after it, and
         what is refused for good. The call reports errors only: a reading proves the values."""
         try:
             errors = write_all(device, writes)
-        except DeviceFailure as failure:
+        except DeviceRequestFailure as failure:
             if failure.kind in FINAL:
                 return [], {write.circuit_id: failure for write in writes}
             return writes, {}
@@ -282,8 +287,10 @@ class Actuator:
             _log.info("%s: %s", device, errors)
         try:
             driver = self._config.driver_identity
-            read = device_points(device, self._requests.ask(device, driver, "scrape_all", device))
-        except DeviceFailure:
+            read = volttron_device_points(
+                device, self._requests.ask(device, driver, "scrape_all", device)
+            )
+        except DeviceRequestFailure:
             return writes, {}
         return [
             write
@@ -296,11 +303,11 @@ class Actuator:
         device: str,
         writes: list[PointWrite],
         write_one: Callable[[str, PointWrite], Any],
-    ) -> dict[str, DeviceFailure]:
+    ) -> dict[str, DeviceRequestFailure]:
         """One by one, in parallel; a device answers with the value that it was sent."""
         settles = self._config.quirks_of(device).settle_sec > 0.0
         greenlets = {write: gevent.spawn(_attempt, write_one, device, write) for write in writes}
-        failures: dict[str, DeviceFailure] = {}
+        failures: dict[str, DeviceRequestFailure] = {}
         for write, greenlet in greenlets.items():
             answer, why = greenlet.get()
             if (
@@ -309,7 +316,9 @@ class Actuator:
                 and not write.relinquish
                 and not _same(answer, write.value)
             ):
-                why = DeviceFailure(f"{write.point} answered {answer!r}, not {write.value!r}")
+                why = DeviceRequestFailure(
+                    f"{write.point} answered {answer!r}, not {write.value!r}"
+                )
             if why is not None:
                 failures[write.circuit_id] = why
         return failures
@@ -320,22 +329,22 @@ class Actuator:
         try:
             answer = self._calls.call(actuator, method, *args).get(timeout=SCHEDULE_TIMEOUT_SEC)
         except RPC_FAILURES as failure:
-            return f"{actuator}: {describe_failure(failure)}"
-        outcome = schedule_outcome(answer)
+            return f"{actuator}: {describe_volttron_failure(failure)}"
+        outcome = volttron_schedule_outcome(answer)
         return f"{actuator} answered {answer!r}" if outcome is None else outcome
 
 
 def _attempt(
     write_one: Callable[[str, PointWrite], Any], device: str, write: PointWrite
-) -> tuple[Any, DeviceFailure | None]:
+) -> tuple[Any, DeviceRequestFailure | None]:
     """What the device answered, or why it did not."""
     try:
         return write_one(device, write), None
-    except DeviceFailure as failure:
+    except DeviceRequestFailure as failure:
         return None, failure
 
 
-def _is_locked(failure: DeviceFailure | None) -> bool:
+def _is_locked(failure: DeviceRequestFailure | None) -> bool:
     return failure is not None and failure.is_locked
 
 

@@ -8,22 +8,22 @@ from typing import Any
 import gevent
 
 from VenAgent.config import AgentConfig
-from VenAgent.dr.panel import Reading
+from VenAgent.dr.panel import PanelReading
 from VenAgent.site.actuator import Actuator
 from VenAgent.site.device_requests import DeviceRequests
 from VenAgent.site.driver_entries import driver_entries
 from VenAgent.site.failsafe import Failsafe
 from VenAgent.site.meter import Meter
-from VenAgent.volttron_compat import Calls
+from VenAgent.volttron_compat import VolttronCalls
 
 
 class Building:
     """The parts of this room wired together; they outlive a configuration."""
 
     def __init__(
-        self, agent: Any, config: AgentConfig, on_reading: Callable[[Reading], None]
+        self, agent: Any, config: AgentConfig, on_reading: Callable[[PanelReading], None]
     ) -> None:
-        self._calls = Calls(agent)
+        self._calls = VolttronCalls(agent)
         self._config = config
         self._requests = DeviceRequests(self._calls, config)
         self.meter = Meter(agent.vip, self._requests, config, on_reading)

@@ -19,7 +19,13 @@ import gevent
 from gevent.lock import RLock
 
 from VenAgent.config import AgentConfig
-from VenAgent.volttron_compat import RPC_FAILURES, Calls, RemoteError, Unreachable, describe_failure
+from VenAgent.volttron_compat import (
+    RPC_FAILURES,
+    RemoteError,
+    Unreachable,
+    VolttronCalls,
+    describe_volttron_failure,
+)
 
 TRIES = 2
 ANSWERS_KEPT = 5
@@ -40,7 +46,7 @@ FINAL = (*LOCKED, "OverrideError")
 T = TypeVar("T")
 
 
-class DeviceFailure(Exception):
+class DeviceRequestFailure(Exception):
     """Why a request failed, for a person. `kind`: the remote's exception, if it was one."""
 
     def __init__(self, text: str, kind: str = "") -> None:
@@ -56,7 +62,7 @@ class DeviceFailure(Exception):
 class DeviceRequests:
     """Of one agent's greenlets to driver and actuator, about the panel's devices."""
 
-    def __init__(self, calls: Calls, config: AgentConfig) -> None:
+    def __init__(self, calls: VolttronCalls, config: AgentConfig) -> None:
         self._calls = calls
         self._answers_sec: defaultdict[str, deque[float]] = defaultdict(
             lambda: deque(maxlen=ANSWERS_KEPT)
@@ -100,12 +106,12 @@ class DeviceRequests:
         return min(max(self._config.event.write_timeout_sec, learnt_sec), LONGEST_SEC)
 
     def ask(self, device: str, peer: str, method: str, *args: Any, **kwargs: Any) -> Any:
-        """The answer of `peer` to a call about `device`. Raises DeviceFailure."""
+        """The answer of `peer` to a call about `device`. Raises DeviceRequestFailure."""
         with self._gateways.get(device) or nullcontext():
             for number in range(TRIES):
                 try:
                     return self._ask(device, peer, method, *args, **kwargs)
-                except DeviceFailure as failure:
+                except DeviceRequestFailure as failure:
                     # Only what answered that it failed is asked again: who is silent stays so.
                     if number == TRIES - 1 or not failure.kind or failure.kind in (*FINAL, ABSENT):
                         raise
@@ -119,9 +125,9 @@ class DeviceRequests:
             answer = call.get(timeout=limit_sec)
         except gevent.Timeout:
             gevent.spawn(self._learn, device, call, began)
-            raise DeviceFailure(f"no answer within {limit_sec:g} s") from None
+            raise DeviceRequestFailure(f"no answer within {limit_sec:g} s") from None
         except RPC_FAILURES as failure:
-            raise DeviceFailure(describe_failure(failure), _kind(failure)) from None
+            raise DeviceRequestFailure(describe_volttron_failure(failure), _kind(failure)) from None
         self._answers_sec[device].append(time.monotonic() - began)
         return answer
 
@@ -134,7 +140,7 @@ class DeviceRequests:
         self._answers_sec[device].append(time.monotonic() - began)
 
 
-def by_device(devices: Iterable[str], work: Callable[[str], T]) -> dict[str, T]:
+def request_by_device(devices: Iterable[str], work: Callable[[str], T]) -> dict[str, T]:
     """`work` for each device, in a greenlet of its own; returns when all are done. An error in one
     is raised here."""
     greenlets = {device: gevent.spawn(work, device) for device in devices}

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
-from VenAgent.config.site_config import LeaseConfig
-from VenAgent.site.device_requests import DeviceFailure, DeviceRequests, by_device
+from VenAgent.config.site_config import SiteLeaseConfig
+from VenAgent.site.device_requests import DeviceRequestFailure, DeviceRequests, request_by_device
 
 _log = logging.getLogger(__name__)
 
@@ -28,13 +28,13 @@ class Failsafe:
     """Of all devices that have one. Greenlets of the agent call it; it has none of its own."""
 
     def __init__(
-        self, requests: DeviceRequests, leases: Iterable[LeaseConfig], driver: str
+        self, requests: DeviceRequests, leases: Iterable[SiteLeaseConfig], driver: str
     ) -> None:
         self._requests = requests
         self._beat = 0
         self.reconfigure(leases, driver)
 
-    def reconfigure(self, leases: Iterable[LeaseConfig], driver: str) -> None:
+    def reconfigure(self, leases: Iterable[SiteLeaseConfig], driver: str) -> None:
         """A new configuration: what the devices wait for now may be another time-out."""
         self._leases = tuple(leases)
         self._driver = driver
@@ -93,7 +93,7 @@ class Failsafe:
             self.failure = None
 
     def _write(
-        self, *, heartbeats: bool, timeout: Callable[[LeaseConfig], float] | None = None
+        self, *, heartbeats: bool, timeout: Callable[[SiteLeaseConfig], float] | None = None
     ) -> set[str]:
         """Write what is wanted to every device, the heartbeat first: a new time-out counts
         from it. Returns the devices that did not answer."""
@@ -114,7 +114,9 @@ class Failsafe:
             )
         reasons: dict[str, str] = {}
         for points in wanted:
-            for device, why in by_device(points, partial(self._write_point, points)).items():
+            for device, why in request_by_device(
+                points, partial(self._write_point, points)
+            ).items():
                 if why is not None:
                     failed.add(device)
                     reasons[device] = why
@@ -128,6 +130,6 @@ class Failsafe:
         point, value = points[device]
         try:
             self._requests.ask(device, self._driver, "set_point", device, point, value)
-        except DeviceFailure as failure:
+        except DeviceRequestFailure as failure:
             return str(failure)
         return None

@@ -12,13 +12,18 @@ from typing import Any
 import gevent
 
 from VenAgent.config import AgentConfig
-from VenAgent.config.site_config import CircuitConfig, RestoreMode
-from VenAgent.dr.panel import Control, Reading
-from VenAgent.site.device_requests import ABSENT, DeviceFailure, DeviceRequests, by_device
+from VenAgent.config.site_config import SiteCircuitConfig, SiteRestoreMode
+from VenAgent.dr.panel import PanelCircuitControl, PanelReading
+from VenAgent.site.device_requests import (
+    ABSENT,
+    DeviceRequestFailure,
+    DeviceRequests,
+    request_by_device,
+)
 from VenAgent.site.driver_entries import BACNET, LOWEST_PRIORITY, BacnetDriverEntry, DriverEntry
-from VenAgent.site.point_quirks import number
-from VenAgent.site.point_readings import PointReadings, switched_on
-from VenAgent.volttron_compat import RPC_FAILURES, describe_failure, device_points
+from VenAgent.site.point_quirks import number_of_point
+from VenAgent.site.point_readings import PointReadings, reading_is_on
+from VenAgent.volttron_compat import RPC_FAILURES, describe_volttron_failure, volttron_device_points
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +38,7 @@ class Meter:
         vip: Any,
         requests: DeviceRequests,
         config: AgentConfig,
-        on_reading: Callable[[Reading], None],
+        on_reading: Callable[[PanelReading], None],
     ) -> None:
         self._vip = vip
         self._requests = requests
@@ -57,7 +62,9 @@ class Meter:
                     peer="pubsub", prefix=f"devices/{device}/", callback=self._published
                 ).get(timeout=SUBSCRIBE_SEC)
             except RPC_FAILURES as failure:
-                _log.error("could not subscribe to %s: %s", device, describe_failure(failure))
+                _log.error(
+                    "could not subscribe to %s: %s", device, describe_volttron_failure(failure)
+                )
 
     def stop(self) -> None:
         for device in self._config.devices():
@@ -66,7 +73,9 @@ class Meter:
                     peer="pubsub", prefix=f"devices/{device}/", callback=self._published
                 ).get(timeout=SUBSCRIBE_SEC)
             except RPC_FAILURES as failure:
-                _log.warning("could not unsubscribe %s: %s", device, describe_failure(failure))
+                _log.warning(
+                    "could not unsubscribe %s: %s", device, describe_volttron_failure(failure)
+                )
 
     def reconfigure(self, config: AgentConfig) -> None:
         """A new configuration: other devices, and the old readings of those that stay."""
@@ -81,10 +90,10 @@ class Meter:
         self._drivers = drivers
         self.points.give_back_by_driver({d: entry.driver_type for d, entry in drivers.items()})
 
-    def reading(self, now: float) -> Reading:
+    def reading(self, now: float) -> PanelReading:
         return self.points.reading(now)
 
-    def fresh_reading(self) -> Reading:
+    def fresh_reading(self) -> PanelReading:
         """The panel as it is now, read from the devices.
 
         The values of a device that does not answer are null (`failure` says why), never old ones.
@@ -93,7 +102,7 @@ class Meter:
         """
         return self._reading_of(self._config.devices())
 
-    def plan_reading(self) -> Reading:
+    def plan_reading(self) -> PanelReading:
         """The panel as a plan may take it: a slow device, or one whose answer got lost, as it was
         last published, if that is fresh and was read after our last write to it."""
         slots = gevent.spawn(self._slots)
@@ -112,34 +121,36 @@ class Meter:
             circuit
             for circuit in self._config.circuits
             if circuit.control_point is not None
-            and self._config.restore_mode(circuit, BACNET) is RestoreMode.RELINQUISH
+            and self._config.restore_mode(circuit, BACNET) is SiteRestoreMode.RELINQUISH
             and self._bacnet_object(circuit) is not None
         ]
         devices = dict.fromkeys(self._config.control_device_of(circuit) for circuit in wanted)
-        read = by_device(devices, lambda device: self._priority_arrays(device, wanted))
+        read = request_by_device(devices, lambda device: self._priority_arrays(device, wanted))
         found: dict[str, float | bool] = {}
         for circuit in wanted:
             arrays = read[self._config.control_device_of(circuit)]
             known = self._bacnet_object(circuit)
             priority = LOWEST_PRIORITY if known is None else known.priority
-            held = slot_of(arrays.get(circuit.control_point or ""), priority)
-            if circuit.control is Control.SWITCH:
-                on = switched_on(held)
+            held = meter_slot_of(arrays.get(circuit.control_point or ""), priority)
+            if circuit.control is PanelCircuitControl.SWITCH:
+                on = reading_is_on(held)
                 held = None if on is None else on != circuit.switch_inverted
             else:
-                held = number(held)
+                held = number_of_point(held)
             if held is not None:
                 found[circuit.id] = held
         return found
 
-    def _bacnet_object(self, circuit: CircuitConfig) -> BacnetDriverEntry | None:
+    def _bacnet_object(self, circuit: SiteCircuitConfig) -> BacnetDriverEntry | None:
         """What sheds a circuit, if that is an output of a BACnet device whose entry is known."""
         entry = self._drivers.get(self._config.control_device_of(circuit))
         if entry is None or entry.driver_type != BACNET:
             return None
         return entry.objects.get(circuit.control_point or "")
 
-    def _priority_arrays(self, device: str, circuits: Iterable[CircuitConfig]) -> Mapping[str, Any]:
+    def _priority_arrays(
+        self, device: str, circuits: Iterable[SiteCircuitConfig]
+    ) -> Mapping[str, Any]:
         """Of a device's control points, by point. Asked of the BACnet proxy: the driver's own
         `get_point` cannot send an array."""
         entry = self._drivers[device]
@@ -154,7 +165,7 @@ class Meter:
             arrays = self._requests.ask(
                 device, entry.proxy, "read_properties", entry.address, points
             )
-        except DeviceFailure as failure:
+        except DeviceRequestFailure as failure:
             _log.info("the priority arrays of %s: %s", device, failure)
             return {}
         return arrays if isinstance(arrays, Mapping) else {}
@@ -165,7 +176,7 @@ class Meter:
         published: Iterable[str] = (),
         *,
         else_published: bool = False,
-    ) -> Reading:
+    ) -> PanelReading:
         asked_ts = time.time()
         answers, failures = self._read(devices, asked_ts)
         own = self.points.blank()
@@ -193,12 +204,12 @@ class Meter:
 
     def _read(
         self, devices: Iterable[str], asked_ts: float
-    ) -> tuple[dict[str, Mapping[str, Any]], dict[str, DeviceFailure]]:
+    ) -> tuple[dict[str, Mapping[str, Any]], dict[str, DeviceRequestFailure]]:
         """What the devices answer, and why the others did not, by device."""
         answers: dict[str, Mapping[str, Any]] = {}
-        failures: dict[str, DeviceFailure] = {}
-        for device, answer in by_device(devices, self._scrape).items():
-            if isinstance(answer, DeviceFailure):
+        failures: dict[str, DeviceRequestFailure] = {}
+        for device, answer in request_by_device(devices, self._scrape).items():
+            if isinstance(answer, DeviceRequestFailure):
                 failures[device] = answer
             else:
                 answers[device] = answer
@@ -209,14 +220,16 @@ class Meter:
             self._on_reading(self.points.reading(time.time()))
         return answers, failures
 
-    def _scrape(self, device: str) -> Mapping[str, Any] | DeviceFailure:
+    def _scrape(self, device: str) -> Mapping[str, Any] | DeviceRequestFailure:
         """All points of a device, or why not."""
         driver = self._config.driver_identity
         try:
             answer = self._requests.ask(device, driver, "scrape_all", device)
-        except DeviceFailure as failure:
+        except DeviceRequestFailure as failure:
             return failure
-        return device_points(device, answer) or DeviceFailure(f"{driver} answered {answer!r}")
+        return volttron_device_points(device, answer) or DeviceRequestFailure(
+            f"{driver} answered {answer!r}"
+        )
 
     def written(self, values: Mapping[str, float | bool | None], ts: float) -> None:
         """These points (`device/point`) were written: what was read of them before is no more."""
@@ -244,7 +257,7 @@ class Meter:
         self._on_reading(self.points.reading(now))
 
 
-def slot_of(array: Any, priority: int) -> Any:
+def meter_slot_of(array: Any, priority: int) -> Any:
     """What a BACnet priority array, as the driver shows it, holds at a priority (1 to 16)."""
     if not isinstance(array, (list, tuple)) or len(array) < priority:
         return None

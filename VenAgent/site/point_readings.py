@@ -15,10 +15,10 @@ from statistics import median
 from typing import Any
 
 from VenAgent.config import AgentConfig
-from VenAgent.config.site_config import CircuitConfig, RestoreMode
-from VenAgent.contract.telemetry import Quality
-from VenAgent.dr.panel import CircuitReading, Reading
-from VenAgent.site.point_quirks import PointQuirks, number
+from VenAgent.config.site_config import SiteCircuitConfig, SiteRestoreMode
+from VenAgent.contract.telemetry import TelemetryQuality
+from VenAgent.dr.panel import PanelCircuitReading, PanelReading
+from VenAgent.site.point_quirks import PointQuirks, number_of_point
 
 CLOCK_SLEW_SEC = 1.0
 """A reading from later than this was read before the clock was set back: no one knows when."""
@@ -29,7 +29,7 @@ than the configuration has it: the driver's own default is one reading a minute.
 LONGEST_INTERVAL_SEC = 900.0
 
 
-def switched_on(value: Any) -> bool | None:
+def reading_is_on(value: Any) -> bool | None:
     """A contactor's point: drivers give booleans, 0 and 1, or BACnet's words."""
     if isinstance(value, bool):
         return value
@@ -54,7 +54,7 @@ class _Point:
 
 
 @dataclass(frozen=True)
-class SuspectPoint:
+class SuspectPointReading:
     """A value that cannot be: the point's full name, what was read, and why it is not believed."""
 
     point: str
@@ -76,7 +76,7 @@ class PointReadings:
     """By device: when it was first heard."""
     _absent: dict[str, set[str]] = field(default_factory=dict)
     """By device: configured points that its last complete reading did not have."""
-    _suspects: dict[tuple[str, str], SuspectPoint] = field(default_factory=dict)
+    _suspects: dict[tuple[str, str], SuspectPointReading] = field(default_factory=dict)
     _written: dict[tuple[str, str], tuple[float | bool | None, float]] = field(default_factory=dict)
     """By device and name: what we last wrote, and when."""
     _relinquish: frozenset[str] = frozenset()
@@ -135,7 +135,9 @@ class PointReadings:
         self._absent.get(device, set()).discard(name)
         value, reason = self._quirks.read(device, name, points)
         if reason is not None:
-            self._suspects[device, name] = SuspectPoint(f"{device}/{name}", points[name], reason)
+            self._suspects[device, name] = SuspectPointReading(
+                f"{device}/{name}", points[name], reason
+            )
             return
         self._suspects.pop((device, name), None)
         if not self._shows(device, name, value, ts):
@@ -168,7 +170,7 @@ class PointReadings:
             if self.config.restore_mode(
                 circuit, driver_types.get(self.config.control_device_of(circuit), "")
             )
-            is not RestoreMode.PREVIOUS
+            is not SiteRestoreMode.PREVIOUS
         )
 
     def blank(self) -> PointReadings:
@@ -256,19 +258,19 @@ class PointReadings:
         """The devices of which nothing was ever read."""
         return [d for d, names in self._names.items() if names and d not in self._first_ts]
 
-    def suspects(self) -> list[SuspectPoint]:
+    def suspects(self) -> list[SuspectPointReading]:
         """The points whose last value cannot be, with that value."""
         return list(self._suspects.values())
 
-    def quality(self, now: float) -> Quality:
+    def quality(self, now: float) -> TelemetryQuality:
         """Of the points that the total needs: good while all of them are fresh."""
         needed = [self._points.get(device, {}).get(name) for device, name in self._of_total()]
         if all(point is None for point in needed):
-            return Quality.MISSING
+            return TelemetryQuality.MISSING
         fresh = [point for point in needed if point is not None and self._is_fresh(point, now)]
         if len(fresh) == len(needed):
-            return Quality.GOOD
-        return Quality.PARTIAL if fresh else Quality.STALE
+            return TelemetryQuality.GOOD
+        return TelemetryQuality.PARTIAL if fresh else TelemetryQuality.STALE
 
     def age_sec(self, now: float) -> float | None:
         """Age of the oldest point that the total needs; None when one was never read."""
@@ -278,7 +280,7 @@ class PointReadings:
 
     # ---- a reading -----------------------------------------------------------------------
 
-    def reading(self, now: float, max_age_sec: float | None = None) -> Reading:
+    def reading(self, now: float, max_age_sec: float | None = None) -> PanelReading:
         """What is known at `now`. A value older than `max_age_sec` is left out, not reused.
 
         `max_age_sec` is the configuration's `stale_after_sec`, or longer for a point that is seen
@@ -293,28 +295,28 @@ class PointReadings:
             power_kw = _total([circuits[circuit.id].power_kw for circuit in self.config.circuits])
         of_total = [used.times[key] for key in self._of_total() if key in used.times]
         times = of_total if power_kw is not None and of_total else list(used.times.values())
-        return Reading(
+        return PanelReading(
             ts=min(times, default=now),
             power_kw=power_kw,
             circuits=circuits,
-            voltage=number(used.value(panel.device, panel.voltage_point)),
-            current_amps=number(used.value(panel.device, panel.current_point)),
-            battery_soc=number(used.value(panel.device, panel.battery_soc_point)),
+            voltage=number_of_point(used.value(panel.device, panel.voltage_point)),
+            current_amps=number_of_point(used.value(panel.device, panel.current_point)),
+            battery_soc=number_of_point(used.value(panel.device, panel.battery_soc_point)),
         )
 
-    def _circuit(self, circuit: CircuitConfig, used: _Used) -> CircuitReading:
+    def _circuit(self, circuit: SiteCircuitConfig, used: _Used) -> PanelCircuitReading:
         device, control = self.config.device_of(circuit), self.config.control_device_of(circuit)
-        on = switched_on(used.value(control, circuit.switch_point))
+        on = reading_is_on(used.value(control, circuit.switch_point))
         closed = on if on is None else on != circuit.switch_inverted
         power_kw = used.sum(device, circuit.power_points, circuit.power_scale)
         if not circuit.power_points and circuit.nominal_kw is not None and closed is not None:
             power_kw = circuit.nominal_kw if closed else 0.0
         names = [(device, name) for name in circuit.power_points]
         names += [(control, n) for n in (circuit.switch_point, circuit.limit_point) if n]
-        return CircuitReading(
+        return PanelCircuitReading(
             power_kw=power_kw,
             closed=closed,
-            limit=number(used.value(control, circuit.limit_point)),
+            limit=number_of_point(used.value(control, circuit.limit_point)),
             point=self.config.control_point_of(circuit),
             inverted=circuit.switch_inverted,
             ts=min((used.times[key] for key in names if key in used.times), default=None),
@@ -378,7 +380,9 @@ class _Used:
 
     def sum(self, device: str, names: tuple[str, ...], scale: float) -> float | None:
         """The points in kW; None without any, or if one was not read."""
-        total = _total([number(self.value(device, name)) for name in names]) if names else None
+        total = (
+            _total([number_of_point(self.value(device, name)) for name in names]) if names else None
+        )
         return None if total is None else total * scale
 
 

@@ -1,7 +1,7 @@
 """An event as the journal keeps it: every field by its name, so that the core may rename its own.
 
-`to_record` and `from_record` are each other's inverse: what is not in the record does not survive
-a restart.
+`to_event_record` and `from_event_record` are each other's inverse: what is not in the record does
+not survive a restart.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any
 from VenAgent.baseline.measured_power import MeasuredPower
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.event import (
-    EndedBy,
     Event,
+    EventEndedBy,
     EventRequest,
     EventState,
-    PendingModification,
+    PendingEventModification,
 )
 from VenAgent.dr.event_baseline import EventBaseline
 from VenAgent.dr.shed_circuit import ShedCircuit
@@ -24,7 +24,7 @@ from VenAgent.dr.shed_circuit import ShedCircuit
 Record = dict[str, Any]
 
 
-def to_record(event: Event) -> Record:
+def to_event_record(event: Event) -> Record:
     """Plain values that JSON can hold."""
     ended_by, pending, reason = event.ended_by, event.pending, event.end_reason
     return {
@@ -62,8 +62,8 @@ def to_record(event: Event) -> Record:
     }
 
 
-def from_record(record: Mapping[str, Any]) -> Event:
-    """The event of `to_record`. Raises TypeError, KeyError or ValueError if it is not one."""
+def from_event_record(record: Mapping[str, Any]) -> Event:
+    """The event of `to_event_record`. Raises TypeError, KeyError or ValueError if it is not one."""
     baseline, pending = record["baseline"], record["pending"]
     ended_by, reason = record["ended_by"], record["end_reason"]
     return Event(
@@ -81,12 +81,12 @@ def from_record(record: Mapping[str, Any]) -> Event:
         duplicate_correlation_ids=tuple(record["duplicate_correlation_ids"]),
         pending=None
         if pending is None
-        else PendingModification(
+        else PendingEventModification(
             _request(pending["request"]), tuple(pending["duplicate_correlation_ids"])
         ),
         ended_by=None
         if ended_by is None
-        else EndedBy(ended_by["op"], ended_by["correlation_id"], ended_by["acked"]),
+        else EventEndedBy(ended_by["op"], ended_by["correlation_id"], ended_by["acked"]),
         end_reason=None if reason is None else Reason(ReasonCode(reason["code"]), reason["text"]),
         opted_out=record["opted_out"],
         preempted_by=record["preempted_by"],

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from VenAgent.dr.effects import SaveFact, SaveFingerprint, SendAck
+from VenAgent.dr.effects import SaveFactEffect, SaveFingerprintEffect, SendAckEffect
 from VenAgent.dr.event import EventState
-from VenAgent.storage.quarantine import put_aside
+from VenAgent.storage.quarantine import put_in_quarantine
 
 ACKS_KEPT = 2_000
 COMMANDS_KEPT = 2_000
@@ -99,7 +99,7 @@ class Journal:
         except sqlite3.OperationalError:
             raise
         except (sqlite3.DatabaseError, ValueError) as error:
-            aside = put_aside(path, now)
+            aside = put_in_quarantine(path, now)
             return cls(path), f"the journal was damaged ({error}) and put aside as {aside.name}"
         return journal, None
 
@@ -118,11 +118,11 @@ class Journal:
     def write(
         self,
         events: Iterable[Mapping[str, Any]],
-        acks: Iterable[SendAck],
+        acks: Iterable[SendAckEffect],
         now: float,
         *,
-        facts: Iterable[SaveFact] = (),
-        commands: Iterable[SaveFingerprint] = (),
+        facts: Iterable[SaveFactEffect] = (),
+        commands: Iterable[SaveFingerprintEffect] = (),
         steps: Iterable[JournalStep] = (),
     ) -> list[int]:
         """Save all of one decision, or nothing; on return it is on the disk.
@@ -154,13 +154,13 @@ class Journal:
         self._sent.clear()
         return numbers
 
-    def _save_ack(self, ack: SendAck) -> int:
+    def _save_ack(self, ack: SendAckEffect) -> int:
         cursor = self._db.execute(
             "INSERT INTO acks (is_reply, body) VALUES (?, ?)", (ack.is_reply, json.dumps(ack.body))
         )
         return cursor.lastrowid or 0
 
-    def _save_command(self, command: SaveFingerprint) -> None:
+    def _save_command(self, command: SaveFingerprintEffect) -> None:
         cursor = self._db.execute(
             "INSERT OR REPLACE INTO commands (correlation_id, fingerprint) VALUES (?, ?)",
             (command.correlation_id, command.fingerprint),

@@ -19,14 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from VenAgent.baseline.intervals import (
-    DAY_SEC,
-    INTERVAL_SEC,
-    IntervalHistory,
-    SiteCalendar,
-    interval_of,
-)
-from VenAgent.storage.quarantine import put_aside
+from VenAgent.baseline.intervals import DAY_SEC, INTERVAL_SEC, IntervalHistory, interval_of
+from VenAgent.baseline.site_calendar import SiteCalendar
+from VenAgent.storage.quarantine import put_in_quarantine
 
 KEPT_DAYS = 60
 WRITE_SEC = 60.0
@@ -278,7 +273,7 @@ class PowerHistory:
     def _begin_anew(self, now: float, error: Exception) -> None:
         """Put the damaged file aside and write what is known to a new one."""
         self._disconnect()
-        aside = put_aside(self.path, now)
+        aside = put_in_quarantine(self.path, now)
         self.complaint = (
             f"the power history was damaged ({error}) and put aside as {aside.name}; "
             "baselines from similar days need new days"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def put_aside(path: Path, now: float, why: str = "damaged") -> Path:
+def put_in_quarantine(path: Path, now: float, why: str = "damaged") -> Path:
     """Rename the file with its log (which may hold the newest events) under the time `now`."""
     aside, count = path.with_name(f"{path.name}.{why}-{int(now)}"), 1
     while aside.exists():

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
-from VenAgent.web.http_messages import HttpError, Request
+from VenAgent.web.http_messages import HttpError, HttpRequest
 
 SESSION_SEC = 12 * 3600.0
 TRIES_PER_MINUTE = 10
@@ -50,7 +50,7 @@ class AccessGuard:
     def needs_token(self) -> bool:
         return self._token is not None
 
-    def check_host(self, request: Request) -> None:
+    def check_host(self, request: HttpRequest) -> None:
         """Raises HttpError if the request was not meant for this page."""
         host = _host_of(f"//{request.host}")
         if host is None or not (_is_address(host) or host in self._names):
@@ -62,7 +62,7 @@ class AccessGuard:
 
     # ---- who may ask ---------------------------------------------------------------------
 
-    def knows(self, request: Request) -> bool:
+    def knows(self, request: HttpRequest) -> bool:
         """Whether the request may see the site. Raises HttpError after too many wrong tokens."""
         if self._token is None or self._session_holds(request.cookies().get(self._cookie, "")):
             return True
@@ -71,14 +71,14 @@ class AccessGuard:
             return False
         return self._is_token(request, credential.strip())
 
-    def session_end_ts(self, request: Request) -> float | None:
+    def session_end_ts(self, request: HttpRequest) -> float | None:
         """When what the request may see ends (epoch s); None without a session."""
         value = request.cookies().get(self._cookie, "")
         if self._token is None or not self._session_holds(value):
             return None
         return float(value.partition(".")[0])
 
-    def require(self, request: Request) -> None:
+    def require(self, request: HttpRequest) -> None:
         """Raises HttpError if the request may not see the site."""
         if not self.knows(request):
             raise HttpError(
@@ -87,7 +87,7 @@ class AccessGuard:
                 WWW_Authenticate="Bearer",
             )
 
-    def log_in(self, request: Request, token: str) -> str:
+    def log_in(self, request: HttpRequest, token: str) -> str:
         """The Set-Cookie header for the right token. Raises HttpError for a wrong one."""
         self.check_origin(request)
         if self._token is None or not self._is_token(request, token):
@@ -96,15 +96,15 @@ class AccessGuard:
         value = f"{end_ts}.{self._seal(end_ts)}"
         return self._set_cookie(request, value, int(SESSION_SEC))
 
-    def log_out(self, request: Request) -> str:
+    def log_out(self, request: HttpRequest) -> str:
         return self._set_cookie(request, "", 0)
 
-    def _set_cookie(self, request: Request, value: str, age_sec: int) -> str:
+    def _set_cookie(self, request: HttpRequest, value: str, age_sec: int) -> str:
         """For this page alone, also where a proxy shows others beside it."""
         path = f"{request.prefix}/"
         return f"{self._cookie}={value}; Path={path}; Max-Age={age_sec}; HttpOnly; SameSite=Strict"
 
-    def _is_token(self, request: Request, token: str) -> bool:
+    def _is_token(self, request: HttpRequest, token: str) -> bool:
         self._failures.check(request.client)
         right = _same(token, self._token or "")
         if not right:
@@ -124,7 +124,7 @@ class AccessGuard:
 
     # ---- who may change ------------------------------------------------------------------
 
-    def check_change(self, request: Request) -> None:
+    def check_change(self, request: HttpRequest) -> None:
         """Raises HttpError if the request may not change anything."""
         self.check_origin(request)
         given = request.header("X-CSRF-Token")
@@ -132,7 +132,7 @@ class AccessGuard:
             reason = "the header X-CSRF-Token is missing or old: take it from /api/session"
             raise HttpError(HTTPStatus.FORBIDDEN, reason)
 
-    def check_origin(self, request: Request) -> None:
+    def check_origin(self, request: HttpRequest) -> None:
         """Raises HttpError for a change that another site's page asks for.
 
         Behind a proxy that speaks TLS the schemes differ, so host and port are compared.

@@ -41,7 +41,7 @@ class HttpError(Exception):
 
 
 @dataclass
-class Response:
+class HttpResponse:
     status: HTTPStatus = HTTPStatus.OK
     body: bytes | Iterable[bytes] = b""
     content_type: str = "application/json"
@@ -57,15 +57,15 @@ class Response:
         return [*own.items(), *SECURITY_HEADERS]
 
 
-def json_response(value: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    return Response(status, json_bytes(value))
+def http_json_response(value: Any, status: HTTPStatus = HTTPStatus.OK) -> HttpResponse:
+    return HttpResponse(status, http_json_bytes(value))
 
 
-def json_bytes(value: Any) -> bytes:
+def http_json_bytes(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
 
 
-class Request:
+class HttpRequest:
     """A WSGI environment, read with limits.
 
     `proxies` are the addresses of peers whose X-Forwarded- headers are believed; `prefix` is the

@@ -23,7 +23,7 @@ from VenAgent.web.access_guard import AccessGuard
 from VenAgent.web.http_messages import MAX_BODY_BYTES
 from VenAgent.web.live_stream import LiveStream
 from VenAgent.web.page_settings import PageSettings
-from VenAgent.web.page_source import Json, PageReader
+from VenAgent.web.page_source import Json, PageReadSource
 from VenAgent.web.static_assets import StaticAssets
 from VenAgent.web.wsgi_app import WsgiApp
 
@@ -53,7 +53,7 @@ class HttpServer:
     def __init__(
         self,
         listener: Any,
-        site: PageReader,
+        site: PageReadSource,
         change: Callable[[str, str, str], tuple[HTTPStatus, Json]],
         settings: PageSettings,
     ) -> None:

@@ -6,8 +6,8 @@ from http import HTTPStatus
 
 from VenAgent.version import __version__
 from VenAgent.web.access_guard import AccessGuard
-from VenAgent.web.http_messages import Request, Response, json_response
-from VenAgent.web.page_source import PageReader
+from VenAgent.web.http_messages import HttpRequest, HttpResponse, http_json_response
+from VenAgent.web.page_source import PageReadSource
 
 EVENTS_SHOWN = 20
 EVENTS_AT_MOST = 500
@@ -16,14 +16,14 @@ EVENTS_AT_MOST = 500
 class JsonApi:
     """Each method answers one call."""
 
-    def __init__(self, site: PageReader, guard: AccessGuard, *, read_only: bool) -> None:
+    def __init__(self, site: PageReadSource, guard: AccessGuard, *, read_only: bool) -> None:
         self._site = site
         self._guard = guard
         self._read_only = read_only
 
-    def session(self, _request: Request) -> Response:
+    def session(self, _request: HttpRequest) -> HttpResponse:
         """What a page needs before it may change anything."""
-        return json_response(
+        return http_json_response(
             {
                 "csrf_token": self._guard.csrf_token,
                 "read_only": self._read_only,
@@ -32,26 +32,26 @@ class JsonApi:
             }
         )
 
-    def status(self, _request: Request) -> Response:
-        return json_response(self._site.status())
+    def status(self, _request: HttpRequest) -> HttpResponse:
+        return http_json_response(self._site.status())
 
-    def circuits(self, _request: Request) -> Response:
-        return json_response({"circuits": list(self._site.circuits())})
+    def circuits(self, _request: HttpRequest) -> HttpResponse:
+        return http_json_response({"circuits": list(self._site.circuits())})
 
-    def events(self, request: Request) -> Response:
+    def events(self, request: HttpRequest) -> HttpResponse:
         limit = request.whole_number("limit", EVENTS_SHOWN, 1, EVENTS_AT_MOST)
-        return json_response({"events": list(self._site.events(limit))})
+        return http_json_response({"events": list(self._site.events(limit))})
 
-    def history(self, _request: Request) -> Response:
-        return json_response(self._site.history())
+    def history(self, _request: HttpRequest) -> HttpResponse:
+        return http_json_response(self._site.history())
 
-    def alerts(self, _request: Request) -> Response:
-        return json_response(self._site.alerts())
+    def alerts(self, _request: HttpRequest) -> HttpResponse:
+        return http_json_response(self._site.alerts())
 
-    def health(self, _request: Request) -> Response:
+    def health(self, _request: HttpRequest) -> HttpResponse:
         """For monitors; it says nothing of the site but whether all is well."""
         health = str(self._site.status()["health"])
         bad = health == "BAD"
-        return json_response(
+        return http_json_response(
             {"health": health}, HTTPStatus.SERVICE_UNAVAILABLE if bad else HTTPStatus.OK
         )

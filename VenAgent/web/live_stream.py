@@ -15,8 +15,8 @@ from typing import Any
 import gevent
 from gevent.event import Event
 
-from VenAgent.web.http_messages import json_bytes
-from VenAgent.web.page_source import PageReader
+from VenAgent.web.http_messages import http_json_bytes
+from VenAgent.web.page_source import PageReadSource
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ RETRY_MS = 1000
 class LiveStream:
     """The live view of one site, for at most `max_clients` at a time."""
 
-    def __init__(self, site: PageReader, max_clients: int) -> None:
+    def __init__(self, site: PageReadSource, max_clients: int) -> None:
         self._looks: dict[str, Callable[[], Any]] = {
             "status": site.status,
             "circuits": lambda: list(site.circuits()),
@@ -92,7 +92,7 @@ class LiveStream:
         self._touched.clear()
         for name, look in self._looks.items():
             try:
-                seen = json_bytes(look())
+                seen = http_json_bytes(look())
             except Exception:  # noqa: BLE001  the watchers see that it stands still, and say so
                 if name not in self._failing:  # once, not every second
                     self._failing.add(name)

@@ -13,7 +13,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
 
-from VenAgent.contract.json_codec import MessageRefused, decode_json
+from VenAgent.contract.json_codec import decode_json
+from VenAgent.contract.message_refused import MessageRefused
 from VenAgent.contract.reasons import ReasonCode
 from VenAgent.web.page_source import Json, PageSource
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 Json = Mapping[str, Any]
 
 
-class PageReader(Protocol):
+class PageReadSource(Protocol):
     """One site, as a person at its page sees it."""
 
     def status(self) -> Json:
@@ -31,7 +31,7 @@ class PageReader(Protocol):
         """The power of the last hour, in columns."""
 
 
-class PageSource(PageReader, Protocol):
+class PageSource(PageReadSource, Protocol):
     """The same, and what a person may change there."""
 
     def command(self, fields: Json) -> Json:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
-from VenAgent.web.http_messages import HttpError, Request, Response
+from VenAgent.web.http_messages import HttpError, HttpRequest, HttpResponse
 
 STATIC = Path(__file__).parent / "static"
 _TYPES = {
@@ -36,18 +36,18 @@ class StaticAssets:
             path.name: _load(path) for path in folder.iterdir() if path.suffix in _TYPES
         }
 
-    def respond(self, request: Request, name: str) -> Response:
+    def respond(self, request: HttpRequest, name: str) -> HttpResponse:
         """The file, or 304 if the browser has it already. Raises HttpError if there is none."""
         asset = self._by_name.get(name)
         if asset is None:
             raise HttpError(HTTPStatus.NOT_FOUND, "there is no such file")
         headers = {"Cache-Control": "no-cache", "ETag": asset.tag, "Vary": "Accept-Encoding"}
         if request.header("If-None-Match") == asset.tag:
-            return Response(HTTPStatus.NOT_MODIFIED, headers=headers)
+            return HttpResponse(HTTPStatus.NOT_MODIFIED, headers=headers)
         if "gzip" in request.header("Accept-Encoding"):
             headers["Content-Encoding"] = "gzip"
-            return Response(body=asset.packed, content_type=asset.content_type, headers=headers)
-        return Response(body=asset.plain, content_type=asset.content_type, headers=headers)
+            return HttpResponse(body=asset.packed, content_type=asset.content_type, headers=headers)
+        return HttpResponse(body=asset.plain, content_type=asset.content_type, headers=headers)
 
 
 def _load(path: Path) -> _Asset:

@@ -12,10 +12,10 @@ from http import HTTPStatus
 from typing import Any
 
 from VenAgent.web.access_guard import AccessGuard
-from VenAgent.web.http_messages import HttpError, Request, Response, json_response
+from VenAgent.web.http_messages import HttpError, HttpRequest, HttpResponse, http_json_response
 from VenAgent.web.json_api import JsonApi
 from VenAgent.web.page_settings import PageSettings
-from VenAgent.web.page_source import Json, PageReader
+from VenAgent.web.page_source import Json, PageReadSource
 from VenAgent.web.prometheus_metrics import CONTENT_TYPE, prometheus_metrics
 from VenAgent.web.static_assets import StaticAssets
 
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 _CIRCUIT = re.compile(r"/api/circuits/([A-Za-z0-9_.:-]{1,64})")
 _STATIC = re.compile(r"/static/([A-Za-z0-9_.-]{1,64})")
 
-Handler = Callable[[Request], Response]
+Handler = Callable[[HttpRequest], HttpResponse]
 Stream = Callable[[float | None], Iterable[bytes] | None]
 """A live view for one client, until a time (epoch s); None when there are as many as may be."""
 Change = Callable[[str, str, str], tuple[HTTPStatus, Json]]
@@ -36,7 +36,7 @@ class WsgiApp:
 
     def __init__(
         self,
-        site: PageReader,
+        site: PageReadSource,
         change: Change,
         guard: AccessGuard,
         stream: Stream,
@@ -77,23 +77,23 @@ class WsgiApp:
     ) -> Iterable[bytes]:
         try:
             settings = self._settings
-            response = self._answer(Request(environ, settings.proxies, settings.prefix))
+            response = self._answer(HttpRequest(environ, settings.proxies, settings.prefix))
         except HttpError as error:
-            response = json_response({"error": error.reason}, error.status)
+            response = http_json_response({"error": error.reason}, error.status)
             response.headers = error.headers
         except OSError:
             raise  # the client is gone or too slow: the server closes the connection
         except Exception:  # noqa: BLE001  a fault of the page must not end the agent's greenlet
             _log.exception("%s %s", environ["REQUEST_METHOD"], environ.get("PATH_INFO"))
             reason = "the agent could not answer this; its log says why"
-            response = json_response({"error": reason}, HTTPStatus.INTERNAL_SERVER_ERROR)
+            response = http_json_response({"error": reason}, HTTPStatus.INTERNAL_SERVER_ERROR)
         line = f"{response.status.value} {response.status.phrase}"
         start_response(line, response.wsgi_headers())
         if isinstance(response.body, bytes):
             return [b"" if environ["REQUEST_METHOD"] == "HEAD" else response.body]
         return response.body
 
-    def _answer(self, request: Request) -> Response:
+    def _answer(self, request: HttpRequest) -> HttpResponse:
         self._guard.check_host(request)
         if request.method in ("GET", "HEAD"):
             return self._show(request)
@@ -101,10 +101,10 @@ class WsgiApp:
             return self._change(request)
         raise HttpError(HTTPStatus.METHOD_NOT_ALLOWED, "use GET or POST", Allow="GET, HEAD, POST")
 
-    def _show(self, request: Request) -> Response:
+    def _show(self, request: HttpRequest) -> HttpResponse:
         if not request.path:  # below a proxy's path; the page's own links need the slash
             headers = {"Location": f"{request.prefix}/"}
-            return Response(HTTPStatus.PERMANENT_REDIRECT, headers=headers)
+            return HttpResponse(HTTPStatus.PERMANENT_REDIRECT, headers=headers)
         static = _STATIC.fullmatch(request.path)
         if static is not None:
             return self._assets.respond(request, static[1])
@@ -116,14 +116,14 @@ class WsgiApp:
             raise HttpError(HTTPStatus.NOT_FOUND, "there is nothing at this address")
         return handler(request)
 
-    def _change(self, request: Request) -> Response:
+    def _change(self, request: HttpRequest) -> HttpResponse:
         if request.path == "/login":
             return self._log_in(request)
         self._guard.require(request)
         if request.path == "/logout":
             self._guard.check_change(request)
             headers = {"Set-Cookie": self._guard.log_out(request)}
-            return Response(HTTPStatus.NO_CONTENT, headers=headers)
+            return HttpResponse(HTTPStatus.NO_CONTENT, headers=headers)
         name, item = self._changes.get(request.path), ""
         circuit = _CIRCUIT.fullmatch(request.path)
         if circuit is not None:
@@ -135,30 +135,30 @@ class WsgiApp:
             reason = "this page only shows (web.read_only in the configuration)"
             raise HttpError(HTTPStatus.FORBIDDEN, reason)
         status, body = self._change_site(name, item, request.json_text())
-        return json_response(body, status)
+        return http_json_response(body, status)
 
-    def _log_in(self, request: Request) -> Response:
+    def _log_in(self, request: HttpRequest) -> HttpResponse:
         token = request.json().get("token")
         if not isinstance(token, str):
             raise HttpError(HTTPStatus.UNPROCESSABLE_ENTITY, "token: is missing")
         headers = {"Set-Cookie": self._guard.log_in(request, token)}
-        return Response(HTTPStatus.NO_CONTENT, headers=headers)
+        return HttpResponse(HTTPStatus.NO_CONTENT, headers=headers)
 
-    def _page(self, request: Request) -> Response:
+    def _page(self, request: HttpRequest) -> HttpResponse:
         name = "index.html" if self._guard.knows(request) else "login.html"
         return self._assets.respond(request, name)
 
-    def _metrics(self, _request: Request) -> Response:
+    def _metrics(self, _request: HttpRequest) -> HttpResponse:
         site = self._site
         text = prometheus_metrics(site.status(), site.circuits(), site.alerts())
-        return Response(body=text, content_type=CONTENT_TYPE)
+        return HttpResponse(body=text, content_type=CONTENT_TYPE)
 
-    def _live(self, request: Request) -> Response:
+    def _live(self, request: HttpRequest) -> HttpResponse:
         if request.method == "HEAD":
-            return Response(content_type="text/event-stream")
+            return HttpResponse(content_type="text/event-stream")
         stream = self._stream(self._guard.session_end_ts(request))
         if stream is None:
             reason = "as many pages are open as this agent serves (web.max_clients)"
             raise HttpError(HTTPStatus.SERVICE_UNAVAILABLE, reason, Retry_After="5")
         headers = {"X-Accel-Buffering": "no"}
-        return Response(body=stream, content_type="text/event-stream", headers=headers)
+        return HttpResponse(body=stream, content_type="text/event-stream", headers=headers)

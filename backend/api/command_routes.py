@@ -26,7 +26,7 @@ from backend.store.fleet_tables import LoadCapacityRow
 from backend.store.statuses import PENDING
 from backend.store.tables import COMMANDS
 from backend.store.transaction import database_now
-from VenAgent.contract.command_builder import set_load_command
+from VenAgent.contract.command_builder import build_set_load_command
 
 router = APIRouter(prefix="/api/vens/{ven_id}", tags=["VENs"])
 PUBLISHED_WITHIN_SEC = 3.0
@@ -65,7 +65,7 @@ async def patch_load(
             detail = {"capacityKw": capacity_kw}
             await record_audit(connection, actor, "load.capacity", f"{ven_id}/{load_id}", detail)
         if changes:
-            command = set_load_command(
+            command = build_set_load_command(
                 ven_id=ven_id,
                 correlation_id=f"set-{secrets.token_hex(8)}",
                 circuit_id=load_id,

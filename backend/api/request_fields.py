@@ -9,7 +9,11 @@ from fastapi import Path, Query
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
-from VenAgent.contract.command_fields import read_duration_sec, read_number, read_whole
+from VenAgent.contract.command_fields import (
+    duration_of_command_field,
+    number_of_command_field,
+    whole_of_command_field,
+)
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=timezone.utc)
 LATEST = datetime(2200, 1, 1, tzinfo=timezone.utc)
@@ -35,13 +39,13 @@ VenId = Annotated[str, Path(pattern=ID_PATTERN, description="The AWS IoT thing n
 EventId = Annotated[str, Path(pattern=ID_PATTERN)]
 LoadId = Annotated[str, Path(pattern=r"^[^\x00-\x1f\x7f/]{1,200}$")]
 PowerKw = Annotated[
-    float, BeforeValidator(read_number), Field(gt=0, le=1_000_000, allow_inf_nan=False)
+    float, BeforeValidator(number_of_command_field), Field(gt=0, le=1_000_000, allow_inf_nan=False)
 ]
 DurationSec = Annotated[
-    float, BeforeValidator(read_duration_sec), Field(ge=1, le=86_400, allow_inf_nan=False)
+    float, BeforeValidator(duration_of_command_field), Field(ge=1, le=86_400, allow_inf_nan=False)
 ]
 """Seconds, or an ISO 8601 duration (`PT30M`)."""
-Priority = Annotated[int, BeforeValidator(read_whole)]
+Priority = Annotated[int, BeforeValidator(whole_of_command_field)]
 
 Start = Annotated[Moment | None, Query(description="From this moment on.")]
 End = Annotated[Moment | None, Query(description="Up to, not including, this moment.")]

@@ -7,7 +7,8 @@ from __future__ import annotations
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from VenAgent.contract.json_codec import MessageRefused, decode_json
+from VenAgent.contract.json_codec import decode_json
+from VenAgent.contract.message_refused import MessageRefused
 
 
 class StrictJson:

@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from VenAgent.contract.command_builder import (
-    event_command,
-    event_correlation_id,
-    restore_command,
-    shed_load_command,
+    build_correlation_id,
+    build_event_command,
+    build_restore_command,
+    build_shed_load_command,
 )
 
 RESTORE_VALID_SEC = 86_400.0
@@ -44,15 +44,15 @@ def event_shed_command(
         "expires_ts": end.timestamp(),
     }
     if load_id is not None:
-        return shed_load_command(circuit_id=load_id, **event)
-    return event_command(**event)
+        return build_shed_load_command(circuit_id=load_id, **event)
+    return build_event_command(**event)
 
 
 def event_restore_command(
     *, event_id: str, ven_id: str, modification: int, now: datetime
 ) -> dict[str, Any]:
     """End the event at this VEN and restore its circuits."""
-    return restore_command(
+    return build_restore_command(
         ven_id=ven_id,
         correlation_id=_correlation_id(event_id),
         event_id=event_id,
@@ -63,4 +63,4 @@ def event_restore_command(
 
 
 def _correlation_id(event_id: str) -> str:
-    return event_correlation_id(event_id, secrets.token_hex(5))
+    return build_correlation_id(event_id, secrets.token_hex(5))

@@ -36,7 +36,8 @@ from backend.store.table_base import UtcDateTime, utc_now
 from backend.store.tables import VENS
 from backend.store.telemetry_tables import QuarterHourRow
 from VenAgent.baseline.day_matching import DAY_METHODS, LOOK_BACK_DAYS
-from VenAgent.baseline.intervals import DAY_SEC, INTERVAL_SEC, IntervalHistory, SiteCalendar
+from VenAgent.baseline.intervals import DAY_SEC, INTERVAL_SEC, IntervalHistory
+from VenAgent.baseline.site_calendar import SiteCalendar
 
 _log = structlog.get_logger(__name__)
 

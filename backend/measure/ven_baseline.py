@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from VenAgent.baseline.day_matching import DAY_METHODS, EventDays
+from VenAgent.baseline.baseline import Baseline
+from VenAgent.baseline.day_matching import DAY_METHODS, DaysToMatch
 from VenAgent.baseline.intervals import IntervalHistory
-from VenAgent.baseline.methods import METHODS, WINDOW_SEC, Baseline, pre_event_baseline
+from VenAgent.baseline.methods import METHODS
+from VenAgent.baseline.recent_power import WINDOW_SEC, pre_event_baseline
 
 PRE_EVENT_SEC = WINDOW_SEC
 USUAL_INTERVAL_SEC = 5.0
@@ -63,7 +65,7 @@ def choose_ven_baseline(
         known = ", ".join(METHODS)
         raise ValueError(f"there is no baseline method {method!r}; choose one of: {known}")
     if method in DAY_METHODS:
-        found = _of_similar_days(method, EventDays(history, start_ts, end_ts))
+        found = _of_similar_days(method, DaysToMatch(history, start_ts, end_ts))
         if found is not None:
             return found
     if before is None:
@@ -81,7 +83,7 @@ def choose_ven_baseline(
     return VenBaseline(baseline, min(1.0, (before.span_sec + before.interval_sec) / PRE_EVENT_SEC))
 
 
-def _of_similar_days(name: str, days: EventDays) -> VenBaseline | None:
+def _of_similar_days(name: str, days: DaysToMatch) -> VenBaseline | None:
     method = DAY_METHODS[name]
     prediction = method.predict(days, days.date, days.window_today)
     if prediction is None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from backend.measure.ven_baseline import USUAL_INTERVAL_SEC, VenBaseline
 from VenAgent.baseline.intervals import INTERVAL_SEC
-from VenAgent.baseline.settlement import SeenTime, settle
+from VenAgent.baseline.settlement import SettledTime, settlement_of
 
 
 @dataclass(frozen=True)
@@ -73,14 +73,14 @@ def measure_performance(
     baseline = chosen.baseline
     event_sec = window.hours * 3_600.0
     seen = [
-        SeenTime(
+        SettledTime(
             _covered_hours(piece, window, interval_sec) * 3_600.0,
             piece.mean_kw,
             baseline.kw_at(piece.start),
         )
         for piece in slices
     ]
-    settlement = settle(samples, event_sec, seen)
+    settlement = settlement_of(samples, event_sec, seen)
     coverage = settlement.seen_sec / event_sec if event_sec > 0 else 0.0
     is_settled = settlement.delivered_kwh is not None
     return VenPerformance(

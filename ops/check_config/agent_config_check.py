@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from ops.check_config.findings import Findings, JsonFile
 from ops.check_config.registry_check import PointRegistry, RegistryPoint
 from VenAgent.config import AgentConfig
-from VenAgent.config.site_config import CircuitConfig, Control
+from VenAgent.config.site_config import PanelCircuitControl, SiteCircuitConfig
 
 KW_PER_UNIT = {"kw": 1.0, "w": 0.001, "mw": 1000.0, "kilowatts": 1.0, "watts": 0.001}
 _LIMIT_UNITS = {
@@ -146,7 +146,7 @@ class _PointCheck:
                 f'Set "power_scale": {per_unit:g}',
             )
 
-    def _circuit(self, circuit: CircuitConfig, where: tuple[str | int, ...]) -> None:
+    def _circuit(self, circuit: SiteCircuitConfig, where: tuple[str | int, ...]) -> None:
         device = self._config.device_of(circuit)
         control = self._config.control_device_of(circuit)
         for power_point in circuit.power_points:
@@ -164,7 +164,7 @@ class _PointCheck:
         self._written(circuit, control, switch, limit, where)
 
     def _limit(
-        self, circuit: CircuitConfig, limit: RegistryPoint | None, where: tuple[str | int, ...]
+        self, circuit: SiteCircuitConfig, limit: RegistryPoint | None, where: tuple[str | int, ...]
     ) -> None:
         if limit is None:
             return
@@ -185,16 +185,19 @@ class _PointCheck:
 
     def _written(
         self,
-        circuit: CircuitConfig,
+        circuit: SiteCircuitConfig,
         device: str,
         switch: RegistryPoint | None,
         limit: RegistryPoint | None,
         where: tuple[str | int, ...],
     ) -> None:
-        if circuit.control is Control.NONE:
+        if circuit.control is PanelCircuitControl.NONE:
             return
-        key = "limit_point" if circuit.control is Control.LIMIT else "switch_point"
-        name, point = getattr(circuit, key), limit if circuit.control is Control.LIMIT else switch
+        key = "limit_point" if circuit.control is PanelCircuitControl.LIMIT else "switch_point"
+        name, point = (
+            getattr(circuit, key),
+            limit if circuit.control is PanelCircuitControl.LIMIT else switch,
+        )
         if point and not point.writable:
             self._say(
                 (*where, key),

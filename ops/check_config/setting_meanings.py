@@ -15,42 +15,42 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "driver_identity": "The platform driver's identity.",
         "actuator_identity": "The actuator's identity.",
     },
-    "BrokerConfig": {
+    "CloudBrokerConfig": {
         "host": "The broker's name or address; `IOT_ENDPOINT` wins over it.",
         "port": "8883 is usual with TLS.",
         "keepalive_sec": "The broker takes us for lost after one and a half of these.",
         "password": "The password itself; `password_file` keeps it out of the configuration.",
         "transport": "`websockets` for a broker behind a web server.",
     },
-    "TlsConfig": {
+    "CloudTlsConfig": {
         "client_cert": "PEM file; readable for the user that VOLTTRON runs as.",
         "private_key": "PEM file; readable for that user alone.",
     },
-    "OutboxConfig": {
+    "CloudOutboxConfig": {
         "backlog_per_sec": "Messages a second of what had to wait.",
         "backlog_kib_per_sec": "KiB a second of what had to wait.",
     },
-    "TopicsConfig": {
+    "CloudTopicsConfig": {
         "metering": "`volttron/metering` if none.",
         "telemetry": "`ven/telemetry/{venId}` if none.",
         "loads": "`ven/loads/{venId}` if none.",
         "ack": "`ven/ack/{venId}` if none.",
         "command": "`ven/cmd/{venId}` if none.",
     },
-    "StreamsConfig": {
+    "CloudStreamsConfig": {
         "metering": "Telemetry on the topic of all sites.",
         "telemetry": "The same on this site's own topic.",
         "loads": "The loads snapshot.",
         "shadow": "The device shadow.",
     },
-    "PanelConfig": {
+    "SitePanelConfig": {
         "amperage": "The main breaker's rating, A; with the voltage, the most that can be shed.",
         "voltage": "Nominal, V.",
         "voltage_point": "Measured voltage, V.",
         "current_point": "Measured current, A; made from the power if none.",
         "battery_soc_point": "The battery's state of charge, percent.",
     },
-    "CircuitConfig": {
+    "SiteCircuitConfig": {
         "id": "What commands call it: letters, digits, `_ . : -`.",
         "name": "What people call it.",
         "type": "For the operator's statistics: `hvac`, `heater`, `ev`, …",
@@ -66,15 +66,15 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "floor": "The part of its draw that is left to it; 0 if none, 0.8 for a critical limit.",
         "max_sheds_per_day": "No more than so often within 24 hours.",
     },
-    "EventConfig": {
+    "SiteEventConfig": {
         "min_duration_sec": "A shorter event is refused.",
         "max_duration_sec": "A longer event is refused.",
         "write_timeout_sec": "A write that takes longer has failed.",
     },
-    "DeviceQuirks": {
+    "SiteDeviceQuirks": {
         "device": "One of the panel's devices.",
     },
-    "LeaseConfig": {
+    "SiteLeaseConfig": {
         "device": "One of the panel's devices.",
         "timeout_sec": "It goes back by itself when it hears nothing for so long.",
     },

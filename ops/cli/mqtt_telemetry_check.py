@@ -14,7 +14,7 @@ from ops.clients.mqtt_client import OperatorMqttClient, decoded_messages
 from ops.clients.ven_target import VenTarget
 from ops.host import terminal
 from ops.host.ops_error import OpsError
-from VenAgent.contract.telemetry import CircuitEntry, LoadEntry
+from VenAgent.contract.telemetry import TelemetryCircuit, TelemetryLoad
 
 _NEEDED = ("venId", "timestamp", "usedPowerKw", "shedPowerKw", "requestedReductionKw", "eventId")
 
@@ -81,7 +81,7 @@ def telemetry_problems(messages: Sequence[Mapping[str, Any]]) -> list[str]:
         missing = [name for name in _NEEDED if name not in message]
         if missing:
             problems.append(f"telemetry {number} has no {', '.join(missing)}")
-        for name, model in (("circuits", CircuitEntry), ("loads", LoadEntry)):
+        for name, model in (("circuits", TelemetryCircuit), ("loads", TelemetryLoad)):
             for entry in message.get(name) or ():
                 try:
                     model.model_validate(entry)

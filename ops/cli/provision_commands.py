@@ -27,7 +27,7 @@ from ops.provision.site_identity import (
     put_renewal_in_place,
     write_agent_config,
 )
-from VenAgent.cloud.tls.certificates import expiry_day
+from VenAgent.cloud.tls.certificates import certificate_expiry_text
 
 Thing = Annotated[str, typer.Option(help="The site's name in AWS IoT: its thing and VEN id.")]
 Region = Annotated[str | None, typer.Option(envvar="AWS_REGION", help="Of AWS.")]
@@ -112,7 +112,7 @@ def provision_command(
         if renew:
             put_renewal_in_place(target, site)
         write_agent_config(site, contents, issued)
-        done.append(f"valid until {expiry_day(facts.not_after_ts)}")
+        done.append(f"valid until {certificate_expiry_text(facts.not_after_ts)}")
     _tell_next(site, renew=renew)
 
 

@@ -11,7 +11,8 @@ from ops.clients.command_sender import ACK_WITHIN_SEC, CommandDraft, ask_ven
 from ops.clients.mqtt_client import OperatorMqttClient
 from ops.host import terminal
 from VenAgent.contract.command_fields import SPELLINGS
-from VenAgent.contract.json_codec import MessageRefused, decode_json
+from VenAgent.contract.json_codec import decode_json
+from VenAgent.contract.message_refused import MessageRefused
 
 
 def ven_cmd_publish_script(

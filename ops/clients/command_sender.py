@@ -17,7 +17,11 @@ from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.volttron import volttron_rpc as rpc
 from ops.volttron.config_store import AGENT
-from VenAgent.contract.command_builder import build_command, event_command, event_correlation_id
+from VenAgent.contract.command_builder import (
+    build_command,
+    build_correlation_id,
+    build_event_command,
+)
 from VenAgent.contract.op import Op
 
 ACK_WITHIN_SEC = 15.0
@@ -58,9 +62,9 @@ class CommandDraft:
     ) -> dict[str, Any]:
         """An event that begins now."""
         now, event_id = time.time(), event_id or f"evt-{secrets.token_hex(4)}"
-        return event_command(
+        return build_event_command(
             ven_id=self.ven_id,
-            correlation_id=correlation_id or event_correlation_id(event_id, secrets.token_hex(4)),
+            correlation_id=correlation_id or build_correlation_id(event_id, secrets.token_hex(4)),
             event_id=event_id,
             shed_kw=shed_kw,
             duration_sec=duration_sec,

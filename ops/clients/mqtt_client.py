@@ -193,14 +193,14 @@ def _give_access(client: _BrokerClient, target: VenTarget) -> None:
     # The configuration's models take a while to load, and a broker on this machine needs none.
     from VenAgent.cloud.http_proxy import HttpProxy
     from VenAgent.cloud.tls.broker_login import broker_login
-    from VenAgent.cloud.tls.tls_errors import CredentialError
-    from VenAgent.config.cloud_config import BrokerConfig
+    from VenAgent.cloud.tls.tls_errors import TlsCredentialError
+    from VenAgent.config.cloud_config import CloudBrokerConfig
 
     block = {"host": target.broker_host, "port": target.broker_port, "tls": target.broker_tls}
-    broker = BrokerConfig.model_validate({**block, **(target.broker_access or {})})
+    broker = CloudBrokerConfig.model_validate({**block, **(target.broker_access or {})})
     try:
         login = broker_login(broker)
-    except CredentialError as error:
+    except TlsCredentialError as error:
         raise OpsError(str(error)) from None
     if login is not None:
         client.username_pw_set(*login)
@@ -217,14 +217,16 @@ def _send_at_once(client: paho.Client, data: Any, sock: Any) -> None:
 
 def _tls_context(target: VenTarget) -> Any:
     # The TLS files' checks take a while to load, and a broker on this machine has none.
-    from VenAgent.cloud.tls.credentials import tls_context_once
-    from VenAgent.cloud.tls.secrets_manager import SecretError
-    from VenAgent.cloud.tls.tls_errors import CredentialError
-    from VenAgent.config.cloud_config import TlsConfig
+    from VenAgent.cloud.tls.credentials import tls_context_of_credentials
+    from VenAgent.cloud.tls.secrets_manager import SecretsManagerError
+    from VenAgent.cloud.tls.tls_errors import TlsCredentialError
+    from VenAgent.config.cloud_config import CloudTlsConfig
 
     try:
-        return tls_context_once(TlsConfig.model_validate(dict(target.broker_tls or {})))
-    except (CredentialError, SecretError) as error:
+        return tls_context_of_credentials(
+            CloudTlsConfig.model_validate(dict(target.broker_tls or {}))
+        )
+    except (TlsCredentialError, SecretsManagerError) as error:
         raise OpsError(f"cannot use the TLS settings of {target.broker_host}: {error}") from None
 
 
@@ -233,10 +235,10 @@ def _unreachable(target: VenTarget, error: OSError) -> OpsError:
     if target.broker_tls is not None:
         import ssl
 
-        from VenAgent.cloud.tls.tls_errors import explain_tls_handshake  # as above
+        from VenAgent.cloud.tls.tls_errors import explain_tls_error  # as above
 
         if isinstance(error, ssl.SSLError):
-            return OpsError(explain_tls_handshake(error, where))
+            return OpsError(explain_tls_error(error, where))
     if isinstance(error, ConnectionRefusedError):
         return OpsError(
             f"no broker listens on {where}", "Is VenAgent started? See `ven_control.sh status`."

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from ops.doctor.check import DoctorCheck
-from VenAgent.cloud.tls.tls_errors import explain_tls_handshake
-from VenAgent.config.cloud_config import BrokerConfig, TlsConfig
+from VenAgent.cloud.tls.tls_errors import explain_tls_error
+from VenAgent.config.cloud_config import CloudBrokerConfig, CloudTlsConfig
 
 CONNECT_WITHIN_SEC = 10.0
 WARN_DAYS = 30
@@ -36,7 +36,7 @@ def _we_can_read(file: Path) -> bool:
 
 
 def broker_checks(
-    where: BrokerConfig, now: datetime | None = None, can_read: CanRead = _we_can_read
+    where: CloudBrokerConfig, now: datetime | None = None, can_read: CanRead = _we_can_read
 ) -> Iterator[DoctorCheck]:
     """TCP or TLS to the broker, and with TLS our certificate.
 
@@ -82,7 +82,7 @@ class _TlsFiles:
     private_key: str
 
 
-def _files(tls: TlsConfig | None) -> _TlsFiles | None:
+def _files(tls: CloudTlsConfig | None) -> _TlsFiles | None:
     """None without TLS, and when the certificate is in a secret."""
     if tls is None or not (tls.ca_cert and tls.client_cert and tls.private_key):
         return None
@@ -127,7 +127,7 @@ def _handshake(
         return DoctorCheck(
             "broker",
             False,
-            explain_tls_handshake(error, address),
+            explain_tls_error(error, address),
             "Check that our certificate is active at the broker, and that this is its TLS port.",
         )
     except (ConnectionResetError, TimeoutError) as error:

@@ -17,7 +17,7 @@ from ops.volttron import volttron_rpc as rpc
 from ops.volttron.agent_health import NEEDED, agent_health
 from ops.volttron.agent_install import BACNET_AGENT
 from VenAgent.config import AgentConfig
-from VenAgent.config.site_config import Control
+from VenAgent.config.site_config import PanelCircuitControl
 
 CONFIG_STORE = "platform.config_store"
 _START = "Run `ven_control.sh start`."
@@ -213,7 +213,7 @@ def actuator_checks(patient: Patient) -> Iterator[DoctorCheck]:
             yield DoctorCheck("actuator", None, f"not asked while {identity} does not run")
             return
     panel = agent.build_panel()
-    topics = [c.point for c in panel.circuits if c.control is not Control.NONE]
+    topics = [c.point for c in panel.circuits if c.control is not PanelCircuitControl.NONE]
     if not topics:
         yield DoctorCheck(
             "actuator", None, "no circuit can be switched or limited: all are only measured"

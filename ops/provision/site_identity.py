@@ -23,8 +23,8 @@ from ops.provision.amazon_root_cas import amazon_root_cas
 from ops.provision.issued_certificate import IssuedCertificate, remember_certificate
 from ops.provision.site_folder import SiteFolder, renewal_folder
 from VenAgent.cloud.tls.certificates import CertificateFacts, check_certificates
-from VenAgent.cloud.tls.tls_errors import CredentialError
-from VenAgent.cloud.tls.tls_material import CredentialPart, TlsMaterial
+from VenAgent.cloud.tls.tls_errors import TlsCredentialError
+from VenAgent.cloud.tls.tls_material import TlsMaterial, TlsMaterialPart
 
 AWS_PORT = 8883
 
@@ -69,13 +69,13 @@ def install_certificate(
     """Write certificate and CA, once they are known to fit the key."""
     ca = amazon_root_cas() if root_ca is None else _read(root_ca)
     material = TlsMaterial(
-        CredentialPart("CA certificate", str(root_ca or "the CA"), ca),
-        CredentialPart("client certificate", "the certificate", issued.certificate),
-        CredentialPart("private key", str(site.key), _read(site.key)),
+        TlsMaterialPart("CA certificate", str(root_ca or "the CA"), ca),
+        TlsMaterialPart("client certificate", "the certificate", issued.certificate),
+        TlsMaterialPart("private key", str(site.key), _read(site.key)),
     )
     try:
         facts = check_certificates(material, time.time())
-    except CredentialError as error:
+    except TlsCredentialError as error:
         raise OpsError(str(error), "Nothing was changed.") from None
     site.write(site.ca, ca)
     site.write(site.certificate, issued.certificate)

@@ -6,13 +6,13 @@ import time
 from typing import Any
 
 from VenAgent.contract.json_codec import encode_json
-from VenAgent.contract.telemetry import CircuitEntry, LoadEntry, Quality, Telemetry
+from VenAgent.contract.telemetry import Telemetry, TelemetryCircuit, TelemetryLoad, TelemetryQuality
 
 LOADS = ("hvac", "heat_pump", "water_heater", "ev_charger", "dryer", "pool", "fridge", "lights")
 
 
-def load(name: str, *, power_kw: float | None = 1.234, shed_kw: float = 1.0) -> LoadEntry:
-    return LoadEntry(
+def load(name: str, *, power_kw: float | None = 1.234, shed_kw: float = 1.0) -> TelemetryLoad:
+    return TelemetryLoad(
         load_id=name,
         id=name,
         name=name.replace("_", " ").title(),
@@ -44,9 +44,9 @@ def telemetry(ven_id: str, seq: int = 1, **changes: Any) -> dict[str, Any]:
         panel_max_kw=48.0,
         current_amps=51.4,
         panel_utilization_percent=25.7,
-        quality=Quality.GOOD,
+        quality=TelemetryQuality.GOOD,
         circuits=tuple(
-            CircuitEntry(
+            TelemetryCircuit(
                 id=name,
                 name=name,
                 breaker_amps=40.0,

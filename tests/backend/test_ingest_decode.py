@@ -28,8 +28,8 @@ from backend.ingest.known_panels import KnownPanels
 from backend.ingest.message_decoder import decode_message, message_kind_of_payload
 from backend.ingest.plausible_values import plausible_times
 from tests.backend.builders import LOADS, payload, telemetry
-from VenAgent.contract.acks import AckStatus, ack
-from VenAgent.contract.alerts import Severity, alert
+from VenAgent.contract.acks import AckStatus, build_ack
+from VenAgent.contract.alerts import AlertSeverity, alert_message
 from VenAgent.contract.json_codec import encode_json
 
 NOW = time.time()
@@ -154,7 +154,7 @@ def test_the_client_that_sent_it_must_be_the_ven() -> None:
 
 
 def test_an_ack_is_read_with_what_it_shed() -> None:
-    message = ack(
+    message = build_ack(
         op="event",
         status=AckStatus.ACCEPTED,
         ven_id="ven-1",
@@ -185,8 +185,13 @@ def test_an_ack_of_the_first_generation_has_its_ven_from_the_topic() -> None:
 def test_status_alert_and_loads_are_read() -> None:
     status = read({"venId": "v", "status": "offline", "ts": 1, "bootId": "b"}, "ven/status/v")
     assert status == StatusRecord("v", False, "b", NOW)
-    said = alert(
-        ven_id="v", ts=NOW, severity=Severity.WARNING, code="meter_stale", message="m", context={}
+    said = alert_message(
+        ven_id="v",
+        ts=NOW,
+        severity=AlertSeverity.WARNING,
+        code="meter_stale",
+        message="m",
+        context={},
     )
     record = read(said, "ven/alerts/v")
     assert isinstance(record, AlertRecord)

@@ -23,14 +23,14 @@ from backend.ingest.ingest_records import (
 from backend.ingest.message_decoder import decode_message
 from backend.ingest.plausible_values import plausible_times
 from VenAgent.contract import golden
-from VenAgent.contract.acks import AckStatus, ack
+from VenAgent.contract.acks import AckStatus, build_ack
 from VenAgent.contract.json_codec import encode_json
 from VenAgent.contract.telemetry import (
-    Availability,
-    AvailabilityState,
-    LoadEntry,
-    Quality,
     Telemetry,
+    TelemetryAvailability,
+    TelemetryAvailabilityState,
+    TelemetryLoad,
+    TelemetryQuality,
 )
 from VenAgent.contract.topics import Topics
 
@@ -105,8 +105,10 @@ load = st.fixed_dictionaries(
         "enabled": st.none() | st.booleans(),
         "priority": st.integers(1, 5),
     }
-).map(lambda fields: LoadEntry(**fields))
-availability = st.sampled_from(AvailabilityState).map(lambda state: Availability(state=state))
+).map(lambda fields: TelemetryLoad(**fields))
+availability = st.sampled_from(TelemetryAvailabilityState).map(
+    lambda state: TelemetryAvailability(state=state)
+)
 telemetry = st.fixed_dictionaries(
     {
         "ven_id": st.just(golden.VEN_ID),
@@ -121,13 +123,13 @@ telemetry = st.fixed_dictionaries(
         "panel_amperage_rating": st.just(200),
         "panel_voltage": st.just(240),
         "voltage": st.none() | st.floats(200.0, 260.0),
-        "availability": st.sampled_from(AvailabilityState).map(
-            lambda state: Availability(state=state)
+        "availability": st.sampled_from(TelemetryAvailabilityState).map(
+            lambda state: TelemetryAvailability(state=state)
         ),
         "panel_max_kw": st.just(48.0),
         "current_amps": st.none(),
         "panel_utilization_percent": st.none(),
-        "quality": st.sampled_from(Quality),
+        "quality": st.sampled_from(TelemetryQuality),
         "circuits": st.just(()),
         "loads": st.lists(load, max_size=4, unique_by=lambda one: one.load_id).map(tuple),
     }
@@ -165,7 +167,7 @@ def test_whatever_telemetry_the_contract_writes_is_read_as_it_was_meant(sent: Te
 def test_whatever_ack_the_contract_writes_is_read_as_it_was_meant(
     status: AckStatus, event_id: str | None, shed_kw: float | None
 ) -> None:
-    sent = ack(
+    sent = build_ack(
         op="event",
         status=status,
         ven_id=golden.VEN_ID,

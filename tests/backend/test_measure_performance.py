@@ -28,9 +28,9 @@ from backend.store.event_tables import WHOLE_EVENT, EventPerformanceRow, EventRo
 from backend.store.table_base import utc_now
 from backend.store.telemetry_tables import QuarterHourRow
 from tests.backend.builders import payload
+from VenAgent.baseline.baseline import Baseline
 from VenAgent.baseline.intervals import INTERVAL_SEC, IntervalHistory
 from VenAgent.baseline.measured_power import MeasuredPower
-from VenAgent.baseline.methods import Baseline
 
 HOUR = EventWindow(0.0, 3_600.0)
 FULL = PreEventPower(mean_kw=10.0, last_kw=9.0, samples=60, span_sec=295.0)

@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterable
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from VenAgent.baseline.intervals import INTERVAL_SEC, SiteCalendar
-from VenAgent.baseline.methods import Baseline, IntervalHistory, RecentPower, choose_baseline
+from VenAgent.baseline.baseline import Baseline
+from VenAgent.baseline.intervals import INTERVAL_SEC, IntervalHistory
+from VenAgent.baseline.methods import baseline_by_method
+from VenAgent.baseline.recent_power import RecentPower
+from VenAgent.baseline.site_calendar import SiteCalendar
 
 NEW_YORK = ZoneInfo("America/New_York")
 CALENDAR = SiteCalendar(NEW_YORK)
@@ -76,7 +79,7 @@ def baseline(
 ) -> Baseline:
     """The baseline of an event, WEDNESDAY from 14 to 16 o'clock if not given."""
     start_ts = at(WEDNESDAY, 14) if start_ts is None else start_ts
-    return choose_baseline(
+    return baseline_by_method(
         method,
         recent or RecentPower(),
         history,

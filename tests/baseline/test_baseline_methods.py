@@ -15,8 +15,11 @@ from tests.baseline.past_days import (
     load,
     weekdays,
 )
-from VenAgent.baseline.intervals import DayType, nerc_holidays
-from VenAgent.baseline.methods import METHODS, Baseline, IntervalHistory, RecentPower, SiteCalendar
+from VenAgent.baseline.baseline import Baseline
+from VenAgent.baseline.intervals import IntervalHistory
+from VenAgent.baseline.methods import METHODS
+from VenAgent.baseline.recent_power import RecentPower
+from VenAgent.baseline.site_calendar import CalendarDayType, SiteCalendar, nerc_calendar_holidays
 
 DAY_METHODS = ["high_4_of_5", "ten_of_ten"]
 
@@ -100,7 +103,7 @@ def test_an_unknown_method_is_refused_with_the_names_of_those_there_are() -> Non
 
 
 def test_the_nerc_holidays_of_2026_and_of_a_year_whose_july_4th_is_a_sunday() -> None:
-    assert sorted(nerc_holidays(2026)) == [
+    assert sorted(nerc_calendar_holidays(2026)) == [
         date(2026, 1, 1),
         date(2026, 5, 25),
         date(2026, 7, 4),  # a Saturday: not moved
@@ -108,17 +111,17 @@ def test_the_nerc_holidays_of_2026_and_of_a_year_whose_july_4th_is_a_sunday() ->
         date(2026, 11, 26),
         date(2026, 12, 25),
     ]
-    assert date(2027, 7, 5) in nerc_holidays(2027)
-    assert date(2027, 7, 4) not in nerc_holidays(2027)
+    assert date(2027, 7, 5) in nerc_calendar_holidays(2027)
+    assert date(2027, 7, 4) not in nerc_calendar_holidays(2027)
 
 
 def test_the_types_of_days() -> None:
     calendar = SiteCalendar(NEW_YORK, nerc=True)
     types = [calendar.day_type(date(2026, 5, day)) for day in (22, 23, 24, 25, 26)]
     assert types == [
-        DayType.WEEKDAY,
-        DayType.SATURDAY,
-        DayType.SUNDAY,
-        DayType.SUNDAY,
-        DayType.WEEKDAY,
+        CalendarDayType.WEEKDAY,
+        CalendarDayType.SATURDAY,
+        CalendarDayType.SUNDAY,
+        CalendarDayType.SUNDAY,
+        CalendarDayType.WEEKDAY,
     ]

@@ -15,7 +15,7 @@ from tests.baseline.past_days import (
     weekdays,
     weekdays_before,
 )
-from VenAgent.baseline.methods import IntervalHistory
+from VenAgent.baseline.intervals import IntervalHistory
 
 DAY_METHODS = ["high_4_of_5", "ten_of_ten"]
 

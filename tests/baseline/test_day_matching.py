@@ -20,8 +20,8 @@ from tests.baseline.past_days import (
     weekdays,
     weekdays_before,
 )
-from VenAgent.baseline.intervals import INTERVAL_SEC
-from VenAgent.baseline.methods import IntervalHistory, SiteCalendar
+from VenAgent.baseline.intervals import INTERVAL_SEC, IntervalHistory
+from VenAgent.baseline.site_calendar import SiteCalendar
 
 DAY_METHODS = ["high_4_of_5", "ten_of_ten"]
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from VenAgent.baseline.measured_power import MeasuredPower
-from VenAgent.baseline.settlement import SeenTime, settle
+from VenAgent.baseline.settlement import SettledTime, settlement_of
 
 GAP_SEC = 90.0
 
@@ -88,11 +88,11 @@ def test_reading_by_reading_and_part_by_part_give_the_same(
     for number, (power_kw, baseline_kw) in enumerate(zip(powers_kw, baselines_kw, strict=False)):
         step_sec = 300.0 if number == outage else 5.0
         if number and step_sec == 5.0:
-            parts.append(SeenTime(5.0, powers_kw[number - 1], baselines_kw[number - 1]))
+            parts.append(SettledTime(5.0, powers_kw[number - 1], baselines_kw[number - 1]))
         ts += step_sec
         found = found.add(ts, power_kw, baseline_kw, GAP_SEC)
     event_sec = ts - 5.0
     by_reading = found.settle(event_sec)
-    by_part = settle(len(powers_kw), event_sec, parts)
+    by_part = settlement_of(len(powers_kw), event_sec, parts)
     assert by_reading.seen_sec == pytest.approx(by_part.seen_sec)
     assert by_reading.delivered_kwh == pytest.approx(by_part.delivered_kwh, abs=1e-9)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from VenAgent.baseline.methods import Baseline, RecentPower, robust_mean_kw
+from VenAgent.baseline.baseline import Baseline
+from VenAgent.baseline.recent_power import RecentPower, robust_recent_power_kw
 
 
 def history_of(*samples: tuple[float, float]) -> RecentPower:
@@ -75,7 +76,7 @@ def test_a_baseline_lies_within_what_was_read_in_the_window(
     baseline = history.baseline(ts, samples[-1][1])
     if baseline.method == "pre_event_mean":
         assert baseline.samples == len(recent)
-        assert baseline.power_kw == pytest.approx(robust_mean_kw(recent))
+        assert baseline.power_kw == pytest.approx(robust_recent_power_kw(recent))
     else:
         assert baseline.power_kw == samples[-1][1]
     assert min(recent) - 1e-9 <= baseline.power_kw <= max(recent) + 1e-9
@@ -98,7 +99,7 @@ def test_no_one_value_moves_the_mean_beyond_the_others(
     values_kw: list[float], at: int, absurd_kw: float
 ) -> None:
     others = [kw for number, kw in enumerate(values_kw) if number != at % len(values_kw)]
-    mean_kw = robust_mean_kw([*others, absurd_kw])
+    mean_kw = robust_recent_power_kw([*others, absurd_kw])
     assert min(others) - 1e-9 <= mean_kw <= max(others) + 1e-9
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.cloud.line import Line
-from VenAgent.cloud.outbox_sender import BacklogPace
+from VenAgent.cloud.outbox_sender import OutboxSenderPace
 
-UNPACED = BacklogPace(messages_per_sec=1e9, bytes_per_sec=1e12)
+UNPACED = OutboxSenderPace(messages_per_sec=1e9, bytes_per_sec=1e12)
 
 
 @pytest.fixture
 def paced(tmp_path: Path) -> Iterator[Line]:
-    line = Line(tmp_path / "outbox.sqlite", BacklogPace())
+    line = Line(tmp_path / "outbox.sqlite", OutboxSenderPace())
     yield line
     line.close()
 

@@ -9,8 +9,8 @@ import pytest
 
 from tests.cloud.credential_house import NAME, OURS, Site, Vault
 from VenAgent.cloud.tls import credential_sources
-from VenAgent.cloud.tls.credential_sources import FileSource, source_of
-from VenAgent.config.cloud_config import TlsConfig
+from VenAgent.cloud.tls.credential_sources import FileCredentialSource, credential_source_of
+from VenAgent.config.cloud_config import CloudTlsConfig
 
 
 @pytest.fixture
@@ -22,30 +22,30 @@ def sites() -> Iterator[list[Site]]:
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> TlsConfig:
+def files(tmp_path: Path) -> CloudTlsConfig:
     return OURS.files(tmp_path, "site-1")
 
 
 @pytest.fixture
-def site(files: TlsConfig, sites: list[Site], monkeypatch: pytest.MonkeyPatch) -> Site:
-    monkeypatch.setattr(FileSource, "every_sec", 0.01)
-    sites.append(Site(source_of(files, Path())).start())
+def site(files: CloudTlsConfig, sites: list[Site], monkeypatch: pytest.MonkeyPatch) -> Site:
+    monkeypatch.setattr(FileCredentialSource, "every_sec", 0.01)
+    sites.append(Site(credential_source_of(files, Path())).start())
     return sites[-1]
 
 
 @pytest.fixture
 def vault(monkeypatch: pytest.MonkeyPatch) -> Vault:
     vault = Vault(OURS.issue("site-1"))
-    monkeypatch.setattr(credential_sources, "SecretFetch", lambda: vault)
+    monkeypatch.setattr(credential_sources, "SecretsManagerFetch", lambda: vault)
     return vault
 
 
 @pytest.fixture
 def secret_site(vault: Vault, tmp_path: Path, sites: list[Site]) -> Callable[[], Site]:
-    tls = TlsConfig(secret_name=NAME, region="eu-west-1")
+    tls = CloudTlsConfig(secret_name=NAME, region="eu-west-1")
 
     def make() -> Site:
-        sites.append(Site(source_of(tls, tmp_path)))
+        sites.append(Site(credential_source_of(tls, tmp_path)))
         return sites[-1].start()
 
     return make

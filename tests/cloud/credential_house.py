@@ -11,8 +11,8 @@ from pathlib import Path
 from tests.support.authority import Authority, Pair
 from VenAgent.cloud.tls.credential_sources import CredentialSource
 from VenAgent.cloud.tls.credentials import Credentials
-from VenAgent.cloud.tls.secrets_manager import SecretError
-from VenAgent.config.cloud_config import TlsConfig
+from VenAgent.cloud.tls.secrets_manager import SecretsManagerError
+from VenAgent.config.cloud_config import CloudTlsConfig
 
 OURS = Authority("Our CA")
 NAME = "ven/site-1"
@@ -65,7 +65,7 @@ class Site:
         wait_for(lambda: self.credentials.ended, "its thread has ended")
 
 
-def renew(files: TlsConfig, pair: Pair) -> None:
+def renew(files: CloudTlsConfig, pair: Pair) -> None:
     assert files.client_cert
     assert files.private_key
     Path(files.client_cert).write_text(pair.certificate)
@@ -73,7 +73,7 @@ def renew(files: TlsConfig, pair: Pair) -> None:
 
 
 class Vault:
-    """Secrets Manager, as `SecretFetch` shows it; `text` or `trouble` is what it answers."""
+    """Secrets Manager, as `SecretsManagerFetch` shows it; it answers `text` or `trouble`."""
 
     def __init__(self, pair: Pair) -> None:
         self.store(pair)
@@ -90,7 +90,7 @@ class Vault:
         assert (name, region) == (NAME, "eu-west-1")
         self.open.wait(60)
         if self.trouble is not None:
-            raise SecretError(self.trouble)
+            raise SecretsManagerError(self.trouble)
         return self.text
 
     def cancel(self) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from VenAgent.cloud.outbox import Outbox, OutboxMessage, OutboxRank, WaitingMessage
-from VenAgent.cloud.outbox_sender import BacklogPace, OutboxSender
+from VenAgent.cloud.outbox import Outbox, OutboxMessage, OutboxRank, OutboxWaitingMessage
+from VenAgent.cloud.outbox_sender import OutboxSender, OutboxSenderPace
 
 
 class FarEnd:
@@ -15,7 +15,7 @@ class FarEnd:
         self.came: list[str] = []
         self.unconfirmed: list[int] = []
 
-    def publish(self, waiting: WaitingMessage) -> int:
+    def publish(self, waiting: OutboxWaitingMessage) -> int:
         mid = len(self.came) + 1
         self.came.append(waiting.payload.rstrip(b" ").decode())
         self.unconfirmed.append(mid)
@@ -25,7 +25,7 @@ class FarEnd:
 class Line:
     """An outbox, a sender on it, and the time."""
 
-    def __init__(self, path: Path, pace: BacklogPace) -> None:
+    def __init__(self, path: Path, pace: OutboxSenderPace) -> None:
         self.outbox = Outbox(path, synced=False)
         self.far_end = FarEnd()
         self.pace = pace

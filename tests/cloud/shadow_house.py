@@ -10,8 +10,8 @@ from typing import Any
 from tests.contract.builders import a_circuit, a_telemetry
 from tests.support.shadow_store import ShadowStore
 from VenAgent.cloud.outbox import OutboxMessage
-from VenAgent.cloud.shadow_client import ShadowClient, ShadowResponse
-from VenAgent.contract.shadow import Section, Wish, reported_state
+from VenAgent.cloud.shadow_client import ShadowClient, ShadowClientResponse
+from VenAgent.contract.shadow import DesiredShadowItem, DesiredShadowSection, reported_shadow
 from VenAgent.contract.topics import Topics
 
 THING = "site-1"
@@ -35,7 +35,7 @@ class House:
         self.topics: list[str] = []
         """Of all that the device sent."""
         self.downward: deque[tuple[str, bytes]] = deque()
-        self.working: list[Section] = []
+        self.working: list[DesiredShadowSection] = []
         self.busy = False
         """While it is, wishes are taken on but not finished."""
         self.hears = True
@@ -50,7 +50,7 @@ class House:
                 for name, closed in self.closed.items()
             )
         )
-        return reported_state(
+        return reported_shadow(
             telemetry,
             available=dict.fromkeys(self.closed, True),
             active_event=None,
@@ -105,7 +105,7 @@ class House:
                 return
         raise AssertionError("device and service do not come to rest")
 
-    def act(self, received: ShadowResponse) -> None:
+    def act(self, received: ShadowClientResponse) -> None:
         self.send(received.messages)
         self.working.extend(received.sections)
         if received.sections and not self.busy:
@@ -121,7 +121,7 @@ class House:
             self.shadow.done(section, refusals)
         self.send(self.shadow.report(self.reported(), self.now))
 
-    def obey(self, section: Section, wish: Wish) -> str | None:
+    def obey(self, section: DesiredShadowSection, wish: DesiredShadowItem) -> str | None:
         if wish.refusal is not None:
             return wish.refusal
         self.commands.append((section.correlation_id, dict(wish.fields)))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cloud.credential_house import OURS, Site, renew, wait_for
-from VenAgent.cloud.tls.credential_sources import FileSource, source_of
+from VenAgent.cloud.tls.credential_sources import FileCredentialSource, credential_source_of
 from VenAgent.cloud.tls.credentials import (
     AGAIN_SEC,
     EXPIRES,
@@ -16,9 +16,9 @@ from VenAgent.cloud.tls.credentials import (
     REFRESH,
     REFUSED,
 )
-from VenAgent.cloud.tls.tls_errors import CredentialError
-from VenAgent.config.cloud_config import TlsConfig
-from VenAgent.reporting.alerts import Alerts
+from VenAgent.cloud.tls.tls_errors import TlsCredentialError
+from VenAgent.config.cloud_config import CloudTlsConfig
+from VenAgent.reporting.active_alerts import ActiveAlerts
 
 pytest_plugins = ["tests.cloud.credential_fixtures"]
 
@@ -26,7 +26,7 @@ pytest_plugins = ["tests.cloud.credential_fixtures"]
 
 
 def test_renewed_files_are_noticed_and_the_connection_is_made_anew(
-    site: Site, files: TlsConfig
+    site: Site, files: CloudTlsConfig
 ) -> None:
     before = site.connect()
     renew(files, OURS.issue("site-1"))
@@ -35,7 +35,7 @@ def test_renewed_files_are_noticed_and_the_connection_is_made_anew(
     assert site.codes() == []
 
 
-def test_half_a_renewal_changes_nothing_but_is_told(site: Site, files: TlsConfig) -> None:
+def test_half_a_renewal_changes_nothing_but_is_told(site: Site, files: CloudTlsConfig) -> None:
     before = site.connect()
     assert files.client_cert
     new = OURS.issue("site-1")
@@ -50,7 +50,7 @@ def test_half_a_renewal_changes_nothing_but_is_told(site: Site, files: TlsConfig
     assert site.connect() != before
 
 
-def test_files_that_vanish_leave_the_ones_in_use(site: Site, files: TlsConfig) -> None:
+def test_files_that_vanish_leave_the_ones_in_use(site: Site, files: CloudTlsConfig) -> None:
     before = site.connect()
     assert files.private_key
     Path(files.private_key).unlink()
@@ -61,8 +61,8 @@ def test_files_that_vanish_leave_the_ones_in_use(site: Site, files: TlsConfig) -
 def test_without_anything_to_use_a_connection_is_refused_with_the_reason(
     tmp_path: Path, sites: list[Site]
 ) -> None:
-    sites.append(Site(FileSource("/nowhere/ca", "/nowhere/crt", "/nowhere/key")).start())
-    with pytest.raises(CredentialError, match="a TLS file is missing"):
+    sites.append(Site(FileCredentialSource("/nowhere/ca", "/nowhere/crt", "/nowhere/key")).start())
+    with pytest.raises(TlsCredentialError, match="a TLS file is missing"):
         sites[0].credentials.context()
     assert sites[0].codes() == [REFRESH]
 
@@ -73,14 +73,14 @@ def test_a_certificate_that_expires_while_we_run_is_not_sent_any_more(site: Site
     site.now += 340 * 86_400
     assert site.codes() == [EXPIRES]
     site.now += 30 * 86_400
-    with pytest.raises(CredentialError, match="expired on"):
+    with pytest.raises(TlsCredentialError, match="expired on"):
         site.credentials.context()
 
 
 def test_each_finding_is_an_alert_that_ends_with_it(site: Site) -> None:
     """As the agent calls it, again and again."""
     told: list[str] = []
-    alerts = Alerts("site-1", lambda body: told.append(f"{body['severity']} {body['code']}"))
+    alerts = ActiveAlerts("site-1", lambda body: told.append(f"{body['severity']} {body['code']}"))
     site.connect()
     site.credentials.alert(alerts.set)
     assert told == []
@@ -96,7 +96,7 @@ def test_each_finding_is_an_alert_that_ends_with_it(site: Site) -> None:
     assert sorted(told[2:]) == [f"cleared {EXPIRES}", f"cleared {EXPIRES_SOON}"]
 
 
-def test_a_key_that_everybody_can_read_is_told(site: Site, files: TlsConfig) -> None:
+def test_a_key_that_everybody_can_read_is_told(site: Site, files: CloudTlsConfig) -> None:
     assert files.private_key
     Path(files.private_key).chmod(0o644)
     (finding,) = site.credentials.findings()
@@ -119,7 +119,7 @@ def test_without_news_the_connection_is_left_alone(site: Site) -> None:
 
 
 def test_new_credentials_that_the_broker_refuses_give_way_to_the_old(
-    site: Site, files: TlsConfig
+    site: Site, files: CloudTlsConfig
 ) -> None:
     before = site.connect()
     renew(files, OURS.issue("site-1"))
@@ -134,7 +134,7 @@ def test_new_credentials_that_the_broker_refuses_give_way_to_the_old(
 
 
 def test_refused_ones_are_tried_again_after_an_hour_and_stay_once_accepted(
-    site: Site, files: TlsConfig
+    site: Site, files: CloudTlsConfig
 ) -> None:
     site.connect()
     renew(files, OURS.issue("site-1"))
@@ -150,11 +150,11 @@ def test_refused_ones_are_tried_again_after_an_hour_and_stay_once_accepted(
 
 
 def test_the_old_ones_are_not_used_once_they_have_expired(
-    files: TlsConfig, sites: list[Site], monkeypatch: pytest.MonkeyPatch
+    files: CloudTlsConfig, sites: list[Site], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(FileSource, "every_sec", 0.01)
+    monkeypatch.setattr(FileCredentialSource, "every_sec", 0.01)
     renew(files, OURS.issue("site-1", days=0.01))
-    sites.append(Site(source_of(files, Path())).start())
+    sites.append(Site(credential_source_of(files, Path())).start())
     (site,) = sites
     before = site.connect()
     renew(files, OURS.issue("site-1"))
@@ -165,7 +165,7 @@ def test_the_old_ones_are_not_used_once_they_have_expired(
 
 
 def test_a_clock_that_was_set_back_does_not_keep_the_new_ones_out(
-    site: Site, files: TlsConfig
+    site: Site, files: CloudTlsConfig
 ) -> None:
     site.connect()
     renew(files, OURS.issue("site-1"))

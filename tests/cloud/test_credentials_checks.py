@@ -11,10 +11,10 @@ import pytest
 
 from tests.support.authority import Authority, Pair, key_pem, new_key
 from VenAgent.cloud.tls.certificates import check_certificates
-from VenAgent.cloud.tls.credentials import EXPIRES, EXPIRES_SOON, certificate_expiry_findings
-from VenAgent.cloud.tls.tls_errors import CredentialError, explain_tls_handshake
-from VenAgent.cloud.tls.tls_material import CredentialPart, TlsMaterial
-from VenAgent.config.cloud_config import TlsConfig
+from VenAgent.cloud.tls.credentials import EXPIRES, EXPIRES_SOON, credentials_expiry_findings
+from VenAgent.cloud.tls.tls_errors import TlsCredentialError, explain_tls_error
+from VenAgent.cloud.tls.tls_material import TlsMaterial, TlsMaterialPart
+from VenAgent.config.cloud_config import CloudTlsConfig
 
 DAY_SEC = 86_400.0
 OURS = Authority("Our CA")
@@ -25,14 +25,14 @@ def material(
     ca: str = OURS.pem, certificate: str = VEN.certificate, key: str = VEN.key
 ) -> TlsMaterial:
     return TlsMaterial(
-        CredentialPart("CA certificate", "the file ca", ca),
-        CredentialPart("client certificate", "the file cert", certificate),
-        CredentialPart("private key", "the file key", key),
+        TlsMaterialPart("CA certificate", "the file ca", ca),
+        TlsMaterialPart("client certificate", "the file cert", certificate),
+        TlsMaterialPart("private key", "the file key", key),
     )
 
 
 def refusal(wrong: TlsMaterial, now: float | None = None) -> str:
-    with pytest.raises(CredentialError) as refused:
+    with pytest.raises(TlsCredentialError) as refused:
         check_certificates(wrong, time.time() if now is None else now)
     assert "BEGIN" not in str(refused.value)
     return str(refused.value)
@@ -139,28 +139,28 @@ def test_line_ends_in_any_form_are_read(damage) -> None:  # type: ignore[no-unty
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> TlsConfig:
+def files(tmp_path: Path) -> CloudTlsConfig:
     return OURS.files(tmp_path, "site-1")
 
 
-def read(files: TlsConfig, **changed: str) -> TlsMaterial:
+def read(files: CloudTlsConfig, **changed: str) -> TlsMaterial:
     names = {**files.model_dump(include={"ca_cert", "client_cert", "private_key"}), **changed}
     return TlsMaterial.from_files(**names)
 
 
-def test_files_are_read(files: TlsConfig) -> None:
+def test_files_are_read(files: CloudTlsConfig) -> None:
     assert check_certificates(read(files), time.time()).subject == "CN=site-1"
 
 
 @pytest.mark.parametrize("name", ["ca_cert", "client_cert", "private_key"])
-def test_a_missing_file_is_named(files: TlsConfig, name: str) -> None:
-    with pytest.raises(CredentialError, match="a TLS file is missing") as refused:
+def test_a_missing_file_is_named(files: CloudTlsConfig, name: str) -> None:
+    with pytest.raises(TlsCredentialError, match="a TLS file is missing") as refused:
         read(files, **{name: "/nowhere/it.pem"})
     assert f"/nowhere/it.pem ({name})" in str(refused.value)
 
 
-def test_a_file_that_may_not_be_read_names_the_user(files: TlsConfig, tmp_path: Path) -> None:
-    with pytest.raises(CredentialError, match=r"cannot be read: Is a directory") as refused:
+def test_a_file_that_may_not_be_read_names_the_user(files: CloudTlsConfig, tmp_path: Path) -> None:
+    with pytest.raises(TlsCredentialError, match=r"cannot be read: Is a directory") as refused:
         read(files, private_key=str(tmp_path))
     assert f"user id {os.geteuid()}" in str(refused.value)
 
@@ -182,7 +182,7 @@ def test_no_repr_holds_key_material() -> None:
 def test_its_end_is_told_30_days_and_again_7_days_before(days: float, codes: list[str]) -> None:
     pair: Pair = OURS.issue("site-1", days=days)
     facts = check_certificates(material(certificate=pair.certificate, key=pair.key), time.time())
-    findings = certificate_expiry_findings(facts, time.time())
+    findings = credentials_expiry_findings(facts, time.time())
     assert [finding.code for finding in findings] == codes
     for finding in findings:
         assert "CN=site-1 expires on " in finding.message
@@ -210,6 +210,6 @@ def alert(reason: str) -> ssl.SSLError:
     ],
 )
 def test_what_the_broker_says_no_with_is_explained(reason: str, words: str) -> None:
-    why = explain_tls_handshake(alert(reason), "broker:8883")
+    why = explain_tls_error(alert(reason), "broker:8883")
     assert why.startswith("TLS with broker:8883 failed: ")
     assert words in why

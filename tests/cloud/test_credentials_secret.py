@@ -24,8 +24,13 @@ from moto.server import ThreadedMotoServer
 from tests.support import aws_models
 from tests.support.authority import Authority
 from VenAgent.cloud.tls.certificates import check_certificates
-from VenAgent.cloud.tls.secrets_manager import SecretError, SecretFetch, _main, fetch_secret
-from VenAgent.cloud.tls.tls_errors import CredentialError
+from VenAgent.cloud.tls.secrets_manager import (
+    SecretsManagerError,
+    SecretsManagerFetch,
+    _main,
+    fetch_from_secrets_manager,
+)
+from VenAgent.cloud.tls.tls_errors import TlsCredentialError
 from VenAgent.cloud.tls.tls_material import TlsMaterial
 
 OURS = Authority("Our CA")
@@ -80,7 +85,7 @@ def test_a_secret_without_ca_takes_the_file_beside_it(tmp_path: Path) -> None:
 
 
 def test_a_missing_ca_file_beside_a_secret_is_named() -> None:
-    with pytest.raises(CredentialError, match=r"a TLS file is missing: /nowhere/ca.pem"):
+    with pytest.raises(TlsCredentialError, match=r"a TLS file is missing: /nowhere/ca.pem"):
         parse({"cert": VEN.certificate, "key": VEN.key}, "/nowhere/ca.pem")
 
 
@@ -88,13 +93,13 @@ def test_a_missing_ca_file_beside_a_secret_is_named() -> None:
     "text", ["not JSON " + VEN.key, json.dumps([VEN.key]), json.dumps(VEN.key)]
 )
 def test_a_secret_that_is_no_json_object(text: str) -> None:
-    with pytest.raises(CredentialError, match="is not a JSON object: store one with") as refused:
+    with pytest.raises(TlsCredentialError, match="is not a JSON object: store one with") as refused:
         parse(text)
     assert_without_key(refused.value)
 
 
 def test_a_secret_that_lacks_the_key_names_what_it_has() -> None:
-    with pytest.raises(CredentialError) as refused:
+    with pytest.raises(TlsCredentialError) as refused:
         parse({"ca": OURS.pem, "certificate": VEN.certificate, "passphrase": VEN.key})
     assert "lacks private_key (it has ca, certificate, passphrase)" in str(refused.value)
     assert_without_key(refused.value)
@@ -123,15 +128,17 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def reason(name: str = NAME, region: str | None = REGION) -> str:
-    with pytest.raises(SecretError) as refused:
-        fetch_secret(name, region)
+    with pytest.raises(SecretsManagerError) as refused:
+        fetch_from_secrets_manager(name, region)
     return str(refused.value)
 
 
 def test_a_secret_is_fetched_by_name_and_by_arn(aws: Any) -> None:
     arn = aws.create_secret(Name=NAME, SecretString="the text")["ARN"]
-    assert fetch_secret(NAME, REGION) == "the text"
-    assert fetch_secret(arn, "us-east-1") == "the text"  # an ARN says itself where it is
+    assert fetch_from_secrets_manager(NAME, REGION) == "the text"
+    assert (
+        fetch_from_secrets_manager(arn, "us-east-1") == "the text"
+    )  # an ARN says itself where it is
 
 
 def test_a_secret_that_is_not_there(aws: Any) -> None:
@@ -202,18 +209,22 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def test_another_process_fetches_it_and_tells_why_it_cannot(served: Any) -> None:
     served.create_secret(Name="ven/of-a-process", SecretString="ä text\n")
-    assert SecretFetch().run("ven/of-a-process", REGION) == "ä text\n"
-    with pytest.raises(SecretError, match="there is no secret ven/none"):
-        SecretFetch().run("ven/none", REGION)
+    assert SecretsManagerFetch().run("ven/of-a-process", REGION) == "ä text\n"
+    with pytest.raises(SecretsManagerError, match="there is no secret ven/none"):
+        SecretsManagerFetch().run("ven/none", REGION)
 
 
 def test_a_process_that_breaks_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/bin/false")
-    with pytest.raises(SecretError, match=r"^the fetch of the secret ended without a word$"):
-        SecretFetch().run(NAME, REGION)
+    with pytest.raises(
+        SecretsManagerError, match=r"^the fetch of the secret ended without a word$"
+    ):
+        SecretsManagerFetch().run(NAME, REGION)
     monkeypatch.setattr("sys.executable", "/nowhere/python")
-    with pytest.raises(SecretError, match="no process for the secret's fetch: No such file"):
-        SecretFetch().run(NAME, REGION)
+    with pytest.raises(
+        SecretsManagerError, match="no process for the secret's fetch: No such file"
+    ):
+        SecretsManagerFetch().run(NAME, REGION)
 
 
 def test_an_error_that_nobody_thought_of_is_told_without_what_it_says(
@@ -240,14 +251,14 @@ def test_a_process_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setattr(posix, "posix_spawn", spawn)
     monkeypatch.setattr("sys.executable", str(hanging))
     monkeypatch.setattr("VenAgent.cloud.tls.secrets_manager.FETCH_WITHIN_SEC", 0.1)
-    with pytest.raises(SecretError, match="did not answer within"):
-        SecretFetch().run(NAME, REGION)
+    with pytest.raises(SecretsManagerError, match="did not answer within"):
+        SecretsManagerFetch().run(NAME, REGION)
     with pytest.raises(ProcessLookupError):
         os.kill(spawned[0], 0)
 
 
 def test_a_fetch_that_was_cancelled_before_it_began_ends_at_once() -> None:
-    fetched = SecretFetch()
+    fetched = SecretsManagerFetch()
     fetched.cancel()
-    with pytest.raises(SecretError, match="was cancelled"):
+    with pytest.raises(SecretsManagerError, match="was cancelled"):
         fetched.run(NAME, REGION)

@@ -15,7 +15,7 @@ import pytest
 from tests.cloud.credential_house import NAME, OURS, Site, Vault, wait_for
 from VenAgent.cloud.tls import credentials as module
 from VenAgent.cloud.tls.credentials import REFRESH
-from VenAgent.cloud.tls.tls_errors import CredentialError
+from VenAgent.cloud.tls.tls_errors import TlsCredentialError
 from VenAgent.cloud.tls.tls_material import TlsMaterial
 
 pytest_plugins = ["tests.cloud.credential_fixtures"]
@@ -80,7 +80,7 @@ def test_the_copy_of_another_secret_is_not_used(
     copy = {"name": NAME, "region": "eu-west-1", "text": vault.text, **other}
     (tmp_path / "credentials.json").write_text(json.dumps(copy))
     vault.trouble = "AWS Secrets Manager cannot be reached"
-    with pytest.raises(CredentialError, match="cannot be reached"):
+    with pytest.raises(TlsCredentialError, match="cannot be reached"):
         secret_site().credentials.context()
 
 
@@ -171,7 +171,7 @@ def test_no_key_material_in_anything_that_is_told(
         wait_for(lambda seen=seen: vault.fetches > seen, "another fetch")
         try:
             told.append(repr(TlsMaterial.from_secret(text, NAME)))
-        except CredentialError as error:
+        except TlsCredentialError as error:
             told.append(repr(error))
     wait_for(lambda: site.codes() == [REFRESH], "the last finding")
     site.connect(accepted=False)

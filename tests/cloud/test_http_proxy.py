@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from VenAgent.cloud.http_proxy import HttpProxy
-from VenAgent.config.cloud_config import BrokerConfig, TlsConfig
+from VenAgent.config.cloud_config import CloudBrokerConfig, CloudTlsConfig
 
 ENVIRONMENT = {"https_proxy": "http://proxy.example:8080"}
 FROM_ENVIRONMENT = HttpProxy("proxy.example", 8080)
@@ -15,34 +15,34 @@ FROM_ENVIRONMENT = HttpProxy("proxy.example", 8080)
 @pytest.mark.parametrize(
     ("broker", "environment", "expected"),
     [
-        ({"host": "b.example", "tls": TlsConfig()}, ENVIRONMENT, FROM_ENVIRONMENT),
-        ({"host": "b.example", "tls": TlsConfig()}, {}, None),
+        ({"host": "b.example", "tls": CloudTlsConfig()}, ENVIRONMENT, FROM_ENVIRONMENT),
+        ({"host": "b.example", "tls": CloudTlsConfig()}, {}, None),
         (
-            {"host": "b.example", "tls": TlsConfig()},
+            {"host": "b.example", "tls": CloudTlsConfig()},
             {"HTTPS_PROXY": "http://proxy.example:8080"},
             FROM_ENVIRONMENT,
         ),
         ({"host": "b.example"}, ENVIRONMENT, None),  # plain MQTT is for this building
-        ({"host": "127.0.0.1", "tls": TlsConfig()}, ENVIRONMENT, None),
-        ({"host": "localhost", "tls": TlsConfig()}, ENVIRONMENT, None),
+        ({"host": "127.0.0.1", "tls": CloudTlsConfig()}, ENVIRONMENT, None),
+        ({"host": "localhost", "tls": CloudTlsConfig()}, ENVIRONMENT, None),
         (
-            {"host": "b.example", "tls": TlsConfig()},
+            {"host": "b.example", "tls": CloudTlsConfig()},
             {**ENVIRONMENT, "no_proxy": "x.test,.example"},
             None,
         ),
-        ({"host": "b.example", "tls": TlsConfig(), "proxy": "none"}, ENVIRONMENT, None),
+        ({"host": "b.example", "tls": CloudTlsConfig(), "proxy": "none"}, ENVIRONMENT, None),
         ({"host": "127.0.0.1", "proxy": "http://p"}, ENVIRONMENT, HttpProxy("p", 3128)),
     ],
 )
 def test_the_way_to_the_broker(
     broker: dict[str, object], environment: dict[str, str], expected: HttpProxy | None
 ) -> None:
-    assert HttpProxy.for_broker(BrokerConfig(**broker), environment) == expected
+    assert HttpProxy.for_broker(CloudBrokerConfig(**broker), environment) == expected
 
 
 def test_a_proxys_password_is_shown_nowhere() -> None:
     url = "http://me:Un%3Aseen@proxy.example:8080"
-    broker = BrokerConfig(host="b.example", proxy=SecretStr(url))
+    broker = CloudBrokerConfig(host="b.example", proxy=SecretStr(url))
     assert "seen" not in broker.model_dump_json() + repr(broker)
     proxy = HttpProxy.for_broker(broker, {})
     assert proxy is not None
@@ -55,4 +55,4 @@ def test_a_proxys_password_is_shown_nowhere() -> None:
 )
 def test_what_is_no_proxy_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"must be like http://proxy"):
-        BrokerConfig(host="b.example", proxy=SecretStr(url))
+        CloudBrokerConfig(host="b.example", proxy=SecretStr(url))

@@ -15,7 +15,7 @@ import pytest
 
 from tests.cloud.outboxes import message, texts, waiting, waiting_texts
 from VenAgent.cloud.outbox import Outbox, OutboxMessage, OutboxRank
-from VenAgent.cloud.outbox_file import unused_outbox_seq
+from VenAgent.cloud.outbox_file import unused_outbox_file_seq
 
 ROOT = Path(__file__).parents[2]
 
@@ -164,7 +164,7 @@ def test_seq_begins_at_one_and_grows_by_one(outbox: Outbox) -> None:
 
 
 def test_seq_of_an_agent_whose_data_was_removed_repeats_no_number(path: Path) -> None:
-    ms = unused_outbox_seq()
+    ms = unused_outbox_file_seq()
     assert abs(ms - time.time() * 1e3) < 60_000
     first = Outbox(path, synced=False, first_seq=ms)
     put_telemetry(first, parts=2)
@@ -285,7 +285,7 @@ PUTTER = """
 import sys
 from pathlib import Path
 from VenAgent.cloud.outbox import OutboxMessage, Outbox, OutboxRank
-from VenAgent.cloud.outbox_file import unused_outbox_seq
+from VenAgent.cloud.outbox_file import unused_outbox_file_seq
 
 outbox = Outbox(Path(sys.argv[1]), synced=True)
 told = 0

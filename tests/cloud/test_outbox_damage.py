@@ -146,6 +146,6 @@ def test_a_broken_file_that_cannot_be_put_aside_is_an_error_that_says_so(
     def read_only(*_: object) -> Path:
         raise PermissionError("read-only file system")
 
-    monkeypatch.setattr(outbox_module, "put_aside", read_only)
+    monkeypatch.setattr(outbox_module, "put_in_quarantine", read_only)
     with pytest.raises(sqlite3.OperationalError, match="read-only file system"):
         Outbox(path, synced=True)

@@ -16,9 +16,9 @@ from VenAgent.cloud import outbox_file
 from VenAgent.cloud.mqtt_settings import MqttSettings
 from VenAgent.cloud.mqtt_thread import MqttThread
 from VenAgent.cloud.outbox import CHECKPOINT_SEC, Outbox, OutboxMessage, OutboxRank
-from VenAgent.cloud.outbox_sender import BacklogPace, OutboxSender
+from VenAgent.cloud.outbox_sender import OutboxSender, OutboxSenderPace
 from VenAgent.cloud.thread_handoff import ThreadHandoff
-from VenAgent.config.cloud_config import BrokerConfig
+from VenAgent.config.cloud_config import CloudBrokerConfig
 
 ROWS = 20_000
 STEPS_AT_ONCE = 100
@@ -129,7 +129,7 @@ def test_but_not_for_ever(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_thread_copies_it_when_it_has_nothing_to_do(path: Path) -> None:
     outbox, other = Outbox(path, synced=True), Outbox(path, synced=False)
-    sender = OutboxSender(other, lambda waiting: waiting.id, BacklogPace(), 0.0)
+    sender = OutboxSender(other, lambda waiting: waiting.id, OutboxSenderPace(), 0.0)
     before = path.stat().st_size
     put_reports(outbox, 1, size=8_000)
     sender.pump(1.0)
@@ -150,7 +150,7 @@ def test_and_while_the_broker_is_away(path: Path, monkeypatch: pytest.MonkeyPatc
         unheard.bind(("127.0.0.1", 0))
         handoff = ThreadHandoff()
         settings = MqttSettings(
-            broker=BrokerConfig(port=unheard.getsockname()[1]),
+            broker=CloudBrokerConfig(port=unheard.getsockname()[1]),
             ven_id="site-1",
             status_topic="s",
             subscriptions=(),

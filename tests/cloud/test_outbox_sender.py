@@ -11,7 +11,7 @@ from VenAgent.cloud.outbox_sender import (
     LIVE_SEC,
     LIVE_WINDOW,
     URGENT_WINDOW,
-    BacklogPace,
+    OutboxSenderPace,
 )
 
 
@@ -48,7 +48,7 @@ def test_live_telemetry_goes_before_the_backlog(paced: Line) -> None:
 
 
 def test_live_telemetry_is_not_paced(tmp_path: Path) -> None:
-    line = Line(tmp_path / "slow.sqlite", BacklogPace(messages_per_sec=0.1))
+    line = Line(tmp_path / "slow.sqlite", OutboxSenderPace(messages_per_sec=0.1))
     line.put(*names("t", 20))
     assert line.pump() == names("t", 20)
     line.close()

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tests.cloud.line import Line
 from VenAgent.cloud.outbox import Outbox, OutboxMessage, OutboxRank
-from VenAgent.cloud.outbox_sender import URGENT_WINDOW, BacklogPace
+from VenAgent.cloud.outbox_sender import URGENT_WINDOW, OutboxSenderPace
 
 IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 """No power fails here: the disk would only take time."""
@@ -25,7 +25,7 @@ class LineLife(RuleBasedStateMachine):
         super().__init__()
         self.folder = tempfile.TemporaryDirectory(dir=IN_MEMORY)
         self.line = Line(
-            Path(self.folder.name) / "outbox.sqlite", BacklogPace(messages_per_sec=40.0)
+            Path(self.folder.name) / "outbox.sqlite", OutboxSenderPace(messages_per_sec=40.0)
         )
         self.urgent: list[str] = []
         self.seq = 0

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.cloud.line import Line, names
 from VenAgent.cloud.outbox import OutboxMessage, OutboxRank
-from VenAgent.cloud.outbox_sender import BURST_SEC, IDLE_SEC, BacklogPace
+from VenAgent.cloud.outbox_sender import BURST_SEC, IDLE_SEC, OutboxSenderPace
 from VenAgent.cloud.token_bucket import TokenBucket
 
 
@@ -30,7 +30,7 @@ def test_the_backlog_keeps_to_256_kib_a_second(paced: Line) -> None:
 
 
 def test_a_message_larger_than_a_second_of_the_pace_passes(tmp_path: Path) -> None:
-    line = Line(tmp_path / "slow.sqlite", BacklogPace(bytes_per_sec=10_000.0))
+    line = Line(tmp_path / "slow.sqlite", OutboxSenderPace(bytes_per_sec=10_000.0))
     line.put("large", "next", size=100_000)
     line.connect()
     assert line.run(5.0) == ["large"]

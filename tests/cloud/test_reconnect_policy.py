@@ -10,13 +10,13 @@ from VenAgent.cloud.reconnect_policy import (
     LONGEST_SEC,
     QUICK_SEC,
     SHORTEST_SEC,
-    ConnectionEnd,
     ReconnectPolicy,
+    ReconnectReason,
 )
 
-FAILED = ConnectionEnd("nothing listens")
-QUICK = ConnectionEnd("it closed it", online_sec=2.0, hung_up=True)
-LONG = ConnectionEnd("it closed it", online_sec=QUICK_SEC * 10, hung_up=True)
+FAILED = ReconnectReason("nothing listens")
+QUICK = ReconnectReason("it closed it", online_sec=2.0, hung_up=True)
+LONG = ReconnectReason("it closed it", online_sec=QUICK_SEC * 10, hung_up=True)
 TOOK_OUR_PLACE = "another client connects with our id site-1"
 
 
@@ -41,7 +41,7 @@ def reconnecting(drawn: Drawn) -> ReconnectPolicy:
     return ReconnectPolicy("site-1", "broker:8883", drawn)
 
 
-def after(reconnecting: ReconnectPolicy, *ends: ConnectionEnd) -> float:
+def after(reconnecting: ReconnectPolicy, *ends: ReconnectReason) -> float:
     pause_sec = 0.0
     for end in ends:
         reconnecting.ended(end)
@@ -92,7 +92,7 @@ def test_a_broker_that_is_gone_in_between_is_no_other_client(reconnecting: Recon
 
 
 def test_connections_that_we_ended_are_no_other_client(reconnecting: ReconnectPolicy) -> None:
-    half_open = ConnectionEnd("nothing came", online_sec=20.0)
+    half_open = ReconnectReason("nothing came", online_sec=20.0)
     after(reconnecting, QUICK, QUICK, half_open, QUICK)
     assert reconnecting.trouble() == ""
 
@@ -106,7 +106,7 @@ def test_once_known_it_stays_known_though_the_other_takes_its_time(
     reconnecting: ReconnectPolicy,
 ) -> None:
     """The other backs off as well: each of us is then online for minutes."""
-    later = ConnectionEnd("it closed it", online_sec=CONTESTED_PAUSE_SEC[1], hung_up=True)
+    later = ReconnectReason("it closed it", online_sec=CONTESTED_PAUSE_SEC[1], hung_up=True)
     assert after(reconnecting, QUICK, QUICK, QUICK, later, later) == CONTESTED_PAUSE_SEC[1]
     assert TOOK_OUR_PLACE in reconnecting.trouble()
     assert TOOK_OUR_PLACE in reconnecting.trouble(LASTING_SEC - 1)
@@ -115,7 +115,7 @@ def test_once_known_it_stays_known_though_the_other_takes_its_time(
 def test_it_is_over_when_a_connection_has_lasted(reconnecting: ReconnectPolicy) -> None:
     after(reconnecting, QUICK, QUICK, QUICK)
     assert reconnecting.trouble(LASTING_SEC) == ""
-    after(reconnecting, ConnectionEnd("it closed it", online_sec=LASTING_SEC, hung_up=True))
+    after(reconnecting, ReconnectReason("it closed it", online_sec=LASTING_SEC, hung_up=True))
     assert reconnecting.trouble() == ""
 
 
@@ -123,7 +123,7 @@ def test_the_same_topic_unconfirmed_each_time_is_rather_a_policy(
     reconnecting: ReconnectPolicy,
 ) -> None:
     """AWS IoT Core hangs up on a publish that the policy does not allow, without a word."""
-    forbidden = ConnectionEnd(
+    forbidden = ReconnectReason(
         "it closed it", online_sec=0.1, hung_up=True, unconfirmed="ven/loads/site-1"
     )
     after(reconnecting, *[forbidden] * 3)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.cloud.shadow_house import PREFIX, TOPICS, House, off
 from VenAgent.cloud.shadow_client import ShadowClient
-from VenAgent.contract.json_codec import MessageRefused
+from VenAgent.contract.message_refused import MessageRefused
 from VenAgent.contract.reasons import ReasonCode
 from VenAgent.contract.shadow import MAX_SHADOW_BYTES
 

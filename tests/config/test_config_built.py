@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.config.builders import MINIMAL, load, with_field
-from VenAgent.baseline.intervals import SiteCalendar
-from VenAgent.dr.panel import Control, LimitUnit
+from VenAgent.baseline.site_calendar import SiteCalendar
+from VenAgent.dr.panel import PanelCircuitControl, PanelLimitUnit
 
 
 def test_the_least_configuration_is_enough() -> None:
@@ -90,20 +90,20 @@ def test_a_circuit_is_controlled_at_its_point_on_its_device() -> None:
 @pytest.mark.parametrize(
     ("fields", "unit", "register_at_6_kw", "kw_at_50"),
     [
-        ({}, LimitUnit.PERCENT, 50.0, 6.0),
-        ({"limit_full_scale_kw": 10}, LimitUnit.PERCENT, 60.0, 5.0),
-        ({"limit_step": 20}, LimitUnit.PERCENT, 40.0, 6.0),
-        ({"limit_unit": "amps"}, LimitUnit.AMPS, 25.0, 12.0),
-        ({"limit_unit": "amps", "limit_full_scale_kw": 10}, LimitUnit.AMPS, 25.0, 12.0),
-        ({"limit_unit": "kw"}, LimitUnit.KW, 6.0, 50.0),
-        ({"limit_unit": "kw", "limit_step": 4}, LimitUnit.KW, 8.0, 50.0),
+        ({}, PanelLimitUnit.PERCENT, 50.0, 6.0),
+        ({"limit_full_scale_kw": 10}, PanelLimitUnit.PERCENT, 60.0, 5.0),
+        ({"limit_step": 20}, PanelLimitUnit.PERCENT, 40.0, 6.0),
+        ({"limit_unit": "amps"}, PanelLimitUnit.AMPS, 25.0, 12.0),
+        ({"limit_unit": "amps", "limit_full_scale_kw": 10}, PanelLimitUnit.AMPS, 25.0, 12.0),
+        ({"limit_unit": "kw"}, PanelLimitUnit.KW, 6.0, 50.0),
+        ({"limit_unit": "kw", "limit_step": 4}, PanelLimitUnit.KW, 8.0, 50.0),
     ],
 )
 def test_a_limit_has_its_scale(
-    fields: dict[str, Any], unit: LimitUnit, register_at_6_kw: float, kw_at_50: float
+    fields: dict[str, Any], unit: PanelLimitUnit, register_at_6_kw: float, kw_at_50: float
 ) -> None:
     (circuit,) = load(limited(**fields)).build_panel().circuits
-    assert circuit.control is Control.LIMIT
+    assert circuit.control is PanelCircuitControl.LIMIT
     assert circuit.limit is not None
     assert circuit.limit.unit is unit
     assert circuit.limit.value_at(6.0) == pytest.approx(register_at_6_kw)

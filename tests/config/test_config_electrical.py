@@ -8,9 +8,9 @@ import pytest
 
 from tests.config.builders import load
 from VenAgent.config import ConfigError
-from VenAgent.contract.telemetry import Quality
+from VenAgent.contract.telemetry import TelemetryQuality
 from VenAgent.dr.engine import Engine
-from VenAgent.dr.panel import CircuitReading, Reading
+from VenAgent.dr.panel import PanelCircuitReading, PanelReading
 from VenAgent.reporting import telemetry_builder as report
 
 CHARGER: dict[str, Any] = {
@@ -83,18 +83,18 @@ def test_amps_are_those_of_the_circuits_own_voltage() -> None:
     """24 A on a 20 A circuit of 120 V were shown as 12 A."""
     config = load(site({"voltage": 240}, breaker_amps=20, voltage=120))
     engine = Engine(config.build_panel(), "site-1")
-    reading = Reading(100.0, 2.88, {"ev": CircuitReading(power_kw=2.88)})
-    telemetry = report.telemetry(engine, reading, Quality.GOOD, seq=1, now=100.0)
+    reading = PanelReading(100.0, 2.88, {"ev": PanelCircuitReading(power_kw=2.88)})
+    telemetry = report.build_telemetry(engine, reading, TelemetryQuality.GOOD, seq=1, now=100.0)
     assert telemetry.circuits[0].current_amps == pytest.approx(24.0)
     assert telemetry.current_amps == pytest.approx(12.0)
-    assert "Charger draws 24 A of 20 A" in str(report.over_current(telemetry))
+    assert "Charger draws 24 A of 20 A" in str(report.telemetry_over_current(telemetry))
 
 
 def test_amps_on_three_phases_are_those_of_one_line() -> None:
     config = load(site(LINES, poles=3))
     engine = Engine(config.build_panel(), "site-1")
-    reading = Reading(100.0, 11.08, {"ev": CircuitReading(power_kw=11.08)}, voltage=400.0)
-    telemetry = report.telemetry(engine, reading, Quality.GOOD, seq=1, now=100.0)
+    reading = PanelReading(100.0, 11.08, {"ev": PanelCircuitReading(power_kw=11.08)}, voltage=400.0)
+    telemetry = report.build_telemetry(engine, reading, TelemetryQuality.GOOD, seq=1, now=100.0)
     assert telemetry.circuits[0].current_amps == pytest.approx(16.0, rel=0.01)
     assert telemetry.current_amps == pytest.approx(16.0, rel=0.01)
 

@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 from VenAgent.contract.command_limits import CommandLimits
-from VenAgent.contract.command_reader import parse_command
+from VenAgent.contract.command_reader import read_command
 from VenAgent.contract.commands import (
     CancelCommand,
     Command,
-    Feature,
+    CommandFeature,
     GetCommand,
     LimitCommand,
     LoadUpCommand,
@@ -21,11 +21,11 @@ from VenAgent.contract.commands import (
     ShedCommand,
     ShedLoadCommand,
 )
-from VenAgent.contract.telemetry import CircuitEntry, LoadEntry, Quality, Telemetry
+from VenAgent.contract.telemetry import Telemetry, TelemetryCircuit, TelemetryLoad, TelemetryQuality
 
 NOW = 1_760_000_000.0
 VEN_ID = "site-1"
-LIMITS = CommandLimits(max_shed_kw=48.0, supported=frozenset(Feature))
+LIMITS = CommandLimits(max_shed_kw=48.0, supported=frozenset(CommandFeature))
 
 OPS = [
     ("event", ShedCommand, {"shed_kw": 5}),
@@ -47,10 +47,10 @@ OPS = [
 
 def parse(message: Any) -> Command:
     payload = message if isinstance(message, (bytes, str)) else json.dumps(message)
-    return parse_command(payload, ven_id=VEN_ID, limits=LIMITS, now=NOW)
+    return read_command(payload, ven_id=VEN_ID, limits=LIMITS, now=NOW)
 
 
-def a_circuit(circuit_id: str, **fields: Any) -> CircuitEntry:
+def a_circuit(circuit_id: str, **fields: Any) -> TelemetryCircuit:
     known: dict[str, Any] = {
         "name": "EV Charger",
         "breaker_amps": 50.0,
@@ -59,10 +59,10 @@ def a_circuit(circuit_id: str, **fields: Any) -> CircuitEntry:
         "enabled": True,
         "critical": False,
     }
-    return CircuitEntry(id=circuit_id, **{**known, **fields})
+    return TelemetryCircuit(id=circuit_id, **{**known, **fields})
 
 
-def a_load(load_id: str, **fields: Any) -> LoadEntry:
+def a_load(load_id: str, **fields: Any) -> TelemetryLoad:
     known: dict[str, Any] = {
         "name": "EV Charger",
         "type": "ev",
@@ -72,7 +72,7 @@ def a_load(load_id: str, **fields: Any) -> LoadEntry:
         "enabled": True,
         "priority": 4,
     }
-    return LoadEntry(load_id=load_id, id=load_id, **{**known, **fields})
+    return TelemetryLoad(load_id=load_id, id=load_id, **{**known, **fields})
 
 
 def a_telemetry(**fields: Any) -> Telemetry:
@@ -92,7 +92,7 @@ def a_telemetry(**fields: Any) -> Telemetry:
         "panel_max_kw": 48.0,
         "current_amps": 30.0,
         "panel_utilization_percent": 15.0,
-        "quality": Quality.GOOD,
+        "quality": TelemetryQuality.GOOD,
         "circuits": (a_circuit("ev1"),),
         "loads": (a_load("ev1"),),
     }

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from VenAgent.contract.acks import AckStatus, ack, curtailed_circuit, reason_fields
+from VenAgent.contract.acks import AckStatus, ack_circuit, ack_reason_fields, build_ack
 from VenAgent.contract.json_codec import encode_json
 from VenAgent.contract.reasons import Reason, ReasonCode
 
@@ -34,7 +34,7 @@ def test_the_statuses_are_those_of_the_contract() -> None:
 
 @pytest.mark.parametrize("status", AckStatus)
 def test_every_ack_has_the_fields_of_every_ack(status: AckStatus) -> None:
-    body = ack(op="shedPanel", status=status, ven_id="v1", ts=1.23456, correlation_id="c1")
+    body = build_ack(op="shedPanel", status=status, ven_id="v1", ts=1.23456, correlation_id="c1")
     assert json.loads(encode_json(body)) == {
         "op": "shedPanel",
         "status": status.value,
@@ -48,12 +48,12 @@ def test_every_ack_has_the_fields_of_every_ack(status: AckStatus) -> None:
 
 
 def test_an_ack_to_a_command_without_an_id_says_null() -> None:
-    body = ack(op="x", status=AckStatus.REJECTED, ven_id="v1", ts=1.0, correlation_id=None)
+    body = build_ack(op="x", status=AckStatus.REJECTED, ven_id="v1", ts=1.0, correlation_id=None)
     assert body["correlationId"] is None
 
 
 def test_further_fields_stand_beside_the_usual_ones() -> None:
-    body = ack(
+    body = build_ack(
         op="get",
         status=AckStatus.SUCCESS,
         ven_id="v1",
@@ -68,7 +68,7 @@ def test_further_fields_stand_beside_the_usual_ones() -> None:
 
 
 def test_a_curtailed_circuit_is_told_under_all_its_names() -> None:
-    entry = curtailed_circuit(
+    entry = ack_circuit(
         circuit_id="ev1",
         name="EV Charger",
         breaker_amps=50.0,
@@ -91,7 +91,7 @@ def test_a_curtailed_circuit_is_told_under_all_its_names() -> None:
 
 @given(original_kw=st.floats(0.0, 100.0), share=st.floats(0.0, 1.0))
 def test_the_figures_of_a_curtailed_circuit_agree(original_kw: float, share: float) -> None:
-    entry = curtailed_circuit(
+    entry = ack_circuit(
         circuit_id="a",
         name="A",
         breaker_amps=30.0,
@@ -106,11 +106,11 @@ def test_the_figures_of_a_curtailed_circuit_agree(original_kw: float, share: flo
 
 def test_a_reason_stands_with_its_code() -> None:
     reason = Reason(ReasonCode.UNKNOWN_EVENT, "there is no event e1")
-    assert reason_fields(reason) == {
+    assert ack_reason_fields(reason) == {
         "reason": "there is no event e1",
         "reason_code": "unknown_event",
     }
-    assert reason_fields(None) == {}
+    assert ack_reason_fields(None) == {}
 
 
 def test_codes_are_snake_case_and_each_stands_once() -> None:

@@ -7,18 +7,18 @@ from typing import Any
 import pytest
 
 from VenAgent.contract.command_builder import (
+    build_cancel_command,
     build_command,
-    cancel_command,
-    event_command,
-    event_correlation_id,
-    get_command,
-    limit_command,
-    load_up_command,
-    ping_command,
-    restore_command,
-    set_config_command,
-    set_load_command,
-    shed_load_command,
+    build_correlation_id,
+    build_event_command,
+    build_get_command,
+    build_limit_command,
+    build_load_up_command,
+    build_ping_command,
+    build_restore_command,
+    build_set_config_command,
+    build_set_load_command,
+    build_shed_load_command,
 )
 from VenAgent.contract.golden import GOLDEN_COMMANDS
 
@@ -26,9 +26,9 @@ SENT = {"ven_id": "site-1", "issued_ts": 1760000000.0, "expires_ts": 1760000300.
 UNDER_WAY: dict[str, Any] = {**SENT}
 
 BUILT = {
-    "event": event_command(
+    "event": build_event_command(
         **{**SENT, "expires_ts": 1760001860.0},
-        correlation_id=event_correlation_id("42", "a1"),
+        correlation_id=build_correlation_id("42", "a1"),
         event_id="42",
         shed_kw=5.0,
         start_ts=1760000060.0,
@@ -37,7 +37,7 @@ BUILT = {
         modification=1,
         event_priority=2,
     ),
-    "shedLoad": shed_load_command(
+    "shedLoad": build_shed_load_command(
         **{**SENT, "expires_ts": 1760000900.0},
         correlation_id="evt-43-a2",
         event_id="43",
@@ -45,7 +45,7 @@ BUILT = {
         shed_kw=3.5,
         duration_sec=900.0,
     ),
-    "limit": limit_command(
+    "limit": build_limit_command(
         **UNDER_WAY,
         correlation_id="evt-44-a3",
         event_id="44",
@@ -55,7 +55,7 @@ BUILT = {
         heartbeat_sec=120.0,
         failsafe_min_sec=7200.0,
     ),
-    "loadUp": load_up_command(
+    "loadUp": build_load_up_command(
         **{**SENT, "expires_ts": 1760000660.0},
         correlation_id="evt-45-a4",
         event_id="45",
@@ -63,18 +63,18 @@ BUILT = {
         start_ts=1760000060.0,
         duration_sec=600.0,
     ),
-    "restore": restore_command(
+    "restore": build_restore_command(
         **UNDER_WAY, correlation_id="evt-42-a5", event_id="42", modification=2
     ),
-    "cancel": cancel_command(
+    "cancel": build_cancel_command(
         **UNDER_WAY, correlation_id="evt-42-a6", event_id="42", modification=2
     ),
-    "ping": ping_command(**UNDER_WAY, correlation_id="ping-1"),
-    "get": get_command(**UNDER_WAY, correlation_id="get-1", what="status"),
-    "setConfig": set_config_command(
+    "ping": build_ping_command(**UNDER_WAY, correlation_id="ping-1"),
+    "get": build_get_command(**UNDER_WAY, correlation_id="get-1", what="status"),
+    "setConfig": build_set_config_command(
         **UNDER_WAY, correlation_id="set-1", report_interval_sec=10.0, shadow_interval_sec=60.0
     ),
-    "setLoad": set_load_command(
+    "setLoad": build_set_load_command(
         **UNDER_WAY, correlation_id="set-2", circuit_id="ev1", enabled=False, priority=4
     ),
 }

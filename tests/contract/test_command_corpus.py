@@ -9,7 +9,7 @@ import pytest
 
 from tests.contract.builders import parse
 from tests.contract.corpus import AS_OBJECTS, CORPUS, CorpusEntry
-from VenAgent.contract.command_reader import CommandRejected
+from VenAgent.contract.command_reader import CommandNotRead
 from VenAgent.contract.commands import COMMAND_OF_OP
 from VenAgent.contract.reasons import ReasonCode
 
@@ -26,7 +26,7 @@ def answer(entry: CorpusEntry) -> None:
         command = parse(entry.payload)
         assert {name: getattr(command, name) for name in entry.read} == dict(entry.read)
         return
-    with pytest.raises(CommandRejected) as caught:
+    with pytest.raises(CommandNotRead) as caught:
         parse(entry.payload)
     assert caught.value.code.value == entry.refused
     assert entry.names in caught.value.reason

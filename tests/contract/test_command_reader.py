@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.contract.builders import NOW, OPS, parse
 from VenAgent.contract.command_fields import SPELLINGS
 from VenAgent.contract.command_limits import CommandLimits
-from VenAgent.contract.command_reader import CommandRejected, parse_command
+from VenAgent.contract.command_reader import CommandNotRead, read_command
 from VenAgent.contract.commands import (
     COMMAND_OF_OP,
     EventCommand,
@@ -27,8 +27,8 @@ SHED: dict[str, Any] = {"op": "event", "shed_kw": 5}
 DAY = 86_400
 
 
-def refused(message: Any) -> CommandRejected:
-    with pytest.raises(CommandRejected) as caught:
+def refused(message: Any) -> CommandNotRead:
+    with pytest.raises(CommandNotRead) as caught:
         parse(message)
     return caught.value
 
@@ -194,7 +194,7 @@ def test_seconds_ms_us_and_ns_are_told_apart_by_size(start_ts: int, text: bool) 
 def test_any_start_is_within_what_can_be_shown_or_refused(value: float) -> None:
     try:
         command = parse({**SHED, "start_ts": value})
-    except CommandRejected:
+    except CommandNotRead:
         return
     assert isinstance(command, ShedCommand)
     assert command.start_ts is not None
@@ -283,11 +283,11 @@ def test_a_site_may_want_events_to_be_dated() -> None:
     limits = CommandLimits(max_shed_kw=48.0, require_issued_ts=True)
 
     def read(message: dict[str, Any]) -> None:
-        parse_command(encode_json(message), ven_id="site-1", limits=limits, now=NOW)
+        read_command(encode_json(message), ven_id="site-1", limits=limits, now=NOW)
 
     read({**SHED, "issued_ts": NOW})
     read({"op": "restore"})
-    with pytest.raises(CommandRejected) as caught:
+    with pytest.raises(CommandNotRead) as caught:
         read(SHED)
     assert caught.value.code is ReasonCode.ISSUED_TS_REQUIRED
 
@@ -383,8 +383,8 @@ def test_what_the_engine_cannot_do_is_refused_and_not_treated_as_something_else(
     assert isinstance(command, EventCommand)
     assert len(command.features) == 1
     limits = CommandLimits(max_shed_kw=48.0)
-    with pytest.raises(CommandRejected) as caught:
-        parse_command(encode_json(message), ven_id="site-1", limits=limits, now=NOW)
+    with pytest.raises(CommandNotRead) as caught:
+        read_command(encode_json(message), ven_id="site-1", limits=limits, now=NOW)
     assert caught.value.code is ReasonCode.NOT_SUPPORTED
     assert next(iter(command.features)).value in caught.value.reason
 

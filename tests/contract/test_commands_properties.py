@@ -11,8 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.contract.builders import NOW, OPS, VEN_ID, parse
-from VenAgent.contract.command_reader import CommandRejected
-from VenAgent.contract.commands import ShedCommand, event_window
+from VenAgent.contract.command_reader import CommandNotRead
+from VenAgent.contract.commands import ShedCommand, event_command_window
 
 NAMES = st.sampled_from(
     [
@@ -46,14 +46,14 @@ def check(payload: bytes | str) -> None:
     """Either a command or a refusal that can be answered; and nothing else, ever."""
     try:
         command = parse(payload)
-    except CommandRejected as rejected:
+    except CommandNotRead as rejected:
         check_refusal(rejected)
         return
     assert command.op in {op for op, _, _ in OPS}
     assert parse(payload).fingerprint == command.fingerprint
     if isinstance(command, ShedCommand):
         assert 0.0 < command.shed_kw <= 48.0
-        start_ts, end_ts = event_window(command, NOW)
+        start_ts, end_ts = event_command_window(command, NOW)
         assert math.isfinite(start_ts)
         if command.duration_sec == 0 and command.end_ts is None:
             end_ts = start_ts + 86_400.0
@@ -63,7 +63,7 @@ def check(payload: bytes | str) -> None:
         assert command.modification >= 0
 
 
-def check_refusal(rejected: CommandRejected) -> None:
+def check_refusal(rejected: CommandNotRead) -> None:
     assert rejected.reason
     assert rejected.op
     answer = [rejected.reason, rejected.op, rejected.correlation_id, rejected.event_id]

@@ -9,12 +9,12 @@ import pytest
 
 from tests.contract.builders import NOW, VEN_ID, parse
 from VenAgent.contract.command_limits import CommandLimits
-from VenAgent.contract.command_reader import CommandRejected, parse_command
+from VenAgent.contract.command_reader import CommandNotRead, read_command
 from VenAgent.contract.reasons import ReasonCode
 
 
-def refusal(message: Any) -> CommandRejected:
-    with pytest.raises(CommandRejected) as caught:
+def refusal(message: Any) -> CommandNotRead:
+    with pytest.raises(CommandNotRead) as caught:
         parse(message)
     return caught.value
 
@@ -163,7 +163,7 @@ def test_the_limits_are_the_sites() -> None:
         ({"shed_kw": 5, "duration_sec": 59}, "duration"),
         ({"shed_kw": 5, "duration_sec": 121}, "duration"),
     ):
-        with pytest.raises(CommandRejected, match=word):
-            parse_command(
+        with pytest.raises(CommandNotRead, match=word):
+            read_command(
                 json.dumps({"op": "event", **fields}), ven_id=VEN_ID, limits=limits, now=NOW
             )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.contract.builders import NOW, OPS, VEN_ID, parse
-from VenAgent.contract.command_reader import CommandRejected
+from VenAgent.contract.command_reader import CommandNotRead
 from VenAgent.contract.commands import Command, PingCommand, ShedCommand
 
 
@@ -163,7 +163,7 @@ def test_bytes_and_text_are_read(payload: bytes | str) -> None:
 @pytest.mark.parametrize("op", ["event", "shedPanel"])
 def test_a_shed_of_the_panel_has_no_circuit(op: str) -> None:
     for key in ("loadId", "circuitId", "circuit_id"):
-        with pytest.raises(CommandRejected, match=f"{key}: {op} has no use for"):
+        with pytest.raises(CommandNotRead, match=f"{key}: {op} has no use for"):
             parse({"op": op, "shed_kw": 5, key: "ev1"})
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.contract.builders import NOW, parse
-from VenAgent.contract.commands import ShedCommand, event_window
+from VenAgent.contract.commands import ShedCommand, event_command_window
 
 
 @pytest.mark.parametrize("sent", ["4.5", " 4.5 ", "45e-1", 4.5])
@@ -79,4 +79,4 @@ def test_ids_that_are_numbers_are_read_as_text() -> None:
 def test_when_an_event_begins_and_ends(fields: dict[str, Any], window: tuple[float, float]) -> None:
     command = parse({"op": "event", "shed_kw": 1, **fields})
     assert isinstance(command, ShedCommand)
-    assert event_window(command, NOW) == window
+    assert event_command_window(command, NOW) == window

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from VenAgent.contract.json_codec import (
     MAX_DEPTH,
     MAX_INPUT_BYTES,
-    MessageRefused,
     decode_json,
     encode_json,
-    rounded,
+    json_number,
 )
+from VenAgent.contract.message_refused import MessageRefused
 from VenAgent.contract.reasons import ReasonCode
 
 JSON_VALUES = st.recursive(
@@ -52,18 +52,18 @@ def test_there_are_no_blanks_on_the_wire() -> None:
     [(1.23456, 1.235), (-0.0001, 0.0), (0.0, 0.0), (None, None), (5, 5.0)],
 )
 def test_values_are_rounded_for_the_wire(value: float | None, expected: float | None) -> None:
-    assert rounded(value) == expected
-    assert "-0.0" not in repr(rounded(value))
+    assert json_number(value) == expected
+    assert "-0.0" not in repr(json_number(value))
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_what_is_no_number_is_null_on_the_wire(value: float) -> None:
-    assert rounded(value) is None
+    assert json_number(value) is None
 
 
 def test_the_digits_can_be_chosen() -> None:
-    assert rounded(1.2345678, 6) == 1.234568
-    assert rounded(99.96, 1) == 100.0
+    assert json_number(1.2345678, 6) == 1.234568
+    assert json_number(99.96, 1) == 100.0
 
 
 def refused(payload: bytes | str, **limits: int) -> MessageRefused:

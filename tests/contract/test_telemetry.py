@@ -17,11 +17,11 @@ from VenAgent.contract.golden import GOLDEN_LOADS, GOLDEN_TELEMETRY
 from VenAgent.contract.json_codec import encode_json
 from VenAgent.contract.reasons import ReasonCode
 from VenAgent.contract.telemetry import (
-    Availability,
-    AvailabilityState,
-    LoadsSnapshot,
-    Quality,
-    split_by_circuits,
+    TelemetryAvailability,
+    TelemetryAvailabilityState,
+    TelemetryLoadsSnapshot,
+    TelemetryQuality,
+    split_telemetry,
 )
 
 TELEMETRY_KEYS = {
@@ -48,7 +48,7 @@ def test_telemetry_has_exactly_the_keys_of_the_contract() -> None:
 
 
 def test_a_loads_snapshot_has_exactly_the_keys_of_the_contract() -> None:
-    wire = LoadsSnapshot(ven_id="v1", ts=NOW, loads=(a_load("ev1"),)).to_wire()
+    wire = TelemetryLoadsSnapshot(ven_id="v1", ts=NOW, loads=(a_load("ev1"),)).to_wire()
     assert set(wire) == {"schemaVersion", "venId", "timestamp", "ts_ms", "loads"}
     assert set(wire["loads"][0]) == LOAD_KEYS
     assert wire["schemaVersion"] == "1.0"
@@ -71,7 +71,7 @@ def test_each_value_stands_under_its_name() -> None:
         panel_max_kw=48.0,
         current_amps=73.5,
         panel_utilization_percent=36.7,
-        quality=Quality.STALE,
+        quality=TelemetryQuality.STALE,
     ).to_wire()
     known = {key: value for key, value in wire.items() if key not in ("circuits", "loads")}
     assert known == {
@@ -130,13 +130,13 @@ def test_the_golden_telemetry_is_what_is_written() -> None:
     )
     assert message.to_wire() == golden
     assert list(message.to_wire())[:5] == list(golden)[:5]
-    loads = LoadsSnapshot(ven_id="site-1", ts=1760000000.25, loads=message.loads)
+    loads = TelemetryLoadsSnapshot(ven_id="site-1", ts=1760000000.25, loads=message.loads)
     assert loads.to_wire() == GOLDEN_LOADS
 
 
 def test_a_site_that_does_not_take_part_says_so() -> None:
-    away = Availability(
-        state=AvailabilityState.OPTED_OUT, until_ts=NOW, reason_code=ReasonCode.OPTED_OUT
+    away = TelemetryAvailability(
+        state=TelemetryAvailabilityState.OPTED_OUT, until_ts=NOW, reason_code=ReasonCode.OPTED_OUT
     )
     assert a_telemetry(availability=away).to_wire()["availability"] == {
         "state": "opted_out",
@@ -175,8 +175,8 @@ def test_each_value_of_a_circuit_and_a_load_stands_under_its_name() -> None:
 
 @pytest.mark.parametrize("quality", ["good", "partial", "stale", "missing"])
 def test_the_qualities_are_those_of_the_contract(quality: str) -> None:
-    assert a_telemetry(quality=Quality(quality)).to_wire()["quality"] == quality
-    assert len(Quality) == 4
+    assert a_telemetry(quality=TelemetryQuality(quality)).to_wire()["quality"] == quality
+    assert len(TelemetryQuality) == 4
 
 
 def test_what_was_not_read_is_null() -> None:
@@ -237,13 +237,13 @@ def message_of(circuits: int, loads: int, name: str = "Circuit") -> dict[str, An
 
 def test_a_message_that_fits_is_left_as_it_is() -> None:
     message = message_of(40, 40)
-    assert split_by_circuits(message) == [message]
+    assert split_telemetry(message) == [message]
     assert len(encode_json(message)) < MAX_PAYLOAD_BYTES
 
 
 def test_a_panel_of_a_thousand_circuits_is_split_and_stays_below_the_bound() -> None:
     message = message_of(1000, 1000)
-    parts = split_by_circuits(message)
+    parts = split_telemetry(message)
     assert len(parts) > 1
     assert all(len(encode_json(part)) <= MAX_PAYLOAD_BYTES for part in parts)
     assert [circuit for part in parts for circuit in part["circuits"]] == message["circuits"]
@@ -252,8 +252,8 @@ def test_a_panel_of_a_thousand_circuits_is_split_and_stays_below_the_bound() -> 
 
 def test_a_loads_snapshot_is_split_too() -> None:
     loads = tuple(a_load(f"c{i}") for i in range(1000))
-    message = LoadsSnapshot(ven_id="v1", ts=NOW, loads=loads).to_wire()
-    parts = split_by_circuits(message)
+    message = TelemetryLoadsSnapshot(ven_id="v1", ts=NOW, loads=loads).to_wire()
+    parts = split_telemetry(message)
     assert [load for part in parts for load in part["loads"]] == message["loads"]
     assert all(len(encode_json(part)) <= MAX_PAYLOAD_BYTES for part in parts)
     assert all("circuits" not in part for part in parts)
@@ -261,7 +261,7 @@ def test_a_loads_snapshot_is_split_too() -> None:
 
 def test_a_message_without_circuits_is_left_as_it_is() -> None:
     message = message_of(0, 0)
-    assert split_by_circuits(message, 10) == [message]
+    assert split_telemetry(message, 10) == [message]
 
 
 @settings(deadline=None, max_examples=60)
@@ -275,7 +275,7 @@ def test_splitting_loses_nothing_and_stays_below_the_bound(
     circuits: int, loads: int, max_bytes: int, name: str
 ) -> None:
     message = message_of(circuits, loads, name)
-    parts = split_by_circuits(message, max_bytes)
+    parts = split_telemetry(message, max_bytes)
     assert [circuit for part in parts for circuit in part["circuits"]] == message["circuits"]
     assert [load for part in parts for load in part["loads"]] == message["loads"]
     assert all(len(encode_json(part)) <= max_bytes for part in parts)

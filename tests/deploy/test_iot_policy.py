@@ -16,7 +16,7 @@ import pytest
 from tests.cloud.shadow_house import House
 from tests.support.iot_policy import Client, bus_policy, mosquitto_acl, size, ven_policy
 from VenAgent.config.bus_bridge_config import BusBridgeConfig
-from VenAgent.contract.topics import Topics, bus_in, bus_out
+from VenAgent.contract.topics import Topics, bus_in_topic, bus_out_topic
 
 POLICY = ven_policy()
 SITE, NEIGHBOUR = "site-1", "site-2"
@@ -37,11 +37,11 @@ PUBLISHED = [
     TOPICS.shadow_update,
     TOPICS.shadow_get,
     TOPICS.named_shadow_update("circuits-1"),
-    bus_out(SITE),
+    bus_out_topic(SITE),
 ]
 FILTERS = [*(getattr(TOPICS, name) for name in HEARD_FIELDS), *TOPICS.shadow_heard]
 RECEIVED = [topic_filter.replace("+", "circuits-1") for topic_filter in FILTERS]
-FOR_THE_BUS = f"{bus_in(SITE)}/cloud/weather"
+FOR_THE_BUS = f"{bus_in_topic(SITE)}/cloud/weather"
 
 Right = tuple[str, str, tuple[str, ...]]
 
@@ -155,7 +155,12 @@ def test_what_comes_for_its_bus_needs_a_policy_of_its_own() -> None:
             OURS.allowed(document, "iot:Subscribe", f"topicfilter/ven/bus/{SITE}/in/#") is allowed
         )
         assert not OURS.allowed(document, "iot:Receive", f"topic/{foreign}")
-        for other in (f"{bus_in(NEIGHBOUR)}/#", "ven/bus/+/in/#", "ven/bus/#", f"ven/bus/{SITE}/#"):
+        for other in (
+            f"{bus_in_topic(NEIGHBOUR)}/#",
+            "ven/bus/+/in/#",
+            "ven/bus/#",
+            f"ven/bus/{SITE}/#",
+        ):
             assert not OURS.allowed(document, "iot:Subscribe", f"topicfilter/{other}")
         assert not OURS.allowed(document, "iot:Publish", f"topic/{own}")
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from VenAgent.dr.circuit_selection import Action, Candidate, Selection, sheddable_kw
+from VenAgent.dr.circuit_selection import (
+    CircuitAction,
+    CircuitCandidate,
+    CircuitSelection,
+    selectable_circuit_kw,
+)
 from VenAgent.dr.panel import (
-    Circuit,
-    CircuitReading,
-    Control,
-    LimitScale,
-    LimitUnit,
     Panel,
-    Reading,
+    PanelCircuit,
+    PanelCircuitControl,
+    PanelCircuitReading,
+    PanelLimitScale,
+    PanelLimitUnit,
+    PanelReading,
 )
 
 NOW = 1_760_000_000.0
@@ -37,12 +42,12 @@ FINE_KW = 1e-4
 """A step of a limit so small that the limit counts as continuous."""
 
 
-def percent(breaker_amps: float, step: float = 1.0) -> LimitScale:
-    return LimitScale(LimitUnit.PERCENT, breaker_amps * VOLTAGE / 1000.0, VOLTAGE, step)
+def percent(breaker_amps: float, step: float = 1.0) -> PanelLimitScale:
+    return PanelLimitScale(PanelLimitUnit.PERCENT, breaker_amps * VOLTAGE / 1000.0, VOLTAGE, step)
 
 
-def kilowatts(step: float) -> LimitScale:
-    return LimitScale(LimitUnit.KW, 0.0, VOLTAGE, step)
+def kilowatts(step: float) -> PanelLimitScale:
+    return PanelLimitScale(PanelLimitUnit.KW, 0.0, VOLTAGE, step)
 
 
 def switch(
@@ -52,8 +57,8 @@ def switch(
     priority: int = 3,
     critical: bool = False,
     floor: float | None = None,
-) -> Circuit:
-    return Circuit(
+) -> PanelCircuit:
+    return PanelCircuit(
         id=circuit_id,
         name=circuit_id.title(),
         type="other",
@@ -61,7 +66,7 @@ def switch(
         voltage=VOLTAGE,
         priority=priority,
         critical=critical,
-        control=Control.SWITCH,
+        control=PanelCircuitControl.SWITCH,
         floor=floor,
         point=f"site/panel/{circuit_id}_switch",
         switch_point=f"site/panel/{circuit_id}_switch",
@@ -75,9 +80,9 @@ def limit(
     priority: int = 3,
     critical: bool = False,
     floor: float | None = None,
-    scale: LimitScale | None = None,
-) -> Circuit:
-    return Circuit(
+    scale: PanelLimitScale | None = None,
+) -> PanelCircuit:
+    return PanelCircuit(
         id=circuit_id,
         name=circuit_id.title(),
         type="other",
@@ -85,7 +90,7 @@ def limit(
         voltage=VOLTAGE,
         priority=priority,
         critical=critical,
-        control=Control.LIMIT,
+        control=PanelCircuitControl.LIMIT,
         limit=scale or percent(breaker_amps),
         floor=floor,
         point=f"site/panel/{circuit_id}_limit",
@@ -93,14 +98,14 @@ def limit(
     )
 
 
-def unswitchable(circuit_id: str, breaker_amps: float = 30.0) -> Circuit:
-    return Circuit(
+def unswitchable(circuit_id: str, breaker_amps: float = 30.0) -> PanelCircuit:
+    return PanelCircuit(
         id=circuit_id,
         name=circuit_id.title(),
         type="other",
         breaker_amps=breaker_amps,
         voltage=VOLTAGE,
-        control=Control.NONE,
+        control=PanelCircuitControl.NONE,
     )
 
 
@@ -117,7 +122,7 @@ def house_panel() -> Panel:
     )
 
 
-def panel_of(*circuits: Circuit, amperage: float = 200.0) -> Panel:
+def panel_of(*circuits: PanelCircuit, amperage: float = 200.0) -> Panel:
     return Panel(amperage=amperage, voltage=VOLTAGE, circuits=circuits)
 
 
@@ -128,28 +133,28 @@ def reading_of(
     ts: float = NOW,
     closed: Mapping[str, bool | None] | None = None,
     limits: Mapping[str, float | None] | None = None,
-) -> Reading:
+) -> PanelReading:
     """A whole reading; contactors closed and limits at 100 unless given."""
     closed, limits = closed or {}, limits or {}
     circuits = {}
     for circuit in panel.circuits:
-        limited = circuit.control is Control.LIMIT
-        circuits[circuit.id] = CircuitReading(
+        limited = circuit.control is PanelCircuitControl.LIMIT
+        circuits[circuit.id] = PanelCircuitReading(
             power_kw=draws_kw.get(circuit.id),
             closed=closed.get(circuit.id, True),
             limit=limits.get(circuit.id, 100.0) if limited else None,
         )
     total_kw = sum(kw for kw in draws_kw.values() if kw is not None)
-    return Reading(ts=ts, power_kw=total_kw, circuits=circuits)
+    return PanelReading(ts=ts, power_kw=total_kw, circuits=circuits)
 
 
-def candidate(circuit: Circuit, power_kw: float) -> Candidate:
-    return Candidate(circuit, power_kw, sheddable_kw(circuit, power_kw))
+def candidate(circuit: PanelCircuit, power_kw: float) -> CircuitCandidate:
+    return CircuitCandidate(circuit, power_kw, selectable_circuit_kw(circuit, power_kw))
 
 
-def by_id(made: Selection) -> dict[str, Action]:
+def by_id(made: CircuitSelection) -> dict[str, CircuitAction]:
     return {action.circuit_id: action for action in made.actions}
 
 
-def total_shed_kw(pool: Sequence[Candidate]) -> float:
+def total_shed_kw(pool: Sequence[CircuitCandidate]) -> float:
     return sum(c.max_shed_kw for c in pool)

@@ -17,31 +17,31 @@ from typing import Any
 from tests.dr.builders import DRAWS_KW, NOW, VEN_ID, house_panel
 from tests.dr.write_ahead import check_order
 from VenAgent.contract.command_limits import CommandLimits
-from VenAgent.contract.command_reader import CommandRejected, parse_command
+from VenAgent.contract.command_reader import CommandNotRead, read_command
 from VenAgent.contract.json_codec import encode_json
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.effects import (
-    Announce,
+    AnnounceEffect,
     Effects,
-    Prepare,
-    Prepared,
-    RaiseAlert,
-    ReadMeter,
-    Release,
-    Restore,
-    SaveEvent,
-    SaveFact,
-    SaveFingerprint,
-    SendAck,
-    Switch,
-    Write,
+    PreparedEffect,
+    PrepareEffect,
+    RaiseAlertEffect,
+    ReadMeterEffect,
+    ReleaseEffect,
+    RestoreEffect,
+    SaveEventEffect,
+    SaveFactEffect,
+    SaveFingerprintEffect,
+    SendAckEffect,
+    SwitchEffect,
+    WriteEffect,
 )
-from VenAgent.dr.engine import Engine, RecoveredState
+from VenAgent.dr.engine import Engine, RecoveredEngineState
 from VenAgent.dr.event import Event
-from VenAgent.dr.panel import CircuitReading, Control, Panel, Reading
+from VenAgent.dr.panel import Panel, PanelCircuitControl, PanelCircuitReading, PanelReading
 from VenAgent.dr.point_write import PointWrite
 from VenAgent.dr.policy import Policy
-from VenAgent.storage.event_record import from_record, to_record
+from VenAgent.storage.event_record import from_event_record, to_event_record
 
 Ack = Mapping[str, Any]
 
@@ -65,7 +65,9 @@ class House:
         self.demand_kw = dict(draws_kw or DRAWS_KW)
         self.closed = {circuit.id: True for circuit in self.panel.circuits}
         self.limits = {
-            circuit.id: 100.0 for circuit in self.panel.circuits if circuit.control is Control.LIMIT
+            circuit.id: 100.0
+            for circuit in self.panel.circuits
+            if circuit.control is PanelCircuitControl.LIMIT
         }
         # Faults, by circuit: a write that fails; one that fails though the device switches; and one
         # that is confirmed though the device does not switch.
@@ -139,9 +141,9 @@ class House:
             for circuit in self.panel.circuits
         }
 
-    def read(self) -> Reading:
+    def read(self) -> PanelReading:
         if not self.meter_works:
-            return Reading(self.now, None, {})
+            return PanelReading(self.now, None, {})
         changed_ts, before = self._shown
         settling = self.now < changed_ts + self.meter_lag_sec
         draws_kw = {
@@ -154,15 +156,15 @@ class House:
             for circuit_id in draws_kw
             if circuit_id in self.configured.by_id
         }
-        return Reading(self.now, sum(draws_kw.values()), circuits)
+        return PanelReading(self.now, sum(draws_kw.values()), circuits)
 
-    def _read_circuit(self, circuit_id: str, power_kw: float) -> CircuitReading:
+    def _read_circuit(self, circuit_id: str, power_kw: float) -> PanelCircuitReading:
         """With the polarity that the configuration names, which may not be that of the wires."""
         configured, wired = self.configured.by_id[circuit_id], self.panel.by_id[circuit_id]
         if configured.point.rpartition("/")[0] in self.away:
-            return CircuitReading()
+            return PanelCircuitReading()
         closed = self.closed[circuit_id]
-        return CircuitReading(
+        return PanelCircuitReading(
             power_kw,
             closed if configured.inverted == wired.inverted else not closed,
             self.limits.get(circuit_id),
@@ -203,8 +205,8 @@ class House:
         known = len(self.acks)
         limits = CommandLimits(max_shed_kw=self.panel.max_kw)
         try:
-            command = parse_command(payload, ven_id=VEN_ID, limits=limits, now=self.now)
-        except CommandRejected as rejected:
+            command = read_command(payload, ven_id=VEN_ID, limits=limits, now=self.now)
+        except CommandNotRead as rejected:
             self.do(self.engine.refuse(rejected, self.now))
         else:
             self.do(self.engine.command(command, self.now))
@@ -270,7 +272,7 @@ class House:
         if self.journal_and_acks(effects):
             self._live_on()
         for effect in effects:
-            if not isinstance(effect, (SaveEvent, SaveFact, SaveFingerprint)):
+            if not isinstance(effect, (SaveEventEffect, SaveFactEffect, SaveFingerprintEffect)):
                 self._carry_out(effect)
                 self._live_on()
         if not self.hold:
@@ -280,18 +282,21 @@ class House:
         """Keep records and acks in one transaction; whether there were any."""
         self.journal_ts = self.now
         for effect in effects:
-            if isinstance(effect, SaveEvent):
-                record = to_record(effect.event)
+            if isinstance(effect, SaveEventEffect):
+                record = to_event_record(effect.event)
                 self.journal[effect.event.event_id] = json.dumps(record, allow_nan=False)
-            elif isinstance(effect, SaveFact):
+            elif isinstance(effect, SaveFactEffect):
                 self.facts[effect.name] = json.dumps(effect.value, allow_nan=False)
-            elif isinstance(effect, SaveFingerprint):
+            elif isinstance(effect, SaveFingerprintEffect):
                 self.fingerprints[effect.correlation_id] = effect.fingerprint
-            elif isinstance(effect, SendAck):
+            elif isinstance(effect, SendAckEffect):
                 self.unsent.append(json.dumps(effect.body, allow_nan=False))
                 if effect.is_reply:
                     self.remembered.append(self.unsent[-1])
-        return any(isinstance(effect, (SaveEvent, SaveFact, SendAck)) for effect in effects)
+        return any(
+            isinstance(effect, (SaveEventEffect, SaveFactEffect, SendAckEffect))
+            for effect in effects
+        )
 
     def _live_on(self) -> None:
         if self.kill_after is not None:
@@ -313,9 +318,9 @@ class House:
         for body in self.unsent.copy():
             self._send_ack(json.loads(body), is_reply=body in self.remembered)
         records = [json.loads(record) for record in self.journal.values()]
-        events = [from_record(record) for record in records]
+        events = [from_event_record(record) for record in records]
         self.engine = Engine(self.configured, VEN_ID, self.policy)
-        recovered = RecoveredState(
+        recovered = RecoveredEngineState(
             events=[event for event in events if not event.done],
             replies=[json.loads(body) for body in self.remembered],
             fingerprints=list(self.fingerprints.items()),
@@ -333,26 +338,26 @@ class House:
 
     def _carry_out(self, effect: Any) -> None:
         match effect:
-            case SendAck():
+            case SendAckEffect():
                 self._send_ack(effect.body, is_reply=effect.is_reply)
-            case Prepare():
+            case PrepareEffect():
                 self.jobs.append(lambda: self._prepare(effect))
-            case Write():
+            case WriteEffect():
                 self.jobs.append(lambda: self._shed(effect))
-            case Restore():
+            case RestoreEffect():
                 asked_ts = self.now
                 self.jobs.append(lambda: self._restore(effect, asked_ts))
-            case ReadMeter():
+            case ReadMeterEffect():
                 self.jobs.append(self._report)
-            case Release():
+            case ReleaseEffect():
                 self.released += [effect.task_id] if effect.task_id else []
-            case Announce():
+            case AnnounceEffect():
                 self.announced.append(effect.event)
-            case Switch():
+            case SwitchEffect():
                 self.jobs.append(lambda: self._switch(effect))
-            case RaiseAlert(message=None):
+            case RaiseAlertEffect(message=None):
                 self.alerts.pop((effect.code, effect.subject), None)
-            case RaiseAlert():
+            case RaiseAlertEffect():
                 self.alerts[effect.code, effect.subject] = effect.message or ""
                 self.alerted.append(effect.code)
             case _:
@@ -361,30 +366,30 @@ class House:
     def _report(self) -> Effects:
         return self.engine.reading(self.read(), self.now)
 
-    def _prepare(self, effect: Prepare) -> Effects:
+    def _prepare(self, effect: PrepareEffect) -> Effects:
         code = ReasonCode.NOT_ANSWERED if self.may_pass else ReasonCode.RESERVATION_REFUSED
         refusal = None if self.refusal is None else Reason(code, self.refusal)
-        outcome = Prepared(self.read(), refusal, self.may_pass)
+        outcome = PreparedEffect(self.read(), refusal, self.may_pass)
         return self.engine.prepared(effect.event_id, outcome, self.now)
 
-    def _shed(self, effect: Write) -> Effects:
+    def _shed(self, effect: WriteEffect) -> Effects:
         self.put_back -= {write.circuit_id for write in effect.writes}
         failures = self._write(effect.writes)
         reading = self.read() if effect.verify else None
         return self.engine.written(effect.event_id, failures, self.now, reading)
 
-    def _restore(self, effect: Restore, asked_ts: float) -> Effects:
+    def _restore(self, effect: RestoreEffect, asked_ts: float) -> Effects:
         twice = self.put_back & {write.circuit_id for write in effect.writes}
         assert self.now != asked_ts or not twice, f"{twice} restored already"
         failures = self._write(effect.writes)
         reading = self.read()
         effects = self.engine.restored(effect.event_id, failures, self.now, reading)
         for saved in effects:
-            if isinstance(saved, SaveEvent) and saved.event.event_id == effect.event_id:
+            if isinstance(saved, SaveEventEffect) and saved.event.event_id == effect.event_id:
                 self.put_back |= {c.circuit_id for c in saved.event.circuits if c.restored}
         return effects
 
-    def _switch(self, effect: Switch) -> Effects:
+    def _switch(self, effect: SwitchEffect) -> Effects:
         self.put_back -= {write.circuit_id for write in effect.writes}
         failures = self._write(effect.writes)
         for write in effect.writes:
@@ -402,7 +407,7 @@ class House:
             self.replies.append(body)
 
     def recorded(self, event_id: str) -> Event:
-        return from_record(json.loads(self.journal[event_id]))
+        return from_event_record(json.loads(self.journal[event_id]))
 
     # ---- what a test asks --------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from tests.dr.builders import NOW
 from tests.dr.house import House, send_event
 from tests.dr.test_engine_equipment import bearing
 from VenAgent.dr.event_execution import WORK_LIMIT_SEC
-from VenAgent.dr.policy import Endurance, Policy
+from VenAgent.dr.policy import EndurancePolicy, Policy
 
 DAY_SEC = 86_400.0
 BACK = pytest.mark.parametrize("step_sec", [-20.0, -3600.0, -DAY_SEC])
@@ -77,7 +77,7 @@ def test_set_forward_on_the_way_back_it_keeps_the_pause_between_two_circuits() -
 
 @pytest.mark.parametrize("step_sec", [-DAY_SEC, 3600.0, DAY_SEC])
 def test_set_in_mid_event_it_keeps_a_compressor_off_as_long_as_it_must_be(step_sec: float) -> None:
-    house = House(bearing(heater1=Endurance(min_off_sec=300.0)))
+    house = House(bearing(heater1=EndurancePolicy(min_off_sec=300.0)))
     send_event(house, 4.5, duration_sec=600.0)
     house.wait(60.0)
     house.set_clock(step_sec)
@@ -90,7 +90,7 @@ def test_set_in_mid_event_it_keeps_a_compressor_off_as_long_as_it_must_be(step_s
 
 @BOTH
 def test_set_after_an_event_it_keeps_a_compressor_on_as_long_as_it_must_be(step_sec: float) -> None:
-    house = House(bearing(heater1=Endurance(min_on_sec=600.0)))
+    house = House(bearing(heater1=EndurancePolicy(min_on_sec=600.0)))
     send_event(house, 4.5, duration_sec=60.0)
     house.wait(61.0)
     house.set_clock(step_sec)
@@ -99,7 +99,7 @@ def test_set_after_an_event_it_keeps_a_compressor_on_as_long_as_it_must_be(step_
 
 
 def test_corrected_by_a_year_it_does_not_bar_a_circuit_for_one() -> None:
-    house = House(bearing(heater1=Endurance(max_sheds_per_day=1)))
+    house = House(bearing(heater1=EndurancePolicy(max_sheds_per_day=1)))
     send_event(house, 4.5, duration_sec=60.0)
     house.wait(61.0)
     house.set_clock(-365 * DAY_SEC)
@@ -177,7 +177,7 @@ def test_a_clock_without_a_battery_does_not_make_an_event_longer(
 
 def test_a_circuit_that_was_shed_in_the_future_does_not_stay_off_until_then() -> None:
     """The clock was set, and the agent has not heard of it yet."""
-    house = House(bearing(heater1=Endurance(min_off_sec=300.0)))
+    house = House(bearing(heater1=EndurancePolicy(min_off_sec=300.0)))
     send_event(house, 4.5, duration_sec=600.0)
     house.move_clock(-DAY_SEC)
     house.send("restore", correlationId="r1")

@@ -9,10 +9,10 @@ import pytest
 from tests.dr.builders import NOW, TOTAL_KW, house_panel, limit, panel_of, percent
 from tests.dr.house import House, send_event
 from VenAgent.dr.panel import Panel
-from VenAgent.dr.policy import Endurance, Policy
+from VenAgent.dr.policy import EndurancePolicy, Policy
 
 
-def bearing(**by_circuit: Endurance) -> Panel:
+def bearing(**by_circuit: EndurancePolicy) -> Panel:
     """The house's panel, with circuits that do not bear everything."""
     panel = house_panel()
     circuits = (
@@ -25,7 +25,7 @@ def bearing(**by_circuit: Endurance) -> Panel:
 
 
 def test_a_circuit_is_not_shed_again_before_its_minimum_on_time() -> None:
-    house = House(bearing(heater1=Endurance(min_on_sec=600.0)))
+    house = House(bearing(heater1=EndurancePolicy(min_on_sec=600.0)))
     send_event(house, 4.5, duration_sec=60.0)
     house.wait(61.0)
     send_event(house, 4.5, event_id="e2", correlationId="c2", duration_sec=60.0)
@@ -37,7 +37,7 @@ def test_a_circuit_is_not_shed_again_before_its_minimum_on_time() -> None:
 
 
 def test_a_circuit_that_must_stay_off_longer_than_the_event_is_spared() -> None:
-    house = House(bearing(heater1=Endurance(min_off_sec=300.0)))
+    house = House(bearing(heater1=EndurancePolicy(min_off_sec=300.0)))
     send_event(house, 4.5, duration_sec=299.0)
     assert "heater1" not in house.opened()
     house.wait(300.0)
@@ -46,7 +46,7 @@ def test_a_circuit_that_must_stay_off_longer_than_the_event_is_spared() -> None:
 
 
 def test_a_circuit_within_its_minimum_off_time_goes_back_only_after_it() -> None:
-    house = House(bearing(heater1=Endurance(min_off_sec=300.0)))
+    house = House(bearing(heater1=EndurancePolicy(min_off_sec=300.0)))
     send_event(house, 7.5)
     house.wait(60.0)
     house.send("restore", correlationId="r1")
@@ -58,14 +58,14 @@ def test_a_circuit_within_its_minimum_off_time_goes_back_only_after_it() -> None
 
 
 def test_less_leaves_a_circuit_off_that_must_stay_so() -> None:
-    house = House(bearing(dryer1=Endurance(min_off_sec=300.0)))
+    house = House(bearing(dryer1=EndurancePolicy(min_off_sec=300.0)))
     send_event(house, 7.5)
     send_event(house, 4.5, modification=1, correlationId="m1")
     assert house.opened() == {"heater1", "dryer1"}
 
 
 def test_only_so_many_sheds_a_day() -> None:
-    house = House(bearing(heater1=Endurance(max_sheds_per_day=2)))
+    house = House(bearing(heater1=EndurancePolicy(max_sheds_per_day=2)))
     for number in range(3):
         ids = {"event_id": f"e{number}", "correlationId": f"c{number}"}
         send_event(house, 4.5, duration_sec=60.0, **ids)
@@ -80,7 +80,7 @@ def test_only_so_many_sheds_a_day() -> None:
 
 
 def test_an_orderly_stop_does_not_wait_for_a_minimum_off_time() -> None:
-    house = House(bearing(heater1=Endurance(min_off_sec=300.0)))
+    house = House(bearing(heater1=EndurancePolicy(min_off_sec=300.0)))
     send_event(house, 4.5)
     house.do(house.engine.stop(house.now))
     assert not house.opened()

@@ -9,7 +9,7 @@ import pytest
 from tests.dr.builders import DRAWS_KW, TOTAL_KW
 from tests.dr.house import House, send_event
 from VenAgent.dr.backoff import RETRY_SEC
-from VenAgent.dr.effects import Prepared
+from VenAgent.dr.effects import PreparedEffect
 from VenAgent.dr.event import EventState
 from VenAgent.dr.event_execution import WORK_LIMIT_SEC
 
@@ -89,7 +89,7 @@ def test_a_meter_that_cannot_be_read_is_a_failure(house: House) -> None:
 def test_no_reading_at_all_is_a_failure(house: House) -> None:
     house.hold = True
     send_event(house)
-    house.do(house.engine.prepared("e1", Prepared(), house.now))
+    house.do(house.engine.prepared("e1", PreparedEffect(), house.now))
     assert house.statuses() == ["failed"]
 
 
@@ -170,10 +170,10 @@ def test_a_restore_that_said_nothing_but_is_seen_to_be_back_is_done(house: House
 def test_reports_about_another_event_or_at_another_time_change_nothing(house: House) -> None:
     send_event(house)
     engine, record = house.engine, house.journal["e1"]
-    assert engine.prepared("e1", Prepared(reading=house.read()), house.now) == []
+    assert engine.prepared("e1", PreparedEffect(reading=house.read()), house.now) == []
     assert engine.written("e1", {"heater1": "late"}, house.now) == []
     assert engine.restored("e1", {}, house.now) == []
-    assert engine.prepared("other", Prepared(reading=house.read()), house.now) == []
+    assert engine.prepared("other", PreparedEffect(reading=house.read()), house.now) == []
     assert house.journal["e1"] == record
     assert house.engine.running is not None
     assert house.engine.running.state is EventState.ACTIVE

@@ -10,7 +10,7 @@ from tests.dr.builders import NOW
 from tests.dr.house import House, send_event
 from tests.dr.test_engine_equipment import bearing
 from VenAgent.dr.event import EventState
-from VenAgent.dr.policy import Endurance, Policy
+from VenAgent.dr.policy import EndurancePolicy, Policy
 from VenAgent.dr.reservation import TRY_FOR_SEC
 from VenAgent.dr.restoration import REPORT_LIMIT_SEC
 
@@ -278,7 +278,9 @@ def test_what_may_begin_again_is_the_same_after_a_restart(house: House) -> None:
 
 
 def test_the_lease_is_renewed_while_circuits_wait_for_their_turn_to_go_back() -> None:
-    house = House(bearing(heater1=Endurance(min_off_sec=300.0)), policy=Policy(rebound_sec=0.0))
+    house = House(
+        bearing(heater1=EndurancePolicy(min_off_sec=300.0)), policy=Policy(rebound_sec=0.0)
+    )
     send_event(house, 4.5)
     house.send("restore", correlationId="r1")
     assert house.engine.holds, "or the device would not keep the compressor off"

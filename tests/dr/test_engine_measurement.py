@@ -7,7 +7,7 @@ import pytest
 from tests.dr.builders import NOW, TOTAL_KW
 from tests.dr.house import House, send_event
 from VenAgent.dr.event import EventState
-from VenAgent.dr.panel import Reading
+from VenAgent.dr.panel import PanelReading
 
 
 def test_the_baseline_is_the_mean_before_the_event(house: House) -> None:
@@ -161,7 +161,7 @@ def test_an_event_that_was_never_metered_is_completed_without_invented_figures(
 
 
 def test_a_reading_that_knows_nothing_is_no_trouble(house: House) -> None:
-    assert house.engine.reading(Reading(NOW, None, {}), NOW) == []
+    assert house.engine.reading(PanelReading(NOW, None, {}), NOW) == []
     assert house.engine.baseline_kw(NOW) is None
     assert house.engine.next_deadline() is None
     assert house.engine.tick(NOW) == []

@@ -8,7 +8,7 @@ import pytest
 
 from tests.dr.builders import NOW, TOTAL_KW, panel_of, switch
 from tests.dr.house import House, send_event
-from VenAgent.dr.policy import Policy, ReleaseOrder
+from VenAgent.dr.policy import Policy, ReleasePolicy
 
 
 def modified(house: House, number: int, shed_kw: float, **fields: object) -> list:
@@ -243,13 +243,13 @@ def test_a_restore_takes_back_a_change_that_still_waits(house: House) -> None:
 @pytest.mark.parametrize(
     ("order", "back"),
     [
-        (ReleaseOrder.MOST_IMPORTANT_FIRST, {"range1"}),
-        (ReleaseOrder.LEAST_IMPORTANT_FIRST, {"dryer1"}),
+        (ReleasePolicy.MOST_IMPORTANT_FIRST, {"range1"}),
+        (ReleasePolicy.LEAST_IMPORTANT_FIRST, {"dryer1"}),
     ],
 )
 @pytest.mark.parametrize("by_command", [False, True])
 def test_the_site_says_which_loads_return_first(
-    order: ReleaseOrder, back: set[str], by_command: bool
+    order: ReleasePolicy, back: set[str], by_command: bool
 ) -> None:
     """When an event is changed to less, and when the meter shows that it sheds too much."""
     draws_kw = {"heater1": 4.0, "dryer1": 3.0, "range1": 3.0}

@@ -6,7 +6,14 @@ from typing import Any
 
 from tests.dr.builders import limit, panel_of, switch
 from tests.dr.house import House, send_event
-from VenAgent.dr.effects import Prepare, Release, Restore, SaveEvent, SendAck, Write
+from VenAgent.dr.effects import (
+    PrepareEffect,
+    ReleaseEffect,
+    RestoreEffect,
+    SaveEventEffect,
+    SendAckEffect,
+    WriteEffect,
+)
 
 
 def test_a_record_stands_before_each_write_restore_and_ack() -> None:
@@ -32,7 +39,16 @@ def test_a_record_stands_before_each_write_restore_and_ack() -> None:
         recorded = False
         for effect in effects:
             kinds.add(type(effect))
-            recorded = recorded or isinstance(effect, SaveEvent)
-            if isinstance(effect, (Prepare, Write, Restore, SendAck, Release)):
+            recorded = recorded or isinstance(effect, SaveEventEffect)
+            if isinstance(
+                effect, (PrepareEffect, WriteEffect, RestoreEffect, SendAckEffect, ReleaseEffect)
+            ):
                 assert recorded, f"{effect} before its record"
-    assert {Prepare, Write, Restore, SendAck, Release, SaveEvent} <= kinds
+    assert {
+        PrepareEffect,
+        WriteEffect,
+        RestoreEffect,
+        SendAckEffect,
+        ReleaseEffect,
+        SaveEventEffect,
+    } <= kinds

@@ -6,7 +6,7 @@ import pytest
 
 from tests.dr.builders import DRAWS_KW, NOW
 from tests.dr.house import House, send_event
-from VenAgent.dr.policy import OnStop, Policy
+from VenAgent.dr.policy import Policy, StopPolicy
 
 
 def opt_out(house: House, until_ts: float | None = None) -> None:
@@ -143,7 +143,7 @@ def test_a_priority_changed_in_the_configuration_since_is_the_newer_word(house: 
 
 
 def test_a_site_that_resumes_leaves_the_event_to_the_next_start() -> None:
-    house = House(policy=Policy(restore_stagger_sec=0.0, on_stop=OnStop.RESUME))
+    house = House(policy=Policy(restore_stagger_sec=0.0, on_stop=StopPolicy.RESUME))
     send_event(house, 4.5)
     house.do(house.engine.stop(house.now))
     assert house.opened() == {"heater1"}

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.dr.house import House
-from VenAgent.dr.panel import Reading
+from VenAgent.dr.panel import PanelReading
 from VenAgent.dr.point_write import PointWrite
 
 
@@ -20,7 +20,7 @@ class BacnetHouse(House):
         self.slots: dict[str, bool] = {}
         """What stands at our priority."""
 
-    def read(self) -> Reading:
+    def read(self) -> PanelReading:
         reading = super().read()
         circuits = {
             name: replace(

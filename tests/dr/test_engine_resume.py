@@ -8,9 +8,9 @@ import pytest
 
 from tests.dr.builders import NOW, TOTAL_KW, VEN_ID
 from tests.dr.house import House, send_event
-from VenAgent.dr.effects import SaveEvent
-from VenAgent.dr.engine import Engine, RecoveredState
-from VenAgent.storage.event_record import from_record
+from VenAgent.dr.effects import SaveEventEffect
+from VenAgent.dr.engine import Engine, RecoveredEngineState
+from VenAgent.storage.event_record import from_event_record
 
 
 def test_stopping_the_agent_restores(house: House) -> None:
@@ -51,8 +51,8 @@ def test_an_event_received_but_not_begun_is_taken_up_after_a_crash(house: House)
     house.hold = True
     send_event(house)
     record = json.loads(house.journal["e1"])
-    received = from_record({**record, "state": "received", "task_id": ""})
-    house.do([SaveEvent(received)])
+    received = from_event_record({**record, "state": "received", "task_id": ""})
+    house.do([SaveEventEffect(received)])
     house.hold = False
     house.restart()
     house.wait(700.0)
@@ -288,7 +288,7 @@ def test_nothing_is_taken_over_from_events_that_are_over(house: House) -> None:
     over = house.recorded("e1")
     assert over.done
     engine = Engine(house.panel, VEN_ID)
-    assert engine.resume(RecoveredState(past=[("e1", 0)]), house.now) == []
+    assert engine.resume(RecoveredEngineState(past=[("e1", 0)]), house.now) == []
     assert engine.running is None
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.dr.house import House, send_event
 from tests.dr.test_engine_equipment import bearing
-from VenAgent.dr.policy import Endurance, Policy
+from VenAgent.dr.policy import EndurancePolicy, Policy
 
 
 def test_a_circuit_switched_off_by_command_being_restored_stays_off() -> None:
@@ -22,7 +22,9 @@ def test_a_circuit_switched_off_by_command_being_restored_stays_off() -> None:
 
 
 def test_the_last_circuit_being_restored_switched_by_command_ends_the_event() -> None:
-    house = House(bearing(heater1=Endurance(min_off_sec=300.0)), policy=Policy(rebound_sec=0.0))
+    house = House(
+        bearing(heater1=EndurancePolicy(min_off_sec=300.0)), policy=Policy(rebound_sec=0.0)
+    )
     send_event(house, 4.5)
     house.send("restore", correlationId="r1")
     house.send("setLoad", loadId="heater1", enabled=False, correlationId="s1")

@@ -14,21 +14,21 @@ from VenAgent.baseline.measured_power import MeasuredPower
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.json_codec import encode_json
 from VenAgent.contract.reasons import Reason, ReasonCode
-from VenAgent.dr.circuit_selection import Action
+from VenAgent.dr.circuit_selection import CircuitAction
 from VenAgent.dr.command_replies import CommandReplies
 from VenAgent.dr.event import (
     TRANSITIONS,
-    EndedBy,
     Event,
+    EventEndedBy,
     EventRequest,
     EventState,
-    PendingModification,
+    PendingEventModification,
 )
 from VenAgent.dr.event_baseline import EventBaseline
-from VenAgent.dr.event_completion import event_summary
-from VenAgent.dr.panel import Control
+from VenAgent.dr.event_completion import event_completion_summary
+from VenAgent.dr.panel import PanelCircuitControl
 from VenAgent.dr.shed_circuit import ShedCircuit
-from VenAgent.storage.event_record import from_record, to_record
+from VenAgent.storage.event_record import from_event_record, to_event_record
 
 PATHS = {
     EventState.RECEIVED: [],
@@ -79,7 +79,7 @@ def steered_by(baseline_kw: float) -> EventBaseline:
 
 
 def shed_circuit(circuit_id: str = "dryer1", shed_kw: float = 3.0, **fields: object) -> ShedCircuit:
-    action = Action(circuit_id, Control.SWITCH, False, 3.0, 3.0 - shed_kw)
+    action = CircuitAction(circuit_id, PanelCircuitControl.SWITCH, False, 3.0, 3.0 - shed_kw)
     made = ShedCircuit.newly_shed(action, house_panel().by_id[circuit_id], True)
     return replace(made, **fields)  # type: ignore[arg-type]
 
@@ -210,8 +210,8 @@ EVENTS = st.builds(
     measured_kw=st.none() | NUMBERS,
     acked=st.booleans(),
     duplicate_correlation_ids=NAMES,
-    pending=st.none() | st.builds(PendingModification, REQUESTS, NAMES),
-    ended_by=st.none() | st.builds(EndedBy, TEXTS, st.none() | TEXTS, st.booleans()),
+    pending=st.none() | st.builds(PendingEventModification, REQUESTS, NAMES),
+    ended_by=st.none() | st.builds(EventEndedBy, TEXTS, st.none() | TEXTS, st.booleans()),
     end_reason=st.none() | st.builds(Reason, st.sampled_from(ReasonCode), TEXTS),
     opted_out=st.booleans(),
     preempted_by=st.none() | TEXTS,
@@ -223,9 +223,9 @@ EVENTS = st.builds(
 @settings(deadline=None, max_examples=40)
 @given(event=EVENTS)
 def test_an_event_survives_its_record(event: Event) -> None:
-    record = to_record(event)
+    record = to_event_record(event)
     assert record["done"] is event.done
-    read = from_record(json.loads(json.dumps(record)))
+    read = from_event_record(json.loads(json.dumps(record)))
     assert read == event
     assert read.state is event.state
     for circuit, known in zip(read.circuits, event.circuits, strict=True):
@@ -261,9 +261,9 @@ def test_no_one_writes_a_field_but_by_a_method_that_names_the_change(part: str, 
     ids=["empty", "state", "request", "circuit"],
 )
 def test_what_is_no_record_is_refused(broken: dict[str, object]) -> None:
-    record = {**to_record(event_of()), **broken} if broken else {}
+    record = {**to_event_record(event_of()), **broken} if broken else {}
     with pytest.raises((TypeError, KeyError, ValueError)):
-        from_record(record)
+        from_event_record(record)
 
 
 # ---- circuits ---------------------------------------------------------------------------------
@@ -355,7 +355,7 @@ def test_the_summary_tells_what_the_event_delivered() -> None:
     )
     for ts, power_kw in ((1.0, 18.0), (901.0, 16.0), (1801.0, 12.0)):
         event.meter(NOW + ts, power_kw, 900.0)
-    assert event_summary(event) == {
+    assert event_completion_summary(event) == {
         "start_ts": NOW + 1.0,
         "end_ts": NOW + 1801.0,
         "baseline_kw": 22.0,
@@ -376,7 +376,7 @@ def test_the_summary_tells_what_the_event_delivered() -> None:
 
 
 def test_a_summary_of_an_event_that_was_not_metered_invents_nothing() -> None:
-    summary = event_summary(
+    summary = event_completion_summary(
         event_of(baseline=steered_by(22.0), active_ts=NOW, ended_ts=NOW + 600.0)
     )
     assert summary["samples"] == 0
@@ -388,7 +388,7 @@ def test_a_summary_of_an_event_that_was_not_metered_invents_nothing() -> None:
 def test_without_a_baseline_no_shed_is_made_of_what_was_metered() -> None:
     event = event_of(active_ts=NOW, ended_ts=NOW + 600.0)
     event.meter(NOW, 12.5, 90.0)
-    summary = event_summary(event)
+    summary = event_completion_summary(event)
     assert summary["avg_kw"] == 12.5
     for key in ("delivered_kwh", "achieved_shed_kw", "shed_percent"):
         assert summary[key] is None
@@ -398,13 +398,13 @@ def test_more_power_than_the_baseline_is_a_negative_shed() -> None:
     event = event_of(baseline=steered_by(10.0), active_ts=NOW, ended_ts=NOW + 3600.0)
     for ts in (0.0, 1800.0, 3600.0):
         event.meter(NOW + ts, 12.5, 1800.0)
-    summary = event_summary(event)
+    summary = event_completion_summary(event)
     assert summary["achieved_shed_kw"] == -2.5
     assert summary["shed_percent"] == -50.0
     assert summary["delivered_kwh"] == -2.5
 
 
 def test_names_come_from_the_panel() -> None:
-    action = Action("a", Control.SWITCH, False, 2.0, 0.0)
+    action = CircuitAction("a", PanelCircuitControl.SWITCH, False, 2.0, 0.0)
     circuit = ShedCircuit.newly_shed(action, switch("a", 40.0, critical=True), True)
     assert (circuit.name, circuit.breaker_amps, circuit.critical) == ("A", 40.0, True)

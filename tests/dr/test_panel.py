@@ -7,9 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.dr.builders import VOLTAGE, house_panel, kilowatts, limit, percent, switch, unswitchable
-from VenAgent.dr.panel import Circuit, CircuitReading, LimitScale, LimitUnit, Reading
+from VenAgent.dr.panel import (
+    PanelCircuit,
+    PanelCircuitReading,
+    PanelLimitScale,
+    PanelLimitUnit,
+    PanelReading,
+)
 
-AMPS = LimitScale(LimitUnit.AMPS, 0.0, VOLTAGE)
+AMPS = PanelLimitScale(PanelLimitUnit.AMPS, 0.0, VOLTAGE)
 
 
 def test_ratings_come_from_amps_and_volts() -> None:
@@ -38,7 +44,7 @@ def test_a_circuit_is_found_by_its_id() -> None:
         (unswitchable("a"), 1.0),
     ],
 )
-def test_what_a_circuit_keeps_of_its_draw(circuit: Circuit, kept: float) -> None:
+def test_what_a_circuit_keeps_of_its_draw(circuit: PanelCircuit, kept: float) -> None:
     assert circuit.kept_fraction == kept
 
 
@@ -51,7 +57,7 @@ def test_what_a_circuit_keeps_of_its_draw(circuit: Circuit, kept: float) -> None
         (limit("a", priority=5, critical=True), True),
     ],
 )
-def test_critical_and_priority_one_are_the_last_resort(circuit: Circuit, last: bool) -> None:
+def test_critical_and_priority_one_are_the_last_resort(circuit: PanelCircuit, last: bool) -> None:
     assert circuit.last_resort is last
 
 
@@ -69,7 +75,7 @@ def test_critical_and_priority_one_are_the_last_resort(circuit: Circuit, last: b
     ],
 )
 def test_the_register_gets_the_value_nearest_to_the_power(
-    scale: LimitScale, power_kw: float, value: float
+    scale: PanelLimitScale, power_kw: float, value: float
 ) -> None:
     assert scale.value_at(power_kw) == value
 
@@ -86,7 +92,7 @@ SCALES = st.sampled_from([percent(15.0), percent(50.0, step=0.5), AMPS, kilowatt
 
 @given(scale=SCALES, power_kw=st.floats(0.0, 50.0), lowest_kw=st.floats(0.0, 50.0))
 def test_a_register_value_is_whole_steps_near_the_power_and_not_below_the_lowest(
-    scale: LimitScale, power_kw: float, lowest_kw: float
+    scale: PanelLimitScale, power_kw: float, lowest_kw: float
 ) -> None:
     value = scale.value_at(power_kw, lowest_kw)
     steps = value / scale.step
@@ -98,19 +104,19 @@ def test_a_register_value_is_whole_steps_near_the_power_and_not_below_the_lowest
 
 
 def test_what_was_not_read_is_unknown() -> None:
-    reading = Reading(100.0, None, {"a": CircuitReading(1.0, True)})
-    assert reading.circuit("b") == CircuitReading(None, None, None)
+    reading = PanelReading(100.0, None, {"a": PanelCircuitReading(1.0, True)})
+    assert reading.circuit("b") == PanelCircuitReading(None, None, None)
     assert reading.circuit("a").power_kw == 1.0
 
 
 def test_a_reading_has_an_age_that_is_never_negative() -> None:
-    reading = Reading(100.0, 1.0, {})
+    reading = PanelReading(100.0, 1.0, {})
     assert reading.age_sec(107.5) == 7.5
     assert reading.age_sec(99.0) == 0.0
 
 
 def test_a_value_that_means_no_limit_is_never_written_as_one() -> None:
-    scale = LimitScale(LimitUnit.AMPS, 12.0, 240.0, unlimited=(0.0, -1.0))
+    scale = PanelLimitScale(PanelLimitUnit.AMPS, 12.0, 240.0, unlimited=(0.0, -1.0))
     assert scale.value_at(0.0) == 1.0
     assert scale.limit_of(0.0) is None
     assert scale.limit_of(16.0) == 16.0

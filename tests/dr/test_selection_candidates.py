@@ -17,12 +17,12 @@ from tests.dr.builders import (
     switch,
     unswitchable,
 )
-from VenAgent.dr.circuit_selection import candidates, sheddable_kw
-from VenAgent.dr.panel import Circuit, CircuitReading, Panel, Reading
+from VenAgent.dr.circuit_selection import circuit_candidates, selectable_circuit_kw
+from VenAgent.dr.panel import Panel, PanelCircuit, PanelCircuitReading, PanelReading
 
 
-def ids_of(panel: Panel, reading: Reading, **kwargs: Sequence[str]) -> set[str]:
-    return {found.circuit.id for found in candidates(panel, reading, **kwargs)}
+def ids_of(panel: Panel, reading: PanelReading, **kwargs: Sequence[str]) -> set[str]:
+    return {found.circuit.id for found in circuit_candidates(panel, reading, **kwargs)}
 
 
 def test_the_whole_house_counts_but_the_critical_switch() -> None:
@@ -58,8 +58,8 @@ def test_a_limit_that_was_not_read_is_not_used() -> None:
 
 def test_a_circuit_missing_from_the_reading_does_not_count() -> None:
     panel = house_panel()
-    circuits = {"dryer1": CircuitReading(3.0, True)}
-    assert ids_of(panel, Reading(0.0, 22.6, circuits)) == {"dryer1"}
+    circuits = {"dryer1": PanelCircuitReading(3.0, True)}
+    assert ids_of(panel, PanelReading(0.0, 22.6, circuits)) == {"dryer1"}
 
 
 def test_an_excluded_circuit_does_not_count() -> None:
@@ -91,5 +91,5 @@ def test_a_circuit_without_control_does_not_count() -> None:
         (unswitchable("a"), 0.0),
     ],
 )
-def test_what_may_be_taken_of_four_kilowatts(circuit: Circuit, expected_kw: float) -> None:
-    assert sheddable_kw(circuit, 4.0) == pytest.approx(expected_kw)
+def test_what_may_be_taken_of_four_kilowatts(circuit: PanelCircuit, expected_kw: float) -> None:
+    assert selectable_circuit_kw(circuit, 4.0) == pytest.approx(expected_kw)

@@ -21,13 +21,20 @@ from tests.dr.builders import (
     switch,
     total_shed_kw,
 )
-from VenAgent.dr.circuit_selection import TOLERANCE, Selection, candidates, select_circuits
-from VenAgent.dr.panel import Control, Reading
+from VenAgent.dr.circuit_selection import (
+    TOLERANCE,
+    CircuitSelection,
+    circuit_candidates,
+    select_circuits,
+)
+from VenAgent.dr.panel import PanelCircuitControl, PanelReading
 
 
-def plan_for_house(request_kw: float, draws_kw: dict[str, float] | None = None) -> Selection:
+def plan_for_house(request_kw: float, draws_kw: dict[str, float] | None = None) -> CircuitSelection:
     panel = house_panel()
-    return select_circuits(candidates(panel, reading_of(panel, draws_kw or DRAWS_KW)), request_kw)
+    return select_circuits(
+        circuit_candidates(panel, reading_of(panel, draws_kw or DRAWS_KW)), request_kw
+    )
 
 
 def test_the_flexible_switches_are_enough_when_they_match() -> None:
@@ -51,7 +58,7 @@ def test_a_limit_fills_what_the_switches_leave() -> None:
 def test_the_register_gets_whole_percents() -> None:
     for request_kw in (1.3, 5.1, 6.7, 9.9, 12.3):
         for action in plan_for_house(request_kw).actions:
-            if action.control is Control.LIMIT:
+            if action.control is PanelCircuitControl.LIMIT:
                 assert float(action.value).is_integer()
 
 
@@ -94,7 +101,7 @@ def test_everything_is_shed_when_the_request_cannot_be_met() -> None:
 def test_the_least_overshoot_when_switches_cannot_land_in_the_band() -> None:
     panel = panel_of(switch("a"), switch("b"), switch("c"))
     made = select_circuits(
-        candidates(panel, reading_of(panel, {"a": 1.0, "b": 3.0, "c": 4.0})), 2.0
+        circuit_candidates(panel, reading_of(panel, {"a": 1.0, "b": 3.0, "c": 4.0})), 2.0
     )
     assert set(by_id(made)) == {"b"}
 
@@ -125,7 +132,10 @@ def test_the_edges_of_the_band_belong_to_it(request_kw: float) -> None:
 
 def test_nothing_is_planned_when_there_is_nothing_to_shed() -> None:
     assert select_circuits((), 5.0).actions == ()
-    assert select_circuits(candidates(house_panel(), Reading(0.0, None, {})), 5.0).actions == ()
+    assert (
+        select_circuits(circuit_candidates(house_panel(), PanelReading(0.0, None, {})), 5.0).actions
+        == ()
+    )
 
 
 def test_nothing_is_planned_for_no_request() -> None:

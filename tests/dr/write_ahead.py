@@ -6,10 +6,17 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from VenAgent.dr.effects import Effects, Prepare, Restore, SaveEvent, SendAck, Write
+from VenAgent.dr.effects import (
+    Effects,
+    PrepareEffect,
+    RestoreEffect,
+    SaveEventEffect,
+    SendAckEffect,
+    WriteEffect,
+)
 from VenAgent.dr.event import Event, EventState
 from VenAgent.dr.policy import Policy
-from VenAgent.storage.event_record import from_record, to_record
+from VenAgent.storage.event_record import from_event_record, to_event_record
 
 STATES_ACKED = {
     "accepted": {"active"},
@@ -32,16 +39,16 @@ def check_order(
     """`remembered`: the acks given so far, as JSON."""
     known = dict(journal)
     for effect in effects:
-        if isinstance(effect, SaveEvent):
-            known[effect.event.event_id] = json.dumps(to_record(effect.event))
-        elif isinstance(effect, SendAck):
+        if isinstance(effect, SaveEventEffect):
+            known[effect.event.event_id] = json.dumps(to_event_record(effect.event))
+        elif isinstance(effect, SendAckEffect):
             repeated = _was_sent(effect.body, remembered)
             of_event = "circuits_curtailed" in effect.body and not repeated
             if of_event and effect.body["status"] != "rejected":
                 record = json.loads(known[effect.body["event_id"]])
                 assert record["state"] in STATES_ACKED[effect.body["status"]]
-        elif isinstance(effect, (Prepare, Write, Restore)):
-            record = from_record(json.loads(known[effect.event_id]))
+        elif isinstance(effect, (PrepareEffect, WriteEffect, RestoreEffect)):
+            record = from_event_record(json.loads(known[effect.event_id]))
             _check_doing(effect, record, ramped=policy.limit_ramp_sec > 0.0)
 
 
@@ -52,18 +59,20 @@ def _was_sent(body: Mapping[str, Any], remembered: Iterable[str]) -> bool:
     )
 
 
-def _check_doing(effect: Prepare | Write | Restore, record: Event, *, ramped: bool) -> None:
+def _check_doing(
+    effect: PrepareEffect | WriteEffect | RestoreEffect, record: Event, *, ramped: bool
+) -> None:
     circuits = {circuit.circuit_id: circuit for circuit in record.circuits}
     match effect:
-        case Prepare():
+        case PrepareEffect():
             assert record.state is EventState.SHEDDING
             assert record.task_id == effect.task_id != ""
             assert effect.until_ts > record.request.end_ts
-        case Write():
+        case WriteEffect():
             assert record.state is EventState.SHEDDING
             for write in effect.writes:
                 assert circuits[write.circuit_id].write() == write
-        case Restore():
+        case RestoreEffect():
             assert record.state is EventState.RESTORING
             for write in effect.writes:
                 circuit = circuits[write.circuit_id]

@@ -15,7 +15,7 @@ from tests.platform.fake_broker import FakeBroker
 from tests.platform.link_harness import Broker, Listener, MakeNode, Node, Observer
 from tests.support.tcp_proxy import TcpProxy
 from VenAgent.cloud import reconnect_policy as reconnecting
-from VenAgent.config.cloud_config import TlsConfig
+from VenAgent.config.cloud_config import CloudTlsConfig
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def observer(broker: Broker) -> Iterator[Observer]:
 def make_node(tmp_path: Path) -> Iterator[MakeNode]:
     nodes: list[Node] = []
 
-    def make(port: int, tls: TlsConfig | None = None, **changes: Any) -> Node:
+    def make(port: int, tls: CloudTlsConfig | None = None, **changes: Any) -> Node:
         nodes.append(Node(tmp_path, port, tls, **changes))
         return nodes[-1]
 

@@ -24,8 +24,8 @@ from VenAgent.cloud.inbound_message import InboundMessage
 from VenAgent.cloud.mqtt_link import MqttLink
 from VenAgent.cloud.mqtt_settings import MqttSettings
 from VenAgent.cloud.outbox import Outbox, OutboxMessage, OutboxRank
-from VenAgent.cloud.tls.credentials import credentials_for
-from VenAgent.config.cloud_config import BrokerConfig, TlsConfig
+from VenAgent.cloud.tls.credentials import make_credentials
+from VenAgent.config.cloud_config import CloudBrokerConfig, CloudTlsConfig
 from VenAgent.contract.topics import Topics
 
 ROOT = Path(__file__).parents[2]
@@ -125,7 +125,7 @@ class Observer:
         self._client.loop_stop()
 
 
-def settings(path: Path, broker: BrokerConfig, boot_id: str, **changes: Any) -> MqttSettings:
+def settings(path: Path, broker: CloudBrokerConfig, boot_id: str, **changes: Any) -> MqttSettings:
     usual = MqttSettings(
         broker=broker,
         ven_id=VEN_ID,
@@ -144,7 +144,7 @@ class Node:
         self,
         folder: Path,
         port: int,
-        tls: TlsConfig | None = None,
+        tls: CloudTlsConfig | None = None,
         broker: Mapping[str, Any] | None = None,
         **changes: Any,
     ) -> None:
@@ -152,8 +152,8 @@ class Node:
         self.path = folder / "outbox.sqlite"
         self.outbox = Outbox(self.path, synced=True)
         usual = {"host": "127.0.0.1", "port": port, "keepalive_sec": 5, "tls": tls}
-        config = BrokerConfig(**{**usual, **(broker or {})})
-        self.credentials = None if tls is None else credentials_for(tls, folder)
+        config = CloudBrokerConfig(**{**usual, **(broker or {})})
+        self.credentials = None if tls is None else make_credentials(tls, folder)
         changes.setdefault("tls", self.credentials)
         self._settings = settings(self.path, config, boot_id="boot-1", **changes)
         self.link = MqttLink(self._settings)

@@ -12,7 +12,7 @@ from VenAgent.cloud.bus_bridge import BusBridge
 from VenAgent.cloud.outbox import Outbox
 from VenAgent.cloud.token_bucket import TokenBucket
 from VenAgent.config.bus_bridge_config import BusBridgeConfig
-from VenAgent.contract.json_codec import MessageRefused
+from VenAgent.contract.message_refused import MessageRefused
 from VenAgent.contract.reasons import ReasonCode
 from VenAgent.ven import SCHEDULE_RESULTS
 

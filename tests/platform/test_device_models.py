@@ -28,7 +28,7 @@ from tests.platform.modbus_slave import (
 )
 from tests.platform.site import ROOT
 from VenAgent.config import AgentConfig
-from VenAgent.dr.panel import Reading
+from VenAgent.dr.panel import PanelReading
 from VenAgent.site.point_readings import PointReadings
 
 MODELS = ROOT / "MeterDriverConfigs"
@@ -56,7 +56,7 @@ def connected(model: str, slave: Slave) -> Iterator[Modbus]:
         yield driver_for(MODELS / model, slave.port)
 
 
-def reading(model: str, **devices: Any) -> Reading:
+def reading(model: str, **devices: Any) -> PanelReading:
     """What the agent makes of the devices' points with the model's agent.json."""
     config = AgentConfig.load(json.loads((MODELS / model / "agent.json").read_text()), {})
     points = PointReadings(config)

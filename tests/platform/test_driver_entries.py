@@ -15,7 +15,7 @@ from VenAgent.site.driver_entries import (
     bacnet_driver_entries,
     driver_entries,
 )
-from VenAgent.site.meter import slot_of
+from VenAgent.site.meter import meter_slot_of
 
 COLUMNS = "Volttron Point Name,BACnet Object Type,Index,Write Priority"
 MODELS = ROOT / "MeterDriverConfigs"
@@ -99,4 +99,4 @@ ARRAY = [None] * 9 + ["inactive"] + [None] * 6
     ],
 )
 def test_what_a_slot_holds(array: Any, held: Any) -> None:
-    assert slot_of(array, 10) == held
+    assert meter_slot_of(array, 10) == held

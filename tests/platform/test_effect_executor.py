@@ -15,14 +15,14 @@ import pytest
 from tests.platform.site import ROOT, wait_for
 from VenAgent.cloud.outbox import Outbox, OutboxRank
 from VenAgent.config import AgentConfig
-from VenAgent.contract.command_reader import parse_command
+from VenAgent.contract.command_reader import read_command
 from VenAgent.dr.engine import Engine
-from VenAgent.dr.panel import CircuitReading, Reading
+from VenAgent.dr.panel import PanelCircuitReading, PanelReading
 from VenAgent.dr.point_write import PointWrite
 from VenAgent.dr.policy import Policy
-from VenAgent.reporting.alerts import Alerts
+from VenAgent.reporting.active_alerts import ActiveAlerts
 from VenAgent.runtime.effect_executor import EffectExecutor
-from VenAgent.runtime.recovery import read_journal
+from VenAgent.runtime.recovery import recover_from_journal
 from VenAgent.storage.ended_events import EndedEvents
 from VenAgent.storage.journal import Journal
 
@@ -42,12 +42,12 @@ class Building:
         self.points: dict[str, Any] = {}
         self.written: list[PointWrite] = []
 
-    def fresh_reading(self) -> Reading:
+    def fresh_reading(self) -> PanelReading:
         circuits = {
-            circuit.id: CircuitReading(power_kw=3.0, closed=True, limit=100.0)
+            circuit.id: PanelCircuitReading(power_kw=3.0, closed=True, limit=100.0)
             for circuit in CONFIG.circuits
         }
-        return Reading(time.time(), 24.0, circuits)
+        return PanelReading(time.time(), 24.0, circuits)
 
     plan_reading = fresh_reading
 
@@ -92,7 +92,7 @@ class Hands:
             building,
             building,
             building,
-            Alerts(CONFIG.ven_id, lambda alert: None),
+            ActiveAlerts(CONFIG.ven_id, lambda alert: None),
             CONFIG.topic_names().ack,
             announce=lambda event: None,
             wake_link=lambda: None,
@@ -100,7 +100,7 @@ class Hands:
 
     def send(self, **fields: Any) -> None:
         now = time.time()
-        command = parse_command(
+        command = read_command(
             json.dumps(fields), ven_id=CONFIG.ven_id, limits=CONFIG.command_limits(), now=now
         )
         self.executor.perform(self.engine.command(command, now))
@@ -220,7 +220,7 @@ def test_a_journal_that_was_copied_before_the_event_s_end_does_not_begin_it_agai
 
     assert [e["event_id"] for e in Journal(copy / "journal.sqlite").unfinished()] == ["over"]
     ended = EndedEvents(tmp_path / "ended-events.jsonl")
-    recovered, damage = read_journal(Journal(copy / "journal.sqlite"), ended)
+    recovered, damage = recover_from_journal(Journal(copy / "journal.sqlite"), ended)
     assert (list(recovered.events), damage) == ([], None)
     again = Engine(CONFIG.build_panel(), CONFIG.ven_id, POLICY)
     again.resume(recovered, time.time())
@@ -231,7 +231,7 @@ def test_a_journal_that_was_copied_before_the_event_s_end_does_not_begin_it_agai
 def test_a_kill_in_mid_event_leaves_it_to_the_next_start(hands: Hands, tmp_path: Path) -> None:
     hands.send(op="event", event_id="on", shed_kw=3, duration_sec=600)
     wait_for(lambda: hands.engine.running and hands.engine.running.active_ts, "the event is active")
-    recovered, _ = read_journal(
+    recovered, _ = recover_from_journal(
         Journal(tmp_path / "journal.sqlite"), EndedEvents(tmp_path / "ended-events.jsonl")
     )
     assert [event.event_id for event in recovered.events] == ["on"]

@@ -10,7 +10,7 @@ import pytest
 
 from tests.platform.site import ROOT
 from VenAgent.cloud.link_state import LinkPhase, LinkState
-from VenAgent.health import STARTING_SEC, AgentHealth, SiteCondition
+from VenAgent.health import STARTING_SEC, AgentHealth, SiteHealthCondition
 
 WELL: dict[str, Any] = {
     "broker": "127.0.0.1:1883",
@@ -35,7 +35,7 @@ UNREAD = {"devices_unread": ("site/building/panel",)}
 
 def shown(since_start_sec: float, health: AgentHealth | None = None, **trouble: Any) -> str:
     kept = health or AgentHealth()
-    kept.update(SiteCondition(**{**WELL, **trouble}), since_start_sec)
+    kept.update(SiteHealthCondition(**{**WELL, **trouble}), since_start_sec)
     return " ".join(kept.shown)
 
 

@@ -21,7 +21,7 @@ from paho.mqtt.properties import Properties
 from tests.platform.link_harness import TOPICS, Broker, MakeNode, Observer, wait_until
 from tests.platform.test_link_tls import Authority
 from tests.support.ports import free_port
-from VenAgent.config.cloud_config import TlsConfig
+from VenAgent.config.cloud_config import CloudTlsConfig
 
 pytest_plugins = ["tests.platform.link_fixtures"]
 
@@ -88,20 +88,20 @@ def test_a_login_over_tls_of_the_broker_alone(
     password_file = tmp_path / "password"
     password_file.write_text(f"{PASSWORD}\n")
     login = {"username": "site-1", "password_file": str(password_file)}
-    tls = TlsConfig(ca_cert=str(access.authority.path))
+    tls = CloudTlsConfig(ca_cert=str(access.authority.path))
     speaks_both_ways(access, make_node(access.tls_port, tls, broker=login).start())
 
 
 @pytest.mark.parametrize("secure", [False, True])
 def test_over_websockets(access: AccessSite, make_node: MakeNode, secure: bool) -> None:
     port = access.secure_websockets_port if secure else access.websockets_port
-    tls = TlsConfig(ca_cert=str(access.authority.path)) if secure else None
+    tls = CloudTlsConfig(ca_cert=str(access.authority.path)) if secure else None
     broker = {"username": "site-1", "password": PASSWORD, "transport": "websockets"}
     speaks_both_ways(access, make_node(port, tls, broker=broker).start())
 
 
 def test_a_wrong_password_is_told_and_not_shown(access: AccessSite, make_node: MakeNode) -> None:
-    tls = TlsConfig(ca_cert=str(access.authority.path))
+    tls = CloudTlsConfig(ca_cert=str(access.authority.path))
     broker = {"username": "site-1", "password": "a wrong one"}
     node = make_node(access.tls_port, tls, broker=broker).start(until_online=False)
     why = node.until_why("refused the connection")
@@ -119,7 +119,7 @@ def test_a_password_file_that_is_not_there_is_named(
 def test_the_machines_authorities_do_not_know_a_broker_of_its_own(
     access: AccessSite, make_node: MakeNode
 ) -> None:
-    node = make_node(access.tls_port, TlsConfig()).start(until_online=False)
+    node = make_node(access.tls_port, CloudTlsConfig()).start(until_online=False)
     node.until_why("is not trusted")
 
 
@@ -184,7 +184,7 @@ def test_through_an_http_proxy_with_a_login(
         "transport": transport,
         "proxy": f"http://a:b%3Ac@127.0.0.1:{http_proxy.port}",
     }
-    tls = TlsConfig(ca_cert=str(access.authority.path))
+    tls = CloudTlsConfig(ca_cert=str(access.authority.path))
     speaks_both_ways(access, make_node(secure, tls, broker=broker).start())
     assert http_proxy.asked[0].startswith(f"CONNECT 127.0.0.1:{secure} ")
 

@@ -79,10 +79,10 @@ import volttron.client
 import gevent
 from tests.platform.link_harness import settings
 from VenAgent.cloud.mqtt_link import MqttLink
-from VenAgent.config.cloud_config import BrokerConfig
+from VenAgent.config.cloud_config import CloudBrokerConfig
 
 port, path = int(sys.argv[1]), Path(sys.argv[2])
-config = BrokerConfig(host="127.0.0.1", port=port, keepalive_sec=5)
+config = CloudBrokerConfig(host="127.0.0.1", port=port, keepalive_sec=5)
 link = MqttLink(settings(path, config, boot_id="boot-2"))
 link.start(lambda inbound: print(inbound.payload.decode(), flush=True), lambda: None)
 gevent.sleep(3600)

@@ -28,9 +28,9 @@ from tests.support.ports import free_port
 from VenAgent.cloud.outbox import OutboxRank
 from VenAgent.cloud.outbox_sender import URGENT_WINDOW
 from VenAgent.cloud.tls import credentials as module
-from VenAgent.cloud.tls.credential_sources import FileSource
+from VenAgent.cloud.tls.credential_sources import FileCredentialSource
 from VenAgent.cloud.tls.credentials import REFUSED
-from VenAgent.config.cloud_config import TlsConfig
+from VenAgent.config.cloud_config import CloudTlsConfig
 
 pytest_plugins = ["tests.platform.link_fixtures"]
 REGION = "eu-west-1"
@@ -54,11 +54,11 @@ def operator(broker: AwsLikeBroker) -> Iterator[Guest]:
 
 @pytest.fixture
 def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FileSource, "every_sec", 0.05)
+    monkeypatch.setattr(FileCredentialSource, "every_sec", 0.05)
     monkeypatch.setattr(module, "REFUSED_EVERY_SEC", 0.0)
 
 
-def renew(files: TlsConfig, pair: Pair) -> None:
+def renew(files: CloudTlsConfig, pair: Pair) -> None:
     assert files.client_cert
     assert files.private_key
     Path(files.client_cert).write_text(pair.certificate)
@@ -200,30 +200,30 @@ def test_a_new_certificate_that_the_broker_refuses_does_not_cut_the_site_off(
 # ---- everything that can be wrong ---------------------------------------------------------------
 
 
-def expired(broker: AwsLikeBroker) -> TlsConfig:
+def expired(broker: AwsLikeBroker) -> CloudTlsConfig:
     return broker.files(VEN_ID, days=-1, since_days=9)
 
 
-def not_yet(broker: AwsLikeBroker) -> TlsConfig:
+def not_yet(broker: AwsLikeBroker) -> CloudTlsConfig:
     return broker.files(VEN_ID, since_days=-2)
 
 
-def foreign_key(broker: AwsLikeBroker) -> TlsConfig:
+def foreign_key(broker: AwsLikeBroker) -> CloudTlsConfig:
     other = broker.files("other").private_key
     return broker.files(VEN_ID).model_copy(update={"private_key": other})
 
 
-def wrong_ca(broker: AwsLikeBroker) -> TlsConfig:
+def wrong_ca(broker: AwsLikeBroker) -> CloudTlsConfig:
     other = Authority("Another CA").files(broker.folder, "other").ca_cert
     return broker.files(VEN_ID).model_copy(update={"ca_cert": other})
 
 
-def of_another_ca(broker: AwsLikeBroker) -> TlsConfig:
+def of_another_ca(broker: AwsLikeBroker) -> CloudTlsConfig:
     other = Authority("Another CA").files(broker.folder, VEN_ID)
     return other.model_copy(update={"ca_cert": broker.files("other").ca_cert})
 
 
-def unreadable(broker: AwsLikeBroker) -> TlsConfig:
+def unreadable(broker: AwsLikeBroker) -> CloudTlsConfig:
     return broker.files(VEN_ID).model_copy(update={"private_key": str(broker.folder)})
 
 
@@ -329,7 +329,7 @@ def vault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vault]:
 def test_a_secret_is_fetched_while_the_agents_hub_goes_on(
     broker: AwsLikeBroker, vault: Vault, make_node: MakeNode
 ) -> None:
-    tls = TlsConfig(secret_name="ven/one", region=REGION)
+    tls = CloudTlsConfig(secret_name="ven/one", region=REGION)
     vault.store("ven/one", broker.authority.pem, broker.authority.issue(VEN_ID))
     vault.process.send_signal(signal.SIGSTOP)  # AWS keeps us waiting
     node = make_node(broker.port, tls).start(until_online=False)
@@ -347,7 +347,7 @@ def test_a_secret_is_fetched_while_the_agents_hub_goes_on(
 def test_the_copy_of_a_secret_starts_a_site_without_network(
     broker: AwsLikeBroker, vault: Vault, make_node: MakeNode
 ) -> None:
-    tls = TlsConfig(secret_name="ven/two", region=REGION)
+    tls = CloudTlsConfig(secret_name="ven/two", region=REGION)
     vault.store("ven/two", broker.authority.pem, broker.authority.issue(VEN_ID))
     make_node(broker.port, tls).start().stop()
     vault.stop()
@@ -358,7 +358,7 @@ def test_a_renewed_secret_is_fetched_when_the_broker_refuses_the_old_one(
     broker: AwsLikeBroker, vault: Vault, make_node: MakeNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "REFUSED_EVERY_SEC", 0.0)
-    tls = TlsConfig(secret_name="ven/three", region=REGION)
+    tls = CloudTlsConfig(secret_name="ven/three", region=REGION)
     vault.store("ven/three", broker.authority.pem, broker.authority.issue(VEN_ID))
     node = make_node(broker.port, tls).start()
     new = Authority("New CA")
@@ -371,6 +371,6 @@ def test_a_renewed_secret_is_fetched_when_the_broker_refuses_the_old_one(
 def test_a_secret_that_is_not_there_stands_in_the_links_state(
     broker: AwsLikeBroker, vault: Vault, make_node: MakeNode
 ) -> None:
-    tls = TlsConfig(secret_name="ven/none", region=REGION)
+    tls = CloudTlsConfig(secret_name="ven/none", region=REGION)
     node = make_node(broker.port, tls).start(until_online=False)
     assert "TLS_SECRET_NAME" in node.until_why("there is no secret ven/none")

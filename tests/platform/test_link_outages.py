@@ -31,7 +31,7 @@ from tests.support.tcp_proxy import TcpProxy
 from VenAgent.cloud import mqtt_session as session
 from VenAgent.cloud.link_state import LinkPhase
 from VenAgent.cloud.outbox import Outbox, OutboxMessage, OutboxRank
-from VenAgent.cloud.outbox_sender import URGENT_WINDOW, BacklogPace
+from VenAgent.cloud.outbox_sender import URGENT_WINDOW, OutboxSenderPace
 
 pytest_plugins = ["tests.platform.link_fixtures"]
 pytestmark = pytest.mark.usefixtures("impatient")
@@ -178,7 +178,7 @@ def test_an_outbox_that_breaks_costs_what_waited_in_it_and_not_the_link(
 
 DAY_REPORTS = 86_400 // 5
 ACKS = 20
-FAST = BacklogPace(messages_per_sec=8_000.0, bytes_per_sec=1e9)
+FAST = OutboxSenderPace(messages_per_sec=8_000.0, bytes_per_sec=1e9)
 """So that the test takes seconds; the pace itself is tested with a clock of its own."""
 
 
@@ -234,12 +234,13 @@ import gevent
 from VenAgent.cloud import reconnect_policy as reconnecting
 from VenAgent.cloud.mqtt_link import MqttLink
 from VenAgent.cloud.outbox import OutboxMessage, Outbox, OutboxRank
-from VenAgent.config.cloud_config import BrokerConfig
+from VenAgent.config.cloud_config import CloudBrokerConfig
 
 reconnecting.SHORTEST_SEC, reconnecting.FIRST_WINDOW_SEC, reconnecting.LONGEST_SEC = 0.1, 0.2, 0.3
 port, path, most = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 outbox = Outbox(path, synced=True)
-link = MqttLink(settings(path, BrokerConfig(host="127.0.0.1", port=port, keepalive_sec=5), "boot"))
+config = CloudBrokerConfig(host="127.0.0.1", port=port, keepalive_sec=5)
+link = MqttLink(settings(path, config, "boot"))
 link.start(link.acknowledge, lambda: None)
 print("begun", flush=True)
 

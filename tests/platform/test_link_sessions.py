@@ -29,7 +29,7 @@ from tests.support.tcp_proxy import TcpProxy
 from VenAgent.cloud import mqtt_session as session
 from VenAgent.cloud.link_state import LinkPhase
 from VenAgent.cloud.outbox import OutboxRank
-from VenAgent.config.cloud_config import TlsConfig
+from VenAgent.config.cloud_config import CloudTlsConfig
 
 pytest_plugins = ["tests.platform.link_fixtures"]
 pytestmark = pytest.mark.usefixtures("impatient")
@@ -208,7 +208,7 @@ class HttpsDoor:
         server, client = authority.issue("broker"), authority.issue(VEN_ID)
         (folder / "ca.pem").write_text(authority.pem)
         certificate, key = client.write(folder, "ven")
-        self.tls = TlsConfig(
+        self.tls = CloudTlsConfig(
             ca_cert=str(folder / "ca.pem"), client_cert=str(certificate), private_key=str(key)
         )
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -27,7 +27,7 @@ from tests.platform.link_harness import (
 )
 from tests.support.ports import free_port
 from VenAgent.cloud import mqtt_session as session
-from VenAgent.config.cloud_config import TlsConfig
+from VenAgent.config.cloud_config import CloudTlsConfig
 
 pytest_plugins = ["tests.platform.link_fixtures"]
 
@@ -76,13 +76,13 @@ class Authority:
         )
         return certificate_path, key_path
 
-    def client(self, name: str) -> TlsConfig:
+    def client(self, name: str) -> CloudTlsConfig:
         certificate, key = self.issue(name)
         return tls_config(self.path, certificate, key)
 
 
-def tls_config(ca_cert: Path, client_cert: Path, private_key: Path) -> TlsConfig:
-    return TlsConfig(
+def tls_config(ca_cert: Path, client_cert: Path, private_key: Path) -> CloudTlsConfig:
+    return CloudTlsConfig(
         ca_cert=str(ca_cert), client_cert=str(client_cert), private_key=str(private_key)
     )
 

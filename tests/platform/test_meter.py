@@ -12,8 +12,8 @@ import pytest
 
 from tests.platform.site import ROOT
 from VenAgent.config import AgentConfig
-from VenAgent.dr.panel import Reading
-from VenAgent.site.device_requests import DeviceFailure, DeviceRequests, by_device
+from VenAgent.dr.panel import PanelReading
+from VenAgent.site.device_requests import DeviceRequestFailure, DeviceRequests, request_by_device
 from VenAgent.site.meter import Meter
 from VenAgent.volttron_compat import RemoteError, format_timestamp, get_aware_utc_now
 
@@ -56,7 +56,7 @@ class Driver:
         return self._answer
 
 
-def meter_of(driver: Any, heard: list[Reading]) -> Meter:
+def meter_of(driver: Any, heard: list[PanelReading]) -> Meter:
     return Meter(None, DeviceRequests(driver, CONFIG), CONFIG, heard.append)
 
 
@@ -113,7 +113,7 @@ def test_a_slow_device_is_given_the_time_that_it_needs() -> None:
             return CLOSED
 
     requests = DeviceRequests(Slow(CLOSED), CONFIG)  # type: ignore[arg-type]
-    with pytest.raises(DeviceFailure, match="no answer within 5 s"):
+    with pytest.raises(DeviceRequestFailure, match="no answer within 5 s"):
         requests.ask(DEVICE, "platform.driver", "scrape_all", DEVICE)
     gevent.sleep(0)  # it is waited for all the same, to learn from it
     requests._answers_sec[DEVICE].append(6.0)
@@ -174,18 +174,18 @@ def test_devices_behind_one_gateway_are_asked_one_after_the_other() -> None:
     def ask(device: str) -> Any:
         return requests.ask(device, "platform.driver", "scrape_all", device)
 
-    by_device(["a", "b", "c"], ask)
+    request_by_device(["a", "b", "c"], ask)
     assert most == 3
     requests.share_gateways({"a": "10.0.0.1:502", "b": "10.0.0.1:502", "c": "10.0.0.2:502"})
     most = 0
-    by_device(["a", "b"], ask)
+    request_by_device(["a", "b"], ask)
     assert most == 1
-    by_device(["a", "c"], ask)
+    request_by_device(["a", "c"], ask)
     assert most == 2
 
 
 def test_what_is_read_at_once_is_told_as_publications_are() -> None:
-    heard: list[Reading] = []
+    heard: list[PanelReading] = []
     meter = meter_of(Driver(CLOSED), heard)
     assert meter.read_now()
     assert [reading.power_kw for reading in heard] == [pytest.approx(22.5)]

@@ -9,7 +9,7 @@ from typing import Any
 import gevent
 import pytest
 
-from VenAgent.dr.panel import Reading
+from VenAgent.dr.panel import PanelReading
 from VenAgent.runtime import recovery
 from VenAgent.runtime.recovery import recover_without_journal
 
@@ -19,11 +19,11 @@ class Site(SimpleNamespace):
 
     def __init__(self, *ours: list[str] | None, meter: float | None = 5.0) -> None:
         self._ours = list(ours)
-        self.recovered: list[Reading] = []
+        self.recovered: list[PanelReading] = []
         self.asked = 0
         super().__init__(
             actuator=SimpleNamespace(own_reservations=self._answer, forgotten=[]),
-            meter=SimpleNamespace(fresh_reading=lambda: Reading(time.time(), meter, {})),
+            meter=SimpleNamespace(fresh_reading=lambda: PanelReading(time.time(), meter, {})),
             executor=SimpleNamespace(perform=lambda effects: None),
             engine=SimpleNamespace(running=None, recover=self._recover),
         )
@@ -32,7 +32,7 @@ class Site(SimpleNamespace):
         self.asked += 1
         return self._ours.pop(0) if len(self._ours) > 1 else self._ours[0]
 
-    def _recover(self, reading: Reading, now: float) -> list[Any]:
+    def _recover(self, reading: PanelReading, now: float) -> list[Any]:
         self.recovered.append(reading)
         return []
 

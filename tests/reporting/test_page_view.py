@@ -16,12 +16,12 @@ from tests.dr.builders import TOTAL_KW, VEN_ID
 from tests.dr.house import House
 from VenAgent.cloud.link_state import LinkPhase, LinkState
 from VenAgent.cloud.outbox import OutboxBacklog
-from VenAgent.contract.telemetry import Quality
+from VenAgent.contract.telemetry import TelemetryQuality
 from VenAgent.dr.event import Event
 from VenAgent.reporting import page_view as web_view
 from VenAgent.reporting import telemetry_builder as report
-from VenAgent.reporting.alerts import Alerts
-from VenAgent.reporting.event_view import event_entry
+from VenAgent.reporting.active_alerts import ActiveAlerts
+from VenAgent.reporting.event_view import event_view_for_page
 from VenAgent.reporting.page_view import EVENTS_AT_ONCE, READ_AGAIN_SEC, PageView
 from VenAgent.reporting.status import CloudStatus
 from VenAgent.storage.journal import Journal
@@ -38,8 +38,8 @@ class Viewed:
         house = self.house
         points = SimpleNamespace(age_sec=lambda now: 1.26)
         reporter = SimpleNamespace(
-            telemetry=lambda: report.telemetry(
-                house.engine, house.read(), Quality.GOOD, seq=0, now=house.now
+            telemetry=lambda: report.build_telemetry(
+                house.engine, house.read(), TelemetryQuality.GOOD, seq=0, now=house.now
             )
         )
         cloud = CloudStatus(
@@ -60,7 +60,7 @@ class Viewed:
             engine=house.engine,
             meter=SimpleNamespace(points=points, reading=lambda now: house.read()),
             reporter=reporter,
-            alerts=Alerts(VEN_ID, lambda alert: None),
+            alerts=ActiveAlerts(VEN_ID, lambda alert: None),
             journal=journal,
             door=SimpleNamespace(command=lambda fields: {"ok": True, **fields}),
             cloud=lambda: cloud,
@@ -161,9 +161,9 @@ def test_many_events_are_made_ready_a_few_at_a_time(
     def counted(event: Event) -> dict[str, Any]:
         nonlocal made
         made += 1
-        return event_entry(event)
+        return event_view_for_page(event)
 
-    monkeypatch.setattr(web_view, "event_entry", counted)
+    monkeypatch.setattr(web_view, "event_view_for_page", counted)
     viewed.house.send("event", shed_kw=4.5, duration_sec=60, event_id="e1")
     viewed.house.wait(100.0)
     record = json.loads(viewed.house.journal["e1"])

@@ -19,15 +19,15 @@ from tests.dr.builders import (
 )
 from tests.dr.house import House
 from VenAgent.contract.json_codec import encode_json
-from VenAgent.contract.telemetry import Quality, Telemetry
+from VenAgent.contract.telemetry import Telemetry, TelemetryQuality
 from VenAgent.dr.engine import Engine
-from VenAgent.dr.panel import Reading
+from VenAgent.dr.panel import PanelReading
 from VenAgent.reporting import telemetry_builder as report
 
 
-def telemetry_of(house: House, reading: Reading | None = None) -> Telemetry:
-    return report.telemetry(
-        house.engine, reading or house.read(), Quality.GOOD, seq=7, now=house.now
+def telemetry_of(house: House, reading: PanelReading | None = None) -> Telemetry:
+    return report.build_telemetry(
+        house.engine, reading or house.read(), TelemetryQuality.GOOD, seq=7, now=house.now
     )
 
 
@@ -92,7 +92,9 @@ def test_what_could_be_shed_is_what_the_planner_could_take() -> None:
         closed={"dryer1": False},
         limits={"lights1": None},
     )
-    wire = report.telemetry(Engine(panel, VEN_ID), reading, Quality.GOOD, seq=1, now=NOW).to_wire()
+    wire = report.build_telemetry(
+        Engine(panel, VEN_ID), reading, TelemetryQuality.GOOD, seq=1, now=NOW
+    ).to_wire()
     assert {load["id"]: load["shedCapabilityKw"] for load in wire["loads"]} == {
         "hvac1": 0.692,  # down to 39 % of 7.2 kW
         "heater1": 4.5,
@@ -114,8 +116,8 @@ def test_the_whole_house_could_shed_all_but_its_critical_circuits() -> None:
 
 def test_what_was_not_read_is_null_and_nothing_is_invented() -> None:
     panel = house_panel()
-    wire = report.telemetry(
-        Engine(panel, VEN_ID), Reading(NOW, None, {}), Quality.MISSING, seq=1, now=NOW
+    wire = report.build_telemetry(
+        Engine(panel, VEN_ID), PanelReading(NOW, None, {}), TelemetryQuality.MISSING, seq=1, now=NOW
     ).to_wire()
     for key in (
         "usedPowerKw",
@@ -135,11 +137,13 @@ def test_what_was_not_read_is_null_and_nothing_is_invented() -> None:
 
 def test_a_lost_meter_in_an_event_makes_no_shed_up() -> None:
     house = during_an_event()
-    wire = telemetry_of(house, Reading(house.now, None, {})).to_wire()
+    wire = telemetry_of(house, PanelReading(house.now, None, {})).to_wire()
     assert wire["eventId"] == "e1"
     assert wire["usedPowerKw"] is None
     assert wire["shedPowerKw"] is wire["shed_kw"] is None
-    figures = report.figures(house.engine, Reading(house.now, None, {}), house.now)
+    figures = report.build_historian_telemetry(
+        house.engine, PanelReading(house.now, None, {}), house.now
+    )
     assert "shed_kw" not in figures
     assert figures["requested_kw"] == 7.5
 
@@ -170,27 +174,27 @@ def test_a_voltage_of_zero_is_told_and_does_no_harm() -> None:
 
 def test_the_snapshot_has_the_loads_of_the_telemetry() -> None:
     message = telemetry_of(House())
-    snapshot = report.loads_snapshot(message).to_wire()
+    snapshot = report.build_loads_snapshot(message).to_wire()
     assert snapshot["loads"] == message.to_wire()["loads"]
     assert snapshot["ts_ms"] == round(message.ts * 1_000)
 
 
 def test_the_shadow_tells_the_running_event_and_what_is_available() -> None:
     house = during_an_event()
-    state = report.shadow(house.engine, telemetry_of(house), report_interval_sec=5.0)
+    state = report.build_reported_shadow(house.engine, telemetry_of(house), report_interval_sec=5.0)
     assert state["active_event"] == {"event_id": "e1", "shed_kw": 7.5, "end_ts": NOW + 600.0}
     available = {circuit["id"]: circuit["available"] for circuit in state["circuits"]}
     assert available["ev1"] is True
     assert available["heater1"] is False  # shed already
     assert available["fridge1"] is False
     house.wait(700.0)
-    state = report.shadow(house.engine, telemetry_of(house), report_interval_sec=5.0)
+    state = report.build_reported_shadow(house.engine, telemetry_of(house), report_interval_sec=5.0)
     assert state["active_event"] is None
 
 
 def test_the_figures_for_the_bus() -> None:
     house = during_an_event()
-    figures = report.figures(house.engine, house.read(), house.now)
+    figures = report.build_historian_telemetry(house.engine, house.read(), house.now)
     assert figures == {
         "power_kw": pytest.approx(TOTAL_KW - 7.5),
         "baseline_kw": pytest.approx(TOTAL_KW),
@@ -203,33 +207,37 @@ def test_the_figures_for_the_bus() -> None:
 
 def test_figures_that_are_not_known_are_left_out() -> None:
     engine = Engine(panel_of(switch("a")), VEN_ID)
-    figures = report.figures(engine, Reading(NOW, None, {}), NOW)
+    figures = report.build_historian_telemetry(engine, PanelReading(NOW, None, {}), NOW)
     assert figures == {"shed_kw": 0.0, "requested_kw": 0.0, "predicted_kw": 0.0}
 
 
 @pytest.mark.parametrize(
     ("quality", "up_sec", "fault"),
     [
-        (Quality.GOOD, 0.0, None),
-        (Quality.MISSING, 29.0, None),  # the first reading takes a moment after every start
-        (Quality.MISSING, 30.0, "the meter's readings are missing"),
-        (Quality.STALE, 29.0, "the meter's readings are stale"),
+        (TelemetryQuality.GOOD, 0.0, None),
+        (
+            TelemetryQuality.MISSING,
+            29.0,
+            None,
+        ),  # the first reading takes a moment after every start
+        (TelemetryQuality.MISSING, 30.0, "the meter's readings are missing"),
+        (TelemetryQuality.STALE, 29.0, "the meter's readings are stale"),
     ],
 )
 def test_a_meter_without_readings_is_told_when_there_could_be_some(
-    quality: Quality, up_sec: float, fault: str | None
+    quality: TelemetryQuality, up_sec: float, fault: str | None
 ) -> None:
-    assert report.meter_fault(quality, up_sec, patience_sec=30.0) == fault
+    assert report.telemetry_meter_fault(quality, up_sec, patience_sec=30.0) == fault
 
 
 def test_what_draws_more_than_its_rating_is_told_by_name() -> None:
     house = House()
-    assert report.over_current(telemetry_of(house)) is None
+    assert report.telemetry_over_current(telemetry_of(house)) is None
     house.demand_kw["dryer1"] = 8.0  # 33 A behind a breaker of 30
-    told = report.over_current(telemetry_of(house))
+    told = report.telemetry_over_current(telemetry_of(house))
     assert told == "Dryer1 draws 33 A of 30 A"
     house.demand_kw["range1"] = 40.0
-    told = report.over_current(telemetry_of(house))
+    told = report.telemetry_over_current(telemetry_of(house))
     assert told is not None
     assert told.startswith("the panel draws ")
     assert "Range1" in told
@@ -238,7 +246,7 @@ def test_what_draws_more_than_its_rating_is_told_by_name() -> None:
 def test_a_current_that_was_not_read_is_no_over_current() -> None:
     house = House()
     house.meter_works = False
-    assert report.over_current(telemetry_of(house)) is None
+    assert report.telemetry_over_current(telemetry_of(house)) is None
 
 
 def test_a_site_that_was_opted_out_offers_nothing_and_says_until_when() -> None:

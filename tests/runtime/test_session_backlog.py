@@ -8,7 +8,7 @@ import pytest
 
 from tests.contract.builders import NOW, parse
 from VenAgent.contract.reasons import ReasonCode
-from VenAgent.dr.effects import SaveFact
+from VenAgent.dr.effects import SaveFactEffect
 from VenAgent.runtime.session_backlog import LAST_CONNECTED, SessionBacklog
 
 UNDATED = {"op": "event", "shed_kw": 5}
@@ -81,8 +81,8 @@ def test_a_busy_sender_is_not_refused_for_ever() -> None:
 
 def test_being_connected_is_written_down_every_minute() -> None:
     backlog = SessionBacklog()
-    assert backlog.note_online(NOW) == [SaveFact(LAST_CONNECTED, NOW)]
+    assert backlog.note_online(NOW) == [SaveFactEffect(LAST_CONNECTED, NOW)]
     assert backlog.note_online(NOW + 30) == []
-    assert backlog.note_online(NOW + 61) == [SaveFact(LAST_CONNECTED, NOW + 61)]
+    assert backlog.note_online(NOW + 61) == [SaveFactEffect(LAST_CONNECTED, NOW + 61)]
     backlog.connected(NOW + 100, 5.0)
     assert code(backlog, UNDATED, 5.1) is None

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from VenAgent.config import AgentConfig, ConfigError
-from VenAgent.contract.telemetry import Quality
-from VenAgent.dr.panel import CircuitReading
-from VenAgent.site.point_quirks import number
-from VenAgent.site.point_readings import PointReadings, switched_on
+from VenAgent.contract.telemetry import TelemetryQuality
+from VenAgent.dr.panel import PanelCircuitReading
+from VenAgent.site.point_quirks import number_of_point
+from VenAgent.site.point_readings import PointReadings, reading_is_on
 
 NOW = 1_760_000_000.0
 PANEL = "site/panel"
@@ -95,8 +95,8 @@ def after(values: dict[str, Any] | None = None, **settings: Any) -> PointReading
     ],
 )
 def test_only_a_finite_number_is_a_number(value: Any, expected: float | None) -> None:
-    assert number(value) == expected
-    assert not isinstance(number(value), bool)
+    assert number_of_point(value) == expected
+    assert not isinstance(number_of_point(value), bool)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_only_a_finite_number_is_a_number(value: Any, expected: float | None) ->
     ],
 )
 def test_a_contactor_is_closed_open_or_not_known(value: Any, expected: bool | None) -> None:
-    assert switched_on(value) is expected
+    assert reading_is_on(value) is expected
 
 
 # ---- a reading ----------------------------------------------------------------------------------
@@ -135,8 +135,8 @@ def test_a_reading_has_what_the_points_say() -> None:
     assert reading.current_amps == 43.9
     assert reading.battery_soc == 81.0
     assert reading.circuits == {
-        "ev": CircuitReading(power_kw=7.0, closed=True, limit=100.0),
-        "heater": CircuitReading(power_kw=3.5, closed=True, limit=None),
+        "ev": PanelCircuitReading(power_kw=7.0, closed=True, limit=100.0),
+        "heater": PanelCircuitReading(power_kw=3.5, closed=True, limit=None),
     }
 
 
@@ -149,7 +149,7 @@ def test_a_value_that_is_none_is_null_and_the_others_stay(junk: Any) -> None:
     reading = after({"ev_kw": junk, "total_kw": junk, "volts": junk}).reading(NOW)
     assert reading.power_kw is None
     assert reading.voltage is None
-    assert reading.circuit("ev") == CircuitReading(power_kw=None, closed=True, limit=100.0)
+    assert reading.circuit("ev") == PanelCircuitReading(power_kw=None, closed=True, limit=100.0)
     assert reading.circuit("heater").power_kw == 3.5
 
 
@@ -162,7 +162,7 @@ def test_a_zero_is_a_value() -> None:
     reading = after({"total_kw": 0, "ev_kw": 0.0, "ev_limit": 0, "ev_on": 0, "soc": 0}).reading(NOW)
     assert reading.power_kw == 0.0
     assert reading.battery_soc == 0.0
-    assert reading.circuit("ev") == CircuitReading(power_kw=0.0, closed=False, limit=0.0)
+    assert reading.circuit("ev") == PanelCircuitReading(power_kw=0.0, closed=False, limit=0.0)
 
 
 def test_before_the_first_publication_all_is_null() -> None:
@@ -170,14 +170,14 @@ def test_before_the_first_publication_all_is_null() -> None:
     assert reading.ts == NOW
     assert reading.power_kw is None
     assert reading.voltage is None
-    assert reading.circuit("ev") == CircuitReading(None, None, None)
+    assert reading.circuit("ev") == PanelCircuitReading(None, None, None)
 
 
 def test_points_of_another_device_are_not_ours() -> None:
     points = points_of()
     points.update("site/panel2", VALUES, NOW)
     points.update("site", VALUES, NOW)
-    assert points.quality(NOW) is Quality.MISSING
+    assert points.quality(NOW) is TelemetryQuality.MISSING
     assert points.reading(NOW).power_kw is None
 
 
@@ -233,17 +233,17 @@ def test_what_is_not_in_a_publication_stands_until_it_is_itself_too_old() -> Non
     points.update(PANEL, {"ev_kw": 1.5}, NOW + 20)
     reading = points.reading(NOW + 25)
     assert (reading.power_kw, reading.voltage, reading.ts) == (10.5, 239.0, NOW)
-    assert reading.circuit("ev") == CircuitReading(power_kw=1.5, closed=True, limit=100.0)
+    assert reading.circuit("ev") == PanelCircuitReading(power_kw=1.5, closed=True, limit=100.0)
     assert reading.circuit("heater").power_kw == 3.5
-    assert points.quality(NOW + 25) is Quality.GOOD
+    assert points.quality(NOW + 25) is TelemetryQuality.GOOD
     assert points.stale(NOW + 25) == {}
     points.update(PANEL, {"total_kw": 9.0}, NOW + 29)
     reading = points.reading(NOW + 40)
     assert (reading.power_kw, reading.ts) == (9.0, NOW + 29)
-    assert reading.circuit("ev") == CircuitReading(power_kw=1.5, closed=None, limit=None)
+    assert reading.circuit("ev") == PanelCircuitReading(power_kw=1.5, closed=None, limit=None)
     assert reading.circuit("ev").ts == NOW + 20
-    assert reading.circuit("heater") == CircuitReading()
-    assert points.quality(NOW + 40) is Quality.GOOD, "the total is as it should be"
+    assert reading.circuit("heater") == PanelCircuitReading()
+    assert points.quality(NOW + 40) is TelemetryQuality.GOOD, "the total is as it should be"
     assert points.stale(NOW + 40)[f"{PANEL}/heater_w"] == 40.0
     assert f"{PANEL}/ev_kw" not in points.stale(NOW + 40)
 
@@ -251,7 +251,7 @@ def test_what_is_not_in_a_publication_stands_until_it_is_itself_too_old() -> Non
 def test_a_sum_is_partial_when_some_of_it_is_too_old() -> None:
     points = after(total=False, stale_after_sec=30)
     points.update(PANEL, {"ev_kw": 7.0}, NOW + 20)
-    assert points.quality(NOW + 40) is Quality.PARTIAL
+    assert points.quality(NOW + 40) is TelemetryQuality.PARTIAL
     assert points.reading(NOW + 40).power_kw is None
     assert points.age_sec(NOW + 40) == 40
 
@@ -261,9 +261,9 @@ def test_a_device_that_is_published_once_a_minute_is_not_stale_between() -> None
     points = points_of(stale_after_sec=30)
     for minute in range(5):
         points.update(PANEL, VALUES, NOW + 60 * minute, published=True)
-    assert points.quality(NOW + 240 + 59) is Quality.GOOD
+    assert points.quality(NOW + 240 + 59) is TelemetryQuality.GOOD
     assert points.reading(NOW + 240 + 59).power_kw == 10.5
-    assert points.quality(NOW + 240 + 151) is Quality.STALE
+    assert points.quality(NOW + 240 + 151) is TelemetryQuality.STALE
 
 
 def test_what_was_read_before_a_write_does_not_say_how_the_point_is() -> None:
@@ -298,7 +298,7 @@ def test_an_absurd_power_that_goes_on_is_in_the_end_no_reading() -> None:
     for sec in range(0, 60, 5):
         points.update(PANEL, {**VALUES, "total_kw": 2917.0}, NOW + 1 + sec)
     assert points.reading(NOW + 60).power_kw is None
-    assert points.quality(NOW + 60) is Quality.STALE
+    assert points.quality(NOW + 60) is TelemetryQuality.STALE
 
 
 def test_a_motor_that_starts_is_believed() -> None:
@@ -366,7 +366,7 @@ def test_stale_values_are_null() -> None:
     stale = points.reading(NOW + 30.001)
     assert stale.power_kw is None
     assert stale.voltage is None
-    assert stale.circuit("ev") == CircuitReading(None, None, None)
+    assert stale.circuit("ev") == PanelCircuitReading(None, None, None)
     assert stale.ts == NOW + 30.001
 
 
@@ -380,14 +380,14 @@ def test_a_stricter_age_can_be_asked_for() -> None:
 
 def test_quality_is_missing_then_good_then_stale() -> None:
     points = points_of(stale_after_sec=30)
-    assert points.quality(NOW) is Quality.MISSING
+    assert points.quality(NOW) is TelemetryQuality.MISSING
     assert points.age_sec(NOW) is None
     points.update(PANEL, VALUES, NOW)
-    assert points.quality(NOW + 30) is Quality.GOOD
+    assert points.quality(NOW + 30) is TelemetryQuality.GOOD
     assert points.age_sec(NOW + 30) == 30
-    assert points.quality(NOW + 30.001) is Quality.STALE
+    assert points.quality(NOW + 30.001) is TelemetryQuality.STALE
     points.update(PANEL, VALUES, NOW + 31)
-    assert points.quality(NOW + 32) is Quality.GOOD
+    assert points.quality(NOW + 32) is TelemetryQuality.GOOD
 
 
 # ---- several devices ----------------------------------------------------------------------------
@@ -398,16 +398,16 @@ def test_each_point_is_read_from_its_own_device() -> None:
     points.update(PANEL, {**VALUES, "heater_w": 1.0, "heater_on": False}, NOW)
     points.update(METER, {"heater_w": 2000.0, "heater_on": True, "ev_kw": 1.0}, NOW)
     reading = points.reading(NOW)
-    assert reading.circuit("heater") == CircuitReading(power_kw=2.0, closed=True, limit=None)
+    assert reading.circuit("heater") == PanelCircuitReading(power_kw=2.0, closed=True, limit=None)
     assert reading.circuit("ev").power_kw == 7.0
 
 
 def test_one_device_that_was_never_read_is_named_and_a_total_without_it_is_good() -> None:
     points = points_of(heater_device=METER)
     points.update(PANEL, VALUES, NOW)
-    assert points.quality(NOW) is Quality.GOOD
+    assert points.quality(NOW) is TelemetryQuality.GOOD
     assert points.unread() == [METER]
-    assert points_of(total=False, heater_device=METER).quality(NOW) is Quality.MISSING
+    assert points_of(total=False, heater_device=METER).quality(NOW) is TelemetryQuality.MISSING
     reading = points.reading(NOW)
     assert reading.power_kw == 10.5
     assert reading.circuit("heater").power_kw is None
@@ -501,7 +501,7 @@ def test_after_the_clock_was_set_back_a_new_reading_takes_the_place_of_one_from_
     points.update(PANEL, {**VALUES, "total_kw": 2.0}, NOW - 3600.0, now=NOW - 3600.0)
     reading = points.reading(NOW - 3599.0)
     assert reading.power_kw == 2.0
-    assert points.quality(NOW - 3599.0) is Quality.GOOD
+    assert points.quality(NOW - 3599.0) is TelemetryQuality.GOOD
 
 
 def test_a_publication_from_before_a_read_by_rpc_does_not_replace_it() -> None:
@@ -514,7 +514,7 @@ def test_a_publication_from_before_a_read_by_rpc_does_not_replace_it() -> None:
 def test_a_reading_from_the_future_is_not_a_fresh_one(max_age_sec: float | None) -> None:
     points = after()
     assert points.reading(NOW - 3600.0, max_age_sec).power_kw is None
-    assert points.quality(NOW - 3600.0) is Quality.STALE
+    assert points.quality(NOW - 3600.0) is TelemetryQuality.STALE
 
 
 # ---- after a write -----------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.config.builders import load
-from VenAgent.dr.panel import CircuitReading
+from VenAgent.dr.panel import PanelCircuitReading
 from VenAgent.site.point_readings import PointReadings
 
 CONTENTS: dict[str, Any] = {
@@ -41,7 +41,7 @@ def test_a_meter_in_watts_is_read_in_kilowatts_total_and_circuit() -> None:
 
 def test_on_a_normally_closed_contact_an_energised_relay_means_open() -> None:
     closed = points_of(False).reading(now=101.0).circuits["heater"]
-    assert closed == CircuitReading(power_kw=4.5, closed=True, limit=None)
+    assert closed == PanelCircuitReading(power_kw=4.5, closed=True, limit=None)
     assert points_of(True).reading(now=101.0).circuits["heater"].closed is False
     assert points_of(None).reading(now=101.0).circuits["heater"].closed is None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from VenAgent.dr.effects import SendAck
+from VenAgent.dr.effects import SendAckEffect
 from VenAgent.storage.journal import Journal
 
 NOW = 1_760_000_000.0
@@ -14,8 +14,8 @@ def record(event_id: str, state: str = "active", **fields: Any) -> dict[str, Any
     return {"event_id": event_id, "state": state, **fields}
 
 
-def ack(number: int, *, is_reply: bool = True) -> SendAck:
-    return SendAck({"correlationId": f"c{number}", "status": "success"}, is_reply=is_reply)
+def ack(number: int, *, is_reply: bool = True) -> SendAckEffect:
+    return SendAckEffect({"correlationId": f"c{number}", "status": "success"}, is_reply=is_reply)
 
 
 def event_ids(journal: Journal) -> list[str]:

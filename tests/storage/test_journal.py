@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.storage.journal_builders import NOW, ack, event_ids, record, unsent_ids
-from VenAgent.dr.effects import SaveFact, SaveFingerprint, SendAck
+from VenAgent.dr.effects import SaveFactEffect, SaveFingerprintEffect, SendAckEffect
 from VenAgent.storage import journal as journal_module
 from VenAgent.storage.journal import Journal, JournalStep
 
@@ -187,7 +187,7 @@ def test_a_decision_whose_ack_fails_leaves_no_record_and_no_ack(
     path: Path, journal: Journal
 ) -> None:
     with pytest.raises(TypeError):
-        journal.write([record("e1")], [ack(1), SendAck({"data": object()})], NOW)
+        journal.write([record("e1")], [ack(1), SendAckEffect({"data": object()})], NOW)
     other = Journal(path)
     assert other.unfinished() == []
     assert other.unsent() == []
@@ -229,9 +229,12 @@ def test_it_knows_when_it_was_last_written(path: Path, journal: Journal) -> None
 
 def test_a_fact_takes_the_place_of_the_last_of_its_name(path: Path, journal: Journal) -> None:
     journal.write(
-        [], [], NOW, facts=[SaveFact("opt_out", {"until_ts": 1.0}), SaveFact("cycling_limits", {})]
+        [],
+        [],
+        NOW,
+        facts=[SaveFactEffect("opt_out", {"until_ts": 1.0}), SaveFactEffect("cycling_limits", {})],
     )
-    journal.write([], [], NOW, facts=[SaveFact("opt_out", None)])
+    journal.write([], [], NOW, facts=[SaveFactEffect("opt_out", None)])
     assert Journal(path).facts() == {"opt_out": None, "cycling_limits": {}}
 
 
@@ -249,5 +252,5 @@ def test_what_commands_asked_for_is_kept_and_the_oldest_forgotten(
 ) -> None:
     monkeypatch.setattr(journal_module, "COMMANDS_KEPT", 3)
     for number in (1, 2, 3, 1, 4):
-        journal.write([], [], NOW, commands=[SaveFingerprint(f"c{number}", f"f{number}")])
+        journal.write([], [], NOW, commands=[SaveFingerprintEffect(f"c{number}", f"f{number}")])
     assert Journal(path).fingerprints() == [("c3", "f3"), ("c1", "f1"), ("c4", "f4")]

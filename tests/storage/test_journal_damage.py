@@ -27,7 +27,7 @@ def path(tmp_path: Path) -> Path:
 WRITER = """
 import sys
 from pathlib import Path
-from VenAgent.dr.effects import SendAck
+from VenAgent.dr.effects import SendAckEffect
 from VenAgent.storage.journal import Journal
 
 journal = Journal(Path(sys.argv[1]))
@@ -35,7 +35,7 @@ number = 0
 while True:
     number += 1
     event = {"event_id": f"e{number}", "state": "active", "filling": "x" * 1500}
-    journal.write([event], [SendAck({"n": number})], float(number))
+    journal.write([event], [SendAckEffect({"n": number})], float(number))
     print(number, flush=True)
 """
 

@@ -14,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.storage.history_builders import NOON, feed, stored
-from VenAgent.baseline.intervals import DAY_SEC, INTERVAL_SEC, SiteCalendar
-from VenAgent.baseline.methods import RecentPower, choose_baseline
+from VenAgent.baseline.intervals import DAY_SEC, INTERVAL_SEC
+from VenAgent.baseline.methods import baseline_by_method
+from VenAgent.baseline.recent_power import RecentPower
+from VenAgent.baseline.site_calendar import SiteCalendar
 from VenAgent.storage.power_history import KEPT_DAYS, PowerHistory
 
 ROOT = Path(__file__).parents[2]
@@ -183,7 +185,7 @@ def test_a_baseline_from_similar_days_out_of_the_file(path: Path) -> None:
     )
     history.close()
     again = PowerHistory(path, NOON)
-    found = choose_baseline(
+    found = baseline_by_method(
         "ten_of_ten",
         RecentPower(),
         again.intervals,

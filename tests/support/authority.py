@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from VenAgent.config.cloud_config import TlsConfig
+from VenAgent.config.cloud_config import CloudTlsConfig
 
 _PEM = serialization.Encoding.PEM
 
@@ -90,9 +90,9 @@ class Authority:
             builder = builder.add_extension(x509.SubjectAlternativeName(addresses), critical=False)
         return builder.sign(self.key, hashes.SHA256()).public_bytes(_PEM).decode()
 
-    def files(self, folder: Path, name: str, **validity: float) -> TlsConfig:
+    def files(self, folder: Path, name: str, **validity: float) -> CloudTlsConfig:
         """The three files of a client called `name`, in `folder`."""
         certificate, key = self.issue(name, **validity).write(folder, name)
         ca = folder / f"{name}-ca.pem"
         ca.write_text(self.pem)
-        return TlsConfig(ca_cert=str(ca), client_cert=str(certificate), private_key=str(key))
+        return CloudTlsConfig(ca_cert=str(ca), client_cert=str(certificate), private_key=str(key))

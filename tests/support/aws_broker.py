@@ -26,7 +26,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from tests.support.authority import Authority
 from tests.support.iot_policy import mosquitto_acl, ven_policy
 from tests.support.ports import free_port
-from VenAgent.config.cloud_config import TlsConfig
+from VenAgent.config.cloud_config import CloudTlsConfig
 
 OPERATOR = "operator"
 WITHIN_SEC = 10.0
@@ -100,7 +100,7 @@ class AwsLikeBroker:
             self._process.wait(10)
             self._process = None
 
-    def files(self, name: str, **validity: float) -> TlsConfig:
+    def files(self, name: str, **validity: float) -> CloudTlsConfig:
         """The credentials of the thing `name`, in files of the broker's folder."""
         return self.authority.files(self.folder, name, **validity)
 

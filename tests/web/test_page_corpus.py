@@ -11,7 +11,7 @@ import pytest
 from tests.contract.builders import parse
 from tests.contract.corpus import CORPUS, CorpusEntry
 from VenAgent.contract.command_fields import LOAD_SHED_SPELLINGS, SPELLINGS
-from VenAgent.contract.command_reader import CommandRejected
+from VenAgent.contract.command_reader import CommandNotRead
 from VenAgent.contract.commands import Command, ShedCommand
 from VenAgent.contract.op import Op
 from VenAgent.web.page_changes import PageChanges
@@ -38,7 +38,7 @@ class ReadingSite:
     def command(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         try:
             self.obeyed.append(parse(dict(fields)))
-        except CommandRejected as rejected:
+        except CommandNotRead as rejected:
             return {"ok": False, "status": "rejected", "reason": rejected.reason}
         return {"ok": True, "status": "accepted"}
 

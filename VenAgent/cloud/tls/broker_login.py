@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from VenAgent.cloud.tls.tls_errors import CredentialError
-from VenAgent.config.cloud_config import BrokerConfig
+from VenAgent.cloud.tls.tls_errors import TlsCredentialError
+from VenAgent.config.cloud_config import CloudBrokerConfig
 
 
-def broker_login(broker: BrokerConfig) -> tuple[str, str] | None:
+def broker_login(broker: CloudBrokerConfig) -> tuple[str, str] | None:
     """Read anew for each connection, so that a password may be changed. None without a user name.
 
-    Raises CredentialError when the file cannot be read.
+    Raises TlsCredentialError when the file cannot be read.
     """
     if broker.username is None:
         return None
@@ -24,7 +24,7 @@ def broker_login(broker: BrokerConfig) -> tuple[str, str] | None:
         password = Path(broker.password_file).read_text().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise CredentialError(
+        raise TlsCredentialError(
             f"the password file {broker.password_file} cannot be read: {why}: it must be readable "
             f"for the user that VOLTTRON runs as (user id {os.geteuid()})"
         ) from None

@@ -14,8 +14,8 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
-from VenAgent.cloud.tls.tls_errors import CredentialError
-from VenAgent.cloud.tls.tls_material import CredentialPart, TlsMaterial
+from VenAgent.cloud.tls.tls_errors import TlsCredentialError
+from VenAgent.cloud.tls.tls_material import TlsMaterial, TlsMaterialPart
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class CertificateFacts:
     not_after_ts: float
 
 
-def check_tls_material(material: TlsMaterial, now: float) -> CertificateFacts | None:
+def check_any_certificates(material: TlsMaterial, now: float) -> CertificateFacts | None:
     """The same where the broker may know us by user name and password instead: None then."""
     if material.has_client_certificate:
         if material.ca.text:
@@ -41,7 +41,7 @@ def check_tls_material(material: TlsMaterial, now: float) -> CertificateFacts | 
 
 
 def check_certificates(material: TlsMaterial, now: float) -> CertificateFacts:
-    """Whether they can be used at `now` (epoch s); raises CredentialError if not."""
+    """Whether they can be used at `now` (epoch s); raises TlsCredentialError if not."""
     facts = _check_client_certificate(material, now)
     _check_authorities(material.ca, now)
     return facts
@@ -52,7 +52,7 @@ def _check_client_certificate(material: TlsMaterial, now: float) -> CertificateF
     own = certificates[0]
     key = _private_key(material.private_key)
     if _public_bytes(own) != _public_bytes(key):
-        raise CredentialError(
+        raise TlsCredentialError(
             f"the private key does not belong to the client certificate {_name(own.subject)}: "
             f"take both from the same provisioning ({material.private_key.where}, "
             f"{material.certificate.where})"
@@ -68,40 +68,40 @@ def _check_client_certificate(material: TlsMaterial, now: float) -> CertificateF
     return facts
 
 
-def _certificates(part: CredentialPart) -> list[x509.Certificate]:
+def _certificates(part: TlsMaterialPart) -> list[x509.Certificate]:
     pems = part.certificate_pems()
     if not pems:
         swapped = ""
         if part.key_pems():
             swapped = " but a private key: are the two swapped?"
-        raise CredentialError(
+        raise TlsCredentialError(
             f"{part.where} holds no {part.what} in PEM form{swapped or ': is it the right one?'}"
         )
     try:
         return [x509.load_pem_x509_certificate(pem.encode()) for pem in pems]
     except ValueError:
-        raise CredentialError(
+        raise TlsCredentialError(
             f"the {part.what} in {part.where} is damaged: copy it again, as PEM text"
         ) from None
 
 
-def _private_key(part: CredentialPart) -> Any:
+def _private_key(part: TlsMaterialPart) -> Any:
     pems = part.key_pems()
     if not pems:
         swapped = " but a certificate: are the two swapped?" if part.certificate_pems() else ""
-        raise CredentialError(
+        raise TlsCredentialError(
             f"{part.where} holds no private key in PEM form{swapped or ': is it the right one?'}"
         )
     label, pem = pems[0]
     if label.startswith("ENCRYPTED") or "ENCRYPTED" in part.text:
-        raise CredentialError(
+        raise TlsCredentialError(
             f"the private key in {part.where} is protected by a password, which nobody can type "
             f"here: store it without one (openssl pkey -in KEY -out NEWKEY), mode 0600"
         )
     try:
         return serialization.load_pem_private_key(pem.encode(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise CredentialError(
+        raise TlsCredentialError(
             f"the private key in {part.where} is damaged or of an unknown kind: copy it again"
         ) from None
 
@@ -114,44 +114,46 @@ def _public_bytes(holder: Any) -> bytes:
     )
 
 
-def _check_chain(certificates: list[x509.Certificate], part: CredentialPart) -> None:
+def _check_chain(certificates: list[x509.Certificate], part: TlsMaterialPart) -> None:
     """Each certificate after the first has issued the one before it."""
     for issued, issuer in pairwise(certificates):
         if issued.issuer != issuer.subject:
-            raise CredentialError(
+            raise TlsCredentialError(
                 f"the chain in {part.where} is broken: {_name(issued.subject)} was issued by "
                 f"{_name(issued.issuer)}, and {_name(issuer.subject)} follows: put the client "
                 f"certificate first, then its issuer, or the client certificate alone"
             )
 
 
-def _check_dates(facts: CertificateFacts, part: CredentialPart, now: float) -> None:
+def _check_dates(facts: CertificateFacts, part: TlsMaterialPart, now: float) -> None:
     if now >= facts.not_after_ts:
-        raise CredentialError(
-            f"the client certificate {facts.subject} expired on {expiry_day(facts.not_after_ts)}: "
+        raise TlsCredentialError(
+            f"the client certificate {facts.subject} expired on "
+            f"{certificate_expiry_text(facts.not_after_ts)}: "
             f"renew it (ven_control.sh provision --renew) in {part.where}"
         )
     if now < facts.not_before_ts:
-        raise CredentialError(
+        raise TlsCredentialError(
             f"the client certificate {facts.subject} is not valid before "
-            f"{expiry_day(facts.not_before_ts)}, and this machine's clock says {expiry_day(now)}: "
+            f"{certificate_expiry_text(facts.not_before_ts)}, and this machine's clock says "
+            f"{certificate_expiry_text(now)}: "
             f"correct the clock, or wait"
         )
 
 
-def _check_authorities(part: CredentialPart, now: float) -> None:
+def _check_authorities(part: TlsMaterialPart, now: float) -> None:
     """At least one certificate of an authority that is valid."""
     authorities = [found for found in _certificates(part) if _is_authority(found)]
     if not authorities:
-        raise CredentialError(
+        raise TlsCredentialError(
             f"{part.where} holds no certificate of an authority, but {part.what} of something "
             f"else: it must be the broker's CA (of AWS IoT Core: Amazon Root CA 1)"
         )
     if all(now >= _time(found, "not_valid_after") for found in authorities):
         last = max(_time(found, "not_valid_after") for found in authorities)
-        raise CredentialError(
+        raise TlsCredentialError(
             f"the CA certificate {_name(authorities[0].subject)} in {part.where} expired on "
-            f"{expiry_day(last)}: get the broker's present one"
+            f"{certificate_expiry_text(last)}: get the broker's present one"
         )
 
 
@@ -177,6 +179,6 @@ def _time(certificate: x509.Certificate, which: str) -> float:
     return moment.timestamp()
 
 
-def expiry_day(ts: float) -> str:
+def certificate_expiry_text(ts: float) -> str:
     """UTC, for a person."""
     return datetime.fromtimestamp(ts, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")

@@ -12,9 +12,9 @@ import stat
 from pathlib import Path
 from typing import Protocol
 
-from VenAgent.cloud.tls.secrets_manager import SecretFetch
+from VenAgent.cloud.tls.secrets_manager import SecretsManagerFetch
 from VenAgent.cloud.tls.tls_material import TlsMaterial
-from VenAgent.config.cloud_config import TlsConfig
+from VenAgent.config.cloud_config import CloudTlsConfig
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class CredentialSource(Protocol):
     def cancel(self) -> None: ...
 
 
-class FileSource:
+class FileCredentialSource:
     """Three PEM files, which somebody else renews."""
 
     every_sec = FILES_EVERY_SEC
@@ -74,18 +74,18 @@ class FileSource:
         """Nothing of it takes long."""
 
 
-class SecretSource:
+class SecretCredentialSource:
     """A secret of AWS Secrets Manager, and the copy of it in `folder`."""
 
     slow = True
 
-    def __init__(self, name: str, tls: TlsConfig, folder: Path) -> None:
+    def __init__(self, name: str, tls: CloudTlsConfig, folder: Path) -> None:
         self.every_sec = tls.refresh_interval_sec
         self._name = name
         self._region = tls.region
         self._ca_cert = tls.ca_cert
         self._path = folder / "credentials.json"
-        self._fetch = SecretFetch()
+        self._fetch = SecretsManagerFetch()
 
     def read(self) -> TlsMaterial:
         self._text = self._fetch.run(self._name, self._region)
@@ -127,8 +127,8 @@ class SecretSource:
         self._fetch.cancel()
 
 
-def source_of(tls: TlsConfig, folder: Path) -> CredentialSource:
+def credential_source_of(tls: CloudTlsConfig, folder: Path) -> CredentialSource:
     """A secret's copy is kept in `folder`."""
     if tls.secret_name is not None:
-        return SecretSource(tls.secret_name, tls, folder)
-    return FileSource(tls.ca_cert or "", tls.client_cert or "", tls.private_key or "")
+        return SecretCredentialSource(tls.secret_name, tls, folder)
+    return FileCredentialSource(tls.ca_cert or "", tls.client_cert or "", tls.private_key or "")

@@ -20,15 +20,15 @@ from pathlib import Path
 
 from VenAgent.cloud.tls.certificates import (
     CertificateFacts,
-    check_tls_material,
-    expiry_day,
+    certificate_expiry_text,
+    check_any_certificates,
 )
-from VenAgent.cloud.tls.credential_sources import CredentialSource, source_of
-from VenAgent.cloud.tls.secrets_manager import SecretError
-from VenAgent.cloud.tls.tls_errors import CredentialError
+from VenAgent.cloud.tls.credential_sources import CredentialSource, credential_source_of
+from VenAgent.cloud.tls.secrets_manager import SecretsManagerError
+from VenAgent.cloud.tls.tls_errors import TlsCredentialError
 from VenAgent.cloud.tls.tls_material import TlsMaterial
-from VenAgent.config.cloud_config import TlsConfig
-from VenAgent.contract.alerts import Severity
+from VenAgent.config.cloud_config import CloudTlsConfig
+from VenAgent.contract.alerts import AlertSeverity
 
 _log = logging.getLogger(__name__)
 
@@ -50,26 +50,27 @@ CODES = (EXPIRES, EXPIRES_SOON, REFRESH, REFUSED, EXPOSED)
 
 
 @dataclass(frozen=True)
-class CredentialFinding:
+class CredentialsFinding:
     """Something about the credentials that a person should see to; `code` is the alert's."""
 
     code: str
-    severity: Severity
+    severity: AlertSeverity
     message: str
 
 
-def certificate_expiry_findings(facts: CertificateFacts, now: float) -> list[CredentialFinding]:
+def credentials_expiry_findings(facts: CertificateFacts, now: float) -> list[CredentialsFinding]:
     """None until 30 days before the certificate's end; a second, graver one 7 days before."""
     left_days = (facts.not_after_ts - now) / DAY_SEC
     message = (
-        f"the client certificate {facts.subject} expires on {expiry_day(facts.not_after_ts)}: "
+        f"the client certificate {facts.subject} expires on "
+        f"{certificate_expiry_text(facts.not_after_ts)}: "
         f"renew it (ven_control.sh provision --renew)"
     )
     findings = []
     if left_days <= WARN_DAYS:
-        findings.append(CredentialFinding(EXPIRES, Severity.WARNING, message))
+        findings.append(CredentialsFinding(EXPIRES, AlertSeverity.WARNING, message))
     if left_days <= CRITICAL_DAYS:
-        findings.append(CredentialFinding(EXPIRES_SOON, Severity.CRITICAL, message))
+        findings.append(CredentialsFinding(EXPIRES_SOON, AlertSeverity.CRITICAL, message))
     return findings
 
 
@@ -115,7 +116,7 @@ class Credentials:
         self._on_change = on_change
         saved = self._source.saved()
         if saved is not None:
-            with suppress(CredentialError):  # expired: the source will have newer ones
+            with suppress(TlsCredentialError):  # expired: the source will have newer ones
                 self._adopt(saved)
         self._thread.start()
 
@@ -135,7 +136,7 @@ class Credentials:
     # ---- the connection's side -----------------------------------------------------------
 
     def context(self) -> ssl.SSLContext:
-        """For the next connection; raises CredentialError when there is nothing to use."""
+        """For the next connection; raises TlsCredentialError when there is nothing to use."""
         if self._source.slow:
             self._waiting = self._newest is None
             if self._waiting:
@@ -147,10 +148,10 @@ class Credentials:
             self._waiting = False
         try:
             if usable is None:
-                raise CredentialError(self._trouble or "the credentials are being fetched")
-            check_tls_material(usable.material, self._clock())
+                raise TlsCredentialError(self._trouble or "the credentials are being fetched")
+            check_any_certificates(usable.material, self._clock())
             return usable.material.context()
-        except CredentialError:
+        except TlsCredentialError:
             self._request_refresh()
             raise
 
@@ -217,19 +218,19 @@ class Credentials:
         try:
             self._adopt(self._source.read(), save=True)
             self._set_trouble("")
-        except (CredentialError, SecretError) as error:
+        except (TlsCredentialError, SecretsManagerError) as error:
             self._set_trouble(str(error))
         except OSError as error:  # of the copy: what was read is in force all the same
             self._set_trouble(f"the copy of the secret cannot be written: {error.strerror}")
         self._looked.set()
 
     def _adopt(self, material: TlsMaterial, *, save: bool = False) -> None:
-        """Put them in force if they are other ones, and usable. Raises CredentialError."""
+        """Put them in force if they are other ones, and usable. Raises TlsCredentialError."""
         with self._lock:
             newest = self._newest
             if newest is not None and newest.material.digest == material.digest:
                 return
-            facts = check_tls_material(material, self._clock())
+            facts = check_any_certificates(material, self._clock())
             if self._before is None:
                 self._before = newest
             self._newest = _Usable(material, facts)
@@ -237,7 +238,7 @@ class Credentials:
         if facts is not None:
             _log.info(
                 "client certificate %s, serial number %s, valid until %s",
-                *(facts.subject, facts.serial_number, expiry_day(facts.not_after_ts)),
+                *(facts.subject, facts.serial_number, certificate_expiry_text(facts.not_after_ts)),
             )
         if save:
             self._source.save(material)
@@ -260,49 +261,50 @@ class Credentials:
         """End (epoch s) of the certificate in use."""
         return None if self.facts is None else self.facts.not_after_ts
 
-    def findings(self) -> list[CredentialFinding]:
+    def findings(self) -> list[CredentialsFinding]:
         """What a person should see to, the gravest last; empty when all is well."""
         facts, findings = self.facts, []
         exposed = self._source.exposed()
         if exposed:
-            findings.append(CredentialFinding(EXPOSED, Severity.WARNING, exposed))
+            findings.append(CredentialsFinding(EXPOSED, AlertSeverity.WARNING, exposed))
         if self._trouble:
             kept = "; the ones in use stay" if self._newest is not None else ""
             message = f"no newer credentials: {self._trouble}{kept}" if kept else self._trouble
-            findings.append(CredentialFinding(REFRESH, Severity.WARNING, message))
+            findings.append(CredentialsFinding(REFRESH, AlertSeverity.WARNING, message))
         newest = None if self._newest is None else self._newest.facts
         if self._fallen_back() and newest is not None and facts is not None:
             findings.append(
-                CredentialFinding(
+                CredentialsFinding(
                     REFUSED,
-                    Severity.WARNING,
+                    AlertSeverity.WARNING,
                     f"the broker refuses the new client certificate (serial number "
                     f"{newest.serial_number}), the one before is in use until "
-                    f"{expiry_day(facts.not_after_ts)}: activate the new one and attach its policy",
+                    f"{certificate_expiry_text(facts.not_after_ts)}: "
+                    f"activate the new one and attach its policy",
                 )
             )
         return findings + (
-            [] if facts is None else certificate_expiry_findings(facts, self._clock())
+            [] if facts is None else credentials_expiry_findings(facts, self._clock())
         )
 
-    def alert(self, set_alert: Callable[[str, Severity, str | None], None]) -> None:
+    def alert(self, set_alert: Callable[[str, AlertSeverity, str | None], None]) -> None:
         """Give every code its message, or None where all is well."""
         found = {finding.code: finding for finding in self.findings()}
         for code in CODES:
             finding = found.get(code)
             if finding is None:
-                set_alert(code, Severity.WARNING, None)
+                set_alert(code, AlertSeverity.WARNING, None)
             else:
                 set_alert(code, finding.severity, finding.message)
 
 
-def credentials_for(tls: TlsConfig, folder: Path) -> Credentials:
+def make_credentials(tls: CloudTlsConfig, folder: Path) -> Credentials:
     """`folder` is the agent's data folder."""
-    return Credentials(source_of(tls, folder))
+    return Credentials(credential_source_of(tls, folder))
 
 
-def tls_context_once(tls: TlsConfig) -> ssl.SSLContext:
-    """For a command that connects once; raises CredentialError or SecretError."""
-    material = source_of(tls, Path()).read()
-    check_tls_material(material, time.time())
+def tls_context_of_credentials(tls: CloudTlsConfig) -> ssl.SSLContext:
+    """For a command that connects once; raises TlsCredentialError or SecretsManagerError."""
+    material = credential_source_of(tls, Path()).read()
+    check_any_certificates(material, time.time())
     return material.context()

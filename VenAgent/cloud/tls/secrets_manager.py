@@ -29,11 +29,11 @@ _PROGRAM = (
 _NO_RIGHT = "AccessDeniedException"
 
 
-class SecretError(ValueError):
+class SecretsManagerError(ValueError):
     """The secret could not be had; the text says why and what to do."""
 
 
-class SecretFetch:
+class SecretsManagerFetch:
     """One fetch at a time, which `cancel` ends from another thread.
 
     gevent's processes (its `subprocess`, its `os.posix_spawn`) are for the main thread only, so
@@ -46,7 +46,7 @@ class SecretFetch:
         self._cancelled = False
 
     def run(self, name: str, region: str | None) -> str:
-        """The secret's text. Blocks its thread for at most a minute; raises SecretError."""
+        """The secret's text. Blocks its thread for at most a minute; raises SecretsManagerError."""
         read_end, write_end = os.pipe()
         try:
             try:
@@ -60,9 +60,9 @@ class SecretFetch:
         try:
             answer = json.loads(output)
         except ValueError:
-            raise SecretError("the fetch of the secret ended without a word") from None
+            raise SecretsManagerError("the fetch of the secret ended without a word") from None
         if "secret" not in answer:
-            raise SecretError(answer["error"])
+            raise SecretsManagerError(answer["error"])
         return str(answer["secret"])
 
     def _spawn(self, arguments: list[str], output: int) -> None:
@@ -71,7 +71,7 @@ class SecretFetch:
         command = [sys.executable, "-c", _PROGRAM, *arguments]
         with self._lock:
             if self._cancelled:
-                raise SecretError("the fetch of the secret was cancelled")
+                raise SecretsManagerError("the fetch of the secret was cancelled")
             try:
                 self._pid = posix.posix_spawn(
                     sys.executable,
@@ -80,7 +80,9 @@ class SecretFetch:
                     file_actions=[nothing, (os.POSIX_SPAWN_DUP2, output, 1), nowhere],
                 )
             except OSError as error:
-                raise SecretError(f"no process for the secret's fetch: {error.strerror}") from None
+                raise SecretsManagerError(
+                    f"no process for the secret's fetch: {error.strerror}"
+                ) from None
 
     def _read(self, source: int) -> bytes:
         """All that comes until the other end is closed."""
@@ -89,7 +91,7 @@ class SecretFetch:
         while True:
             readable, _, _ = select.select([source], [], [], max(0.0, deadline - time.monotonic()))
             if not readable:
-                raise SecretError(
+                raise SecretsManagerError(
                     f"AWS Secrets Manager did not answer within {FETCH_WITHIN_SEC:g} s: "
                     f"may this machine reach the internet?"
                 )
@@ -116,14 +118,14 @@ class SecretFetch:
                     os.kill(self._pid, signal.SIGKILL)
 
 
-def fetch_secret(name: str, region: str | None) -> str:
-    """The text of the secret `name` (or ARN). Raises SecretError."""
+def fetch_from_secrets_manager(name: str, region: str | None) -> str:
+    """The text of the secret `name` (or ARN). Raises SecretsManagerError."""
     try:
         import boto3
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError, ClientError
     except ImportError:
-        raise SecretError(
+        raise SecretsManagerError(
             "boto3 is not installed in VOLTTRON's environment: pip install boto3"
         ) from None
     if name.startswith("arn:"):
@@ -133,11 +135,11 @@ def fetch_secret(name: str, region: str | None) -> str:
         client = boto3.client("secretsmanager", region_name=region, config=config)
         answer = client.get_secret_value(SecretId=name)
     except ClientError as error:
-        raise SecretError(_refusal(error.response.get("Error", {}), name)) from None
+        raise SecretsManagerError(_refusal(error.response.get("Error", {}), name)) from None
     except BotoCoreError as error:
-        raise SecretError(_trouble(error, name)) from None
+        raise SecretsManagerError(_trouble(error, name)) from None
     if "SecretString" not in answer:
-        raise SecretError(f"the secret {name} is binary: store a JSON text in it")
+        raise SecretsManagerError(f"the secret {name} is binary: store a JSON text in it")
     return str(answer["SecretString"])
 
 
@@ -199,8 +201,8 @@ def _main(arguments: list[str]) -> None:
     """`NAME REGION`; the region may be empty."""
     name, region = arguments
     try:
-        answer = {"secret": fetch_secret(name, region or None)}
-    except SecretError as error:
+        answer = {"secret": fetch_from_secrets_manager(name, region or None)}
+    except SecretsManagerError as error:
         answer = {"error": str(error)}
     except Exception:  # noqa: BLE001  what it says may quote anything
         answer = {"error": "the fetch of the secret broke: is boto3 whole in this environment?"}

@@ -8,11 +8,11 @@ from __future__ import annotations
 import ssl
 
 
-class CredentialError(ValueError):
+class TlsCredentialError(ValueError):
     """The credentials cannot be used; the text says why and what to do, and holds no key."""
 
 
-def explain_tls_handshake(error: ssl.SSLError, where: str) -> str:
+def explain_tls_error(error: ssl.SSLError, where: str) -> str:
     """Why TLS with the broker at `where` (host:port) failed, and what to do."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate of {where} is not trusted: {error.verify_message}: " + (

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from VenAgent.cloud.tls.tls_errors import CredentialError
+from VenAgent.cloud.tls.tls_errors import TlsCredentialError
 
 _BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", re.DOTALL)
 _SPACE = re.compile(r"\\r|\\n|\s")
@@ -22,7 +22,7 @@ _SPACE = re.compile(r"\\r|\\n|\s")
 
 
 @dataclass(frozen=True)
-class CredentialPart:
+class TlsMaterialPart:
     """One of the three, as text; `where` names where it came from."""
 
     what: str
@@ -51,11 +51,11 @@ class CredentialPart:
 class TlsMaterial:
     """What a TLS connection needs: the broker's CA, and what we prove ourselves by."""
 
-    ca: CredentialPart
+    ca: TlsMaterialPart
     """Without a text: the authorities that this machine trusts."""
-    certificate: CredentialPart
+    certificate: TlsMaterialPart
     """Without a text: the broker knows us by user name and password."""
-    private_key: CredentialPart
+    private_key: TlsMaterialPart
     login: tuple[str, str] | None = field(default=None, repr=False)
     """User name and password, of a secret that has them."""
 
@@ -74,15 +74,15 @@ class TlsMaterial:
     def from_files(
         cls, ca_cert: str = "", client_cert: str = "", private_key: str = ""
     ) -> TlsMaterial:
-        """An empty name is for a part that is not used. Raises CredentialError when one is missing
-        or cannot be read."""
+        """An empty name is for a part that is not used. Raises TlsCredentialError when one is
+        missing or cannot be read."""
         paths = {"ca_cert": ca_cert, "client_cert": client_cert, "private_key": private_key}
         texts = {name: _read_file(name, path) if path else "" for name, path in paths.items()}
         missing = [f"{paths[name]} ({name})" for name, text in texts.items() if text is None]
         if missing:
             raise _missing_files(missing)
         ca, certificate, key = (
-            CredentialPart(what, _of_file(name, paths[name]), texts[name] or "")
+            TlsMaterialPart(what, _of_file(name, paths[name]), texts[name] or "")
             for name, what in _FILES
         )
         return cls(ca, certificate, key)
@@ -91,24 +91,24 @@ class TlsMaterial:
     def from_secret(cls, text: str, name: str, ca_cert: str | None = None) -> TlsMaterial:
         """The JSON secret `name`, under any of the common names; `ca_cert`: a file for one without.
 
-        Raises CredentialError, which tells the names that were found and no value.
+        Raises TlsCredentialError, which tells the names that were found and no value.
         """
         contents = _json_of(text)
         where = f"the secret {name}"
         if contents is None:
-            raise CredentialError(
+            raise TlsCredentialError(
                 f"{where} is not a JSON object: store one with ca, certificate and privateKey (PEM)"
             )
         found = _parts_in(contents)
         for inner in contents.values():
             if isinstance(inner, dict):  # create-keys-and-certificate puts the key into keyPair
                 found = {**_parts_in(inner), **found}
-        ca = CredentialPart("CA certificate", where, found.get("ca", ""))
+        ca = TlsMaterialPart("CA certificate", where, found.get("ca", ""))
         if "ca" not in found and ca_cert is not None:
             beside = _read_file("ca_cert", ca_cert)
             if beside is None:
                 raise _missing_files([f"{ca_cert} (ca_cert)"])
-            ca = CredentialPart("CA certificate", _of_file("ca_cert", ca_cert), beside)
+            ca = TlsMaterialPart("CA certificate", _of_file("ca_cert", ca_cert), beside)
             found["ca"] = beside
         login = None
         if "username" in found and "password" in found:
@@ -119,14 +119,14 @@ class TlsMaterial:
         lacking = [part for part in needed if part not in found]
         if lacking:
             names = ", ".join(sorted(str(name)[:40] for name in contents)) or "nothing"
-            raise CredentialError(
+            raise TlsCredentialError(
                 f"{where} lacks {' and '.join(lacking)} (it has {names}): "
                 f"store ca, certificate and privateKey in it, each as PEM text"
             )
         return cls(
             ca,
-            CredentialPart("client certificate", where, found.get("certificate", "")),
-            CredentialPart("private key", where, found.get("private_key", "")),
+            TlsMaterialPart("client certificate", where, found.get("certificate", "")),
+            TlsMaterialPart("private key", where, found.get("private_key", "")),
             login,
         )
 
@@ -154,7 +154,7 @@ class TlsMaterial:
             os.write(handle, both.encode())
             context.load_cert_chain(f"/proc/self/fd/{handle}")
         except ssl.SSLError as error:
-            raise CredentialError(
+            raise TlsCredentialError(
                 f"OpenSSL refuses the client certificate or its key: {error.reason or error}: "
                 f"renew them with a key of at least 2048 bits (RSA) or P-256"
             ) from None
@@ -182,8 +182,8 @@ _SPELLINGS = {
 _PART_OF = {spelling: part for part, names in _SPELLINGS.items() for spelling in names.split()}
 
 
-def _missing_files(files: list[str]) -> CredentialError:
-    return CredentialError(
+def _missing_files(files: list[str]) -> TlsCredentialError:
+    return TlsCredentialError(
         f"a TLS file is missing: {', '.join(files)}: put it there, or correct its name in "
         f"broker.tls (or CA_CERT, CLIENT_CERT, PRIVATE_KEY)"
     )
@@ -196,7 +196,7 @@ def _read_file(name: str, path: str) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise CredentialError(
+        raise TlsCredentialError(
             f"{_of_file(name, path)} cannot be read: {error.strerror}: it must be readable for "
             f"the user that VOLTTRON runs as (user id {os.geteuid()})"
         ) from None

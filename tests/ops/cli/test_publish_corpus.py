@@ -14,15 +14,15 @@ from ops.cli.ven_cmd_publish import ven_cmd_publish_script
 from ops.host.ops_error import OpsError
 from tests.contract.builders import LIMITS, VEN_ID
 from tests.contract.corpus import AS_OBJECTS, CORPUS, CorpusEntry, moved
-from VenAgent.contract.command_reader import CommandRejected, parse_command
+from VenAgent.contract.command_reader import CommandNotRead, read_command
 from VenAgent.contract.op import Op
 
 
 def reading(payload: str) -> str:
     """What a VEN makes of it: the content's fingerprint, or the reason's code."""
     try:
-        command = parse_command(payload, ven_id=VEN_ID, limits=LIMITS, now=time.time())
-    except CommandRejected as rejected:
+        command = read_command(payload, ven_id=VEN_ID, limits=LIMITS, now=time.time())
+    except CommandNotRead as rejected:
         return rejected.code.value
     return command.fingerprint
 

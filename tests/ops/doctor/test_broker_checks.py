@@ -13,7 +13,7 @@ from ops.doctor.check import DoctorCheck
 from tests.ops.conftest import mosquitto
 from tests.support.authority import Authority
 from tests.support.ports import free_port
-from VenAgent.config.cloud_config import BrokerConfig, TlsConfig
+from VenAgent.config.cloud_config import CloudBrokerConfig, CloudTlsConfig
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def tls_port(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> 
 
 
 @pytest.fixture
-def files(authority: Authority, tmp_path: Path) -> TlsConfig:
+def files(authority: Authority, tmp_path: Path) -> CloudTlsConfig:
     """A good certificate of a thing, with its key and CA."""
     return authority.files(tmp_path, "thing")
 
@@ -54,15 +54,15 @@ def _refuses_us(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def looked_at(
-    port: int, files: TlsConfig | None, can_read: Callable[[Path], bool] = lambda file: True
+    port: int, files: CloudTlsConfig | None, can_read: Callable[[Path], bool] = lambda file: True
 ) -> dict[str, DoctorCheck]:
-    where = BrokerConfig(host="127.0.0.1", port=port, tls=files)
+    where = CloudBrokerConfig(host="127.0.0.1", port=port, tls=files)
     return {check.name: check for check in doctor_tls.broker_checks(where, can_read=can_read)}
 
 
 @pytest.mark.usefixtures("_takes_us")
 def test_a_tls_broker_with_good_certificates_has_nothing_wrong(
-    files: TlsConfig, tls_port: int
+    files: CloudTlsConfig, tls_port: int
 ) -> None:
     checks = looked_at(tls_port, files)
     assert {name: check.ok for name, check in checks.items()} == {
@@ -76,7 +76,7 @@ def test_a_tls_broker_with_good_certificates_has_nothing_wrong(
 
 
 def test_a_broker_of_another_authority_is_not_trusted(
-    files: TlsConfig, tls_port: int, tmp_path: Path
+    files: CloudTlsConfig, tls_port: int, tmp_path: Path
 ) -> None:
     other = tmp_path / "other.pem"
     other.write_text(Authority("Other CA").pem)
@@ -90,7 +90,7 @@ def test_a_broker_of_another_authority_is_not_trusted(
 
 @pytest.mark.usefixtures("_refuses_us")
 def test_a_broker_that_does_not_take_our_certificate_is_told(
-    files: TlsConfig, tls_port: int, tmp_path: Path
+    files: CloudTlsConfig, tls_port: int, tmp_path: Path
 ) -> None:
     """With TLS 1.3 the handshake itself succeeds, and the refusal comes after it."""
     foreign = Authority("Other CA").files(tmp_path, "foreign")
@@ -120,7 +120,7 @@ def test_a_certificate_that_ends_is_told_before_it_does(
 
 
 def test_a_key_of_another_certificate_or_open_to_all_is_told(
-    authority: Authority, files: TlsConfig, tmp_path: Path
+    authority: Authority, files: CloudTlsConfig, tmp_path: Path
 ) -> None:
     other = authority.files(tmp_path, "other")
     mixed = files.model_copy(update={"private_key": other.private_key})
@@ -136,7 +136,7 @@ def test_a_key_of_another_certificate_or_open_to_all_is_told(
 
 
 def test_files_that_are_missing_or_no_pem_are_told_without_their_contents(
-    files: TlsConfig, tls_port: int, tmp_path: Path
+    files: CloudTlsConfig, tls_port: int, tmp_path: Path
 ) -> None:
     gone = files.model_copy(update={"client_cert": "/nowhere/cert.pem"})
     assert "No such file" in looked_at(free_port(), gone)["certificate"].text
@@ -158,7 +158,7 @@ def test_files_that_are_missing_or_no_pem_are_told_without_their_contents(
     [("CA", "ca_cert"), ("certificate", "client_cert"), ("private key", "private_key")],
 )
 def test_a_file_that_volttrons_user_cannot_read_is_told(
-    files: TlsConfig, tls_port: int, name: str, setting: str
+    files: CloudTlsConfig, tls_port: int, name: str, setting: str
 ) -> None:
     unreadable = Path(getattr(files, setting))
     checks = looked_at(tls_port, files, lambda file: file != unreadable)

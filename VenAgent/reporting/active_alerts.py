@@ -11,13 +11,13 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from VenAgent.contract.alerts import Severity, alert
+from VenAgent.contract.alerts import AlertSeverity, alert_message
 from VenAgent.contract.reasons import ReasonCode
 
 RECENT_KEPT = 100
 
 
-class Alerts:
+class ActiveAlerts:
     """`publish` gets each alert's message, as docs/mqtt-topics.md has it, once each way."""
 
     def __init__(self, ven_id: str, publish: Callable[[Mapping[str, Any]], None]) -> None:
@@ -29,7 +29,7 @@ class Alerts:
     def raise_alert(
         self,
         code: str,
-        severity: Severity,
+        severity: AlertSeverity,
         message: str,
         *,
         subject: str = "",
@@ -48,13 +48,13 @@ class Alerts:
         if before is not None:
             message = f"over: {before['message']}"
             self._publish_alert(
-                code, Severity.CLEARED, message, subject, {"since_ts": before["ts"]}
+                code, AlertSeverity.CLEARED, message, subject, {"since_ts": before["ts"]}
             )
 
     def set(
         self,
         code: str,
-        severity: Severity,
+        severity: AlertSeverity,
         message: str | None,
         *,
         subject: str = "",
@@ -77,14 +77,14 @@ class Alerts:
     def _publish_alert(
         self,
         code: str,
-        severity: Severity,
+        severity: AlertSeverity,
         message: str,
         subject: str,
         context: Mapping[str, Any],
         reason_code: ReasonCode | None = None,
     ) -> dict[str, Any]:
         named = {"subject": subject, **context} if subject else dict(context)
-        body = alert(
+        body = alert_message(
             ven_id=self.ven_id,
             ts=time.time(),
             severity=severity,

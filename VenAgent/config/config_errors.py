@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from VenAgent.config.config_block import holds_secret
+from VenAgent.config.config_block import config_holds_secret
 
 
 class ConfigError(ValueError):
     """The configuration cannot be used; the text names each field and what is wrong with it."""
 
 
-def explain_validation(error: ValidationError) -> str:
+def explain_config_errors(error: ValidationError) -> str:
     """All findings on one line each: where, what, and what stood there."""
     lines = []
     findings = error.errors(include_url=False)
@@ -27,7 +27,7 @@ def explain_validation(error: ValidationError) -> str:
             text = "is missing"
         elif finding["type"] == "extra_forbidden":
             text = "is not a setting of VenAgent: correct its name or remove it"
-        elif isinstance(finding["input"], (str, int, float)) and not holds_secret(finding):
+        elif isinstance(finding["input"], (str, int, float)) and not config_holds_secret(finding):
             text += f" (got {finding['input']!r})"
         lines.append(f"{where}: {text}" if where else text)
     return "; ".join(lines)
