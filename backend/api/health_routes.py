@@ -15,7 +15,7 @@ from backend.api.api_services import Uses
 from backend.api.authentication import Reader
 from backend.api.response_model import DemoStatusResponse, HealthResponse
 from backend.api.stats_routes import network_figures
-from backend.process.timeouts import result_within
+from backend.process.timeouts import result_within_timeout
 from backend.store.database import Database, first_line
 from backend.store.schema_migration import current_schema_revision, latest_schema_revision
 from backend.store.statuses import ACTIVE
@@ -83,7 +83,9 @@ async def _revision(database: Database) -> str | None:
 async def _database_trouble(database: Database) -> str | None:
     look = _revision(database)
     try:
-        found = await result_within(DATABASE_TIMEOUT_SEC, look, break_off=database.is_postgresql)
+        found = await result_within_timeout(
+            DATABASE_TIMEOUT_SEC, look, break_off=database.is_postgresql
+        )
     except asyncio.TimeoutError:
         return f"the database did not answer within {DATABASE_TIMEOUT_SEC:g} s"
     except (SQLAlchemyError, OSError) as error:

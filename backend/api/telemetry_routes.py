@@ -26,7 +26,7 @@ from backend.api.load_sets import expand_load, expand_loads, read_load_sets
 from backend.api.page_cursor import decode_cursor, encode_cursor
 from backend.api.request_fields import Cursor, End, Limit, Start, VenId
 from backend.api.ven_routes import read_ven
-from backend.store.telemetry_count import count_by_load_set
+from backend.store.telemetry_count import telemetry_count_by_load_set
 
 router = APIRouter(prefix="/api/vens/{ven_id}", tags=["History"])
 _LISTS = (
@@ -103,7 +103,7 @@ async def list_circuit_snapshots(
     within = history_between(TELEMETRY.c.timestamp, ven_id, start, end)
     async with uses.database.engine.connect() as connection:
         await read_ven(connection, ven_id)
-        counts = await count_by_load_set(connection, ven_id, start, end)
+        counts = await telemetry_count_by_load_set(connection, ven_id, start, end)
         sets = await read_load_sets(uses, connection, counts)
         wanted = {
             number: [

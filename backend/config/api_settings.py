@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import ipaddress
 
-from backend.config.settings_block import SettingsBlock, TextList, variable
+from backend.config.settings_block import SettingsBlock, TextList, settings_variable
 
 
 class ApiSettings(SettingsBlock):
     """Where the API listens, and who may use it."""
 
-    host: str = variable("API_HOST", default="127.0.0.1")
-    port: int = variable("API_PORT", default=8_000, ge=1, le=65_535)
-    keys_required: bool | None = variable("API_KEYS_REQUIRED", default=None)
+    host: str = settings_variable("API_HOST", default="127.0.0.1")
+    port: int = settings_variable("API_PORT", default=8_000, ge=1, le=65_535)
+    keys_required: bool | None = settings_variable("API_KEYS_REQUIRED", default=None)
     """By default wherever other machines reach it."""
-    requests_per_sec: float = variable("API_REQUESTS_PER_SEC", default=50.0, gt=0)
+    requests_per_sec: float = settings_variable("API_REQUESTS_PER_SEC", default=50.0, gt=0)
     """Of one key, or one address without a key; a burst of four seconds' worth is let through."""
-    event_start_tolerance_sec: float = variable("EVENT_START_TOLERANCE_SEC", default=60.0, ge=0)
+    event_start_tolerance_sec: float = settings_variable(
+        "EVENT_START_TOLERANCE_SEC", default=60.0, ge=0
+    )
     """So late a start still means now: a person took that long, or clocks differ."""
-    cors_origins: TextList = variable("API_CORS_ORIGINS", default=())
+    cors_origins: TextList = settings_variable("API_CORS_ORIGINS", default=())
 
     @property
     def needs_keys(self) -> bool:

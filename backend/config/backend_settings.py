@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL
 from backend.config.broker_settings import BrokerSettings
 from backend.config.kinesis_settings import KinesisSettings
 from backend.config.retention_settings import RetentionSettings
-from backend.config.settings_block import SettingsBlock, SettingsError, variable
+from backend.config.settings_block import SettingsBlock, SettingsError, settings_variable
 from VenAgent.baseline.methods import DEFAULT_METHOD, METHODS
 
 
@@ -59,26 +59,32 @@ def _with_database_url(given: dict[str, str]) -> dict[str, str]:
 class BackendSettings(SettingsBlock):
     """All of them. Names of variables stand beside each; a variable that is empty is not set."""
 
-    database_url: str = variable("DATABASE_URL", default="sqlite:///venagent-backend.sqlite")
-    instance: str = variable("INGEST_INSTANCE", default_factory=lambda: f"{platform.node()}-0")
-    batch_max: int = variable("INGEST_BATCH_MAX", default=2_000, ge=1)
-    batch_wait_sec: float = variable("INGEST_BATCH_WAIT_SEC", default=0.2, gt=0, le=10)
-    state_interval_sec: float = variable("INGEST_STATE_INTERVAL_SEC", default=5.0, gt=0)
-    offline_after_sec: float = variable("OFFLINE_AFTER_SEC", default=60.0, gt=0)
-    max_ahead_sec: float = variable("TELEMETRY_MAX_AHEAD_SEC", default=3_600.0, ge=0)
-    new_vens_at_once: int = variable("INGEST_NEW_VENS_AT_ONCE", default=12_000, ge=1)
-    new_vens_per_minute: float = variable("INGEST_NEW_VENS_PER_MINUTE", default=600.0, ge=0)
+    database_url: str = settings_variable(
+        "DATABASE_URL", default="sqlite:///venagent-backend.sqlite"
+    )
+    instance: str = settings_variable(
+        "INGEST_INSTANCE", default_factory=lambda: f"{platform.node()}-0"
+    )
+    batch_max: int = settings_variable("INGEST_BATCH_MAX", default=2_000, ge=1)
+    batch_wait_sec: float = settings_variable("INGEST_BATCH_WAIT_SEC", default=0.2, gt=0, le=10)
+    state_interval_sec: float = settings_variable("INGEST_STATE_INTERVAL_SEC", default=5.0, gt=0)
+    offline_after_sec: float = settings_variable("OFFLINE_AFTER_SEC", default=60.0, gt=0)
+    max_ahead_sec: float = settings_variable("TELEMETRY_MAX_AHEAD_SEC", default=3_600.0, ge=0)
+    new_vens_at_once: int = settings_variable("INGEST_NEW_VENS_AT_ONCE", default=12_000, ge=1)
+    new_vens_per_minute: float = settings_variable(
+        "INGEST_NEW_VENS_PER_MINUTE", default=600.0, ge=0
+    )
     """VENs that are registered by their first telemetry; more than these must be registered."""
-    store_raw_payload: bool = variable("STORE_RAW_PAYLOAD", default=False)
-    baseline_method: BaselineMethod = variable("BASELINE_METHOD", default=DEFAULT_METHOD)
-    measure_timezone: Zone = variable("MEASURE_TIMEZONE", default="UTC")
-    measure_after_sec: float = variable("MEASURE_AFTER_SEC", default=60.0, ge=0)
+    store_raw_payload: bool = settings_variable("STORE_RAW_PAYLOAD", default=False)
+    baseline_method: BaselineMethod = settings_variable("BASELINE_METHOD", default=DEFAULT_METHOD)
+    measure_timezone: Zone = settings_variable("MEASURE_TIMEZONE", default="UTC")
+    measure_after_sec: float = settings_variable("MEASURE_AFTER_SEC", default=60.0, ge=0)
     """How long after its end an event is measured: telemetry may be late."""
-    health_host: str = variable("INGEST_HEALTH_HOST", default="127.0.0.1")
-    health_port: int = variable("INGEST_HEALTH_PORT", default=9_108, ge=0, le=65_535)
-    log_level: str = variable("LOG_LEVEL", default="INFO")
-    event_command_enabled: bool = variable("EVENT_COMMAND_ENABLED", default=True)
-    iot_endpoint: str | None = variable("IOT_ENDPOINT", default=None)
+    health_host: str = settings_variable("INGEST_HEALTH_HOST", default="127.0.0.1")
+    health_port: int = settings_variable("INGEST_HEALTH_PORT", default=9_108, ge=0, le=65_535)
+    log_level: str = settings_variable("LOG_LEVEL", default="INFO")
+    event_command_enabled: bool = settings_variable("EVENT_COMMAND_ENABLED", default=True)
+    iot_endpoint: str | None = settings_variable("IOT_ENDPOINT", default=None)
     mqtt: BrokerSettings = Field(default_factory=BrokerSettings)
     kinesis: KinesisSettings = Field(default_factory=KinesisSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)

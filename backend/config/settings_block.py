@@ -42,7 +42,7 @@ class SettingsBlock(BaseModel):
         return dict(given)
 
 
-def variable(*names: str, **rest: Any) -> Any:
+def settings_variable(*names: str, **rest: Any) -> Any:
     """A field that is read from the first of these variables that is set."""
     return Field(validation_alias=AliasChoices(*names), **rest)
 

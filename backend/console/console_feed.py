@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backend.api.api_services import ApiServices
 from backend.api.event_figures import event_figures
 from backend.api.stats_routes import network_figures
-from backend.process.timeouts import happens_within
+from backend.process.timeouts import happens_within_timeout
 from backend.store.database import first_line
 from backend.store.statuses import ACTIVE, SCHEDULED
 from backend.store.tables import EVENTS
@@ -100,7 +100,7 @@ class ConsoleFeed:
                 return
             every_sec = EVERY_SEC if self._listeners else UNSEEN_EVERY_SEC
             took_sec = time.monotonic() - begun
-            await happens_within(self._somebody, max(every_sec - took_sec, LEAST_PAUSE_SEC))
+            await happens_within_timeout(self._somebody, max(every_sec - took_sec, LEAST_PAUSE_SEC))
 
     async def _look_at_events(self, connection: AsyncConnection) -> list[dict[str, Any]]:
         rows = (

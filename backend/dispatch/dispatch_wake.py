@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.process.timeouts import happens_within
+from backend.process.timeouts import happens_within_timeout
 from backend.store.database import Database, plain_dsn
 
 log = structlog.get_logger(__name__)
@@ -47,7 +47,7 @@ class DispatchWake:
 
 async def wait_for_bell(bell: asyncio.Event, timeout_sec: float) -> None:
     """Until the bell rings or the time has passed; the bell is silent again afterwards."""
-    await happens_within(bell, max(timeout_sec, 0.0))
+    await happens_within_timeout(bell, max(timeout_sec, 0.0))
     bell.clear()
 
 

@@ -28,7 +28,7 @@ from backend.mqtt.mqtt_connection import (
     open_mqtt_connection,
 )
 from backend.mqtt.mqtt_packets import MOST_IN_FLIGHT
-from backend.process.timeouts import happens_within
+from backend.process.timeouts import happens_within_timeout
 from backend.store.table_base import utc_now
 
 log = structlog.get_logger(__name__)
@@ -144,7 +144,7 @@ class MqttPublisher:
         await self.open()
         begun = time.monotonic()
         if (
-            not await happens_within(self._connected, self._timeout_sec)
+            not await happens_within_timeout(self._connected, self._timeout_sec)
             or (publications := self._publications) is None
         ):
             error = f"the broker is not connected: {self._problem}"
@@ -152,7 +152,7 @@ class MqttPublisher:
         batch = _Batch(messages, begun + SENT_WITHIN * self._timeout_sec)
         publications.publish(batch)
         left_sec = self._timeout_sec - (time.monotonic() - begun)
-        if messages and not await happens_within(batch.done, max(left_sec, 0.0)):
+        if messages and not await happens_within_timeout(batch.done, max(left_sec, 0.0)):
             self._end(publications, "the broker did not confirm in time")
         return batch.outcomes()
 

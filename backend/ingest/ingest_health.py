@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from backend.process.timeouts import result_within
+from backend.process.timeouts import result_within_timeout
 from backend.store.database import Database, first_line
 
 _DATABASE_TIMEOUT_SEC = 2.0
@@ -25,7 +25,7 @@ Troubles = Callable[[], Awaitable[list[str]]]
 async def database_trouble(database: Database) -> str | None:
     """What is wrong with the database, if anything."""
     try:
-        await result_within(
+        await result_within_timeout(
             _DATABASE_TIMEOUT_SEC, database.check(), break_off=database.is_postgresql
         )
     except asyncio.TimeoutError:

@@ -18,7 +18,7 @@ from backend.ingest.ingest_records import IncomingMessage
 from backend.ingest.ingest_writer import Also, BatchOutcome, IngestWriter, StopStoring
 from backend.ingest.message_batch import Reading
 from backend.mqtt.mqtt_connection import MqttConnection
-from backend.process.timeouts import happens_within
+from backend.process.timeouts import happens_within_timeout
 from backend.store.database import first_line
 
 _log = structlog.get_logger(__name__)
@@ -76,7 +76,7 @@ async def store_patiently(
                 messages=len(messages),
                 pause_sec=round(pause_sec, 1),
             )
-            if await happens_within(ending, pause_sec):
+            if await happens_within_timeout(ending, pause_sec):
                 raise StopStoring from error
             pause_sec = min(2 * pause_sec, _LONGEST_PAUSE_SEC)
             continue

@@ -25,7 +25,7 @@ from backend.config.backend_settings import BackendSettings
 from backend.ingest.ingest_pipeline import StoreHealth, store_patiently
 from backend.ingest.ingest_records import IncomingMessage
 from backend.ingest.ingest_writer import IngestWriter, StopStoring
-from backend.process.timeouts import happens_within
+from backend.process.timeouts import happens_within_timeout
 from backend.store.database import Database
 from backend.store.table_base import utc_now
 from backend.store.telemetry_tables import KinesisShardRow
@@ -74,7 +74,7 @@ class KinesisSource:
                     await self._take_shards()
                 except (BotoCoreError, ClientError, SQLAlchemyError, OSError) as error:
                     _log.warning("shards cannot be listed", stream=self._stream, error=str(error))
-                await happens_within(self._ending, self._settings.lease_sec / 3)
+                await happens_within_timeout(self._ending, self._settings.lease_sec / 3)
             if self._readers:
                 await asyncio.wait(self._readers.values())
         finally:
@@ -209,7 +209,7 @@ class KinesisSource:
                 # An iterator lives for five minutes; too many reads are refused for a second.
                 log.warning("records cannot be read, trying again", error=str(error))
                 iterator = None
-                await happens_within(self._ending, _PAUSE_AFTER_ERROR_SEC)
+                await happens_within_timeout(self._ending, _PAUSE_AFTER_ERROR_SEC)
                 continue
             iterator = page.get("NextShardIterator")
             records = page["Records"]
@@ -227,7 +227,7 @@ class KinesisSource:
                 log.info("the shard is read to its end")
                 return
             if not page.get("MillisBehindLatest"):
-                await happens_within(self._ending, self._settings.poll_interval_sec)
+                await happens_within_timeout(self._ending, self._settings.poll_interval_sec)
 
     async def _iterator(self, shard_id: str, last: str | None) -> str:
         where: dict[str, Any] = {"ShardIteratorType": "TRIM_HORIZON"}

@@ -28,7 +28,7 @@ from backend.measure.ven_performance import (
     measure_performance,
     total_performance,
 )
-from backend.process.timeouts import happens_within
+from backend.process.timeouts import happens_within_timeout
 from backend.store.database import Database, first_line
 from backend.store.database_errors import is_about_data
 from backend.store.event_tables import WHOLE_EVENT, EventPerformanceRow, EventRow, ParticipantRow
@@ -66,7 +66,7 @@ async def run_measurement(
                     return
         except (SQLAlchemyError, OSError) as error:
             _log.warning("measuring has to wait", error=first_line(error))
-        await happens_within(stop, _LOOK_SEC)
+        await happens_within_timeout(stop, _LOOK_SEC)
 
 
 async def measure_next(database: Database, settings: BackendSettings, now: datetime) -> str | None:

@@ -19,7 +19,7 @@ from backend.config.broker_settings import BrokerSettings
 from backend.mqtt import mqtt_packets
 from backend.mqtt.broker_tls import broker_tls_context
 from backend.mqtt.mqtt_packets import ControlPacket, PublishPacket
-from backend.process.timeouts import happens_within, result_within
+from backend.process.timeouts import happens_within_timeout, result_within_timeout
 
 
 class BrokerRefused(Exception):
@@ -216,7 +216,7 @@ class MqttConnection(asyncio.Protocol):
     async def keep_alive(self) -> None:
         """Pings until it is closed; ends one on which nothing comes any more."""
         interval_sec = self._settings.keepalive_sec / 2
-        while not await happens_within(self.closed, interval_sec):
+        while not await happens_within_timeout(self.closed, interval_sec):
             silent_sec = time.monotonic() - self._last_heard
             if silent_sec > 2 * self._settings.keepalive_sec and not self._paused:
                 self.end("the broker is silent")
@@ -241,8 +241,8 @@ async def open_mqtt_connection(
         server_hostname=settings.tls_server_name if context is not None else None,
     )
     try:
-        await result_within(timeout_sec, making)
-        if not await happens_within(connection.ready, timeout_sec):
+        await result_within_timeout(timeout_sec, making)
+        if not await happens_within_timeout(connection.ready, timeout_sec):
             raise BrokerRefused("it does not answer as an MQTT 5 broker")
         if connection.closed.is_set():
             raise BrokerRefused(connection.reason or "closed")

@@ -17,11 +17,11 @@ from backend.openadr.vtn_event import (
     LOAD_UP_KW,
     SHARE,
     SHED_KW,
-    Ask,
-    Interval,
-    Problem,
-    Target,
     VtnEvent,
+    VtnEventAsk,
+    VtnEventInterval,
+    VtnEventProblem,
+    VtnEventTarget,
 )
 
 _PRICES = ("ELECTRICITY_PRICE", "ENERGY_PRICE", "DEMAND_CHARGE", "BID_PRICE")
@@ -30,19 +30,19 @@ _SCALES = {"none": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 _CAPACITY, _PERCENT = "x-loadControlCapacity", "x-loadControlPercentOffset"
 
 
-class NotAnEvent(Exception):
+class Event20bNotRead(Exception):
     """It has no id or no number of modification."""
 
 
 def read_event20b(raw: Mapping[str, Any], ven_id: str | None) -> VtnEvent:
-    """`ven_id` is ours at the VTN. Raises NotAnEvent."""
+    """`ven_id` is ours at the VTN. Raises Event20bNotRead."""
     descriptor = raw.get("event_descriptor")
     if not isinstance(descriptor, Mapping) or not descriptor.get("event_id"):
-        raise NotAnEvent("an event without eventID")
+        raise Event20bNotRead("an event without eventID")
     number = descriptor.get("modification_number")
     if not isinstance(number, int):
-        raise NotAnEvent(f"event {descriptor['event_id']!r} without modificationNumber")
-    problems: list[Problem] = []
+        raise Event20bNotRead(f"event {descriptor['event_id']!r} without modificationNumber")
+    problems: list[VtnEventProblem] = []
     period = raw.get("active_period") or {}
     tolerance = ((period.get("tolerance") or {}).get("tolerate") or {}).get("startafter")
     # 0 is "none" in 2.0b, 1 the highest.
@@ -61,12 +61,12 @@ def read_event20b(raw: Mapping[str, Any], ven_id: str | None) -> VtnEvent:
     )
 
 
-def _targets(raw: Iterable[Any], ven_id: str | None) -> Iterable[Target]:
+def _targets(raw: Iterable[Any], ven_id: str | None) -> Iterable[VtnEventTarget]:
     for target in raw:
         for field, value in dict(target).items():
             if value is None or (field == "ven_id" and value == ven_id):
                 continue
-            yield Target(str(value), _TARGETS.get(field, field))
+            yield VtnEventTarget(str(value), _TARGETS.get(field, field))
 
 
 def _signals(raw: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -77,19 +77,19 @@ def _signals(raw: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _intervals(
-    raw: Mapping[str, Any], period: Mapping[str, Any], problems: list[Problem]
-) -> tuple[Interval, ...]:
+    raw: Mapping[str, Any], period: Mapping[str, Any], problems: list[VtnEventProblem]
+) -> tuple[VtnEventInterval, ...]:
     """Of the first signal that we can do; a load dispatch says more than a level."""
     start = period.get("dtstart")
     if not isinstance(start, datetime):
-        problems.append(Problem("start_missing", "the event has no dtstart"))
+        problems.append(VtnEventProblem("start_missing", "the event has no dtstart"))
         return ()
-    found: list[tuple[int, tuple[Interval, ...]]] = []
+    found: list[tuple[int, tuple[VtnEventInterval, ...]]] = []
     for signal in _signals(raw):
         name = str(signal.get("signal_name"))
         if name in _PRICES:
             continue
-        made: list[Interval] = []
+        made: list[VtnEventInterval] = []
         asks_something = False
         for position, interval in enumerate(signal.get("intervals") or []):
             ask = _ask(signal, interval, problems)
@@ -99,7 +99,7 @@ def _intervals(
             length = duration if isinstance(duration, timedelta) and duration else FOREVER
             begins = interval.get("dtstart") or (start if position == 0 else None)
             made.append(
-                Interval(
+                VtnEventInterval(
                     position,
                     _with_zone(begins) if isinstance(begins, datetime) else None,
                     length,
@@ -116,29 +116,31 @@ def _with_zone(moment: datetime) -> datetime:
 
 
 def _ask(
-    signal: Mapping[str, Any], interval: Mapping[str, Any], problems: list[Problem]
-) -> Ask | None:
+    signal: Mapping[str, Any], interval: Mapping[str, Any], problems: list[VtnEventProblem]
+) -> VtnEventAsk | None:
     name, kind = str(signal.get("signal_name")).upper(), str(signal.get("signal_type"))
     value = interval.get("signal_payload")
     where = f"signal {signal.get('signal_name')}, {kind}"
 
     def problem(code: str, text: str) -> None:
-        if Problem(code, text) not in problems:
-            problems.append(Problem(code, text))
+        if VtnEventProblem(code, text) not in problems:
+            problems.append(VtnEventProblem(code, text))
 
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
         problem("value_not_understood", f"{where}: {value!r} is no number")
     elif name == "SIMPLE":
         if value in (0, 1, 2, 3):
-            return Ask(LEVEL, float(value))
+            return VtnEventAsk(LEVEL, float(value))
         problem("level_not_understood", f"{where}: {value!r} is not 0, 1, 2 or 3")
     elif name == "LOAD_DISPATCH" and kind == "delta":
         power_kw = value * _kw_per(signal)
-        return Ask(LOAD_UP_KW, power_kw) if power_kw > 0 else Ask(SHED_KW, -power_kw)
+        return (
+            VtnEventAsk(LOAD_UP_KW, power_kw) if power_kw > 0 else VtnEventAsk(SHED_KW, -power_kw)
+        )
     elif name in ("LOAD_CONTROL", "X-LOADCONTROL") and kind == _CAPACITY and 0 <= value <= 1:
-        return Ask(SHARE, 1.0 - float(value))
+        return VtnEventAsk(SHARE, 1.0 - float(value))
     elif name in ("LOAD_CONTROL", "X-LOADCONTROL") and kind == _PERCENT and -1 <= value <= 0:
-        return Ask(SHARE, -float(value))
+        return VtnEventAsk(SHARE, -float(value))
     else:
         problem("payload_not_supported", f"{where}, {value!r}: this VEN cannot do that")
     return None

@@ -17,12 +17,12 @@ from backend.openadr.vtn_event import (
     LEVEL,
     LOAD_UP_KW,
     SHED_KW,
-    Ask,
-    Interval,
-    Problem,
-    ReportRequest,
-    Target,
     VtnEvent,
+    VtnEventAsk,
+    VtnEventInterval,
+    VtnEventProblem,
+    VtnEventReportRequest,
+    VtnEventTarget,
 )
 
 _KW_PER = {None: 1.0, "KW": 1.0, "W": 0.001, "MW": 1_000.0}
@@ -39,19 +39,19 @@ _NOW_YEAR = 1
 _MOST_INTERVALS = 2_000
 
 
-class NotAnEvent(Exception):
+class Event3NotRead(Exception):
     """It has no id or no programme, or is no object: nothing can be answered to it."""
 
 
-def read_event(raw: Any) -> VtnEvent:
-    """Raises NotAnEvent. Whatever else is wrong is in `problems`, and what is right is kept."""
+def read_event3(raw: Any) -> VtnEvent:
+    """Raises Event3NotRead. Whatever else is wrong is in `problems`, and what is right is kept."""
     if not isinstance(raw, Mapping):
-        raise NotAnEvent(f"an event is an object, not {type(raw).__name__}")
+        raise Event3NotRead(f"an event is an object, not {type(raw).__name__}")
     event_id, program_id = raw.get("id"), raw.get("programID")
     if not isinstance(event_id, str) or not event_id:
-        raise NotAnEvent("an event without id")
+        raise Event3NotRead("an event without id")
     if not isinstance(program_id, str) or not program_id:
-        raise NotAnEvent(f"event {event_id!r} names no programme")
+        raise Event3NotRead(f"event {event_id!r} names no programme")
     reader = _Reader(raw)
     intervals = reader.intervals()
     return VtnEvent(
@@ -61,7 +61,7 @@ def read_event(raw: Any) -> VtnEvent:
         intervals=intervals,
         name=_text(raw.get("eventName")),
         priority=reader.priority(),
-        targets=read_targets(raw.get("targets")),
+        targets=_read_targets(raw.get("targets")),
         randomize_start=reader.randomize_start,
         loop_for=reader.duration_or_none(raw.get("duration")),
         report_requests=tuple(reader.report_requests()),
@@ -69,7 +69,7 @@ def read_event(raw: Any) -> VtnEvent:
     )
 
 
-def read_duration(text: Any) -> timedelta:
+def read_event3_duration(text: Any) -> timedelta:
     """ISO 8601; FOREVER for the standard's P9999Y. Raises ValueError."""
     match = _DURATION.fullmatch(text) if isinstance(text, str) else None
     if match is None:
@@ -86,7 +86,7 @@ def read_duration(text: Any) -> timedelta:
     return -length if sign else length
 
 
-def read_moment(text: Any) -> datetime | None:
+def read_event3_moment(text: Any) -> datetime | None:
     """RFC 3339; None for the standard's "now" (0001-01-01, 0000-00-00). Raises ValueError."""
     if not isinstance(text, str):
         raise ValueError(f"{text!r} is no time")
@@ -99,16 +99,16 @@ def read_moment(text: Any) -> datetime | None:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
 
 
-def read_targets(raw: Any) -> tuple[Target, ...]:
+def _read_targets(raw: Any) -> tuple[VtnEventTarget, ...]:
     """3.1: strings; 3.0: objects with a type and values."""
-    found: list[Target] = []
+    found: list[VtnEventTarget] = []
     for each in raw if isinstance(raw, Sequence) and not isinstance(raw, str) else ():
         if isinstance(each, str):
-            found.append(Target(each))
+            found.append(VtnEventTarget(each))
         elif isinstance(each, Mapping):
             values = each.get("values")
             for value in values if isinstance(values, Sequence) else ():
-                found.append(Target(str(value), _text(each.get("type"))))
+                found.append(VtnEventTarget(str(value), _text(each.get("type"))))
     return tuple(found)
 
 
@@ -117,7 +117,7 @@ class _Reader:
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
         self._raw = raw
-        self.problems: list[Problem] = []
+        self.problems: list[VtnEventProblem] = []
         self.randomize_start = timedelta(0)
         self._kw_per: dict[str, float | None] = {}
         for descriptor in _objects(raw.get("payloadDescriptors")):
@@ -125,7 +125,7 @@ class _Reader:
             self._kw_per[str(descriptor.get("payloadType"))] = _KW_PER.get(units)
 
     def _problem(self, code: str, text: str) -> None:
-        problem = Problem(code, text)
+        problem = VtnEventProblem(code, text)
         if problem not in self.problems:
             self.problems.append(problem)
 
@@ -142,16 +142,16 @@ class _Reader:
         if text is None:
             return None
         try:
-            length = read_duration(text)
+            length = read_event3_duration(text)
         except ValueError as error:
             self._problem("duration_not_understood", str(error))
             return None
         return length if length > timedelta(0) else None
 
-    def intervals(self) -> tuple[Interval, ...]:
+    def intervals(self) -> tuple[VtnEventInterval, ...]:
         default = self._period(self._raw.get("intervalPeriod"))
         self.randomize_start = default.randomize_start
-        found: list[Interval] = []
+        found: list[VtnEventInterval] = []
         for position, raw in enumerate(_objects(self._raw.get("intervals"))):
             if len(found) >= _MOST_INTERVALS:
                 self._problem(
@@ -175,7 +175,7 @@ class _Reader:
 
     def _interval(
         self, raw: Mapping[str, Any], position: int, start: datetime | None, duration: timedelta
-    ) -> list[Interval]:
+    ) -> list[VtnEventInterval]:
         """More than one for payloads with several values: each holds for its part (7.3)."""
         interval_id = raw.get("id")
         number = interval_id if isinstance(interval_id, int) else position
@@ -187,17 +187,17 @@ class _Reader:
             self._problem("duration_missing", f"interval {number}: a list of values has no end")
             return []
         length = duration if is_forever else duration / parts
-        made: list[Interval] = []
+        made: list[VtnEventInterval] = []
         for part in range(parts):
             asks = tuple(
                 ask for payload in payloads for ask in self._asks(payload, number, part, parts)
             )
-            made.append(Interval(number, start if part == 0 else None, length, asks))
+            made.append(VtnEventInterval(number, start if part == 0 else None, length, asks))
         return made
 
     def _asks(
         self, payload: Mapping[str, Any], number: int, part: int, parts: int
-    ) -> Iterable[Ask]:
+    ) -> Iterable[VtnEventAsk]:
         kind, values = payload.get("type"), payload.get("values")
         where = f"interval {number}, {kind}"
         if not isinstance(kind, str) or kind in INFORMATION:
@@ -219,7 +219,7 @@ class _Reader:
             if value not in (0, 1, 2, 3):
                 self._problem("level_not_understood", f"{where}: {value!r} is not 0, 1, 2 or 3")
             else:
-                yield Ask(LEVEL, float(value))
+                yield VtnEventAsk(LEVEL, float(value))
             return
         kw_per = self._kw_per.get(kind, 1.0)
         if kw_per is None:
@@ -227,23 +227,23 @@ class _Reader:
             return
         power_kw = value * kw_per
         if kind == "IMPORT_CAPACITY_LIMIT":
-            yield Ask(IMPORT_LIMIT_KW, power_kw)
+            yield VtnEventAsk(IMPORT_LIMIT_KW, power_kw)
         elif power_kw > 0:  # the change of consumption: more of it
-            yield Ask(LOAD_UP_KW, power_kw)
+            yield VtnEventAsk(LOAD_UP_KW, power_kw)
         else:
-            yield Ask(SHED_KW, -power_kw)
+            yield VtnEventAsk(SHED_KW, -power_kw)
 
-    def report_requests(self) -> Iterable[ReportRequest]:
+    def report_requests(self) -> Iterable[VtnEventReportRequest]:
         for raw in _objects(self._raw.get("reportDescriptors")):
             payload_type = _text(raw.get("payloadType"))
             if payload_type is None:
                 self._problem("report_not_understood", "a report descriptor without payloadType")
                 continue
-            yield ReportRequest(
+            yield VtnEventReportRequest(
                 payload_type=payload_type,
                 reading_type=_text(raw.get("readingType")),
                 units=_text(raw.get("units")),
-                targets=tuple(target.value for target in read_targets(raw.get("targets"))),
+                targets=tuple(target.value for target in _read_targets(raw.get("targets"))),
                 aggregate=raw.get("aggregate") is True,
                 start_interval=_whole(raw.get("startInterval"), -1),
                 num_intervals=_whole(raw.get("numIntervals"), -1),
@@ -258,7 +258,7 @@ class _Reader:
         period = _Period()
         try:
             if raw.get("start") is not None:
-                period.start, period.has_start = read_moment(raw["start"]), True
+                period.start, period.has_start = read_event3_moment(raw["start"]), True
         except ValueError as error:
             self._problem("start_not_understood", str(error))
         period.duration = self.duration_or_none(raw.get("duration"))

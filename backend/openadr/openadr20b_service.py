@@ -12,13 +12,13 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from backend.openadr import operator_side
-from backend.openadr.event20b_reader import NotAnEvent, read_event20b
+from backend.openadr.event20b_reader import Event20bNotRead, read_event20b
 from backend.openadr.openadr_settings import OpenAdrSettings
-from backend.openadr.reconciler import OPT_OUT, Outcome, Reconciler
-from backend.openadr.ven20b import OPT_IN, Ven20b, VtnSilent
+from backend.openadr.reconciler import OPT_OUT, Reconciler, ReconcilerOutcome
+from backend.openadr.ven20b import OPT_IN, Ven20b, Ven20bVtnSilent
 from backend.openadr.ven20b import OPT_OUT as SAID_OPT_OUT
-from backend.openadr.vtn_link import LeaseLost, VtnLink
-from backend.process.timeouts import happens_within
+from backend.openadr.vtn_link import VtnLink, VtnLinkLost
+from backend.process.timeouts import happens_within_timeout
 from backend.store.database import Database, first_line
 
 log = structlog.get_logger(__name__)
@@ -35,7 +35,7 @@ class OpenAdr20bService:
         self.link = VtnLink(database, settings.link, settings.version, settings.lease_sec)
         self._reconciler = Reconciler(database, settings, self.link)
         self.ven: Ven20b | None = None
-        self._refused: list[Outcome] = []
+        self._refused: list[ReconcilerOutcome] = []
         self._failures = 0
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -43,7 +43,7 @@ class OpenAdr20bService:
         log.info("speaks to the VTN", vtn=self._settings.vtn_url, version="2.0b")
         try:
             while not stop.is_set():
-                await happens_within(stop, await self.turn())
+                await happens_within_timeout(stop, await self.turn())
         finally:
             await self.close()
 
@@ -64,10 +64,10 @@ class OpenAdr20bService:
                 self._refused += [outcome for outcome in outcomes if outcome.newly_out]
                 await self._say_why(ven)
                 await self._note()
-            except (VtnSilent, OSError) as error:
+            except (Ven20bVtnSilent, OSError) as error:
                 return await self._failed(str(error) or type(error).__name__)
             self._failures = 0
-        except LeaseLost as error:
+        except VtnLinkLost as error:
             log.warning("the lease", error=str(error))
             await self._forget_ven()
             return self._settings.lease_sec / 3
@@ -112,7 +112,7 @@ class OpenAdr20bService:
         ven_id = self.ven.ven_id if self.ven is not None else None
         try:
             event = read_event20b(raw, ven_id)
-        except NotAnEvent as error:
+        except Event20bNotRead as error:
             log.warning("the VTN sends what is no event", error=str(error))
             return SAID_OPT_OUT
         outcome = await self._reconciler.take(event)
@@ -139,7 +139,7 @@ class OpenAdr20bService:
         if self._settings.resources:
             return sorted(self._settings.resources)
         async with self._database.engine.connect() as connection:
-            return await operator_side.known_vens(connection)
+            return await operator_side.operator_known_vens(connection)
 
     def _vens_of(self, resource: str) -> Sequence[str]:
         return self._settings.resources.get(resource, (resource,))
@@ -148,11 +148,11 @@ class OpenAdr20bService:
         """Mean power in kW of the resource; None when the meter said nothing."""
         ven_ids = self._vens_of(resource)
         async with self._database.engine.connect() as connection:
-            powers = await operator_side.power(connection, ven_ids, start, end)
+            powers = await operator_side.operator_power(connection, ven_ids, start, end)
         read = [power.used_kw for power in powers.values() if power.used_kw is not None]
         return round(sum(read), 4) if read else None
 
     async def _status(self, resource: str, _start: datetime, _end: datetime) -> float | None:
         async with self._database.engine.connect() as connection:
-            sites = await operator_side.sites(connection, self._vens_of(resource), ())
+            sites = await operator_side.operator_sites(connection, self._vens_of(resource), ())
         return 1.0 if any(site.is_online for site in sites) else 0.0

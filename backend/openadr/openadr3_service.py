@@ -10,14 +10,14 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from backend.openadr import operator_side
-from backend.openadr.event3_reader import NotAnEvent, read_event
+from backend.openadr.event3_reader import Event3NotRead, read_event3
 from backend.openadr.openadr_settings import OpenAdrSettings
 from backend.openadr.reconciler import Reconciler
-from backend.openadr.reporter3 import Reporter
-from backend.openadr.vtn3 import Vtn3, VtnError, VtnRefuses
+from backend.openadr.reporter3 import Reporter3
+from backend.openadr.vtn3 import Vtn3, Vtn3Error, Vtn3Refuses
 from backend.openadr.vtn_event import VtnEvent
-from backend.openadr.vtn_link import LeaseLost, VtnLink
-from backend.process.timeouts import happens_within
+from backend.openadr.vtn_link import VtnLink, VtnLinkLost
+from backend.process.timeouts import happens_within_timeout
 from backend.store.database import Database, first_line
 
 log = structlog.get_logger(__name__)
@@ -37,7 +37,7 @@ class OpenAdr3Service:
         self.link = VtnLink(database, settings.link, settings.version, settings.lease_sec)
         self.vtn = Vtn3(settings)
         self._reconciler = Reconciler(database, settings, self.link)
-        self._reporter = Reporter(database, settings, self.link, self.vtn)
+        self._reporter = Reporter3(database, settings, self.link, self.vtn)
         self._ven_id: str | None = None
         self._missing: list[str] | None = None
         """Resources that the VTN has not got; None until it was asked."""
@@ -50,7 +50,7 @@ class OpenAdr3Service:
         log.info("speaks to the VTN", vtn=self._settings.vtn_url, version=self._settings.version)
         try:
             while not stop.is_set():
-                await happens_within(stop, await self.turn())
+                await happens_within_timeout(stop, await self.turn())
         finally:
             await self.link.give_up()
             await self.vtn.close()
@@ -65,7 +65,7 @@ class OpenAdr3Service:
                 await self._read()
                 await self._reporter.make_due()
                 await self._reporter.send_due()
-            except VtnError as error:
+            except Vtn3Error as error:
                 self._failures += 1
                 log.warning("the VTN", error=str(error), failures=self._failures)
                 await self.link.note(problem=str(error)[:500])
@@ -74,7 +74,7 @@ class OpenAdr3Service:
                 wait_sec = min(poll_sec * 2 ** min(self._failures, 10), self._most_sec)
                 return min(wait_sec * random.uniform(0.5, 1.0), self._settings.lease_sec / 2)
             self._failures = 0
-        except LeaseLost as error:
+        except VtnLinkLost as error:
             log.warning("the lease", error=str(error))
             return self._settings.lease_sec / 3
         except (SQLAlchemyError, OSError) as error:
@@ -102,8 +102,8 @@ class OpenAdr3Service:
         found: list[VtnEvent] = []
         for raw in await self.vtn.events(list(self._programs)):
             try:
-                found.append(read_event(raw))
-            except NotAnEvent as error:
+                found.append(read_event3(raw))
+            except Event3NotRead as error:
                 log.warning("the VTN lists what is no event", error=str(error))
         return found
 
@@ -115,7 +115,7 @@ class OpenAdr3Service:
             if raw is None:
                 await self._reconciler.end(event_id)
             else:
-                await self._reconciler.take(read_event(raw))
+                await self._reconciler.take(read_event3(raw))
 
     async def _register(self) -> None:
         """The VEN and its resources; a VTN that does it otherwise need not hold up events."""
@@ -126,7 +126,7 @@ class OpenAdr3Service:
                 log.info("registered", ven_id=self._ven_id)
             if self._ven_id:
                 await self._make_resources(self._ven_id)
-        except VtnRefuses as error:
+        except Vtn3Refuses as error:
             log.warning("the VTN does not register this VEN", error=str(error))
             self._ven_id, self._missing = self._ven_id or "", []
 
@@ -136,7 +136,7 @@ class OpenAdr3Service:
             names = sorted(self._settings.resources)
             if not names:
                 async with self._database.engine.connect() as connection:
-                    names = await operator_side.known_vens(connection)
+                    names = await operator_side.operator_known_vens(connection)
             known = await self.vtn.resource_names(ven_id) if names else set()
             self._missing = sorted(set(names) - known, reverse=True)
         for _ in range(min(len(self._missing), RESOURCES_A_TURN)):

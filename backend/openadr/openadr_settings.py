@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from backend.config.settings_block import SettingsError
-from backend.openadr.schedule import Amount
+from backend.openadr.schedule import ScheduleAmount
 
 _PAIR = re.compile(r"\s*([^=]+?)\s*=\s*(.+?)\s*")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -40,7 +40,7 @@ def _levels(value: Any) -> Any:
     """`1=33%,2=66%,3=150` : level = share of what can be shed, or kW."""
     if not isinstance(value, str):
         return value
-    found: dict[int, Amount] = {}
+    found: dict[int, ScheduleAmount] = {}
     for part in filter(str.strip, value.split(",")):
         match = _PAIR.fullmatch(part)
         level, amount = match.groups() if match else ("", "")
@@ -53,7 +53,7 @@ def _levels(value: Any) -> Any:
             raise ValueError(
                 f"{part.strip()!r} is not like 1=33% or 2=150 (kW), for levels 1, 2, 3"
             )
-        found[int(level)] = Amount(number / 100 if is_share else number, is_share)
+        found[int(level)] = ScheduleAmount(number / 100 if is_share else number, is_share)
     return found
 
 
@@ -87,9 +87,13 @@ class OpenAdrSettings(BaseModel):
         "OPENADR_PROGRAMS", default=()
     )
     """Names or ids; none: all that the VTN shows us."""
-    levels: Annotated[dict[int, Amount], BeforeValidator(_levels)] = _name(
+    levels: Annotated[dict[int, ScheduleAmount], BeforeValidator(_levels)] = _name(
         "OPENADR_LEVELS",
-        default={1: Amount(0.33, True), 2: Amount(0.66, True), 3: Amount(1.0, True)},
+        default={
+            1: ScheduleAmount(0.33, True),
+            2: ScheduleAmount(0.66, True),
+            3: ScheduleAmount(1.0, True),
+        },
     )
     resources: Annotated[dict[str, tuple[str, ...]], BeforeValidator(_resources)] = _name(
         "OPENADR_RESOURCES", default={}

@@ -45,7 +45,7 @@ BY_HAND = ("stopped", "withdrawn")
 
 
 @dataclass(frozen=True)
-class Power:
+class OperatorPower:
     """Means over a stretch of time, in kW; None when there was no telemetry of it."""
 
     used_kw: float | None
@@ -54,7 +54,7 @@ class Power:
 
 
 @dataclass(frozen=True)
-class Site:
+class OperatorSite:
     """A VEN as it is now."""
 
     ven_id: str
@@ -65,7 +65,7 @@ class Site:
     shed_available_kw: float | None
 
 
-async def create(
+async def create_operator_event(
     connection: AsyncConnection,
     event_id: str,
     *,
@@ -88,7 +88,7 @@ async def create(
     await create_event(connection, new)
 
 
-async def modify(
+async def modify_operator_event(
     connection: AsyncConnection, event_id: str, *, start: datetime, end: datetime, shed_kw: float
 ) -> bool:
     """Change an event that is not over. False when it is.
@@ -125,7 +125,7 @@ async def modify(
     return True
 
 
-async def cancel(connection: AsyncConnection, event_id: str, reason: str) -> bool:
+async def cancel_operator_event(connection: AsyncConnection, event_id: str, reason: str) -> bool:
     """End it now, and restore. False when it is over already."""
     stopped = await stop_event(connection, event_id, status=CANCELLED, reason=reason)
     if stopped is not None:
@@ -133,7 +133,7 @@ async def cancel(connection: AsyncConnection, event_id: str, reason: str) -> boo
     return stopped is not None
 
 
-async def ended_by_itself(connection: AsyncConnection, event_id: str) -> bool:
+async def operator_event_ended_by_itself(connection: AsyncConnection, event_id: str) -> bool:
     """It ran to its end: nobody of ours stopped it."""
     row = (
         await connection.execute(
@@ -143,7 +143,9 @@ async def ended_by_itself(connection: AsyncConnection, event_id: str) -> bool:
     return row is not None and row.status == COMPLETED and row.end_reason == "end"
 
 
-async def stopped_by_hand(connection: AsyncConnection, event_ids: Sequence[str]) -> set[str]:
+async def operator_event_stopped_by_hand(
+    connection: AsyncConnection, event_ids: Sequence[str]
+) -> set[str]:
     """Those of these that a person ended before their end."""
     over = await connection.execute(
         select(EVENTS.c.id, EVENTS.c.end_reason).where(
@@ -153,23 +155,25 @@ async def stopped_by_hand(connection: AsyncConnection, event_ids: Sequence[str])
     return {row.id for row in over if row.end_reason in BY_HAND}
 
 
-async def exists(connection: AsyncConnection, event_id: str) -> bool:
+async def operator_event_exists(connection: AsyncConnection, event_id: str) -> bool:
     found = await connection.scalar(select(EVENTS.c.id).where(EVENTS.c.id == event_id))
     return found is not None
 
 
-async def is_scheduled(connection: AsyncConnection, event_id: str) -> bool:
+async def operator_event_is_scheduled(connection: AsyncConnection, event_id: str) -> bool:
     """It has not begun."""
     status = await connection.scalar(select(EVENTS.c.status).where(EVENTS.c.id == event_id))
     return status == SCHEDULED
 
 
-async def known_vens(connection: AsyncConnection) -> list[str]:
+async def operator_known_vens(connection: AsyncConnection) -> list[str]:
     """All VEN ids, sorted."""
     return list(await connection.scalars(select(VENS.c.id).order_by(VENS.c.id)))
 
 
-async def available_kw(connection: AsyncConnection, ven_ids: Sequence[str] | None) -> float:
+async def operator_available_kw(
+    connection: AsyncConnection, ven_ids: Sequence[str] | None
+) -> float:
     """What the fleet (or these VENs) says it can shed now, with what it sheds already."""
     now = await database_now(connection)
     room = VEN_STATE.c.shed_available_kw + func.coalesce(VEN_STATE.c.shed_power_kw, 0.0)
@@ -183,9 +187,9 @@ async def available_kw(connection: AsyncConnection, ven_ids: Sequence[str] | Non
     return float(await connection.scalar(statement) or 0.0)
 
 
-async def sites(
+async def operator_sites(
     connection: AsyncConnection, ven_ids: Sequence[str] | None, event_ids: Iterable[str]
-) -> list[Site]:
+) -> list[OperatorSite]:
     """The fleet (or these VENs) as it is now, with its part in these events, also past ones."""
     parts = await connection.execute(
         select(PARTICIPANTS.c.ven_id, PARTICIPANTS.c.status)
@@ -202,7 +206,7 @@ async def sites(
     if ven_ids is not None:
         statement = statement.where(VENS.c.id.in_(list(ven_ids)))
     return [
-        Site(
+        OperatorSite(
             row.id,
             is_online=row.status == ONLINE,
             sheds=status.get(row.id) in (*SHEDDING, *DELIVERED),
@@ -217,9 +221,9 @@ async def sites(
     ]
 
 
-async def power(
+async def operator_power(
     connection: AsyncConnection, ven_ids: Sequence[str], start: datetime, end: datetime
-) -> dict[str, Power]:
+) -> dict[str, OperatorPower]:
     """By VEN what the meter showed from `start` up to `end`: good telemetry alone."""
     is_within: ColumnElement[bool] = (
         (_TELEMETRY.c.timestamp >= start)
@@ -227,7 +231,7 @@ async def power(
         & (_TELEMETRY.c.quality.is_(None) | (_TELEMETRY.c.quality == "good"))
         & _TELEMETRY.c.used_power_kw.is_not(None)
     )
-    found: dict[str, Power] = {}
+    found: dict[str, OperatorPower] = {}
     for at in range(0, len(ven_ids), 2_000):
         statement = (
             select(
@@ -240,11 +244,11 @@ async def power(
             .group_by(_TELEMETRY.c.ven_id)
         )
         for row in await connection.execute(statement):
-            found[row.ven_id] = Power(row.used_kw, row.baseline_kw, row.samples)
+            found[row.ven_id] = OperatorPower(row.used_kw, row.baseline_kw, row.samples)
     return found
 
 
-async def raise_alert(
+async def raise_operator_alert(
     connection: AsyncConnection, *, code: str, text: str, subject: str, context: dict[str, Any]
 ) -> None:
     """One alert a subject and code; an operator sees it among those of the VENs."""

@@ -22,8 +22,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.openadr import operator_side
 from backend.openadr.openadr_settings import OpenAdrSettings
-from backend.openadr.schedule import Piece, chosen_vens, make_plan
-from backend.openadr.vtn_event import Problem, VtnEvent, span
+from backend.openadr.schedule import SchedulePiece, make_schedule, schedule_vens
+from backend.openadr.vtn_event import VtnEvent, VtnEventProblem, vtn_event_span
 from backend.openadr.vtn_link import VtnLink
 from backend.store.database import Database
 from backend.store.openadr_tables import OpenAdrEventRow, OpenAdrPieceRow
@@ -40,12 +40,12 @@ _DOCUMENT: TypeAdapter[VtnEvent] = TypeAdapter(VtnEvent)
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ReconcilerOutcome:
     """How we answer to an event."""
 
     event_id: str
     opt: str
-    problems: tuple[Problem, ...]
+    problems: tuple[VtnEventProblem, ...]
     stamp: str = ""
     newly_out: bool = False
     """We opted in, or did not answer yet, and are out now: the VTN is to be told."""
@@ -59,13 +59,13 @@ class Reconciler:
         self._settings = settings
         self._link = link
 
-    async def take(self, event: VtnEvent) -> Outcome:
-        """Do what the event asks, as it is now. Raises LeaseLost, SQLAlchemyError."""
+    async def take(self, event: VtnEvent) -> ReconcilerOutcome:
+        """Do what the event asks, as it is now. Raises VtnLinkLost, SQLAlchemyError."""
         return await operator_side.in_transaction(
             self._database.engine, lambda connection: self._take(connection, event)
         )
 
-    async def take_each(self, events: Iterable[VtnEvent]) -> list[Outcome]:
+    async def take_each(self, events: Iterable[VtnEvent]) -> list[ReconcilerOutcome]:
         return [await self.take(event) for event in events]
 
     async def end(self, event_id: str) -> None:
@@ -74,7 +74,7 @@ class Reconciler:
             self._database.engine, partial(self._end, event_id=event_id)
         )
 
-    async def carry_on(self) -> list[Outcome]:
+    async def carry_on(self) -> list[ReconcilerOutcome]:
         """Without the VTN: pieces that come due of what it asked last, and what is over."""
         return await self.take_each(await self.open_events())
 
@@ -88,42 +88,42 @@ class Reconciler:
     async def open_events(self) -> list[VtnEvent]:
         statement = select(EVENTS).where(EVENTS.c.link == self._link.name, EVENTS.c.status == OPEN)
         async with self._database.engine.connect() as connection:
-            return [document_of(row) for row in await connection.execute(statement)]
+            return [reconciler_document(row) for row in await connection.execute(statement)]
 
     # --- one event -----------------------------------------------------------------------------
 
-    async def _take(self, connection: AsyncConnection, event: VtnEvent) -> Outcome:
+    async def _take(self, connection: AsyncConnection, event: VtnEvent) -> ReconcilerOutcome:
         now = await self._link.hold(connection)
         row = await self._row(connection, event.id)
         if row is None and event.cancelled:
-            return Outcome(event.id, OPT_OUT, ())
+            return ReconcilerOutcome(event.id, OPT_OUT, ())
         if row is None:
             row = await self._insert(connection, event, now)
             log.info("event of the VTN", event_id=event.id, stamp=event.stamp, name=event.name)
         elif _is_older(event.stamp, row.stamp) or (row.status != OPEN and row.stamp == event.stamp):
-            stored = tuple(Problem(**problem) for problem in row.problems)
-            return Outcome(event.id, row.opt, stored, row.stamp)
+            stored = tuple(VtnEventProblem(**problem) for problem in row.problems)
+            return ReconcilerOutcome(event.id, row.opt, stored, row.stamp)
         was_out = row.opt == OPT_OUT
         is_new = row.stamp != event.stamp
-        vens = chosen_vens(
+        vens = schedule_vens(
             event.targets,
             ven_name=self._settings.ven_name,
             resources=self._settings.resources or None,
-            known_vens=await operator_side.known_vens(connection),
+            known_vens=await operator_side.operator_known_vens(connection),
         )
         delay = timedelta(seconds=row.delay_sec)
         problems = list(event.problems)
-        pieces: tuple[Piece, ...] = ()
-        if isinstance(vens, Problem):
+        pieces: tuple[SchedulePiece, ...] = ()
+        if isinstance(vens, VtnEventProblem):
             problems.append(vens)
         else:
-            plan = make_plan(
+            plan = make_schedule(
                 event,
                 now=now,
                 now_means=row.first_seen_at,
                 delay=delay,
                 levels=self._settings.levels,
-                available_kw=await operator_side.available_kw(connection, vens),
+                available_kw=await operator_side.operator_available_kw(connection, vens),
             )
             pieces, problems = plan.pieces, list(plan.problems)
             problems += await self._bring_about(connection, event, pieces, vens, now, is_new=is_new)
@@ -146,7 +146,7 @@ class Reconciler:
         if any(getattr(row, name) != value for name, value in values.items()):
             await connection.execute(update(EVENTS).where(*self._is(event.id)).values(**values))
         newly_out = opt == OPT_OUT and not was_out and not event.cancelled
-        return Outcome(event.id, opt, tuple(problems), event.stamp, newly_out)
+        return ReconcilerOutcome(event.id, opt, tuple(problems), event.stamp, newly_out)
 
     async def _row(self, connection: AsyncConnection, event_id: str) -> Any:
         statement = select(EVENTS).where(*self._is(event_id)).with_for_update()
@@ -172,12 +172,12 @@ class Reconciler:
         return (await connection.execute(statement.returning(*EVENTS.c))).one()
 
     async def _alert(
-        self, connection: AsyncConnection, event: VtnEvent, problems: Sequence[Problem]
+        self, connection: AsyncConnection, event: VtnEvent, problems: Sequence[VtnEventProblem]
     ) -> None:
         for problem in problems:
             if problem.code == "not_for_this_ven":
                 continue
-            await operator_side.raise_alert(
+            await operator_side.raise_operator_alert(
                 connection,
                 code=f"openadr_{problem.code}",
                 text=problem.text,
@@ -190,7 +190,7 @@ class Reconciler:
         row = await self._row(connection, event_id)
         if row is None or row.status != OPEN:
             return
-        event = document_of(row)
+        event = reconciler_document(row)
         # A VTN may forget an event that is over at the moment of its end.
         delay = timedelta(seconds=row.delay_sec)
         status = _status_of(event, now, row.first_seen_at, delay)
@@ -205,12 +205,12 @@ class Reconciler:
         self,
         connection: AsyncConnection,
         event: VtnEvent,
-        pieces: Sequence[Piece],
+        pieces: Sequence[SchedulePiece],
         ven_ids: Sequence[str] | None,
         now: datetime,
         *,
         is_new: bool,
-    ) -> list[Problem]:
+    ) -> list[VtnEventProblem]:
         """Make, change and end events of the operator's side, until they are these pieces."""
         rows = {row.piece: row for row in await self._pieces(connection, event.id)}
         await self._end_pieces(connection, event.id, {piece.key for piece in pieces}, now)
@@ -222,10 +222,10 @@ class Reconciler:
                 elif self._differs(row, piece):
                     await self._change(connection, event, piece, ven_ids, row, is_new=is_new)
             except operator_side.VensUnknown as error:
-                return [Problem("ven_unknown", str(error))]
+                return [VtnEventProblem("ven_unknown", str(error))]
         return []
 
-    def _differs(self, row: Any, piece: Piece) -> bool:
+    def _differs(self, row: Any, piece: SchedulePiece) -> bool:
         if row.start_time != piece.start or row.end_time != piece.end:
             return True
         if piece.is_share:
@@ -236,18 +236,18 @@ class Reconciler:
         self,
         connection: AsyncConnection,
         event: VtnEvent,
-        piece: Piece,
+        piece: SchedulePiece,
         ven_ids: Sequence[str] | None,
         *,
         revision: int,
     ) -> None:
         # An earlier one of that name was ended, and the VTN asks for it again.
         while True:
-            event_id = operator_event_id(self._link.name, event.id, piece.key, revision)
-            if not await operator_side.exists(connection, event_id):
+            event_id = _operator_event_id(self._link.name, event.id, piece.key, revision)
+            if not await operator_side.operator_event_exists(connection, event_id):
                 break
             revision += 1
-        await operator_side.create(
+        await operator_side.create_operator_event(
             connection,
             event_id,
             start=piece.start,
@@ -276,7 +276,7 @@ class Reconciler:
         self,
         connection: AsyncConnection,
         event: VtnEvent,
-        piece: Piece,
+        piece: SchedulePiece,
         ven_ids: Sequence[str] | None,
         row: Any,
         *,
@@ -285,9 +285,11 @@ class Reconciler:
         same_times = (row.start_time, row.end_time) == (piece.start, piece.end)
         # What can be shed changes by the shedding itself: a share is fixed when it begins.
         is_fixed = piece.is_share and same_times and not is_new
-        if is_fixed and not await operator_side.is_scheduled(connection, row.event_id):
+        if is_fixed and not await operator_side.operator_event_is_scheduled(
+            connection, row.event_id
+        ):
             return
-        changed = await operator_side.modify(
+        changed = await operator_side.modify_operator_event(
             connection, row.event_id, start=piece.start, end=piece.end, shed_kw=piece.shed_kw
         )
         if changed:
@@ -296,7 +298,7 @@ class Reconciler:
                 .where(*self._is_piece(event.id), PIECES.c.piece == piece.key)
                 .values(start_time=piece.start, end_time=piece.end, shed_kw=piece.shed_kw)
             )
-        elif await operator_side.ended_by_itself(connection, row.event_id):
+        elif await operator_side.operator_event_ended_by_itself(connection, row.event_id):
             # It was over, and the VTN has made it longer since.
             await self._make(connection, event, piece, ven_ids, revision=row.revision + 1)
 
@@ -305,7 +307,9 @@ class Reconciler:
     ) -> None:
         for row in await self._pieces(connection, event_id):
             if row.piece not in kept and row.end_time > now:
-                await operator_side.cancel(connection, row.event_id, "withdrawn by the VTN")
+                await operator_side.cancel_operator_event(
+                    connection, row.event_id, "withdrawn by the VTN"
+                )
                 await connection.execute(
                     delete(PIECES).where(*self._is_piece(event_id), PIECES.c.piece == row.piece)
                 )
@@ -318,16 +322,18 @@ class Reconciler:
 
     async def _stopped(
         self, connection: AsyncConnection, event: VtnEvent, now: datetime
-    ) -> Problem | None:
+    ) -> VtnEventProblem | None:
         """An operator ended all that is left of it."""
         left = [row for row in await self._pieces(connection, event.id) if row.end_time > now]
         ids = [row.event_id for row in left]
-        if not ids or await operator_side.stopped_by_hand(connection, ids) != set(ids):
+        if not ids or await operator_side.operator_event_stopped_by_hand(connection, ids) != set(
+            ids
+        ):
             return None
-        return Problem("stopped_by_operator", "an operator of the fleet ended it")
+        return VtnEventProblem("stopped_by_operator", "an operator of the fleet ended it")
 
 
-def operator_event_id(link: str, event_id: str, piece: str, revision: int) -> str:
+def _operator_event_id(link: str, event_id: str, piece: str, revision: int) -> str:
     """Ours, readable and unique; a VTN's id may hold what a topic may not."""
     digest = hashlib.blake2b(f"{link}\0{event_id}".encode(), digest_size=4).hexdigest()
     plain = re.sub(r"[^A-Za-z0-9_.-]", "-", event_id)[:60]
@@ -335,7 +341,7 @@ def operator_event_id(link: str, event_id: str, piece: str, revision: int) -> st
     return f"openadr-{plain}-{digest}-{piece}{again}"
 
 
-def document_of(row: Any) -> VtnEvent:
+def reconciler_document(row: Any) -> VtnEvent:
     """The event as it was understood when it was stored."""
     return _DOCUMENT.validate_python(row.document)
 
@@ -349,9 +355,11 @@ def _columns(event: VtnEvent) -> dict[str, Any]:
     }
 
 
-def _kept_problems(stored: Iterable[dict[str, str]], problems: Sequence[Problem]) -> list[Problem]:
+def _kept_problems(
+    stored: Iterable[dict[str, str]], problems: Sequence[VtnEventProblem]
+) -> list[VtnEventProblem]:
     """Those known that the plan of what is left no longer meets: they were answered, and stay."""
-    known = (Problem(**problem) for problem in stored)
+    known = (VtnEventProblem(**problem) for problem in stored)
     return [problem for problem in known if problem not in problems]
 
 
@@ -363,5 +371,5 @@ def _is_older(stamp: str, known: str) -> bool:
 def _status_of(event: VtnEvent, now: datetime, now_means: datetime, delay: timedelta) -> str:
     if event.cancelled:
         return CANCELLED
-    whole = span(event, now_means=now_means, delay=delay)
+    whole = vtn_event_span(event, now_means=now_means, delay=delay)
     return OVER if whole is not None and whole[1] is not None and whole[1] <= now else OPEN

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from backend.openadr.vtn_event import FOREVER, Occurrence, ReportRequest, VtnEvent, occurrences
+from backend.openadr.vtn_event import (
+    FOREVER,
+    VtnEvent,
+    VtnEventOccurrence,
+    VtnEventReportRequest,
+    vtn_event_occurrences,
+)
 
 AGGREGATED = "AGGREGATED_REPORT"
 AD_HOC_EVERY = timedelta(minutes=15)
@@ -23,7 +29,7 @@ _UNITS_OF_POWER = {"KW": 1.0, "W": 1_000.0, "MW": 0.001}
 
 
 @dataclass(frozen=True)
-class Covered:
+class Report3Covered:
     """A stretch of time of a report, with the id of the event's interval."""
 
     id: int
@@ -32,22 +38,24 @@ class Covered:
 
 
 @dataclass(frozen=True)
-class Due:
+class Report3Due:
     """One report. `position` is that of its descriptor, `number` counts its repetitions."""
 
     position: int
     number: int
-    request: ReportRequest
+    request: VtnEventReportRequest
     at: datetime
-    covers: tuple[Covered, ...]
+    covers: tuple[Report3Covered, ...]
 
 
-def due_reports(
+def due_reports3(
     event: VtnEvent, *, now_means: datetime, delay: timedelta, now: datetime
-) -> Iterator[Due]:
+) -> Iterator[Report3Due]:
     """Those whose time has come by `now`, in the order of the descriptors."""
     past = list(
-        occurrences(event, now_means=now_means, delay=delay, until=now + timedelta(microseconds=1))
+        vtn_event_occurrences(
+            event, now_means=now_means, delay=delay, until=now + timedelta(microseconds=1)
+        )
     )
     for position, request in enumerate(event.report_requests):
         if not event.intervals or request.frequency == 0:
@@ -58,28 +66,30 @@ def due_reports(
             yield from _forecasts(position, request, event, now_means, delay, now)
 
 
-def expects_more(event: VtnEvent, *, is_over: bool) -> bool:
+def _expects_more(event: VtnEvent, *, is_over: bool) -> bool:
     """Whether further reports can come due once those due by now are made."""
     return bool(event.report_requests) and not is_over
 
 
-def _ad_hoc(position: int, request: ReportRequest, since: datetime, now: datetime) -> Iterator[Due]:
+def _ad_hoc(
+    position: int, request: VtnEventReportRequest, since: datetime, now: datetime
+) -> Iterator[Report3Due]:
     number = 0
     while since + number * AD_HOC_EVERY <= now:
         if 0 <= request.repeat <= number:
             return
         at = since + number * AD_HOC_EVERY
-        yield Due(position, number, request, at, (Covered(0, at - AD_HOC_EVERY, at),))
+        yield Report3Due(position, number, request, at, (Report3Covered(0, at - AD_HOC_EVERY, at),))
         number += 1
 
 
 def _historical(
     position: int,
-    request: ReportRequest,
+    request: VtnEventReportRequest,
     event: VtnEvent,
-    past: list[Occurrence],
+    past: list[VtnEventOccurrence],
     now: datetime,
-) -> Iterator[Due]:
+) -> Iterator[Report3Due]:
     """At the end of interval `startInterval` (the last if -1), of `numIntervals` up to it."""
     whole = len(event.intervals)
     count = request.num_intervals if request.num_intervals > 0 else whole
@@ -101,24 +111,24 @@ def _historical(
         at = max(end for end in ends if end is not None)
         if at > now:
             return
-        yield Due(position, number, request, at, tuple(_covered(each) for each in covered))
+        yield Report3Due(position, number, request, at, tuple(_covered(each) for each in covered))
 
 
 def _forecasts(
     position: int,
-    request: ReportRequest,
+    request: VtnEventReportRequest,
     event: VtnEvent,
     now_means: datetime,
     delay: timedelta,
     now: datetime,
-) -> Iterator[Due]:
+) -> Iterator[Report3Due]:
     """Before the first interval that it is about, as soon as the event is known."""
     whole = len(event.intervals)
     count = request.num_intervals if request.num_intervals > 0 else whole
     first = max(request.start_interval, 0)
     step = request.frequency if request.frequency > 0 else count
     horizon = now + timedelta(days=31)
-    every = list(occurrences(event, now_means=now_means, delay=delay, until=horizon))
+    every = list(vtn_event_occurrences(event, now_means=now_means, delay=delay, until=horizon))
     for number in range(len(every)):
         if 0 <= request.repeat <= number:
             return
@@ -128,15 +138,15 @@ def _forecasts(
         at = now_means if number == 0 else covered[0].start
         if at > now:
             return
-        yield Due(position, number, request, at, tuple(_covered(each) for each in covered))
+        yield Report3Due(position, number, request, at, tuple(_covered(each) for each in covered))
 
 
-def _covered(occurrence: Occurrence) -> Covered:
+def _covered(occurrence: VtnEventOccurrence) -> Report3Covered:
     assert occurrence.end is not None
-    return Covered(occurrence.interval.id, occurrence.start, occurrence.end)
+    return Report3Covered(occurrence.interval.id, occurrence.start, occurrence.end)
 
 
-def scale(request: ReportRequest) -> tuple[str | None, float] | None:
+def report3_scale(request: VtnEventReportRequest) -> tuple[str | None, float] | None:
     """(units, factor from kW or kWh); None for units that the payload cannot have."""
     if request.payload_type == STATE:
         return None, 1.0
@@ -148,7 +158,7 @@ def scale(request: ReportRequest) -> tuple[str | None, float] | None:
     return (units, table[units]) if units in table else None
 
 
-def body(
+def report3_body(
     *,
     event: VtnEvent,
     version: str,
@@ -170,7 +180,9 @@ def body(
     return report
 
 
-def descriptor(payload_type: str, units: str | None, reading_type: str | None) -> dict[str, Any]:
+def report3_descriptor(
+    payload_type: str, units: str | None, reading_type: str | None
+) -> dict[str, Any]:
     made: dict[str, Any] = {
         "objectType": "REPORT_PAYLOAD_DESCRIPTOR",
         "payloadType": payload_type,
@@ -182,22 +194,22 @@ def descriptor(payload_type: str, units: str | None, reading_type: str | None) -
     return made
 
 
-def interval(covered: Covered, payloads: list[dict[str, Any]]) -> dict[str, Any]:
+def report3_interval(covered: Report3Covered, payloads: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "id": covered.id,
         "intervalPeriod": {
-            "start": moment(covered.start),
-            "duration": duration(covered.end - covered.start),
+            "start": report3_moment(covered.start),
+            "duration": report3_duration(covered.end - covered.start),
         },
         "payloads": payloads,
     }
 
 
-def moment(when: datetime) -> str:
+def report3_moment(when: datetime) -> str:
     return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def duration(length: timedelta) -> str:
+def report3_duration(length: timedelta) -> str:
     """ISO 8601, in seconds: PT900S."""
     if length == FOREVER:
         return "P9999Y"

@@ -14,12 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.openadr import operator_side, report3
 from backend.openadr.openadr_settings import OpenAdrSettings
-from backend.openadr.operator_side import Power, Site
-from backend.openadr.reconciler import CANCELLED, EVENTS, PIECES, document_of
-from backend.openadr.report3 import Covered, Due
-from backend.openadr.schedule import chosen_vens
-from backend.openadr.vtn3 import Vtn3, VtnError, VtnRefuses
-from backend.openadr.vtn_event import Problem, VtnEvent
+from backend.openadr.operator_side import OperatorPower, OperatorSite
+from backend.openadr.reconciler import CANCELLED, EVENTS, PIECES, reconciler_document
+from backend.openadr.report3 import Report3Covered, Report3Due
+from backend.openadr.schedule import schedule_vens
+from backend.openadr.vtn3 import Vtn3, Vtn3Error, Vtn3Refuses
+from backend.openadr.vtn_event import VtnEvent, VtnEventProblem
 from backend.openadr.vtn_link import VtnLink
 from backend.store.database import Database
 from backend.store.openadr_tables import OpenAdrReportRow
@@ -34,7 +34,7 @@ _UP_TO_DATE = timedelta(days=2)
 """So long after its end an event is looked at for reports that were missed."""
 
 
-class Reporter:
+class Reporter3:
     """For one link of OpenADR 3."""
 
     def __init__(
@@ -46,11 +46,11 @@ class Reporter:
         self._vtn = vtn
 
     async def make_due(self) -> None:
-        """Put what is due into the outbox, each report once. Raises LeaseLost."""
+        """Put what is due into the outbox, each report once. Raises VtnLinkLost."""
         await operator_side.in_transaction(self._database.engine, self._make_due)
 
     async def send_due(self) -> None:
-        """Send what waits, the oldest first. Raises VtnError when the VTN is away."""
+        """Send what waits, the oldest first. Raises Vtn3Error when the VTN is away."""
         for row in await self._waiting():
             values: dict[str, Any] = {"attempts": row.attempts + 1}
             now = await self._now()
@@ -61,10 +61,10 @@ class Reporter:
                 if not is_there:
                     await self._vtn.send_report(dict(row.document))
                 values |= {"state": SENT, "sent_at": now, "error": None}
-            except VtnRefuses as error:
+            except Vtn3Refuses as error:
                 values |= {"state": GIVEN_UP, "error": str(error)[:500]}
                 log.error("the VTN refuses a report", report=row.name, error=str(error))
-            except VtnError as error:
+            except Vtn3Error as error:
                 wait_sec = min(5.0 * 2 ** min(row.attempts, 10), self._settings.most_backoff_sec)
                 wait_sec *= random.uniform(0.8, 1.2)
                 values |= {
@@ -118,10 +118,10 @@ class Reporter:
             )
         )
         for row in rows.all():
-            event = document_of(row)
-            problems = [Problem(**each) for each in row.problems]
+            event = reconciler_document(row)
+            problems = [VtnEventProblem(**each) for each in row.problems]
             problems = [each for each in problems if each.code != "not_for_this_ven"]
-            due = report3.due_reports(
+            due = report3.due_reports3(
                 event,
                 now_means=row.first_seen_at,
                 delay=timedelta(seconds=row.delay_sec),
@@ -167,21 +167,23 @@ class Reporter:
             )
         )
 
-    def _answer(self, event: VtnEvent, name: str, problems: Sequence[Problem]) -> dict[str, Any]:
+    def _answer(
+        self, event: VtnEvent, name: str, problems: Sequence[VtnEventProblem]
+    ) -> dict[str, Any]:
         """OpenADR 3 knows no opt-out of an event: a report says what is not done, and why."""
         said = [f"{problem.code}: {problem.text}"[:500] for problem in problems]
         payloads = [
             {"type": report3.STATE, "values": ["RUNNING_OPTED_OUT"]},
             {"type": report3.ANSWER, "values": said},
         ]
-        return report3.body(
+        return report3.report3_body(
             event=event,
             version=self._settings.version,
             client_name=self._settings.ven_name,
             name=name,
             descriptors=[
-                report3.descriptor(report3.STATE, None, None),
-                report3.descriptor(report3.ANSWER, None, None),
+                report3.report3_descriptor(report3.STATE, None, None),
+                report3.report3_descriptor(report3.ANSWER, None, None),
             ],
             resources=[
                 {
@@ -192,14 +194,14 @@ class Reporter:
         )
 
     async def _report(
-        self, connection: AsyncConnection, event: VtnEvent, name: str, due: Due
+        self, connection: AsyncConnection, event: VtnEvent, name: str, due: Report3Due
     ) -> dict[str, Any] | None:
         request = due.request
-        scaled = report3.scale(request)
+        scaled = report3.report3_scale(request)
         if request.payload_type not in report3.SUPPORTED or scaled is None:
             what = f"a report {request.payload_type} in {request.units or 'no units'}"
-            problem = Problem("report_not_supported", f"{what}: this VEN has none")
-            await operator_side.raise_alert(
+            problem = VtnEventProblem("report_not_supported", f"{what}: this VEN has none")
+            await operator_side.raise_operator_alert(
                 connection,
                 code=f"openadr_{problem.code}",
                 text=problem.text,
@@ -220,7 +222,7 @@ class Reporter:
         sites = {
             covered: {
                 site.ven_id: site
-                for site in await operator_side.sites(
+                for site in await operator_side.operator_sites(
                     connection,
                     every,
                     [
@@ -233,7 +235,9 @@ class Reporter:
             for covered in due.covers
         }
         powers = {
-            covered: await operator_side.power(connection, every, covered.start, covered.end)
+            covered: await operator_side.operator_power(
+                connection, every, covered.start, covered.end
+            )
             for covered in due.covers
         }
         if request.aggregate:
@@ -242,7 +246,7 @@ class Reporter:
             {
                 "resourceName": resource,
                 "intervals": [
-                    report3.interval(
+                    report3.report3_interval(
                         covered,
                         _payloads(
                             request.payload_type,
@@ -261,12 +265,14 @@ class Reporter:
             }
             for resource, ven_ids in groups.items()
         ]
-        return report3.body(
+        return report3.report3_body(
             event=event,
             version=self._settings.version,
             client_name=self._settings.ven_name,
             name=name,
-            descriptors=[report3.descriptor(request.payload_type, units, request.reading_type)],
+            descriptors=[
+                report3.report3_descriptor(request.payload_type, units, request.reading_type)
+            ],
             resources=resources,
         )
 
@@ -274,14 +280,14 @@ class Reporter:
         self, connection: AsyncConnection, event: VtnEvent, targets: Sequence[str]
     ) -> dict[str, Sequence[str]]:
         """By resource its VENs: those that the event, or the descriptor, is for."""
-        known = await operator_side.known_vens(connection)
-        chosen = chosen_vens(
+        known = await operator_side.operator_known_vens(connection)
+        chosen = schedule_vens(
             event.targets,
             ven_name=self._settings.ven_name,
             resources=self._settings.resources or None,
             known_vens=known,
         )
-        if isinstance(chosen, Problem):
+        if isinstance(chosen, VtnEventProblem):
             return {}
         asked = set(known if chosen is None else chosen)
         groups: dict[str, Sequence[str]] = (
@@ -297,8 +303,8 @@ def _payloads(
     kind: str,
     units: str | None,
     factor: float,
-    covered: Covered,
-    parts: Sequence[tuple[Site, Power | None]],
+    covered: Report3Covered,
+    parts: Sequence[tuple[OperatorSite, OperatorPower | None]],
 ) -> list[dict[str, Any]]:
     """Of one resource in one stretch of time; what was not read is said to be missing."""
     if kind == report3.STATE:
@@ -323,7 +329,7 @@ def _payloads(
     return payloads
 
 
-def _state(sites: Sequence[Site]) -> str:
+def _state(sites: Sequence[OperatorSite]) -> str:
     """Of a resource: what most of its sites that are there do."""
     if not any(site.is_online for site in sites):
         return "ERROR"
@@ -332,12 +338,14 @@ def _state(sites: Sequence[Site]) -> str:
     return "RUNNING_OPTED_OUT" if any(site.opted_out for site in sites) else "RUNNING_NORMAL"
 
 
-def _digest(problems: Sequence[Problem]) -> str:
+def _digest(problems: Sequence[VtnEventProblem]) -> str:
     said = "\0".join(f"{problem.code}\0{problem.text}" for problem in problems)
     return hashlib.blake2b(said.encode(), digest_size=5).hexdigest()
 
 
-async def next_due_sec(connection: AsyncConnection, link: str, now: datetime) -> float | None:
+async def reporter3_next_due_sec(
+    connection: AsyncConnection, link: str, now: datetime
+) -> float | None:
     """Until a report is to be sent again."""
     first = await connection.scalar(
         select(func.min(REPORTS.c.not_before)).where(

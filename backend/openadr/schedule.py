@@ -16,12 +16,12 @@ from backend.openadr.vtn_event import (
     LOAD_UP_KW,
     SHARE,
     SHED_KW,
-    Ask,
-    Occurrence,
-    Problem,
-    Target,
     VtnEvent,
-    occurrences,
+    VtnEventAsk,
+    VtnEventOccurrence,
+    VtnEventProblem,
+    VtnEventTarget,
+    vtn_event_occurrences,
 )
 
 LONGEST_PIECE = timedelta(hours=12)
@@ -32,7 +32,7 @@ LEAST_PIECE = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
-class Amount:
+class ScheduleAmount:
     """What a level asks: kW, or a share (0 … 1) of what the sites can shed."""
 
     value: float
@@ -43,7 +43,7 @@ class Amount:
 
 
 @dataclass(frozen=True)
-class Piece:
+class SchedulePiece:
     """An event of the operator's side. The key is the same as long as it is the same piece."""
 
     key: str
@@ -55,30 +55,30 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Plan:
-    pieces: tuple[Piece, ...]
-    problems: tuple[Problem, ...]
+class SchedulePlan:
+    pieces: tuple[SchedulePiece, ...]
+    problems: tuple[VtnEventProblem, ...]
 
 
-def make_plan(
+def make_schedule(
     event: VtnEvent,
     *,
     now: datetime,
     now_means: datetime,
     delay: timedelta,
-    levels: Mapping[int, Amount],
+    levels: Mapping[int, ScheduleAmount],
     available_kw: float,
-) -> Plan:
+) -> SchedulePlan:
     """Pieces that are not over, and what of the event cannot be done."""
     if event.cancelled:
-        return Plan((), event.problems)
+        return SchedulePlan((), event.problems)
     problems = list(event.problems)
-    pieces: list[Piece] = []
+    pieces: list[SchedulePiece] = []
     until = now + HORIZON
     last = event.intervals[-1] if event.intervals else None
     if last is not None and event.loop_for is None:
         until = max(until, _last_start(event, now_means) + timedelta(microseconds=1) + delay)
-    for occurrence in occurrences(event, now_means=now_means, delay=delay, until=until):
+    for occurrence in vtn_event_occurrences(event, now_means=now_means, delay=delay, until=until):
         if occurrence.end is not None and occurrence.end <= now:
             continue
         for ask in _first_of_each(occurrence.interval.asks):
@@ -89,7 +89,7 @@ def make_plan(
         if asked is None or asked[0] < LEAST_KW:
             continue
         pieces += _cut(occurrence, *asked, now=now)
-    return Plan(tuple(pieces), tuple(problems))
+    return SchedulePlan(tuple(pieces), tuple(problems))
 
 
 def _last_start(event: VtnEvent, now_means: datetime) -> datetime:
@@ -106,30 +106,30 @@ def _last_start(event: VtnEvent, now_means: datetime) -> datetime:
     return latest
 
 
-def _first_of_each(asks: Collection[Ask]) -> list[Ask]:
+def _first_of_each(asks: Collection[VtnEventAsk]) -> list[VtnEventAsk]:
     return list({ask.kind: ask for ask in reversed(list(asks))}.values())
 
 
-def _cannot(ask: Ask, levels: Mapping[int, Amount]) -> Problem | None:
+def _cannot(ask: VtnEventAsk, levels: Mapping[int, ScheduleAmount]) -> VtnEventProblem | None:
     if ask.kind == IMPORT_LIMIT_KW:
-        return Problem(
+        return VtnEventProblem(
             "limit_not_supported",
             f"IMPORT_CAPACITY_LIMIT of {ask.value:g} kW: the fleet takes no limits yet",
         )
     if ask.kind == LOAD_UP_KW:
-        return Problem(
+        return VtnEventProblem(
             "load_up_not_supported",
             f"DISPATCH_SETPOINT_RELATIVE of +{ask.value:g} kW: the fleet cannot draw more",
         )
     if ask.kind == LEVEL and ask.value > 0 and int(ask.value) not in levels:
-        return Problem(
+        return VtnEventProblem(
             "level_without_amount", f"SIMPLE {int(ask.value)}: OPENADR_LEVELS does not say how much"
         )
     return None
 
 
 def _asked(
-    asks: Collection[Ask], levels: Mapping[int, Amount], available_kw: float
+    asks: Collection[VtnEventAsk], levels: Mapping[int, ScheduleAmount], available_kw: float
 ) -> tuple[float, bool] | None:
     """kW to shed, and whether that is a share of what can be shed. A power precedes a level."""
     for ask in asks:
@@ -145,10 +145,12 @@ def _asked(
     return None
 
 
-def _cut(occurrence: Occurrence, shed_kw: float, is_share: bool, *, now: datetime) -> list[Piece]:
+def _cut(
+    occurrence: VtnEventOccurrence, shed_kw: float, is_share: bool, *, now: datetime
+) -> list[SchedulePiece]:
     """At most LONGEST_PIECE each, counted from the interval's start, up to the horizon."""
     end = occurrence.end
-    pieces: list[Piece] = []
+    pieces: list[SchedulePiece] = []
     # Pieces that are over are not looked at again, however long the event lasts already.
     number = max(0, int((now - occurrence.start) / LONGEST_PIECE))
     while True:
@@ -159,19 +161,19 @@ def _cut(occurrence: Occurrence, shed_kw: float, is_share: bool, *, now: datetim
         until = until if end is None else min(until, end)
         if until - start >= LEAST_PIECE:
             key = f"{occurrence.number}" if number == 0 else f"{occurrence.number}.{number}"
-            pieces.append(Piece(key, start, until, shed_kw, is_share))
+            pieces.append(SchedulePiece(key, start, until, shed_kw, is_share))
         if end is not None and until >= end:
             return pieces
         number += 1
 
 
-def chosen_vens(
-    targets: Collection[Target],
+def schedule_vens(
+    targets: Collection[VtnEventTarget],
     *,
     ven_name: str,
     resources: Mapping[str, Collection[str]] | None,
     known_vens: Collection[str],
-) -> list[str] | Problem | None:
+) -> list[str] | VtnEventProblem | None:
     """Who is asked: VEN ids, or None for the whole fleet; a Problem when it is not for us.
 
     A target that names one of our resources (a group of the settings, or a VEN) means that one.
@@ -196,7 +198,7 @@ def chosen_vens(
         return sorted(named)
     if is_for_others and not is_for_all:
         what = ", ".join(sorted(target.value for target in targets)[:5])
-        return Problem("not_for_this_ven", f"it is for {what}: none of them is ours")
+        return VtnEventProblem("not_for_this_ven", f"it is for {what}: none of them is ours")
     if resources:
         return sorted({ven_id for ven_ids in groups.values() for ven_id in ven_ids})
     return None

@@ -1,7 +1,7 @@
 """What a VTN asks, in one form for every version of OpenADR. Pure: no clock, no I/O.
 
-Times have their zone, power is in kW. What cannot be understood or done is a `Problem` with a
-stable code; it never makes the rest of the event unreadable.
+Times have their zone, power is in kW. What cannot be understood or done is a `VtnEventProblem` with
+a stable code; it never makes the rest of the event unreadable.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FOREVER = timedelta(days=1_000_000)
 
 
 @dataclass(frozen=True)
-class Problem:
+class VtnEventProblem:
     """What cannot be done, for programs (`code`) and for people (`text`)."""
 
     code: str
@@ -31,7 +31,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Ask:
+class VtnEventAsk:
     """One payload that we understand: a level of 0 … 3, power in kW, or a share (0 … 1) of what can
     be shed."""
 
@@ -40,18 +40,18 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class Interval:
+class VtnEventInterval:
     """`start` is None for "directly after the one before", in the first interval for "now"."""
 
     id: int
     start: datetime | None
     duration: timedelta
     """FOREVER has no end."""
-    asks: tuple[Ask, ...]
+    asks: tuple[VtnEventAsk, ...]
 
 
 @dataclass(frozen=True)
-class ReportRequest:
+class VtnEventReportRequest:
     """An event's report descriptor (OpenADR 3); field by field as the standard names them."""
 
     payload_type: str
@@ -67,7 +67,7 @@ class ReportRequest:
 
 
 @dataclass(frozen=True)
-class Target:
+class VtnEventTarget:
     """Of OpenADR 3.1 a string alone; of 3.0 and 2.0b with what it names (RESOURCE_NAME, …)."""
 
     value: str
@@ -81,34 +81,34 @@ class VtnEvent:
     id: str
     program_id: str
     stamp: str
-    intervals: tuple[Interval, ...]
+    intervals: tuple[VtnEventInterval, ...]
     name: str | None = None
     priority: int | None = None
     """0 is the highest; none the lowest."""
-    targets: tuple[Target, ...] = ()
+    targets: tuple[VtnEventTarget, ...] = ()
     randomize_start: timedelta = timedelta(0)
     loop_for: timedelta | None = None
     """Intervals repeat, or are cut off, so that the event lasts this long; None: as they are."""
-    report_requests: tuple[ReportRequest, ...] = ()
+    report_requests: tuple[VtnEventReportRequest, ...] = ()
     cancelled: bool = False
     test: bool = False
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[VtnEventProblem, ...] = ()
 
 
 @dataclass(frozen=True)
-class Occurrence:
+class VtnEventOccurrence:
     """An interval in time. `number` counts from 0 through all repetitions."""
 
     number: int
-    interval: Interval
+    interval: VtnEventInterval
     start: datetime
     end: datetime | None
     """None: until further notice."""
 
 
-def occurrences(
+def vtn_event_occurrences(
     event: VtnEvent, *, now_means: datetime, delay: timedelta, until: datetime
-) -> Iterator[Occurrence]:
+) -> Iterator[VtnEventOccurrence]:
     """The event's intervals in time, those that begin before `until`.
 
     `now_means` is when we first saw the event: a start of "now" is that moment for ever, also
@@ -134,7 +134,7 @@ def occurrences(
                 end = limit if end is None or end > limit else end
             if start + delay >= until:
                 return
-            yield Occurrence(
+            yield VtnEventOccurrence(
                 number, interval, start + delay, None if end is None else _after(end, delay)
             )
             number += 1
@@ -145,7 +145,7 @@ def occurrences(
         cycle_start = at
 
 
-def span(
+def vtn_event_span(
     event: VtnEvent, *, now_means: datetime, delay: timedelta
 ) -> tuple[datetime, datetime | None] | None:
     """(start, end) of the whole event; no end: until further notice. None without an interval."""
@@ -153,7 +153,9 @@ def span(
         first = event.intervals[0].start or now_means if event.intervals else None
         return None if first is None else (first + delay, None)
     horizon = datetime.max.replace(tzinfo=now_means.tzinfo)
-    all_of_them = list(occurrences(event, now_means=now_means, delay=delay, until=horizon))
+    all_of_them = list(
+        vtn_event_occurrences(event, now_means=now_means, delay=delay, until=horizon)
+    )
     if not all_of_them:
         return None
     ends = [each.end for each in all_of_them]

@@ -18,7 +18,7 @@ from backend.store.openadr_tables import OpenAdrLinkRow
 LINKS = cast(Table, OpenAdrLinkRow.__table__)
 
 
-class LeaseLost(Exception):
+class VtnLinkLost(Exception):
     """Another instance speaks for this VEN now: what was begun here is not written."""
 
 
@@ -60,7 +60,7 @@ class VtnLink:
             return False  # another made the row at this moment
 
     async def hold(self, connection: AsyncConnection) -> datetime:
-        """Part of each transaction that writes: the database's time now. Raises LeaseLost."""
+        """Part of each transaction that writes: the database's time now. Raises VtnLinkLost."""
         now = await operator_side.database_now(connection)
         held = await connection.execute(
             update(LINKS)
@@ -68,7 +68,7 @@ class VtnLink:
             .values(lease_until=now + self._lease)
         )
         if held.rowcount != 1:
-            raise LeaseLost(f"another instance speaks for {self.name}")
+            raise VtnLinkLost(f"another instance speaks for {self.name}")
         return now
 
     async def give_up(self) -> None:

@@ -13,7 +13,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def happens_within(event: asyncio.Event, within_sec: float) -> bool:
+async def happens_within_timeout(event: asyncio.Event, within_sec: float) -> bool:
     """Whether it does."""
     waiter = asyncio.ensure_future(event.wait())
     try:
@@ -23,7 +23,9 @@ async def happens_within(event: asyncio.Event, within_sec: float) -> bool:
     return event.is_set()
 
 
-async def result_within(limit_sec: float, work: Awaitable[T], *, break_off: bool = True) -> T:
+async def result_within_timeout(
+    limit_sec: float, work: Awaitable[T], *, break_off: bool = True
+) -> T:
     """What `work` gives. Raises asyncio.TimeoutError when it takes longer, and cancels it.
 
     Without `break_off` it goes on by itself, as a query of SQLite must: one that is cancelled may

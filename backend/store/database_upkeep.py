@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.config.backend_settings import BackendSettings
-from backend.process.timeouts import happens_within
+from backend.process.timeouts import happens_within_timeout
 from backend.store.access_tables import AuditEntryRow
 from backend.store.database import Database, first_line
 from backend.store.day_partitions import create_partitions, drop_old_days, partition_days_ahead
@@ -84,7 +84,7 @@ async def sample_network(connection: AsyncConnection, settings: BackendSettings)
 
 
 def quarter_hour_of(moment: datetime) -> datetime:
-    """The beginning of the quarter of an hour that `moment` is in."""
+    """The beginning of the quarter of an hour that `report3_moment` is in."""
     moment = moment.astimezone(timezone.utc)
     return moment.replace(minute=moment.minute - moment.minute % 15, second=0, microsecond=0)
 
@@ -185,7 +185,7 @@ async def run_upkeep(database: Database, settings: BackendSettings, stop: asynci
                         await _do_if_due(chore)
         except (SQLAlchemyError, OSError) as error:
             _log.warning("upkeep has to wait", error=first_line(error))
-        await happens_within(stop, _STATUS_SEC)
+        await happens_within_timeout(stop, _STATUS_SEC)
 
 
 async def _do_if_due(chore: _Chore) -> None:

@@ -11,7 +11,7 @@ from backend.store.fleet_tables import NO_LOADS, VenLoadSetRow
 from backend.store.telemetry_tables import VenTelemetryRow
 
 
-async def count_by_load_set(
+async def telemetry_count_by_load_set(
     connection: AsyncConnection,
     ven_id: str,
     start: datetime | None = None,

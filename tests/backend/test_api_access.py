@@ -13,7 +13,7 @@ from backend.api.api_keys import ApiRole, add_api_key, find_api_key, revoke_api_
 from backend.api.request_rate import RequestRateLimit
 from backend.config.api_settings import ApiSettings
 from backend.config.settings_block import SettingsError
-from backend.process.timeouts import happens_within
+from backend.process.timeouts import happens_within_timeout
 from backend.store.database import Database
 from backend.store.schema_migration import downgrade_schema
 from backend.store.table_base import utc_now
@@ -237,7 +237,7 @@ async def test_readiness_gives_up_on_a_database_without_breaking_it_off(
         assert answer.status_code == 503
         assert "did not answer within" in answer.json()["reasons"][0]
         answers.set()
-        assert await happens_within(ended, LIMIT_SEC)
+        assert await happens_within_timeout(ended, LIMIT_SEC)
     await database.close()
 
 

@@ -13,7 +13,7 @@ import pytest
 from backend.config.backend_settings import BackendSettings
 from backend.ingest.ingest_health import database_trouble
 from backend.measure.event_measurement import run_measurement
-from backend.process.timeouts import happens_within, result_within
+from backend.process.timeouts import happens_within_timeout, result_within_timeout
 from backend.store.database import Database, first_line
 from backend.store.database_upkeep import run_upkeep
 from ops.host.condition import wait_for_condition
@@ -36,7 +36,11 @@ def test_a_cancellation_in_the_moment_of_the_answer_is_not_lost(waiting: str) ->
 
     async def scenario() -> None:
         answer, rings = asyncio.get_running_loop().create_future(), asyncio.Event()
-        work = result_within(60, answer) if waiting == "within" else happens_within(rings, 60)
+        work = (
+            result_within_timeout(60, answer)
+            if waiting == "within"
+            else happens_within_timeout(rings, 60)
+        )
         task = asyncio.create_task(work)
         for _ in range(3):
             await asyncio.sleep(0)
@@ -53,7 +57,7 @@ def test_within_ends_what_takes_too_long() -> None:
     async def scenario() -> None:
         never = asyncio.get_running_loop().create_future()
         with pytest.raises(asyncio.TimeoutError):
-            await result_within(0.01, never)
+            await result_within_timeout(0.01, never)
         assert never.cancelled()
 
     asyncio.run(scenario())
@@ -98,7 +102,7 @@ def test_readiness_gives_up_on_a_database_without_breaking_it_off(
         database = Slow(sqlite_url)
         assert "did not answer within" in (await database_trouble(database) or "")
         answers.set()
-        assert await happens_within(ended, 60)
+        assert await happens_within_timeout(ended, 60)
         await database.close()
 
     asyncio.run(scenario())

@@ -12,7 +12,7 @@ from backend.ingest.ingest_records import IncomingMessage
 from backend.ingest.ingest_writer import IngestWriter
 from backend.store.database import Database
 from backend.store.table_base import utc_now
-from backend.store.telemetry_count import count_by_load_set
+from backend.store.telemetry_count import telemetry_count_by_load_set
 from tests.backend.builders import payload, telemetry
 
 START = utc_now() - timedelta(hours=1)
@@ -39,7 +39,7 @@ async def test_telemetry_is_counted_by_load_set_when_a_panel_changes(
 
     async def counts(end: datetime) -> list[int]:
         async with database.engine.connect() as connection:
-            return sorted((await count_by_load_set(connection, "v", START, end)).values())
+            return sorted((await telemetry_count_by_load_set(connection, "v", START, end)).values())
 
     loads = telemetry("v")["loads"]
     await send(1, loads, loads, loads)
@@ -58,4 +58,4 @@ async def test_a_ven_without_loads_has_none_to_count(database: Database, databas
     bare = payload("v", timestamp=START.timestamp() + 1, loads=[], circuits=[])
     await writer.store([IncomingMessage("volttron/metering", bare, time.time())], "mqtt")
     async with database.engine.connect() as connection:
-        assert await count_by_load_set(connection, "v") == {}
+        assert await telemetry_count_by_load_set(connection, "v") == {}

@@ -7,14 +7,25 @@ from typing import Any
 
 import pytest
 
-from backend.openadr.event3_reader import NotAnEvent, read_duration, read_event, read_moment
-from backend.openadr.schedule import Amount, chosen_vens, make_plan
-from backend.openadr.vtn_event import FOREVER, Problem, Target, occurrences, span
+from backend.openadr.event3_reader import (
+    Event3NotRead,
+    read_event3,
+    read_event3_duration,
+    read_event3_moment,
+)
+from backend.openadr.schedule import ScheduleAmount, make_schedule, schedule_vens
+from backend.openadr.vtn_event import (
+    FOREVER,
+    VtnEventProblem,
+    VtnEventTarget,
+    vtn_event_occurrences,
+    vtn_event_span,
+)
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=timezone.utc)
 SEEN = NOON - timedelta(hours=1)
 HOUR = timedelta(hours=1)
-LEVELS = {1: Amount(0.5, True), 2: Amount(7.0, False)}
+LEVELS = {1: ScheduleAmount(0.5, True), 2: ScheduleAmount(7.0, False)}
 
 
 def event(*payloads: Any, **fields: Any) -> dict[str, Any]:
@@ -40,7 +51,7 @@ def event(*payloads: Any, **fields: Any) -> dict[str, Any]:
 
 def times(raw: dict[str, Any], until: datetime = NOON + 48 * HOUR) -> list[tuple[float, float]]:
     """(start, length) in hours from noon."""
-    found = occurrences(read_event(raw), now_means=SEEN, delay=timedelta(0), until=until)
+    found = vtn_event_occurrences(read_event3(raw), now_means=SEEN, delay=timedelta(0), until=until)
     return [
         ((o.start - NOON) / HOUR, float("inf") if o.end is None else (o.end - o.start) / HOUR)
         for o in found
@@ -48,12 +59,12 @@ def times(raw: dict[str, Any], until: datetime = NOON + 48 * HOUR) -> list[tuple
 
 
 def codes(raw: dict[str, Any]) -> set[str]:
-    return {problem.code for problem in read_event(raw).problems}
+    return {problem.code for problem in read_event3(raw).problems}
 
 
 def pieces(raw: dict[str, Any], now: datetime = NOON) -> list[tuple[str, float, float, float]]:
-    plan = make_plan(
-        read_event(raw),
+    plan = make_schedule(
+        read_event3(raw),
         now=now,
         now_means=SEEN,
         delay=timedelta(0),
@@ -93,7 +104,7 @@ def test_a_start_of_now_is_when_the_event_was_seen_first(start: str) -> None:
 def test_infinity_has_no_end_and_nothing_comes_after_it() -> None:
     raw = event(1, 2, intervalPeriod={"start": "2026-06-01T12:00:00Z", "duration": "P9999Y"})
     assert times(raw) == [(0, float("inf"))]
-    assert span(read_event(raw), now_means=SEEN, delay=timedelta(0)) == (NOON, None)
+    assert vtn_event_span(read_event3(raw), now_means=SEEN, delay=timedelta(0)) == (NOON, None)
 
 
 def test_the_events_duration_cuts_intervals_off_or_repeats_them() -> None:
@@ -111,7 +122,7 @@ def test_several_values_of_a_payload_share_the_interval() -> None:
 
 
 def test_a_delay_moves_the_whole_event() -> None:
-    moved = span(read_event(event(1, 2)), now_means=SEEN, delay=timedelta(minutes=10))
+    moved = vtn_event_span(read_event3(event(1, 2)), now_means=SEEN, delay=timedelta(minutes=10))
     assert moved == (NOON + timedelta(minutes=10), NOON + 2 * HOUR + timedelta(minutes=10))
 
 
@@ -127,13 +138,13 @@ def test_a_delay_moves_the_whole_event() -> None:
     ],
 )
 def test_durations(text: str, length: timedelta) -> None:
-    assert read_duration(text) == length
+    assert read_event3_duration(text) == length
 
 
 @pytest.mark.parametrize("text", ["", "P", "PT", "1H", "PT1H ", None, 3600])
 def test_what_is_no_duration(text: Any) -> None:
     with pytest.raises(ValueError, match="no ISO 8601 duration"):
-        read_duration(text)
+        read_event3_duration(text)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +155,7 @@ def test_what_is_no_duration(text: Any) -> None:
     ],
 )
 def test_moments_as_vtns_write_them(text: str) -> None:
-    assert read_moment(text) == NOON
+    assert read_event3_moment(text) == NOON
 
 
 def test_units_are_turned_into_kw() -> None:
@@ -183,8 +194,8 @@ def test_prices_and_information_ask_for_nothing() -> None:
 
 @pytest.mark.parametrize("raw", [None, 7, [], {}, {"id": "e1"}, {"programID": "p"}, {"id": 3}])
 def test_what_is_no_event(raw: Any) -> None:
-    with pytest.raises(NotAnEvent):
-        read_event(raw)
+    with pytest.raises(Event3NotRead):
+        read_event3(raw)
 
 
 @pytest.mark.parametrize(
@@ -217,19 +228,21 @@ def test_a_long_interval_is_cut_and_its_pieces_keep_their_keys() -> None:
     assert set(first[2:]) <= set(later)
 
 
-def chosen(*targets: Target, resources: dict[str, list[str]] | None = None) -> Any:
+def chosen(*targets: VtnEventTarget, resources: dict[str, list[str]] | None = None) -> Any:
     known = ["a", "b", "c"]
-    return chosen_vens(targets, ven_name="us", resources=resources, known_vens=known)
+    return schedule_vens(targets, ven_name="us", resources=resources, known_vens=known)
 
 
 def test_targets_choose_the_vens() -> None:
     groups = {"north": ["a", "b"]}
     assert chosen() is None
     assert chosen(resources=groups) == ["a", "b"]
-    assert chosen(Target("north"), resources=groups) == ["a", "b"]
-    assert chosen(Target("b", "RESOURCE_NAME")) == ["b"]
-    assert chosen(Target("label")) is None
-    assert chosen(Target("us", "VEN_NAME")) is None
-    assert isinstance(chosen(Target("them", "VEN_NAME")), Problem)
-    assert isinstance(chosen(Target("elsewhere", "RESOURCE_NAME")), Problem)
-    assert chosen(Target("elsewhere", "RESOURCE_NAME"), Target("a", "RESOURCE_NAME")) == ["a"]
+    assert chosen(VtnEventTarget("north"), resources=groups) == ["a", "b"]
+    assert chosen(VtnEventTarget("b", "RESOURCE_NAME")) == ["b"]
+    assert chosen(VtnEventTarget("label")) is None
+    assert chosen(VtnEventTarget("us", "VEN_NAME")) is None
+    assert isinstance(chosen(VtnEventTarget("them", "VEN_NAME")), VtnEventProblem)
+    assert isinstance(chosen(VtnEventTarget("elsewhere", "RESOURCE_NAME")), VtnEventProblem)
+    assert chosen(
+        VtnEventTarget("elsewhere", "RESOURCE_NAME"), VtnEventTarget("a", "RESOURCE_NAME")
+    ) == ["a"]

@@ -285,7 +285,7 @@ async def test_an_event_that_an_operator_ends_is_opted_out_of_and_an_older_one_i
         await service.turn()
         (event,) = await events(database)
         async with database.engine.begin() as connection:
-            await operator_side.cancel(connection, event.id, "stopped")
+            await operator_side.cancel_operator_event(connection, event.id, "stopped")
         await service.turn()
         await service.turn()
         opts = [payload for kind, payload in said if kind == "oadrCreateOpt"]

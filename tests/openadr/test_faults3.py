@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("openadr3", reason="ops/requirements-openadr.txt is not installed")
 
-from backend.openadr.vtn_link import LINKS, LeaseLost
+from backend.openadr.vtn_link import LINKS, VtnLinkLost
 from backend.store.database import Database
 from tests.backend.dispatching import add_vens, rows
 from tests.openadr import vtn3
@@ -168,7 +168,9 @@ async def test_an_event_stopped_by_the_operator_is_not_begun_again(database: Dat
             await service.turn()
             (event,) = await events(database)
             async with database.engine.begin() as connection:
-                await operator_side.cancel(connection, event.id, "withdrawn")  # as the API says it
+                await operator_side.cancel_operator_event(
+                    connection, event.id, "withdrawn"
+                )  # as the API says it
             await service.turn()
             await service.turn()
         (answer,) = vtn.reports("e1")
@@ -188,6 +190,6 @@ async def test_an_instance_that_lost_its_lease_in_mid_turn_writes_nothing(
             assert not await quick.link.take()
             await slow.link.give_up()  # as when its time runs out while the VTN does not answer
             assert await quick.link.take()
-            with pytest.raises(LeaseLost):
+            with pytest.raises(VtnLinkLost):
                 await slow._read()
     assert await events(database) == []

@@ -11,8 +11,8 @@ pytest.importorskip("openadr3", reason="ops/requirements-openadr.txt is not inst
 
 from sqlalchemy import insert
 
-from backend.openadr.event3_reader import read_event
-from backend.openadr.report3 import due_reports
+from backend.openadr.event3_reader import read_event3
+from backend.openadr.report3 import due_reports3
 from backend.store.database import Database
 from backend.store.table_base import utc_now
 from backend.store.telemetry_tables import VenTelemetryRow
@@ -27,8 +27,8 @@ def due(now: datetime, count: int = 6, **descriptor: Any) -> list[tuple[datetime
     """When each report of an event of hours from noon is due, and the intervals it has."""
     body = vtn3.event_body(start=NOON, kws=[-1.0] * count)
     body |= {"id": "e1", "reportDescriptors": [{"payloadType": "USAGE", **descriptor}]}
-    event = read_event(body)
-    found = due_reports(event, now_means=NOON, delay=timedelta(0), now=now)
+    event = read_event3(body)
+    found = due_reports3(event, now_means=NOON, delay=timedelta(0), now=now)
     return [(each.at, [covered.id for covered in each.covers]) for each in found]
 
 
