@@ -84,7 +84,7 @@ async def sample_network(connection: AsyncConnection, settings: BackendSettings)
 
 
 def quarter_hour_of(moment: datetime) -> datetime:
-    """The beginning of the quarter of an hour that `report3_moment` is in."""
+    """The beginning of the quarter of an hour that `moment` is in."""
     moment = moment.astimezone(timezone.utc)
     return moment.replace(minute=moment.minute - moment.minute % 15, second=0, microsecond=0)
 
