@@ -260,6 +260,13 @@ class House:
             assert self.now < end, f"still {self.engine.running or self.engine.scheduled}"
             self.wait(self.report_sec)
 
+    def wait_until_all_are_back(self, most_sec: float = 10_000.0) -> None:
+        """Until every circuit that could not be put back in its event's time is back."""
+        end = self.now + most_sec
+        while self.engine.site.unrestored.circuit_ids:
+            assert self.now < end, self.engine.trouble()
+            self.wait(self.report_sec)
+
     def work(self, jobs: int = 1_000) -> None:
         """Begin the work that was held back."""
         while self.jobs and jobs:
