@@ -137,6 +137,7 @@ function showBanners(banners, optIn) {
   const wanted = banners.map((each) => `${each.word}|${each.text}`).join('\n');
   if (wanted === shown) return;
   shown = wanted;
+  at('banners').tabIndex = banners.length ? 0 : -1; // more than fit are scrolled to, also by keys
   at('banners').replaceChildren(...banners.map((each) => {
     const node = make('li', { 'data-kind': each.kind, title: each.text }, each.text);
     if (each.optIn) {
