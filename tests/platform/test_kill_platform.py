@@ -90,8 +90,10 @@ def test_with_the_whole_platform_killed_the_device_ends_the_shed_and_the_agent_t
         wait_for(lambda: time.time() > ack["end_ts"], "the event's end")
         tried.struck()
         site.power_on()
-        site.cloud.ack(60.0, event_id=brief, status="completed")
-        assert open_coils(site) == []
+        completed = site.cloud.ack(60.0, event_id=brief, status="completed")
+        if open_coils(site):  # driver or actuator were slower to start than the tries of an event
+            assert completed["reason_code"] == "restore_failed", completed
+        wait_for(lambda: open_coils(site) == [], "the circuits are back")
         tried.normal(last_change_ts(site))
 
 
