@@ -1,13 +1,14 @@
 """What a person sets, read and checked.
 
 - `agent_config.py`       the whole: the way in, and what the other rooms ask of it
-- `site_config.py`        the building's blocks: panel, circuits, events, leases, calendar
+- `site_config.py`        the building's blocks: panel, events, leases, calendar
+- `circuit_config.py`     a circuit: its points, how it is shed, what guards it
 - `cloud_config.py`       the broker's blocks: broker, outbox, topics, streams
 - `bus_bridge_config.py`  the bus bridge's block
 - `web_config.py`         the local page's block
 - `config_block.py`       the kinds of value that the blocks share
 - `environment.py`        the environment variables that win over it
-- `errors.py`             the error that names each wrong field
+- `config_errors.py`      the error that names each wrong field
 """
 
 from VenAgent.config.agent_config import AgentConfig

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from VenAgent.config.bus_bridge_config import BusBridgeConfig
+from VenAgent.config.circuit_config import SiteCircuitConfig, SiteRestoreMode
 from VenAgent.config.cloud_config import (
     CloudBrokerConfig,
     CloudOutboxConfig,
@@ -35,12 +36,10 @@ from VenAgent.config.config_errors import ConfigError, explain_config_errors
 from VenAgent.config.environment import config_with_environment
 from VenAgent.config.site_config import (
     SiteCalendarConfig,
-    SiteCircuitConfig,
     SiteDeviceQuirks,
     SiteEventConfig,
     SiteLeaseConfig,
     SitePanelConfig,
-    SiteRestoreMode,
     SiteVoltageBetween,
 )
 from VenAgent.config.web_config import WebConfig

@@ -12,7 +12,7 @@ from typing import Any
 import gevent
 
 from VenAgent.config import AgentConfig
-from VenAgent.config.site_config import SiteCircuitConfig, SiteRestoreMode
+from VenAgent.config.circuit_config import SiteCircuitConfig, SiteRestoreMode
 from VenAgent.dr.panel import PanelCircuitControl, PanelReading
 from VenAgent.site.device_requests import (
     ABSENT,

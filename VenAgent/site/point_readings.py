@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any
 
 from VenAgent.config import AgentConfig
-from VenAgent.config.site_config import SiteCircuitConfig, SiteRestoreMode
+from VenAgent.config.circuit_config import SiteCircuitConfig, SiteRestoreMode
 from VenAgent.contract.telemetry import TelemetryQuality
 from VenAgent.dr.panel import PanelCircuitReading, PanelReading
 from VenAgent.site.point_quirks import PointQuirks, number_of_point

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from ops.check_config.findings import Findings, JsonFile
 from ops.check_config.registry_check import PointRegistry, RegistryPoint
 from VenAgent.config import AgentConfig
-from VenAgent.config.site_config import PanelCircuitControl, SiteCircuitConfig
+from VenAgent.config.circuit_config import PanelCircuitControl, SiteCircuitConfig
 
 KW_PER_UNIT = {"kw": 1.0, "w": 0.001, "mw": 1000.0, "kilowatts": 1.0, "watts": 0.001}
 _LIMIT_UNITS = {

@@ -17,7 +17,7 @@ from ops.volttron import volttron_rpc as rpc
 from ops.volttron.agent_health import NEEDED, agent_health
 from ops.volttron.agent_install import BACNET_AGENT
 from VenAgent.config import AgentConfig
-from VenAgent.config.site_config import PanelCircuitControl
+from VenAgent.config.circuit_config import PanelCircuitControl
 
 CONFIG_STORE = "platform.config_store"
 _START = "Run `ven_control.sh start`."
