@@ -134,8 +134,7 @@ def _event_problem(command: EventCommand, limits: CommandLimits, now: float) -> 
 
 
 def _window_problem(command: EventCommand, limits: CommandLimits, now: float) -> Reason | None:
-    until_cancelled = command.duration_sec == 0 and command.end_ts is None
-    if until_cancelled or (isinstance(command, LimitCommand) and _is_without_end(command)):
+    if command.lasts_until_cancelled or _is_without_end(command):
         start_ts = now if command.start_ts is None else command.start_ts
         end_ts = max(start_ts, now) + limits.max_duration_sec
         if start_ts < now - limits.max_duration_sec:
@@ -162,8 +161,8 @@ def _window_problem(command: EventCommand, limits: CommandLimits, now: float) ->
     return None
 
 
-def _is_without_end(command: LimitCommand) -> bool:
-    return command.duration_sec is None and command.end_ts is None and not command.intervals
+def _is_without_end(command: EventCommand) -> bool:
+    return isinstance(command, LimitCommand) and command.is_without_end
 
 
 def _interval_problem(command: EventCommand, limits: CommandLimits) -> Reason | None:

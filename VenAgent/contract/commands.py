@@ -106,11 +106,16 @@ class EventCommand(Command):
     """Nothing is written; the ack says what would be."""
 
     @property
+    def lasts_until_cancelled(self) -> bool:
+        """Up to the longest that the site takes."""
+        return self.duration_sec == 0 and self.end_ts is None
+
+    @property
     def features(self) -> frozenset[CommandFeature]:
         asked = {
             CommandFeature.INTERVALS: bool(self.intervals),
             CommandFeature.RANDOMIZE_START: bool(self.randomize_start_sec),
-            CommandFeature.UNTIL_CANCELLED: self.duration_sec == 0 and self.end_ts is None,
+            CommandFeature.UNTIL_CANCELLED: self.lasts_until_cancelled,
             CommandFeature.TEST: self.test,
             CommandFeature.DRY_RUN: self.dry_run,
         }
@@ -159,6 +164,11 @@ class LimitCommand(EventCommand):
     failsafe_kw: NumberOrNone = None
     heartbeat_sec: DurationOrNone = None
     failsafe_min_sec: DurationOrNone = None
+
+    @property
+    def is_without_end(self) -> bool:
+        """Until further notice."""
+        return not self.duration_sec and self.end_ts is None and not self.intervals
 
     @property
     def features(self) -> frozenset[CommandFeature]:

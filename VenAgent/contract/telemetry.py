@@ -79,6 +79,8 @@ class Telemetry(JsonModel):
     shed_power_kw: float | None
     requested_reduction_kw: float
     event_id: str | None
+    event_test: bool = False
+    """Whether that event is a test; on the wire only if it is."""
     baseline_power_kw: float | None
     battery_soc: float | None = Field(serialization_alias="batterySOC")
     panel_amperage_rating: int
@@ -95,6 +97,8 @@ class Telemetry(JsonModel):
 
     def to_wire(self) -> dict[str, Any]:
         message = _timed(super().to_wire())
+        if not self.event_test:
+            del message["eventTest"]
         message["batterySoc"] = message["batterySOC"]
         # The names of the first generation, which dashboards in the field still read.
         message["power_kw"] = message["usedPowerKw"]

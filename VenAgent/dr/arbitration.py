@@ -14,11 +14,13 @@ from VenAgent.contract.commands import CancelCommand, Command, RestoreCommand, S
 from VenAgent.contract.json_codec import json_number
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.curtailment_plan import curtailment_refusal
+from VenAgent.dr.dry_run import answer_dry_run
 from VenAgent.dr.effects import AnnounceEffect, Effects, SaveEventEffect
-from VenAgent.dr.event import Event, EventRequest, EventState
+from VenAgent.dr.event import Event, EventState
 from VenAgent.dr.event_completion import event_completion_summary
 from VenAgent.dr.event_execution import EventExecution
 from VenAgent.dr.event_queue import EventQueue
+from VenAgent.dr.event_request import EventRequest
 from VenAgent.dr.opt_out import OptOut
 from VenAgent.dr.site_state import SiteState
 
@@ -64,6 +66,8 @@ class Arbitration:
         known = self.queue.waiting.get(event.event_id)
         if running is not None and running.event_id == event.event_id:
             known = running
+        if command.dry_run:
+            return self._dry_run(event, now)
         if known is not None:
             return self._change(known, request, now)
         most, waiting = self._site.policy.max_scheduled, self.queue.waiting
@@ -72,6 +76,19 @@ class Arbitration:
             reason = Reason(ReasonCode.TOO_MANY_SCHEDULED, text)
             return self._site.replies.to_event(event, AckStatus.REJECTED, now, reason)
         return self._accept(event, now)
+
+    def _dry_run(self, event: Event, now: float) -> Effects:
+        """What it would shed; an event that is known is not touched."""
+        opted_out, running = self.opt_out.reason(now), self.running
+        if opted_out is not None:
+            status = AckStatus.OPTED_OUT
+            return self._site.replies.to_event(event, status, now, opted_out, dry_run=True)
+        same = running if running is not None and running.event_id == event.event_id else None
+        reason = None
+        if running is not None and same is None:
+            text = f"event {running.event_id} runs; this is what would be shed beside it"
+            reason = Reason(ReasonCode.LOWER_PRECEDENCE, text)
+        return answer_dry_run(event, same, self._site, now, reason)
 
     def _change(self, known: Event, request: EventRequest, now: float) -> Effects:
         """An event that is known already: changed by a higher modification, else nothing is."""

@@ -214,6 +214,8 @@ class CommandReplies:
                 if circuit.counts
             ],
         }
+        if request.is_test:
+            shown["test"] = True
         return self._ack(
             request.op, request.correlation_id, status, now, reason, **{**shown, **fields}
         )

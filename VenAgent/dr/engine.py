@@ -32,7 +32,8 @@ from VenAgent.dr.command_replies import CommandReplies
 from VenAgent.dr.curtailment_plan import circuits_that_look_curtailed, reasons_not_curtailed
 from VenAgent.dr.cycling_limits import CYCLING_LIMITS_FACT, CyclingLimits
 from VenAgent.dr.effects import Effects, PreparedEffect, ReadMeterEffect, SaveEventEffect
-from VenAgent.dr.event import Event, EventRequest, EventState
+from VenAgent.dr.event import Event, EventState
+from VenAgent.dr.event_request import EventRequest
 from VenAgent.dr.load_control import LoadControl
 from VenAgent.dr.panel import Panel, PanelReading
 from VenAgent.dr.policy import Policy, StopPolicy

@@ -6,16 +6,15 @@ Power is kW, energy kWh, times epoch seconds.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any
 
 from VenAgent.baseline.measured_power import MeasuredPower
-from VenAgent.contract.commands import ShedCommand, ShedLoadCommand, event_command_window
+from VenAgent.contract.commands import EventCommand
 from VenAgent.contract.reasons import Reason
 from VenAgent.dr.event_baseline import EventBaseline
+from VenAgent.dr.event_request import EventRequest
 from VenAgent.dr.panel import PanelReading
 from VenAgent.dr.shed_circuit import ShedCircuit
 
@@ -67,56 +66,6 @@ TRANSITIONS: Mapping[EventState, frozenset[EventState]] = {
     EventState.REJECTED: frozenset(),
 }
 """Which state may follow which, and the clause of the standard where there is one."""
-
-
-@dataclass(frozen=True)
-class EventRequest:
-    """What a command asks of an event. `content` is what it stated itself, to know it again."""
-
-    op: str
-    correlation_id: str | None
-    shed_kw: float
-    start_ts: float
-    end_ts: float
-    modification: int = 0
-    circuit_id: str | None = None
-    priority: int | None = None
-    """As in OpenADR 3: 0 is the highest, none the lowest."""
-    content: Mapping[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, command: ShedCommand, now: float) -> EventRequest:
-        """What a command received at `now` asks."""
-        start_ts, end_ts = event_command_window(command, now)
-        circuit_id = command.circuit_id if isinstance(command, ShedLoadCommand) else None
-        return cls(
-            op=command.op,
-            correlation_id=command.correlation_id,
-            shed_kw=command.shed_kw,
-            start_ts=start_ts,
-            end_ts=end_ts,
-            modification=command.modification,
-            circuit_id=circuit_id,
-            priority=command.event_priority,
-            content={
-                "shed_kw": command.shed_kw,
-                "start_ts": command.start_ts,
-                "end_ts": command.end_ts,
-                "duration_sec": command.duration_sec,
-                "circuit_id": circuit_id,
-                "priority": command.event_priority,
-            },
-        )
-
-    @property
-    def precedence(self) -> tuple[float, float]:
-        """Of two events at once the one that sorts first comes first: by priority, then the larger
-        request."""
-        return (math.inf if self.priority is None else self.priority, -self.shed_kw)
-
-    def asks_the_same(self, other: EventRequest) -> bool:
-        """Whether `other` is this request again, perhaps under another correlation id."""
-        return other.modification == self.modification and dict(other.content) == dict(self.content)
 
 
 @dataclass(frozen=True)
@@ -180,10 +129,13 @@ class Event:
     __hash__ = None  # type: ignore[assignment]
 
     @classmethod
-    def of(cls, command: ShedCommand, now: float) -> Event:
-        """The event that a command received at `now` asks for."""
+    def of(
+        cls, command: EventCommand, now: float, *, lot: float = 0.0, longest_sec: float = 86_400.0
+    ) -> Event:
+        """The event that a command received at `now` asks for; see `EventRequest.of`."""
         default_id = f"evt-{command.correlation_id or format(now, '.3f')}"
-        return cls(command.event_id or default_id, EventRequest.of(command, now))
+        request = EventRequest.of(command, now, lot=lot, longest_sec=longest_sec)
+        return cls(command.event_id or default_id, request)
 
     def snapshot(self) -> Event:
         """The event as it is now, for the journal and the bus."""
@@ -347,9 +299,7 @@ class Event:
             return None if moment is None else moment + step_sec
 
         if step_sec < 0.0:
-            asked = self.request
-            start_ts, end_ts = asked.start_ts + step_sec, asked.end_ts + step_sec
-            self._set("request", replace(asked, start_ts=start_ts, end_ts=end_ts))
+            self._set("request", self.request.shifted(step_sec))
         self._set("active_ts", shifted(self.active_ts))
         self._set("ended_ts", shifted(self.ended_ts))
         self._set("rebound_until_ts", shifted(self.rebound_until_ts))

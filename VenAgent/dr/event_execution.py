@@ -20,9 +20,10 @@ from VenAgent.dr.effects import (
     ReadMeterEffect,
     SaveEventEffect,
 )
-from VenAgent.dr.event import Event, EventRequest, EventState
+from VenAgent.dr.event import Event, EventState
 from VenAgent.dr.event_baseline import EventBaseline
 from VenAgent.dr.event_completion import CompletedEvent, EventCompletion
+from VenAgent.dr.event_request import EventRequest
 from VenAgent.dr.panel import PanelReading
 from VenAgent.dr.plan_execution import PlanExecution
 from VenAgent.dr.reservation import Reservation

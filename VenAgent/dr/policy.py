@@ -8,7 +8,9 @@ from enum import Enum
 
 from VenAgent.contract.commands import CommandFeature
 
-SUPPORTED_FEATURES: frozenset[CommandFeature] = frozenset()
+SUPPORTED_FEATURES: frozenset[CommandFeature] = frozenset(
+    {CommandFeature.TEST, CommandFeature.DRY_RUN}
+)
 """What the engine carries out beyond one level of shedding; a command that asks for more is refused
 as `not_supported`, never treated as something else."""
 

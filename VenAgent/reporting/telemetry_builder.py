@@ -39,6 +39,7 @@ def build_telemetry(
         shed_power_kw=json_number(_shed_kw(event, power_kw)),
         requested_reduction_kw=json_number(event.request.shed_kw) or 0.0 if event else 0.0,
         event_id=event.event_id if event else None,
+        event_test=event is not None and event.request.is_test,
         baseline_power_kw=json_number(engine.baseline_kw(now)),
         battery_soc=json_number(reading.battery_soc),
         panel_amperage_rating=round(panel.amperage),
@@ -98,6 +99,7 @@ def build_reported_shadow(
                 "event_id": event.event_id,
                 "shed_kw": json_number(event.request.shed_kw),
                 "end_ts": json_number(event.request.end_ts),
+                **({"test": True} if event.request.is_test else {}),
             }
         ),
         report_interval_sec=report_interval_sec,

@@ -6,6 +6,7 @@ not survive a restart.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,11 +15,11 @@ from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.event import (
     Event,
     EventEndedBy,
-    EventRequest,
     EventState,
     PendingEventModification,
 )
 from VenAgent.dr.event_baseline import EventBaseline
+from VenAgent.dr.event_request import DEFAULT_WINDOW_SEC, EventKind, EventLevel, EventRequest
 from VenAgent.dr.shed_circuit import ShedCircuit
 
 Record = dict[str, Any]
@@ -101,10 +102,20 @@ def _request_record(request: EventRequest) -> Record:
         "correlation_id": request.correlation_id,
         "shed_kw": request.shed_kw,
         "start_ts": request.start_ts,
-        "end_ts": request.end_ts,
+        "end_ts": request.end_ts if math.isfinite(request.end_ts) else None,
         "modification": request.modification,
         "circuit_id": request.circuit_id,
         "priority": request.priority,
+        "kind": request.kind.value,
+        "levels": [[level.duration_sec, level.power_kw] for level in request.levels],
+        "raise_kw": request.raise_kw,
+        "import_kw": request.import_kw,
+        "window_sec": request.window_sec,
+        "failsafe_kw": request.failsafe_kw,
+        "heartbeat_sec": request.heartbeat_sec,
+        "failsafe_min_sec": request.failsafe_min_sec,
+        "start_delay_sec": request.start_delay_sec,
+        "is_test": request.is_test,
         "content": dict(request.content),
     }
 
@@ -115,10 +126,21 @@ def _request(record: Mapping[str, Any]) -> EventRequest:
         correlation_id=record["correlation_id"],
         shed_kw=record["shed_kw"],
         start_ts=record["start_ts"],
-        end_ts=record["end_ts"],
+        end_ts=math.inf if record["end_ts"] is None else record["end_ts"],
         modification=record["modification"],
         circuit_id=record["circuit_id"],
         priority=record["priority"],
+        # what follows came with the kinds of events: a record from before has one level to shed
+        kind=EventKind(record.get("kind", EventKind.SHED.value)),
+        levels=tuple(EventLevel(*level) for level in record.get("levels", ())),
+        raise_kw=record.get("raise_kw", 0.0),
+        import_kw=record.get("import_kw"),
+        window_sec=record.get("window_sec", DEFAULT_WINDOW_SEC),
+        failsafe_kw=record.get("failsafe_kw"),
+        heartbeat_sec=record.get("heartbeat_sec"),
+        failsafe_min_sec=record.get("failsafe_min_sec", 0.0),
+        start_delay_sec=record.get("start_delay_sec", 0.0),
+        is_test=record.get("is_test", False),
         content=dict(record["content"]),
     )
 

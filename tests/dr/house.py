@@ -40,7 +40,7 @@ from VenAgent.dr.engine import Engine, RecoveredEngineState
 from VenAgent.dr.event import Event
 from VenAgent.dr.panel import Panel, PanelCircuitControl, PanelCircuitReading, PanelReading
 from VenAgent.dr.point_write import PointWrite
-from VenAgent.dr.policy import Policy
+from VenAgent.dr.policy import SUPPORTED_FEATURES, Policy
 from VenAgent.storage.event_record import from_event_record, to_event_record
 
 Ack = Mapping[str, Any]
@@ -203,7 +203,7 @@ class House:
 
     def send_payload(self, payload: bytes) -> list[Ack]:
         known = len(self.acks)
-        limits = CommandLimits(max_shed_kw=self.panel.max_kw)
+        limits = CommandLimits(max_shed_kw=self.panel.max_kw, supported=SUPPORTED_FEATURES)
         try:
             command = read_command(payload, ven_id=VEN_ID, limits=limits, now=self.now)
         except CommandNotRead as rejected:

@@ -9,7 +9,8 @@ import pytest
 from tests.dr.builders import NOW, TOTAL_KW, house_panel, panel_of, switch
 from tests.dr.house import House, send_event
 from VenAgent.dr.curtailment_plan import plan_curtailment
-from VenAgent.dr.event import Event, EventRequest
+from VenAgent.dr.event import Event
+from VenAgent.dr.event_request import EventRequest
 from VenAgent.dr.panel import Panel
 
 

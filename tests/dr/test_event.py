@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import FrozenInstanceError, replace
 
 import pytest
@@ -20,12 +21,12 @@ from VenAgent.dr.event import (
     TRANSITIONS,
     Event,
     EventEndedBy,
-    EventRequest,
     EventState,
     PendingEventModification,
 )
 from VenAgent.dr.event_baseline import EventBaseline
 from VenAgent.dr.event_completion import event_completion_summary
+from VenAgent.dr.event_request import EventKind, EventLevel, EventRequest
 from VenAgent.dr.panel import PanelCircuitControl
 from VenAgent.dr.shed_circuit import ShedCircuit
 from VenAgent.storage.event_record import from_event_record, to_event_record
@@ -171,10 +172,20 @@ REQUESTS = st.builds(
     correlation_id=st.none() | TEXTS,
     shed_kw=NUMBERS,
     start_ts=NUMBERS,
-    end_ts=NUMBERS,
+    end_ts=NUMBERS | st.just(math.inf),
     modification=st.integers(0, 99),
     circuit_id=st.none() | TEXTS,
     priority=st.none() | st.integers(0, 9),
+    kind=st.sampled_from(EventKind),
+    levels=st.lists(st.builds(EventLevel, NUMBERS, NUMBERS), max_size=2).map(tuple),
+    raise_kw=NUMBERS,
+    import_kw=st.none() | NUMBERS,
+    window_sec=NUMBERS,
+    failsafe_kw=st.none() | NUMBERS,
+    heartbeat_sec=st.none() | NUMBERS,
+    failsafe_min_sec=NUMBERS,
+    start_delay_sec=NUMBERS,
+    is_test=st.booleans(),
     content=st.dictionaries(TEXTS, NUMBERS),
 )
 NAMES = st.lists(TEXTS, max_size=2).map(tuple)

@@ -1,0 +1,63 @@
+"""What an event would shed if it began now: planned and answered, nothing written or reserved."""
+
+from __future__ import annotations
+
+from VenAgent.contract.acks import AckStatus
+from VenAgent.contract.reasons import Reason, ReasonCode
+from VenAgent.dr.curtailment_plan import plan_curtailment
+from VenAgent.dr.effects import Effects
+from VenAgent.dr.event import Event
+from VenAgent.dr.event_baseline import EventBaseline
+from VenAgent.dr.site_state import SiteState
+
+NOT_READ_LATELY = Reason(
+    ReasonCode.METER_UNREADABLE, "the meter was not read lately: what would be shed is not known"
+)
+NOTHING_WOULD_BE_SHED = Reason(
+    ReasonCode.NOTHING_TO_SHED,
+    "no circuit could be shed now: all are critical, switched off, unread or draw nothing",
+)
+
+
+def answer_dry_run(
+    event: Event, running: Event | None, site: SiteState, now: float, reason: Reason | None
+) -> Effects:
+    """The ack of `event`, which is not kept. `running`: the event that goes on, if it is the same
+    one, which this would change; `reason`: what would keep it waiting."""
+    reading = site.latest
+    if reading is None or reading.power_kw is None or reading.age_sec(now) > site.stale_after_sec:
+        return _answer(site, event, AckStatus.FAILED, now, NOT_READ_LATELY)
+    if running is not None:
+        event.measure_against(running.baseline)
+        event.put(running.circuits)
+    if event.baseline is None:
+        event.measure_against(_baseline(event, site, reading.power_kw, now))
+    held_kw = event.shed_in(reading)
+    plan = plan_curtailment(event, site, reading, held_kw, now, may_exchange=True)
+    for circuit in plan.circuits:
+        if circuit.releasing:
+            event.drop(circuit.circuit_id)
+        else:
+            event.put([circuit.write_ended(None)])
+    if not event.predicted_kw:
+        return _answer(site, event, AckStatus.FAILED, now, NOTHING_WOULD_BE_SHED)
+    return _answer(site, event, AckStatus.SUCCESS, now, reason)
+
+
+def _answer(
+    site: SiteState, event: Event, status: AckStatus, now: float, reason: Reason | None
+) -> Effects:
+    return site.replies.to_event(event, status, now, reason, dry_run=True)
+
+
+def _baseline(event: Event, site: SiteState, present_kw: float, now: float) -> EventBaseline:
+    return EventBaseline.at_start(
+        site.policy.baseline_method,
+        site.history,
+        site.intervals,
+        site.panel,
+        now=now,
+        end_ts=event.request.end_ts,
+        present_kw=present_kw,
+        requested_kw=event.request.shed_kw,
+    )
