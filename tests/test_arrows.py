@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import pytest
+from tests.support.each_case import each_case
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS = ("VenAgent", "backend", "benchmarks", "ops", "simulator", "tests")
@@ -101,7 +101,7 @@ def test_the_rooms_are_all_there_is() -> None:
     assert modules == LOOSE
 
 
-@pytest.mark.parametrize("room", ROOMS)
+@each_case("room", ROOMS)
 def test_a_room_knows_only_its_neighbours(room: str) -> None:
     neighbours = {
         module.split(".")[1]: f"{file}: {module}"
@@ -114,7 +114,7 @@ def test_a_room_knows_only_its_neighbours(room: str) -> None:
     assert ROOMS[room] - set(neighbours) == set(), "an arrow that is drawn here does not exist"
 
 
-@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+@each_case("distribution", DISTRIBUTIONS)
 def test_a_distribution_stands_by_itself(distribution: str) -> None:
     strangers = [
         f"{file}: {module}"
@@ -135,7 +135,7 @@ def test_dispatch_and_ingest_do_not_know_each_other() -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("room", PURE)
+@each_case("room", PURE)
 def test_the_core_and_the_contract_have_no_clock_and_no_world(room: str) -> None:
     found = [
         f"{file}: {module}"
@@ -145,7 +145,7 @@ def test_the_core_and_the_contract_have_no_clock_and_no_world(room: str) -> None
     assert found == []
 
 
-@pytest.mark.parametrize("library", ONLY_IN)
+@each_case("library", ONLY_IN)
 def test_a_library_is_met_in_one_place(library: str) -> None:
     found = {
         file for folder in DISTRIBUTIONS for file, m in imports(folder) if is_below(m, library)
@@ -156,7 +156,7 @@ def test_a_library_is_met_in_one_place(library: str) -> None:
     assert strangers == set()
 
 
-@pytest.mark.parametrize("folder", WITHOUT_CIRCLES)
+@each_case("folder", WITHOUT_CIRCLES)
 def test_no_module_imports_itself_by_way_of_others(folder: str) -> None:
     assert circles(arrows_within(folder)) == []
 

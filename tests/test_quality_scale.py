@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
+
+from tests.support.each_case import each_case
 
 ROOT = Path(__file__).resolve().parents[1]
 SCALE: dict[str, dict[str, dict[str, Any]]] = yaml.safe_load(
@@ -24,7 +25,7 @@ def test_all_levels_are_there() -> None:
     }
 
 
-@pytest.mark.parametrize(("level", "rule"), RULES)
+@each_case(("level", "rule"), RULES)
 def test_a_rule_is_done_somewhere_or_has_a_reason(level: str, rule: str) -> None:
     entry = SCALE[level][rule]
     assert set(entry) <= {"status", "where", "comment"}

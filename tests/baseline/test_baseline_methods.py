@@ -15,6 +15,7 @@ from tests.baseline.past_days import (
     load,
     weekdays,
 )
+from tests.support.each_case import each_case
 from VenAgent.baseline.baseline import Baseline
 from VenAgent.baseline.intervals import IntervalHistory
 from VenAgent.baseline.methods import METHODS
@@ -45,20 +46,20 @@ def test_rrmse_adjusts_each_tried_day_by_its_own_morning() -> None:
     assert baseline("ten_of_ten", history).rrmse_percent > 5.0
 
 
-@pytest.mark.parametrize("method", ["pre_event_mean", "meter_before"])
+@each_case("method", ["pre_event_mean", "meter_before"])
 def test_rrmse_of_as_it_was_before_takes_the_interval_before_the_event(method: str) -> None:
     """100 kW from 13:45, 110 kW from 14:00: 10 kW short of 110, on every day."""
     history = weekdays([lambda hour: 110 if hour >= 14 else 100 if hour >= 13.75 else 1] * 5, None)
     assert baseline(method, history).rrmse_percent == pytest.approx(100 * 10 / 110)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@each_case("method", METHODS)
 def test_rrmse_is_not_told_without_enough_days(method: str) -> None:
     assert baseline(method, IntervalHistory()).rrmse_percent is None
     assert baseline(method, weekdays([load(100)] * 4, today=load(0))).rrmse_percent is None
 
 
-@pytest.mark.parametrize("method", METHODS)
+@each_case("method", METHODS)
 def test_rrmse_is_not_told_of_a_site_that_feeds_in(method: str) -> None:
     history = weekdays([load(-100, -20)] * 30, today=load(0))
     assert baseline(method, history).rrmse_percent is None
@@ -85,7 +86,7 @@ def test_meter_before_is_the_reading_at_the_start() -> None:
     assert found == Baseline(PRESENT_KW, "meter_before", 1)
 
 
-@pytest.mark.parametrize("method", DAY_METHODS)
+@each_case("method", DAY_METHODS)
 def test_without_days_the_mean_of_the_minutes_before_takes_their_place(method: str) -> None:
     found = baseline(method, IntervalHistory(), recent=recent_of(20.0))
     assert (found.power_kw, found.method, found.samples) == (20.0, "pre_event_mean", 61)

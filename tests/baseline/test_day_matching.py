@@ -20,6 +20,7 @@ from tests.baseline.past_days import (
     weekdays,
     weekdays_before,
 )
+from tests.support.each_case import each_case
 from VenAgent.baseline.intervals import INTERVAL_SEC, IntervalHistory
 from VenAgent.baseline.site_calendar import SiteCalendar
 
@@ -115,7 +116,7 @@ def test_the_last_ten_weekdays_are_averaged() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("morning_kw", "factor"),
     [(55, 1.1), (60, 1.2), (70, 1.2), (500, 1.2), (45, 0.9), (30, 0.8), (0, 0.8), (-20, 0.8)],
 )
@@ -162,7 +163,7 @@ def test_days_more_than_45_days_ago_do_not_count() -> None:
 # ---- which intervals ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", DAY_METHODS)
+@each_case("method", DAY_METHODS)
 def test_the_first_and_the_last_interval_count_by_their_part(method: str) -> None:
     """14:10 to 14:40: 5 minutes of 10 kW, 15 of 20 kW, 10 of 30 kW."""
 
@@ -184,7 +185,7 @@ def test_the_first_and_the_last_interval_count_by_their_part(method: str) -> Non
     assert found.kw_at(at(WEDNESDAY, 14, 45)) == pytest.approx(30)
 
 
-@pytest.mark.parametrize("method", DAY_METHODS)
+@each_case("method", DAY_METHODS)
 def test_an_event_over_midnight_is_compared_with_nights(method: str) -> None:
     def day(hour: float) -> float:
         return 80.0 if hour >= 22 else 40.0 if hour < 2 else 50.0
@@ -196,7 +197,7 @@ def test_an_event_over_midnight_is_compared_with_nights(method: str) -> None:
     assert [kw for _, kw in found.profile] == pytest.approx([80] * 4 + [40] * 8)
 
 
-@pytest.mark.parametrize("method", DAY_METHODS)
+@each_case("method", DAY_METHODS)
 def test_after_the_clocks_were_changed_the_same_wall_clock_is_compared(method: str) -> None:
     monday = date(2026, 3, 9)  # summer time began on the 8th
     days = {monday - timedelta(days=n): load(100) for n in range(1, 40)}
@@ -221,7 +222,7 @@ def test_a_site_with_a_fixed_offset_has_its_own_days() -> None:
     assert [kw for _, kw in found.profile] == pytest.approx([100] * 8)
 
 
-@pytest.mark.parametrize("method", DAY_METHODS)
+@each_case("method", DAY_METHODS)
 def test_a_day_of_which_an_interval_is_not_known_gives_way_to_an_earlier_one(method: str) -> None:
     history = weekdays([load(500), *[load(100)] * 10], today=load(0))
     yesterday = WEDNESDAY - timedelta(days=1)
@@ -230,14 +231,14 @@ def test_a_day_of_which_an_interval_is_not_known_gives_way_to_an_earlier_one(met
     assert found.power_kw == pytest.approx(100)
 
 
-@pytest.mark.parametrize("method", DAY_METHODS)
+@each_case("method", DAY_METHODS)
 def test_without_today_s_morning_it_is_not_adjusted(method: str) -> None:
     found = baseline(method, weekdays([load(100)] * 10, today=None))
     assert found.power_kw == pytest.approx(100)
     assert found.note == "not adjusted: too little is known of the hours before"
 
 
-@pytest.mark.parametrize("method", DAY_METHODS)
+@each_case("method", DAY_METHODS)
 def test_half_of_today_s_morning_is_enough_to_adjust(method: str) -> None:
     history = weekdays([load(100, 50)] * 10, today=load(0, 55))
     for hour, adjusted in ((11.5, True), (11.75, False)):
@@ -250,7 +251,7 @@ def test_half_of_today_s_morning_is_enough_to_adjust(method: str) -> None:
 # ---- events -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", DAY_METHODS)
+@each_case("method", DAY_METHODS)
 def test_a_day_with_an_event_at_any_hour_does_not_count(method: str) -> None:
     yesterday = WEDNESDAY - timedelta(days=1)
     days = dict(zip(weekdays_before(WEDNESDAY, 11), [load(500)] + [load(100)] * 10, strict=True))
@@ -259,7 +260,7 @@ def test_a_day_with_an_event_at_any_hour_does_not_count(method: str) -> None:
         assert found.power_kw == pytest.approx(100)
 
 
-@pytest.mark.parametrize("method", DAY_METHODS)
+@each_case("method", DAY_METHODS)
 def test_an_event_earlier_today_does_not_adjust(method: str) -> None:
     history = weekdays([load(100, 50)] * 10, today=load(0, 5))
     shed = [at(WEDNESDAY, 10) + n * INTERVAL_SEC for n in range(12)]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from itertools import accumulate
 
-import pytest
-
+from tests.support.each_case import each_case
 from VenAgent.baseline.sampling_interval import SamplingInterval
 
 
@@ -22,7 +21,7 @@ def test_before_a_few_readings_it_is_not_known() -> None:
     assert sampling.stale_after_sec(30.0) == 30.0
 
 
-@pytest.mark.parametrize("interval_sec", [5.0, 60.0, 300.0])
+@each_case("interval_sec", [5.0, 60.0, 300.0])
 def test_it_is_what_is_seen(interval_sec: float) -> None:
     sampling = read_after(*[interval_sec] * 10)
     assert sampling.interval_sec == interval_sec

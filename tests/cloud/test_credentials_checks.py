@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.authority import Authority, Pair, key_pem, new_key
+from tests.support.each_case import each_case
 from VenAgent.cloud.tls.certificates import check_certificates
 from VenAgent.cloud.tls.credentials import EXPIRES, EXPIRES_SOON, credentials_expiry_findings
 from VenAgent.cloud.tls.tls_errors import TlsCredentialError, explain_tls_error
@@ -78,15 +79,13 @@ def test_one_valid_ca_among_others_is_enough() -> None:
     check_certificates(material(ca=Authority("Old CA", days=-0.5).pem + OURS.pem), time.time())
 
 
-@pytest.mark.parametrize("which", ["ca", "certificate", "key"])
+@each_case("which", ["ca", "certificate", "key"])
 def test_rubbish_in_the_place_of(which: str) -> None:
     why = refusal(material(**{which: "no certificate, no key\n"}))
     assert "in PEM form: is it the right one?" in why
 
 
-@pytest.mark.parametrize(
-    ("which", "kind"), [("certificate", "CERTIFICATE"), ("key", "PRIVATE KEY")]
-)
+@each_case(("which", "kind"), [("certificate", "CERTIFICATE"), ("key", "PRIVATE KEY")])
 def test_damaged_text_in_the_place_of(which: str, kind: str) -> None:
     why = refusal(material(**{which: f"-----BEGIN {kind}-----\nAAAA\n-----END {kind}-----\n"}))
     assert "damaged" in why
@@ -175,7 +174,7 @@ def test_no_repr_holds_key_material() -> None:
     assert VEN.certificate.splitlines()[1] not in repr(whole)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("days", "codes"),
     [(31, []), (29, [EXPIRES]), (8, [EXPIRES]), (6, [EXPIRES, EXPIRES_SOON])],
 )
@@ -198,7 +197,7 @@ def alert(reason: str) -> ssl.SSLError:
     return error
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("reason", "words"),
     [
         ("TLSV1_ALERT_UNKNOWN_CA", "does not accept our client certificate"),

@@ -23,6 +23,7 @@ from moto.server import ThreadedMotoServer
 
 from tests.support import aws_models
 from tests.support.authority import Authority
+from tests.support.each_case import each_case
 from VenAgent.cloud.tls.certificates import check_certificates
 from VenAgent.cloud.tls.secrets_manager import (
     SecretsManagerError,
@@ -45,7 +46,7 @@ def parse(contents: Any, ca_cert: str | None = None) -> str:
     return check_certificates(TlsMaterial.from_secret(text, NAME, ca_cert), time.time()).subject
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("ca", "certificate", "key"),
     [
         ("ca", "certificate", "privateKey"),
@@ -89,9 +90,7 @@ def test_a_missing_ca_file_beside_a_secret_is_named() -> None:
         parse({"cert": VEN.certificate, "key": VEN.key}, "/nowhere/ca.pem")
 
 
-@pytest.mark.parametrize(
-    "text", ["not JSON " + VEN.key, json.dumps([VEN.key]), json.dumps(VEN.key)]
-)
+@each_case("text", ["not JSON " + VEN.key, json.dumps([VEN.key]), json.dumps(VEN.key)])
 def test_a_secret_that_is_no_json_object(text: str) -> None:
     with pytest.raises(TlsCredentialError, match="is not a JSON object: store one with") as refused:
         parse(text)

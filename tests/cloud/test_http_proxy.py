@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 
+from tests.support.each_case import each_case
 from VenAgent.cloud.http_proxy import HttpProxy
 from VenAgent.config.cloud_config import CloudBrokerConfig, CloudTlsConfig
 
@@ -12,7 +13,7 @@ ENVIRONMENT = {"https_proxy": "http://proxy.example:8080"}
 FROM_ENVIRONMENT = HttpProxy("proxy.example", 8080)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("broker", "environment", "expected"),
     [
         ({"host": "b.example", "tls": CloudTlsConfig()}, ENVIRONMENT, FROM_ENVIRONMENT),
@@ -50,9 +51,7 @@ def test_a_proxys_password_is_shown_nowhere() -> None:
     assert "bWU6" not in repr(proxy)
 
 
-@pytest.mark.parametrize(
-    "url", ["https://p:1", "p:3128/path", "http://", "socks5://p:1", "ftp://x"]
-)
+@each_case("url", ["https://p:1", "p:3128/path", "http://", "socks5://p:1", "ftp://x"])
 def test_what_is_no_proxy_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"must be like http://proxy"):
         CloudBrokerConfig(host="b.example", proxy=SecretStr(url))

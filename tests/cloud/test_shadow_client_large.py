@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.cloud.shadow_house import House, off
+from tests.support.each_case import each_case
 
 
 def test_a_panel_of_a_hundred_circuits_has_its_circuits_in_named_shadows() -> None:
@@ -48,7 +47,7 @@ def test_a_panel_that_became_smaller_leaves_no_circuits_behind() -> None:
     assert "circuit_shadows" not in smaller.held("reported")
 
 
-@pytest.mark.parametrize("name", ["#", "+", "../x", "other", "circuits-", "circuits-1/get", "", 7])
+@each_case("name", ["#", "+", "../x", "other", "circuits-", "circuits-1/get", "", 7])
 def test_names_that_another_client_put_into_the_shadow_lead_us_nowhere(name: object) -> None:
     """To a topic that does not exist a message can never be sent, and none behind it."""
     house = House()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.each_case import each_case
 from VenAgent.cloud import thread_handoff as handoff_module
 from VenAgent.cloud.inbound_message import InboundMessage
 from VenAgent.cloud.link_state import LinkPhase, LinkState
@@ -52,7 +53,7 @@ def test_the_agent_is_woken_by_a_change_and_only_by_a_change(handoff: ThreadHand
     assert [state.why for state in woken] == ["nothing listens", "the name is not known"]
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("phase", "why", "finding"),
     [
         (LinkPhase.CONNECTING, "", "connecting to broker:8883"),

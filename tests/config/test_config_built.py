@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.config.builders import MINIMAL, load, with_field
+from tests.support.each_case import each_case
 from VenAgent.baseline.site_calendar import SiteCalendar
 from VenAgent.dr.panel import PanelCircuitControl, PanelLimitUnit
 
@@ -56,7 +57,7 @@ def test_the_calendar_is_the_sites() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "minutes"), [("+05:45", 345), ("-03:00", -180), ("-03:30", -210), ("+00:00", 0)]
 )
 def test_the_time_zone_can_be_a_fixed_offset(text: str, minutes: int) -> None:
@@ -87,7 +88,7 @@ def test_a_circuit_is_controlled_at_its_point_on_its_device() -> None:
     assert switched.point == "site/ev/contactor"
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("fields", "unit", "register_at_6_kw", "kw_at_50"),
     [
         ({}, PanelLimitUnit.PERCENT, 50.0, 6.0),

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from tests.config.builders import MINIMAL, explained
 from tests.config.builders import load as load_config
+from tests.support.each_case import each_case
 from VenAgent.config import AgentConfig
 
 
@@ -30,7 +29,7 @@ def test_what_it_accepts_unless_told_otherwise() -> None:
     assert config.bus_bridge.accepted("site-1") == ()
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("block", "words"),
     [
         ({"enabled": True}, ["neither forward nor publish"]),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.config.builders import load
+from tests.support.each_case import each_case
 from VenAgent.config import ConfigError
 from VenAgent.contract.telemetry import TelemetryQuality
 from VenAgent.dr.engine import Engine
@@ -36,8 +37,8 @@ LINES = {"phases": 3, "voltage": 400}
 NEUTRAL = {"phases": 3, "voltage": 230, "voltage_between": "line_and_neutral"}
 
 
-@pytest.mark.parametrize("panel", [LINES, NEUTRAL])
-@pytest.mark.parametrize(("poles", "kw"), [(1, 3.69), (2, 6.4), (3, 11.08)])
+@each_case("panel", [LINES, NEUTRAL])
+@each_case(("poles", "kw"), [(1, 3.69), (2, 6.4), (3, 11.08)])
 def test_a_breaker_on_three_phases_carries_what_its_poles_make(
     panel: dict[str, Any], poles: int, kw: float
 ) -> None:
@@ -55,7 +56,7 @@ def test_a_charger_of_11_kw_is_lowered_to_what_is_asked() -> None:
     assert circuit.limit.value_at(6.0) == 9.0
 
 
-@pytest.mark.parametrize(("kw", "amps"), [(0.0, 0.0), (1.0, 0.0), (2.9, 6.0), (4.2, 6.0)])
+@each_case(("kw", "amps"), [(0.0, 0.0), (1.0, 0.0), (2.9, 6.0), (4.2, 6.0)])
 def test_a_charger_is_never_told_one_to_five_amps(kw: float, amps: float) -> None:
     (circuit,) = load(site(LINES, poles=3)).build_panel().circuits
     assert circuit.limit is not None

@@ -7,9 +7,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from tests.config.builders import MINIMAL, explained, findings, load, with_field
+from tests.support.each_case import each_case
 from VenAgent.cloud.tls.broker_login import broker_login
 from VenAgent.config import AgentConfig
 
@@ -39,7 +38,7 @@ VARIABLES: list[tuple[str, str, Callable[[AgentConfig], Any], Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("variable", "value", "read", "expected"), VARIABLES)
+@each_case(("variable", "value", "read", "expected"), VARIABLES)
 def test_a_variable_wins_over_the_configuration(
     variable: str, value: str, read: Callable[[AgentConfig], Any], expected: Any
 ) -> None:
@@ -50,7 +49,7 @@ def test_a_variable_wins_over_the_configuration(
     assert read(load(FULL, **{variable: "  "})) == before
 
 
-@pytest.mark.parametrize("variable", [row[0] for row in VARIABLES])
+@each_case("variable", [row[0] for row in VARIABLES])
 def test_a_variable_changes_nothing_beside_its_field(variable: str) -> None:
     value = next(row[1] for row in VARIABLES if row[0] == variable)
     changed = json.loads(load(FULL, **{variable: value}).model_dump_json())
@@ -71,7 +70,7 @@ def test_a_variable_changes_nothing_beside_its_field(variable: str) -> None:
     assert sum(before[path] != after[path] for path in before | after) == 1
 
 
-@pytest.mark.parametrize("variable", [row[0] for row in VARIABLES])
+@each_case("variable", [row[0] for row in VARIABLES])
 def test_the_config_stores_contents_stay_as_they_are(variable: str) -> None:
     value = next(row[1] for row in VARIABLES if row[0] == variable)
     contents = copy.deepcopy(FULL)
@@ -176,7 +175,7 @@ def test_files_and_a_secret_at_once_are_refused() -> None:
     )
 
 
-@pytest.mark.parametrize("variable", ["TLS_SECRET_NAME", "PRIVATE_KEY", "CLIENT_CERT"])
+@each_case("variable", ["TLS_SECRET_NAME", "PRIVATE_KEY", "CLIENT_CERT"])
 def test_a_key_in_the_place_of_its_name_is_refused_and_not_repeated(variable: str) -> None:
     key = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMG\n-----END PRIVATE KEY-----\n"
     told = explained(with_field("broker.tls", FILES), **{variable: key})

@@ -5,19 +5,18 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import pytest
-
 from tests.config.builders import MINIMAL, explained, findings, load, with_field, without_field
+from tests.support.each_case import each_case
 
 
-@pytest.mark.parametrize("contents", [None, [], "text", 3, b"{}"])
+@each_case("contents", [None, [], "text", 3, b"{}"])
 def test_what_is_no_object_is_refused(contents: Any) -> None:
     text = explained(contents)
     assert "JSON object" in text
     assert all(name in text for name in ("ven_id", "panel", "circuits"))
 
 
-@pytest.mark.parametrize(
+@each_case(
     "path",
     [
         "ven_id",
@@ -91,7 +90,7 @@ WRONG: list[tuple[str, Any, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("path", "value", "where", "what"), WRONG)
+@each_case(("path", "value", "where", "what"), WRONG)
 def test_a_wrong_field_is_named_with_what_it_must_be(
     path: str, value: Any, where: str, what: str
 ) -> None:
@@ -102,7 +101,7 @@ def test_a_wrong_field_is_named_with_what_it_must_be(
         assert f"(got {value!r})" in finding
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("path", "where"),
     [
         ("report_intervall", "report_intervall"),
@@ -120,8 +119,8 @@ def test_an_unknown_setting_is_named(path: str, where: str) -> None:
     assert f"{where}: is not a setting of VenAgent: correct its name or remove it" in found
 
 
-@pytest.mark.parametrize("topic", ["metering", "telemetry", "loads", "ack"])
-@pytest.mark.parametrize("name", ["site/+/metering", "site/#"])
+@each_case("topic", ["metering", "telemetry", "loads", "ack"])
+@each_case("name", ["site/+/metering", "site/#"])
 def test_a_topic_to_publish_on_has_no_wildcards(topic: str, name: str) -> None:
     """The client refuses to publish on one, and all messages behind it would wait for ever."""
     (finding,) = findings(with_field(f"topics.{topic}", name))
@@ -129,8 +128,8 @@ def test_a_topic_to_publish_on_has_no_wildcards(topic: str, name: str) -> None:
     assert name in finding
 
 
-@pytest.mark.parametrize("topic", ["metering", "telemetry", "loads", "ack", "command"])
-@pytest.mark.parametrize(
+@each_case("topic", ["metering", "telemetry", "loads", "ack", "command"])
+@each_case(
     ("name", "why"),
     [
         ("a/b/c/d/e/f/g/h/i", "has 8 slashes: AWS IoT Core takes at most 7 in a topic"),
@@ -144,7 +143,7 @@ def test_a_topic_that_the_broker_would_not_take_is_named_with_the_limit(
     assert finding.startswith(f"topics.{topic}: {why} (got ")
 
 
-@pytest.mark.parametrize("name", ["a/b/c/d/e/f/g/h", "ä" * 128, "$aws/rules/meter/a/b/c/d/e/f/g/h"])
+@each_case("name", ["a/b/c/d/e/f/g/h", "ä" * 128, "$aws/rules/meter/a/b/c/d/e/f/g/h"])
 def test_a_topic_at_the_limits_is_taken(name: str) -> None:
     assert load(with_field("topics.metering", name)).topic_names().metering == name
 
@@ -168,7 +167,7 @@ def test_a_circuit_id_that_stands_twice_is_named() -> None:
     assert "give each its own" in finding
 
 
-@pytest.mark.parametrize("control", ["switch", "limit"])
+@each_case("control", ["switch", "limit"])
 def test_a_control_without_its_point_is_named(control: str) -> None:
     contents = with_field("circuits.1.switch_point", None)
     (finding,) = findings(with_field("circuits.1.control", control, contents))
@@ -200,7 +199,7 @@ def test_of_a_single_circuit_only_what_is_wrong_with_it_is_told() -> None:
     ]
 
 
-@pytest.mark.parametrize("path", ["circuits.1.breaker_amps", "broker.port", "panel.amperage"])
+@each_case("path", ["circuits.1.breaker_amps", "broker.port", "panel.amperage"])
 def test_a_truth_is_no_number(path: str) -> None:
     (finding,) = findings(with_field(path, True))
     assert finding.startswith(path.replace(".1.", "[1]."))
@@ -213,7 +212,7 @@ def test_the_text_does_not_speak_of_the_library() -> None:
     assert "\n" not in text
 
 
-@pytest.mark.parametrize("critical", [False, True])
+@each_case("critical", [False, True])
 def test_a_point_that_would_shed_two_circuits_is_named(critical: bool) -> None:
     contents = with_field(
         "circuits.1.switch_point", "s1", with_field("circuits.1.critical", critical)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from tests.config.builders import MINIMAL, findings, load, with_field
+from tests.support.each_case import each_case
 
 TOKEN = "a-token-of-more-than-16"
 
@@ -27,7 +26,7 @@ def test_elsewhere_it_demands_a_token() -> None:
     assert load(with_field("web", {"host": "0.0.0.0", "enabled": False})).web.enabled is False
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+@each_case("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
 def test_on_this_machine_it_does_not(host: str) -> None:
     assert load(with_field("web.host", host)).web.host == host
 
@@ -43,7 +42,7 @@ def test_a_token_is_never_told() -> None:
     assert json.loads(config.model_dump_json())["web"]["token"] == "**********"
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("name", "value"),
     [("port", 65536), ("port", True), ("port", "http"), ("max_clients", 0), ("host", "a b")],
 )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.each_case import each_case
 from VenAgent.contract.acks import AckStatus, ack_circuit, ack_reason_fields, build_ack
 from VenAgent.contract.json_codec import encode_json
 from VenAgent.contract.reasons import Reason, ReasonCode
@@ -32,7 +32,7 @@ def test_the_statuses_are_those_of_the_contract() -> None:
     assert {status.value: status.ok for status in AckStatus} == STATUSES
 
 
-@pytest.mark.parametrize("status", AckStatus)
+@each_case("status", AckStatus)
 def test_every_ack_has_the_fields_of_every_ack(status: AckStatus) -> None:
     body = build_ack(op="shedPanel", status=status, ven_id="v1", ts=1.23456, correlation_id="c1")
     assert json.loads(encode_json(body)) == {

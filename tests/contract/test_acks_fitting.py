@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
-
+from tests.support.each_case import each_case
 from VenAgent.contract import MAX_PAYLOAD_BYTES
 from VenAgent.contract.acks import AckStatus, ack_circuit, build_ack, encode_ack
 from VenAgent.contract.json_codec import encode_json
@@ -59,6 +58,6 @@ def test_an_answer_that_is_too_large_has_failed_and_says_so() -> None:
     assert body["reason_code"] == "too_large"
 
 
-@pytest.mark.parametrize("fields", [{"reason": "x" * 200_000}, {"data": "ü" * 200_000}])
+@each_case("fields", [{"reason": "x" * 200_000}, {"data": "ü" * 200_000}])
 def test_it_is_small_whatever_made_it_large(fields: dict[str, Any]) -> None:
     assert len(encode_ack(an_ack(AckStatus.REJECTED, **fields))) <= MAX_PAYLOAD_BYTES

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.each_case import each_case
 from VenAgent.contract.command_builder import (
     build_cancel_command,
     build_command,
@@ -80,7 +81,7 @@ BUILT = {
 }
 
 
-@pytest.mark.parametrize("op", GOLDEN_COMMANDS)
+@each_case("op", GOLDEN_COMMANDS)
 def test_commands_are_written_as_the_golden_ones(op: str) -> None:
     assert BUILT[op] == GOLDEN_COMMANDS[op]
 

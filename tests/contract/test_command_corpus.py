@@ -9,6 +9,7 @@ import pytest
 
 from tests.contract.builders import parse
 from tests.contract.corpus import AS_OBJECTS, CORPUS, CorpusEntry
+from tests.support.each_case import each_case
 from VenAgent.contract.command_reader import CommandNotRead
 from VenAgent.contract.commands import COMMAND_OF_OP
 from VenAgent.contract.reasons import ReasonCode
@@ -32,12 +33,12 @@ def answer(entry: CorpusEntry) -> None:
     assert entry.names in caught.value.reason
 
 
-@pytest.mark.parametrize("entry", CORPUS, ids=str)
+@each_case("entry", CORPUS, ids=str)
 def test_each_command_has_its_right_answer(entry: CorpusEntry) -> None:
     answer(entry)
 
 
-@pytest.mark.parametrize("entry", AS_OBJECTS, ids=str)
+@each_case("entry", AS_OBJECTS, ids=str)
 def test_where_the_fields_stand_changes_nothing(entry: CorpusEntry) -> None:
     """At the top or inside `data`, the op too; an entry that has `data` itself is left as it is."""
     assert entry.command is not None

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.contract.builders import NOW, OPS, parse
+from tests.support.each_case import each_case
 from VenAgent.contract.command_fields import SPELLINGS
 from VenAgent.contract.command_limits import CommandLimits
 from VenAgent.contract.command_reader import CommandNotRead, read_command
@@ -36,7 +37,7 @@ def refused(message: Any) -> CommandNotRead:
 # ---- names ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("message", "key", "nearest"),
     [
         ({**SHED, "durationSecs": 60}, "durationSecs", "durationSec"),
@@ -70,7 +71,7 @@ def test_an_unknown_field_that_is_like_none_is_refused_with_all_that_the_op_has(
     assert "report_interval_sec, shadow_interval_sec" in rejected.reason
 
 
-@pytest.mark.parametrize(
+@each_case(
     "message",
     [
         {"op": "setConfig", "target_power_kw": 5},
@@ -81,7 +82,7 @@ def test_what_no_op_can_apply_is_refused_not_dropped(message: dict[str, Any]) ->
     assert refused(message).code is ReasonCode.UNKNOWN_FIELD
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("message", "key"),
     [
         ({**SHED, "loadId": "ev1"}, "loadId"),
@@ -132,7 +133,7 @@ def test_one_wrong_letter_is_refused(op: str, field: str, at: int, letter: str, 
     )
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("fields", "code"),
     [
         ({"shed_kw": 5, "amountKw": 5}, None),
@@ -160,7 +161,7 @@ def test_two_spellings_of_one_field_must_agree(
 # ---- values --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each_case(
     "value",
     [True, False, "1_0", "\u0661\u0660", "\uff11\uff10", "0x10", "5 kW", "5,0", "", []],
 )
@@ -201,7 +202,7 @@ def test_any_start_is_within_what_can_be_shown_or_refused(value: float) -> None:
     assert NOW - 3600 < command.start_ts <= NOW + 30 * DAY
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("sent", "duration_sec"),
     [
         ("PT30M", 1800.0),
@@ -220,9 +221,7 @@ def test_durations_are_read_from_iso_8601(sent: str, duration_sec: float) -> Non
     assert command.duration_sec == duration_sec
 
 
-@pytest.mark.parametrize(
-    "sent", ["P", "PT", "P1M", "P1Y", "30M", "PT1M30", "-PT30M", "P1DT", "pt5m"]
-)
+@each_case("sent", ["P", "PT", "P1M", "P1Y", "30M", "PT1M30", "-PT30M", "P1DT", "pt5m"])
 def test_what_is_no_duration_is_refused(sent: str) -> None:
     assert refused({**SHED, "duration": sent}).code is ReasonCode.BAD_FIELD
 
@@ -235,7 +234,7 @@ def test_any_duration_of_a_day_is_read(hours: int, minutes: int, seconds: int) -
     assert command.duration_sec == hours * 3600 + minutes * 60 + seconds
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("fields", "code"),
     [
         ({"start_ts": 1e15}, ReasonCode.TIME_PAST),
@@ -306,7 +305,7 @@ def test_intervals_are_levels_and_the_highest_is_what_is_asked_for_in_all() -> N
     assert command.shed_kw == 7.0
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("fields", "code"),
     [
         ({"intervals": [{"duration_sec": 60, "shed_kw": 49}]}, ReasonCode.POWER_OUT_OF_RANGE),
@@ -340,7 +339,7 @@ def test_intervals_that_cannot_be_carried_out_are_refused(
     assert refused({"op": "event", **fields}).code is code
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("fields", "code"),
     [
         ({"import_kw": 0}, None),
@@ -364,7 +363,7 @@ def test_limits(fields: dict[str, Any], code: ReasonCode | None) -> None:
         assert refused({"op": "limit", **fields}).code is code
 
 
-@pytest.mark.parametrize(
+@each_case(
     "message",
     [
         {"op": "limit", "import_kw": 4},
@@ -392,7 +391,7 @@ def test_what_the_engine_cannot_do_is_refused_and_not_treated_as_something_else(
 # ---- golden --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("op", GOLDEN_COMMANDS)
+@each_case("op", GOLDEN_COMMANDS)
 def test_the_golden_commands_are_read(op: str) -> None:
     command = parse(encode_json(GOLDEN_COMMANDS[op]))
     assert command.op == op

@@ -6,11 +6,11 @@ import json
 import math
 from typing import Any
 
-import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.contract.builders import NOW, OPS, VEN_ID, parse
+from tests.support.each_case import each_case
 from VenAgent.contract.command_reader import CommandNotRead
 from VenAgent.contract.commands import ShedCommand, event_command_window
 
@@ -92,7 +92,7 @@ def test_any_json_is_read_or_refused(message: Any) -> None:
         check(json.dumps({"op": op, "data": message}))
 
 
-@pytest.mark.parametrize("key", ["venId", "op", "event_id", "correlationId", "shed_kw", "other"])
+@each_case("key", ["venId", "op", "event_id", "correlationId", "shed_kw", "other"])
 def test_deep_nesting_is_read_or_refused(key: str) -> None:
     for depth in [10, 500, *range(900, 1010, 3)]:
         nested = "[" * depth + "]" * depth

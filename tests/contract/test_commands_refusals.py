@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.contract.builders import NOW, VEN_ID, parse
+from tests.support.each_case import each_case
 from VenAgent.contract.command_limits import CommandLimits
 from VenAgent.contract.command_reader import CommandNotRead, read_command
 from VenAgent.contract.reasons import ReasonCode
@@ -91,7 +92,7 @@ REFUSALS: list[tuple[str, Any, list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("message", "words"), [case[1:] for case in REFUSALS], ids=[case[0] for case in REFUSALS]
 )
 def test_what_cannot_be_obeyed_is_refused_with_a_reason(message: Any, words: list[str]) -> None:
@@ -124,7 +125,7 @@ def test_a_refusal_of_doubtful_json_is_answered_by_what_is_beyond_doubt() -> Non
     assert (rejected.op, rejected.correlation_id) == ("ping", None)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("message", "kind"),
     [
         (b"[" * 100_000, ReasonCode.TOO_DEEP),

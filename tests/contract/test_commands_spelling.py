@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from tests.contract.builders import NOW, OPS, VEN_ID, parse
+from tests.support.each_case import each_case
 from VenAgent.contract.command_reader import CommandNotRead
 from VenAgent.contract.commands import Command, PingCommand, ShedCommand
 
 
-@pytest.mark.parametrize(("op", "kind", "fields"), OPS, ids=[op for op, _, _ in OPS])
+@each_case(("op", "kind", "fields"), OPS, ids=[op for op, _, _ in OPS])
 def test_every_op_is_known(op: str, kind: type[Command], fields: dict[str, Any]) -> None:
     command = parse({"op": op, **fields})
     assert type(command) is kind
@@ -116,8 +117,8 @@ SPELLINGS = [
 ]
 
 
-@pytest.mark.parametrize("place", ["at the top", "in data", "all in data"])
-@pytest.mark.parametrize(
+@each_case("place", ["at the top", "in data", "all in data"])
+@each_case(
     ("op", "others", "key", "sent", "field", "read"),
     SPELLINGS,
     ids=[f"{op}-{key}-{sent}" for op, _, key, sent, _, _ in SPELLINGS],
@@ -155,19 +156,19 @@ def test_our_own_id_is_accepted() -> None:
     assert isinstance(parse({"op": "ping", "data": {"venId": VEN_ID}}), PingCommand)
 
 
-@pytest.mark.parametrize("payload", [b'{"op":"ping"}', '{"op":"ping"}', ' {"op" : "ping"}\n'])
+@each_case("payload", [b'{"op":"ping"}', '{"op":"ping"}', ' {"op" : "ping"}\n'])
 def test_bytes_and_text_are_read(payload: bytes | str) -> None:
     assert isinstance(parse(payload), PingCommand)
 
 
-@pytest.mark.parametrize("op", ["event", "shedPanel"])
+@each_case("op", ["event", "shedPanel"])
 def test_a_shed_of_the_panel_has_no_circuit(op: str) -> None:
     for key in ("loadId", "circuitId", "circuit_id"):
         with pytest.raises(CommandNotRead, match=f"{key}: {op} has no use for"):
             parse({"op": op, "shed_kw": 5, key: "ev1"})
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("key", "other"),
     [
         ("shed_kw", "requestedReductionKw"),

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.contract.builders import NOW, parse
+from tests.support.each_case import each_case
 from VenAgent.contract.commands import ShedCommand, event_command_window
 
 
-@pytest.mark.parametrize("sent", ["4.5", " 4.5 ", "45e-1", 4.5])
+@each_case("sent", ["4.5", " 4.5 ", "45e-1", 4.5])
 def test_numbers_are_read_from_numeric_strings_too(sent: Any) -> None:
     command = parse({"op": "event", "shed_kw": sent, "duration_sec": "60", "modification": "2"})
     assert isinstance(command, ShedCommand)
@@ -28,7 +29,7 @@ def test_times_are_read_from_numeric_strings_too(end_ts: float) -> None:
     assert command.end_ts == end_ts
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("sent", "expected"),
     [
         ("2025-10-09T08:53:20Z", NOW),
@@ -63,7 +64,7 @@ def test_ids_that_are_numbers_are_read_as_text() -> None:
     assert (command.correlation_id, command.event_id) == ("17", "4")
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("fields", "window"),
     [
         ({}, (NOW, NOW + 3600)),

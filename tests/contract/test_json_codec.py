@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.each_case import each_case
 from VenAgent.contract.json_codec import (
     MAX_DEPTH,
     MAX_INPUT_BYTES,
@@ -26,7 +27,7 @@ JSON_VALUES = st.recursive(
 )
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@each_case("value", [math.nan, math.inf, -math.inf])
 def test_what_json_has_no_word_for_is_refused(value: float) -> None:
     for message in ({"a": value}, {"a": [{"b": value}]}):
         with pytest.raises(ValueError, match="JSON"):
@@ -47,7 +48,7 @@ def test_there_are_no_blanks_on_the_wire() -> None:
     assert encode_json({"a": [1, 2], "b": None}) == b'{"a":[1,2],"b":null}'
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("value", "expected"),
     [(1.23456, 1.235), (-0.0001, 0.0), (0.0, 0.0), (None, None), (5, 5.0)],
 )
@@ -56,7 +57,7 @@ def test_values_are_rounded_for_the_wire(value: float | None, expected: float | 
     assert "-0.0" not in repr(json_number(value))
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@each_case("value", [math.nan, math.inf, -math.inf])
 def test_what_is_no_number_is_null_on_the_wire(value: float) -> None:
     assert json_number(value) is None
 
@@ -129,7 +130,7 @@ def test_the_depth_is_bounded() -> None:
     assert refused('{"a":' + deepest + "}").code is ReasonCode.TOO_DEEP
 
 
-@pytest.mark.parametrize(
+@each_case(
     "payload",
     [
         b"[" * MAX_INPUT_BYTES,
@@ -153,9 +154,7 @@ def test_a_bracket_in_a_text_is_no_depth() -> None:
     assert decode_json(encode_json({"a": text, "b": text}), max_depth=1) == {"a": text, "b": text}
 
 
-@pytest.mark.parametrize(
-    "text", ['{"a":1,"a":1}', '{"b":{"a":1,"a":2}}', '{"b":[{"a":1,"\\u0061":2}]}']
-)
+@each_case("text", ['{"a":1,"a":1}', '{"b":{"a":1,"a":2}}', '{"b":[{"a":1,"\\u0061":2}]}'])
 def test_a_key_twice_is_refused_at_any_depth(text: str) -> None:
     error = refused(text)
     assert error.code is ReasonCode.DUPLICATE_KEY
@@ -163,7 +162,7 @@ def test_a_key_twice_is_refused_at_any_depth(text: str) -> None:
     assert "a" not in error.readable
 
 
-@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "9" * 65])
+@each_case("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "9" * 65])
 def test_a_number_that_is_none_is_refused_and_its_field_named(number: str) -> None:
     error = refused(f'{{"id":"x","power":{number}}}')
     assert error.code is ReasonCode.BAD_NUMBER

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.contract.builders import NOW, a_circuit, a_telemetry, parse
+from tests.support.each_case import each_case
 from VenAgent.contract.command_reader import CommandNotRead
 from VenAgent.contract.json_codec import encode_json
 from VenAgent.contract.shadow import (
@@ -160,7 +161,7 @@ def test_the_same_wish_made_again_is_told_apart_by_the_time_it_was_made() -> Non
     assert first.correlation_id != again.correlation_id
 
 
-@pytest.mark.parametrize("times_known", [True, False])
+@each_case("times_known", [True, False])
 def test_without_times_two_versions_have_commands_of_their_own(times_known: bool) -> None:
     metadata = times(1) if times_known else {}
     desired = {"circuits": [{"id": "ev1", "enabled": False}]}
@@ -236,7 +237,7 @@ DESIRED: list[tuple[str, dict[str, Any], list[dict[str, Any]], list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("desired", "fields", "words"), [case[1:] for case in DESIRED], ids=[c[0] for c in DESIRED]
 )
 def test_what_is_desired_is_a_command_or_refused_by_name(
@@ -253,7 +254,7 @@ def test_what_is_desired_is_a_command_or_refused_by_name(
         assert word in refusals
 
 
-@pytest.mark.parametrize("value", [True, "often", "1_0", None, [], "\u0661"])
+@each_case("value", [True, "often", "1_0", None, [], "\u0661"])
 def test_an_interval_that_is_no_number_is_refused_by_the_commands_reader(value: Any) -> None:
     for section in read_desired_shadow({"report_interval_sec": value}, {}, 1):
         for wish in section.wishes:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tests.contract.builders import NOW, a_circuit, a_load, a_telemetry
+from tests.support.each_case import each_case
 from VenAgent.contract import MAX_PAYLOAD_BYTES
 from VenAgent.contract.golden import GOLDEN_LOADS, GOLDEN_TELEMETRY
 from VenAgent.contract.json_codec import encode_json
@@ -173,7 +174,7 @@ def test_each_value_of_a_circuit_and_a_load_stands_under_its_name() -> None:
     ]
 
 
-@pytest.mark.parametrize("quality", ["good", "partial", "stale", "missing"])
+@each_case("quality", ["good", "partial", "stale", "missing"])
 def test_the_qualities_are_those_of_the_contract(quality: str) -> None:
     assert a_telemetry(quality=TelemetryQuality(quality)).to_wire()["quality"] == quality
     assert len(TelemetryQuality) == 4
@@ -213,7 +214,7 @@ def test_a_message_cannot_be_changed_nor_given_unheard_of_fields() -> None:
         a_telemetry(power_watts=5)
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@each_case("value", [math.nan, math.inf, -math.inf])
 def test_what_is_no_number_is_never_encoded(value: float) -> None:
     wire = a_telemetry(used_power_kw=value).to_wire()
     try:

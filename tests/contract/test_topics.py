@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
+from tests.support.each_case import each_case
 from VenAgent.contract.topics import Topics
 
 
@@ -19,7 +18,7 @@ def test_the_topics_are_those_of_the_contract() -> None:
     assert topics.shadow_update == "$aws/things/v1/shadow/update"
 
 
-@pytest.mark.parametrize("name", ["metering", "telemetry", "loads", "ack", "command"])
+@each_case("name", ["metering", "telemetry", "loads", "ack", "command"])
 def test_each_topic_can_be_overridden_alone(name: str) -> None:
     default, changed = Topics.for_ven("v1"), Topics.for_ven("v1", **{name: "my/topic"})
     for field in Topics.__dataclass_fields__:
@@ -27,6 +26,6 @@ def test_each_topic_can_be_overridden_alone(name: str) -> None:
         assert getattr(changed, field) == expected
 
 
-@pytest.mark.parametrize("unset", [None, ""])
+@each_case("unset", [None, ""])
 def test_an_override_that_is_not_set_changes_nothing(unset: str | None) -> None:
     assert Topics.for_ven("v1", metering=unset, ack=unset) == Topics.for_ven("v1")

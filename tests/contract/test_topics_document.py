@@ -6,9 +6,8 @@ import json
 import re
 from pathlib import Path
 
-import pytest
-
 from tests.contract.builders import parse
+from tests.support.each_case import each_case
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.command_fields import LOAD_SHED_SPELLINGS, SPELLINGS
 from VenAgent.contract.golden import GOLDEN_ACKS, GOLDEN_TELEMETRY
@@ -25,17 +24,17 @@ OBJECTS = [
 ]
 
 
-@pytest.mark.parametrize("key", [*LOAD_SHED_SPELLINGS, *(k for v in SPELLINGS.values() for k in v)])
+@each_case("key", [*LOAD_SHED_SPELLINGS, *(k for v in SPELLINGS.values() for k in v)])
 def test_every_spelling_is_documented(key: str) -> None:
     assert key in NAMED or key == "op"
 
 
-@pytest.mark.parametrize("op", [op.value for op in Op])
+@each_case("op", [op.value for op in Op])
 def test_every_op_is_documented(op: str) -> None:
     assert op in NAMED
 
 
-@pytest.mark.parametrize("status", AckStatus)
+@each_case("status", AckStatus)
 def test_every_status_is_documented_with_its_ok(status: AckStatus) -> None:
     assert f"| `{status.value}` | {'true' if status.ok else 'false'} |" in DOCUMENT
 

@@ -11,9 +11,8 @@ from copy import deepcopy
 from dataclasses import fields
 from typing import Any
 
-import pytest
-
 from tests.cloud.shadow_house import House
+from tests.support.each_case import each_case
 from tests.support.iot_policy import Client, bus_policy, mosquitto_acl, size, ven_policy
 from VenAgent.config.bus_bridge_config import BusBridgeConfig
 from VenAgent.contract.topics import Topics, bus_in_topic, bus_out_topic
@@ -79,9 +78,7 @@ def each_without_a_part(document: dict[str, Any]) -> Iterator[tuple[str, dict[st
                 yield f"{name} {value}", smaller
 
 
-@pytest.mark.parametrize(
-    ("document", "used"), [(POLICY, used_by_every_ven), (bus_policy(), used_for_the_bus)]
-)
+@each_case(("document", "used"), [(POLICY, used_by_every_ven), (bus_policy(), used_for_the_bus)])
 def test_all_that_a_ven_uses_is_allowed_and_nothing_could_be_left_out(
     document: dict[str, Any], used: Any
 ) -> None:
@@ -111,19 +108,19 @@ def test_only_the_status_is_retained() -> None:
         assert not OURS.allowed(POLICY, "iot:RetainPublish", f"topic/{topic}")
 
 
-@pytest.mark.parametrize("topic", [topic for topic in PUBLISHED if SITE in topic])
+@each_case("topic", [topic for topic in PUBLISHED if SITE in topic])
 def test_it_does_not_publish_for_its_neighbour(topic: str) -> None:
     assert not OURS.allowed(POLICY, "iot:Publish", f"topic/{theirs(topic)}")
     assert not OURS.allowed(POLICY, "iot:RetainPublish", f"topic/{theirs(topic)}")
 
 
-@pytest.mark.parametrize("topic", RECEIVED)
+@each_case("topic", RECEIVED)
 def test_it_does_not_hear_its_neighbour(topic: str) -> None:
     assert not OURS.allowed(POLICY, "iot:Subscribe", f"topicfilter/{theirs(topic)}")
     assert not OURS.allowed(POLICY, "iot:Receive", f"topic/{theirs(topic)}")
 
 
-@pytest.mark.parametrize(
+@each_case(
     "pattern",
     [
         *("#", "+/#", "ven/#", "ven/+/+", "ven/cmd/+", "ven/cmd/#", "ven/ack/+"),
@@ -135,7 +132,7 @@ def test_no_wildcard_reaches_over_the_fence(pattern: str) -> None:
     assert not OURS.allowed(POLICY, "iot:Subscribe", f"topicfilter/{pattern}")
 
 
-@pytest.mark.parametrize(
+@each_case(
     "topic",
     [
         *(f"ven/cmd/{SITE}", f"ven/cmd/{NEIGHBOUR}", "ven/anything", "volttron/other"),
@@ -173,15 +170,13 @@ def test_it_does_not_connect_as_its_neighbour() -> None:
             assert not disguised.allowed(POLICY, "iot:Publish", f"topic/{topic}")
 
 
-@pytest.mark.parametrize("client_id", [SITE, "anything", ""])
+@each_case("client_id", [SITE, "anything", ""])
 def test_a_certificate_that_is_attached_to_no_thing_does_not_connect(client_id: str) -> None:
     stray = Client(client_id, frozenset())
     assert not stray.allowed(POLICY, "iot:Connect", f"client/{client_id}", SESSION)
 
 
-@pytest.mark.parametrize(
-    ("partition", "region"), [("aws", "ap-southeast-1"), ("aws-cn", "cn-northwest-1")]
-)
+@each_case(("partition", "region"), [("aws", "ap-southeast-1"), ("aws-cn", "cn-northwest-1")])
 def test_it_is_no_longer_than_aws_takes(partition: str, region: str) -> None:
     assert size(ven_policy(partition, region)) <= 2048
     assert size(bus_policy()) <= 2048

@@ -7,6 +7,7 @@ import pytest
 from tests.dr.builders import NOW
 from tests.dr.house import House, send_event
 from tests.dr.test_engine_equipment import bearing
+from tests.support.each_case import each_case
 from VenAgent.dr.event_execution import WORK_LIMIT_SEC
 from VenAgent.dr.policy import EndurancePolicy, Policy
 
@@ -75,7 +76,7 @@ def test_set_forward_on_the_way_back_it_keeps_the_pause_between_two_circuits() -
     assert len(house.opened()) == left - 1
 
 
-@pytest.mark.parametrize("step_sec", [-DAY_SEC, 3600.0, DAY_SEC])
+@each_case("step_sec", [-DAY_SEC, 3600.0, DAY_SEC])
 def test_set_in_mid_event_it_keeps_a_compressor_off_as_long_as_it_must_be(step_sec: float) -> None:
     house = House(bearing(heater1=EndurancePolicy(min_off_sec=300.0)))
     send_event(house, 4.5, duration_sec=600.0)

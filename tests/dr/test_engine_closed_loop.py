@@ -6,6 +6,7 @@ import pytest
 
 from tests.dr.builders import TOTAL_KW, limit, panel_of
 from tests.dr.house import House, send_event
+from tests.support.each_case import each_case
 from VenAgent.dr.closed_loop import CHANGED_READINGS
 
 
@@ -192,7 +193,7 @@ def charger(partial: float) -> House:
     return house
 
 
-@pytest.mark.parametrize("partial", [0.9, 0.4, 0.15])
+@each_case("partial", [0.9, 0.4, 0.15])
 def test_half_an_answer_is_an_answer_and_is_lowered_further(partial: float) -> None:
     house = charger(partial)
     request_kw = 0.9 * partial * 7.2

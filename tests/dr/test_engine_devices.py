@@ -8,6 +8,7 @@ import pytest
 
 from tests.dr.builders import panel_of, switch
 from tests.dr.house import House, send_event
+from tests.support.each_case import each_case
 from VenAgent.dr.closed_loop import CHANGED_READINGS, RESTARTS_MOST
 from VenAgent.dr.panel import Panel
 
@@ -81,7 +82,7 @@ def test_a_board_that_restarts_again_and_again_is_left_alone(board: House) -> No
     assert not board.opened() & set("abcd")
 
 
-@pytest.mark.parametrize("wired_inverted", [False, True])
+@each_case("wired_inverted", [False, True])
 def test_an_edit_of_the_polarity_in_mid_event_leaves_nothing_off(wired_inverted: bool) -> None:
     """The event keeps its points and its polarity, also when they are read."""
     panel = panel_of(*(replace(switch(name, priority=5), inverted=wired_inverted) for name in "ab"))

@@ -8,6 +8,7 @@ import pytest
 
 from tests.dr.builders import NOW, TOTAL_KW, house_panel, limit, panel_of, percent
 from tests.dr.house import House, send_event
+from tests.support.each_case import each_case
 from VenAgent.dr.panel import Panel
 from VenAgent.dr.policy import EndurancePolicy, Policy
 
@@ -204,8 +205,8 @@ def test_another_event_ends_the_watch_for_the_rebound() -> None:
 # ---- registers that hold no limit --------------------------------------------------------------
 
 
-@pytest.mark.parametrize("unset", [0.0, -1.0, 65_535.0])
-@pytest.mark.parametrize("ramp_sec", [0.0, 20.0])
+@each_case("unset", [0.0, -1.0, 65_535.0])
+@each_case("ramp_sec", [0.0, 20.0])
 def test_a_limit_is_written_over_what_means_no_limit_and_that_is_given_back(
     unset: float, ramp_sec: float
 ) -> None:

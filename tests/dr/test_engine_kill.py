@@ -8,6 +8,7 @@ import pytest
 
 from tests.dr.builders import DRAWS_KW, NOW
 from tests.dr.house import House, Killed
+from tests.support.each_case import each_case
 from VenAgent.dr.policy import Policy
 
 
@@ -126,8 +127,8 @@ STORIES = [
 ]
 
 
-@pytest.mark.parametrize("work_was_done", [False, True], ids=["work lost", "work done"])
-@pytest.mark.parametrize("story", STORIES)
+@each_case("work_was_done", [False, True], ids=["work lost", "work done"])
+@each_case("story", STORIES)
 def test_killed_after_any_effect_nothing_stays_shed_and_every_command_is_acked_once(
     story: Callable[[House], None], work_was_done: bool
 ) -> None:

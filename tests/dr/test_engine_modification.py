@@ -8,6 +8,7 @@ import pytest
 
 from tests.dr.builders import NOW, TOTAL_KW, panel_of, switch
 from tests.dr.house import House, send_event
+from tests.support.each_case import each_case
 from VenAgent.dr.policy import Policy, ReleasePolicy
 
 
@@ -240,14 +241,14 @@ def test_a_restore_takes_back_a_change_that_still_waits(house: House) -> None:
     assert len(house.replies_to("c1")) == 1
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("order", "back"),
     [
         (ReleasePolicy.MOST_IMPORTANT_FIRST, {"range1"}),
         (ReleasePolicy.LEAST_IMPORTANT_FIRST, {"dryer1"}),
     ],
 )
-@pytest.mark.parametrize("by_command", [False, True])
+@each_case("by_command", [False, True])
 def test_the_site_says_which_loads_return_first(
     order: ReleasePolicy, back: set[str], by_command: bool
 ) -> None:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.dr.builders import NOW, VEN_ID, house_panel, switch
+from tests.support.each_case import each_case
 from VenAgent.baseline.measured_power import MeasuredPower
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.json_codec import encode_json
@@ -94,7 +95,7 @@ def test_the_table_is_the_figure_of_the_design() -> None:
     assert set(TRANSITIONS) == set(EventState)
 
 
-@pytest.mark.parametrize("state", EventState)
+@each_case("state", EventState)
 def test_every_state_can_be_reached(state: EventState) -> None:
     event = event_of()
     for following in PATHS[state]:
@@ -102,8 +103,8 @@ def test_every_state_can_be_reached(state: EventState) -> None:
     assert event.state is state
 
 
-@pytest.mark.parametrize("state", EventState)
-@pytest.mark.parametrize("following", EventState)
+@each_case("state", EventState)
+@each_case("following", EventState)
 def test_only_the_transitions_of_the_table_are_possible(
     state: EventState, following: EventState
 ) -> None:
@@ -117,12 +118,12 @@ def test_only_the_transitions_of_the_table_are_possible(
         assert event.state is state
 
 
-@pytest.mark.parametrize("state", EventState)
+@each_case("state", EventState)
 def test_an_event_is_over_where_nothing_follows(state: EventState) -> None:
     assert state.over is (state.value in {"completed", "cancelled", "rejected"})
 
 
-@pytest.mark.parametrize("state", [s for s in EventState if not s.over])
+@each_case("state", [s for s in EventState if not s.over])
 def test_every_state_that_is_not_over_leads_to_one_that_is(state: EventState) -> None:
     reached, seen = {state}, set[EventState]()
     while reached - seen:
@@ -131,7 +132,7 @@ def test_every_state_that_is_not_over_leads_to_one_that_is(state: EventState) ->
     assert any(s.over for s in reached)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("state", "active_ts", "shedding"),
     [
         (EventState.SHEDDING, None, False),
@@ -256,9 +257,7 @@ def test_a_snapshot_stands_still_when_the_event_goes_on() -> None:
     assert event != snapshot
 
 
-@pytest.mark.parametrize(
-    ("part", "field"), [("event", "state"), ("circuit", "restored"), ("request", "shed_kw")]
-)
+@each_case(("part", "field"), [("event", "state"), ("circuit", "restored"), ("request", "shed_kw")])
 def test_no_one_writes_a_field_but_by_a_method_that_names_the_change(part: str, field: str) -> None:
     event = event_of(circuits=(shed_circuit(),))
     owner = {"event": event, "circuit": event.circuits[0], "request": event.request}[part]
@@ -266,7 +265,7 @@ def test_no_one_writes_a_field_but_by_a_method_that_names_the_change(part: str, 
         setattr(owner, field, None)
 
 
-@pytest.mark.parametrize(
+@each_case(
     "broken",
     [{}, {"state": "asleep"}, {"request": {}}, {"circuits": [{"circuit_id": "a"}]}],
     ids=["empty", "state", "request", "circuit"],

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.dr.builders import VOLTAGE, house_panel, kilowatts, limit, percent, switch, unswitchable
+from tests.support.each_case import each_case
 from VenAgent.dr.panel import (
     PanelCircuit,
     PanelCircuitReading,
@@ -29,7 +30,7 @@ def test_a_circuit_is_found_by_its_id() -> None:
     assert list(panel.by_id) == [circuit.id for circuit in panel.circuits]
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("circuit", "kept"),
     [
         (switch("a"), 0.0),
@@ -48,7 +49,7 @@ def test_what_a_circuit_keeps_of_its_draw(circuit: PanelCircuit, kept: float) ->
     assert circuit.kept_fraction == kept
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("circuit", "last"),
     [
         (switch("a", priority=5), False),
@@ -61,7 +62,7 @@ def test_critical_and_priority_one_are_the_last_resort(circuit: PanelCircuit, la
     assert circuit.last_resort is last
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("scale", "power_kw", "value"),
     [
         (percent(50.0), 6.0, 50.0),

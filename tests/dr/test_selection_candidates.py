@@ -17,6 +17,7 @@ from tests.dr.builders import (
     switch,
     unswitchable,
 )
+from tests.support.each_case import each_case
 from VenAgent.dr.circuit_selection import circuit_candidates, selectable_circuit_kw
 from VenAgent.dr.panel import Panel, PanelCircuit, PanelCircuitReading, PanelReading
 
@@ -30,7 +31,7 @@ def test_the_whole_house_counts_but_the_critical_switch() -> None:
     assert ids_of(panel, reading_of(panel, DRAWS_KW)) == set(DRAWS_KW) - {"fridge1"}
 
 
-@pytest.mark.parametrize("draw_kw", [0.0, 0.004, -2.5, None])
+@each_case("draw_kw", [0.0, 0.004, -2.5, None])
 def test_a_circuit_that_draws_nothing_generates_or_is_unread_does_not_count(
     draw_kw: float | None,
 ) -> None:
@@ -73,7 +74,7 @@ def test_a_circuit_without_control_does_not_count() -> None:
     assert ids_of(panel, reading_of(panel, {"main": 9.0, "a": 1.0})) == {"a"}
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("circuit", "expected_kw"),
     [
         (switch("a"), 4.0),

@@ -21,6 +21,7 @@ from tests.dr.builders import (
     switch,
     total_shed_kw,
 )
+from tests.support.each_case import each_case
 from VenAgent.dr.circuit_selection import (
     TOLERANCE,
     CircuitSelection,
@@ -62,9 +63,7 @@ def test_the_register_gets_whole_percents() -> None:
                 assert float(action.value).is_integer()
 
 
-@pytest.mark.parametrize(
-    "request_kw", [2.0, 3.3, 5.0, 6.0, 8.0, 10.0, 12.5, 15.0, 17.0, 18.5, 19.5]
-)
+@each_case("request_kw", [2.0, 3.3, 5.0, 6.0, 8.0, 10.0, 12.5, 15.0, 17.0, 18.5, 19.5])
 def test_the_house_lands_within_five_percent(request_kw: float) -> None:
     assert plan_for_house(request_kw).predicted_kw == pytest.approx(request_kw, rel=TOLERANCE)
 
@@ -123,7 +122,7 @@ def test_what_the_step_of_one_limit_takes_too_much_another_takes_less() -> None:
     assert made["coarse"].shed_kw + made["fine"].shed_kw == pytest.approx(5.2, abs=0.002)
 
 
-@pytest.mark.parametrize("request_kw", [8.0, 8.83, 21.5, 1.18, 20.083])
+@each_case("request_kw", [8.0, 8.83, 21.5, 1.18, 20.083])
 def test_the_edges_of_the_band_belong_to_it(request_kw: float) -> None:
     for edge_kw in (request_kw * (1 - TOLERANCE), request_kw * (1 + TOLERANCE)):
         pool = [candidate(switch("edge"), edge_kw), candidate(switch("big"), request_kw * 1.5)]
@@ -158,7 +157,7 @@ def test_a_tiny_request_costs_no_more_than_any_other() -> None:
         assert peak_bytes < 10_000_000
 
 
-@pytest.mark.parametrize("request_kw", [0.2, 1.0, 30.0, 900.0, 9000.0])
+@each_case("request_kw", [0.2, 1.0, 30.0, 900.0, 9000.0])
 def test_a_panel_of_a_thousand_circuits_is_planned_in_milliseconds(request_kw: float) -> None:
     available = [
         candidate(switch(f"c{i}", priority=2 + i % 4), 0.5 + i % 7 + i / 1e6) for i in range(1000)

@@ -8,12 +8,12 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-import pytest
 import typer
 
 from ops.cli.ven_control import app
 from tests.config.builders import ROOT
 from tests.documents import pages
+from tests.support.each_case import each_case
 
 PAGES = sorted({*pages.PAGES, *ROOT.glob("*.md")})
 DOOR = "ven_control.sh"
@@ -38,14 +38,14 @@ def door_calls() -> list[tuple[str, list[str]]]:
     return found
 
 
-@pytest.mark.parametrize("page", PAGES, ids=page_id)
+@each_case("page", PAGES, ids=page_id)
 def test_every_link_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
         if not re.match(r"[a-z]+:", target):
             assert (page.parent / target).exists(), f"{page_id(page)}: {target}"
 
 
-@pytest.mark.parametrize(("page", "words"), door_calls(), ids=lambda value: str(value)[:60])
+@each_case(("page", "words"), door_calls(), ids=lambda value: str(value)[:60])
 def test_every_command_of_the_one_door_is_one_with_these_options(
     page: str, words: list[str]
 ) -> None:
@@ -65,7 +65,7 @@ def test_every_command_of_the_one_door_is_one_with_these_options(
             assert word.split("=")[0] in known, f"{page}: {command.name} has no {word}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=page_id)
+@each_case("page", PAGES, ids=page_id)
 def test_every_script_and_module_that_is_called_is_there(page: Path) -> None:
     for line in (command.text for command in pages.commands(page)):
         for path in re.findall(r"(?:^|\s)\.?/?(scripts/[\w.]+)", line):
@@ -75,7 +75,7 @@ def test_every_script_and_module_that_is_called_is_there(page: Path) -> None:
             assert path.is_dir() or path.with_suffix(".py").exists(), f"{page_id(page)}: {module}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=page_id)
+@each_case("page", PAGES, ids=page_id)
 def test_every_json_block_is_json(page: Path) -> None:
     for block in re.findall(r"```json\n(.*?)```", page.read_text(), re.S):
         assert is_json(block) or is_json(f"{{{block}}}"), f"{page_id(page)}: {block}"

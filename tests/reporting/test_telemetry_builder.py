@@ -18,6 +18,7 @@ from tests.dr.builders import (
     switch,
 )
 from tests.dr.house import House
+from tests.support.each_case import each_case
 from VenAgent.contract.json_codec import encode_json
 from VenAgent.contract.telemetry import Telemetry, TelemetryQuality
 from VenAgent.dr.engine import Engine
@@ -148,7 +149,7 @@ def test_a_lost_meter_in_an_event_makes_no_shed_up() -> None:
     assert figures["requested_kw"] == 7.5
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("amps", "voltage", "expected_amps", "percent"),
     [(None, None, 94.167, 47.1), (None, 226.0, 100.0, 50.0), (88.0, 226.0, 88.0, 44.0)],
 )
@@ -211,7 +212,7 @@ def test_figures_that_are_not_known_are_left_out() -> None:
     assert figures == {"shed_kw": 0.0, "requested_kw": 0.0, "predicted_kw": 0.0}
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("quality", "up_sec", "fault"),
     [
         (TelemetryQuality.GOOD, 0.0, None),

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from tests.contract.builders import NOW, parse
+from tests.support.each_case import each_case
 from VenAgent.contract.reasons import ReasonCode
 from VenAgent.dr.effects import SaveFactEffect
 from VenAgent.runtime.session_backlog import LAST_CONNECTED, SessionBacklog
@@ -31,18 +30,18 @@ def connected_after(away_sec: float | None) -> SessionBacklog:
     return backlog
 
 
-@pytest.mark.parametrize("away_sec", [901.0, 12 * 3600.0, None])
+@each_case("away_sec", [901.0, 12 * 3600.0, None])
 def test_after_a_long_absence_an_undated_event_is_refused(away_sec: float | None) -> None:
     backlog = connected_after(away_sec)
     assert code(backlog, UNDATED) is ReasonCode.STALE_UNDATED_COMMAND
 
 
-@pytest.mark.parametrize("away_sec", [0.0, 5.0, 900.0, -3600.0])
+@each_case("away_sec", [0.0, 5.0, 900.0, -3600.0])
 def test_after_a_short_reconnect_it_is_obeyed(away_sec: float) -> None:
     assert code(connected_after(away_sec), UNDATED) is None
 
 
-@pytest.mark.parametrize(
+@each_case(
     "dated",
     [
         {"issued_ts": NOW - 5},
@@ -55,7 +54,7 @@ def test_an_event_that_says_when_it_is_for_is_obeyed(dated: dict[str, Any]) -> N
     assert code(connected_after(None), {**UNDATED, **dated}) is None
 
 
-@pytest.mark.parametrize("op", ["restore", "cancel", "ping", "get"])
+@each_case("op", ["restore", "cancel", "ping", "get"])
 def test_other_commands_are_obeyed_however_old(op: str) -> None:
     assert code(connected_after(None), {"op": op}) is None
 

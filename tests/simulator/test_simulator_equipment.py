@@ -15,6 +15,7 @@ from simulator.register_table import RegisterError, RegisterTable
 from simulator.rooftop_unit import DEFAULT_SETPOINT_C, RooftopUnit
 from simulator.simulated_panel import SimulatedPanel
 from simulator.site_equipment import SiteEquipment
+from tests.support.each_case import each_case
 
 HOUR_SEC = 3600
 CIRCUITS_KW = 22.6
@@ -79,7 +80,7 @@ def test_afterwards_it_works_harder_than_before() -> None:
     assert unit.power_kw <= unit.FAN_KW + unit.COMPRESSOR_KW
 
 
-@pytest.mark.parametrize("setpoint_c", [15.9, 32.1, math.nan])
+@each_case("setpoint_c", [15.9, 32.1, math.nan])
 def test_a_setpoint_that_no_thermostat_takes(setpoint_c: float) -> None:
     unit = RooftopUnit()
     with pytest.raises(ValueError, match="16 to 32"):
@@ -147,7 +148,7 @@ def test_amps_times_phases_times_voltage() -> None:
     assert charger.phase_amps == (6.0, 0.0, 0.0)
 
 
-@pytest.mark.parametrize("amps", [1, 5, 17, -1])
+@each_case("amps", [1, 5, 17, -1])
 def test_currents_that_cannot_be_signalled_are_refused_and_counted(amps: int) -> None:
     charger = EvCharger()
     with pytest.raises(ValueError, match="6 to 16 A"):
@@ -219,7 +220,7 @@ def test_a_write_is_whole_or_not_at_all() -> None:
     assert registers.read(RegisterTable.HOLDING, 0, 2, at(2)) == [10, 1]
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("table", "address", "words"),
     [
         (RegisterTable.HOLDING, 0, [0]),  # half a float

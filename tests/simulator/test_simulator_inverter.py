@@ -12,6 +12,7 @@ from simulator.panel_control import PanelControl
 from simulator.panel_loads import SteadyPanelLoads
 from simulator.register_table import RegisterError, RegisterTable
 from simulator.simulated_panel import SimulatedPanel
+from tests.support.each_case import each_case
 
 W, W_SF, STORCTL_MOD, CHASTATE, OUTWRTE, INWRTE = 40083, 40084, 40348, 40351, 40355, 40356
 RVRT_SEC, FROM_GRID = 40358, 40360
@@ -54,7 +55,7 @@ def test_a_walk_along_the_models_ends_at_the_end() -> None:
     assert inverter.read(40085) == [0x8000]  # a frequency that it does not tell
 
 
-@pytest.mark.parametrize(("scale", "word"), [(0, 3000), (1, 300), (3, 3), (-1, 30000)])
+@each_case(("scale", "word"), [(0, 3000), (1, 300), (3, 3), (-1, 30000)])
 def test_a_value_is_its_integer_times_ten_to_its_scale_factor(scale: int, word: int) -> None:
     inverter = Inverter()
     inverter.equipment.settings["power_scale"].write(scale)
@@ -109,7 +110,7 @@ def test_the_state_of_charge_falls_with_what_is_given() -> None:
     assert inverter.equipment.power_kw == -3.0
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("address", "value", "code"),
     [(STORCTL_MOD, 4, 3), (OUTWRTE, 10001, 3), (FROM_GRID, 2, 3), (W, 1, 2), (CHASTATE, 1, 2)],
 )

@@ -6,12 +6,11 @@ import csv
 import warnings
 from pathlib import Path
 
-import pytest
-
 from simulator.device_catalog import CatalogDevice, DeviceCatalog
 from simulator.faulty_registers import FaultyRegisters
 from simulator.moment import Moment
 from simulator.register_table import RegisterTable
+from tests.support.each_case import each_case
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -42,7 +41,7 @@ def test_the_thermostats_registry_names_the_simulators_objects() -> None:
         assert (row["Writable"] == "TRUE") == kind.endswith("Output")
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("point", "value"),
     [("watts_raw", 3000), ("watts_scale", 0), ("soc_raw", 6000), ("soc_scale", -2),
      ("most_charge_raw", 5000), ("discharge_rate_raw", 10000), ("rate_scale", -2),

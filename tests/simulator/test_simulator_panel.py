@@ -13,6 +13,7 @@ from simulator.panel_registers import PanelRegisters
 from simulator.register_table import RegisterError, RegisterTable
 from simulator.simulated_circuit import CIRCUIT_COUNT, CIRCUITS, SimulatedCircuitControl
 from simulator.simulated_panel import SimulatedPanel
+from tests.support.each_case import each_case
 
 HVAC, HEATER, EV = 0, 1, 2
 WALL_START = 1_700_000_000.0
@@ -219,7 +220,7 @@ def test_inputs_are_big_endian_floats_high_word_first() -> None:
     assert list(numbers) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("table", "address", "count"),
     [
         (RegisterTable.COIL, 8, 1),

@@ -17,6 +17,7 @@ from simulator.appliance_loads import (
 )
 from simulator.panel_loads import HousePanelLoads, SteadyPanelLoads
 from simulator.simulated_circuit import CIRCUITS, INDEX_BY_ID
+from tests.support.each_case import each_case
 
 STEADY_KW = [circuit.steady_kw for circuit in CIRCUITS]
 
@@ -50,7 +51,7 @@ def test_a_house_just_started_is_near_its_steady_draw() -> None:
     assert list(HousePanelLoads(seed=1).natural_kw()) == pytest.approx(STEADY_KW)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@each_case("seed", [1, 2, 3])
 def test_the_first_half_hour_stays_near_the_steady_draw(seed: int) -> None:
     house = HousePanelLoads(seed)
     for _ in range(30):

@@ -11,6 +11,7 @@ import pytest
 from panel_harness import PROCESS_TIMEOUT_SEC, ROOT, PanelProcess
 
 from simulator.panel_control import PanelControl
+from tests.support.each_case import each_case
 
 pytest.importorskip("pymodbus", minversion="3.16")
 
@@ -38,7 +39,7 @@ def test_the_defaults_are_those_of_the_driver_configuration() -> None:
     assert options.speed == 1.0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@each_case("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_cleanly_with_connections_open(number: int) -> None:
     process = PanelProcess("--port", "0", "--control-port", "0", "--unit", "3")
     assert process.first_line == f"panel listening on 127.0.0.1:{process.port} unit 3"
@@ -62,7 +63,7 @@ def test_accelerated_time_moves_the_house() -> None:
     assert process.stop() == (0, "")
 
 
-@pytest.mark.parametrize("option", ["--port", "--control-port"])
+@each_case("option", ["--port", "--control-port"])
 def test_a_port_in_use_is_said_with_what_to_do(option: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -99,7 +100,7 @@ def test_a_fault_can_be_there_from_the_start() -> None:
     assert process.stop() == (0, "")
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("fault", "hint"),
     [
         ("lost", '"every" must be a whole number'),

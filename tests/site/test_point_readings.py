@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.each_case import each_case
 from VenAgent.config import AgentConfig, ConfigError
 from VenAgent.contract.telemetry import TelemetryQuality
 from VenAgent.dr.panel import PanelCircuitReading
@@ -75,7 +76,7 @@ def after(values: dict[str, Any] | None = None, **settings: Any) -> PointReading
 # ---- single values ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("value", "expected"),
     [
         (3, 3.0),
@@ -99,7 +100,7 @@ def test_only_a_finite_number_is_a_number(value: Any, expected: float | None) ->
     assert not isinstance(number_of_point(value), bool)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("value", "expected"),
     [
         (True, True),
@@ -144,7 +145,7 @@ def test_power_is_scaled_to_kw() -> None:
     assert after({"heater_w": -250}).reading(NOW).circuit("heater").power_kw == pytest.approx(-0.25)
 
 
-@pytest.mark.parametrize("junk", [math.nan, math.inf, "n/a", None, True, [1.0]])
+@each_case("junk", [math.nan, math.inf, "n/a", None, True, [1.0]])
 def test_a_value_that_is_none_is_null_and_the_others_stay(junk: Any) -> None:
     reading = after({"ev_kw": junk, "total_kw": junk, "volts": junk}).reading(NOW)
     assert reading.power_kw is None
@@ -153,7 +154,7 @@ def test_a_value_that_is_none_is_null_and_the_others_stay(junk: Any) -> None:
     assert reading.circuit("heater").power_kw == 3.5
 
 
-@pytest.mark.parametrize(("word", "closed"), [("active", True), ("inactive", False), ("?", None)])
+@each_case(("word", "closed"), [("active", True), ("inactive", False), ("?", None)])
 def test_bacnets_words_are_understood(word: str, closed: bool | None) -> None:
     assert after({"ev_on": word}).reading(NOW).circuit("ev").closed is closed
 
@@ -188,7 +189,7 @@ def test_without_a_total_the_circuits_are_summed() -> None:
     assert after(total=False).reading(NOW).power_kw == pytest.approx(10.5)
 
 
-@pytest.mark.parametrize("junk", [math.nan, None, "n/a"])
+@each_case("junk", [math.nan, None, "n/a"])
 def test_without_a_total_a_circuit_that_is_missing_makes_it_null(junk: Any) -> None:
     reading = after({"heater_w": junk}, total=False).reading(NOW)
     assert reading.power_kw is None
@@ -278,7 +279,7 @@ def test_what_was_read_before_a_write_does_not_say_how_the_point_is() -> None:
 # ---- what cannot be -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("absurd", [6553.5, -6553.5, 0x7FFFFFFF, 1e30])
+@each_case("absurd", [6553.5, -6553.5, 0x7FFFFFFF, 1e30])
 def test_an_absurd_power_is_not_believed_and_the_last_one_stands(absurd: float) -> None:
     points = after(total=False)
     points.update(PANEL, {"ev_kw": absurd, "heater_w": 3000.0}, NOW + 5)
@@ -307,7 +308,7 @@ def test_a_motor_that_starts_is_believed() -> None:
     assert points.reading(NOW).power_kw == 60.0
 
 
-@pytest.mark.parametrize("sentinel", [-32768, 0x8000])
+@each_case("sentinel", [-32768, 0x8000])
 def test_a_devices_own_sign_for_no_value_is_none(sentinel: int) -> None:
     quirks = [{"device": PANEL, "sentinels": [-32768, 0x8000]}]
     points = after({"heater_w": sentinel, "ev_limit": sentinel}, quirks=quirks)
@@ -510,7 +511,7 @@ def test_a_publication_from_before_a_read_by_rpc_does_not_replace_it() -> None:
     assert points.reading(NOW + 0.2).power_kw == 10.5
 
 
-@pytest.mark.parametrize("max_age_sec", [None, 0.5])
+@each_case("max_age_sec", [None, 0.5])
 def test_a_reading_from_the_future_is_not_a_fresh_one(max_age_sec: float | None) -> None:
     points = after()
     assert points.reading(NOW - 3600.0, max_age_sec).power_kw is None

@@ -6,10 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import pytest
-
 from tests.contract.builders import parse
 from tests.contract.corpus import CORPUS, CorpusEntry
+from tests.support.each_case import each_case
 from VenAgent.contract.command_fields import LOAD_SHED_SPELLINGS, SPELLINGS
 from VenAgent.contract.command_reader import CommandNotRead
 from VenAgent.contract.commands import Command, ShedCommand
@@ -60,7 +59,7 @@ def asked(entry: CorpusEntry) -> tuple[str, str, str] | None:
     return CHANGES[op], "ev1", json.dumps(body)
 
 
-@pytest.mark.parametrize("entry", [e for e in CORPUS if e.refused is not None], ids=str)
+@each_case("entry", [e for e in CORPUS if e.refused is not None], ids=str)
 def test_what_the_reader_refuses_the_page_refuses(entry: CorpusEntry) -> None:
     request = asked(entry)
     if request is None or entry.payload == "" or entry.name == "circuit missing":
@@ -73,7 +72,7 @@ def test_what_the_reader_refuses_the_page_refuses(entry: CorpusEntry) -> None:
     assert site.obeyed == []
 
 
-@pytest.mark.parametrize("entry", [e for e in CORPUS if e.read is not None], ids=str)
+@each_case("entry", [e for e in CORPUS if e.read is not None], ids=str)
 def test_what_the_page_takes_is_the_same_command(entry: CorpusEntry) -> None:
     request = asked(entry)
     if request is None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
+from tests.support.each_case import each_case
 from tests.web.caller import TOKEN, Caller
 from VenAgent.config.web_config import _is_loopback
 from VenAgent.web.access_guard import CLIENTS_REMEMBERED, SESSION_SEC, TRIES_PER_MINUTE
@@ -11,14 +10,12 @@ from VenAgent.web.access_guard import CLIENTS_REMEMBERED, SESSION_SEC, TRIES_PER
 SHED = {"shed_kw": 5.0}
 
 
-@pytest.mark.parametrize(
-    "host", ["127.0.0.1:8080", "localhost", "LOCALHOST:1", "[::1]:8080", "192.168.1.7:8080"]
-)
+@each_case("host", ["127.0.0.1:8080", "localhost", "LOCALHOST:1", "[::1]:8080", "192.168.1.7:8080"])
 def test_an_address_or_localhost_names_this_page(host: str) -> None:
     assert Caller().get("/api/status", Host=host).status == 200
 
 
-@pytest.mark.parametrize(
+@each_case(
     "host",
     [
         "evil.example",
@@ -44,7 +41,7 @@ def test_a_name_of_the_configuration_is_ours() -> None:
     assert page.get("/", Host="panel.example.:8080").status == 200
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("headers", "reason"),
     [
         ({"X_CSRF_Token": ""}, "X-CSRF-Token is missing or old"),
@@ -58,7 +55,7 @@ def test_a_name_of_the_configuration_is_ours() -> None:
         ({"Sec_Fetch_Site": "same-site"}, "another site's page"),
     ],
 )
-@pytest.mark.parametrize(
+@each_case(
     "path", ["/api/events", "/api/restore", "/api/circuits/ev1", "/api/opt-out", "/api/opt-in"]
 )
 def test_a_change_from_elsewhere_is_refused(
@@ -160,7 +157,7 @@ def test_logging_out_takes_the_cookie_away() -> None:
     assert "Max-Age=0" in answer.headers["Set-Cookie"]
 
 
-@pytest.mark.parametrize("token", ["", "wrong", "é", "\ud800", None, 5])
+@each_case("token", ["", "wrong", "é", "\ud800", None, 5])
 def test_a_wrong_token_is_refused(token: object) -> None:
     answer = Caller(token=TOKEN).post("/login", {"token": token})
     assert answer.status in (403, 422)
@@ -242,9 +239,7 @@ def test_a_stranger_that_calls_itself_a_proxy_is_not_believed() -> None:
     assert page.get("/metrics", Authorization=f"Bearer {TOKEN}").status == 429
 
 
-@pytest.mark.parametrize(
-    "prefix", ["//evil.example", "/a b", "/a;Path=/", "javascript:", "/a/../b"]
-)
+@each_case("prefix", ["//evil.example", "/a b", "/a;Path=/", "javascript:", "/a/../b"])
 def test_a_prefix_that_is_no_path_is_none(prefix: str) -> None:
     page = Caller(token=TOKEN, proxies=[PROXY])
     answer = page.post("/login", {"token": TOKEN}, X_Forwarded_Prefix=prefix)

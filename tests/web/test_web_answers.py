@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support.each_case import each_case
 from tests.web.caller import Caller
 from VenAgent.web.http_messages import MAX_BODY_BYTES, SECURITY_HEADERS
 
@@ -31,7 +32,7 @@ def test_the_page_and_its_parts_are_there() -> None:
     assert packed.body.startswith(b"\x1f\x8b")
 
 
-@pytest.mark.parametrize(
+@each_case(
     "path", ["/static/../app.py", "/static/app.py", "/static/", "/nothing", "/api/", "//etc/passwd"]
 )
 def test_nothing_else_is_there(path: str) -> None:
@@ -77,7 +78,7 @@ def test_events_come_newest_first_and_as_many_as_asked_for() -> None:
     assert events[0]["summary"]["delivered_kwh"] > 1.0
 
 
-@pytest.mark.parametrize("limit", ["0", "-1", "501", "many", "1e3", "²", "9" * 5000])
+@each_case("limit", ["0", "-1", "501", "many", "1e3", "²", "9" * 5000])
 def test_a_limit_that_is_none_is_refused(limit: str) -> None:
     answer = Caller().get(f"/api/events?limit={limit}")
     assert (answer.status, answer.reason) == (
@@ -176,7 +177,7 @@ def test_opting_out_ends_the_event_and_refuses_the_next() -> None:
     begun(page)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("path", "value", "reason"),
     [
         ("/api/events", {}, "shed_kw: is missing"),

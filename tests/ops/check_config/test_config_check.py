@@ -18,6 +18,7 @@ from ops.cli import ven_control as cli
 from ops.host.paths import Paths
 from ops.volttron.device_model import device_model_entries
 from tests.ops.conftest import REPO
+from tests.support.each_case import each_case
 
 MODELS = REPO / "MeterDriverConfigs"
 FOLDERS = sorted(path.name for path in MODELS.iterdir() if path.is_dir())
@@ -53,7 +54,7 @@ def test_all_are_checked_when_none_is_named(paths: Paths) -> None:
     assert {Path(folder).name for folder in checked} == set(FOLDERS) >= REAL_MODELS
 
 
-@pytest.mark.parametrize("folder", sorted(REAL_MODELS))
+@each_case("folder", sorted(REAL_MODELS))
 def test_each_model_names_its_document_and_how_it_was_checked(folder: str) -> None:
     text = (MODELS / folder / "README.md").read_text()
     assert "**Document**" in text

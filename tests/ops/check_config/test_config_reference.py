@@ -17,6 +17,7 @@ from ops.check_config.config_reference import (
     config_schema,
 )
 from tests.config.builders import MINIMAL, load
+from tests.support.each_case import each_case
 from VenAgent.config import AgentConfig
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -40,7 +41,7 @@ def test_every_block_has_an_example() -> None:
     assert set(EXAMPLES) >= BLOCKS
 
 
-@pytest.mark.parametrize("name", sorted(set(EXAMPLES) & set(AgentConfig.model_fields)))
+@each_case("name", sorted(set(EXAMPLES) & set(AgentConfig.model_fields)))
 def test_an_example_is_what_the_agent_takes_and_the_schema_too(name: str) -> None:
     load(with_block(name))
     jsonschema.validate(with_block(name), SCHEMA)
@@ -50,7 +51,7 @@ def test_the_shipped_configuration_is_valid_by_the_schema() -> None:
     jsonschema.validate(json.loads((ROOT / "config").read_text()), SCHEMA)
 
 
-@pytest.mark.parametrize(
+@each_case(
     "wrong",
     [{"ven_id": "a b"}, {"circuit": []}, {"circuits": []}, {"panel": {}}, {"web": {"enabled": 3}}],
 )

@@ -26,6 +26,7 @@ from ops.host.paths import Paths
 from ops.host.ports import require_free_port
 from ops.volttron import repair_volttron
 from tests.ops.conftest import REPO
+from tests.support.each_case import each_case
 from tests.support.ports import free_port
 
 COMMANDS = (
@@ -100,7 +101,7 @@ def test_an_answer_that_is_not_the_backends(backend: str) -> None:
         BackendClient(backend).post("/api/vens/", {})
 
 
-@pytest.mark.parametrize("url", ["ftp://x", "file:///etc/passwd"])
+@each_case("url", ["ftp://x", "file:///etc/passwd"])
 def test_an_address_of_another_kind_is_refused(url: str) -> None:
     with pytest.raises(OpsError, match="is not an http"):
         BackendClient(url)
@@ -201,9 +202,7 @@ def test_a_port_in_use_names_who_has_it() -> None:
 # --- the repair of VOLTTRON --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "number", [errno.EHOSTUNREACH, "113", "EHOSTUNREACH", "Errno.EHOSTUNREACH"]
-)
+@each_case("number", [errno.EHOSTUNREACH, "113", "EHOSTUNREACH", "Errno.EHOSTUNREACH"])
 def test_the_mended_line_reads_every_spelling(number: int | str) -> None:
     names = {"errno": errno, "errnum": number}
     exec(repair_volttron.MENDED, names)
@@ -220,7 +219,7 @@ def test_a_repair_is_made_once() -> None:
 # --- what people see ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@each_case("name", COMMANDS)
 def test_every_command_has_help(name: str) -> None:
     result = CliRunner().invoke(cli.app, [name, "--help"])
     assert result.exit_code == 0

@@ -16,9 +16,10 @@ from ops.cli.ven_control import app
 from ops.host.paths import Paths
 from ops.host.site_settings import SiteSettings, save_site_settings
 from tests.ops.conftest import REPO
+from tests.support.each_case import each_case
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@each_case("name", COMMANDS)
 def test_an_entry_has_the_first_line_of_its_commands_text(name: str) -> None:
     entry = COMMANDS[name]
     found = getattr(importlib.import_module(f"ops.cli.{entry.module}"), entry.function)

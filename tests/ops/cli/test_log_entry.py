@@ -14,6 +14,7 @@ from ops.cli import ven_control as cli
 from ops.cli.completion_command import completion_script
 from ops.host.paths import Paths
 from tests.ops.conftest import REPO
+from tests.support.each_case import each_case
 
 LOG = """\
 2026-11-21 10:00:00,001 () volttron.server.__main__ INFO: ***********************************
@@ -88,7 +89,7 @@ def test_the_command_reads_the_platforms_log_and_raw_leaves_it_alone(
     assert run(cli.app, ["logs", "--no-follow", "--raw"]).output == "\n".join(LOG) + "\n"
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@each_case("shell", ["bash", "zsh", "fish"])
 def test_completion_is_printed_for_each_shell(shell: str) -> None:
     script = completion_script(shell)
     assert "ven_control.sh" in script

@@ -14,6 +14,7 @@ from ops.cli.script_options import needed_ven_id, one_ven_id
 from ops.host.exit_code import exit_code_of
 from ops.host.ops_error import OpsError
 from tests.ops.conftest import REPO
+from tests.support.each_case import each_case
 
 OPTIONS = {
     "ven_cmd_publish": ["[VEN]", "--region", "--duration-sec", "--modification", "--corr-id"],
@@ -25,7 +26,7 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+@each_case("name", OPTIONS)
 def test_a_script_is_a_door_that_knows_its_options(name: str) -> None:
     script = REPO / f"scripts/{name}.py"
     assert len(script.read_text().splitlines()) < 15
@@ -50,7 +51,7 @@ def test_a_ven_is_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert needed_ven_id(None, None) == "c"
 
 
-@pytest.mark.parametrize("code", ["event_over", "modification_outdated", "correlation_id_reused"])
+@each_case("code", ["event_over", "modification_outdated", "correlation_id_reused"])
 def test_an_id_that_is_used_up_names_the_way_out(code: str) -> None:
     refused: dict[str, Any] = {"ok": False, "status": "rejected", "reason_code": code}
     advice = used_up_advice({"op": "event", "modification": 2}, refused)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from ops.services import backend_service as backend
+from tests.support.each_case import each_case
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("host", "url"),
     [
         (None, "http://127.0.0.1:8000"),

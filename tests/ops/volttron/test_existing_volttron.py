@@ -17,6 +17,7 @@ from ops.host.paths import Paths
 from ops.volttron.meant_site import meant_site_settings
 from ops.volttron.vctl import run_vctl
 from ops.volttron.volttron_platform import volttron_platform_pid
+from tests.support.each_case import each_case
 
 CONFIG = {"ven_id": "theirs", "panel": {"device": "a/b", "power_point": "p"}, "circuits": []}
 VCTL = """#!/bin/sh
@@ -100,7 +101,7 @@ def test_what_is_no_volttron_is_refused(theirs: Path, monkeypatch: pytest.Monkey
     assert Paths.of_our_own().existing is None  # start and stop do not mind
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("given", "rest", "home"),
     [
         (["status", "--volttron-home", "/v", "--json"], ["status", "--json"], "/v"),
