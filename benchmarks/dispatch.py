@@ -34,7 +34,6 @@ from sqlalchemy import delete, func, insert, select, update
 from backend.config.broker_settings import BrokerSettings
 from backend.dispatch.command_publisher import CommandMessage
 from backend.dispatch.dispatch_wake import notify_dispatchers
-from backend.dispatch.event_commands import event_shed_command
 from backend.dispatch.iot_data_publisher import IotDataPublisher
 from backend.dispatch.mqtt_publisher import MqttPublisher
 from backend.store.database import Database
@@ -42,6 +41,7 @@ from backend.store.table_base import utc_now
 from backend.store.tables import COMMANDS, EVENTS, PARTICIPANTS, VEN_STATE, VENS
 from benchmarks.common import machine
 from benchmarks.fleet_stack import ROOT, Stack, cpu_sec, stack
+from VenAgent.contract.command_builder import build_correlation_id, build_event_command
 
 ROOM_KW = 5.0
 HTTP_DELAY_SEC, HTTP_MESSAGES = 0.02, 2_000
@@ -178,14 +178,17 @@ def made(count: int) -> list[CommandMessage]:
         CommandMessage(
             f"ven/cmd/sim-{number:05d}",
             json.dumps(
-                event_shed_command(
-                    event_id="bare",
+                build_event_command(
                     ven_id=f"sim-{number:05d}",
+                    correlation_id=build_correlation_id("bare", f"{number:010d}"),
+                    event_id="bare",
                     shed_kw=2.5,
-                    start=now,
-                    end=now + timedelta(hours=1),
+                    start_ts=now.timestamp(),
+                    end_ts=now.timestamp() + 3_600,
+                    duration_sec=3_600,
                     modification=0,
-                    now=now,
+                    issued_ts=now.timestamp(),
+                    expires_ts=now.timestamp() + 3_600,
                 )
             ).encode(),
         )

@@ -114,6 +114,8 @@ def build_limit_command(
     failsafe_min_sec: float | None = None,
     modification: int | None = None,
     event_priority: int | None = None,
+    intervals: Sequence[Mapping[str, float]] | None = None,
+    randomize_start_sec: float | None = None,
     test: bool | None = None,
     dry_run: bool | None = None,
 ) -> dict[str, Any]:
@@ -137,6 +139,8 @@ def build_limit_command(
         failsafe_min_sec=failsafe_min_sec,
         modification=modification,
         event_priority=event_priority,
+        intervals=None if intervals is None else [dict(each) for each in intervals],
+        randomize_start_sec=randomize_start_sec,
         test=test,
         dry_run=dry_run,
         issued_ts=issued_ts,

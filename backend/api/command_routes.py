@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from fastapi import APIRouter, HTTPException
+from pydantic.alias_generators import to_camel
 from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -21,7 +22,7 @@ from backend.api.ven_responses import ChangedLoadResponse, LoadResponse, SentCom
 from backend.api.ven_routes import read_ven
 from backend.dispatch.command_outbox import enqueue_commands
 from backend.dispatch.dispatch_wake import notify_dispatchers
-from backend.dispatch.new_event import EventRefused, NewEvent, begin_event
+from backend.dispatch.new_event import EventInvalid, EventRefused, NewEvent, begin_event
 from backend.store.fleet_tables import LoadCapacityRow
 from backend.store.statuses import PENDING
 from backend.store.tables import COMMANDS
@@ -104,9 +105,15 @@ async def send_load_shed(
         load = await _load(uses, connection, ven_id, load_id)
         if load["priority"] == 1:
             raise HTTPException(409, f"{load_id} is critical: it is not shed on its own")
-        event_id = await _begin(
-            connection, actor, ven_id, body.amount_kw, body.duration_sec, None, load_id
+        now = await database_now(connection)
+        new = NewEvent(
+            requested_reduction_kw=body.amount_kw,
+            start=now,
+            end=now + timedelta(seconds=body.duration_sec),
+            ven_ids=[ven_id],
+            created_by=actor.name,
         )
+        event_id = await _begin(connection, actor, new, load_id)
     return await _sent(uses, event_id)
 
 
@@ -115,36 +122,39 @@ async def send_ven_event(uses: Uses, actor: Operator, ven_id: VenId, body: SendE
     """An event for this VEN alone, from now on. Returns the command that was published."""
     async with uses.database.engine.begin() as connection:
         await read_ven(connection, ven_id)
-        event_id = await _begin(
-            connection, actor, ven_id, body.shed_kw, body.duration_sec, body.event_id, None
+        now = await database_now(connection)
+        new = NewEvent(
+            requested_reduction_kw=body.shed_kw,
+            **body.kind_fields(),
+            start=now,
+            end=body.end_after(now),
+            event_id=body.event_id,
+            ven_ids=[ven_id],
+            created_by=actor.name,
         )
+        event_id = await _begin(connection, actor, new)
     return await _sent(uses, event_id)
 
 
 async def _begin(
-    connection: AsyncConnection,
-    actor: Actor,
-    ven_id: str,
-    shed_kw: float,
-    duration_sec: float,
-    event_id: str | None,
-    load_id: str | None,
+    connection: AsyncConnection, actor: Actor, new: NewEvent, load_id: str | None = None
 ) -> str:
-    """An active event with one participant. Raises 409 when it cannot be."""
-    now = await database_now(connection)
-    new = NewEvent(
-        requested_reduction_kw=shed_kw,
-        start=now,
-        end=now + timedelta(seconds=duration_sec),
-        event_id=event_id,
-        ven_ids=[ven_id],
-        created_by=actor.name,
-    )
+    """An active event with one participant. Raises 409 when it cannot be, 422 when it is none."""
     try:
         event = await begin_event(connection, new, load_id=load_id)
+    except EventInvalid as error:
+        field = "shed_kw" if error.field == "requested_reduction_kw" else error.field
+        raise invalid_field(to_camel(field), error.why) from None
     except EventRefused as error:
         raise HTTPException(409, str(error)) from None
-    detail = {"shedKw": shed_kw, "durationSec": duration_sec, "loadId": load_id}
+    detail = {
+        "kind": event.kind,
+        "shedKw": event.requested_reduction_kw,
+        "importKw": event.import_kw,
+        "durationSec": None if event.open_ended else (new.end - new.start).total_seconds(),
+        "loadId": load_id,
+    }
+    (ven_id,) = new.ven_ids or ()
     await record_audit(connection, actor, "event.send", f"{ven_id}/{event.id}", detail)
     return str(event.id)
 

@@ -98,6 +98,7 @@ async def event_ven_parts(
             _delivered_kw(utc_now()).label("shed_kw"),
             PARTICIPANTS.c.status,
             PARTICIPANTS.c.assigned_shed_kw,
+            PARTICIPANTS.c.assigned_limit_kw,
             _MEASURED.c.achieved_shed_kw,
             PARTICIPANTS.c.response_ms,
             PARTICIPANTS.c.reason,

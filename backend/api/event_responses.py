@@ -10,12 +10,30 @@ from pydantic import Field
 from backend.api.response_model import ResponseModel
 
 
+class EventIntervalResponse(ResponseModel):
+    duration_sec: float
+    shed_kw: float | None = None
+    import_kw: float | None = None
+
+
 class EventResponse(ResponseModel):
     id: str
     status: str = Field(description="scheduled, active, completed or cancelled")
     start_time: datetime
     end_time: datetime
-    requested_reduction_kw: float
+    kind: str = Field(description="event, limit or loadUp")
+    requested_reduction_kw: float = Field(
+        description="The highest of its intervals; negative for a loadUp, 0 for a limit."
+    )
+    import_kw: float | None
+    export_kw: float | None
+    limit_per_site: bool
+    intervals: list[EventIntervalResponse] | None
+    randomize_start_sec: float | None
+    test: bool
+    dry_run: bool
+    open_ended: bool = Field(description="A limit until it is stopped: `endTime` says nothing.")
+    priority: int | None
     actual_reduction_kw: float = Field(
         description="Now while it is active, measured after its end; 0 before."
     )
@@ -31,6 +49,7 @@ class EventVenResponse(ResponseModel):
     shed_kw: float | None = Field(description="Delivered now, as last reported.")
     status: str
     assigned_shed_kw: float
+    assigned_limit_kw: float | None
     achieved_shed_kw: float | None = Field(description="Measured after the event's end.")
     response_ms: float | None
     reason: str | None

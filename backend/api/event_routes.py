@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Response
+from pydantic.alias_generators import to_camel
 from sqlalchemy import and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -26,7 +27,13 @@ from backend.api.request_fields import Cursor, End, EventId, Limit, Start, inval
 from backend.api.ven_routes import NEXT
 from backend.dispatch.dispatch_wake import notify_dispatchers
 from backend.dispatch.event_lifecycle import stop_event
-from backend.dispatch.new_event import EventRefused, NewEvent, VensUnknown, create_event
+from backend.dispatch.new_event import (
+    EventInvalid,
+    EventRefused,
+    NewEvent,
+    VensUnknown,
+    create_event,
+)
 from backend.store.event_tables import WHOLE_EVENT, EventPerformanceRow, VenAckRow
 from backend.store.statuses import ACTIVE, CANCELLED, COMPLETED
 from backend.store.tables import EVENTS
@@ -140,6 +147,8 @@ async def _create(
     start, end = body.window(now)
     new = NewEvent(
         requested_reduction_kw=body.requested_reduction_kw,
+        **body.kind_fields(),
+        limit_per_site=body.limit_per_site,
         start=start,
         end=end,
         event_id=body.id,
@@ -149,6 +158,8 @@ async def _create(
     )
     try:
         event = await create_event(connection, new)
+    except EventInvalid as error:
+        raise invalid_field(to_camel(error.field), error.why) from None
     except VensUnknown as error:
         raise invalid_field("venIds", str(error), error.ven_ids[:5]) from None
     except EventRefused as error:

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
 
-from backend.api.request_fields import DurationSec, IdField, Moment, PowerKw, Priority, TextField
+from backend.api.request_fields import (
+    DurationSec,
+    IdField,
+    LevelKw,
+    Moment,
+    PowerKw,
+    Priority,
+    RandomSec,
+    TextField,
+)
 from backend.api.ven_responses import VenLocation
+from backend.dispatch.new_event import UNTIL_FURTHER_NOTICE
 from backend.store.table_base import utc_now
+from VenAgent.contract.op import Op
 
 
 class RequestBody(BaseModel):
@@ -72,12 +84,71 @@ class ShedLoadBody(RequestBody):
     duration_sec: DurationSec = 3_600.0
 
 
-class SendEventBody(RequestBody):
+EventKind = Literal["event", "limit", "loadUp"]
+
+
+class EventIntervalBody(RequestBody):
+    """One level: `shedKw` in an event, `importKw` in a limit."""
+
+    model_config = ConfigDict(populate_by_name=False)
+
+    duration_sec: DurationSec
+    shed_kw: LevelKw | None = None
+    import_kw: LevelKw | None = None
+
+
+class EventKindBody(RequestBody):
+    """What an event asks for: a reduction, a limit, or to draw more."""
+
+    kind: EventKind = Field("event", description="limit: stay under; loadUp: draw more.")
+    raise_kw: PowerKw | None = Field(None, description="loadUp: so much more, in all.")
+    import_kw: LevelKw | None = Field(None, description="limit: draw at most this.")
+    export_kw: LevelKw | None = Field(None, description="limit: each site feeds in at most this.")
+    window_sec: DurationSec | None = Field(None, description="limit: as a mean over this.")
+    intervals: list[EventIntervalBody] | None = Field(None, min_length=1, max_length=288)
+    randomize_start_sec: RandomSec | None = Field(
+        None, description="Each site draws its delay within it, once."
+    )
+    test: StrictBool = Field(False, description="Marked as a test everywhere.")
+    dry_run: StrictBool = Field(False, description="Nothing is switched; the acks say what would.")
+
+    def kind_fields(self) -> dict[str, Any]:
+        """As `NewEvent` has them."""
+        levels = self.intervals or []
+        return {
+            "kind": Op(self.kind),
+            "raise_kw": self.raise_kw,
+            "import_kw": self.import_kw,
+            "export_kw": self.export_kw,
+            "window_sec": self.window_sec,
+            "intervals": [level.model_dump(exclude_none=True) for level in levels],
+            "randomize_start_sec": self.randomize_start_sec,
+            "test": self.test,
+            "dry_run": self.dry_run,
+        }
+
+    def lasts_sec(self, duration_sec: float | None) -> float | None:
+        """The duration given, or that of the intervals; None when neither says one."""
+        if duration_sec is None and self.intervals:
+            return math.fsum(level.duration_sec for level in self.intervals)
+        return duration_sec
+
+
+class SendEventBody(EventKindBody):
+    """`shedKw` (or `raiseKw`, `importKw`) for `durationSec`, an hour if none; a limit without it
+    holds until it is stopped."""
+
     model_config = ConfigDict(json_schema_extra={"examples": [{"shedKw": 2.0, "durationSec": 300}]})
 
-    shed_kw: PowerKw
-    duration_sec: DurationSec = 3_600.0
+    shed_kw: PowerKw | None = None
+    duration_sec: DurationSec | None = None
     event_id: IdField | None = None
+
+    def end_after(self, now: datetime) -> datetime:
+        lasts_sec = self.lasts_sec(self.duration_sec)
+        if lasts_sec is None and self.kind == "limit":
+            return UNTIL_FURTHER_NOTICE
+        return now + timedelta(seconds=3_600.0 if lasts_sec is None else lasts_sec)
 
 
 LONGEST = timedelta(hours=24)
@@ -91,10 +162,12 @@ _NEW: JsonDict = {
 }
 
 
-class NewEventBody(RequestBody):
+class NewEventBody(EventKindBody):
     """From `startTime` (now if none) to `endTime`, or for `durationSec`.
 
-    Without `venIds` every VEN that can shed takes part; with them, those.
+    Without `venIds` every VEN that can shed takes part; with them, those. A limit without an end
+    holds until it is stopped; `importKw` is for all its VENs together, each getting its part by
+    what it draws, or with `limitPerSite` for each.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [_NEW]})
@@ -108,7 +181,8 @@ class NewEventBody(RequestBody):
     start_time: Moment | None = None
     end_time: Moment | None = None
     duration_sec: DurationSec | None = None
-    requested_reduction_kw: PowerKw
+    requested_reduction_kw: PowerKw | None = None
+    limit_per_site: StrictBool = Field(False, description="limit: `importKw` is for each VEN.")
     ven_ids: list[IdField] | None = Field(None, min_length=1, max_length=20_000)
     priority: int | None = Field(
         None, ge=0, le=255, description="As in OpenADR 3: 0 is the highest, none the lowest."
@@ -122,16 +196,18 @@ class NewEventBody(RequestBody):
             raise ValueError("endTime must be later than startTime")
         if end <= now:
             raise ValueError("endTime is in the past")
-        if end - max(start, self.start_time or start) > LONGEST:
+        if self.kind != "limit" and end - max(start, self.start_time or start) > LONGEST:
             raise ValueError("an event lasts 24 hours at most")
         return self
 
     def window(self, now: datetime) -> tuple[datetime, datetime]:
         """(start, end); a start that is past is now. Raises ValueError without an end."""
         start = max(self.start_time or now, now)
-        if (self.end_time is None) == (self.duration_sec is None):
-            raise ValueError("give endTime or durationSec, one of them")
-        if self.end_time is not None:
+        lasts_sec = self.lasts_sec(self.duration_sec)
+        if self.end_time is None and lasts_sec is None and self.kind == "limit":
+            return start, UNTIL_FURTHER_NOTICE
+        if self.end_time is not None and self.duration_sec is None:
             return start, self.end_time
-        assert self.duration_sec is not None
-        return start, start + timedelta(seconds=self.duration_sec)
+        if self.end_time is not None or lasts_sec is None:
+            raise ValueError("give endTime or durationSec, one of them")
+        return start, start + timedelta(seconds=lasts_sec)

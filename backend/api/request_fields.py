@@ -45,6 +45,12 @@ DurationSec = Annotated[
     float, BeforeValidator(duration_of_command_field), Field(ge=1, le=86_400, allow_inf_nan=False)
 ]
 """Seconds, or an ISO 8601 duration (`PT30M`)."""
+LevelKw = Annotated[
+    float, BeforeValidator(number_of_command_field), Field(ge=0, le=1_000_000, allow_inf_nan=False)
+]
+RandomSec = Annotated[
+    float, BeforeValidator(duration_of_command_field), Field(ge=0, le=86_400, allow_inf_nan=False)
+]
 Priority = Annotated[int, BeforeValidator(whole_of_command_field)]
 
 Start = Annotated[Moment | None, Query(description="From this moment on.")]

@@ -18,7 +18,7 @@ from backend.store.bulk_update import Given, update_rows
 from backend.store.statuses import ASSIGNED, COMMANDED, NOT_RESPONDING, PENDING, PUBLISHED
 from backend.store.table_base import UtcDateTime
 from backend.store.tables import COMMANDS, PARTICIPANTS
-from VenAgent.contract.op import SHED_OPS
+from VenAgent.contract.op import EVENT_OPS
 
 LOCK_ORDER = ("correlation_id",)
 """In which commands are locked: the ingest's, when it stores acks."""
@@ -72,7 +72,7 @@ async def mark_published(
         [
             {"event_id": command.event_id, "ven_id": command.ven_id, "at": done.sent_at}
             for command, done in sorted(confirmed, key=lambda one: _participant(one[0]))
-            if command.op in SHED_OPS and command.event_id is not None
+            if command.op in EVENT_OPS and command.event_id is not None
         ],
         lambda given: _told(given("at"), dialect),
         also={"at": UtcDateTime()},

@@ -29,7 +29,7 @@ from backend.store.bulk_copy import insert_rows
 from backend.store.statuses import EXPIRED, NOT_RESPONDING, OPEN, PENDING, PUBLISHED
 from backend.store.tables import COMMANDS
 from backend.store.transaction import database_now, in_transaction
-from VenAgent.contract.op import SHED_OPS
+from VenAgent.contract.op import EVENT_OPS
 
 
 class _PublisherFault(Exception):
@@ -162,7 +162,7 @@ class CommandOutbox:
             .returning(COMMANDS.c.event_id, COMMANDS.c.ven_id, COMMANDS.c.op)
         )
         rows = (await connection.execute(statement)).all()
-        silent = [(row.event_id, row.ven_id) for row in rows if row.op in SHED_OPS]
+        silent = [(row.event_id, row.ven_id) for row in rows if row.op in EVENT_OPS]
         await mark_not_responding(connection, silent)
         return len(rows)
 

@@ -3,49 +3,97 @@
 from __future__ import annotations
 
 import secrets
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from backend.store.tables import StoredEvent
 from VenAgent.contract.command_builder import (
+    build_cancel_command,
     build_correlation_id,
     build_event_command,
+    build_limit_command,
+    build_load_up_command,
     build_restore_command,
     build_shed_load_command,
 )
+from VenAgent.contract.op import Op
 
 RESTORE_VALID_SEC = 86_400.0
 """A restore may come late, to a VEN that was away."""
+LIMIT_SENT_WITHIN = timedelta(hours=24)
+"""A limit until further notice may be so long under way."""
 
 
-def event_shed_command(
+def stored_event_command(
+    event: StoredEvent,
     *,
-    event_id: str,
     ven_id: str,
-    shed_kw: float,
-    start: datetime,
-    end: datetime,
+    share_kw: float,
     modification: int,
     now: datetime,
-    priority: int | None = None,
     load_id: str | None = None,
 ) -> dict[str, Any]:
-    """Shed `shed_kw` until `end`; with a load, of that circuit alone. It expires with the event."""
-    event: dict[str, Any] = {
+    """The command that tells a VEN its share of a stored event: power to shed, or with a limit the
+    power to stay under; negative in a loadUp: power to draw more."""
+    common: dict[str, Any] = {
         "ven_id": ven_id,
-        "correlation_id": _correlation_id(event_id),
-        "event_id": event_id,
-        "shed_kw": shed_kw,
-        "start_ts": start.timestamp(),
-        "end_ts": end.timestamp(),
-        "duration_sec": round((end - start).total_seconds(), 3),
+        "correlation_id": _correlation_id(event.id),
+        "event_id": event.id,
+        "start_ts": event.start_time.timestamp(),
         "modification": modification,
-        "event_priority": priority,
+        "event_priority": event.priority,
         "issued_ts": now.timestamp(),
-        "expires_ts": end.timestamp(),
+        "test": True if event.test else None,
+        "dry_run": True if event.dry_run else None,
     }
+    end = event.start_time + LIMIT_SENT_WITHIN if event.open_ended else event.end_time
+    common["expires_ts"] = end.timestamp()
+    if not event.open_ended:
+        common["end_ts"] = end.timestamp()
+        common["duration_sec"] = round((end - event.start_time).total_seconds(), 3)
+    common["randomize_start_sec"] = event.randomize_start_sec
+    if event.kind == Op.LOAD_UP:
+        return build_load_up_command(raise_kw=-share_kw, **common)
+    levels = share_intervals(event, share_kw) if event.intervals else None
+    common["intervals"] = levels
+    if event.kind == Op.LIMIT:
+        is_flat = levels is None and event.import_kw is not None
+        return build_limit_command(
+            import_kw=share_kw if is_flat else None,
+            export_kw=event.export_kw,
+            window_sec=event.window_sec,
+            **common,
+        )
+    if levels is not None:
+        share_kw = max(level["shed_kw"] for level in levels)
     if load_id is not None:
-        return build_shed_load_command(circuit_id=load_id, **event)
-    return build_event_command(**event)
+        return build_shed_load_command(circuit_id=load_id, shed_kw=share_kw, **common)
+    return build_event_command(shed_kw=share_kw, **common)
+
+
+def share_intervals(event: StoredEvent, share_kw: float) -> list[dict[str, float]]:
+    """The event's intervals for one VEN, whose share of the highest of them is `share_kw`."""
+    name = "import_kw" if event.kind == Op.LIMIT else "shed_kw"
+    highest_kw = max(level[name] for level in event.intervals)
+    factor = share_kw / highest_kw if highest_kw else 0.0
+    return [
+        {"duration_sec": level["duration_sec"], name: round(level[name] * factor, 3)}
+        for level in event.intervals
+    ]
+
+
+def event_cancel_command(
+    *, event_id: str, ven_id: str, modification: int, now: datetime
+) -> dict[str, Any]:
+    """Withdraw an event that this VEN was told of ahead."""
+    return build_cancel_command(
+        ven_id=ven_id,
+        correlation_id=_correlation_id(event_id),
+        event_id=event_id,
+        modification=modification,
+        issued_ts=now.timestamp(),
+        expires_ts=now.timestamp() + RESTORE_VALID_SEC,
+    )
 
 
 def event_restore_command(

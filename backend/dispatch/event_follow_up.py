@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Double, Integer, exists, or_, select, upda
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.config.dispatch_settings import DispatchSettings
+from backend.dispatch.event_lifecycle import limit_shares
 from backend.dispatch.fleet_capability import fleet_capabilities, live_participants
 from backend.dispatch.participants import (
     add_participants,
@@ -35,7 +36,7 @@ from backend.store.statuses import (
 )
 from backend.store.tables import COMMANDS, EVENTS, PARTICIPANTS, VENS, StoredEvent
 from backend.store.transaction import database_now
-from VenAgent.contract.op import SHED_OPS, Op
+from VenAgent.contract.op import EVENT_OPS, Op
 
 
 async def follow_event(
@@ -71,9 +72,23 @@ async def follow_event(
     await _ask_returned(connection, event, now)
     if event.end_time - now < timedelta(seconds=settings.settle_sec):
         return event  # nothing that is asked now would still come about
-    if not await _is_for_one_load(connection, event):
+    if event.dry_run or event.kind == Op.LOAD_UP or event.intervals:
+        return event  # what was asked stands
+    if event.kind == Op.LIMIT:
+        await _tell_limit(connection, event, settings, now)
+    elif not await _is_for_one_load(connection, event):
         await _balance(connection, event, settings, now)
     return event
+
+
+async def _tell_limit(
+    connection: AsyncConnection, event: StoredEvent, settings: DispatchSettings, now: datetime
+) -> None:
+    """VENs that came online since are told a limit that each site keeps. One that all keep together
+    stays divided as it is: to give a newcomer its part it would be taken from all others."""
+    if event.ven_ids is None and (event.limit_per_site or event.import_kw is None):
+        shares = await limit_shares(connection, event, now, settings)
+        await add_participants(connection, event, shares, now)
 
 
 async def _is_for_one_load(connection: AsyncConnection, event: StoredEvent) -> bool:
@@ -87,7 +102,7 @@ async def _is_for_one_load(connection: AsyncConnection, event: StoredEvent) -> b
 async def _ask_returned(connection: AsyncConnection, event: StoredEvent, now: datetime) -> None:
     """VENs that did not respond and have come online since: the same command once more."""
     await _once_more(
-        connection, (COMMANDS.c.event_id == event.id) & COMMANDS.c.op.in_(SHED_OPS), now
+        connection, (COMMANDS.c.event_id == event.id) & COMMANDS.c.op.in_(EVENT_OPS), now
     )
 
 
@@ -133,9 +148,7 @@ async def _balance(
     await lock_assignments(connection)
     rows = await live_participants(connection, event.id)
     parts = [_part(row, event, settings, now) for row in rows]
-    newcomers = await fleet_capabilities(
-        connection, event.id, event.ven_ids, now, settings, only_online=True
-    )
+    newcomers = await fleet_capabilities(connection, event, now, settings, only_online=True)
     changes = adjust_shares(
         event.requested_reduction_kw,
         parts,
@@ -210,7 +223,7 @@ async def modify_shares(
             for ven_id, shed_kw in sorted(shares.items())
         ],
         lambda given: {
-            "assigned_shed_kw": given("kw"),
+            "assigned_limit_kw" if event.kind == Op.LIMIT else "assigned_shed_kw": given("kw"),
             "modification": given("number"),
             "assigned_at": now,
         },

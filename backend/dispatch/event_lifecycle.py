@@ -17,12 +17,13 @@ from sqlalchemy.sql.elements import ColumnElement
 from backend.config.dispatch_settings import DispatchSettings
 from backend.dispatch.command_outbox import enqueue_commands
 from backend.dispatch.event_commands import event_restore_command
-from backend.dispatch.fleet_capability import fleet_capabilities
+from backend.dispatch.fleet_capability import fleet_capabilities, fleet_draws
 from backend.dispatch.participants import add_participants, lock_assignments, withdraw_commands
-from backend.dispatch.shed_allocation import allocate_shed
+from backend.dispatch.shed_allocation import allocate_limit, allocate_shed
 from backend.store.statuses import ACTIVE, CANCELLED, COMPLETED, CONCLUDED, SCHEDULED
 from backend.store.tables import EVENTS, PARTICIPANTS, StoredEvent
 from backend.store.transaction import database_now
+from VenAgent.contract.op import Op
 
 
 async def activate_event(
@@ -45,15 +46,34 @@ async def _ask(connection: AsyncConnection, event: StoredEvent, settings: Dispat
     """Split the event and write a command for each VEN that is asked."""
     await lock_assignments(connection)
     now = await database_now(connection)
-    rooms = await fleet_capabilities(connection, event.id, event.ven_ids, now, settings)
-    shares = allocate_shed(
-        event.requested_reduction_kw,
-        rooms,
-        least_share_kw=settings.least_share_kw,
-        in_full=event.ven_ids is not None,
-        seed=event.id,
-    )
+    if event.kind == Op.LIMIT:
+        shares = await limit_shares(connection, event, now, settings)
+    else:
+        rooms = await fleet_capabilities(connection, event, now, settings)
+        shares = allocate_shed(
+            abs(event.requested_reduction_kw),
+            rooms,
+            least_share_kw=settings.least_share_kw,
+            in_full=event.ven_ids is not None,
+            seed=event.id,
+        )
+        if event.kind == Op.LOAD_UP:
+            shares = {ven_id: -share_kw for ven_id, share_kw in shares.items()}
     await add_participants(connection, event, shares, now)
+
+
+async def limit_shares(
+    connection: AsyncConnection, event: StoredEvent, now: datetime, settings: DispatchSettings
+) -> dict[str, float]:
+    """What each VEN is to stay under: the limit itself if each site keeps it, else its part.
+
+    Of a limit on feeding in alone the shares are 0: it holds as it is for each site.
+    """
+    draws = await fleet_draws(connection, event, now, settings)
+    import_kw = event.import_kw
+    if import_kw is None or event.limit_per_site:
+        return {draw.ven_id: import_kw or 0.0 for draw in draws}
+    return allocate_limit(import_kw, draws)
 
 
 async def complete_event(

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, exists, func, select
+from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.config.dispatch_settings import DispatchSettings
-from backend.dispatch.shed_allocation import VenCapability
-from backend.store.statuses import ACTIVE, AVAILABLE, GONE, ONLINE
-from backend.store.tables import EVENTS, PARTICIPANTS, VEN_STATE, VENS
+from backend.dispatch.shed_allocation import VenCapability, VenDraw
+from backend.store.statuses import ACTIVE, AVAILABLE, GONE, ONLINE, SCHEDULED
+from backend.store.tables import EVENTS, PARTICIPANTS, VEN_STATE, VENS, StoredEvent
+from VenAgent.contract.op import Op
+
+
+@dataclass(frozen=True)
+class EventChoice:
+    """Of whom an event is: what the choice of its VENs goes by. A stored event has it too."""
+
+    id: str
+    kind: str
+    ven_ids: Sequence[str] | None
+    start_time: datetime
+    end_time: datetime
 
 
 async def fleet_capabilities(
     connection: AsyncConnection,
-    event_id: str,
-    named: Sequence[str] | None,
+    event: EventChoice | StoredEvent,
     now: datetime,
     settings: DispatchSettings,
     *,
@@ -29,24 +41,30 @@ async def fleet_capabilities(
     Of a program event those that are online, take part and have said lately that they can shed; of
     an event with named VENs all of these, with None for a capability that is not known. What a VEN
     sheds for an event that is over comes back to it, so it can be shed again. Nobody can shed more
-    than it was ever seen to draw, or than its panel's rating.
+    than it was ever seen to draw, or than its panel's rating; nor draw more than that in a loadUp,
+    of which the room is what it draws less now.
     """
+    named = event.ven_ids
     is_fresh = VEN_STATE.c.last_seen >= now - timedelta(seconds=settings.fresh_sec)
     joined = VENS.outerjoin(VEN_STATE, and_(VEN_STATE.c.ven_id == VENS.c.id, is_fresh))
     comes_back_kw = case((VEN_STATE.c.event_id.is_not(None), VEN_STATE.c.shed_power_kw), else_=0.0)
-    said_kw = VEN_STATE.c.shed_available_kw + func.coalesce(comes_back_kw, 0.0)
+    said_kw: ColumnElement[Any] = VEN_STATE.c.shed_available_kw + func.coalesce(comes_back_kw, 0.0)
     takes_part = func.coalesce(VEN_STATE.c.availability, AVAILABLE) == AVAILABLE
     least = func.least if connection.dialect.name == "postgresql" else func.min
-    believed_kw = least(
+    believed_kw: ColumnElement[Any] = least(
         said_kw,
         func.coalesce(VEN_STATE.c.highest_power_kw, said_kw) + func.coalesce(comes_back_kw, 0.0),
         func.coalesce(VEN_STATE.c.panel_max_kw, said_kw),
     )
+    if event.kind == Op.LOAD_UP:
+        said_kw = VEN_STATE.c.highest_power_kw
+        rated_kw = func.coalesce(VEN_STATE.c.panel_max_kw, said_kw)
+        believed_kw = least(said_kw, rated_kw) - VEN_STATE.c.used_power_kw
     room_kw = case((~takes_part, 0.0), (said_kw.is_not(None), believed_kw), else_=None)
     statement = (
         select(VENS.c.id, room_kw.label("room_kw"), VENS.c.trusted)
         .select_from(joined)
-        .where(~_takes_part(event_id))
+        .where(~_takes_part(event))
         .order_by(VENS.c.id)
     )
     if named is not None:
@@ -61,15 +79,59 @@ async def fleet_capabilities(
     ]
 
 
-def _takes_part(event_id: str) -> ColumnElement[bool]:
-    """In this event, whatever became of it, or in another active one that it has not left."""
-    other = and_(EVENTS.c.status == ACTIVE, PARTICIPANTS.c.status.not_in(GONE))
+async def fleet_draws(
+    connection: AsyncConnection,
+    event: EventChoice | StoredEvent,
+    now: datetime,
+    settings: DispatchSettings,
+) -> list[VenDraw]:
+    """VENs that are to keep a limit and are not in it yet: those named, or those online that take
+    part. They may be in other events: at each moment the stricter rules."""
+    is_fresh = VEN_STATE.c.last_seen >= now - timedelta(seconds=settings.fresh_sec)
+    joined = VENS.outerjoin(VEN_STATE, VEN_STATE.c.ven_id == VENS.c.id)
+    used_kw = case((is_fresh, VEN_STATE.c.used_power_kw), else_=None).label("used_power_kw")
+    in_it = exists(
+        select(PARTICIPANTS.c.ven_id).where(
+            PARTICIPANTS.c.ven_id == VENS.c.id, PARTICIPANTS.c.event_id == event.id
+        )
+    )
+    statement = (
+        select(VENS.c.id, used_kw, VEN_STATE.c.highest_power_kw)
+        .select_from(joined)
+        .where(~in_it)
+        .order_by(VENS.c.id)
+    )
+    if event.ven_ids is not None:
+        statement = statement.where(VENS.c.id.in_(list(event.ven_ids)))
+    else:
+        takes_part = func.coalesce(VEN_STATE.c.availability, AVAILABLE) == AVAILABLE
+        statement = statement.where(VENS.c.status == ONLINE, is_fresh, takes_part)
+    return [
+        VenDraw(row.id, row.used_power_kw, row.highest_power_kw)
+        for row in await connection.execute(statement)
+    ]
+
+
+def _takes_part(event: EventChoice | StoredEvent) -> ColumnElement[bool]:
+    """In this event, whatever became of it, or in another that it has not left: one that is active,
+    or one that it was told of ahead and that overlaps. A limit and a dry run take nobody away."""
+    overlaps = and_(
+        EVENTS.c.status == SCHEDULED,
+        EVENTS.c.start_time < event.end_time,
+        EVENTS.c.end_time > event.start_time,
+    )
+    other = and_(
+        or_(EVENTS.c.status == ACTIVE, overlaps),
+        EVENTS.c.kind != Op.LIMIT.value,
+        ~EVENTS.c.dry_run,
+        PARTICIPANTS.c.status.not_in(GONE),
+    )
     return exists(
         select(PARTICIPANTS.c.ven_id)
         .join(EVENTS, EVENTS.c.id == PARTICIPANTS.c.event_id)
         .where(
             PARTICIPANTS.c.ven_id == VENS.c.id,
-            (PARTICIPANTS.c.event_id == event_id) | other,
+            (PARTICIPANTS.c.event_id == event.id) | other,
         )
     )
 

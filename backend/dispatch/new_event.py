@@ -4,10 +4,11 @@ VEN, one circuit's shed, and OpenADR all call `create_event`.
 
 from __future__ import annotations
 
+import math
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 from sqlalchemy import insert, select
@@ -20,17 +21,44 @@ from backend.dispatch.participants import add_participants, lock_assignments
 from backend.store.statuses import ACTIVE, GONE, SCHEDULED
 from backend.store.tables import EVENTS, PARTICIPANTS, VENS
 from backend.store.transaction import database_now
+from VenAgent.contract.op import Op
 
 _VENS_AT_ONCE = 5_000
 
 
-@dataclass(frozen=True)
-class NewEvent:
-    """What is asked for; power in kW, times with their zone."""
+UNTIL_FURTHER_NOTICE = datetime(2199, 12, 31, tzinfo=timezone.utc)
+"""`end` of a limit that does not lapse."""
+MOST_INTERVALS = 288
+"""A VEN takes no more."""
+_SUM_TOLERANCE_SEC = 1.0
 
-    requested_reduction_kw: float
+
+@dataclass(frozen=True, kw_only=True)
+class NewEvent:
+    """What is asked for; power in kW, times with their zone.
+
+    As a `kind` Op.EVENT sheds `requested_reduction_kw`, or the `shed_kw` of its intervals;
+    Op.LOAD_UP draws `raise_kw` more; Op.LIMIT keeps the VENs at or under `import_kw` (the
+    `import_kw` of its intervals, `export_kw`), all together, or each with `limit_per_site`.
+    """
+
     start: datetime
     end: datetime
+    """UNTIL_FURTHER_NOTICE for a limit that does not lapse."""
+    kind: Op = Op.EVENT
+    requested_reduction_kw: float | None = None
+    raise_kw: float | None = None
+    import_kw: float | None = None
+    export_kw: float | None = None
+    window_sec: float | None = None
+    limit_per_site: bool = False
+    intervals: Sequence[Mapping[str, float]] = ()
+    """`[{"duration_sec", "shed_kw" or "import_kw"}]`, one after the other from the start."""
+    randomize_start_sec: float | None = None
+    test: bool = False
+    """Marked as a test in every message, row and report."""
+    dry_run: bool = False
+    """Nothing is written at the sites; their acks say what would be."""
     event_id: str | None = None
     """One is made when there is none."""
     ven_ids: Sequence[str] | None = None
@@ -43,6 +71,15 @@ class NewEvent:
 
 class EventRefused(Exception):
     """The event is not made; the text tells a person why."""
+
+
+class EventInvalid(EventRefused):
+    """What is asked for makes no event: `field`, and why."""
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__(f"{field}: {why}")
+        self.field = field
+        self.why = why
 
 
 class EventExists(EventRefused):
@@ -72,8 +109,9 @@ async def create_event(connection: AsyncConnection, new: NewEvent) -> Row[Any]:
 
     Part of the caller's transaction, whose commit wakes the dispatchers of all processes (those of
     this process at once if `Wake.ring` is called after it). Returns the event's row. Raises
-    EventRefused: EventExists, or VensUnknown.
+    EventRefused: EventInvalid, EventExists, or VensUnknown.
     """
+    new = checked_event(new)
     if new.ven_ids is not None:
         await _require_vens(connection, new.ven_ids)
     event = await _insert(connection, new, await database_now(connection), status=SCHEDULED)
@@ -89,34 +127,121 @@ async def begin_event(
     It lasts as long as it was asked for, from now. With `load_id` it is for that circuit alone.
     Raises EventRefused (also VenBusy), and ValueError when it is not for one VEN.
     """
+    new = checked_event(new)
     (ven_id,) = new.ven_ids or ()
     await _require_vens(connection, [ven_id])
     await lock_assignments(connection)
     busy = await active_event_of(connection, ven_id)
-    if busy is not None:
+    if busy is not None and new.kind != Op.LIMIT and not new.dry_run:
         raise VenBusy(ven_id, busy)
     now = await database_now(connection)
-    new = replace(new, start=now, end=now + (new.end - new.start))
+    if new.end != UNTIL_FURTHER_NOTICE:
+        new = replace(new, end=now + (new.end - new.start))
+    new = replace(new, start=now)
     event = await _insert(connection, new, now, status=ACTIVE, activated_at=now)
-    shares = {ven_id: new.requested_reduction_kw}
+    share_kw = event.requested_reduction_kw
+    if new.kind == Op.LIMIT:
+        share_kw = event.import_kw or 0.0
+    shares = {ven_id: share_kw}
     await add_participants(connection, event, shares, now, load_id=load_id)
     await notify_dispatchers(connection)
     return event
 
 
 async def active_event_of(connection: AsyncConnection, ven_id: str) -> str | None:
-    """The active event that a VEN takes part in and has not left."""
+    """The active event that a VEN takes part in and has not left; limits and dry runs take nobody
+    away."""
     found: str | None = await connection.scalar(
         select(PARTICIPANTS.c.event_id)
         .join(EVENTS, EVENTS.c.id == PARTICIPANTS.c.event_id)
         .where(
             PARTICIPANTS.c.ven_id == ven_id,
             EVENTS.c.status == ACTIVE,
+            EVENTS.c.kind != Op.LIMIT.value,
+            ~EVENTS.c.dry_run,
             PARTICIPANTS.c.status.not_in(GONE),
         )
         .limit(1)
     )
     return found
+
+
+def checked_event(new: NewEvent) -> NewEvent:
+    """The event with its requested power, from its kind and intervals. Raises EventInvalid."""
+    _check_fields(new)
+    if new.kind == Op.LOAD_UP:
+        if new.raise_kw is None or new.raise_kw <= 0:
+            raise EventInvalid("raise_kw", "a loadUp needs the power to draw more, above 0")
+        return replace(new, requested_reduction_kw=-new.raise_kw)
+    highest_kw = _highest_of_intervals(new)
+    if new.kind == Op.LIMIT:
+        import_kw = new.import_kw if highest_kw is None else highest_kw
+        if import_kw is None and new.export_kw is None:
+            raise EventInvalid("import_kw", "a limit needs import_kw, export_kw or intervals")
+        return replace(new, import_kw=import_kw, requested_reduction_kw=0.0)
+    requested_kw = new.requested_reduction_kw
+    if highest_kw is not None:
+        if requested_kw not in (None, highest_kw):
+            raise EventInvalid(
+                "requested_reduction_kw", f"must be the highest of the intervals, {highest_kw:g} kW"
+            )
+        requested_kw = highest_kw
+    if requested_kw is None or requested_kw <= 0:
+        raise EventInvalid("requested_reduction_kw", "an event needs a power to shed, above 0")
+    return replace(new, requested_reduction_kw=requested_kw)
+
+
+_OF_KIND = {
+    "requested_reduction_kw": Op.EVENT,
+    "raise_kw": Op.LOAD_UP,
+    "import_kw": Op.LIMIT,
+    "export_kw": Op.LIMIT,
+    "window_sec": Op.LIMIT,
+    "limit_per_site": Op.LIMIT,
+}
+
+
+def _check_fields(new: NewEvent) -> None:
+    """Each kind has fields of its own; what a kind has no use for is refused by name."""
+    if new.kind not in (Op.EVENT, Op.LIMIT, Op.LOAD_UP):
+        raise EventInvalid("kind", "must be event, limit or loadUp")
+    for name, kind in _OF_KIND.items():
+        if kind != new.kind and getattr(new, name) not in (None, False):
+            raise EventInvalid(name, f"{new.kind.value} has no use for it; {kind.value} has")
+    if new.intervals and new.kind == Op.LOAD_UP:
+        raise EventInvalid("intervals", "loadUp has no use for it; event and limit have")
+    if new.randomize_start_sec and new.kind == Op.LIMIT:
+        raise EventInvalid(
+            "randomize_start_sec", "limit has no use for it: it holds from its start"
+        )
+    if new.end == UNTIL_FURTHER_NOTICE and new.kind != Op.LIMIT:
+        raise EventInvalid("end", "only a limit can hold until further notice")
+    for name in ("import_kw", "export_kw"):
+        power_kw = getattr(new, name)
+        if power_kw is not None and power_kw < 0:
+            raise EventInvalid(name, "must be 0 or more")
+
+
+def _highest_of_intervals(new: NewEvent) -> float | None:
+    """None without intervals. Raises EventInvalid when they are not one, or last another time."""
+    if not new.intervals:
+        return None
+    name, other = "shed_kw", "import_kw"
+    if new.kind == Op.LIMIT:
+        name, other = other, name
+    if len(new.intervals) > MOST_INTERVALS:
+        raise EventInvalid("intervals", f"at most {MOST_INTERVALS}")
+    for number, level in enumerate(new.intervals):
+        if level.get(name) is None or level.get(other) is not None:
+            raise EventInvalid("intervals", f"{number}: {new.kind.value} needs {name}, alone")
+        if level[name] < 0 or level["duration_sec"] < 1:
+            raise EventInvalid("intervals", f"{number}: kW must be 0 or more, seconds 1 or more")
+    total_sec = math.fsum(level["duration_sec"] for level in new.intervals)
+    given_sec = (new.end - new.start).total_seconds()
+    if abs(total_sec - given_sec) > _SUM_TOLERANCE_SEC:
+        why = f"they last {total_sec:g} s in all, the event {given_sec:g} s"
+        raise EventInvalid("intervals", why)
+    return max(level[name] for level in new.intervals)
 
 
 async def _insert(
@@ -127,7 +252,17 @@ async def _insert(
         id=event_id,
         start_time=new.start,
         end_time=new.end,
+        kind=new.kind.value,
+        open_ended=new.end == UNTIL_FURTHER_NOTICE,
         requested_reduction_kw=new.requested_reduction_kw,
+        import_kw=new.import_kw,
+        export_kw=new.export_kw,
+        window_sec=new.window_sec,
+        limit_per_site=new.limit_per_site,
+        intervals=[dict(level) for level in new.intervals] or None,
+        randomize_start_sec=new.randomize_start_sec or None,
+        test=new.test,
+        dry_run=new.dry_run,
         ven_ids=None if new.ven_ids is None else sorted(set(new.ven_ids)),
         priority=new.priority,
         modification=0,

@@ -10,12 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.dispatch.command_marking import LOCK_ORDER
 from backend.dispatch.command_outbox import enqueue_commands
-from backend.dispatch.event_commands import event_shed_command
+from backend.dispatch.event_commands import stored_event_command
 from backend.store.bulk_copy import insert_rows
 from backend.store.bulk_update import update_rows
 from backend.store.statuses import ACKED, ASSIGNED, NOT_RESPONDING, OPEN, WITHDRAWN
 from backend.store.tables import COMMANDS, EVENTS, PARTICIPANTS, StoredEvent
-from VenAgent.contract.op import SHED_OPS
+from VenAgent.contract.op import EVENT_OPS, Op
 
 
 async def add_participants(
@@ -26,6 +26,8 @@ async def add_participants(
     *,
     load_id: str | None = None,
 ) -> None:
+    """`shares`: by VEN the power in kW that it is to shed (negative: to draw more), or with a limit
+    the power that it is to stay under."""
     if not shares:
         return
     await insert_rows(
@@ -35,16 +37,22 @@ async def add_participants(
             {
                 "event_id": event.id,
                 "ven_id": ven_id,
-                "assigned_shed_kw": shed_kw,
+                **assigned_columns(event, share_kw),
                 "status": ASSIGNED,
                 "modification": event.modification,
                 "assigned_at": now,
             }
-            for ven_id, shed_kw in shares.items()
+            for ven_id, share_kw in shares.items()
         ],
     )
     modifications = dict.fromkeys(shares, event.modification)
     await send_shares(connection, event, shares, modifications, now, load_id=load_id)
+
+
+def assigned_columns(event: StoredEvent, share_kw: float) -> dict[str, float | None]:
+    if event.kind == Op.LIMIT:
+        return {"assigned_shed_kw": 0.0, "assigned_limit_kw": share_kw}
+    return {"assigned_shed_kw": share_kw, "assigned_limit_kw": None}
 
 
 async def send_shares(
@@ -57,18 +65,15 @@ async def send_shares(
     load_id: str | None = None,
 ) -> None:
     commands = (
-        event_shed_command(
-            event_id=event.id,
+        stored_event_command(
+            event,
             ven_id=ven_id,
-            shed_kw=shed_kw,
-            start=event.start_time,
-            end=event.end_time,
+            share_kw=share_kw,
             modification=modifications[ven_id],
             now=now,
-            priority=event.priority,
             load_id=load_id,
         )
-        for ven_id, shed_kw in shares.items()
+        for ven_id, share_kw in shares.items()
     )
     await enqueue_commands(connection, commands, now, created_by=event.created_by)
 
@@ -80,7 +85,7 @@ async def withdraw_commands(
     waiting = COMMANDS.c.state.in_(OPEN if ven_ids is None else (*OPEN, NOT_RESPONDING))
     found = await connection.execute(
         select(COMMANDS.c.id, COMMANDS.c.ven_id).where(
-            COMMANDS.c.event_id == event_id, COMMANDS.c.op.in_(SHED_OPS), waiting
+            COMMANDS.c.event_id == event_id, COMMANDS.c.op.in_(EVENT_OPS), waiting
         )
     )
     await update_rows(

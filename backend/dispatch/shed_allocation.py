@@ -80,6 +80,40 @@ def allocate_shed(
     return {ven_id: watts / WATTS_PER_KW for ven_id, watts in shares.items() if watts > 0}
 
 
+@dataclass(frozen=True)
+class VenDraw:
+    """What a VEN draws now, and the most it was ever seen to draw; None when it is not known."""
+
+    ven_id: str
+    used_power_kw: float | None
+    highest_power_kw: float | None = None
+
+
+LEAST_DRAW_PART = 0.1
+"""Of the highest power: a site that draws nothing just now may draw something later."""
+
+
+def allocate_limit(import_kw: float, draws: Sequence[VenDraw]) -> dict[str, float]:
+    """Each VEN's part of a limit that all keep together, in proportion to what each draws now.
+
+    A VEN counts with a tenth of its highest power at least, and one of which nothing is known as
+    the others do in the mean. The parts make up the limit to the watt.
+    """
+    known = {
+        draw.ven_id: max(
+            _watts(draw.used_power_kw or 0.0),
+            _watts((draw.highest_power_kw or 0.0) * LEAST_DRAW_PART),
+            1,
+        )
+        for draw in draws
+        if draw.used_power_kw is not None or draw.highest_power_kw is not None
+    }
+    usual_w = round(sum(known.values()) / len(known)) if known else 1
+    weights = {draw.ven_id: known.get(draw.ven_id, usual_w) for draw in draws}
+    parts = _in_ratio(round(import_kw * WATTS_PER_KW), weights)
+    return {ven_id: watts / WATTS_PER_KW for ven_id, watts in parts.items()}
+
+
 def adjust_shares(
     requested_kw: float,
     parts: Sequence[ParticipantShare],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, PrimaryKeyConstraint, text
+from sqlalchemy import ForeignKey, Index, LargeBinary, PrimaryKeyConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from backend.store.table_base import Document, RowId, TableBase, VenId, utc_now
@@ -18,13 +18,36 @@ class EventRow(TableBase):
     """A demand-response event: scheduled → active → completed, or cancelled."""
 
     __tablename__ = "events"
-    __table_args__ = (Index(None, "status"), Index(None, "start_time"))
+    __table_args__ = (Index(None, "status"), Index(None, "start_time"), Index(None, "programme_id"))
 
     id: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(default="event", server_default="event")
+    """The op of its commands: event, limit or loadUp."""
     status: Mapped[str] = mapped_column(default="scheduled")
     start_time: Mapped[datetime]
     end_time: Mapped[datetime]
+    open_ended: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """A limit until further notice; `end_time` is then far away."""
     requested_reduction_kw: Mapped[float]
+    """The highest of its intervals; negative for a loadUp, 0 for a limit."""
+    import_kw: Mapped[float | None]
+    export_kw: Mapped[float | None]
+    window_sec: Mapped[float | None]
+    limit_per_site: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Each site keeps the limit; else all together, each its share."""
+    intervals: Mapped[list[Any] | None]
+    """[{"duration_sec", "shed_kw" or "import_kw"}], one after the other from the start."""
+    randomize_start_sec: Mapped[float | None]
+    test: Mapped[bool] = mapped_column(default=False, server_default=false())
+    dry_run: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Nothing is written at the sites, so nothing is delivered or measured."""
+    notice_sec: Mapped[float | None]
+    """So long before the start the sites are told."""
+    invited_at: Mapped[datetime | None]
+    programme_id: Mapped[str | None]
+    selection: Mapped[Document | None]
+    """By which properties the VENs were chosen; none: by name, or all."""
+    baseline_method: Mapped[str | None]
     actual_reduction_kw: Mapped[float | None]
     """Measured after the end; `backend.api.event_figures` tells it during the event."""
     ven_ids: Mapped[list[Any] | None]
@@ -55,6 +78,7 @@ class ParticipantRow(TableBase):
     event_id: Mapped[str] = mapped_column(ForeignKey("events.id", ondelete="CASCADE"))
     ven_id: Mapped[VenId]
     assigned_shed_kw: Mapped[float]
+    assigned_limit_kw: Mapped[float | None]
     status: Mapped[str] = mapped_column(default="assigned")
     """assigned, commanded, then as its acks say (accepted, scheduled, measured, adjusted,
     completed, opted_out, failed, rejected), or not_responding."""
@@ -154,6 +178,13 @@ class EventPerformanceRow(TableBase):
     delivered_kwh: Mapped[float | None]
     confidence: Mapped[float | None]
     """0 … 1: how far the samples and the baseline's history carry the figures."""
+    limit_kw: Mapped[float | None]
+    highest_kw: Mapped[float | None]
+    """Of the quarter hours' means."""
+    over_limit_kwh: Mapped[float | None]
+    unseen_sec: Mapped[float | None]
+    note: Mapped[str | None]
+    """What was not measured, and why; for a person."""
     samples: Mapped[int]
     expected_samples: Mapped[int]
     response_ms: Mapped[float | None]

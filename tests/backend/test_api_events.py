@@ -58,6 +58,7 @@ async def test_an_event_is_made_followed_and_stopped(database: Database) -> None
         "shedKw": 1.4,
         "status": "accepted",
         "assignedShedKw": 1.5,
+        "assignedLimitKw": None,
         "achievedShedKw": None,
         "responseMs": 80.0,
         "reason": None,
