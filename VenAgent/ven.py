@@ -154,7 +154,8 @@ class Ven:
             self.inbound,
             self._cloud_status,
             health,
-            data / "curve.json",
+            data,
+            self._history,
             pause=lambda: page_server_lets_event_go_first(self._is_at_work),
         )
         self._page_server = PageServer(self._page_view, on_change, self._is_at_work)

@@ -207,6 +207,7 @@ class AgentConfig(ConfigBlock):
             rebound_sec=self.event.rebound_sec,
             on_stop=self.event.on_stop,
             release_order=self.event.release_order,
+            priority_order=self.event.priority_order,
             max_scheduled=self.event.max_scheduled,
         )
 

@@ -25,7 +25,7 @@ from VenAgent.config.config_block import (
     NotNegative,
     Positive,
 )
-from VenAgent.dr.policy import ReleasePolicy, StopPolicy
+from VenAgent.dr.policy import PriorityPolicy, ReleasePolicy, StopPolicy
 
 
 def _zone(name: str) -> tzinfo:
@@ -150,6 +150,10 @@ class SiteEventConfig(ConfigBlock):
     """After the event, the highest power is looked for this long."""
     on_stop: StopPolicy = StopPolicy.RESTORE
     """`resume`: an orderly stop of the agent leaves the event to its next start."""
+    priority_order: PriorityPolicy = PriorityPolicy.BEST_FIT
+    """How priorities decide what is shed: `best_fit` lands on the request with as few important
+    priorities as that needs; `strict` uses up each priority before it touches a more important one,
+    and sheds more than the request if need be."""
     release_order: ReleasePolicy = ReleasePolicy.MOST_IMPORTANT_FIRST
     """Which loads return first when an event sheds too much, or is changed to less."""
 

@@ -62,6 +62,8 @@ class WebConfig(BaseModel):
     X-Forwarded-Prefix."""
     proxies: tuple[HostName, ...] = ()
     """Addresses of proxies before it, whose X-Forwarded-For, -Host and -Prefix are believed."""
+    site_name: Annotated[str, StringConstraints(strip_whitespace=True, max_length=80)] = ""
+    """What people call the site, e.g. "Bakery, Mill Street 4"; the VEN id stands beside it."""
     read_only: bool = False
     """Everything is shown, nothing can be changed."""
     max_clients: Annotated[int, Field(ge=1, le=48), BeforeValidator(_no_boolean)] = 16

@@ -247,6 +247,8 @@ class Arbitration:
             return self.execution.end(reason, now)
         del self.queue.waiting[due.event_id]
         self.execution.hand_over(now)
+        if event.request.end_ts > now:
+            event.end_soon(reason)
         event.end(now)
         begun = self.execution.begin(due, now, taking_over_from=event)
         return [*self._completed(event, now), *begun]
@@ -279,6 +281,7 @@ class Arbitration:
             event.to(EventState.REJECTED)
         else:
             event.to(EventState.CANCELLED)
+        event.end_soon(reason)  # the record says why
         self.queue.remember(event.event_id, event.request.modification)
         return _saved_and_announced(event, self._acked(event, status, reason, now))
 

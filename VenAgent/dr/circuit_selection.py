@@ -24,6 +24,7 @@ from itertools import groupby
 from operator import or_
 
 from VenAgent.dr.panel import Panel, PanelCircuit, PanelCircuitControl, PanelReading
+from VenAgent.dr.policy import PriorityPolicy
 
 TOLERANCE = 0.05
 RESOLUTION = 8000
@@ -122,9 +123,19 @@ def selectable_circuit_kw(circuit: PanelCircuit, power_kw: float) -> float:
 
 
 def select_circuits(
-    available: Sequence[CircuitCandidate], request_kw: float, *, tolerance: float = TOLERANCE
+    available: Sequence[CircuitCandidate],
+    request_kw: float,
+    *,
+    tolerance: float = TOLERANCE,
+    order: PriorityPolicy = PriorityPolicy.BEST_FIT,
 ) -> CircuitSelection:
-    """The circuits that shed `request_kw` by the rules above; empty when nothing can be shed."""
+    """The circuits that shed `request_kw` by the rules above; empty when nothing can be shed.
+
+    In `strict` order each priority is used up before the next more important one is touched: rules
+    3 and 4 hold within the last one that is needed.
+    """
+    if order is PriorityPolicy.STRICT:
+        return _select_strictly(available, request_kw, tolerance)
     flexible = [c for c in available if not c.circuit.last_resort]
     enough = sum(c.max_shed_kw for c in flexible) >= request_kw * (1.0 - tolerance)
     pool = sorted(flexible if enough else available, key=lambda c: c.rank)
@@ -133,6 +144,26 @@ def select_circuits(
     unit_kw = max(request_kw, LEAST_REQUEST_KW) / RESOLUTION
     items = [_Item(candidate, unit_kw) for candidate in pool]
     return CircuitSelection(tuple(_actions(_best(items, round(RESOLUTION * tolerance)), unit_kw)))
+
+
+def _select_strictly(
+    available: Sequence[CircuitCandidate], request_kw: float, tolerance: float
+) -> CircuitSelection:
+    actions: list[CircuitAction] = []
+    left_kw = request_kw
+    in_order = sorted(available, key=lambda c: c.rank)
+    for _, members in groupby(in_order, key=lambda c: c.rank):
+        if left_kw <= request_kw * tolerance:
+            break
+        group = list(members)
+        most_kw = sum(candidate.max_shed_kw for candidate in group)
+        # A priority that is not enough is taken whole, not what comes near enough of it.
+        wanted = [[each] for each in group] if most_kw <= left_kw else [group]
+        for part in wanted:
+            part_kw = min(left_kw, sum(candidate.max_shed_kw for candidate in part))
+            actions += select_circuits(part, part_kw, tolerance=tolerance).actions
+        left_kw = request_kw - sum(action.shed_kw for action in actions)
+    return CircuitSelection(tuple(actions))
 
 
 class _Item:

@@ -20,7 +20,7 @@ from VenAgent.dr.circuit_selection import (
 from VenAgent.dr.cycling_limits import CyclingLimits
 from VenAgent.dr.event import Event
 from VenAgent.dr.panel import Panel, PanelCircuit, PanelCircuitControl, PanelReading
-from VenAgent.dr.policy import ReleasePolicy
+from VenAgent.dr.policy import PriorityPolicy, ReleasePolicy
 from VenAgent.dr.shed_circuit import ShedCircuit
 from VenAgent.dr.site_state import SiteState
 
@@ -62,13 +62,15 @@ def plan_curtailment(
     missing_kw = min(request.shed_kw - held_kw, _most_kw(reading))
     band_kw = site.policy.band * request.shed_kw
     if missing_kw > band_kw or (missing_kw > 0.0 and not event.held()):
-        return _shed_more(event, panel, reading, unavailable, missing_kw, now)
+        by = site.policy.priority_order
+        return _shed_more(event, panel, reading, unavailable, missing_kw, now, by)
     if missing_kw >= -band_kw:
         return CurtailmentPlan()
     less = _shed_less(event, panel, order, -missing_kw, band_kw, now)
     if not may_exchange or -missing_kw + less.delta_kw <= band_kw:
         return less
-    return _exchange(event, panel, reading, unavailable, event.predicted_kw + missing_kw, now)
+    wanted_kw = event.predicted_kw + missing_kw
+    return _exchange(event, panel, reading, unavailable, wanted_kw, now, site.policy.priority_order)
 
 
 def _most_kw(reading: PanelReading) -> float:
@@ -86,6 +88,7 @@ def _shed_more(
     unavailable: Iterable[str],
     request_kw: float,
     now: float,
+    by: PriorityPolicy,
 ) -> CurtailmentPlan:
     """Shed `request_kw` more: circuits not tried yet nor `unavailable`, and limits that can go
     lower. Empty when nothing is left."""
@@ -97,7 +100,7 @@ def _shed_more(
     if event.request.circuit_id is not None:
         available = [c for c in available if c.circuit.id == event.request.circuit_id]
     planned, delta_kw = [], 0.0
-    for action in select_circuits(available, request_kw).actions:
+    for action in select_circuits(available, request_kw, order=by).actions:
         held = tried.get(action.circuit_id)
         planned.append(
             _newly_shed(panel, reading, action, now)
@@ -172,6 +175,7 @@ def _exchange(
     unavailable: Iterable[str],
     request_kw: float,
     now: float,
+    by: PriorityPolicy,
 ) -> CurtailmentPlan:
     """Plan the whole event anew for `request_kw`, as if what it holds were still drawing: some
     circuits go back and others take their place. Empty if one that must stay off for a while
@@ -184,7 +188,8 @@ def _exchange(
     ]
     if event.request.circuit_id is not None:
         pool = [c for c in pool if c.circuit.id == event.request.circuit_id]
-    actions = {action.circuit_id: action for action in select_circuits(pool, request_kw).actions}
+    chosen = select_circuits(pool, request_kw, order=by).actions
+    actions = {action.circuit_id: action for action in chosen}
     back = [circuit for circuit_id, circuit in held.items() if circuit_id not in actions]
     if any(_must_stay_off(circuit, _configured(circuit, panel), now) for circuit in back):
         return CurtailmentPlan()
@@ -291,8 +296,22 @@ def reasons_not_curtailed(
     for circuit in panel.circuits:
         held = None if event is None else event.circuit(circuit.id)
         if held is None or not held.counts:
-            reasons[circuit.id] = _reason_spared(circuit, held, reading, limits, now, end_ts)
+            reason = _reason_spared(circuit, held, reading, limits, now, end_ts)
+            if event is not None and reason.code is ReasonCode.NOT_NEEDED:
+                reason = _reason_not_needed(event, circuit, reading)
+            reasons[circuit.id] = reason
     return reasons
+
+
+def _reason_not_needed(event: Event, circuit: PanelCircuit, reading: PanelReading) -> Reason:
+    """With the figure that a person asks for: what it would be too much by."""
+    power_kw = reading.circuit(circuit.id).power_kw or 0.0
+    missing_kw = event.request.shed_kw - event.predicted_kw
+    over_kw = selectable_circuit_kw(circuit, power_kw) - missing_kw
+    text = "not needed"
+    if circuit.control is PanelCircuitControl.SWITCH and event.circuits and over_kw >= 0.05:
+        text = f"not needed: would be {over_kw:.1f} kW too much"
+    return Reason(ReasonCode.NOT_NEEDED, text)
 
 
 def _reason_spared(

@@ -55,6 +55,7 @@ class EventCompletion:
     def fail(self, event: Event, reason: Reason, now: float) -> Effects:
         """Nothing was shed: report it, and undo what may have been written all the same."""
         acks = self._site.replies.to_event(event, AckStatus.FAILED, now, reason)
+        event.end_soon(reason)  # the record says why
         if event.circuits:
             return [*self.begin(event, now), *acks]
         event.to(EventState.REJECTED)

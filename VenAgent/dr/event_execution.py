@@ -335,6 +335,8 @@ class EventExecution:
         event = self._running()
         self._completion.at_once = self._completion.at_once or at_once
         if self.is_idle:
+            if event.request.end_ts > now:
+                event.end_soon(reason)  # the record says why it was cut short
             return self._end(event, now)
         if event.state is EventState.SHEDDING and event.end_reason is None:
             event.end_soon(reason)

@@ -31,6 +31,16 @@ class ReleasePolicy(str, Enum):
     LEAST_IMPORTANT_FIRST = "least_important_first"
 
 
+class PriorityPolicy(str, Enum):
+    """How the priorities of circuits decide which are shed."""
+
+    BEST_FIT = "best_fit"
+    """Land on the request, with as few important priorities as that needs."""
+    STRICT = "strict"
+    """No circuit is shed while a less important one that could be is not; more than the request is
+    shed if need be."""
+
+
 @dataclass(frozen=True)
 class Policy:
     """Times in seconds."""
@@ -50,6 +60,7 @@ class Policy:
     rebound_sec: float = 900.0
     on_stop: StopPolicy = StopPolicy.RESTORE
     release_order: ReleasePolicy = ReleasePolicy.MOST_IMPORTANT_FIRST
+    priority_order: PriorityPolicy = PriorityPolicy.BEST_FIT
     max_scheduled: int = 200
     """So many events may wait; one more is refused."""
 

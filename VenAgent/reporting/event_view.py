@@ -69,6 +69,20 @@ def _circuit_message(circuit: ShedCircuit) -> dict[str, Any]:
     }
 
 
+def _page_state(event: Event) -> str:
+    """`failed`: what was begun to be written is put back, and nothing was shed."""
+    never_began = event.state is EventState.COMPLETED and event.active_ts is None
+    return "failed" if never_began else event.state.value
+
+
+def _origin(event: Event) -> str:
+    """Who sent it, as far as its ids tell: `page`, `operator` (the backend's), or `cloud`."""
+    correlation_id = event.request.correlation_id or ""
+    if correlation_id.startswith("page-") or event.event_id.startswith("page-"):
+        return "page"
+    return "operator" if correlation_id.startswith("evt-") else "cloud"
+
+
 def _restored(event: Event) -> dict[str, int] | None:
     """How far a restoration is; None while none is under way."""
     if event.state is not EventState.RESTORING:
@@ -80,9 +94,11 @@ def _restored(event: Event) -> dict[str, int] | None:
 def event_view_for_page(event: Event) -> dict[str, Any]:
     """For the local page and its JSON API."""
     request, began, over = event.request, event.active_ts is not None, event.state.over
+    why, ender = event.end_reason, event.ended_by
+    reasons = [None if why is None else why.text, event.left_out() if began else None]
     return {
         "event_id": event.event_id,
-        "state": event.state.value,
+        "state": _page_state(event),
         "kind": request.kind.value,
         "test": request.is_test,
         "import_kw": json_number(request.import_kw),
@@ -95,7 +111,11 @@ def event_view_for_page(event: Event) -> dict[str, Any]:
         "measured_kw": json_number(event.measured_kw),
         "baseline_kw": json_number(event.baseline_kw),
         "circuits": [circuit.circuit_id for circuit in event.circuits if circuit.confirmed],
-        "reason": event.left_out() if began else None,
+        "origin": _origin(event),
+        "reason": "; ".join(filter(None, reasons)) or None,
+        "reason_code": None if why is None else why.code.value,
+        "ended_by": None if ender is None else ender.op,
+        "opted_out": event.opted_out,
         "restored": _restored(event),
         "summary": event_completion_summary(event) if over and began else None,
     }

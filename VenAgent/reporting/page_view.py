@@ -15,11 +15,14 @@ from VenAgent.dr.panel import PanelCircuit, PanelCircuitControl, PanelCircuitRea
 from VenAgent.dr.shed_circuit import ShedCircuit
 from VenAgent.reporting.active_alerts import ActiveAlerts
 from VenAgent.reporting.event_view import event_view_for_page
+from VenAgent.reporting.page_archive import PageArchive
 from VenAgent.reporting.power_curve import PowerCurve, PowerCurveFile
 from VenAgent.reporting.reporter import Reporter
 from VenAgent.reporting.status import CloudStatus
 from VenAgent.storage.event_record import from_event_record
 from VenAgent.storage.journal import Journal
+from VenAgent.storage.minute_power import MinutePower
+from VenAgent.storage.power_history import PowerHistory
 from VenAgent.version import __version__
 
 if TYPE_CHECKING:
@@ -45,8 +48,8 @@ class _CommandDoor(Protocol):
 
 class PageView:
     """One site, read only when it is asked. `cloud` and `health` (what `vctl status` shows) are
-    asked each time; `curve_path`: where the curve of the last hour is kept; `pause`: lets the
-    agent's other greenlets have a turn."""
+    asked each time; `data`: the folder where the page's curves are kept; `pause`: lets the agent's
+    other greenlets have a turn."""
 
     def __init__(
         self,
@@ -58,7 +61,8 @@ class PageView:
         door: _CommandDoor,
         cloud: Callable[[], CloudStatus],
         health: Callable[[], Mapping[str, str]],
-        curve_path: Path,
+        data: Path,
+        history: PowerHistory,
         clock: Callable[[], float] = time.time,
         pause: Callable[[], None] = lambda: None,
     ) -> None:
@@ -73,8 +77,12 @@ class PageView:
         self._clock = clock
         self._pause = pause
         self._curve = PowerCurve()
-        self._curve_file = PowerCurveFile(curve_path, self._curve, engine.panel.measured_by)
+        self._curve_file = PowerCurveFile(
+            data / "curve.json", self._curve, engine.panel.measured_by
+        )
         self._curve_file.load(clock())
+        self._minutes = MinutePower(data / "minutes.sqlite")
+        self._archive = PageArchive(engine, journal, history, self._minutes, pause)
         self._finished: list[dict[str, Any]] | None = None
         self._finished_at = 0.0
         self._changes = 0
@@ -180,16 +188,28 @@ class PageView:
     def history(self) -> Json:
         return self._curve.columns(self._clock())
 
+    def event_in_full(self, event_id: str) -> Json | None:
+        return self._archive.event(event_id)
+
+    def interval_power(self, start_ts: float, count: int) -> Json:
+        return self._archive.interval_power(start_ts, count)
+
+    def minute_power(self, circuit_id: str | None, start_ts: float, minutes: int) -> Json:
+        return self._archive.minute_power(circuit_id, start_ts, minutes)
+
     def remember(self, reading: PanelReading) -> None:
         """One more point of the curve."""
         engine = self._engine
-        baseline_kw = engine.baseline_kw(self._clock())
+        baseline_kw, target_kw = engine.baseline_kw(self._clock()), _target_kw(engine.running)
         self._curve_file.measure_by(engine.panel.measured_by)
-        self._curve.add(reading.ts, reading.power_kw, baseline_kw, _target_kw(engine.running))
+        self._curve.add(reading.ts, reading.power_kw, baseline_kw, target_kw)
+        circuits = {each.id: reading.circuit(each.id).power_kw for each in engine.panel.circuits}
+        self._minutes.add(reading.ts, reading.power_kw, baseline_kw, target_kw, circuits)
         self._curve_file.save_if_due(self._clock())
 
     def close(self) -> None:
         self._curve_file.save(self._clock())
+        self._minutes.close()
 
     # ---- what is to be -------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from VenAgent.dr.event import EventState
 from VenAgent.storage.quarantine import put_in_quarantine
 
 ACKS_KEPT = 2_000
+ACKS_AT_ONCE = 250
+"""So many are looked through before others have a turn."""
 COMMANDS_KEPT = 2_000
 EVENTS_KEPT = 1_000
 STEPS_KEPT = 50_000
@@ -216,6 +218,28 @@ class Journal:
             "SELECT event FROM events ORDER BY changed_ts DESC LIMIT ?", (limit,)
         ).fetchall()
         return (json.loads(row[0]) for row in rows)
+
+    def event(self, event_id: str) -> dict[str, Any] | None:
+        """What was last written of one event; None if it is not known."""
+        row = self._db.execute(
+            "SELECT event FROM events WHERE event_id = ?", (event_id,)
+        ).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def acks_of(self, event_id: str, pause: Callable[[], None]) -> list[dict[str, Any]]:
+        """The acks that report one event, oldest first; all are looked through in pieces, with
+        `pause` in between."""
+        (newest,) = self._db.execute("SELECT max(id) FROM acks").fetchone()
+        found: list[dict[str, Any]] = []
+        for begin in range(max(0, (newest or 0) - ACKS_KEPT), newest or 0, ACKS_AT_ONCE):
+            rows = self._db.execute(
+                "SELECT body FROM acks WHERE id > ? AND id <= ? "
+                "AND json_extract(body, '$.event_id') = ? ORDER BY id",
+                (begin, begin + ACKS_AT_ONCE, event_id),
+            ).fetchall()
+            found += [json.loads(row[0]) for row in rows]
+            pause()
+        return found
 
     def last_ts(self) -> float | None:
         """When a decision or a step was last written; None in a new journal."""

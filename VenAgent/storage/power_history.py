@@ -120,6 +120,19 @@ class PowerHistory:
             self._view = self._closed_intervals()
         return self._view
 
+    def interval_rows(self, start_ts: float, count: int) -> list[tuple[int, float, float, bool]]:
+        """Start, mean power (kW), covered time (s) and whether an event touched it, of those known
+        of `count` intervals from `start_ts` on; the open one too. For a person to look at: also
+        what is covered too little to be a sample."""
+        begin = interval_of(start_ts)
+        found = []
+        for start in range(begin, begin + count * INTERVAL_SEC, INTERVAL_SEC):
+            row = self._rows.get(start)
+            if row is not None and row.covered_sec > 0.0:
+                mean_kw = row.energy_kj / row.covered_sec
+                found.append((start, mean_kw, row.covered_sec, row.in_event))
+        return found
+
     def add(self, ts: float, power_kw: float | None, in_event: bool) -> None:
         """A reading of `ts` (epoch s). `in_event`: something was shed then, or being restored.
 

@@ -11,7 +11,10 @@ In the page's process:
 - `remote_page_source.py` the site, asked of the agent and kept a moment
 - `http_server.py`        the connections, all with a bound (gevent)
 - `wsgi_app.py`           which request is answered by what
-- `json_api.py`           the JSON answers
+- `json_api.py`           the JSON answers: what is
+- `past_api.py`           what was: energy, an event in full, a circuit's curve
+- `power_pages.py`        power of the past, asked of the agent page by page
+- `csv_download.py`       tables for a spreadsheet
 - `access_guard.py`       who may see, and who may change: host, origin, token, session, CSRF
 - `http_messages.py`      requests, responses, and the headers that every response carries
 - `live_stream.py`        the live view: server-sent events, bounded (gevent)

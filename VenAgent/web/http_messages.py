@@ -105,18 +105,34 @@ class HttpRequest:
 
     def whole_number(self, name: str, default: int, lowest: int, highest: int) -> int:
         """A number of the query. Raises HttpError for anything else."""
-        reason = f"{name} must be a whole number from {lowest} to {highest}"
-        try:
-            values = parse_qs(self._environ.get("QUERY_STRING", ""), max_num_fields=20).get(name)
-        except ValueError:
-            raise HttpError(HTTPStatus.BAD_REQUEST, "the query has too many fields") from None
-        if not values:
+        value = self._query(name)
+        if value is None:
             return default
-        if values[-1].isascii() and values[-1].isdigit() and len(values[-1]) < 10:
-            number = int(values[-1])
+        if value.isascii() and value.isdigit() and len(value) < 10:
+            number = int(value)
             if lowest <= number <= highest:
                 return number
+        reason = f"{name} must be a whole number from {lowest} to {highest}"
         raise HttpError(HTTPStatus.BAD_REQUEST, reason)
+
+    def text(self, name: str, longest: int) -> str:
+        """A text of the query. Raises HttpError if it is missing or longer."""
+        value = self._query(name)
+        if not value or len(value) > longest:
+            reason = f"{name} must be given, with at most {longest} characters"
+            raise HttpError(HTTPStatus.BAD_REQUEST, reason)
+        return value
+
+    def _query(self, name: str) -> str | None:
+        """A field of the query; None without it. Raises HttpError if it stands there twice."""
+        query = self._environ.get("QUERY_STRING", "")
+        try:
+            values = parse_qs(query, keep_blank_values=True, max_num_fields=20).get(name)
+        except ValueError:
+            raise HttpError(HTTPStatus.BAD_REQUEST, "the query has too many fields") from None
+        if values is not None and len(values) > 1:
+            raise HttpError(HTTPStatus.BAD_REQUEST, f"{name} stands twice in the query")
+        return None if values is None else values[0]
 
     def json(self) -> dict[str, Any]:
         """The body, a JSON object (no body: an empty one). Raises HttpError for anything else."""

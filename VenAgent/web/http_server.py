@@ -16,6 +16,7 @@ from http import HTTPStatus
 from typing import Any
 
 import gevent
+from gevent.lock import Semaphore
 from gevent.pool import Pool
 from gevent.pywsgi import WSGIHandler, WSGIServer
 
@@ -24,6 +25,7 @@ from VenAgent.web.http_messages import MAX_BODY_BYTES
 from VenAgent.web.live_stream import LiveStream
 from VenAgent.web.page_settings import PageSettings
 from VenAgent.web.page_source import Json, PageReadSource
+from VenAgent.web.power_pages import PowerPages
 from VenAgent.web.static_assets import StaticAssets
 from VenAgent.web.wsgi_app import WsgiApp
 
@@ -65,7 +67,8 @@ class HttpServer:
         )
         self.stream = LiveStream(site, settings.max_clients)
         self.connections = _Connections()
-        app = WsgiApp(site, change, guard, self.stream.open, StaticAssets(), settings)
+        pages = PowerPages(site, Semaphore(), lambda: gevent.sleep(0))
+        app = WsgiApp(site, change, guard, self.stream.open, StaticAssets(), settings, pages)
         self._server = _Server(
             listener,
             app,

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from VenAgent.version import __version__
 from VenAgent.web.access_guard import AccessGuard
 from VenAgent.web.http_messages import HttpRequest, HttpResponse, http_json_response
+from VenAgent.web.page_settings import PageSettings
 from VenAgent.web.page_source import PageReadSource
 
 EVENTS_SHOWN = 20
@@ -16,17 +17,18 @@ EVENTS_AT_MOST = 500
 class JsonApi:
     """Each method answers one call."""
 
-    def __init__(self, site: PageReadSource, guard: AccessGuard, *, read_only: bool) -> None:
+    def __init__(self, site: PageReadSource, guard: AccessGuard, settings: PageSettings) -> None:
         self._site = site
         self._guard = guard
-        self._read_only = read_only
+        self._settings = settings
 
     def session(self, _request: HttpRequest) -> HttpResponse:
         """What a page needs before it may change anything."""
         return http_json_response(
             {
                 "csrf_token": self._guard.csrf_token,
-                "read_only": self._read_only,
+                "read_only": self._settings.read_only,
+                "site_name": self._settings.site_name,
                 "needs_token": self._guard.needs_token,
                 "version": __version__,
             }

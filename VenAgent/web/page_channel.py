@@ -3,7 +3,7 @@
 The agent holds one end of a socket pair, the page's process the other; nothing else can reach it.
 
 - to the process: first its settings; then `{"id", "result"}` or `{"id", "error"}`, `{"touched"}`
-- from it: `{"id", "read", "limit"}`, `{"id", "change", "item", "body"}`, `{"log": [level, text]}`;
+- from it: `{"id", "read", "of"}`, `{"id", "change", "item", "body"}`, `{"log": [level, text]}`;
   last `{"leaving"}`, if it ends because nobody looks
 """
 

@@ -171,6 +171,7 @@ class PageServer:
             max_clients=settings.max_clients,
             prefix=settings.prefix,
             proxies=settings.proxies,
+            site_name=settings.site_name,
             csrf_token=self._csrf_token,
         )
 
@@ -194,16 +195,17 @@ class PageServer:
 
     def _read(self, message: Mapping[str, Any]) -> Any:
         site = self._site
-        name = message["read"]
-        if name == "events":
-            return list(site.events(int(message["limit"])))
-        reads: dict[str, Callable[[], Any]] = {
+        reads: dict[str, Callable[..., Any]] = {
             "status": site.status,
             "circuits": lambda: list(site.circuits()),
+            "events": lambda limit: list(site.events(int(limit))),
             "alerts": site.alerts,
             "history": site.history,
+            "event_in_full": site.event_in_full,
+            "interval_power": site.interval_power,
+            "minute_power": site.minute_power,
         }
-        return reads[name]()
+        return reads[message["read"]](*message.get("of", ()))
 
     def _change(self, process: _Process, message: Mapping[str, Any]) -> None:
         """A command waits for its ack: in a greenlet of its own, so many at a time."""

@@ -22,6 +22,8 @@ class PageSettings:
     """The path below which a proxy shows the page, without a slash at the end."""
     proxies: tuple[str, ...] = ()
     """Addresses whose X-Forwarded-For, -Host and -Prefix are believed."""
+    site_name: str = ""
+    """What people call the site; empty: its VEN id."""
     csrf_token: str | None = None
     """Given by the agent, so that it outlives the page's process."""
 

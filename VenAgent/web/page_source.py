@@ -30,6 +30,16 @@ class PageReadSource(Protocol):
     def history(self) -> Json:
         """The power of the last hour, in columns."""
 
+    def event_in_full(self, event_id: str) -> Json | None:
+        """One event in full, with its circuits and acks; None if it is not known."""
+
+    def interval_power(self, start_ts: float, count: int) -> Json:
+        """Means of 15 minutes in columns: those known of `count` intervals from `start_ts` on."""
+
+    def minute_power(self, circuit_id: str | None, start_ts: float, minutes: int) -> Json:
+        """Means of a minute in columns, of a circuit or (None) of the site: those known of at most
+        240 minutes from `start_ts` on."""
+
 
 class PageSource(PageReadSource, Protocol):
     """The same, and what a person may change there."""

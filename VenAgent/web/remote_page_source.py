@@ -34,7 +34,7 @@ class RemotePageSource:
         self._clock = clock
         self._count = 0
         self._waiting: dict[int, AsyncResult] = {}
-        self._kept: dict[tuple[str, int], tuple[float, AsyncResult]] = {}
+        self._kept: dict[tuple[Any, ...], tuple[float, AsyncResult]] = {}
 
     # ---- what comes from the agent ---------------------------------------------------------
 
@@ -69,13 +69,22 @@ class RemotePageSource:
     def history(self) -> Json:
         return self._read("history")
 
-    def _read(self, name: str, limit: int = 0) -> Any:
-        key = (name, limit)
+    def event_in_full(self, event_id: str) -> Json | None:
+        return self._read("event_in_full", event_id)
+
+    def interval_power(self, start_ts: float, count: int) -> Json:
+        return self._read("interval_power", start_ts, count)
+
+    def minute_power(self, circuit_id: str | None, start_ts: float, minutes: int) -> Json:
+        return self._read("minute_power", circuit_id, start_ts, minutes)
+
+    def _read(self, name: str, *of: Any) -> Any:
+        key = (name, *of)
         at, answer = self._kept.get(key, (0.0, None))
         if answer is None or self._clock() - at > FRESH_SEC:
             if len(self._kept) >= KEPT_ANSWERS:
                 self._kept.clear()
-            answer = self._ask(read=name, limit=limit)
+            answer = self._ask(read=name, of=of)
             self._kept[key] = (self._clock(), answer)
         return self._answer(answer, READ_WITHIN_SEC)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
@@ -16,12 +17,15 @@ from VenAgent.web.http_messages import HttpError, HttpRequest, HttpResponse, htt
 from VenAgent.web.json_api import JsonApi
 from VenAgent.web.page_settings import PageSettings
 from VenAgent.web.page_source import Json, PageReadSource
+from VenAgent.web.past_api import PastApi
+from VenAgent.web.power_pages import PowerPages
 from VenAgent.web.prometheus_metrics import CONTENT_TYPE, prometheus_metrics
 from VenAgent.web.static_assets import StaticAssets
 
 _log = logging.getLogger(__name__)
 
 _CIRCUIT = re.compile(r"/api/circuits/([A-Za-z0-9_.:-]{1,64})")
+_CIRCUIT_POWER = re.compile(r"/api/circuits/([A-Za-z0-9_.:-]{1,64})/power(\.csv)?")
 _STATIC = re.compile(r"/static/([A-Za-z0-9_.-]{1,64})")
 
 Handler = Callable[[HttpRequest], HttpResponse]
@@ -42,6 +46,8 @@ class WsgiApp:
         stream: Stream,
         assets: StaticAssets,
         settings: PageSettings,
+        pages: PowerPages,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._site = site
         self._change_site = change
@@ -49,7 +55,8 @@ class WsgiApp:
         self._stream = stream
         self._assets = assets
         self._settings = settings
-        api = JsonApi(site, guard, read_only=settings.read_only)
+        api = JsonApi(site, guard, settings)
+        past = PastApi(site, pages, clock)
         self._open: dict[str, Handler] = {
             "/": self._page,
             "/login": lambda request: assets.respond(request, "login.html"),
@@ -62,9 +69,15 @@ class WsgiApp:
             "/api/events": api.events,
             "/api/history": api.history,
             "/api/alerts": api.alerts,
+            "/api/power": past.power,
+            "/api/power.csv": past.power_csv,
+            "/api/event": past.event,
+            "/api/event/power": past.event_power,
+            "/api/events.csv": past.events_csv,
             "/api/stream": self._live,
             "/metrics": self._metrics,
         }
+        self._past = past
         self._changes = {
             "/api/events": "start_event",
             "/api/restore": "restore",
@@ -112,9 +125,13 @@ class WsgiApp:
         if handler is None:
             handler = self._guarded.get(request.path)
             self._guard.require(request)
-        if handler is None:
+        if handler is not None:
+            return handler(request)
+        curve = _CIRCUIT_POWER.fullmatch(request.path)
+        if curve is None:
             raise HttpError(HTTPStatus.NOT_FOUND, "there is nothing at this address")
-        return handler(request)
+        answer = self._past.circuit_power_csv if curve[2] else self._past.circuit_power
+        return answer(request, curve[1])
 
     def _change(self, request: HttpRequest) -> HttpResponse:
         if request.path == "/login":

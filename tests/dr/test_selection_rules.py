@@ -29,6 +29,7 @@ from VenAgent.dr.circuit_selection import (
     select_circuits,
 )
 from VenAgent.dr.panel import PanelCircuitControl, PanelReading
+from VenAgent.dr.policy import PriorityPolicy
 
 
 def plan_for_house(request_kw: float, draws_kw: dict[str, float] | None = None) -> CircuitSelection:
@@ -175,3 +176,33 @@ def test_a_panel_of_a_thousand_circuits_is_planned_in_milliseconds(request_kw: f
         assert made.predicted_kw == pytest.approx(request_kw, rel=TOLERANCE)
     else:
         assert len(made.actions) == 1000
+
+
+def strictly(request_kw: float, draws_kw: dict[str, float] | None = None) -> CircuitSelection:
+    panel = house_panel()
+    pool = circuit_candidates(panel, reading_of(panel, draws_kw or DRAWS_KW))
+    return select_circuits(pool, request_kw, order=PriorityPolicy.STRICT)
+
+
+def test_in_strict_order_a_less_important_priority_is_used_up_first() -> None:
+    """Best fit leaves the dryer (priority 5) and takes from the EV (4) what is missing."""
+    assert set(by_id(plan_for_house(5.0))) == {"heater1", "ev1"}
+    assert set(by_id(strictly(5.0))) == {"heater1", "dryer1"}
+    assert set(by_id(strictly(2.5))) == {"dryer1"}
+    more = by_id(strictly(9.0))
+    assert set(more) == {"heater1", "dryer1", "ev1"}
+    assert sum(action.shed_kw for action in more.values()) == pytest.approx(9.0, abs=0.2)
+
+
+@pytest.mark.parametrize("request_kw", [0.1, 1.0, 2.9, 5.0, 7.6, 11.0, 14.8, 18.9, 21.0, 50.0])
+def test_in_strict_order_nothing_is_passed_over(request_kw: float) -> None:
+    """A circuit is touched only when all of less important priorities are shed to their end."""
+    panel = house_panel()
+    pool = circuit_candidates(panel, reading_of(panel, DRAWS_KW))
+    taken = by_id(strictly(request_kw))
+    last = max(candidate.rank for candidate in pool if candidate.circuit.id in taken)
+    for each in pool:
+        if each.rank < last:
+            assert taken[each.circuit.id].shed_kw == pytest.approx(each.max_shed_kw, abs=0.15)
+    shed_kw = sum(action.shed_kw for action in taken.values())
+    assert shed_kw >= min(request_kw * 0.95, total_shed_kw(pool)) - 0.2

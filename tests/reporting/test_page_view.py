@@ -17,6 +17,7 @@ from tests.dr.house import House
 from VenAgent.cloud.link_state import LinkPhase, LinkState
 from VenAgent.cloud.outbox import OutboxBacklog
 from VenAgent.contract.telemetry import TelemetryQuality
+from VenAgent.dr.effects import SendAckEffect
 from VenAgent.dr.event import Event
 from VenAgent.reporting import page_view as web_view
 from VenAgent.reporting import telemetry_builder as report
@@ -25,6 +26,7 @@ from VenAgent.reporting.event_view import event_view_for_page
 from VenAgent.reporting.page_view import EVENTS_AT_ONCE, READ_AGAIN_SEC, PageView
 from VenAgent.reporting.status import CloudStatus
 from VenAgent.storage.journal import Journal
+from VenAgent.storage.power_history import PowerHistory
 
 EXPIRES_TS = 1_770_000_000.0
 
@@ -32,7 +34,7 @@ EXPIRES_TS = 1_770_000_000.0
 class Viewed:
     """A house with its agent, and the page's view of it. `catch_up`: its journal, on a disk."""
 
-    def __init__(self, journal: Journal, curve: Path) -> None:
+    def __init__(self, journal: Journal, data: Path) -> None:
         self.house = House()
         self.journal = journal
         house = self.house
@@ -65,7 +67,8 @@ class Viewed:
             door=SimpleNamespace(command=lambda fields: {"ok": True, **fields}),
             cloud=lambda: cloud,
             health=lambda: health,
-            curve_path=curve,
+            data=data,
+            history=PowerHistory(data / "history.sqlite", house.now),
             clock=lambda: house.now,
         )
         self.view = make()
@@ -90,7 +93,7 @@ class Viewed:
 @pytest.fixture
 def viewed(tmp_path: Path) -> Iterator[Viewed]:
     journal = Journal(tmp_path / "journal.sqlite")
-    yield Viewed(journal, tmp_path / "curve.json")
+    yield Viewed(journal, tmp_path)
     journal.close()
 
 
@@ -125,7 +128,8 @@ def test_an_event_shows_its_target_what_it_shed_and_why_others_were_spared(viewe
     assert heater["reason"] == "switched off, 4.5 kW less: priority 5"
     assert circuits["ev1"]["state"] == "limited"
     assert circuits["ev1"]["reason"].startswith("limited to 6.")
-    assert circuits["dryer1"]["reason"] == "not needed"
+    assert circuits["dryer1"]["reason"] == "not needed: would be 3.0 kW too much"
+    assert circuits["lights1"]["reason"] == "not needed"  # it could be lowered a little
     assert viewed.view.events(5)[0]["event_id"] == "e1"
 
 
@@ -213,6 +217,74 @@ def test_an_event_that_never_began_has_no_summary(viewed: Viewed) -> None:
     viewed.catch_up()
     (event,) = viewed.view.events(5)
     assert (event["state"], event["summary"], event["predicted_kw"]) == ("cancelled", None, None)
+
+
+def test_the_record_says_why_an_event_ended_and_who_ended_it(viewed: Viewed) -> None:
+    house = viewed.house
+    house.send("event", shed_kw=3.0, duration_sec=600, event_id="ended")
+    house.wait(30.0)
+    house.send("restore", event_id="ended")
+    house.wait(60.0)
+    house.send("event", shed_kw=3.0, duration_sec=600, event_id="left")
+    house.wait(30.0)
+    house.do(house.engine.opt_out("guests in the house", None, house.now))
+    house.wait(60.0)
+    house.send("event", shed_kw=3.0, duration_sec=60, event_id="refused")
+    house.do(house.engine.opt_in(house.now))
+    house.send("event", shed_kw=3.0, duration_sec=60, event_id="whole")
+    house.wait(120.0)
+    house.broken.update(circuit.id for circuit in house.panel.circuits)
+    house.send("event", shed_kw=3.0, duration_sec=60, event_id="failed")
+    house.wait(60.0)
+    viewed.catch_up()
+    events = {event["event_id"]: event for event in viewed.view.events(9)}
+    assert events["ended"]["reason"] == "ended by command"
+    assert (events["ended"]["reason_code"], events["ended"]["ended_by"]) == (
+        "ended_by_command",
+        "restore",
+    )
+    assert events["left"]["reason"] == "guests in the house"
+    assert (events["left"]["reason_code"], events["left"]["opted_out"]) == ("opted_out", True)
+    assert events["refused"]["state"] == "rejected"
+    assert "guests in the house" in events["refused"]["reason"]
+    assert (events["whole"]["reason"], events["whole"]["reason_code"]) == (None, None)
+    assert events["failed"]["state"] == "failed"
+    assert events["failed"]["reason"]
+    assert events["ended"]["circuits"]  # kept when it ends early
+
+
+def test_an_event_in_full_has_its_circuits_and_acks(viewed: Viewed) -> None:
+    house = viewed.house
+    house.send("event", shed_kw=5.0, duration_sec=60, event_id="e1")
+    assert viewed.view.event_in_full("e1") is not None  # while it runs
+    house.wait(120.0)
+    viewed.catch_up()
+    acks = [SendAckEffect(ack, is_reply=False) for ack in house.acks]
+    viewed.journal.write([], acks, house.now)
+    event = viewed.view.event_in_full("e1")
+    assert event is not None
+    json.dumps(event, allow_nan=False)
+    assert {circuit["id"] for circuit in event["circuits"]} == {"heater1", "ev1"}
+    assert event["circuits"][0]["restored"] is True
+    assert [ack["status"] for ack in event["acks"]][:2] == ["accepted", "measured"]
+    assert viewed.view.event_in_full("no such") is None
+
+
+def test_readings_make_the_curves_of_site_and_circuits(viewed: Viewed) -> None:
+    began = viewed.house.now
+    for _ in range(14):
+        viewed.view.remember(viewed.house.read())
+        viewed.house.wait(10.0)
+    site = viewed.view.minute_power(None, began - 120.0, 60)
+    assert site["power_kw"][0] == pytest.approx(TOTAL_KW)
+    assert site["baseline_kw"][0] == pytest.approx(TOTAL_KW)
+    assert viewed.view.minute_power("ev1", began - 120.0, 60)["power_kw"][0] == 7.2
+    assert viewed.view.interval_power(began, 96) == {
+        "ts": [],
+        "power_kw": [],
+        "covered_sec": [],
+        "in_event": [],
+    }
 
 
 def test_a_person_who_opted_out_reads_their_own_words(viewed: Viewed) -> None:

@@ -254,3 +254,22 @@ def test_what_commands_asked_for_is_kept_and_the_oldest_forgotten(
     for number in (1, 2, 3, 1, 4):
         journal.write([], [], NOW, commands=[SaveFingerprintEffect(f"c{number}", f"f{number}")])
     assert Journal(path).fingerprints() == [("c3", "f3"), ("c1", "f1"), ("c4", "f4")]
+
+
+def test_the_acks_of_one_event_are_found_in_pieces(journal: Journal) -> None:
+    pauses: list[int] = []
+    for number in range(600):
+        body = {"correlationId": f"c{number}", "status": "success", "event_id": f"e{number % 100}"}
+        journal.write([], [SendAckEffect(body, is_reply=True)], NOW)
+    found = journal.acks_of("e7", lambda: pauses.append(1))
+    assert [ack["correlationId"] for ack in found] == [
+        f"c{number}" for number in range(7, 600, 100)
+    ]
+    assert len(pauses) == 3
+    assert journal.acks_of("no such", lambda: None) == []
+
+
+def test_an_event_is_found_by_its_id(journal: Journal) -> None:
+    journal.write([record("e1"), record("e2", "completed")], [], NOW)
+    assert journal.event("e2") == record("e2", "completed")
+    assert journal.event("e3") is None

@@ -379,3 +379,14 @@ def test_what_another_meter_measured_is_set_aside_and_used_again_with_that_meter
     again = PowerHistory(path, NOON + 3700.0, measured_by="panel*1")
     assert again.intervals.means[NOON + 1800] == pytest.approx(10_000.0)
     again.close()
+
+
+def test_a_person_sees_what_is_known_of_a_stretch_of_time(tmp_path: Path) -> None:
+    history = PowerHistory(tmp_path / "history.sqlite", NOON)
+    feed(history, NOON, NOON + 900, 8.0)
+    feed(history, NOON + 1800, NOON + 2000, 4.0, in_event=True)
+    rows = history.interval_rows(NOON - 900.0, 96)
+    assert rows == [(NOON, 8.0, 900.0, False), (NOON + 1800, 4.0, 200.0, True)]
+    assert history.interval_rows(NOON, 1) == rows[:1]
+    assert history.interval_rows(NOON + 90_000, 96) == []
+    history.close()

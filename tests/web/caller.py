@@ -13,6 +13,7 @@ from tests.web.fake_site import FakeSite
 from VenAgent.web.access_guard import AccessGuard
 from VenAgent.web.page_changes import PageChanges
 from VenAgent.web.page_settings import PageSettings
+from VenAgent.web.power_pages import PowerPages
 from VenAgent.web.static_assets import StaticAssets
 from VenAgent.web.wsgi_app import WsgiApp
 
@@ -26,6 +27,21 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+class OneReader:
+    """A lock for those who do not wait."""
+
+    def __init__(self) -> None:
+        self.held = False
+
+    def acquire(self, *, timeout: float) -> bool:
+        taken = not self.held
+        self.held = True
+        return taken
+
+    def release(self) -> None:
+        self.held = False
 
 
 @dataclass
@@ -67,6 +83,8 @@ class Caller:
             self._stream,
             ASSETS,
             PageSettings(read_only=read_only, proxies=tuple(proxies), prefix=prefix),
+            PowerPages(self.site, OneReader(), lambda: None, self.clock),
+            self.clock,
         )
 
     def _stream(self, until_ts: float | None) -> Iterable[bytes] | None:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tests.web.fake_archive import LATEST, FakeArchive, fake_event_in_full
 from tests.web.fake_house import HOUSES, FakeCircuit
 from VenAgent.reporting.power_curve import PowerCurve
 
@@ -39,6 +40,7 @@ class FakeSite:
         self._read_ts = clock()
         self._count = 0
         self._curve = PowerCurve()
+        self.archive = FakeArchive(self._power_of, clock)
 
     # ---- what the page asks ----------------------------------------------------------------
 
@@ -139,6 +141,18 @@ class FakeSite:
     def history(self) -> dict[str, Any]:
         return self._curve.columns(self._clock())
 
+    def event_in_full(self, event_id: str) -> dict[str, Any] | None:
+        names = {circuit.id: circuit.name for circuit in self.house}
+        known = [*self.events(500), *self.scheduled]
+        found = next((event for event in known if event["event_id"] == event_id), None)
+        return None if found is None else fake_event_in_full(found, names)
+
+    def interval_power(self, start_ts: float, count: int) -> dict[str, Any]:
+        return self.archive.interval_power(start_ts, count)
+
+    def minute_power(self, circuit_id: str | None, start_ts: float, minutes: int) -> dict[str, Any]:
+        return self.archive.minute_power(circuit_id, start_ts, minutes)
+
     def command(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         self.commands.append(dict(fields))
         handlers = {
@@ -215,6 +229,7 @@ class FakeSite:
                 "circuits": ["heater1"],
                 "reason": None,
                 "restored": None,
+                **LATEST,
                 "summary": {
                     "achieved_shed_kw": round(achieved_kw, 3),
                     "delivered_kwh": round(achieved_kw * duration_sec / 3600, 3),
@@ -248,6 +263,7 @@ class FakeSite:
             "reason": "why " * 500,
             "restored": None,
             "summary": None,
+            **LATEST,
         }
         past = {**record, "state": "of another version", "start_ts": -1e15, "end_ts": 0.0}
         empty = {"achieved_shed_kw": None, "delivered_kwh": None, "shed_percent": None}
@@ -256,6 +272,10 @@ class FakeSite:
 
     def _power_kw(self, ts: float) -> float:
         return round(sum(circuit.power_kw(ts) for circuit in self.house), 3)
+
+    def _power_of(self, circuit_id: str | None, ts: float) -> float:
+        known = {circuit.id: circuit for circuit in self.house}
+        return self._power_kw(ts) if circuit_id is None else known[circuit_id].power_kw(ts)
 
     def _begin(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         if self.refused_reason:
@@ -288,6 +308,7 @@ class FakeSite:
             "reason": None,
             "restored": None,
             "summary": None,
+            **LATEST,
         }
         return {"ok": True, "status": "accepted", "event_id": self.event["event_id"]}
 

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.reporting.test_page_view import Viewed
 from tests.web.caller import Caller
+from VenAgent.dr.effects import SendAckEffect
 from VenAgent.storage.journal import Journal
 from VenAgent.web.prometheus_metrics import prometheus_metrics
 
@@ -24,7 +25,7 @@ WORDS |= {"limit", "load_up", "number", "of"}
 def documented(call: str) -> set[str]:
     row = next(line for line in PAGE.read_text().splitlines() if line.startswith(f"| `{call}"))
     names = re.findall(r"`([^`/]+)`", row.split("|")[2])
-    return {name for each in names for name in re.findall(r"[a-z_]{2,}", each)}
+    return {name for each in names for name in re.findall(r"[a-zA-Z_]{2,}", each)}
 
 
 def fields(value: Any) -> set[str]:
@@ -41,7 +42,7 @@ def fields(value: Any) -> set[str]:
 def viewed(tmp_path: Path) -> Iterator[Viewed]:
     """With an event over, one running and one to come."""
     journal = Journal(tmp_path / "journal.sqlite")
-    viewed = Viewed(journal, tmp_path / "curve.json")
+    viewed = Viewed(journal, tmp_path)
     viewed.house.send("event", shed_kw=4.5, duration_sec=60, event_id="over")
     viewed.house.wait(100.0)
     viewed.catch_up()
@@ -64,6 +65,14 @@ def test_every_field_is_documented_and_nothing_else(viewed: Viewed) -> None:
     assert event | {"events"} == documented("GET /api/events?limit=20") - WORDS
     assert fields(view.history()) == documented("GET /api/history")
     assert fields(view.alerts()) == documented("GET /api/alerts")
+    viewed.journal.write([], [SendAckEffect(ack, is_reply=False) for ack in viewed.house.acks], 1.0)
+    in_full = viewed.view.event_in_full("over")
+    assert fields(in_full) - event == documented("GET /api/event?id") - WORDS - event - {"event"}
+    for call, circuit_id in (("/api/event/power", None), ("/api/circuits/{id}/power", "heater1")):
+        told = fields(viewed.view.minute_power(circuit_id, 0.0, 1))
+        assert told | {"point_sec"} == documented(f"GET {call}?")
+    told = fields(viewed.view.interval_power(0.0, 1))
+    assert told | {"interval_sec"} == documented("GET /api/power?")
     session = Caller().get("/api/session").json()
     assert set(session) == documented("GET /api/session")
 
@@ -80,6 +89,14 @@ def test_the_tests_fake_site_answers_as_a_real_one(viewed: Viewed) -> None:
     real = set(viewed.view.events(5)[0])
     assert all(set(event) - {"state_ts", "target_kw"} == real for event in page.site.events(9))
     assert set(page.site.history()) == set(viewed.view.history())
+    mine, real_one = page.site.event_in_full("evt-3"), viewed.view.event_in_full("over")
+    assert mine is not None
+    assert real_one is not None
+    assert fields(mine) == fields(real_one) | fields(mine["acks"])
+    assert set(page.site.interval_power(0.0, 1)) == set(viewed.view.interval_power(0.0, 1))
+    for circuit_id in (None, "heater1"):
+        mine = page.site.minute_power(circuit_id, 0.0, 1)
+        assert set(mine) == set(viewed.view.minute_power(circuit_id, 0.0, 1))
 
 
 def test_a_real_sites_metrics_are_what_prometheus_reads(viewed: Viewed) -> None:
