@@ -79,6 +79,17 @@ class MeasuredPower:
         paused_ts = None if self.paused_ts is None else self.paused_ts + step_sec
         return replace(self, last_ts=None, paused_ts=paused_ts)
 
+    def since(self, earlier: MeasuredPower) -> MeasuredPower:
+        """What was added to `earlier`, to become this."""
+        return replace(
+            self,
+            samples=self.samples - earlier.samples,
+            seen_sec=self.seen_sec - earlier.seen_sec,
+            kw_sec=self.kw_sec - earlier.kw_sec,
+            baseline_kw_sec=self.baseline_kw_sec - earlier.baseline_kw_sec,
+            paused_sec=self.paused_sec - earlier.paused_sec,
+        )
+
     def settle(self, event_sec: float) -> Settlement:
         """What was delivered, of an event of `event_sec`, pauses included."""
         active_sec = max(0.0, event_sec - self.paused_sec)

@@ -208,6 +208,7 @@ class AgentConfig(ConfigBlock):
             on_stop=self.event.on_stop,
             release_order=self.event.release_order,
             priority_order=self.event.priority_order,
+            max_duration_sec=self.event.max_duration_sec,
             max_scheduled=self.event.max_scheduled,
         )
 

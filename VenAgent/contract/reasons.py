@@ -96,6 +96,8 @@ class ReasonCode(str, Enum):
     NOT_RESPONDED = "not_responded"
     MANUAL_OVERRIDE = "manual_override"
     RESUMED = "resumed"
+    NEXT_INTERVAL = "next_interval"
+    """The next interval of the event has begun."""
     RESTORE_FAILED = "restore_failed"
     # why a circuit is not shed
     NOT_READ = "not_read"

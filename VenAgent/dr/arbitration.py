@@ -48,9 +48,9 @@ class Arbitration:
 
     # ---- accepting and changing ----------------------------------------------------------
 
-    def shed(self, command: ShedCommand, now: float) -> Effects:
+    def shed(self, command: ShedCommand, now: float, lot: float) -> Effects:
         """`event`, `shedPanel` or `shedLoad`: a new event, or a change of one that is known."""
-        event = Event.of(command, now)
+        event = self._event_of(command, now, lot)
         request, refusal = event.request, None
         if request.circuit_id is not None:
             refusal = curtailment_refusal(request.circuit_id, self._site.panel)
@@ -62,10 +62,7 @@ class Arbitration:
             )
         if refusal is not None:
             return self._site.replies.to_event(event, AckStatus.REJECTED, now, refusal)
-        running = self.running
-        known = self.queue.waiting.get(event.event_id)
-        if running is not None and running.event_id == event.event_id:
-            known = running
+        running, known = self.running, self._known(event.event_id)
         if command.dry_run:
             return self._dry_run(event, now)
         if known is not None:
@@ -76,6 +73,23 @@ class Arbitration:
             reason = Reason(ReasonCode.TOO_MANY_SCHEDULED, text)
             return self._site.replies.to_event(event, AckStatus.REJECTED, now, reason)
         return self._accept(event, now)
+
+    def _known(self, event_id: str) -> Event | None:
+        running = self.running
+        if running is not None and running.event_id == event_id:
+            return running
+        return self.queue.waiting.get(event_id)
+
+    def _event_of(self, command: ShedCommand, now: float, lot: float) -> Event:
+        """The event that a command asks for. A site draws its start once: one that has begun goes
+        on, and one that waits keeps its lot."""
+        longest_sec = self._site.policy.max_duration_sec
+        known = self._known(command.event_id or "")
+        if known is not None and (known.active_ts is not None or known is self.running):
+            lot = 0.0
+        elif known is not None and known.lot:
+            lot = known.lot
+        return Event.of(command, now, lot=lot, longest_sec=longest_sec)
 
     def _dry_run(self, event: Event, now: float) -> Effects:
         """What it would shed; an event that is known is not touched."""

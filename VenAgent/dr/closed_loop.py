@@ -46,7 +46,7 @@ class _Settling:
     ) -> bool:
         """Look at a new reading of the panel; if it proves nothing yet, another one is due."""
         self.tries += 1
-        band_kw = band * event.request.shed_kw
+        band_kw = event.band_kw(band)
         as_expected = abs(event.shed_at(power_kw) - self.expected_kw) <= band_kw
         unmoved = previous_kw is not None and abs(power_kw - previous_kw) <= band_kw
         stands_still = unmoved and self.tries >= SETTLE_LEAST_TRIES
@@ -247,9 +247,11 @@ class ClosedLoop:
         return [SaveEventEffect.of(event), ack, *alerts]
 
     def _compare(self, event: Event, power_kw: float, now: float) -> tuple[Effects, Reason | None]:
-        policy, requested_kw = self._site.policy, event.request.shed_kw
-        error_kw = requested_kw - event.shed_at(power_kw)
-        band_kw = policy.band * requested_kw
+        policy = self._site.policy
+        error_kw = event.wanted_kw - event.shed_at(power_kw)
+        if event.wanted_kw <= 0.0 and not event.held():
+            error_kw = 0.0  # an interval without a shed: what is drawn is as it is
+        band_kw = event.band_kw(policy.band)
         if not self._deviation.is_confirmed(error_kw, band_kw, policy.confirm_sec, now):
             return (
                 [RaiseAlertEffect("shed.short")] if self._deviation.since_ts is None else []

@@ -193,9 +193,9 @@ class CommandReplies:
     ) -> dict[str, Any]:
         """An ack of this event under the command that began or last changed it."""
         request, is_measured = event.request, event.measured_kw is not None
-        shown = {
+        shown: dict[str, Any] = {
             "event_id": event.event_id,
-            "requested_shed_kw": json_number(request.shed_kw),
+            "requested_shed_kw": json_number(event.wanted_kw),
             "actual_shed_kw": json_number(event.measured_kw if is_measured else event.predicted_kw),
             "shed_basis": "measured" if is_measured else "predicted",
             "baseline_kw": json_number(event.baseline_kw),
@@ -214,6 +214,8 @@ class CommandReplies:
                 if circuit.counts
             ],
         }
+        if request.levels:
+            shown["interval"] = {"number": event.level + 1, "of": len(request.levels)}
         if request.is_test:
             shown["test"] = True
         return self._ack(

@@ -57,10 +57,11 @@ def plan_curtailment(
     adds or releases some, so that it does not move loads to and fro.
     """
     panel, order = site.panel, site.policy.release_order
-    request = event.request
-    unavailable = site.unavailable(request.end_ts, now)
-    missing_kw = min(request.shed_kw - held_kw, _most_kw(reading))
-    band_kw = site.policy.band * request.shed_kw
+    unavailable = site.unavailable(event.request.end_ts, now)
+    missing_kw = min(event.wanted_kw - held_kw, _most_kw(reading))
+    if event.wanted_kw <= 0.0:  # an interval without a shed: whatever is drawn, all goes back
+        missing_kw = -event.predicted_kw
+    band_kw = event.band_kw(site.policy.band)
     if missing_kw > band_kw or (missing_kw > 0.0 and not event.held()):
         by = site.policy.priority_order
         return _shed_more(event, panel, reading, unavailable, missing_kw, now, by)

@@ -96,16 +96,19 @@ class Engine:
 
     # ---- what comes in -------------------------------------------------------------------
 
-    def command(self, command: Command, now: float) -> Effects:
-        """A command that parsed. The same correlation_id again: the same ack, nothing else."""
+    def command(self, command: Command, now: float, *, lot: float = 0.0) -> Effects:
+        """A command that parsed. The same correlation_id again: the same ack, nothing else.
+
+        `lot`: drawn by the caller, 0 … 1; by it an event begins whose start each site draws.
+        """
         repeated = self.replies.repeat(command, now)
         if repeated is not None:
             return repeated
-        return [*self.replies.take(command), *self._obey(command, now)]
+        return [*self.replies.take(command), *self._obey(command, now, lot)]
 
-    def _obey(self, command: Command, now: float) -> Effects:
+    def _obey(self, command: Command, now: float, lot: float) -> Effects:
         if isinstance(command, ShedCommand):
-            return self._arbitration.shed(command, now) + self._arbitration.advance(now)
+            return self._arbitration.shed(command, now, lot) + self._arbitration.advance(now)
         if isinstance(command, (RestoreCommand, CancelCommand)):
             return self._arbitration.end_by_command(command, now) + self._arbitration.advance(now)
         if isinstance(command, SetLoadCommand):

@@ -78,6 +78,15 @@ class PendingEventModification:
 
 
 @dataclass(frozen=True)
+class EventLevelStart:
+    """When an event entered one of its levels, and what was measured before."""
+
+    index: int
+    ts: float
+    metered: MeasuredPower
+
+
+@dataclass(frozen=True)
 class EventEndedBy:
     """The command that ended an event; it gets its ack once the circuits are back."""
 
@@ -109,6 +118,8 @@ class Event:
     """When its writes were confirmed first."""
     ended_ts: float | None = None
     metered: MeasuredPower = field(default_factory=MeasuredPower)
+    level_starts: tuple[EventLevelStart, ...] = ()
+    """The levels that were entered, in this order; empty for an event of one level."""
     measured_kw: float | None = None
     """What the settled meter showed as shed; None until then."""
     acked: bool = False
@@ -155,6 +166,7 @@ class Event:
     def change(self, request: EventRequest) -> None:
         """A later modification: the event goes on as `request` has it."""
         duplicates = () if self.pending is None else self.pending.duplicate_correlation_ids
+        self._set("level_starts", ())
         self._set("request", request)
         self._set("acked", False)
         self._set("duplicate_correlation_ids", duplicates)
@@ -177,10 +189,18 @@ class Event:
             duplicate_correlation_ids=pending.duplicate_correlation_ids,
         )
 
-    def begin(self) -> None:
+    def begin(self, now: float) -> None:
         """It has precedence: reserve, read, plan and write."""
         self.to(EventState.SHEDDING)
         self._set("preempted_by", None)
+        self.enter_level(now)
+
+    def enter_level(self, now: float) -> None:
+        """The level of this time rules from now on."""
+        index = self.request.level_at(now)
+        if self.request.levels and (not self.level_starts or self.level != index):
+            entered = EventLevelStart(index, now, self.metered)
+            self._set("level_starts", (*self.level_starts, entered))
 
     def reserve_as(self, task_id: str) -> None:
         """The actuator's task from now on; empty: the reservation was taken from us."""
@@ -302,6 +322,8 @@ class Event:
             self._set("request", self.request.shifted(step_sec))
         self._set("active_ts", shifted(self.active_ts))
         self._set("ended_ts", shifted(self.ended_ts))
+        starts = [replace(each, ts=each.ts + step_sec) for each in self.level_starts]
+        self._set("level_starts", tuple(starts))
         self._set("rebound_until_ts", shifted(self.rebound_until_ts))
         self._set("circuits", tuple(circuit.shifted(step_sec) for circuit in self.circuits))
         self._set("metered", self.metered.shifted(step_sec))
@@ -357,6 +379,36 @@ class Event:
     def not_restored(self) -> str:
         """The circuits that could not be put back yet, and why, for a person."""
         return ", ".join(f"{c.circuit_id} ({c.failure})" for c in self.held() if c.failure)
+
+    @property
+    def level(self) -> int:
+        """Which of its levels rules, from 0."""
+        return self.level_starts[-1].index if self.level_starts else 0
+
+    @property
+    def lot(self) -> float:
+        """Which part of the time its start was drawn from it begins after, 0 … 1."""
+        drawn_of_sec = self.request.content.get("randomize_start_sec")
+        return self.request.start_delay_sec / drawn_of_sec if drawn_of_sec else 0.0
+
+    @property
+    def wanted_kw(self) -> float:
+        """What is to be shed now."""
+        return self.request.shed_kw_at(self.level)
+
+    def band_kw(self, band: float) -> float:
+        """How far the shed may be from what is wanted; `band` as a part of it. In an interval
+        without a shed, of the highest of the others."""
+        return band * (self.wanted_kw or self.request.shed_kw)
+
+    def is_level_over(self, now: float) -> bool:
+        """Whether the next level is to rule."""
+        return self.level_end_ts <= now < self.request.end_ts
+
+    @property
+    def level_end_ts(self) -> float:
+        """When what is wanted changes, or the event ends."""
+        return self.request.level_end_ts(self.level)
 
     @property
     def baseline_kw(self) -> float | None:

@@ -172,6 +172,8 @@ def event_completion_summary(event: Event) -> dict[str, Any]:
     end_ts = event.request.end_ts if event.ended_ts is None else event.ended_ts
     settlement = event.metered.settle(end_ts - start_ts)
     achieved_kw = settlement.achieved_kw
+    if event.level_starts and end_ts > start_ts:
+        requested_kw = _mean_requested_kw(event, end_ts)
     return {
         "start_ts": json_number(start_ts),
         "end_ts": json_number(end_ts),
@@ -181,7 +183,9 @@ def event_completion_summary(event: Event) -> dict[str, Any]:
         "requested_shed_kw": json_number(requested_kw),
         "achieved_shed_kw": json_number(achieved_kw),
         "shed_percent": (
-            None if achieved_kw is None else json_number(100.0 * achieved_kw / requested_kw, 1)
+            None
+            if achieved_kw is None or requested_kw <= 0.0
+            else json_number(100.0 * achieved_kw / requested_kw, 1)
         ),
         "samples": settlement.samples,
         "unseen_sec": json_number(settlement.unseen_sec),
@@ -193,4 +197,39 @@ def event_completion_summary(event: Event) -> dict[str, Any]:
         else json_number(baseline.rrmse_percent, 1),
         "baseline_note": None if baseline is None else baseline.note,
         "rebound_kw": json_number(event.rebound_kw),
+        **({"intervals": _interval_summaries(event, end_ts)} if event.level_starts else {}),
     }
+
+
+def _mean_requested_kw(event: Event, end_ts: float) -> float:
+    """Of all its intervals, each by how long it ruled."""
+    ends = [*(start.ts for start in event.level_starts[1:]), end_ts]
+    spans = [
+        (max(0.0, end - start.ts), event.request.shed_kw_at(start.index))
+        for start, end in zip(event.level_starts, ends, strict=True)
+    ]
+    total_sec = sum(sec for sec, _ in spans)
+    return sum(sec * kw for sec, kw in spans) / total_sec if total_sec > 0.0 else 0.0
+
+
+def _interval_summaries(event: Event, end_ts: float) -> list[dict[str, Any]]:
+    """What each interval that was entered delivered."""
+    starts = event.level_starts
+    ends = [*((each.ts, each.metered) for each in starts[1:]), (end_ts, event.metered)]
+    summaries = []
+    for start, (until_ts, metered) in zip(starts, ends, strict=True):
+        settlement = metered.since(start.metered).settle(max(0.0, until_ts - start.ts))
+        summaries.append(
+            {
+                "number": start.index + 1,
+                "start_ts": json_number(start.ts),
+                "end_ts": json_number(until_ts),
+                "requested_shed_kw": json_number(event.request.shed_kw_at(start.index)),
+                "achieved_shed_kw": json_number(settlement.achieved_kw),
+                "avg_kw": json_number(settlement.average_kw),
+                "delivered_kwh": json_number(settlement.delivered_kwh, 6),
+                "samples": settlement.samples,
+                "unseen_sec": json_number(settlement.unseen_sec),
+            }
+        )
+    return summaries

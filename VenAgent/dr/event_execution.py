@@ -6,6 +6,7 @@ wanted of it waits for the report. `prepared`, `written` and `restored` are thos
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from VenAgent.contract.acks import AckStatus
@@ -73,7 +74,7 @@ class EventExecution:
         """Begin `event`, or go on with it; what `taking_over_from` holds shed becomes its own."""
         self.event = event
         self._loop.begin()
-        event.begin()
+        event.begin(now)
         event.resume_metering(now)
         if taking_over_from is not None:
             event.take_over_from(taking_over_from)
@@ -97,6 +98,7 @@ class EventExecution:
                 return self._end(event, now)
             return [SaveEventEffect.of(event), *superseded]
         event.change(request)
+        event.enter_level(now)
         event.to(EventState.SHEDDING)
         return self._reservation.request(event, now)
 
@@ -136,7 +138,8 @@ class EventExecution:
         plan = self._make_plan(event, reading, held_kw, now)
         if plan.circuits:
             return self._writing.begin(event, plan, held_kw, now)
-        if abs(event.request.shed_kw - held_kw) <= self._band_kw(event):
+        over_kw = held_kw - event.wanted_kw
+        if abs(over_kw) <= self._band_kw(event) or (self._is_next_level and over_kw > 0.0):
             self._writing.expected_kw = held_kw
             return self._activate(event, now)
         return self._cannot(event, NOTHING_TO_SHED, now)
@@ -144,9 +147,8 @@ class EventExecution:
     def _make_plan(
         self, event: Event, reading: PanelReading, held_kw: float, now: float
     ) -> CurtailmentPlan:
-        return plan_curtailment(
-            event, self._site, reading, held_kw, now, may_exchange=self._reason is None
-        )
+        may_exchange = self._reason is None or self._is_next_level
+        return plan_curtailment(event, self._site, reading, held_kw, now, may_exchange=may_exchange)
 
     def _baseline(self, event: Event, present_kw: float, now: float) -> EventBaseline:
         site, request = self._site, event.request
@@ -181,7 +183,7 @@ class EventExecution:
             return [*effects, *self._end(event, now)]
         before = self._site.latest  # what has gone back since is not as it shows
         if plan.may_replace and before is not None and plan.missing_kw > self._band_kw(event):
-            held_kw = event.request.shed_kw - plan.missing_kw
+            held_kw = event.wanted_kw - plan.missing_kw
             instead = self._make_plan(event, before, held_kw, now)
             if instead.circuits:
                 return [*effects, *self._writing.begin(event, instead, held_kw, now)]
@@ -221,7 +223,9 @@ class EventExecution:
         lost, self._reservation_lost = self._reservation_lost, None
         if lost is not None and lost[0] == event.task_id:
             return self.preempted(*lost, now)
-        return self.lease_lapsed(now) if self._lease_lapsed else []
+        if self._lease_lapsed:
+            return self.lease_lapsed(now)
+        return self._enter_level(event, now) if event.is_level_over(now) else []
 
     def _cannot(self, event: Event, reason: Reason, now: float) -> Effects:
         """The plan came to nothing. What is shed already stays so, and the event goes on."""
@@ -255,11 +259,22 @@ class EventExecution:
         plan = plan_curtailment(event, self._site, reading, held_kw, now, may_exchange=False)
         if not plan.circuits:
             self._loop.hold_off(now)
-            if held_kw >= event.request.shed_kw:
+            if held_kw >= event.wanted_kw:
                 return []
             return [_shed_short(event, f"{reason.text}, and no load is left", reason.code)]
         event.to(EventState.SHEDDING)
         self._reason = reason
+        reservation = self._reservation
+        return reservation.prepare(event) if event.task_id else reservation.request(event, now)
+
+    def _enter_level(self, event: Event, now: float) -> Effects:
+        """The next interval begins: from what is shed to what it wants, without a restore."""
+        event.meter_until(now, self._site.sampling.gap_limit_sec)
+        event.enter_level(now)
+        event.to(EventState.SHEDDING)
+        number, of = event.level + 1, len(event.request.levels)
+        text = f"interval {number} of {of}: shed {event.wanted_kw:g} kW"
+        self._reason = Reason(ReasonCode.NEXT_INTERVAL, text)
         reservation = self._reservation
         return reservation.prepare(event) if event.task_id else reservation.request(event, now)
 
@@ -399,7 +414,11 @@ class EventExecution:
             return self._after(self._completion.due(event, now))
         if event.state is EventState.SHEDDING and self._reservation.take_due(now):
             return self._reservation.prepare(event)
-        return self._loop.tick(event, now) if event.state is EventState.ACTIVE else []
+        if event.state is not EventState.ACTIVE:
+            return []
+        if event.is_level_over(now):
+            return self._enter_level(event, now)
+        return self._loop.tick(event, now)
 
     def next_deadline(self) -> float | None:
         """When `tick` is next needed; the event's end is the engine's to watch."""
@@ -409,7 +428,8 @@ class EventExecution:
         if event.state is EventState.RESTORING:
             return self._completion.next_deadline(event)
         if event.state is EventState.ACTIVE:
-            return self._loop.next_deadline(event)
+            looked_ts = self._loop.next_deadline(event)
+            return min(event.level_end_ts, math.inf if looked_ts is None else looked_ts)
         times = [ts for ts in (self._overdue_ts, self._reservation.due_ts) if ts is not None]
         return min(times, default=None)
 
@@ -490,7 +510,11 @@ class EventExecution:
         return event.shed_in(reading) if self._site.is_comparable(event) else event.predicted_kw
 
     def _band_kw(self, event: Event) -> float:
-        return self._site.policy.band * event.request.shed_kw
+        return event.band_kw(self._site.policy.band)
+
+    @property
+    def _is_next_level(self) -> bool:
+        return self._reason is not None and self._reason.code is ReasonCode.NEXT_INTERVAL
 
     def _running(self) -> Event:
         assert self.event is not None, "the engine asks only while an event runs"

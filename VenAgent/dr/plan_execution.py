@@ -53,7 +53,7 @@ class PlanExecution:
     def write_again(self, event: Event) -> Effects:
         """Write once more what every circuit is to be: someone may not have heard it."""
         again = [c.rewritten(c.value, c.final_kw) for c in event.held() if not c.switching]
-        return self._write_all(event, again, event.request.shed_kw)
+        return self._write_all(event, again, event.wanted_kw)
 
     def release_all(self, event: Event) -> Effects:
         """Put every circuit back while the event goes on."""
@@ -77,7 +77,7 @@ class PlanExecution:
         """The writes ended. A circuit that went back is given up only when `reading`, taken after,
         does not contradict."""
         plan, self._plan = self._plan, CurtailmentPlan()
-        missing_kw = event.request.shed_kw - self.expected_kw
+        missing_kw = event.wanted_kw - self.expected_kw
         alerts: Effects = []
         for circuit_id in plan.circuit_ids:
             circuit, failure = event.circuit(circuit_id), failures.get(circuit_id)

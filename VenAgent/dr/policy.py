@@ -9,7 +9,13 @@ from enum import Enum
 from VenAgent.contract.commands import CommandFeature
 
 SUPPORTED_FEATURES: frozenset[CommandFeature] = frozenset(
-    {CommandFeature.TEST, CommandFeature.DRY_RUN}
+    {
+        CommandFeature.TEST,
+        CommandFeature.DRY_RUN,
+        CommandFeature.UNTIL_CANCELLED,
+        CommandFeature.RANDOMIZE_START,
+        CommandFeature.INTERVALS,
+    }
 )
 """What the engine carries out beyond one level of shedding; a command that asks for more is refused
 as `not_supported`, never treated as something else."""
@@ -61,6 +67,8 @@ class Policy:
     on_stop: StopPolicy = StopPolicy.RESTORE
     release_order: ReleasePolicy = ReleasePolicy.MOST_IMPORTANT_FIRST
     priority_order: PriorityPolicy = PriorityPolicy.BEST_FIT
+    max_duration_sec: float = 86_400.0
+    """So long an event lasts that no one ends."""
     max_scheduled: int = 200
     """So many events may wait; one more is refused."""
 

@@ -55,7 +55,7 @@ class BusPublisher:
             "event %s %s: %s kW asked for, circuits %s",
             event.event_id,
             event.state.value,
-            event.request.shed_kw,
+            event.wanted_kw,
             ", ".join(circuit.circuit_id for circuit in event.circuits) or "none",
         )
         self.publish("event", event_view_for_bus(event))

@@ -21,7 +21,7 @@ def event_view_for_bus(event: Event) -> dict[str, Any]:
         "op": request.op,
         "correlation_id": request.correlation_id,
         "state": event.state.value,
-        "requested_kw": request.shed_kw,
+        "requested_kw": event.wanted_kw,
         "start_ts": request.start_ts,
         "end_ts": request.end_ts,
         "modification": request.modification,
@@ -29,6 +29,7 @@ def event_view_for_bus(event: Event) -> dict[str, Any]:
         "priority": request.priority,
         "kind": request.kind.value,
         "test": request.is_test,
+        "interval": event_view_interval(event),
         "task_id": event.task_id,
         "baseline_kw": event.baseline_kw,
         "settlement_kw": None if baseline is None else baseline.settlement_kw,
@@ -45,6 +46,12 @@ def event_view_for_bus(event: Event) -> dict[str, Any]:
         "restored": _restored(event),
         "circuits": [_circuit_message(circuit) for circuit in event.circuits],
     }
+
+
+def event_view_interval(event: Event) -> dict[str, int] | None:
+    """Which of its intervals rules; None for an event that has none."""
+    of = len(event.request.levels)
+    return {"number": event.level + 1, "of": of} if of else None
 
 
 def _circuit_message(circuit: ShedCircuit) -> dict[str, Any]:
@@ -103,10 +110,10 @@ def event_view_for_page(event: Event) -> dict[str, Any]:
         "test": request.is_test,
         "import_kw": json_number(request.import_kw),
         "failsafe": False,
-        "interval": None,
+        "interval": event_view_interval(event),
         "start_ts": json_number(request.start_ts),
         "end_ts": json_number(event.ended_ts if over and event.ended_ts else request.end_ts),
-        "requested_kw": json_number(request.shed_kw),
+        "requested_kw": json_number(event.wanted_kw),
         "predicted_kw": json_number(event.predicted_kw) if began else None,
         "measured_kw": json_number(event.measured_kw),
         "baseline_kw": json_number(event.baseline_kw),

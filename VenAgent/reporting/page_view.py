@@ -227,7 +227,7 @@ def _target_kw(event: Event | None) -> float | None:
     """The power that the event aims at, while it sheds."""
     if event is None or event.baseline_kw is None or event.state is EventState.RESTORING:
         return None
-    return event.baseline_kw - event.request.shed_kw
+    return event.baseline_kw - event.wanted_kw
 
 
 def _over(records: Iterable[Mapping[str, Any]], pause: Callable[[], None]) -> list[dict[str, Any]]:

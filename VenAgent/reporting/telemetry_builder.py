@@ -37,7 +37,7 @@ def build_telemetry(
         seq=seq,
         used_power_kw=json_number(power_kw),
         shed_power_kw=json_number(_shed_kw(event, power_kw)),
-        requested_reduction_kw=json_number(event.request.shed_kw) or 0.0 if event else 0.0,
+        requested_reduction_kw=json_number(event.wanted_kw) or 0.0 if event else 0.0,
         event_id=event.event_id if event else None,
         event_test=event is not None and event.request.is_test,
         baseline_power_kw=json_number(engine.baseline_kw(now)),
@@ -97,7 +97,7 @@ def build_reported_shadow(
             if event is None
             else {
                 "event_id": event.event_id,
-                "shed_kw": json_number(event.request.shed_kw),
+                "shed_kw": json_number(event.wanted_kw),
                 "end_ts": json_number(event.request.end_ts),
                 **({"test": True} if event.request.is_test else {}),
             }
@@ -124,7 +124,7 @@ def build_historian_telemetry(
         "power_kw": reading.power_kw,
         "baseline_kw": engine.baseline_kw(now),
         "shed_kw": _shed_kw(event, reading.power_kw),
-        "requested_kw": event.request.shed_kw if event else 0.0,
+        "requested_kw": event.wanted_kw if event else 0.0,
         "predicted_kw": event.predicted_kw if event else 0.0,
     }
     return {name: round(value, 3) for name, value in values.items() if value is not None}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 import time
 import uuid
 from collections import Counter
@@ -174,7 +175,7 @@ class InboundRouter:
         if isinstance(command, GetCommand):
             self._executor.perform(self._ack_get(command, now))
         else:
-            self._executor.perform(self._engine.command(command, now))
+            self._executor.perform(self._engine.command(command, now, lot=random.random()))
         return None
 
     def _refuse_stale(self, command: Command, inbound: InboundMessage) -> None:

@@ -15,6 +15,7 @@ from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.event import (
     Event,
     EventEndedBy,
+    EventLevelStart,
     EventState,
     PendingEventModification,
 )
@@ -38,6 +39,10 @@ def to_event_record(event: Event) -> Record:
         "active_ts": event.active_ts,
         "ended_ts": event.ended_ts,
         "metered": _metered_record(event.metered),
+        "level_starts": [
+            {"index": each.index, "ts": each.ts, "metered": _metered_record(each.metered)}
+            for each in event.level_starts
+        ],
         "measured_kw": event.measured_kw,
         "acked": event.acked,
         "duplicate_correlation_ids": list(event.duplicate_correlation_ids),
@@ -77,6 +82,10 @@ def from_event_record(record: Mapping[str, Any]) -> Event:
         active_ts=record["active_ts"],
         ended_ts=record["ended_ts"],
         metered=_metered(record["metered"]),
+        level_starts=tuple(
+            EventLevelStart(each["index"], each["ts"], _metered(each["metered"]))
+            for each in record.get("level_starts", ())
+        ),
         measured_kw=record["measured_kw"],
         acked=record["acked"],
         duplicate_correlation_ids=tuple(record["duplicate_correlation_ids"]),

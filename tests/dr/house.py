@@ -62,6 +62,8 @@ class House:
         self.policy = policy or Policy(restore_stagger_sec=0.0, rebound_sec=0.0)
         self.now = NOW
         self.report_sec = 5.0
+        self.lot = 0.0
+        """What is drawn of `randomize_start_sec`, as a part of it."""
         self.demand_kw = dict(draws_kw or DRAWS_KW)
         self.closed = {circuit.id: True for circuit in self.panel.circuits}
         self.limits = {
@@ -209,7 +211,7 @@ class House:
         except CommandNotRead as rejected:
             self.do(self.engine.refuse(rejected, self.now))
         else:
-            self.do(self.engine.command(command, self.now))
+            self.do(self.engine.command(command, self.now, lot=self.lot))
         return self.acks[known:]
 
     def wait(self, seconds: float) -> None:
