@@ -19,7 +19,7 @@ from backend.config.settings_block import SettingsError
 from backend.dispatch.dispatch_process import run_dispatch
 from backend.process.garbage_collector import hold_back_garbage_collector
 from backend.process.structured_logs import configure_logs
-from backend.store.database import database_url
+from backend.store.database import DatabaseUnsuitable, database_url
 from backend.store.schema_migration import downgrade_schema, upgrade_schema
 
 T = TypeVar("T")
@@ -44,6 +44,9 @@ def _told_plainly() -> Iterator[None]:
     """A database that is not there ends the command with its reason, in one line."""
     try:
         yield
+    except DatabaseUnsuitable as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
     except (SQLAlchemyError, OSError) as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         typer.echo(f"error: the database cannot be used: {reason}", err=True)
@@ -109,7 +112,7 @@ def openadr_command(
             typer.echo(f"{'ok' if finding.ok else 'error'} {finding.code}: {finding.text}")
         raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
     with _told_plainly():
-        upgrade_schema(settings.database_url)
+        upgrade_schema(settings.schema_url)
         uvloop.run(run_openadr(settings.database_url, speaking))
 
 
@@ -127,9 +130,9 @@ def migrate_command(revision: str = "head") -> None:
     settings = _load_settings()
     with _told_plainly():
         if revision == "head" or revision.startswith("+"):
-            upgrade_schema(settings.database_url, revision)
+            upgrade_schema(settings.schema_url, revision)
         else:
-            downgrade_schema(settings.database_url, revision)
+            downgrade_schema(settings.schema_url, revision)
 
 
 application.add_typer(keys_application, name="key")

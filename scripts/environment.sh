@@ -137,6 +137,11 @@ ensure_postgresql() {
   fi
 }
 
+# For the tests of the backend behind a pooler.
+ensure_pgbouncer() {
+  PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null || install_packages pgbouncer
+}
+
 # For the tests of the local page.
 ensure_chromium() { command -v chromium >/dev/null || install_packages chromium; }
 

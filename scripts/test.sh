@@ -230,7 +230,7 @@ ensure_packages
 ensure_test_tools
 make_scratch
 case " ${parts[*]} " in *" unit "*) make_quick_scratch ;; esac
-case " ${parts[*]} " in *" backend "*) ensure_postgresql ;; esac
+case " ${parts[*]} " in *" backend "*) ensure_postgresql && ensure_pgbouncer ;; esac
 case " ${parts[*]} " in *" browser "* | *" platform "*) ensure_chromium ;; esac
 case " ${parts[*]} " in *" browser "* | *" documents "* | *" platform "*) ensure_test_platform ;; esac
 case " ${parts[*]} " in *" platform "* | *" platform11 "*) ensure_volttron11 ;; esac

@@ -25,8 +25,10 @@ log = structlog.get_logger(__name__)
 
 async def run_api(settings: BackendSettings, api: ApiSettings, dispatch: DispatchSettings) -> None:
     """Until SIGTERM or SIGINT. Raises SQLAlchemyError or OSError when the database is not there."""
-    await asyncio.to_thread(upgrade_schema, settings.database_url)
-    database = Database(settings.database_url, pool_size=10)
+    await asyncio.to_thread(upgrade_schema, settings.schema_url)
+    database = Database(
+        settings.database_url, pool_size=10, direct_url=settings.database_direct_url
+    )
     dispatcher = None
     if settings.event_command_enabled:
         publisher = make_publisher(settings, dispatch)

@@ -11,12 +11,14 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
 from backend.config.broker_settings import BrokerSettings
 from backend.config.kinesis_settings import KinesisSettings
 from backend.config.retention_settings import RetentionSettings
 from backend.config.settings_block import SettingsBlock, SettingsError, settings_variable
+from backend.store.database import POOLER
 from VenAgent.baseline.methods import DEFAULT_METHOD, METHODS
 
 
@@ -40,6 +42,7 @@ BaselineMethod = Annotated[str, AfterValidator(_method)]
 
 def _with_database_url(given: dict[str, str]) -> dict[str, str]:
     """DATABASE_URL from its parts, where only these are given."""
+    given = _with_pooler(given)
     if "DATABASE_URL" in given or "DB_HOST" not in given:
         return given
     port = given.get("DB_PORT", "5432")
@@ -52,8 +55,27 @@ def _with_database_url(given: dict[str, str]) -> dict[str, str]:
         host=given["DB_HOST"],
         port=int(port),
         database=given.get("DB_NAME", "venagent"),
+        query={
+            name: given[f"DB_{name.upper()}"]
+            for name in ("sslmode", "sslrootcert")
+            if f"DB_{name.upper()}" in given
+        },
     )
-    return {**given, "DATABASE_URL": url.render_as_string(hide_password=False)}
+    return _with_pooler({**given, "DATABASE_URL": url.render_as_string(hide_password=False)})
+
+
+def _with_pooler(given: dict[str, str]) -> dict[str, str]:
+    """DATABASE_POOLER stands in the URL, for whoever has only that."""
+    pooler, url = given.get("DATABASE_POOLER"), given.get("DATABASE_URL")
+    if pooler is None or url is None:
+        return given
+    if pooler not in ("transaction", "session"):
+        raise SettingsError(f"DATABASE_POOLER: {pooler!r} is neither transaction nor session")
+    try:
+        pooled = make_url(url).update_query_dict({POOLER: pooler})
+    except ArgumentError:
+        return given  # told when it is used
+    return {**given, "DATABASE_URL": pooled.render_as_string(hide_password=False)}
 
 
 class BackendSettings(SettingsBlock):
@@ -62,6 +84,8 @@ class BackendSettings(SettingsBlock):
     database_url: str = settings_variable(
         "DATABASE_URL", default="sqlite:///venagent-backend.sqlite"
     )
+    database_direct_url: str | None = settings_variable("DATABASE_DIRECT_URL", default=None)
+    """Past a pooler: to migrate, and to hear other processes at once."""
     instance: str = settings_variable(
         "INGEST_INSTANCE", default_factory=lambda: f"{platform.node()}-0"
     )
@@ -97,6 +121,11 @@ class BackendSettings(SettingsBlock):
             "kinesis": KinesisSettings.model_validate(given),
             "retention": RetentionSettings.model_validate(given),
         }
+
+    @property
+    def schema_url(self) -> str:
+        """Where the schema is looked at and changed."""
+        return self.database_direct_url or self.database_url
 
     @property
     def is_postgresql(self) -> bool:

@@ -16,7 +16,7 @@ from backend.store.database import Database
 
 async def run_dispatch(settings: BackendSettings, dispatch: DispatchSettings) -> None:
     """Raises what ended it, if no signal did."""
-    database = Database(settings.database_url)
+    database = Database(settings.database_url, direct_url=settings.database_direct_url)
     publisher = make_publisher(settings, dispatch)
     dispatcher = Dispatcher(database, publisher, dispatch, topic=settings.mqtt.topic_commands)
     stop = asyncio.Event()

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.process.timeouts import happens_within_timeout
-from backend.store.database import Database, plain_dsn
+from backend.store.database import Database
 
 log = structlog.get_logger(__name__)
 
@@ -53,9 +53,11 @@ async def wait_for_bell(bell: asyncio.Event, timeout_sec: float) -> None:
 
 async def listen_for_dispatch(database: Database, wake: DispatchWake) -> None:
     """Ring at other processes' news, for ever; a lost connection is made again."""
-    if not database.is_postgresql:
+    dsn = database.listening_dsn
+    if dsn is None:
+        if database.is_pooled:
+            log.info("news of other processes are not heard: set DATABASE_DIRECT_URL for them")
         return
-    dsn = plain_dsn(database.url.render_as_string(hide_password=False))
 
     def heard(*_details: Any) -> None:
         wake.ring()

@@ -58,7 +58,7 @@ class IngestService:
             server = IngestHealthServer(settings.health_host, settings.health_port, self.troubles)
             self._start("health", server.serve())
         try:
-            self._start("migrate", _migrate_patiently(settings.database_url))
+            self._start("migrate", _migrate_patiently(settings.schema_url))
             if await self._first_end() == "migrate":
                 self._start_parts()
                 ended = await self._first_end()

@@ -93,7 +93,9 @@ class IngestWriter:
     def __init__(self, database: Database, settings: BackendSettings) -> None:
         self._database = database
         self._settings = settings
-        self._bulk: BulkCopy = PostgresBulkCopy() if database.is_postgresql else SqliteBulkCopy()
+        self._bulk: BulkCopy = SqliteBulkCopy()
+        if database.is_postgresql:
+            self._bulk = PostgresBulkCopy(is_pooled=database.is_pooled)
         self._vens: set[str] = set()
         self._vens_read = float("-inf")
         self._forget_load_sets()

@@ -51,6 +51,10 @@ def column_names(table: Table) -> list[str]:
 
 
 class PostgresBulkCopy:
+    def __init__(self, *, is_pooled: bool = False) -> None:
+        """`is_pooled`: the connection is not ours after the transaction, so nothing stays on it."""
+        self._afterwards = "DROP" if is_pooled else "DELETE ROWS"
+
     async def add(
         self, connection: AsyncConnection, table: Table, rows: Sequence[Row], *, staged: bool
     ) -> int:
@@ -83,7 +87,7 @@ class PostgresBulkCopy:
         await connection.execute(
             text(
                 f"CREATE TEMPORARY TABLE IF NOT EXISTS {stage} (LIKE {table.name}) "
-                "ON COMMIT DELETE ROWS"
+                f"ON COMMIT {self._afterwards}"
             )
         )
         await self._copy(connection, stage, column_names(table), rows)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import asyncpg
 from sqlalchemy import event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import (
@@ -15,6 +14,10 @@ from sqlalchemy.ext.asyncio import (
 )
 
 BUSY_TIMEOUT_SEC = 10.0
+POOLER = "pooler"
+"""Of a URL: `pooler=transaction` leads to a pooler (PgBouncer) that gives each transaction any
+connection, `pooler=session` to one that keeps them."""
+TRANSACTION_POOLER = "transaction"
 _LIBPQ_ONLY = ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "sslpassword")
 """Parameters of PostgreSQL's own client library that a URL may have."""
 
@@ -30,9 +33,21 @@ def database_url(url: str, *, driver: str | None = None) -> URL:
         "postgresql": {None: "postgresql+asyncpg", "sync": "postgresql+psycopg"},
         "sqlite": {None: "sqlite+aiosqlite", "sync": "sqlite"},
     }
+    if parsed.query.get(POOLER, TRANSACTION_POOLER) not in (TRANSACTION_POOLER, "session"):
+        raise ValueError("DATABASE_URL: pooler must be transaction or session")
     if backend not in drivers:
         raise ValueError(f"DATABASE_URL names {backend}: use postgresql:// or sqlite:///")
-    return parsed.set(drivername=drivers[backend][driver])
+    return parsed.set(drivername=drivers[backend][driver]).difference_update_query([POOLER])
+
+
+def pooler_of(url: str) -> str | None:
+    """What the URL says of a pooler: transaction or session; None when it says nothing."""
+    found = make_url(url.replace("postgres://", "postgresql://", 1)).query.get(POOLER)
+    return found if isinstance(found, str) else None
+
+
+class DatabaseUnsuitable(Exception):
+    """The database can be reached, but not used as it is configured; the text says what to do."""
 
 
 def first_line(error: BaseException) -> str:
@@ -49,16 +64,26 @@ def plain_dsn(url: str) -> str:
 class Database:
     """The engine and its sessions. `close` it at the end."""
 
-    def __init__(self, url: str, *, pool_size: int = 5) -> None:
+    def __init__(self, url: str, *, pool_size: int = 5, direct_url: str | None = None) -> None:
+        """`direct_url` leads past a pooler, for what needs a connection of its own: to listen."""
         self.url = database_url(url)
         self.is_postgresql = self.url.get_backend_name() == "postgresql"
+        self.is_pooled = pooler_of(url) == TRANSACTION_POOLER
+        """Two transactions may have two connections: nothing may be left on one."""
+        self.listening_dsn = _listening_dsn(url, direct_url) if self.is_postgresql else None
+        """None where news of other processes cannot be heard."""
         options: dict[str, Any] = {}
         if self.is_postgresql:
             options = {"pool_size": pool_size, "max_overflow": pool_size, "pool_pre_ping": True}
+            given: dict[str, Any] = {}
             if any(name in _LIBPQ_ONLY for name in self.url.query):
-                # asyncpg reads them in a DSN only, SQLAlchemy would give them as arguments.
-                dsn = plain_dsn(url)
-                options["async_creator"] = lambda: asyncpg.connect(dsn)
+                # asyncpg reads them in a DSN only.
+                given["dsn"] = plain_dsn(url)
+            if self.is_pooled:
+                # A statement prepared in one transaction is not there in the next: none has a name.
+                given["statement_cache_size"] = given["prepared_statement_cache_size"] = 0
+                given["prepared_statement_name_func"] = lambda: ""
+            options["connect_args"] = given
         else:
             options = {"connect_args": {"timeout": BUSY_TIMEOUT_SEC}}
         engine_url = self.url.difference_update_query(_LIBPQ_ONLY)
@@ -76,6 +101,12 @@ class Database:
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+
+def _listening_dsn(url: str, direct_url: str | None) -> str | None:
+    if direct_url is not None:
+        return plain_dsn(direct_url)
+    return None if pooler_of(url) == TRANSACTION_POOLER else plain_dsn(url)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -12,15 +13,26 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
 
-from backend.store.database import database_url
+from backend.store.database import DatabaseUnsuitable, database_url, pooler_of
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _ONE_AT_A_TIME = 72_616_001
 """PostgreSQL's advisory lock: several processes may start at once."""
+HIDDEN_POOLER = (
+    "DATABASE_URL leads to a pooler such as PgBouncer: set DATABASE_POOLER=transaction (and "
+    "DATABASE_DIRECT_URL to the database itself, to migrate and to listen), or "
+    "DATABASE_POOLER=session if it gives each client a connection of its own"
+)
 
 
 def upgrade_schema(url: str, revision: str = "head") -> None:
-    """Bring the database at `url` to `revision`; costs little when it is there already."""
+    """Bring the database at `url` to `revision`; costs little when it is there already.
+
+    Raises DatabaseUnsuitable when `url` leads to a pooler: one that nobody told us of, or one that
+    gives each transaction another connection, when there is something to do.
+    """
+    if _is_done_behind_pooler(url, revision):
+        return
     with _connected(url) as (connection, config):
         if current_schema_revision(connection) != latest_schema_revision() or revision != "head":
             command.upgrade(config, revision)
@@ -41,6 +53,32 @@ def latest_schema_revision() -> str | None:
 def current_schema_revision(connection: Connection) -> str | None:
     """What the database has."""
     return MigrationContext.configure(connection).get_current_revision()
+
+
+def _is_done_behind_pooler(url: str, revision: str) -> bool:
+    """Whether there is nothing to do, where a migration cannot be done."""
+    pooler = pooler_of(url)
+    target = database_url(url, driver="sync")
+    if target.get_backend_name() != "postgresql" or pooler == "session":
+        return False
+    engine = create_engine(target, connect_args={"prepare_threshold": None})
+    try:
+        with engine.connect() as connection:
+            given: Any = connection.connection.driver_connection
+            behind = connection.scalar(text("SELECT pg_backend_pid()"))
+            if pooler is None:
+                if given.info.backend_pid != behind:
+                    raise DatabaseUnsuitable(HIDDEN_POOLER)
+                return False
+            known = current_schema_revision(connection)
+    finally:
+        engine.dispose()
+    if revision == "head" and known == latest_schema_revision():
+        return True
+    raise DatabaseUnsuitable(
+        f"the schema is {known}, this program needs {latest_schema_revision()}: it cannot be "
+        "changed through a pooler. Set DATABASE_DIRECT_URL to the database itself"
+    )
 
 
 @contextmanager
