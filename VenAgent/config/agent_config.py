@@ -45,8 +45,10 @@ from VenAgent.config.site_config import (
 from VenAgent.config.web_config import WebConfig
 from VenAgent.contract.command_limits import CommandLimits
 from VenAgent.contract.topics import Topics
+from VenAgent.dr.comfort_guard import ComfortGuard
 from VenAgent.dr.panel import Panel, PanelCircuit, PanelCircuitControl, PanelLimitScale
 from VenAgent.dr.policy import SUPPORTED_FEATURES, EndurancePolicy, Policy
+from VenAgent.dr.setpoint_control import SetpointControl
 
 
 class AgentConfig(ConfigBlock):
@@ -102,7 +104,8 @@ class AgentConfig(ConfigBlock):
         """A point that two circuits share would shed both, the other one's protection or not."""
         owners: dict[str, str] = {}
         for circuit in self.circuits:
-            for name in filter(None, (circuit.switch_point, circuit.limit_point)):
+            named = (circuit.switch_point, circuit.limit_point, circuit.setpoint_point)
+            for name in filter(None, named):
                 owner = owners.setdefault(self._topic(circuit, name), circuit.id)
                 if owner != circuit.id:
                     raise ValueError(
@@ -152,6 +155,18 @@ class AgentConfig(ConfigBlock):
                         f"circuit {circuit.id!r}: on a three-phase panel give its poles (1, 2 "
                         f"or 3), or the voltage across it"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _unmetered_setpoints_behind_a_meter(self) -> AgentConfig:
+        if self.panel.power_points:
+            return self
+        for circuit in self.circuits:
+            if circuit.control is PanelCircuitControl.SETPOINT and not circuit.power_points:
+                raise ValueError(
+                    f"circuit {circuit.id!r} has no power_point, and the panel has none either: "
+                    f"what its setpoint brings could not be seen. Give one of them"
+                )
         return self
 
     @classmethod
@@ -256,11 +271,15 @@ class AgentConfig(ConfigBlock):
         voltage, factor = self.circuit_voltage(circuit)
         return circuit.breaker_amps * voltage * factor / 1000.0
 
+    def guard_device_of(self, circuit: SiteCircuitConfig) -> str:
+        return circuit.guard_device or self.device_of(circuit)
+
     def devices(self) -> tuple[str, ...]:
         """All devices of the panel, the panel's own first."""
         paths = [self.panel.device]
         for circuit in self.circuits:
             paths += [self.device_of(circuit), self.control_device_of(circuit)]
+            paths += [self.guard_device_of(circuit)] if circuit.guard_point else []
         return tuple(dict.fromkeys(paths))
 
     def build_panel(self) -> Panel:
@@ -318,13 +337,45 @@ class AgentConfig(ConfigBlock):
                 min_on_sec=circuit.min_on_sec,
                 max_sheds_per_day=circuit.max_sheds_per_day or math.inf,
             ),
+            setpoint=_setpoint(circuit),
+            guard=_guard(circuit),
         )
 
     def control_point_of(self, circuit: SiteCircuitConfig) -> str:
         """The topic of the point that sheds it."""
-        is_limited = circuit.control is PanelCircuitControl.LIMIT
-        return self._topic(circuit, circuit.limit_point if is_limited else circuit.switch_point)
+        point = circuit.control_point or circuit.switch_point  # read, where nothing is written
+        return self._topic(circuit, point)
 
     def _topic(self, circuit: SiteCircuitConfig, point: str | None) -> str:
         """A point's topic at the actuator."""
         return f"{self.control_device_of(circuit)}/{point}" if point else ""
+
+
+def _setpoint(circuit: SiteCircuitConfig) -> SetpointControl | None:
+    low, high = circuit.setpoint_minimum, circuit.setpoint_maximum
+    if circuit.control is not PanelCircuitControl.SETPOINT or low is None or high is None:
+        return None
+    offset = circuit.setpoint_offset
+    rises = circuit.setpoint_direction == "up" if offset is None else offset > 0.0
+    return SetpointControl(
+        minimum=low,
+        maximum=high,
+        rises=rises,
+        offset=offset,
+        value=circuit.setpoint_value,
+        step=circuit.setpoint_step,
+        settle_sec=circuit.settle_sec,
+        configured_kw=circuit.shed_kw,
+    )
+
+
+def _guard(circuit: SiteCircuitConfig) -> ComfortGuard | None:
+    if circuit.guard_point is None:
+        return None
+    low, high = circuit.guard_minimum, circuit.guard_maximum
+    return ComfortGuard(
+        minimum=-math.inf if low is None else low,
+        maximum=math.inf if high is None else high,
+        margin=circuit.guard_margin,
+        unit=circuit.guard_unit,
+    )

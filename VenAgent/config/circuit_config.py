@@ -5,6 +5,7 @@ Each class adds the settings of one thing to the one before; `SiteCircuitConfig`
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 from typing import Annotated, Literal
 
@@ -34,6 +35,13 @@ class SiteRestoreMode(str, Enum):
 
 PowerPoints = Annotated[tuple[Name, ...], Field(min_length=1, max_length=12)]
 LOWEST_CHARGE_AMPS = 6.0
+PLAUSIBLE_GUARD = {
+    "celsius": (-20.0, 100.0),
+    "fahrenheit": (0.0, 212.0),
+    "ppm": (300.0, 10_000.0),
+    "percent": (0.0, 100.0),
+}
+"""A broken or unconnected sensor reads -127, 850 or 0; outdoor air has 400 ppm of CO2."""
 
 
 def named_points(named: str | tuple[str, ...] | None) -> tuple[str, ...]:
@@ -42,8 +50,8 @@ def named_points(named: str | tuple[str, ...] | None) -> tuple[str, ...]:
     return (named,) if isinstance(named, str) else named
 
 
-class SiteCircuitConfig(ConfigBlock):
-    """A branch circuit, the points that read it, and the point that sheds it."""
+class SiteCircuitWiring(ConfigBlock):
+    """A branch circuit, the points that read it, and the contactor or limit that sheds it."""
 
     id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
     name: Name
@@ -96,26 +104,124 @@ class SiteCircuitConfig(ConfigBlock):
         return named_points(self.power_point)
 
     @property
-    def control_point(self) -> str | None:
-        """The point that sheds it."""
-        if self.control is PanelCircuitControl.NONE:
-            return None
-        return self.limit_point if self.control is PanelCircuitControl.LIMIT else self.switch_point
-
-    @property
     def lowest_limit(self) -> float:
         if self.limit_lowest is not None:
             return self.limit_lowest
         return LOWEST_CHARGE_AMPS if self.limit_unit is PanelLimitUnit.AMPS else 0.0
 
+
+class SiteCircuitSetpoint(SiteCircuitWiring):
+    """With what `control: setpoint` needs: a thermostat or an air handler."""
+
+    setpoint_point: Name | None = None
+    """The setpoint of a thermostat or air handler; needed for `setpoint`."""
+    setpoint_offset: Annotated[float, Field(allow_inf_nan=False), NotBoolean] | None = None
+    """To shed, it is moved by so much: up (2) for cooling, down (-2) for heating."""
+    setpoint_value: Annotated[float, Field(allow_inf_nan=False), NotBoolean] | None = None
+    """To shed, it is moved to this, instead of by an offset; it needs `setpoint_direction`."""
+    setpoint_direction: Literal["up", "down"] | None = None
+    """Where less power is: `up` for cooling, `down` for heating. An offset says so itself."""
+    setpoint_minimum: Annotated[float, Field(allow_inf_nan=False), NotBoolean] | None = None
+    """It is never set lower. One that stands outside the bounds already is left alone."""
+    setpoint_maximum: Annotated[float, Field(allow_inf_nan=False), NotBoolean] | None = None
+    """It is never set higher."""
+    setpoint_unit: Name = "celsius"
+    """What it counts in: `celsius`, `fahrenheit`, or another; only for people and check-config."""
+    setpoint_step: Positive = 0.1
+    """The smallest step that the thermostat takes: 0.5 or 1 with many."""
+    shed_kw: Positive | None = None
+    """What moving the setpoint brings, until the site's own events have shown it three times."""
+    settle_sec: Annotated[float, Field(ge=0, le=7200), NotBoolean] = 600.0
+    """So long its power takes to follow the setpoint; other circuits fill the gap meanwhile."""
+
+
+class SiteCircuitGuard(SiteCircuitSetpoint):
+    """With the comfort guard: what must not suffer from a shed."""
+
+    guard_point: Name | None = None
+    """What must not suffer: a zone's or tank's temperature, a room's CO2. Past its bound, or not
+    read, the circuit goes back and is not shed."""
+    guard_device: DevicePath | None = None
+    """Where the guard point is, if not on `device`: a sensor of its own."""
+    guard_minimum: Annotated[float, Field(allow_inf_nan=False), NotBoolean] | None = None
+    guard_maximum: Annotated[float, Field(allow_inf_nan=False), NotBoolean] | None = None
+    guard_margin: NotNegative = 0.5
+    """So far inside the bound it must be before the circuit is shed, or shed again."""
+    guard_unit: Name = "celsius"
+    """What it counts in: `celsius`, `fahrenheit`, `ppm`, `percent`, or another."""
+    guard_plausible: (
+        tuple[
+            Annotated[float, Field(allow_inf_nan=False), NotBoolean],
+            Annotated[float, Field(allow_inf_nan=False), NotBoolean],
+        ]
+        | None
+    ) = None
+    """What the guard point can read at all, lowest and highest: anything else counts as not read.
+    By the unit if none: -20 to 100 celsius, 0 to 212 fahrenheit, 300 to 10000 ppm, 0 to 100
+    percent."""
+
+    @property
+    def guard_range(self) -> tuple[float, float]:
+        """What the guard point can read."""
+        default = PLAUSIBLE_GUARD.get(self.guard_unit.lower(), (-math.inf, math.inf))
+        return self.guard_plausible or default
+
+    @model_validator(mode="after")
+    def _guard_with_bounds(self) -> SiteCircuitGuard:
+        low, high = self.guard_minimum, self.guard_maximum
+        if self.guard_point is None:
+            if low is not None or high is not None or self.guard_device is not None:
+                raise ValueError("guard_point is missing: name the point that the bounds are of")
+            return self
+        if low is None and high is None:
+            raise ValueError(
+                "guard_point has no bound: give guard_minimum, guard_maximum or both, past which "
+                "the circuit goes back"
+            )
+        if low is not None and high is not None and low + 2.0 * self.guard_margin >= high:
+            raise ValueError(
+                f"guard_minimum {low:g} and guard_maximum {high:g} leave no room between them with "
+                f"a guard_margin of {self.guard_margin:g} at both"
+            )
+        lowest, highest = self.guard_range
+        for name, bound in (("guard_minimum", low), ("guard_maximum", high)):
+            if bound is not None and not lowest <= bound <= highest:
+                raise ValueError(
+                    f"{name} {bound:g} is outside {lowest:g} to {highest:g}, which is all that "
+                    f"{self.guard_point} can read: correct it, guard_unit or guard_plausible"
+                )
+        return self
+
+
+class SiteCircuitConfig(SiteCircuitGuard):
+    """A branch circuit: the points that read it, the point that sheds it, and what guards it."""
+
+    @property
+    def control_point(self) -> str | None:
+        """The point that sheds it."""
+        return {
+            PanelCircuitControl.SWITCH: self.switch_point,
+            PanelCircuitControl.LIMIT: self.limit_point,
+            PanelCircuitControl.SETPOINT: self.setpoint_point,
+        }.get(self.control)
+
     @model_validator(mode="after")
     def _measured(self) -> SiteCircuitConfig:
-        if self.power_point is None and self.nominal_kw is None:
+        if self.power_point is not None:
+            return self
+        if self.control is PanelCircuitControl.SETPOINT:
+            if self.shed_kw is None:
+                raise ValueError(
+                    "shed_kw is missing: a setpoint without a power_point cannot be learned from "
+                    "its own power, so say what moving it brings"
+                )
+            return self
+        if self.nominal_kw is None:
             raise ValueError(
                 "power_point is missing: name the point of its power, or give nominal_kw, what it "
                 "draws while its switch is on"
             )
-        if self.power_point is None and self.switch_point is None:
+        if self.switch_point is None:
             raise ValueError("nominal_kw needs a switch_point, that says whether the load is on")
         return self
 
@@ -124,6 +230,7 @@ class SiteCircuitConfig(ConfigBlock):
         needed = {
             PanelCircuitControl.SWITCH: "switch_point",
             PanelCircuitControl.LIMIT: "limit_point",
+            PanelCircuitControl.SETPOINT: "setpoint_point",
         }.get(self.control)
         if needed and getattr(self, needed) is None:
             raise ValueError(
@@ -131,3 +238,46 @@ class SiteCircuitConfig(ConfigBlock):
                 f'name the point that is written, or set "control": "none"'
             )
         return self
+
+    @model_validator(mode="after")
+    def _setpoint_with_a_way(self) -> SiteCircuitConfig:
+        if self.control is not PanelCircuitControl.SETPOINT:
+            return self
+        offset, value = self.setpoint_offset, self.setpoint_value
+        if (offset is None) == (value is None):
+            raise ValueError(
+                "control is 'setpoint': give either setpoint_offset (by how much it is moved) or "
+                "setpoint_value (where to)"
+            )
+        if offset == 0.0:
+            raise ValueError("setpoint_offset is 0: that sheds nothing")
+        if value is not None and self.setpoint_direction is None:
+            raise ValueError(
+                'setpoint_value needs "setpoint_direction": "up" where a higher setpoint draws '
+                'less (cooling), "down" where a lower one does (heating)'
+            )
+        if offset is not None and self.setpoint_direction not in (None, _direction_of(offset)):
+            raise ValueError(
+                f"setpoint_offset {offset:g} moves the setpoint {_direction_of(offset)}, and "
+                f"setpoint_direction says {self.setpoint_direction}: correct one of them"
+            )
+        low, high = self.setpoint_minimum, self.setpoint_maximum
+        if low is None or high is None:
+            raise ValueError(
+                "control is 'setpoint': give setpoint_minimum and setpoint_maximum, the lowest and "
+                "the highest that the thermostat may ever be set to"
+            )
+        if low >= high:
+            raise ValueError(f"setpoint_minimum {low:g} must be below setpoint_maximum {high:g}")
+        if value is not None and not low <= value <= high:
+            raise ValueError(
+                f"setpoint_value {value:g} is outside setpoint_minimum {low:g} to "
+                f"setpoint_maximum {high:g}"
+            )
+        if self.floor:
+            raise ValueError("floor is for limits: a setpoint is moved as a whole")
+        return self
+
+
+def _direction_of(offset: float) -> str:
+    return "up" if offset > 0.0 else "down"

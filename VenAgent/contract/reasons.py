@@ -99,6 +99,8 @@ class ReasonCode(str, Enum):
     NEXT_INTERVAL = "next_interval"
     """The next interval of the event has begun."""
     RESTORE_FAILED = "restore_failed"
+    COMFORT_GUARD = "comfort_guard"
+    """A room's or a tank's value is past its bound, near it, or not known."""
     # why a circuit is not shed
     NOT_READ = "not_read"
     SWITCHED_OFF = "switched_off"

@@ -23,7 +23,13 @@ from functools import cached_property, reduce
 from itertools import groupby
 from operator import or_
 
-from VenAgent.dr.panel import Panel, PanelCircuit, PanelCircuitControl, PanelReading
+from VenAgent.dr.panel import (
+    Panel,
+    PanelCircuit,
+    PanelCircuitControl,
+    PanelCircuitReading,
+    PanelReading,
+)
 from VenAgent.dr.policy import PriorityPolicy
 
 TOLERANCE = 0.05
@@ -49,10 +55,18 @@ class CircuitCandidate:
     max_shed_kw: float
     present_limit: float | None = None
     """The register's value now: a plan never raises it."""
+    shed_value: float | bool = False
+    """What is written to shed it, where that is the same however much is asked."""
 
     @property
     def whole(self) -> bool:
-        return self.circuit.control is PanelCircuitControl.SWITCH
+        """Whether it is shed as a whole or not at all: a contactor, a setpoint."""
+        return self.circuit.control is not PanelCircuitControl.LIMIT
+
+    @property
+    def shows_at_once(self) -> bool:
+        """Whether its power falls as soon as it is written."""
+        return self.circuit.settle_sec <= 0.0
 
     @property
     def rank(self) -> tuple[bool, int]:
@@ -62,7 +76,8 @@ class CircuitCandidate:
 
 @dataclass(frozen=True)
 class CircuitAction:
-    """Shed one circuit: open its contactor (`value` False) or set its limit to `value`."""
+    """Shed one circuit: open its contactor (`value` False), or set its limit or setpoint to
+    `value`."""
 
     circuit_id: str
     control: PanelCircuitControl
@@ -91,22 +106,50 @@ def circuit_candidates(
 ) -> tuple[CircuitCandidate, ...]:
     """The circuits of `panel` that may be shed now, with what may be taken from each.
 
-    Not those that draw nothing, generate, were not read, or are switched off; not one whose
-    limit was not read, because it could not be put back; and never a protected one.
+    Not those that draw nothing, generate, were not read, or are switched off; not one whose limit
+    or setpoint was not read, because it could not be put back; not one whose comfort guard is
+    near its bound, past it or not read; and never a protected one.
     """
     left_out = set(exclude)
-    found = []
-    for circuit in panel.circuits:
-        read = reading.circuit(circuit.id)
-        if circuit.id in left_out or read.power_kw is None or read.closed is False:
-            continue
-        if circuit.control is PanelCircuitControl.LIMIT and read.limit is None:
-            continue
-        shed_kw = selectable_circuit_kw(circuit, read.power_kw)
-        if shed_kw > 0.0:
-            limit = read.limit if circuit.limit is None else circuit.limit.limit_of(read.limit)
-            found.append(CircuitCandidate(circuit, read.power_kw, shed_kw, limit))
-    return tuple(found)
+    found = [
+        circuit_candidate(circuit, reading.circuit(circuit.id))
+        for circuit in panel.circuits
+        if circuit.id not in left_out
+    ]
+    return tuple(candidate for candidate in found if candidate is not None)
+
+
+def circuit_candidate(circuit: PanelCircuit, read: PanelCircuitReading) -> CircuitCandidate | None:
+    """One circuit as it was read, if it may be shed now (see `circuit_candidates`)."""
+    if read.closed is False:
+        return None
+    if circuit.guard is not None and not circuit.guard.may_be_shed(read.guard):
+        return None
+    if circuit.control is PanelCircuitControl.SETPOINT:
+        return _setpoint_candidate(circuit, read)
+    if read.power_kw is None:
+        return None
+    if circuit.control is PanelCircuitControl.LIMIT and read.limit is None:
+        return None
+    shed_kw = selectable_circuit_kw(circuit, read.power_kw)
+    if shed_kw <= 0.0:
+        return None
+    limit = read.limit if circuit.limit is None else circuit.limit.limit_of(read.limit)
+    return CircuitCandidate(circuit, read.power_kw, shed_kw, limit)
+
+
+def _setpoint_candidate(
+    circuit: PanelCircuit, read: PanelCircuitReading
+) -> CircuitCandidate | None:
+    """A unit without a meter of its own is taken to draw what the setpoint brings."""
+    if circuit.setpoint is None or read.limit is None or circuit.kept_fraction > 0.0:
+        return None
+    value = circuit.setpoint.shed_setpoint(read.limit)
+    shed_kw = circuit.setpoint.expected_kw(read.power_kw)
+    if value is None or shed_kw <= DRAWS_NOTHING_KW:
+        return None
+    power_kw = shed_kw if read.power_kw is None else read.power_kw
+    return CircuitCandidate(circuit, power_kw, shed_kw, shed_value=value)
 
 
 def selectable_circuit_kw(circuit: PanelCircuit, power_kw: float) -> float:
@@ -116,6 +159,8 @@ def selectable_circuit_kw(circuit: PanelCircuit, power_kw: float) -> float:
         return 0.0
     if circuit.control is PanelCircuitControl.SWITCH:
         return power_kw if kept == 0.0 else 0.0
+    if circuit.setpoint is not None:
+        return circuit.setpoint.expected_kw(power_kw) if kept == 0.0 else 0.0
     if circuit.limit is None:
         return 0.0
     lowest_kw = circuit.limit.kw_of(circuit.limit.value_at(0.0, lowest_kw=kept * power_kw))
@@ -310,13 +355,14 @@ def _goal(reach: list[int], band: int) -> int:
 
 
 def _actions(amounts: list[tuple[_Item, int]], unit_kw: float) -> Iterable[CircuitAction]:
-    """The device writes: switches whole, limits to the step of their register."""
+    """The device writes: switches and setpoints whole, limits to the step of their register."""
     owed_kw = 0.0  # what rounding to units and steps left over, for the next limit to take
     for item, units in sorted(amounts, key=lambda pair: not pair[0].whole):
         candidate, circuit = item.candidate, item.candidate.circuit
         if circuit.limit is None or candidate.whole:
-            owed_kw += units * unit_kw - candidate.power_kw
-            yield CircuitAction(circuit.id, circuit.control, False, candidate.power_kw, 0.0)
+            owed_kw += units * unit_kw - candidate.max_shed_kw
+            value, final_kw = candidate.shed_value, candidate.power_kw - candidate.max_shed_kw
+            yield CircuitAction(circuit.id, circuit.control, value, candidate.power_kw, final_kw)
             continue
         wanted_kw = min(units * unit_kw + owed_kw, candidate.max_shed_kw)
         lowest_kw = circuit.kept_fraction * candidate.power_kw

@@ -188,16 +188,43 @@ class ClosedLoop:
             if not self._settling.is_settled(event, power_kw, previous_kw, band, now):
                 return effects, None
             more, reason = self._measured(event, reading, now)
-        else:
-            more, reason = self._compare(event, power_kw, now)
+            return effects + more, reason
+        more, reason = self._judge_settled(event, reading, now)
+        if reason is None:
+            compared, reason = self._compare(event, power_kw, now)
+            more += compared
         return effects + more, reason
+
+    def _judge_settled(
+        self, event: Event, reading: PanelReading, now: float
+    ) -> tuple[Effects, Reason | None]:
+        """Setpoints that have had their time: what they brought is learned, once a shed."""
+        due = [
+            circuit
+            for circuit in event.circuits
+            if circuit.settle_sec > 0.0
+            and circuit.responded is None
+            and circuit.counts
+            and not circuit.is_settling(now)
+        ]
+        judged = [after for c in due if (after := c.judged(reading)).responded is not None]
+        if not judged:
+            return [], None
+        event.put(judged)
+        effects: Effects = [SaveEventEffect.of(event)]
+        for circuit in judged:
+            power_kw = reading.circuit(circuit.circuit_id).power_kw
+            shed_kw = circuit.original_kw - (power_kw or 0.0)
+            effects.append(self._site.learn_shed(circuit.circuit_id, circuit.point, shed_kw))
+        alerts, reason = _not_responded([c for c in judged if c.responded is False])
+        return [*effects, *alerts], reason
 
     def _measured(
         self, event: Event, reading: PanelReading, now: float
     ) -> tuple[Effects, Reason | None]:
         """The meter has settled: report what it shows, and which circuits did not respond."""
         event.measure(reading.power_kw or 0.0)
-        event.put(circuit.judged(reading) for circuit in event.circuits)
+        event.put(c.judged(reading) for c in event.circuits if c.settle_sec <= 0.0)
         unresponsive = [
             c
             for c in event.circuits
@@ -207,20 +234,8 @@ class ClosedLoop:
             SaveEventEffect.of(event),
             self._site.replies.follow_up(event, AckStatus.MEASURED, now),
         ]
-        for circuit in unresponsive:
-            message = f"{circuit.name} was switched, but its power did not fall"
-            effects.append(
-                RaiseAlertEffect(
-                    "circuit.not_responding",
-                    message,
-                    circuit.circuit_id,
-                    reason_code=ReasonCode.NOT_RESPONDED,
-                )
-            )
-        if not unresponsive:
-            return effects, None
-        names = ", ".join(circuit.circuit_id for circuit in unresponsive)
-        return effects, Reason(ReasonCode.NOT_RESPONDED, f"did not respond: {names}")
+        alerts, reason = _not_responded(unresponsive)
+        return [*effects, *alerts], reason
 
     def _respect_overrides(
         self, event: Event, overridden: list[ShedCircuit], reading: PanelReading, now: float
@@ -284,6 +299,24 @@ class ClosedLoop:
         known = latest is not None and latest.power_kw is not None
         last_ts = max(event.active_ts or 0.0, latest.ts if latest is not None and known else 0.0)
         return last_ts + self._site.stale_after_sec
+
+
+def _not_responded(circuits: list[ShedCircuit]) -> tuple[Effects, Reason | None]:
+    alerts: Effects = []
+    for circuit in circuits:
+        moved = "its setpoint was moved" if circuit.settle_sec > 0.0 else "was switched"
+        alerts.append(
+            RaiseAlertEffect(
+                "circuit.not_responding",
+                f"{circuit.name} {moved}, but its power did not fall",
+                circuit.circuit_id,
+                reason_code=ReasonCode.NOT_RESPONDED,
+            )
+        )
+    if not circuits:
+        return [], None
+    names = ", ".join(circuit.circuit_id for circuit in circuits)
+    return alerts, Reason(ReasonCode.NOT_RESPONDED, f"did not respond: {names}")
 
 
 def _restarted(circuits: list[ShedCircuit]) -> Reason:

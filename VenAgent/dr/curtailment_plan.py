@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.circuit_selection import (
+    TOLERANCE,
     CircuitAction,
     CircuitCandidate,
     circuit_candidates,
@@ -59,19 +60,39 @@ def plan_curtailment(
     panel, order = site.panel, site.policy.release_order
     unavailable = site.unavailable(event.request.end_ts, now)
     missing_kw = min(event.wanted_kw - held_kw, _most_kw(reading))
+    settling_kw = settling_shed_kw(event, now)
     if event.wanted_kw <= 0.0:  # an interval without a shed: whatever is drawn, all goes back
-        missing_kw = -event.predicted_kw
+        missing_kw, settling_kw = -event.predicted_kw, 0.0
     band_kw = event.band_kw(site.policy.band)
     if missing_kw > band_kw or (missing_kw > 0.0 and not event.held()):
         by = site.policy.priority_order
-        return _shed_more(event, panel, reading, unavailable, missing_kw, now, by)
+        return _shed_more(event, panel, reading, unavailable, missing_kw, settling_kw, now, by)
     if missing_kw >= -band_kw:
         return CurtailmentPlan()
     less = _shed_less(event, panel, order, -missing_kw, band_kw, now)
     if not may_exchange or -missing_kw + less.delta_kw <= band_kw:
         return less
-    wanted_kw = event.predicted_kw + missing_kw
+    wanted_kw = event.predicted_kw + missing_kw - settling_kw
     return _exchange(event, panel, reading, unavailable, wanted_kw, now, site.policy.priority_order)
+
+
+def plan_guard_release(
+    event: Event, site: SiteState, reading: PanelReading, circuit_ids: Iterable[str], now: float
+) -> CurtailmentPlan:
+    """Put these circuits of the event back, and shed others in their place where there are any."""
+    held = [event.circuit(circuit_id) for circuit_id in circuit_ids]
+    back = [circuit.to_release() for circuit in held if circuit is not None]
+    released_kw = sum(circuit.shed_kw for circuit in back if circuit.counts)
+    unavailable = site.unavailable(event.request.end_ts, now)
+    others, by = CurtailmentPlan(), site.policy.priority_order
+    if released_kw > 0.0 and reading.power_kw is not None:
+        others = _shed_more(event, site.panel, reading, unavailable, released_kw, 0.0, now, by)
+    return CurtailmentPlan((*others.circuits, *back), others.delta_kw - released_kw)
+
+
+def settling_shed_kw(event: Event, now: float) -> float:
+    """What is shed already and does not show yet: setpoints that the power follows slowly."""
+    return sum(c.shed_kw for c in event.circuits if c.counts and c.is_settling(now))
 
 
 def _most_kw(reading: PanelReading) -> float:
@@ -88,11 +109,13 @@ def _shed_more(
     reading: PanelReading,
     unavailable: Iterable[str],
     request_kw: float,
+    settling_kw: float,
     now: float,
     by: PriorityPolicy,
 ) -> CurtailmentPlan:
     """Shed `request_kw` more: circuits not tried yet nor `unavailable`, and limits that can go
-    lower. Empty when nothing is left."""
+    lower. Empty when nothing is left. `settling_kw` of it comes by itself: until then, and until
+    new setpoints show, other circuits that show at once fill the gap."""
     tried = {circuit.circuit_id: circuit for circuit in event.circuits}
     available = [
         *circuit_candidates(panel, reading, exclude=[*tried, *unavailable]),
@@ -100,8 +123,10 @@ def _shed_more(
     ]
     if event.request.circuit_id is not None:
         available = [c for c in available if c.circuit.id == event.request.circuit_id]
+    chosen = select_circuits(available, request_kw - settling_kw, order=by).actions
+    chosen += _to_fill_the_gap(available, chosen, request_kw, settling_kw, by)
     planned, delta_kw = [], 0.0
-    for action in select_circuits(available, request_kw, order=by).actions:
+    for action in chosen:
         held = tried.get(action.circuit_id)
         planned.append(
             _newly_shed(panel, reading, action, now)
@@ -110,6 +135,25 @@ def _shed_more(
         )
         delta_kw += action.shed_kw
     return CurtailmentPlan(tuple(planned), delta_kw)
+
+
+def _to_fill_the_gap(
+    available: Iterable[CircuitCandidate],
+    chosen: Iterable[CircuitAction],
+    request_kw: float,
+    settling_kw: float,
+    by: PriorityPolicy,
+) -> tuple[CircuitAction, ...]:
+    """Circuits that show at once, in the place of setpoints that do not yet. They go back first."""
+    at_once = {c.circuit.id: c for c in available if c.shows_at_once}
+    taken = {action.circuit_id: action.shed_kw for action in chosen}
+    fast_kw = sum(kw for name, kw in taken.items() if name in at_once)
+    slow_kw = settling_kw + sum(taken.values()) - fast_kw
+    gap_kw = min(slow_kw, request_kw - fast_kw)
+    if gap_kw <= TOLERANCE * request_kw:
+        return ()
+    left = [c for n, c in at_once.items() if n not in taken and not c.circuit.last_resort]
+    return select_circuits(left, gap_kw, order=by).actions
 
 
 def _lowerable(event: Event, panel: Panel, reading: PanelReading) -> list[CircuitCandidate]:
@@ -139,12 +183,17 @@ def _shed_less(
     event: Event, panel: Panel, order: ReleasePolicy, excess_kw: float, spare_kw: float, now: float
 ) -> CurtailmentPlan:
     """Put back about `excess_kw`, at most `spare_kw` more, by priority in `order`, of one priority
-    the largest first. A circuit that must stay off for a while yet stays."""
+    the largest first; before all others those that do not move slowly, for they may have filled
+    the gap of those that do. A circuit that must stay off for a while yet stays, and so does one
+    whose power does not show yet that it is shed."""
     planned, delta_kw = [], 0.0
     left_kw = excess_kw
     turn = 1 if order is ReleasePolicy.MOST_IMPORTANT_FIRST else -1
-    held = [circuit for circuit in event.circuits if circuit.counts]
-    held.sort(key=lambda c: (-turn * c.last_resort, turn * c.priority, -c.shed_kw))
+    is_all = event.wanted_kw <= 0.0
+    held = [c for c in event.circuits if c.counts and (is_all or not c.is_settling(now))]
+    held.sort(
+        key=lambda c: (c.settle_sec > 0.0, -turn * c.last_resort, turn * c.priority, -c.shed_kw)
+    )
     for circuit in held:
         configured = _configured(circuit, panel)
         if _must_stay_off(circuit, configured, now):
@@ -270,9 +319,15 @@ def curtailment_refusal(circuit_id: str, panel: Panel) -> Reason | None:
 
 
 def circuits_that_look_curtailed(panel: Panel, reading: PanelReading) -> list[ShedCircuit]:
-    """The circuits that are switched off or limited now, with normal as what they were before."""
+    """The circuits that are switched off or limited now, with normal as what they were before.
+
+    What a setpoint was before no one knows: it is given back only where it is relinquished.
+    """
     found = []
     for circuit in panel.circuits:
+        if circuit.control is PanelCircuitControl.SETPOINT:
+            found += _looks_moved(circuit, reading)
+            continue
         read = reading.circuit(circuit.id)
         before: float | bool = True
         now: float | bool | None = read.closed
@@ -286,6 +341,15 @@ def circuits_that_look_curtailed(panel: Panel, reading: PanelReading) -> list[Sh
                 ShedCircuit.newly_shed(action, circuit, before, relinquish=read.relinquish)
             )
     return found
+
+
+def _looks_moved(circuit: PanelCircuit, reading: PanelReading) -> list[ShedCircuit]:
+    read = reading.circuit(circuit.id)
+    if not read.relinquish or read.limit is None:
+        return []
+    power_kw = read.power_kw or 0.0
+    action = CircuitAction(circuit.id, circuit.control, read.limit, power_kw, power_kw)
+    return [ShedCircuit.newly_shed(action, circuit, read.limit, relinquish=True)]
 
 
 def reasons_not_curtailed(
@@ -334,10 +398,15 @@ def _reason_spared(
         return Reason(ReasonCode.NOT_CONTROLLABLE, "cannot be controlled")
     if circuit.kept_fraction >= 1.0:
         return Reason(ReasonCode.CRITICAL, "critical: never shed")
-    if read.power_kw is None:
+    is_setpoint = circuit.control is PanelCircuitControl.SETPOINT
+    if read.power_kw is None and not is_setpoint:
         return Reason(ReasonCode.NOT_READ, "was not read")
     if read.closed is False:
         return Reason(ReasonCode.SWITCHED_OFF, "is switched off")
+    if circuit.guard is not None and not circuit.guard.may_be_shed(read.guard):
+        return Reason(ReasonCode.COMFORT_GUARD, circuit.guard.spared_text(read.guard))
+    if is_setpoint and read.limit is None:
+        return Reason(ReasonCode.NOT_READ, "its setpoint was not read")
     if not circuit_candidates(Panel(1.0, circuit.voltage, (circuit,)), reading):
         return Reason(ReasonCode.DRAWS_NOTHING, "draws nothing that could be shed")
     until_ts = max(end_ts, now + circuit.endurance.min_off_sec)

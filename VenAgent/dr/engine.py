@@ -34,6 +34,7 @@ from VenAgent.dr.cycling_limits import CYCLING_LIMITS_FACT, CyclingLimits
 from VenAgent.dr.effects import Effects, PreparedEffect, ReadMeterEffect, SaveEventEffect
 from VenAgent.dr.event import Event, EventState
 from VenAgent.dr.event_request import EventRequest
+from VenAgent.dr.learned_shed import LEARNED_SHED_FACT, LearnedSheds
 from VenAgent.dr.load_control import LoadControl
 from VenAgent.dr.panel import Panel, PanelReading
 from VenAgent.dr.policy import Policy, StopPolicy
@@ -131,7 +132,8 @@ class Engine:
         themselves, as `lease_lapsed` will report once they are heard again."""
         self.site.latest = reading
         self.site.lease_overdue = lease_overdue
-        return self.site.unrestored.reading(reading) + self._panel_reading(reading, now)
+        effects = self.site.unrestored.reading(reading) + self._execution.protect(reading, now)
+        return effects + self._panel_reading(reading, now)
 
     def _panel_reading(self, reading: PanelReading, now: float) -> Effects:
         if reading.power_kw is None:
@@ -236,6 +238,8 @@ class Engine:
             self.replies.recall_fingerprint(correlation_id, fingerprint)
         self._arbitration.queue.recall(recovered.past, recovered.facts)
         self.site.cycling_limits = CyclingLimits(recovered.facts.get(CYCLING_LIMITS_FACT))
+        self.site.learned_sheds = LearnedSheds(recovered.facts.get(LEARNED_SHED_FACT))
+        self.site.panel = self.site.with_learned_sheds(self.site.panel)
         self._arbitration.opt_out.recall(recovered.facts)
         self.site.unrestored.recall(recovered.facts, now)
         effects = self._load_control.recall(recovered.facts)
@@ -284,7 +288,8 @@ class Engine:
             self.site.forget_measurements()
             self.site.intervals = IntervalHistory()
             self.site.latest = None
-        self.site.panel = self._load_control.with_priorities(panel)
+        known = self._load_control.with_priorities(panel)
+        self.site.panel = self.site.with_learned_sheds(known)
         if policy is not None:
             self.site.policy = policy
         if ven_id != self.ven_id:

@@ -18,6 +18,7 @@ from VenAgent.dr.effects import (
     SaveEventEffect,
 )
 from VenAgent.dr.event import Event, EventState
+from VenAgent.dr.guard_watch import GUARD_ALERT
 from VenAgent.dr.panel import PanelReading
 from VenAgent.dr.restoration import Restoration
 from VenAgent.dr.site_state import SiteState
@@ -147,6 +148,8 @@ class EventCompletion:
             RaiseAlertEffect("shed.short"),
             RaiseAlertEffect("devices.preempted"),
         ]
+        guarded = [circuit.id for circuit in self._site.panel.circuits if circuit.guard]
+        effects += [RaiseAlertEffect(GUARD_ALERT, None, circuit_id) for circuit_id in guarded]
         for circuit in event.circuits:
             over = CIRCUIT_ALERTS if circuit.unrestored else (*CIRCUIT_ALERTS, "restore.failed")
             effects += [RaiseAlertEffect(code, None, circuit.circuit_id) for code in over]

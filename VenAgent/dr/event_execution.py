@@ -12,7 +12,12 @@ from collections.abc import Mapping
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.closed_loop import ClosedLoop
-from VenAgent.dr.curtailment_plan import CurtailmentPlan, plan_curtailment
+from VenAgent.dr.curtailment_plan import (
+    CurtailmentPlan,
+    plan_curtailment,
+    plan_guard_release,
+    settling_shed_kw,
+)
 from VenAgent.dr.effects import (
     AnnounceEffect,
     Effects,
@@ -25,6 +30,7 @@ from VenAgent.dr.event import Event, EventState
 from VenAgent.dr.event_baseline import EventBaseline
 from VenAgent.dr.event_completion import CompletedEvent, EventCompletion
 from VenAgent.dr.event_request import EventRequest
+from VenAgent.dr.guard_watch import GuardWatch
 from VenAgent.dr.panel import PanelReading
 from VenAgent.dr.plan_execution import PlanExecution
 from VenAgent.dr.reservation import Reservation
@@ -53,6 +59,7 @@ class EventExecution:
         self._loop = ClosedLoop(site)
         self._completion = EventCompletion(site, Restoration(site))
         self._writing = PlanExecution(site)
+        self._guards = GuardWatch(site)
         self._reason: Reason | None = None
         """Why circuits are added or released now; None when a command asked for it."""
         self._reassert = False
@@ -74,6 +81,7 @@ class EventExecution:
         """Begin `event`, or go on with it; what `taking_over_from` holds shed becomes its own."""
         self.event = event
         self._loop.begin()
+        self._guards.begin()
         event.begin(now)
         event.resume_metering(now)
         if taking_over_from is not None:
@@ -133,7 +141,7 @@ class EventExecution:
             event.measure_against(self._baseline(event, reading.power_kw, now))
         if self._reassert and event.held():
             self._reassert = False
-            return self._writing.write_again(event)
+            return self._writing.write_again(event, self._guards.past_in(event, reading))
         held_kw = self._held_kw(event, reading)
         plan = self._make_plan(event, reading, held_kw, now)
         if plan.circuits:
@@ -198,7 +206,9 @@ class EventExecution:
         replies, is_first = self._site.replies, event.active_ts is None
         self._reservation.forget_tries()
         event.activate(now)
-        self._loop.restart(expected_kw=self._writing.expected_kw)
+        shows_kw = self._writing.expected_kw - settling_shed_kw(event, now)
+        self._loop.restart(expected_kw=shows_kw)
+        self._guards.watch(event, now)
         reason = _joined(note or self._reason, event.left_out())
         if is_first or not event.acked:
             acks = replies.to_event(event, AckStatus.ACCEPTED, now, reason)
@@ -259,7 +269,8 @@ class EventExecution:
         plan = plan_curtailment(event, self._site, reading, held_kw, now, may_exchange=False)
         if not plan.circuits:
             self._loop.hold_off(now)
-            if held_kw >= event.wanted_kw:
+            soon_kw = held_kw + settling_shed_kw(event, now)
+            if soon_kw >= event.wanted_kw - self._band_kw(event):
                 return []
             return [_shed_short(event, f"{reason.text}, and no load is left", reason.code)]
         event.to(EventState.SHEDDING)
@@ -277,6 +288,23 @@ class EventExecution:
         self._reason = Reason(ReasonCode.NEXT_INTERVAL, text)
         reservation = self._reservation
         return reservation.prepare(event) if event.task_id else reservation.request(event, now)
+
+    def protect(self, reading: PanelReading | None, now: float) -> Effects:
+        """Release the circuits whose comfort guard is past its bound, or silent for too long, and
+        shed others in their place. Not before the writes under way are back."""
+        event = self.event
+        if event is None or event.state is not EventState.ACTIVE:
+            return []
+        passed = self._guards.passed(event, reading, now)
+        if not passed:
+            return []
+        latest = reading or self._site.latest or PanelReading(now, None, {})
+        plan = plan_guard_release(event, self._site, latest, passed, now)
+        event.to(EventState.SHEDDING)
+        self._reason = Reason(ReasonCode.COMFORT_GUARD, "; ".join(passed.values()))
+        held_kw = event.predicted_kw if latest.power_kw is None else self._held_kw(event, latest)
+        alerts = self._guards.alerts(event, passed)
+        return [*self._writing.begin(event, plan, held_kw, now), *alerts]
 
     # ---- what others do to it ------------------------------------------------------------
 
@@ -315,6 +343,7 @@ class EventExecution:
         """Go on with what an earlier process had under way."""
         self.event = event
         self._loop.begin()
+        self._guards.begin()
         if event.state is EventState.RECEIVED:
             return self.begin(event, now)
         if event.state is EventState.RESTORING:
@@ -418,7 +447,8 @@ class EventExecution:
             return []
         if event.is_level_over(now):
             return self._enter_level(event, now)
-        return self._loop.tick(event, now)
+        released = self.protect(None, now) if self._guards.is_due(now) else []
+        return released or self._loop.tick(event, now)
 
     def next_deadline(self) -> float | None:
         """When `tick` is next needed; the event's end is the engine's to watch."""
@@ -428,8 +458,8 @@ class EventExecution:
         if event.state is EventState.RESTORING:
             return self._completion.next_deadline(event)
         if event.state is EventState.ACTIVE:
-            looked_ts = self._loop.next_deadline(event)
-            return min(event.level_end_ts, math.inf if looked_ts is None else looked_ts)
+            due = [self._loop.next_deadline(event), self._guards.next_deadline()]
+            return min(event.level_end_ts, *(math.inf if ts is None else ts for ts in due))
         times = [ts for ts in (self._overdue_ts, self._reservation.due_ts) if ts is not None]
         return min(times, default=None)
 
@@ -441,6 +471,7 @@ class EventExecution:
         event.shift(step_sec)
         self._completion.shift(step_sec)
         self._loop.shift()
+        self._guards.shift(step_sec)
         self._reservation.shift(step_sec)
         if self._overdue_ts is not None:
             self._overdue_ts += step_sec

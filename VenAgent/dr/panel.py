@@ -10,17 +10,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from VenAgent.dr.comfort_guard import ComfortGuard
 from VenAgent.dr.policy import UNLIMITED, EndurancePolicy
+from VenAgent.dr.setpoint_control import SetpointControl
 
 CRITICAL_LIMIT_FLOOR = 0.8
 """What a critical circuit with a limit keeps of its present draw."""
 
 
 class PanelCircuitControl(str, Enum):
-    """How a circuit can be shed: as a whole, down to a limit, or not at all."""
+    """How a circuit can be shed: as a whole, down to a limit, by a setpoint, or not at all."""
 
     SWITCH = "switch"
     LIMIT = "limit"
+    SETPOINT = "setpoint"
     NONE = "none"
 
 
@@ -100,6 +103,8 @@ class PanelCircuit:
     """Its contactor hangs on a normally closed contact: it opens when the point is on."""
     phase_factor: float = 1.0
     """kW are amps by voltage by this, over 1000: √3 for three phases, voltage between lines."""
+    setpoint: SetpointControl | None = None
+    guard: ComfortGuard | None = None
 
     @property
     def rating_kw(self) -> float:
@@ -117,8 +122,14 @@ class PanelCircuit:
             return 1.0
         if not self.critical:
             return self.floor or 0.0
-        protected = 1.0 if self.control is PanelCircuitControl.SWITCH else CRITICAL_LIMIT_FLOOR
+        is_limit = self.control is PanelCircuitControl.LIMIT
+        protected = CRITICAL_LIMIT_FLOOR if is_limit else 1.0
         return max(protected, self.floor or 0.0)
+
+    @property
+    def settle_sec(self) -> float:
+        """So long its power takes to show that it is shed; 0: it shows at once."""
+        return 0.0 if self.setpoint is None else self.setpoint.settle_sec
 
 
 @dataclass(frozen=True)
@@ -142,11 +153,14 @@ class Panel:
 
 @dataclass(frozen=True)
 class PanelCircuitReading:
-    """What was read of one circuit; None where nothing was. `limit` is the register's value."""
+    """What was read of one circuit; None where nothing was. `limit` is the value of its control
+    register: a limit or a setpoint."""
 
     power_kw: float | None = None
     closed: bool | None = None
     limit: float | None = None
+    guard: float | None = None
+    """What its comfort guard's point reads."""
     point: str = field(default="", compare=False)
     """The circuit's control point in the configuration that it was read by; empty: not known."""
     inverted: bool = field(default=False, compare=False)

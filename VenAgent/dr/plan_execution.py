@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from VenAgent.contract.reasons import ReasonCode
@@ -50,9 +50,14 @@ class PlanExecution:
                 self._site.cycling_limits.note_shed(circuit.circuit_id, now)
         return [SaveEventEffect.of(event), self._site.save_cycling_limits(), self._write(event)]
 
-    def write_again(self, event: Event) -> Effects:
-        """Write once more what every circuit is to be: someone may not have heard it."""
-        again = [c.rewritten(c.value, c.final_kw) for c in event.held() if not c.switching]
+    def write_again(self, event: Event, back: Container[str] = ()) -> Effects:
+        """Write once more what every circuit is to be: someone may not have heard it. Those of
+        `back` are put back instead."""
+        again = [
+            c.to_release() if c.circuit_id in back else c.rewritten(c.value, c.final_kw)
+            for c in event.held()
+            if not c.switching
+        ]
         return self._write_all(event, again, event.wanted_kw)
 
     def release_all(self, event: Event) -> Effects:

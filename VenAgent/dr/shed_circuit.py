@@ -69,6 +69,8 @@ class ShedCircuit:
     """Its contactor opens when the point is on."""
     relinquish: bool = False
     """It goes back to whoever had it before us, whatever they make of it: nothing is written."""
+    settle_sec: float = 0.0
+    """So long after `shed_ts` its power does not show yet that it is shed."""
 
     # ---- changes -------------------------------------------------------------------------
 
@@ -97,6 +99,7 @@ class ShedCircuit:
             shed_ts=now,
             inverted=circuit.inverted,
             relinquish=relinquish,
+            settle_sec=circuit.settle_sec,
         )
 
     def rewritten(
@@ -182,6 +185,10 @@ class ShedCircuit:
     @property
     def shed_kw(self) -> float:
         return self.original_kw - self.final_kw
+
+    def is_settling(self, now: float) -> bool:
+        """Whether its power cannot show yet that it is shed."""
+        return self.settle_sec > 0.0 and 0.0 <= now - self.shed_ts < self.settle_sec
 
     @property
     def counts(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from VenAgent.baseline.intervals import IntervalHistory
 from VenAgent.baseline.recent_power import RecentPower
@@ -11,6 +11,7 @@ from VenAgent.dr.command_replies import CommandReplies
 from VenAgent.dr.cycling_limits import CYCLING_LIMITS_FACT, CyclingLimits
 from VenAgent.dr.effects import SaveFactEffect
 from VenAgent.dr.event import Event
+from VenAgent.dr.learned_shed import LEARNED_SHED_FACT, LearnedSheds
 from VenAgent.dr.panel import Panel, PanelReading
 from VenAgent.dr.policy import Policy
 from VenAgent.dr.unrestored_circuits import UnrestoredCircuits
@@ -25,6 +26,7 @@ class SiteState:
     intervals: IntervalHistory = field(default_factory=IntervalHistory)
     """The site's quarter hours of the last weeks."""
     cycling_limits: CyclingLimits = field(default_factory=CyclingLimits)
+    learned_sheds: LearnedSheds = field(default_factory=LearnedSheds)
     sampling: SamplingInterval = field(default_factory=SamplingInterval)
     """How often the meter is read."""
     latest: PanelReading | None = None
@@ -39,6 +41,24 @@ class SiteState:
         switching = {name for name, until_ts in self.switching.items() if now < until_ts}
         kept = switching | self.unrestored.circuit_ids
         return kept | self.cycling_limits.unavailable(self.panel, now, end_ts)
+
+    def learn_shed(self, circuit_id: str, point: str, shed_kw: float) -> SaveFactEffect:
+        """A setpoint has brought so much."""
+        self.learned_sheds.note(circuit_id, point, shed_kw)
+        self.panel = self.with_learned_sheds(self.panel)
+        return SaveFactEffect(LEARNED_SHED_FACT, self.learned_sheds.as_fact())
+
+    def with_learned_sheds(self, panel: Panel) -> Panel:
+        """`panel` with what its setpoints have brought so far."""
+        if all(circuit.setpoint is None for circuit in panel.circuits):
+            return panel
+        circuits = []
+        for circuit in panel.circuits:
+            if circuit.setpoint is not None:
+                learned = self.learned_sheds.of(circuit.id, circuit.point)
+                circuit = replace(circuit, setpoint=replace(circuit.setpoint, learned=learned))
+            circuits.append(circuit)
+        return replace(panel, circuits=tuple(circuits))
 
     def is_comparable(self, event: Event) -> bool:
         """Whether the power is read from what the event's baseline was read from."""

@@ -274,7 +274,7 @@ def _circuit(
 
 def _state(circuit: PanelCircuit, read: PanelCircuitReading, shed: ShedCircuit | None) -> str:
     if shed is not None:
-        return "limited" if circuit.control is PanelCircuitControl.LIMIT else "shed"
+        return "shed" if shed.is_switch else "limited"
     if read.closed is False:
         return "off"
     return "unread" if read.power_kw is None else "on"
@@ -290,4 +290,8 @@ def _reason(
             return ""
         return idle_word if idle_word and why.code is ReasonCode.NOT_NEEDED else why.text
     way = "switched off" if shed.is_switch else f"limited to {shed.final_kw:.1f} kW"
+    if circuit.control is PanelCircuitControl.SETPOINT:
+        way = f"setpoint moved from {float(shed.before):g} to {float(shed.value):g}"
+        if shed.responded is None:
+            return f"{way}, about {shed.shed_kw:.1f} kW less to come: priority {shed.priority}"
     return f"{way}, {shed.shed_kw:.1f} kW less: priority {shed.priority}"

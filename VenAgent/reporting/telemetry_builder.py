@@ -15,10 +15,10 @@ from VenAgent.contract.telemetry import (
     TelemetryLoadsSnapshot,
     TelemetryQuality,
 )
-from VenAgent.dr.circuit_selection import selectable_circuit_kw
+from VenAgent.dr.circuit_selection import circuit_candidate
 from VenAgent.dr.engine import Engine
 from VenAgent.dr.event import Event
-from VenAgent.dr.panel import PanelCircuit, PanelCircuitControl, PanelReading
+from VenAgent.dr.panel import PanelCircuit, PanelReading
 
 
 def build_telemetry(
@@ -175,12 +175,8 @@ def _circuit_entry(
 
 def _load_entry(circuit: PanelCircuit, reading: PanelReading, *, takes_part: bool) -> TelemetryLoad:
     read = reading.circuit(circuit.id)
-    usable = (
-        takes_part
-        and read.closed is not False
-        and not (circuit.control is PanelCircuitControl.LIMIT and read.limit is None)
-    )
-    shed_kw = selectable_circuit_kw(circuit, read.power_kw) if usable and read.power_kw else 0.0
+    candidate = circuit_candidate(circuit, read) if takes_part else None
+    shed_kw = 0.0 if candidate is None else candidate.max_shed_kw
     return TelemetryLoad(
         load_id=circuit.id,
         id=circuit.id,

@@ -32,6 +32,12 @@ class PointQuirks:
         """By device and point: the highest magnitude that can be, and why that is so."""
         self._quirks = {device: config.quirks_of(device) for device in config.devices()}
         self._scales: dict[tuple[str, str], int] = {}
+        self._ranges = {
+            (config.guard_device_of(circuit), circuit.guard_point): circuit.guard_range
+            for circuit in config.circuits
+            if circuit.guard_point is not None
+        }
+        """By device and point: what a comfort guard can read."""
         self._bound_panel()
         self._bound_circuits()
 
@@ -49,6 +55,9 @@ class PointQuirks:
             if exponent is None:
                 return value, f"its scale factor {scale_point} has not been read"
             read = value = read * 10.0**exponent
+        lowest, most = self._ranges.get((device, name), (-math.inf, math.inf))
+        if not lowest <= read <= most:
+            return value, f"it cannot be outside {lowest:g} to {most:g}"
         highest, why = self._highest.get((device, name), (math.inf, ""))
         return value, f"it cannot be more than {why}" if abs(read) > highest else None
 

@@ -17,7 +17,7 @@ from typing import Any
 from VenAgent.config import AgentConfig
 from VenAgent.config.circuit_config import SiteCircuitConfig, SiteRestoreMode
 from VenAgent.contract.telemetry import TelemetryQuality
-from VenAgent.dr.panel import PanelCircuitReading, PanelReading
+from VenAgent.dr.panel import PanelCircuitControl, PanelCircuitReading, PanelReading
 from VenAgent.site.point_quirks import PointQuirks, number_of_point
 
 CLOCK_SLEW_SEC = 1.0
@@ -312,11 +312,15 @@ class PointReadings:
         if not circuit.power_points and circuit.nominal_kw is not None and closed is not None:
             power_kw = circuit.nominal_kw if closed else 0.0
         names = [(device, name) for name in circuit.power_points]
-        names += [(control, n) for n in (circuit.switch_point, circuit.limit_point) if n]
+        register = _register_point(circuit)
+        names += [(control, n) for n in (circuit.switch_point, register) if n]
         return PanelCircuitReading(
             power_kw=power_kw,
             closed=closed,
-            limit=number_of_point(used.value(control, circuit.limit_point)),
+            limit=number_of_point(used.value(control, register)),
+            guard=number_of_point(
+                used.value(self.config.guard_device_of(circuit), circuit.guard_point)
+            ),
             point=self.config.control_point_of(circuit),
             inverted=circuit.switch_inverted,
             ts=min((used.times[key] for key in names if key in used.times), default=None),
@@ -356,8 +360,15 @@ class PointReadings:
         for circuit in self.config.circuits:
             control = self.config.control_device_of(circuit)
             names += [(self.config.device_of(circuit), name) for name in circuit.power_points]
-            names += [(control, circuit.switch_point), (control, circuit.limit_point)]
+            names += [(control, circuit.switch_point), (control, _register_point(circuit))]
+            names.append((self.config.guard_device_of(circuit), circuit.guard_point))
         return [(device, name) for device, name in names if name is not None]
+
+
+def _register_point(circuit: SiteCircuitConfig) -> str | None:
+    """Where its limit or its setpoint stands."""
+    is_setpoint = circuit.control is PanelCircuitControl.SETPOINT
+    return circuit.setpoint_point if is_setpoint else circuit.limit_point
 
 
 class _Used:

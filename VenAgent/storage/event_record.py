@@ -235,6 +235,7 @@ def _circuit_record(circuit: ShedCircuit) -> Record:
         "exhausted": circuit.exhausted,
         "inverted": circuit.inverted,
         "relinquish": circuit.relinquish,
+        "settle_sec": circuit.settle_sec,
     }
 
 
@@ -265,4 +266,5 @@ def _circuit(record: Mapping[str, Any]) -> ShedCircuit:
         exhausted=record["exhausted"],
         inverted=record["inverted"],
         relinquish=record["relinquish"],
+        settle_sec=record.get("settle_sec", 0.0),
     )

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from ops.check_config.findings import Findings, JsonFile
 from ops.check_config.registry_check import PointRegistry, RegistryPoint
 from VenAgent.config import AgentConfig
-from VenAgent.config.circuit_config import PanelCircuitControl, SiteCircuitConfig
+from VenAgent.config.circuit_config import SiteCircuitConfig
 
 KW_PER_UNIT = {"kw": 1.0, "w": 0.001, "mw": 1000.0, "kilowatts": 1.0, "watts": 0.001}
 _LIMIT_UNITS = {
@@ -161,7 +161,11 @@ class _PointCheck:
             )
         limit = self._number(control, circuit.limit_point, (*where, "limit_point"))
         self._limit(circuit, limit, where)
-        self._written(circuit, control, switch, limit, where)
+        setpoint = self._number(control, circuit.setpoint_point, (*where, "setpoint_point"))
+        self._setpoint(circuit, setpoint, where)
+        guard_device = self._config.guard_device_of(circuit)
+        self._number(guard_device, circuit.guard_point, (*where, "guard_point"))
+        self._written(circuit, control, where)
 
     def _limit(
         self, circuit: SiteCircuitConfig, limit: RegistryPoint | None, where: tuple[str | int, ...]
@@ -183,21 +187,36 @@ class _PointCheck:
                 "Set limit_step to a whole number",
             )
 
-    def _written(
-        self,
-        circuit: SiteCircuitConfig,
-        device: str,
-        switch: RegistryPoint | None,
-        limit: RegistryPoint | None,
-        where: tuple[str | int, ...],
+    def _setpoint(
+        self, circuit: SiteCircuitConfig, point: RegistryPoint | None, where: tuple[str | int, ...]
     ) -> None:
-        if circuit.control is PanelCircuitControl.NONE:
+        if point is None:
             return
-        key = "limit_point" if circuit.control is PanelCircuitControl.LIMIT else "switch_point"
-        name, point = (
-            getattr(circuit, key),
-            limit if circuit.control is PanelCircuitControl.LIMIT else switch,
-        )
+        units = point.units.lower().replace("degrees", "").strip()
+        if units in ("celsius", "fahrenheit") and units != circuit.setpoint_unit.lower():
+            self._say(
+                (*where, "setpoint_point"),
+                f"setpoint_point {circuit.setpoint_point!r} is in {point.units!r}, but "
+                f"setpoint_unit is {circuit.setpoint_unit!r}",
+                "Set setpoint_unit, and with it offset, minimum and maximum, as the device has it",
+            )
+        if point.kind == "int" and circuit.setpoint_step != int(circuit.setpoint_step):
+            self._say(
+                (*where, "setpoint_step"),
+                f"setpoint_step {circuit.setpoint_step:g} needs fractions, but "
+                f"{circuit.setpoint_point!r} is an integer register, which VOLTTRON cannot write "
+                f"so",
+                "Set setpoint_step to a whole number",
+            )
+
+    def _written(
+        self, circuit: SiteCircuitConfig, device: str, where: tuple[str | int, ...]
+    ) -> None:
+        name = circuit.control_point
+        if name is None:
+            return
+        key = f"{circuit.control.value}_point"
+        point = self._point(device, name, (*where, key), say=False)
         if point and not point.writable:
             self._say(
                 (*where, key),

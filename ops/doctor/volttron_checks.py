@@ -198,7 +198,10 @@ def _used_points(agent: AgentConfig) -> dict[str, set[str]]:
     for circuit in agent.circuits:
         used[agent.device_of(circuit)].update(circuit.power_points)
         control = agent.control_device_of(circuit)
-        used[control] |= {name for name in (circuit.switch_point, circuit.limit_point) if name}
+        written = (circuit.switch_point, circuit.limit_point, circuit.control_point)
+        used[control] |= {name for name in written if name}
+        if circuit.guard_point is not None:
+            used[agent.guard_device_of(circuit)].add(circuit.guard_point)
     return used
 
 

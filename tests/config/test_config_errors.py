@@ -80,7 +80,12 @@ WRONG: list[tuple[str, Any, str, str]] = [
     ("circuits.1.priority", 0, "circuits[1].priority", "greater than or equal to 1"),
     ("circuits.1.priority", 6, "circuits[1].priority", "less than or equal to 5"),
     ("circuits.1.critical", "perhaps", "circuits[1].critical", "boolean"),
-    ("circuits.1.control", "dimmer", "circuits[1].control", "'switch', 'limit' or 'none'"),
+    (
+        "circuits.1.control",
+        "dimmer",
+        "circuits[1].control",
+        "'switch', 'limit', 'setpoint' or 'none'",
+    ),
     ("circuits.1.limit_unit", "watts", "circuits[1].limit_unit", "'percent', 'amps' or 'kw'"),
     ("circuits.1.limit_step", 0, "circuits[1].limit_step", "greater than 0"),
     ("circuits.1.floor", 1.2, "circuits[1].floor", "less than or equal to 1"),
