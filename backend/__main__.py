@@ -11,14 +11,14 @@ import uvloop
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from backend.api.api_keys_command import keys_application
-from backend.api.api_process import run_api
+from backend.api.api_process import run_api_process
 from backend.config.api_settings import ApiSettings
 from backend.config.backend_settings import BackendSettings
 from backend.config.dispatch_settings import DispatchSettings
-from backend.config.settings_block import SettingsError
-from backend.dispatch.dispatch_process import run_dispatch
+from backend.config.settings_block import SettingsBlockError
+from backend.dispatch.dispatch_process import run_dispatch_process
 from backend.process.garbage_collector import hold_back_garbage_collector
-from backend.process.structured_logs import configure_logs
+from backend.process.structured_logs import configure_structured_logs
 from backend.store.database import DatabaseUnsuitable, database_url
 from backend.store.schema_migration import downgrade_schema, upgrade_schema
 
@@ -32,8 +32,8 @@ def _load_settings() -> BackendSettings:
     try:
         settings = BackendSettings.from_environment()
         database_url(settings.database_url)
-        configure_logs(settings.log_level)
-    except (SettingsError, ArgumentError, ValueError) as error:
+        configure_structured_logs(settings.log_level)
+    except (SettingsBlockError, ArgumentError, ValueError) as error:
         typer.echo(f"error: the settings cannot be used:\n{error}", err=True)
         raise typer.Exit(2) from None
     return settings
@@ -54,7 +54,7 @@ def _told_plainly() -> Iterator[None]:
 
 
 @application.command("ingest")
-def ingest_command() -> None:
+def _ingest_command() -> None:
     """Store what VENs send: from the broker, and from a Kinesis stream if one is named."""
     settings = _load_settings()
     with _told_plainly():
@@ -70,31 +70,31 @@ async def _ingest(settings: BackendSettings) -> None:
 
 
 @application.command("serve")
-def serve_command() -> None:
+def _serve_command() -> None:
     """The API, the console and a dispatcher (unless EVENT_COMMAND_ENABLED is off)."""
     settings = _load_settings()
     api = _checked(ApiSettings.from_environment)
     dispatching = _checked(DispatchSettings.from_environment)
     with _told_plainly():
-        uvloop.run(run_api(settings, api, dispatching))
+        uvloop.run(run_api_process(settings, api, dispatching))
 
 
 @application.command("dispatch")
-def dispatch_command() -> None:
+def _dispatch_command() -> None:
     """Dispatch events, without the API: one more instance beside `serve`."""
     settings = _load_settings()
     dispatching = _checked(DispatchSettings.from_environment)
     with _told_plainly():
-        uvloop.run(run_dispatch(settings, dispatching))
+        uvloop.run(run_dispatch_process(settings, dispatching))
 
 
 @application.command("openadr")
-def openadr_command(
+def _openadr_command(
     check: bool = typer.Option(False, "--check", help="Only look whether the VTN can be used."),
 ) -> None:
     """Speak to a utility's VTN (OPENADR_VTN_URL): its events become ours, its reports are sent."""
     try:  # only this command needs ops/requirements-openadr.txt
-        from backend.openadr.openadr_process import run_openadr
+        from backend.openadr.openadr_process import run_openadr_process
         from backend.openadr.openadr_settings import OpenAdrSettings
         from backend.openadr.vtn_check import check_vtn
     except ModuleNotFoundError as error:
@@ -113,19 +113,19 @@ def openadr_command(
         raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
     with _told_plainly():
         upgrade_schema(settings.schema_url)
-        uvloop.run(run_openadr(settings.database_url, speaking))
+        uvloop.run(run_openadr_process(settings.database_url, speaking))
 
 
 def _checked(read: Callable[[], T]) -> T:
     try:
         return read()
-    except SettingsError as error:
+    except SettingsBlockError as error:
         typer.echo(f"error: the settings cannot be used:\n{error}", err=True)
         raise typer.Exit(2) from None
 
 
 @application.command("migrate")
-def migrate_command(revision: str = "head") -> None:
+def _migrate_command(revision: str = "head") -> None:
     """Bring the database to this version's schema (or to REVISION, also an older one)."""
     settings = _load_settings()
     with _told_plainly():

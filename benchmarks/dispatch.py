@@ -32,13 +32,13 @@ from rich.table import Table
 from sqlalchemy import delete, func, insert, select, update
 
 from backend.config.broker_settings import BrokerSettings
-from backend.dispatch.command_publisher import CommandMessage
-from backend.dispatch.dispatch_wake import notify_dispatchers
+from backend.dispatch.command_publisher import CommandPublisherMessage
+from backend.dispatch.dispatch_wake import send_dispatch_wake
 from backend.dispatch.iot_data_publisher import IotDataPublisher
 from backend.dispatch.mqtt_publisher import MqttPublisher
 from backend.store.database import Database
-from backend.store.table_base import utc_now
 from backend.store.tables import COMMANDS, EVENTS, PARTICIPANTS, VEN_STATE, VENS
+from backend.store.utc_time import utc_now
 from benchmarks.common import machine
 from benchmarks.fleet_stack import ROOT, Stack, cpu_sec, stack
 from VenAgent.contract.command_builder import build_correlation_id, build_event_command
@@ -129,7 +129,7 @@ async def one_event(
                 created_at=utc_now(),
             )
         )
-        await notify_dispatchers(connection)
+        await send_dispatch_wake(connection)
     published = 0
     while published < vens:
         await asyncio.sleep(0.05)
@@ -172,10 +172,10 @@ async def bare(listener: Listener, port: int, vens: int) -> float:
     return max(listener.heard.values()) - begun
 
 
-def made(count: int) -> list[CommandMessage]:
+def made(count: int) -> list[CommandPublisherMessage]:
     now = datetime.now(timezone.utc)
     return [
-        CommandMessage(
+        CommandPublisherMessage(
             f"ven/cmd/sim-{number:05d}",
             json.dumps(
                 build_event_command(

@@ -31,9 +31,9 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from backend.store.bulk_copy import TELEMETRY, column_names
-from backend.store.database import Database, plain_dsn
-from backend.store.day_partitions import create_partitions
+from backend.store.bulk_copy import TELEMETRY, bulk_copy_columns
+from backend.store.database import Database, database_dsn
+from backend.store.day_partitions import create_day_partitions
 from benchmarks.common import machine, quantile
 from benchmarks.fleet_stack import Stack, cpu_sec, result, stack
 from benchmarks.fleet_vens import LOADS, ven_name
@@ -57,18 +57,18 @@ async def copy_ceiling(url: str, count: int) -> float:
     begin = datetime.now(timezone.utc) - timedelta(days=2)
     async with database.engine.begin() as connection:
         await connection.run_sync(
-            create_partitions, [(begin + timedelta(n)).date() for n in (0, 1)]
+            create_day_partitions, [(begin + timedelta(n)).date() for n in (0, 1)]
         )
     await database.close()
     rows = [
         row(n % VENS, begin + timedelta(seconds=n // VENS * INTERVAL_SEC), 1 + n // VENS)
         for n in range(count)
     ]
-    connection = await asyncpg.connect(plain_dsn(url))
+    connection = await asyncpg.connect(database_dsn(url))
     begun = time.perf_counter()
     for at in range(0, count, BATCH):
         await connection.copy_records_to_table(
-            TELEMETRY.name, records=rows[at : at + BATCH], columns=column_names(TELEMETRY)
+            TELEMETRY.name, records=rows[at : at + BATCH], columns=bulk_copy_columns(TELEMETRY)
         )
     seconds = time.perf_counter() - begun
     await connection.execute("TRUNCATE ven_telemetry")
@@ -82,7 +82,7 @@ async def copy_contract(url: str, count: int) -> float:
     Without the foreign key and the raw payloads that the contract names beside: they would make it
     slower, and our ratio to it better.
     """
-    connection = await asyncpg.connect(plain_dsn(url))
+    connection = await asyncpg.connect(database_dsn(url))
     await connection.execute(
         "CREATE TABLE plain (id bigint PRIMARY KEY, ven_id text, timestamp timestamptz, "
         "used_power_kw float8, shed_power_kw float8, requested_reduction_kw float8, "
@@ -204,7 +204,7 @@ _ANSWER = "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY response_ms) FROM 
 
 async def a_day_of_telemetry(url: str) -> tuple[datetime, datetime]:
     """1.1 million telemetries: 64 VENs for 24 hours at 5 s; from when to when."""
-    connection = await asyncpg.connect(plain_dsn(url))
+    connection = await asyncpg.connect(database_dsn(url))
     await connection.execute("TRUNCATE ven_telemetry")
     load_set = await connection.fetchval("SELECT min(id) FROM load_sets")
     end = datetime.now(timezone.utc).replace(microsecond=0)
@@ -216,7 +216,7 @@ async def a_day_of_telemetry(url: str) -> tuple[datetime, datetime]:
             for ven in range(DAY_VENS)
         ]
         await connection.copy_records_to_table(
-            TELEMETRY.name, records=rows, columns=column_names(TELEMETRY)
+            TELEMETRY.name, records=rows, columns=bulk_copy_columns(TELEMETRY)
         )
     await connection.execute("VACUUM ANALYZE ven_telemetry")
     await connection.close()

@@ -23,6 +23,7 @@ from backend.api import (
     event_routes,
     health_routes,
     history_routes,
+    load_routes,
     shadow_routes,
     stats_routes,
     telemetry_routes,
@@ -33,14 +34,15 @@ from backend.api.api_services import ApiServices
 from backend.api.audit_routes import audit_router
 from backend.api.body_limit import BodyLimit
 from backend.api.request_rate import RequestRateLimit
-from backend.api.response_model import ProblemResponse
+from backend.api.response_model import ProblemResponseModel
 from backend.api.strict_json import StrictJson
 from backend.config.api_settings import ApiSettings
 from backend.config.backend_settings import BackendSettings
 from backend.console import console_page
 from backend.console.console_feed import ConsoleFeed
 from backend.dispatch.dispatcher import Dispatcher
-from backend.store.database import Database, first_line
+from backend.store.database import Database
+from backend.store.database_errors import database_error_line
 
 log = structlog.get_logger(__name__)
 
@@ -58,13 +60,13 @@ Power is in kW, times are ISO 8601 with a zone, names are camelCase. Send an API
 LARGEST_BODY_BYTES = 4_000_000
 """20,000 VENs by name."""
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
-    401: {"model": ProblemResponse, "description": "No valid key."},
-    403: {"model": ProblemResponse, "description": "The key's role does not reach."},
-    404: {"model": ProblemResponse, "description": "There is none."},
-    413: {"model": ProblemResponse, "description": "Larger than any request of ours."},
-    409: {"model": ProblemResponse, "description": "Not in its present state."},
-    429: {"model": ProblemResponse, "description": "Too many requests."},
-    503: {"model": ProblemResponse, "description": "The database does not answer."},
+    401: {"model": ProblemResponseModel, "description": "No valid key."},
+    403: {"model": ProblemResponseModel, "description": "The key's role does not reach."},
+    404: {"model": ProblemResponseModel, "description": "There is none."},
+    413: {"model": ProblemResponseModel, "description": "Larger than any request of ours."},
+    409: {"model": ProblemResponseModel, "description": "Not in its present state."},
+    429: {"model": ProblemResponseModel, "description": "Too many requests."},
+    503: {"model": ProblemResponseModel, "description": "The database does not answer."},
 }
 
 
@@ -98,6 +100,7 @@ def make_api_app(
     for module in (
         ven_routes,
         command_routes,
+        load_routes,
         telemetry_routes,
         history_routes,
         shadow_routes,
@@ -189,5 +192,5 @@ def _told_back(value: Any, depth: int = 0) -> Any:
 
 
 async def _no_database(_request: Request, error: Exception) -> JSONResponse:
-    log.error("a request needs the database", error=first_line(error)[:200])
+    log.error("a request needs the database", error=database_error_line(error)[:200])
     return JSONResponse({"detail": "the database does not answer: try again"}, 503)

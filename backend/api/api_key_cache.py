@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 
-from backend.api.api_keys import ApiRole, api_key_hash, find_api_key, touch_api_key
+from backend.api.api_keys import ApiKeyRole, api_key_hash, find_api_key, touch_api_key
 from backend.store.database import Database
 
 REMEMBERED_SEC = 10.0
@@ -18,14 +18,14 @@ class ApiKeyCache:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._known: OrderedDict[str, tuple[float, tuple[str, ApiRole] | None]] = OrderedDict()
+        self._known: OrderedDict[str, tuple[float, tuple[str, ApiKeyRole] | None]] = OrderedDict()
 
     def knows(self, key: str) -> bool:
         """A key that was in force just now."""
         until, found = self._known.get(api_key_hash(key), (0.0, None))
         return found is not None and time.monotonic() < until
 
-    async def find(self, key: str) -> tuple[str, ApiRole] | None:
+    async def find(self, key: str) -> tuple[str, ApiKeyRole] | None:
         """Who it is; None for a key that is not in force."""
         digest = api_key_hash(key)
         until, found = self._known.get(digest, (0.0, None))

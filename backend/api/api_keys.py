@@ -14,12 +14,12 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.store.access_tables import ApiKeyRow
-from backend.store.table_base import utc_now
+from backend.store.utc_time import utc_now
 
 PREFIX = "ven_"
 
 
-class ApiRole(IntEnum):
+class ApiKeyRole(IntEnum):
     """Each may do what the ones before it may."""
 
     READ = 1
@@ -31,7 +31,7 @@ class ApiRole(IntEnum):
         return self.name.lower()
 
     @classmethod
-    def named(cls, label: str) -> ApiRole:
+    def named(cls, label: str) -> ApiKeyRole:
         """Raises ValueError for no role."""
         for role in cls:
             if role.label == label:
@@ -47,7 +47,7 @@ def api_key_hash(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-async def add_api_key(connection: AsyncConnection, name: str, role: ApiRole) -> str:
+async def add_api_key(connection: AsyncConnection, name: str, role: ApiKeyRole) -> str:
     """The new key, which is not kept. Raises ValueError when the name is taken."""
     key = _new_key()
     try:
@@ -72,7 +72,7 @@ async def revoke_api_key(connection: AsyncConnection, name: str) -> bool:
     return result.first() is not None
 
 
-async def find_api_key(connection: AsyncConnection, key: str) -> tuple[str, ApiRole] | None:
+async def find_api_key(connection: AsyncConnection, key: str) -> tuple[str, ApiKeyRole] | None:
     """(name, role) of a key in force."""
     row = (
         await connection.execute(
@@ -81,7 +81,7 @@ async def find_api_key(connection: AsyncConnection, key: str) -> tuple[str, ApiR
             )
         )
     ).one_or_none()
-    return None if row is None else (row.name, ApiRole.named(row.role))
+    return None if row is None else (row.name, ApiKeyRole.named(row.role))
 
 
 async def touch_api_key(connection: AsyncConnection, name: str) -> None:

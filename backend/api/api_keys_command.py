@@ -11,11 +11,12 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.api.api_keys import ApiRole, add_api_key, revoke_api_key
+from backend.api.api_keys import ApiKeyRole, add_api_key, revoke_api_key
 from backend.config.backend_settings import BackendSettings
-from backend.config.settings_block import SettingsError
+from backend.config.settings_block import SettingsBlockError
 from backend.store.access_tables import ApiKeyRow
-from backend.store.database import Database, first_line
+from backend.store.database import Database
+from backend.store.database_errors import database_error_line
 from backend.store.schema_migration import upgrade_schema
 
 T = TypeVar("T")
@@ -24,18 +25,18 @@ Name = Annotated[str, typer.Argument(help="Whose key it is; shown in the audit."
 
 
 @keys_application.command("add")
-def add_key(name: Name, role: Annotated[str, typer.Option(help="read, operate, admin")]) -> None:
+def _add_key(name: Name, role: Annotated[str, typer.Option(help="read, operate, admin")]) -> None:
     """Make a key and print it, this once."""
 
     try:
-        wanted = ApiRole.named(role)
+        wanted = ApiKeyRole.named(role)
         typer.echo(_run(lambda connection: add_api_key(connection, name, wanted)))
     except ValueError as error:
         _fail(str(error))
 
 
 @keys_application.command("list")
-def list_keys() -> None:
+def _list_keys() -> None:
     """Names and roles; the keys themselves are not kept."""
 
     async def read(connection: AsyncConnection) -> list[str]:
@@ -51,7 +52,7 @@ def list_keys() -> None:
 
 
 @keys_application.command("revoke")
-def revoke_key(name: Name) -> None:
+def _revoke_key(name: Name) -> None:
     """End a key; requests with it are refused within ten seconds."""
 
     if not _run(lambda connection: revoke_api_key(connection, name)):
@@ -61,7 +62,7 @@ def revoke_key(name: Name) -> None:
 def _run(work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
     try:
         url = BackendSettings.from_environment().database_url
-    except SettingsError as error:
+    except SettingsBlockError as error:
         _fail(str(error))
 
     async def connected() -> T:
@@ -76,7 +77,7 @@ def _run(work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         upgrade_schema(url)
         return asyncio.run(connected())
     except (SQLAlchemyError, OSError) as error:
-        _fail(f"the database cannot be used: {first_line(error)}")
+        _fail(f"the database cannot be used: {database_error_line(error)}")
 
 
 def _fail(reason: str) -> NoReturn:

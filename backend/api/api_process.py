@@ -14,7 +14,7 @@ from backend.api.api_app import make_api_app
 from backend.config.api_settings import ApiSettings
 from backend.config.backend_settings import BackendSettings
 from backend.config.dispatch_settings import DispatchSettings
-from backend.dispatch.dispatch_process import make_publisher
+from backend.dispatch.dispatch_process import dispatch_process_publisher
 from backend.dispatch.dispatcher import Dispatcher
 from backend.process.garbage_collector import hold_back_garbage_collector
 from backend.store.database import Database
@@ -23,7 +23,9 @@ from backend.store.schema_migration import upgrade_schema
 log = structlog.get_logger(__name__)
 
 
-async def run_api(settings: BackendSettings, api: ApiSettings, dispatch: DispatchSettings) -> None:
+async def run_api_process(
+    settings: BackendSettings, api: ApiSettings, dispatch: DispatchSettings
+) -> None:
     """Until SIGTERM or SIGINT. Raises SQLAlchemyError or OSError when the database is not there."""
     await asyncio.to_thread(upgrade_schema, settings.schema_url)
     database = Database(
@@ -31,7 +33,7 @@ async def run_api(settings: BackendSettings, api: ApiSettings, dispatch: Dispatc
     )
     dispatcher = None
     if settings.event_command_enabled:
-        publisher = make_publisher(settings, dispatch)
+        publisher = dispatch_process_publisher(settings, dispatch)
         dispatcher = Dispatcher(database, publisher, dispatch, topic=settings.mqtt.topic_commands)
     app = make_api_app(settings, api, database, dispatcher)
     _warm_up(app)

@@ -11,16 +11,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.api.api_services import Uses
 from backend.api.audit_responses import AuditPageResponse
-from backend.api.authentication import Actor, Admin
-from backend.api.page_cursor import decode_cursor, encode_cursor
+from backend.api.authentication import Admin, AuthenticatedActor
+from backend.api.page_cursor import decode_page_cursor, encode_page_cursor
 from backend.api.request_fields import Cursor, Limit
 from backend.store.access_tables import AuditEntryRow
-from backend.store.table_base import utc_now
+from backend.store.utc_time import utc_now
 
 
 async def record_audit(
     connection: AsyncConnection,
-    actor: Actor,
+    actor: AuthenticatedActor,
     action: str,
     subject: str,
     detail: Mapping[str, Any] | None = None,
@@ -47,7 +47,7 @@ async def list_audit_entries(
     uses: Uses, _actor: Admin, limit: Limit = 100, cursor: Cursor = None
 ) -> dict[str, Any]:
     """Who sent what, newest first."""
-    place = decode_cursor(cursor, int)
+    place = decode_page_cursor(cursor, int)
     table = AuditEntryRow.__table__
     statement = select(table).order_by(table.c.id.desc()).limit(limit)
     if place is not None:
@@ -56,5 +56,5 @@ async def list_audit_entries(
         rows = (await connection.execute(statement)).all()
     return {
         "entries": rows,
-        "next_cursor": encode_cursor(rows[-1].id) if len(rows) == limit else None,
+        "next_cursor": encode_page_cursor(rows[-1].id) if len(rows) == limit else None,
     }

@@ -10,20 +10,20 @@ from urllib.parse import urlsplit
 from fastapi import Depends, HTTPException, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
-from backend.api.api_keys import ApiRole
+from backend.api.api_keys import ApiKeyRole
 from backend.api.api_services import ApiServices, api_services_of
-from backend.config.api_settings import is_loopback_host
+from backend.config.api_settings import api_host_is_loopback
 
 _header = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same key, by itself.")
 _bearer = HTTPBearer(auto_error=False, description="An API key, from `python -m backend key add`.")
 
 
 @dataclass(frozen=True)
-class Actor:
+class AuthenticatedActor:
     """Who sent a request."""
 
     name: str
-    role: ApiRole
+    role: ApiKeyRole
     remote: str
 
 
@@ -31,14 +31,14 @@ async def authenticate(
     request: Request,
     bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
     header: Annotated[str | None, Security(_header)],
-) -> Actor:
+) -> AuthenticatedActor:
     """Raises 401 without a key in force, 403 for a foreign page, 429 for too many requests."""
     services = api_services_of(request)
     remote = request.client.host if request.client else "unknown"
     key = bearer.credentials if bearer else header
     if key is None and not services.api.needs_keys:
         _refuse_strangers(request, remote)
-        actor = Actor("local", ApiRole.ADMIN, remote)
+        actor = AuthenticatedActor("local", ApiKeyRole.ADMIN, remote)
     else:
         # Whoever tries keys asks the database for each: by address, that is bounded too.
         if key is None or not services.keys.knows(key):
@@ -50,7 +50,7 @@ async def authenticate(
                 "send a valid API key: Authorization: Bearer KEY, or X-API-Key: KEY",
                 {"WWW-Authenticate": "Bearer"},
             )
-        actor = Actor(found[0], found[1], remote)
+        actor = AuthenticatedActor(found[0], found[1], remote)
     _limit(services, f"key {actor.name}")
     return actor
 
@@ -81,16 +81,18 @@ def _refuse_strangers(request: Request, remote: str) -> None:
         and origin not in api_services_of(request).api.cors_origins
         and urlsplit(origin).netloc != request.headers.get("host")
     )
-    if not is_loopback_host(host) or not is_loopback_host(remote) or foreign:
+    if not api_host_is_loopback(host) or not api_host_is_loopback(remote) or foreign:
         raise HTTPException(
             403, "without API keys only this machine may ask, under the name localhost"
         )
 
 
-def _require_role(role: ApiRole) -> Callable[..., Awaitable[Actor]]:
+def _require_role(role: ApiKeyRole) -> Callable[..., Awaitable[AuthenticatedActor]]:
     """A dependency: the actor, who has that role at least."""
 
-    async def check(actor: Annotated[Actor, Depends(authenticate)]) -> Actor:
+    async def check(
+        actor: Annotated[AuthenticatedActor, Depends(authenticate)],
+    ) -> AuthenticatedActor:
         if actor.role < role:
             raise HTTPException(
                 403, f"the key {actor.name!r} may {actor.role.label}; this needs {role.label}"
@@ -100,6 +102,6 @@ def _require_role(role: ApiRole) -> Callable[..., Awaitable[Actor]]:
     return check
 
 
-Reader = Annotated[Actor, Depends(_require_role(ApiRole.READ))]
-Operator = Annotated[Actor, Depends(_require_role(ApiRole.OPERATE))]
-Admin = Annotated[Actor, Depends(_require_role(ApiRole.ADMIN))]
+Reader = Annotated[AuthenticatedActor, Depends(_require_role(ApiKeyRole.READ))]
+Operator = Annotated[AuthenticatedActor, Depends(_require_role(ApiKeyRole.OPERATE))]
+Admin = Annotated[AuthenticatedActor, Depends(_require_role(ApiKeyRole.ADMIN))]

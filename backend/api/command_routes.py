@@ -14,19 +14,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.api.api_services import ApiServices, Uses
 from backend.api.audit_routes import record_audit
-from backend.api.authentication import Actor, Operator, Reader
-from backend.api.load_sets import expand_loads, load_capacities, read_load_sets, with_capacities
+from backend.api.authentication import AuthenticatedActor, Operator
+from backend.api.load_routes import read_load_or_404
 from backend.api.request_bodies import LoadChangeBody, SendEventBody, ShedLoadBody
-from backend.api.request_fields import LoadId, VenId, invalid_field
-from backend.api.ven_responses import ChangedLoadResponse, LoadResponse, SentCommandResponse
-from backend.api.ven_routes import read_ven
+from backend.api.request_fields import LoadId, VenId, invalid_request_field
+from backend.api.ven_responses import VenCommandResponse, VenLoadChangeResponse
+from backend.api.ven_routes import read_ven_or_404
 from backend.dispatch.command_outbox import enqueue_commands
-from backend.dispatch.dispatch_wake import notify_dispatchers
-from backend.dispatch.new_event import EventInvalid, EventRefused, NewEvent, begin_event
+from backend.dispatch.dispatch_wake import send_dispatch_wake
+from backend.dispatch.new_event import NewEvent, NewEventInvalid, NewEventRefused, begin_new_event
+from backend.store.database import database_now
 from backend.store.fleet_tables import LoadCapacityRow
 from backend.store.statuses import PENDING
 from backend.store.tables import COMMANDS
-from backend.store.transaction import database_now
 from VenAgent.contract.command_builder import build_set_load_command
 
 router = APIRouter(prefix="/api/vens/{ven_id}", tags=["VENs"])
@@ -35,32 +35,19 @@ LOOK_EVERY_SEC = 0.05
 SETTING_VALID = timedelta(minutes=5)
 
 
-@router.get("/loads", response_model=list[LoadResponse])
-async def list_loads(uses: Uses, _actor: Reader, ven_id: VenId) -> list[dict[str, Any]]:
-    """As of the latest telemetry."""
-    async with uses.database.engine.connect() as connection:
-        return await _loads(uses, connection, ven_id)
-
-
-@router.get("/loads/{load_id}", response_model=LoadResponse)
-async def get_load(uses: Uses, _actor: Reader, ven_id: VenId, load_id: LoadId) -> dict[str, Any]:
-    async with uses.database.engine.connect() as connection:
-        return await _load(uses, connection, ven_id, load_id)
-
-
-@router.patch("/loads/{load_id}", response_model=ChangedLoadResponse)
-async def patch_load(
+@router.patch("/loads/{load_id}", response_model=VenLoadChangeResponse)
+async def patch_load_by_command(
     uses: Uses, actor: Operator, ven_id: VenId, load_id: LoadId, body: LoadChangeBody
 ) -> Any:
     """Switch a circuit, or change its priority: the command `setLoad`; or set its capacity here."""
     changes = body.model_dump(exclude_none=True)
     if not changes:
-        raise invalid_field("enabled", "give enabled, priority or capacityKw")
+        raise invalid_request_field("enabled", "give enabled, priority or capacityKw")
     capacity_kw = changes.pop("capacity_kw", None)
     command: dict[str, Any] | None = None
     async with uses.database.engine.begin() as connection:
         now = await database_now(connection)
-        await _load(uses, connection, ven_id, load_id)
+        await read_load_or_404(uses, connection, ven_id, load_id)
         if capacity_kw is not None:
             await _set_capacity(connection, ven_id, load_id, capacity_kw)
             detail = {"capacityKw": capacity_kw}
@@ -76,8 +63,8 @@ async def patch_load(
             )
             await enqueue_commands(connection, [command], now, created_by=actor.name)
             await record_audit(connection, actor, "load.set", f"{ven_id}/{load_id}", changes)
-            await notify_dispatchers(connection)
-        load = await _load(uses, connection, ven_id, load_id)
+            await send_dispatch_wake(connection)
+        load = await read_load_or_404(uses, connection, ven_id, load_id)
     sent = None if command is None else await _published(uses, str(command["correlationId"]))
     return {**load, "command": sent}
 
@@ -92,8 +79,8 @@ async def _set_capacity(
     await connection.execute(insert(table).values(**values))  # type: ignore[arg-type]
 
 
-@router.post("/loads/{load_id}/commands/shed", response_model=SentCommandResponse)
-async def send_load_shed(
+@router.post("/loads/{load_id}/commands/shed", response_model=VenCommandResponse)
+async def post_shed_load_command(
     uses: Uses,
     actor: Operator,
     ven_id: VenId,
@@ -102,7 +89,7 @@ async def send_load_shed(
 ) -> Any:
     """Shed one circuit: an event for it alone, which can be stopped as any other."""
     async with uses.database.engine.begin() as connection:
-        load = await _load(uses, connection, ven_id, load_id)
+        load = await read_load_or_404(uses, connection, ven_id, load_id)
         if load["priority"] == 1:
             raise HTTPException(409, f"{load_id} is critical: it is not shed on its own")
         now = await database_now(connection)
@@ -117,11 +104,13 @@ async def send_load_shed(
     return await _sent(uses, event_id)
 
 
-@router.post("/send-event", response_model=SentCommandResponse)
-async def send_ven_event(uses: Uses, actor: Operator, ven_id: VenId, body: SendEventBody) -> Any:
+@router.post("/send-event", response_model=VenCommandResponse)
+async def post_event_command(
+    uses: Uses, actor: Operator, ven_id: VenId, body: SendEventBody
+) -> Any:
     """An event for this VEN alone, from now on. Returns the command that was published."""
     async with uses.database.engine.begin() as connection:
-        await read_ven(connection, ven_id)
+        await read_ven_or_404(connection, ven_id)
         now = await database_now(connection)
         new = NewEvent(
             requested_reduction_kw=body.shed_kw,
@@ -137,15 +126,18 @@ async def send_ven_event(uses: Uses, actor: Operator, ven_id: VenId, body: SendE
 
 
 async def _begin(
-    connection: AsyncConnection, actor: Actor, new: NewEvent, load_id: str | None = None
+    connection: AsyncConnection,
+    actor: AuthenticatedActor,
+    new: NewEvent,
+    load_id: str | None = None,
 ) -> str:
     """An active event with one participant. Raises 409 when it cannot be, 422 when it is none."""
     try:
-        event = await begin_event(connection, new, load_id=load_id)
-    except EventInvalid as error:
+        event = await begin_new_event(connection, new, load_id=load_id)
+    except NewEventInvalid as error:
         field = "shed_kw" if error.field == "requested_reduction_kw" else error.field
-        raise invalid_field(to_camel(field), error.why) from None
-    except EventRefused as error:
+        raise invalid_request_field(to_camel(field), error.why) from None
+    except NewEventRefused as error:
         raise HTTPException(409, str(error)) from None
     detail = {
         "kind": event.kind,
@@ -180,21 +172,3 @@ async def _published(services: ApiServices, correlation_id: str) -> Any:
         if not waits or asyncio.get_running_loop().time() >= deadline:
             return row
         await asyncio.sleep(LOOK_EVERY_SEC)
-
-
-async def _loads(
-    services: ApiServices, connection: AsyncConnection, ven_id: str
-) -> list[dict[str, Any]]:
-    row = await read_ven(connection, ven_id)
-    loads = expand_loads(row, await read_load_sets(services, connection, [row.load_set_id]))
-    capacities = await load_capacities(connection, [ven_id])
-    return with_capacities(loads, capacities.get(ven_id, {}))
-
-
-async def _load(
-    services: ApiServices, connection: AsyncConnection, ven_id: str, load_id: str
-) -> dict[str, Any]:
-    for load in await _loads(services, connection, ven_id):
-        if load["load_id"] == load_id:
-            return load
-    raise HTTPException(404, f"{ven_id} has no load {load_id!r}")

@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.store.event_tables import EventPerformanceRow
 from backend.store.statuses import NOT_RESPONDING, REFUSING, SHEDDING
-from backend.store.table_base import utc_now
 from backend.store.tables import PARTICIPANTS, VEN_STATE, VENS
+from backend.store.utc_time import utc_now
 
 FRESH = timedelta(seconds=90)
 """What was heard longer ago is not told as if it were so now."""
@@ -84,7 +84,7 @@ async def event_figures(connection: AsyncConnection, event_ids: Iterable[str]) -
     return found
 
 
-async def event_ven_parts(
+async def event_figures_by_ven(
     connection: AsyncConnection, event_id: str, *, status: str | None = None, limit: int
 ) -> list[dict[str, Any]]:
     """VENs' parts (those with that status), the largest first."""
@@ -116,7 +116,7 @@ async def event_ven_parts(
     return [dict(row._mapping) for row in await connection.execute(statement)]
 
 
-async def event_status_counts(connection: AsyncConnection, event_id: str) -> dict[str, int]:
+async def event_figures_by_status(connection: AsyncConnection, event_id: str) -> dict[str, int]:
     """How many of the event's VENs are in which status."""
     rows = await connection.execute(
         select(PARTICIPANTS.c.status, func.count().label("vens"))

@@ -74,7 +74,7 @@ class EventAcksResponse(ResponseModel):
     next_cursor: str | None
 
 
-class VenPerformanceResponse(ResponseModel):
+class EventVenPerformanceResponse(ResponseModel):
     ven_id: str | None = Field(description="None: the event as a whole.")
     baseline_method: str | None
     baseline_kw: float | None
@@ -95,5 +95,5 @@ class EventPerformanceResponse(ResponseModel):
 
     event_id: str
     measured_at: datetime | None
-    total: VenPerformanceResponse | None
-    vens: list[VenPerformanceResponse]
+    total: EventVenPerformanceResponse | None
+    vens: list[EventVenPerformanceResponse]

@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.api.api_services import ApiServices, Uses
 from backend.api.audit_routes import record_audit
-from backend.api.authentication import Actor, Operator, Reader
-from backend.api.event_figures import event_figures, event_status_counts, event_ven_parts
+from backend.api.authentication import AuthenticatedActor, Operator, Reader
+from backend.api.event_figures import event_figures, event_figures_by_status, event_figures_by_ven
 from backend.api.event_responses import (
     EventAcksResponse,
     EventDetailResponse,
@@ -21,23 +21,25 @@ from backend.api.event_responses import (
     EventPerformanceResponse,
     EventResponse,
 )
-from backend.api.page_cursor import decode_cursor, encode_cursor
+from backend.api.page_cursor import decode_page_cursor, encode_page_cursor
 from backend.api.request_bodies import NewEventBody
-from backend.api.request_fields import Cursor, End, EventId, Limit, Start, invalid_field
+from backend.api.request_fields import Cursor, End, EventId, Limit, Start, invalid_request_field
 from backend.api.ven_routes import NEXT
-from backend.dispatch.dispatch_wake import notify_dispatchers
-from backend.dispatch.event_lifecycle import stop_event
+from backend.dispatch.dispatch_wake import send_dispatch_wake
+from backend.dispatch.event_lifecycle import stop_dispatched_event
 from backend.dispatch.new_event import (
-    EventInvalid,
-    EventRefused,
     NewEvent,
-    VensUnknown,
-    create_event,
+    NewEventInvalid,
+    NewEventRefused,
+    NewEventVensUnknown,
+    create_new_event,
 )
-from backend.store.event_tables import WHOLE_EVENT, EventPerformanceRow, VenAckRow
+from backend.store.command_tables import CommandAckRow
+from backend.store.database import database_now
+from backend.store.event_tables import WHOLE_EVENT, EventPerformanceRow
 from backend.store.statuses import ACTIVE, CANCELLED, COMPLETED
 from backend.store.tables import EVENTS
-from backend.store.transaction import database_now, in_transaction
+from backend.store.transaction import in_transaction
 
 router = APIRouter(prefix="/api/events", tags=["Events"])
 MOST_VENS = 20_000
@@ -97,7 +99,7 @@ async def _page(
     limit: int,
     cursor: str | None,
 ) -> Any:
-    place = decode_cursor(cursor, datetime, str)
+    place = decode_page_cursor(cursor, datetime, str)
     begins = EVENTS.c.start_time
     statement = select(EVENTS).order_by(begins.desc(), EVENTS.c.id).limit(limit)
     if status == "over":
@@ -113,7 +115,7 @@ async def _page(
         statement = statement.where(or_(begins < place[0], later))
     rows = (await connection.execute(statement)).all()
     if len(rows) == limit:
-        response.headers[NEXT] = encode_cursor(rows[-1].start_time, rows[-1].id)
+        response.headers[NEXT] = encode_page_cursor(rows[-1].start_time, rows[-1].id)
     active = [row.id for row in rows if row.status == ACTIVE]
     figures = await event_figures(connection, active) if active else {}
     return [_with_actual(row, figures.get(row.id)) for row in rows]
@@ -138,12 +140,12 @@ async def post_event(uses: Uses, actor: Operator, body: NewEventBody) -> Any:
 
 
 async def _create(
-    connection: AsyncConnection, actor: Actor, body: NewEventBody, tolerance: timedelta
+    connection: AsyncConnection, actor: AuthenticatedActor, body: NewEventBody, tolerance: timedelta
 ) -> Any:
     now = await database_now(connection)  # the dispatchers' clock
     if body.start_time is not None and body.start_time < now - tolerance:
         why = "startTime is in the past: leave it out to begin at once"
-        raise invalid_field("startTime", why, body.start_time.isoformat())
+        raise invalid_request_field("startTime", why, body.start_time.isoformat())
     start, end = body.window(now)
     new = NewEvent(
         requested_reduction_kw=body.requested_reduction_kw,
@@ -157,12 +159,12 @@ async def _create(
         created_by=actor.name,
     )
     try:
-        event = await create_event(connection, new)
-    except EventInvalid as error:
-        raise invalid_field(to_camel(error.field), error.why) from None
-    except VensUnknown as error:
-        raise invalid_field("venIds", str(error), error.ven_ids[:5]) from None
-    except EventRefused as error:
+        event = await create_new_event(connection, new)
+    except NewEventInvalid as error:
+        raise invalid_request_field(to_camel(error.field), error.why) from None
+    except NewEventVensUnknown as error:
+        raise invalid_request_field("venIds", str(error), error.ven_ids[:5]) from None
+    except NewEventRefused as error:
         raise HTTPException(409, str(error)) from None
     detail = body.model_dump(mode="json", exclude_none=True)
     await record_audit(connection, actor, "event.create", event.id, detail)
@@ -199,8 +201,8 @@ async def _detail(
     return {
         **_with_actual(event, figures),
         **figures,
-        "vens_by_status": await event_status_counts(connection, event.id),
-        "vens": await event_ven_parts(connection, event.id, status=status, limit=limit),
+        "vens_by_status": await event_figures_by_status(connection, event.id),
+        "vens": await event_figures_by_ven(connection, event.id, status=status, limit=limit),
     }
 
 
@@ -219,16 +221,16 @@ async def delete_event(uses: Uses, actor: Operator, event_id: EventId) -> None:
 
 
 async def _end(
-    services: ApiServices, actor: Actor, event_id: str, status: str, reason: str
+    services: ApiServices, actor: AuthenticatedActor, event_id: str, status: str, reason: str
 ) -> None:
     async def work(connection: AsyncConnection) -> None:
         await _event_row(connection, event_id)
-        stopped = await stop_event(connection, event_id, status=status, reason=reason)
+        stopped = await stop_dispatched_event(connection, event_id, status=status, reason=reason)
         if stopped is None:
             event = await _event_row(connection, event_id)
             raise HTTPException(409, f"event {event_id!r} is {event.status} already")
         await record_audit(connection, actor, f"event.{reason}", event_id)
-        await notify_dispatchers(connection)
+        await send_dispatch_wake(connection)
 
     await in_transaction(services.database.engine, work)
     services.wake()
@@ -250,17 +252,19 @@ async def list_event_acks(
     cursor: Cursor = None,
 ) -> Any:
     """The acks as VENs sent them, in the order they came."""
-    place = decode_cursor(cursor, int)
-    statement = select(VenAckRow.id, VenAckRow.raw_payload).where(VenAckRow.event_id == event_id)
+    place = decode_page_cursor(cursor, int)
+    statement = select(CommandAckRow.id, CommandAckRow.raw_payload).where(
+        CommandAckRow.event_id == event_id
+    )
     if place is not None:
-        statement = statement.where(VenAckRow.id > place[0])
+        statement = statement.where(CommandAckRow.id > place[0])
     async with uses.database.engine.connect() as connection:
         await _event_row(connection, event_id)
-        rows = (await connection.execute(statement.order_by(VenAckRow.id).limit(limit))).all()
+        rows = (await connection.execute(statement.order_by(CommandAckRow.id).limit(limit))).all()
     return {
         "event_id": event_id,
         "acks": [row.raw_payload for row in rows],
-        "next_cursor": encode_cursor(rows[-1].id) if len(rows) == limit else None,
+        "next_cursor": encode_page_cursor(rows[-1].id) if len(rows) == limit else None,
     }
 
 

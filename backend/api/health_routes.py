@@ -7,16 +7,18 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
+from pydantic import Field
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.api.api_services import Uses
 from backend.api.authentication import Reader
-from backend.api.response_model import DemoStatusResponse, HealthResponse
-from backend.api.stats_routes import network_figures
+from backend.api.response_model import ResponseModel
+from backend.api.stats_routes import network_stats
 from backend.process.timeouts import result_within_timeout
-from backend.store.database import Database, first_line
+from backend.store.database import Database
+from backend.store.database_errors import database_error_line
 from backend.store.schema_migration import current_schema_revision, latest_schema_revision
 from backend.store.statuses import ACTIVE
 from backend.store.tables import EVENTS
@@ -30,6 +32,18 @@ _POTENTIAL = Gauge("venagent_load_reduction_potential_kw", "Load reduction possi
 _ACTIVE = Gauge("venagent_events_active", "Events active now.")
 
 
+class HealthResponse(ResponseModel):
+    status: str = Field(examples=["ok"])
+    reasons: list[str] = []
+
+
+class HealthDemoStatusResponse(ResponseModel):
+    status: str = Field(examples=["ok"])
+    ven_count: int
+    online_vens: int
+    active_event_ids: list[str]
+
+
 @router.get("/health", response_model=HealthResponse, responses={503: {"model": HealthResponse}})
 async def get_health(uses: Uses, response: Response) -> dict[str, Any]:
     """Liveness: whether this process does its work, or should be started anew."""
@@ -40,7 +54,7 @@ async def get_health(uses: Uses, response: Response) -> dict[str, Any]:
 @router.get(
     "/health/db-check", response_model=HealthResponse, responses={503: {"model": HealthResponse}}
 )
-async def check_database(uses: Uses, response: Response) -> dict[str, Any]:
+async def get_health_of_database(uses: Uses, response: Response) -> dict[str, Any]:
     """Readiness: the database answers with this version's schema, and events are dispatched."""
     reasons = [uses.ended] if uses.ended else []
     trouble = await _database_trouble(uses.database)
@@ -53,11 +67,11 @@ async def check_database(uses: Uses, response: Response) -> dict[str, Any]:
     return _answer(response, reasons)
 
 
-@router.get("/health/demo-status", response_model=DemoStatusResponse)
-async def get_demo_status(uses: Uses, _actor: Reader) -> dict[str, Any]:
+@router.get("/health/demo-status", response_model=HealthDemoStatusResponse)
+async def get_health_demo_status(uses: Uses, _actor: Reader) -> dict[str, Any]:
     """Whether there is something to show: VENs that report, and an event that runs."""
     async with uses.database.engine.connect() as connection:
-        figures = await network_figures(connection)
+        figures = await network_stats(connection)
         active = await connection.scalars(select(EVENTS.c.id).where(EVENTS.c.status == ACTIVE))
         events = active.all()
     return {
@@ -89,14 +103,14 @@ async def _database_trouble(database: Database) -> str | None:
     except asyncio.TimeoutError:
         return f"the database did not answer within {DATABASE_TIMEOUT_SEC:g} s"
     except (SQLAlchemyError, OSError) as error:
-        return f"the database cannot be reached: {first_line(error)[:200]}"
+        return f"the database cannot be reached: {database_error_line(error)[:200]}"
     if found != latest_schema_revision():
         return f"the database's schema is {found}, this program needs {latest_schema_revision()}"
     return None
 
 
 @router.get("/metrics", response_class=Response)
-async def get_api_metrics(uses: Uses, _actor: Reader) -> Response:
+async def get_health_metrics(uses: Uses, _actor: Reader) -> Response:
     """For Prometheus."""
     async with uses.database.engine.connect() as connection:
         await _measure(connection)
@@ -104,7 +118,7 @@ async def get_api_metrics(uses: Uses, _actor: Reader) -> Response:
 
 
 async def _measure(connection: AsyncConnection) -> None:
-    figures = await network_figures(connection)
+    figures = await network_stats(connection)
     _VENS.set(figures["ven_count"])
     _ONLINE.set(figures["online_vens"])
     _REDUCTION.set(figures["current_load_reduction_kw"])

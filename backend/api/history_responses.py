@@ -8,51 +8,6 @@ from typing import Any
 from pydantic import Field
 
 from backend.api.response_model import ResponseModel
-from backend.api.ven_responses import LoadResponse
-
-
-class TelemetryResponse(ResponseModel):
-    timestamp: datetime
-    used_power_kw: float | None
-    shed_power_kw: float | None
-    requested_reduction_kw: float | None
-    baseline_power_kw: float | None
-    event_id: str | None
-    battery_soc: float | None = Field(alias="batterySOC")
-    quality: str | None
-    loads: list[LoadResponse]
-
-
-class TelemetryPageResponse(ResponseModel):
-    """Oldest first, unless `order=desc`."""
-
-    ven_id: str
-    telemetry: list[TelemetryResponse]
-    total_count: int
-    next_cursor: str | None
-
-
-class LoadSnapshotResponse(ResponseModel):
-    timestamp: datetime
-    load_id: str
-    name: str | None
-    type: str
-    capacity_kw: float
-    current_power_kw: float
-    current_power_known: bool
-    shed_capability_kw: float
-    enabled: bool | None
-    priority: int | None
-
-
-class LoadSnapshotPageResponse(ResponseModel):
-    """Oldest first, unless `order=desc`."""
-
-    ven_id: str
-    load_id: str | None
-    snapshots: list[LoadSnapshotResponse]
-    total_count: int
-    next_cursor: str | None
 
 
 class HistoryPointResponse(ResponseModel):
@@ -71,7 +26,7 @@ class HistoryResponse(ResponseModel):
     granularity_sec: int
 
 
-class VenAckResponse(ResponseModel):
+class AckHistoryResponse(ResponseModel):
     """An ack of a VEN."""
 
     id: int

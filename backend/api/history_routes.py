@@ -27,17 +27,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backend.api.api_services import Uses
 from backend.api.authentication import Reader
 from backend.api.history_responses import (
+    AckHistoryResponse,
     HistoryResponse,
-    VenAckResponse,
 )
-from backend.api.load_sets import WATTS_PER_KW, expand_loads, read_load_sets
-from backend.api.page_cursor import decode_cursor, encode_cursor
+from backend.api.load_sets import WATTS_PER_KW, expand_load_set, read_load_sets
+from backend.api.page_cursor import decode_page_cursor, encode_page_cursor
 from backend.api.request_fields import Cursor, End, Limit, LoadId, Start, VenId
-from backend.api.ven_routes import NEXT, read_ven
-from backend.store.event_tables import VenAckRow
+from backend.api.ven_routes import NEXT, read_ven_or_404
+from backend.store.command_tables import CommandAckRow
 from backend.store.fleet_tables import LoadSetMemberRow
-from backend.store.table_base import utc_now
-from backend.store.telemetry_tables import QuarterHourRow, VenTelemetryRow
+from backend.store.telemetry_tables import TelemetryQuarterHourRow, VenTelemetryRow
+from backend.store.utc_time import utc_now
 
 router = APIRouter(prefix="/api/vens/{ven_id}", tags=["History"])
 TELEMETRY = VenTelemetryRow.__table__
@@ -83,7 +83,7 @@ async def get_ven_history(
     first, last = history_window(start, end)
     step_sec = history_step_sec(granularity, first, last)
     async with uses.database.engine.connect() as connection:
-        await read_ven(connection, ven_id)
+        await read_ven_or_404(connection, ven_id)
         if step_sec % QUARTER_SEC == 0 and (last - first).total_seconds() > RAW_FOR_SEC:
             points = await _quarter_points(connection, ven_id, first, last, step_sec)
         else:
@@ -107,12 +107,12 @@ async def get_load_history(
     first, last = history_window(start, end)
     step_sec = history_step_sec(granularity, first, last)
     async with uses.database.engine.connect() as connection:
-        await read_ven(connection, ven_id)
+        await read_ven_or_404(connection, ven_id)
         used = await _load_power(connection, ven_id, load_id, first, last)
         if used is None:
-            row = await read_ven(connection, ven_id)
+            row = await read_ven_or_404(connection, ven_id)
             sets = await read_load_sets(uses, connection, [row.load_set_id])
-            if load_id not in {load["load_id"] for load in expand_loads(row, sets)}:
+            if load_id not in {load["load_id"] for load in expand_load_set(row, sets)}:
                 raise HTTPException(404, f"{ven_id} has no load {load_id!r}")
             return {"points": [], "granularity_sec": step_sec}
         points = await _points(connection, ven_id, first, last, step_sec, used, of_load=True)
@@ -137,13 +137,13 @@ async def _taken_kw(
     if not event_ids:
         return {}
     acks = await connection.execute(
-        select(VenAckRow.event_id, VenAckRow.circuits_curtailed)
+        select(CommandAckRow.event_id, CommandAckRow.circuits_curtailed)
         .where(
-            VenAckRow.ven_id == ven_id,
-            VenAckRow.event_id.in_(event_ids),
-            VenAckRow.circuits_curtailed.is_not(None),
+            CommandAckRow.ven_id == ven_id,
+            CommandAckRow.event_id.in_(event_ids),
+            CommandAckRow.circuits_curtailed.is_not(None),
         )
-        .order_by(VenAckRow.timestamp)
+        .order_by(CommandAckRow.timestamp)
     )
     found: dict[str, tuple[float | None, float]] = {}
     for ack in acks:
@@ -254,7 +254,7 @@ async def _points(
 async def _quarter_points(
     connection: AsyncConnection, ven_id: str, first: datetime, last: datetime, step_sec: int
 ) -> list[dict[str, Any]]:
-    table = QuarterHourRow.__table__
+    table = TelemetryQuarterHourRow.__table__
     at = history_bucket(table.c.start, step_sec, connection.dialect.name).label("at")
     statement = (
         select(
@@ -288,8 +288,8 @@ def _as_points(rows: Sequence[Any]) -> list[dict[str, Any]]:
 # --- acks --------------------------------------------------------------------------------------
 
 
-@router.get("/events", response_model=list[VenAckResponse])
-async def list_ven_acks(
+@router.get("/events", response_model=list[AckHistoryResponse])
+async def list_ack_history(
     uses: Uses,
     _actor: Reader,
     response: Response,
@@ -300,8 +300,8 @@ async def list_ven_acks(
     cursor: Cursor = None,
 ) -> list[dict[str, Any]]:
     """What the VEN answered, newest first. A further page's cursor is in `X-Next-Cursor`."""
-    place = decode_cursor(cursor, datetime, int)
-    table = VenAckRow.__table__
+    place = decode_page_cursor(cursor, datetime, int)
+    table = CommandAckRow.__table__
     statement = select(table).where(history_between(table.c.timestamp, ven_id, start, end))
     if place is not None:
         earlier = or_(
@@ -311,8 +311,8 @@ async def list_ven_acks(
         statement = statement.where(earlier)
     statement = statement.order_by(table.c.timestamp.desc(), table.c.id.desc()).limit(limit)
     async with uses.database.engine.connect() as connection:
-        await read_ven(connection, ven_id)
+        await read_ven_or_404(connection, ven_id)
         rows = (await connection.execute(statement)).all()
     if len(rows) == limit:
-        response.headers[NEXT] = encode_cursor(rows[-1].timestamp, rows[-1].id)
+        response.headers[NEXT] = encode_page_cursor(rows[-1].timestamp, rows[-1].id)
     return [{**row._mapping, "circuits_curtailed": row.circuits_curtailed or []} for row in rows]

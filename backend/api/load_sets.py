@@ -35,14 +35,16 @@ async def read_load_sets(
     return known
 
 
-def expand_loads(row: Any, sets: dict[int, Sequence[Any]]) -> list[dict[str, Any]]:
+def expand_load_set(row: Any, sets: dict[int, Sequence[Any]]) -> list[dict[str, Any]]:
     """The loads of a row of telemetry or of a VEN's state."""
     if row.load_set_id is None:
         return []
-    return [expand_load(row, member, place) for place, member in enumerate(sets[row.load_set_id])]
+    return [
+        expand_load_of_set(row, member, place) for place, member in enumerate(sets[row.load_set_id])
+    ]
 
 
-def expand_load(row: Any, member: Any, place: int) -> dict[str, Any]:
+def expand_load_of_set(row: Any, member: Any, place: int) -> dict[str, Any]:
     power_kw = _kw(row.load_power_w, place)
     return {
         "id": member.load_id,
@@ -65,7 +67,7 @@ def _kw(watts: Sequence[int | None] | None, place: int) -> float | None:
     return None if value is None else value / WATTS_PER_KW
 
 
-async def load_capacities(
+async def load_set_capacities(
     connection: AsyncConnection, ven_ids: Sequence[str]
 ) -> dict[str, dict[str, float]]:
     """Capacities in kW that an operator has set, by VEN and load."""
@@ -77,7 +79,7 @@ async def load_capacities(
     return found
 
 
-def with_capacities(
+def load_set_with_capacities(
     loads: list[dict[str, Any]], capacities: Mapping[str, float]
 ) -> list[dict[str, Any]]:
     """The loads, with the capacities that an operator has set."""

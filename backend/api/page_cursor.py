@@ -13,12 +13,12 @@ from fastapi.exceptions import RequestValidationError
 from backend.api.request_fields import EARLIEST, LATEST
 
 
-def encode_cursor(*place: Any) -> str:
+def encode_page_cursor(*place: Any) -> str:
     plain = [part.isoformat() if isinstance(part, datetime) else part for part in place]
     return base64.urlsafe_b64encode(json.dumps(plain).encode()).decode().rstrip("=")
 
 
-def decode_cursor(cursor: str | None, *kinds: type) -> list[Any] | None:
+def decode_page_cursor(cursor: str | None, *kinds: type) -> list[Any] | None:
     """The place, its parts of these kinds. Raises RequestValidationError, which is a 422."""
     if cursor is None:
         return None

@@ -22,7 +22,7 @@ from backend.api.request_fields import (
 )
 from backend.api.ven_responses import VenLocation
 from backend.dispatch.new_event import UNTIL_FURTHER_NOTICE
-from backend.store.table_base import utc_now
+from backend.store.utc_time import utc_now
 from VenAgent.contract.op import Op
 
 

@@ -61,7 +61,7 @@ Cursor = Annotated[
 Limit = Annotated[int, Query(ge=1, le=5_000)]
 
 
-def invalid_field(field: str, message: str, value: Any = None) -> RequestValidationError:
+def invalid_request_field(field: str, message: str, value: Any = None) -> RequestValidationError:
     """A 422 that names the field."""
     return RequestValidationError(
         [{"type": "value_error", "loc": ("body", field), "msg": message, "input": value}]

@@ -1,8 +1,8 @@
-"""What all answers of the API share: camelCase names; health, and a problem."""
+"""What all answers of the API share: camelCase names; and a problem."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 
@@ -12,17 +12,5 @@ class ResponseModel(BaseModel):
     )
 
 
-class HealthResponse(ResponseModel):
-    status: str = Field(examples=["ok"])
-    reasons: list[str] = []
-
-
-class DemoStatusResponse(ResponseModel):
-    status: str = Field(examples=["ok"])
-    ven_count: int
-    online_vens: int
-    active_event_ids: list[str]
-
-
-class ProblemResponse(BaseModel):
+class ProblemResponseModel(BaseModel):
     detail: str

@@ -10,10 +10,10 @@ from fastapi import APIRouter, HTTPException
 
 from backend.api.api_services import Uses
 from backend.api.authentication import Reader
-from backend.api.load_sets import expand_loads, read_load_sets
+from backend.api.load_sets import expand_load_set, read_load_sets
 from backend.api.request_fields import VenId
 from backend.api.ven_responses import VenShadowResponse
-from backend.api.ven_routes import read_ven
+from backend.api.ven_routes import read_ven_or_404
 from backend.config.backend_settings import BackendSettings
 
 router = APIRouter(prefix="/api/vens/{ven_id}", tags=["VENs"])
@@ -23,7 +23,7 @@ router = APIRouter(prefix="/api/vens/{ven_id}", tags=["VENs"])
 async def get_ven_shadow(uses: Uses, _actor: Reader, ven_id: VenId) -> dict[str, Any]:
     """Reported and desired state."""
     async with uses.database.engine.connect() as connection:
-        row = await read_ven(connection, ven_id)
+        row = await read_ven_or_404(connection, ven_id)
         sets = await read_load_sets(uses, connection, [row.load_set_id])
     if ".amazonaws.com" in (uses.settings.iot_endpoint or ""):
         return _document(await asyncio.to_thread(_from_aws, uses.settings, ven_id))
@@ -45,7 +45,7 @@ async def get_ven_shadow(uses: Uses, _actor: Reader, ven_id: VenId) -> dict[str,
                 "current_kw": load["current_power_kw"] if load["current_power_known"] else None,
                 "critical": load["priority"] == 1,
             }
-            for load in expand_loads(row, sets)
+            for load in expand_load_set(row, sets)
         ],
         "active_event": event,
         "timestamp": row.timestamp.timestamp(),

@@ -29,7 +29,7 @@ class LoadTypeStatsResponse(ResponseModel):
     current_usage_kw: float
 
 
-class NetworkPointResponse(ResponseModel):
+class NetworkStatsPointResponse(ResponseModel):
     timestamp: datetime
     ven_count: int
     household_usage_kw: float
@@ -40,7 +40,7 @@ class NetworkPointResponse(ResponseModel):
     requested_reduction_kw: float | None = None
 
 
-class NetworkHistoryResponse(ResponseModel):
+class NetworkStatsHistoryResponse(ResponseModel):
     """Means over steps of `granularity`, oldest first; the last is as of now."""
 
-    points: list[NetworkPointResponse]
+    points: list[NetworkStatsPointResponse]

@@ -22,13 +22,13 @@ from backend.api.load_sets import WATTS_PER_KW, read_load_sets
 from backend.api.request_fields import End, Start
 from backend.api.stats_responses import (
     LoadTypeStatsResponse,
-    NetworkHistoryResponse,
+    NetworkStatsHistoryResponse,
     NetworkStatsResponse,
 )
 from backend.store.statuses import AVAILABLE, ONLINE
-from backend.store.table_base import utc_now
 from backend.store.tables import VEN_STATE, VENS
-from backend.store.telemetry_tables import NetworkSampleRow, QuarterHourRow
+from backend.store.telemetry_tables import NetworkSampleRow, TelemetryQuarterHourRow
+from backend.store.utc_time import utc_now
 
 router = APIRouter(prefix="/api/stats", tags=["Statistics"])
 TAKES_PART = func.coalesce(VEN_STATE.c.availability, AVAILABLE) == AVAILABLE
@@ -42,13 +42,13 @@ STALE_AFTER = timedelta(minutes=5)
 async def get_network_stats(uses: Uses, _actor: Reader) -> dict[str, Any]:
     """The fleet now: VENs that are online and have been heard in the last five minutes."""
     async with uses.database.engine.connect() as connection:
-        figures = await network_figures(connection)
+        figures = await network_stats(connection)
         types = await _load_types(uses, connection)
     controllable_kw = sum(row["sheddable_power_kw"] for row in types)
     return {**figures, "controllable_power_kw": round(controllable_kw, 3)}
 
 
-async def network_figures(connection: AsyncConnection) -> dict[str, Any]:
+async def network_stats(connection: AsyncConnection) -> dict[str, Any]:
     """What one statement tells, quick enough for every second."""
     counts = select(func.count(), func.count().filter(VENS.c.status == ONLINE)).select_from(VENS)
     sums = (
@@ -120,8 +120,8 @@ async def _load_types(services: ApiServices, connection: AsyncConnection) -> lis
     ]
 
 
-@router.get("/network/history", response_model=NetworkHistoryResponse)
-async def get_network_history(
+@router.get("/network/history", response_model=NetworkStatsHistoryResponse)
+async def get_network_stats_history(
     uses: Uses,
     _actor: Reader,
     start: Start = None,
@@ -140,7 +140,7 @@ async def get_network_history(
             if at < earlier
         }
         if first <= utc_now() < last or end is None:
-            figures = await network_figures(connection)
+            figures = await network_stats(connection)
             at = int(utc_now().timestamp() // step_sec) * step_sec
             points[at] = _point(
                 at,
@@ -186,7 +186,7 @@ async def _summed_up(
     connection: AsyncConnection, first: datetime, last: datetime, step_sec: int
 ) -> dict[int, dict[str, Any]]:
     """From the quarter hours, for the time before there were samples."""
-    table = QuarterHourRow.__table__
+    table = TelemetryQuarterHourRow.__table__
     quarters = (
         select(
             table.c.start,

@@ -17,15 +17,12 @@ from sqlalchemy import (
 
 from backend.api.api_services import Uses
 from backend.api.authentication import Reader
-from backend.api.history_responses import (
-    LoadSnapshotPageResponse,
-    TelemetryPageResponse,
-)
 from backend.api.history_routes import TELEMETRY, history_between
-from backend.api.load_sets import expand_load, expand_loads, read_load_sets
-from backend.api.page_cursor import decode_cursor, encode_cursor
+from backend.api.load_sets import expand_load_of_set, expand_load_set, read_load_sets
+from backend.api.page_cursor import decode_page_cursor, encode_page_cursor
 from backend.api.request_fields import Cursor, End, Limit, Start, VenId
-from backend.api.ven_routes import read_ven
+from backend.api.telemetry_responses import CircuitTelemetryPageResponse, TelemetryPageResponse
+from backend.api.ven_routes import read_ven_or_404
 from backend.store.telemetry_count import telemetry_count_by_load_set
 
 router = APIRouter(prefix="/api/vens/{ven_id}", tags=["History"])
@@ -50,24 +47,24 @@ async def list_ven_telemetry(
     cursor: Cursor = None,
 ) -> dict[str, Any]:
     """What the VEN sent. Oldest first: from `start` on, or the latest ones when there is none."""
-    place = decode_cursor(cursor, datetime, int, bool)
+    place = decode_page_cursor(cursor, datetime, int, bool)
     forward = place[2] if place else order == "asc" and start is not None
     within = history_between(TELEMETRY.c.timestamp, ven_id, start, end)
     statement = select(TELEMETRY).where(within)
     if place is not None:
         statement = statement.where(_beyond(place[0], place[1], forward))
     async with uses.database.engine.connect() as connection:
-        await read_ven(connection, ven_id)
+        await read_ven_or_404(connection, ven_id)
         rows = (await connection.execute(_ordered(statement, limit, forward))).all()
         total = await connection.scalar(select(func.count()).select_from(TELEMETRY).where(within))
         sets = await read_load_sets(uses, connection, (row.load_set_id for row in rows))
     full = len(rows) == limit
-    next_cursor = encode_cursor(rows[-1].timestamp, rows[-1].seq, forward) if full else None
+    next_cursor = encode_page_cursor(rows[-1].timestamp, rows[-1].seq, forward) if full else None
     if forward != (order == "asc"):
         rows = rows[::-1]
     return {
         "ven_id": ven_id,
-        "telemetry": [{**row._mapping, "loads": expand_loads(row, sets)} for row in rows],
+        "telemetry": [{**row._mapping, "loads": expand_load_set(row, sets)} for row in rows],
         "total_count": total,
         "next_cursor": next_cursor,
     }
@@ -85,8 +82,8 @@ def _ordered(statement: Select[Any], limit: int, forward: bool) -> Select[Any]:
     return statement.order_by(*order).limit(limit)
 
 
-@router.get("/circuits/history", response_model=LoadSnapshotPageResponse)
-async def list_circuit_snapshots(
+@router.get("/circuits/history", response_model=CircuitTelemetryPageResponse)
+async def list_circuit_telemetry(
     uses: Uses,
     _actor: Reader,
     ven_id: VenId,
@@ -98,11 +95,11 @@ async def list_circuit_snapshots(
     cursor: Cursor = None,
 ) -> dict[str, Any]:
     """Snapshots of its circuits, or of one, in the order of `…/telemetry`."""
-    place = decode_cursor(cursor, datetime, int, int, bool)
+    place = decode_page_cursor(cursor, datetime, int, int, bool)
     forward = place[3] if place else order == "asc" and start is not None
     within = history_between(TELEMETRY.c.timestamp, ven_id, start, end)
     async with uses.database.engine.connect() as connection:
-        await read_ven(connection, ven_id)
+        await read_ven_or_404(connection, ven_id)
         counts = await telemetry_count_by_load_set(connection, ven_id, start, end)
         sets = await read_load_sets(uses, connection, counts)
         wanted = {
@@ -134,14 +131,14 @@ async def list_circuit_snapshots(
     next_cursor = None
     if len(taken) > limit:
         row, position, _member = page[-1]
-        next_cursor = encode_cursor(row.timestamp, row.seq, position, forward)
+        next_cursor = encode_page_cursor(row.timestamp, row.seq, position, forward)
     if turned:
         page = page[::-1]
     return {
         "ven_id": ven_id,
         "load_id": load_id,
         "snapshots": [
-            {"timestamp": row.timestamp, **expand_load(row, member, position)}
+            {"timestamp": row.timestamp, **expand_load_of_set(row, member, position)}
             for row, position, member in page
         ],
         "total_count": sum(counts[number] * len(members) for number, members in wanted.items()),

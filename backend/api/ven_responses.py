@@ -15,7 +15,7 @@ class VenLocation(ResponseModel):
     lon: float = Field(ge=-180, le=180)
 
 
-class LoadResponse(ResponseModel):
+class VenLoadResponse(ResponseModel):
     """`priority`: 1 critical … 5 flexible; `shedCapabilityKw`: what could be taken now."""
 
     id: str
@@ -39,7 +39,7 @@ class VenMetricsResponse(ResponseModel):
     shed_load_ids: list[str]
 
 
-class AvailabilityResponse(ResponseModel):
+class VenAvailabilityResponse(ResponseModel):
     """Whether the site takes part."""
 
     state: str = Field(description="available, opted_out, maintenance, stale or unknown")
@@ -61,7 +61,7 @@ class VenSummaryResponse(ResponseModel):
     controllable_power: float = Field(description="kW it could shed now.")
     current_power: float = Field(description="kW, 0 when it is not known.")
     response_time: int = Field(description="Mean ms from a command to its first ack, of late.")
-    availability: AvailabilityResponse
+    availability: VenAvailabilityResponse
     trusted: bool
 
 
@@ -72,15 +72,15 @@ class VenResponse(ResponseModel):
     registration_id: str
     location: VenLocation
     location_known: bool = Field(description="False: not known, and told as 0, 0.")
-    availability: AvailabilityResponse
+    availability: VenAvailabilityResponse
     trusted: bool = Field(description="Less is asked of others, and last.")
     metrics: VenMetricsResponse
     created_at: datetime
     last_seen: datetime | None
-    loads: list[LoadResponse]
+    loads: list[VenLoadResponse]
 
 
-class SentCommandResponse(ResponseModel):
+class VenCommandResponse(ResponseModel):
     """A command as it went to `ven/cmd/{venId}`, and how far it came."""
 
     op: str
@@ -93,13 +93,13 @@ class SentCommandResponse(ResponseModel):
     payload: dict[str, Any]
 
 
-class ChangedLoadResponse(LoadResponse):
+class VenLoadChangeResponse(VenLoadResponse):
     """The load, and the command that was sent for it, if one was."""
 
-    command: SentCommandResponse | None
+    command: VenCommandResponse | None
 
 
-class ShadowStateResponse(ResponseModel):
+class VenShadowStateResponse(ResponseModel):
     reported: dict[str, Any] | None
     desired: dict[str, Any] | None
 
@@ -107,7 +107,7 @@ class ShadowStateResponse(ResponseModel):
 class VenShadowResponse(ResponseModel):
     """The two parts stand at the top too."""
 
-    state: ShadowStateResponse
+    state: VenShadowStateResponse
     reported: dict[str, Any] | None
     desired: dict[str, Any] | None
     source: str = Field(description="aws: the thing's shadow; telemetry: what the VEN said last")

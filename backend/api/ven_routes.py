@@ -16,16 +16,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backend.api.api_services import ApiServices, Uses
 from backend.api.audit_routes import record_audit
 from backend.api.authentication import Admin, Operator, Reader
-from backend.api.load_sets import expand_loads, load_capacities, read_load_sets, with_capacities
-from backend.api.page_cursor import decode_cursor, encode_cursor
+from backend.api.load_sets import (
+    expand_load_set,
+    load_set_capacities,
+    load_set_with_capacities,
+    read_load_sets,
+)
+from backend.api.page_cursor import decode_page_cursor, encode_page_cursor
 from backend.api.request_bodies import NewVenBody, VenChangeBody
-from backend.api.request_fields import Cursor, Limit, VenId, invalid_field
+from backend.api.request_fields import Cursor, Limit, VenId, invalid_request_field
 from backend.api.ven_responses import VenResponse, VenSummaryResponse
-from backend.dispatch.new_event import VenBusy, active_event_of
-from backend.store.event_tables import VenAckRow
+from backend.dispatch.new_event import NewEventVenBusy
+from backend.dispatch.participants import active_event_of_participant
+from backend.store.command_tables import CommandAckRow
 from backend.store.statuses import ACTIVE, AVAILABLE, MAINTENANCE, UNKNOWN
-from backend.store.table_base import utc_now
 from backend.store.tables import EVENTS, PARTICIPANTS, VEN_STATE, VENS
+from backend.store.utc_time import utc_now
 
 router = APIRouter(prefix="/api/vens", tags=["VENs"])
 _STATE = [column for column in VEN_STATE.c if column.name != "ven_id"]
@@ -90,7 +96,7 @@ async def _response_times(connection: AsyncConnection, ven_ids: Sequence[str]) -
     return {row.ven_id: row.response_ms for row in rows if row.ven_id in wanted}
 
 
-def availability_of(row: Any) -> dict[str, Any]:
+def _availability(row: Any) -> dict[str, Any]:
     """Whether a VEN takes part: as an operator says, else as its fresh telemetry does."""
     until, code = row.availability_until, row.availability_reason
     if row.status == MAINTENANCE:
@@ -102,9 +108,9 @@ def availability_of(row: Any) -> dict[str, Any]:
     return {"state": row.availability or AVAILABLE, "until": until, "reason_code": code}
 
 
-def can_shed_kw(row: Any) -> float:
+def _can_shed_kw(row: Any) -> float:
     """What a VEN could shed now; nothing when it does not take part, or was not heard lately."""
-    takes_part = availability_of(row)["state"] == AVAILABLE
+    takes_part = _availability(row)["state"] == AVAILABLE
     return max(row.shed_available_kw or 0.0, 0.0) if takes_part else 0.0
 
 
@@ -115,15 +121,15 @@ def _summary_row(row: Any, response_ms: float) -> dict[str, Any]:
         "status": row.status,
         "current_power_kw": row.used_power_kw,
         "shed_power_kw": row.shed_power_kw,
-        "shed_availability_kw": None if row.shed_available_kw is None else can_shed_kw(row),
+        "shed_availability_kw": None if row.shed_available_kw is None else _can_shed_kw(row),
         "active_event_id": row.event_id,
         "last_seen": row.last_seen,
         "location": "" if row.lat is None else f"{row.lat:g}, {row.lon:g}",
         "address": "",
-        "controllable_power": can_shed_kw(row),
+        "controllable_power": _can_shed_kw(row),
         "current_power": row.used_power_kw or 0.0,
         "response_time": round(response_ms),
-        "availability": availability_of(row),
+        "availability": _availability(row),
         "trusted": row.trusted,
     }
 
@@ -135,7 +141,7 @@ async def _rows(
     cursor: str | None,
     search: str | None = None,
 ) -> Sequence[Any]:
-    after = decode_cursor(cursor, str)
+    after = decode_page_cursor(cursor, str)
     statement = _chosen(_select(), status, search).order_by(VENS.c.id).limit(limit)
     if after is not None:
         statement = statement.where(VENS.c.id > after[0])
@@ -158,7 +164,7 @@ def _select() -> Any:
 
 def _set_next(response: Response, rows: Sequence[Any], limit: int) -> None:
     if len(rows) == limit:
-        response.headers[NEXT] = encode_cursor(rows[-1].id)
+        response.headers[NEXT] = encode_page_cursor(rows[-1].id)
 
 
 async def _as_vens(
@@ -166,7 +172,7 @@ async def _as_vens(
 ) -> list[dict[str, Any]]:
     sets = await read_load_sets(services, connection, (row.load_set_id for row in rows))
     shed = await _shed_loads(connection, rows)
-    capacities = await load_capacities(connection, [row.id for row in rows])
+    capacities = await load_set_capacities(connection, [row.id for row in rows])
     return [
         {
             "id": row.id,
@@ -175,19 +181,21 @@ async def _as_vens(
             "registration_id": row.registration_id or row.id,
             "location": {"lat": row.lat or 0.0, "lon": row.lon or 0.0},
             "location_known": row.lat is not None,
-            "availability": availability_of(row),
+            "availability": _availability(row),
             "trusted": row.trusted,
             "metrics": {
                 "current_power_kw": row.used_power_kw or 0.0,
                 "current_power_known": row.used_power_kw is not None,
-                "shed_availability_kw": can_shed_kw(row),
+                "shed_availability_kw": _can_shed_kw(row),
                 "shed_availability_known": row.shed_available_kw is not None,
                 "active_event_id": row.event_id,
                 "shed_load_ids": shed.get(row.id, []),
             },
             "created_at": row.created_at,
             "last_seen": row.last_seen,
-            "loads": with_capacities(expand_loads(row, sets), capacities.get(row.id, {})),
+            "loads": load_set_with_capacities(
+                expand_load_set(row, sets), capacities.get(row.id, {})
+            ),
         }
         for row in rows
     ]
@@ -199,13 +207,13 @@ async def _shed_loads(connection: AsyncConnection, rows: Sequence[Any]) -> dict[
     if not events:
         return {}
     acks = await connection.execute(
-        select(VenAckRow.ven_id, VenAckRow.event_id, VenAckRow.circuits_curtailed)
+        select(CommandAckRow.ven_id, CommandAckRow.event_id, CommandAckRow.circuits_curtailed)
         .where(
-            VenAckRow.ven_id.in_(list(events)),
-            VenAckRow.event_id.in_(set(events.values())),
-            VenAckRow.circuits_curtailed.is_not(None),
+            CommandAckRow.ven_id.in_(list(events)),
+            CommandAckRow.event_id.in_(set(events.values())),
+            CommandAckRow.circuits_curtailed.is_not(None),
         )
-        .order_by(VenAckRow.timestamp)
+        .order_by(CommandAckRow.timestamp)
     )
     found: dict[str, list[str]] = defaultdict(list)
     for ack in acks:
@@ -218,7 +226,7 @@ async def _shed_loads(connection: AsyncConnection, rows: Sequence[Any]) -> dict[
     return found
 
 
-async def read_ven(connection: AsyncConnection, ven_id: str) -> Any:
+async def read_ven_or_404(connection: AsyncConnection, ven_id: str) -> Any:
     """The VEN with its state. Raises 404."""
     row = (await connection.execute(_select().where(VENS.c.id == ven_id))).one_or_none()
     if row is None:
@@ -227,11 +235,11 @@ async def read_ven(connection: AsyncConnection, ven_id: str) -> Any:
 
 
 async def _ven(services: ApiServices, connection: AsyncConnection, ven_id: str) -> dict[str, Any]:
-    return (await _as_vens(services, connection, [await read_ven(connection, ven_id)]))[0]
+    return (await _as_vens(services, connection, [await read_ven_or_404(connection, ven_id)]))[0]
 
 
 @router.post("/", response_model=VenResponse, status_code=201, responses={200: {}})
-async def create_ven(
+async def post_ven(
     uses: Uses, actor: Operator, response: Response, body: NewVenBody
 ) -> dict[str, Any]:
     """Register a VEN. One that is known already (by its telemetry, or from before) is renamed.
@@ -284,9 +292,9 @@ async def patch_ven(
     """Name and location; `status` until the VEN itself says another."""
     given = body.model_fields_set
     if "name" in given and body.name is None:
-        raise invalid_field("name", "must not be null")
+        raise invalid_request_field("name", "must not be null")
     if "status" in given and body.status is None:
-        raise invalid_field("status", "must not be null")
+        raise invalid_request_field("status", "must not be null")
     values: dict[str, Any] = {}
     if body.name is not None:
         values["name"] = body.name
@@ -300,7 +308,7 @@ async def patch_ven(
         place = body.location
         values |= {"lat": place and place.lat, "lon": place and place.lon}
     async with uses.database.engine.begin() as connection:
-        await read_ven(connection, ven_id)
+        await read_ven_or_404(connection, ven_id)
         if values:
             await connection.execute(update(VENS).where(VENS.c.id == ven_id).values(**values))
             await record_audit(
@@ -313,9 +321,9 @@ async def patch_ven(
 async def delete_ven(uses: Uses, actor: Admin, ven_id: VenId) -> None:
     """Forget a VEN; its telemetry stays as long as it is kept. 409 while it is in an event."""
     async with uses.database.engine.begin() as connection:
-        await read_ven(connection, ven_id)
-        event_id = await active_event_of(connection, ven_id)
+        await read_ven_or_404(connection, ven_id)
+        event_id = await active_event_of_participant(connection, ven_id)
         if event_id is not None:
-            raise HTTPException(409, str(VenBusy(ven_id, event_id)))
+            raise HTTPException(409, str(NewEventVenBusy(ven_id, event_id)))
         await connection.execute(delete(VENS).where(VENS.c.id == ven_id))
         await record_audit(connection, actor, "ven.delete", ven_id)

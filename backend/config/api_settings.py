@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import ipaddress
 
-from backend.config.settings_block import SettingsBlock, TextList, settings_variable
+from backend.config.settings_block import SettingsBlock, TextList, settings_block_variable
 
 
 class ApiSettings(SettingsBlock):
     """Where the API listens, and who may use it."""
 
-    host: str = settings_variable("API_HOST", default="127.0.0.1")
-    port: int = settings_variable("API_PORT", default=8_000, ge=1, le=65_535)
-    keys_required: bool | None = settings_variable("API_KEYS_REQUIRED", default=None)
+    host: str = settings_block_variable("API_HOST", default="127.0.0.1")
+    port: int = settings_block_variable("API_PORT", default=8_000, ge=1, le=65_535)
+    keys_required: bool | None = settings_block_variable("API_KEYS_REQUIRED", default=None)
     """By default wherever other machines reach it."""
-    requests_per_sec: float = settings_variable("API_REQUESTS_PER_SEC", default=50.0, gt=0)
+    requests_per_sec: float = settings_block_variable("API_REQUESTS_PER_SEC", default=50.0, gt=0)
     """Of one key, or one address without a key; a burst of four seconds' worth is let through."""
-    event_start_tolerance_sec: float = settings_variable(
+    event_start_tolerance_sec: float = settings_block_variable(
         "EVENT_START_TOLERANCE_SEC", default=60.0, ge=0
     )
     """So late a start still means now: a person took that long, or clocks differ."""
-    cors_origins: TextList = settings_variable("API_CORS_ORIGINS", default=())
+    cors_origins: TextList = settings_block_variable("API_CORS_ORIGINS", default=())
 
     @property
     def needs_keys(self) -> bool:
-        return not is_loopback_host(self.host) if self.keys_required is None else self.keys_required
+        return (
+            not api_host_is_loopback(self.host)
+            if self.keys_required is None
+            else self.keys_required
+        )
 
 
-def is_loopback_host(host: str) -> bool:
+def api_host_is_loopback(host: str) -> bool:
     """Whether only this machine reaches that address."""
     if host == "localhost":
         return True

@@ -1,6 +1,6 @@
 """The backend's settings: environment variables, in every spelling that docs/backend.md names.
 
-`BackendSettings.from_environment()` raises `SettingsError` with one line a mistake.
+`BackendSettings.from_environment()` raises `SettingsBlockError` with one line a mistake.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError
 from backend.config.broker_settings import BrokerSettings
 from backend.config.kinesis_settings import KinesisSettings
 from backend.config.retention_settings import RetentionSettings
-from backend.config.settings_block import SettingsBlock, SettingsError, settings_variable
+from backend.config.settings_block import SettingsBlock, SettingsBlockError, settings_block_variable
 from backend.store.database import POOLER
 from VenAgent.baseline.methods import DEFAULT_METHOD, METHODS
 
@@ -47,7 +47,7 @@ def _with_database_url(given: dict[str, str]) -> dict[str, str]:
         return given
     port = given.get("DB_PORT", "5432")
     if not port.isdecimal():
-        raise SettingsError(f"DB_PORT: {port!r} is no port")
+        raise SettingsBlockError(f"DB_PORT: {port!r} is no port")
     url = URL.create(
         "postgresql",
         username=given.get("DB_USER"),
@@ -70,7 +70,7 @@ def _with_pooler(given: dict[str, str]) -> dict[str, str]:
     if pooler is None or url is None:
         return given
     if pooler not in ("transaction", "session"):
-        raise SettingsError(f"DATABASE_POOLER: {pooler!r} is neither transaction nor session")
+        raise SettingsBlockError(f"DATABASE_POOLER: {pooler!r} is neither transaction nor session")
     try:
         pooled = make_url(url).update_query_dict({POOLER: pooler})
     except ArgumentError:
@@ -81,34 +81,40 @@ def _with_pooler(given: dict[str, str]) -> dict[str, str]:
 class BackendSettings(SettingsBlock):
     """All of them. Names of variables stand beside each; a variable that is empty is not set."""
 
-    database_url: str = settings_variable(
+    database_url: str = settings_block_variable(
         "DATABASE_URL", default="sqlite:///venagent-backend.sqlite"
     )
-    database_direct_url: str | None = settings_variable("DATABASE_DIRECT_URL", default=None)
+    database_direct_url: str | None = settings_block_variable("DATABASE_DIRECT_URL", default=None)
     """Past a pooler: to migrate, and to hear other processes at once."""
-    instance: str = settings_variable(
+    instance: str = settings_block_variable(
         "INGEST_INSTANCE", default_factory=lambda: f"{platform.node()}-0"
     )
-    batch_max: int = settings_variable("INGEST_BATCH_MAX", default=2_000, ge=1)
-    batch_wait_sec: float = settings_variable("INGEST_BATCH_WAIT_SEC", default=0.2, gt=0, le=10)
-    state_interval_sec: float = settings_variable("INGEST_STATE_INTERVAL_SEC", default=5.0, gt=0)
-    offline_after_sec: float = settings_variable("OFFLINE_AFTER_SEC", default=60.0, gt=0)
-    max_ahead_sec: float = settings_variable("TELEMETRY_MAX_AHEAD_SEC", default=3_600.0, ge=0)
-    new_vens_at_once: int = settings_variable("INGEST_NEW_VENS_AT_ONCE", default=12_000, ge=1)
-    new_vens_per_minute: float = settings_variable(
+    batch_max: int = settings_block_variable("INGEST_BATCH_MAX", default=2_000, ge=1)
+    batch_wait_sec: float = settings_block_variable(
+        "INGEST_BATCH_WAIT_SEC", default=0.2, gt=0, le=10
+    )
+    state_interval_sec: float = settings_block_variable(
+        "INGEST_STATE_INTERVAL_SEC", default=5.0, gt=0
+    )
+    offline_after_sec: float = settings_block_variable("OFFLINE_AFTER_SEC", default=60.0, gt=0)
+    max_ahead_sec: float = settings_block_variable("TELEMETRY_MAX_AHEAD_SEC", default=3_600.0, ge=0)
+    new_vens_at_once: int = settings_block_variable("INGEST_NEW_VENS_AT_ONCE", default=12_000, ge=1)
+    new_vens_per_minute: float = settings_block_variable(
         "INGEST_NEW_VENS_PER_MINUTE", default=600.0, ge=0
     )
     """VENs that are registered by their first telemetry; more than these must be registered."""
-    store_raw_payload: bool = settings_variable("STORE_RAW_PAYLOAD", default=False)
-    baseline_method: BaselineMethod = settings_variable("BASELINE_METHOD", default=DEFAULT_METHOD)
-    measure_timezone: Zone = settings_variable("MEASURE_TIMEZONE", default="UTC")
-    measure_after_sec: float = settings_variable("MEASURE_AFTER_SEC", default=60.0, ge=0)
+    store_raw_payload: bool = settings_block_variable("STORE_RAW_PAYLOAD", default=False)
+    baseline_method: BaselineMethod = settings_block_variable(
+        "BASELINE_METHOD", default=DEFAULT_METHOD
+    )
+    measure_timezone: Zone = settings_block_variable("MEASURE_TIMEZONE", default="UTC")
+    measure_after_sec: float = settings_block_variable("MEASURE_AFTER_SEC", default=60.0, ge=0)
     """How long after its end an event is measured: telemetry may be late."""
-    health_host: str = settings_variable("INGEST_HEALTH_HOST", default="127.0.0.1")
-    health_port: int = settings_variable("INGEST_HEALTH_PORT", default=9_108, ge=0, le=65_535)
-    log_level: str = settings_variable("LOG_LEVEL", default="INFO")
-    event_command_enabled: bool = settings_variable("EVENT_COMMAND_ENABLED", default=True)
-    iot_endpoint: str | None = settings_variable("IOT_ENDPOINT", default=None)
+    health_host: str = settings_block_variable("INGEST_HEALTH_HOST", default="127.0.0.1")
+    health_port: int = settings_block_variable("INGEST_HEALTH_PORT", default=9_108, ge=0, le=65_535)
+    log_level: str = settings_block_variable("LOG_LEVEL", default="INFO")
+    event_command_enabled: bool = settings_block_variable("EVENT_COMMAND_ENABLED", default=True)
+    iot_endpoint: str | None = settings_block_variable("IOT_ENDPOINT", default=None)
     mqtt: BrokerSettings = Field(default_factory=BrokerSettings)
     kinesis: KinesisSettings = Field(default_factory=KinesisSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from backend.config.settings_block import SettingsBlock, TextList, settings_variable
+from backend.config.settings_block import SettingsBlock, TextList, settings_block_variable
 
 
 def _command_topic(value: str) -> str:
@@ -22,38 +22,54 @@ CommandTopic = Annotated[str, AfterValidator(_command_topic)]
 class BrokerSettings(SettingsBlock):
     """The broker, and what is subscribed to."""
 
-    enabled: bool = settings_variable("MQTT_ENABLED", default=True)
-    host: str = settings_variable("MQTT_HOST", "MQTT_BROKER", "IOT_ENDPOINT", default="127.0.0.1")
-    port: int | None = settings_variable("MQTT_PORT", default=None, ge=1, le=65_535)
-    use_tls: bool | None = settings_variable("MQTT_USE_TLS", default=None)
-    username: str | None = settings_variable("MQTT_USERNAME", default=None)
-    password: str | None = settings_variable("MQTT_PASSWORD", default=None, repr=False)
-    ca_cert: Path | None = settings_variable("MQTT_CA_CERT", "CA_CERT", default=None)
-    client_cert: Path | None = settings_variable("MQTT_CLIENT_CERT", "CLIENT_CERT", default=None)
-    client_key: Path | None = settings_variable("MQTT_CLIENT_KEY", "PRIVATE_KEY", default=None)
-    ca_cert_pem: str | None = settings_variable("CA_CERT_PEM", default=None)
-    client_cert_pem: str | None = settings_variable("CLIENT_CERT_PEM", default=None, repr=False)
-    private_key_pem: str | None = settings_variable("PRIVATE_KEY_PEM", default=None, repr=False)
-    client_id: str | None = settings_variable("MQTT_CLIENT_ID", default=None)
+    enabled: bool = settings_block_variable("MQTT_ENABLED", default=True)
+    host: str = settings_block_variable(
+        "MQTT_HOST", "MQTT_BROKER", "IOT_ENDPOINT", default="127.0.0.1"
+    )
+    port: int | None = settings_block_variable("MQTT_PORT", default=None, ge=1, le=65_535)
+    use_tls: bool | None = settings_block_variable("MQTT_USE_TLS", default=None)
+    username: str | None = settings_block_variable("MQTT_USERNAME", default=None)
+    password: str | None = settings_block_variable("MQTT_PASSWORD", default=None, repr=False)
+    ca_cert: Path | None = settings_block_variable("MQTT_CA_CERT", "CA_CERT", default=None)
+    client_cert: Path | None = settings_block_variable(
+        "MQTT_CLIENT_CERT", "CLIENT_CERT", default=None
+    )
+    client_key: Path | None = settings_block_variable(
+        "MQTT_CLIENT_KEY", "PRIVATE_KEY", default=None
+    )
+    ca_cert_pem: str | None = settings_block_variable("CA_CERT_PEM", default=None)
+    client_cert_pem: str | None = settings_block_variable(
+        "CLIENT_CERT_PEM", default=None, repr=False
+    )
+    private_key_pem: str | None = settings_block_variable(
+        "PRIVATE_KEY_PEM", default=None, repr=False
+    )
+    client_id: str | None = settings_block_variable("MQTT_CLIENT_ID", default=None)
     """The ingest's, as it stands here, and the beginning of the dispatcher's. With several ingest
     instances each needs one of its own: the broker lets in only the last of one name."""
-    tls_server_name: str | None = settings_variable("MQTT_TLS_SERVER_NAME", default=None)
+    tls_server_name: str | None = settings_block_variable("MQTT_TLS_SERVER_NAME", default=None)
     """The name in the broker's certificate, where it is not the one we connect to."""
-    topic_metering: str = settings_variable("MQTT_TOPIC_METERING", default="volttron/metering")
-    topic_alerts: str = settings_variable("MQTT_TOPIC_ALERTS", default="ven/alerts/+")
-    topic_commands: CommandTopic = settings_variable("COMMAND_TOPIC", default="ven/cmd/{venId}")
-    topic_loads: TextList = settings_variable("BACKEND_LOADS_TOPIC", default=())
-    topic_responses: TextList = settings_variable("MQTT_TOPIC_RESPONSES", default=())
-    topic_status: TextList = settings_variable("MQTT_TOPIC_STATUS", default=())
-    topic_events: TextList = settings_variable("MQTT_TOPIC_EVENTS", default=())
-    more_topics: TextList = settings_variable("MQTT_TOPICS", default=())
+    topic_metering: str = settings_block_variable(
+        "MQTT_TOPIC_METERING", default="volttron/metering"
+    )
+    topic_alerts: str = settings_block_variable("MQTT_TOPIC_ALERTS", default="ven/alerts/+")
+    topic_commands: CommandTopic = settings_block_variable(
+        "COMMAND_TOPIC", default="ven/cmd/{venId}"
+    )
+    topic_loads: TextList = settings_block_variable("BACKEND_LOADS_TOPIC", default=())
+    topic_responses: TextList = settings_block_variable("MQTT_TOPIC_RESPONSES", default=())
+    topic_status: TextList = settings_block_variable("MQTT_TOPIC_STATUS", default=())
+    topic_events: TextList = settings_block_variable("MQTT_TOPIC_EVENTS", default=())
+    more_topics: TextList = settings_block_variable("MQTT_TOPICS", default=())
     """These five are subscribed to beside what always is: acks, statuses, alerts, metering."""
-    share_group: str | None = settings_variable("MQTT_SHARE_GROUP", default="venagent-ingest")
-    receive_maximum: int = settings_variable(
+    share_group: str | None = settings_block_variable("MQTT_SHARE_GROUP", default="venagent-ingest")
+    receive_maximum: int = settings_block_variable(
         "MQTT_RECEIVE_MAXIMUM", default=20_000, ge=1, le=65_535
     )
-    session_expiry_sec: int = settings_variable("MQTT_SESSION_EXPIRY_SEC", default=86_400, ge=0)
-    keepalive_sec: int = settings_variable(
+    session_expiry_sec: int = settings_block_variable(
+        "MQTT_SESSION_EXPIRY_SEC", default=86_400, ge=0
+    )
+    keepalive_sec: int = settings_block_variable(
         "MQTT_KEEPALIVE_SEC", "MQTT_KEEPALIVE", default=30, ge=5, le=1_200
     )
 

@@ -11,7 +11,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 Settings = TypeVar("Settings", bound="SettingsBlock")
 
 
-class SettingsError(Exception):
+class SettingsBlockError(Exception):
     """Settings that cannot be used; the text names each variable and what is wrong with it."""
 
 
@@ -26,7 +26,7 @@ class SettingsBlock(BaseModel):
     ) -> Settings:
         """The settings in `environment` (the process's own by default).
 
-        Raises SettingsError with one line a mistake.
+        Raises SettingsBlockError with one line a mistake.
         """
         variables = os.environ if environment is None else environment
         given = {name: value for name, value in variables.items() if value.strip()}
@@ -34,7 +34,7 @@ class SettingsBlock(BaseModel):
             return cls.model_validate(cls._prepared(given))
         except ValidationError as error:
             lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
-            raise SettingsError("\n".join(lines)) from error
+            raise SettingsBlockError("\n".join(lines)) from error
 
     @classmethod
     def _prepared(cls, given: dict[str, str]) -> dict[str, Any]:
@@ -42,7 +42,7 @@ class SettingsBlock(BaseModel):
         return dict(given)
 
 
-def settings_variable(*names: str, **rest: Any) -> Any:
+def settings_block_variable(*names: str, **rest: Any) -> Any:
     """A field that is read from the first of these variables that is set."""
     return Field(validation_alias=AliasChoices(*names), **rest)
 

@@ -22,9 +22,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.api.api_services import ApiServices
 from backend.api.event_figures import event_figures
-from backend.api.stats_routes import network_figures
+from backend.api.stats_routes import network_stats
 from backend.process.timeouts import happens_within_timeout
-from backend.store.database import first_line
+from backend.store.database_errors import database_error_line
 from backend.store.statuses import ACTIVE, SCHEDULED
 from backend.store.tables import EVENTS
 
@@ -91,10 +91,10 @@ class ConsoleFeed:
                 async with self._services.database.engine.connect() as connection:
                     events = await self._look_at_events(connection)
                     if self._listeners:
-                        network = await network_figures(connection)
+                        network = await network_stats(connection)
                         self._send(_message("fleet", _fleet(network, events)))
             except (SQLAlchemyError, OSError) as error:
-                log.warning("no figures for the console", error=first_line(error))
+                log.warning("no figures for the console", error=database_error_line(error))
                 self._send(_message("trouble", {"reason": "the database does not answer"}))
             if self._stopping:
                 return

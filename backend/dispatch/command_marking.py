@@ -13,11 +13,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, Double, Text, and_, case, cast, func, or_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.dispatch.command_publisher import PublishOutcome
-from backend.store.bulk_update import Given, update_rows
+from backend.dispatch.command_publisher import CommandPublisherOutcome
+from backend.store.bulk_update import Given, bulk_update_rows
 from backend.store.statuses import ASSIGNED, COMMANDED, NOT_RESPONDING, PENDING, PUBLISHED
-from backend.store.table_base import UtcDateTime
 from backend.store.tables import COMMANDS, PARTICIPANTS
+from backend.store.utc_time import UtcDateTime
 from VenAgent.contract.op import EVENT_OPS
 
 LOCK_ORDER = ("correlation_id",)
@@ -25,7 +25,7 @@ LOCK_ORDER = ("correlation_id",)
 
 
 @dataclass(frozen=True)
-class ClaimedCommand:
+class CommandToMark:
     """A command that this instance, and no other, publishes now."""
 
     id: int
@@ -36,10 +36,10 @@ class ClaimedCommand:
     """JSON."""
 
 
-Result = tuple[ClaimedCommand, PublishOutcome]
+Result = tuple[CommandToMark, CommandPublisherOutcome]
 
 
-async def mark_published(
+async def mark_commands_published(
     connection: AsyncConnection, confirmed: Sequence[Result], ask_again: datetime
 ) -> None:
     """The broker has them; without an ack they are due again at `ask_again`."""
@@ -55,7 +55,7 @@ async def mark_published(
             "error": None,
         }
 
-    await update_rows(
+    await bulk_update_rows(
         connection,
         COMMANDS,
         ("id",),
@@ -65,7 +65,7 @@ async def mark_published(
         lock_order=LOCK_ORDER,
     )
     dialect = connection.dialect.name
-    await update_rows(
+    await bulk_update_rows(
         connection,
         PARTICIPANTS,
         ("event_id", "ven_id"),
@@ -79,7 +79,7 @@ async def mark_published(
     )
 
 
-def _participant(command: ClaimedCommand) -> tuple[str, str]:
+def _participant(command: CommandToMark) -> tuple[str, str]:
     return (command.event_id or "", command.ven_id)
 
 
@@ -108,7 +108,7 @@ def _milliseconds(later: Any, earlier: Any, dialect: str) -> ColumnElement[float
     return func.max((func.julianday(later) - func.julianday(earlier)) * 86_400_000.0, 0.0)
 
 
-async def release_commands(
+async def mark_commands_released(
     connection: AsyncConnection, failed: Sequence[Result], now: datetime, retry_sec: float
 ) -> None:
     """The broker does not have them: due again shortly."""
@@ -122,7 +122,7 @@ async def release_commands(
             "claimed_until": None,
         }
 
-    await update_rows(
+    await bulk_update_rows(
         connection,
         COMMANDS,
         ("id",),
@@ -133,13 +133,13 @@ async def release_commands(
     )
 
 
-async def mark_not_responding(
+async def mark_commands_not_responding(
     connection: AsyncConnection, asked: Sequence[tuple[str, str]]
 ) -> None:
     """Participants, by event and VEN, that were asked in vain."""
     part = PARTICIPANTS.c
     waits = or_(part.status == ASSIGNED, part.status == COMMANDED)
-    await update_rows(
+    await bulk_update_rows(
         connection,
         PARTICIPANTS,
         ("event_id", "ven_id"),

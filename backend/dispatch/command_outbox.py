@@ -18,17 +18,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from backend.config.dispatch_settings import DispatchSettings
 from backend.dispatch.command_marking import (
-    ClaimedCommand,
+    CommandToMark,
     Result,
-    mark_not_responding,
-    mark_published,
-    release_commands,
+    mark_commands_not_responding,
+    mark_commands_published,
+    mark_commands_released,
 )
-from backend.dispatch.command_publisher import CommandMessage, CommandPublisher, PublishOutcome
-from backend.store.bulk_copy import insert_rows
+from backend.dispatch.command_publisher import (
+    CommandPublisher,
+    CommandPublisherMessage,
+    CommandPublisherOutcome,
+)
+from backend.store.bulk_copy import bulk_copy_rows
+from backend.store.database import database_now
 from backend.store.statuses import EXPIRED, NOT_RESPONDING, OPEN, PENDING, PUBLISHED
 from backend.store.tables import COMMANDS
-from backend.store.transaction import database_now, in_transaction
+from backend.store.transaction import in_transaction
 from VenAgent.contract.op import EVENT_OPS
 
 
@@ -68,18 +73,20 @@ class CommandOutbox:
         await in_transaction(self._engine, lambda c: self._mark(c, confirmed, failed))
         return len(confirmed), len(failed)
 
-    async def _publish(self, messages: list[CommandMessage]) -> list[PublishOutcome]:
+    async def _publish(
+        self, messages: list[CommandPublisherMessage]
+    ) -> list[CommandPublisherOutcome]:
         try:
             return await self._publisher.publish(messages)
         except Exception as error:  # it answers with outcomes; told apart from the database's
             raise _PublisherFault(f"{type(error).__name__}: {error}") from error
 
-    def _message(self, command: ClaimedCommand) -> CommandMessage:
-        return CommandMessage(
+    def _message(self, command: CommandToMark) -> CommandPublisherMessage:
+        return CommandPublisherMessage(
             self._topic.replace("{venId}", command.ven_id), command.payload.encode()
         )
 
-    async def _claim(self, connection: AsyncConnection) -> list[ClaimedCommand]:
+    async def _claim(self, connection: AsyncConnection) -> list[CommandToMark]:
         """At most a batch. A command waits for an earlier one of its event that is on its way."""
         now = await database_now(connection)
         c, earlier = COMMANDS.alias("c"), COMMANDS.alias("earlier")
@@ -121,7 +128,7 @@ class CommandOutbox:
             )
         )
         rows = (await connection.execute(claim)).all()
-        return sorted((ClaimedCommand(*row) for row in rows), key=lambda command: command.id)
+        return sorted((CommandToMark(*row) for row in rows), key=lambda command: command.id)
 
     async def _mark(
         self, connection: AsyncConnection, confirmed: Sequence[Result], failed: Sequence[Result]
@@ -129,9 +136,9 @@ class CommandOutbox:
         now = await database_now(connection)
         if confirmed:
             again = now + timedelta(seconds=self._settings.ack_timeout_sec)
-            await mark_published(connection, confirmed, again)
+            await mark_commands_published(connection, confirmed, again)
         if failed:
-            await release_commands(connection, failed, now, self._settings.publish_retry_sec)
+            await mark_commands_released(connection, failed, now, self._settings.publish_retry_sec)
 
     async def give_up(self) -> int:
         """Close what expired, and what nobody answered; those VENs count as not responding."""
@@ -163,7 +170,7 @@ class CommandOutbox:
         )
         rows = (await connection.execute(statement)).all()
         silent = [(row.event_id, row.ven_id) for row in rows if row.op in EVENT_OPS]
-        await mark_not_responding(connection, silent)
+        await mark_commands_not_responding(connection, silent)
         return len(rows)
 
     async def next_due_sec(self) -> float | None:
@@ -203,4 +210,4 @@ async def enqueue_commands(
         }
         for command in commands
     ]
-    await insert_rows(connection, COMMANDS, rows)
+    await bulk_copy_rows(connection, COMMANDS, rows)

@@ -9,13 +9,13 @@ from typing import Protocol
 
 
 @dataclass(frozen=True)
-class CommandMessage:
+class CommandPublisherMessage:
     topic: str
     payload: bytes
 
 
 @dataclass(frozen=True)
-class PublishOutcome:
+class CommandPublisherOutcome:
     """What became of a message: when it was handed over, and why it was not confirmed."""
 
     sent_at: datetime
@@ -30,7 +30,9 @@ class CommandPublisher(Protocol):
     async def open(self) -> None:
         """Begin to connect, where there is something to connect to."""
 
-    async def publish(self, messages: Sequence[CommandMessage]) -> list[PublishOutcome]:
+    async def publish(
+        self, messages: Sequence[CommandPublisherMessage]
+    ) -> list[CommandPublisherOutcome]:
         """Publish at QoS 1; an outcome each, in order. Without an error: the broker has it.
 
         After the time limit nothing of it is handed over any more.

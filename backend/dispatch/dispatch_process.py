@@ -14,10 +14,10 @@ from backend.dispatch.mqtt_publisher import MqttPublisher
 from backend.store.database import Database
 
 
-async def run_dispatch(settings: BackendSettings, dispatch: DispatchSettings) -> None:
+async def run_dispatch_process(settings: BackendSettings, dispatch: DispatchSettings) -> None:
     """Raises what ended it, if no signal did."""
     database = Database(settings.database_url, direct_url=settings.database_direct_url)
-    publisher = make_publisher(settings, dispatch)
+    publisher = dispatch_process_publisher(settings, dispatch)
     dispatcher = Dispatcher(database, publisher, dispatch, topic=settings.mqtt.topic_commands)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -35,7 +35,9 @@ async def run_dispatch(settings: BackendSettings, dispatch: DispatchSettings) ->
         await database.close()
 
 
-def make_publisher(settings: BackendSettings, dispatch: DispatchSettings) -> CommandPublisher:
+def dispatch_process_publisher(
+    settings: BackendSettings, dispatch: DispatchSettings
+) -> CommandPublisher:
     """AWS's data endpoint over HTTPS, or the MQTT broker of the settings."""
     endpoint = settings.iot_endpoint or ""
     wanted = dispatch.publisher

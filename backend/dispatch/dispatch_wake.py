@@ -23,7 +23,7 @@ RELISTEN_SEC = 2.0
 CHECK_SEC = 10.0
 
 
-async def notify_dispatchers(connection: AsyncConnection) -> None:
+async def send_dispatch_wake(connection: AsyncConnection) -> None:
     """Wake the dispatchers of all processes when this transaction commits."""
     if connection.dialect.name == "postgresql":
         await connection.execute(text(f"NOTIFY {CHANNEL}"))
@@ -45,13 +45,13 @@ class DispatchWake:
             bell.set()
 
 
-async def wait_for_bell(bell: asyncio.Event, timeout_sec: float) -> None:
+async def wait_for_dispatch_wake(bell: asyncio.Event, timeout_sec: float) -> None:
     """Until the bell rings or the time has passed; the bell is silent again afterwards."""
     await happens_within_timeout(bell, max(timeout_sec, 0.0))
     bell.clear()
 
 
-async def listen_for_dispatch(database: Database, wake: DispatchWake) -> None:
+async def listen_for_dispatch_wake(database: Database, wake: DispatchWake) -> None:
     """Ring at other processes' news, for ever; a lost connection is made again."""
     dsn = database.listening_dsn
     if dsn is None:

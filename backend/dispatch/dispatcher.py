@@ -24,16 +24,21 @@ from backend.dispatch.command_outbox import CommandOutbox
 from backend.dispatch.command_publisher import CommandPublisher
 from backend.dispatch.dispatch_wake import (
     DispatchWake,
-    listen_for_dispatch,
-    notify_dispatchers,
-    wait_for_bell,
+    listen_for_dispatch_wake,
+    send_dispatch_wake,
+    wait_for_dispatch_wake,
 )
-from backend.dispatch.event_follow_up import follow_event, restore_returned_vens
-from backend.dispatch.event_lifecycle import StoredEvent, activate_event, complete_event
-from backend.store.database import Database, first_line
+from backend.dispatch.event_follow_up import follow_up_event, follow_up_returned_vens
+from backend.dispatch.event_lifecycle import (
+    StoredEvent,
+    activate_dispatched_event,
+    complete_dispatched_event,
+)
+from backend.store.database import Database, database_now
+from backend.store.database_errors import database_error_line
 from backend.store.statuses import ACTIVE, SCHEDULED
 from backend.store.tables import EVENTS
-from backend.store.transaction import database_now, in_transaction
+from backend.store.transaction import in_transaction
 
 log = structlog.get_logger(__name__)
 
@@ -77,7 +82,7 @@ class Dispatcher:
         loops = [
             asyncio.create_task(self._loop("events", self._turn_events, self._next_event_sec)),
             asyncio.create_task(self._loop("commands", self._send, self._outbox.next_due_sec)),
-            asyncio.create_task(listen_for_dispatch(self._database, self.wake)),
+            asyncio.create_task(listen_for_dispatch_wake(self._database, self.wake)),
         ]
         try:
             done, _ = await asyncio.wait(loops, return_when=asyncio.FIRST_EXCEPTION)
@@ -126,7 +131,7 @@ class Dispatcher:
                 self._troubles.pop(name, None)
                 delay_sec = min(delay_sec, self._forget_fault(name, begun))
             except (SQLAlchemyError, OSError) as error:
-                self._troubles[name] = f"the database: {first_line(error)[:200]}"
+                self._troubles[name] = f"the database: {database_error_line(error)[:200]}"
                 log.error("dispatch cannot use the database", loop=name, error=str(error)[:500])
                 delay_sec = AFTER_AN_ERROR_SEC
             except Exception as error:
@@ -135,7 +140,7 @@ class Dispatcher:
                 self._faults[name] = (time.monotonic(), fault)
                 log.exception("dispatch fails", loop=name)
                 delay_sec = AFTER_AN_ERROR_SEC
-            await wait_for_bell(bell, delay_sec)
+            await wait_for_dispatch_wake(bell, delay_sec)
 
     def _forget_fault(self, name: str, begun: float) -> float:
         """After a good turn; but what failed stays claimed, and no turn meets it until then.
@@ -155,9 +160,9 @@ class Dispatcher:
         # else one could begin whose predecessor was not over a moment before.
         by = await in_transaction(self._database.engine, database_now)
         for name, turn in (
-            ("completed", lambda c: complete_event(c, by)),
-            ("activated", lambda c: activate_event(c, self._settings, by)),
-            ("followed", lambda c: follow_event(c, self._settings, instance=self.instance)),
+            ("completed", lambda c: complete_dispatched_event(c, by)),
+            ("activated", lambda c: activate_dispatched_event(c, self._settings, by)),
+            ("followed", lambda c: follow_up_event(c, self._settings, instance=self.instance)),
         ):
             while True:
                 event = await in_transaction(self._database.engine, _and_notify(turn))
@@ -170,7 +175,7 @@ class Dispatcher:
                     dispatch_metrics.ACTIVATION_DELAY.observe(late_sec)
                 if name != "followed":
                     log.info(f"event {name}", event_id=event.id, kw=event.requested_reduction_kw)
-        if await in_transaction(self._database.engine, restore_returned_vens):
+        if await in_transaction(self._database.engine, follow_up_returned_vens):
             turned += 1
         if turned:
             self.wake.ring()
@@ -210,7 +215,7 @@ def _and_notify(
     async def work(connection: AsyncConnection) -> StoredEvent | None:
         event = await turn(connection)
         if event is not None:
-            await notify_dispatchers(connection)
+            await send_dispatch_wake(connection)
         return event
 
     return work

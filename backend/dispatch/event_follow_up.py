@@ -13,15 +13,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.config.dispatch_settings import DispatchSettings
 from backend.dispatch.event_lifecycle import limit_shares
-from backend.dispatch.fleet_capability import fleet_capabilities, live_participants
+from backend.dispatch.fleet_capability import fleet_capabilities
 from backend.dispatch.participants import (
     add_participants,
-    lock_assignments,
-    send_shares,
-    withdraw_commands,
+    lock_participant_assignments,
+    participants_with_ven_state,
+    send_participant_shares,
+    withdraw_participant_commands,
 )
-from backend.dispatch.shed_allocation import ParticipantShare, adjust_shares
-from backend.store.bulk_update import update_rows
+from backend.dispatch.shed_allocation import ShedAllocationShare, adjust_shed_allocation
+from backend.store.bulk_update import bulk_update_rows
+from backend.store.database import database_now
 from backend.store.statuses import (
     ACTIVE,
     ASSIGNED,
@@ -35,11 +37,10 @@ from backend.store.statuses import (
     SHEDDING,
 )
 from backend.store.tables import COMMANDS, EVENTS, PARTICIPANTS, VENS, StoredEvent
-from backend.store.transaction import database_now
 from VenAgent.contract.op import EVENT_OPS, Op
 
 
-async def follow_event(
+async def follow_up_event(
     connection: AsyncConnection, settings: DispatchSettings, *, instance: str
 ) -> StoredEvent | None:
     """Look after one active event whose turn it is; None when there is none.
@@ -106,7 +107,7 @@ async def _ask_returned(connection: AsyncConnection, event: StoredEvent, now: da
     )
 
 
-async def restore_returned_vens(connection: AsyncConnection) -> int:
+async def follow_up_returned_vens(connection: AsyncConnection) -> int:
     """The same for VENs that were away when their event was stopped: how many are told now.
 
     They shed on until the event's first end, which their command named.
@@ -145,11 +146,11 @@ async def _once_more(connection: AsyncConnection, which: ColumnElement[bool], no
 async def _balance(
     connection: AsyncConnection, event: StoredEvent, settings: DispatchSettings, now: datetime
 ) -> None:
-    await lock_assignments(connection)
-    rows = await live_participants(connection, event.id)
+    await lock_participant_assignments(connection)
+    rows = await participants_with_ven_state(connection, event.id)
     parts = [_part(row, event, settings, now) for row in rows]
     newcomers = await fleet_capabilities(connection, event, now, settings, only_online=True)
-    changes = adjust_shares(
+    changes = adjust_shed_allocation(
         event.requested_reduction_kw,
         parts,
         newcomers,
@@ -159,12 +160,12 @@ async def _balance(
     )
     await add_participants(connection, event, changes.joined, now)
     if changes.changed:
-        await modify_shares(connection, event, rows, changes.changed, now)
+        await follow_up_share_changes(connection, event, rows, changes.changed, now)
 
 
 def _part(
     row: Any, event: StoredEvent, settings: DispatchSettings, now: datetime
-) -> ParticipantShare:
+) -> ShedAllocationShare:
     """What to count on: the meter if it is fresh and settled, else what was asked."""
     told_at = max(row.commanded_at or row.assigned_at, row.assigned_at)
     is_settled = now - told_at >= timedelta(seconds=settings.settle_sec)
@@ -198,10 +199,10 @@ def _part(
         and row.modification - event.modification < settings.most_modifications
     )
     room_kw = (row.shed_available_kw or 0.0) if may_change else 0.0
-    return ParticipantShare(row.ven_id, row.assigned_shed_kw, expected_kw, room_kw, may_change)
+    return ShedAllocationShare(row.ven_id, row.assigned_shed_kw, expected_kw, room_kw, may_change)
 
 
-async def modify_shares(
+async def follow_up_share_changes(
     connection: AsyncConnection,
     event: StoredEvent,
     rows: Sequence[Any],
@@ -213,8 +214,8 @@ async def modify_shares(
     The old one is not sent any more: after the new one it would be refused, as if the VEN refused.
     """
     numbers = {row.ven_id: row.modification + 1 for row in rows if row.ven_id in shares}
-    await withdraw_commands(connection, event.id, shares)
-    await update_rows(
+    await withdraw_participant_commands(connection, event.id, shares)
+    await bulk_update_rows(
         connection,
         PARTICIPANTS,
         ("event_id", "ven_id"),
@@ -229,4 +230,4 @@ async def modify_shares(
         },
         also={"kw": Double(), "number": Integer()},
     )
-    await send_shares(connection, event, shares, numbers, now)
+    await send_participant_shares(connection, event, shares, numbers, now)

@@ -16,17 +16,21 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from backend.config.dispatch_settings import DispatchSettings
 from backend.dispatch.command_outbox import enqueue_commands
-from backend.dispatch.event_commands import event_restore_command
 from backend.dispatch.fleet_capability import fleet_capabilities, fleet_draws
-from backend.dispatch.participants import add_participants, lock_assignments, withdraw_commands
+from backend.dispatch.participant_commands import participant_restore_command
+from backend.dispatch.participants import (
+    add_participants,
+    lock_participant_assignments,
+    withdraw_participant_commands,
+)
 from backend.dispatch.shed_allocation import allocate_limit, allocate_shed
+from backend.store.database import database_now
 from backend.store.statuses import ACTIVE, CANCELLED, COMPLETED, CONCLUDED, SCHEDULED
 from backend.store.tables import EVENTS, PARTICIPANTS, StoredEvent
-from backend.store.transaction import database_now
 from VenAgent.contract.op import Op
 
 
-async def activate_event(
+async def activate_dispatched_event(
     connection: AsyncConnection, settings: DispatchSettings, by: datetime | None = None
 ) -> StoredEvent | None:
     """Make one event active that was due `by` a moment (now if none), with its participants and
@@ -44,7 +48,7 @@ async def activate_event(
 
 async def _ask(connection: AsyncConnection, event: StoredEvent, settings: DispatchSettings) -> None:
     """Split the event and write a command for each VEN that is asked."""
-    await lock_assignments(connection)
+    await lock_participant_assignments(connection)
     now = await database_now(connection)
     if event.kind == Op.LIMIT:
         shares = await limit_shares(connection, event, now, settings)
@@ -76,7 +80,7 @@ async def limit_shares(
     return allocate_limit(import_kw, draws)
 
 
-async def complete_event(
+async def complete_dispatched_event(
     connection: AsyncConnection, by: datetime | None = None
 ) -> StoredEvent | None:
     """Complete one event whose end came `by` a moment (now if none), with its restores; None when
@@ -93,7 +97,7 @@ async def complete_event(
     return await _turn(connection, SCHEDULED, due, values)
 
 
-async def stop_event(
+async def stop_dispatched_event(
     connection: AsyncConnection, event_id: str, *, status: str, reason: str
 ) -> StoredEvent | None:
     """End an event now: `status` if it was active, cancelled if it had not begun.
@@ -137,14 +141,14 @@ async def _turn(
 
 async def _restore_all(connection: AsyncConnection, event: StoredEvent, now: datetime) -> None:
     """Nothing more is published for the event but restores, to all who may be shedding."""
-    await withdraw_commands(connection, event.id)
+    await withdraw_participant_commands(connection, event.id)
     rows = await connection.execute(
         select(PARTICIPANTS.c.ven_id, PARTICIPANTS.c.modification).where(
             PARTICIPANTS.c.event_id == event.id, PARTICIPANTS.c.status.not_in(CONCLUDED)
         )
     )
     restores = (
-        event_restore_command(
+        participant_restore_command(
             event_id=event.id, ven_id=row.ven_id, modification=row.modification, now=now
         )
         for row in rows.all()

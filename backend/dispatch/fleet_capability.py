@@ -11,14 +11,14 @@ from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.config.dispatch_settings import DispatchSettings
-from backend.dispatch.shed_allocation import VenCapability, VenDraw
+from backend.dispatch.shed_allocation import ShedAllocationDraw, ShedAllocationRoom
 from backend.store.statuses import ACTIVE, AVAILABLE, GONE, ONLINE, SCHEDULED
 from backend.store.tables import EVENTS, PARTICIPANTS, VEN_STATE, VENS, StoredEvent
 from VenAgent.contract.op import Op
 
 
 @dataclass(frozen=True)
-class EventChoice:
+class FleetCapabilityChoice:
     """Of whom an event is: what the choice of its VENs goes by. A stored event has it too."""
 
     id: str
@@ -30,12 +30,12 @@ class EventChoice:
 
 async def fleet_capabilities(
     connection: AsyncConnection,
-    event: EventChoice | StoredEvent,
+    event: FleetCapabilityChoice | StoredEvent,
     now: datetime,
     settings: DispatchSettings,
     *,
     only_online: bool = False,
-) -> list[VenCapability]:
+) -> list[ShedAllocationRoom]:
     """VENs that are not in the event yet, nor in another one.
 
     Of a program event those that are online, take part and have said lately that they can shed; of
@@ -74,17 +74,17 @@ async def fleet_capabilities(
     if named is None or only_online:
         statement = statement.where(VENS.c.status == ONLINE)
     return [
-        VenCapability(row.id, row.room_kw, row.trusted)
+        ShedAllocationRoom(row.id, row.room_kw, row.trusted)
         for row in await connection.execute(statement)
     ]
 
 
 async def fleet_draws(
     connection: AsyncConnection,
-    event: EventChoice | StoredEvent,
+    event: FleetCapabilityChoice | StoredEvent,
     now: datetime,
     settings: DispatchSettings,
-) -> list[VenDraw]:
+) -> list[ShedAllocationDraw]:
     """VENs that are to keep a limit and are not in it yet: those named, or those online that take
     part. They may be in other events: at each moment the stricter rules."""
     is_fresh = VEN_STATE.c.last_seen >= now - timedelta(seconds=settings.fresh_sec)
@@ -107,12 +107,12 @@ async def fleet_draws(
         takes_part = func.coalesce(VEN_STATE.c.availability, AVAILABLE) == AVAILABLE
         statement = statement.where(VENS.c.status == ONLINE, is_fresh, takes_part)
     return [
-        VenDraw(row.id, row.used_power_kw, row.highest_power_kw)
+        ShedAllocationDraw(row.id, row.used_power_kw, row.highest_power_kw)
         for row in await connection.execute(statement)
     ]
 
 
-def _takes_part(event: EventChoice | StoredEvent) -> ColumnElement[bool]:
+def _takes_part(event: FleetCapabilityChoice | StoredEvent) -> ColumnElement[bool]:
     """In this event, whatever became of it, or in another that it has not left: one that is active,
     or one that it was told of ahead and that overlaps. A limit and a dry run take nobody away."""
     overlaps = and_(
@@ -134,19 +134,3 @@ def _takes_part(event: EventChoice | StoredEvent) -> ColumnElement[bool]:
             (PARTICIPANTS.c.event_id == event.id) | other,
         )
     )
-
-
-async def live_participants(connection: AsyncConnection, event_id: str) -> Sequence[Any]:
-    """The event's participants, each with what its VEN said last."""
-    columns = (
-        *(PARTICIPANTS.c.ven_id, PARTICIPANTS.c.assigned_shed_kw, PARTICIPANTS.c.status),
-        *(PARTICIPANTS.c.actual_shed_kw, PARTICIPANTS.c.modification, PARTICIPANTS.c.assigned_at),
-        *(PARTICIPANTS.c.commanded_at, VENS.c.status.label("ven_status"), VENS.c.status_since),
-        *(VEN_STATE.c.last_seen, VEN_STATE.c.shed_power_kw, VEN_STATE.c.shed_available_kw),
-        VEN_STATE.c.event_id.label("reported_event_id"),
-    )
-    tables = PARTICIPANTS.outerjoin(VENS, VENS.c.id == PARTICIPANTS.c.ven_id).outerjoin(
-        VEN_STATE, VEN_STATE.c.ven_id == PARTICIPANTS.c.ven_id
-    )
-    statement = select(*columns).select_from(tables).where(PARTICIPANTS.c.event_id == event_id)
-    return (await connection.execute(statement)).all()

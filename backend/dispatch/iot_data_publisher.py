@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from backend.dispatch.command_publisher import CommandMessage, PublishOutcome
-from backend.store.table_base import utc_now
+from backend.dispatch.command_publisher import CommandPublisherMessage, CommandPublisherOutcome
+from backend.store.utc_time import utc_now
 
 
 class IotDataPublisher:
@@ -36,7 +36,9 @@ class IotDataPublisher:
     async def open(self) -> None:
         """Each request connects by itself."""
 
-    async def publish(self, messages: Sequence[CommandMessage]) -> list[PublishOutcome]:
+    async def publish(
+        self, messages: Sequence[CommandPublisherMessage]
+    ) -> list[CommandPublisherOutcome]:
         loop = asyncio.get_running_loop()
         if self._client is None:
             self._client = await loop.run_in_executor(self._threads, self._make_client)
@@ -73,14 +75,14 @@ class IotDataPublisher:
             "iot-data", endpoint_url=self._endpoint, region_name=self._region, config=config
         )
 
-    def _send(self, message: CommandMessage, begin_by: float) -> PublishOutcome:
+    def _send(self, message: CommandPublisherMessage, begin_by: float) -> CommandPublisherOutcome:
         from botocore.exceptions import BotoCoreError, ClientError
 
         sent_at = utc_now()
         if time.monotonic() > begin_by:
-            return PublishOutcome(sent_at, "AWS IoT answers too slowly: not sent in time")
+            return CommandPublisherOutcome(sent_at, "AWS IoT answers too slowly: not sent in time")
         try:
             self._client.publish(topic=message.topic, qos=1, payload=message.payload)
         except (BotoCoreError, ClientError) as error:
-            return PublishOutcome(sent_at, f"{type(error).__name__}: {error}")
-        return PublishOutcome(sent_at)
+            return CommandPublisherOutcome(sent_at, f"{type(error).__name__}: {error}")
+        return CommandPublisherOutcome(sent_at)

@@ -19,17 +19,17 @@ from datetime import datetime
 import structlog
 
 from backend.config.broker_settings import BrokerSettings
-from backend.dispatch.command_publisher import CommandMessage, PublishOutcome
+from backend.dispatch.command_publisher import CommandPublisherMessage, CommandPublisherOutcome
 from backend.mqtt.mqtt_connection import (
-    BrokerRefused,
-    BrokerSession,
     MqttConnection,
-    MqttHandler,
+    MqttConnectionHandler,
+    MqttConnectionRefused,
+    MqttConnectionSession,
     open_mqtt_connection,
 )
 from backend.mqtt.mqtt_packets import MOST_IN_FLIGHT
 from backend.process.timeouts import happens_within_timeout
-from backend.store.table_base import utc_now
+from backend.store.utc_time import utc_now
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +44,7 @@ _CANNOT_CONNECT = (OSError, asyncio.TimeoutError, ssl.SSLError, ValueError)
 class _Batch:
     """Messages that are published together, and what became of each."""
 
-    def __init__(self, messages: Sequence[CommandMessage], send_by: float) -> None:
+    def __init__(self, messages: Sequence[CommandPublisherMessage], send_by: float) -> None:
         self.messages = messages
         self.send_by = send_by
         """Monotonic: what a slow broker has kept waiting so long is not sent."""
@@ -59,15 +59,15 @@ class _Batch:
         if not self.open:
             self.done.set()
 
-    def outcomes(self) -> list[PublishOutcome]:
+    def outcomes(self) -> list[CommandPublisherOutcome]:
         now = utc_now()
         return [
-            PublishOutcome(at or now, error)
+            CommandPublisherOutcome(at or now, error)
             for at, error in zip(self.sent_at, self.errors, strict=True)
         ]
 
 
-class _Publications(MqttHandler):
+class _Publications(MqttConnectionHandler):
     """What waits to be published on one connection, and what is under way."""
 
     def __init__(self) -> None:
@@ -140,7 +140,9 @@ class MqttPublisher:
         if self._keeper is None:
             self._keeper = asyncio.create_task(self._keep_connected(), name="mqtt-publisher")
 
-    async def publish(self, messages: Sequence[CommandMessage]) -> list[PublishOutcome]:
+    async def publish(
+        self, messages: Sequence[CommandPublisherMessage]
+    ) -> list[CommandPublisherOutcome]:
         await self.open()
         begun = time.monotonic()
         if (
@@ -148,7 +150,7 @@ class MqttPublisher:
             or (publications := self._publications) is None
         ):
             error = f"the broker is not connected: {self._problem}"
-            return [PublishOutcome(utc_now(), error) for _ in messages]
+            return [CommandPublisherOutcome(utc_now(), error) for _ in messages]
         batch = _Batch(messages, begun + SENT_WITHIN * self._timeout_sec)
         publications.publish(batch)
         left_sec = self._timeout_sec - (time.monotonic() - begun)
@@ -183,7 +185,7 @@ class MqttPublisher:
                 asyncio.TimeoutError,
                 ssl.SSLError,
                 ValueError,
-                BrokerRefused,
+                MqttConnectionRefused,
             ) as error:
                 self._problem = f"{where}: {error or type(error).__name__}"
             log.warning("broker not connected", broker=where, error=self._problem)
@@ -193,7 +195,7 @@ class MqttPublisher:
     async def _one_connection(self) -> None:
         """Until it ends. Raises what prevented it from working at all."""
         publications = _Publications()
-        session = BrokerSession(
+        session = MqttConnectionSession(
             client_id=f"{self._settings.client_id or 'venagent'}-dispatch-{secrets.token_hex(6)}",
             maximum_packet_bytes=LARGEST_ANSWER_BYTES,
         )

@@ -1,5 +1,5 @@
 """The one way in which an event comes into being: REST's `POST /api/events/`, `send-event` to one
-VEN, one circuit's shed, and OpenADR all call `create_event`.
+VEN, one circuit's shed, and OpenADR all call `create_new_event`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,15 @@ from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.dispatch.dispatch_wake import notify_dispatchers
-from backend.dispatch.participants import add_participants, lock_assignments
-from backend.store.statuses import ACTIVE, GONE, SCHEDULED
-from backend.store.tables import EVENTS, PARTICIPANTS, VENS
-from backend.store.transaction import database_now
+from backend.dispatch.dispatch_wake import send_dispatch_wake
+from backend.dispatch.participants import (
+    active_event_of_participant,
+    add_participants,
+    lock_participant_assignments,
+)
+from backend.store.database import database_now
+from backend.store.statuses import ACTIVE, SCHEDULED
+from backend.store.tables import EVENTS, VENS
 from VenAgent.contract.op import Op
 
 _VENS_AT_ONCE = 5_000
@@ -69,11 +73,11 @@ class NewEvent:
     """For the record: a key's name, or the program's."""
 
 
-class EventRefused(Exception):
+class NewEventRefused(Exception):
     """The event is not made; the text tells a person why."""
 
 
-class EventInvalid(EventRefused):
+class NewEventInvalid(NewEventRefused):
     """What is asked for makes no event: `field`, and why."""
 
     def __init__(self, field: str, why: str) -> None:
@@ -82,21 +86,21 @@ class EventInvalid(EventRefused):
         self.why = why
 
 
-class EventExists(EventRefused):
+class NewEventExists(NewEventRefused):
     """The id is used already."""
 
     def __init__(self, event_id: str) -> None:
         super().__init__(f"there is an event {event_id!r} already")
 
 
-class VenBusy(EventRefused):
+class NewEventVenBusy(NewEventRefused):
     """It takes part in an event that is active."""
 
     def __init__(self, ven_id: str, event_id: str) -> None:
         super().__init__(f"{ven_id} takes part in event {event_id}: stop that event first")
 
 
-class VensUnknown(EventRefused):
+class NewEventVensUnknown(NewEventRefused):
     """VENs that are asked by name and are not registered: `ven_ids`, sorted."""
 
     def __init__(self, ven_ids: Sequence[str]) -> None:
@@ -104,36 +108,36 @@ class VensUnknown(EventRefused):
         self.ven_ids = list(ven_ids)
 
 
-async def create_event(connection: AsyncConnection, new: NewEvent) -> Row[Any]:
+async def create_new_event(connection: AsyncConnection, new: NewEvent) -> Row[Any]:
     """Insert the event as scheduled; a dispatcher begins it at its start, at once if that is past.
 
     Part of the caller's transaction, whose commit wakes the dispatchers of all processes (those of
     this process at once if `Wake.ring` is called after it). Returns the event's row. Raises
-    EventRefused: EventInvalid, EventExists, or VensUnknown.
+    NewEventRefused: NewEventInvalid, NewEventExists, or NewEventVensUnknown.
     """
-    new = checked_event(new)
+    new = checked_new_event(new)
     if new.ven_ids is not None:
         await _require_vens(connection, new.ven_ids)
     event = await _insert(connection, new, await database_now(connection), status=SCHEDULED)
-    await notify_dispatchers(connection)
+    await send_dispatch_wake(connection)
     return event
 
 
-async def begin_event(
+async def begin_new_event(
     connection: AsyncConnection, new: NewEvent, *, load_id: str | None = None
 ) -> Row[Any]:
     """The same for one VEN alone, active at once: its command is in the outbox when this returns.
 
     It lasts as long as it was asked for, from now. With `load_id` it is for that circuit alone.
-    Raises EventRefused (also VenBusy), and ValueError when it is not for one VEN.
+    Raises NewEventRefused (also NewEventVenBusy), and ValueError when it is not for one VEN.
     """
-    new = checked_event(new)
+    new = checked_new_event(new)
     (ven_id,) = new.ven_ids or ()
     await _require_vens(connection, [ven_id])
-    await lock_assignments(connection)
-    busy = await active_event_of(connection, ven_id)
+    await lock_participant_assignments(connection)
+    busy = await active_event_of_participant(connection, ven_id)
     if busy is not None and new.kind != Op.LIMIT and not new.dry_run:
-        raise VenBusy(ven_id, busy)
+        raise NewEventVenBusy(ven_id, busy)
     now = await database_now(connection)
     if new.end != UNTIL_FURTHER_NOTICE:
         new = replace(new, end=now + (new.end - new.start))
@@ -144,50 +148,32 @@ async def begin_event(
         share_kw = event.import_kw or 0.0
     shares = {ven_id: share_kw}
     await add_participants(connection, event, shares, now, load_id=load_id)
-    await notify_dispatchers(connection)
+    await send_dispatch_wake(connection)
     return event
 
 
-async def active_event_of(connection: AsyncConnection, ven_id: str) -> str | None:
-    """The active event that a VEN takes part in and has not left; limits and dry runs take nobody
-    away."""
-    found: str | None = await connection.scalar(
-        select(PARTICIPANTS.c.event_id)
-        .join(EVENTS, EVENTS.c.id == PARTICIPANTS.c.event_id)
-        .where(
-            PARTICIPANTS.c.ven_id == ven_id,
-            EVENTS.c.status == ACTIVE,
-            EVENTS.c.kind != Op.LIMIT.value,
-            ~EVENTS.c.dry_run,
-            PARTICIPANTS.c.status.not_in(GONE),
-        )
-        .limit(1)
-    )
-    return found
-
-
-def checked_event(new: NewEvent) -> NewEvent:
-    """The event with its requested power, from its kind and intervals. Raises EventInvalid."""
+def checked_new_event(new: NewEvent) -> NewEvent:
+    """The event with its requested power, from its kind and intervals. Raises NewEventInvalid."""
     _check_fields(new)
     if new.kind == Op.LOAD_UP:
         if new.raise_kw is None or new.raise_kw <= 0:
-            raise EventInvalid("raise_kw", "a loadUp needs the power to draw more, above 0")
+            raise NewEventInvalid("raise_kw", "a loadUp needs the power to draw more, above 0")
         return replace(new, requested_reduction_kw=-new.raise_kw)
     highest_kw = _highest_of_intervals(new)
     if new.kind == Op.LIMIT:
         import_kw = new.import_kw if highest_kw is None else highest_kw
         if import_kw is None and new.export_kw is None:
-            raise EventInvalid("import_kw", "a limit needs import_kw, export_kw or intervals")
+            raise NewEventInvalid("import_kw", "a limit needs import_kw, export_kw or intervals")
         return replace(new, import_kw=import_kw, requested_reduction_kw=0.0)
     requested_kw = new.requested_reduction_kw
     if highest_kw is not None:
         if requested_kw not in (None, highest_kw):
-            raise EventInvalid(
+            raise NewEventInvalid(
                 "requested_reduction_kw", f"must be the highest of the intervals, {highest_kw:g} kW"
             )
         requested_kw = highest_kw
     if requested_kw is None or requested_kw <= 0:
-        raise EventInvalid("requested_reduction_kw", "an event needs a power to shed, above 0")
+        raise NewEventInvalid("requested_reduction_kw", "an event needs a power to shed, above 0")
     return replace(new, requested_reduction_kw=requested_kw)
 
 
@@ -204,43 +190,43 @@ _OF_KIND = {
 def _check_fields(new: NewEvent) -> None:
     """Each kind has fields of its own; what a kind has no use for is refused by name."""
     if new.kind not in (Op.EVENT, Op.LIMIT, Op.LOAD_UP):
-        raise EventInvalid("kind", "must be event, limit or loadUp")
+        raise NewEventInvalid("kind", "must be event, limit or loadUp")
     for name, kind in _OF_KIND.items():
         if kind != new.kind and getattr(new, name) not in (None, False):
-            raise EventInvalid(name, f"{new.kind.value} has no use for it; {kind.value} has")
+            raise NewEventInvalid(name, f"{new.kind.value} has no use for it; {kind.value} has")
     if new.intervals and new.kind == Op.LOAD_UP:
-        raise EventInvalid("intervals", "loadUp has no use for it; event and limit have")
+        raise NewEventInvalid("intervals", "loadUp has no use for it; event and limit have")
     if new.randomize_start_sec and new.kind == Op.LIMIT:
-        raise EventInvalid(
+        raise NewEventInvalid(
             "randomize_start_sec", "limit has no use for it: it holds from its start"
         )
     if new.end == UNTIL_FURTHER_NOTICE and new.kind != Op.LIMIT:
-        raise EventInvalid("end", "only a limit can hold until further notice")
+        raise NewEventInvalid("end", "only a limit can hold until further notice")
     for name in ("import_kw", "export_kw"):
         power_kw = getattr(new, name)
         if power_kw is not None and power_kw < 0:
-            raise EventInvalid(name, "must be 0 or more")
+            raise NewEventInvalid(name, "must be 0 or more")
 
 
 def _highest_of_intervals(new: NewEvent) -> float | None:
-    """None without intervals. Raises EventInvalid when they are not one, or last another time."""
+    """None without intervals. Raises NewEventInvalid when they are none, or last another time."""
     if not new.intervals:
         return None
     name, other = "shed_kw", "import_kw"
     if new.kind == Op.LIMIT:
         name, other = other, name
     if len(new.intervals) > MOST_INTERVALS:
-        raise EventInvalid("intervals", f"at most {MOST_INTERVALS}")
+        raise NewEventInvalid("intervals", f"at most {MOST_INTERVALS}")
     for number, level in enumerate(new.intervals):
         if level.get(name) is None or level.get(other) is not None:
-            raise EventInvalid("intervals", f"{number}: {new.kind.value} needs {name}, alone")
+            raise NewEventInvalid("intervals", f"{number}: {new.kind.value} needs {name}, alone")
         if level[name] < 0 or level["duration_sec"] < 1:
-            raise EventInvalid("intervals", f"{number}: kW must be 0 or more, seconds 1 or more")
+            raise NewEventInvalid("intervals", f"{number}: kW must be 0 or more, seconds 1 or more")
     total_sec = math.fsum(level["duration_sec"] for level in new.intervals)
     given_sec = (new.end - new.start).total_seconds()
     if abs(total_sec - given_sec) > _SUM_TOLERANCE_SEC:
         why = f"they last {total_sec:g} s in all, the event {given_sec:g} s"
-        raise EventInvalid("intervals", why)
+        raise NewEventInvalid("intervals", why)
     return max(level[name] for level in new.intervals)
 
 
@@ -273,7 +259,7 @@ async def _insert(
     try:
         return (await connection.execute(statement.returning(*EVENTS.c))).one()
     except IntegrityError:
-        raise EventExists(event_id) from None
+        raise NewEventExists(event_id) from None
 
 
 def _made_id(now: datetime) -> str:
@@ -287,4 +273,4 @@ async def _require_vens(connection: AsyncConnection, ven_ids: Sequence[str]) -> 
         known |= set(await connection.scalars(select(VENS.c.id).where(VENS.c.id.in_(some))))
     unknown = sorted(set(ven_ids) - known)
     if unknown:
-        raise VensUnknown(unknown)
+        raise NewEventVensUnknown(unknown)

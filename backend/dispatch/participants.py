@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import case, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.dispatch.command_marking import LOCK_ORDER
 from backend.dispatch.command_outbox import enqueue_commands
-from backend.dispatch.event_commands import stored_event_command
-from backend.store.bulk_copy import insert_rows
-from backend.store.bulk_update import update_rows
-from backend.store.statuses import ACKED, ASSIGNED, NOT_RESPONDING, OPEN, WITHDRAWN
-from backend.store.tables import COMMANDS, EVENTS, PARTICIPANTS, StoredEvent
+from backend.dispatch.participant_commands import participant_event_command
+from backend.store.bulk_copy import bulk_copy_rows
+from backend.store.bulk_update import bulk_update_rows
+from backend.store.statuses import (
+    ACKED,
+    ACTIVE,
+    ASSIGNED,
+    GONE,
+    NOT_RESPONDING,
+    OPEN,
+    WITHDRAWN,
+)
+from backend.store.tables import COMMANDS, EVENTS, PARTICIPANTS, VEN_STATE, VENS, StoredEvent
 from VenAgent.contract.op import EVENT_OPS, Op
 
 
@@ -30,14 +39,14 @@ async def add_participants(
     the power that it is to stay under."""
     if not shares:
         return
-    await insert_rows(
+    await bulk_copy_rows(
         connection,
         PARTICIPANTS,
         [
             {
                 "event_id": event.id,
                 "ven_id": ven_id,
-                **assigned_columns(event, share_kw),
+                **participant_share_columns(event, share_kw),
                 "status": ASSIGNED,
                 "modification": event.modification,
                 "assigned_at": now,
@@ -46,16 +55,16 @@ async def add_participants(
         ],
     )
     modifications = dict.fromkeys(shares, event.modification)
-    await send_shares(connection, event, shares, modifications, now, load_id=load_id)
+    await send_participant_shares(connection, event, shares, modifications, now, load_id=load_id)
 
 
-def assigned_columns(event: StoredEvent, share_kw: float) -> dict[str, float | None]:
+def participant_share_columns(event: StoredEvent, share_kw: float) -> dict[str, float | None]:
     if event.kind == Op.LIMIT:
         return {"assigned_shed_kw": 0.0, "assigned_limit_kw": share_kw}
     return {"assigned_shed_kw": share_kw, "assigned_limit_kw": None}
 
 
-async def send_shares(
+async def send_participant_shares(
     connection: AsyncConnection,
     event: StoredEvent,
     shares: Mapping[str, float],
@@ -65,7 +74,7 @@ async def send_shares(
     load_id: str | None = None,
 ) -> None:
     commands = (
-        stored_event_command(
+        participant_event_command(
             event,
             ven_id=ven_id,
             share_kw=share_kw,
@@ -78,7 +87,7 @@ async def send_shares(
     await enqueue_commands(connection, commands, now, created_by=event.created_by)
 
 
-async def withdraw_commands(
+async def withdraw_participant_commands(
     connection: AsyncConnection, event_id: str, ven_ids: Collection[str] | None = None
 ) -> None:
     """What was asked in an event (of these VENs; of all if none) is not sent any more."""
@@ -88,7 +97,7 @@ async def withdraw_commands(
             COMMANDS.c.event_id == event_id, COMMANDS.c.op.in_(EVENT_OPS), waiting
         )
     )
-    await update_rows(
+    await bulk_update_rows(
         connection,
         COMMANDS,
         ("id",),
@@ -103,7 +112,7 @@ _ASSIGNING = 0x56454E01
 """The advisory lock of those who give VENs to events."""
 
 
-async def lock_assignments(connection: AsyncConnection) -> None:
+async def lock_participant_assignments(connection: AsyncConnection) -> None:
     """Until the transaction ends no other gives VENs to events.
 
     Two events that begin at one moment on two instances would else both see a VEN as free.
@@ -112,3 +121,37 @@ async def lock_assignments(connection: AsyncConnection) -> None:
         await connection.execute(text(f"SELECT pg_advisory_xact_lock({_ASSIGNING})"))
     else:  # a write, though of nothing, makes it the database's one writer
         await connection.execute(update(EVENTS).where(text("0")).values(status=EVENTS.c.status))
+
+
+async def participants_with_ven_state(connection: AsyncConnection, event_id: str) -> Sequence[Any]:
+    """The event's participants, each with what its VEN said last."""
+    columns = (
+        *(PARTICIPANTS.c.ven_id, PARTICIPANTS.c.assigned_shed_kw, PARTICIPANTS.c.status),
+        *(PARTICIPANTS.c.actual_shed_kw, PARTICIPANTS.c.modification, PARTICIPANTS.c.assigned_at),
+        *(PARTICIPANTS.c.commanded_at, VENS.c.status.label("ven_status"), VENS.c.status_since),
+        *(VEN_STATE.c.last_seen, VEN_STATE.c.shed_power_kw, VEN_STATE.c.shed_available_kw),
+        VEN_STATE.c.event_id.label("reported_event_id"),
+    )
+    tables = PARTICIPANTS.outerjoin(VENS, VENS.c.id == PARTICIPANTS.c.ven_id).outerjoin(
+        VEN_STATE, VEN_STATE.c.ven_id == PARTICIPANTS.c.ven_id
+    )
+    statement = select(*columns).select_from(tables).where(PARTICIPANTS.c.event_id == event_id)
+    return (await connection.execute(statement)).all()
+
+
+async def active_event_of_participant(connection: AsyncConnection, ven_id: str) -> str | None:
+    """The active event that a VEN takes part in and has not left; limits and dry runs take nobody
+    away."""
+    found: str | None = await connection.scalar(
+        select(PARTICIPANTS.c.event_id)
+        .join(EVENTS, EVENTS.c.id == PARTICIPANTS.c.event_id)
+        .where(
+            PARTICIPANTS.c.ven_id == ven_id,
+            EVENTS.c.status == ACTIVE,
+            EVENTS.c.kind != Op.LIMIT.value,
+            ~EVENTS.c.dry_run,
+            PARTICIPANTS.c.status.not_in(GONE),
+        )
+        .limit(1)
+    )
+    return found

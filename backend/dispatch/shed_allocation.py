@@ -10,7 +10,7 @@ WATTS_PER_KW = 1_000
 
 
 @dataclass(frozen=True)
-class VenCapability:
+class ShedAllocationRoom:
     """What a VEN could shed now; None when it is not known."""
 
     ven_id: str
@@ -20,7 +20,7 @@ class VenCapability:
 
 
 @dataclass(frozen=True)
-class ParticipantShare:
+class ShedAllocationShare:
     """A VEN that takes part. `expected_kw` is what it delivers, or is to deliver shortly."""
 
     ven_id: str
@@ -33,7 +33,7 @@ class ParticipantShare:
 
 
 @dataclass(frozen=True)
-class ShareChanges:
+class ShedAllocationChanges:
     """New shares: of VENs that join, and of VENs that are in already (their new whole share)."""
 
     joined: Mapping[str, float]
@@ -42,7 +42,7 @@ class ShareChanges:
 
 def allocate_shed(
     requested_kw: float,
-    rooms: Sequence[VenCapability],
+    rooms: Sequence[ShedAllocationRoom],
     *,
     least_share_kw: float = 0.1,
     in_full: bool = False,
@@ -81,7 +81,7 @@ def allocate_shed(
 
 
 @dataclass(frozen=True)
-class VenDraw:
+class ShedAllocationDraw:
     """What a VEN draws now, and the most it was ever seen to draw; None when it is not known."""
 
     ven_id: str
@@ -93,7 +93,7 @@ LEAST_DRAW_PART = 0.1
 """Of the highest power: a site that draws nothing just now may draw something later."""
 
 
-def allocate_limit(import_kw: float, draws: Sequence[VenDraw]) -> dict[str, float]:
+def allocate_limit(import_kw: float, draws: Sequence[ShedAllocationDraw]) -> dict[str, float]:
     """Each VEN's part of a limit that all keep together, in proportion to what each draws now.
 
     A VEN counts with a tenth of its highest power at least, and one of which nothing is known as
@@ -114,15 +114,15 @@ def allocate_limit(import_kw: float, draws: Sequence[VenDraw]) -> dict[str, floa
     return {ven_id: watts / WATTS_PER_KW for ven_id, watts in parts.items()}
 
 
-def adjust_shares(
+def adjust_shed_allocation(
     requested_kw: float,
-    parts: Sequence[ParticipantShare],
-    newcomers: Sequence[VenCapability],
+    parts: Sequence[ShedAllocationShare],
+    newcomers: Sequence[ShedAllocationRoom],
     *,
     tolerance: float = 0.05,
     least_share_kw: float = 0.1,
     seed: str = "",
-) -> ShareChanges:
+) -> ShedAllocationChanges:
     """What to ask in mid-event, so that the sum comes back to the request.
 
     What is short is asked of newcomers, then of VENs with room; what was asked beyond the request
@@ -136,18 +136,20 @@ def adjust_shares(
     joined_kw = sum(joined.values())
     short_kw -= joined_kw
     if short_kw > requested_kw * tolerance:
-        return ShareChanges(joined, _raised(short_kw, parts, least_share_kw, seed))
+        return ShedAllocationChanges(joined, _raised(short_kw, parts, least_share_kw, seed))
     committed_kw = sum(min(part.expected_kw, part.assigned_kw) for part in parts)
     if committed_kw > requested_kw * (1 + tolerance):
-        return ShareChanges(joined, _lowered(committed_kw - requested_kw, parts, least_share_kw))
-    return ShareChanges(joined, {})
+        return ShedAllocationChanges(
+            joined, _lowered(committed_kw - requested_kw, parts, least_share_kw)
+        )
+    return ShedAllocationChanges(joined, {})
 
 
 def _raised(
-    short_kw: float, parts: Iterable[ParticipantShare], least_share_kw: float, seed: str
+    short_kw: float, parts: Iterable[ShedAllocationShare], least_share_kw: float, seed: str
 ) -> dict[str, float]:
     free = {part.ven_id: part for part in parts if part.may_change}
-    rooms = [VenCapability(part.ven_id, part.room_kw) for part in free.values()]
+    rooms = [ShedAllocationRoom(part.ven_id, part.room_kw) for part in free.values()]
     more = allocate_shed(short_kw, rooms, least_share_kw=least_share_kw, seed=seed)
     return {
         ven_id: round(max(free[ven_id].assigned_kw, free[ven_id].expected_kw) + more_kw, 3)
@@ -156,7 +158,7 @@ def _raised(
 
 
 def _lowered(
-    excess_kw: float, parts: Iterable[ParticipantShare], least_share_kw: float
+    excess_kw: float, parts: Iterable[ShedAllocationShare], least_share_kw: float
 ) -> dict[str, float]:
     """A lower share for those asked the most; never below the least that means something."""
     base = {p.ven_id: min(p.assigned_kw, p.expected_kw) for p in parts if p.may_change}

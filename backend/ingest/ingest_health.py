@@ -15,14 +15,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from backend.process.timeouts import result_within_timeout
-from backend.store.database import Database, first_line
+from backend.store.database import Database
+from backend.store.database_errors import database_error_line
 
 _DATABASE_TIMEOUT_SEC = 2.0
 
 Troubles = Callable[[], Awaitable[list[str]]]
 
 
-async def database_trouble(database: Database) -> str | None:
+async def ingest_health_of_database(database: Database) -> str | None:
     """What is wrong with the database, if anything."""
     try:
         await result_within_timeout(
@@ -31,7 +32,7 @@ async def database_trouble(database: Database) -> str | None:
     except asyncio.TimeoutError:
         return f"the database did not answer within {_DATABASE_TIMEOUT_SEC:.0f} s"
     except (SQLAlchemyError, OSError) as error:
-        return f"the database cannot be reached: {first_line(error)}"
+        return f"the database cannot be reached: {database_error_line(error)}"
     return None
 
 

@@ -14,12 +14,17 @@ import structlog
 
 from backend.config.backend_settings import BackendSettings
 from backend.ingest import ingest_metrics
-from backend.ingest.ingest_records import IncomingMessage
-from backend.ingest.ingest_writer import Also, BatchOutcome, IngestWriter, StopStoring
+from backend.ingest.ingest_message import IngestMessage
+from backend.ingest.ingest_writer import (
+    Also,
+    IngestWriter,
+    IngestWriterOutcome,
+    IngestWriterStopped,
+)
 from backend.ingest.message_batch import Reading
 from backend.mqtt.mqtt_connection import MqttConnection
 from backend.process.timeouts import happens_within_timeout
-from backend.store.database import first_line
+from backend.store.database_errors import database_error_line
 
 _log = structlog.get_logger(__name__)
 
@@ -27,11 +32,11 @@ _FIRST_PAUSE_SEC = 0.2
 _LONGEST_PAUSE_SEC = 5.0
 
 
-_Waiting = tuple[IncomingMessage, MqttConnection, int, Reading]
+_Waiting = tuple[IngestMessage, MqttConnection, int, Reading]
 
 
 @dataclass
-class StoreHealth:
+class IngestPipelineState:
     """Whether the database takes what is sent."""
 
     error: str | None = None
@@ -39,22 +44,22 @@ class StoreHealth:
     failing_since: float | None = None
 
     def failed(self, error: BaseException) -> None:
-        self.error = f"{type(error).__name__}: {first_line(error)}"
+        self.error = f"{type(error).__name__}: {database_error_line(error)}"
         self.failing_since = self.failing_since or time.time()
 
     def worked(self) -> None:
         self.error = self.failing_since = None
 
 
-async def store_patiently(
+async def store_by_ingest_pipeline(
     writer: IngestWriter,
-    health: StoreHealth,
-    messages: list[IncomingMessage],
+    health: IngestPipelineState,
+    messages: list[IngestMessage],
     source: str,
     also: Also | None = None,
     ending: asyncio.Event | None = None,
     readings: list[Reading] | None = None,
-) -> BatchOutcome:
+) -> IngestWriterOutcome:
     """Store `messages`, however long the database is away: they are not acknowledged before.
 
     Raises Stop when the database fails and `ending` is set: the messages come again.
@@ -65,7 +70,7 @@ async def store_patiently(
         begun = time.perf_counter()
         try:
             outcome = await writer.store(messages, source, also, readings)
-        except StopStoring:
+        except IngestWriterStopped:
             raise
         except Exception as error:  # whatever it is: giving up would lose them
             health.failed(error)
@@ -77,7 +82,7 @@ async def store_patiently(
                 pause_sec=round(pause_sec, 1),
             )
             if await happens_within_timeout(ending, pause_sec):
-                raise StopStoring from error
+                raise IngestWriterStopped from error
             pause_sec = min(2 * pause_sec, _LONGEST_PAUSE_SEC)
             continue
         health.worked()
@@ -96,7 +101,7 @@ class IngestPipeline:
     """Collects what the broker delivers, and stores it until it is cancelled."""
 
     def __init__(
-        self, writer: IngestWriter, settings: BackendSettings, health: StoreHealth
+        self, writer: IngestWriter, settings: BackendSettings, health: IngestPipelineState
     ) -> None:
         self._writer = writer
         self._settings = settings
@@ -112,7 +117,7 @@ class IngestPipeline:
         ingest_metrics.WAITING.set_function(lambda: self.waiting)
         self._most_waiting = 2 * settings.mqtt.receive_maximum
 
-    def deliver(self, message: IncomingMessage, connection: MqttConnection, packet_id: int) -> None:
+    def deliver(self, message: IngestMessage, connection: MqttConnection, packet_id: int) -> None:
         """One message of the broker's.
 
         It is read at once, while the database is busy with the batch before.
@@ -152,7 +157,7 @@ class IngestPipeline:
             while self._waiting:
                 try:
                     await self._store_some()
-                except StopStoring:
+                except IngestWriterStopped:
                     return
                 if len(self._waiting) < self._settings.batch_max and not self._ending.is_set():
                     break
@@ -181,7 +186,7 @@ class IngestPipeline:
         try:
             messages = [one[0] for one in taken]
             readings = [one[3] for one in taken]
-            await store_patiently(
+            await store_by_ingest_pipeline(
                 self._writer,
                 self._health,
                 messages,

@@ -4,31 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
 from typing import Any, NamedTuple
 
 MAX_PAYLOAD_BYTES = 131_072
 """AWS IoT Core's limit."""
-
-
-class IngestRefused(Exception):
-    """A message that is not stored; the text is the reason."""
-
-
-class MessageKind(Enum):
-    TELEMETRY = "telemetry"
-    LOADS = "loads"
-    ACK = "ack"
-    STATUS = "status"
-    ALERT = "alert"
-
-
-class IncomingMessage(NamedTuple):
-    """One message as it arrived. `received` is the server's clock, epoch s."""
-
-    topic: str
-    payload: bytes
-    received: float
 
 
 LoadSetKey = tuple[tuple[str, str | None, str | None, float | None, int | None], ...]

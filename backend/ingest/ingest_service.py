@@ -13,14 +13,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from backend.config.backend_settings import BackendSettings
 from backend.ingest import ingest_metrics
-from backend.ingest.ingest_health import IngestHealthServer, database_trouble
-from backend.ingest.ingest_pipeline import IngestPipeline, StoreHealth
+from backend.ingest.ingest_health import IngestHealthServer, ingest_health_of_database
+from backend.ingest.ingest_pipeline import IngestPipeline, IngestPipelineState
 from backend.ingest.ingest_writer import IngestWriter
 from backend.ingest.kinesis_source import KinesisSource
 from backend.ingest.mqtt_source import MqttSource
-from backend.measure.event_measurement import run_measurement
-from backend.store.database import BUSY_TIMEOUT_SEC, Database, first_line
-from backend.store.database_upkeep import run_upkeep
+from backend.measure.event_measurement import run_event_measurement
+from backend.store.database import BUSY_TIMEOUT_SEC, Database
+from backend.store.database_errors import database_error_line
+from backend.store.database_upkeep import run_database_upkeep
 from backend.store.schema_migration import upgrade_schema
 
 _log = structlog.get_logger(__name__)
@@ -38,7 +39,7 @@ class IngestService:
     def __init__(self, settings: BackendSettings) -> None:
         self._settings = settings
         self._database = Database(settings.database_url)
-        self._health = StoreHealth()
+        self._health = IngestPipelineState()
         self._writer = IngestWriter(self._database, settings)
         self._pipeline = IngestPipeline(self._writer, settings, self._health)
         self._mqtt = MqttSource(
@@ -72,8 +73,8 @@ class IngestService:
 
     def _start_parts(self) -> None:
         settings = self._settings
-        self._start("upkeep", run_upkeep(self._database, settings, self._stop))
-        self._start("measure", run_measurement(self._database, settings, self._stop))
+        self._start("upkeep", run_database_upkeep(self._database, settings, self._stop))
+        self._start("measure", run_event_measurement(self._database, settings, self._stop))
         if settings.mqtt.enabled:
             self._start("pipeline", self._pipeline.run())
             self._start("mqtt", self._mqtt.run())
@@ -117,7 +118,7 @@ class IngestService:
         ingest_metrics.CONNECTED.set(self._mqtt.connected)
         if self._settings.mqtt.enabled and not self._mqtt.connected:
             found.append(f"the broker: {self._mqtt.reason}")
-        trouble = await database_trouble(self._database)
+        trouble = await ingest_health_of_database(self._database)
         if trouble is not None:
             found.append(trouble)
         elif self._health.error is not None:
@@ -140,6 +141,6 @@ async def _migrate_patiently(url: str) -> None:
             await asyncio.to_thread(upgrade_schema, url)
             return
         except (SQLAlchemyError, OSError) as error:
-            _log.warning("the database is not ready", error=first_line(error))
+            _log.warning("the database is not ready", error=database_error_line(error))
         await asyncio.sleep(pause_sec)
         pause_sec = min(2 * pause_sec, _LONGEST_PAUSE_SEC)

@@ -15,21 +15,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.config.backend_settings import BackendSettings
 from backend.ingest import ingest_metrics
-from backend.ingest.batch_statements import (
-    load_set_ids,
-    mark_quarter_hours_due,
-    moment_of,
-    register_vens,
-    store_acks,
-    store_alerts,
-    store_refused,
-    store_statuses,
-    store_ven_load_sets,
+from backend.ingest.batch_storage import (
+    batch_load_set_ids,
+    mark_batch_quarter_hours_due,
+    register_batch_vens,
+    store_batch_acks,
+    store_batch_alerts,
+    store_batch_load_sets,
+    store_batch_refusals,
+    store_batch_statuses,
 )
 from backend.ingest.ingest_budget import DeadLetterBudget, IngestBudget
+from backend.ingest.ingest_message import IngestMessage, IngestMessageRefused
 from backend.ingest.ingest_records import (
-    IncomingMessage,
-    IngestRefused,
     LoadSetKey,
     LoadsRecord,
     LoadsSnapshotRecord,
@@ -48,17 +46,17 @@ from backend.store.bulk_copy import (
     SqliteBulkCopy,
 )
 from backend.store.database import Database
-from backend.store.database_errors import is_about_data, is_duplicate_row
+from backend.store.database_errors import is_data_error, is_duplicate_row_error
 from backend.store.database_upkeep import QUARTER_HOUR
-from backend.store.day_partitions import create_partitions
+from backend.store.day_partitions import create_day_partitions
 from backend.store.fleet_tables import NO_LOADS, VenRow
-from backend.store.table_base import utc_now
+from backend.store.utc_time import utc_now, utc_time_of_epoch
 
 Also = Callable[[AsyncConnection], Awaitable[None]]
 """Something that belongs into the transaction of a batch: a checkpoint."""
 
 
-class StopStoring(Exception):
+class IngestWriterStopped(Exception):
     """Raised by an `Also`: nothing of the batch is stored, and it is not tried again."""
 
 
@@ -72,15 +70,15 @@ TOO_MANY_NEW = "too many VENs that nobody knows came at once: register this one,
 
 
 @dataclass(frozen=True)
-class BatchOutcome:
+class IngestWriterOutcome:
     """What became of a batch."""
 
     stored: int = 0
     duplicates: int = 0
     refused: int = 0
 
-    def __add__(self, other: BatchOutcome) -> BatchOutcome:
-        return BatchOutcome(
+    def __add__(self, other: IngestWriterOutcome) -> IngestWriterOutcome:
+        return IngestWriterOutcome(
             self.stored + other.stored,
             self.duplicates + other.duplicates,
             self.refused + other.refused,
@@ -111,7 +109,7 @@ class IngestWriter:
         )
         self._dead_letters = DeadLetterBudget()
 
-    def read(self, message: IncomingMessage) -> Reading:
+    def read(self, message: IngestMessage) -> Reading:
         """What `message` says, by the time it came; for `store`, which does it if nobody did."""
         if not 0.0 <= message.received - self._window_made < _WINDOW_SEC:
             kept = timedelta(days=self._settings.retention.telemetry_days)
@@ -121,7 +119,7 @@ class IngestWriter:
             )
         try:
             return decode_message(message, self._window, self._panels)
-        except IngestRefused as error:
+        except IngestMessageRefused as error:
             return str(error)
         except Exception as error:  # noqa: BLE001 - reading is pure: whatever it is, this message
             # alone is the cause, and the others must not wait for it for ever.
@@ -129,11 +127,11 @@ class IngestWriter:
 
     async def store(
         self,
-        messages: Sequence[IncomingMessage],
+        messages: Sequence[IngestMessage],
         source: str,
         also: Also | None = None,
         readings: Sequence[Reading] | None = None,
-    ) -> BatchOutcome:
+    ) -> IngestWriterOutcome:
         """Store `messages`, and do `also` in the same transaction. `readings`: of each, if known.
 
         A message that the database refuses is found by halving and put with the dead letters.
@@ -142,13 +140,13 @@ class IngestWriter:
         try:
             return await self._store(self._batch(messages, readings), source, also)
         except Exception as error:
-            if not is_about_data(error):
+            if not is_data_error(error):
                 raise
         self._forget()
         try:
             return await self._store(self._batch(messages), source, also)
         except Exception as error:
-            if not is_about_data(error):
+            if not is_data_error(error):
                 raise
             if len(messages) == 1:
                 refused = MessageBatch(
@@ -161,22 +159,24 @@ class IngestWriter:
         return first + await self.store(messages[middle:], source, also)
 
     def _batch(
-        self, messages: Sequence[IncomingMessage], readings: Sequence[Reading] | None = None
+        self, messages: Sequence[IngestMessage], readings: Sequence[Reading] | None = None
     ) -> MessageBatch:
         return MessageBatch.of(messages, readings or [self.read(message) for message in messages])
 
-    async def _store(self, batch: MessageBatch, source: str, also: Also | None) -> BatchOutcome:
+    async def _store(
+        self, batch: MessageBatch, source: str, also: Also | None
+    ) -> IngestWriterOutcome:
         await self._prepare(batch)
         try:
             stored = await self._transaction(batch, source, also, staged=self._staged_for > 0)
         except Exception as error:
-            if self._staged_for > 0 or not is_duplicate_row(error):
+            if self._staged_for > 0 or not is_duplicate_row_error(error):
                 raise
             self._staged_for = _STAGED_BATCHES
             stored = await self._transaction(batch, source, also, staged=True)
         self._staged_for = max(self._staged_for - 1, 0)
         refused = len(batch.refused)
-        return BatchOutcome(stored, batch.messages - refused - stored, refused)
+        return IngestWriterOutcome(stored, batch.messages - refused - stored, refused)
 
     async def _transaction(
         self, batch: MessageBatch, source: str, also: Also | None, *, staged: bool
@@ -195,11 +195,11 @@ class IngestWriter:
             stored = await self._bulk.add(connection, TELEMETRY, telemetry, staged=staged)
             stored += await self._bulk.add(connection, LOADS, loads, staged=staged)
             await self._bulk.put_states(connection, [_state_row(one) for one in states])
-            stored += await store_acks(connection, list(batch.acks.values()))
-            stored += await store_alerts(connection, list(batch.alerts.values()))
-            await store_statuses(connection, batch.statuses)
-            await mark_quarter_hours_due(connection, new_sums)
-            await store_refused(connection, source, kept)
+            stored += await store_batch_acks(connection, list(batch.acks.values()))
+            stored += await store_batch_alerts(connection, list(batch.alerts.values()))
+            await store_batch_statuses(connection, batch.statuses)
+            await mark_batch_quarter_hours_due(connection, new_sums)
+            await store_batch_refusals(connection, source, kept)
             if also is not None:
                 await also(connection)
         self._state_stored.update((one.ven_id, one.received) for one in states)
@@ -207,7 +207,7 @@ class IngestWriter:
         self._marked = {start for start in quarters if start > utc_now() - QUARTER_HOUR}
         return stored + len(batch.statuses)
 
-    def _kept(self, refused: Sequence[tuple[IncomingMessage, str]]) -> list[Any]:
+    def _kept(self, refused: Sequence[tuple[IngestMessage, str]]) -> list[Any]:
         """The refused messages that go to the dead letters; the others are counted only."""
         now = time.monotonic()
         kept = [one for one in refused if self._dead_letters.allows(one[0].topic, now)]
@@ -231,11 +231,11 @@ class IngestWriter:
             now = utc_now()
             async with self._database.engine.begin() as connection:
                 if days:
-                    await connection.run_sync(create_partitions, sorted(days))
+                    await connection.run_sync(create_day_partitions, sorted(days))
                 if vens:
-                    await register_vens(connection, vens, now)
+                    await register_batch_vens(connection, vens, now)
                 if keys:
-                    known.update(await load_set_ids(connection, keys, now))
+                    known.update(await batch_load_set_ids(connection, keys, now))
             self._days |= days
             self._vens |= vens
         bare = {one.ven_id for one in batch.telemetry.values() if one.loads is None}
@@ -243,7 +243,7 @@ class IngestWriter:
         uses |= {(ven_id, NO_LOADS) for ven_id in bare}
         if not uses <= used:
             async with self._database.engine.begin() as connection:
-                await store_ven_load_sets(connection, uses - used)
+                await store_batch_load_sets(connection, uses - used)
             used |= uses
         for ven_id, loads in unknown:
             loads.load_set_id = known[loads.key]
@@ -260,7 +260,7 @@ class IngestWriter:
         strangers = set(names[allowed:])
         for key in [key for key in batch.telemetry if key[0] in strangers]:
             one = batch.telemetry.pop(key)
-            message = IncomingMessage(f"ven/telemetry/{one.ven_id}", one.payload, one.received)
+            message = IngestMessage(f"ven/telemetry/{one.ven_id}", one.payload, one.received)
             batch.refused.append((message, TOO_MANY_NEW))
         return set(names[:allowed])
 
@@ -338,7 +338,7 @@ def _state_row(one: TelemetryRecord) -> Row:
     shed_w = [] if one.loads is None else [watts for watts in one.loads.shed_w if watts]
     return (
         one.ven_id,
-        moment_of(one.received),
+        utc_time_of_epoch(one.received),
         one.timestamp,
         one.seq,
         one.used_power_kw,

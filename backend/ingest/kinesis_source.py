@@ -22,13 +22,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.config.backend_settings import BackendSettings
-from backend.ingest.ingest_pipeline import StoreHealth, store_patiently
-from backend.ingest.ingest_records import IncomingMessage
-from backend.ingest.ingest_writer import IngestWriter, StopStoring
+from backend.ingest.ingest_message import IngestMessage
+from backend.ingest.ingest_pipeline import IngestPipelineState, store_by_ingest_pipeline
+from backend.ingest.ingest_writer import IngestWriter, IngestWriterStopped
 from backend.process.timeouts import happens_within_timeout
 from backend.store.database import Database
-from backend.store.table_base import utc_now
-from backend.store.telemetry_tables import KinesisShardRow
+from backend.store.ingest_tables import KinesisShardRow
+from backend.store.utc_time import utc_now
 
 _log = structlog.get_logger(__name__)
 
@@ -36,7 +36,7 @@ _RECORDS_AT_ONCE = 2_000
 _PAUSE_AFTER_ERROR_SEC = 1.0
 
 
-class ShardLeaseLost(StopStoring):
+class _ShardLeaseLost(IngestWriterStopped):
     """Another worker reads the shard now: nothing of this batch was stored."""
 
 
@@ -48,7 +48,7 @@ class KinesisSource:
         database: Database,
         writer: IngestWriter,
         settings: BackendSettings,
-        health: StoreHealth,
+        health: IngestPipelineState,
         client: Any = None,
     ) -> None:
         assert settings.kinesis.stream is not None
@@ -217,10 +217,10 @@ class KinesisSource:
             try:
                 if records or iterator is None:
                     await self._store(shard_id, records, last, finished=iterator is None)
-            except ShardLeaseLost:
+            except _ShardLeaseLost:
                 log.info("another worker reads the shard now")
                 return
-            except StopStoring:
+            except IngestWriterStopped:
                 log.info("ends with records that are not stored: they are read again")
                 return
             if iterator is None:
@@ -264,11 +264,11 @@ class KinesisSource:
                 )
             )
             if written.rowcount != 1:
-                raise ShardLeaseLost
+                raise _ShardLeaseLost
 
         now = time.time()
-        messages = [IncomingMessage("", record["Data"], now) for record in records]
-        await store_patiently(
+        messages = [IngestMessage("", record["Data"], now) for record in records]
+        await store_by_ingest_pipeline(
             self._writer, self._health, messages, "kinesis", checkpoint, self._ending
         )
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
-from backend.ingest.ingest_records import IngestRefused, LoadSetKey, LoadsRecord
-from backend.ingest.message_fields import LoadFields
+from backend.ingest.ingest_message import IngestMessageRefused
+from backend.ingest.ingest_records import LoadSetKey, LoadsRecord
+from backend.ingest.message_fields import LoadMessageFields
 from backend.ingest.plausible_values import MAX_POWER_W, plausible_kw, plausible_w
 
 MAX_LOADS = 2_000
@@ -46,10 +47,12 @@ class KnownPanels:
         return known[1]
 
 
-def read_loads(entries: list[LoadFields], ven_id: str, panels: KnownPanels) -> LoadsRecord:
+def read_known_panel_loads(
+    entries: list[LoadMessageFields], ven_id: str, panels: KnownPanels
+) -> LoadsRecord:
     """What `entries` say. Raises Refused for what cannot be stored."""
     if len(entries) > MAX_LOADS:
-        raise IngestRefused(f"{len(entries)} loads are more than {MAX_LOADS}")
+        raise IngestMessageRefused(f"{len(entries)} loads are more than {MAX_LOADS}")
     try:
         # Nearly always every number is there: asking for each would cost a third of the reading.
         powers_w: list[int | None] = [
@@ -91,12 +94,12 @@ def _checked(
     """What is fixed of a load, as it is stored. Raises Refused."""
     load_id = other_id if load_id is None else load_id
     if load_id is None:
-        raise IngestRefused("a load without loadId")
+        raise IngestMessageRefused("a load without loadId")
     if priority is not None and not -MAX_PRIORITY <= priority <= MAX_PRIORITY:
-        raise IngestRefused(f"a load's priority {priority} is out of range")
+        raise IngestMessageRefused(f"a load's priority {priority} is out of range")
     return (str(load_id), name, kind, plausible_kw(capacity_kw, None, "capacityKw"), priority)
 
 
-def load_set_digest(key: LoadSetKey) -> bytes:
+def known_panel_digest(key: LoadSetKey) -> bytes:
     """The name of a load set: the same panel has the same on every instance."""
     return hashlib.blake2b(msgspec.json.encode(key), digest_size=16).digest()

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
+from backend.ingest.ingest_message import IngestMessage
 from backend.ingest.ingest_records import (
     AckRecord,
     AlertRecord,
-    IncomingMessage,
     IngestRecord,
     LoadsSnapshotRecord,
     StatusRecord,
     TelemetryRecord,
 )
-from backend.store.database_upkeep import quarter_hour_of
+from backend.store.database_upkeep import upkeep_quarter_hour
 
 Reading = IngestRecord | str
 """What a message says, or why it is refused."""
@@ -30,12 +30,12 @@ class MessageBatch:
     acks: dict[bytes, AckRecord] = field(default_factory=dict)
     alerts: dict[bytes, AlertRecord] = field(default_factory=dict)
     statuses: list[StatusRecord] = field(default_factory=list)
-    refused: list[tuple[IncomingMessage, str]] = field(default_factory=list)
+    refused: list[tuple[IngestMessage, str]] = field(default_factory=list)
     messages: int = 0
     """How many there were, those that came twice too."""
 
     @classmethod
-    def of(cls, messages: Sequence[IncomingMessage], readings: Sequence[Reading]) -> MessageBatch:
+    def of(cls, messages: Sequence[IngestMessage], readings: Sequence[Reading]) -> MessageBatch:
         batch = cls(messages=len(messages))
         for message, reading in zip(messages, readings, strict=True):
             if isinstance(reading, str):
@@ -59,8 +59,8 @@ class MessageBatch:
     def quarter_hours(self) -> set[datetime]:
         """Those that the telemetry is of: nearly always one, so its ends are looked at first."""
         moments = [key[1] for key in self.telemetry]
-        ends = {quarter_hour_of(moment) for moment in _ends(moments)}
-        return ends if len(ends) < 2 else {quarter_hour_of(moment) for moment in moments}
+        ends = {upkeep_quarter_hour(moment) for moment in _ends(moments)}
+        return ends if len(ends) < 2 else {upkeep_quarter_hour(moment) for moment in moments}
 
     def days(self) -> set[date]:
         """The days that need a partition."""

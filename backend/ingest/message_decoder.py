@@ -12,25 +12,23 @@ from typing import Any
 
 import msgspec
 
+from backend.ingest.ingest_message import IngestMessage, IngestMessageKind, IngestMessageRefused
 from backend.ingest.ingest_records import (
     MAX_PAYLOAD_BYTES,
     AckRecord,
     AlertRecord,
-    IncomingMessage,
     IngestRecord,
-    IngestRefused,
     LoadsSnapshotRecord,
-    MessageKind,
     StatusRecord,
     TelemetryRecord,
 )
-from backend.ingest.known_panels import KnownPanels, read_loads
+from backend.ingest.known_panels import KnownPanels, read_known_panel_loads
 from backend.ingest.message_fields import (
-    AckFields,
-    AlertFields,
-    AvailabilityFields,
-    StatusFields,
-    TelemetryFields,
+    AckMessageFields,
+    AlertMessageFields,
+    AvailabilityMessageFields,
+    StatusMessageFields,
+    TelemetryMessageFields,
     read_ack,
     read_alert,
     read_circuits,
@@ -47,24 +45,24 @@ _is_thing = re.compile(r"[^/+#\s]{1,128}").fullmatch
 
 
 _KIND_OF_PREFIX = {
-    "ven/ack": MessageKind.ACK,
-    "ven/status": MessageKind.STATUS,
-    "ven/alerts": MessageKind.ALERT,
-    "ven/loads": MessageKind.LOADS,
-    "ven/telemetry": MessageKind.TELEMETRY,
+    "ven/ack": IngestMessageKind.ACK,
+    "ven/status": IngestMessageKind.STATUS,
+    "ven/alerts": IngestMessageKind.ALERT,
+    "ven/loads": IngestMessageKind.LOADS,
+    "ven/telemetry": IngestMessageKind.TELEMETRY,
 }
 
 
-def _message_kind_of_topic(topic: str) -> tuple[MessageKind | None, str | None]:
+def _message_kind_of_topic(topic: str) -> tuple[IngestMessageKind | None, str | None]:
     """The kind that a topic of the contract tells, and the VEN it names."""
     prefix, _, ven_id = topic.rpartition("/")
     kind = _KIND_OF_PREFIX.get(prefix)
     if kind is not None:
         return kind, ven_id
-    return (MessageKind.TELEMETRY, None) if topic == "volttron/metering" else (None, None)
+    return (IngestMessageKind.TELEMETRY, None) if topic == "volttron/metering" else (None, None)
 
 
-def message_kind_of_payload(payload: bytes) -> tuple[MessageKind, str | None]:
+def decode_message_kind(payload: bytes) -> tuple[IngestMessageKind, str | None]:
     """The same from a message alone: its topic, if a rule put it in, or its fields.
 
     Raises Refused for what is not JSON or like nothing known.
@@ -72,50 +70,50 @@ def message_kind_of_payload(payload: bytes) -> tuple[MessageKind, str | None]:
     try:
         fields = read_envelope(payload)
     except _UNREADABLE as error:
-        raise IngestRefused(_reason(error)) from None
+        raise IngestMessageRefused(_reason(error)) from None
     kind, ven_id = _message_kind_of_topic(fields.mqttTopic or fields.topic or "")
     if kind is not None:
         return kind, ven_id
     if fields.usedPowerKw is not None or fields.power_kw is not None:
-        return MessageKind.TELEMETRY, None
+        return IngestMessageKind.TELEMETRY, None
     if fields.severity is not None and fields.code is not None:
-        return MessageKind.ALERT, None
+        return IngestMessageKind.ALERT, None
     if fields.op is not None or fields.correlationId is not None:
-        return MessageKind.ACK, None
+        return IngestMessageKind.ACK, None
     if fields.status in ("online", "offline"):
-        return MessageKind.STATUS, None
+        return IngestMessageKind.STATUS, None
     if isinstance(fields.loads, list):
-        return MessageKind.LOADS, None
-    raise IngestRefused(
+        return IngestMessageKind.LOADS, None
+    raise IngestMessageRefused(
         "neither telemetry, loads, ack, status nor alert: no field of them is in it"
     )
 
 
 def decode_message(
-    message: IncomingMessage, window: PlausibleTimes, panels: KnownPanels | None = None
+    message: IngestMessage, window: PlausibleTimes, panels: KnownPanels | None = None
 ) -> IngestRecord:
     """What `message` says. Raises Refused with the reason. `panels` makes it faster, only."""
     panels = panels or KnownPanels()
     topic, payload, received = message
     if len(payload) > MAX_PAYLOAD_BYTES:
-        raise IngestRefused(f"{len(payload)} bytes are more than {MAX_PAYLOAD_BYTES}")
+        raise IngestMessageRefused(f"{len(payload)} bytes are more than {MAX_PAYLOAD_BYTES}")
     if b"\\u0000" in payload:
-        raise IngestRefused("a text with the character U+0000, which no database keeps")
+        raise IngestMessageRefused("a text with the character U+0000, which no database keeps")
     kind, named = _message_kind_of_topic(topic)
     if kind is None:
-        kind, named = message_kind_of_payload(payload)
+        kind, named = decode_message_kind(payload)
     try:
-        if kind is MessageKind.TELEMETRY:
+        if kind is IngestMessageKind.TELEMETRY:
             return _telemetry(read_telemetry(payload), message, named, window, panels)
-        if kind is MessageKind.ACK:
+        if kind is IngestMessageKind.ACK:
             return _ack(read_ack(payload), message, named, window)
-        if kind is MessageKind.LOADS:
+        if kind is IngestMessageKind.LOADS:
             return _snapshot(read_telemetry(payload), named, window, panels)
-        if kind is MessageKind.STATUS:
+        if kind is IngestMessageKind.STATUS:
             return _status(read_status(payload), named, received)
         return _alert(read_alert(payload), message, named, window)
     except _UNREADABLE as error:
-        raise IngestRefused(_reason(error)) from None
+        raise IngestMessageRefused(_reason(error)) from None
 
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -133,8 +131,8 @@ def _reason(error: Exception) -> str:
 
 
 def _telemetry(
-    fields: TelemetryFields,
-    message: IncomingMessage,
+    fields: TelemetryMessageFields,
+    message: IngestMessage,
     named: str | None,
     window: PlausibleTimes,
     panels: KnownPanels,
@@ -142,7 +140,7 @@ def _telemetry(
     ven_id = _ven_id(fields, named)
     seq = fields.seq or 0
     if not 0 <= seq <= MAX_SEQ:
-        raise IngestRefused(f"seq {seq} is out of range")
+        raise IngestMessageRefused(f"seq {seq} is out of range")
     loads = fields.loads
     if not loads and bytes(fields.circuits):
         loads = read_circuits(fields.circuits)
@@ -160,7 +158,7 @@ def _telemetry(
         battery_soc=plausible_kw(fields.batterySOC, fields.batterySoc, "batterySOC"),
         event_id=_name(event_id),
         quality=fields.quality,
-        loads=read_loads(loads, ven_id, panels) if loads else None,
+        loads=read_known_panel_loads(loads, ven_id, panels) if loads else None,
         panel_max_kw=plausible_kw(fields.panelMaxKw, None, "panelMaxKw"),
         received=message.received,
         payload=message.payload,
@@ -168,7 +166,7 @@ def _telemetry(
     )
 
 
-def _availability(fields: AvailabilityFields | None) -> dict[str, Any]:
+def _availability(fields: AvailabilityMessageFields | None) -> dict[str, Any]:
     if fields is None:
         return {}
     until = fields.until_ts if fields.until_ts is not None else -1.0
@@ -181,25 +179,27 @@ def _availability(fields: AvailabilityFields | None) -> dict[str, Any]:
 
 
 def _snapshot(
-    fields: TelemetryFields, named: str | None, window: PlausibleTimes, panels: KnownPanels
+    fields: TelemetryMessageFields, named: str | None, window: PlausibleTimes, panels: KnownPanels
 ) -> LoadsSnapshotRecord:
     if not fields.loads:
-        raise IngestRefused("loads is missing or empty")
+        raise IngestMessageRefused("loads is missing or empty")
     part = fields.part or 0
     if not 0 <= part < 2**31:
-        raise IngestRefused(f"part {part} is out of range")
+        raise IngestMessageRefused(f"part {part} is out of range")
     moment = _moment(fields, window, fields.timestamp, fields.ts)
     ven_id = _ven_id(fields, named)
-    return LoadsSnapshotRecord(ven_id, moment, part, read_loads(fields.loads, ven_id, panels))
+    return LoadsSnapshotRecord(
+        ven_id, moment, part, read_known_panel_loads(fields.loads, ven_id, panels)
+    )
 
 
 def _ack(
-    fields: AckFields, message: IncomingMessage, named: str | None, window: PlausibleTimes
+    fields: AckMessageFields, message: IngestMessage, named: str | None, window: PlausibleTimes
 ) -> AckRecord:
     status = fields.status
     if not status:
         if fields.ok is None:
-            raise IngestRefused("an ack without status")
+            raise IngestMessageRefused("an ack without status")
         status = "success" if fields.ok else "failed"
     ven_id = _ven_id(fields, named)
     correlation = (
@@ -228,15 +228,17 @@ def _ack(
     )
 
 
-def _status(fields: StatusFields, named: str | None, received: float) -> StatusRecord:
+def _status(fields: StatusMessageFields, named: str | None, received: float) -> StatusRecord:
     if fields.status not in ("online", "offline"):
-        raise IngestRefused(f"status {str(fields.status)[:64]!r} is neither online nor offline")
+        raise IngestMessageRefused(
+            f"status {str(fields.status)[:64]!r} is neither online nor offline"
+        )
     online = fields.status == "online"
     return StatusRecord(_ven_id(fields, named), online, _name(fields.bootId), received)
 
 
 def _alert(
-    fields: AlertFields, message: IncomingMessage, named: str | None, window: PlausibleTimes
+    fields: AlertMessageFields, message: IngestMessage, named: str | None, window: PlausibleTimes
 ) -> AlertRecord:
     ven_id = _ven_id(fields, named)
     ts = fields.ts if fields.ts is not None else fields.timestamp
@@ -267,13 +269,13 @@ def _ven_id(fields: Any, named: str | None) -> str:
     """The VEN: of the message, of its topic, of the client that sent it. They must agree."""
     ven_id = _name(fields.venId if fields.venId is not None else fields.ven_id) or named
     if not ven_id:
-        raise IngestRefused("venId is missing")
+        raise IngestMessageRefused("venId is missing")
     if named is not None and named != ven_id:
-        raise IngestRefused(f"venId {ven_id[:128]!r} on the topic of {named[:128]!r}")
+        raise IngestMessageRefused(f"venId {ven_id[:128]!r} on the topic of {named[:128]!r}")
     if fields.mqttClientId is not None and fields.mqttClientId != ven_id:
-        raise IngestRefused(f"venId {ven_id[:128]!r} sent by {fields.mqttClientId[:128]!r}")
+        raise IngestMessageRefused(f"venId {ven_id[:128]!r} sent by {fields.mqttClientId[:128]!r}")
     if not (_is_thing(ven_id) and ven_id.isprintable()):
-        raise IngestRefused(f"venId {ven_id[:128]!r} is not the name of a thing")
+        raise IngestMessageRefused(f"venId {ven_id[:128]!r} is not the name of a thing")
     return ven_id
 
 
@@ -285,11 +287,11 @@ def _name(value: str | int | None) -> str | None:
 
 
 def _not_too_deep(document: Any) -> Any:
-    """`document`, which the API gives back as it came. Raises IngestRefused for one too deep."""
+    """`document`, which the API gives back as it came. Raises for one too deep."""
     level, depth = [document], 0
     while level:
         if depth > MAX_DEPTH:
-            raise IngestRefused(f"nested more than {MAX_DEPTH} deep")
+            raise IngestMessageRefused(f"nested more than {MAX_DEPTH} deep")
         inner = [
             each.values() if isinstance(each, dict) else each
             for each in level

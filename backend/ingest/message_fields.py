@@ -14,7 +14,7 @@ Moment = float | str | None
 Name = str | int | None
 
 
-class LoadFields(msgspec.Struct, gc=False):
+class LoadMessageFields(msgspec.Struct, gc=False):
     loadId: Name = None
     id: Name = None
     name: str | None = None
@@ -28,13 +28,13 @@ class LoadFields(msgspec.Struct, gc=False):
     currentKw: float | None = None
 
 
-class AvailabilityFields(msgspec.Struct, gc=False):
+class AvailabilityMessageFields(msgspec.Struct, gc=False):
     state: str | None = None
     until_ts: float | None = None
     reason_code: str | None = None
 
 
-class TelemetryFields(msgspec.Struct, gc=False):
+class TelemetryMessageFields(msgspec.Struct, gc=False):
     venId: Name = None
     ven_id: Name = None
     mqttClientId: str | None = None
@@ -56,13 +56,13 @@ class TelemetryFields(msgspec.Struct, gc=False):
     batterySoc: float | None = None
     panelMaxKw: float | None = None
     quality: str | None = None
-    availability: AvailabilityFields | None = None
-    loads: list[LoadFields] | None = None
+    availability: AvailabilityMessageFields | None = None
+    loads: list[LoadMessageFields] | None = None
     circuits: msgspec.Raw = msgspec.Raw()
     """Read only where a VEN sends no loads: `read_circuits`."""
 
 
-class AckFields(msgspec.Struct, gc=False):
+class AckMessageFields(msgspec.Struct, gc=False):
     venId: Name = None
     ven_id: Name = None
     mqttClientId: str | None = None
@@ -89,7 +89,7 @@ class AckFields(msgspec.Struct, gc=False):
     circuitsCurtailed: list[Any] | None = None
 
 
-class StatusFields(msgspec.Struct, gc=False):
+class StatusMessageFields(msgspec.Struct, gc=False):
     venId: Name = None
     ven_id: Name = None
     mqttClientId: str | None = None
@@ -97,7 +97,7 @@ class StatusFields(msgspec.Struct, gc=False):
     bootId: Name = None
 
 
-class AlertFields(msgspec.Struct, gc=False):
+class AlertMessageFields(msgspec.Struct, gc=False):
     venId: Name = None
     ven_id: Name = None
     mqttClientId: str | None = None
@@ -109,7 +109,7 @@ class AlertFields(msgspec.Struct, gc=False):
     context: Any = None
 
 
-class EnvelopeFields(msgspec.Struct, gc=False):
+class _EnvelopeFields(msgspec.Struct, gc=False):
     """What tells the kind of a message whose topic is not known (a record of a stream)."""
 
     mqttTopic: str | None = None
@@ -142,9 +142,9 @@ class _FieldsReader(msgspec.Struct, frozen=True):
             return self.lax.decode(payload)
 
 
-read_telemetry = _FieldsReader.of(TelemetryFields).read
-read_circuits = _FieldsReader.of(list[LoadFields] | None).read
-read_ack = _FieldsReader.of(AckFields).read
-read_status = _FieldsReader.of(StatusFields).read
-read_alert = _FieldsReader.of(AlertFields).read
-read_envelope = _FieldsReader.of(EnvelopeFields).read
+read_telemetry = _FieldsReader.of(TelemetryMessageFields).read
+read_circuits = _FieldsReader.of(list[LoadMessageFields] | None).read
+read_ack = _FieldsReader.of(AckMessageFields).read
+read_status = _FieldsReader.of(StatusMessageFields).read
+read_alert = _FieldsReader.of(AlertMessageFields).read
+read_envelope = _FieldsReader.of(_EnvelopeFields).read

@@ -15,12 +15,13 @@ from collections.abc import Callable
 import structlog
 
 from backend.config.broker_settings import BrokerSettings
-from backend.ingest.ingest_records import MAX_PAYLOAD_BYTES, IncomingMessage
+from backend.ingest.ingest_message import IngestMessage
+from backend.ingest.ingest_records import MAX_PAYLOAD_BYTES
 from backend.mqtt.mqtt_connection import (
-    BrokerRefused,
-    BrokerSession,
     MqttConnection,
-    MqttHandler,
+    MqttConnectionHandler,
+    MqttConnectionRefused,
+    MqttConnectionSession,
     open_mqtt_connection,
 )
 
@@ -32,7 +33,7 @@ _LONGEST_PAUSE_SEC = 30.0
 _PACKET_OVERHEAD_BYTES = 4_096
 
 
-class MqttSource(MqttHandler):
+class MqttSource(MqttConnectionHandler):
     """Keeps a connection until it is cancelled, with a growing pause between attempts.
 
     `deliver` is called for each message, in order; before the first one `resumed`, if the broker
@@ -43,13 +44,13 @@ class MqttSource(MqttHandler):
         self,
         settings: BrokerSettings,
         instance: str,
-        deliver: Callable[[IncomingMessage, MqttConnection, int], None],
+        deliver: Callable[[IngestMessage, MqttConnection, int], None],
         resumed: Callable[[], None],
     ) -> None:
         self._settings = settings
         group = settings.share_group
         prefix = f"$share/{group}/" if group else ""
-        self.session = BrokerSession(
+        self.session = MqttConnectionSession(
             client_id=settings.client_id or f"{group or 'venagent-ingest'}-{instance}",
             maximum_packet_bytes=MAX_PAYLOAD_BYTES + _PACKET_OVERHEAD_BYTES,
             expiry_sec=settings.session_expiry_sec,
@@ -72,7 +73,7 @@ class MqttSource(MqttHandler):
             try:
                 await self._one_connection()
                 pause_sec = _FIRST_PAUSE_SEC
-            except (OSError, asyncio.TimeoutError, ssl.SSLError, BrokerRefused) as error:
+            except (OSError, asyncio.TimeoutError, ssl.SSLError, MqttConnectionRefused) as error:
                 self.reason = str(error) or type(error).__name__
             _log.warning(
                 "no connection to the broker",
@@ -98,7 +99,7 @@ class MqttSource(MqttHandler):
             self.connection = None
             connection.leave()
 
-    # ---- MqttHandler --------------------------------------------------------------------------
+    # ---- MqttConnectionHandler -----------------------------------------------------------------
 
     def session_resumed(self) -> None:
         self._resumed()
@@ -106,4 +107,4 @@ class MqttSource(MqttHandler):
     def message_received(
         self, connection: MqttConnection, topic: str, payload: bytes, packet_id: int, at: float
     ) -> None:
-        self._deliver(IncomingMessage(topic, payload, at), connection, packet_id)
+        self._deliver(IngestMessage(topic, payload, at), connection, packet_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
-from backend.ingest.ingest_records import IngestRefused
+from backend.ingest.ingest_message import IngestMessageRefused
 
 MAX_POWER_KW = 1_000_000.0
 """More than any panel draws: a unit is wrong."""
@@ -24,7 +24,7 @@ class PlausibleTimes:
     def moment(self, value: float | str | None, what: str) -> datetime:
         """`value` as a moment. Raises Refused for none, and for one outside of the window."""
         if value is None:
-            raise IngestRefused(f"{what} is missing")
+            raise IngestMessageRefused(f"{what} is missing")
         if isinstance(value, str):
             value = _epoch(value, what)
         if value >= _MILLISECONDS_FROM:
@@ -32,11 +32,11 @@ class PlausibleTimes:
         if self.oldest <= value <= self.newest:
             return datetime.fromtimestamp(value, timezone.utc)
         if value < self.oldest:
-            raise IngestRefused(
+            raise IngestMessageRefused(
                 f"{what} {value:.0f} is older than what is kept: is the clock right?"
             )
         ahead_sec = value - self.newest
-        raise IngestRefused(
+        raise IngestMessageRefused(
             f"{what} {value:.0f} is {ahead_sec:.0f} s too far ahead: is the clock right?"
         )
 
@@ -54,7 +54,9 @@ def _epoch(text: str, what: str) -> float:
     try:
         moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
     except ValueError:
-        raise IngestRefused(f"{what} {text[:64]!r} is neither epoch seconds nor ISO 8601") from None
+        raise IngestMessageRefused(
+            f"{what} {text[:64]!r} is neither epoch seconds nor ISO 8601"
+        ) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone.utc)
     return moment.timestamp()
@@ -68,7 +70,7 @@ def plausible_kw(value: float | None, other: float | None, what: str) -> float |
             return None
     if -MAX_POWER_KW <= value <= MAX_POWER_KW:
         return value
-    raise IngestRefused(f"{what} {value} is out of range")
+    raise IngestMessageRefused(f"{what} {value} is out of range")
 
 
 def plausible_w(power_kw: float | None, other: float | None) -> int | None:
@@ -79,4 +81,4 @@ def plausible_w(power_kw: float | None, other: float | None) -> int | None:
             return None
     if -MAX_POWER_KW <= power_kw <= MAX_POWER_KW:
         return round(power_kw * 1000.0)
-    raise IngestRefused(f"a load's power {power_kw} kW is out of range")
+    raise IngestMessageRefused(f"a load's power {power_kw} kW is out of range")

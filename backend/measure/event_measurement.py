@@ -18,23 +18,23 @@ from backend.config.backend_settings import BackendSettings
 from backend.measure.ven_baseline import (
     PRE_EVENT_SEC,
     USUAL_INTERVAL_SEC,
-    PreEventPower,
+    VenBaselineTelemetry,
     choose_ven_baseline,
 )
 from backend.measure.ven_performance import (
-    EventWindow,
-    MeterSlice,
     VenPerformance,
-    measure_performance,
-    total_performance,
+    VenPerformanceSlice,
+    VenPerformanceWindow,
+    measure_ven_performance,
+    total_ven_performance,
 )
 from backend.process.timeouts import happens_within_timeout
-from backend.store.database import Database, first_line
-from backend.store.database_errors import is_about_data
+from backend.store.database import Database
+from backend.store.database_errors import database_error_line, is_data_error
 from backend.store.event_tables import WHOLE_EVENT, EventPerformanceRow, EventRow, ParticipantRow
-from backend.store.table_base import UtcDateTime, utc_now
 from backend.store.tables import VENS
-from backend.store.telemetry_tables import QuarterHourRow
+from backend.store.telemetry_tables import TelemetryQuarterHourRow
+from backend.store.utc_time import UtcDateTime, utc_now
 from VenAgent.baseline.day_matching import DAY_METHODS, LOOK_BACK_DAYS
 from VenAgent.baseline.intervals import DAY_SEC, INTERVAL_SEC, IntervalHistory
 from VenAgent.baseline.site_calendar import SiteCalendar
@@ -52,7 +52,7 @@ _SPAN = [bindparam("begin", type_=UtcDateTime()), bindparam("end", type_=UtcDate
 _EPOCH = {"postgresql": "extract(epoch FROM {})", "sqlite": "(julianday({}) - 2440587.5) * 86400.0"}
 
 
-async def run_measurement(
+async def run_event_measurement(
     database: Database, settings: BackendSettings, stop: asyncio.Event
 ) -> None:
     """Until `stop`. Several may run: an event is measured by one of them.
@@ -61,15 +61,17 @@ async def run_measurement(
     """
     while not stop.is_set():
         try:
-            while await measure_next(database, settings, utc_now()) is not None:
+            while await measure_next_event(database, settings, utc_now()) is not None:
                 if stop.is_set():
                     return
         except (SQLAlchemyError, OSError) as error:
-            _log.warning("measuring has to wait", error=first_line(error))
+            _log.warning("measuring has to wait", error=database_error_line(error))
         await happens_within_timeout(stop, _LOOK_SEC)
 
 
-async def measure_next(database: Database, settings: BackendSettings, now: datetime) -> str | None:
+async def measure_next_event(
+    database: Database, settings: BackendSettings, now: datetime
+) -> str | None:
     """Measure an event that is over and was not measured yet; its id, or None if there is none."""
     settled = now - timedelta(seconds=settings.measure_after_sec)
     async with database.engine.connect() as connection:
@@ -92,7 +94,7 @@ async def measure_next(database: Database, settings: BackendSettings, now: datet
         try:
             total = await _measure_event(connection, event, settings, now)
         except Exception as error:
-            if isinstance(error, (SQLAlchemyError, OSError)) and not is_about_data(error):
+            if isinstance(error, (SQLAlchemyError, OSError)) and not is_data_error(error):
                 raise
             # Something in this event was not foreseen; the others must not wait for it for ever.
             _log.exception("an event cannot be measured", event_id=event.id)
@@ -117,7 +119,7 @@ async def _measure_event(
 ) -> VenPerformance:
     """Write the rows of an event anew, within the caller's transaction; the whole's figures."""
     begin = event.activated_at or event.start_time
-    window = EventWindow(
+    window = VenPerformanceWindow(
         begin.timestamp(), max(begin, event.ended_at or event.end_time).timestamp()
     )
     await connection.execute(delete(TABLE).where(TABLE.c.event_id == event.id))
@@ -155,7 +157,7 @@ async def _measure_event(
             if _delivered(found)
         ],
     )
-    total = total_performance(event.requested_reduction_kw, measured)
+    total = total_ven_performance(event.requested_reduction_kw, measured)
     answers = [one.response_ms for one in participants if one.response_ms is not None]
     whole = {
         "ven_id": WHOLE_EVENT,
@@ -183,7 +185,7 @@ async def _trust(connection: AsyncConnection, ven_ids: Sequence[str]) -> None:
 async def _measure_vens(
     connection: AsyncConnection,
     participants: Sequence[Any],
-    window: EventWindow,
+    window: VenPerformanceWindow,
     settings: BackendSettings,
 ) -> list[VenPerformance]:
     ven_ids = [one.ven_id for one in participants]
@@ -206,7 +208,7 @@ async def _measure_vens(
         )
         interval_sec = earlier.interval_sec if earlier else USUAL_INTERVAL_SEC
         found.append(
-            measure_performance(
+            measure_ven_performance(
                 one.assigned_shed_kw, window, slices.get(one.ven_id, []), baseline, interval_sec
             )
         )
@@ -218,8 +220,8 @@ def _moment(epoch_sec: float) -> datetime:
 
 
 async def _before(
-    connection: AsyncConnection, ven_ids: Sequence[str], window: EventWindow
-) -> dict[str, PreEventPower]:
+    connection: AsyncConnection, ven_ids: Sequence[str], window: VenPerformanceWindow
+) -> dict[str, VenBaselineTelemetry]:
     """The five minutes before the event, by VEN."""
     epoch = _EPOCH[connection.dialect.name].format("t.timestamp")
     query = text(
@@ -238,14 +240,14 @@ async def _before(
     }
     rows = await connection.execute(query, {"vens": list(ven_ids), **span})
     return {
-        ven_id: PreEventPower(float(mean), float(last), count, float(span_sec))
+        ven_id: VenBaselineTelemetry(float(mean), float(last), count, float(span_sec))
         for ven_id, mean, count, span_sec, last in rows
     }
 
 
 async def _slices(
-    connection: AsyncConnection, ven_ids: Sequence[str], window: EventWindow
-) -> dict[str, list[MeterSlice]]:
+    connection: AsyncConnection, ven_ids: Sequence[str], window: VenPerformanceWindow
+) -> dict[str, list[VenPerformanceSlice]]:
     """The meter during the event by quarter hour, by VEN."""
     epoch = _EPOCH[connection.dialect.name].format("timestamp")
     # A hair more: SQLite's days are a little short of the whole millisecond.
@@ -257,20 +259,23 @@ async def _slices(
         GROUP BY ven_id, slice ORDER BY ven_id, slice"""
     ).bindparams(bindparam("vens", expanding=True), *_SPAN)
     span = {"begin": _moment(window.start), "end": _moment(window.end)}
-    found: dict[str, list[MeterSlice]] = {}
+    found: dict[str, list[VenPerformanceSlice]] = {}
     for ven_id, slice_number, mean_kw, count in await connection.execute(
         query, {"vens": list(ven_ids), **span}
     ):
         start = int(slice_number) * INTERVAL_SEC
-        found.setdefault(ven_id, []).append(MeterSlice(start, float(mean_kw), count))
+        found.setdefault(ven_id, []).append(VenPerformanceSlice(start, float(mean_kw), count))
     return found
 
 
 async def _histories(
-    connection: AsyncConnection, ven_ids: Sequence[str], window: EventWindow, calendar: SiteCalendar
+    connection: AsyncConnection,
+    ven_ids: Sequence[str],
+    window: VenPerformanceWindow,
+    calendar: SiteCalendar,
 ) -> dict[str, IntervalHistory]:
     """The quarter hours that similar days are made of, by VEN."""
-    table = QuarterHourRow.__table__
+    table = TelemetryQuarterHourRow.__table__
     earliest = _moment(window.start - (LOOK_BACK_DAYS + 2) * DAY_SEC)
     rows = await connection.execute(
         select(table.c.ven_id, table.c.start, table.c.used_power_kw, table.c.in_event).where(

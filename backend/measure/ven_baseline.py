@@ -22,7 +22,7 @@ _FLAT_AND_THIN = 0.5
 
 
 @dataclass(frozen=True)
-class PreEventPower:
+class VenBaselineTelemetry:
     """The telemetry of the five minutes before an event."""
 
     mean_kw: float
@@ -50,7 +50,7 @@ class VenBaseline:
 
 def choose_ven_baseline(
     method: str,
-    before: PreEventPower | None,
+    before: VenBaselineTelemetry | None,
     history: IntervalHistory,
     *,
     start_ts: float,

@@ -17,7 +17,7 @@ from VenAgent.baseline.settlement import SettledTime, settlement_of
 
 
 @dataclass(frozen=True)
-class EventWindow:
+class VenPerformanceWindow:
     """An event's time, epoch s."""
 
     start: float
@@ -29,7 +29,7 @@ class EventWindow:
 
 
 @dataclass(frozen=True)
-class MeterSlice:
+class VenPerformanceSlice:
     """The meter in one quarter hour of the event."""
 
     start: int
@@ -55,10 +55,10 @@ class VenPerformance:
     expected_samples: int
 
 
-def measure_performance(
+def measure_ven_performance(
     requested_kw: float | None,
-    window: EventWindow,
-    slices: Sequence[MeterSlice],
+    window: VenPerformanceWindow,
+    slices: Sequence[VenPerformanceSlice],
     chosen: VenBaseline | None,
     interval_sec: float = USUAL_INTERVAL_SEC,
 ) -> VenPerformance:
@@ -97,7 +97,7 @@ def measure_performance(
     )
 
 
-def total_performance(requested_kw: float, parts: Iterable[VenPerformance]) -> VenPerformance:
+def total_ven_performance(requested_kw: float, parts: Iterable[VenPerformance]) -> VenPerformance:
     """The event as a whole: sums, and confidence weighted by the baselines."""
     every = list(parts)
     known = [part for part in every if part.baseline_kw is not None]
@@ -121,7 +121,9 @@ def total_performance(requested_kw: float, parts: Iterable[VenPerformance]) -> V
     )
 
 
-def _covered_hours(piece: MeterSlice, window: EventWindow, interval_sec: float) -> float:
+def _covered_hours(
+    piece: VenPerformanceSlice, window: VenPerformanceWindow, interval_sec: float
+) -> float:
     """How long a slice is within the event, and at most as long as its samples stand for."""
     begin, end = max(piece.start, window.start), min(piece.start + INTERVAL_SEC, window.end)
     return min(max(0.0, end - begin), piece.samples * interval_sec) / 3_600.0

@@ -18,16 +18,16 @@ from typing import cast
 from backend.config.broker_settings import BrokerSettings
 from backend.mqtt import mqtt_packets
 from backend.mqtt.broker_tls import broker_tls_context
-from backend.mqtt.mqtt_packets import ControlPacket, PublishPacket
+from backend.mqtt.mqtt_packets import MqttControlPacket, MqttPublishPacket
 from backend.process.timeouts import happens_within_timeout, result_within_timeout
 
 
-class BrokerRefused(Exception):
+class MqttConnectionRefused(Exception):
     """The broker does not let us in, or ended the connection; the text tells why."""
 
 
 @dataclass(frozen=True)
-class BrokerSession:
+class MqttConnectionSession:
     """Who connects, what the broker keeps of it, and what it may send."""
 
     client_id: str
@@ -40,7 +40,7 @@ class BrokerSession:
     """What is subscribed to."""
 
 
-class MqttHandler:
+class MqttConnectionHandler:
     """Who uses a connection; each method is called in the event loop, and does not wait."""
 
     def session_resumed(self) -> None:
@@ -65,7 +65,10 @@ class MqttConnection(asyncio.Protocol):
     """See `open_mqtt_connection`."""
 
     def __init__(
-        self, settings: BrokerSettings, session: BrokerSession, handler: MqttHandler
+        self,
+        settings: BrokerSettings,
+        session: MqttConnectionSession,
+        handler: MqttConnectionHandler,
     ) -> None:
         self._settings = settings
         self._session = session
@@ -113,12 +116,12 @@ class MqttConnection(asyncio.Protocol):
             self._buffer = data[used:]
             received = self._handler.message_received
             for packet in found:
-                if isinstance(packet, PublishPacket):
+                if isinstance(packet, MqttPublishPacket):
                     topic, payload, packet_id = packet
                     received(self, topic, payload, packet_id, at)
                 else:
                     self._handle(packet)
-        except (mqtt_packets.MalformedPacket, IndexError) as error:
+        except (mqtt_packets.MalformedMqttPacket, IndexError) as error:
             self.end(f"the broker sent what is not MQTT 5: {error}")
             return
         self._handler.packets_handled()
@@ -128,31 +131,37 @@ class MqttConnection(asyncio.Protocol):
 
     # ---- packets but PUBLISH ------------------------------------------------------------------
 
-    def _handle(self, packet: ControlPacket) -> None:
+    def _handle(self, packet: MqttControlPacket) -> None:
         if packet.kind == mqtt_packets.PUBACK:
-            packet_id, refused = mqtt_packets.puback_result(packet)
-            why = f"the broker refuses it: {mqtt_packets.reason_text(refused)}" if refused else None
+            packet_id, refused = mqtt_packets.puback_packet_result(packet)
+            why = (
+                f"the broker refuses it: {mqtt_packets.packet_reason_text(refused)}"
+                if refused
+                else None
+            )
             self._handler.message_confirmed(packet_id, why)
         elif packet.kind == mqtt_packets.CONNACK:
             self._let_in(packet)
         elif packet.kind == mqtt_packets.SUBACK:
-            codes = mqtt_packets.reasons_of_suback(packet)
+            codes = mqtt_packets.suback_packet_reasons(packet)
             refused = max((code for code in codes if code >= 0x80), default=0)
             if refused:
-                self.end(f"the broker refuses to subscribe: {mqtt_packets.reason_text(refused)}")
+                self.end(
+                    f"the broker refuses to subscribe: {mqtt_packets.packet_reason_text(refused)}"
+                )
             else:
                 self.ready.set()
         elif packet.kind == mqtt_packets.DISCONNECT:
-            reason = mqtt_packets.reason_of(packet)
-            self.end(f"the broker ended the connection: {mqtt_packets.reason_text(reason)}")
+            reason = mqtt_packets.packet_reason(packet)
+            self.end(f"the broker ended the connection: {mqtt_packets.packet_reason_text(reason)}")
 
-    def _let_in(self, connack: ControlPacket) -> None:
-        reason = mqtt_packets.reason_of(connack)
+    def _let_in(self, connack: MqttControlPacket) -> None:
+        reason = mqtt_packets.packet_reason(connack)
         if reason:
-            self.end(f"the broker refuses us: {mqtt_packets.reason_text(reason)}")
+            self.end(f"the broker refuses us: {mqtt_packets.packet_reason_text(reason)}")
             return
-        self.most_in_flight = mqtt_packets.receive_maximum_of(connack)
-        if mqtt_packets.session_present(connack):
+        self.most_in_flight = mqtt_packets.packet_receive_maximum(connack)
+        if mqtt_packets.packet_session_present(connack):
             self._handler.session_resumed()
         if self._session.filters:
             self._write(mqtt_packets.subscribe_packet(1, self._session.filters))
@@ -225,11 +234,15 @@ class MqttConnection(asyncio.Protocol):
 
 
 async def open_mqtt_connection(
-    settings: BrokerSettings, session: BrokerSession, handler: MqttHandler, *, timeout_sec: float
+    settings: BrokerSettings,
+    session: MqttConnectionSession,
+    handler: MqttConnectionHandler,
+    *,
+    timeout_sec: float,
 ) -> MqttConnection:
     """A connection on which the broker has let us in, and has subscribed us to the filters.
 
-    Raises OSError, ssl.SSLError, asyncio.TimeoutError, or BrokerRefused with the reason.
+    Raises OSError, ssl.SSLError, asyncio.TimeoutError, or MqttConnectionRefused with the reason.
     """
     context = broker_tls_context(settings) if settings.tls else None
     connection = MqttConnection(settings, session, handler)
@@ -243,9 +256,9 @@ async def open_mqtt_connection(
     try:
         await result_within_timeout(timeout_sec, making)
         if not await happens_within_timeout(connection.ready, timeout_sec):
-            raise BrokerRefused("it does not answer as an MQTT 5 broker")
+            raise MqttConnectionRefused("it does not answer as an MQTT 5 broker")
         if connection.closed.is_set():
-            raise BrokerRefused(connection.reason or "closed")
+            raise MqttConnectionRefused(connection.reason or "closed")
     except BaseException:
         connection.end("it could not be used")
         raise

@@ -61,23 +61,23 @@ _NUMBERS = {
 _USER_PROPERTY = 0x26
 
 
-class MalformedPacket(Exception):
+class MalformedMqttPacket(Exception):
     """What came is not MQTT; the connection is of no use any more."""
 
 
-class PublishPacket(NamedTuple):
+class MqttPublishPacket(NamedTuple):
     topic: str
     payload: bytes
     packet_id: int
     """0 for QoS 0, which is not acknowledged."""
 
 
-class ControlPacket(NamedTuple):
+class MqttControlPacket(NamedTuple):
     kind: int
     body: bytes
 
 
-def reason_text(code: int) -> str:
+def packet_reason_text(code: int) -> str:
     return REASONS.get(code, f"reason code 0x{code:02X}")
 
 
@@ -143,12 +143,12 @@ def puback_packets(packet_ids: Iterable[int]) -> bytes:
     return b"".join([pack(PUBACK << 4, 2, packet_id) for packet_id in packet_ids])
 
 
-def split_packets(data: bytes) -> tuple[list[PublishPacket | ControlPacket], int]:
+def split_packets(data: bytes) -> tuple[list[MqttPublishPacket | MqttControlPacket], int]:
     """The whole packets at the start of `data`, and how many bytes they are.
 
-    Raises MalformedPacket.
+    Raises MalformedMqttPacket.
     """
-    found: list[PublishPacket | ControlPacket] = []
+    found: list[MqttPublishPacket | MqttControlPacket] = []
     at, size = 0, len(data)
     while at + 2 <= size:
         first = data[at]
@@ -163,7 +163,7 @@ def split_packets(data: bytes) -> tuple[list[PublishPacket | ControlPacket], int
         if first >> 4 == PUBLISH:
             found.append(_publish(data, first, begin, end))
         else:
-            found.append(ControlPacket(first >> 4, data[begin:end]))
+            found.append(MqttControlPacket(first >> 4, data[begin:end]))
         at = end
     return found, at
 
@@ -177,11 +177,11 @@ def _long_length(data: bytes, at: int) -> tuple[int, int]:
         if not digit & 0x80:
             return length, at
         if shift == 21:
-            raise MalformedPacket("a length of more than four bytes")
+            raise MalformedMqttPacket("a length of more than four bytes")
     return 0, 0
 
 
-def _publish(data: bytes, first: int, begin: int, end: int) -> PublishPacket:
+def _publish(data: bytes, first: int, begin: int, end: int) -> MqttPublishPacket:
     topic_end = begin + 2 + (data[begin] << 8 | data[begin + 1])
     at = topic_end
     packet_id = 0
@@ -194,25 +194,25 @@ def _publish(data: bytes, first: int, begin: int, end: int) -> PublishPacket:
         properties, at = _long_length(data, at - 1)
     at += properties
     if at > end:
-        raise MalformedPacket("a PUBLISH that is shorter than it says")
+        raise MalformedMqttPacket("a PUBLISH that is shorter than it says")
     topic = data[begin + 2 : topic_end].decode("utf-8", "replace")
-    return PublishPacket(topic, data[at:end], packet_id)
+    return MqttPublishPacket(topic, data[at:end], packet_id)
 
 
-def reason_of(packet: ControlPacket) -> int:
+def packet_reason(packet: MqttControlPacket) -> int:
     """The reason code of a CONNACK or DISCONNECT; 0 is success."""
     at = 1 if packet.kind == CONNACK else 0
     return packet.body[at] if len(packet.body) > at else 0
 
 
-def puback_result(puback: ControlPacket) -> tuple[int, int]:
+def puback_packet_result(puback: MqttControlPacket) -> tuple[int, int]:
     """Which packet, and why it was refused; 0 when it was taken (3.4)."""
     body = puback.body
     reason = body[2] if len(body) > 2 else 0
     return body[0] << 8 | body[1], reason if reason >= REFUSED else 0
 
 
-def receive_maximum_of(connack: ControlPacket) -> int:
+def packet_receive_maximum(connack: MqttControlPacket) -> int:
     """How many messages the broker lets us have under way. Raises IndexError for what is cut."""
     body = connack.body
     at, length, shift = 2, 0, 0
@@ -236,11 +236,11 @@ def receive_maximum_of(connack: ControlPacket) -> int:
     return MOST_IN_FLIGHT
 
 
-def session_present(connack: ControlPacket) -> bool:
+def packet_session_present(connack: MqttControlPacket) -> bool:
     return bool(connack.body[:1]) and bool(connack.body[0] & 1)
 
 
-def reasons_of_suback(suback: ControlPacket) -> list[int]:
+def suback_packet_reasons(suback: MqttControlPacket) -> list[int]:
     """A code a filter: 0 … 2 the QoS granted, from 0x80 a refusal (3.9)."""
     properties = suback.body[2] if len(suback.body) > 2 else 0
     return list(suback.body[3 + properties :])

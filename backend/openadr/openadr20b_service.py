@@ -12,14 +12,15 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from backend.openadr import operator_side
-from backend.openadr.event20b_reader import Event20bNotRead, read_event20b
+from backend.openadr.openadr20b_event_reader import OpenAdr20bEventNotRead, read_openadr20b_event
+from backend.openadr.openadr20b_ven import OPT_IN, OpenAdr20bVen, OpenAdr20bVenUnanswered
+from backend.openadr.openadr20b_ven import OPT_OUT as SAID_OPT_OUT
 from backend.openadr.openadr_settings import OpenAdrSettings
 from backend.openadr.reconciler import OPT_OUT, Reconciler, ReconcilerOutcome
-from backend.openadr.ven20b import OPT_IN, Ven20b, Ven20bVtnSilent
-from backend.openadr.ven20b import OPT_OUT as SAID_OPT_OUT
 from backend.openadr.vtn_link import VtnLink, VtnLinkLost
 from backend.process.timeouts import happens_within_timeout
-from backend.store.database import Database, first_line
+from backend.store.database import Database
+from backend.store.database_errors import database_error_line
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +35,7 @@ class OpenAdr20bService:
         self._settings = settings
         self.link = VtnLink(database, settings.link, settings.version, settings.lease_sec)
         self._reconciler = Reconciler(database, settings, self.link)
-        self.ven: Ven20b | None = None
+        self.ven: OpenAdr20bVen | None = None
         self._refused: list[ReconcilerOutcome] = []
         self._failures = 0
 
@@ -64,7 +65,7 @@ class OpenAdr20bService:
                 self._refused += [outcome for outcome in outcomes if outcome.newly_out]
                 await self._say_why(ven)
                 await self._note()
-            except (Ven20bVtnSilent, OSError) as error:
+            except (OpenAdr20bVenUnanswered, OSError) as error:
                 return await self._failed(str(error) or type(error).__name__)
             self._failures = 0
         except VtnLinkLost as error:
@@ -72,7 +73,7 @@ class OpenAdr20bService:
             await self._forget_ven()
             return self._settings.lease_sec / 3
         except (SQLAlchemyError, OSError) as error:
-            log.error("the database cannot be used", error=first_line(error))
+            log.error("the database cannot be used", error=database_error_line(error))
             return 1.0
         # The lease is renewed between polls of a VTN that wants few.
         wait_sec = ven.poll_sec * random.uniform(0.9, 1.0)
@@ -89,9 +90,9 @@ class OpenAdr20bService:
         )
         return min(wait_sec * random.uniform(0.5, 1.0), self._settings.lease_sec / 2)
 
-    async def _registered(self) -> Ven20b:
+    async def _registered(self) -> OpenAdr20bVen:
         if self.ven is None:
-            self.ven = Ven20b(self._settings, self._take)
+            self.ven = OpenAdr20bVen(self._settings, self._take)
             self.ven.offer_reports(
                 await self._resources(), self._usage, self._status, self._settings.report_sec
             )
@@ -111,8 +112,8 @@ class OpenAdr20bService:
         """How we answer to one event. Raises what the database raises: then nothing is answered."""
         ven_id = self.ven.ven_id if self.ven is not None else None
         try:
-            event = read_event20b(raw, ven_id)
-        except Event20bNotRead as error:
+            event = read_openadr20b_event(raw, ven_id)
+        except OpenAdr20bEventNotRead as error:
             log.warning("the VTN sends what is no event", error=str(error))
             return SAID_OPT_OUT
         outcome = await self._reconciler.take(event)
@@ -121,7 +122,7 @@ class OpenAdr20bService:
         is_out = outcome.opt == OPT_OUT and outcome.problems and not event.cancelled
         return SAID_OPT_OUT if is_out else OPT_IN
 
-    async def _say_why(self, ven: Ven20b) -> None:
+    async def _say_why(self, ven: OpenAdr20bVen) -> None:
         while self._refused:
             outcome = self._refused.pop()
             by_operator = any(each.code == "stopped_by_operator" for each in outcome.problems)

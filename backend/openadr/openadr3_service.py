@@ -10,15 +10,16 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from backend.openadr import operator_side
-from backend.openadr.event3_reader import Event3NotRead, read_event3
+from backend.openadr.openadr3_event_reader import OpenAdr3EventNotRead, read_openadr3_event
+from backend.openadr.openadr3_reporter import OpenAdr3Reporter
+from backend.openadr.openadr3_vtn import OpenAdr3Vtn, OpenAdr3VtnError, OpenAdr3VtnRefused
 from backend.openadr.openadr_settings import OpenAdrSettings
 from backend.openadr.reconciler import Reconciler
-from backend.openadr.reporter3 import Reporter3
-from backend.openadr.vtn3 import Vtn3, Vtn3Error, Vtn3Refuses
 from backend.openadr.vtn_event import VtnEvent
 from backend.openadr.vtn_link import VtnLink, VtnLinkLost
 from backend.process.timeouts import happens_within_timeout
-from backend.store.database import Database, first_line
+from backend.store.database import Database
+from backend.store.database_errors import database_error_line
 
 log = structlog.get_logger(__name__)
 
@@ -35,9 +36,9 @@ class OpenAdr3Service:
         self._database = database
         self._settings = settings
         self.link = VtnLink(database, settings.link, settings.version, settings.lease_sec)
-        self.vtn = Vtn3(settings)
+        self.vtn = OpenAdr3Vtn(settings)
         self._reconciler = Reconciler(database, settings, self.link)
-        self._reporter = Reporter3(database, settings, self.link, self.vtn)
+        self._reporter = OpenAdr3Reporter(database, settings, self.link, self.vtn)
         self._ven_id: str | None = None
         self._missing: list[str] | None = None
         """Resources that the VTN has not got; None until it was asked."""
@@ -65,7 +66,7 @@ class OpenAdr3Service:
                 await self._read()
                 await self._reporter.make_due()
                 await self._reporter.send_due()
-            except Vtn3Error as error:
+            except OpenAdr3VtnError as error:
                 self._failures += 1
                 log.warning("the VTN", error=str(error), failures=self._failures)
                 await self.link.note(problem=str(error)[:500])
@@ -78,7 +79,7 @@ class OpenAdr3Service:
             log.warning("the lease", error=str(error))
             return self._settings.lease_sec / 3
         except (SQLAlchemyError, OSError) as error:
-            log.error("the database cannot be used", error=first_line(error))
+            log.error("the database cannot be used", error=database_error_line(error))
             return 1.0
         return poll_sec * random.uniform(0.9, 1.1)
 
@@ -102,8 +103,8 @@ class OpenAdr3Service:
         found: list[VtnEvent] = []
         for raw in await self.vtn.events(list(self._programs)):
             try:
-                found.append(read_event3(raw))
-            except Event3NotRead as error:
+                found.append(read_openadr3_event(raw))
+            except OpenAdr3EventNotRead as error:
                 log.warning("the VTN lists what is no event", error=str(error))
         return found
 
@@ -115,7 +116,7 @@ class OpenAdr3Service:
             if raw is None:
                 await self._reconciler.end(event_id)
             else:
-                await self._reconciler.take(read_event3(raw))
+                await self._reconciler.take(read_openadr3_event(raw))
 
     async def _register(self) -> None:
         """The VEN and its resources; a VTN that does it otherwise need not hold up events."""
@@ -126,7 +127,7 @@ class OpenAdr3Service:
                 log.info("registered", ven_id=self._ven_id)
             if self._ven_id:
                 await self._make_resources(self._ven_id)
-        except Vtn3Refuses as error:
+        except OpenAdr3VtnRefused as error:
             log.warning("the VTN does not register this VEN", error=str(error))
             self._ven_id, self._missing = self._ven_id or "", []
 

@@ -11,7 +11,7 @@ from backend.openadr.openadr_settings import OpenAdrSettings
 from backend.store.database import Database
 
 
-async def run_openadr(database_url: str, settings: OpenAdrSettings) -> None:
+async def run_openadr_process(database_url: str, settings: OpenAdrSettings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from backend.config.settings_block import SettingsError
+from backend.config.settings_block import SettingsBlockError
 from backend.openadr.schedule import ScheduleAmount
 
 _PAIR = re.compile(r"\s*([^=]+?)\s*=\s*(.+?)\s*")
@@ -135,7 +135,7 @@ class OpenAdrSettings(BaseModel):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> OpenAdrSettings:
-        """Raises SettingsError with one line a mistake."""
+        """Raises SettingsBlockError with one line a mistake."""
         variables = os.environ if environment is None else environment
         try:
             return cls.model_validate({n: v for n, v in variables.items() if v.strip()})
@@ -144,4 +144,4 @@ class OpenAdrSettings(BaseModel):
                 f"{'.'.join(map(str, item['loc'])) or 'OPENADR'}: {item['msg']}"
                 for item in error.errors()
             ]
-            raise SettingsError("\n".join(lines)) from error
+            raise SettingsBlockError("\n".join(lines)) from error

@@ -13,12 +13,17 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, Table, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.dispatch.dispatch_wake import notify_dispatchers
-from backend.dispatch.event_follow_up import modify_shares
-from backend.dispatch.event_lifecycle import stop_event
-from backend.dispatch.fleet_capability import live_participants
-from backend.dispatch.new_event import EventExists, NewEvent, VensUnknown, create_event
-from backend.dispatch.participants import lock_assignments
+from backend.dispatch.dispatch_wake import send_dispatch_wake
+from backend.dispatch.event_follow_up import follow_up_share_changes
+from backend.dispatch.event_lifecycle import stop_dispatched_event
+from backend.dispatch.new_event import (
+    NewEvent,
+    NewEventExists,
+    NewEventVensUnknown,
+    create_new_event,
+)
+from backend.dispatch.participants import lock_participant_assignments, participants_with_ven_state
+from backend.store.database import database_now
 from backend.store.statuses import (
     ACTIVE,
     ASSIGNED,
@@ -31,9 +36,9 @@ from backend.store.statuses import (
 )
 from backend.store.tables import EVENTS, PARTICIPANTS, VEN_STATE, VENS
 from backend.store.telemetry_tables import VenAlertRow, VenTelemetryRow
-from backend.store.transaction import database_now, in_transaction
+from backend.store.transaction import in_transaction
 
-__all__ = ["EventExists", "VensUnknown", "database_now", "in_transaction"]
+__all__ = ["NewEventExists", "NewEventVensUnknown", "database_now", "in_transaction"]
 
 _TELEMETRY = cast(Table, VenTelemetryRow.__table__)
 _ALERTS = cast(Table, VenAlertRow.__table__)
@@ -75,7 +80,7 @@ async def create_operator_event(
     ven_ids: Sequence[str] | None,
     priority: int | None,
 ) -> None:
-    """Raises EventExists, VensUnknown."""
+    """Raises NewEventExists, NewEventVensUnknown."""
     new = NewEvent(
         requested_reduction_kw=shed_kw,
         start=start,
@@ -85,7 +90,7 @@ async def create_operator_event(
         priority=None if priority is None else min(priority, 255),
         created_by=CREATED_BY,
     )
-    await create_event(connection, new)
+    await create_new_event(connection, new)
 
 
 async def modify_operator_event(
@@ -106,30 +111,30 @@ async def modify_operator_event(
         await connection.execute(
             update(EVENTS).where(EVENTS.c.id == event_id).values(start_time=start, **values)
         )
-        await notify_dispatchers(connection)
+        await send_dispatch_wake(connection)
         return True
-    await lock_assignments(connection)
+    await lock_participant_assignments(connection)
     event = (
         await connection.execute(
             update(EVENTS).where(EVENTS.c.id == event_id).values(**values).returning(*EVENTS.c)
         )
     ).one()
     now = await database_now(connection)
-    parts = await live_participants(connection, event_id)
+    parts = await participants_with_ven_state(connection, event_id)
     told = [part for part in parts if part.status in (*SHEDDING, ASSIGNED, COMMANDED)]
     factor = shed_kw / row.requested_reduction_kw if row.requested_reduction_kw else 1.0
     shares = {part.ven_id: max(round(part.assigned_shed_kw * factor, 3), 0.001) for part in told}
     if shares:
-        await modify_shares(connection, event, told, shares, now)
-    await notify_dispatchers(connection)
+        await follow_up_share_changes(connection, event, told, shares, now)
+    await send_dispatch_wake(connection)
     return True
 
 
 async def cancel_operator_event(connection: AsyncConnection, event_id: str, reason: str) -> bool:
     """End it now, and restore. False when it is over already."""
-    stopped = await stop_event(connection, event_id, status=CANCELLED, reason=reason)
+    stopped = await stop_dispatched_event(connection, event_id, status=CANCELLED, reason=reason)
     if stopped is not None:
-        await notify_dispatchers(connection)
+        await send_dispatch_wake(connection)
     return stopped is not None
 
 

@@ -221,7 +221,7 @@ class Reconciler:
                     await self._make(connection, event, piece, ven_ids, revision=0)
                 elif self._differs(row, piece):
                     await self._change(connection, event, piece, ven_ids, row, is_new=is_new)
-            except operator_side.VensUnknown as error:
+            except operator_side.NewEventVensUnknown as error:
                 return [VtnEventProblem("ven_unknown", str(error))]
         return []
 

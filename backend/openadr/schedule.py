@@ -55,7 +55,7 @@ class SchedulePiece:
 
 
 @dataclass(frozen=True)
-class SchedulePlan:
+class _SchedulePlan:
     pieces: tuple[SchedulePiece, ...]
     problems: tuple[VtnEventProblem, ...]
 
@@ -68,10 +68,10 @@ def make_schedule(
     delay: timedelta,
     levels: Mapping[int, ScheduleAmount],
     available_kw: float,
-) -> SchedulePlan:
+) -> _SchedulePlan:
     """Pieces that are not over, and what of the event cannot be done."""
     if event.cancelled:
-        return SchedulePlan((), event.problems)
+        return _SchedulePlan((), event.problems)
     problems = list(event.problems)
     pieces: list[SchedulePiece] = []
     until = now + HORIZON
@@ -89,7 +89,7 @@ def make_schedule(
         if asked is None or asked[0] < LEAST_KW:
             continue
         pieces += _cut(occurrence, *asked, now=now)
-    return SchedulePlan(tuple(pieces), tuple(problems))
+    return _SchedulePlan(tuple(pieces), tuple(problems))
 
 
 def _last_start(event: VtnEvent, now_means: datetime) -> datetime:

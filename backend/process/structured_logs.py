@@ -8,7 +8,7 @@ import sys
 import structlog
 
 
-def configure_logs(level: str) -> None:
+def configure_structured_logs(level: str) -> None:
     """Logs of ours and of the libraries, to standard error. Raises ValueError for no level."""
     number = logging.getLevelName(level.upper())
     if not isinstance(number, int):

@@ -7,7 +7,8 @@ from datetime import datetime
 from sqlalchemy import Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from backend.store.table_base import Document, RowId, TableBase, utc_now
+from backend.store.table_base import Document, RowId, TableBase
+from backend.store.utc_time import utc_now
 
 
 class ApiKeyRow(TableBase):

@@ -18,10 +18,10 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.store.fleet_tables import VenRow, VenStateRow
-from backend.store.telemetry_tables import VenLoadsRow, VenTelemetryRow
+from backend.store.telemetry_tables import TelemetryLoadsRow, VenTelemetryRow
 
 TELEMETRY: Table = VenTelemetryRow.__table__  # type: ignore[assignment]
-LOADS: Table = VenLoadsRow.__table__  # type: ignore[assignment]
+LOADS: Table = TelemetryLoadsRow.__table__  # type: ignore[assignment]
 STATE: Table = VenStateRow.__table__  # type: ignore[assignment]
 
 Row = Sequence[Any]
@@ -46,7 +46,7 @@ class BulkCopy(Protocol):
         """
 
 
-def column_names(table: Table) -> list[str]:
+def bulk_copy_columns(table: Table) -> list[str]:
     return [column.name for column in table.columns]
 
 
@@ -61,7 +61,7 @@ class PostgresBulkCopy:
         if not rows:
             return 0
         if not staged:
-            return await self._copy(connection, table.name, column_names(table), rows)
+            return await self._copy(connection, table.name, bulk_copy_columns(table), rows)
         stage = await self._stage(connection, table, rows)
         added = await connection.execute(
             text(f"INSERT INTO {table.name} SELECT * FROM {stage} ON CONFLICT DO NOTHING")
@@ -72,7 +72,7 @@ class PostgresBulkCopy:
         if not rows:
             return
         stage = await self._stage(connection, STATE, rows)
-        columns = column_names(STATE)
+        columns = bulk_copy_columns(STATE)
         # Sorted: two instances that update the same VENs must not wait for each other in a ring.
         await connection.execute(
             text(
@@ -90,7 +90,7 @@ class PostgresBulkCopy:
                 f"ON COMMIT {self._afterwards}"
             )
         )
-        await self._copy(connection, stage, column_names(table), rows)
+        await self._copy(connection, stage, bulk_copy_columns(table), rows)
         return stage
 
     async def _copy(
@@ -110,7 +110,7 @@ _STATE_CHANGES = ", ".join(
         "highest_power_kw = greatest(ven_state.highest_power_kw, excluded.highest_power_kw)",
         *(
             f"{name} = CASE WHEN {_NEWER} THEN excluded.{name} ELSE ven_state.{name} END"
-            for name in column_names(STATE)
+            for name in bulk_copy_columns(STATE)
             if name not in ("ven_id", "last_seen", "highest_power_kw")
         ),
     ]
@@ -124,7 +124,7 @@ class SqliteBulkCopy:
         del staged
         if not rows:
             return 0
-        columns = column_names(table)
+        columns = bulk_copy_columns(table)
         added = await connection.execute(
             sqlite_insert(table).on_conflict_do_nothing(),
             [dict(zip(columns, row, strict=True)) for row in rows],
@@ -135,7 +135,7 @@ class SqliteBulkCopy:
         if not rows:
             return
         known = set(await connection.scalars(select(VenRow.id)))
-        columns = column_names(STATE)
+        columns = bulk_copy_columns(STATE)
         new = sqlite_insert(STATE)
         newer = (new.excluded.timestamp >= STATE.c.timestamp) | (
             STATE.c.timestamp > new.excluded.last_seen
@@ -158,7 +158,7 @@ FEW = 50
 """Up to so many, an INSERT is as fast."""
 
 
-async def insert_rows(
+async def bulk_copy_rows(
     connection: AsyncConnection, table: Table, rows: Sequence[dict[str, Any]]
 ) -> None:
     """Insert `rows`, which all have the same columns; objects among their values are JSON.

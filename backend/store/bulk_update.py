@@ -15,7 +15,7 @@ Given = Callable[[str], ColumnElement[Any]]
 """The expression of a value that each row brings, by its name."""
 
 
-async def update_rows(
+async def bulk_update_rows(
     connection: AsyncConnection,
     table: Table,
     keys: Sequence[str],

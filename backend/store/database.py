@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import event, text
+from sqlalchemy import event, func, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
     AsyncEngine,
     AsyncSession,
     async_sessionmaker,
     create_async_engine,
 )
+
+from backend.store.utc_time import UtcDateTime, utc_now
 
 BUSY_TIMEOUT_SEC = 10.0
 POOLER = "pooler"
@@ -50,12 +54,7 @@ class DatabaseUnsuitable(Exception):
     """The database can be reached, but not used as it is configured; the text says what to do."""
 
 
-def first_line(error: BaseException) -> str:
-    """What went wrong, for a log: a driver's errors are many lines, and a time limit's is none."""
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
-
-
-def plain_dsn(url: str) -> str:
+def database_dsn(url: str) -> str:
     """`url` as libpq and asyncpg read it."""
     parsed = database_url(url).set(drivername="postgresql")
     return parsed.render_as_string(hide_password=False)
@@ -78,7 +77,7 @@ class Database:
             given: dict[str, Any] = {}
             if any(name in _LIBPQ_ONLY for name in self.url.query):
                 # asyncpg reads them in a DSN only.
-                given["dsn"] = plain_dsn(url)
+                given["dsn"] = database_dsn(url)
             if self.is_pooled:
                 # A statement prepared in one transaction is not there in the next: none has a name.
                 given["statement_cache_size"] = given["prepared_statement_cache_size"] = 0
@@ -105,8 +104,8 @@ class Database:
 
 def _listening_dsn(url: str, direct_url: str | None) -> str | None:
     if direct_url is not None:
-        return plain_dsn(direct_url)
-    return None if pooler_of(url) == TRANSACTION_POOLER else plain_dsn(url)
+        return database_dsn(direct_url)
+    return None if pooler_of(url) == TRANSACTION_POOLER else database_dsn(url)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
@@ -116,3 +115,12 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
+
+
+async def database_now(connection: AsyncConnection) -> datetime:
+    """The database's clock, which is the same for all instances: leases and turns go by it."""
+    if connection.dialect.name != "postgresql":
+        return utc_now()
+    moment = await connection.scalar(select(func.clock_timestamp(type_=UtcDateTime())))
+    assert moment is not None
+    return moment

@@ -21,19 +21,24 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backend.config.backend_settings import BackendSettings
 from backend.process.timeouts import happens_within_timeout
 from backend.store.access_tables import AuditEntryRow
-from backend.store.database import Database, first_line
-from backend.store.day_partitions import create_partitions, drop_old_days, partition_days_ahead
-from backend.store.event_tables import CommandRow, VenAckRow
+from backend.store.command_tables import CommandAckRow, CommandRow
+from backend.store.database import Database
+from backend.store.database_errors import database_error_line
+from backend.store.day_partitions import (
+    create_day_partitions,
+    day_partitions_ahead,
+    drop_old_day_partitions,
+)
 from backend.store.fleet_tables import VenRow, VenStateRow
+from backend.store.ingest_tables import DeadLetterRow
 from backend.store.statuses import MAINTENANCE, OFFLINE, ONLINE
-from backend.store.table_base import UtcDateTime, utc_now
 from backend.store.telemetry_tables import (
-    DeadLetterRow,
     NetworkSampleRow,
-    QuarterHourDueRow,
-    QuarterHourRow,
+    TelemetryQuarterHourDueRow,
+    TelemetryQuarterHourRow,
     VenAlertRow,
 )
+from backend.store.utc_time import UtcDateTime, utc_now
 
 _log = structlog.get_logger(__name__)
 
@@ -44,7 +49,7 @@ _STATUS_SEC, _SAMPLE_SEC, _SUMS_SEC, _RETENTION_SEC = 5.0, 60.0, 60.0, 3_600.0
 _ONE_AT_A_TIME = 72_616_003
 
 
-async def update_ven_statuses(
+async def upkeep_ven_statuses(
     connection: AsyncConnection, settings: BackendSettings, now: datetime
 ) -> int:
     """Online after a telemetry, offline after silence; how many VENs changed."""
@@ -66,7 +71,7 @@ async def update_ven_statuses(
     return came.rowcount + went.rowcount
 
 
-async def sample_network(connection: AsyncConnection, settings: BackendSettings) -> None:
+async def upkeep_network_samples(connection: AsyncConnection, settings: BackendSettings) -> None:
     """Note what the fleet draws and sheds now, of VENs that were heard lately."""
     now = utc_now()
     fresh = VenStateRow.last_seen > now - timedelta(seconds=settings.offline_after_sec)
@@ -83,7 +88,7 @@ async def sample_network(connection: AsyncConnection, settings: BackendSettings)
     )
 
 
-def quarter_hour_of(moment: datetime) -> datetime:
+def upkeep_quarter_hour(moment: datetime) -> datetime:
     """The beginning of the quarter of an hour that `moment` is in."""
     moment = moment.astimezone(timezone.utc)
     return moment.replace(minute=moment.minute - moment.minute % 15, second=0, microsecond=0)
@@ -104,40 +109,40 @@ _SUM_UP = text(
 ).bindparams(bindparam("start", type_=UtcDateTime()), bindparam("end", type_=UtcDateTime()))
 
 
-async def sum_up_quarter_hours(database: Database, now: datetime) -> int:
+async def upkeep_quarter_hours(database: Database, now: datetime) -> int:
     """Sum up the quarters of an hour that are over and have new telemetry; how many."""
     async with database.sessions() as session:
-        over = QuarterHourDueRow.start <= now - QUARTER_HOUR - GRACE
-        starts = list(await session.scalars(select(QuarterHourDueRow.start).where(over)))
+        over = TelemetryQuarterHourDueRow.start <= now - QUARTER_HOUR - GRACE
+        starts = list(await session.scalars(select(TelemetryQuarterHourDueRow.start).where(over)))
     for start in sorted(starts):
         async with database.engine.begin() as connection:
             # First the mark: a batch that is late sets it again, after this or before.
             await connection.execute(
-                delete(QuarterHourDueRow).where(QuarterHourDueRow.start == start)
+                delete(TelemetryQuarterHourDueRow).where(TelemetryQuarterHourDueRow.start == start)
             )
             await connection.execute(_SUM_UP, {"start": start, "end": start + QUARTER_HOUR})
     return len(starts)
 
 
-async def apply_retention(database: Database, settings: BackendSettings, now: datetime) -> None:
+async def upkeep_retention(database: Database, settings: BackendSettings, now: datetime) -> None:
     """Make the partitions to come, drop what is older than its retention."""
     kept = settings.retention
     async with database.engine.begin() as connection:
         if database.is_postgresql:
             # To drop a day, nobody may be reading; and nobody may store while we wait for that.
             await connection.execute(text("SET LOCAL lock_timeout = '2s'"))
-        days = partition_days_ahead(now)
-        await connection.run_sync(create_partitions, days)
+        days = day_partitions_ahead(now)
+        await connection.run_sync(create_day_partitions, days)
         for table, kept_days in (
             ("ven_telemetry", kept.telemetry_days),
             ("ven_loads", kept.loads_days),
         ):
             before = now - timedelta(days=kept_days)
-            await connection.run_sync(drop_old_days, table, before)
+            await connection.run_sync(drop_old_day_partitions, table, before)
     columns: list[tuple[Any, int]] = [
-        (QuarterHourRow.start, kept.quarter_hours_days),
+        (TelemetryQuarterHourRow.start, kept.quarter_hours_days),
         (NetworkSampleRow.at, kept.quarter_hours_days),
-        (VenAckRow.created_at, kept.acks_days),
+        (CommandAckRow.created_at, kept.acks_days),
         (VenAlertRow.created_at, kept.alerts_days),
         (DeadLetterRow.received_at, kept.dead_letters_days),
         (CommandRow.created_at, kept.commands_days),
@@ -157,7 +162,9 @@ class _Chore:
     due: float = 0.0
 
 
-async def run_upkeep(database: Database, settings: BackendSettings, stop: asyncio.Event) -> None:
+async def run_database_upkeep(
+    database: Database, settings: BackendSettings, stop: asyncio.Event
+) -> None:
     """Does it all, when it is due, until `stop`. A database that is away is waited for.
 
     Not to be cancelled on SQLite: work that is broken off leaves a connection that hangs.
@@ -165,17 +172,17 @@ async def run_upkeep(database: Database, settings: BackendSettings, stop: asynci
 
     async def statuses(now: datetime) -> None:
         async with database.engine.begin() as connection:
-            await update_ven_statuses(connection, settings, now)
+            await upkeep_ven_statuses(connection, settings, now)
 
     async def sample(_now: datetime) -> None:
         async with database.engine.begin() as connection:
-            await sample_network(connection, settings)
+            await upkeep_network_samples(connection, settings)
 
     chores = [
         _Chore("statuses", _STATUS_SEC, statuses),
         _Chore("network", _SAMPLE_SEC, sample),
-        _Chore("quarter hours", _SUMS_SEC, lambda now: sum_up_quarter_hours(database, now)),
-        _Chore("retention", _RETENTION_SEC, lambda now: apply_retention(database, settings, now)),
+        _Chore("quarter hours", _SUMS_SEC, lambda now: upkeep_quarter_hours(database, now)),
+        _Chore("retention", _RETENTION_SEC, lambda now: upkeep_retention(database, settings, now)),
     ]
     while not stop.is_set():
         try:
@@ -184,7 +191,7 @@ async def run_upkeep(database: Database, settings: BackendSettings, stop: asynci
                     if not stop.is_set():
                         await _do_if_due(chore)
         except (SQLAlchemyError, OSError) as error:
-            _log.warning("upkeep has to wait", error=first_line(error))
+            _log.warning("upkeep has to wait", error=database_error_line(error))
         await happens_within_timeout(stop, _STATUS_SEC)
 
 
@@ -195,7 +202,7 @@ async def _do_if_due(chore: _Chore) -> None:
     try:
         await chore.do(utc_now())
     except SQLAlchemyError as error:
-        _log.warning("a chore has to wait", chore=chore.name, error=first_line(error))
+        _log.warning("a chore has to wait", chore=chore.name, error=database_error_line(error))
     else:
         chore.due = time.monotonic() + chore.every_sec
 

@@ -31,7 +31,7 @@ def _partition_statements(table: str, day: date) -> list[str]:
     ]
 
 
-def create_partitions(connection: Connection, days: Iterable[date]) -> None:
+def create_day_partitions(connection: Connection, days: Iterable[date]) -> None:
     """Make the partitions of `days` that are missing; nothing to do on SQLite. Commits nothing."""
     if connection.dialect.name != "postgresql":
         return
@@ -42,13 +42,13 @@ def create_partitions(connection: Connection, days: Iterable[date]) -> None:
                 connection.execute(text(statement))
 
 
-def partition_days_ahead(now: datetime) -> list[date]:
+def day_partitions_ahead(now: datetime) -> list[date]:
     """Yesterday (late messages), today, and some days to come."""
     today = now.astimezone(timezone.utc).date()
     return [today + timedelta(days=n) for n in range(-1, DAYS_AHEAD + 1)]
 
 
-def existing_partitions(connection: Connection, table: str) -> list[tuple[date, str]]:
+def existing_day_partitions(connection: Connection, table: str) -> list[tuple[date, str]]:
     """The days that have a partition of `table`, with its name, oldest first.
 
     One that somebody made by hand under another name is none of ours, and is left alone.
@@ -65,11 +65,11 @@ def existing_partitions(connection: Connection, table: str) -> list[tuple[date, 
     return [(datetime.strptime(m[1], "%Y%m%d").date(), m[0]) for m in found if m is not None]
 
 
-def drop_old_days(connection: Connection, table: str, before: datetime) -> int:
+def drop_old_day_partitions(connection: Connection, table: str, before: datetime) -> int:
     """Drop what is older than the day of `before`; how many partitions or rows went."""
     day = before.astimezone(timezone.utc).date()
     if connection.dialect.name == "postgresql":
-        old = [name for of, name in existing_partitions(connection, table) if of < day]
+        old = [name for of, name in existing_day_partitions(connection, table) if of < day]
         for name in old:
             connection.execute(text(f"DROP TABLE {name}"))
         return len(old)

@@ -8,7 +8,8 @@ from sqlalchemy import ForeignKey, LargeBinary, PrimaryKeyConstraint, true
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from backend.store.statuses import UNKNOWN
-from backend.store.table_base import ROW_ID, TableBase, VenId, Watts, utc_now
+from backend.store.table_base import ROW_ID, TableBase, VenId, Watts
+from backend.store.utc_time import utc_now
 
 NO_LOADS = 0
 """In `VenLoadSetRow`; no load set has this id."""

@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import Index, PrimaryKeyConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from backend.store.table_base import Document, TableBase, utc_now
+from backend.store.table_base import Document, TableBase
+from backend.store.utc_time import utc_now
 
 
 class OpenAdrLinkRow(TableBase):

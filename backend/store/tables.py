@@ -10,8 +10,14 @@ from typing import Any, cast
 from sqlalchemy import Table
 from sqlalchemy.engine import Row
 
-from backend.store import access_tables, openadr_tables, telemetry_tables  # noqa: F401
-from backend.store.event_tables import CommandRow, EventRow, ParticipantRow
+from backend.store import (  # noqa: F401
+    access_tables,
+    ingest_tables,
+    openadr_tables,
+    telemetry_tables,
+)
+from backend.store.command_tables import CommandRow
+from backend.store.event_tables import EventRow, ParticipantRow
 from backend.store.fleet_tables import VenRow, VenStateRow
 
 EVENTS = cast(Table, EventRow.__table__)

@@ -8,16 +8,8 @@ from typing import Any
 from sqlalchemy import Index, LargeBinary, PrimaryKeyConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from backend.store.table_base import (
-    JSON_DOCUMENT,
-    ROW_ID,
-    Document,
-    RowId,
-    TableBase,
-    VenId,
-    Watts,
-    utc_now,
-)
+from backend.store.table_base import JSON_DOCUMENT, ROW_ID, Document, RowId, TableBase, VenId, Watts
+from backend.store.utc_time import utc_now
 
 
 class VenTelemetryRow(TableBase):
@@ -53,7 +45,7 @@ class VenTelemetryRow(TableBase):
     """Only with STORE_RAW_PAYLOAD."""
 
 
-class VenLoadsRow(TableBase):
+class TelemetryLoadsRow(TableBase):
     """A loads snapshot (`ven/loads/{venId}`), when its topic is configured."""
 
     __tablename__ = "ven_loads"
@@ -71,7 +63,7 @@ class VenLoadsRow(TableBase):
     load_enabled: Mapped[str]
 
 
-class QuarterHourRow(TableBase):
+class TelemetryQuarterHourRow(TableBase):
     """Mean power of a VEN in a quarter of an hour: history for baselines and long plots."""
 
     __tablename__ = "ven_quarter_hours"
@@ -91,7 +83,7 @@ class QuarterHourRow(TableBase):
     """An event shed during some of it: no history for a baseline."""
 
 
-class QuarterHourDueRow(TableBase):
+class TelemetryQuarterHourDueRow(TableBase):
     """A quarter of an hour that has telemetry which is not summed up yet."""
 
     __tablename__ = "quarter_hours_due"
@@ -112,39 +104,6 @@ class VenAlertRow(TableBase):
     message: Mapped[str | None]
     context: Mapped[Any | None] = mapped_column(JSON_DOCUMENT)
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
-
-
-class DeadLetterRow(TableBase):
-    """A message that could not be stored, with the reason."""
-
-    __tablename__ = "dead_letters"
-    __table_args__ = (Index(None, "received_at"),)
-
-    id: Mapped[RowId]
-    received_at: Mapped[datetime] = mapped_column(default=utc_now)
-    source: Mapped[str]
-    topic: Mapped[str]
-    ven_id: Mapped[VenId | None]
-    reason: Mapped[str]
-    payload: Mapped[bytes] = mapped_column(LargeBinary)
-
-
-class KinesisShardRow(TableBase):
-    """How far a shard was stored, and who reads it. Written with the rows, in one transaction."""
-
-    __tablename__ = "kinesis_checkpoints"
-    __table_args__ = (PrimaryKeyConstraint("stream", "shard_id"),)
-
-    stream: Mapped[str]
-    shard_id: Mapped[str]
-    parent_ids: Mapped[list[Any]]
-    sequence_number: Mapped[str | None]
-    """The last record that is stored; none before the first."""
-    finished: Mapped[bool] = mapped_column(default=False)
-    """Read to its end, after a reshard: its children may be read."""
-    owner: Mapped[str | None]
-    lease_until: Mapped[datetime | None]
-    updated_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
 class NetworkSampleRow(TableBase):

@@ -5,14 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from typing import TypeVar
 
-from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-
-from backend.store.table_base import UtcDateTime, utc_now
 
 T = TypeVar("T")
 TRIES = 5
@@ -36,12 +32,3 @@ async def in_transaction(engine: AsyncEngine, work: Callable[[AsyncConnection], 
 def _gives_way(error: DBAPIError) -> bool:
     code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
     return code in _GIVES_WAY or "database is locked" in str(error.orig)
-
-
-async def database_now(connection: AsyncConnection) -> datetime:
-    """The database's clock, which is the same for all instances: leases and turns go by it."""
-    if connection.dialect.name != "postgresql":
-        return utc_now()
-    moment = await connection.scalar(select(func.clock_timestamp(type_=UtcDateTime())))
-    assert moment is not None
-    return moment

@@ -18,12 +18,12 @@ from backend.config.api_settings import ApiSettings
 from backend.config.backend_settings import BackendSettings
 from backend.config.dispatch_settings import DispatchSettings
 from backend.dispatch.dispatcher import Dispatcher
+from backend.store.command_tables import CommandAckRow
 from backend.store.database import Database
-from backend.store.day_partitions import create_partitions, partition_days_ahead
-from backend.store.event_tables import VenAckRow
+from backend.store.day_partitions import create_day_partitions, day_partitions_ahead
 from backend.store.fleet_tables import LoadSetMemberRow, LoadSetRow
-from backend.store.table_base import utc_now
 from backend.store.telemetry_tables import VenTelemetryRow
+from backend.store.utc_time import utc_now
 
 from .dispatching import LIMIT_SEC, Wire, add_vens, quick, set_state
 
@@ -69,8 +69,8 @@ async def add_house(
     latest = utc_now().replace(microsecond=0)
     await add_vens(database, {ven_id: 4.0})
     async with database.engine.begin() as connection:
-        days = partition_days_ahead(latest)
-        await connection.run_sync(create_partitions, days)
+        days = day_partitions_ahead(latest)
+        await connection.run_sync(create_day_partitions, days)
         number = await connection.scalar(
             insert(LoadSetRow)
             .values(digest=ven_id.encode(), created_at=latest)
@@ -134,4 +134,4 @@ async def add_ack(database: Database, ven_id: str, event_id: str, **changes: Any
             "created_at": utc_now(),
             **changes,
         }
-        await connection.execute(insert(VenAckRow).values(**values))
+        await connection.execute(insert(CommandAckRow).values(**values))

@@ -14,12 +14,16 @@ from typing import Any
 from sqlalchemy import insert, select, update
 
 from backend.config.dispatch_settings import DispatchSettings
-from backend.dispatch.command_publisher import CommandMessage, CommandPublisher, PublishOutcome
-from backend.dispatch.dispatch_wake import notify_dispatchers
+from backend.dispatch.command_publisher import (
+    CommandPublisher,
+    CommandPublisherMessage,
+    CommandPublisherOutcome,
+)
+from backend.dispatch.dispatch_wake import send_dispatch_wake
 from backend.dispatch.dispatcher import Dispatcher
 from backend.store.database import Database
-from backend.store.table_base import utc_now
 from backend.store.tables import COMMANDS, EVENTS, PARTICIPANTS, VEN_STATE, VENS
+from backend.store.utc_time import utc_now
 
 LIMIT_SEC = 60.0
 """How long is waited for what must come at once: the machine may be busy."""
@@ -39,13 +43,15 @@ class Wire:
     async def open(self) -> None:
         pass
 
-    async def publish(self, messages: Sequence[CommandMessage]) -> list[PublishOutcome]:
+    async def publish(
+        self, messages: Sequence[CommandPublisherMessage]
+    ) -> list[CommandPublisherOutcome]:
         if self.away is None:
             for message in messages:
                 payload = json.loads(message.payload)
                 assert message.topic == f"ven/cmd/{payload['venId']}"
                 self.sent.append(payload)
-        return [PublishOutcome(utc_now(), self.away) for _ in messages]
+        return [CommandPublisherOutcome(utc_now(), self.away) for _ in messages]
 
     def problem(self) -> str | None:
         return self.away
@@ -65,7 +71,9 @@ class Answering(Wire):
         self._database = database
         self._ven_ids = ven_ids
 
-    async def publish(self, messages: Sequence[CommandMessage]) -> list[PublishOutcome]:
+    async def publish(
+        self, messages: Sequence[CommandPublisherMessage]
+    ) -> list[CommandPublisherOutcome]:
         outcomes = await super().publish(messages)
         commands = [json.loads(message.payload) for message in messages]
         answered = [c for c in commands if not self._ven_ids or c["venId"] in self._ven_ids]
@@ -179,7 +187,7 @@ async def add_event(
                 created_at=utc_now(),
             )
         )
-        await notify_dispatchers(connection)
+        await send_dispatch_wake(connection)
     if dispatcher is not None:
         dispatcher.wake.ring()
     return start

@@ -9,15 +9,15 @@ import httpx
 import pytest
 from sqlalchemy import update
 
-from backend.api.api_keys import ApiRole, add_api_key, find_api_key, revoke_api_key
+from backend.api.api_keys import ApiKeyRole, add_api_key, find_api_key, revoke_api_key
 from backend.api.request_rate import RequestRateLimit
 from backend.config.api_settings import ApiSettings
-from backend.config.settings_block import SettingsError
+from backend.config.settings_block import SettingsBlockError
 from backend.process.timeouts import happens_within_timeout
 from backend.store.database import Database
 from backend.store.schema_migration import downgrade_schema
-from backend.store.table_base import utc_now
 from backend.store.tables import COMMANDS
+from backend.store.utc_time import utc_now
 
 from .api_client import api, services_of
 from .dispatching import LIMIT_SEC, NEVER_SEC, Clock, Wire, add_vens, eventually, quick
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.asyncio
 KEYS = {"API_KEYS_REQUIRED": "true"}
 
 
-async def make_key(database: Database, role: ApiRole) -> dict[str, str]:
+async def make_key(database: Database, role: ApiKeyRole) -> dict[str, str]:
     async with database.engine.begin() as connection:
         return {"X-API-Key": await add_api_key(connection, role.label, role)}
 
@@ -49,7 +49,7 @@ async def test_a_role_reaches_as_far_as_it_says(database: Database) -> None:
     await add_vens(database, {"v": 1.0})
     async with api(database, **KEYS) as client:
         reached = {}
-        for role in ApiRole:
+        for role in ApiKeyRole:
             headers = await make_key(database, role)
             answers = [
                 await client.get("/api/vens/v", headers=headers),
@@ -58,20 +58,20 @@ async def test_a_role_reaches_as_far_as_it_says(database: Database) -> None:
             ]
             reached[role] = [answer.status_code for answer in answers]
     assert reached == {
-        ApiRole.READ: [200, 403, 403],
-        ApiRole.OPERATE: [200, 200, 403],
-        ApiRole.ADMIN: [200, 200, 200],
+        ApiKeyRole.READ: [200, 403, 403],
+        ApiKeyRole.OPERATE: [200, 200, 403],
+        ApiKeyRole.ADMIN: [200, 200, 200],
     }
 
 
 async def test_a_key_is_kept_as_a_hash_and_can_be_revoked(database: Database) -> None:
     async with database.engine.begin() as connection:
-        key = await add_api_key(connection, "grid", ApiRole.READ)
+        key = await add_api_key(connection, "grid", ApiKeyRole.READ)
         with pytest.raises(ValueError, match="already"):
             async with connection.begin_nested():
-                await add_api_key(connection, "grid", ApiRole.ADMIN)
+                await add_api_key(connection, "grid", ApiKeyRole.ADMIN)
     async with database.engine.begin() as connection:
-        assert await find_api_key(connection, key) == ("grid", ApiRole.READ)
+        assert await find_api_key(connection, key) == ("grid", ApiKeyRole.READ)
         stored = (await connection.exec_driver_sql("SELECT * FROM api_keys")).all()
         assert key not in str(stored)
         assert await revoke_api_key(connection, "grid")
@@ -140,7 +140,7 @@ async def test_too_many_requests_are_told_to_wait(sqlite_url: str) -> None:
 
 async def test_who_tries_keys_is_told_to_wait(sqlite_url: str) -> None:
     database = Database(sqlite_url)
-    good = await make_key(database, ApiRole.READ)
+    good = await make_key(database, ApiKeyRole.READ)
     async with api(database, **KEYS) as client:
         stand_still(client, per_sec=1.0)
         tried = [
@@ -176,7 +176,7 @@ async def test_keys_are_needed_wherever_others_can_reach() -> None:
     assert needs(API_HOST="0.0.0.0")
     assert needs(API_HOST="backend.example")
     assert needs(API_KEYS_REQUIRED="true")
-    with pytest.raises(SettingsError, match="API_PORT"):
+    with pytest.raises(SettingsBlockError, match="API_PORT"):
         needs(API_PORT="many")
 
 

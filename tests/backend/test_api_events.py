@@ -11,8 +11,8 @@ from sqlalchemy import insert, update
 
 from backend.store.database import Database
 from backend.store.event_tables import WHOLE_EVENT, EventPerformanceRow
-from backend.store.table_base import utc_now
 from backend.store.tables import EVENTS, PARTICIPANTS, VEN_STATE
+from backend.store.utc_time import utc_now
 
 from .api_client import add_ack, add_house, api
 from .dispatching import Wire, acknowledge, add_vens, eventually, participants, set_state

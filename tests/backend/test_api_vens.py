@@ -9,9 +9,13 @@ from sqlalchemy import insert, update
 
 from backend.config.backend_settings import BackendSettings
 from backend.store.database import Database
-from backend.store.database_upkeep import sample_network
-from backend.store.table_base import utc_now
-from backend.store.telemetry_tables import NetworkSampleRow, QuarterHourRow, VenTelemetryRow
+from backend.store.database_upkeep import upkeep_network_samples
+from backend.store.telemetry_tables import (
+    NetworkSampleRow,
+    TelemetryQuarterHourRow,
+    VenTelemetryRow,
+)
+from backend.store.utc_time import utc_now
 
 from .api_client import add_ack, add_house, api
 from .dispatching import Wire, add_vens, eventually, participants, set_online, set_state
@@ -375,8 +379,8 @@ async def test_the_fleets_curve_has_steps_of_five_minutes_and_ends_now(database:
         await connection.execute(insert(NetworkSampleRow), samples)
         earlier = {"ven_id": "house", "start": begin - 2 * step, "samples": 1, "in_event": False}
         powers = {"used_power_kw": 9.0, "shed_power_kw": 0.5}
-        await connection.execute(insert(QuarterHourRow).values(**earlier, **powers))
-        await sample_network(connection, BackendSettings.from_environment({}))
+        await connection.execute(insert(TelemetryQuarterHourRow).values(**earlier, **powers))
+        await upkeep_network_samples(connection, BackendSettings.from_environment({}))
     async with api(database) as client:
         url = "/api/stats/network/history"
         fine = (await client.get(url)).json()["points"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from backend.config.backend_settings import BackendSettings
-from backend.config.settings_block import SettingsError
+from backend.config.settings_block import SettingsBlockError
 from backend.store.database import Database
 
 ALWAYS = ("volttron/metering", "ven/ack/+", "ven/status/+", "ven/alerts/+")
@@ -32,7 +32,7 @@ def test_topics_of_peers_are_subscribed_to_beside_ours() -> None:
 
 def test_a_topic_of_commands_without_the_ven_is_refused() -> None:
     assert settings(COMMAND_TOPIC="cmd/{venId}/dr").mqtt.topic_commands == "cmd/{venId}/dr"
-    with pytest.raises(SettingsError, match=r"COMMAND_TOPIC.*every VEN would obey"):
+    with pytest.raises(SettingsBlockError, match=r"COMMAND_TOPIC.*every VEN would obey"):
         settings(COMMAND_TOPIC="ven/cmd/all")
 
 
@@ -41,7 +41,7 @@ def test_the_database_may_be_named_by_its_parts() -> None:
     assert settings(**parts).database_url == "postgresql://ven:p%40ss%2Fword@db.example:5432/f"
     assert settings(**parts, DB_PORT="6000").database_url.endswith("@db.example:6000/f")
     assert settings(**parts, DATABASE_URL="sqlite:///x").database_url == "sqlite:///x"
-    with pytest.raises(SettingsError, match="DB_PORT"):
+    with pytest.raises(SettingsBlockError, match="DB_PORT"):
         settings(**parts, DB_PORT="none")
 
 

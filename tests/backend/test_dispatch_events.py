@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from sqlalchemy import update
 
-from backend.dispatch.dispatch_wake import wait_for_bell
-from backend.dispatch.event_lifecycle import stop_event
+from backend.dispatch.dispatch_wake import wait_for_dispatch_wake
+from backend.dispatch.event_lifecycle import stop_dispatched_event
 from backend.store.database import Database
 from backend.store.statuses import ACTIVE, CANCELLED, COMPLETED
 from backend.store.tables import COMMANDS, EVENTS, PARTICIPANTS, VENS
@@ -96,7 +96,7 @@ async def test_a_stop_restores_at_once_and_nothing_is_asked_again(database: Data
         await eventually(lambda: wire.to("a"))
         stopped = await in_transaction(
             database.engine,
-            lambda c: stop_event(c, "e1", status=COMPLETED, reason="stopped"),
+            lambda c: stop_dispatched_event(c, "e1", status=COMPLETED, reason="stopped"),
         )
         assert stopped is not None
         dispatcher.wake.ring()
@@ -104,7 +104,8 @@ async def test_a_stop_restores_at_once_and_nothing_is_asked_again(database: Data
     ops = [sent["op"] for sent in wire.sent]
     assert "event" not in ops[ops.index("restore") :]
     again = await in_transaction(
-        database.engine, lambda c: stop_event(c, "e1", status=COMPLETED, reason="stopped")
+        database.engine,
+        lambda c: stop_dispatched_event(c, "e1", status=COMPLETED, reason="stopped"),
     )
     assert again is None
 
@@ -113,7 +114,8 @@ async def test_a_scheduled_event_that_is_stopped_tells_nobody(database: Database
     await add_vens(database, {"a": 2.0})
     await add_event(database, 1.0, in_sec=0.5)
     await in_transaction(
-        database.engine, lambda c: stop_event(c, "e1", status=COMPLETED, reason="stopped")
+        database.engine,
+        lambda c: stop_dispatched_event(c, "e1", status=COMPLETED, reason="stopped"),
     )
     wire = Wire()
     async with dispatching(database, wire) as dispatcher:
@@ -308,7 +310,7 @@ async def test_a_cancellation_at_the_moment_of_the_bell_is_not_lost() -> None:
 
     async def loop() -> None:
         while True:
-            await wait_for_bell(bell, 60.0)
+            await wait_for_dispatch_wake(bell, 60.0)
 
     task = asyncio.create_task(loop())
     for _ in range(3):

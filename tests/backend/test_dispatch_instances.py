@@ -21,7 +21,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy import text
 
 from backend.config.broker_settings import BrokerSettings
-from backend.dispatch.event_lifecycle import stop_event
+from backend.dispatch.event_lifecycle import stop_dispatched_event
 from backend.dispatch.mqtt_publisher import MqttPublisher
 from backend.store.database import Database
 from backend.store.statuses import COMPLETED
@@ -126,7 +126,7 @@ async def test_dispatchers_killed_at_random_moments_tell_every_ven_and_none_twic
             told = listener.ids("event")
             await in_transaction(
                 database.engine,
-                lambda c: stop_event(c, "e1", status=COMPLETED, reason="stopped"),
+                lambda c: stop_dispatched_event(c, "e1", status=COMPLETED, reason="stopped"),
             )
             processes[0].send_signal(signal.SIGKILL)
             await eventually(lambda: sum(map(len, listener.ids("restore").values())) == 400)

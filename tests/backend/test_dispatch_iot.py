@@ -11,8 +11,8 @@ from moto.server import ThreadedMotoServer
 
 from backend.config.backend_settings import BackendSettings
 from backend.config.dispatch_settings import DispatchSettings
-from backend.dispatch.command_publisher import CommandMessage
-from backend.dispatch.dispatch_process import make_publisher
+from backend.dispatch.command_publisher import CommandPublisherMessage
+from backend.dispatch.dispatch_process import dispatch_process_publisher
 from backend.dispatch.iot_data_publisher import IotDataPublisher
 from backend.dispatch.mqtt_publisher import MqttPublisher
 from backend.store.database import Database
@@ -65,7 +65,7 @@ async def test_an_endpoint_that_is_not_there_is_an_error_not_a_loss(aws: str) ->
     publisher = IotDataPublisher(
         f"http://127.0.0.1:{free_port()}", region=REGION, parallel=2, timeout_sec=60
     )
-    (outcome,) = await publisher.publish([CommandMessage("ven/cmd/x", b"{}")])
+    (outcome,) = await publisher.publish([CommandPublisherMessage("ven/cmd/x", b"{}")])
     problem = publisher.problem()
     await publisher.close()
     assert outcome.error is not None
@@ -76,7 +76,9 @@ async def test_an_endpoint_that_is_not_there_is_an_error_not_a_loss(aws: str) ->
 async def test_the_endpoint_decides_how_commands_leave() -> None:
     def kind(**variables: str) -> type:
         settings = BackendSettings.from_environment(variables)
-        return type(make_publisher(settings, DispatchSettings.from_environment(variables)))
+        return type(
+            dispatch_process_publisher(settings, DispatchSettings.from_environment(variables))
+        )
 
     amazon = "abc-ats.iot.us-west-2.amazonaws.com"
     assert kind() is MqttPublisher

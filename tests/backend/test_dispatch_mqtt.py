@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.config.broker_settings import BrokerSettings
-from backend.dispatch.command_publisher import CommandMessage
+from backend.dispatch.command_publisher import CommandPublisherMessage
 from backend.dispatch.mqtt_publisher import MqttPublisher
 from backend.mqtt import mqtt_packets
 
@@ -32,7 +32,7 @@ def test_what_is_published_is_read_as_it_was_meant(
 ) -> None:
     data = mqtt_packets.publish_packet(topic, payload, packet_id)
     assert mqtt_packets.split_packets(data) == (
-        [mqtt_packets.PublishPacket(topic, payload, packet_id)],
+        [mqtt_packets.MqttPublishPacket(topic, payload, packet_id)],
         len(data),
     )
 
@@ -49,7 +49,9 @@ def test_what_is_published_is_read_as_it_was_meant(
 def test_the_brokers_bound_is_found_among_its_properties(properties: bytes, most: int) -> None:
     body = b"\0\0" + bytes([len(properties)]) + properties
     assert (
-        mqtt_packets.receive_maximum_of(mqtt_packets.ControlPacket(mqtt_packets.CONNACK, body))
+        mqtt_packets.packet_receive_maximum(
+            mqtt_packets.MqttControlPacket(mqtt_packets.CONNACK, body)
+        )
         == most
     )
 
@@ -59,7 +61,9 @@ async def test_more_than_the_broker_allows_at_once_goes_out_bit_by_bit(tmp_path:
     with mosquitto(tmp_path, None, "max_inflight_messages 3") as broker:
         settings = BrokerSettings(MQTT_HOST=broker.host, MQTT_PORT=broker.port)
         publisher = MqttPublisher(settings, timeout_sec=60)
-        outcomes = await publisher.publish([CommandMessage(f"many/{n}", b"{}") for n in range(500)])
+        outcomes = await publisher.publish(
+            [CommandPublisherMessage(f"many/{n}", b"{}") for n in range(500)]
+        )
         await publisher.close()
     assert {outcome.error for outcome in outcomes} == {None}
 
@@ -73,7 +77,10 @@ async def test_what_the_broker_does_not_let_us_publish_is_an_error(tmp_path: Pat
         settings = BrokerSettings(MQTT_HOST=broker.host, MQTT_PORT=broker.port)
         publisher = MqttPublisher(settings, timeout_sec=60)
         allowed, refused = await publisher.publish(
-            [CommandMessage("ven/cmd/a", b"{}"), CommandMessage("ven/cmd/b", b"{}")]
+            [
+                CommandPublisherMessage("ven/cmd/a", b"{}"),
+                CommandPublisherMessage("ven/cmd/b", b"{}"),
+            ]
         )
         await publisher.close()
     assert allowed.error is None
@@ -101,7 +108,7 @@ async def test_what_was_not_confirmed_in_time_is_not_sent_later() -> None:
     publisher = MqttPublisher(BrokerSettings(MQTT_PORT=port), timeout_sec=3)
     await connected(publisher)
     outcomes = await publisher.publish(
-        [CommandMessage("ven/cmd/x", f"{n}".encode()) for n in range(3)]
+        [CommandPublisherMessage("ven/cmd/x", f"{n}".encode()) for n in range(3)]
     )
     await asyncio.wait_for(ends.wait(), 60)
     await publisher.close()
@@ -124,7 +131,7 @@ async def test_a_slow_broker_gets_what_it_can_take_and_keeps_its_connection(
             found, _ = mqtt_packets.split_packets(data)
             await asyncio.sleep(0.05)
             for packet in found:
-                if isinstance(packet, mqtt_packets.PublishPacket):
+                if isinstance(packet, mqtt_packets.MqttPublishPacket):
                     writer.write(mqtt_packets.puback_packets([packet.packet_id]))
         writer.close()
 
@@ -132,7 +139,9 @@ async def test_a_slow_broker_gets_what_it_can_take_and_keeps_its_connection(
     port = server.sockets[0].getsockname()[1]
     publisher = MqttPublisher(BrokerSettings(MQTT_PORT=port), timeout_sec=60)
     await connected(publisher)
-    outcomes = await publisher.publish([CommandMessage("ven/cmd/x", b"{}") for _ in range(200)])
+    outcomes = await publisher.publish(
+        [CommandPublisherMessage("ven/cmd/x", b"{}") for _ in range(200)]
+    )
     problem = publisher.problem()
     await publisher.close()
     server.close()
@@ -148,9 +157,11 @@ async def test_a_broker_that_goes_away_fails_what_is_under_way(tmp_path: Path) -
         settings = BrokerSettings(MQTT_HOST=broker.host, MQTT_PORT=broker.port)
         publisher = MqttPublisher(settings, timeout_sec=5)
         await connected(publisher)
-        (before,) = await publisher.publish([CommandMessage("ven/cmd/x", b"{}")])
+        (before,) = await publisher.publish([CommandPublisherMessage("ven/cmd/x", b"{}")])
     await eventually(publisher.problem)
-    outcomes = await publisher.publish([CommandMessage("ven/cmd/x", b"{}") for _ in range(3)])
+    outcomes = await publisher.publish(
+        [CommandPublisherMessage("ven/cmd/x", b"{}") for _ in range(3)]
+    )
     problem = publisher.problem()
     await publisher.close()
     assert before.error is None
@@ -171,7 +182,7 @@ async def test_a_server_that_speaks_another_language_is_named() -> None:
     publisher = MqttPublisher(BrokerSettings(MQTT_PORT=port), timeout_sec=1)
     await publisher.open()
     await eventually(lambda: str(port) in (publisher.problem() or ""))
-    (outcome,) = await publisher.publish([CommandMessage("ven/cmd/x", b"{}")])
+    (outcome,) = await publisher.publish([CommandPublisherMessage("ven/cmd/x", b"{}")])
     await publisher.close()
     server.close()
     assert "is not connected" in (outcome.error or "")

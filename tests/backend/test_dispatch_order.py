@@ -13,17 +13,17 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.config.dispatch_settings import DispatchSettings
-from backend.config.settings_block import SettingsError
-from backend.dispatch.command_marking import ClaimedCommand, mark_published
+from backend.config.settings_block import SettingsBlockError
+from backend.dispatch.command_marking import CommandToMark, mark_commands_published
 from backend.dispatch.command_outbox import CommandOutbox
-from backend.dispatch.command_publisher import CommandMessage, PublishOutcome
-from backend.dispatch.event_lifecycle import activate_event, stop_event
-from backend.store.bulk_copy import insert_rows
+from backend.dispatch.command_publisher import CommandPublisherMessage, CommandPublisherOutcome
+from backend.dispatch.event_lifecycle import activate_dispatched_event, stop_dispatched_event
+from backend.store.bulk_copy import bulk_copy_rows
 from backend.store.database import Database
 from backend.store.statuses import COMPLETED
-from backend.store.table_base import utc_now
 from backend.store.tables import COMMANDS, EVENTS, VENS
 from backend.store.transaction import in_transaction
+from backend.store.utc_time import utc_now
 
 from .dispatching import (
     NEVER_SEC,
@@ -55,9 +55,9 @@ async def test_a_ven_of_two_events_that_begin_at_one_moment_is_in_one(
         await add_event(first, 6.0, event_id=name)
     settings = quick()
     async with first.engine.begin() as one:
-        assert await activate_event(one, settings) is not None
+        assert await activate_dispatched_event(one, settings) is not None
         other = asyncio.create_task(
-            in_transaction(second.engine, lambda c: activate_event(c, settings))
+            in_transaction(second.engine, lambda c: activate_dispatched_event(c, settings))
         )
         await eventually(lambda: _somebody_waits(first))
     assert await asyncio.wait_for(other, 60) is not None
@@ -127,7 +127,7 @@ async def test_a_ven_that_was_away_when_its_event_was_stopped_is_restored_when_i
         await set_online(database, "a", "offline")
         await in_transaction(
             database.engine,
-            lambda c: stop_event(c, "e1", status=COMPLETED, reason="stopped"),
+            lambda c: stop_dispatched_event(c, "e1", status=COMPLETED, reason="stopped"),
         )
         await eventually(lambda: _has(database, "not_responding"))
         assert len(wire.to("a", "restore")) == 1
@@ -169,13 +169,13 @@ async def test_leases_go_by_the_databases_clock(
     await add_vens(database, {"a": 2.0})
     await add_event(database, 1.0)
     settings = quick()
-    await in_transaction(database.engine, lambda c: activate_event(c, settings))
+    await in_transaction(database.engine, lambda c: activate_dispatched_event(c, settings))
     async with database.engine.begin() as connection:
         await connection.execute(
             update(COMMANDS).values(claimed_until=utc_now() + timedelta(seconds=60))
         )
     ahead = utc_now() + timedelta(hours=1)
-    monkeypatch.setattr("backend.store.transaction.utc_now", lambda: ahead)
+    monkeypatch.setattr("backend.store.database.utc_now", lambda: ahead)
     wire = Wire()
     outbox = CommandOutbox(
         database.engine, wire, settings, instance="ahead", topic="ven/cmd/{venId}"
@@ -195,7 +195,7 @@ async def test_what_was_claimed_too_slowly_is_not_published(
     await add_vens(database, {"a": 2.0})
     await add_event(database, 1.0)
     wire, settings = Wire(), quick(lease_sec=20.0)
-    await in_transaction(database.engine, lambda c: activate_event(c, settings))
+    await in_transaction(database.engine, lambda c: activate_dispatched_event(c, settings))
     clock = Clock()
     monkeypatch.setattr("backend.dispatch.command_outbox.time", clock)
 
@@ -215,7 +215,7 @@ async def test_what_was_claimed_too_slowly_is_not_published(
 
 async def test_a_lease_must_outlast_the_publishing() -> None:
     variables = {"DISPATCH_LEASE_SEC": "5", "DISPATCH_PUBLISH_TIMEOUT_SEC": "6"}
-    with pytest.raises(SettingsError, match="at least twice"):
+    with pytest.raises(SettingsBlockError, match="at least twice"):
         DispatchSettings.from_environment(variables)
 
 
@@ -224,7 +224,7 @@ async def test_marking_waits_for_the_ingest_in_its_own_order(postgresql_url: str
     database = Database(postgresql_url)
     await add_vens(database, {"a": 2.0, "b": 2.0})
     await add_event(database, 4.0)
-    await in_transaction(database.engine, lambda c: activate_event(c, quick()))
+    await in_transaction(database.engine, lambda c: activate_dispatched_event(c, quick()))
     # The row that was made first comes last in the order of ids.
     early, late = sorted(await rows(database, COMMANDS), key=lambda row: row.id)
     async with database.engine.begin() as connection:
@@ -233,13 +233,16 @@ async def test_marking_waits_for_the_ingest_in_its_own_order(postgresql_url: str
                 update(COMMANDS).where(COMMANDS.c.id == row.id).values(correlation_id=name)
             )
     done = [
-        (ClaimedCommand(row.id, row.event_id, row.ven_id, row.op, "{}"), PublishOutcome(utc_now()))
+        (
+            CommandToMark(row.id, row.event_id, row.ven_id, row.op, "{}"),
+            CommandPublisherOutcome(utc_now()),
+        )
         for row in (early, late)
     ]
 
     async def mark() -> None:  # without the second try of `in_transaction`
         async with database.engine.begin() as connection:
-            await mark_published(connection, done, utc_now())
+            await mark_commands_published(connection, done, utc_now())
 
     async with database.engine.begin() as ingest:
         await ingest.execute(_acked("a"))
@@ -268,7 +271,7 @@ async def test_what_copy_refuses_is_the_databases_error(postgresql_url: str) -> 
     async def insert_twice() -> None:
         async with database.engine.begin() as connection:
             await connection.execute(text("SELECT 1"))
-            await insert_rows(connection, VENS, many)
+            await bulk_copy_rows(connection, VENS, many)
 
     with pytest.raises(SQLAlchemyError):
         await insert_twice()
@@ -284,7 +287,9 @@ async def test_what_dispatch_does_not_foresee_does_not_end_it(
     class Confused(Wire):
         confused = True
 
-        async def publish(self, messages: Sequence[CommandMessage]) -> list[PublishOutcome]:
+        async def publish(
+            self, messages: Sequence[CommandPublisherMessage]
+        ) -> list[CommandPublisherOutcome]:
             if self.confused:
                 raise error
             return await super().publish(messages)

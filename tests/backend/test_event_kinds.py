@@ -12,12 +12,17 @@ from typing import Any
 
 import pytest
 
-from backend.dispatch.new_event import UNTIL_FURTHER_NOTICE, EventInvalid, NewEvent, checked_event
-from backend.dispatch.new_event import create_event as make_event
-from backend.dispatch.shed_allocation import VenDraw, allocate_limit
+from backend.dispatch.new_event import (
+    UNTIL_FURTHER_NOTICE,
+    NewEvent,
+    NewEventInvalid,
+    checked_new_event,
+)
+from backend.dispatch.new_event import create_new_event as make_event
+from backend.dispatch.shed_allocation import ShedAllocationDraw, allocate_limit
 from backend.store.database import Database
-from backend.store.table_base import utc_now
 from backend.store.tables import EVENTS, PARTICIPANTS
+from backend.store.utc_time import utc_now
 from VenAgent.contract.command_limits import CommandLimits
 from VenAgent.contract.command_reader import read_command
 from VenAgent.contract.commands import CommandFeature
@@ -201,11 +206,11 @@ def test_an_event_is_checked_before_it_is_made() -> None:
     now = utc_now()
     shed = NewEvent(start=now, end=now + 10 * MINUTES, requested_reduction_kw=5.0)
     levels = ({"duration_sec": 300.0, "shed_kw": 5.0}, {"duration_sec": 300.0, "shed_kw": 1.0})
-    assert checked_event(replace(shed, requested_reduction_kw=None, intervals=levels)) == replace(
-        shed, intervals=levels
-    )
+    assert checked_new_event(
+        replace(shed, requested_reduction_kw=None, intervals=levels)
+    ) == replace(shed, intervals=levels)
     limit = NewEvent(kind=Op.LIMIT, start=now, end=UNTIL_FURTHER_NOTICE, export_kw=0.0)
-    assert checked_event(limit).requested_reduction_kw == 0.0
+    assert checked_new_event(limit).requested_reduction_kw == 0.0
     for bad, field in (
         (replace(shed, requested_reduction_kw=0.0), "requested_reduction_kw"),
         (replace(shed, requested_reduction_kw=4.0, intervals=levels), "requested_reduction_kw"),
@@ -215,20 +220,20 @@ def test_an_event_is_checked_before_it_is_made() -> None:
         (replace(limit, import_kw=-1.0), "import_kw"),
         (replace(limit, export_kw=None), "import_kw"),
     ):
-        with pytest.raises(EventInvalid) as refused:
-            checked_event(bad)
+        with pytest.raises(NewEventInvalid) as refused:
+            checked_new_event(bad)
         assert refused.value.field == field
 
 
 def test_a_limit_is_divided_to_the_watt() -> None:
     draws = [
-        VenDraw("idle", 0.0, 10.0),  # counts as 1 kW
-        VenDraw("feeds-in", -5.0, 20.0),  # as 2 kW
-        VenDraw("draws", 3.0, 10.0),
-        VenDraw("unknown", None),  # as the mean of these
+        ShedAllocationDraw("idle", 0.0, 10.0),  # counts as 1 kW
+        ShedAllocationDraw("feeds-in", -5.0, 20.0),  # as 2 kW
+        ShedAllocationDraw("draws", 3.0, 10.0),
+        ShedAllocationDraw("unknown", None),  # as the mean of these
     ]
     assert allocate_limit(8.0, draws) == {"idle": 1, "feeds-in": 2, "draws": 3, "unknown": 2}
-    parts = allocate_limit(10.0, [VenDraw(name, 1.0) for name in "abc"])
+    parts = allocate_limit(10.0, [ShedAllocationDraw(name, 1.0) for name in "abc"])
     assert sum(parts.values()) == pytest.approx(10.0, abs=1e-9)
     assert allocate_limit(5.0, []) == {}
 

@@ -9,11 +9,12 @@ from sqlalchemy import func, select
 
 from backend.config.backend_settings import BackendSettings
 from backend.ingest.ingest_budget import DeadLetterBudget, IngestBudget
-from backend.ingest.ingest_records import IncomingMessage
-from backend.ingest.ingest_writer import TOO_MANY_NEW, BatchOutcome, IngestWriter
+from backend.ingest.ingest_message import IngestMessage
+from backend.ingest.ingest_writer import TOO_MANY_NEW, IngestWriter, IngestWriterOutcome
 from backend.store.database import Database
 from backend.store.fleet_tables import VenRow
-from backend.store.telemetry_tables import DeadLetterRow, VenTelemetryRow
+from backend.store.ingest_tables import DeadLetterRow
+from backend.store.telemetry_tables import VenTelemetryRow
 from tests.backend.builders import payload
 
 
@@ -31,8 +32,8 @@ def test_one_client_does_not_spend_the_dead_letters_of_the_others() -> None:
     assert sum(budget.allows(f"client-{n}", 0.0) for n in range(100)) == 6
 
 
-def metering(ven_id: str, seq: int = 1) -> IncomingMessage:
-    return IncomingMessage("volttron/metering", payload(ven_id, seq), time.time())
+def metering(ven_id: str, seq: int = 1) -> IngestMessage:
+    return IngestMessage("volttron/metering", payload(ven_id, seq), time.time())
 
 
 @pytest.mark.asyncio
@@ -42,10 +43,10 @@ async def test_invented_vens_are_bounded_and_those_that_are_known_unharmed(
     variables = {"DATABASE_URL": database_url, "INGEST_NEW_VENS_AT_ONCE": "3"}
     settings = BackendSettings.from_environment({**variables, "INGEST_NEW_VENS_PER_MINUTE": "0"})
     writer = IngestWriter(database, settings)
-    assert await writer.store([metering("a"), metering("b")], "mqtt") == BatchOutcome(2)
+    assert await writer.store([metering("a"), metering("b")], "mqtt") == IngestWriterOutcome(2)
     flood = [metering(f"invented-{n}") for n in range(50)]
     outcome = await writer.store([metering("a", 2), *flood, metering("b", 2)], "mqtt")
-    assert outcome == BatchOutcome(stored=3, refused=49)
+    assert outcome == IngestWriterOutcome(stored=3, refused=49)
     async with database.sessions() as session:
         vens = set(await session.scalars(select(VenRow.id)))
         stored = await session.scalar(select(func.count()).select_from(VenTelemetryRow))
@@ -61,9 +62,9 @@ async def test_garbage_is_counted_and_only_some_of_it_kept(
     writer = IngestWriter(
         database, BackendSettings.from_environment({"DATABASE_URL": database_url})
     )
-    garbage = [IncomingMessage("ven/ack/noisy", b"{", time.time()) for _ in range(500)]
+    garbage = [IngestMessage("ven/ack/noisy", b"{", time.time()) for _ in range(500)]
     outcome = await writer.store([*garbage, metering("a")], "mqtt")
-    assert outcome == BatchOutcome(stored=1, refused=500)
+    assert outcome == IngestWriterOutcome(stored=1, refused=500)
     async with database.sessions() as session:
         letters = await session.scalar(select(func.count()).select_from(DeadLetterRow))
     assert 1 <= (letters or 0) <= 130

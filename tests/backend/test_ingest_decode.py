@@ -12,20 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend.ingest.ingest_message import IngestMessage, IngestMessageKind, IngestMessageRefused
 from backend.ingest.ingest_records import (
     MAX_PAYLOAD_BYTES,
     AckRecord,
     AlertRecord,
-    IncomingMessage,
     IngestRecord,
-    IngestRefused,
     LoadsSnapshotRecord,
-    MessageKind,
     StatusRecord,
     TelemetryRecord,
 )
 from backend.ingest.known_panels import KnownPanels
-from backend.ingest.message_decoder import decode_message, message_kind_of_payload
+from backend.ingest.message_decoder import decode_message, decode_message_kind
 from backend.ingest.plausible_values import plausible_times
 from tests.backend.builders import LOADS, payload, telemetry
 from VenAgent.contract.acks import AckStatus, build_ack
@@ -40,7 +38,7 @@ WINDOW = plausible_times(NOW + 10, retention=timedelta(days=30), ahead_sec=60.0)
 def read(message: Any, topic: str = METERING) -> IngestRecord:
     data = message if isinstance(message, bytes) else json.dumps(message).encode()
     window = plausible_times(time.time() + 10, retention=timedelta(days=30), ahead_sec=60.0)
-    return decode_message(IncomingMessage(topic, data, NOW), window)
+    return decode_message(IngestMessage(topic, data, NOW), window)
 
 
 def read_telemetry(message: Any, topic: str = METERING) -> TelemetryRecord:
@@ -50,7 +48,7 @@ def read_telemetry(message: Any, topic: str = METERING) -> TelemetryRecord:
 
 
 def refusal(message: Any, topic: str = METERING) -> str:
-    with pytest.raises(IngestRefused) as refused:
+    with pytest.raises(IngestMessageRefused) as refused:
         read(message, topic)
     return str(refused.value)
 
@@ -207,17 +205,19 @@ def test_status_alert_and_loads_are_read() -> None:
 @pytest.mark.parametrize(
     ("message", "kind"),
     [
-        (telemetry("v"), MessageKind.TELEMETRY),
-        ({"power_kw": 1}, MessageKind.TELEMETRY),
-        ({"op": "event", "status": "accepted"}, MessageKind.ACK),
-        ({"status": "online"}, MessageKind.STATUS),
-        ({"severity": "warning", "code": "c"}, MessageKind.ALERT),
-        ({"loads": []}, MessageKind.LOADS),
-        ({"mqttTopic": "ven/ack/v"}, MessageKind.ACK),
+        (telemetry("v"), IngestMessageKind.TELEMETRY),
+        ({"power_kw": 1}, IngestMessageKind.TELEMETRY),
+        ({"op": "event", "status": "accepted"}, IngestMessageKind.ACK),
+        ({"status": "online"}, IngestMessageKind.STATUS),
+        ({"severity": "warning", "code": "c"}, IngestMessageKind.ALERT),
+        ({"loads": []}, IngestMessageKind.LOADS),
+        ({"mqttTopic": "ven/ack/v"}, IngestMessageKind.ACK),
     ],
 )
-def test_a_record_without_a_topic_is_known_by_its_fields(message: Any, kind: MessageKind) -> None:
-    assert message_kind_of_payload(encode_json(message))[0] is kind
+def test_a_record_without_a_topic_is_known_by_its_fields(
+    message: Any, kind: IngestMessageKind
+) -> None:
+    assert decode_message_kind(encode_json(message))[0] is kind
 
 
 def test_a_record_like_nothing_known_is_refused() -> None:
@@ -239,13 +239,13 @@ json_values = st.recursive(
 )
 def test_whatever_comes_is_read_or_refused(changes: dict[str, Any], topic: str) -> None:
     message = json.dumps({**telemetry("v"), **changes}).encode()
-    with suppress(IngestRefused):
+    with suppress(IngestMessageRefused):
         read(message, topic)
 
 
 @given(st.binary(max_size=64), st.text(max_size=20))
 def test_no_bytes_at_all_can_do_more_than_be_refused(data: bytes, topic: str) -> None:
-    with pytest.raises(IngestRefused):
+    with pytest.raises(IngestMessageRefused):
         read(data, topic)
 
 
@@ -255,7 +255,7 @@ def test_a_panel_that_stays_the_same_is_one_object_and_one_that_changes_is_seen(
     def key_of(ven_id: str, **changes: Any) -> Any:
         loads = [{**load, **changes} for load in telemetry(ven_id)["loads"]]
         one = decode_message(
-            IncomingMessage(METERING, payload(ven_id, timestamp=NOW, loads=loads), NOW),
+            IngestMessage(METERING, payload(ven_id, timestamp=NOW, loads=loads), NOW),
             WINDOW,
             panels,
         )
@@ -269,9 +269,9 @@ def test_a_panel_that_stays_the_same_is_one_object_and_one_that_changes_is_seen(
     other = key_of("ven-1", priority=2)
     assert {load[4] for load in other} == {2}
     assert key_of("ven-1") is first
-    with pytest.raises(IngestRefused, match="priority"):
+    with pytest.raises(IngestMessageRefused, match="priority"):
         key_of("ven-1", priority=10**9)
-    with pytest.raises(IngestRefused, match="capacityKw"):
+    with pytest.raises(IngestMessageRefused, match="capacityKw"):
         key_of("ven-1", capacityKw=1e9)
 
 
@@ -281,7 +281,7 @@ def test_what_is_remembered_of_panels_is_bounded(monkeypatch: pytest.MonkeyPatch
     for number in range(100):
         ven_id = f"ven-{number}"
         one = decode_message(
-            IncomingMessage(METERING, payload(ven_id, timestamp=NOW), NOW), WINDOW, panels
+            IngestMessage(METERING, payload(ven_id, timestamp=NOW), NOW), WINDOW, panels
         )
         assert isinstance(one, TelemetryRecord)
     assert len(panels._of_ven) <= 10

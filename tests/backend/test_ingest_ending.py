@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from backend.config.backend_settings import BackendSettings
-from backend.ingest.ingest_health import database_trouble
-from backend.measure.event_measurement import run_measurement
+from backend.ingest.ingest_health import ingest_health_of_database
+from backend.measure.event_measurement import run_event_measurement
 from backend.process.timeouts import happens_within_timeout, result_within_timeout
-from backend.store.database import Database, first_line
-from backend.store.database_upkeep import run_upkeep
+from backend.store.database import Database
+from backend.store.database_errors import database_error_line
+from backend.store.database_upkeep import run_database_upkeep
 from ops.host.condition import wait_for_condition
 from tests.backend.builders import payload
 from tests.backend.conftest import Broker
@@ -73,8 +74,8 @@ def test_upkeep_and_measuring_finish_what_they_do_on_sqlite(
         settings = BackendSettings.from_environment({"DATABASE_URL": sqlite_url})
         other.execute("BEGIN IMMEDIATE")
         works = [
-            asyncio.create_task(run_upkeep(database, settings, stop)),
-            asyncio.create_task(run_measurement(database, settings, stop)),
+            asyncio.create_task(run_database_upkeep(database, settings, stop)),
+            asyncio.create_task(run_event_measurement(database, settings, stop)),
         ]
         while not database.engine.pool.checkedout():  # type: ignore[attr-defined]
             await asyncio.sleep(0.001)
@@ -100,7 +101,7 @@ def test_readiness_gives_up_on_a_database_without_breaking_it_off(
                 ended.set()
 
         database = Slow(sqlite_url)
-        assert "did not answer within" in (await database_trouble(database) or "")
+        assert "did not answer within" in (await ingest_health_of_database(database) or "")
         answers.set()
         assert await happens_within_timeout(ended, 60)
         await database.close()
@@ -128,5 +129,5 @@ def test_asked_to_end_while_its_database_is_locked_it_stores_first(
 
 def test_an_error_without_words_is_named() -> None:
     """A connection that takes too long raises one, and it must not end the process."""
-    assert first_line(TimeoutError()) == "TimeoutError"
-    assert first_line(OSError("first\nsecond")) == "first"
+    assert database_error_line(TimeoutError()) == "TimeoutError"
+    assert database_error_line(OSError("first\nsecond")) == "first"

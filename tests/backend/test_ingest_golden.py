@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend.ingest.ingest_message import IngestMessage
 from backend.ingest.ingest_records import (
     AckRecord,
     AlertRecord,
-    IncomingMessage,
     IngestRecord,
     LoadsRecord,
     LoadsSnapshotRecord,
@@ -40,7 +40,7 @@ AT = datetime.fromtimestamp(golden.TS, timezone.utc)
 
 def read(message: Any, topic: str) -> IngestRecord:
     window = plausible_times(golden.TS, retention=timedelta(days=30), ahead_sec=60.0)
-    return decode_message(IncomingMessage(topic, encode_json(message), golden.TS), window)
+    return decode_message(IngestMessage(topic, encode_json(message), golden.TS), window)
 
 
 def loads_of(record: LoadsRecord | None) -> list[tuple[Any, ...]]:

@@ -13,15 +13,18 @@ from sqlalchemy import Connection, select, text
 
 from backend.config.backend_settings import BackendSettings
 from backend.ingest import ingest_writer as ingest_writer
-from backend.ingest.ingest_records import IncomingMessage, IngestRecord
-from backend.ingest.ingest_writer import BatchOutcome, IngestWriter
+from backend.ingest.ingest_message import IngestMessage
+from backend.ingest.ingest_records import IngestRecord
+from backend.ingest.ingest_writer import IngestWriter, IngestWriterOutcome
+from backend.store.command_tables import CommandRow
 from backend.store.database import Database
-from backend.store.database_upkeep import apply_retention
-from backend.store.day_partitions import existing_partitions
-from backend.store.event_tables import CommandRow, EventRow, ParticipantRow
+from backend.store.database_upkeep import upkeep_retention
+from backend.store.day_partitions import existing_day_partitions
+from backend.store.event_tables import EventRow, ParticipantRow
 from backend.store.fleet_tables import VenStateRow
-from backend.store.table_base import utc_now
-from backend.store.telemetry_tables import DeadLetterRow, VenTelemetryRow
+from backend.store.ingest_tables import DeadLetterRow
+from backend.store.telemetry_tables import VenTelemetryRow
+from backend.store.utc_time import utc_now
 from tests.backend.builders import payload
 from VenAgent.contract.json_codec import encode_json
 
@@ -36,11 +39,11 @@ def writer(database: Database, database_url: str) -> IngestWriter:
     return IngestWriter(database, BackendSettings.from_environment({"DATABASE_URL": database_url}))
 
 
-def message(data: bytes, topic: str = METERING, received: float | None = None) -> IncomingMessage:
-    return IncomingMessage(topic, data, time.time() if received is None else received)
+def message(data: bytes, topic: str = METERING, received: float | None = None) -> IngestMessage:
+    return IngestMessage(topic, data, time.time() if received is None else received)
 
 
-def ack(ven_id: str, **fields: Any) -> IncomingMessage:
+def ack(ven_id: str, **fields: Any) -> IngestMessage:
     fields = {"op": "event", "venId": ven_id, "ts": time.time(), "ok": True, **fields}
     return message(encode_json(fields), f"ven/ack/{ven_id}")
 
@@ -90,7 +93,7 @@ async def test_one_poisoned_message_costs_none_of_the_others(
     poison = saying(inside)
     good = [message(payload("good", seq)) for seq in range(3)]
     outcome = await writer.store([*good[:2], message(poison, topic), good[2]], "mqtt")
-    assert outcome == BatchOutcome(stored=3, refused=1)
+    assert outcome == IngestWriterOutcome(stored=3, refused=1)
     (letter,) = await all_of(database, DeadLetterRow)
     assert (letter.payload, bool(letter.reason)) == (poison, True)
     assert len(await all_of(database, VenTelemetryRow)) == 3
@@ -102,14 +105,14 @@ async def test_what_reading_did_not_foresee_is_the_fault_of_one_message(
     """Were it raised, the batch would be tried again for ever, and nothing stored any more."""
     decode: Callable[..., IngestRecord] = ingest_writer.decode_message
 
-    def stumbling(one: IncomingMessage, *more: Any) -> IngestRecord:
+    def stumbling(one: IngestMessage, *more: Any) -> IngestRecord:
         if b'"seq":13' in one.payload:
             raise AttributeError("unforeseen")
         return decode(one, *more)
 
     monkeypatch.setattr(ingest_writer, "decode_message", stumbling)
     data = [message(payload("v", seq)) for seq in (12, 13, 14)]
-    assert await writer.store(data, "mqtt") == BatchOutcome(stored=2, refused=1)
+    assert await writer.store(data, "mqtt") == IngestWriterOutcome(stored=2, refused=1)
     (letter,) = await all_of(database, DeadLetterRow)
     assert letter.reason == "cannot be read: AttributeError: unforeseen"
 
@@ -118,13 +121,13 @@ async def test_a_far_time_makes_no_partition(database: Database, writer: IngestW
     def days(connection: Connection) -> int:
         if connection.dialect.name != "postgresql":
             return 0
-        return len(existing_partitions(connection, "ven_telemetry"))
+        return len(existing_day_partitions(connection, "ven_telemetry"))
 
     times = [time.time() + 86_400.0 * n for n in (-40, 1, 2, 400)]
     far = [message(payload("v", n, timestamp=moment)) for n, moment in enumerate(times)]
     async with database.engine.begin() as connection:
         before = await connection.run_sync(days)
-    assert await writer.store(far, "mqtt") == BatchOutcome(refused=4)
+    assert await writer.store(far, "mqtt") == IngestWriterOutcome(refused=4)
     async with database.engine.begin() as connection:
         assert await connection.run_sync(days) == before
 
@@ -136,8 +139,8 @@ async def test_an_agent_that_was_installed_anew_begins_its_numbers_again(
     old = [message(payload("v", seq, timestamp=now - 60 + seq)) for seq in (1, 2, 3)]
     new = [message(payload("v", seq, timestamp=now - 30 + seq)) for seq in (1, 2, 3)]
     back = [message(payload("v", 4, timestamp=now - 59))]  # its clock was put back
-    assert await writer.store([*old, *new, *back], "mqtt") == BatchOutcome(stored=7)
-    assert await writer.store([*old, *new, *back], "mqtt") == BatchOutcome(duplicates=7)
+    assert await writer.store([*old, *new, *back], "mqtt") == IngestWriterOutcome(stored=7)
+    assert await writer.store([*old, *new, *back], "mqtt") == IngestWriterOutcome(duplicates=7)
 
 
 async def test_a_ven_that_catches_up_after_an_outage_is_seen_and_its_state_stays(
@@ -209,10 +212,10 @@ async def test_a_partition_under_another_name_is_left_alone(postgresql_url: str)
     async with database.engine.begin() as connection:
         statement = "CREATE TABLE ven_telemetry_rest PARTITION OF ven_telemetry DEFAULT"
         await connection.execute(text(statement))
-    await apply_retention(database, settings, utc_now() + timedelta(days=40))
+    await upkeep_retention(database, settings, utc_now() + timedelta(days=40))
     assert await IngestWriter(database, settings).store(
         [message(payload("v"))], "mqtt"
-    ) == BatchOutcome(1)
+    ) == IngestWriterOutcome(1)
     async with database.engine.begin() as connection:
         assert await connection.scalar(text("SELECT to_regclass('ven_telemetry_rest')"))
     await database.close()

@@ -17,13 +17,14 @@ from moto import mock_aws
 from sqlalchemy import func, select, text, update
 
 from backend.config.backend_settings import BackendSettings
-from backend.ingest.ingest_pipeline import StoreHealth
+from backend.ingest.ingest_pipeline import IngestPipelineState
 from backend.ingest.ingest_writer import IngestWriter
 from backend.ingest.kinesis_source import KinesisSource
+from backend.store.command_tables import CommandAckRow
 from backend.store.database import Database
-from backend.store.event_tables import VenAckRow
-from backend.store.table_base import utc_now
-from backend.store.telemetry_tables import DeadLetterRow, KinesisShardRow, VenTelemetryRow
+from backend.store.ingest_tables import DeadLetterRow, KinesisShardRow
+from backend.store.telemetry_tables import VenTelemetryRow
+from backend.store.utc_time import utc_now
 from tests.backend.builders import telemetry
 from VenAgent.contract.json_codec import encode_json
 
@@ -87,7 +88,7 @@ async def worker(
     )
     database = Database(url)
     source = KinesisSource(
-        database, IngestWriter(database, settings), settings, StoreHealth(), client
+        database, IngestWriter(database, settings), settings, IngestPipelineState(), client
     )
     task = asyncio.create_task(source.run())
     try:
@@ -142,7 +143,7 @@ async def test_records_of_all_shards_are_stored_by_their_kind(
         await stored(ask, 200)
 
         async def all_of_it() -> bool:
-            return (await ask(count_of(VenAckRow)))[0][0] == 1 and (
+            return (await ask(count_of(CommandAckRow)))[0][0] == 1 and (
                 await ask(count_of(DeadLetterRow))
             )[0][0] == 2
 

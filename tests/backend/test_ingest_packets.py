@@ -14,16 +14,16 @@ from backend.mqtt.mqtt_packets import (
     CONNACK,
     DISCONNECT,
     SUBACK,
-    ControlPacket,
-    MalformedPacket,
-    PublishPacket,
+    MalformedMqttPacket,
+    MqttControlPacket,
+    MqttPublishPacket,
     connect_packet,
+    packet_reason,
+    packet_reason_text,
+    packet_session_present,
     puback_packets,
-    reason_of,
-    reason_text,
-    reasons_of_suback,
-    session_present,
     split_packets,
+    suback_packet_reasons,
     subscribe_packet,
 )
 
@@ -70,14 +70,16 @@ def test_packets_are_found_wherever_the_stream_is_cut(
         found += some
         rest = rest[used:]
     assert rest == b""
-    assert found == [PublishPacket(topic, payload, number) for topic, payload, number, _ in sent]
+    assert found == [
+        MqttPublishPacket(topic, payload, number) for topic, payload, number, _ in sent
+    ]
 
 
 @pytest.mark.parametrize(
     "stream", [b"\x30\xff\xff\xff\xff\x01", b"\x32\x05\x00\x01t\x00\x01", b"\x30\x02\x00\x09"]
 )
 def test_what_is_not_mqtt_is_told(stream: bytes) -> None:
-    with pytest.raises((MalformedPacket, IndexError)):
+    with pytest.raises((MalformedMqttPacket, IndexError)):
         split_packets(stream)
 
 
@@ -85,17 +87,21 @@ def test_answers_are_read() -> None:
     (connack, suback, gone), _ = split_packets(
         b"\x20\x03\x01\x00\x00\x90\x05\x00\x01\x00\x01\x87\xe0\x02\x8e\x00"
     )
-    assert isinstance(connack, ControlPacket)
-    assert isinstance(suback, ControlPacket)
-    assert isinstance(gone, ControlPacket)
-    assert (connack.kind, session_present(connack), reason_of(connack)) == (CONNACK, True, 0)
-    assert (suback.kind, reasons_of_suback(suback)) == (SUBACK, [1, 0x87])
-    assert (gone.kind, reason_text(reason_of(gone))) == (
+    assert isinstance(connack, MqttControlPacket)
+    assert isinstance(suback, MqttControlPacket)
+    assert isinstance(gone, MqttControlPacket)
+    assert (connack.kind, packet_session_present(connack), packet_reason(connack)) == (
+        CONNACK,
+        True,
+        0,
+    )
+    assert (suback.kind, suback_packet_reasons(suback)) == (SUBACK, [1, 0x87])
+    assert (gone.kind, packet_reason_text(packet_reason(gone))) == (
         DISCONNECT,
         "another client connected with our client id",
     )
-    assert reason_of(ControlPacket(DISCONNECT, b"")) == 0
-    assert reason_text(0xFE) == "reason code 0xFE"
+    assert packet_reason(MqttControlPacket(DISCONNECT, b"")) == 0
+    assert packet_reason_text(0xFE) == "reason code 0xFE"
 
 
 def test_acknowledgements_are_in_order() -> None:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select
 
 from backend.config.backend_settings import BackendSettings
-from backend.ingest.ingest_pipeline import IngestPipeline, StoreHealth
+from backend.ingest.ingest_pipeline import IngestPipeline, IngestPipelineState
 from backend.ingest.ingest_writer import IngestWriter
 from backend.ingest.mqtt_source import MqttSource
 from backend.mqtt.mqtt_connection import MqttConnection
@@ -52,7 +52,7 @@ class Side:
         self.settings = BackendSettings.from_environment({"DATABASE_URL": url, **variables})
         self.database = Database(url)
         writer = IngestWriter(self.database, self.settings)
-        self.pipeline = IngestPipeline(writer, self.settings, StoreHealth())
+        self.pipeline = IngestPipeline(writer, self.settings, IngestPipelineState())
 
     def connect(self, connack: bytes) -> tuple[MqttConnection, Transport]:
         transport, mqtt = Transport(), self.settings.mqtt

@@ -13,27 +13,28 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.config.backend_settings import BackendSettings
-from backend.ingest.ingest_records import IncomingMessage
-from backend.ingest.ingest_writer import BatchOutcome, IngestWriter, StopStoring
+from backend.ingest.ingest_message import IngestMessage
+from backend.ingest.ingest_writer import IngestWriter, IngestWriterOutcome, IngestWriterStopped
+from backend.store.command_tables import CommandAckRow, CommandRow
 from backend.store.database import Database
 from backend.store.database_upkeep import (
-    apply_retention,
-    quarter_hour_of,
-    sum_up_quarter_hours,
-    update_ven_statuses,
+    upkeep_quarter_hour,
+    upkeep_quarter_hours,
+    upkeep_retention,
+    upkeep_ven_statuses,
 )
-from backend.store.day_partitions import create_partitions, drop_old_days
-from backend.store.event_tables import CommandRow, EventRow, ParticipantRow, VenAckRow
+from backend.store.day_partitions import create_day_partitions, drop_old_day_partitions
+from backend.store.event_tables import EventRow, ParticipantRow
 from backend.store.fleet_tables import LoadSetRow, VenRow, VenStateRow
+from backend.store.ingest_tables import DeadLetterRow
 from backend.store.statuses import ONLINE
-from backend.store.table_base import utc_now
 from backend.store.telemetry_tables import (
-    DeadLetterRow,
-    QuarterHourDueRow,
-    QuarterHourRow,
+    TelemetryQuarterHourDueRow,
+    TelemetryQuarterHourRow,
     VenAlertRow,
     VenTelemetryRow,
 )
+from backend.store.utc_time import utc_now
 from tests.backend.builders import payload, telemetry
 from VenAgent.contract.json_codec import encode_json
 
@@ -50,14 +51,14 @@ def writer(database: Database, settings: BackendSettings) -> IngestWriter:
     return IngestWriter(database, settings)
 
 
-def message(data: bytes, topic: str = "volttron/metering") -> IncomingMessage:
-    return IncomingMessage(topic, data, time.time())
+def message(data: bytes, topic: str = "volttron/metering") -> IngestMessage:
+    return IngestMessage(topic, data, time.time())
 
 
-def ack(ven_id: str, *, received: float | None = None, **fields: Any) -> IncomingMessage:
+def ack(ven_id: str, *, received: float | None = None, **fields: Any) -> IngestMessage:
     now = time.time()
     fields = {"op": "event", "venId": ven_id, "ts": now, "ok": True, **fields}
-    return IncomingMessage(f"ven/ack/{ven_id}", encode_json(fields), received or now)
+    return IngestMessage(f"ven/ack/{ven_id}", encode_json(fields), received or now)
 
 
 async def count(database: Database, table: Any) -> int:
@@ -74,7 +75,7 @@ async def test_telemetry_registers_its_ven_and_is_stored_with_its_loads(
     database: Database, writer: IngestWriter
 ) -> None:
     data = [message(payload(f"ven-{n}", seq)) for n in range(3) for seq in (1, 2)]
-    assert await writer.store(data, "mqtt") == BatchOutcome(stored=6)
+    assert await writer.store(data, "mqtt") == IngestWriterOutcome(stored=6)
     vens = await all_of(database, VenRow)
     assert sorted(ven.id for ven in vens) == ["ven-0", "ven-1", "ven-2"]
     assert {ven.status for ven in vens} == {"online"}
@@ -93,12 +94,12 @@ async def test_what_comes_again_is_stored_once_and_counted(
 ) -> None:
     data = [message(payload("ven-1", seq)) for seq in range(20)]
     acks = [ack("ven-1", correlationId=f"c{n}", event_id="e") for n in range(5)]
-    assert await writer.store([*data, *acks, *data[:5]], "mqtt") == BatchOutcome(25, 5)
+    assert await writer.store([*data, *acks, *data[:5]], "mqtt") == IngestWriterOutcome(25, 5)
     again = [*data[10:], *acks, message(payload("ven-1", 99))]
-    assert await writer.store(again, "mqtt") == BatchOutcome(1, 15)
-    assert await writer.store(again, "mqtt") == BatchOutcome(0, 16)
+    assert await writer.store(again, "mqtt") == IngestWriterOutcome(1, 15)
+    assert await writer.store(again, "mqtt") == IngestWriterOutcome(0, 16)
     assert await count(database, VenTelemetryRow) == 21
-    assert await count(database, VenAckRow) == 5
+    assert await count(database, CommandAckRow) == 5
 
 
 async def test_bad_messages_go_to_the_dead_letters_and_the_others_are_stored(
@@ -108,7 +109,7 @@ async def test_bad_messages_go_to_the_dead_letters_and_the_others_are_stored(
     mixed = [message(payload("ven-1", seq)) for seq in range(10)]
     for at, data in enumerate(bad):
         mixed.insert(at * 3, message(data))
-    assert await writer.store(mixed, "mqtt") == BatchOutcome(stored=10, refused=4)
+    assert await writer.store(mixed, "mqtt") == IngestWriterOutcome(stored=10, refused=4)
     letters = await all_of(database, DeadLetterRow)
     assert sorted(letter.payload for letter in letters) == sorted(bad)
     assert all(letter.reason and letter.topic == "volttron/metering" for letter in letters)
@@ -128,7 +129,7 @@ async def test_a_message_the_database_itself_refuses_is_found_among_the_others(
     async with database.engine.begin() as connection:
         await connection.execute(text(trigger))
     data = [message(payload("ven-1", seq)) for seq in range(40)]
-    assert await writer.store(data, "mqtt") == BatchOutcome(stored=39, refused=1)
+    assert await writer.store(data, "mqtt") == IngestWriterOutcome(stored=39, refused=1)
     (letter,) = await all_of(database, DeadLetterRow)
     assert letter.payload == data[13].payload
     assert "the database refuses it" in letter.reason
@@ -141,12 +142,12 @@ async def test_partitions_that_were_dropped_are_made_again(
 
     def drop(connection: Connection) -> None:
         tomorrow = utc_now() + timedelta(days=1)
-        drop_old_days(connection, "ven_telemetry", tomorrow)
+        drop_old_day_partitions(connection, "ven_telemetry", tomorrow)
 
     async with database.engine.begin() as connection:
         await connection.run_sync(drop)
     assert await count(database, VenTelemetryRow) == 0
-    assert await writer.store([message(payload("ven-1", 2))], "mqtt") == BatchOutcome(1)
+    assert await writer.store([message(payload("ven-1", 2))], "mqtt") == IngestWriterOutcome(1)
     assert await count(database, DeadLetterRow) == 0
 
 
@@ -166,10 +167,8 @@ async def test_states_are_stored_now_and_then_and_never_go_back(
 ) -> None:
     now = time.time()
 
-    def at(received: float, seq: int, timestamp: float) -> IncomingMessage:
-        return IncomingMessage(
-            "volttron/metering", payload("v", seq, timestamp=timestamp), received
-        )
+    def at(received: float, seq: int, timestamp: float) -> IngestMessage:
+        return IngestMessage("volttron/metering", payload("v", seq, timestamp=timestamp), received)
 
     for seq, expected in ((1, 1), (2, 1), (3, 3)):
         await writer.store([at(now + 2.5 * seq, seq, now + seq)], "mqtt")
@@ -217,7 +216,7 @@ async def test_an_ack_answers_its_command_and_tells_the_participant(
         shed_basis="predicted",
         baseline_kw=9.0,
     )
-    assert await writer.store([accepted], "mqtt") == BatchOutcome(1)
+    assert await writer.store([accepted], "mqtt") == IngestWriterOutcome(1)
     measured = ack("v", status="measured", correlationId="c", event_id="e", actual_shed_kw=4.5)
     restored = ack("v", op="restore", status="success", correlationId="r", event_id="e")
     rebound = ack("v", status="rebound", correlationId="c", event_id="e", reason_code="x")
@@ -227,7 +226,7 @@ async def test_an_ack_answers_its_command_and_tells_the_participant(
     (part,) = await all_of(database, ParticipantRow)
     assert (part.status, part.actual_shed_kw, part.baseline_kw) == ("measured", 4.5, 9.0)
     assert part.response_ms == pytest.approx(2000.0, abs=2.0)
-    stored = {row.status: row for row in await all_of(database, VenAckRow)}
+    stored = {row.status: row for row in await all_of(database, CommandAckRow)}
     assert set(stored) == {"accepted", "measured", "success", "rebound"}
     assert stored["accepted"].raw_payload["shed_basis"] == "predicted"
 
@@ -242,7 +241,7 @@ async def test_an_ack_without_an_event_is_tied_by_its_correlation_id(
     mine = ack("v", op="restore", status="success", correlationId="r-1")
     others = ack("w", op="restore", status="success", correlationId="r-1")
     await writer.store([mine, others, ack("v", op="ping", status="success")], "mqtt")
-    found = {(row.ven_id, row.op): row.event_id for row in await all_of(database, VenAckRow)}
+    found = {(row.ven_id, row.op): row.event_id for row in await all_of(database, CommandAckRow)}
     assert found == {("v", "restore"): "e", ("w", "restore"): None, ("v", "ping"): None}
 
 
@@ -257,7 +256,7 @@ async def test_maintenance_is_ended_by_an_operator_only(
     for later in (0, 3_600):
         async with database.engine.begin() as connection:
             now = utc_now() + timedelta(seconds=later)
-            await update_ven_statuses(connection, settings, now)
+            await upkeep_ven_statuses(connection, settings, now)
         (ven,) = await all_of(database, VenRow)
         assert ven.status == "maintenance"
 
@@ -269,7 +268,7 @@ async def test_the_state_tells_who_takes_part_and_what_was_ever_drawn(
     out = {"state": "opted_out", "until_ts": now + 600, "reason_code": "person"}
     first = payload("v", 1, timestamp=now - 10, usedPowerKw=7.0, availability=out)
     async with database.engine.begin() as connection:
-        await connection.run_sync(create_partitions, [utc_now().date()])
+        await connection.run_sync(create_day_partitions, [utc_now().date()])
     await writer.store([message(first)], "mqtt")
     (state,) = await all_of(database, VenStateRow)
     assert (state.availability, state.availability_reason) == ("opted_out", "person")
@@ -306,8 +305,8 @@ async def test_alerts_and_loads_snapshots_are_stored_once(
     )
     loads = encode_json({"venId": "v", "timestamp": time.time(), "loads": telemetry("v")["loads"]})
     data = [message(said, "ven/alerts/v"), message(loads, "ven/loads/v")]
-    assert await writer.store(data, "mqtt") == BatchOutcome(2)
-    assert await writer.store(data, "mqtt") == BatchOutcome(0, 2)
+    assert await writer.store(data, "mqtt") == IngestWriterOutcome(2)
+    assert await writer.store(data, "mqtt") == IngestWriterOutcome(0, 2)
     (alert,) = await all_of(database, VenAlertRow)
     assert alert.context == {"circuit": "hvac"}
     async with database.sessions() as session:
@@ -317,7 +316,7 @@ async def test_alerts_and_loads_snapshots_are_stored_once(
 async def test_status_and_silence_decide_who_is_online(
     database: Database, writer: IngestWriter, settings: BackendSettings
 ) -> None:
-    def status(word: str) -> IncomingMessage:
+    def status(word: str) -> IngestMessage:
         return message(
             encode_json({"venId": "v", "status": word, "ts": 1, "bootId": "b"}), "ven/status/v"
         )
@@ -325,7 +324,7 @@ async def test_status_and_silence_decide_who_is_online(
     async def now_is(later_sec: float) -> tuple[str, str | None]:
         async with database.engine.begin() as connection:
             now = utc_now() + timedelta(seconds=later_sec)
-            await update_ven_statuses(connection, settings, now)
+            await upkeep_ven_statuses(connection, settings, now)
         (ven,) = await all_of(database, VenRow)
         return ven.status, ven.boot_id
 
@@ -350,9 +349,9 @@ async def test_a_checkpoint_belongs_to_the_batch(database: Database, writer: Ing
         )
 
     async def lost(_connection: AsyncConnection) -> None:
-        raise StopStoring
+        raise IngestWriterStopped
 
-    with pytest.raises(StopStoring):
+    with pytest.raises(IngestWriterStopped):
         await writer.store([message(payload("v", 1))], "kinesis", lost)
     assert await count(database, VenTelemetryRow) == 0
     await writer.store([message(payload("v", 1))], "kinesis", checkpoint)
@@ -362,33 +361,33 @@ async def test_a_checkpoint_belongs_to_the_batch(database: Database, writer: Ing
 async def test_a_quarter_of_an_hour_is_summed_up_and_again_when_telemetry_comes_late(
     database: Database, writer: IngestWriter
 ) -> None:
-    start = quarter_hour_of(utc_now() - timedelta(hours=1))
+    start = upkeep_quarter_hour(utc_now() - timedelta(hours=1))
 
-    def sample(seq: int, power_kw: float, **changes: Any) -> IncomingMessage:
+    def sample(seq: int, power_kw: float, **changes: Any) -> IngestMessage:
         moment = start.timestamp() + seq
         return message(payload("v", seq, timestamp=moment, usedPowerKw=power_kw, **changes))
 
     await writer.store([sample(1, 2.0), sample(2, 4.0), sample(3, 99.0, quality="stale")], "mqtt")
-    assert await sum_up_quarter_hours(database, utc_now()) == 1
-    (sums,) = await all_of(database, QuarterHourRow)
+    assert await upkeep_quarter_hours(database, utc_now()) == 1
+    (sums,) = await all_of(database, TelemetryQuarterHourRow)
     assert (sums.start, sums.used_power_kw, sums.samples, sums.in_event) == (start, 3.0, 2, False)
-    assert await count(database, QuarterHourDueRow) == 0
+    assert await count(database, TelemetryQuarterHourDueRow) == 0
     await writer.store([sample(4, 6.0, eventId="e")], "mqtt")
-    assert await sum_up_quarter_hours(database, utc_now()) == 1
-    (sums,) = await all_of(database, QuarterHourRow)
+    assert await upkeep_quarter_hours(database, utc_now()) == 1
+    (sums,) = await all_of(database, TelemetryQuarterHourRow)
     assert (sums.used_power_kw, sums.samples, sums.in_event) == (4.0, 3, True)
     await writer.store([message(payload("v", 5))], "mqtt")
-    assert await sum_up_quarter_hours(database, utc_now()) == 0  # this one is not over
+    assert await upkeep_quarter_hours(database, utc_now()) == 0  # this one is not over
 
 
 async def test_retention_drops_what_is_old(
     database: Database, writer: IngestWriter, settings: BackendSettings
 ) -> None:
     await writer.store([message(payload("v")), message(b"bad")], "mqtt")
-    await apply_retention(database, settings, utc_now())
+    await upkeep_retention(database, settings, utc_now())
     assert (await count(database, VenTelemetryRow), await count(database, DeadLetterRow)) == (1, 1)
     later = datetime.now(timezone.utc) + timedelta(days=32)
-    await apply_retention(database, settings, later)
+    await upkeep_retention(database, settings, later)
     assert (await count(database, VenTelemetryRow), await count(database, DeadLetterRow)) == (0, 0)
 
 
@@ -403,9 +402,9 @@ async def test_a_reader_of_an_old_day_delays_the_retention_and_not_the_ingest(
     async with database.engine.connect() as reader:
         await reader.execute(select(VenTelemetryRow.seq))  # and its transaction stays open
         with pytest.raises(DBAPIError, match="lock timeout"):
-            await apply_retention(database, settings, later)
-        assert await writer.store([message(payload("v", 2))], "mqtt") == BatchOutcome(1)
-    await apply_retention(database, settings, later)
+            await upkeep_retention(database, settings, later)
+        assert await writer.store([message(payload("v", 2))], "mqtt") == IngestWriterOutcome(1)
+    await upkeep_retention(database, settings, later)
     assert await count(database, VenTelemetryRow) == 0
     await database.close()
 
@@ -417,7 +416,7 @@ async def test_two_writers_store_the_same_messages_once(
     acks = [ack(f"ven-{n}", correlationId=f"c{n}", event_id="e") for n in range(50)]
     writers = [IngestWriter(database, settings) for _ in range(2)]
 
-    async def store(writer: IngestWriter, messages: list[IncomingMessage]) -> BatchOutcome:
+    async def store(writer: IngestWriter, messages: list[IngestMessage]) -> IngestWriterOutcome:
         for _ in range(20):  # a deadlock or a locked file is tried again, as the pipeline does
             try:
                 return await writer.store(messages, "mqtt")

@@ -11,40 +11,40 @@ import pytest
 from sqlalchemy import insert, select
 
 from backend.config.backend_settings import BackendSettings
-from backend.config.settings_block import SettingsError
-from backend.ingest.ingest_records import IncomingMessage
+from backend.config.settings_block import SettingsBlockError
+from backend.ingest.ingest_message import IngestMessage
 from backend.ingest.ingest_writer import IngestWriter
-from backend.measure.event_measurement import measure_next
-from backend.measure.ven_baseline import PreEventPower, VenBaseline, choose_ven_baseline
+from backend.measure.event_measurement import measure_next_event
+from backend.measure.ven_baseline import VenBaseline, VenBaselineTelemetry, choose_ven_baseline
 from backend.measure.ven_performance import (
-    EventWindow,
-    MeterSlice,
-    measure_performance,
-    total_performance,
+    VenPerformanceSlice,
+    VenPerformanceWindow,
+    measure_ven_performance,
+    total_ven_performance,
 )
 from backend.store.database import Database
-from backend.store.database_upkeep import quarter_hour_of
+from backend.store.database_upkeep import upkeep_quarter_hour
 from backend.store.event_tables import WHOLE_EVENT, EventPerformanceRow, EventRow, ParticipantRow
-from backend.store.table_base import utc_now
-from backend.store.telemetry_tables import QuarterHourRow
+from backend.store.telemetry_tables import TelemetryQuarterHourRow
+from backend.store.utc_time import utc_now
 from tests.backend.builders import payload
 from VenAgent.baseline.baseline import Baseline
 from VenAgent.baseline.intervals import INTERVAL_SEC, IntervalHistory
 from VenAgent.baseline.measured_power import MeasuredPower
 
-HOUR = EventWindow(0.0, 3_600.0)
-FULL = PreEventPower(mean_kw=10.0, last_kw=9.0, samples=60, span_sec=295.0)
+HOUR = VenPerformanceWindow(0.0, 3_600.0)
+FULL = VenBaselineTelemetry(mean_kw=10.0, last_kw=9.0, samples=60, span_sec=295.0)
 
 
 def flat(kw: float, trust: float = 1.0) -> VenBaseline:
     return VenBaseline(Baseline(kw, "pre_event_mean", 60), trust)
 
 
-def slices(kw: float, samples: int = 180) -> list[MeterSlice]:
-    return [MeterSlice(at * INTERVAL_SEC, kw, samples) for at in range(4)]
+def slices(kw: float, samples: int = 180) -> list[VenPerformanceSlice]:
+    return [VenPerformanceSlice(at * INTERVAL_SEC, kw, samples) for at in range(4)]
 
 
-def chosen_for_the_hour(method: str, before: PreEventPower | None) -> VenBaseline | None:
+def chosen_for_the_hour(method: str, before: VenBaselineTelemetry | None) -> VenBaseline | None:
     history = IntervalHistory()
     return choose_ven_baseline(method, before, history, start_ts=HOUR.start, end_ts=HOUR.end)
 
@@ -55,22 +55,22 @@ def chosen_for_the_hour(method: str, before: PreEventPower | None) -> VenBaselin
 @pytest.mark.parametrize(("samples", "span_sec"), [(2, 0.0), (60, 1e-6), (1, 0.0), (2, 5.0)])
 def test_samples_of_one_moment_tell_no_interval(samples: int, span_sec: float) -> None:
     """A telemetry that was split has several; a division by their distance must not stop us."""
-    before = PreEventPower(mean_kw=10.0, last_kw=10.0, samples=samples, span_sec=span_sec)
-    found = measure_performance(6.0, HOUR, slices(7.0), flat(10.0), before.interval_sec)
+    before = VenBaselineTelemetry(mean_kw=10.0, last_kw=10.0, samples=samples, span_sec=span_sec)
+    found = measure_ven_performance(6.0, HOUR, slices(7.0), flat(10.0), before.interval_sec)
     assert 1 <= found.expected_samples <= 36_000
     assert found.average_kw == pytest.approx(7.0)
 
 
 def test_two_readings_are_no_settlement() -> None:
-    found = measure_performance(6.0, HOUR, [MeterSlice(0, 7.0, 2)], flat(10.0))
+    found = measure_ven_performance(6.0, HOUR, [VenPerformanceSlice(0, 7.0, 2)], flat(10.0))
     assert (found.achieved_shed_kw, found.delivered_kwh, found.confidence) == (None, None, 0.0)
     assert found.average_kw == pytest.approx(7.0)
 
 
 def test_agent_and_operator_give_the_same_when_the_meter_dies_in_mid_event() -> None:
     """Read every 5 s for 20 minutes of the hour: 3 kW below the baseline while it was seen."""
-    found = measure_performance(
-        6.0, HOUR, [MeterSlice(0, 7.0, 180), MeterSlice(900, 7.0, 60)], flat(10.0)
+    found = measure_ven_performance(
+        6.0, HOUR, [VenPerformanceSlice(0, 7.0, 180), VenPerformanceSlice(900, 7.0, 60)], flat(10.0)
     )
     metered = MeasuredPower()
     for number in range(241):
@@ -82,7 +82,7 @@ def test_agent_and_operator_give_the_same_when_the_meter_dies_in_mid_event() -> 
 
 
 def test_an_hour_at_seven_of_ten_kw_delivered_three_kwh() -> None:
-    found = measure_performance(6.0, HOUR, slices(7.0), flat(10.0))
+    found = measure_ven_performance(6.0, HOUR, slices(7.0), flat(10.0))
     assert found.achieved_shed_kw == pytest.approx(3.0)
     assert found.delivered_kwh == pytest.approx(3.0)
     assert found.shed_percentage == pytest.approx(50.0)
@@ -92,14 +92,14 @@ def test_an_hour_at_seven_of_ten_kw_delivered_three_kwh() -> None:
 
 
 def test_time_without_telemetry_delivers_nothing_and_lowers_the_confidence() -> None:
-    found = measure_performance(3.0, HOUR, slices(7.0)[:2], flat(10.0))
+    found = measure_ven_performance(3.0, HOUR, slices(7.0)[:2], flat(10.0))
     assert found.achieved_shed_kw == pytest.approx(3.0)
     assert found.delivered_kwh == pytest.approx(1.5)
     assert found.confidence == pytest.approx(0.5)
 
 
 def test_more_power_than_the_baseline_is_a_negative_delivery() -> None:
-    found = measure_performance(3.0, HOUR, slices(12.0), flat(10.0))
+    found = measure_ven_performance(3.0, HOUR, slices(12.0), flat(10.0))
     assert found.delivered_kwh == pytest.approx(-2.0)
     assert found.shed_percentage == pytest.approx(-200.0 / 3)
 
@@ -107,19 +107,21 @@ def test_more_power_than_the_baseline_is_a_negative_delivery() -> None:
 def test_a_baseline_by_quarter_hours_is_compared_with_each() -> None:
     profile = tuple((at * INTERVAL_SEC, 10.0 + at) for at in range(4))
     chosen = VenBaseline(Baseline(11.5, "ten_of_ten", 10, profile=profile), 1.0)
-    found = measure_performance(4.0, HOUR, slices(8.0), chosen)
+    found = measure_ven_performance(4.0, HOUR, slices(8.0), chosen)
     assert found.baseline_kw == pytest.approx(11.5)
     assert found.delivered_kwh == pytest.approx(3.5)
 
 
 def test_nothing_is_invented_for_a_ven_without_telemetry() -> None:
-    found = measure_performance(4.0, HOUR, [], flat(10.0))
+    found = measure_ven_performance(4.0, HOUR, [], flat(10.0))
     assert (found.achieved_shed_kw, found.delivered_kwh, found.confidence) == (None, None, 0.0)
-    assert measure_performance(4.0, HOUR, slices(7.0), None).average_kw == 7.0
+    assert measure_ven_performance(4.0, HOUR, slices(7.0), None).average_kw == 7.0
 
 
 def test_a_slow_reporter_covers_the_time_too() -> None:
-    found = measure_performance(3.0, HOUR, slices(7.0, samples=15), flat(10.0), interval_sec=60.0)
+    found = measure_ven_performance(
+        3.0, HOUR, slices(7.0, samples=15), flat(10.0), interval_sec=60.0
+    )
     assert found.confidence == pytest.approx(1.0)
     assert found.expected_samples == 60
 
@@ -129,12 +131,12 @@ def test_a_slow_reporter_covers_the_time_too() -> None:
     [
         ("pre_event_mean", FULL, ("pre_event_mean", 10.0, 1.0)),
         ("meter_before", FULL, ("meter_before", 9.0, 0.5)),
-        ("pre_event_mean", PreEventPower(10.0, 9.0, 5, 20.0), ("present_power", 9.0, 0.5)),
+        ("pre_event_mean", VenBaselineTelemetry(10.0, 9.0, 5, 20.0), ("present_power", 9.0, 0.5)),
         ("high_4_of_5", FULL, ("pre_event_mean", 10.0, 1.0)),
     ],
 )
 def test_the_baseline_is_the_one_asked_for_or_the_next_there_is_history_for(
-    method: str, before: PreEventPower, expected: tuple[str, float, float]
+    method: str, before: VenBaselineTelemetry, expected: tuple[str, float, float]
 ) -> None:
     found = chosen_for_the_hour(method, before)
     assert found is not None
@@ -148,18 +150,18 @@ def test_without_any_telemetry_there_is_no_baseline() -> None:
 
 
 def test_the_whole_is_the_sum_and_knows_what_is_missing() -> None:
-    known = measure_performance(3.0, HOUR, slices(7.0), flat(10.0))
-    unknown = measure_performance(3.0, HOUR, [], None)
-    whole = total_performance(6.0, [known, known, unknown])
+    known = measure_ven_performance(3.0, HOUR, slices(7.0), flat(10.0))
+    unknown = measure_ven_performance(3.0, HOUR, [], None)
+    whole = total_ven_performance(6.0, [known, known, unknown])
     assert (whole.achieved_shed_kw, whole.delivered_kwh) == (pytest.approx(6.0), pytest.approx(6.0))
     assert whole.shed_percentage == pytest.approx(100.0)
     assert whole.confidence == pytest.approx(2 / 3)
-    nothing = total_performance(6.0, [])
+    nothing = total_ven_performance(6.0, [])
     assert (nothing.achieved_shed_kw, nothing.confidence) == (None, 0.0)
 
 
 def test_a_time_zone_that_is_none_is_refused_with_how_to_write_it() -> None:
-    with pytest.raises(SettingsError, match="Europe/Berlin"):
+    with pytest.raises(SettingsBlockError, match="Europe/Berlin"):
         BackendSettings.from_environment({"MEASURE_TIMEZONE": "Mars/Base"})
 
 
@@ -169,7 +171,7 @@ START = utc_now() - timedelta(minutes=40)
 LENGTH = timedelta(minutes=20)
 
 
-def samples(ven_id: str, power_kw: float, shed_kw: float) -> Iterator[IncomingMessage]:
+def samples(ven_id: str, power_kw: float, shed_kw: float) -> Iterator[IngestMessage]:
     """Every 30 s from ten minutes before the event until five after it."""
     for n in range(70):
         at = START - timedelta(minutes=10) + n * timedelta(seconds=30)
@@ -181,7 +183,7 @@ def samples(ven_id: str, power_kw: float, shed_kw: float) -> Iterator[IncomingMe
             usedPowerKw=power_kw - (shed_kw if during else 0.0),
             eventId="e" if during else None,
         )
-        yield IncomingMessage("volttron/metering", data, time.time())
+        yield IngestMessage("volttron/metering", data, time.time())
 
 
 async def an_event(database: Database, settings: BackendSettings, **fields: Any) -> None:
@@ -217,8 +219,8 @@ async def test_an_event_that_is_over_is_measured_once(
 ) -> None:
     settings = BackendSettings.from_environment({"DATABASE_URL": database_url})
     await an_event(database, settings)
-    assert await measure_next(database, settings, utc_now()) == "e"
-    assert await measure_next(database, settings, utc_now()) is None
+    assert await measure_next_event(database, settings, utc_now()) == "e"
+    assert await measure_next_event(database, settings, utc_now()) is None
     rows = await rows_of(database)
     assert set(rows) == {"v1", "v2", "silent", WHOLE_EVENT}
     one = rows["v1"]
@@ -251,7 +253,7 @@ async def test_an_event_that_never_began_or_is_not_over_is_not_measured(
 ) -> None:
     settings = BackendSettings.from_environment({"DATABASE_URL": database_url})
     await an_event(database, settings, **fields)
-    assert await measure_next(database, settings, utc_now()) is None
+    assert await measure_next_event(database, settings, utc_now()) is None
     assert await rows_of(database) == {}
 
 
@@ -267,12 +269,12 @@ async def test_an_event_that_cannot_be_measured_keeps_no_other_waiting(
         session.add(EventRow(id="odd", requested_reduction_kw=1.0, status="completed", **times))
 
     def together_but(requested_kw: float, *more: Any) -> Any:
-        return 1 / 0 if requested_kw == 1.0 else total_performance(requested_kw, *more)
+        return 1 / 0 if requested_kw == 1.0 else total_ven_performance(requested_kw, *more)
 
-    monkeypatch.setattr("backend.measure.event_measurement.total_performance", together_but)
-    assert await measure_next(database, settings, utc_now()) == "odd"
-    assert await measure_next(database, settings, utc_now()) == "e"
-    assert await measure_next(database, settings, utc_now()) is None
+    monkeypatch.setattr("backend.measure.event_measurement.total_ven_performance", together_but)
+    assert await measure_next_event(database, settings, utc_now()) == "odd"
+    assert await measure_next_event(database, settings, utc_now()) == "e"
+    assert await measure_next_event(database, settings, utc_now()) is None
     async with database.sessions() as session:
         rows = await session.scalars(select(EventPerformanceRow.event_id).distinct())
         assert list(rows) == ["e"]
@@ -286,7 +288,7 @@ async def test_similar_days_come_from_the_stored_quarter_hours(
         {"DATABASE_URL": database_url, "BASELINE_METHOD": "ten_of_ten"}
     )
     await an_event(database, settings)
-    first: datetime = quarter_hour_of(START) - timedelta(days=40)
+    first: datetime = upkeep_quarter_hour(START) - timedelta(days=40)
     history = [
         {
             "ven_id": "v1",
@@ -298,8 +300,8 @@ async def test_similar_days_come_from_the_stored_quarter_hours(
         for n in range(40 * 96)
     ]
     async with database.engine.begin() as connection:
-        await connection.execute(insert(QuarterHourRow), history)
-    await measure_next(database, settings, utc_now())
+        await connection.execute(insert(TelemetryQuarterHourRow), history)
+    await measure_next_event(database, settings, utc_now())
     rows = await rows_of(database)
     assert rows["v1"].baseline_method == "ten_of_ten"
     assert rows["v1"].baseline_kw == pytest.approx(20.0)

@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 import pytest
 
 from backend.config.backend_settings import BackendSettings
-from backend.ingest.ingest_records import IncomingMessage
+from backend.ingest.ingest_message import IngestMessage
 from backend.ingest.ingest_writer import IngestWriter
 from backend.store.database import Database
-from backend.store.table_base import utc_now
 from backend.store.telemetry_count import telemetry_count_by_load_set
+from backend.store.utc_time import utc_now
 from tests.backend.builders import payload, telemetry
 
 START = utc_now() - timedelta(hours=1)
@@ -34,7 +34,7 @@ async def test_telemetry_is_counted_by_load_set_when_a_panel_changes(
             )
             for n, loads in enumerate(all_loads)
         ]
-        messages = [IncomingMessage("volttron/metering", each, time.time()) for each in data]
+        messages = [IngestMessage("volttron/metering", each, time.time()) for each in data]
         await writer.store(messages, "mqtt")
 
     async def counts(end: datetime) -> list[int]:
@@ -56,6 +56,6 @@ async def test_a_ven_without_loads_has_none_to_count(database: Database, databas
         database, BackendSettings.from_environment({"DATABASE_URL": database_url})
     )
     bare = payload("v", timestamp=START.timestamp() + 1, loads=[], circuits=[])
-    await writer.store([IncomingMessage("volttron/metering", bare, time.time())], "mqtt")
+    await writer.store([IngestMessage("volttron/metering", bare, time.time())], "mqtt")
     async with database.engine.connect() as connection:
         assert await telemetry_count_by_load_set(connection, "v") == {}

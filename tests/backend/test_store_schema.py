@@ -14,10 +14,10 @@ from sqlalchemy import Connection, Engine, create_engine, inspect, text
 from backend.store.database import Database
 from backend.store.database import database_url as driver_url
 from backend.store.day_partitions import (
-    create_partitions,
-    drop_old_days,
-    existing_partitions,
-    partition_days_ahead,
+    create_day_partitions,
+    day_partitions_ahead,
+    drop_old_day_partitions,
+    existing_day_partitions,
 )
 from backend.store.fleet_tables import VenRow
 from backend.store.schema_migration import MIGRATIONS, downgrade_schema, upgrade_schema
@@ -84,7 +84,7 @@ def test_the_migrated_tables_are_those_of_the_models(engine: Engine) -> None:
 
 
 def store_two_samples(connection: Connection) -> None:
-    create_partitions(connection, [NOON.date()])
+    create_day_partitions(connection, [NOON.date()])
     tables = TableBase.metadata.tables
     row = {"load_set_id": 1, "load_power_w": [1500, None], "load_shed_w": [1200, 0]}
     connection.execute(tables["load_sets"].insert(), {"id": 1, "digest": b"1"})
@@ -132,11 +132,11 @@ def test_old_days_are_dropped_and_the_others_stay(engine: Engine) -> None:
     days = [NOON - timedelta(days=n) for n in range(4)]
     table = TableBase.metadata.tables["ven_telemetry"]
     with engine.begin() as connection:
-        create_partitions(connection, [day.date() for day in days])
+        create_day_partitions(connection, [day.date() for day in days])
         connection.execute(
             table.insert(), [{"ven_id": "v", "timestamp": day, "seq": 1} for day in days]
         )
-        dropped = drop_old_days(connection, "ven_telemetry", NOON - timedelta(days=1))
+        dropped = drop_old_day_partitions(connection, "ven_telemetry", NOON - timedelta(days=1))
         left = connection.execute(table.select().order_by(table.c.timestamp)).all()
     assert dropped == 2
     assert [row.timestamp for row in left] == [days[1], days[0]]
@@ -146,8 +146,8 @@ def test_partitions_are_made_once_and_ahead_of_their_day(postgresql_url: str) ->
     engine = create_engine(driver_url(postgresql_url, driver="sync"))
     with engine.begin() as connection:
         for _ in range(2):
-            create_partitions(connection, partition_days_ahead(NOON))
-        existing = existing_partitions(connection, "ven_telemetry")
+            create_day_partitions(connection, day_partitions_ahead(NOON))
+        existing = existing_day_partitions(connection, "ven_telemetry")
     engine.dispose()
     assert [day for day, _ in existing] == [
         date(2026, 2, 28),

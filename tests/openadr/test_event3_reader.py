@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from backend.openadr.event3_reader import (
-    Event3NotRead,
-    read_event3,
-    read_event3_duration,
-    read_event3_moment,
+from backend.openadr.openadr3_event_reader import (
+    OpenAdr3EventNotRead,
+    read_openadr3_event,
+    read_openadr3_event_duration,
+    read_openadr3_event_moment,
 )
 from backend.openadr.schedule import ScheduleAmount, make_schedule, schedule_vens
 from backend.openadr.vtn_event import (
@@ -51,7 +51,9 @@ def event(*payloads: Any, **fields: Any) -> dict[str, Any]:
 
 def times(raw: dict[str, Any], until: datetime = NOON + 48 * HOUR) -> list[tuple[float, float]]:
     """(start, length) in hours from noon."""
-    found = vtn_event_occurrences(read_event3(raw), now_means=SEEN, delay=timedelta(0), until=until)
+    found = vtn_event_occurrences(
+        read_openadr3_event(raw), now_means=SEEN, delay=timedelta(0), until=until
+    )
     return [
         ((o.start - NOON) / HOUR, float("inf") if o.end is None else (o.end - o.start) / HOUR)
         for o in found
@@ -59,12 +61,12 @@ def times(raw: dict[str, Any], until: datetime = NOON + 48 * HOUR) -> list[tuple
 
 
 def codes(raw: dict[str, Any]) -> set[str]:
-    return {problem.code for problem in read_event3(raw).problems}
+    return {problem.code for problem in read_openadr3_event(raw).problems}
 
 
 def pieces(raw: dict[str, Any], now: datetime = NOON) -> list[tuple[str, float, float, float]]:
     plan = make_schedule(
-        read_event3(raw),
+        read_openadr3_event(raw),
         now=now,
         now_means=SEEN,
         delay=timedelta(0),
@@ -104,7 +106,10 @@ def test_a_start_of_now_is_when_the_event_was_seen_first(start: str) -> None:
 def test_infinity_has_no_end_and_nothing_comes_after_it() -> None:
     raw = event(1, 2, intervalPeriod={"start": "2026-06-01T12:00:00Z", "duration": "P9999Y"})
     assert times(raw) == [(0, float("inf"))]
-    assert vtn_event_span(read_event3(raw), now_means=SEEN, delay=timedelta(0)) == (NOON, None)
+    assert vtn_event_span(read_openadr3_event(raw), now_means=SEEN, delay=timedelta(0)) == (
+        NOON,
+        None,
+    )
 
 
 def test_the_events_duration_cuts_intervals_off_or_repeats_them() -> None:
@@ -122,7 +127,9 @@ def test_several_values_of_a_payload_share_the_interval() -> None:
 
 
 def test_a_delay_moves_the_whole_event() -> None:
-    moved = vtn_event_span(read_event3(event(1, 2)), now_means=SEEN, delay=timedelta(minutes=10))
+    moved = vtn_event_span(
+        read_openadr3_event(event(1, 2)), now_means=SEEN, delay=timedelta(minutes=10)
+    )
     assert moved == (NOON + timedelta(minutes=10), NOON + 2 * HOUR + timedelta(minutes=10))
 
 
@@ -138,13 +145,13 @@ def test_a_delay_moves_the_whole_event() -> None:
     ],
 )
 def test_durations(text: str, length: timedelta) -> None:
-    assert read_event3_duration(text) == length
+    assert read_openadr3_event_duration(text) == length
 
 
 @pytest.mark.parametrize("text", ["", "P", "PT", "1H", "PT1H ", None, 3600])
 def test_what_is_no_duration(text: Any) -> None:
     with pytest.raises(ValueError, match="no ISO 8601 duration"):
-        read_event3_duration(text)
+        read_openadr3_event_duration(text)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +162,7 @@ def test_what_is_no_duration(text: Any) -> None:
     ],
 )
 def test_moments_as_vtns_write_them(text: str) -> None:
-    assert read_event3_moment(text) == NOON
+    assert read_openadr3_event_moment(text) == NOON
 
 
 def test_units_are_turned_into_kw() -> None:
@@ -194,8 +201,8 @@ def test_prices_and_information_ask_for_nothing() -> None:
 
 @pytest.mark.parametrize("raw", [None, 7, [], {}, {"id": "e1"}, {"programID": "p"}, {"id": 3}])
 def test_what_is_no_event(raw: Any) -> None:
-    with pytest.raises(Event3NotRead):
-        read_event3(raw)
+    with pytest.raises(OpenAdr3EventNotRead):
+        read_openadr3_event(raw)
 
 
 @pytest.mark.parametrize(

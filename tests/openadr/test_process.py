@@ -18,7 +18,7 @@ pytest.importorskip("openleadr", reason="ops/requirements-openadr.txt is not ins
 
 from sqlalchemy import create_engine, text
 
-from backend.config.settings_block import SettingsError
+from backend.config.settings_block import SettingsBlockError
 from backend.openadr.vtn_check import check_vtn
 from tests.openadr import vtn3
 from tests.openadr.stage import settings_for
@@ -127,5 +127,5 @@ async def test_the_check_tells_of_a_vtn_that_is_not_there(version: str) -> None:
     ],
 )
 def test_settings_that_cannot_be_used_are_told_by_name(changes: dict[str, str], said: str) -> None:
-    with pytest.raises(SettingsError, match=said):
+    with pytest.raises(SettingsBlockError, match=said):
         settings_for("https://utility.example/", **changes)

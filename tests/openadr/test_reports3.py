@@ -11,11 +11,11 @@ pytest.importorskip("openadr3", reason="ops/requirements-openadr.txt is not inst
 
 from sqlalchemy import insert
 
-from backend.openadr.event3_reader import read_event3
-from backend.openadr.report3 import due_reports3
+from backend.openadr.openadr3_event_reader import read_openadr3_event
+from backend.openadr.openadr3_report import due_openadr3_reports
 from backend.store.database import Database
-from backend.store.table_base import utc_now
 from backend.store.telemetry_tables import VenTelemetryRow
+from backend.store.utc_time import utc_now
 from tests.backend.dispatching import Answering, add_vens, dispatching, eventually, set_state
 from tests.openadr import vtn3
 from tests.openadr.stage import alerts, in_sec, let_pass, reports, service_for
@@ -27,8 +27,8 @@ def due(now: datetime, count: int = 6, **descriptor: Any) -> list[tuple[datetime
     """When each report of an event of hours from noon is due, and the intervals it has."""
     body = vtn3.event_body(start=NOON, kws=[-1.0] * count)
     body |= {"id": "e1", "reportDescriptors": [{"payloadType": "USAGE", **descriptor}]}
-    event = read_event3(body)
-    found = due_reports3(event, now_means=NOON, delay=timedelta(0), now=now)
+    event = read_openadr3_event(body)
+    found = due_openadr3_reports(event, now_means=NOON, delay=timedelta(0), now=now)
     return [(each.at, [covered.id for covered in each.covers]) for each in found]
 
 

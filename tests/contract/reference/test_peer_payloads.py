@@ -6,9 +6,9 @@ import json
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from backend.ingest.ingest_message import IngestMessage
 from backend.ingest.ingest_records import (
     AckRecord,
-    IncomingMessage,
     IngestRecord,
     LoadsSnapshotRecord,
     TelemetryRecord,
@@ -61,7 +61,7 @@ METERING = {
 
 def read(message: dict[str, Any], topic: str) -> IngestRecord:
     window = plausible_times(NOW + 1.0, retention=timedelta(days=30), ahead_sec=60.0)
-    return decode_message(IncomingMessage(topic, json.dumps(message).encode(), NOW + 1.0), window)
+    return decode_message(IngestMessage(topic, json.dumps(message).encode(), NOW + 1.0), window)
 
 
 def test_a_peers_metering() -> None:

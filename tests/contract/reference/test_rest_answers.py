@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 
 from backend.store.database import Database
 from backend.store.schema_migration import upgrade_schema
-from backend.store.table_base import utc_now
+from backend.store.utc_time import utc_now
 from tests.backend.api_client import add_ack, add_house, api
 from tests.backend.dispatching import Wire, acknowledge, add_vens, eventually, set_state
 from tests.contract.reference import peer_models as peer

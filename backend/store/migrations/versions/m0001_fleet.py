@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from backend.store.table_base import JSON_DOCUMENT, ROW_ID, VEN_ID, WATTS, UtcDateTime
+from backend.store.table_base import JSON_DOCUMENT, ROW_ID, VEN_ID, WATTS
+from backend.store.utc_time import UtcDateTime
 
 revision = "0001"
 down_revision = None

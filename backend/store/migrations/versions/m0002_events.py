@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from backend.store.table_base import JSON_DOCUMENT, ROW_ID, VEN_ID, UtcDateTime
+from backend.store.table_base import JSON_DOCUMENT, ROW_ID, VEN_ID
+from backend.store.utc_time import UtcDateTime
 
 revision = "0002"
 down_revision = "0001"

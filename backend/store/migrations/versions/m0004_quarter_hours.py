@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from backend.store.table_base import UtcDateTime
+from backend.store.utc_time import UtcDateTime
 
 revision = "0004"
 down_revision = "0003"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from backend.store.table_base import JSON_DOCUMENT, UtcDateTime
+from backend.store.table_base import JSON_DOCUMENT
+from backend.store.utc_time import UtcDateTime
 
 revision = "0010"
 down_revision = "0005"

@@ -8,7 +8,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from backend.store.table_base import VEN_ID, UtcDateTime
+from backend.store.table_base import VEN_ID
+from backend.store.utc_time import UtcDateTime
 
 revision = "0011"
 down_revision = "0010"

@@ -10,7 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from backend.store.table_base import JSON_DOCUMENT, UtcDateTime
+from backend.store.table_base import JSON_DOCUMENT
+from backend.store.utc_time import UtcDateTime
 
 revision = "0020"
 down_revision = "0011"

@@ -12,13 +12,13 @@ import structlog
 from sqlalchemy import Table, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.openadr import operator_side, report3
+from backend.openadr import openadr3_report, operator_side
+from backend.openadr.openadr3_report import OpenAdr3ReportCovered, OpenAdr3ReportDue
+from backend.openadr.openadr3_vtn import OpenAdr3Vtn, OpenAdr3VtnError, OpenAdr3VtnRefused
 from backend.openadr.openadr_settings import OpenAdrSettings
 from backend.openadr.operator_side import OperatorPower, OperatorSite
 from backend.openadr.reconciler import CANCELLED, EVENTS, PIECES, reconciler_document
-from backend.openadr.report3 import Report3Covered, Report3Due
 from backend.openadr.schedule import schedule_vens
-from backend.openadr.vtn3 import Vtn3, Vtn3Error, Vtn3Refuses
 from backend.openadr.vtn_event import VtnEvent, VtnEventProblem
 from backend.openadr.vtn_link import VtnLink
 from backend.store.database import Database
@@ -34,11 +34,11 @@ _UP_TO_DATE = timedelta(days=2)
 """So long after its end an event is looked at for reports that were missed."""
 
 
-class Reporter3:
+class OpenAdr3Reporter:
     """For one link of OpenADR 3."""
 
     def __init__(
-        self, database: Database, settings: OpenAdrSettings, link: VtnLink, vtn: Vtn3
+        self, database: Database, settings: OpenAdrSettings, link: VtnLink, vtn: OpenAdr3Vtn
     ) -> None:
         self._database = database
         self._settings = settings
@@ -50,7 +50,7 @@ class Reporter3:
         await operator_side.in_transaction(self._database.engine, self._make_due)
 
     async def send_due(self) -> None:
-        """Send what waits, the oldest first. Raises Vtn3Error when the VTN is away."""
+        """Send what waits, the oldest first. Raises OpenAdr3VtnError when the VTN is away."""
         for row in await self._waiting():
             values: dict[str, Any] = {"attempts": row.attempts + 1}
             now = await self._now()
@@ -61,10 +61,10 @@ class Reporter3:
                 if not is_there:
                     await self._vtn.send_report(dict(row.document))
                 values |= {"state": SENT, "sent_at": now, "error": None}
-            except Vtn3Refuses as error:
+            except OpenAdr3VtnRefused as error:
                 values |= {"state": GIVEN_UP, "error": str(error)[:500]}
                 log.error("the VTN refuses a report", report=row.name, error=str(error))
-            except Vtn3Error as error:
+            except OpenAdr3VtnError as error:
                 wait_sec = min(5.0 * 2 ** min(row.attempts, 10), self._settings.most_backoff_sec)
                 wait_sec *= random.uniform(0.8, 1.2)
                 values |= {
@@ -121,7 +121,7 @@ class Reporter3:
             event = reconciler_document(row)
             problems = [VtnEventProblem(**each) for each in row.problems]
             problems = [each for each in problems if each.code != "not_for_this_ven"]
-            due = report3.due_reports3(
+            due = openadr3_report.due_openadr3_reports(
                 event,
                 now_means=row.first_seen_at,
                 delay=timedelta(seconds=row.delay_sec),
@@ -173,32 +173,32 @@ class Reporter3:
         """OpenADR 3 knows no opt-out of an event: a report says what is not done, and why."""
         said = [f"{problem.code}: {problem.text}"[:500] for problem in problems]
         payloads = [
-            {"type": report3.STATE, "values": ["RUNNING_OPTED_OUT"]},
-            {"type": report3.ANSWER, "values": said},
+            {"type": openadr3_report.STATE, "values": ["RUNNING_OPTED_OUT"]},
+            {"type": openadr3_report.ANSWER, "values": said},
         ]
-        return report3.report3_body(
+        return openadr3_report.openadr3_report_body(
             event=event,
             version=self._settings.version,
             client_name=self._settings.ven_name,
             name=name,
             descriptors=[
-                report3.report3_descriptor(report3.STATE, None, None),
-                report3.report3_descriptor(report3.ANSWER, None, None),
+                openadr3_report.openadr3_report_descriptor(openadr3_report.STATE, None, None),
+                openadr3_report.openadr3_report_descriptor(openadr3_report.ANSWER, None, None),
             ],
             resources=[
                 {
-                    "resourceName": report3.AGGREGATED,
+                    "resourceName": openadr3_report.AGGREGATED,
                     "intervals": [{"id": 0, "payloads": payloads}],
                 }
             ],
         )
 
     async def _report(
-        self, connection: AsyncConnection, event: VtnEvent, name: str, due: Report3Due
+        self, connection: AsyncConnection, event: VtnEvent, name: str, due: OpenAdr3ReportDue
     ) -> dict[str, Any] | None:
         request = due.request
-        scaled = report3.report3_scale(request)
-        if request.payload_type not in report3.SUPPORTED or scaled is None:
+        scaled = openadr3_report.openadr3_report_scale(request)
+        if request.payload_type not in openadr3_report.SUPPORTED or scaled is None:
             what = f"a report {request.payload_type} in {request.units or 'no units'}"
             problem = VtnEventProblem("report_not_supported", f"{what}: this VEN has none")
             await operator_side.raise_operator_alert(
@@ -241,12 +241,12 @@ class Reporter3:
             for covered in due.covers
         }
         if request.aggregate:
-            groups = {report3.AGGREGATED: every}
+            groups = {openadr3_report.AGGREGATED: every}
         resources = [
             {
                 "resourceName": resource,
                 "intervals": [
-                    report3.report3_interval(
+                    openadr3_report.openadr3_report_interval(
                         covered,
                         _payloads(
                             request.payload_type,
@@ -265,13 +265,15 @@ class Reporter3:
             }
             for resource, ven_ids in groups.items()
         ]
-        return report3.report3_body(
+        return openadr3_report.openadr3_report_body(
             event=event,
             version=self._settings.version,
             client_name=self._settings.ven_name,
             name=name,
             descriptors=[
-                report3.report3_descriptor(request.payload_type, units, request.reading_type)
+                openadr3_report.openadr3_report_descriptor(
+                    request.payload_type, units, request.reading_type
+                )
             ],
             resources=resources,
         )
@@ -303,19 +305,19 @@ def _payloads(
     kind: str,
     units: str | None,
     factor: float,
-    covered: Report3Covered,
+    covered: OpenAdr3ReportCovered,
     parts: Sequence[tuple[OperatorSite, OperatorPower | None]],
 ) -> list[dict[str, Any]]:
     """Of one resource in one stretch of time; what was not read is said to be missing."""
-    if kind == report3.STATE:
+    if kind == openadr3_report.STATE:
         return [{"type": kind, "values": [_state([site for site, _ in parts])]}]
-    if kind == report3.DOWN:
+    if kind == openadr3_report.DOWN:
         return [{"type": kind, "values": [0.0]}]  # the fleet draws no more on demand
     hours = (covered.end - covered.start).total_seconds() / 3_600.0
-    if kind in (report3.UP, report3.SHED_AVAILABLE):
+    if kind in (openadr3_report.UP, openadr3_report.SHED_AVAILABLE):
         values = [site.shed_available_kw for site, _ in parts]
         hours = 1.0
-    elif kind == report3.BASELINE:
+    elif kind == openadr3_report.BASELINE:
         values = [power.baseline_kw if power else None for _, power in parts]
     else:
         values = [power.used_kw if power else None for _, power in parts]
@@ -343,9 +345,7 @@ def _digest(problems: Sequence[VtnEventProblem]) -> str:
     return hashlib.blake2b(said.encode(), digest_size=5).hexdigest()
 
 
-async def reporter3_next_due_sec(
-    connection: AsyncConnection, link: str, now: datetime
-) -> float | None:
+async def _next_due_sec(connection: AsyncConnection, link: str, now: datetime) -> float | None:
     """Until a report is to be sent again."""
     first = await connection.scalar(
         select(func.min(REPORTS.c.not_before)).where(

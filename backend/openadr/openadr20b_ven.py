@@ -29,11 +29,11 @@ OPT_IN, OPT_OUT = "optIn", "optOut"
 USAGE, STATUS = "telemetry-usage", "telemetry-status"
 
 
-class Ven20bVtnSilent(Exception):
+class OpenAdr20bVenUnanswered(Exception):
     """The VTN did not answer, or not what OpenADR 2.0b has."""
 
 
-class Ven20b(OpenADRClient):
+class OpenAdr20bVen(OpenADRClient):
     """`take` stores an event and returns the opt; what it raises is raised by `turn`."""
 
     def __init__(self, settings: OpenAdrSettings, take: Take) -> None:
@@ -59,12 +59,12 @@ class Ven20b(OpenADRClient):
     # --- what the service calls ----------------------------------------------------------------
 
     async def register(self, known_ven_id: str | None) -> str:
-        """Our id at the VTN. Raises Ven20bVtnSilent."""
+        """Our id at the VTN. Raises OpenAdr20bVenUnanswered."""
         self.ven_id = known_ven_id
         await self.query_registration()
         await self.create_party_registration(ven_id=known_ven_id)
         if not self.registration_id or not self.ven_id:
-            raise Ven20bVtnSilent("the VTN does not register this VEN")
+            raise OpenAdr20bVenUnanswered("the VTN does not register this VEN")
         self.loop = asyncio.get_running_loop()
         if not self.scheduler.running:
             self.scheduler.start()
@@ -74,18 +74,18 @@ class Ven20b(OpenADRClient):
         return str(self.ven_id)
 
     async def turn(self) -> None:
-        """Poll once and send ready reports. Raises Ven20bVtnSilent, and what `take` raises."""
+        """Poll, send ready reports. Raises OpenAdr20bVenUnanswered, and what `take` raises."""
         if self._events_due:
             kind, payload = await self.request_event()
             if kind is None:
-                raise Ven20bVtnSilent("no answer to oadrRequestEvent")
+                raise OpenAdr20bVenUnanswered("no answer to oadrRequestEvent")
             self._events_due = False
             if payload.get("events"):
                 await self._on_event(payload)
         self._answered = True
         await self._poll()
         if not self._answered:
-            raise Ven20bVtnSilent("no answer to oadrPoll")
+            raise OpenAdr20bVenUnanswered("no answer to oadrPoll")
         await self.send_reports()
 
     @property
@@ -95,7 +95,7 @@ class Ven20b(OpenADRClient):
         return min(max(frequency.total_seconds(), 1.0), 86_400.0)
 
     async def send_reports(self) -> None:
-        """The ready ones, oldest first. Raises Ven20bVtnSilent; what was not taken is kept."""
+        """Oldest first. Raises OpenAdr20bVenUnanswered; what was not taken is kept."""
         while not self.pending_reports.empty():
             report = self.pending_reports.get_nowait()
             if report.intervals:  # the meter said something
@@ -110,7 +110,7 @@ class Ven20b(OpenADRClient):
             )
             answer = await self._perform_request("EiReport", message)
             if not answer or answer[0] is None:
-                raise Ven20bVtnSilent("no answer to oadrUpdateReport")
+                raise OpenAdr20bVenUnanswered("no answer to oadrUpdateReport")
             self._unsent.popleft()
             if answer[1].get("cancel_report"):
                 await self.cancel_report(answer[1]["cancel_report"])

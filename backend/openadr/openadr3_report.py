@@ -29,7 +29,7 @@ _UNITS_OF_POWER = {"KW": 1.0, "W": 1_000.0, "MW": 0.001}
 
 
 @dataclass(frozen=True)
-class Report3Covered:
+class OpenAdr3ReportCovered:
     """A stretch of time of a report, with the id of the event's interval."""
 
     id: int
@@ -38,19 +38,19 @@ class Report3Covered:
 
 
 @dataclass(frozen=True)
-class Report3Due:
+class OpenAdr3ReportDue:
     """One report. `position` is that of its descriptor, `number` counts its repetitions."""
 
     position: int
     number: int
     request: VtnEventReportRequest
     at: datetime
-    covers: tuple[Report3Covered, ...]
+    covers: tuple[OpenAdr3ReportCovered, ...]
 
 
-def due_reports3(
+def due_openadr3_reports(
     event: VtnEvent, *, now_means: datetime, delay: timedelta, now: datetime
-) -> Iterator[Report3Due]:
+) -> Iterator[OpenAdr3ReportDue]:
     """Those whose time has come by `now`, in the order of the descriptors."""
     past = list(
         vtn_event_occurrences(
@@ -73,13 +73,15 @@ def _expects_more(event: VtnEvent, *, is_over: bool) -> bool:
 
 def _ad_hoc(
     position: int, request: VtnEventReportRequest, since: datetime, now: datetime
-) -> Iterator[Report3Due]:
+) -> Iterator[OpenAdr3ReportDue]:
     number = 0
     while since + number * AD_HOC_EVERY <= now:
         if 0 <= request.repeat <= number:
             return
         at = since + number * AD_HOC_EVERY
-        yield Report3Due(position, number, request, at, (Report3Covered(0, at - AD_HOC_EVERY, at),))
+        yield OpenAdr3ReportDue(
+            position, number, request, at, (OpenAdr3ReportCovered(0, at - AD_HOC_EVERY, at),)
+        )
         number += 1
 
 
@@ -89,7 +91,7 @@ def _historical(
     event: VtnEvent,
     past: list[VtnEventOccurrence],
     now: datetime,
-) -> Iterator[Report3Due]:
+) -> Iterator[OpenAdr3ReportDue]:
     """At the end of interval `startInterval` (the last if -1), of `numIntervals` up to it."""
     whole = len(event.intervals)
     count = request.num_intervals if request.num_intervals > 0 else whole
@@ -111,7 +113,9 @@ def _historical(
         at = max(end for end in ends if end is not None)
         if at > now:
             return
-        yield Report3Due(position, number, request, at, tuple(_covered(each) for each in covered))
+        yield OpenAdr3ReportDue(
+            position, number, request, at, tuple(_covered(each) for each in covered)
+        )
 
 
 def _forecasts(
@@ -121,7 +125,7 @@ def _forecasts(
     now_means: datetime,
     delay: timedelta,
     now: datetime,
-) -> Iterator[Report3Due]:
+) -> Iterator[OpenAdr3ReportDue]:
     """Before the first interval that it is about, as soon as the event is known."""
     whole = len(event.intervals)
     count = request.num_intervals if request.num_intervals > 0 else whole
@@ -138,15 +142,17 @@ def _forecasts(
         at = now_means if number == 0 else covered[0].start
         if at > now:
             return
-        yield Report3Due(position, number, request, at, tuple(_covered(each) for each in covered))
+        yield OpenAdr3ReportDue(
+            position, number, request, at, tuple(_covered(each) for each in covered)
+        )
 
 
-def _covered(occurrence: VtnEventOccurrence) -> Report3Covered:
+def _covered(occurrence: VtnEventOccurrence) -> OpenAdr3ReportCovered:
     assert occurrence.end is not None
-    return Report3Covered(occurrence.interval.id, occurrence.start, occurrence.end)
+    return OpenAdr3ReportCovered(occurrence.interval.id, occurrence.start, occurrence.end)
 
 
-def report3_scale(request: VtnEventReportRequest) -> tuple[str | None, float] | None:
+def openadr3_report_scale(request: VtnEventReportRequest) -> tuple[str | None, float] | None:
     """(units, factor from kW or kWh); None for units that the payload cannot have."""
     if request.payload_type == STATE:
         return None, 1.0
@@ -158,7 +164,7 @@ def report3_scale(request: VtnEventReportRequest) -> tuple[str | None, float] | 
     return (units, table[units]) if units in table else None
 
 
-def report3_body(
+def openadr3_report_body(
     *,
     event: VtnEvent,
     version: str,
@@ -180,7 +186,7 @@ def report3_body(
     return report
 
 
-def report3_descriptor(
+def openadr3_report_descriptor(
     payload_type: str, units: str | None, reading_type: str | None
 ) -> dict[str, Any]:
     made: dict[str, Any] = {
@@ -194,22 +200,24 @@ def report3_descriptor(
     return made
 
 
-def report3_interval(covered: Report3Covered, payloads: list[dict[str, Any]]) -> dict[str, Any]:
+def openadr3_report_interval(
+    covered: OpenAdr3ReportCovered, payloads: list[dict[str, Any]]
+) -> dict[str, Any]:
     return {
         "id": covered.id,
         "intervalPeriod": {
-            "start": report3_moment(covered.start),
-            "duration": report3_duration(covered.end - covered.start),
+            "start": _moment(covered.start),
+            "duration": _duration(covered.end - covered.start),
         },
         "payloads": payloads,
     }
 
 
-def report3_moment(when: datetime) -> str:
+def _moment(when: datetime) -> str:
     return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def report3_duration(length: timedelta) -> str:
+def _duration(length: timedelta) -> str:
     """ISO 8601, in seconds: PT900S."""
     if length == FOREVER:
         return "P9999Y"

@@ -24,7 +24,7 @@ LIMIT_SENT_WITHIN = timedelta(hours=24)
 """A limit until further notice may be so long under way."""
 
 
-def stored_event_command(
+def participant_event_command(
     event: StoredEvent,
     *,
     ven_id: str,
@@ -54,7 +54,7 @@ def stored_event_command(
     common["randomize_start_sec"] = event.randomize_start_sec
     if event.kind == Op.LOAD_UP:
         return build_load_up_command(raise_kw=-share_kw, **common)
-    levels = share_intervals(event, share_kw) if event.intervals else None
+    levels = participant_share_intervals(event, share_kw) if event.intervals else None
     common["intervals"] = levels
     if event.kind == Op.LIMIT:
         is_flat = levels is None and event.import_kw is not None
@@ -71,7 +71,7 @@ def stored_event_command(
     return build_event_command(shed_kw=share_kw, **common)
 
 
-def share_intervals(event: StoredEvent, share_kw: float) -> list[dict[str, float]]:
+def participant_share_intervals(event: StoredEvent, share_kw: float) -> list[dict[str, float]]:
     """The event's intervals for one VEN, whose share of the highest of them is `share_kw`."""
     name = "import_kw" if event.kind == Op.LIMIT else "shed_kw"
     highest_kw = max(level[name] for level in event.intervals)
@@ -82,7 +82,7 @@ def share_intervals(event: StoredEvent, share_kw: float) -> list[dict[str, float
     ]
 
 
-def event_cancel_command(
+def participant_cancel_command(
     *, event_id: str, ven_id: str, modification: int, now: datetime
 ) -> dict[str, Any]:
     """Withdraw an event that this VEN was told of ahead."""
@@ -96,7 +96,7 @@ def event_cancel_command(
     )
 
 
-def event_restore_command(
+def participant_restore_command(
     *, event_id: str, ven_id: str, modification: int, now: datetime
 ) -> dict[str, Any]:
     """End the event at this VEN and restore its circuits."""

@@ -34,15 +34,15 @@ _GONE = (403, 404, 410)
 _CONFLICT = 409
 
 
-class Vtn3Error(Exception):
+class OpenAdr3VtnError(Exception):
     """The VTN cannot be used now, or answers nonsense; the text says why. Try again later."""
 
 
-class Vtn3Refuses(Vtn3Error):
+class OpenAdr3VtnRefused(OpenAdr3VtnError):
     """It understood, and says no: the same again would be refused again."""
 
 
-class Vtn3:
+class OpenAdr3Vtn:
     """Calls of one VEN. `clock_offset_sec` is the VTN's clock less ours, of the last answer."""
 
     def __init__(self, settings: OpenAdrSettings) -> None:
@@ -54,20 +54,20 @@ class Vtn3:
             os.environ["SSL_CERT_FILE"] = str(settings.ca_cert)
 
     async def programs(self) -> dict[str, str]:
-        """By id the names of the programmes we take part in. Raises Vtn3Error."""
+        """By id the names of the programmes we take part in. Raises OpenAdr3VtnError."""
         found = await self._pages(lambda client, **page: client.get_programs(**page))
         wanted = set(self._settings.programs)
         named = {each["id"]: str(each.get("programName", "")) for each in found if "id" in each}
         chosen = {i: name for i, name in named.items() if not wanted or {i, name} & wanted}
         missing = wanted - set(chosen) - set(chosen.values())
         if missing:
-            raise Vtn3Error(
+            raise OpenAdr3VtnError(
                 f"the VTN shows no programme {', '.join(sorted(missing))}: check OPENADR_PROGRAMS"
             )
         return chosen
 
     async def events(self, program_ids: Collection[str]) -> list[Mapping[str, Any]]:
-        """All events of these programmes, as they came. Raises Vtn3Error."""
+        """All events of these programmes, as they came. Raises OpenAdr3VtnError."""
         if not self._settings.programs:
             found = await self._pages(lambda client, **page: client.get_events(**page))
             return [each for each in found if each.get("programID") in program_ids]
@@ -79,11 +79,11 @@ class Vtn3:
         return events
 
     async def event(self, event_id: str) -> Mapping[str, Any] | None:
-        """One event; None when the VTN has it no longer. Raises Vtn3Error."""
+        """One event; None when the VTN has it no longer. Raises OpenAdr3VtnError."""
         return await self._get(lambda client: client.get_event_by_id(event_id))
 
     async def register_ven(self) -> str:
-        """Our id at the VTN; made there if it knows us not. Raises Vtn3Error."""
+        """Our id at the VTN; made there if it knows us not. Raises OpenAdr3VtnError."""
         name = self._settings.ven_name
 
         def look(client: OpenADRClient) -> httpx.Response:
@@ -98,16 +98,16 @@ class Vtn3:
                     return str(ven["id"])
             try:
                 made = await self._answer(lambda client: client.create_ven(body))
-            except Vtn3Refuses:
+            except OpenAdr3VtnRefused:
                 if attempt:
                     raise
                 continue  # somebody made it meanwhile
             if isinstance(made, Mapping) and made.get("id"):
                 return str(made["id"])
-        raise Vtn3Error("the VTN gives this VEN no id")
+        raise OpenAdr3VtnError("the VTN gives this VEN no id")
 
     async def resource_names(self, ven_id: str) -> set[str]:
-        """Those that the VTN has of ours. Raises Vtn3Error."""
+        """Those that the VTN has of ours. Raises OpenAdr3VtnError."""
         if self._settings.version == "3.0":
             # The client knows the paths of 3.1 alone.
             path = f"{ven_id}/resources"
@@ -119,7 +119,7 @@ class Vtn3:
         return {str(each.get("resourceName")) for each in found}
 
     async def make_resource(self, ven_id: str, name: str) -> None:
-        """Raises Vtn3Error."""
+        """Raises OpenAdr3VtnError."""
         body = {"resourceName": name}
 
         def make(client: OpenADRClient) -> httpx.Response:
@@ -131,7 +131,7 @@ class Vtn3:
         await self._answer(make, also=(_CONFLICT,))
 
     async def has_report(self, event_id: str, name: str) -> bool:
-        """Whether a report of that name arrived, though its answer did not. Raises Vtn3Error."""
+        """Whether that report arrived, though its answer did not. Raises OpenAdr3VtnError."""
         found = await self._pages(
             lambda client, **page: client.get_reports(
                 eventID=event_id, clientName=self._settings.ven_name, **page
@@ -140,7 +140,7 @@ class Vtn3:
         return any(report.get("reportName") == name for report in found)
 
     async def send_report(self, body: dict[str, Any]) -> None:
-        """Raises Vtn3Error, and Vtn3Refuses when it never will be taken."""
+        """Raises OpenAdr3VtnError, and OpenAdr3VtnRefused when it never will be taken."""
         await self._answer(lambda client: client.create_report(body), also=(_CONFLICT,))
 
     async def close(self) -> None:
@@ -160,7 +160,7 @@ class Vtn3:
             found.update({each.get("id"): each for each in page})
             if len(page) != PAGE or len(found) == before:
                 return list(found.values())
-        raise Vtn3Error(f"the VTN lists more than {MOST_PAGES * PAGE} objects")
+        raise OpenAdr3VtnError(f"the VTN lists more than {MOST_PAGES * PAGE} objects")
 
     async def _get(
         self, get: Callable[[OpenADRClient], httpx.Response]
@@ -174,22 +174,22 @@ class Vtn3:
         try:
             response = await asyncio.to_thread(self._call, call)
         except (httpx.HTTPError, OSError) as error:
-            raise Vtn3Error(
+            raise OpenAdr3VtnError(
                 f"the VTN cannot be reached: {error or type(error).__name__}"
             ) from error
         except (ValueError, KeyError, TypeError) as error:
-            raise Vtn3Error(f"the VTN's answer about tokens is nonsense: {error}") from error
+            raise OpenAdr3VtnError(f"the VTN's answer about tokens is nonsense: {error}") from error
         if not (response.is_success or response.status_code in also):
-            kind = Vtn3Refuses if 400 <= response.status_code < 500 else Vtn3Error
+            kind = OpenAdr3VtnRefused if 400 <= response.status_code < 500 else OpenAdr3VtnError
             if response.status_code in (*_REFUSED, 408, 425, 429):
-                kind = Vtn3Error
+                kind = OpenAdr3VtnError
             raise kind(_refusal(response))
         try:
             return response.json()
         except ValueError:
             if response.status_code in also:
                 return None
-            raise Vtn3Error(f"the VTN's answer to {_what(response)} is no JSON") from None
+            raise OpenAdr3VtnError(f"the VTN's answer to {_what(response)} is no JSON") from None
 
     def _call(self, call: Callable[[OpenADRClient], httpx.Response]) -> httpx.Response:
         """In a thread. A token that is refused is fetched anew, once."""
@@ -229,7 +229,7 @@ class Vtn3:
 
 def _listed(answer: Any) -> list[Mapping[str, Any]]:
     if not isinstance(answer, list):
-        raise Vtn3Error(f"the VTN answers {type(answer).__name__} where a list is due")
+        raise OpenAdr3VtnError(f"the VTN answers {type(answer).__name__} where a list is due")
     return [each for each in answer if isinstance(each, Mapping)]
 
 

@@ -39,19 +39,19 @@ _NOW_YEAR = 1
 _MOST_INTERVALS = 2_000
 
 
-class Event3NotRead(Exception):
+class OpenAdr3EventNotRead(Exception):
     """It has no id or no programme, or is no object: nothing can be answered to it."""
 
 
-def read_event3(raw: Any) -> VtnEvent:
-    """Raises Event3NotRead. Whatever else is wrong is in `problems`, and what is right is kept."""
+def read_openadr3_event(raw: Any) -> VtnEvent:
+    """Raises OpenAdr3EventNotRead. What else is wrong is in `problems`; what is right is kept."""
     if not isinstance(raw, Mapping):
-        raise Event3NotRead(f"an event is an object, not {type(raw).__name__}")
+        raise OpenAdr3EventNotRead(f"an event is an object, not {type(raw).__name__}")
     event_id, program_id = raw.get("id"), raw.get("programID")
     if not isinstance(event_id, str) or not event_id:
-        raise Event3NotRead("an event without id")
+        raise OpenAdr3EventNotRead("an event without id")
     if not isinstance(program_id, str) or not program_id:
-        raise Event3NotRead(f"event {event_id!r} names no programme")
+        raise OpenAdr3EventNotRead(f"event {event_id!r} names no programme")
     reader = _Reader(raw)
     intervals = reader.intervals()
     return VtnEvent(
@@ -69,7 +69,7 @@ def read_event3(raw: Any) -> VtnEvent:
     )
 
 
-def read_event3_duration(text: Any) -> timedelta:
+def read_openadr3_event_duration(text: Any) -> timedelta:
     """ISO 8601; FOREVER for the standard's P9999Y. Raises ValueError."""
     match = _DURATION.fullmatch(text) if isinstance(text, str) else None
     if match is None:
@@ -86,7 +86,7 @@ def read_event3_duration(text: Any) -> timedelta:
     return -length if sign else length
 
 
-def read_event3_moment(text: Any) -> datetime | None:
+def read_openadr3_event_moment(text: Any) -> datetime | None:
     """RFC 3339; None for the standard's "now" (0001-01-01, 0000-00-00). Raises ValueError."""
     if not isinstance(text, str):
         raise ValueError(f"{text!r} is no time")
@@ -142,7 +142,7 @@ class _Reader:
         if text is None:
             return None
         try:
-            length = read_event3_duration(text)
+            length = read_openadr3_event_duration(text)
         except ValueError as error:
             self._problem("duration_not_understood", str(error))
             return None
@@ -258,7 +258,7 @@ class _Reader:
         period = _Period()
         try:
             if raw.get("start") is not None:
-                period.start, period.has_start = read_event3_moment(raw["start"]), True
+                period.start, period.has_start = read_openadr3_event_moment(raw["start"]), True
         except ValueError as error:
             self._problem("start_not_understood", str(error))
         period.duration = self.duration_or_none(raw.get("duration"))

@@ -6,7 +6,7 @@ Rows are sorted by key: instances that write the same rows must not wait for eac
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timezone
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -27,18 +27,16 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.ingest.ingest_records import (
-    AckRecord,
-    AlertRecord,
-    IncomingMessage,
-    LoadSetKey,
-    StatusRecord,
-)
-from backend.ingest.known_panels import load_set_digest
-from backend.store.event_tables import CommandRow, ParticipantRow, VenAckRow
+from backend.ingest.ingest_message import IngestMessage
+from backend.ingest.ingest_records import AckRecord, AlertRecord, LoadSetKey, StatusRecord
+from backend.ingest.known_panels import known_panel_digest
+from backend.store.command_tables import CommandAckRow, CommandRow
+from backend.store.event_tables import ParticipantRow
 from backend.store.fleet_tables import LoadSetMemberRow, LoadSetRow, VenLoadSetRow, VenRow
+from backend.store.ingest_tables import DeadLetterRow
 from backend.store.statuses import ACKED, MAINTENANCE, OFFLINE, ONLINE
-from backend.store.telemetry_tables import DeadLetterRow, QuarterHourDueRow, VenAlertRow
+from backend.store.telemetry_tables import TelemetryQuarterHourDueRow, VenAlertRow
+from backend.store.utc_time import utc_time_of_epoch
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.op import EVENT_OPS
 
@@ -47,10 +45,6 @@ ACK_CHANNEL = "ven_acks"
 """PostgreSQL's NOTIFY: an event's id, when acks of it were stored."""
 _PASSING = (AckStatus.REBOUND.value, AckStatus.SUPERSEDED.value)
 """These do not change what a participant does: another ack of the event tells that."""
-
-
-def moment_of(epoch_sec: float) -> datetime:
-    return datetime.fromtimestamp(epoch_sec, timezone.utc)
 
 
 async def _add_new(
@@ -64,7 +58,9 @@ async def _add_new(
     return set(await connection.scalars(new, rows))
 
 
-async def register_vens(connection: AsyncConnection, ven_ids: Iterable[str], now: datetime) -> None:
+async def register_batch_vens(
+    connection: AsyncConnection, ven_ids: Iterable[str], now: datetime
+) -> None:
     """VENs that send telemetry and are not known yet."""
     rows = [
         {
@@ -81,11 +77,11 @@ async def register_vens(connection: AsyncConnection, ven_ids: Iterable[str], now
     await _add_new(connection, VenRow, rows, "id")
 
 
-async def load_set_ids(
+async def batch_load_set_ids(
     connection: AsyncConnection, keys: Iterable[LoadSetKey], now: datetime
 ) -> dict[LoadSetKey, int]:
     """The ids of load sets, which are made where they are new."""
-    digests = {load_set_digest(key): key for key in keys}
+    digests = {known_panel_digest(key): key for key in keys}
     rows = [{"digest": digest, "created_at": now} for digest in sorted(digests)]
     await _add_new(connection, LoadSetRow, rows, "digest")
     found: dict[LoadSetKey, int] = {}
@@ -113,7 +109,9 @@ async def load_set_ids(
     return found
 
 
-async def store_ven_load_sets(connection: AsyncConnection, uses: Iterable[tuple[str, int]]) -> None:
+async def store_batch_load_sets(
+    connection: AsyncConnection, uses: Iterable[tuple[str, int]]
+) -> None:
     """Which VEN used which load set."""
     rows = [{"ven_id": ven_id, "load_set_id": number} for ven_id, number in sorted(uses)]
     kind = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
@@ -124,21 +122,21 @@ def _slices(values: Sequence[T], size: int) -> Iterable[Sequence[T]]:
     return (values[at : at + size] for at in range(0, len(values), size))
 
 
-async def store_acks(connection: AsyncConnection, acks: Sequence[AckRecord]) -> int:
+async def store_batch_acks(connection: AsyncConnection, acks: Sequence[AckRecord]) -> int:
     """Acks, and what they mean for commands and participants; how many were new.
 
     One that the broker sends again means nothing more: later ones may have been stored since.
     """
     acks = await _tied(connection, acks)
     rows = [_ack_row(ack) for ack in sorted(acks, key=lambda ack: ack.digest)]
-    new = await _add_new(connection, VenAckRow, rows, "digest")
+    new = await _add_new(connection, CommandAckRow, rows, "digest")
     acks = [ack for ack in acks if ack.digest in new]
     answered = [
         {
             "correlation": ack.correlation_id,
             "ven": ack.ven_id,
             "said": ack.status,
-            "at": moment_of(ack.received),
+            "at": utc_time_of_epoch(ack.received),
         }
         for ack in sorted(acks, key=lambda ack: (ack.correlation_id or "", ack.timestamp))
         if ack.correlation_id is not None
@@ -193,7 +191,7 @@ def _ack_row(ack: AckRecord) -> dict[str, Any]:
         "actual_shed_kw": ack.actual_shed_kw,
         "circuits_curtailed": ack.circuits_curtailed,
         "raw_payload": ack.raw_payload,
-        "created_at": moment_of(ack.received),
+        "created_at": utc_time_of_epoch(ack.received),
     }
 
 
@@ -224,7 +222,7 @@ def _participant_change(ack: AckRecord) -> dict[str, Any]:
         "base": ack.baseline_kw,
         "why": ack.reason,
         "code": ack.reason_code,
-        "at": moment_of(ack.received),
+        "at": utc_time_of_epoch(ack.received),
         "ts": ack.timestamp,
     }
 
@@ -278,7 +276,9 @@ def _took_part(dialect: str) -> Update:
     )
 
 
-async def store_statuses(connection: AsyncConnection, statuses: Sequence[StatusRecord]) -> None:
+async def store_batch_statuses(
+    connection: AsyncConnection, statuses: Sequence[StatusRecord]
+) -> None:
     """Online and offline, as VENs and their last wills say."""
     latest = {status.ven_id: status for status in statuses}
     vens: Table = VenRow.__table__  # type: ignore[assignment]
@@ -286,7 +286,7 @@ async def store_statuses(connection: AsyncConnection, statuses: Sequence[StatusR
         {
             "ven": ven_id,
             "said": ONLINE if status.online else OFFLINE,
-            "since": moment_of(status.received),
+            "since": utc_time_of_epoch(status.received),
             "boot": status.boot_id,
         }
         for ven_id, status in sorted(latest.items())
@@ -304,10 +304,10 @@ async def store_statuses(connection: AsyncConnection, statuses: Sequence[StatusR
         )
 
 
-async def store_alerts(connection: AsyncConnection, alerts: Sequence[AlertRecord]) -> int:
+async def store_batch_alerts(connection: AsyncConnection, alerts: Sequence[AlertRecord]) -> int:
     """Alerts; how many were new."""
     rows = [
-        {**alert._asdict(), "created_at": moment_of(alert.received)}
+        {**alert._asdict(), "created_at": utc_time_of_epoch(alert.received)}
         for alert in sorted(alerts, key=lambda alert: alert.digest)
     ]
     for row in rows:
@@ -315,7 +315,7 @@ async def store_alerts(connection: AsyncConnection, alerts: Sequence[AlertRecord
     return len(await _add_new(connection, VenAlertRow, rows, "digest"))
 
 
-async def mark_quarter_hours_due(
+async def mark_batch_quarter_hours_due(
     connection: AsyncConnection, quarter_hours: Iterable[datetime]
 ) -> None:
     """Quarters of an hour that are to be summed up (again).
@@ -325,20 +325,20 @@ async def mark_quarter_hours_due(
     rows = [{"start": start} for start in sorted(quarter_hours)]
     if rows:
         kind = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
-        new = kind(QuarterHourDueRow)
+        new = kind(TelemetryQuarterHourDueRow)
         change = new.on_conflict_do_update(
             index_elements=["start"], set_={"start": new.excluded.start}
         )
         await connection.execute(change, rows)
 
 
-async def store_refused(
-    connection: AsyncConnection, source: str, refused: Sequence[tuple[IncomingMessage, str]]
+async def store_batch_refusals(
+    connection: AsyncConnection, source: str, refused: Sequence[tuple[IngestMessage, str]]
 ) -> None:
     """What could not be read, as it came, with the reason."""
     rows = [
         {
-            "received_at": moment_of(message.received),
+            "received_at": utc_time_of_epoch(message.received),
             "source": source,
             "topic": message.topic.replace("\0", "\N{REPLACEMENT CHARACTER}"),
             "ven_id": None,

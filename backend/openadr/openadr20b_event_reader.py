@@ -30,18 +30,18 @@ _SCALES = {"none": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 _CAPACITY, _PERCENT = "x-loadControlCapacity", "x-loadControlPercentOffset"
 
 
-class Event20bNotRead(Exception):
+class OpenAdr20bEventNotRead(Exception):
     """It has no id or no number of modification."""
 
 
-def read_event20b(raw: Mapping[str, Any], ven_id: str | None) -> VtnEvent:
-    """`ven_id` is ours at the VTN. Raises Event20bNotRead."""
+def read_openadr20b_event(raw: Mapping[str, Any], ven_id: str | None) -> VtnEvent:
+    """`ven_id` is ours at the VTN. Raises OpenAdr20bEventNotRead."""
     descriptor = raw.get("event_descriptor")
     if not isinstance(descriptor, Mapping) or not descriptor.get("event_id"):
-        raise Event20bNotRead("an event without eventID")
+        raise OpenAdr20bEventNotRead("an event without eventID")
     number = descriptor.get("modification_number")
     if not isinstance(number, int):
-        raise Event20bNotRead(f"event {descriptor['event_id']!r} without modificationNumber")
+        raise OpenAdr20bEventNotRead(f"event {descriptor['event_id']!r} without modificationNumber")
     problems: list[VtnEventProblem] = []
     period = raw.get("active_period") or {}
     tolerance = ((period.get("tolerance") or {}).get("tolerate") or {}).get("startafter")
