@@ -19,8 +19,8 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from backend.config.backend_settings import BackendSettings
-from backend.config.settings_block import SettingsError
-from backend.ingest.ingest_records import IncomingMessage
+from backend.config.settings_block import SettingsBlockError
+from backend.ingest.ingest_message import IngestMessage
 from backend.ingest.ingest_writer import IngestWriter
 from backend.store.database import Database, DatabaseUnsuitable
 from backend.store.schema_migration import downgrade_schema, upgrade_schema
@@ -126,7 +126,7 @@ async def test_ingest_api_and_dispatch_work_behind_a_pooler_in_transaction_mode(
         async def store(number: int) -> None:
             for seq in range(1, 6):
                 name = f"v{number}-{seq % 2}"
-                message = IncomingMessage(f"ven/telemetry/{name}", payload(name, seq), time.time())
+                message = IngestMessage(f"ven/telemetry/{name}", payload(name, seq), time.time())
                 await writers[number % 3].store([message], "test")
 
         await asyncio.gather(*(store(number) for number in range(12)))
@@ -163,7 +163,7 @@ def test_what_is_set_for_a_pooler() -> None:
     assert BackendSettings.from_environment(parts).database_url.endswith("?pooler=transaction")
     direct = {**parts, "DATABASE_DIRECT_URL": "postgresql://direct/f"}
     assert BackendSettings.from_environment(direct).schema_url == "postgresql://direct/f"
-    with pytest.raises(SettingsError, match="neither transaction nor session"):
+    with pytest.raises(SettingsBlockError, match="neither transaction nor session"):
         BackendSettings.from_environment({**parts, "DATABASE_POOLER": "statement"})
     session = Database("postgresql://db/f?pooler=session")
     assert not session.is_pooled
