@@ -4,10 +4,10 @@ import os
 import sys
 
 try:
-    from ops.cli.quick_commands import quick_command, without_volttron_home
+    from ops.cli.quick_commands import quick_command, quick_command_arguments
     from ops.host.exit_code import exit_code_of
 
-    sys.argv[1:] = without_volttron_home(sys.argv[1:], os.environ)
+    sys.argv[1:] = quick_command_arguments(sys.argv[1:], os.environ)
     quick = quick_command(sys.argv[1:])
     if quick is not None and "_VEN_CONTROL_COMPLETE" not in os.environ:
         sys.exit(exit_code_of(quick))

@@ -6,6 +6,6 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    from ops.cli.script_door import run_script
+    from ops.cli.script_door import run_script_door
 
-    run_script("mqtt_telemetry_check")
+    run_script_door("mqtt_telemetry_check")

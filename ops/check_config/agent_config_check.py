@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ops.check_config.findings import Findings, JsonFile
+from ops.check_config.checked_file import CheckedJsonFile
+from ops.check_config.config_findings import ConfigFindings
 from ops.check_config.registry_check import PointRegistry, RegistryPoint
 from VenAgent.config import AgentConfig
 from VenAgent.config.circuit_config import SiteCircuitConfig
@@ -22,7 +23,7 @@ _LIMIT_UNITS = {
 
 
 def check_agent_config(
-    file: JsonFile, devices: Mapping[str, PointRegistry], found: Findings
+    file: CheckedJsonFile, devices: Mapping[str, PointRegistry], found: ConfigFindings
 ) -> None:
     """The configuration by itself, then each point it names, where the device is known."""
     try:
@@ -34,7 +35,7 @@ def check_agent_config(
     _PointCheck(file, config, devices, found).run()
 
 
-def _explain(file: JsonFile, finding: Any, found: Findings) -> None:
+def _explain(file: CheckedJsonFile, finding: Any, found: ConfigFindings) -> None:
     where = tuple(finding["loc"])
     name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).strip(
         "."
@@ -51,7 +52,7 @@ def _explain(file: JsonFile, finding: Any, found: Findings) -> None:
     found.add(file.path, file.line(*where), f"{name or 'the configuration'}: {text}", remedy)
 
 
-def _circuit_named(file: JsonFile, text: str) -> tuple[str | int, ...]:
+def _circuit_named(file: CheckedJsonFile, text: str) -> tuple[str | int, ...]:
     """Where the last circuit stands that a sentence about the whole names."""
     named = re.findall(r"'([^']*)'", text)
     circuits = file.contents.get("circuits")
@@ -69,10 +70,10 @@ def _is_secret(finding: Any) -> bool:
 class _PointCheck:
     def __init__(
         self,
-        file: JsonFile,
+        file: CheckedJsonFile,
         config: AgentConfig,
         devices: Mapping[str, PointRegistry],
-        found: Findings,
+        found: ConfigFindings,
     ) -> None:
         self._file = file
         self._config = config

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ops.check_config.agent_config_check import check_agent_config
-from ops.check_config.findings import Findings, JsonFile, read_json_file
+from ops.check_config.checked_file import CheckedJsonFile, read_checked_json_file
+from ops.check_config.config_findings import ConfigFindings
 from ops.check_config.registry_check import (
     COLUMNS,
     DEFAULT_MIN_PRIORITY,
@@ -33,16 +34,16 @@ README = "README.md"
 class _Given:
     """The files to check, by what they are."""
 
-    agents: list[JsonFile] = field(default_factory=list)
-    drivers: list[JsonFile] = field(default_factory=list)
-    sites: list[JsonFile] = field(default_factory=list)
+    agents: list[CheckedJsonFile] = field(default_factory=list)
+    drivers: list[CheckedJsonFile] = field(default_factory=list)
+    sites: list[CheckedJsonFile] = field(default_factory=list)
     registries: list[Path] = field(default_factory=list)
 
 
-def check_config_files(paths: Paths, names: Sequence[str]) -> tuple[Findings, list[str]]:
+def check_config_files(paths: Paths, names: Sequence[str]) -> tuple[ConfigFindings, list[str]]:
     """What is wrong with the files and folders named (all device models if none), and all that
     was checked."""
-    found = Findings()
+    found = ConfigFindings()
     models = paths.repo / "MeterDriverConfigs"
     if not names:
         folders = sorted(path for path in models.iterdir() if path.is_dir())
@@ -62,7 +63,7 @@ def check_config_files(paths: Paths, names: Sequence[str]) -> tuple[Findings, li
     return found, list(names)
 
 
-def _check_folder(models: Path, folder: Path, found: Findings) -> None:
+def _check_folder(models: Path, folder: Path, found: ConfigFindings) -> None:
     """A device model, or a site of several devices."""
     given = _Given()
     for name in ("driver.json", DEVICES_FILE, "agent.json"):
@@ -85,13 +86,13 @@ def _check_folder(models: Path, folder: Path, found: Findings) -> None:
     _check_files(models, given, found)
 
 
-def _sort(path: Path, given: _Given, found: Findings) -> None:
+def _sort(path: Path, given: _Given, found: ConfigFindings) -> None:
     if path.name == README:  # of `check-config mysite/*`
         return
     if path.suffix.lower() == ".csv":
         given.registries.append(path)
         return
-    file = read_json_file(path, found)
+    file = read_checked_json_file(path, found)
     if file is None:
         return
     values = list(file.contents.values())
@@ -110,7 +111,7 @@ def _sort(path: Path, given: _Given, found: Findings) -> None:
         )
 
 
-def _check_files(models: Path, given: _Given, found: Findings) -> None:
+def _check_files(models: Path, given: _Given, found: ConfigFindings) -> None:
     devices: dict[str, PointRegistry] = {}
     unused = list(given.registries)
     registries = []
@@ -140,7 +141,9 @@ def _check_files(models: Path, given: _Given, found: Findings) -> None:
         check_agent_config(agent, devices, found)
 
 
-def _check_site(models: Path, site: JsonFile, found: Findings) -> dict[str, PointRegistry]:
+def _check_site(
+    models: Path, site: CheckedJsonFile, found: ConfigFindings
+) -> dict[str, PointRegistry]:
     """The registry of each device of a devices.json."""
     devices = {}
     for path, entry in site.contents.items():
@@ -169,7 +172,7 @@ def _check_site(models: Path, site: JsonFile, found: Findings) -> dict[str, Poin
                 f"{unknown[0]!r} is not understood here",
                 'A device has a "model", and a "driver_config" that replaces the model\'s fields',
             )
-        driver = read_json_file(folder / "driver.json", found)
+        driver = read_checked_json_file(folder / "driver.json", found)
         registry = _check_driver(driver, [folder / "registry.csv"], found) if driver else None
         if registry:
             devices[path] = registry
@@ -179,7 +182,9 @@ def _check_site(models: Path, site: JsonFile, found: Findings) -> dict[str, Poin
 # --- the driver's configuration ----------------------------------------------------------------
 
 
-def _check_driver(file: JsonFile, unused: list[Path], found: Findings) -> PointRegistry | None:
+def _check_driver(
+    file: CheckedJsonFile, unused: list[Path], found: ConfigFindings
+) -> PointRegistry | None:
     """Check it and the registry it names, which is taken from `unused`."""
     driver = file.contents
     kind = driver.get("driver_type")
@@ -231,7 +236,9 @@ def _check_driver(file: JsonFile, unused: list[Path], found: Findings) -> PointR
     return registry
 
 
-def _check_connection(file: JsonFile, kind: str, config: dict[str, Any], found: Findings) -> None:
+def _check_connection(
+    file: CheckedJsonFile, kind: str, config: dict[str, Any], found: ConfigFindings
+) -> None:
     def wrong(key: str, remedy: str) -> None:
         what = f"{key} is {config[key]!r}" if key in config else f"{key} is missing"
         found.add(file.path, file.line("driver_config", key), what, remedy)
@@ -251,7 +258,7 @@ def _check_connection(file: JsonFile, kind: str, config: dict[str, Any], found: 
         wrong("slave_id", "Write the Modbus unit, 1 to 247 (0 or 255 for a device without)")
 
 
-def _registry_of(file: JsonFile, unused: list[Path], found: Findings) -> Path | None:
+def _registry_of(file: CheckedJsonFile, unused: list[Path], found: ConfigFindings) -> Path | None:
     named = file.contents.get("registry_config")
     line = file.line("registry_config")
     if not isinstance(named, str) or not named.startswith("config://"):

@@ -86,7 +86,7 @@ EXAMPLES: dict[str, Any] = {
 """One of each block; test_config_reference.py holds them against the model."""
 
 
-def config_schema() -> dict[str, Any]:
+def config_reference_schema() -> dict[str, Any]:
     """The JSON Schema of the config store's entry."""
     made = AgentConfig.model_json_schema()
     for name, block in {**made["$defs"], "AgentConfig": made}.items():
@@ -102,7 +102,7 @@ def config_schema() -> dict[str, Any]:
 
 def config_reference() -> str:
     """The same as a page, with an example of each block."""
-    whole = config_schema()
+    whole = config_reference_schema()
     parts = [_INTRODUCTION, _table(whole, whole)]
     for name, block in _blocks(whole, whole):
         parts.append(f"## `{name}`\n")
@@ -210,7 +210,9 @@ def _plain(text: str) -> str:
 
 
 def _write() -> None:
-    SCHEMA_FILE.write_text(json.dumps(config_schema(), indent=2, ensure_ascii=False) + "\n")
+    SCHEMA_FILE.write_text(
+        json.dumps(config_reference_schema(), indent=2, ensure_ascii=False) + "\n"
+    )
     REFERENCE_FILE.write_text(config_reference())
 
 

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ops.check_config.findings import Findings, read_text_file
+from ops.check_config.checked_file import read_checked_text_file
+from ops.check_config.config_findings import ConfigFindings
 
 NAME, UNITS, WRITABLE = "Volttron Point Name", "Units", "Writable"
 COLUMNS = {
@@ -63,10 +64,10 @@ def registry_driver_type(path: Path) -> str:
 
 
 def check_point_registry(
-    path: Path, driver_type: str, found: Findings, min_priority: int = DEFAULT_MIN_PRIORITY
+    path: Path, driver_type: str, found: ConfigFindings, min_priority: int = DEFAULT_MIN_PRIORITY
 ) -> PointRegistry | None:
     """The registry's points; None when its columns are not those of the driver."""
-    text = read_text_file(path, found)
+    text = read_checked_text_file(path, found)
     if text is None:
         return None
     reader = csv.DictReader(text.splitlines())
@@ -92,7 +93,7 @@ def check_point_registry(
 class _RegistryCheck:
     """One pass through the rows; remembers what overlaps."""
 
-    def __init__(self, registry: PointRegistry, found: Findings, min_priority: int) -> None:
+    def __init__(self, registry: PointRegistry, found: ConfigFindings, min_priority: int) -> None:
         self._registry = registry
         self._found = found
         self._min_priority = min_priority

@@ -38,8 +38,8 @@ def backend_start_command() -> None:
     with bring_up.site_stack_lock(paths):
         site = settings.current_site_settings(paths, os.environ)
         _prepare(paths)
-        given = backend.backend_variables(paths, site, os.environ)
-        if backend.backend_uses_local_broker(os.environ):
+        given = backend.backend_service_variables(paths, site, os.environ)
+        if backend.backend_service_uses_local_broker(os.environ):
             with show.progress_step("broker") as done:
                 record, started = broker.start_local_broker(paths, site)
                 done.append(f"{'started' if started else 'runs already'} (process {record.pid})")
@@ -92,13 +92,13 @@ def backend_key_command(context: typer.Context) -> None:
     """
     paths = Paths.of_our_own()
     _prepare(paths)
-    given = backend.backend_variables(
+    given = backend.backend_service_variables(
         paths, settings.current_site_settings(paths, os.environ), os.environ
     )
     result = subprocess.run(
         [paths.tools_python, "-m", "backend", "key", *context.args],
         env={**os.environ, **given, "PYTHONPATH": str(paths.repo)},
-        cwd=backend.backend_folder(paths),
+        cwd=backend.backend_service_folder(paths),
         check=False,
     )
     raise typer.Exit(result.returncode)
@@ -107,7 +107,7 @@ def backend_key_command(context: typer.Context) -> None:
 def _prepare(paths: Paths) -> None:
     """The packages it needs, and its folder."""
     install = "ensure_backend_packages"
-    if backend.backend_speaks_openadr(os.environ):
+    if backend.backend_service_speaks_openadr(os.environ):
         install += "; ensure_openadr_packages"
     script = f'. "$1"; ensure_home; ensure_packages; {install}; ensure_owned backend'
     result = subprocess.run(

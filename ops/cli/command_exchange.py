@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ops.clients.command_sender import ask_ven
+from ops.clients.command_sender import send_command_to_ven
 from ops.clients.ven_target import VenTarget
 from ops.host import terminal
 from VenAgent.contract.reasons import ReasonCode
@@ -18,22 +18,22 @@ _USED_UP = (
 """Of acks that refuse an id which was used before."""
 
 
-def exchange_command(
+def run_command_exchange(
     target: VenTarget, message: Mapping[str, Any], timeout_sec: float, *, as_json: bool
 ) -> int:
     """The exit code: 1 when the VEN refuses, or fails. Raises OpsError when it does not answer."""
-    answer = ask_ven(target, message, timeout_sec)
+    answer = send_command_to_ven(target, message, timeout_sec)
     if as_json:
         terminal.print_json(answer)
     else:
         terminal.print_ack(answer)
-        advice = used_up_advice(message, answer)
+        advice = command_exchange_advice(message, answer)
         if advice:
             terminal.print_note(advice)
     return 0 if answer.get("ok") is True else 1
 
 
-def used_up_advice(message: Mapping[str, Any], answer: Mapping[str, Any]) -> str | None:
+def command_exchange_advice(message: Mapping[str, Any], answer: Mapping[str, Any]) -> str | None:
     """What to do about an event id that the VEN has seen, and takes no second time."""
     if message.get("op") != "event" or answer.get("reason_code") not in _USED_UP:
         return None

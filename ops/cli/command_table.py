@@ -14,7 +14,7 @@ PASSED_ON: Mapping[str, Any] = {"allow_extra_args": True, "ignore_unknown_option
 
 
 @dataclass(frozen=True)
-class CommandEntry:
+class _CommandEntry:
     """One line of the table."""
 
     module: str
@@ -26,94 +26,96 @@ class CommandEntry:
     """Click's context settings."""
 
 
-COMMANDS: Mapping[str, CommandEntry] = {
-    "start": CommandEntry(
+COMMANDS: Mapping[str, _CommandEntry] = {
+    "start": _CommandEntry(
         "site_commands",
-        "start_command",
+        "site_start_command",
         "Bring up broker, simulated panel, VOLTTRON and VenAgent.",
     ),
-    "stop": CommandEntry(
-        "site_commands", "stop_command", "End VOLTTRON with its agents, panel and broker."
+    "stop": _CommandEntry(
+        "site_commands", "site_stop_command", "End VOLTTRON with its agents, panel and broker."
     ),
-    "restart": CommandEntry("site_commands", "restart_command", "Stop, then start."),
-    "status": CommandEntry(
+    "restart": _CommandEntry("site_commands", "site_restart_command", "Stop, then start."),
+    "status": _CommandEntry(
         "status_command",
         "status_command",
         "What runs, its health, the power now, the active event and those that wait.",
     ),
-    "send-event": CommandEntry(
+    "send-event": _CommandEntry(
         "ven_commands",
-        "send_event_command",
+        "ven_send_event_command",
         "Send a demand-response event, wait for its ack and show it.",
     ),
-    "restore": CommandEntry(
+    "restore": _CommandEntry(
         "ven_commands", "ven_restore_command", "End an event and restore its circuits."
     ),
-    "ping": CommandEntry("ven_commands", "ven_ping_command", "Ask the VEN for a sign of life."),
-    "shadow": CommandEntry(
-        "ven_commands", "shadow_command", "The device's state as its shadow reports it, as JSON."
+    "ping": _CommandEntry("ven_commands", "ven_ping_command", "Ask the VEN for a sign of life."),
+    "shadow": _CommandEntry(
+        "ven_commands",
+        "ven_shadow_command",
+        "The device's state as its shadow reports it, as JSON.",
     ),
-    "telemetry": CommandEntry(
-        "ven_commands", "telemetry_command", "Follow the VEN's telemetry until Ctrl-C."
+    "telemetry": _CommandEntry(
+        "ven_commands", "ven_telemetry_command", "Follow the VEN's telemetry until Ctrl-C."
     ),
-    "events": CommandEntry(
+    "events": _CommandEntry(
         "events_command",
         "events_command",
         "The events that wait, the running one and the last ones: when, how much, what came of it.",
     ),
-    "register": CommandEntry(
+    "register": _CommandEntry(
         "ven_commands",
-        "register_command",
+        "ven_register_command",
         "Register the VEN with the operator's backend (BACKEND_URL, or the one that runs here).",
     ),
-    "backend": CommandEntry(
+    "backend": _CommandEntry(
         "backend_commands", "backend_app", "The operator's side: API, console, dispatch, ingest."
     ),
-    "provision": CommandEntry(
+    "provision": _CommandEntry(
         "provision_commands", "provision_command", "Give this site its identity in AWS IoT Core."
     ),
-    "provision-sign": CommandEntry(
+    "provision-sign": _CommandEntry(
         "provision_commands",
         "provision_sign_command",
         "Have a site's request signed by AWS: the operator's half of `provision --csr-only`.",
     ),
-    "doctor": CommandEntry(
-        "diagnosis_commands",
+    "doctor": _CommandEntry(
+        "doctor_commands",
         "doctor_command",
         "Look at everything a working VEN needs; say what is wrong and what to do.",
     ),
-    "check-config": CommandEntry(
-        "diagnosis_commands",
+    "check-config": _CommandEntry(
+        "check_config_command",
         "check_config_command",
         "Check driver configurations, registries and an agent's configuration.",
     ),
-    "diagnostics": CommandEntry(
-        "diagnosis_commands",
+    "diagnostics": _CommandEntry(
+        "doctor_commands",
         "diagnostics_command",
         "Write an archive for a person who helps, with all secrets removed.",
     ),
-    "watch": CommandEntry(
-        "diagnosis_commands",
+    "watch": _CommandEntry(
+        "watch_command",
         "watch_command",
         "Power, event, circuits and connection on this terminal, live, until q or Ctrl-C.",
     ),
-    "completion": CommandEntry(
+    "completion": _CommandEntry(
         "completion_command", "completion_command", "Print tab completion for a shell."
     ),
-    "logs": CommandEntry(
+    "logs": _CommandEntry(
         "logs_command",
         "logs_command",
         "Follow a log until Ctrl-C; VOLTTRON's as short lines, without banners and repetitions.",
     ),
-    "vctl": CommandEntry(
+    "vctl": _CommandEntry(
         "volttron_commands",
-        "vctl_command",
+        "volttron_vctl_command",
         "VOLTTRON's own control command, for the VOLTTRON that runs here.",
         {**PASSED_ON, "help_option_names": []},  # vctl has its own
     ),
-    "load-config": CommandEntry(
+    "load-config": _CommandEntry(
         "volttron_commands",
-        "load_config_command",
+        "volttron_load_config_command",
         "Load driver configurations into VOLTTRON's config store.",
     ),
 }

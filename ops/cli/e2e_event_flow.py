@@ -17,7 +17,11 @@ import typer
 from rich.table import Table
 
 from ops.cli import script_options as options
-from ops.clients.backend_client import BackendClient, backend_event_path, backend_ven_path
+from ops.clients.backend_client import (
+    BackendClient,
+    backend_client_event_path,
+    backend_client_ven_path,
+)
 from ops.clients.ven_registration import ven_registration
 from ops.host import terminal as show
 from ops.host.ops_error import OpsError
@@ -93,7 +97,11 @@ def e2e_event_flow_script(
     Against a stack that runs; 0 when every step succeeded.
     """
     length_sec = duration_minutes * 60 if duration_sec is None else duration_sec
-    flow = _Flow(options.script_backend(backend_url), options.needed_ven_id(ven, ven_id), timeout)
+    flow = _Flow(
+        options.script_option_backend(backend_url),
+        options.required_script_option_ven_id(ven, ven_id),
+        timeout,
+    )
     try:
         _run_flow(flow, reduction_kw, length_sec, start_in, fleet)
     except OpsError as error:
@@ -113,7 +121,7 @@ def _run_flow(
     with flow.step("telemetry arrives") as step:
         ven = flow.until(
             f"no telemetry of {ven_id}",
-            lambda: _heard_lately(backend.get(backend_ven_path(ven_id)), flow.timeout_sec),
+            lambda: _heard_lately(backend.get(backend_client_ven_path(ven_id)), flow.timeout_sec),
         )
         step.result = f"{ven['metrics']['currentPowerKw']:g} kW, {len(ven['loads'])} loads"
     with flow.step("event is created") as step:
@@ -130,10 +138,12 @@ def _run_flow(
         _follow(flow, event_id, start)
     finally:
         with flow.step("event is stopped") as step:
-            step.result = backend.post(f"{backend_event_path(event_id)}/stop")["status"]
+            step.result = backend.post(f"{backend_client_event_path(event_id)}/stop")["status"]
     with flow.step("circuits are restored") as step:
         flow.until(f"{ven_id} is still in the event", lambda: _is_out(backend, ven_id, event_id))
-        step.result = f"{backend.get(backend_ven_path(ven_id))['metrics']['currentPowerKw']:g} kW"
+        step.result = (
+            f"{backend.get(backend_client_ven_path(ven_id))['metrics']['currentPowerKw']:g} kW"
+        )
 
 
 def _follow(flow: _Flow, event_id: str, start: datetime) -> None:
@@ -155,7 +165,7 @@ def _follow(flow: _Flow, event_id: str, start: datetime) -> None:
         )
         step.result = f"{point['usedPowerKw']:g} kW, of which {point['shedPowerKw']:g} kW are shed"
     with flow.step("metrics") as step:
-        metrics = backend.get(f"{backend_event_path(event_id)}/metrics")
+        metrics = backend.get(f"{backend_client_event_path(event_id)}/metrics")
         step.result = (
             f"{metrics['currentReductionKw']:g} kW of {metrics['vensResponding']} VENs, "
             f"mean answer time {metrics['avgResponseMs'] or 0:.0f} ms"
@@ -165,7 +175,7 @@ def _follow(flow: _Flow, event_id: str, start: datetime) -> None:
 
 
 def _event(backend: BackendClient, event_id: str) -> dict[str, Any]:
-    event: dict[str, Any] = backend.get(backend_event_path(event_id))
+    event: dict[str, Any] = backend.get(backend_client_event_path(event_id))
     return event
 
 
@@ -187,13 +197,15 @@ def _answered(event: dict[str, Any], ven_id: str) -> dict[str, Any] | None:
 
 def _marked(backend: BackendClient, ven_id: str, event_id: str) -> dict[str, Any] | None:
     """The latest telemetry if it belongs to the event and sheds."""
-    (point,) = backend.get(f"{backend_ven_path(ven_id)}/telemetry", limit=1)["telemetry"] or [{}]
+    (point,) = backend.get(f"{backend_client_ven_path(ven_id)}/telemetry", limit=1)[
+        "telemetry"
+    ] or [{}]
     sheds = point.get("eventId") == event_id and (point.get("shedPowerKw") or 0) > 0
     return point if sheds else None
 
 
 def _is_out(backend: BackendClient, ven_id: str, event_id: str) -> bool:
-    active = backend.get(backend_ven_path(ven_id))["metrics"]["activeEventId"]
+    active = backend.get(backend_client_ven_path(ven_id))["metrics"]["activeEventId"]
     return bool(active != event_id)
 
 

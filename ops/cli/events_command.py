@@ -17,7 +17,7 @@ from ops.clients.ven_target import VenTarget
 from ops.host import terminal as show
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.host.terminal import clock_text, kw_text, printable
+from ops.host.terminal import terminal_clock_text, terminal_kw_text, terminal_printable
 from ops.volttron.meant_site import meant_site_settings
 from VenAgent.config import AgentConfig
 
@@ -74,14 +74,14 @@ def _table(past: Sequence[Mapping[str, Any]]) -> Table:
         summary = event.get("summary") or {}
         shed_kw = summary.get("achieved_shed_kw", event.get("measured_kw"))
         drawn.add_row(
-            clock_text(event.get("start_ts")),
-            Text(printable(event.get("event_id"))),
-            Text(printable(_state(event))),
-            kw_text(event.get("requested_kw")),
-            kw_text(shed_kw),
+            terminal_clock_text(event.get("start_ts")),
+            Text(terminal_printable(event.get("event_id"))),
+            Text(terminal_printable(_state(event))),
+            terminal_kw_text(event.get("requested_kw")),
+            terminal_kw_text(shed_kw),
             _figure(summary.get("shed_percent"), ".0f"),
             _figure(summary.get("delivered_kwh"), ".3f"),
-            Text(printable(", ".join(map(str, event.get("circuits") or [])))),
+            Text(terminal_printable(", ".join(map(str, event.get("circuits") or [])))),
         )
     return drawn
 

@@ -23,9 +23,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ops.clients.mqtt_client import OperatorMqttClient, decoded_messages
+from ops.clients.mqtt_client import OperatorMqttClient, operator_mqtt_messages
 from ops.clients.ven_target import VenTarget
-from ops.host.terminal import clock_text, kw_text
+from ops.host.terminal import terminal_clock_text, terminal_kw_text
 from VenAgent.contract.acks import OVER_STATUSES
 from VenAgent.contract.topics import Topics
 
@@ -73,13 +73,15 @@ class LivePicture:
             self.event = {} if over else ack
         parts = [str(ack.get("op", "")), str(ack.get("event_id") or ""), str(ack.get("status"))]
         if ack.get("actual_shed_kw") is not None:
-            parts.append(f"{kw_text(ack['actual_shed_kw'])} {ack.get('shed_basis') or ''}".strip())
+            parts.append(
+                f"{terminal_kw_text(ack['actual_shed_kw'])} {ack.get('shed_basis') or ''}".strip()
+            )
         if ack.get("reason"):
             parts.append(str(ack["reason"]))
         self._say(ack.get("ts"), "  ".join(filter(None, parts)))
 
     def _say(self, ts: Any, text: str) -> None:
-        self.said = [*self.said, f"{clock_text(ts)}  {text}"][-LINES_KEPT:]
+        self.said = [*self.said, f"{terminal_clock_text(ts)}  {text}"][-LINES_KEPT:]
 
     # --- drawn ---------------------------------------------------------------------------------
 
@@ -138,9 +140,9 @@ class LivePicture:
         table.add_column(justify="right", width=12)
         table.add_column(width=34)
         used, full = self.telemetry.get("usedPowerKw"), self.telemetry.get("panelMaxKw")
-        table.add_row("power", kw_text(used), _bar(used, full))
-        table.add_row("baseline", kw_text(self.telemetry.get("baselinePowerKw")), "")
-        table.add_row("shed", kw_text(self.telemetry.get("shedPowerKw")), "")
+        table.add_row("power", terminal_kw_text(used), _bar(used, full))
+        table.add_row("baseline", terminal_kw_text(self.telemetry.get("baselinePowerKw")), "")
+        table.add_row("shed", terminal_kw_text(self.telemetry.get("shedPowerKw")), "")
         if self.telemetry.get("batterySOC") is not None:
             table.add_row("battery", f"{self.telemetry['batterySOC']:.0f} %", "")
         return table
@@ -149,11 +151,14 @@ class LivePicture:
         event_id = self.telemetry.get("eventId")
         if not event_id:
             return Text("no event")
-        text = f"event {event_id}: {kw_text(self.telemetry.get('requestedReductionKw'))} asked for"
+        asked_kw = terminal_kw_text(self.telemetry.get("requestedReductionKw"))
+        text = f"event {event_id}: {asked_kw} asked for"
         end_ts = self.event.get("end_ts")
         if isinstance(end_ts, (int, float)) and abs(end_ts) < LATEST_TS:
             left_sec = max(0, round(end_ts - now))
-            text += f", {left_sec // 60}:{left_sec % 60:02d} left (until {clock_text(end_ts)})"
+            text += (
+                f", {left_sec // 60}:{left_sec % 60:02d} left (until {terminal_clock_text(end_ts)})"
+            )
         return Text(text, style="bold")
 
     def _circuits(self, room: int | None) -> Table:
@@ -177,7 +182,7 @@ class LivePicture:
             style = "yellow" if "shed" in state else "dim" if state.startswith("off") else ""
             table.add_row(
                 str(circuit.get("name") or circuit.get("id")),
-                kw_text(circuit.get("currentKw")),
+                terminal_kw_text(circuit.get("currentKw")),
                 str(load.get("priority", "")),
                 state,
                 style=style,
@@ -213,7 +218,7 @@ def watch_live_picture(target: VenTarget, console: Console, for_sec: float | Non
             Live(drawn(), console=console, auto_refresh=False, screen=True) as live,
         ):
             while (ends is None or time.monotonic() < ends) and "q" not in pressed():
-                for topic, message in decoded_messages(client.messages(_DRAW_EVERY_SEC)):
+                for topic, message in operator_mqtt_messages(client.messages(_DRAW_EVERY_SEC)):
                     picture.take(topics, topic, message, time.time())
                     live.update(drawn(), refresh=True)
                 live.update(drawn(), refresh=True)

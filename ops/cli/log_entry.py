@@ -28,7 +28,7 @@ _STYLES = {"DEBUG": "dim", "WARNING": "yellow", "ERROR": "bold red", "CRITICAL":
 
 
 @dataclass(frozen=True)
-class LogEntry:
+class _LogEntry:
     clock: str
     level: str
     who: str
@@ -44,7 +44,7 @@ class LogEntry:
         return Text(str(self), style=style)
 
 
-def _parse(line: str) -> LogEntry | None:
+def _parse(line: str) -> _LogEntry | None:
     """None for a line that begins no entry: a traceback's, or another log's."""
     found = _ENTRY.match(line)
     if found is None:
@@ -52,7 +52,7 @@ def _parse(line: str) -> LogEntry | None:
     package = _PACKAGE.match(found["agent"] or "")
     who = package["package"] if package else found["name"].split(".")[0]
     who = who.removeprefix("volttron-")
-    return LogEntry(found["clock"], found["level"], who.strip("<>"), found["text"].strip())
+    return _LogEntry(found["clock"], found["level"], who.strip("<>"), found["text"].strip())
 
 
 _TRACE = "Traceback (most recent call last):"

@@ -9,7 +9,7 @@ import typer
 
 from ops.cli.log_entry import LEVELS, readable_log_entries
 from ops.host import terminal
-from ops.host.log_tail import follow_log, log_tail
+from ops.host.log_tail import follow_log_tail, log_tail
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 
@@ -46,7 +46,7 @@ def logs_command(
     if not path.exists():
         raise OpsError(f"there is no log yet at {path}", "`start` makes it.")
     try:
-        found = follow_log(path, lines) if follow else log_tail(path, lines)
+        found = follow_log_tail(path, lines) if follow else log_tail(path, lines)
         if of == "platform" and not raw:
             for entry in readable_log_entries(found, level):
                 terminal.out.print(entry, soft_wrap=True)

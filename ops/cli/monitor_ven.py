@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ops.cli import script_options as options
-from ops.clients.backend_client import backend_ven_path
+from ops.clients.backend_client import backend_client_ven_path
 from ops.host import terminal
 
 
@@ -22,8 +22,12 @@ def monitor_ven_script(
     json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
 ) -> None:
     """Follow a VEN's status and telemetry, as the backend has them: a line for what is new."""
-    backend = options.script_backend(backend_url)
-    path, last, lines = backend_ven_path(options.needed_ven_id(ven, ven_id)), None, 0
+    backend = options.script_option_backend(backend_url)
+    path, last, lines = (
+        backend_client_ven_path(options.required_script_option_ven_id(ven, ven_id)),
+        None,
+        0,
+    )
     while count is None or lines < count:
         found = backend.get(path)
         said = (found["lastSeen"], found["status"])

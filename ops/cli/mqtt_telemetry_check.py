@@ -10,7 +10,7 @@ import typer
 from pydantic import ValidationError
 
 from ops.cli import script_options as options
-from ops.clients.mqtt_client import OperatorMqttClient, decoded_messages
+from ops.clients.mqtt_client import OperatorMqttClient, operator_mqtt_messages
 from ops.clients.ven_target import VenTarget
 from ops.host import terminal
 from ops.host.ops_error import OpsError
@@ -32,8 +32,8 @@ def mqtt_telemetry_check_script(
     private_key: options.PrivateKey = None,
 ) -> None:
     """Check that the broker is reached, and that a VEN's telemetry is right."""
-    target = options.script_target(
-        ven_id=options.one_ven_id(ven, ven_id),
+    target = options.script_option_target(
+        ven_id=options.script_option_ven_id(ven, ven_id),
         endpoint=endpoint,
         port=port,
         region=region,
@@ -42,7 +42,7 @@ def mqtt_telemetry_check_script(
         private_key=private_key,
     )
     heard = _heard(target, count, timeout)
-    problems = telemetry_problems(heard)
+    problems = _telemetry_problems(heard)
     if len(heard) < count:
         problems.append(f"only {len(heard)} of {count} telemetries came in {timeout:g} s")
     if problems:
@@ -56,7 +56,7 @@ def _heard(target: VenTarget, count: int, timeout_sec: float) -> list[dict[str, 
         terminal.out.print(f"✓ connected to {target.broker}")
         client.subscribe(target.topics.metering)
         terminal.out.print(f"✓ subscribed to {target.topics.metering}; waiting for {target.ven_id}")
-        for _, message in decoded_messages(client.messages(timeout_sec)):
+        for _, message in operator_mqtt_messages(client.messages(timeout_sec)):
             if message.get("venId") != target.ven_id:
                 continue
             heard.append(message)
@@ -74,7 +74,7 @@ def _described(message: Mapping[str, Any]) -> str:
     )
 
 
-def telemetry_problems(messages: Sequence[Mapping[str, Any]]) -> list[str]:
+def _telemetry_problems(messages: Sequence[Mapping[str, Any]]) -> list[str]:
     """What in these telemetries, in the order they came, is not as docs/mqtt-topics.md says."""
     problems = []
     for number, message in enumerate(messages, start=1):

@@ -12,20 +12,20 @@ from ops.host import site_settings as settings
 from ops.host import terminal as show
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.provision.aws_registry import AwsRegistry, AwsThing
+from ops.provision.aws_registry import AwsRegistry, AwsRegistryThing
 from ops.provision.issued_certificate import (
     IssuedCertificate,
-    known_certificate,
+    known_issued_certificate,
     read_issued_certificate,
-    remember_certificate,
+    remember_issued_certificate,
 )
-from ops.provision.site_folder import SiteFolder, renewal_folder
+from ops.provision.site_folder import SiteFolder, renewal_site_folder
 from ops.provision.site_identity import (
-    ensure_certificate_request,
-    finish_renewal,
-    install_certificate,
-    put_renewal_in_place,
-    write_agent_config,
+    ensure_site_identity_request,
+    finish_site_identity_renewal,
+    install_site_identity,
+    put_renewed_site_identity_in_place,
+    write_site_identity_config,
 )
 from VenAgent.cloud.tls.certificates import certificate_expiry_text
 
@@ -80,38 +80,38 @@ def provision_command(
     paths = Paths.from_environment()
     site = SiteFolder.of(paths, thing, folder)
     contents = (
-        settings.read_json_object(config)
+        settings.read_json_file(config)
         if config
         else settings.current_site_settings(paths, {}).agent_config
     )
-    if finish_renewal(site):
+    if finish_site_identity_renewal(site):
         show.print_note("a renewal that had broken off was finished")
         if renew:
             _tell_next(site, renew=True)
             return
-    target = renewal_folder(site) if renew else site
+    target = renewal_site_folder(site) if renew else site
     if retire:
         _retire(site, region)
         return
     with show.progress_step(f"key and request in {target.path}") as done:
-        request = ensure_certificate_request(target)
+        request = ensure_site_identity_request(target)
         done.append("the key stays here")
     if csr_only:
         show.print_note(
             f"have {target.request} signed: ven_control.sh provision-sign --thing {thing}"
         )
         return
-    wanted = AwsThing(thing, tuple(policy or [VEN_POLICY]), thing_type or None, take_over)
+    wanted = AwsRegistryThing(thing, tuple(policy or [VEN_POLICY]), thing_type or None, take_over)
     if certificate is not None:
         issued = read_issued_certificate(certificate, thing, endpoint)
     else:
         before = read_issued_certificate(site.issued, thing, None) if site.issued.exists() else None
         issued = _sign(wanted, region, request, target.issued, before, target)
     with show.progress_step("certificate, CA and configuration") as done:
-        facts = install_certificate(target, issued, root_ca)
+        facts = install_site_identity(target, issued, root_ca)
         if renew:
-            put_renewal_in_place(target, site)
-        write_agent_config(site, contents, issued)
+            put_renewed_site_identity_in_place(target, site)
+        write_site_identity_config(site, contents, issued)
         done.append(f"valid until {certificate_expiry_text(facts.not_after_ts)}")
     _tell_next(site, renew=renew)
 
@@ -131,7 +131,7 @@ def provision_sign_command(
         request = csr.read_text()
     except OSError as error:
         raise OpsError(f"cannot read {csr}: {error.strerror}") from None
-    wanted = AwsThing(thing, tuple(policy or [VEN_POLICY]), thing_type or None, take_over)
+    wanted = AwsRegistryThing(thing, tuple(policy or [VEN_POLICY]), thing_type or None, take_over)
     _sign(wanted, region, request, out, None, None)
     show.print_note(
         f"on the site: ven_control.sh provision --thing {thing} --certificate {out.name}"
@@ -146,7 +146,7 @@ def _check_name(thing: str) -> None:
 
 
 def _sign(
-    wanted: AwsThing,
+    wanted: AwsRegistryThing,
     region: str | None,
     request: str,
     memory: Path,
@@ -158,13 +158,13 @@ def _sign(
     `before` is the one that this site has.
     """
     registry = AwsRegistry(region)
-    issued = known_certificate(memory, wanted.thing, request)
+    issued = known_issued_certificate(memory, wanted.thing, request)
     own = issued or before
     with show.progress_step(f"thing {wanted.thing} in AWS") as done:
         registry.prepare(wanted, None if own is None else own.certificate_arn)
         if issued is None:
             issued = registry.issue(wanted, request)
-            remember_certificate(memory, issued, site)
+            remember_issued_certificate(memory, issued, site)
             done.append("a certificate was made")
         else:
             done.append("it has its certificate")
@@ -174,7 +174,7 @@ def _sign(
 
 
 def _retire(site: SiteFolder, region: str | None) -> None:
-    if renewal_folder(site).path.exists():
+    if renewal_site_folder(site).path.exists():
         raise OpsError(
             f"a renewal of {site.thing} has not been finished: its certificate would be retired",
             f"ven_control.sh provision --thing {site.thing} --renew",

@@ -17,7 +17,7 @@ def quick_command(arguments: Sequence[str]) -> Callable[[], int] | None:
     return _QUICK.get(tuple(arguments))
 
 
-def without_volttron_home(
+def quick_command_arguments(
     arguments: Sequence[str], environment: MutableMapping[str, str]
 ) -> list[str]:
     """The arguments without `--volttron-home PATH`, which any command takes, anywhere.
@@ -42,9 +42,9 @@ def without_volttron_home(
 VOLTTRON_HOME_OPTION = "--volttron-home"
 
 
-def show_status(*, as_json: bool) -> int:
+def quick_status_command(*, as_json: bool) -> int:
     from ops.host import terminal
-    from ops.services.status_report import site_status_report
+    from ops.services.status_report import print_status_report, site_status_report
     from ops.volttron.meant_site import meant_site_settings
 
     paths = Paths.from_environment()
@@ -52,24 +52,24 @@ def show_status(*, as_json: bool) -> int:
     if as_json:
         terminal.print_json({name: value for name, value in report.items() if name != "parts"})
     else:
-        terminal.print_status(report)
+        print_status_report(report)
     code: int = report["exit_code"]
     return code
 
 
 def _ping(*, as_json: bool) -> int:
-    from ops.cli.command_exchange import exchange_command
-    from ops.clients.command_sender import ACK_WITHIN_SEC, CommandDraft
+    from ops.cli.command_exchange import run_command_exchange
+    from ops.clients.command_sender import ACK_WITHIN_SEC, CommandSenderDraft
     from ops.volttron.meant_site import meant_site_settings
 
     target = meant_site_settings(Paths.from_environment()).ven_target()
-    message = CommandDraft(target.ven_id).of("ping")
-    return exchange_command(target, message, ACK_WITHIN_SEC, as_json=as_json)
+    message = CommandSenderDraft(target.ven_id).of("ping")
+    return run_command_exchange(target, message, ACK_WITHIN_SEC, as_json=as_json)
 
 
 _QUICK: Mapping[tuple[str, ...], Callable[[], int]] = {
     ("ping",): partial(_ping, as_json=False),
     ("ping", "--json"): partial(_ping, as_json=True),
-    ("status",): partial(show_status, as_json=False),
-    ("status", "--json"): partial(show_status, as_json=True),
+    ("status",): partial(quick_status_command, as_json=False),
+    ("status", "--json"): partial(quick_status_command, as_json=True),
 }

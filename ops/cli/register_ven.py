@@ -24,8 +24,10 @@ def register_ven_script(
     json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
 ) -> None:
     """Register a VEN with the operator's backend."""
-    wanted = ven_registration(options.needed_ven_id(ven, ven_id), name, lat, lon, status)
-    made = options.script_backend(backend_url).post("/api/vens/", wanted)
+    wanted = ven_registration(
+        options.required_script_option_ven_id(ven, ven_id), name, lat, lon, status
+    )
+    made = options.script_option_backend(backend_url).post("/api/vens/", wanted)
     if json:
         terminal.print_json(made)
     else:

@@ -12,7 +12,7 @@ from ops.host.tools_python import use_tools_python
 _EPILOG = "What is not given is taken from the environment, then from the last `start`."
 
 
-def run_script(module: str) -> None:
+def run_script_door(module: str) -> None:
     """Run `<module>_script` of ops.cli.<module> as a program, in the tools' Python."""
     use_tools_python()
     import typer  # which another Python than the tools' may not have

@@ -11,7 +11,7 @@ from ops.clients.backend_client import DEFAULT_URL, BackendClient
 from ops.clients.ven_target import VenTarget
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.services.backend_service import local_backend_url
+from ops.services.backend_service import backend_service_url
 from ops.volttron.meant_site import meant_site_settings
 
 ScriptVen = Annotated[str | None, typer.Argument(metavar="[VEN]", help="The same as --ven-id.")]
@@ -43,22 +43,22 @@ BackendUrl = Annotated[
 ]
 
 
-def one_ven_id(ven: str | None, ven_id: str | None) -> str | None:
+def script_option_ven_id(ven: str | None, ven_id: str | None) -> str | None:
     """The one that was named, in either way."""
     if ven and ven_id and ven != ven_id:
         raise OpsError(f"two VENs are named: {ven} and --ven-id {ven_id}", "Name one.")
     return ven_id or ven
 
 
-def needed_ven_id(ven: str | None, ven_id: str | None) -> str:
+def required_script_option_ven_id(ven: str | None, ven_id: str | None) -> str:
     """As above, else IOT_THING_NAME."""
-    found = one_ven_id(ven, ven_id) or os.environ.get("IOT_THING_NAME")
+    found = script_option_ven_id(ven, ven_id) or os.environ.get("IOT_THING_NAME")
     if not found:
         raise OpsError("no VEN is named", "Name it: --ven-id ID, or IOT_THING_NAME.")
     return found
 
 
-def script_target(
+def script_option_target(
     *,
     ven_id: str | None,
     endpoint: str | None,
@@ -82,5 +82,5 @@ def script_target(
     return meant_site_settings(Paths.from_environment()).ven_target(overrides)
 
 
-def script_backend(url: str | None) -> BackendClient:
-    return BackendClient(url or local_backend_url(Paths.from_environment()) or DEFAULT_URL)
+def script_option_backend(url: str | None) -> BackendClient:
+    return BackendClient(url or backend_service_url(Paths.from_environment()) or DEFAULT_URL)

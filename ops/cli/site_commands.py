@@ -34,7 +34,7 @@ ThingName = Annotated[
 ]
 
 
-def start_command(
+def site_start_command(
     config: ConfigFile = None,
     devices: DeviceModel = None,
     steady: Steady = None,
@@ -56,14 +56,14 @@ def start_command(
         site_stack.start_site_stack(paths, wanted, before, config)
 
 
-def stop_command() -> None:
+def site_stop_command() -> None:
     """End VOLTTRON with its agents, panel and broker."""
     paths = Paths.of_our_own()
     with site_stack.site_stack_lock(paths):
         site_stack.stop_site_stack(paths)
 
 
-def restart_command(
+def site_restart_command(
     config: ConfigFile = None,
     devices: DeviceModel = None,
     steady: Steady = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from ops.cli.command_options import Json
-from ops.cli.quick_commands import show_status
+from ops.cli.quick_commands import quick_status_command
 
 
 def status_command(json: Json = False) -> None:
@@ -13,4 +13,4 @@ def status_command(json: Json = False) -> None:
 
     Exits with 0 when all is up, 3 when stopped, 1 when something is wrong.
     """
-    raise typer.Exit(show_status(as_json=json))
+    raise typer.Exit(quick_status_command(as_json=json))

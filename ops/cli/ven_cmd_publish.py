@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ops.cli import script_options as options
-from ops.clients.command_sender import ACK_WITHIN_SEC, CommandDraft, ask_ven
+from ops.clients.command_sender import ACK_WITHIN_SEC, CommandSenderDraft, send_command_to_ven
 from ops.clients.mqtt_client import OperatorMqttClient
 from ops.host import terminal
 from VenAgent.contract.command_fields import SPELLINGS
@@ -51,8 +51,8 @@ def ven_cmd_publish_script(
     private_key: options.PrivateKey = None,
 ) -> None:
     """Publish a command to a VEN and wait for its ack; 0 when that says ok, 4 when none comes."""
-    target = options.script_target(
-        ven_id=options.one_ven_id(ven, ven_id),
+    target = options.script_option_target(
+        ven_id=options.script_option_ven_id(ven, ven_id),
         endpoint=endpoint,
         port=port,
         region=region,
@@ -60,7 +60,7 @@ def ven_cmd_publish_script(
         client_cert=client_cert,
         private_key=private_key,
     )
-    more, draft = _object(data), CommandDraft(target.ven_id, timeout)
+    more, draft = _object(data), CommandSenderDraft(target.ven_id, timeout)
     if op == "event" and shed_kw is not None:
         seconds = 3600.0 if duration is None else duration
         message = draft.event(shed_kw, seconds, event_id, corr_id, modification)
@@ -74,7 +74,7 @@ def ven_cmd_publish_script(
             client.publish(target.topics.command, message, expiry_sec=timeout)
         terminal.print_json(message)
         return
-    answer = ask_ven(target, message, timeout)
+    answer = send_command_to_ven(target, message, timeout)
     if json or answer.get("data"):
         terminal.print_json(answer)
     else:

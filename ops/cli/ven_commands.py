@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from ops.cli.command_exchange import exchange_command
-from ops.cli.command_options import Json, Timeout, VenId, chosen_ven
-from ops.clients.command_sender import ACK_WITHIN_SEC, CommandDraft, ask_ven
-from ops.clients.mqtt_client import OperatorMqttClient, decoded_messages
+from ops.cli.command_exchange import run_command_exchange
+from ops.cli.command_options import Json, Timeout, VenId, chosen_ven_option
+from ops.clients.command_sender import ACK_WITHIN_SEC, CommandSenderDraft, send_command_to_ven
+from ops.clients.mqtt_client import OperatorMqttClient, operator_mqtt_messages
 from ops.clients.ven_target import VenTarget
 from ops.host import terminal
 from ops.host.ops_error import OpsError
@@ -20,7 +20,7 @@ from ops.host.paths import Paths
 from ops.host.site_settings import load_site_settings
 
 
-def send_event_command(
+def ven_send_event_command(
     shed_kw: Annotated[float, typer.Option(help="Power to shed, in kW.")],
     duration: Annotated[
         float, typer.Option("--duration", "--duration-sec", help="How long, in seconds.")
@@ -39,8 +39,8 @@ def send_event_command(
     Exits with 1 when the VEN refuses or fails, with 4 when it does not answer: then the command
     has expired, and does not run later.
     """
-    target = chosen_ven(ven_id)
-    draft = CommandDraft(target.ven_id, timeout)
+    target = chosen_ven_option(ven_id)
+    draft = CommandSenderDraft(target.ven_id, timeout)
     _send(
         target, draft.event(shed_kw, duration, event_id, modification=modification), timeout, json
     )
@@ -53,9 +53,12 @@ def ven_restore_command(
     json: Json = False,
 ) -> None:
     """End an event and restore its circuits."""
-    target = chosen_ven(ven_id)
+    target = chosen_ven_option(ven_id)
     _send(
-        target, CommandDraft(target.ven_id, timeout).of("restore", event_id=event_id), timeout, json
+        target,
+        CommandSenderDraft(target.ven_id, timeout).of("restore", event_id=event_id),
+        timeout,
+        json,
     )
 
 
@@ -63,19 +66,19 @@ def ven_ping_command(
     ven_id: VenId = None, timeout: Timeout = ACK_WITHIN_SEC, json: Json = False
 ) -> None:
     """Ask the VEN for a sign of life."""
-    target = chosen_ven(ven_id)
-    _send(target, CommandDraft(target.ven_id, timeout).of("ping"), timeout, json)
+    target = chosen_ven_option(ven_id)
+    _send(target, CommandSenderDraft(target.ven_id, timeout).of("ping"), timeout, json)
 
 
 def _send(target: VenTarget, message: Mapping[str, Any], timeout_sec: float, json: bool) -> None:
-    raise typer.Exit(exchange_command(target, message, timeout_sec, as_json=json))
+    raise typer.Exit(run_command_exchange(target, message, timeout_sec, as_json=json))
 
 
-def shadow_command(ven_id: VenId = None, timeout: Timeout = ACK_WITHIN_SEC) -> None:
+def ven_shadow_command(ven_id: VenId = None, timeout: Timeout = ACK_WITHIN_SEC) -> None:
     """The device's state as its shadow reports it, as JSON."""
-    target = chosen_ven(ven_id)
-    message = CommandDraft(target.ven_id, timeout).of("get", what="shadow")
-    answer = ask_ven(target, message, timeout)
+    target = chosen_ven_option(ven_id)
+    message = CommandSenderDraft(target.ven_id, timeout).of("get", what="shadow")
+    answer = send_command_to_ven(target, message, timeout)
     if answer.get("ok") is not True:
         raise OpsError(f"{target.ven_id} refuses: {answer.get('reason', 'it gives no reason')}")
     terminal.print_json(answer.get("data"))
@@ -84,26 +87,26 @@ def shadow_command(ven_id: VenId = None, timeout: Timeout = ACK_WITHIN_SEC) -> N
 # --- to follow ---------------------------------------------------------------------------------
 
 
-def telemetry_command(
+def ven_telemetry_command(
     ven_id: VenId = None,
     count: Annotated[int | None, typer.Option(help="End after so many.", min=1)] = None,
     json: Json = False,
 ) -> None:
     """Follow the VEN's telemetry until Ctrl-C."""
     try:
-        follow_telemetry(chosen_ven(ven_id), count, json)
+        follow_ven_telemetry(chosen_ven_option(ven_id), count, json)
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
 
 
-def follow_telemetry(target: VenTarget, count: int | None, json: bool) -> None:
+def follow_ven_telemetry(target: VenTarget, count: int | None, json: bool) -> None:
     """From the topic of all VENs; each message once, although it goes to two topics."""
     with OperatorMqttClient(target) as client:
         client.subscribe(target.topics.metering)
         ours = (
             (message, contents)
             for message in client.messages()
-            for _, contents in decoded_messages([message])
+            for _, contents in operator_mqtt_messages([message])
             if contents.get("venId") == target.ven_id
         )
         for message, contents in islice(ours, count):
@@ -111,10 +114,10 @@ def follow_telemetry(target: VenTarget, count: int | None, json: bool) -> None:
                 sys.stdout.write(message.payload.decode() + "\n")
                 sys.stdout.flush()
             else:
-                terminal.print_telemetry(contents)
+                _print_telemetry(contents)
 
 
-def register_command(
+def ven_register_command(
     ven_id: VenId = None,
     name: Annotated[str | None, typer.Option(help="Its name for people.")] = None,
     lat: Annotated[float | None, typer.Option(help="Latitude.", min=-90, max=90)] = None,
@@ -130,13 +133,13 @@ def register_command(
     """
     from ops.clients.backend_client import BackendClient  # HTTP is needed here only
     from ops.clients.ven_registration import ven_registration
-    from ops.services.backend_service import local_backend_url
+    from ops.services.backend_service import backend_service_url
 
-    target = chosen_ven(ven_id)
+    target = chosen_ven_option(ven_id)
     paths = Paths.from_environment()
     remembered = load_site_settings(paths)
     url = backend_url or (remembered.variables.get("BACKEND_URL") if remembered else None)
-    url = url or local_backend_url(paths)
+    url = url or backend_service_url(paths)
     if not url:
         raise OpsError(
             "BACKEND_URL is not set: there is no backend to register with",
@@ -150,3 +153,21 @@ def register_command(
         terminal.out.print(
             f"registered {target.ven_id} as {answer.get('id', '?')} at {backend.url}"
         )
+
+
+def _print_telemetry(message: Mapping[str, Any]) -> None:
+    """One line a telemetry."""
+    parts = [
+        terminal.terminal_clock_text(message.get("timestamp")),
+        f"#{message.get('seq', '?')}",
+        f"power {terminal.terminal_kw_text(message.get('usedPowerKw'))}",
+        f"shed {terminal.terminal_kw_text(message.get('shedPowerKw'))}",
+    ]
+    if message.get("eventId"):
+        requested_kw = terminal.terminal_kw_text(message.get("requestedReductionKw"))
+        parts.append(f"event {message['eventId']} of {requested_kw}")
+    quality = message.get("quality")
+    if quality and quality != "good":
+        parts.append(f"meter {quality}")
+    sys.stdout.write("  ".join(parts) + "\n")
+    sys.stdout.flush()

@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from ops.cli.command_table import COMMANDS
 from ops.cli.quick_commands import VOLTTRON_HOME_OPTION
 from ops.host.exit_code import exit_code_of
-from ops.host.processes import restore_interrupt
+from ops.host.processes import restore_process_interrupt
 
 COMPLETE_VARIABLE = "_VEN_CONTROL_COMPLETE"
 PROGRAM = "ven_control.sh"
@@ -91,7 +91,7 @@ def _ven_control(
 
 def ven_control() -> None:
     """Runs a command; what an operator can do something about ends it with a message and a code."""
-    restore_interrupt()
+    restore_process_interrupt()
     completion_init()
     options = {"prog_name": PROGRAM, "complete_var": COMPLETE_VARIABLE}
     sys.exit(exit_code_of(lambda: app(**options)))

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ops.cli import script_options as options
-from ops.cli.ven_commands import follow_telemetry
+from ops.cli.ven_commands import follow_ven_telemetry
 
 
 def ven_telemetry_listen_script(
@@ -23,8 +23,8 @@ def ven_telemetry_listen_script(
     private_key: options.PrivateKey = None,
 ) -> None:
     """Follow a VEN's telemetry until Ctrl-C."""
-    target = options.script_target(
-        ven_id=options.one_ven_id(ven, ven_id),
+    target = options.script_option_target(
+        ven_id=options.script_option_ven_id(ven, ven_id),
         endpoint=endpoint,
         port=port,
         region=region,
@@ -32,4 +32,4 @@ def ven_telemetry_listen_script(
         client_cert=client_cert,
         private_key=private_key,
     )
-    follow_telemetry(target, count, json)
+    follow_ven_telemetry(target, count, json)

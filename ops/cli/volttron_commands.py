@@ -17,7 +17,7 @@ from ops.volttron.meant_site import meant_site_settings
 from ops.volttron.volttron_platform import volttron_platform_pid
 
 
-def vctl_command(context: typer.Context) -> None:
+def volttron_vctl_command(context: typer.Context) -> None:
     """VOLTTRON's own control command, for the VOLTTRON that runs here.
 
     As the user and with the settings it needs: `vctl status`, `vctl config edit ven.agent config`.
@@ -29,11 +29,11 @@ def vctl_command(context: typer.Context) -> None:
     code = vctl.pass_on_to_vctl(paths, context.args)
     edited = context.args[:1] == ["config"] and config_store.AGENT in context.args
     if edited and code == 0 and paths.existing is None:
-        site_stack.remember_edited_config(paths)
+        site_stack.remember_site_stack_config(paths)
     raise typer.Exit(code)
 
 
-def load_config_command(
+def volttron_load_config_command(
     devices: Annotated[str, typer.Argument(help="A folder of MeterDriverConfigs/, or a path.")],
     device: Annotated[
         str | None,
@@ -55,6 +55,6 @@ def load_config_command(
     folder = device_model_folder(paths, devices)
     port = panel.simulated_panel_port(paths, settings) if folder.name == panel.FOLDER else None
     entries = device_model_entries(folder, path, port)
-    site_stack.ensure_bacnet_proxy(paths, entries, vctl.vctl_status(paths))
+    site_stack.ensure_site_stack_bacnet_proxy(paths, entries, vctl.vctl_status(paths))
     stored = config_store.load_config_store(paths, entries, anew=True)
     terminal.out.print(f"stored for {config_store.DRIVER}: {', '.join(stored)}")

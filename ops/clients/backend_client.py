@@ -71,9 +71,9 @@ def _reason(error: urllib.error.HTTPError) -> str:
     return str(detail)
 
 
-def backend_ven_path(ven_id: str) -> str:
+def backend_client_ven_path(ven_id: str) -> str:
     return f"/api/vens/{urllib.parse.quote(ven_id, safe='')}"
 
 
-def backend_event_path(event_id: str) -> str:
+def backend_client_event_path(event_id: str) -> str:
     return f"/api/events/{urllib.parse.quote(event_id, safe='')}"

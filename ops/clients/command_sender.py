@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ops.clients.mqtt_client import OperatorMqttClient, decoded_messages
+from ops.clients.mqtt_client import OperatorMqttClient, operator_mqtt_messages
 from ops.clients.ven_target import VenTarget
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
@@ -30,7 +30,7 @@ UNANSWERED = 4
 
 
 @dataclass(frozen=True)
-class CommandDraft:
+class CommandSenderDraft:
     """Makes commands to one VEN that hold for so long from now on."""
 
     ven_id: str
@@ -74,10 +74,10 @@ class CommandDraft:
         )
 
 
-def ask_ven(
+def send_command_to_ven(
     target: VenTarget, message: Mapping[str, Any], timeout_sec: float = ACK_WITHIN_SEC
 ) -> dict[str, Any]:
-    """Send a command of a `CommandDraft` and wait for its ack; the broker drops it with the wait.
+    """Send a command and wait for its ack; the broker drops it with the wait.
 
     Raises OpsError (exit code 4) when none comes; then the VEN's own sign of life, which the
     broker keeps, tells why.
@@ -86,7 +86,7 @@ def ask_ven(
     with OperatorMqttClient(target) as client:
         client.subscribe(target.topics.ack, target.topics.status)
         client.publish(target.topics.command, message, expiry_sec=timeout_sec)
-        for topic, contents in decoded_messages(client.messages(timeout_sec)):
+        for topic, contents in operator_mqtt_messages(client.messages(timeout_sec)):
             if topic == target.topics.status:
                 presence = str(contents.get("status"))
             elif contents.get("correlationId") == message["correlationId"]:
@@ -94,7 +94,7 @@ def ask_ven(
     raise _unanswered(target, message, presence, timeout_sec)
 
 
-def ask_own_ven(
+def send_command_to_own_ven(
     paths: Paths, target: VenTarget, what: str, timeout_sec: float = ACK_WITHIN_SEC
 ) -> dict[str, Any]:
     """What `get` answers (`status`, `shadow`), of the VEN on this machine.
@@ -103,8 +103,8 @@ def ask_own_ven(
     certificate: in AWS a site's own may not send commands.
     """
     if target.broker_tls is None:
-        message = CommandDraft(target.ven_id, timeout_sec).of("get", what=what)
-        return ask_ven(target, message, timeout_sec)
+        message = CommandSenderDraft(target.ven_id, timeout_sec).of("get", what=what)
+        return send_command_to_ven(target, message, timeout_sec)
     method = {"status": "status", "shadow": "get_panel"}[what]
     data = rpc.call_volttron_rpc(paths, AGENT, method, timeout_sec=timeout_sec)
     return {"ok": True, "data": data}

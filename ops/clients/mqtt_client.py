@@ -249,7 +249,9 @@ def _unreachable(target: VenTarget, error: OSError) -> OpsError:
     )
 
 
-def decoded_messages(messages: Iterable[paho.MQTTMessage]) -> Iterator[tuple[str, dict[str, Any]]]:
+def operator_mqtt_messages(
+    messages: Iterable[paho.MQTTMessage],
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """(topic, JSON object) of those messages that hold one."""
     for message in messages:
         try:

@@ -50,7 +50,7 @@ def broker_checks(
         )
     context = None
     if files:
-        yield from certificate_checks(files, now or datetime.now(timezone.utc), can_read)
+        yield from _certificate_checks(files, now or datetime.now(timezone.utc), can_read)
         yield _authority(files, can_read)
         context = _context(files)
         if context is None:
@@ -172,7 +172,7 @@ def _unreadable(name: str, file: Path, can_read: CanRead) -> DoctorCheck | None:
     )
 
 
-def certificate_checks(
+def _certificate_checks(
     tls: _TlsFiles, now: datetime, can_read: CanRead = _we_can_read
 ) -> Iterator[DoctorCheck]:
     """Our certificate's dates, whether the key is its own, and who can read the key."""

@@ -115,7 +115,10 @@ def _produced(produce: Callable[[], str]) -> str:
 
 def _parts(paths: Paths, settings: SiteSettings) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "versions.txt", lambda: _versions(paths)
-    yield "doctor.json", lambda: _json([c.as_json() for c in doctor.examine_site(paths, settings)])
+    yield (
+        "doctor.json",
+        lambda: _json([c.as_json() for c in doctor.examination_of_site(paths, settings)]),
+    )
     yield "status.json", lambda: _json(status.site_status_report(paths, settings))
     yield "settings.json", lambda: _json(asdict(settings))
     for identity in (config_store.AGENT, config_store.DRIVER):

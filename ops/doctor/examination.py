@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator
 from http.client import HTTPException
 from typing import Any
 
-from ops.clients.command_sender import ask_own_ven
+from ops.clients.command_sender import send_command_to_own_ven
 from ops.doctor import broker_checks as doctor_tls
 from ops.doctor import volttron_checks as doctor_volttron
-from ops.doctor.check import LOOK_AT_LOGS, DoctorCheck, Patient
+from ops.doctor.check import LOOK_AT_LOGS, DoctorCheck, DoctorCheckedSite
 from ops.doctor.openadr_checks import openadr_checks
 from ops.host.ops_error import OpsError, ops_error_of_system
 from ops.host.paths import Paths
@@ -35,12 +35,12 @@ HTTP_WITHIN_SEC = 8.0
 _SHADOW_GRACE_SEC = 30.0
 
 
-def examine_site(paths: Paths, settings: SiteSettings) -> Iterator[DoctorCheck]:
+def examination_of_site(paths: Paths, settings: SiteSettings) -> Iterator[DoctorCheck]:
     """All checks, in the order in which one needs the other; a later one never raises."""
-    patient = Patient(paths, settings)
+    patient = DoctorCheckedSite(paths, settings)
     yield from _safely("disk", _disk, patient)
     yield from _safely("clock", _clock, patient)
-    running = list(_safely("platform", doctor_volttron.platform_checks, patient))
+    running = list(_safely("platform", doctor_volttron.volttron_platform_checks, patient))
     yield from running
     patient.platform_is_up = all(check.ok for check in running)
     yield from _safely("configuration", _configuration, patient)
@@ -50,10 +50,12 @@ def examine_site(paths: Paths, settings: SiteSettings) -> Iterator[DoctorCheck]:
         yield DoctorCheck("the rest", None, "not looked at without a usable configuration")
         return
     if patient.platform_is_up:
-        yield from _safely("agents", doctor_volttron.agent_checks, patient)
-        yield from _safely("simulated panel", doctor_volttron.simulated_panel_checks, patient)
-        yield from _safely("devices", doctor_volttron.device_checks, patient)
-        yield from _safely("actuator", doctor_volttron.actuator_checks, patient)
+        yield from _safely("agents", doctor_volttron.volttron_agent_checks, patient)
+        yield from _safely(
+            "simulated panel", doctor_volttron.volttron_simulated_panel_checks, patient
+        )
+        yield from _safely("devices", doctor_volttron.volttron_device_checks, patient)
+        yield from _safely("actuator", doctor_volttron.volttron_actuator_checks, patient)
     else:
         yield DoctorCheck(
             "agents, devices, actuator", None, "not looked at while VOLTTRON cannot be asked"
@@ -66,7 +68,9 @@ def examine_site(paths: Paths, settings: SiteSettings) -> Iterator[DoctorCheck]:
 
 
 def _safely(
-    name: str, look: Callable[[Patient], Iterator[DoctorCheck]], patient: Patient
+    name: str,
+    look: Callable[[DoctorCheckedSite], Iterator[DoctorCheck]],
+    patient: DoctorCheckedSite,
 ) -> Iterator[DoctorCheck]:
     try:
         yield from look(patient)
@@ -82,7 +86,7 @@ def _safely(
 # --- this machine ------------------------------------------------------------------------------
 
 
-def _disk(patient: Patient) -> Iterator[DoctorCheck]:
+def _disk(patient: DoctorCheckedSite) -> Iterator[DoctorCheck]:
     home = patient.paths.home
     try:
         usage = shutil.disk_usage(home)
@@ -104,7 +108,7 @@ def _disk(patient: Patient) -> Iterator[DoctorCheck]:
     )
 
 
-def _clock(patient: Patient) -> Iterator[DoctorCheck]:
+def _clock(patient: DoctorCheckedSite) -> Iterator[DoctorCheck]:
     """Against the backend's or the endpoint's HTTP date, else by what the system says of NTP."""
     variables = patient.settings.variables
     endpoint = variables.get("IOT_ENDPOINT")
@@ -159,12 +163,12 @@ def _get(url: str) -> urllib.request.Request:
     return urllib.request.Request(url, headers={"User-Agent": "ven_control doctor"})
 
 
-def _configuration(patient: Patient) -> Iterator[DoctorCheck]:
+def _configuration(patient: DoctorCheckedSite) -> Iterator[DoctorCheck]:
     """The one in the config store; where that is refused, the others look by the last good one."""
     if patient.platform_is_up:
         newest = patient.settings
         if patient.paths.existing is None:
-            newest = bring_up.site_settings_in_force(patient.paths, patient.settings)
+            newest = bring_up.site_stack_settings_in_force(patient.paths, patient.settings)
         newest.agent()
         patient.settings = newest
     agent = patient.agent
@@ -177,21 +181,23 @@ def _configuration(patient: Patient) -> Iterator[DoctorCheck]:
 # --- the VEN and its cloud ---------------------------------------------------------------------
 
 
-def _broker(patient: Patient) -> Iterator[DoctorCheck]:
+def _broker(patient: DoctorCheckedSite) -> Iterator[DoctorCheck]:
     return doctor_tls.broker_checks(
         patient.agent.broker,
         can_read=lambda file: plain_user_can_read(patient.paths, file),
     )
 
 
-def _answers(patient: Patient) -> Iterator[DoctorCheck]:
+def _answers(patient: DoctorCheckedSite) -> Iterator[DoctorCheck]:
     """VenAgent itself, asked through its broker, as the cloud would (with TLS: on the bus)."""
     patient.unanswered = True
     if AGENT in patient.absent:
         yield DoctorCheck("VenAgent", None, f"not asked while {AGENT} does not run")
         return
     began = time.monotonic()
-    answer = ask_own_ven(patient.paths, patient.settings.ven_target(), "status", ANSWER_WITHIN_SEC)
+    answer = send_command_to_own_ven(
+        patient.paths, patient.settings.ven_target(), "status", ANSWER_WITHIN_SEC
+    )
     patient.unanswered = False
     data = answer.get("data") or {}
     took_ms = (time.monotonic() - began) * 1000
@@ -223,7 +229,7 @@ def _answers(patient: Patient) -> Iterator[DoctorCheck]:
         )
 
 
-def _shadow(patient: Patient) -> Iterator[DoctorCheck]:
+def _shadow(patient: DoctorCheckedSite) -> Iterator[DoctorCheck]:
     """What the agent reports is of now."""
     agent = patient.agent
     if not agent.streams.shadow:
@@ -232,7 +238,9 @@ def _shadow(patient: Patient) -> Iterator[DoctorCheck]:
     if patient.unanswered:
         yield DoctorCheck("shadow", None, "not looked at while VenAgent does not answer")
         return
-    answer = ask_own_ven(patient.paths, patient.settings.ven_target(), "shadow", ANSWER_WITHIN_SEC)
+    answer = send_command_to_own_ven(
+        patient.paths, patient.settings.ven_target(), "shadow", ANSWER_WITHIN_SEC
+    )
     stamp = _find(answer.get("data"), "timestamp")
     if not isinstance(stamp, (int, float)):
         yield DoctorCheck(
@@ -261,7 +269,7 @@ def _find(block: Any, key: str) -> Any:
     return None
 
 
-def _backend(patient: Patient) -> Iterator[DoctorCheck]:
+def _backend(patient: DoctorCheckedSite) -> Iterator[DoctorCheck]:
     url = patient.settings.variables.get("BACKEND_URL")
     if not url:
         yield DoctorCheck("backend", None, "none set (BACKEND_URL)")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from ops.doctor.check import LOOK_AT_LOGS, DoctorCheck, Patient
+from ops.doctor.check import LOOK_AT_LOGS, DoctorCheck, DoctorCheckedSite
 from ops.host import processes
 from ops.host.ops_error import OpsError
 from ops.services import simulated_panel_service as simulated
@@ -23,7 +23,7 @@ CONFIG_STORE = "platform.config_store"
 _START = "Run `ven_control.sh start`."
 
 
-def platform_checks(patient: Patient) -> Iterator[DoctorCheck]:
+def volttron_platform_checks(patient: DoctorCheckedSite) -> Iterator[DoctorCheck]:
     pid = platform.volttron_platform_pid(patient.paths)
     if pid is None:
         yield DoctorCheck("platform", False, "VOLTTRON does not run", _START)
@@ -43,7 +43,7 @@ def platform_checks(patient: Patient) -> Iterator[DoctorCheck]:
 # --- agents ------------------------------------------------------------------------------------
 
 
-def agent_checks(patient: Patient) -> Iterator[DoctorCheck]:
+def volttron_agent_checks(patient: DoctorCheckedSite) -> Iterator[DoctorCheck]:
     """Those that every site needs, then the BACnet proxies that this site's devices name."""
     installed = vctl.vctl_status(patient.paths)
     for identity in NEEDED:
@@ -60,7 +60,11 @@ def agent_checks(patient: Patient) -> Iterator[DoctorCheck]:
 
 
 def _agent(
-    patient: Patient, identity: str, agent: vctl.VctlAgentStatus | None, install: str, why: str = ""
+    patient: DoctorCheckedSite,
+    identity: str,
+    agent: vctl.VctlAgentStatus | None,
+    install: str,
+    why: str = "",
 ) -> DoctorCheck:
     if agent is None:
         patient.absent.add(identity)
@@ -80,7 +84,7 @@ def _agent(
     return DoctorCheck(identity, False, text, LOOK_AT_LOGS)
 
 
-def _proxies(patient: Patient) -> dict[str, str]:
+def _proxies(patient: DoctorCheckedSite) -> dict[str, str]:
     """The BACnet proxies that the agent's devices are reached through, each with a device."""
     found = {}
     for device in patient.agent.devices():
@@ -94,14 +98,14 @@ def _proxies(patient: Patient) -> dict[str, str]:
 # --- devices -----------------------------------------------------------------------------------
 
 
-def simulated_panel_checks(patient: Patient) -> Iterator[DoctorCheck]:
+def volttron_simulated_panel_checks(patient: DoctorCheckedSite) -> Iterator[DoctorCheck]:
     if simulated.simulated_panel_is_wanted(patient.settings):
         runs = processes.running_process(patient.paths, simulated.NAME) is not None
         text = "runs" if runs else "does not run"
         yield DoctorCheck("simulated panel", runs, text, "" if runs else _START)
 
 
-def device_checks(patient: Patient) -> Iterator[DoctorCheck]:
+def volttron_device_checks(patient: DoctorCheckedSite) -> Iterator[DoctorCheck]:
     """Every device answers now, and has every point that the agent uses."""
     agent = patient.agent
     if agent.driver_identity in patient.absent:
@@ -113,7 +117,7 @@ def device_checks(patient: Patient) -> Iterator[DoctorCheck]:
         yield _device(patient, device, wanted)
 
 
-def _device(patient: Patient, device: str, wanted: set[str]) -> DoctorCheck:
+def _device(patient: DoctorCheckedSite, device: str, wanted: set[str]) -> DoctorCheck:
     name, driver = f"device {device}", patient.agent.driver_identity
     config = _driver_config(patient, device)
     if config is None:
@@ -159,7 +163,7 @@ def _reach(config: dict[str, Any], driver: str, device: str) -> str:
     return f"Check power and network of the device at {address or '?'}, and its address: {stored}"
 
 
-def _driver_config(patient: Patient, device: str) -> dict[str, Any] | None:
+def _driver_config(patient: DoctorCheckedSite, device: str) -> dict[str, Any] | None:
     """The driver's entry for a device; None where there is none."""
     if device not in patient.driver_configs:
         driver, name = patient.agent.driver_identity, f"devices/{device}"
@@ -208,7 +212,7 @@ def _used_points(agent: AgentConfig) -> dict[str, set[str]]:
 # --- actuator ----------------------------------------------------------------------------------
 
 
-def actuator_checks(patient: Patient) -> Iterator[DoctorCheck]:
+def volttron_actuator_checks(patient: DoctorCheckedSite) -> Iterator[DoctorCheck]:
     """The actuator reaches every point that an event would write; it is only asked to read."""
     agent = patient.agent
     for identity in (agent.driver_identity, agent.actuator_identity):

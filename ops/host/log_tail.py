@@ -22,7 +22,7 @@ def log_tail(path: Path, lines: int, max_bytes: int = TAIL_BYTES) -> list[str]:
     return text.splitlines()[-lines:] if lines > 0 else []
 
 
-def follow_log(path: Path, lines: int, poll_sec: float = 0.25) -> Iterator[str]:
+def follow_log_tail(path: Path, lines: int, poll_sec: float = 0.25) -> Iterator[str]:
     """The last lines, then each new one as it comes, through rotation; ends never."""
     yield from log_tail(path, lines)
     file = _open_at_end(path)

@@ -121,7 +121,7 @@ def spawn_process(
 
     Its output goes to `paths.output_log(name)`.
     """
-    restore_interrupt()
+    restore_process_interrupt()
     with _open_log(paths.output_log(name)) as log, _unbroken():
         child = subprocess.Popen(
             [str(part) for part in command],
@@ -162,7 +162,7 @@ def _unbroken() -> Iterator[None]:
             os.kill(os.getpid(), came[0])
 
 
-def restore_interrupt() -> None:
+def restore_process_interrupt() -> None:
     """Undo an ignored SIGINT: scripts pass one on to what they start in the background.
 
     A child inherits it, VOLTTRON passes it on to its agents, and stops them with SIGINT.
@@ -183,7 +183,7 @@ def _open_log(path: Path) -> BinaryIO:
 # --- ending ------------------------------------------------------------------------------------
 
 
-def session_processes(record: ProcessRecord) -> list[ProcessRecord]:
+def processes_of_session(record: ProcessRecord) -> list[ProcessRecord]:
     """All that runs in the record's session: the process itself and what it started.
 
     A session's number is not used again while one process of it lives, so these are ours.
@@ -232,7 +232,7 @@ def end_processes(
         return False
     was_running = process_is_running(record)
     left = [] if end_process(record, patience) else [record]
-    orphans = session_processes(record)
+    orphans = processes_of_session(record)
     left += [orphan for orphan in orphans if not end_process(orphan, GENTLY)]
     if left:
         pids = ", ".join(str(process.pid) for process in left)

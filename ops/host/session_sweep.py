@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from ops.host.processes import ProcessRecord, _boot_id, end_process, session_processes
+from ops.host.processes import ProcessRecord, _boot_id, end_process, processes_of_session
 
 
 def _command_line(pid: int) -> str:
@@ -22,7 +22,7 @@ def _command_line(pid: int) -> str:
 
 def sweep_session(session: int) -> list[str]:
     """End all of the session; what they were."""
-    left = session_processes(ProcessRecord("test", session, 0, _boot_id()))
+    left = processes_of_session(ProcessRecord("test", session, 0, _boot_id()))
     found = [f"{process.pid} {_command_line(process.pid)}" for process in left]
     for process in left:
         end_process(process, ((signal.SIGKILL, 5.0),))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ops.clients.ven_target import VenTarget
+from ops.host.json_file import read_json_file
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.host.site_variables import site_variables
@@ -173,7 +174,7 @@ def _merged(block: Mapping[str, Any], secrets: Any) -> dict[str, Any]:
     return merged
 
 
-def secret_values(settings: SiteSettings) -> Iterator[str]:
+def site_settings_secrets(settings: SiteSettings) -> Iterator[str]:
     """Every secret in it, for whoever makes sure that none is shown."""
 
     def values(block: Mapping[str, Any]) -> Iterator[str]:
@@ -189,26 +190,13 @@ def secret_values(settings: SiteSettings) -> Iterator[str]:
 
 def current_site_settings(paths: Paths, environment: Mapping[str, str]) -> SiteSettings:
     """The settings of a command: what `start` remembered, with the environment of now over it."""
-    settings = load_site_settings(paths) or SiteSettings(agent_config=default_agent_config(paths))
+    settings = load_site_settings(paths) or SiteSettings(
+        agent_config=site_settings_default_config(paths)
+    )
     variables = {**settings.variables, **site_variables(environment)}
     return replace(settings, variables=variables)
 
 
-def default_agent_config(paths: Paths) -> dict[str, Any]:
+def site_settings_default_config(paths: Paths) -> dict[str, Any]:
     """The agent's default configuration, the file `config` of the repository."""
-    return read_json_object(paths.repo / "config")
-
-
-def read_json_object(path: Path) -> dict[str, Any]:
-    """A JSON object from a file, with an error that names line and column."""
-    try:
-        contents = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise OpsError(f"there is no file {path}") from None
-    except OSError as error:
-        raise OpsError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise OpsError(f"{path} is not JSON: {error}") from None
-    if not isinstance(contents, dict):
-        raise OpsError(f"{path} does not hold a JSON object")
-    return contents
+    return read_json_file(paths.repo / "config")

@@ -41,7 +41,7 @@ def staging_fingerprint(files: Iterable[tuple[str, Path]]) -> str:
     return total.hexdigest()
 
 
-def stage_files(
+def copy_to_staging(
     paths: Paths, folder: str, names: Sequence[str], extra: dict[str, Path] | None = None
 ) -> Path:
     """A fresh copy of these parts in `staged/<folder>`, owned by the plain user.
@@ -60,13 +60,13 @@ def stage_files(
     return target
 
 
-def write_staged_file(paths: Paths, target: Path, text: str) -> None:
+def write_staging_file(paths: Paths, target: Path, text: str) -> None:
     """A file that belongs to the plain user, written by it."""
     _as_user(paths, 'cat >"$1"', target, text.encode())
 
 
 @contextmanager
-def lent_file(paths: Paths, text: str, suffix: str) -> Iterator[Path]:
+def temporary_staging_file(paths: Paths, text: str, suffix: str) -> Iterator[Path]:
     """A file with that text for as long as the block, which the plain user alone can read."""
     with tempfile.NamedTemporaryFile("w", dir=paths.run, suffix=suffix) as file:
         file.write(text)

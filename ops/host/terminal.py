@@ -91,11 +91,11 @@ def print_ack(answer: Mapping[str, Any]) -> None:
     good = answer.get("ok") is True
     head = Text.assemble(
         (str(answer.get("status", "?")), "bold green" if good else "bold red"),
-        printable(f"  {answer.get('op', '')} {answer.get('event_id') or ''}").rstrip(),
+        terminal_printable(f"  {answer.get('op', '')} {answer.get('event_id') or ''}").rstrip(),
     )
     parts: list[Any] = [head]
     if answer.get("reason"):
-        parts.append(Text(printable(answer["reason"])))
+        parts.append(Text(terminal_printable(answer["reason"])))
     power = _power_line(answer)
     if power:
         parts.append(Text(power))
@@ -110,16 +110,17 @@ def print_ack(answer: Mapping[str, Any]) -> None:
 def _power_line(answer: Mapping[str, Any]) -> str:
     parts = []
     if answer.get("requested_shed_kw") is not None:
-        parts.append(f"requested {kw_text(answer['requested_shed_kw'])}")
+        parts.append(f"requested {terminal_kw_text(answer['requested_shed_kw'])}")
     if answer.get("actual_shed_kw") is not None:
         basis = answer.get("shed_basis")
         parts.append(
-            f"actual {kw_text(answer['actual_shed_kw'])}" + (f" ({basis})" if basis else "")
+            f"actual {terminal_kw_text(answer['actual_shed_kw'])}"
+            + (f" ({basis})" if basis else "")
         )
     if answer.get("baseline_kw") is not None:
-        parts.append(f"baseline {kw_text(answer['baseline_kw'])}")
+        parts.append(f"baseline {terminal_kw_text(answer['baseline_kw'])}")
     if answer.get("end_ts") is not None:
-        parts.append(f"until {clock_text(answer['end_ts'])}")
+        parts.append(f"until {terminal_clock_text(answer['end_ts'])}")
     return ", ".join(parts)
 
 
@@ -130,22 +131,25 @@ def _circuits(circuits: list[Mapping[str, Any]]) -> Table:
         table.add_column(column, justify="right")
     for circuit in circuits:
         table.add_row(
-            Text(printable(circuit.get("name") or circuit.get("id"))),
-            *(kw_text(circuit.get(key)) for key in ("original_kw", "curtailed_kw", "final_kw")),
+            Text(terminal_printable(circuit.get("name") or circuit.get("id"))),
+            *(
+                terminal_kw_text(circuit.get(key))
+                for key in ("original_kw", "curtailed_kw", "final_kw")
+            ),
         )
     return table
 
 
-def printable(text: Any) -> str:
+def terminal_printable(text: Any) -> str:
     """Without what would steer the terminal: ids and reasons may come from anybody."""
     return "".join(each if each.isprintable() else "\ufffd" for each in str(text))
 
 
-def kw_text(value: Any) -> str:
+def terminal_kw_text(value: Any) -> str:
     return f"{value:.2f} kW" if isinstance(value, (int, float)) else "unknown"
 
 
-def clock_text(epoch: Any) -> str:
+def terminal_clock_text(epoch: Any) -> str:
     """Local time of an epoch second, with the date where that is another day; never raises."""
     if not isinstance(epoch, (int, float)):
         return "unknown"
@@ -162,39 +166,4 @@ def clock_text(epoch: Any) -> str:
 # --- telemetry ---------------------------------------------------------------------------------
 
 
-def print_telemetry(message: Mapping[str, Any]) -> None:
-    """One line a telemetry."""
-    parts = [
-        clock_text(message.get("timestamp")),
-        f"#{message.get('seq', '?')}",
-        f"power {kw_text(message.get('usedPowerKw'))}",
-        f"shed {kw_text(message.get('shedPowerKw'))}",
-    ]
-    if message.get("eventId"):
-        parts.append(
-            f"event {message['eventId']} of {kw_text(message.get('requestedReductionKw'))}"
-        )
-    quality = message.get("quality")
-    if quality and quality != "good":
-        parts.append(f"meter {quality}")
-    sys.stdout.write("  ".join(parts) + "\n")
-    sys.stdout.flush()
-
-
 # --- status ------------------------------------------------------------------------------------
-
-_MARKS = {True: ("✓", "bold green"), False: ("✗", "bold red"), None: ("·", "dim")}
-
-
-def print_status(report: Mapping[str, Any]) -> None:
-    """What `status` found, one line a part."""
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column()
-    table.add_column()
-    table.add_column(overflow="fold")
-    for part in report["parts"]:
-        mark, style = _MARKS[part["ok"]]
-        table.add_row(Text(mark, style=style), part["name"], Text(part["text"]))
-    out.print(table)
-    for problem in report["problems"]:
-        out.print(Text.assemble(("! ", "bold red"), problem), soft_wrap=True)

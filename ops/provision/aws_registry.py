@@ -21,7 +21,7 @@ _ADVICE = {
 
 
 @dataclass(frozen=True)
-class AwsThing:
+class AwsRegistryThing:
     """What a site is given. The names are outputs of deploy/aws/venagent.yaml."""
 
     thing: str
@@ -45,7 +45,7 @@ class AwsRegistry:
             answer = self._iot.describe_endpoint(endpointType="iot:Data-ATS")
         return str(answer["endpointAddress"])
 
-    def prepare(self, wanted: AwsThing, own_arn: str | None) -> None:
+    def prepare(self, wanted: AwsRegistryThing, own_arn: str | None) -> None:
         """All that can be refused is, before a certificate is made."""
         for policy in wanted.policies:
             self._require_policy(policy)
@@ -86,7 +86,7 @@ class AwsRegistry:
                 "Deploy deploy/aws/venagent.yaml first, or name another with --thing-type.",
             ) from None
 
-    def issue(self, wanted: AwsThing, request: str) -> IssuedCertificate:
+    def issue(self, wanted: AwsRegistryThing, request: str) -> IssuedCertificate:
         """A certificate for `request` (CSR, PEM), active from now on."""
         endpoint = self.endpoint()
         with _explained("having the request signed"):
@@ -105,7 +105,7 @@ class AwsRegistry:
             certificate_arn=made["certificateArn"],
         )
 
-    def attach(self, wanted: AwsThing, certificate_arn: str) -> None:
+    def attach(self, wanted: AwsRegistryThing, certificate_arn: str) -> None:
         """Policy and thing to the certificate; nothing happens if they are."""
         with _explained("attaching the certificate"):
             for policy in wanted.policies:

@@ -48,7 +48,7 @@ def read_issued_certificate(path: Path, thing: str, endpoint: str | None) -> Iss
     return issued.model_copy(update={"endpoint": endpoint or issued.endpoint})
 
 
-def known_certificate(path: Path, thing: str, request: str) -> IssuedCertificate | None:
+def known_issued_certificate(path: Path, thing: str, request: str) -> IssuedCertificate | None:
     """What was issued for this very request, if it was."""
     if not path.exists():
         return None
@@ -61,7 +61,7 @@ def known_certificate(path: Path, thing: str, request: str) -> IssuedCertificate
     return issued if certificate.public_key() == asked.public_key() else None
 
 
-def remember_certificate(
+def remember_issued_certificate(
     path: Path, issued: IssuedCertificate, site: SiteFolder | None = None
 ) -> None:
     """As soon as it is there: a certificate that nobody knows of stays valid for years."""

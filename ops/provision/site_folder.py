@@ -83,6 +83,6 @@ class SiteFolder:
             ) from None
 
 
-def renewal_folder(site: SiteFolder) -> SiteFolder:
+def renewal_site_folder(site: SiteFolder) -> SiteFolder:
     """A folder beside the present files, for a key and certificate that are to replace them."""
     return SiteFolder(site.path / "renewal", site.thing, site.owner)

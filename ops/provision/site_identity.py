@@ -20,8 +20,8 @@ from cryptography.x509.oid import NameOID
 
 from ops.host.ops_error import OpsError
 from ops.provision.amazon_root_cas import amazon_root_cas
-from ops.provision.issued_certificate import IssuedCertificate, remember_certificate
-from ops.provision.site_folder import SiteFolder, renewal_folder
+from ops.provision.issued_certificate import IssuedCertificate, remember_issued_certificate
+from ops.provision.site_folder import SiteFolder, renewal_site_folder
 from VenAgent.cloud.tls.certificates import CertificateFacts, check_certificates
 from VenAgent.cloud.tls.tls_errors import TlsCredentialError
 from VenAgent.cloud.tls.tls_material import TlsMaterial, TlsMaterialPart
@@ -29,7 +29,7 @@ from VenAgent.cloud.tls.tls_material import TlsMaterial, TlsMaterialPart
 AWS_PORT = 8883
 
 
-def ensure_certificate_request(site: SiteFolder) -> str:
+def ensure_site_identity_request(site: SiteFolder) -> str:
     """The request (CSR, PEM), with its key; both are made when there are none."""
     if not site.key.exists():
         _write_key(site, site.key)
@@ -63,7 +63,7 @@ def _request(key_path: Path, thing: str) -> str:
     return signed.public_bytes(serialization.Encoding.PEM).decode()
 
 
-def install_certificate(
+def install_site_identity(
     site: SiteFolder, issued: IssuedCertificate, root_ca: Path | None
 ) -> CertificateFacts:
     """Write certificate and CA, once they are known to fit the key."""
@@ -79,11 +79,11 @@ def install_certificate(
         raise OpsError(str(error), "Nothing was changed.") from None
     site.write(site.ca, ca)
     site.write(site.certificate, issued.certificate)
-    remember_certificate(site.issued, issued, site)
+    remember_issued_certificate(site.issued, issued, site)
     return facts
 
 
-def put_renewal_in_place(new: SiteFolder, site: SiteFolder) -> None:
+def put_renewed_site_identity_in_place(new: SiteFolder, site: SiteFolder) -> None:
     """A renewal takes the place of what is in use. The agent waits until both fit each other."""
     for name in ("ca", "key", "certificate", "request", "issued"):
         with suppress(FileNotFoundError):  # done before it broke off
@@ -91,18 +91,18 @@ def put_renewal_in_place(new: SiteFolder, site: SiteFolder) -> None:
     new.path.rmdir()
 
 
-def finish_renewal(site: SiteFolder) -> bool:
+def finish_site_identity_renewal(site: SiteFolder) -> bool:
     """Put the rest in place of a renewal that broke off (a power cut) while that was done.
 
     Half of it would keep the agent from starting, and what is known of the certificate would be
     of the one before. Whether there was such a renewal.
     """
-    new = renewal_folder(site)
+    new = renewal_site_folder(site)
     if not new.path.exists() or new.key.exists():
         return False
     if new.certificate.exists() and not _fits(new.certificate, site.key):
         return False
-    put_renewal_in_place(new, site)
+    put_renewed_site_identity_in_place(new, site)
     return True
 
 
@@ -122,7 +122,7 @@ def _read(path: Path) -> str:
         raise OpsError(f"cannot read {path}: {error.strerror}") from None
 
 
-def write_agent_config(
+def write_site_identity_config(
     site: SiteFolder, config: Mapping[str, Any], issued: IssuedCertificate
 ) -> None:
     """`config` with this thing's name, its endpoint and its files."""

@@ -54,7 +54,7 @@ PREFIXES = (
 )
 
 
-def backend_variables(
+def backend_service_variables(
     paths: Paths, settings: SiteSettings, environment: Mapping[str, str]
 ) -> dict[str, str]:
     """The backend's environment: what is set for it, and the defaults of this machine."""
@@ -63,20 +63,22 @@ def backend_variables(
         for name, value in environment.items()
         if (name in VARIABLES or name.startswith(PREFIXES)) and value.strip()
     }
-    given.setdefault("DATABASE_URL", f"sqlite:///{backend_folder(paths) / 'backend.sqlite'}")
+    given.setdefault(
+        "DATABASE_URL", f"sqlite:///{backend_service_folder(paths) / 'backend.sqlite'}"
+    )
     given.setdefault("API_PORT", str(PORT))
     given.setdefault("INGEST_HEALTH_PORT", str(HEALTH_PORT))
-    if backend_uses_local_broker(given):
+    if backend_service_uses_local_broker(given):
         given |= {"MQTT_HOST": LOOPBACK, "MQTT_PORT": str(settings.ven_target().broker_port)}
     return given
 
 
-def backend_uses_local_broker(environment: Mapping[str, str]) -> bool:
+def backend_service_uses_local_broker(environment: Mapping[str, str]) -> bool:
     """Nothing names another one."""
     return not any(environment.get(name) for name in ("MQTT_HOST", "MQTT_BROKER", "IOT_ENDPOINT"))
 
 
-def backend_folder(paths: Paths) -> Path:
+def backend_service_folder(paths: Paths) -> Path:
     return paths.home / "backend"
 
 
@@ -86,7 +88,7 @@ def start_backend_service(
     """Its processes, each with whether it was started just now. Raises OpsError."""
     variant = _variant(environment)
     commands = [(API, "serve"), (INGEST, "ingest")]
-    if backend_speaks_openadr(environment):
+    if backend_service_speaks_openadr(environment):
         commands.append((OPENADR, "openadr"))
     records = [running_process(paths, name) for name, _ in commands]
     if all(record and record.variant == variant for record in records):
@@ -95,7 +97,7 @@ def start_backend_service(
     api_port, health_port = int(environment["API_PORT"]), int(environment["INGEST_HEALTH_PORT"])
     require_free_port(LOOPBACK, api_port, "the backend's API", "API_PORT")
     require_free_port(LOOPBACK, health_port, "the ingest's health port", "INGEST_HEALTH_PORT")
-    source = staging.stage_files(paths, "backend", ["backend", "VenAgent"])
+    source = staging.copy_to_staging(paths, "backend", ["backend", "VenAgent"])
     started = []
     for name, command in commands:
         record = spawn_process(
@@ -105,7 +107,7 @@ def start_backend_service(
             child_environment(
                 paths, {**environment, "PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}
             ),
-            cwd=backend_folder(paths),
+            cwd=backend_service_folder(paths),
             umask=0o077,
             variant=variant,
         )
@@ -126,7 +128,7 @@ def _variant(environment: Mapping[str, str]) -> str:
             "API_PORT": environment["API_PORT"],
             "INGEST_HEALTH_PORT": environment["INGEST_HEALTH_PORT"],
             "database": environment["DATABASE_URL"].split("@")[-1],
-            "openadr": backend_speaks_openadr(environment),
+            "openadr": backend_service_speaks_openadr(environment),
             "fingerprint": hashlib.sha256(everything.encode()).hexdigest(),
         }
     )
@@ -163,7 +165,7 @@ def _wait_until_it_speaks(paths: Paths, record: ProcessRecord) -> None:
         )
 
 
-def backend_speaks_openadr(environment: Mapping[str, str]) -> bool:
+def backend_service_speaks_openadr(environment: Mapping[str, str]) -> bool:
     """A utility's VTN is named."""
     return bool(environment.get("OPENADR_VTN_URL", "").strip())
 
@@ -250,7 +252,7 @@ def _network(url: str) -> dict[str, Any] | None:
     return answer
 
 
-def local_backend_url(paths: Paths) -> str | None:
+def backend_service_url(paths: Paths) -> str | None:
     """Of the backend that runs here, for those who need one."""
     record = running_process(paths, API)
     return None if record is None else _api_url(json.loads(record.variant))

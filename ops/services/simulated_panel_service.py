@@ -8,6 +8,7 @@ from typing import Any
 from ops.host import staging
 from ops.host.child_environment import child_environment
 from ops.host.condition import wait_for_condition
+from ops.host.json_file import read_json_file
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.host.ports import port_is_listening, require_free_port
@@ -19,7 +20,7 @@ from ops.host.processes import (
     running_process,
     spawn_process,
 )
-from ops.host.site_settings import LOOPBACK, SiteSettings, read_json_object
+from ops.host.site_settings import LOOPBACK, SiteSettings
 
 NAME = "panel"
 FOLDER = "simulated_panel"
@@ -33,7 +34,7 @@ def simulated_panel_is_wanted(settings: SiteSettings) -> bool:
 
 def simulated_panel_port(paths: Paths, settings: SiteSettings) -> int:
     """Where the driver's configuration expects it, unless VEN_PANEL_PORT says otherwise."""
-    driver: dict[str, Any] = read_json_object(
+    driver: dict[str, Any] = read_json_file(
         paths.repo / "MeterDriverConfigs" / FOLDER / "driver.json"
     )
     return settings.port("VEN_PANEL_PORT", driver.get("driver_config", {}).get("port", 5020))
@@ -50,7 +51,7 @@ def start_simulated_panel(paths: Paths, settings: SiteSettings) -> tuple[Process
     stop_simulated_panel(paths)
     require_free_port(LOOPBACK, port, "the simulated panel", "VEN_PANEL_PORT")
     require_free_port(LOOPBACK, control_port, "the panel's control port", "VEN_PANEL_CONTROL_PORT")
-    folder = staging.stage_files(paths, "panel", ["simulator"])
+    folder = staging.copy_to_staging(paths, "panel", ["simulator"])
     command: list[str | Path] = [paths.tools_python, "-m", "simulator"]
     command += ["--host", LOOPBACK, "--port", str(port), "--control-port", str(control_port)]
     if settings.steady:

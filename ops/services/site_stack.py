@@ -13,14 +13,10 @@ from typing import Any
 
 from ops.host import processes
 from ops.host import terminal as show
+from ops.host.json_file import read_json_file
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.host.site_settings import (
-    SiteSettings,
-    load_site_settings,
-    read_json_object,
-    save_site_settings,
-)
+from ops.host.site_settings import SiteSettings, load_site_settings, save_site_settings
 from ops.host.site_variables import PORT_VARIABLES, site_variables
 from ops.services import local_broker as broker
 from ops.services import simulated_panel_service as panel
@@ -79,7 +75,9 @@ def start_site_stack(
             )
     settings = _settle(paths, settings)
     installed = vctl.vctl_status(paths)
-    changed.append(ensure_bacnet_proxy(paths, _device_entries(paths, settings, folder), installed))
+    changed.append(
+        ensure_site_stack_bacnet_proxy(paths, _device_entries(paths, settings, folder), installed)
+    )
     changed.append(_load_devices(paths, settings, folder))
     changed.append(_packaged(paths, DRIVER_AGENT, installed))
     changed.append(_packaged(paths, ACTUATOR_AGENT, installed))
@@ -93,7 +91,7 @@ def start_site_stack(
 
 def _settle(paths: Paths, settings: SiteSettings) -> SiteSettings:
     """What is in force, now that VOLTTRON can be asked; the broker that it names runs."""
-    settled = site_settings_in_force(paths, settings)
+    settled = site_stack_settings_in_force(paths, settings)
     save_site_settings(paths, settled)
     if _broker_of(settled) != _broker_of(settings):  # edited while VOLTTRON was down
         broker.stop_local_broker(paths)
@@ -106,20 +104,20 @@ def _broker_of(settings: SiteSettings) -> tuple[Any, ...]:
     return target.broker_host, target.broker_port, target.broker_tls
 
 
-def site_settings_in_force(paths: Paths, settings: SiteSettings) -> SiteSettings:
+def site_stack_settings_in_force(paths: Paths, settings: SiteSettings) -> SiteSettings:
     """The settings with the configuration that VenAgent has now. VOLTTRON must run."""
-    stored = config_store.stored_agent_config(paths)
-    contents = read_json_object(_default_config(paths, settings)) if stored is None else stored
+    stored = config_store.config_store_agent_config(paths)
+    contents = read_json_file(_default_config(paths, settings)) if stored is None else stored
     return replace(settings, agent_config=contents, in_store=stored is not None)
 
 
-def remember_edited_config(paths: Paths) -> None:
+def remember_site_stack_config(paths: Paths) -> None:
     """After an edit of VenAgent's configuration: remember it, or say why VenAgent refuses it."""
     before = load_site_settings(paths)
     if before is None:
         return
     try:
-        settled = site_settings_in_force(paths, before)
+        settled = site_stack_settings_in_force(paths, before)
         settled.agent()
     except OpsError as error:
         show.print_note(f"{error.what}: the last good one stays in force")
@@ -219,7 +217,7 @@ def _device_entries(paths: Paths, settings: SiteSettings, folder: Path) -> list[
     return device_model_entries(folder, settings.agent().panel.device, port)
 
 
-def ensure_bacnet_proxy(
+def ensure_site_stack_bacnet_proxy(
     paths: Paths, entries: list[ConfigStoreEntry], installed: Mapping[str, vctl.VctlAgentStatus]
 ) -> bool:
     """VOLTTRON's BACnet proxy where a device needs it; before the driver, which looks for it.
@@ -327,9 +325,9 @@ def site_stack_settings(
         panel=base.panel if with_panel is None else with_panel,
     )
     if config is not None:
-        contents = read_json_object(config)
+        contents = read_json_file(config)
     elif settings.in_store and devices is None:
         contents = settings.agent_config
     else:
-        contents = read_json_object(_default_config(paths, settings))
+        contents = read_json_file(_default_config(paths, settings))
     return replace(settings, agent_config=contents)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
-from ops.clients.command_sender import ask_own_ven
-from ops.host import processes
+from rich.table import Table
+from rich.text import Text
+
+from ops.clients.command_sender import send_command_to_own_ven
+from ops.host import processes, terminal
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.host.site_settings import SiteSettings
-from ops.host.terminal import clock_text, kw_text
+from ops.host.terminal import terminal_clock_text, terminal_kw_text
 from ops.services import local_broker as broker
 from ops.services import simulated_panel_service as panel
 from ops.volttron import vctl
@@ -49,7 +53,7 @@ def _anything_left(paths: Paths) -> bool:
     records = (
         processes.recorded_process(paths, name) for name in (broker.NAME, panel.NAME, platform.NAME)
     )
-    return any(record is not None and processes.session_processes(record) for record in records)
+    return any(record is not None and processes.processes_of_session(record) for record in records)
 
 
 def _part(report: dict[str, Any], name: str, ok: bool | None, text: str) -> None:
@@ -126,7 +130,7 @@ def _ask_agent(paths: Paths, settings: SiteSettings, report: dict[str, Any]) -> 
     target = settings.ven_target()
     began = time.monotonic()
     try:
-        answer = ask_own_ven(paths, target, "status", ANSWER_WITHIN_SEC)
+        answer = send_command_to_own_ven(paths, target, "status", ANSWER_WITHIN_SEC)
     except OpsError as error:
         report["ven"] = None
         report["problems"].append(error.what)
@@ -141,7 +145,7 @@ def _ask_agent(paths: Paths, settings: SiteSettings, report: dict[str, Any]) -> 
             report,
             "scheduled",
             None,
-            f"{_event(waiting)}, from {clock_text(waiting.get('start_ts'))}",
+            f"{_event(waiting)}, from {terminal_clock_text(waiting.get('start_ts'))}",
         )
     sentence = str(report["ven"].get("health_context") or "")
     for part in report["parts"]:
@@ -156,9 +160,9 @@ def _ask_agent(paths: Paths, settings: SiteSettings, report: dict[str, Any]) -> 
 
 
 def _power(ven: dict[str, Any]) -> str:
-    text = kw_text(ven.get("power_kw"))
+    text = terminal_kw_text(ven.get("power_kw"))
     if ven.get("shed_kw"):
-        text += f", shed {kw_text(ven['shed_kw'])}"
+        text += f", shed {terminal_kw_text(ven['shed_kw'])}"
     if ven.get("quality") not in (None, "good"):
         text += f" (meter {ven['quality']})"
     return text
@@ -174,9 +178,26 @@ def _event(event: Any) -> str:
     if not isinstance(event, dict):
         return "none"
     requested = event.get("requested_kw")
-    parts = [str(event.get("event_id", "?")), kw_text(requested)]
+    parts = [str(event.get("event_id", "?")), terminal_kw_text(requested)]
     if event.get("state"):
         parts.append(str(event["state"]))
     if event.get("end_ts") is not None:
-        parts.append(f"until {clock_text(event['end_ts'])}")
+        parts.append(f"until {terminal_clock_text(event['end_ts'])}")
     return ", ".join(parts)
+
+
+_MARKS = {True: ("✓", "bold green"), False: ("✗", "bold red"), None: ("·", "dim")}
+
+
+def print_status_report(report: Mapping[str, Any]) -> None:
+    """What `status` found, one line a part."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column()
+    table.add_column()
+    table.add_column(overflow="fold")
+    for part in report["parts"]:
+        mark, style = _MARKS[part["ok"]]
+        table.add_row(Text(mark, style=style), part["name"], Text(part["text"]))
+    terminal.out.print(table)
+    for problem in report["problems"]:
+        terminal.out.print(Text.assemble(("! ", "bold red"), problem), soft_wrap=True)

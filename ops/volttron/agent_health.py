@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Mapping
 
-from ops.clients.command_sender import ask_own_ven
+from ops.clients.command_sender import send_command_to_own_ven
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.host.site_settings import SiteSettings
@@ -100,7 +100,7 @@ def _unheard(paths: Paths, settings: SiteSettings, deadline: float) -> str | Non
     target = settings.ven_target()
     timeout_sec = min(20.0, max(1.0, deadline - time.monotonic()))
     try:
-        answer = ask_own_ven(paths, target, "status", timeout_sec)
+        answer = send_command_to_own_ven(paths, target, "status", timeout_sec)
     except OpsError as error:
         return error.what
     state = answer.get("data") or {}

@@ -47,7 +47,7 @@ def install_packaged_agent(
     if config is None:
         _install_package(paths, agent, [])
         return
-    with staging.lent_file(paths, json.dumps(config), ".json") as file:
+    with staging.temporary_staging_file(paths, json.dumps(config), ".json") as file:
         _install_package(paths, agent, ["--agent-config", str(file)])
 
 
@@ -133,7 +133,7 @@ def install_venagent(paths: Paths, config: Path, *, was_installed: bool) -> None
     """Install VenAgent, or put this version in the place of another; its data stays."""
     present = [name for name in SOURCES if (paths.repo / name).exists()]
     fingerprint = staging.staging_fingerprint(_sources(paths, config))
-    folder = staging.stage_files(paths, "agent", present, {"config": config})
+    folder = staging.copy_to_staging(paths, "agent", present, {"config": config})
     if not was_installed:
         _install(paths, folder)
     else:
@@ -176,8 +176,8 @@ def _without_dependencies(paths: Paths) -> Iterator[None]:
     conf = paths.home / "platform/pip.conf"
     # One that was killed here has left its line behind.
     usual = conf.read_text().replace(_NO_DEPENDENCIES, "")
-    staging.write_staged_file(paths, conf, usual + _NO_DEPENDENCIES)
+    staging.write_staging_file(paths, conf, usual + _NO_DEPENDENCIES)
     try:
         yield
     finally:
-        staging.write_staged_file(paths, conf, usual)
+        staging.write_staging_file(paths, conf, usual)

@@ -15,7 +15,7 @@ from typing import Any
 
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.host.staging import lent_file
+from ops.host.staging import temporary_staging_file
 from ops.volttron import vctl
 
 DRIVER = "platform.driver"
@@ -59,7 +59,7 @@ def load_config_store(
 
 
 def store_config_entry(paths: Paths, entry: ConfigStoreEntry) -> None:
-    with lent_file(paths, entry.contents, f".{entry.kind}") as file:
+    with temporary_staging_file(paths, entry.contents, f".{entry.kind}") as file:
         command = entry.command(file)
         try:
             vctl.vctl_output(paths, *command, timeout_sec=STORE_WITHIN_SEC)
@@ -73,7 +73,7 @@ def config_store_names(paths: Paths, identity: str) -> list[str]:
     return result.stdout.split() if result.returncode == 0 else []
 
 
-def stored_agent_config(paths: Paths) -> dict[str, Any] | None:
+def config_store_agent_config(paths: Paths) -> dict[str, Any] | None:
     """VenAgent's entry, which wins over the file it was installed with; None if there is none."""
     if "config" not in config_store_names(paths, AGENT):
         return None

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ops.host.json_file import read_json_file
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.host.site_settings import read_json_object
 from ops.volttron.config_store import DRIVER, ConfigStoreEntry
 
 DEVICES_FILE = "devices.json"
@@ -45,7 +45,7 @@ def device_model_entries(
 def _site_entries(folder: Path) -> list[ConfigStoreEntry]:
     """All devices of a site; a model's registry once."""
     entries: dict[str, ConfigStoreEntry] = {}
-    for device, entry in read_json_object(folder / DEVICES_FILE).items():
+    for device, entry in read_json_file(folder / DEVICES_FILE).items():
         if not isinstance(entry, dict) or not isinstance(entry.get("model"), str):
             raise OpsError(
                 f"{folder / DEVICES_FILE}: {device} has no model",
@@ -67,7 +67,7 @@ def _site_entries(folder: Path) -> list[ConfigStoreEntry]:
 
 
 def _device_entries(folder: Path, device: str, config: Mapping[str, Any]) -> list[ConfigStoreEntry]:
-    driver = read_json_object(folder / "driver.json")
+    driver = read_json_file(folder / "driver.json")
     registry = f"{folder.name}.csv"
     named = driver.get("registry_config")
     if named != f"config://{registry}":

@@ -6,16 +6,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from ops.host.json_file import read_json_file
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
-from ops.host.site_settings import (
-    SiteSettings,
-    current_site_settings,
-    default_agent_config,
-    read_json_object,
-)
+from ops.host.site_settings import SiteSettings, current_site_settings, site_settings_default_config
 from ops.host.site_variables import AGENT_VARIABLES
-from ops.volttron.config_store import AGENT, stored_agent_config
+from ops.volttron.config_store import AGENT, config_store_agent_config
 from ops.volttron.volttron_platform import volttron_platform_pid
 
 
@@ -25,7 +21,7 @@ def meant_site_settings(paths: Paths, environment: Mapping[str, str] | None = No
     if paths.existing is None:
         return current_site_settings(paths, environment)
     pid = volttron_platform_pid(paths)
-    stored = None if pid is None else stored_agent_config(paths)
+    stored = None if pid is None else config_store_agent_config(paths)
     given = {name: environment[name] for name in AGENT_VARIABLES if environment.get(name)}
     return SiteSettings(
         agent_config=_installed_config(paths) if stored is None else stored,
@@ -39,9 +35,9 @@ def _installed_config(paths: Paths) -> dict[str, object]:
     """The file that the agent was installed with."""
     file = paths.volttron_home / "agents" / AGENT / "config"
     try:
-        return read_json_object(file)
+        return read_json_file(file)
     except OpsError:
-        return default_agent_config(paths)
+        return site_settings_default_config(paths)
 
 
 def _variables_of(pid: int | None) -> dict[str, str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 NOT_OF_THE_PROJECT = {"pip", "setuptools", "venagent"}
 
 
-def pyproject() -> str:
+def poetry_pyproject() -> str:
     """A project that asks for exactly what is installed."""
     found = {d.metadata["Name"].lower(): d.version for d in distributions()}
     wanted = "".join(
@@ -31,10 +31,10 @@ def pyproject() -> str:
     )
 
 
-def main(folder: str) -> None:
+def _main(folder: str) -> None:
     Path(folder).mkdir(exist_ok=True)
-    (Path(folder) / "pyproject.toml").write_text(pyproject())
+    (Path(folder) / "pyproject.toml").write_text(poetry_pyproject())
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    _main(*sys.argv[1:])

@@ -19,8 +19,8 @@ from ops.host.processes import (
     end_processes,
     forget_process,
     process_is_running,
+    processes_of_session,
     running_process,
-    session_processes,
     spawn_process,
     wait_until_process_gone,
 )
@@ -144,7 +144,7 @@ def stop_volttron_platform(paths: Paths) -> bool:
         with contextlib.suppress(OpsError):  # a platform that does not answer gets the signals
             vctl.run_vctl(paths, "shutdown", "--platform", timeout_sec=DOWN_WITHIN_SEC)
         wait_until_process_gone(record, 15)
-    agents = session_processes(record)
+    agents = processes_of_session(record)
     end_processes(paths, NAME, _PATIENCE)
     for agent in agents:
         wait_until_process_gone(agent, 1)

@@ -17,7 +17,7 @@ from ops.host import processes
 from ops.host.condition import wait_for_condition
 from ops.host.paths import Paths
 from ops.host.ports import port_is_listening
-from ops.host.site_settings import SiteSettings, default_agent_config
+from ops.host.site_settings import SiteSettings, site_settings_default_config
 from tests.support.ports import free_port
 
 REPO = Path(__file__).resolve().parents[2]
@@ -39,7 +39,7 @@ def paths(tmp_path: Path) -> Iterator[Paths]:
 
 @pytest.fixture
 def settings(paths: Paths) -> SiteSettings:
-    return SiteSettings(agent_config=default_agent_config(paths))
+    return SiteSettings(agent_config=site_settings_default_config(paths))
 
 
 @contextmanager

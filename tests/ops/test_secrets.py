@@ -15,12 +15,12 @@ from ops.host.site_settings import (
     SiteSettings,
     load_site_settings,
     save_site_settings,
-    secret_values,
+    site_settings_secrets,
 )
-from ops.host.staging import stage_files
+from ops.host.staging import copy_to_staging
 from ops.provision.issued_certificate import IssuedCertificate
 from ops.provision.site_folder import SiteFolder
-from ops.provision.site_identity import ensure_certificate_request, write_agent_config
+from ops.provision.site_identity import ensure_site_identity_request, write_site_identity_config
 from ops.volttron.config_store import ConfigStoreEntry, store_config_entry
 from tests.support.readable_files import readable_by_others, told_to_others
 
@@ -50,7 +50,7 @@ def test_settings_hold_no_secret_and_come_back_with_it(
     assert paths.settings.stat().st_mode & 0o777 == 0o600
     assert paths.secrets.stat().st_mode & 0o777 == 0o600
     assert load_site_settings(paths) == with_token
-    assert list(secret_values(with_token)) == [TOKEN]
+    assert list(site_settings_secrets(with_token)) == [TOKEN]
 
 
 def test_a_password_among_the_variables_is_a_secret_too(
@@ -89,11 +89,11 @@ def test_nothing_secret_can_be_read_by_others(
     assert lent.read_text() == "600\n"
     config = tmp_path / "config"
     config.write_text(contents)
-    stage_files(paths, "agent", [], {"config": config})
+    copy_to_staging(paths, "agent", [], {"config": config})
     site = SiteFolder(paths.home / "certificates/thing", "thing")
-    ensure_certificate_request(site)
+    ensure_site_identity_request(site)
     issued = IssuedCertificate(thing="thing", endpoint="e.example", certificate="PEM")
-    write_agent_config(site, with_token.agent_config, issued)
+    write_site_identity_config(site, with_token.agent_config, issued)
     key = next(line for line in site.key.read_text().splitlines() if "-----" not in line)
     assert told_to_others(paths.home, [TOKEN, key]) == []
     assert list(readable_by_others(paths.home))  # the walk sees what is open

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from ops.check_config import config_check as check_config
-from ops.check_config.findings import _value_lines
+from ops.check_config.checked_file import _value_lines
 from ops.cli import ven_control as cli
 from ops.host.paths import Paths
 from ops.volttron.device_model import device_model_entries

@@ -14,14 +14,14 @@ from ops.check_config.config_reference import (
     REFERENCE_FILE,
     SCHEMA_FILE,
     config_reference,
-    config_schema,
+    config_reference_schema,
 )
 from tests.config.builders import MINIMAL, load
 from tests.support.each_case import each_case
 from VenAgent.config import AgentConfig
 
 ROOT = Path(__file__).resolve().parents[3]
-SCHEMA = config_schema()
+SCHEMA = config_reference_schema()
 BLOCKS = {
     name
     for name, field in SCHEMA["properties"].items()

@@ -140,7 +140,7 @@ def test_the_last_lines_of_a_log(tmp_path: Path) -> None:
 def test_following_goes_on_through_rotation(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("old\n")
-    lines = logs.follow_log(log, 1, poll_sec=0.01)
+    lines = logs.follow_log_tail(log, 1, poll_sec=0.01)
     assert next(lines) == "old"
     threading.Timer(0.05, lambda: _append(log, "one\n")).start()
     assert next(lines) == "one"
@@ -164,9 +164,9 @@ def test_a_copy_has_what_is_asked_for_and_no_rests(paths: Paths, tmp_path: Path)
     (repo / "pkg/a.py").write_text("1")
     (repo / "other").write_text("y")
     made = Paths(repo=repo, home=paths.home, user=paths.user)
-    folder = staging.stage_files(made, "agent", ["pkg"], {"config": repo / "other"})
+    folder = staging.copy_to_staging(made, "agent", ["pkg"], {"config": repo / "other"})
     (folder / "left over").write_text("from a build")
-    folder = staging.stage_files(made, "agent", ["pkg"], {"config": repo / "other"})
+    folder = staging.copy_to_staging(made, "agent", ["pkg"], {"config": repo / "other"})
     found = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     assert found == ["config", "pkg/a.py"]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ops.cli.command_exchange import used_up_advice
-from ops.cli.script_options import needed_ven_id, one_ven_id
+from ops.cli.command_exchange import command_exchange_advice
+from ops.cli.script_options import required_script_option_ven_id, script_option_ven_id
 from ops.host.exit_code import exit_code_of
 from ops.host.ops_error import OpsError
 from tests.ops.conftest import REPO
@@ -42,23 +42,31 @@ def test_all_scripts_are_looked_at() -> None:
 
 def test_a_ven_is_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("IOT_THING_NAME", raising=False)
-    assert one_ven_id("a", None) == one_ven_id(None, "a") == one_ven_id("a", "a") == "a"
+    assert (
+        script_option_ven_id("a", None)
+        == script_option_ven_id(None, "a")
+        == script_option_ven_id("a", "a")
+        == "a"
+    )
     with pytest.raises(OpsError, match="two VENs"):
-        one_ven_id("a", "b")
+        script_option_ven_id("a", "b")
     with pytest.raises(OpsError, match="no VEN"):
-        needed_ven_id(None, None)
+        required_script_option_ven_id(None, None)
     monkeypatch.setenv("IOT_THING_NAME", "c")
-    assert needed_ven_id(None, None) == "c"
+    assert required_script_option_ven_id(None, None) == "c"
 
 
 @each_case("code", ["event_over", "modification_outdated", "correlation_id_reused"])
 def test_an_id_that_is_used_up_names_the_way_out(code: str) -> None:
     refused: dict[str, Any] = {"ok": False, "status": "rejected", "reason_code": code}
-    advice = used_up_advice({"op": "event", "modification": 2}, refused)
+    advice = command_exchange_advice({"op": "event", "modification": 2}, refused)
     assert advice is not None
     assert "--modification 3" in advice
-    assert used_up_advice({"op": "event"}, {**refused, "reason_code": "unknown_circuit"}) is None
-    assert used_up_advice({"op": "restore"}, refused) is None
+    assert (
+        command_exchange_advice({"op": "event"}, {**refused, "reason_code": "unknown_circuit"})
+        is None
+    )
+    assert command_exchange_advice({"op": "restore"}, refused) is None
 
 
 def test_an_error_ends_with_its_own_code(capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,7 +25,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         return {"ok": True, "data": {"health": "GOOD"}}
 
     monkeypatch.setattr("ops.volttron.volttron_rpc.call_volttron_rpc", over_rpc)
-    monkeypatch.setattr(commands, "ask_ven", over_mqtt)
+    monkeypatch.setattr(commands, "send_command_to_ven", over_mqtt)
     return asked
 
 
@@ -35,6 +35,6 @@ def test_with_a_certificate_it_is_asked_on_the_bus_since_a_site_may_not_command_
 ) -> None:
     here = settings.ven_target()
     in_aws = replace(here, broker_tls={"ca_cert": "ca", "client_cert": "c", "private_key": "k"})
-    answers = [commands.ask_own_ven(paths, one, what, 5.0) for one in (here, in_aws)]
+    answers = [commands.send_command_to_own_ven(paths, one, what, 5.0) for one in (here, in_aws)]
     assert answers == [{"ok": True, "data": {"health": "GOOD"}}] * 2
     assert asked == [("mqtt", "get", what), ("rpc", "ven.agent", method)]

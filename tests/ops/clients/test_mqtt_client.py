@@ -15,8 +15,8 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from ops.clients.command_sender import UNANSWERED, CommandDraft, ask_ven
-from ops.clients.mqtt_client import OperatorMqttClient, decoded_messages
+from ops.clients.command_sender import UNANSWERED, CommandSenderDraft, send_command_to_ven
+from ops.clients.mqtt_client import OperatorMqttClient, operator_mqtt_messages
 from ops.clients.ven_target import VenTarget
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
@@ -63,7 +63,7 @@ def wait_online(target: VenTarget, timeout_sec: float) -> bool:
     status = target.topics.status
     with OperatorMqttClient(target) as client:
         client.subscribe(status)
-        for _, contents in decoded_messages(client.messages(timeout_sec)):
+        for _, contents in operator_mqtt_messages(client.messages(timeout_sec)):
             if contents.get("status") == "online":
                 return True
     return False
@@ -72,15 +72,15 @@ def wait_online(target: VenTarget, timeout_sec: float) -> bool:
 def test_the_ack_of_a_command(target: VenTarget) -> None:
     stranger = {"correlationId": "another's", "ok": False}
     with ven(target, stranger, {"ok": True, "status": "accepted"}) as received:
-        message = CommandDraft(target.ven_id).event(5, 30, "evt-1")
-        answer = ask_ven(target, message)
+        message = CommandSenderDraft(target.ven_id).event(5, 30, "evt-1")
+        answer = send_command_to_ven(target, message)
     assert answer["status"] == "accepted"
     assert received == [message]
 
 
 def test_an_event_as_it_goes_on_the_wire() -> None:
     before = time.time()
-    message = CommandDraft("v", 20.0).event(5.0, 30.0, "e1", modification=2)
+    message = CommandSenderDraft("v", 20.0).event(5.0, 30.0, "e1", modification=2)
     assert message.pop("correlationId").startswith("evt-e1-")
     issued_ts, expires_ts = message.pop("issued_ts"), message.pop("expires_ts")
     assert before - 1 <= issued_ts <= time.time() + 1
@@ -97,18 +97,18 @@ def test_an_event_as_it_goes_on_the_wire() -> None:
 
 
 def test_fields_that_are_none_are_left_out() -> None:
-    message = CommandDraft("v").of("restore", "c", event_id=None)
+    message = CommandSenderDraft("v").of("restore", "c", event_id=None)
     assert set(message) == {"op", "correlationId", "venId", "issued_ts", "expires_ts"}
 
 
 def test_an_op_that_is_none_is_refused_before_it_is_sent() -> None:
     with pytest.raises(OpsError, match="there is no op 'shed'"):
-        CommandDraft("v").of("shed")
+        CommandSenderDraft("v").of("shed")
 
 
 def test_a_ven_never_seen_is_named(target: VenTarget) -> None:
     with pytest.raises(OpsError, match=r"volttron_thing .* has never been connected"):
-        ask_ven(target, CommandDraft(target.ven_id, 0.3).of("ping"), 0.3)
+        send_command_to_ven(target, CommandSenderDraft(target.ven_id, 0.3).of("ping"), 0.3)
 
 
 def test_a_ven_that_is_offline_is_named(target: VenTarget) -> None:
@@ -120,13 +120,13 @@ def test_a_ven_that_is_offline_is_named(target: VenTarget) -> None:
     client.disconnect()
     client.loop_stop()
     with pytest.raises(OpsError, match="it is offline") as error:
-        ask_ven(target, CommandDraft(target.ven_id, 0.3).of("ping"), 0.3)
+        send_command_to_ven(target, CommandSenderDraft(target.ven_id, 0.3).of("ping"), 0.3)
     assert error.value.exit_code == UNANSWERED
     assert "does not run when the VEN is back" in " ".join(error.value.advice)
 
 
 def test_the_broker_knows_when_a_command_expires(target: VenTarget) -> None:
-    draft = CommandDraft(target.ven_id, 20.0)
+    draft = CommandSenderDraft(target.ven_id, 20.0)
     with OperatorMqttClient(target) as ven, OperatorMqttClient(target) as operator:
         ven.subscribe(target.topics.command)
         operator.publish(target.topics.command, draft.of("ping"), expiry_sec=19.2)
@@ -137,7 +137,7 @@ def test_the_broker_knows_when_a_command_expires(target: VenTarget) -> None:
 
 def test_a_ven_that_is_online_and_silent(target: VenTarget) -> None:
     with ven(target), pytest.raises(OpsError, match="although it is online"):
-        ask_ven(target, CommandDraft(target.ven_id, 0.3).of("ping"), 0.3)
+        send_command_to_ven(target, CommandSenderDraft(target.ven_id, 0.3).of("ping"), 0.3)
 
 
 def test_no_broker(settings: SiteSettings) -> None:
@@ -163,7 +163,7 @@ def test_what_is_not_a_json_object_is_passed_over(target: VenTarget) -> None:
         client.subscribe("t")
         for payload in ("[]", "x", '{"a": 1}'):
             client._client.publish("t", payload, qos=1)
-        assert next(decoded_messages(client.messages(5))) == ("t", {"a": 1})
+        assert next(operator_mqtt_messages(client.messages(5))) == ("t", {"a": 1})
 
 
 def test_a_broker_that_wants_a_login_gets_it(

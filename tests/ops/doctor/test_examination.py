@@ -55,9 +55,9 @@ def backend() -> Iterator[tuple[str, dict[str, Any]]]:
     server.server_close()
 
 
-def patient(paths: Paths, settings: SiteSettings, **variables: str) -> doctor.Patient:
+def patient(paths: Paths, settings: SiteSettings, **variables: str) -> doctor.DoctorCheckedSite:
     changed = replace(settings, variables={**settings.variables, **variables})
-    return doctor.Patient(paths, changed)
+    return doctor.DoctorCheckedSite(paths, changed)
 
 
 @pytest.mark.parametrize(("ahead_sec", "good"), [(0.0, True), (-60.0, False), (60.0, False)])
@@ -124,16 +124,16 @@ def test_a_device_that_does_not_answer_or_lacks_a_point_is_told(
         doctor_volttron._used_points(settings.agent())[DEVICE], 1.0
     )
     answering(monkeypatch, {"scrape_all": values})
-    assert [check.ok for check in doctor_volttron.device_checks(one)] == [True]
+    assert [check.ok for check in doctor_volttron.volttron_device_checks(one)] == [True]
     values["ev1_kw"] = None
-    (check,) = doctor_volttron.device_checks(one)
+    (check,) = doctor_volttron.volttron_device_checks(one)
     assert check.text == "gives no value for ev1_kw"
     del values["ev1_kw"]
-    (check,) = doctor_volttron.device_checks(one)
+    (check,) = doctor_volttron.volttron_device_checks(one)
     assert check.text == "publishes no ev1_kw"
     assert "check-config" in check.remedy
     answering(monkeypatch, {"scrape_all": OpsError("platform.driver scrape_all: timed out")})
-    (check,) = doctor_volttron.device_checks(one)
+    (check,) = doctor_volttron.volttron_device_checks(one)
     assert check.ok is False
     assert "10.0.0.7:502" in check.remedy
     assert f"devices/{DEVICE}" in check.remedy
@@ -143,7 +143,7 @@ def test_a_device_that_the_driver_does_not_know_is_told(
     paths: Paths, settings: SiteSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answering(monkeypatch, {}, stored={})
-    (check,) = doctor_volttron.device_checks(patient(paths, settings))
+    (check,) = doctor_volttron.volttron_device_checks(patient(paths, settings))
     assert (check.ok, check.text) == (False, "platform.driver has no configuration for it")
     assert f"load-config MODEL --device {DEVICE}" in check.remedy
 
@@ -154,8 +154,8 @@ def test_what_needs_an_agent_that_does_not_run_is_not_looked_at(
     one = patient(paths, settings)
     one.absent = {"platform.driver", "ven.agent"}
     checks = [
-        *doctor_volttron.device_checks(one),
-        *doctor_volttron.actuator_checks(one),
+        *doctor_volttron.volttron_device_checks(one),
+        *doctor_volttron.volttron_actuator_checks(one),
         *doctor._answers(one),
         *doctor._shadow(one),
     ]
@@ -174,8 +174,8 @@ def well(identity: str) -> vctl.VctlAgentStatus:
     return vctl.VctlAgentStatus(identity, "", "running [1]", "GOOD", "")
 
 
-def looked_at_agents(one: doctor.Patient) -> dict[str, DoctorCheck]:
-    return {check.name: check for check in doctor_volttron.agent_checks(one)}
+def looked_at_agents(one: doctor.DoctorCheckedSite) -> dict[str, DoctorCheck]:
+    return {check.name: check for check in doctor_volttron.volttron_agent_checks(one)}
 
 
 def test_a_bacnet_device_needs_its_proxy(
@@ -230,15 +230,15 @@ def test_a_point_that_the_actuator_cannot_reach_is_told(
     topics = [circuit.point for circuit in settings.agent().build_panel().circuits]
     results: dict[str, Any] = dict.fromkeys(topics, 1)
     answering(monkeypatch, {"get_multiple_points": [results, {}]})
-    assert [check.ok for check in doctor_volttron.actuator_checks(one)] == [True]
+    assert [check.ok for check in doctor_volttron.volttron_actuator_checks(one)] == [True]
     gone = topics[1]
     del results[gone]
     answering(monkeypatch, {"get_multiple_points": [results, {gone: "DriverError"}]})
-    (check,) = doctor_volttron.actuator_checks(one)
+    (check,) = doctor_volttron.volttron_actuator_checks(one)
     assert check.ok is False
     assert f"1 of 8 points cannot be reached: {gone}: DriverError" in check.text
     answering(monkeypatch, {"get_multiple_points": [dict.fromkeys(topics), {}]})
-    (check,) = doctor_volttron.actuator_checks(one)
+    (check,) = doctor_volttron.volttron_actuator_checks(one)
     assert "8 of 8 points cannot be reached" in check.text
 
 
@@ -247,7 +247,7 @@ def test_a_peer_without_an_answer_still_has_a_remedy(
 ) -> None:
     answering(monkeypatch, {"get_multiple_points": OpsError("platform.actuator gave no answer")})
     one = patient(paths, settings)
-    (check,) = doctor._safely("actuator", doctor_volttron.actuator_checks, one)
+    (check,) = doctor._safely("actuator", doctor_volttron.volttron_actuator_checks, one)
     assert (check.name, check.ok, check.text) == (
         "actuator",
         False,
@@ -263,7 +263,7 @@ def test_where_nothing_runs_each_missing_part_has_a_remedy(
     paths: Paths, settings: SiteSettings
 ) -> None:
     nowhere = {"VEN_BROKER_PORT": str(free_port())}
-    checks = list(doctor.examine_site(paths, replace(settings, variables=nowhere)))
+    checks = list(doctor.examination_of_site(paths, replace(settings, variables=nowhere)))
     wrong = {check.name for check in checks if check.ok is False}
     assert {"platform", "broker", "VenAgent"} <= wrong
     assert all(check.remedy for check in checks if check.ok is False)
@@ -274,7 +274,7 @@ def test_a_configuration_that_cannot_be_used_ends_the_look(
     paths: Paths, settings: SiteSettings
 ) -> None:
     broken = replace(settings, agent_config={"ven_id": "x"})
-    checks = list(doctor.examine_site(paths, broken))
+    checks = list(doctor.examination_of_site(paths, broken))
     assert [check.name for check in checks if check.ok is False] == ["platform", "configuration"]
     assert "panel" in next(check.text for check in checks if check.name == "configuration")
 
@@ -286,7 +286,7 @@ def test_the_configuration_looked_at_is_the_stores(
     one = patient(paths, settings)
     one.platform_is_up = True
     stored = {**settings.agent_config, "ven_id": "edited"}
-    monkeypatch.setattr(config_store, "stored_agent_config", lambda paths: stored)
+    monkeypatch.setattr(config_store, "config_store_agent_config", lambda paths: stored)
     (check,) = doctor._safely("configuration", doctor._configuration, one)
     assert (check.ok, "edited, 8 circuits, from config store" in check.text) == (True, True)
     stored = {**stored, "report_interval_sec": -1}
@@ -315,6 +315,6 @@ def test_a_platform_that_is_up_is_told_from_one_that_is_not(
     monkeypatch.setattr(processes, "running_process", lambda paths, name: record)
     monkeypatch.setattr(platform, "running_process", lambda paths, name: record)
     monkeypatch.setattr(platform, "volttron_platform_is_up", lambda paths, record: False)
-    (check,) = doctor_volttron.platform_checks(patient(paths, settings))
+    (check,) = doctor_volttron.volttron_platform_checks(patient(paths, settings))
     assert check.ok is False
     assert "services are not up" in check.text

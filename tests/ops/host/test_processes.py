@@ -75,10 +75,10 @@ def test_ending_uses_the_next_signal_when_one_is_ignored(paths: Paths) -> None:
 
 def test_what_a_dead_process_left_behind_is_ended_too(paths: Paths) -> None:
     record = spawn(paths, "sh", "-c", "sleep 1000 & sleep 1001")
-    assert wait_for_condition(lambda: len(processes.session_processes(record)) == 3, 5)
+    assert wait_for_condition(lambda: len(processes.processes_of_session(record)) == 3, 5)
     os.kill(record.pid, signal.SIGKILL)
     assert processes.wait_until_process_gone(record, 5)
-    orphans = processes.session_processes(record)
+    orphans = processes.processes_of_session(record)
     assert len(orphans) == 2
     assert processes.end_processes(paths, "thing", QUICKLY)
     assert not any(processes.process_is_running(orphan) for orphan in orphans)

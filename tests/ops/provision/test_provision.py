@@ -23,7 +23,7 @@ from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.provision.amazon_root_cas import amazon_root_cas
 from ops.provision.site_folder import SiteFolder
-from ops.provision.site_identity import ensure_certificate_request
+from ops.provision.site_identity import ensure_site_identity_request
 from tests.support import aws_models
 from tests.support.authority import Authority
 from tests.support.iot_policy import ven_policy
@@ -371,6 +371,6 @@ def test_as_root_the_files_belong_to_volttrons_user(
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr("shutil.chown", lambda path, user, group: given.append((path, user)))
     site = SiteFolder.of(paths, THING, None)
-    ensure_certificate_request(site)
+    ensure_site_identity_request(site)
     assert {user for _, user in given} == {paths.user}
     assert {path.name for path, _ in given} == {THING, "private.key.new", "request.csr.new"}

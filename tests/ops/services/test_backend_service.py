@@ -28,6 +28,6 @@ def test_an_ingest_without_a_health_port_is_not_asked() -> None:
 
 
 def test_a_vtn_that_is_named_is_spoken_to() -> None:
-    assert not backend.backend_speaks_openadr({})
-    assert not backend.backend_speaks_openadr({"OPENADR_VTN_URL": " "})
-    assert backend.backend_speaks_openadr({"OPENADR_VTN_URL": "https://utility.example"})
+    assert not backend.backend_service_speaks_openadr({})
+    assert not backend.backend_service_speaks_openadr({"OPENADR_VTN_URL": " "})
+    assert backend.backend_service_speaks_openadr({"OPENADR_VTN_URL": "https://utility.example"})

@@ -40,10 +40,12 @@ def test_the_proxy_is_installed_with_this_machines_address(
     paths: Paths, installed: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VEN_BACNET_ADDRESS", "192.168.1.10/24")
-    assert bring_up.ensure_bacnet_proxy(paths, entries("bacnet_panel"), {}) is True
+    assert bring_up.ensure_site_stack_bacnet_proxy(paths, entries("bacnet_panel"), {}) is True
     assert installed == [{"package": "volttron-bacnet-proxy", "device_address": "192.168.1.10/24"}]
     assert (
-        bring_up.ensure_bacnet_proxy(paths, entries("bacnet_panel"), vctl.vctl_status(paths))
+        bring_up.ensure_site_stack_bacnet_proxy(
+            paths, entries("bacnet_panel"), vctl.vctl_status(paths)
+        )
         is False
     )
     assert len(installed) == 1
@@ -54,7 +56,7 @@ def test_without_an_address_it_says_what_to_set(
 ) -> None:
     monkeypatch.delenv("VEN_BACNET_ADDRESS", raising=False)
     with pytest.raises(OpsError) as refused:
-        bring_up.ensure_bacnet_proxy(paths, entries("bacnet_panel"), {})
+        bring_up.ensure_site_stack_bacnet_proxy(paths, entries("bacnet_panel"), {})
     assert "VEN_BACNET_ADDRESS" in refused.value.advice[0]
     assert installed == []
 
@@ -64,7 +66,7 @@ def test_other_devices_need_no_proxy(
     paths: Paths, installed: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch, model: str
 ) -> None:
     monkeypatch.delenv("VEN_BACNET_ADDRESS", raising=False)
-    assert bring_up.ensure_bacnet_proxy(paths, entries(model), {}) is False
+    assert bring_up.ensure_site_stack_bacnet_proxy(paths, entries(model), {}) is False
     assert installed == []
 
 
@@ -73,5 +75,5 @@ def test_whoever_names_an_address_gets_the_proxy(
 ) -> None:
     """The doctor says so of a device that was loaded by another command."""
     monkeypatch.setenv("VEN_BACNET_ADDRESS", "192.168.1.10/24")
-    assert bring_up.ensure_bacnet_proxy(paths, entries("simulated_panel"), {}) is True
+    assert bring_up.ensure_site_stack_bacnet_proxy(paths, entries("simulated_panel"), {}) is True
     assert [each["package"] for each in installed] == ["volttron-bacnet-proxy"]

@@ -58,7 +58,7 @@ def waits(
     monkeypatch.setattr(agent_health, "agent_health", site.said)
     monkeypatch.setattr(agent_health, "restart_installed_agent", site.restart)
     answer: dict[str, Any] = {"data": {"health": "GOOD"}}
-    monkeypatch.setattr(agent_health, "ask_own_ven", lambda *_: answer)
+    monkeypatch.setattr(agent_health, "send_command_to_own_ven", lambda *_: answer)
     try:
         agent_health.wait_for_agent_health(paths, settings)
     except OpsError:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.cli.quick_commands import without_volttron_home
+from ops.cli.quick_commands import quick_command_arguments
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.volttron.meant_site import meant_site_settings
@@ -112,5 +112,5 @@ def test_what_is_no_volttron_is_refused(theirs: Path, monkeypatch: pytest.Monkey
 )
 def test_the_option_stands_anywhere(given: list[str], rest: list[str], home: str | None) -> None:
     environment: dict[str, str] = {}
-    assert without_volttron_home(given, environment) == rest
+    assert quick_command_arguments(given, environment) == rest
     assert environment.get("VOLTTRON_HOME") == home

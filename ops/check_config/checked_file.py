@@ -1,43 +1,22 @@
-"""What `check-config` finds, and where in a JSON file a value stands."""
+"""A file that is checked, and where in its JSON a value stands."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ops.check_config.config_findings import ConfigFindings
+
 JsonPath = tuple[str | int, ...]
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+|\n')
 
 
 @dataclass(frozen=True)
-class ConfigFinding:
-    """One thing that is wrong: where, what, and what to do."""
-
-    file: str
-    line: int | None
-    what: str
-    remedy: str
-
-    def __str__(self) -> str:
-        where = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{where}: {self.what}. {self.remedy}"
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-class Findings(list[ConfigFinding]):
-    """Collects them for one file after the other."""
-
-    def add(self, file: Path, line: int | None, what: str, remedy: str) -> None:
-        self.append(ConfigFinding(str(file), line, what, remedy))
-
-
-@dataclass(frozen=True)
-class JsonFile:
+class CheckedJsonFile:
     """A JSON object, and the line of each of its values."""
 
     path: Path
@@ -52,9 +31,9 @@ class JsonFile:
         return None
 
 
-def read_json_file(path: Path, found: Findings) -> JsonFile | None:
+def read_checked_json_file(path: Path, found: ConfigFindings) -> CheckedJsonFile | None:
     """The file's JSON object; None when there is none, which is a finding."""
-    text = read_text_file(path, found)
+    text = read_checked_text_file(path, found)
     if text is None:
         return None
     try:
@@ -66,10 +45,10 @@ def read_json_file(path: Path, found: Findings) -> JsonFile | None:
     if not isinstance(contents, dict):
         found.add(path, 1, "not a JSON object", "Write it as { … }")
         return None
-    return JsonFile(path, contents, dict(_value_lines(text)))
+    return CheckedJsonFile(path, contents, dict(_value_lines(text)))
 
 
-def read_text_file(path: Path, found: Findings) -> str | None:
+def read_checked_text_file(path: Path, found: ConfigFindings) -> str | None:
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -77,9 +56,6 @@ def read_text_file(path: Path, found: Findings) -> str | None:
     except (OSError, UnicodeDecodeError) as error:
         found.add(path, None, f"cannot be read: {error}", "Save it as UTF-8 text")
     return None
-
-
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+|\n')
 
 
 def _value_lines(text: str) -> Iterator[tuple[JsonPath, int]]:

@@ -1,4 +1,4 @@
-"""The commands that find out what is wrong."""
+"""`doctor`, and the archive of `diagnostics`."""
 
 from __future__ import annotations
 
@@ -10,42 +10,15 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from ops.check_config import config_check as checker
-from ops.cli import live_picture as watcher
-from ops.cli.command_options import Json, VenId, chosen_ven
+from ops.cli.command_options import Json
 from ops.doctor import diagnostics_archive as archive
 from ops.doctor import examination as examiner
 from ops.doctor.check import DoctorCheck
 from ops.host import terminal as show
-from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.volttron.meant_site import meant_site_settings
 
 _MARKS = {True: ("✓ ", "bold green"), False: ("✗ ", "bold red"), None: ("· ", "dim")}
-
-
-def check_config_command(
-    files: Annotated[
-        list[str] | None,
-        typer.Argument(help="Files or folders; all of MeterDriverConfigs/ if none."),
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Check driver configurations, registries and an agent's configuration.
-
-    Names file, line and remedy of all that VOLTTRON or VenAgent would stumble over. Exits with 1
-    if there is anything. Nothing has to run.
-    """
-    found, checked = checker.check_config_files(Paths.from_environment(), files or [])
-    if json:
-        show.print_json({"checked": checked, "findings": [each.as_json() for each in found]})
-    else:
-        for each in found:
-            show.out.print(Text.assemble(("✗ ", "bold red"), str(each)), soft_wrap=True)
-        mark = ("✗ ", "bold red") if found else ("✓ ", "bold green")
-        result = f"{len(found)} to correct" if found else "nothing to correct"
-        show.out.print(Text.assemble(mark, f"{len(checked)} checked, {result}"))
-    raise typer.Exit(1 if found else 0)
 
 
 def doctor_command(json: Json = False) -> None:
@@ -57,7 +30,7 @@ def doctor_command(json: Json = False) -> None:
     paths = Paths.from_environment()
     checks = []
     with _working("looking …") as progress:
-        for check in examiner.examine_site(paths, meant_site_settings(paths)):
+        for check in examiner.examination_of_site(paths, meant_site_settings(paths)):
             checks.append(check)
             if not json:
                 progress.console.print(_shown(check), soft_wrap=True)
@@ -109,13 +82,3 @@ def diagnostics_command(
             lambda name: progress.update(task, description=f"collecting {name}"),
         )
     show.out.print(f"{file}: {len(names)} files, secrets removed", soft_wrap=True)
-
-
-def watch_command(ven_id: VenId = None) -> None:
-    """Power, event, circuits and connection on this terminal, live, until q or Ctrl-C."""
-    if not show.out.is_terminal:
-        raise OpsError("`watch` needs a terminal", "Without one use `telemetry`.")
-    try:
-        watcher.watch_live_picture(chosen_ven(ven_id), show.out)
-    except KeyboardInterrupt:
-        raise typer.Exit(0) from None
