@@ -10,6 +10,7 @@ import typer
 
 from ops.host import site_settings as settings
 from ops.host import terminal as show
+from ops.host.json_file import read_json_file
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.provision.aws_registry import AwsRegistry, AwsRegistryThing
@@ -80,9 +81,7 @@ def provision_command(
     paths = Paths.from_environment()
     site = SiteFolder.of(paths, thing, folder)
     contents = (
-        settings.read_json_file(config)
-        if config
-        else settings.current_site_settings(paths, {}).agent_config
+        read_json_file(config) if config else settings.current_site_settings(paths, {}).agent_config
     )
     if finish_site_identity_renewal(site):
         show.print_note("a renewal that had broken off was finished")

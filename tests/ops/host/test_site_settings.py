@@ -9,6 +9,7 @@ import pytest
 
 from ops.host import child_environment as environment
 from ops.host import site_settings as settings
+from ops.host.json_file import read_json_file
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.host.site_settings import SiteSettings
@@ -110,7 +111,7 @@ def test_options_not_given_are_those_of_before(paths: Paths, settings: SiteSetti
 def test_a_device_model_brings_its_own_configuration(paths: Paths) -> None:
     none = {"config": None, "steady": None, "with_panel": None}
     fake = site_stack_settings(paths, None, {}, devices="fake_panel", **none)
-    own = settings.read_json_file(paths.repo / "MeterDriverConfigs/fake_panel/agent.json")
+    own = read_json_file(paths.repo / "MeterDriverConfigs/fake_panel/agent.json")
     assert fake.agent_config == own
 
 
@@ -139,4 +140,4 @@ def test_a_file_that_is_no_json_object_is_named(tmp_path: Path, contents: str) -
     file = tmp_path / "config"
     file.write_text(contents)
     with pytest.raises(OpsError, match=str(file)):
-        settings.read_json_file(file)
+        read_json_file(file)
