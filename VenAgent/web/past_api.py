@@ -25,6 +25,7 @@ _EVENT_COLUMNS = (
     *("event_id", "state", "origin", "start_ts", "end_ts", "requested_kw", "predicted_kw"),
     *("measured_kw", "baseline_kw", "circuits", "reason", "reason_code", "ended_by"),
 )
+_CURVE_COLUMNS = ("ts", "power_kw", "baseline_kw", "target_kw")
 _SUMMARY_COLUMNS = ("achieved_shed_kw", "delivered_kwh", "shed_percent")
 
 
@@ -74,7 +75,8 @@ class PastApi:
         now = self._clock()
         begin, end = (now if ts is None else ts for ts in (event["start_ts"], event["end_ts"]))
         end = min(end, begin + EVENT_AT_MOST_SEC)
-        columns = self._pages.minutes(None, begin - AROUND_EVENT_SEC, end + AROUND_EVENT_SEC)
+        found = self._pages.minutes(None, begin - AROUND_EVENT_SEC, end + AROUND_EVENT_SEC)
+        columns = {name: found.get(name, []) for name in _CURVE_COLUMNS}
         return http_json_response({"point_sec": MINUTE_SEC, **columns})
 
     def _event(self, request: HttpRequest) -> Json:

@@ -392,6 +392,7 @@ def main() -> None:
     parser.add_argument("--empty", action="store_true", help="without an hour's history")
     parser.add_argument("--house", choices=HOUSES, default="usual")
     parser.add_argument("--max-clients", type=int, default=16)
+    parser.add_argument("--site-name", default="")
     options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a thread reads stdin: Python would not end well
     site = FakeSite(house=options.house)
@@ -404,6 +405,7 @@ def main() -> None:
             token=options.token,
             read_only=options.read_only,
             max_clients=options.max_clients,
+            site_name=options.site_name,
         )
     )
     print(f"http://127.0.0.1:{server.port}" if server.port else server.failure, flush=True)

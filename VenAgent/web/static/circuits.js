@@ -11,7 +11,7 @@ const cell = (name, ...children) => make('td', { role: 'cell', class: name }, ..
 class Row {
   constructor(circuit, wanted) {
     this.circuit = circuit;
-    this.name = make('strong');
+    this.name = make('button', { type: 'button', class: 'open', title: 'Its curve' });
     this.tag = make('span', { class: 'tag' });
     this.reason = make('p');
     this.power = make('span');
@@ -22,6 +22,7 @@ class Row {
     this.node = make('tr', { role: 'row' },
       cell('row-name', make('div', {}, this.name, this.tag), this.reason), cell('row-power', this.power, this.bar),
       cell('row-state', this.chip), cell('row-priority', this.priority), cell('row-switch', this.toggle));
+    this.name.addEventListener('click', () => wanted.opened(this.circuit));
     this.toggle.addEventListener('click', () => wanted.switched(this.circuit, this));
     this.priority.addEventListener('change', () => wanted.ranked(this.circuit, Number(this.priority.value), this));
   }

@@ -4,6 +4,17 @@ import { at, clock, kw, number, put } from './format.js';
 
 const HOUR = 3600;
 
+// Colours and axes as the page has them now, light or dark.
+export function plotLook() {
+  const look = getComputedStyle(document.documentElement);
+  const colour = (name) => look.getPropertyValue(`--${name}`).trim();
+  const axis = {
+    stroke: colour('soft'), font: '12px system-ui, sans-serif', ticks: { show: false },
+    grid: { stroke: colour('line'), width: 1 },
+  };
+  return { colour, axis };
+}
+
 export class Curve {
   constructor(node) {
     this.node = node;
@@ -50,6 +61,13 @@ export class Curve {
     this.tell();
   }
 
+  // What is known from then on, as the agent gives a curve.
+  since(ts) {
+    const rows = [...this.points].filter(([at_]) => at_ >= ts).sort((one, other) => one[0] - other[0]);
+    const column = (place) => rows.map(([, values]) => values[place]);
+    return { point_sec: this.pointSec, ts: rows.map(([at_]) => at_), power_kw: column(0), baseline_kw: column(1), target_kw: column(2) };
+  }
+
   columns() {
     const rows = [...this.points].sort((one, other) => one[0] - other[0]);
     const columns = [[], [], [], []];
@@ -72,12 +90,7 @@ export class Curve {
   }
 
   draw() {
-    const look = getComputedStyle(document.documentElement);
-    const colour = (name) => look.getPropertyValue(`--${name}`).trim();
-    const axis = {
-      stroke: colour('soft'), font: '12px system-ui, sans-serif', ticks: { show: false },
-      grid: { stroke: colour('line'), width: 1 },
-    };
+    const { colour, axis } = plotLook();
     if (this.plot) this.plot.destroy();
     this.plot = new uPlot({
       ...this.size(),

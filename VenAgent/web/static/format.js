@@ -29,6 +29,9 @@ export function day(ts, now) {
   return date === today.toDateString() ? 'yesterday' : DAY.format(ts * 1000);
 }
 
+const WEEKDAY = new Intl.DateTimeFormat('en-GB', { weekday: 'short' });
+export const weekday = (ts) => (isDate(ts) ? WEEKDAY.format(ts * 1000) : '');
+
 export const whole = (ts) => (!isDate(ts) ? 'far off' : `${DAY.format(ts * 1000)} ${new Date(ts * 1000).getFullYear()}`);
 
 // 75 -> "1:15", 3675 -> "1:01:15"

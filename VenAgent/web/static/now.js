@@ -4,8 +4,19 @@ import { at, countdown, clock, day, isRead, kw, make, number, put, span, whole }
 
 const STATES = {
   received: 'Received', scheduled: 'Scheduled', shedding: 'Switching off…', active: 'Running',
-  restoring: 'Restoring…', completed: 'Completed', cancelled: 'Cancelled', rejected: 'Not carried out',
+  restoring: 'Restoring…', completed: 'Completed', cancelled: 'Cancelled', rejected: 'Not carried out', failed: 'Not carried out',
 };
+
+const ORIGINS = { page: 'From this page', operator: 'From the operator', cloud: 'From the cloud' };
+
+export const eventOrigin = (event) => ORIGINS[event.origin] || 'From outside';
+
+// What an event is called: what it asks for. Its id is for those who look it up.
+export function eventTitle(event) {
+  const test = event.test ? 'Test: ' : '';
+  if (event.kind === 'limit') return `${test}At most ${kw(event.import_kw)}`;
+  return `${test}${kw(event.requested_kw)} ${event.kind === 'load_up' ? 'more' : 'less'}`;
+}
 
 export const stateWord = (state) => STATES[state] || state;
 
@@ -55,7 +66,8 @@ export function showEvent(status, nameOf) {
   at('running').inert = !event;
   if (event) {
     put(at('event-state'), stateWord(event.state));
-    put(at('event-id'), event.event_id);
+    put(at('event-id'), eventOrigin(event));
+    at('event-id').title = event.event_id;
     figure('requested', event.requested_kw);
     figure('predicted', event.predicted_kw);
     figure('measured', event.measured_kw);
@@ -64,7 +76,7 @@ export function showEvent(status, nameOf) {
   } else {
     const next = (status.scheduled || [])[0];
     put(at('next'), next
-      ? `Next: ${kw(next.requested_kw)} at ${clock(next.start_ts)} ${day(next.start_ts, status.ts)}, ${next.event_id}`
+      ? `Next: ${kw(next.requested_kw)} at ${clock(next.start_ts)} ${day(next.start_ts, status.ts)}, ${eventOrigin(next).toLowerCase()}`
       : 'No event is running.');
   }
   const out = status.opted_out;
@@ -89,6 +101,12 @@ function fact(id, text, warn) {
   node.classList.toggle('warn', Boolean(warn));
 }
 
+let siteName = ''; // what people call the site; empty: its id
+
+export function nameSite(name) {
+  siteName = name;
+}
+
 export function showFacts(status) {
   const cloud = status.cloud;
   const since = cloud.since_ts ? `, ${span(status.ts - cloud.since_ts)}` : '';
@@ -102,9 +120,11 @@ export function showFacts(status) {
   fact('meter', isRead(age) ? `${span(age)} ago` : 'not yet', status.quality !== 'good');
   fact('supply', `${number(status.voltage, 0)} V, ${number(status.current_amps, 1)} A`);
   fact('battery', isRead(status.battery_soc_percent) ? `${number(status.battery_soc_percent, 0)} %` : 'none');
-  put(at('site'), status.ven_id);
+  const name = siteName || status.ven_id;
+  put(at('site'), name);
+  at('site').title = name;
   put(at('version'), status.version);
-  const title = isRead(status.power_kw) ? `${kw(status.power_kw)} · ${status.ven_id}` : status.ven_id;
+  const title = isRead(status.power_kw) ? `${kw(status.power_kw)} · ${name}` : name;
   if (document.title !== title) document.title = title;
 }
 
@@ -126,7 +146,7 @@ export function showStanding(status, news, lost, optIn) {
   at('technical').title = at('technical').textContent;
   showBanners(first.optIn ? [{ ...first, text: '' }, ...others] : others, optIn);
   if (status && lost) {
-    const title = `Disconnected · ${status.ven_id}`;
+    const title = `Disconnected · ${siteName || status.ven_id}`;
     if (document.title !== title) document.title = title;
   }
 }

@@ -2,9 +2,11 @@
 
 import { Circuits } from './circuits.js';
 import { Curve } from './curve.js';
+import { Energy } from './energy.js';
 import { at, isRead, kw, put, span, zone } from './format.js';
 import { change, follow, openSession, read, Refused } from './live.js';
-import { showEvent, showFacts, showPower, showStanding, showTime } from './now.js';
+import { nameSite, showEvent, showFacts, showPower, showStanding, showTime } from './now.js';
+import { openCircuit, openEvent } from './opened.js';
 import { showAlerts, showEvents } from './past.js';
 import { standing } from './standing.js';
 
@@ -55,6 +57,7 @@ function ask(title, text, yes, why = false) {
 }
 
 const circuits = new Circuits({
+  opened: openCircuit,
   async switched(circuit, row) {
     const on = circuit.enabled === false;
     if (!on) {
@@ -81,6 +84,8 @@ const circuits = new Circuits({
   },
 });
 const curve = new Curve(at('curve'));
+const energy = new Energy(at('energy'), at('curve'));
+const showInFull = (event) => openEvent(event, status.ts, (since) => curve.since(since));
 
 at('trigger').addEventListener('submit', async (submitted) => {
   submitted.preventDefault();
@@ -147,7 +152,9 @@ async function begin() {
     const session = await openSession();
     mayChange = !session.read_only;
     document.body.classList.toggle('is-read-only', session.read_only);
-    put(at('kind'), session.read_only ? 'Virtual End Node, shown only' : 'Virtual End Node');
+    nameSite(session.site_name);
+    const kind = session.read_only ? 'Virtual End Node, shown only' : 'Virtual End Node';
+    put(at('kind'), session.site_name && status ? `${kind} ${status.ven_id}` : kind);
     at('leave').hidden = !session.needs_token;
     curve.load(await read('api/history'));
     allow();
@@ -177,6 +184,7 @@ follow({
     showEvent(value, (id) => circuits.nameOf(id));
     showFacts(value);
     curve.add(value);
+    energy.tick(value.ts);
     tell(0);
     showTime(value.event, value.ts);
     allow();
@@ -187,7 +195,7 @@ follow({
   },
   events(value) {
     events = value;
-    showEvents(value, status ? status.ts : Date.now() / 1000);
+    showEvents(value, status ? status.ts : Date.now() / 1000, showInFull);
   },
   alerts: (value) => showAlerts(value, status ? status.ts : Date.now() / 1000),
   heard(silentMs, isLost) {

@@ -1,34 +1,40 @@
 // The last events and the alerts. Both have a fixed place, whose lines change: nothing moves.
 
 import { at, clock, day, isRead, kw, make, number, put, span } from './format.js';
-import { stateWord } from './now.js';
+import { eventOrigin, eventTitle, stateWord } from './now.js';
 
 const EVENTS = 6;
 
-const KINDS = { shedding: 'runs', active: 'runs', restoring: 'runs', scheduled: 'off', completed: 'on', cancelled: 'off', rejected: 'trouble' };
+const KINDS = { shedding: 'runs', active: 'runs', restoring: 'runs', scheduled: 'off', completed: 'on', cancelled: 'off', rejected: 'trouble', failed: 'trouble' };
 
 let rows = null;
 
-function makeRows() {
+// `opened` is called with the event that a person wants to see in full.
+function makeRows(opened) {
   rows = Array.from({ length: EVENTS }, () => {
     const when = make('span');
     const date = make('small');
-    const id = make('strong');
+    const id = make('button', { type: 'button', class: 'open' });
     const chip = make('span', { class: 'chip' });
     const got = make('span');
     const part = make('small');
     const cells = [[when, date], [id, chip], [got, part]];
     const node = make('tr', { role: 'row' }, ...cells.map((inside) => make('td', { role: 'cell' }, ...inside)));
-    return { node, when, date, id, chip, got, part };
+    const row = { node, when, date, id, chip, got, part, event: null };
+    id.addEventListener('click', () => row.event && opened(row.event));
+    return row;
   });
   at('events').replaceChildren(...rows.map((row) => row.node));
 }
 
-export function showEvents(events, now) {
-  if (!rows) makeRows();
+export function showEvents(events, now, opened) {
+  if (!rows) makeRows(opened);
   rows.forEach((row, index) => {
     const event = events[index];
+    row.event = event || null;
     row.chip.hidden = !event;
+    row.id.disabled = !event;
+    row.id.hidden = !event && (index > 0 || events.length > 0);
     row.node.classList.toggle('empty', !event);
     row.node.hidden = !event && index > 0;
     if (!event) {
@@ -39,10 +45,11 @@ export function showEvents(events, now) {
     const summary = event.summary || {};
     put(row.when, clock(event.start_ts));
     put(row.date, day(event.start_ts, now));
-    put(row.id, event.event_id);
+    put(row.id, eventTitle(event));
+    row.id.setAttribute('aria-label', `${eventTitle(event)}, ${clock(event.start_ts)} ${day(event.start_ts, now)}: open`);
     put(row.chip, stateWord(event.state));
     row.chip.className = `chip ${KINDS[event.state] || 'off'}`;
-    row.node.title = [`${event.event_id}, ${span(event.end_ts - event.start_ts)}`, event.reason].filter(Boolean).join(': ');
+    row.node.title = [eventOrigin(event), event.event_id, event.reason].filter(Boolean).join(': ');
     const got = isRead(summary.achieved_shed_kw) ? summary.achieved_shed_kw : event.measured_kw;
     put(row.got, `${number(got)} of ${kw(event.requested_kw)}`);
     put(row.part, [
@@ -64,4 +71,5 @@ export function showAlerts(alerts, now) {
       make('small', {}, `${clock(alert.ts)} ${day(alert.ts, now)}`));
   });
   at('alerts').replaceChildren(...(lines.length ? lines : [make('li', { class: 'quiet' }, 'All is well: no alert since the agent was started.')]));
+  at('alerts').parentNode.classList.toggle('empty', !lines.length);
 }
