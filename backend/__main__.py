@@ -12,6 +12,8 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from backend.api.api_keys_command import keys_application
 from backend.api.api_process import run_api_process
+from backend.config.alert_settings import AlertSettings
+from backend.config.alert_targets import read_alert_routing
 from backend.config.api_settings import ApiSettings
 from backend.config.backend_settings import BackendSettings
 from backend.config.dispatch_settings import DispatchSettings
@@ -75,8 +77,10 @@ def _serve_command() -> None:
     settings = _load_settings()
     api = _checked(ApiSettings.from_environment)
     dispatching = _checked(DispatchSettings.from_environment)
+    alerts = _checked(AlertSettings.from_environment)
+    _checked(lambda: read_alert_routing(alerts.config_file))
     with _told_plainly():
-        uvloop.run(run_api_process(settings, api, dispatching))
+        uvloop.run(run_api_process(settings, api, dispatching, alerts))
 
 
 @application.command("dispatch")

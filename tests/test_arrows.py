@@ -135,6 +135,15 @@ def test_dispatch_and_ingest_do_not_know_each_other() -> None:
     assert found == []
 
 
+def test_alerts_look_at_the_store_and_know_neither_who_fills_it_nor_who_asks() -> None:
+    found = {
+        module.split(".")[1]
+        for _, module in imports("backend/alerts")
+        if is_below(module, "backend") and module != "backend"
+    }
+    assert found == {"alerts", "config", "process", "store"}
+
+
 @each_case("room", PURE)
 def test_the_core_and_the_contract_have_no_clock_and_no_world(room: str) -> None:
     found = [

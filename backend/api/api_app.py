@@ -18,6 +18,7 @@ from prometheus_client import Histogram
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from backend.alerts.alert_service import AlertService
 from backend.api import (
     command_routes,
     event_routes,
@@ -29,6 +30,7 @@ from backend.api import (
     telemetry_routes,
     ven_routes,
 )
+from backend.api.alert_routes import alert_router
 from backend.api.api_key_cache import ApiKeyCache
 from backend.api.api_services import ApiServices
 from backend.api.audit_routes import audit_router
@@ -57,6 +59,8 @@ ABOUT = """The operator's side of demand response: the fleet of VENs, events, an
 Power is in kW, times are ISO 8601 with a zone, names are camelCase. Send an API key as
 `Authorization: Bearer KEY` or `X-API-Key: KEY`; the roles are read, operate and admin.
 """
+ALERTS_END_WITHIN_SEC = 12.0
+"""Longer than a notice is waited for."""
 LARGEST_BODY_BYTES = 4_000_000
 """20,000 VENs by name."""
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -75,8 +79,9 @@ def make_api_app(
     api: ApiSettings,
     database: Database,
     dispatcher: Dispatcher | None = None,
+    alerts: AlertService | None = None,
 ) -> FastAPI:
-    """`dispatcher`, if any, runs as long as the application does."""
+    """`dispatcher` and `alerts`, if any, run as long as the application does."""
     services = ApiServices(
         database=database,
         settings=settings,
@@ -97,6 +102,7 @@ def make_api_app(
     )
     app.state.services = services
     app.state.feed = ConsoleFeed(services)
+    app.state.alerts = alerts
     for module in (
         ven_routes,
         command_routes,
@@ -110,6 +116,7 @@ def make_api_app(
         console_page,
     ):
         app.include_router(module.router)
+    app.include_router(alert_router)
     app.include_router(audit_router)
     if api.cors_origins:
         app.add_middleware(
@@ -136,10 +143,16 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         task = asyncio.create_task(services.dispatcher.run(), name="dispatcher")
         task.add_done_callback(lambda done: _dispatcher_ended(services, done))
         tasks.append(task)
+    alerts: AlertService | None = app.state.alerts
+    watching = None if alerts is None else asyncio.create_task(alerts.run(), name="alerts")
     try:
         yield
     finally:
         app.state.feed.close()
+        if alerts is not None and watching is not None:
+            alerts.close()
+            await asyncio.wait([watching], timeout=ALERTS_END_WITHIN_SEC)
+            tasks.append(watching)
         for task in tasks[1:]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -10,7 +10,11 @@ import uvicorn
 from fastapi import FastAPI
 from sqlalchemy.orm import configure_mappers
 
+from backend.alerts.alert_service import AlertService
 from backend.api.api_app import make_api_app
+from backend.api.event_figures import delivered_kw_of_events
+from backend.config.alert_settings import AlertSettings
+from backend.config.alert_targets import read_alert_routing
 from backend.config.api_settings import ApiSettings
 from backend.config.backend_settings import BackendSettings
 from backend.config.dispatch_settings import DispatchSettings
@@ -24,9 +28,14 @@ log = structlog.get_logger(__name__)
 
 
 async def run_api_process(
-    settings: BackendSettings, api: ApiSettings, dispatch: DispatchSettings
+    settings: BackendSettings,
+    api: ApiSettings,
+    dispatch: DispatchSettings,
+    alerts: AlertSettings,
 ) -> None:
-    """Until SIGTERM or SIGINT. Raises SQLAlchemyError or OSError when the database is not there."""
+    """Until SIGTERM or SIGINT. Raises SQLAlchemyError or OSError when the database is not there,
+    SettingsError when the alerts' targets cannot be read."""
+    routing = read_alert_routing(alerts.config_file)
     await asyncio.to_thread(upgrade_schema, settings.schema_url)
     database = Database(
         settings.database_url, pool_size=10, direct_url=settings.database_direct_url
@@ -35,7 +44,8 @@ async def run_api_process(
     if settings.event_command_enabled:
         publisher = dispatch_process_publisher(settings, dispatch)
         dispatcher = Dispatcher(database, publisher, dispatch, topic=settings.mqtt.topic_commands)
-    app = make_api_app(settings, api, database, dispatcher)
+    watch = AlertService(database, settings, alerts, routing, delivered_kw_of_events)
+    app = make_api_app(settings, api, database, dispatcher, watch)
     _warm_up(app)
     server = _Server(
         uvicorn.Config(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -52,6 +52,14 @@ _RESPONDS = and_(
 )
 _MEASURED = EventPerformanceRow.__table__
 _TABLES = PARTICIPANTS.outerjoin(VEN_STATE, VEN_STATE.c.ven_id == PARTICIPANTS.c.ven_id)
+
+
+async def delivered_kw_of_events(
+    connection: AsyncConnection, event_ids: Sequence[str]
+) -> dict[str, float]:
+    """By event, what it brings now."""
+    figures = await event_figures(connection, event_ids) if event_ids else {}
+    return {event_id: each["current_reduction_kw"] for event_id, each in figures.items()}
 
 
 async def event_figures(connection: AsyncConnection, event_ids: Iterable[str]) -> dict[str, Any]:

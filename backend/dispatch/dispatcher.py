@@ -36,6 +36,15 @@ from backend.dispatch.event_lifecycle import (
 )
 from backend.store.database import Database, database_now
 from backend.store.database_errors import database_error_line
+from backend.store.instance_report import (
+    BROKER_AWAY,
+    DISPATCH_FAILS,
+    DISPATCH_KIND,
+    INSTANCE_REPORT_SEC,
+    InstanceReport,
+    store_instance_end,
+    store_instance_report,
+)
 from backend.store.statuses import ACTIVE, SCHEDULED
 from backend.store.tables import EVENTS
 from backend.store.transaction import in_transaction
@@ -82,6 +91,7 @@ class Dispatcher:
         loops = [
             asyncio.create_task(self._loop("events", self._turn_events, self._next_event_sec)),
             asyncio.create_task(self._loop("commands", self._send, self._outbox.next_due_sec)),
+            asyncio.create_task(self._report()),
             asyncio.create_task(listen_for_dispatch_wake(self._database, self.wake)),
         ]
         try:
@@ -110,6 +120,30 @@ class Dispatcher:
     def fault(self) -> str | None:
         """A mistake of this program that dispatch meets again and again; a restart may help."""
         return next((fault for _, fault in self._faults.values()), None)
+
+    async def _report(self) -> None:
+        """Says how it does, for those who watch over it, until it is asked to end."""
+        bell = self.wake.bell()
+        due = time.monotonic()
+        while not self._stopping:
+            if time.monotonic() >= due:
+                due = time.monotonic() + INSTANCE_REPORT_SEC
+                await self._report_once()
+            await wait_for_dispatch_wake(bell, due - time.monotonic())
+        await self._report_once(is_end=True)
+
+    async def _report_once(self, *, is_end: bool = False) -> None:
+        away, fails = self._publisher.problem(), self.problem()
+        code = BROKER_AWAY if away else DISPATCH_FAILS if fails else None
+        report = InstanceReport(DISPATCH_KIND, self.instance, code, away or fails)
+        try:
+            async with self._database.engine.begin() as connection:
+                if is_end:
+                    await store_instance_end(connection, DISPATCH_KIND, self.instance)
+                else:
+                    await store_instance_report(connection, report)
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("the report has to wait", error=database_error_line(error))
 
     # --- the loops -----------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from backend.alerts.alert_store import alert_change_of, apply_alert_changes
 from backend.ingest.ingest_message import IngestMessage
 from backend.ingest.ingest_records import AckRecord, AlertRecord, LoadSetKey, StatusRecord
 from backend.ingest.known_panels import known_panel_digest
@@ -36,7 +37,7 @@ from backend.store.fleet_tables import LoadSetMemberRow, LoadSetRow, VenLoadSetR
 from backend.store.ingest_tables import DeadLetterRow
 from backend.store.statuses import ACKED, MAINTENANCE, OFFLINE, ONLINE
 from backend.store.telemetry_tables import TelemetryQuarterHourDueRow, VenAlertRow
-from backend.store.utc_time import utc_time_of_epoch
+from backend.store.utc_time import utc_now, utc_time_of_epoch
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.op import EVENT_OPS
 
@@ -312,7 +313,10 @@ async def store_batch_alerts(connection: AsyncConnection, alerts: Sequence[Alert
     ]
     for row in rows:
         del row["received"]
-    return len(await _add_new(connection, VenAlertRow, rows, "digest"))
+    new = await _add_new(connection, VenAlertRow, rows, "digest")
+    changes = [alert_change_of(row) for row in rows if row["digest"] in new]
+    await apply_alert_changes(connection, changes, utc_now())
+    return len(new)
 
 
 async def mark_batch_quarter_hours_due(

@@ -19,15 +19,24 @@ from backend.ingest.ingest_writer import IngestWriter
 from backend.ingest.kinesis_source import KinesisSource
 from backend.ingest.mqtt_source import MqttSource
 from backend.measure.event_measurement import run_event_measurement
+from backend.process.timeouts import happens_within_timeout
 from backend.store.database import BUSY_TIMEOUT_SEC, Database
 from backend.store.database_errors import database_error_line
 from backend.store.database_upkeep import run_database_upkeep
+from backend.store.instance_report import (
+    BROKER_AWAY,
+    INGEST_KIND,
+    INSTANCE_REPORT_SEC,
+    InstanceReport,
+    store_instance_end,
+    store_instance_report,
+)
 from backend.store.schema_migration import upgrade_schema
 
 _log = structlog.get_logger(__name__)
 
 _STUCK_AFTER_SEC = 30.0
-_ENDS_ITSELF = ("pipeline", "kinesis", "upkeep", "measure")
+_ENDS_ITSELF = ("pipeline", "kinesis", "upkeep", "measure", "report")
 _LAST_WORDS_SEC = BUSY_TIMEOUT_SEC + 2.0
 """On SQLite each ends by then, and need not be broken off in the midst of a query."""
 _LONGEST_PAUSE_SEC = 5.0
@@ -75,6 +84,7 @@ class IngestService:
         settings = self._settings
         self._start("upkeep", run_database_upkeep(self._database, settings, self._stop))
         self._start("measure", run_event_measurement(self._database, settings, self._stop))
+        self._start("report", self._report())
         if settings.mqtt.enabled:
             self._start("pipeline", self._pipeline.run())
             self._start("mqtt", self._mqtt.run())
@@ -111,6 +121,30 @@ class IngestService:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         await self._database.close()
         _log.info("ingest ended", instance=self._settings.instance)
+
+    async def _report(self) -> None:
+        """Says how it does, for those who watch over it, until it is asked to end."""
+        instance = self._settings.instance
+        while not self._stop.is_set():
+            away = self._settings.mqtt.enabled and not self._mqtt.connected
+            report = InstanceReport(
+                INGEST_KIND,
+                instance,
+                problem_code=BROKER_AWAY if away else None,
+                problem=self._mqtt.reason if away else None,
+                lag_sec=self._pipeline.oldest_waits_sec(time.time()),
+            )
+            try:
+                async with self._database.engine.begin() as connection:
+                    await store_instance_report(connection, report)
+            except (SQLAlchemyError, OSError) as error:
+                _log.warning("the report has to wait", error=database_error_line(error))
+            await happens_within_timeout(self._stop, INSTANCE_REPORT_SEC)
+        try:
+            async with self._database.engine.begin() as connection:
+                await store_instance_end(connection, INGEST_KIND, instance)
+        except (SQLAlchemyError, OSError) as error:
+            _log.warning("the end could not be reported", error=database_error_line(error))
 
     async def troubles(self) -> list[str]:
         """What prevents messages from being stored in time."""

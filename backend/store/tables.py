@@ -12,6 +12,7 @@ from sqlalchemy.engine import Row
 
 from backend.store import (  # noqa: F401
     access_tables,
+    alert_tables,
     ingest_tables,
     openadr_tables,
     telemetry_tables,

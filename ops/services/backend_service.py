@@ -42,6 +42,8 @@ VARIABLES = (
     *("COMMAND_PUBLISHER", "TELEMETRY_MAX_AHEAD_SEC"),
 )
 PREFIXES = (
+    "ALERT_",
+    "ALERTS_",
     "MQTT_",
     "API_",
     "DISPATCH_",
