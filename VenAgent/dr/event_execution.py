@@ -12,24 +12,14 @@ from collections.abc import Mapping
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.closed_loop import ClosedLoop
-from VenAgent.dr.curtailment_plan import (
-    CurtailmentPlan,
-    plan_curtailment,
-    plan_guard_release,
-    settling_shed_kw,
-)
-from VenAgent.dr.effects import (
-    AnnounceEffect,
-    Effects,
-    PreparedEffect,
-    RaiseAlertEffect,
-    ReadMeterEffect,
-    SaveEventEffect,
-)
+from VenAgent.dr.effects import Effects, PreparedEffect, SaveEventEffect
 from VenAgent.dr.event import Event, EventState
-from VenAgent.dr.event_baseline import EventBaseline
+from VenAgent.dr.event_activation import EventActivation
 from VenAgent.dr.event_completion import CompletedEvent, EventCompletion
+from VenAgent.dr.event_correction import EventCorrection
+from VenAgent.dr.event_planner import EventPlanner
 from VenAgent.dr.event_request import EventRequest
+from VenAgent.dr.event_work import EventWork
 from VenAgent.dr.guard_watch import GuardWatch
 from VenAgent.dr.panel import PanelReading
 from VenAgent.dr.plan_execution import PlanExecution
@@ -37,9 +27,6 @@ from VenAgent.dr.reservation import Reservation
 from VenAgent.dr.restoration import Restoration
 from VenAgent.dr.site_state import SiteState
 
-WORK_LIMIT_SEC = 30.0
-"""Every report comes within the time limits of its calls; one that does not must not keep an
-event from ending."""
 NOTHING_TO_SHED = Reason(
     ReasonCode.NOTHING_TO_SHED,
     "no circuit can be shed now: all are critical, switched off, unread or draw nothing",
@@ -55,21 +42,25 @@ class EventExecution:
     def __init__(self, site: SiteState) -> None:
         self._site = site
         self.event: Event | None = None
+        self._work = EventWork()
         self._reservation = Reservation()
-        self._loop = ClosedLoop(site)
-        self._completion = EventCompletion(site, Restoration(site))
+        self._planner = EventPlanner(site)
         self._writing = PlanExecution(site)
+        self._loop = ClosedLoop(site)
         self._guards = GuardWatch(site)
-        self._reason: Reason | None = None
-        """Why circuits are added or released now; None when a command asked for it."""
-        self._reassert = False
-        """What is shed is to be written once more as it is: someone may not have heard it."""
-        self._lease_lapsed = False
-        """The devices went back by themselves while other work was under way."""
-        self._reservation_lost: tuple[str, str] | None = None
-        """A task that was taken from us meanwhile, and by whom."""
-        self._overdue_ts: float | None = None
-        """The work under way is not waited for any longer than this when the event is to end."""
+        self._activation = EventActivation(
+            site, self._reservation, self._writing, self._loop, self._guards, self._work
+        )
+        self._correction = EventCorrection(
+            site,
+            self._reservation,
+            self._planner,
+            self._writing,
+            self._loop,
+            self._guards,
+            self._work,
+        )
+        self._completion = EventCompletion(site, Restoration(site))
 
     def take_finished(self) -> CompletedEvent | None:
         """The event that is over since this was asked last."""
@@ -86,10 +77,8 @@ class EventExecution:
         event.resume_metering(now)
         if taking_over_from is not None:
             event.take_over_from(taking_over_from)
-        self._reassert = self._lease_lapsed = False
-        self._reason = None
-        if event.active_ts is not None:
-            self._reason = Reason(ReasonCode.RESUMED, "it goes on where it was preempted")
+        resumed = Reason(ReasonCode.RESUMED, "it goes on where it was preempted")
+        self._work.begin(None if event.active_ts is None else resumed)
         return self._reservation.request(event, now)
 
     def change(self, request: EventRequest, now: float) -> Effects:
@@ -127,9 +116,9 @@ class EventExecution:
             return []
         if event.is_ending:
             return self._end(event, now)
-        reading = outcome.reading
+        reading, work, planner = outcome.reading, self._work, self._planner
         if not outcome.is_complete and self._reservation.may_try_again(
-            event, outcome, now, reassert=self._reassert
+            event, outcome, now, reassert=work.reassert
         ):
             return self._reservation.try_again(event, outcome, now)
         if outcome.refusal is not None:
@@ -137,39 +126,20 @@ class EventExecution:
         if reading is None or reading.power_kw is None:
             return self._cannot(event, METER_UNREADABLE, now)
         self._site.latest = reading
-        if event.baseline is None:
-            event.measure_against(self._baseline(event, reading.power_kw, now))
-        if self._reassert and event.held():
-            self._reassert = False
+        planner.set_baseline(event, reading.power_kw, now)
+        if work.reassert and event.held():
+            work.reassert = False
             return self._writing.write_again(event, self._guards.past_in(event, reading))
-        held_kw = self._held_kw(event, reading)
-        plan = self._make_plan(event, reading, held_kw, now)
+        held_kw = planner.held_kw(event, reading)
+        plan = planner.plan(event, reading, held_kw, now, may_exchange=work.may_exchange)
         if plan.circuits:
             return self._writing.begin(event, plan, held_kw, now)
-        over_kw = held_kw - event.wanted_kw
-        if abs(over_kw) <= self._band_kw(event) or (self._is_next_level and over_kw > 0.0):
+        if planner.is_on_target(event, held_kw) or (
+            work.is_next_level and held_kw > event.wanted_kw
+        ):
             self._writing.expected_kw = held_kw
             return self._activate(event, now)
         return self._cannot(event, NOTHING_TO_SHED, now)
-
-    def _make_plan(
-        self, event: Event, reading: PanelReading, held_kw: float, now: float
-    ) -> CurtailmentPlan:
-        may_exchange = self._reason is None or self._is_next_level
-        return plan_curtailment(event, self._site, reading, held_kw, now, may_exchange=may_exchange)
-
-    def _baseline(self, event: Event, present_kw: float, now: float) -> EventBaseline:
-        site, request = self._site, event.request
-        return EventBaseline.at_start(
-            site.policy.baseline_method,
-            site.history,
-            site.intervals,
-            site.panel,
-            now=now,
-            end_ts=request.end_ts,
-            present_kw=present_kw,
-            requested_kw=request.shed_kw,
-        )
 
     def written(
         self,
@@ -190,9 +160,10 @@ class EventExecution:
         if event.is_ending:
             return [*effects, *self._end(event, now)]
         before = self._site.latest  # what has gone back since is not as it shows
-        if plan.may_replace and before is not None and plan.missing_kw > self._band_kw(event):
+        planner, may_exchange = self._planner, self._work.may_exchange
+        if plan.may_replace and before is not None and plan.missing_kw > planner.band_kw(event):
             held_kw = event.wanted_kw - plan.missing_kw
-            instead = self._make_plan(event, before, held_kw, now)
+            instead = planner.plan(event, before, held_kw, now, may_exchange=may_exchange)
             if instead.circuits:
                 return [*effects, *self._writing.begin(event, instead, held_kw, now)]
         if event.active_ts is None and not any(circuit.confirmed for circuit in event.circuits):
@@ -201,143 +172,49 @@ class EventExecution:
             return [*effects, *self._fail(event, reason, now)]
         return [*effects, *self._activate(event, now)]
 
-    def _activate(self, event: Event, now: float, note: Reason | None = None) -> Effects:
-        """The writes are back: the event is under way, or on its way again."""
-        replies, is_first = self._site.replies, event.active_ts is None
-        self._reservation.forget_tries()
-        event.activate(now)
-        shows_kw = self._writing.expected_kw - settling_shed_kw(event, now)
-        self._loop.restart(expected_kw=shows_kw)
-        self._guards.watch(event, now)
-        reason = _joined(note or self._reason, event.left_out())
-        if is_first or not event.acked:
-            acks = replies.to_event(event, AckStatus.ACCEPTED, now, reason)
-        elif self._reason is not None:
-            acks = [replies.follow_up(event, AckStatus.ADJUSTED, now, reason)]
-        else:
-            acks = []
-        self._reason = None
-        effects = [
-            SaveEventEffect.of(event),
-            self._site.save_cycling_limits(),
-            *acks,
-            AnnounceEffect.of(event),
-            ReadMeterEffect(),
-        ]
-        return effects + self._catch_up(event, now)
+    def _activate(self, event: Event, now: float) -> Effects:
+        return self._activation.activate(event, now) + self._catch_up(event, now)
 
     def _catch_up(self, event: Event, now: float) -> Effects:
         """What came while the work was under way."""
         if event.pending is not None:
             return self.change(event.pending.request, now)
-        lost, self._reservation_lost = self._reservation_lost, None
-        if lost is not None and lost[0] == event.task_id:
+        lost = self._work.take_lost_reservation(event.task_id)
+        if lost is not None:
             return self.preempted(*lost, now)
-        if self._lease_lapsed:
+        if self._work.lease_lapsed:
             return self.lease_lapsed(now)
-        return self._enter_level(event, now) if event.is_level_over(now) else []
+        return self._correction.enter_level(event, now) if event.is_level_over(now) else []
 
     def _cannot(self, event: Event, reason: Reason, now: float) -> Effects:
         """The plan came to nothing. What is shed already stays so, and the event goes on."""
         if event.active_ts is None and not event.held():
             return self._fail(event, reason, now)
-        self._writing.expected_kw = event.predicted_kw
-        self._reason, self._reassert = None, False
-        effects = self._activate(event, now, reason)
-        self._loop.hold_off(now)
-        return [*effects, _shed_short(event, reason.text, reason.code)]
+        effects = self._activation.go_on_as_it_is(event, reason, now)
+        return effects + self._catch_up(event, now)
 
     # ---- while it is active --------------------------------------------------------------
 
     def reading(self, reading: PanelReading, now: float) -> Effects:
         """A new reading of the panel; one without the power proves nothing."""
-        event = self.event
-        if event is None or event.state is not EventState.ACTIVE or reading.power_kw is None:
-            return []
-        if reading.ts < (event.active_ts or 0.0):
-            return []
-        effects, reason = self._loop.look(event, reading, now)
-        if reason is None:
-            return effects
-        if reason.code is ReasonCode.DEVICE_RESTARTED:
-            return effects + self._shed_again(event, reason, now)
-        return effects + self._adjust(event, reading, reason, now)
-
-    def _adjust(self, event: Event, reading: PanelReading, reason: Reason, now: float) -> Effects:
-        """Add or release circuits, if any would help; else report it and leave it for a while."""
-        held_kw = event.shed_at(reading.power_kw or 0.0)
-        plan = plan_curtailment(event, self._site, reading, held_kw, now, may_exchange=False)
-        if not plan.circuits:
-            self._loop.hold_off(now)
-            soon_kw = held_kw + settling_shed_kw(event, now)
-            if soon_kw >= event.wanted_kw - self._band_kw(event):
-                return []
-            return [_shed_short(event, f"{reason.text}, and no load is left", reason.code)]
-        event.to(EventState.SHEDDING)
-        self._reason = reason
-        reservation = self._reservation
-        return reservation.prepare(event) if event.task_id else reservation.request(event, now)
-
-    def _enter_level(self, event: Event, now: float) -> Effects:
-        """The next interval begins: from what is shed to what it wants, without a restore."""
-        event.meter_until(now, self._site.sampling.gap_limit_sec)
-        event.enter_level(now)
-        event.to(EventState.SHEDDING)
-        number, of = event.level + 1, len(event.request.levels)
-        text = f"interval {number} of {of}: shed {event.wanted_kw:g} kW"
-        self._reason = Reason(ReasonCode.NEXT_INTERVAL, text)
-        reservation = self._reservation
-        return reservation.prepare(event) if event.task_id else reservation.request(event, now)
+        return [] if self.event is None else self._correction.reading(self.event, reading, now)
 
     def protect(self, reading: PanelReading | None, now: float) -> Effects:
-        """Release the circuits whose comfort guard is past its bound, or silent for too long, and
-        shed others in their place. Not before the writes under way are back."""
-        event = self.event
-        if event is None or event.state is not EventState.ACTIVE:
-            return []
-        passed = self._guards.passed(event, reading, now)
-        if not passed:
-            return []
-        latest = reading or self._site.latest or PanelReading(now, None, {})
-        plan = plan_guard_release(event, self._site, latest, passed, now)
-        event.to(EventState.SHEDDING)
-        self._reason = Reason(ReasonCode.COMFORT_GUARD, "; ".join(passed.values()))
-        held_kw = event.predicted_kw if latest.power_kw is None else self._held_kw(event, latest)
-        alerts = self._guards.alerts(event, passed)
-        return [*self._writing.begin(event, plan, held_kw, now), *alerts]
-
-    # ---- what others do to it ------------------------------------------------------------
+        """Release the circuits whose comfort guard is past its bound, or silent for too long."""
+        return [] if self.event is None else self._correction.protect(self.event, reading, now)
 
     def preempted(self, task_id: str, by_whom: str, now: float) -> Effects:
         """Another agent took our devices: they go back while the actuator still lets us write."""
-        event = self.event
-        if event is None or event.task_id != task_id:
+        if self.event is None:
             return []
-        if event.state is EventState.SHEDDING:
-            self._reservation_lost = (task_id, by_whom)
-        if event.state is not EventState.ACTIVE:
-            return []
-        event.reserve_as("")
-        event.to(EventState.SHEDDING)
-        reason = Reason(ReasonCode.DEVICES_TAKEN, f"the devices were taken by {by_whom}")
-        self._reason = reason
-        message = f"event {event.event_id}: {reason.text}"
-        alert = RaiseAlertEffect("devices.preempted", message, reason_code=reason.code)
-        return [*self._writing.release_all(event), alert]
+        return self._correction.preempted(self.event, task_id, by_whom)
 
     def lease_lapsed(self, now: float) -> Effects:
         """The devices' lease ran out and they went back by themselves: shed again."""
-        event = self.event
-        self._lease_lapsed = event is not None and event.state is EventState.SHEDDING
-        if event is None or event.state is not EventState.ACTIVE:
+        if self.event is None:
+            self._work.lease_lapsed = False
             return []
-        text = "the devices had gone back by themselves"
-        return self._shed_again(event, Reason(ReasonCode.LEASE_LAPSED, text), now)
-
-    def _shed_again(self, event: Event, reason: Reason, now: float) -> Effects:
-        event.to(EventState.SHEDDING)
-        self._reassert, self._reason = True, reason
-        return self._reservation.request(event, now)
+        return self._correction.lease_lapsed(self.event, now)
 
     def take_over(self, event: Event, now: float) -> Effects:
         """Go on with what an earlier process had under way."""
@@ -362,7 +239,7 @@ class EventExecution:
             ended_by_command = Reason(ReasonCode.ENDED_BY_COMMAND, text)
             return self._fail(event, event.end_reason or ended_by_command, now)
         event.put(circuit.still_held(circuit.failure) for circuit in event.circuits)
-        self._reassert = bool(event.circuits)
+        self._work.reassert = bool(event.circuits)
         return self._reservation.request(event, now)
 
     def hand_over(self, now: float) -> Event:
@@ -392,8 +269,8 @@ class EventExecution:
     def end_soon(self, now: float) -> Effects:
         """It ends when its work is back, or has been waited for long enough."""
         event = self._running()
-        if event.state is EventState.SHEDDING and self._overdue_ts is None:
-            self._overdue_ts = now + WORK_LIMIT_SEC
+        if event.state is EventState.SHEDDING:
+            self._work.end_soon(now)
         return [SaveEventEffect.of(event)]
 
     def restored(
@@ -418,7 +295,7 @@ class EventExecution:
         return self._after(self._completion.fail(event, reason, now))
 
     def _stop_work(self) -> None:
-        self._overdue_ts = None
+        self._work.overdue_ts = None
         self._writing.forget()
         self._reservation.forget_tries()
         self._loop.restart()
@@ -437,18 +314,13 @@ class EventExecution:
         event = self.event
         if event is None:
             return []
-        if self._overdue_ts is not None and self._overdue_ts <= now:
+        if self._work.overdue_ts is not None and self._work.overdue_ts <= now:
             return self._end(event, now)
         if event.state is EventState.RESTORING:
             return self._after(self._completion.due(event, now))
         if event.state is EventState.SHEDDING and self._reservation.take_due(now):
             return self._reservation.prepare(event)
-        if event.state is not EventState.ACTIVE:
-            return []
-        if event.is_level_over(now):
-            return self._enter_level(event, now)
-        released = self.protect(None, now) if self._guards.is_due(now) else []
-        return released or self._loop.tick(event, now)
+        return self._correction.tick(event, now)
 
     def next_deadline(self) -> float | None:
         """When `tick` is next needed; the event's end is the engine's to watch."""
@@ -460,7 +332,7 @@ class EventExecution:
         if event.state is EventState.ACTIVE:
             due = [self._loop.next_deadline(event), self._guards.next_deadline()]
             return min(event.level_end_ts, *(math.inf if ts is None else ts for ts in due))
-        times = [ts for ts in (self._overdue_ts, self._reservation.due_ts) if ts is not None]
+        times = [ts for ts in (self._work.overdue_ts, self._reservation.due_ts) if ts is not None]
         return min(times, default=None)
 
     def clock_stepped(self, step_sec: float) -> Effects:
@@ -473,8 +345,7 @@ class EventExecution:
         self._loop.shift()
         self._guards.shift(step_sec)
         self._reservation.shift(step_sec)
-        if self._overdue_ts is not None:
-            self._overdue_ts += step_sec
+        self._work.shift(step_sec)
         return [SaveEventEffect.of(event)]
 
     # ---- what is known -------------------------------------------------------------------
@@ -536,17 +407,6 @@ class EventExecution:
             return f"event {event.event_id} goes on as it is: the meter is not read"
         return None
 
-    def _held_kw(self, event: Event, reading: PanelReading) -> float:
-        """What is shed already: as measured, or as planned when another meter is read now."""
-        return event.shed_in(reading) if self._site.is_comparable(event) else event.predicted_kw
-
-    def _band_kw(self, event: Event) -> float:
-        return event.band_kw(self._site.policy.band)
-
-    @property
-    def _is_next_level(self) -> bool:
-        return self._reason is not None and self._reason.code is ReasonCode.NEXT_INTERVAL
-
     def _running(self) -> Event:
         assert self.event is not None, "the engine asks only while an event runs"
         return self.event
@@ -557,16 +417,3 @@ class EventExecution:
         if event is None or event.event_id != event_id or event.state is not state:
             return None
         return event
-
-
-def _joined(reason: Reason | None, left_out: str | None) -> Reason | None:
-    """Why circuits are added or released, and which did not confirm."""
-    if left_out is None:
-        return reason
-    if reason is None:
-        return Reason(ReasonCode.PARTLY_WRITTEN, left_out)
-    return Reason(reason.code, f"{reason.text}; {left_out}")
-
-
-def _shed_short(event: Event, why: str, code: ReasonCode) -> RaiseAlertEffect:
-    return RaiseAlertEffect("shed.short", f"event {event.event_id}: {why}", reason_code=code)

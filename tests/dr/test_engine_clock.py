@@ -8,7 +8,7 @@ from tests.dr.builders import NOW
 from tests.dr.house import House, send_event
 from tests.dr.test_engine_equipment import bearing
 from tests.support.each_case import each_case
-from VenAgent.dr.event_execution import WORK_LIMIT_SEC
+from VenAgent.dr.event_work import WORK_LIMIT_SEC
 from VenAgent.dr.policy import EndurancePolicy, Policy
 
 DAY_SEC = 86_400.0

@@ -11,7 +11,7 @@ from tests.dr.house import House, send_event
 from VenAgent.dr.backoff import RETRY_SEC
 from VenAgent.dr.effects import PreparedEffect
 from VenAgent.dr.event import EventState
-from VenAgent.dr.event_execution import WORK_LIMIT_SEC
+from VenAgent.dr.event_work import WORK_LIMIT_SEC
 
 
 def test_a_failed_write_is_left_out_and_the_next_load_takes_its_place(house: House) -> None:

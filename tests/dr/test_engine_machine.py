@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.dr.builders import DRAWS_KW, switch
 from tests.dr.house import House
 from VenAgent.dr.event import EventState
-from VenAgent.dr.event_execution import WORK_LIMIT_SEC
+from VenAgent.dr.event_work import WORK_LIMIT_SEC
 from VenAgent.dr.policy import Policy
 
 EVENT_IDS = st.sampled_from(["e1", "e2", "e3"])

@@ -1,0 +1,87 @@
+"""An event's writes are back, or its plan came to nothing: it is under way, and says so."""
+
+from __future__ import annotations
+
+from VenAgent.contract.acks import AckStatus
+from VenAgent.contract.reasons import Reason, ReasonCode
+from VenAgent.dr.closed_loop import ClosedLoop
+from VenAgent.dr.curtailment_plan import settling_shed_kw
+from VenAgent.dr.effects import (
+    AnnounceEffect,
+    Effects,
+    RaiseAlertEffect,
+    ReadMeterEffect,
+    SaveEventEffect,
+)
+from VenAgent.dr.event import Event
+from VenAgent.dr.event_work import EventWork
+from VenAgent.dr.guard_watch import GuardWatch
+from VenAgent.dr.plan_execution import PlanExecution
+from VenAgent.dr.reservation import Reservation
+from VenAgent.dr.site_state import SiteState
+
+
+class EventActivation:
+    """From SHEDDING to ACTIVE: for the first time, or again."""
+
+    def __init__(
+        self,
+        site: SiteState,
+        reservation: Reservation,
+        writing: PlanExecution,
+        loop: ClosedLoop,
+        guards: GuardWatch,
+        work: EventWork,
+    ) -> None:
+        self._site = site
+        self._reservation = reservation
+        self._writing = writing
+        self._loop = loop
+        self._guards = guards
+        self._work = work
+
+    def activate(self, event: Event, now: float, note: Reason | None = None) -> Effects:
+        """The writes are back: the event is under way, or on its way again."""
+        replies, is_first, work = self._site.replies, event.active_ts is None, self._work
+        self._reservation.forget_tries()
+        event.activate(now)
+        shows_kw = self._writing.expected_kw - settling_shed_kw(event, now)
+        self._loop.restart(expected_kw=shows_kw)
+        self._guards.watch(event, now)
+        reason = _joined(note or work.reason, event.left_out())
+        if is_first or not event.acked:
+            acks = replies.to_event(event, AckStatus.ACCEPTED, now, reason)
+        elif work.reason is not None:
+            acks = [replies.follow_up(event, AckStatus.ADJUSTED, now, reason)]
+        else:
+            acks = []
+        work.reason = None
+        return [
+            SaveEventEffect.of(event),
+            self._site.save_cycling_limits(),
+            *acks,
+            AnnounceEffect.of(event),
+            ReadMeterEffect(),
+        ]
+
+    def go_on_as_it_is(self, event: Event, reason: Reason, now: float) -> Effects:
+        """Nothing came of the plan. What is shed already stays so, and the event goes on."""
+        self._writing.expected_kw = event.predicted_kw
+        self._work.reason, self._work.reassert = None, False
+        effects = self.activate(event, now, reason)
+        self._loop.hold_off(now)
+        return [*effects, shed_short_alert(event, reason.text, reason.code)]
+
+
+def shed_short_alert(event: Event, why: str, code: ReasonCode) -> RaiseAlertEffect:
+    """Less is shed than was asked."""
+    return RaiseAlertEffect("shed.short", f"event {event.event_id}: {why}", reason_code=code)
+
+
+def _joined(reason: Reason | None, left_out: str | None) -> Reason | None:
+    """Why circuits are added or released, and which did not confirm."""
+    if left_out is None:
+        return reason
+    if reason is None:
+        return Reason(ReasonCode.PARTLY_WRITTEN, left_out)
+    return Reason(reason.code, f"{reason.text}; {left_out}")

@@ -1,0 +1,132 @@
+"""What is done for an active event when readings, other agents or its devices ask for it."""
+
+from __future__ import annotations
+
+from VenAgent.contract.reasons import Reason, ReasonCode
+from VenAgent.dr.closed_loop import ClosedLoop
+from VenAgent.dr.curtailment_plan import plan_guard_release, settling_shed_kw
+from VenAgent.dr.effects import Effects, RaiseAlertEffect
+from VenAgent.dr.event import Event, EventState
+from VenAgent.dr.event_activation import shed_short_alert
+from VenAgent.dr.event_planner import EventPlanner
+from VenAgent.dr.event_work import EventWork
+from VenAgent.dr.guard_watch import GuardWatch
+from VenAgent.dr.panel import PanelReading
+from VenAgent.dr.plan_execution import PlanExecution
+from VenAgent.dr.reservation import Reservation
+from VenAgent.dr.site_state import SiteState
+
+
+class EventCorrection:
+    """From ACTIVE back to SHEDDING, with the reason for it."""
+
+    def __init__(
+        self,
+        site: SiteState,
+        reservation: Reservation,
+        planner: EventPlanner,
+        writing: PlanExecution,
+        loop: ClosedLoop,
+        guards: GuardWatch,
+        work: EventWork,
+    ) -> None:
+        self._site = site
+        self._reservation = reservation
+        self._planner = planner
+        self._writing = writing
+        self._loop = loop
+        self._guards = guards
+        self._work = work
+
+    def reading(self, event: Event, reading: PanelReading, now: float) -> Effects:
+        """A new reading of the panel; one without the power proves nothing."""
+        if event.state is not EventState.ACTIVE or reading.power_kw is None:
+            return []
+        if reading.ts < (event.active_ts or 0.0):
+            return []
+        effects, reason = self._loop.look(event, reading, now)
+        if reason is None:
+            return effects
+        if reason.code is ReasonCode.DEVICE_RESTARTED:
+            return effects + self._shed_again(event, reason, now)
+        return effects + self._adjust(event, reading, reason, now)
+
+    def _adjust(self, event: Event, reading: PanelReading, reason: Reason, now: float) -> Effects:
+        """Add or release circuits, if any would help; else report it and leave it for a while."""
+        held_kw = event.shed_at(reading.power_kw or 0.0)
+        if not self._planner.plan(event, reading, held_kw, now).circuits:
+            self._loop.hold_off(now)
+            soon_kw = held_kw + settling_shed_kw(event, now)
+            if soon_kw >= event.wanted_kw - self._planner.band_kw(event):
+                return []
+            return [shed_short_alert(event, f"{reason.text}, and no load is left", reason.code)]
+        return self._go_on(event, reason, now)
+
+    def enter_level(self, event: Event, now: float) -> Effects:
+        """The next interval begins: from what is shed to what it wants, without a restore."""
+        event.meter_until(now, self._site.sampling.gap_limit_sec)
+        event.enter_level(now)
+        number, of = event.level + 1, len(event.request.levels)
+        text = f"interval {number} of {of}: shed {event.wanted_kw:g} kW"
+        return self._go_on(event, Reason(ReasonCode.NEXT_INTERVAL, text), now)
+
+    def _go_on(self, event: Event, reason: Reason, now: float) -> Effects:
+        event.to(EventState.SHEDDING)
+        self._work.reason = reason
+        reservation = self._reservation
+        return reservation.prepare(event) if event.task_id else reservation.request(event, now)
+
+    def protect(self, event: Event, reading: PanelReading | None, now: float) -> Effects:
+        """Release the circuits whose comfort guard is past its bound, or silent for too long, and
+        shed others in their place. Not before the writes under way are back."""
+        if event.state is not EventState.ACTIVE:
+            return []
+        passed = self._guards.passed(event, reading, now)
+        if not passed:
+            return []
+        latest = reading or self._site.latest or PanelReading(now, None, {})
+        plan = plan_guard_release(event, self._site, latest, passed, now)
+        event.to(EventState.SHEDDING)
+        self._work.reason = Reason(ReasonCode.COMFORT_GUARD, "; ".join(passed.values()))
+        is_read = latest.power_kw is not None
+        held_kw = self._planner.held_kw(event, latest) if is_read else event.predicted_kw
+        alerts = self._guards.alerts(event, passed)
+        return [*self._writing.begin(event, plan, held_kw, now), *alerts]
+
+    def tick(self, event: Event, now: float) -> Effects:
+        """Time has passed."""
+        if event.state is not EventState.ACTIVE:
+            return []
+        if event.is_level_over(now):
+            return self.enter_level(event, now)
+        released = self.protect(event, None, now) if self._guards.is_due(now) else []
+        return released or self._loop.tick(event, now)
+
+    def preempted(self, event: Event, task_id: str, by_whom: str) -> Effects:
+        """Another agent took our devices: they go back while the actuator still lets us write."""
+        if event.task_id != task_id:
+            return []
+        if event.state is EventState.SHEDDING:
+            self._work.reservation_lost = (task_id, by_whom)
+        if event.state is not EventState.ACTIVE:
+            return []
+        event.reserve_as("")
+        event.to(EventState.SHEDDING)
+        reason = Reason(ReasonCode.DEVICES_TAKEN, f"the devices were taken by {by_whom}")
+        self._work.reason = reason
+        message = f"event {event.event_id}: {reason.text}"
+        alert = RaiseAlertEffect("devices.preempted", message, reason_code=reason.code)
+        return [*self._writing.release_all(event), alert]
+
+    def lease_lapsed(self, event: Event, now: float) -> Effects:
+        """The devices' lease ran out and they went back by themselves: shed again."""
+        self._work.lease_lapsed = event.state is EventState.SHEDDING
+        if event.state is not EventState.ACTIVE:
+            return []
+        text = "the devices had gone back by themselves"
+        return self._shed_again(event, Reason(ReasonCode.LEASE_LAPSED, text), now)
+
+    def _shed_again(self, event: Event, reason: Reason, now: float) -> Effects:
+        event.to(EventState.SHEDDING)
+        self._work.reassert, self._work.reason = True, reason
+        return self._reservation.request(event, now)
