@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.contract.builders import NOW, OPS, VEN_ID, parse
 from tests.support.each_case import each_case
+from tests.support.unicode_characters import UNICODE_CHARACTERS
 from VenAgent.contract.command_reader import CommandNotRead
 from VenAgent.contract.commands import ShedCommand, event_command_window
 
@@ -27,7 +28,7 @@ SCALARS = (
     | st.booleans()
     | st.integers()
     | st.floats()
-    | st.text(max_size=12)
+    | st.text(UNICODE_CHARACTERS, max_size=12)
     | st.text(st.characters(), max_size=3)
     | st.sampled_from([VEN_ID, "e1", "5", "2025-10-09T08:53:20Z", "status", "0001-01-01", "\ud800"])
     | st.sampled_from([5, 0.5, 60, NOW + 60, 10**400, -(10**400), 1e308])
@@ -38,7 +39,9 @@ VALUES = st.recursive(
 MESSAGES = st.builds(
     lambda op, fields: {"op": op, **fields},
     st.sampled_from([op for op, _, _ in OPS]),
-    st.dictionaries(NAMES.filter(lambda name: name != "op") | st.text(max_size=4), VALUES),
+    st.dictionaries(
+        NAMES.filter(lambda name: name != "op") | st.text(UNICODE_CHARACTERS, max_size=4), VALUES
+    ),
 )
 
 
@@ -71,7 +74,7 @@ def check_refusal(rejected: CommandNotRead) -> None:
 
 
 @settings(deadline=None, max_examples=100)
-@given(payload=st.binary(max_size=200) | st.text(max_size=100))
+@given(payload=st.binary(max_size=200) | st.text(UNICODE_CHARACTERS, max_size=100))
 @example(payload=b"\xff\xfe{\x00}\x00")
 @example(payload=b"\xef\xbb\xbf{}")
 @example(payload="\ufeff{}")

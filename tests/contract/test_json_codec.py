@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.each_case import each_case
+from tests.support.unicode_characters import UNICODE_CHARACTERS
 from VenAgent.contract.json_codec import (
     MAX_DEPTH,
     MAX_INPUT_BYTES,
@@ -21,8 +22,15 @@ from VenAgent.contract.message_refused import MessageRefused
 from VenAgent.contract.reasons import ReasonCode
 
 JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False, width=32),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(UNICODE_CHARACTERS)
+    | st.floats(allow_nan=False, width=32),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(UNICODE_CHARACTERS), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
@@ -34,7 +42,7 @@ def test_what_json_has_no_word_for_is_refused(value: float) -> None:
             encode_json(message)
 
 
-@given(message=st.dictionaries(st.text(), JSON_VALUES, max_size=3))
+@given(message=st.dictionaries(st.text(UNICODE_CHARACTERS), JSON_VALUES, max_size=3))
 def test_what_is_encoded_reads_the_same(message: dict[str, object]) -> None:
     try:
         payload = encode_json(message)
@@ -73,7 +81,7 @@ def refused(payload: bytes | str, **limits: int) -> MessageRefused:
     return caught.value
 
 
-@given(message=st.dictionaries(st.text(), JSON_VALUES, max_size=3))
+@given(message=st.dictionaries(st.text(UNICODE_CHARACTERS), JSON_VALUES, max_size=3))
 def test_what_is_encoded_is_decoded_the_same(message: dict[str, object]) -> None:
     try:
         payload = encode_json(message)
@@ -90,7 +98,7 @@ def outcome(payload: bytes | str, **limits: int) -> dict[str, object] | MessageR
         return error
 
 
-@given(payload=st.binary(max_size=300) | st.text(max_size=300))
+@given(payload=st.binary(max_size=300) | st.text(UNICODE_CHARACTERS, max_size=300))
 def test_whatever_comes_is_an_object_or_refused(payload: bytes | str) -> None:
     result = outcome(payload)
     assert isinstance(result, dict) or (result.code in ReasonCode and str(result))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.contract.builders import NOW, a_circuit, a_telemetry, parse
 from tests.support.each_case import each_case
+from tests.support.unicode_characters import UNICODE_CHARACTERS
 from VenAgent.contract.command_reader import CommandNotRead
 from VenAgent.contract.json_codec import encode_json
 from VenAgent.contract.shadow import (
@@ -106,7 +107,7 @@ def test_an_update_may_clear_what_is_done_with_under_a_version() -> None:
 @settings(deadline=None, max_examples=60)
 @given(
     count=st.integers(1, 300),
-    name=st.text(max_size=128),
+    name=st.text(UNICODE_CHARACTERS, max_size=128),
     unread=st.booleans(),
     id_length=st.integers(4, 64),
 )
@@ -183,7 +184,7 @@ def test_a_whole_entry_of_the_reported_circuits_may_be_written_back() -> None:
     st.dictionaries(
         st.sampled_from(["circuits", "loads", "report_interval_sec", "x"]),
         st.recursive(
-            st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+            st.none() | st.booleans() | st.integers() | st.text(UNICODE_CHARACTERS, max_size=3),
             lambda inner: (
                 st.lists(inner, max_size=3)
                 | st.dictionaries(st.sampled_from(["id", "loadId", "enabled"]), inner, max_size=3)

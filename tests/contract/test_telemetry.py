@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from tests.contract.builders import NOW, a_circuit, a_load, a_telemetry
 from tests.support.each_case import each_case
+from tests.support.unicode_characters import UNICODE_CHARACTERS
 from VenAgent.contract import MAX_PAYLOAD_BYTES
 from VenAgent.contract.golden import GOLDEN_LOADS, GOLDEN_TELEMETRY
 from VenAgent.contract.json_codec import encode_json
@@ -270,7 +271,7 @@ def test_a_message_without_circuits_is_left_as_it_is() -> None:
     circuits=st.integers(0, 60),
     loads=st.integers(0, 60),
     max_bytes=st.integers(2_500, 20_000),
-    name=st.text(max_size=30),
+    name=st.text(UNICODE_CHARACTERS, max_size=30),
 )
 def test_splitting_loses_nothing_and_stays_below_the_bound(
     circuits: int, loads: int, max_bytes: int, name: str

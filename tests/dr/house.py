@@ -8,6 +8,7 @@ out. A test may hold the work back, break circuits, lose the meter, and kill the
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from collections import deque
@@ -91,6 +92,8 @@ class House:
         """While True, work that waits for another agent is not begun."""
         self.kill_after: int | None = None
         """Carry out so many effects, then die."""
+        self.after_effect: Callable[[], None] | None = None
+        """Called when an effect was carried out."""
 
         self.acks: list[Ack] = []
         self.replies: list[Ack] = []
@@ -104,7 +107,7 @@ class House:
         """Those for which that failed, and the like: they may be one or the other."""
         self.put_back: set[str] = set()
         """Restored, and known to the engine to be."""
-        self.jobs: deque[Callable[[], Effects]] = deque()
+        self.jobs: deque[Callable[[House], Effects]] = deque()
         self.journal: dict[str, str] = {}
         self.journal_ts = NOW
         """When it was last written."""
@@ -273,7 +276,7 @@ class House:
         """Begin the work that was held back."""
         while self.jobs and jobs:
             jobs -= 1
-            self.do(self.jobs.popleft()())
+            self.do(self.jobs.popleft()(self))
 
     def do(self, effects: Effects) -> None:
         """Write the decision down, all of it or nothing, then do it."""
@@ -308,10 +311,23 @@ class House:
         )
 
     def _live_on(self) -> None:
+        if self.after_effect is not None:
+            self.after_effect()
         if self.kill_after is not None:
             self.kill_after -= 1
             if self.kill_after == 0:
                 raise Killed
+
+    def as_if_killed(self) -> House:
+        """Another, as this one is now, whose process has just died: restart it."""
+        other = copy.copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, (dict, list, set, deque)):
+                setattr(other, name, copy.copy(value))
+        other.wanted = {circuit_id: dict(points) for circuit_id, points in self.wanted.items()}
+        other.after_effect = None
+        other.engine = Engine(self.configured, VEN_ID, self.policy)
+        return other
 
     def restart(self, *, work_was_done: bool = False) -> None:
         """Kill the process and start another with what the journal holds.
@@ -321,7 +337,7 @@ class House:
         self.kill_after = None
         known_back = set(self.put_back)
         for job in self.jobs if work_was_done else ():
-            job()
+            job(self)
         self.put_back &= known_back
         self.jobs.clear()
         for body in self.unsent.copy():
@@ -350,20 +366,20 @@ class House:
             case SendAckEffect():
                 self._send_ack(effect.body, is_reply=effect.is_reply)
             case PrepareEffect():
-                self.jobs.append(lambda: self._prepare(effect))
+                self.jobs.append(lambda house: house._prepare(effect))
             case WriteEffect():
-                self.jobs.append(lambda: self._shed(effect))
+                self.jobs.append(lambda house: house._shed(effect))
             case RestoreEffect():
                 asked_ts = self.now
-                self.jobs.append(lambda: self._restore(effect, asked_ts))
+                self.jobs.append(lambda house: house._restore(effect, asked_ts))
             case ReadMeterEffect():
-                self.jobs.append(self._report)
+                self.jobs.append(House._report)
             case ReleaseEffect():
                 self.released += [effect.task_id] if effect.task_id else []
             case AnnounceEffect():
                 self.announced.append(effect.event)
             case SwitchEffect():
-                self.jobs.append(lambda: self._switch(effect))
+                self.jobs.append(lambda house: house._switch(effect))
             case RaiseAlertEffect(message=None):
                 self.alerts.pop((effect.code, effect.subject), None)
             case RaiseAlertEffect():

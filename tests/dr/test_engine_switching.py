@@ -102,7 +102,7 @@ def take(house: House, at: int) -> None:
     """One of the pieces of work that wait, whichever the actuator does first."""
     job = house.jobs[at]
     del house.jobs[at]
-    house.do(job())
+    house.do(job(house))
 
 
 @pytest.mark.parametrize("first", [0, -1], ids=["in order", "the last first"])

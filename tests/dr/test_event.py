@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.dr.builders import NOW, VEN_ID, house_panel, switch
 from tests.support.each_case import each_case
+from tests.support.unicode_characters import UNICODE_CHARACTERS
 from VenAgent.baseline.measured_power import MeasuredPower
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.json_codec import encode_json
@@ -151,7 +152,7 @@ def test_an_event_counts_in_telemetry_from_confirmed_to_restored(
 # ---- records ----------------------------------------------------------------------------------
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
-TEXTS = st.text(max_size=8)
+TEXTS = st.text(UNICODE_CHARACTERS, max_size=8)
 SHED = st.builds(
     ShedCircuit,
     circuit_id=TEXTS,

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.each_case import each_case
+from tests.support.unicode_characters import UNICODE_CHARACTERS
 from VenAgent.config import AgentConfig, ConfigError
 from VenAgent.contract.telemetry import TelemetryQuality
 from VenAgent.dr.panel import PanelCircuitReading
@@ -473,7 +474,7 @@ ANYTHING = st.one_of(
     st.booleans(),
     st.integers(-(10**6), 10**6),
     st.floats(width=32),
-    st.text(max_size=8),
+    st.text(UNICODE_CHARACTERS, max_size=8),
     st.lists(st.integers(), max_size=2),
 )
 

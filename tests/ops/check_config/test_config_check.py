@@ -19,6 +19,7 @@ from ops.host.paths import Paths
 from ops.volttron.device_model import device_model_entries
 from tests.ops.conftest import REPO
 from tests.support.each_case import each_case
+from tests.support.unicode_characters import UNICODE_CHARACTERS
 
 MODELS = REPO / "MeterDriverConfigs"
 FOLDERS = sorted(path.name for path in MODELS.iterdir() if path.is_dir())
@@ -274,8 +275,11 @@ def test_all_devices_of_a_site_are_stored_with_their_own_addresses() -> None:
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner),
+    st.none() | st.booleans() | st.integers() | st.text(UNICODE_CHARACTERS, max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(UNICODE_CHARACTERS, max_size=6), inner)
+    ),
     max_leaves=8,
 )
 
@@ -286,7 +290,7 @@ def at(value: Any, path: tuple[str | int, ...]) -> Any:
     return value
 
 
-@given(st.dictionaries(st.text(min_size=1, max_size=6), json_values))
+@given(st.dictionaries(st.text(UNICODE_CHARACTERS, min_size=1, max_size=6), json_values))
 def test_every_value_of_a_json_text_is_found_on_its_line(contents: dict[str, Any]) -> None:
     text = json.dumps(contents, indent=1)
     lines = text.splitlines()
