@@ -11,6 +11,7 @@ import math
 import queue
 import secrets
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +19,7 @@ from types import TracebackType
 from typing import Any
 
 import paho.mqtt.client as paho
+from paho.mqtt import MQTTException
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -156,7 +158,9 @@ class OperatorMqttClient:
         properties: Properties | None,
     ) -> None:
         if not self._connected.is_set():
-            self._refusal = f"closes the connection: {code}"
+            garbled = "speaks no MQTT: is the port right, and tcp or websockets meant?"
+            closes = f"closes the connection: {code}"
+            self._refusal = garbled if self._client.garbled else closes
             self._connected.set()
 
     def _on_subscribe(
@@ -181,6 +185,15 @@ class _BrokerClient(paho.Client):
     """paho's, but for a proxy on its way."""
 
     proxy: Any = None
+    garbled = False
+    """What came was no MQTT: another service listens there."""
+
+    def _packet_read(self) -> Any:
+        try:
+            return super()._packet_read()
+        except (LookupError, ValueError, struct.error, MQTTException):
+            self.garbled = True
+            return paho.MQTT_ERR_PROTOCOL
 
     def _create_socket_connection(self) -> Any:
         if self.proxy is None:
