@@ -114,3 +114,17 @@ def test_every_alarm_tells_somebody(resources: dict[str, Any]) -> None:
     for alarm in alarms:
         assert alarm["AlarmActions"] == [{"Ref": "AlarmTopic"}]
         assert alarm["TreatMissingData"] == "notBreaching"
+
+
+def test_rule_and_stream_can_have_the_names_that_other_tools_look_for(
+    resources: dict[str, Any],
+) -> None:
+    named = {"Fn::If": ["HasStreamName", {"Ref": "StreamName"}, "venagent-messages"]}
+    assert resources["Stream"]["Name"] == named
+    rule = {"Fn::If": ["HasMeteringRuleName", {"Ref": "MeteringRuleName"}, "venagent_metering"]}
+    assert resources["MeteringRule"]["RuleName"] == rule
+    (trust,) = resources["RuleRole"]["AssumeRolePolicyDocument"]["Statement"]
+    ours, other = trust["Condition"]["ArnLike"]["aws:SourceArn"]
+    assert ours.endswith(":rule/venagent_*")
+    assert other["Fn::If"][0] == "HasMeteringRuleName", "the role trusts a rule of that name too"
+    assert str(other["Fn::If"][1]).endswith(":rule/${MeteringRuleName}")
