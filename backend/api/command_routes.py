@@ -27,7 +27,7 @@ from backend.store.database import database_now
 from backend.store.fleet_tables import LoadCapacityRow
 from backend.store.statuses import PENDING
 from backend.store.tables import COMMANDS
-from VenAgent.contract.command_builder import build_set_load_command
+from VenAgent.contract.command_builder import build_get_command, build_set_load_command
 
 router = APIRouter(prefix="/api/vens/{ven_id}", tags=["VENs"])
 PUBLISHED_WITHIN_SEC = 3.0
@@ -77,6 +77,25 @@ async def _set_capacity(
     await connection.execute(delete(LoadCapacityRow).where(same))
     values = {"ven_id": ven_id, "load_id": load_id, "capacity_kw": capacity_kw}
     await connection.execute(insert(table).values(**values))  # type: ignore[arg-type]
+
+
+@router.post("/commands/status", response_model=VenCommandResponse)
+async def send_ven_status_command(uses: Uses, actor: Operator, ven_id: VenId) -> Any:
+    """Ask the agent what it is: its version, health and certificate, which the VEN shows then."""
+    async with uses.database.engine.begin() as connection:
+        now = await database_now(connection)
+        await read_ven_or_404(connection, ven_id)
+        command = build_get_command(
+            ven_id=ven_id,
+            correlation_id=f"get-{secrets.token_hex(8)}",
+            what="status",
+            issued_ts=now.timestamp(),
+            expires_ts=(now + SETTING_VALID).timestamp(),
+        )
+        await enqueue_commands(connection, [command], now, created_by=actor.name)
+        await record_audit(connection, actor, "ven.status", ven_id)
+        await send_dispatch_wake(connection)
+    return await _published(uses, str(command["correlationId"]))
 
 
 @router.post("/loads/{load_id}/commands/shed", response_model=VenCommandResponse)

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, and_, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.store.event_tables import EventPerformanceRow
+from backend.store.freshness import freshness_of_state
 from backend.store.statuses import NOT_RESPONDING, REFUSING, SHEDDING
 from backend.store.tables import PARTICIPANTS, VEN_STATE, VENS
 from backend.store.utc_time import utc_now
@@ -26,7 +27,7 @@ def _delivered_kw(now: datetime) -> ColumnElement[float | None]:
     Null for one that does not shed, or has not been heard lately.
     """
     state, part = VEN_STATE.c, PARTICIPANTS.c
-    fresh = state.last_seen >= now - FRESH
+    fresh = freshness_of_state(now, FRESH)
     agreed = part.status.in_(SHEDDING)
     in_it = and_(fresh, state.event_id == part.event_id)
     # It has agreed a while ago, and what it tells now is of no event: it has forgotten, or it

@@ -62,6 +62,14 @@ class VenChangeBody(RequestBody):
     location: VenLocation | None = None
     status: VenStatusField | None = None
     trusted: StrictBool | None = None
+    feeder: TextField | None = None
+    zone: TextField | None = None
+    tags: list[TextField] | None = Field(None, max_length=50)
+    most_events_per_day: int | None = Field(None, ge=0, le=100)
+    most_event_hours_per_day: float | None = Field(None, ge=0, le=24)
+    notice_sec: RandomSec | None = Field(
+        None, description="The site is not asked for events that begin sooner."
+    )
 
 
 class LoadChangeBody(RequestBody):

@@ -1,4 +1,4 @@
-"""The device's shadow: AWS's, or what the VEN said last where there is no AWS."""
+"""The device's shadow: AWS's; as it was reported over MQTT; or what the VEN said last."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import json
 from typing import Any
 
 from fastapi import APIRouter, HTTPException
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.api.api_services import Uses
 from backend.api.authentication import Reader
@@ -15,6 +17,7 @@ from backend.api.request_fields import VenId
 from backend.api.ven_responses import VenShadowResponse
 from backend.api.ven_routes import read_ven_or_404
 from backend.config.backend_settings import BackendSettings
+from backend.store.fleet_tables import VenShadowRow
 
 router = APIRouter(prefix="/api/vens/{ven_id}", tags=["VENs"])
 
@@ -24,9 +27,12 @@ async def get_ven_shadow(uses: Uses, _actor: Reader, ven_id: VenId) -> dict[str,
     """Reported and desired state."""
     async with uses.database.engine.connect() as connection:
         row = await read_ven_or_404(connection, ven_id)
+        stored = await _stored_shadow(connection, ven_id)
         sets = await read_load_sets(uses, connection, [row.load_set_id])
     if ".amazonaws.com" in (uses.settings.iot_endpoint or ""):
         return _document(await asyncio.to_thread(_from_aws, uses.settings, ven_id))
+    if stored is not None:
+        return _document(stored)
     if row.timestamp is None:
         return _document({"reported": None, "desired": None, "source": "telemetry"})
     event = None if row.event_id is None else {"event_id": row.event_id}
@@ -51,6 +57,31 @@ async def get_ven_shadow(uses: Uses, _actor: Reader, ven_id: VenId) -> dict[str,
         "timestamp": row.timestamp.timestamp(),
     }
     return _document({"reported": reported, "desired": None, "source": "telemetry"})
+
+
+async def _stored_shadow(connection: AsyncConnection, ven_id: str) -> dict[str, Any] | None:
+    """As it was reported and desired over MQTT; the circuits of a large panel, which have shadows
+    of their own, stand in it. None when nothing was."""
+    rows = await connection.execute(
+        select(VenShadowRow.name, VenShadowRow.reported, VenShadowRow.desired).where(
+            VenShadowRow.ven_id == ven_id
+        )
+    )
+    shadows = {row.name: row for row in rows}
+    classic = shadows.get("")
+    if classic is None:
+        return None
+    reported = classic.reported
+    named = (reported or {}).get("circuit_shadows")
+    if reported is not None and isinstance(named, list):
+        circuits = [
+            circuit
+            for name in named
+            if name in shadows
+            for circuit in (shadows[name].reported or {}).get("circuits", ())
+        ]
+        reported = {**reported, "circuits": circuits}
+    return {"reported": reported, "desired": classic.desired, "source": "mqtt"}
 
 
 def _document(parts: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import Any
 
 from fastapi import APIRouter
@@ -25,6 +25,7 @@ from backend.api.stats_responses import (
     NetworkStatsHistoryResponse,
     NetworkStatsResponse,
 )
+from backend.store.freshness import freshness_of_fleet
 from backend.store.statuses import AVAILABLE, ONLINE
 from backend.store.tables import VEN_STATE, VENS
 from backend.store.telemetry_tables import NetworkSampleRow, TelemetryQuarterHourRow
@@ -34,13 +35,11 @@ router = APIRouter(prefix="/api/stats", tags=["Statistics"])
 TAKES_PART = func.coalesce(VEN_STATE.c.availability, AVAILABLE) == AVAILABLE
 """A site that has opted out can shed nothing."""
 DEFAULT_GRANULARITY = "5m"
-STALE_AFTER = timedelta(minutes=5)
-"""An older telemetry counts for nothing now."""
 
 
 @router.get("/network", response_model=NetworkStatsResponse)
 async def get_network_stats(uses: Uses, _actor: Reader) -> dict[str, Any]:
-    """The fleet now: VENs that are online and have been heard in the last five minutes."""
+    """The fleet now: VENs that are online and were heard lately."""
     async with uses.database.engine.connect() as connection:
         figures = await network_stats(connection)
         types = await _load_types(uses, connection)
@@ -58,7 +57,7 @@ async def network_stats(connection: AsyncConnection) -> dict[str, Any]:
             func.coalesce(func.sum(VEN_STATE.c.shed_power_kw), 0.0),
         )
         .select_from(VENS.join(VEN_STATE, VEN_STATE.c.ven_id == VENS.c.id))
-        .where(VENS.c.status == ONLINE, VEN_STATE.c.last_seen > utc_now() - STALE_AFTER)
+        .where(VENS.c.status == ONLINE, freshness_of_fleet(utc_now()))
     )
     vens, online = (await connection.execute(counts)).one()
     can_kw, used_kw, shed_kw = (await connection.execute(sums)).one()
@@ -88,7 +87,7 @@ async def _load_types(services: ApiServices, connection: AsyncConnection) -> lis
             .select_from(VENS.join(VEN_STATE, VEN_STATE.c.ven_id == VENS.c.id))
             .where(
                 VENS.c.status == ONLINE,
-                VEN_STATE.c.last_seen > utc_now() - STALE_AFTER,
+                freshness_of_fleet(utc_now()),
                 VEN_STATE.c.load_set_id.is_not(None),
             )
         )

@@ -35,6 +35,7 @@ class VenMetricsResponse(ResponseModel):
     current_power_known: bool = Field(description="False: not read, and told as 0.")
     shed_availability_kw: float
     shed_availability_known: bool
+    shed_in_an_hour_kw: float
     active_event_id: str | None
     shed_load_ids: list[str]
 
@@ -45,6 +46,7 @@ class VenAvailabilityResponse(ResponseModel):
     state: str = Field(description="available, opted_out, maintenance, stale or unknown")
     until: datetime | None
     reason_code: str | None
+    by: str | None = Field(description="operator, or site")
 
 
 class VenSummaryResponse(ResponseModel):
@@ -63,6 +65,22 @@ class VenSummaryResponse(ResponseModel):
     response_time: int = Field(description="Mean ms from a command to its first ack, of late.")
     availability: VenAvailabilityResponse
     trusted: bool
+    shed_in_an_hour_kw: float = Field(
+        description="kW it could shed then: also what an event gives back that ends before."
+    )
+    feeder: str | None
+    zone: str | None
+    tags: list[str]
+
+
+class VenAgentResponse(ResponseModel):
+    """As the agent said when it was asked (`POST …/commands/status`)."""
+
+    version: str | None
+    health: str | None
+    health_context: str | None
+    certificate_expires_at: datetime | None
+    told_at: datetime | None
 
 
 class VenResponse(ResponseModel):
@@ -74,6 +92,14 @@ class VenResponse(ResponseModel):
     location_known: bool = Field(description="False: not known, and told as 0, 0.")
     availability: VenAvailabilityResponse
     trusted: bool = Field(description="Less is asked of others, and last.")
+    feeder: str | None
+    zone: str | None
+    tags: list[str]
+    most_events_per_day: int | None
+    most_event_hours_per_day: float | None
+    notice_sec: float | None = Field(description="The least time from invitation to start.")
+    report_interval_sec: float | None = Field(description="How often it reports, as was seen.")
+    agent: VenAgentResponse | None = Field(description="None: it was never asked.")
     metrics: VenMetricsResponse
     created_at: datetime
     last_seen: datetime | None
@@ -110,4 +136,6 @@ class VenShadowResponse(ResponseModel):
     state: VenShadowStateResponse
     reported: dict[str, Any] | None
     desired: dict[str, Any] | None
-    source: str = Field(description="aws: the thing's shadow; telemetry: what the VEN said last")
+    source: str = Field(
+        description="aws: the thing's shadow; mqtt: as reported; telemetry: what the VEN said last"
+    )

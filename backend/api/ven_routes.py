@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import secrets
 from collections import defaultdict
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Response
@@ -25,18 +25,24 @@ from backend.api.load_sets import (
 from backend.api.page_cursor import decode_page_cursor, encode_page_cursor
 from backend.api.request_bodies import NewVenBody, VenChangeBody
 from backend.api.request_fields import Cursor, Limit, VenId, invalid_request_field
+from backend.api.ven_availability import (
+    ven_availability,
+    ven_available_in_an_hour_kw,
+    ven_available_kw,
+)
 from backend.api.ven_responses import VenResponse, VenSummaryResponse
 from backend.dispatch.new_event import NewEventVenBusy
 from backend.dispatch.participants import active_event_of_participant
 from backend.store.command_tables import CommandAckRow
-from backend.store.statuses import ACTIVE, AVAILABLE, MAINTENANCE, UNKNOWN
+from backend.store.fleet_tables import VenAgentRow
+from backend.store.statuses import ACTIVE, UNKNOWN
 from backend.store.tables import EVENTS, PARTICIPANTS, VEN_STATE, VENS
 from backend.store.utc_time import utc_now
 
 router = APIRouter(prefix="/api/vens", tags=["VENs"])
 _STATE = [column for column in VEN_STATE.c if column.name != "ven_id"]
-FRESH = timedelta(minutes=5)
-"""What was heard longer ago says nothing about now."""
+_OF_SITE = ("feeder", "zone", "most_events_per_day", "most_event_hours_per_day", "notice_sec")
+"""What an operator says of a site; null takes it back."""
 _EVENTS_OF_LATE = 5
 NEXT, TOTAL = "X-Next-Cursor", "X-Total-Count"
 Status = Annotated[str | None, Query(pattern="^(online|offline|unknown|maintenance)$")]
@@ -79,9 +85,10 @@ async def list_ven_summaries(
             _chosen(select(func.count()).select_from(VENS), status, search)
         )
         response_ms = await _response_times(connection, [row.id for row in rows])
+        ends = await _event_ends(connection)
     response.headers[TOTAL] = str(total)
     _set_next(response, rows, limit)
-    return [_summary_row(row, response_ms.get(row.id, 0.0)) for row in rows]
+    return [_summary_row(row, response_ms.get(row.id, 0.0), ends) for row in rows]
 
 
 async def _response_times(connection: AsyncConnection, ven_ids: Sequence[str]) -> dict[str, float]:
@@ -96,41 +103,37 @@ async def _response_times(connection: AsyncConnection, ven_ids: Sequence[str]) -
     return {row.ven_id: row.response_ms for row in rows if row.ven_id in wanted}
 
 
-def _availability(row: Any) -> dict[str, Any]:
-    """Whether a VEN takes part: as an operator says, else as its fresh telemetry does."""
-    until, code = row.availability_until, row.availability_reason
-    if row.status == MAINTENANCE:
-        return {"state": MAINTENANCE, "until": None, "reason_code": "operator"}
-    if row.last_seen is None:
-        return {"state": UNKNOWN, "until": None, "reason_code": None}
-    if row.last_seen < utc_now() - FRESH:
-        return {"state": "stale", "until": None, "reason_code": "not_heard"}
-    return {"state": row.availability or AVAILABLE, "until": until, "reason_code": code}
+async def _event_ends(connection: AsyncConnection) -> dict[str, datetime]:
+    """Of the active events."""
+    found = await connection.execute(
+        select(EVENTS.c.id, EVENTS.c.end_time).where(EVENTS.c.status == ACTIVE)
+    )
+    return {row.id: row.end_time for row in found}
 
 
-def _can_shed_kw(row: Any) -> float:
-    """What a VEN could shed now; nothing when it does not take part, or was not heard lately."""
-    takes_part = _availability(row)["state"] == AVAILABLE
-    return max(row.shed_available_kw or 0.0, 0.0) if takes_part else 0.0
-
-
-def _summary_row(row: Any, response_ms: float) -> dict[str, Any]:
+def _summary_row(
+    row: Any, response_ms: float, event_ends: Mapping[str, datetime]
+) -> dict[str, Any]:
     return {
         "id": row.id,
         "name": row.name,
         "status": row.status,
         "current_power_kw": row.used_power_kw,
         "shed_power_kw": row.shed_power_kw,
-        "shed_availability_kw": None if row.shed_available_kw is None else _can_shed_kw(row),
+        "shed_availability_kw": None if row.shed_available_kw is None else ven_available_kw(row),
         "active_event_id": row.event_id,
         "last_seen": row.last_seen,
         "location": "" if row.lat is None else f"{row.lat:g}, {row.lon:g}",
         "address": "",
-        "controllable_power": _can_shed_kw(row),
+        "controllable_power": ven_available_kw(row),
         "current_power": row.used_power_kw or 0.0,
         "response_time": round(response_ms),
-        "availability": _availability(row),
+        "availability": ven_availability(row),
         "trusted": row.trusted,
+        "shed_in_an_hour_kw": ven_available_in_an_hour_kw(row, event_ends),
+        "feeder": row.feeder,
+        "zone": row.zone,
+        "tags": row.tags or [],
     }
 
 
@@ -173,6 +176,7 @@ async def _as_vens(
     sets = await read_load_sets(services, connection, (row.load_set_id for row in rows))
     shed = await _shed_loads(connection, rows)
     capacities = await load_set_capacities(connection, [row.id for row in rows])
+    agents, ends = await _agents(connection, rows), await _event_ends(connection)
     return [
         {
             "id": row.id,
@@ -181,13 +185,18 @@ async def _as_vens(
             "registration_id": row.registration_id or row.id,
             "location": {"lat": row.lat or 0.0, "lon": row.lon or 0.0},
             "location_known": row.lat is not None,
-            "availability": _availability(row),
+            "availability": ven_availability(row),
             "trusted": row.trusted,
+            **{name: getattr(row, name) for name in _OF_SITE},
+            "tags": row.tags or [],
+            "report_interval_sec": row.report_interval_sec,
+            "agent": agents.get(row.id),
             "metrics": {
                 "current_power_kw": row.used_power_kw or 0.0,
                 "current_power_known": row.used_power_kw is not None,
-                "shed_availability_kw": _can_shed_kw(row),
+                "shed_availability_kw": ven_available_kw(row),
                 "shed_availability_known": row.shed_available_kw is not None,
+                "shed_in_an_hour_kw": ven_available_in_an_hour_kw(row, ends),
                 "active_event_id": row.event_id,
                 "shed_load_ids": shed.get(row.id, []),
             },
@@ -199,6 +208,16 @@ async def _as_vens(
         }
         for row in rows
     ]
+
+
+async def _agents(connection: AsyncConnection, rows: Sequence[Any]) -> dict[str, Any]:
+    """What their agents said of themselves, by VEN."""
+    found: dict[str, Any] = {}
+    for at in range(0, len(rows), 1_000):
+        some = [row.id for row in rows[at : at + 1_000]]
+        told = select(VenAgentRow.__table__).where(VenAgentRow.ven_id.in_(some))
+        found.update({row.ven_id: row for row in await connection.execute(told)})
+    return found
 
 
 async def _shed_loads(connection: AsyncConnection, rows: Sequence[Any]) -> dict[str, list[str]]:
@@ -289,7 +308,7 @@ async def get_ven(uses: Uses, _actor: Reader, ven_id: VenId) -> dict[str, Any]:
 async def patch_ven(
     uses: Uses, actor: Operator, ven_id: VenId, body: VenChangeBody
 ) -> dict[str, Any]:
-    """Name and location; `status` until the VEN itself says another."""
+    """Name and place, tags and limits; `status` until the VEN itself says another."""
     given = body.model_fields_set
     if "name" in given and body.name is None:
         raise invalid_request_field("name", "must not be null")
@@ -307,6 +326,9 @@ async def patch_ven(
     if "location" in given:
         place = body.location
         values |= {"lat": place and place.lat, "lon": place and place.lon}
+    values |= {name: getattr(body, name) for name in _OF_SITE if name in given}
+    if "tags" in given:
+        values["tags"] = sorted(set(body.tags or ())) or None
     async with uses.database.engine.begin() as connection:
         await read_ven_or_404(connection, ven_id)
         if values:

@@ -16,6 +16,7 @@ def _command_topic(value: str) -> str:
     return value
 
 
+SHADOW_TOPICS = ("$aws/things/+/shadow/update", "$aws/things/+/shadow/name/+/update")
 CommandTopic = Annotated[str, AfterValidator(_command_topic)]
 
 
@@ -53,6 +54,9 @@ class BrokerSettings(SettingsBlock):
         "MQTT_TOPIC_METERING", default="volttron/metering"
     )
     topic_alerts: str = settings_block_variable("MQTT_TOPIC_ALERTS", default="ven/alerts/+")
+    topic_shadow: TextList | None = settings_block_variable("MQTT_TOPIC_SHADOW", default=None)
+    """Where VENs report their shadows: subscribed to on a broker that is not AWS's, which keeps
+    shadows itself. `none` for no subscription."""
     topic_commands: CommandTopic = settings_block_variable(
         "COMMAND_TOPIC", default="ven/cmd/{venId}"
     )
@@ -88,9 +92,18 @@ class BrokerSettings(SettingsBlock):
     @property
     def topics(self) -> tuple[str, ...]:
         """What the ingest subscribes to, without the share's prefix."""
-        always = (self.topic_metering, "ven/ack/+", "ven/status/+", self.topic_alerts)
+        always = (
+            *(self.topic_metering, "ven/ack/+", "ven/status/+", self.topic_alerts),
+            *self._shadow_topics,
+        )
         more = (
             *(*self.topic_loads, *self.topic_responses, *self.topic_status),
             *(*self.topic_events, *self.more_topics),
         )
         return tuple(dict.fromkeys((*always, *more)))
+
+    @property
+    def _shadow_topics(self) -> tuple[str, ...]:
+        if self.topic_shadow is not None:
+            return tuple(topic for topic in self.topic_shadow if topic != "none")
+        return () if self.host.endswith(".amazonaws.com") else SHADOW_TOPICS

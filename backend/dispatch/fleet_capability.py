@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.config.dispatch_settings import DispatchSettings
 from backend.dispatch.shed_allocation import ShedAllocationDraw, ShedAllocationRoom
+from backend.store.freshness import freshness_of_state
 from backend.store.statuses import ACTIVE, AVAILABLE, GONE, ONLINE, SCHEDULED
 from backend.store.tables import EVENTS, PARTICIPANTS, VEN_STATE, VENS, StoredEvent
 from VenAgent.contract.op import Op
@@ -45,7 +46,7 @@ async def fleet_capabilities(
     of which the room is what it draws less now.
     """
     named = event.ven_ids
-    is_fresh = VEN_STATE.c.last_seen >= now - timedelta(seconds=settings.fresh_sec)
+    is_fresh = freshness_of_state(now, timedelta(seconds=settings.fresh_sec))
     joined = VENS.outerjoin(VEN_STATE, and_(VEN_STATE.c.ven_id == VENS.c.id, is_fresh))
     comes_back_kw = case((VEN_STATE.c.event_id.is_not(None), VEN_STATE.c.shed_power_kw), else_=0.0)
     said_kw: ColumnElement[Any] = VEN_STATE.c.shed_available_kw + func.coalesce(comes_back_kw, 0.0)
@@ -87,7 +88,7 @@ async def fleet_draws(
 ) -> list[ShedAllocationDraw]:
     """VENs that are to keep a limit and are not in it yet: those named, or those online that take
     part. They may be in other events: at each moment the stricter rules."""
-    is_fresh = VEN_STATE.c.last_seen >= now - timedelta(seconds=settings.fresh_sec)
+    is_fresh = freshness_of_state(now, timedelta(seconds=settings.fresh_sec))
     joined = VENS.outerjoin(VEN_STATE, VEN_STATE.c.ven_id == VENS.c.id)
     used_kw = case((is_fresh, VEN_STATE.c.used_power_kw), else_=None).label("used_power_kw")
     in_it = exists(

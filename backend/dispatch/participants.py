@@ -131,6 +131,7 @@ async def participants_with_ven_state(connection: AsyncConnection, event_id: str
         *(PARTICIPANTS.c.commanded_at, VENS.c.status.label("ven_status"), VENS.c.status_since),
         *(VEN_STATE.c.last_seen, VEN_STATE.c.shed_power_kw, VEN_STATE.c.shed_available_kw),
         VEN_STATE.c.event_id.label("reported_event_id"),
+        VEN_STATE.c.quiet_until,
     )
     tables = PARTICIPANTS.outerjoin(VENS, VENS.c.id == PARTICIPANTS.c.ven_id).outerjoin(
         VEN_STATE, VEN_STATE.c.ven_id == PARTICIPANTS.c.ven_id

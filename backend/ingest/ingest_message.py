@@ -16,6 +16,7 @@ class IngestMessageKind(Enum):
     ACK = "ack"
     STATUS = "status"
     ALERT = "alert"
+    SHADOW = "shadow"
 
 
 class IngestMessage(NamedTuple):

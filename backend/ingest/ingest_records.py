@@ -44,6 +44,9 @@ class TelemetryRecord(NamedTuple):
     availability: str | None = None
     availability_until: datetime | None = None
     availability_reason: str | None = None
+    part: int = 1
+    parts: int = 1
+    """A large panel's telemetry comes in parts, which differ in their loads."""
 
 
 class LoadsSnapshotRecord(NamedTuple):
@@ -90,4 +93,21 @@ class AlertRecord(NamedTuple):
     received: float
 
 
-IngestRecord = TelemetryRecord | LoadsSnapshotRecord | AckRecord | StatusRecord | AlertRecord
+class ShadowUpdateRecord(NamedTuple):
+    """An update of a shadow; `name` is empty for the classic one. None: nothing said of it."""
+
+    ven_id: str
+    name: str
+    reported: dict[str, Any] | None
+    desired: dict[str, Any] | None
+    received: float
+
+
+IngestRecord = (
+    TelemetryRecord
+    | LoadsSnapshotRecord
+    | AckRecord
+    | StatusRecord
+    | AlertRecord
+    | ShadowUpdateRecord
+)

@@ -36,7 +36,14 @@ from backend.ingest.ingest_records import (
 from backend.ingest.known_panels import KnownPanels
 from backend.ingest.message_batch import MessageBatch, Reading
 from backend.ingest.message_decoder import decode_message
+from backend.ingest.panel_parts import PanelParts
 from backend.ingest.plausible_values import PlausibleTimes, plausible_times
+from backend.ingest.report_intervals import MISSED_REPORTS, ReportIntervals
+from backend.ingest.site_storage import (
+    store_site_agents,
+    store_site_shadows,
+    stored_site_report_intervals,
+)
 from backend.store.bulk_copy import (
     LOADS,
     TELEMETRY,
@@ -98,6 +105,8 @@ class IngestWriter:
         self._vens_read = float("-inf")
         self._forget_load_sets()
         self._panels = KnownPanels()
+        self._parts = PanelParts()
+        self._intervals = ReportIntervals()
         self._window, self._window_made = PlausibleTimes(0.0, 0.0), float("-inf")
         self._days: set[date] = set()
         self._state_stored: dict[str, float] = {}
@@ -194,10 +203,13 @@ class IngestWriter:
             loads = [_loads_row(one) for _, one in sorted(batch.snapshots.items())]
             stored = await self._bulk.add(connection, TELEMETRY, telemetry, staged=staged)
             stored += await self._bulk.add(connection, LOADS, loads, staged=staged)
-            await self._bulk.put_states(connection, [_state_row(one) for one in states])
-            stored += await store_batch_acks(connection, list(batch.acks.values()))
+            await self._bulk.put_states(connection, [self._state_row(one) for one in states])
+            acks = list(batch.acks.values())
+            stored += await store_batch_acks(connection, acks)
+            await store_site_agents(connection, acks)
             stored += await store_batch_alerts(connection, list(batch.alerts.values()))
             await store_batch_statuses(connection, batch.statuses)
+            await store_site_shadows(connection, batch.shadows)
             await mark_batch_quarter_hours_due(connection, new_sums)
             await store_batch_refusals(connection, source, kept)
             if also is not None:
@@ -205,7 +217,7 @@ class IngestWriter:
         self._state_stored.update((one.ven_id, one.received) for one in states)
         # Only the present one stays marked until it is summed up; a late one is marked each time.
         self._marked = {start for start in quarters if start > utc_now() - QUARTER_HOUR}
-        return stored + len(batch.statuses)
+        return stored + len(batch.statuses) + len(batch.shadows)
 
     def _kept(self, refused: Sequence[tuple[IngestMessage, str]]) -> list[Any]:
         """The refused messages that go to the dead letters; the others are counted only."""
@@ -221,9 +233,12 @@ class IngestWriter:
         if time.monotonic() - self._vens_read > _REFRESH_SEC:
             async with self._database.engine.connect() as connection:
                 self._vens = set(await connection.scalars(select(VenRow.id)))
+                if self._vens_read == float("-inf"):
+                    self._intervals.know(await stored_site_report_intervals(connection))
             self._vens_read = time.monotonic()
         days = batch.days() - self._days
         vens = self._welcome(batch, {key[0] for key in batch.telemetry} - self._vens)
+        batch.wholes = self._parts.whole(batch.telemetry.values())
         unknown = self._put_known_load_sets(batch)
         known, used = self._load_sets, self._used_load_sets
         keys = {loads.key for _, loads in unknown} - known.keys()
@@ -270,7 +285,7 @@ class IngestWriter:
             self._forget_load_sets()
         unknown = []
         every: Iterable[TelemetryRecord | LoadsSnapshotRecord] = chain(
-            batch.telemetry.values(), batch.snapshots.values()
+            batch.telemetry.values(), batch.snapshots.values(), batch.wholes.values()
         )
         for one in every:
             loads = one.loads
@@ -302,7 +317,8 @@ class IngestWriter:
     def _due_states(self, batch: MessageBatch) -> list[TelemetryRecord]:
         """The newest telemetry of each VEN whose state was not stored for a while."""
         newest: dict[str, TelemetryRecord] = {}
-        for one in batch.telemetry.values():
+        whole = (one for one in batch.telemetry.values() if one.parts == 1)
+        for one in chain(whole, batch.wholes.values()):
             known = newest.get(one.ven_id)
             if known is None or one.timestamp >= known.timestamp:
                 newest[one.ven_id] = one
@@ -319,6 +335,35 @@ class IngestWriter:
         raw = self._raw(one.payload) if self._settings.store_raw_payload else None
         return (*one[:10], *_loads_of(one.loads), raw)
 
+    def _state_row(self, one: TelemetryRecord) -> Row:
+        interval_sec = self._intervals.add(one.ven_id, one.timestamp.timestamp())
+        heard = utc_time_of_epoch(one.received)
+        shed_w = [] if one.loads is None else [watts for watts in one.loads.shed_w if watts]
+        return (
+            one.ven_id,
+            heard,
+            one.timestamp,
+            one.seq,
+            one.used_power_kw,
+            one.shed_power_kw,
+            one.requested_reduction_kw,
+            one.baseline_power_kw,
+            one.battery_soc,
+            None if one.loads is None else sum(shed_w) / 1000.0,
+            one.panel_max_kw,
+            one.event_id,
+            one.quality,
+            *_loads_of(one.loads),
+            one.availability,
+            one.availability_until,
+            one.availability_reason,
+            one.used_power_kw,
+            interval_sec,
+            None
+            if interval_sec is None
+            else heard + timedelta(seconds=MISSED_REPORTS * interval_sec),
+        )
+
     def _raw(self, payload: bytes) -> Any:
         """As the driver wants it: COPY takes JSON as text."""
         return payload.decode() if self._database.is_postgresql else msgspec.json.decode(payload)
@@ -332,30 +377,6 @@ def _loads_of(loads: LoadsRecord | None) -> tuple[Any, ...]:
 
 def _loads_row(one: LoadsSnapshotRecord) -> Row:
     return (one.ven_id, one.timestamp, one.part, *_loads_of(one.loads))
-
-
-def _state_row(one: TelemetryRecord) -> Row:
-    shed_w = [] if one.loads is None else [watts for watts in one.loads.shed_w if watts]
-    return (
-        one.ven_id,
-        utc_time_of_epoch(one.received),
-        one.timestamp,
-        one.seq,
-        one.used_power_kw,
-        one.shed_power_kw,
-        one.requested_reduction_kw,
-        one.baseline_power_kw,
-        one.battery_soc,
-        None if one.loads is None else sum(shed_w) / 1000.0,
-        one.panel_max_kw,
-        one.event_id,
-        one.quality,
-        *_loads_of(one.loads),
-        one.availability,
-        one.availability_until,
-        one.availability_reason,
-        one.used_power_kw,
-    )
 
 
 def _one_line(error: BaseException) -> str:

@@ -12,6 +12,7 @@ from backend.ingest.ingest_records import (
     AlertRecord,
     IngestRecord,
     LoadsSnapshotRecord,
+    ShadowUpdateRecord,
     StatusRecord,
     TelemetryRecord,
 )
@@ -30,6 +31,9 @@ class MessageBatch:
     acks: dict[bytes, AckRecord] = field(default_factory=dict)
     alerts: dict[bytes, AlertRecord] = field(default_factory=dict)
     statuses: list[StatusRecord] = field(default_factory=list)
+    shadows: list[ShadowUpdateRecord] = field(default_factory=list)
+    wholes: dict[str, TelemetryRecord] = field(default_factory=dict)
+    """By VEN, of telemetry that came in parts: the newest, with the loads of all parts."""
     refused: list[tuple[IngestMessage, str]] = field(default_factory=list)
     messages: int = 0
     """How many there were, those that came twice too."""
@@ -53,6 +57,8 @@ class MessageBatch:
             self.acks.setdefault(record.digest, record)
         elif isinstance(record, AlertRecord):
             self.alerts.setdefault(record.digest, record)
+        elif isinstance(record, ShadowUpdateRecord):
+            self.shadows.append(record)
         else:
             self.statuses.append(record)
 

@@ -19,6 +19,7 @@ from backend.ingest.ingest_records import (
     AlertRecord,
     IngestRecord,
     LoadsSnapshotRecord,
+    ShadowUpdateRecord,
     StatusRecord,
     TelemetryRecord,
 )
@@ -27,12 +28,14 @@ from backend.ingest.message_fields import (
     AckMessageFields,
     AlertMessageFields,
     AvailabilityMessageFields,
+    ShadowMessageFields,
     StatusMessageFields,
     TelemetryMessageFields,
     read_ack,
     read_alert,
     read_circuits,
     read_envelope,
+    read_shadow,
     read_status,
     read_telemetry,
 )
@@ -40,6 +43,7 @@ from backend.ingest.plausible_values import PlausibleTimes, plausible_kw
 from VenAgent.contract.json_codec import MAX_DEPTH
 
 MAX_SEQ = 2**63 - 1
+MAX_PARTS = 100
 _LATEST_TS = 7_258_118_400.0
 _is_thing = re.compile(r"[^/+#\s]{1,128}").fullmatch
 
@@ -55,6 +59,8 @@ _KIND_OF_PREFIX = {
 
 def _message_kind_of_topic(topic: str) -> tuple[IngestMessageKind | None, str | None]:
     """The kind that a topic of the contract tells, and the VEN it names."""
+    if topic.startswith("$aws/"):
+        return IngestMessageKind.SHADOW, None
     prefix, _, ven_id = topic.rpartition("/")
     kind = _KIND_OF_PREFIX.get(prefix)
     if kind is not None:
@@ -109,6 +115,8 @@ def decode_message(
             return _ack(read_ack(payload), message, named, window)
         if kind is IngestMessageKind.LOADS:
             return _snapshot(read_telemetry(payload), named, window, panels)
+        if kind is IngestMessageKind.SHADOW:
+            return _shadow(read_shadow(payload), topic, received)
         if kind is IngestMessageKind.STATUS:
             return _status(read_status(payload), named, received)
         return _alert(read_alert(payload), message, named, window)
@@ -145,6 +153,7 @@ def _telemetry(
     if not loads and bytes(fields.circuits):
         loads = read_circuits(fields.circuits)
     event_id = fields.eventId if fields.eventId is not None else fields.event_id
+    part, parts = _part(fields)
     return TelemetryRecord(
         ven_id=ven_id,
         timestamp=_moment(fields, window, fields.timestamp, fields.ts),
@@ -162,8 +171,18 @@ def _telemetry(
         panel_max_kw=plausible_kw(fields.panelMaxKw, None, "panelMaxKw"),
         received=message.received,
         payload=message.payload,
+        part=part,
+        parts=parts,
         **_availability(fields.availability),
     )
+
+
+def _part(fields: TelemetryMessageFields) -> tuple[int, int]:
+    """(1, 1) of a telemetry that is whole."""
+    part, parts = fields.part, fields.parts
+    if part is None or parts is None or not 1 <= part <= parts <= MAX_PARTS:
+        return 1, 1
+    return part, parts
 
 
 def _availability(fields: AvailabilityMessageFields | None) -> dict[str, Any]:
@@ -225,6 +244,25 @@ def _ack(
         circuits_curtailed=fields.circuits_curtailed or fields.circuitsCurtailed,
         raw_payload=_not_too_deep(msgspec.json.decode(message.payload)),
         received=message.received,
+    )
+
+
+_shadow_topic = re.compile(
+    r"\$aws/things/([^/+#\s]{1,128})/shadow/(?:name/([a-zA-Z0-9:_-]{1,64})/)?update"
+).fullmatch
+
+
+def _shadow(fields: ShadowMessageFields, topic: str, received: float) -> ShadowUpdateRecord:
+    found = _shadow_topic(topic)
+    if found is None or not found[1].isprintable():
+        raise IngestMessageRefused("not the topic of a shadow's update")
+    state = fields.state
+    return ShadowUpdateRecord(
+        found[1],
+        found[2] or "",
+        _not_too_deep(state.reported),
+        _not_too_deep(state.desired),
+        received,
     )
 
 

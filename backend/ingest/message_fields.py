@@ -43,6 +43,7 @@ class TelemetryMessageFields(msgspec.Struct, gc=False):
     ts_ms: float | None = None
     seq: int | None = None
     part: int | None = None
+    parts: int | None = None
     usedPowerKw: float | None = None
     power_kw: float | None = None
     shedPowerKw: float | None = None
@@ -109,6 +110,15 @@ class AlertMessageFields(msgspec.Struct, gc=False):
     context: Any = None
 
 
+class _ShadowStateFields(msgspec.Struct, gc=False):
+    reported: dict[str, Any] | None = None
+    desired: dict[str, Any] | None = None
+
+
+class ShadowMessageFields(msgspec.Struct, gc=False):
+    state: _ShadowStateFields
+
+
 class _EnvelopeFields(msgspec.Struct, gc=False):
     """What tells the kind of a message whose topic is not known (a record of a stream)."""
 
@@ -147,4 +157,5 @@ read_circuits = _FieldsReader.of(list[LoadMessageFields] | None).read
 read_ack = _FieldsReader.of(AckMessageFields).read
 read_status = _FieldsReader.of(StatusMessageFields).read
 read_alert = _FieldsReader.of(AlertMessageFields).read
+read_shadow = _FieldsReader.of(ShadowMessageFields).read
 read_envelope = _FieldsReader.of(_EnvelopeFields).read

@@ -24,6 +24,7 @@ from backend.dispatch.new_event import (
 )
 from backend.dispatch.participants import lock_participant_assignments, participants_with_ven_state
 from backend.store.database import database_now
+from backend.store.freshness import freshness_of_state, is_fresh_row
 from backend.store.statuses import (
     ACTIVE,
     ASSIGNED,
@@ -185,7 +186,7 @@ async def operator_available_kw(
     statement = (
         select(func.coalesce(func.sum(room), 0.0))
         .join(VENS, VENS.c.id == VEN_STATE.c.ven_id)
-        .where(VENS.c.status == ONLINE, VEN_STATE.c.last_seen >= now - _FRESH)
+        .where(VENS.c.status == ONLINE, freshness_of_state(now, _FRESH))
     )
     if ven_ids is not None:
         statement = statement.where(VENS.c.id.in_(list(ven_ids)))
@@ -204,7 +205,13 @@ async def operator_sites(
     status = {row.ven_id: row.status for row in parts}
     now = await database_now(connection)
     statement = (
-        select(VENS.c.id, VENS.c.status, VEN_STATE.c.shed_available_kw, VEN_STATE.c.last_seen)
+        select(
+            VENS.c.id,
+            VENS.c.status,
+            VEN_STATE.c.shed_available_kw,
+            VEN_STATE.c.last_seen,
+            VEN_STATE.c.quiet_until,
+        )
         .select_from(VENS.outerjoin(VEN_STATE, VEN_STATE.c.ven_id == VENS.c.id))
         .order_by(VENS.c.id)
     )
@@ -216,11 +223,7 @@ async def operator_sites(
             is_online=row.status == ONLINE,
             sheds=status.get(row.id) in (*SHEDDING, *DELIVERED),
             opted_out=status.get(row.id) == "opted_out",
-            shed_available_kw=(
-                row.shed_available_kw
-                if row.last_seen is not None and row.last_seen >= now - _FRESH
-                else None
-            ),
+            shed_available_kw=(row.shed_available_kw if is_fresh_row(row, now, _FRESH) else None),
         )
         for row in await connection.execute(statement)
     ]

@@ -30,6 +30,7 @@ from backend.store.day_partitions import (
     drop_old_day_partitions,
 )
 from backend.store.fleet_tables import VenRow, VenStateRow
+from backend.store.freshness import freshness_of_state
 from backend.store.ingest_tables import DeadLetterRow
 from backend.store.statuses import MAINTENANCE, OFFLINE, ONLINE
 from backend.store.telemetry_tables import (
@@ -52,20 +53,24 @@ _ONE_AT_A_TIME = 72_616_003
 async def upkeep_ven_statuses(
     connection: AsyncConnection, settings: BackendSettings, now: datetime
 ) -> int:
-    """Online after a telemetry, offline after silence; how many VENs changed."""
+    """Online after a telemetry, offline after silence, of a VEN that reports seldom after a longer
+    one; how many VENs changed."""
     silent_since = now - timedelta(seconds=settings.offline_after_sec)
-    seen = select(VenStateRow.last_seen).where(VenStateRow.ven_id == VenRow.id).scalar_subquery()
+    of_ven = VenStateRow.ven_id == VenRow.id
+    seen = select(VenStateRow.last_seen).where(of_ven).scalar_subquery()
+    quiet_until = select(VenStateRow.quiet_until).where(of_ven).scalar_subquery()
+    is_quiet = func.coalesce(quiet_until, silent_since) >= now
     came = await connection.execute(
         update(VenRow)
         # Later than its own word: a last will comes after the last telemetry.
         .where(VenRow.status.not_in((ONLINE, MAINTENANCE)))
-        .where(seen > VenRow.status_since, seen > silent_since)
+        .where(seen > VenRow.status_since, (seen > silent_since) | is_quiet)
         .values(status=ONLINE, status_since=now)
     )
     went = await connection.execute(
         update(VenRow)
         .where(VenRow.status == ONLINE, VenRow.status_since < silent_since)
-        .where((seen < silent_since) | seen.is_(None))
+        .where((seen < silent_since) | seen.is_(None), ~is_quiet)
         .values(status=OFFLINE, status_since=now)
     )
     return came.rowcount + went.rowcount
@@ -74,12 +79,12 @@ async def upkeep_ven_statuses(
 async def upkeep_network_samples(connection: AsyncConnection, settings: BackendSettings) -> None:
     """Note what the fleet draws and sheds now, of VENs that were heard lately."""
     now = utc_now()
-    fresh = VenStateRow.last_seen > now - timedelta(seconds=settings.offline_after_sec)
+    within = timedelta(seconds=settings.offline_after_sec)
     counts = select(
         func.count(),
         func.coalesce(func.sum(VenStateRow.used_power_kw), 0.0),
         func.coalesce(func.sum(VenStateRow.shed_power_kw), 0.0),
-    ).where(fresh)
+    ).where(freshness_of_state(now, within))
     vens, used_kw, shed_kw = (await connection.execute(counts)).one()
     await connection.execute(
         insert(NetworkSampleRow).values(

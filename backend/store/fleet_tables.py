@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ForeignKey, LargeBinary, PrimaryKeyConstraint, true
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from backend.store.statuses import UNKNOWN
-from backend.store.table_base import ROW_ID, TableBase, VenId, Watts
+from backend.store.table_base import ROW_ID, Document, TableBase, VenId, Watts
 from backend.store.utc_time import utc_now
 
 NO_LOADS = 0
@@ -32,6 +33,14 @@ class VenRow(TableBase):
     trusted: Mapped[bool] = mapped_column(default=True, server_default=true())
     """Registered by an operator, or has delivered: of the others less is asked, and last."""
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    feeder: Mapped[str | None]
+    zone: Mapped[str | None]
+    tags: Mapped[list[Any] | None]
+    """Texts, sorted; groups choose by them."""
+    most_events_per_day: Mapped[int | None]
+    most_event_hours_per_day: Mapped[float | None]
+    notice_sec: Mapped[float | None]
+    """The least time between the invitation and the event's start."""
 
     state: Mapped[VenStateRow | None] = relationship(
         back_populates="ven", cascade="all, delete-orphan", passive_deletes=True
@@ -73,8 +82,43 @@ class VenStateRow(TableBase):
     """A code."""
     highest_power_kw: Mapped[float | None]
     """The most it was ever seen to draw: it can shed no more."""
+    report_interval_sec: Mapped[float | None]
+    """How often it reports, from the times of its telemetry."""
+    quiet_until: Mapped[datetime | None]
+    """It is not silent before: it reports as seldom as that."""
 
     ven: Mapped[VenRow] = relationship(back_populates="state")
+
+
+class VenAgentRow(TableBase):
+    """What a VEN's agent says of itself, when it is asked (`get` of its status)."""
+
+    __tablename__ = "ven_agents"
+
+    ven_id: Mapped[VenId] = mapped_column(
+        ForeignKey("vens.id", ondelete="CASCADE"), primary_key=True
+    )
+    version: Mapped[str | None]
+    health: Mapped[str | None]
+    health_context: Mapped[str | None]
+    certificate_expires_at: Mapped[datetime | None]
+    told_at: Mapped[datetime | None]
+
+
+class VenShadowRow(TableBase):
+    """A shadow as its VEN and others report and desire it over MQTT, where there is no AWS.
+
+    `name` is empty for the classic one; a large panel's circuits have shadows of their own.
+    """
+
+    __tablename__ = "ven_shadows"
+    __table_args__ = (PrimaryKeyConstraint("ven_id", "name"),)
+
+    ven_id: Mapped[VenId] = mapped_column(ForeignKey("vens.id", ondelete="CASCADE"))
+    name: Mapped[str]
+    reported: Mapped[Document | None]
+    desired: Mapped[Document | None]
+    updated_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
 class LoadSetRow(TableBase):

@@ -29,6 +29,7 @@ CALLS = {
     ("GET", "/api/vens/{ven_id}"),
     ("PATCH", "/api/vens/{ven_id}"),
     ("DELETE", "/api/vens/{ven_id}"),
+    ("POST", "/api/vens/{ven_id}/commands/status"),
     ("GET", "/api/vens/{ven_id}/loads"),
     ("GET", "/api/vens/{ven_id}/loads/{load_id}"),
     ("PATCH", "/api/vens/{ven_id}/loads/{load_id}"),

@@ -94,6 +94,7 @@ async def test_a_ven_shows_its_loads_and_metrics(database: Database) -> None:
         "currentPowerKnown": True,
         "shedAvailabilityKw": 4.0,
         "shedAvailabilityKnown": True,
+        "shedInAnHourKw": 4.0,
         "activeEventId": "e1",
         "shedLoadIds": ["heater1"],
     }

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from backend.config.backend_settings import BackendSettings
+from backend.config.broker_settings import SHADOW_TOPICS
 from backend.config.settings_block import SettingsBlockError
 from backend.store.database import Database
 
-ALWAYS = ("volttron/metering", "ven/ack/+", "ven/status/+", "ven/alerts/+")
+ALWAYS = ("volttron/metering", "ven/ack/+", "ven/status/+", "ven/alerts/+", *SHADOW_TOPICS)
 
 
 def settings(**variables: str) -> BackendSettings:

@@ -1,0 +1,52 @@
+"""Whether a VEN takes part, and what it could shed now or in an hour (of its stored state).
+
+One that has opted out, is in maintenance or was not heard lately can shed nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from backend.store.freshness import is_fresh_row
+from backend.store.statuses import AVAILABLE, MAINTENANCE, UNKNOWN
+from backend.store.utc_time import utc_now
+
+STALE = "stale"
+_HOUR = timedelta(hours=1)
+
+
+def ven_availability(row: Any) -> dict[str, Any]:
+    """As an operator says, else as its fresh telemetry does: state, until, reason_code, by whom."""
+    if row.status == MAINTENANCE:
+        return _availability(MAINTENANCE, code="operator", by="operator")
+    if row.last_seen is None:
+        return _availability(UNKNOWN)
+    if not is_fresh_row(row, utc_now()):
+        return _availability(STALE, code="not_heard")
+    state = row.availability or AVAILABLE
+    by = None if state == AVAILABLE else "site"
+    return _availability(state, row.availability_until, row.availability_reason, by)
+
+
+def _availability(
+    state: str, until: datetime | None = None, code: str | None = None, by: str | None = None
+) -> dict[str, Any]:
+    return {"state": state, "until": until, "reason_code": code, "by": by}
+
+
+def ven_available_kw(row: Any) -> float:
+    """What it could shed now."""
+    takes_part = ven_availability(row)["state"] == AVAILABLE
+    return max(row.shed_available_kw or 0.0, 0.0) if takes_part else 0.0
+
+
+def ven_available_in_an_hour_kw(row: Any, event_ends: Mapping[str, datetime]) -> float:
+    """What it can now, and what an event gives back that is over by then. A site that comes back
+    from opting out counts once it says what it can."""
+    now_kw = ven_available_kw(row)
+    end = event_ends.get(row.event_id)
+    if end is None or end > utc_now() + _HOUR or ven_availability(row)["state"] != AVAILABLE:
+        return now_kw
+    return now_kw + max(row.shed_power_kw or 0.0, 0.0)

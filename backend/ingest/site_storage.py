@@ -1,0 +1,124 @@
+"""What VENs say of themselves beside their telemetry: shadows, and what their agents are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Table, select
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.ingest.ingest_records import AckRecord, ShadowUpdateRecord
+from backend.store.fleet_tables import VenAgentRow, VenRow, VenShadowRow, VenStateRow
+from backend.store.utc_time import utc_time_of_epoch
+from VenAgent.contract.op import Op
+
+_SHADOWS: Table = VenShadowRow.__table__  # type: ignore[assignment]
+_AGENTS: Table = VenAgentRow.__table__  # type: ignore[assignment]
+_LATEST_TS = 7_258_118_400
+
+
+async def stored_site_report_intervals(connection: AsyncConnection) -> dict[str, float]:
+    """How often VENs reported, as it was stored last, in seconds."""
+    found = await connection.execute(
+        select(VenStateRow.ven_id, VenStateRow.report_interval_sec).where(
+            VenStateRow.report_interval_sec.is_not(None)
+        )
+    )
+    return {row.ven_id: row.report_interval_sec for row in found}
+
+
+async def store_site_shadows(
+    connection: AsyncConnection, updates: Sequence[ShadowUpdateRecord]
+) -> None:
+    """Updates of shadows, put into what is known of each as the shadow service does it: by key, and
+    a null takes a key away. Shadows of VENs that nobody knows are left out."""
+    known_vens = await _registered(connection, {one.ven_id for one in updates})
+    updates = [one for one in updates if one.ven_id in known_vens]
+    if not updates:
+        return
+    rows = await connection.execute(select(_SHADOWS).where(_SHADOWS.c.ven_id.in_(known_vens)))
+    parts = {(row.ven_id, row.name): [row.reported, row.desired] for row in rows}
+    received: dict[tuple[str, str], float] = {}
+    for one in updates:
+        known = parts.setdefault((one.ven_id, one.name), [None, None])
+        for place, news in enumerate((one.reported, one.desired)):
+            if news is not None:
+                known[place] = _merged(known[place], news)
+        received[(one.ven_id, one.name)] = one.received
+    values = [
+        {
+            "ven_id": ven_id,
+            "name": name,
+            "reported": parts[(ven_id, name)][0],
+            "desired": parts[(ven_id, name)][1],
+            "updated_at": utc_time_of_epoch(at),
+        }
+        for (ven_id, name), at in sorted(received.items())
+    ]
+    await _put(connection, _SHADOWS, ("ven_id", "name"), values)
+
+
+async def store_site_agents(connection: AsyncConnection, acks: Sequence[AckRecord]) -> None:
+    """What agents said of themselves when they were asked for their status."""
+    latest: dict[str, dict[str, Any]] = {}
+    for ack in acks:
+        data = ack.raw_payload.get("data") if ack.op == Op.GET else None
+        if isinstance(data, dict) and isinstance(data.get("version"), str):
+            latest[ack.ven_id] = {
+                "ven_id": ack.ven_id,
+                "version": data["version"][:64],
+                "health": _short(data.get("health")),
+                "health_context": _short(data.get("health_context")),
+                "certificate_expires_at": _moment(data.get("certificate_expires_ts")),
+                "told_at": utc_time_of_epoch(ack.received),
+            }
+    if latest:
+        known = await _registered(connection, set(latest))
+        await _put(connection, _AGENTS, ("ven_id",), [latest[ven_id] for ven_id in known])
+
+
+async def _registered(connection: AsyncConnection, ven_ids: set[str]) -> list[str]:
+    if not ven_ids:
+        return []
+    vens: Table = VenRow.__table__  # type: ignore[assignment]
+    found = await connection.scalars(select(vens.c.id).where(vens.c.id.in_(sorted(ven_ids))))
+    return sorted(found)
+
+
+async def _put(
+    connection: AsyncConnection, table: Table, key: Sequence[str], rows: list[dict[str, Any]]
+) -> None:
+    if not rows:
+        return
+    kind = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
+    new = kind(table)
+    changes = {name: new.excluded[name] for name in rows[0] if name not in key}
+    await connection.execute(
+        new.on_conflict_do_update(index_elements=list(key), set_=changes), rows
+    )
+
+
+def _merged(known: Any, news: dict[str, Any]) -> dict[str, Any]:
+    """JSON Merge Patch (RFC 7396)."""
+    merged = dict(known) if isinstance(known, dict) else {}
+    for key, value in news.items():
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, dict):
+            merged[key] = _merged(merged.get(key), value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _short(value: Any) -> str | None:
+    return value[:500] if isinstance(value, str) else None
+
+
+def _moment(epoch_sec: Any) -> datetime | None:
+    usable = isinstance(epoch_sec, (int, float)) and 0 <= epoch_sec < _LATEST_TS
+    return utc_time_of_epoch(epoch_sec) if usable else None

@@ -1,0 +1,223 @@
+"""What a VEN says of itself: panels in parts, shadows, its agent, how often it reports."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from backend.config.backend_settings import BackendSettings
+from backend.ingest.ingest_message import IngestMessage
+from backend.ingest.ingest_writer import IngestWriter
+from backend.ingest.report_intervals import ReportIntervals
+from backend.store.database import Database
+from backend.store.database_upkeep import upkeep_ven_statuses
+from backend.store.fleet_tables import VenAgentRow
+from backend.store.tables import VEN_STATE, VENS
+from backend.store.utc_time import utc_now
+from VenAgent.contract.acks import AckStatus, build_ack
+from VenAgent.contract.json_codec import encode_json
+from VenAgent.contract.shadow import split_reported_shadow
+from VenAgent.contract.telemetry import split_telemetry
+
+from .api_client import api
+from .builders import telemetry
+from .dispatching import Wire, rows
+
+pytestmark = pytest.mark.asyncio
+CIRCUITS = 400
+UPDATE = "$aws/things/large/shadow/update"
+
+
+def large_panel(at: float, power_kw: float = 0.5) -> list[bytes]:
+    """The telemetry of a panel of 400 circuits, as it goes on the wire: more than one message."""
+    loads = [
+        {
+            "loadId": f"circuit_{n}",
+            "id": f"circuit_{n}",
+            "name": f"Circuit {n}",
+            "type": "hvac",
+            "capacityKw": 5.0,
+            "currentPowerKw": power_kw,
+            "shedCapabilityKw": 0.25,
+            "enabled": True,
+            "priority": 4,
+        }
+        for n in range(CIRCUITS)
+    ]
+    whole = telemetry("large", usedPowerKw=200.0, ts_ms=round(at * 1000), loads=loads, circuits=[])
+    parts = split_telemetry(whole, max_bytes=30_000)
+    assert len(parts) > 2
+    return [encode_json({**part, "seq": n}) for n, part in enumerate(parts, start=round(at))]
+
+
+async def store(database: Database, *messages: tuple[str, Any], writer: Any = None) -> IngestWriter:
+    writer = writer or IngestWriter(database, BackendSettings.from_environment({}))
+    for topic, body in messages:
+        payload = body if isinstance(body, bytes) else json.dumps(body).encode()
+        outcome = await writer.store([IngestMessage(topic, payload, time.time())], "test")
+        assert outcome.refused == 0, body
+    return writer  # type: ignore[no-any-return]
+
+
+async def test_a_panel_whose_telemetry_comes_in_parts_is_known_whole(database: Database) -> None:
+    settings = BackendSettings.from_environment({"INGEST_STATE_INTERVAL_SEC": "0.001"})
+    now = time.time()
+    one, other = (IngestWriter(database, settings) for _ in range(2))
+    parts = large_panel(now - 5)
+    topic = "ven/telemetry/large"
+    await store(database, (topic, parts[-1]), writer=one)
+    await store(database, *((topic, part) for part in parts[:-1]), writer=one)
+    async with api(database) as client:
+        ven = (await client.get("/api/vens/large")).json()
+        summary = (await client.get("/api/vens/summary")).json()
+        assert len(ven["loads"]) == CIRCUITS
+        assert [load["id"] for load in ven["loads"]] == [f"circuit_{n}" for n in range(CIRCUITS)]
+        assert ven["metrics"]["shedAvailabilityKw"] == CIRCUITS * 0.25
+        assert summary[0]["controllablePower"] == CIRCUITS * 0.25
+        # Of the next, each instance hears some of the parts: what it never heard it cannot tell.
+        later = large_panel(now, power_kw=0.75)
+        for n, part in enumerate(later):
+            await store(database, (topic, part), writer=(one, other)[n % 2])
+        await store(database, *((topic, part) for part in large_panel(now + 5)), writer=other)
+        ven = (await client.get("/api/vens/large")).json()
+    assert len(ven["loads"]) == CIRCUITS
+
+
+async def test_a_shadow_that_is_reported_over_mqtt_is_there_in_full(database: Database) -> None:
+    await store(database, ("ven/telemetry/large", encode_json(telemetry("large"))))
+    circuits = [{"id": f"circuit_{n}", "enabled": True, "current_kw": 0.5} for n in range(300)]
+    reported = {
+        "schemaVersion": "1.0",
+        "power_kw": 8.2,
+        "panel_voltage": 240,
+        "circuits": circuits,
+        "active_event": {"event_id": "e1", "shed_kw": 2.0, "end_ts": 1_800_000_000},
+        "refused": None,
+        "timestamp": 1_800_000_000,
+    }
+    classic, named = split_reported_shadow(reported, 4_000)
+    assert len(named) > 1, "its circuits have shadows of their own"
+    await store(
+        database,
+        (UPDATE, {"state": {"reported": classic}}),
+        *(
+            (f"$aws/things/large/shadow/name/{name}/update", {"state": {"reported": state}})
+            for name, state in named.items()
+        ),
+        (UPDATE, {"state": {"desired": {"report_interval_sec": 10}}}),
+        (UPDATE, {"state": {"reported": {"power_kw": 7.5, "active_event": None}}}),
+        ("$aws/things/stranger/shadow/update", {"state": {"reported": {"power_kw": 1}}}),
+    )
+    async with api(database) as client:
+        shadow = (await client.get("/api/vens/large/shadow")).json()
+    assert shadow["source"] == "mqtt"
+    state = shadow["state"]
+    assert state["desired"] == {"report_interval_sec": 10}
+    assert state["reported"]["power_kw"] == 7.5
+    assert state["reported"]["panel_voltage"] == 240
+    assert "active_event" not in state["reported"], "a null takes a key away"
+    assert state["reported"]["circuits"] == circuits
+    assert (shadow["reported"], shadow["desired"]) == (state["reported"], state["desired"])
+    topics = BackendSettings.from_environment({}).mqtt.topics
+    assert "$aws/things/+/shadow/update" in topics
+    aws = BackendSettings.from_environment({"IOT_ENDPOINT": "x.iot.eu-west-1.amazonaws.com"})
+    assert not any(topic.startswith("$aws") for topic in aws.mqtt.topics)
+
+
+async def test_what_is_no_shadow_is_refused(database: Database) -> None:
+    writer = IngestWriter(database, BackendSettings.from_environment({}))
+    for topic, body in (
+        ("$aws/things/a/jobs/update", b'{"state": {}}'),
+        (UPDATE, b'{"reported": {}}'),
+        (UPDATE, b'{"state": {"reported": 5}}'),
+        (UPDATE, b'{"state": {"reported": ' + b'{"a":' * 200 + b"1" + b"}" * 202),
+    ):
+        outcome = await writer.store([IngestMessage(topic, body, time.time())], "test")
+        assert (outcome.stored, outcome.refused) == (0, 1), body
+
+
+async def test_an_agent_tells_what_it_is_when_it_is_asked(database: Database) -> None:
+    await store(database, ("ven/telemetry/a", encode_json(telemetry("a"))))
+    wire = Wire()
+    async with api(database, wire) as client:
+        asked = await client.post("/api/vens/a/commands/status")
+        assert asked.json()["payload"]["what"] == "status"
+        before = (await client.get("/api/vens/a")).json()["agent"]
+        ack = build_ack(
+            op="get",
+            status=AckStatus.SUCCESS,
+            ven_id="a",
+            ts=time.time(),
+            correlation_id=wire.sent[0]["correlationId"],
+            data={
+                "version": "1.4.2",
+                "health": "GOOD",
+                "health_context": "all is well",
+                "certificate_expires_ts": 1_900_000_000.0,
+            },
+        )
+        await store(database, ("ven/ack/a", encode_json(ack)))
+        agent = (await client.get("/api/vens/a")).json()["agent"]
+    assert before is None
+    assert agent.pop("toldAt") is not None
+    assert agent == {
+        "version": "1.4.2",
+        "health": "GOOD",
+        "healthContext": "all is well",
+        "certificateExpiresAt": "2030-03-17T17:46:40Z",
+    }
+    assert len(await rows(database, VenAgentRow.__table__)) == 1
+
+
+async def test_a_silent_site_is_judged_by_how_often_it_reports(database: Database) -> None:
+    settings = BackendSettings.from_environment({"INGEST_STATE_INTERVAL_SEC": "0.001"})
+    writer = IngestWriter(database, settings)
+    now = time.time()
+    for ven_id, every_sec in (("seldom", 120), ("often", 5)):
+        for n in range(4):
+            body = telemetry(ven_id, n + 1, timestamp=now - (3 - n) * every_sec)
+            await store(database, (f"ven/telemetry/{ven_id}", encode_json(body)), writer=writer)
+    found = {row.ven_id: row for row in await rows(database, VEN_STATE)}
+    assert found["seldom"].report_interval_sec == pytest.approx(120)
+    assert found["often"].report_interval_sec == pytest.approx(5)
+    # Both were heard 100 s ago: less than a report of the one, twenty of the other.
+    async with database.engine.begin() as connection:
+        for ven_id, row in found.items():
+            heard = row.last_seen - timedelta(seconds=100)
+            until = row.quiet_until - timedelta(seconds=100)
+            await connection.execute(
+                update(VEN_STATE)
+                .where(VEN_STATE.c.ven_id == ven_id)
+                .values(last_seen=heard, quiet_until=until)
+            )
+        old = utc_now() - timedelta(seconds=110)
+        await connection.execute(update(VENS).values(status="online", status_since=old))
+        assert await upkeep_ven_statuses(connection, settings, utc_now()) == 1
+        statuses = dict((await connection.execute(select(VENS.c.id, VENS.c.status))).all())
+    assert statuses == {"seldom": "online", "often": "offline"}
+    async with api(database) as client:
+        summary = {row["id"]: row for row in (await client.get("/api/vens/summary")).json()}
+    assert summary["seldom"]["availability"]["state"] == "available"
+    assert summary["seldom"]["controllablePower"] > 0
+    assert summary["often"]["availability"]["state"] == "stale"
+    assert summary["often"]["controllablePower"] == 0
+    # A new process knows it from the first telemetry on.
+    again = IngestWriter(database, settings)
+    body = telemetry("seldom", 9, timestamp=now + 120)
+    await store(database, ("ven/telemetry/seldom", encode_json(body)), writer=again)
+    (row,) = await rows(database, VEN_STATE, VEN_STATE.c.ven_id == "seldom")
+    assert row.quiet_until - row.last_seen == timedelta(seconds=300)
+
+
+async def test_an_outage_does_not_make_a_site_seldom() -> None:
+    known = ReportIntervals()
+    assert known.add("a", 0.0) is None
+    assert [known.add("a", ts) for ts in (5.0, 5.0, 10.0, 3_000.0, 3_005.0)] == [5.0] * 5
+    seldom = [known.add("a", 3_005.0 + 300.0 * n) for n in (1, 2, 3)]
+    assert seldom[-1] == 300.0, "another interval is known after three reports"
+    assert known.add("a", 10.0) == 300.0, "the clock was set back"
