@@ -14,7 +14,7 @@ from backend.store.table_base import JSON_DOCUMENT, VEN_ID
 from backend.store.utc_time import UtcDateTime
 
 revision = "0021"
-down_revision = "0020"
+down_revision = "0030"
 branch_labels = None
 depends_on = None
 
