@@ -20,6 +20,8 @@ RESERVE_BEYOND_END_SEC = 300.0
 """The reservation outlasts the event by this, so that a restore may be tried again under it."""
 TRY_AGAIN_MOST_SEC = 5.0
 """Between two tries to reserve and read, while an agent that is needed gives no answer."""
+TRY_NEW_SEC = 10.0
+"""So long an event that has no ack yet is tried, when a request failed alone."""
 TRY_FOR_SEC = 30.0
 """So long what is new is tried; what was shed before a restart, until the event's end."""
 
@@ -46,12 +48,14 @@ class Reservation:
     ) -> bool:
         """Whether those that the event needs may only not be there yet: after a power cut the
         agents come up one after the other, and one that is restarted is back within seconds. Who
-        asks for an event now hears at once that it cannot begin."""
+        asks for an event now hears at once that it cannot begin, unless it was one request that
+        got lost."""
         if reassert and event.held():
             return True
-        self._try_until_ts = self._try_until_ts or now + TRY_FOR_SEC
         is_known = event.acked or bool(event.held())
-        return outcome.may_pass and is_known and now < self._try_until_ts
+        self._try_until_ts = self._try_until_ts or now + (TRY_FOR_SEC if is_known else TRY_NEW_SEC)
+        may_pass = outcome.may_pass if is_known else outcome.failed_alone
+        return may_pass and now < self._try_until_ts
 
     def try_again(self, event: Event, outcome: PreparedEffect, now: float) -> Effects:
         """Later; what is shed already may not be as it should until then."""

@@ -241,14 +241,14 @@ class EffectExecutor:
         )
         self._arming = gevent.spawn(self._failsafe.arm)
         reading = self._meter.plan_reading()
-        refusal = reserving.get()
+        refusal, failed_alone = reserving.get(), False
         if refusal is None and reading.power_kw is None and self._meter.failure:
             why = f"the meter could not be read: {self._meter.failure}"
-            refusal = ActuatorRefusal(why, may_pass=True)
+            refusal, failed_alone = ActuatorRefusal(why, may_pass=True), self._meter.failed_alone
         if refusal is None:
             outcome = PreparedEffect(reading)
         else:
-            outcome = PreparedEffect(reading, _reason(refusal), refusal.may_pass)
+            outcome = PreparedEffect(reading, _reason(refusal), refusal.may_pass, failed_alone)
         self._add_result(effect.event_id, "prepared", {"": refusal.reason} if refusal else {})
         self.perform(self._engine.prepared(effect.event_id, outcome, time.time()))
 

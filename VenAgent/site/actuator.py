@@ -42,6 +42,8 @@ _log = logging.getLogger(__name__)
 
 SCHEDULE_TIMEOUT_SEC = 5.0
 GRACE_TRY_SEC = 1.0
+WRITE_TRIES = 2
+"""So often a point is written that answers with another value."""
 FORGOTTEN_KEPT = 100
 
 
@@ -304,24 +306,25 @@ class Actuator:
         writes: list[PointWrite],
         write_one: Callable[[str, PointWrite], Any],
     ) -> dict[str, DeviceRequestFailure]:
-        """One by one, in parallel; a device answers with the value that it was sent."""
+        """One by one, in parallel; a device answers with the value that it was sent. Drivers of
+        registers answer with what is read after, so a write that got lost looks like another
+        value: it is made again."""
         settles = self._config.quirks_of(device).settle_sec > 0.0
-        greenlets = {write: gevent.spawn(_attempt, write_one, device, write) for write in writes}
-        failures: dict[str, DeviceRequestFailure] = {}
-        for write, greenlet in greenlets.items():
-            answer, why = greenlet.get()
-            if (
-                why is None
-                and not settles
-                and not write.relinquish
-                and not _same(answer, write.value)
-            ):
-                why = DeviceRequestFailure(
-                    f"{write.point} answered {answer!r}, not {write.value!r}"
-                )
-            if why is not None:
-                failures[write.circuit_id] = why
-        return failures
+
+        def attempt(write: PointWrite) -> DeviceRequestFailure | None:
+            answer: Any = None
+            for _ in range(WRITE_TRIES):
+                try:
+                    answer = write_one(device, write)
+                except DeviceRequestFailure as failure:
+                    return failure
+                if settles or write.relinquish or _same(answer, write.value):
+                    return None
+            return DeviceRequestFailure(f"{write.point} answered {answer!r}, not {write.value!r}")
+
+        greenlets = {write: gevent.spawn(attempt, write) for write in writes}
+        ended = {write.circuit_id: greenlet.get() for write, greenlet in greenlets.items()}
+        return {circuit_id: why for circuit_id, why in ended.items() if why is not None}
 
     def _call(self, method: str, *args: Any) -> Mapping[str, Any] | str:
         """The actuator's result, or why there is none."""
@@ -332,16 +335,6 @@ class Actuator:
             return f"{actuator}: {describe_volttron_failure(failure)}"
         outcome = volttron_schedule_outcome(answer)
         return f"{actuator} answered {answer!r}" if outcome is None else outcome
-
-
-def _attempt(
-    write_one: Callable[[str, PointWrite], Any], device: str, write: PointWrite
-) -> tuple[Any, DeviceRequestFailure | None]:
-    """What the device answered, or why it did not."""
-    try:
-        return write_one(device, write), None
-    except DeviceRequestFailure as failure:
-        return None, failure
 
 
 def _is_locked(failure: DeviceRequestFailure | None) -> bool:

@@ -1,9 +1,11 @@
 """Requests about devices: in parallel, each within what its device has shown that it needs.
 
 Devices behind one gateway are asked one after the other, since many gateways take one connection.
-A request that fails alone is made again at once: on a bus one in ten may be lost. A device that is
-slow is given more time from then on, as its late answer shows; `answer_within_sec` of its quirks
-says it beforehand.
+A request that fails alone is made again at once: on a bus one in ten may be lost. The driver does
+one thing at a time and stands still while it waits for a lost answer, so an answer may have to wait
+for another device's loss and then be lost itself: a device that answered the last time is waited
+for twice. A device that is slow is given more time from then on, as its late answer shows;
+`answer_within_sec` of its quirks says it beforehand.
 """
 
 from __future__ import annotations
@@ -27,7 +29,11 @@ from VenAgent.volttron_compat import (
     describe_volttron_failure,
 )
 
-TRIES = 2
+TRIES = 3
+TRIES_OF_FAILING = 2
+"""Of a device whose last request failed too: it keeps all others waiting."""
+WAITS = 2
+"""So often an answer is waited for, of a device that answered the last time."""
 ANSWERS_KEPT = 5
 ENOUGH_ANSWERS = 3
 TIMES_SLOWEST = 2.0
@@ -58,6 +64,11 @@ class DeviceRequestFailure(Exception):
         """Whether another agent has the device reserved."""
         return self.kind in LOCKED
 
+    @property
+    def may_be_alone(self) -> bool:
+        """Whether it was answered that the request failed, and the next one may succeed."""
+        return bool(self.kind) and self.kind not in (*FINAL, ABSENT)
+
 
 class DeviceRequests:
     """Of one agent's greenlets to driver and actuator, about the panel's devices."""
@@ -68,6 +79,8 @@ class DeviceRequests:
             lambda: deque(maxlen=ANSWERS_KEPT)
         )
         """By device: how long its last answers took."""
+        self._failing: set[str] = set()
+        """The devices whose last request failed."""
         self._gateways: dict[str, RLock] = {}
         self.reconfigure(config)
 
@@ -99,27 +112,37 @@ class DeviceRequests:
 
     def limit_sec(self, device: str) -> float:
         """How long an answer of it is waited for."""
-        said_sec = self._config.quirks_of(device).answer_within_sec
+        said_sec = self._said_sec(device)
         if said_sec is not None:
             return said_sec
         learnt_sec = TIMES_SLOWEST * self.slowest_sec(device)
         return min(max(self._config.event.write_timeout_sec, learnt_sec), LONGEST_SEC)
 
+    def _said_sec(self, device: str) -> float | None:
+        return self._config.quirks_of(device).answer_within_sec
+
     def ask(self, device: str, peer: str, method: str, *args: Any, **kwargs: Any) -> Any:
         """The answer of `peer` to a call about `device`. Raises DeviceRequestFailure."""
         with self._gateways.get(device) or nullcontext():
-            for number in range(TRIES):
+            tries = TRIES_OF_FAILING if device in self._failing else TRIES
+            for number in range(1, tries + 1):
                 try:
-                    return self._ask(device, peer, method, *args, **kwargs)
+                    answer = self._ask(device, peer, method, *args, **kwargs)
                 except DeviceRequestFailure as failure:
                     # Only what answered that it failed is asked again: who is silent stays so.
-                    if number == TRIES - 1 or not failure.kind or failure.kind in (*FINAL, ABSENT):
+                    if number == tries or not failure.may_be_alone:
+                        self._failing.add(device)
                         raise
+                else:
+                    self._failing.discard(device)
+                    return answer
         raise AssertionError("unreachable")
 
     def _ask(self, device: str, peer: str, method: str, *args: Any, **kwargs: Any) -> Any:
         began = time.monotonic()
         limit_sec = self.limit_sec(device)
+        if device not in self._failing and self._said_sec(device) is None:
+            limit_sec = min(WAITS * limit_sec, LONGEST_SEC)
         call = self._calls.call(peer, method, *args, **kwargs)
         try:
             answer = call.get(timeout=limit_sec)

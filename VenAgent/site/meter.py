@@ -49,6 +49,8 @@ class Meter:
         self.points = PointReadings(config)
         self.failure: str | None = None
         """Why the last read by RPC did not work; None when it did."""
+        self.failed_alone = False
+        """It was answered that the last read failed: the next one may succeed."""
 
     def start(self) -> None:
         """Subscribe to the devices' publications: `/all` on 9 and 10, `/multi` on 11.
@@ -216,6 +218,7 @@ class Meter:
         for device, values in answers.items():
             self.points.update(device, values, asked_ts, now=time.time(), complete=True)
         self.failure = "; ".join(f"{device}: {why}" for device, why in failures.items()) or None
+        self.failed_alone = bool(failures) and all(why.may_be_alone for why in failures.values())
         if answers:
             self._on_reading(self.points.reading(time.time()))
         return answers, failures

@@ -82,6 +82,8 @@ class House:
         self.refusal: str | None = None
         self.may_pass = False
         """The refusal is a silence: who does not answer may be back soon."""
+        self.failed_alone = False
+        """It is one request that got lost, of a device that is there."""
         self.meter_works = True
         self.away: set[str] = set()
         """Devices that do not answer."""
@@ -394,7 +396,7 @@ class House:
     def _prepare(self, effect: PrepareEffect) -> Effects:
         code = ReasonCode.NOT_ANSWERED if self.may_pass else ReasonCode.RESERVATION_REFUSED
         refusal = None if self.refusal is None else Reason(code, self.refusal)
-        outcome = PreparedEffect(self.read(), refusal, self.may_pass)
+        outcome = PreparedEffect(self.read(), refusal, self.may_pass, self.failed_alone)
         return self.engine.prepared(effect.event_id, outcome, self.now)
 
     def _shed(self, effect: WriteEffect) -> Effects:

@@ -11,7 +11,7 @@ from tests.dr.house import House, send_event
 from tests.dr.test_engine_equipment import bearing
 from VenAgent.dr.event import EventState
 from VenAgent.dr.policy import EndurancePolicy, Policy
-from VenAgent.dr.reservation import TRY_FOR_SEC
+from VenAgent.dr.reservation import TRY_FOR_SEC, TRY_NEW_SEC
 from VenAgent.dr.restoration import REPORT_LIMIT_SEC
 
 SILENT = "the devices could not be reserved: platform.actuator is not running"
@@ -223,6 +223,24 @@ def test_an_event_whose_actuator_stays_away_fails_and_leaves_no_alert(house: Hou
 def test_who_asks_for_an_event_now_is_refused_at_once_when_no_one_answers(house: House) -> None:
     house.refusal, house.may_pass = SILENT, True
     assert send_event(house, 4.5)[0]["status"] == "failed"
+
+
+def test_an_event_now_whose_reading_was_lost_begins_with_the_next(house: House) -> None:
+    """Nine of twenty were refused, on a bus that loses every tenth request."""
+    house.refusal, house.may_pass, house.failed_alone = "lost", True, True
+    assert send_event(house, 7.5) == []
+    house.refusal = None
+    house.wait(1.0)
+    assert house.opened() == {"heater1", "dryer1"}
+    assert house.replies_to("c1") == ["accepted"]
+
+
+def test_an_event_now_is_tried_for_a_moment_only(house: House) -> None:
+    house.refusal, house.may_pass, house.failed_alone = "lost", True, True
+    send_event(house, 4.5)
+    house.wait(TRY_NEW_SEC + 6.0)
+    assert house.statuses() == ["failed"]
+    assert house.engine.running is None
 
 
 @pytest.mark.parametrize("how", ["restore", "opt_out", "end"])

@@ -248,6 +248,23 @@ def test_a_write_that_failed_alone_is_made_again_at_once() -> None:
     assert "lost" in failures["heater1"]
 
 
+def test_a_lost_write_that_reads_as_before_is_made_again() -> None:
+    """The driver does not look at what came of a register's write, only at what it reads after."""
+
+    class Lossy(Board):
+        def call(self, peer: str, method: str, *args: Any) -> Answered:
+            self.calls.append(method)
+            if len(self.calls) > 1:
+                self._set(args[1], args[2])
+            return Answered(self.points.get(args[1].rpartition("/")[2], 100))
+
+    board = Lossy()
+    limit = PointWrite("ev1", f"{CONFIG.panel.device}/ev1_limit", value=40.0)
+    assert actuation(board).write([limit]) == {}
+    assert board.calls == ["set_point", "set_point"]
+    assert board.points == {"ev1_limit": 40}
+
+
 def test_a_point_that_confirms_and_stays_as_it_is_has_failed() -> None:
     failures = actuation(Board(deaf=("dryer1_contactor",))).write(ALL_OFF)
     assert failures == {

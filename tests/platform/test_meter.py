@@ -56,6 +56,26 @@ class Driver:
         return self._answer
 
 
+class LateDriver(Driver):
+    """Answers after `after_sec`, to who waits for so long."""
+
+    def __init__(self, after_sec: float) -> None:
+        super().__init__(CLOSED)
+        self._after_sec = after_sec
+        self.limits_sec: list[float] = []
+        self.asked = 0
+
+    def call(self, peer: str, method: str, device: str) -> Driver:
+        self.asked += 1
+        return super().call(peer, method, device)
+
+    def get(self, timeout: float) -> Any:
+        self.limits_sec.append(timeout)
+        if timeout < self._after_sec:
+            raise gevent.Timeout(timeout)
+        return super().get(timeout)
+
+
 def meter_of(driver: Any, heard: list[PanelReading]) -> Meter:
     return Meter(None, DeviceRequests(driver, CONFIG), CONFIG, heard.append)
 
@@ -103,24 +123,33 @@ def test_what_was_published_since_our_last_write_serves_a_plan_when_an_answer_is
 
 def test_a_slow_device_is_given_the_time_that_it_needs() -> None:
     """Its answers come, though later than they are waited for at first."""
-    limits: list[float] = []
-
-    class Slow(Driver):
-        def get(self, timeout: float) -> Any:
-            limits.append(timeout)
-            if timeout < 12.0:
-                raise gevent.Timeout(timeout)
-            return CLOSED
-
-    requests = DeviceRequests(Slow(CLOSED), CONFIG)  # type: ignore[arg-type]
-    with pytest.raises(DeviceRequestFailure, match="no answer within 5 s"):
+    driver = LateDriver(12.0)
+    requests = DeviceRequests(driver, CONFIG)  # type: ignore[arg-type]
+    with pytest.raises(DeviceRequestFailure, match="no answer within 10 s"):
         requests.ask(DEVICE, "platform.driver", "scrape_all", DEVICE)
     gevent.sleep(0)  # it is waited for all the same, to learn from it
     requests._answers_sec[DEVICE].append(6.0)
     assert requests.limit_sec(DEVICE) == 12.0
     assert requests.ask(DEVICE, "platform.driver", "scrape_all", DEVICE) == CLOSED
-    assert limits[0] == 5.0
-    assert limits[-1] == 12.0
+    assert driver.limits_sec[0] == 10.0
+    assert driver.limits_sec[-1] == 12.0
+
+
+def test_an_answer_that_waits_behind_anothers_lost_one_comes_in_time() -> None:
+    """The driver stands still for 3 s for each that is lost: for its own scrape, and for ours."""
+    driver = LateDriver(6.1)
+    requests = DeviceRequests(driver, CONFIG)  # type: ignore[arg-type]
+    assert requests.ask(DEVICE, "platform.driver", "scrape_all", DEVICE) == CLOSED
+    assert driver.asked == 1, "and is not asked again: the driver would do it twice"
+
+
+def test_a_device_that_was_silent_keeps_others_waiting_for_less() -> None:
+    driver = LateDriver(1_000.0)
+    requests = DeviceRequests(driver, CONFIG)  # type: ignore[arg-type]
+    for _ in range(2):
+        with pytest.raises(DeviceRequestFailure):
+            requests.ask(DEVICE, "platform.driver", "scrape_all", DEVICE)
+    assert driver.limits_sec == [10.0, 5.0]
 
 
 def test_the_plan_of_a_slow_device_takes_what_it_published() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from tests.platform.site import DEVICE, DRIVER, VEN, Site, wait_for
 
-EVENTS = 6
+EVENTS = int(os.environ.get("VENAGENT_EVENTS", "6"))
 
 
 def shed_and_restore(site: Site, shed_kw: float = 4.5) -> dict:
@@ -24,9 +26,9 @@ def shed_and_restore(site: Site, shed_kw: float = 4.5) -> dict:
 def test_with_every_tenth_request_lost_each_event_begins(site: Site) -> None:
     """Nine of twenty were refused at once, and others lacked a circuit."""
     site.panel.fault("lost", every=10)
-    acks = [shed_and_restore(site) for _ in range(EVENTS)]
-    assert [ack["status"] for ack in acks] == ["accepted"] * EVENTS
-    assert all("heater1" in {c["id"] for c in ack["circuits_curtailed"]} for ack in acks)
+    for _ in range(EVENTS):
+        ack = shed_and_restore(site, shed_kw=7.5)
+        assert {c["id"] for c in ack["circuits_curtailed"]} == {"heater1", "dryer1"}, ack
 
 
 def test_an_absurd_reading_is_named_in_an_alert_that_ends_and_is_not_used(site: Site) -> None:

@@ -12,7 +12,8 @@ import gevent
 import pytest
 from gevent import socket, subprocess
 
-from tests.platform.site import ROOT, VEN, Site, process, wait_for
+from tests.platform.site import DEVICE, ROOT, VEN, Site, process, wait_for
+from VenAgent.baseline.settlement import LEAST_SAMPLES
 
 
 class Browser:
@@ -72,6 +73,20 @@ def circuit(name: str) -> str:
     return f"#circuits tr:has([role=switch][aria-label='{name}'])"
 
 
+def wait_for_readings(site: Site, count: int) -> None:
+    """So many publications of the driver more, each of which the agent has."""
+    heard: list[str] = []
+    pubsub = site.volttron.dynamic_agent.vip.pubsub
+    pubsub.subscribe(
+        "pubsub", f"devices/{DEVICE}/all", lambda *message: heard.append(message[3])
+    ).get(timeout=5)
+    try:
+        wait_for(lambda: len(heard) >= count, f"{count} readings")
+    finally:
+        pubsub.unsubscribe("pubsub", f"devices/{DEVICE}/all", None).get(timeout=5)
+    site.status()  # on the same way to the agent, after them
+
+
 def test_an_event_is_triggered_seen_to_begin_and_restored(site: Site, browser: Browser) -> None:
     browser.visit(address(site))
     browser.see("#power", "22.6")
@@ -92,6 +107,7 @@ def test_an_event_is_triggered_seen_to_begin_and_restored(site: Site, browser: B
     assert site.open_contactors() == {"heater1"}
     assert site.limits()["ev1"] < 100
     browser.picture("real-event")
+    wait_for_readings(site, LEAST_SAMPLES + 1)  # or the record says that it was not measured
     browser.click("#restore")
     browser.see("#next", "No event is running.")
     browser.see("#events tr", "Completed")
