@@ -182,6 +182,8 @@ class Arbitration:
         due = self.queue.due(now)
         if due is None or self.stopping:
             return effects
+        effects += self.execution.make_way(now)
+        effects += self._after_the_last(now)
         running = self.running
         if running is None:
             return effects + self._begin(due, now)

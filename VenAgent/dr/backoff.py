@@ -13,8 +13,11 @@ class Backoff:
 
     due_ts: float | None = None
     tries: int = 0
+    first_ts: float | None = None
+    """When it failed first."""
 
     def failed(self, now: float) -> None:
+        self.first_ts = now if self.first_ts is None else self.first_ts
         self.due_ts = now + RETRY_SEC[min(self.tries, len(RETRY_SEC) - 1)]
         self.tries += 1
 
@@ -22,3 +25,5 @@ class Backoff:
         """The clock was set by `step_sec`."""
         if self.due_ts is not None:
             self.due_ts += step_sec
+        if self.first_ts is not None:
+            self.first_ts += step_sec

@@ -109,6 +109,11 @@ class EventCompletion:
             return effects + self._restoration.due(event, now)
         return effects + self._complete(event, now)
 
+    def make_way(self, event: Event, now: float) -> Effects:
+        """Another event waits: circuits that failed often enough do not hold it up any longer."""
+        effects = self._restoration.make_way(event, now)
+        return effects if event.held() else effects + self._complete(event, now)
+
     def takes_long(self, now: float) -> bool:
         """Whether the restoration has some time to go."""
         return self._restoration.takes_long(now)

@@ -286,6 +286,13 @@ class EventExecution:
             return []
         return self._after(self._completion.restored(event, failures, now, reading))
 
+    def make_way(self, now: float) -> Effects:
+        """Another event waits for the one that is being restored."""
+        event = self.event
+        if event is None or event.state is not EventState.RESTORING or not event.held():
+            return []
+        return self._after(self._completion.make_way(event, now))
+
     def _end(self, event: Event, now: float) -> Effects:
         self._stop_work()
         return self._after(self._completion.begin(event, now))

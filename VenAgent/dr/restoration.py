@@ -30,7 +30,9 @@ RAMP_STEP_SEC = 5.0
 PROGRESS_SEC = 10.0
 """Between two acks of how far a restoration is; one that takes less has none."""
 TRIES_IN_EVENT = 3
-"""So often a circuit that does not go back is tried before the event ends without it."""
+"""So often a circuit that does not go back is tried at least before the event ends without it. It
+is also tried for as long as all circuits may take to go back: after a power cut a driver needs 20 s
+to be there. Only another event, whose time has come, does not wait for so long."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,8 @@ class _RestorationSchedule:
     def shift(self, step_sec: float) -> None:
         """The clock was set by `step_sec`: the pauses stay as long as they were."""
         self.steps = [replace(step, due_ts=step.due_ts + step_sec) for step in self.steps]
+        for tried in self._tries.values():
+            tried.shift(step_sec)
 
     def repeat(self, steps: Iterable[_RestorationStep], now: float) -> None:
         """These were written, and no report came."""
@@ -133,12 +137,23 @@ class _RestorationSchedule:
         tried = self._tries.get(circuit_id)
         return 0 if tried is None else tried.tries
 
-    def failed(self, circuit: ShedCircuit, now: float) -> None:
-        """Again later, further and further apart, and then the whole step: no ramp any more."""
+    def has_tried(self, circuit_id: str, for_sec: float, now: float) -> bool:
+        """Whether it failed often enough, and for so long."""
+        tried = self._tries.get(circuit_id)
+        if tried is None or tried.first_ts is None or tried.tries < TRIES_IN_EVENT:
+            return False
+        return now - tried.first_ts >= for_sec
+
+    def failed(self, circuit: ShedCircuit, for_sec: float, now: float) -> None:
+        """Again later, further and further apart, and then the whole step: no ramp any more. Once
+        more in any case when it has been tried `for_sec`."""
         retry = self._tries.setdefault(circuit.circuit_id, Backoff())
         retry.failed(now)
+        due_ts, last_ts = retry.due_ts or now, (retry.first_ts or now) + for_sec
+        if now < last_ts < due_ts:
+            due_ts = last_ts
         self.steps = [step for step in self.steps if step.circuit_id != circuit.circuit_id]
-        self.steps.append(_whole_step(circuit, retry.due_ts or now))
+        self.steps.append(_whole_step(circuit, due_ts))
 
 
 def _whole_step(circuit: ShedCircuit, due_ts: float) -> _RestorationStep:
@@ -283,7 +298,12 @@ class Restoration:
                 continue
             alerts += self._step_ended(event, circuit, step, failures, now, reading)
         acks = self._acks(event, now)
-        return [*self._leave(event, now), *acks, *alerts]
+        left = self._leave(event, self._site.policy.restore_within_sec, now)
+        return [*left, *acks, *alerts]
+
+    def make_way(self, event: Event, now: float) -> Effects:
+        """Another event waits: circuits that failed often enough do not hold it up any longer."""
+        return [] if self._under_way else self._leave(event, 0.0, now)
 
     def _step_ended(
         self,
@@ -301,7 +321,7 @@ class Restoration:
         is_back = failure is None and (step.last or is_back)
         event.put([circuit.restore_ended(failure, is_back=is_back)])
         if failure is not None:
-            self._schedule.failed(circuit, now)
+            self._schedule.failed(circuit, self._site.policy.restore_within_sec, now)
             message = f"{circuit.circuit_id} could not be put back yet: {failure}"
             return [
                 RaiseAlertEffect(
@@ -317,15 +337,16 @@ class Restoration:
         self._site.cycling_limits.note_restored(circuit.circuit_id, now)
         return [RaiseAlertEffect("restore.failed", None, circuit.circuit_id)]
 
-    def _leave(self, event: Event, now: float) -> Effects:
-        """Once all others are back, the event ends without those that failed often enough."""
+    def _leave(self, event: Event, for_sec: float, now: float) -> Effects:
+        """Once all others are back, the event ends without those that failed often enough, and for
+        so long."""
         held = event.held()
-        if not held or any(
-            self._schedule.tries(c.circuit_id) < TRIES_IN_EVENT or c.switching for c in held
-        ):
+        tried = (self._schedule.has_tried(c.circuit_id, for_sec, now) for c in held)
+        if not held or not all(tried) or any(c.switching for c in held):
             return []
         event.put(circuit.left_unrestored() for circuit in held)
-        return self._site.unrestored.take(held, TRIES_IN_EVENT, now)
+        tries = max(self._schedule.tries(c.circuit_id) for c in held)
+        return self._site.unrestored.take(held, tries, now)
 
     def _acks(self, event: Event, now: float) -> Effects:
         """Who ended the event hears at once of a circuit that does not go back."""

@@ -12,7 +12,7 @@ from VenAgent.dr.policy import Policy
 def event_with_a_dead_circuit(house: House) -> None:
     send_event(house, 7.5, duration_sec=60.0)
     house.broken = {"heater1"}
-    house.wait(90.0)
+    house.wait(125.0)
 
 
 def test_a_circuit_that_does_not_go_back_keeps_itself_and_not_the_site(house: House) -> None:
@@ -27,6 +27,31 @@ def test_a_circuit_that_does_not_go_back_keeps_itself_and_not_the_site(house: Ho
     assert house.replies_to("c2") == ["accepted"]
     held = {circuit.circuit_id for circuit in house.engine.running.circuits}
     assert "heater1" not in held
+
+
+def test_a_driver_that_needs_a_while_after_a_power_cut_is_waited_for(house: House) -> None:
+    """`completed` means that the circuits are back: none is given up within the time that all may
+    take to go back."""
+    send_event(house, 7.5, duration_sec=60.0)
+    house.broken = {"heater1", "dryer1"}
+    house.wait(60.0 + 25.0)
+    assert house.engine.running is not None
+    assert "completed" not in house.statuses()
+    house.broken = set()
+    house.wait(35.0)
+    assert house.opened() == set()
+    assert "reason_code" not in house.last("completed")
+    assert house.alerts == {}
+
+
+def test_another_event_waits_for_a_dead_circuit_for_some_tries_only(house: House) -> None:
+    send_event(house, 7.5, duration_sec=60.0)
+    send_event(house, 3.0, event_id="e2", correlationId="c2", start_ts=house.now + 65.0)
+    house.broken = {"heater1"}
+    house.wait(60.0 + 10.0)
+    assert house.last("completed")["reason_code"] == "restore_failed"
+    assert house.engine.running is not None
+    assert house.engine.running.event_id == "e2"
 
 
 @pytest.mark.parametrize("restarted", [False, True])
