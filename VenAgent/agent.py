@@ -29,7 +29,7 @@ from VenAgent.volttron_compat import (
 
 try:
     from VenAgent.config import AgentConfig, ConfigError
-    from VenAgent.health import AgentHealth
+    from VenAgent.health import SiteHealth
     from VenAgent.ven import Ven
 
     missing_package: str | None = None
@@ -55,7 +55,7 @@ class VenAgent(Agent):
         self._ven: Ven | None = None
         self._pending: AgentConfig | None = None
         """The configuration to begin with, when that did not succeed."""
-        self._health = AgentHealth()
+        self._health = SiteHealth()
         self._started = time.monotonic()
         self._default = load_config(config_path) if config_path else {}
         self.vip.config.set_default("config", self._default)

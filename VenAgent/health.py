@@ -105,7 +105,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 @dataclass
-class AgentHealth:
+class SiteHealth:
     """What is known to be wrong, and what was last shown: (status, sentence)."""
 
     config_error: str | None = None

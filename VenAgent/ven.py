@@ -31,7 +31,7 @@ from VenAgent.reporting.active_alerts import ActiveAlerts
 from VenAgent.reporting.bus_publisher import BusPublisher
 from VenAgent.reporting.page_view import PageView
 from VenAgent.reporting.reporter import Reporter
-from VenAgent.reporting.status import CloudStatus, SiteStatus
+from VenAgent.reporting.site_status import SiteCloudStatus, SiteStatus
 from VenAgent.runtime.effect_executor import EffectExecutor
 from VenAgent.runtime.inbound_router import InboundRouter
 from VenAgent.runtime.recovery import recover_from_journal, recover_without_journal
@@ -42,8 +42,8 @@ from VenAgent.site.building import Building
 from VenAgent.storage.ended_events import EndedEvents
 from VenAgent.storage.journal import Journal
 from VenAgent.storage.power_history import PowerHistory
-from VenAgent.volttron_compat import volttron_data_dir, volttron_dir_outside
-from VenAgent.web.page_server import PageServer, page_server_lets_event_go_first
+from VenAgent.volttron_compat import volttron_compat_data_dir, volttron_compat_dir_outside
+from VenAgent.web.page_server import PageServer, page_server_yields_to_event
 
 _log = logging.getLogger(__name__)
 
@@ -71,14 +71,14 @@ class Ven:
         self._pubsub = agent.vip.pubsub
         self._boot_id = uuid.uuid4().hex
         self._online_since = 0.0
-        data, now = volttron_data_dir(agent), time.time()
+        data, now = volttron_compat_data_dir(agent), time.time()
 
         # ---- what is kept on the disk
         self._outbox = Outbox(
             data / "outbox.sqlite", synced=True, first_seq=unused_outbox_file_seq()
         )
         self._journal, self._journal_damage = Journal.open(data / "journal.sqlite", now)
-        self._ended = EndedEvents(volttron_dir_outside(agent) / "ended-events.jsonl")
+        self._ended = EndedEvents(volttron_compat_dir_outside(agent) / "ended-events.jsonl")
         self._history = PowerHistory(
             data / "history.sqlite",
             now,
@@ -156,7 +156,7 @@ class Ven:
             health,
             data,
             self._history,
-            pause=lambda: page_server_lets_event_go_first(self._is_at_work),
+            pause=lambda: page_server_yields_to_event(self._is_at_work),
         )
         self._page_server = PageServer(self._page_view, on_change, self._is_at_work)
         self._begin(config)
@@ -342,8 +342,8 @@ class Ven:
 
     # ---- how it stands -------------------------------------------------------------------
 
-    def _cloud_status(self) -> CloudStatus:
-        return CloudStatus(
+    def _cloud_status(self) -> SiteCloudStatus:
+        return SiteCloudStatus(
             link=self._cloud.state,
             host=self.config.broker.host,
             port=self.config.broker.port,

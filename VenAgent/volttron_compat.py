@@ -92,9 +92,9 @@ __all__ = [
     "raise_volttron_alert",
     "run_volttron_agent",
     "setup_logging",
-    "volttron_data_dir",
-    "volttron_device_points",
-    "volttron_dir_outside",
+    "volttron_compat_data_dir",
+    "volttron_compat_device_points",
+    "volttron_compat_dir_outside",
     "volttron_schedule_outcome",
 ]
 
@@ -206,7 +206,7 @@ def volttron_schedule_outcome(answer: Any) -> Mapping[str, Any] | None:
     return None
 
 
-def volttron_device_points(device: str, answer: Any) -> dict[str, Any] | None:
+def volttron_compat_device_points(device: str, answer: Any) -> dict[str, Any] | None:
     """The answer to scrape_all as `{point: value}`; 11 names each point by its full topic.
 
     None if it is no set of points.
@@ -243,7 +243,7 @@ def raise_volttron_alert(agent: Any, key: str, text: str, *, is_over: bool) -> N
     agent.vip.health.send_alert(key, Status.build(STATUS_GOOD if is_over else STATUS_BAD, text))
 
 
-def volttron_data_dir(agent: Any) -> Path:
+def volttron_compat_data_dir(agent: Any) -> Path:
     """The folder that survives the agent's reinstallation; made when it is not there.
 
     The platform starts an agent in its own folder: 10 and 11 keep `data/` in it over a reinstall,
@@ -255,10 +255,10 @@ def volttron_data_dir(agent: Any) -> Path:
     for candidate in (here / "data", *sorted(here.glob("*.agent-data"))):
         if os.environ.get("_LAUNCHED_BY_PLATFORM") and candidate.is_dir():
             return candidate
-    return volttron_dir_outside(agent)
+    return volttron_compat_dir_outside(agent)
 
 
-def volttron_dir_outside(agent: Any) -> Path:
+def volttron_compat_dir_outside(agent: Any) -> Path:
     """A folder of this agent below VOLTTRON_HOME that no installation copies or removes; made when
     it is not there."""
     home = Path(os.environ.get("VOLTTRON_HOME", "~/.volttron")).expanduser()

@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.common import machine, quantile
+from VenAgent.baseline.baseline_methods import METHODS, baseline_by_method
 from VenAgent.baseline.intervals import DAY_SEC, INTERVAL_SEC, IntervalHistory
-from VenAgent.baseline.methods import METHODS, baseline_by_method
 from VenAgent.baseline.recent_power import RecentPower
 from VenAgent.baseline.site_calendar import SiteCalendar
 from VenAgent.storage.power_history import KEPT_DAYS, PowerHistory

@@ -32,7 +32,7 @@ from ops.host import site_settings as settings
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.host.site_settings import SiteSettings
-from simulator.panel_control import PanelControl
+from simulator.simulated_panel_control import SimulatedPanelControl
 
 ROUND = 10
 """Events, bare schedules and bare Modbus rounds are done in turns of so many."""
@@ -47,7 +47,9 @@ class Bench:
         self.paths = paths
         self.settings = started
         self.agent = started.agent()
-        self.panel = PanelControl(started.port("VEN_PANEL_CONTROL_PORT", PANEL_CONTROL_PORT))
+        self.panel = SimulatedPanelControl(
+            started.port("VEN_PANEL_CONTROL_PORT", PANEL_CONTROL_PORT)
+        )
         self.points = [circuit.switch_point or "" for circuit in self.agent.circuits]
         self._count = 0
 

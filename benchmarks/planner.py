@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.common import machine, quantile
-from VenAgent.dr.circuit_selection import circuit_candidates, select_circuits
+from VenAgent.dr.circuit_selection import circuit_selection_candidates, select_circuits
 from VenAgent.dr.panel import (
     Panel,
     PanelCircuit,
@@ -65,7 +65,7 @@ def main() -> None:
     """Print the table."""
     random.seed(7)
     panel, reading = panel_of(CIRCUITS)
-    total_kw = sum(c.max_shed_kw for c in circuit_candidates(panel, reading))
+    total_kw = sum(c.max_shed_kw for c in circuit_selection_candidates(panel, reading))
     table = Table(title=f"A plan on {CIRCUITS} circuits, {ROUNDS} rounds, ms ({machine()})")
     for heading in ("request", "p50", "p99", "p50 / floor", "to reach"):
         table.add_column(heading, justify="right")
@@ -80,7 +80,7 @@ def main() -> None:
         times = [
             milliseconds(
                 lambda share=share: select_circuits(
-                    circuit_candidates(panel, reading), share * total_kw
+                    circuit_selection_candidates(panel, reading), share * total_kw
                 )
             )
             for _ in range(ROUNDS)

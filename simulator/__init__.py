@@ -8,6 +8,6 @@ Run it with ``python -m simulator`` or ``python -m simulator.bacnet``. The way o
 
 Only the servers and the control port do I/O; only ``moment.py`` reads a clock. Each library is in
 one place: pymodbus in ``modbus_server.py``, bacpypes in ``bacnet_server.py`` and
-``bacnet_objects.py``. ``panel_control.py``, the client of the control port, needs the standard
-library alone.
+``bacnet_objects.py``. ``simulated_panel_control.py``, the client of the control port, needs the
+standard library alone.
 """

@@ -21,7 +21,7 @@ from typing import Any
 from simulator.appliance_loads import HOUR_SEC
 from simulator.device_point import DevicePointType
 from simulator.register_table import RegisterTable
-from simulator.site_equipment import EquipmentPoint, EquipmentSetting
+from simulator.site_equipment import SiteEquipmentPoint, SiteEquipmentSetting
 
 
 class BatteryStorage:
@@ -89,25 +89,25 @@ class BatteryStorage:
         self.setpoint_kw = setpoint_kw
 
     @property
-    def points(self) -> Sequence[EquipmentPoint]:
+    def points(self) -> Sequence[SiteEquipmentPoint]:
         """Its values, on the wire."""
         table, kind = RegisterTable.INPUT, DevicePointType.FLOAT32
         return (
-            EquipmentPoint("power_kw", table, 0, kind, "kilowatts", lambda: self.power_kw),
-            EquipmentPoint("soc_percent", table, 2, kind, "percent", lambda: self.soc_percent),
-            EquipmentPoint(
+            SiteEquipmentPoint("power_kw", table, 0, kind, "kilowatts", lambda: self.power_kw),
+            SiteEquipmentPoint("soc_percent", table, 2, kind, "percent", lambda: self.soc_percent),
+            SiteEquipmentPoint(
                 *("most_charge_kw", table, 4, kind, "kilowatts"), read=lambda: self.most_charge_kw
             ),
-            EquipmentPoint(
+            SiteEquipmentPoint(
                 *("most_discharge_kw", table, 6, kind, "kilowatts"),
                 read=lambda: self.most_discharge_kw,
             ),
-            EquipmentPoint(
+            SiteEquipmentPoint(
                 *("setpoint_kw", RegisterTable.HOLDING, 0, kind, "kilowatts"),
                 read=lambda: self.setpoint_kw,
                 write=self.set_setpoint,
             ),
-            EquipmentPoint(
+            SiteEquipmentPoint(
                 *("remote", RegisterTable.COIL, 0, DevicePointType.COIL, "noUnits"),
                 read=lambda: float(self.remote),
                 write=self._set_remote,
@@ -115,11 +115,11 @@ class BatteryStorage:
         )
 
     @property
-    def settings(self) -> Mapping[str, EquipmentSetting]:
+    def settings(self) -> Mapping[str, SiteEquipmentSetting]:
         """What is in it, and its own programme."""
         return {
-            "soc_percent": EquipmentSetting(self._set_soc, 0.0, 100.0),
-            "own_kw": EquipmentSetting(self._set_own, -self.MOST_KW, self.MOST_KW),
+            "soc_percent": SiteEquipmentSetting(self._set_soc, 0.0, 100.0),
+            "own_kw": SiteEquipmentSetting(self._set_own, -self.MOST_KW, self.MOST_KW),
         }
 
     def state(self) -> dict[str, Any]:

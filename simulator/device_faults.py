@@ -13,7 +13,7 @@ RegisterSpot = tuple[RegisterTable, int]
 
 
 @dataclass
-class FalseReadingFault:
+class DeviceFaultFalseReading:
     """Words that a register shows in place of its own; `times_left` readings long, or always."""
 
     table: RegisterTable
@@ -37,7 +37,7 @@ class DeviceFaults:
     illegal: set[RegisterSpot] = field(default_factory=set)
     """Can be read, but a write is refused with exception 2."""
     illegal_on_read: set[RegisterSpot] = field(default_factory=set)
-    false_readings: list[FalseReadingFault] = field(default_factory=list)
+    false_readings: list[DeviceFaultFalseReading] = field(default_factory=list)
     frozen_words: dict[int, int] | None = None
     refused: bool = False
     lost_every: int = 0

@@ -10,7 +10,7 @@ from simulator.device_point import DevicePoint
 from simulator.moment import Moment
 from simulator.register_table import ILLEGAL_ADDRESS, ILLEGAL_VALUE, RegisterError, RegisterTable
 from simulator.simulated_panel import SimulatedPanel
-from simulator.site_equipment import EquipmentPoint, SiteEquipment
+from simulator.site_equipment import SiteEquipment, SiteEquipmentPoint
 
 _Write = Callable[[float], None]
 _INSTANCES_PER_UNIT = 100
@@ -26,7 +26,7 @@ class EquipmentRegisters:
         self._panel = panel
         panel.equipment.append(equipment)
         count_by_table = dict.fromkeys(RegisterTable, 0)
-        self._bound: list[tuple[DevicePoint, EquipmentPoint]] = []
+        self._bound: list[tuple[DevicePoint, SiteEquipmentPoint]] = []
         for each in equipment.points:
             instance = _INSTANCES_PER_UNIT * unit + count_by_table[each.table]
             count_by_table[each.table] += 1
@@ -89,7 +89,7 @@ class EquipmentRegisters:
 
     def _written(
         self, table: RegisterTable, address: int, values: Sequence[int]
-    ) -> list[tuple[EquipmentPoint, _Write, float]]:
+    ) -> list[tuple[SiteEquipmentPoint, _Write, float]]:
         """Which points a request writes: whole ones, and nothing between them."""
         by_address = {
             point.address: (point, bound, bound.write)
@@ -134,7 +134,7 @@ class EquipmentRegisters:
         """Nothing to clear."""
 
 
-def _device_point(point: EquipmentPoint, unit: int, instance: int) -> DevicePoint:
+def _device_point(point: SiteEquipmentPoint, unit: int, instance: int) -> DevicePoint:
     return DevicePoint(
         name=f"{point.name}_{unit}",
         table=point.table,

@@ -22,7 +22,7 @@ from typing import Any
 from simulator.appliance_loads import HOUR_SEC
 from simulator.device_point import DevicePointType
 from simulator.register_table import RegisterTable
-from simulator.site_equipment import EquipmentPoint, EquipmentSetting
+from simulator.site_equipment import SiteEquipmentPoint, SiteEquipmentSetting
 
 NO_CAR, CONNECTED, CHARGING = 0, 1, 2
 
@@ -92,34 +92,34 @@ class EvCharger:
         self.phases = int(phases)
 
     @property
-    def points(self) -> Sequence[EquipmentPoint]:
+    def points(self) -> Sequence[SiteEquipmentPoint]:
         """Its values, on the wire."""
         table, real, word = RegisterTable.INPUT, DevicePointType.FLOAT32, DevicePointType.UINT16
         return (
-            EquipmentPoint("power_kw", table, 0, real, "kilowatts", lambda: self.power_kw),
-            EquipmentPoint(
+            SiteEquipmentPoint("power_kw", table, 0, real, "kilowatts", lambda: self.power_kw),
+            SiteEquipmentPoint(
                 *("session_kwh", table, 2, real, "kilowattHours"), read=lambda: self.session_kwh
             ),
-            EquipmentPoint(
+            SiteEquipmentPoint(
                 *("wanted_kwh", table, 4, real, "kilowattHours"), read=lambda: self.wanted_kwh
             ),
-            EquipmentPoint("status", table, 6, word, "noUnits", lambda: float(self.status)),
-            EquipmentPoint("l1_amps", table, 7, word, "amperes", lambda: self.phase_amps[0]),
-            EquipmentPoint("l2_amps", table, 8, word, "amperes", lambda: self.phase_amps[1]),
-            EquipmentPoint("l3_amps", table, 9, word, "amperes", lambda: self.phase_amps[2]),
-            EquipmentPoint(
+            SiteEquipmentPoint("status", table, 6, word, "noUnits", lambda: float(self.status)),
+            SiteEquipmentPoint("l1_amps", table, 7, word, "amperes", lambda: self.phase_amps[0]),
+            SiteEquipmentPoint("l2_amps", table, 8, word, "amperes", lambda: self.phase_amps[1]),
+            SiteEquipmentPoint("l3_amps", table, 9, word, "amperes", lambda: self.phase_amps[2]),
+            SiteEquipmentPoint(
                 *("most_amps", RegisterTable.HOLDING, 0, word, "amperes"),
                 read=lambda: float(self.most_amps),
                 write=self.set_most_amps,
                 relinquish_default=float(self.MOST_AMPS),
             ),
-            EquipmentPoint(
+            SiteEquipmentPoint(
                 *("phases", RegisterTable.HOLDING, 1, word, "noUnits"),
                 read=lambda: float(self.phases),
                 write=self.set_phases,
                 relinquish_default=float(self.PHASES),
             ),
-            EquipmentPoint(
+            SiteEquipmentPoint(
                 *("allowed", RegisterTable.COIL, 0, DevicePointType.COIL, "noUnits"),
                 read=lambda: float(self.allowed),
                 write=self._set_allowed,
@@ -128,11 +128,11 @@ class EvCharger:
         )
 
     @property
-    def settings(self) -> Mapping[str, EquipmentSetting]:
+    def settings(self) -> Mapping[str, SiteEquipmentSetting]:
         """The car."""
         return {
-            "plugged": EquipmentSetting(self._set_plugged, 0.0, 1.0),
-            "wanted_kwh": EquipmentSetting(self._set_wanted, 0.0, 200.0),
+            "plugged": SiteEquipmentSetting(self._set_plugged, 0.0, 1.0),
+            "wanted_kwh": SiteEquipmentSetting(self._set_wanted, 0.0, 200.0),
         }
 
     def state(self) -> dict[str, Any]:

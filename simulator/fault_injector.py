@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable, Mapping
 
 from simulator.control_request import ControlRequest, ControlRequestError
-from simulator.device_faults import FalseReadingFault
+from simulator.device_faults import DeviceFaultFalseReading
 from simulator.device_server import DeviceServer
 from simulator.faulty_registers import FaultyRegisters
 from simulator.gateway_limits import GatewayLimits
@@ -115,7 +115,7 @@ class FaultInjector:
         times = None
         if request.fields.get("times") is not None:
             times = request.whole("times", 1, 1_000_000)
-        device.faults.false_readings.append(FalseReadingFault(table, address, words, times))
+        device.faults.false_readings.append(DeviceFaultFalseReading(table, address, words, times))
 
     def _frozen_meter(self, request: ControlRequest, unit: int, moment: Moment) -> None:
         self._device(unit).freeze_meter(moment)

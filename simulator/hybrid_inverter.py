@@ -23,7 +23,7 @@ from typing import Any
 from simulator.battery_storage import BatteryStorage
 from simulator.device_point import DevicePointType
 from simulator.register_table import RegisterTable
-from simulator.site_equipment import EquipmentPoint, EquipmentSetting
+from simulator.site_equipment import SiteEquipmentPoint, SiteEquipmentSetting
 
 NOT_IMPLEMENTED = 0x8000
 _BASE = 40_000
@@ -75,20 +75,20 @@ class HybridInverter:
         self._command()
 
     @property
-    def points(self) -> Sequence[EquipmentPoint]:
+    def points(self) -> Sequence[SiteEquipmentPoint]:
         """All registers, in the order of their addresses."""
         return tuple(self._registers())
 
     @property
-    def settings(self) -> Mapping[str, EquipmentSetting]:
+    def settings(self) -> Mapping[str, SiteEquipmentSetting]:
         """The sun, what is in the battery, and the exponent of the power."""
         return {
-            "roof_kw": EquipmentSetting(self._set_roof, 0.0, 20.0),
-            "soc_percent": EquipmentSetting(self._set_soc, 0.0, 100.0),
-            "own_kw": EquipmentSetting(
+            "roof_kw": SiteEquipmentSetting(self._set_roof, 0.0, 20.0),
+            "soc_percent": SiteEquipmentSetting(self._set_soc, 0.0, 100.0),
+            "own_kw": SiteEquipmentSetting(
                 self._set_own, -BatteryStorage.MOST_KW, BatteryStorage.MOST_KW
             ),
-            "power_scale": EquipmentSetting(self._set_power_scale, -2.0, 3.0),
+            "power_scale": SiteEquipmentSetting(self._set_power_scale, -2.0, 3.0),
         }
 
     def state(self) -> dict[str, Any]:
@@ -129,7 +129,7 @@ class HybridInverter:
 
     # -- registers
 
-    def _registers(self) -> Iterator[EquipmentPoint]:
+    def _registers(self) -> Iterator[SiteEquipmentPoint]:
         known = self._known()
         address = _BASE
         for word in (0x5375, 0x6E53):  # "SunS"
@@ -255,5 +255,7 @@ def _word(
     read: Callable[[], float],
     point_type: DevicePointType = DevicePointType.UINT16,
     write: Callable[[float], None] | None = None,
-) -> EquipmentPoint:
-    return EquipmentPoint(name, RegisterTable.HOLDING, address, point_type, "noUnits", read, write)
+) -> SiteEquipmentPoint:
+    return SiteEquipmentPoint(
+        name, RegisterTable.HOLDING, address, point_type, "noUnits", read, write
+    )

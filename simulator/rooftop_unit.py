@@ -20,7 +20,7 @@ from typing import Any
 from simulator.appliance_loads import HOUR_SEC, ApplianceNoise
 from simulator.device_point import DevicePointType
 from simulator.register_table import RegisterTable
-from simulator.site_equipment import EquipmentPoint, EquipmentSetting
+from simulator.site_equipment import SiteEquipmentPoint, SiteEquipmentSetting
 
 DEFAULT_SETPOINT_C = 23.0
 LOWEST_SETPOINT_C, HIGHEST_SETPOINT_C = 16.0, 32.0
@@ -98,24 +98,26 @@ class RooftopUnit:
         self.setpoint_c = setpoint_c
 
     @property
-    def points(self) -> Sequence[EquipmentPoint]:
+    def points(self) -> Sequence[SiteEquipmentPoint]:
         """Its values, on the wire."""
         table, kind = RegisterTable.INPUT, DevicePointType.FLOAT32
         return (
-            EquipmentPoint("zone_c", table, 0, kind, "degreesCelsius", lambda: self.zone_c),
-            EquipmentPoint("power_kw", table, 2, kind, "kilowatts", lambda: self.power_kw),
-            EquipmentPoint("outdoor_c", table, 4, kind, "degreesCelsius", lambda: self.outdoor_c),
-            EquipmentPoint(
+            SiteEquipmentPoint("zone_c", table, 0, kind, "degreesCelsius", lambda: self.zone_c),
+            SiteEquipmentPoint("power_kw", table, 2, kind, "kilowatts", lambda: self.power_kw),
+            SiteEquipmentPoint(
+                "outdoor_c", table, 4, kind, "degreesCelsius", lambda: self.outdoor_c
+            ),
+            SiteEquipmentPoint(
                 *("cooling_percent", table, 6, kind, "percent"),
                 read=lambda: 100.0 * self.cooling,
             ),
-            EquipmentPoint(
+            SiteEquipmentPoint(
                 *("cooling_setpoint_c", RegisterTable.HOLDING, 0, kind, "degreesCelsius"),
                 read=lambda: self.setpoint_c,
                 write=self.set_setpoint,
                 relinquish_default=DEFAULT_SETPOINT_C,
             ),
-            EquipmentPoint(
+            SiteEquipmentPoint(
                 *("may_run", RegisterTable.COIL, 0, DevicePointType.COIL, "noUnits"),
                 read=lambda: float(self.may_run),
                 write=self._set_may_run,
@@ -124,11 +126,11 @@ class RooftopUnit:
         )
 
     @property
-    def settings(self) -> Mapping[str, EquipmentSetting]:
+    def settings(self) -> Mapping[str, SiteEquipmentSetting]:
         """The weather and the room."""
         return {
-            "outdoor_c": EquipmentSetting(self._set_outdoor, -40.0, 60.0),
-            "zone_c": EquipmentSetting(self._set_zone, -10.0, 60.0),
+            "outdoor_c": SiteEquipmentSetting(self._set_outdoor, -40.0, 60.0),
+            "zone_c": SiteEquipmentSetting(self._set_zone, -10.0, 60.0),
         }
 
     def state(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from simulator.register_table import RegisterTable
 
 
 @dataclass(frozen=True)
-class EquipmentPoint:
+class SiteEquipmentPoint:
     """One value of a piece of equipment, and how it is had and changed."""
 
     name: str
@@ -27,7 +27,7 @@ class EquipmentPoint:
 
 
 @dataclass(frozen=True)
-class EquipmentSetting:
+class SiteEquipmentSetting:
     """Something around the equipment that a test may change: the weather, the car."""
 
     write: Callable[[float], None]
@@ -47,11 +47,11 @@ class SiteEquipment(Protocol):
         """What it draws now in kW; negative when it feeds in."""
 
     @property
-    def points(self) -> Sequence[EquipmentPoint]:
+    def points(self) -> Sequence[SiteEquipmentPoint]:
         """Its values, on the wire."""
 
     @property
-    def settings(self) -> Mapping[str, EquipmentSetting]:
+    def settings(self) -> Mapping[str, SiteEquipmentSetting]:
         """What a test may change around it."""
 
     def step(self, duration_sec: float) -> None:

@@ -17,7 +17,7 @@ class Baseline:
     samples: int
     """How many readings, or with the day-matching methods how many days, it is the mean of."""
     rrmse_percent: float | None = None
-    """How far the method was off on the last days (`day_matching.rrmse_of_day_matching`)."""
+    """How far the method was off on the last days (`day_matching.day_matching_rrmse`)."""
     note: str | None = None
     """What a person should know of it: another method in place of the one asked for, and why."""
     profile: tuple[tuple[int, float], ...] = ()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
-from VenAgent.baseline.intervals import DAY_SEC, INTERVAL_SEC, IntervalHistory, interval_of
+from VenAgent.baseline.intervals import DAY_SEC, INTERVAL_SEC, IntervalHistory, interval_start_of
 from VenAgent.baseline.site_calendar import CalendarDayType
 
 LOOK_BACK_DAYS = 45
@@ -61,7 +61,7 @@ class DaysToMatch:
     _days: dict[date, _Day | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        calendar, first = self.history.calendar, interval_of(self.start_ts)
+        calendar, first = self.history.calendar, interval_start_of(self.start_ts)
         end_ts = max(self.end_ts, self.start_ts + 1.0)
         self.starts = tuple(range(first, math.ceil(end_ts), INTERVAL_SEC))
         self.weights = tuple(
@@ -260,7 +260,7 @@ DAY_METHODS: Mapping[str, DayMatchingMethod] = {
 }
 
 
-def day_matching_rrmse_percent(
+def _rrmse_percent(
     days: DaysToMatch,
     kinds: frozenset[CalendarDayType],
     predict: Callable[[date, _Day], Sequence[float] | None],
@@ -288,21 +288,21 @@ def day_matching_rrmse_percent(
     return 100.0 * math.sqrt(squares / tried) / (drawn / tried)
 
 
-def rrmse_of_day_matching(method: DayMatchingMethod, days: DaysToMatch) -> float | None:
+def day_matching_rrmse(method: DayMatchingMethod, days: DaysToMatch) -> float | None:
     """The RRMSE of a day-matching method."""
 
     def predict(day: date, actual: _Day) -> Sequence[float] | None:
         prediction = method.predict(days, day, actual.window)
         return None if prediction is None else prediction.values
 
-    return day_matching_rrmse_percent(days, method.kind(days, days.date).alike, predict)
+    return _rrmse_percent(days, method.kind(days, days.date).alike, predict)
 
 
-def rrmse_of_unmatched_days(days: DaysToMatch) -> float | None:
+def day_matching_rrmse_of_recent_power(days: DaysToMatch) -> float | None:
     """The RRMSE of "as it was just before": the last whole interval stands for it."""
 
     def predict(_day: date, actual: _Day) -> Sequence[float] | None:
         return None if actual.before_kw is None else [actual.before_kw] * len(actual.values)
 
     kind = days.history.calendar.day_type(days.date)
-    return day_matching_rrmse_percent(days, frozenset({kind}), predict)
+    return _rrmse_percent(days, frozenset({kind}), predict)

@@ -41,6 +41,6 @@ class IntervalHistory:
         return tuple(sorted(self.touched))
 
 
-def interval_of(ts: float) -> int:
+def interval_start_of(ts: float) -> int:
     """The start of the interval that `ts` lies in."""
     return int(ts // INTERVAL_SEC) * INTERVAL_SEC

@@ -58,7 +58,7 @@ class RecentPower:
         recent = [(ts, kw) for ts, kw in self._samples if now - self.window_sec <= ts <= now]
         if not recent:
             return Baseline(present_kw, "present_power", 1)
-        return pre_event_baseline(
+        return recent_power_baseline(
             mean_kw=robust_recent_power_kw([kw for _, kw in recent]),
             samples=len(recent),
             span_sec=recent[-1][0] - recent[0][0],
@@ -79,7 +79,7 @@ def robust_recent_power_kw(values_kw: Sequence[float]) -> float:
     return math.fsum(kept) / len(kept)
 
 
-def pre_event_baseline(
+def recent_power_baseline(
     *, mean_kw: float, samples: int, span_sec: float, present_kw: float
 ) -> Baseline:
     """The mean of the minutes before the event, which its samples span by `span_sec`; with less

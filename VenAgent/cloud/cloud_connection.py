@@ -62,9 +62,9 @@ class CloudConnection:
     def _make_credentials(self, config: AgentConfig) -> Credentials | None:
         if config.broker.tls is None:
             return None
-        from VenAgent.cloud.tls.credentials import make_credentials  # its library takes 11 MB
+        from VenAgent.cloud.tls.credentials import make_tls_credentials  # its library takes 11 MB
 
-        return make_credentials(config.broker.tls, self._outbox_path.parent)
+        return make_tls_credentials(config.broker.tls, self._outbox_path.parent)
 
     def stop(self) -> None:
         """Send what can be sent, say offline, disconnect."""

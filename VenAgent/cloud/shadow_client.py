@@ -20,17 +20,17 @@ from VenAgent.cloud.outbox import OutboxMessage, OutboxRank
 from VenAgent.contract.json_codec import decode_json, encode_json
 from VenAgent.contract.message_refused import MessageRefused
 from VenAgent.contract.reasons import ReasonCode
-from VenAgent.contract.shadow import (
+from VenAgent.contract.shadow_document import (
     LEAST_REPORTED_BYTES,
     NAMED_BUDGET,
-    DesiredShadowItem,
-    DesiredShadowSection,
-    is_circuit_shadow,
-    read_desired_shadow,
-    reported_shadow_budget,
-    reported_shadow_refusals,
-    shadow_update,
-    split_reported_shadow,
+    ShadowDocumentSection,
+    ShadowDocumentWish,
+    is_circuit_shadow_document,
+    read_shadow_document,
+    shadow_document_budget,
+    shadow_document_refusals,
+    shadow_document_update,
+    split_shadow_document,
 )
 from VenAgent.contract.topics import Topics
 
@@ -52,7 +52,7 @@ class ShadowClientResponse:
     """What a message from the service calls for."""
 
     messages: tuple[OutboxMessage, ...] = ()
-    sections: tuple[DesiredShadowSection, ...] = ()
+    sections: tuple[ShadowDocumentSection, ...] = ()
     """To carry out; then `done`."""
     report: bool = False
     """The shadow is to be reported now, not with the next interval."""
@@ -80,7 +80,7 @@ class ShadowClient:
         self._topics = topics
         self.prefix = topics.shadow
         self._boot_id = boot_id[:16]
-        self.budget = reported_shadow_budget(circuit_ids)
+        self.budget = shadow_document_budget(circuit_ids)
         self._named_budget = NAMED_BUDGET
         self.rejected: Counter[str] = Counter()
         """Updates and gets that the service refused, by its code."""
@@ -105,7 +105,7 @@ class ShadowClient:
 
     def reconfigure(self, circuit_ids: Iterable[str]) -> None:
         """Another panel: its circuits decide how much may be reported in one document."""
-        self.budget = reported_shadow_budget(circuit_ids)
+        self.budget = shadow_document_budget(circuit_ids)
 
     @property
     def trouble(self) -> str | None:
@@ -135,13 +135,13 @@ class ShadowClient:
         if now < self._not_before:
             return messages
         refusals = [refusal for section in self._refused.values() for refusal in section]
-        state = {**reported, "refused": reported_shadow_refusals(refusals)}
-        totals, named = split_reported_shadow(state, self.budget, self._named_budget)
+        state = {**reported, "refused": shadow_document_refusals(refusals)}
+        totals, named = split_shadow_document(state, self.budget, self._named_budget)
         messages.append(self._update(totals))
         names = list(named)
         for name in self._in_turn(names):
             token = self._token(_PendingUpdate())
-            body = encode_json(shadow_update(named[name], token=token))
+            body = encode_json(shadow_document_update(named[name], token=token))
             messages.append(
                 OutboxMessage(self._topics.named_shadow_update(name), body, OutboxRank.STATE)
             )
@@ -157,7 +157,7 @@ class ShadowClient:
 
     def _update(self, reported: Mapping[str, Any]) -> OutboxMessage:
         cleared = dict(self._to_clear)
-        document = shadow_update(
+        document = shadow_document_update(
             reported,
             cleared=cleared,
             version=self._version if cleared else None,
@@ -231,7 +231,9 @@ class ShadowClient:
         if isinstance(shadows, list) and not self._named:
             # Of an earlier process: those that we do not use are deleted with the next report.
             # What another client put there must not lead us to other topics.
-            self._named = [name for name in shadows if is_circuit_shadow(name)][:TOKENS_KEPT]
+            self._named = [name for name in shadows if is_circuit_shadow_document(name)][
+                :TOKENS_KEPT
+            ]
         desired = state.get("desired")
         if not isinstance(desired, dict):
             self._to_clear.clear()
@@ -249,7 +251,7 @@ class ShadowClient:
     ) -> ShadowClientResponse:
         """The wishes that are new. One that was dealt with is cleared, not done again."""
         new, again = [], False
-        for section in read_desired_shadow(desired, metadata, version):
+        for section in read_shadow_document(desired, metadata, version):
             if self._marks.get(section.name) != section.mark:
                 self._marks[section.name] = section.mark
                 self._in_progress[section.mark] += 1
@@ -260,7 +262,7 @@ class ShadowClient:
                 again = True
         return ShadowClientResponse(sections=tuple(new), report=again)
 
-    def _told_apart(self, section: DesiredShadowSection, version: int) -> DesiredShadowSection:
+    def _told_apart(self, section: ShadowDocumentSection, version: int) -> ShadowDocumentSection:
         """The service's times are whole seconds: what is desired, withdrawn and desired again
         within one looks the same, but for the document's version."""
         again = section.mark in self._taken
@@ -272,7 +274,7 @@ class ShadowClient:
         return replace(section, correlation_id=f"{section.correlation_id}-{version}")
 
     def done(
-        self, section: DesiredShadowSection, refusals: Iterable[tuple[DesiredShadowItem, str]]
+        self, section: ShadowDocumentSection, refusals: Iterable[tuple[ShadowDocumentWish, str]]
     ) -> None:
         """It was carried out, but for the refused ones: the next report says so and clears it."""
         self._in_progress[section.mark] -= 1

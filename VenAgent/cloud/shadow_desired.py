@@ -16,7 +16,7 @@ import gevent
 from VenAgent.cloud.inbound_message import InboundMessage
 from VenAgent.cloud.outbox import OutboxMessage
 from VenAgent.cloud.shadow_client import ShadowClient
-from VenAgent.contract.shadow import DesiredShadowItem, DesiredShadowSection
+from VenAgent.contract.shadow_document import ShadowDocumentSection, ShadowDocumentWish
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class ShadowDesired:
         elif received.report:
             self._report()
 
-    def _carry_out(self, sections: Iterable[DesiredShadowSection]) -> None:
+    def _carry_out(self, sections: Iterable[ShadowDocumentSection]) -> None:
         """One wish after the other, as each reserves the devices; then a report of all."""
         deadline = time.monotonic() + CARRY_OUT_SEC
         for section in sections:
@@ -72,7 +72,7 @@ class ShadowDesired:
             self.shadow.done(section, refusals)
         self._report()
 
-    def _refusal(self, section: DesiredShadowSection, wish: DesiredShadowItem) -> str | None:
+    def _refusal(self, section: ShadowDocumentSection, wish: ShadowDocumentWish) -> str | None:
         """Why the wish was not carried out; None when it was."""
         if wish.refusal is not None:
             return wish.refusal

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from VenAgent.config.bus_bridge_config import BusBridgeConfig
-from VenAgent.config.circuit_config import SiteCircuitConfig, SiteRestoreMode
+from VenAgent.config.circuit_config import CircuitConfig, CircuitRestoreMode
 from VenAgent.config.cloud_config import (
     CloudBrokerConfig,
     CloudOutboxConfig,
@@ -72,7 +72,7 @@ class AgentConfig(ConfigBlock):
     streams: CloudStreamsConfig = CloudStreamsConfig()
     calendar: SiteCalendarConfig = SiteCalendarConfig()
     panel: SitePanelConfig
-    circuits: Annotated[tuple[SiteCircuitConfig, ...], Field(min_length=1)]
+    circuits: Annotated[tuple[CircuitConfig, ...], Field(min_length=1)]
     event: SiteEventConfig = SiteEventConfig()
     web: WebConfig = WebConfig()
     bus_bridge: BusBridgeConfig = BusBridgeConfig()
@@ -237,10 +237,10 @@ class AgentConfig(ConfigBlock):
         }
         return tuple(device for device in self.devices() if device in written - leased)
 
-    def device_of(self, circuit: SiteCircuitConfig) -> str:
+    def device_of(self, circuit: CircuitConfig) -> str:
         return circuit.device or self.panel.device
 
-    def control_device_of(self, circuit: SiteCircuitConfig) -> str:
+    def control_device_of(self, circuit: CircuitConfig) -> str:
         return circuit.control_device or self.device_of(circuit)
 
     def quirks_of(self, device: str) -> SiteDeviceQuirks:
@@ -248,13 +248,17 @@ class AgentConfig(ConfigBlock):
         known = next((quirks for quirks in self.quirks if quirks.device == device), None)
         return known or SiteDeviceQuirks(device=device)
 
-    def restore_mode(self, circuit: SiteCircuitConfig, driver_type: str) -> SiteRestoreMode:
+    def restore_mode(self, circuit: CircuitConfig, driver_type: str) -> CircuitRestoreMode:
         """How a circuit's control point goes back, of a device that this driver has."""
         if circuit.restore is not None:
             return circuit.restore
-        return SiteRestoreMode.RELINQUISH if driver_type == "bacnet" else SiteRestoreMode.PREVIOUS
+        return (
+            CircuitRestoreMode.RELINQUISH
+            if driver_type == "bacnet"
+            else CircuitRestoreMode.PREVIOUS
+        )
 
-    def circuit_voltage(self, circuit: SiteCircuitConfig) -> tuple[float, float]:
+    def circuit_voltage(self, circuit: CircuitConfig) -> tuple[float, float]:
         """The voltage across a circuit's load, and its phase factor (see `SitePanelConfig`)."""
         panel = self.panel
         factor = math.sqrt(3.0) if circuit.poles == 3 else 1.0
@@ -266,12 +270,12 @@ class AgentConfig(ConfigBlock):
         lines = panel.voltage if between_lines else panel.voltage * math.sqrt(3.0)
         return (lines / math.sqrt(3.0) if circuit.poles == 1 else lines), factor
 
-    def rating_kw(self, circuit: SiteCircuitConfig) -> float:
+    def rating_kw(self, circuit: CircuitConfig) -> float:
         """What its breaker carries."""
         voltage, factor = self.circuit_voltage(circuit)
         return circuit.breaker_amps * voltage * factor / 1000.0
 
-    def guard_device_of(self, circuit: SiteCircuitConfig) -> str:
+    def guard_device_of(self, circuit: CircuitConfig) -> str:
         return circuit.guard_device or self.device_of(circuit)
 
     def devices(self) -> tuple[str, ...]:
@@ -305,7 +309,7 @@ class AgentConfig(ConfigBlock):
             ]
         return " ".join([self.ven_id, *(f"{device}/{name}*{k:g}" for device, name, k in read)])
 
-    def _build_circuit(self, circuit: SiteCircuitConfig) -> PanelCircuit:
+    def _build_circuit(self, circuit: CircuitConfig) -> PanelCircuit:
         limited = circuit.control is PanelCircuitControl.LIMIT
         voltage, phase_factor = self.circuit_voltage(circuit)
         scale = PanelLimitScale(
@@ -341,17 +345,17 @@ class AgentConfig(ConfigBlock):
             guard=_guard(circuit),
         )
 
-    def control_point_of(self, circuit: SiteCircuitConfig) -> str:
+    def control_point_of(self, circuit: CircuitConfig) -> str:
         """The topic of the point that sheds it."""
         point = circuit.control_point or circuit.switch_point  # read, where nothing is written
         return self._topic(circuit, point)
 
-    def _topic(self, circuit: SiteCircuitConfig, point: str | None) -> str:
+    def _topic(self, circuit: CircuitConfig, point: str | None) -> str:
         """A point's topic at the actuator."""
         return f"{self.control_device_of(circuit)}/{point}" if point else ""
 
 
-def _setpoint(circuit: SiteCircuitConfig) -> SetpointControl | None:
+def _setpoint(circuit: CircuitConfig) -> SetpointControl | None:
     low, high = circuit.setpoint_minimum, circuit.setpoint_maximum
     if circuit.control is not PanelCircuitControl.SETPOINT or low is None or high is None:
         return None
@@ -369,7 +373,7 @@ def _setpoint(circuit: SiteCircuitConfig) -> SetpointControl | None:
     )
 
 
-def _guard(circuit: SiteCircuitConfig) -> ComfortGuard | None:
+def _guard(circuit: CircuitConfig) -> ComfortGuard | None:
     if circuit.guard_point is None:
         return None
     low, high = circuit.guard_minimum, circuit.guard_maximum

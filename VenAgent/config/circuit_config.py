@@ -1,6 +1,6 @@
 """A branch circuit in the configuration: what reads it, what sheds it, and what protects it.
 
-Each class adds the settings of one thing to the one before; `SiteCircuitConfig` has them all.
+Each class adds the settings of one thing to the one before; `CircuitConfig` has them all.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from VenAgent.config.config_block import (
 from VenAgent.dr.panel import PanelCircuitControl, PanelLimitUnit
 
 
-class SiteRestoreMode(str, Enum):
+class CircuitRestoreMode(str, Enum):
     """How a control point goes back when nothing is shed any more."""
 
     RELINQUISH = "relinquish"
@@ -44,13 +44,13 @@ PLAUSIBLE_GUARD = {
 """A broken or unconnected sensor reads -127, 850 or 0; outdoor air has 400 ppm of CO2."""
 
 
-def named_points(named: str | tuple[str, ...] | None) -> tuple[str, ...]:
+def circuit_config_points(named: str | tuple[str, ...] | None) -> tuple[str, ...]:
     if named is None:
         return ()
     return (named,) if isinstance(named, str) else named
 
 
-class SiteCircuitWiring(ConfigBlock):
+class CircuitWiringConfig(ConfigBlock):
     """A branch circuit, the points that read it, and the contactor or limit that sheds it."""
 
     id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
@@ -95,13 +95,13 @@ class SiteCircuitWiring(ConfigBlock):
     limit_unlimited: tuple[Annotated[float, Field(allow_inf_nan=False), NotBoolean], ...] = ()
     """What stands in the limit register when there is no limit: 0, -1 or 65535 with some devices.
     A limit is written over it, and it is given back."""
-    restore: SiteRestoreMode | None = None
+    restore: CircuitRestoreMode | None = None
     """How its control point goes back; by the driver if none is given: a BACnet slot is
     relinquished, a register gets its previous value."""
 
     @property
     def power_points(self) -> tuple[str, ...]:
-        return named_points(self.power_point)
+        return circuit_config_points(self.power_point)
 
     @property
     def lowest_limit(self) -> float:
@@ -110,7 +110,7 @@ class SiteCircuitWiring(ConfigBlock):
         return LOWEST_CHARGE_AMPS if self.limit_unit is PanelLimitUnit.AMPS else 0.0
 
 
-class SiteCircuitSetpoint(SiteCircuitWiring):
+class CircuitSetpointConfig(CircuitWiringConfig):
     """With what `control: setpoint` needs: a thermostat or an air handler."""
 
     setpoint_point: Name | None = None
@@ -135,7 +135,7 @@ class SiteCircuitSetpoint(SiteCircuitWiring):
     """So long its power takes to follow the setpoint; other circuits fill the gap meanwhile."""
 
 
-class SiteCircuitGuard(SiteCircuitSetpoint):
+class CircuitGuardConfig(CircuitSetpointConfig):
     """With the comfort guard: what must not suffer from a shed."""
 
     guard_point: Name | None = None
@@ -167,7 +167,7 @@ class SiteCircuitGuard(SiteCircuitSetpoint):
         return self.guard_plausible or default
 
     @model_validator(mode="after")
-    def _guard_with_bounds(self) -> SiteCircuitGuard:
+    def _guard_with_bounds(self) -> CircuitGuardConfig:
         low, high = self.guard_minimum, self.guard_maximum
         if self.guard_point is None:
             if low is not None or high is not None or self.guard_device is not None:
@@ -193,7 +193,7 @@ class SiteCircuitGuard(SiteCircuitSetpoint):
         return self
 
 
-class SiteCircuitConfig(SiteCircuitGuard):
+class CircuitConfig(CircuitGuardConfig):
     """A branch circuit: the points that read it, the point that sheds it, and what guards it."""
 
     @property
@@ -206,7 +206,7 @@ class SiteCircuitConfig(SiteCircuitGuard):
         }.get(self.control)
 
     @model_validator(mode="after")
-    def _measured(self) -> SiteCircuitConfig:
+    def _measured(self) -> CircuitConfig:
         if self.power_point is not None:
             return self
         if self.control is PanelCircuitControl.SETPOINT:
@@ -226,7 +226,7 @@ class SiteCircuitConfig(SiteCircuitGuard):
         return self
 
     @model_validator(mode="after")
-    def _controllable(self) -> SiteCircuitConfig:
+    def _controllable(self) -> CircuitConfig:
         needed = {
             PanelCircuitControl.SWITCH: "switch_point",
             PanelCircuitControl.LIMIT: "limit_point",
@@ -240,7 +240,7 @@ class SiteCircuitConfig(SiteCircuitGuard):
         return self
 
     @model_validator(mode="after")
-    def _setpoint_with_a_way(self) -> SiteCircuitConfig:
+    def _setpoint_with_a_way(self) -> CircuitConfig:
         if self.control is not PanelCircuitControl.SETPOINT:
             return self
         offset, value = self.setpoint_offset, self.setpoint_value

@@ -14,9 +14,9 @@ from pydantic import (
     Field,
 )
 
-from VenAgent.baseline.methods import DEFAULT_METHOD, METHODS
+from VenAgent.baseline.baseline_methods import DEFAULT_METHOD, METHODS
 from VenAgent.baseline.site_calendar import SiteCalendar
-from VenAgent.config.circuit_config import PowerPoints, named_points
+from VenAgent.config.circuit_config import PowerPoints, circuit_config_points
 from VenAgent.config.config_block import (
     ConfigBlock,
     DevicePath,
@@ -92,7 +92,7 @@ class SitePanelConfig(ConfigBlock):
 
     @property
     def power_points(self) -> tuple[str, ...]:
-        return named_points(self.power_point)
+        return circuit_config_points(self.power_point)
 
     @property
     def phase_factor(self) -> float:

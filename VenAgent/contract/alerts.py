@@ -18,7 +18,7 @@ class AlertSeverity(str, Enum):
     CRITICAL = "critical"
 
 
-def alert_message(
+def build_alert(
     *,
     ven_id: str,
     ts: float,

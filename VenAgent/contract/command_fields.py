@@ -65,7 +65,7 @@ MAX_TEXT = 256
 MAX_WHOLE = 2**31 - 1
 
 
-def number_of_command_field(value: Any) -> Any:
+def command_field_number(value: Any) -> Any:
     """Numbers, also as numeric strings; never booleans, NaN, infinity or another alphabet's
     digits."""
     if isinstance(value, bool):
@@ -87,15 +87,15 @@ def number_of_command_field(value: Any) -> Any:
     return value
 
 
-def whole_of_command_field(value: Any) -> Any:
+def command_field_whole_number(value: Any) -> Any:
     """A whole number that every database keeps."""
-    value = number_of_command_field(value)
+    value = command_field_number(value)
     if isinstance(value, (int, float)) and not -MAX_WHOLE <= value <= MAX_WHOLE:
         raise ValueError(f"must be at most {MAX_WHOLE}")
     return value
 
 
-def time_of_command_field(value: Any) -> Any:
+def command_field_time(value: Any) -> Any:
     """A moment as epoch s, ms, µs or ns, told apart by size, or as ISO 8601 (taken as UTC when it
     names no zone)."""
     if isinstance(value, str) and not _NUMBER.fullmatch(value.strip(" \t")):
@@ -113,7 +113,7 @@ def time_of_command_field(value: Any) -> Any:
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=timezone.utc)
         return moment.timestamp()
-    number = number_of_command_field(value)
+    number = command_field_number(value)
     if not isinstance(number, (int, float)):
         return number
     for below, per_sec in _TIME_UNITS:
@@ -122,7 +122,7 @@ def time_of_command_field(value: Any) -> Any:
     raise ValueError("must be a time: epoch seconds (or ms, µs, ns)")
 
 
-def duration_of_command_field(value: Any) -> Any:
+def command_field_duration(value: Any) -> Any:
     """Seconds, or an ISO 8601 duration in weeks, days, hours, minutes and seconds (`PT30M`)."""
     if isinstance(value, str):
         text = value.strip(" \t")
@@ -132,10 +132,10 @@ def duration_of_command_field(value: Any) -> Any:
             return math.fsum(float(number) * _DURATION_SEC[unit] for unit, number in parts.items())
         if text[:1] in ("P", "p"):
             raise ValueError("must be seconds or an ISO 8601 duration such as PT30M or PT1H15M")
-    return number_of_command_field(value)
+    return command_field_number(value)
 
 
-def text_of_command_field(value: Any) -> Any:
+def command_field_text(value: Any) -> Any:
     """Identifiers as text; peers send numbers too."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise ValueError("must be a text")
@@ -148,11 +148,11 @@ def text_of_command_field(value: Any) -> Any:
 
 
 VALUE_READERS: dict[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("correlation_id", "ven_id", "event_id", "circuit_id"), text_of_command_field),
-    **dict.fromkeys(("issued_ts", "expires_ts", "start_ts", "end_ts"), time_of_command_field),
-    **dict.fromkeys(("duration_sec", "report_interval_sec"), duration_of_command_field),
-    "shed_kw": number_of_command_field,
-    "event_priority": whole_of_command_field,
+    **dict.fromkeys(("correlation_id", "ven_id", "event_id", "circuit_id"), command_field_text),
+    **dict.fromkeys(("issued_ts", "expires_ts", "start_ts", "end_ts"), command_field_time),
+    **dict.fromkeys(("duration_sec", "report_interval_sec"), command_field_duration),
+    "shed_kw": command_field_number,
+    "event_priority": command_field_whole_number,
 }
 """Of the fields that have several spellings."""
 
@@ -161,12 +161,12 @@ def _or_none(read: Callable[[Any], Any]) -> BeforeValidator:
     return BeforeValidator(lambda value: None if value is None else read(value))
 
 
-Number = Annotated[float, BeforeValidator(number_of_command_field)]
-Whole = Annotated[int, BeforeValidator(whole_of_command_field)]
-Duration = Annotated[float, BeforeValidator(duration_of_command_field)]
-Text = Annotated[str, BeforeValidator(text_of_command_field)]
-NumberOrNone = Annotated[float | None, _or_none(number_of_command_field)]
-WholeOrNone = Annotated[int | None, _or_none(whole_of_command_field)]
-TimeOrNone = Annotated[float | None, _or_none(time_of_command_field)]
-DurationOrNone = Annotated[float | None, _or_none(duration_of_command_field)]
-TextOrNone = Annotated[str | None, _or_none(text_of_command_field)]
+Number = Annotated[float, BeforeValidator(command_field_number)]
+Whole = Annotated[int, BeforeValidator(command_field_whole_number)]
+Duration = Annotated[float, BeforeValidator(command_field_duration)]
+Text = Annotated[str, BeforeValidator(command_field_text)]
+NumberOrNone = Annotated[float | None, _or_none(command_field_number)]
+WholeOrNone = Annotated[int | None, _or_none(command_field_whole_number)]
+TimeOrNone = Annotated[float | None, _or_none(command_field_time)]
+DurationOrNone = Annotated[float | None, _or_none(command_field_duration)]
+TextOrNone = Annotated[str | None, _or_none(command_field_text)]

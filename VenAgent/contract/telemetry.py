@@ -106,7 +106,7 @@ class Telemetry(JsonModel):
         return message
 
 
-class TelemetryLoadsSnapshot(JsonModel):
+class TelemetryLoadsMessage(JsonModel):
     schema_version: str = SCHEMA_VERSION
     ven_id: str
     ts: float

@@ -13,7 +13,7 @@ from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.commands import CancelCommand, Command, RestoreCommand, ShedCommand
 from VenAgent.contract.json_codec import json_number
 from VenAgent.contract.reasons import Reason, ReasonCode
-from VenAgent.dr.curtailment_plan import curtailment_refusal
+from VenAgent.dr.curtailment_plan import curtailment_plan_refusal
 from VenAgent.dr.dry_run import answer_dry_run
 from VenAgent.dr.effects import AnnounceEffect, Effects, SaveEventEffect
 from VenAgent.dr.event import Event, EventState
@@ -53,7 +53,7 @@ class Arbitration:
         event = self._event_of(command, now, lot)
         request, refusal = event.request, None
         if request.circuit_id is not None:
-            refusal = curtailment_refusal(request.circuit_id, self._site.panel)
+            refusal = curtailment_plan_refusal(request.circuit_id, self._site.panel)
         if refusal is None and self.queue.is_over(event.event_id, request.modification):
             refusal = Reason(
                 ReasonCode.EVENT_OVER,

@@ -2,7 +2,7 @@
 
 The rules, in their order:
 
-1. Only a `CircuitCandidate` can be in a plan, and a protected circuit never becomes one.
+1. Only a `CircuitSelectionCandidate` can be in a plan, and a protected circuit never becomes one.
 2. Critical and priority-1 circuits are used only when all others together are not enough.
 3. Land within 5 % of the request if any combination does; else meet it with the least
    overshoot; else shed all there is.
@@ -42,8 +42,8 @@ LEAST_REQUEST_KW = 1e-6
 
 
 @dataclass(frozen=True)
-class CircuitCandidate:
-    """A circuit that may be shed now. Made by `circuit_candidates` only, which keeps the
+class CircuitSelectionCandidate:
+    """A circuit that may be shed now. Made by `circuit_selection_candidates` only, which keeps the
     protected ones out.
 
     `max_shed_kw` is all that may be taken: the whole draw for a switch, down to the floor for a
@@ -75,7 +75,7 @@ class CircuitCandidate:
 
 
 @dataclass(frozen=True)
-class CircuitAction:
+class CircuitSelectionAction:
     """Shed one circuit: open its contactor (`value` False), or set its limit or setpoint to
     `value`."""
 
@@ -94,16 +94,16 @@ class CircuitAction:
 class CircuitSelection:
     """Which circuits to shed, and how far."""
 
-    actions: tuple[CircuitAction, ...]
+    actions: tuple[CircuitSelectionAction, ...]
 
     @property
     def predicted_kw(self) -> float:
         return sum(action.shed_kw for action in self.actions)
 
 
-def circuit_candidates(
+def circuit_selection_candidates(
     panel: Panel, reading: PanelReading, *, exclude: Iterable[str] = ()
-) -> tuple[CircuitCandidate, ...]:
+) -> tuple[CircuitSelectionCandidate, ...]:
     """The circuits of `panel` that may be shed now, with what may be taken from each.
 
     Not those that draw nothing, generate, were not read, or are switched off; not one whose limit
@@ -119,8 +119,10 @@ def circuit_candidates(
     return tuple(candidate for candidate in found if candidate is not None)
 
 
-def circuit_candidate(circuit: PanelCircuit, read: PanelCircuitReading) -> CircuitCandidate | None:
-    """One circuit as it was read, if it may be shed now (see `circuit_candidates`)."""
+def circuit_candidate(
+    circuit: PanelCircuit, read: PanelCircuitReading
+) -> CircuitSelectionCandidate | None:
+    """One circuit as it was read, if it may be shed now (see `circuit_selection_candidates`)."""
     if read.closed is False:
         return None
     if circuit.guard is not None and not circuit.guard.may_be_shed(read.guard):
@@ -135,12 +137,12 @@ def circuit_candidate(circuit: PanelCircuit, read: PanelCircuitReading) -> Circu
     if shed_kw <= 0.0:
         return None
     limit = read.limit if circuit.limit is None else circuit.limit.limit_of(read.limit)
-    return CircuitCandidate(circuit, read.power_kw, shed_kw, limit)
+    return CircuitSelectionCandidate(circuit, read.power_kw, shed_kw, limit)
 
 
 def _setpoint_candidate(
     circuit: PanelCircuit, read: PanelCircuitReading
-) -> CircuitCandidate | None:
+) -> CircuitSelectionCandidate | None:
     """A unit without a meter of its own is taken to draw what the setpoint brings."""
     if circuit.setpoint is None or read.limit is None or circuit.kept_fraction > 0.0:
         return None
@@ -149,7 +151,7 @@ def _setpoint_candidate(
     if value is None or shed_kw <= DRAWS_NOTHING_KW:
         return None
     power_kw = shed_kw if read.power_kw is None else read.power_kw
-    return CircuitCandidate(circuit, power_kw, shed_kw, shed_value=value)
+    return CircuitSelectionCandidate(circuit, power_kw, shed_kw, shed_value=value)
 
 
 def selectable_circuit_kw(circuit: PanelCircuit, power_kw: float) -> float:
@@ -168,7 +170,7 @@ def selectable_circuit_kw(circuit: PanelCircuit, power_kw: float) -> float:
 
 
 def select_circuits(
-    available: Sequence[CircuitCandidate],
+    available: Sequence[CircuitSelectionCandidate],
     request_kw: float,
     *,
     tolerance: float = TOLERANCE,
@@ -192,9 +194,9 @@ def select_circuits(
 
 
 def _select_strictly(
-    available: Sequence[CircuitCandidate], request_kw: float, tolerance: float
+    available: Sequence[CircuitSelectionCandidate], request_kw: float, tolerance: float
 ) -> CircuitSelection:
-    actions: list[CircuitAction] = []
+    actions: list[CircuitSelectionAction] = []
     left_kw = request_kw
     in_order = sorted(available, key=lambda c: c.rank)
     for _, members in groupby(in_order, key=lambda c: c.rank):
@@ -216,7 +218,7 @@ class _Item:
 
     __slots__ = ("candidate", "units", "whole")
 
-    def __init__(self, candidate: CircuitCandidate, unit_kw: float) -> None:
+    def __init__(self, candidate: CircuitSelectionCandidate, unit_kw: float) -> None:
         self.candidate = candidate
         self.whole = candidate.whole
         # More than this makes no difference: a limit never gives more than the request, and of
@@ -354,7 +356,7 @@ def _goal(reach: list[int], band: int) -> int:
     return RESOLUTION + _lowest_bit(above) if above else reach[-1].bit_length() - 1
 
 
-def _actions(amounts: list[tuple[_Item, int]], unit_kw: float) -> Iterable[CircuitAction]:
+def _actions(amounts: list[tuple[_Item, int]], unit_kw: float) -> Iterable[CircuitSelectionAction]:
     """The device writes: switches and setpoints whole, limits to the step of their register."""
     owed_kw = 0.0  # what rounding to units and steps left over, for the next limit to take
     for item, units in sorted(amounts, key=lambda pair: not pair[0].whole):
@@ -362,7 +364,9 @@ def _actions(amounts: list[tuple[_Item, int]], unit_kw: float) -> Iterable[Circu
         if circuit.limit is None or candidate.whole:
             owed_kw += units * unit_kw - candidate.max_shed_kw
             value, final_kw = candidate.shed_value, candidate.power_kw - candidate.max_shed_kw
-            yield CircuitAction(circuit.id, circuit.control, value, candidate.power_kw, final_kw)
+            yield CircuitSelectionAction(
+                circuit.id, circuit.control, value, candidate.power_kw, final_kw
+            )
             continue
         wanted_kw = min(units * unit_kw + owed_kw, candidate.max_shed_kw)
         lowest_kw = circuit.kept_fraction * candidate.power_kw
@@ -373,4 +377,6 @@ def _actions(amounts: list[tuple[_Item, int]], unit_kw: float) -> Iterable[Circu
         final_kw = min(circuit.limit.kw_of(value), candidate.power_kw)
         owed_kw += units * unit_kw - (candidate.power_kw - final_kw)
         if final_kw < candidate.power_kw:
-            yield CircuitAction(circuit.id, circuit.control, value, candidate.power_kw, final_kw)
+            yield CircuitSelectionAction(
+                circuit.id, circuit.control, value, candidate.power_kw, final_kw
+            )

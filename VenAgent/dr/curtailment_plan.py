@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.circuit_selection import (
     TOLERANCE,
-    CircuitAction,
-    CircuitCandidate,
-    circuit_candidates,
+    CircuitSelectionAction,
+    CircuitSelectionCandidate,
+    circuit_selection_candidates,
     select_circuits,
     selectable_circuit_kw,
 )
@@ -118,7 +118,7 @@ def _shed_more(
     new setpoints show, other circuits that show at once fill the gap."""
     tried = {circuit.circuit_id: circuit for circuit in event.circuits}
     available = [
-        *circuit_candidates(panel, reading, exclude=[*tried, *unavailable]),
+        *circuit_selection_candidates(panel, reading, exclude=[*tried, *unavailable]),
         *_lowerable(event, panel, reading),
     ]
     if event.request.circuit_id is not None:
@@ -138,12 +138,12 @@ def _shed_more(
 
 
 def _to_fill_the_gap(
-    available: Iterable[CircuitCandidate],
-    chosen: Iterable[CircuitAction],
+    available: Iterable[CircuitSelectionCandidate],
+    chosen: Iterable[CircuitSelectionAction],
     request_kw: float,
     settling_kw: float,
     by: PriorityPolicy,
-) -> tuple[CircuitAction, ...]:
+) -> tuple[CircuitSelectionAction, ...]:
     """Circuits that show at once, in the place of setpoints that do not yet. They go back first."""
     at_once = {c.circuit.id: c for c in available if c.shows_at_once}
     taken = {action.circuit_id: action.shed_kw for action in chosen}
@@ -156,7 +156,9 @@ def _to_fill_the_gap(
     return select_circuits(left, gap_kw, order=by).actions
 
 
-def _lowerable(event: Event, panel: Panel, reading: PanelReading) -> list[CircuitCandidate]:
+def _lowerable(
+    event: Event, panel: Panel, reading: PanelReading
+) -> list[CircuitSelectionCandidate]:
     """Limits of this event that can go lower still. Their floor is a part of what they drew
     before the event, not of what is left."""
     found = []
@@ -174,7 +176,9 @@ def _lowerable(event: Event, panel: Panel, reading: PanelReading) -> list[Circui
         lowest_kw = circuit.limit.kw_of(circuit.limit.value_at(0.0, lowest_kw=kept_kw))
         if circuit.kept_fraction < 1.0 and power_kw - lowest_kw > circuit.limit.step_kw:
             found.append(
-                CircuitCandidate(circuit, power_kw, power_kw - lowest_kw, float(held.value))
+                CircuitSelectionCandidate(
+                    circuit, power_kw, power_kw - lowest_kw, float(held.value)
+                )
             )
     return found
 
@@ -233,7 +237,7 @@ def _exchange(
     held = {circuit.circuit_id: circuit for circuit in event.circuits if circuit.counts}
     tried = [circuit.circuit_id for circuit in event.circuits]
     pool = [
-        *circuit_candidates(panel, reading, exclude=[*tried, *unavailable]),
+        *circuit_selection_candidates(panel, reading, exclude=[*tried, *unavailable]),
         *_as_they_were(held.values(), panel),
     ]
     if event.request.circuit_id is not None:
@@ -254,7 +258,7 @@ def _exchange(
     return CurtailmentPlan((*planned, *(circuit.to_release() for circuit in back)), delta_kw)
 
 
-def _as_they_were(held: Iterable[ShedCircuit], panel: Panel) -> Iterator[CircuitCandidate]:
+def _as_they_were(held: Iterable[ShedCircuit], panel: Panel) -> Iterator[CircuitSelectionCandidate]:
     """What is shed, as if it were still drawing; not what may not be shed any more."""
     for shed in held:
         circuit = _configured(shed, panel)
@@ -262,7 +266,7 @@ def _as_they_were(held: Iterable[ShedCircuit], panel: Panel) -> Iterator[Circuit
         if circuit is not None and most_kw > 0.0:
             scale = None if shed.is_switch else circuit.limit
             before = None if scale is None else scale.limit_of(float(shed.before))
-            yield CircuitCandidate(circuit, shed.original_kw, most_kw, before)
+            yield CircuitSelectionCandidate(circuit, shed.original_kw, most_kw, before)
 
 
 def _configured(held: ShedCircuit, panel: Panel) -> PanelCircuit | None:
@@ -277,7 +281,7 @@ def _must_stay_off(held: ShedCircuit, configured: PanelCircuit | None, now: floa
 
 
 def _newly_shed(
-    panel: Panel, reading: PanelReading, action: CircuitAction, now: float
+    panel: Panel, reading: PanelReading, action: CircuitSelectionAction, now: float
 ) -> ShedCircuit:
     read = reading.circuit(action.circuit_id)
     before = True if action.control is PanelCircuitControl.SWITCH else read.limit
@@ -302,7 +306,7 @@ def _raised(circuit: ShedCircuit, configured: PanelCircuit, more_kw: float) -> S
     return circuit.rewritten(value, min(configured.limit.kw_of(value), circuit.original_kw))
 
 
-def curtailment_refusal(circuit_id: str, panel: Panel) -> Reason | None:
+def curtailment_plan_refusal(circuit_id: str, panel: Panel) -> Reason | None:
     """Why a command may not shed this circuit by name; None if it may."""
     circuit = panel.by_id.get(circuit_id)
     if circuit is None:
@@ -336,7 +340,7 @@ def circuits_that_look_curtailed(panel: Panel, reading: PanelReading) -> list[Sh
             now = circuit.limit.limit_of(read.limit)
         if circuit.control is not PanelCircuitControl.NONE and now is not None and now < before:
             power_kw = read.power_kw or 0.0
-            action = CircuitAction(circuit.id, circuit.control, now, power_kw, power_kw)
+            action = CircuitSelectionAction(circuit.id, circuit.control, now, power_kw, power_kw)
             found.append(
                 ShedCircuit.newly_shed(action, circuit, before, relinquish=read.relinquish)
             )
@@ -348,7 +352,7 @@ def _looks_moved(circuit: PanelCircuit, reading: PanelReading) -> list[ShedCircu
     if not read.relinquish or read.limit is None:
         return []
     power_kw = read.power_kw or 0.0
-    action = CircuitAction(circuit.id, circuit.control, read.limit, power_kw, power_kw)
+    action = CircuitSelectionAction(circuit.id, circuit.control, read.limit, power_kw, power_kw)
     return [ShedCircuit.newly_shed(action, circuit, read.limit, relinquish=True)]
 
 
@@ -407,7 +411,7 @@ def _reason_spared(
         return Reason(ReasonCode.COMFORT_GUARD, circuit.guard.spared_text(read.guard))
     if is_setpoint and read.limit is None:
         return Reason(ReasonCode.NOT_READ, "its setpoint was not read")
-    if not circuit_candidates(Panel(1.0, circuit.voltage, (circuit,)), reading):
+    if not circuit_selection_candidates(Panel(1.0, circuit.voltage, (circuit,)), reading):
         return Reason(ReasonCode.DRAWS_NOTHING, "draws nothing that could be shed")
     until_ts = max(end_ts, now + circuit.endurance.min_off_sec)
     why_not = limits.reason_against(circuit, now, until_ts)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from VenAgent.baseline.baseline import Baseline, baseline_kw_at
+from VenAgent.baseline.baseline_methods import baseline_by_method
 from VenAgent.baseline.intervals import IntervalHistory
-from VenAgent.baseline.methods import baseline_by_method
 from VenAgent.baseline.recent_power import RecentPower
 from VenAgent.dr.panel import Panel
 

@@ -24,14 +24,14 @@ DEFAULT_WINDOW_SEC = 60.0
 """Over so long the power is averaged that a limit is kept by."""
 
 
-class EventKind(str, Enum):
+class EventRequestKind(str, Enum):
     SHED = "shed"
     LIMIT = "limit"
     LOAD_UP = "load_up"
 
 
 @dataclass(frozen=True)
-class EventLevel:
+class EventRequestLevel:
     """One interval of an event: what is shed, or the import that is allowed, while it lasts."""
 
     duration_sec: float
@@ -53,8 +53,8 @@ class EventRequest:
     circuit_id: str | None = None
     priority: int | None = None
     """As in OpenADR 3: 0 is the highest, none the lowest."""
-    kind: EventKind = EventKind.SHED
-    levels: tuple[EventLevel, ...] = ()
+    kind: EventRequestKind = EventRequestKind.SHED
+    levels: tuple[EventRequestLevel, ...] = ()
     """One after the other from `start_ts`; empty for an event of one level."""
     raise_kw: float = 0.0
     import_kw: float | None = None
@@ -90,7 +90,7 @@ class EventRequest:
             circuit_id=circuit_id,
             priority=command.event_priority,
             levels=tuple(
-                EventLevel(each.duration_sec, each.shed_kw or each.import_kw or 0.0)
+                EventRequestLevel(each.duration_sec, each.shed_kw or each.import_kw or 0.0)
                 for each in command.intervals
             ),
             is_test=command.test,
@@ -104,11 +104,11 @@ class EventRequest:
         if isinstance(command, ShedCommand):
             return replace(self, shed_kw=command.shed_kw)
         if isinstance(command, LoadUpCommand):
-            return replace(self, kind=EventKind.LOAD_UP, raise_kw=command.raise_kw)
+            return replace(self, kind=EventRequestKind.LOAD_UP, raise_kw=command.raise_kw)
         if isinstance(command, LimitCommand):
             return replace(
                 self,
-                kind=EventKind.LIMIT,
+                kind=EventRequestKind.LIMIT,
                 import_kw=command.import_kw,
                 window_sec=command.window_sec or DEFAULT_WINDOW_SEC,
                 failsafe_kw=command.failsafe_kw,
@@ -159,13 +159,13 @@ class EventRequest:
 
     def shed_kw_at(self, index: int) -> float:
         """What is to be shed while level `index` rules."""
-        if self.kind is EventKind.SHED and self.levels:
+        if self.kind is EventRequestKind.SHED and self.levels:
             return self.levels[index].power_kw
         return self.shed_kw
 
     def import_kw_at(self, index: int) -> float | None:
         """The import that is allowed while level `index` rules; None: any."""
-        if self.kind is EventKind.LIMIT and self.levels:
+        if self.kind is EventRequestKind.LIMIT and self.levels:
             return self.levels[index].power_kw
         return self.import_kw
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from VenAgent.dr.circuit_selection import CircuitAction
+from VenAgent.dr.circuit_selection import CircuitSelectionAction
 from VenAgent.dr.panel import PanelCircuit, PanelReading
 from VenAgent.dr.point_write import PointWrite
 
@@ -77,7 +77,7 @@ class ShedCircuit:
     @classmethod
     def newly_shed(
         cls,
-        action: CircuitAction,
+        action: CircuitSelectionAction,
         circuit: PanelCircuit,
         before: float | bool,
         now: float = 0.0,

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from VenAgent.contract.alerts import AlertSeverity, alert_message
+from VenAgent.contract.alerts import AlertSeverity, build_alert
 from VenAgent.contract.reasons import ReasonCode
 
 RECENT_KEPT = 100
@@ -84,7 +84,7 @@ class ActiveAlerts:
         reason_code: ReasonCode | None = None,
     ) -> dict[str, Any]:
         named = {"subject": subject, **context} if subject else dict(context)
-        body = alert_message(
+        body = build_alert(
             ven_id=self.ven_id,
             ts=time.time(),
             severity=severity,

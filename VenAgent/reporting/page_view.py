@@ -18,7 +18,7 @@ from VenAgent.reporting.event_view import event_view_for_page
 from VenAgent.reporting.page_archive import PageArchive
 from VenAgent.reporting.power_curve import PowerCurve, PowerCurveFile
 from VenAgent.reporting.reporter import Reporter
-from VenAgent.reporting.status import CloudStatus
+from VenAgent.reporting.site_status import SiteCloudStatus
 from VenAgent.storage.event_record import from_event_record
 from VenAgent.storage.journal import Journal
 from VenAgent.storage.minute_power import MinutePower
@@ -59,7 +59,7 @@ class PageView:
         alerts: ActiveAlerts,
         journal: Journal,
         door: _CommandDoor,
-        cloud: Callable[[], CloudStatus],
+        cloud: Callable[[], SiteCloudStatus],
         health: Callable[[], Mapping[str, str]],
         data: Path,
         history: PowerHistory,

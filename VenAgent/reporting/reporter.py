@@ -65,7 +65,7 @@ class Reporter:
     def shadow(self, telemetry: Telemetry) -> dict[str, Any]:
         """The shadow's reported state."""
         interval_sec = self._config.report_interval_sec
-        return report.build_reported_shadow(
+        return report.build_shadow_telemetry(
             self._engine, telemetry, report_interval_sec=interval_sec
         )
 
@@ -128,7 +128,7 @@ class Reporter:
         if streams.telemetry:
             messages += [OutboxMessage(self._topics.telemetry, payload) for payload in encoded]
         if streams.loads and self._count % self._config.loads_every == 0:
-            snapshot = split_telemetry(report.build_loads_snapshot(telemetry).to_wire())
+            snapshot = split_telemetry(report.build_telemetry_loads_message(telemetry).to_wire())
             messages += [OutboxMessage(self._topics.loads, encode_json(part)) for part in snapshot]
         if streams.shadow and time.monotonic() >= self._shadow_due:
             messages += self._shadow_messages(telemetry)

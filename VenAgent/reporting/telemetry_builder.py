@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from VenAgent.contract.json_codec import json_number
-from VenAgent.contract.shadow import reported_shadow
+from VenAgent.contract.shadow_document import reported_shadow_document
 from VenAgent.contract.telemetry import (
     Telemetry,
     TelemetryAvailability,
     TelemetryAvailabilityState,
     TelemetryCircuit,
     TelemetryLoad,
-    TelemetryLoadsSnapshot,
+    TelemetryLoadsMessage,
     TelemetryQuality,
 )
 from VenAgent.dr.circuit_selection import circuit_candidate
@@ -51,7 +51,7 @@ def build_telemetry(
             None if amps is None else json_number(100.0 * amps / panel.amperage, 1)
         ),
         quality=quality,
-        availability=build_availability(engine, now),
+        availability=_build_availability(engine, now),
         circuits=tuple(_circuit_entry(c, reading, voltage / panel.voltage) for c in panel.circuits),
         loads=tuple(
             _load_entry(c, reading, takes_part=engine.opted_out(now) is None)
@@ -60,7 +60,7 @@ def build_telemetry(
     )
 
 
-def build_availability(engine: Engine, now: float) -> TelemetryAvailability:
+def _build_availability(engine: Engine, now: float) -> TelemetryAvailability:
     """Whether the site takes part in events now, and until when it does not."""
     opted_out = engine.opted_out(now)
     if opted_out is None:
@@ -79,17 +79,17 @@ def _shed_kw(event: Event | None, power_kw: float | None) -> float | None:
     return None if power_kw is None else event.shed_at(power_kw)
 
 
-def build_loads_snapshot(message: Telemetry) -> TelemetryLoadsSnapshot:
+def build_telemetry_loads_message(message: Telemetry) -> TelemetryLoadsMessage:
     """The loads of a telemetry as a message of their own."""
-    return TelemetryLoadsSnapshot(ven_id=message.ven_id, ts=message.ts, loads=message.loads)
+    return TelemetryLoadsMessage(ven_id=message.ven_id, ts=message.ts, loads=message.loads)
 
 
-def build_reported_shadow(
+def build_shadow_telemetry(
     engine: Engine, message: Telemetry, *, report_interval_sec: float
 ) -> dict[str, Any]:
     """The shadow's reported state that belongs to a telemetry."""
     event = engine.shedding
-    return reported_shadow(
+    return reported_shadow_document(
         message,
         available={load.id: load.shed_capability_kw > 0.0 for load in message.loads},
         active_event=(
@@ -128,31 +128,6 @@ def build_historian_telemetry(
         "predicted_kw": event.predicted_kw if event else 0.0,
     }
     return {name: round(value, 3) for name, value in values.items() if value is not None}
-
-
-def telemetry_meter_fault(
-    quality: TelemetryQuality, up_sec: float, patience_sec: float
-) -> str | None:
-    """What a person should know of the meter's readings; None when they are good, or when none
-    can be there yet: the agent has been up for `up_sec`, less than `patience_sec`."""
-    is_good = quality is TelemetryQuality.GOOD
-    if is_good or (quality is TelemetryQuality.MISSING and up_sec < patience_sec):
-        return None
-    return f"the meter's readings are {quality.value}"
-
-
-def telemetry_over_current(telemetry: Telemetry) -> str | None:
-    """What draws more than it is rated for; None when nothing does."""
-    found = []
-    amps, rating = telemetry.current_amps, telemetry.panel_amperage_rating
-    if amps is not None and amps > rating:
-        found.append(f"the panel draws {amps:.0f} A of {rating:.0f} A")
-    found += [
-        f"{circuit.name} draws {circuit.current_amps:.0f} A of {circuit.breaker_amps:.0f} A"
-        for circuit in telemetry.circuits
-        if circuit.current_amps is not None and circuit.current_amps > circuit.breaker_amps
-    ]
-    return "; ".join(found) or None
 
 
 def _circuit_entry(

@@ -12,9 +12,12 @@ import gevent
 from VenAgent.contract.alerts import AlertSeverity
 from VenAgent.contract.telemetry import Telemetry
 from VenAgent.dr.engine import CLOCK_STEP_SEC, Engine
-from VenAgent.reporting import telemetry_builder as report
 from VenAgent.reporting.active_alerts import ActiveAlerts
 from VenAgent.reporting.reporter import Reporter
+from VenAgent.reporting.telemetry_alerts import (
+    telemetry_alert_meter_fault,
+    telemetry_alert_over_current,
+)
 from VenAgent.runtime.effect_executor import EffectExecutor
 from VenAgent.site.failsafe import Failsafe
 from VenAgent.site.meter import Meter
@@ -144,11 +147,13 @@ class Timers:
     def _check_site(self, telemetry: Telemetry) -> None:
         """What the regular look at the site finds: the meter's age, the current."""
         up_sec = time.monotonic() - self._made_at
-        fault = report.telemetry_meter_fault(telemetry.quality, up_sec, self._stale_after_sec)
+        fault = telemetry_alert_meter_fault(telemetry.quality, up_sec, self._stale_after_sec)
         self._alerts.set("meter.stale", AlertSeverity.WARNING, fault)
         self._alert_suspects()
         self._alerts.set(
-            "panel.over_current", AlertSeverity.CRITICAL, report.telemetry_over_current(telemetry)
+            "panel.over_current",
+            AlertSeverity.CRITICAL,
+            telemetry_alert_over_current(telemetry),
         )
 
     def _alert_suspects(self) -> None:

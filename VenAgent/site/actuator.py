@@ -34,7 +34,7 @@ from VenAgent.volttron_compat import (
     VolttronCalls,
     describe_volttron_failure,
     format_timestamp,
-    volttron_device_points,
+    volttron_compat_device_points,
     volttron_schedule_outcome,
 )
 
@@ -289,7 +289,7 @@ class Actuator:
             _log.info("%s: %s", device, errors)
         try:
             driver = self._config.driver_identity
-            read = volttron_device_points(
+            read = volttron_compat_device_points(
                 device, self._requests.ask(device, driver, "scrape_all", device)
             )
         except DeviceRequestFailure:

@@ -12,7 +12,7 @@ from typing import Any
 import gevent
 
 from VenAgent.config import AgentConfig
-from VenAgent.config.circuit_config import SiteCircuitConfig, SiteRestoreMode
+from VenAgent.config.circuit_config import CircuitConfig, CircuitRestoreMode
 from VenAgent.dr.panel import PanelCircuitControl, PanelReading
 from VenAgent.site.device_requests import (
     ABSENT,
@@ -21,9 +21,13 @@ from VenAgent.site.device_requests import (
     request_by_device,
 )
 from VenAgent.site.driver_entries import BACNET, LOWEST_PRIORITY, BacnetDriverEntry, DriverEntry
-from VenAgent.site.point_quirks import number_of_point
-from VenAgent.site.point_readings import PointReadings, reading_is_on
-from VenAgent.volttron_compat import RPC_FAILURES, describe_volttron_failure, volttron_device_points
+from VenAgent.site.point_quirks import number_without_quirk
+from VenAgent.site.point_readings import PointReadings, point_reading_is_on
+from VenAgent.volttron_compat import (
+    RPC_FAILURES,
+    describe_volttron_failure,
+    volttron_compat_device_points,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -123,7 +127,7 @@ class Meter:
             circuit
             for circuit in self._config.circuits
             if circuit.control_point is not None
-            and self._config.restore_mode(circuit, BACNET) is SiteRestoreMode.RELINQUISH
+            and self._config.restore_mode(circuit, BACNET) is CircuitRestoreMode.RELINQUISH
             and self._bacnet_object(circuit) is not None
         ]
         devices = dict.fromkeys(self._config.control_device_of(circuit) for circuit in wanted)
@@ -135,24 +139,22 @@ class Meter:
             priority = LOWEST_PRIORITY if known is None else known.priority
             held = meter_slot_of(arrays.get(circuit.control_point or ""), priority)
             if circuit.control is PanelCircuitControl.SWITCH:
-                on = reading_is_on(held)
+                on = point_reading_is_on(held)
                 held = None if on is None else on != circuit.switch_inverted
             else:
-                held = number_of_point(held)
+                held = number_without_quirk(held)
             if held is not None:
                 found[circuit.id] = held
         return found
 
-    def _bacnet_object(self, circuit: SiteCircuitConfig) -> BacnetDriverEntry | None:
+    def _bacnet_object(self, circuit: CircuitConfig) -> BacnetDriverEntry | None:
         """What sheds a circuit, if that is an output of a BACnet device whose entry is known."""
         entry = self._drivers.get(self._config.control_device_of(circuit))
         if entry is None or entry.driver_type != BACNET:
             return None
         return entry.objects.get(circuit.control_point or "")
 
-    def _priority_arrays(
-        self, device: str, circuits: Iterable[SiteCircuitConfig]
-    ) -> Mapping[str, Any]:
+    def _priority_arrays(self, device: str, circuits: Iterable[CircuitConfig]) -> Mapping[str, Any]:
         """Of a device's control points, by point. Asked of the BACnet proxy: the driver's own
         `get_point` cannot send an array."""
         entry = self._drivers[device]
@@ -230,7 +232,7 @@ class Meter:
             answer = self._requests.ask(device, driver, "scrape_all", device)
         except DeviceRequestFailure as failure:
             return failure
-        return volttron_device_points(device, answer) or DeviceRequestFailure(
+        return volttron_compat_device_points(device, answer) or DeviceRequestFailure(
             f"{driver} answered {answer!r}"
         )
 

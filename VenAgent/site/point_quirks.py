@@ -16,7 +16,7 @@ LARGEST_SCALE = 10
 """SunSpec's scale factors are powers of ten from -10 to 10."""
 
 
-def number_of_point(value: Any) -> float | None:
+def number_without_quirk(value: Any) -> float | None:
     """A point's value as a finite number; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
@@ -44,7 +44,7 @@ class PointQuirks:
     def read(self, device: str, name: str, points: Mapping[str, Any]) -> tuple[Any, str | None]:
         """The point's value among those read with it, and why that cannot be, or None."""
         value, quirks = points[name], self._quirks[device]
-        read = number_of_point(value)
+        read = number_without_quirk(value)
         if read is None:
             return value, None
         if read in quirks.sentinels:
@@ -63,7 +63,7 @@ class PointQuirks:
 
     def _exponent(self, device: str, scale_point: str, points: Mapping[str, Any]) -> int | None:
         """The scale factor read now, or the last one: it hardly ever changes."""
-        read = number_of_point(points.get(scale_point))
+        read = number_without_quirk(points.get(scale_point))
         if read is not None and read.is_integer() and abs(read) <= LARGEST_SCALE:
             self._scales[device, scale_point] = int(read)
         return self._scales.get((device, scale_point))

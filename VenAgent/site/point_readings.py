@@ -15,10 +15,10 @@ from statistics import median
 from typing import Any
 
 from VenAgent.config import AgentConfig
-from VenAgent.config.circuit_config import SiteCircuitConfig, SiteRestoreMode
+from VenAgent.config.circuit_config import CircuitConfig, CircuitRestoreMode
 from VenAgent.contract.telemetry import TelemetryQuality
 from VenAgent.dr.panel import PanelCircuitControl, PanelCircuitReading, PanelReading
-from VenAgent.site.point_quirks import PointQuirks, number_of_point
+from VenAgent.site.point_quirks import PointQuirks, number_without_quirk
 
 CLOCK_SLEW_SEC = 1.0
 """A reading from later than this was read before the clock was set back: no one knows when."""
@@ -29,7 +29,7 @@ than the configuration has it: the driver's own default is one reading a minute.
 LONGEST_INTERVAL_SEC = 900.0
 
 
-def reading_is_on(value: Any) -> bool | None:
+def point_reading_is_on(value: Any) -> bool | None:
     """A contactor's point: drivers give booleans, 0 and 1, or BACnet's words."""
     if isinstance(value, bool):
         return value
@@ -170,7 +170,7 @@ class PointReadings:
             if self.config.restore_mode(
                 circuit, driver_types.get(self.config.control_device_of(circuit), "")
             )
-            is not SiteRestoreMode.PREVIOUS
+            is not CircuitRestoreMode.PREVIOUS
         )
 
     def blank(self) -> PointReadings:
@@ -299,14 +299,14 @@ class PointReadings:
             ts=min(times, default=now),
             power_kw=power_kw,
             circuits=circuits,
-            voltage=number_of_point(used.value(panel.device, panel.voltage_point)),
-            current_amps=number_of_point(used.value(panel.device, panel.current_point)),
-            battery_soc=number_of_point(used.value(panel.device, panel.battery_soc_point)),
+            voltage=number_without_quirk(used.value(panel.device, panel.voltage_point)),
+            current_amps=number_without_quirk(used.value(panel.device, panel.current_point)),
+            battery_soc=number_without_quirk(used.value(panel.device, panel.battery_soc_point)),
         )
 
-    def _circuit(self, circuit: SiteCircuitConfig, used: _Used) -> PanelCircuitReading:
+    def _circuit(self, circuit: CircuitConfig, used: _Used) -> PanelCircuitReading:
         device, control = self.config.device_of(circuit), self.config.control_device_of(circuit)
-        on = reading_is_on(used.value(control, circuit.switch_point))
+        on = point_reading_is_on(used.value(control, circuit.switch_point))
         closed = on if on is None else on != circuit.switch_inverted
         power_kw = used.sum(device, circuit.power_points, circuit.power_scale)
         if not circuit.power_points and circuit.nominal_kw is not None and closed is not None:
@@ -317,8 +317,8 @@ class PointReadings:
         return PanelCircuitReading(
             power_kw=power_kw,
             closed=closed,
-            limit=number_of_point(used.value(control, register)),
-            guard=number_of_point(
+            limit=number_without_quirk(used.value(control, register)),
+            guard=number_without_quirk(
                 used.value(self.config.guard_device_of(circuit), circuit.guard_point)
             ),
             point=self.config.control_point_of(circuit),
@@ -365,7 +365,7 @@ class PointReadings:
         return [(device, name) for device, name in names if name is not None]
 
 
-def _register_point(circuit: SiteCircuitConfig) -> str | None:
+def _register_point(circuit: CircuitConfig) -> str | None:
     """Where its limit or its setpoint stands."""
     is_setpoint = circuit.control is PanelCircuitControl.SETPOINT
     return circuit.setpoint_point if is_setpoint else circuit.limit_point
@@ -392,7 +392,9 @@ class _Used:
     def sum(self, device: str, names: tuple[str, ...], scale: float) -> float | None:
         """The points in kW; None without any, or if one was not read."""
         total = (
-            _total([number_of_point(self.value(device, name)) for name in names]) if names else None
+            _total([number_without_quirk(self.value(device, name)) for name in names])
+            if names
+            else None
         )
         return None if total is None else total * scale
 

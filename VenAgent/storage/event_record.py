@@ -20,7 +20,12 @@ from VenAgent.dr.event import (
     PendingEventModification,
 )
 from VenAgent.dr.event_baseline import EventBaseline
-from VenAgent.dr.event_request import DEFAULT_WINDOW_SEC, EventKind, EventLevel, EventRequest
+from VenAgent.dr.event_request import (
+    DEFAULT_WINDOW_SEC,
+    EventRequest,
+    EventRequestKind,
+    EventRequestLevel,
+)
 from VenAgent.dr.shed_circuit import ShedCircuit
 
 Record = dict[str, Any]
@@ -140,8 +145,8 @@ def _request(record: Mapping[str, Any]) -> EventRequest:
         circuit_id=record["circuit_id"],
         priority=record["priority"],
         # what follows came with the kinds of events: a record from before has one level to shed
-        kind=EventKind(record.get("kind", EventKind.SHED.value)),
-        levels=tuple(EventLevel(*level) for level in record.get("levels", ())),
+        kind=EventRequestKind(record.get("kind", EventRequestKind.SHED.value)),
+        levels=tuple(EventRequestLevel(*level) for level in record.get("levels", ())),
         raise_kw=record.get("raise_kw", 0.0),
         import_kw=record.get("import_kw"),
         window_sec=record.get("window_sec", DEFAULT_WINDOW_SEC),

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from VenAgent.baseline.intervals import DAY_SEC, INTERVAL_SEC, IntervalHistory, interval_of
+from VenAgent.baseline.intervals import DAY_SEC, INTERVAL_SEC, IntervalHistory, interval_start_of
 from VenAgent.baseline.site_calendar import SiteCalendar
 from VenAgent.storage.quarantine import put_in_quarantine
 
@@ -124,7 +124,7 @@ class PowerHistory:
         """Start, mean power (kW), covered time (s) and whether an event touched it, of those known
         of `count` intervals from `start_ts` on; the open one too. For a person to look at: also
         what is covered too little to be a sample."""
-        begin = interval_of(start_ts)
+        begin = interval_start_of(start_ts)
         found = []
         for start in range(begin, begin + count * INTERVAL_SEC, INTERVAL_SEC):
             row = self._rows.get(start)
@@ -145,8 +145,8 @@ class PowerHistory:
         if last is not None and 0.0 < ts - last[0] <= self.max_gap_sec:
             self._cover(last[0], ts, (last[1] + power_kw) / 2.0, in_event or last[2])
         elif in_event:
-            self._mark(interval_of(ts))
-        same = last is not None and interval_of(last[0]) == interval_of(ts)
+            self._mark(interval_start_of(ts))
+        same = last is not None and interval_start_of(last[0]) == interval_start_of(ts)
         if not same:
             self._view = self._closed_intervals()  # here, so that no event waits for it
         if not same or not 0.0 <= ts - self._written_ts < WRITE_SEC:
@@ -162,7 +162,7 @@ class PowerHistory:
 
     def _cover(self, begin: float, end: float, power_kw: float, in_event: bool) -> None:
         while begin < end:
-            start = interval_of(begin)
+            start = interval_start_of(begin)
             until = min(end, float(start + INTERVAL_SEC))
             row = self._rows.setdefault(start, _Interval())
             row.energy_kj += power_kw * (until - begin)
@@ -185,7 +185,7 @@ class PowerHistory:
             self._steady_since = ts
 
     def _closed_intervals(self) -> IntervalHistory:
-        end = interval_of(self._opened_ts if self._last is None else self._last[0])
+        end = interval_start_of(self._opened_ts if self._last is None else self._last[0])
         begin = end - KEPT_DAYS * DAY_SEC
         known = {start: row for start, row in self._rows.items() if begin <= start < end}
         means = {start: row.mean_kw for start, row in known.items()}

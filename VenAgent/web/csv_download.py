@@ -13,7 +13,9 @@ from VenAgent.web.http_messages import HttpResponse
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def csv_response(name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> HttpResponse:
+def csv_download_response(
+    name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> HttpResponse:
     """A download called `name`."""
     text = io.StringIO()
     writer = csv.writer(text)
@@ -27,7 +29,7 @@ def csv_response(name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]
     )
 
 
-def csv_time(ts: float | None) -> str:
+def csv_download_time(ts: float | None) -> str:
     """A moment (epoch s); empty for none, or for one that no calendar has."""
     if ts is None:
         return ""

@@ -187,7 +187,7 @@ class PageServer:
             elif "change" in message:
                 self._change(process, message)
             else:
-                page_server_lets_event_go_first(self._is_at_work)
+                page_server_yields_to_event(self._is_at_work)
                 began = time.thread_time()
                 process.answer(message, self._read)
                 rest_sec = (time.thread_time() - began) * REST_PER_ANSWER
@@ -220,7 +220,7 @@ class PageServer:
         return {"status": int(status), "body": body}
 
 
-def page_server_lets_event_go_first(is_at_work: Callable[[], bool]) -> None:
+def page_server_yields_to_event(is_at_work: Callable[[], bool]) -> None:
     """Others have a turn; while an event's circuits are being written, all of it, for a while."""
     gevent.sleep(0)
     deadline = time.monotonic() + WAIT_FOR_EVENT_SEC

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
-from VenAgent.web.csv_download import csv_response, csv_time
+from VenAgent.web.csv_download import csv_download_response, csv_download_time
 from VenAgent.web.http_messages import HttpError, HttpRequest, HttpResponse, http_json_response
 from VenAgent.web.page_source import Json, PageReadSource
 from VenAgent.web.power_pages import INTERVAL_SEC, MINUTE_SEC, PowerPages
@@ -48,11 +48,11 @@ class PastApi:
     def power_csv(self, request: HttpRequest) -> HttpResponse:
         columns = self._interval_columns(request)
         rows = zip(*(columns[name] for name in columns), strict=True)
-        return csv_response(
+        return csv_download_response(
             "power.csv",
             ("time", "power_kw", "energy_kwh", "covered_sec", "in_event"),
             (
-                (csv_time(ts), kw, _energy_kwh(kw, covered), covered, int(in_event))
+                (csv_download_time(ts), kw, _energy_kwh(kw, covered), covered, int(in_event))
                 for ts, kw, covered, in_event in rows
             ),
         )
@@ -88,7 +88,7 @@ class PastApi:
 
     def events_csv(self, request: HttpRequest) -> HttpResponse:
         limit = request.whole_number("limit", EVENTS_DOWNLOADED, 1, EVENTS_DOWNLOADED)
-        return csv_response(
+        return csv_download_response(
             "events.csv",
             (*(name.replace("_ts", "") for name in _EVENT_COLUMNS), *_SUMMARY_COLUMNS),
             map(_event_row, self._site.events(limit)),
@@ -104,7 +104,9 @@ class PastApi:
         columns = self._minute_columns(request, circuit_id)
         rows = zip(columns["ts"], columns["power_kw"], strict=True)
         name = f"{circuit_id.replace(':', '_')}.csv"
-        return csv_response(name, ("time", "power_kw"), ((csv_time(ts), kw) for ts, kw in rows))
+        return csv_download_response(
+            name, ("time", "power_kw"), ((csv_download_time(ts), kw) for ts, kw in rows)
+        )
 
     def _minute_columns(self, request: HttpRequest, circuit_id: str) -> dict[str, list[Any]]:
         hours = request.whole_number("hours", 24, 1, HOURS_AT_MOST)
@@ -124,7 +126,7 @@ def _event_row(event: Json) -> list[Any]:
     for name in _EVENT_COLUMNS:
         value = event.get(name)
         if name.endswith("_ts"):
-            value = csv_time(value)
+            value = csv_download_time(value)
         elif name == "circuits":
             value = " ".join(value or ())
         row.append(value)

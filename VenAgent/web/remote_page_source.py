@@ -44,7 +44,7 @@ class RemotePageSource:
         if waiting is None:
             return
         if "error" in message:
-            waiting.set_exception(RemotePageSourceError(str(message["error"])))
+            waiting.set_exception(_RemotePageSourceError(str(message["error"])))
         else:
             waiting.set(message["result"])
 
@@ -109,5 +109,5 @@ class RemotePageSource:
             raise HttpError(HTTPStatus.GATEWAY_TIMEOUT, "the agent does not answer") from None
 
 
-class RemotePageSourceError(Exception):
+class _RemotePageSourceError(Exception):
     """The agent could not answer; its log says why."""

@@ -92,7 +92,7 @@ class ShedLoadBody(RequestBody):
     duration_sec: DurationSec = 3_600.0
 
 
-EventKind = Literal["event", "limit", "loadUp"]
+EventRequestKind = Literal["event", "limit", "loadUp"]
 
 
 class EventIntervalBody(RequestBody):
@@ -108,7 +108,7 @@ class EventIntervalBody(RequestBody):
 class EventKindBody(RequestBody):
     """What an event asks for: a reduction, a limit, or to draw more."""
 
-    kind: EventKind = Field("event", description="limit: stay under; loadUp: draw more.")
+    kind: EventRequestKind = Field("event", description="limit: stay under; loadUp: draw more.")
     raise_kw: PowerKw | None = Field(None, description="loadUp: so much more, in all.")
     import_kw: LevelKw | None = Field(None, description="limit: draw at most this.")
     export_kw: LevelKw | None = Field(None, description="limit: each site feeds in at most this.")

@@ -10,9 +10,9 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
 from VenAgent.contract.command_fields import (
-    duration_of_command_field,
-    number_of_command_field,
-    whole_of_command_field,
+    command_field_duration,
+    command_field_number,
+    command_field_whole_number,
 )
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=timezone.utc)
@@ -39,19 +39,19 @@ VenId = Annotated[str, Path(pattern=ID_PATTERN, description="The AWS IoT thing n
 EventId = Annotated[str, Path(pattern=ID_PATTERN)]
 LoadId = Annotated[str, Path(pattern=r"^[^\x00-\x1f\x7f/]{1,200}$")]
 PowerKw = Annotated[
-    float, BeforeValidator(number_of_command_field), Field(gt=0, le=1_000_000, allow_inf_nan=False)
+    float, BeforeValidator(command_field_number), Field(gt=0, le=1_000_000, allow_inf_nan=False)
 ]
 DurationSec = Annotated[
-    float, BeforeValidator(duration_of_command_field), Field(ge=1, le=86_400, allow_inf_nan=False)
+    float, BeforeValidator(command_field_duration), Field(ge=1, le=86_400, allow_inf_nan=False)
 ]
 """Seconds, or an ISO 8601 duration (`PT30M`)."""
 LevelKw = Annotated[
-    float, BeforeValidator(number_of_command_field), Field(ge=0, le=1_000_000, allow_inf_nan=False)
+    float, BeforeValidator(command_field_number), Field(ge=0, le=1_000_000, allow_inf_nan=False)
 ]
 RandomSec = Annotated[
-    float, BeforeValidator(duration_of_command_field), Field(ge=0, le=86_400, allow_inf_nan=False)
+    float, BeforeValidator(command_field_duration), Field(ge=0, le=86_400, allow_inf_nan=False)
 ]
-Priority = Annotated[int, BeforeValidator(whole_of_command_field)]
+Priority = Annotated[int, BeforeValidator(command_field_whole_number)]
 
 Start = Annotated[Moment | None, Query(description="From this moment on.")]
 End = Annotated[Moment | None, Query(description="Up to, not including, this moment.")]

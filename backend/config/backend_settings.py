@@ -19,7 +19,7 @@ from backend.config.kinesis_settings import KinesisSettings
 from backend.config.retention_settings import RetentionSettings
 from backend.config.settings_block import SettingsBlock, SettingsBlockError, settings_block_variable
 from backend.store.database import POOLER
-from VenAgent.baseline.methods import DEFAULT_METHOD, METHODS
+from VenAgent.baseline.baseline_methods import DEFAULT_METHOD, METHODS
 
 
 def _zone(value: str) -> str:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from VenAgent.baseline.baseline import Baseline
+from VenAgent.baseline.baseline_methods import METHODS
 from VenAgent.baseline.day_matching import DAY_METHODS, DaysToMatch
 from VenAgent.baseline.intervals import IntervalHistory
-from VenAgent.baseline.methods import METHODS
-from VenAgent.baseline.recent_power import WINDOW_SEC, pre_event_baseline
+from VenAgent.baseline.recent_power import WINDOW_SEC, recent_power_baseline
 
 PRE_EVENT_SEC = WINDOW_SEC
 USUAL_INTERVAL_SEC = 5.0
@@ -72,7 +72,7 @@ def choose_ven_baseline(
         return None
     if method == "meter_before":
         return VenBaseline(Baseline(before.last_kw, method, 1), _FLAT_AND_THIN)
-    baseline = pre_event_baseline(
+    baseline = recent_power_baseline(
         mean_kw=before.mean_kw,
         samples=before.samples,
         span_sec=before.span_sec,

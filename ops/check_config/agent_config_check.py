@@ -12,7 +12,7 @@ from ops.check_config.checked_file import CheckedJsonFile
 from ops.check_config.config_findings import ConfigFindings
 from ops.check_config.registry_check import PointRegistry, RegistryPoint
 from VenAgent.config import AgentConfig
-from VenAgent.config.circuit_config import SiteCircuitConfig
+from VenAgent.config.circuit_config import CircuitConfig
 
 KW_PER_UNIT = {"kw": 1.0, "w": 0.001, "mw": 1000.0, "kilowatts": 1.0, "watts": 0.001}
 _LIMIT_UNITS = {
@@ -147,7 +147,7 @@ class _PointCheck:
                 f'Set "power_scale": {per_unit:g}',
             )
 
-    def _circuit(self, circuit: SiteCircuitConfig, where: tuple[str | int, ...]) -> None:
+    def _circuit(self, circuit: CircuitConfig, where: tuple[str | int, ...]) -> None:
         device = self._config.device_of(circuit)
         control = self._config.control_device_of(circuit)
         for power_point in circuit.power_points:
@@ -169,7 +169,7 @@ class _PointCheck:
         self._written(circuit, control, where)
 
     def _limit(
-        self, circuit: SiteCircuitConfig, limit: RegistryPoint | None, where: tuple[str | int, ...]
+        self, circuit: CircuitConfig, limit: RegistryPoint | None, where: tuple[str | int, ...]
     ) -> None:
         if limit is None:
             return
@@ -189,7 +189,7 @@ class _PointCheck:
             )
 
     def _setpoint(
-        self, circuit: SiteCircuitConfig, point: RegistryPoint | None, where: tuple[str | int, ...]
+        self, circuit: CircuitConfig, point: RegistryPoint | None, where: tuple[str | int, ...]
     ) -> None:
         if point is None:
             return
@@ -210,9 +210,7 @@ class _PointCheck:
                 "Set setpoint_step to a whole number",
             )
 
-    def _written(
-        self, circuit: SiteCircuitConfig, device: str, where: tuple[str | int, ...]
-    ) -> None:
+    def _written(self, circuit: CircuitConfig, device: str, where: tuple[str | int, ...]) -> None:
         name = circuit.control_point
         if name is None:
             return

@@ -50,7 +50,7 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "current_point": "Measured current, A; made from the power if none.",
         "battery_soc_point": "The battery's state of charge, percent.",
     },
-    "SiteCircuitConfig": {
+    "CircuitConfig": {
         "id": "What commands call it: letters, digits, `_ . : -`.",
         "name": "What people call it.",
         "type": "For the operator's statistics: `hvac`, `heater`, `ev`, …",

@@ -29,7 +29,7 @@ from backend.store.instance_report import InstanceReport, store_instance_end, st
 from backend.store.tables import EVENTS, VENS
 from backend.store.transaction import in_transaction
 from backend.store.utc_time import utc_now
-from VenAgent.contract.alerts import AlertSeverity, alert_message
+from VenAgent.contract.alerts import AlertSeverity, build_alert
 from VenAgent.contract.json_codec import encode_json
 
 from .dispatching import add_event, add_vens, rows, set_online, set_state
@@ -64,7 +64,7 @@ async def open_codes(database: Database) -> list[tuple[str, str]]:
 
 
 def said(ven_id: str, severity: str, at: datetime, **more: Any) -> IngestMessage:
-    body = alert_message(
+    body = build_alert(
         ven_id=ven_id,
         ts=at.timestamp(),
         severity=AlertSeverity(severity),

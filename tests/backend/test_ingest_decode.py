@@ -27,7 +27,7 @@ from backend.ingest.message_decoder import decode_message, decode_message_kind
 from backend.ingest.plausible_values import plausible_times
 from tests.backend.builders import LOADS, payload, telemetry
 from VenAgent.contract.acks import AckStatus, build_ack
-from VenAgent.contract.alerts import AlertSeverity, alert_message
+from VenAgent.contract.alerts import AlertSeverity, build_alert
 from VenAgent.contract.json_codec import encode_json
 
 NOW = time.time()
@@ -183,7 +183,7 @@ def test_an_ack_of_the_first_generation_has_its_ven_from_the_topic() -> None:
 def test_status_alert_and_loads_are_read() -> None:
     status = read({"venId": "v", "status": "offline", "ts": 1, "bootId": "b"}, "ven/status/v")
     assert status == StatusRecord("v", False, "b", NOW)
-    said = alert_message(
+    said = build_alert(
         ven_id="v",
         ts=NOW,
         severity=AlertSeverity.WARNING,

@@ -7,8 +7,8 @@ from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from VenAgent.baseline.baseline import Baseline
+from VenAgent.baseline.baseline_methods import baseline_by_method
 from VenAgent.baseline.intervals import INTERVAL_SEC, IntervalHistory
-from VenAgent.baseline.methods import baseline_by_method
 from VenAgent.baseline.recent_power import RecentPower
 from VenAgent.baseline.site_calendar import SiteCalendar
 

@@ -17,8 +17,8 @@ from tests.baseline.past_days import (
 )
 from tests.support.each_case import each_case
 from VenAgent.baseline.baseline import Baseline
+from VenAgent.baseline.baseline_methods import METHODS
 from VenAgent.baseline.intervals import IntervalHistory
-from VenAgent.baseline.methods import METHODS
 from VenAgent.baseline.recent_power import RecentPower
 from VenAgent.baseline.site_calendar import CalendarDayType, SiteCalendar, nerc_calendar_holidays
 

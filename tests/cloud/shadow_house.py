@@ -11,7 +11,11 @@ from tests.contract.builders import a_circuit, a_telemetry
 from tests.support.shadow_store import ShadowStore
 from VenAgent.cloud.outbox import OutboxMessage
 from VenAgent.cloud.shadow_client import ShadowClient, ShadowClientResponse
-from VenAgent.contract.shadow import DesiredShadowItem, DesiredShadowSection, reported_shadow
+from VenAgent.contract.shadow_document import (
+    ShadowDocumentSection,
+    ShadowDocumentWish,
+    reported_shadow_document,
+)
 from VenAgent.contract.topics import Topics
 
 THING = "site-1"
@@ -35,7 +39,7 @@ class House:
         self.topics: list[str] = []
         """Of all that the device sent."""
         self.downward: deque[tuple[str, bytes]] = deque()
-        self.working: list[DesiredShadowSection] = []
+        self.working: list[ShadowDocumentSection] = []
         self.busy = False
         """While it is, wishes are taken on but not finished."""
         self.hears = True
@@ -50,7 +54,7 @@ class House:
                 for name, closed in self.closed.items()
             )
         )
-        return reported_shadow(
+        return reported_shadow_document(
             telemetry,
             available=dict.fromkeys(self.closed, True),
             active_event=None,
@@ -121,7 +125,7 @@ class House:
             self.shadow.done(section, refusals)
         self.send(self.shadow.report(self.reported(), self.now))
 
-    def obey(self, section: DesiredShadowSection, wish: DesiredShadowItem) -> str | None:
+    def obey(self, section: ShadowDocumentSection, wish: ShadowDocumentWish) -> str | None:
         if wish.refusal is not None:
             return wish.refusal
         self.commands.append((section.correlation_id, dict(wish.fields)))

@@ -14,7 +14,7 @@ from tests.cloud.shadow_house import PREFIX, TOPICS, House, off
 from VenAgent.cloud.shadow_client import ShadowClient
 from VenAgent.contract.message_refused import MessageRefused
 from VenAgent.contract.reasons import ReasonCode
-from VenAgent.contract.shadow import MAX_SHADOW_BYTES
+from VenAgent.contract.shadow_document import MAX_SHADOW_BYTES
 
 
 @pytest.fixture

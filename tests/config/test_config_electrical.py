@@ -13,6 +13,9 @@ from VenAgent.contract.telemetry import TelemetryQuality
 from VenAgent.dr.engine import Engine
 from VenAgent.dr.panel import PanelCircuitReading, PanelReading
 from VenAgent.reporting import telemetry_builder as report
+from VenAgent.reporting.telemetry_alerts import (
+    telemetry_alert_over_current,
+)
 
 CHARGER: dict[str, Any] = {
     "id": "ev",
@@ -88,7 +91,7 @@ def test_amps_are_those_of_the_circuits_own_voltage() -> None:
     telemetry = report.build_telemetry(engine, reading, TelemetryQuality.GOOD, seq=1, now=100.0)
     assert telemetry.circuits[0].current_amps == pytest.approx(24.0)
     assert telemetry.current_amps == pytest.approx(12.0)
-    assert "Charger draws 24 A of 20 A" in str(report.telemetry_over_current(telemetry))
+    assert "Charger draws 24 A of 20 A" in str(telemetry_alert_over_current(telemetry))
 
 
 def test_amps_on_three_phases_are_those_of_one_line() -> None:

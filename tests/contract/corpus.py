@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.contract.builders import NOW
-from VenAgent.contract.command_fields import SPELLINGS, time_of_command_field
+from VenAgent.contract.command_fields import SPELLINGS, command_field_time
 
 _TIMES = {
     key for name in ("start_ts", "end_ts", "issued_ts", "expires_ts") for key in SPELLINGS[name]
@@ -67,7 +67,7 @@ def moved(command: Mapping[str, Any], now: float) -> dict[str, Any]:
 
 def _moved_time(value: Any, by_sec: float) -> Any:
     try:
-        moment = time_of_command_field(value)
+        moment = command_field_time(value)
     except ValueError:
         return value
     if not isinstance(moment, (int, float)) or abs(moment - NOW) > 40 * 366 * 86_400:

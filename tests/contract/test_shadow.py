@@ -13,15 +13,15 @@ from tests.support.each_case import each_case
 from tests.support.unicode_characters import UNICODE_CHARACTERS
 from VenAgent.contract.command_reader import CommandNotRead
 from VenAgent.contract.json_codec import encode_json
-from VenAgent.contract.shadow import (
+from VenAgent.contract.shadow_document import (
     MAX_SHADOW_BYTES,
     NAMED_BUDGET,
-    read_desired_shadow,
-    reported_shadow,
-    reported_shadow_budget,
-    reported_shadow_refusals,
-    shadow_update,
-    split_reported_shadow,
+    read_shadow_document,
+    reported_shadow_document,
+    shadow_document_budget,
+    shadow_document_refusals,
+    shadow_document_update,
+    split_shadow_document,
 )
 
 
@@ -34,7 +34,7 @@ def reported(**fields: Any) -> dict[str, Any]:
     telemetry = fields.pop("telemetry", None) or a_telemetry(
         used_power_kw=17.6, shed_power_kw=5.0, baseline_power_kw=22.6
     )
-    return reported_shadow(telemetry, **{**known, **fields})
+    return reported_shadow_document(telemetry, **{**known, **fields})
 
 
 def test_the_reported_state_has_exactly_the_fields_of_the_contract() -> None:
@@ -86,17 +86,17 @@ def test_what_was_not_read_is_null() -> None:
 
 
 def test_the_update_is_the_reported_state_only() -> None:
-    assert shadow_update({"a": 1}) == {"state": {"reported": {"a": 1}}}
+    assert shadow_document_update({"a": 1}) == {"state": {"reported": {"a": 1}}}
 
 
 def test_the_shadow_of_a_house_stays_below_the_limit() -> None:
     circuits = tuple(a_circuit(f"circuit-{i}", name="A circuit with a name") for i in range(24))
     state = reported(telemetry=a_telemetry(circuits=circuits))
-    assert len(encode_json(shadow_update(state))) <= MAX_SHADOW_BYTES == 8192
+    assert len(encode_json(shadow_document_update(state))) <= MAX_SHADOW_BYTES == 8192
 
 
 def test_an_update_may_clear_what_is_done_with_under_a_version() -> None:
-    document = shadow_update({"a": 1}, cleared=["circuits"], version=7, token="t")
+    document = shadow_document_update({"a": 1}, cleared=["circuits"], version=7, token="t")
     assert document == {
         "state": {"reported": {"a": 1}, "desired": {"circuits": None}},
         "version": 7,
@@ -119,7 +119,7 @@ def test_every_document_of_every_panel_stays_below_8_kb_with_a_wish_for_each_cir
     circuits = tuple(a_circuit(circuit_id, name=name, **read) for circuit_id in ids)
     event = {"event_id": "e" * 256, "shed_kw": 5.0, "end_ts": NOW + 60.0}
     state = reported(telemetry=a_telemetry(circuits=circuits), active_event=event)
-    totals, named = split_reported_shadow(state, reported_shadow_budget(ids))
+    totals, named = split_shadow_document(state, shadow_document_budget(ids))
     parts = list(named.values()) or [totals]
     assert [circuit["id"] for part in parts for circuit in part["circuits"]] == ids
     assert all(len(encode_json({"reported": part})) <= MAX_SHADOW_BYTES for part in parts)
@@ -135,14 +135,14 @@ def test_every_document_of_every_panel_stays_below_8_kb_with_a_wish_for_each_cir
 def test_what_was_not_read_is_absent_inside_a_list_and_null_above() -> None:
     circuit = a_circuit("ev1", current_kw=None, enabled=None)
     state = reported(telemetry=a_telemetry(used_power_kw=None, circuits=(circuit,)))
-    totals, _ = split_reported_shadow(state, MAX_SHADOW_BYTES)
+    totals, _ = split_shadow_document(state, MAX_SHADOW_BYTES)
     assert totals["power_kw"] is None  # it deletes what was reported before
     assert not {"current_kw", "enabled"} & totals["circuits"][0].keys()
 
 
 def test_refusals_are_few_and_short() -> None:
-    assert reported_shadow_refusals([]) is None
-    many = reported_shadow_refusals((f"circuits.c{n}", "x" * 1_000) for n in range(200))
+    assert shadow_document_refusals([]) is None
+    many = shadow_document_refusals((f"circuits.c{n}", "x" * 1_000) for n in range(200))
     assert many is not None
     assert len(encode_json({"refused": many})) < 1_600
     assert many[-1] == {"item": "\u2026", "reason": "and 194 more"}
@@ -154,9 +154,9 @@ def times(ts: int) -> dict[str, Any]:
 
 def test_the_same_wish_made_again_is_told_apart_by_the_time_it_was_made() -> None:
     desired = {"circuits": [{"id": "ev1", "enabled": False}]}
-    (first,) = read_desired_shadow(desired, times(1), version=5)
-    (same,) = read_desired_shadow(desired, times(1), version=6)
-    (again,) = read_desired_shadow(desired, times(2), version=7)
+    (first,) = read_shadow_document(desired, times(1), version=5)
+    (same,) = read_shadow_document(desired, times(1), version=6)
+    (again,) = read_shadow_document(desired, times(2), version=7)
     assert first == same
     assert first.mark != again.mark
     assert first.correlation_id != again.correlation_id
@@ -166,15 +166,15 @@ def test_the_same_wish_made_again_is_told_apart_by_the_time_it_was_made() -> Non
 def test_without_times_two_versions_have_commands_of_their_own(times_known: bool) -> None:
     metadata = times(1) if times_known else {}
     desired = {"circuits": [{"id": "ev1", "enabled": False}]}
-    (first,) = read_desired_shadow(desired, metadata, version=5)
-    (second,) = read_desired_shadow(desired, metadata, version=6)
+    (first,) = read_shadow_document(desired, metadata, version=5)
+    (second,) = read_shadow_document(desired, metadata, version=6)
     assert first.mark == second.mark
     assert (first.correlation_id == second.correlation_id) is times_known
 
 
 def test_a_whole_entry_of_the_reported_circuits_may_be_written_back() -> None:
     entry = reported()["circuits"][0]
-    (section,) = read_desired_shadow({"circuits": [{**entry, "enabled": False}]}, {}, version=1)
+    (section,) = read_shadow_document({"circuits": [{**entry, "enabled": False}]}, {}, version=1)
     (wish,) = section.wishes
     assert wish.fields == {"op": "setLoad", "loadId": "ev1", "enabled": False}
     assert wish.refusal is None
@@ -193,7 +193,7 @@ def test_a_whole_entry_of_the_reported_circuits_may_be_written_back() -> None:
     )
 )
 def test_any_desired_state_is_read_or_refused(desired: dict[str, Any]) -> None:
-    for section in read_desired_shadow(desired, {}, version=1):
+    for section in read_shadow_document(desired, {}, version=1):
         for wish in section.wishes:
             assert wish.refusal or wish.fields["op"] in ("setLoad", "setConfig")
 
@@ -244,7 +244,7 @@ DESIRED: list[tuple[str, dict[str, Any], list[dict[str, Any]], list[str]]] = [
 def test_what_is_desired_is_a_command_or_refused_by_name(
     desired: dict[str, Any], fields: list[dict[str, Any]], words: list[str]
 ) -> None:
-    wishes = [wish for section in read_desired_shadow(desired, {}, 1) for wish in section.wishes]
+    wishes = [wish for section in read_shadow_document(desired, {}, 1) for wish in section.wishes]
     obeyed = [wish.fields for wish in wishes if wish.refusal is None]
     assert len(obeyed) == len(fields)
     for got, expected in zip(obeyed, fields, strict=True):
@@ -257,7 +257,7 @@ def test_what_is_desired_is_a_command_or_refused_by_name(
 
 @each_case("value", [True, "often", "1_0", None, [], "\u0661"])
 def test_an_interval_that_is_no_number_is_refused_by_the_commands_reader(value: Any) -> None:
-    for section in read_desired_shadow({"report_interval_sec": value}, {}, 1):
+    for section in read_shadow_document({"report_interval_sec": value}, {}, 1):
         for wish in section.wishes:
             with pytest.raises(CommandNotRead):
                 parse(dict(wish.fields))

@@ -21,7 +21,7 @@ from VenAgent.contract.reasons import ReasonCode
 from VenAgent.contract.telemetry import (
     TelemetryAvailability,
     TelemetryAvailabilityState,
-    TelemetryLoadsSnapshot,
+    TelemetryLoadsMessage,
     TelemetryQuality,
     split_telemetry,
 )
@@ -50,7 +50,7 @@ def test_telemetry_has_exactly_the_keys_of_the_contract() -> None:
 
 
 def test_a_loads_snapshot_has_exactly_the_keys_of_the_contract() -> None:
-    wire = TelemetryLoadsSnapshot(ven_id="v1", ts=NOW, loads=(a_load("ev1"),)).to_wire()
+    wire = TelemetryLoadsMessage(ven_id="v1", ts=NOW, loads=(a_load("ev1"),)).to_wire()
     assert set(wire) == {"schemaVersion", "venId", "timestamp", "ts_ms", "loads"}
     assert set(wire["loads"][0]) == LOAD_KEYS
     assert wire["schemaVersion"] == "1.0"
@@ -132,7 +132,7 @@ def test_the_golden_telemetry_is_what_is_written() -> None:
     )
     assert message.to_wire() == golden
     assert list(message.to_wire())[:5] == list(golden)[:5]
-    loads = TelemetryLoadsSnapshot(ven_id="site-1", ts=1760000000.25, loads=message.loads)
+    loads = TelemetryLoadsMessage(ven_id="site-1", ts=1760000000.25, loads=message.loads)
     assert loads.to_wire() == GOLDEN_LOADS
 
 
@@ -254,7 +254,7 @@ def test_a_panel_of_a_thousand_circuits_is_split_and_stays_below_the_bound() -> 
 
 def test_a_loads_snapshot_is_split_too() -> None:
     loads = tuple(a_load(f"c{i}") for i in range(1000))
-    message = TelemetryLoadsSnapshot(ven_id="v1", ts=NOW, loads=loads).to_wire()
+    message = TelemetryLoadsMessage(ven_id="v1", ts=NOW, loads=loads).to_wire()
     parts = split_telemetry(message)
     assert [load for part in parts for load in part["loads"]] == message["loads"]
     assert all(len(encode_json(part)) <= MAX_PAYLOAD_BYTES for part in parts)

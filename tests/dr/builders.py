@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from VenAgent.dr.circuit_selection import (
-    CircuitAction,
-    CircuitCandidate,
     CircuitSelection,
+    CircuitSelectionAction,
+    CircuitSelectionCandidate,
     selectable_circuit_kw,
 )
 from VenAgent.dr.panel import (
@@ -148,13 +148,13 @@ def reading_of(
     return PanelReading(ts=ts, power_kw=total_kw, circuits=circuits)
 
 
-def candidate(circuit: PanelCircuit, power_kw: float) -> CircuitCandidate:
-    return CircuitCandidate(circuit, power_kw, selectable_circuit_kw(circuit, power_kw))
+def candidate(circuit: PanelCircuit, power_kw: float) -> CircuitSelectionCandidate:
+    return CircuitSelectionCandidate(circuit, power_kw, selectable_circuit_kw(circuit, power_kw))
 
 
-def by_id(made: CircuitSelection) -> dict[str, CircuitAction]:
+def by_id(made: CircuitSelection) -> dict[str, CircuitSelectionAction]:
     return {action.circuit_id: action for action in made.actions}
 
 
-def total_shed_kw(pool: Sequence[CircuitCandidate]) -> float:
+def total_shed_kw(pool: Sequence[CircuitSelectionCandidate]) -> float:
     return sum(c.max_shed_kw for c in pool)

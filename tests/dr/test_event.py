@@ -17,7 +17,7 @@ from VenAgent.baseline.measured_power import MeasuredPower
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.json_codec import encode_json
 from VenAgent.contract.reasons import Reason, ReasonCode
-from VenAgent.dr.circuit_selection import CircuitAction
+from VenAgent.dr.circuit_selection import CircuitSelectionAction
 from VenAgent.dr.command_replies import CommandReplies
 from VenAgent.dr.event import (
     TRANSITIONS,
@@ -28,7 +28,7 @@ from VenAgent.dr.event import (
 )
 from VenAgent.dr.event_baseline import EventBaseline
 from VenAgent.dr.event_completion import event_completion_summary
-from VenAgent.dr.event_request import EventKind, EventLevel, EventRequest
+from VenAgent.dr.event_request import EventRequest, EventRequestKind, EventRequestLevel
 from VenAgent.dr.panel import PanelCircuitControl
 from VenAgent.dr.shed_circuit import ShedCircuit
 from VenAgent.storage.event_record import from_event_record, to_event_record
@@ -82,7 +82,9 @@ def steered_by(baseline_kw: float) -> EventBaseline:
 
 
 def shed_circuit(circuit_id: str = "dryer1", shed_kw: float = 3.0, **fields: object) -> ShedCircuit:
-    action = CircuitAction(circuit_id, PanelCircuitControl.SWITCH, False, 3.0, 3.0 - shed_kw)
+    action = CircuitSelectionAction(
+        circuit_id, PanelCircuitControl.SWITCH, False, 3.0, 3.0 - shed_kw
+    )
     made = ShedCircuit.newly_shed(action, house_panel().by_id[circuit_id], True)
     return replace(made, **fields)  # type: ignore[arg-type]
 
@@ -178,8 +180,8 @@ REQUESTS = st.builds(
     modification=st.integers(0, 99),
     circuit_id=st.none() | TEXTS,
     priority=st.none() | st.integers(0, 9),
-    kind=st.sampled_from(EventKind),
-    levels=st.lists(st.builds(EventLevel, NUMBERS, NUMBERS), max_size=2).map(tuple),
+    kind=st.sampled_from(EventRequestKind),
+    levels=st.lists(st.builds(EventRequestLevel, NUMBERS, NUMBERS), max_size=2).map(tuple),
     raise_kw=NUMBERS,
     import_kw=st.none() | NUMBERS,
     window_sec=NUMBERS,
@@ -416,6 +418,6 @@ def test_more_power_than_the_baseline_is_a_negative_shed() -> None:
 
 
 def test_names_come_from_the_panel() -> None:
-    action = CircuitAction("a", PanelCircuitControl.SWITCH, False, 2.0, 0.0)
+    action = CircuitSelectionAction("a", PanelCircuitControl.SWITCH, False, 2.0, 0.0)
     circuit = ShedCircuit.newly_shed(action, switch("a", 40.0, critical=True), True)
     assert (circuit.name, circuit.breaker_amps, circuit.critical) == ("A", 40.0, True)

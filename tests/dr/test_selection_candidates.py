@@ -18,12 +18,12 @@ from tests.dr.builders import (
     unswitchable,
 )
 from tests.support.each_case import each_case
-from VenAgent.dr.circuit_selection import circuit_candidates, selectable_circuit_kw
+from VenAgent.dr.circuit_selection import circuit_selection_candidates, selectable_circuit_kw
 from VenAgent.dr.panel import Panel, PanelCircuit, PanelCircuitReading, PanelReading
 
 
 def ids_of(panel: Panel, reading: PanelReading, **kwargs: Sequence[str]) -> set[str]:
-    return {found.circuit.id for found in circuit_candidates(panel, reading, **kwargs)}
+    return {found.circuit.id for found in circuit_selection_candidates(panel, reading, **kwargs)}
 
 
 def test_the_whole_house_counts_but_the_critical_switch() -> None:

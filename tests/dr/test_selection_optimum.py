@@ -9,7 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.dr.builders import by_id, candidate, kilowatts, limit, switch
-from VenAgent.dr.circuit_selection import RESOLUTION, TOLERANCE, CircuitCandidate, select_circuits
+from VenAgent.dr.circuit_selection import (
+    RESOLUTION,
+    TOLERANCE,
+    CircuitSelectionCandidate,
+    select_circuits,
+)
 
 # With a request of 8 kW and draws in whole watts the planner's units are exact, and so is a plan.
 
@@ -17,7 +22,7 @@ WATTS = st.integers(6, 12_000)
 EXACT_KW = RESOLUTION / 1000.0
 
 
-def exact_switches(watts: Sequence[tuple[int, int]]) -> tuple[CircuitCandidate, ...]:
+def exact_switches(watts: Sequence[tuple[int, int]]) -> tuple[CircuitSelectionCandidate, ...]:
     return tuple(
         candidate(switch(f"c{i}", priority=priority), watt / 1000.0)
         for i, (priority, watt) in enumerate(watts)

@@ -23,8 +23,8 @@ from tests.dr.builders import (
 from VenAgent.dr.circuit_selection import (
     RESOLUTION,
     TOLERANCE,
-    CircuitCandidate,
-    circuit_candidates,
+    CircuitSelectionCandidate,
+    circuit_selection_candidates,
     select_circuits,
 )
 from VenAgent.dr.panel import Panel, PanelCircuitControl, PanelCircuitReading, PanelReading
@@ -75,7 +75,7 @@ def test_whatever_the_panel_a_plan_keeps_to_what_may_be_done(
     site: tuple[Panel, PanelReading], request_kw: float
 ) -> None:
     panel, reading = site
-    made = select_circuits(circuit_candidates(panel, reading), request_kw)
+    made = select_circuits(circuit_selection_candidates(panel, reading), request_kw)
     assert len(by_id(made)) == len(made.actions)
     for action in made.actions:
         circuit, read = panel.by_id[action.circuit_id], reading.circuit(action.circuit_id)
@@ -108,7 +108,7 @@ def test_the_prediction_is_the_sum_of_the_actions(
     site: tuple[Panel, PanelReading], request_kw: float
 ) -> None:
     panel, reading = site
-    made = select_circuits(circuit_candidates(panel, reading), request_kw)
+    made = select_circuits(circuit_selection_candidates(panel, reading), request_kw)
     taken_kw = 0.0
     for action in made.actions:
         taken_kw += (reading.circuit(action.circuit_id).power_kw or 0.0) - action.final_kw
@@ -118,7 +118,7 @@ def test_the_prediction_is_the_sum_of_the_actions(
 @st.composite
 def pools(
     draw: st.DrawFn, *, max_circuits: int = 8, last_resort: bool = True
-) -> tuple[CircuitCandidate, ...]:
+) -> tuple[CircuitSelectionCandidate, ...]:
     """Circuits that may be shed; limits are continuous."""
     pool = []
     for index in range(draw(st.integers(1, max_circuits))):
@@ -138,7 +138,7 @@ def pools(
     return tuple(pool)
 
 
-def ranges(pool: Sequence[CircuitCandidate]) -> Iterator[tuple[float, float]]:
+def ranges(pool: Sequence[CircuitSelectionCandidate]) -> Iterator[tuple[float, float]]:
     """What each combination of circuits can shed, from and to."""
     for used in product((False, True), repeat=len(pool)):
         chosen = [c for c, use in zip(pool, used, strict=True) if use]
@@ -146,16 +146,18 @@ def ranges(pool: Sequence[CircuitCandidate]) -> Iterator[tuple[float, float]]:
         yield wholes_kw, wholes_kw + sum(c.max_shed_kw for c in chosen if not c.whole)
 
 
-def reaches(pool: Sequence[CircuitCandidate], low_kw: float, high_kw: float) -> bool:
+def reaches(pool: Sequence[CircuitSelectionCandidate], low_kw: float, high_kw: float) -> bool:
     return any(low <= high_kw and high >= low_kw for low, high in ranges(pool))
 
 
-def blur_kw(pool: Sequence[CircuitCandidate], request_kw: float) -> float:
+def blur_kw(pool: Sequence[CircuitSelectionCandidate], request_kw: float) -> float:
     """How far the planner's units and the registers' steps may move a sum."""
     return len(pool) * (request_kw / RESOLUTION + FINE_KW)
 
 
-def usable(pool: Sequence[CircuitCandidate], request_kw: float) -> tuple[CircuitCandidate, ...]:
+def usable(
+    pool: Sequence[CircuitSelectionCandidate], request_kw: float
+) -> tuple[CircuitSelectionCandidate, ...]:
     """The circuits that may be used for the request: the last resort only if needed."""
     others = tuple(c for c in pool if not (c.circuit.critical or c.circuit.priority == 1))
     return others if total_shed_kw(others) >= request_kw * (1 - TOLERANCE) else tuple(pool)
@@ -164,7 +166,7 @@ def usable(pool: Sequence[CircuitCandidate], request_kw: float) -> tuple[Circuit
 @settings(deadline=None, max_examples=100)
 @given(pool=pools(), request_kw=st.floats(0.5, 40.0))
 def test_a_plan_is_in_the_band_whenever_any_combination_is(
-    pool: tuple[CircuitCandidate, ...], request_kw: float
+    pool: tuple[CircuitSelectionCandidate, ...], request_kw: float
 ) -> None:
     made, blur = select_circuits(pool, request_kw), blur_kw(pool, request_kw)
     low, high = request_kw * (1 - TOLERANCE), request_kw * (1 + TOLERANCE)
@@ -175,7 +177,7 @@ def test_a_plan_is_in_the_band_whenever_any_combination_is(
 @settings(deadline=None, max_examples=100)
 @given(pool=pools(), request_kw=st.floats(0.5, 40.0))
 def test_a_plan_overshoots_as_little_as_possible_when_the_band_is_out_of_reach(
-    pool: tuple[CircuitCandidate, ...], request_kw: float
+    pool: tuple[CircuitSelectionCandidate, ...], request_kw: float
 ) -> None:
     made, blur = select_circuits(pool, request_kw), blur_kw(pool, request_kw)
     allowed = usable(pool, request_kw)
@@ -189,7 +191,7 @@ def test_a_plan_overshoots_as_little_as_possible_when_the_band_is_out_of_reach(
 @settings(deadline=None, max_examples=100)
 @given(pool=pools(max_circuits=12), extra=st.floats(0.001, 3.0))
 def test_everything_is_taken_when_the_request_cannot_be_met(
-    pool: tuple[CircuitCandidate, ...], extra: float
+    pool: tuple[CircuitSelectionCandidate, ...], extra: float
 ) -> None:
     request_kw = total_shed_kw(pool) / (1 - TOLERANCE) * (1 + extra)
     made, blur = select_circuits(pool, request_kw), blur_kw(pool, request_kw)
@@ -200,7 +202,7 @@ def test_everything_is_taken_when_the_request_cannot_be_met(
 @settings(deadline=None, max_examples=100)
 @given(pool=pools(), share=st.floats(0.05, 1.05))
 def test_the_last_resort_is_not_touched_while_the_others_are_enough(
-    pool: tuple[CircuitCandidate, ...], share: float
+    pool: tuple[CircuitSelectionCandidate, ...], share: float
 ) -> None:
     others = {c.circuit.id for c in pool if not c.circuit.critical and c.circuit.priority > 1}
     others_kw = total_shed_kw([c for c in pool if c.circuit.id in others])
@@ -211,7 +213,7 @@ def test_the_last_resort_is_not_touched_while_the_others_are_enough(
 @settings(deadline=None, max_examples=100)
 @given(pool=pools(), missing_kw=st.floats(0.1, 10.0))
 def test_the_last_resort_helps_when_the_others_are_not_enough(
-    pool: tuple[CircuitCandidate, ...], missing_kw: float
+    pool: tuple[CircuitSelectionCandidate, ...], missing_kw: float
 ) -> None:
     last = [c for c in pool if c.circuit.critical or c.circuit.priority == 1]
     request_kw = (total_shed_kw(pool) - total_shed_kw(last)) / (1 - TOLERANCE) + missing_kw
@@ -223,7 +225,7 @@ def test_the_last_resort_helps_when_the_others_are_not_enough(
 @settings(deadline=None, max_examples=150)
 @given(pool=pools(last_resort=False), request_kw=st.floats(0.5, 40.0))
 def test_no_priority_is_touched_that_is_not_needed_for_the_band(
-    pool: tuple[CircuitCandidate, ...], request_kw: float
+    pool: tuple[CircuitSelectionCandidate, ...], request_kw: float
 ) -> None:
     blur = blur_kw(pool, request_kw)
     low, high = request_kw * (1 - TOLERANCE) + blur, request_kw * (1 + TOLERANCE) - blur

@@ -25,7 +25,7 @@ from tests.support.each_case import each_case
 from VenAgent.dr.circuit_selection import (
     TOLERANCE,
     CircuitSelection,
-    circuit_candidates,
+    circuit_selection_candidates,
     select_circuits,
 )
 from VenAgent.dr.panel import PanelCircuitControl, PanelReading
@@ -35,7 +35,7 @@ from VenAgent.dr.policy import PriorityPolicy
 def plan_for_house(request_kw: float, draws_kw: dict[str, float] | None = None) -> CircuitSelection:
     panel = house_panel()
     return select_circuits(
-        circuit_candidates(panel, reading_of(panel, draws_kw or DRAWS_KW)), request_kw
+        circuit_selection_candidates(panel, reading_of(panel, draws_kw or DRAWS_KW)), request_kw
     )
 
 
@@ -101,7 +101,7 @@ def test_everything_is_shed_when_the_request_cannot_be_met() -> None:
 def test_the_least_overshoot_when_switches_cannot_land_in_the_band() -> None:
     panel = panel_of(switch("a"), switch("b"), switch("c"))
     made = select_circuits(
-        circuit_candidates(panel, reading_of(panel, {"a": 1.0, "b": 3.0, "c": 4.0})), 2.0
+        circuit_selection_candidates(panel, reading_of(panel, {"a": 1.0, "b": 3.0, "c": 4.0})), 2.0
     )
     assert set(by_id(made)) == {"b"}
 
@@ -133,7 +133,9 @@ def test_the_edges_of_the_band_belong_to_it(request_kw: float) -> None:
 def test_nothing_is_planned_when_there_is_nothing_to_shed() -> None:
     assert select_circuits((), 5.0).actions == ()
     assert (
-        select_circuits(circuit_candidates(house_panel(), PanelReading(0.0, None, {})), 5.0).actions
+        select_circuits(
+            circuit_selection_candidates(house_panel(), PanelReading(0.0, None, {})), 5.0
+        ).actions
         == ()
     )
 
@@ -180,7 +182,7 @@ def test_a_panel_of_a_thousand_circuits_is_planned_in_milliseconds(request_kw: f
 
 def strictly(request_kw: float, draws_kw: dict[str, float] | None = None) -> CircuitSelection:
     panel = house_panel()
-    pool = circuit_candidates(panel, reading_of(panel, draws_kw or DRAWS_KW))
+    pool = circuit_selection_candidates(panel, reading_of(panel, draws_kw or DRAWS_KW))
     return select_circuits(pool, request_kw, order=PriorityPolicy.STRICT)
 
 
@@ -198,7 +200,7 @@ def test_in_strict_order_a_less_important_priority_is_used_up_first() -> None:
 def test_in_strict_order_nothing_is_passed_over(request_kw: float) -> None:
     """A circuit is touched only when all of less important priorities are shed to their end."""
     panel = house_panel()
-    pool = circuit_candidates(panel, reading_of(panel, DRAWS_KW))
+    pool = circuit_selection_candidates(panel, reading_of(panel, DRAWS_KW))
     taken = by_id(strictly(request_kw))
     last = max(candidate.rank for candidate in pool if candidate.circuit.id in taken)
     for each in pool:

@@ -24,7 +24,7 @@ from VenAgent.cloud.inbound_message import InboundMessage
 from VenAgent.cloud.mqtt_link import MqttLink
 from VenAgent.cloud.mqtt_settings import MqttSettings
 from VenAgent.cloud.outbox import Outbox, OutboxMessage, OutboxRank
-from VenAgent.cloud.tls.credentials import make_credentials
+from VenAgent.cloud.tls.credentials import make_tls_credentials
 from VenAgent.config.cloud_config import CloudBrokerConfig, CloudTlsConfig
 from VenAgent.contract.topics import Topics
 
@@ -153,7 +153,7 @@ class Node:
         self.outbox = Outbox(self.path, synced=True)
         usual = {"host": "127.0.0.1", "port": port, "keepalive_sec": 5, "tls": tls}
         config = CloudBrokerConfig(**{**usual, **(broker or {})})
-        self.credentials = None if tls is None else make_credentials(tls, folder)
+        self.credentials = None if tls is None else make_tls_credentials(tls, folder)
         changes.setdefault("tls", self.credentials)
         self._settings = settings(self.path, config, boot_id="boot-1", **changes)
         self.link = MqttLink(self._settings)

@@ -21,7 +21,7 @@ import psutil
 from gevent import subprocess
 from paho.mqtt.enums import CallbackAPIVersion
 
-from simulator.panel_control import PanelControl
+from simulator.simulated_panel_control import SimulatedPanelControl
 from tests.support.ports import free_port
 from VenAgent.volttron_compat import RPC_FAILURES, VolttronCalls
 
@@ -62,14 +62,14 @@ def process(command: list[str], **kwargs: Any) -> Iterator[subprocess.Popen]:
 
 
 @contextmanager
-def simulated_panel() -> Iterator[tuple[int, PanelControl]]:
+def simulated_panel() -> Iterator[tuple[int, SimulatedPanelControl]]:
     """The steady panel on free ports: its Modbus port, and its control."""
     python = os.environ["VENAGENT_TOOLS_PYTHON"]
     command = [python, "-m", "simulator", "--steady", "--port", "0", "--control-port", "0"]
     with process(command, cwd=ROOT, stdout=subprocess.PIPE) as running:
         assert running.stdout is not None
         ports = [int(re.findall(r":(\d+)", running.stdout.readline())[0]) for _ in range(2)]
-        with PanelControl(ports[1]) as control:
+        with SimulatedPanelControl(ports[1]) as control:
             yield ports[0], control
 
 
@@ -175,7 +175,12 @@ class Site:
     """Everything at hand: `cloud`, `panel`, `rpc` to the agents, and the agents themselves."""
 
     def __init__(
-        self, volttron: Any, cloud: Cloud, panel: PanelControl, config: dict, modbus_port: int
+        self,
+        volttron: Any,
+        cloud: Cloud,
+        panel: SimulatedPanelControl,
+        config: dict,
+        modbus_port: int,
     ) -> None:
         self.modbus_port = modbus_port
         self.volttron = volttron

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from gevent import subprocess
 
-from simulator.panel_control import PanelControl
+from simulator.simulated_panel_control import SimulatedPanelControl
 from tests.platform.site import CONFIG_STORE, DRIVER, ROOT, VEN, Site, process, wait_for
 from tests.support.ports import free_port
 
@@ -24,7 +24,7 @@ TOTAL_KW = 22.5
 
 
 @pytest.fixture(scope="module")
-def bacnet(whole_site: Site) -> Iterator[PanelControl]:
+def bacnet(whole_site: Site) -> Iterator[SimulatedPanelControl]:
     """A BACnet panel beside the site's own, with proxy and driver configuration."""
     port = free_port(socket.SOCK_DGRAM)
     command = [os.environ["VENAGENT_TOOLS_PYTHON"], "-m", "simulator.bacnet", "--steady"]
@@ -42,7 +42,7 @@ def bacnet(whole_site: Site) -> Iterator[PanelControl]:
         registry = (MODEL / "registry.csv").read_text()
         whole_site.store(DRIVER, "bacnet_panel.csv", registry, "csv")
         whole_site.store(DRIVER, f"devices/{DEVICE}", driver)
-        with PanelControl(control_port) as control:
+        with SimulatedPanelControl(control_port) as control:
             control.draw("outlets1", OUTLETS_KW)
             yield control
         whole_site.rpc(CONFIG_STORE, "delete_config", DRIVER, f"devices/{DEVICE}")
@@ -50,7 +50,7 @@ def bacnet(whole_site: Site) -> Iterator[PanelControl]:
 
 
 @pytest.fixture
-def panel(site: Site, bacnet: PanelControl) -> Iterator[PanelControl]:
+def panel(site: Site, bacnet: SimulatedPanelControl) -> Iterator[SimulatedPanelControl]:
     """The site's agent, moved to the BACnet panel for one test."""
     config = json.loads((MODEL / "agent.json").read_text())
     config = {**site.config, "panel": config["panel"], "circuits": config["circuits"], "leases": []}
@@ -68,7 +68,7 @@ def panel(site: Site, bacnet: PanelControl) -> Iterator[PanelControl]:
 
 
 def test_an_event_sheds_by_bacnet_writes_is_measured_and_restores(
-    site: Site, panel: PanelControl
+    site: Site, panel: SimulatedPanelControl
 ) -> None:
     modbus_writes = site.panel.state()["write_count"]
     assert site.panel.state()["total_kw"] == pytest.approx(22.6)
@@ -94,7 +94,7 @@ def test_an_event_sheds_by_bacnet_writes_is_measured_and_restores(
 
 
 def test_a_bacnet_object_that_refuses_is_left_out_and_the_next_takes_its_place(
-    site: Site, panel: PanelControl
+    site: Site, panel: SimulatedPanelControl
 ) -> None:
     panel.fault("illegal", register="coil", address=1)  # heater1
     ack = site.cloud.command("event", event_id=site.event_id(), shed_kw=4.5, duration_sec=60)
@@ -107,14 +107,14 @@ def test_a_bacnet_object_that_refuses_is_left_out_and_the_next_takes_its_place(
     assert all(panel.state()["contactors"].values())
 
 
-def commands_at(panel: PanelControl, output: str) -> dict[str, int]:
+def commands_at(panel: SimulatedPanelControl, output: str) -> dict[str, int]:
     """What stands in the priority array of one output, by priority: 1 for active."""
     commands = panel.state()["priority_arrays"].get(output, {})
     return {priority: int(value in (1, "active")) for priority, value in commands.items()}
 
 
 @pytest.fixture
-def managed(site: Site, panel: PanelControl) -> Iterator[PanelControl]:
+def managed(site: Site, panel: SimulatedPanelControl) -> Iterator[SimulatedPanelControl]:
     """A building management system holds the heater at priority 16."""
     panel.bms("heater1_contactor", 1.0)
     yield panel
@@ -124,7 +124,7 @@ def managed(site: Site, panel: PanelControl) -> Iterator[PanelControl]:
 
 
 def test_after_an_event_the_building_has_its_output_again_as_it_wants_it(
-    site: Site, managed: PanelControl
+    site: Site, managed: SimulatedPanelControl
 ) -> None:
     event_id = site.event_id()
     ack = site.cloud.command("event", event_id=event_id, shed_kw=4.5, duration_sec=600)
@@ -140,7 +140,7 @@ def test_after_an_event_the_building_has_its_output_again_as_it_wants_it(
 
 
 def test_what_stood_at_our_priority_before_stands_there_again(
-    site: Site, managed: PanelControl
+    site: Site, managed: SimulatedPanelControl
 ) -> None:
     managed.bms("heater1_contactor", 1.0, priority=10)
     event_id = site.event_id()
@@ -152,7 +152,7 @@ def test_what_stood_at_our_priority_before_stands_there_again(
 
 
 def test_an_agent_that_is_killed_in_mid_event_relinquishes_when_it_is_back(
-    site: Site, managed: PanelControl
+    site: Site, managed: SimulatedPanelControl
 ) -> None:
     event_id = site.event_id()
     ack = site.cloud.command("event", event_id=event_id, shed_kw=4.5, duration_sec=600)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.platform.site import ROOT
 from VenAgent.cloud.link_state import LinkPhase, LinkState
-from VenAgent.health import STARTING_SEC, AgentHealth, SiteHealthCondition
+from VenAgent.health import STARTING_SEC, SiteHealth, SiteHealthCondition
 
 WELL: dict[str, Any] = {
     "broker": "127.0.0.1:1883",
@@ -33,8 +33,8 @@ WELL: dict[str, Any] = {
 UNREAD = {"devices_unread": ("site/building/panel",)}
 
 
-def shown(since_start_sec: float, health: AgentHealth | None = None, **trouble: Any) -> str:
-    kept = health or AgentHealth()
+def shown(since_start_sec: float, health: SiteHealth | None = None, **trouble: Any) -> str:
+    kept = health or SiteHealth()
     kept.update(SiteHealthCondition(**{**WELL, **trouble}), since_start_sec)
     return " ".join(kept.shown)
 
@@ -58,7 +58,7 @@ def test_what_patience_does_not_mend_is_bad_at_once(trouble: dict[str, Any]) -> 
 
 
 def test_a_configuration_that_was_refused_is_bad_at_once() -> None:
-    refused = AgentHealth(config_error="panel: missing")
+    refused = SiteHealth(config_error="panel: missing")
     assert shown(1.0, refused, **UNREAD).startswith("BAD configuration: panel: missing")
 
 

@@ -25,7 +25,11 @@ from VenAgent.cloud.shadow_client import ShadowClient
 from VenAgent.cloud.shadow_desired import ShadowDesired
 from VenAgent.config.agent_config import AgentConfig
 from VenAgent.contract.json_codec import encode_json
-from VenAgent.contract.shadow import MAX_SHADOW_BYTES, NAMED_BUDGET, reported_shadow
+from VenAgent.contract.shadow_document import (
+    MAX_SHADOW_BYTES,
+    NAMED_BUDGET,
+    reported_shadow_document,
+)
 from VenAgent.reporting.reporter import Reporter
 
 CIRCUITS = 100
@@ -85,7 +89,7 @@ class Panel:
                 for name, closed in self.closed.items()
             )
         )
-        reported = reported_shadow(
+        reported = reported_shadow_document(
             telemetry,
             available=dict.fromkeys(self.closed, True),
             active_event=None,
@@ -142,7 +146,7 @@ def test_a_clock_that_is_set_back_does_not_put_off_what_the_shadow_is_asked(
     desired = ShadowDesired(shadow, nothing, nothing, outbox.put, nothing)
     reporter = Reporter(config, nothing, nothing, outbox, shadow, nothing, nothing)
     reporter.telemetry = lambda seq=0: a_telemetry()  # type: ignore[method-assign]
-    reporter.shadow = lambda telemetry: reported_shadow(  # type: ignore[method-assign]
+    reporter.shadow = lambda telemetry: reported_shadow_document(  # type: ignore[method-assign]
         telemetry, available={}, active_event=None, report_interval_sec=5.0
     )
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from simulator.panel_control import PanelControl
+from simulator.simulated_panel_control import SimulatedPanelControl
 from tests.platform11.site11 import DRIVER, VEN, Operator, Site11, broker, simulated_panel
 
 
 class Built:
     """The site and both its ends."""
 
-    def __init__(self, site: Site11, operator: Operator, panel: PanelControl) -> None:
+    def __init__(self, site: Site11, operator: Operator, panel: SimulatedPanelControl) -> None:
         self.site, self.operator, self.panel = site, operator, panel
 
 
@@ -55,5 +55,5 @@ def operator(built: Built) -> Operator:
 
 
 @pytest.fixture
-def panel(built: Built) -> PanelControl:
+def panel(built: Built) -> SimulatedPanelControl:
     return built.panel

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from simulator.panel_control import PanelControl
+from simulator.simulated_panel_control import SimulatedPanelControl
 from tests.documents import tables
 from tests.documents.pages import commands
 from tests.support.ports import free_port
@@ -59,13 +59,13 @@ def process(command: list[str], **options: Any) -> Iterator[subprocess.Popen[str
 
 
 @contextmanager
-def simulated_panel() -> Iterator[tuple[int, PanelControl]]:
+def simulated_panel() -> Iterator[tuple[int, SimulatedPanelControl]]:
     """The steady panel on free ports: its Modbus port, and its control."""
     command = [sys.executable, "-m", "simulator", "--steady", "--port", "0", "--control-port", "0"]
     with process(command, cwd=ROOT, stdout=subprocess.PIPE) as running:
         assert running.stdout is not None
         ports = [int(re.findall(r":(\d+)", running.stdout.readline())[0]) for _ in range(2)]
-        with PanelControl(ports[1]) as control:
+        with SimulatedPanelControl(ports[1]) as control:
             yield ports[0], control
 
 

@@ -7,7 +7,7 @@ import signal
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from simulator.panel_control import PanelControl
+from simulator.simulated_panel_control import SimulatedPanelControl
 from tests.platform11.site11 import DEVICE, VEN, Operator, Site11, wait_for
 
 
@@ -20,7 +20,7 @@ def shed(operator: Operator, event_id: str, duration_sec: float = 600.0) -> dict
 
 
 def test_an_event_opens_coils_is_measured_and_ends_by_itself(
-    site: Site11, operator: Operator, panel: PanelControl
+    site: Site11, operator: Operator, panel: SimulatedPanelControl
 ) -> None:
     accepted = shed(operator, "by-itself", duration_sec=8.0)
     assert (accepted["status"], accepted["actual_shed_kw"]) == ("accepted", 4.98), accepted
@@ -36,7 +36,7 @@ def test_an_event_opens_coils_is_measured_and_ends_by_itself(
 
 
 def test_killed_in_mid_event_it_goes_on_and_restores_by_command(
-    site: Site11, operator: Operator, panel: PanelControl
+    site: Site11, operator: Operator, panel: SimulatedPanelControl
 ) -> None:
     assert shed(operator, "killed")["status"] == "accepted"
     pid = wait_for(lambda: site.pid(VEN), "the agent's pid")
@@ -49,7 +49,7 @@ def test_killed_in_mid_event_it_goes_on_and_restores_by_command(
 
 
 def test_an_edit_of_the_configuration_takes_effect_without_a_restart(
-    site: Site11, operator: Operator, panel: PanelControl
+    site: Site11, operator: Operator, panel: SimulatedPanelControl
 ) -> None:
     pid = site.pid(VEN)
     site.store_config(report_interval_sec=1.0)
@@ -64,7 +64,7 @@ def test_an_edit_of_the_configuration_takes_effect_without_a_restart(
 
 
 def test_stopped_in_mid_event_it_restores_first(
-    site: Site11, operator: Operator, panel: PanelControl
+    site: Site11, operator: Operator, panel: SimulatedPanelControl
 ) -> None:
     assert shed(operator, "stopped")["status"] == "accepted"
     site.stop(VEN)
@@ -74,7 +74,7 @@ def test_stopped_in_mid_event_it_restores_first(
 
 
 def test_devices_that_another_agent_has_reserved_are_left_alone_and_it_is_named(
-    site: Site11, operator: Operator, panel: PanelControl
+    site: Site11, operator: Operator, panel: SimulatedPanelControl
 ) -> None:
     now = datetime.now(timezone.utc)
     slot = [DEVICE, now.isoformat(), (now + timedelta(minutes=10)).isoformat()]
@@ -90,7 +90,7 @@ def test_devices_that_another_agent_has_reserved_are_left_alone_and_it_is_named(
 
 
 def test_removed_and_installed_again_it_works(
-    site: Site11, operator: Operator, panel: PanelControl
+    site: Site11, operator: Operator, panel: SimulatedPanelControl
 ) -> None:
     site.stop(VEN)
     site.remove(VEN)

@@ -24,7 +24,7 @@ from VenAgent.reporting import telemetry_builder as report
 from VenAgent.reporting.active_alerts import ActiveAlerts
 from VenAgent.reporting.event_view import event_view_for_page
 from VenAgent.reporting.page_view import EVENTS_AT_ONCE, READ_AGAIN_SEC, PageView
-from VenAgent.reporting.status import CloudStatus
+from VenAgent.reporting.site_status import SiteCloudStatus
 from VenAgent.storage.journal import Journal
 from VenAgent.storage.power_history import PowerHistory
 
@@ -44,7 +44,7 @@ class Viewed:
                 house.engine, house.read(), TelemetryQuality.GOOD, seq=0, now=house.now
             )
         )
-        cloud = CloudStatus(
+        cloud = SiteCloudStatus(
             link=LinkState(LinkPhase.ONLINE, house.now),
             host="broker.example",
             port=8883,

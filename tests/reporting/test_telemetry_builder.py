@@ -24,6 +24,10 @@ from VenAgent.contract.telemetry import Telemetry, TelemetryQuality
 from VenAgent.dr.engine import Engine
 from VenAgent.dr.panel import PanelReading
 from VenAgent.reporting import telemetry_builder as report
+from VenAgent.reporting.telemetry_alerts import (
+    telemetry_alert_meter_fault,
+    telemetry_alert_over_current,
+)
 
 
 def telemetry_of(house: House, reading: PanelReading | None = None) -> Telemetry:
@@ -175,21 +179,25 @@ def test_a_voltage_of_zero_is_told_and_does_no_harm() -> None:
 
 def test_the_snapshot_has_the_loads_of_the_telemetry() -> None:
     message = telemetry_of(House())
-    snapshot = report.build_loads_snapshot(message).to_wire()
+    snapshot = report.build_telemetry_loads_message(message).to_wire()
     assert snapshot["loads"] == message.to_wire()["loads"]
     assert snapshot["ts_ms"] == round(message.ts * 1_000)
 
 
 def test_the_shadow_tells_the_running_event_and_what_is_available() -> None:
     house = during_an_event()
-    state = report.build_reported_shadow(house.engine, telemetry_of(house), report_interval_sec=5.0)
+    state = report.build_shadow_telemetry(
+        house.engine, telemetry_of(house), report_interval_sec=5.0
+    )
     assert state["active_event"] == {"event_id": "e1", "shed_kw": 7.5, "end_ts": NOW + 600.0}
     available = {circuit["id"]: circuit["available"] for circuit in state["circuits"]}
     assert available["ev1"] is True
     assert available["heater1"] is False  # shed already
     assert available["fridge1"] is False
     house.wait(700.0)
-    state = report.build_reported_shadow(house.engine, telemetry_of(house), report_interval_sec=5.0)
+    state = report.build_shadow_telemetry(
+        house.engine, telemetry_of(house), report_interval_sec=5.0
+    )
     assert state["active_event"] is None
 
 
@@ -228,17 +236,17 @@ def test_figures_that_are_not_known_are_left_out() -> None:
 def test_a_meter_without_readings_is_told_when_there_could_be_some(
     quality: TelemetryQuality, up_sec: float, fault: str | None
 ) -> None:
-    assert report.telemetry_meter_fault(quality, up_sec, patience_sec=30.0) == fault
+    assert telemetry_alert_meter_fault(quality, up_sec, patience_sec=30.0) == fault
 
 
 def test_what_draws_more_than_its_rating_is_told_by_name() -> None:
     house = House()
-    assert report.telemetry_over_current(telemetry_of(house)) is None
+    assert telemetry_alert_over_current(telemetry_of(house)) is None
     house.demand_kw["dryer1"] = 8.0  # 33 A behind a breaker of 30
-    told = report.telemetry_over_current(telemetry_of(house))
+    told = telemetry_alert_over_current(telemetry_of(house))
     assert told == "Dryer1 draws 33 A of 30 A"
     house.demand_kw["range1"] = 40.0
-    told = report.telemetry_over_current(telemetry_of(house))
+    told = telemetry_alert_over_current(telemetry_of(house))
     assert told is not None
     assert told.startswith("the panel draws ")
     assert "Range1" in told
@@ -247,7 +255,7 @@ def test_what_draws_more_than_its_rating_is_told_by_name() -> None:
 def test_a_current_that_was_not_read_is_no_over_current() -> None:
     house = House()
     house.meter_works = False
-    assert report.telemetry_over_current(telemetry_of(house)) is None
+    assert telemetry_alert_over_current(telemetry_of(house)) is None
 
 
 def test_a_site_that_was_opted_out_offers_nothing_and_says_until_when() -> None:

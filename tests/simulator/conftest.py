@@ -12,8 +12,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the simulator is
 
 from panel_harness import PROCESS_TIMEOUT_SEC, PanelProcess, SteadyPanel
 
-from simulator.panel_control import PanelControl
 from simulator.simulated_circuit import CIRCUIT_COUNT, CIRCUITS
+from simulator.simulated_panel_control import SimulatedPanelControl
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +31,7 @@ def panel(steady_process: PanelProcess) -> Iterator[SteadyPanel]:
     from pymodbus.client import ModbusTcpClient  # the pure tests do without pymodbus
 
     with (
-        PanelControl(steady_process.control_port) as control,
+        SimulatedPanelControl(steady_process.control_port) as control,
         ModbusTcpClient(
             "127.0.0.1", port=steady_process.port, timeout=PROCESS_TIMEOUT_SEC, retries=0
         ) as client,

@@ -14,8 +14,8 @@ from typing import IO, Any
 
 import pytest
 
-from simulator.panel_control import PanelControl
 from simulator.simulated_circuit import INDEX_BY_ID
+from simulator.simulated_panel_control import SimulatedPanelControl
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,7 +66,7 @@ class PanelProcess:
 
 
 @contextmanager
-def bacnet_panel(*options: str) -> Iterator[tuple[int, PanelControl]]:
+def bacnet_panel(*options: str) -> Iterator[tuple[int, SimulatedPanelControl]]:
     """`python -m simulator.bacnet` with steady draws: its UDP port, and its control."""
     port = free_port(socket.SOCK_DGRAM)
     command = [sys.executable, "-m", "simulator.bacnet", "--steady", "--control-port", "0"]
@@ -75,7 +75,7 @@ def bacnet_panel(*options: str) -> Iterator[tuple[int, PanelControl]]:
         try:
             first, second = (_open(process.stdout).readline() for _ in range(2))
             assert first.startswith(f"panel listening on 127.0.0.1/8:{port} device 260001")
-            with PanelControl(int(second.split(":")[1])) as control:
+            with SimulatedPanelControl(int(second.split(":")[1])) as control:
                 yield port, control
         finally:
             process.terminate()
@@ -85,7 +85,7 @@ def bacnet_panel(*options: str) -> Iterator[tuple[int, PanelControl]]:
 class SteadyPanel:
     """What a test holds: a Modbus client, the control port, and short words for both."""
 
-    def __init__(self, port: int, client: Any, control: PanelControl) -> None:
+    def __init__(self, port: int, client: Any, control: SimulatedPanelControl) -> None:
         self.port = port
         self.client = client
         self.control = control

@@ -17,12 +17,12 @@ from panel_harness import bacnet_panel
 
 from simulator.faulty_registers import FaultyRegisters
 from simulator.moment import Moment
-from simulator.panel_control import PanelControlError
 from simulator.panel_loads import SteadyPanelLoads
 from simulator.panel_registers import PanelRegisters
 from simulator.register_table import RegisterTable
 from simulator.simulated_circuit import CIRCUITS
 from simulator.simulated_panel import SimulatedPanel
+from simulator.simulated_panel_control import SimulatedPanelControlError
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -232,9 +232,9 @@ def test_a_bms_holds_its_outputs_changes_its_mind_and_survives_a_power_cut() -> 
             ({"object": "ev1_limit", "value": 1, "priority": 17}, "from 1 to 16"),
             ({"object": "ev1_limit", "value": 1, "at": 3}, '"at" is not known'),
         ):
-            with pytest.raises(PanelControlError, match=hint):
+            with pytest.raises(SimulatedPanelControlError, match=hint):
                 control.request(op="bms", **fields)
-        with pytest.raises(PanelControlError, match="for Modbus alone"):
+        with pytest.raises(SimulatedPanelControlError, match="for Modbus alone"):
             control.fault("gateway")
 
 

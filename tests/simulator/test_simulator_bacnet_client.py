@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from panel_harness import PROCESS_TIMEOUT_SEC, bacnet_panel
 
-from simulator.panel_control import PanelControl
+from simulator.simulated_panel_control import SimulatedPanelControl
 from tests.support.ports import free_port
 
 pytest.importorskip("bacpypes3")
@@ -71,7 +71,7 @@ async def master(port: int) -> AsyncIterator[Master]:
         application.close()
 
 
-def spoken(talk: Callable[[Master, PanelControl], Awaitable[None]], *options: str) -> None:
+def spoken(talk: Callable[[Master, SimulatedPanelControl], Awaitable[None]], *options: str) -> None:
     """Let a client talk to a panel of its own."""
     with bacnet_panel(*options) as (port, control):
 
@@ -83,7 +83,7 @@ def spoken(talk: Callable[[Master, PanelControl], Awaitable[None]], *options: st
 
 
 def test_an_event_at_10_and_a_bms_at_16_that_changes_its_mind() -> None:
-    async def talk(client: Master, control: PanelControl) -> None:
+    async def talk(client: Master, control: SimulatedPanelControl) -> None:
         assert await client.slots(HEATER) == {16: 1}
         await client.write(HEATER, BinaryPV("inactive"), 10)
         assert await client.slots(HEATER) == {10: 0, 16: 1}
@@ -100,7 +100,7 @@ def test_an_event_at_10_and_a_bms_at_16_that_changes_its_mind() -> None:
 
 
 def test_without_any_command_the_relinquish_default_rules() -> None:
-    async def talk(client: Master, control: PanelControl) -> None:
+    async def talk(client: Master, control: SimulatedPanelControl) -> None:
         await client.write(EV_LIMIT, 25.0, 8)
         assert (await client.read(EV_LIMIT, "priority-array", 8)).real == 25.0
         assert await client.read(EV_LIMIT, "priority-array", 0) == 16
@@ -116,7 +116,7 @@ def test_without_any_command_the_relinquish_default_rules() -> None:
 
 
 def test_what_cannot_be_is_refused_with_the_standards_error() -> None:
-    async def talk(client: Master, control: PanelControl) -> None:
+    async def talk(client: Master, control: SimulatedPanelControl) -> None:
         with pytest.raises(ErrorRejectAbortNack, match="value-out-of-range"):
             await client.write(EV_LIMIT, 101.0, 8)
         with pytest.raises(ErrorRejectAbortNack, match="write-access-denied"):
@@ -129,7 +129,7 @@ def test_what_cannot_be_is_refused_with_the_standards_error() -> None:
 
 
 def test_changes_are_told_to_whoever_subscribed() -> None:
-    async def talk(client: Master, control: PanelControl) -> None:
+    async def talk(client: Master, control: SimulatedPanelControl) -> None:
         async def next_value() -> float:
             while True:
                 name, value = await told.get_value()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from panel_harness import PanelProcess, bacnet_panel
 
-from simulator.panel_control import PanelControl, PanelControlError
+from simulator.simulated_panel_control import SimulatedPanelControl, SimulatedPanelControlError
 
 pytest.importorskip("pymodbus", minversion="3.16")
 
@@ -21,7 +21,7 @@ CIRCUITS_KW, ROOFTOP_KW, CHARGER_KW = 22.6, 2.64, 11.04
 class Site:
     """A Modbus client with floats, and the control port."""
 
-    def __init__(self, client: ModbusTcpClient, control: PanelControl) -> None:
+    def __init__(self, client: ModbusTcpClient, control: SimulatedPanelControl) -> None:
         self.client = client
         self.control = control
 
@@ -47,7 +47,7 @@ def process() -> Iterator[PanelProcess]:
 @pytest.fixture
 def site(process: PanelProcess) -> Iterator[Site]:
     with (
-        PanelControl(process.control_port) as control,
+        SimulatedPanelControl(process.control_port) as control,
         ModbusTcpClient("127.0.0.1", port=process.port, retries=0) as client,
     ):
         yield Site(client, control)
@@ -106,9 +106,11 @@ def test_the_surroundings_can_be_changed(site: Site) -> None:
         (2, "soc_percent", 20, "outdoor_c, zone_c"),
         (2, "zone_c", 99, "from -10 to 60"),
     ):
-        with pytest.raises(PanelControlError, match=hint):
+        with pytest.raises(SimulatedPanelControlError, match=hint):
             site.control.change(unit, name, value)
-    with pytest.raises(PanelControlError, match="unit 2 is a thermostat: it has no circuits"):
+    with pytest.raises(
+        SimulatedPanelControlError, match="unit 2 is a thermostat: it has no circuits"
+    ):
         site.control.fault("stuck_contactor", unit=2, circuit="ev1")
 
 
@@ -136,7 +138,7 @@ def test_the_same_over_bacnet() -> None:
     from bacpypes3.primitivedata import Null
     from test_simulator_bacnet_client import Master, spoken
 
-    async def talk(client: Master, control: PanelControl) -> None:
+    async def talk(client: Master, control: SimulatedPanelControl) -> None:
         assert await client.read("analog-input,201", "object-name") == "power_kw_2"
         assert await client.read("analog-output,200", "relinquish-default") == 23.0
         await client.write("analog-output,200", 25.0, 10)
@@ -161,6 +163,6 @@ def test_the_same_over_bacnet() -> None:
 
 def test_over_bacnet_one_controller_answers_for_all() -> None:
     with bacnet_panel(*DEVICES) as (_, control):
-        with pytest.raises(PanelControlError, match="as one"):
+        with pytest.raises(SimulatedPanelControlError, match="as one"):
             control.fault("slow", unit=2, seconds=1)
         control.fault("illegal_read", unit=2, register="input", address=0)

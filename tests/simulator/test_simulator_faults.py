@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from panel_harness import PROCESS_TIMEOUT_SEC, PanelProcess, SteadyPanel, unanswered
 
-from simulator.panel_control import PanelControl, PanelControlError
+from simulator.simulated_panel_control import SimulatedPanelControl, SimulatedPanelControlError
 
 pytest.importorskip("pymodbus", minversion="3.16")
 
@@ -121,7 +121,7 @@ def test_refusing_twice_and_clearing_twice(panel: SteadyPanel) -> None:
 def test_a_panel_whose_port_was_taken_says_so(panel: SteadyPanel) -> None:
     panel.control.fault("refuse")
     with socket.create_server(("127.0.0.1", panel.port)):
-        with pytest.raises(PanelControlError, match="free that port"):
+        with pytest.raises(SimulatedPanelControlError, match="free that port"):
             panel.control.clear()
         assert panel.control.state()["faults"] == [{"kind": "refuse"}]
     panel.control.clear()
@@ -186,7 +186,7 @@ def test_a_bad_request_is_told_what_would_be_right(
     panel: SteadyPanel, request_: dict[str, Any], hint: str
 ) -> None:
     before = panel.control.state()
-    with pytest.raises(PanelControlError, match=hint):
+    with pytest.raises(SimulatedPanelControlError, match=hint):
         panel.control.request(**request_)
     after = panel.control.state()
     assert after["faults"] == before["faults"]
@@ -223,13 +223,13 @@ def test_an_endless_line_ends_the_connection_and_nothing_else(
 
 
 def test_waiting_in_vain_tells_the_last_state(panel: SteadyPanel) -> None:
-    with pytest.raises(PanelControlError, match="last state"):
+    with pytest.raises(SimulatedPanelControlError, match="last state"):
         panel.control.wait_until(lambda state: False, timeout_sec=0.0)
 
 
 def test_two_control_connections_see_one_panel(
     panel: SteadyPanel, steady_process: PanelProcess
 ) -> None:
-    with PanelControl(steady_process.control_port) as other:
+    with SimulatedPanelControl(steady_process.control_port) as other:
         other.fault("stuck_contactor", circuit="ev1")
         assert panel.control.state()["faults"] == [{"kind": "stuck_contactor", "circuit": "ev1"}]

@@ -8,10 +8,10 @@ from panel_harness import PanelProcess
 from simulator.equipment_registers import EquipmentRegisters
 from simulator.hybrid_inverter import HybridInverter
 from simulator.moment import Moment
-from simulator.panel_control import PanelControl
 from simulator.panel_loads import SteadyPanelLoads
 from simulator.register_table import RegisterError, RegisterTable
 from simulator.simulated_panel import SimulatedPanel
+from simulator.simulated_panel_control import SimulatedPanelControl
 from tests.support.each_case import each_case
 
 W, W_SF, STORCTL_MOD, CHASTATE, OUTWRTE, INWRTE = 40083, 40084, 40348, 40351, 40355, 40356
@@ -127,7 +127,7 @@ def test_the_same_on_the_wire() -> None:
     options = ("--steady", "--port", "0", "--control-port", "0", "--device", "inverter:7")
     process = PanelProcess(*options)
     with (
-        PanelControl(process.control_port) as control,
+        SimulatedPanelControl(process.control_port) as control,
         ModbusTcpClient("127.0.0.1", port=process.port, retries=0) as client,
     ):
         block = client.read_holding_registers(40069, count=52, device_id=7).registers

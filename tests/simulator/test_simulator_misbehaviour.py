@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from panel_harness import PROCESS_TIMEOUT_SEC, PanelProcess, SteadyPanel, unanswered
 
-from simulator.panel_control import PanelControl, PanelControlError
 from simulator.simulated_circuit import CIRCUIT_COUNT
+from simulator.simulated_panel_control import SimulatedPanelControl, SimulatedPanelControlError
 
 pytest.importorskip("pymodbus", minversion="3.16")
 
@@ -250,16 +250,16 @@ def test_a_word_that_means_no_limit(panel: SteadyPanel, word: int) -> None:
 
 
 @pytest.fixture
-def gateway() -> Iterator[tuple[PanelProcess, PanelControl]]:
+def gateway() -> Iterator[tuple[PanelProcess, SimulatedPanelControl]]:
     """Two panels behind one port, not yet limited."""
     process = PanelProcess("--steady", "--port", "0", "--control-port", "0", "--device", "panel:2")
-    with PanelControl(process.control_port) as control:
+    with SimulatedPanelControl(process.control_port) as control:
         yield process, control
     assert process.stop() == (0, "")
 
 
 def test_units_behind_one_port_are_devices_of_their_own(
-    gateway: tuple[PanelProcess, PanelControl],
+    gateway: tuple[PanelProcess, SimulatedPanelControl],
 ) -> None:
     process, control = gateway
     assert process.first_line.endswith("unit 1, 2 (panel)")
@@ -274,12 +274,12 @@ def test_units_behind_one_port_are_devices_of_their_own(
         assert not client.read_coils(0, count=8, device_id=1).isError()
         assert control.state()["faults"] == []
         assert client.read_coils(0, count=8, device_id=3).exception_code == 11
-        with pytest.raises(PanelControlError, match="one of 1, 2"):
+        with pytest.raises(SimulatedPanelControlError, match="one of 1, 2"):
             control.fault("away", seconds=1, unit=3)
 
 
 def test_a_gateway_closes_a_second_connection(
-    gateway: tuple[PanelProcess, PanelControl],
+    gateway: tuple[PanelProcess, SimulatedPanelControl],
 ) -> None:
     process, control = gateway
     control.fault("gateway", seconds=0)
@@ -294,7 +294,7 @@ def test_a_gateway_closes_a_second_connection(
 
 
 def test_a_gateway_refuses_a_second_connection(
-    gateway: tuple[PanelProcess, PanelControl],
+    gateway: tuple[PanelProcess, SimulatedPanelControl],
 ) -> None:
     process, control = gateway
     control.fault("gateway", seconds=0, extra="refuse")
@@ -337,7 +337,9 @@ def answers(port: int) -> bool:
         return False
 
 
-def test_a_gateway_does_one_thing_at_a_time(gateway: tuple[PanelProcess, PanelControl]) -> None:
+def test_a_gateway_does_one_thing_at_a_time(
+    gateway: tuple[PanelProcess, SimulatedPanelControl],
+) -> None:
     process, control = gateway
     control.fault("gateway", seconds=0.05, connections=2)
     assert control.state()["faults"] == [
@@ -352,7 +354,7 @@ def test_a_gateway_does_one_thing_at_a_time(gateway: tuple[PanelProcess, PanelCo
 
 
 def test_a_gateway_that_was_cleared_takes_many_again(
-    gateway: tuple[PanelProcess, PanelControl],
+    gateway: tuple[PanelProcess, SimulatedPanelControl],
 ) -> None:
     process, control = gateway
     control.fault("gateway", seconds=0)
@@ -400,11 +402,11 @@ def test_a_gateway_that_was_cleared_takes_many_again(
 def test_a_fault_asked_for_wrongly_changes_nothing(
     panel: SteadyPanel, fields: dict[str, Any], hint: str
 ) -> None:
-    with pytest.raises(PanelControlError, match=hint):
+    with pytest.raises(SimulatedPanelControlError, match=hint):
         panel.control.request(op="fault", **fields)
     assert panel.control.state()["faults"] == []
 
 
 def test_a_hand_needs_to_know_where_to(panel: SteadyPanel) -> None:
-    with pytest.raises(PanelControlError, match='"closed" must be true or false'):
+    with pytest.raises(SimulatedPanelControlError, match='"closed" must be true or false'):
         panel.control.request(op="hand", circuit="ev1", closed=1)

@@ -10,7 +10,7 @@ import sys
 import pytest
 from panel_harness import PROCESS_TIMEOUT_SEC, ROOT, PanelProcess
 
-from simulator.panel_control import PanelControl
+from simulator.simulated_panel_control import SimulatedPanelControl
 from tests.support.each_case import each_case
 
 pytest.importorskip("pymodbus", minversion="3.16")
@@ -44,7 +44,7 @@ def test_a_signal_ends_it_cleanly_with_connections_open(number: int) -> None:
     process = PanelProcess("--port", "0", "--control-port", "0", "--unit", "3")
     assert process.first_line == f"panel listening on 127.0.0.1:{process.port} unit 3"
     with (
-        PanelControl(process.control_port) as control,
+        SimulatedPanelControl(process.control_port) as control,
         ModbusTcpClient(
             "127.0.0.1", port=process.port, timeout=PROCESS_TIMEOUT_SEC, retries=0
         ) as client,
@@ -57,7 +57,7 @@ def test_a_signal_ends_it_cleanly_with_connections_open(number: int) -> None:
 
 def test_accelerated_time_moves_the_house() -> None:
     process = PanelProcess("--port", "0", "--control-port", "0", "--seed", "1", "--speed", "3600")
-    with PanelControl(process.control_port) as control:
+    with SimulatedPanelControl(process.control_port) as control:
         control.wait_until(lambda state: state["natural_kw"]["range1"] < 2.4)
         assert control.state()["imported_kwh"] > 10.0
     assert process.stop() == (0, "")
@@ -86,7 +86,7 @@ def test_a_fault_can_be_there_from_the_start() -> None:
         *("--steady", "--port", "0", "--control-port", "0", "--fault", "lost,every=10"),
         *("--fault", "reading,register=input,address=2,words=0x7FC0:0,times=3"),
     )
-    with PanelControl(process.control_port) as control:
+    with SimulatedPanelControl(process.control_port) as control:
         assert control.state()["faults"] == [
             {
                 "kind": "reading",

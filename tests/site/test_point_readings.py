@@ -14,8 +14,8 @@ from tests.support.unicode_characters import UNICODE_CHARACTERS
 from VenAgent.config import AgentConfig, ConfigError
 from VenAgent.contract.telemetry import TelemetryQuality
 from VenAgent.dr.panel import PanelCircuitReading
-from VenAgent.site.point_quirks import number_of_point
-from VenAgent.site.point_readings import PointReadings, reading_is_on
+from VenAgent.site.point_quirks import number_without_quirk
+from VenAgent.site.point_readings import PointReadings, point_reading_is_on
 
 NOW = 1_760_000_000.0
 PANEL = "site/panel"
@@ -97,8 +97,8 @@ def after(values: dict[str, Any] | None = None, **settings: Any) -> PointReading
     ],
 )
 def test_only_a_finite_number_is_a_number(value: Any, expected: float | None) -> None:
-    assert number_of_point(value) == expected
-    assert not isinstance(number_of_point(value), bool)
+    assert number_without_quirk(value) == expected
+    assert not isinstance(number_without_quirk(value), bool)
 
 
 @each_case(
@@ -123,7 +123,7 @@ def test_only_a_finite_number_is_a_number(value: Any, expected: float | None) ->
     ],
 )
 def test_a_contactor_is_closed_open_or_not_known(value: Any, expected: bool | None) -> None:
-    assert reading_is_on(value) is expected
+    assert point_reading_is_on(value) is expected
 
 
 # ---- a reading ----------------------------------------------------------------------------------

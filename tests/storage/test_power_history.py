@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.storage.history_builders import NOON, feed, stored
+from VenAgent.baseline.baseline_methods import baseline_by_method
 from VenAgent.baseline.intervals import DAY_SEC, INTERVAL_SEC
-from VenAgent.baseline.methods import baseline_by_method
 from VenAgent.baseline.recent_power import RecentPower
 from VenAgent.baseline.site_calendar import SiteCalendar
 from VenAgent.storage.power_history import KEPT_DAYS, PowerHistory

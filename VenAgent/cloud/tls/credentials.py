@@ -298,7 +298,7 @@ class Credentials:
                 set_alert(code, finding.severity, finding.message)
 
 
-def make_credentials(tls: CloudTlsConfig, folder: Path) -> Credentials:
+def make_tls_credentials(tls: CloudTlsConfig, folder: Path) -> Credentials:
     """`folder` is the agent's data folder."""
     return Credentials(credential_source_of(tls, folder))
 

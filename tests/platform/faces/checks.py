@@ -367,30 +367,30 @@ def check_the_data_folder() -> None:
         (root / "ten" / "data").mkdir(parents=True)
         (root / "ten" / "x.agent-data").mkdir()
         with running_in(root / "ten", **launched):
-            assert api.volttron_data_dir(agent) == root / "ten" / "data"
+            assert api.volttron_compat_data_dir(agent) == root / "ten" / "data"
 
         # 9: in <name>.agent-data, or beside it
         inside = root / "nine" / "venagent-1.0.agent-data"
         with running_in(inside, **launched):
-            assert api.volttron_data_dir(agent) == inside
+            assert api.volttron_compat_data_dir(agent) == inside
         with running_in(root / "nine", **launched):
-            assert api.volttron_data_dir(agent) == inside
+            assert api.volttron_compat_data_dir(agent) == inside
 
         # without a platform, and where no folder is kept: below VOLTTRON_HOME, by identity
         below_home = root / "home" / "agent-data" / "ven.agent"
         assert not below_home.exists()
         with running_in(root / "ten", **home):
-            assert api.volttron_data_dir(agent) == below_home
+            assert api.volttron_compat_data_dir(agent) == below_home
         assert below_home.is_dir()
         with running_in(root / "empty", **launched):
-            assert api.volttron_data_dir(agent) == below_home  # again: it is there already
+            assert api.volttron_compat_data_dir(agent) == below_home  # again: it is there already
         (root / "odd").mkdir()
         (root / "odd" / "data").write_text("a file")
         with running_in(root / "odd", **launched):
-            assert api.volttron_data_dir(agent) == below_home
+            assert api.volttron_compat_data_dir(agent) == below_home
         with running_in(root / "empty", VOLTTRON_HOME="~/vh", HOME=str(root / "user")):
             expected = root / "user" / "vh" / "agent-data" / "ven.agent"
-            assert api.volttron_data_dir(agent) == expected
+            assert api.volttron_compat_data_dir(agent) == expected
             assert expected.is_dir()
 
 
@@ -417,9 +417,10 @@ def check_answers_to_a_reservation_are_read_in_the_shape_of_every_generation() -
 def check_points_of_a_device_have_their_own_names_on_every_generation() -> None:
     expected = {"total_kw": 22.6, "ev1_contactor": True, "ev1_limit": 100}
     for answers in RECORDED.values():
-        assert api.volttron_device_points("site/building/panel", answers["scrape_all"]) == expected
-    assert api.volttron_device_points("site/building/panel", None) is None
-    assert api.volttron_device_points("site/building/panel", [expected]) is None
+        points = api.volttron_compat_device_points("site/building/panel", answers["scrape_all"])
+        assert points == expected
+    assert api.volttron_compat_device_points("site/building/panel", None) is None
+    assert api.volttron_compat_device_points("site/building/panel", [expected]) is None
 
 
 def check_the_driver_reserves_where_there_is_no_actuator() -> None:

@@ -12,14 +12,14 @@ from typing import Any
 _State = dict[str, Any]
 
 
-class PanelControlError(Exception):
+class SimulatedPanelControlError(Exception):
     """The panel refused a request, or a wait came to nothing."""
 
 
-class PanelControl:
+class SimulatedPanelControl:
     """One connection to a panel started with `--control-port`.
 
-    >>> with PanelControl(5021) as control:                             # doctest: +SKIP
+    >>> with SimulatedPanelControl(5021) as control:                             # doctest: +SKIP
     ...     control.fault("stuck_contactor", circuit="heater1")
     ...     control.wait_until(lambda state: not state["contactors"]["ev1"])
     ...     control.clear()
@@ -31,14 +31,16 @@ class PanelControl:
         self._lines = self._socket.makefile("rb")
 
     def request(self, **fields: object) -> _State:
-        """Send one request and return its answer; PanelControlError carries the panel's reason."""
+        """Send one request and return its answer. Raises SimulatedPanelControlError."""
         self._socket.sendall(json.dumps(fields).encode() + b"\n")
         line = self._lines.readline()
         if not line:
-            raise PanelControlError("the panel closed the control connection: is it still running?")
+            raise SimulatedPanelControlError(
+                "the panel closed the control connection: is it still running?"
+            )
         answer: _State = json.loads(line)
         if not answer["ok"]:
-            raise PanelControlError(answer["error"])
+            raise SimulatedPanelControlError(answer["error"])
         return answer
 
     def state(self, unit: int | None = None) -> _State:
@@ -79,7 +81,7 @@ class PanelControl:
         deadline_sec = time.monotonic() + timeout_sec
         while not condition(state := self.state()):
             if time.monotonic() >= deadline_sec:
-                raise PanelControlError(
+                raise SimulatedPanelControlError(
                     f"not reached within {timeout_sec:g} s; last state: {state}"
                 )
             time.sleep(interval_sec)
@@ -90,7 +92,7 @@ class PanelControl:
         self._lines.close()
         self._socket.close()
 
-    def __enter__(self) -> PanelControl:
+    def __enter__(self) -> SimulatedPanelControl:
         return self
 
     def __exit__(

@@ -33,7 +33,7 @@ _REPORTED_KEYS = ("name", "available", "current_kw", "breaker_amps", "current_am
 CONTRADICTION = "it is desired twice, with different values"
 
 
-def reported_shadow(
+def reported_shadow_document(
     telemetry: Telemetry,
     *,
     available: dict[str, bool],
@@ -70,7 +70,7 @@ def reported_shadow(
     }
 
 
-def shadow_update(
+def shadow_document_update(
     reported: Mapping[str, Any],
     *,
     cleared: Iterable[str] = (),
@@ -97,14 +97,14 @@ def shadow_update(
 # ---- what is reported ------------------------------------------------------------------------
 
 
-def reported_shadow_budget(circuit_ids: Iterable[str]) -> int:
+def shadow_document_budget(circuit_ids: Iterable[str]) -> int:
     """Bytes for the reported state, so that a desired one that names every circuit fits beside."""
     wish = [{"id": circuit_id, "enabled": False} for circuit_id in circuit_ids]
     desired = {"circuits": wish, "report_interval_sec": 3600.0}
     return max(MAX_SHADOW_BYTES - len(encode_json(desired)), LEAST_REPORTED_BYTES)
 
 
-def split_reported_shadow(
+def split_shadow_document(
     reported: Mapping[str, Any], budget: int, named_budget: int = NAMED_BUDGET
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """The classic shadow's reported state, and those of named shadows by name.
@@ -135,8 +135,8 @@ def split_reported_shadow(
     return {**whole, "circuits": None, "circuit_shadows": list(named)}, named
 
 
-def is_circuit_shadow(name: object) -> bool:
-    """Whether it is a name that `split_reported_shadow` gives."""
+def is_circuit_shadow_document(name: object) -> bool:
+    """Whether it is a name that `split_shadow_document` gives."""
     return isinstance(name, str) and re.fullmatch(rf"{_NAMED}[0-9]{{1,3}}", name) is not None
 
 
@@ -161,7 +161,7 @@ def _without_nulls(value: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return [(key, inner) for key, inner in value.items() if inner is not None]
 
 
-def reported_shadow_refusals(refusals: Iterable[tuple[str, str]]) -> list[dict[str, str]] | None:
+def shadow_document_refusals(refusals: Iterable[tuple[str, str]]) -> list[dict[str, str]] | None:
     """`state.reported.refused` from (item, reason); null when nothing was refused."""
     entries = [{"item": item[:80], "reason": why[:REASON_KEPT]} for item, why in refusals]
     more = len(entries) - REFUSALS_KEPT
@@ -174,7 +174,7 @@ def reported_shadow_refusals(refusals: Iterable[tuple[str, str]]) -> list[dict[s
 
 
 @dataclass(frozen=True)
-class DesiredShadowItem:
+class ShadowDocumentWish:
     """One thing desired: a command's fields, or why it cannot be one."""
 
     section: str
@@ -184,7 +184,7 @@ class DesiredShadowItem:
 
 
 @dataclass(frozen=True)
-class DesiredShadowSection:
+class ShadowDocumentSection:
     """One key of the desired state. `mark` tells two wishes apart that look the same: it is made
     from the value and the times at which the service saw it set. `correlation_id` is its
     commands' common part: the same one again after a restart is not obeyed twice."""
@@ -192,12 +192,12 @@ class DesiredShadowSection:
     name: str
     mark: str
     correlation_id: str
-    wishes: tuple[DesiredShadowItem, ...]
+    wishes: tuple[ShadowDocumentWish, ...]
 
 
-def read_desired_shadow(
+def read_shadow_document(
     state: Mapping[str, Any], metadata: Mapping[str, Any], version: int
-) -> tuple[DesiredShadowSection, ...]:
+) -> tuple[ShadowDocumentSection, ...]:
     """The sections of a delta, or of a document's desired part, with their metadata."""
     sections = []
     for name, value in state.items():
@@ -209,12 +209,12 @@ def read_desired_shadow(
         told_apart_by = mark if times is not None else f"{mark}-{version}"
         correlation_id = f"shadow-{told_apart_by}"
         sections.append(
-            DesiredShadowSection(name, mark, correlation_id, tuple(_wishes(name, value)))
+            ShadowDocumentSection(name, mark, correlation_id, tuple(_wishes(name, value)))
         )
     return tuple(_without_contradictions(sections))
 
 
-def _without_contradictions(sections: list[DesiredShadowSection]) -> list[DesiredShadowSection]:
+def _without_contradictions(sections: list[ShadowDocumentSection]) -> list[ShadowDocumentSection]:
     """A circuit that `circuits` wants on and `loads` off is left alone."""
     wanted: dict[str, set[Any]] = {}
     for section in sections:
@@ -235,25 +235,25 @@ def _without_contradictions(sections: list[DesiredShadowSection]) -> list[Desire
     ]
 
 
-def _wishes(name: str, value: Any) -> list[DesiredShadowItem]:
+def _wishes(name: str, value: Any) -> list[ShadowDocumentWish]:
     if name == "report_interval_sec":
-        return [DesiredShadowItem(name, name, {"op": "setConfig", "report_interval_sec": value})]
+        return [ShadowDocumentWish(name, name, {"op": "setConfig", "report_interval_sec": value})]
     if name in ("circuits", "loads"):
         return _circuit_wishes(name, value)
     known = "circuits, loads or report_interval_sec"
-    return [DesiredShadowItem(name, name, {}, f"this cannot be desired here: use {known}")]
+    return [ShadowDocumentWish(name, name, {}, f"this cannot be desired here: use {known}")]
 
 
-def _circuit_wishes(section: str, entries: Any) -> list[DesiredShadowItem]:
+def _circuit_wishes(section: str, entries: Any) -> list[ShadowDocumentWish]:
     if not isinstance(entries, list):
-        return [DesiredShadowItem(section, section, {}, 'must be a list of {"id", "enabled"}')]
-    wishes: dict[str, DesiredShadowItem] = {}
+        return [ShadowDocumentWish(section, section, {}, 'must be a list of {"id", "enabled"}')]
+    wishes: dict[str, ShadowDocumentWish] = {}
     nameless = []
     for number, entry in enumerate(entries):
         circuit_id = _circuit_id(entry)
         if circuit_id is None:
             reason = 'must be an object with "id" and "enabled"'
-            nameless.append(DesiredShadowItem(section, f"{section}[{number}]", {}, reason))
+            nameless.append(ShadowDocumentWish(section, f"{section}[{number}]", {}, reason))
             continue
         item = f"{section}.{circuit_id}"
         enabled = entry.get("enabled")
@@ -263,9 +263,9 @@ def _circuit_wishes(section: str, entries: Any) -> list[DesiredShadowItem]:
         fields = {"op": "setLoad", "loadId": circuit_id, "enabled": None if refusal else enabled}
         before = wishes.get(circuit_id)
         if before is None:
-            wishes[circuit_id] = DesiredShadowItem(section, item, fields, refusal)
+            wishes[circuit_id] = ShadowDocumentWish(section, item, fields, refusal)
         elif before.fields != fields:
-            wishes[circuit_id] = DesiredShadowItem(section, item, before.fields, CONTRADICTION)
+            wishes[circuit_id] = ShadowDocumentWish(section, item, before.fields, CONTRADICTION)
     return [*wishes.values(), *nameless]
 
 

@@ -37,11 +37,13 @@ Method = Callable[[MethodInputs], Baseline]
 
 def _pre_event_mean(inputs: MethodInputs) -> Baseline:
     baseline = inputs.recent.baseline(inputs.now, inputs.present_kw)
-    return replace(baseline, rrmse_percent=day_matching.rrmse_of_unmatched_days(inputs.days))
+    return replace(
+        baseline, rrmse_percent=day_matching.day_matching_rrmse_of_recent_power(inputs.days)
+    )
 
 
 def _meter_before(inputs: MethodInputs) -> Baseline:
-    rrmse_percent = day_matching.rrmse_of_unmatched_days(inputs.days)
+    rrmse_percent = day_matching.day_matching_rrmse_of_recent_power(inputs.days)
     return Baseline(inputs.present_kw, "meter_before", 1, rrmse_percent)
 
 
@@ -61,7 +63,7 @@ def _of_similar_days(name: str, method: day_matching.DayMatchingMethod) -> Metho
             days.mean(prediction.values),
             name,
             prediction.days,
-            day_matching.rrmse_of_day_matching(method, days),
+            day_matching.day_matching_rrmse(method, days),
             prediction.adjustment,
             tuple(zip(days.starts, prediction.values, strict=True)),
         )

@@ -20,7 +20,7 @@ from VenAgent.version import __version__
 
 
 @dataclass(frozen=True)
-class CloudStatus:
+class SiteCloudStatus:
     """How the connection to the cloud stands, and what came of the messages either way."""
 
     link: LinkState
@@ -48,7 +48,7 @@ class SiteStatus:
         engine: Engine,
         reporter: Reporter,
         alerts: ActiveAlerts,
-        cloud: Callable[[], CloudStatus],
+        cloud: Callable[[], SiteCloudStatus],
         health: Callable[[], Mapping[str, str]],
     ) -> None:
         self._config = config
@@ -67,7 +67,7 @@ class SiteStatus:
             return json.loads(self._config.model_dump_json())
         telemetry = self._reporter.telemetry()
         if what == "loads":
-            return {"loads": report.build_loads_snapshot(telemetry).to_wire()["loads"]}
+            return {"loads": report.build_telemetry_loads_message(telemetry).to_wire()["loads"]}
         if what == "shadow":
             return self._reporter.shadow(telemetry)
         event, cloud = self._engine.running, self._cloud()
