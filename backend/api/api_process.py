@@ -34,7 +34,7 @@ async def run_api_process(
     alerts: AlertSettings,
 ) -> None:
     """Until SIGTERM or SIGINT. Raises SQLAlchemyError or OSError when the database is not there,
-    SettingsError when the alerts' targets cannot be read."""
+    SettingsBlockError when the alerts' targets cannot be read."""
     routing = read_alert_routing(alerts.config_file)
     await asyncio.to_thread(upgrade_schema, settings.schema_url)
     database = Database(
