@@ -21,7 +21,7 @@ from backend.store.tables import VEN_STATE, VENS
 from backend.store.utc_time import utc_now
 from VenAgent.contract.acks import AckStatus, build_ack
 from VenAgent.contract.json_codec import encode_json
-from VenAgent.contract.shadow import split_reported_shadow
+from VenAgent.contract.shadow_document import split_shadow_document
 from VenAgent.contract.telemetry import split_telemetry
 
 from .api_client import api
@@ -100,7 +100,7 @@ async def test_a_shadow_that_is_reported_over_mqtt_is_there_in_full(database: Da
         "refused": None,
         "timestamp": 1_800_000_000,
     }
-    classic, named = split_reported_shadow(reported, 4_000)
+    classic, named = split_shadow_document(reported, 4_000)
     assert len(named) > 1, "its circuits have shadows of their own"
     await store(
         database,
