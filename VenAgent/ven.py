@@ -311,7 +311,7 @@ class Ven:
         now = self._timers.check_clock()
         engine = self._engine
         self._history.max_gap_sec = engine.gap_limit_sec
-        self._history.add(reading.ts, reading.power_kw, engine.running is not None)
+        self._history.add(reading.ts, reading.power_kw, engine.is_curtailed)
         engine.site.intervals = self._history.intervals
         self._executor.perform(
             engine.reading(reading, now, lease_overdue=self._failsafe.is_overdue)
@@ -336,7 +336,7 @@ class Ven:
 
     def _closed_without_event(self, circuit_id: str) -> bool | None:
         """How a circuit stands, unless an event has a hand in it."""
-        if self._engine.running is not None:
+        if self._engine.is_curtailed:
             return None
         return self._meter.reading(time.time()).circuit(circuit_id).closed
 

@@ -10,20 +10,30 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 from VenAgent.contract.acks import AckStatus
-from VenAgent.contract.commands import CancelCommand, Command, RestoreCommand, ShedCommand
+from VenAgent.contract.commands import (
+    CancelCommand,
+    Command,
+    EventCommand,
+    LimitCommand,
+    RestoreCommand,
+)
 from VenAgent.contract.json_codec import json_number
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.curtailment_plan import curtailment_plan_refusal
 from VenAgent.dr.dry_run import answer_dry_run
-from VenAgent.dr.effects import AnnounceEffect, Effects, SaveEventEffect
+from VenAgent.dr.effects import AnnounceEffect, Effects, ReadMeterEffect, SaveEventEffect
 from VenAgent.dr.event import Event, EventState
 from VenAgent.dr.event_completion import event_completion_summary
 from VenAgent.dr.event_execution import EventExecution
 from VenAgent.dr.event_queue import EventQueue
 from VenAgent.dr.event_request import EventRequest
+from VenAgent.dr.limit_failsafe import LimitFailsafe, failsafe_reason
 from VenAgent.dr.opt_out import OptOut
 from VenAgent.dr.site_state import SiteState
 
+EXPORT_NOT_SUPPORTED = Reason(
+    ReasonCode.NOT_SUPPORTED, "export_kw: no circuit of this site can reduce what it feeds in"
+)
 ENDED_BY_COMMAND = Reason(ReasonCode.ENDED_BY_COMMAND, "ended by command")
 
 
@@ -35,6 +45,7 @@ class Arbitration:
         self.execution = EventExecution(site)
         self.queue = EventQueue()
         self.opt_out = OptOut()
+        self.failsafe = LimitFailsafe(site)
         self.rebounding: list[Event] = []
         """Over, but the rebound is still being watched."""
         self.stopping = False
@@ -48,12 +59,14 @@ class Arbitration:
 
     # ---- accepting and changing ----------------------------------------------------------
 
-    def shed(self, command: ShedCommand, now: float, lot: float) -> Effects:
-        """`event`, `shedPanel` or `shedLoad`: a new event, or a change of one that is known."""
+    def take(self, command: EventCommand, now: float, lot: float) -> Effects:
+        """A command for an event: a new one, or a change of one that is known."""
         event = self._event_of(command, now, lot)
         request, refusal = event.request, None
         if request.circuit_id is not None:
             refusal = curtailment_plan_refusal(request.circuit_id, self._site.panel)
+        elif isinstance(command, LimitCommand) and command.export_kw is not None:
+            refusal = EXPORT_NOT_SUPPORTED
         if refusal is None and self.queue.is_over(event.event_id, request.modification):
             refusal = Reason(
                 ReasonCode.EVENT_OVER,
@@ -80,7 +93,7 @@ class Arbitration:
             return running
         return self.queue.waiting.get(event_id)
 
-    def _event_of(self, command: ShedCommand, now: float, lot: float) -> Event:
+    def _event_of(self, command: EventCommand, now: float, lot: float) -> Event:
         """The event that a command asks for. A site draws its start once: one that has begun goes
         on, and one that waits keeps its lot."""
         longest_sec = self._site.policy.max_duration_sec
@@ -93,7 +106,7 @@ class Arbitration:
 
     def _dry_run(self, event: Event, now: float) -> Effects:
         """What it would shed; an event that is known is not touched."""
-        opted_out, running = self.opt_out.reason(now), self.running
+        opted_out, running = self._refused(event, now), self.running
         if opted_out is not None:
             status = AckStatus.OPTED_OUT
             return self._site.replies.to_event(event, status, now, opted_out, dry_run=True)
@@ -107,7 +120,15 @@ class Arbitration:
     def _change(self, known: Event, request: EventRequest, now: float) -> Effects:
         """An event that is known already: changed by a higher modification, else nothing is."""
         current = known.newest_request
+        if request.kind is not current.kind:
+            text = f"event {known.event_id} is of another kind: give this one an id of its own"
+            reason = Reason(ReasonCode.CONTRADICTION, text)
+            other = Event(known.event_id, request)
+            return self._site.replies.to_event(other, AckStatus.REJECTED, now, reason)
         if current.asks_the_same(request):
+            if known.failsafe_ts is not None:
+                known.extend(request)
+                self._note_new_limit(now)
             return self._ack_again(known, request, now)
         if request.modification <= current.modification:
             text = (
@@ -117,6 +138,8 @@ class Arbitration:
             reason = Reason(ReasonCode.MODIFICATION_OUTDATED, text)
             outdated = Event(known.event_id, request)
             return self._site.replies.to_event(outdated, AckStatus.REJECTED, now, reason)
+        if known.is_limit:
+            self._note_new_limit(now)
         if known is self.running:
             return self.execution.change(request, now)
         self.queue.waiting.pop(known.event_id)
@@ -144,6 +167,8 @@ class Arbitration:
         return [SaveEventEffect.of(known)]
 
     def _accept(self, event: Event, now: float) -> Effects:
+        if event.is_limit:
+            self._note_new_limit(now)
         if event.request.start_ts > now:
             event.to(EventState.SCHEDULED)
         return self._wait_or_begin(event, now)
@@ -154,8 +179,10 @@ class Arbitration:
         replies.expect(request.correlation_id)
         is_free = self.running is None and not self.stopping
         is_due = request.start_ts <= now
-        if is_due and ((is_free and self.queue.due(now) is None) or self.opt_out.reason(now)):
+        if is_due and ((is_free and self.queue.due(now) is None) or self._refused(event, now)):
             return self._begin(event, now)
+        if is_due and event.is_limit:
+            return self._join(event, now)
         if event.state is EventState.RECEIVED:
             event.to(EventState.SCHEDULED)
         self.queue.waiting[event.event_id] = event
@@ -173,6 +200,19 @@ class Arbitration:
             acks = replies.to_event(event, AckStatus.SCHEDULED, now, reason)
         return _saved_and_announced(event, acks)
 
+    def _join(self, event: Event, now: float) -> Effects:
+        """A limit is in force while another event has the circuits: that one keeps it too."""
+        event.join(now)
+        self.queue.waiting[event.event_id] = event
+        self._site.limits.take(event)
+        event.wait_for(None if self.running is None else self.running.event_id)
+        acks: Effects = []
+        if not event.acked:
+            acks = self._site.replies.to_event(
+                event, AckStatus.ACCEPTED, now, failsafe_reason(event)
+            )
+        return [*_saved_and_announced(event, acks), ReadMeterEffect()]
+
     def advance(self, now: float) -> Effects:
         """Begin what is due, preempt what has lower precedence, ack those that have to wait."""
         effects = self._after_the_last(now)
@@ -189,6 +229,8 @@ class Arbitration:
             return effects + self._begin(due, now)
         if running.state is not EventState.ACTIVE:
             return effects
+        if running.is_ending:  # a limit takes what it has
+            return effects + self.finish(running, running.end_reason or ENDED_BY_COMMAND, now)
         if due.request.precedence < running.request.precedence:
             return effects + self._preempt(running, due, now)
         return effects + self._ack_waiting(running, now)
@@ -214,7 +256,7 @@ class Arbitration:
         return self._site.replies.to_event(successor, AckStatus.FAILED, now, reason)
 
     def _begin(self, event: Event, now: float) -> Effects:
-        opted_out = self.opt_out.reason(now)
+        opted_out = self._refused(event, now)
         self.queue.waiting.pop(event.event_id, None)
         if opted_out is not None:
             event.opt_out()
@@ -230,12 +272,17 @@ class Arbitration:
         running.wait_for(other.event_id)
         self.queue.waiting[running.event_id] = running
         begun = self.execution.begin(other, now, taking_over_from=running)
+        if running.is_limit:  # it is kept beside the other: nothing is to be said
+            return [*_saved_and_announced(running, []), *begun]
         return [*self._wait_acked(running, other, now), *begun]
 
     def _ack_waiting(self, running: Event, now: float) -> Effects:
         effects: Effects = []
-        for event in self.queue.waiting.values():
+        for event in list(self.queue.waiting.values()):
             if event.request.start_ts <= now and event.preempted_by != running.event_id:
+                if event.is_limit:
+                    effects += self._join(event, now)
+                    continue
                 event.wait_for(running.event_id)
                 effects += self._wait_acked(event, running, now)
         return effects
@@ -254,16 +301,37 @@ class Arbitration:
             return [self._site.replies.follow_up(event, status, now, reason)]
         return self._site.replies.to_event(event, status, now, reason)
 
+    def _refused(self, event: Event, now: float) -> Reason | None:
+        """Why the site does not take part in it; a limit of its connection is no event to take
+        part in."""
+        return None if event.is_limit else self.opt_out.reason(now)
+
+    # ---- the failsafe of limits ----------------------------------------------------------
+
+    def _note_new_limit(self, now: float) -> None:
+        """A limit that is in failsafe is left by it, once it has ruled for long enough."""
+        for event in self._site.limits.begun():
+            if event.failsafe_ts is not None:
+                event.note_new_limit(now)
+
+    def hear_sender(self, ts: float, now: float) -> Effects:
+        """Any command of the sender's, sent at `ts`."""
+        return self.failsafe.hear(min(ts, now)) + self.keep_failsafe(now)
+
+    def keep_failsafe(self, now: float) -> Effects:
+        """Senders that were not heard, and those that are again."""
+        return self.failsafe.tick(now)
+
     # ---- how events end ------------------------------------------------------------------
 
     def finish(self, event: Event, reason: Reason, now: float) -> Effects:
         """End the running event; if another is due, that one takes over what is shed."""
-        due = self.queue.due(now)
-        if due is None or event.state is not EventState.ACTIVE or self.opt_out.reason(now):
+        due = self.queue.due(now, only_limits=self.opt_out.reason(now) is not None)
+        if due is None or event.state is not EventState.ACTIVE or self.stopping:
             return self.execution.end(reason, now)
         del self.queue.waiting[due.event_id]
         self.execution.hand_over(now)
-        if event.request.end_ts > now:
+        if event.end_ts > now:
             event.end_soon(reason)
         event.end(now)
         begun = self.execution.begin(due, now, taking_over_from=event)

@@ -15,6 +15,7 @@ from VenAgent.contract.alerts import AlertSeverity
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.effects import Effects, RaiseAlertEffect, ReadMeterEffect, SaveEventEffect
 from VenAgent.dr.event import Event
+from VenAgent.dr.limit_watch import LimitWatch
 from VenAgent.dr.panel import PanelReading
 from VenAgent.dr.shed_circuit import ShedCircuit
 from VenAgent.dr.site_state import SiteState
@@ -131,11 +132,13 @@ class ClosedLoop:
         self._settling = _Settling()
         self._deviation = _Deviation()
         self._circuits = _CircuitWatch()
+        self.limits = LimitWatch(site)
         self._is_stale = False
 
     def begin(self) -> None:
         """Another event is looked at from now on."""
         self._circuits = _CircuitWatch()
+        self.limits.restart()
         self.restart()
 
     def restart(self, expected_kw: float = 0.0) -> None:
@@ -152,6 +155,7 @@ class ClosedLoop:
         due_ts = None if self._settling.due_ts is None else 0.0
         self._settling = _Settling(expected_kw, due_ts, self._settling.tries)
         self._deviation = _Deviation()
+        self.limits.restart()
 
     @property
     def is_frozen(self) -> bool:
@@ -230,10 +234,9 @@ class ClosedLoop:
             for c in event.circuits
             if c.confirmed and c.responded is False and not c.manual_override
         ]
-        effects: Effects = [
-            SaveEventEffect.of(event),
-            self._site.replies.follow_up(event, AckStatus.MEASURED, now),
-        ]
+        effects: Effects = [SaveEventEffect.of(event)]
+        if event.circuits or not event.is_limit:
+            effects.append(self._site.replies.follow_up(event, AckStatus.MEASURED, now))
         alerts, reason = _not_responded(unresponsive)
         return [*effects, *alerts], reason
 
@@ -262,6 +265,9 @@ class ClosedLoop:
         return [SaveEventEffect.of(event), ack, *alerts]
 
     def _compare(self, event: Event, power_kw: float, now: float) -> tuple[Effects, Reason | None]:
+        limited = self.limits.look(event, power_kw, now)
+        if limited is not None or event.is_limit:
+            return [], limited
         policy = self._site.policy
         error_kw = event.wanted_kw - event.shed_at(power_kw)
         if event.wanted_kw <= 0.0 and not event.held():

@@ -199,7 +199,7 @@ class CommandReplies:
             "actual_shed_kw": json_number(event.measured_kw if is_measured else event.predicted_kw),
             "shed_basis": "measured" if is_measured else "predicted",
             "baseline_kw": json_number(event.baseline_kw),
-            "end_ts": json_number(request.end_ts),
+            "end_ts": json_number(event.end_ts),
             "modification": request.modification,
             "circuits_curtailed": [
                 ack_circuit(
@@ -216,6 +216,11 @@ class CommandReplies:
         }
         if request.levels:
             shown["interval"] = {"number": event.level + 1, "of": len(request.levels)}
+        if event.is_limit:
+            shown |= {
+                "import_kw": json_number(event.import_kw),
+                "limit_state": "limited" if event.failsafe_ts is None else "failsafe",
+            }
         if request.is_test:
             shown["test"] = True
         return self._ack(

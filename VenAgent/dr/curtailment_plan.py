@@ -23,6 +23,7 @@ from VenAgent.dr.event import Event
 from VenAgent.dr.panel import Panel, PanelCircuit, PanelCircuitControl, PanelReading
 from VenAgent.dr.policy import PriorityPolicy, ReleasePolicy
 from VenAgent.dr.shed_circuit import ShedCircuit
+from VenAgent.dr.shed_target import ShedTarget
 from VenAgent.dr.site_state import SiteState
 
 
@@ -47,30 +48,32 @@ def plan_curtailment(
     event: Event,
     site: SiteState,
     reading: PanelReading,
-    held_kw: float,
+    target: ShedTarget,
     now: float,
     *,
     may_exchange: bool,
 ) -> CurtailmentPlan:
-    """What brings the shed from `held_kw` to the request; empty if nothing would.
+    """What brings the shed to `target`; empty if nothing would.
 
     A change that a command asked for `may_exchange` circuits; a correction of the closed loop only
     adds or releases some, so that it does not move loads to and fro.
     """
     panel, order = site.panel, site.policy.release_order
-    unavailable = site.unavailable(event.request.end_ts, now)
-    missing_kw = min(event.wanted_kw - held_kw, _most_kw(reading))
+    unavailable = site.unavailable(event.end_ts, now)
+    missing_kw, band_kw = min(target.missing_kw, _most_kw(reading)), target.band_kw
     settling_kw = settling_shed_kw(event, now)
-    if event.wanted_kw <= 0.0:  # an interval without a shed: whatever is drawn, all goes back
-        missing_kw, settling_kw = -event.predicted_kw, 0.0
-    band_kw = event.band_kw(site.policy.band)
+    if not event.is_limit and event.wanted_kw <= 0.0:  # all goes back
+        settling_kw = 0.0
     if missing_kw > band_kw or (missing_kw > 0.0 and not event.held()):
         by = site.policy.priority_order
-        return _shed_more(event, panel, reading, unavailable, missing_kw, settling_kw, now, by)
+        # For a limit the selection's tolerance lies above what is missing, not around it.
+        asked_kw = missing_kw / (1.0 - TOLERANCE) if target.is_limit else missing_kw
+        return _shed_more(event, panel, reading, unavailable, asked_kw, settling_kw, now, by)
     if missing_kw >= -band_kw:
         return CurtailmentPlan()
-    less = _shed_less(event, panel, order, -missing_kw, band_kw, now)
-    if not may_exchange or -missing_kw + less.delta_kw <= band_kw:
+    spare_kw = 0.0 if target.is_limit else band_kw
+    less = _shed_less(event, panel, order, -missing_kw, spare_kw, now)
+    if target.is_limit or not may_exchange or -missing_kw + less.delta_kw <= band_kw:
         return less
     wanted_kw = event.predicted_kw + missing_kw - settling_kw
     return _exchange(event, panel, reading, unavailable, wanted_kw, now, site.policy.priority_order)
@@ -83,7 +86,7 @@ def plan_guard_release(
     held = [event.circuit(circuit_id) for circuit_id in circuit_ids]
     back = [circuit.to_release() for circuit in held if circuit is not None]
     released_kw = sum(circuit.shed_kw for circuit in back if circuit.counts)
-    unavailable = site.unavailable(event.request.end_ts, now)
+    unavailable = site.unavailable(event.end_ts, now)
     others, by = CurtailmentPlan(), site.policy.priority_order
     if released_kw > 0.0 and reading.power_kw is not None:
         others = _shed_more(event, site.panel, reading, unavailable, released_kw, 0.0, now, by)
@@ -360,7 +363,7 @@ def reasons_not_curtailed(
     event: Event | None, panel: Panel, reading: PanelReading, limits: CyclingLimits, now: float
 ) -> dict[str, Reason]:
     """Of each circuit that is not shed now, why not: for a person who looks at the page."""
-    end_ts = event.request.end_ts if event is not None else now
+    end_ts = event.end_ts if event is not None else now
     reasons = {}
     for circuit in panel.circuits:
         held = None if event is None else event.circuit(circuit.id)

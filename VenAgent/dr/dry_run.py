@@ -8,6 +8,7 @@ from VenAgent.dr.curtailment_plan import plan_curtailment
 from VenAgent.dr.effects import Effects
 from VenAgent.dr.event import Event
 from VenAgent.dr.event_baseline import EventBaseline
+from VenAgent.dr.shed_target import ShedTarget
 from VenAgent.dr.site_state import SiteState
 
 NOT_READ_LATELY = Reason(
@@ -30,16 +31,18 @@ def answer_dry_run(
     if running is not None:
         event.measure_against(running.baseline)
         event.put(running.circuits)
-    if event.baseline is None:
+    if event.is_limit:
+        event.refer_to(reading.power_kw + event.predicted_kw)
+    elif event.baseline is None:
         event.measure_against(_baseline(event, site, reading.power_kw, now))
-    held_kw = event.shed_in(reading)
-    plan = plan_curtailment(event, site, reading, held_kw, now, may_exchange=True)
+    target = ShedTarget.of(event, site, reading.power_kw, event.shed_in(reading), now)
+    plan = plan_curtailment(event, site, reading, target, now, may_exchange=True)
     for circuit in plan.circuits:
         if circuit.releasing:
             event.drop(circuit.circuit_id)
         else:
             event.put([circuit.write_ended(None)])
-    if not event.predicted_kw:
+    if not event.predicted_kw and not target.is_met:
         return _answer(site, event, AckStatus.FAILED, now, NOTHING_WOULD_BE_SHED)
     return _answer(site, event, AckStatus.SUCCESS, now, reason)
 

@@ -10,6 +10,7 @@ event_execution.py.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,6 +22,7 @@ from VenAgent.contract.command_reader import CommandNotRead
 from VenAgent.contract.commands import (
     CancelCommand,
     Command,
+    LimitCommand,
     PingCommand,
     RestoreCommand,
     SetLoadCommand,
@@ -97,19 +99,31 @@ class Engine:
 
     # ---- what comes in -------------------------------------------------------------------
 
-    def command(self, command: Command, now: float, *, lot: float = 0.0) -> Effects:
+    def command(
+        self, command: Command, now: float, *, lot: float = 0.0, from_sender: bool = True
+    ) -> Effects:
         """A command that parsed. The same correlation_id again: the same ack, nothing else.
 
         `lot`: drawn by the caller, 0 … 1; by it an event begins whose start each site draws.
+        `from_sender`: it is a sign of who sends limits, not of someone at the site.
         """
+        heard = self.heard(command, now) if from_sender else []
         repeated = self.replies.repeat(command, now)
         if repeated is not None:
-            return repeated
-        return [*self.replies.take(command), *self._obey(command, now, lot)]
+            return heard + repeated
+        return [*heard, *self.replies.take(command), *self._obey(command, now, lot)]
+
+    def heard(self, command: Command, now: float) -> Effects:
+        """A command of the sender's, whatever it asks: one that waited in a queue is a sign of
+        when it was sent."""
+        ts = now if command.issued_ts is None else command.issued_ts
+        return self._arbitration.hear_sender(ts, now)
 
     def _obey(self, command: Command, now: float, lot: float) -> Effects:
-        if isinstance(command, ShedCommand):
-            return self._arbitration.shed(command, now, lot) + self._arbitration.advance(now)
+        if isinstance(command, (ShedCommand, LimitCommand)):
+            effects = self._arbitration.take(command, now, lot)
+            effects += self._arbitration.keep_failsafe(now)
+            return effects + self._arbitration.advance(now)
         if isinstance(command, (RestoreCommand, CancelCommand)):
             return self._arbitration.end_by_command(command, now) + self._arbitration.advance(now)
         if isinstance(command, SetLoadCommand):
@@ -139,10 +153,16 @@ class Engine:
         if reading.power_kw is None:
             return []
         self.site.sampling.add(reading.ts)
-        if self.running is not None:
-            return self._execution.reading(reading, now) + self._arbitration.advance(now)
-        self.history.add(reading.ts, reading.power_kw)
-        effects: Effects = []
+        before_ts = self.site.limits.last_ts
+        self.site.limits.note(reading.ts, reading.power_kw)
+        effects = self._execution.limits.account(reading.ts, before_ts)
+        running = self.running
+        if running is None or running.is_limit:  # as it would be without the limit
+            held_kw = 0.0 if running is None else running.predicted_kw
+            self.history.add(reading.ts, reading.power_kw + held_kw)
+        if running is not None:
+            effects += self._execution.reading(reading, now)
+            return effects + self._arbitration.advance(now)
         for event in self._arbitration.rebounding:
             if event.note_rebound(reading.power_kw):
                 effects.append(SaveEventEffect.of(event))
@@ -153,8 +173,9 @@ class Engine:
         effects: Effects = []
         for late in self._arbitration.queue.late(now):
             effects += self._arbitration.too_late(late, now)
+        effects += self._arbitration.keep_failsafe(now)
         event = self.running
-        if event is not None and event.request.end_ts <= now:
+        if event is not None and event.end_ts <= now:
             effects += self._arbitration.finish(event, NOT_CONFIRMED_IN_TIME, now)
         effects += self._execution.tick(now)
         effects += self.site.unrestored.due(now, reserve=self.running is None)
@@ -167,6 +188,7 @@ class Engine:
         event = self.running
         active = event is not None and event.state is EventState.ACTIVE
         times = [
+            self._arbitration.failsafe.next_deadline(),
             self._execution.next_deadline(),
             self.site.unrestored.next_deadline(),
             None
@@ -176,8 +198,9 @@ class Engine:
         ]
         ends = event is not None and event.end_reason is None
         if event is not None and ends and event.state is not EventState.RESTORING:
-            times.append(event.request.end_ts)
-        return min((ts for ts in times if ts is not None), default=None)
+            times.append(event.end_ts)
+        soonest_ts = min((ts for ts in times if ts is not None), default=math.inf)
+        return soonest_ts if soonest_ts < math.inf else None
 
     # ---- what the agent reports back -----------------------------------------------------
 
@@ -245,6 +268,8 @@ class Engine:
         effects = self._load_control.recall(recovered.facts)
         for event in sorted(recovered.events, key=lambda e: e.request.start_ts):
             self._expect_again(event)
+            if event.active_ts is not None:
+                self.site.limits.take(event)
             if event.state is EventState.SCHEDULED:
                 self._arbitration.queue.waiting[event.event_id] = event
             elif event.state.over:
@@ -304,6 +329,8 @@ class Engine:
             return []
         if self.leaves_to_next_start:
             return []
+        if event.is_limit and event.active_ts is not None:
+            return self._execution.leave(now)
         return self._execution.end(AGENT_STOPPED, now, at_once=True)
 
     @property
@@ -331,11 +358,13 @@ class Engine:
         event = self.running
         if event is None or event.state is EventState.RESTORING or event.opted_out:
             return effects
+        if event.is_limit:
+            return effects
         event.opt_out()
         why = Reason(ReasonCode.OPTED_OUT, reason)
         if event.acked:
             effects.append(self.replies.follow_up(event, AckStatus.OPTED_OUT, now, why))
-        return effects + self._execution.end(why, now)
+        return effects + self._arbitration.finish(event, why, now)
 
     def opt_in(self, now: float) -> Effects:
         """The site takes part in events again."""
@@ -360,6 +389,13 @@ class Engine:
     def holds(self) -> bool:
         """Whether anything is to stay shed, or about to be: then the devices' lease is renewed."""
         return self._execution.holds
+
+    @property
+    def is_curtailed(self) -> bool:
+        """Whether the site draws less than it would by itself: an event runs, or a limit holds
+        circuits off."""
+        event = self.running
+        return event is not None and (not event.is_limit or bool(event.held()))
 
     @property
     def is_restored(self) -> bool:

@@ -6,6 +6,7 @@ Power is kW, energy kWh, times epoch seconds.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -14,7 +15,7 @@ from VenAgent.baseline.measured_power import MeasuredPower
 from VenAgent.contract.commands import EventCommand
 from VenAgent.contract.reasons import Reason
 from VenAgent.dr.event_baseline import EventBaseline
-from VenAgent.dr.event_request import EventRequest
+from VenAgent.dr.event_request import EventRequest, EventRequestKind
 from VenAgent.dr.panel import PanelReading
 from VenAgent.dr.shed_circuit import ShedCircuit
 
@@ -68,6 +69,12 @@ TRANSITIONS: Mapping[EventState, frozenset[EventState]] = {
 """Which state may follow which, and the clause of the standard where there is one."""
 
 
+LEFT_OUT_SEC = 900.0
+"""A limit tries a circuit again that failed this long ago."""
+OVERRIDE_SEC = 3_600.0
+"""A circuit that a person took from a limit is theirs for this long."""
+
+
 @dataclass(frozen=True)
 class PendingEventModification:
     """A later modification that waits until the work under way is done."""
@@ -113,6 +120,19 @@ class Event:
     task_id: str = ""
     """Of its reservation at VOLTTRON's actuator; empty without one."""
     baseline: EventBaseline | None = None
+    """None for a limit: it needs none."""
+    reference_kw: float | None = None
+    """Of a limit: what the site drew at its last plan, and what was held off then."""
+    heartbeat_ts: float | None = None
+    """Of a limit with `heartbeat_sec`: when its sender was heard last."""
+    failsafe_ts: float | None = None
+    """Since when the failsafe limit rules; None while the sender is heard."""
+    new_limit_ts: float | None = None
+    """When a new limit came during that."""
+    highest_mean_kw: float | None = None
+    """Of a limit: the highest mean over its window while it was in force."""
+    over_limit_sec: float = 0.0
+    """Of a limit: how long that mean was over it."""
     circuits: tuple[ShedCircuit, ...] = ()
     active_ts: float | None = None
     """When its writes were confirmed first."""
@@ -219,17 +239,74 @@ class Event:
         """It is back while the event goes on."""
         self._set("circuits", tuple(c for c in self.circuits if c.circuit_id != circuit_id))
 
+    def put_aside(self, reading: PanelReading, now: float) -> None:
+        """Of a limit, which may last for ever: circuits that it has left alone for long, and that
+        are as they were before, may be tried again."""
+
+        def left_alone(circuit: ShedCircuit) -> bool:
+            if circuit.counts or circuit.switching:
+                return False
+            if circuit.manual_override:
+                return now - circuit.shed_ts >= OVERRIDE_SEC
+            return now - circuit.shed_ts >= LEFT_OUT_SEC and circuit.is_back(reading)
+
+        if self.is_limit:
+            self._set("circuits", tuple(c for c in self.circuits if not left_alone(c)))
+
     def take_over_from(self, other: Event) -> None:
         """What `other` holds shed is this event's now, with the baseline from before both."""
         self._set("circuits", other.circuits)
-        self._set("baseline", other.baseline)
+        if self.request.kind is not EventRequestKind.LIMIT:
+            self._set("baseline", other.baseline)
         other._set("circuits", ())
 
     def activate(self, now: float) -> None:
         """Its writes are back: it sheds, and the meter has to settle."""
         self.to(EventState.ACTIVE)
+        if self.active_ts is None:
+            self.hear_sender(now)
         self._set("active_ts", self.active_ts or now)
         self._set("measured_kw", None)
+
+    def refer_to(self, reference_kw: float) -> None:
+        """Of a limit: what the site would draw now without it."""
+        self._set("reference_kw", reference_kw)
+
+    def join(self, now: float) -> None:
+        """A limit is in force from now on, while another event has the circuits."""
+        if self.state is EventState.RECEIVED:
+            self.to(EventState.SCHEDULED)
+        self._set("active_ts", self.active_ts or now)
+        self.enter_level(now)
+        self.hear_sender(now)
+
+    def hear_sender(self, ts: float) -> None:
+        """A sign of a limit's sender."""
+        if self.request.heartbeat_sec is not None:
+            self._set("heartbeat_ts", max(self.heartbeat_ts or ts, ts))
+
+    def enter_failsafe(self, now: float) -> None:
+        """The sender was not heard for too long: the failsafe limit rules."""
+        self._set("failsafe_ts", now)
+        self._set("new_limit_ts", None)
+
+    def note_new_limit(self, now: float) -> None:
+        self._set("new_limit_ts", now)
+
+    def extend(self, request: EventRequest) -> None:
+        """The same limit again, as long as it asks for from now on."""
+        renewed = replace(self.request, start_ts=request.start_ts, end_ts=request.end_ts)
+        self._set("request", renewed)
+
+    def leave_failsafe(self) -> None:
+        """The sender was heard, and gave a new limit."""
+        self._set("failsafe_ts", None)
+        self._set("new_limit_ts", None)
+
+    def note_mean(self, mean_kw: float, over_sec: float) -> None:
+        """Of a limit: the mean over its window, and for how long more it was over the limit."""
+        self._set("highest_mean_kw", max(mean_kw, self.highest_mean_kw or mean_kw))
+        self._set("over_limit_sec", self.over_limit_sec + over_sec)
 
     def meter(self, ts: float, power_kw: float, gap_limit_sec: float) -> None:
         """A reading of the panel's power while it is active."""
@@ -322,6 +399,9 @@ class Event:
             self._set("request", self.request.shifted(step_sec))
         self._set("active_ts", shifted(self.active_ts))
         self._set("ended_ts", shifted(self.ended_ts))
+        self._set("heartbeat_ts", shifted(self.heartbeat_ts))
+        self._set("failsafe_ts", shifted(self.failsafe_ts))
+        self._set("new_limit_ts", shifted(self.new_limit_ts))
         starts = [replace(each, ts=each.ts + step_sec) for each in self.level_starts]
         self._set("level_starts", tuple(starts))
         self._set("rebound_until_ts", shifted(self.rebound_until_ts))
@@ -386,6 +466,37 @@ class Event:
         return self.level_starts[-1].index if self.level_starts else 0
 
     @property
+    def is_limit(self) -> bool:
+        return self.request.kind is EventRequestKind.LIMIT
+
+    @property
+    def import_kw(self) -> float | None:
+        """What the site may draw now by this event; None if it is no limit."""
+        if self.failsafe_ts is not None:
+            return self.request.failsafe_kw
+        return self.request.import_kw_at(self.level)
+
+    @property
+    def end_ts(self) -> float:
+        """When it ends by itself: not while the failsafe limit rules."""
+        return self.request.end_ts if self.failsafe_ts is None else math.inf
+
+    @property
+    def failsafe_due_ts(self) -> float | None:
+        """When the failsafe limit begins to rule if nothing is heard until then."""
+        heartbeat_sec = self.request.heartbeat_sec
+        if heartbeat_sec is None or self.heartbeat_ts is None or self.failsafe_ts is not None:
+            return None
+        return self.heartbeat_ts + heartbeat_sec
+
+    @property
+    def failsafe_least_until_ts(self) -> float | None:
+        """Until when the failsafe limit rules at least; None while it does not."""
+        if self.failsafe_ts is None:
+            return None
+        return self.failsafe_ts + self.request.failsafe_min_sec
+
+    @property
     def lot(self) -> float:
         """Which part of the time its start was drawn from it begins after, 0 … 1."""
         drawn_of_sec = self.request.content.get("randomize_start_sec")
@@ -399,16 +510,19 @@ class Event:
     def band_kw(self, band: float) -> float:
         """How far the shed may be from what is wanted; `band` as a part of it. In an interval
         without a shed, of the highest of the others."""
+        if self.is_limit:
+            return band * (self.import_kw or 0.0)
         return band * (self.wanted_kw or self.request.shed_kw)
 
     def is_level_over(self, now: float) -> bool:
         """Whether the next level is to rule."""
-        return self.level_end_ts <= now < self.request.end_ts
+        return self.level_end_ts <= now < self.end_ts
 
     @property
     def level_end_ts(self) -> float:
         """When what is wanted changes, or the event ends."""
-        return self.request.level_end_ts(self.level)
+        is_last = self.level >= len(self.request.levels) - 1
+        return self.end_ts if is_last else self.request.level_end_ts(self.level)
 
     @property
     def baseline_kw(self) -> float | None:
@@ -417,7 +531,8 @@ class Event:
 
     def shed_at(self, power_kw: float) -> float:
         """The measured shed when the panel draws `power_kw`: baseline - power."""
-        return 0.0 if self.baseline_kw is None else self.baseline_kw - power_kw
+        before_kw = self.reference_kw if self.is_limit else self.baseline_kw
+        return 0.0 if before_kw is None else before_kw - power_kw
 
     def shed_in(self, reading: PanelReading) -> float:
         """The measured shed that `reading` shows; 0 while nothing is held."""

@@ -11,11 +11,14 @@ from VenAgent.dr.effects import (
     Effects,
     RaiseAlertEffect,
     ReadMeterEffect,
+    ReleaseEffect,
     SaveEventEffect,
 )
 from VenAgent.dr.event import Event
 from VenAgent.dr.event_work import EventWork
 from VenAgent.dr.guard_watch import GuardWatch
+from VenAgent.dr.limit_failsafe import failsafe_reason
+from VenAgent.dr.limit_watch import NO_LOAD_LEFT, limit_unkept_reason
 from VenAgent.dr.plan_execution import PlanExecution
 from VenAgent.dr.reservation import Reservation
 from VenAgent.dr.site_state import SiteState
@@ -48,7 +51,9 @@ class EventActivation:
         shows_kw = self._writing.expected_kw - settling_shed_kw(event, now)
         self._loop.restart(expected_kw=shows_kw)
         self._guards.watch(event, now)
-        reason = _joined(note or work.reason, event.left_out())
+        unkept, unkept_reason = self._unkept(event, note, now)
+        note = note or work.reason or unkept_reason or failsafe_reason(event)
+        reason = _joined(note, event.left_out())
         if is_first or not event.acked:
             acks = replies.to_event(event, AckStatus.ACCEPTED, now, reason)
         elif work.reason is not None:
@@ -60,16 +65,41 @@ class EventActivation:
             SaveEventEffect.of(event),
             self._site.save_cycling_limits(),
             *acks,
+            *unkept,
+            *self._give_up_devices(event),
             AnnounceEffect.of(event),
             ReadMeterEffect(),
         ]
+
+    def _unkept(
+        self, event: Event, note: Reason | None, now: float
+    ) -> tuple[Effects, Reason | None]:
+        """What is said of limits when the writes of one are back and do not keep them."""
+        if not event.is_limit or event.reference_kw is None:
+            return [], None
+        power_kw, limit_kw = event.reference_kw - self._writing.expected_kw, event.import_kw or 0.0
+        why = NO_LOAD_LEFT if note is None else note.text
+        reason = None if power_kw <= limit_kw else limit_unkept_reason(power_kw, limit_kw, why)
+        return self._loop.limits.unkept(power_kw, why, now), reason
+
+    def _give_up_devices(self, event: Event) -> Effects:
+        """A limit that holds nothing leaves the devices to others."""
+        if not event.is_limit or event.held() or not event.task_id:
+            return []
+        released = ReleaseEffect(event.task_id)
+        event.reserve_as("")
+        return [SaveEventEffect.of(event), released]
 
     def go_on_as_it_is(self, event: Event, reason: Reason, now: float) -> Effects:
         """Nothing came of the plan. What is shed already stays so, and the event goes on."""
         self._writing.expected_kw = event.predicted_kw
         self._work.reason, self._work.reassert = None, False
-        effects = self.activate(event, now, reason)
+        is_left_over = event.is_limit and reason.code is ReasonCode.NOTHING_TO_SHED
+        effects = self.activate(event, now, None if is_left_over else reason)
         self._loop.hold_off(now)
+        if event.is_limit:
+            self._loop.limits.hold_off(now)
+            return effects
         return [*effects, shed_short_alert(event, reason.text, reason.code)]
 
 

@@ -138,7 +138,7 @@ class EventCompletion:
             )
             acks += replies.to_event(event, AckStatus.FAILED, now, why)
         if event.active_ts is not None:
-            if event.pending is None and policy.rebound_sec > 0.0:
+            if event.pending is None and policy.rebound_sec > 0.0 and not event.is_limit:
                 event.watch_rebound(now + policy.rebound_sec)
             summary, reason = event_completion_summary(event), _unrestored(event)
             acks.append(replies.follow_up(event, AckStatus.COMPLETED, now, reason, summary=summary))
@@ -152,6 +152,7 @@ class EventCompletion:
             ReadMeterEffect(),
             RaiseAlertEffect("shed.short"),
             RaiseAlertEffect("devices.preempted"),
+            *(_limit_alerts_over(event) if event.is_limit else ()),
         ]
         guarded = [circuit.id for circuit in self._site.panel.circuits if circuit.guard]
         effects += [RaiseAlertEffect(GUARD_ALERT, None, circuit_id) for circuit_id in guarded]
@@ -163,6 +164,13 @@ class EventCompletion:
     def _finish(self, event: Event) -> None:
         """The event is over; what a later modification asked of it begins as an event anew."""
         self._finished = CompletedEvent(event, event.take_pending())
+
+
+def _limit_alerts_over(event: Event) -> Effects:
+    return [
+        RaiseAlertEffect("limit.exceeded"),
+        RaiseAlertEffect("limit.failsafe", None, event.event_id),
+    ]
 
 
 def _unrestored(event: Event) -> Reason | None:
@@ -178,6 +186,8 @@ def event_completion_summary(event: Event) -> dict[str, Any]:
     baseline, requested_kw = event.baseline, event.request.shed_kw
     start_ts = event.request.start_ts if event.active_ts is None else event.active_ts
     end_ts = event.request.end_ts if event.ended_ts is None else event.ended_ts
+    if event.is_limit:
+        return _limit_summary(event, start_ts, end_ts)
     settlement = event.metered.settle(end_ts - start_ts)
     achieved_kw = settlement.achieved_kw
     if event.level_starts and end_ts > start_ts:
@@ -206,6 +216,18 @@ def event_completion_summary(event: Event) -> dict[str, Any]:
         "baseline_note": None if baseline is None else baseline.note,
         "rebound_kw": json_number(event.rebound_kw),
         **({"intervals": _interval_summaries(event, end_ts)} if event.level_starts else {}),
+    }
+
+
+def _limit_summary(event: Event, start_ts: float, end_ts: float) -> dict[str, Any]:
+    """How a limit was kept; what it held off has no baseline, and is no delivery."""
+    return {
+        "start_ts": json_number(start_ts),
+        "end_ts": json_number(end_ts),
+        "import_kw": json_number(event.request.import_kw_at(event.level)),
+        "highest_mean_kw": json_number(event.highest_mean_kw),
+        "over_limit_sec": json_number(event.over_limit_sec),
+        "window_sec": json_number(event.request.window_sec),
     }
 
 

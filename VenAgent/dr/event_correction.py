@@ -11,9 +11,11 @@ from VenAgent.dr.event_activation import shed_short_alert
 from VenAgent.dr.event_planner import EventPlanner
 from VenAgent.dr.event_work import EventWork
 from VenAgent.dr.guard_watch import GuardWatch
+from VenAgent.dr.limit_watch import NO_LOAD_LEFT
 from VenAgent.dr.panel import PanelReading
 from VenAgent.dr.plan_execution import PlanExecution
 from VenAgent.dr.reservation import Reservation
+from VenAgent.dr.shed_target import ShedTarget
 from VenAgent.dr.site_state import SiteState
 
 
@@ -53,8 +55,13 @@ class EventCorrection:
 
     def _adjust(self, event: Event, reading: PanelReading, reason: Reason, now: float) -> Effects:
         """Add or release circuits, if any would help; else report it and leave it for a while."""
-        held_kw = event.shed_at(reading.power_kw or 0.0)
-        if not self._planner.plan(event, reading, held_kw, now).circuits:
+        power_kw = reading.power_kw or 0.0
+        event.put_aside(reading, now)
+        held_kw = event.shed_at(power_kw)
+        target = self._planner.target(event, power_kw, held_kw, now)
+        if not self._planner.plan(event, reading, target, now).circuits:
+            if target.is_limit or event.is_limit:
+                return self._limit_stays(target, power_kw, now)
             self._loop.hold_off(now)
             soon_kw = held_kw + settling_shed_kw(event, now)
             if soon_kw >= event.wanted_kw - self._planner.band_kw(event):
@@ -62,19 +69,30 @@ class EventCorrection:
             return [shed_short_alert(event, f"{reason.text}, and no load is left", reason.code)]
         return self._go_on(event, reason, now)
 
+    def _limit_stays(self, target: ShedTarget, power_kw: float, now: float) -> Effects:
+        """Nothing can be done for a limit now."""
+        if target.missing_kw <= 0.0:
+            self._loop.limits.hold_back(now)
+            return []
+        self._loop.limits.hold_off(now)
+        return self._loop.limits.unkept(power_kw, NO_LOAD_LEFT, now)
+
     def enter_level(self, event: Event, now: float) -> Effects:
         """The next interval begins: from what is shed to what it wants, without a restore."""
         event.meter_until(now, self._site.sampling.gap_limit_sec)
         event.enter_level(now)
         number, of = event.level + 1, len(event.request.levels)
-        text = f"interval {number} of {of}: shed {event.wanted_kw:g} kW"
+        wanted = f"shed {event.wanted_kw:g} kW"
+        if event.is_limit:
+            wanted = f"at or under {event.import_kw:g} kW"
+        text = f"interval {number} of {of}: {wanted}"
         return self._go_on(event, Reason(ReasonCode.NEXT_INTERVAL, text), now)
 
     def _go_on(self, event: Event, reason: Reason, now: float) -> Effects:
         event.to(EventState.SHEDDING)
         self._work.reason = reason
         reservation = self._reservation
-        return reservation.prepare(event) if event.task_id else reservation.request(event, now)
+        return reservation.prepare(event, now) if event.task_id else reservation.request(event, now)
 
     def protect(self, event: Event, reading: PanelReading | None, now: float) -> Effects:
         """Release the circuits whose comfort guard is past its bound, or silent for too long, and
@@ -99,6 +117,9 @@ class EventCorrection:
             return []
         if event.is_level_over(now):
             return self.enter_level(event, now)
+        if self._reservation.renew_ts(event) <= now:
+            event.to(EventState.SHEDDING)
+            return self._reservation.request(event, now)
         released = self.protect(event, None, now) if self._guards.is_due(now) else []
         return released or self._loop.tick(event, now)
 

@@ -21,10 +21,12 @@ from VenAgent.dr.event_planner import EventPlanner
 from VenAgent.dr.event_request import EventRequest
 from VenAgent.dr.event_work import EventWork
 from VenAgent.dr.guard_watch import GuardWatch
+from VenAgent.dr.limit_watch import LimitWatch
 from VenAgent.dr.panel import PanelReading
 from VenAgent.dr.plan_execution import PlanExecution
 from VenAgent.dr.reservation import Reservation
 from VenAgent.dr.restoration import Restoration
+from VenAgent.dr.shed_target import ShedTarget
 from VenAgent.dr.site_state import SiteState
 
 NOTHING_TO_SHED = Reason(
@@ -62,6 +64,10 @@ class EventExecution:
         )
         self._completion = EventCompletion(site, Restoration(site))
 
+    @property
+    def limits(self) -> LimitWatch:
+        return self._loop.limits
+
     def take_finished(self) -> CompletedEvent | None:
         """The event that is over since this was asked last."""
         return self._completion.take_finished()
@@ -74,11 +80,12 @@ class EventExecution:
         self._loop.begin()
         self._guards.begin()
         event.begin(now)
+        self._site.limits.take(event)
         event.resume_metering(now)
         if taking_over_from is not None:
             event.take_over_from(taking_over_from)
         resumed = Reason(ReasonCode.RESUMED, "it goes on where it was preempted")
-        self._work.begin(None if event.active_ts is None else resumed)
+        self._work.begin(None if event.active_ts is None or event.is_limit else resumed)
         return self._reservation.request(event, now)
 
     def change(self, request: EventRequest, now: float) -> Effects:
@@ -115,28 +122,29 @@ class EventExecution:
         if event is None:
             return []
         if event.is_ending:
-            return self._end(event, now)
+            return self._end_or_hand_over(event, now)
         reading, work, planner = outcome.reading, self._work, self._planner
         if not outcome.is_complete and self._reservation.may_try_again(
             event, outcome, now, reassert=work.reassert
         ):
             return self._reservation.try_again(event, outcome, now)
+        if reading is not None and reading.power_kw is not None:
+            planner.set_baseline(event, reading.power_kw, now)
         if outcome.refusal is not None:
             return self._cannot(event, outcome.refusal, now)
         if reading is None or reading.power_kw is None:
             return self._cannot(event, METER_UNREADABLE, now)
         self._site.latest = reading
-        planner.set_baseline(event, reading.power_kw, now)
         if work.reassert and event.held():
             work.reassert = False
             return self._writing.write_again(event, self._guards.past_in(event, reading))
         held_kw = planner.held_kw(event, reading)
-        plan = planner.plan(event, reading, held_kw, now, may_exchange=work.may_exchange)
+        target = planner.target(event, reading.power_kw, held_kw, now)
+        plan = planner.plan(event, reading, target, now, may_exchange=work.may_exchange)
         if plan.circuits:
+            planner.note_limit(target, now)
             return self._writing.begin(event, plan, held_kw, now)
-        if planner.is_on_target(event, held_kw) or (
-            work.is_next_level and held_kw > event.wanted_kw
-        ):
+        if target.is_met or (work.is_next_level and target.missing_kw < 0.0):
             self._writing.expected_kw = held_kw
             return self._activate(event, now)
         return self._cannot(event, NOTHING_TO_SHED, now)
@@ -158,18 +166,22 @@ class EventExecution:
         plan = self._writing.written(event, failures, now, reading)
         effects = plan.alerts
         if event.is_ending:
-            return [*effects, *self._end(event, now)]
+            return [*effects, *self._end_or_hand_over(event, now)]
         before = self._site.latest  # what has gone back since is not as it shows
         planner, may_exchange = self._planner, self._work.may_exchange
         if plan.may_replace and before is not None and plan.missing_kw > planner.band_kw(event):
-            held_kw = event.wanted_kw - plan.missing_kw
-            instead = planner.plan(event, before, held_kw, now, may_exchange=may_exchange)
+            held_kw = self._writing.expected_kw - plan.failed_kw
+            target = ShedTarget(plan.missing_kw, planner.band_kw(event), is_limit=event.is_limit)
+            instead = planner.plan(event, before, target, now, may_exchange=may_exchange)
             if instead.circuits:
                 return [*effects, *self._writing.begin(event, instead, held_kw, now)]
-        if event.active_ts is None and not any(circuit.confirmed for circuit in event.circuits):
+        began = event.active_ts is not None or event.is_limit
+        if not began and not any(circuit.confirmed for circuit in event.circuits):
             why = "; ".join(f"{c.circuit_id}: {c.failure}" for c in event.circuits)
             reason = Reason(ReasonCode.WRITE_FAILED, f"no write was confirmed: {why}")
             return [*effects, *self._fail(event, reason, now)]
+        if event.is_limit:
+            self._writing.expected_kw -= plan.failed_kw
         return [*effects, *self._activate(event, now)]
 
     def _activate(self, event: Event, now: float) -> Effects:
@@ -188,7 +200,7 @@ class EventExecution:
 
     def _cannot(self, event: Event, reason: Reason, now: float) -> Effects:
         """The plan came to nothing. What is shed already stays so, and the event goes on."""
-        if event.active_ts is None and not event.held():
+        if event.active_ts is None and not event.held() and not event.is_limit:
             return self._fail(event, reason, now)
         effects = self._activation.go_on_as_it_is(event, reason, now)
         return effects + self._catch_up(event, now)
@@ -219,13 +231,14 @@ class EventExecution:
     def take_over(self, event: Event, now: float) -> Effects:
         """Go on with what an earlier process had under way."""
         self.event = event
+        self._site.limits.take(event)
         self._loop.begin()
         self._guards.begin()
         if event.state is EventState.RECEIVED:
             return self.begin(event, now)
         if event.state is EventState.RESTORING:
             return self._after(self._completion.resume(event, now))
-        if event.request.end_ts <= now:
+        if event.end_ts <= now:
             text = "the agent was not running when the event's end came"
             event.end_soon(Reason(ReasonCode.AGENT_WAS_DOWN, text))
         if event.state is EventState.ACTIVE:
@@ -256,7 +269,7 @@ class EventExecution:
         event = self._running()
         self._completion.at_once = self._completion.at_once or at_once
         if self.is_idle:
-            if event.request.end_ts > now:
+            if event.end_ts > now:
                 event.end_soon(reason)  # the record says why it was cut short
             return self._end(event, now)
         if event.state is EventState.SHEDDING and event.end_reason is None:
@@ -293,6 +306,37 @@ class EventExecution:
             return []
         return self._after(self._completion.make_way(event, now))
 
+    def _end_or_hand_over(self, event: Event, now: float) -> Effects:
+        """It ends; where a limit is in force, that one takes what is shed instead of a restore in
+        between."""
+        others = [e for e in self._site.limits.in_force(now) if e is not event]
+        if event.active_ts is None or not others or self._completion.at_once:
+            return self._end(event, now)
+        self._stop_work()
+        event.to(EventState.ACTIVE)
+        return [SaveEventEffect.of(event)]
+
+    def leave(self, now: float) -> Effects:
+        """The agent stops, and the limit stays in force for its next start: what it holds goes
+        back, as an event of its own."""
+        event = self._running()
+        self._stop_work()
+        restored = Event(
+            event_id=f"{event.event_id}/stopped-{now:.0f}",
+            request=EventRequest("stop", None, 0.0, start_ts=now, end_ts=now),
+            state=EventState.RESTORING,
+            task_id=event.task_id,
+            acked=True,
+        )
+        restored.take_over_from(event)
+        event.reserve_as("")
+        if event.state is EventState.SHEDDING:
+            event.to(EventState.ACTIVE)
+        event.to(EventState.SCHEDULED)
+        self._completion.at_once = True
+        saved: Effects = [SaveEventEffect.of(event), SaveEventEffect.of(restored)]
+        return [*saved, *self.take_over(restored, now)]
+
     def _end(self, event: Event, now: float) -> Effects:
         self._stop_work()
         return self._after(self._completion.begin(event, now))
@@ -326,7 +370,7 @@ class EventExecution:
         if event.state is EventState.RESTORING:
             return self._after(self._completion.due(event, now))
         if event.state is EventState.SHEDDING and self._reservation.take_due(now):
-            return self._reservation.prepare(event)
+            return self._reservation.prepare(event, now)
         return self._correction.tick(event, now)
 
     def next_deadline(self) -> float | None:
@@ -338,7 +382,9 @@ class EventExecution:
             return self._completion.next_deadline(event)
         if event.state is EventState.ACTIVE:
             due = [self._loop.next_deadline(event), self._guards.next_deadline()]
-            return min(event.level_end_ts, *(math.inf if ts is None else ts for ts in due))
+            times = [ts for ts in due if ts is not None]
+            soonest_ts = min(event.level_end_ts, self._reservation.renew_ts(event), *times)
+            return soonest_ts if soonest_ts < math.inf else None
         times = [ts for ts in (self._work.overdue_ts, self._reservation.due_ts) if ts is not None]
         return min(times, default=None)
 
@@ -398,6 +444,8 @@ class EventExecution:
             return False
         if event.state is EventState.RESTORING:
             return bool(event.held()) and not event.not_restored()
+        if event.is_limit and event.state is EventState.ACTIVE:
+            return bool(event.held())
         return event.state in (EventState.SHEDDING, EventState.ACTIVE)
 
     def trouble(self) -> str | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from VenAgent.dr.curtailment_plan import CurtailmentPlan, plan_curtailment
+from VenAgent.dr.curtailment_plan import CurtailmentPlan, plan_curtailment, settling_shed_kw
 from VenAgent.dr.event import Event
 from VenAgent.dr.event_baseline import EventBaseline
 from VenAgent.dr.panel import PanelReading
+from VenAgent.dr.shed_target import ShedTarget
 from VenAgent.dr.site_state import SiteState
 
 
@@ -16,8 +17,11 @@ class EventPlanner:
         self._site = site
 
     def set_baseline(self, event: Event, present_kw: float, now: float) -> None:
-        """Once, from what was read before the event."""
-        if event.baseline is not None:
+        """Once, from what was read before the event. What a limit is steered by is what the site
+        would draw now without it."""
+        if event.is_limit:
+            event.refer_to(present_kw + event.predicted_kw - settling_shed_kw(event, now))
+        if event.is_limit or event.baseline is not None:
             return
         site, request = self._site, event.request
         event.measure_against(
@@ -28,7 +32,7 @@ class EventPlanner:
                 site.panel,
                 now=now,
                 end_ts=request.end_ts,
-                present_kw=present_kw,
+                present_kw=present_kw + event.predicted_kw,  # held off by a limit already
                 requested_kw=request.shed_kw,
             )
         )
@@ -37,13 +41,24 @@ class EventPlanner:
         self,
         event: Event,
         reading: PanelReading,
-        held_kw: float,
+        target: ShedTarget,
         now: float,
         *,
         may_exchange: bool = False,
     ) -> CurtailmentPlan:
-        """What brings the event from `held_kw` to its target."""
-        return plan_curtailment(event, self._site, reading, held_kw, now, may_exchange=may_exchange)
+        """What brings the event to its target."""
+        return plan_curtailment(event, self._site, reading, target, now, may_exchange=may_exchange)
+
+    def target(self, event: Event, power_kw: float, held_kw: float, now: float) -> ShedTarget:
+        """What is wanted while the site draws `power_kw` and `held_kw` are shed."""
+        return ShedTarget.of(event, self._site, power_kw, held_kw, now)
+
+    def note_limit(self, target: ShedTarget, now: float) -> None:
+        """Circuits that are switched for a limit are not to be so too often."""
+        if target.is_limit and target.missing_kw > 0.0:
+            self._site.limits.note_correction(now)
+        elif target.is_limit:
+            self._site.limits.note_release(now)
 
     def held_kw(self, event: Event, reading: PanelReading) -> float:
         """What is shed already: as measured, or as planned when another meter is read now."""
@@ -52,6 +67,3 @@ class EventPlanner:
     def band_kw(self, event: Event) -> float:
         """How far from its target the event may be."""
         return event.band_kw(self._site.policy.band)
-
-    def is_on_target(self, event: Event, held_kw: float) -> bool:
-        return abs(event.wanted_kw - held_kw) <= self.band_kw(event)

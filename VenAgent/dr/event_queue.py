@@ -23,14 +23,18 @@ class EventQueue:
         self._past: OrderedDict[str, int] = OrderedDict()
         self._withdrawn: list[tuple[str, int]] = []
 
-    def due(self, now: float) -> Event | None:
+    def due(self, now: float, *, only_limits: bool = False) -> Event | None:
         """Of those whose time is now, the one with the highest precedence."""
-        due = (e for e in self.waiting.values() if e.request.start_ts <= now < e.request.end_ts)
+        due = (
+            event
+            for event in self.waiting.values()
+            if event.request.start_ts <= now < event.end_ts and (event.is_limit or not only_limits)
+        )
         return min(due, key=lambda e: (e.request.precedence, e.request.start_ts), default=None)
 
     def late(self, now: float) -> list[Event]:
         """Those whose time is over."""
-        return [event for event in self.waiting.values() if event.request.end_ts <= now]
+        return [event for event in self.waiting.values() if event.end_ts <= now]
 
     def remember(self, event_id: str, modification: int) -> None:
         """The event is over, or was withdrawn before it came: nothing up to this modification
@@ -60,7 +64,7 @@ class EventQueue:
     def next_deadline(self, running: Event | None, *, is_active: bool) -> float | None:
         """When one of them can begin, or can no longer."""
         times = [
-            event.request.end_ts
+            event.end_ts
             if running is not None and (event.preempted_by == running.event_id or not is_active)
             else event.request.start_ts
             for event in self.waiting.values()

@@ -131,10 +131,13 @@ class EventRequest:
         )
 
     @property
-    def precedence(self) -> tuple[float, float]:
+    def precedence(self) -> tuple[bool, float, float]:
         """Of two events at once the one that sorts first comes first: by priority, then the larger
-        request."""
-        return (math.inf if self.priority is None else self.priority, -self.shed_kw)
+        request. A limit comes last: it is kept beside whatever else runs."""
+        priority = math.inf if self.priority is None else self.priority
+        if self.kind is EventRequestKind.LIMIT:
+            return True, priority, self.import_kw_at(0) or 0.0
+        return False, priority, -max(self.shed_kw, self.raise_kw)
 
     def asks_the_same(self, other: EventRequest) -> bool:
         """Whether `other` is this request again, perhaps under another correlation id."""

@@ -20,6 +20,8 @@ class _WrittenPlan:
 
     missing_kw: float
     """How much of the request there will not be."""
+    failed_kw: float
+    """What the writes that failed were to shed."""
     may_replace: bool
     """Whether others may be shed in the place of those that failed."""
     alerts: Effects
@@ -58,7 +60,8 @@ class PlanExecution:
             for c in event.held()
             if not c.switching
         ]
-        return self._write_all(event, again, event.wanted_kw)
+        expected_kw = event.predicted_kw if event.is_limit else event.wanted_kw
+        return self._write_all(event, again, expected_kw)
 
     def release_all(self, event: Event) -> Effects:
         """Put every circuit back while the event goes on."""
@@ -82,7 +85,8 @@ class PlanExecution:
         """The writes ended. A circuit that went back is given up only when `reading`, taken after,
         does not contradict."""
         plan, self._plan = self._plan, CurtailmentPlan()
-        missing_kw = event.wanted_kw - self.expected_kw
+        missing_kw = 0.0 if event.is_limit else event.wanted_kw - self.expected_kw
+        failed_kw = 0.0
         alerts: Effects = []
         for circuit_id in plan.circuit_ids:
             circuit, failure = event.circuit(circuit_id), failures.get(circuit_id)
@@ -94,9 +98,10 @@ class PlanExecution:
             event.put([circuit.write_ended(failure)])
             if failure is not None:
                 missing_kw += circuit.shed_kw
+                failed_kw += circuit.shed_kw
                 alerts.append(_write_failed(circuit_id, failure))
         may_replace = bool(failures) and not plan.releases_some
-        return _WrittenPlan(missing_kw, may_replace, alerts)
+        return _WrittenPlan(missing_kw, failed_kw, may_replace, alerts)
 
     def _release_ended(
         self,

@@ -15,6 +15,7 @@ SUPPORTED_FEATURES: frozenset[CommandFeature] = frozenset(
         CommandFeature.UNTIL_CANCELLED,
         CommandFeature.RANDOMIZE_START,
         CommandFeature.INTERVALS,
+        CommandFeature.LIMIT,
     }
 )
 """What the engine carries out beyond one level of shedding; a command that asks for more is refused

@@ -18,6 +18,8 @@ from VenAgent.dr.event import Event
 
 RESERVE_BEYOND_END_SEC = 300.0
 """The reservation outlasts the event by this, so that a restore may be tried again under it."""
+RESERVE_MOST_SEC = 86_400.0
+"""For as long at once; a limit until further notice reserves anew then."""
 TRY_AGAIN_MOST_SEC = 5.0
 """Between two tries to reserve and read, while an agent that is needed gives no answer."""
 TRY_NEW_SEC = 10.0
@@ -32,15 +34,17 @@ class Reservation:
     def __init__(self) -> None:
         self._backoff = Backoff()
         self._try_until_ts: float | None = None
+        self._renew_ts: float | None = None
 
     def request(self, event: Event, now: float) -> Effects:
         """Reserve under a new task."""
         event.reserve_as(f"{event.event_id}/{now:.3f}")
-        return [*self.prepare(event), AnnounceEffect.of(event)]
+        return [*self.prepare(event, now), AnnounceEffect.of(event)]
 
-    def prepare(self, event: Event) -> Effects:
+    def prepare(self, event: Event, now: float) -> Effects:
         """Reserve, or reserve again under the same task, and read."""
-        until_ts = event.request.end_ts + RESERVE_BEYOND_END_SEC
+        until_ts = min(event.end_ts, now + RESERVE_MOST_SEC) + RESERVE_BEYOND_END_SEC
+        self._renew_ts = None if event.end_ts <= until_ts else until_ts - RESERVE_BEYOND_END_SEC
         return [SaveEventEffect.of(event), PrepareEffect(event.event_id, event.task_id, until_ts)]
 
     def may_try_again(
@@ -81,6 +85,10 @@ class Reservation:
         """When to try again; None while nothing is waited for."""
         return self._backoff.due_ts
 
+    def renew_ts(self, event: Event) -> float:
+        """When to reserve for it anew; infinite if it ends before."""
+        return math.inf if self._renew_ts is None or not event.task_id else self._renew_ts
+
     def forget_tries(self) -> None:
         """It is there, or not needed any more."""
         self._backoff, self._try_until_ts = Backoff(), None
@@ -88,5 +96,7 @@ class Reservation:
     def shift(self, step_sec: float) -> None:
         """The clock was set by `step_sec`."""
         self._backoff.shift(step_sec)
+        if self._renew_ts is not None:
+            self._renew_ts += step_sec
         if self._try_until_ts is not None:
             self._try_until_ts += step_sec

@@ -11,6 +11,7 @@ from VenAgent.dr.command_replies import CommandReplies
 from VenAgent.dr.cycling_limits import CYCLING_LIMITS_FACT, CyclingLimits
 from VenAgent.dr.effects import SaveFactEffect
 from VenAgent.dr.event import Event
+from VenAgent.dr.import_limits import ImportLimits
 from VenAgent.dr.learned_shed import LEARNED_SHED_FACT, LearnedSheds
 from VenAgent.dr.panel import Panel, PanelReading
 from VenAgent.dr.policy import Policy
@@ -31,6 +32,7 @@ class SiteState:
     """How often the meter is read."""
     latest: PanelReading | None = None
     unrestored: UnrestoredCircuits = field(default_factory=UnrestoredCircuits)
+    limits: ImportLimits = field(default_factory=ImportLimits)
     lease_overdue: bool = False
     """The shed lease was not renewed in time: circuits that have changed are no one's hand."""
     switching: dict[str, float] = field(default_factory=dict)
@@ -69,6 +71,7 @@ class SiteState:
         """Something else is measured from now on, or the clock was set: what was read before is
         not comparable."""
         self.history, self.sampling = RecentPower(), SamplingInterval()
+        self.limits.forget_measurements()
 
     @property
     def stale_after_sec(self) -> float:

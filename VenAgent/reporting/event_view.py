@@ -20,10 +20,12 @@ def event_view_for_bus(event: Event) -> dict[str, Any]:
         "event_id": event.event_id,
         "op": request.op,
         "correlation_id": request.correlation_id,
-        "state": event.state.value,
+        "state": event_view_state(event),
         "requested_kw": event.wanted_kw,
         "start_ts": request.start_ts,
-        "end_ts": request.end_ts,
+        "end_ts": json_number(event.end_ts),
+        "import_kw": json_number(event.import_kw),
+        "failsafe": event.failsafe_ts is not None,
         "modification": request.modification,
         "circuit_id": request.circuit_id,
         "priority": request.priority,
@@ -46,6 +48,13 @@ def event_view_for_bus(event: Event) -> dict[str, Any]:
         "restored": _restored(event),
         "circuits": [_circuit_message(circuit) for circuit in event.circuits],
     }
+
+
+def event_view_state(event: Event) -> str:
+    """A limit that another event keeps along with its own is active too."""
+    joined = event.is_limit and event.active_ts is not None
+    is_kept = joined and event.state is EventState.SCHEDULED
+    return EventState.ACTIVE.value if is_kept else event.state.value
 
 
 def event_view_interval(event: Event) -> dict[str, int] | None:
@@ -108,11 +117,11 @@ def event_view_for_page(event: Event) -> dict[str, Any]:
         "state": _page_state(event),
         "kind": request.kind.value,
         "test": request.is_test,
-        "import_kw": json_number(request.import_kw),
-        "failsafe": False,
+        "import_kw": json_number(event.import_kw),
+        "failsafe": event.failsafe_ts is not None,
         "interval": event_view_interval(event),
         "start_ts": json_number(request.start_ts),
-        "end_ts": json_number(event.ended_ts if over and event.ended_ts else request.end_ts),
+        "end_ts": json_number(event.ended_ts if over and event.ended_ts else event.end_ts),
         "requested_kw": json_number(event.wanted_kw),
         "predicted_kw": json_number(event.predicted_kw) if began else None,
         "measured_kw": json_number(event.measured_kw),

@@ -225,6 +225,8 @@ class PageView:
 
 def _target_kw(event: Event | None) -> float | None:
     """The power that the event aims at, while it sheds."""
+    if event is not None and event.is_limit and event.state is not EventState.RESTORING:
+        return event.import_kw
     if event is None or event.baseline_kw is None or event.state is EventState.RESTORING:
         return None
     return event.baseline_kw - event.wanted_kw

@@ -76,6 +76,8 @@ def _shed_kw(event: Event | None, power_kw: float | None) -> float | None:
     """What an event has taken off the meter; None while that is not read, 0.0 without an event."""
     if event is None:
         return 0.0
+    if event.is_limit:  # it has no baseline: what it holds off, as planned
+        return event.predicted_kw
     return None if power_kw is None else event.shed_at(power_kw)
 
 
@@ -98,7 +100,8 @@ def build_shadow_telemetry(
             else {
                 "event_id": event.event_id,
                 "shed_kw": json_number(event.wanted_kw),
-                "end_ts": json_number(event.request.end_ts),
+                "end_ts": json_number(event.end_ts),
+                **({"import_kw": json_number(event.import_kw)} if event.is_limit else {}),
                 **({"test": True} if event.request.is_test else {}),
             }
         ),

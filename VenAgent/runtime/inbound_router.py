@@ -170,12 +170,18 @@ class InboundRouter:
             self.refused[f"command.{rejected.code.value}"] += 1
             self._executor.perform(self._engine.refuse(rejected, now))
             return None
+        from_sender = inbound is not None
+        if isinstance(command, (SetCommand, GetCommand)) and from_sender:
+            self._executor.perform(self._engine.heard(command, now))
         if isinstance(command, SetCommand):
             return self._set(command)
         if isinstance(command, GetCommand):
             self._executor.perform(self._ack_get(command, now))
         else:
-            self._executor.perform(self._engine.command(command, now, lot=random.random()))
+            lot = random.random()
+            self._executor.perform(
+                self._engine.command(command, now, lot=lot, from_sender=from_sender)
+            )
         return None
 
     def _refuse_stale(self, command: Command, inbound: InboundMessage) -> None:

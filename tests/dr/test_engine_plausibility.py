@@ -12,6 +12,7 @@ from VenAgent.dr.curtailment_plan import plan_curtailment
 from VenAgent.dr.event import Event
 from VenAgent.dr.event_request import EventRequest
 from VenAgent.dr.panel import Panel
+from VenAgent.dr.shed_target import ShedTarget
 
 
 def delivered_kw(house: House) -> float:
@@ -95,7 +96,8 @@ def test_no_more_is_planned_than_the_site_draws() -> None:
     house = House(panel, {"a": 2.0, "b": 2.0, "c": 2.0})
     reading = replace(house.read(), power_kw=2.0)
     event = Event("e1", EventRequest("event", "c1", 6.0, NOW, NOW + 600.0))
-    plan = plan_curtailment(event, house.engine.site, reading, 0.0, NOW, may_exchange=True)
+    target = ShedTarget(6.0, 0.3)
+    plan = plan_curtailment(event, house.engine.site, reading, target, NOW, may_exchange=True)
     assert plan.delta_kw == pytest.approx(2.0)
 
 

@@ -47,7 +47,10 @@ def check_order(
             of_event = of_event and not effect.body.get("dry_run")  # it leaves no record
             if of_event and effect.body["status"] != "rejected":
                 record = json.loads(known[effect.body["event_id"]])
-                assert record["state"] in STATES_ACKED[effect.body["status"]]
+                states = STATES_ACKED[effect.body["status"]]
+                if record["request"]["kind"] == "limit":  # in force beside another event
+                    states = states | {"scheduled", "shedding"}
+                assert record["state"] in states
         elif isinstance(effect, (PrepareEffect, WriteEffect, RestoreEffect)):
             record = from_event_record(json.loads(known[effect.event_id]))
             _check_doing(effect, record, ramped=policy.limit_ramp_sec > 0.0)
@@ -68,7 +71,7 @@ def _check_doing(
         case PrepareEffect():
             assert record.state is EventState.SHEDDING
             assert record.task_id == effect.task_id != ""
-            assert effect.until_ts > record.request.end_ts
+            assert effect.until_ts > min(record.end_ts, record.request.start_ts + 86_400.0)
         case WriteEffect():
             assert record.state is EventState.SHEDDING
             for write in effect.writes:

@@ -1,0 +1,184 @@
+"""The limits in force on what the site draws, and its power as each of them averages it.
+
+The states are those of EEBus LPC (Limitation of Power Consumption): limited while the sender is
+heard, failsafe once it is not, unlimited without a limit. What is not known is never unlimited.
+Power is kW, times epoch seconds.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+
+from VenAgent.dr.event import Event, EventState
+from VenAgent.dr.event_request import EventRequestKind
+
+GUARD_PART = 0.02
+"""What is steered for is so much of a limit below it: meters and registers have steps."""
+LOOK_AHEAD_PART = 0.25
+"""A mean that will be over its limit in so much of its window is corrected now: devices need
+time."""
+LOOK_AHEAD_MOST_SEC = 15.0
+LONGEST_WINDOW_SEC = 3_600.0
+SENDER_HEARD_SEC = 120.0
+"""A sender that was heard within this is there (EEBus LPC: the heartbeat's time-out)."""
+
+
+HOLD_LONGEST_SEC = 900.0
+HOLD_FACTOR_MOST = 16.0
+
+
+class ImportLimitState(str, Enum):
+    UNLIMITED_CONTROLLED = "unlimited_controlled"
+    UNLIMITED_AUTONOMOUS = "unlimited_autonomous"
+    LIMITED = "limited"
+    FAILSAFE = "failsafe"
+
+
+class ImportLimits:
+    """Knows the events that are a limit; those of them that are in force rule together."""
+
+    def __init__(self) -> None:
+        self._events: dict[str, Event] = {}
+        self._samples: deque[tuple[float, float]] = deque()
+        self._hold_factor = 1.0
+        """So many windows must show room before circuits go back."""
+        self._released_ts: float | None = None
+        self.heard_ts: float | None = None
+        """When the sender of commands was heard last."""
+
+    def take(self, event: Event) -> None:
+        """It counts from its start to its end; what is no limit is passed over."""
+        if event.request.kind is EventRequestKind.LIMIT:
+            self._events[event.event_id] = event
+
+    def begun(self) -> list[Event]:
+        """Those that rule, or would if their end had not come."""
+        self._events = {name: e for name, e in self._events.items() if not e.state.over}
+        return [
+            event
+            for event in self._events.values()
+            if event.active_ts is not None
+            and event.state is not EventState.RESTORING
+            and not event.is_ending
+        ]
+
+    def in_force(self, now: float) -> list[Event]:
+        self._events = {name: e for name, e in self._events.items() if not e.state.over}
+        return [
+            event
+            for event in self._events.values()
+            if event.request.start_ts <= now < event.end_ts
+            and event.state is not EventState.RESTORING
+            and event.import_kw is not None
+        ]
+
+    def strictest(self, now: float) -> Event | None:
+        """The one that allows the least; None without a limit."""
+        return min(self.in_force(now), key=lambda e: e.import_kw or 0.0, default=None)
+
+    def state(self, now: float) -> ImportLimitState:
+        """Of the strictest."""
+        event = self.strictest(now)
+        if event is not None:
+            is_failsafe = event.failsafe_ts is not None
+            return ImportLimitState.FAILSAFE if is_failsafe else ImportLimitState.LIMITED
+        heard = self.heard_ts is not None and now - self.heard_ts <= SENDER_HEARD_SEC
+        return (
+            ImportLimitState.UNLIMITED_CONTROLLED
+            if heard
+            else ImportLimitState.UNLIMITED_AUTONOMOUS
+        )
+
+    # ---- what the site draws -------------------------------------------------------------
+
+    def note(self, ts: float, power_kw: float) -> None:
+        """A reading of the site's power; the same one again is none."""
+        if self._samples and ts <= self._samples[-1][0]:
+            if ts > self._samples[-1][0] - LONGEST_WINDOW_SEC:
+                return
+            self._samples.clear()  # the clock was set back
+        self._samples.append((ts, power_kw))
+        while len(self._samples) > 2 and self._samples[1][0] < ts - LONGEST_WINDOW_SEC:
+            self._samples.popleft()
+
+    @property
+    def last_ts(self) -> float | None:
+        """Of the last reading."""
+        return self._samples[-1][0] if self._samples else None
+
+    @property
+    def last_kw(self) -> float:
+        """The last reading; 0 without one."""
+        return self._samples[-1][1] if self._samples else 0.0
+
+    def forget_measurements(self) -> None:
+        self._samples.clear()
+
+    def mean_kw(self, window_sec: float, until_ts: float) -> float | None:
+        """Over the window before `until_ts`, each reading holding until the next; of what is known
+        of it. None if nothing is."""
+        if not self._samples:
+            return None
+        since_ts = until_ts - window_sec
+        total_kw_sec = total_sec = 0.0
+        ends_ts = until_ts
+        for ts, power_kw in reversed(self._samples):
+            begins_ts = max(ts, since_ts)
+            if ends_ts > begins_ts:
+                total_kw_sec += power_kw * (ends_ts - begins_ts)
+                total_sec += ends_ts - begins_ts
+            ends_ts = min(ends_ts, ts)
+            if ts <= since_ts:
+                break
+        return total_kw_sec / total_sec if total_sec > 0.0 else self._samples[-1][1]
+
+    def to_correct(self, now: float) -> bool:
+        """Whether what is drawn now brings the mean over its limit, if it is not corrected."""
+        if not self._samples:
+            return False
+        power_kw = self._samples[-1][1]
+        for event in self.in_force(now):
+            limit_kw, window_sec = event.import_kw or 0.0, event.request.window_sec
+            ahead_sec = min(LOOK_AHEAD_PART * window_sec, LOOK_AHEAD_MOST_SEC)
+            mean_kw = self.mean_kw(window_sec, now + ahead_sec)
+            if power_kw > limit_kw and mean_kw is not None and mean_kw > limit_kw:
+                return True
+        return False
+
+    def is_over(self, event: Event, now: float) -> bool:
+        """Whether the mean is over this event's limit."""
+        mean_kw = self.mean_kw(event.request.window_sec, now)
+        return mean_kw is not None and mean_kw > (event.import_kw or 0.0) + 1e-9
+
+    def missing_kw(self, power_kw: float, now: float, also: Event | None = None) -> float | None:
+        """What has to be taken off `power_kw`, or, negative, how much more may be drawn; 0 just
+        below a limit. None without a limit. `also`: one that is only asked about."""
+        events = self.in_force(now)
+        if also is not None and also.import_kw is not None:
+            events.append(also)
+        if not events:
+            return None
+        limit_kw = min(event.import_kw or 0.0 for event in events)
+        aim_kw = limit_kw * (1.0 - GUARD_PART)
+        if power_kw > limit_kw:
+            return power_kw - aim_kw
+        window_sec = self._hold_factor * max(event.request.window_sec for event in events)
+        return min(0.0, max(power_kw, self._highest_kw(now - window_sec)) - aim_kw)
+
+    def _highest_kw(self, since_ts: float) -> float:
+        return max((kw for ts, kw in self._samples if ts > since_ts), default=0.0)
+
+    # ---- circuits to and fro -------------------------------------------------------------
+
+    def note_release(self, now: float) -> None:
+        """Circuits go back because there is room."""
+        self._released_ts = now
+
+    def note_correction(self, now: float) -> None:
+        """Circuits are shed. Soon after some went back: the next ones wait for longer, so that a
+        load that comes and goes does not take a contactor with it."""
+        if self._released_ts is not None:
+            soon = now - self._released_ts < HOLD_LONGEST_SEC
+            self._hold_factor = min(2.0 * self._hold_factor, HOLD_FACTOR_MOST) if soon else 1.0
+        self._released_ts = None

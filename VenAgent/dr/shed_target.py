@@ -1,0 +1,49 @@
+"""How far what is shed now is from what is wanted: by the event, and by the limits in force."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from VenAgent.dr.event import Event
+from VenAgent.dr.site_state import SiteState
+
+LEAST_ROOM_KW = 0.1
+"""Less room below a limit than this is not worth a write."""
+
+
+@dataclass(frozen=True)
+class ShedTarget:
+    """Power in kW."""
+
+    missing_kw: float
+    """More is to be shed; negative: less."""
+    band_kw: float
+    """So far off is near enough."""
+    is_limit: bool = False
+    """A limit asks for it: at least as much is shed, and at most as much let back."""
+
+    @classmethod
+    def of(
+        cls, event: Event, site: SiteState, power_kw: float, held_kw: float, now: float
+    ) -> ShedTarget:
+        """What `event` wants while the site draws `power_kw` and `held_kw` are shed; the stricter
+        of it and the limits."""
+        also = event if event.is_limit else None
+        limited_kw = site.limits.missing_kw(power_kw, now, also)
+        if event.is_limit:
+            return cls._by_limit(0.0 if limited_kw is None else limited_kw)
+        own = cls(event.wanted_kw - held_kw, event.band_kw(site.policy.band))
+        if event.wanted_kw <= 0.0:  # an interval without a shed: whatever is drawn, all goes back
+            own = cls(-event.predicted_kw, own.band_kw)
+        if limited_kw is None or limited_kw <= own.missing_kw:
+            return own
+        return cls._by_limit(limited_kw)
+
+    @classmethod
+    def _by_limit(cls, missing_kw: float) -> ShedTarget:
+        return cls(missing_kw, 0.0 if missing_kw > 0.0 else LEAST_ROOM_KW, is_limit=True)
+
+    @property
+    def is_met(self) -> bool:
+        """Whether nothing is to be done; below a limit nothing has to be."""
+        return abs(self.missing_kw) <= self.band_kw or (self.is_limit and self.missing_kw <= 0.0)

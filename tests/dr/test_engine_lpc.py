@@ -1,0 +1,314 @@
+"""The event engine as the controllable system of EEBus LPC: heartbeats, failsafe, and back.
+
+Named after the states and rules of the high-level test specification (LPC-916, LPC-921,
+LPC-TS-012); some are what other systems got wrong in the field.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.dr.builders import NOW
+from tests.dr.house import House, send_event
+from VenAgent.contract.commands import PingCommand
+from VenAgent.dr.import_limits import ImportLimitState
+
+LPC = {"failsafe_kw": 4.2, "heartbeat_sec": 120.0}
+
+
+def send_limit(house: House, import_kw: float = 15.0, **fields: object) -> list:
+    known = {"correlationId": "l1", "event_id": "limit", **LPC}
+    return house.send("limit", import_kw=import_kw, **{**known, **fields})
+
+
+def state(house: House) -> ImportLimitState:
+    return house.engine.site.limits.state(house.now)
+
+
+def beat(house: House, seconds: float, every_sec: float = 60.0) -> None:
+    """The sender's heartbeat, and its time."""
+    end = house.now + seconds
+    while house.now < end:
+        house.send("ping", correlationId=f"p{house.now:.0f}")
+        house.wait(min(every_sec, end - house.now))
+
+
+def in_failsafe(house: House, **fields: object) -> House:
+    house.wait(60.0)
+    send_limit(house, **fields)
+    house.wait(125.0)
+    assert state(house) is ImportLimitState.FAILSAFE
+    return house
+
+
+# ---- unlimited, limited --------------------------------------------------------------------------
+
+
+def test_unlimited_autonomous_until_a_sender_is_heard_then_controlled(house: House) -> None:
+    assert state(house) is ImportLimitState.UNLIMITED_AUTONOMOUS
+    house.send("ping", correlationId="p")
+    assert state(house) is ImportLimitState.UNLIMITED_CONTROLLED
+    house.wait(121.0)
+    assert state(house) is ImportLimitState.UNLIMITED_AUTONOMOUS
+
+
+def test_limited_while_the_heartbeat_comes(house: House) -> None:
+    send_limit(house)
+    beat(house, 3_600.0)
+    assert state(house) is ImportLimitState.LIMITED
+    assert 4.2 < house.power_kw <= 15.0
+    assert "limit.failsafe" not in house.alerted
+
+
+@pytest.mark.parametrize("op", ["ping", "event", "restore", "limit", "same"])
+def test_any_command_is_a_heartbeat(house: House, op: str) -> None:
+    send_limit(house)
+    for number in range(4):
+        house.wait(100.0)
+        named = {"correlationId": f"h{number}"}
+        if op == "same":  # the limit again, as a broker delivers it
+            send_limit(house)
+        elif op == "limit":
+            send_limit(house, **named)
+        elif op == "event":
+            send_event(house, 0.5, event_id=f"e{number}", duration_sec=10.0, **named)
+        else:
+            house.send(op, **named, **({"event_id": "none"} if op == "restore" else {}))
+    assert state(house) is ImportLimitState.LIMITED
+    house.wait(121.0)
+    assert state(house) is ImportLimitState.FAILSAFE
+
+
+def test_a_command_of_the_site_itself_is_none(house: House) -> None:
+    send_limit(house)
+    house.wait(100.0)
+    ping = PingCommand(op="ping", correlation_id="page-1")
+    house.do(house.engine.command(ping, house.now, from_sender=False))
+    house.wait(25.0)
+    assert state(house) is ImportLimitState.FAILSAFE
+
+
+def test_a_ping_that_waited_in_the_brokers_queue_is_a_sign_of_when_it_was_sent(
+    house: House,
+) -> None:
+    send_limit(house)
+    house.wait(100.0)
+    house.send("ping", correlationId="p", issued_ts=house.now - 90.0)
+    house.wait(31.0)
+    assert state(house) is ImportLimitState.FAILSAFE
+
+
+def test_without_a_heartbeat_time_no_failsafe_is_watched(house: House) -> None:
+    house.send("limit", import_kw=15.0, event_id="limit", correlationId="l1")
+    house.wait(7_200.0)
+    assert state(house) is ImportLimitState.LIMITED
+
+
+# ---- failsafe: entered ---------------------------------------------------------------------------
+
+
+def test_failsafe_begins_to_the_second_and_is_kept_acked_and_alerted(house: House) -> None:
+    house.wait(60.0)
+    send_limit(house)
+    house.wait(119.0)
+    assert state(house) is ImportLimitState.LIMITED
+    house.wait(2.0)
+    assert state(house) is ImportLimitState.FAILSAFE
+    ack = house.last("adjusted")
+    house.wait(20.0)
+    assert house.power_kw <= 4.2
+    assert ("limit.failsafe", "limit") in house.alerts
+    failsafe = next(a for a in house.acks if a.get("reason_code") == "failsafe")
+    assert (failsafe["import_kw"], failsafe["limit_state"]) == (4.2, "failsafe")
+    assert ack["event_id"] == "limit"
+
+
+def test_failsafe_rules_beside_a_shed_that_runs(house: House) -> None:
+    house.wait(120.0)
+    send_limit(house)
+    send_event(house, 3.0)
+    house.wait(150.0)
+    assert state(house) is ImportLimitState.FAILSAFE
+    assert house.power_kw <= 4.2
+    house.wait(600.0)
+    assert house.power_kw <= 4.2
+
+
+def test_failsafe_without_a_reading_begins_all_the_same(house: House) -> None:
+    house.wait(60.0)
+    send_limit(house)
+    house.meter_works = False
+    house.wait(130.0)
+    assert state(house) is ImportLimitState.FAILSAFE
+
+
+# ---- failsafe: not left --------------------------------------------------------------------------
+
+
+def test_failsafe_is_not_left_by_a_heartbeat_alone(house: House) -> None:
+    """LPC-921; elsewhere the house was unlimited between the heartbeat and the next limit."""
+    in_failsafe(house)
+    beat(house, 1_200.0)
+    assert state(house) is ImportLimitState.FAILSAFE
+    assert house.power_kw <= 4.2
+
+
+def test_failsafe_does_not_lapse(house: House) -> None:
+    """What is not known is never unlimited, however long it is not known."""
+    in_failsafe(house, failsafe_min_sec=600.0)
+    house.report_sec = 60.0
+    house.wait(90_000.0)
+    assert state(house) is ImportLimitState.FAILSAFE
+    assert house.power_kw <= 4.2
+
+
+def test_failsafe_outlasts_the_limits_own_end(house: House) -> None:
+    in_failsafe(house, duration_sec=300.0)
+    house.wait(900.0)
+    assert state(house) is ImportLimitState.FAILSAFE
+    assert house.power_kw <= 4.2
+    assert house.engine.running is not None
+
+
+@pytest.mark.parametrize("down_sec", [1.0, 30.0, 7_200.0])
+def test_failsafe_survives_restarts_and_power_cuts(house: House, down_sec: float) -> None:
+    """Elsewhere a restart was the way out of it."""
+    in_failsafe(house)
+    house.now += down_sec
+    house.restart()
+    house.wait(30.0)
+    assert state(house) is ImportLimitState.FAILSAFE
+    assert house.power_kw <= 4.2
+
+
+def test_a_sender_not_heard_while_the_agent_was_down_is_failsafe_at_the_start(
+    house: House,
+) -> None:
+    house.wait(60.0)
+    send_limit(house)
+    beat(house, 100.0)
+    house.now += 300.0
+    house.restart()
+    house.wait(1.0)
+    assert state(house) is ImportLimitState.FAILSAFE
+
+
+def test_an_earlier_heartbeat_is_known_after_a_restart(house: House) -> None:
+    house.wait(60.0)
+    send_limit(house)
+    beat(house, 600.0)
+    house.restart()
+    house.wait(20.0)
+    assert state(house) is ImportLimitState.LIMITED
+
+
+def test_the_same_delivery_again_is_no_new_limit(house: House) -> None:
+    in_failsafe(house)
+    send_limit(house)  # the broker's, under the same correlationId
+    house.wait(30.0)
+    assert state(house) is ImportLimitState.FAILSAFE
+
+
+def test_a_refused_limit_is_no_new_limit(house: House) -> None:
+    in_failsafe(house)
+    (ack,) = send_limit(house, 9.0, correlationId="l2")
+    assert ack["status"] == "rejected"
+    house.wait(30.0)
+    assert state(house) is ImportLimitState.FAILSAFE
+
+
+# ---- failsafe: left ------------------------------------------------------------------------------
+
+
+def test_failsafe_is_left_by_a_heartbeat_and_a_following_limit(house: House) -> None:
+    """LPC-916: at once where no minimum was given, and to the limit that was given."""
+    in_failsafe(house)
+    house.send("ping", correlationId="p")
+    send_limit(house, 9.0, correlationId="l2", modification=1)
+    assert state(house) is ImportLimitState.LIMITED
+    assert house.replies_to("l2") == ["accepted"]
+    beat(house, 300.0)
+    assert 4.2 < house.power_kw <= 9.0
+    assert ("limit.failsafe", "limit") not in house.alerts
+
+
+def test_the_same_limit_as_a_new_command_leaves_it_too(house: House) -> None:
+    in_failsafe(house)
+    send_limit(house, correlationId="l2")
+    assert "failsafe_left" in {a.get("reason_code") for a in house.acks}
+    assert state(house) is ImportLimitState.LIMITED
+    beat(house, 200.0)
+    assert 4.2 < house.power_kw <= 15.0
+
+
+def test_it_stays_for_its_minimum_though_a_new_limit_came(house: House) -> None:
+    """LPC-TS-012, by our wire for any new limit; then the new one rules."""
+    in_failsafe(house, failsafe_min_sec=600.0)
+    send_limit(house, 9.0, correlationId="l2", modification=1, failsafe_min_sec=600.0)
+    assert state(house) is ImportLimitState.FAILSAFE
+    assert house.replies_to("l2") == ["accepted"]
+    assert house.replies[-1]["reason_code"] == "failsafe"
+    beat(house, 500.0)
+    assert state(house) is ImportLimitState.FAILSAFE
+    assert house.power_kw <= 4.2
+    beat(house, 300.0)
+    assert state(house) is ImportLimitState.LIMITED
+    assert 4.2 < house.power_kw <= 9.0
+
+
+def test_a_sender_that_falls_silent_again_before_the_minimum_is_over_changes_nothing(
+    house: House,
+) -> None:
+    in_failsafe(house, failsafe_min_sec=600.0)
+    send_limit(house, 9.0, correlationId="l2", modification=1, failsafe_min_sec=600.0)
+    house.wait(1_200.0)
+    assert state(house) is ImportLimitState.FAILSAFE
+    house.send("ping", correlationId="p")
+    house.wait(1.0)
+    assert state(house) is ImportLimitState.LIMITED, "heard again, and a limit was given"
+
+
+def test_a_limit_under_another_id_leaves_it_and_both_rule(house: House) -> None:
+    in_failsafe(house)
+    send_limit(house, 12.0, event_id="second", correlationId="l2")
+    assert state(house) is ImportLimitState.LIMITED
+    beat(house, 300.0)
+    assert 4.2 < house.power_kw <= 12.0
+
+
+def test_its_senders_cancel_ends_it(house: House) -> None:
+    before = house.setting
+    in_failsafe(house)
+    house.send("cancel", event_id="limit", correlationId="x")
+    house.wait(60.0)
+    assert house.setting == before
+    assert ("limit.failsafe", "limit") not in house.alerts
+    assert house.replies_to("x") == ["success"]
+
+
+def test_a_limit_whose_end_passed_in_failsafe_ends_when_it_is_left(house: House) -> None:
+    in_failsafe(house, duration_sec=300.0)
+    house.wait(600.0)
+    send_limit(house, 9.0, correlationId="l2", modification=1, duration_sec=300.0)
+    beat(house, 200.0)
+    assert 4.2 < house.power_kw <= 9.0
+    beat(house, 120.0)
+    assert house.engine.running is None
+    assert not house.opened()
+
+
+def test_a_clock_that_is_set_neither_begins_nor_ends_it(house: House) -> None:
+    house.wait(60.0)
+    send_limit(house, failsafe_min_sec=600.0)
+    house.set_clock(3_600.0)
+    house.wait(60.0)
+    assert state(house) is ImportLimitState.LIMITED
+    house.wait(61.0)
+    assert state(house) is ImportLimitState.FAILSAFE
+    send_limit(house, 9.0, correlationId="l2", modification=1, failsafe_min_sec=600.0)
+    house.set_clock(-7_200.0)
+    beat(house, 500.0)
+    assert state(house) is ImportLimitState.FAILSAFE
+    beat(house, 200.0)
+    assert state(house) is ImportLimitState.LIMITED
+    assert house.now < NOW
