@@ -43,7 +43,7 @@ DISTRIBUTIONS = {
     "ops": {
         *("ops", "VenAgent.baseline", "VenAgent.config", "VenAgent.contract"),
         # An operator's client reaches the broker the way the agent does.
-        *("VenAgent.cloud.tls", "VenAgent.cloud.http_proxy"),
+        "VenAgent.cloud.tls",
     },
 }
 WITHOUT_CIRCLES = ("VenAgent", "backend", "benchmarks", "ops", "simulator")

@@ -18,7 +18,6 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from VenAgent.cloud.http_proxy import HttpProxy
 from VenAgent.cloud.inbound_message import InboundMessage
 from VenAgent.cloud.mqtt_settings import MqttSettings
 from VenAgent.cloud.outbox import Outbox, OutboxWaitingMessage
@@ -26,6 +25,7 @@ from VenAgent.cloud.outbox_sender import IDLE_SEC, URGENT_WINDOW, OutboxSender
 from VenAgent.cloud.reconnect_policy import ReconnectReason
 from VenAgent.cloud.thread_handoff import ThreadHandoff
 from VenAgent.cloud.tls.broker_login import broker_login
+from VenAgent.cloud.tls.http_proxy import HttpProxy
 from VenAgent.cloud.tls.tls_errors import explain_tls_error
 
 CONNECT_TIMEOUT_SEC = 10.0

@@ -204,8 +204,8 @@ class _BrokerClient(paho.Client):
 def _give_access(client: _BrokerClient, target: VenTarget) -> None:
     """Login, path and proxy as the agent has them."""
     # The configuration's models take a while to load, and a broker on this machine needs none.
-    from VenAgent.cloud.http_proxy import HttpProxy
     from VenAgent.cloud.tls.broker_login import broker_login
+    from VenAgent.cloud.tls.http_proxy import HttpProxy
     from VenAgent.cloud.tls.tls_errors import TlsCredentialError
     from VenAgent.config.cloud_config import CloudBrokerConfig
 

@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from tests.support.each_case import each_case
-from VenAgent.cloud.http_proxy import HttpProxy
+from VenAgent.cloud.tls.http_proxy import HttpProxy
 from VenAgent.config.cloud_config import CloudBrokerConfig, CloudTlsConfig
 
 ENVIRONMENT = {"https_proxy": "http://proxy.example:8080"}
