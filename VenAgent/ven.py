@@ -12,17 +12,12 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import gevent
-
 from VenAgent.cloud.bus_bridge import BusBridge
 from VenAgent.cloud.cloud_connection import CloudConnection
 from VenAgent.cloud.inbound_message import InboundMessage
-from VenAgent.cloud.outbox import Outbox
-from VenAgent.cloud.outbox_file import unused_outbox_file_seq
 from VenAgent.cloud.shadow_client import ShadowClient
 from VenAgent.cloud.shadow_desired import ShadowDesired
 from VenAgent.config import AgentConfig
-from VenAgent.contract.alerts import AlertSeverity
 from VenAgent.dr.engine import Engine
 from VenAgent.dr.event import Event
 from VenAgent.dr.panel import PanelReading
@@ -32,17 +27,14 @@ from VenAgent.reporting.bus_publisher import BusPublisher
 from VenAgent.reporting.page_view import PageView
 from VenAgent.reporting.reporter import Reporter
 from VenAgent.reporting.site_status import SiteCloudStatus, SiteStatus
+from VenAgent.runtime.data_folder import DataFolder
 from VenAgent.runtime.effect_executor import EffectExecutor
 from VenAgent.runtime.inbound_router import InboundRouter
-from VenAgent.runtime.recovery import recover_from_journal, recover_without_journal
+from VenAgent.runtime.link_watch import LinkWatch
+from VenAgent.runtime.recovery import recover_site
 from VenAgent.runtime.remote_updates import RemoteUpdates
-from VenAgent.runtime.session_backlog import LAST_CONNECTED
 from VenAgent.runtime.timers import Timers
 from VenAgent.site.building import Building
-from VenAgent.storage.ended_events import EndedEvents
-from VenAgent.storage.journal import Journal
-from VenAgent.storage.power_history import PowerHistory
-from VenAgent.volttron_compat import volttron_compat_data_dir, volttron_compat_dir_outside
 from VenAgent.web.page_server import PageServer, page_server_yields_to_event
 
 _log = logging.getLogger(__name__)
@@ -70,23 +62,10 @@ class Ven:
         self._identity = agent.core.identity
         self._pubsub = agent.vip.pubsub
         self._boot_id = uuid.uuid4().hex
-        self._online_since = 0.0
-        data, now = volttron_compat_data_dir(agent), time.time()
 
-        # ---- what is kept on the disk
-        self._outbox = Outbox(
-            data / "outbox.sqlite", synced=True, first_seq=unused_outbox_file_seq()
-        )
-        self._journal, self._journal_damage = Journal.open(data / "journal.sqlite", now)
-        self._ended = EndedEvents(volttron_compat_dir_outside(agent) / "ended-events.jsonl")
-        self._history = PowerHistory(
-            data / "history.sqlite",
-            now,
-            config.calendar.build(),
-            measured_by=config.measured_by(),
-        )
-
-        # ---- the core, and the building
+        # ---- what is kept on the disk, the core, and the building
+        self._data = data = DataFolder(agent, config, time.time())
+        self._outbox, self._history = data.outbox, data.history
         self._engine = Engine(config.build_panel(), config.ven_id, config.policy())
         self._building = Building(agent, config, self._on_reading)
         self._meter, self._actuator = self._building.meter, self._building.actuator
@@ -94,7 +73,7 @@ class Ven:
 
         # ---- what goes out
         self._cloud = CloudConnection(
-            data / "outbox.sqlite", self._boot_id, self._on_inbound, self._on_link
+            data.outbox_file, self._boot_id, self._on_inbound, lambda: self._link.changed()
         )
         topics, wake_link = config.topic_names(), self._cloud.wake
         self._bus = BusPublisher(agent, self._outbox, config.ven_id, topics.alerts, wake_link)
@@ -111,8 +90,8 @@ class Ven:
         )
         self._executor = EffectExecutor(
             self._engine,
-            self._journal,
-            self._ended,
+            data.journal,
+            data.ended,
             self._outbox,
             self._meter,
             self._actuator,
@@ -129,7 +108,7 @@ class Ven:
             self._failsafe,
             self._reporter,
             self._alerts,
-            on_look=self._check_cloud,
+            on_look=lambda: self._link.look(),
         )
 
         # ---- what comes in
@@ -144,17 +123,21 @@ class Ven:
             self._timers.check_clock,
             on_change,
         )
+        self._link = LinkWatch(
+            *(self._cloud, self.inbound.backlog, self._executor, self._alerts, self._bus),
+            on_change,
+        )
         self._bridge = self._make_bridge(config)
         self._page_view = PageView(
             self._engine,
             self._meter,
             self._reporter,
             self._alerts,
-            self._journal,
+            data.journal,
             self.inbound,
             self._cloud_status,
             health,
-            data,
+            data.path,
             self._history,
             pause=lambda: page_server_yields_to_event(self._is_at_work),
         )
@@ -168,24 +151,15 @@ class Ven:
         self._bridge.start()
         self._building.start()
         self._put_in_force(config)
-        self._recover()
+        # Before anything is heard of the broker: it delivers a command again that killed us, and
+        # that is not to begin a second time.
+        recover_site(
+            *(self._engine, self._executor, self._data, self.inbound.backlog, self._alerts),
+            *(self._actuator, self._meter),
+        )
         self._cloud.start(config, self.inbound.filters)
         self._pubsub.subscribe("pubsub", SCHEDULE_RESULTS, self._on_schedule_result)
         self._show_page(config)
-
-    def _recover(self) -> None:
-        """What an earlier process left, before anything is heard of the broker: it delivers a
-        command again that killed us, and that is not to begin a second time."""
-        self._executor.send_unsent()
-        recovered, damage = recover_from_journal(self._journal, self._ended)
-        self._journal_damage = self._journal_damage or damage
-        self.inbound.backlog.last_connected_ts = recovered.facts.get(LAST_CONNECTED)
-        self._executor.perform(self._engine.resume(recovered, time.time()))
-        self._alerts.set("journal.damaged", AlertSeverity.CRITICAL, self._journal_damage)
-        if self._journal_damage is not None:
-            gevent.spawn(
-                recover_without_journal, self._engine, self._executor, self._actuator, self._meter
-            )
 
     def apply(self, config: AgentConfig) -> None:
         """Put another configuration in force; events go on, what it changes is made anew."""
@@ -193,8 +167,7 @@ class Ven:
         self._timers.stop()
         self.config = config
         self._engine.reconfigure(config.build_panel(), config.ven_id, config.policy())
-        self._history.calendar = config.calendar.build()
-        self._history.measure_by(config.measured_by())
+        self._data.reconfigure(config)
         self._alerts.ven_id = config.ven_id
         self._bus.reconfigure(config.ven_id, topics.alerts)
         self._executor.ack_topic = topics.ack
@@ -215,12 +188,10 @@ class Ven:
 
     def _put_in_force(self, config: AgentConfig) -> None:
         """Everything of the configuration that begins with it, the first one's too."""
-        self._outbox.belong_to(config.ven_id)
-        self._outbox.max_bytes = int(config.outbox.max_mb * 1e6)
+        self._data.send_as(config)
         self._shadow.reconfigure(circuit.id for circuit in config.circuits)
-        self.inbound.reconfigure(
-            config, self._desired if config.streams.shadow else None, self._bridge
-        )
+        self._link.desired = self._desired if config.streams.shadow else None
+        self.inbound.reconfigure(config, self._link.desired, self._bridge)
         self._timers.start(config.report_interval_sec, config.stale_after_sec)
         _log.info("configuration in force: %s, %d circuits", config.ven_id, len(config.circuits))
 
@@ -237,9 +208,7 @@ class Ven:
         self._building.stop()
         self._bridge.stop()
         self._cloud.stop()
-        self._journal.close()
-        self._history.close()
-        self._outbox.close()
+        self._data.close()
 
     # ---- parts that a configuration may replace --------------------------------------------
 
@@ -278,33 +247,9 @@ class Ven:
 
     # ---- what one part sends to the others ------------------------------------------------
 
-    def _on_link(self) -> None:
-        self._check_link()
-        self._bus.publish("link", self._cloud.state.as_message())
-        self._on_change()
-
-    def _check_link(self) -> None:
-        """After each connection the shadow is fetched, before anything that came on it counts."""
-        state = self._cloud.state
-        if state.online and state.since_ts != self._online_since:
-            self._online_since = state.since_ts
-            self.inbound.backlog.connected(state.since_ts, time.monotonic())
-            if self.config.streams.shadow:
-                self._desired.connected()
-
-    def _check_cloud(self) -> None:
-        """With each report: certificates end with time, and health may differ."""
-        self._check_link()
-        if self._cloud.state.online:
-            noted = self.inbound.backlog.note_online(time.time())
-            if noted:
-                self._executor.perform(noted)
-        self._cloud.alert_credentials(self._alerts.set)
-        self._on_change()
-
     def _on_inbound(self, inbound: InboundMessage) -> None:
         self._timers.check_clock()
-        self._check_link()
+        self._link.check()
         self.inbound.receive(inbound, self._cloud.acknowledge)
 
     def _on_reading(self, reading: PanelReading) -> None:
@@ -367,9 +312,7 @@ class Ven:
             opted_out=engine.opted_out(now),
             trouble=engine.trouble(),
             storage=(
-                self._journal_damage,
-                self._history.complaint,
-                self._history.failure,
+                *self._data.troubles(),
                 self._executor.storage_failure,
                 self._outbox.damage,
             ),

@@ -9,9 +9,13 @@ from typing import Any
 
 import gevent
 
+from VenAgent.contract.alerts import AlertSeverity
 from VenAgent.dr.engine import Engine, RecoveredEngineState
 from VenAgent.dr.event import Event
+from VenAgent.reporting.active_alerts import ActiveAlerts
+from VenAgent.runtime.data_folder import DataFolder
 from VenAgent.runtime.effect_executor import EffectExecutor
+from VenAgent.runtime.session_backlog import LAST_CONNECTED, SessionBacklog
 from VenAgent.site.actuator import Actuator
 from VenAgent.site.meter import Meter
 from VenAgent.storage.ended_events import EndedEvents
@@ -21,6 +25,26 @@ from VenAgent.storage.journal import Journal
 _log = logging.getLogger(__name__)
 
 RECOVER_EVERY_SEC = 2.0
+
+
+def recover_site(
+    engine: Engine,
+    executor: EffectExecutor,
+    data: DataFolder,
+    backlog: SessionBacklog,
+    alerts: ActiveAlerts,
+    actuator: Actuator,
+    meter: Meter,
+) -> None:
+    """Go on with what an earlier process left."""
+    executor.send_unsent()
+    recovered, damage = recover_from_journal(data.journal, data.ended)
+    data.journal_damage = data.journal_damage or damage
+    backlog.last_connected_ts = recovered.facts.get(LAST_CONNECTED)
+    executor.perform(engine.resume(recovered, time.time()))
+    alerts.set("journal.damaged", AlertSeverity.CRITICAL, data.journal_damage)
+    if data.journal_damage is not None:
+        gevent.spawn(recover_without_journal, engine, executor, actuator, meter)
 
 
 def recover_from_journal(
