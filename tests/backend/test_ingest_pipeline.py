@@ -17,7 +17,7 @@ from backend.mqtt.mqtt_connection import MqttConnection
 from backend.store.database import Database
 from backend.store.telemetry_tables import VenTelemetryRow
 from tests.backend.builders import payload
-from tests.backend.test_ingest_packets import publish
+from tests.backend.test_mqtt_packets import publish
 
 pytestmark = pytest.mark.asyncio
 

@@ -21,7 +21,7 @@ from backend.openadr.vtn_link import LINKS
 from backend.store.database import Database
 from tests.backend.dispatching import Answering, add_vens, dispatching, eventually, rows
 from tests.openadr.stage import alerts, events, in_sec, open_events, settings_for, vtn_event
-from tests.openadr.test_reports3 import add_telemetry
+from tests.openadr.test_openadr3_reports import add_telemetry
 from tests.support.ports import free_port
 
 pytestmark = pytest.mark.asyncio

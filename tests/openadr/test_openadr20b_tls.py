@@ -16,7 +16,7 @@ from backend.openadr.vtn_link import LINKS
 from backend.store.database import Database
 from tests.backend.dispatching import add_vens, rows
 from tests.openadr.stage import events, settings_for
-from tests.openadr.test_events20b import running_vtn
+from tests.openadr.test_openadr20b_events import running_vtn
 from tests.support.authority import Authority, Pair
 from tests.support.ports import free_port
 
