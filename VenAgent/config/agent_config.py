@@ -49,6 +49,7 @@ from VenAgent.dr.comfort_guard import ComfortGuard
 from VenAgent.dr.panel import Panel, PanelCircuit, PanelCircuitControl, PanelLimitScale
 from VenAgent.dr.policy import SUPPORTED_FEATURES, EndurancePolicy, Policy
 from VenAgent.dr.setpoint_control import SetpointControl
+from VenAgent.dr.storage_control import StorageControl
 
 
 class AgentConfig(ConfigBlock):
@@ -104,8 +105,7 @@ class AgentConfig(ConfigBlock):
         """A point that two circuits share would shed both, the other one's protection or not."""
         owners: dict[str, str] = {}
         for circuit in self.circuits:
-            named = (circuit.switch_point, circuit.limit_point, circuit.setpoint_point)
-            for name in filter(None, named):
+            for name in circuit.points_of_control:
                 owner = owners.setdefault(self._topic(circuit, name), circuit.id)
                 if owner != circuit.id:
                     raise ValueError(
@@ -150,7 +150,7 @@ class AgentConfig(ConfigBlock):
     def _poles_of_three_phases(self) -> AgentConfig:
         if self.panel.phases == 3:
             for circuit in self.circuits:
-                if circuit.poles is None and circuit.voltage is None:
+                if circuit.poles is None and circuit.voltage is None and circuit.phases is None:
                     raise ValueError(
                         f"circuit {circuit.id!r}: on a three-phase panel give its poles (1, 2 "
                         f"or 3), or the voltage across it"
@@ -261,6 +261,8 @@ class AgentConfig(ConfigBlock):
     def circuit_voltage(self, circuit: CircuitConfig) -> tuple[float, float]:
         """The voltage across a circuit's load, and its phase factor (see `SitePanelConfig`)."""
         panel = self.panel
+        if circuit.phases is not None:
+            return self.line_voltage, float(circuit.phases)
         factor = math.sqrt(3.0) if circuit.poles == 3 else 1.0
         if circuit.voltage is not None:
             return circuit.voltage, factor
@@ -270,10 +272,21 @@ class AgentConfig(ConfigBlock):
         lines = panel.voltage if between_lines else panel.voltage * math.sqrt(3.0)
         return (lines / math.sqrt(3.0) if circuit.poles == 1 else lines), factor
 
+    @property
+    def line_voltage(self) -> float:
+        """Between a line and neutral."""
+        panel = self.panel
+        between_lines = panel.voltage_between is SiteVoltageBetween.LINES
+        is_three = panel.phases == 3
+        return panel.voltage / math.sqrt(3.0) if is_three and between_lines else panel.voltage
+
     def rating_kw(self, circuit: CircuitConfig) -> float:
         """What its breaker carries."""
         voltage, factor = self.circuit_voltage(circuit)
         return circuit.breaker_amps * voltage * factor / 1000.0
+
+    def soc_device_of(self, circuit: CircuitConfig) -> str:
+        return circuit.soc_device or self.device_of(circuit)
 
     def guard_device_of(self, circuit: CircuitConfig) -> str:
         return circuit.guard_device or self.device_of(circuit)
@@ -284,6 +297,7 @@ class AgentConfig(ConfigBlock):
         for circuit in self.circuits:
             paths += [self.device_of(circuit), self.control_device_of(circuit)]
             paths += [self.guard_device_of(circuit)] if circuit.guard_point else []
+            paths += [self.soc_device_of(circuit)] if circuit.soc_point else []
         return tuple(dict.fromkeys(paths))
 
     def build_panel(self) -> Panel:
@@ -342,6 +356,7 @@ class AgentConfig(ConfigBlock):
                 max_sheds_per_day=circuit.max_sheds_per_day or math.inf,
             ),
             setpoint=_setpoint(circuit),
+            storage=_storage(circuit, voltage * phase_factor / 1000.0),
             guard=_guard(circuit),
         )
 
@@ -370,6 +385,23 @@ def _setpoint(circuit: CircuitConfig) -> SetpointControl | None:
         step=circuit.setpoint_step,
         settle_sec=circuit.settle_sec,
         configured_kw=circuit.shed_kw,
+    )
+
+
+def _storage(circuit: CircuitConfig, kw_per_amp: float) -> StorageControl | None:
+    most_kw, capacity_kwh = circuit.max_discharge_kw, circuit.capacity_kwh
+    is_power = circuit.control is PanelCircuitControl.POWER
+    if not is_power or most_kw is None or capacity_kwh is None:
+        return None
+    unit_kw = kw_per_amp if circuit.power_setpoint_unit == "amps" else 1.0
+    return StorageControl(
+        most_discharge_kw=most_kw,
+        most_charge_kw=most_kw if circuit.max_charge_kw is None else circuit.max_charge_kw,
+        capacity_kwh=capacity_kwh,
+        reserve_soc_percent=circuit.reserve_soc_percent,
+        round_trip_efficiency=circuit.round_trip_efficiency,
+        kw_per_value=circuit.power_setpoint_scale * unit_kw,
+        step=circuit.power_setpoint_step,
     )
 
 

@@ -103,14 +103,55 @@ class CircuitWiringConfig(ConfigBlock):
     def power_points(self) -> tuple[str, ...]:
         return circuit_config_points(self.power_point)
 
+
+class CircuitChargerConfig(CircuitWiringConfig):
+    """With what a car charger's limit needs."""
+
+    phases: Literal[1, 2, 3] | None = None
+    """On how many lines a car charger charges: a limit in amps is amps x phases x voltage between
+    line and neutral. Instead of `poles` and `voltage`."""
+    phases_point: Name | None = None
+    """Where a charger that changes between one and three phases tells how many it uses now."""
+    minimum_amps: Positive | None = None
+    """The least that the charger takes but 0: 6 A, or more with some cars. As `limit_lowest`."""
+    pause_point: Name | None = None
+    """Written to pause, where the limit takes no 0; it is on `control_device`."""
+    pause_value: bool | Annotated[float, Field(allow_inf_nan=False)] = False
+    """What pauses at `pause_point`: false where it says that charging is allowed."""
+    resume_value: bool | Annotated[float, Field(allow_inf_nan=False)] = True
+    """What resumes at `pause_point`."""
+
     @property
     def lowest_limit(self) -> float:
+        if self.minimum_amps is not None:
+            return self.minimum_amps
         if self.limit_lowest is not None:
             return self.limit_lowest
         return LOWEST_CHARGE_AMPS if self.limit_unit is PanelLimitUnit.AMPS else 0.0
 
+    @model_validator(mode="after")
+    def _charger(self) -> CircuitChargerConfig:
+        is_limit = self.control is PanelCircuitControl.LIMIT
+        is_amps = self.limit_unit is PanelLimitUnit.AMPS
+        if self.minimum_amps is not None and self.limit_lowest is not None:
+            raise ValueError("minimum_amps and limit_lowest are the same: give one of them")
+        if self.minimum_amps is not None and not (is_limit and is_amps):
+            raise ValueError('minimum_amps is for "control": "limit" with "limit_unit": "amps"')
+        if self.phases is not None and (self.poles is not None or self.voltage is not None):
+            raise ValueError("phases says what poles and voltage say: give phases alone")
+        if self.phases_point is not None and not (is_limit and is_amps and self.phases):
+            raise ValueError(
+                'phases_point needs "control": "limit", "limit_unit": "amps", and phases: how many '
+                "there are when the point is not read"
+            )
+        if self.pause_point is not None and not is_limit:
+            raise ValueError('pause_point is for "control": "limit": a charger that takes no 0')
+        if self.pause_point is not None and self.pause_value == self.resume_value:
+            raise ValueError("pause_value and resume_value are the same: nothing would pause")
+        return self
 
-class CircuitSetpointConfig(CircuitWiringConfig):
+
+class CircuitSetpointConfig(CircuitChargerConfig):
     """With what `control: setpoint` needs: a thermostat or an air handler."""
 
     setpoint_point: Name | None = None
@@ -193,7 +234,71 @@ class CircuitGuardConfig(CircuitSetpointConfig):
         return self
 
 
-class CircuitConfig(CircuitGuardConfig):
+class CircuitStorageConfig(CircuitGuardConfig):
+    """With what `control: power` needs: a battery, or a car that can discharge."""
+
+    power_setpoint_point: Name | None = None
+    """The commanded power of a battery or car; needed for `power`."""
+    power_setpoint_unit: Literal["kw", "amps"] = "kw"
+    """What it counts in; amps are amps x phases x voltage."""
+    power_setpoint_scale: Annotated[float, Field(allow_inf_nan=False), NotBoolean] = 1.0
+    """kW (or amps) per unit of the point: 0.001 for watts; negative where the device counts what
+    it discharges as positive."""
+    power_setpoint_step: Positive = 0.1
+    """The register's smallest step, in its own unit; 1 for an integer register."""
+    max_discharge_kw: Positive | None = None
+    """The most that an event lets it discharge with; needed for `power`."""
+    max_charge_kw: NotNegative | None = None
+    """The most that it is made to charge with, when more load is asked for; as max_discharge_kw if
+    none."""
+    capacity_kwh: Positive | None = None
+    """What it stores from empty to full; needed for `power`."""
+    reserve_soc_percent: Annotated[float, Field(ge=0, lt=100), NotBoolean] = 20.0
+    """No event discharges it below this."""
+    round_trip_efficiency: Annotated[float, Field(gt=0.3, le=1), NotBoolean] = 0.9
+    """What comes out of what was put in."""
+    soc_point: Name | None = None
+    """Its state of charge, percent; needed for `power`. Not read, it does not discharge."""
+    soc_device: DevicePath | None = None
+    """Where the state of charge is, if not on `device`."""
+    mode_point: Name | None = None
+    """What lets the commanded power rule in the place of its own programme; on `control_device`."""
+    mode_value: bool | Annotated[float, Field(allow_inf_nan=False)] = True
+    """What is written to `mode_point` with the commanded power."""
+    mode_release_value: bool | Annotated[float, Field(allow_inf_nan=False)] = False
+    """What gives it back to its own programme."""
+
+    @property
+    def points_of_control(self) -> tuple[str, ...]:
+        """All points that an event may write."""
+        named = (self.switch_point, self.limit_point, self.setpoint_point)
+        more = (self.power_setpoint_point, self.mode_point, self.pause_point)
+        return tuple(name for name in (*named, *more) if name)
+
+    @model_validator(mode="after")
+    def _storage(self) -> CircuitStorageConfig:
+        if self.control is not PanelCircuitControl.POWER:
+            return self
+        needed = {
+            "power_setpoint_point": "the point of its commanded power",
+            "power_point": "the point of the power that it draws, negative while it discharges",
+            "max_discharge_kw": "the most that an event lets it discharge with",
+            "capacity_kwh": "what it stores",
+            "soc_point": "its state of charge, without which it never discharges",
+        }
+        for name, meaning in needed.items():
+            if getattr(self, name) is None:
+                raise ValueError(f"control is 'power' but {name} is missing: give {meaning}")
+        if self.power_setpoint_scale == 0.0:
+            raise ValueError("power_setpoint_scale is 0: kW per unit, negative if it is so counted")
+        if self.mode_point is not None and self.mode_value == self.mode_release_value:
+            raise ValueError("mode_value and mode_release_value are the same: one gives it back")
+        if self.floor:
+            raise ValueError("floor is for limits: a battery keeps its reserve_soc_percent")
+        return self
+
+
+class CircuitConfig(CircuitStorageConfig):
     """A branch circuit: the points that read it, the point that sheds it, and what guards it."""
 
     @property
@@ -203,6 +308,7 @@ class CircuitConfig(CircuitGuardConfig):
             PanelCircuitControl.SWITCH: self.switch_point,
             PanelCircuitControl.LIMIT: self.limit_point,
             PanelCircuitControl.SETPOINT: self.setpoint_point,
+            PanelCircuitControl.POWER: self.power_setpoint_point,
         }.get(self.control)
 
     @model_validator(mode="after")

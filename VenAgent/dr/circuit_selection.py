@@ -17,6 +17,7 @@ so it smears each bit over its range.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
@@ -61,7 +62,7 @@ class CircuitSelectionCandidate:
     @property
     def whole(self) -> bool:
         """Whether it is shed as a whole or not at all: a contactor, a setpoint."""
-        return self.circuit.control is not PanelCircuitControl.LIMIT
+        return self.circuit.power_scale is None
 
     @property
     def shows_at_once(self) -> bool:
@@ -102,9 +103,14 @@ class CircuitSelection:
 
 
 def circuit_selection_candidates(
-    panel: Panel, reading: PanelReading, *, exclude: Iterable[str] = ()
+    panel: Panel,
+    reading: PanelReading,
+    *,
+    exclude: Iterable[str] = (),
+    lasting_sec: float = math.inf,
 ) -> tuple[CircuitSelectionCandidate, ...]:
-    """The circuits of `panel` that may be shed now, with what may be taken from each.
+    """The circuits of `panel` that may be shed now for `lasting_sec`, with what may be taken from
+    each.
 
     Not those that draw nothing, generate, were not read, or are switched off; not one whose limit
     or setpoint was not read, because it could not be put back; not one whose comfort guard is
@@ -112,25 +118,28 @@ def circuit_selection_candidates(
     """
     left_out = set(exclude)
     found = [
-        circuit_candidate(circuit, reading.circuit(circuit.id))
+        circuit_selection_candidate(circuit, reading.circuit(circuit.id), lasting_sec)
         for circuit in panel.circuits
         if circuit.id not in left_out
     ]
     return tuple(candidate for candidate in found if candidate is not None)
 
 
-def circuit_candidate(
-    circuit: PanelCircuit, read: PanelCircuitReading
+def circuit_selection_candidate(
+    circuit: PanelCircuit, read: PanelCircuitReading, lasting_sec: float = math.inf
 ) -> CircuitSelectionCandidate | None:
     """One circuit as it was read, if it may be shed now (see `circuit_selection_candidates`)."""
     if read.closed is False:
         return None
+    circuit = circuit.as_read(read)
     if circuit.guard is not None and not circuit.guard.may_be_shed(read.guard):
         return None
     if circuit.control is PanelCircuitControl.SETPOINT:
         return _setpoint_candidate(circuit, read)
     if read.power_kw is None:
         return None
+    if circuit.storage is not None:
+        return _storage_candidate(circuit, read, read.power_kw, lasting_sec)
     if circuit.control is PanelCircuitControl.LIMIT and read.limit is None:
         return None
     shed_kw = selectable_circuit_kw(circuit, read.power_kw)
@@ -152,6 +161,21 @@ def _setpoint_candidate(
         return None
     power_kw = shed_kw if read.power_kw is None else read.power_kw
     return CircuitSelectionCandidate(circuit, power_kw, shed_kw, shed_value=value)
+
+
+def _storage_candidate(
+    circuit: PanelCircuit, read: PanelCircuitReading, power_kw: float, lasting_sec: float
+) -> CircuitSelectionCandidate | None:
+    """A battery that charges can stop, and then discharge down to its reserve."""
+    if circuit.storage is None or read.limit is None or circuit.kept_fraction >= 1.0:
+        return None
+    lowest_kw = -circuit.storage.dischargeable_kw(read.soc_percent, lasting_sec)
+    shed_kw = power_kw - lowest_kw
+    return (
+        CircuitSelectionCandidate(circuit, power_kw, shed_kw)
+        if shed_kw > DRAWS_NOTHING_KW
+        else None
+    )
 
 
 def selectable_circuit_kw(circuit: PanelCircuit, power_kw: float) -> float:
@@ -361,7 +385,8 @@ def _actions(amounts: list[tuple[_Item, int]], unit_kw: float) -> Iterable[Circu
     owed_kw = 0.0  # what rounding to units and steps left over, for the next limit to take
     for item, units in sorted(amounts, key=lambda pair: not pair[0].whole):
         candidate, circuit = item.candidate, item.candidate.circuit
-        if circuit.limit is None or candidate.whole:
+        scale = circuit.power_scale
+        if scale is None or candidate.whole:
             owed_kw += units * unit_kw - candidate.max_shed_kw
             value, final_kw = candidate.shed_value, candidate.power_kw - candidate.max_shed_kw
             yield CircuitSelectionAction(
@@ -370,11 +395,13 @@ def _actions(amounts: list[tuple[_Item, int]], unit_kw: float) -> Iterable[Circu
             continue
         wanted_kw = min(units * unit_kw + owed_kw, candidate.max_shed_kw)
         lowest_kw = circuit.kept_fraction * candidate.power_kw
-        value = circuit.limit.value_at(candidate.power_kw - wanted_kw, lowest_kw)
+        if circuit.storage is not None:
+            lowest_kw = candidate.power_kw - candidate.max_shed_kw
+        value = scale.value_at(candidate.power_kw - wanted_kw, lowest_kw)
         if candidate.present_limit is not None and value >= candidate.present_limit:
             owed_kw += units * unit_kw  # it draws more than its limit: writing it would raise that
             continue
-        final_kw = min(circuit.limit.kw_of(value), candidate.power_kw)
+        final_kw = min(scale.kw_of(value), candidate.power_kw)
         owed_kw += units * unit_kw - (candidate.power_kw - final_kw)
         if final_kw < candidate.power_kw:
             yield CircuitSelectionAction(

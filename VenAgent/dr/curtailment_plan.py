@@ -7,13 +7,14 @@ puts them into the event.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.circuit_selection import (
     TOLERANCE,
     CircuitSelectionAction,
     CircuitSelectionCandidate,
+    circuit_selection_candidate,
     circuit_selection_candidates,
     select_circuits,
     selectable_circuit_kw,
@@ -58,9 +59,10 @@ def plan_curtailment(
     A change that a command asked for `may_exchange` circuits; a correction of the closed loop only
     adds or releases some, so that it does not move loads to and fro.
     """
-    panel, order = site.panel, site.policy.release_order
+    panel, order = site.panel.as_read(reading), site.policy.release_order
     unavailable = site.unavailable(event.end_ts, now)
-    missing_kw, band_kw = min(target.missing_kw, _most_kw(reading)), target.band_kw
+    missing_kw = min(target.missing_kw, _most_kw(event, panel, reading))
+    band_kw = target.band_kw
     settling_kw = settling_shed_kw(event, now)
     if not event.is_limit and event.wanted_kw <= 0.0:  # all goes back
         settling_kw = 0.0
@@ -89,7 +91,8 @@ def plan_guard_release(
     unavailable = site.unavailable(event.end_ts, now)
     others, by = CurtailmentPlan(), site.policy.priority_order
     if released_kw > 0.0 and reading.power_kw is not None:
-        others = _shed_more(event, site.panel, reading, unavailable, released_kw, 0.0, now, by)
+        panel = site.panel.as_read(reading)
+        others = _shed_more(event, panel, reading, unavailable, released_kw, 0.0, now, by)
     return CurtailmentPlan((*others.circuits, *back), others.delta_kw - released_kw)
 
 
@@ -98,12 +101,17 @@ def settling_shed_kw(event: Event, now: float) -> float:
     return sum(c.shed_kw for c in event.circuits if c.counts and c.is_settling(now))
 
 
-def _most_kw(reading: PanelReading) -> float:
-    """What can be shed at most: the target is never below zero, or below what is generated."""
-    power_kw, circuits = reading.power_kw or 0.0, reading.circuits.values()
+def _most_kw(event: Event, panel: Panel, reading: PanelReading) -> float:
+    """What can be shed at most: the target is never below zero, or below what is generated. What a
+    battery of this event discharges is not generated: a shed is no order to feed in."""
+    storages = {circuit.id for circuit in panel.circuits if circuit.storage is not None}
+    ours = storages & {held.circuit_id for held in event.held()}
+    powers = {name: read.power_kw or 0.0 for name, read in reading.circuits.items()}
+    discharged_kw = -sum(min(0.0, powers.get(name, 0.0)) for name in ours)
+    power_kw = reading.power_kw or 0.0
     if power_kw <= 0.0:  # more is generated than drawn, perhaps by what has no meter
-        return sum(max(0.0, read.power_kw or 0.0) for read in circuits)
-    return power_kw - sum(min(0.0, read.power_kw or 0.0) for read in circuits)
+        return max(0.0, sum(max(0.0, kw) for kw in powers.values()) - discharged_kw)
+    return power_kw - discharged_kw - sum(min(0.0, kw) for kw in powers.values())
 
 
 def _shed_more(
@@ -121,8 +129,13 @@ def _shed_more(
     new setpoints show, other circuits that show at once fill the gap."""
     tried = {circuit.circuit_id: circuit for circuit in event.circuits}
     available = [
-        *circuit_selection_candidates(panel, reading, exclude=[*tried, *unavailable]),
-        *_lowerable(event, panel, reading),
+        *circuit_selection_candidates(
+            panel,
+            reading,
+            exclude=[*tried, *unavailable],
+            lasting_sec=event.end_ts - now,
+        ),
+        *_lowerable(event, panel, reading, now),
     ]
     if event.request.circuit_id is not None:
         available = [c for c in available if c.circuit.id == event.request.circuit_id]
@@ -160,28 +173,33 @@ def _to_fill_the_gap(
 
 
 def _lowerable(
-    event: Event, panel: Panel, reading: PanelReading
+    event: Event, panel: Panel, reading: PanelReading, now: float
 ) -> list[CircuitSelectionCandidate]:
-    """Limits of this event that can go lower still. Their floor is a part of what they drew
-    before the event, not of what is left."""
+    """Limits of this event that can go lower still, and batteries that can discharge more. The
+    floor of a limit is a part of what it drew before the event, not of what is left."""
     found = []
     for held in event.circuits:
         circuit = _configured(held, panel)
         power_kw = reading.circuit(held.circuit_id).power_kw
-        if circuit is None or circuit.limit is None or not held.counts or power_kw is None:
+        scale = None if circuit is None else circuit.power_scale
+        if circuit is None or scale is None or not held.counts or power_kw is None:
             continue
         if held.exhausted:
             continue
         # By the register's own scale: a device may draw more than that, or the reading may be from
         # before the last write.
-        power_kw = min(power_kw, circuit.limit.kw_of(float(held.value)))
-        kept_kw = circuit.kept_fraction * held.original_kw
-        lowest_kw = circuit.limit.kw_of(circuit.limit.value_at(0.0, lowest_kw=kept_kw))
-        if circuit.kept_fraction < 1.0 and power_kw - lowest_kw > circuit.limit.step_kw:
+        power_kw = min(power_kw, scale.kw_of(float(held.value)))
+        if circuit.storage is not None:
+            soc_percent = reading.circuit(circuit.id).soc_percent
+            lasting_sec = event.end_ts - now
+            lowest_kw = -circuit.storage.dischargeable_kw(soc_percent, lasting_sec)
+        else:
+            kept_kw = circuit.kept_fraction * held.original_kw
+            lowest_kw = scale.kw_of(scale.value_at(0.0, lowest_kw=kept_kw))
+        if circuit.kept_fraction < 1.0 and power_kw - lowest_kw > scale.step_kw:
+            present = None if circuit.storage is not None else float(held.value)
             found.append(
-                CircuitSelectionCandidate(
-                    circuit, power_kw, power_kw - lowest_kw, float(held.value)
-                )
+                CircuitSelectionCandidate(circuit, power_kw, power_kw - lowest_kw, present)
             )
     return found
 
@@ -210,8 +228,8 @@ def _shed_less(
             change_kw = circuit.shed_kw
         elif (
             configured is not None
-            and configured.limit is not None
-            and left_kw > configured.limit.step_kw
+            and configured.power_scale is not None
+            and left_kw > configured.power_scale.step_kw
         ):
             raised = _raised(circuit, configured, left_kw)
             planned.append(raised)
@@ -240,8 +258,13 @@ def _exchange(
     held = {circuit.circuit_id: circuit for circuit in event.circuits if circuit.counts}
     tried = [circuit.circuit_id for circuit in event.circuits]
     pool = [
-        *circuit_selection_candidates(panel, reading, exclude=[*tried, *unavailable]),
-        *_as_they_were(held.values(), panel),
+        *circuit_selection_candidates(
+            panel,
+            reading,
+            exclude=[*tried, *unavailable],
+            lasting_sec=event.end_ts - now,
+        ),
+        *_as_they_were(held.values(), panel, reading, event.end_ts - now),
     ]
     if event.request.circuit_id is not None:
         pool = [c for c in pool if c.circuit.id == event.request.circuit_id]
@@ -261,15 +284,20 @@ def _exchange(
     return CurtailmentPlan((*planned, *(circuit.to_release() for circuit in back)), delta_kw)
 
 
-def _as_they_were(held: Iterable[ShedCircuit], panel: Panel) -> Iterator[CircuitSelectionCandidate]:
+def _as_they_were(
+    held: Iterable[ShedCircuit], panel: Panel, reading: PanelReading, lasting_sec: float
+) -> Iterator[CircuitSelectionCandidate]:
     """What is shed, as if it were still drawing; not what may not be shed any more."""
     for shed in held:
         circuit = _configured(shed, panel)
-        most_kw = 0.0 if circuit is None else selectable_circuit_kw(circuit, shed.original_kw)
-        if circuit is not None and most_kw > 0.0:
-            scale = None if shed.is_switch else circuit.limit
-            before = None if scale is None else scale.limit_of(float(shed.before))
-            yield CircuitSelectionCandidate(circuit, shed.original_kw, most_kw, before)
+        if circuit is None:
+            continue
+        read = replace(
+            reading.circuit(circuit.id), power_kw=shed.original_kw, closed=True, limit=shed.register
+        )
+        candidate = circuit_selection_candidate(replace(circuit, guard=None), read, lasting_sec)
+        if candidate is not None:
+            yield replace(candidate, circuit=circuit)
 
 
 def _configured(held: ShedCircuit, panel: Panel) -> PanelCircuit | None:
@@ -302,11 +330,12 @@ def _newly_shed(
 
 def _raised(circuit: ShedCircuit, configured: PanelCircuit, more_kw: float) -> ShedCircuit:
     """A limited circuit that is let draw about `more_kw` more."""
-    assert configured.limit is not None
-    before = configured.limit.limit_of(float(circuit.before))
-    value = configured.limit.value_at(circuit.final_kw + more_kw)
+    scale = configured.power_scale
+    assert scale is not None
+    before = scale.limit_of(float(circuit.before)) if configured.storage is None else None
+    value = scale.value_at(circuit.final_kw + more_kw)
     value = value if before is None else min(value, before)
-    return circuit.rewritten(value, min(configured.limit.kw_of(value), circuit.original_kw))
+    return circuit.rewritten(value, min(scale.kw_of(value), circuit.original_kw))
 
 
 def curtailment_plan_refusal(circuit_id: str, panel: Panel) -> Reason | None:
@@ -332,7 +361,7 @@ def circuits_that_look_curtailed(panel: Panel, reading: PanelReading) -> list[Sh
     """
     found = []
     for circuit in panel.circuits:
-        if circuit.control is PanelCircuitControl.SETPOINT:
+        if circuit.control in (PanelCircuitControl.SETPOINT, PanelCircuitControl.POWER):
             found += _looks_moved(circuit, reading)
             continue
         read = reading.circuit(circuit.id)

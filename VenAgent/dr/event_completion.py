@@ -154,7 +154,7 @@ class EventCompletion:
             RaiseAlertEffect("devices.preempted"),
             *(_limit_alerts_over(event) if event.is_limit else ()),
         ]
-        guarded = [circuit.id for circuit in self._site.panel.circuits if circuit.guard]
+        guarded = [c.id for c in self._site.panel.circuits if c.guard or c.storage]
         effects += [RaiseAlertEffect(GUARD_ALERT, None, circuit_id) for circuit_id in guarded]
         for circuit in event.circuits:
             over = CIRCUIT_ALERTS if circuit.unrestored else (*CIRCUIT_ALERTS, "restore.failed")

@@ -105,7 +105,8 @@ class EventCorrection:
         latest = reading or self._site.latest or PanelReading(now, None, {})
         plan = plan_guard_release(event, self._site, latest, passed, now)
         event.to(EventState.SHEDDING)
-        self._work.reason = Reason(ReasonCode.COMFORT_GUARD, "; ".join(passed.values()))
+        first = next(iter(passed.values()))
+        self._work.reason = Reason(first.code, "; ".join(why.text for why in passed.values()))
         is_read = latest.power_kw is not None
         held_kw = self._planner.held_kw(event, latest) if is_read else event.predicted_kw
         alerts = self._guards.alerts(event, passed)

@@ -1,11 +1,12 @@
-"""Which circuits of the event that runs must go back because their comfort guard says so."""
+"""Which circuits of the event that runs must go back: a comfort guard, or a battery's reserve."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from VenAgent.contract.alerts import AlertSeverity
-from VenAgent.contract.reasons import ReasonCode
+from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.comfort_guard import ComfortGuard
 from VenAgent.dr.effects import Effects, RaiseAlertEffect
 from VenAgent.dr.event import Event
@@ -18,12 +19,49 @@ TRY_AGAIN_SEC = 30.0
 """A circuit that could not be released is tried again after so long."""
 
 
+@dataclass(frozen=True)
+class _Watched:
+    """A circuit that is shed, and what must not be passed by that."""
+
+    held: ShedCircuit
+    guard: ComfortGuard
+    reserve_percent: float | None = None
+    """The guard is this reserve of a battery that discharges."""
+
+    @property
+    def key(self) -> tuple[str, bool]:
+        return self.held.circuit_id, self.is_charge
+
+    @property
+    def is_charge(self) -> bool:
+        return self.reserve_percent is not None
+
+    def value_in(self, reading: PanelReading | None) -> float | None:
+        if reading is None:
+            return None
+        read = reading.circuit(self.held.circuit_id)
+        return read.soc_percent if self.is_charge else read.guard
+
+    def is_passed(self, value: float) -> bool:
+        return self.guard.is_passed(value)
+
+    def reason(self, value: float | None) -> Reason:
+        name = self.held.circuit_id
+        if not self.is_charge:
+            text = f"{name} is released: {self.guard.passed_text(value)}"
+            return Reason(ReasonCode.COMFORT_GUARD, text)
+        charge = "is not read" if value is None else f"is {value:.1f} percent"
+        reserve = f"its reserve of {self.reserve_percent:g} percent is kept"
+        text = f"{name} stops discharging: its charge {charge}, and {reserve}"
+        return Reason(ReasonCode.SOC_RESERVE, text)
+
+
 class GuardWatch:
     """A value that is not read for as long as a reading may be old counts as past its bound."""
 
     def __init__(self, site: SiteState) -> None:
         self._site = site
-        self._seen_ts: dict[str, float] = {}
+        self._seen_ts: dict[tuple[str, bool], float] = {}
         """When each guard's value was last known, or first looked for."""
         self._tried_ts: dict[str, float] = {}
         self._due_ts: float | None = None
@@ -36,16 +74,15 @@ class GuardWatch:
         """What the event holds has changed."""
         self._look(event, None, now)
 
-    def passed(self, event: Event, reading: PanelReading | None, now: float) -> dict[str, str]:
-        """The circuits to release now, and why, for a person. `reading`: None when none came."""
+    def passed(self, event: Event, reading: PanelReading | None, now: float) -> dict[str, Reason]:
+        """The circuits to release now, and why. `reading`: None when none came."""
         self._look(event, reading, now)
         found = {}
-        for held, guard in self._guarded(event):
-            name = held.circuit_id
-            value = None if reading is None else reading.circuit(name).guard
-            is_passed = self._silent_ts(name) <= now if value is None else guard.is_passed(value)
-            if is_passed and self._free_ts(held) <= now:
-                found[name] = f"{name} is released: {guard.passed_text(value)}"
+        for each in self._watched(event):
+            name, value = each.held.circuit_id, each.value_in(reading)
+            is_passed = self._silent_ts(each) <= now if value is None else each.is_passed(value)
+            if is_passed and self._free_ts(each.held) <= now:
+                found[name] = each.reason(value)
                 self._tried_ts[name] = now
         if found:
             self._look(event, None, now)
@@ -53,24 +90,23 @@ class GuardWatch:
 
     def past_in(self, event: Event, reading: PanelReading) -> frozenset[str]:
         """The circuits whose guard `reading` shows past its bound: not to be shed once more."""
-        values = {c.circuit_id: reading.circuit(c.circuit_id).guard for c in event.held()}
         return frozenset(
-            held.circuit_id
-            for held, guard in self._guarded(event)
-            if (value := values[held.circuit_id]) is not None and guard.is_passed(value)
+            each.held.circuit_id
+            for each in self._watched(event)
+            if (value := each.value_in(reading)) is not None and each.is_passed(value)
         )
 
-    def alerts(self, event: Event, passed: Mapping[str, str]) -> Effects:
+    def alerts(self, event: Event, passed: Mapping[str, Reason]) -> Effects:
         """Raised for each; they end with the event."""
         return [
             RaiseAlertEffect(
                 GUARD_ALERT,
-                f"event {event.event_id}: {text}",
+                f"event {event.event_id}: {reason.text}",
                 circuit_id,
                 AlertSeverity.WARNING,
-                ReasonCode.COMFORT_GUARD,
+                reason.code,
             )
-            for circuit_id, text in passed.items()
+            for circuit_id, reason in passed.items()
         ]
 
     def is_due(self, now: float) -> bool:
@@ -83,30 +119,35 @@ class GuardWatch:
 
     def shift(self, step_sec: float) -> None:
         """The clock was set by `step_sec`."""
-        self._seen_ts = {name: ts + step_sec for name, ts in self._seen_ts.items()}
+        self._seen_ts = {key: ts + step_sec for key, ts in self._seen_ts.items()}
         self._tried_ts = {}
         self._due_ts = None if self._due_ts is None else self._due_ts + step_sec
 
     def _look(self, event: Event, reading: PanelReading | None, now: float) -> None:
         """Note which values are known, and when the first of them will be missed."""
-        guarded = list(self._guarded(event))
-        names = {held.circuit_id for held, _ in guarded}
-        self._seen_ts = {name: ts for name, ts in self._seen_ts.items() if name in names}
-        for name in names:
-            known = reading is not None and reading.circuit(name).guard is not None
-            self._seen_ts[name] = now if known else self._seen_ts.get(name, now)
-        times = [max(self._silent_ts(c.circuit_id), self._free_ts(c)) for c, _ in guarded]
+        watched = list(self._watched(event))
+        keys = {each.key for each in watched}
+        self._seen_ts = {key: ts for key, ts in self._seen_ts.items() if key in keys}
+        for each in watched:
+            known = each.value_in(reading) is not None
+            self._seen_ts[each.key] = now if known else self._seen_ts.get(each.key, now)
+        times = [max(self._silent_ts(each), self._free_ts(each.held)) for each in watched]
         self._due_ts = min(times, default=None)
 
-    def _guarded(self, event: Event) -> Iterator[tuple[ShedCircuit, ComfortGuard]]:
+    def _watched(self, event: Event) -> Iterator[_Watched]:
         for held in event.held():
             circuit = self._site.panel.by_id.get(held.circuit_id)
-            if circuit is not None and circuit.guard is not None and not held.switching:
-                yield held, circuit.guard
+            if circuit is None or held.switching:
+                continue
+            if circuit.guard is not None:
+                yield _Watched(held, circuit.guard)
+            storage = circuit.storage
+            if storage is not None and storage.kw_of(float(held.value)) < 0.0:
+                yield _Watched(held, storage.reserve_guard, storage.reserve_soc_percent)
 
-    def _silent_ts(self, circuit_id: str) -> float:
+    def _silent_ts(self, each: _Watched) -> float:
         """When its value has not been known for too long."""
-        return self._seen_ts[circuit_id] + self._site.stale_after_sec
+        return self._seen_ts[each.key] + self._site.stale_after_sec
 
     def _free_ts(self, held: ShedCircuit) -> float:
         """Not written before that: its compressor must stay off, or it has just been tried."""

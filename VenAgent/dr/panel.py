@@ -7,23 +7,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from VenAgent.dr.comfort_guard import ComfortGuard
 from VenAgent.dr.policy import UNLIMITED, EndurancePolicy
 from VenAgent.dr.setpoint_control import SetpointControl
+from VenAgent.dr.storage_control import StorageControl
 
 CRITICAL_LIMIT_FLOOR = 0.8
 """What a critical circuit with a limit keeps of its present draw."""
 
 
 class PanelCircuitControl(str, Enum):
-    """How a circuit can be shed: as a whole, down to a limit, by a setpoint, or not at all."""
+    """How a circuit can be shed: as a whole, down to a limit, by a setpoint, by discharging, or
+    not at all."""
 
     SWITCH = "switch"
     LIMIT = "limit"
     SETPOINT = "setpoint"
+    POWER = "power"
     NONE = "none"
 
 
@@ -104,6 +107,7 @@ class PanelCircuit:
     phase_factor: float = 1.0
     """kW are amps by voltage by this, over 1000: √3 for three phases, voltage between lines."""
     setpoint: SetpointControl | None = None
+    storage: StorageControl | None = None
     guard: ComfortGuard | None = None
 
     @property
@@ -127,6 +131,17 @@ class PanelCircuit:
         return max(protected, self.floor or 0.0)
 
     @property
+    def power_scale(self) -> PanelLimitScale | StorageControl | None:
+        """Of the register that sets its power: any part of what it has can be taken."""
+        return self.limit if self.storage is None else self.storage
+
+    def as_read(self, read: PanelCircuitReading) -> PanelCircuit:
+        """With the scale that its limit has on the lines that it uses now."""
+        if read.phases is None or self.limit is None or self.limit.unit is not PanelLimitUnit.AMPS:
+            return self
+        return replace(self, limit=replace(self.limit, phase_factor=float(read.phases)))
+
+    @property
     def settle_sec(self) -> float:
         """So long its power takes to show that it is shed; 0: it shows at once."""
         return 0.0 if self.setpoint is None else self.setpoint.settle_sec
@@ -146,6 +161,13 @@ class Panel:
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_id", {circuit.id: circuit for circuit in self.circuits})
 
+    def as_read(self, reading: PanelReading) -> Panel:
+        """With every limit's scale as it is now."""
+        if all(read.phases is None for read in reading.circuits.values()):
+            return self
+        circuits = tuple(circuit.as_read(reading.circuit(circuit.id)) for circuit in self.circuits)
+        return replace(self, circuits=circuits)
+
     @property
     def max_kw(self) -> float:
         return self.amperage * self.voltage * self.phase_factor / 1000.0
@@ -154,13 +176,19 @@ class Panel:
 @dataclass(frozen=True)
 class PanelCircuitReading:
     """What was read of one circuit; None where nothing was. `limit` is the value of its control
-    register: a limit or a setpoint."""
+    register: a limit, a setpoint or a commanded power."""
 
     power_kw: float | None = None
     closed: bool | None = None
     limit: float | None = None
     guard: float | None = None
     """What its comfort guard's point reads."""
+    soc_percent: float | None = None
+    """State of charge."""
+    phases: int | None = None
+    """How many lines a charger uses now."""
+    is_commanded: bool | None = None
+    """Whether its register rules now, or its own programme; None if it has no such mode."""
     point: str = field(default="", compare=False)
     """The circuit's control point in the configuration that it was read by; empty: not known."""
     inverted: bool = field(default=False, compare=False)

@@ -172,17 +172,17 @@ def _ramp(
 ) -> list[_RestorationStep]:
     """From the circuit's value to what it was before, in even steps; a switch knows only one."""
     count = int(ramp_sec // RAMP_STEP_SEC)
-    if circuit.is_switch or count < 1:
+    if circuit.is_switch or count < 1 or scale is None:
         return [_whole_step(circuit, due_ts)]
-    lowest, highest, limit_step = float(circuit.value), float(circuit.before), 1.0
-    if scale is not None:
-        limit_step = scale.step
-        if scale.limit_of(highest) is None:
-            highest = scale.value_at(scale.full_scale_kw)
+    lowest, highest = float(circuit.value), float(circuit.before)
+    if scale.limit_of(highest) is None:
+        highest = scale.value_at(scale.full_scale_kw)
     steps = []
     for number in range(1, count + 1):
         exact = lowest + (highest - lowest) * number / (count + 1)
-        value = round(round(exact / limit_step) * limit_step, 6)
+        value = round(round(exact / scale.step) * scale.step, 6)
+        if 0.0 < value < scale.lowest:  # a charger takes no 1 to 5 A
+            continue
         moment = due_ts + (number - 1) * RAMP_STEP_SEC
         steps.append(_RestorationStep(moment, circuit.circuit_id, circuit.point, value, last=False))
     return [*steps, _whole_step(circuit, due_ts + count * RAMP_STEP_SEC)]

@@ -206,6 +206,11 @@ class ShedCircuit:
         return isinstance(self.before, bool)
 
     @property
+    def register(self) -> float | None:
+        """What its register held before; None for a contactor."""
+        return None if self.is_switch else float(self.before)
+
+    @property
     def last_resort(self) -> bool:
         return self.critical or self.priority <= 1
 
@@ -257,6 +262,8 @@ class ShedCircuit:
         read = reading.circuit(self.circuit_id)
         if read.point not in ("", self.point):
             return None
+        if not self.is_switch and read.is_commanded is False and read.limit is not None:
+            return math.nan  # its own programme rules, whatever the register holds
         if not self.is_switch or read.closed is None:
             return read.limit if not self.is_switch else None
         return read.closed if read.inverted == self.inverted else not read.closed

@@ -292,6 +292,8 @@ def _reason(
             return ""
         return idle_word if idle_word and why.code is ReasonCode.NOT_NEEDED else why.text
     way = "switched off" if shed.is_switch else f"limited to {shed.final_kw:.1f} kW"
+    if circuit.control is PanelCircuitControl.POWER and shed.final_kw < 0.0:
+        way = f"discharges {-shed.final_kw:.1f} kW"
     if circuit.control is PanelCircuitControl.SETPOINT:
         way = f"setpoint moved from {float(shed.before):g} to {float(shed.value):g}"
         if shed.responded is None:

@@ -15,7 +15,7 @@ from VenAgent.contract.telemetry import (
     TelemetryLoadsMessage,
     TelemetryQuality,
 )
-from VenAgent.dr.circuit_selection import circuit_candidate
+from VenAgent.dr.circuit_selection import circuit_selection_candidate
 from VenAgent.dr.engine import Engine
 from VenAgent.dr.event import Event
 from VenAgent.dr.panel import PanelCircuit, PanelReading
@@ -153,7 +153,7 @@ def _circuit_entry(
 
 def _load_entry(circuit: PanelCircuit, reading: PanelReading, *, takes_part: bool) -> TelemetryLoad:
     read = reading.circuit(circuit.id)
-    candidate = circuit_candidate(circuit, read) if takes_part else None
+    candidate = circuit_selection_candidate(circuit, read) if takes_part else None
     shed_kw = 0.0 if candidate is None else candidate.max_shed_kw
     return TelemetryLoad(
         load_id=circuit.id,

@@ -23,6 +23,7 @@ import gevent
 
 from VenAgent.config import AgentConfig
 from VenAgent.dr.point_write import PointWrite
+from VenAgent.site.control_writes import ControlWrites
 from VenAgent.site.device_requests import (
     FINAL,
     DeviceRequestFailure,
@@ -73,6 +74,7 @@ class Actuator:
         self._requests = requests
         self._on_written = on_written
         self._config = config
+        self._writes = ControlWrites(config)
         self._identity = identity
         self._grace_until = 0.0
         """By the monotonic clock; till then another agent may still write what we took from it."""
@@ -84,6 +86,11 @@ class Actuator:
     def reconfigure(self, config: AgentConfig) -> None:
         """A new configuration; what the actuator is known to hold stays known."""
         self._config = config
+        self._writes = ControlWrites(config)
+
+    def know_drivers(self, driver_types: Mapping[str, str]) -> None:
+        """What drives each device: it decides how a battery's mode goes back."""
+        self._writes = ControlWrites(self._config, driver_types)
 
     def schedule_result(self, headers: Mapping[str, Any], message: Any) -> tuple[str, str] | None:
         """A publication of the actuator about a task that another one preempted.
@@ -168,7 +175,7 @@ class Actuator:
         agent still holds is tried again only while it is `still_wanted`: an event that has ended
         meanwhile must not be shed by a late try.
         """
-        wanted = list(writes)
+        wanted = self._writes.at_devices(writes)
         failures = self._through_actuator(wanted)
         while any(failure.is_locked for failure in failures.values()):
             if time.monotonic() + GRACE_TRY_SEC > self._grace_until:
@@ -178,7 +185,7 @@ class Actuator:
                 break
             locked = [w for w in wanted if _is_locked(failures.get(w.circuit_id))]
             for write in locked:
-                del failures[write.circuit_id]
+                failures.pop(write.circuit_id, None)
             failures |= self._through_actuator(locked)
         taken_from = f" (taken from {self._taken_from})" if self._taken_from else ""
         return {
@@ -191,14 +198,14 @@ class Actuator:
 
         Not past a lock: then the devices are another agent's, and it was let know.
         """
-        wanted = list(writes)
+        wanted = self._writes.at_devices(writes)
         failures = self._through_actuator(wanted)
         failed = [w for w in wanted if w.circuit_id in failures]
         silent = [w for w in failed if not failures[w.circuit_id].is_locked]
         if silent:
             direct = self._through_driver(silent)
             for write in silent:
-                del failures[write.circuit_id]
+                failures.pop(write.circuit_id, None)
             failures |= direct
         return {circuit_id: str(failure) for circuit_id, failure in failures.items()}
 

@@ -54,6 +54,7 @@ class Building:
         config = self._config
         entries = driver_entries(self._calls, config.driver_identity, config.devices())
         self.meter.know_drivers(entries)
+        self.actuator.know_drivers({d: entry.driver_type for d, entry in entries.items()})
         self._requests.share_gateways(
             {d: entry.gateway for d, entry in entries.items() if entry.gateway is not None}
         )

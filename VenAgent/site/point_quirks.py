@@ -37,7 +37,12 @@ class PointQuirks:
             for circuit in config.circuits
             if circuit.guard_point is not None
         }
-        """By device and point: what a comfort guard can read."""
+        """By device and point: what a comfort guard or a state of charge can read."""
+        self._ranges |= {
+            (config.soc_device_of(circuit), circuit.soc_point): (0.0, 100.0)
+            for circuit in config.circuits
+            if circuit.soc_point is not None
+        }
         self._bound_panel()
         self._bound_circuits()
 

@@ -312,20 +312,44 @@ class PointReadings:
         if not circuit.power_points and circuit.nominal_kw is not None and closed is not None:
             power_kw = circuit.nominal_kw if closed else 0.0
         names = [(device, name) for name in circuit.power_points]
-        register = _register_point(circuit)
-        names += [(control, n) for n in (circuit.switch_point, register) if n]
+        names += [(control, n) for n in (circuit.switch_point, _register_point(circuit)) if n]
+        register, is_commanded = self._register(circuit, used)
         return PanelCircuitReading(
             power_kw=power_kw,
             closed=closed,
-            limit=number_without_quirk(used.value(control, register)),
+            limit=register,
             guard=number_without_quirk(
                 used.value(self.config.guard_device_of(circuit), circuit.guard_point)
             ),
+            soc_percent=number_without_quirk(
+                used.value(self.config.soc_device_of(circuit), circuit.soc_point)
+            ),
+            phases=_phases(number_without_quirk(used.value(device, circuit.phases_point))),
+            is_commanded=is_commanded,
             point=self.config.control_point_of(circuit),
             inverted=circuit.switch_inverted,
             ts=min((used.times[key] for key in names if key in used.times), default=None),
-            relinquish=circuit.id in self._relinquish,
+            relinquish=circuit.id in self._relinquish or is_commanded is False,
         )
+
+    def _register(self, circuit: CircuitConfig, used: _Used) -> tuple[float | None, bool | None]:
+        """What its limit, setpoint or commanded power is, and whether that rules (None: always).
+
+        A charger that is paused is limited to 0; what is not known of either is known of none.
+        """
+        control = self.config.control_device_of(circuit)
+        value = number_without_quirk(used.value(control, _register_point(circuit)))
+        if circuit.pause_point is not None:
+            paused = used.value(control, circuit.pause_point)
+            if paused is None:
+                return None, None
+            return (0.0 if _is_setting(paused, circuit.pause_value) else value), None
+        if circuit.mode_point is None:
+            return value, None
+        mode = used.value(control, circuit.mode_point)
+        if mode is None:
+            return None, None
+        return value, _is_setting(mode, circuit.mode_value)
 
     def _is_old(self, point: _Point, now: float, max_age_sec: float | None = None) -> bool:
         if max_age_sec is None:
@@ -361,14 +385,30 @@ class PointReadings:
             control = self.config.control_device_of(circuit)
             names += [(self.config.device_of(circuit), name) for name in circuit.power_points]
             names += [(control, circuit.switch_point), (control, _register_point(circuit))]
+            names += [(control, circuit.pause_point), (control, circuit.mode_point)]
             names.append((self.config.guard_device_of(circuit), circuit.guard_point))
+            names.append((self.config.soc_device_of(circuit), circuit.soc_point))
+            names.append((self.config.device_of(circuit), circuit.phases_point))
         return [(device, name) for device, name in names if name is not None]
 
 
 def _register_point(circuit: CircuitConfig) -> str | None:
-    """Where its limit or its setpoint stands."""
-    is_setpoint = circuit.control is PanelCircuitControl.SETPOINT
-    return circuit.setpoint_point if is_setpoint else circuit.limit_point
+    """Where its limit, setpoint or commanded power stands."""
+    if circuit.control in (PanelCircuitControl.SETPOINT, PanelCircuitControl.POWER):
+        return circuit.control_point
+    return circuit.limit_point
+
+
+def _is_setting(read: Any, setting: bool | float) -> bool:
+    """Whether a point reads as it is configured: true may be 1, or BACnet's active."""
+    if isinstance(setting, bool):
+        return point_reading_is_on(read) is setting
+    return number_without_quirk(read) == setting
+
+
+def _phases(read: float | None) -> int | None:
+    """How many lines a charger says it uses; None for 0, as while it does not charge."""
+    return int(read) if read in (1.0, 2.0, 3.0) else None
 
 
 class _Used:

@@ -57,7 +57,6 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "breaker_amps": "Its breaker's rating, A.",
         "priority": "1 critical … 5 flexible: 5 is shed first, 1 last.",
         "critical": "Never switched off; a limit never below 80 % of its draw.",
-        "control": "How it is shed: off as a whole, down to a limit, by a setpoint, or not at all.",
         "power_point": "Its power.",
         "switch_point": "Its contactor, true for closed; needed for `switch`.",
         "limit_point": "Its limit; needed for `limit`.",
@@ -65,6 +64,8 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "limit_step": "The register's smallest step.",
         "floor": "The part of its draw that is left to it; 0 if none, 0.8 for a critical limit.",
         "max_sheds_per_day": "No more than so often within 24 hours.",
+        "control": "How it is shed: off as a whole, down to a limit, by a setpoint, by discharging "
+        "a battery, or not at all.",
         "guard_minimum": "The circuit goes back when its guard point reads less.",
         "guard_maximum": "The circuit goes back when its guard point reads more.",
     },

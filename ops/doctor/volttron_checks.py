@@ -202,8 +202,9 @@ def _used_points(agent: AgentConfig) -> dict[str, set[str]]:
     for circuit in agent.circuits:
         used[agent.device_of(circuit)].update(circuit.power_points)
         control = agent.control_device_of(circuit)
-        written = (circuit.switch_point, circuit.limit_point, circuit.control_point)
-        used[control] |= {name for name in written if name}
+        used[control].update(circuit.points_of_control)
+        if circuit.soc_point is not None:
+            used[agent.soc_device_of(circuit)].add(circuit.soc_point)
         if circuit.guard_point is not None:
             used[agent.guard_device_of(circuit)].add(circuit.guard_point)
     return used

@@ -84,7 +84,7 @@ WRONG: list[tuple[str, Any, str, str]] = [
         "circuits.1.control",
         "dimmer",
         "circuits[1].control",
-        "'switch', 'limit', 'setpoint' or 'none'",
+        "'switch', 'limit', 'setpoint', 'power' or 'none'",
     ),
     ("circuits.1.limit_unit", "watts", "circuits[1].limit_unit", "'percent', 'amps' or 'kw'"),
     ("circuits.1.limit_step", 0, "circuits[1].limit_step", "greater than 0"),

@@ -1,4 +1,4 @@
-"""Circuits that are shed by a setpoint, and comfort guards, in the configuration."""
+"""Setpoints, comfort guards, batteries and car chargers in the configuration."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tests.config.builders import MINIMAL, explained, load, with_field
 from VenAgent.dr.comfort_guard import ComfortGuard
 from VenAgent.dr.panel import PanelCircuitControl
 from VenAgent.dr.setpoint_control import SetpointControl
+from VenAgent.dr.storage_control import StorageControl
 
 RTU = {
     "id": "rtu1",
@@ -112,3 +113,136 @@ def test_a_setpoint_that_nothing_measures_is_refused() -> None:
         with_field("circuits.1", circuit, MINIMAL)
     )
     load(with_circuit(power_point=None, shed_kw=2))
+
+
+# ---- batteries -------------------------------------------------------------------------------
+
+BATTERY = {
+    "id": "battery1",
+    "name": "Battery",
+    "type": "battery",
+    "breaker_amps": 32,
+    "control": "power",
+    "device": "site/battery",
+    "power_point": "power_w",
+    "power_scale": 0.001,
+    "power_setpoint_point": "setpoint_w",
+    "power_setpoint_scale": -0.001,
+    "power_setpoint_step": 1,
+    "max_discharge_kw": 5,
+    "capacity_kwh": 13.5,
+    "soc_point": "soc",
+    "mode_point": "remote",
+}
+
+
+def with_battery(**changed: Any) -> dict[str, Any]:
+    circuit = {k: v for k, v in {**BATTERY, **changed}.items() if v is not None}
+    return with_field("circuits.1", circuit, with_field("panel", PANEL))
+
+
+def test_a_battery_is_built() -> None:
+    config = load(with_battery(reserve_soc_percent=30, round_trip_efficiency=0.85))
+    circuit = config.build_panel().by_id["battery1"]
+    assert circuit.control is PanelCircuitControl.POWER
+    assert circuit.point == "site/battery/setpoint_w"
+    assert circuit.storage == StorageControl(
+        most_discharge_kw=5.0,
+        most_charge_kw=5.0,
+        capacity_kwh=13.5,
+        reserve_soc_percent=30.0,
+        round_trip_efficiency=0.85,
+        kw_per_value=-0.001,
+        step=1.0,
+    )
+
+
+def test_a_car_that_discharges_in_amps() -> None:
+    changed = {"power_setpoint_unit": "amps", "power_setpoint_scale": 1, "phases": 3}
+    contents = with_battery(**changed)
+    contents["panel"] = {**PANEL, "voltage": 230}
+    storage = load(contents).build_panel().by_id["battery1"].storage
+    assert storage is not None
+    assert storage.kw_per_value == pytest.approx(0.69)
+
+
+@pytest.mark.parametrize(
+    ("changed", "finding"),
+    [
+        ({"power_setpoint_point": None}, "power_setpoint_point is missing"),
+        ({"max_discharge_kw": None}, "max_discharge_kw is missing"),
+        ({"capacity_kwh": None}, "capacity_kwh is missing"),
+        ({"soc_point": None}, "soc_point is missing: give its state of charge"),
+        ({"power_point": None, "nominal_kw": 2, "switch_point": "s9"}, "power_point is missing"),
+        ({"power_setpoint_scale": 0}, "power_setpoint_scale is 0"),
+        ({"mode_release_value": True}, "mode_value and mode_release_value are the same"),
+        ({"reserve_soc_percent": 100}, "reserve_soc_percent"),
+        ({"round_trip_efficiency": 1.2}, "round_trip_efficiency"),
+        ({"floor": 0.2}, "a battery keeps its reserve_soc_percent"),
+        ({"mode_point": "s1", "control_device": "site/panel"}, "are both controlled by"),
+    ],
+)
+def test_what_a_battery_cannot_be_is_named(changed: dict[str, Any], finding: str) -> None:
+    assert finding in explained(with_battery(**changed))
+
+
+# ---- car chargers ----------------------------------------------------------------------------
+
+CHARGER = {
+    "id": "car1",
+    "name": "Wallbox",
+    "type": "ev",
+    "breaker_amps": 16,
+    "control": "limit",
+    "device": "site/wallbox",
+    "power_point": ["l1_w", "l2_w", "l3_w"],
+    "power_scale": 0.001,
+    "limit_point": "amps",
+    "limit_unit": "amps",
+    "phases": 3,
+}
+
+
+def with_charger(**changed: Any) -> dict[str, Any]:
+    circuit = {k: v for k, v in {**CHARGER, **changed}.items() if v is not None}
+    return with_field("circuits.1", circuit, with_field("panel", {**PANEL, "voltage": 230}))
+
+
+def test_amps_are_amps_by_phases_by_voltage() -> None:
+    for panel, kilowatts in (
+        ({"voltage": 230}, 11.04),
+        ({"voltage": 400, "phases": 3}, 16 * 3 * 400 / math.sqrt(3) / 1000),
+        ({"voltage": 230, "phases": 3, "voltage_between": "line_and_neutral"}, 11.04),
+    ):
+        contents = with_charger()
+        contents["panel"] = {**PANEL, **panel}
+        contents["circuits"][0]["voltage"] = 230
+        circuit = load(contents).build_panel().by_id["car1"]
+        assert circuit.limit is not None
+        assert circuit.limit.kw_of(16.0) == pytest.approx(kilowatts), panel
+        assert circuit.rating_kw == pytest.approx(kilowatts), panel
+
+
+def test_the_least_is_6_amps_unless_the_car_wants_more() -> None:
+    for changed, least in (({}, 6.0), ({"minimum_amps": 8}, 8.0), ({"limit_lowest": 10}, 10.0)):
+        limit = load(with_charger(**changed)).build_panel().by_id["car1"].limit
+        assert limit is not None
+        assert limit.lowest == least
+        assert limit.value_at(least * 0.69 * 0.4) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("changed", "finding"),
+    [
+        ({"minimum_amps": 6, "limit_lowest": 6}, "are the same: give one of them"),
+        ({"minimum_amps": 6, "limit_unit": "kw"}, "minimum_amps is for"),
+        ({"poles": 3}, "phases says what poles and voltage say"),
+        ({"voltage": 230}, "phases says what poles and voltage say"),
+        ({"phases_point": "n", "phases": None}, "phases_point needs"),
+        ({"pause_point": "allowed", "pause_value": True}, "nothing would pause"),
+        ({"pause_point": "p", "control": "switch", "switch_point": "s"}, "pause_point is for"),
+        ({"phases": 4}, "phases"),
+    ],
+)
+def test_what_a_charger_cannot_be_is_named(changed: dict[str, Any], finding: str) -> None:
+    assert finding in explained(with_charger(**changed))

@@ -1,0 +1,83 @@
+"""Shedding by a battery or a car that discharges: how much, for how long, and where it stops.
+
+Power is at the meter, kW: what charges is positive, what discharges negative, like all generation.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from VenAgent.dr.comfort_guard import ComfortGuard
+
+WATCH_SEC = 90.0
+"""So long it may take from the state of charge at the reserve until the battery has stopped: a slow
+driver's interval, the age that a reading may have, and the write."""
+LEAST_MARGIN_PERCENT = 0.5
+"""Many batteries tell their state of charge in whole percent."""
+
+
+@dataclass(frozen=True)
+class StorageControl:
+    """`kw_per_value`: kW per unit of the setpoint's register; negative where that counts what is
+    discharged as positive."""
+
+    most_discharge_kw: float
+    most_charge_kw: float
+    capacity_kwh: float
+    reserve_soc_percent: float
+    round_trip_efficiency: float = 0.9
+    kw_per_value: float = 1.0
+    step: float = 0.1
+    """Of the register, in its own unit."""
+
+    # ---- its register, as a limit's ------------------------------------------------------
+
+    @property
+    def step_kw(self) -> float:
+        return self.step * abs(self.kw_per_value)
+
+    def value_at(self, power_kw: float, lowest_kw: float = -math.inf) -> float:
+        """The register value nearest to `power_kw`, of a power within what it is built for and not
+        below `lowest_kw`."""
+        lowest_kw = max(lowest_kw, -self.most_discharge_kw)
+        steps = round(min(power_kw, self.most_charge_kw) / self.step_kw)
+        least = math.ceil(lowest_kw / self.step_kw - 1e-9)
+        kw = max(steps, least) * self.step_kw
+        return round(kw / self.kw_per_value, 6) + 0.0
+
+    def kw_of(self, value: float) -> float:
+        return value * self.kw_per_value
+
+    def limit_of(self, value: float | None) -> float | None:
+        return value
+
+    # ---- its energy ----------------------------------------------------------------------
+
+    @property
+    def _one_way(self) -> float:
+        """Half of the loss comes with charging, half with discharging."""
+        return math.sqrt(self.round_trip_efficiency)
+
+    @property
+    def margin_percent(self) -> float:
+        """What it may lose of its charge until it has stopped."""
+        drop_kwh = self.most_discharge_kw / self._one_way * WATCH_SEC / 3600.0
+        return max(LEAST_MARGIN_PERCENT, 100.0 * drop_kwh / self.capacity_kwh)
+
+    @property
+    def reserve_guard(self) -> ComfortGuard:
+        """Past it, it stops discharging; near it, it does not begin."""
+        minimum = self.reserve_soc_percent + self.margin_percent
+        return ComfortGuard(minimum, margin=self.margin_percent, unit="percent of charge")
+
+    def dischargeable_kw(self, soc_percent: float | None, lasting_sec: float) -> float:
+        """With how much it may discharge for `lasting_sec` on end (infinite: until it is told to
+        stop); 0 while its state of charge is not known, or at its reserve."""
+        if soc_percent is None or not self.reserve_guard.may_be_shed(soc_percent):
+            return 0.0
+        if math.isinf(lasting_sec) or lasting_sec <= 0.0:
+            return self.most_discharge_kw
+        spare_percent = soc_percent - self.reserve_guard.minimum
+        energy_kwh = spare_percent / 100.0 * self.capacity_kwh * self._one_way
+        return min(self.most_discharge_kw, energy_kwh * 3600.0 / lasting_sec)

@@ -1,0 +1,108 @@
+"""Car chargers: whole amperes a phase, nothing between 0 and the least, and the phases in use."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.dr.builders import VOLTAGE, house_panel
+from tests.dr.flexible_house import FlexibleHouse
+from tests.dr.house import send_event
+from VenAgent.dr.circuit_selection import circuit_selection_candidate
+from VenAgent.dr.panel import (
+    PanelCircuit,
+    PanelCircuitControl,
+    PanelCircuitReading,
+    PanelLimitScale,
+    PanelLimitUnit,
+)
+from VenAgent.dr.policy import Policy
+
+KW_PER_AMP = 0.69
+"""Three phases of 230 V."""
+
+
+def charger(lowest: float = 6.0) -> PanelCircuit:
+    scale = PanelLimitScale(
+        PanelLimitUnit.AMPS, 16 * KW_PER_AMP, 230.0, phase_factor=3.0, lowest=lowest
+    )
+    return PanelCircuit(
+        id="car1",
+        name="Car",
+        type="ev",
+        breaker_amps=16.0,
+        voltage=230.0,
+        phase_factor=3.0,
+        priority=5,
+        control=PanelCircuitControl.LIMIT,
+        limit=scale,
+        point="site/car1/amps",
+    )
+
+
+def home(ramp_sec: float = 0.0, lowest: float = 6.0) -> FlexibleHouse:
+    others = [c for c in house_panel().circuits if c.id in ("range1", "fridge1")]
+    panel = replace(house_panel(), circuits=(charger(lowest), *others))
+    policy = Policy(restore_stagger_sec=0.0, rebound_sec=0.0, limit_ramp_sec=ramp_sec)
+    house = FlexibleHouse(panel, {"car1": 11.04, "range1": 2.4, "fridge1": 0.2}, {}, policy=policy)
+    house.limits["car1"] = 16.0
+    house.wait(120.0)
+    return house
+
+
+@pytest.mark.parametrize(
+    ("shed_kw", "amps"),
+    [(2.07, 13.0), (6.9, 6.0), (7.6, 6.0), (9.9, 0.0), (11.0, 0.0)],
+)
+def test_a_limit_is_amps_by_phases_by_voltage_and_never_1_to_5(shed_kw: float, amps: float) -> None:
+    house = home()
+    send_event(house, shed_kw)
+    assert house.limits["car1"] == amps
+    house.wait_until_over()
+    assert house.limits["car1"] == 16.0
+
+
+def test_a_car_that_needs_8_amps_gets_8_or_none() -> None:
+    house = home(lowest=8.0)
+    send_event(house, 6.9)
+    assert house.limits["car1"] == 8.0
+
+
+def test_a_ramp_goes_over_what_the_charger_does_not_take() -> None:
+    house = home(ramp_sec=60.0)
+    send_event(house, 11.0, duration_sec=60.0)
+    house.wait_until_over()
+    values = [w.value for w in house.written if w.circuit_id == "car1"]
+    assert values[0] == 0.0
+    assert values[-1] == 16.0
+    assert [v for v in values if 0.0 < v < 6.0] == []
+    assert sorted(values) == values
+
+
+@pytest.mark.parametrize(("phases", "value"), [(1, 11.0), (2, 11.0), (3, 11.0)])
+def test_the_phases_in_use_decide_what_an_ampere_is(phases: int, value: float) -> None:
+    """A car on one phase of a three-phase charger: 16 A are 3.7 kW, and 11 A are 2.5 kW."""
+    circuit = charger()
+    power_kw = 16.0 * 0.23 * phases
+    read = PanelCircuitReading(power_kw, True, 16.0, phases=phases)
+    panel = replace(house_panel(), circuits=(circuit,))
+    house = FlexibleHouse(panel, {"car1": power_kw}, {})
+    found = circuit_selection_candidate(circuit, read)
+    assert found is not None
+    assert found.max_shed_kw == pytest.approx(power_kw)
+    house.limits["car1"] = 16.0
+    plain = house._read_circuit
+    house._read_circuit = lambda name, kw: replace(plain(name, kw), phases=phases)  # type: ignore
+    send_event(house, 5.0 * 0.23 * phases)
+    assert house.limits["car1"] == value
+
+
+def test_two_readings_of_other_phases_do_not_change_the_panel() -> None:
+    circuit = charger()
+    assert circuit.as_read(PanelCircuitReading(phases=None)) is circuit
+    one = circuit.as_read(PanelCircuitReading(phases=1))
+    assert one.limit is not None
+    assert one.limit.kw_of(16.0) == pytest.approx(3.68)
+    assert one.limit.voltage == 230.0
+    assert VOLTAGE == 240.0
