@@ -30,11 +30,14 @@ from backend.api import (
     telemetry_routes,
     ven_routes,
 )
+from backend.api.account_routes import account_router
 from backend.api.alert_routes import alert_router
 from backend.api.api_key_cache import ApiKeyCache
 from backend.api.api_services import ApiServices
 from backend.api.audit_routes import audit_router
 from backend.api.body_limit import BodyLimit
+from backend.api.direct_peer import DirectPeer
+from backend.api.proxy_login import ProxyLogin
 from backend.api.request_rate import RequestRateLimit
 from backend.api.response_model import ProblemResponseModel
 from backend.api.strict_json import StrictJson
@@ -88,6 +91,7 @@ def make_api_app(
         api=api,
         rate=RequestRateLimit(api.requests_per_sec),
         keys=ApiKeyCache(database),
+        login=ProxyLogin(database, api.proxy),
         dispatcher=dispatcher,
     )
     app = FastAPI(
@@ -116,6 +120,7 @@ def make_api_app(
         console_page,
     ):
         app.include_router(module.router)
+    app.include_router(account_router)
     app.include_router(alert_router)
     app.include_router(audit_router)
     if api.cors_origins:
@@ -129,6 +134,7 @@ def make_api_app(
     app.middleware("http")(_measured)
     app.add_middleware(StrictJson, most_bytes=LARGEST_BODY_BYTES)
     app.add_middleware(BodyLimit, most_bytes=LARGEST_BODY_BYTES)
+    app.add_middleware(DirectPeer, proxies=api.proxy.networks)
     app.add_exception_handler(RequestValidationError, _not_valid)
     for kind in (OperationalError, InterfaceError, PoolTimeout, OSError):
         app.add_exception_handler(kind, _no_database)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from typing import Annotated, NoReturn, TypeVar
 
@@ -15,7 +16,7 @@ from backend.api.api_keys import ApiKeyRole, add_api_key, revoke_api_key
 from backend.config.backend_settings import BackendSettings
 from backend.config.settings_block import SettingsBlockError
 from backend.store.access_tables import ApiKeyRow
-from backend.store.database import Database
+from backend.store.database import Database, database_url
 from backend.store.database_errors import database_error_line
 from backend.store.schema_migration import upgrade_schema
 
@@ -65,6 +66,8 @@ def _run(work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
     except SettingsBlockError as error:
         _fail(str(error))
 
+    became_another = _be_whoever_owns(url)
+
     async def connected() -> T:
         database = Database(url)
         try:
@@ -74,10 +77,36 @@ def _run(work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
             await database.close()
 
     try:
-        upgrade_schema(url)
+        if not became_another:  # who may not be able to read the migrations
+            upgrade_schema(url)
         return asyncio.run(connected())
     except (SQLAlchemyError, OSError) as error:
         _fail(f"the database cannot be used: {database_error_line(error)}")
+
+
+def _be_whoever_owns(url: str) -> bool:
+    """Whether that is another than we were.
+
+    A SQLite file that nobody named is not made here, and none is as root: the backend, which
+    runs as its own user, could not write it, nor what SQLite puts beside it."""
+    file = database_url(url).database
+    if database_url(url).get_backend_name() != "sqlite" or not file or file == ":memory:":
+        return False
+    is_root = os.geteuid() == 0
+    try:
+        owner = os.stat(file)
+    except OSError as error:
+        if is_root or not os.environ.get("DATABASE_URL"):
+            _fail(
+                f"there is no database at {os.path.abspath(file)} ({error.strerror}): start the "
+                "backend first, or name its database by DATABASE_URL"
+            )
+        return False
+    if is_root and owner.st_uid != 0:
+        os.setegid(owner.st_gid)
+        os.seteuid(owner.st_uid)
+        return True
+    return False
 
 
 def _fail(reason: str) -> NoReturn:

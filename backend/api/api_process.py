@@ -55,6 +55,7 @@ async def run_api_process(
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # direct_peer.py does that, and keeps who is connected
             timeout_graceful_shutdown=5,
         )
     )

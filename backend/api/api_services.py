@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 
 from backend.api.api_key_cache import ApiKeyCache
+from backend.api.proxy_login import ProxyLogin
 from backend.api.request_rate import RequestRateLimit
 from backend.config.api_settings import ApiSettings
 from backend.config.backend_settings import BackendSettings
@@ -22,6 +23,7 @@ class ApiServices:
     api: ApiSettings
     rate: RequestRateLimit
     keys: ApiKeyCache
+    login: ProxyLogin
     dispatcher: Dispatcher | None = None
     """None when EVENT_COMMAND_ENABLED is off: other instances dispatch."""
     ended: str | None = None

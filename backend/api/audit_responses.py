@@ -12,6 +12,7 @@ class AuditEntryResponse(ResponseModel):
     id: int
     at: datetime
     actor: str
+    actor_kind: str | None
     role: str | None
     action: str
     object: str | None

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
-from sqlalchemy import insert, select
+from fastapi import APIRouter, Query
+from sqlalchemy import insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.api.api_services import Uses
 from backend.api.audit_responses import AuditPageResponse
 from backend.api.authentication import Admin, AuthenticatedActor
 from backend.api.page_cursor import decode_page_cursor, encode_page_cursor
-from backend.api.request_fields import Cursor, Limit
+from backend.api.request_fields import Cursor, End, Limit, Start
 from backend.store.access_tables import AuditEntryRow
 from backend.store.utc_time import utc_now
 
@@ -30,6 +30,7 @@ async def record_audit(
         insert(AuditEntryRow).values(
             at=utc_now(),
             actor=actor.name,
+            actor_kind=actor.kind,
             role=actor.role.label,
             action=action,
             object=subject,
@@ -39,19 +40,40 @@ async def record_audit(
     )
 
 
+AuditText = Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]*$")]
 audit_router = APIRouter(prefix="/api/audit", tags=["Audit"])
 
 
 @audit_router.get("/", response_model=AuditPageResponse)
 async def list_audit_entries(
-    uses: Uses, _actor: Admin, limit: Limit = 100, cursor: Cursor = None
+    uses: Uses,
+    _actor: Admin,
+    actor: AuditText = None,
+    action: AuditText = None,
+    object_: Annotated[AuditText, Query(alias="object")] = None,
+    search: AuditText = None,
+    start: Start = None,
+    end: End = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
 ) -> dict[str, Any]:
-    """Who sent what, newest first."""
+    """Who did what, newest first. `search` finds a part of a name, an action, or its object."""
     place = decode_page_cursor(cursor, int)
-    table = AuditEntryRow.__table__
-    statement = select(table).order_by(table.c.id.desc()).limit(limit)
+    c = AuditEntryRow.__table__.c
+    statement = select(AuditEntryRow.__table__).order_by(c.id.desc()).limit(limit)
+    for column, wanted in ((c.actor, actor), (c.action, action), (c.object, object_)):
+        if wanted is not None:
+            statement = statement.where(column == wanted)
+    if search:
+        texts = (c.actor, c.action, c.object, c.remote)
+        found = (column.icontains(search, autoescape=True) for column in texts)
+        statement = statement.where(or_(*found))
+    if start is not None:
+        statement = statement.where(c.at >= start)
+    if end is not None:
+        statement = statement.where(c.at < end)
     if place is not None:
-        statement = statement.where(table.c.id < place[0])
+        statement = statement.where(c.id < place[0])
     async with uses.database.engine.connect() as connection:
         rows = (await connection.execute(statement)).all()
     return {

@@ -45,6 +45,18 @@ _OF_SITE = ("feeder", "zone", "most_events_per_day", "most_event_hours_per_day",
 """What an operator says of a site; null takes it back."""
 _EVENTS_OF_LATE = 5
 NEXT, TOTAL = "X-Next-Cursor", "X-Total-Count"
+_SORTED_BY: dict[str, Any] = {
+    "id": VENS.c.id,
+    "name": VENS.c.name,
+    "status": VENS.c.status,
+    "currentPowerKw": VEN_STATE.c.used_power_kw,
+    "shedPowerKw": VEN_STATE.c.shed_power_kw,
+    "shedAvailabilityKw": VEN_STATE.c.shed_available_kw,
+    "activeEventId": VEN_STATE.c.event_id,
+    "lastSeen": VEN_STATE.c.last_seen,
+}
+SummarySort = Annotated[str, Query(pattern=f"^({'|'.join(_SORTED_BY)})$")]
+SummaryOrder = Annotated[str, Query(pattern="^(asc|desc)$")]
 Status = Annotated[str | None, Query(pattern="^(online|offline|unknown|maintenance)$")]
 
 
@@ -74,13 +86,17 @@ async def list_ven_summaries(
     search: Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]*$")] = None,
     limit: Annotated[int, Query(ge=1, le=20_000)] = 20_000,
     cursor: Cursor = None,
+    sort: SummarySort = "id",
+    order: SummaryOrder = "asc",
 ) -> list[dict[str, Any]]:
     """One row a VEN, without its loads. How many there are in all is in `X-Total-Count`.
 
-    `search` finds a part of the id or the name.
+    `search` finds a part of the id or the name. A cursor goes on by id only, ascending.
     """
+    if cursor is not None and (sort, order) != ("id", "asc"):
+        raise invalid_request_field("cursor", "goes with sort=id and order=asc only", cursor)
     async with uses.database.engine.connect() as connection:
-        rows = await _rows(connection, status, limit, cursor, search)
+        rows = await _rows(connection, status, limit, cursor, search, _order_by(sort, order))
         total = await connection.scalar(
             _chosen(select(func.count()).select_from(VENS), status, search)
         )
@@ -143,12 +159,20 @@ async def _rows(
     limit: int,
     cursor: str | None,
     search: str | None = None,
+    order_by: Sequence[Any] = (VENS.c.id,),
 ) -> Sequence[Any]:
     after = decode_page_cursor(cursor, str)
-    statement = _chosen(_select(), status, search).order_by(VENS.c.id).limit(limit)
+    statement = _chosen(_select(), status, search).order_by(*order_by).limit(limit)
     if after is not None:
         statement = statement.where(VENS.c.id > after[0])
     return (await connection.execute(statement)).all()
+
+
+def _order_by(sort: str, order: str) -> list[Any]:
+    """What is not known comes last, whichever way."""
+    column = _SORTED_BY[sort]
+    by = column.desc() if order == "desc" else column.asc()
+    return [by] if column is VENS.c.id else [by.nulls_last(), VENS.c.id]
 
 
 def _chosen(statement: Any, status: str | None, search: str | None) -> Any:

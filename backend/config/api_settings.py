@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Any
 
+from pydantic import Field
+
+from backend.config.proxy_settings import ProxySettings
 from backend.config.settings_block import SettingsBlock, TextList, settings_block_variable
 
 
@@ -21,14 +25,18 @@ class ApiSettings(SettingsBlock):
     )
     """So late a start still means now: a person took that long, or clocks differ."""
     cors_origins: TextList = settings_block_variable("API_CORS_ORIGINS", default=())
+    proxy: ProxySettings = Field(default_factory=ProxySettings)
+
+    @classmethod
+    def _prepared(cls, given: dict[str, str]) -> dict[str, Any]:
+        return {**given, "proxy": ProxySettings.model_validate(given)}
 
     @property
     def needs_keys(self) -> bool:
-        return (
-            not api_host_is_loopback(self.host)
-            if self.keys_required is None
-            else self.keys_required
-        )
+        """Or a proxy's word for a person."""
+        if self.keys_required is not None:
+            return self.keys_required
+        return not api_host_is_loopback(self.host) or bool(self.proxy.networks)
 
 
 def api_host_is_loopback(host: str) -> bool:

@@ -16,10 +16,11 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from backend.alerts.alert_store import ALERTS
 from backend.api.api_services import ApiServices
 from backend.api.event_figures import event_figures
 from backend.api.stats_routes import network_stats
@@ -37,6 +38,13 @@ CURVE_POINTS = 3_600
 SEEN_FROM_ITS_START_SEC = 2 * UNSEEN_EVERY_SEC
 QUEUED = 10
 """A console that reads slower than this many seconds is dropped, and comes again by itself."""
+
+
+_UNSEEN_ALERTS = (
+    select(func.count())
+    .select_from(ALERTS)
+    .where(ALERTS.c.ended_at.is_(None), ALERTS.c.acknowledged_at.is_(None))
+)
 
 
 class ConsoleFeed:
@@ -92,7 +100,8 @@ class ConsoleFeed:
                     events = await self._look_at_events(connection)
                     if self._listeners:
                         network = await network_stats(connection)
-                        self._send(_message("fleet", _fleet(network, events)))
+                        alerts = await connection.scalar(_UNSEEN_ALERTS)
+                        self._send(_message("fleet", _fleet(network, events, alerts or 0)))
             except (SQLAlchemyError, OSError) as error:
                 log.warning("no figures for the console", error=database_error_line(error))
                 self._send(_message("trouble", {"reason": "the database does not answer"}))
@@ -138,8 +147,11 @@ class ConsoleFeed:
                 queue.put_nowait(None)
 
 
-def _fleet(network: dict[str, Any], events: list[dict[str, Any]]) -> dict[str, Any]:
+def _fleet(
+    network: dict[str, Any], events: list[dict[str, Any]], open_alerts: int
+) -> dict[str, Any]:
     return {
+        "openAlerts": open_alerts,
         "at": time.time(),
         "network": {_camel(name): value for name, value in network.items()},
         "events": events,

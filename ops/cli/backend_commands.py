@@ -10,9 +10,12 @@ import typer
 from ops.cli.command_options import Json
 from ops.cli.command_table import PASSED_ON
 from ops.host import site_settings as settings
+from ops.host import staging
 from ops.host import terminal as show
+from ops.host.child_environment import child_environment
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
+from ops.host.plain_user import plain_user
 from ops.services import backend_service as backend
 from ops.services import local_broker as broker
 from ops.services import site_stack as bring_up
@@ -88,18 +91,23 @@ def backend_status_command(json: Json = False) -> None:
 def backend_key_command(context: typer.Context) -> None:
     """Make, list and revoke API keys: `backend key add NAME --role read|operate|admin`.
 
-    In the database that DATABASE_URL names, as `backend start`.
+    In the database that the backend runs on; when none runs, in the one that DATABASE_URL names,
+    as `backend start`.
     """
     paths = Paths.of_our_own()
     _prepare(paths)
     given = backend.backend_service_variables(
         paths, settings.current_site_settings(paths, os.environ), os.environ
     )
+    given |= backend.running_backend_service_database(paths)
+    source = staging.copy_to_staging(paths, "backend-key", ["backend", "VenAgent"])
+    more = {**given, "PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}
     result = subprocess.run(
         [paths.tools_python, "-m", "backend", "key", *context.args],
-        env={**os.environ, **given, "PYTHONPATH": str(paths.repo)},
+        env=child_environment(paths, more),
         cwd=backend.backend_service_folder(paths),
         check=False,
+        **plain_user(paths),
     )
     raise typer.Exit(result.returncode)
 

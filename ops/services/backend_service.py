@@ -41,6 +41,10 @@ VARIABLES = (
     *("PRIVATE_KEY_PEM", "BACKEND_LOADS_TOPIC", "STORE_RAW_PAYLOAD", "OFFLINE_AFTER_SEC"),
     *("COMMAND_PUBLISHER", "TELEMETRY_MAX_AHEAD_SEC"),
 )
+_DATABASE_VARIABLES = (
+    *("DATABASE_URL", "DATABASE_DIRECT_URL"),
+    *("DB_HOST", "DB_PORT", "DB_USER", "DB_PASSWORD", "DB_NAME"),
+)
 PREFIXES = (
     "ALERT_",
     "ALERTS_",
@@ -63,11 +67,12 @@ def backend_service_variables(
     given = {
         name: value
         for name, value in environment.items()
-        if (name in VARIABLES or name.startswith(PREFIXES)) and value.strip()
+        if (name in (*VARIABLES, *_DATABASE_VARIABLES) or name.startswith(PREFIXES))
+        and value.strip()
     }
-    given.setdefault(
-        "DATABASE_URL", f"sqlite:///{backend_service_folder(paths) / 'backend.sqlite'}"
-    )
+    if "DB_HOST" not in given:
+        file = backend_service_folder(paths) / "backend.sqlite"
+        given.setdefault("DATABASE_URL", f"sqlite:///{file}")
     given.setdefault("API_PORT", str(PORT))
     given.setdefault("INGEST_HEALTH_PORT", str(HEALTH_PORT))
     if backend_service_uses_local_broker(given):
@@ -129,11 +134,17 @@ def _variant(environment: Mapping[str, str]) -> str:
             "API_HOST": _api_host(environment),
             "API_PORT": environment["API_PORT"],
             "INGEST_HEALTH_PORT": environment["INGEST_HEALTH_PORT"],
-            "database": environment["DATABASE_URL"].split("@")[-1],
+            "database": _database_words(environment),
             "openadr": backend_service_speaks_openadr(environment),
             "fingerprint": hashlib.sha256(everything.encode()).hexdigest(),
         }
     )
+
+
+def _database_words(environment: Mapping[str, str]) -> str:
+    """Which database, without its password."""
+    named = environment.get("DATABASE_URL") or environment.get("DB_HOST", "")
+    return named.split("@")[-1]
 
 
 def _wait_until_up(paths: Paths, record: ProcessRecord, url: str) -> None:
@@ -170,6 +181,19 @@ def _wait_until_it_speaks(paths: Paths, record: ProcessRecord) -> None:
 def backend_service_speaks_openadr(environment: Mapping[str, str]) -> bool:
     """A utility's VTN is named."""
     return bool(environment.get("OPENADR_VTN_URL", "").strip())
+
+
+def running_backend_service_database(paths: Paths) -> dict[str, str]:
+    """The variables that name the database of the backend that runs here; none when none does."""
+    record = running_process(paths, API) or running_process(paths, INGEST)
+    if record is None:
+        return {}
+    try:
+        content = Path(f"/proc/{record.pid}/environ").read_bytes()
+    except OSError:
+        return {}
+    pairs = (part.decode(errors="replace").partition("=") for part in content.split(b"\0"))
+    return {name: value for name, _, value in pairs if name in _DATABASE_VARIABLES and value}
 
 
 def stop_backend_service(paths: Paths) -> bool:

@@ -1,5 +1,7 @@
 // The backend: calls with the key, and the stream of live figures.
 
+import { T } from "./texts.js";
+
 const KEY = "venagent-api-key";
 
 export class ApiError extends Error {
@@ -33,7 +35,7 @@ async function answer(method, path, body) {
   try {
     response = await fetch(path, options);
   } catch {
-    throw new ApiError(0, "The backend does not answer.");
+    throw new ApiError(0, T.noAnswer);
   }
   if (!response.ok) throw await failure(response);
   return response;

@@ -1,10 +1,15 @@
 // The console: which view is shown, and what the stream brings to it.
 
-import { ask, h, toast } from "./ui.js";
+import { ask, clock, h } from "./ui.js";
 import { follow, hasKey, setKey } from "./api.js";
 import { endAll } from "./charts.js";
 import { eventView, eventsView, nowView } from "./events.js";
 import { fleetView, venView } from "./fleet.js";
+import { account, forgetAccount, may, readAccount } from "./account.js";
+import { accountsView } from "./accounts.js";
+import { alertsView } from "./alerts.js";
+import { auditView } from "./audit.js";
+import { LANGUAGE, T } from "./texts.js";
 
 const store = { fleet: null, curves: new Map(), heard: null };
 const main = document.getElementById("main");
@@ -14,6 +19,9 @@ const views = [
   [/^#\/event\/(.+)$/, eventView, "events"],
   [/^#\/fleet$/, fleetView, "fleet"],
   [/^#\/ven\/(.+)$/, venView, "fleet"],
+  [/^#\/alerts$/, alertsView, "alerts"],
+  [/^#\/audit$/, auditView, "audit"],
+  [/^#\/accounts$/, accountsView, "accounts"],
 ];
 let shown = null;
 
@@ -31,6 +39,7 @@ async function show() {
   const place = h("div", {});
   main.replaceChildren(place);
   try {
+    if (!account()) await readOwnAccount();
     const made = await view(place, store, argument && decodeURIComponent(argument));
     if (place.isConnected) shown = made;
     else made?.end?.();
@@ -38,8 +47,18 @@ async function show() {
   } catch (error) {
     if (error.status === 401) askForKey();
     else place.replaceChildren(h("div", { class: "card empty", role: "alert" }, h("p", {}, error.message),
-      h("button", { onclick: show }, "Try again")));
+      h("button", { onclick: show }, T.tryAgain)));
   }
+}
+
+// What a role may not do is not offered.
+async function readOwnAccount() {
+  await readAccount();
+  document.querySelectorAll("[data-may]").forEach((element) => { element.hidden = !may(element.dataset.may); });
+  const me = account();
+  const place = document.getElementById("account");
+  place.hidden = me.kind === "local";
+  place.textContent = T.account.who(me.displayName, T.account.roles[me.role]);
 }
 
 function onMessage(kind, data) {
@@ -49,6 +68,9 @@ function onMessage(kind, data) {
   store.fleet = data;
   store.heard = Date.now();
   linkState("live");
+  const alerts = document.getElementById("open-alerts");
+  alerts.hidden = !data.openAlerts;
+  alerts.textContent = data.openAlerts > 999 ? "999+" : data.openAlerts;
   const active = new Set();
   for (const event of data.events) {
     if (event.status !== "active") continue;
@@ -63,13 +85,13 @@ function onMessage(kind, data) {
 }
 
 function linkState(state, reason) {
-  const words = { live: ["good", "live"], lost: ["warn", reason || "connecting again"], key: ["bad", "needs a key"] };
+  const words = { live: ["good", T.link.live], lost: ["warn", reason || T.link.lost], key: ["bad", T.link.key] };
   const [dot, text] = words[state];
   // Figures on a wall must not look alive when they are not.
   document.body.classList.toggle("is-old", state !== "live");
   const since = document.getElementById("since");
   since.hidden = state === "live" || !store.heard;
-  if (!since.hidden) since.textContent = `Not live. What is shown was so at ${new Date(store.heard).toLocaleTimeString("en-GB")}.`;
+  if (!since.hidden) since.textContent = T.notLive(clock(new Date(store.heard)));
   const link = document.getElementById("link");
   link.firstElementChild.className = `dot ${dot}`;
   link.lastElementChild.textContent = text;
@@ -82,14 +104,25 @@ function onState(state, reason) {
 
 function askForKey() {
   if (document.getElementById("dialog").open) return;
-  const field = h("label", {}, "API key", h("input", { name: "key", type: "password", autocomplete: "off", required: true }));
-  const why = hasKey() ? "That key is not in force." : "This backend wants an API key.";
-  ask("Who are you?", `${why} It is kept until this tab is closed.`, field, "Continue", async (form) => {
+  const field = h("label", {}, T.key.label, h("input", { name: "key", type: "password", autocomplete: "off", required: true }));
+  const why = hasKey() ? T.key.wrong : T.key.wanted;
+  ask(T.key.title, `${why} ${T.key.kept}`, field, T.key.go, async (form) => {
     setKey(form.get("key").trim());
+    forgetAccount();
     follow(onMessage, onState);
     show();
   });
 }
 
 addEventListener("hashchange", show);
-addEventListener("DOMContentLoaded", () => { follow(onMessage, onState); show(); });
+// The page itself holds no words: they are filled in from the one file that has them.
+function putWords() {
+  document.documentElement.lang = LANGUAGE;
+  document.title = T.title;
+  for (const element of document.querySelectorAll("[data-text]")) {
+    element.textContent = element.dataset.text.split(".").reduce((words, name) => words[name], T);
+  }
+  document.querySelector("nav").setAttribute("aria-label", T.views);
+}
+
+addEventListener("DOMContentLoaded", () => { putWords(); follow(onMessage, onState); show(); });

@@ -1,15 +1,17 @@
 // The fleet, and one VEN of it.
 
-import { ago, ask, every, figure, h, kw, moment, percent, state, table, toast } from "./ui.js";
+import { ago, ask, every, figure, h, kw, moment, percent, state, table, toast, whole } from "./ui.js";
 import { call, get, page, post, ven as venPath } from "./api.js";
 import { legend, plot } from "./charts.js";
+import { may } from "./account.js";
+import { T } from "./texts.js";
 
 const AT_ONCE = 200;
-const HISTORY = [["1h", "Hour", 3600], ["6h", "6 hours", 21600], ["24h", "Day", 86400], ["7d", "Week", 604800]];
+const HISTORY = [["1h", T.ven.hour, 3600], ["6h", T.ven.hours, 21600], ["24h", T.ven.day, 86400], ["7d", T.ven.week, 604800]];
 const POWER = [
-  { label: "Using", stroke: "--accent", fill: true },
-  { label: "Shed", stroke: "--warn" },
-  { label: "Asked to shed", stroke: "--asked", dash: [6, 5] },
+  { label: T.ven.using, stroke: "--accent", fill: true },
+  { label: T.ven.shed, stroke: "--warn" },
+  { label: T.ven.askedToShed, stroke: "--asked", dash: [6, 5] },
 ];
 
 export async function fleetView(place) {
@@ -19,38 +21,43 @@ export async function fleetView(place) {
   let status = "all";
   let most = AT_ONCE;
   let asked = 0;
+  let order = { by: "name", descending: false };
+  const choose = (by) => {
+    order = { by, descending: order.by === by && !order.descending };
+    again();
+  };
   const draw = (vens, total) => {
-    count.textContent = total.toLocaleString("en");
+    count.textContent = whole(total);
     rows.replaceChildren(vens.length ? table([
-      { label: "VEN", cell: (one) => h("a", { href: `#/ven/${encodeURIComponent(one.id)}` }, one.name) },
-      { label: "State", cell: (one) => state(one.status) },
-      { label: "Using kW", right: true, wide: true, cell: (one) => kw(one.currentPowerKw, 2) },
-      { label: "Can shed kW", right: true, cell: (one) => kw(one.shedAvailabilityKw, 2) },
-      { label: "Sheds kW", right: true, wide: true, cell: (one) => (one.shedPowerKw ? kw(one.shedPowerKw, 2) : "") },
-      { label: "Event", wide: true, cell: (one) => one.activeEventId ? h("a", { href: `#/event/${encodeURIComponent(one.activeEventId)}` }, one.activeEventId) : "" },
-      { label: "Heard", right: true, wide: true, cell: (one) => ago(one.lastSeen) },
-    ], vens, (one) => { location.hash = `#/ven/${encodeURIComponent(one.id)}`; })
-      : h("p", { class: "empty" }, text || status !== "all" ? "None fits." : "No VEN has been heard yet. One appears with its first telemetry."),
+      { label: T.fleet.ven, sort: "name", cell: (one) => h("a", { href: `#/ven/${encodeURIComponent(one.id)}` }, one.name) },
+      { label: T.fleet.state, sort: "status", cell: (one) => state(one.status) },
+      { label: T.fleet.usingKw, sort: "currentPowerKw", right: true, wide: true, cell: (one) => kw(one.currentPowerKw, 2) },
+      { label: T.fleet.canShedKw, sort: "shedAvailabilityKw", right: true, cell: (one) => kw(one.shedAvailabilityKw, 2) },
+      { label: T.fleet.shedsKw, sort: "shedPowerKw", right: true, wide: true, cell: (one) => (one.shedPowerKw ? kw(one.shedPowerKw, 2) : "") },
+      { label: T.fleet.event, sort: "activeEventId", wide: true, cell: (one) => one.activeEventId ? h("a", { href: `#/event/${encodeURIComponent(one.activeEventId)}` }, one.activeEventId) : "" },
+      { label: T.fleet.heard, sort: "lastSeen", right: true, wide: true, cell: (one) => ago(one.lastSeen) },
+    ], vens, (one) => { location.hash = `#/ven/${encodeURIComponent(one.id)}`; }, { ...order, choose })
+      : h("p", { class: "empty" }, text || status !== "all" ? T.fleet.noneFits : T.fleet.none),
     total > vens.length ? h("div", { class: "row", style: "justify-content:center;padding-top:1rem" },
-      h("span", { class: "soft" }, `${vens.length.toLocaleString("en")} of ${total.toLocaleString("en")}`),
-      h("button", { onclick: () => { most += AT_ONCE; again(); } }, "Show more")) : "");
+      h("span", { class: "soft" }, T.shownOf(vens.length, total)),
+      h("button", { onclick: () => { most += AT_ONCE; again(); } }, T.showMore)) : "");
   };
   // The backend searches: ten thousand VENs are never all in the page.
   const load = async () => {
     const number = ++asked;
-    const query = new URLSearchParams({ limit: most, ...(text && { search: text }), ...(status !== "all" && { status }) });
+    const query = new URLSearchParams({ limit: most, sort: order.by, order: order.descending ? "desc" : "asc", ...(text && { search: text }), ...(status !== "all" && { status }) });
     const { rows: vens, total } = await page(`/api/vens/summary?${query}`);
     if (number === asked) draw(vens, total); // else another question was asked meanwhile
   };
   const again = () => load().catch((error) => toast(error.message));
-  const filters = h("div", { class: "row", role: "group", "aria-label": "State" });
+  const filters = h("div", { class: "row", role: "group", "aria-label": T.fleet.state });
   const drawFilters = () => filters.replaceChildren(...["all", "online", "offline", "unknown"].map((name) => h("button", {
-    "aria-pressed": String(status === name), onclick: () => { status = name; most = AT_ONCE; drawFilters(); again(); } }, name)));
+    "aria-pressed": String(status === name), onclick: () => { status = name; most = AT_ONCE; drawFilters(); again(); } }, name === "all" ? T.all : T.states[name] ?? name)));
   drawFilters();
   let typed;
-  place.append(h("div", { class: "row between", style: "margin-bottom:1.25rem" }, h("div", { class: "row" }, h("h1", {}, "Fleet"), count)),
+  place.append(h("div", { class: "row between", style: "margin-bottom:1.25rem" }, h("div", { class: "row" }, h("h1", {}, T.fleet.title), count)),
     h("div", { class: "row between", style: "margin-bottom:1rem" }, filters,
-      h("input", { type: "search", placeholder: "Find by name or id", "aria-label": "Find a VEN", style: "max-width:280px;margin:0",
+      h("input", { type: "search", placeholder: T.fleet.findBy, "aria-label": T.fleet.find, style: "max-width:280px;margin:0",
         oninput: (change) => {
           text = change.target.value.trim();
           most = AT_ONCE;
@@ -67,8 +74,8 @@ export async function venView(place, _store, id) {
   const circuits = h("section", { class: "card" });
   const facts = h("section", { class: "card" });
   const answers = h("section", { class: "card" });
-  const power = plotCard("Power");
-  const circuit = plotCard("Circuit");
+  const power = plotCard(T.ven.power);
+  const circuit = plotCard(T.ven.circuit);
   place.append(head, figures, h("div", { class: "columns" },
     h("div", {}, power.element, circuits, circuit.element), h("div", {}, facts, answers)));
   circuit.element.hidden = true;
@@ -87,7 +94,7 @@ export async function venView(place, _store, id) {
     circuit.title.textContent = chosen.name ?? chosen.loadId;
     const start = new Date(Date.now() - reach[2] * 1000).toISOString();
     const { points } = await get(`${venPath(id)}/loads/${encodeURIComponent(chosen.loadId)}/history?start=${start}`);
-    circuit.draw([{ label: "Draws", stroke: "--accent", fill: true }], series(points, (p) => (p.usedPowerKnown ? p.usedPowerKw : null)));
+    circuit.draw([{ label: T.ven.draws, stroke: "--accent", fill: true }], series(points, (p) => (p.usedPowerKnown ? p.usedPowerKw : null)));
   };
   power.ranges.replaceChildren(...HISTORY.map((one) => h("button", { "aria-pressed": String(one === reach), onclick: (click) => {
     reach = one;
@@ -99,33 +106,33 @@ export async function venView(place, _store, id) {
   const load = async () => {
     const [ven, acks] = await Promise.all([get(venPath(id)), get(`${venPath(id)}/events?limit=12`)]);
     head.replaceChildren(h("div", {}, h("div", { class: "row" }, h("h1", {}, ven.name), state(ven.status)),
-      h("p", { class: "soft", style: "margin:0" }, h("a", { href: "#/fleet" }, "Fleet"), ` · ${ven.id} · heard ${ago(ven.lastSeen)}`)),
-    h("button", { class: "primary", onclick: () => sendDialog(id, load) }, "Send event"));
+      h("p", { class: "soft", style: "margin:0" }, h("a", { href: "#/fleet" }, T.fleet.title), ` · ${ven.id} · ${T.ven.heard(ago(ven.lastSeen))}`)),
+    may("ven.send") ? h("button", { class: "primary", onclick: () => sendDialog(id, load) }, T.ven.send) : "");
     figures.replaceChildren(
-      figure("Using", kw(ven.metrics.currentPowerKnown ? ven.metrics.currentPowerKw : null), "kW"),
-      figure("Could shed", kw(ven.metrics.shedAvailabilityKnown ? ven.metrics.shedAvailabilityKw : null), "kW"),
-      figure("Circuits shed", String(ven.metrics.shedLoadIds.length), `of ${ven.loads.length}`),
-      figure("Event", ven.metrics.activeEventId ?? "none"));
-    circuits.replaceChildren(h("h2", {}, "Circuits"), ven.loads.length ? table([
-      { label: "Circuit", cell: (one) => h("button", { class: "plain", onclick: () => { chosen = one; drawCircuit().catch((error) => toast(error.message)); } }, one.name ?? one.loadId) },
-      { label: "", cell: (one) => h("span", { class: "row" }, ven.metrics.shedLoadIds.includes(one.loadId) ? h("span", { class: "pill active" }, "shed") : "",
-        one.enabled === false ? h("span", { class: "pill" }, "off") : "", one.priority === 1 ? h("span", { class: "pill" }, "critical") : "") },
-      { label: "Draws kW", right: true, cell: (one) => kw(one.currentPowerKnown ? one.currentPowerKw : null, 2) },
+      figure(T.ven.using, kw(ven.metrics.currentPowerKnown ? ven.metrics.currentPowerKw : null), "kW"),
+      figure(T.ven.couldShed, kw(ven.metrics.shedAvailabilityKnown ? ven.metrics.shedAvailabilityKw : null), "kW"),
+      figure(T.ven.circuitsShed, whole(ven.metrics.shedLoadIds.length), T.ven.of(ven.loads.length)),
+      figure(T.ven.event, ven.metrics.activeEventId ?? T.ven.noEvent));
+    circuits.replaceChildren(h("h2", {}, T.ven.circuits), ven.loads.length ? table([
+      { label: T.ven.circuit, cell: (one) => h("button", { class: "plain", onclick: () => { chosen = one; drawCircuit().catch((error) => toast(error.message)); } }, one.name ?? one.loadId) },
+      { label: "", cell: (one) => h("span", { class: "row" }, ven.metrics.shedLoadIds.includes(one.loadId) ? h("span", { class: "pill active" }, T.ven.isShed) : "",
+        one.enabled === false ? h("span", { class: "pill" }, T.ven.isOff) : "", one.priority === 1 ? h("span", { class: "pill" }, T.ven.isCritical) : "") },
+      { label: T.ven.drawsKw, right: true, cell: (one) => kw(one.currentPowerKnown ? one.currentPowerKw : null, 2) },
       { label: "", wide: true, cell: (one) => h("div", { class: "meter", role: "img", "aria-label": percent(one.currentPowerKw ?? 0, one.capacityKw) },
         h("i", { style: `width:${Math.min(Math.max((one.currentPowerKw ?? 0) / (one.capacityKw || 1), 0) * 100, 100)}%` })) },
-      { label: "Can shed kW", right: true, cell: (one) => kw(one.shedCapabilityKw, 2) },
-      { label: "", right: true, cell: (one) => one.enabled === null || one.priority === 1 ? "" : h("button", { class: "plain", onclick: () => switchDialog(id, one, load) }, one.enabled ? "Switch off" : "Switch on") },
-    ], ven.loads) : h("p", { class: "empty" }, "It has not told its circuits yet."));
-    facts.replaceChildren(h("h2", {}, "About"), h("dl", { class: "facts" }, [
-      ["Registered", moment(ven.createdAt)], ["Place", ven.locationKnown ? `${ven.location.lat.toFixed(3)}, ${ven.location.lon.toFixed(3)}` : "–"],
-      ["Event", ven.metrics.activeEventId ? h("a", { href: `#/event/${encodeURIComponent(ven.metrics.activeEventId)}` }, ven.metrics.activeEventId) : "–"],
+      { label: T.ven.canShedKw, right: true, cell: (one) => kw(one.shedCapabilityKw, 2) },
+      { label: "", right: true, cell: (one) => one.enabled === null || one.priority === 1 || !may("load.switch") ? "" : h("button", { class: "plain", onclick: () => switchDialog(id, one, load) }, one.enabled ? T.ven.switchOff : T.ven.switchOn) },
+    ], ven.loads) : h("p", { class: "empty" }, T.ven.noCircuits));
+    facts.replaceChildren(h("h2", {}, T.ven.about), h("dl", { class: "facts" }, [
+      [T.ven.registered, moment(ven.createdAt)], [T.ven.place, ven.locationKnown ? `${ven.location.lat.toFixed(3)}, ${ven.location.lon.toFixed(3)}` : T.unknown],
+      [T.ven.event, ven.metrics.activeEventId ? h("a", { href: `#/event/${encodeURIComponent(ven.metrics.activeEventId)}` }, ven.metrics.activeEventId) : T.unknown],
     ].flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
-    answers.replaceChildren(h("h2", {}, "Answers"), acks.length ? table([
+    answers.replaceChildren(h("h2", {}, T.ven.answers), acks.length ? table([
       { label: "", cell: (one) => state(one.status) },
-      { label: "To", cell: (one) => one.op ?? "" },
-      { label: "kW", right: true, cell: (one) => (one.actualShedKw === null ? "" : kw(one.actualShedKw, 2)) },
+      { label: T.ven.to, cell: (one) => one.op ?? "" },
+      { label: T.ven.kw, right: true, cell: (one) => (one.actualShedKw === null ? "" : kw(one.actualShedKw, 2)) },
       { label: "", right: true, cell: (one) => moment(one.timestamp) },
-    ], acks) : h("p", { class: "soft" }, "None yet."));
+    ], acks) : h("p", { class: "soft" }, T.ven.noAnswers));
   };
   await load();
   await drawPower();
@@ -157,20 +164,20 @@ function plotCard(name) {
 
 function sendDialog(id, then) {
   const fields = h("div", { class: "fields" },
-    h("label", {}, "Shed, kW", h("input", { name: "kw", type: "number", min: "0.001", step: "any", required: true })),
-    h("label", {}, "Minutes", h("input", { name: "minutes", type: "number", min: "0.1", max: "1440", step: "any", value: "15", required: true })));
-  ask("Event for this VEN", "It begins at once, and concerns no other.", fields, "Send", async (form) => {
+    h("label", {}, T.ven.shedKw, h("input", { name: "kw", type: "number", min: "0.001", step: "any", required: true })),
+    h("label", {}, T.ven.minutes, h("input", { name: "minutes", type: "number", min: "0.1", max: "1440", step: "any", value: "15", required: true })));
+  ask(T.ven.eventTitle, T.ven.eventAbout, fields, T.ven.sendIt, async (form) => {
     const sent = await post(`${venPath(id)}/send-event`, { shedKw: Number(form.get("kw")), durationSec: Number(form.get("minutes")) * 60 });
-    toast(`${sent.eventId}: ${sent.state}`);
+    toast(T.ven.sent(sent.eventId, sent.state));
     await then();
   });
 }
 
 function switchDialog(id, load, then) {
-  const word = load.enabled ? "off" : "on";
-  ask(`Switch ${load.name ?? load.loadId} ${word}?`, "The VEN does it when the command arrives; its next telemetry shows it.", [], `Switch ${word}`, async () => {
+  const off = load.enabled;
+  ask(T.ven.switchTitle(load.name ?? load.loadId, off), T.ven.switchAbout, [], T.ven.switchIt(off), async () => {
     const sent = await call("PATCH", `${venPath(id)}/loads/${encodeURIComponent(load.loadId)}`, { enabled: !load.enabled });
-    toast(`Command ${sent.command.state}`);
+    toast(T.ven.commandState(sent.command.state));
     await then();
   }, load.enabled);
 }

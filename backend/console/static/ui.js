@@ -1,5 +1,7 @@
 // Small things all views use: elements, numbers, times, dialogs.
 
+import { NUMBERS, T, TIMES } from "./texts.js";
+
 export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -14,31 +16,40 @@ export function h(tag, attributes = {}, ...children) {
 }
 
 export const kw = (value, digits) => {
-  if (value === null || value === undefined) return "–";
+  if (value === null || value === undefined) return T.unknown;
   if (value === 0 && digits === undefined) return "0";
   const places = digits ?? (Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2);
-  return value.toLocaleString("en", { minimumFractionDigits: places, maximumFractionDigits: places });
+  return value.toLocaleString(NUMBERS, { minimumFractionDigits: places, maximumFractionDigits: places });
 };
-export const percent = (part, whole) => (whole > 0 ? `${Math.round((part / whole) * 100)} %` : "–");
-export const ms = (value) => (value === null || value === undefined ? "–" : value < 1000 ? `${Math.round(value)} ms` : `${(value / 1000).toFixed(1)} s`);
+export const percent = (part, whole) => (whole > 0 ? `${Math.round((part / whole) * 100)} %` : T.unknown);
+export const whole = (value) => value.toLocaleString(NUMBERS);
+export const ms = (value) => (value === null || value === undefined ? T.unknown
+  : value < 1000 ? `${Math.round(value)} ${T.units.ms}` : `${(value / 1000).toFixed(1)} ${T.units.sec}`);
+
+// A time always says its zone: who reads it may sit in another than who wrote it.
+const CLOCK = new Intl.DateTimeFormat(TIMES, { hour: "2-digit", minute: "2-digit", timeZoneName: "short" });
+const DAY = new Intl.DateTimeFormat(TIMES, { day: "numeric", month: "short" });
+const SECONDS = new Intl.DateTimeFormat(TIMES, { hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short" });
+export const zone = () => CLOCK.formatToParts(new Date()).find((part) => part.type === "timeZoneName").value;
+export const clock = (date) => SECONDS.format(date);
 
 export function moment(text) {
-  if (!text) return "–";
+  if (!text) return T.unknown;
   const date = new Date(text);
   const today = new Date().toDateString() === date.toDateString();
-  const time = date.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
-  return today ? time : `${date.toLocaleDateString("en-GB", { day: "numeric", month: "short" })}, ${time}`;
+  return today ? CLOCK.format(date) : `${DAY.format(date)}, ${CLOCK.format(date)}`;
 }
 
 export function span(seconds) {
-  const whole = Math.max(Math.round(seconds), 0);
-  if (whole < 60) return `${whole} s`;
-  const [large, small, names] = whole < 3600 ? [Math.floor(whole / 60), whole % 60, ["min", "s"]]
-    : [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60), ["h", "min"]];
+  const all = Math.max(Math.round(seconds), 0);
+  const { sec, min, hour } = T.units;
+  if (all < 60) return `${all} ${sec}`;
+  const [large, small, names] = all < 3600 ? [Math.floor(all / 60), all % 60, [min, sec]]
+    : [Math.floor(all / 3600), Math.floor((all % 3600) / 60), [hour, min]];
   return `${large} ${names[0]}${small ? ` ${small} ${names[1]}` : ""}`;
 }
 
-export const ago = (text) => (text ? `${span((Date.now() - new Date(text)) / 1000)} ago` : "never");
+export const ago = (text) => (text ? T.ago(span((Date.now() - new Date(text)) / 1000)) : T.never);
 
 export function figure(label, value, unit, lead = false) {
   return h("div", { class: lead ? "figure lead" : "figure" }, h("span", {}, label),
@@ -47,16 +58,23 @@ export function figure(label, value, unit, lead = false) {
 
 const DOTS = { online: "good", offline: "bad", accepted: "good", measured: "good", adjusted: "good", completed: "good",
   success: "good", commanded: "warn", assigned: "warn", scheduled: "warn", not_responding: "bad", failed: "bad",
-  rejected: "bad", opted_out: "bad" };
+  rejected: "bad", opted_out: "bad", critical: "bad", warning: "warn", info: "", sent: "good", pending: "warn", given_up: "bad" };
 export const state = (text) => h("span", { class: text === "active" ? "pill active" : "pill" },
-  h("i", { class: `dot ${text === "active" ? "good" : DOTS[text] ?? ""}` }), text.replaceAll("_", " "));
+  h("i", { class: `dot ${text === "active" ? "good" : DOTS[text] ?? ""}` }), T.states[text] ?? text.replaceAll("_", " "));
 
-// A column that is `wide` is left out on a phone.
-export function table(columns, rows, onRow) {
+// A column that is `wide` is left out on a phone. One with a `sort` can be sorted by: `order` is
+// {by, descending, choose(by)}.
+export function table(columns, rows, onRow, order) {
   const kind = (column) => `${column.right ? "right" : ""} ${column.wide ? "wide" : ""}`.trim();
+  const head = (column) => {
+    if (!column.label) return h("td", { class: kind(column) });
+    if (!column.sort || !order) return h("th", { scope: "col", class: kind(column) }, column.label);
+    const sorted = order.by === column.sort ? (order.descending ? "descending" : "ascending") : "none";
+    return h("th", { scope: "col", class: kind(column), "aria-sort": sorted },
+      h("button", { class: "sort", title: T.sortBy(column.label), onclick: () => order.choose(column.sort) }, column.label));
+  };
   return h("div", { class: "scroll" }, h("table", {},
-    h("thead", {}, h("tr", {}, columns.map((column) => (column.label
-      ? h("th", { scope: "col", class: kind(column) }, column.label) : h("td", { class: kind(column) }))))),
+    h("thead", {}, h("tr", {}, columns.map(head))),
     h("tbody", {}, rows.map((row) => h("tr", { class: onRow ? "go" : "", onclick: onRow && (() => onRow(row)) },
       columns.map((column) => h("td", { class: kind(column) }, column.cell(row))))))));
 }
@@ -90,7 +108,7 @@ export function ask(title, text, fields, action, submit, danger = false) {
   const problem = h("p", { class: "problem", role: "alert" });
   const form = h("form", { method: "dialog" }, h("h2", {}, title), text ? h("p", { class: "soft" }, text) : null,
     fields, problem, h("div", { class: "row between" },
-      h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"),
+      h("button", { type: "button", onclick: () => dialog.close() }, T.cancel),
       h("button", { class: danger ? "danger" : "primary" }, action)));
   form.addEventListener("submit", async (happening) => {
     happening.preventDefault();
