@@ -1,6 +1,6 @@
 // Who may use this: people by their groups, programs by their keys.
 
-import { ago, ask, h, moment, table, toast } from "./ui.js";
+import { ago, ask, h, moment, redraw, table, toast } from "./ui.js";
 import { call, get, post } from "./api.js";
 import { T } from "./texts.js";
 
@@ -12,17 +12,17 @@ export async function accountsView(place) {
 
   const load = async () => {
     const found = await get("/api/accounts/");
-    people.replaceChildren(h("h2", {}, words.people), found.people.length ? table([
+    redraw(people, h("h2", {}, words.people), found.people.length ? table([
       { label: words.person, cell: (one) => h("div", {}, one.displayName, one.displayName === one.name ? "" : h("div", { class: "soft small" }, one.name)) },
       { label: words.role, cell: (one) => words.roles[one.role] ?? words.noRoleYet },
       { label: words.groups, wide: true, cell: (one) => one.groups.join(", ") },
       { label: words.seen, right: true, cell: (one) => ago(one.lastSeenAt) },
     ], found.people) : h("p", { class: "soft" }, words.noPeople));
-    roles.replaceChildren(h("h2", {}, words.table), found.roles.length ? table([
+    redraw(roles, h("h2", {}, words.table), found.roles.length ? table([
       { label: words.group, cell: (one) => (one.who === "*" ? T.all : one.who) },
       { label: words.role, cell: (one) => words.roles[one.role] },
     ], found.roles) : h("p", { class: "soft" }, words.noTable));
-    keys.replaceChildren(h("div", { class: "row between" }, h("h2", {}, words.keys), h("button", { onclick: make }, words.newKey)),
+    redraw(keys, h("div", { class: "row between" }, h("h2", {}, words.keys), h("button", { onclick: make }, words.newKey)),
       found.keys.length ? table([
         { label: words.key, cell: (one) => one.name },
         { label: words.role, cell: (one) => words.roles[one.role] },

@@ -1,6 +1,6 @@
 // Alerts: what is wrong by cause, each alert, and who was told.
 
-import { ask, every, h, moment, state, table, toast, whole } from "./ui.js";
+import { ask, every, h, moment, redraw, state, table, toast, whole } from "./ui.js";
 import { get, post } from "./api.js";
 import { may } from "./account.js";
 import { T } from "./texts.js";
@@ -20,7 +20,7 @@ export async function alertsView(place) {
   let most = AT_ONCE;
   let asked = 0;
 
-  const drawCauses = (found) => causes.replaceChildren(h("h2", {}, T.alert.causes), found.causes.length ? table([
+  const drawCauses = (found) => redraw(causes, h("h2", {}, T.alert.causes), found.causes.length ? table([
     { label: T.alert.severity, cell: (one) => severity(one.severity) },
     { label: T.alert.cause, cell: (one) => h("div", {}, h("strong", {}, one.cause), h("div", { class: "soft small" }, one.message)) },
     { label: T.alert.alerts, right: true, cell: (one) => whole(one.count) },
@@ -32,7 +32,7 @@ export async function alertsView(place) {
 
   const drawRows = (found) => {
     count.textContent = whole(found.totalCount);
-    rows.replaceChildren(found.alerts.length ? table([
+    redraw(rows, found.alerts.length ? table([
       { label: T.alert.severity, cell: (one) => severity(one.severity) },
       { label: T.alert.ven, cell: (one) => venOf(one.venId) },
       { label: T.alert.code, cell: (one) => h("div", {}, one.subject ? `${one.code} · ${one.subject}` : one.code, h("div", { class: "soft small" }, one.message)) },
@@ -46,7 +46,7 @@ export async function alertsView(place) {
       h("button", { onclick: () => { most += AT_ONCE; again(); } }, T.showMore)) : "");
   };
 
-  const drawNotices = (found) => notices.replaceChildren(h("h2", {}, T.alert.notices), found.notices.length ? table([
+  const drawNotices = (found) => redraw(notices, h("h2", {}, T.alert.notices), found.notices.length ? table([
     { label: T.alert.target, cell: (one) => one.target },
     { label: T.alert.kind, cell: (one) => `${T.alert.kinds[one.kind] ?? one.kind}: ${one.payload.data?.summary ?? one.payload.data?.id ?? ""}` },
     { label: T.alert.state, cell: (one) => h("span", { title: one.error ?? "" }, state(one.state)) },

@@ -1,6 +1,6 @@
 // The audit: who did what, searched by the backend.
 
-import { h, moment, table, toast } from "./ui.js";
+import { h, moment, redraw, table, toast } from "./ui.js";
 import { get } from "./api.js";
 import { T } from "./texts.js";
 
@@ -16,7 +16,7 @@ export async function auditView(place) {
     const query = new URLSearchParams({ limit: most, ...(text && { search: text }) });
     const { entries, nextCursor } = await get(`/api/audit/?${query}`);
     if (number !== asked) return;
-    rows.replaceChildren(entries.length ? table([
+    redraw(rows, entries.length ? table([
       { label: T.audit.at, cell: (one) => moment(one.at) },
       { label: T.audit.who, cell: (one) => h("div", {}, one.actor, h("div", { class: "soft small" }, T.account.kinds[one.actorKind] ?? "")) },
       { label: T.audit.role, wide: true, cell: (one) => T.account.roles[one.role] ?? "" },

@@ -1,6 +1,6 @@
 // Events: the one that runs, those that come, those that were.
 
-import { ask, every, figure, h, kw, moment, ms, percent, span, state, table, toast, whole, zone } from "./ui.js";
+import { ask, every, figure, h, kw, moment, ms, percent, redraw, span, state, table, toast, whole, zone } from "./ui.js";
 import { call, event as eventPath, get, post } from "./api.js";
 import { legend, plot } from "./charts.js";
 import { may } from "./account.js";
@@ -50,7 +50,7 @@ export async function nowView(place, store) {
         may("event.create") && h("button", { onclick: create }, T.now.create)));
       else running.querySelector(".empty")?.remove();
       const next = events.filter((event) => event.status === "scheduled");
-      coming.replaceChildren(next.length ? h("div", { class: "card" }, h("h2", {}, T.now.coming), comingTable(next)) : "");
+      redraw(coming, next.length ? h("div", { class: "card" }, h("h2", {}, T.now.coming), comingTable(next)) : "");
     },
     end() { for (const card of cards.values()) card.end(); },
   };
@@ -116,7 +116,7 @@ export async function eventsView(place, store) {
   const list = h("div", { class: "card" });
   const load = async () => {
     const events = await get("/api/events/?limit=200");
-    list.replaceChildren(events.length ? eventTable(events) : h("p", { class: "empty" }, T.event.none));
+    redraw(list, events.length ? eventTable(events) : h("p", { class: "empty" }, T.event.none));
   };
   place.append(h("div", { class: "row between", style: "margin-bottom:1.25rem" },
     h("h1", {}, T.event.events), createButton(store)), list);
@@ -143,7 +143,7 @@ export async function eventView(place, store, id) {
     const over = ["completed", "cancelled"].includes(last.status);
     const gave = (one) => (over ? one.achievedShedKw : one.shedKw);
     const all = filter === "all" ? last.vensAsked : counts[filter] ?? 0;
-    vens.replaceChildren(h("h2", {}, T.event.participation),
+    redraw(vens, h("h2", {}, T.event.participation),
       h("div", { class: "row", style: "margin-bottom:.8rem" }, ["all", ...Object.keys(counts)].map((name) => h("button", {
         "aria-pressed": String(filter === name), onclick: () => { filter = name; load().catch((error) => toast(error.message)); },
       }, `${name === "all" ? T.all : T.states[name] ?? name.replaceAll("_", " ")} ${whole(name === "all" ? last.vensAsked : counts[name])}`))),

@@ -1,6 +1,6 @@
 // The fleet, and one VEN of it.
 
-import { ago, ask, every, figure, h, kw, moment, percent, state, table, toast, whole } from "./ui.js";
+import { ago, ask, every, figure, h, kw, moment, percent, redraw, state, table, toast, whole } from "./ui.js";
 import { call, get, page, post, ven as venPath } from "./api.js";
 import { legend, plot } from "./charts.js";
 import { may } from "./account.js";
@@ -28,7 +28,7 @@ export async function fleetView(place) {
   };
   const draw = (vens, total) => {
     count.textContent = whole(total);
-    rows.replaceChildren(vens.length ? table([
+    redraw(rows, vens.length ? table([
       { label: T.fleet.ven, sort: "name", cell: (one) => h("a", { href: `#/ven/${encodeURIComponent(one.id)}` }, one.name) },
       { label: T.fleet.state, sort: "status", cell: (one) => state(one.status) },
       { label: T.fleet.usingKw, sort: "currentPowerKw", right: true, wide: true, cell: (one) => kw(one.currentPowerKw, 2) },
@@ -113,7 +113,7 @@ export async function venView(place, _store, id) {
       figure(T.ven.couldShed, kw(ven.metrics.shedAvailabilityKnown ? ven.metrics.shedAvailabilityKw : null), "kW"),
       figure(T.ven.circuitsShed, whole(ven.metrics.shedLoadIds.length), T.ven.of(ven.loads.length)),
       figure(T.ven.event, ven.metrics.activeEventId ?? T.ven.noEvent));
-    circuits.replaceChildren(h("h2", {}, T.ven.circuits), ven.loads.length ? table([
+    redraw(circuits, h("h2", {}, T.ven.circuits), ven.loads.length ? table([
       { label: T.ven.circuit, cell: (one) => h("button", { class: "plain", onclick: () => { chosen = one; drawCircuit().catch((error) => toast(error.message)); } }, one.name ?? one.loadId) },
       { label: "", cell: (one) => h("span", { class: "row" }, ven.metrics.shedLoadIds.includes(one.loadId) ? h("span", { class: "pill active" }, T.ven.isShed) : "",
         one.enabled === false ? h("span", { class: "pill" }, T.ven.isOff) : "", one.priority === 1 ? h("span", { class: "pill" }, T.ven.isCritical) : "") },
@@ -127,7 +127,7 @@ export async function venView(place, _store, id) {
       [T.ven.registered, moment(ven.createdAt)], [T.ven.place, ven.locationKnown ? `${ven.location.lat.toFixed(3)}, ${ven.location.lon.toFixed(3)}` : T.unknown],
       [T.ven.event, ven.metrics.activeEventId ? h("a", { href: `#/event/${encodeURIComponent(ven.metrics.activeEventId)}` }, ven.metrics.activeEventId) : T.unknown],
     ].flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
-    answers.replaceChildren(h("h2", {}, T.ven.answers), acks.length ? table([
+    redraw(answers, h("h2", {}, T.ven.answers), acks.length ? table([
       { label: "", cell: (one) => state(one.status) },
       { label: T.ven.to, cell: (one) => one.op ?? "" },
       { label: T.ven.kw, right: true, cell: (one) => (one.actualShedKw === null ? "" : kw(one.actualShedKw, 2)) },

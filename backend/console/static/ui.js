@@ -79,6 +79,17 @@ export function table(columns, rows, onRow, order) {
       columns.map((column) => h("td", { class: kind(column) }, column.cell(row))))))));
 }
 
+// New children in place of the old ones. Whoever goes by keys stays where they were.
+const HELD = "a[href], button, input, select, [tabindex]";
+export function redraw(place, ...children) {
+  const held = [...place.querySelectorAll(HELD)].indexOf(document.activeElement);
+  const words = held < 0 ? "" : document.activeElement.textContent;
+  place.replaceChildren(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  if (held < 0) return;
+  const now = [...place.querySelectorAll(HELD)];
+  (now.find((one) => words && one.textContent === words) ?? now[Math.min(held, now.length - 1)])?.focus({ preventScroll: true });
+}
+
 let timer;
 export function toast(text) {
   const place = document.getElementById("toast");
