@@ -9,7 +9,7 @@ from backend.store.table_base import JSON_DOCUMENT
 from backend.store.utc_time import UtcDateTime
 
 revision = "0031"
-down_revision = "0030"
+down_revision = "0021"
 branch_labels = None
 depends_on = None
 
