@@ -21,10 +21,17 @@ from VenAgent.contract.json_codec import json_number
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.curtailment_plan import curtailment_plan_refusal
 from VenAgent.dr.dry_run import answer_dry_run
-from VenAgent.dr.effects import AnnounceEffect, Effects, ReadMeterEffect, SaveEventEffect
+from VenAgent.dr.effects import (
+    AnnounceEffect,
+    Effects,
+    PreparedEffect,
+    ReadMeterEffect,
+    SaveEventEffect,
+)
 from VenAgent.dr.event import Event, EventState
 from VenAgent.dr.event_completion import event_completion_summary
 from VenAgent.dr.event_execution import EventExecution
+from VenAgent.dr.event_preparation import EventPreparation
 from VenAgent.dr.event_queue import EventQueue
 from VenAgent.dr.event_request import EventRequest
 from VenAgent.dr.limit_failsafe import LimitFailsafe, failsafe_reason
@@ -44,6 +51,7 @@ class Arbitration:
         self._site = site
         self.execution = EventExecution(site)
         self.queue = EventQueue()
+        self.preparation = EventPreparation()
         self.opt_out = OptOut()
         self.failsafe = LimitFailsafe(site)
         self.rebounding: list[Event] = []
@@ -221,7 +229,7 @@ class Arbitration:
             effects += self._after_the_last(now)
         due = self.queue.due(now)
         if due is None or self.stopping:
-            return effects
+            return effects + self._prepare(now)
         effects += self.execution.make_way(now)
         effects += self._after_the_last(now)
         running = self.running
@@ -234,6 +242,18 @@ class Arbitration:
         if due.request.precedence < running.request.precedence:
             return effects + self._preempt(running, due, now)
         return effects + self._ack_waiting(running, now)
+
+    def _prepare(self, now: float) -> Effects:
+        """What the next event needs, ahead of its start."""
+        is_free = self.running is None and not self.stopping
+        may_begin = is_free and self.opt_out.reason(now) is None
+        return self.preparation.look(self.queue.waiting.values(), now, may_begin=may_begin)
+
+    def prepared(self, event_id: str, outcome: PreparedEffect, now: float) -> Effects:
+        """A reservation and a reading are there, or why not: for the event that begins, or ahead
+        of one."""
+        ahead = self.preparation.prepared(outcome)
+        return self.execution.prepared(event_id, outcome, now) if ahead is None else ahead
 
     def _after_the_last(self, now: float) -> Effects:
         """Take note of an event that is over, and begin what was to come in its place. One that
@@ -262,7 +282,11 @@ class Arbitration:
             event.opt_out()
             reason = Reason(opted_out.code, f"opted out at the site: {opted_out.text}")
             return self._withdraw(event, AckStatus.OPTED_OUT, reason, now)
-        return self._close_rebounds(now) + self.execution.begin(event, now)
+        is_under_way = self.preparation.is_under_way(event)
+        ahead = self.preparation.take(event, self._site.latest, now)
+        dropped = self.preparation.drop()
+        begun = self.execution.begin(event, now, ahead=ahead, is_prepared_now=is_under_way)
+        return [*self._close_rebounds(now), *begun, *dropped]
 
     def _preempt(self, running: Event, other: Event, now: float) -> Effects:
         """`other` takes over what `running` has shed; that one waits for what time is left."""
@@ -424,7 +448,7 @@ class Arbitration:
         to come are due by the new clock."""
         before = now - step_sec
         begun = [e for e in self.queue.waiting.values() if e.request.start_ts <= before]
-        effects = self.opt_out.shift(step_sec)
+        effects = [*self.opt_out.shift(step_sec), *self.preparation.drop()]
         for event in (*begun, *self.rebounding, *self.recovered):
             event.shift(step_sec)
             effects.append(SaveEventEffect.of(event))

@@ -69,6 +69,8 @@ class PreparedEffect:
     refusal: Reason | None = None
     may_pass: bool = False
     """No one refused: an agent that is needed gave no answer, and may soon."""
+    task_id: str = ""
+    """Of the `PrepareEffect`."""
     failed_alone: bool = False
     """All that are needed are there, and one request got lost: the next one may succeed."""
 

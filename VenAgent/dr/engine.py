@@ -35,6 +35,7 @@ from VenAgent.dr.curtailment_plan import circuits_that_look_curtailed, reasons_n
 from VenAgent.dr.cycling_limits import CYCLING_LIMITS_FACT, CyclingLimits
 from VenAgent.dr.effects import Effects, PreparedEffect, ReadMeterEffect, SaveEventEffect
 from VenAgent.dr.event import Event, EventState
+from VenAgent.dr.event_preparation import release_forgotten
 from VenAgent.dr.event_request import EventRequest
 from VenAgent.dr.learned_shed import LEARNED_SHED_FACT, LearnedSheds
 from VenAgent.dr.load_control import LoadControl
@@ -196,6 +197,8 @@ class Engine:
             else self._arbitration.queue.next_deadline(event, is_active=active),
             *(over.rebound_until_ts for over in self._arbitration.rebounding),
         ]
+        if event is None and not self._arbitration.stopping:
+            times.append(self._arbitration.preparation.next_deadline(self.scheduled.values()))
         ends = event is not None and event.end_reason is None
         if event is not None and ends and event.state is not EventState.RESTORING:
             times.append(event.end_ts)
@@ -206,7 +209,7 @@ class Engine:
 
     def prepared(self, event_id: str, outcome: PreparedEffect, now: float) -> Effects:
         """The reservation and the fresh reading are there, or why not: plan and write."""
-        return self._execution.prepared(event_id, outcome, now) + self._arbitration.advance(now)
+        return self._arbitration.prepared(event_id, outcome, now) + self._arbitration.advance(now)
 
     def written(
         self,
@@ -244,6 +247,7 @@ class Engine:
 
     def preempted(self, task_id: str, by_whom: str, now: float) -> Effects:
         """The actuator gave our reservation `task_id` to another agent."""
+        self._arbitration.preparation.outdate(task_id)
         return self._execution.preempted(task_id, by_whom, now)
 
     def lease_lapsed(self, now: float) -> Effects:
@@ -279,6 +283,7 @@ class Engine:
         step_sec = 0.0 if recovered.last_ts is None else now - recovered.last_ts
         if step_sec < -CLOCK_STEP_SEC:  # a clock without a battery goes on where it was
             effects += self.clock_stepped(step_sec, now)
+        effects += release_forgotten(self.scheduled.values())
         return effects + self._arbitration.advance(now) + self.tick(now)
 
     def recover(self, reading: PanelReading, now: float) -> Effects:
@@ -313,6 +318,7 @@ class Engine:
             self.site.forget_measurements()
             self.site.intervals = IntervalHistory()
             self.site.latest = None
+        self._arbitration.preparation.outdate()
         known = self._load_control.with_priorities(panel)
         self.site.panel = self.site.with_learned_sheds(known)
         if policy is not None:
@@ -326,7 +332,7 @@ class Engine:
         self._arbitration.stopping = True
         event = self.running
         if event is None:
-            return []
+            return self._arbitration.preparation.drop()
         if self.leaves_to_next_start:
             return []
         if event.is_limit and event.active_ts is not None:
@@ -355,6 +361,7 @@ class Engine:
     def opt_out(self, reason: str, until_ts: float | None, now: float) -> Effects:
         """A person ends and refuses participation until `until_ts`, or until they opt in."""
         effects: Effects = [self._arbitration.opt_out.begin(reason, until_ts)]
+        effects += self._arbitration.preparation.drop()
         event = self.running
         if event is None or event.state is EventState.RESTORING or event.opted_out:
             return effects
@@ -388,7 +395,7 @@ class Engine:
     @property
     def holds(self) -> bool:
         """Whether anything is to stay shed, or about to be: then the devices' lease is renewed."""
-        return self._execution.holds
+        return self._execution.holds or self._arbitration.preparation.is_holding
 
     @property
     def is_curtailed(self) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.closed_loop import ClosedLoop
-from VenAgent.dr.effects import Effects, PreparedEffect, SaveEventEffect
+from VenAgent.dr.effects import AnnounceEffect, Effects, PreparedEffect, SaveEventEffect
 from VenAgent.dr.event import Event, EventState
 from VenAgent.dr.event_activation import EventActivation
 from VenAgent.dr.event_completion import CompletedEvent, EventCompletion
@@ -74,8 +74,19 @@ class EventExecution:
 
     # ---- beginning -----------------------------------------------------------------------
 
-    def begin(self, event: Event, now: float, taking_over_from: Event | None = None) -> Effects:
-        """Begin `event`, or go on with it; what `taking_over_from` holds shed becomes its own."""
+    def begin(
+        self,
+        event: Event,
+        now: float,
+        taking_over_from: Event | None = None,
+        *,
+        ahead: PreparedEffect | None = None,
+        is_prepared_now: bool = False,
+    ) -> Effects:
+        """Begin `event`, or go on with it; what `taking_over_from` holds shed becomes its own.
+
+        `ahead`: what was prepared before its start. `is_prepared_now`: that is still under way.
+        """
         self.event = event
         self._loop.begin()
         self._guards.begin()
@@ -86,7 +97,10 @@ class EventExecution:
             event.take_over_from(taking_over_from)
         resumed = Reason(ReasonCode.RESUMED, "it goes on where it was preempted")
         self._work.begin(None if event.active_ts is None or event.is_limit else resumed)
-        return self._reservation.request(event, now)
+        if ahead is None and not is_prepared_now:
+            return self._reservation.request(event, now)
+        begun: Effects = [SaveEventEffect.of(event), AnnounceEffect.of(event)]
+        return begun if ahead is None else begun + self.prepared(event.event_id, ahead, now)
 
     def change(self, request: EventRequest, now: float) -> Effects:
         """A later modification of the event that runs. It waits until the work under way is done,

@@ -95,6 +95,8 @@ class EffectExecutor:
         """What the journal could not take, the latest of each event and fact: it goes with the
         next decision, or the journal would say of two events that they are under way."""
         self._arming: gevent.Greenlet | None = None
+        self._releases = 0
+        """How many reservations are being given back."""
         self._announcements: deque[Event] = deque()
         self._waiting: dict[str, AsyncResult] = {}
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -199,9 +201,12 @@ class EffectExecutor:
         return result
 
     def settle(self, timeout_sec: float) -> bool:
-        """Wait until no event runs; whether that was so in time."""
+        """Wait until no event runs, and all is given back; whether that was so in time."""
         deadline = time.monotonic() + timeout_sec
-        while self._engine.running is not None and time.monotonic() < deadline:
+        gevent.sleep(0)  # what was to be done begins
+        while time.monotonic() < deadline:
+            if self._engine.running is None and not self._releases:
+                break
             gevent.sleep(0.02)
         return self._engine.running is None
 
@@ -246,9 +251,11 @@ class EffectExecutor:
             why = f"the meter could not be read: {self._meter.failure}"
             refusal, failed_alone = ActuatorRefusal(why, may_pass=True), self._meter.failed_alone
         if refusal is None:
-            outcome = PreparedEffect(reading)
+            outcome = PreparedEffect(reading, task_id=effect.task_id)
         else:
-            outcome = PreparedEffect(reading, _reason(refusal), refusal.may_pass, failed_alone)
+            outcome = PreparedEffect(
+                reading, _reason(refusal), refusal.may_pass, effect.task_id, failed_alone
+            )
         self._add_result(effect.event_id, "prepared", {"": refusal.reason} if refusal else {})
         self.perform(self._engine.prepared(effect.event_id, outcome, time.time()))
 
@@ -288,10 +295,14 @@ class EffectExecutor:
         self.perform(self._engine.switched(effect.switch_id, failures, time.time()))
 
     def _release(self, effect: ReleaseEffect) -> None:
-        if effect.task_id:
-            self._actuator.release(effect.task_id)
-        if self._engine.is_restored:
-            self._failsafe.give_back()
+        self._releases += 1
+        try:
+            if effect.task_id:
+                self._actuator.release(effect.task_id)
+            if self._engine.is_restored:
+                self._failsafe.give_back()
+        finally:
+            self._releases -= 1
 
     def _raise_alert(self, effect: RaiseAlertEffect) -> None:
         self._alerts.set(

@@ -396,7 +396,9 @@ class House:
     def _prepare(self, effect: PrepareEffect) -> Effects:
         code = ReasonCode.NOT_ANSWERED if self.may_pass else ReasonCode.RESERVATION_REFUSED
         refusal = None if self.refusal is None else Reason(code, self.refusal)
-        outcome = PreparedEffect(self.read(), refusal, self.may_pass, self.failed_alone)
+        outcome = PreparedEffect(
+            self.read(), refusal, self.may_pass, effect.task_id, self.failed_alone
+        )
         return self.engine.prepared(effect.event_id, outcome, self.now)
 
     def _shed(self, effect: WriteEffect) -> Effects:

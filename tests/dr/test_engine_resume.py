@@ -10,6 +10,7 @@ from tests.dr.builders import NOW, TOTAL_KW, VEN_ID
 from tests.dr.house import House, send_event
 from VenAgent.dr.effects import SaveEventEffect
 from VenAgent.dr.engine import Engine, RecoveredEngineState
+from VenAgent.dr.event_preparation import PREPARE_AHEAD_SEC
 from VenAgent.storage.event_record import from_event_record
 
 
@@ -64,7 +65,7 @@ def test_an_event_received_but_not_begun_is_taken_up_after_a_crash(house: House)
 def test_a_scheduled_event_is_waited_for_after_a_crash(house: House) -> None:
     send_event(house, start_ts=NOW + 300.0)
     house.restart()
-    assert house.engine.next_deadline() == NOW + 300.0
+    assert house.engine.next_deadline() == NOW + 300.0 - PREPARE_AHEAD_SEC
     house.wait(301.0)
     assert house.opened()
     house.wait(700.0)

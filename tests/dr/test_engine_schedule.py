@@ -6,13 +6,14 @@ import pytest
 
 from tests.dr.builders import NOW
 from tests.dr.house import House, send_event
+from VenAgent.dr.event_preparation import PREPARE_AHEAD_SEC
 
 
 def test_an_event_to_come_is_scheduled_and_begins_on_time(house: House) -> None:
     (ack,) = send_event(house, start_ts=NOW + 302.5)
     assert ack["status"] == "scheduled"
     assert ack["end_ts"] == NOW + 902.5
-    assert house.engine.next_deadline() == NOW + 302.5
+    assert house.engine.next_deadline() == NOW + 302.5 - PREPARE_AHEAD_SEC
     house.wait(302.4)
     assert house.written == []
     house.wait(0.1)
@@ -49,7 +50,7 @@ def test_the_same_event_is_not_scheduled_twice(house: House) -> None:
     send_event(house, start_ts=NOW + 300.0)
     (ack,) = send_event(house, start_ts=NOW + 400.0, correlationId="c2")
     assert ack["status"] == "rejected"
-    assert house.engine.next_deadline() == NOW + 300.0
+    assert house.engine.next_deadline() == NOW + 300.0 - PREPARE_AHEAD_SEC
 
 
 def test_an_event_to_come_waits_for_the_one_that_runs(house: House) -> None:

@@ -68,8 +68,8 @@ def _check_doing(
 ) -> None:
     circuits = {circuit.circuit_id: circuit for circuit in record.circuits}
     match effect:
-        case PrepareEffect():
-            assert record.state is EventState.SHEDDING
+        case PrepareEffect():  # ahead of its start, or at it
+            assert record.state in (EventState.SCHEDULED, EventState.SHEDDING)
             assert record.task_id == effect.task_id != ""
             assert effect.until_ts > min(record.end_ts, record.request.start_ts + 86_400.0)
         case WriteEffect():
