@@ -81,6 +81,8 @@ class Telemetry(JsonModel):
     event_id: str | None
     event_test: bool = False
     """Whether that event is a test; on the wire only if it is."""
+    import_limit_kw: float | None = None
+    """What the site may draw at most now; on the wire only while there is a limit."""
     baseline_power_kw: float | None
     battery_soc: float | None = Field(serialization_alias="batterySOC")
     panel_amperage_rating: int
@@ -99,6 +101,8 @@ class Telemetry(JsonModel):
         message = _timed(super().to_wire())
         if not self.event_test:
             del message["eventTest"]
+        if self.import_limit_kw is None:
+            del message["importLimitKw"]
         message["batterySoc"] = message["batterySOC"]
         # The names of the first generation, which dashboards in the field still read.
         message["power_kw"] = message["usedPowerKw"]

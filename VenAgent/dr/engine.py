@@ -434,6 +434,11 @@ class Engine:
         """When a reading is stale: as configured, or later with a meter that is read seldom."""
         return self.site.stale_after_sec
 
+    def import_limit_kw(self, now: float) -> float | None:
+        """What the site may draw at most now; None without a limit."""
+        ruling = self.site.limits.strictest(now)
+        return None if ruling is None else ruling.import_kw
+
     def baseline_kw(self, now: float) -> float | None:
         """The running event's baseline; without one, what an event beginning now would have."""
         if self.running is not None and self.running.baseline_kw is not None:

@@ -44,7 +44,7 @@ COMMANDS: Mapping[str, _CommandEntry] = {
     "send-event": _CommandEntry(
         "ven_commands",
         "ven_send_event_command",
-        "Send a demand-response event, wait for its ack and show it.",
+        "Send a demand-response event, a limit or more load, wait for its ack and show it.",
     ),
     "restore": _CommandEntry(
         "ven_commands", "ven_restore_command", "End an event and restore its circuits."

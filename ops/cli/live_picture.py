@@ -25,6 +25,7 @@ from rich.text import Text
 
 from ops.clients.mqtt_client import OperatorMqttClient, operator_mqtt_messages
 from ops.clients.ven_target import VenTarget
+from ops.host.event_words import event_words
 from ops.host.terminal import terminal_clock_text, terminal_kw_text
 from VenAgent.contract.acks import OVER_STATUSES
 from VenAgent.contract.topics import Topics
@@ -68,7 +69,7 @@ class LivePicture:
             self._say(message.get("ts"), f"{message.get('severity')}: {message.get('message')}")
 
     def _ack(self, ack: Mapping[str, Any]) -> None:
-        if ack.get("event_id") and ack.get("end_ts"):
+        if ack.get("event_id") and "end_ts" in ack and not ack.get("dry_run"):
             over = ack.get("status") in OVER_STATUSES
             self.event = {} if over else ack
         parts = [str(ack.get("op", "")), str(ack.get("event_id") or ""), str(ack.get("status"))]
@@ -151,8 +152,17 @@ class LivePicture:
         event_id = self.telemetry.get("eventId")
         if not event_id:
             return Text("no event")
+        limit_kw = self.telemetry.get("importLimitKw")
         asked_kw = terminal_kw_text(self.telemetry.get("requestedReductionKw"))
         text = f"event {event_id}: {asked_kw} asked for"
+        if limit_kw is not None and not self.telemetry.get("requestedReductionKw"):
+            failsafe = self.event.get("limit_state") == "failsafe"
+            ends = self.event.get("end_ts") if self.event else ""
+            text = event_words("limit", limit_kw, ends, is_failsafe=failsafe)
+        elif limit_kw is not None:
+            text += f", at or under {terminal_kw_text(limit_kw)} drawn"
+        if self.telemetry.get("eventTest"):
+            text = f"Test: {text}"
         end_ts = self.event.get("end_ts")
         if isinstance(end_ts, (int, float)) and abs(end_ts) < LATEST_TS:
             left_sec = max(0, round(end_ts - now))

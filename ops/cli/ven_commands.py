@@ -11,6 +11,7 @@ import typer
 
 from ops.cli.command_exchange import run_command_exchange
 from ops.cli.command_options import Json, Timeout, VenId, chosen_ven_option
+from ops.cli.event_levels import event_levels
 from ops.clients.command_sender import ACK_WITHIN_SEC, CommandSenderDraft, send_command_to_ven
 from ops.clients.mqtt_client import OperatorMqttClient, operator_mqtt_messages
 from ops.clients.ven_target import VenTarget
@@ -21,10 +22,36 @@ from ops.host.site_settings import load_site_settings
 
 
 def ven_send_event_command(
-    shed_kw: Annotated[float, typer.Option(help="Power to shed, in kW.")],
+    shed_kw: Annotated[float | None, typer.Option(help="Power to shed, in kW.")] = None,
+    limit_kw: Annotated[
+        float | None, typer.Option(help="What the site may draw, in kW, until further notice.")
+    ] = None,
+    load_up_kw: Annotated[float | None, typer.Option(help="Power to draw more, in kW.")] = None,
+    levels: Annotated[
+        str | None,
+        typer.Option(help="Several levels of shedding, kW x seconds each: 5x600,3x600."),
+    ] = None,
+    limit_levels: Annotated[
+        str | None, typer.Option(help="Several limits, kW x seconds each: 15x900,10x900.")
+    ] = None,
     duration: Annotated[
-        float, typer.Option("--duration", "--duration-sec", help="How long, in seconds.")
-    ] = 3600,
+        float | None,
+        typer.Option(
+            "--duration",
+            "--duration-sec",
+            help="How long, in seconds: 3600 if not given; 0 until it is cancelled.",
+        ),
+    ] = None,
+    failsafe_kw: Annotated[
+        float | None, typer.Option(help="Of a limit: what rules when the sender falls silent.")
+    ] = None,
+    heartbeat_sec: Annotated[
+        float | None, typer.Option(help="Of a limit: silent for so long, that is.")
+    ] = None,
+    test: Annotated[bool, typer.Option("--test", help="Carry it out, marked as a test.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be shed; nothing is written.")
+    ] = False,
     event_id: Annotated[str | None, typer.Option(help="The event's id; made up if none.")] = None,
     modification: Annotated[
         int | None,
@@ -34,16 +61,46 @@ def ven_send_event_command(
     timeout: Timeout = ACK_WITHIN_SEC,
     json: Json = False,
 ) -> None:
-    """Send a demand-response event, wait for its ack and show it.
+    """Send a demand-response event, a limit or more load, wait for its ack and show it.
 
     Exits with 1 when the VEN refuses or fails, with 4 when it does not answer: then the command
     has expired, and does not run later.
     """
+    asked = {
+        "--shed-kw": shed_kw,
+        "--limit-kw": limit_kw,
+        "--load-up-kw": load_up_kw,
+        "--levels": levels,
+        "--limit-levels": limit_levels,
+    }
+    given = [name for name, value in asked.items() if value is not None]
+    if len(given) != 1:
+        raise OpsError(
+            "say what is asked for: one of " + ", ".join(asked),
+            *([f"Given were {' and '.join(given)}."] if given else []),
+        )
+    is_limit = given[0].startswith("--limit")
+    if (failsafe_kw is None) != (heartbeat_sec is None) or (failsafe_kw and not is_limit):
+        raise OpsError("--failsafe-kw and --heartbeat-sec go together, with a limit")
+    fields: dict[str, Any] = {
+        "shed_kw": shed_kw,
+        "import_kw": limit_kw,
+        "raise_kw": load_up_kw,
+        "failsafe_kw": failsafe_kw,
+        "heartbeat_sec": heartbeat_sec,
+        "duration_sec": duration,
+        "test": test or None,
+        "dry_run": dry_run or None,
+    }
+    if levels is not None:
+        fields["intervals"] = event_levels(levels, "shed_kw")
+    if limit_levels is not None:
+        fields["intervals"] = event_levels(limit_levels, "import_kw")
+    op = "limit" if is_limit else "event" if load_up_kw is None else "loadUp"
     target = chosen_ven_option(ven_id)
     draft = CommandSenderDraft(target.ven_id, timeout)
-    _send(
-        target, draft.event(shed_kw, duration, event_id, modification=modification), timeout, json
-    )
+    message = draft.about_event(op, event_id, modification, **fields)
+    _send(target, message, timeout, json)
 
 
 def ven_restore_command(

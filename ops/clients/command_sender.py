@@ -25,6 +25,7 @@ from VenAgent.contract.command_builder import (
 from VenAgent.contract.op import Op
 
 ACK_WITHIN_SEC = 15.0
+DURATION_SEC = 3600.0
 UNANSWERED = 4
 """Exit code of a command without an ack; a refusal's is 1."""
 
@@ -51,6 +52,19 @@ class CommandSenderDraft:
         except ValueError:
             known = ", ".join(each.value for each in Op)
             raise OpsError(f"there is no op {op!r}", f"There are: {known}.") from None
+
+    def about_event(
+        self, op: str, event_id: str | None, modification: int | None, **fields: Any
+    ) -> dict[str, Any]:
+        """An event of any kind, with an id made up if none is given; None fields are left out. An
+        event that says nothing of its time lasts an hour, as everywhere."""
+        event_id = event_id or f"evt-{secrets.token_hex(4)}"
+        if op != Op.LIMIT.value and not fields.get("intervals"):
+            given = fields.get("duration_sec")
+            fields["duration_sec"] = DURATION_SEC if given is None else given
+        correlation_id = build_correlation_id(event_id, secrets.token_hex(4))
+        said = {"event_id": event_id, "modification": modification, **fields}
+        return self.of(op, correlation_id, **said)
 
     def event(
         self,

@@ -92,6 +92,8 @@ def print_ack(answer: Mapping[str, Any]) -> None:
     head = Text.assemble(
         (str(answer.get("status", "?")), "bold green" if good else "bold red"),
         terminal_printable(f"  {answer.get('op', '')} {answer.get('event_id') or ''}").rstrip(),
+        "  test" if answer.get("test") else "",
+        "  dry run: nothing was written" if answer.get("dry_run") else "",
     )
     parts: list[Any] = [head]
     if answer.get("reason"):
@@ -109,7 +111,11 @@ def print_ack(answer: Mapping[str, Any]) -> None:
 
 def _power_line(answer: Mapping[str, Any]) -> str:
     parts = []
-    if answer.get("requested_shed_kw") is not None:
+    if answer.get("import_kw") is not None:
+        parts.append(f"limit {terminal_kw_text(answer['import_kw'])}")
+        if answer.get("end_ts") is None:
+            parts.append("until further notice")
+    elif answer.get("requested_shed_kw") is not None:
         parts.append(f"requested {terminal_kw_text(answer['requested_shed_kw'])}")
     if answer.get("actual_shed_kw") is not None:
         basis = answer.get("shed_basis")

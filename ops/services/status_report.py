@@ -11,6 +11,7 @@ from rich.text import Text
 
 from ops.clients.command_sender import send_command_to_own_ven
 from ops.host import processes, terminal
+from ops.host.event_words import event_words
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.host.site_settings import SiteSettings
@@ -177,13 +178,17 @@ def _waiting(ven: dict[str, Any]) -> list[dict[str, Any]]:
 def _event(event: Any) -> str:
     if not isinstance(event, dict):
         return "none"
-    requested = event.get("requested_kw")
-    parts = [str(event.get("event_id", "?")), terminal_kw_text(requested)]
-    if event.get("state"):
-        parts.append(str(event["state"]))
-    if event.get("end_ts") is not None:
-        parts.append(f"until {terminal_clock_text(event['end_ts'])}")
-    return ", ".join(parts)
+    kind = str(event.get("kind") or "shed")
+    power_kw = event.get("import_kw") if kind == "limit" else event.get("requested_kw")
+    words = event_words(
+        kind,
+        power_kw,
+        event.get("end_ts"),
+        is_test=event.get("test") is True,
+        is_failsafe=event.get("failsafe") is True,
+    )
+    parts = [str(event.get("event_id", "?")), *filter(None, [event.get("state")]), words]
+    return ", ".join(map(str, parts))
 
 
 _MARKS = {True: ("✓", "bold green"), False: ("✗", "bold red"), None: ("·", "dim")}

@@ -20,6 +20,8 @@ from VenAgent.dr.event import EventState
 from VenAgent.dr.event_work import WORK_LIMIT_SEC
 from VenAgent.dr.policy import Policy
 
+LIMITS = ("l1", "l2")
+LIMIT_IDS = st.sampled_from(LIMITS)
 EVENT_IDS = st.sampled_from(["e1", "e2", "e3"])
 KILOWATTS = st.sampled_from([0.5, 3.0, 7.5, 12.0, 19.5, 40.0])
 DURATIONS = st.sampled_from([1.0, 30.0, 120.0, 600.0])
@@ -39,7 +41,7 @@ class Attack(RuleBasedStateMachine):
         self.house.limits["ev1"] = 80.0
         self.house.limits["lights1"] = 45.0
         self.before = self.house.setting
-        self.replies_lost = False
+        self.replies_lost = self.was_restarted = False
         self.sent: list[tuple[str, dict[str, object]]] = []
         self.on_their_way: list[tuple[str, dict[str, object]]] = []
         self.cloud_is_away = False
@@ -86,6 +88,72 @@ class Attack(RuleBasedStateMachine):
         if priority is not None:
             fields["event_priority"] = priority
         self.command("event", **fields)
+
+    @rule(
+        event_id=EVENT_IDS,
+        powers_kw=st.lists(st.sampled_from([0.0, 3.0, 7.5, 12.0]), min_size=2, max_size=3),
+        each_sec=st.sampled_from([5.0, 60.0, 300.0]),
+        number=st.integers(0, 3),
+        is_test=st.booleans(),
+    )
+    def levels(
+        self,
+        event_id: str,
+        powers_kw: list[float],
+        each_sec: float,
+        number: int,
+        is_test: bool,
+    ) -> None:
+        """An event of several intervals."""
+        intervals = [{"duration_sec": each_sec, "shed_kw": kw} for kw in powers_kw]
+        if max(powers_kw):
+            self.command(
+                "event", event_id=event_id, modification=number, intervals=intervals, test=is_test
+            )
+
+    @rule(
+        event_id=LIMIT_IDS,
+        import_kw=st.sampled_from([0.0, 4.2, 9.0, 15.0, 30.0]),
+        duration_sec=st.sampled_from([None, None, 120.0, 600.0]),
+        delay_sec=DELAYS,
+        number=st.integers(0, 3),
+        heartbeat_sec=st.sampled_from([None, 60.0]),
+        least_sec=st.sampled_from([0.0, 300.0]),
+    )
+    def limit(
+        self,
+        event_id: str,
+        import_kw: float,
+        duration_sec: float | None,
+        delay_sec: float,
+        number: int,
+        heartbeat_sec: float | None,
+        least_sec: float,
+    ) -> None:
+        """A limit, with or without an end and a heartbeat that will be lost."""
+        fields: dict[str, object] = {"event_id": event_id, "modification": number}
+        fields["import_kw"] = import_kw
+        if duration_sec is not None:
+            fields["duration_sec"] = duration_sec
+        if delay_sec:
+            fields["start_ts"] = self.house.now + delay_sec
+        if heartbeat_sec is not None:
+            fields |= {"heartbeat_sec": heartbeat_sec, "failsafe_kw": 4.2}
+            fields["failsafe_min_sec"] = least_sec
+        self.command("limit", **fields)
+
+    @rule(event_id=LIMIT_IDS)
+    def end_a_limit(self, event_id: str) -> None:
+        self.command("cancel", event_id=event_id)
+
+    @rule(powers_kw=KILOWATTS)
+    def ask_only(self, powers_kw: float) -> None:
+        """A dry run changes nothing."""
+        house = self.house
+        before = (dict(house.journal), house.setting, len(house.jobs))
+        if not self.cloud_is_away:
+            self.command("event", shed_kw=powers_kw, event_id="dry", dry_run=True)
+            assert (dict(house.journal), house.setting, len(house.jobs)) == before
 
     @rule(circuit=st.sampled_from([*DRAWS_KW, "pool1"]), shed_kw=KILOWATTS, duration=DURATIONS)
     def shed_load(self, circuit: str, shed_kw: float, duration: float) -> None:
@@ -256,6 +324,7 @@ class Attack(RuleBasedStateMachine):
 
     @rule(work_was_done=st.booleans())
     def crash(self, work_was_done: bool) -> None:
+        self.was_restarted = True
         self.house.restart(work_was_done=work_was_done)
 
     @rule()
@@ -344,7 +413,7 @@ class Attack(RuleBasedStateMachine):
         event = self.house.engine.running
         if event is None:
             return
-        known_since_ts = max(event.request.end_ts, self.clock_set_ts)
+        known_since_ts = max(event.end_ts, self.clock_set_ts)
         if self.house.now > known_since_ts + GRACE_SEC:
             assert event.state is EventState.RESTORING
 
@@ -375,6 +444,9 @@ class Attack(RuleBasedStateMachine):
         house.meter_works, house.refusal, house.hold = True, None, False
         house.work()
         self.cloud_comes_back(0)
+        self.check_limits()
+        for event_id in LIMITS:
+            self.command("cancel", event_id=event_id, modification=9)
         house.wait_until_over(400_000.0)
         house.wait_until_all_are_back(10_000.0)
         house.wait(1.0)
@@ -383,6 +455,22 @@ class Attack(RuleBasedStateMachine):
         assert house.engine.trouble() is None
         for op, command in () if self.replies_lost else self.sent:
             self.check_acked(op, str(command["correlationId"]))
+
+    def check_limits(self) -> None:
+        """Once all is there again a limit is kept within its window and what the slowest device
+        takes, or it is said that it is not."""
+        house = self.house
+        house.report_sec = 5.0
+        house.wait(300.0)
+        ruling, running = house.engine.site.limits.strictest(house.now), house.engine.running
+        if ruling is None or running is None or running.state is not EventState.ACTIVE:
+            return
+        mean_kw = house.engine.site.limits.mean_kw(ruling.request.window_sec, house.now)
+        is_kept = mean_kw is not None and mean_kw <= (ruling.import_kw or 0.0) + 1e-6
+        assert is_kept or ("limit.exceeded", "") in house.alerts
+        if ruling.failsafe_ts is not None:
+            assert ruling.import_kw == 4.2
+            assert ("limit.failsafe", ruling.event_id) in house.alerts or self.was_restarted
 
     def check_acked(self, op: str, correlation_id: str) -> None:
         """Once; `scheduled` may be followed by how it went on."""

@@ -68,7 +68,7 @@ export function showEvent(status, nameOf) {
     put(at('event-state'), stateWord(event.state));
     put(at('event-id'), eventOrigin(event));
     at('event-id').title = event.event_id;
-    figure('requested', event.requested_kw);
+    figure('requested', event.kind === 'limit' ? event.import_kw : event.requested_kw);
     figure('predicted', event.predicted_kw);
     figure('measured', event.measured_kw);
     put(at('carried'), carried(event, nameOf));
@@ -87,10 +87,11 @@ export function showEvent(status, nameOf) {
 // Every quarter of a second, between two words of the agent: time goes on.
 export function showTime(event, now) {
   if (!event) return;
-  const left = event.end_ts - now;
+  const endless = event.end_ts === null && event.state !== 'restoring';
+  const left = endless ? Infinity : event.end_ts - now;
   const over = event.state === 'restoring' || left <= 0;
-  put(at('left'), over ? '0:00' : countdown(left));
-  const part = (now - event.start_ts) / Math.max(1, event.end_ts - event.start_ts);
+  put(at('left'), over ? '0:00' : endless ? 'no end' : countdown(left));
+  const part = endless ? 1 : (now - event.start_ts) / Math.max(1, event.end_ts - event.start_ts);
   at('elapsed').style.setProperty('--part', over ? 1 : Math.min(1, Math.max(0, part)));
 }
 

@@ -12,14 +12,27 @@ const sentence = (text) => {
 const moment = (ts, now) => `${clock(ts)}${day(ts, now) === 'today' ? '' : ` ${day(ts, now)}`}`;
 const until = (ts, now) => (isRead(ts) ? `until ${moment(ts, now)}` : '');
 
+function ofLimit(event, now) {
+  const test = event.test ? 'test: ' : '';
+  const end = isRead(event.end_ts) ? until(event.end_ts, now) : 'until further notice';
+  const why = event.failsafe ? ': the failsafe limit, as nothing is heard of its sender' : '';
+  return { kind: 'event', word: event.failsafe ? 'Failsafe limit' : 'Limited', text: sentence(`${test}keeping the site at or under ${kw(event.import_kw)} ${end}${why}`) };
+}
+
 function ofEvent(event, now) {
+  if (event.kind === 'limit' && event.state !== 'restoring') return ofLimit(event, now);
   const left = `by ${kw(event.requested_kw)} ${until(event.end_ts, now)}`;
   if (event.state === 'restoring') {
     const far = event.restored ? ` ${event.restored.restored} of ${event.restored.circuits} are back.` : '';
     return { kind: 'event', word: 'Restoring', text: `The event is over: the circuits go back one after the other.${far}` };
   }
   const more = event.state === 'active' ? '' : ': circuits are being switched off or limited';
-  return { kind: 'event', word: 'Reducing', text: sentence(`Reducing ${left}${more}`) };
+  const test = event.test ? 'test: ' : '';
+  const part = event.interval ? `, interval ${event.interval.number} of ${event.interval.of}` : '';
+  if (event.kind === 'load_up') {
+    return { kind: 'event', word: 'Drawing more', text: sentence(`${test}drawing ${kw(event.requested_kw)} more ${until(event.end_ts, now)}`) };
+  }
+  return { kind: 'event', word: 'Reducing', text: sentence(`${test}reducing ${left}${part}${more}`) };
 }
 
 function ofMeter(status) {
@@ -47,7 +60,7 @@ function ofOptOut(status) {
 function ofScheduled(status) {
   const [next, ...more] = status.scheduled;
   const rest = more.length ? `, and ${more.length} more` : '';
-  return { kind: 'event', word: 'Scheduled', text: sentence(`${kw(next.requested_kw)} less from ${moment(next.start_ts, status.ts)} ${until(next.end_ts, status.ts)}${rest}`) };
+  return { kind: 'event', word: 'Scheduled', text: sentence(`${next.kind === 'limit' ? `at most ${kw(next.import_kw)}` : `${kw(next.requested_kw)} ${next.kind === 'load_up' ? 'more' : 'less'}`} from ${moment(next.start_ts, status.ts)} ${until(next.end_ts, status.ts)}${rest}`) };
 }
 
 // The latest event, when it was not carried out and that is news.
