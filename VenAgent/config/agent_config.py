@@ -47,7 +47,7 @@ from VenAgent.contract.command_limits import CommandLimits
 from VenAgent.contract.topics import Topics
 from VenAgent.dr.comfort_guard import ComfortGuard
 from VenAgent.dr.panel import Panel, PanelCircuit, PanelCircuitControl, PanelLimitScale
-from VenAgent.dr.policy import SUPPORTED_FEATURES, EndurancePolicy, Policy
+from VenAgent.dr.policy import SUPPORTED_FEATURES, EndurancePolicy, Policy, RotationPolicy
 from VenAgent.dr.setpoint_control import SetpointControl
 from VenAgent.dr.storage_control import StorageControl
 
@@ -358,6 +358,9 @@ class AgentConfig(ConfigBlock):
             setpoint=_setpoint(circuit),
             storage=_storage(circuit, voltage * phase_factor / 1000.0),
             guard=_guard(circuit),
+            rotation=None
+            if circuit.rotation_sec is None
+            else RotationPolicy(circuit.rotation_group or circuit.type, circuit.rotation_sec),
         )
 
     def control_point_of(self, circuit: CircuitConfig) -> str:

@@ -201,11 +201,28 @@ class CircuitGuardConfig(CircuitSetpointConfig):
     By the unit if none: -20 to 100 celsius, 0 to 212 fahrenheit, 300 to 10000 ppm, 0 to 100
     percent."""
 
+    rotation_sec: Annotated[float, Field(ge=60, le=86_400), NotBoolean] | None = None
+    """Like units take turns: none is shed for longer than this while another can take its place;
+    the one with the most comfort left is next."""
+    rotation_group: Name | None = None
+    """Who takes turns with whom; all of one `type` if none."""
+
     @property
     def guard_range(self) -> tuple[float, float]:
         """What the guard point can read."""
         default = PLAUSIBLE_GUARD.get(self.guard_unit.lower(), (-math.inf, math.inf))
         return self.guard_plausible or default
+
+    @model_validator(mode="after")
+    def _rotation(self) -> CircuitGuardConfig:
+        if self.rotation_group is not None and self.rotation_sec is None:
+            raise ValueError("rotation_group needs rotation_sec: how long a turn lasts at most")
+        if self.rotation_sec is not None and self.rotation_sec < self.min_off_sec:
+            raise ValueError(
+                f"rotation_sec {self.rotation_sec:g} is shorter than min_off_sec "
+                f"{self.min_off_sec:g}: a unit could not go back in its turn"
+            )
+        return self
 
     @model_validator(mode="after")
     def _guard_with_bounds(self) -> CircuitGuardConfig:

@@ -111,6 +111,8 @@ class ReasonCode(str, Enum):
     RESTORE_FAILED = "restore_failed"
     COMFORT_GUARD = "comfort_guard"
     """A room's or a tank's value is past its bound, near it, or not known."""
+    ROTATION = "rotation"
+    """Like units take turns."""
     SOC_RESERVE = "soc_reserve"
     """A battery's charge is at its reserve, or not known: it does not discharge."""
     # why a circuit is not shed

@@ -23,6 +23,7 @@ from VenAgent.dr.cycling_limits import CyclingLimits
 from VenAgent.dr.event import Event
 from VenAgent.dr.panel import Panel, PanelCircuit, PanelCircuitControl, PanelReading
 from VenAgent.dr.policy import PriorityPolicy, ReleasePolicy
+from VenAgent.dr.rotation import most_comfortable, rotation_reason, turn_of
 from VenAgent.dr.shed_circuit import ShedCircuit
 from VenAgent.dr.shed_target import ShedTarget
 from VenAgent.dr.site_state import SiteState
@@ -67,10 +68,9 @@ def plan_curtailment(
     if not event.is_limit and event.wanted_kw <= 0.0:  # all goes back
         settling_kw = 0.0
     if missing_kw > band_kw or (missing_kw > 0.0 and not event.held()):
-        by = site.policy.priority_order
         # For a limit the selection's tolerance lies above what is missing, not around it.
         asked_kw = missing_kw / (1.0 - TOLERANCE) if target.is_limit else missing_kw
-        return _shed_more(event, panel, reading, unavailable, asked_kw, settling_kw, now, by)
+        return _shed_more(event, site, panel, reading, unavailable, asked_kw, settling_kw, now)
     if missing_kw >= -band_kw:
         return CurtailmentPlan()
     spare_kw = 0.0 if target.is_limit else band_kw
@@ -89,11 +89,26 @@ def plan_guard_release(
     back = [circuit.to_release() for circuit in held if circuit is not None]
     released_kw = sum(circuit.shed_kw for circuit in back if circuit.counts)
     unavailable = site.unavailable(event.end_ts, now)
-    others, by = CurtailmentPlan(), site.policy.priority_order
+    others = CurtailmentPlan()
     if released_kw > 0.0 and reading.power_kw is not None:
         panel = site.panel.as_read(reading)
-        others = _shed_more(event, panel, reading, unavailable, released_kw, 0.0, now, by)
+        others = _shed_more(event, site, panel, reading, unavailable, released_kw, 0.0, now)
     return CurtailmentPlan((*others.circuits, *back), others.delta_kw - released_kw)
+
+
+def plan_rotation(
+    event: Event, site: SiteState, reading: PanelReading, now: float
+) -> tuple[CurtailmentPlan, Reason] | None:
+    """One unit whose turn is over goes back, and another of its kind takes its place."""
+    panel = site.panel.as_read(reading)
+    turn = turn_of(event, panel, site, reading, now)
+    if turn is None:
+        return None
+    out, instead = turn
+    actions = select_circuits(instead, sum(c.max_shed_kw for c in instead)).actions
+    new = [_newly_shed(panel, reading, action, now) for action in actions]
+    delta_kw = sum(action.shed_kw for action in actions) - out.shed_kw
+    return CurtailmentPlan((*new, out.to_release()), delta_kw), rotation_reason(out, instead)
 
 
 def settling_shed_kw(event: Event, now: float) -> float:
@@ -116,17 +131,18 @@ def _most_kw(event: Event, panel: Panel, reading: PanelReading) -> float:
 
 def _shed_more(
     event: Event,
+    site: SiteState,
     panel: Panel,
     reading: PanelReading,
     unavailable: Iterable[str],
     request_kw: float,
     settling_kw: float,
     now: float,
-    by: PriorityPolicy,
 ) -> CurtailmentPlan:
     """Shed `request_kw` more: circuits not tried yet nor `unavailable`, and limits that can go
     lower. Empty when nothing is left. `settling_kw` of it comes by itself: until then, and until
     new setpoints show, other circuits that show at once fill the gap."""
+    by = site.policy.priority_order
     tried = {circuit.circuit_id: circuit for circuit in event.circuits}
     available = [
         *circuit_selection_candidates(
@@ -139,6 +155,7 @@ def _shed_more(
     ]
     if event.request.circuit_id is not None:
         available = [c for c in available if c.circuit.id == event.request.circuit_id]
+    available = most_comfortable(available, reading, site.cycling_limits, request_kw)
     chosen = select_circuits(available, request_kw - settling_kw, order=by).actions
     chosen += _to_fill_the_gap(available, chosen, request_kw, settling_kw, by)
     planned, delta_kw = [], 0.0

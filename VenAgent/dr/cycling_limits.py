@@ -7,6 +7,7 @@ it bore.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,6 +47,10 @@ class CyclingLimits:
 
     def note_restored(self, circuit_id: str, now: float) -> None:
         self._restored[circuit_id] = now
+
+    def last_shed_ts(self, circuit_id: str) -> float:
+        """When it was shed last; minus infinity if that is not known."""
+        return max(self._sheds.get(circuit_id, ()), default=-math.inf)
 
     def reason_against(self, circuit: PanelCircuit, now: float, end_ts: float) -> str | None:
         """Why the circuit may not be shed from `now` to `end_ts`, for a person; None if it may."""

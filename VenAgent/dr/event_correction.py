@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.closed_loop import ClosedLoop
-from VenAgent.dr.curtailment_plan import plan_guard_release, settling_shed_kw
+from VenAgent.dr.curtailment_plan import plan_guard_release, plan_rotation, settling_shed_kw
 from VenAgent.dr.effects import Effects, RaiseAlertEffect
 from VenAgent.dr.event import Event, EventState
 from VenAgent.dr.event_activation import shed_short_alert
@@ -48,10 +48,22 @@ class EventCorrection:
             return []
         effects, reason = self._loop.look(event, reading, now)
         if reason is None:
-            return effects
+            return effects + self._rotate(event, reading, now)
         if reason.code is ReasonCode.DEVICE_RESTARTED:
             return effects + self._shed_again(event, reason, now)
         return effects + self._adjust(event, reading, reason, now)
+
+    def _rotate(self, event: Event, reading: PanelReading, now: float) -> Effects:
+        """Like units take turns, while nothing else is wrong."""
+        if event.state is not EventState.ACTIVE or event.measured_kw is None:
+            return []
+        turn = plan_rotation(event, self._site, reading, now)
+        if turn is None:
+            return []
+        plan, self._work.reason = turn
+        event.to(EventState.SHEDDING)
+        held_kw = self._planner.held_kw(event, reading)
+        return self._writing.begin(event, plan, held_kw, now)
 
     def _adjust(self, event: Event, reading: PanelReading, reason: Reason, now: float) -> Effects:
         """Add or release circuits, if any would help; else report it and leave it for a while."""

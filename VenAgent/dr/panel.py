@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from VenAgent.dr.comfort_guard import ComfortGuard
-from VenAgent.dr.policy import UNLIMITED, EndurancePolicy
+from VenAgent.dr.policy import UNLIMITED, EndurancePolicy, RotationPolicy
 from VenAgent.dr.setpoint_control import SetpointControl
 from VenAgent.dr.storage_control import StorageControl
 
@@ -109,6 +109,7 @@ class PanelCircuit:
     setpoint: SetpointControl | None = None
     storage: StorageControl | None = None
     guard: ComfortGuard | None = None
+    rotation: RotationPolicy | None = None
 
     @property
     def rating_kw(self) -> float:

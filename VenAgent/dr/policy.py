@@ -86,4 +86,13 @@ class EndurancePolicy:
     """In any 24 hours."""
 
 
+@dataclass(frozen=True)
+class RotationPolicy:
+    """Like units that take turns."""
+
+    group: str
+    turn_sec: float
+    """None of them is shed for longer, as long as another can take its place."""
+
+
 UNLIMITED = EndurancePolicy()

@@ -10,6 +10,7 @@ import pytest
 from tests.config.builders import MINIMAL, explained, load, with_field
 from VenAgent.dr.comfort_guard import ComfortGuard
 from VenAgent.dr.panel import PanelCircuitControl
+from VenAgent.dr.policy import RotationPolicy
 from VenAgent.dr.setpoint_control import SetpointControl
 from VenAgent.dr.storage_control import StorageControl
 
@@ -246,3 +247,26 @@ def test_the_least_is_6_amps_unless_the_car_wants_more() -> None:
 )
 def test_what_a_charger_cannot_be_is_named(changed: dict[str, Any], finding: str) -> None:
     assert finding in explained(with_charger(**changed))
+
+
+# ---- turns -----------------------------------------------------------------------------------
+
+
+def test_units_of_a_type_take_turns() -> None:
+    alike = load(with_circuit(rotation_sec=1800)).build_panel().by_id["rtu1"].rotation
+    assert alike == RotationPolicy("hvac", 1800.0)
+    named = load(with_circuit(rotation_sec=1800, rotation_group="roof")).build_panel()
+    assert named.by_id["rtu1"].rotation == RotationPolicy("roof", 1800.0)
+    assert load(with_circuit()).build_panel().by_id["rtu1"].rotation is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "finding"),
+    [
+        ({"rotation_group": "roof"}, "rotation_group needs rotation_sec"),
+        ({"rotation_sec": 10}, "rotation_sec"),
+        ({"rotation_sec": 200, "min_off_sec": 300}, "shorter than min_off_sec 300"),
+    ],
+)
+def test_what_turns_cannot_be_is_named(changed: dict[str, Any], finding: str) -> None:
+    assert finding in explained(with_circuit(**changed))

@@ -1,0 +1,119 @@
+"""Many like units take turns, so that none is off for long; who has most comfort left is next.
+
+The order by what is left until the comfort guard's bound is PNNL's, of intelligent load control.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from VenAgent.contract.reasons import Reason, ReasonCode
+from VenAgent.dr.circuit_selection import (
+    TOLERANCE,
+    CircuitSelectionCandidate,
+    circuit_selection_candidates,
+)
+from VenAgent.dr.cycling_limits import CyclingLimits
+from VenAgent.dr.event import Event
+from VenAgent.dr.panel import Panel, PanelCircuit, PanelReading
+from VenAgent.dr.shed_circuit import ShedCircuit
+from VenAgent.dr.site_state import SiteState
+
+
+def rotation_order(
+    circuit: PanelCircuit, reading: PanelReading, limits: CyclingLimits
+) -> tuple[float, float]:
+    """Sorts first who is shed next: the one with the most comfort left, and of those that have as
+    much the one that was shed the longest time ago."""
+    value = reading.circuit(circuit.id).guard
+    shed_ts = limits.last_shed_ts(circuit.id)
+    if circuit.guard is None or value is None:
+        return math.inf, shed_ts
+    return -circuit.guard.comfort_reserve(value), shed_ts
+
+
+def most_comfortable(
+    available: Sequence[CircuitSelectionCandidate],
+    reading: PanelReading,
+    limits: CyclingLimits,
+    request_kw: float,
+) -> list[CircuitSelectionCandidate]:
+    """Of each group that takes turns only as many as `request_kw` needs, by comfort left; all the
+    others of `available`."""
+    chosen = [c for c in available if c.circuit.rotation is None]
+    for name in sorted({c.circuit.rotation.group for c in available if c.circuit.rotation}):
+        members = [c for c in available if c.circuit.rotation and c.circuit.rotation.group == name]
+        members.sort(key=lambda c: rotation_order(c.circuit, reading, limits))
+        chosen += _enough(members, request_kw)
+    return chosen
+
+
+def turn_of(
+    event: Event, panel: Panel, site: SiteState, reading: PanelReading, now: float
+) -> tuple[ShedCircuit, list[CircuitSelectionCandidate]] | None:
+    """Whose turn is over and who comes instead; None while there is nothing to change.
+
+    One at a time, so that neither compressors nor fans start together: with n units shed, one of
+    them goes back every n-th part of the turn, and none is shed for longer than a whole one.
+    """
+    tried = {circuit.circuit_id for circuit in event.circuits}
+    unavailable = tried | site.unavailable(event.end_ts, now)
+    for group, held in sorted(_held_by_group(event, panel).items()):
+        turn_sec = min(_turn_sec(panel.by_id[c.circuit_id]) for c in held)
+        if now - max(c.shed_ts for c in held) < turn_sec / len(held):
+            continue
+        out = min(held, key=lambda c: (c.shed_ts, _comfort_left(panel, c, reading)))
+        if now - out.shed_ts < panel.by_id[out.circuit_id].endurance.min_off_sec:
+            continue
+        others = [
+            c
+            for c in circuit_selection_candidates(
+                panel, reading, exclude=unavailable, lasting_sec=event.end_ts - now
+            )
+            if c.circuit.rotation is not None and c.circuit.rotation.group == group
+        ]
+        others.sort(key=lambda c: rotation_order(c.circuit, reading, site.cycling_limits))
+        instead = _enough(others, out.shed_kw)
+        if sum(c.max_shed_kw for c in instead) >= (1.0 - TOLERANCE) * out.shed_kw:
+            return out, instead
+    return None
+
+
+def rotation_reason(out: ShedCircuit, instead: Iterable[CircuitSelectionCandidate]) -> Reason:
+    names = ", ".join(candidate.circuit.id for candidate in instead)
+    return Reason(ReasonCode.ROTATION, f"the turn of {out.circuit_id} is over: {names} instead")
+
+
+def _held_by_group(event: Event, panel: Panel) -> dict[str, list[ShedCircuit]]:
+    groups: dict[str, list[ShedCircuit]] = {}
+    for held in event.circuits:
+        circuit = panel.by_id.get(held.circuit_id)
+        if circuit is None or circuit.rotation is None or circuit.point != held.point:
+            continue
+        if held.counts and held.to_put_back:
+            groups.setdefault(circuit.rotation.group, []).append(held)
+    return groups
+
+
+def _turn_sec(circuit: PanelCircuit) -> float:
+    return math.inf if circuit.rotation is None else circuit.rotation.turn_sec
+
+
+def _comfort_left(panel: Panel, held: ShedCircuit, reading: PanelReading) -> float:
+    guard, value = panel.by_id[held.circuit_id].guard, reading.circuit(held.circuit_id).guard
+    return 0.0 if guard is None or value is None else guard.comfort_reserve(value)
+
+
+def _enough(
+    members: Iterable[CircuitSelectionCandidate], request_kw: float
+) -> list[CircuitSelectionCandidate]:
+    """The first of them that make up `request_kw` together."""
+    chosen: list[CircuitSelectionCandidate] = []
+    total_kw = 0.0
+    for candidate in members:
+        if total_kw >= (1.0 - TOLERANCE) * request_kw:
+            break
+        chosen.append(candidate)
+        total_kw += candidate.max_shed_kw
+    return chosen

@@ -1,0 +1,104 @@
+"""Twenty rooftop units: taken in turns, by the comfort that is left, one after the other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.dr.flexible_house import FlexibleHouse, cooling, thermostat, zone_guard
+from tests.dr.house import send_event
+from VenAgent.dr.panel import Panel
+from VenAgent.dr.policy import EndurancePolicy, RotationPolicy
+
+TURN_SEC = 1800.0
+COUNT = 20
+NAMES = [f"rtu{number}" for number in range(1, COUNT + 1)]
+
+
+def roof(count: int = COUNT, *, endurance: EndurancePolicy | None = None) -> FlexibleHouse:
+    """Their power shows at once that they are shed, so that only the turns are seen."""
+    circuits = []
+    for name in NAMES[:count]:
+        unit = thermostat(name, cooling(settle_sec=0.0), guard=zone_guard())
+        unit = replace(unit, rotation=RotationPolicy("hvac", TURN_SEC))
+        circuits.append(unit if endurance is None else replace(unit, endurance=endurance))
+    panel = Panel(amperage=1000.0, voltage=240.0, circuits=tuple(circuits))
+    draws = dict.fromkeys(NAMES[:count], 4.0)
+    house = FlexibleHouse(panel, draws, dict.fromkeys(draws, 2.0))
+    house.lag_sec = 0.0
+    house.wait(120.0)
+    return house
+
+
+def test_those_with_the_most_comfort_left_are_first() -> None:
+    house = roof()
+    for index, name in enumerate(NAMES):
+        house.values[name] = 22.0 + 0.1 * ((index * 7) % COUNT)
+    house.wait(10.0)
+    send_event(house, 8.0, duration_sec=600.0)
+    coolest = sorted(NAMES, key=lambda name: house.values[name] or 0.0)[:4]
+    assert set(house.moved()) == set(coolest)
+
+
+def test_none_is_shed_for_longer_than_its_turn_and_all_take_part() -> None:
+    house = roof()
+    send_event(house, 8.0, duration_sec=6 * 3600.0)
+    since: dict[str, float] = {}
+    longest: dict[str, float] = {}
+    returned_at_once = 0
+    before = set(house.moved())
+    for _ in range(6 * 360 - 2):
+        house.wait(10.0)
+        moved = set(house.moved())
+        returned_at_once = max(returned_at_once, len(before - moved))
+        before = moved
+        since = {name: since.get(name, house.now) for name in moved}
+        for name, ts in since.items():
+            longest[name] = max(longest.get(name, 0.0), house.now - ts)
+        # a house of units that are alike rises and falls with them by room temperature
+        for name in NAMES:
+            warmer = 0.004 if name in moved else -0.004
+            house.values[name] = max(22.0, (house.values[name] or 22.0) + warmer)
+        assert len(moved) == 4
+    assert max(longest.values()) <= TURN_SEC + 20.0
+    assert len(longest) == COUNT, "all of them bear a part"
+    assert returned_at_once == 1, "starts are staggered"
+    assert max(v for v in house.values.values() if v) < 26.0
+    assert {a.get("reason_code") for a in house.acks if a["status"] == "adjusted"} == {"rotation"}
+    house.wait_until_over()
+    assert house.moved() == {}
+
+
+def test_without_another_that_can_take_its_place_it_stays() -> None:
+    house = roof(2)
+    house.values["rtu2"] = 25.9
+    send_event(house, 2.0, duration_sec=3 * 3600.0)
+    house.wait(2 * TURN_SEC)
+    assert set(house.moved()) == {"rtu1"}
+    house.values["rtu2"] = 23.0
+    house.wait(10.0)
+    assert set(house.moved()) == {"rtu2"}
+
+
+def test_a_compressor_that_must_run_for_a_while_is_not_next() -> None:
+    house = roof(3, endurance=EndurancePolicy(min_on_sec=3600.0))
+    send_event(house, 2.0, duration_sec=2.2 * TURN_SEC)
+    shed = []
+    for _ in range(3):
+        shed += sorted(house.moved())
+        house.wait(TURN_SEC + 20.0)
+    assert len(set(shed)) == 3, "the one that has just come back is not shed again"
+
+
+@pytest.mark.parametrize("kill", [False, True])
+def test_a_turn_goes_on_after_a_restart(kill: bool) -> None:
+    house = roof(4)
+    send_event(house, 2.0, duration_sec=3 * TURN_SEC)
+    (first,) = house.moved()
+    house.wait(TURN_SEC - 60.0)
+    if kill:
+        house.restart()
+    house.wait(90.0)
+    (second,) = house.moved()
+    assert second != first
