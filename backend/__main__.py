@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from backend.api.api_keys_command import keys_application
 from backend.api.api_process import run_api_process
 from backend.config.alert_settings import AlertSettings
-from backend.config.alert_targets import read_alert_routing
+from backend.config.alert_targets import read_alert_targets
 from backend.config.api_settings import ApiSettings
 from backend.config.backend_settings import BackendSettings
 from backend.config.dispatch_settings import DispatchSettings
@@ -78,7 +78,7 @@ def _serve_command() -> None:
     api = _checked(ApiSettings.from_environment)
     dispatching = _checked(DispatchSettings.from_environment)
     alerts = _checked(AlertSettings.from_environment)
-    _checked(lambda: read_alert_routing(alerts.config_file))
+    _checked(lambda: read_alert_targets(alerts.config_file))
     with _told_plainly():
         uvloop.run(run_api_process(settings, api, dispatching, alerts))
 

@@ -100,10 +100,10 @@ class EventActivation:
         if event.is_limit:
             self._loop.limits.hold_off(now)
             return effects
-        return [*effects, shed_short_alert(event, reason.text, reason.code)]
+        return [*effects, event_activation_alert(event, reason.text, reason.code)]
 
 
-def shed_short_alert(event: Event, why: str, code: ReasonCode) -> RaiseAlertEffect:
+def event_activation_alert(event: Event, why: str, code: ReasonCode) -> RaiseAlertEffect:
     """Less is shed than was asked."""
     return RaiseAlertEffect("shed.short", f"event {event.event_id}: {why}", reason_code=code)
 

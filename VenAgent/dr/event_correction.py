@@ -7,7 +7,7 @@ from VenAgent.dr.closed_loop import ClosedLoop
 from VenAgent.dr.curtailment_plan import plan_guard_release, plan_rotation, settling_shed_kw
 from VenAgent.dr.effects import Effects, RaiseAlertEffect
 from VenAgent.dr.event import Event, EventState
-from VenAgent.dr.event_activation import shed_short_alert
+from VenAgent.dr.event_activation import event_activation_alert
 from VenAgent.dr.event_planner import EventPlanner
 from VenAgent.dr.event_work import EventWork
 from VenAgent.dr.guard_watch import GuardWatch
@@ -78,7 +78,9 @@ class EventCorrection:
             soon_kw = held_kw + settling_shed_kw(event, now)
             if soon_kw >= event.wanted_kw - self._planner.band_kw(event):
                 return []
-            return [shed_short_alert(event, f"{reason.text}, and no load is left", reason.code)]
+            return [
+                event_activation_alert(event, f"{reason.text}, and no load is left", reason.code)
+            ]
         return self._go_on(event, reason, now)
 
     def _limit_stays(self, target: ShedTarget, power_kw: float, now: float) -> Effects:

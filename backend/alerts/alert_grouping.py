@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from backend.config.alert_targets import AlertRouting, AlertTarget, severity_rank
+from backend.config.alert_targets import AlertTarget, AlertTargetRouting, alert_target_severity_rank
 
 FIRING, UPDATED, RESOLVED = "alert.firing", "alert.updated", "alert.resolved"
 NAMED = 50
@@ -16,7 +16,7 @@ NAMED = 50
 
 
 @dataclass(frozen=True)
-class OpenAlert:
+class GroupedAlert:
     """An alert that is not over."""
 
     id: int
@@ -32,7 +32,7 @@ class OpenAlert:
 
 
 @dataclass(frozen=True)
-class ToldGroup:
+class ToldAlertGrouping:
     """What a target was told of a cause so far."""
 
     begun_at: datetime
@@ -44,16 +44,18 @@ class ToldGroup:
 
 
 @dataclass(frozen=True)
-class GroupTurn:
+class _GroupTurn:
     """What comes of a look at a cause: the group as it is then (None: forgotten), and a notice."""
 
-    group: ToldGroup | None
+    group: ToldAlertGrouping | None
     kind: str | None = None
 
 
-def alerts_for(target: AlertTarget, alerts: Sequence[OpenAlert]) -> dict[str, list[OpenAlert]]:
+def alerts_grouped_for(
+    target: AlertTarget, alerts: Sequence[GroupedAlert]
+) -> dict[str, list[GroupedAlert]]:
     """By cause, those that the target wants."""
-    found: dict[str, list[OpenAlert]] = {}
+    found: dict[str, list[GroupedAlert]] = {}
     for one in alerts:
         in_group = not target.groups or bool(set(target.groups) & set(one.groups))
         if in_group and target.wants(one.severity, one.code):
@@ -61,36 +63,38 @@ def alerts_for(target: AlertTarget, alerts: Sequence[OpenAlert]) -> dict[str, li
     return found
 
 
-def look_at_group(
-    told: ToldGroup | None,
-    alerts: Sequence[OpenAlert],
+def look_at_alert_grouping(
+    told: ToldAlertGrouping | None,
+    alerts: Sequence[GroupedAlert],
     target: AlertTarget,
-    routing: AlertRouting,
+    routing: AlertTargetRouting,
     now: datetime,
-) -> GroupTurn:
+) -> _GroupTurn:
     """`alerts` are those of the cause that are open now; `told` is None for a new cause."""
     if told is None:
         if not alerts:
-            return GroupTurn(None)
+            return _GroupTurn(None)
         wait = timedelta(seconds=routing.group_wait_sec)
-        told = ToldGroup(begun_at=now, due_at=now + wait)
+        told = ToldAlertGrouping(begun_at=now, due_at=now + wait)
     if told.due_at > now:
-        return GroupTurn(told)
+        return _GroupTurn(told)
     if not told.number and not alerts:
-        return GroupTurn(None)  # over before anybody was told
+        return _GroupTurn(None)  # over before anybody was told
     kind = _kind_of(told, alerts, target)
     if kind is None:
-        return GroupTurn(_moved(told, now + timedelta(seconds=routing.group_wait_sec)))
-    worst = worst_severity(alerts) if alerts else (told.told_severity or "warning")
+        return _GroupTurn(_moved(told, now + timedelta(seconds=routing.group_wait_sec)))
+    worst = _worst_severity(alerts) if alerts else (told.told_severity or "warning")
     quiet = target.quiet_hours
-    if quiet is not None and severity_rank(worst) < severity_rank(quiet.unless):
+    if quiet is not None and alert_target_severity_rank(worst) < alert_target_severity_rank(
+        quiet.unless
+    ):
         until = quiet.quiet_until(now)
         if until is not None:
-            return GroupTurn(_moved(told, until))
+            return _GroupTurn(_moved(told, until))
     if kind == RESOLVED:
-        return GroupTurn(None, kind)
-    return GroupTurn(
-        ToldGroup(
+        return _GroupTurn(None, kind)
+    return _GroupTurn(
+        ToldAlertGrouping(
             begun_at=told.begun_at,
             due_at=now + timedelta(seconds=routing.group_interval_sec),
             number=told.number + 1,
@@ -102,7 +106,9 @@ def look_at_group(
     )
 
 
-def _kind_of(told: ToldGroup, alerts: Sequence[OpenAlert], target: AlertTarget) -> str | None:
+def _kind_of(
+    told: ToldAlertGrouping, alerts: Sequence[GroupedAlert], target: AlertTarget
+) -> str | None:
     if not alerts:
         return RESOLVED
     if not told.number:
@@ -112,22 +118,24 @@ def _kind_of(told: ToldGroup, alerts: Sequence[OpenAlert], target: AlertTarget) 
     if all(one.is_acknowledged for one in alerts):
         return None
     newer = any(one.id > (told.told_alert_id or 0) for one in alerts)
-    worse = severity_rank(worst_severity(alerts)) > severity_rank(told.told_severity or "info")
+    worse = alert_target_severity_rank(_worst_severity(alerts)) > alert_target_severity_rank(
+        told.told_severity or "info"
+    )
     return UPDATED if newer or worse else None
 
 
-def _moved(told: ToldGroup, due_at: datetime) -> ToldGroup:
-    return ToldGroup(
+def _moved(told: ToldAlertGrouping, due_at: datetime) -> ToldAlertGrouping:
+    return ToldAlertGrouping(
         told.begun_at, due_at, told.number, told.told_alert_id, told.told_severity, told.most
     )
 
 
-def worst_severity(alerts: Sequence[OpenAlert]) -> str:
-    return max((one.severity for one in alerts), key=severity_rank)
+def _worst_severity(alerts: Sequence[GroupedAlert]) -> str:
+    return max((one.severity for one in alerts), key=alert_target_severity_rank)
 
 
-def alert_notice(
-    kind: str, cause: str, told: ToldGroup, alerts: Sequence[OpenAlert], now: datetime
+def alert_grouping_notice(
+    kind: str, cause: str, told: ToldAlertGrouping, alerts: Sequence[GroupedAlert], now: datetime
 ) -> dict[str, Any]:
     """The message, for all kinds of targets. `alerts` is empty when the cause is over."""
     system = next((one for one in alerts if not one.ven_id), None)
@@ -150,7 +158,7 @@ def alert_notice(
         "data": {
             "cause": cause,
             "code": code,
-            "severity": worst_severity(alerts) if alerts else told.told_severity,
+            "severity": _worst_severity(alerts) if alerts else told.told_severity,
             "summary": summary,
             "count": len(alerts),
             "most": max(told.most, len(alerts)),

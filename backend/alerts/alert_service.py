@@ -19,16 +19,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.alerts.alert_store import (
     ALERTS,
-    SystemCondition,
-    end_forgotten_alerts,
-    record_conditions,
-    record_vens,
+    end_forgotten_stored_alerts,
+    store_alerts_of_conditions,
+    store_alerts_of_vens,
 )
-from backend.alerts.broker_certificates import CERTIFICATE_ENDS, certificate_conditions
+from backend.alerts.broker_certificates import CERTIFICATE_ENDS, broker_certificate_conditions
 from backend.alerts.event_notices import put_event_notices
 from backend.alerts.group_notices import put_group_notices
 from backend.alerts.notice_channels import NoticeChannels
-from backend.alerts.notice_outbox import NOTICES, NoticeOutbox, failing_targets
+from backend.alerts.notice_outbox import NOTICES, NoticeOutbox, notice_outbox_failing_targets
 from backend.alerts.system_conditions import (
     DEAD_LETTERS,
     EVENT_SHORT,
@@ -36,16 +35,17 @@ from backend.alerts.system_conditions import (
     INGEST_LAG,
     VEN_OFFLINE,
     VEN_STALE,
-    active_events,
+    SystemCondition,
+    active_events_for_conditions,
+    condition_that_explains_silence,
     dead_letter_conditions,
     event_conditions,
     instance_conditions,
-    ven_is_offline,
-    ven_is_stale,
-    why_silent,
+    ven_offline_condition,
+    ven_stale_condition,
 )
 from backend.config.alert_settings import AlertSettings
-from backend.config.alert_targets import AlertRouting
+from backend.config.alert_targets import AlertTargetRouting
 from backend.config.backend_settings import BackendSettings
 from backend.process.timeouts import happens_within_timeout
 from backend.store.database import Database, database_now
@@ -78,7 +78,7 @@ class AlertService:
         database: Database,
         settings: BackendSettings,
         alerts: AlertSettings,
-        routing: AlertRouting,
+        routing: AlertTargetRouting,
         delivered_kw: DeliveredKw,
     ) -> None:
         self._database = database
@@ -129,9 +129,9 @@ class AlertService:
                 return False
         now = await database_now(connection)
         conditions = await self._conditions(connection, now)
-        await record_conditions(connection, SYSTEM_CODES, conditions, now)
+        await store_alerts_of_conditions(connection, SYSTEM_CODES, conditions, now)
         await self._record_vens(connection, conditions, now)
-        await end_forgotten_alerts(connection, now, _AFTER_A_START)
+        await end_forgotten_stored_alerts(connection, now, _AFTER_A_START)
         await put_group_notices(connection, self._routing, now)
         await put_event_notices(connection, self._routing.targets, now)
         if time.monotonic() - self._swept_at > _RETENTION_EVERY_SEC:
@@ -143,20 +143,20 @@ class AlertService:
         self, connection: AsyncConnection, now: datetime
     ) -> list[SystemCondition]:
         settings = self._alerts
-        events = await active_events(connection)
+        events = await active_events_for_conditions(connection)
         delivered_kw = await self._delivered_kw(connection, [event.id for event in events])
         return [
             *await instance_conditions(connection, settings, now),
             *await dead_letter_conditions(connection, settings, now),
             *event_conditions(events, delivered_kw, settings, now),
-            *certificate_conditions(self._settings.mqtt, settings.certificate_days, now),
+            *broker_certificate_conditions(self._settings.mqtt, settings.certificate_days, now),
             *await self._target_conditions(connection, now),
         ]
 
     async def _target_conditions(
         self, connection: AsyncConnection, now: datetime
     ) -> list[SystemCondition]:
-        failing = await failing_targets(connection, now - _TARGET_FAILS_AFTER)
+        failing = await notice_outbox_failing_targets(connection, now - _TARGET_FAILS_AFTER)
         return [
             SystemCondition(
                 TARGET_FAILS,
@@ -170,12 +170,14 @@ class AlertService:
     async def _record_vens(
         self, connection: AsyncConnection, conditions: list[SystemCondition], now: datetime
     ) -> None:
-        why = why_silent(conditions)
+        why = condition_that_explains_silence(conditions)
         for code, troubled, words in (
-            (VEN_OFFLINE, ven_is_offline(self._alerts, now), "the VEN is offline"),
-            (VEN_STALE, ven_is_stale(self._alerts, now), "the VEN sends no telemetry"),
+            (VEN_OFFLINE, ven_offline_condition(self._alerts, now), "the VEN is offline"),
+            (VEN_STALE, ven_stale_condition(self._alerts, now), "the VEN sends no telemetry"),
         ):
-            await record_vens(connection, code, troubled, message=words, cause=why or code, now=now)
+            await store_alerts_of_vens(
+                connection, code, troubled, message=words, cause=why or code, now=now
+            )
 
     async def _sweep(self, connection: AsyncConnection, now: datetime) -> None:
         before = now - timedelta(days=self._settings.retention.alerts_days)

@@ -6,7 +6,7 @@ Rows are written in the order of their keys: nobody waits for another in a ring.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -27,6 +27,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from backend.alerts.system_conditions import SystemCondition
 from backend.store.alert_tables import OPERATORS_SIDE, AlertRow
 from backend.store.tables import VENS
 from backend.store.utc_time import utc_now
@@ -62,21 +63,6 @@ class AlertChange:
         return self.severity == AlertSeverity.CLEARED.value
 
 
-@dataclass(frozen=True)
-class SystemCondition:
-    """Something is wrong on the operator's side, as it is seen now."""
-
-    code: str
-    severity: str
-    message: str
-    subject: str = ""
-    context: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def cause(self) -> str:
-        return f"{self.code}:{self.subject}" if self.subject else self.code
-
-
 def alert_change_of(row: dict[str, Any]) -> AlertChange:
     """What a VEN's message means, as ingest has read it (a row of `ven_alerts`)."""
     context = row.get("context")
@@ -95,7 +81,7 @@ def alert_change_of(row: dict[str, Any]) -> AlertChange:
     )
 
 
-async def apply_alert_changes(
+async def store_alert_changes(
     connection: AsyncConnection, changes: Iterable[AlertChange], now: datetime
 ) -> None:
     """In the order of the VENs' clocks. Of VENs that nobody knows nothing is kept."""
@@ -206,7 +192,7 @@ def _insert(dialect: str) -> Any:
     return postgresql_insert if dialect == "postgresql" else sqlite_insert
 
 
-async def record_conditions(
+async def store_alerts_of_conditions(
     connection: AsyncConnection,
     codes: Collection[str],
     conditions: Sequence[SystemCondition],
@@ -255,7 +241,7 @@ async def _begin_condition(
     )
 
 
-async def record_vens(
+async def store_alerts_of_vens(
     connection: AsyncConnection,
     code: str,
     troubled: Any,
@@ -299,7 +285,9 @@ def _typed(column: str, value: Any) -> Any:
     return bindparam(f"new_{column}", value, type_=ALERTS.c[column].type)
 
 
-async def end_forgotten_alerts(connection: AsyncConnection, now: datetime, grace: Any) -> None:
+async def end_forgotten_stored_alerts(
+    connection: AsyncConnection, now: datetime, grace: Any
+) -> None:
     """Alerts that a site did not say again after it started anew: they are over."""
     anew: Select[Any] = select(literal_column("1")).where(
         VENS.c.id == ALERTS.c.ven_id,
@@ -315,7 +303,7 @@ async def end_forgotten_alerts(connection: AsyncConnection, now: datetime, grace
     )
 
 
-async def acknowledge_alerts(
+async def store_alert_acknowledgements(
     connection: AsyncConnection, which: Any, by: str, note: str | None
 ) -> int:
     """Somebody has seen them: how many that were open and not acknowledged."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from backend.alerts.alert_store import SystemCondition
+from backend.alerts.system_conditions import SystemCondition
 from backend.config.broker_settings import BrokerSettings
 from VenAgent.contract.alerts import AlertSeverity
 
@@ -15,7 +15,7 @@ CERTIFICATE_ENDS = "certificate_ends"
 _CRITICAL_WITHIN = timedelta(days=7)
 
 
-def certificate_conditions(
+def broker_certificate_conditions(
     broker: BrokerSettings, within_days: float, now: datetime
 ) -> list[SystemCondition]:
     """Of the client's certificate and the authority's: those that end soon, or have ended."""

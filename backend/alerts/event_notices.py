@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.alerts.notice_outbox import NOTICES, put_notice
+from backend.alerts.notice_outbox import NOTICES, put_into_notice_outbox
 from backend.config.alert_targets import AlertTarget
 from backend.store.tables import EVENTS
 
@@ -38,7 +38,7 @@ async def put_event_notices(
     for target in told_to:
         for key, notice in wanted.items():
             if (target, key) not in there:
-                await put_notice(connection, target, key, notice, now)
+                await put_into_notice_outbox(connection, target, key, notice, now)
 
 
 def _notices_of(event: Any, now: datetime) -> dict[str, dict[str, Any]]:

@@ -12,34 +12,34 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.alerts.alert_grouping import (
-    OpenAlert,
-    ToldGroup,
-    alert_notice,
-    alerts_for,
-    look_at_group,
+    GroupedAlert,
+    ToldAlertGrouping,
+    alert_grouping_notice,
+    alerts_grouped_for,
+    look_at_alert_grouping,
 )
 from backend.alerts.alert_store import ALERTS
-from backend.alerts.notice_outbox import put_notice
-from backend.config.alert_targets import AlertRouting, AlertTarget
+from backend.alerts.notice_outbox import put_into_notice_outbox
+from backend.config.alert_targets import AlertTarget, AlertTargetRouting
 from backend.store.alert_tables import AlertGroupRow
 
 _GROUPS: Table = AlertGroupRow.__table__  # type: ignore[assignment]
 
 
 async def put_group_notices(
-    connection: AsyncConnection, routing: AlertRouting, now: datetime
+    connection: AsyncConnection, routing: AlertTargetRouting, now: datetime
 ) -> None:
     """Looks at all causes for all targets."""
     if not routing.targets:
         return
-    alerts = await open_alerts(connection)
-    told: dict[tuple[str, str], ToldGroup] = {}
+    alerts = await _open_alerts(connection)
+    told: dict[tuple[str, str], ToldAlertGrouping] = {}
     for row in await connection.execute(select(_GROUPS)):
-        told[row.target, row.cause] = ToldGroup(
+        told[row.target, row.cause] = ToldAlertGrouping(
             *(row.begun_at, row.due_at, row.number, row.told_alert_id, row.told_severity, row.most)
         )
     for target in routing.targets:
-        wanted = alerts_for(target, alerts)
+        wanted = alerts_grouped_for(target, alerts)
         causes = sorted({*wanted, *(cause for name, cause in told if name == target.name)})
         for cause in causes:
             group = told.get((target.name, cause))
@@ -50,20 +50,20 @@ async def put_group_notices(
 
 async def _look(
     connection: AsyncConnection,
-    routing: AlertRouting,
+    routing: AlertTargetRouting,
     target: AlertTarget,
     cause: str,
-    told: ToldGroup | None,
-    alerts: Sequence[OpenAlert],
+    told: ToldAlertGrouping | None,
+    alerts: Sequence[GroupedAlert],
     now: datetime,
 ) -> None:
-    turn = look_at_group(told, alerts, target, routing, now)
+    turn = look_at_alert_grouping(told, alerts, target, routing, now)
     if turn.kind is not None:
-        before = told or ToldGroup(begun_at=now, due_at=now)
-        payload = alert_notice(turn.kind, cause, before, alerts, now)
+        before = told or ToldAlertGrouping(begun_at=now, due_at=now)
+        payload = alert_grouping_notice(turn.kind, cause, before, alerts, now)
         number = before.number + 1
         key = f"alert/{cause}/{before.begun_at.isoformat()}/{number}"
-        await put_notice(connection, target.name, key, payload, now)
+        await put_into_notice_outbox(connection, target.name, key, payload, now)
     if turn.group is None:
         if told is not None:
             is_it = (_GROUPS.c.target == target.name) & (_GROUPS.c.cause == cause)
@@ -73,7 +73,7 @@ async def _look(
 
 
 async def _keep(
-    connection: AsyncConnection, target: str, cause: str, group: ToldGroup, now: datetime
+    connection: AsyncConnection, target: str, cause: str, group: ToldAlertGrouping, now: datetime
 ) -> None:
     kind = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
     values: Mapping[str, Any] = {
@@ -91,7 +91,7 @@ async def _keep(
     )
 
 
-async def open_alerts(connection: AsyncConnection) -> list[OpenAlert]:
+async def _open_alerts(connection: AsyncConnection) -> list[GroupedAlert]:
     c = ALERTS.c
     rows = await connection.execute(
         select(
@@ -99,4 +99,4 @@ async def open_alerts(connection: AsyncConnection) -> list[OpenAlert]:
             c.acknowledged_at.is_not(None).label("is_acknowledged"),
         ).where(c.ended_at.is_(None))
     )
-    return [OpenAlert(*row) for row in rows]
+    return [GroupedAlert(*row) for row in rows]

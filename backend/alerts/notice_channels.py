@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from backend.alerts.alert_grouping import RESOLVED
-from backend.alerts.webhook_signature import webhook_headers
+from backend.alerts.webhook_signature import webhook_signature_headers
 from backend.config.alert_targets import AlertTarget
 
 TIMEOUT_SEC = 10.0
@@ -27,7 +27,7 @@ _SUBJECTS = {
 }
 
 
-class NoticeNotSent(Exception):
+class NoticeChannelError(Exception):
     """The target did not take it; the text says why."""
 
 
@@ -43,25 +43,25 @@ class NoticeChannels:
         await self._client.aclose()
 
     async def send(self, target: AlertTarget, message_id: str, payload: dict[str, Any]) -> None:
-        """Raises NoticeNotSent."""
+        """Raises NoticeChannelError."""
         if target.webhook is not None:
             await self._webhook(target, message_id, payload)
         elif target.alertmanager is not None:
             await self._alertmanager(target.alertmanager, payload)
         else:
-            await asyncio.to_thread(send_by_apprise, target.apprise or "", payload)
+            await asyncio.to_thread(_send_by_apprise, target.apprise or "", payload)
 
     async def _webhook(self, target: AlertTarget, message_id: str, payload: dict[str, Any]) -> None:
         body = json.dumps(payload, separators=(",", ":")).encode()
         try:
             secret = target.signing_secret()
         except OSError as error:
-            raise NoticeNotSent(f"{error.filename}: {error.strerror}") from None
-        headers = webhook_headers(secret, message_id, int(time.time()), body)
+            raise NoticeChannelError(f"{error.filename}: {error.strerror}") from None
+        headers = webhook_signature_headers(secret, message_id, int(time.time()), body)
         await self._post(target.webhook or "", body, headers)
 
     async def _alertmanager(self, address: str, payload: dict[str, Any]) -> None:
-        body = [alertmanager_alert(payload, self._repeat_sec)]
+        body = [_alertmanager_alert(payload, self._repeat_sec)]
         url = f"{address.rstrip('/')}/api/v2/alerts"
         await self._post(url, json.dumps(body).encode(), {})
 
@@ -70,13 +70,13 @@ class NoticeChannels:
         try:
             answer = await self._client.post(url, content=body, headers={**kind, **headers})
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise NoticeNotSent(f"{type(error).__name__}: {error}") from None
+            raise NoticeChannelError(f"{type(error).__name__}: {error}") from None
         if not answer.is_success:
             text = " ".join(answer.text[:_ANSWER_LENGTH].split())
-            raise NoticeNotSent(f"HTTP {answer.status_code} {text}".strip())
+            raise NoticeChannelError(f"HTTP {answer.status_code} {text}".strip())
 
 
-def alertmanager_alert(payload: dict[str, Any], repeat_sec: float) -> dict[str, Any]:
+def _alertmanager_alert(payload: dict[str, Any], repeat_sec: float) -> dict[str, Any]:
     """A notice as Alertmanager's API v2 takes an alert (`postableAlert`)."""
     data = payload["data"]
     told_at = datetime.fromisoformat(payload["timestamp"].replace("Z", "+00:00"))
@@ -99,7 +99,7 @@ def alertmanager_alert(payload: dict[str, Any], repeat_sec: float) -> dict[str, 
     }
 
 
-def notice_title(payload: dict[str, Any]) -> str:
+def _notice_title(payload: dict[str, Any]) -> str:
     data = payload["data"]
     if payload["type"] in _SUBJECTS:
         return f"[event] {data['id']} {_SUBJECTS[payload['type']]}"
@@ -107,7 +107,7 @@ def notice_title(payload: dict[str, Any]) -> str:
     return f"[{word}] {data['summary']}"
 
 
-def notice_text(payload: dict[str, Any]) -> str:
+def _notice_text(payload: dict[str, Any]) -> str:
     """What a person reads: a line a fact."""
     data = payload["data"]
     if payload["type"] in _SUBJECTS:
@@ -120,19 +120,19 @@ def notice_text(payload: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def send_by_apprise(address: str, payload: dict[str, Any]) -> None:
-    """E-mail and a hundred other services. Raises NoticeNotSent."""
+def _send_by_apprise(address: str, payload: dict[str, Any]) -> None:
+    """E-mail and a hundred other services. Raises NoticeChannelError."""
     import apprise  # 27 MB with its services: only where a target needs it
 
     service = apprise.Apprise()
     if not service.add(address):
-        raise NoticeNotSent("apprise does not know such an address")
+        raise NoticeChannelError("apprise does not know such an address")
     with _ONE_AT_A_TIME, apprise.LogCapture(level=apprise.logging.WARNING) as said:
         sent = service.notify(
-            title=notice_title(payload),
-            body=notice_text(payload),
+            title=_notice_title(payload),
+            body=_notice_text(payload),
             body_format=apprise.NotifyFormat.TEXT,
         )
         text = " ".join(said.getvalue().split())
     if not sent:
-        raise NoticeNotSent(text[-300:] or "apprise could not send it")
+        raise NoticeChannelError(text[-300:] or "apprise could not send it")

@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from backend.alerts.notice_channels import TIMEOUT_SEC, NoticeChannels, NoticeNotSent
+from backend.alerts.notice_channels import TIMEOUT_SEC, NoticeChannelError, NoticeChannels
 from backend.config.alert_targets import AlertTarget
 from backend.store.alert_tables import AlertNoticeRow
 from backend.store.database import database_now
@@ -32,7 +32,7 @@ FIRST_PAUSE_SEC, LONGEST_PAUSE_SEC = 5.0, 900.0
 GIVEN_UP_AFTER = timedelta(days=1)
 
 
-async def put_notice(
+async def put_into_notice_outbox(
     connection: AsyncConnection,
     target: str,
     key: str,
@@ -94,7 +94,7 @@ class NoticeOutbox:
         target = self._targets[notice.target]
         try:
             await self._channels.send(target, notice.message_id, notice.payload)
-        except NoticeNotSent as failure:
+        except NoticeChannelError as failure:
             return str(failure)
         except Exception as failure:  # a library's own mistake keeps no other notice waiting
             log.exception("a notice could not be sent", target=notice.target)
@@ -158,7 +158,9 @@ class NoticeOutbox:
         await connection.execute(update(NOTICES).where(is_ours).values(**values))
 
 
-async def failing_targets(connection: AsyncConnection, since: datetime) -> dict[str, str]:
+async def notice_outbox_failing_targets(
+    connection: AsyncConnection, since: datetime
+) -> dict[str, str]:
     """By target, why its oldest notice could not be sent since then."""
     rows = await connection.execute(
         select(NOTICES.c.target, func.max(NOTICES.c.error).label("error"))

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import (
+    delete,
+    func,
+    select,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.alerts.alert_store import SystemCondition
 from backend.config.alert_settings import AlertSettings
-from backend.store.alert_tables import BackendInstanceRow
 from backend.store.ingest_tables import DeadLetterRow
 from backend.store.instance_report import BROKER_AWAY, DISPATCH_FAILS, INGEST_KIND
+from backend.store.instance_tables import BackendInstanceRow
 from backend.store.statuses import ACTIVE
 from backend.store.tables import EVENTS, VEN_STATE, VENS
 from VenAgent.contract.alerts import AlertSeverity
@@ -88,7 +92,7 @@ async def dead_letter_conditions(
     return [SystemCondition(DEAD_LETTERS, _WARNING, text)]
 
 
-async def active_events(connection: AsyncConnection) -> list[Any]:
+async def active_events_for_conditions(connection: AsyncConnection) -> list[Any]:
     return list((await connection.execute(select(EVENTS).where(EVENTS.c.status == ACTIVE))).all())
 
 
@@ -111,24 +115,39 @@ def event_conditions(
     return found
 
 
-def ven_is_offline(settings: AlertSettings, now: datetime) -> Any:
+def ven_offline_condition(settings: AlertSettings, now: datetime) -> Any:
     """A condition on `vens`."""
     return (VENS.c.status == "offline") & (
         VENS.c.status_since < now - timedelta(seconds=settings.offline_sec)
     )
 
 
-def ven_is_stale(settings: AlertSettings, now: datetime) -> Any:
+def ven_stale_condition(settings: AlertSettings, now: datetime) -> Any:
     """A condition on `vens`: it is said to be online, and sends nothing."""
     heard = select(VEN_STATE.c.last_seen).where(VEN_STATE.c.ven_id == VENS.c.id).scalar_subquery()
     since = now - timedelta(seconds=settings.stale_sec)
     return (VENS.c.status == "online") & (VENS.c.status_since < since) & (heard < since)
 
 
-def why_silent(conditions: list[SystemCondition]) -> str | None:
+def condition_that_explains_silence(conditions: list[SystemCondition]) -> str | None:
     """The cause of an alert of the operator's side that explains silent VENs."""
     for code in EXPLAIN_SILENCE:
         for one in conditions:
             if one.code == code:
                 return one.cause
     return None
+
+
+@dataclass(frozen=True)
+class SystemCondition:
+    """Something is wrong on the operator's side, as it is seen now."""
+
+    code: str
+    severity: str
+    message: str
+    subject: str = ""
+    context: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def cause(self) -> str:
+        return f"{self.code}:{self.subject}" if self.subject else self.code

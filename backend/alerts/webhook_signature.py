@@ -14,7 +14,7 @@ import hmac
 _PREFIX = "whsec_"
 
 
-def webhook_key(secret: str) -> bytes:
+def _webhook_key(secret: str) -> bytes:
     """`whsec_` and base64 as the standard writes it; any other text is taken as it stands."""
     if secret.startswith(_PREFIX):
         try:
@@ -24,10 +24,12 @@ def webhook_key(secret: str) -> bytes:
     return secret.encode()
 
 
-def webhook_headers(secret: str, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+def webhook_signature_headers(
+    secret: str, message_id: str, timestamp: int, body: bytes
+) -> dict[str, str]:
     """`timestamp` in epoch seconds."""
     signed = f"{message_id}.{timestamp}.".encode() + body
-    digest = hmac.new(webhook_key(secret), signed, hashlib.sha256).digest()
+    digest = hmac.new(_webhook_key(secret), signed, hashlib.sha256).digest()
     return {
         "webhook-id": message_id,
         "webhook-timestamp": str(timestamp),

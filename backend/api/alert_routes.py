@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query
-from pydantic import ConfigDict, Field, model_validator
 from sqlalchemy import case, func, or_, select
 
-from backend.alerts.alert_store import ALERTS, acknowledge_alerts
+from backend.alerts.alert_store import ALERTS, store_alert_acknowledgements
 from backend.alerts.notice_outbox import NOTICES
 from backend.api.alert_responses import (
     AlertAcknowledgedResponse,
@@ -21,7 +20,7 @@ from backend.api.api_services import Uses
 from backend.api.audit_routes import record_audit
 from backend.api.authentication import Operator, Reader
 from backend.api.page_cursor import decode_page_cursor, encode_page_cursor
-from backend.api.request_bodies import RequestBody
+from backend.api.request_bodies import AlertAcknowledgeBody
 from backend.api.request_fields import Cursor, End, Limit, Start
 from backend.config.alert_targets import SEVERITIES
 from backend.store.alert_tables import OPERATORS_SIDE
@@ -127,33 +126,17 @@ async def list_alert_causes(uses: Uses, _actor: Reader) -> dict[str, Any]:
     }
 
 
-class AcknowledgeBody(RequestBody):
-    """Which: by id, or all that are open of a cause."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"cause": "broker_away", "note": "called the provider"}]}
-    )
-
-    ids: Annotated[list[int], Field(max_length=5_000)] | None = None
-    cause: Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\x00]+$")] | None = None
-    note: Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")] | None = None
-
-    @model_validator(mode="after")
-    def check_which(self) -> AcknowledgeBody:
-        if (self.ids is None) == (self.cause is None):
-            raise ValueError("name either ids or a cause")
-        return self
-
-
 @alert_router.post("/acknowledge", response_model=AlertAcknowledgedResponse)
-async def post_acknowledge(uses: Uses, actor: Operator, body: AcknowledgeBody) -> dict[str, Any]:
+async def post_alert_acknowledge(
+    uses: Uses, actor: Operator, body: AlertAcknowledgeBody
+) -> dict[str, Any]:
     """Somebody looks after them: they are told no more, until another of their cause begins."""
     if body.cause is not None:
         which = ALERTS.c.cause == body.cause
     else:
         which = ALERTS.c.id.in_([number for number in body.ids or () if abs(number) < 2**63])
     async with uses.database.engine.begin() as connection:
-        count = await acknowledge_alerts(connection, which, actor.name, body.note)
+        count = await store_alert_acknowledgements(connection, which, actor.name, body.note)
         if count:
             detail = {"count": count, **body.model_dump(mode="json", exclude_none=True)}
             detail["ids"] = (body.ids or [])[:100]

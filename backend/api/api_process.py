@@ -14,7 +14,7 @@ from backend.alerts.alert_service import AlertService
 from backend.api.api_app import make_api_app
 from backend.api.event_figures import delivered_kw_of_events
 from backend.config.alert_settings import AlertSettings
-from backend.config.alert_targets import read_alert_routing
+from backend.config.alert_targets import read_alert_targets
 from backend.config.api_settings import ApiSettings
 from backend.config.backend_settings import BackendSettings
 from backend.config.dispatch_settings import DispatchSettings
@@ -35,7 +35,7 @@ async def run_api_process(
 ) -> None:
     """Until SIGTERM or SIGINT. Raises SQLAlchemyError or OSError when the database is not there,
     SettingsBlockError when the alerts' targets cannot be read."""
-    routing = read_alert_routing(alerts.config_file)
+    routing = read_alert_targets(alerts.config_file)
     await asyncio.to_thread(upgrade_schema, settings.schema_url)
     database = Database(
         settings.database_url, pool_size=10, direct_url=settings.database_direct_url

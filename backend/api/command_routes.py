@@ -80,7 +80,7 @@ async def _set_capacity(
 
 
 @router.post("/commands/status", response_model=VenCommandResponse)
-async def send_ven_status_command(uses: Uses, actor: Operator, ven_id: VenId) -> Any:
+async def post_ven_status_command(uses: Uses, actor: Operator, ven_id: VenId) -> Any:
     """Ask the agent what it is: its version, health and certificate, which the VEN shows then."""
     async with uses.database.engine.begin() as connection:
         now = await database_now(connection)

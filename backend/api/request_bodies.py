@@ -219,3 +219,21 @@ class NewEventBody(EventKindBody):
         if self.end_time is not None or lasts_sec is None:
             raise ValueError("give endTime or durationSec, one of them")
         return start, start + timedelta(seconds=lasts_sec)
+
+
+class AlertAcknowledgeBody(RequestBody):
+    """Which: by id, or all that are open of a cause."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"cause": "broker_away", "note": "called the provider"}]}
+    )
+
+    ids: Annotated[list[int], Field(max_length=5_000)] | None = None
+    cause: Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\x00]+$")] | None = None
+    note: Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")] | None = None
+
+    @model_validator(mode="after")
+    def check_which(self) -> AlertAcknowledgeBody:
+        if (self.ids is None) == (self.cause is None):
+            raise ValueError("name either ids or a cause")
+        return self

@@ -26,7 +26,7 @@ SEVERITIES = ("info", "warning", "critical")
 AlertSeverityName = Literal["info", "warning", "critical"]
 
 
-def severity_rank(severity: str) -> int:
+def alert_target_severity_rank(severity: str) -> int:
     """The heavier, the higher; one that nobody knows counts as a warning."""
     return SEVERITIES.index(severity) if severity in SEVERITIES else 1
 
@@ -48,7 +48,7 @@ class AlertTargetBlock(BaseModel):
     )
 
 
-class QuietHours(AlertTargetBlock):
+class AlertTargetQuietHours(AlertTargetBlock):
     """From one time of day to another, over midnight too, in a time zone of its own."""
 
     time_zone: str = "UTC"
@@ -101,7 +101,7 @@ class AlertTarget(AlertTargetBlock):
     alerts: bool = True
     events: bool = False
     """Events too: created, started, modified, ended."""
-    quiet_hours: QuietHours | None = None
+    quiet_hours: AlertTargetQuietHours | None = None
 
     @model_validator(mode="after")
     def check_receiver(self) -> AlertTarget:
@@ -125,10 +125,10 @@ class AlertTarget(AlertTargetBlock):
     def wants(self, severity: str, code: str) -> bool:
         if not self.alerts or (self.codes and code not in self.codes):
             return False
-        return severity_rank(severity) >= severity_rank(self.severity)
+        return alert_target_severity_rank(severity) >= alert_target_severity_rank(self.severity)
 
 
-class AlertRouting(AlertTargetBlock):
+class AlertTargetRouting(AlertTargetBlock):
     """All targets, and how long alerts are gathered before a message tells of them."""
 
     group_wait_sec: float = Field(default=30.0, ge=0, le=3_600)
@@ -147,12 +147,12 @@ class AlertRouting(AlertTargetBlock):
         return targets
 
 
-def read_alert_routing(path: Path | None) -> AlertRouting:
+def read_alert_targets(path: Path | None) -> AlertTargetRouting:
     """The routing in that file; without one nobody is told. Raises SettingsBlockError."""
     if path is None:
-        return AlertRouting()
+        return AlertTargetRouting()
     try:
-        routing = AlertRouting.model_validate(json.loads(path.read_text()))
+        routing = AlertTargetRouting.model_validate(json.loads(path.read_text()))
         for target in routing.targets:
             target.signing_secret()
     except OSError as error:

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Double, Integer, exists, or_, select, upda
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.config.dispatch_settings import DispatchSettings
-from backend.dispatch.event_lifecycle import limit_shares
+from backend.dispatch.event_lifecycle import limit_shares_of_dispatched_event
 from backend.dispatch.fleet_capability import fleet_capabilities
 from backend.dispatch.participants import (
     add_participants,
@@ -89,7 +89,7 @@ async def _tell_limit(
     """VENs that came online since are told a limit that each site keeps. One that all keep together
     stays divided as it is: to give a newcomer its part it would be taken from all others."""
     if event.ven_ids is None and (event.limit_per_site or event.import_kw is None):
-        shares = await limit_shares(connection, event, now, settings)
+        shares = await limit_shares_of_dispatched_event(connection, event, now, settings)
         await add_participants(connection, event, shares, now)
 
 

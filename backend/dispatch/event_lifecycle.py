@@ -16,7 +16,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from backend.config.dispatch_settings import DispatchSettings
 from backend.dispatch.command_outbox import enqueue_commands
-from backend.dispatch.fleet_capability import fleet_capabilities, fleet_draws
+from backend.dispatch.fleet_capability import fleet_capabilities, fleet_capability_draws
 from backend.dispatch.participant_commands import participant_restore_command
 from backend.dispatch.participants import (
     add_participants,
@@ -51,7 +51,7 @@ async def _ask(connection: AsyncConnection, event: StoredEvent, settings: Dispat
     await lock_participant_assignments(connection)
     now = await database_now(connection)
     if event.kind == Op.LIMIT:
-        shares = await limit_shares(connection, event, now, settings)
+        shares = await limit_shares_of_dispatched_event(connection, event, now, settings)
     else:
         rooms = await fleet_capabilities(connection, event, now, settings)
         shares = allocate_shed(
@@ -66,14 +66,14 @@ async def _ask(connection: AsyncConnection, event: StoredEvent, settings: Dispat
     await add_participants(connection, event, shares, now)
 
 
-async def limit_shares(
+async def limit_shares_of_dispatched_event(
     connection: AsyncConnection, event: StoredEvent, now: datetime, settings: DispatchSettings
 ) -> dict[str, float]:
     """What each VEN is to stay under: the limit itself if each site keeps it, else its part.
 
     Of a limit on feeding in alone the shares are 0: it holds as it is for each site.
     """
-    draws = await fleet_draws(connection, event, now, settings)
+    draws = await fleet_capability_draws(connection, event, now, settings)
     import_kw = event.import_kw
     if import_kw is None or event.limit_per_site:
         return {draw.ven_id: import_kw or 0.0 for draw in draws}

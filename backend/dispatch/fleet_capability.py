@@ -80,7 +80,7 @@ async def fleet_capabilities(
     ]
 
 
-async def fleet_draws(
+async def fleet_capability_draws(
     connection: AsyncConnection,
     event: FleetCapabilityChoice | StoredEvent,
     now: datetime,

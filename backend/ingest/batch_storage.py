@@ -27,7 +27,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.alerts.alert_store import alert_change_of, apply_alert_changes
+from backend.alerts.alert_store import alert_change_of, store_alert_changes
 from backend.ingest.ingest_message import IngestMessage
 from backend.ingest.ingest_records import AckRecord, AlertRecord, LoadSetKey, StatusRecord
 from backend.ingest.known_panels import known_panel_digest
@@ -315,7 +315,7 @@ async def store_batch_alerts(connection: AsyncConnection, alerts: Sequence[Alert
         del row["received"]
     new = await _add_new(connection, VenAlertRow, rows, "digest")
     changes = [alert_change_of(row) for row in rows if row["digest"] in new]
-    await apply_alert_changes(connection, changes, utc_now())
+    await store_alert_changes(connection, changes, utc_now())
     return len(new)
 
 

@@ -10,8 +10,8 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.store.alert_tables import BackendInstanceRow
 from backend.store.database import database_now
+from backend.store.instance_tables import BackendInstanceRow
 
 INGEST_KIND, DISPATCH_KIND = "ingest", "dispatch"
 BROKER_AWAY, DISPATCH_FAILS = "broker_away", "dispatch_fails"

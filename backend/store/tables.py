@@ -14,6 +14,7 @@ from backend.store import (  # noqa: F401
     access_tables,
     alert_tables,
     ingest_tables,
+    instance_tables,
     openadr_tables,
     telemetry_tables,
 )

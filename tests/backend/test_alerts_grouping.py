@@ -9,34 +9,41 @@ from pathlib import Path
 import pytest
 
 from backend.alerts.alert_grouping import (
-    OpenAlert,
-    ToldGroup,
-    alert_notice,
-    alerts_for,
-    look_at_group,
+    GroupedAlert,
+    ToldAlertGrouping,
+    alert_grouping_notice,
+    alerts_grouped_for,
+    look_at_alert_grouping,
 )
-from backend.config.alert_targets import AlertRouting, AlertTarget, QuietHours, read_alert_routing
+from backend.config.alert_targets import (
+    AlertTarget,
+    AlertTargetQuietHours,
+    AlertTargetRouting,
+    read_alert_targets,
+)
 from backend.config.settings_block import SettingsBlockError
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=timezone.utc)
-ROUTING = AlertRouting(group_wait_sec=30, group_interval_sec=300)
+ROUTING = AlertTargetRouting(group_wait_sec=30, group_interval_sec=300)
 TARGET = AlertTarget(name="room", webhook="http://x.example", secret="s")
 
 
-def alert(number: int, severity: str = "warning", **changes: object) -> OpenAlert:
+def alert(number: int, severity: str = "warning", **changes: object) -> GroupedAlert:
     values = {"ven_id": f"v{number}", "code": "ven_offline", "cause": "ven_offline"}
     values |= {"subject": "", "message": "the VEN is offline", "begun_at": NOON}
-    return OpenAlert(number, severity=severity, **{**values, **changes})  # type: ignore[arg-type]
+    return GroupedAlert(number, severity=severity, **{**values, **changes})  # type: ignore[arg-type]
 
 
 def story(
-    looks: list[tuple[float, list[OpenAlert]]], target: AlertTarget = TARGET
+    looks: list[tuple[float, list[GroupedAlert]]], target: AlertTarget = TARGET
 ) -> list[tuple[float, str]]:
     """What is told, and when (seconds after noon)."""
-    told: ToldGroup | None = None
+    told: ToldAlertGrouping | None = None
     found = []
     for second, alerts in looks:
-        turn = look_at_group(told, alerts, target, ROUTING, NOON + timedelta(seconds=second))
+        turn = look_at_alert_grouping(
+            told, alerts, target, ROUTING, NOON + timedelta(seconds=second)
+        )
         told = turn.group
         if turn.kind:
             found.append((second, turn.kind.removeprefix("alert.")))
@@ -71,7 +78,7 @@ def test_alertmanager_is_told_again_and_again() -> None:
 
 
 def test_quiet_hours_hold_back_all_but_what_is_grave() -> None:
-    quiet = QuietHours.model_validate(
+    quiet = AlertTargetQuietHours.model_validate(
         {"timeZone": "Europe/Berlin", "from": "22:00", "to": "06:00", "unless": "critical"}
     )
     at = {
@@ -87,7 +94,7 @@ def test_quiet_hours_hold_back_all_but_what_is_grave() -> None:
     for moment, until in at.items():
         expected = None if until is None else datetime.fromisoformat(f"{until}+00:00")
         assert quiet.quiet_until(datetime.fromisoformat(f"{moment}+00:00")) == expected, moment
-    by_day = QuietHours.model_validate({"from": "12:00", "to": "13:00"})
+    by_day = AlertTargetQuietHours.model_validate({"from": "12:00", "to": "13:00"})
     target = TARGET.model_copy(update={"quiet_hours": by_day})
     one, grave = [alert(1)], [alert(1, "critical")]
     assert story([(0, one), (30, one), (60, one), (3600, one)], target) == [(3600, "firing")]
@@ -106,7 +113,9 @@ def test_a_target_gets_what_it_wants() -> None:
 
     def wanted(**changes: object) -> list[int]:
         target = AlertTarget(name="t", webhook="http://x.example", secret="s", **changes)  # type: ignore[arg-type]
-        return sorted(one.id for each in alerts_for(target, alerts).values() for one in each)
+        return sorted(
+            one.id for each in alerts_grouped_for(target, alerts).values() for one in each
+        )
 
     assert wanted() == [1, 3, 4]
     assert wanted(severity="info") == [1, 2, 3, 4]
@@ -119,8 +128,8 @@ def test_a_target_gets_what_it_wants() -> None:
 def test_a_message_counts_all_and_names_some() -> None:
     many = [alert(n) for n in range(1, 10_001)]
     broker = alert(1, "critical", ven_id="", code="broker_away", message="the broker is away")
-    told = ToldGroup(NOON, NOON)
-    data = alert_notice("alert.firing", "broker_away", told, [broker, *many], NOON)["data"]
+    told = ToldAlertGrouping(NOON, NOON)
+    data = alert_grouping_notice("alert.firing", "broker_away", told, [broker, *many], NOON)["data"]
     assert data["summary"] == "10,000 VENs: the broker is away"
     assert (data["count"], data["venCount"], len(data["venIds"])) == (10_001, 10_000, 50)
     assert data["codes"] == {"broker_away": 1, "ven_offline": 10_000}
@@ -146,10 +155,10 @@ def test_a_mistake_in_the_targets_is_named(tmp_path: Path) -> None:
     for content, words in mistakes.items():
         file.write_text(content)
         with pytest.raises(SettingsBlockError) as error:
-            read_alert_routing(file)
+            read_alert_targets(file)
         assert words in str(error.value), content
     with pytest.raises(SettingsBlockError, match="No such file"):
-        read_alert_routing(tmp_path / "none.json")
+        read_alert_targets(tmp_path / "none.json")
     file.write_text(json.dumps({"targets": [hook]}))
-    assert read_alert_routing(file).targets[0].name == "a"
-    assert read_alert_routing(None).targets == ()
+    assert read_alert_targets(file).targets[0].name == "a"
+    assert read_alert_targets(None).targets == ()

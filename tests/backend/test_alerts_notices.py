@@ -12,14 +12,15 @@ import pytest
 from sqlalchemy import update
 
 from backend.alerts.alert_service import AlertService
-from backend.alerts.alert_store import ALERTS, SystemCondition, record_conditions
+from backend.alerts.alert_store import ALERTS, store_alerts_of_conditions
 from backend.alerts.event_notices import put_event_notices
 from backend.alerts.group_notices import put_group_notices
 from backend.alerts.notice_channels import NoticeChannels
-from backend.alerts.notice_outbox import NOTICES, NoticeOutbox, put_notice
-from backend.alerts.webhook_signature import webhook_headers
+from backend.alerts.notice_outbox import NOTICES, NoticeOutbox, put_into_notice_outbox
+from backend.alerts.system_conditions import SystemCondition
+from backend.alerts.webhook_signature import webhook_signature_headers
 from backend.config.alert_settings import AlertSettings
-from backend.config.alert_targets import AlertRouting
+from backend.config.alert_targets import AlertTargetRouting
 from backend.config.backend_settings import BackendSettings
 from backend.dispatch.event_lifecycle import activate_dispatched_event, stop_dispatched_event
 from backend.store.database import Database
@@ -37,22 +38,24 @@ SECRET = "whsec_c2VjcmV0LW9mLXRoZS1jb250cm9sLXJvb20="
 KEY = b"secret-of-the-control-room"
 
 
-def routing(**target: Any) -> AlertRouting:
-    return AlertRouting.model_validate(
+def routing(**target: Any) -> AlertTargetRouting:
+    return AlertTargetRouting.model_validate(
         {"groupWaitSec": 0, "groupIntervalSec": 1, "targets": [{"name": "room", **target}]}
     )
 
 
-async def put(database: Database, message: str | None, targets: AlertRouting) -> None:
+async def put(database: Database, message: str | None, targets: AlertTargetRouting) -> None:
     """A trouble that is there (or is over), looked at."""
     trouble = SystemCondition("broker_away", "critical", message or "")
     now = utc_now()
     async with database.engine.begin() as connection:
-        await record_conditions(connection, ("broker_away",), [trouble] if message else [], now)
+        await store_alerts_of_conditions(
+            connection, ("broker_away",), [trouble] if message else [], now
+        )
         await put_group_notices(connection, targets, now)
 
 
-async def send(database: Database, targets: AlertRouting, instance: str = "i") -> int:
+async def send(database: Database, targets: AlertTargetRouting, instance: str = "i") -> int:
     channels = NoticeChannels(300.0)
     try:
         return await NoticeOutbox(database.engine, channels, targets.targets, instance).send_due()
@@ -97,7 +100,7 @@ async def test_a_webhook_is_signed_and_dated(database: Database) -> None:
 async def test_the_standards_own_example_has_its_signature() -> None:
     """Standard Webhooks 1.0.0, "Verifying signatures": what its libraries make of these."""
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-    headers = webhook_headers(
+    headers = webhook_signature_headers(
         secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, b'{"test": 2432232314}'
     )
     assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
@@ -129,13 +132,13 @@ async def test_a_receiver_that_is_away_keeps_no_other_waiting(database: Database
     with web_receiver() as receiver:
         away = {"name": "away", "webhook": "http://127.0.0.1:9", "secret": "s"}
         here = {"name": "here", "webhook": receiver.url, "secret": "s"}
-        targets = AlertRouting.model_validate({"groupWaitSec": 0, "targets": [away, here]})
+        targets = AlertTargetRouting.model_validate({"groupWaitSec": 0, "targets": [away, here]})
         now = utc_now()
         async with database.engine.begin() as connection:
             for number in range(3):
                 for name in ("away", "here"):
                     body = {"type": "alert.firing", "data": {"number": number}}
-                    await put_notice(connection, name, f"k{number}", body, now)
+                    await put_into_notice_outbox(connection, name, f"k{number}", body, now)
         await send(database, targets)
         assert [body["data"]["number"] for body in receiver.bodies()] == [0, 1, 2]
         waiting = sorted(await rows(database, NOTICES, NOTICES.c.state == "pending"))
@@ -155,7 +158,7 @@ async def test_two_instances_send_nothing_twice(postgresql_url: str) -> None:
     first, second = Database(postgresql_url), Database(postgresql_url)
     with web_receiver() as receiver:
         names = [f"t{n}" for n in range(4)]
-        targets = AlertRouting.model_validate(
+        targets = AlertTargetRouting.model_validate(
             {
                 "groupWaitSec": 0,
                 "targets": [{"name": n, "webhook": receiver.url, "secret": "s"} for n in names],

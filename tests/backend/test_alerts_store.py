@@ -17,15 +17,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backend.alerts.alert_service import AlertService
 from backend.alerts.alert_store import ALERTS, MOST_OPEN_OF_A_VEN
 from backend.config.alert_settings import AlertSettings
-from backend.config.alert_targets import AlertRouting
+from backend.config.alert_targets import AlertTargetRouting
 from backend.config.backend_settings import BackendSettings
 from backend.ingest.ingest_message import IngestMessage
 from backend.ingest.ingest_writer import IngestWriter
-from backend.store.alert_tables import BackendInstanceRow
 from backend.store.database import Database
 from backend.store.fleet_tables import VenRow
 from backend.store.ingest_tables import DeadLetterRow
 from backend.store.instance_report import InstanceReport, store_instance_end, store_instance_report
+from backend.store.instance_tables import BackendInstanceRow
 from backend.store.tables import EVENTS, VENS
 from backend.store.transaction import in_transaction
 from backend.store.utc_time import utc_now
@@ -50,7 +50,9 @@ class Delivered:
 
 def service_of(database: Database, delivered: Delivered | None = None, **mqtt: str) -> AlertService:
     settings = BackendSettings.from_environment(mqtt)
-    return AlertService(database, settings, SETTINGS, AlertRouting(), delivered or Delivered())
+    return AlertService(
+        database, settings, SETTINGS, AlertTargetRouting(), delivered or Delivered()
+    )
 
 
 async def look(database: Database, delivered: Delivered | None = None, **mqtt: str) -> None:
