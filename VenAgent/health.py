@@ -39,6 +39,8 @@ class SiteHealthCondition:
     """Its bound, when it is full."""
     shadow_trouble: str | None
     page_failure: str | None
+    page_moved: str | None
+    """That the local page is at another port than its usual one."""
     devices_unread: Sequence[str]
     points_stale: Mapping[str, float]
     """Devices, or single points, that are too old, with their age in seconds."""
@@ -58,6 +60,8 @@ class SiteHealthCondition:
         if self.without_lease:
             devices = ", ".join(self.without_lease)
             sentence += f"; protected by restart only (no lease): {devices}"
+        if self.page_moved is not None:
+            sentence += f"; {self.page_moved}"
         return sentence + "".join(f"; {finding.message}" for finding in self.credentials)
 
     def findings(self) -> list[str]:

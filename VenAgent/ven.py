@@ -113,7 +113,13 @@ class Ven:
 
         # ---- what comes in
         self.status = SiteStatus(
-            config, self._engine, self._reporter, self._alerts, self._cloud_status, health
+            config,
+            self._engine,
+            self._reporter,
+            self._alerts,
+            self._cloud_status,
+            health,
+            page_url=lambda: self._page_server.url,
         )
         self.inbound = InboundRouter(
             self._engine,
@@ -319,6 +325,7 @@ class Ven:
             outbox_full_mb=self.config.outbox.max_mb if self._outbox.full else None,
             shadow_trouble=self._shadow.trouble,
             page_failure=self._page_server.failure,
+            page_moved=self._page_server.moved,
             devices_unread=points.unread(),
             points_stale=points.stale(now),
             points_suspect=points.suspects(),

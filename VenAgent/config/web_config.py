@@ -52,7 +52,9 @@ class WebConfig(BaseModel):
     host: HostName = "127.0.0.1"
     """The address to listen at; 0.0.0.0 for all of this machine's."""
     port: Annotated[int, Field(ge=0, le=65535), BeforeValidator(_no_boolean)] = 8080
-    """0 takes a free one; the agent's log says which."""
+    """0 takes a free one; the agent's log says which. Where no port is named here and another
+    program uses 8080, the page takes the next free one and says so; a port named here is used or
+    missed."""
     token: Annotated[SecretStr, Field(min_length=TOKEN_CHARACTERS, max_length=256)] | None = None
     """What a person or a script must give before anything is shown."""
     names: tuple[HostName, ...] = ()

@@ -40,7 +40,8 @@ class SiteCloudStatus:
 
 
 class SiteStatus:
-    """`cloud` and `health` are asked each time; `health` has `health` and `health_context`."""
+    """`cloud`, `health` and `page_url` are asked each time; `health` has `health` and
+    `health_context`; `page_url` is None where no page is served."""
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class SiteStatus:
         alerts: ActiveAlerts,
         cloud: Callable[[], SiteCloudStatus],
         health: Callable[[], Mapping[str, str]],
+        page_url: Callable[[], str | None],
     ) -> None:
         self._config = config
         self._engine = engine
@@ -57,6 +59,7 @@ class SiteStatus:
         self._alerts = alerts
         self._cloud = cloud
         self._health = health
+        self._page_url = page_url
 
     def reconfigure(self, config: AgentConfig) -> None:
         self._config = config
@@ -96,5 +99,6 @@ class SiteStatus:
             "scheduled_events": [event_view_for_bus(e) for e in self._engine.scheduled.values()],
             "opted_out": None if opted_out is None else opted_out.text,
             "alerts": self._alerts.active(),
+            "page_url": self._page_url(),
             **self._health(),
         }

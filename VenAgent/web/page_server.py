@@ -46,6 +46,8 @@ LONGEST_REST_SEC = 1.0
 WAIT_FOR_EVENT_SEC = 0.25
 """While an event's circuits are being written, the page waits up to so long."""
 CHANGES_AT_ONCE = 4
+PORTS_TRIED = 20
+"""From the usual port on, where the configuration names none."""
 LASTED_SEC = 10.0
 """A process that ended sooner is not started again at once."""
 STOP_SEC = 1.0
@@ -75,11 +77,22 @@ class PageServer:
         self._keeper: gevent.Greenlet | None = None
         self.failure: str | None = None
         """Why the page is not served; None while it is, or is not wanted."""
+        self.moved: str | None = None
+        """That it is at another port than its usual one, in a sentence; None if it is not."""
 
     @property
     def port(self) -> int | None:
         """The port it listens at; None if it does not."""
         return None if self._listener is None else int(self._listener.getsockname()[1])
+
+    @property
+    def url(self) -> str | None:
+        """Where a browser on this machine finds it; None if it is not served."""
+        if self._settings is None or self.port is None:
+            return None
+        host = self._settings.host
+        host = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}{self._settings.prefix}"
 
     @property
     def process_id(self) -> int | None:
@@ -114,21 +127,30 @@ class PageServer:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
-        self.failure = None
+        self.failure = self.moved = None
 
     # ---- the socket ------------------------------------------------------------------------
 
     def _listen(self, settings: WebConfig) -> bool:
-        """Bind; whether that worked."""
-        try:
-            family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-            address = (settings.host, settings.port)
-            self._listener = StreamServer.get_listener(address, BACKLOG, family)
-        except OSError as error:
-            self._failed(_explain(settings, error))
-            return False
+        """Bind; whether that worked. A port that the configuration names is used or missed; the
+        usual one makes way for another program's."""
+        named = "port" in settings.model_fields_set
+        ports = [settings.port] if named else range(settings.port, settings.port + PORTS_TRIED)
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        for port in ports:
+            try:
+                self._listener = StreamServer.get_listener((settings.host, port), BACKLOG, family)
+                break
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or port == ports[-1]:
+                    self._failed(_explain(settings, error))
+                    return False
+        moved = self.port != settings.port and not named
+        self.moved = _explain_move(settings, self.url) if moved else None
         self._failed(None)
-        _log.info("the local page is at http://%s:%d", settings.host, self.port)
+        _log.info("the local page is at %s", self.url)
+        if self.moved is not None:
+            _log.warning("%s", self.moved)
         return True
 
     def _failed(self, failure: str | None) -> None:
@@ -166,7 +188,7 @@ class PageServer:
         return PageSettings(
             token=settings.secret,
             names=(*settings.names, settings.host),
-            cookie=f"ven_session_{settings.port}",
+            cookie=f"ven_session_{self.port}",
             read_only=settings.read_only,
             max_clients=settings.max_clients,
             prefix=settings.prefix,
@@ -344,3 +366,10 @@ def _explain(settings: WebConfig, error: OSError) -> str:
         errno.EADDRNOTAVAIL: "this machine has no such address: correct web.host",
     }.get(error.errno or 0, error.strerror or os.strerror(error.errno or 0))
     return f"the local page cannot be served at {where}: {advice}"
+
+
+def _explain_move(settings: WebConfig, url: str | None) -> str:
+    return (
+        f"the local page is at {url}: another program uses port {settings.port} "
+        f"(set web.port, or WEB_PORT, to choose)"
+    )

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ops.cli.command_options import Json
+from ops.clients.command_sender import send_command_to_own_ven
 from ops.clients.ven_target import VenTarget
 from ops.host import terminal as show
 from ops.host.ops_error import OpsError
@@ -29,7 +30,8 @@ def events_command(
     json: Json = False,
 ) -> None:
     """The events that wait, the running one and the last ones: when, how much, what came of it."""
-    found = _fetch(meant_site_settings(Paths.from_environment()).agent(), limit)
+    paths = Paths.from_environment()
+    found = _fetch(paths, meant_site_settings(paths).agent(), limit)
     if json:
         show.print_json(found)
     elif found:
@@ -38,17 +40,28 @@ def events_command(
         show.out.print("there has been no event yet")
 
 
-def _fetch(agent: AgentConfig, limit: int) -> list[dict[str, Any]]:
+def _fetch(paths: Paths, agent: AgentConfig, limit: int) -> list[dict[str, Any]]:
     """Those that wait, by their start; the running one; then those that are over, newest first.
 
     Raises OpsError.
     """
-    target = VenTarget.of_config(agent)
-    if target.page_url is None:
-        raise OpsError("the local page, which tells it, has no fixed port or is switched off")
-    scheduled = _answer(agent, f"{target.page_url}/api/status").get("scheduled") or []
-    past = _answer(agent, f"{target.page_url}/api/events?limit={limit}").get("events") or []
+    page_url = _page_url(paths, agent)
+    scheduled = _answer(agent, f"{page_url}/api/status").get("scheduled") or []
+    past = _answer(agent, f"{page_url}/api/events?limit={limit}").get("events") or []
     return [*scheduled, *past]
+
+
+def _page_url(paths: Paths, agent: AgentConfig) -> str:
+    """Where the page is. The VEN tells it unless its configuration names the port: at the usual one
+    there may be another program, which is not to get the token."""
+    target = VenTarget.of_config(agent)
+    if target.page_url is not None and "port" in agent.web.model_fields_set:
+        return target.page_url
+    data = send_command_to_own_ven(paths, target, "status", ANSWER_WITHIN_SEC).get("data")
+    page_url = data.get("page_url") if isinstance(data, dict) else None
+    if not isinstance(page_url, str):
+        raise OpsError("the local page, which tells it, is switched off")
+    return page_url
 
 
 def _answer(agent: AgentConfig, url: str) -> dict[str, Any]:

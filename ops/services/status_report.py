@@ -152,8 +152,9 @@ def _ask_agent(paths: Paths, settings: SiteSettings, report: dict[str, Any]) -> 
     for part in report["parts"]:
         if part["name"] == AGENT and sentence and sentence not in part["text"]:
             part["text"] += f"  {sentence}"
-    if target.page_url:
-        _part(report, "local page", None, target.page_url)
+    page_url = report["ven"].get("page_url", target.page_url)
+    if page_url:
+        _part(report, "local page", None, page_url)
     if report["ven"].get("health") == "BAD":
         report["problems"].append(
             str(report["ven"].get("health_context") or "VenAgent is not well")

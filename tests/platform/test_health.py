@@ -23,6 +23,7 @@ WELL: dict[str, Any] = {
     "outbox_full_mb": None,
     "shadow_trouble": None,
     "page_failure": None,
+    "page_moved": None,
     "devices_unread": (),
     "points_stale": {},
     "points_suspect": (),
@@ -46,6 +47,12 @@ def test_a_meter_that_is_not_read_yet_is_no_fault_of_an_agent_that_starts() -> N
 
 def test_what_is_there_at_once_is_good_at_once() -> None:
     assert shown(0.0).startswith("GOOD")
+
+
+def test_a_page_that_made_way_for_another_program_is_no_fault_and_is_said() -> None:
+    said = shown(STARTING_SEC + 1, page_moved="the local page is at http://127.0.0.1:8081")
+    assert said.startswith("GOOD")
+    assert "the local page is at http://127.0.0.1:8081" in said
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -371,6 +371,31 @@ def test_a_port_in_use_is_said_and_served_as_soon_as_it_is_free(
     wait_for(lambda: served.page.port == port, "it is served")
     assert served.changes[-1] is None
     assert b"200 OK" in served.get()
+
+
+def test_the_usual_port_makes_way_for_another_program_and_says_so(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ExitStack() as others:
+        for _ in range(2):  # the second finds one that is still free
+            with suppress(OSError):
+                listener = others.enter_context(socket.socket())
+                listener.bind(("127.0.0.1", 8080))
+                listener.listen()
+        served.page.apply(WebConfig())
+        port = served.page.port
+        assert port is not None
+        assert 8080 < port < 8100
+        assert served.page.failure is None
+        assert served.page.url == f"http://127.0.0.1:{port}"
+        assert served.page.moved == (
+            f"the local page is at http://127.0.0.1:{port}: another program uses port 8080 "
+            f"(set web.port, or WEB_PORT, to choose)"
+        )
+        assert served.page.moved in caplog.text
+        assert b"200 OK" in served.get()
+        served.page.stop()
+        assert (served.page.url, served.page.moved) == (None, None)
 
 
 def test_an_address_that_is_not_ours_is_said(served: Served) -> None:

@@ -144,3 +144,18 @@ def test_a_page_that_does_not_answer_is_named(
     _started_with(paths, settings, {"port": 1})
     with pytest.raises(Exception, match="does not answer"):
         events()
+
+
+def test_a_page_whose_port_nobody_named_is_asked_for_where_the_ven_says(
+    page: HTTPServer, paths: Paths, settings: SiteSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Page, "events", [OVER])
+    _started_with(paths, settings, {"token": TOKEN})
+    told: dict[str, Any] = {"page_url": f"http://127.0.0.1:{page.server_port}"}
+    monkeypatch.setattr(
+        "ops.cli.events_command.send_command_to_own_ven", lambda *_: {"ok": True, "data": told}
+    )
+    assert "evt-1" in events()
+    told["page_url"] = None
+    with pytest.raises(Exception, match="switched off"):
+        events()
