@@ -25,6 +25,7 @@ from backend.api import (
     health_routes,
     history_routes,
     load_routes,
+    programme_routes,
     shadow_routes,
     stats_routes,
     telemetry_routes,
@@ -115,6 +116,7 @@ def make_api_app(
         history_routes,
         shadow_routes,
         event_routes,
+        programme_routes,
         stats_routes,
         health_routes,
         console_page,
@@ -127,7 +129,7 @@ def make_api_app(
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(api.cors_origins),
-            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["Authorization", "X-API-Key", "Content-Type"],
             expose_headers=[ven_routes.NEXT, ven_routes.TOTAL],
         )

@@ -34,6 +34,10 @@ class EventResponse(ResponseModel):
     dry_run: bool
     open_ended: bool = Field(description="A limit until it is stopped: `endTime` says nothing.")
     priority: int | None
+    programme_id: str | None
+    notice_sec: float | None
+    invited_at: datetime | None = Field(description="When its VENs were told of it ahead.")
+    selection: dict[str, Any] | None
     actual_reduction_kw: float = Field(
         description="Now while it is active, measured after its end; 0 before."
     )

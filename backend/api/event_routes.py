@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Response
-from pydantic.alias_generators import to_camel
 from sqlalchemy import and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,6 +13,7 @@ from backend.api.api_services import ApiServices, Uses
 from backend.api.audit_routes import record_audit
 from backend.api.authentication import AuthenticatedActor, Operator, Reader
 from backend.api.event_figures import event_figures, event_figures_by_status, event_figures_by_ven
+from backend.api.event_making import make_event_of_body, preview_new_event
 from backend.api.event_responses import (
     EventAcksResponse,
     EventDetailResponse,
@@ -22,20 +22,19 @@ from backend.api.event_responses import (
     EventResponse,
 )
 from backend.api.page_cursor import decode_page_cursor, encode_page_cursor
+from backend.api.programme_bodies import EventPreviewResponse
 from backend.api.request_bodies import NewEventBody
 from backend.api.request_fields import Cursor, End, EventId, Limit, Start, invalid_request_field
 from backend.api.ven_routes import NEXT
+from backend.config.dispatch_settings import DispatchSettings
 from backend.dispatch.dispatch_wake import send_dispatch_wake
 from backend.dispatch.event_lifecycle import stop_dispatched_event
 from backend.dispatch.new_event import (
-    NewEvent,
-    NewEventInvalid,
     NewEventRefused,
     NewEventVensUnknown,
     create_new_event,
 )
 from backend.store.command_tables import CommandAckRow
-from backend.store.database import database_now
 from backend.store.event_tables import WHOLE_EVENT, EventPerformanceRow
 from backend.store.statuses import ACTIVE, CANCELLED, COMPLETED
 from backend.store.tables import EVENTS
@@ -142,26 +141,9 @@ async def post_event(uses: Uses, actor: Operator, body: NewEventBody) -> Any:
 async def _create(
     connection: AsyncConnection, actor: AuthenticatedActor, body: NewEventBody, tolerance: timedelta
 ) -> Any:
-    now = await database_now(connection)  # the dispatchers' clock
-    if body.start_time is not None and body.start_time < now - tolerance:
-        why = "startTime is in the past: leave it out to begin at once"
-        raise invalid_request_field("startTime", why, body.start_time.isoformat())
-    start, end = body.window(now)
-    new = NewEvent(
-        requested_reduction_kw=body.requested_reduction_kw,
-        **body.kind_fields(),
-        limit_per_site=body.limit_per_site,
-        start=start,
-        end=end,
-        event_id=body.id,
-        ven_ids=body.ven_ids,
-        priority=body.priority,
-        created_by=actor.name,
-    )
+    new = await make_event_of_body(connection, body, actor, tolerance)
     try:
         event = await create_new_event(connection, new)
-    except NewEventInvalid as error:
-        raise invalid_request_field(to_camel(error.field), error.why) from None
     except NewEventVensUnknown as error:
         raise invalid_request_field("venIds", str(error), error.ven_ids[:5]) from None
     except NewEventRefused as error:
@@ -169,6 +151,16 @@ async def _create(
     detail = body.model_dump(mode="json", exclude_none=True)
     await record_audit(connection, actor, "event.create", event.id, detail)
     return event
+
+
+@router.post("/preview", response_model=EventPreviewResponse)
+async def post_event_preview(uses: Uses, actor: Operator, body: NewEventBody) -> Any:
+    """Who would be asked, what they could shed, and why others would not; nothing is made."""
+    async with uses.database.engine.connect() as connection:
+        tolerance = timedelta(seconds=uses.api.event_start_tolerance_sec)
+        new = await make_event_of_body(connection, body, actor, tolerance)
+        settings = DispatchSettings() if uses.dispatcher is None else uses.dispatcher.settings
+        return await preview_new_event(connection, new, settings)
 
 
 @router.get("/{event_id}", response_model=EventDetailResponse)

@@ -170,6 +170,18 @@ _NEW: JsonDict = {
 }
 
 
+class VenSelectionBody(RequestBody):
+    """VENs by what is said of them: of one property any value fits, all that are named must."""
+
+    tags: list[TextField] | None = Field(None, max_length=50)
+    feeders: list[TextField] | None = Field(None, max_length=200)
+    zones: list[TextField] | None = Field(None, max_length=200)
+    groups: list[TextField] | None = Field(None, max_length=50)
+
+    def given(self) -> dict[str, list[str]]:
+        return {name: value for name, value in self.model_dump().items() if value}
+
+
 class NewEventBody(EventKindBody):
     """From `startTime` (now if none) to `endTime`, or for `durationSec`.
 
@@ -192,6 +204,13 @@ class NewEventBody(EventKindBody):
     requested_reduction_kw: PowerKw | None = None
     limit_per_site: StrictBool = Field(False, description="limit: `importKw` is for each VEN.")
     ven_ids: list[IdField] | None = Field(None, min_length=1, max_length=20_000)
+    selection: VenSelectionBody | None = Field(None, description="In place of venIds.")
+    programme_id: IdField | None = Field(
+        None, description="What the body does not say is as the programme has it."
+    )
+    notice_sec: RandomSec | None = Field(
+        None, description="The VENs are told so long before the start."
+    )
     priority: int | None = Field(
         None, ge=0, le=255, description="As in OpenADR 3: 0 is the highest, none the lowest."
     )
@@ -199,6 +218,8 @@ class NewEventBody(EventKindBody):
     @model_validator(mode="after")
     def check_times(self) -> NewEventBody:
         now = utc_now()
+        if self.programme_id is not None and self.end_time is None and self.duration_sec is None:
+            return self  # as long as the programme's are
         start, end = self.window(now)
         if self.start_time is not None and end <= self.start_time:
             raise ValueError("endTime must be later than startTime")

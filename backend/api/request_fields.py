@@ -37,6 +37,8 @@ ID_PATTERN = r"^[!-\"$-*,-.0-~]{1,128}$"
 IdField = Annotated[str, Field(pattern=ID_PATTERN, max_length=128)]
 VenId = Annotated[str, Path(pattern=ID_PATTERN, description="The AWS IoT thing name.")]
 EventId = Annotated[str, Path(pattern=ID_PATTERN)]
+ProgrammeId = Annotated[str, Path(pattern=ID_PATTERN)]
+VenGroupName = Annotated[str, Path(pattern=r"^[^\x00-\x1f\x7f/]{1,200}$")]
 LoadId = Annotated[str, Path(pattern=r"^[^\x00-\x1f\x7f/]{1,200}$")]
 PowerKw = Annotated[
     float, BeforeValidator(command_field_number), Field(gt=0, le=1_000_000, allow_inf_nan=False)

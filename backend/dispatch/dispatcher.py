@@ -12,6 +12,7 @@ import platform
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 import structlog
 from sqlalchemy import func, select
@@ -33,7 +34,9 @@ from backend.dispatch.event_lifecycle import (
     StoredEvent,
     activate_dispatched_event,
     complete_dispatched_event,
+    invite_to_event,
 )
+from backend.dispatch.programme_schedule import plan_programme_event
 from backend.store.database import Database, database_now
 from backend.store.database_errors import database_error_line
 from backend.store.instance_report import (
@@ -75,7 +78,7 @@ class Dispatcher:
         self.wake = wake or DispatchWake()
         self._database = database
         self._publisher = publisher
-        self._settings = settings
+        self.settings = self._settings = settings
         self._outbox = CommandOutbox(
             database.engine, publisher, settings, instance=self.instance, topic=topic
         )
@@ -195,6 +198,8 @@ class Dispatcher:
         by = await in_transaction(self._database.engine, database_now)
         for name, turn in (
             ("completed", lambda c: complete_dispatched_event(c, by)),
+            ("planned", plan_programme_event),
+            ("invited", lambda c: invite_to_event(c, self._settings, by)),
             ("activated", lambda c: activate_dispatched_event(c, self._settings, by)),
             ("followed", lambda c: follow_up_event(c, self._settings, instance=self.instance)),
         ):
@@ -216,13 +221,18 @@ class Dispatcher:
 
     async def _next_event_sec(self) -> float | None:
         """Until an event begins, ends or is looked after."""
-        starts = select(func.min(EVENTS.c.start_time)).where(EVENTS.c.status == SCHEDULED)
+        waiting = select(EVENTS.c.start_time, EVENTS.c.notice_sec, EVENTS.c.invited_at).where(
+            EVENTS.c.status == SCHEDULED
+        )
         active = select(func.min(EVENTS.c.end_time), func.min(EVENTS.c.claimed_until)).where(
             EVENTS.c.status == ACTIVE
         )
         async with self._database.engine.connect() as connection:
-            times = [await connection.scalar(starts), *(await connection.execute(active)).one()]
+            times = list((await connection.execute(active)).one())
             now = await database_now(connection)
+            for row in await connection.execute(waiting):
+                ahead_sec = 0.0 if row.invited_at is not None else row.notice_sec or 0.0
+                times.append(row.start_time - timedelta(seconds=ahead_sec))
         found = [(moment - now).total_seconds() for moment in times if moment is not None]
         return min(found, default=None)
 

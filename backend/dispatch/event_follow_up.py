@@ -35,6 +35,7 @@ from backend.store.statuses import (
     ONLINE,
     PENDING,
     REJECTED,
+    SCHEDULED,
     SHEDDING,
 )
 from backend.store.tables import COMMANDS, EVENTS, PARTICIPANTS, VENS, StoredEvent
@@ -171,6 +172,10 @@ def _part(
     told_at = max(row.commanded_at or row.assigned_at, row.assigned_at)
     is_settled = now - told_at >= timedelta(seconds=settings.settle_sec)
     is_fresh = is_fresh_row(row, now, timedelta(seconds=settings.fresh_sec))
+    # It was told ahead, and has not said yet that it began.
+    begins_now = row.status == SCHEDULED and now - event.start_time <= timedelta(
+        seconds=settings.settle_sec
+    )
     # A VEN that refused a modification goes on as before, which its telemetry shows.
     sheds_on = row.status == REJECTED and row.modification > event.modification
     responds = row.status in SHEDDING
@@ -186,7 +191,7 @@ def _part(
         delivered_kw = row.shed_power_kw
     if ((responds and is_settled) or sheds_on) and delivered_kw is not None:
         expected_kw = max(delivered_kw, 0.0)
-    elif responds or row.status in (ASSIGNED, COMMANDED):
+    elif responds or row.status in (ASSIGNED, COMMANDED) or begins_now:
         expected_kw = row.assigned_shed_kw
     else:
         expected_kw = 0.0

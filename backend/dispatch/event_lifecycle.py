@@ -17,7 +17,10 @@ from sqlalchemy.sql.elements import ColumnElement
 from backend.config.dispatch_settings import DispatchSettings
 from backend.dispatch.command_outbox import enqueue_commands
 from backend.dispatch.fleet_capability import fleet_capabilities, fleet_capability_draws
-from backend.dispatch.participant_commands import participant_restore_command
+from backend.dispatch.participant_commands import (
+    participant_cancel_command,
+    participant_restore_command,
+)
 from backend.dispatch.participants import (
     add_participants,
     lock_participant_assignments,
@@ -41,9 +44,38 @@ async def activate_dispatched_event(
     follow_at = now + timedelta(seconds=settings.follow_interval_sec)
     values = {"status": ACTIVE, "activated_at": now, "claimed_until": follow_at}
     event = await _turn(connection, SCHEDULED, due, values)
-    if event is not None:
+    if event is not None and event.invited_at is None:
         await _ask(connection, event, settings)
     return event
+
+
+async def invite_to_event(
+    connection: AsyncConnection, settings: DispatchSettings, by: datetime | None = None
+) -> StoredEvent | None:
+    """Ask the VENs of one event whose notice has begun: they are told of it ahead, and it stays
+    scheduled; None when there is none. Who comes later is asked while it is active."""
+    now = await database_now(connection)
+    coming = (
+        select(EVENTS.c.id, EVENTS.c.start_time, EVENTS.c.notice_sec)
+        .where(
+            EVENTS.c.status == SCHEDULED,
+            EVENTS.c.notice_sec > 0,
+            EVENTS.c.invited_at.is_(None),
+            EVENTS.c.start_time > now,
+        )
+        .order_by(EVENTS.c.start_time)
+    )
+    moment = by or now
+    for row in await connection.execute(coming):
+        if row.start_time - timedelta(seconds=row.notice_sec) > moment:
+            continue
+        values = {"status": SCHEDULED, "invited_at": now}
+        is_it = (EVENTS.c.id == row.id) & EVENTS.c.invited_at.is_(None)
+        event = await _turn(connection, SCHEDULED, is_it, values)
+        if event is not None:
+            await _ask(connection, event, settings)
+            return event
+    return None
 
 
 async def _ask(connection: AsyncConnection, event: StoredEvent, settings: DispatchSettings) -> None:
@@ -113,7 +145,10 @@ async def stop_dispatched_event(
     if event is not None:
         await _restore_all(connection, event, now)
         return event
-    return await _turn(connection, SCHEDULED, is_it, {**values, "status": CANCELLED})
+    event = await _turn(connection, SCHEDULED, is_it, {**values, "status": CANCELLED})
+    if event is not None and event.invited_at is not None:
+        await _restore_all(connection, event, now)
+    return event
 
 
 async def _turn(
@@ -147,10 +182,11 @@ async def _restore_all(connection: AsyncConnection, event: StoredEvent, now: dat
             PARTICIPANTS.c.event_id == event.id, PARTICIPANTS.c.status.not_in(CONCLUDED)
         )
     )
+    # One that has not begun is withdrawn.
+    has_begun = event.activated_at is not None
+    command = participant_restore_command if has_begun else participant_cancel_command
     restores = (
-        participant_restore_command(
-            event_id=event.id, ven_id=row.ven_id, modification=row.modification, now=now
-        )
+        command(event_id=event.id, ven_id=row.ven_id, modification=row.modification, now=now)
         for row in rows.all()
     )
     await enqueue_commands(connection, restores, now, created_by=event.created_by)

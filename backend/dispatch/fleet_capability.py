@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,6 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.config.dispatch_settings import DispatchSettings
 from backend.dispatch.shed_allocation import ShedAllocationDraw, ShedAllocationRoom
+from backend.dispatch.site_limits import vens_over_limits
+from backend.dispatch.ven_selection import selected_vens
 from backend.store.freshness import freshness_of_state
 from backend.store.statuses import ACTIVE, AVAILABLE, GONE, ONLINE, SCHEDULED
 from backend.store.tables import EVENTS, PARTICIPANTS, VEN_STATE, VENS, StoredEvent
@@ -27,6 +29,8 @@ class FleetCapabilityChoice:
     ven_ids: Sequence[str] | None
     start_time: datetime
     end_time: datetime
+    selection: Mapping[str, Any] | None = None
+    programme_id: str | None = None
 
 
 async def fleet_capabilities(
@@ -65,7 +69,7 @@ async def fleet_capabilities(
     statement = (
         select(VENS.c.id, room_kw.label("room_kw"), VENS.c.trusted)
         .select_from(joined)
-        .where(~_takes_part(event))
+        .where(~_takes_part(event), selected_vens(event.selection, connection.dialect.name))
         .order_by(VENS.c.id)
     )
     if named is not None:
@@ -74,9 +78,11 @@ async def fleet_capabilities(
         statement = statement.where(room_kw > 0)
     if named is None or only_online:
         statement = statement.where(VENS.c.status == ONLINE)
+    over = await vens_over_limits(connection, event, now)
     return [
         ShedAllocationRoom(row.id, row.room_kw, row.trusted)
         for row in await connection.execute(statement)
+        if row.id not in over
     ]
 
 
@@ -99,7 +105,7 @@ async def fleet_capability_draws(
     statement = (
         select(VENS.c.id, used_kw, VEN_STATE.c.highest_power_kw)
         .select_from(joined)
-        .where(~in_it)
+        .where(~in_it, selected_vens(event.selection, connection.dialect.name))
         .order_by(VENS.c.id)
     )
     if event.ven_ids is not None:
@@ -107,9 +113,11 @@ async def fleet_capability_draws(
     else:
         takes_part = func.coalesce(VEN_STATE.c.availability, AVAILABLE) == AVAILABLE
         statement = statement.where(VENS.c.status == ONLINE, is_fresh, takes_part)
+    over = await vens_over_limits(connection, event, now)
     return [
         ShedAllocationDraw(row.id, row.used_power_kw, row.highest_power_kw)
         for row in await connection.execute(statement)
+        if row.id not in over
     ]
 
 

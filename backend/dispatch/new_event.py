@@ -67,6 +67,13 @@ class NewEvent:
     """One is made when there is none."""
     ven_ids: Sequence[str] | None = None
     """The VENs that are asked; none: every VEN that can shed."""
+    selection: Mapping[str, Any] | None = None
+    """In place of names: of the VENs that can shed those that fit (`backend.dispatch.ven_selection`
+    says how, with its groups put in)."""
+    notice_sec: float | None = None
+    """The VENs are told so long before the start."""
+    programme_id: str | None = None
+    baseline_method: str | None = None
     priority: int | None = None
     """As in OpenADR 3: 0 is the highest, none the lowest."""
     created_by: str | None = None
@@ -200,6 +207,8 @@ def _check_fields(new: NewEvent) -> None:
         raise NewEventInvalid(
             "randomize_start_sec", "limit has no use for it: it holds from its start"
         )
+    if new.ven_ids is not None and new.selection:
+        raise NewEventInvalid("selection", "give venIds or a selection, one of them")
     if new.end == UNTIL_FURTHER_NOTICE and new.kind != Op.LIMIT:
         raise NewEventInvalid("end", "only a limit can hold until further notice")
     for name in ("import_kw", "export_kw"):
@@ -249,6 +258,10 @@ async def _insert(
         randomize_start_sec=new.randomize_start_sec or None,
         test=new.test,
         dry_run=new.dry_run,
+        selection=dict(new.selection) if new.selection else None,
+        notice_sec=new.notice_sec,
+        programme_id=new.programme_id,
+        baseline_method=new.baseline_method,
         ven_ids=None if new.ven_ids is None else sorted(set(new.ven_ids)),
         priority=new.priority,
         modification=0,

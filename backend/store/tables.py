@@ -16,6 +16,7 @@ from backend.store import (  # noqa: F401
     ingest_tables,
     instance_tables,
     openadr_tables,
+    programme_tables,
     telemetry_tables,
 )
 from backend.store.command_tables import CommandRow

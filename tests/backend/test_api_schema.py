@@ -23,6 +23,15 @@ from .api_client import add_ack, add_house
 from .dispatching import add_event
 
 CALLS = {
+    ("GET", "/api/programmes/"),
+    ("POST", "/api/programmes/"),
+    ("GET", "/api/programmes/{programme_id}"),
+    ("PUT", "/api/programmes/{programme_id}"),
+    ("DELETE", "/api/programmes/{programme_id}"),
+    ("GET", "/api/groups/"),
+    ("POST", "/api/groups/"),
+    ("DELETE", "/api/groups/{name}"),
+    ("POST", "/api/events/preview"),
     ("GET", "/api/vens/"),
     ("POST", "/api/vens/"),
     ("GET", "/api/vens/summary"),

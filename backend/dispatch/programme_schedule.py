@@ -1,0 +1,125 @@
+"""When events of a programme may be, and begin by themselves. Pure but for `plan_programme_event`.
+
+Days and times are of the programme's time zone, so summer time moves nothing for the sites.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time, timedelta, timezone
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from backend.dispatch.new_event import NewEvent, NewEventExists, create_new_event
+from backend.store.database import database_now
+from backend.store.programme_tables import ProgrammeRow
+from backend.store.tables import StoredEvent
+from VenAgent.contract.op import Op
+
+PLANNED_AHEAD = timedelta(hours=36)
+"""A recurring programme's events are there, to be seen and withdrawn, so long before."""
+_DAYS_LOOKED_AT = 8
+
+
+def next_programme_start(programme: Any, after: datetime) -> datetime | None:
+    """The first start of a recurring programme's event that is later than `after`."""
+    if not programme.recurring or not programme.active or programme.window_start is None:
+        return None
+    zone = ZoneInfo(programme.timezone)
+    day = after.astimezone(zone).date()
+    for ahead in range(_DAYS_LOOKED_AT):
+        start = _at(day + timedelta(days=ahead), programme.window_start, zone)
+        if start > after and _is_day(programme, start.astimezone(zone).date()):
+            return start
+    return None
+
+
+def programme_window_problem(programme: Any, start: datetime, end: datetime) -> str | None:
+    """Why an event from `start` to `end` is not one of the programme's; None if it is."""
+    zone = ZoneInfo(programme.timezone)
+    day = start.astimezone(zone).date()
+    if not _is_day(programme, day):
+        return f"{programme.name} has no events on a {day:%A}"
+    if programme.window_start is None or programme.window_end is None:
+        return None
+    opens = _at(day, programme.window_start, zone)
+    closes = _at(day, programme.window_end, zone)
+    if closes <= opens:  # over midnight
+        if start < opens:
+            opens -= timedelta(days=1)
+        else:
+            closes += timedelta(days=1)
+    if start < opens or end > closes:
+        window = f"{programme.window_start} to {programme.window_end} {programme.timezone}"
+        return f"{programme.name} has events from {window} only"
+    return None
+
+
+def _is_day(programme: Any, day: date) -> bool:
+    return not programme.days or day.isoweekday() in programme.days
+
+
+def _at(day: date, clock: str, zone: ZoneInfo) -> datetime:
+    hour, minute = map(int, clock.split(":"))
+    return datetime.combine(day, time(hour, minute), zone).astimezone(timezone.utc)
+
+
+async def plan_programme_event(connection: AsyncConnection) -> StoredEvent | None:
+    """Make the next event of one recurring programme whose time has come; None when there is none.
+
+    Its id is made of programme and start: it is made once, also after it was withdrawn.
+    """
+    now = await database_now(connection)
+    table = ProgrammeRow.__table__
+    due = (
+        select(table)
+        .where(table.c.recurring, table.c.active, table.c.next_start <= now + PLANNED_AHEAD)
+        .order_by(table.c.next_start)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    programme: Any = (await connection.execute(due)).one_or_none()
+    if programme is None:
+        return None
+    start: datetime = programme.next_start
+    end = start + timedelta(seconds=programme.duration_sec)
+    made = None
+    if end > now:
+        try:
+            async with connection.begin_nested():
+                made = await create_new_event(
+                    connection, new_programme_event(programme, max(start, now), end)
+                )
+        except NewEventExists:
+            made = None
+    following = next_programme_start(programme, max(start, now))
+    await connection.execute(
+        update(ProgrammeRow).where(ProgrammeRow.id == programme.id).values(next_start=following)
+    )
+    return made
+
+
+def new_programme_event(programme: Any, start: datetime, end: datetime) -> NewEvent:
+    """As the programme has it."""
+    kind = Op(programme.kind)
+    power = {
+        Op.EVENT: "requested_reduction_kw",
+        Op.LOAD_UP: "raise_kw",
+        Op.LIMIT: "import_kw",
+    }
+    return NewEvent(
+        start=start,
+        end=end,
+        kind=kind,
+        limit_per_site=programme.limit_per_site,
+        test=programme.test,
+        event_id=f"{programme.id}-{start:%Y%m%dT%H%M}",
+        notice_sec=programme.notice_sec,
+        programme_id=programme.id,
+        selection=programme.selection,
+        baseline_method=programme.baseline_method,
+        created_by=f"programme {programme.name}",
+        **{power[kind]: programme.power_kw},
+    )
