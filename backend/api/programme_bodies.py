@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, ConfigDict, Field, StrictBool, model_validator
 
-from backend.api.request_bodies import EventKind, RequestBody, VenSelectionBody
+from backend.api.request_bodies import EventRequestKind, RequestBody, VenSelectionBody
 from backend.api.request_fields import DurationSec, IdField, LevelKw, RandomSec, TextField
 from backend.api.response_model import ResponseModel
-from VenAgent.baseline.methods import METHODS
+from VenAgent.baseline.baseline_methods import METHODS
 
 
 def _zone(value: str) -> str:
@@ -43,7 +43,7 @@ class ProgrammeBody(RequestBody):
 
     id: IdField | None = Field(None, description="Made of the name when there is none.")
     name: TextField
-    kind: EventKind = "event"
+    kind: EventRequestKind = "event"
     power_kw: LevelKw
     limit_per_site: StrictBool = False
     selection: VenSelectionBody | None = Field(None, description="None: every VEN.")
