@@ -107,7 +107,7 @@ def test_the_same_correlation_id_gets_the_same_ack_and_changes_nothing(site: Sit
         (b'{"op": "event", "shed_kw": 5, "venId": "neighbour"}', "the command is for venId"),
         (b'{"op": "shedLoad", "loadId": "fridge1", "reduceKw": 0.1}', "critical"),
         (b'{"op": "shedLoad", "loadId": "pool", "reduceKw": 1}', "unknown circuit"),
-        (b'{"op": "event", "shed_kw": 5, "duration_sec": 0}', "duration_sec: 0: this version"),
+        (b'{"op": "limit", "import_kw": 5, "export_kw": 1}', "export_kw: no circuit of this site"),
     ],
 )
 def test_a_bad_command_is_answered_with_its_reason_and_changes_nothing(
