@@ -36,8 +36,17 @@ class SiteCalendar:
         moment = datetime.fromtimestamp(ts, self.timezone)
         return moment.date(), moment.hour * 3600 + moment.minute * 60 + moment.second
 
+    def moment(self, day: date, wall_sec: float) -> float:
+        """When the wall clock of the local `day` shows `wall_sec` since midnight (epoch s)."""
+        midnight = datetime(day.year, day.month, day.day)
+        wall = midnight + timedelta(seconds=wall_sec)
+        return wall.replace(tzinfo=self.timezone).timestamp()
+
+    def is_holiday(self, day: date) -> bool:
+        return day in self.holidays or (self.nerc and day in nerc_calendar_holidays(day.year))
+
     def day_type(self, day: date) -> CalendarDayType:
-        if day in self.holidays or (self.nerc and day in nerc_calendar_holidays(day.year)):
+        if self.is_holiday(day):
             return CalendarDayType.SUNDAY
         free_days = {5: CalendarDayType.SATURDAY, 6: CalendarDayType.SUNDAY}
         return free_days.get(day.weekday(), CalendarDayType.WEEKDAY)

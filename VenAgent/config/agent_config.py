@@ -39,6 +39,7 @@ from VenAgent.config.site_config import (
     SiteDeviceQuirks,
     SiteEventConfig,
     SiteLeaseConfig,
+    SiteOptWindow,
     SitePanelConfig,
     SiteVoltageBetween,
 )
@@ -46,6 +47,7 @@ from VenAgent.config.web_config import WebConfig
 from VenAgent.contract.command_limits import CommandLimits
 from VenAgent.contract.topics import Topics
 from VenAgent.dr.comfort_guard import ComfortGuard
+from VenAgent.dr.opt_schedule import OptSchedule
 from VenAgent.dr.panel import Panel, PanelCircuit, PanelCircuitControl, PanelLimitScale
 from VenAgent.dr.policy import SUPPORTED_FEATURES, EndurancePolicy, Policy, RotationPolicy
 from VenAgent.dr.setpoint_control import SetpointControl
@@ -75,6 +77,8 @@ class AgentConfig(ConfigBlock):
     panel: SitePanelConfig
     circuits: Annotated[tuple[CircuitConfig, ...], Field(min_length=1)]
     event: SiteEventConfig = SiteEventConfig()
+    opt_schedule: tuple[SiteOptWindow, ...] = ()
+    """Times in which the site does not take part in events; limits hold all the same."""
     web: WebConfig = WebConfig()
     bus_bridge: BusBridgeConfig = BusBridgeConfig()
     leases: tuple[SiteLeaseConfig, ...] = ()
@@ -225,6 +229,9 @@ class AgentConfig(ConfigBlock):
             priority_order=self.event.priority_order,
             max_duration_sec=self.event.max_duration_sec,
             max_scheduled=self.event.max_scheduled,
+            opt_schedule=OptSchedule(
+                tuple(window.build() for window in self.opt_schedule), self.calendar.build()
+            ),
         )
 
     def without_lease(self) -> tuple[str, ...]:

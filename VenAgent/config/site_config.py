@@ -9,10 +9,7 @@ from enum import Enum
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import (
-    AfterValidator,
-    Field,
-)
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from VenAgent.baseline.baseline_methods import DEFAULT_METHOD, METHODS
 from VenAgent.baseline.site_calendar import SiteCalendar
@@ -25,6 +22,7 @@ from VenAgent.config.config_block import (
     NotNegative,
     Positive,
 )
+from VenAgent.dr.opt_schedule import OptScheduleWindow
 from VenAgent.dr.policy import PriorityPolicy, ReleasePolicy, StopPolicy
 
 
@@ -62,6 +60,49 @@ class SiteCalendarConfig(ConfigBlock):
 
     def build(self) -> SiteCalendar:
         return SiteCalendar(_zone(self.timezone), self.holidays, self.nerc_holidays)
+
+
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+WallTime = Annotated[str, StringConstraints(pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$")]
+
+
+def _wall_sec(text: str) -> float:
+    hours, minutes = text.split(":")
+    return int(hours) * 3600.0 + int(minutes) * 60.0
+
+
+class SiteOptWindow(ConfigBlock):
+    """A time in which the site does not take part in events, by the calendar's time zone."""
+
+    days: tuple[Weekday, ...] = ()
+    """`["mon", "fri"]`: each week."""
+    dates: frozenset[date] = frozenset()
+    """`["2026-12-24"]`."""
+    holidays: bool = False
+    """On the calendar's holidays."""
+    from_time: WallTime = "00:00"
+    """By the wall clock."""
+    to_time: WallTime = "24:00"
+    """One that is not after `from_time` is on the day after."""
+    reason: Annotated[str, StringConstraints(max_length=200)] = ""
+    """For a person."""
+
+    @model_validator(mode="after")
+    def _has_days(self) -> SiteOptWindow:
+        if not (self.days or self.dates or self.holidays):
+            raise ValueError("give days, dates or holidays: else it is never")
+        return self
+
+    def build(self) -> OptScheduleWindow:
+        return OptScheduleWindow(
+            from_sec=_wall_sec(self.from_time),
+            to_sec=_wall_sec(self.to_time),
+            weekdays=frozenset(WEEKDAYS.index(day) for day in self.days),
+            dates=self.dates,
+            holidays=self.holidays,
+            reason=self.reason,
+        )
 
 
 class SiteVoltageBetween(str, Enum):

@@ -76,6 +76,8 @@ class ReasonCode(str, Enum):
     ALREADY_RESTORING = "already_restoring"
     NO_EVENT = "no_event"
     OPTED_OUT = "opted_out"
+    OPT_SCHEDULE = "opt_schedule"
+    """The site does not take part at this time, by its configuration."""
     AGENT_STOPPED = "agent_stopped"
     AGENT_WAS_DOWN = "agent_was_down"
     # what keeps an event from shedding, or changes what it sheds

@@ -7,6 +7,7 @@ between.
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timezone
 
 from VenAgent.contract.acks import AckStatus
@@ -114,7 +115,8 @@ class Arbitration:
 
     def _dry_run(self, event: Event, now: float) -> Effects:
         """What it would shed; an event that is known is not touched."""
-        opted_out, running = self._refused(event, now), self.running
+        opted_out = self._refused(event, now) or self._refused_later(event, now)
+        running = self.running
         if opted_out is not None:
             status = AckStatus.OPTED_OUT
             return self._site.replies.to_event(event, status, now, opted_out, dry_run=True)
@@ -187,6 +189,10 @@ class Arbitration:
         replies.expect(request.correlation_id)
         is_free = self.running is None and not self.stopping
         is_due = request.start_ts <= now
+        later = self._refused_later(event, now)
+        if later is not None:
+            event.opt_out()
+            return self._withdraw(event, AckStatus.OPTED_OUT, later, now)
         if is_due and ((is_free and self.queue.due(now) is None) or self._refused(event, now)):
             return self._begin(event, now)
         if is_due and event.is_limit:
@@ -246,7 +252,7 @@ class Arbitration:
     def _prepare(self, now: float) -> Effects:
         """What the next event needs, ahead of its start."""
         is_free = self.running is None and not self.stopping
-        may_begin = is_free and self.opt_out.reason(now) is None
+        may_begin = is_free and self.opted_out(now) is None
         return self.preparation.look(self.queue.waiting.values(), now, may_begin=may_begin)
 
     def prepared(self, event_id: str, outcome: PreparedEffect, now: float) -> Effects:
@@ -325,10 +331,29 @@ class Arbitration:
             return [self._site.replies.follow_up(event, status, now, reason)]
         return self._site.replies.to_event(event, status, now, reason)
 
+    def opted_out(self, now: float) -> Reason | None:
+        """Why the site does not take part now."""
+        return self.opt_out.reason(self._site.policy.opt_schedule, now)
+
+    def _refused_later(self, event: Event, now: float) -> Reason | None:
+        """Why the site will not take part when it begins, as far as its schedule says so."""
+        start_ts = event.request.start_ts
+        if event.is_limit or start_ts <= now:
+            return None
+        return self.opt_out.reason_later(self._site.policy.opt_schedule, start_ts)
+
+    def leave_by_schedule_ts(self, event: Event) -> float:
+        """When the event that runs is ended because the site's schedule says so."""
+        if event.is_limit or event.opted_out or event.state is EventState.RESTORING:
+            return math.inf
+        schedule = self._site.policy.opt_schedule
+        left_ts = self.opt_out.out_from_ts(schedule, event.request.start_ts)
+        return left_ts if left_ts < event.end_ts else math.inf
+
     def _refused(self, event: Event, now: float) -> Reason | None:
         """Why the site does not take part in it; a limit of its connection is no event to take
         part in."""
-        return None if event.is_limit else self.opt_out.reason(now)
+        return None if event.is_limit else self.opted_out(now)
 
     # ---- the failsafe of limits ----------------------------------------------------------
 
@@ -350,7 +375,7 @@ class Arbitration:
 
     def finish(self, event: Event, reason: Reason, now: float) -> Effects:
         """End the running event; if another is due, that one takes over what is shed."""
-        due = self.queue.due(now, only_limits=self.opt_out.reason(now) is not None)
+        due = self.queue.due(now, only_limits=self.opted_out(now) is not None)
         if due is None or event.state is not EventState.ACTIVE or self.stopping:
             return self.execution.end(reason, now)
         del self.queue.waiting[due.event_id]

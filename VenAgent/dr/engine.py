@@ -65,6 +65,7 @@ CLOCK_STEP_SEC = 2.0
 NOT_CONFIRMED_IN_TIME = Reason(
     ReasonCode.END_PASSED, "its end came before its writes were confirmed"
 )
+LEFT_BY_SCHEDULE = Reason(ReasonCode.OPT_SCHEDULE, "the site does not take part by its schedule")
 AGENT_STOPPED = Reason(ReasonCode.AGENT_STOPPED, "the agent was stopped")
 
 
@@ -176,6 +177,10 @@ class Engine:
             effects += self._arbitration.too_late(late, now)
         effects += self._arbitration.keep_failsafe(now)
         event = self.running
+        if event is not None and self._arbitration.leave_by_schedule_ts(event) <= now:
+            why = self._arbitration.opted_out(now) or LEFT_BY_SCHEDULE
+            effects += self._end_without_part(event, why, now)
+            event = self.running
         if event is not None and event.end_ts <= now:
             effects += self._arbitration.finish(event, NOT_CONFIRMED_IN_TIME, now)
         effects += self._execution.tick(now)
@@ -202,6 +207,7 @@ class Engine:
         ends = event is not None and event.end_reason is None
         if event is not None and ends and event.state is not EventState.RESTORING:
             times.append(event.end_ts)
+            times.append(self._arbitration.leave_by_schedule_ts(event))
         soonest_ts = min((ts for ts in times if ts is not None), default=math.inf)
         return soonest_ts if soonest_ts < math.inf else None
 
@@ -367,23 +373,33 @@ class Engine:
             return effects
         if event.is_limit:
             return effects
+        return effects + self._end_without_part(event, Reason(ReasonCode.OPTED_OUT, reason), now)
+
+    def _end_without_part(self, event: Event, why: Reason, now: float) -> Effects:
+        """The event that runs ends: the site does not take part any more."""
+        effects: Effects = []
         event.opt_out()
-        why = Reason(ReasonCode.OPTED_OUT, reason)
         if event.acked:
             effects.append(self.replies.follow_up(event, AckStatus.OPTED_OUT, now, why))
         return effects + self._arbitration.finish(event, why, now)
 
     def opt_in(self, now: float) -> Effects:
         """The site takes part in events again."""
-        return [self._arbitration.opt_out.end(), *self._arbitration.advance(now)]
+        ended = self._arbitration.opt_out.end(self.site.policy.opt_schedule, now)
+        return [ended, *self._arbitration.advance(now)]
 
     def opted_out(self, now: float) -> Reason | None:
         """Why the site does not take part now, in the person's words; None when it does."""
-        return self._arbitration.opt_out.reason(now)
+        return self._arbitration.opted_out(now)
 
-    def opted_out_until_ts(self) -> float | None:
+    def opted_out_until_ts(self, now: float) -> float | None:
         """When the site takes part again (epoch s); None: when someone opts in."""
-        return self._arbitration.opt_out.until_ts
+        return self._arbitration.opt_out.until_ts(self.site.policy.opt_schedule, now)
+
+    def opts_out_at_ts(self, now: float) -> float | None:
+        """When the next scheduled time without participation begins; None: none is near."""
+        start_ts = self._arbitration.opt_out.out_from_ts(self.site.policy.opt_schedule, now)
+        return start_ts if start_ts < math.inf else None
 
     # ---- for telemetry and the page ------------------------------------------------------
 

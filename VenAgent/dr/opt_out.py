@@ -1,4 +1,4 @@
-"""Whether a person at the site has refused participation."""
+"""Whether the site takes part in events: what a person decided, and the schedule."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import Any
 
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.effects import Effects, SaveFactEffect
+from VenAgent.dr.opt_schedule import OptSchedule
 
 OPT_OUT_FACT = "opt_out"
 """The name under which the journal keeps it."""
 
 
 class OptOut:
-    """Why, and until when (epoch s); until the person opts in, if there is no end."""
+    """A person's word, until when it holds (epoch s; until another one, if there is no end), goes
+    before the schedule: who opts in during a scheduled time takes part until that is over."""
 
     def __init__(self) -> None:
         self._fact: dict[str, Any] | None = None
@@ -23,9 +25,11 @@ class OptOut:
         self._fact = {"reason": reason, "until_ts": until_ts}
         return SaveFactEffect(OPT_OUT_FACT, self._fact)
 
-    def end(self) -> SaveFactEffect:
-        self._fact = None
-        return SaveFactEffect(OPT_OUT_FACT, None)
+    def end(self, schedule: OptSchedule, now: float) -> SaveFactEffect:
+        """A person opts in."""
+        span = schedule.span_at(now)
+        self._fact = None if span is None else {"reason": None, "until_ts": span.end_ts}
+        return SaveFactEffect(OPT_OUT_FACT, self._fact)
 
     def recall(self, facts: Mapping[str, Any]) -> None:
         """After a restart."""
@@ -35,18 +39,38 @@ class OptOut:
         """The clock was set by `step_sec`: "for two hours" stays two hours."""
         if self._fact is None or self._fact["until_ts"] is None:
             return []
-        return [self.begin(self._fact["reason"], self._fact["until_ts"] + step_sec)]
+        self._fact = {**self._fact, "until_ts": self._fact["until_ts"] + step_sec}
+        return [SaveFactEffect(OPT_OUT_FACT, self._fact)]
 
-    @property
-    def until_ts(self) -> float | None:
-        """None: until they opt in, or they have not opted out."""
-        return None if self._fact is None else self._fact["until_ts"]
+    def until_ts(self, schedule: OptSchedule, now: float) -> float | None:
+        """When the site takes part again; None: when they opt in, or it takes part."""
+        if self._holds(now) and self._fact is not None:
+            until_ts: float | None = self._fact["until_ts"] if self._fact["reason"] else None
+            return until_ts
+        span = schedule.span_at(now)
+        return None if span is None else span.end_ts
 
-    def reason(self, now: float) -> Reason | None:
-        """The person's own words; None while the site takes part."""
-        if self._fact is None:
-            return None
-        until_ts = self._fact["until_ts"]
-        if now >= (math.inf if until_ts is None else until_ts):
+    def reason(self, schedule: OptSchedule, now: float) -> Reason | None:
+        """The person's own words, or the schedule's; None while the site takes part."""
+        if not self._holds(now) or self._fact is None:
+            return schedule.reason(now)
+        if self._fact["reason"] is None:
             return None
         return Reason(ReasonCode.OPTED_OUT, str(self._fact["reason"]))
+
+    def reason_later(self, schedule: OptSchedule, ts: float) -> Reason | None:
+        """Why an event that begins at `ts` will find the site without participation, by the
+        schedule alone: who opted out may be back by then."""
+        opted_in = self._fact is not None and self._fact["reason"] is None and self._holds(ts)
+        return None if opted_in else schedule.reason(ts)
+
+    def out_from_ts(self, schedule: OptSchedule, ts: float) -> float:
+        """When the next scheduled time without participation begins, after `ts`; infinite: none."""
+        span = schedule.next_span(ts)
+        return math.inf if span is None else span.start_ts
+
+    def _holds(self, now: float) -> bool:
+        if self._fact is None:
+            return False
+        until_ts = self._fact["until_ts"]
+        return now < (math.inf if until_ts is None else until_ts)

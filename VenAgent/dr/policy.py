@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from VenAgent.contract.commands import CommandFeature
+from VenAgent.dr.opt_schedule import OptSchedule
 
 SUPPORTED_FEATURES: frozenset[CommandFeature] = frozenset(
     {
@@ -70,6 +71,7 @@ class Policy:
     priority_order: PriorityPolicy = PriorityPolicy.BEST_FIT
     max_duration_sec: float = 86_400.0
     """So long an event lasts that no one ends."""
+    opt_schedule: OptSchedule = field(default_factory=OptSchedule)
     max_scheduled: int = 200
     """So many events may wait; one more is refused."""
 

@@ -116,7 +116,7 @@ class PageView:
                 for waiting in sorted(engine.scheduled.values(), key=lambda e: e.request.start_ts)
             ],
             "opted_out": refusal
-            and {"reason": refusal.text, "until_ts": json_number(engine.opted_out_until_ts())},
+            and {"reason": refusal.text, "until_ts": json_number(engine.opted_out_until_ts(now))},
             "cloud": self._cloud(),
         }
 

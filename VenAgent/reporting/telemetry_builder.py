@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from VenAgent.contract.json_codec import json_number
+from VenAgent.contract.reasons import ReasonCode
 from VenAgent.contract.shadow_document import reported_shadow_document
 from VenAgent.contract.telemetry import (
     Telemetry,
@@ -65,10 +66,15 @@ def _build_availability(engine: Engine, now: float) -> TelemetryAvailability:
     """Whether the site takes part in events now, and until when it does not."""
     opted_out = engine.opted_out(now)
     if opted_out is None:
-        return TelemetryAvailability()
+        ahead_ts = engine.opts_out_at_ts(now)
+        if ahead_ts is None:
+            return TelemetryAvailability()
+        return TelemetryAvailability(
+            until_ts=json_number(ahead_ts), reason_code=ReasonCode.OPT_SCHEDULE
+        )
     return TelemetryAvailability(
         state=TelemetryAvailabilityState.OPTED_OUT,
-        until_ts=json_number(engine.opted_out_until_ts()),
+        until_ts=json_number(engine.opted_out_until_ts(now)),
         reason_code=opted_out.code,
     )
 

@@ -32,6 +32,11 @@ EXAMPLES: dict[str, Any] = {
     "topics": {"metering": "sites/metering"},
     "streams": {"telemetry": False, "loads": False},
     "calendar": {"timezone": "Europe/Berlin"},
+    "opt_schedule": [
+        {"days": ["mon", "fri"], "from_time": "08:00", "to_time": "12:00", "reason": "baking"},
+        {"dates": ["2026-12-24"]},
+        {"holidays": True},
+    ],
     "panel": {
         "device": "site/building/panel",
         "amperage": 200,
