@@ -208,6 +208,20 @@ class FlexibleHouse(House):
         self.relinquished |= {w.circuit_id for w in writes if w.relinquish} - set(failures)
         return failures
 
+    def move_clock(self, step_sec: float) -> None:
+        """Only the clock moves: nothing is charged or discharged by that."""
+        self.step_storage()
+        super().move_clock(step_sec)
+        self._stepped_ts += step_sec
+        self._moved_ts = {name: ts + step_sec for name, ts in self._moved_ts.items()}
+
+    def go_back_by_themselves(self) -> None:
+        self.step_storage()
+        super().go_back_by_themselves()
+        for held in self.engine.running.held() if self.engine.running else ():
+            if held.relinquish and held.circuit_id in self.remote:
+                self.remote[held.circuit_id] = False
+
     def moved(self) -> dict[str, float]:
         """The setpoints that are not as they were."""
         return {

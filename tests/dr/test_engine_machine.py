@@ -36,7 +36,10 @@ GRACE_SEC = WORK_LIMIT_SEC + 1.0
 class Attack(RuleBasedStateMachine):
     @initialize(stagger_sec=st.sampled_from([0.0, 10.0]))
     def begin(self, stagger_sec: float) -> None:
-        self.house = House(policy=Policy(restore_stagger_sec=stagger_sec, rebound_sec=0.0))
+        self.start(House(policy=Policy(restore_stagger_sec=stagger_sec, rebound_sec=0.0)))
+
+    def start(self, house: House) -> None:
+        self.house = house
         self.house.report_sec = 20.0
         self.house.limits["ev1"] = 80.0
         self.house.limits["lights1"] = 45.0

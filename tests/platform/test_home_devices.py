@@ -1,0 +1,160 @@
+"""A home's battery and car charger over Modbus: discharged to the reserve, paused, given back."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+
+import pytest
+from gevent import subprocess
+
+from simulator.simulated_panel_control import SimulatedPanelControl
+from tests.platform.site import CONFIG_STORE, DRIVER, ROOT, VEN, Site, process, wait_for
+
+BATTERY, CHARGER = "site/home/battery", "site/home/charger"
+BATTERY_UNIT, CHARGER_UNIT = 2, 3
+HEAD = (
+    "Reference Point Name,Volttron Point Name,Units,Units Details,Modbus Register,Writable,"
+    "Point Address"
+)
+REGISTRIES = {
+    BATTERY: [
+        "power_kw,power_kw,kW,,>f,FALSE,0",
+        "soc_percent,soc_percent,percent,,>f,FALSE,2",
+        "setpoint_kw,setpoint_kw,kW,,>f,TRUE,0",
+        "remote,remote,On / Off,,BOOL,TRUE,0",
+    ],
+    CHARGER: [
+        "power_kw,power_kw,kW,,>f,FALSE,0",
+        "most_amps,most_amps,A,,>H,TRUE,0",
+        "phases,phases,lines,,>H,TRUE,1",
+        "allowed,allowed,On / Off,,BOOL,TRUE,0",
+    ],
+}
+CIRCUITS = [
+    {
+        "id": "battery1",
+        "name": "Battery",
+        "type": "battery",
+        "breaker_amps": 32,
+        "priority": 5,
+        "control": "power",
+        "device": BATTERY,
+        "power_point": "power_kw",
+        "power_setpoint_point": "setpoint_kw",
+        "mode_point": "remote",
+        "max_discharge_kw": 5,
+        "capacity_kwh": 13.5,
+        "reserve_soc_percent": 20,
+        "soc_point": "soc_percent",
+    },
+    {
+        "id": "car1",
+        "name": "Car",
+        "type": "ev",
+        "breaker_amps": 16,
+        "priority": 4,
+        "control": "limit",
+        "device": CHARGER,
+        "power_point": "power_kw",
+        "limit_point": "most_amps",
+        "limit_unit": "amps",
+        "phases": 3,
+        "phases_point": "phases",
+        "pause_point": "allowed",
+    },
+]
+CAR_KW = 11.04
+
+
+@pytest.fixture(scope="module")
+def equipment(whole_site: Site) -> Iterator[SimulatedPanelControl]:
+    """A battery and a charger beside the site's own panel, with their driver entries."""
+    command = [os.environ["VENAGENT_TOOLS_PYTHON"], "-m", "simulator", "--steady"]
+    command += ["--port", "0", "--control-port", "0"]
+    command += ["--device", f"battery:{BATTERY_UNIT}", "--device", f"charger:{CHARGER_UNIT}"]
+    with process(command, cwd=ROOT, stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        ports = [int(re.findall(r":(\d+)", running.stdout.readline())[0]) for _ in range(2)]
+        for device, unit in ((BATTERY, BATTERY_UNIT), (CHARGER, CHARGER_UNIT)):
+            name = device.rpartition("/")[2]
+            registry = "\n".join([HEAD, *REGISTRIES[device]]) + "\n"
+            whole_site.store(DRIVER, f"{name}.csv", registry, "csv")
+            driver = {
+                "driver_type": "modbus",
+                "driver_config": {
+                    "device_address": "127.0.0.1",
+                    "port": ports[0],
+                    "slave_id": unit,
+                },
+                "registry_config": f"config://{name}.csv",
+                "interval": 1,
+                "timezone": "UTC",
+            }
+            whole_site.store(DRIVER, f"devices/{device}", driver)
+        with SimulatedPanelControl(ports[1]) as control:
+            yield control
+        for device in (BATTERY, CHARGER):
+            whole_site.rpc(CONFIG_STORE, "delete_config", DRIVER, f"devices/{device}")
+
+
+@pytest.fixture
+def home(site: Site, equipment: SimulatedPanelControl) -> Iterator[SimulatedPanelControl]:
+    """The site's agent, moved to the home for one test."""
+    panel = {"device": CHARGER, "amperage": 63, "voltage": 230}
+    config = {**site.config, "panel": panel, "circuits": CIRCUITS, "leases": []}
+    site.store(VEN, "config", json.loads(json.dumps(config)))
+    equipment.change(BATTERY_UNIT, "soc_percent", 60.0)
+
+    def reads_it() -> bool:
+        status = site.status()
+        is_car = status["power_kw"] == pytest.approx(CAR_KW, abs=0.01)
+        return status["quality"] == "good" and is_car
+
+    wait_for(reads_it, "the agent reads battery and charger", 60.0)
+    yield equipment
+    site.cloud.command("restore")
+    site.store(VEN, "config", site.config)
+
+
+def test_a_battery_discharges_down_to_its_reserve_and_the_car_takes_over(
+    site: Site, home: SimulatedPanelControl
+) -> None:
+    event_id = site.event_id()
+    ack = site.cloud.command("event", event_id=event_id, shed_kw=3.0, duration_sec=600)
+    assert ack["status"] == "accepted", ack
+    battery = home.state(BATTERY_UNIT)
+    assert (battery["remote"], battery["power_kw"]) == (True, pytest.approx(-3.0, abs=0.05))
+    measured = site.cloud.ack(event_id=event_id, status="measured")
+    assert measured["actual_shed_kw"] == pytest.approx(3.0, rel=0.05)
+
+    home.change(BATTERY_UNIT, "soc_percent", 20.4)
+    adjusted = site.cloud.ack(event_id=event_id, reason_code="soc_reserve")
+    assert adjusted["status"] == "adjusted"
+    battery, charger = home.state(BATTERY_UNIT), home.state(CHARGER_UNIT)
+    assert (battery["remote"], battery["setpoint_kw"]) == (False, 0.0)
+    assert charger["most_amps"] in (11, 12)
+
+    restored = site.cloud.command("restore", event_id=event_id)
+    assert restored["status"] == "success", restored
+    charger = home.state(CHARGER_UNIT)
+    assert (charger["most_amps"], charger["allowed"], charger["refused_count"]) == (16, True, 0)
+
+
+def test_a_car_is_paused_where_its_limit_takes_no_less(
+    site: Site, home: SimulatedPanelControl
+) -> None:
+    home.change(BATTERY_UNIT, "soc_percent", 15.0)
+    site.cloud.telemetry(lambda message: message["loads"][0]["shedCapabilityKw"] == 0.0)
+    event_id = site.event_id()
+    ack = site.cloud.command("event", event_id=event_id, shed_kw=10.5, duration_sec=600)
+    assert ack["status"] == "accepted", ack
+    charger = home.state(CHARGER_UNIT)
+    assert (charger["allowed"], charger["most_amps"], charger["power_kw"]) == (False, 16, 0.0)
+    restored = site.cloud.command("restore", event_id=event_id)
+    assert restored["status"] == "success", restored
+    charger = home.state(CHARGER_UNIT)
+    assert (charger["allowed"], charger["most_amps"]) == (True, 16)
+    assert charger["refused_count"] == 0, "no current that cannot be signalled was ever written"
