@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import weakref
 from collections import defaultdict
 from collections.abc import Mapping
@@ -171,6 +172,18 @@ class VolttronCalls:
                     result.set_exception(error)
 
 
+_REMOTE_MEANINGS = {
+    "ReservationLockError": "another agent has it reserved",
+    "LockError": "another agent has it reserved",
+    "OverrideError": "an override is set in the platform driver",
+    "KeyError": "it is not known there",
+    "MethodNotFound": "it has no such method",
+    "ModbusIOException": "the device gave no answer",
+}
+"""What a remote's exception says to a person who does not know its name."""
+_EXCEPTION_NAME = re.compile(r"\b(?:\w+\.)*(?:[A-Z]\w*)?(?:Error|Exception)\b[(:]?\s*")
+
+
 def describe_volttron_failure(failure: BaseException) -> str:
     """One line for a person about what an RPC ended in (see RPC_FAILURES)."""
     if isinstance(failure, gevent.Timeout):
@@ -182,14 +195,20 @@ def describe_volttron_failure(failure: BaseException) -> str:
         # The driver's own errors reach us wrapped in the actuator's: the inner text is the news.
         kind = str(info.get("exc_type", "")).rsplit(".", 1)[-1]
         arguments = info.get("exc_args") or []
-        text = "; ".join(str(argument) for argument in arguments) or str(failure)
+        raw = "; ".join(str(argument) for argument in arguments) or str(failure)
+        text = _REMOTE_MEANINGS["ModbusIOException"]
+        if "ModbusIOException" not in raw:
+            text = _EXCEPTION_NAME.sub("", raw).strip(" '\"():;")
+        meaning = _REMOTE_MEANINGS.get(kind) or next(
+            (said for name, said in _REMOTE_MEANINGS.items() if name in raw and said != text), ""
+        )
         if kind == "ReservationLockError" and GENERATION == 11:
             text += (
                 "; driver 2.0.0rc9 knows of no reservation when it is asked to write: set"
                 " reservation_required_for_write to false in the config of platform.driver"
             )
-        return f"{kind}: {text}" if kind else text
-    return str(failure) or type(failure).__name__
+        return ": ".join(filter(None, (meaning, text))) or "it failed and did not say why"
+    return str(failure) or "it failed and did not say why"
 
 
 def volttron_schedule_outcome(answer: Any) -> Mapping[str, Any] | None:

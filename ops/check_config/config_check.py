@@ -15,6 +15,7 @@ from typing import Any
 from ops.check_config.agent_config_check import check_agent_config
 from ops.check_config.checked_file import CheckedJsonFile, read_checked_json_file
 from ops.check_config.config_findings import ConfigFindings
+from ops.check_config.gateway_check import PLATFORM_DRIVER_SETTINGS, check_gateways
 from ops.check_config.registry_check import (
     COLUMNS,
     DEFAULT_MIN_PRIORITY,
@@ -38,6 +39,8 @@ class _Given:
     drivers: list[CheckedJsonFile] = field(default_factory=list)
     sites: list[CheckedJsonFile] = field(default_factory=list)
     registries: list[Path] = field(default_factory=list)
+    platform_drivers: list[CheckedJsonFile] = field(default_factory=list)
+    """The platform driver's own `config`."""
 
 
 def check_config_files(paths: Paths, names: Sequence[str]) -> tuple[ConfigFindings, list[str]]:
@@ -100,6 +103,8 @@ def _sort(path: Path, given: _Given, found: ConfigFindings) -> None:
         given.drivers.append(file)
     elif "circuits" in file.contents or "panel" in file.contents:
         given.agents.append(file)
+    elif PLATFORM_DRIVER_SETTINGS & set(file.contents):
+        given.platform_drivers.append(file)
     elif values and all(isinstance(value, dict) and "model" in value for value in values):
         given.sites.append(file)
     else:
@@ -119,6 +124,7 @@ def _check_files(models: Path, given: _Given, found: ConfigFindings) -> None:
         registry = _check_driver(driver, unused, found)
         if registry:
             registries.append(registry)
+    _check_gateways(models, given, found)
     for path in unused:
         registry = check_point_registry(path, registry_driver_type(path), found)
         if registry:
@@ -141,20 +147,45 @@ def _check_files(models: Path, given: _Given, found: ConfigFindings) -> None:
         check_agent_config(agent, devices, found)
 
 
+def _check_gateways(models: Path, given: _Given, found: ConfigFindings) -> None:
+    """What shares a host and port, among the devices of all files."""
+    where: dict[str, tuple[CheckedJsonFile, int | None]] = {}
+    drivers: dict[str, dict[str, Any]] = {}
+    for file in given.drivers:
+        name = str(file.path)
+        where[name] = file, file.line("driver_config", "device_address")
+        drivers[name] = file.contents
+    for site in given.sites:
+        for device, entry in site.contents.items():
+            folder = _model_folder(models, site, entry)
+            model = (
+                None
+                if folder is None
+                else read_checked_json_file(folder / "driver.json", ConfigFindings())
+            )
+            if model is None:
+                continue
+            changed = entry.get("driver_config")
+            inner = {**(model.contents.get("driver_config") or {}), **(changed or {})}
+            where[device] = site, site.line(device, "driver_config")
+            drivers[device] = {**model.contents, "driver_config": inner}
+    check_gateways(where, drivers, given.platform_drivers, found)
+
+
+def _model_folder(models: Path, site: CheckedJsonFile, entry: dict[str, Any]) -> Path | None:
+    """The device model that an entry of a devices.json names."""
+    named = str(entry["model"])
+    folders = (models / named, site.path.parent / named)
+    return next((folder for folder in folders if (folder / "driver.json").is_file()), None)
+
+
 def _check_site(
     models: Path, site: CheckedJsonFile, found: ConfigFindings
 ) -> dict[str, PointRegistry]:
     """The registry of each device of a devices.json."""
     devices = {}
     for path, entry in site.contents.items():
-        folder = next(
-            (
-                f
-                for f in (models / str(entry["model"]), site.path.parent / str(entry["model"]))
-                if (f / "driver.json").is_file()
-            ),
-            None,
-        )
+        folder = _model_folder(models, site, entry)
         if folder is None:
             known = ", ".join(sorted(each.parent.name for each in models.glob("*/driver.json")))
             found.add(

@@ -238,6 +238,31 @@ def test_several_devices_without_a_list_are_not_guessed_at(paths: Paths) -> None
     assert "there are several devices, so its points were not checked" in found[0]
 
 
+def test_what_shares_host_and_port_needs_a_limit_of_connections(
+    paths: Paths, tmp_path: Path
+) -> None:
+    """A converter that takes one connection refused 35 of 425 requests, and no one named it."""
+    folder = tmp_path / "site"
+    shutil.copytree(MODELS / "site_meter_and_relays", folder)
+    devices = json.loads((folder / "devices.json").read_text())
+    host = {"device_address": "10.0.0.5", "port": 502}
+    for unit, entry in enumerate(devices.values(), 1):
+        entry["driver_config"] = {**entry.get("driver_config", {}), **host, "slave_id": unit}
+    (folder / "devices.json").write_text(json.dumps(devices, indent=2))
+    (found,) = findings(paths, folder)
+    for words in (*devices, "10.0.0.5:502", '"max_open_sockets"', "platform.driver", "restart"):
+        assert words in found
+    driver = tmp_path / "platform_driver.json"
+    driver.write_text('{"max_open_sockets": 1}')
+    assert findings(paths, *folder.iterdir(), driver) == []
+    driver.write_text('{"driver_scrape_interval": 0.02}')
+    assert "share 10.0.0.5:502" in findings(paths, *folder.iterdir(), driver)[0]
+    last = list(devices.values())[-1]
+    last["driver_config"]["device_address"] = "10.0.0.6"
+    (folder / "devices.json").write_text(json.dumps(devices, indent=2))
+    assert findings(paths, folder) == [], "different hosts are asked at the same time"
+
+
 def test_the_command_exits_with_1_and_prints_json(
     paths: Paths, site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -188,25 +188,39 @@ def check_failures_are_described() -> None:
     lock = api.RemoteError(
         "held", exc_type="actuator.agent.LockError", exc_args=["caller does not have this lock"]
     )
-    assert described(lock) == "LockError: caller does not have this lock"
+    assert described(lock) == "another agent has it reserved: caller does not have this lock"
     inner = "builtins.OSError('no response from 127.0.0.1')"
     wrapped = api.RemoteError(
         "unhandled", exc_type="volttron.utils.jsonrpc.RemoteError", exc_args=[inner]
     )
-    assert described(wrapped) == f"RemoteError: {inner}"
+    assert described(wrapped) == "no response from 127.0.0.1"
+    lost = api.RemoteError(
+        "m",
+        exc_type="builtins.AttributeError",
+        exc_args=["'ModbusIOException' object has no attribute 'value'"],
+    )
+    assert described(lost) == "the device gave no answer"
+    override = api.RemoteError(
+        "m",
+        exc_type="volttron.utils.jsonrpc.RemoteError",
+        exc_args=["platform_driver.agent.OverrideError('global override is set')"],
+    )
+    assert described(override) == (
+        "an override is set in the platform driver: global override is set"
+    )
     two = api.RemoteError("m", exc_type="builtins.ValueError", exc_args=["a", 2])
-    assert described(two) == "ValueError: a; 2"
+    assert described(two) == "a; 2"
     bare = api.RemoteError("went wrong", exc_type="builtins.KeyError", exc_args=[])
-    assert described(bare).startswith("KeyError: ")
+    assert described(bare).startswith("it is not known there")
     no_arguments = api.RemoteError("went wrong", exc_type="builtins.KeyError")
-    assert described(no_arguments).startswith("KeyError: ")
+    assert described(no_arguments).startswith("it is not known there")
     assert "went wrong" in described(no_arguments)
     busy = api.VIPError.from_errno("11", "busy", "a.peer", "RPC")
     assert "busy" in described(busy)
     jsonrpc = first_importable("volttron.platform.jsonrpc", "volttron.utils.jsonrpc")
     no_method = jsonrpc.Error(-32601, "Method not found", {"detail": "no method 'x' here"})
     assert described(no_method) == "no method 'x' here"
-    assert described(RuntimeError()) == "RuntimeError"
+    assert described(RuntimeError()) == "it failed and did not say why"
 
 
 # ---- starting -----------------------------------------------------------------------------------
