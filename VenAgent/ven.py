@@ -120,6 +120,7 @@ class Ven:
             self._cloud_status,
             health,
             page_url=lambda: self._page_server.url,
+            devices=self._building.device_answers,
         )
         self.inbound = InboundRouter(
             self._engine,

@@ -52,7 +52,9 @@ class SiteStatus:
         cloud: Callable[[], SiteCloudStatus],
         health: Callable[[], Mapping[str, str]],
         page_url: Callable[[], str | None],
+        devices: Callable[[], Mapping[str, Any]],
     ) -> None:
+        """`devices`: by device, how long its answers take."""
         self._config = config
         self._engine = engine
         self._reporter = reporter
@@ -60,6 +62,7 @@ class SiteStatus:
         self._cloud = cloud
         self._health = health
         self._page_url = page_url
+        self._devices = devices
 
     def reconfigure(self, config: AgentConfig) -> None:
         self._config = config
@@ -100,5 +103,6 @@ class SiteStatus:
             "opted_out": None if opted_out is None else opted_out.text,
             "alerts": self._alerts.active(),
             "page_url": self._page_url(),
+            "devices": dict(self._devices()),
             **self._health(),
         }

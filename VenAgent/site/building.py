@@ -58,3 +58,8 @@ class Building:
         self._requests.share_gateways(
             {d: entry.gateway for d, entry in entries.items() if entry.gateway is not None}
         )
+        self.meter.read_now()  # what each device needs for an answer is known before an event
+
+    def device_answers(self) -> dict[str, dict[str, float | bool | None]]:
+        """By device: how long its answers take, and how long they are waited for (s)."""
+        return {device: self._requests.answers_of(device) for device in self._config.devices()}

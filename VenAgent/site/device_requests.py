@@ -110,6 +110,17 @@ class DeviceRequests:
         known = self._answers_sec.get(device)
         return bool(known) and median(known or ()) > SLOW_SEC
 
+    def answers_of(self, device: str) -> dict[str, float | bool | None]:
+        """How long its answers took of late, how long one is waited for (s), and whether it failed
+        to answer the last time."""
+        known = self._answers_sec.get(device)
+        return {
+            "answer_sec": round(median(known), 3) if known else None,
+            "slowest_answer_sec": round(max(known), 3) if known else None,
+            "waited_for_sec": round(self.limit_sec(device), 3),
+            "failing": device in self._failing,
+        }
+
     def limit_sec(self, device: str) -> float:
         """How long an answer of it is waited for."""
         said_sec = self._said_sec(device)

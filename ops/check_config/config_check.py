@@ -16,6 +16,7 @@ from ops.check_config.agent_config_check import check_agent_config
 from ops.check_config.checked_file import CheckedJsonFile, read_checked_json_file
 from ops.check_config.config_findings import ConfigFindings
 from ops.check_config.gateway_check import PLATFORM_DRIVER_SETTINGS, check_gateways
+from ops.check_config.pace_check import check_device_pace
 from ops.check_config.registry_check import (
     COLUMNS,
     DEFAULT_MIN_PRIORITY,
@@ -124,7 +125,7 @@ def _check_files(models: Path, given: _Given, found: ConfigFindings) -> None:
         registry = _check_driver(driver, unused, found)
         if registry:
             registries.append(registry)
-    _check_gateways(models, given, found)
+    drivers = _check_gateways(models, given, found)
     for path in unused:
         registry = check_point_registry(path, registry_driver_type(path), found)
         if registry:
@@ -145,10 +146,16 @@ def _check_files(models: Path, given: _Given, found: ConfigFindings) -> None:
         )
     for agent in given.agents:
         check_agent_config(agent, devices, found)
+        block = agent.contents.get("panel")
+        if len(given.drivers) == 1 and not given.sites and isinstance(block, dict):
+            drivers = {str(block.get("device")): given.drivers[0].contents}
+        check_device_pace(agent, drivers, found)
 
 
-def _check_gateways(models: Path, given: _Given, found: ConfigFindings) -> None:
-    """What shares a host and port, among the devices of all files."""
+def _check_gateways(
+    models: Path, given: _Given, found: ConfigFindings
+) -> dict[str, dict[str, Any]]:
+    """What shares a host and port, among the devices of all files; the driver's entry of each."""
     where: dict[str, tuple[CheckedJsonFile, int | None]] = {}
     drivers: dict[str, dict[str, Any]] = {}
     for file in given.drivers:
@@ -170,6 +177,7 @@ def _check_gateways(models: Path, given: _Given, found: ConfigFindings) -> None:
             where[device] = site, site.line(device, "driver_config")
             drivers[device] = {**model.contents, "driver_config": inner}
     check_gateways(where, drivers, given.platform_drivers, found)
+    return drivers
 
 
 def _model_folder(models: Path, site: CheckedJsonFile, entry: dict[str, Any]) -> Path | None:

@@ -36,6 +36,8 @@ class DoctorCheckedSite:
     """Agents that do not run."""
     driver_configs: dict[str, dict[str, Any] | None] = field(default_factory=dict)
     """The driver's entries by device, as they were read."""
+    device_answers: dict[str, Any] | None = None
+    """By device: how long its answers take, as VenAgent has seen it; None until it was asked."""
     unanswered: bool = False
     """VenAgent did not answer: whoever needs it need not ask again."""
 

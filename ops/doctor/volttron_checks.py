@@ -7,7 +7,14 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from ops.check_config.gateway_check import (
+    MAX_OPEN_SOCKETS,
+    ONE_SOCKET_REMEDY,
+    is_socket_limit,
+    shared_gateways,
+)
 from ops.doctor.check import LOOK_AT_LOGS, DoctorCheck, DoctorCheckedSite
+from ops.doctor.slow_device import slow_device_check
 from ops.host import processes
 from ops.host.ops_error import OpsError
 from ops.services import simulated_panel_service as simulated
@@ -16,6 +23,7 @@ from ops.volttron import volttron_platform as platform
 from ops.volttron import volttron_rpc as rpc
 from ops.volttron.agent_health import NEEDED, agent_health
 from ops.volttron.agent_install import BACNET_AGENT
+from ops.volttron.config_store import AGENT
 from VenAgent.config import AgentConfig
 from VenAgent.config.circuit_config import PanelCircuitControl
 
@@ -115,6 +123,7 @@ def volttron_device_checks(patient: DoctorCheckedSite) -> Iterator[DoctorCheck]:
         return
     for device, wanted in _used_points(agent).items():
         yield _device(patient, device, wanted)
+    yield from _gateways(patient)
 
 
 def _device(patient: DoctorCheckedSite, device: str, wanted: set[str]) -> DoctorCheck:
@@ -131,7 +140,8 @@ def _device(patient: DoctorCheckedSite, device: str, wanted: set[str]) -> Doctor
     try:
         values = rpc.call_volttron_rpc(patient.paths, driver, "scrape_all", device)
     except OpsError as error:
-        return DoctorCheck(name, False, error.what, _reach(config, driver, device))
+        slow = _slow(patient, name, device, config, error.what)
+        return slow or DoctorCheck(name, False, error.what, _reach(config, driver, device))
     values = values if isinstance(values, dict) else {}
     took_ms = (time.monotonic() - began) * 1000
     lacking = sorted(point for point in wanted if point not in values)
@@ -145,8 +155,46 @@ def _device(patient: DoctorCheckedSite, device: str, wanted: set[str]) -> Doctor
         text = f"gives no value for {', '.join(empty)}"
         remedy = "Check these registers' addresses and types against the device's document."
     else:
+        slow = _slow(patient, name, device, config)
+        if slow is not None:
+            return slow
         text, remedy = f"{len(values)} points read ({took_ms:.0f} ms with the asking)", ""
     return DoctorCheck(name, not remedy, text, remedy)
+
+
+def _slow(
+    patient: DoctorCheckedSite, name: str, device: str, config: dict[str, Any], error: str = ""
+) -> DoctorCheck | None:
+    """Slow is not dead: VenAgent knows how long the device's answers take."""
+    if patient.device_answers is None:
+        try:
+            status = rpc.call_volttron_rpc(patient.paths, AGENT, "status")
+        except OpsError:
+            status = None
+        known = status.get("devices") if isinstance(status, dict) else None
+        patient.device_answers = known if isinstance(known, dict) else {}
+    answers = patient.device_answers.get(device) or {}
+    return slow_device_check(name, device, answers, config.get("interval"), error)
+
+
+def _gateways(patient: DoctorCheckedSite) -> Iterator[DoctorCheck]:
+    """What shares a host and port: whether the driver asks them one after the other."""
+    configs = {device: _driver_config(patient, device) or {} for device in patient.agent.devices()}
+    shared = shared_gateways(configs)
+    if not shared:
+        return
+    driver, contents = patient.agent.driver_identity, {}
+    if "config" in rpc.call_volttron_rpc(patient.paths, CONFIG_STORE, "list_configs", driver):
+        text = rpc.call_volttron_rpc(patient.paths, CONFIG_STORE, "get_config", driver, "config")
+        contents = _object(text, f"the config of {driver}")
+    limit = contents.get(MAX_OPEN_SOCKETS)
+    for gateway, devices in shared.items():
+        name, text = f"gateway {gateway}", f"{', '.join(devices)} are behind it"
+        if is_socket_limit(limit):
+            yield DoctorCheck(name, True, f"{text}, with at most {limit} connections at once")
+        else:
+            text += ", and the driver opens as many connections as it likes"
+            yield DoctorCheck(name, False, text, f"{ONE_SOCKET_REMEDY}.")
 
 
 def _reach(config: dict[str, Any], driver: str, device: str) -> str:

@@ -263,6 +263,31 @@ def test_what_shares_host_and_port_needs_a_limit_of_connections(
     assert findings(paths, folder) == [], "different hosts are asked at the same time"
 
 
+def test_driver_and_agent_are_compared(paths: Paths, tmp_path: Path) -> None:
+    """A driver's own default of one reading a minute, and a device slower than it is read."""
+    folder = tmp_path / "panel"
+    shutil.copytree(MODELS / "simulated_panel", folder)
+    driver = json.loads((folder / "driver.json").read_text())
+    driver["registry_config"] = "config://panel.csv"
+    agent = json.loads((REPO / "config").read_text())
+
+    def found(interval: float, **changed: Any) -> list[str]:
+        (folder / "driver.json").write_text(json.dumps({**driver, "interval": interval}))
+        (tmp_path / "config").write_text(json.dumps({**agent, **changed}))
+        return findings(paths, folder / "driver.json", folder / "registry.csv", tmp_path / "config")
+
+    device = agent["panel"]["device"]
+    slow = {"quirks": [{"device": device, "answer_within_sec": 6}]}
+    assert found(5) == []
+    (each,) = found(60)
+    assert f"{device} is read every 60 s" in each
+    assert '"stale_after_sec" 150' in each
+    assert found(60, stale_after_sec=150) == []
+    (each,) = found(1, **slow)
+    assert f"{device} may take 6 s to answer and is read every 1 s" in each
+    assert found(15, **slow) == []
+
+
 def test_the_command_exits_with_1_and_prints_json(
     paths: Paths, site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,9 +99,13 @@ BACNET = {"driver_type": "bacnet", "driver_config": {"device_address": "10.0.0.8
 
 
 def answering(
-    monkeypatch: pytest.MonkeyPatch, answers: dict[str, Any], stored: dict[str, Any] = MODBUS
+    monkeypatch: pytest.MonkeyPatch,
+    answers: dict[str, Any],
+    stored: dict[str, Any] = MODBUS,
+    answered: dict[str, Any] | None = None,
 ) -> None:
-    """What VOLTTRON answers, by method; `stored` is the driver's entry for our device."""
+    """What VOLTTRON answers, by method; `stored` is the driver's entry for our device, `answered`
+    how long the device takes, as VenAgent has seen it."""
 
     def call(paths: Paths, peer: str, method: str, *arguments: Any, timeout_sec: float = 10) -> Any:
         answer = store[method] if method in store else answers[method]
@@ -112,6 +116,7 @@ def answering(
     store = {
         "list_configs": [f"devices/{DEVICE}"] if stored else [],
         "get_config": json.dumps(stored),
+        "status": {"devices": {DEVICE: answered}},
     }
     monkeypatch.setattr(rpc, "call_volttron_rpc", call)
 
@@ -137,6 +142,43 @@ def test_a_device_that_does_not_answer_or_lacks_a_point_is_told(
     assert check.ok is False
     assert "10.0.0.7:502" in check.remedy
     assert f"devices/{DEVICE}" in check.remedy
+
+
+def test_a_slow_device_is_named_with_its_figures_and_not_taken_for_dead(
+    paths: Paths, settings: SiteSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = {"answer_sec": 8.1, "slowest_answer_sec": 8.4, "waited_for_sec": 16.8}
+    timed_out = OpsError("platform.driver scrape_all: no answer within 10 s")
+    answering(monkeypatch, {"scrape_all": timed_out}, {**MODBUS, "interval": 60}, seen)
+    (check,) = doctor_volttron.volttron_device_checks(patient(paths, settings))
+    assert check.ok is True
+    assert "8.4 s" in check.text
+    answering(monkeypatch, {"scrape_all": timed_out}, {**MODBUS, "interval": 5}, seen)
+    (check,) = doctor_volttron.volttron_device_checks(patient(paths, settings))
+    assert check.ok is False
+    assert '"interval" of 17 s' in check.remedy
+
+
+def test_what_shares_a_gateway_is_looked_at_together(
+    paths: Paths, settings: SiteSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relays = "site/building/relays"
+    settings.agent_config["circuits"][1]["control_device"] = relays
+    names = ["config", f"devices/{DEVICE}", f"devices/{relays}"]
+    stored: dict[str, Any] = {"max_open_sockets": None}
+
+    def call(paths: Paths, peer: str, method: str, *arguments: Any, timeout_sec: float = 10) -> Any:
+        if method == "list_configs":
+            return names
+        return json.dumps(stored if arguments[-1] == "config" else MODBUS)
+
+    monkeypatch.setattr(rpc, "call_volttron_rpc", call)
+    (check,) = doctor_volttron._gateways(patient(paths, settings))
+    assert (check.name, check.ok) == ("gateway 10.0.0.7:502", False)
+    assert "max_open_sockets" in check.remedy
+    stored["max_open_sockets"] = 1
+    (check,) = doctor_volttron._gateways(patient(paths, settings))
+    assert check.ok is True
 
 
 def test_a_device_that_the_driver_does_not_know_is_told(

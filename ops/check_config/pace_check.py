@@ -1,0 +1,50 @@
+"""Whether the driver reads each device at a pace that the device keeps and the agent expects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ops.check_config.checked_file import CheckedJsonFile
+from ops.check_config.config_findings import ConfigFindings
+
+DEFAULT_STALE_AFTER_SEC = 30.0
+ANSWERS_IN_AN_INTERVAL = 2.0
+"""A device that takes its time needs as much between two readings: for the writes of an event."""
+
+
+def check_device_pace(
+    agent: CheckedJsonFile, drivers: Mapping[str, Mapping[str, Any]], found: ConfigFindings
+) -> None:
+    """`drivers`: by device, the platform driver's entry."""
+    stale_after_sec = _seconds(agent.contents.get("stale_after_sec")) or DEFAULT_STALE_AFTER_SEC
+    quirks = agent.contents.get("quirks")
+    for number, quirk in enumerate(quirks if isinstance(quirks, list) else ()):
+        device = quirk.get("device") if isinstance(quirk, dict) else None
+        interval_sec = _seconds(drivers.get(str(device), {}).get("interval"))
+        answer_sec = _seconds(quirk.get("answer_within_sec")) if device else None
+        if interval_sec and answer_sec and interval_sec < ANSWERS_IN_AN_INTERVAL * answer_sec:
+            found.add(
+                agent.path,
+                agent.line("quirks", number, "answer_within_sec"),
+                f"{device} may take {answer_sec:g} s to answer and is read every "
+                f"{interval_sec:g} s: the driver does little else, and events wait for it",
+                f'Write an "interval" of at least {ANSWERS_IN_AN_INTERVAL * answer_sec:g} in its '
+                "driver's configuration",
+            )
+    for device, driver in drivers.items():
+        interval_sec = _seconds(driver.get("interval"))
+        if interval_sec and interval_sec > stale_after_sec:
+            found.add(
+                agent.path,
+                agent.line("stale_after_sec"),
+                f"{device} is read every {interval_sec:g} s, and a reading is stale after "
+                f"{stale_after_sec:g} s: events are measured by few readings",
+                f'Write an "interval" of 10 in its driver\'s configuration, or "stale_after_sec" '
+                f"{2.5 * interval_sec:g} here",
+            )
+
+
+def _seconds(value: Any) -> float | None:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if is_number and value > 0 else None
