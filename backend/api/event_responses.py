@@ -72,6 +72,22 @@ class EventDetailResponse(EventResponse, EventMetricsResponse):
     vens: list[EventVenResponse]
 
 
+class EventCurvePointResponse(ResponseModel):
+    timestamp: datetime
+    requested_kw: float
+    delivered_kw: float | None = Field(description="As sites said, those that were heard.")
+    used_power_kw: float | None
+    limit_kw: float | None
+    vens: int = Field(description="How many were heard.")
+
+
+class EventCurveResponse(ResponseModel):
+    event_id: str
+    ven_id: str | None
+    step_sec: int
+    points: list[EventCurvePointResponse]
+
+
 class EventAcksResponse(ResponseModel):
     event_id: str
     acks: list[dict[str, Any]]
@@ -91,6 +107,11 @@ class EventVenPerformanceResponse(ResponseModel):
     samples: int
     expected_samples: int
     response_ms: float | None
+    limit_kw: float | None
+    highest_kw: float | None
+    over_limit_kwh: float | None
+    unseen_sec: float | None
+    note: str | None
     vens: int
 
 

@@ -12,10 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backend.api.api_services import ApiServices, Uses
 from backend.api.audit_routes import record_audit
 from backend.api.authentication import AuthenticatedActor, Operator, Reader
+from backend.api.event_curve import read_event_curve
 from backend.api.event_figures import event_figures, event_figures_by_status, event_figures_by_ven
 from backend.api.event_making import make_event_of_body, preview_new_event
 from backend.api.event_responses import (
     EventAcksResponse,
+    EventCurveResponse,
     EventDetailResponse,
     EventMetricsResponse,
     EventPerformanceResponse,
@@ -24,7 +26,15 @@ from backend.api.event_responses import (
 from backend.api.page_cursor import decode_page_cursor, encode_page_cursor
 from backend.api.programme_bodies import EventPreviewResponse
 from backend.api.request_bodies import NewEventBody
-from backend.api.request_fields import Cursor, End, EventId, Limit, Start, invalid_request_field
+from backend.api.request_fields import (
+    ID_PATTERN,
+    Cursor,
+    End,
+    EventId,
+    Limit,
+    Start,
+    invalid_request_field,
+)
 from backend.api.ven_routes import NEXT
 from backend.config.dispatch_settings import DispatchSettings
 from backend.dispatch.dispatch_wake import send_dispatch_wake
@@ -233,6 +243,19 @@ async def get_event_metrics(uses: Uses, _actor: Reader, event_id: EventId) -> An
     async with uses.database.engine.connect() as connection:
         await _event_row(connection, event_id)
         return (await event_figures(connection, [event_id]))[event_id]
+
+
+@router.get("/{event_id}/curve", response_model=EventCurveResponse)
+async def get_event_curve(
+    uses: Uses,
+    _actor: Reader,
+    event_id: EventId,
+    ven_id: Annotated[str | None, Query(pattern=ID_PATTERN)] = None,
+) -> Any:
+    """Requested against delivered, from the store: in all, or of one site."""
+    async with uses.database.engine.connect() as connection:
+        event = await _event_row(connection, event_id)
+        return await read_event_curve(connection, event, ven_id)
 
 
 @router.get("/{event_id}/acks", response_model=EventAcksResponse)

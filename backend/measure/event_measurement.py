@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import structlog
-from sqlalchemy import Table, bindparam, delete, insert, or_, select, text, update
+from sqlalchemy import Double, Table, bindparam, delete, insert, or_, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -29,20 +29,29 @@ from backend.measure.ven_performance import (
     total_ven_performance,
 )
 from backend.process.timeouts import happens_within_timeout
+from backend.store.bulk_copy import bulk_copy_rows
 from backend.store.database import Database
 from backend.store.database_errors import database_error_line, is_data_error
-from backend.store.event_tables import WHOLE_EVENT, EventPerformanceRow, EventRow, ParticipantRow
+from backend.store.event_tables import (
+    WHOLE_EVENT,
+    EventPerformanceIntervalRow,
+    EventPerformanceRow,
+    EventRow,
+    ParticipantRow,
+)
 from backend.store.tables import VENS
 from backend.store.telemetry_tables import TelemetryQuarterHourRow
 from backend.store.utc_time import UtcDateTime, utc_now
 from VenAgent.baseline.day_matching import DAY_METHODS, LOOK_BACK_DAYS
 from VenAgent.baseline.intervals import DAY_SEC, INTERVAL_SEC, IntervalHistory
+from VenAgent.baseline.sampling_interval import sampling_gap_limit_sec
 from VenAgent.baseline.site_calendar import SiteCalendar
 
 _log = structlog.get_logger(__name__)
 
 EVENTS: Table = EventRow.__table__  # type: ignore[assignment]
 TABLE: Table = EventPerformanceRow.__table__  # type: ignore[assignment]
+INTERVALS: Table = EventPerformanceIntervalRow.__table__  # type: ignore[assignment]
 _LOOK_SEC = 5.0
 PROVEN_PERCENT = 50.0
 """A VEN that delivered so much of its share may be trusted."""
@@ -81,6 +90,7 @@ async def measure_next_event(
                 .where(
                     EVENTS.c.measured_at.is_(None),
                     EVENTS.c.activated_at.is_not(None),
+                    ~EVENTS.c.dry_run,
                     EVENTS.c.ended_at <= settled,
                 )
                 .order_by(EVENTS.c.ended_at)
@@ -122,7 +132,8 @@ async def _measure_event(
     window = VenPerformanceWindow(
         begin.timestamp(), max(begin, event.ended_at or event.end_time).timestamp()
     )
-    await connection.execute(delete(TABLE).where(TABLE.c.event_id == event.id))
+    for table in (TABLE, INTERVALS):
+        await connection.execute(delete(table).where(table.c.event_id == event.id))
     participants = (
         await connection.execute(
             select(ParticipantRow.__table__)
@@ -139,7 +150,8 @@ async def _measure_event(
     measured: list[VenPerformance] = []
     for at in range(0, len(participants), _VENS_AT_ONCE):
         some = participants[at : at + _VENS_AT_ONCE]
-        found = await _measure_vens(connection, some, window, settings)
+        found, intervals = await _measure_vens(connection, event, some, window, settings)
+        await bulk_copy_rows(connection, INTERVALS, intervals)
         measured += found
         await connection.execute(
             insert(TABLE),
@@ -157,7 +169,8 @@ async def _measure_event(
             if _delivered(found)
         ],
     )
-    total = total_ven_performance(event.requested_reduction_kw, measured)
+    requested_kw = event.requested_reduction_kw * _asked_part(event, window)
+    total = total_ven_performance(requested_kw, measured)
     answers = [one.response_ms for one in participants if one.response_ms is not None]
     whole = {
         "ven_id": WHOLE_EVENT,
@@ -184,23 +197,28 @@ async def _trust(connection: AsyncConnection, ven_ids: Sequence[str]) -> None:
 
 async def _measure_vens(
     connection: AsyncConnection,
+    event: Any,
     participants: Sequence[Any],
     window: VenPerformanceWindow,
     settings: BackendSettings,
-) -> list[VenPerformance]:
+) -> tuple[list[VenPerformance], list[dict[str, Any]]]:
+    """Their figures, and the rows of their quarter hours."""
+    method = event.baseline_method or settings.baseline_method
+    asked_part = _asked_part(event, window)
     ven_ids = [one.ven_id for one in participants]
     calendar = SiteCalendar(ZoneInfo(settings.measure_timezone))
     before = await _before(connection, ven_ids, window)
-    slices = await _slices(connection, ven_ids, window)
+    slices = await _slices_by_gap(connection, ven_ids, window, before)
     histories = {}
-    if settings.baseline_method in DAY_METHODS:
+    if method in DAY_METHODS:
         histories = await _histories(connection, ven_ids, window, calendar)
-    found = []
+    found: list[VenPerformance] = []
+    intervals: list[dict[str, Any]] = []
     for one in participants:
         earlier = before.get(one.ven_id)
         history = histories.get(one.ven_id, IntervalHistory(calendar=calendar))
         baseline = choose_ven_baseline(
-            settings.baseline_method,
+            method,
             earlier,
             history,
             start_ts=window.start,
@@ -209,10 +227,38 @@ async def _measure_vens(
         interval_sec = earlier.interval_sec if earlier else USUAL_INTERVAL_SEC
         found.append(
             measure_ven_performance(
-                one.assigned_shed_kw, window, slices.get(one.ven_id, []), baseline, interval_sec
+                one.assigned_shed_kw * asked_part,
+                window,
+                slices.get(one.ven_id, []),
+                baseline,
+                interval_sec,
+                one.assigned_limit_kw,
             )
         )
-    return found
+        intervals += [
+            {
+                "event_id": event.id,
+                "ven_id": one.ven_id,
+                "start": _moment(max(piece.start, window.start)),
+                "average_kw": piece.mean_kw,
+                "baseline_kw": None if baseline is None else baseline.baseline.kw_at(piece.start),
+                "seen_sec": piece.seen_sec or 0.0,
+            }
+            for piece in slices.get(one.ven_id, [])
+        ]
+    return found, intervals
+
+
+def _asked_part(event: Any, window: VenPerformanceWindow) -> float:
+    """How much of its power an event with intervals asked for, in the mean over its time."""
+    if not event.intervals or not event.requested_reduction_kw or window.hours <= 0.0:
+        return 1.0
+    asked_kw_sec, at = 0.0, event.start_time.timestamp()
+    for level in event.intervals:
+        begin, end = max(at, window.start), min(at + level["duration_sec"], window.end)
+        asked_kw_sec += level["shed_kw"] * max(0.0, end - begin)
+        at += level["duration_sec"]
+    return float(asked_kw_sec / (window.hours * 3_600.0 * event.requested_reduction_kw))
 
 
 def _moment(epoch_sec: float) -> datetime:
@@ -224,11 +270,15 @@ async def _before(
 ) -> dict[str, VenBaselineTelemetry]:
     """The five minutes before the event, by VEN."""
     epoch = _EPOCH[connection.dialect.name].format("t.timestamp")
+    # `robust_recent_power_kw`, as the agent has it: without the highest and the lowest.
+    cut = "CASE WHEN n < 5 THEN (n - 1) / 2 WHEN n < 40 THEN 1 ELSE n / 20 END"
     query = text(
-        f"""SELECT ven_id, avg(used_power_kw), count(*), max(at) - min(at),
-            max(CASE WHEN newest = 1 THEN used_power_kw END)
+        f"""SELECT ven_id, avg(CASE WHEN place > {cut} AND place <= n - {cut} THEN used_power_kw
+                END), max(n), max(at) - min(at), max(CASE WHEN newest = 1 THEN used_power_kw END)
         FROM (SELECT t.ven_id, t.used_power_kw, {epoch} AS at, row_number()
-                OVER (PARTITION BY t.ven_id ORDER BY t.timestamp DESC, t.seq DESC) AS newest
+                OVER (PARTITION BY t.ven_id ORDER BY t.timestamp DESC, t.seq DESC) AS newest,
+                row_number() OVER (PARTITION BY t.ven_id ORDER BY t.used_power_kw) AS place,
+                count(*) OVER (PARTITION BY t.ven_id) AS n
             FROM ven_telemetry t
             WHERE t.ven_id IN :vens AND t.timestamp >= :begin AND t.timestamp < :end
                 AND t.event_id IS NULL AND {_GOOD}) AS samples
@@ -245,26 +295,62 @@ async def _before(
     }
 
 
-async def _slices(
-    connection: AsyncConnection, ven_ids: Sequence[str], window: VenPerformanceWindow
+async def _slices_by_gap(
+    connection: AsyncConnection,
+    ven_ids: Sequence[str],
+    window: VenPerformanceWindow,
+    before: Mapping[str, VenBaselineTelemetry],
 ) -> dict[str, list[VenPerformanceSlice]]:
-    """The meter during the event by quarter hour, by VEN."""
+    """The meter during the event by quarter hour, by VEN: what is a gap follows from how often each
+    reports, as in the agent."""
+    by_gap: dict[float, list[str]] = {}
+    for ven_id in ven_ids:
+        known = before.get(ven_id)
+        limit_sec = sampling_gap_limit_sec(None if known is None else known.interval_sec)
+        by_gap.setdefault(round(limit_sec, 1), []).append(ven_id)
+    found: dict[str, list[VenPerformanceSlice]] = {}
+    for limit_sec, some in by_gap.items():
+        found |= await _slices(connection, some, window, limit_sec)
+    return found
+
+
+async def _slices(
+    connection: AsyncConnection,
+    ven_ids: Sequence[str],
+    window: VenPerformanceWindow,
+    gap_limit_sec: float,
+) -> dict[str, list[VenPerformanceSlice]]:
+    """A reading stands until the next, or the event's end, unless that is longer than the limit."""
     epoch = _EPOCH[connection.dialect.name].format("timestamp")
     # A hair more: SQLite's days are a little short of the whole millisecond.
-    number = f"CAST(floor(({epoch} + 0.0005) / {INTERVAL_SEC}) AS bigint)"
+    number = f"CAST(floor((at + 0.0005) / {INTERVAL_SEC}) AS bigint)"
+    stands = "CASE WHEN until - at <= :gap THEN until - at ELSE 0.0 END"
     query = text(
-        f"""SELECT ven_id, {number} AS slice, avg(used_power_kw), count(*)
-        FROM ven_telemetry
-        WHERE ven_id IN :vens AND timestamp >= :begin AND timestamp < :end AND {_GOOD}
+        f"""SELECT ven_id, {number} AS slice, avg(used_power_kw), count(*), sum({stands}),
+            sum(used_power_kw * ({stands}))
+        FROM (SELECT ven_id, used_power_kw, CAST({epoch} AS double precision) AS at,
+                CAST(coalesce(lead({epoch}) OVER (PARTITION BY ven_id ORDER BY timestamp, seq),
+                    :over) AS double precision) AS until
+            FROM ven_telemetry
+            WHERE ven_id IN :vens AND timestamp >= :begin AND timestamp < :end AND {_GOOD}) AS seen
         GROUP BY ven_id, slice ORDER BY ven_id, slice"""
-    ).bindparams(bindparam("vens", expanding=True), *_SPAN)
-    span = {"begin": _moment(window.start), "end": _moment(window.end)}
+    ).bindparams(
+        bindparam("vens", expanding=True),
+        bindparam("gap", type_=Double()),
+        bindparam("over", type_=Double()),
+        *_SPAN,
+    )
+    span: dict[str, Any] = {"begin": _moment(window.start), "end": _moment(window.end)}
+    span |= {"gap": gap_limit_sec + 0.001, "over": window.end}
     found: dict[str, list[VenPerformanceSlice]] = {}
-    for ven_id, slice_number, mean_kw, count in await connection.execute(
+    for ven_id, slice_number, mean_kw, count, seen_sec, kw_sec in await connection.execute(
         query, {"vens": list(ven_ids), **span}
     ):
         start = int(slice_number) * INTERVAL_SEC
-        found.setdefault(ven_id, []).append(VenPerformanceSlice(start, float(mean_kw), count))
+        if seen_sec > 0.0:
+            mean_kw = kw_sec / seen_sec
+        piece = VenPerformanceSlice(start, float(mean_kw), count, float(seen_sec))
+        found.setdefault(ven_id, []).append(piece)
     return found
 
 

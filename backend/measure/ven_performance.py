@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from backend.measure.ven_baseline import USUAL_INTERVAL_SEC, VenBaseline
 from VenAgent.baseline.intervals import INTERVAL_SEC
@@ -35,7 +36,11 @@ class VenPerformanceSlice:
     start: int
     """The quarter hour's start, epoch s."""
     mean_kw: float
+    """Over the time that was seen."""
     samples: int
+    seen_sec: float | None = None
+    """The time that its readings stand for, each until the next unless that is a gap; None: as
+    many intervals as there are readings."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,12 @@ class VenPerformance:
     confidence: float
     samples: int
     expected_samples: int
+    limit_kw: float | None = None
+    highest_kw: float | None = None
+    """Of the quarter hours' means."""
+    over_limit_kwh: float | None = None
+    unseen_sec: float | None = None
+    note: str | None = None
 
 
 def measure_ven_performance(
@@ -61,20 +72,31 @@ def measure_ven_performance(
     slices: Sequence[VenPerformanceSlice],
     chosen: VenBaseline | None,
     interval_sec: float = USUAL_INTERVAL_SEC,
+    limit_kw: float | None = None,
 ) -> VenPerformance:
     """A VEN's figures; `confidence` is the share of time covered, times the baseline's trust."""
+    event_sec = window.hours * 3_600.0
+    kept: dict[str, Any] = {
+        "limit_kw": limit_kw,
+        "highest_kw": max((piece.mean_kw for piece in slices), default=None),
+        "over_limit_kwh": _over_limit_kwh(slices, window, interval_sec, limit_kw),
+    }
     expected = max(1, round((window.end - window.start) / interval_sec))
     samples = sum(piece.samples for piece in slices)
     if not samples or chosen is None:
         average_kw = _mean([(piece.mean_kw, piece.samples) for piece in slices])
+        seen_sec = math.fsum(_covered_sec(piece, window, interval_sec) for piece in slices)
+        note = "there is no baseline" if samples else "not measured: no reading"
         return VenPerformance(
-            None, None, average_kw, requested_kw, None, None, None, 0.0, samples, expected
+            *(None, None, average_kw, requested_kw, None, None, None, 0.0, samples, expected),
+            **kept,
+            unseen_sec=max(0.0, event_sec - seen_sec),
+            note=note,
         )
     baseline = chosen.baseline
-    event_sec = window.hours * 3_600.0
     seen = [
         SettledTime(
-            _covered_hours(piece, window, interval_sec) * 3_600.0,
+            _covered_sec(piece, window, interval_sec),
             piece.mean_kw,
             baseline.kw_at(piece.start),
         )
@@ -94,6 +116,9 @@ def measure_ven_performance(
         confidence=coverage * chosen.trust if is_settled else 0.0,
         samples=samples,
         expected_samples=expected,
+        unseen_sec=settlement.unseen_sec,
+        note=settlement.note,
+        **kept,
     )
 
 
@@ -118,15 +143,41 @@ def total_ven_performance(requested_kw: float, parts: Iterable[VenPerformance]) 
         confidence=_mean(weights) or 0.0,
         samples=sum(part.samples for part in every),
         expected_samples=sum(part.expected_samples for part in every),
+        limit_kw=_sum([part.limit_kw for part in every]),
+        over_limit_kwh=_sum([part.over_limit_kwh for part in every]),
+        unseen_sec=_sum([part.unseen_sec for part in every]),
+        note=_missing(every),
     )
 
 
-def _covered_hours(
+def _missing(parts: Sequence[VenPerformance]) -> str | None:
+    missing = sum(part.delivered_kwh is None for part in parts)
+    return f"{missing} of {len(parts)} VENs were not measured" if missing else None
+
+
+def _over_limit_kwh(
+    slices: Sequence[VenPerformanceSlice],
+    window: VenPerformanceWindow,
+    interval_sec: float,
+    limit_kw: float | None,
+) -> float | None:
+    """By the means of quarter hours: what the grid's meter counts too."""
+    if limit_kw is None or not slices:
+        return None
+    return math.fsum(
+        max(0.0, piece.mean_kw - limit_kw) * _covered_sec(piece, window, interval_sec) / 3_600.0
+        for piece in slices
+    )
+
+
+def _covered_sec(
     piece: VenPerformanceSlice, window: VenPerformanceWindow, interval_sec: float
 ) -> float:
-    """How long a slice is within the event, and at most as long as its samples stand for."""
+    """How long a slice was seen: within the event, and as long as its samples stand for."""
+    if piece.seen_sec is not None:
+        return piece.seen_sec
     begin, end = max(piece.start, window.start), min(piece.start + INTERVAL_SEC, window.end)
-    return min(max(0.0, end - begin), piece.samples * interval_sec) / 3_600.0
+    return min(max(0.0, end - begin), piece.samples * interval_sec)
 
 
 def _mean(weighted: Sequence[tuple[float, float]]) -> float | None:

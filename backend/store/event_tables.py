@@ -133,3 +133,18 @@ class EventPerformanceRow(TableBase):
     vens: Mapped[int] = mapped_column(default=1)
     """How many VENs the row stands for."""
     computed_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class EventPerformanceIntervalRow(TableBase):
+    """One quarter hour of a VEN in an event (its start; the first and last may be shorter)."""
+
+    __tablename__ = "event_performance_intervals"
+    __table_args__ = (PrimaryKeyConstraint("event_id", "ven_id", "start"),)
+
+    event_id: Mapped[str] = mapped_column(ForeignKey("events.id", ondelete="CASCADE"))
+    ven_id: Mapped[VenId]
+    start: Mapped[datetime]
+    average_kw: Mapped[float]
+    baseline_kw: Mapped[float | None]
+    seen_sec: Mapped[float]
+    """How long of it the meter was seen."""

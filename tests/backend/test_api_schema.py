@@ -23,6 +23,8 @@ from .api_client import add_ack, add_house
 from .dispatching import add_event
 
 CALLS = {
+    ("GET", "/api/events/{event_id}/curve"),
+    ("GET", "/api/settlement"),
     ("GET", "/api/programmes/"),
     ("POST", "/api/programmes/"),
     ("GET", "/api/programmes/{programme_id}"),
