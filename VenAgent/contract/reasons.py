@@ -82,6 +82,8 @@ class ReasonCode(str, Enum):
     AGENT_WAS_DOWN = "agent_was_down"
     # what keeps an event from shedding, or changes what it sheds
     NOTHING_TO_SHED = "nothing_to_shed"
+    NOTHING_TO_RAISE = "nothing_to_raise"
+    """No circuit can draw more."""
     METER_UNREADABLE = "meter_unreadable"
     RESERVATION_REFUSED = "reservation_refused"
     NOT_ANSWERED = "not_answered"

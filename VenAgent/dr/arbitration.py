@@ -160,7 +160,7 @@ class Arbitration:
             superseded = self._site.replies.to_event(known, AckStatus.SUPERSEDED, now, reason)
         known.change(request)
         known.wait_for(None)
-        return self._wait_or_begin(known, now) + superseded
+        return superseded + self._wait_or_begin(known, now)
 
     def _ack_again(self, known: Event, request: EventRequest, now: float) -> Effects:
         """The same under another correlation_id: the same ack, now or when there is one."""

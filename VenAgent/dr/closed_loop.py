@@ -270,15 +270,18 @@ class ClosedLoop:
             return [], limited
         policy = self._site.policy
         error_kw = event.wanted_kw - event.shed_at(power_kw)
-        if event.wanted_kw <= 0.0 and not event.held():
+        if not event.wanted_kw and not event.held():
             error_kw = 0.0  # an interval without a shed: what is drawn is as it is
         band_kw = event.band_kw(policy.band)
         if not self._deviation.is_confirmed(error_kw, band_kw, policy.confirm_sec, now):
             return (
                 [RaiseAlertEffect("shed.short")] if self._deviation.since_ts is None else []
             ), None
+        if event.is_load_up:
+            error_kw = -error_kw
         side = f"short by {error_kw:.2f}" if error_kw > 0.0 else f"over by {-error_kw:.2f}"
-        return [], Reason(ReasonCode.OFF_TARGET, f"the measured shed was {side} kW")
+        what = "rise" if event.is_load_up else "shed"
+        return [], Reason(ReasonCode.OFF_TARGET, f"the measured {what} was {side} kW")
 
     # ---- time ----------------------------------------------------------------------------
 

@@ -214,6 +214,13 @@ class CommandReplies:
                 if circuit.counts
             ],
         }
+        if event.is_load_up:
+            measured_kw = event.measured_kw
+            raised_kw = -(event.predicted_kw if measured_kw is None else measured_kw)
+            shown |= {
+                "requested_raise_kw": json_number(request.raise_kw),
+                "actual_raise_kw": json_number(raised_kw),
+            }
         if request.levels:
             shown["interval"] = {"number": event.level + 1, "of": len(request.levels)}
         if event.is_limit:

@@ -65,7 +65,7 @@ def plan_curtailment(
     missing_kw = min(target.missing_kw, _most_kw(event, panel, reading))
     band_kw = target.band_kw
     settling_kw = settling_shed_kw(event, now)
-    if not event.is_limit and event.wanted_kw <= 0.0:  # all goes back
+    if not event.is_limit and not event.wanted_kw:  # all goes back
         settling_kw = 0.0
     if missing_kw > band_kw or (missing_kw > 0.0 and not event.held()):
         # For a limit the selection's tolerance lies above what is missing, not around it.
@@ -231,7 +231,7 @@ def _shed_less(
     planned, delta_kw = [], 0.0
     left_kw = excess_kw
     turn = 1 if order is ReleasePolicy.MOST_IMPORTANT_FIRST else -1
-    is_all = event.wanted_kw <= 0.0
+    is_all = not event.wanted_kw
     held = [c for c in event.circuits if c.counts and (is_all or not c.is_settling(now))]
     held.sort(
         key=lambda c: (c.settle_sec > 0.0, -turn * c.last_resort, turn * c.priority, -c.shed_kw)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.reasons import Reason, ReasonCode
-from VenAgent.dr.curtailment_plan import plan_curtailment
 from VenAgent.dr.effects import Effects
 from VenAgent.dr.event import Event
 from VenAgent.dr.event_baseline import EventBaseline
+from VenAgent.dr.event_planner import EventPlanner
+from VenAgent.dr.load_up_plan import NOTHING_TO_RAISE
 from VenAgent.dr.shed_target import ShedTarget
 from VenAgent.dr.site_state import SiteState
 
@@ -36,14 +37,15 @@ def answer_dry_run(
     elif event.baseline is None:
         event.measure_against(_baseline(event, site, reading.power_kw, now))
     target = ShedTarget.of(event, site, reading.power_kw, event.shed_in(reading), now)
-    plan = plan_curtailment(event, site, reading, target, now, may_exchange=True)
+    plan = EventPlanner(site).plan(event, reading, target, now, may_exchange=True)
     for circuit in plan.circuits:
         if circuit.releasing:
             event.drop(circuit.circuit_id)
         else:
             event.put([circuit.write_ended(None)])
     if not event.predicted_kw and not target.is_met:
-        return _answer(site, event, AckStatus.FAILED, now, NOTHING_WOULD_BE_SHED)
+        why = NOTHING_TO_RAISE if event.is_load_up else NOTHING_WOULD_BE_SHED
+        return _answer(site, event, AckStatus.FAILED, now, why)
     return _answer(site, event, AckStatus.SUCCESS, now, reason)
 
 

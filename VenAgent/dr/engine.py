@@ -22,11 +22,10 @@ from VenAgent.contract.command_reader import CommandNotRead
 from VenAgent.contract.commands import (
     CancelCommand,
     Command,
-    LimitCommand,
+    EventCommand,
     PingCommand,
     RestoreCommand,
     SetLoadCommand,
-    ShedCommand,
 )
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.arbitration import Arbitration
@@ -122,7 +121,7 @@ class Engine:
         return self._arbitration.hear_sender(ts, now)
 
     def _obey(self, command: Command, now: float, lot: float) -> Effects:
-        if isinstance(command, (ShedCommand, LimitCommand)):
+        if isinstance(command, EventCommand):
             effects = self._arbitration.take(command, now, lot)
             effects += self._arbitration.keep_failsafe(now)
             return effects + self._arbitration.advance(now)

@@ -470,6 +470,10 @@ class Event:
         return self.request.kind is EventRequestKind.LIMIT
 
     @property
+    def is_load_up(self) -> bool:
+        return self.request.kind is EventRequestKind.LOAD_UP
+
+    @property
     def import_kw(self) -> float | None:
         """What the site may draw now by this event; None if it is no limit."""
         if self.failsafe_ts is not None:
@@ -504,7 +508,9 @@ class Event:
 
     @property
     def wanted_kw(self) -> float:
-        """What is to be shed now."""
+        """What is to be shed now; negative when more is to be drawn."""
+        if self.is_load_up:
+            return -self.request.raise_kw
         return self.request.shed_kw_at(self.level)
 
     def band_kw(self, band: float) -> float:
@@ -512,7 +518,7 @@ class Event:
         without a shed, of the highest of the others."""
         if self.is_limit:
             return band * (self.import_kw or 0.0)
-        return band * (self.wanted_kw or self.request.shed_kw)
+        return band * abs(self.wanted_kw or self.request.shed_kw)
 
     def is_level_over(self, now: float) -> bool:
         """Whether the next level is to rule."""

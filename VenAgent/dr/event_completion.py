@@ -184,6 +184,8 @@ def _unrestored(event: Event) -> Reason | None:
 def event_completion_summary(event: Event) -> dict[str, Any]:
     """What the event delivered, from the meter; null where nothing was measured."""
     baseline, requested_kw = event.baseline, event.request.shed_kw
+    if event.is_load_up:
+        requested_kw = event.wanted_kw
     start_ts = event.request.start_ts if event.active_ts is None else event.active_ts
     end_ts = event.request.end_ts if event.ended_ts is None else event.ended_ts
     if event.is_limit:
@@ -202,7 +204,7 @@ def event_completion_summary(event: Event) -> dict[str, Any]:
         "achieved_shed_kw": json_number(achieved_kw),
         "shed_percent": (
             None
-            if achieved_kw is None or requested_kw <= 0.0
+            if achieved_kw is None or not requested_kw
             else json_number(100.0 * achieved_kw / requested_kw, 1)
         ),
         "samples": settlement.samples,

@@ -76,12 +76,21 @@ class EventCorrection:
                 return self._limit_stays(target, power_kw, now)
             self._loop.hold_off(now)
             soon_kw = held_kw + settling_shed_kw(event, now)
+            if event.is_load_up:
+                return self._raise_short(event, target, reason)
             if soon_kw >= event.wanted_kw - self._planner.band_kw(event):
                 return []
             return [
                 event_activation_alert(event, f"{reason.text}, and no load is left", reason.code)
             ]
         return self._go_on(event, reason, now)
+
+    def _raise_short(self, event: Event, target: ShedTarget, reason: Reason) -> Effects:
+        """Nothing more can be drawn, or less."""
+        if target.missing_kw >= -target.band_kw:
+            return []
+        why = f"{reason.text}, and no circuit can draw more"
+        return [event_activation_alert(event, why, reason.code)]
 
     def _limit_stays(self, target: ShedTarget, power_kw: float, now: float) -> Effects:
         """Nothing can be done for a limit now."""

@@ -22,6 +22,7 @@ from VenAgent.dr.event_request import EventRequest
 from VenAgent.dr.event_work import EventWork
 from VenAgent.dr.guard_watch import GuardWatch
 from VenAgent.dr.limit_watch import LimitWatch
+from VenAgent.dr.load_up_plan import NOTHING_TO_RAISE
 from VenAgent.dr.panel import PanelReading
 from VenAgent.dr.plan_execution import PlanExecution
 from VenAgent.dr.reservation import Reservation
@@ -161,7 +162,8 @@ class EventExecution:
         if target.is_met or (work.is_next_level and target.missing_kw < 0.0):
             self._writing.expected_kw = held_kw
             return self._activate(event, now)
-        return self._cannot(event, NOTHING_TO_SHED, now)
+        why = NOTHING_TO_RAISE if event.is_load_up else NOTHING_TO_SHED
+        return self._cannot(event, why, now)
 
     def written(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from VenAgent.dr.curtailment_plan import CurtailmentPlan, plan_curtailment, settling_shed_kw
 from VenAgent.dr.event import Event
 from VenAgent.dr.event_baseline import EventBaseline
+from VenAgent.dr.load_up_plan import plan_load_up
 from VenAgent.dr.panel import PanelReading
 from VenAgent.dr.shed_target import ShedTarget
 from VenAgent.dr.site_state import SiteState
@@ -46,7 +47,11 @@ class EventPlanner:
         *,
         may_exchange: bool = False,
     ) -> CurtailmentPlan:
-        """What brings the event to its target."""
+        """What brings the event to its target; of one that draws more, a limit may shed once
+        nothing of that is left."""
+        raised = any(circuit.is_raised for circuit in event.held())
+        if event.is_load_up and (raised or target.missing_kw < 0.0):
+            return plan_load_up(event, self._site, reading, target, now)
         return plan_curtailment(event, self._site, reading, target, now, may_exchange=may_exchange)
 
     def target(self, event: Event, power_kw: float, held_kw: float, now: float) -> ShedTarget:

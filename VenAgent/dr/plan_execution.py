@@ -48,7 +48,7 @@ class PlanExecution:
         event.put(plan.circuits)
         self._plan, self.expected_kw = plan, held_kw + plan.delta_kw
         for circuit in plan.circuits:
-            if circuit.shed_ts == now and not circuit.releasing:
+            if circuit.shed_ts == now and not circuit.releasing and not circuit.is_raised:
                 self._site.cycling_limits.note_shed(circuit.circuit_id, now)
         return [SaveEventEffect.of(event), self._site.save_cycling_limits(), self._write(event)]
 

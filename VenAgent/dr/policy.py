@@ -17,6 +17,7 @@ SUPPORTED_FEATURES: frozenset[CommandFeature] = frozenset(
         CommandFeature.RANDOMIZE_START,
         CommandFeature.INTERVALS,
         CommandFeature.LIMIT,
+        CommandFeature.LOAD_UP,
     }
 )
 """What the engine carries out beyond one level of shedding; a command that asks for more is refused

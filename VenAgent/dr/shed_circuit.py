@@ -143,6 +143,10 @@ class ShedCircuit:
         power_kw = reading.circuit(self.circuit_id).power_kw
         if power_kw is None or not self.confirmed or self.manual_override:
             return self
+        if self.is_raised:
+            rise_kw = self.final_kw - self.original_kw
+            has_risen = power_kw >= self.original_kw + RESPONDED_FRACTION * rise_kw
+            return replace(self, responded=has_risen)
         if power_kw <= self.original_kw - RESPONDED_FRACTION * self.shed_kw:
             return replace(self, responded=True)
         before_kw = self.original_kw if self.reference_kw is None else self.reference_kw
@@ -189,6 +193,11 @@ class ShedCircuit:
     def is_settling(self, now: float) -> bool:
         """Whether its power cannot show yet that it is shed."""
         return self.settle_sec > 0.0 and 0.0 <= now - self.shed_ts < self.settle_sec
+
+    @property
+    def is_raised(self) -> bool:
+        """It is let draw more than before."""
+        return self.final_kw > self.original_kw
 
     @property
     def counts(self) -> bool:

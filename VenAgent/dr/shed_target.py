@@ -33,7 +33,7 @@ class ShedTarget:
         if event.is_limit:
             return cls._by_limit(0.0 if limited_kw is None else limited_kw)
         own = cls(event.wanted_kw - held_kw, event.band_kw(site.policy.band))
-        if event.wanted_kw <= 0.0:  # an interval without a shed: whatever is drawn, all goes back
+        if not event.wanted_kw:  # an interval without a shed: whatever is drawn, all goes back
             own = cls(-event.predicted_kw, own.band_kw)
         if limited_kw is None or limited_kw <= own.missing_kw:
             return own

@@ -274,3 +274,16 @@ def test_levels_move_with_the_start_that_was_drawn(house: House) -> None:
     assert shed_kw(house) == pytest.approx(4.5)
     house.wait(2.0)
     assert shed_kw(house) == pytest.approx(7.5)
+
+
+def test_a_change_that_comes_while_the_site_opts_out_leaves_no_command_without_its_ack(
+    house: House,
+) -> None:
+    """Found by the attack machine: the overtaken modification and the refused one, in order."""
+    house.hold = True
+    send_event(house, 3.0)
+    send_event(house, 3.0, event_id="e2", correlationId="c2")
+    house.do(house.engine.opt_out("cooking", None, house.now))
+    send_event(house, 4.5, event_id="e2", correlationId="c3", modification=1)
+    assert house.statuses("c2") == ["superseded"]
+    assert house.statuses("c3") == ["opted_out"]
