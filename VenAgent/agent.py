@@ -20,11 +20,11 @@ from VenAgent.volttron_compat import (
     STATUS_BAD,
     Agent,
     Core,
-    describe_volttron_failure,
-    ensure_volttron_heartbeat,
+    ensure_volttron_compat_heartbeat,
     load_config,
-    run_volttron_agent,
+    run_volttron_compat_agent,
     setup_logging,
+    volttron_compat_failure_text,
 )
 
 try:
@@ -65,7 +65,7 @@ class VenAgent(Agent):
 
     @Core.receiver("onstart")
     def _on_start(self, sender: Any, **kwargs: Any) -> None:
-        ensure_volttron_heartbeat(self)
+        ensure_volttron_compat_heartbeat(self)
         self.core.periodic(PEERS_EVERY_SEC, self._look_for_peers)
         self.core.periodic(BEGIN_EVERY_SEC, self._begin_pending)
         self._show_health()
@@ -134,7 +134,7 @@ class VenAgent(Agent):
         try:
             present = self.vip.peerlist().get(timeout=PEERS_EVERY_SEC / 2)
         except RPC_FAILURES as failure:
-            _log.warning("the platform's list of peers: %s", describe_volttron_failure(failure))
+            _log.warning("the platform's list of peers: %s", volttron_compat_failure_text(failure))
             return
         needed = (config.driver_identity, config.actuator_identity)
         self._health.absent = tuple(peer for peer in needed if peer not in present)
@@ -208,7 +208,7 @@ class AgentWithoutPackage(Agent):
 
     @Core.receiver("onstart")
     def _on_start(self, sender: Any, **kwargs: Any) -> None:
-        ensure_volttron_heartbeat(self)
+        ensure_volttron_compat_heartbeat(self)
         _log.error("%s", self.sentence)
         self.vip.health.set_status(STATUS_BAD, self.sentence)
 
@@ -221,7 +221,7 @@ class AgentWithoutPackage(Agent):
 def main() -> None:
     """Entry point of the installed agent."""
     kind = VenAgent if missing_package is None else AgentWithoutPackage
-    run_volttron_agent(kind, identity=IDENTITY, version=__version__)
+    run_volttron_compat_agent(kind, identity=IDENTITY, version=__version__)
 
 
 if __name__ == "__main__":

@@ -84,19 +84,19 @@ __all__ = [
     "RemoteError",
     "Unreachable",
     "VIPError",
-    "VolttronCalls",
-    "describe_volttron_failure",
-    "ensure_volttron_heartbeat",
+    "VolttronCompatCalls",
+    "ensure_volttron_compat_heartbeat",
     "format_timestamp",
     "get_aware_utc_now",
     "load_config",
-    "raise_volttron_alert",
-    "run_volttron_agent",
+    "raise_volttron_compat_alert",
+    "run_volttron_compat_agent",
     "setup_logging",
     "volttron_compat_data_dir",
     "volttron_compat_device_points",
     "volttron_compat_dir_outside",
-    "volttron_schedule_outcome",
+    "volttron_compat_failure_text",
+    "volttron_compat_schedule_outcome",
 ]
 
 ACTUATOR_IDENTITY = "platform.driver" if GENERATION == 11 else "platform.actuator"
@@ -145,7 +145,7 @@ def _repair_from_errno() -> None:
 _repair_from_errno()
 
 
-class VolttronCalls:
+class VolttronCompatCalls:
     """RPC to other agents that fails at once when the peer is not there.
 
     The router does answer a call to an absent peer with an error, but under a garbled message id
@@ -184,7 +184,7 @@ _REMOTE_MEANINGS = {
 _EXCEPTION_NAME = re.compile(r"\b(?:\w+\.)*(?:[A-Z]\w*)?(?:Error|Exception)\b[(:]?\s*")
 
 
-def describe_volttron_failure(failure: BaseException) -> str:
+def volttron_compat_failure_text(failure: BaseException) -> str:
     """One line for a person about what an RPC ended in (see RPC_FAILURES)."""
     if isinstance(failure, gevent.Timeout):
         return f"no answer within {failure.seconds:g} s" if failure.seconds else "no answer in time"
@@ -211,7 +211,7 @@ def describe_volttron_failure(failure: BaseException) -> str:
     return str(failure) or "it failed and did not say why"
 
 
-def volttron_schedule_outcome(answer: Any) -> Mapping[str, Any] | None:
+def volttron_compat_schedule_outcome(answer: Any) -> Mapping[str, Any] | None:
     """The answer to request_new_schedule or request_cancel_schedule, as 9 and 10 give it:
     `{"result": "SUCCESS" or "FAILURE", "data", "info"}`. 11 answers `[success, data, info]`.
 
@@ -240,7 +240,7 @@ def volttron_compat_device_points(device: str, answer: Any) -> dict[str, Any] | 
     return points
 
 
-def run_volttron_agent(agent_class: type, identity: str, version: str) -> None:
+def run_volttron_compat_agent(agent_class: type, identity: str, version: str) -> None:
     """Start the agent's process as this generation of VOLTTRON wants it."""
     if GENERATION == 11:
         vip_main(agent_class, version=version)
@@ -248,13 +248,13 @@ def run_volttron_agent(agent_class: type, identity: str, version: str) -> None:
         vip_main(agent_class, identity=identity, version=version)
 
 
-def ensure_volttron_heartbeat(agent: Any) -> None:
+def ensure_volttron_compat_heartbeat(agent: Any) -> None:
     """Heartbeats start by themselves on 9 and 10; on 11 they are off until asked for."""
     if GENERATION == 11:
         agent.vip.heartbeat.start()
 
 
-def raise_volttron_alert(agent: Any, key: str, text: str, *, is_over: bool) -> None:
+def raise_volttron_compat_alert(agent: Any, key: str, text: str, *, is_over: bool) -> None:
     """Tell VOLTTRON's own health system (topic `alerts/…`, for an emailer or VOLTTRON Central).
 
     It waits for the bus: call it in a greenlet. Raises one of RPC_FAILURES.

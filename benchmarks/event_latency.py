@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.common import configured, machine, on_the_bus, quantile
-from ops.clients.mqtt_client import OperatorMqttClient, operator_mqtt_messages
+from ops.clients.mqtt_client import OperatorMqttClient, mqtt_client_messages
 from ops.clients.ven_target import VenTarget
 from ops.host import site_settings as settings
 from ops.host.ops_error import OpsError
@@ -91,7 +91,7 @@ class Bench:
 
     def _next(self, cloud: OperatorMqttClient, correlation_id: str) -> dict[str, Any]:
         """The next ack under this correlation id."""
-        for _, body in operator_mqtt_messages(cloud.messages(ANSWER_SEC)):
+        for _, body in mqtt_client_messages(cloud.messages(ANSWER_SEC)):
             if body.get("correlationId") == correlation_id:
                 return body
         raise OpsError(f"no ack to {correlation_id} within {ANSWER_SEC:g} s")

@@ -27,7 +27,7 @@ from bacpypes.primitivedata import Real
 from simulator.device_point import DevicePoint
 from simulator.faulty_registers import FaultyRegisters
 from simulator.moment import Moment
-from simulator.register_table import RegisterError, RegisterTable
+from simulator.register_table import RegisterTable, RegisterTableError
 
 PRIORITIES = 16
 VENDOR_ID = 999
@@ -49,7 +49,7 @@ def bacnet_objects(registers: FaultyRegisters) -> Iterable[Any]:
 def _read(registers: FaultyRegisters, point: DevicePoint) -> float:
     try:
         words = registers.read(point.table, point.address, point.word_count, Moment.now())
-    except RegisterError:
+    except RegisterTableError:
         raise ExecutionError(errorClass="device", errorCode="operationalProblem") from None
     return point.decode(words)
 
@@ -157,7 +157,7 @@ class _Output:
         try:
             words = point.encode(self.to_register(winner))
             self._registers.write(point.table, point.address, words, Moment.now())
-        except (RegisterError, ValueError):
+        except (RegisterTableError, ValueError):
             raise ExecutionError(errorClass="property", errorCode="valueOutOfRange") from None
 
 

@@ -8,7 +8,12 @@ from typing import Any
 from simulator.control_request import ControlRequest
 from simulator.device_point import DevicePoint
 from simulator.moment import Moment
-from simulator.register_table import ILLEGAL_ADDRESS, ILLEGAL_VALUE, RegisterError, RegisterTable
+from simulator.register_table import (
+    ILLEGAL_ADDRESS,
+    ILLEGAL_VALUE,
+    RegisterTable,
+    RegisterTableError,
+)
 from simulator.simulated_panel import SimulatedPanel
 from simulator.site_equipment import SiteEquipment, SiteEquipmentPoint
 
@@ -69,7 +74,7 @@ class EquipmentRegisters:
         try:
             return [words[each] for each in range(address, address + count)]
         except KeyError:
-            raise RegisterError(ILLEGAL_ADDRESS) from None
+            raise RegisterTableError(ILLEGAL_ADDRESS) from None
 
     def write(
         self, table: RegisterTable, address: int, values: Sequence[int], moment: Moment
@@ -84,7 +89,7 @@ class EquipmentRegisters:
             except ValueError:
                 for earlier, old in reversed(done):
                     earlier(old)
-                raise RegisterError(ILLEGAL_VALUE) from None
+                raise RegisterTableError(ILLEGAL_VALUE) from None
             done.append((write, before))
 
     def _written(
@@ -99,10 +104,10 @@ class EquipmentRegisters:
         found, at, end = [], address, address + len(values)
         while at < end:
             if at not in by_address:
-                raise RegisterError(ILLEGAL_ADDRESS)
+                raise RegisterTableError(ILLEGAL_ADDRESS)
             point, bound, write = by_address[at]
             if at + point.word_count > end:
-                raise RegisterError(ILLEGAL_ADDRESS)
+                raise RegisterTableError(ILLEGAL_ADDRESS)
             words = values[at - address : at - address + point.word_count]
             found.append((bound, write, point.decode(words)))
             at += point.word_count

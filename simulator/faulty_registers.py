@@ -7,7 +7,7 @@ from typing import Any
 
 from simulator.device_faults import DeviceFaults, RegisterSpot
 from simulator.moment import Moment
-from simulator.register_table import ILLEGAL_ADDRESS, RegisterError, RegisterTable
+from simulator.register_table import ILLEGAL_ADDRESS, RegisterTable, RegisterTableError
 from simulator.simulated_device import SimulatedDevice
 
 
@@ -36,7 +36,7 @@ class FaultyRegisters:
         """As `SimulatedDevice.read`, or silence, an exception, or what is not true."""
         self._may_be_silent(table, address, count)
         if _touches(self.faults.illegal_on_read, table, address, count):
-            raise RegisterError(ILLEGAL_ADDRESS)
+            raise RegisterTableError(ILLEGAL_ADDRESS)
         words = self.device.read(table, address, count, moment)
         frozen = self.faults.frozen_words
         if table is RegisterTable.INPUT and frozen is not None:
@@ -53,7 +53,7 @@ class FaultyRegisters:
         if _touches(self.faults.silent_on_write, table, address, len(values)):
             raise FaultyRegistersSilent
         if _touches(self.faults.illegal, table, address, len(values)):
-            raise RegisterError(ILLEGAL_ADDRESS)
+            raise RegisterTableError(ILLEGAL_ADDRESS)
         lag_sec = self.faults.readback_lag_sec
         before = self.device.read(table, address, len(values), moment) if lag_sec else []
         self.device.write(table, address, values, moment)

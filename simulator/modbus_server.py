@@ -18,7 +18,7 @@ from simulator.control_request import ControlRequestError
 from simulator.faulty_registers import FaultyRegisters, FaultyRegistersSilent
 from simulator.gateway_limits import GatewayLimits
 from simulator.moment import Moment
-from simulator.register_table import RegisterError, RegisterTable
+from simulator.register_table import RegisterTable, RegisterTableError
 from simulator.simulated_device import SimulatedDevice
 
 # How often time passes when nobody asks. Every access brings the panel up to date by itself;
@@ -65,7 +65,7 @@ class _DeviceContext(SimCore):
             return ExcCodes.ILLEGAL_ADDRESS
         try:
             return self._devices[device_id].read(table, address, count, Moment.now())
-        except RegisterError as error:
+        except RegisterTableError as error:
             return ExcCodes(error.exception_code)
         except FaultyRegistersSilent as silence:
             raise _keep_silent() from silence
@@ -83,7 +83,7 @@ class _DeviceContext(SimCore):
         table = _TABLE_BY_FUNCTION[func_code]
         try:
             self._devices[device_id].write(table, address, values, Moment.now())
-        except RegisterError as error:
+        except RegisterTableError as error:
             return ExcCodes(error.exception_code)
         except FaultyRegistersSilent as silence:
             raise _keep_silent() from silence

@@ -22,7 +22,12 @@ from typing import Any
 
 from simulator.device_point import DevicePoint, DevicePointType
 from simulator.moment import Moment
-from simulator.register_table import ILLEGAL_ADDRESS, ILLEGAL_VALUE, RegisterError, RegisterTable
+from simulator.register_table import (
+    ILLEGAL_ADDRESS,
+    ILLEGAL_VALUE,
+    RegisterTable,
+    RegisterTableError,
+)
 from simulator.simulated_circuit import CIRCUIT_COUNT, CIRCUITS
 from simulator.simulated_panel import FULL_LIMIT_PERCENT, SimulatedPanel, SimulatedPanelMeter
 
@@ -109,7 +114,7 @@ class PanelRegisters:
         _check_addresses(table, address, len(values))
         self.panel.advance(moment)
         if table is RegisterTable.INPUT:
-            raise RegisterError(ILLEGAL_ADDRESS)
+            raise RegisterTableError(ILLEGAL_ADDRESS)
         if table is RegisterTable.COIL:
             self.panel.write_contactors(address, [bool(value) for value in values], moment)
         elif address < HEARTBEAT_ADDRESS:
@@ -159,7 +164,7 @@ class PanelRegisters:
     def _write_limits(self, first: int, words: Sequence[int], moment: Moment) -> None:
         percents = [FULL_LIMIT_PERCENT if word == self._unlimited_word else word for word in words]
         if any(not 0 <= percent <= FULL_LIMIT_PERCENT for percent in percents):
-            raise RegisterError(ILLEGAL_VALUE)
+            raise RegisterTableError(ILLEGAL_VALUE)
         self.panel.write_limits(first, percents, moment)
         self._limit_words.update(enumerate(words, first))
 
@@ -174,7 +179,7 @@ class PanelRegisters:
 def _check_addresses(table: RegisterTable, address: int, count: int) -> None:
     """Every address of a request must exist, otherwise exception 2."""
     if not ADDRESSES[table].issuperset(range(address, address + count)):
-        raise RegisterError(ILLEGAL_ADDRESS)
+        raise RegisterTableError(ILLEGAL_ADDRESS)
 
 
 def _meter_words(meter: SimulatedPanelMeter) -> list[int]:

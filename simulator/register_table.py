@@ -17,7 +17,7 @@ class RegisterTable(str, Enum):
     INPUT = "input"
 
 
-class RegisterError(Exception):
+class RegisterTableError(Exception):
     """The request is answered with a Modbus exception."""
 
     def __init__(self, exception_code: int) -> None:

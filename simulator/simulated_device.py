@@ -29,12 +29,12 @@ class SimulatedDevice(Protocol):
         """Let time pass up to `moment`."""
 
     def read(self, table: RegisterTable, address: int, count: int, moment: Moment) -> list[int]:
-        """Values from `address` on, as they are at `moment`; RegisterError if one is missing."""
+        """Values from `address` on at `moment`; RegisterTableError if one is missing."""
 
     def write(
         self, table: RegisterTable, address: int, values: Sequence[int], moment: Moment
     ) -> None:
-        """Write values from `address` on: all of them, or none and a RegisterError."""
+        """Write values from `address` on: all of them, or none and a RegisterTableError."""
 
     def power_up(self, moment: Moment) -> None:
         """Fall into the state that a device is in when its supply comes back."""

@@ -36,12 +36,12 @@ from VenAgent.config.config_errors import ConfigError, explain_config_errors
 from VenAgent.config.environment import config_with_environment
 from VenAgent.config.site_config import (
     SiteCalendarConfig,
-    SiteDeviceQuirks,
+    SiteDeviceQuirksConfig,
     SiteEventConfig,
     SiteLeaseConfig,
     SiteOptWindow,
     SitePanelConfig,
-    SiteVoltageBetween,
+    SiteVoltageConfig,
 )
 from VenAgent.config.web_config import WebConfig
 from VenAgent.contract.command_limits import CommandLimits
@@ -83,7 +83,7 @@ class AgentConfig(ConfigBlock):
     bus_bridge: BusBridgeConfig = BusBridgeConfig()
     leases: tuple[SiteLeaseConfig, ...] = ()
     """A device without one is put back only by this agent, at its next start at the latest."""
-    quirks: tuple[SiteDeviceQuirks, ...] = ()
+    quirks: tuple[SiteDeviceQuirksConfig, ...] = ()
     """What is odd about a device; it stands with the device's model, to be copied here."""
     driver_identity: Name = "platform.driver"
     actuator_identity: Name = "platform.actuator"
@@ -250,10 +250,10 @@ class AgentConfig(ConfigBlock):
     def control_device_of(self, circuit: CircuitConfig) -> str:
         return circuit.control_device or self.device_of(circuit)
 
-    def quirks_of(self, device: str) -> SiteDeviceQuirks:
+    def quirks_of(self, device: str) -> SiteDeviceQuirksConfig:
         """What is odd about a device; nothing, if the configuration does not say."""
         known = next((quirks for quirks in self.quirks if quirks.device == device), None)
-        return known or SiteDeviceQuirks(device=device)
+        return known or SiteDeviceQuirksConfig(device=device)
 
     def restore_mode(self, circuit: CircuitConfig, driver_type: str) -> CircuitRestoreMode:
         """How a circuit's control point goes back, of a device that this driver has."""
@@ -275,7 +275,7 @@ class AgentConfig(ConfigBlock):
             return circuit.voltage, factor
         if panel.phases == 1:
             return panel.voltage, 1.0
-        between_lines = panel.voltage_between is SiteVoltageBetween.LINES
+        between_lines = panel.voltage_between is SiteVoltageConfig.LINES
         lines = panel.voltage if between_lines else panel.voltage * math.sqrt(3.0)
         return (lines / math.sqrt(3.0) if circuit.poles == 1 else lines), factor
 
@@ -283,7 +283,7 @@ class AgentConfig(ConfigBlock):
     def line_voltage(self) -> float:
         """Between a line and neutral."""
         panel = self.panel
-        between_lines = panel.voltage_between is SiteVoltageBetween.LINES
+        between_lines = panel.voltage_between is SiteVoltageConfig.LINES
         is_three = panel.phases == 3
         return panel.voltage / math.sqrt(3.0) if is_three and between_lines else panel.voltage
 

@@ -105,7 +105,7 @@ class SiteOptWindow(ConfigBlock):
         )
 
 
-class SiteVoltageBetween(str, Enum):
+class SiteVoltageConfig(str, Enum):
     """What a three-phase voltage is between."""
 
     LINES = "lines"
@@ -121,7 +121,7 @@ class SitePanelConfig(ConfigBlock):
     voltage: Positive = 240.0
     phases: Literal[1, 3] = 1
     """3 for a three-phase service; 1 for a single-phase or split-phase one."""
-    voltage_between: SiteVoltageBetween = SiteVoltageBetween.LINES
+    voltage_between: SiteVoltageConfig = SiteVoltageConfig.LINES
     """What `voltage` is between, with three phases: lines (400 V) or line and neutral (230 V)."""
     power_point: Name | PowerPoints | None = None
     """Total power, one point or several that are summed; without one the circuits are summed."""
@@ -140,7 +140,7 @@ class SitePanelConfig(ConfigBlock):
         """kW are amps by voltage by this, over 1000."""
         if self.phases == 1:
             return 1.0
-        return math.sqrt(3.0) if self.voltage_between is SiteVoltageBetween.LINES else 3.0
+        return math.sqrt(3.0) if self.voltage_between is SiteVoltageConfig.LINES else 3.0
 
     @property
     def max_kw(self) -> float:
@@ -199,7 +199,7 @@ class SiteEventConfig(ConfigBlock):
     """Which loads return first when an event sheds too much, or is changed to less."""
 
 
-class SiteDeviceQuirks(ConfigBlock):
+class SiteDeviceQuirksConfig(ConfigBlock):
     """What is odd about one device: data that belongs beside its registers."""
 
     device: DevicePath

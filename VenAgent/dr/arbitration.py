@@ -35,7 +35,7 @@ from VenAgent.dr.event_execution import EventExecution
 from VenAgent.dr.event_preparation import EventPreparation
 from VenAgent.dr.event_queue import EventQueue
 from VenAgent.dr.event_request import EventRequest
-from VenAgent.dr.limit_failsafe import LimitFailsafe, failsafe_reason
+from VenAgent.dr.limit_failsafe import LimitFailsafe, limit_failsafe_reason
 from VenAgent.dr.opt_out import OptOut
 from VenAgent.dr.site_state import SiteState
 
@@ -223,7 +223,7 @@ class Arbitration:
         acks: Effects = []
         if not event.acked:
             acks = self._site.replies.to_event(
-                event, AckStatus.ACCEPTED, now, failsafe_reason(event)
+                event, AckStatus.ACCEPTED, now, limit_failsafe_reason(event)
             )
         return [*_saved_and_announced(event, acks), ReadMeterEffect()]
 

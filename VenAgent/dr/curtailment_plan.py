@@ -23,7 +23,7 @@ from VenAgent.dr.cycling_limits import CyclingLimits
 from VenAgent.dr.event import Event
 from VenAgent.dr.panel import Panel, PanelCircuit, PanelCircuitControl, PanelReading
 from VenAgent.dr.policy import PriorityPolicy, ReleasePolicy
-from VenAgent.dr.rotation import most_comfortable, rotation_reason, turn_of
+from VenAgent.dr.rotation import rotation_most_comfortable, rotation_reason, rotation_turn_of
 from VenAgent.dr.shed_circuit import ShedCircuit
 from VenAgent.dr.shed_target import ShedTarget
 from VenAgent.dr.site_state import SiteState
@@ -101,7 +101,7 @@ def plan_rotation(
 ) -> tuple[CurtailmentPlan, Reason] | None:
     """One unit whose turn is over goes back, and another of its kind takes its place."""
     panel = site.panel.as_read(reading)
-    turn = turn_of(event, panel, site, reading, now)
+    turn = rotation_turn_of(event, panel, site, reading, now)
     if turn is None:
         return None
     out, instead = turn
@@ -155,7 +155,7 @@ def _shed_more(
     ]
     if event.request.circuit_id is not None:
         available = [c for c in available if c.circuit.id == event.request.circuit_id]
-    available = most_comfortable(available, reading, site.cycling_limits, request_kw)
+    available = rotation_most_comfortable(available, reading, site.cycling_limits, request_kw)
     chosen = select_circuits(available, request_kw - settling_kw, order=by).actions
     chosen += _to_fill_the_gap(available, chosen, request_kw, settling_kw, by)
     planned, delta_kw = [], 0.0

@@ -34,7 +34,7 @@ from VenAgent.dr.curtailment_plan import circuits_that_look_curtailed, reasons_n
 from VenAgent.dr.cycling_limits import CYCLING_LIMITS_FACT, CyclingLimits
 from VenAgent.dr.effects import Effects, PreparedEffect, ReadMeterEffect, SaveEventEffect
 from VenAgent.dr.event import Event, EventState
-from VenAgent.dr.event_preparation import release_forgotten
+from VenAgent.dr.event_preparation import release_forgotten_preparation
 from VenAgent.dr.event_request import EventRequest
 from VenAgent.dr.learned_shed import LEARNED_SHED_FACT, LearnedSheds
 from VenAgent.dr.load_control import LoadControl
@@ -288,7 +288,7 @@ class Engine:
         step_sec = 0.0 if recovered.last_ts is None else now - recovered.last_ts
         if step_sec < -CLOCK_STEP_SEC:  # a clock without a battery goes on where it was
             effects += self.clock_stepped(step_sec, now)
-        effects += release_forgotten(self.scheduled.values())
+        effects += release_forgotten_preparation(self.scheduled.values())
         return effects + self._arbitration.advance(now) + self.tick(now)
 
     def recover(self, reading: PanelReading, now: float) -> Effects:

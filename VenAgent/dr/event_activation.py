@@ -17,8 +17,8 @@ from VenAgent.dr.effects import (
 from VenAgent.dr.event import Event
 from VenAgent.dr.event_work import EventWork
 from VenAgent.dr.guard_watch import GuardWatch
-from VenAgent.dr.limit_failsafe import failsafe_reason
-from VenAgent.dr.limit_watch import NO_LOAD_LEFT, limit_unkept_reason
+from VenAgent.dr.limit_failsafe import limit_failsafe_reason
+from VenAgent.dr.limit_watch import NO_LOAD_LEFT, limit_watch_reason
 from VenAgent.dr.plan_execution import PlanExecution
 from VenAgent.dr.reservation import Reservation
 from VenAgent.dr.site_state import SiteState
@@ -52,7 +52,7 @@ class EventActivation:
         self._loop.restart(expected_kw=shows_kw)
         self._guards.watch(event, now)
         unkept, unkept_reason = self._unkept(event, note, now)
-        note = note or work.reason or unkept_reason or failsafe_reason(event)
+        note = note or work.reason or unkept_reason or limit_failsafe_reason(event)
         reason = _joined(note, event.left_out())
         if is_first or not event.acked:
             acks = replies.to_event(event, AckStatus.ACCEPTED, now, reason)
@@ -79,7 +79,7 @@ class EventActivation:
             return [], None
         power_kw, limit_kw = event.reference_kw - self._writing.expected_kw, event.import_kw or 0.0
         why = NO_LOAD_LEFT if note is None else note.text
-        reason = None if power_kw <= limit_kw else limit_unkept_reason(power_kw, limit_kw, why)
+        reason = None if power_kw <= limit_kw else limit_watch_reason(power_kw, limit_kw, why)
         return self._loop.limits.unkept(power_kw, why, now), reason
 
     def _give_up_devices(self, event: Event) -> Effects:

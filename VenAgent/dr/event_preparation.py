@@ -143,7 +143,7 @@ class EventPreparation:
         return replace(outcome, reading=reading)
 
 
-def release_forgotten(waiting: Iterable[Event]) -> Effects:
+def release_forgotten_preparation(waiting: Iterable[Event]) -> Effects:
     """After a restart: what an earlier process had prepared is given back."""
     effects: Effects = []
     for event in waiting:

@@ -96,7 +96,7 @@ class LimitFailsafe:
         return [SaveEventEffect.of(event), *acks, AnnounceEffect.of(event)]
 
 
-def failsafe_reason(event: Event) -> Reason | None:
+def limit_failsafe_reason(event: Event) -> Reason | None:
     """Why another limit rules than the one asked for; None if that does."""
     if event.failsafe_ts is None:
         return None

@@ -93,7 +93,7 @@ class LimitWatch:
             limit_kw = event.import_kw or 0.0
             if power_kw <= limit_kw:
                 continue
-            reason = limit_unkept_reason(power_kw, limit_kw, why)
+            reason = limit_watch_reason(power_kw, limit_kw, why)
             is_known = event.event_id in self._unkept
             self._unkept.add(event.event_id)
             if event.acked and not is_known:
@@ -106,6 +106,6 @@ class LimitWatch:
         return effects
 
 
-def limit_unkept_reason(power_kw: float, limit_kw: float, why: str) -> Reason:
+def limit_watch_reason(power_kw: float, limit_kw: float, why: str) -> Reason:
     text = f"{limit_kw:g} kW cannot be kept: the site draws {power_kw:.2f} kW, {why}"
     return Reason(ReasonCode.LIMIT_NOT_KEPT, text)

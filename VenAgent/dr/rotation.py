@@ -33,7 +33,7 @@ def rotation_order(
     return -circuit.guard.comfort_reserve(value), shed_ts
 
 
-def most_comfortable(
+def rotation_most_comfortable(
     available: Sequence[CircuitSelectionCandidate],
     reading: PanelReading,
     limits: CyclingLimits,
@@ -49,7 +49,7 @@ def most_comfortable(
     return chosen
 
 
-def turn_of(
+def rotation_turn_of(
     event: Event, panel: Panel, site: SiteState, reading: PanelReading, now: float
 ) -> tuple[ShedCircuit, list[CircuitSelectionCandidate]] | None:
     """Whose turn is over and who comes instead; None while there is nothing to change.

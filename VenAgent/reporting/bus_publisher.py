@@ -16,10 +16,10 @@ from VenAgent.dr.event import Event
 from VenAgent.reporting.event_view import event_view_for_bus
 from VenAgent.volttron_compat import (
     RPC_FAILURES,
-    describe_volttron_failure,
     format_timestamp,
     get_aware_utc_now,
-    raise_volttron_alert,
+    raise_volttron_compat_alert,
+    volttron_compat_failure_text,
 )
 
 _log = logging.getLogger(__name__)
@@ -80,9 +80,11 @@ class BusPublisher:
         key = f"{body['code']}:{subject}" if subject else body["code"]
         is_over = body["severity"] == AlertSeverity.CLEARED.value
         try:
-            raise_volttron_alert(self._agent, key, body["message"], is_over=is_over)
+            raise_volttron_compat_alert(self._agent, key, body["message"], is_over=is_over)
         except RPC_FAILURES as failure:
-            _log.warning("the alert did not reach VOLTTRON: %s", describe_volttron_failure(failure))
+            _log.warning(
+                "the alert did not reach VOLTTRON: %s", volttron_compat_failure_text(failure)
+            )
 
     def publish(self, what: str, message: Any) -> None:
         """To `ven/{venId}/…` on the bus, for a historian or another agent."""

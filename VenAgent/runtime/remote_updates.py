@@ -18,7 +18,7 @@ from gevent.lock import Semaphore
 from VenAgent.config import AgentConfig, ConfigError
 from VenAgent.contract.commands import SetCommand
 from VenAgent.contract.reasons import Reason, ReasonCode
-from VenAgent.volttron_compat import RPC_FAILURES, describe_volttron_failure
+from VenAgent.volttron_compat import RPC_FAILURES, volttron_compat_failure_text
 
 IN_FORCE_SEC = 15.0
 NAMES = ("report_interval_sec", "shadow_interval_sec")
@@ -54,7 +54,7 @@ class RemoteUpdates:
             try:
                 return self._apply(named)
             except RPC_FAILURES as failure:
-                text = f"the config store: {describe_volttron_failure(failure)}"
+                text = f"the config store: {volttron_compat_failure_text(failure)}"
                 return _UpdateOutcome(failed=Reason(ReasonCode.CONFIG_STORE_FAILED, text))
 
     def _apply(self, named: Mapping[str, float]) -> _UpdateOutcome:

@@ -32,11 +32,11 @@ from VenAgent.site.device_requests import (
 )
 from VenAgent.volttron_compat import (
     RPC_FAILURES,
-    VolttronCalls,
-    describe_volttron_failure,
+    VolttronCompatCalls,
     format_timestamp,
     volttron_compat_device_points,
-    volttron_schedule_outcome,
+    volttron_compat_failure_text,
+    volttron_compat_schedule_outcome,
 )
 
 _log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Actuator:
 
     def __init__(
         self,
-        calls: VolttronCalls,
+        calls: VolttronCompatCalls,
         requests: DeviceRequests,
         config: AgentConfig,
         identity: str,
@@ -339,8 +339,8 @@ class Actuator:
         try:
             answer = self._calls.call(actuator, method, *args).get(timeout=SCHEDULE_TIMEOUT_SEC)
         except RPC_FAILURES as failure:
-            return f"{actuator}: {describe_volttron_failure(failure)}"
-        outcome = volttron_schedule_outcome(answer)
+            return f"{actuator}: {volttron_compat_failure_text(failure)}"
+        outcome = volttron_compat_schedule_outcome(answer)
         return f"{actuator} answered {answer!r}" if outcome is None else outcome
 
 

@@ -14,7 +14,7 @@ from VenAgent.site.device_requests import DeviceRequests
 from VenAgent.site.driver_entries import driver_entries
 from VenAgent.site.failsafe import Failsafe
 from VenAgent.site.meter import Meter
-from VenAgent.volttron_compat import VolttronCalls
+from VenAgent.volttron_compat import VolttronCompatCalls
 
 
 class Building:
@@ -23,7 +23,7 @@ class Building:
     def __init__(
         self, agent: Any, config: AgentConfig, on_reading: Callable[[PanelReading], None]
     ) -> None:
-        self._calls = VolttronCalls(agent)
+        self._calls = VolttronCompatCalls(agent)
         self._config = config
         self._requests = DeviceRequests(self._calls, config)
         self.meter = Meter(agent.vip, self._requests, config, on_reading)

@@ -25,8 +25,8 @@ from VenAgent.volttron_compat import (
     RPC_FAILURES,
     RemoteError,
     Unreachable,
-    VolttronCalls,
-    describe_volttron_failure,
+    VolttronCompatCalls,
+    volttron_compat_failure_text,
 )
 
 TRIES = 3
@@ -73,7 +73,7 @@ class DeviceRequestFailure(Exception):
 class DeviceRequests:
     """Of one agent's greenlets to driver and actuator, about the panel's devices."""
 
-    def __init__(self, calls: VolttronCalls, config: AgentConfig) -> None:
+    def __init__(self, calls: VolttronCompatCalls, config: AgentConfig) -> None:
         self._calls = calls
         self._answers_sec: defaultdict[str, deque[float]] = defaultdict(
             lambda: deque(maxlen=ANSWERS_KEPT)
@@ -161,7 +161,9 @@ class DeviceRequests:
             gevent.spawn(self._learn, device, call, began)
             raise DeviceRequestFailure(f"no answer within {limit_sec:g} s") from None
         except RPC_FAILURES as failure:
-            raise DeviceRequestFailure(describe_volttron_failure(failure), _kind(failure)) from None
+            raise DeviceRequestFailure(
+                volttron_compat_failure_text(failure), _kind(failure)
+            ) from None
         self._answers_sec[device].append(time.monotonic() - began)
         return answer
 

@@ -13,8 +13,8 @@ from typing import Any
 from VenAgent.volttron_compat import (
     CONFIG_STORE,
     RPC_FAILURES,
-    VolttronCalls,
-    describe_volttron_failure,
+    VolttronCompatCalls,
+    volttron_compat_failure_text,
 )
 
 _log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class DriverEntry:
 
 
 def driver_entries(
-    calls: VolttronCalls, driver_identity: str, devices: Iterable[str]
+    calls: VolttronCompatCalls, driver_identity: str, devices: Iterable[str]
 ) -> dict[str, DriverEntry]:
     """By device, those that the config store has and gives."""
     entries: dict[str, DriverEntry] = {}
@@ -108,12 +108,15 @@ def bacnet_driver_entries(registry: Any) -> dict[str, BacnetDriverEntry]:
     return found
 
 
-def _stored(calls: VolttronCalls, identity: str, name: str) -> Any:
+def _stored(calls: VolttronCompatCalls, identity: str, name: str) -> Any:
     """An entry of another agent's config store, as it was stored; None if it is not to be had."""
     try:
         return calls.call(CONFIG_STORE, "get_config", identity, name, True).get(timeout=STORE_SEC)
     except RPC_FAILURES as failure:
         _log.info(
-            "%s of %s in the config store: %s", name, identity, describe_volttron_failure(failure)
+            "%s of %s in the config store: %s",
+            name,
+            identity,
+            volttron_compat_failure_text(failure),
         )
         return None

@@ -25,8 +25,8 @@ from VenAgent.site.point_quirks import number_without_quirk
 from VenAgent.site.point_readings import PointReadings, point_reading_is_on
 from VenAgent.volttron_compat import (
     RPC_FAILURES,
-    describe_volttron_failure,
     volttron_compat_device_points,
+    volttron_compat_failure_text,
 )
 
 _log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class Meter:
                 ).get(timeout=SUBSCRIBE_SEC)
             except RPC_FAILURES as failure:
                 _log.error(
-                    "could not subscribe to %s: %s", device, describe_volttron_failure(failure)
+                    "could not subscribe to %s: %s", device, volttron_compat_failure_text(failure)
                 )
 
     def stop(self) -> None:
@@ -80,7 +80,7 @@ class Meter:
                 ).get(timeout=SUBSCRIBE_SEC)
             except RPC_FAILURES as failure:
                 _log.warning(
-                    "could not unsubscribe %s: %s", device, describe_volttron_failure(failure)
+                    "could not unsubscribe %s: %s", device, volttron_compat_failure_text(failure)
                 )
 
     def reconfigure(self, config: AgentConfig) -> None:

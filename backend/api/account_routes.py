@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Path
-from pydantic import ConfigDict
 from sqlalchemy import select
 
 from backend.api.account_responses import (
@@ -17,8 +16,7 @@ from backend.api.api_keys import ApiKeyRole, add_api_key, revoke_api_key
 from backend.api.api_services import Uses
 from backend.api.audit_routes import record_audit
 from backend.api.authentication import Admin, Reader
-from backend.api.request_bodies import RequestBody
-from backend.api.request_fields import TextField
+from backend.api.request_bodies import AccountNewKeyBody
 from backend.store.access_tables import ApiKeyRow, PersonRow
 
 account_router = APIRouter(prefix="/api", tags=["Accounts"])
@@ -35,15 +33,6 @@ ACCOUNT_ACTIONS = {
     "account.manage": ApiKeyRole.ADMIN,
 }
 """What the console offers, and the role that it needs: each is refused in its own route too."""
-
-
-class NewKeyBody(RequestBody):
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"name": "dashboard", "role": "read"}]}
-    )
-
-    name: TextField
-    role: Literal["read", "operate", "admin"]
 
 
 @account_router.get("/me", response_model=AccountResponse)
@@ -83,7 +72,7 @@ async def list_accounts(uses: Uses, _actor: Admin) -> dict[str, Any]:
 
 
 @account_router.post("/accounts/keys", response_model=AccountNewKeyResponse, status_code=201)
-async def post_account_key(uses: Uses, actor: Admin, body: NewKeyBody) -> dict[str, Any]:
+async def post_account_key(uses: Uses, actor: Admin, body: AccountNewKeyBody) -> dict[str, Any]:
     """A new API key, shown this once. 409 when the name is taken."""
     role = ApiKeyRole.named(body.role)
     try:

@@ -258,3 +258,12 @@ class AlertAcknowledgeBody(RequestBody):
         if (self.ids is None) == (self.cause is None):
             raise ValueError("name either ids or a cause")
         return self
+
+
+class AccountNewKeyBody(RequestBody):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "dashboard", "role": "read"}]}
+    )
+
+    name: TextField
+    role: Literal["read", "operate", "admin"]

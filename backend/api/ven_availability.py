@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from backend.store.freshness import is_fresh_row
+from backend.store.freshness import freshness_of_row
 from backend.store.statuses import AVAILABLE, MAINTENANCE, UNKNOWN
 from backend.store.utc_time import utc_now
 
@@ -23,7 +23,7 @@ def ven_availability(row: Any) -> dict[str, Any]:
         return _availability(MAINTENANCE, code="operator", by="operator")
     if row.last_seen is None:
         return _availability(UNKNOWN)
-    if not is_fresh_row(row, utc_now()):
+    if not freshness_of_row(row, utc_now()):
         return _availability(STALE, code="not_heard")
     state = row.availability or AVAILABLE
     by = None if state == AVAILABLE else "site"

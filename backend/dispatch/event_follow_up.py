@@ -24,7 +24,7 @@ from backend.dispatch.participants import (
 from backend.dispatch.shed_allocation import ShedAllocationShare, adjust_shed_allocation
 from backend.store.bulk_update import bulk_update_rows
 from backend.store.database import database_now
-from backend.store.freshness import is_fresh_row
+from backend.store.freshness import freshness_of_row
 from backend.store.statuses import (
     ACTIVE,
     ASSIGNED,
@@ -171,7 +171,7 @@ def _part(
     """What to count on: the meter if it is fresh and settled, else what was asked."""
     told_at = max(row.commanded_at or row.assigned_at, row.assigned_at)
     is_settled = now - told_at >= timedelta(seconds=settings.settle_sec)
-    is_fresh = is_fresh_row(row, now, timedelta(seconds=settings.fresh_sec))
+    is_fresh = freshness_of_row(row, now, timedelta(seconds=settings.fresh_sec))
     # It was told ahead, and has not said yet that it began.
     begins_now = row.status == SCHEDULED and now - event.start_time <= timedelta(
         seconds=settings.settle_sec

@@ -26,7 +26,7 @@ from backend.dispatch.participants import (
     lock_participant_assignments,
     withdraw_participant_commands,
 )
-from backend.dispatch.shed_allocation import allocate_limit, allocate_shed
+from backend.dispatch.shed_allocation import allocate_shed, allocate_shed_under_limit
 from backend.store.database import database_now
 from backend.store.statuses import ACTIVE, CANCELLED, COMPLETED, CONCLUDED, SCHEDULED
 from backend.store.tables import EVENTS, PARTICIPANTS, StoredEvent
@@ -109,7 +109,7 @@ async def limit_shares_of_dispatched_event(
     import_kw = event.import_kw
     if import_kw is None or event.limit_per_site:
         return {draw.ven_id: import_kw or 0.0 for draw in draws}
-    return allocate_limit(import_kw, draws)
+    return allocate_shed_under_limit(import_kw, draws)
 
 
 async def complete_dispatched_event(

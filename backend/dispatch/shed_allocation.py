@@ -93,7 +93,9 @@ LEAST_DRAW_PART = 0.1
 """Of the highest power: a site that draws nothing just now may draw something later."""
 
 
-def allocate_limit(import_kw: float, draws: Sequence[ShedAllocationDraw]) -> dict[str, float]:
+def allocate_shed_under_limit(
+    import_kw: float, draws: Sequence[ShedAllocationDraw]
+) -> dict[str, float]:
     """Each VEN's part of a limit that all keep together, in proportion to what each draws now.
 
     A VEN counts with a tenth of its highest power at least, and one of which nothing is known as

@@ -29,14 +29,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.alerts.alert_store import alert_change_of, store_alert_changes
 from backend.ingest.ingest_message import IngestMessage
-from backend.ingest.ingest_records import AckRecord, AlertRecord, LoadSetKey, StatusRecord
+from backend.ingest.ingest_records import (
+    IngestAckRecord,
+    IngestAlertRecord,
+    IngestStatusRecord,
+    LoadSetKey,
+)
 from backend.ingest.known_panels import known_panel_digest
+from backend.store.alert_tables import VenAlertRow
 from backend.store.command_tables import CommandAckRow, CommandRow
 from backend.store.event_tables import ParticipantRow
 from backend.store.fleet_tables import LoadSetMemberRow, LoadSetRow, VenLoadSetRow, VenRow
 from backend.store.ingest_tables import DeadLetterRow
 from backend.store.statuses import ACKED, MAINTENANCE, OFFLINE, ONLINE
-from backend.store.telemetry_tables import TelemetryQuarterHourDueRow, VenAlertRow
+from backend.store.telemetry_tables import TelemetryQuarterHourDueRow
 from backend.store.utc_time import utc_now, utc_time_of_epoch
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.op import EVENT_OPS
@@ -123,7 +129,7 @@ def _slices(values: Sequence[T], size: int) -> Iterable[Sequence[T]]:
     return (values[at : at + size] for at in range(0, len(values), size))
 
 
-async def store_batch_acks(connection: AsyncConnection, acks: Sequence[AckRecord]) -> int:
+async def store_batch_acks(connection: AsyncConnection, acks: Sequence[IngestAckRecord]) -> int:
     """Acks, and what they mean for commands and participants; how many were new.
 
     One that the broker sends again means nothing more: later ones may have been stored since.
@@ -160,7 +166,9 @@ async def store_batch_acks(connection: AsyncConnection, acks: Sequence[AckRecord
     return len(new)
 
 
-async def _tied(connection: AsyncConnection, acks: Sequence[AckRecord]) -> list[AckRecord]:
+async def _tied(
+    connection: AsyncConnection, acks: Sequence[IngestAckRecord]
+) -> list[IngestAckRecord]:
     """Acks that name no event, with the event of the command that they answer."""
     wanted = {ack.correlation_id for ack in acks if ack.event_id is None and ack.correlation_id}
     events: dict[tuple[str, str], str] = {}
@@ -179,7 +187,7 @@ async def _tied(connection: AsyncConnection, acks: Sequence[AckRecord]) -> list[
     ]
 
 
-def _ack_row(ack: AckRecord) -> dict[str, Any]:
+def _ack_row(ack: IngestAckRecord) -> dict[str, Any]:
     return {
         "digest": ack.digest,
         "ven_id": ack.ven_id,
@@ -213,7 +221,7 @@ _ANSWERED = (
 )
 
 
-def _participant_change(ack: AckRecord) -> dict[str, Any]:
+def _participant_change(ack: IngestAckRecord) -> dict[str, Any]:
     return {
         "event": ack.event_id,
         "ven": ack.ven_id,
@@ -278,7 +286,7 @@ def _took_part(dialect: str) -> Update:
 
 
 async def store_batch_statuses(
-    connection: AsyncConnection, statuses: Sequence[StatusRecord]
+    connection: AsyncConnection, statuses: Sequence[IngestStatusRecord]
 ) -> None:
     """Online and offline, as VENs and their last wills say."""
     latest = {status.ven_id: status for status in statuses}
@@ -305,7 +313,9 @@ async def store_batch_statuses(
         )
 
 
-async def store_batch_alerts(connection: AsyncConnection, alerts: Sequence[AlertRecord]) -> int:
+async def store_batch_alerts(
+    connection: AsyncConnection, alerts: Sequence[IngestAlertRecord]
+) -> int:
     """Alerts; how many were new."""
     rows = [
         {**alert._asdict(), "created_at": utc_time_of_epoch(alert.received)}

@@ -15,7 +15,7 @@ LoadSetKey = tuple[tuple[str, str | None, str | None, float | None, int | None],
 
 
 @dataclass(slots=True)
-class LoadsRecord:
+class IngestLoadsRecord:
     """A panel's loads: what is fixed, and the lists of what is measured (W)."""
 
     key: LoadSetKey
@@ -26,7 +26,7 @@ class LoadsRecord:
     """The writer finds it."""
 
 
-class TelemetryRecord(NamedTuple):
+class IngestTelemetryRecord(NamedTuple):
     ven_id: str
     timestamp: datetime
     seq: int
@@ -37,7 +37,7 @@ class TelemetryRecord(NamedTuple):
     battery_soc: float | None
     event_id: str | None
     quality: str | None
-    loads: LoadsRecord | None
+    loads: IngestLoadsRecord | None
     panel_max_kw: float | None
     received: float
     payload: bytes
@@ -49,14 +49,14 @@ class TelemetryRecord(NamedTuple):
     """A large panel's telemetry comes in parts, which differ in their loads."""
 
 
-class LoadsSnapshotRecord(NamedTuple):
+class IngestSnapshotRecord(NamedTuple):
     ven_id: str
     timestamp: datetime
     part: int
-    loads: LoadsRecord
+    loads: IngestLoadsRecord
 
 
-class AckRecord(NamedTuple):
+class IngestAckRecord(NamedTuple):
     digest: bytes
     ven_id: str
     event_id: str | None
@@ -75,14 +75,14 @@ class AckRecord(NamedTuple):
     received: float
 
 
-class StatusRecord(NamedTuple):
+class IngestStatusRecord(NamedTuple):
     ven_id: str
     online: bool
     boot_id: str | None
     received: float
 
 
-class AlertRecord(NamedTuple):
+class IngestAlertRecord(NamedTuple):
     digest: bytes
     ven_id: str
     timestamp: datetime
@@ -93,7 +93,7 @@ class AlertRecord(NamedTuple):
     received: float
 
 
-class ShadowUpdateRecord(NamedTuple):
+class IngestShadowRecord(NamedTuple):
     """An update of a shadow; `name` is empty for the classic one. None: nothing said of it."""
 
     ven_id: str
@@ -104,10 +104,10 @@ class ShadowUpdateRecord(NamedTuple):
 
 
 IngestRecord = (
-    TelemetryRecord
-    | LoadsSnapshotRecord
-    | AckRecord
-    | StatusRecord
-    | AlertRecord
-    | ShadowUpdateRecord
+    IngestTelemetryRecord
+    | IngestSnapshotRecord
+    | IngestAckRecord
+    | IngestStatusRecord
+    | IngestAlertRecord
+    | IngestShadowRecord
 )

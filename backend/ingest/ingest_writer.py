@@ -28,10 +28,10 @@ from backend.ingest.batch_storage import (
 from backend.ingest.ingest_budget import DeadLetterBudget, IngestBudget
 from backend.ingest.ingest_message import IngestMessage, IngestMessageRefused
 from backend.ingest.ingest_records import (
+    IngestLoadsRecord,
+    IngestSnapshotRecord,
+    IngestTelemetryRecord,
     LoadSetKey,
-    LoadsRecord,
-    LoadsSnapshotRecord,
-    TelemetryRecord,
 )
 from backend.ingest.known_panels import KnownPanels
 from backend.ingest.message_batch import MessageBatch, Reading
@@ -279,12 +279,12 @@ class IngestWriter:
             batch.refused.append((message, TOO_MANY_NEW))
         return set(names[:allowed])
 
-    def _put_known_load_sets(self, batch: MessageBatch) -> list[tuple[str, LoadsRecord]]:
+    def _put_known_load_sets(self, batch: MessageBatch) -> list[tuple[str, IngestLoadsRecord]]:
         """Put in the ids of the load sets that are as they were; the others, with their VENs."""
         if len(self._load_sets) > _MOST_LOAD_SETS:
             self._forget_load_sets()
         unknown = []
-        every: Iterable[TelemetryRecord | LoadsSnapshotRecord] = chain(
+        every: Iterable[IngestTelemetryRecord | IngestSnapshotRecord] = chain(
             batch.telemetry.values(), batch.snapshots.values(), batch.wholes.values()
         )
         for one in every:
@@ -314,9 +314,9 @@ class IngestWriter:
 
     # ---- rows -------------------------------------------------------------------------------
 
-    def _due_states(self, batch: MessageBatch) -> list[TelemetryRecord]:
+    def _due_states(self, batch: MessageBatch) -> list[IngestTelemetryRecord]:
         """The newest telemetry of each VEN whose state was not stored for a while."""
-        newest: dict[str, TelemetryRecord] = {}
+        newest: dict[str, IngestTelemetryRecord] = {}
         whole = (one for one in batch.telemetry.values() if one.parts == 1)
         for one in chain(whole, batch.wholes.values()):
             known = newest.get(one.ven_id)
@@ -331,11 +331,11 @@ class IngestWriter:
             if one.received - self._state_stored.get(one.ven_id, never) >= interval_sec
         ]
 
-    def _telemetry_row(self, one: TelemetryRecord) -> Row:
+    def _telemetry_row(self, one: IngestTelemetryRecord) -> Row:
         raw = self._raw(one.payload) if self._settings.store_raw_payload else None
         return (*one[:10], *_loads_of(one.loads), raw)
 
-    def _state_row(self, one: TelemetryRecord) -> Row:
+    def _state_row(self, one: IngestTelemetryRecord) -> Row:
         interval_sec = self._intervals.add(one.ven_id, one.timestamp.timestamp())
         heard = utc_time_of_epoch(one.received)
         shed_w = [] if one.loads is None else [watts for watts in one.loads.shed_w if watts]
@@ -369,13 +369,13 @@ class IngestWriter:
         return payload.decode() if self._database.is_postgresql else msgspec.json.decode(payload)
 
 
-def _loads_of(loads: LoadsRecord | None) -> tuple[Any, ...]:
+def _loads_of(loads: IngestLoadsRecord | None) -> tuple[Any, ...]:
     if loads is None:
         return (None, None, None, None)
     return (loads.load_set_id, loads.power_w, loads.shed_w, loads.enabled)
 
 
-def _loads_row(one: LoadsSnapshotRecord) -> Row:
+def _loads_row(one: IngestSnapshotRecord) -> Row:
     return (one.ven_id, one.timestamp, one.part, *_loads_of(one.loads))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from backend.ingest.ingest_message import IngestMessageRefused
-from backend.ingest.ingest_records import LoadSetKey, LoadsRecord
+from backend.ingest.ingest_records import IngestLoadsRecord, LoadSetKey
 from backend.ingest.message_fields import LoadMessageFields
 from backend.ingest.plausible_values import MAX_POWER_W, plausible_kw, plausible_w
 
@@ -49,7 +49,7 @@ class KnownPanels:
 
 def read_known_panel_loads(
     entries: list[LoadMessageFields], ven_id: str, panels: KnownPanels
-) -> LoadsRecord:
+) -> IngestLoadsRecord:
     """What `entries` say. Raises Refused for what cannot be stored."""
     if len(entries) > MAX_LOADS:
         raise IngestMessageRefused(f"{len(entries)} loads are more than {MAX_LOADS}")
@@ -71,7 +71,7 @@ def read_known_panel_loads(
         powers_w = [plausible_w(load.currentPowerKw, load.currentKw) for load in entries]
         shed_w = [plausible_w(load.shedCapabilityKw, None) for load in entries]
     enabled = "".join([_ENABLED[load.enabled] for load in entries])
-    return LoadsRecord(
+    return IngestLoadsRecord(
         panels.key(ven_id, tuple(map(_fixed_of, entries))), powers_w, shed_w, enabled
     )
 

@@ -8,13 +8,13 @@ from datetime import date, datetime
 
 from backend.ingest.ingest_message import IngestMessage
 from backend.ingest.ingest_records import (
-    AckRecord,
-    AlertRecord,
+    IngestAckRecord,
+    IngestAlertRecord,
     IngestRecord,
-    LoadsSnapshotRecord,
-    ShadowUpdateRecord,
-    StatusRecord,
-    TelemetryRecord,
+    IngestShadowRecord,
+    IngestSnapshotRecord,
+    IngestStatusRecord,
+    IngestTelemetryRecord,
 )
 from backend.store.database_upkeep import upkeep_quarter_hour
 
@@ -26,13 +26,13 @@ Reading = IngestRecord | str
 class MessageBatch:
     """Messages that were read, by kind."""
 
-    telemetry: dict[tuple[str, datetime, int], TelemetryRecord] = field(default_factory=dict)
-    snapshots: dict[tuple[str, datetime, int], LoadsSnapshotRecord] = field(default_factory=dict)
-    acks: dict[bytes, AckRecord] = field(default_factory=dict)
-    alerts: dict[bytes, AlertRecord] = field(default_factory=dict)
-    statuses: list[StatusRecord] = field(default_factory=list)
-    shadows: list[ShadowUpdateRecord] = field(default_factory=list)
-    wholes: dict[str, TelemetryRecord] = field(default_factory=dict)
+    telemetry: dict[tuple[str, datetime, int], IngestTelemetryRecord] = field(default_factory=dict)
+    snapshots: dict[tuple[str, datetime, int], IngestSnapshotRecord] = field(default_factory=dict)
+    acks: dict[bytes, IngestAckRecord] = field(default_factory=dict)
+    alerts: dict[bytes, IngestAlertRecord] = field(default_factory=dict)
+    statuses: list[IngestStatusRecord] = field(default_factory=list)
+    shadows: list[IngestShadowRecord] = field(default_factory=list)
+    wholes: dict[str, IngestTelemetryRecord] = field(default_factory=dict)
     """By VEN, of telemetry that came in parts: the newest, with the loads of all parts."""
     refused: list[tuple[IngestMessage, str]] = field(default_factory=list)
     messages: int = 0
@@ -49,15 +49,15 @@ class MessageBatch:
         return batch
 
     def _put(self, record: IngestRecord) -> None:
-        if isinstance(record, TelemetryRecord):
+        if isinstance(record, IngestTelemetryRecord):
             self.telemetry.setdefault((record.ven_id, record.timestamp, record.seq), record)
-        elif isinstance(record, LoadsSnapshotRecord):
+        elif isinstance(record, IngestSnapshotRecord):
             self.snapshots.setdefault((record.ven_id, record.timestamp, record.part), record)
-        elif isinstance(record, AckRecord):
+        elif isinstance(record, IngestAckRecord):
             self.acks.setdefault(record.digest, record)
-        elif isinstance(record, AlertRecord):
+        elif isinstance(record, IngestAlertRecord):
             self.alerts.setdefault(record.digest, record)
-        elif isinstance(record, ShadowUpdateRecord):
+        elif isinstance(record, IngestShadowRecord):
             self.shadows.append(record)
         else:
             self.statuses.append(record)

@@ -15,13 +15,13 @@ import msgspec
 from backend.ingest.ingest_message import IngestMessage, IngestMessageKind, IngestMessageRefused
 from backend.ingest.ingest_records import (
     MAX_PAYLOAD_BYTES,
-    AckRecord,
-    AlertRecord,
+    IngestAckRecord,
+    IngestAlertRecord,
     IngestRecord,
-    LoadsSnapshotRecord,
-    ShadowUpdateRecord,
-    StatusRecord,
-    TelemetryRecord,
+    IngestShadowRecord,
+    IngestSnapshotRecord,
+    IngestStatusRecord,
+    IngestTelemetryRecord,
 )
 from backend.ingest.known_panels import KnownPanels, read_known_panel_loads
 from backend.ingest.message_fields import (
@@ -144,7 +144,7 @@ def _telemetry(
     named: str | None,
     window: PlausibleTimes,
     panels: KnownPanels,
-) -> TelemetryRecord:
+) -> IngestTelemetryRecord:
     ven_id = _ven_id(fields, named)
     seq = fields.seq or 0
     if not 0 <= seq <= MAX_SEQ:
@@ -154,7 +154,7 @@ def _telemetry(
         loads = read_circuits(fields.circuits)
     event_id = fields.eventId if fields.eventId is not None else fields.event_id
     part, parts = _part(fields)
-    return TelemetryRecord(
+    return IngestTelemetryRecord(
         ven_id=ven_id,
         timestamp=_moment(fields, window, fields.timestamp, fields.ts),
         seq=seq,
@@ -199,7 +199,7 @@ def _availability(fields: AvailabilityMessageFields | None) -> dict[str, Any]:
 
 def _snapshot(
     fields: TelemetryMessageFields, named: str | None, window: PlausibleTimes, panels: KnownPanels
-) -> LoadsSnapshotRecord:
+) -> IngestSnapshotRecord:
     if not fields.loads:
         raise IngestMessageRefused("loads is missing or empty")
     part = fields.part or 0
@@ -207,14 +207,14 @@ def _snapshot(
         raise IngestMessageRefused(f"part {part} is out of range")
     moment = _moment(fields, window, fields.timestamp, fields.ts)
     ven_id = _ven_id(fields, named)
-    return LoadsSnapshotRecord(
+    return IngestSnapshotRecord(
         ven_id, moment, part, read_known_panel_loads(fields.loads, ven_id, panels)
     )
 
 
 def _ack(
     fields: AckMessageFields, message: IngestMessage, named: str | None, window: PlausibleTimes
-) -> AckRecord:
+) -> IngestAckRecord:
     status = fields.status
     if not status:
         if fields.ok is None:
@@ -225,7 +225,7 @@ def _ack(
         fields.correlationId if fields.correlationId is not None else (fields.correlation_id)
     )
     event = fields.event_id if fields.event_id is not None else fields.eventId
-    return AckRecord(
+    return IngestAckRecord(
         digest=_digest(ven_id, message.payload),
         ven_id=ven_id,
         event_id=_name(event),
@@ -252,12 +252,12 @@ _shadow_topic = re.compile(
 ).fullmatch
 
 
-def _shadow(fields: ShadowMessageFields, topic: str, received: float) -> ShadowUpdateRecord:
+def _shadow(fields: ShadowMessageFields, topic: str, received: float) -> IngestShadowRecord:
     found = _shadow_topic(topic)
     if found is None or not found[1].isprintable():
         raise IngestMessageRefused("not the topic of a shadow's update")
     state = fields.state
-    return ShadowUpdateRecord(
+    return IngestShadowRecord(
         found[1],
         found[2] or "",
         _not_too_deep(state.reported),
@@ -266,21 +266,21 @@ def _shadow(fields: ShadowMessageFields, topic: str, received: float) -> ShadowU
     )
 
 
-def _status(fields: StatusMessageFields, named: str | None, received: float) -> StatusRecord:
+def _status(fields: StatusMessageFields, named: str | None, received: float) -> IngestStatusRecord:
     if fields.status not in ("online", "offline"):
         raise IngestMessageRefused(
             f"status {str(fields.status)[:64]!r} is neither online nor offline"
         )
     online = fields.status == "online"
-    return StatusRecord(_ven_id(fields, named), online, _name(fields.bootId), received)
+    return IngestStatusRecord(_ven_id(fields, named), online, _name(fields.bootId), received)
 
 
 def _alert(
     fields: AlertMessageFields, message: IngestMessage, named: str | None, window: PlausibleTimes
-) -> AlertRecord:
+) -> IngestAlertRecord:
     ven_id = _ven_id(fields, named)
     ts = fields.ts if fields.ts is not None else fields.timestamp
-    return AlertRecord(
+    return IngestAlertRecord(
         digest=_digest(ven_id, message.payload),
         ven_id=ven_id,
         timestamp=window.moment(message.received if ts is None else ts, "ts"),

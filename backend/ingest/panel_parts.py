@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from backend.ingest.ingest_records import LoadSetKey, LoadsRecord, TelemetryRecord
+from backend.ingest.ingest_records import IngestLoadsRecord, IngestTelemetryRecord, LoadSetKey
 
 _MOST_PANELS = 20_000
 
@@ -17,11 +17,11 @@ class PanelParts:
     """
 
     def __init__(self) -> None:
-        self._parts: dict[str, dict[int, TelemetryRecord]] = {}
+        self._parts: dict[str, dict[int, IngestTelemetryRecord]] = {}
         self._keys: dict[tuple[LoadSetKey, ...], LoadSetKey] = {}
         """The same panel is one object, for whoever compares by identity."""
 
-    def whole(self, records: Iterable[TelemetryRecord]) -> dict[str, TelemetryRecord]:
+    def whole(self, records: Iterable[IngestTelemetryRecord]) -> dict[str, IngestTelemetryRecord]:
         """Put in `records` (whole ones are left out); by VEN of them the newest telemetry, with the
         loads of all parts that were seen."""
         touched = set()
@@ -31,7 +31,7 @@ class PanelParts:
                 touched.add(one.ven_id)
         return {ven_id: self._together(ven_id) for ven_id in touched}
 
-    def _put(self, one: TelemetryRecord) -> None:
+    def _put(self, one: IngestTelemetryRecord) -> None:
         if len(self._parts) >= _MOST_PANELS and one.ven_id not in self._parts:
             self._parts.clear()
         parts = self._parts.setdefault(one.ven_id, {})
@@ -41,7 +41,7 @@ class PanelParts:
         if known is None or one.timestamp >= known.timestamp:
             parts[one.part] = one
 
-    def _together(self, ven_id: str) -> TelemetryRecord:
+    def _together(self, ven_id: str) -> IngestTelemetryRecord:
         parts = self._parts[ven_id]
         newest = max(parts.values(), key=lambda one: (one.timestamp, one.seq))
         newest = newest._replace(received=max(one.received for one in parts.values()))
@@ -52,7 +52,7 @@ class PanelParts:
         if len(self._keys) >= _MOST_PANELS:
             self._keys.clear()
         key = self._keys.setdefault(keys, tuple(load for part in keys for load in part))
-        whole = LoadsRecord(
+        whole = IngestLoadsRecord(
             key,
             [watts for each in loads for watts in each.power_w],
             [watts for each in loads for watts in each.shed_w],

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.ingest.ingest_records import AckRecord, ShadowUpdateRecord
+from backend.ingest.ingest_records import IngestAckRecord, IngestShadowRecord
 from backend.store.fleet_tables import VenAgentRow, VenRow, VenShadowRow, VenStateRow
 from backend.store.utc_time import utc_time_of_epoch
 from VenAgent.contract.op import Op
@@ -32,7 +32,7 @@ async def stored_site_report_intervals(connection: AsyncConnection) -> dict[str,
 
 
 async def store_site_shadows(
-    connection: AsyncConnection, updates: Sequence[ShadowUpdateRecord]
+    connection: AsyncConnection, updates: Sequence[IngestShadowRecord]
 ) -> None:
     """Updates of shadows, put into what is known of each as the shadow service does it: by key, and
     a null takes a key away. Shadows of VENs that nobody knows are left out."""
@@ -62,7 +62,7 @@ async def store_site_shadows(
     await _put(connection, _SHADOWS, ("ven_id", "name"), values)
 
 
-async def store_site_agents(connection: AsyncConnection, acks: Sequence[AckRecord]) -> None:
+async def store_site_agents(connection: AsyncConnection, acks: Sequence[IngestAckRecord]) -> None:
     """What agents said of themselves when they were asked for their status."""
     latest: dict[str, dict[str, Any]] = {}
     for ack in acks:

@@ -23,8 +23,9 @@ from backend.dispatch.new_event import (
     create_new_event,
 )
 from backend.dispatch.participants import lock_participant_assignments, participants_with_ven_state
+from backend.store.alert_tables import VenAlertRow
 from backend.store.database import database_now
-from backend.store.freshness import freshness_of_state, is_fresh_row
+from backend.store.freshness import freshness_of_row, freshness_of_state
 from backend.store.statuses import (
     ACTIVE,
     ASSIGNED,
@@ -36,7 +37,7 @@ from backend.store.statuses import (
     SHEDDING,
 )
 from backend.store.tables import EVENTS, PARTICIPANTS, VEN_STATE, VENS
-from backend.store.telemetry_tables import VenAlertRow, VenTelemetryRow
+from backend.store.telemetry_tables import VenTelemetryRow
 from backend.store.transaction import in_transaction
 
 __all__ = ["NewEventExists", "NewEventVensUnknown", "database_now", "in_transaction"]
@@ -223,7 +224,9 @@ async def operator_sites(
             is_online=row.status == ONLINE,
             sheds=status.get(row.id) in (*SHEDDING, *DELIVERED),
             opted_out=status.get(row.id) == "opted_out",
-            shed_available_kw=(row.shed_available_kw if is_fresh_row(row, now, _FRESH) else None),
+            shed_available_kw=(
+                row.shed_available_kw if freshness_of_row(row, now, _FRESH) else None
+            ),
         )
         for row in await connection.execute(statement)
     ]

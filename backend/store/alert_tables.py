@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index, PrimaryKeyConstraint, UniqueConstraint, text
+from sqlalchemy import Index, LargeBinary, PrimaryKeyConstraint, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.store.table_base import JSON_DOCUMENT, ROW_ID, Document, RowId, TableBase, VenId
@@ -109,3 +109,18 @@ class AlertNoticeRow(TableBase):
     sent_at: Mapped[datetime | None]
     error: Mapped[str | None]
     created_at: Mapped[datetime]
+
+
+class VenAlertRow(TableBase):
+    __tablename__ = "ven_alerts"
+    __table_args__ = (Index(None, "ven_id", "timestamp"),)
+
+    id: Mapped[RowId]
+    digest: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    ven_id: Mapped[VenId]
+    timestamp: Mapped[datetime]
+    severity: Mapped[str | None]
+    code: Mapped[str | None]
+    message: Mapped[str | None]
+    context: Mapped[Any | None] = mapped_column(JSON_DOCUMENT)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)

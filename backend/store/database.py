@@ -44,7 +44,7 @@ def database_url(url: str, *, driver: str | None = None) -> URL:
     return parsed.set(drivername=drivers[backend][driver]).difference_update_query([POOLER])
 
 
-def pooler_of(url: str) -> str | None:
+def database_pooler(url: str) -> str | None:
     """What the URL says of a pooler: transaction or session; None when it says nothing."""
     found = make_url(url.replace("postgres://", "postgresql://", 1)).query.get(POOLER)
     return found if isinstance(found, str) else None
@@ -67,7 +67,7 @@ class Database:
         """`direct_url` leads past a pooler, for what needs a connection of its own: to listen."""
         self.url = database_url(url)
         self.is_postgresql = self.url.get_backend_name() == "postgresql"
-        self.is_pooled = pooler_of(url) == TRANSACTION_POOLER
+        self.is_pooled = database_pooler(url) == TRANSACTION_POOLER
         """Two transactions may have two connections: nothing may be left on one."""
         self.listening_dsn = _listening_dsn(url, direct_url) if self.is_postgresql else None
         """None where news of other processes cannot be heard."""
@@ -105,7 +105,7 @@ class Database:
 def _listening_dsn(url: str, direct_url: str | None) -> str | None:
     if direct_url is not None:
         return database_dsn(direct_url)
-    return None if pooler_of(url) == TRANSACTION_POOLER else database_dsn(url)
+    return None if database_pooler(url) == TRANSACTION_POOLER else database_dsn(url)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

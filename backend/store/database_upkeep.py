@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backend.config.backend_settings import BackendSettings
 from backend.process.timeouts import happens_within_timeout
 from backend.store.access_tables import AuditEntryRow
+from backend.store.alert_tables import VenAlertRow
 from backend.store.command_tables import CommandAckRow, CommandRow
 from backend.store.database import Database
 from backend.store.database_errors import database_error_line
@@ -37,7 +38,6 @@ from backend.store.telemetry_tables import (
     NetworkSampleRow,
     TelemetryQuarterHourDueRow,
     TelemetryQuarterHourRow,
-    VenAlertRow,
 )
 from backend.store.utc_time import UtcDateTime, utc_now
 

@@ -28,7 +28,7 @@ def freshness_of_fleet(now: datetime) -> ColumnElement[bool]:
     return or_(freshness_of_state(now, SILENT_AFTER), rare)
 
 
-def is_fresh_row(row: Any, now: datetime, within: timedelta | None = None) -> bool:
+def freshness_of_row(row: Any, now: datetime, within: timedelta | None = None) -> bool:
     """The same of a row that was read, with `last_seen` and `quiet_until`."""
     if row.last_seen is None:
         return False

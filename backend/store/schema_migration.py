@@ -13,7 +13,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
 
-from backend.store.database import DatabaseUnsuitable, database_url, pooler_of
+from backend.store.database import DatabaseUnsuitable, database_pooler, database_url
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _ONE_AT_A_TIME = 72_616_001
@@ -57,7 +57,7 @@ def current_schema_revision(connection: Connection) -> str | None:
 
 def _is_done_behind_pooler(url: str, revision: str) -> bool:
     """Whether there is nothing to do, where a migration cannot be done."""
-    pooler = pooler_of(url)
+    pooler = database_pooler(url)
     target = database_url(url, driver="sync")
     if target.get_backend_name() != "postgresql" or pooler == "session":
         return False

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Index, LargeBinary, PrimaryKeyConstraint
+from sqlalchemy import Index, PrimaryKeyConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from backend.store.table_base import JSON_DOCUMENT, ROW_ID, Document, RowId, TableBase, VenId, Watts
-from backend.store.utc_time import utc_now
+from backend.store.table_base import ROW_ID, Document, TableBase, VenId, Watts
 
 
 class VenTelemetryRow(TableBase):
@@ -89,21 +87,6 @@ class TelemetryQuarterHourDueRow(TableBase):
     __tablename__ = "quarter_hours_due"
 
     start: Mapped[datetime] = mapped_column(primary_key=True)
-
-
-class VenAlertRow(TableBase):
-    __tablename__ = "ven_alerts"
-    __table_args__ = (Index(None, "ven_id", "timestamp"),)
-
-    id: Mapped[RowId]
-    digest: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
-    ven_id: Mapped[VenId]
-    timestamp: Mapped[datetime]
-    severity: Mapped[str | None]
-    code: Mapped[str | None]
-    message: Mapped[str | None]
-    context: Mapped[Any | None] = mapped_column(JSON_DOCUMENT)
-    created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
 class NetworkSampleRow(TableBase):

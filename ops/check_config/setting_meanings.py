@@ -74,7 +74,7 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "max_duration_sec": "A longer event is refused.",
         "write_timeout_sec": "A write that takes longer has failed.",
     },
-    "SiteDeviceQuirks": {
+    "SiteDeviceQuirksConfig": {
         "device": "One of the panel's devices.",
     },
     "SiteLeaseConfig": {

@@ -13,7 +13,7 @@ from rich.text import Text
 from ops.cli.command_options import Json
 from ops.doctor import diagnostics_archive as archive
 from ops.doctor import examination as examiner
-from ops.doctor.check import DoctorCheck
+from ops.doctor.doctor_check import DoctorCheck
 from ops.host import terminal as show
 from ops.host.paths import Paths
 from ops.volttron.meant_site import meant_site_settings

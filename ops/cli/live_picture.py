@@ -23,7 +23,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ops.clients.mqtt_client import OperatorMqttClient, operator_mqtt_messages
+from ops.clients.mqtt_client import OperatorMqttClient, mqtt_client_messages
 from ops.clients.ven_target import VenTarget
 from ops.host.event_words import event_words
 from ops.host.terminal import terminal_clock_text, terminal_kw_text
@@ -228,7 +228,7 @@ def watch_live_picture(target: VenTarget, console: Console, for_sec: float | Non
             Live(drawn(), console=console, auto_refresh=False, screen=True) as live,
         ):
             while (ends is None or time.monotonic() < ends) and "q" not in pressed():
-                for topic, message in operator_mqtt_messages(client.messages(_DRAW_EVERY_SEC)):
+                for topic, message in mqtt_client_messages(client.messages(_DRAW_EVERY_SEC)):
                     picture.take(topics, topic, message, time.time())
                     live.update(drawn(), refresh=True)
                 live.update(drawn(), refresh=True)

@@ -10,7 +10,7 @@ import typer
 from pydantic import ValidationError
 
 from ops.cli import script_options as options
-from ops.clients.mqtt_client import OperatorMqttClient, operator_mqtt_messages
+from ops.clients.mqtt_client import OperatorMqttClient, mqtt_client_messages
 from ops.clients.ven_target import VenTarget
 from ops.host import terminal
 from ops.host.ops_error import OpsError
@@ -56,7 +56,7 @@ def _heard(target: VenTarget, count: int, timeout_sec: float) -> list[dict[str, 
         terminal.out.print(f"✓ connected to {target.broker}")
         client.subscribe(target.topics.metering)
         terminal.out.print(f"✓ subscribed to {target.topics.metering}; waiting for {target.ven_id}")
-        for _, message in operator_mqtt_messages(client.messages(timeout_sec)):
+        for _, message in mqtt_client_messages(client.messages(timeout_sec)):
             if message.get("venId") != target.ven_id:
                 continue
             heard.append(message)

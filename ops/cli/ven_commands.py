@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
-from itertools import islice
 from typing import Annotated, Any
 
 import typer
@@ -12,8 +10,8 @@ import typer
 from ops.cli.command_exchange import run_command_exchange
 from ops.cli.command_options import Json, Timeout, VenId, chosen_ven_option
 from ops.cli.event_levels import event_levels
+from ops.cli.ven_telemetry import follow_ven_telemetry
 from ops.clients.command_sender import ACK_WITHIN_SEC, CommandSenderDraft, send_command_to_ven
-from ops.clients.mqtt_client import OperatorMqttClient, operator_mqtt_messages
 from ops.clients.ven_target import VenTarget
 from ops.host import terminal
 from ops.host.ops_error import OpsError
@@ -156,24 +154,6 @@ def ven_telemetry_command(
         raise typer.Exit(0) from None
 
 
-def follow_ven_telemetry(target: VenTarget, count: int | None, json: bool) -> None:
-    """From the topic of all VENs; each message once, although it goes to two topics."""
-    with OperatorMqttClient(target) as client:
-        client.subscribe(target.topics.metering)
-        ours = (
-            (message, contents)
-            for message in client.messages()
-            for _, contents in operator_mqtt_messages([message])
-            if contents.get("venId") == target.ven_id
-        )
-        for message, contents in islice(ours, count):
-            if json:
-                sys.stdout.write(message.payload.decode() + "\n")
-                sys.stdout.flush()
-            else:
-                _print_telemetry(contents)
-
-
 def ven_register_command(
     ven_id: VenId = None,
     name: Annotated[str | None, typer.Option(help="Its name for people.")] = None,
@@ -210,21 +190,3 @@ def ven_register_command(
         terminal.out.print(
             f"registered {target.ven_id} as {answer.get('id', '?')} at {backend.url}"
         )
-
-
-def _print_telemetry(message: Mapping[str, Any]) -> None:
-    """One line a telemetry."""
-    parts = [
-        terminal.terminal_clock_text(message.get("timestamp")),
-        f"#{message.get('seq', '?')}",
-        f"power {terminal.terminal_kw_text(message.get('usedPowerKw'))}",
-        f"shed {terminal.terminal_kw_text(message.get('shedPowerKw'))}",
-    ]
-    if message.get("eventId"):
-        requested_kw = terminal.terminal_kw_text(message.get("requestedReductionKw"))
-        parts.append(f"event {message['eventId']} of {requested_kw}")
-    quality = message.get("quality")
-    if quality and quality != "good":
-        parts.append(f"meter {quality}")
-    sys.stdout.write("  ".join(parts) + "\n")
-    sys.stdout.flush()

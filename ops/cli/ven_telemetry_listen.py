@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ops.cli import script_options as options
-from ops.cli.ven_commands import follow_ven_telemetry
+from ops.cli.ven_telemetry import follow_ven_telemetry
 
 
 def ven_telemetry_listen_script(

@@ -53,7 +53,9 @@ def volttron_load_config_command(
     settings = meant_site_settings(paths)
     path = device or settings.agent().panel.device
     folder = device_model_folder(paths, devices)
-    port = panel.simulated_panel_port(paths, settings) if folder.name == panel.FOLDER else None
+    port = (
+        panel.simulated_panel_service_port(paths, settings) if folder.name == panel.FOLDER else None
+    )
     entries = device_model_entries(folder, path, port)
     site_stack.ensure_site_stack_bacnet_proxy(paths, entries, vctl.vctl_status(paths))
     stored = config_store.load_config_store(paths, entries, anew=True)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ops.clients.mqtt_client import OperatorMqttClient, operator_mqtt_messages
+from ops.clients.mqtt_client import OperatorMqttClient, mqtt_client_messages
 from ops.clients.ven_target import VenTarget
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
@@ -100,7 +100,7 @@ def send_command_to_ven(
     with OperatorMqttClient(target) as client:
         client.subscribe(target.topics.ack, target.topics.status)
         client.publish(target.topics.command, message, expiry_sec=timeout_sec)
-        for topic, contents in operator_mqtt_messages(client.messages(timeout_sec)):
+        for topic, contents in mqtt_client_messages(client.messages(timeout_sec)):
             if topic == target.topics.status:
                 presence = str(contents.get("status"))
             elif contents.get("correlationId") == message["correlationId"]:

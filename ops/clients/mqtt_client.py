@@ -262,7 +262,7 @@ def _unreachable(target: VenTarget, error: OSError) -> OpsError:
     )
 
 
-def operator_mqtt_messages(
+def mqtt_client_messages(
     messages: Iterable[paho.MQTTMessage],
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """(topic, JSON object) of those messages that hold one."""

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from ops.doctor.check import DoctorCheck
+from ops.doctor.doctor_check import DoctorCheck
 from VenAgent.cloud.tls.tls_errors import explain_tls_error
 from VenAgent.config.cloud_config import CloudBrokerConfig, CloudTlsConfig
 

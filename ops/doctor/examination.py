@@ -19,7 +19,7 @@ from typing import Any
 from ops.clients.command_sender import send_command_to_own_ven
 from ops.doctor import broker_checks as doctor_tls
 from ops.doctor import volttron_checks as doctor_volttron
-from ops.doctor.check import LOOK_AT_LOGS, DoctorCheck, DoctorCheckedSite
+from ops.doctor.doctor_check import LOOK_AT_LOGS, DoctorCheck, DoctorCheckSubject
 from ops.doctor.openadr_checks import openadr_checks
 from ops.host.ops_error import OpsError, ops_error_of_system
 from ops.host.paths import Paths
@@ -37,7 +37,7 @@ _SHADOW_GRACE_SEC = 30.0
 
 def examination_of_site(paths: Paths, settings: SiteSettings) -> Iterator[DoctorCheck]:
     """All checks, in the order in which one needs the other; a later one never raises."""
-    patient = DoctorCheckedSite(paths, settings)
+    patient = DoctorCheckSubject(paths, settings)
     yield from _safely("disk", _disk, patient)
     yield from _safely("clock", _clock, patient)
     running = list(_safely("platform", doctor_volttron.volttron_platform_checks, patient))
@@ -69,8 +69,8 @@ def examination_of_site(paths: Paths, settings: SiteSettings) -> Iterator[Doctor
 
 def _safely(
     name: str,
-    look: Callable[[DoctorCheckedSite], Iterator[DoctorCheck]],
-    patient: DoctorCheckedSite,
+    look: Callable[[DoctorCheckSubject], Iterator[DoctorCheck]],
+    patient: DoctorCheckSubject,
 ) -> Iterator[DoctorCheck]:
     try:
         yield from look(patient)
@@ -86,7 +86,7 @@ def _safely(
 # --- this machine ------------------------------------------------------------------------------
 
 
-def _disk(patient: DoctorCheckedSite) -> Iterator[DoctorCheck]:
+def _disk(patient: DoctorCheckSubject) -> Iterator[DoctorCheck]:
     home = patient.paths.home
     try:
         usage = shutil.disk_usage(home)
@@ -108,7 +108,7 @@ def _disk(patient: DoctorCheckedSite) -> Iterator[DoctorCheck]:
     )
 
 
-def _clock(patient: DoctorCheckedSite) -> Iterator[DoctorCheck]:
+def _clock(patient: DoctorCheckSubject) -> Iterator[DoctorCheck]:
     """Against the backend's or the endpoint's HTTP date, else by what the system says of NTP."""
     variables = patient.settings.variables
     endpoint = variables.get("IOT_ENDPOINT")
@@ -163,7 +163,7 @@ def _get(url: str) -> urllib.request.Request:
     return urllib.request.Request(url, headers={"User-Agent": "ven_control doctor"})
 
 
-def _configuration(patient: DoctorCheckedSite) -> Iterator[DoctorCheck]:
+def _configuration(patient: DoctorCheckSubject) -> Iterator[DoctorCheck]:
     """The one in the config store; where that is refused, the others look by the last good one."""
     if patient.platform_is_up:
         newest = patient.settings
@@ -181,14 +181,14 @@ def _configuration(patient: DoctorCheckedSite) -> Iterator[DoctorCheck]:
 # --- the VEN and its cloud ---------------------------------------------------------------------
 
 
-def _broker(patient: DoctorCheckedSite) -> Iterator[DoctorCheck]:
+def _broker(patient: DoctorCheckSubject) -> Iterator[DoctorCheck]:
     return doctor_tls.broker_checks(
         patient.agent.broker,
         can_read=lambda file: plain_user_can_read(patient.paths, file),
     )
 
 
-def _answers(patient: DoctorCheckedSite) -> Iterator[DoctorCheck]:
+def _answers(patient: DoctorCheckSubject) -> Iterator[DoctorCheck]:
     """VenAgent itself, asked through its broker, as the cloud would (with TLS: on the bus)."""
     patient.unanswered = True
     if AGENT in patient.absent:
@@ -229,7 +229,7 @@ def _answers(patient: DoctorCheckedSite) -> Iterator[DoctorCheck]:
         )
 
 
-def _shadow(patient: DoctorCheckedSite) -> Iterator[DoctorCheck]:
+def _shadow(patient: DoctorCheckSubject) -> Iterator[DoctorCheck]:
     """What the agent reports is of now."""
     agent = patient.agent
     if not agent.streams.shadow:
@@ -269,7 +269,7 @@ def _find(block: Any, key: str) -> Any:
     return None
 
 
-def _backend(patient: DoctorCheckedSite) -> Iterator[DoctorCheck]:
+def _backend(patient: DoctorCheckSubject) -> Iterator[DoctorCheck]:
     url = patient.settings.variables.get("BACKEND_URL")
     if not url:
         yield DoctorCheck("backend", None, "none set (BACKEND_URL)")

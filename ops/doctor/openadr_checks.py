@@ -6,14 +6,14 @@ import os
 import subprocess
 from collections.abc import Iterator
 
-from ops.doctor.check import DoctorCheck, DoctorCheckedSite
+from ops.doctor.doctor_check import DoctorCheck, DoctorCheckSubject
 from ops.services.backend_service import backend_service_speaks_openadr
 
 _ANSWERS_WITHIN_SEC = 60.0
 _REMEDY = "docs/openadr.md has the settings; the utility has the VTN's address and credentials."
 
 
-def openadr_checks(patient: DoctorCheckedSite) -> Iterator[DoctorCheck]:
+def openadr_checks(patient: DoctorCheckSubject) -> Iterator[DoctorCheck]:
     """By `python -m backend openadr --check`, which changes nothing at the VTN."""
     if not backend_service_speaks_openadr(os.environ):
         return

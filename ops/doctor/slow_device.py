@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ops.doctor.check import DoctorCheck
+from ops.doctor.doctor_check import DoctorCheck
 
 SLOW_SEC = 1.0
 ANSWERS_IN_AN_INTERVAL = 2.0

@@ -13,7 +13,7 @@ from ops.check_config.gateway_check import (
     is_socket_limit,
     shared_gateways,
 )
-from ops.doctor.check import LOOK_AT_LOGS, DoctorCheck, DoctorCheckedSite
+from ops.doctor.doctor_check import LOOK_AT_LOGS, DoctorCheck, DoctorCheckSubject
 from ops.doctor.slow_device import slow_device_check
 from ops.host import processes
 from ops.host.ops_error import OpsError
@@ -31,7 +31,7 @@ CONFIG_STORE = "platform.config_store"
 _START = "Run `ven_control.sh start`."
 
 
-def volttron_platform_checks(patient: DoctorCheckedSite) -> Iterator[DoctorCheck]:
+def volttron_platform_checks(patient: DoctorCheckSubject) -> Iterator[DoctorCheck]:
     pid = platform.volttron_platform_pid(patient.paths)
     if pid is None:
         yield DoctorCheck("platform", False, "VOLTTRON does not run", _START)
@@ -51,7 +51,7 @@ def volttron_platform_checks(patient: DoctorCheckedSite) -> Iterator[DoctorCheck
 # --- agents ------------------------------------------------------------------------------------
 
 
-def volttron_agent_checks(patient: DoctorCheckedSite) -> Iterator[DoctorCheck]:
+def volttron_agent_checks(patient: DoctorCheckSubject) -> Iterator[DoctorCheck]:
     """Those that every site needs, then the BACnet proxies that this site's devices name."""
     installed = vctl.vctl_status(patient.paths)
     for identity in NEEDED:
@@ -68,7 +68,7 @@ def volttron_agent_checks(patient: DoctorCheckedSite) -> Iterator[DoctorCheck]:
 
 
 def _agent(
-    patient: DoctorCheckedSite,
+    patient: DoctorCheckSubject,
     identity: str,
     agent: vctl.VctlAgentStatus | None,
     install: str,
@@ -92,7 +92,7 @@ def _agent(
     return DoctorCheck(identity, False, text, LOOK_AT_LOGS)
 
 
-def _proxies(patient: DoctorCheckedSite) -> dict[str, str]:
+def _proxies(patient: DoctorCheckSubject) -> dict[str, str]:
     """The BACnet proxies that the agent's devices are reached through, each with a device."""
     found = {}
     for device in patient.agent.devices():
@@ -106,14 +106,14 @@ def _proxies(patient: DoctorCheckedSite) -> dict[str, str]:
 # --- devices -----------------------------------------------------------------------------------
 
 
-def volttron_simulated_panel_checks(patient: DoctorCheckedSite) -> Iterator[DoctorCheck]:
-    if simulated.simulated_panel_is_wanted(patient.settings):
+def volttron_simulated_panel_checks(patient: DoctorCheckSubject) -> Iterator[DoctorCheck]:
+    if simulated.simulated_panel_service_is_wanted(patient.settings):
         runs = processes.running_process(patient.paths, simulated.NAME) is not None
         text = "runs" if runs else "does not run"
         yield DoctorCheck("simulated panel", runs, text, "" if runs else _START)
 
 
-def volttron_device_checks(patient: DoctorCheckedSite) -> Iterator[DoctorCheck]:
+def volttron_device_checks(patient: DoctorCheckSubject) -> Iterator[DoctorCheck]:
     """Every device answers now, and has every point that the agent uses."""
     agent = patient.agent
     if agent.driver_identity in patient.absent:
@@ -126,7 +126,7 @@ def volttron_device_checks(patient: DoctorCheckedSite) -> Iterator[DoctorCheck]:
     yield from _gateways(patient)
 
 
-def _device(patient: DoctorCheckedSite, device: str, wanted: set[str]) -> DoctorCheck:
+def _device(patient: DoctorCheckSubject, device: str, wanted: set[str]) -> DoctorCheck:
     name, driver = f"device {device}", patient.agent.driver_identity
     config = _driver_config(patient, device)
     if config is None:
@@ -163,7 +163,7 @@ def _device(patient: DoctorCheckedSite, device: str, wanted: set[str]) -> Doctor
 
 
 def _slow(
-    patient: DoctorCheckedSite, name: str, device: str, config: dict[str, Any], error: str = ""
+    patient: DoctorCheckSubject, name: str, device: str, config: dict[str, Any], error: str = ""
 ) -> DoctorCheck | None:
     """Slow is not dead: VenAgent knows how long the device's answers take."""
     if patient.device_answers is None:
@@ -177,7 +177,7 @@ def _slow(
     return slow_device_check(name, device, answers, config.get("interval"), error)
 
 
-def _gateways(patient: DoctorCheckedSite) -> Iterator[DoctorCheck]:
+def _gateways(patient: DoctorCheckSubject) -> Iterator[DoctorCheck]:
     """What shares a host and port: whether the driver asks them one after the other."""
     configs = {device: _driver_config(patient, device) or {} for device in patient.agent.devices()}
     shared = shared_gateways(configs)
@@ -211,7 +211,7 @@ def _reach(config: dict[str, Any], driver: str, device: str) -> str:
     return f"Check power and network of the device at {address or '?'}, and its address: {stored}"
 
 
-def _driver_config(patient: DoctorCheckedSite, device: str) -> dict[str, Any] | None:
+def _driver_config(patient: DoctorCheckSubject, device: str) -> dict[str, Any] | None:
     """The driver's entry for a device; None where there is none."""
     if device not in patient.driver_configs:
         driver, name = patient.agent.driver_identity, f"devices/{device}"
@@ -261,7 +261,7 @@ def _used_points(agent: AgentConfig) -> dict[str, set[str]]:
 # --- actuator ----------------------------------------------------------------------------------
 
 
-def volttron_actuator_checks(patient: DoctorCheckedSite) -> Iterator[DoctorCheck]:
+def volttron_actuator_checks(patient: DoctorCheckSubject) -> Iterator[DoctorCheck]:
     """The actuator reaches every point that an event would write; it is only asked to read."""
     agent = patient.agent
     for identity in (agent.driver_identity, agent.actuator_identity):

@@ -27,12 +27,12 @@ FOLDER = "simulated_panel"
 CONTROL_PORT = 5021
 
 
-def simulated_panel_is_wanted(settings: SiteSettings) -> bool:
+def simulated_panel_service_is_wanted(settings: SiteSettings) -> bool:
     """Only the simulated panel's own driver configuration needs it."""
     return settings.panel and Path(settings.devices).name == FOLDER
 
 
-def simulated_panel_port(paths: Paths, settings: SiteSettings) -> int:
+def simulated_panel_service_port(paths: Paths, settings: SiteSettings) -> int:
     """Where the driver's configuration expects it, unless VEN_PANEL_PORT says otherwise."""
     driver: dict[str, Any] = read_json_file(
         paths.repo / "MeterDriverConfigs" / FOLDER / "driver.json"
@@ -40,15 +40,17 @@ def simulated_panel_port(paths: Paths, settings: SiteSettings) -> int:
     return settings.port("VEN_PANEL_PORT", driver.get("driver_config", {}).get("port", 5020))
 
 
-def start_simulated_panel(paths: Paths, settings: SiteSettings) -> tuple[ProcessRecord, bool]:
+def start_simulated_panel_service(
+    paths: Paths, settings: SiteSettings
+) -> tuple[ProcessRecord, bool]:
     """The running panel, and whether it was started just now."""
-    port = simulated_panel_port(paths, settings)
+    port = simulated_panel_service_port(paths, settings)
     control_port = settings.port("VEN_PANEL_CONTROL_PORT", CONTROL_PORT)
     variant = f"ports {port} {control_port}{' steady' if settings.steady else ''}"
     record = running_process(paths, NAME)
     if record and record.variant == variant:
         return record, False
-    stop_simulated_panel(paths)
+    stop_simulated_panel_service(paths)
     require_free_port(LOOPBACK, port, "the simulated panel", "VEN_PANEL_PORT")
     require_free_port(LOOPBACK, control_port, "the panel's control port", "VEN_PANEL_CONTROL_PORT")
     folder = staging.copy_to_staging(paths, "panel", ["simulator"])
@@ -73,6 +75,6 @@ def start_simulated_panel(paths: Paths, settings: SiteSettings) -> tuple[Process
     return record, True
 
 
-def stop_simulated_panel(paths: Paths) -> bool:
+def stop_simulated_panel_service(paths: Paths) -> bool:
     """Whether there was one to stop."""
     return end_processes(paths, NAME, GENTLY)

@@ -173,13 +173,13 @@ def _start_broker(paths: Paths, settings: SiteSettings) -> bool:
 
 
 def _start_panel(paths: Paths, settings: SiteSettings) -> bool:
-    if not panel.simulated_panel_is_wanted(settings):
+    if not panel.simulated_panel_service_is_wanted(settings):
         show.print_note("no simulated panel: the driver talks to the devices it is configured for")
         return False
     with show.progress_step(
-        f"simulated panel on port {panel.simulated_panel_port(paths, settings)}"
+        f"simulated panel on port {panel.simulated_panel_service_port(paths, settings)}"
     ) as done:
-        record, started = panel.start_simulated_panel(paths, settings)
+        record, started = panel.start_simulated_panel_service(paths, settings)
         done.append(_came_up(record.pid, started))
     return started
 
@@ -213,7 +213,9 @@ def _load_devices(paths: Paths, settings: SiteSettings, folder: Path) -> bool:
 
 def _device_entries(paths: Paths, settings: SiteSettings, folder: Path) -> list[ConfigStoreEntry]:
     """A device model's entries, for the device that the agent's configuration names."""
-    port = panel.simulated_panel_port(paths, settings) if folder.name == panel.FOLDER else None
+    port = (
+        panel.simulated_panel_service_port(paths, settings) if folder.name == panel.FOLDER else None
+    )
     return device_model_entries(folder, settings.agent().panel.device, port)
 
 
@@ -294,7 +296,7 @@ def stop_site_stack(paths: Paths) -> None:
     for name, end in (
         ("VenAgent, which restores its circuits first", agent_install.stop_installed_venagent),
         ("VOLTTRON and its agents", platform.stop_volttron_platform),
-        ("simulated panel", panel.stop_simulated_panel),
+        ("simulated panel", panel.stop_simulated_panel_service),
         ("broker", broker.stop_local_broker),
     ):
         with show.progress_step(f"stopping {name}") as done:

@@ -80,10 +80,10 @@ def _look_at_broker(paths: Paths, settings: SiteSettings, report: dict[str, Any]
 
 
 def _look_at_panel(paths: Paths, settings: SiteSettings, report: dict[str, Any]) -> None:
-    if not panel.simulated_panel_is_wanted(settings):
+    if not panel.simulated_panel_service_is_wanted(settings):
         report["panel"] = None
         return
-    port = panel.simulated_panel_port(paths, settings)
+    port = panel.simulated_panel_service_port(paths, settings)
     report["panel"] = {"port": port, **_process(paths, panel.NAME)}
     text = f"simulated, 127.0.0.1:{port}{_pid(report['panel'])}"
     _part(report, "panel", report["panel"]["running"], text)

@@ -19,7 +19,7 @@ from backend.dispatch.new_event import (
     checked_new_event,
 )
 from backend.dispatch.new_event import create_new_event as make_event
-from backend.dispatch.shed_allocation import ShedAllocationDraw, allocate_limit
+from backend.dispatch.shed_allocation import ShedAllocationDraw, allocate_shed_under_limit
 from backend.store.database import Database
 from backend.store.tables import EVENTS, PARTICIPANTS
 from backend.store.utc_time import utc_now
@@ -232,10 +232,15 @@ def test_a_limit_is_divided_to_the_watt() -> None:
         ShedAllocationDraw("draws", 3.0, 10.0),
         ShedAllocationDraw("unknown", None),  # as the mean of these
     ]
-    assert allocate_limit(8.0, draws) == {"idle": 1, "feeds-in": 2, "draws": 3, "unknown": 2}
-    parts = allocate_limit(10.0, [ShedAllocationDraw(name, 1.0) for name in "abc"])
+    assert allocate_shed_under_limit(8.0, draws) == {
+        "idle": 1,
+        "feeds-in": 2,
+        "draws": 3,
+        "unknown": 2,
+    }
+    parts = allocate_shed_under_limit(10.0, [ShedAllocationDraw(name, 1.0) for name in "abc"])
     assert sum(parts.values()) == pytest.approx(10.0, abs=1e-9)
-    assert allocate_limit(5.0, []) == {}
+    assert allocate_shed_under_limit(5.0, []) == {}
 
 
 @asynchronous

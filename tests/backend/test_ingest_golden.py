@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from backend.ingest.ingest_message import IngestMessage
 from backend.ingest.ingest_records import (
-    AckRecord,
-    AlertRecord,
+    IngestAckRecord,
+    IngestAlertRecord,
+    IngestLoadsRecord,
     IngestRecord,
-    LoadsRecord,
-    LoadsSnapshotRecord,
-    StatusRecord,
-    TelemetryRecord,
+    IngestSnapshotRecord,
+    IngestStatusRecord,
+    IngestTelemetryRecord,
 )
 from backend.ingest.message_decoder import decode_message
 from backend.ingest.plausible_values import plausible_times
@@ -43,7 +43,7 @@ def read(message: Any, topic: str) -> IngestRecord:
     return decode_message(IngestMessage(topic, encode_json(message), golden.TS), window)
 
 
-def loads_of(record: LoadsRecord | None) -> list[tuple[Any, ...]]:
+def loads_of(record: IngestLoadsRecord | None) -> list[tuple[Any, ...]]:
     assert record is not None
     rows = zip(record.key, record.power_w, record.shed_w, record.enabled, strict=True)
     return [(*key, power, shed, enabled) for key, power, shed, enabled in rows]
@@ -53,7 +53,7 @@ def loads_of(record: LoadsRecord | None) -> list[tuple[Any, ...]]:
 def test_the_golden_telemetry(topic: str) -> None:
     message = golden.GOLDEN_TELEMETRY
     record = read(message, topic)
-    assert isinstance(record, TelemetryRecord)
+    assert isinstance(record, IngestTelemetryRecord)
     assert (record.ven_id, record.seq, record.timestamp) == (golden.VEN_ID, message["seq"], AT)
     assert (record.used_power_kw, record.shed_power_kw) == (12.6, 5.0)
     assert (record.requested_reduction_kw, record.baseline_power_kw) == (5.0, 17.6)
@@ -64,7 +64,7 @@ def test_the_golden_telemetry(topic: str) -> None:
 
 def test_the_golden_loads_snapshot() -> None:
     record = read(golden.GOLDEN_LOADS, TOPICS.loads)
-    assert isinstance(record, LoadsSnapshotRecord)
+    assert isinstance(record, IngestSnapshotRecord)
     assert (record.ven_id, record.timestamp) == (golden.VEN_ID, AT)
     assert loads_of(record.loads) == [("ev1", "EV charger", "ev", 12.0, 5, 6700, 6700, "t")]
 
@@ -73,7 +73,7 @@ def test_the_golden_loads_snapshot() -> None:
 def test_the_golden_acks(status: str) -> None:
     message = golden.GOLDEN_ACKS[status]
     record = read(message, TOPICS.ack)
-    assert isinstance(record, AckRecord)
+    assert isinstance(record, IngestAckRecord)
     assert (record.ven_id, record.status, record.timestamp) == (golden.VEN_ID, status, AT)
     assert (record.op, record.correlation_id) == (message["op"], message["correlationId"])
     for name in ("event_id", "requested_shed_kw", "actual_shed_kw", "shed_basis", "baseline_kw"):
@@ -84,9 +84,9 @@ def test_the_golden_acks(status: str) -> None:
 
 def test_the_golden_status_and_alert() -> None:
     status = read(golden.GOLDEN_STATUS, TOPICS.status)
-    assert status == StatusRecord(golden.VEN_ID, True, "5f0c2a", golden.TS)
+    assert status == IngestStatusRecord(golden.VEN_ID, True, "5f0c2a", golden.TS)
     alert = read(golden.GOLDEN_ALERT, TOPICS.alerts)
-    assert isinstance(alert, AlertRecord)
+    assert isinstance(alert, IngestAlertRecord)
     assert (alert.timestamp, alert.severity, alert.code) == (AT, "warning", "meter_stale")
     assert alert.context == {"subject": "ev1"}
 
@@ -140,7 +140,7 @@ telemetry = st.fixed_dictionaries(
 def test_whatever_telemetry_the_contract_writes_is_read_as_it_was_meant(sent: Telemetry) -> None:
     wire = sent.to_wire()
     record = read(wire, TOPICS.metering)
-    assert isinstance(record, TelemetryRecord)
+    assert isinstance(record, IngestTelemetryRecord)
     assert (record.seq, record.quality) == (sent.seq, sent.quality.value)
     assert record.timestamp == AT
     for name in ("used_power_kw", "shed_power_kw", "requested_reduction_kw", "battery_soc"):
@@ -177,7 +177,7 @@ def test_whatever_ack_the_contract_writes_is_read_as_it_was_meant(
         actual_shed_kw=shed_kw,
     )
     record = read(sent, TOPICS.ack)
-    assert isinstance(record, AckRecord)
+    assert isinstance(record, IngestAckRecord)
     assert (record.status, record.event_id) == (status.value, event_id)
     assert (record.actual_shed_kw, record.correlation_id) == (shed_kw, "c-1")
     assert abs(record.timestamp - AT) < timedelta(seconds=1)

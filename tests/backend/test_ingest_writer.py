@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backend.config.backend_settings import BackendSettings
 from backend.ingest.ingest_message import IngestMessage
 from backend.ingest.ingest_writer import IngestWriter, IngestWriterOutcome, IngestWriterStopped
+from backend.store.alert_tables import VenAlertRow
 from backend.store.command_tables import CommandAckRow, CommandRow
 from backend.store.database import Database
 from backend.store.database_upkeep import (
@@ -31,7 +32,6 @@ from backend.store.statuses import ONLINE
 from backend.store.telemetry_tables import (
     TelemetryQuarterHourDueRow,
     TelemetryQuarterHourRow,
-    VenAlertRow,
     VenTelemetryRow,
 )
 from backend.store.utc_time import utc_now

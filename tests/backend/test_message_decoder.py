@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from backend.ingest.ingest_message import IngestMessage, IngestMessageKind, IngestMessageRefused
 from backend.ingest.ingest_records import (
     MAX_PAYLOAD_BYTES,
-    AckRecord,
-    AlertRecord,
+    IngestAckRecord,
+    IngestAlertRecord,
     IngestRecord,
-    LoadsSnapshotRecord,
-    StatusRecord,
-    TelemetryRecord,
+    IngestSnapshotRecord,
+    IngestStatusRecord,
+    IngestTelemetryRecord,
 )
 from backend.ingest.known_panels import KnownPanels
 from backend.ingest.message_decoder import decode_message, decode_message_kind
@@ -41,9 +41,9 @@ def read(message: Any, topic: str = METERING) -> IngestRecord:
     return decode_message(IngestMessage(topic, data, NOW), window)
 
 
-def read_telemetry(message: Any, topic: str = METERING) -> TelemetryRecord:
+def read_telemetry(message: Any, topic: str = METERING) -> IngestTelemetryRecord:
     record = read(message, topic)
-    assert isinstance(record, TelemetryRecord)
+    assert isinstance(record, IngestTelemetryRecord)
     return record
 
 
@@ -165,7 +165,7 @@ def test_an_ack_is_read_with_what_it_shed() -> None:
         circuits_curtailed=[{"id": "hvac"}],
     )
     record = read(message, "ven/ack/ven-1")
-    assert isinstance(record, AckRecord)
+    assert isinstance(record, IngestAckRecord)
     assert (record.status, record.correlation_id, record.event_id) == ("accepted", "c1", "e1")
     assert (record.requested_shed_kw, record.actual_shed_kw) == (3.0, 2.5)
     assert record.circuits_curtailed == [{"id": "hvac"}]
@@ -174,7 +174,7 @@ def test_an_ack_is_read_with_what_it_shed() -> None:
 
 def test_an_ack_of_the_first_generation_has_its_ven_from_the_topic() -> None:
     record = read({"op": "restore", "ok": False, "eventId": 5}, "ven/ack/ven-9")
-    assert isinstance(record, AckRecord)
+    assert isinstance(record, IngestAckRecord)
     assert (record.ven_id, record.status, record.event_id) == ("ven-9", "failed", "5")
     assert record.timestamp.timestamp() == pytest.approx(NOW, abs=1e-3)
     assert "without status" in refusal({"op": "ping"}, "ven/ack/ven-9")
@@ -182,7 +182,7 @@ def test_an_ack_of_the_first_generation_has_its_ven_from_the_topic() -> None:
 
 def test_status_alert_and_loads_are_read() -> None:
     status = read({"venId": "v", "status": "offline", "ts": 1, "bootId": "b"}, "ven/status/v")
-    assert status == StatusRecord("v", False, "b", NOW)
+    assert status == IngestStatusRecord("v", False, "b", NOW)
     said = build_alert(
         ven_id="v",
         ts=NOW,
@@ -192,12 +192,12 @@ def test_status_alert_and_loads_are_read() -> None:
         context={},
     )
     record = read(said, "ven/alerts/v")
-    assert isinstance(record, AlertRecord)
+    assert isinstance(record, IngestAlertRecord)
     assert (record.severity, record.code) == ("warning", "meter_stale")
     snapshot = read(
         {"venId": "v", "timestamp": NOW, "loads": telemetry("v")["loads"]}, "ven/loads/v"
     )
-    assert isinstance(snapshot, LoadsSnapshotRecord)
+    assert isinstance(snapshot, IngestSnapshotRecord)
     assert len(snapshot.loads.power_w) == 8
     assert "neither online nor offline" in refusal({"status": "maybe"}, "ven/status/v")
 
@@ -259,7 +259,7 @@ def test_a_panel_that_stays_the_same_is_one_object_and_one_that_changes_is_seen(
             WINDOW,
             panels,
         )
-        assert isinstance(one, TelemetryRecord)
+        assert isinstance(one, IngestTelemetryRecord)
         assert one.loads is not None
         return one.loads.key
 
@@ -283,7 +283,7 @@ def test_what_is_remembered_of_panels_is_bounded(monkeypatch: pytest.MonkeyPatch
         one = decode_message(
             IngestMessage(METERING, payload(ven_id, timestamp=NOW), NOW), WINDOW, panels
         )
-        assert isinstance(one, TelemetryRecord)
+        assert isinstance(one, IngestTelemetryRecord)
     assert len(panels._of_ven) <= 10
 
 

@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy import select, update
 
 from backend.openadr.openadr_settings import OpenAdrSettings
+from backend.store.alert_tables import VenAlertRow
 from backend.store.database import Database
 from backend.store.openadr_tables import OpenAdrEventRow, OpenAdrPieceRow, OpenAdrReportRow
 from backend.store.tables import EVENTS
-from backend.store.telemetry_tables import VenAlertRow
 from backend.store.utc_time import utc_now
 from tests.backend.dispatching import rows
 

@@ -23,7 +23,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from simulator.simulated_panel_control import SimulatedPanelControl
 from tests.support.ports import free_port
-from VenAgent.volttron_compat import RPC_FAILURES, VolttronCalls
+from VenAgent.volttron_compat import RPC_FAILURES, VolttronCompatCalls
 
 ROOT = Path(__file__).resolve().parents[2]
 VEN_ID = "test_thing"
@@ -188,7 +188,7 @@ class Site:
         self.panel = panel
         self.config = config
         self.uuids: dict[str, str] = {}
-        self._calls = VolttronCalls(volttron.dynamic_agent)
+        self._calls = VolttronCompatCalls(volttron.dynamic_agent)
         self._events = 0
 
     def rpc(self, peer: str, method: str, *args: Any, timeout_sec: float = 20.0) -> Any:
@@ -304,7 +304,7 @@ class Site:
             agent_monitor_frequency=MONITOR_SEC,
             perform_preauth_service_agents=False,
         )
-        self._calls = VolttronCalls(self.volttron.dynamic_agent)
+        self._calls = VolttronCompatCalls(self.volttron.dynamic_agent)
 
     def store(self, identity: str, name: str, contents: Any, kind: str = "json") -> None:
         """What `vctl config store` does."""

@@ -73,7 +73,7 @@ WITHOUT = """
 import sys
 sys.modules[{package!r}] = None
 import VenAgent.agent as module
-module.run_volttron_agent = lambda kind, **_: print(kind.__name__)
+module.run_volttron_compat_agent = lambda kind, **_: print(kind.__name__)
 module.main()
 print(module.AgentWithoutPackage.sentence.fget(None))
 """

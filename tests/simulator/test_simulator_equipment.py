@@ -11,7 +11,7 @@ from simulator.equipment_registers import EquipmentRegisters
 from simulator.ev_charger import CHARGING, CONNECTED, NO_CAR, EvCharger
 from simulator.moment import Moment
 from simulator.panel_loads import SteadyPanelLoads
-from simulator.register_table import RegisterError, RegisterTable
+from simulator.register_table import RegisterTable, RegisterTableError
 from simulator.rooftop_unit import DEFAULT_SETPOINT_C, RooftopUnit
 from simulator.simulated_panel import SimulatedPanel
 from simulator.site_equipment import SiteEquipment
@@ -212,7 +212,7 @@ def test_what_is_fed_in_is_not_subtracted_from_what_was_imported() -> None:
 def test_a_write_is_whole_or_not_at_all() -> None:
     charger = EvCharger()
     registers = EquipmentRegisters(charger, SimulatedPanel(SteadyPanelLoads(), at(0)), 2)
-    with pytest.raises(RegisterError) as refused:
+    with pytest.raises(RegisterTableError) as refused:
         registers.write(RegisterTable.HOLDING, 0, [10, 2], at(1))  # 2 phases: there is no such way
     assert refused.value.exception_code == 3
     assert charger.most_amps == 16
@@ -234,6 +234,6 @@ def test_addresses_that_cannot_be_written_are_exception_2(
     table: RegisterTable, address: int, words: list[int]
 ) -> None:
     registers = EquipmentRegisters(BatteryStorage(), SimulatedPanel(SteadyPanelLoads(), at(0)), 2)
-    with pytest.raises(RegisterError) as refused:
+    with pytest.raises(RegisterTableError) as refused:
         registers.write(table, address, words, at(1))
     assert refused.value.exception_code == 2

@@ -9,7 +9,7 @@ from simulator.equipment_registers import EquipmentRegisters
 from simulator.hybrid_inverter import HybridInverter
 from simulator.moment import Moment
 from simulator.panel_loads import SteadyPanelLoads
-from simulator.register_table import RegisterError, RegisterTable
+from simulator.register_table import RegisterTable, RegisterTableError
 from simulator.simulated_panel import SimulatedPanel
 from simulator.simulated_panel_control import SimulatedPanelControl
 from tests.support.each_case import each_case
@@ -115,7 +115,7 @@ def test_the_state_of_charge_falls_with_what_is_given() -> None:
     [(STORCTL_MOD, 4, 3), (OUTWRTE, 10001, 3), (FROM_GRID, 2, 3), (W, 1, 2), (CHASTATE, 1, 2)],
 )
 def test_what_it_does_not_take(address: int, value: int, code: int) -> None:
-    with pytest.raises(RegisterError) as refused:
+    with pytest.raises(RegisterTableError) as refused:
         Inverter().write(address, value)
     assert refused.value.exception_code == code
 

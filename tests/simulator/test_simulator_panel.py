@@ -10,7 +10,7 @@ from simulator.faulty_registers import FaultyRegisters
 from simulator.moment import Moment
 from simulator.panel_loads import HousePanelLoads, SteadyPanelLoads
 from simulator.panel_registers import PanelRegisters
-from simulator.register_table import RegisterError, RegisterTable
+from simulator.register_table import RegisterTable, RegisterTableError
 from simulator.simulated_circuit import CIRCUIT_COUNT, CIRCUITS, SimulatedCircuitControl
 from simulator.simulated_panel import SimulatedPanel
 from tests.support.each_case import each_case
@@ -236,16 +236,16 @@ def test_addresses_that_do_not_exist_are_exception_2(
     table: RegisterTable, address: int, count: int
 ) -> None:
     registers = PanelRegisters(steady_panel())
-    with pytest.raises(RegisterError) as reading:
+    with pytest.raises(RegisterTableError) as reading:
         registers.read(table, address, count, at(0))
-    with pytest.raises(RegisterError) as writing:
+    with pytest.raises(RegisterTableError) as writing:
         registers.write(table, address, [1] * count, at(0))
     assert reading.value.exception_code == writing.value.exception_code == 2
 
 
 def test_a_write_with_one_bad_limit_writes_none() -> None:
     panel = steady_panel()
-    with pytest.raises(RegisterError) as caught:
+    with pytest.raises(RegisterTableError) as caught:
         PanelRegisters(panel).write(RegisterTable.HOLDING, 0, [50, 101, 50], at(1))
     assert caught.value.exception_code == 3
     assert panel.limits_percent == [100] * CIRCUIT_COUNT

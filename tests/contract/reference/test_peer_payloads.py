@@ -8,10 +8,10 @@ from typing import Any
 
 from backend.ingest.ingest_message import IngestMessage
 from backend.ingest.ingest_records import (
-    AckRecord,
+    IngestAckRecord,
     IngestRecord,
-    LoadsSnapshotRecord,
-    TelemetryRecord,
+    IngestSnapshotRecord,
+    IngestTelemetryRecord,
 )
 from backend.ingest.message_decoder import decode_message
 from backend.ingest.plausible_values import plausible_times
@@ -66,7 +66,7 @@ def read(message: dict[str, Any], topic: str) -> IngestRecord:
 
 def test_a_peers_metering() -> None:
     record = read(METERING, "volttron/metering")
-    assert isinstance(record, TelemetryRecord)
+    assert isinstance(record, IngestTelemetryRecord)
     assert (record.ven_id, record.timestamp, record.seq) == ("peer-7", AT, 0)
     assert (record.used_power_kw, record.shed_power_kw, record.event_id) == (9.5, 2.5, "evt-9")
     assert (record.baseline_power_kw, record.battery_soc, record.panel_max_kw) == (12.0, 40, 36.0)
@@ -79,14 +79,14 @@ def test_a_peers_metering() -> None:
 def test_a_battery_in_either_spelling() -> None:
     other = {name: value for name, value in METERING.items() if name != "batterySOC"}
     record = read({**other, "batterySoc": 0.5}, "volttron/metering")
-    assert isinstance(record, TelemetryRecord)
+    assert isinstance(record, IngestTelemetryRecord)
     assert record.battery_soc == 0.5  # percent: a fraction is not guessed at
 
 
 def test_a_peers_loads() -> None:
     message = {"schemaVersion": "1.0", "venId": "peer-7", "timestamp": NOW, "loads": LOADS}
     record = read(message, "ven/loads/peer-7")
-    assert isinstance(record, LoadsSnapshotRecord)
+    assert isinstance(record, IngestSnapshotRecord)
     assert (record.timestamp, record.loads.enabled) == (AT, "t")
 
 
@@ -102,10 +102,10 @@ def test_a_peers_acks() -> None:
         "correlationId": "abc-1",
     }
     record = read(shed, "ven/ack/peer-7")
-    assert isinstance(record, AckRecord)
+    assert isinstance(record, IngestAckRecord)
     assert (record.ven_id, record.status, record.timestamp) == ("peer-7", "accepted", AT)
     assert record.circuits_curtailed == shed["circuits_curtailed"]
     restored = {"op": "restore", "status": "success", "ts": NOW, "correlationId": "abc-2"}
     record = read(restored, "ven/ack/peer-7")
-    assert isinstance(record, AckRecord)
+    assert isinstance(record, IngestAckRecord)
     assert (record.ven_id, record.event_id, record.correlation_id) == ("peer-7", None, "abc-2")

@@ -16,7 +16,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from ops.clients.command_sender import UNANSWERED, CommandSenderDraft, send_command_to_ven
-from ops.clients.mqtt_client import OperatorMqttClient, operator_mqtt_messages
+from ops.clients.mqtt_client import OperatorMqttClient, mqtt_client_messages
 from ops.clients.ven_target import VenTarget
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
@@ -63,7 +63,7 @@ def wait_online(target: VenTarget, timeout_sec: float) -> bool:
     status = target.topics.status
     with OperatorMqttClient(target) as client:
         client.subscribe(status)
-        for _, contents in operator_mqtt_messages(client.messages(timeout_sec)):
+        for _, contents in mqtt_client_messages(client.messages(timeout_sec)):
             if contents.get("status") == "online":
                 return True
     return False
@@ -163,7 +163,7 @@ def test_what_is_not_a_json_object_is_passed_over(target: VenTarget) -> None:
         client.subscribe("t")
         for payload in ("[]", "x", '{"a": 1}'):
             client._client.publish("t", payload, qos=1)
-        assert next(operator_mqtt_messages(client.messages(5))) == ("t", {"a": 1})
+        assert next(mqtt_client_messages(client.messages(5))) == ("t", {"a": 1})
 
 
 def test_a_broker_that_wants_a_login_gets_it(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ops.doctor import broker_checks as doctor_tls
-from ops.doctor.check import DoctorCheck
+from ops.doctor.doctor_check import DoctorCheck
 from tests.ops.conftest import mosquitto
 from tests.support.authority import Authority
 from tests.support.ports import free_port

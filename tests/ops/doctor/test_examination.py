@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from ops.cli import ven_control as cli
 from ops.doctor import examination as doctor
 from ops.doctor import volttron_checks as doctor_volttron
-from ops.doctor.check import DoctorCheck
+from ops.doctor.doctor_check import DoctorCheck
 from ops.host import processes
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
@@ -55,9 +55,9 @@ def backend() -> Iterator[tuple[str, dict[str, Any]]]:
     server.server_close()
 
 
-def patient(paths: Paths, settings: SiteSettings, **variables: str) -> doctor.DoctorCheckedSite:
+def patient(paths: Paths, settings: SiteSettings, **variables: str) -> doctor.DoctorCheckSubject:
     changed = replace(settings, variables={**settings.variables, **variables})
-    return doctor.DoctorCheckedSite(paths, changed)
+    return doctor.DoctorCheckSubject(paths, changed)
 
 
 @pytest.mark.parametrize(("ahead_sec", "good"), [(0.0, True), (-60.0, False), (60.0, False)])
@@ -216,7 +216,7 @@ def well(identity: str) -> vctl.VctlAgentStatus:
     return vctl.VctlAgentStatus(identity, "", "running [1]", "GOOD", "")
 
 
-def looked_at_agents(one: doctor.DoctorCheckedSite) -> dict[str, DoctorCheck]:
+def looked_at_agents(one: doctor.DoctorCheckSubject) -> dict[str, DoctorCheck]:
     return {check.name: check for check in doctor_volttron.volttron_agent_checks(one)}
 
 

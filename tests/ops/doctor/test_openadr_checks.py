@@ -7,26 +7,26 @@ from pathlib import Path
 
 import pytest
 
-from ops.doctor.check import DoctorCheckedSite
+from ops.doctor.doctor_check import DoctorCheckSubject
 from ops.doctor.openadr_checks import openadr_checks
 from ops.host.paths import Paths
 from ops.host.site_settings import SiteSettings
 
 
 @pytest.fixture
-def patient(paths: Paths, settings: SiteSettings) -> DoctorCheckedSite:
-    return DoctorCheckedSite(paths, settings)
+def patient(paths: Paths, settings: SiteSettings) -> DoctorCheckSubject:
+    return DoctorCheckSubject(paths, settings)
 
 
 def test_without_a_vtn_there_is_nothing_to_look_at(
-    patient: DoctorCheckedSite, monkeypatch: pytest.MonkeyPatch
+    patient: DoctorCheckSubject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OPENADR_VTN_URL", raising=False)
     assert list(openadr_checks(patient)) == []
 
 
 def test_what_the_check_of_the_backend_says_is_passed_on(
-    patient: DoctorCheckedSite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    patient: DoctorCheckSubject, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     python = patient.paths.tools_python
     python.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ def test_what_the_check_of_the_backend_says_is_passed_on(
 
 
 def test_settings_that_cannot_be_used_are_told(
-    patient: DoctorCheckedSite, monkeypatch: pytest.MonkeyPatch
+    patient: DoctorCheckSubject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     python = patient.paths.tools_python
     python.parent.mkdir(parents=True, exist_ok=True)

@@ -92,9 +92,9 @@ def test_a_bad_configuration_names_its_field() -> None:
 
 
 def test_only_the_simulated_panel_needs_the_simulator(settings: SiteSettings) -> None:
-    assert panel.simulated_panel_is_wanted(settings)
-    assert not panel.simulated_panel_is_wanted(replace(settings, devices="fake_panel"))
-    assert not panel.simulated_panel_is_wanted(replace(settings, panel=False))
+    assert panel.simulated_panel_service_is_wanted(settings)
+    assert not panel.simulated_panel_service_is_wanted(replace(settings, devices="fake_panel"))
+    assert not panel.simulated_panel_service_is_wanted(replace(settings, panel=False))
 
 
 def test_options_not_given_are_those_of_before(paths: Paths, settings: SiteSettings) -> None:

@@ -68,7 +68,7 @@ def check_volttron_is_the_one_of_this_face() -> None:
 def check_every_name_is_there() -> None:
     for name in api.__all__:
         assert getattr(api, name, None) is not None, name
-    assert {"Agent", "Core", "RPC", "PubSub", "run_volttron_agent"} <= set(api.__all__)
+    assert {"Agent", "Core", "RPC", "PubSub", "run_volttron_compat_agent"} <= set(api.__all__)
     assert (api.STATUS_GOOD, api.STATUS_BAD, api.STATUS_STARTING) == ("GOOD", "BAD", "STARTING")
     for name in ("Agent", "Core", "RPC", "PubSub"):
         assert inspect.isclass(getattr(api, name)), name
@@ -81,8 +81,8 @@ def check_an_alert_goes_into_volttron_s_health_system() -> None:
     agent: Any = SimpleNamespace(
         vip=SimpleNamespace(health=SimpleNamespace(send_alert=lambda *alert: sent.append(alert)))
     )
-    api.raise_volttron_alert(agent, "meter.stale", "old", is_over=False)
-    api.raise_volttron_alert(agent, "meter.stale", "over: old", is_over=True)
+    api.raise_volttron_compat_alert(agent, "meter.stale", "old", is_over=False)
+    api.raise_volttron_compat_alert(agent, "meter.stale", "over: old", is_over=True)
     assert [(key, status.status, status.context) for key, status in sent] == [
         ("meter.stale", "BAD", "old"),
         ("meter.stale", "GOOD", "over: old"),
@@ -176,7 +176,7 @@ def check_failures_are_described() -> None:
     import gevent
 
     def described(failure: BaseException) -> str:
-        text: str = api.describe_volttron_failure(failure)
+        text: str = api.volttron_compat_failure_text(failure)
         assert "\n" not in text
         return text
 
@@ -238,7 +238,7 @@ def check_the_agent_is_started_as_the_generation_wants_it() -> None:
 
     api.vip_main = vip_main
     try:
-        api.run_volttron_agent(SomeAgent, "ven.agent", "1.2.3")
+        api.run_volttron_compat_agent(SomeAgent, "ven.agent", "1.2.3")
     finally:
         api.vip_main = original_vip_main
     named = {"version": "1.2.3"}
@@ -250,7 +250,7 @@ def check_the_agent_is_started_as_the_generation_wants_it() -> None:
 def check_the_heartbeat_is_asked_for_where_it_does_not_start_by_itself() -> None:
     beats: list[str] = []
     heartbeat = SimpleNamespace(start=lambda: beats.append("start"))
-    api.ensure_volttron_heartbeat(SimpleNamespace(vip=SimpleNamespace(heartbeat=heartbeat)))
+    api.ensure_volttron_compat_heartbeat(SimpleNamespace(vip=SimpleNamespace(heartbeat=heartbeat)))
     assert beats == (["start"] if api.GENERATION == 11 else []), beats
 
 
@@ -291,7 +291,7 @@ def ended_in(result: Any) -> BaseException | None:
 
 def check_a_call_goes_out_as_it_is_and_its_answer_comes_back() -> None:
     router = Router()
-    result = api.VolttronCalls(router).call("a.peer", "method", 1, "two", [3])
+    result = api.VolttronCompatCalls(router).call("a.peer", "method", 1, "two", [3])
     assert router.sent == [("a.peer", "method", 1, "two", [3])]
     result.set("answer")
     assert result.get(timeout=1) == "answer"
@@ -299,14 +299,14 @@ def check_a_call_goes_out_as_it_is_and_its_answer_comes_back() -> None:
 
 def check_calls_to_an_absent_peer_fail_at_once_and_others_stay_open() -> None:
     router = Router()
-    calls = api.VolttronCalls(router)
+    calls = api.VolttronCompatCalls(router)
     other = calls.call("present", "one")
     first, second = calls.call("absent", "one"), calls.call("absent", "two")
     router.tell_error("113", "absent")
     for result in (first, second):
         error = ended_in(result)
         assert isinstance(error, api.Unreachable), error
-        assert api.describe_volttron_failure(error) == "absent is not running"
+        assert api.volttron_compat_failure_text(error) == "absent is not running"
         assert isinstance(raises(lambda result=result: result.get(timeout=0)), api.Unreachable)
     assert not other.ready()
     other.set("fine")
@@ -315,7 +315,7 @@ def check_calls_to_an_absent_peer_fail_at_once_and_others_stay_open() -> None:
 
 def check_an_error_ends_only_what_is_open() -> None:
     router = Router()
-    calls = api.VolttronCalls(router)
+    calls = api.VolttronCompatCalls(router)
     answered = calls.call("absent", "before")
     answered.set("in time")
     router.tell_error("113", "absent")
@@ -331,7 +331,7 @@ def check_an_error_ends_only_what_is_open() -> None:
 
 def check_another_error_ends_no_call() -> None:
     router = Router()
-    result = api.VolttronCalls(router).call("a.peer", "method")
+    result = api.VolttronCompatCalls(router).call("a.peer", "method")
     router.tell_error(str(errno.EAGAIN), "a.peer")
     router.tell_error("nonsense", "a.peer")
     assert not result.ready()
@@ -342,7 +342,7 @@ def check_a_call_that_nobody_waits_for_is_forgotten() -> None:
     import gc
 
     router = Router()
-    calls = api.VolttronCalls(router)
+    calls = api.VolttronCompatCalls(router)
     kept = calls.call("a.peer", "kept")
     for _ in range(100):
         calls.call("a.peer", "method")
@@ -416,16 +416,16 @@ RECORDED = json.loads((Path(__file__).parent / "answers.json").read_text())
 
 def check_answers_to_a_reservation_are_read_in_the_shape_of_every_generation() -> None:
     for answers in RECORDED.values():
-        reserved = api.volttron_schedule_outcome(answers["reserved"])
+        reserved = api.volttron_compat_schedule_outcome(answers["reserved"])
         assert (reserved["result"], reserved["info"]) == ("SUCCESS", "")
-        conflict = api.volttron_schedule_outcome(answers["conflict"])
+        conflict = api.volttron_compat_schedule_outcome(answers["conflict"])
         assert conflict["result"] == "FAILURE"
         assert conflict["info"].startswith("CONFLICTS_WITH_EXISTING_")
         assert list(conflict["data"]) == ["other.agent"]
-        unknown = api.volttron_schedule_outcome(answers["cancel_unknown"])
+        unknown = api.volttron_compat_schedule_outcome(answers["cancel_unknown"])
         assert (unknown["result"], unknown["info"]) == ("FAILURE", "TASK_ID_DOES_NOT_EXIST")
     for nonsense in (None, True, "SUCCESS", [], [1, {}, ""], [True, {}]):
-        assert api.volttron_schedule_outcome(nonsense) is None, nonsense
+        assert api.volttron_compat_schedule_outcome(nonsense) is None, nonsense
 
 
 def check_points_of_a_device_have_their_own_names_on_every_generation() -> None:

@@ -26,7 +26,7 @@ class DoctorCheck:
 
 
 @dataclass
-class DoctorCheckedSite:
+class DoctorCheckSubject:
     """What all checks need, and what the earlier ones found that spares the later ones a look."""
 
     paths: Paths
