@@ -362,6 +362,7 @@ class AgentConfig(ConfigBlock):
                 min_on_sec=circuit.min_on_sec,
                 max_sheds_per_day=circuit.max_sheds_per_day or math.inf,
             ),
+            shown_after_sec=self.quirks_of(self.control_device_of(circuit)).settle_sec,
             setpoint=_setpoint(circuit),
             storage=_storage(circuit, voltage * phase_factor / 1000.0),
             guard=_guard(circuit),

@@ -26,6 +26,9 @@ SETTLE_SEC = 1.0
 SETTLE_LEAST_TRIES = 3
 """A device may be slow to respond: before this many readings, standing still is no proof."""
 SETTLE_TRIES = 10
+FOLLOWED_LEAST = 0.05
+"""A limit is followed in part when its circuit fell by this part of what was asked, and lacks as
+much."""
 CHANGED_READINGS = 2
 """So many readings in a row must show a circuit changed before that counts."""
 RESTARTS_MOST = 3
@@ -41,14 +44,19 @@ class _Settling:
     due_ts: float | None = None
     """When to read the meter again (epoch s)."""
     tries: int = 0
+    moves_until_ts: float = 0.0
+    """Till then a device may not have followed its writes: standing still is no proof."""
 
     def is_settled(
         self, event: Event, power_kw: float, previous_kw: float | None, band: float, now: float
     ) -> bool:
         """Look at a new reading of the panel; if it proves nothing yet, another one is due."""
-        self.tries += 1
         band_kw = event.band_kw(band)
         as_expected = abs(event.shed_at(power_kw) - self.expected_kw) <= band_kw
+        if not as_expected and now < self.moves_until_ts:
+            self.due_ts = min(now + SETTLE_SEC, self.moves_until_ts)
+            return False
+        self.tries += 1
         unmoved = previous_kw is not None and abs(power_kw - previous_kw) <= band_kw
         stands_still = unmoved and self.tries >= SETTLE_LEAST_TRIES
         if as_expected or stands_still or self.tries >= SETTLE_TRIES:
@@ -134,6 +142,8 @@ class ClosedLoop:
         self._circuits = _CircuitWatch()
         self.limits = LimitWatch(site)
         self._is_stale = False
+        self._before: PanelReading | None = None
+        """What was read before the circuits were written."""
 
     def begin(self) -> None:
         """Another event is looked at from now on."""
@@ -141,9 +151,12 @@ class ClosedLoop:
         self.limits.restart()
         self.restart()
 
-    def restart(self, expected_kw: float = 0.0) -> None:
-        """Circuits were written: the meter has to settle at a shed of `expected_kw`."""
-        self._settling, self._deviation = _Settling(expected_kw=expected_kw), _Deviation()
+    def restart(self, expected_kw: float = 0.0, moves_until_ts: float = 0.0) -> None:
+        """Circuits were written: the meter has to settle at a shed of `expected_kw`. Their devices
+        may not have followed before `moves_until_ts`."""
+        self._settling = _Settling(expected_kw=expected_kw, moves_until_ts=moves_until_ts)
+        self._deviation = _Deviation()
+        self._before = self._site.latest
 
     def hold_off(self, now: float) -> None:
         """What is off target cannot be helped now: leave it for a while."""
@@ -191,7 +204,10 @@ class ClosedLoop:
             band = self._site.policy.band
             if not self._settling.is_settled(event, power_kw, previous_kw, band, now):
                 return effects, None
+            followed_in_part = _limits_followed_in_part(event, self._before, reading)
             more, reason = self._measured(event, reading, now)
+            if reason is None and followed_in_part:
+                reason = self._short_of_target(event, power_kw)
             return effects + more, reason
         more, reason = self._judge_settled(event, reading, now)
         if reason is None:
@@ -239,6 +255,14 @@ class ClosedLoop:
             effects.append(self._site.replies.follow_up(event, AckStatus.MEASURED, now))
         alerts, reason = _not_responded(unresponsive)
         return [*effects, *alerts], reason
+
+    def _short_of_target(self, event: Event, power_kw: float) -> Reason | None:
+        """Limits that were followed in part are lowered further as soon as that shows: it is the
+        answer to our write, and no swing that has to be confirmed."""
+        error_kw = event.wanted_kw - event.shed_at(power_kw)
+        if event.is_limit or error_kw <= event.band_kw(self._site.policy.band):
+            return None
+        return Reason(ReasonCode.OFF_TARGET, f"the measured shed was short by {error_kw:.2f} kW")
 
     def _respect_overrides(
         self, event: Event, overridden: list[ShedCircuit], reading: PanelReading, now: float
@@ -326,6 +350,29 @@ def _not_responded(circuits: list[ShedCircuit]) -> tuple[Effects, Reason | None]
         return [], None
     names = ", ".join(circuit.circuit_id for circuit in circuits)
     return alerts, Reason(ReasonCode.NOT_RESPONDED, f"did not respond: {names}")
+
+
+def _limits_followed_in_part(
+    event: Event, before: PanelReading | None, reading: PanelReading
+) -> bool:
+    """Whether a limit that was just lowered made its circuit draw less than `before`, but not as
+    little as was asked."""
+    for circuit in event.circuits:
+        power_kw = reading.circuit(circuit.circuit_id).power_kw
+        before_kw = None if before is None else before.circuit(circuit.circuit_id).power_kw
+        if (
+            power_kw is None
+            or before_kw is None
+            or circuit.is_switch
+            or not circuit.counts
+            or circuit.exhausted
+        ):
+            continue
+        step_kw = circuit.shed_kw if circuit.step_kw is None else circuit.step_kw
+        least_kw = FOLLOWED_LEAST * step_kw
+        if step_kw > 0.0 and before_kw - power_kw >= least_kw <= power_kw - circuit.final_kw:
+            return True
+    return False
 
 
 def _restarted(circuits: list[ShedCircuit]) -> Reason:

@@ -49,7 +49,12 @@ class EventActivation:
         self._reservation.forget_tries()
         event.activate(now)
         shows_kw = self._writing.expected_kw - settling_shed_kw(event, now)
-        self._loop.restart(expected_kw=shows_kw)
+        shown_sec = (
+            known.shown_after_sec
+            for circuit in event.circuits
+            if (known := self._site.panel.by_id.get(circuit.circuit_id)) is not None
+        )
+        self._loop.restart(shows_kw, moves_until_ts=now + max(shown_sec, default=0.0))
         self._guards.watch(event, now)
         unkept, unkept_reason = self._unkept(event, note, now)
         note = note or work.reason or unkept_reason or limit_failsafe_reason(event)

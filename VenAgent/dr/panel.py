@@ -110,6 +110,8 @@ class PanelCircuit:
     storage: StorageControl | None = None
     guard: ComfortGuard | None = None
     rotation: RotationPolicy | None = None
+    shown_after_sec: float = 0.0
+    """Its device shows a write by so much later: standing still is no proof before."""
 
     @property
     def rating_kw(self) -> float:

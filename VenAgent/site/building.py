@@ -16,6 +16,9 @@ from VenAgent.site.failsafe import Failsafe
 from VenAgent.site.meter import Meter
 from VenAgent.volttron_compat import VolttronCompatCalls
 
+READ_EVERY_SEC = 300.0
+"""The devices are read by a request, beside the driver's publications."""
+
 
 class Building:
     """The parts of this room wired together; they outlive a configuration."""
@@ -25,6 +28,7 @@ class Building:
     ) -> None:
         self._calls = VolttronCompatCalls(agent)
         self._config = config
+        self._reading = gevent.Greenlet()
         self._requests = DeviceRequests(self._calls, config)
         self.meter = Meter(agent.vip, self._requests, config, on_reading)
         self.actuator = Actuator(
@@ -36,6 +40,7 @@ class Building:
         """Listen to the devices."""
         self.meter.start()
         gevent.spawn(self._read_driver_entries)
+        self._reading = gevent.spawn(self._read_now_and_then)
 
     def reconfigure(self, config: AgentConfig) -> None:
         """A new configuration: other devices, and what is known of those that stay."""
@@ -47,6 +52,7 @@ class Building:
         gevent.spawn(self._read_driver_entries)
 
     def stop(self) -> None:
+        self._reading.kill()
         self.meter.stop()
 
     def _read_driver_entries(self) -> None:
@@ -58,7 +64,13 @@ class Building:
         self._requests.share_gateways(
             {d: entry.gateway for d, entry in entries.items() if entry.gateway is not None}
         )
-        self.meter.read_now()  # what each device needs for an answer is known before an event
+        self.meter.read_now()
+
+    def _read_now_and_then(self) -> None:
+        """What each device needs for an answer is known before an event asks for it."""
+        while True:
+            gevent.sleep(READ_EVERY_SEC)
+            self.meter.read_now()
 
     def device_answers(self) -> dict[str, dict[str, float | bool | None]]:
         """By device: how long its answers take, and how long they are waited for (s)."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from tests.dr.builders import TOTAL_KW, limit, panel_of
+from tests.dr.builders import TOTAL_KW, limit, panel_of, switch
 from tests.dr.house import House, send_event
 from tests.support.each_case import each_case
 from VenAgent.dr.closed_loop import CHANGED_READINGS
@@ -203,6 +205,28 @@ def test_half_an_answer_is_an_answer_and_is_lowered_further(partial: float) -> N
     assert "circuit.not_responding" not in house.alerted
     house.wait(200.0)
     assert house.limits["ev1"] == 100.0
+
+
+def test_a_limit_followed_in_part_is_lowered_at_the_pace_of_its_device() -> None:
+    """Each step took 20 s: 3 s to settle, 10 s as for a swing, and the writes."""
+    house = charger(0.5)
+    send_event(house, 3.0)
+    house.wait(30.0)
+    assert 7.2 - house.power_kw == pytest.approx(3.0, rel=0.06)
+    assert "shed.short" not in house.alerted
+
+
+def test_a_device_that_shows_its_write_late_is_not_taken_for_deaf() -> None:
+    panel = panel_of(switch("heater1", priority=5), switch("dryer1", priority=5))
+    circuits = tuple(replace(c, shown_after_sec=8.0) for c in panel.circuits)
+    house = House(replace(panel, circuits=circuits), {"heater1": 4.5, "dryer1": 4.5})
+    house.wait(120.0)
+    house.meter_lag_sec = 8.0
+    send_event(house, 4.5)
+    house.wait(60.0)
+    assert "circuit.not_responding" not in house.alerted
+    assert len(house.opened()) == 1
+    assert house.statuses().count("measured") == 1
 
 
 def test_it_is_lowered_as_long_as_that_helps_and_what_it_sheds_counts() -> None:

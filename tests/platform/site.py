@@ -62,10 +62,11 @@ def process(command: list[str], **kwargs: Any) -> Iterator[subprocess.Popen]:
 
 
 @contextmanager
-def simulated_panel() -> Iterator[tuple[int, SimulatedPanelControl]]:
+def simulated_panel(*options: str) -> Iterator[tuple[int, SimulatedPanelControl]]:
     """The steady panel on free ports: its Modbus port, and its control."""
     python = os.environ["VENAGENT_TOOLS_PYTHON"]
     command = [python, "-m", "simulator", "--steady", "--port", "0", "--control-port", "0"]
+    command += options
     with process(command, cwd=ROOT, stdout=subprocess.PIPE) as running:
         assert running.stdout is not None
         ports = [int(re.findall(r":(\d+)", running.stdout.readline())[0]) for _ in range(2)]

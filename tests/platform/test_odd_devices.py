@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from tests.platform.site import DEVICE, DRIVER, VEN, Site, wait_for
+from tests.platform.site import (
+    CONFIG_STORE,
+    DEVICE,
+    DRIVER,
+    VEN,
+    Site,
+    simulated_panel,
+    wait_for,
+)
 
 EVENTS = int(os.environ.get("VENAGENT_EVENTS", "6"))
 
@@ -78,3 +89,99 @@ def test_an_override_of_one_device_in_the_driver_is_answered_within_the_limit(si
     finally:
         site.rpc(DRIVER, "set_override_off", DEVICE)
     shed_and_restore(site)
+
+
+@pytest.fixture
+def stored_entry(site: Site) -> Iterator[dict[str, Any]]:
+    """The driver's entry of the panel, which the test may change."""
+    stored = site.rpc(CONFIG_STORE, "get_config", DRIVER, f"devices/{DEVICE}", True)
+    entry = json.loads(stored) if isinstance(stored, str) else stored
+    yield entry
+    site.panel.clear()
+    site.store(DRIVER, f"devices/{DEVICE}", entry)
+    site.wait_until_the_driver_reads()
+
+
+@pytest.mark.parametrize("interval_sec", [15, 1])
+def test_an_event_begins_on_a_device_that_answers_after_two_seconds(
+    site: Site, stored_entry: dict[str, Any], interval_sec: int
+) -> None:
+    """Every immediate event failed after 5 s, with telemetry that was good."""
+    site.store(DRIVER, f"devices/{DEVICE}", {**stored_entry, "interval": interval_sec})
+    site.panel.fault("slow", seconds=2)
+    site.store(VEN, "config", {**site.config, "report_interval_sec": 1.5})  # it reads all once
+    wait_for(
+        lambda: (site.status()["devices"][DEVICE]["answer_sec"] or 0.0) > 1.0,
+        "the agent knows that it is slow",
+        120.0,
+    )
+    event_id = site.event_id()
+    ack = site.cloud.command(
+        "event", event_id=event_id, shed_kw=4.5, duration_sec=600, timeout_sec=180.0
+    )
+    assert ack["status"] == "accepted", ack
+    assert site.open_contactors() == {"heater1"}
+    assert site.status()["devices"][DEVICE]["waited_for_sec"] > 5.0
+    site.panel.clear()
+    assert site.cloud.command("restore", event_id=event_id)["status"] == "success"
+
+
+def test_a_status_that_follows_its_write_late_is_no_failure(site: Site) -> None:
+    """The contactor's point reads as before for 8 s after each write."""
+    site.panel.fault("slow_readback", seconds=8)
+    quirks = [{"device": DEVICE, "settle_sec": 8}]
+    site.store(VEN, "config", {**site.config, "quirks": quirks})
+    wait_for(
+        lambda: site.cloud.command("get", what="config")["data"].get("quirks"), "it is in force"
+    )
+    ack = shed_and_restore(site, shed_kw=7.5)
+    assert {c["id"] for c in ack["circuits_curtailed"]} == {"heater1", "dryer1"}
+    assert "reason_code" not in ack
+    completed = site.cloud.ack(event_id=ack["event_id"], status="completed")
+    assert "reason_code" not in completed
+    assert not site.cloud.acks(event_id=ack["event_id"], status="adjusted")
+
+
+@pytest.fixture
+def gateway(site: Site) -> Iterator[list[str]]:
+    """Two panels behind a host that takes one connection, as two devices of the driver."""
+    devices = [f"site/gateway/unit{unit}" for unit in (1, 2)]
+    with simulated_panel("--device", "panel:2") as (port, control):
+        control.fault("gateway", seconds=0.02, connections=1)
+        site.store(DRIVER, "config", {"max_open_sockets": 1})
+        entry = json.loads(site.rpc(CONFIG_STORE, "get_config", DRIVER, f"devices/{DEVICE}", True))
+        for unit, device in enumerate(devices, 1):
+            behind = {**entry["driver_config"], "port": port, "slave_id": unit}
+            site.store(DRIVER, f"devices/{device}", {**entry, "driver_config": behind})
+        restart_the_driver(site)
+        try:
+            yield devices
+            control.clear()
+        finally:
+            for device in devices:
+                site.rpc(CONFIG_STORE, "delete_config", DRIVER, f"devices/{device}")
+            site.rpc(CONFIG_STORE, "delete_config", DRIVER, "config")
+            restart_the_driver(site)
+
+
+def restart_the_driver(site: Site) -> None:
+    site.stop(DRIVER)
+    site.start(DRIVER)
+    site.wait_until_it_answers(DRIVER)
+    site.wait_until_the_driver_reads()
+
+
+def test_two_units_behind_one_connection_are_shed_together(site: Site, gateway: list[str]) -> None:
+    """35 of 425 requests were refused, and events had to do without a circuit."""
+    on = dict(zip(("heater1", "dryer1"), gateway, strict=True))
+    circuits = [
+        {**c, "device": on[c["id"]], "control_device": on[c["id"]]} if c["id"] in on else c
+        for c in site.config["circuits"]
+    ]
+    config = {**site.config, "circuits": circuits}
+    site.store(VEN, "config", config)
+    wait_for(lambda: set(gateway) <= set(site.status()["devices"]), "it has the devices")
+    site.wait_for_health("GOOD")
+    for _ in range(EVENTS):
+        ack = shed_and_restore(site, shed_kw=7.5)
+        assert {c["id"] for c in ack["circuits_curtailed"]} == set(on), ack
