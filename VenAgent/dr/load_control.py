@@ -248,7 +248,13 @@ class LoadControl:
         self, circuit: PanelCircuit, enabled: bool, event: Event | None
     ) -> tuple[list[PointWrite], Effects]:
         """What to write. A circuit that the event holds is not the event's meanwhile."""
-        writes = [PointWrite(circuit.id, circuit.switch_point, enabled, circuit.inverted)]
+        latest = self._site.latest
+        read = None if latest is None else latest.circuit(circuit.id)
+        # Off is held in our slot; on gives the slot back, so that the building's own schedule
+        # commands the output again. What is no slot of ours is written.
+        is_given_back = enabled and read is not None and read.relinquish
+        write = PointWrite(circuit.id, circuit.switch_point, enabled, circuit.inverted)
+        writes = [replace(write, relinquish=is_given_back)]
         held = None if event is None else event.circuit(circuit.id)
         if event is None or held is None or not held.to_put_back:
             return writes, []

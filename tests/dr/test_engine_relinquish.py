@@ -91,6 +91,21 @@ def test_what_stood_at_our_priority_before_is_written_back(house: BacnetHouse) -
     assert house.slots == {"heater1": True}
 
 
+def test_a_person_s_off_is_held_and_on_gives_the_output_back(house: BacnetHouse) -> None:
+    """The value of a setLoad stood in our slot for ever."""
+    house.send("setLoad", loadId="heater1", enabled=False, correlationId="s1")
+    assert house.slots == {"heater1": False}
+    house.command_bms("heater1", closed=True)
+    assert house.closed["heater1"] is False, "a person's off is held"
+    house.wait(10.0)
+    house.send("setLoad", loadId="heater1", enabled=True, correlationId="s2")
+    assert house.slots == {}
+    assert house.closed["heater1"] is True
+    assert house.replies_to("s2") == ["success"]
+    house.command_bms("heater1", closed=False)
+    assert house.closed["heater1"] is False, "the building's schedule rules again"
+
+
 def test_after_a_kill_in_mid_event_it_is_relinquished_too(house: BacnetHouse) -> None:
     house.send("event", shed_kw=4.5, duration_sec=600, event_id="e1")
     house.restart()
