@@ -5,6 +5,9 @@
 1. COPY alone into our table, a row a message; and in the shape of the contract's tables, nine
    rows a message. Two ceilings, and the ratio to each.
 2. As fast as it goes, from the first message until the last is stored.
+   `workers`: the same with two ingests on one database, in turn with one; the ratio, and what each
+   message costs. On two cores broker, database and senders share them with the ingests, so the
+   ratio tells what is gained there; the CPU a message tells what would be on more.
 3. The same with a kill -9 of the ingest in the middle: rows stored against rows sent.
 4. 10,000 VENs at 5 s: lag from the message's making to its commit (`track_commit_timestamp`), CPU.
 5. One event to 10,000 VENs that answer, by the API.
@@ -140,6 +143,26 @@ def full_speed(bench: Stack, count: int, first_seq: int, *, kill: bool) -> dict[
     }
 
 
+def workers(bench: Stack, count: int, first_seq: int, rounds: int = 3) -> dict[str, Any]:
+    """One ingest and two, in turn; the rounds' middle ones and the ratio of two to one."""
+    found: dict[str, list[dict[str, Any]]] = {"one": [], "two": []}
+    each = count // VENS + 10
+    for at in range(rounds):
+        for number, name in enumerate(("one", "two")):
+            if name == "two":
+                bench.start_second_ingest()
+            first = first_seq + (2 * at + number) * each
+            found[name].append(full_speed(bench, count, first, kill=False))
+            bench.stop_second_ingest()
+    middle = {
+        name: sorted(runs, key=lambda run: run["messages_per_sec"])[rounds // 2]
+        for name, runs in found.items()
+    }
+    ratio = middle["two"]["messages_per_sec"] / middle["one"]["messages_per_sec"]
+    lost = sum(run["sent"] - run["stored"] for runs in found.values() for run in runs)
+    return {**middle, "ratio": ratio, "lost": lost}
+
+
 def cadence(bench: Stack, seconds: float, first_seq: int) -> dict[str, Any]:
     """10,000 VENs at 5 s: lag and cores."""
     count = int(VENS / INTERVAL_SEC * seconds)
@@ -258,7 +281,7 @@ def history(bench: Stack) -> dict[str, float]:
     return figures
 
 
-PARTS = ("copy", "speed", "kill", "cadence", "dispatch", "history")
+PARTS = ("copy", "speed", "workers", "kill", "cadence", "dispatch", "history")
 
 
 def measure(messages: int, seconds: float, parts: Collection[str]) -> dict[str, Any]:
@@ -273,6 +296,7 @@ def measure(messages: int, seconds: float, parts: Collection[str]) -> dict[str, 
                 "contract": asyncio.run(copy_contract(url, messages // 4)),
             },
             "speed": lambda: full_speed(bench, messages, 1 + each, kill=False),
+            "workers": lambda: workers(bench, messages // 4, 1 + 6 * each),
             "kill": lambda: full_speed(bench, messages, 1 + 2 * each, kill=True),
             "cadence": lambda: cadence(bench, seconds, 1 + 3 * each),
             "dispatch": lambda: dispatch(bench, 1 + 4 * each),
@@ -323,6 +347,17 @@ def _speed_rows(fast: dict[str, Any], results: dict[str, Any]) -> Iterator[Row]:
     yield "CPU, µs a message", f"{cpu}: {sum(used.values()):.0f}", ""
 
 
+def _workers_rows(both: dict[str, Any], _results: Any) -> Iterator[Row]:
+    for name in ("one", "two"):
+        run = both[name]
+        cpu = ", ".join(f"{part} {us:.0f}" for part, us in run["cpu_us_per_message"].items())
+        words = "one ingest" if name == "one" else "two ingests on one database"
+        yield f"{words}: messages/s", f"{run['messages_per_sec']:,.0f}", ""
+        yield "… CPU, µs a message", cpu, ""
+    yield "two to one", f"{both['ratio']:.2f}", ""
+    yield "lost", f"{both['lost']:,}", "0"
+
+
 def _kill_rows(kill: dict[str, Any], _results: Any) -> Iterator[Row]:
     yield "kill -9: sent, stored", f"{kill['sent']:,}, {kill['stored']:,}", "equal"
     yield "… messages/s", f"{kill['messages_per_sec']:,.0f}", ""
@@ -351,6 +386,7 @@ def _history_rows(figures: dict[str, float], _results: Any) -> Iterator[Row]:
 _ROWS: dict[str, Callable[[Any, dict[str, Any]], Iterator[Row]]] = {
     "copy": _copy_rows,
     "speed": _speed_rows,
+    "workers": _workers_rows,
     "kill": _kill_rows,
     "cadence": _cadence_rows,
     "dispatch": _dispatch_rows,

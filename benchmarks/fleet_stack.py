@@ -63,11 +63,28 @@ class Stack:
     broker: psutil.Process
     database: psutil.Process
     ingest: subprocess.Popen[bytes] | None = None
+    second: subprocess.Popen[bytes] | None = None
+    """One more ingest beside it, on the same database."""
     gone_cpu_sec: float = 0.0
     """Of ingests that were killed."""
 
     def start_ingest(self) -> None:
         self.ingest = self._start("ingest", INGEST_HEALTH_PORT="0", INGEST_INSTANCE="bench")
+
+    def start_second_ingest(self) -> None:
+        there = self._connected()
+        # No session of it is left when it ends: the broker would keep a share for it.
+        more = {"INGEST_HEALTH_PORT": "0", "MQTT_SESSION_EXPIRY_SEC": "0"}
+        self.second = self._start("ingest", INGEST_INSTANCE="bench-2", **more)
+        wait_for_condition(lambda: self._connected() > there, 60)
+
+    def stop_second_ingest(self) -> None:
+        """Its CPU stays counted."""
+        if self.second is not None:
+            self.gone_cpu_sec += cpu_sec(psutil.Process(self.second.pid))
+            self.second.terminate()
+            self.second.wait(30)
+            self.second = None
 
     @contextmanager
     def serving(self) -> Iterator[tuple[str, psutil.Process]]:
@@ -96,9 +113,12 @@ class Stack:
             )
 
     def wait_for_ingest(self) -> None:
-        """Until it is subscribed: the broker's log is not ours to read, its own is."""
-        log = self.folder / "ingest.log"
-        wait_for_condition(lambda: log.read_text().count("connected to the broker") > 0, 60)
+        """Until it is subscribed."""
+        wait_for_condition(lambda: self._connected() > 0, 60)
+
+    def _connected(self) -> int:
+        """How often one was: the broker's log is not ours to read, their own is."""
+        return (self.folder / "ingest.log").read_text().count("connected to the broker")
 
     def kill_ingest(self) -> None:
         assert self.ingest is not None
@@ -117,7 +137,8 @@ class Stack:
         return {
             "broker": cpu_sec(self.broker),
             "database": cpu_sec(self.database),
-            "ingest": self.gone_cpu_sec + cpu_sec(psutil.Process(self.ingest.pid)),
+            "ingest": self.gone_cpu_sec
+            + sum(cpu_sec(psutil.Process(one.pid)) for one in (self.ingest, self.second) if one),
         }
 
     def ask(self, query: str) -> Any:
@@ -173,6 +194,7 @@ def stack() -> Iterator[Stack]:
             database=_listener(database_port),
         )
         cleanup.callback(made.stop_ingest)
+        cleanup.callback(made.stop_second_ingest)
         made.start_ingest()
         made.wait_for_ingest()
         yield made

@@ -22,6 +22,7 @@ from backend.alerts.alert_store import ALERTS
 from backend.alerts.notice_outbox import put_into_notice_outbox
 from backend.config.alert_targets import AlertTarget, AlertTargetRouting
 from backend.store.alert_tables import AlertGroupRow
+from backend.store.tables import VENS
 
 _GROUPS: Table = AlertGroupRow.__table__  # type: ignore[assignment]
 
@@ -92,11 +93,18 @@ async def _keep(
 
 
 async def _open_alerts(connection: AsyncConnection) -> list[GroupedAlert]:
+    """All that are not over. A VEN's groups are its tags, its feeder and its zone."""
     c = ALERTS.c
     rows = await connection.execute(
         select(
             *(c.id, c.ven_id, c.code, c.subject, c.severity, c.cause, c.message, c.begun_at),
             c.acknowledged_at.is_not(None).label("is_acknowledged"),
-        ).where(c.ended_at.is_(None))
+            *(VENS.c.tags, VENS.c.feeder, VENS.c.zone),
+        )
+        .select_from(ALERTS.outerjoin(VENS, VENS.c.id == c.ven_id))
+        .where(c.ended_at.is_(None))
     )
-    return [GroupedAlert(*row) for row in rows]
+    return [
+        GroupedAlert(*row[:9], groups=(*(row.tags or ()), row.feeder or "", row.zone or ""))
+        for row in rows
+    ]

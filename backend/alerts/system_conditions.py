@@ -7,14 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import (
-    delete,
-    func,
-    select,
-)
+from sqlalchemy import delete, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.config.alert_settings import AlertSettings
+from backend.store.freshness import freshness_of_state
 from backend.store.ingest_tables import DeadLetterRow
 from backend.store.instance_report import BROKER_AWAY, DISPATCH_FAILS, INGEST_KIND
 from backend.store.instance_tables import BackendInstanceRow
@@ -123,10 +120,11 @@ def ven_offline_condition(settings: AlertSettings, now: datetime) -> Any:
 
 
 def ven_stale_condition(settings: AlertSettings, now: datetime) -> Any:
-    """A condition on `vens`: it is said to be online, and sends nothing."""
-    heard = select(VEN_STATE.c.last_seen).where(VEN_STATE.c.ven_id == VENS.c.id).scalar_subquery()
-    since = now - timedelta(seconds=settings.stale_sec)
-    return (VENS.c.status == "online") & (VENS.c.status_since < since) & (heard < since)
+    """A condition on `vens`: it is said to be online, and has sent nothing for longer than that,
+    and than it usually takes itself."""
+    within = timedelta(seconds=settings.stale_sec)
+    silent = exists().where(VEN_STATE.c.ven_id == VENS.c.id, ~freshness_of_state(now, within))
+    return (VENS.c.status == "online") & (VENS.c.status_since < now - within) & silent
 
 
 def condition_that_explains_silence(conditions: list[SystemCondition]) -> str | None:

@@ -12,7 +12,12 @@ import pytest
 from sqlalchemy import update
 
 from backend.alerts.alert_service import AlertService
-from backend.alerts.alert_store import ALERTS, store_alerts_of_conditions
+from backend.alerts.alert_store import (
+    ALERTS,
+    AlertChange,
+    store_alert_changes,
+    store_alerts_of_conditions,
+)
 from backend.alerts.event_notices import put_event_notices
 from backend.alerts.group_notices import put_group_notices
 from backend.alerts.notice_channels import NoticeChannels
@@ -25,7 +30,7 @@ from backend.config.backend_settings import BackendSettings
 from backend.dispatch.event_lifecycle import activate_dispatched_event, stop_dispatched_event
 from backend.store.database import Database
 from backend.store.instance_report import InstanceReport, store_instance_report
-from backend.store.tables import EVENTS
+from backend.store.tables import EVENTS, VENS
 from backend.store.transaction import in_transaction
 from backend.store.utc_time import utc_now
 
@@ -287,3 +292,21 @@ async def test_an_events_life_is_told_once_each(database: Database) -> None:
     assert all(is_signed(b"s", headers, body) for _, headers, body in receiver.posts)
     assert json.loads(receiver.posts[0][2])["data"]["requestedReductionKw"] == 4.0
     assert await rows(database, ALERTS) == []
+
+
+async def test_a_target_is_told_of_its_groups(database: Database) -> None:
+    """Of tags, feeders and zones."""
+    await add_vens(database, {"a": 1.0, "b": 1.0, "c": 1.0, "d": 1.0})
+    async with database.engine.begin() as connection:
+        await connection.execute(
+            update(VENS).where(VENS.c.id == "a").values(tags=["north", "schools"])
+        )
+        await connection.execute(update(VENS).where(VENS.c.id == "b").values(feeder="north"))
+        await connection.execute(update(VENS).where(VENS.c.id == "c").values(zone="south"))
+        now = utc_now()
+        changes = [AlertChange(v, "meter_stale", "warning", "silent", now) for v in "abcd"]
+        await store_alert_changes(connection, changes, now)
+        targets = routing(webhook="http://x.example", secret="s", groups=["north"])
+        await put_group_notices(connection, targets, now)
+    (notice,) = await rows(database, NOTICES)
+    assert notice.payload["data"]["venIds"] == ["a", "b"]

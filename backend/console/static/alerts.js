@@ -85,7 +85,7 @@ export async function alertsView(place) {
     h("div", { class: "row between", style: "margin-bottom:1rem" }, h("div", { class: "row" }, filters, count), h("div", { class: "row" },
       h("select", { "aria-label": T.alert.severity, style: "width:auto;margin:0", onchange: (change) => { least = change.target.value; again(); } },
         h("option", { value: "" }, T.all), ["warning", "critical"].map((name) => h("option", { value: name }, T.alert.severities[name]))),
-      h("input", { type: "search", placeholder: T.alert.findBy, "aria-label": T.alert.find, style: "max-width:240px;margin:0",
+      h("input", { type: "search", placeholder: T.alert.findBy, "aria-label": T.alert.find, style: "width:240px;margin:0",
         oninput: (change) => {
           text = change.target.value.trim();
           most = AT_ONCE;
