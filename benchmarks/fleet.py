@@ -8,6 +8,7 @@
    `workers`: the same with two ingests on one database, in turn with one; the ratio, and what each
    message costs. On two cores broker, database and senders share them with the ingests, so the
    ratio tells what is gained there; the CPU a message tells what would be on more.
+   `disk`: bytes of a telemetry and of a quarter of an hour.
 3. The same with a kill -9 of the ingest in the middle: rows stored against rows sent.
 4. 10,000 VENs at 5 s: lag from the message's making to its commit (`track_commit_timestamp`), CPU.
 5. One event to 10,000 VENs that answer, by the API.
@@ -31,6 +32,7 @@ from typing import Any
 
 import asyncpg
 import httpx
+import psycopg
 from rich.console import Console
 from rich.table import Table
 
@@ -163,6 +165,32 @@ def workers(bench: Stack, count: int, first_seq: int, rounds: int = 3) -> dict[s
     return {**middle, "ratio": ratio, "lost": lost}
 
 
+_TELEMETRY_BYTES = (
+    "SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits "
+    "WHERE inhparent = 'ven_telemetry'::regclass"
+)
+_QUARTER_HOURS = (
+    "INSERT INTO ven_quarter_hours (ven_id, start, used_power_kw, shed_power_kw, "
+    "requested_reduction_kw, samples, in_event) SELECT 'ven-' || lpad(v::text, 5, '0'), "
+    "now() - q * interval '15 min', v * 0.37 + q * 0.011, 0, 0, 180, false "
+    "FROM generate_series(1, 100) q, generate_series(1, 1000) v"
+)
+
+
+def disk(bench: Stack, count: int, first_seq: int) -> dict[str, float]:
+    """Bytes on disk, with indexes: of a telemetry of 8 loads, and of a quarter of an hour."""
+    full_speed(bench, count, first_seq, kill=False)
+    with psycopg.connect(bench.database_url, autocommit=True) as connection:
+        connection.execute("VACUUM ven_telemetry")
+        connection.execute("TRUNCATE ven_quarter_hours")
+        connection.execute(_QUARTER_HOURS)
+    quarter_bytes = float(bench.ask("SELECT pg_total_relation_size('ven_quarter_hours')"))
+    return {
+        "telemetry_bytes": float(bench.ask(_TELEMETRY_BYTES)) / bench.rows(),
+        "quarter_hour_bytes": quarter_bytes / 100_000,
+    }
+
+
 def cadence(bench: Stack, seconds: float, first_seq: int) -> dict[str, Any]:
     """10,000 VENs at 5 s: lag and cores."""
     count = int(VENS / INTERVAL_SEC * seconds)
@@ -281,7 +309,7 @@ def history(bench: Stack) -> dict[str, float]:
     return figures
 
 
-PARTS = ("copy", "speed", "workers", "kill", "cadence", "dispatch", "history")
+PARTS = ("copy", "speed", "workers", "disk", "kill", "cadence", "dispatch", "history")
 
 
 def measure(messages: int, seconds: float, parts: Collection[str]) -> dict[str, Any]:
@@ -297,6 +325,7 @@ def measure(messages: int, seconds: float, parts: Collection[str]) -> dict[str, 
             },
             "speed": lambda: full_speed(bench, messages, 1 + each, kill=False),
             "workers": lambda: workers(bench, messages // 4, 1 + 6 * each),
+            "disk": lambda: disk(bench, messages, 1 + 9 * each),
             "kill": lambda: full_speed(bench, messages, 1 + 2 * each, kill=True),
             "cadence": lambda: cadence(bench, seconds, 1 + 3 * each),
             "dispatch": lambda: dispatch(bench, 1 + 4 * each),
@@ -358,6 +387,17 @@ def _workers_rows(both: dict[str, Any], _results: Any) -> Iterator[Row]:
     yield "lost", f"{both['lost']:,}", "0"
 
 
+def _disk_rows(used: dict[str, float], _results: Any) -> Iterator[Row]:
+    yield "on disk: a telemetry, bytes", f"{used['telemetry_bytes']:.0f}", ""
+    yield "… a quarter of an hour, bytes", f"{used['quarter_hour_bytes']:.0f}", ""
+    year_sec = 365 * 86_400
+    for words, figure in (
+        ("a VEN-year at 5 s, GB", used["telemetry_bytes"] * year_sec / INTERVAL_SEC / 1e9),
+        ("… its quarter hours, MB", used["quarter_hour_bytes"] * year_sec / 900 / 1e6),
+    ):
+        yield words, f"{figure:.2f}", ""
+
+
 def _kill_rows(kill: dict[str, Any], _results: Any) -> Iterator[Row]:
     yield "kill -9: sent, stored", f"{kill['sent']:,}, {kill['stored']:,}", "equal"
     yield "… messages/s", f"{kill['messages_per_sec']:,.0f}", ""
@@ -387,6 +427,7 @@ _ROWS: dict[str, Callable[[Any, dict[str, Any]], Iterator[Row]]] = {
     "copy": _copy_rows,
     "speed": _speed_rows,
     "workers": _workers_rows,
+    "disk": _disk_rows,
     "kill": _kill_rows,
     "cadence": _cadence_rows,
     "dispatch": _dispatch_rows,
