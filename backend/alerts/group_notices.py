@@ -105,6 +105,11 @@ async def _open_alerts(connection: AsyncConnection) -> list[GroupedAlert]:
         .where(c.ended_at.is_(None))
     )
     return [
-        GroupedAlert(*row[:9], groups=(*(row.tags or ()), row.feeder or "", row.zone or ""))
+        GroupedAlert(
+            *(row.id, row.ven_id, row.code, row.subject, row.severity, row.cause, row.message),
+            begun_at=row.begun_at,
+            is_acknowledged=row.is_acknowledged,
+            groups=(*(row.tags or ()), row.feeder or "", row.zone or ""),
+        )
         for row in rows
     ]

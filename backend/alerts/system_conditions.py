@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, exists, func, select
+from sqlalchemy import delete, exists, false, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.config.alert_settings import AlertSettings
@@ -123,7 +123,8 @@ def ven_stale_condition(settings: AlertSettings, now: datetime) -> Any:
     """A condition on `vens`: it is said to be online, and has sent nothing for longer than that,
     and than it usually takes itself."""
     within = timedelta(seconds=settings.stale_sec)
-    silent = exists().where(VEN_STATE.c.ven_id == VENS.c.id, ~freshness_of_state(now, within))
+    fresh = func.coalesce(freshness_of_state(now, within), false())
+    silent = exists().where(VEN_STATE.c.ven_id == VENS.c.id, ~fresh)
     return (VENS.c.status == "online") & (VENS.c.status_since < now - within) & silent
 
 
