@@ -1,3 +1,3 @@
 """The agent's version: read by setup.py without importing the package."""
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"

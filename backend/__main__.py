@@ -97,14 +97,14 @@ def _openadr_command(
     check: bool = typer.Option(False, "--check", help="Only look whether the VTN can be used."),
 ) -> None:
     """Speak to a utility's VTN (OPENADR_VTN_URL): its events become ours, its reports are sent."""
-    try:  # only this command needs ops/requirements-openadr.txt
+    try:  # only this command needs ops/lock-openadr.txt
         from backend.openadr.openadr_process import run_openadr_process
         from backend.openadr.openadr_settings import OpenAdrSettings
         from backend.openadr.vtn_check import check_vtn
     except ModuleNotFoundError as error:
         typer.echo(
-            f"error: {error.name} is not installed: pip install -r ops/requirements-openadr.txt "
-            "-c ops/lock-tools.txt",
+            f"error: {error.name} is not installed: pip install --require-hashes --no-deps "
+            "-r ops/lock-openadr.txt",
             err=True,
         )
         raise typer.Exit(1) from None

@@ -288,11 +288,13 @@ need_space() {
       "Free some, or set VENAGENT_HOME to a folder on another disk."
 }
 
+# pip_install RUNNER VENV LOCK…: what the lock files name, each file of it by its hash, nothing else.
 pip_install() {
-  local runner=$1 venv=$2
+  local runner=$1 venv=$2 file locks=()
   shift 2
+  for file; do locks+=(-r "$file"); done
   working "$runner" "$venv/bin/python" -m pip install --no-input --disable-pip-version-check \
-    --progress-bar off "$@" >>"$ENVIRONMENT_LOG" 2>&1 </dev/null
+    --progress-bar off --require-hashes --no-deps "${locks[@]}" >>"$ENVIRONMENT_LOG" 2>&1 </dev/null
 }
 
 run_here() { "$@"; }
@@ -326,7 +328,7 @@ ensure_tools_and_platform() {
 
 ensure_tools() {
   local hash
-  hash=$(requirements_hash ops/requirements-tools.txt ops/lock-tools.txt)
+  hash=$(requirements_hash ops/lock-tools.txt)
   is_current "$TOOLS_VENV" .tools "$hash" && return
   ensure_home
   exclusively tools make_tools "$hash"
@@ -345,19 +347,18 @@ make_tools() {
       explain_failure "cannot make a virtual environment in $TOOLS_VENV" "Is $PYTHON complete?"
   fi
   rm -f "$TOOLS_VENV/.tools"
-  pip_install run_here "$TOOLS_VENV" -r "$VENAGENT_ROOT/ops/requirements-tools.txt" \
-    -c "$VENAGENT_ROOT/ops/lock-tools.txt" ||
+  pip_install run_here "$TOOLS_VENV" "$VENAGENT_ROOT/ops/lock-tools.txt" ||
     explain_failure "pip could not install the commands' environment" "See the log."
   printf '%s\n' "$1" >"$TOOLS_VENV/.tools"
 }
 
-# add_to_tools STAMP REQUIREMENTS WHAT_FOR: more packages in the commands' environment.
+# add_to_tools STAMP LOCK WHAT_FOR: more packages in the commands' environment.
 add_to_tools() {
-  local stamp=$1 requirements=$2 what_for=$3 hash
+  local stamp=$1 lock=$2 what_for=$3 hash
   ensure_tools
-  hash=$(requirements_hash "$requirements" ops/lock-tools.txt)
+  hash=$(requirements_hash "$lock")
   is_current "$TOOLS_VENV" "$stamp" "$hash" && return
-  exclusively tools make_addition "$stamp" "$requirements" "$what_for" "$hash"
+  exclusively tools make_addition "$stamp" "$lock" "$what_for" "$hash"
 }
 
 make_addition() {
@@ -365,30 +366,28 @@ make_addition() {
   need_space 300
   say "Installing what $3 in $TOOLS_VENV (once, about 20 s)"
   umask 022
-  pip_install run_here "$TOOLS_VENV" -r "$VENAGENT_ROOT/$2" \
-    -c "$VENAGENT_ROOT/ops/lock-tools.txt" ||
+  pip_install run_here "$TOOLS_VENV" "$VENAGENT_ROOT/$2" ||
     explain_failure "pip could not install what $3" "See the log."
   printf '%s\n' "$4" >"$TOOLS_VENV/$1"
 }
 
 ensure_backend_packages() {
-  add_to_tools .backend ops/requirements-backend.txt "the operator's side needs"
+  add_to_tools .backend ops/lock-backend.txt "the operator's side needs"
 }
 
 # What `python -m backend openadr` needs beside these: it speaks to a utility's VTN.
 ensure_openadr_packages() {
-  add_to_tools .openadr ops/requirements-openadr.txt "OpenADR needs"
+  add_to_tools .openadr ops/lock-openadr.txt "OpenADR needs"
 }
 
 ensure_test_tools() {
   ensure_backend_packages
   ensure_openadr_packages
-  add_to_tools .tests ops/requirements-test.txt "the tests need"
+  add_to_tools .tests ops/lock-test.txt "the tests need"
 }
 
 # VOLTTRON 11. It belongs to the plain user: poetry installs agents into it.
-VOLTTRON11_FILES=(ops/requirements-volttron11.txt ops/lock-volttron11.txt requirements.txt
-  ops/volttron/poetry_project.py)
+VOLTTRON11_FILES=(ops/lock-volttron11.txt ops/volttron/poetry_project.py)
 
 ensure_volttron11() {
   local hash
@@ -415,7 +414,7 @@ volttron11_variables() {
 }
 
 make_volttron11() {
-  local venv=$VOLTTRON11_VENV file variables
+  local venv=$VOLTTRON11_VENV lock=lock-volttron11.txt variables
   is_current "$venv" .volttron11 "$1" && return
   need_space 500
   ensure_python
@@ -426,12 +425,8 @@ make_volttron11() {
   as_user "$PYTHON" -m venv "$venv" >>"$ENVIRONMENT_LOG" 2>&1 ||
     explain_failure "cannot make a virtual environment in $venv" "Is $PYTHON complete?"
   as_user mkdir "$venv/requirements"
-  for file in requirements-volttron11.txt lock-volttron11.txt; do
-    as_user tee "$venv/requirements/$file" <"$VENAGENT_ROOT/ops/$file" >/dev/null
-  done
-  as_user tee "$venv/requirements/agent.txt" <"$VENAGENT_ROOT/requirements.txt" >/dev/null
-  pip_install as_user "$venv" -r "$venv/requirements/requirements-volttron11.txt" \
-    -r "$venv/requirements/agent.txt" -c "$venv/requirements/lock-volttron11.txt" ||
+  as_user tee "$venv/requirements/$lock" <"$VENAGENT_ROOT/ops/$lock" >/dev/null
+  pip_install as_user "$venv" "$venv/requirements/$lock" ||
     explain_failure "pip could not install VOLTTRON 11" "See the log."
   as_user "$venv/bin/python" - "$venv/project" <"$VENAGENT_ROOT/ops/volttron/poetry_project.py"
   mapfile -t variables < <(volttron11_variables "$venv")
@@ -443,9 +438,8 @@ make_volttron11() {
 
 # VOLTTRON's environment belongs to the plain user: `vctl install` installs agents into it. The
 # tests have one of their own: they install and remove agents while a VEN may be running here.
-PLATFORM_FILES=(ops/requirements-platform.txt ops/lock-platform.txt ops/constraints-platform.txt
-  ops/volttron/repair_volttron.py requirements.txt)
-TEST_PLATFORM_FILES=("${PLATFORM_FILES[@]}" ops/requirements-platform-test.txt)
+PLATFORM_FILES=(ops/lock-platform.txt ops/constraints-platform.txt ops/volttron/repair_volttron.py)
+TEST_PLATFORM_FILES=("${PLATFORM_FILES[@]}" ops/lock-platform-test.txt)
 
 platform_is_current() {
   is_current "$PLATFORM_VENV" .platform "$(requirements_hash "${PLATFORM_FILES[@]}")"
@@ -456,7 +450,7 @@ ensure_platform() {
   hash=$(requirements_hash "${PLATFORM_FILES[@]}")
   is_current "$PLATFORM_VENV" .platform "$hash" && return
   ensure_home
-  exclusively platform make_platform "$PLATFORM_VENV" "$hash" requirements-platform.txt
+  exclusively platform make_platform "$PLATFORM_VENV" "$hash" lock-platform.txt
 }
 
 ensure_test_platform() {
@@ -465,8 +459,8 @@ ensure_test_platform() {
   is_current "$TEST_PLATFORM_VENV" .platform "$hash" && is_complete "$TEST_PLATFORM_VENV" && return
   ensure_home
   rm -f "$TEST_PLATFORM_VENV/.platform"
-  exclusively platform-test make_platform "$TEST_PLATFORM_VENV" "$hash" requirements-platform.txt \
-    requirements-platform-test.txt
+  exclusively platform-test make_platform "$TEST_PLATFORM_VENV" "$hash" lock-platform.txt \
+    lock-platform-test.txt
 }
 
 # is_complete VENV: the agents are still in it. A test run that was broken off may have removed them.
@@ -476,9 +470,9 @@ for name in "volttron", "volttron-platform-driver", "volttron-actuator", "volttr
     version(name)' 2>/dev/null
 }
 
-# make_platform VENV HASH REQUIREMENTS…
+# make_platform VENV HASH LOCK…
 make_platform() {
-  local venv=$1 hash=$2 file options=()
+  local venv=$1 hash=$2 file locks=()
   shift 2
   is_current "$venv" .platform "$hash" && return
   need_space 500
@@ -492,12 +486,11 @@ make_platform() {
     explain_failure "cannot make a virtual environment in $venv" "Is $PYTHON complete?"
   # Copied first: the clone may be unreadable for the plain user.
   as_user mkdir "$venv/requirements"
-  for file in "$@" lock-platform.txt constraints-platform.txt; do
+  for file in "$@" constraints-platform.txt; do
     as_user tee "$venv/requirements/$file" <"$VENAGENT_ROOT/ops/$file" >/dev/null
   done
-  as_user tee "$venv/requirements/agent.txt" <"$VENAGENT_ROOT/requirements.txt" >/dev/null
-  for file in "$@" agent.txt; do options+=(-r "$venv/requirements/$file"); done
-  pip_install as_user "$venv" "${options[@]}" -c "$venv/requirements/lock-platform.txt" ||
+  for file; do locks+=("$venv/requirements/$file"); done
+  pip_install as_user "$venv" "${locks[@]}" ||
     explain_failure "pip could not install VOLTTRON" "See the log."
   # Every pip of this environment keeps to the constraints, whoever starts it and from where. As an
   # address: pip takes a space for the next file.

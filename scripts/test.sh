@@ -3,7 +3,7 @@
 #
 #   scripts/test.sh [all|lint|unit|backend|browser|documents|platform|platform11]... [-- PYTEST ARGUMENTS]
 #
-# lint      ruff, mypy, shellcheck, cfn-lint
+# lint      ruff, mypy, shellcheck, cfn-lint, known vulnerabilities of the locked packages
 # unit      everything that needs no VOLTTRON (seconds)
 # backend   tests/backend, tests/openadr: the operator's side, on a real PostgreSQL and mosquitto
 # browser   tests/browser: the local page in a real Chromium; pictures in tests/browser/results/
@@ -80,6 +80,7 @@ lint() {
   "$(tool mypy)" --cache-dir "$VENAGENT_HOME/run/mypy" "${folders[@]}" || failed=1
   "$(tool shellcheck)" -x scripts/*.sh .ci/run || failed=1
   "$(tool cfn-lint)" deploy/aws/*.yaml || failed=1
+  PYTHONDONTWRITEBYTECODE=1 "$(tools_python)" -m ops.release.vulnerability_check || failed=1
   return $failed
 }
 
