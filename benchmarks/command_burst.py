@@ -34,8 +34,7 @@ from ops.host.paths import Paths
 
 AHEAD_SEC = 7_200.0
 AT_ONCE = 100
-"""So many of the burst wait at the broker: it delivers in order, and a command behind them waits too.
-"""
+"""So many of the burst wait at the broker, which delivers in order: what comes later waits too."""
 EVENT_SEC = 6.0
 BACK_WITHIN_SEC = 60.0
 

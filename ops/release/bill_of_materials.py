@@ -18,9 +18,9 @@ from typing import Any
 from packaging.utils import canonicalize_name
 
 from ops.release.lock_hashes import OPS, lock_file_hashes, lock_file_pins
-from VenAgent.version import __version__
 
 ROOT = OPS.parent
+VERSION = re.findall(r'__version__ = "(.+)"', (ROOT / "VenAgent" / "version.py").read_text())[0]
 SBOM_FILE = ROOT / "VenAgent" / "sbom.cdx.json"
 BROUGHT = {
     "paho-mqtt": (),
@@ -29,7 +29,7 @@ BROUGHT = {
     "cryptography": ("cffi", "pycparser"),
 }
 """What each package of requirements.txt brings; a test compares it with the packages' own words."""
-UPLOT = {
+UPLOT: dict[str, Any] = {
     "type": "library",
     "bom-ref": "pkg:npm/uplot@1.6.32",
     "name": "uplot",
@@ -41,10 +41,15 @@ UPLOT = {
 
 
 def bill_of_materials() -> dict[str, Any]:
-    own = f"pkg:pypi/venagent@{__version__}"
+    own = f"pkg:pypi/venagent@{VERSION}"
     libraries = list(_libraries())
     reference = {library["name"]: library["bom-ref"] for library in libraries}
-    depends = [{"ref": own, "dependsOn": sorted([*map(reference.get, BROUGHT), UPLOT["bom-ref"]])}]
+    depends = [
+        {
+            "ref": own,
+            "dependsOn": sorted([*(reference[name] for name in BROUGHT), UPLOT["bom-ref"]]),
+        }
+    ]
     depends += [
         {"ref": reference[name], "dependsOn": sorted(reference[each] for each in brought)}
         for name, brought in BROUGHT.items()
@@ -59,7 +64,7 @@ def bill_of_materials() -> dict[str, Any]:
                 "type": "application",
                 "bom-ref": own,
                 "name": "venagent",
-                "version": __version__,
+                "version": VERSION,
                 "purl": own,
                 "licenses": [{"license": {"id": "Apache-2.0"}}],
             },
@@ -79,8 +84,12 @@ def required_packages() -> list[str]:
 
 def _libraries() -> Iterator[dict[str, Any]]:
     text = (OPS / "lock-platform.txt").read_text()
-    versions = {canonicalize_name(name): version for name, version in lock_file_pins(text).items()}
-    hashes = {canonicalize_name(name): found for name, found in lock_file_hashes(text).items()}
+    versions: dict[str, str] = {}
+    hashes: dict[str, list[str]] = {}
+    for name, version in lock_file_pins(text).items():
+        versions[canonicalize_name(name)] = version
+    for name, found in lock_file_hashes(text).items():
+        hashes[canonicalize_name(name)] = found
     for name in sorted({*BROUGHT, *(each for brought in BROUGHT.values() for each in brought)}):
         purl = f"pkg:pypi/{name}@{versions[name]}"
         yield {

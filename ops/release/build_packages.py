@@ -2,7 +2,7 @@
 
     python -m ops.release.build_packages FOLDER
 
-Times are those of the commit, or of SOURCE_DATE_EPOCH; modes, owners and order are fixed; the tools
+The time is SOURCE_DATE_EPOCH's, or the commit's; modes, owners and order are fixed; the tools
 that build are known by their hash (ops/lock-build.txt). Only files under version control are taken.
 """
 
@@ -21,7 +21,7 @@ from pathlib import Path
 from ops.release.lock_hashes import OPS
 
 ROOT = OPS.parent
-_TAKEN = (
+SOURCE_TAKEN = (
     *("VenAgent", "pyproject.toml", "setup.py", "requirements.txt", "README.md", "LICENSE"),
     *("config", "CHANGELOG.md", "SECURITY.md"),
 )
@@ -38,15 +38,15 @@ def make_build_environment(venv: Path) -> Path:
     """An environment with what builds, by hash; its Python."""
     subprocess.run([sys.executable, "-m", "venv", venv], check=True)
     python = venv / "bin" / "python"
-    pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
     lock = OPS / "lock-build.txt"
-    subprocess.run([*pip, "--require-hashes", "--no-deps", "-r", lock], check=True)
+    subprocess.run([*pip, "--require-hashes", "--no-deps", "-r", str(lock)], check=True)
     return python
 
 
 def build_packages(folder: Path, python: Path, source: Path = ROOT) -> list[Path]:
-    """Build into `folder`, which is made, with this Python; the files. Raises CalledProcessError if a
-    step fails."""
+    """Build with this Python into `folder`, which is made; the files. Raises CalledProcessError if
+    a step fails."""
     folder.mkdir(parents=True, exist_ok=True)
     epoch = os.environ.get("SOURCE_DATE_EPOCH") or _commit_ts(source)
     with tempfile.TemporaryDirectory() as scratch:
@@ -77,11 +77,20 @@ def _commit_ts(source: Path) -> str:
     return subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
 
 
+def _source_files(source: Path) -> list[str]:
+    """Those under version control; in a copy without it all that is no by-product."""
+    asked = ["git", "-C", str(source), "ls-files", "-z", "--", *SOURCE_TAKEN]
+    answer = subprocess.run(asked, capture_output=True, text=True)
+    if (source / ".git").exists() and answer.returncode == 0:
+        return sorted(filter(None, answer.stdout.split("\0")))
+    found = [file for name in SOURCE_TAKEN for file in (source / name, *(source / name).rglob("*"))]
+    names = (file.relative_to(source).as_posix() for file in found if file.is_file())
+    return sorted(name for name in names if "__pycache__" not in name)
+
+
 def _copy_source(source: Path, to: Path, epoch: int) -> None:
-    """Files under version control, with fixed modes and times."""
-    asked = ["git", "-C", str(source), "ls-files", "-z", "--", *_TAKEN]
-    names = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.split("\0")
-    for name in filter(None, names):
+    """With fixed modes and times."""
+    for name in _source_files(source):
         target = to / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / name, target)

@@ -132,7 +132,7 @@ class PackageIndex:
 
 def _hashes_of(index: PackageIndex, pin: tuple[str, str]) -> tuple[str, list[str]]:
     name, version = pin
-    files = {file: digest for file, digest in index.links(name)}
+    files = dict(index.links(name))
     return name, [
         f"sha256:{digest}"
         for file, digest in files.items()

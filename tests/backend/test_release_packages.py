@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
+import shutil
 import tarfile
-import time
 import zipfile
 from email.parser import Parser
 from pathlib import Path
 
 import pytest
 
-from ops.release.build_packages import ROOT, build_packages, make_build_environment
+from ops.release.build_packages import (
+    ROOT,
+    SOURCE_TAKEN,
+    build_packages,
+    make_build_environment,
+)
 from VenAgent.version import __version__
 
 
@@ -24,17 +28,24 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> list[list[Path]]:
     folder = tmp_path_factory.mktemp("release")
     python = make_build_environment(folder / "builder")
     source = folder / "a source with another name"
-    subprocess.run(["git", "clone", "-q", str(ROOT), str(source)], check=True)
-    for name in ("VenAgent/version.py", "README.md"):
-        os.utime(source / name, (time.time() - 9_999, time.time() - 9_999))
-    first = build_packages(folder / "first", python, source)
-    old_mask = os.umask(0o077)
-    os.environ["TZ"] = "Asia/Kolkata"
-    try:
-        second = build_packages(folder / "second", python, source)
-    finally:
-        os.umask(old_mask)
-        del os.environ["TZ"]
+    by_products = shutil.ignore_patterns("__pycache__")
+    source.mkdir()
+    for name in SOURCE_TAKEN:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, source / name, ignore=by_products)
+        else:
+            shutil.copy(ROOT / name, source / name)
+    (source / "VenAgent" / "__pycache__").mkdir()
+    (source / "VenAgent" / "__pycache__" / "left.pyc").write_text("of a run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOURCE_DATE_EPOCH", "1800000000")
+        first = build_packages(folder / "first", python, ROOT)
+        patch.setenv("TZ", "Asia/Kolkata")
+        old_mask = os.umask(0o077)
+        try:
+            second = build_packages(folder / "second", python, source)
+        finally:
+            os.umask(old_mask)
     return [first, second]
 
 
@@ -64,7 +75,7 @@ def test_the_wheel_has_all_that_a_site_needs(built: list[list[Path]]) -> None:
     # what `twine check` looks at: a page that can be rendered, and all that an index asks for
     assert metadata["Description-Content-Type"] == "text/markdown"
     assert len(str(metadata.get_payload())) > 1_000
-    assert all(metadata[name] for name in ("Name", "Summary", "License", "Requires-Python"))
+    assert all(metadata[name] for name in ("Name", "Summary", "Classifier", "Requires-Python"))
 
 
 def test_the_sdist_has_its_source_and_nobodys_name(built: list[list[Path]]) -> None:
