@@ -17,3 +17,5 @@ class InboundMessage:
     """Which one it came on: the number `mid` means something else on the next."""
     session_present: bool = False
     """Whether the broker had a session of ours then, and may have kept messages for us."""
+    expires_at: float | None = None
+    """Until when its sender wants it delivered (monotonic s), by MQTT 5's message expiry."""

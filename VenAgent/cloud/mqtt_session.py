@@ -17,6 +17,8 @@ from typing import Any
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from VenAgent.cloud.inbound_message import InboundMessage
 from VenAgent.cloud.mqtt_settings import MqttSettings
@@ -37,6 +39,8 @@ sends it again."""
 RESUBSCRIBE_SEC = 60.0
 RENEW_SEC = 5.0
 """For the PUBACKs of what is in flight, before a connection is made anew."""
+SESSION_EXPIRY_SEC = 7 * 86_400
+"""MQTT 5: for so long the broker keeps commands for us; AWS IoT Core takes no more."""
 HTTPS_PORT, AWS_ALPN = 443, "x-amzn-mqtt-ca"
 """There AWS IoT Core tells MQTT from HTTPS by the protocol's name in the TLS handshake."""
 FILTERS_AT_ONCE = 8
@@ -107,7 +111,9 @@ class MqttSession:
         sqlite3.Error."""
         broker = self._settings.broker
         try:
-            self._client.connect(broker.host, broker.port, broker.keepalive_sec)
+            self._client.connect(
+                broker.host, broker.port, broker.keepalive_sec, **self._session_options()
+            )
             self._last_read_at = time.monotonic()
             self._serve()
         finally:
@@ -145,6 +151,18 @@ class MqttSession:
         if isinstance(error, ssl.SSLError):
             return explain_tls_error(error, self._settings.where)
         return "" if error is None else str(error.strerror or error)
+
+    def _session_options(self) -> dict[str, Any]:
+        """MQTT 5 asks for the session each time: that it goes on, and how long it lasts."""
+        if not self._speaks_5:
+            return {}
+        lasting = Properties(PacketTypes.CONNECT)
+        lasting.SessionExpiryInterval = SESSION_EXPIRY_SEC
+        return {"clean_start": False, "properties": lasting}
+
+    @property
+    def _speaks_5(self) -> bool:
+        return self._settings.broker.protocol == "5"
 
     # ---- the loop ------------------------------------------------------------------------
 
@@ -232,8 +250,8 @@ class MqttSession:
         client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=settings.ven_id,
-            clean_session=False,
-            protocol=mqtt.MQTTv311,
+            clean_session=None if self._speaks_5 else False,
+            protocol=mqtt.MQTTv5 if self._speaks_5 else mqtt.MQTTv311,
             transport=broker.transport,
             manual_ack=True,
         )
@@ -302,8 +320,11 @@ class MqttSession:
     # ---- called by paho ------------------------------------------------------------------
 
     def _on_connect(
-        self, client: mqtt.Client, _data: Any, flags: Any, reason: Any, _properties: Any
+        self, client: mqtt.Client, _data: Any, flags: Any, reason: Any, properties: Any
     ) -> None:
+        most = getattr(properties, "ReceiveMaximum", None)
+        if most is not None:  # one more unconfirmed message would end the connection
+            client.max_inflight_messages_set(min(URGENT_WINDOW + 2, int(most)))
         if reason.is_failure:
             self._refusal = f"the broker refused the connection: {reason}"
             client.disconnect()
@@ -350,8 +371,17 @@ class MqttSession:
         payload = bytes(message.payload)
         if not payload:  # so a kept one is removed
             self._subscribed.retained.discard(message.topic)
+        properties = getattr(message, "properties", None)  # there is none in MQTT 3.1.1
+        expiry_sec = getattr(properties, "MessageExpiryInterval", None)
         self._handoff.offer(
-            InboundMessage(message.topic, payload, message.mid, self._number, self._session_present)
+            InboundMessage(
+                message.topic,
+                payload,
+                message.mid,
+                self._number,
+                self._session_present,
+                None if expiry_sec is None else time.monotonic() + expiry_sec,
+            )
         )
 
     def _on_publish(

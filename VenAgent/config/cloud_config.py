@@ -81,6 +81,8 @@ class CloudBrokerConfig(ConfigBlock):
     password: Annotated[SecretStr, Field(min_length=1, max_length=1024)] | None = None
     password_file: FileName | None = None
     """A file with the password in it instead, readable for the user that VOLTTRON runs as alone."""
+    protocol: Literal["3.1.1", "5"] = "3.1.1"
+    """Of MQTT. With 5 a command's message expiry is known here too, not only at the broker."""
     transport: Literal["tcp", "websockets"] = "tcp"
     path: Annotated[str, StringConstraints(pattern=r"^/[!-~]{0,255}$")] = "/mqtt"
     """Of a broker behind websockets."""

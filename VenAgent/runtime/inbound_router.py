@@ -185,13 +185,19 @@ class InboundRouter:
         return None
 
     def _refuse_stale(self, command: Command, inbound: InboundMessage) -> None:
-        """Raises CommandNotRead for an undated event that may have waited for us too long."""
+        """Raises CommandNotRead for an undated event that may have waited for us too long, or an
+        expired one."""
+        now = time.monotonic()
         refusal = self.backlog.refusal(
             command,
-            from_session=inbound.session_present,
+            # With a message expiry its sender has said how long it holds.
+            from_session=inbound.session_present and inbound.expires_at is None,
             max_age_sec=self._config.event.max_command_age_sec,
-            monotonic=time.monotonic(),
+            monotonic=now,
         )
+        if inbound.expires_at is not None and inbound.expires_at < now:
+            text = "the command has expired (MQTT message expiry) before it could be dealt with"
+            refusal = Reason(ReasonCode.EXPIRED, text)
         if refusal is not None:
             raise CommandNotRead(
                 refusal.text,

@@ -38,10 +38,13 @@ class Doors:
         )
         self.router.reconfigure(CONFIG, None, bridge)
 
-    def deliver(self, session_present: bool = True, **fields: Any) -> None:
+    def deliver(
+        self, session_present: bool = True, expires_in_sec: float | None = None, **fields: Any
+    ) -> None:
         topic = CONFIG.topic_names().command
         payload = json.dumps(fields).encode()
-        inbound = InboundMessage(topic, payload, 1, 1, session_present)
+        expires_at = None if expires_in_sec is None else time.monotonic() + expires_in_sec
+        inbound = InboundMessage(topic, payload, 1, 1, session_present, expires_at)
         self.router.receive(inbound, self.acknowledged.append)
 
 
@@ -93,6 +96,22 @@ def test_an_undated_event_from_the_brokers_queue_is_refused_after_a_long_absence
     assert doors.hands.engine.replies.sent_to("old") is None
     assert len(doors.acknowledged) == 3
     assert [each["event_id"] for each in doors.hands.journal.unfinished()] == ["evt-new"]
+
+
+def test_a_command_whose_message_expiry_has_passed_is_refused_by_name(doors: Doors) -> None:
+    doors.deliver(**SHED, correlationId="late", expires_in_sec=-0.5)
+    assert doors.router.refused == {"command.expired": 1}
+    assert len(doors.acknowledged) == 1
+    assert doors.hands.journal.unfinished() == []
+
+
+def test_an_undated_event_with_a_message_expiry_is_as_good_as_a_dated_one(doors: Doors) -> None:
+    doors.router.backlog.connected(1_760_000_000.0, 0.0)
+    doors.router.backlog._heard_at = float("inf")
+    doors.router.backlog._connected_at = float("inf")
+    doors.deliver(**SHED, correlationId="held", expires_in_sec=60.0)
+    assert doors.router.refused == {}
+    assert [each["event_id"] for each in doors.hands.journal.unfinished()] == ["evt-held"]
 
 
 def _supported(entry: CorpusEntry) -> str | None:

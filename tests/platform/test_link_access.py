@@ -92,6 +92,12 @@ def test_a_login_over_tls_of_the_broker_alone(
     speaks_both_ways(access, make_node(access.tls_port, tls, broker=login).start())
 
 
+def test_mqtt_5_over_tls_with_a_login(access: AccessSite, make_node: MakeNode) -> None:
+    broker = {"username": "site-1", "password": PASSWORD, "protocol": "5"}
+    tls = CloudTlsConfig(ca_cert=str(access.authority.path))
+    speaks_both_ways(access, make_node(access.tls_port, tls, broker=broker).start())
+
+
 @pytest.mark.parametrize("secure", [False, True])
 def test_over_websockets(access: AccessSite, make_node: MakeNode, secure: bool) -> None:
     port = access.secure_websockets_port if secure else access.websockets_port
@@ -211,11 +217,12 @@ def test_a_retained_command_is_counted_and_told_until_it_is_removed(
     wait_until(lambda: node.link.state.why == "", "it is over")
 
 
+@pytest.mark.parametrize("protocol", ["3.1.1", "5"])
 def test_a_command_that_expires_while_we_are_away_does_not_come(
-    broker: Broker, make_node: MakeNode
+    broker: Broker, make_node: MakeNode, protocol: str
 ) -> None:
     """MQTT 5 message expiry: the broker keeps the time, for a session of MQTT 3.1.1 too."""
-    make_node(broker.port).start().stop()
+    make_node(broker.port, broker={"protocol": protocol}).start().stop()
     sender = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
     sender.connect("127.0.0.1", broker.port)
     sender.loop_start()
@@ -226,8 +233,31 @@ def test_a_command_that_expires_while_we_are_away_does_not_come(
         wait_until(sent.is_published, f"{text} is at the broker")
     published_at = time.monotonic()
     wait_until(lambda: time.monotonic() - published_at > 2.5, "the brief one has expired")
-    node = make_node(broker.port).start()
+    node = make_node(broker.port, broker={"protocol": protocol}).start()
     wait_until(lambda: node.commands, "the lasting one comes")
     assert node.commands == ["lasting"]
+    assert node.inbound[0].session_present
+    brief.MessageExpiryInterval = 100
+    sender.publish(TOPICS.command, "now", qos=1, properties=brief)
+    wait_until(lambda: node.commands[-1] == "now", "what is sent now comes")
+    expires_at = node.inbound[-1].expires_at
+    assert node.inbound[0].expires_at is None
+    if protocol == "5":
+        assert expires_at is not None
+        assert 90.0 < expires_at - time.monotonic() <= 100.0
+    else:
+        assert expires_at is None  # the broker alone knows
     sender.disconnect()
     sender.loop_stop()
+
+
+def test_in_mqtt_5_a_backlog_keeps_to_what_the_broker_receives_at_once(
+    broker: Broker, make_node: MakeNode
+) -> None:
+    """mosquitto ends the connection of a client that sends more than its receive maximum (20)."""
+    node = make_node(broker.port, broker={"protocol": "5"})
+    for number in range(300):
+        node.put(f"n{number}")
+    node.start()
+    wait_until(lambda: node.outbox.depth() == 0, "all of it is confirmed")
+    assert [why for online, why in node.states if not online and why] == []
