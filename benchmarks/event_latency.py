@@ -6,7 +6,12 @@ Modbus writes (the floor of any driver). Needs a running `scripts/ven_control.sh
 for its time it makes all eight circuits sheddable switches, and puts the agent's configuration back
 at the end.
 
-    scripts/benchmark.sh event_latency [--events 100] [--json FILE]
+`--scheduled`: so many events of which the agent knows before their start, from the start to the
+last coil. `--gateway`: so many events while the panel is behind a slow gateway, which does one
+request at a time and needs 45 ms for each; the driver opens one connection at a time then, and is
+restarted for it.
+
+    scripts/benchmark.sh event_latency [--events 100] [--scheduled 30] [--gateway 10] [--json FILE]
 """
 
 from __future__ import annotations
@@ -32,11 +37,18 @@ from ops.host import site_settings as settings
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.host.site_settings import SiteSettings
+from ops.volttron.agent_install import restart_installed_agent
+from ops.volttron.config_store import DRIVER, ConfigStoreEntry, store_config_entry
+from ops.volttron.vctl import vctl_output
 from simulator.simulated_panel_control import SimulatedPanelControl
 
 ROUND = 10
 """Events, bare schedules and bare Modbus rounds are done in turns of so many."""
 ANSWER_SEC = 15.0
+SETTLED_SEC = 15.0
+START_IN_SEC = 8.0
+"""Later than the agent begins to prepare an event."""
+GATEWAY_SEC = 0.045
 PANEL_CONTROL_PORT, PANEL_PORT = 5021, 5020
 
 
@@ -61,15 +73,22 @@ class Bench:
     def contactors(self) -> list[bool]:
         return list(self.panel.state()["contactors"].values())
 
-    def event(self, cloud: OperatorMqttClient) -> tuple[float, float, float]:
-        """Seconds to the last coil, to the ack, to the measured ack; then it is restored."""
+    def event(
+        self, cloud: OperatorMqttClient, start_in_sec: float = 0.0
+    ) -> tuple[float, float, float]:
+        """Seconds to the last coil, to the ack, to the measured ack; then it is restored. They
+        count from the command, or from the start, if that is later."""
         topics = self.agent.topic_names()
         self._count += 1
         correlation_id = f"bench-{time.time()}-{self._count}"
         total_kw = self.panel.state()["total_kw"]
         command = {"op": "event", "shed_kw": total_kw, "duration_sec": 600}
-        begun = time.time()
+        begun = time.time() + start_in_sec
+        if start_in_sec:
+            command["start_ts"] = begun
         ack = self._command(cloud, topics.command, {**command, "correlationId": correlation_id})
+        while ack["status"] == "scheduled":
+            ack = self._next(cloud, correlation_id)
         answered = time.time()
         if not ack["ok"] or any(self.contactors()):
             raise OpsError(f"the event did not open all eight coils: {ack}")
@@ -191,11 +210,80 @@ def measure(bench: Bench, events: int) -> dict[str, list[float]]:
     return times
 
 
+def measure_scheduled(bench: Bench, events: int) -> dict[str, list[float]]:
+    """Milliseconds from an event's start to its last coil, and to the ack."""
+    times: dict[str, list[float]] = {"scheduled_last_coil": [], "scheduled_ack": []}
+    with OperatorMqttClient(VenTarget.of_config(bench.agent)) as cloud:
+        cloud.subscribe(bench.agent.topic_names().ack)
+        for _ in range(events):
+            last_coil, acked, _ = bench.event(cloud, START_IN_SEC)
+            times["scheduled_last_coil"].append(last_coil * 1e3)
+            times["scheduled_ack"].append(acked * 1e3)
+    return times
+
+
+def measure_gateway(bench: Bench, events: int) -> dict[str, list[float]]:
+    """Milliseconds from a command to the last of eight coils behind a slow gateway."""
+    times: dict[str, list[float]] = {"gateway_last_coil": [], "gateway_ack": []}
+    with (
+        one_socket(bench),
+        OperatorMqttClient(VenTarget.of_config(bench.agent)) as cloud,
+    ):
+        cloud.subscribe(bench.agent.topic_names().ack)
+        bench.panel.fault("gateway", seconds=GATEWAY_SEC, connections=1)
+        try:
+            for _ in range(events):
+                last_coil, acked, _ = bench.event(cloud)
+                times["gateway_last_coil"].append(last_coil * 1e3)
+                times["gateway_ack"].append(acked * 1e3)
+        finally:
+            bench.panel.clear()
+    return times
+
+
+@contextmanager
+def one_socket(bench: Bench) -> Iterator[None]:
+    """The platform driver with one connection at a time; as it was, afterwards."""
+    paths, entry = bench.paths, (DRIVER, "config")
+    contents = json.dumps({"max_open_sockets": 1})
+    store_config_entry(paths, ConfigStoreEntry(*entry, contents, "json"))
+    try:
+        _restart_driver(bench)
+        yield
+    finally:
+        vctl_output(paths, "config", "delete", *entry)
+        _restart_driver(bench)
+
+
+def _restart_driver(bench: Bench) -> None:
+    restart_installed_agent(bench.paths, DRIVER)
+    with OperatorMqttClient(VenTarget.of_config(bench.agent)) as cloud:
+        topics = bench.agent.topic_names()
+        cloud.subscribe(topics.ack)
+
+        def is_read() -> bool:
+            command = {"op": "get", "what": "status", "correlationId": f"bench-{time.time()}"}
+            return bool(bench._command(cloud, topics.command, command)["data"]["health"] == "GOOD")
+
+        time.sleep(SETTLED_SEC)  # what the agent has read before the restart is good for a moment
+        _wait_until(is_read, 60.0)
+
+
 FLOORS = ("bare_last_coil", "together_last_coil")
 ROWS: tuple[tuple[str, str, tuple[str, ...], float | None, float | None], ...] = (
     ("event_last_coil", "MQTT publish → last of 8 coils", FLOORS, 30.0, 100.0),
     ("event_ack", "MQTT publish → ack", ("bare_returned",), 38.0, 100.0),
     ("event_measured", "MQTT publish → shed measured, ±5 %", (), 2000.0, 2000.0),
+    ("scheduled_last_coil", "scheduled start → last of 8 coils", FLOORS, 20.0, 100.0),
+    ("scheduled_ack", "scheduled start → ack", ("bare_returned",), None, None),
+    (
+        "gateway_last_coil",
+        "MQTT publish → last of 8 coils, gateway of 45 ms a request",
+        (),
+        1.2 * 8 * GATEWAY_SEC * 1e3,
+        1_000.0,
+    ),
+    ("gateway_ack", "MQTT publish → ack, gateway of 45 ms a request", (), None, None),
     ("bare_last_coil", "floor A: schedule, 8 writes in parallel → last coil", (), None, None),
     ("bare_returned", "floor A: schedule, 8 writes in parallel → all returned", (), None, None),
     ("together_last_coil", "floor B: schedule, one call for 8 writes → last coil", (), None, None),
@@ -207,6 +295,8 @@ def main() -> int:
     """Print the table, write the JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--events", type=int, default=100)
+    parser.add_argument("--scheduled", type=int, default=0, metavar="EVENTS")
+    parser.add_argument("--gateway", type=int, default=0, metavar="EVENTS")
     parser.add_argument("--json", type=Path, metavar="FILE")
     arguments = parser.parse_args()
     paths = Paths.from_environment()
@@ -214,6 +304,10 @@ def main() -> int:
         bench = Bench(paths, settings.current_site_settings(paths, os.environ))
         with all_circuits_sheddable(bench):
             times = measure(bench, arguments.events)
+            if arguments.scheduled:
+                times |= measure_scheduled(bench, arguments.scheduled)
+            if arguments.gateway:
+                times |= measure_gateway(bench, arguments.gateway)
     except (OpsError, ConnectionRefusedError) as error:
         print(
             f"error: {error}\nRun `scripts/ven_control.sh start --steady` first.", file=sys.stderr
@@ -224,6 +318,8 @@ def main() -> int:
         table.add_column(heading, justify="left" if not heading else "right")
     results: dict[str, Any] = {"machine": machine(), "events": len(times["event_ack"])}
     for name, label, floors, reach_p50, reach_p99 in ROWS:
+        if name not in times:
+            continue
         p50, p99 = quantile(times[name], 0.5), quantile(times[name], 0.99)
         ratios = [p50 / quantile(times[floor], 0.5) for floor in floors]
         reach = f"p50 < {reach_p50:g}, p99 < {reach_p99:g}" if reach_p50 and reach_p99 else ""
