@@ -29,12 +29,13 @@ from VenAgent.dr.effects import (
     ReadMeterEffect,
     SaveEventEffect,
 )
-from VenAgent.dr.event import Event, EventState
+from VenAgent.dr.event import Event
 from VenAgent.dr.event_completion import event_completion_summary
 from VenAgent.dr.event_execution import EventExecution
 from VenAgent.dr.event_preparation import EventPreparation
 from VenAgent.dr.event_queue import EventQueue
 from VenAgent.dr.event_request import EventRequest
+from VenAgent.dr.event_state import EventState
 from VenAgent.dr.limit_failsafe import LimitFailsafe, limit_failsafe_reason
 from VenAgent.dr.opt_out import OptOut
 from VenAgent.dr.site_state import SiteState

@@ -33,9 +33,10 @@ from VenAgent.dr.command_replies import CommandReplies
 from VenAgent.dr.curtailment_plan import circuits_that_look_curtailed, reasons_not_curtailed
 from VenAgent.dr.cycling_limits import CYCLING_LIMITS_FACT, CyclingLimits
 from VenAgent.dr.effects import Effects, PreparedEffect, ReadMeterEffect, SaveEventEffect
-from VenAgent.dr.event import Event, EventState
+from VenAgent.dr.event import Event
 from VenAgent.dr.event_preparation import release_forgotten_preparation
 from VenAgent.dr.event_request import EventRequest
+from VenAgent.dr.event_state import EventState
 from VenAgent.dr.learned_shed import LEARNED_SHED_FACT, LearnedSheds
 from VenAgent.dr.load_control import LoadControl
 from VenAgent.dr.panel import Panel, PanelReading

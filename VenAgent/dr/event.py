@@ -7,67 +7,17 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from enum import Enum
 
 from VenAgent.baseline.measured_power import MeasuredPower
 from VenAgent.contract.commands import EventCommand
 from VenAgent.contract.reasons import Reason
 from VenAgent.dr.event_baseline import EventBaseline
 from VenAgent.dr.event_request import EventRequest, EventRequestKind
+from VenAgent.dr.event_state import TRANSITIONS, EventState
 from VenAgent.dr.panel import PanelReading
 from VenAgent.dr.shed_circuit import ShedCircuit
-
-
-class EventState(str, Enum):
-    RECEIVED = "received"
-    SCHEDULED = "scheduled"
-    SHEDDING = "shedding"
-    ACTIVE = "active"
-    RESTORING = "restoring"
-    COMPLETED = "completed"
-    CANCELLED = "cancelled"
-    REJECTED = "rejected"
-
-    @property
-    def over(self) -> bool:
-        return not TRANSITIONS[self]
-
-
-TRANSITIONS: Mapping[EventState, frozenset[EventState]] = {
-    # A command was read (OpenADR 3: the VTN created an event).
-    EventState.RECEIVED: frozenset(
-        {EventState.SCHEDULED, EventState.SHEDDING, EventState.REJECTED}
-    ),
-    # It begins at its intervalPeriod.start (OpenADR 3), or waits for an event of higher precedence
-    # (OpenADR 3, event.priority: 0 is the highest).
-    # COMPLETED: it had begun, was preempted by another event, and its time is over.
-    EventState.SCHEDULED: frozenset(
-        {EventState.SHEDDING, EventState.CANCELLED, EventState.COMPLETED}
-    ),
-    # Devices are reserved, read and written. REJECTED: nothing could be shed.
-    EventState.SHEDDING: frozenset({EventState.ACTIVE, EventState.RESTORING, EventState.REJECTED}),
-    # Every write is confirmed or known to have failed.
-    # SHEDDING: circuits are added or released, or a later modification asks for another amount.
-    # SCHEDULED and COMPLETED: another event takes over what is shed, without a restore in between.
-    EventState.ACTIVE: frozenset(
-        {
-            EventState.SHEDDING,
-            EventState.RESTORING,
-            EventState.SCHEDULED,
-            EventState.COMPLETED,
-        }
-    ),
-    # The end of the interval, a restore or cancel, an opt-out (OpenADR 2.0b, optType optOut), or
-    # the agent's stop: the circuits go back until every one is back.
-    EventState.RESTORING: frozenset({EventState.COMPLETED}),
-    EventState.COMPLETED: frozenset(),
-    EventState.CANCELLED: frozenset(),
-    EventState.REJECTED: frozenset(),
-}
-"""Which state may follow which, and the clause of the standard where there is one."""
-
 
 LEFT_OUT_SEC = 900.0
 """A limit tries a circuit again that failed this long ago."""

@@ -17,7 +17,8 @@ from VenAgent.dr.effects import (
     ReleaseEffect,
     SaveEventEffect,
 )
-from VenAgent.dr.event import Event, EventState
+from VenAgent.dr.event import Event
+from VenAgent.dr.event_state import EventState
 from VenAgent.dr.guard_watch import GUARD_ALERT
 from VenAgent.dr.panel import PanelReading
 from VenAgent.dr.restoration import Restoration

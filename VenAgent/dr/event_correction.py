@@ -6,9 +6,10 @@ from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.closed_loop import ClosedLoop
 from VenAgent.dr.curtailment_plan import plan_guard_release, plan_rotation, settling_shed_kw
 from VenAgent.dr.effects import Effects, RaiseAlertEffect
-from VenAgent.dr.event import Event, EventState
+from VenAgent.dr.event import Event
 from VenAgent.dr.event_activation import event_activation_alert
 from VenAgent.dr.event_planner import EventPlanner
+from VenAgent.dr.event_state import EventState
 from VenAgent.dr.event_work import EventWork
 from VenAgent.dr.guard_watch import GuardWatch
 from VenAgent.dr.limit_watch import NO_LOAD_LEFT

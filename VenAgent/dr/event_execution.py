@@ -13,12 +13,13 @@ from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.closed_loop import ClosedLoop
 from VenAgent.dr.effects import AnnounceEffect, Effects, PreparedEffect, SaveEventEffect
-from VenAgent.dr.event import Event, EventState
+from VenAgent.dr.event import Event
 from VenAgent.dr.event_activation import EventActivation
 from VenAgent.dr.event_completion import CompletedEvent, EventCompletion
 from VenAgent.dr.event_correction import EventCorrection
 from VenAgent.dr.event_planner import EventPlanner
 from VenAgent.dr.event_request import EventRequest
+from VenAgent.dr.event_state import EventState
 from VenAgent.dr.event_work import EventWork
 from VenAgent.dr.guard_watch import GuardWatch
 from VenAgent.dr.limit_watch import LimitWatch

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections import deque
 from enum import Enum
 
-from VenAgent.dr.event import Event, EventState
+from VenAgent.dr.event import Event
 from VenAgent.dr.event_request import EventRequestKind
+from VenAgent.dr.event_state import EventState
 
 GUARD_PART = 0.02
 """What is steered for is so much of a limit below it: meters and registers have steps."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from VenAgent.contract.json_codec import json_number
-from VenAgent.dr.event import Event, EventState
+from VenAgent.dr.event import Event
 from VenAgent.dr.event_completion import event_completion_summary
+from VenAgent.dr.event_state import EventState
 from VenAgent.dr.shed_circuit import ShedCircuit
 
 

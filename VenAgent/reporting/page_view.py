@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from VenAgent.contract.json_codec import json_number
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.engine import Engine
-from VenAgent.dr.event import Event, EventState
+from VenAgent.dr.event import Event
+from VenAgent.dr.event_state import EventState
 from VenAgent.dr.panel import PanelCircuit, PanelCircuitControl, PanelCircuitReading, PanelReading
 from VenAgent.dr.shed_circuit import ShedCircuit
 from VenAgent.reporting.active_alerts import ActiveAlerts

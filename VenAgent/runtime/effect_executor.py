@@ -38,7 +38,8 @@ from VenAgent.dr.effects import (
     WriteEffect,
 )
 from VenAgent.dr.engine import Engine
-from VenAgent.dr.event import Event, EventState
+from VenAgent.dr.event import Event
+from VenAgent.dr.event_state import EventState
 from VenAgent.dr.point_write import PointWrite
 from VenAgent.reporting.active_alerts import ActiveAlerts
 from VenAgent.site.actuator import Actuator, ActuatorRefusal

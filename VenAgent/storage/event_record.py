@@ -12,13 +12,7 @@ from typing import Any
 
 from VenAgent.baseline.measured_power import MeasuredPower
 from VenAgent.contract.reasons import Reason, ReasonCode
-from VenAgent.dr.event import (
-    Event,
-    EventEndedBy,
-    EventLevelStart,
-    EventState,
-    PendingEventModification,
-)
+from VenAgent.dr.event import Event, EventEndedBy, EventLevelStart, PendingEventModification
 from VenAgent.dr.event_baseline import EventBaseline
 from VenAgent.dr.event_request import (
     DEFAULT_WINDOW_SEC,
@@ -26,6 +20,7 @@ from VenAgent.dr.event_request import (
     EventRequestKind,
     EventRequestLevel,
 )
+from VenAgent.dr.event_state import EventState
 from VenAgent.dr.shed_circuit import ShedCircuit
 
 Record = dict[str, Any]

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from VenAgent.dr.effects import SaveFactEffect, SaveFingerprintEffect, SendAckEffect
-from VenAgent.dr.event import EventState
+from VenAgent.dr.event_state import EventState
 from VenAgent.storage.quarantine import put_in_quarantine
 
 ACKS_KEPT = 2_000

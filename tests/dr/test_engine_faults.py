@@ -10,7 +10,7 @@ from tests.dr.builders import DRAWS_KW, TOTAL_KW
 from tests.dr.house import House, send_event
 from VenAgent.dr.backoff import RETRY_SEC
 from VenAgent.dr.effects import PreparedEffect
-from VenAgent.dr.event import EventState
+from VenAgent.dr.event_state import EventState
 from VenAgent.dr.event_work import WORK_LIMIT_SEC
 
 

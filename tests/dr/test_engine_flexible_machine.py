@@ -22,7 +22,7 @@ from tests.dr.flexible_house import (
     zone_guard,
 )
 from tests.dr.test_engine_machine import Attack
-from VenAgent.dr.event import EventState
+from VenAgent.dr.event_state import EventState
 from VenAgent.dr.policy import Policy, RotationPolicy
 
 THERMOSTATS = ("rtu1", "rtu2")

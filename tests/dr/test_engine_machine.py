@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from tests.dr.builders import DRAWS_KW, switch
 from tests.dr.house import House
-from VenAgent.dr.event import EventState
+from VenAgent.dr.event_state import EventState
 from VenAgent.dr.event_work import WORK_LIMIT_SEC
 from VenAgent.dr.policy import Policy
 

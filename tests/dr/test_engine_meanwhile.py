@@ -9,7 +9,7 @@ import pytest
 from tests.dr.builders import NOW
 from tests.dr.house import House, send_event
 from tests.dr.test_engine_equipment import bearing
-from VenAgent.dr.event import EventState
+from VenAgent.dr.event_state import EventState
 from VenAgent.dr.policy import EndurancePolicy, Policy
 from VenAgent.dr.reservation import TRY_FOR_SEC, TRY_NEW_SEC
 from VenAgent.dr.restoration import REPORT_LIMIT_SEC

@@ -6,7 +6,7 @@ import pytest
 
 from tests.dr.builders import NOW, TOTAL_KW
 from tests.dr.house import House, send_event
-from VenAgent.dr.event import EventState
+from VenAgent.dr.event_state import EventState
 from VenAgent.dr.panel import PanelReading
 
 

@@ -19,16 +19,11 @@ from VenAgent.contract.json_codec import encode_json
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.circuit_selection import CircuitSelectionAction
 from VenAgent.dr.command_replies import CommandReplies
-from VenAgent.dr.event import (
-    TRANSITIONS,
-    Event,
-    EventEndedBy,
-    EventState,
-    PendingEventModification,
-)
+from VenAgent.dr.event import Event, EventEndedBy, PendingEventModification
 from VenAgent.dr.event_baseline import EventBaseline
 from VenAgent.dr.event_completion import event_completion_summary
 from VenAgent.dr.event_request import EventRequest, EventRequestKind, EventRequestLevel
+from VenAgent.dr.event_state import TRANSITIONS, EventState
 from VenAgent.dr.panel import PanelCircuitControl
 from VenAgent.dr.shed_circuit import ShedCircuit
 from VenAgent.storage.event_record import from_event_record, to_event_record

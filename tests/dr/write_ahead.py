@@ -14,7 +14,8 @@ from VenAgent.dr.effects import (
     SendAckEffect,
     WriteEffect,
 )
-from VenAgent.dr.event import Event, EventState
+from VenAgent.dr.event import Event
+from VenAgent.dr.event_state import EventState
 from VenAgent.dr.policy import Policy
 from VenAgent.storage.event_record import from_event_record, to_event_record
 
