@@ -203,7 +203,7 @@ class ClosedLoop:
         if event.measured_kw is None:
             band = self._site.policy.band
             if not self._settling.is_settled(event, power_kw, previous_kw, band, now):
-                return effects, None
+                return effects, self._limit_meanwhile(event, reading, now)
             followed_in_part = _limits_followed_in_part(event, self._before, reading)
             more, reason = self._measured(event, reading, now)
             if reason is None and followed_in_part:
@@ -238,6 +238,16 @@ class ClosedLoop:
             effects.append(self._site.learn_shed(circuit.circuit_id, circuit.point, shed_kw))
         alerts, reason = _not_responded([c for c in judged if c.responded is False])
         return [*effects, *alerts], reason
+
+    def _limit_meanwhile(self, event: Event, reading: PanelReading, now: float) -> Reason | None:
+        """While the meter settles: whether loads that rise bring the site over a limit, beyond what
+        was written already. Two readings at least, for the first may be from before the writes."""
+        pending_kw = self._site.limits.pending_kw(event, reading, now)
+        power_kw = (reading.power_kw or 0.0) - pending_kw
+        limit_kw = self._site.limits.least_kw(now)
+        if self._settling.tries < CHANGED_READINGS or limit_kw is None or power_kw <= limit_kw:
+            return None
+        return self.limits.look(event, power_kw, now)
 
     def _measured(
         self, event: Event, reading: PanelReading, now: float

@@ -71,7 +71,7 @@ class EventCorrection:
         power_kw = reading.power_kw or 0.0
         event.put_aside(reading, now)
         held_kw = event.shed_at(power_kw)
-        target = self._planner.target(event, power_kw, held_kw, now)
+        target = self._planner.target(event, reading, held_kw, now)
         if not self._planner.plan(event, reading, target, now).circuits:
             if target.is_limit or event.is_limit:
                 return self._limit_stays(target, power_kw, now)

@@ -155,7 +155,7 @@ class EventExecution:
             work.reassert = False
             return self._writing.write_again(event, self._guards.past_in(event, reading))
         held_kw = planner.held_kw(event, reading)
-        target = planner.target(event, reading.power_kw, held_kw, now)
+        target = planner.target(event, reading, held_kw, now)
         plan = planner.plan(event, reading, target, now, may_exchange=work.may_exchange)
         if plan.circuits:
             planner.note_limit(target, now)

@@ -54,8 +54,10 @@ class EventPlanner:
             return plan_load_up(event, self._site, reading, target, now)
         return plan_curtailment(event, self._site, reading, target, now, may_exchange=may_exchange)
 
-    def target(self, event: Event, power_kw: float, held_kw: float, now: float) -> ShedTarget:
-        """What is wanted while the site draws `power_kw` and `held_kw` are shed."""
+    def target(self, event: Event, reading: PanelReading, held_kw: float, now: float) -> ShedTarget:
+        """What is wanted at `reading`, while `held_kw` are shed."""
+        pending_kw = self._site.limits.pending_kw(event, reading, now)
+        power_kw = (reading.power_kw or 0.0) - pending_kw
         return ShedTarget.of(event, self._site, power_kw, held_kw, now)
 
     def note_limit(self, target: ShedTarget, now: float) -> None:

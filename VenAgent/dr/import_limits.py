@@ -13,6 +13,7 @@ from enum import Enum
 from VenAgent.dr.event import Event
 from VenAgent.dr.event_request import EventRequestKind
 from VenAgent.dr.event_state import EventState
+from VenAgent.dr.panel import PanelReading
 
 GUARD_PART = 0.02
 """What is steered for is so much of a limit below it: meters and registers have steps."""
@@ -25,6 +26,8 @@ SENDER_HEARD_SEC = 120.0
 """A sender that was heard within this is there (EEBus LPC: the heartbeat's time-out)."""
 
 
+SHOWS_WITHIN_SEC = 15.0
+"""A write that a reading does not show after so long is taken for one that does nothing."""
 HOLD_LONGEST_SEC = 900.0
 HOLD_FACTOR_MOST = 16.0
 
@@ -45,6 +48,7 @@ class ImportLimits:
         self._hold_factor = 1.0
         """So many windows must show room before circuits go back."""
         self._released_ts: float | None = None
+        self._written_ts: dict[str, float] = {}
         self.heard_ts: float | None = None
         """When the sender of commands was heard last."""
 
@@ -77,6 +81,11 @@ class ImportLimits:
     def strictest(self, now: float) -> Event | None:
         """The one that allows the least; None without a limit."""
         return min(self.in_force(now), key=lambda e: e.import_kw or 0.0, default=None)
+
+    def least_kw(self, now: float) -> float | None:
+        """What the strictest allows; None without a limit."""
+        event = self.strictest(now)
+        return None if event is None else event.import_kw
 
     def state(self, now: float) -> ImportLimitState:
         """Of the strictest."""
@@ -169,6 +178,29 @@ class ImportLimits:
 
     def _highest_kw(self, since_ts: float) -> float:
         return max((kw for ts, kw in self._samples if ts > since_ts), default=0.0)
+
+    # ---- what was written and does not show yet ------------------------------------------
+
+    def note_writes(self, event: Event, now: float) -> None:
+        """The writes of `event` are confirmed; some of them the meter may not show yet."""
+        self._written_ts = {
+            circuit.circuit_id: self._written_ts.get(circuit.circuit_id, now)
+            for circuit in event.circuits
+            if circuit.counts and circuit.responded is None
+        }
+
+    def pending_kw(self, event: Event, reading: PanelReading, now: float) -> float:
+        """What the power will still fall by, because circuits were written a moment ago. One that
+        takes longer is not counted on."""
+        pending_kw = 0.0
+        for circuit in event.circuits:
+            written_ts = self._written_ts.get(circuit.circuit_id)
+            power_kw = reading.circuit(circuit.circuit_id).power_kw
+            if written_ts is None or power_kw is None or now - written_ts > SHOWS_WITHIN_SEC:
+                continue
+            if circuit.counts and not circuit.releasing:
+                pending_kw += min(max(0.0, power_kw - circuit.final_kw), circuit.shed_kw)
+        return max(0.0, pending_kw)
 
     # ---- circuits to and fro -------------------------------------------------------------
 

@@ -500,3 +500,20 @@ def test_a_reservation_of_a_limit_is_renewed_each_day() -> None:
     assert house.engine.running is not None
     assert house.engine.running.task_id not in ("", first)
     assert house.power_kw <= 15.0
+
+
+def test_loads_that_go_on_rising_are_met_before_the_meter_stands_still() -> None:
+    """Each rise is corrected by the next readings, what was written already counted in."""
+    panel = panel_of(*(switch(f"load{n}", 30.0, priority=5) for n in range(8)))
+    house = House(panel, {f"load{n}": 1.5 for n in range(8)})
+    house.report_sec = 1.0
+    house.meter_lag_sec = 0.5
+    house.wait(90.0)
+    send_limit(house, 15.0)
+    house.wait(30.0)
+    for second in range(24):
+        house.demand_kw[f"load{second % 8}"] += 0.75
+        house.wait(1.0)
+        assert mean_kw(house) <= 15.0, second
+    live(house, 60.0)
+    assert house.power_kw > 10.0, "no more is shed than has to be"

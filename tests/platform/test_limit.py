@@ -8,7 +8,7 @@ from itertools import pairwise
 from tests.platform.site import Site, wait_for
 
 LIMIT_KW = 15.0
-WINDOW_SEC = 15.0
+WINDOW_SEC = 40.0
 BASE_KW = {
     "hvac1": 3.0,
     "heater1": 3.0,
@@ -36,7 +36,7 @@ def test_loads_rise_from_12_to_30_kw_and_the_site_stays_under_its_limit(site: Si
         assert site.panel.state()["write_count"] == writes, "below its limit nothing is switched"
         for circuit, power_kw in RISEN_KW.items():
             site.panel.draw(circuit, power_kw)
-            curve += _lived(site, 2.0)
+            curve += _lived(site, 5.0)
         curve += _lived(site, 20.0)
         assert site.panel.state()["total_kw"] <= LIMIT_KW
         assert site.panel.state()["total_kw"] > 10.0, "what is allowed is drawn"
