@@ -341,7 +341,8 @@ class Engine:
             return self._arbitration.preparation.drop()
         if self.leaves_to_next_start:
             return []
-        if event.is_limit and event.active_ts is not None:
+        is_kept = event.active_ts is not None and not event.is_ending
+        if event.is_limit and is_kept and event.state is not EventState.RESTORING:
             return self._execution.leave(now)
         return self._execution.end(AGENT_STOPPED, now, at_once=True)
 

@@ -431,6 +431,13 @@ class Event:
         return self.request.import_kw_at(self.level)
 
     @property
+    def rules_since_ts(self) -> float:
+        """Since when the present limit rules."""
+        since = [self.request.start_ts if self.active_ts is None else self.active_ts]
+        since += [each.ts for each in self.level_starts[-1:]]
+        return max([*since, self.request.start_ts, self.failsafe_ts or 0.0])
+
+    @property
     def end_ts(self) -> float:
         """When it ends by itself: not while the failsafe limit rules."""
         return self.request.end_ts if self.failsafe_ts is None else math.inf

@@ -17,6 +17,8 @@ from VenAgent.dr.panel import PanelReading
 
 GUARD_PART = 0.02
 """What is steered for is so much of a limit below it: meters and registers have steps."""
+LEAST_AIM_PART = 0.75
+"""However high an earlier peak was, not less than so much of a limit is steered for."""
 LOOK_AHEAD_PART = 0.25
 """A mean that will be over its limit in so much of its window is corrected now: devices need
 time."""
@@ -145,16 +147,39 @@ class ImportLimits:
 
     def to_correct(self, now: float) -> bool:
         """Whether what is drawn now brings the mean over its limit, if it is not corrected."""
-        if not self._samples:
-            return False
-        power_kw = self._samples[-1][1]
-        for event in self.in_force(now):
-            limit_kw, window_sec = event.import_kw or 0.0, event.request.window_sec
-            ahead_sec = min(LOOK_AHEAD_PART * window_sec, LOOK_AHEAD_MOST_SEC)
-            mean_kw = self.mean_kw(window_sec, now + ahead_sec)
-            if power_kw > limit_kw and mean_kw is not None and mean_kw > limit_kw:
-                return True
-        return False
+        return any(self._goes_over(event, self.last_kw, now) for event in self.in_force(now))
+
+    def _goes_over(self, event: Event, power_kw: float, now: float) -> bool:
+        window_sec = event.request.window_sec
+        ahead_sec = min(LOOK_AHEAD_PART * window_sec, LOOK_AHEAD_MOST_SEC)
+        mean_kw = self.mean_kw(window_sec, now + ahead_sec)
+        is_over = mean_kw is not None and mean_kw > (event.import_kw or 0.0)
+        return is_over and power_kw > self.aim_kw(event, now)
+
+    def aim_kw(self, event: Event, now: float) -> float:
+        """What is steered for: a little below the limit, and lower for as long as an earlier peak
+        is in the window, so that the mean stays under the limit while that moves through it."""
+        limit_kw, window_sec = event.import_kw or 0.0, event.request.window_sec
+        aim_kw = limit_kw * (1.0 - GUARD_PART)
+        for part in (0.25, 0.5, 0.75, 1.0):
+            ahead_sec = part * window_sec
+            kw_sec = self._kw_sec(event, now + ahead_sec - window_sec, now)
+            aim_kw = min(aim_kw, (limit_kw * window_sec - kw_sec) / ahead_sec)
+        return max(aim_kw, LEAST_AIM_PART * limit_kw)
+
+    def _kw_sec(self, event: Event, since_ts: float, until_ts: float) -> float:
+        """What was drawn from `since_ts` to `until_ts`; before the limit ruled, at most as much as
+        it allows: that is not made up for."""
+        limit_kw, ends_ts, total = event.import_kw or 0.0, until_ts, 0.0
+        for ts, power_kw in reversed(self._samples):
+            begins_ts = max(ts, since_ts)
+            if ends_ts > begins_ts:
+                counted_kw = power_kw if ts >= event.rules_since_ts else min(power_kw, limit_kw)
+                total += counted_kw * (ends_ts - begins_ts)
+            ends_ts = min(ends_ts, ts)
+            if ts <= since_ts:
+                break
+        return total
 
     def is_over(self, event: Event, now: float) -> bool:
         """Whether the mean is over this event's limit."""
@@ -170,8 +195,8 @@ class ImportLimits:
         if not events:
             return None
         limit_kw = min(event.import_kw or 0.0 for event in events)
-        aim_kw = limit_kw * (1.0 - GUARD_PART)
-        if power_kw > limit_kw:
+        aim_kw = min(self.aim_kw(event, now) for event in events)
+        if power_kw > limit_kw or any(self._goes_over(event, power_kw, now) for event in events):
             return power_kw - aim_kw
         window_sec = self._hold_factor * max(event.request.window_sec for event in events)
         return min(0.0, max(power_kw, self._highest_kw(now - window_sec)) - aim_kw)

@@ -517,3 +517,29 @@ def test_loads_that_go_on_rising_are_met_before_the_meter_stands_still() -> None
         assert mean_kw(house) <= 15.0, second
     live(house, 60.0)
     assert house.power_kw > 10.0, "no more is shed than has to be"
+
+
+def test_a_stop_while_a_limit_is_being_restored_finishes_that(house: House) -> None:
+    """Found by the attack machine."""
+    before = house.setting
+    send_limit(house)
+    house.wait(60.0)
+    house.hold = True
+    house.send("cancel", correlationId="x", event_id="limit")
+    house.do(house.engine.stop(house.now))
+    house.hold = False
+    house.restart(work_was_done=True)
+    house.wait(30.0)
+    assert house.setting == before
+    assert house.engine.running is None
+
+
+def test_a_peak_before_is_made_up_for_while_it_moves_through_the_window(house: House) -> None:
+    """The mean stays under the limit, not only what is drawn after the correction."""
+    house.demand_kw = {**dict.fromkeys(house.demand_kw, 1.0), "hvac1": 2.0}
+    house.wait(120.0)
+    send_limit(house, 15.0)
+    house.demand_kw |= {"ev1": 9.0, "heater1": 4.0, "range1": 4.0}
+    house.wait(15.0)
+    house.demand_kw |= {"dryer1": 4.0, "outlets1": 3.0}
+    live(house, 300.0)
