@@ -103,6 +103,8 @@ def event_conditions(
     found = []
     settled = timedelta(seconds=settings.short_after_sec)
     for event in events:
+        if event.kind != "event" or event.dry_run:
+            continue  # a limit has no target to fall short of, and a dry run sheds nothing
         asked_kw = event.requested_reduction_kw
         is_settled = event.activated_at is not None and now - event.activated_at >= settled
         least_kw = asked_kw * (1 - settings.short_of_target)

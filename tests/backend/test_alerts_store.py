@@ -249,10 +249,11 @@ async def test_an_event_short_of_its_target_is_an_alert_until_it_is_over(
     (row,) = await rows(database, ALERTS)
     assert (row.code, row.subject, row.cause) == ("event_short", "e1", "event_short:e1")
     assert "90 of 100 kW" in row.message
-    async with database.engine.begin() as connection:
-        await connection.execute(update(EVENTS).values(status="completed"))
-    await look(database, delivered)
-    assert await open_codes(database) == []
+    for over in ({"dry_run": True}, {"dry_run": False, "status": "completed"}):
+        async with database.engine.begin() as connection:
+            await connection.execute(update(EVENTS).values(**over))
+        await look(database, delivered)
+        assert await open_codes(database) == [], over
 
 
 @pytest.mark.parametrize(

@@ -64,13 +64,28 @@ def operators_side(folder: Path, *, vens: int = 12, **variables: str) -> Iterato
         processes.append(side.api)
         wait_for_condition(lambda: _answers(f"{side.url}/health/db-check"), 60)
         processes.append(_start(side, [*python, "backend", "ingest"]))
-        fleet = ["benchmarks.shedding_vens", "--port", str(broker_port), "--interval", "1"]
-        processes.append(_start(side, [*python, *fleet, "--vens", str(vens)]))
-        yield side
+        if not vens:
+            yield side
+            return
+        with simulated_sites(side, vens, interval_sec=1.0):
+            yield side
     finally:
         for process in reversed(processes):
             process.terminate()
             process.wait(30)
+
+
+@contextmanager
+def simulated_sites(side: OperatorsSide, vens: int, *, interval_sec: float) -> Iterator[None]:
+    """Sites that shed, beside what runs there."""
+    port, interval = side.variables["MQTT_PORT"], str(interval_sec)
+    options = ["--port", port, "--interval", interval, "--vens", str(vens)]
+    process = _start(side, [sys.executable, "-m", "benchmarks.shedding_vens", *options])
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 def _start(side: OperatorsSide, command: list[str]) -> subprocess.Popen[bytes]:

@@ -8,6 +8,7 @@ import sqlite3
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from tests.browser.operators_side import OperatorsSide, operators_side
 expect.set_options(timeout=30_000)
 Visit = Callable[..., Page]
 _A_TIME_WITH_ITS_ZONE = re.compile(r"\d\d:\d\d (UTC|GMT|[A-Z]{2,5})")
+ROOT = Path(__file__).resolve().parents[2]
 VIEWS = (("alerts", "tbody tr"), ("audit", ".card"), ("accounts", "h2"))
 
 
@@ -114,6 +116,29 @@ def test_what_a_role_may_not_do_is_not_offered_and_refused(
     assert json.load(refused.value)["detail"] == "anna@x.example may read; this needs operate"
     page = visit(f"{side.url}/console/", live=False, extra_http_headers=person("anna", "none"))
     expect(page.get_by_role("alert")).to_contain_text("anna@x.example has no role here")
+
+
+def test_every_word_that_is_used_is_in_the_file_of_words(side: OperatorsSide, visit: Visit) -> None:
+    """Of another language too: a name that is missing there would show as "undefined"."""
+    used = {
+        path
+        for file in (ROOT / "backend/console/static").glob("*.js")
+        if file.name not in ("texts.js", "uPlot.iife.min.js")
+        for path in re.findall(r"\bT\.(\w+(?:\.\w+)*)", file.read_text())
+    }
+    page = as_person(visit, side, "viewers")
+    there = page.evaluate(
+        """async () => {
+          const { T } = await import("/console/static/texts.js");
+          const walk = (value, path) => value && typeof value === "object"
+            ? Object.entries(value).flatMap(([name, one]) => [path.concat(name).join("."),
+                ...walk(one, path.concat(name))]) : [];
+          return walk(T, []);
+        }"""
+    )
+    missing = {path for path in used if path not in there and path.rpartition(".")[0] not in there}
+    assert missing == set()
+    assert len(used) > 100
 
 
 def test_the_audit_is_searched_and_keys_are_managed(side: OperatorsSide, visit: Visit) -> None:
