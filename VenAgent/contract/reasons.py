@@ -6,6 +6,7 @@ text may be worded anew at any time, and no program reads it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -89,6 +90,14 @@ class ReasonCode(str, Enum):
     NOT_ANSWERED = "not_answered"
     """An agent that is needed, or the device, gave no answer in time; it may do so soon."""
     WRITE_FAILED = "write_failed"
+    """A device answered that a write failed, or with another value, or several for various
+    reasons."""
+    DEVICE_RESERVED = "device_reserved"
+    """Another VOLTTRON agent has the device reserved, and its writes alone are let through."""
+    DRIVER_OVERRIDE = "driver_override"
+    """Someone has set an override for the device in the platform driver."""
+    STORAGE_FAILED = "storage_failed"
+    """The agent's own disk takes nothing: it sheds nothing that it could not put back."""
     PARTLY_WRITTEN = "partly_written"
     DEVICES_TAKEN = "devices_taken"
     """Another VOLTTRON agent has reserved them with a higher priority."""
@@ -137,3 +146,9 @@ class Reason:
 
     def __str__(self) -> str:
         return self.text
+
+
+def common_reason_code(reasons: Iterable[Reason], otherwise: ReasonCode) -> ReasonCode:
+    """The code of all of these, if they have one in common."""
+    codes = {reason.code for reason in reasons}
+    return codes.pop() if len(codes) == 1 else otherwise

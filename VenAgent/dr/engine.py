@@ -220,7 +220,7 @@ class Engine:
     def written(
         self,
         event_id: str,
-        failures: Mapping[str, str],
+        failures: Mapping[str, Reason],
         now: float,
         reading: PanelReading | None = None,
     ) -> Effects:
@@ -232,7 +232,7 @@ class Engine:
     def restored(
         self,
         event_id: str,
-        failures: Mapping[str, str],
+        failures: Mapping[str, Reason],
         now: float,
         reading: PanelReading | None = None,
     ) -> Effects:
@@ -240,7 +240,7 @@ class Engine:
         effects = self._execution.restored(event_id, failures, now, reading)
         return effects + self._after_writes(now)
 
-    def switched(self, switch_id: str, failures: Mapping[str, str], now: float) -> Effects:
+    def switched(self, switch_id: str, failures: Mapping[str, Reason], now: float) -> Effects:
         """The writes of a `setLoad`, or of a circuit that could not be put back, ended."""
         if self.site.unrestored.switched(switch_id, failures, now):
             return [ReadMeterEffect()]

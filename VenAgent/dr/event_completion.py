@@ -102,7 +102,7 @@ class EventCompletion:
         return self._restoration.due(event, now) if event.held() else self._complete(event, now)
 
     def restored(
-        self, event: Event, failures: Mapping[str, str], now: float, reading: PanelReading | None
+        self, event: Event, failures: Mapping[str, Reason], now: float, reading: PanelReading | None
     ) -> Effects:
         """Writes of the restoration ended."""
         effects = self._restoration.restored(event, failures, now, reading)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 
 from VenAgent.contract.acks import AckStatus
-from VenAgent.contract.reasons import Reason, ReasonCode
+from VenAgent.contract.reasons import Reason, ReasonCode, common_reason_code
 from VenAgent.dr.closed_loop import ClosedLoop
 from VenAgent.dr.effects import AnnounceEffect, Effects, PreparedEffect, SaveEventEffect
 from VenAgent.dr.event import Event
@@ -169,7 +169,7 @@ class EventExecution:
     def written(
         self,
         event_id: str,
-        failures: Mapping[str, str],
+        failures: Mapping[str, Reason],
         now: float,
         reading: PanelReading | None = None,
     ) -> Effects:
@@ -195,7 +195,8 @@ class EventExecution:
         began = event.active_ts is not None or event.is_limit
         if not began and not any(circuit.confirmed for circuit in event.circuits):
             why = "; ".join(f"{c.circuit_id}: {c.failure}" for c in event.circuits)
-            reason = Reason(ReasonCode.WRITE_FAILED, f"no write was confirmed: {why}")
+            code = common_reason_code(failures.values(), ReasonCode.WRITE_FAILED)
+            reason = Reason(code, f"no write was confirmed: {why}")
             return [*effects, *self._fail(event, reason, now)]
         if event.is_limit:
             self._writing.expected_kw -= plan.failed_kw
@@ -306,7 +307,7 @@ class EventExecution:
     def restored(
         self,
         event_id: str,
-        failures: Mapping[str, str],
+        failures: Mapping[str, Reason],
         now: float,
         reading: PanelReading | None = None,
     ) -> Effects:

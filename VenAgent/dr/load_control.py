@@ -9,7 +9,7 @@ from typing import Any
 
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.commands import SetLoadCommand
-from VenAgent.contract.reasons import Reason, ReasonCode
+from VenAgent.contract.reasons import Reason, ReasonCode, common_reason_code
 from VenAgent.dr.effects import (
     Effects,
     ReadMeterEffect,
@@ -160,7 +160,7 @@ class LoadControl:
         return acks
 
     def switched(
-        self, switch_id: str, failures: Mapping[str, str], event: Event | None, now: float
+        self, switch_id: str, failures: Mapping[str, Reason], event: Event | None, now: float
     ) -> Effects:
         """The writes ended: send the ack. A circuit of the event is a person's from now on."""
         switch = self._pending.pop(switch_id, None)
@@ -185,11 +185,13 @@ class LoadControl:
         return [*effects, ReadMeterEffect()]
 
     def _ack(
-        self, switch: _PendingSwitch, failures: Mapping[str, str], now: float
+        self, switch: _PendingSwitch, failures: Mapping[str, Reason], now: float
     ) -> SendAckEffect:
         replies, op, correlation_id = self._site.replies, switch.op, switch.correlation_id
         if failures:
-            reason = Reason(ReasonCode.WRITE_FAILED, "; ".join(failures.values()))
+            why = failures.values()
+            code = common_reason_code(why, ReasonCode.WRITE_FAILED)
+            reason = Reason(code, "; ".join(each.text for each in why))
             return replies.under(op, correlation_id, AckStatus.FAILED, now, reason)
         return replies.under(op, correlation_id, AckStatus.SUCCESS, now, data=switch.data)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
-from VenAgent.contract.reasons import ReasonCode
+from VenAgent.contract.reasons import Reason
 from VenAgent.dr.curtailment_plan import CurtailmentPlan
 from VenAgent.dr.effects import Effects, RaiseAlertEffect, SaveEventEffect, WriteEffect
 from VenAgent.dr.event import Event
@@ -80,7 +80,7 @@ class PlanExecution:
         return WriteEffect(event.event_id, writes, verify=self._plan.releases_some)
 
     def written(
-        self, event: Event, failures: Mapping[str, str], now: float, reading: PanelReading | None
+        self, event: Event, failures: Mapping[str, Reason], now: float, reading: PanelReading | None
     ) -> _WrittenPlan:
         """The writes ended. A circuit that went back is given up only when `reading`, taken after,
         does not contradict."""
@@ -89,17 +89,18 @@ class PlanExecution:
         failed_kw = 0.0
         alerts: Effects = []
         for circuit_id in plan.circuit_ids:
-            circuit, failure = event.circuit(circuit_id), failures.get(circuit_id)
+            circuit, reason = event.circuit(circuit_id), failures.get(circuit_id)
+            failure = None if reason is None else reason.text
             if circuit is None:
                 continue
             if circuit.releasing:
                 self._release_ended(event, circuit, failure, now, reading)
                 continue
             event.put([circuit.write_ended(failure)])
-            if failure is not None:
+            if reason is not None:
                 missing_kw += circuit.shed_kw
                 failed_kw += circuit.shed_kw
-                alerts.append(_write_failed(circuit_id, failure))
+                alerts.append(_write_failed(circuit_id, reason))
         may_replace = bool(failures) and not plan.releases_some
         return _WrittenPlan(missing_kw, failed_kw, may_replace, alerts)
 
@@ -120,8 +121,6 @@ class PlanExecution:
         self._site.cycling_limits.note_restored(circuit.circuit_id, now)
 
 
-def _write_failed(circuit_id: str, why: str) -> RaiseAlertEffect:
-    message = f"{circuit_id} could not be shed: {why}"
-    return RaiseAlertEffect(
-        "write.failed", message, circuit_id, reason_code=ReasonCode.WRITE_FAILED
-    )
+def _write_failed(circuit_id: str, why: Reason) -> RaiseAlertEffect:
+    message = f"{circuit_id} could not be shed: {why.text}"
+    return RaiseAlertEffect("write.failed", message, circuit_id, reason_code=why.code)

@@ -278,7 +278,7 @@ class Restoration:
         return self._overdue_ts if self._under_way else self._schedule.next_due_ts
 
     def restored(
-        self, event: Event, failures: Mapping[str, str], now: float, reading: PanelReading | None
+        self, event: Event, failures: Mapping[str, Reason], now: float, reading: PanelReading | None
     ) -> Effects:
         """The writes ended; what failed is tried again until it succeeds.
 
@@ -310,12 +310,13 @@ class Restoration:
         event: Event,
         circuit: ShedCircuit,
         step: _RestorationStep,
-        failures: Mapping[str, str],
+        failures: Mapping[str, Reason],
         now: float,
         reading: PanelReading | None,
     ) -> Effects:
         is_back = circuit.is_back(reading)
-        failure = None if is_back else failures.get(circuit.circuit_id)
+        reported = failures.get(circuit.circuit_id)
+        failure = None if is_back or reported is None else reported.text
         if failure is None and not is_back and reading is not None:
             failure = circuit.contradiction(reading, step.value)
         is_back = failure is None and (step.last or is_back)

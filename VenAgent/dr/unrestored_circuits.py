@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from VenAgent.contract.reasons import Reason
 from VenAgent.dr.backoff import Backoff
 from VenAgent.dr.effects import (
     Effects,
@@ -83,12 +84,13 @@ class UnrestoredCircuits:
         times = (circuit.backoff.due_ts for circuit in self._circuits.values())
         return min((ts for ts in times if ts is not None), default=None)
 
-    def switched(self, switch_id: str, failures: Mapping[str, str], now: float) -> bool:
+    def switched(self, switch_id: str, failures: Mapping[str, Reason], now: float) -> bool:
         """A write ended; whether it was one of these."""
         circuit = self._circuits.get(switch_id.removeprefix(SWITCH_PREFIX))
         if circuit is None or not switch_id.startswith(SWITCH_PREFIX):
             return False
-        circuit.failure = failures.get(circuit.write.circuit_id, "")
+        failure = failures.get(circuit.write.circuit_id)
+        circuit.failure = "" if failure is None else failure.text
         circuit.written_ts = None if circuit.failure else now
         circuit.backoff.failed(now)  # done again unless a reading shows it back before
         return True

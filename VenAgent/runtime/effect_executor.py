@@ -170,9 +170,10 @@ class EffectExecutor:
         if event.cannot_begin_again:
             self._ended.add(event.event_id, event.request.modification)
 
-    def _add_result(self, event_id: str, step: str, failures: Mapping[str, str]) -> None:
+    def _add_result(self, event_id: str, step: str, failures: Mapping[str, Reason]) -> None:
         """What came of a step."""
-        self._results.append(JournalStep(time.time(), event_id, step, {"failures": dict(failures)}))
+        texts = {circuit_id: why.text for circuit_id, why in failures.items()}
+        self._results.append(JournalStep(time.time(), event_id, step, {"failures": texts}))
 
     def _storage_failed(self, what: str, error: sqlite3.Error) -> None:
         failure = f"the {what} cannot be written ({error}): is the disk full?"
@@ -257,14 +258,15 @@ class EffectExecutor:
             outcome = PreparedEffect(
                 reading, _reason(refusal), refusal.may_pass, effect.task_id, failed_alone
             )
-        self._add_result(effect.event_id, "prepared", {"": refusal.reason} if refusal else {})
+        self._add_result(effect.event_id, "prepared", {"": _reason(refusal)} if refusal else {})
         self.perform(self._engine.prepared(effect.event_id, outcome, time.time()))
 
     def _write(self, effect: WriteEffect) -> None:
         if self._arming is not None:
             self._arming.join()
         if self.storage_failure is not None:
-            failures = {write.circuit_id: self.storage_failure for write in effect.writes}
+            why = Reason(ReasonCode.STORAGE_FAILED, self.storage_failure)
+            failures = {write.circuit_id: why for write in effect.writes}
         else:
             failures = self._actuator.write(
                 effect.writes, lambda: self._engine.wants_more(effect.event_id)
@@ -289,7 +291,7 @@ class EffectExecutor:
         if refusal is None:
             failures = self._actuator.write(effect.writes)
         else:
-            failures = {write.circuit_id: refusal.reason for write in effect.writes}
+            failures = {write.circuit_id: _reason(refusal) for write in effect.writes}
         if effect.reserve and refusal is None:
             self._actuator.release(effect.switch_id)
         self._add_result(effect.switch_id, "switched", failures)

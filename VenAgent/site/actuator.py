@@ -22,6 +22,7 @@ from typing import Any
 import gevent
 
 from VenAgent.config import AgentConfig
+from VenAgent.contract.reasons import Reason
 from VenAgent.dr.point_write import PointWrite
 from VenAgent.site.control_writes import ControlWrites
 from VenAgent.site.device_requests import (
@@ -168,7 +169,7 @@ class Actuator:
 
     def write(
         self, writes: Iterable[PointWrite], still_wanted: Callable[[], bool] = lambda: True
-    ) -> dict[str, str]:
+    ) -> dict[str, Reason]:
         """Write all points in parallel; what was not confirmed in time, by circuit, and why.
 
         Confirmed means that the device answered with the value that it was sent. What another
@@ -189,11 +190,13 @@ class Actuator:
             failures |= self._through_actuator(locked)
         taken_from = f" (taken from {self._taken_from})" if self._taken_from else ""
         return {
-            circuit_id: f"{failure}{taken_from}" if failure.is_locked else str(failure)
+            circuit_id: Reason(
+                failure.reason_code, f"{failure}{taken_from if failure.is_locked else ''}"
+            )
             for circuit_id, failure in failures.items()
         }
 
-    def put_back(self, writes: Iterable[PointWrite]) -> dict[str, str]:
+    def put_back(self, writes: Iterable[PointWrite]) -> dict[str, Reason]:
         """As `write`, for circuits that go back: without the actuator if it does not answer.
 
         Not past a lock: then the devices are another agent's, and it was let know.
@@ -207,7 +210,10 @@ class Actuator:
             for write in silent:
                 failures.pop(write.circuit_id, None)
             failures |= direct
-        return {circuit_id: str(failure) for circuit_id, failure in failures.items()}
+        return {
+            circuit_id: Reason(failure.reason_code, str(failure))
+            for circuit_id, failure in failures.items()
+        }
 
     def _through_actuator(self, writes: Iterable[PointWrite]) -> dict[str, DeviceRequestFailure]:
         actuator = self._config.actuator_identity

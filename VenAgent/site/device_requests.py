@@ -21,6 +21,7 @@ import gevent
 from gevent.lock import RLock
 
 from VenAgent.config import AgentConfig
+from VenAgent.contract.reasons import ReasonCode
 from VenAgent.volttron_compat import (
     RPC_FAILURES,
     RemoteError,
@@ -55,14 +56,26 @@ T = TypeVar("T")
 class DeviceRequestFailure(Exception):
     """Why a request failed, for a person. `kind`: the remote's exception, if it was one."""
 
-    def __init__(self, text: str, kind: str = "") -> None:
+    def __init__(self, text: str, kind: str = "", *, is_silence: bool = False) -> None:
         super().__init__(text)
         self.kind = kind
+        self.is_silence = is_silence
+        """There was no answer in time."""
 
     @property
     def is_locked(self) -> bool:
         """Whether another agent has the device reserved."""
         return self.kind in LOCKED
+
+    @property
+    def reason_code(self) -> ReasonCode:
+        """Of a write that failed so."""
+        if self.is_locked:
+            return ReasonCode.DEVICE_RESERVED
+        if self.kind in FINAL:
+            return ReasonCode.DRIVER_OVERRIDE
+        is_silent = self.is_silence or self.kind == ABSENT
+        return ReasonCode.NOT_ANSWERED if is_silent else ReasonCode.WRITE_FAILED
 
     @property
     def may_be_alone(self) -> bool:
@@ -159,7 +172,8 @@ class DeviceRequests:
             answer = call.get(timeout=limit_sec)
         except gevent.Timeout:
             gevent.spawn(self._learn, device, call, began)
-            raise DeviceRequestFailure(f"no answer within {limit_sec:g} s") from None
+            text = f"no answer within {limit_sec:g} s"
+            raise DeviceRequestFailure(text, is_silence=True) from None
         except RPC_FAILURES as failure:
             raise DeviceRequestFailure(
                 volttron_compat_failure_text(failure), _kind(failure)

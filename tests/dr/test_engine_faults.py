@@ -8,6 +8,7 @@ import pytest
 
 from tests.dr.builders import DRAWS_KW, TOTAL_KW
 from tests.dr.house import House, send_event
+from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.backoff import RETRY_SEC
 from VenAgent.dr.effects import PreparedEffect
 from VenAgent.dr.event_state import EventState
@@ -172,7 +173,8 @@ def test_reports_about_another_event_or_at_another_time_change_nothing(house: Ho
     send_event(house)
     engine, record = house.engine, house.journal["e1"]
     assert engine.prepared("e1", PreparedEffect(reading=house.read()), house.now) == []
-    assert engine.written("e1", {"heater1": "late"}, house.now) == []
+    late = Reason(ReasonCode.NOT_ANSWERED, "late")
+    assert engine.written("e1", {"heater1": late}, house.now) == []
     assert engine.restored("e1", {}, house.now) == []
     assert engine.prepared("other", PreparedEffect(reading=house.read()), house.now) == []
     assert house.journal["e1"] == record

@@ -11,6 +11,7 @@ import pytest
 
 from tests.platform.site import ROOT, VEN
 from VenAgent.config import AgentConfig
+from VenAgent.contract.reasons import ReasonCode
 from VenAgent.dr.point_write import PointWrite
 from VenAgent.site.actuator import Actuator, ActuatorRefusal
 from VenAgent.site.device_requests import DeviceRequests
@@ -182,7 +183,8 @@ def test_an_event_that_ended_in_the_others_grace_is_not_shed_by_a_late_try() -> 
     actuator = Locked(opens=3)
     still_wanted = iter([True, False])
     failures = taken(actuator).write([HEATER_OFF], lambda: next(still_wanted))
-    assert "lighting" in failures["heater1"]
+    assert "lighting" in failures["heater1"].text
+    assert failures["heater1"].code is ReasonCode.DEVICE_RESERVED
     assert actuator.written == []
 
 
@@ -245,7 +247,8 @@ def test_a_write_that_failed_alone_is_made_again_at_once() -> None:
     lost = Board(refused={"heater1_contactor": 99})
     failures = actuation(lost).write(ALL_OFF)
     assert set(failures) == {"heater1"}
-    assert "lost" in failures["heater1"]
+    assert "lost" in failures["heater1"].text
+    assert failures["heater1"].code is ReasonCode.WRITE_FAILED
 
 
 def test_a_lost_write_that_reads_as_before_is_made_again() -> None:
@@ -267,7 +270,7 @@ def test_a_lost_write_that_reads_as_before_is_made_again() -> None:
 
 def test_a_point_that_confirms_and_stays_as_it_is_has_failed() -> None:
     failures = actuation(Board(deaf=("dryer1_contactor",))).write(ALL_OFF)
-    assert failures == {
+    assert {name: why.text for name, why in failures.items()} == {
         "dryer1": f"{CONFIG.panel.device}/dryer1_contactor answered None, not False"
     }
 
@@ -304,7 +307,8 @@ def test_an_override_in_the_driver_concerns_that_device_only() -> None:
     ]
     failures = Actuator(board, DeviceRequests(board, config), config, VEN).write(writes)
     assert set(failures) == {"heater1"}
-    assert "override" in failures["heater1"]
+    assert "override" in failures["heater1"].text
+    assert failures["heater1"].code is ReasonCode.DRIVER_OVERRIDE
     assert board.points == {"dryer1_contactor": False, "range1_contactor": False}
 
 
