@@ -144,6 +144,12 @@ def _window_problem(command: EventCommand, limits: CommandLimits, now: float) ->
         start_ts, end_ts = event_command_window(command, now)
     if command.start_ts is not None and command.end_ts is not None and end_ts <= start_ts:
         return Reason(ReasonCode.TIMES_REVERSED, "end_ts: must be later than start_ts")
+    if None not in (command.start_ts, command.end_ts, command.duration_sec):
+        given_sec = command.duration_sec or 0.0
+        if abs(end_ts - start_ts - given_sec) > SUM_TOLERANCE_SEC and given_sec:
+            lasts_sec = end_ts - start_ts
+            text = f"end_ts: {lasts_sec:g} s after the start, and it is to last {given_sec:g} s"
+            return Reason(ReasonCode.CONTRADICTION, text)
     if end_ts <= now:
         return Reason(ReasonCode.TIME_PAST, "the event's end is in the past")
     if start_ts > now + limits.max_ahead_sec:

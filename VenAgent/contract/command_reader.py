@@ -120,16 +120,25 @@ def _decode(payload: bytes | str, limits: CommandLimits) -> dict[str, Any]:
 
 
 def _fields(message: Mapping[str, Any], op: str, model: type[Command]) -> _Fields:
-    """The message's fields; one at the top wins over the same in `data`. Raises _Problem for a
-    field that this op does not have, and for two spellings of one with different values."""
+    """The message's fields, at the top and in `data`. Raises _Problem for a field that this op does
+    not have, and for one that has two different values, by two spellings or in the two places."""
     spellings = {**model.spellings(), **_ENVELOPE}
     inner = message.get("data") or {}
     outer = {key: value for key, value in message.items() if key != "data"}
     for key in (*outer, *inner):
         if key not in spellings and not key.startswith(LET_THROUGH):
             raise _unknown(key, op, model)
-    fields = _level(outer, spellings).over(_level(inner, spellings))
+    above, below = _level(outer, spellings), _level(inner, spellings)
+    for name, value in above.values.items():
+        if name in below.values and not _agree(name, value, below.values[name]):
+            raise _Problem(
+                ReasonCode.CONTRADICTION,
+                f"{above.keys[name]} stands at the top and in data, with different values",
+            )
+    fields = above.over(below)
     values = {name: value for name, value in fields.values.items() if name not in ("op", "ven_id")}
+    if values.get("intervals") == []:
+        raise _Problem(ReasonCode.BAD_FIELD, "intervals: there are none in it; leave it out")
     if isinstance(values.get("intervals"), list):
         values = _with_intervals(values)
     return _Fields(values, fields.keys)

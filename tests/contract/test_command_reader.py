@@ -144,7 +144,8 @@ def test_one_wrong_letter_is_refused(op: str, field: str, at: int, letter: str, 
         ({"shed_kw": 5, "duration": "PT30M", "duration_s": 1801}, ReasonCode.CONTRADICTION),
         ({"shed_kw": 5, "start_ts": NOW, "startTime": "2025-10-09T08:53:20Z"}, None),
         ({"shed_kw": 5, "start_ts": NOW, "startTime": (NOW + 1) * 1000}, ReasonCode.CONTRADICTION),
-        ({"shed_kw": 5, "data": {"amountKw": 6, "duration_s": 60}}, None),
+        ({"shed_kw": 5, "data": {"amountKw": 5, "duration_s": 60}}, None),
+        ({"shed_kw": 5, "data": {"amountKw": 6, "duration_s": 60}}, ReasonCode.CONTRADICTION),
     ],
 )
 def test_two_spellings_of_one_field_must_agree(

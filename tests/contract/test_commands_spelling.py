@@ -10,6 +10,7 @@ from tests.contract.builders import NOW, OPS, VEN_ID, parse
 from tests.support.each_case import each_case
 from VenAgent.contract.command_reader import CommandNotRead
 from VenAgent.contract.commands import Command, PingCommand, ShedCommand
+from VenAgent.contract.reasons import ReasonCode
 
 
 @each_case(("op", "kind", "fields"), OPS, ids=[op for op, _, _ in OPS])
@@ -136,10 +137,41 @@ def test_every_spelling_is_understood(
     assert type(got) is type(read)
 
 
-def test_a_field_at_the_top_wins_over_one_in_data() -> None:
-    command = parse({"op": "event", "shed_kw": 5, "data": {"op": "ping", "shed_kw": 7}})
+def test_a_field_in_both_places_is_one_value_or_refused() -> None:
+    """Two values are a slip: either could be meant."""
+    command = parse({"op": "event", "shed_kw": 5, "data": {"op": "event", "shedKw": "5.0"}})
     assert isinstance(command, ShedCommand)
     assert command.shed_kw == 5.0
+    for data in ({"shed_kw": 7}, {"op": "ping"}, {"amountKw": 7}):
+        with pytest.raises(CommandNotRead, match="stands at the top and in data") as caught:
+            parse({"op": "event", "shed_kw": 5, "data": data})
+        assert caught.value.code is ReasonCode.CONTRADICTION
+
+
+@each_case(
+    ("fields", "refused"),
+    [
+        ({"start_ts": NOW + 10, "end_ts": NOW + 610, "duration_sec": 600}, False),
+        ({"start_ts": NOW + 10, "end_ts": NOW + 610.4, "duration_sec": "PT10M"}, False),
+        ({"start_ts": NOW + 10, "end_ts": NOW + 610, "duration_sec": 900}, True),
+        ({"start_ts": (NOW + 10) * 1000, "end_ts": NOW + 610, "duration_sec": 60}, True),
+    ],
+)
+def test_an_end_and_a_duration_that_disagree_are_refused(
+    fields: dict[str, Any], refused: bool
+) -> None:
+    message = {"op": "event", "shed_kw": 5, **fields}
+    if not refused:
+        assert isinstance(parse(message), ShedCommand)
+        return
+    with pytest.raises(CommandNotRead, match="it is to last") as caught:
+        parse(message)
+    assert caught.value.code is ReasonCode.CONTRADICTION
+
+
+def test_no_intervals_at_all_are_no_intervals() -> None:
+    with pytest.raises(CommandNotRead, match="intervals: there are none in it"):
+        parse({"op": "event", "shed_kw": 5, "intervals": []})
 
 
 def test_data_that_is_null_is_no_data() -> None:
