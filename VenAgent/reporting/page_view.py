@@ -16,6 +16,7 @@ from VenAgent.dr.panel import PanelCircuit, PanelCircuitControl, PanelCircuitRea
 from VenAgent.dr.shed_circuit import ShedCircuit
 from VenAgent.reporting.active_alerts import ActiveAlerts
 from VenAgent.reporting.event_view import event_view_for_page
+from VenAgent.reporting.load_flexibility import load_flexibility
 from VenAgent.reporting.page_archive import PageArchive
 from VenAgent.reporting.power_curve import PowerCurve, PowerCurveFile
 from VenAgent.reporting.reporter import Reporter
@@ -144,6 +145,7 @@ class PageView:
             {
                 **_circuit(circuit, reading, held.get(circuit.id)),
                 "shed_capability_kw": capability[circuit.id].shed_capability_kw,
+                "flexibility": load_flexibility(circuit, reading.circuit(circuit.id)),
                 "reason": _reason(
                     circuit, held.get(circuit.id), spared, self._idle_word(circuit, reading, now)
                 ),

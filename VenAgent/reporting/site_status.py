@@ -15,6 +15,7 @@ from VenAgent.dr.engine import Engine
 from VenAgent.reporting import telemetry_builder as report
 from VenAgent.reporting.active_alerts import ActiveAlerts
 from VenAgent.reporting.event_view import event_view_for_bus
+from VenAgent.reporting.load_flexibility import load_flexibility
 from VenAgent.reporting.reporter import Reporter
 from VenAgent.version import __version__
 
@@ -67,13 +68,22 @@ class SiteStatus:
     def reconfigure(self, config: AgentConfig) -> None:
         self._config = config
 
+    def _with_flexibility(self, load: dict[str, Any]) -> dict[str, Any]:
+        """With what its comfort, battery and setpoint are, where it has them."""
+        circuit, latest = self._engine.panel.by_id.get(load["id"]), self._engine.site.latest
+        if circuit is None or latest is None:
+            return load
+        shown = load_flexibility(circuit, latest.circuit(circuit.id))
+        return {**load, "flexibility": shown} if shown else load
+
     def get(self, what: str) -> Any:
         """`status`, `config`, `loads` or `shadow`, for the `get` command and the RPC exports."""
         if what == "config":
             return json.loads(self._config.model_dump_json())
         telemetry = self._reporter.telemetry()
         if what == "loads":
-            return {"loads": report.build_telemetry_loads_message(telemetry).to_wire()["loads"]}
+            loads = report.build_telemetry_loads_message(telemetry).to_wire()["loads"]
+            return {"loads": [self._with_flexibility(load) for load in loads]}
         if what == "shadow":
             return self._reporter.shadow(telemetry)
         event, cloud = self._engine.running, self._cloud()

@@ -301,8 +301,24 @@ class PointReadings:
             circuits=circuits,
             voltage=number_without_quirk(used.value(panel.device, panel.voltage_point)),
             current_amps=number_without_quirk(used.value(panel.device, panel.current_point)),
-            battery_soc=number_without_quirk(used.value(panel.device, panel.battery_soc_point)),
+            battery_soc=self._battery_soc(circuits, used),
         )
+
+    def _battery_soc(
+        self, circuits: Mapping[str, PanelCircuitReading], used: _Used
+    ) -> float | None:
+        """The panel's own point; else that of its batteries together, if all were read."""
+        panel = self.config.panel
+        if panel.battery_soc_point is not None:
+            return number_without_quirk(used.value(panel.device, panel.battery_soc_point))
+        charges, capacity_kwh = [], 0.0
+        for circuit in self.config.circuits:
+            if circuit.soc_point is not None:
+                soc_percent, weight = circuits[circuit.id].soc_percent, circuit.capacity_kwh or 1.0
+                charges.append(None if soc_percent is None else soc_percent * weight)
+                capacity_kwh += weight
+        total = _total(charges)
+        return total / capacity_kwh if total is not None and charges else None
 
     def _circuit(self, circuit: CircuitConfig, used: _Used) -> PanelCircuitReading:
         device, control = self.config.device_of(circuit), self.config.control_device_of(circuit)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
 import pytest
 
-from tests.config.builders import MINIMAL, explained, load, with_field
+from tests.config.builders import MINIMAL, ROOT, explained, load, with_field
 from VenAgent.dr.comfort_guard import ComfortGuard
 from VenAgent.dr.panel import PanelCircuitControl
 from VenAgent.dr.policy import RotationPolicy
@@ -270,3 +271,15 @@ def test_units_of_a_type_take_turns() -> None:
 )
 def test_what_turns_cannot_be_is_named(changed: dict[str, Any], finding: str) -> None:
     assert finding in explained(with_circuit(**changed))
+
+
+def test_the_worked_examples_are_configurations() -> None:
+    page = (ROOT / "docs" / "flexibility.md").read_text()
+    blocks = [text.partition("```")[0] for text in page.split("```json\n")[1:]]
+    assert len(blocks) == 2
+    shop, home = (load(json.loads(block)).build_panel() for block in blocks)
+    assert [c.guard is not None for c in shop.circuits] == [True] * 4
+    assert home.by_id["battery1"].storage is not None
+    limit = home.by_id["car1"].limit
+    assert limit is not None
+    assert limit.kw_of(16.0) == pytest.approx(11.085, abs=0.01)

@@ -65,6 +65,7 @@ class Attack(RuleBasedStateMachine):
 
     def deliver(self, op: str, command: dict[str, object]) -> None:
         self.house.send(op, **command)
+        self.house.wait(0.0)  # what is due by it now, such as the end of a limit that it took over
 
     @rule(
         event_id=EVENT_IDS,

@@ -163,3 +163,111 @@ def test_an_agent_that_is_killed_in_mid_event_relinquishes_when_it_is_back(
     restored = site.cloud.command("restore", event_id=event_id)
     assert restored["status"] == "success", restored
     assert commands_at(managed, "heater1_contactor") == {"16": 1}
+
+
+ROOF = "site/building/roof"
+ROOFTOP_UNITS = ("2", "3")
+THERMOSTAT = ROOT / "MeterDriverConfigs" / "bacnet_thermostat"
+
+
+def roof_registry() -> str:
+    """The thermostat's registry for each unit: its objects are numbered by the unit's hundreds."""
+    head, *lines = (THERMOSTAT / "registry.csv").read_text().splitlines()
+    rows = [head]
+    for unit in ROOFTOP_UNITS:
+        for line in lines:
+            cells = line.split(",")
+            cells[0] = cells[0].replace("_2", f"_{unit}")
+            cells[1] = f"{cells[1]}_{unit}"
+            cells[7] = str(int(cells[7]) + 100 * (int(unit) - 2))
+            rows.append(",".join(cells))
+    return "\n".join(rows) + "\n"
+
+
+def rooftop_circuit(unit: str) -> dict[str, object]:
+    return {
+        "id": f"rtu{unit}",
+        "name": f"Rooftop unit {unit}",
+        "type": "hvac",
+        "breaker_amps": 25,
+        "priority": 5,
+        "control": "setpoint",
+        "power_point": f"power_kw_{unit}",
+        "setpoint_point": f"cooling_setpoint_c_{unit}",
+        "setpoint_offset": 2,
+        "setpoint_minimum": 18,
+        "setpoint_maximum": 27,
+        "setpoint_step": 0.5,
+        "settle_sec": 3,
+        "shed_kw": 2,
+        "guard_point": f"zone_c_{unit}",
+        "guard_maximum": 26,
+    }
+
+
+@pytest.fixture
+def roof(site: Site, bacnet: SimulatedPanelControl) -> Iterator[SimulatedPanelControl]:
+    """Two rooftop units with thermostats, and the site's agent moved to them for one test."""
+    port = free_port(socket.SOCK_DGRAM)
+    command = [os.environ["VENAGENT_TOOLS_PYTHON"], "-m", "simulator.bacnet", "--steady"]
+    command += ["--address", f"127.0.0.1/8:{port}", "--control-port", "0", "--device-id", "260002"]
+    for unit in ROOFTOP_UNITS:
+        command += ["--device", f"thermostat:{unit}"]
+    with process(command, cwd=ROOT, stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        running.stdout.readline()
+        control_port = int(re.findall(r":(\d+)", running.stdout.readline())[0])
+        driver = json.loads((THERMOSTAT / "driver.json").read_text())
+        driver["driver_config"] |= {"device_address": f"127.0.0.1:{port}", "device_id": 260002}
+        driver |= {"interval": 1, "registry_config": "config://roof.csv"}
+        site.store(DRIVER, "roof.csv", roof_registry(), "csv")
+        site.store(DRIVER, f"devices/{ROOF}", driver)
+        config = {
+            **site.config,
+            "panel": {"device": ROOF, "amperage": 63, "voltage": 230},
+            "circuits": [rooftop_circuit(unit) for unit in ROOFTOP_UNITS],
+            "leases": [],
+        }
+        site.store(VEN, "config", config)
+
+        def reads_it() -> bool:
+            status = site.status()
+            is_good = status["quality"] == "good"
+            return is_good and 4.0 < (status["power_kw"] or 0.0) < 7.0
+
+        wait_for(reads_it, "the agent reads the rooftop units", 60.0)
+        with SimulatedPanelControl(control_port) as control:
+            yield control
+            site.cloud.command("restore")
+        site.store(VEN, "config", site.config)
+        site.rpc(CONFIG_STORE, "delete_config", DRIVER, f"devices/{ROOF}")
+
+
+def test_a_rooftop_unit_is_shed_by_its_setpoint_until_its_zone_gets_warm(
+    site: Site, roof: SimulatedPanelControl
+) -> None:
+    def setpoints() -> dict[str, float]:
+        return {unit: roof.state(int(unit))["setpoint_c"] for unit in ROOFTOP_UNITS}
+
+    assert setpoints() == {"2": 23.0, "3": 23.0}
+    event_id = site.event_id()
+    ack = site.cloud.command("event", event_id=event_id, shed_kw=2.0, duration_sec=600)
+    assert ack["status"] == "accepted", ack
+    (shed,) = ack["circuits_curtailed"]
+    first = shed["id"].removeprefix("rtu")
+    other = ({*ROOFTOP_UNITS} - {first}).pop()
+    assert setpoints() == {first: 25.0, other: 23.0}
+
+    roof.change(int(first), "zone_c", 26.5)
+    adjusted = site.cloud.ack(event_id=event_id, reason_code="comfort_guard")
+    assert adjusted["status"] == "adjusted"
+    assert f"rtu{first} is released" in adjusted["reason"]
+    assert [each["id"] for each in adjusted["circuits_curtailed"]] == [f"rtu{other}"]
+    assert setpoints() == {first: 23.0, other: 25.0}
+
+    restored = site.cloud.command("restore", event_id=event_id)
+    assert restored["status"] == "success", restored
+    assert setpoints() == {"2": 23.0, "3": 23.0}
+    arrays = roof.state()["priority_arrays"]
+    held = {name: array for name, array in arrays.items() if "setpoint" in name and array}
+    assert held == {}, "nothing of ours stands in a priority array"

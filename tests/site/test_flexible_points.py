@@ -170,3 +170,9 @@ def test_a_charger_is_paused_where_its_limit_takes_no_nothing() -> None:
 def test_other_points_are_written_as_they_are() -> None:
     other = PointWrite("battery1", f"{BATTERY}/contactor", False)
     assert written(other) == [(f"{BATTERY}/contactor", False, False)]
+
+
+def test_the_batteries_charge_is_the_sites_where_the_panel_has_no_point_of_it() -> None:
+    assert home().reading(NOW).battery_soc == 61.0
+    assert home(soc=None).reading(NOW).battery_soc is None
+    assert points().reading(NOW).battery_soc is None, "no battery at all"

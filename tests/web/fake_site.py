@@ -113,6 +113,7 @@ class FakeSite:
             "enabled": None if measured_only else circuit.enabled and not opened,
             "power_kw": None if self.stale else power_kw,
             "shed_capability_kw": sheddable,
+            "flexibility": {},
             "state": self._state(circuit),
             "shed": circuit.shed,
             "reason": off or ("critical: kept" if circuit.critical else "ready to be shed"),

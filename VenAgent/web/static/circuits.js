@@ -14,13 +14,14 @@ class Row {
     this.name = make('button', { type: 'button', class: 'open', title: 'Its curve' });
     this.tag = make('span', { class: 'tag' });
     this.reason = make('p');
+    this.flexible = make('p', { class: 'flexible' });
     this.power = make('span');
     this.bar = make('div', { class: 'bar', 'aria-hidden': 'true' }, make('i'), make('b'));
     this.chip = make('span', { class: 'chip' });
     this.priority = make('select', {}, ...PRIORITIES.map((text, index) => make('option', { value: index + 1 }, text)));
     this.toggle = make('button', { type: 'button', role: 'switch', class: 'switch' });
     this.node = make('tr', { role: 'row' },
-      cell('row-name', make('div', {}, this.name, this.tag), this.reason), cell('row-power', this.power, this.bar),
+      cell('row-name', make('div', {}, this.name, this.tag), this.reason, this.flexible), cell('row-power', this.power, this.bar),
       cell('row-state', this.chip), cell('row-priority', this.priority), cell('row-switch', this.toggle));
     this.name.addEventListener('click', () => wanted.opened(this.circuit));
     this.toggle.addEventListener('click', () => wanted.switched(this.circuit, this));
@@ -33,6 +34,9 @@ class Row {
     this.tag.hidden = !circuit.critical;
     put(this.tag, 'critical');
     put(this.reason, circuit.reason || '');
+    const flexible = (circuit.flexibility && circuit.flexibility.text) || '';
+    put(this.flexible, flexible);
+    this.flexible.hidden = !flexible;
     const draws = circuit.power_kw;
     const was = circuit.shed ? circuit.shed.original_kw : null;
     put(this.power, was === null ? kw(draws, 2) : `${number(draws)} of ${kw(was)}`);
