@@ -81,9 +81,10 @@ class EventCorrection:
                 return self._raise_short(event, target, reason)
             if soon_kw >= event.wanted_kw - self._planner.band_kw(event):
                 return []
-            return [
-                event_activation_alert(event, f"{reason.text}, and no load is left", reason.code)
-            ]
+            short = event_activation_alert(
+                event, f"{reason.text}, and no load is left", reason.code
+            )
+            return [short, *self._loop.limits.unkept(power_kw, NO_LOAD_LEFT, now)]
         return self._go_on(event, reason, now)
 
     def _raise_short(self, event: Event, target: ShedTarget, reason: Reason) -> Effects:

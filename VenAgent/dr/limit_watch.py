@@ -64,7 +64,10 @@ class LimitWatch:
         `since_ts`: of that reading."""
         limits = self._site.limits
         effects: Effects = []
-        self._unkept &= {event.event_id for event in limits.begun()}
+        was_unkept, begun = bool(self._unkept), {event.event_id for event in limits.begun()}
+        self._unkept &= begun
+        if was_unkept and not self._unkept:  # they are over
+            effects.append(RaiseAlertEffect(LIMIT_EXCEEDED))
         for event in limits.in_force(ts):
             mean_kw = limits.mean_kw(event.request.window_sec, ts)
             if mean_kw is None or event.active_ts is None:
