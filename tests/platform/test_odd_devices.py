@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.platform.ledger import fault
 from tests.platform.site import (
     CONFIG_STORE,
     DEVICE,
@@ -38,8 +39,9 @@ def test_with_every_tenth_request_lost_each_event_begins(site: Site) -> None:
     """Nine of twenty were refused at once, and others lacked a circuit."""
     site.panel.fault("lost", every=10)
     for _ in range(EVENTS):
-        ack = shed_and_restore(site, shed_kw=7.5)
-        assert {c["id"] for c in ack["circuits_curtailed"]} == {"heater1", "dryer1"}, ack
+        with fault("every tenth Modbus request lost: an event with two circuits"):
+            ack = shed_and_restore(site, shed_kw=7.5)
+            assert {c["id"] for c in ack["circuits_curtailed"]} == {"heater1", "dryer1"}, ack
 
 
 def test_an_absurd_reading_is_named_in_an_alert_that_ends_and_is_not_used(site: Site) -> None:
@@ -118,11 +120,12 @@ def test_an_event_begins_on_a_device_that_answers_after_two_seconds(
         120.0,
     )
     event_id = site.event_id()
-    ack = site.cloud.command(
-        "event", event_id=event_id, shed_kw=4.5, duration_sec=600, timeout_sec=180.0
-    )
-    assert ack["status"] == "accepted", ack
-    assert site.open_contactors() == {"heater1"}
+    with fault(f"a device that answers after 2 s, read every {interval_sec} s: an event now"):
+        ack = site.cloud.command(
+            "event", event_id=event_id, shed_kw=4.5, duration_sec=600, timeout_sec=180.0
+        )
+        assert ack["status"] == "accepted", ack
+        assert site.open_contactors() == {"heater1"}
     assert site.status()["devices"][DEVICE]["waited_for_sec"] > 5.0
     site.panel.clear()
     assert site.cloud.command("restore", event_id=event_id)["status"] == "success"
@@ -136,12 +139,13 @@ def test_a_status_that_follows_its_write_late_is_no_failure(site: Site) -> None:
     wait_for(
         lambda: site.cloud.command("get", what="config")["data"].get("quirks"), "it is in force"
     )
-    ack = shed_and_restore(site, shed_kw=7.5)
-    assert {c["id"] for c in ack["circuits_curtailed"]} == {"heater1", "dryer1"}
-    assert "reason_code" not in ack
-    completed = site.cloud.ack(event_id=ack["event_id"], status="completed")
-    assert "reason_code" not in completed
-    assert not site.cloud.acks(event_id=ack["event_id"], status="adjusted")
+    with fault("a status that follows its write 8 s late: an event with two circuits"):
+        ack = shed_and_restore(site, shed_kw=7.5)
+        assert {c["id"] for c in ack["circuits_curtailed"]} == {"heater1", "dryer1"}
+        assert "reason_code" not in ack
+        completed = site.cloud.ack(event_id=ack["event_id"], status="completed")
+        assert "reason_code" not in completed
+        assert not site.cloud.acks(event_id=ack["event_id"], status="adjusted")
 
 
 @pytest.fixture
@@ -185,5 +189,6 @@ def test_two_units_behind_one_connection_are_shed_together(site: Site, gateway: 
     wait_for(lambda: set(gateway) <= set(site.status()["devices"]), "it has the devices")
     site.wait_for_health("GOOD")
     for _ in range(EVENTS):
-        ack = shed_and_restore(site, shed_kw=7.5)
-        assert {c["id"] for c in ack["circuits_curtailed"]} == set(on), ack
+        with fault("two units behind a gateway of one connection: an event with one of each"):
+            ack = shed_and_restore(site, shed_kw=7.5)
+            assert {c["id"] for c in ack["circuits_curtailed"]} == set(on), ack
