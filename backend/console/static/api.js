@@ -52,6 +52,15 @@ export async function page(path) {
   return { rows: await response.json(), total: Number(response.headers.get("X-Total-Count")) };
 }
 
+export async function download(path, name) {
+  const response = await answer("GET", path);
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(await response.blob());
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
 export const get = (path) => call("GET", path);
 export const post = (path, body) => call("POST", path, body);
 export const ven = (id) => `/api/vens/${encodeURIComponent(id)}`;

@@ -5,6 +5,8 @@ import { follow, hasKey, setKey } from "./api.js";
 import { endAll } from "./charts.js";
 import { eventView, eventsView, nowView } from "./events.js";
 import { fleetView, venView } from "./fleet.js";
+import { programmesView } from "./programmes.js";
+import { settlementView } from "./settlement.js";
 import { account, forgetAccount, may, readAccount } from "./account.js";
 import { accountsView } from "./accounts.js";
 import { alertsView } from "./alerts.js";
@@ -19,6 +21,8 @@ const views = [
   [/^#\/event\/(.+)$/, eventView, "events"],
   [/^#\/fleet$/, fleetView, "fleet"],
   [/^#\/ven\/(.+)$/, venView, "fleet"],
+  [/^#\/programmes$/, programmesView, "programmes"],
+  [/^#\/settlement$/, settlementView, "settlement"],
   [/^#\/alerts$/, alertsView, "alerts"],
   [/^#\/audit$/, auditView, "audit"],
   [/^#\/accounts$/, accountsView, "accounts"],

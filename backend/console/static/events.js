@@ -1,7 +1,8 @@
 // Events: the one that runs, those that come, those that were.
 
-import { ask, every, figure, h, kw, moment, ms, percent, redraw, span, state, table, toast, whole, zone } from "./ui.js";
-import { call, event as eventPath, get, post } from "./api.js";
+import { ask, every, figure, h, kw, moment, ms, percent, redraw, span, state, table, toast, whole } from "./ui.js";
+import { event as eventPath, get, post } from "./api.js";
+import { createButton, createDialog } from "./create.js";
 import { legend, plot } from "./charts.js";
 import { may } from "./account.js";
 import { T } from "./texts.js";
@@ -10,6 +11,10 @@ import { T } from "./texts.js";
 const CURVE = [
   { label: T.event.delivered, stroke: "--accent", fill: true },
   { label: T.event.requested, stroke: "--ink", dash: [6, 5], step: true },
+];
+const LIMIT = [
+  { label: T.ven.using, stroke: "--accent", fill: true },
+  { label: T.event.limit, stroke: "--ink", dash: [6, 5], step: true },
 ];
 const columnsOf = (points) => [points.map((p) => p[0]), points.map((p) => p[2]), points.map((p) => p[1])];
 const SETTLED_SEC = 60;
@@ -130,10 +135,14 @@ export async function eventView(place, store, id) {
   const head = h("div", { class: "row between", style: "margin-bottom:1.25rem" });
   const figures = h("div", { class: "figures" });
   const curve = h("div", { class: "plot" });
-  const curveCard = h("section", { class: "card" }, h("h2", {}, T.event.curve), curve, legend(CURVE));
+  let site = "";
+  const sites = h("select", { "aria-label": T.event.site, style: "width:auto;margin:0", onchange: () => { site = sites.value; chart?.end(); chart = null; drawCurve().catch((error) => toast(error.message)); } });
+  const marks = h("div", {});
+  const curveCard = h("section", { class: "card" }, h("div", { class: "row between" }, h("h2", {}, T.event.curve), sites), curve, marks);
+  const answers = h("details", { class: "card", ontoggle: () => drawAnswers().catch((error) => toast(error.message)) }, h("summary", {}, T.event.answers));
   const outcome = h("div", {});
   const vens = h("section", { class: "card" });
-  place.append(head, figures, curveCard, outcome, vens);
+  place.append(head, figures, curveCard, outcome, vens, answers);
   let chart = null;
   let filter = "all";
   let last = null;
@@ -162,28 +171,54 @@ export async function eventView(place, store, id) {
     const status = filter === "all" ? "" : `&status=${filter}`;
     last = await get(`${eventPath(id)}?limit=${PARTS}${status}`);
     const open = ["active", "scheduled"].includes(last.status);
-    head.replaceChildren(h("div", {}, h("div", { class: "row" }, h("h1", {}, last.id), state(last.status)),
+    head.replaceChildren(h("div", {}, h("div", { class: "row" }, h("h1", {}, last.id), state(last.status), last.kind === "event" ? "" : h("span", { class: "pill" }, T.event.kinds[last.kind]), last.test ? h("span", { class: "pill" }, T.event.test) : "", last.dryRun ? h("span", { class: "pill" }, T.event.dryRun) : ""),
       h("p", { class: "soft", style: "margin:0" }, `${moment(last.startTime)} – ${moment(last.endTime)}${last.createdBy ? ` · ${T.event.by(last.createdBy)}` : ""}${last.endReason && last.endReason !== "end" ? ` · ${last.endReason}` : ""}`)),
       open && may("event.stop") ? h("button", { class: "danger", onclick: () => stopDialog(id, load) }, last.status === "active" ? T.event.stop : T.event.cancel) : "");
     const delivered = last.status === "active" ? last.currentReductionKw : last.actualReductionKw;
     figures.replaceChildren(
-      figure(T.event.requested, kw(last.requestedReductionKw), "kW"),
+      last.kind === "limit" ? figure(T.event.limit, kw(last.importKw ?? last.exportKw), "kW") : figure(T.event.requested, kw(last.requestedReductionKw), "kW"),
       figure(last.status === "active" ? T.event.deliveredNow : T.event.achieved, kw(delivered), "kW", true),
       figure(T.event.responding, whole(last.vensResponding), T.event.of(last.vensAsked)),
       figure(T.event.answerTime, ms(last.avgResponseMs)));
     drawVens();
+    const names = ["", ...last.vens.map((one) => one.venId)];
+    if (sites.options.length !== names.length) {
+      sites.replaceChildren(...names.map((name) => h("option", { value: name }, name || T.event.allSites)));
+      sites.value = site;
+    }
     if (last.status === "completed") await drawOutcome(id, outcome);
   };
-  await load();
-  const draw = (now) => {
-    const points = now.curves.get(id) ?? [];
-    curveCard.hidden = points.length < 2;
-    if (points.length < 2) return;
-    if (chart) chart.set(columnsOf(points));
-    else chart = plot(curve, CURVE, columnsOf(points), { from: last.requestedReductionKw });
+  // From the store: a reload shows the same, and so does an event of last year.
+  const drawCurve = async () => {
+    const { points } = await get(`${eventPath(id)}/curve${site ? `?ven_id=${encodeURIComponent(site)}` : ""}`);
+    const lines = last.kind === "limit" ? LIMIT : CURVE;
+    const [of, bound] = last.kind === "limit" ? ["usedPowerKw", "limitKw"] : ["deliveredKw", "requestedKw"];
+    const data = [points.map((p) => new Date(p.timestamp) / 1000), points.map((p) => p[of]), points.map((p) => p[bound])];
+    curveCard.hidden = points.length < 2 && !site;
+    if (points.length < 2 || !curve.isConnected) return;
+    if (chart) chart.set(data);
+    else { chart = plot(curve, lines, data, {}); marks.replaceChildren(legend(lines)); }
   };
-  draw(store);
-  return { update: draw, end: every(3, load) };
+  const drawAnswers = async () => {
+    if (!answers.open) return;
+    const { acks } = await get(`${eventPath(id)}/acks?limit=500`);
+    redraw(answers, h("summary", {}, T.event.answers), acks.length ? table([
+      { label: T.event.at, cell: (one) => moment(new Date(one.ts_ms ?? one.ts * 1000).toISOString()) },
+      { label: T.fleet.ven, cell: (one) => one.venId ?? "" },
+      { label: T.event.op, wide: true, cell: (one) => one.op ?? "" },
+      { label: T.event.state, cell: (one) => state(one.status ?? "") },
+      { label: T.event.kw, right: true, wide: true, cell: (one) => kw(one.actual_shed_kw, 2) },
+      { label: T.event.why, cell: (one) => h("div", {}, one.reason ?? "", one.reason_code ? h("div", { class: "soft small" }, one.reason_code) : "") },
+    ], acks) : h("p", { class: "soft" }, T.event.noAnswers));
+  };
+  await load();
+  await drawCurve();
+  const again = async () => {
+    const was = last.status;
+    await load();
+    if (last.status === "active" || was !== last.status) await Promise.all([drawCurve(), drawAnswers()]);
+  };
+  return { end: every(3, again) };
 }
 
 async function drawOutcome(id, place) {
@@ -205,27 +240,4 @@ function stopDialog(id, then) {
     toast(T.event.stopped(id));
     await then?.();
   }, true);
-}
-
-const createButton = (store) => may("event.create") && h("button", { class: "primary", onclick: () => createDialog(store) }, T.event.new);
-
-function createDialog(store) {
-  const can = store.fleet ? kw(store.fleet.network.potentialLoadReductionKw) : "";
-  const start = new Date(Date.now() + 15 * 60000 - new Date().getTimezoneOffset() * 60000).toISOString().slice(0, 16);
-  const when = h("label", { hidden: true }, T.event.startIn(zone()), h("input", { name: "start", type: "datetime-local", value: start }));
-  const fields = h("div", { class: "fields" },
-    h("label", { class: "wide" }, T.event.reduceBy, h("input", { name: "kw", type: "number", min: "0.001", step: "any", required: true, inputmode: "decimal" })),
-    h("label", {}, T.event.begin, h("select", { name: "begin", onchange: (change) => { when.hidden = change.target.value === "now"; } },
-      h("option", { value: "now" }, T.event.atOnce), h("option", { value: "later" }, T.event.later))),
-    h("label", {}, T.event.minutes, h("input", { name: "minutes", type: "number", min: "0.1", max: "1440", step: "any", value: "60", required: true })),
-    when,
-    h("label", { class: "wide" }, T.event.name, h("input", { name: "id", maxlength: "64", pattern: "[A-Za-z0-9._:\\-]+", placeholder: T.event.madeUp })));
-  ask(T.event.new, T.event.newAbout(can), fields, T.event.create, async (form) => {
-    const body = { requestedReductionKw: Number(form.get("kw")), durationSec: Number(form.get("minutes")) * 60 };
-    if (form.get("begin") === "later") body.startTime = new Date(form.get("start")).toISOString();
-    if (form.get("id")) body.id = form.get("id");
-    const made = await call("POST", "/api/events/", body);
-    toast(T.event.made(made.id, body.startTime));
-    if (!body.startTime) location.hash = "#/";
-  });
 }

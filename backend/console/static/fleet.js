@@ -125,8 +125,15 @@ export async function venView(place, _store, id) {
     ], ven.loads) : h("p", { class: "empty" }, T.ven.noCircuits));
     facts.replaceChildren(h("h2", {}, T.ven.about), h("dl", { class: "facts" }, [
       [T.ven.registered, moment(ven.createdAt)], [T.ven.place, ven.locationKnown ? `${ven.location.lat.toFixed(3)}, ${ven.location.lon.toFixed(3)}` : T.unknown],
+      [T.ven.takesPart, T.ven.until(T.states[ven.availability.state] ?? ven.availability.state, ven.availability.until && moment(ven.availability.until), ven.availability.by)],
+      [T.ven.inAnHour, T.kwOf(kw(ven.metrics.shedInAnHourKw))],
+      [T.ven.tags, ven.tags.join(", ") || T.unknown], [T.ven.feeder, ven.feeder ?? T.unknown], [T.ven.zone, ven.zone ?? T.unknown],
+      [T.ven.agent, ven.agent ? `${ven.agent.version ?? T.unknown} · ${ven.agent.health ?? ""}` : T.unknown],
+      [T.ven.certificate, moment(ven.agent?.certificateExpiresAt)],
       [T.ven.event, ven.metrics.activeEventId ? h("a", { href: `#/event/${encodeURIComponent(ven.metrics.activeEventId)}` }, ven.metrics.activeEventId) : T.unknown],
-    ].flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
+    ].flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
+    may("ven.send") ? h("div", { class: "row" }, h("button", { onclick: () => editDialog(id, ven, load) }, T.ven.edit),
+      h("button", { onclick: () => post(`${venPath(id)}/commands/status`).then((sent) => toast(T.ven.commandState(sent.state))).catch((error) => toast(error.message)) }, T.ven.askAgent)) : "");
     redraw(answers, h("h2", {}, T.ven.answers), acks.length ? table([
       { label: "", cell: (one) => state(one.status) },
       { label: T.ven.to, cell: (one) => one.op ?? "" },
@@ -169,6 +176,20 @@ function sendDialog(id, then) {
   ask(T.ven.eventTitle, T.ven.eventAbout, fields, T.ven.sendIt, async (form) => {
     const sent = await post(`${venPath(id)}/send-event`, { shedKw: Number(form.get("kw")), durationSec: Number(form.get("minutes")) * 60 });
     toast(T.ven.sent(sent.eventId, sent.state));
+    await then();
+  });
+}
+
+function editDialog(id, ven, then) {
+  const text = (name, label, value, more = {}) => h("label", {}, label, h("input", { name, value: value ?? "", ...more }));
+  const number = { type: "number", min: "0", step: "any" };
+  const fields = h("div", { class: "fields" }, text("tags", T.choose.tags, ven.tags.join(", ")), text("feeder", T.ven.feeder, ven.feeder), text("zone", T.ven.zone, ven.zone),
+    text("most", T.ven.most, ven.mostEventsPerDay, number), text("notice", T.ven.notice, ven.noticeSec && ven.noticeSec / 60, number));
+  ask(ven.name, "", fields, T.ven.save, async (form) => {
+    await call("PATCH", venPath(id), {
+      tags: form.get("tags").split(",").map((one) => one.trim()).filter(Boolean), feeder: form.get("feeder") || null, zone: form.get("zone") || null,
+      mostEventsPerDay: form.get("most") ? Number(form.get("most")) : null, noticeSec: form.get("notice") ? Number(form.get("notice")) * 60 : null,
+    });
     await then();
   });
 }

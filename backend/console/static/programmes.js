@@ -1,0 +1,83 @@
+// Programmes, after which events are made, and groups of VENs.
+
+import { ask, h, kw, moment, redraw, span, table, toast, whole } from "./ui.js";
+import { call, get, post } from "./api.js";
+import { choiceFields, choiceOf, field } from "./create.js";
+import { may } from "./account.js";
+import { T } from "./texts.js";
+
+const chosen = (choice) => Object.entries(choice ?? {}).map(([name, values]) => `${T.choose.of[name] ?? name}: ${(Array.isArray(values) ? values : Object.keys(values)).join(", ")}`).join("; ") || T.choose.everyone;
+const windowOf = (one) => (one.windowStart ? `${one.days ? one.days.map((day) => T.programme.weekdays[day - 1]).join(" ") : T.programme.daily} ${one.windowStart}${one.windowEnd ? `–${one.windowEnd}` : ""} ${one.timezone}` : T.programme.always);
+
+export async function programmesView(place) {
+  const programmes = h("section", { class: "card" });
+  const groups = h("section", { class: "card" });
+  const load = async () => {
+    const [some, sets] = await Promise.all([get("/api/programmes/"), get("/api/groups/")]);
+    const remove = (path, name) => may("event.create") && h("button", { class: "plain", onclick: () => ask(T.programme.removeTitle(name), T.programme.removeAbout, [], T.programme.remove, async () => {
+      await call("DELETE", path);
+      await load();
+    }, true) }, T.programme.remove);
+    redraw(programmes, h("h2", {}, T.programme.programmes), some.length ? table([
+      { label: T.programme.name, cell: (one) => h("div", {}, one.name, one.test ? ` · ${T.event.test}` : "", h("div", { class: "soft small" }, chosen(one.selection))) },
+      { label: T.event.kind, wide: true, cell: (one) => T.event.kinds[one.kind] },
+      { label: "kW", right: true, cell: (one) => kw(one.powerKw) },
+      { label: T.event.length, wide: true, cell: (one) => span(one.durationSec) },
+      { label: T.programme.window, wide: true, cell: windowOf },
+      { label: T.programme.next, cell: (one) => (one.recurring ? moment(one.nextStart) : T.programme.byHand) },
+      { label: "", right: true, cell: (one) => remove(`/api/programmes/${encodeURIComponent(one.id)}`, one.name) },
+    ], some) : h("p", { class: "empty" }, T.programme.none));
+    redraw(groups, h("h2", {}, T.programme.groups), sets.length ? table([
+      { label: T.programme.name, cell: (one) => h("div", {}, one.name, h("div", { class: "soft small" }, chosen(one.selection))) },
+      { label: T.programme.vens, right: true, cell: (one) => whole(one.venCount) },
+      { label: T.programme.online, right: true, wide: true, cell: (one) => whole(one.onlineVens) },
+      { label: T.fleet.canShedKw, right: true, cell: (one) => kw(one.shedAvailabilityKw) },
+      { label: "", right: true, cell: (one) => remove(`/api/groups/${encodeURIComponent(one.name)}`, one.name) },
+    ], sets) : h("p", { class: "empty" }, T.programme.noGroups));
+  };
+  place.append(h("div", { class: "row between", style: "margin-bottom:1.25rem" },
+    h("div", {}, h("h1", {}, T.programme.title), h("p", { class: "soft", style: "margin:0" }, T.programme.about)),
+    may("event.create") && h("div", { class: "row" }, h("button", { onclick: () => groupDialog(load) }, T.programme.newGroup),
+      h("button", { class: "primary", onclick: () => programmeDialog(load).catch((error) => toast(error.message)) }, T.programme.new))), programmes, groups);
+  await load();
+  return {};
+}
+
+async function programmeDialog(then) {
+  const groups = await get("/api/groups/");
+  const number = (name, more) => h("input", { name, type: "number", min: "0", step: "any", ...more });
+  const fields = h("div", {}, h("div", { class: "fields" },
+    field(T.programme.name, h("input", { name: "name", required: true, maxlength: "200" }), true),
+    field(T.event.kind, h("select", { name: "kind" }, Object.entries(T.event.kinds).map(([value, label]) => h("option", { value }, label)))),
+    field("kW", number("kw", { required: true })),
+    field(T.event.minutes, number("minutes", { value: "60", required: true })),
+    field(T.event.notice, number("notice")),
+    field(T.programme.from, h("input", { name: "from", type: "time" })),
+    field(T.programme.to, h("input", { name: "to", type: "time" })),
+    field(T.programme.zone, h("input", { name: "zone", value: Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC" })),
+    field(T.programme.most, number("most", { step: "1" }))),
+  h("fieldset", { class: "row" }, h("legend", { class: "small" }, T.programme.days), T.programme.weekdays.map((day, at) => h("label", { class: "row" }, h("input", { type: "checkbox", name: "day", value: at + 1 }), day))),
+  choiceFields(groups),
+  h("div", { class: "row" }, h("label", { class: "row" }, h("input", { type: "checkbox", name: "recurring" }), T.programme.recurring),
+    h("label", { class: "row" }, h("input", { type: "checkbox", name: "test" }), T.event.test)));
+  ask(T.programme.new, "", fields, T.programme.create, async (form) => {
+    const days = form.getAll("day").map(Number);
+    const choice = choiceOf(form);
+    await post("/api/programmes/", {
+      name: form.get("name"), kind: form.get("kind"), powerKw: Number(form.get("kw")), durationSec: Number(form.get("minutes")) * 60,
+      timezone: form.get("zone"), recurring: Boolean(form.get("recurring")), test: Boolean(form.get("test")),
+      ...(form.get("notice") && { noticeSec: Number(form.get("notice")) * 60 }), ...(form.get("from") && { windowStart: form.get("from") }),
+      ...(form.get("to") && { windowEnd: form.get("to") }), ...(days.length && { days }), ...(form.get("most") && { mostEventsPerDay: Number(form.get("most")) }),
+      ...(Object.keys(choice).length && { selection: choice }),
+    });
+    await then();
+  });
+}
+
+function groupDialog(then) {
+  const fields = h("div", {}, h("div", { class: "fields" }, field(T.programme.name, h("input", { name: "name", required: true, maxlength: "200" }), true)), choiceFields([]));
+  ask(T.programme.newGroup, T.programme.groupAbout, fields, T.programme.create, async (form) => {
+    await post("/api/groups/", { name: form.get("name"), ...choiceOf(form) });
+    await then();
+  });
+}
