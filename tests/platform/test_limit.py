@@ -40,6 +40,7 @@ def test_loads_rise_from_12_to_30_kw_and_the_site_stays_under_its_limit(site: Si
         curve += _lived(site, 20.0)
         assert site.panel.state()["total_kw"] <= LIMIT_KW
         assert site.panel.state()["total_kw"] > 10.0, "what is allowed is drawn"
+        print(_table(curve))  # of a real run, for docs/events.md: pytest -s
         highest_kw = max(_means(curve))
         assert highest_kw <= LIMIT_KW + 0.05, highest_kw
         telemetry = site.cloud.telemetry(lambda message: message["eventId"] == "limit")
@@ -65,6 +66,16 @@ def _lived(site: Site, seconds: float) -> list[tuple[float, float]]:
         seen.append((time.monotonic(), float(site.panel.state()["total_kw"])))
         time.sleep(0.1)
     return seen
+
+
+def _table(curve: list[tuple[float, float]]) -> str:
+    """One line each two seconds: seconds, power, mean over the window."""
+    lines, began = [], curve[0][0]
+    for ts, power_kw in curve:
+        if ts - began >= 2.0 * len(lines):
+            mean_kw = (_means([each for each in curve if each[0] <= ts]) or [power_kw])[-1]
+            lines.append(f"{ts - began:5.0f} s {power_kw:6.2f} kW, mean {mean_kw:6.2f} kW")
+    return "\n".join(lines)
 
 
 def _means(curve: list[tuple[float, float]]) -> list[float]:
