@@ -261,9 +261,14 @@ class Attack(RuleBasedStateMachine):
     @rule(kind=st.sampled_from(["broken", "silent", "stuck"]), circuits=FAULTY)
     def fault(self, kind: str, circuits: set[str]) -> None:
         if kind == "stuck":  # what is not read can be known by no one
-            circuits = circuits & set(self.house.configured.by_id)
+            circuits = circuits & self.read_by_their_point()
         if kind != "stuck" or self.house.meter_works:
             setattr(self.house, kind, circuits)
+
+    def read_by_their_point(self) -> set[str]:
+        """The circuits that the configuration reads by the point that is there."""
+        wired = self.house.panel.by_id
+        return {c.id for c in self.house.configured.circuits if c.point == wired[c.id].point}
 
     @rule(works=st.booleans())
     def meter(self, works: bool) -> None:
@@ -317,7 +322,7 @@ class Attack(RuleBasedStateMachine):
                 c if c.last_resort else replace(c, priority=6 - c.priority) for c in circuits
             ]
         self.house.reconfigure(replace(self.house.panel, circuits=tuple(circuits)))
-        self.house.stuck &= {circuit.id for circuit in circuits}
+        self.house.stuck &= self.read_by_their_point()
 
     @rule(seconds=st.sampled_from([30.0, 300.0]))
     def opt_out(self, seconds: float) -> None:
