@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
@@ -123,13 +124,25 @@ class HttpRequest:
             raise HttpError(HTTPStatus.BAD_REQUEST, reason)
         return value
 
-    def _query(self, name: str) -> str | None:
-        """A field of the query; None without it. Raises HttpError if it stands there twice."""
+    def check_query(self, known: Sequence[str]) -> None:
+        """Raises HttpError for a field of the query that this call does not have."""
+        for name in self._fields():
+            if name not in known and not name.startswith("x_"):
+                nearest = get_close_matches(name.lower(), known, 1)
+                hint = f": do you mean {nearest[0]}?" if nearest else ""
+                reason = f"{ascii(name[:32])[1:-1]}: is no field of this query{hint}"
+                raise HttpError(HTTPStatus.BAD_REQUEST, reason)
+
+    def _fields(self) -> dict[str, list[str]]:
         query = self._environ.get("QUERY_STRING", "")
         try:
-            values = parse_qs(query, keep_blank_values=True, max_num_fields=20).get(name)
+            return parse_qs(query, keep_blank_values=True, max_num_fields=20)
         except ValueError:
             raise HttpError(HTTPStatus.BAD_REQUEST, "the query has too many fields") from None
+
+    def _query(self, name: str) -> str | None:
+        """A field of the query; None without it. Raises HttpError if it stands there twice."""
+        values = self._fields().get(name)
         if values is not None and len(values) > 1:
             raise HttpError(HTTPStatus.BAD_REQUEST, f"{name} stands twice in the query")
         return None if values is None else values[0]

@@ -11,7 +11,15 @@ from difflib import get_close_matches
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from VenAgent.contract.json_codec import decode_json
 from VenAgent.contract.message_refused import MessageRefused
@@ -56,7 +64,9 @@ class _LoadBody(_Body):
 
 
 class _OptOutBody(_Body):
-    reason: Annotated[str, Field(min_length=1, max_length=200)] = "opted out at the site"
+    reason: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)
+    ] = "opted out at the site"
     duration_sec: Annotated[_Positive, Field(le=OPT_OUT_AT_MOST_SEC)] | None = None
     """None: until someone opts in."""
 
@@ -107,7 +117,7 @@ class PageChanges:
 
     def _opt_out(self, _item: str, body: Json) -> Json:
         wanted = _OptOutBody.model_validate(body)
-        return self._site.opt_out(wanted.reason.strip(), wanted.duration_sec)
+        return self._site.opt_out(wanted.reason, wanted.duration_sec)
 
     def _opt_in(self, _item: str, body: Json) -> Json:
         _Body.model_validate(body)

@@ -28,6 +28,16 @@ _CIRCUIT = re.compile(r"/api/circuits/([A-Za-z0-9_.:-]{1,64})")
 _CIRCUIT_POWER = re.compile(r"/api/circuits/([A-Za-z0-9_.:-]{1,64})/power(\.csv)?")
 _STATIC = re.compile(r"/static/([A-Za-z0-9_.-]{1,64})")
 
+_QUERIES = {
+    "/api/events": ("limit",),
+    "/api/events.csv": ("limit",),
+    "/api/power": ("days",),
+    "/api/power.csv": ("days",),
+    "/api/event": ("id",),
+    "/api/event/power": ("id",),
+}
+"""What a call of the API takes; a slip of the pen is not to be another question."""
+
 Handler = Callable[[HttpRequest], HttpResponse]
 Stream = Callable[[float | None], Iterable[bytes] | None]
 """A live view for one client, until a time (epoch s); None when there are as many as may be."""
@@ -126,10 +136,13 @@ class WsgiApp:
             handler = self._guarded.get(request.path)
             self._guard.require(request)
         if handler is not None:
+            if request.path.startswith("/api/"):
+                request.check_query(_QUERIES.get(request.path, ()))
             return handler(request)
         curve = _CIRCUIT_POWER.fullmatch(request.path)
         if curve is None:
             raise HttpError(HTTPStatus.NOT_FOUND, "there is nothing at this address")
+        request.check_query(("hours",))
         answer = self._past.circuit_power_csv if curve[2] else self._past.circuit_power
         return answer(request, curve[1])
 

@@ -169,4 +169,7 @@ def test_what_the_corpus_reads_is_not_refused_by_the_reader_at_either_door(doors
     assert not doors.router.refused
 
 
-OF_THE_ENGINE = ("unknown_circuit", "critical", "unknown_event", "event_over", "not_controllable")
+OF_THE_ENGINE = (
+    *("unknown_circuit", "critical", "unknown_event", "event_over", "not_controllable"),
+    "not_supported",
+)

@@ -156,6 +156,30 @@ def test_the_past_needs_the_token_as_all_else() -> None:
     assert page.get("/api/power", Authorization=f"Bearer {TOKEN}").status == 200
 
 
+def test_a_slip_in_a_query_is_refused_by_name(page: Caller) -> None:
+    for path, words in (
+        ("/api/events?limt=5", "do you mean limit?"),
+        ("/api/event?ID=evt-3", "do you mean id?"),
+        ("/api/power?day=7", "do you mean days?"),
+        ("/api/history?limit=5", "limit: is no field of this query"),
+        ("/api/status?%00=1", "is no field of this query"),
+        ("/api/circuits/ev1/power?hour=1", "do you mean hours?"),
+        ("/api/circuits/ev1/power.csv?hour=1", "do you mean hours?"),
+        ("/api/power?days=7&Days=8", "do you mean days?"),
+    ):
+        answer = page.get(path)
+        assert answer.status == 400, path
+        assert words in answer.reason
+    for path in ("/api/status?x_now=1", "/api/events?limit=5&x_=", "/?anything=1", "/metrics?a=b"):
+        assert page.get(path).status == 200, path
+
+
+def test_a_reason_of_spaces_is_none(page: Caller) -> None:
+    assert page.post("/api/opt-out", {"reason": " \t "}).status == 422
+    assert page.post("/api/opt-out", {"reason": "  guests "}).status == 200
+    assert page.site.refused_reason == "guests"
+
+
 def test_what_is_over_is_asked_of_the_agent_once(page: Caller) -> None:
     archive = page.site.archive
     page.get("/api/power?days=60")
