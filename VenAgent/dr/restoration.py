@@ -29,6 +29,8 @@ REPORT_LIMIT_SEC = 120.0
 RAMP_STEP_SEC = 5.0
 PROGRESS_SEC = 10.0
 """Between two acks of how far a restoration is; one that takes less has none."""
+LONGEST_PAUSE_SEC = 10.0
+"""Between two tries of a circuit while its event is restored."""
 TRIES_IN_EVENT = 3
 """So often a circuit that does not go back is tried at least before the event ends without it. It
 is also tried for as long as all circuits may take to go back: after a power cut a driver needs 20 s
@@ -145,13 +147,13 @@ class _RestorationSchedule:
         return now - tried.first_ts >= for_sec
 
     def failed(self, circuit: ShedCircuit, for_sec: float, now: float) -> None:
-        """Again later, further and further apart, and then the whole step: no ramp any more. Once
-        more in any case when it has been tried `for_sec`."""
+        """Again later, further and further apart, and then the whole step: no ramp any more. Every
+        10 s at least until it has been tried `for_sec`, and once more then."""
         retry = self._tries.setdefault(circuit.circuit_id, Backoff())
         retry.failed(now)
         due_ts, last_ts = retry.due_ts or now, (retry.first_ts or now) + for_sec
-        if now < last_ts < due_ts:
-            due_ts = last_ts
+        if now < last_ts:
+            due_ts = min(due_ts, now + LONGEST_PAUSE_SEC, last_ts)
         self.steps = [step for step in self.steps if step.circuit_id != circuit.circuit_id]
         self.steps.append(_whole_step(circuit, due_ts))
 
