@@ -62,9 +62,9 @@ class SiteCalendarConfig(ConfigBlock):
         return SiteCalendar(_zone(self.timezone), self.holidays, self.nerc_holidays)
 
 
-Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-WallTime = Annotated[str, StringConstraints(pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$")]
+SiteWeekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+SITE_WEEKDAYS: tuple[SiteWeekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+SiteWallTime = Annotated[str, StringConstraints(pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$")]
 
 
 def _wall_sec(text: str) -> float:
@@ -75,15 +75,15 @@ def _wall_sec(text: str) -> float:
 class SiteOptWindow(ConfigBlock):
     """A time in which the site does not take part in events, by the calendar's time zone."""
 
-    days: tuple[Weekday, ...] = ()
+    days: tuple[SiteWeekday, ...] = ()
     """`["mon", "fri"]`: each week."""
     dates: frozenset[date] = frozenset()
     """`["2026-12-24"]`."""
     holidays: bool = False
     """On the calendar's holidays."""
-    from_time: WallTime = "00:00"
+    from_time: SiteWallTime = "00:00"
     """By the wall clock."""
-    to_time: WallTime = "24:00"
+    to_time: SiteWallTime = "24:00"
     """One that is not after `from_time` is on the day after."""
     reason: Annotated[str, StringConstraints(max_length=200)] = ""
     """For a person."""
@@ -98,7 +98,7 @@ class SiteOptWindow(ConfigBlock):
         return OptScheduleWindow(
             from_sec=_wall_sec(self.from_time),
             to_sec=_wall_sec(self.to_time),
-            weekdays=frozenset(WEEKDAYS.index(day) for day in self.days),
+            weekdays=frozenset(SITE_WEEKDAYS.index(day) for day in self.days),
             dates=self.dates,
             holidays=self.holidays,
             reason=self.reason,

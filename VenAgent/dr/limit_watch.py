@@ -10,7 +10,7 @@ from VenAgent.dr.event import Event
 from VenAgent.dr.shed_target import ShedTarget
 from VenAgent.dr.site_state import SiteState
 
-TRY_AGAIN_SEC = 60.0
+LIMIT_TRY_AGAIN_SEC = 60.0
 """Between two tries of what cannot be done now."""
 NO_LOAD_LEFT = "and no load is left to shed"
 LIMIT_EXCEEDED = "limit.exceeded"
@@ -29,11 +29,11 @@ class LimitWatch:
 
     def hold_off(self, now: float) -> None:
         """Nothing can be done now about what is drawn."""
-        self._try_again_ts = now + TRY_AGAIN_SEC
+        self._try_again_ts = now + LIMIT_TRY_AGAIN_SEC
 
     def hold_back(self, now: float) -> None:
         """Nothing can be let back now, though there is room."""
-        self._let_back_again_ts = now + TRY_AGAIN_SEC / 6.0
+        self._let_back_again_ts = now + LIMIT_TRY_AGAIN_SEC / 6.0
 
     def restart(self) -> None:
         """The clock was set, or another event has the circuits."""

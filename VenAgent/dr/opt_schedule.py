@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
+from VenAgent.baseline.intervals import DAY_SEC
 from VenAgent.baseline.site_calendar import SiteCalendar
 from VenAgent.contract.reasons import Reason, ReasonCode
 
 AHEAD_DAYS = 8
 """So far ahead windows are looked for: each weekly one comes within it."""
-DAY_SEC = 86_400.0
 
 
 @dataclass(frozen=True)
