@@ -121,15 +121,21 @@ class EventCorrection:
 
     def protect(self, event: Event, reading: PanelReading | None, now: float) -> Effects:
         """Release the circuits whose comfort guard is past its bound, or silent for too long, and
-        shed others in their place. Not before the writes under way are back."""
-        if event.state is not EventState.ACTIVE:
+        shed others in their place. Not before the writes under way are back; while it only waits
+        for a reservation they go back, and nothing is shed instead."""
+        waits = event.state is EventState.SHEDDING and self._reservation.due_ts is not None
+        if event.state is not EventState.ACTIVE and not waits:
             return []
         passed = self._guards.passed(event, reading, now)
         if not passed:
             return []
         latest = reading or self._site.latest or PanelReading(now, None, {})
+        if waits:
+            latest = PanelReading(now, None, {})
+            self._reservation.forget_tries()
+        else:
+            event.to(EventState.SHEDDING)
         plan = plan_guard_release(event, self._site, latest, passed, now)
-        event.to(EventState.SHEDDING)
         first = next(iter(passed.values()))
         self._work.reason = Reason(first.code, "; ".join(why.text for why in passed.values()))
         is_read = latest.power_kw is not None
@@ -172,6 +178,11 @@ class EventCorrection:
             return []
         text = "the devices had gone back by themselves"
         return self._shed_again(event, Reason(ReasonCode.LEASE_LAPSED, text), now)
+
+    def go_on_waiting(self, event: Event, now: float) -> Effects:
+        """What a guard released while the event waited is back: it waits again."""
+        text = "it goes on where it was when the agent was stopped"
+        return self._shed_again(event, Reason(ReasonCode.RESUMED, text), now)
 
     def _shed_again(self, event: Event, reason: Reason, now: float) -> Effects:
         event.to(EventState.SHEDDING)

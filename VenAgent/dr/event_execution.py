@@ -214,6 +214,8 @@ class EventExecution:
             return self.preempted(*lost, now)
         if self._work.lease_lapsed:
             return self.lease_lapsed(now)
+        if self._work.reassert:
+            return self._correction.go_on_waiting(event, now)
         return self._correction.enter_level(event, now) if event.is_level_over(now) else []
 
     def _cannot(self, event: Event, reason: Reason, now: float) -> Effects:

@@ -149,6 +149,26 @@ def test_after_a_restart_what_is_past_its_bound_is_not_shed_once_more() -> None:
     assert set(house.moved()) == {"rtu2"}
 
 
+def test_it_is_released_while_the_event_waits_for_its_reservation() -> None:
+    """After a restart the actuator is not there yet: what is shed may get too warm meanwhile."""
+    house = shop()
+    send_event(house, 4.0, duration_sec=3600.0)
+    house.refusal, house.may_pass = "the actuator does not answer", True
+    house.restart()
+    house.wait(30.0)
+    assert set(house.moved()) == {"rtu1", "rtu2"}
+    house.values["rtu1"] = 27.0
+    house.wait(20.0)
+    assert set(house.moved()) == {"rtu2"}
+    writes = len(house.written)
+    house.refusal = None
+    house.wait(30.0)
+    assert [w.circuit_id for w in house.written[writes:] if w.circuit_id == "rtu1"] == []
+    assert "rtu2" in {w.circuit_id for w in house.written[writes:]}, "it is asserted once more"
+    house.wait_until_over()
+    assert house.moved() == {}
+
+
 def test_a_guard_protects_a_contactor_too_but_not_from_its_compressors_pause() -> None:
     """A tank that gets cold; the heater's contactor must stay off for five minutes."""
     tank = replace(
