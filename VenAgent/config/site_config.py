@@ -182,7 +182,8 @@ class SiteEventConfig(ConfigBlock):
     restore_stagger_sec: NotNegative = 2.0
     """Between two circuits that go back."""
     restore_within_sec: NotNegative = 60.0
-    """In so long all circuits are to be back: with many of them the pauses are shorter."""
+    """In so long all circuits are to be back: with many of them the pauses are shorter. So long a
+    circuit is tried that does not go back, before its event ends without it."""
     limit_ramp_sec: NotNegative = 0.0
     """In so long a limit goes back to what it was; 0: at once."""
     baseline_method: Annotated[str, AfterValidator(_known_method)] = DEFAULT_METHOD

@@ -72,7 +72,8 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
     "SiteEventConfig": {
         "min_duration_sec": "A shorter event is refused.",
         "max_duration_sec": "A longer event is refused.",
-        "write_timeout_sec": "A write that takes longer has failed.",
+        "write_timeout_sec": "So long a device's answer is waited for; twice as long if it "
+        "answered the last time, and longer for one that has shown that it needs more.",
     },
     "SiteDeviceQuirksConfig": {
         "device": "One of the panel's devices.",
