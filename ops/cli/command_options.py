@@ -17,6 +17,26 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Timeout = Annotated[float, typer.Option(help="Seconds to wait for the ack.", min=0.1)]
 
 
+def option_number(typed: str) -> float:
+    """A number as it is on the wire: no `1_0`, no `nan`, no other alphabet's digits."""
+    from VenAgent.contract.command_fields import command_field_number  # only where one is typed
+
+    try:
+        return float(command_field_number(str(typed)))
+    except ValueError as error:
+        raise typer.BadParameter(f"{typed!r} {error}") from None
+
+
+def option_duration(typed: str) -> float:
+    """Seconds, or an ISO 8601 duration such as PT30M."""
+    from VenAgent.contract.command_fields import command_field_duration  # as above
+
+    try:
+        return float(command_field_duration(str(typed)))
+    except ValueError as error:
+        raise typer.BadParameter(f"{typed!r} {error}") from None
+
+
 def chosen_ven_option(ven_id: str | None) -> VenTarget:
     """The VEN to talk to, and its broker: as started, unless the environment says otherwise."""
     overrides = {"IOT_THING_NAME": ven_id} if ven_id else {}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import typer
+
+from ops.cli.command_options import option_number
 from ops.host.ops_error import OpsError
 
 
@@ -11,10 +14,11 @@ def event_levels(typed: str, power_name: str) -> list[dict[str, float]]:
     for part in typed.split(","):
         power, _, seconds = part.strip().lower().partition("x")
         try:
-            levels.append({"duration_sec": float(seconds), power_name: float(power)})
-        except ValueError:
+            duration_sec, power_kw = option_number(seconds), option_number(power)
+        except typer.BadParameter:
             raise OpsError(
                 f"{part.strip()!r} is no level",
                 "Write kW x seconds, one after the other: 5x600,3x600.",
             ) from None
+        levels.append({"duration_sec": duration_sec, power_name: power_kw})
     return levels

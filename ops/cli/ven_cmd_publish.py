@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ops.cli import script_options as options
+from ops.cli.command_options import option_duration, option_number
 from ops.clients.command_sender import ACK_WITHIN_SEC, CommandSenderDraft, send_command_to_ven
 from ops.clients.mqtt_client import OperatorMqttClient
 from ops.host import terminal
@@ -22,9 +23,18 @@ def ven_cmd_publish_script(
     ] = "ping",
     ven_id: options.ScriptVenId = None,
     corr_id: Annotated[str | None, typer.Option(help="correlationId; made up if none.")] = None,
-    shed_kw: Annotated[float | None, typer.Option(help="Power to shed, kW.")] = None,
+    shed_kw: Annotated[
+        float | None, typer.Option(help="Power to shed, kW.", parser=option_number, metavar="KW")
+    ] = None,
     duration: Annotated[
-        float | None, typer.Option("--duration", "--duration-sec", help="Seconds.")
+        float | None,
+        typer.Option(
+            "--duration",
+            "--duration-sec",
+            help="Seconds, or PT30M.",
+            parser=option_duration,
+            metavar="TIME",
+        ),
     ] = None,
     event_id: Annotated[str | None, typer.Option(help="The event's id.")] = None,
     modification: Annotated[

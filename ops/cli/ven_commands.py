@@ -8,7 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from ops.cli.command_exchange import run_command_exchange
-from ops.cli.command_options import Json, Timeout, VenId, chosen_ven_option
+from ops.cli.command_options import (
+    Json,
+    Timeout,
+    VenId,
+    chosen_ven_option,
+    option_duration,
+    option_number,
+)
 from ops.cli.event_levels import event_levels
 from ops.cli.ven_telemetry import follow_ven_telemetry
 from ops.clients.command_sender import ACK_WITHIN_SEC, CommandSenderDraft, send_command_to_ven
@@ -20,11 +27,21 @@ from ops.host.site_settings import load_site_settings
 
 
 def ven_send_event_command(
-    shed_kw: Annotated[float | None, typer.Option(help="Power to shed, in kW.")] = None,
-    limit_kw: Annotated[
-        float | None, typer.Option(help="What the site may draw, in kW, until further notice.")
+    shed_kw: Annotated[
+        float | None, typer.Option(help="Power to shed, in kW.", parser=option_number, metavar="KW")
     ] = None,
-    load_up_kw: Annotated[float | None, typer.Option(help="Power to draw more, in kW.")] = None,
+    limit_kw: Annotated[
+        float | None,
+        typer.Option(
+            help="What the site may draw, in kW, until further notice.",
+            parser=option_number,
+            metavar="KW",
+        ),
+    ] = None,
+    load_up_kw: Annotated[
+        float | None,
+        typer.Option(help="Power to draw more, in kW.", parser=option_number, metavar="KW"),
+    ] = None,
     levels: Annotated[
         str | None,
         typer.Option(help="Several levels of shedding, kW x seconds each: 5x600,3x600."),
@@ -37,14 +54,24 @@ def ven_send_event_command(
         typer.Option(
             "--duration",
             "--duration-sec",
-            help="How long, in seconds: 3600 if not given; 0 until it is cancelled.",
+            help="How long, in seconds or as PT30M: 3600 if not given; 0 until it is cancelled.",
+            parser=option_duration,
+            metavar="TIME",
         ),
     ] = None,
     failsafe_kw: Annotated[
-        float | None, typer.Option(help="Of a limit: what rules when the sender falls silent.")
+        float | None,
+        typer.Option(
+            help="Of a limit: what rules when the sender falls silent.",
+            parser=option_number,
+            metavar="KW",
+        ),
     ] = None,
     heartbeat_sec: Annotated[
-        float | None, typer.Option(help="Of a limit: silent for so long, that is.")
+        float | None,
+        typer.Option(
+            help="Of a limit: silent for so long, that is.", parser=option_duration, metavar="TIME"
+        ),
     ] = None,
     test: Annotated[bool, typer.Option("--test", help="Carry it out, marked as a test.")] = False,
     dry_run: Annotated[
