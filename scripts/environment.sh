@@ -145,11 +145,25 @@ ensure_pgbouncer() {
 # For the tests of the local page.
 ensure_chromium() { command -v chromium >/dev/null || install_packages chromium; }
 
+# A machine that was just switched on, or another installation, may hold apt's locks for minutes.
+# shellcheck disable=SC2016
+READ_PACKAGE_LISTS='
+read_package_lists() {
+  local told tries=0
+  until told=$(LC_ALL=C apt-get update -q 2>&1); do
+    printf "%s\n" "$told"
+    case $told in *"Could not get lock"* | *"Unable to lock"*) ;; *) return 1 ;; esac
+    tries=$((tries + 1))
+    [ "$tries" -lt 60 ] || return 1
+    sleep 5
+  done
+}'
+
 # Run as root, in one go. Debian starts a mosquitto of its own on port 1883 when the package
 # arrives, and again at every boot; ours is another one, so both are prevented. So is the database
 # cluster that PostgreSQL would make.
 # shellcheck disable=SC2016
-INSTALL_AS_ROOT='
+INSTALL_AS_ROOT=$READ_PACKAGE_LISTS'
 set -e
 export DEBIAN_FRONTEND=noninteractive
 policy=/usr/sbin/policy-rc.d
@@ -160,8 +174,8 @@ if [ ! -e "$policy" ]; then
 fi
 mkdir -p /etc/postgresql-common/createcluster.d
 echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.d/venagent.conf
-apt-get update -q
-apt-get install -q -y --no-install-recommends "$@"
+read_package_lists
+apt-get -o DPkg::Lock::Timeout=300 install -q -y --no-install-recommends "$@"
 for package; do
   [ "$package" = mosquitto ] || continue
   if command -v systemctl >/dev/null; then systemctl disable mosquitto.service || true

@@ -324,6 +324,28 @@ def test_missing_packages_without_sudo_are_named(paths: Paths, tmp_path: Path) -
     assert "apt-get install mosquitto" in result.stderr
 
 
+def test_apts_lock_is_waited_for_and_another_failure_is_not(paths: Paths, tmp_path: Path) -> None:
+    tried = tmp_path / "tried"
+    script = """
+        eval "$READ_PACKAGE_LISTS"
+        sleep() { echo "waited $1"; }
+        apt-get() {
+          echo "$*" >>"$TRIED"
+          [ "$(wc -l <"$TRIED")" -gt 2 ] && return 0
+          echo "E: Could not get lock /var/lib/apt/lists/lock."
+          return 100
+        }
+        read_package_lists
+        apt-get() { echo "E: Could not resolve host"; return 100; }
+        read_package_lists || echo "gave up at once"
+    """
+    result = bash(script, paths.home, TRIED=str(tried))
+    assert result.returncode == 0, result.stderr
+    assert tried.read_text().splitlines() == ["update -q"] * 3
+    assert result.stdout.count("waited 5") == 2
+    assert result.stdout.splitlines()[-2:] == ["E: Could not resolve host", "gave up at once"]
+
+
 def test_a_state_root_with_a_long_name_is_refused(paths: Paths, tmp_path: Path) -> None:
     result = bash("getent() { :; }; id() { echo 1; }; ensure_home", tmp_path / ("x" * 60))
     assert result.returncode == 1
