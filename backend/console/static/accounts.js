@@ -1,6 +1,6 @@
 // Who may use this: people by their groups, programs by their keys.
 
-import { ago, ask, h, moment, redraw, table, toast } from "./ui.js";
+import { ago, ask, h, heading, moment, redraw, table, toast } from "./ui.js";
 import { call, get, post } from "./api.js";
 import { T } from "./texts.js";
 
@@ -50,7 +50,7 @@ export async function accountsView(place) {
     await load();
   }, true);
 
-  place.append(h("div", { style: "margin-bottom:1.25rem" }, h("h1", {}, words.title), h("p", { class: "soft", style: "margin:0" }, words.about)),
+  place.append(heading(words.title, words.about),
     people, keys, roles);
   await load();
   return {};

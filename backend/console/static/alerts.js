@@ -1,6 +1,6 @@
 // Alerts: what is wrong by cause, each alert, and who was told.
 
-import { ask, every, h, moment, redraw, state, table, toast, whole } from "./ui.js";
+import { ask, every, h, heading, moment, moreRow, redraw, searchField, state, table, toast, whole } from "./ui.js";
 import { get, post } from "./api.js";
 import { may } from "./account.js";
 import { T } from "./texts.js";
@@ -41,9 +41,7 @@ export async function alertsView(place) {
       { label: "", right: true, wide: true, cell: (one) => (one.acknowledgedBy ? h("span", { class: "soft small", title: one.note ?? "" }, T.alert.seenBy(one.acknowledgedBy))
         : one.endedAt || !may("alert.acknowledge") ? "" : h("button", { class: "plain", onclick: () => acknowledge(one.code, { ids: [one.id] }, 1) }, T.alert.acknowledge)) },
     ], found.alerts) : h("p", { class: "empty" }, T.alert.noneFits),
-    found.totalCount > found.alerts.length ? h("div", { class: "row", style: "justify-content:center;padding-top:1rem" },
-      h("span", { class: "soft" }, T.shownOf(found.alerts.length, found.totalCount)),
-      h("button", { onclick: () => { most += AT_ONCE; again(); } }, T.showMore)) : "");
+    found.totalCount > found.alerts.length ? moreRow(T.shownOf(found.alerts.length, found.totalCount), () => { most += AT_ONCE; again(); }) : "");
   };
 
   const drawNotices = (found) => redraw(notices, h("h2", {}, T.alert.notices), found.notices.length ? table([
@@ -78,20 +76,13 @@ export async function alertsView(place) {
   const drawFilters = () => filters.replaceChildren(...[["open", T.alert.open], ["ended", T.alert.ended], ["all", T.alert.any]].map(([name, label]) => h("button", {
     "aria-pressed": String(which === name), onclick: () => { which = name; most = AT_ONCE; drawFilters(); again(); } }, label)));
   drawFilters();
-  let typed;
   place.append(
-    h("div", { style: "margin-bottom:1.25rem" }, h("h1", {}, T.alert.title), h("p", { class: "soft", style: "margin:0" }, T.alert.about)),
+    heading(T.alert.title, T.alert.about),
     causes,
     h("div", { class: "row between", style: "margin-bottom:1rem" }, h("div", { class: "row" }, filters, count), h("div", { class: "row" },
       h("select", { "aria-label": T.alert.severity, style: "width:auto;margin:0", onchange: (change) => { least = change.target.value; again(); } },
         h("option", { value: "" }, T.all), ["warning", "critical"].map((name) => h("option", { value: name }, T.alert.severities[name]))),
-      h("input", { type: "search", placeholder: T.alert.findBy, "aria-label": T.alert.find, style: "width:240px;margin:0",
-        oninput: (change) => {
-          text = change.target.value.trim();
-          most = AT_ONCE;
-          clearTimeout(typed);
-          typed = setTimeout(again, 150);
-        } }))), rows, notices);
+      searchField(T.alert.find, T.alert.findBy, (words) => { text = words; most = AT_ONCE; again(); }))), rows, notices);
   await load();
   return { end: every(5, load) };
 }

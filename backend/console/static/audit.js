@@ -1,6 +1,6 @@
 // The audit: who did what, searched by the backend.
 
-import { h, moment, redraw, table, toast } from "./ui.js";
+import { h, heading, moment, moreRow, redraw, searchField, table, toast } from "./ui.js";
 import { get } from "./api.js";
 import { T } from "./texts.js";
 
@@ -24,20 +24,11 @@ export async function auditView(place) {
       { label: T.audit.object, cell: (one) => h("div", {}, one.object ?? "", one.detail ? h("div", { class: "soft small detail" }, JSON.stringify(one.detail)) : "") },
       { label: T.audit.from, wide: true, right: true, cell: (one) => one.remote ?? "" },
     ], entries) : h("p", { class: "empty" }, text ? T.audit.noneFits : T.audit.none),
-    nextCursor && most < 5000 ? h("div", { class: "row", style: "justify-content:center;padding-top:1rem" },
-      h("button", { onclick: () => { most = Math.min(most + AT_ONCE, 5000); again(); } }, T.showMore)) : "");
+    nextCursor && most < 5000 ? moreRow("", () => { most = Math.min(most + AT_ONCE, 5000); again(); }) : "");
   };
   const again = () => load().catch((error) => toast(error.message));
-  let typed;
-  place.append(h("div", { class: "row between", style: "margin-bottom:1.25rem" },
-    h("div", {}, h("h1", {}, T.audit.title), h("p", { class: "soft", style: "margin:0" }, T.audit.about)),
-    h("input", { type: "search", placeholder: T.audit.findBy, "aria-label": T.audit.find, style: "max-width:280px;margin:0",
-      oninput: (change) => {
-        text = change.target.value.trim();
-        most = AT_ONCE;
-        clearTimeout(typed);
-        typed = setTimeout(again, 150);
-      } })), rows);
+  place.append(heading(T.audit.title, T.audit.about,
+    searchField(T.audit.find, T.audit.findBy, (words) => { text = words; most = AT_ONCE; again(); })), rows);
   await load();
   return {};
 }

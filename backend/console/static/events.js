@@ -1,6 +1,6 @@
 // Events: the one that runs, those that come, those that were.
 
-import { ask, every, figure, h, kw, moment, ms, percent, redraw, span, state, table, toast, whole } from "./ui.js";
+import { ask, every, figure, h, heading, kw, moment, ms, percent, redraw, span, state, table, toast, whole } from "./ui.js";
 import { event as eventPath, get, post } from "./api.js";
 import { createButton, createDialog } from "./create.js";
 import { legend, plot } from "./charts.js";
@@ -32,8 +32,7 @@ export async function nowView(place, store) {
   const running = h("div", {});
   const coming = h("div", {});
   place.append(
-    h("div", { class: "row between", style: "margin-bottom:1.25rem" },
-      h("div", {}, h("h1", {}, T.now.title), h("p", { class: "soft", style: "margin:0" }, T.now.about)),
+    heading(T.now.title, T.now.about,
       createButton(store)),
     figures, running, coming);
   const cards = new Map();
@@ -123,8 +122,7 @@ export async function eventsView(place, store) {
     const events = await get("/api/events/?limit=200");
     redraw(list, events.length ? eventTable(events) : h("p", { class: "empty" }, T.event.none));
   };
-  place.append(h("div", { class: "row between", style: "margin-bottom:1.25rem" },
-    h("h1", {}, T.event.events), createButton(store)), list);
+  place.append(heading(T.event.events, "", createButton(store)), list);
   await load();
   return { end: every(5, load) };
 }
@@ -132,7 +130,7 @@ export async function eventsView(place, store) {
 const PARTS = 300;
 
 export async function eventView(place, store, id) {
-  const head = h("div", { class: "row between", style: "margin-bottom:1.25rem" });
+  const head = h("div", { class: "row between head" });
   const figures = h("div", { class: "figures" });
   const curve = h("div", { class: "plot" });
   let site = "";

@@ -1,6 +1,6 @@
 // The fleet, and one VEN of it.
 
-import { ago, ask, every, figure, h, kw, moment, percent, redraw, state, table, toast, whole } from "./ui.js";
+import { ago, ask, every, figure, h, kw, moment, moreRow, percent, redraw, searchField, state, table, toast, whole } from "./ui.js";
 import { call, get, page, post, ven as venPath } from "./api.js";
 import { legend, plot } from "./charts.js";
 import { may } from "./account.js";
@@ -38,9 +38,7 @@ export async function fleetView(place) {
       { label: T.fleet.heard, sort: "lastSeen", right: true, wide: true, cell: (one) => ago(one.lastSeen) },
     ], vens, (one) => { location.hash = `#/ven/${encodeURIComponent(one.id)}`; }, { ...order, choose })
       : h("p", { class: "empty" }, text || status !== "all" ? T.fleet.noneFits : T.fleet.none),
-    total > vens.length ? h("div", { class: "row", style: "justify-content:center;padding-top:1rem" },
-      h("span", { class: "soft" }, T.shownOf(vens.length, total)),
-      h("button", { onclick: () => { most += AT_ONCE; again(); } }, T.showMore)) : "");
+    total > vens.length ? moreRow(T.shownOf(vens.length, total), () => { most += AT_ONCE; again(); }) : "");
   };
   // The backend searches: ten thousand VENs are never all in the page.
   const load = async () => {
@@ -54,22 +52,15 @@ export async function fleetView(place) {
   const drawFilters = () => filters.replaceChildren(...["all", "online", "offline", "unknown"].map((name) => h("button", {
     "aria-pressed": String(status === name), onclick: () => { status = name; most = AT_ONCE; drawFilters(); again(); } }, name === "all" ? T.all : T.states[name] ?? name)));
   drawFilters();
-  let typed;
-  place.append(h("div", { class: "row between", style: "margin-bottom:1.25rem" }, h("div", { class: "row" }, h("h1", {}, T.fleet.title), count)),
+  place.append(h("div", { class: "row between head" }, h("div", { class: "row" }, h("h1", {}, T.fleet.title), count)),
     h("div", { class: "row between", style: "margin-bottom:1rem" }, filters,
-      h("input", { type: "search", placeholder: T.fleet.findBy, "aria-label": T.fleet.find, style: "max-width:280px;margin:0",
-        oninput: (change) => {
-          text = change.target.value.trim();
-          most = AT_ONCE;
-          clearTimeout(typed);
-          typed = setTimeout(again, 150);
-        } })), rows);
+      searchField(T.fleet.find, T.fleet.findBy, (words) => { text = words; most = AT_ONCE; again(); })), rows);
   await load();
   return { end: every(5, load) };
 }
 
 export async function venView(place, _store, id) {
-  const head = h("div", { class: "row between", style: "margin-bottom:1.25rem" });
+  const head = h("div", { class: "row between head" });
   const figures = h("div", { class: "figures" });
   const circuits = h("section", { class: "card" });
   const facts = h("section", { class: "card" });

@@ -1,6 +1,6 @@
 // Programmes, after which events are made, and groups of VENs.
 
-import { ask, h, kw, moment, redraw, span, table, toast, whole } from "./ui.js";
+import { ask, h, heading, kw, moment, redraw, span, table, toast, whole } from "./ui.js";
 import { call, get, post } from "./api.js";
 import { choiceFields, choiceOf, field } from "./create.js";
 import { may } from "./account.js";
@@ -35,9 +35,7 @@ export async function programmesView(place) {
       { label: "", right: true, cell: (one) => remove(`/api/groups/${encodeURIComponent(one.name)}`, one.name) },
     ], sets) : h("p", { class: "empty" }, T.programme.noGroups));
   };
-  place.append(h("div", { class: "row between", style: "margin-bottom:1.25rem" },
-    h("div", {}, h("h1", {}, T.programme.title), h("p", { class: "soft", style: "margin:0" }, T.programme.about)),
-    may("event.create") && h("div", { class: "row" }, h("button", { onclick: () => groupDialog(load) }, T.programme.newGroup),
+  place.append(heading(T.programme.title, T.programme.about, may("event.create") && h("div", { class: "row" }, h("button", { onclick: () => groupDialog(load) }, T.programme.newGroup),
       h("button", { class: "primary", onclick: () => programmeDialog(load).catch((error) => toast(error.message)) }, T.programme.new))), programmes, groups);
   await load();
   return {};

@@ -1,6 +1,6 @@
 // What events delivered: by programme and site, to read, to take along and to print.
 
-import { h, kw, moment, redraw, table, toast, whole } from "./ui.js";
+import { h, heading, kw, moment, redraw, table, toast, whole } from "./ui.js";
 import { download, get } from "./api.js";
 import { T } from "./texts.js";
 
@@ -48,9 +48,7 @@ export async function settlementView(place) {
     ], some) : "", report.sites.length > some.length ? h("p", { class: "soft small" }, T.settlement.more(some.length, report.sites.length)) : "");
     sites.hidden = !some.length;
   };
-  place.append(h("div", { class: "row between", style: "margin-bottom:1.25rem" },
-    h("div", {}, h("h1", {}, T.settlement.title), h("p", { class: "soft", style: "margin:0" }, T.settlement.about)),
-    h("div", { class: "row unprinted" }, h("button", { onclick: () => take({}) }, T.settlement.csv), h("button", { onclick: () => take({ intervals: "true" }) }, T.settlement.intervals),
+  place.append(heading(T.settlement.title, T.settlement.about, h("div", { class: "row unprinted" }, h("button", { onclick: () => take({}) }, T.settlement.csv), h("button", { onclick: () => take({ intervals: "true" }) }, T.settlement.intervals),
       h("button", { onclick: () => print() }, T.settlement.print))), h("section", { class: "card unprinted" }, form), totals, sites);
   await load();
   return {};

@@ -90,6 +90,22 @@ export function redraw(place, ...children) {
   (now.find((one) => words && one.textContent === words) ?? now[Math.min(held, now.length - 1)])?.focus({ preventScroll: true });
 }
 
+// A view's first line: its title, what it is about, and what can be done on the right.
+export const heading = (title, about, ...right) => h("div", { class: "row between head" },
+  h("div", {}, h("h1", {}, title), about && h("p", { class: "soft" }, about)), right);
+
+// `then(text)` once nothing was typed for a moment.
+export function searchField(label, hint, then) {
+  let typed;
+  return h("input", { type: "search", class: "search", placeholder: hint, "aria-label": label, oninput: (change) => {
+    clearTimeout(typed);
+    typed = setTimeout(() => then(change.target.value.trim()), 150);
+  } });
+}
+
+// Below a table that has not all rows.
+export const moreRow = (words, then) => h("div", { class: "row more" }, h("span", { class: "soft" }, words), h("button", { onclick: then }, T.showMore));
+
 let timer;
 export function toast(text) {
   const place = document.getElementById("toast");
