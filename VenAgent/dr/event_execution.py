@@ -151,8 +151,8 @@ class EventExecution:
         if reading is None or reading.power_kw is None:
             return self._cannot(event, METER_UNREADABLE, now)
         self._site.latest = reading
-        if work.reassert and event.held():
-            work.reassert = False
+        reassert, work.reassert = work.reassert, False
+        if reassert and event.held():
             return self._writing.write_again(event, self._guards.past_in(event, reading))
         held_kw = planner.held_kw(event, reading)
         target = planner.target(event, reading, held_kw, now)
@@ -214,7 +214,7 @@ class EventExecution:
             return self.preempted(*lost, now)
         if self._work.lease_lapsed:
             return self.lease_lapsed(now)
-        if self._work.reassert:
+        if self._work.reassert and event.held():
             return self._correction.go_on_waiting(event, now)
         return self._correction.enter_level(event, now) if event.is_level_over(now) else []
 
