@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from itertools import pairwise
 
-from tests.platform.site import Site, wait_for
+from tests.platform.site import Site
 
 LIMIT_KW = 15.0
-WINDOW_SEC = 40.0
+WINDOW_SEC = 30.0
 BASE_KW = {
     "hvac1": 3.0,
     "heater1": 3.0,
@@ -36,8 +36,8 @@ def test_loads_rise_from_12_to_30_kw_and_the_site_stays_under_its_limit(site: Si
         assert site.panel.state()["write_count"] == writes, "below its limit nothing is switched"
         for circuit, power_kw in RISEN_KW.items():
             site.panel.draw(circuit, power_kw)
-            curve += _lived(site, 5.0)
-        curve += _lived(site, 20.0)
+            curve += _lived(site, 4.0)
+        curve += _lived(site, 15.0)
         assert site.panel.state()["total_kw"] <= LIMIT_KW
         assert site.panel.state()["total_kw"] > 10.0, "what is allowed is drawn"
         print(_table(curve))  # of a real run, for docs/events.md: pytest -s
@@ -45,10 +45,6 @@ def test_loads_rise_from_12_to_30_kw_and_the_site_stays_under_its_limit(site: Si
         assert highest_kw <= LIMIT_KW + 0.05, highest_kw
         telemetry = site.cloud.telemetry(lambda message: message["eventId"] == "limit")
         assert telemetry["importLimitKw"] == LIMIT_KW
-        site.kill("ven.agent")
-        site.wait_until_it_answers("ven.agent")
-        wait_for(lambda: site.status().get("active_event"), "the limit after a kill")
-        assert site.status()["active_event"]["import_kw"] == LIMIT_KW
     finally:
         for circuit in BASE_KW:
             site.panel.draw(circuit, None)
