@@ -1,5 +1,5 @@
-"""Another agent of the platform, in VOLTTRON 11's own Python: one call to the driver, its answer as
-JSON. The argument is a JSON list: method, and its arguments."""
+"""Another agent of the platform, in VOLTTRON 11's own Python: one call to an agent, its answer as
+JSON. The argument is a JSON list: the agent, the method, its arguments, and those by name."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from volttron.utils.context import ClientContext
 
 connection = ControlConnection(address=ClientContext.get_address())
 try:
-    method, *arguments = json.loads(sys.argv[1])
-    call = connection.server.vip.rpc.call("platform.driver", method, *arguments)
+    peer, method, arguments, named = json.loads(sys.argv[1])
+    call = connection.server.vip.rpc.call(peer, method, *arguments, **named)
     print(json.dumps(call.get(timeout=20), default=str))
 finally:
     connection.kill()

@@ -284,8 +284,13 @@ class Site11:
     def wait_for_health(self, health: str) -> None:
         wait_for(lambda: (self.row(VEN) or "").endswith(f" {health}"), f"health {health}")
 
-    def ask(self, *arguments: Any) -> Any:
+    def ask(self, method: str, *arguments: Any) -> Any:
         """What another agent of the platform is answered by the driver."""
-        done = self.run("python", str(ASKING_AGENT), json.dumps(arguments))
+        return self.call(DRIVER, method, *arguments)
+
+    def call(self, peer: str, method: str, *arguments: Any, **named: Any) -> Any:
+        """What another agent of the platform is answered by `peer`."""
+        asked = json.dumps([peer, method, arguments, named])
+        done = self.run("python", str(ASKING_AGENT), asked)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])

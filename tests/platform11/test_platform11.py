@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import pytest
+
 from simulator.simulated_panel_control import SimulatedPanelControl
-from tests.platform11.site11 import DEVICE, VEN, Operator, Site11, wait_for
+from tests.platform11.site11 import DEVICE, ROOT, VEN, Operator, Site11, wait_for
+
+ASKER = "control.connection"
+"""The identity of asking_agent.py: the driver knows an actuator's call by the caller's own."""
+RECORDED = ROOT / "tests" / "platform" / "faces" / "answers.json"
 
 
 def open_contactors(state: dict[str, Any]) -> set[str]:
@@ -87,6 +95,74 @@ def test_devices_that_another_agent_has_reserved_are_left_alone_and_it_is_named(
         assert open_contactors(panel.state()) == set()
     finally:
         site.ask("request_cancel_schedule", "", "theirs")
+
+
+def shape(answer: Any) -> Any:
+    """Its structure: names and types, without what differs from call to call."""
+    if isinstance(answer, dict):
+        return {key: shape(value) for key, value in answer.items()}
+    if isinstance(answer, list):
+        return [shape(value) for value in answer]
+    is_moment = isinstance(answer, str) and re.match(r"\d{4}-\d\d-\d\d[ T]", answer)
+    return "moment" if is_moment else answer if isinstance(answer, str) else type(answer).__name__
+
+
+def test_the_driver_answers_as_recorded(site: Site11, operator: Operator) -> None:
+    """What the faces of tests/platform replay is what a real one answers."""
+    recorded = json.loads(RECORDED.read_text())["11"]
+    now = datetime.now(timezone.utc)
+    slot = [DEVICE, now.isoformat(), (now + timedelta(minutes=10)).isoformat()]
+    answers = {
+        "cancel_unknown": site.ask("request_cancel_schedule", "", "nobody's"),
+        "reserved": site.ask("request_new_schedule", "", "t1", "HIGH", [slot]),
+    }
+    site.ask("request_cancel_schedule", "", "t1")
+    assert shed(operator, "recorded")["status"] == "accepted"
+    conflict = site.ask("request_new_schedule", "", "t2", "LOW", [slot])
+    (owner, tasks), *_ = conflict[1].items()
+    assert owner == VEN
+    slots = next(iter(tasks.values()))
+    answers["conflict"] = [conflict[0], {"other.agent": {"t1": slots}}, conflict[2]]
+    everything = site.ask("scrape_all", DEVICE)
+    assert everything.keys() >= recorded["scrape_all"].keys()
+    answers["scrape_all"] = {name: everything[name] for name in recorded["scrape_all"]}
+    topic = f"{DEVICE}/ev1_limit"
+    answers["set_point"] = site.ask("set_point", DEVICE, "ev1_limit", 100)
+    answers["set_point_by_topic"] = site.ask("set_point", ASKER, topic, 100)
+    answers["set_multiple_points"] = site.ask("set_multiple_points", ASKER, [[topic, 100]])
+    answers["revert_point"] = site.ask("revert_point", DEVICE, "ev1_limit")
+    assert shape(answers) == shape(recorded)
+
+
+PARAMETERS = {
+    "status": (),
+    "get_panel": (),
+    "send_event": ("shed_kw", "duration_sec", "event_id"),
+    "restore": ("event_id",),
+    "opt_out": ("reason", "duration_sec"),
+    "opt_in": (),
+}
+"""Every call of ours and the names of its arguments, as in tests/platform/test_agent_rpc.py."""
+
+
+@pytest.mark.parametrize("by_name", [False, True], ids=["by position", "by name"])
+def test_every_call_of_ours_is_obeyed_and_can_be_looked_up(site: Site11, by_name: bool) -> None:
+    def call(method: str, *values: Any) -> Any:
+        if by_name:
+            return site.call(VEN, method, **dict(zip(PARAMETERS[method], values, strict=True)))
+        return site.call(VEN, method, *values)
+
+    event_id = f"rpc-{by_name}"
+    assert call("send_event", 3.0, 60.0, event_id)["status"] == "accepted"
+    assert call("status")["active_event"]["event_id"] == event_id
+    assert call("get_panel")["active_event"]["event_id"] == event_id
+    assert call("restore", event_id)["status"] == "success"
+    assert call("opt_out", "the oven is on", 600.0)["status"] == "opted_out"
+    assert call("opt_in")["ok"] is True
+    for method in ("send_event", "status"):
+        told = site.call(VEN, f"{method}.inspect")
+        assert tuple(told["params"]) == PARAMETERS[method]
+        assert told["doc"]
 
 
 def test_removed_and_installed_again_it_works(
