@@ -216,3 +216,15 @@ def test_a_switch_command_and_a_guard_do_not_write_at_once() -> None:
     house.work()
     house.wait_until_over()
     assert house.moved() == {}
+
+
+def test_an_event_that_holds_nothing_yet_begins_once_after_a_lapsed_lease() -> None:
+    """Its first interval asks for nothing: there is nothing to write once more."""
+    house = shop()
+    steps = [{"duration_sec": 60, "shed_kw": 0}, {"duration_sec": 600, "shed_kw": 2.0}]
+    house.send("event", event_id="e1", correlationId="c1", intervals=steps)
+    house.do(house.engine.lease_lapsed(house.now))
+    house.wait(120.0)
+    assert len(house.moved()) == 1
+    house.wait_until_over()
+    assert house.moved() == {}
