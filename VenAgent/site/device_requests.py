@@ -188,6 +188,7 @@ class DeviceRequests:
         except RPC_FAILURES:
             return
         self._answers_sec[device].append(time.monotonic() - began)
+        self._failing.discard(device)  # it is slow, and not silent
 
 
 def request_by_device(devices: Iterable[str], work: Callable[[str], T]) -> dict[str, T]:

@@ -132,7 +132,7 @@ def test_a_slow_device_is_given_the_time_that_it_needs() -> None:
     assert requests.limit_sec(DEVICE) == 12.0
     assert requests.ask(DEVICE, "platform.driver", "scrape_all", DEVICE) == CLOSED
     assert driver.limits_sec[0] == 10.0
-    assert driver.limits_sec[-1] == 12.0
+    assert driver.limits_sec[-1] == 24.0
 
 
 def test_an_answer_that_waits_behind_anothers_lost_one_comes_in_time() -> None:

@@ -124,6 +124,7 @@ def test_an_event_begins_on_a_device_that_answers_after_two_seconds(
         "the agent knows that it is slow",
         120.0,
     )
+    site.cloud.telemetry(lambda message: message["quality"] == "good")
     event_id = site.event_id()
     with fault(f"a device that answers after 2 s, read every {interval_sec} s: an event now"):
         ack = site.cloud.command(
