@@ -26,7 +26,7 @@ from rich.table import Table
 from benchmarks.common import machine
 from benchmarks.event_latency import Bench, all_circuits_sheddable
 from benchmarks.footprint import processes
-from ops.clients.mqtt_client import OperatorMqttClient, operator_mqtt_messages
+from ops.clients.mqtt_client import OperatorMqttClient, mqtt_client_messages
 from ops.clients.ven_target import VenTarget
 from ops.host import site_settings as settings
 from ops.host.ops_error import OpsError
@@ -58,7 +58,7 @@ class Burst:
             self.began = time.monotonic()
             sender = threading.Thread(target=self._send, args=(topics.command,), daemon=True)
             sender.start()
-            for _, body in operator_mqtt_messages(cloud.messages(None)):
+            for _, body in mqtt_client_messages(cloud.messages(None)):
                 if not str(body.get("correlationId")).startswith(self._name):
                     continue
                 self.acks.append(time.monotonic() - self.began)
@@ -98,7 +98,7 @@ class Burst:
 
 def until_completed(cloud: OperatorMqttClient, event_id: str) -> None:
     """The site is free for the next event."""
-    for _, body in operator_mqtt_messages(cloud.messages(BACK_WITHIN_SEC)):
+    for _, body in mqtt_client_messages(cloud.messages(BACK_WITHIN_SEC)):
         if body.get("event_id") == event_id and body.get("status") == "completed":
             return
     raise OpsError(f"event {event_id} was not completed")
