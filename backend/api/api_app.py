@@ -22,6 +22,7 @@ from backend.alerts.alert_service import AlertService
 from backend.api import (
     command_routes,
     event_routes,
+    group_routes,
     health_routes,
     history_routes,
     load_routes,
@@ -118,6 +119,7 @@ def make_api_app(
         shadow_routes,
         event_routes,
         programme_routes,
+        group_routes,
         settlement_routes,
         stats_routes,
         health_routes,

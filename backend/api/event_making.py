@@ -26,7 +26,7 @@ from backend.dispatch.fleet_capability import (
 )
 from backend.dispatch.new_event import NewEvent, NewEventInvalid, checked_new_event
 from backend.dispatch.programme_schedule import new_programme_event, programme_window_problem
-from backend.dispatch.site_limits import vens_over_limits
+from backend.dispatch.site_limits import vens_over_site_limits
 from backend.dispatch.ven_selection import (
     VenSelectionUnknown,
     selected_vens,
@@ -117,7 +117,7 @@ def _after_programme(body: NewEventBody, programme: Any, now: datetime) -> NewEv
         raise RequestValidationError(error.errors(include_context=False)) from None
 
 
-async def preview_new_event(
+async def preview_event_of_body(
     connection: AsyncConnection, new: NewEvent, settings: DispatchSettings
 ) -> dict[str, Any]:
     """Who would be asked if the event began now, and why others would not."""
@@ -172,7 +172,7 @@ async def _left_out(
     chosen = [selected_vens(choice.selection, connection.dialect.name)]
     if choice.ven_ids is not None:
         chosen.append(VENS.c.id.in_(list(choice.ven_ids)))
-    over = await vens_over_limits(connection, choice, now)
+    over = await vens_over_site_limits(connection, choice, now)
     reasons: Counter[str] = Counter()
     for row in await connection.execute(statement.where(and_(*chosen))):
         if row.id in asked:

@@ -122,3 +122,18 @@ class EventPerformanceResponse(ResponseModel):
     measured_at: datetime | None
     total: EventVenPerformanceResponse | None
     vens: list[EventVenPerformanceResponse]
+
+
+class EventPreviewResponse(ResponseModel):
+    """What would stand behind an event if it began now."""
+
+    ven_count: int = Field(description="VENs that are chosen.")
+    asked: int = Field(description="Of these, those that would be asked.")
+    available_kw: float = Field(description="What these could shed; of a limit, what they draw.")
+    requested_kw: float
+    is_enough: bool
+    left_out: dict[str, int] = Field(
+        description="How many are not asked: offline, opted_out, maintenance, stale, busy, "
+        "over_limits, nothing_to_shed."
+    )
+    vens: list[dict[str, Any]] = Field(description="The largest shares, some of them.")

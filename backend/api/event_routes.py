@@ -14,17 +14,17 @@ from backend.api.audit_routes import record_audit
 from backend.api.authentication import AuthenticatedActor, Operator, Reader
 from backend.api.event_curve import read_event_curve
 from backend.api.event_figures import event_figures, event_figures_by_status, event_figures_by_ven
-from backend.api.event_making import make_event_of_body, preview_new_event
+from backend.api.event_making import make_event_of_body, preview_event_of_body
 from backend.api.event_responses import (
     EventAcksResponse,
     EventCurveResponse,
     EventDetailResponse,
     EventMetricsResponse,
     EventPerformanceResponse,
+    EventPreviewResponse,
     EventResponse,
 )
 from backend.api.page_cursor import decode_page_cursor, encode_page_cursor
-from backend.api.programme_bodies import EventPreviewResponse
 from backend.api.request_bodies import NewEventBody
 from backend.api.request_fields import (
     ID_PATTERN,
@@ -170,7 +170,7 @@ async def post_event_preview(uses: Uses, actor: Operator, body: NewEventBody) ->
         tolerance = timedelta(seconds=uses.api.event_start_tolerance_sec)
         new = await make_event_of_body(connection, body, actor, tolerance)
         settings = DispatchSettings() if uses.dispatcher is None else uses.dispatcher.settings
-        return await preview_new_event(connection, new, settings)
+        return await preview_event_of_body(connection, new, settings)
 
 
 @router.get("/{event_id}", response_model=EventDetailResponse)

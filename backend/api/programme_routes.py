@@ -1,4 +1,4 @@
-"""Programmes: what events are made after; and groups of VENs."""
+"""Programmes: what events are made after."""
 
 from __future__ import annotations
 
@@ -7,36 +7,27 @@ import secrets
 from typing import Any
 
 from fastapi import APIRouter, HTTPException
-from sqlalchemy import and_, case, delete, func, insert, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.api.api_services import Uses
 from backend.api.audit_routes import record_audit
 from backend.api.authentication import Operator, Reader
-from backend.api.programme_bodies import (
-    ProgrammeBody,
-    ProgrammeResponse,
-    VenGroupBody,
-    VenGroupResponse,
-)
-from backend.api.request_fields import ProgrammeId, VenGroupName, invalid_request_field
+from backend.api.programme_responses import ProgrammeResponse
+from backend.api.request_bodies import ProgrammeBody
+from backend.api.request_fields import ProgrammeId, invalid_request_field
 from backend.dispatch.dispatch_wake import send_dispatch_wake
 from backend.dispatch.programme_schedule import next_programme_start
 from backend.dispatch.ven_selection import (
     VenSelectionUnknown,
-    selected_vens,
     with_selected_groups,
 )
-from backend.store.freshness import freshness_of_fleet
-from backend.store.programme_tables import ProgrammeRow, VenGroupRow
-from backend.store.statuses import AVAILABLE, ONLINE
-from backend.store.tables import VEN_STATE, VENS
+from backend.store.programme_tables import ProgrammeRow
 from backend.store.utc_time import utc_now
 
 router = APIRouter(prefix="/api", tags=["Programmes"])
 _PROGRAMMES: Any = ProgrammeRow.__table__
-_GROUPS: Any = VenGroupRow.__table__
 
 
 @router.get("/programmes/", response_model=list[ProgrammeResponse])
@@ -130,62 +121,3 @@ async def delete_programme(uses: Uses, actor: Operator, programme_id: ProgrammeI
         await read_programme_or_404(connection, programme_id)
         await connection.execute(delete(_PROGRAMMES).where(_PROGRAMMES.c.id == programme_id))
         await record_audit(connection, actor, "programme.delete", programme_id)
-
-
-@router.get("/groups/", response_model=list[VenGroupResponse])
-async def list_ven_groups(uses: Uses, _actor: Reader) -> Any:
-    """With how many VENs are in each, and what they could shed now."""
-    async with uses.database.engine.connect() as connection:
-        rows = (await connection.execute(select(_GROUPS).order_by(_GROUPS.c.name))).all()
-        return [await _with_figures(connection, row) for row in rows]
-
-
-async def _with_figures(connection: AsyncConnection, group: Any) -> dict[str, Any]:
-    now = utc_now()
-    takes_part = and_(
-        VENS.c.status == ONLINE,
-        freshness_of_fleet(now),
-        func.coalesce(VEN_STATE.c.availability, AVAILABLE) == AVAILABLE,
-    )
-    figures = (
-        await connection.execute(
-            select(
-                func.count(),
-                func.count().filter(VENS.c.status == ONLINE),
-                func.coalesce(func.sum(case((takes_part, VEN_STATE.c.shed_available_kw))), 0.0),
-            )
-            .select_from(VENS.outerjoin(VEN_STATE, VEN_STATE.c.ven_id == VENS.c.id))
-            .where(selected_vens(group.selection, connection.dialect.name))
-        )
-    ).one()
-    names = ("ven_count", "online_vens", "shed_availability_kw")
-    return {**group._mapping, **dict(zip(names, figures, strict=True))}
-
-
-@router.post("/groups/", response_model=VenGroupResponse, status_code=201)
-async def post_ven_group(uses: Uses, actor: Operator, body: VenGroupBody) -> Any:
-    """VENs that fit later are in it too. A name that is used is given another choice."""
-    values = {
-        "description": body.description,
-        "selection": body.chosen(),
-        "created_at": utc_now(),
-    }
-    async with uses.database.engine.begin() as connection:
-        await connection.execute(delete(_GROUPS).where(_GROUPS.c.name == body.name))
-        made = await connection.execute(
-            insert(_GROUPS).values(name=body.name, **values).returning(*_GROUPS.c)
-        )
-        group = made.one()
-        detail = {"selection": values["selection"]}
-        await record_audit(connection, actor, "group.set", body.name, detail)
-        return await _with_figures(connection, group)
-
-
-@router.delete("/groups/{name}", status_code=204)
-async def delete_ven_group(uses: Uses, actor: Operator, name: VenGroupName) -> None:
-    """Events and programmes that were made with it keep its choice."""
-    async with uses.database.engine.begin() as connection:
-        found = await connection.execute(delete(_GROUPS).where(_GROUPS.c.name == name))
-        if not found.rowcount:
-            raise HTTPException(404, f"there is no group {name!r}")
-        await record_audit(connection, actor, "group.delete", name)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
 
@@ -23,6 +24,7 @@ from backend.api.request_fields import (
 from backend.api.ven_responses import VenLocation
 from backend.dispatch.new_event import UNTIL_FURTHER_NOTICE
 from backend.store.utc_time import utc_now
+from VenAgent.baseline.baseline_methods import METHODS
 from VenAgent.contract.op import Op
 
 
@@ -92,7 +94,7 @@ class ShedLoadBody(RequestBody):
     duration_sec: DurationSec = 3_600.0
 
 
-EventRequestKind = Literal["event", "limit", "loadUp"]
+EventKind = Literal["event", "limit", "loadUp"]
 
 
 class EventIntervalBody(RequestBody):
@@ -108,7 +110,7 @@ class EventIntervalBody(RequestBody):
 class EventKindBody(RequestBody):
     """What an event asks for: a reduction, a limit, or to draw more."""
 
-    kind: EventRequestKind = Field("event", description="limit: stay under; loadUp: draw more.")
+    kind: EventKind = Field("event", description="limit: stay under; loadUp: draw more.")
     raise_kw: PowerKw | None = Field(None, description="loadUp: so much more, in all.")
     import_kw: LevelKw | None = Field(None, description="limit: draw at most this.")
     export_kw: LevelKw | None = Field(None, description="limit: each site feeds in at most this.")
@@ -267,3 +269,83 @@ class AccountNewKeyBody(RequestBody):
 
     name: TextField
     role: Literal["read", "operate", "admin"]
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        raise ValueError(f"{value!r} is no time zone, write it like Europe/Berlin") from None
+    return value
+
+
+def _method(value: str) -> str:
+    if value not in METHODS:
+        raise ValueError(f"{value!r} is no baseline method, use one of {', '.join(METHODS)}")
+    return value
+
+
+ClockTime = Annotated[str, Field(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["16:00"])]
+ZoneField = Annotated[str, Field(max_length=64), AfterValidator(_zone)]
+BaselineField = Annotated[str, Field(max_length=64), AfterValidator(_method)]
+Weekday = Annotated[int, Field(ge=1, le=7)]
+_GROUP: dict[str, Any] = {"name": "Feeder 7", "feeders": ["F7"]}
+_EXAMPLE: dict[str, Any] = {"name": "Summer evenings", "powerKw": 250.0, "durationSec": 7200}
+
+
+class ProgrammeBody(RequestBody):
+    """What its events are: `powerKw` is shed, drawn more (`loadUp`) or stayed under (`limit`)."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+
+    id: IdField | None = Field(None, description="Made of the name when there is none.")
+    name: TextField
+    kind: EventKind = "event"
+    power_kw: LevelKw
+    limit_per_site: StrictBool = False
+    selection: VenSelectionBody | None = Field(None, description="None: every VEN.")
+    baseline_method: BaselineField | None = None
+    duration_sec: DurationSec = 3_600.0
+    notice_sec: RandomSec | None = None
+    days: list[Weekday] | None = Field(None, max_length=7, description="1 Monday … 7 Sunday")
+    window_start: ClockTime | None = None
+    window_end: ClockTime | None = None
+    timezone: ZoneField = "UTC"
+    recurring: StrictBool = Field(False, description="An event at each window's start, by itself.")
+    most_events_per_day: int | None = Field(None, ge=0, le=100)
+    most_event_hours_per_day: float | None = Field(None, ge=0, le=24)
+    test: StrictBool = False
+    active: StrictBool = True
+
+    @model_validator(mode="after")
+    def check_window(self) -> ProgrammeBody:
+        if self.recurring and self.window_start is None:
+            raise ValueError("recurring needs windowStart")
+        if self.window_end is not None and self.window_start is None:
+            raise ValueError("windowEnd needs windowStart")
+        if self.kind != "limit" and self.power_kw <= 0:
+            raise ValueError("powerKw must be above 0")
+        return self
+
+
+class VenGroupBody(RequestBody):
+    """A choice of VENs under a name."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_GROUP]})
+
+    name: TextField
+    description: TextField | None = None
+    tags: list[TextField] | None = Field(None, max_length=50)
+    feeders: list[TextField] | None = Field(None, max_length=200)
+    zones: list[TextField] | None = Field(None, max_length=200)
+    ven_ids: list[IdField] | None = Field(None, max_length=20_000)
+
+    @model_validator(mode="after")
+    def check_choice(self) -> VenGroupBody:
+        if not self.chosen():
+            raise ValueError("give tags, feeders, zones or venIds")
+        return self
+
+    def chosen(self) -> dict[str, list[str]]:
+        named = self.model_dump(include={"tags", "feeders", "zones", "ven_ids"})
+        return {name: value for name, value in named.items() if value}

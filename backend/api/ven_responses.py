@@ -139,3 +139,13 @@ class VenShadowResponse(ResponseModel):
     source: str = Field(
         description="aws: the thing's shadow; mqtt: as reported; telemetry: what the VEN said last"
     )
+
+
+class VenGroupResponse(ResponseModel):
+    name: str
+    description: str | None
+    selection: dict[str, Any]
+    ven_count: int
+    online_vens: int
+    shed_availability_kw: float
+    created_at: datetime

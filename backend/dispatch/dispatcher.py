@@ -34,7 +34,7 @@ from backend.dispatch.event_lifecycle import (
     StoredEvent,
     activate_dispatched_event,
     complete_dispatched_event,
-    invite_to_event,
+    invite_to_dispatched_event,
 )
 from backend.dispatch.programme_schedule import plan_programme_event
 from backend.store.database import Database, database_now
@@ -199,7 +199,7 @@ class Dispatcher:
         for name, turn in (
             ("completed", lambda c: complete_dispatched_event(c, by)),
             ("planned", plan_programme_event),
-            ("invited", lambda c: invite_to_event(c, self._settings, by)),
+            ("invited", lambda c: invite_to_dispatched_event(c, self._settings, by)),
             ("activated", lambda c: activate_dispatched_event(c, self._settings, by)),
             ("followed", lambda c: follow_up_event(c, self._settings, instance=self.instance)),
         ):

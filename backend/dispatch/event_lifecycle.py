@@ -49,7 +49,7 @@ async def activate_dispatched_event(
     return event
 
 
-async def invite_to_event(
+async def invite_to_dispatched_event(
     connection: AsyncConnection, settings: DispatchSettings, by: datetime | None = None
 ) -> StoredEvent | None:
     """Ask the VENs of one event whose notice has begun: they are told of it ahead, and it stays

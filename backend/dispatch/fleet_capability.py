@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.config.dispatch_settings import DispatchSettings
 from backend.dispatch.shed_allocation import ShedAllocationDraw, ShedAllocationRoom
-from backend.dispatch.site_limits import vens_over_limits
+from backend.dispatch.site_limits import vens_over_site_limits
 from backend.dispatch.ven_selection import selected_vens
 from backend.store.freshness import freshness_of_state
 from backend.store.statuses import ACTIVE, AVAILABLE, GONE, ONLINE, SCHEDULED
@@ -78,7 +78,7 @@ async def fleet_capabilities(
         statement = statement.where(room_kw > 0)
     if named is None or only_online:
         statement = statement.where(VENS.c.status == ONLINE)
-    over = await vens_over_limits(connection, event, now)
+    over = await vens_over_site_limits(connection, event, now)
     return [
         ShedAllocationRoom(row.id, row.room_kw, row.trusted)
         for row in await connection.execute(statement)
@@ -113,7 +113,7 @@ async def fleet_capability_draws(
     else:
         takes_part = func.coalesce(VEN_STATE.c.availability, AVAILABLE) == AVAILABLE
         statement = statement.where(VENS.c.status == ONLINE, is_fresh, takes_part)
-    over = await vens_over_limits(connection, event, now)
+    over = await vens_over_site_limits(connection, event, now)
     return [
         ShedAllocationDraw(row.id, row.used_power_kw, row.highest_power_kw)
         for row in await connection.execute(statement)

@@ -20,7 +20,7 @@ _LATE = timedelta(seconds=5)
 """A site is not left out because the dispatcher woke a moment after the notice began."""
 
 
-async def vens_over_limits(connection: AsyncConnection, event: Any, now: datetime) -> set[str]:
+async def vens_over_site_limits(connection: AsyncConnection, event: Any, now: datetime) -> set[str]:
     """VENs that this event must not ask: they want more notice, or have had enough that day."""
     notice = event.start_time - now + _LATE
     rows = await connection.execute(

@@ -45,7 +45,7 @@ def shared_gateways(drivers: Mapping[str, Mapping[str, Any]]) -> dict[str, list[
     return {gateway: devices for gateway, devices in behind.items() if len(devices) > 1}
 
 
-def is_socket_limit(value: Any) -> bool:
+def is_gateway_socket_limit(value: Any) -> bool:
     """Whether the driver's open sockets are limited on purpose."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
@@ -58,7 +58,7 @@ def check_gateways(
 ) -> None:
     """`where`: by device, the file and line that a finding names."""
     limits = [file.contents.get(MAX_OPEN_SOCKETS) for file in platform_drivers]
-    if any(is_socket_limit(limit) for limit in limits):
+    if any(is_gateway_socket_limit(limit) for limit in limits):
         return
     for gateway, devices in shared_gateways(drivers).items():
         file, line = where[devices[1]]

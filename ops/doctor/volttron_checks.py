@@ -10,7 +10,7 @@ from typing import Any
 from ops.check_config.gateway_check import (
     MAX_OPEN_SOCKETS,
     ONE_SOCKET_REMEDY,
-    is_socket_limit,
+    is_gateway_socket_limit,
     shared_gateways,
 )
 from ops.doctor.doctor_check import LOOK_AT_LOGS, DoctorCheck, DoctorCheckSubject
@@ -190,7 +190,7 @@ def _gateways(patient: DoctorCheckSubject) -> Iterator[DoctorCheck]:
     limit = contents.get(MAX_OPEN_SOCKETS)
     for gateway, devices in shared.items():
         name, text = f"gateway {gateway}", f"{', '.join(devices)} are behind it"
-        if is_socket_limit(limit):
+        if is_gateway_socket_limit(limit):
             yield DoctorCheck(name, True, f"{text}, with at most {limit} connections at once")
         else:
             text += ", and the driver opens as many connections as it likes"
