@@ -192,8 +192,15 @@ class Site:
         self._calls = VolttronCompatCalls(volttron.dynamic_agent)
         self._events = 0
 
-    def rpc(self, peer: str, method: str, *args: Any, timeout_sec: float = 20.0) -> Any:
-        return self._calls.call(peer, method, *args).get(timeout=timeout_sec)
+    def rpc(
+        self, peer: str, method: str, *args: Any, timeout_sec: float = 20.0, **named: Any
+    ) -> Any:
+        return self._calls.call(peer, method, *args, **named).get(timeout=timeout_sec)
+
+    def rpc_twice(self, peer: str, method: str, **named: Any) -> list[Any]:
+        """The same call two times at once, as VOLTTRON Central makes it; both answers."""
+        calls = [self._calls.call(peer, method, **named) for _ in range(2)]
+        return [call.get(timeout=20.0) for call in calls]
 
     def event_id(self) -> str:
         self._events += 1
