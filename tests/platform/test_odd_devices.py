@@ -109,7 +109,7 @@ def answers_of(site: Site, device: str) -> dict[str, Any]:
     return site.status().get("devices", {}).get(device, {})
 
 
-@pytest.mark.parametrize("interval_sec", [1])
+@pytest.mark.parametrize("interval_sec", [15, 1])
 def test_an_event_begins_on_a_device_that_answers_after_two_seconds(
     site: Site, stored_entry: dict[str, Any], interval_sec: int
 ) -> None:
