@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from importlib.metadata import packages_distributions
+from itertools import pairwise
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[2]
@@ -72,8 +73,10 @@ def test_the_entrypoint_runs_with_these_files_alone(tmp_path: Path) -> None:
 def test_every_package_that_is_imported_is_installed() -> None:
     install = next(words for words in instructions("RUN") if words[:2] == ["pip", "install"])
     named = {word for word in install if re.fullmatch(r"[a-z][a-z0-9-]+", word)}
-    listed = (REPO / install[install.index("-r") + 1]).read_text().splitlines()
-    named |= {re.split(r"[\[<>=]", line)[0].strip() for line in listed if line[:1] not in ("", "#")}
+    files = [file for option, file in pairwise(install) if option == "-r"]
+    assert files
+    listed = [line for file in files for line in (REPO / file).read_text().splitlines()]
+    named |= {re.split(r"[\[<>=;]", line)[0].strip() for line in listed if line[:1].isalpha()}
     installed = {name.lower().replace("_", "-") for name in named} | {"starlette", "botocore"}
     distributions = packages_distributions()
     missing = {}
