@@ -150,9 +150,8 @@ def test_an_event_of_the_cloud_shows_at_once(site: Site, browser: Browser) -> No
     browser.visit(address(site))
     event_id = site.event_id()
     site.cloud.command("event", event_id=event_id, shed_kw=4.5, duration_sec=12)
-    browser.see("#event-id", event_id)
-    browser.see("#events tr", "Completed")
-    browser.see("#events tr", event_id)
+    browser.see(f"#event-id[title='{event_id}']", "From the cloud")
+    browser.see(f"#events tr[title*='{event_id}']", "Completed")
 
 
 def test_a_circuit_is_switched_off_and_on_by_hand(site: Site, browser: Browser) -> None:
@@ -172,7 +171,7 @@ def test_a_person_opts_out_in_mid_event(site: Site, browser: Browser) -> None:
     browser.visit(address(site))
     event_id = site.event_id()
     site.cloud.command("event", event_id=event_id, shed_kw=4.5, duration_sec=600)
-    browser.see("#event-id", event_id)
+    browser.see(f"#event-id[title='{event_id}']", "From the cloud")
     browser.click("#opt")
     browser.fill("#ask-reason", "guests")
     browser.click("#ask-yes")
