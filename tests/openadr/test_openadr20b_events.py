@@ -9,9 +9,6 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-
-pytest.importorskip("openleadr", reason="ops/requirements-openadr.txt is not installed")
-
 from openleadr import OpenADRServer
 from openleadr.messaging import parse_message, validate_xml_schema
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("openleadr", reason="ops/requirements-openadr.txt is not installed")
-
 from openleadr.utils import certificate_fingerprint
 
 from backend.openadr.openadr20b_service import OpenAdr20bService

@@ -8,8 +8,6 @@ from itertools import pairwise
 
 import pytest
 
-pytest.importorskip("openadr3", reason="ops/requirements-openadr.txt is not installed")
-
 from backend.store.database import Database
 from tests.backend.dispatching import Answering, add_vens, dispatching, eventually
 from tests.openadr import vtn3

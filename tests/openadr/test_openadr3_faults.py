@@ -6,8 +6,6 @@ import asyncio
 
 import pytest
 
-pytest.importorskip("openadr3", reason="ops/requirements-openadr.txt is not installed")
-
 from backend.openadr.vtn_link import LINKS, VtnLinkLost
 from backend.store.database import Database
 from tests.backend.dispatching import add_vens, rows

@@ -6,9 +6,6 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-
-pytest.importorskip("openadr3", reason="ops/requirements-openadr.txt is not installed")
-
 from sqlalchemy import insert
 
 from backend.openadr.openadr3_event_reader import read_openadr3_event

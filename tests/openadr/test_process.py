@@ -12,10 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("openadr3", reason="ops/requirements-openadr.txt is not installed")
-pytest.importorskip("openleadr", reason="ops/requirements-openadr.txt is not installed")
-
 from sqlalchemy import create_engine, text
 
 from backend.config.settings_block import SettingsBlockError

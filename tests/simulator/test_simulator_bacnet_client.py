@@ -9,19 +9,16 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from panel_harness import PROCESS_TIMEOUT_SEC, bacnet_panel
-
-from simulator.simulated_panel_control import SimulatedPanelControl
-from tests.support.ports import free_port
-
-pytest.importorskip("bacpypes3")
-
 from bacpypes3.apdu import ErrorRejectAbortNack
 from bacpypes3.basetypes import BinaryPV
 from bacpypes3.ipv4.app import NormalApplication
 from bacpypes3.local.device import DeviceObject
 from bacpypes3.pdu import Address, IPv4Address
 from bacpypes3.primitivedata import Null, ObjectIdentifier
+from panel_harness import PROCESS_TIMEOUT_SEC, bacnet_panel
+
+from simulator.simulated_panel_control import SimulatedPanelControl
+from tests.support.ports import free_port
 
 HEATER, EV_LIMIT, HEATER_KW = "binary-output,1", "analog-output,2", "analog-input,11"
 

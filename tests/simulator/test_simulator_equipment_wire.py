@@ -7,12 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 from panel_harness import PanelProcess, bacnet_panel
+from pymodbus.client import ModbusTcpClient
 
 from simulator.simulated_panel_control import SimulatedPanelControl, SimulatedPanelControlError
-
-pytest.importorskip("pymodbus", minversion="3.16")
-
-from pymodbus.client import ModbusTcpClient
 
 DEVICES = ("--device", "thermostat:2", "--device", "battery:3", "--device", "charger:4")
 CIRCUITS_KW, ROOFTOP_KW, CHARGER_KW = 22.6, 2.64, 11.04
@@ -133,7 +130,6 @@ def test_a_power_cut_takes_the_commands_away(site: Site) -> None:
 
 
 def test_the_same_over_bacnet() -> None:
-    pytest.importorskip("bacpypes3")
     from bacpypes3.basetypes import BinaryPV
     from bacpypes3.primitivedata import Null
     from test_simulator_bacnet_client import Master, spoken

@@ -12,8 +12,6 @@ from panel_harness import PROCESS_TIMEOUT_SEC, PanelProcess, SteadyPanel, unansw
 
 from simulator.simulated_panel_control import SimulatedPanelControl, SimulatedPanelControlError
 
-pytest.importorskip("pymodbus", minversion="3.16")
-
 READ_COIL_0 = bytes([0, 1, 0, 0, 0, 6, 1, 1, 0, 0, 0, 1])
 
 

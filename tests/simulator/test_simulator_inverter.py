@@ -121,7 +121,6 @@ def test_what_it_does_not_take(address: int, value: int, code: int) -> None:
 
 
 def test_the_same_on_the_wire() -> None:
-    pytest.importorskip("pymodbus", minversion="3.16")
     from pymodbus.client import ModbusTcpClient
 
     options = ("--steady", "--port", "0", "--control-port", "0", "--device", "inverter:7")

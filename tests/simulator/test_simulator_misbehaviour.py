@@ -12,13 +12,10 @@ from typing import Any
 
 import pytest
 from panel_harness import PROCESS_TIMEOUT_SEC, PanelProcess, SteadyPanel, unanswered
+from pymodbus.client import ModbusTcpClient
 
 from simulator.simulated_circuit import CIRCUIT_COUNT
 from simulator.simulated_panel_control import SimulatedPanelControl, SimulatedPanelControlError
-
-pytest.importorskip("pymodbus", minversion="3.16")
-
-from pymodbus.client import ModbusTcpClient
 
 HEATER, EV = 1, 2
 LONG_SEC = 3600.0

@@ -12,9 +12,6 @@ from typing import Any
 
 import pytest
 from panel_harness import PROCESS_TIMEOUT_SEC, SteadyPanel
-
-pytest.importorskip("pymodbus", minversion="3.16")
-
 from pymodbus.client import ModbusTcpClient
 
 from simulator.modbus_server import ModbusServer

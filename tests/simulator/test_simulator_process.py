@@ -9,15 +9,11 @@ import sys
 
 import pytest
 from panel_harness import PROCESS_TIMEOUT_SEC, ROOT, PanelProcess
-
-from simulator.simulated_panel_control import SimulatedPanelControl
-from tests.support.each_case import each_case
-
-pytest.importorskip("pymodbus", minversion="3.16")
-
 from pymodbus.client import ModbusTcpClient
 
 from simulator.command_line import parse_bacnet_command_line, parse_modbus_command_line
+from simulator.simulated_panel_control import SimulatedPanelControl
+from tests.support.each_case import each_case
 
 
 def run(*options: str) -> subprocess.CompletedProcess[str]:

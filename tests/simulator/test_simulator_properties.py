@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from simulator.moment import Moment
 from simulator.panel_loads import HousePanelLoads
@@ -12,11 +14,6 @@ from simulator.panel_registers import PanelRegisters
 from simulator.register_table import RegisterTable
 from simulator.simulated_circuit import CIRCUIT_COUNT, CIRCUITS, SimulatedCircuitControl
 from simulator.simulated_panel import SimulatedPanel
-
-pytest.importorskip("hypothesis")
-
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 WRITES = st.lists(
     st.tuples(
