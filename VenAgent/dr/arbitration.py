@@ -7,7 +7,6 @@ between.
 
 from __future__ import annotations
 
-import math
 from datetime import datetime, timezone
 
 from VenAgent.contract.acks import AckStatus
@@ -117,16 +116,10 @@ class Arbitration:
     def _dry_run(self, event: Event, now: float) -> Effects:
         """What it would shed; an event that is known is not touched."""
         opted_out = self._refused(event, now) or self._refused_later(event, now)
-        running = self.running
         if opted_out is not None:
             status = AckStatus.OPTED_OUT
             return self._site.replies.to_event(event, status, now, opted_out, dry_run=True)
-        same = running if running is not None and running.event_id == event.event_id else None
-        reason = None
-        if running is not None and same is None:
-            text = f"event {running.event_id} runs; this is what would be shed beside it"
-            reason = Reason(ReasonCode.LOWER_PRECEDENCE, text)
-        return answer_dry_run(event, same, self._site, now, reason)
+        return answer_dry_run(event, self.running, self._site, now)
 
     def _change(self, known: Event, request: EventRequest, now: float) -> Effects:
         """An event that is known already: changed by a higher modification, else nothing is."""
@@ -137,7 +130,7 @@ class Arbitration:
             other = Event(known.event_id, request)
             return self._site.replies.to_event(other, AckStatus.REJECTED, now, reason)
         if current.asks_the_same(request):
-            if known.failsafe_ts is not None:
+            if known.limit.is_failsafe:
                 known.extend(request)
                 self._note_new_limit(now)
             return self._ack_again(known, request, now)
@@ -336,41 +329,19 @@ class Arbitration:
         """Why the site does not take part now."""
         return self.opt_out.reason(self._site.policy.opt_schedule, now)
 
-    def _refused_later(self, event: Event, now: float) -> Reason | None:
-        """Why the site will not take part when it begins, as far as its schedule says so."""
-        start_ts = event.request.start_ts
-        if event.is_limit or start_ts <= now:
-            return None
-        return self.opt_out.reason_later(self._site.policy.opt_schedule, start_ts)
-
-    def leave_by_schedule_ts(self, event: Event) -> float:
-        """When the event that runs is ended because the site's schedule says so."""
-        if event.is_limit or event.opted_out or event.state is EventState.RESTORING:
-            return math.inf
-        schedule = self._site.policy.opt_schedule
-        left_ts = self.opt_out.out_from_ts(schedule, event.request.start_ts)
-        return left_ts if left_ts < event.end_ts else math.inf
-
     def _refused(self, event: Event, now: float) -> Reason | None:
-        """Why the site does not take part in it; a limit of its connection is no event to take
-        part in."""
-        return None if event.is_limit else self.opted_out(now)
+        return self.opt_out.refused(event, self._site.policy.opt_schedule, now)
+
+    def _refused_later(self, event: Event, now: float) -> Reason | None:
+        return self.opt_out.refused_later(event, self._site.policy.opt_schedule, now)
 
     # ---- the failsafe of limits ----------------------------------------------------------
 
     def _note_new_limit(self, now: float) -> None:
         """A limit that is in failsafe is left by it, once it has ruled for long enough."""
         for event in self._site.limits.begun():
-            if event.failsafe_ts is not None:
-                event.note_new_limit(now)
-
-    def hear_sender(self, ts: float, now: float) -> Effects:
-        """Any command of the sender's, sent at `ts`."""
-        return self.failsafe.hear(min(ts, now)) + self.keep_failsafe(now)
-
-    def keep_failsafe(self, now: float) -> Effects:
-        """Senders that were not heard, and those that are again."""
-        return self.failsafe.tick(now)
+            if event.limit.is_failsafe:
+                event.keep_limit(event.limit.with_new_limit(now))
 
     # ---- how events end ------------------------------------------------------------------
 

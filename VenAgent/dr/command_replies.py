@@ -226,7 +226,7 @@ class CommandReplies:
         if event.is_limit:
             shown |= {
                 "import_kw": json_number(event.import_kw),
-                "limit_state": "limited" if event.failsafe_ts is None else "failsafe",
+                "limit_state": "failsafe" if event.limit.is_failsafe else "limited",
             }
         if request.is_test:
             shown["test"] = True

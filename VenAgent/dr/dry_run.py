@@ -21,11 +21,13 @@ NOTHING_WOULD_BE_SHED = Reason(
 )
 
 
-def answer_dry_run(
-    event: Event, running: Event | None, site: SiteState, now: float, reason: Reason | None
-) -> Effects:
-    """The ack of `event`, which is not kept. `running`: the event that goes on, if it is the same
-    one, which this would change; `reason`: what would keep it waiting."""
+def answer_dry_run(event: Event, running: Event | None, site: SiteState, now: float) -> Effects:
+    """The ack of `event`, which is not kept. `running`: the event that goes on, which this would
+    change if it is the same one, and which comes first if it is another."""
+    reason = None
+    if running is not None and running.event_id != event.event_id:
+        text = f"event {running.event_id} runs; this is what would be shed beside it"
+        reason, running = Reason(ReasonCode.LOWER_PRECEDENCE, text), None
     reading = site.latest
     if reading is None or reading.power_kw is None or reading.age_sec(now) > site.stale_after_sec:
         return _answer(site, event, AckStatus.FAILED, now, NOT_READ_LATELY)
@@ -33,7 +35,7 @@ def answer_dry_run(
         event.measure_against(running.baseline)
         event.put(running.circuits)
     if event.is_limit:
-        event.refer_to(reading.power_kw + event.predicted_kw)
+        event.keep_limit(event.limit.referring_to(reading.power_kw + event.predicted_kw))
     elif event.baseline is None:
         event.measure_against(_baseline(event, site, reading.power_kw, now))
     target = ShedTarget.of(event, site, reading.power_kw, event.shed_in(reading), now)

@@ -119,12 +119,13 @@ class Engine:
         """A command of the sender's, whatever it asks: one that waited in a queue is a sign of
         when it was sent."""
         ts = now if command.issued_ts is None else command.issued_ts
-        return self._arbitration.hear_sender(ts, now)
+        failsafe = self._arbitration.failsafe
+        return failsafe.hear(min(ts, now)) + failsafe.tick(now)
 
     def _obey(self, command: Command, now: float, lot: float) -> Effects:
         if isinstance(command, EventCommand):
             effects = self._arbitration.take(command, now, lot)
-            effects += self._arbitration.keep_failsafe(now)
+            effects += self._arbitration.failsafe.tick(now)
             return effects + self._arbitration.advance(now)
         if isinstance(command, (RestoreCommand, CancelCommand)):
             return self._arbitration.end_by_command(command, now) + self._arbitration.advance(now)
@@ -175,9 +176,9 @@ class Engine:
         effects: Effects = []
         for late in self._arbitration.queue.late(now):
             effects += self._arbitration.too_late(late, now)
-        effects += self._arbitration.keep_failsafe(now)
+        effects += self._arbitration.failsafe.tick(now)
         event = self.running
-        if event is not None and self._arbitration.leave_by_schedule_ts(event) <= now:
+        if event is not None and self._leaves_by_schedule_ts(event) <= now:
             why = self._arbitration.opted_out(now) or LEFT_BY_SCHEDULE
             effects += self._end_without_part(event, why, now)
             event = self.running
@@ -207,9 +208,12 @@ class Engine:
         ends = event is not None and event.end_reason is None
         if event is not None and ends and event.state is not EventState.RESTORING:
             times.append(event.end_ts)
-            times.append(self._arbitration.leave_by_schedule_ts(event))
+            times.append(self._leaves_by_schedule_ts(event))
         soonest_ts = min((ts for ts in times if ts is not None), default=math.inf)
         return soonest_ts if soonest_ts < math.inf else None
+
+    def _leaves_by_schedule_ts(self, event: Event) -> float:
+        return self._arbitration.opt_out.leaves_ts(event, self.site.policy.opt_schedule)
 
     # ---- what the agent reports back -----------------------------------------------------
 

@@ -14,6 +14,7 @@ from VenAgent.baseline.measured_power import MeasuredPower
 from VenAgent.contract.commands import EventCommand
 from VenAgent.contract.reasons import Reason
 from VenAgent.dr.event_baseline import EventBaseline
+from VenAgent.dr.event_limit import EventLimit
 from VenAgent.dr.event_request import EventRequest, EventRequestKind
 from VenAgent.dr.event_state import TRANSITIONS, EventState
 from VenAgent.dr.panel import PanelReading
@@ -71,18 +72,8 @@ class Event:
     """Of its reservation at VOLTTRON's actuator; empty without one."""
     baseline: EventBaseline | None = None
     """None for a limit: it needs none."""
-    reference_kw: float | None = None
-    """Of a limit: what the site drew at its last plan, and what was held off then."""
-    heartbeat_ts: float | None = None
-    """Of a limit with `heartbeat_sec`: when its sender was heard last."""
-    failsafe_ts: float | None = None
-    """Since when the failsafe limit rules; None while the sender is heard."""
-    new_limit_ts: float | None = None
-    """When a new limit came during that."""
-    highest_mean_kw: float | None = None
-    """Of a limit: the highest mean over its window while it was in force."""
-    over_limit_sec: float = 0.0
-    """Of a limit: how long that mean was over it."""
+    limit: EventLimit = field(default_factory=EventLimit)
+    """Of a limit: how it stands."""
     circuits: tuple[ShedCircuit, ...] = ()
     active_ts: float | None = None
     """When its writes were confirmed first."""
@@ -218,9 +209,9 @@ class Event:
         self._set("active_ts", self.active_ts or now)
         self._set("measured_kw", None)
 
-    def refer_to(self, reference_kw: float) -> None:
-        """Of a limit: what the site would draw now without it."""
-        self._set("reference_kw", reference_kw)
+    def keep_limit(self, limit: EventLimit) -> None:
+        """How the limit stands from now on."""
+        self._set("limit", limit)
 
     def join(self, now: float) -> None:
         """A limit is in force from now on, while another event has the circuits."""
@@ -233,30 +224,12 @@ class Event:
     def hear_sender(self, ts: float) -> None:
         """A sign of a limit's sender."""
         if self.request.heartbeat_sec is not None:
-            self._set("heartbeat_ts", max(self.heartbeat_ts or ts, ts))
-
-    def enter_failsafe(self, now: float) -> None:
-        """The sender was not heard for too long: the failsafe limit rules."""
-        self._set("failsafe_ts", now)
-        self._set("new_limit_ts", None)
-
-    def note_new_limit(self, now: float) -> None:
-        self._set("new_limit_ts", now)
+            self.keep_limit(self.limit.heard(ts))
 
     def extend(self, request: EventRequest) -> None:
         """The same limit again, as long as it asks for from now on."""
         renewed = replace(self.request, start_ts=request.start_ts, end_ts=request.end_ts)
         self._set("request", renewed)
-
-    def leave_failsafe(self) -> None:
-        """The sender was heard, and gave a new limit."""
-        self._set("failsafe_ts", None)
-        self._set("new_limit_ts", None)
-
-    def note_mean(self, mean_kw: float, over_sec: float) -> None:
-        """Of a limit: the mean over its window, and for how long more it was over the limit."""
-        self._set("highest_mean_kw", max(mean_kw, self.highest_mean_kw or mean_kw))
-        self._set("over_limit_sec", self.over_limit_sec + over_sec)
 
     def meter(self, ts: float, power_kw: float, gap_limit_sec: float) -> None:
         """A reading of the panel's power while it is active."""
@@ -349,9 +322,7 @@ class Event:
             self._set("request", self.request.shifted(step_sec))
         self._set("active_ts", shifted(self.active_ts))
         self._set("ended_ts", shifted(self.ended_ts))
-        self._set("heartbeat_ts", shifted(self.heartbeat_ts))
-        self._set("failsafe_ts", shifted(self.failsafe_ts))
-        self._set("new_limit_ts", shifted(self.new_limit_ts))
+        self._set("limit", self.limit.shifted(step_sec))
         starts = [replace(each, ts=each.ts + step_sec) for each in self.level_starts]
         self._set("level_starts", tuple(starts))
         self._set("rebound_until_ts", shifted(self.rebound_until_ts))
@@ -426,7 +397,7 @@ class Event:
     @property
     def import_kw(self) -> float | None:
         """What the site may draw now by this event; None if it is no limit."""
-        if self.failsafe_ts is not None:
+        if self.limit.is_failsafe:
             return self.request.failsafe_kw
         return self.request.import_kw_at(self.level)
 
@@ -435,27 +406,27 @@ class Event:
         """Since when the present limit rules."""
         since = [self.request.start_ts if self.active_ts is None else self.active_ts]
         since += [each.ts for each in self.level_starts[-1:]]
-        return max([*since, self.request.start_ts, self.failsafe_ts or 0.0])
+        return max([*since, self.request.start_ts, self.limit.failsafe_ts or 0.0])
 
     @property
     def end_ts(self) -> float:
         """When it ends by itself: not while the failsafe limit rules."""
-        return self.request.end_ts if self.failsafe_ts is None else math.inf
+        return self.request.end_ts if not self.limit.is_failsafe else math.inf
 
     @property
     def failsafe_due_ts(self) -> float | None:
         """When the failsafe limit begins to rule if nothing is heard until then."""
         heartbeat_sec = self.request.heartbeat_sec
-        if heartbeat_sec is None or self.heartbeat_ts is None or self.failsafe_ts is not None:
+        heartbeat_ts = self.limit.heartbeat_ts
+        if heartbeat_sec is None or heartbeat_ts is None or self.limit.is_failsafe:
             return None
-        return self.heartbeat_ts + heartbeat_sec
+        return heartbeat_ts + heartbeat_sec
 
     @property
     def failsafe_least_until_ts(self) -> float | None:
         """Until when the failsafe limit rules at least; None while it does not."""
-        if self.failsafe_ts is None:
-            return None
-        return self.failsafe_ts + self.request.failsafe_min_sec
+        since_ts = self.limit.failsafe_ts
+        return None if since_ts is None else since_ts + self.request.failsafe_min_sec
 
     @property
     def lot(self) -> float:
@@ -494,7 +465,7 @@ class Event:
 
     def shed_at(self, power_kw: float) -> float:
         """The measured shed when the panel draws `power_kw`: baseline - power."""
-        before_kw = self.reference_kw if self.is_limit else self.baseline_kw
+        before_kw = self.limit.reference_kw if self.is_limit else self.baseline_kw
         return 0.0 if before_kw is None else before_kw - power_kw
 
     def shed_in(self, reading: PanelReading) -> float:

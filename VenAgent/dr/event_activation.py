@@ -81,9 +81,10 @@ class EventActivation:
         self, event: Event, note: Reason | None, now: float
     ) -> tuple[Effects, Reason | None]:
         """What is said of limits when the writes of one are back and do not keep them."""
-        if not event.is_limit or event.reference_kw is None:
+        if not event.is_limit or event.limit.reference_kw is None:
             return [], None
-        power_kw, limit_kw = event.reference_kw - self._writing.expected_kw, event.import_kw or 0.0
+        power_kw = event.limit.reference_kw - self._writing.expected_kw
+        limit_kw = event.import_kw or 0.0
         why = NO_LOAD_LEFT if note is None else note.text
         reason = None if power_kw <= limit_kw else limit_watch_reason(power_kw, limit_kw, why)
         return self._loop.limits.unkept(power_kw, why, now), reason

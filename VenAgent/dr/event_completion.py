@@ -228,8 +228,8 @@ def _limit_summary(event: Event, start_ts: float, end_ts: float) -> dict[str, An
         "start_ts": json_number(start_ts),
         "end_ts": json_number(end_ts),
         "import_kw": json_number(event.request.import_kw_at(event.level)),
-        "highest_mean_kw": json_number(event.highest_mean_kw),
-        "over_limit_sec": json_number(event.over_limit_sec),
+        "highest_mean_kw": json_number(event.limit.highest_mean_kw),
+        "over_limit_sec": json_number(event.limit.over_limit_sec),
         "window_sec": json_number(event.request.window_sec),
     }
 

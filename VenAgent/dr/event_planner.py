@@ -21,7 +21,8 @@ class EventPlanner:
         """Once, from what was read before the event. What a limit is steered by is what the site
         would draw now without it."""
         if event.is_limit:
-            event.refer_to(present_kw + event.predicted_kw - settling_shed_kw(event, now))
+            reference_kw = present_kw + event.predicted_kw - settling_shed_kw(event, now)
+            event.keep_limit(event.limit.referring_to(reference_kw))
         if event.is_limit or event.baseline is not None:
             return
         site, request = self._site, event.request

@@ -93,7 +93,7 @@ class ImportLimits:
         """Of the strictest."""
         event = self.strictest(now)
         if event is not None:
-            is_failsafe = event.failsafe_ts is not None
+            is_failsafe = event.limit.is_failsafe
             return ImportLimitState.FAILSAFE if is_failsafe else ImportLimitState.LIMITED
         heard = self.heard_ts is not None and now - self.heard_ts <= SENDER_HEARD_SEC
         return (

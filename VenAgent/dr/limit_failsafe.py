@@ -68,7 +68,7 @@ class LimitFailsafe:
         return min((min(_enters_ts(e), _leaves_ts(e)) for e in events), default=math.inf)
 
     def _enter(self, event: Event, now: float) -> Effects:
-        event.enter_failsafe(now)
+        event.keep_limit(event.limit.in_failsafe(now))
         heartbeat_sec, failsafe_kw = event.request.heartbeat_sec, event.request.failsafe_kw
         text = (
             f"nothing was heard of the sender for {heartbeat_sec:g} s: the failsafe limit of "
@@ -84,7 +84,7 @@ class LimitFailsafe:
         return [*self._adjusted(event, reason, now), alert, ReadMeterEffect()]
 
     def _leave(self, event: Event, now: float) -> Effects:
-        event.leave_failsafe()
+        event.keep_limit(event.limit.out_of_failsafe())
         text = f"the sender is heard again and gave a new limit: {event.import_kw:g} kW rules"
         effects = self._adjusted(event, Reason(ReasonCode.FAILSAFE_LEFT, text), now)
         return [*effects, RaiseAlertEffect(LIMIT_FAILSAFE, None, event.event_id), ReadMeterEffect()]
@@ -98,7 +98,7 @@ class LimitFailsafe:
 
 def limit_failsafe_reason(event: Event) -> Reason | None:
     """Why another limit rules than the one asked for; None if that does."""
-    if event.failsafe_ts is None:
+    if not event.limit.is_failsafe:
         return None
     text = f"its sender was silent: the failsafe limit of {event.request.failsafe_kw:g} kW rules"
     if event.request.failsafe_min_sec > 0.0:
@@ -115,8 +115,8 @@ def _enters_ts(event: Event) -> float:
 def _leaves_ts(event: Event) -> float:
     """When its failsafe has ruled for long enough, with a new limit from a sender that is heard."""
     until_ts, heartbeat_sec = event.failsafe_least_until_ts, event.request.heartbeat_sec
-    if until_ts is None or event.new_limit_ts is None:
+    if until_ts is None or event.limit.new_limit_ts is None:
         return math.inf
-    if heartbeat_sec is not None and (event.heartbeat_ts or 0.0) + heartbeat_sec <= until_ts:
+    if heartbeat_sec is not None and (event.limit.heartbeat_ts or 0.0) + heartbeat_sec <= until_ts:
         return math.inf
     return until_ts

@@ -74,7 +74,7 @@ class LimitWatch:
                 continue
             is_over = limits.is_over(event, ts)
             known_sec = 0.0 if since_ts is None else max(0.0, ts - max(since_ts, event.active_ts))
-            event.note_mean(mean_kw, known_sec if is_over else 0.0)
+            event.keep_limit(event.limit.with_mean(mean_kw, known_sec if is_over else 0.0))
             is_kept = not is_over and limits.last_kw <= (event.import_kw or 0.0)
             if event.event_id in self._unkept and is_kept:
                 self._unkept.discard(event.event_id)

@@ -8,6 +8,8 @@ from typing import Any
 
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.effects import Effects, SaveFactEffect
+from VenAgent.dr.event import Event
+from VenAgent.dr.event_state import EventState
 from VenAgent.dr.opt_schedule import OptSchedule
 
 OPT_OUT_FACT = "opt_out"
@@ -68,6 +70,27 @@ class OptOut:
         """When the next scheduled time without participation begins, after `ts`; infinite: none."""
         span = schedule.next_span(ts)
         return math.inf if span is None else span.start_ts
+
+    # ---- of one event --------------------------------------------------------------------
+
+    def refused(self, event: Event, schedule: OptSchedule, now: float) -> Reason | None:
+        """Why the site does not take part in it now. A limit is a condition of the grid connection
+        and no offer: nobody at the site can leave it."""
+        return None if event.is_limit else self.reason(schedule, now)
+
+    def refused_later(self, event: Event, schedule: OptSchedule, now: float) -> Reason | None:
+        """Why the site will not take part when it begins, as far as its schedule says so."""
+        start_ts = event.request.start_ts
+        if event.is_limit or start_ts <= now:
+            return None
+        return self.reason_later(schedule, start_ts)
+
+    def leaves_ts(self, event: Event, schedule: OptSchedule) -> float:
+        """When the event that runs is ended because the site's schedule says so; infinite: not."""
+        if event.is_limit or event.opted_out or event.state is EventState.RESTORING:
+            return math.inf
+        left_ts = self.out_from_ts(schedule, event.request.start_ts)
+        return left_ts if left_ts < event.end_ts else math.inf
 
     def _holds(self, now: float) -> bool:
         if self._fact is None:

@@ -14,6 +14,7 @@ from VenAgent.baseline.measured_power import MeasuredPower
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.event import Event, EventEndedBy, EventLevelStart, PendingEventModification
 from VenAgent.dr.event_baseline import EventBaseline
+from VenAgent.dr.event_limit import EventLimit
 from VenAgent.dr.event_request import (
     DEFAULT_WINDOW_SEC,
     EventRequest,
@@ -35,12 +36,7 @@ def to_event_record(event: Event) -> Record:
         "state": event.state.value,
         "task_id": event.task_id,
         "baseline": None if event.baseline is None else _baseline_record(event.baseline),
-        "heartbeat_ts": event.heartbeat_ts,
-        "failsafe_ts": event.failsafe_ts,
-        "new_limit_ts": event.new_limit_ts,
-        "reference_kw": event.reference_kw,
-        "highest_mean_kw": event.highest_mean_kw,
-        "over_limit_sec": event.over_limit_sec,
+        **_limit_record(event.limit),
         "circuits": [_circuit_record(circuit) for circuit in event.circuits],
         "active_ts": event.active_ts,
         "ended_ts": event.ended_ts,
@@ -84,12 +80,7 @@ def from_event_record(record: Mapping[str, Any]) -> Event:
         state=EventState(record["state"]),
         task_id=record["task_id"],
         baseline=None if baseline is None else _baseline(baseline),
-        heartbeat_ts=record.get("heartbeat_ts"),
-        failsafe_ts=record.get("failsafe_ts"),
-        new_limit_ts=record.get("new_limit_ts"),
-        reference_kw=record.get("reference_kw"),
-        highest_mean_kw=record.get("highest_mean_kw"),
-        over_limit_sec=record.get("over_limit_sec", 0.0),
+        limit=_limit(record),
         circuits=tuple(_circuit(circuit) for circuit in record["circuits"]),
         active_ts=record["active_ts"],
         ended_ts=record["ended_ts"],
@@ -114,6 +105,29 @@ def from_event_record(record: Mapping[str, Any]) -> Event:
         preempted_by=record["preempted_by"],
         rebound_until_ts=record["rebound_until_ts"],
         rebound_kw=record["rebound_kw"],
+    )
+
+
+def _limit_record(limit: EventLimit) -> Record:
+    """Beside the event's own fields, as they have always stood."""
+    return {
+        "heartbeat_ts": limit.heartbeat_ts,
+        "failsafe_ts": limit.failsafe_ts,
+        "new_limit_ts": limit.new_limit_ts,
+        "reference_kw": limit.reference_kw,
+        "highest_mean_kw": limit.highest_mean_kw,
+        "over_limit_sec": limit.over_limit_sec,
+    }
+
+
+def _limit(record: Mapping[str, Any]) -> EventLimit:
+    return EventLimit(
+        heartbeat_ts=record.get("heartbeat_ts"),
+        failsafe_ts=record.get("failsafe_ts"),
+        new_limit_ts=record.get("new_limit_ts"),
+        reference_kw=record.get("reference_kw"),
+        highest_mean_kw=record.get("highest_mean_kw"),
+        over_limit_sec=record.get("over_limit_sec", 0.0),
     )
 
 

@@ -477,7 +477,7 @@ class Attack(RuleBasedStateMachine):
         mean_kw = house.engine.site.limits.mean_kw(ruling.request.window_sec, house.now)
         is_kept = mean_kw is not None and mean_kw <= (ruling.import_kw or 0.0) + 1e-6
         assert is_kept or ("limit.exceeded", "") in house.alerts
-        if ruling.failsafe_ts is not None:
+        if ruling.limit.is_failsafe:
             assert ruling.import_kw == 4.2
             assert ("limit.failsafe", ruling.event_id) in house.alerts or self.was_restarted
 
