@@ -104,6 +104,7 @@ class PanelRegisters:
         if table is RegisterTable.COIL:
             return [int(x) for x in self.panel.contactors_closed[address : address + count]]
         if table is RegisterTable.INPUT:
+            self.panel.read_ts = moment.wall_ts
             return _meter_words(self.panel.meter())[address : address + count]
         return [self._holding(each) for each in range(address, address + count)]
 

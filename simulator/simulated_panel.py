@@ -62,6 +62,8 @@ class SimulatedPanel:
         """What is behind the meter beside the circuits."""
         self.heartbeat = HeartbeatWatch()
         self.write_count = 0
+        self.read_ts: float | None = None
+        """When a master read the meter last; epoch seconds."""
 
     # -- time
 
@@ -204,6 +206,7 @@ class SimulatedPanel:
                 "limits": _by_id(self.limit_changed_ts),
             },
             "write_count": self.write_count,
+            "read_ts": self.read_ts,
             "heartbeat": self.heartbeat.state(moment.mono_sec),
         }
 

@@ -98,6 +98,15 @@ def test_refused_with_the_right_exception(
     assert after["limits_percent"] == before["limits_percent"]
 
 
+def test_the_state_tells_when_the_meter_was_read_last(panel: SteadyPanel) -> None:
+    before = panel.control.state()
+    panel.client.read_coils(0, count=8)
+    assert panel.control.state()["read_ts"] == before["read_ts"]
+    panel.client.read_input_registers(0, count=2)
+    after = panel.control.state()
+    assert before["ts"] <= after["read_ts"] <= after["ts"]
+
+
 def test_the_heartbeat_registers_read_back(panel: SteadyPanel) -> None:
     panel.client.write_registers(100, [4711, 300])
     assert panel.client.read_holding_registers(100, count=2).registers == [4711, 300]
