@@ -21,8 +21,8 @@ from VenAgent.site.device_requests import (
     request_by_device,
 )
 from VenAgent.site.driver_entries import BACNET, LOWEST_PRIORITY, BacnetDriverEntry, DriverEntry
-from VenAgent.site.point_quirks import number_without_quirk
-from VenAgent.site.point_readings import PointReadings, point_reading_is_on
+from VenAgent.site.point_quirks import is_on_without_quirk, number_without_quirk
+from VenAgent.site.point_readings import PointReadings
 from VenAgent.volttron_compat import (
     RPC_FAILURES,
     volttron_compat_device_points,
@@ -139,7 +139,7 @@ class Meter:
             priority = LOWEST_PRIORITY if known is None else known.priority
             held = meter_slot_of(arrays.get(circuit.control_point or ""), priority)
             if circuit.control is PanelCircuitControl.SWITCH:
-                on = point_reading_is_on(held)
+                on = is_on_without_quirk(held)
                 held = None if on is None else on != circuit.switch_inverted
             else:
                 held = number_without_quirk(held)

@@ -23,6 +23,15 @@ def number_without_quirk(value: Any) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
+def is_on_without_quirk(value: Any) -> bool | None:
+    """A contactor's point: drivers give booleans, 0 and 1, or BACnet's words."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, (int, float)) and value in (0, 1):
+        return bool(value)
+    return {"active": True, "inactive": False}.get(value) if isinstance(value, str) else None
+
+
 class PointQuirks:
     """Of one configuration's devices. It remembers the scale factors that it has read."""
 

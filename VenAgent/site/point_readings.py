@@ -15,10 +15,11 @@ from statistics import median
 from typing import Any
 
 from VenAgent.config import AgentConfig
-from VenAgent.config.circuit_config import CircuitConfig, CircuitRestoreMode
+from VenAgent.config.circuit_config import CircuitRestoreMode
 from VenAgent.contract.telemetry import TelemetryQuality
-from VenAgent.dr.panel import PanelCircuitControl, PanelCircuitReading, PanelReading
-from VenAgent.site.point_quirks import PointQuirks, number_without_quirk
+from VenAgent.dr.panel import PanelReading
+from VenAgent.site.panel_reading_builder import FreshPointValue, PanelReadingBuilder
+from VenAgent.site.point_quirks import PointQuirks
 
 CLOCK_SLEW_SEC = 1.0
 """A reading from later than this was read before the clock was set back: no one knows when."""
@@ -27,15 +28,6 @@ STALE_INTERVALS = 2.5
 """A point is stale after so many of the intervals at which it is seen to come, if that is longer
 than the configuration has it: the driver's own default is one reading a minute."""
 LONGEST_INTERVAL_SEC = 900.0
-
-
-def point_reading_is_on(value: Any) -> bool | None:
-    """A contactor's point: drivers give booleans, 0 and 1, or BACnet's words."""
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, (int, float)) and value in (0, 1):
-        return bool(value)
-    return {"active": True, "inactive": False}.get(value) if isinstance(value, str) else None
 
 
 @dataclass
@@ -83,10 +75,8 @@ class PointReadings:
     """The circuits that go back to whoever had them."""
 
     def __post_init__(self) -> None:
-        self._names: dict[str, list[str]] = {device: [] for device in self.config.devices()}
-        for device, name in self._configured():
-            if name not in self._names[device]:
-                self._names[device].append(name)
+        self._builder = PanelReadingBuilder(self.config)
+        self._names = self._builder.names
         self._quirks = PointQuirks(self.config)
         self.give_back_by_driver({})
 
@@ -264,7 +254,7 @@ class PointReadings:
 
     def quality(self, now: float) -> TelemetryQuality:
         """Of the points that the total needs: good while all of them are fresh."""
-        needed = [self._points.get(device, {}).get(name) for device, name in self._of_total()]
+        needed = [self._points.get(device, {}).get(name) for device, name in self._builder.of_total]
         if all(point is None for point in needed):
             return TelemetryQuality.MISSING
         fresh = [point for point in needed if point is not None and self._is_fresh(point, now)]
@@ -274,7 +264,7 @@ class PointReadings:
 
     def age_sec(self, now: float) -> float | None:
         """Age of the oldest point that the total needs; None when one was never read."""
-        needed = [self._points.get(device, {}).get(name) for device, name in self._of_total()]
+        needed = [self._points.get(device, {}).get(name) for device, name in self._builder.of_total]
         times = [point.ts for point in needed if point is not None]
         return now - min(times) if times and len(times) == len(needed) else None
 
@@ -288,84 +278,14 @@ class PointReadings:
         its oldest point; without a power that of the oldest value, `now` when there is none. A
         circuit's is that of its oldest value.
         """
-        panel, used = self.config.panel, _Used(self, now, max_age_sec)
-        circuits = {circuit.id: self._circuit(circuit, used) for circuit in self.config.circuits}
-        power_kw = used.sum(panel.device, panel.power_points, panel.power_scale)
-        if not panel.power_points:
-            power_kw = _total([circuits[circuit.id].power_kw for circuit in self.config.circuits])
-        of_total = [used.times[key] for key in self._of_total() if key in used.times]
-        times = of_total if power_kw is not None and of_total else list(used.times.values())
-        return PanelReading(
-            ts=min(times, default=now),
-            power_kw=power_kw,
-            circuits=circuits,
-            voltage=number_without_quirk(used.value(panel.device, panel.voltage_point)),
-            current_amps=number_without_quirk(used.value(panel.device, panel.current_point)),
-            battery_soc=self._battery_soc(circuits, used),
-        )
 
-    def _battery_soc(
-        self, circuits: Mapping[str, PanelCircuitReading], used: _Used
-    ) -> float | None:
-        """The panel's own point; else that of its batteries together, if all were read."""
-        panel = self.config.panel
-        if panel.battery_soc_point is not None:
-            return number_without_quirk(used.value(panel.device, panel.battery_soc_point))
-        charges, capacity_kwh = [], 0.0
-        for circuit in self.config.circuits:
-            if circuit.soc_point is not None:
-                soc_percent, weight = circuits[circuit.id].soc_percent, circuit.capacity_kwh or 1.0
-                charges.append(None if soc_percent is None else soc_percent * weight)
-                capacity_kwh += weight
-        total = _total(charges)
-        return total / capacity_kwh if total is not None and charges else None
+        def fresh(device: str, name: str) -> FreshPointValue | None:
+            point = self._points.get(device, {}).get(name)
+            if point is None or not self._is_fresh(point, now, max_age_sec):
+                return None
+            return FreshPointValue(point.value, point.ts)
 
-    def _circuit(self, circuit: CircuitConfig, used: _Used) -> PanelCircuitReading:
-        device, control = self.config.device_of(circuit), self.config.control_device_of(circuit)
-        on = point_reading_is_on(used.value(control, circuit.switch_point))
-        closed = on if on is None else on != circuit.switch_inverted
-        power_kw = used.sum(device, circuit.power_points, circuit.power_scale)
-        if not circuit.power_points and circuit.nominal_kw is not None and closed is not None:
-            power_kw = circuit.nominal_kw if closed else 0.0
-        names = [(device, name) for name in circuit.power_points]
-        names += [(control, n) for n in (circuit.switch_point, _register_point(circuit)) if n]
-        register, is_commanded = self._register(circuit, used)
-        return PanelCircuitReading(
-            power_kw=power_kw,
-            closed=closed,
-            limit=register,
-            guard=number_without_quirk(
-                used.value(self.config.guard_device_of(circuit), circuit.guard_point)
-            ),
-            soc_percent=number_without_quirk(
-                used.value(self.config.soc_device_of(circuit), circuit.soc_point)
-            ),
-            phases=_phases(number_without_quirk(used.value(device, circuit.phases_point))),
-            is_commanded=is_commanded,
-            point=self.config.control_point_of(circuit),
-            inverted=circuit.switch_inverted,
-            ts=min((used.times[key] for key in names if key in used.times), default=None),
-            relinquish=circuit.id in self._relinquish or is_commanded is False,
-        )
-
-    def _register(self, circuit: CircuitConfig, used: _Used) -> tuple[float | None, bool | None]:
-        """What its limit, setpoint or commanded power is, and whether that rules (None: always).
-
-        A charger that is paused is limited to 0; what is not known of either is known of none.
-        """
-        control = self.config.control_device_of(circuit)
-        value = number_without_quirk(used.value(control, _register_point(circuit)))
-        if circuit.pause_point is not None:
-            paused = used.value(control, circuit.pause_point)
-            if paused is None:
-                return None, None
-            return (0.0 if _is_setting(paused, circuit.pause_value) else value), None
-        if circuit.mode_point is None:
-            return value, None
-        mode = used.value(control, circuit.mode_point)
-        if mode is None:
-            return None, None
-        return value, _is_setting(mode, circuit.mode_value)
+        return self._builder.build(fresh, self._relinquish, now)
 
     def _is_old(self, point: _Point, now: float, max_age_sec: float | None = None) -> bool:
         if max_age_sec is None:
@@ -374,88 +294,3 @@ class PointReadings:
 
     def _is_fresh(self, point: _Point, now: float, max_age_sec: float | None = None) -> bool:
         return point.ts <= now + CLOCK_SLEW_SEC and not self._is_old(point, now, max_age_sec)
-
-    def _of_total(self) -> list[tuple[str, str]]:
-        """The points that the panel's power is made of."""
-        panel = self.config.panel
-        if panel.power_points:
-            return [(panel.device, name) for name in panel.power_points]
-        found = []
-        for circuit in self.config.circuits:
-            names = circuit.power_points
-            device = self.config.device_of(circuit)
-            if not names and circuit.switch_point is not None:
-                names, device = (circuit.switch_point,), self.config.control_device_of(circuit)
-            found += [(device, name) for name in names]
-        return found
-
-    def _configured(self) -> list[tuple[str, str]]:
-        panel = self.config.panel
-        names: list[tuple[str, str | None]] = [
-            *((panel.device, name) for name in panel.power_points),
-            (panel.device, panel.voltage_point),
-            (panel.device, panel.current_point),
-            (panel.device, panel.battery_soc_point),
-        ]
-        for circuit in self.config.circuits:
-            control = self.config.control_device_of(circuit)
-            names += [(self.config.device_of(circuit), name) for name in circuit.power_points]
-            names += [(control, circuit.switch_point), (control, _register_point(circuit))]
-            names += [(control, circuit.pause_point), (control, circuit.mode_point)]
-            names.append((self.config.guard_device_of(circuit), circuit.guard_point))
-            names.append((self.config.soc_device_of(circuit), circuit.soc_point))
-            names.append((self.config.device_of(circuit), circuit.phases_point))
-        return [(device, name) for device, name in names if name is not None]
-
-
-def _register_point(circuit: CircuitConfig) -> str | None:
-    """Where its limit, setpoint or commanded power stands."""
-    if circuit.control in (PanelCircuitControl.SETPOINT, PanelCircuitControl.POWER):
-        return circuit.control_point
-    return circuit.limit_point
-
-
-def _is_setting(read: Any, setting: bool | float) -> bool:
-    """Whether a point reads as it is configured: true may be 1, or BACnet's active."""
-    if isinstance(setting, bool):
-        return point_reading_is_on(read) is setting
-    return number_without_quirk(read) == setting
-
-
-def _phases(read: float | None) -> int | None:
-    """How many lines a charger says it uses; None for 0, as while it does not charge."""
-    return int(read) if read in (1.0, 2.0, 3.0) else None
-
-
-class _Used:
-    """The values that a reading takes, and when each was read."""
-
-    def __init__(self, readings: PointReadings, now: float, max_age_sec: float | None) -> None:
-        self._readings = readings
-        self._now = now
-        self._max_age_sec = max_age_sec
-        self.times: dict[tuple[str, str], float] = {}
-
-    def value(self, device: str, name: str | None) -> Any:
-        if name is None:
-            return None
-        point = self._readings._points.get(device, {}).get(name)
-        if point is None or not self._readings._is_fresh(point, self._now, self._max_age_sec):
-            return None
-        self.times[device, name] = point.ts
-        return point.value
-
-    def sum(self, device: str, names: tuple[str, ...], scale: float) -> float | None:
-        """The points in kW; None without any, or if one was not read."""
-        total = (
-            _total([number_without_quirk(self.value(device, name)) for name in names])
-            if names
-            else None
-        )
-        return None if total is None else total * scale
-
-
-def _total(powers: list[float | None]) -> float | None:
-    """The sum; None if one was not read, for it could be the largest."""
-    read = [power for power in powers if power is not None]
-    return sum(read) if len(read) == len(powers) else None

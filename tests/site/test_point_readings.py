@@ -14,8 +14,8 @@ from tests.support.unicode_characters import UNICODE_CHARACTERS
 from VenAgent.config import AgentConfig, ConfigError
 from VenAgent.contract.telemetry import TelemetryQuality
 from VenAgent.dr.panel import PanelCircuitReading
-from VenAgent.site.point_quirks import number_without_quirk
-from VenAgent.site.point_readings import PointReadings, point_reading_is_on
+from VenAgent.site.point_quirks import is_on_without_quirk, number_without_quirk
+from VenAgent.site.point_readings import PointReadings
 
 NOW = 1_760_000_000.0
 PANEL = "site/panel"
@@ -123,7 +123,7 @@ def test_only_a_finite_number_is_a_number(value: Any, expected: float | None) ->
     ],
 )
 def test_a_contactor_is_closed_open_or_not_known(value: Any, expected: bool | None) -> None:
-    assert point_reading_is_on(value) is expected
+    assert is_on_without_quirk(value) is expected
 
 
 # ---- a reading ----------------------------------------------------------------------------------

@@ -1,0 +1,205 @@
+"""Which points a panel's reading is made of, and the reading that their values make. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from VenAgent.config import AgentConfig
+from VenAgent.config.circuit_config import CircuitConfig
+from VenAgent.dr.panel import PanelCircuitControl, PanelCircuitReading, PanelReading
+from VenAgent.site.point_quirks import is_on_without_quirk, number_without_quirk
+
+
+class FreshPointValue(NamedTuple):
+    """A point's value that is not too old, and when it was read (epoch s)."""
+
+    value: Any
+    ts: float
+
+
+class PanelReadingBuilder:
+    """Of one configuration."""
+
+    def __init__(self, config: AgentConfig) -> None:
+        self._config = config
+        self.names: dict[str, list[str]] = {device: [] for device in config.devices()}
+        """By device: the configured points."""
+        for device, name in self._configured():
+            if name not in self.names[device]:
+                self.names[device].append(name)
+        self.of_total = self._points_of_total()
+        """(device, name) of what the panel's power is made of."""
+
+    def build(
+        self,
+        fresh: Callable[[str, str], FreshPointValue | None],
+        relinquish: Iterable[str],
+        now: float,
+    ) -> PanelReading:
+        """The reading at `now` of the values that `fresh` has; `relinquish`: the circuits that go
+        back to whoever had them."""
+        panel, used, given_back = self._config.panel, _UsedPoints(fresh), frozenset(relinquish)
+        circuits = {
+            circuit.id: self._circuit(circuit, used, is_given_back=circuit.id in given_back)
+            for circuit in self._config.circuits
+        }
+        power_kw = used.sum(panel.device, panel.power_points, panel.power_scale)
+        if not panel.power_points:
+            power_kw = _total([circuits[circuit.id].power_kw for circuit in self._config.circuits])
+        of_total = [used.times[key] for key in self.of_total if key in used.times]
+        times = of_total if power_kw is not None and of_total else list(used.times.values())
+        return PanelReading(
+            ts=min(times, default=now),
+            power_kw=power_kw,
+            circuits=circuits,
+            voltage=number_without_quirk(used.value(panel.device, panel.voltage_point)),
+            current_amps=number_without_quirk(used.value(panel.device, panel.current_point)),
+            battery_soc=self._battery_soc(circuits, used),
+        )
+
+    def _battery_soc(
+        self, circuits: Mapping[str, PanelCircuitReading], used: _UsedPoints
+    ) -> float | None:
+        """The panel's own point; else that of its batteries together, if all were read."""
+        panel = self._config.panel
+        if panel.battery_soc_point is not None:
+            return number_without_quirk(used.value(panel.device, panel.battery_soc_point))
+        charges, capacity_kwh = [], 0.0
+        for circuit in self._config.circuits:
+            if circuit.soc_point is not None:
+                soc_percent, weight = circuits[circuit.id].soc_percent, circuit.capacity_kwh or 1.0
+                charges.append(None if soc_percent is None else soc_percent * weight)
+                capacity_kwh += weight
+        total = _total(charges)
+        return total / capacity_kwh if total is not None and charges else None
+
+    def _circuit(
+        self, circuit: CircuitConfig, used: _UsedPoints, *, is_given_back: bool
+    ) -> PanelCircuitReading:
+        config = self._config
+        device, control = config.device_of(circuit), config.control_device_of(circuit)
+        on = is_on_without_quirk(used.value(control, circuit.switch_point))
+        closed = on if on is None else on != circuit.switch_inverted
+        power_kw = used.sum(device, circuit.power_points, circuit.power_scale)
+        if not circuit.power_points and circuit.nominal_kw is not None and closed is not None:
+            power_kw = circuit.nominal_kw if closed else 0.0
+        names = [(device, name) for name in circuit.power_points]
+        names += [(control, n) for n in (circuit.switch_point, _register_point(circuit)) if n]
+        register, is_commanded = self._register(circuit, used)
+        return PanelCircuitReading(
+            power_kw=power_kw,
+            closed=closed,
+            limit=register,
+            guard=number_without_quirk(
+                used.value(config.guard_device_of(circuit), circuit.guard_point)
+            ),
+            soc_percent=number_without_quirk(
+                used.value(config.soc_device_of(circuit), circuit.soc_point)
+            ),
+            phases=_phases(number_without_quirk(used.value(device, circuit.phases_point))),
+            is_commanded=is_commanded,
+            point=config.control_point_of(circuit),
+            inverted=circuit.switch_inverted,
+            ts=min((used.times[key] for key in names if key in used.times), default=None),
+            relinquish=is_given_back or is_commanded is False,
+        )
+
+    def _register(
+        self, circuit: CircuitConfig, used: _UsedPoints
+    ) -> tuple[float | None, bool | None]:
+        """What its limit, setpoint or commanded power is, and whether that rules (None: always).
+
+        A charger that is paused is limited to 0; what is not known of either is known of none.
+        """
+        control = self._config.control_device_of(circuit)
+        value = number_without_quirk(used.value(control, _register_point(circuit)))
+        if circuit.pause_point is not None:
+            paused = used.value(control, circuit.pause_point)
+            if paused is None:
+                return None, None
+            return (0.0 if _is_setting(paused, circuit.pause_value) else value), None
+        if circuit.mode_point is None:
+            return value, None
+        mode = used.value(control, circuit.mode_point)
+        if mode is None:
+            return None, None
+        return value, _is_setting(mode, circuit.mode_value)
+
+    def _points_of_total(self) -> list[tuple[str, str]]:
+        panel = self._config.panel
+        if panel.power_points:
+            return [(panel.device, name) for name in panel.power_points]
+        found = []
+        for circuit in self._config.circuits:
+            names = circuit.power_points
+            device = self._config.device_of(circuit)
+            if not names and circuit.switch_point is not None:
+                names, device = (circuit.switch_point,), self._config.control_device_of(circuit)
+            found += [(device, name) for name in names]
+        return found
+
+    def _configured(self) -> list[tuple[str, str]]:
+        config, panel = self._config, self._config.panel
+        names: list[tuple[str, str | None]] = [
+            *((panel.device, name) for name in panel.power_points),
+            (panel.device, panel.voltage_point),
+            (panel.device, panel.current_point),
+            (panel.device, panel.battery_soc_point),
+        ]
+        for circuit in config.circuits:
+            control = config.control_device_of(circuit)
+            names += [(config.device_of(circuit), name) for name in circuit.power_points]
+            names += [(control, circuit.switch_point), (control, _register_point(circuit))]
+            names += [(control, circuit.pause_point), (control, circuit.mode_point)]
+            names.append((config.guard_device_of(circuit), circuit.guard_point))
+            names.append((config.soc_device_of(circuit), circuit.soc_point))
+            names.append((config.device_of(circuit), circuit.phases_point))
+        return [(device, name) for device, name in names if name is not None]
+
+
+class _UsedPoints:
+    """The values that a reading takes, and when each was read."""
+
+    def __init__(self, fresh: Callable[[str, str], FreshPointValue | None]) -> None:
+        self._fresh = fresh
+        self.times: dict[tuple[str, str], float] = {}
+
+    def value(self, device: str, name: str | None) -> Any:
+        point = None if name is None else self._fresh(device, name)
+        if point is None or name is None:
+            return None
+        self.times[device, name] = point.ts
+        return point.value
+
+    def sum(self, device: str, names: tuple[str, ...], scale: float) -> float | None:
+        """The points in kW; None without any, or if one was not read."""
+        if not names:
+            return None
+        total = _total([number_without_quirk(self.value(device, name)) for name in names])
+        return None if total is None else total * scale
+
+
+def _register_point(circuit: CircuitConfig) -> str | None:
+    """Where its limit, setpoint or commanded power stands."""
+    if circuit.control in (PanelCircuitControl.SETPOINT, PanelCircuitControl.POWER):
+        return circuit.control_point
+    return circuit.limit_point
+
+
+def _is_setting(read: Any, setting: bool | float) -> bool:
+    """Whether a point reads as it is configured: true may be 1, or BACnet's active."""
+    if isinstance(setting, bool):
+        return is_on_without_quirk(read) is setting
+    return number_without_quirk(read) == setting
+
+
+def _phases(read: float | None) -> int | None:
+    """How many lines a charger says it uses; None for 0, as while it does not charge."""
+    return int(read) if read in (1.0, 2.0, 3.0) else None
+
+
+def _total(powers: list[float | None]) -> float | None:
+    """The sum; None if one was not read, for it could be the largest."""
+    read = [power for power in powers if power is not None]
+    return sum(read) if len(read) == len(powers) else None
