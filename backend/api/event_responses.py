@@ -27,6 +27,12 @@ class EventResponse(ResponseModel):
     )
     import_kw: float | None
     export_kw: float | None
+    window_sec: float | None
+    failsafe_kw: float | None = Field(
+        description="Of a limit: rules at a site that does not hear the backend."
+    )
+    heartbeat_sec: float | None
+    failsafe_min_sec: float | None
     limit_per_site: bool
     intervals: list[EventIntervalResponse] | None
     randomize_start_sec: float | None

@@ -115,6 +115,15 @@ class EventKindBody(RequestBody):
     import_kw: LevelKw | None = Field(None, description="limit: draw at most this.")
     export_kw: LevelKw | None = Field(None, description="limit: each site feeds in at most this.")
     window_sec: DurationSec | None = Field(None, description="limit: as a mean over this.")
+    failsafe_kw: LevelKw | None = Field(
+        None, description="limit: rules at a site that did not hear the backend for `heartbeatSec`."
+    )
+    heartbeat_sec: DurationSec | None = Field(
+        None, description="limit: so long a site waits for a sign; three are sent in it."
+    )
+    failsafe_min_sec: RandomSec | None = Field(
+        None, description="limit: the failsafe rules for so long at least."
+    )
     intervals: list[EventIntervalBody] | None = Field(None, min_length=1, max_length=288)
     randomize_start_sec: RandomSec | None = Field(
         None, description="Each site draws its delay within it, once."
@@ -131,6 +140,9 @@ class EventKindBody(RequestBody):
             "import_kw": self.import_kw,
             "export_kw": self.export_kw,
             "window_sec": self.window_sec,
+            "failsafe_kw": self.failsafe_kw,
+            "heartbeat_sec": self.heartbeat_sec,
+            "failsafe_min_sec": self.failsafe_min_sec,
             "intervals": [level.model_dump(exclude_none=True) for level in levels],
             "randomize_start_sec": self.randomize_start_sec,
             "test": self.test,

@@ -11,6 +11,9 @@ ACTIVATION_DELAY = Histogram(
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60),
 )
 COMMANDS = Counter("venagent_commands_total", "Commands handed to the broker.", ["result"])
+HEARTBEATS = Counter(
+    "venagent_limit_heartbeats_total", "Signs of life for limits with a failsafe.", ["result"]
+)
 BATCH_SECONDS = Histogram(
     "venagent_dispatch_batch_seconds",
     "One batch: claimed, published, marked.",

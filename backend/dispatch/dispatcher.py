@@ -1,4 +1,4 @@
-"""The dispatcher: two loops that sleep until something is due, one for events, one for commands.
+"""The dispatcher: loops that sleep until something is due: events, commands, heartbeats of limits.
 
 They wake by the clock at the next start, end or repeat, by a bell when something was added, and by
 a fallback should a bell have been missed.
@@ -36,6 +36,7 @@ from backend.dispatch.event_lifecycle import (
     complete_dispatched_event,
     invite_to_dispatched_event,
 )
+from backend.dispatch.limit_heartbeats import LimitHeartbeats
 from backend.dispatch.programme_schedule import plan_programme_event
 from backend.store.database import Database, database_now
 from backend.store.database_errors import database_error_line
@@ -82,6 +83,7 @@ class Dispatcher:
         self._outbox = CommandOutbox(
             database.engine, publisher, settings, instance=self.instance, topic=topic
         )
+        self._heartbeats = LimitHeartbeats(database.engine, publisher, settings, topic=topic)
         self._beats: dict[str, float] = {}
         self._troubles: dict[str, str] = {}
         self._faults: dict[str, tuple[float, str]] = {}
@@ -94,6 +96,9 @@ class Dispatcher:
         loops = [
             asyncio.create_task(self._loop("events", self._turn_events, self._next_event_sec)),
             asyncio.create_task(self._loop("commands", self._send, self._outbox.next_due_sec)),
+            asyncio.create_task(
+                self._loop("heartbeats", self._send_heartbeats, self._heartbeats.next_due_sec)
+            ),
             asyncio.create_task(self._report()),
             asyncio.create_task(listen_for_dispatch_wake(self._database, self.wake)),
         ]
@@ -235,6 +240,9 @@ class Dispatcher:
                 times.append(row.start_time - timedelta(seconds=ahead_sec))
         found = [(moment - now).total_seconds() for moment in times if moment is not None]
         return min(found, default=None)
+
+    async def _send_heartbeats(self) -> None:
+        await self._heartbeats.send_due_heartbeats()
 
     async def _send(self) -> None:
         """Publish all that is due, a batch after the other; stop when the broker is away."""

@@ -32,6 +32,7 @@ from backend.store.statuses import (
     COMMANDED,
     COMPLETED,
     NOT_RESPONDING,
+    OFFLINE,
     ONLINE,
     PENDING,
     REJECTED,
@@ -40,6 +41,7 @@ from backend.store.statuses import (
 )
 from backend.store.tables import COMMANDS, EVENTS, PARTICIPANTS, VENS, StoredEvent
 from VenAgent.contract.op import EVENT_OPS, Op
+from VenAgent.contract.reasons import ReasonCode
 
 
 async def follow_up_event(
@@ -89,9 +91,34 @@ async def _tell_limit(
 ) -> None:
     """VENs that came online since are told a limit that each site keeps. One that all keep together
     stays divided as it is: to give a newcomer its part it would be taken from all others."""
+    if event.heartbeat_sec is not None:
+        await _limit_after_failsafe(connection, event, now)
     if event.ven_ids is None and (event.limit_per_site or event.import_kw is None):
         shares = await limit_shares_of_dispatched_event(connection, event, now, settings)
         await add_participants(connection, event, shares, now)
+
+
+async def _limit_after_failsafe(
+    connection: AsyncConnection, event: StoredEvent, now: datetime
+) -> None:
+    """Sites that did not hear us are told their limit anew, without which a heartbeat does not end
+    their failsafe (EEBus LPC-916, LPC-921). Once for each: none enters it again any sooner."""
+    least_sec = max(event.heartbeat_sec, event.failsafe_min_sec or 0.0)
+    found = await connection.execute(
+        select(PARTICIPANTS)
+        .join(VENS, VENS.c.id == PARTICIPANTS.c.ven_id)
+        .where(
+            PARTICIPANTS.c.event_id == event.id,
+            PARTICIPANTS.c.reason_code == ReasonCode.FAILSAFE.value,
+            PARTICIPANTS.c.status.in_(SHEDDING),
+            PARTICIPANTS.c.assigned_at <= now - timedelta(seconds=least_sec),
+            VENS.c.status != OFFLINE,
+        )
+    )
+    rows = found.all()
+    shares = {row.ven_id: row.assigned_limit_kw for row in rows}
+    if shares:
+        await follow_up_share_changes(connection, event, rows, shares, now)
 
 
 async def _is_for_one_load(connection: AsyncConnection, event: StoredEvent) -> bool:

@@ -25,11 +25,14 @@ from backend.dispatch.participants import (
 from backend.store.database import database_now
 from backend.store.statuses import ACTIVE, SCHEDULED
 from backend.store.tables import EVENTS, VENS
+from VenAgent.contract.command_limits import MAX_HEARTBEAT_SEC
 from VenAgent.contract.op import Op
 
 _VENS_AT_ONCE = 5_000
 
 
+LEAST_HEARTBEAT_SEC = 10.0
+"""A shorter one would fail at the first request that takes long: a third of it lies between two."""
 UNTIL_FURTHER_NOTICE = datetime(2199, 12, 31, tzinfo=timezone.utc)
 """`end` of a limit that does not lapse."""
 MOST_INTERVALS = 288
@@ -55,6 +58,11 @@ class NewEvent:
     import_kw: float | None = None
     export_kw: float | None = None
     window_sec: float | None = None
+    failsafe_kw: float | None = None
+    """Of a limit: rules at a site that did not hear us for `heartbeat_sec`, for at least
+    `failsafe_min_sec`. Divided as `import_kw` is."""
+    heartbeat_sec: float | None = None
+    failsafe_min_sec: float | None = None
     limit_per_site: bool = False
     intervals: Sequence[Mapping[str, float]] = ()
     """`[{"duration_sec", "shed_kw" or "import_kw"}]`, one after the other from the start."""
@@ -190,6 +198,9 @@ _OF_KIND = {
     "import_kw": Op.LIMIT,
     "export_kw": Op.LIMIT,
     "window_sec": Op.LIMIT,
+    "failsafe_kw": Op.LIMIT,
+    "heartbeat_sec": Op.LIMIT,
+    "failsafe_min_sec": Op.LIMIT,
     "limit_per_site": Op.LIMIT,
 }
 
@@ -211,10 +222,26 @@ def _check_fields(new: NewEvent) -> None:
         raise NewEventInvalid("selection", "give venIds or a selection, one of them")
     if new.end == UNTIL_FURTHER_NOTICE and new.kind != Op.LIMIT:
         raise NewEventInvalid("end", "only a limit can hold until further notice")
-    for name in ("import_kw", "export_kw"):
+    _check_failsafe(new)
+    for name in ("import_kw", "export_kw", "failsafe_kw"):
         power_kw = getattr(new, name)
         if power_kw is not None and power_kw < 0:
             raise NewEventInvalid(name, "must be 0 or more")
+
+
+def _check_failsafe(new: NewEvent) -> None:
+    if (new.failsafe_kw is None) != (new.heartbeat_sec is None):
+        missing = "failsafe_kw" if new.failsafe_kw is None else "heartbeat_sec"
+        raise NewEventInvalid(missing, "give failsafe and heartbeat, both or neither")
+    if new.heartbeat_sec is None:
+        if new.failsafe_min_sec is not None:
+            raise NewEventInvalid("failsafe_min_sec", "has no use without a heartbeat")
+        return
+    if not LEAST_HEARTBEAT_SEC <= new.heartbeat_sec <= MAX_HEARTBEAT_SEC:
+        least_to_most = f"{LEAST_HEARTBEAT_SEC:g} … {MAX_HEARTBEAT_SEC:g}"
+        raise NewEventInvalid("heartbeat_sec", f"must be within {least_to_most} s")
+    if not 0 <= (new.failsafe_min_sec or 0.0) <= MAX_HEARTBEAT_SEC:
+        raise NewEventInvalid("failsafe_min_sec", f"must be within 0 … {MAX_HEARTBEAT_SEC:g} s")
 
 
 def _highest_of_intervals(new: NewEvent) -> float | None:
@@ -253,6 +280,9 @@ async def _insert(
         import_kw=new.import_kw,
         export_kw=new.export_kw,
         window_sec=new.window_sec,
+        failsafe_kw=new.failsafe_kw,
+        heartbeat_sec=new.heartbeat_sec,
+        failsafe_min_sec=new.failsafe_min_sec,
         limit_per_site=new.limit_per_site,
         intervals=[dict(level) for level in new.intervals] or None,
         randomize_start_sec=new.randomize_start_sec or None,

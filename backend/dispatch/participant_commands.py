@@ -62,6 +62,9 @@ def participant_event_command(
             import_kw=share_kw if is_flat else None,
             export_kw=event.export_kw,
             window_sec=event.window_sec,
+            failsafe_kw=participant_failsafe_kw(event, share_kw),
+            heartbeat_sec=event.heartbeat_sec,
+            failsafe_min_sec=event.failsafe_min_sec,
             **common,
         )
     if levels is not None:
@@ -69,6 +72,14 @@ def participant_event_command(
     if load_id is not None:
         return build_shed_load_command(circuit_id=load_id, shed_kw=share_kw, **common)
     return build_event_command(shed_kw=share_kw, **common)
+
+
+def participant_failsafe_kw(event: StoredEvent, share_kw: float) -> float | None:
+    """What rules at a site that does not hear us: of a limit that all keep together its part."""
+    if event.failsafe_kw is None or event.limit_per_site or not event.import_kw:
+        failsafe_kw: float | None = event.failsafe_kw
+        return failsafe_kw
+    return round(event.failsafe_kw * share_kw / event.import_kw, 3)
 
 
 def participant_share_intervals(event: StoredEvent, share_kw: float) -> list[dict[str, float]]:

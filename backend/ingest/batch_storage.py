@@ -37,7 +37,11 @@ from backend.ingest.ingest_records import (
 )
 from backend.ingest.known_panels import known_panel_digest
 from backend.store.alert_tables import VenAlertRow
-from backend.store.command_tables import CommandAckRow, CommandRow
+from backend.store.command_tables import (
+    HEARTBEAT_CORRELATION_PREFIX,
+    CommandAckRow,
+    CommandRow,
+)
 from backend.store.event_tables import ParticipantRow
 from backend.store.fleet_tables import LoadSetMemberRow, LoadSetRow, VenLoadSetRow, VenRow
 from backend.store.ingest_tables import DeadLetterRow
@@ -45,7 +49,7 @@ from backend.store.statuses import ACKED, MAINTENANCE, OFFLINE, ONLINE
 from backend.store.telemetry_tables import TelemetryQuarterHourDueRow
 from backend.store.utc_time import utc_now, utc_time_of_epoch
 from VenAgent.contract.acks import AckStatus
-from VenAgent.contract.op import EVENT_OPS
+from VenAgent.contract.op import EVENT_OPS, Op
 
 T = TypeVar("T")
 ACK_CHANNEL = "ven_acks"
@@ -134,6 +138,9 @@ async def store_batch_acks(connection: AsyncConnection, acks: Sequence[IngestAck
 
     One that the broker sends again means nothing more: later ones may have been stored since.
     """
+    heartbeats = sum(is_heartbeat_ack(ack) for ack in acks)
+    if heartbeats:
+        acks = [ack for ack in acks if not is_heartbeat_ack(ack)]
     acks = await _tied(connection, acks)
     rows = [_ack_row(ack) for ack in sorted(acks, key=lambda ack: ack.digest)]
     new = await _add_new(connection, CommandAckRow, rows, "digest")
@@ -163,7 +170,13 @@ async def store_batch_acks(connection: AsyncConnection, acks: Sequence[IngestAck
                 text("SELECT pg_notify(:channel, :event_id)"),
                 {"channel": ACK_CHANNEL, "event_id": event_id},
             )
-    return len(new)
+    return len(new) + heartbeats
+
+
+def is_heartbeat_ack(ack: IngestAckRecord) -> bool:
+    """Of a limit's heartbeat. It says nothing that a telemetry does not, and there would be
+    thousands a day of each site."""
+    return ack.op == Op.PING and (ack.correlation_id or "").startswith(HEARTBEAT_CORRELATION_PREFIX)
 
 
 async def _tied(

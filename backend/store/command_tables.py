@@ -11,6 +11,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 from backend.store.table_base import Document, RowId, TableBase, VenId
 from backend.store.utc_time import utc_now
 
+HEARTBEAT_CORRELATION_PREFIX = "heartbeat-"
+"""Of a limit's heartbeat, which is not in the outbox, and whose ack is not kept either."""
+
 
 class CommandRow(TableBase):
     """The outbox of commands: pending → published → acked, or expired, failed, not_responding."""

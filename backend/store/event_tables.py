@@ -34,6 +34,12 @@ class EventRow(TableBase):
     import_kw: Mapped[float | None]
     export_kw: Mapped[float | None]
     window_sec: Mapped[float | None]
+    failsafe_kw: Mapped[float | None]
+    """Of a limit with heartbeats: what rules at a site that does not hear us."""
+    heartbeat_sec: Mapped[float | None]
+    failsafe_min_sec: Mapped[float | None]
+    heartbeat_due: Mapped[datetime | None]
+    """When the sites are due the next sign of life; a dispatcher claims the round by it."""
     limit_per_site: Mapped[bool] = mapped_column(default=False, server_default=false())
     """Each site keeps the limit; else all together, each its share."""
     intervals: Mapped[list[Any] | None]
