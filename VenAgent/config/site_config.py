@@ -212,6 +212,9 @@ class SiteDeviceQuirksConfig(ConfigBlock):
     """So long after a write a reading may still show what was before."""
     answer_within_sec: Annotated[float, Field(ge=1, le=120), NotBoolean] | None = None
     """The longest that it may take to answer a request; learnt from its answers if none."""
+    frozen_after_sec: Annotated[float, Field(ge=10, le=86_400), NotBoolean] | None = None
+    """A meter whose readings always move a little: when all of them stand still for longer, it is
+    frozen, and they are not used."""
 
 
 class SiteLeaseConfig(ConfigBlock):

@@ -20,6 +20,8 @@ from VenAgent.volttron_compat import (
 _log = logging.getLogger(__name__)
 
 STORE_SEC = 5.0
+DRIVER_INTERVAL_SEC = 60.0
+"""At which the platform driver reads a device whose entry names no interval."""
 BACNET = "bacnet"
 LOWEST_PRIORITY = 16
 """At which the BACnet driver writes a point whose registry names no priority."""
@@ -39,6 +41,8 @@ class DriverEntry:
     """Of one device."""
 
     driver_type: str = ""
+    interval_sec: float | None = None
+    """At which the driver reads it; None where its entry is not known."""
     gateway: str | None = None
     """host:port of what takes connections for it; None if that is not shared by its kind."""
     registry: str | None = None
@@ -56,19 +60,21 @@ class DriverEntry:
         if not isinstance(contents, Mapping):
             return cls()
         driver_type = str(contents.get("driver_type") or "").lower()
+        interval_sec = _interval_sec(contents)
         link = str(contents.get("registry_config") or "")
         registry = link.removeprefix("config://") if link.startswith("config://") else None
         settings = contents.get("driver_config")
         if not isinstance(settings, Mapping):
-            return cls(driver_type, registry=registry)
+            return cls(driver_type, interval_sec, registry=registry)
         host = settings.get("device_address")
         if driver_type == BACNET:
             proxy = str(settings.get("proxy_address") or cls.proxy)
-            return cls(driver_type, registry=registry, address=str(host or ""), proxy=proxy)
+            address = str(host or "")
+            return cls(driver_type, interval_sec, None, registry, address, proxy)
         if not driver_type.startswith("modbus"):
-            return cls(driver_type, registry=registry)
+            return cls(driver_type, interval_sec, registry=registry)
         gateway = f"{host}:{settings.get('port', 502)}" if isinstance(host, str) and host else None
-        return cls(driver_type, gateway, registry)
+        return cls(driver_type, interval_sec, gateway, registry)
 
 
 def driver_entries(
@@ -106,6 +112,16 @@ def bacnet_driver_entries(registry: Any) -> dict[str, BacnetDriverEntry]:
                 object_type, int(instance), int(priority) if is_priority else LOWEST_PRIORITY
             )
     return found
+
+
+def _interval_sec(contents: Mapping[str, Any]) -> float:
+    """As the driver takes it: a minute, if there is none or it is no number of 1 s or more."""
+    value = contents.get("interval", contents.get("polling_interval"))
+    try:
+        interval_sec = float(int(value)) if not isinstance(value, bool) and value else 0.0
+    except (TypeError, ValueError, OverflowError):
+        interval_sec = 0.0
+    return interval_sec if interval_sec >= 1.0 else DRIVER_INTERVAL_SEC
 
 
 def _stored(calls: VolttronCompatCalls, identity: str, name: str) -> Any:

@@ -92,8 +92,11 @@ class Meter:
         self.start()
 
     def know_drivers(self, drivers: Mapping[str, DriverEntry]) -> None:
-        """What drives each device: it decides how a circuit goes back."""
+        """What drives each device: it decides how a circuit goes back, and when a point is old."""
         self._drivers = drivers
+        self.points.expect_intervals(
+            {d: entry.interval_sec for d, entry in drivers.items() if entry.interval_sec}
+        )
         self.points.give_back_by_driver({d: entry.driver_type for d, entry in drivers.items()})
 
     def reading(self, now: float) -> PanelReading:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from VenAgent.config import AgentConfig
@@ -11,7 +12,17 @@ from VenAgent.config import AgentConfig
 BREAKER_TIMES = 3.0
 """A circuit may draw so many times its breaker's rating for a moment: motors start so."""
 PANEL_TIMES = 2.0
+FEED_IN_TIMES = 1.25
+"""What feeds in starts no motor: a breaker carries so much of its rating the other way."""
 VOLTAGE_TIMES = 2.0
+WORD_LIMITS = frozenset(
+    float(value)
+    for bits in (16, 32, 64)
+    for value in (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1, 2**bits - 1)
+)
+"""The ends of integer registers: no measurement, but a meter without a value, or one that cannot
+count as far (0x8000, 0x7FFF, 0xFFFF, 0x7FFFFFFF …)."""
+LEAST_ALIKE = 3
 LARGEST_SCALE = 10
 """SunSpec's scale factors are powers of ten from -10 to 10."""
 
@@ -32,48 +43,94 @@ def is_on_without_quirk(value: Any) -> bool | None:
     return {"active": True, "inactive": False}.get(value) if isinstance(value, str) else None
 
 
+@dataclass(frozen=True)
+class _Range:
+    """What a measured point can read, in kW, volts and so on, and the highest of it in words."""
+
+    lowest: float
+    highest: float
+    scale: float
+    why: str
+    is_guard: bool = False
+    """A sensor of comfort: without a number it counts as not read, at once."""
+
+
 class PointQuirks:
     """Of one configuration's devices. It remembers the scale factors that it has read."""
 
     def __init__(self, config: AgentConfig) -> None:
         self._config = config
-        self._highest: dict[tuple[str, str], tuple[float, str]] = {}
-        """By device and point: the highest magnitude that can be, and why that is so."""
+        self._ranges: dict[tuple[str, str], _Range] = {}
+        """By device and point, of all that is measured: no register that is written."""
         self._quirks = {device: config.quirks_of(device) for device in config.devices()}
         self._scales: dict[tuple[str, str], int] = {}
-        self._ranges = {
-            (config.guard_device_of(circuit), circuit.guard_point): circuit.guard_range
-            for circuit in config.circuits
-            if circuit.guard_point is not None
-        }
-        """By device and point: what a comfort guard or a state of charge can read."""
-        self._ranges |= {
-            (config.soc_device_of(circuit), circuit.soc_point): (0.0, 100.0)
-            for circuit in config.circuits
-            if circuit.soc_point is not None
-        }
+        self._moved: dict[str, tuple[dict[str, float], float]] = {}
+        """By device: what it last measured, and since when it measures just that (epoch s)."""
         self._bound_panel()
         self._bound_circuits()
 
     def read(self, device: str, name: str, points: Mapping[str, Any]) -> tuple[Any, str | None]:
         """The point's value among those read with it, and why that cannot be, or None."""
         value, quirks = points[name], self._quirks[device]
+        known = self._ranges.get((device, name))
         read = number_without_quirk(value)
         if read is None:
-            return value, None
+            is_nan = isinstance(value, float) and known is not None and not known.is_guard
+            return value, "it is no number" if is_nan else None
         if read in quirks.sentinels:
             return value, "the device says so when it has no value"
+        if known is not None and read in WORD_LIMITS:
+            return value, "it is the end of the register, as of a meter without a value"
         scale_point = quirks.scale_points.get(name)
         if scale_point is not None:
             exponent = self._exponent(device, scale_point, points)
             if exponent is None:
                 return value, f"its scale factor {scale_point} has not been read"
             read = value = read * 10.0**exponent
-        lowest, most = self._ranges.get((device, name), (-math.inf, math.inf))
-        if not lowest <= read <= most:
-            return value, f"it cannot be outside {lowest:g} to {most:g}"
-        highest, why = self._highest.get((device, name), (math.inf, ""))
-        return value, f"it cannot be more than {why}" if abs(read) > highest else None
+        if known is None or known.lowest <= read * known.scale <= known.highest:
+            return value, None
+        return value, f"it cannot be {known.why}"
+
+    def why_not_measured(self, device: str, points: Mapping[str, Any], ts: float) -> str | None:
+        """Why nothing that a device measured at `ts` can be used; None if it can."""
+        if self._is_no_meter(device, points):
+            return "the voltage reads the same as all else: no meter has answered"
+        frozen_after_sec = self._quirks[device].frozen_after_sec
+        if frozen_after_sec is None or ts - self._moved_ts(device, points, ts) <= frozen_after_sec:
+            return None
+        return f"the meter has stood still for more than {frozen_after_sec:g} s: it is frozen"
+
+    def _moved_ts(self, device: str, points: Mapping[str, Any], ts: float) -> float:
+        """When a measured value last was another one."""
+        read = {
+            name: number
+            for name, value in points.items()
+            if (device, name) in self._ranges
+            for number in [number_without_quirk(value)]
+            if number is not None
+        }
+        known, moved_ts = self._moved.get(device, ({}, ts))
+        if any(known.get(name) != number for name, number in read.items()) or ts < moved_ts:
+            moved_ts = ts
+        self._moved[device] = {**known, **read}, moved_ts
+        return moved_ts
+
+    def _is_no_meter(self, device: str, points: Mapping[str, Any]) -> bool:
+        """Whether its voltage reads the same as all else that it measures: a converter that answers
+        for a meter that is not there (all 0, all -1), or one that has just begun."""
+        panel = self._config.panel
+        if device != panel.device or panel.voltage_point not in points:
+            return False
+        read = [
+            number_without_quirk(value)
+            for name, value in points.items()
+            if (device, name) in self._ranges
+        ]
+        return len(read) >= LEAST_ALIKE and None not in read and len(set(read)) == 1
+
+    def is_measured(self, device: str, name: str) -> bool:
+        """Whether a point is one that only a meter changes."""
+        return (device, name) in self._ranges
 
     def _exponent(self, device: str, scale_point: str, points: Mapping[str, Any]) -> int | None:
         """The scale factor read now, or the last one: it hardly ever changes."""
@@ -85,30 +142,49 @@ class PointQuirks:
     def _bound_panel(self) -> None:
         panel = self._config.panel
         for name in panel.power_points:
-            self._bound(
-                (panel.device, name),
-                PANEL_TIMES * panel.max_kw / max(abs(panel.power_scale), 1e-12),
-                f"{PANEL_TIMES:g} times the panel's {panel.max_kw:g} kW",
+            why = (
+                f"more than {PANEL_TIMES:g} times the panel's {panel.max_kw:g} kW, "
+                f"or than {FEED_IN_TIMES:g} times that fed in"
             )
-        for point, highest, unit in (
-            (panel.voltage_point, VOLTAGE_TIMES * panel.voltage, "V"),
-            (panel.current_point, BREAKER_TIMES * panel.amperage, "A"),
-            (panel.battery_soc_point, 100.0, "percent"),
+            bounds = -FEED_IN_TIMES * panel.max_kw, PANEL_TIMES * panel.max_kw
+            self._bound(panel.device, name, _Range(*bounds, panel.power_scale, why))
+        volts, amps = VOLTAGE_TIMES * panel.voltage, BREAKER_TIMES * panel.amperage
+        for point, lowest, highest, unit in (
+            (panel.voltage_point, 0.0, volts, "V"),
+            (panel.current_point, -amps, amps, "A"),
+            (panel.battery_soc_point, 0.0, 100.0, "percent"),
         ):
-            if point is not None:
-                self._bound((panel.device, point), highest, f"{highest:g} {unit}")
+            why = f"outside {lowest:g} to {highest:g} {unit}"
+            self._bound(panel.device, point, _Range(lowest, highest, 1.0, why))
 
     def _bound_circuits(self) -> None:
-        for circuit in self._config.circuits:
-            rating_kw = self._config.rating_kw(circuit)
+        config = self._config
+        for circuit in config.circuits:
+            rating_kw = config.rating_kw(circuit)
+            why = (
+                f"more than {BREAKER_TIMES:g} times its breaker's {rating_kw:g} kW, "
+                f"or than {FEED_IN_TIMES:g} times that fed in"
+            )
+            bounds = -FEED_IN_TIMES * rating_kw, BREAKER_TIMES * rating_kw
             for name in circuit.power_points:
-                self._bound(
-                    (self._config.device_of(circuit), name),
-                    BREAKER_TIMES * rating_kw / max(abs(circuit.power_scale), 1e-12),
-                    f"{BREAKER_TIMES:g} times its breaker's {rating_kw:g} kW",
-                )
+                measured = _Range(*bounds, circuit.power_scale, why)
+                self._bound(config.device_of(circuit), name, measured)
+            lowest, highest = circuit.guard_range
+            why = f"outside {lowest:g} to {highest:g}"
+            guard = _Range(lowest, highest, 1.0, why, is_guard=True)
+            self._bound(config.guard_device_of(circuit), circuit.guard_point, guard)
+            soc = _Range(0.0, 100.0, 1.0, "outside 0 to 100")
+            self._bound(config.soc_device_of(circuit), circuit.soc_point, soc)
 
-    def _bound(self, key: tuple[str, str], highest: float, why: str) -> None:
-        """A point that two take from may be as high as the larger allows."""
-        if highest > self._highest.get(key, (0.0, ""))[0]:
-            self._highest[key] = (highest, why)
+    def _bound(self, device: str, name: str | None, measured: _Range) -> None:
+        """A point that two take from may be as high as the wider range allows."""
+        if name is None:
+            return
+        known = self._ranges.get((device, name))
+        if known is None or _raw_width(measured) > _raw_width(known):
+            self._ranges[device, name] = measured
+
+
+def _raw_width(measured: _Range) -> float:
+    """How wide it is in the point's own numbers."""
+    return (measured.highest - measured.lowest) / max(abs(measured.scale), 1e-12)

@@ -71,6 +71,8 @@ class PointReadings:
     _suspects: dict[tuple[str, str], SuspectPointReading] = field(default_factory=dict)
     _written: dict[tuple[str, str], tuple[float | bool | None, float]] = field(default_factory=dict)
     """By device and name: what we last wrote, and when."""
+    _intervals_sec: Mapping[str, float] = field(default_factory=dict)
+    """By device, where the driver says it."""
     _relinquish: frozenset[str] = frozenset()
     """The circuits that go back to whoever had them."""
 
@@ -100,9 +102,11 @@ class PointReadings:
             return
         self._first_ts.setdefault(device, ts)
         known = self._points.setdefault(device, {})
+        why_not = self._quirks.why_not_measured(device, points, ts)
         for name in self._names[device]:
             if name in points:
-                self._update_point(device, name, points, ts, now, published=published)
+                why = why_not if self._quirks.is_measured(device, name) else None
+                self._update_point(device, name, points, ts, now, why, published=published)
             elif complete and name in known and known[name].ts <= ts:
                 del known[name]
         if complete:
@@ -115,15 +119,18 @@ class PointReadings:
         points: Mapping[str, Any],
         ts: float,
         now: float | None,
+        why_not: str | None,
         *,
         published: bool,
     ) -> None:
+        """`why_not`: nothing that was measured with it can be."""
         known = self._points[device].get(name)
         is_from_the_future = known is not None and now is not None and known.ts > now
         if known is not None and ts < known.ts and not is_from_the_future:
             return
         self._absent.get(device, set()).discard(name)
         value, reason = self._quirks.read(device, name, points)
+        reason = reason or why_not
         if reason is not None:
             self._suspects[device, name] = SuspectPointReading(
                 f"{device}/{name}", points[name], reason
@@ -163,11 +170,17 @@ class PointReadings:
             is not CircuitRestoreMode.PREVIOUS
         )
 
+    def expect_intervals(self, intervals_sec: Mapping[str, float]) -> None:
+        """By device: at which its points come, as the driver's configuration has it. It is known
+        before it is seen."""
+        self._intervals_sec = dict(intervals_sec)
+
     def blank(self) -> PointReadings:
         """Nothing read yet; what was written lately and may not show yet is known."""
         other = PointReadings(self.config)
         other._written = self._written
         other._relinquish = self._relinquish
+        other._quirks = self._quirks
         return other
 
     def written(self, values: Mapping[str, float | bool | None], ts: float) -> None:
@@ -201,7 +214,7 @@ class PointReadings:
         )
         return bool(names) and all(
             name in known
-            and self._is_fresh(known[name], now)
+            and self._is_fresh(device, known[name], now)
             and known[name].ts - began_before_sec > last_write_ts
             for name in names
         )
@@ -236,7 +249,9 @@ class PointReadings:
         for device, names in self._names.items():
             known = self._points.get(device, {})
             old = {
-                n: now - known[n].ts for n in names if n in known and self._is_old(known[n], now)
+                n: now - known[n].ts
+                for n in names
+                if n in known and self._is_old(device, known[n], now)
             }
             if old and len(old) == len(known):
                 found[device] = min(old.values())
@@ -254,10 +269,13 @@ class PointReadings:
 
     def quality(self, now: float) -> TelemetryQuality:
         """Of the points that the total needs: good while all of them are fresh."""
-        needed = [self._points.get(device, {}).get(name) for device, name in self._builder.of_total]
-        if all(point is None for point in needed):
+        needed = [
+            (device, self._points.get(device, {}).get(name))
+            for device, name in self._builder.of_total
+        ]
+        if all(point is None for _, point in needed):
             return TelemetryQuality.MISSING
-        fresh = [point for point in needed if point is not None and self._is_fresh(point, now)]
+        fresh = [d for d, point in needed if point is not None and self._is_fresh(d, point, now)]
         if len(fresh) == len(needed):
             return TelemetryQuality.GOOD
         return TelemetryQuality.PARTIAL if fresh else TelemetryQuality.STALE
@@ -281,16 +299,23 @@ class PointReadings:
 
         def fresh(device: str, name: str) -> FreshPointValue | None:
             point = self._points.get(device, {}).get(name)
-            if point is None or not self._is_fresh(point, now, max_age_sec):
+            if point is None or not self._is_fresh(device, point, now, max_age_sec):
                 return None
             return FreshPointValue(point.value, point.ts)
 
         return self._builder.build(fresh, self._relinquish, now)
 
-    def _is_old(self, point: _Point, now: float, max_age_sec: float | None = None) -> bool:
+    def _is_old(
+        self, device: str, point: _Point, now: float, max_age_sec: float | None = None
+    ) -> bool:
         if max_age_sec is None:
-            max_age_sec = max(self.config.stale_after_sec, STALE_INTERVALS * point.interval_sec)
+            said_sec = min(self._intervals_sec.get(device, 0.0), LONGEST_INTERVAL_SEC)
+            interval_sec = max(said_sec, point.interval_sec)
+            max_age_sec = max(self.config.stale_after_sec, STALE_INTERVALS * interval_sec)
         return now - point.ts > max_age_sec
 
-    def _is_fresh(self, point: _Point, now: float, max_age_sec: float | None = None) -> bool:
-        return point.ts <= now + CLOCK_SLEW_SEC and not self._is_old(point, now, max_age_sec)
+    def _is_fresh(
+        self, device: str, point: _Point, now: float, max_age_sec: float | None = None
+    ) -> bool:
+        is_old = self._is_old(device, point, now, max_age_sec)
+        return point.ts <= now + CLOCK_SLEW_SEC and not is_old

@@ -44,6 +44,18 @@ def test_what_an_entry_does_not_say_stays_unknown(contents: Any) -> None:
     assert DriverEntry.of(contents).gateway is None
 
 
+@pytest.mark.parametrize(
+    ("interval", "interval_sec"),
+    [(1, 1.0), (15, 15.0), ("30", 30.0), (600, 600.0), (2.9, 2.0)]
+    + [(wrong, 60.0) for wrong in (0, 0.5, -5, "soon", None, True, [], float("nan"))],
+)
+def test_the_interval_is_as_the_driver_takes_it(interval: Any, interval_sec: float) -> None:
+    entry = {"driver_type": "modbus", "driver_config": {"device_address": "10.0.0.1"}}
+    assert DriverEntry.of({**entry, "interval": interval}).interval_sec == interval_sec
+    assert DriverEntry.of(entry).interval_sec == 60.0
+    assert DriverEntry.of(None).interval_sec is None
+
+
 def test_the_priority_of_a_write_is_the_registrys_or_the_drivers_lowest() -> None:
     objects = bacnet_driver_entries((MODELS / "bacnet_panel" / "registry.csv").read_text())
     assert objects["heater1_contactor"] == BacnetDriverEntry("binaryOutput", 1, 10)

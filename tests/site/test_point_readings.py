@@ -52,13 +52,18 @@ HEATER = {
 
 
 def points_of(
-    *, total: bool = True, heater_device: str | None = None, **settings: Any
+    *,
+    total: bool = True,
+    heater_device: str | None = None,
+    panel_scale: float = 1.0,
+    **settings: Any,
 ) -> PointReadings:
     panel: dict[str, Any] = {
         "device": PANEL,
         "voltage_point": "volts",
         "current_point": "amps",
         "battery_soc_point": "soc",
+        "power_scale": panel_scale,
     }
     if total:
         panel["power_point"] = "total_kw"
@@ -268,6 +273,20 @@ def test_a_device_that_is_published_once_a_minute_is_not_stale_between() -> None
     assert points.quality(NOW + 240 + 151) is TelemetryQuality.STALE
 
 
+@each_case("interval_sec", [1.0, 60.0, 300.0, 600.0, 900.0])
+def test_what_the_driver_says_of_its_interval_is_known_before_it_is_seen(
+    interval_sec: float,
+) -> None:
+    points = points_of(stale_after_sec=30)
+    points.expect_intervals({PANEL: interval_sec})
+    points.update(PANEL, VALUES, NOW, published=True)
+    stale_sec = max(30.0, 2.5 * interval_sec)
+    assert points.quality(NOW + stale_sec) is TelemetryQuality.GOOD
+    assert points.reading(NOW + stale_sec).power_kw == 10.5
+    assert points.quality(NOW + stale_sec + 1) is TelemetryQuality.STALE
+    assert points.reading(NOW + 31, max_age_sec=30).power_kw is None, "as it was asked for"
+
+
 def test_what_was_read_before_a_write_does_not_say_how_the_point_is() -> None:
     points = after()
     points.written({f"{PANEL}/ev_on": False}, NOW + 1)
@@ -301,6 +320,100 @@ def test_an_absurd_power_that_goes_on_is_in_the_end_no_reading() -> None:
         points.update(PANEL, {**VALUES, "total_kw": 2917.0}, NOW + 1 + sec)
     assert points.reading(NOW + 60).power_kw is None
     assert points.quality(NOW + 60) is TelemetryQuality.STALE
+
+
+NO_VALUE = [
+    math.nan,
+    math.inf,
+    -math.inf,
+    *(0x7FFF, -0x8000, 0x8000 - 1, 0xFFFF),
+    *(0x7FFFFFFF, -0x80000000, 0xFFFFFFFF),
+    *(2**63 - 1, -(2**63), 2**64 - 1),
+    3.4028234663852886e38,
+    -18_000.0,  # as much as a motor may draw, and nothing that a load feeds in
+]
+"""What meters read that have no value; no configuration names it."""
+
+
+@each_case("no_value", NO_VALUE)
+def test_what_meters_read_without_a_value_is_not_used_and_the_last_one_stands(
+    no_value: float,
+) -> None:
+    points = after({"total_kw": 10_500}, panel_scale=0.001)
+    points.update(PANEL, {**VALUES, "total_kw": no_value, "heater_w": no_value}, NOW + 5)
+    reading = points.reading(NOW + 6)
+    assert reading.circuit("heater").power_kw == pytest.approx(3.5)
+    assert f"{PANEL}/heater_w" in {each.point for each in points.suspects()}
+    if abs(no_value) != 18_000.0:  # a whole site may feed in so much
+        assert reading.power_kw == pytest.approx(10.5)
+    points.update(PANEL, {**VALUES, "total_kw": 9_000}, NOW + 10)
+    assert points.suspects() == []
+    assert points.reading(NOW + 10).power_kw == pytest.approx(9.0)
+
+
+@each_case("word", [0, -1, 65_535, 1.0, 0.0])
+def test_a_converter_that_answers_for_a_meter_that_is_not_there_is_not_believed(
+    word: float,
+) -> None:
+    """All registers alike: no meter measures as many volts as kilowatts."""
+    points = after()
+    measured = ("total_kw", "volts", "amps", "soc", "ev_kw", "heater_w")
+    points.update(PANEL, {**VALUES, **dict.fromkeys(measured, word)}, NOW + 5)
+    reading = points.reading(NOW + 6)
+    assert (reading.power_kw, reading.voltage, reading.ts) == (10.5, 239.0, NOW)
+    assert reading.circuit("ev").power_kw == 7.0
+    assert {each.point for each in points.suspects()} == {f"{PANEL}/{name}" for name in measured}
+    assert points.reading(NOW + 31).power_kw is None, "it has not answered for too long"
+
+
+def test_a_frozen_meter_is_not_used_where_it_always_moves() -> None:
+    """A gateway that answers with the last values of a meter that is gone."""
+    quirks = [{"device": PANEL, "frozen_after_sec": 60}]
+    points = points_of(quirks=quirks, stale_after_sec=30)
+    for sec in range(0, 65, 5):
+        points.update(PANEL, {**VALUES, "ev_on": sec < 30}, NOW + sec)
+    assert points.reading(NOW + 60).power_kw == 10.5
+    points.update(PANEL, VALUES, NOW + 65)
+    assert "frozen" in points.suspects()[0].reason
+    assert points.reading(NOW + 91).power_kw is None
+    assert points.reading(NOW + 91).circuit("ev").closed is True, "a relay may stand still"
+    now = points.blank()
+    now.update(PANEL, VALUES, NOW + 92)
+    assert now.reading(NOW + 92).power_kw is None, "nor does an event plan with it"
+    points.update(PANEL, {**VALUES, "volts": 239.1}, NOW + 95)
+    assert points.suspects() == []
+    assert points.reading(NOW + 95).power_kw == 10.5
+
+
+def test_a_site_that_draws_nothing_is_believed() -> None:
+    nothing = dict.fromkeys(("total_kw", "amps", "ev_kw", "heater_w"), 0.0)
+    points = after(nothing)
+    assert points.suspects() == []
+    assert points.reading(NOW).power_kw == 0.0
+    few = points_of()  # one point of a change of value is no sign of anything
+    few.update(PANEL, {"volts": 0.0}, NOW)
+    assert few.suspects() == []
+
+
+@each_case(("point", "absurd"), [("volts", -230.0), ("soc", -1.0), ("soc", 101.0), ("amps", 601.0)])
+def test_what_its_unit_cannot_be_is_not_believed(point: str, absurd: float) -> None:
+    points = after()
+    points.update(PANEL, {**VALUES, point: absurd}, NOW + 5)
+    (suspect,) = points.suspects()
+    assert suspect.point == f"{PANEL}/{point}"
+    reading = points.reading(NOW + 5)
+    assert (reading.voltage, reading.battery_soc, reading.current_amps) == (239.0, 81.0, 43.9)
+
+
+def test_a_meter_wired_the_other_way_has_the_same_bounds() -> None:
+    heater = {**HEATER, "power_scale": -0.001}
+    contents = {"ven_id": "site-1", "panel": {"device": PANEL}, "circuits": [heater]}
+    points = PointReadings(AgentConfig.load(contents, {}))
+    points.update(PANEL, {"heater_w": -18_000.0, "heater_on": 1}, NOW)
+    assert points.reading(NOW).circuit("heater").power_kw == pytest.approx(18.0)
+    points.update(PANEL, {"heater_w": 18_000.0}, NOW + 1)
+    assert points.reading(NOW + 1).circuit("heater").power_kw == pytest.approx(18.0)
+    assert len(points.suspects()) == 1
 
 
 def test_a_motor_that_starts_is_believed() -> None:
