@@ -65,6 +65,7 @@ class Building:
             {d: entry.gateway for d, entry in entries.items() if entry.gateway is not None}
         )
         self.meter.read_now()
+        self.meter.read_slots()
 
     def _read_now_and_then(self) -> None:
         """What each device needs for an answer is known before an event asks for it."""

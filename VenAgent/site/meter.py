@@ -12,17 +12,16 @@ from typing import Any
 import gevent
 
 from VenAgent.config import AgentConfig
-from VenAgent.config.circuit_config import CircuitConfig, CircuitRestoreMode
-from VenAgent.dr.panel import PanelCircuitControl, PanelReading
+from VenAgent.dr.panel import PanelReading
 from VenAgent.site.device_requests import (
     ABSENT,
     DeviceRequestFailure,
     DeviceRequests,
     request_by_device,
 )
-from VenAgent.site.driver_entries import BACNET, LOWEST_PRIORITY, BacnetDriverEntry, DriverEntry
-from VenAgent.site.point_quirks import is_on_without_quirk, number_without_quirk
+from VenAgent.site.driver_entries import DriverEntry
 from VenAgent.site.point_readings import PointReadings
+from VenAgent.site.priority_arrays import PriorityArrays
 from VenAgent.volttron_compat import (
     RPC_FAILURES,
     volttron_compat_device_points,
@@ -50,6 +49,7 @@ class Meter:
         self._on_reading = on_reading
         self._drivers: Mapping[str, DriverEntry] = {}
         """By device; empty until the driver's configuration has been read."""
+        self._arrays = PriorityArrays(requests, config)
         self.points = PointReadings(config)
         self.failure: str | None = None
         """Why the last read by RPC did not work; None when it did."""
@@ -87,6 +87,7 @@ class Meter:
         """A new configuration: other devices, and the old readings of those that stay."""
         self.stop()
         before, self._config, self.points = self.points, config, PointReadings(config)
+        self._arrays = PriorityArrays(self._requests, config)
         self.points.adopt(before)
         self.know_drivers(self._drivers)
         self.start()
@@ -94,6 +95,7 @@ class Meter:
     def know_drivers(self, drivers: Mapping[str, DriverEntry]) -> None:
         """What drives each device: it decides how a circuit goes back, and when a point is old."""
         self._drivers = drivers
+        self._arrays.know_drivers(drivers)
         self.points.expect_intervals(
             {d: entry.interval_sec for d, entry in drivers.items() if entry.interval_sec}
         )
@@ -114,68 +116,29 @@ class Meter:
     def plan_reading(self) -> PanelReading:
         """The panel as a plan may take it: a slow device, or one whose answer got lost, as it was
         last published, if that is fresh and was read after our last write to it."""
-        slots = gevent.spawn(self._slots)
+        slots = gevent.spawn(self._arrays.read_slots)
         slow = {d for d in self._config.devices() if self._requests.is_slow(d) and self._serves(d)}
         asked = [device for device in self._config.devices() if device not in slow]
         reading = self._reading_of(asked, published=slow, else_published=True)
-        circuits = dict(reading.circuits)
-        for circuit_id, slot in slots.get().items():
-            circuits[circuit_id] = replace(circuits[circuit_id], slot=slot)
+        held = slots.get()
+        self._know_uncommandable()
+        circuits = {
+            circuit_id: replace(
+                circuit,
+                slot=held.get(circuit_id),
+                relinquish=circuit.relinquish and circuit_id not in self._arrays.uncommandable,
+            )
+            for circuit_id, circuit in reading.circuits.items()
+        }
         return replace(reading, circuits=circuits)
 
-    def _slots(self) -> dict[str, float | bool]:
-        """By circuit: what the BACnet slot that we write to holds already, where it holds something
-        and is to be read. One that cannot be read is taken for empty."""
-        wanted = [
-            circuit
-            for circuit in self._config.circuits
-            if circuit.control_point is not None
-            and self._config.restore_mode(circuit, BACNET) is CircuitRestoreMode.RELINQUISH
-            and self._bacnet_object(circuit) is not None
-        ]
-        devices = dict.fromkeys(self._config.control_device_of(circuit) for circuit in wanted)
-        read = request_by_device(devices, lambda device: self._priority_arrays(device, wanted))
-        found: dict[str, float | bool] = {}
-        for circuit in wanted:
-            arrays = read[self._config.control_device_of(circuit)]
-            known = self._bacnet_object(circuit)
-            priority = LOWEST_PRIORITY if known is None else known.priority
-            held = meter_slot_of(arrays.get(circuit.control_point or ""), priority)
-            if circuit.control is PanelCircuitControl.SWITCH:
-                on = is_on_without_quirk(held)
-                held = None if on is None else on != circuit.switch_inverted
-            else:
-                held = number_without_quirk(held)
-            if held is not None:
-                found[circuit.id] = held
-        return found
+    def read_slots(self) -> None:
+        """Which outputs can be given back to whoever had them is known before a command asks."""
+        self._arrays.read_slots()
+        self._know_uncommandable()
 
-    def _bacnet_object(self, circuit: CircuitConfig) -> BacnetDriverEntry | None:
-        """What sheds a circuit, if that is an output of a BACnet device whose entry is known."""
-        entry = self._drivers.get(self._config.control_device_of(circuit))
-        if entry is None or entry.driver_type != BACNET:
-            return None
-        return entry.objects.get(circuit.control_point or "")
-
-    def _priority_arrays(self, device: str, circuits: Iterable[CircuitConfig]) -> Mapping[str, Any]:
-        """Of a device's control points, by point. Asked of the BACnet proxy: the driver's own
-        `get_point` cannot send an array."""
-        entry = self._drivers[device]
-        points = {
-            circuit.control_point: [known.object_type, known.instance, "priorityArray"]
-            for circuit in circuits
-            if self._config.control_device_of(circuit) == device
-            for known in [self._bacnet_object(circuit)]
-            if known is not None
-        }
-        try:
-            arrays = self._requests.ask(
-                device, entry.proxy, "read_properties", entry.address, points
-            )
-        except DeviceRequestFailure as failure:
-            _log.info("the priority arrays of %s: %s", device, failure)
-            return {}
-        return arrays if isinstance(arrays, Mapping) else {}
+    def _know_uncommandable(self) -> None:
+        self.points.keep_previous(self._arrays.uncommandable)
 
     def _reading_of(
         self,
@@ -263,16 +226,6 @@ class Meter:
         now = time.time()
         self.points.update(device, values, _timestamp(headers, now), now, published=True)
         self._on_reading(self.points.reading(now))
-
-
-def meter_slot_of(array: Any, priority: int) -> Any:
-    """What a BACnet priority array, as the driver shows it, holds at a priority (1 to 16)."""
-    if not isinstance(array, (list, tuple)) or len(array) < priority:
-        return None
-    held = array[priority - 1]
-    if isinstance(held, Mapping):  # {"null": []} or {"enumerated": "active"}
-        held = next(iter(held.values()), None)
-    return None if held in ([], (), "") else held
 
 
 def _timestamp(headers: Mapping[str, Any], now: float) -> float:

@@ -75,6 +75,8 @@ class PointReadings:
     """By device, where the driver says it."""
     _relinquish: frozenset[str] = frozenset()
     """The circuits that go back to whoever had them."""
+    _previous: frozenset[str] = frozenset()
+    """Those that cannot, whatever is configured."""
 
     def __post_init__(self) -> None:
         self._builder = PanelReadingBuilder(self.config)
@@ -170,6 +172,10 @@ class PointReadings:
             is not CircuitRestoreMode.PREVIOUS
         )
 
+    def keep_previous(self, circuit_ids: frozenset[str]) -> None:
+        """These circuits get what they held before: no one else can have them back."""
+        self._previous = circuit_ids
+
     def expect_intervals(self, intervals_sec: Mapping[str, float]) -> None:
         """By device: at which its points come, as the driver's configuration has it. It is known
         before it is seen."""
@@ -180,6 +186,7 @@ class PointReadings:
         other = PointReadings(self.config)
         other._written = self._written
         other._relinquish = self._relinquish
+        other._previous = self._previous
         other._quirks = self._quirks
         return other
 
@@ -303,7 +310,7 @@ class PointReadings:
                 return None
             return FreshPointValue(point.value, point.ts)
 
-        return self._builder.build(fresh, self._relinquish, now)
+        return self._builder.build(fresh, self._relinquish - self._previous, now)
 
     def _is_old(
         self, device: str, point: _Point, now: float, max_age_sec: float | None = None

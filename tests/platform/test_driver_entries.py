@@ -15,7 +15,7 @@ from VenAgent.site.driver_entries import (
     bacnet_driver_entries,
     driver_entries,
 )
-from VenAgent.site.meter import meter_slot_of
+from VenAgent.site.priority_arrays import priority_array_slot
 
 COLUMNS = "Volttron Point Name,BACnet Object Type,Index,Write Priority"
 MODELS = ROOT / "MeterDriverConfigs"
@@ -111,4 +111,4 @@ ARRAY = [None] * 9 + ["inactive"] + [None] * 6
     ],
 )
 def test_what_a_slot_holds(array: Any, held: Any) -> None:
-    assert meter_slot_of(array, 10) == held
+    assert priority_array_slot(array, 10) == held

@@ -1,0 +1,131 @@
+"""The BACnet priority arrays of what sheds the circuits: what our slot holds before we write to it.
+
+ANSI/ASHRAE 135, clause 19.2: a commandable object has 16 slots, and a null gives one up. Others
+(many analog and binary values) have none: they hold what was last written, and refuse a null.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from VenAgent.config import AgentConfig
+from VenAgent.config.circuit_config import CircuitConfig, CircuitRestoreMode
+from VenAgent.dr.panel import PanelCircuitControl
+from VenAgent.site.device_requests import DeviceRequestFailure, DeviceRequests, request_by_device
+from VenAgent.site.driver_entries import BACNET, BacnetDriverEntry, DriverEntry
+from VenAgent.site.point_quirks import is_on_without_quirk, number_without_quirk
+
+_log = logging.getLogger(__name__)
+
+ARRAYS_AT_ONCE = 8
+"""Asked for in one request; a device whose answers must be shorter is asked for one by one."""
+
+
+class PriorityArrays:
+    """Of one configuration's circuits."""
+
+    def __init__(self, requests: DeviceRequests, config: AgentConfig) -> None:
+        self._requests = requests
+        self._config = config
+        self._drivers: Mapping[str, DriverEntry] = {}
+        self._one_by_one: set[str] = set()
+        """Devices that could not answer for several at once."""
+        self._uncommandable: set[str] = set()
+
+    @property
+    def uncommandable(self) -> frozenset[str]:
+        """The circuits whose object has no priority array, as far as it was read."""
+        return frozenset(self._uncommandable)
+
+    def know_drivers(self, drivers: Mapping[str, DriverEntry]) -> None:
+        """By device, the driver's entries."""
+        self._drivers = drivers
+
+    def read_slots(self) -> dict[str, float | bool]:
+        """By circuit: what the slot that we write to holds already, where it holds something and is
+        to be given back. One that cannot be read is taken for empty."""
+        wanted = [
+            (circuit, known)
+            for circuit in self._config.circuits
+            if self._config.restore_mode(circuit, BACNET) is CircuitRestoreMode.RELINQUISH
+            for known in [self._bacnet_object(circuit)]
+            if known is not None
+        ]
+        devices = dict.fromkeys(self._config.control_device_of(circuit) for circuit, _ in wanted)
+        read = request_by_device(devices, lambda device: self._arrays_of(device, wanted))
+        found: dict[str, float | bool] = {}
+        for circuit, known in wanted:
+            arrays = read[self._config.control_device_of(circuit)]
+            if arrays is None:
+                continue
+            array = arrays.get(circuit.control_point or "")
+            self._uncommandable.discard(circuit.id)
+            if not isinstance(array, (list, tuple)):
+                self._uncommandable.add(circuit.id)
+                continue
+            held = _setting(circuit, priority_array_slot(array, known.priority))
+            if held is not None:
+                found[circuit.id] = held
+        return found
+
+    def _bacnet_object(self, circuit: CircuitConfig) -> BacnetDriverEntry | None:
+        """What sheds a circuit, if that is an output of a BACnet device whose entry is known."""
+        entry = self._drivers.get(self._config.control_device_of(circuit))
+        if entry is None or entry.driver_type != BACNET:
+            return None
+        return entry.objects.get(circuit.control_point or "")
+
+    def _arrays_of(
+        self, device: str, wanted: Sequence[tuple[CircuitConfig, BacnetDriverEntry]]
+    ) -> Mapping[str, Any] | None:
+        """Of a device's control points, by point; None without an answer."""
+        points = {
+            circuit.control_point or "": [known.object_type, known.instance, "priorityArray"]
+            for circuit, known in wanted
+            if self._config.control_device_of(circuit) == device
+        }
+        if device not in self._one_by_one:
+            try:
+                return self._ask(device, points, min(ARRAYS_AT_ONCE, len(points)))
+            except DeviceRequestFailure as failure:
+                _log.info("the priority arrays of %s: %s", device, failure)
+                if not failure.may_be_alone or len(points) == 1:
+                    return None
+        try:
+            arrays = self._ask(device, points, 1)
+        except DeviceRequestFailure as failure:
+            _log.info("the priority arrays of %s, one by one: %s", device, failure)
+            return None
+        self._one_by_one.add(device)
+        return arrays
+
+    def _ask(self, device: str, points: Mapping[str, list[Any]], at_once: int) -> Mapping[str, Any]:
+        """Of the BACnet proxy: the driver's own `get_point` cannot send an array. What an object
+        has not is left out of its answer."""
+        entry = self._drivers[device]
+        arrays = self._requests.ask(
+            device, entry.proxy, "read_properties", entry.address, points, at_once
+        )
+        if not isinstance(arrays, Mapping):
+            raise DeviceRequestFailure(f"{entry.proxy} answered {arrays!r}")
+        return arrays
+
+
+def priority_array_slot(array: Any, priority: int) -> Any:
+    """What a priority array, as the driver shows it, holds at a priority (1 to 16)."""
+    if not isinstance(array, (list, tuple)) or len(array) < priority:
+        return None
+    held = array[priority - 1]
+    if isinstance(held, Mapping):  # {"null": []} or {"enumerated": "active"}
+        held = next(iter(held.values()), None)
+    return None if held in ([], (), "") else held
+
+
+def _setting(circuit: CircuitConfig, held: Any) -> float | bool | None:
+    """As the circuit has it: whether it is closed, or its limit."""
+    if circuit.control is not PanelCircuitControl.SWITCH:
+        return number_without_quirk(held)
+    on = is_on_without_quirk(held)
+    return None if on is None else on != circuit.switch_inverted

@@ -1,0 +1,135 @@
+"""What our slot of a BACnet output holds, and what of its objects has no slots."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import gevent
+import pytest
+
+from tests.platform.site import ROOT
+from VenAgent.config import AgentConfig
+from VenAgent.site.device_requests import DeviceRequests
+from VenAgent.site.driver_entries import BacnetDriverEntry, DriverEntry
+from VenAgent.site.meter import Meter
+from VenAgent.site.priority_arrays import PriorityArrays
+from VenAgent.volttron_compat import RemoteError
+
+MODEL = json.loads((ROOT / "MeterDriverConfigs" / "bacnet_panel" / "agent.json").read_text())
+DEVICE = MODEL["panel"]["device"]
+OBJECTS = {
+    "heater1_contactor": BacnetDriverEntry("binaryOutput", 1, 10),
+    "ev1_limit": BacnetDriverEntry("analogOutput", 2, 9),
+    "dryer1_contactor": BacnetDriverEntry("binaryValue", 3),
+}
+DRIVERS = {DEVICE: DriverEntry("bacnet", 5.0, None, "a.csv", "10.0.0.9", objects=OBJECTS)}
+NOTHING = [None] * 16
+
+
+class Proxy:
+    """Reads arrays; of `at_most` objects in one request, if its device can do no more."""
+
+    def __init__(self, arrays: Mapping[str, Any] | None, at_most: int = 100) -> None:
+        self.arrays = arrays
+        self._at_most = at_most
+        self.asked: list[int] = []
+
+    def call(self, peer: str, method: str, *args: Any) -> Proxy:
+        if method == "scrape_all":
+            return Proxy({})
+        assert (peer, method, args[0]) == ("platform.bacnet_proxy", "read_properties", "10.0.0.9")
+        self._points, at_once = args[1], args[2]
+        self.asked.append(at_once)
+        return self
+
+    def get(self, timeout: float) -> Any:
+        if self.arrays is None:
+            raise gevent.Timeout(timeout)
+        if self.asked and self.asked[-1] > self._at_most:
+            text = "Device communication aborted: segmentationNotSupported"
+            raise RemoteError(text, exc_type="RuntimeError", exc_args=[text])
+        return self.arrays
+
+
+def arrays_of(proxy: Proxy, **of_each: Any) -> PriorityArrays:
+    circuits = [{**circuit, **of_each} for circuit in MODEL["circuits"]]
+    config = AgentConfig.load({**MODEL, "circuits": circuits}, {})
+    arrays = PriorityArrays(DeviceRequests(proxy, config), config)
+    arrays.know_drivers(DRIVERS)
+    return arrays
+
+
+def held_at(priority: int, value: Any) -> list[Any]:
+    return [*NOTHING[: priority - 1], value, *NOTHING[priority:]]
+
+
+def test_what_our_slot_holds_is_known_by_circuit() -> None:
+    proxy = Proxy(
+        {
+            "heater1_contactor": held_at(10, "active"),
+            "ev1_limit": held_at(9, 40.0),
+            "dryer1_contactor": held_at(16, 0),
+        }
+    )
+    arrays = arrays_of(proxy)
+    assert arrays.read_slots() == {"heater1": True, "ev1": 40.0, "dryer1": False}
+    assert arrays.uncommandable == frozenset()
+    proxy.arrays = {
+        "heater1_contactor": held_at(8, "inactive"),
+        "ev1_limit": NOTHING,
+        "dryer1_contactor": held_at(15, 1),
+    }
+    assert arrays.read_slots() == {}, "a person's 8, and another's 15, are no slots of ours"
+
+
+def test_an_object_without_slots_gets_what_it_held_before() -> None:
+    """Many analog and binary values: a null is refused, and the event could not be given back."""
+    proxy = Proxy({"heater1_contactor": NOTHING, "ev1_limit": NOTHING})
+    arrays = arrays_of(proxy)
+    assert arrays.read_slots() == {}
+    assert arrays.uncommandable == {"dryer1"}
+    proxy.arrays = None
+    assert arrays.read_slots() == {}
+    assert arrays.uncommandable == {"dryer1"}, "what was known stays known without an answer"
+    proxy.arrays = {"heater1_contactor": NOTHING, "ev1_limit": None, "dryer1_contactor": NOTHING}
+    arrays.read_slots()
+    assert arrays.uncommandable == {"ev1"}
+
+
+def test_a_device_of_short_answers_is_asked_for_one_after_the_other() -> None:
+    """On an MS/TP bus, behind a router: no segmentation, 480 bytes or fewer."""
+    proxy = Proxy(
+        {
+            "heater1_contactor": held_at(10, "active"),
+            "ev1_limit": NOTHING,
+            "dryer1_contactor": NOTHING,
+        },
+        at_most=1,
+    )
+    arrays = arrays_of(proxy)
+    assert arrays.read_slots() == {"heater1": True}
+    assert proxy.asked[-1] == 1
+    proxy.asked.clear()
+    assert arrays.read_slots() == {"heater1": True}
+    assert proxy.asked == [1], "and that is remembered"
+
+
+@pytest.mark.parametrize("restore", ["previous", "default"])
+def test_slots_are_not_read_where_they_are_not_given_back(restore: str) -> None:
+    proxy = Proxy({"heater1_contactor": held_at(10, "active")})
+    assert arrays_of(proxy, restore=restore).read_slots() == {}
+    assert proxy.asked == []
+
+
+def test_the_meter_says_what_can_be_given_back() -> None:
+    config = AgentConfig.load(MODEL, {})
+    proxy = Proxy({"heater1_contactor": held_at(10, "active"), "ev1_limit": NOTHING})
+    meter = Meter(None, DeviceRequests(proxy, config), config, lambda reading: None)
+    meter.know_drivers(DRIVERS)
+    reading = meter.plan_reading()
+    assert reading.circuit("heater1").slot is True
+    assert reading.circuit("ev1").relinquish
+    assert not reading.circuit("dryer1").relinquish
+    assert not meter.reading(0.0).circuit("dryer1").relinquish, "nor does a switch by command"
