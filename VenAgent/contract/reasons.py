@@ -81,6 +81,16 @@ class ReasonCode(str, Enum):
     """The site does not take part at this time, by its configuration."""
     AGENT_STOPPED = "agent_stopped"
     AGENT_WAS_DOWN = "agent_was_down"
+    # what ended an event at the operator's side
+    END = "end"
+    """Its time was over."""
+    STOPPED = "stopped"
+    WITHDRAWN = "withdrawn"
+    """A person took it back."""
+    WITHDRAWN_BY_VTN = "withdrawn_by_vtn"
+    """The utility's VTN took it back, or shows it no longer."""
+    NO_DISPATCHER_RAN = "no_dispatcher_ran"
+    """From its start to its end nobody could be told."""
     # what keeps an event from shedding, or changes what it sheds
     NOTHING_TO_SHED = "nothing_to_shed"
     NOTHING_TO_RAISE = "nothing_to_raise"

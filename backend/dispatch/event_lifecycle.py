@@ -31,6 +31,7 @@ from backend.store.database import database_now
 from backend.store.statuses import ACTIVE, CANCELLED, COMPLETED, CONCLUDED, SCHEDULED
 from backend.store.tables import EVENTS, PARTICIPANTS, StoredEvent
 from VenAgent.contract.op import Op
+from VenAgent.contract.reasons import ReasonCode
 
 
 async def activate_dispatched_event(
@@ -125,7 +126,7 @@ async def complete_dispatched_event(
         await _restore_all(connection, event, now)
         return event
     # All instances were down from its start to its end: nobody was ever told.
-    values |= {"status": CANCELLED, "end_reason": "no dispatcher ran during the event"}
+    values |= {"status": CANCELLED, "end_reason": ReasonCode.NO_DISPATCHER_RAN.value}
     return await _turn(connection, SCHEDULED, due, values)
 
 

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from backend.openadr.vtn_event import (
+    EXPORT_LIMIT_KW,
     FOREVER,
     IMPORT_LIMIT_KW,
     LEVEL,
@@ -27,8 +28,9 @@ from backend.openadr.vtn_event import (
 
 _KW_PER = {None: 1.0, "KW": 1.0, "W": 0.001, "MW": 1_000.0}
 """Units of a payload descriptor; without one the programme's kW."""
-INFORMATION = frozenset({"PRICE", "GHG", "CURVE", "EXPORT_PRICE", "ALERT_GRID_EMERGENCY"})
+_INFORMATION = re.compile(r"PRICE|EXPORT_PRICE|GHG|ALERT_[A-Z_]+")
 """Payloads that inform and ask for no power."""
+_POWERS = ("DISPATCH_SETPOINT_RELATIVE", "IMPORT_CAPACITY_LIMIT", "EXPORT_CAPACITY_LIMIT")
 _DURATION = re.compile(
     r"(-?)P(?=\d|T\d)(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)([DW]))?"
     r"(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?"
@@ -200,9 +202,9 @@ class _Reader:
     ) -> Iterable[VtnEventAsk]:
         kind, values = payload.get("type"), payload.get("values")
         where = f"interval {number}, {kind}"
-        if not isinstance(kind, str) or kind in INFORMATION:
+        if not isinstance(kind, str) or _INFORMATION.fullmatch(kind):
             return
-        if kind not in ("SIMPLE", "DISPATCH_SETPOINT_RELATIVE", "IMPORT_CAPACITY_LIMIT"):
+        if kind not in ("SIMPLE", *_POWERS):
             self._problem("payload_not_supported", f"{where}: this VEN cannot do that")
             return
         if not isinstance(values, list) or len(values) not in (1, parts):
@@ -226,12 +228,13 @@ class _Reader:
             self._problem("units_not_understood", f"{where}: its units are none of KW, W, MW")
             return
         power_kw = value * kw_per
-        if kind == "IMPORT_CAPACITY_LIMIT":
-            yield VtnEventAsk(IMPORT_LIMIT_KW, power_kw)
-        elif power_kw > 0:  # the change of consumption: more of it
-            yield VtnEventAsk(LOAD_UP_KW, power_kw)
+        if kind == "DISPATCH_SETPOINT_RELATIVE":  # the change of consumption
+            yield VtnEventAsk(LOAD_UP_KW if power_kw > 0 else SHED_KW, abs(power_kw))
+        elif power_kw < 0:
+            self._problem("value_not_understood", f"{where}: {value!r} is below 0, no limit is")
         else:
-            yield VtnEventAsk(SHED_KW, -power_kw)
+            is_import = kind == "IMPORT_CAPACITY_LIMIT"
+            yield VtnEventAsk(IMPORT_LIMIT_KW if is_import else EXPORT_LIMIT_KW, power_kw)
 
     def report_requests(self) -> Iterable[VtnEventReportRequest]:
         for raw in _objects(self._raw.get("reportDescriptors")):

@@ -240,6 +240,14 @@ class OpenAdr3Reporter:
             )
             for covered in due.covers
         }
+        raises: dict[OpenAdr3ReportCovered, dict[str, float | None]] = {}
+        if request.payload_type == openadr3_report.DOWN:
+            raises = {
+                covered: await operator_side.operator_raise_kw(
+                    connection, every, covered.start, covered.end
+                )
+                for covered in due.covers
+            }
         if request.aggregate:
             groups = {openadr3_report.AGGREGATED: every}
         resources = [
@@ -254,7 +262,11 @@ class OpenAdr3Reporter:
                             factor,
                             covered,
                             [
-                                (sites[covered][v], powers[covered].get(v))
+                                (
+                                    sites[covered][v],
+                                    powers[covered].get(v),
+                                    raises.get(covered, {}).get(v),
+                                )
                                 for v in ven_ids
                                 if v in sites[covered]
                             ],
@@ -306,21 +318,22 @@ def _payloads(
     units: str | None,
     factor: float,
     covered: OpenAdr3ReportCovered,
-    parts: Sequence[tuple[OperatorSite, OperatorPower | None]],
+    parts: Sequence[tuple[OperatorSite, OperatorPower | None, float | None]],
 ) -> list[dict[str, Any]]:
     """Of one resource in one stretch of time; what was not read is said to be missing."""
     if kind == openadr3_report.STATE:
-        return [{"type": kind, "values": [_state([site for site, _ in parts])]}]
-    if kind == openadr3_report.DOWN:
-        return [{"type": kind, "values": [0.0]}]  # the fleet draws no more on demand
+        return [{"type": kind, "values": [_state([site for site, _, _ in parts])]}]
     hours = (covered.end - covered.start).total_seconds() / 3_600.0
     if kind in (openadr3_report.UP, openadr3_report.SHED_AVAILABLE):
-        values = [site.shed_available_kw for site, _ in parts]
+        values = [site.shed_available_kw for site, _, _ in parts]
+        hours = 1.0
+    elif kind == openadr3_report.DOWN:
+        values = [raise_kw for _, _, raise_kw in parts]
         hours = 1.0
     elif kind == openadr3_report.BASELINE:
-        values = [power.baseline_kw if power else None for _, power in parts]
+        values = [power.baseline_kw if power else None for _, power, _ in parts]
     else:
-        values = [power.used_kw if power else None for _, power in parts]
+        values = [power.used_kw if power else None for _, power, _ in parts]
     is_energy = units in ("KWH", "WH", "MWH")
     read = [value for value in values if value is not None]
     total = round(sum(read) * (hours if is_energy else 1.0) * factor, 4)
@@ -337,6 +350,8 @@ def _state(sites: Sequence[OperatorSite]) -> str:
         return "ERROR"
     if any(site.sheds for site in sites):
         return "RUNNING_CURTAILED"
+    if any(site.draws_more for site in sites):
+        return "RUNNING_HEIGHTENED"
     return "RUNNING_OPTED_OUT" if any(site.opted_out for site in sites) else "RUNNING_NORMAL"
 
 

@@ -99,6 +99,9 @@ class OpenAdrSettings(BaseModel):
         "OPENADR_RESOURCES", default={}
     )
     """None: each VEN is a resource of its own name."""
+    limit_for: Literal["site", "fleet"] = _name("OPENADR_LIMIT_FOR", default="site")
+    """Who keeps an IMPORT_CAPACITY_LIMIT: each site by itself, as the standard has it ("the maximum
+    import level for the site"), or all sites that the event is for together."""
     poll_sec: float = _name("OPENADR_POLL_SEC", default=10.0, ge=0.1, le=3_600)
     lease_sec: float = _name("OPENADR_LEASE_SEC", default=30.0, ge=1)
     most_backoff_sec: float = _name("OPENADR_MOST_BACKOFF_SEC", default=300.0, ge=0.1)

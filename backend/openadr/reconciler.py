@@ -223,14 +223,21 @@ class Reconciler:
                     await self._change(connection, event, piece, ven_ids, row, is_new=is_new)
             except operator_side.NewEventVensUnknown as error:
                 return [VtnEventProblem("ven_unknown", str(error))]
+            except operator_side.NewEventRefused as error:
+                return [VtnEventProblem("event_not_possible", str(error))]
         return []
 
     def _differs(self, row: Any, piece: SchedulePiece) -> bool:
-        if row.start_time != piece.start or row.end_time != piece.end:
+        if row.start_time != piece.start or row.end_time != _end_of(piece):
             return True
+        stored = [(sec, power_kw) for sec, power_kw in row.levels or ()]
+        if [sec for sec, _ in stored] != [sec for sec, _ in piece.levels]:
+            return True
+        powers = [(row.shed_kw, piece.power_kw)]
+        powers += zip((kw for _, kw in stored), (kw for _, kw in piece.levels), strict=True)
         if piece.is_share:
-            return abs(row.shed_kw - piece.shed_kw) > _SAME_KW * max(row.shed_kw, piece.shed_kw)
-        return bool(row.shed_kw != piece.shed_kw)
+            return any(abs(one - other) > _SAME_KW * max(one, other) for one, other in powers)
+        return any(one != other for one, other in powers)
 
     async def _make(
         self,
@@ -250,11 +257,11 @@ class Reconciler:
         await operator_side.create_operator_event(
             connection,
             event_id,
-            start=piece.start,
-            end=piece.end,
-            shed_kw=piece.shed_kw,
+            _ask_of(piece),
             ven_ids=ven_ids,
             priority=event.priority,
+            limit_per_site=self._settings.limit_for == "site",
+            test=event.test,
         )
         await connection.execute(
             delete(PIECES).where(*self._is_piece(event.id), PIECES.c.piece == piece.key)
@@ -266,9 +273,7 @@ class Reconciler:
                 piece=piece.key,
                 event_id=event_id,
                 revision=revision,
-                start_time=piece.start,
-                end_time=piece.end,
-                shed_kw=piece.shed_kw,
+                **_piece_columns(piece),
             )
         )
 
@@ -282,7 +287,7 @@ class Reconciler:
         *,
         is_new: bool,
     ) -> None:
-        same_times = (row.start_time, row.end_time) == (piece.start, piece.end)
+        same_times = (row.start_time, row.end_time) == (piece.start, _end_of(piece))
         # What can be shed changes by the shedding itself: a share is fixed when it begins.
         is_fixed = piece.is_share and same_times and not is_new
         if is_fixed and not await operator_side.operator_event_is_scheduled(
@@ -290,13 +295,13 @@ class Reconciler:
         ):
             return
         changed = await operator_side.modify_operator_event(
-            connection, row.event_id, start=piece.start, end=piece.end, shed_kw=piece.shed_kw
+            connection, row.event_id, _ask_of(piece)
         )
         if changed:
             await connection.execute(
                 update(PIECES)
                 .where(*self._is_piece(event.id), PIECES.c.piece == piece.key)
-                .values(start_time=piece.start, end_time=piece.end, shed_kw=piece.shed_kw)
+                .values(**_piece_columns(piece))
             )
         elif await operator_side.operator_event_ended_by_itself(connection, row.event_id):
             # It was over, and the VTN has made it longer since.
@@ -307,9 +312,7 @@ class Reconciler:
     ) -> None:
         for row in await self._pieces(connection, event_id):
             if row.piece not in kept and row.end_time > now:
-                await operator_side.cancel_operator_event(
-                    connection, row.event_id, "withdrawn by the VTN"
-                )
+                await operator_side.cancel_operator_event(connection, row.event_id)
                 await connection.execute(
                     delete(PIECES).where(*self._is_piece(event_id), PIECES.c.piece == row.piece)
                 )
@@ -339,6 +342,25 @@ def _operator_event_id(link: str, event_id: str, piece: str, revision: int) -> s
     plain = re.sub(r"[^A-Za-z0-9_.-]", "-", event_id)[:60]
     again = f".r{revision}" if revision else ""
     return f"openadr-{plain}-{digest}-{piece}{again}"
+
+
+def _end_of(piece: SchedulePiece) -> datetime:
+    return operator_side.UNTIL_FURTHER_NOTICE if piece.end is None else piece.end
+
+
+def _ask_of(piece: SchedulePiece) -> operator_side.OperatorAsk:
+    return operator_side.OperatorAsk(
+        piece.kind, piece.start, _end_of(piece), piece.power_kw, piece.levels
+    )
+
+
+def _piece_columns(piece: SchedulePiece) -> dict[str, Any]:
+    return {
+        "start_time": piece.start,
+        "end_time": _end_of(piece),
+        "shed_kw": piece.power_kw,
+        "levels": [list(level) for level in piece.levels] or None,
+    }
 
 
 def reconciler_document(row: Any) -> VtnEvent:

@@ -1,16 +1,18 @@
 """What of a VTN's event becomes events of the operator's side: pieces with a start, an end and kW.
 
-Pure. A VEN takes events of at most a day, so longer ones, and those until further notice, are cut
-into pieces that follow each other without a restore between.
+Pure. Intervals that follow each other are levels of one piece, so that nothing is restored between
+them. A VEN takes events of at most a day, so longer ones, and those until further notice, are cut
+into pieces that follow each other; a limit until further notice is one piece without an end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from backend.openadr.vtn_event import (
+    EXPORT_LIMIT_KW,
     IMPORT_LIMIT_KW,
     LEVEL,
     LOAD_UP_KW,
@@ -18,17 +20,20 @@ from backend.openadr.vtn_event import (
     SHED_KW,
     VtnEvent,
     VtnEventAsk,
-    VtnEventOccurrence,
     VtnEventProblem,
     VtnEventTarget,
     vtn_event_occurrences,
 )
+from VenAgent.contract.op import Op
 
 LONGEST_PIECE = timedelta(hours=12)
 HORIZON = timedelta(hours=36)
 """Pieces without an end, and repetitions, are made so far ahead."""
 LEAST_KW = 0.001
 LEAST_PIECE = timedelta(seconds=1)
+MOST_LEVELS = 288
+"""A VEN takes no more in one command."""
+_KEYS = {Op.EVENT: "", Op.LOAD_UP: "u", Op.LIMIT: "l"}
 
 
 @dataclass(frozen=True)
@@ -48,16 +53,32 @@ class SchedulePiece:
 
     key: str
     start: datetime
-    end: datetime
-    shed_kw: float
-    is_share: bool
+    end: datetime | None
+    """None: a limit until further notice."""
+    power_kw: float
+    """To shed, to draw more, or to stay under: as its kind says; the highest of its levels."""
+    is_share: bool = False
     """Of what can be shed: it is worked out anew until the piece begins."""
+    kind: Op = Op.EVENT
+    levels: tuple[tuple[float, float], ...] = ()
+    """(seconds, kW) one after the other; none when the power is one and the same."""
 
 
 @dataclass(frozen=True)
 class _SchedulePlan:
     pieces: tuple[SchedulePiece, ...]
     problems: tuple[VtnEventProblem, ...]
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """What one occurrence asks of one kind."""
+
+    number: int
+    start: datetime
+    end: datetime | None
+    power_kw: float
+    is_share: bool
 
 
 def make_schedule(
@@ -73,22 +94,33 @@ def make_schedule(
     if event.cancelled:
         return _SchedulePlan((), event.problems)
     problems = list(event.problems)
-    pieces: list[SchedulePiece] = []
-    until = now + HORIZON
+    stretches: dict[Op, list[_Stretch]] = {}
+    # A piece is looked at as a whole: further than those that are made.
+    until = now + HORIZON + LONGEST_PIECE
     last = event.intervals[-1] if event.intervals else None
     if last is not None and event.loop_for is None:
         until = max(until, _last_start(event, now_means) + timedelta(microseconds=1) + delay)
     for occurrence in vtn_event_occurrences(event, now_means=now_means, delay=delay, until=until):
-        if occurrence.end is not None and occurrence.end <= now:
-            continue
-        for ask in _first_of_each(occurrence.interval.asks):
-            problem = _cannot(ask, levels)
-            if problem is not None and problem not in problems:
-                problems.append(problem)
-        asked = _asked(occurrence.interval.asks, levels, available_kw)
-        if asked is None or asked[0] < LEAST_KW:
-            continue
-        pieces += _cut(occurrence, *asked, now=now)
+        asks = list(_first_of_each(occurrence.interval.asks))
+        if occurrence.end is None or occurrence.end > now:
+            for ask in asks:
+                problem = _cannot(ask, levels)
+                if problem is not None and problem not in problems:
+                    problems.append(problem)
+        for kind, power_kw, is_share in _asked(asks, levels, available_kw):
+            stretch = _Stretch(
+                occurrence.number, occurrence.start, occurrence.end, power_kw, is_share
+            )
+            stretches.setdefault(kind, []).append(stretch)
+    pieces = [
+        piece
+        for kind, found in stretches.items()
+        for group in _groups(kind, found)
+        for piece in _pieces(kind, group, now)
+        if piece.end is None or piece.end > now
+    ]
+    if event.loop_for is not None:
+        pieces = [piece for piece in pieces if piece.start < now + HORIZON]
     return _SchedulePlan(tuple(pieces), tuple(problems))
 
 
@@ -111,15 +143,10 @@ def _first_of_each(asks: Collection[VtnEventAsk]) -> list[VtnEventAsk]:
 
 
 def _cannot(ask: VtnEventAsk, levels: Mapping[int, ScheduleAmount]) -> VtnEventProblem | None:
-    if ask.kind == IMPORT_LIMIT_KW:
+    if ask.kind == EXPORT_LIMIT_KW:
         return VtnEventProblem(
-            "limit_not_supported",
-            f"IMPORT_CAPACITY_LIMIT of {ask.value:g} kW: the fleet takes no limits yet",
-        )
-    if ask.kind == LOAD_UP_KW:
-        return VtnEventProblem(
-            "load_up_not_supported",
-            f"DISPATCH_SETPOINT_RELATIVE of +{ask.value:g} kW: the fleet cannot draw more",
+            "export_limit_not_supported",
+            f"EXPORT_CAPACITY_LIMIT of {ask.value:g} kW: no site can reduce what it feeds in",
         )
     if ask.kind == LEVEL and ask.value > 0 and int(ask.value) not in levels:
         return VtnEventProblem(
@@ -130,40 +157,90 @@ def _cannot(ask: VtnEventAsk, levels: Mapping[int, ScheduleAmount]) -> VtnEventP
 
 def _asked(
     asks: Collection[VtnEventAsk], levels: Mapping[int, ScheduleAmount], available_kw: float
-) -> tuple[float, bool] | None:
-    """kW to shed, and whether that is a share of what can be shed. A power precedes a level."""
-    for ask in asks:
-        if ask.kind == SHED_KW:
-            return ask.value, False
-    for ask in asks:
-        if ask.kind == SHARE:
-            return round(ask.value * available_kw, 3), True
-        if ask.kind == LEVEL:
-            amount = levels.get(int(ask.value))
-            if amount is not None:
-                return round(amount.power_kw(available_kw), 3), amount.is_share
-    return None
+) -> Iterator[tuple[Op, float, bool]]:
+    """(kind, kW, whether that is a share of what can be shed). A limit stands beside the rest."""
+    by_kind = {ask.kind: ask.value for ask in asks}
+    if IMPORT_LIMIT_KW in by_kind:
+        yield Op.LIMIT, round(by_kind[IMPORT_LIMIT_KW], 3), False
+    power_kw, is_share = 0.0, False
+    if SHED_KW in by_kind or LOAD_UP_KW in by_kind:  # a power precedes a level
+        power_kw = by_kind.get(SHED_KW, 0.0) - by_kind.get(LOAD_UP_KW, 0.0)
+    elif SHARE in by_kind:
+        power_kw, is_share = by_kind[SHARE] * available_kw, True
+    elif LEVEL in by_kind:
+        amount = levels.get(int(by_kind[LEVEL]))
+        if amount is not None:
+            power_kw, is_share = amount.power_kw(available_kw), amount.is_share
+    if abs(power_kw) >= LEAST_KW:
+        yield Op.LOAD_UP if power_kw < 0 else Op.EVENT, round(abs(power_kw), 3), is_share
 
 
-def _cut(
-    occurrence: VtnEventOccurrence, shed_kw: float, is_share: bool, *, now: datetime
-) -> list[SchedulePiece]:
+def _groups(kind: Op, stretches: Sequence[_Stretch]) -> Iterator[list[_Stretch]]:
+    """Stretches that make one piece: each begins where the one before ends.
+
+    They are counted from the event's first, also when that is over, so that a piece keeps its key.
+    """
+    group: list[_Stretch] = []
+    for stretch in stretches:
+        fits = (
+            bool(group)
+            and kind != Op.LOAD_UP  # it knows no levels
+            and group[-1].end == stretch.start
+            and stretch.end is not None
+            and stretch.end - group[0].start <= LONGEST_PIECE
+            and stretch.end - stretch.start >= LEAST_PIECE
+            and len(group) < MOST_LEVELS
+        )
+        if group and not fits:
+            yield group
+            group = []
+        group.append(stretch)
+    if group:
+        yield group
+
+
+def _pieces(kind: Op, group: Sequence[_Stretch], now: datetime) -> Iterator[SchedulePiece]:
+    first, end = group[0], group[-1].end
+    key = f"{_KEYS[kind]}{first.number}"
+    is_share = any(stretch.is_share for stretch in group)
+    if len(group) > 1:
+        assert end is not None
+        yield SchedulePiece(
+            key,
+            first.start,
+            end,
+            max(stretch.power_kw for stretch in group),
+            is_share,
+            kind,
+            tuple(_level(stretch) for stretch in group),
+        )
+    elif kind == Op.LIMIT and end is None:
+        yield SchedulePiece(key, first.start, None, first.power_kw, kind=kind)
+    else:
+        yield from _cut(kind, key, first, now=now)
+
+
+def _level(stretch: _Stretch) -> tuple[float, float]:
+    assert stretch.end is not None
+    return round((stretch.end - stretch.start).total_seconds(), 3), stretch.power_kw
+
+
+def _cut(kind: Op, key: str, stretch: _Stretch, *, now: datetime) -> Iterator[SchedulePiece]:
     """At most LONGEST_PIECE each, counted from the interval's start, up to the horizon."""
-    end = occurrence.end
-    pieces: list[SchedulePiece] = []
+    end = stretch.end
     # Pieces that are over are not looked at again, however long the event lasts already.
-    number = max(0, int((now - occurrence.start) / LONGEST_PIECE))
+    first = number = max(0, int((now - stretch.start) / LONGEST_PIECE))
     while True:
-        start = occurrence.start + number * LONGEST_PIECE
-        if (end is not None and start >= end) or (pieces and start >= now + HORIZON):
-            return pieces
+        start = stretch.start + number * LONGEST_PIECE
+        if (end is not None and start >= end) or (number > first and start >= now + HORIZON):
+            return
         until = start + LONGEST_PIECE
         until = until if end is None else min(until, end)
         if until - start >= LEAST_PIECE:
-            key = f"{occurrence.number}" if number == 0 else f"{occurrence.number}.{number}"
-            pieces.append(SchedulePiece(key, start, until, shed_kw, is_share))
+            own_key = key if number == 0 else f"{key}.{number}"
+            yield SchedulePiece(own_key, start, until, stretch.power_kw, stretch.is_share, kind)
         if end is not None and until >= end:
-            return pieces
+            return
         number += 1
 
 

@@ -14,9 +14,10 @@ from typing import Literal
 LEVEL: Literal["level"] = "level"
 SHED_KW: Literal["shed_kw"] = "shed_kw"
 IMPORT_LIMIT_KW: Literal["import_limit_kw"] = "import_limit_kw"
+EXPORT_LIMIT_KW: Literal["export_limit_kw"] = "export_limit_kw"
 LOAD_UP_KW: Literal["load_up_kw"] = "load_up_kw"
 SHARE: Literal["share"] = "share"
-AskKind = Literal["level", "shed_kw", "import_limit_kw", "load_up_kw", "share"]
+AskKind = Literal["level", "shed_kw", "import_limit_kw", "export_limit_kw", "load_up_kw", "share"]
 
 FOREVER = timedelta(days=1_000_000)
 """P9999Y, and 2.0b's open-ended zero: until further notice."""

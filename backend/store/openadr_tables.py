@@ -29,6 +29,16 @@ class OpenAdrLinkRow(TableBase):
     clock_offset_sec: Mapped[float | None]
     """The VTN's clock less ours."""
     programs: Mapped[list[Any] | None]
+    failures: Mapped[int] = mapped_column(default=0, server_default="0")
+    """One after the other, since the VTN was last good."""
+    last_problem: Mapped[str | None]
+    """What was wrong the last time that something was, also when it is well again."""
+    last_problem_at: Mapped[datetime | None]
+    token_expires_at: Mapped[datetime | None]
+    """Of the token in use, if the VTN said how long it holds."""
+    notifications: Mapped[str | None]
+    """mqtt when the VTN tells us of changes, mqtt_away when its broker cannot be reached, else
+    polling."""
 
 
 class OpenAdrEventRow(TableBase):
@@ -76,6 +86,9 @@ class OpenAdrPieceRow(TableBase):
     start_time: Mapped[datetime]
     end_time: Mapped[datetime]
     shed_kw: Mapped[float]
+    """The piece's power: of a limit what to stay under, of a load-up what to draw more."""
+    levels: Mapped[list[Any] | None]
+    """[[seconds, kW]] one after the other, where the power is not one and the same."""
 
 
 class OpenAdrReportRow(TableBase):

@@ -21,6 +21,7 @@ from backend.openadr.vtn_event import (
     vtn_event_occurrences,
     vtn_event_span,
 )
+from VenAgent.contract.op import Op
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=timezone.utc)
 SEEN = NOON - timedelta(hours=1)
@@ -64,8 +65,8 @@ def codes(raw: dict[str, Any]) -> set[str]:
     return {problem.code for problem in read_openadr3_event(raw).problems}
 
 
-def pieces(raw: dict[str, Any], now: datetime = NOON) -> list[tuple[str, float, float, float]]:
-    plan = make_schedule(
+def schedule(raw: dict[str, Any], now: datetime = NOON) -> Any:
+    return make_schedule(
         read_openadr3_event(raw),
         now=now,
         now_means=SEEN,
@@ -73,7 +74,17 @@ def pieces(raw: dict[str, Any], now: datetime = NOON) -> list[tuple[str, float, 
         levels=LEVELS,
         available_kw=20.0,
     )
-    return [(p.key, (p.start - NOON) / HOUR, (p.end - NOON) / HOUR, p.shed_kw) for p in plan.pieces]
+
+
+def pieces(raw: dict[str, Any], now: datetime = NOON) -> list[tuple[str, float, float, float]]:
+    return [
+        (p.key, (p.start - NOON) / HOUR, (p.end - NOON) / HOUR, p.power_kw)
+        for p in schedule(raw, now).pieces
+    ]
+
+
+def levels(raw: dict[str, Any]) -> list[tuple[str, list[tuple[float, float]]]]:
+    return [(piece.key, list(piece.levels)) for piece in schedule(raw).pieces]
 
 
 def test_intervals_follow_each_other_with_the_events_duration() -> None:
@@ -123,7 +134,7 @@ def test_several_values_of_a_payload_share_the_interval() -> None:
     values = {"type": "DISPATCH_SETPOINT_RELATIVE", "values": [-1, -2, -3, -4]}
     raw = event({"id": 0, "payloads": [values]})
     assert times(raw) == [(0, 0.25), (0.25, 0.25), (0.5, 0.25), (0.75, 0.25)]
-    assert [piece[3] for piece in pieces(raw)] == [1, 2, 3, 4]
+    assert levels(raw) == [("0", [(900, 1), (900, 2), (900, 3), (900, 4)])]
 
 
 def test_a_delay_moves_the_whole_event() -> None:
@@ -221,9 +232,44 @@ def test_what_is_wrong_with_an_event_is_a_problem_and_no_error(raw: dict[str, An
 
 
 def test_pieces_are_levels_and_powers_that_are_not_over() -> None:
-    levels = [{"id": n, "payloads": [{"type": "SIMPLE", "values": [n]}]} for n in range(3)]
-    assert pieces(event(*levels)) == [("1", 1, 2, 10.0), ("2", 2, 3, 7.0)]
-    assert pieces(event(1, 2, 3), now=NOON + 2.5 * HOUR) == [("2", 2, 3, 3.0)]
+    simple = [{"id": n, "payloads": [{"type": "SIMPLE", "values": [n]}]} for n in range(3)]
+    assert pieces(event(*simple)) == [("1", 1, 3, 10.0)]
+    assert levels(event(*simple)) == [("1", [(3600, 10.0), (3600, 7.0)])]
+
+
+def test_a_piece_of_several_intervals_keeps_its_key_until_all_of_them_are_over() -> None:
+    raw = event(1, 2, 0, 4)
+    assert pieces(raw) == [("0", 0, 2, 2.0), ("3", 3, 4, 4.0)]
+    for hours in (0.5, 1.5):
+        assert pieces(raw, now=NOON + hours * HOUR) == [("0", 0, 2, 2.0), ("3", 3, 4, 4.0)]
+    assert pieces(raw, now=NOON + 2.5 * HOUR) == [("3", 3, 4, 4.0)]
+
+
+def test_levels_that_are_repeated_for_ever_make_pieces_of_12_hours_at_most() -> None:
+    raw = event(1, 2, duration="P9999Y")
+    first, later = pieces(raw), pieces(raw, now=NOON + 11.5 * HOUR)
+    assert first[:2] == [("0", 0, 12, 2.0), ("12", 12, 24, 2.0)]
+    assert later[: len(first)] == first
+    assert pieces(raw, now=NOON + 12.5 * HOUR)[0] == first[1]
+
+
+def test_a_limit_stands_beside_a_shed_and_has_no_end_when_the_event_has_none() -> None:
+    def limit(*powers: float) -> dict[str, Any]:
+        return {"id": 0, "payloads": [{"type": "IMPORT_CAPACITY_LIMIT", "values": list(powers)}]}
+
+    both = event(
+        {"id": 0, "payloads": [*limit(5)["payloads"], *event(2)["intervals"][0]["payloads"]]}
+    )
+    assert pieces(both) == [("l0", 0, 1, 5.0), ("0", 0, 1, 2.0)]
+    forever = event(limit(0), intervalPeriod={"start": "0001-01-01", "duration": "P9999Y"})
+    (piece,) = schedule(forever).pieces
+    assert (piece.key, piece.kind, piece.start, piece.end) == ("l0", Op.LIMIT, SEEN, None)
+    assert levels(event(limit(10, 8))) == [("l0", [(1800, 10), (1800, 8)])]
+    assert codes(event(limit(-1))) == {"value_not_understood"}
+
+
+def test_more_consumption_is_a_load_up_of_its_own_interval() -> None:
+    assert pieces(event(-3, -4, 2)) == [("u0", 0, 1, 3.0), ("u1", 1, 2, 4.0), ("2", 2, 3, 2.0)]
 
 
 def test_a_long_interval_is_cut_and_its_pieces_keep_their_keys() -> None:

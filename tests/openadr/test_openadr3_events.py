@@ -7,8 +7,11 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
+from sqlalchemy import update
 
+from backend.openadr.operator_side import WITHDRAWN_BY_VTN
 from backend.store.database import Database
+from backend.store.tables import VEN_STATE
 from tests.backend.dispatching import Answering, add_vens, dispatching, eventually
 from tests.openadr import vtn3
 from tests.openadr.stage import (
@@ -108,39 +111,120 @@ async def test_levels_are_shares_of_what_can_be_shed_or_kw(database: Database) -
         async with service_for(database, vtn.url) as service:
             await service.turn()
     made = await events(database)
-    assert [event.requested_reduction_kw for event in made] == [2.0, 4.0, 9.0]
-    assert [(e.end_time - e.start_time).total_seconds() for e in made] == [600.0] * 3
+    assert [event.requested_reduction_kw for event in made] == [2.0, 9.0]
+    assert [event.intervals for event in made] == [
+        None,
+        [{"duration_sec": 600.0, "shed_kw": 4.0}, {"duration_sec": 600.0, "shed_kw": 9.0}],
+    ]
+    assert [(e.end_time - e.start_time).total_seconds() for e in made] == [600.0, 1200.0]
     assert made[1].start_time - made[0].start_time == timedelta(minutes=20)
     assert {event.priority for event in made} == {0}
 
 
 async def test_what_the_fleet_cannot_do_is_answered_and_alerted(database: Database) -> None:
     await add_vens(database, FLEET)
+    cannot = {
+        "CHARGE_STATE_SETPOINT": "payload_not_supported",
+        "DISPATCH_SETPOINT": "payload_not_supported",
+        "CONTROL_SETPOINT": "payload_not_supported",
+        "CURVE": "payload_not_supported",
+        "IMPORT_CAPACITY_SUBSCRIPTION": "payload_not_supported",
+        "EXPORT_CAPACITY_LIMIT": "export_limit_not_supported",
+    }
     with vtn3.running() as vtn:
-        vtn.event("limit", limits=[50.0])
-        vtn.event("more", kws=[5.0])
+        for kind in cannot:
+            body = vtn3.event_body()
+            body["intervals"][0]["payloads"] = [{"type": kind, "values": [7]}]
+            vtn.add("events", body, object_id=kind)
         body = vtn3.event_body(kws=[-1.0])
         body["intervals"][0]["payloads"].append({"type": "DISPATCH_SETPOINT", "values": [7]})
         vtn.add("events", body, object_id="partly")
         async with service_for(database, vtn.url) as service:
             await service.turn()
-        answers = {
-            event_id: json.dumps(vtn.reports(event_id)) for event_id in ("limit", "more", "partly")
-        }
-    assert "limit_not_supported" in answers["limit"]
-    assert "RUNNING_OPTED_OUT" in answers["limit"]
-    assert "load_up_not_supported" in answers["more"]
-    assert "payload_not_supported" in answers["partly"]
-    assert await alerts(database) == {
-        *("openadr_limit_not_supported", "openadr_load_up_not_supported"),
-        "openadr_payload_not_supported",
-    }
-    assert [(await vtn_event(database, e)).opt for e in ("limit", "more", "partly")] == [
-        *("out", "out", "in")
-    ]
-    (event,) = await events(database)  # what it can do of the third, it does
+        for kind, code in cannot.items():
+            answer = json.dumps(vtn.reports(kind))
+            assert code in answer, kind
+            assert "RUNNING_OPTED_OUT" in answer, kind
+            assert (await vtn_event(database, kind)).opt == "out", kind
+        assert "payload_not_supported" in json.dumps(vtn.reports("partly"))
+    assert await alerts(database) == {f"openadr_{code}" for code in cannot.values()}
+    assert (await vtn_event(database, "partly")).opt == "in"
+    (event,) = await events(database)  # what it can do of the last, it does
     assert event.requested_reduction_kw == 1.0
     assert {report.state for report in await reports(database)} == {"sent"}
+
+
+@pytest.mark.parametrize(("limit_for", "shares"), [("site", (8.0, 8.0)), ("fleet", (2.0, 6.0))])
+async def test_a_limit_is_kept_by_each_site_or_by_all_together_and_changes_without_a_gap(
+    database: Database, limit_for: str, shares: tuple[float, float]
+) -> None:
+    await add_vens(database, FLEET)
+    async with database.engine.begin() as connection:
+        for ven_id, used_kw in (("a", 5.0), ("b", 15.0)):
+            state = update(VEN_STATE).where(VEN_STATE.c.ven_id == ven_id)
+            await connection.execute(state.values(used_power_kw=used_kw, highest_power_kw=used_kw))
+    wire = Answering(database)
+    with vtn3.running() as vtn:
+        async with (
+            service_for(database, vtn.url, OPENADR_LIMIT_FOR=limit_for) as service,
+            dispatching(database, wire) as dispatcher,
+        ):
+            start = in_sec(0)
+            vtn.event("e1", start=start, limits=[8.0], duration="P9999Y")
+            await service.turn()
+            dispatcher.wake.ring()
+            await eventually(lambda: len(wire.sent) == 2)
+            assert tuple(wire.to(v, "limit")[0]["import_kw"] for v in "ab") == shares
+            assert "end_ts" not in wire.to("a", "limit")[0]  # until further notice
+            vtn.change("e1", start=start, limits=[4.0, 2.0], duration="PT30M")
+            await service.turn()
+            await service.turn()
+            dispatcher.wake.ring()
+            await eventually(lambda: len(wire.sent) == 4)
+            second = wire.to("b", "limit")[1]
+            part = shares[1] / 8.0
+            assert second["intervals"] == [
+                {"duration_sec": 1800.0, "import_kw": 4.0 * part},
+                {"duration_sec": 1800.0, "import_kw": 2.0 * part},
+            ]
+            assert second["modification"] == 1
+            assert second["end_ts"] == pytest.approx(start.timestamp() + 3600, abs=1e-2)
+            vtn.delete("e1")
+            await service.turn()
+            dispatcher.wake.ring()
+            await eventually(lambda: wire.to("a", "restore") and wire.to("b", "restore"))
+    assert len(wire.sent) == 6
+    (event,) = await events(database)
+    assert (event.kind, event.status, event.end_reason) == ("limit", "cancelled", WITHDRAWN_BY_VTN)
+
+
+async def test_more_consumption_is_a_load_up_in_proportion_to_what_can_be_drawn(
+    database: Database,
+) -> None:
+    await add_vens(database, FLEET)
+    async with database.engine.begin() as connection:
+        for ven_id, highest_kw in (("a", 6.0), ("b", 4.0)):
+            state = update(VEN_STATE).where(VEN_STATE.c.ven_id == ven_id)
+            await connection.execute(state.values(used_power_kw=3.0, highest_power_kw=highest_kw))
+    wire = Answering(database)
+    with vtn3.running() as vtn:
+        async with (
+            service_for(database, vtn.url) as service,
+            dispatching(database, wire) as dispatcher,
+        ):
+            start = in_sec(0)
+            vtn.event("e1", start=start, kws=[2.0])
+            await service.turn()
+            dispatcher.wake.ring()
+            await eventually(lambda: len(wire.sent) == 2)
+            vtn.change("e1", start=start, kws=[1.0])
+            await service.turn()
+            dispatcher.wake.ring()
+            await eventually(lambda: len(wire.sent) == 4)
+    assert [wire.to(v, "loadUp")[0]["raise_kw"] for v in "ab"] == [1.5, 0.5]
+    assert [wire.to(v, "loadUp")[1]["raise_kw"] for v in "ab"] == [0.75, 0.25]
+    assert [event.requested_reduction_kw for event in await events(database)] == [-1.0]
+    assert await alerts(database) == set()
 
 
 async def test_an_event_that_changes_while_it_runs_is_a_modification_without_a_restore(
@@ -176,14 +260,23 @@ async def test_an_interval_taken_out_of_an_event_is_ended_the_others_stay(
     await add_vens(database, FLEET)
     with vtn3.running() as vtn:
         start = in_sec(600)
-        vtn.event("e1", start=start, kws=[-1.0, -2.0, -3.0])
+        vtn.event("e1", start=start, kws=[-1.0, 0.0, -2.0, 0.0, -3.0, -4.0])
         async with service_for(database, vtn.url) as service:
             await service.turn()
             before = [event.id for event in await events(database)]
-            vtn.change("e1", start=start, kws=[-1.0, -2.0])
+            assert len(before) == 3
+            vtn.change("e1", start=start, kws=[-1.0, 0.0, -2.0])
             await service.turn()
-    assert [event.id for event in await open_events(database)] == before[:2]
-    assert [event.status for event in await events(database)][2] == "cancelled"
+            assert [event.id for event in await open_events(database)] == before[:2]
+            assert [event.status for event in await events(database)][2] == "cancelled"
+            vtn.change("e1", start=start, kws=[-1.0, -5.0])
+            await service.turn()
+    (left,) = await open_events(database)
+    assert left.id == before[0]
+    assert left.intervals == [
+        {"duration_sec": 3600.0, "shed_kw": 1.0},
+        {"duration_sec": 3600.0, "shed_kw": 5.0},
+    ]
 
 
 async def test_an_event_until_further_notice_runs_on_in_pieces(database: Database) -> None:

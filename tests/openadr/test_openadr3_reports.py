@@ -6,11 +6,12 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from backend.openadr.openadr3_event_reader import read_openadr3_event
 from backend.openadr.openadr3_report import due_openadr3_reports
 from backend.store.database import Database
+from backend.store.tables import VEN_STATE
 from backend.store.telemetry_tables import VenTelemetryRow
 from backend.store.utc_time import utc_now
 from tests.backend.dispatching import Answering, add_vens, dispatching, eventually, set_state
@@ -113,6 +114,9 @@ async def test_what_the_descriptors_ask_for_is_reported_from_the_meter(
     start = utc_now() - timedelta(minutes=31)
     await add_telemetry(database, "a", start, [4.0] * 15 + [2.0] * 15)
     await add_telemetry(database, "b", start, [10.0] * 30)
+    async with database.engine.begin() as connection:
+        drew = {"used_power_kw": 10.0, "highest_power_kw": 14.0, "panel_max_kw": 13.0}
+        await connection.execute(update(VEN_STATE).where(VEN_STATE.c.ven_id == "b").values(drew))
     with vtn3.running(version) as vtn:
         vtn.event("e1", start=start, duration="PT15M", kws=[-1.0, -2.0], reportDescriptors=ASKED)
         async with service_for(database, vtn.url, version) as service:
@@ -133,7 +137,9 @@ async def test_what_the_descriptors_ask_for_is_reported_from_the_meter(
     assert payloads(baseline, "b") == [{"BASELINE": [12.0]}] * 2
     assert payloads(state, "a") == [{"OPERATING_STATE": ["RUNNING_NORMAL"]}] * 2
     assert payloads(up, "b")[0] == {"UP_REGULATION_AVAILABLE": [6.0]}
-    assert payloads(down, "b")[0] == {"DOWN_REGULATION_AVAILABLE": [0.0]}
+    assert payloads(down, "b")[0] == {"DOWN_REGULATION_AVAILABLE": [3.0]}
+    unknown = {"DOWN_REGULATION_AVAILABLE": [], "DATA_QUALITY": ["MISSING"]}
+    assert payloads(down, "silent")[0] == unknown
     assert payloads(whole, "AGGREGATED_REPORT") == [
         {"USAGE": [3.5], "DATA_QUALITY": ["ESTIMATED"]},
         {"USAGE": [3.0], "DATA_QUALITY": ["ESTIMATED"]},
