@@ -137,6 +137,10 @@ def _fields(message: Mapping[str, Any], op: str, model: type[Command]) -> _Field
             )
     fields = above.over(below)
     values = {name: value for name, value in fields.values.items() if name not in ("op", "ven_id")}
+    for name in model.null_is_no_choice:
+        nulls = [key for key in (*outer, *inner) if spellings.get(key) == name]
+        if nulls and name not in values:
+            raise _null(nulls[0], op)
     if values.get("intervals") == []:
         raise _Problem(ReasonCode.BAD_FIELD, "intervals: there are none in it; leave it out")
     if isinstance(values.get("intervals"), list):
@@ -207,6 +211,12 @@ def _unknown(key: str, op: str, model: type[Command]) -> _Problem:
     near = difflib.get_close_matches(start.lower(), by_lower, n=1, cutoff=0.6)
     hint = f"did you mean {by_lower[near[0]]}?" if near else has
     return _Problem(ReasonCode.UNKNOWN_FIELD, f"{shown}: there is no such field; {hint}")
+
+
+def _null(key: str, op: str) -> _Problem:
+    """A name that was looked up and not found must not mean "whatever there is"."""
+    text = f"{key}: is null; {op} needs a value here, or none of this field: then it means all"
+    return _Problem(ReasonCode.BAD_FIELD, text)
 
 
 def _first_names(model: type[Command]) -> Iterator[str]:

@@ -48,6 +48,9 @@ class Command(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     not_taken: ClassVar[frozenset[str]] = frozenset()
     """Fields of this class that the op does not have on the wire."""
+    null_is_no_choice: ClassVar[frozenset[str]] = frozenset()
+    """Fields whose absence widens what the op does: a null there is a name that its sender failed
+    to find, and is refused."""
 
     op: str
     correlation_id: TextOrNone = None
@@ -131,6 +134,8 @@ class ShedCommand(EventCommand):
 class ShedLoadCommand(ShedCommand):
     """`shedLoad`: the same for one circuit; without a circuit, as `shedPanel`."""
 
+    null_is_no_choice = frozenset({"circuit_id"})
+
     circuit_id: TextOrNone = None
 
     @classmethod
@@ -178,11 +183,15 @@ class LimitCommand(EventCommand):
 class RestoreCommand(Command):
     """`restore`, `restorePanel`: end the event named, or the active one."""
 
+    null_is_no_choice = frozenset({"event_id"})
+
     modification: Whole = 0
 
 
 class CancelCommand(Command):
     """`cancel`: withdraw a scheduled event; on an active one as `restore`."""
+
+    null_is_no_choice = frozenset({"event_id"})
 
     modification: Whole = 0
     """The latest one that it withdraws, should it overtake its event on the way."""

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
@@ -41,6 +41,7 @@ from backend.api.audit_routes import audit_router
 from backend.api.body_limit import BodyLimit
 from backend.api.direct_peer import DirectPeer
 from backend.api.proxy_login import ProxyLogin
+from backend.api.query_names import check_query_names
 from backend.api.request_rate import RequestRateLimit
 from backend.api.response_model import ProblemResponseModel
 from backend.api.strict_json import StrictJson
@@ -102,6 +103,7 @@ def make_api_app(
         version="1.0.0",
         description=ABOUT,
         lifespan=_lifespan,
+        dependencies=[Depends(check_query_names)],
         responses=_PROBLEMS,
         separate_input_output_schemas=False,
         docs_url=None,

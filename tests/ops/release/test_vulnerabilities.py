@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from ops.release.vulnerability_check import (
     Advisory,
+    advisory_database_findings,
     index_findings,
     known_advisories,
     pinned_versions,
@@ -62,3 +67,54 @@ def test_an_index_without_such_data_is_asked_once() -> None:
     asked: list[str] = []
     assert index_findings(PINS, [], lambda name, version: asked.append(name)) is None
     assert len(asked) == 1
+
+
+def osv(**changes: Any) -> str:
+    entry = {
+        "id": "PYSEC-1",
+        "aliases": ["CVE-1"],
+        "affected": [{"ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}]}]}],
+    }
+    return json.dumps({**entry, **changes})  # JSON is YAML
+
+
+def spanning(*events: dict[str, str]) -> dict[str, Any]:
+    return {"affected": [{"ranges": [{"type": "ECOSYSTEM", "events": list(events)}]}]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_hit"),
+    [
+        ({}, True),
+        ({"withdrawn": "2024-01-01T00:00:00Z"}, False),
+        ({"aliases": ["CVE-2023-41419"]}, False),
+        (spanning({"introduced": "0"}, {"fixed": "22.10.2"}), False),
+        (spanning({"introduced": "0"}, {"fixed": "22.10.3"}), True),
+        (spanning({"introduced": "22.10.3"}), False),
+        (spanning({"introduced": "0"}, {"last_affected": "22.10.2"}), True),
+        (spanning({"introduced": "0"}, {"last_affected": "22.10.1"}), False),
+        (
+            spanning(
+                {"introduced": "0"}, {"fixed": "21"}, {"introduced": "22"}, {"fixed": "23.9.0"}
+            ),
+            True,
+        ),
+        ({"affected": [{"versions": ["22.10.2"]}]}, True),
+        ({"affected": [{"versions": ["22.10.1"]}]}, False),
+    ],
+)
+def test_an_entry_of_the_advisory_database_hits_what_it_spans(
+    tmp_path: Path, changes: dict[str, Any], is_hit: bool
+) -> None:
+    folder = tmp_path / "vulns" / "gevent"
+    folder.mkdir(parents=True)
+    (folder / "PYSEC-1.yaml").write_text(osv(**changes))
+    (tmp_path / "vulns" / "others").mkdir()
+    found = advisory_database_findings(PINS, [JUDGED], tmp_path)
+    assert bool(found) == is_hit
+    assert all(each.startswith("gevent 22.10.2 has CVE-1, PYSEC-1") for each in found)
+
+
+def test_a_folder_that_is_no_advisory_database_is_told(tmp_path: Path) -> None:
+    with pytest.raises(NotADirectoryError, match="vulns"):
+        advisory_database_findings(PINS, [JUDGED], tmp_path)
