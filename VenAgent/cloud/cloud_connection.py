@@ -48,6 +48,7 @@ class CloudConnection:
             subscriptions=subscriptions,
             outbox_path=self._outbox_path,
             boot_id=self._boot_id,
+            command_topic=config.topic_names().command,
             tls=self._credentials,
             pace=OutboxSenderPace(
                 messages_per_sec=config.outbox.backlog_per_sec,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -19,3 +20,7 @@ class InboundMessage:
     """Whether the broker had a session of ours then, and may have kept messages for us."""
     expires_at: float | None = None
     """Until when its sender wants it delivered (monotonic s), by MQTT 5's message expiry."""
+    kept_ts: float | None = None
+    """When it came (epoch s), if an earlier process left it in the inbox."""
+    came_at: float = field(default_factory=time.monotonic, compare=False)
+    """Monotonic s."""

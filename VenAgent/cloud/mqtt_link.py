@@ -17,6 +17,7 @@ from gevent.event import Event as GreenEvent
 from paho.mqtt.client import topic_matches_sub
 
 from VenAgent.cloud.inbound_message import InboundMessage
+from VenAgent.cloud.inbound_queue import InboundQueue
 from VenAgent.cloud.link_state import LinkState
 from VenAgent.cloud.mqtt_settings import MqttSettings
 from VenAgent.cloud.mqtt_thread import MqttThread
@@ -26,6 +27,8 @@ __all__ = ["MqttLink", "topic_matches_sub"]
 
 _log = logging.getLogger(__name__)
 
+TAKEN_AT_ONCE = 50
+"""So many are looked at between two turns of others: a glance at each takes 0.05 ms."""
 SWITCH_SEC = 0.0005
 """How long one thread may keep the other waiting for the interpreter: Python's 5 ms would stand
 between a command and its handling, and between an ack and the wire."""
@@ -36,6 +39,7 @@ class MqttLink:
 
     def __init__(self, settings: MqttSettings) -> None:
         self._handoff = ThreadHandoff()
+        self._queue = InboundQueue(settings.command_topic)
         self._connection = MqttThread(settings, self._handoff)
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
 
@@ -74,12 +78,10 @@ class MqttLink:
         on_state: Callable[[], None],
         known: LinkState,
     ) -> None:
-        inbound = self._handoff.inbound
         while True:
             self._arrived.wait()
             self._arrived.clear()
-            while inbound:
-                message = inbound.popleft()
+            while (message := self._next()) is not None:
                 try:
                     on_message(message)
                 # One that breaks us must not deafen us to the next.
@@ -94,6 +96,21 @@ class MqttLink:
             if self.state is not known:
                 known = self.state
                 on_state()
+
+    def _next(self) -> InboundMessage | None:
+        """What is dealt with next, of all that has come; None if nothing waits."""
+        handoff, queue = self._handoff, self._queue
+        while handoff.inbound:  # the last of it may have to go first
+            for _ in range(min(len(handoff.inbound), TAKEN_AT_ONCE)):
+                handoff.queued += 1  # before it leaves there: the thread counts both
+                queue.add(handoff.inbound.popleft(), time.time())
+            if handoff.inbound:
+                gevent.sleep(0)
+        if not queue:
+            return None
+        message = queue.take()
+        handoff.queued = len(queue)
+        return message
 
     def acknowledge(self, inbound: InboundMessage) -> None:
         """It is dealt with (a command: journalled): the broker need not deliver it again."""

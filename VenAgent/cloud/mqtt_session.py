@@ -20,6 +20,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from VenAgent.cloud.inbound_intake import InboundIntake
 from VenAgent.cloud.inbound_message import InboundMessage
 from VenAgent.cloud.mqtt_settings import MqttSettings
 from VenAgent.cloud.outbox import Outbox, OutboxWaitingMessage
@@ -83,12 +84,14 @@ class MqttSession:
         outbox: Outbox,
         number: int,
         subscribed: MqttSessionSubscriptions,
+        intake: InboundIntake,
         on_online: Callable[[float], None],
     ) -> None:
         self._settings = settings
         self._handoff = handoff
         self._number = number
         self._subscribed = subscribed
+        self._intake = intake
         self._on_online = on_online
         self._online_at: float | None = None
         self._ended_at: float | None = None
@@ -104,6 +107,7 @@ class MqttSession:
         self._reconnect_by = float("inf")
         handoff.missed = False
         self._client = self._make_client()
+        intake.connected(number, lambda mid: self._client.ack(mid, 1))
         self.sender = OutboxSender(outbox, self._publish, settings.pace, time.monotonic())
 
     def run(self) -> ReconnectReason:
@@ -167,25 +171,27 @@ class MqttSession:
     # ---- the loop ------------------------------------------------------------------------
 
     def _serve(self) -> None:
-        client, handoff, sender = self._client, self._handoff, self.sender
+        client, handoff, sender, intake = self._client, self._handoff, self.sender, self._intake
         wait_sec = IDLE_SEC
         while (sock := client.socket()) is not None:
             buffered = getattr(sock, "pending", int)()  # bytes that TLS has already read
             wanted: list[Any] = [sock] if client.want_write() else []
             sources: list[Any] = [sock, handoff.wake_read]
-            readable, writable, _ = select.select(sources, wanted, [], 0 if buffered else wait_sec)
+            at_once = buffered or intake.is_coming
+            readable, writable, _ = select.select(sources, wanted, [], 0 if at_once else wait_sec)
             if handoff.wake_read in readable:
                 handoff.drain_wakes()
             if buffered or sock in readable:
                 self._last_read_at = time.monotonic()
                 client.loop_read()
+            if intake.is_full or (intake.is_coming and not (buffered or sock in readable)):
+                intake.keep()
             if writable:
                 client.loop_write()
             client.loop_misc()
             now = time.monotonic()
             if client.is_connected() and self._online_at is not None:
-                for mid in handoff.acknowledged(self._number):
-                    client.ack(mid, 1)
+                intake.settle()
                 wait_sec = self._online_step(now, sender)
             elif handoff.stopping and self._online_at is None:
                 self._cause = "stopped"
@@ -373,7 +379,7 @@ class MqttSession:
             self._subscribed.retained.discard(message.topic)
         properties = getattr(message, "properties", None)  # there is none in MQTT 3.1.1
         expiry_sec = getattr(properties, "MessageExpiryInterval", None)
-        self._handoff.offer(
+        self._intake.take(
             InboundMessage(
                 message.topic,
                 payload,

@@ -22,9 +22,15 @@ class MqttSettings:
     """Topic filters, all with QoS 1."""
     outbox_path: Path
     boot_id: str
+    command_topic: str = ""
+    """What comes there waits in the inbox when it comes faster than it is dealt with."""
     tls: TlsSource | None = None
     """None: plain TCP."""
     pace: OutboxSenderPace = field(default_factory=OutboxSenderPace)
+
+    @property
+    def inbox_path(self) -> Path:
+        return self.outbox_path.with_name("inbox.sqlite")
 
     @property
     def where(self) -> str:

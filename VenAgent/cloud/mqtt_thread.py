@@ -12,6 +12,7 @@ from contextlib import closing, suppress
 
 from paho.mqtt.client import WebsocketConnectionError
 
+from VenAgent.cloud.inbound_intake import InboundIntake
 from VenAgent.cloud.link_state import LinkPhase
 from VenAgent.cloud.mqtt_session import MqttSession, MqttSessionSubscriptions
 from VenAgent.cloud.mqtt_settings import MqttSettings
@@ -32,6 +33,7 @@ class MqttThread:
         self._handoff = handoff
         self._reconnect_policy = ReconnectPolicy(settings.ven_id, settings.where)
         self._subscribed = MqttSessionSubscriptions()
+        self._intake = InboundIntake(settings, handoff)
         self._number = 0
         self._logged_reasons: set[str] = set()
         """Why it is not online, as logged since it last was."""
@@ -41,6 +43,13 @@ class MqttThread:
 
     def run(self) -> None:
         """Connect again and again, with a pause between the tries, until stopped."""
+        self._intake.begin()
+        try:
+            self._connect_again_and_again()
+        finally:
+            self._intake.close()
+
+    def _connect_again_and_again(self) -> None:
         while not self._handoff.stopping:
             self._handoff.renewing = False
             try:
@@ -62,7 +71,8 @@ class MqttThread:
     def _run_session(self, outbox: Outbox) -> ReconnectReason:
         self._number += 1
         session = MqttSession(
-            self._settings, self._handoff, outbox, self._number, self._subscribed, self._on_online
+            *(self._settings, self._handoff, outbox, self._number),
+            *(self._subscribed, self._intake, self._on_online),
         )
         self.sender = session.sender
         try:

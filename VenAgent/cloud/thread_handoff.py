@@ -17,6 +17,8 @@ from VenAgent.cloud.inbound_message import InboundMessage
 from VenAgent.cloud.link_state import LinkPhase, LinkState
 
 INBOUND_KEPT = 1_000
+INBOX_KEPT = 20_000
+INBOX_BYTES = 32_000_000
 
 
 class ThreadHandoff:
@@ -25,6 +27,8 @@ class ThreadHandoff:
     def __init__(self) -> None:
         self.state = LinkState(LinkPhase.CONNECTING, time.time())
         self.inbound: deque[InboundMessage] = deque()
+        self.queued = 0
+        """How many the agent has taken from there and not yet begun with; the agent writes it."""
         self.dropped = 0
         """Messages that came while the queue was full."""
         self.retained = 0
@@ -39,7 +43,7 @@ class ThreadHandoff:
         self.notify: Callable[[], None] = lambda: None
         """Wakes the agent's hub; safe to call from the thread."""
         self._closed = False
-        self._acknowledged: deque[tuple[int, int]] = deque()
+        self._acknowledged: deque[InboundMessage] = deque()
         self.wake_read, self._wake_write = os.pipe()
         os.set_blocking(self.wake_read, False)
         os.set_blocking(self._wake_write, False)
@@ -47,8 +51,8 @@ class ThreadHandoff:
     # ---- the agent's side: greenlets ----------------------------------------------------
 
     def acknowledge(self, inbound: InboundMessage) -> None:
-        if inbound.mid:
-            self._acknowledged.append((inbound.connection, inbound.mid))
+        if inbound.mid or inbound.kept_ts is not None:
+            self._acknowledged.append(inbound)
             self.wake()
 
     def wake(self) -> None:
@@ -73,25 +77,31 @@ class ThreadHandoff:
     @property
     def has_room_again(self) -> bool:
         """For what was missed: all that had found room was handed on."""
-        return self.missed and not self.inbound
+        return self.missed and not self.waiting
+
+    @property
+    def waiting(self) -> int:
+        """How many have come and the agent has not begun with."""
+        return len(self.inbound) + self.queued
 
     def offer(self, inbound: InboundMessage) -> None:
         """What comes without a guarantee (QoS 0) leaves half of the room to what has one."""
         room = INBOUND_KEPT if inbound.mid else INBOUND_KEPT // 2
-        if len(self.inbound) >= room:
+        if self.waiting >= room:
             self.dropped += 1
             self.missed = self.missed or bool(inbound.mid)
             return
+        self.hand_on(inbound)
+
+    def hand_on(self, inbound: InboundMessage) -> None:
+        """What is in the inbox, and so has found its room."""
         self.inbound.append(inbound)
         self.notify()
 
-    def acknowledged(self, connection: int) -> Iterator[int]:
-        """What can be acknowledged on this connection. The rest came on an earlier one: the
-        broker delivers it again."""
+    def acknowledged(self) -> Iterator[InboundMessage]:
+        """What was dealt with since the last call."""
         while self._acknowledged:
-            came_on, mid = self._acknowledged.popleft()
-            if came_on == connection:
-                yield mid
+            yield self._acknowledged.popleft()
 
     def set_state(self, phase: LinkPhase, why: str = "") -> bool:
         """Set the state and tell the agent; whether anything changed."""

@@ -193,7 +193,8 @@ class InboundRouter:
             # With a message expiry its sender has said how long it holds.
             from_session=inbound.session_present and inbound.expires_at is None,
             max_age_sec=self._config.event.max_command_age_sec,
-            monotonic=now,
+            monotonic=inbound.came_at,
+            kept_sec=0.0 if inbound.kept_ts is None else time.time() - inbound.kept_ts,
         )
         if inbound.expires_at is not None and inbound.expires_at < now:
             text = "the command has expired (MQTT message expiry) before it could be dealt with"

@@ -54,7 +54,7 @@ class LinkWatch:
         """With each report: certificates end with time, and health may differ."""
         self.check()
         if self._cloud.state.online:
-            noted = self._backlog.note_online(time.time())
+            noted = self._backlog.note_online(time.time(), time.monotonic())
             if noted:
                 self._executor.perform(noted)
         self._cloud.alert_credentials(self._alerts.set)

@@ -33,9 +33,10 @@ class SessionBacklog:
         """Of the connection, and of its latest command."""
         self._is_over = True
 
-    def note_online(self, now: float) -> Effects:
+    def note_online(self, now: float, monotonic: float) -> Effects:
         """We are connected; every minute that is written down."""
         self.last_connected_ts = now
+        self._is_over = self._is_over or self._is_delivered(monotonic)
         if abs(now - self._noted_ts) < NOTE_EVERY_SEC:
             return []
         self._noted_ts = now
@@ -44,30 +45,49 @@ class SessionBacklog:
     def connected(self, now: float, monotonic: float) -> None:
         """A new connection: what comes now may have been kept for us."""
         known = self.last_connected_ts
-        self._away_sec = float("inf") if known is None else max(0.0, now - known)
+        away_sec = float("inf") if known is None else max(0.0, now - known)
+        # One that broke off before all had come leaves the rest to this one.
+        self._away_sec = away_sec if self._is_over else max(away_sec, self._away_sec)
         self._connected_at = self._heard_at = monotonic
         self._is_over = False
 
     def refusal(
-        self, command: Command, *, from_session: bool, max_age_sec: float, monotonic: float
+        self,
+        command: Command,
+        *,
+        from_session: bool,
+        max_age_sec: float,
+        monotonic: float,
+        kept_sec: float = 0.0,
     ) -> Reason | None:
-        """Why a command that just came must not be obeyed; None when it may be. `from_session`:
-        the broker had a session of ours when we connected."""
-        is_quiet = monotonic - self._heard_at > QUIET_SEC
-        is_late = monotonic - self._connected_at > DELIVERED_WITHIN_SEC
-        self._is_over = self._is_over or is_quiet or is_late
-        self._heard_at = monotonic
+        """Why a command that came at `monotonic` must not be obeyed; None when it may be.
+
+        `from_session`: the broker had a session of ours when we connected. `kept_sec`: for so long
+        it lay in the inbox, from an earlier process on.
+        """
+        if kept_sec > max_age_sec and isinstance(command, EventCommand) and not _is_dated(command):
+            return _stale(kept_sec, max_age_sec)
+        self._is_over = self._is_over or self._is_delivered(monotonic)
+        self._heard_at = max(self._heard_at, monotonic)
         if self._is_over or not from_session or self._away_sec <= max_age_sec:
             return None
         if not isinstance(command, EventCommand) or _is_dated(command):
             return None
-        away = "an unknown time" if self._away_sec == float("inf") else f"{self._away_sec:.0f} s"
-        return Reason(
-            ReasonCode.STALE_UNDATED_COMMAND,
-            f"the event says neither when it was sent (issued_ts) nor until when it holds, and may "
-            f"have waited at the broker while this site was away for {away}, more than "
-            f"{max_age_sec:g} s: send it anew if it is still meant",
-        )
+        return _stale(self._away_sec, max_age_sec)
+
+    def _is_delivered(self, monotonic: float) -> bool:
+        is_quiet = monotonic - self._heard_at > QUIET_SEC
+        return is_quiet or monotonic - self._connected_at > DELIVERED_WITHIN_SEC
+
+
+def _stale(away_sec: float, max_age_sec: float) -> Reason:
+    away = "an unknown time" if away_sec == float("inf") else f"{away_sec:.0f} s"
+    return Reason(
+        ReasonCode.STALE_UNDATED_COMMAND,
+        f"the event says neither when it was sent (issued_ts) nor until when it holds, and may "
+        f"have waited at the broker while this site was away for {away}, more than "
+        f"{max_age_sec:g} s: send it anew if it is still meant",
+    )
 
 
 def _is_dated(command: EventCommand) -> bool:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import gevent
 import pytest
 
 from tests.platform.fake_broker import FakeBroker
-from tests.platform.link_harness import TIMEOUT_SEC, MakeNode, Node, Observer, wait_until
+from tests.platform.link_harness import (
+    TIMEOUT_SEC,
+    TOPICS,
+    Broker,
+    MakeNode,
+    Node,
+    Observer,
+    wait_until,
+)
 from VenAgent.cloud import mqtt_session as session
 from VenAgent.cloud import thread_handoff as handoff
 from VenAgent.cloud.inbound_message import InboundMessage
@@ -34,6 +45,62 @@ def test_commands_that_found_no_room_are_asked_for_again(
     wait_until(lambda: node.link.state.online, "it is online again")
     observer.command("next")
     wait_until(lambda: node.commands[-1] == "next", "so does the next")
+
+
+@pytest.fixture
+def usual_broker(tmp_path: Path) -> Iterator[Broker]:
+    """It hands out 20 messages at a time, as mosquitto does unless it is told otherwise."""
+    folder = tmp_path / "usual"
+    folder.mkdir()
+    broker = Broker(folder, ["max_inflight_messages 20"])
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+def test_a_restore_overtakes_a_burst_that_waits_at_the_broker_and_nothing_is_lost(
+    usual_broker: Broker, make_node: MakeNode, tmp_path: Path
+) -> None:
+    """The agent is busy with one command when the others come; the broker hands out 20 at a time,
+    and the restore behind them."""
+    burst = 1_500
+    texts = [
+        json.dumps({"op": "event", "event_id": f"e{number}", "shed_kw": 1, "start_ts": 4e9})
+        for number in range(burst)
+    ]
+    about_500 = json.dumps({"op": "cancel", "event_id": "e500"})
+    restore = json.dumps({"op": "restore"})
+    node = make_node(usual_broker.port, command_topic=TOPICS.command)
+    waiting = node.link._handoff
+
+    def deal(inbound: InboundMessage) -> None:
+        if len(node.commands) == 10:
+            wait_until(lambda: waiting.waiting == burst + 2 - 11, "all others have come in")
+        if restore in node.commands:
+            gevent.sleep(TIMEOUT_SEC)  # busy until it is killed
+        node._on_command(inbound)
+
+    node.link.start(deal, lambda: None)
+    node.running = True
+    node.until_subscribed()
+    observer = Observer(usual_broker.port)
+    for text in texts:
+        observer._client.publish(TOPICS.command, text, qos=1)
+    observer.command(about_500)
+    observer.command(restore)
+    wait_until(lambda: restore in node.commands, "the restore has come")
+    assert len(node.commands) < 40, "before what was sent before it"
+    assert about_500 in node.commands[: node.commands.index(restore)], "enders in their order"
+    assert node.commands.index(texts[500]) < node.commands.index(about_500), "not before its event"
+
+    node.stop()  # in the midst of it, as if killed: what is left is in the inbox and at the broker
+    again = make_node(usual_broker.port, command_topic=TOPICS.command).start()
+    wait_until(lambda: {*node.commands, *again.commands} >= set(texts), "every command has come")
+    observer.close()
+    first = [each for each in again.commands if each in set(texts)]
+    assert first == sorted(first, key=texts.index), "and in order"
+    assert len(first) - burst + len(set(node.commands) & set(texts)) <= 21, "hardly one twice"
+    wait_until(lambda: not again.link._connection._intake._kept, "all of it was dealt with")
 
 
 def test_a_long_queue_leaves_the_other_greenlets_their_turn(node: Node) -> None:

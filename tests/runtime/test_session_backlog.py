@@ -80,8 +80,40 @@ def test_a_busy_sender_is_not_refused_for_ever() -> None:
 
 def test_being_connected_is_written_down_every_minute() -> None:
     backlog = SessionBacklog()
-    assert backlog.note_online(NOW) == [SaveFactEffect(LAST_CONNECTED, NOW)]
-    assert backlog.note_online(NOW + 30) == []
-    assert backlog.note_online(NOW + 61) == [SaveFactEffect(LAST_CONNECTED, NOW + 61)]
+    assert backlog.note_online(NOW, 1.0) == [SaveFactEffect(LAST_CONNECTED, NOW)]
+    assert backlog.note_online(NOW + 30, 31.0) == []
+    assert backlog.note_online(NOW + 61, 62.0) == [SaveFactEffect(LAST_CONNECTED, NOW + 61)]
     backlog.connected(NOW + 100, 5.0)
     assert code(backlog, UNDATED, 5.1) is None
+
+
+def test_a_connection_that_breaks_off_leaves_the_rest_of_the_backlog_as_old_as_it_was() -> None:
+    """Away for a night, then a line that flaps: the second connection brings what the first did
+    not, and we were away for seconds only before it."""
+    backlog = connected_after(12 * 3600.0)
+    assert code(backlog, UNDATED, at=100.5) is ReasonCode.STALE_UNDATED_COMMAND
+    backlog.note_online(NOW + 2, 102.0)
+    backlog.connected(NOW + 65, 165.0)
+    assert code(backlog, UNDATED, at=165.5) is ReasonCode.STALE_UNDATED_COMMAND
+    backlog.note_online(NOW + 80, 180.0)  # nothing came for so long: all has come
+    backlog.connected(NOW + 90, 190.0)
+    assert code(backlog, UNDATED, at=190.5) is None
+
+
+def test_what_lay_in_the_inbox_over_a_restart_is_as_old_as_it_lay() -> None:
+    backlog = SessionBacklog()  # not connected yet
+
+    def refusal(message: dict[str, Any], kept_sec: float) -> ReasonCode | None:
+        found = backlog.refusal(
+            parse(message),
+            from_session=True,
+            max_age_sec=MAX_AGE_SEC,
+            monotonic=1.0,
+            kept_sec=kept_sec,
+        )
+        return None if found is None else found.code
+
+    assert refusal(UNDATED, 901.0) is ReasonCode.STALE_UNDATED_COMMAND
+    assert refusal(UNDATED, 899.0) is None
+    assert refusal({**UNDATED, "issued_ts": NOW}, 901.0) is None
+    assert refusal({"op": "restore"}, 901.0) is None
