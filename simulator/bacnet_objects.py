@@ -6,28 +6,36 @@
 | analog input    | 10 + i   | kW of circuit i                                       |
 | binary output   | i        | contactor of circuit i, active = closed               |
 | analog output   | i        | limit of circuit i, 0-100 % of its breaker rating     |
+| analog value    | 0-1      | heartbeat (any write counts), its time-out in s       |
 
 Input registers are analog inputs, coils binary outputs, holding registers analog outputs. Outputs
 are commandable (clause 19.2): of 16 priorities the highest that holds a value is the present
 value, a null gives a place up, and without any the relinquish default rules: the contactor
-closes, the limit opens. Where a contactor really is, is its Feedback_Value.
+closes, the limit opens. Where a contactor really is, is its Feedback_Value. When the heartbeat's
+watch fires, every place that a client on the network commanded is given up; a BMS keeps its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bacpypes.basetypes import BinaryPV
 from bacpypes.errors import ExecutionError
 from bacpypes.local.object import AnalogOutputCmdObject, BinaryOutputCmdObject
-from bacpypes.object import AnalogInputObject, Property, register_object_type
+from bacpypes.object import (
+    AnalogInputObject,
+    AnalogValueObject,
+    Property,
+    register_object_type,
+)
 from bacpypes.primitivedata import Real
 
 from simulator.device_point import DevicePoint
 from simulator.faulty_registers import FaultyRegisters
 from simulator.moment import Moment
 from simulator.register_table import RegisterTable, RegisterTableError
+from simulator.simulated_device import SimulatedDevice
 
 PRIORITIES = 16
 VENDOR_ID = 999
@@ -41,8 +49,8 @@ _NULL: tuple[()] = ()
 def bacnet_objects(registers: FaultyRegisters) -> Iterable[Any]:
     """All objects of one device."""
     for point in registers.device.points:
-        made = _CLASSES[point.table](point)
-        made._point, made._registers = point, registers
+        made = (_CLASSES[point.table] if point.is_commandable else _Setting)(point)
+        made._point, made._registers, made._bms_priorities = point, registers, set()
         yield made
 
 
@@ -52,6 +60,14 @@ def _read(registers: FaultyRegisters, point: DevicePoint) -> float:
     except RegisterTableError:
         raise ExecutionError(errorClass="device", errorCode="operationalProblem") from None
     return point.decode(words)
+
+
+def _write(registers: FaultyRegisters | SimulatedDevice, point: DevicePoint, value: float) -> None:
+    try:
+        words = point.encode(value)
+        registers.write(point.table, point.address, words, Moment.now())
+    except (RegisterTableError, ValueError):
+        raise ExecutionError(errorClass="property", errorCode="valueOutOfRange") from None
 
 
 class _Reading(Property):
@@ -91,6 +107,40 @@ class _Meter(AnalogInputObject):
         )
 
 
+class _SettingValue(Property):
+    """presentValue of a setting: in the register, and without priorities."""
+
+    def ReadProperty(self, obj: Any, arrayIndex: int | None = None) -> float:
+        return _read(obj._registers, obj._point)
+
+    def WriteProperty(
+        self,
+        obj: Any,
+        value: Any,
+        arrayIndex: int | None = None,
+        priority: int | None = None,
+        direct: bool = False,
+    ) -> None:
+        if direct:  # at its creation
+            return
+        if value is None or value == _NULL:
+            raise ExecutionError(errorClass="property", errorCode="invalidDataType")
+        _write(obj._registers, obj._point, float(value))
+
+
+@register_object_type(vendor_id=VENDOR_ID)
+class _Setting(AnalogValueObject):
+    properties = [_SettingValue("presentValue", Real, optional=False, mutable=True)]
+
+    def __init__(self, point: DevicePoint) -> None:
+        super().__init__(
+            objectIdentifier=("analogValue", point.instance),
+            objectName=point.name,
+            units=point.units,
+            statusFlags=_NORMAL,
+        )
+
+
 class _Output:
     """A commandable object, whose present value is written into its registers.
 
@@ -99,6 +149,8 @@ class _Output:
 
     _point: DevicePoint
     _registers: FaultyRegisters
+    _bms_priorities: set[int]
+    """Which of its places the building's BMS commands."""
     priorityArray: Any
     relinquishDefault: Any
 
@@ -123,6 +175,7 @@ class _Output:
             value = _NULL if value is None or value == _NULL else self.to_bacnet(value)
             slot = PRIORITIES if priority is None else priority
             self._write_register({**self.commands(), slot: value})
+            self._bms_priorities.discard(slot)
         super().WriteProperty(propid, value, arrayIndex, priority, direct)  # type: ignore[misc]
 
     def refresh(self) -> None:
@@ -140,25 +193,33 @@ class _Output:
         """A present value as the register has it."""
         raise NotImplementedError
 
+    def command(self, value: Any, priority: int) -> None:
+        """As the building's BMS does it; None gives the place up."""
+        self.WriteProperty("presentValue", value, None, priority)
+        if value is not None:
+            self._bms_priorities.add(priority)
+
     def power_up(self) -> None:
         """What was commanded is lost, but for the lowest priority: a BMS commands again at once."""
-        for priority in self.commands():
-            if priority != PRIORITIES:
-                super().WriteProperty(  # type: ignore[misc]
-                    "presentValue", _NULL, None, priority, False
-                )
+        self._give_up(priority for priority in self.commands() if priority != PRIORITIES)
         if self.commands():
             self._write_register(self.commands())
 
-    def _write_register(self, commands: dict[int, Any]) -> None:
+    def watch_fired(self) -> None:
+        """The master is silent: its places are given up, whatever the network does."""
+        self._give_up(self.commands().keys() - self._bms_priorities)
+        _write(self._registers.device, self._point, self.to_register(self._winner(self.commands())))
+
+    def _give_up(self, priorities: Iterable[int]) -> None:
+        for priority in list(priorities):
+            super().WriteProperty("presentValue", _NULL, None, priority, False)  # type: ignore[misc]
+
+    def _winner(self, commands: Mapping[int, Any]) -> Any:
         held = {each: value for each, value in commands.items() if value != _NULL}
-        winner = held[min(held)] if held else self.relinquishDefault
-        point = self._point
-        try:
-            words = point.encode(self.to_register(winner))
-            self._registers.write(point.table, point.address, words, Moment.now())
-        except (RegisterTableError, ValueError):
-            raise ExecutionError(errorClass="property", errorCode="valueOutOfRange") from None
+        return held[min(held)] if held else self.relinquishDefault
+
+    def _write_register(self, commands: Mapping[int, Any]) -> None:
+        _write(self._registers, self._point, self.to_register(self._winner(commands)))
 
 
 @register_object_type(vendor_id=VENDOR_ID)

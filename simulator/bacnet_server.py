@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from simulator.control_request import ControlRequestError
@@ -15,6 +16,7 @@ from simulator.faulty_registers import FaultyRegisters, FaultyRegistersSilent
 from simulator.gateway_limits import GatewayLimits
 from simulator.modbus_server import TICK_SEC
 from simulator.moment import Moment
+from simulator.panel_registers import PanelRegisters
 from simulator.simulated_device import SimulatedDevice
 
 with warnings.catch_warnings():  # bacpypes is built on asyncore, which Python 3.12 dropped
@@ -106,6 +108,9 @@ class BacnetServer:
             unit: list(bacnet_objects(registers)) for unit, registers in self.devices.items()
         }
         self._readers: list[int] = []
+        for unit, registers in self.devices.items():
+            if isinstance(registers.device, PanelRegisters):
+                registers.device.panel.on_watch_fired = partial(self._watch_fired, unit)
 
     @property
     def listening(self) -> str:
@@ -160,6 +165,10 @@ class BacnetServer:
         for each in self._outputs(unit):
             each.power_up()
 
+    def _watch_fired(self, unit: int) -> None:
+        for each in self._outputs(unit):
+            each.watch_fired()
+
     def command(self, name: str, value: float | None, priority: int) -> None:
         """Command an output as a BMS does, null to give its place up.
 
@@ -170,7 +179,7 @@ class BacnetServer:
             known = ", ".join(outputs)
             raise ControlRequestError(f'"object" must be one of {known}, not {name!r}')
         try:
-            outputs[name].WriteProperty("presentValue", value, None, priority)
+            outputs[name].command(value, priority)
         except (ExecutionError, FaultyRegistersSilent) as error:
             raise ControlRequestError(f"{name} does not take {value}: {error}") from error
 
@@ -178,7 +187,7 @@ class BacnetServer:
         """Hold every output where it is without commands, as a BMS does."""
         for unit in self.devices:
             for each in self._outputs(unit):
-                each.WriteProperty("presentValue", each.relinquishDefault, None, priority)
+                each.command(each.relinquishDefault, priority)
 
     def protocol_state(self, unit: int) -> dict[str, Any]:
         """The priority arrays of one device, those that command nothing left out."""

@@ -40,6 +40,8 @@ class DevicePoint:
     """Of its BACnet object, among those of its type."""
     relinquish_default: float = 0.0
     """What an output goes to when nobody commands it over BACnet."""
+    is_commandable: bool = True
+    """Over BACnet: an output with a priority array; otherwise a value that anyone writes."""
 
     @property
     def word_count(self) -> int:

@@ -72,6 +72,16 @@ def _panel_points() -> Iterable[DevicePoint]:
             *(RegisterTable.HOLDING, index, DevicePointType.UINT16, "percent", index),
             relinquish_default=FULL_LIMIT_PERCENT,
         )
+    for index, (name, address, units) in enumerate(
+        (
+            ("heartbeat", HEARTBEAT_ADDRESS, "noUnits"),
+            ("heartbeat_timeout_sec", HEARTBEAT_TIMEOUT_ADDRESS, "seconds"),
+        )
+    ):
+        yield DevicePoint(
+            *(name, RegisterTable.HOLDING, address, DevicePointType.UINT16, units, index),
+            is_commandable=False,
+        )
 
 
 class PanelRegisters:

@@ -6,7 +6,7 @@ so a write is in the very next reading.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from simulator.appliance_loads import HOUR_SEC
@@ -61,6 +61,8 @@ class SimulatedPanel:
         self.equipment: list[SiteEquipment] = []
         """What is behind the meter beside the circuits."""
         self.heartbeat = HeartbeatWatch()
+        self.on_watch_fired: Callable[[], None] = lambda: None
+        """After all is released: what else lets go, such as BACnet's priority arrays."""
         self.write_count = 0
         self.read_ts: float | None = None
         """When a master read the meter last; epoch seconds."""
@@ -76,6 +78,7 @@ class SimulatedPanel:
             self._run_until(expiry_sec)
             self.heartbeat.expire()
             self._release_all(moment.wall_ts - (moment.mono_sec - expiry_sec))
+            self.on_watch_fired()
         self._run_until(moment.mono_sec)
 
     def _run_until(self, mono_sec: float) -> None:

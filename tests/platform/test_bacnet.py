@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from gevent import subprocess
 
 from simulator.simulated_panel_control import SimulatedPanelControl
+from tests.platform.ledger import fault
 from tests.platform.site import CONFIG_STORE, DRIVER, ROOT, VEN, Site, process, wait_for
 from tests.support.ports import free_port
 
@@ -19,6 +22,8 @@ MODEL = ROOT / "MeterDriverConfigs" / "bacnet_panel"
 PROXY = "platform.bacnet_proxy"
 DEVICE = "site/building/bacnet_panel"
 OUTLETS_KW = 1.1
+LEASE_SEC = 30
+"""Longer than the agent is away when the platform's monitor starts it again."""
 TOTAL_KW = 22.5
 """Unlike the Modbus panel's 22.6: what is read can have come from the BACnet panel only."""
 
@@ -49,12 +54,17 @@ def bacnet(whole_site: Site) -> Iterator[SimulatedPanelControl]:
         whole_site.stop(PROXY)
 
 
+def bacnet_config(site: Site, lease_sec: float) -> dict[str, Any]:
+    """The site's own, for the BACnet panel."""
+    model = json.loads((MODEL / "agent.json").read_text())
+    leases = [{**lease, "timeout_sec": lease_sec} for lease in model["leases"]]
+    return {**site.config, "panel": model["panel"], "circuits": model["circuits"], "leases": leases}
+
+
 @pytest.fixture
 def panel(site: Site, bacnet: SimulatedPanelControl) -> Iterator[SimulatedPanelControl]:
     """The site's agent, moved to the BACnet panel for one test."""
-    config = json.loads((MODEL / "agent.json").read_text())
-    config = {**site.config, "panel": config["panel"], "circuits": config["circuits"], "leases": []}
-    site.store(VEN, "config", config)
+    site.store(VEN, "config", bacnet_config(site, LEASE_SEC))
 
     def reads_it() -> bool:
         status = site.status()
@@ -163,6 +173,49 @@ def test_an_agent_that_is_killed_in_mid_event_relinquishes_when_it_is_back(
     restored = site.cloud.command("restore", event_id=event_id)
     assert restored["status"] == "success", restored
     assert commands_at(managed, "heater1_contactor") == {"16": 1}
+
+
+def test_an_agent_that_hangs_and_is_killed_loses_its_place_to_the_building_by_the_lease(
+    site: Site, managed: SimulatedPanelControl
+) -> None:
+    """Its process runs, so nobody starts it again: only the device can end this shed."""
+    site.store(VEN, "config", bacnet_config(site, 4))
+
+    def is_in_force() -> bool:
+        leases = site.cloud.command("get", what="config")["data"]["leases"]
+        return bool(leases[0]["timeout_sec"] == 4)
+
+    wait_for(is_in_force, "the shorter lease is in force")
+    with fault("BACnet: agent hangs and is killed in mid-event: the lease") as tried:
+        event_id = site.event_id()
+        ack = site.cloud.command("event", event_id=event_id, shed_kw=4.5, duration_sec=600)
+        assert ack["status"] == "accepted", ack
+        assert commands_at(managed, "heater1_contactor") == {"10": 0, "16": 1}
+        pid = site.pid(VEN)
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            tried.struck()
+            wait_for(
+                lambda: commands_at(managed, "heater1_contactor") == {"16": 1},
+                "our value leaves the priority array",
+            )
+            tried.normal()
+            assert managed.state()["contactors"]["heater1"] is True
+            managed.bms("heater1_contactor", 0.0)
+            assert managed.state()["contactors"]["heater1"] is False, "the BMS rules again"
+            managed.bms("heater1_contactor", 1.0)
+            assert managed.state()["contactors"]["heater1"] is True
+        finally:
+            site.kill(VEN)
+        site.wait_for_successor(VEN, pid)
+        wait_for(
+            lambda: commands_at(managed, "heater1_contactor") == {"10": 0, "16": 1},
+            "the event still runs, and is shed again",
+        )
+        restored = site.cloud.command("restore", event_id=event_id)
+        assert restored["status"] == "success", restored
+        assert commands_at(managed, "heater1_contactor") == {"16": 1}
 
 
 ROOF = "site/building/roof"

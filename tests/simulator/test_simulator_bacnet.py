@@ -59,7 +59,7 @@ def test_the_objects_are_those_of_the_registry(objects: dict[tuple[str, int], An
     assert set(named) == set(objects)
     for identifier, row in named.items():
         assert objects[identifier].objectName == row["Volttron Point Name"]
-        assert (row["Writable"] == "TRUE") == identifier[0].endswith("Output")
+        assert (row["Writable"] == "TRUE") == (not identifier[0].endswith("Input"))
 
 
 def test_the_meters_read_the_house(objects: dict[tuple[str, int], Any]) -> None:
@@ -236,6 +236,47 @@ def test_a_bms_holds_its_outputs_changes_its_mind_and_survives_a_power_cut() -> 
                 control.request(op="bms", **fields)
         with pytest.raises(SimulatedPanelControlError, match="for Modbus alone"):
             control.fault("gateway")
+
+
+# Confirmed requests, WriteProperty of the analog values 0 (heartbeat) and 1 (its time-out): REALs.
+BEAT = bytes.fromhex("00 05 03 0f 0c 00 80 00 00 19 55 3e 44") + struct.pack(">f", 7) + b"\x3f"
+TIMEOUT_1_SEC = bytes.fromhex("00 05 04 0f 0c 00 80 00 01 19 55 3e 44 3f 80 00 00 3f 49 0a")
+
+
+def test_a_master_that_falls_silent_loses_its_places_and_the_bms_rules_again() -> None:
+    with bacnet_panel("--bms") as (port, control), connected(port) as wire:
+        control.bms("dryer1_contactor", 0, priority=8)
+        control.bms("ev1_limit", 40)
+        for apdu in (OPEN_HEATER_AT_10, BEAT, TIMEOUT_1_SEC):
+            answer = ask(wire, apdu)
+            assert answer == b"\x20" + apdu[2:3] + b"\x0f"
+        state = control.state()
+        assert (
+            state["heartbeat"] | {"value": 7, "timeout_sec": 1, "armed": True}
+            == (state["heartbeat"])
+        )
+        assert set(state["priority_arrays"]["heater1_contactor"]) == {"10", "16"}
+        control.fault("refuse")  # its network too: the watch is the device's own
+        control.wait_until(lambda now: now["heartbeat"]["expired_count"] == 1)
+        state = control.state()
+        assert state["priority_arrays"]["heater1_contactor"] == {"16": "active"}
+        assert state["contactors"]["heater1"] is True
+        assert state["priority_arrays"]["dryer1_contactor"] == {"8": "inactive", "16": "active"}
+        assert state["contactors"]["dryer1"] is False, "what a person holds stays"
+        assert state["limits_percent"]["ev1"] == 40
+
+
+def test_a_setting_is_no_place_to_give_up(
+    registers: FaultyRegisters, objects: dict[tuple[str, int], Any]
+) -> None:
+    timeout = objects["analogValue", 1]
+    timeout.WriteProperty("presentValue", 30.0, None, 10)
+    assert value(timeout) == 30.0
+    assert registers.device.panel.heartbeat.timeout_sec == 30  # type: ignore[attr-defined]
+    for refused in ((), 70_000.0):
+        with pytest.raises(ExecutionError):
+            timeout.WriteProperty("presentValue", refused, None, 10)
+    assert value(timeout) == 30.0
 
 
 def test_a_lost_a_late_and_an_absent_answer() -> None:
