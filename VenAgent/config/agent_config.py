@@ -362,6 +362,7 @@ class AgentConfig(ConfigBlock):
                 min_on_sec=circuit.min_on_sec,
                 max_sheds_per_day=circuit.max_sheds_per_day or math.inf,
             ),
+            generates=circuit.generates,
             shown_after_sec=self.quirks_of(self.control_device_of(circuit)).settle_sec,
             setpoint=_setpoint(circuit),
             storage=_storage(circuit, voltage * phase_factor / 1000.0),
@@ -393,6 +394,7 @@ def _setpoint(circuit: CircuitConfig) -> SetpointControl | None:
         rises=rises,
         offset=offset,
         value=circuit.setpoint_value,
+        raise_value=circuit.setpoint_raise_value,
         step=circuit.setpoint_step,
         settle_sec=circuit.settle_sec,
         configured_kw=circuit.shed_kw,
@@ -411,6 +413,7 @@ def _storage(circuit: CircuitConfig, kw_per_amp: float) -> StorageControl | None
         capacity_kwh=capacity_kwh,
         reserve_soc_percent=circuit.reserve_soc_percent,
         round_trip_efficiency=circuit.round_trip_efficiency,
+        most_soc_percent=circuit.max_soc_percent,
         kw_per_value=circuit.power_setpoint_scale * unit_kw,
         step=circuit.power_setpoint_step,
     )

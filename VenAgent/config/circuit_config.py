@@ -95,6 +95,10 @@ class CircuitWiringConfig(ConfigBlock):
     limit_unlimited: tuple[Annotated[float, Field(allow_inf_nan=False), NotBoolean], ...] = ()
     """What stands in the limit register when there is no limit: 0, -1 or 65535 with some devices.
     A limit is written over it, and it is given back."""
+    generates: bool = False
+    """A PV inverter or another generator: its `limit_point` or `switch_point` is of what it
+    generates, and is used to keep a limit of what the site feeds in (`export_kw`), never to shed.
+    `limit_full_scale_kw` is then the inverter's rated power."""
     restore: CircuitRestoreMode | None = None
     """How its control point goes back; by the driver if none is given: a BACnet slot is
     relinquished, a register gets its previous value."""
@@ -162,6 +166,9 @@ class CircuitSetpointConfig(CircuitChargerConfig):
     """To shed, it is moved to this, instead of by an offset; it needs `setpoint_direction`."""
     setpoint_direction: Literal["up", "down"] | None = None
     """Where less power is: `up` for cooling, `down` for heating. An offset says so itself."""
+    setpoint_raise_value: Annotated[float, Field(allow_inf_nan=False), NotBoolean] | None = None
+    """To draw more (`loadUp`), it is moved to this; by the offset, the other way, if none. With
+    `setpoint_value` alone it is not moved to draw more."""
     setpoint_minimum: Annotated[float, Field(allow_inf_nan=False), NotBoolean] | None = None
     """It is never set lower. One that stands outside the bounds already is left alone."""
     setpoint_maximum: Annotated[float, Field(allow_inf_nan=False), NotBoolean] | None = None
@@ -272,6 +279,8 @@ class CircuitStorageConfig(CircuitGuardConfig):
     """What it stores from empty to full; needed for `power`."""
     reserve_soc_percent: Annotated[float, Field(ge=0, lt=100), NotBoolean] = 20.0
     """No event discharges it below this."""
+    max_soc_percent: Annotated[float, Field(gt=0, le=100), NotBoolean] = 100.0
+    """No event charges it above this."""
     round_trip_efficiency: Annotated[float, Field(gt=0.3, le=1), NotBoolean] = 0.9
     """What comes out of what was put in."""
     soc_point: Name | None = None
@@ -312,6 +321,11 @@ class CircuitStorageConfig(CircuitGuardConfig):
             raise ValueError("mode_value and mode_release_value are the same: one gives it back")
         if self.floor:
             raise ValueError("floor is for limits: a battery keeps its reserve_soc_percent")
+        if self.max_soc_percent <= self.reserve_soc_percent:
+            raise ValueError(
+                f"max_soc_percent {self.max_soc_percent:g} must be above reserve_soc_percent "
+                f"{self.reserve_soc_percent:g}"
+            )
         return self
 
 
@@ -327,6 +341,24 @@ class CircuitConfig(CircuitStorageConfig):
             PanelCircuitControl.SETPOINT: self.setpoint_point,
             PanelCircuitControl.POWER: self.power_setpoint_point,
         }.get(self.control)
+
+    @model_validator(mode="after")
+    def _generator(self) -> CircuitConfig:
+        if not self.generates:
+            return self
+        if self.control in (PanelCircuitControl.SETPOINT, PanelCircuitControl.POWER):
+            raise ValueError(
+                'generates is for "control": "limit", "switch" or "none": a battery is no generator'
+            )
+        if self.power_point is None:
+            raise ValueError(
+                "generates needs a power_point: what it generates, as a negative power"
+            )
+        if self.floor:
+            raise ValueError(
+                "floor is for what a load keeps: a generator can be reduced to nothing"
+            )
+        return self
 
     @model_validator(mode="after")
     def _measured(self) -> CircuitConfig:
@@ -392,11 +424,20 @@ class CircuitConfig(CircuitStorageConfig):
             )
         if low >= high:
             raise ValueError(f"setpoint_minimum {low:g} must be below setpoint_maximum {high:g}")
-        if value is not None and not low <= value <= high:
-            raise ValueError(
-                f"setpoint_value {value:g} is outside setpoint_minimum {low:g} to "
-                f"setpoint_maximum {high:g}"
-            )
+        raised = self.setpoint_raise_value
+        for name, moved in (("setpoint_value", value), ("setpoint_raise_value", raised)):
+            if moved is not None and not low <= moved <= high:
+                raise ValueError(
+                    f"{name} {moved:g} is outside setpoint_minimum {low:g} to "
+                    f"setpoint_maximum {high:g}"
+                )
+        if value is not None and raised is not None:
+            is_up = self.setpoint_direction == "up"
+            if raised >= value if is_up else raised <= value:
+                raise ValueError(
+                    f"setpoint_raise_value {raised:g} must be "
+                    f"{'below' if is_up else 'above'} setpoint_value {value:g}: more is drawn there"
+                )
         if self.floor:
             raise ValueError("floor is for limits: a setpoint is moved as a whole")
         return self

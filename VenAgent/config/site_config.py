@@ -206,8 +206,11 @@ class SiteDeviceQuirksConfig(ConfigBlock):
     device: DevicePath
     sentinels: tuple[Annotated[float, Field(allow_inf_nan=False), NotBoolean], ...] = ()
     """Raw values that mean "no value", such as -32768 or 65535."""
-    scale_points: dict[Name, Name] = Field(default_factory=dict)
-    """Power, voltage or current point → the point that holds its power of ten (SunSpec)."""
+    scale_points: dict[
+        Name, Name | Annotated[float, Field(allow_inf_nan=False, gt=0), NotBoolean]
+    ] = Field(default_factory=dict)
+    """A point → the point that holds its power of ten (SunSpec), or what one unit of it is: 0.1 for
+    a setpoint in tenths. It counts for what is read and for what is written."""
     settle_sec: Annotated[float, Field(ge=0, le=120), NotBoolean] = 0.0
     """So long after a write a reading may still show what was before."""
     answer_within_sec: Annotated[float, Field(ge=1, le=120), NotBoolean] | None = None

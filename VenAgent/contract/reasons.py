@@ -138,6 +138,8 @@ class ReasonCode(str, Enum):
     """Like units take turns."""
     SOC_RESERVE = "soc_reserve"
     """A battery's charge is at its reserve, or not known: it does not discharge."""
+    SOC_FULL = "soc_full"
+    """A battery's charge is at its most, or not known: it does not charge."""
     # why a circuit is not shed
     NOT_READ = "not_read"
     SWITCHED_OFF = "switched_off"

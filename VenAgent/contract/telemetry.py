@@ -83,6 +83,8 @@ class Telemetry(JsonModel):
     """Whether that event is a test; on the wire only if it is."""
     import_limit_kw: float | None = None
     """What the site may draw at most now; on the wire only while there is a limit."""
+    export_limit_kw: float | None = None
+    """The same of what it feeds in."""
     baseline_power_kw: float | None
     battery_soc: float | None = Field(serialization_alias="batterySOC")
     panel_amperage_rating: int
@@ -103,6 +105,8 @@ class Telemetry(JsonModel):
             del message["eventTest"]
         if self.import_limit_kw is None:
             del message["importLimitKw"]
+        if self.export_limit_kw is None:
+            del message["exportLimitKw"]
         message["batterySoc"] = message["batterySOC"]
         # The names of the first generation, which dashboards in the field still read.
         message["power_kw"] = message["usedPowerKw"]

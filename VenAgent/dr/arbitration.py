@@ -14,7 +14,6 @@ from VenAgent.contract.commands import (
     CancelCommand,
     Command,
     EventCommand,
-    LimitCommand,
     RestoreCommand,
 )
 from VenAgent.contract.json_codec import json_number
@@ -40,7 +39,9 @@ from VenAgent.dr.opt_out import OptOut
 from VenAgent.dr.site_state import SiteState
 
 EXPORT_NOT_SUPPORTED = Reason(
-    ReasonCode.NOT_SUPPORTED, "export_kw: no circuit of this site can reduce what it feeds in"
+    ReasonCode.NOT_SUPPORTED,
+    "export_kw: no circuit of this site can reduce what it feeds in: it needs one with "
+    '"generates": true and a limit or switch point, or a battery with "control": "power"',
 )
 ENDED_BY_COMMAND = Reason(ReasonCode.ENDED_BY_COMMAND, "ended by command")
 
@@ -74,7 +75,7 @@ class Arbitration:
         request, refusal = event.request, None
         if request.circuit_id is not None:
             refusal = curtailment_plan_refusal(request.circuit_id, self._site.panel)
-        elif isinstance(command, LimitCommand) and command.export_kw is not None:
+        elif request.export_kw is not None and not self._site.panel.can_feed_in_less:
             refusal = EXPORT_NOT_SUPPORTED
         if refusal is None and self.queue.is_over(event.event_id, request.modification):
             refusal = Reason(
@@ -212,7 +213,7 @@ class Arbitration:
         """A limit is in force while another event has the circuits: that one keeps it too."""
         event.join(now)
         self.queue.waiting[event.event_id] = event
-        self._site.limits.take(event)
+        self._site.take_limit(event)
         event.wait_for(None if self.running is None else self.running.event_id)
         acks: Effects = []
         if not event.acked:

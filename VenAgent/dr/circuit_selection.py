@@ -129,7 +129,7 @@ def circuit_selection_candidate(
     circuit: PanelCircuit, read: PanelCircuitReading, lasting_sec: float = math.inf
 ) -> CircuitSelectionCandidate | None:
     """One circuit as it was read, if it may be shed now (see `circuit_selection_candidates`)."""
-    if read.closed is False:
+    if read.closed is False or circuit.generates:
         return None
     circuit = circuit.as_read(read)
     if circuit.guard is not None and not circuit.guard.may_be_shed(read.guard):
@@ -181,7 +181,7 @@ def _storage_candidate(
 def selectable_circuit_kw(circuit: PanelCircuit, power_kw: float) -> float:
     """What may be taken from `circuit` while it draws `power_kw`; 0 when it may not be touched."""
     kept = circuit.kept_fraction
-    if power_kw <= DRAWS_NOTHING_KW or kept >= 1.0:
+    if power_kw <= DRAWS_NOTHING_KW or kept >= 1.0 or circuit.generates:
         return 0.0
     if circuit.control is PanelCircuitControl.SWITCH:
         return power_kw if kept == 0.0 else 0.0

@@ -234,6 +234,8 @@ class ClosedLoop:
         effects: Effects = [SaveEventEffect.of(event)]
         for circuit in judged:
             power_kw = reading.circuit(circuit.circuit_id).power_kw
+            if circuit.is_raised:
+                continue  # what a shed brings is not learned from the opposite
             shed_kw = circuit.original_kw - (power_kw or 0.0)
             effects.append(self._site.learn_shed(circuit.circuit_id, circuit.point, shed_kw))
         alerts, reason = _not_responded([c for c in judged if c.responded is False])
@@ -242,10 +244,13 @@ class ClosedLoop:
     def _limit_meanwhile(self, event: Event, reading: PanelReading, now: float) -> Reason | None:
         """While the meter settles: whether loads that rise bring the site over a limit, beyond what
         was written already. Two readings at least, for the first may be from before the writes."""
-        pending_kw = self._site.limits.pending_kw(event, reading, now)
-        power_kw = (reading.power_kw or 0.0) - pending_kw
-        limit_kw = self._site.limits.least_kw(now)
-        if self._settling.tries < CHANGED_READINGS or limit_kw is None or power_kw <= limit_kw:
+        power_kw = self._site.net_kw(event, reading, now)
+        is_over = any(
+            limit_kw is not None and limits.side.flow_kw(power_kw) > limit_kw
+            for limits in self._site.all_limits
+            for limit_kw in (limits.least_kw(now),)
+        )
+        if self._settling.tries < CHANGED_READINGS or not is_over:
             return None
         return self.limits.look(event, power_kw, now)
 
@@ -348,10 +353,11 @@ def _not_responded(circuits: list[ShedCircuit]) -> tuple[Effects, Reason | None]
     alerts: Effects = []
     for circuit in circuits:
         moved = "its setpoint was moved" if circuit.settle_sec > 0.0 else "was switched"
+        did_not = "rise" if circuit.is_raised else "fall"
         alerts.append(
             RaiseAlertEffect(
                 "circuit.not_responding",
-                f"{circuit.name} {moved}, but its power did not fall",
+                f"{circuit.name} {moved}, but its power did not {did_not}",
                 circuit.circuit_id,
                 reason_code=ReasonCode.NOT_RESPONDED,
             )

@@ -228,6 +228,8 @@ class CommandReplies:
                 "import_kw": json_number(event.import_kw),
                 "limit_state": "failsafe" if event.limit.is_failsafe else "limited",
             }
+            if event.export_kw is not None:
+                shown["export_kw"] = json_number(event.export_kw)
         if request.is_test:
             shown["test"] = True
         return self._ack(

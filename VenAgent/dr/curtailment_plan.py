@@ -201,7 +201,7 @@ def _lowerable(
         scale = None if circuit is None else circuit.power_scale
         if circuit is None or scale is None or not held.counts or power_kw is None:
             continue
-        if held.exhausted:
+        if held.exhausted or circuit.generates:
             continue
         # By the register's own scale: a device may draw more than that, or the reading may be from
         # before the last write.
@@ -232,7 +232,11 @@ def _shed_less(
     left_kw = excess_kw
     turn = 1 if order is ReleasePolicy.MOST_IMPORTANT_FIRST else -1
     is_all = not event.wanted_kw
-    held = [c for c in event.circuits if c.counts and (is_all or not c.is_settling(now))]
+    held = [
+        circuit
+        for circuit in event.circuits
+        if circuit.counts and not circuit.is_raised and (is_all or not circuit.is_settling(now))
+    ]
     held.sort(
         key=lambda c: (c.settle_sec > 0.0, -turn * c.last_resort, turn * c.priority, -c.shed_kw)
     )
@@ -272,7 +276,7 @@ def _exchange(
     """Plan the whole event anew for `request_kw`, as if what it holds were still drawing: some
     circuits go back and others take their place. Empty if one that must stay off for a while
     yet would have to go back."""
-    held = {circuit.circuit_id: circuit for circuit in event.circuits if circuit.counts}
+    held = {c.circuit_id: c for c in event.circuits if c.counts and not c.is_raised}
     tried = [circuit.circuit_id for circuit in event.circuits]
     pool = [
         *circuit_selection_candidates(
@@ -451,6 +455,8 @@ def _reason_spared(
         return Reason(ReasonCode.NOT_CONTROLLABLE, "cannot be controlled")
     if circuit.kept_fraction >= 1.0:
         return Reason(ReasonCode.CRITICAL, "critical: never shed")
+    if circuit.generates:
+        return Reason(ReasonCode.NOT_NEEDED, "generates: reduced for a limit of what is fed in")
     is_setpoint = circuit.control is PanelCircuitControl.SETPOINT
     if read.power_kw is None and not is_setpoint:
         return Reason(ReasonCode.NOT_READ, "was not read")

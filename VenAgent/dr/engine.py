@@ -157,7 +157,8 @@ class Engine:
             return []
         self.site.sampling.add(reading.ts)
         before_ts = self.site.limits.last_ts
-        self.site.limits.note(reading.ts, reading.power_kw)
+        for limits in self.site.all_limits:
+            limits.note(reading.ts, reading.power_kw)
         effects = self._execution.limits.account(reading.ts, before_ts)
         running = self.running
         if running is None or running.is_limit:  # as it would be without the limit
@@ -283,7 +284,7 @@ class Engine:
         for event in sorted(recovered.events, key=lambda e: e.request.start_ts):
             self._expect_again(event)
             if event.active_ts is not None:
-                self.site.limits.take(event)
+                self.site.take_limit(event)
             if event.state is EventState.SCHEDULED:
                 self._arbitration.queue.waiting[event.event_id] = event
             elif event.state.over:
@@ -457,8 +458,11 @@ class Engine:
 
     def import_limit_kw(self, now: float) -> float | None:
         """What the site may draw at most now; None without a limit."""
-        ruling = self.site.limits.strictest(now)
-        return None if ruling is None else ruling.import_kw
+        return self.site.limits.least_kw(now)
+
+    def export_limit_kw(self, now: float) -> float | None:
+        """What the site may feed in at most now; None without a limit."""
+        return self.site.export_limits.least_kw(now)
 
     def baseline_kw(self, now: float) -> float | None:
         """The running event's baseline; without one, what an event beginning now would have."""

@@ -396,10 +396,34 @@ class Event:
 
     @property
     def import_kw(self) -> float | None:
-        """What the site may draw now by this event; None if it is no limit."""
-        if self.limit.is_failsafe:
-            return self.request.failsafe_kw
-        return self.request.import_kw_at(self.level)
+        """What the site may draw now by this event; None: any."""
+        return self._limited_kw(self.request.import_kw_at(self.level), is_failsafes=True)
+
+    @property
+    def export_kw(self) -> float | None:
+        """What the site may feed in now by this event; None: any. The failsafe is of this where
+        nothing is said of what is drawn."""
+        is_alone = self.request.import_kw_at(self.level) is None
+        return self._limited_kw(self.request.export_kw, is_failsafes=is_alone)
+
+    def _limited_kw(self, asked_kw: float | None, *, is_failsafes: bool) -> float | None:
+        """While the failsafe limit rules, that; a stricter one that came since goes before it."""
+        failsafe_kw = self.request.failsafe_kw
+        if not self.limit.is_failsafe or not is_failsafes or asked_kw is None:
+            return asked_kw
+        if failsafe_kw is None or self.limit.new_limit_ts is None:
+            return failsafe_kw
+        return min(failsafe_kw, asked_kw)
+
+    @property
+    def limit_text(self) -> str:
+        """What it allows now, for a person."""
+        allowed = []
+        if self.import_kw is not None:
+            allowed.append(f"{self.import_kw:g} kW")
+        if self.export_kw is not None:
+            allowed.append(f"{self.export_kw:g} kW fed in")
+        return " and ".join(allowed)
 
     @property
     def rules_since_ts(self) -> float:
@@ -445,7 +469,7 @@ class Event:
         """How far the shed may be from what is wanted; `band` as a part of it. In an interval
         without a shed, of the highest of the others."""
         if self.is_limit:
-            return band * (self.import_kw or 0.0)
+            return band * max(self.import_kw or 0.0, self.export_kw or 0.0)
         return band * abs(self.wanted_kw or self.request.shed_kw)
 
     def is_level_over(self, now: float) -> bool:

@@ -16,6 +16,7 @@ from VenAgent.dr.effects import (
 )
 from VenAgent.dr.event import Event
 from VenAgent.dr.event_work import EventWork
+from VenAgent.dr.grid_limits import GridLimitSide
 from VenAgent.dr.guard_watch import GuardWatch
 from VenAgent.dr.limit_failsafe import limit_failsafe_reason
 from VenAgent.dr.limit_watch import NO_LOAD_LEFT, limit_watch_reason
@@ -84,9 +85,9 @@ class EventActivation:
         if not event.is_limit or event.limit.reference_kw is None:
             return [], None
         power_kw = event.limit.reference_kw - self._writing.expected_kw
-        limit_kw = event.import_kw or 0.0
         why = NO_LOAD_LEFT if note is None else note.text
-        reason = None if power_kw <= limit_kw else limit_watch_reason(power_kw, limit_kw, why)
+        reasons = [limit_watch_reason(event, side, power_kw, why) for side in GridLimitSide]
+        reason = next((each for each in reasons if each is not None), None)
         return self._loop.limits.unkept(power_kw, why, now), reason
 
     def _give_up_devices(self, event: Event) -> Effects:

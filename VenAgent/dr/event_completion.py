@@ -224,6 +224,13 @@ def event_completion_summary(event: Event) -> dict[str, Any]:
 
 def _limit_summary(event: Event, start_ts: float, end_ts: float) -> dict[str, Any]:
     """How a limit was kept; what it held off has no baseline, and is no delivery."""
+    exported: dict[str, Any] = {}
+    if event.request.export_kw is not None:
+        exported = {
+            "export_kw": json_number(event.request.export_kw),
+            "highest_export_kw": json_number(event.limit.highest_export_kw),
+            "over_export_sec": json_number(event.limit.over_export_sec),
+        }
     return {
         "start_ts": json_number(start_ts),
         "end_ts": json_number(end_ts),
@@ -231,6 +238,7 @@ def _limit_summary(event: Event, start_ts: float, end_ts: float) -> dict[str, An
         "highest_mean_kw": json_number(event.limit.highest_mean_kw),
         "over_limit_sec": json_number(event.limit.over_limit_sec),
         "window_sec": json_number(event.request.window_sec),
+        **exported,
     }
 
 

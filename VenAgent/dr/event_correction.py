@@ -96,7 +96,7 @@ class EventCorrection:
 
     def _limit_stays(self, target: ShedTarget, power_kw: float, now: float) -> Effects:
         """Nothing can be done for a limit now."""
-        if target.missing_kw <= 0.0:
+        if target.is_met:
             self._loop.limits.hold_back(now)
             return []
         self._loop.limits.hold_off(now)

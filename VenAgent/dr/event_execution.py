@@ -93,7 +93,7 @@ class EventExecution:
         self._loop.begin()
         self._guards.begin()
         event.begin(now)
-        self._site.limits.take(event)
+        self._site.take_limit(event)
         event.resume_metering(now)
         if taking_over_from is not None:
             event.take_over_from(taking_over_from)
@@ -193,7 +193,8 @@ class EventExecution:
             if instead.circuits:
                 return [*effects, *self._writing.begin(event, instead, held_kw, now)]
         began = event.active_ts is not None or event.is_limit
-        if not began and not any(circuit.confirmed for circuit in event.circuits):
+        failed_all = event.circuits and not any(circuit.confirmed for circuit in event.circuits)
+        if not began and failed_all:
             why = "; ".join(f"{c.circuit_id}: {c.failure}" for c in event.circuits)
             code = common_reason_code(failures.values(), ReasonCode.WRITE_FAILED)
             reason = Reason(code, f"no write was confirmed: {why}")
@@ -251,7 +252,7 @@ class EventExecution:
     def take_over(self, event: Event, now: float) -> Effects:
         """Go on with what an earlier process had under way."""
         self.event = event
-        self._site.limits.take(event)
+        self._site.take_limit(event)
         self._loop.begin()
         self._guards.begin()
         if event.state is EventState.RECEIVED:
@@ -329,8 +330,8 @@ class EventExecution:
     def _end_or_hand_over(self, event: Event, now: float) -> Effects:
         """It ends; where a limit is in force, that one takes what is shed instead of a restore in
         between."""
-        others = [e for e in self._site.limits.in_force(now) if e is not event]
-        if event.active_ts is None or not others or self._completion.at_once:
+        is_limited = self._site.is_limited(now, beside=event)
+        if event.active_ts is None or not is_limited or self._completion.at_once:
             return self._end(event, now)
         self._stop_work()
         event.to(EventState.ACTIVE)

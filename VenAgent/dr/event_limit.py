@@ -25,6 +25,9 @@ class EventLimit:
     """The highest mean over its window while it was in force."""
     over_limit_sec: float = 0.0
     """How long that mean was over it."""
+    highest_export_kw: float | None = None
+    """The same of what was fed in, where that is limited."""
+    over_export_sec: float = 0.0
 
     @property
     def is_failsafe(self) -> bool:
@@ -55,9 +58,16 @@ class EventLimit:
 
     def with_mean(self, mean_kw: float, over_sec: float) -> EventLimit:
         """The mean over its window, and for how long more it was over the limit."""
-        highest_kw = max(mean_kw, mean_kw if self.highest_mean_kw is None else self.highest_mean_kw)
+        highest_kw = _higher(self.highest_mean_kw, mean_kw)
         return replace(
             self, highest_mean_kw=highest_kw, over_limit_sec=self.over_limit_sec + over_sec
+        )
+
+    def with_export_mean(self, mean_kw: float, over_sec: float) -> EventLimit:
+        """The same of what is fed in."""
+        highest_kw = _higher(self.highest_export_kw, mean_kw)
+        return replace(
+            self, highest_export_kw=highest_kw, over_export_sec=self.over_export_sec + over_sec
         )
 
     def shifted(self, step_sec: float) -> EventLimit:
@@ -72,3 +82,7 @@ class EventLimit:
             failsafe_ts=moved(self.failsafe_ts),
             new_limit_ts=moved(self.new_limit_ts),
         )
+
+
+def _higher(known_kw: float | None, mean_kw: float) -> float:
+    return mean_kw if known_kw is None else max(known_kw, mean_kw)

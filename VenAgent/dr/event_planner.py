@@ -48,25 +48,34 @@ class EventPlanner:
         *,
         may_exchange: bool = False,
     ) -> CurtailmentPlan:
-        """What brings the event to its target; of one that draws more, a limit may shed once
-        nothing of that is left."""
+        """What brings the event to its target. What was let draw more goes back before anything is
+        shed."""
         raised = any(circuit.is_raised for circuit in event.held())
-        if event.is_load_up and (raised or target.missing_kw < 0.0):
+        lowered = CurtailmentPlan()
+        if target.is_export or (event.is_load_up and (raised or target.missing_kw < 0.0)):
             return plan_load_up(event, self._site, reading, target, now)
-        return plan_curtailment(event, self._site, reading, target, now, may_exchange=may_exchange)
+        if raised and target.missing_kw > target.band_kw:
+            lowered = plan_load_up(event, self._site, reading, target, now)
+            if lowered.delta_kw >= target.missing_kw - target.band_kw:
+                return lowered
+        shed = plan_curtailment(event, self._site, reading, target, now, may_exchange=may_exchange)
+        more = [c for c in lowered.circuits if c.circuit_id not in shed.circuit_ids]
+        if not more:
+            return shed
+        return CurtailmentPlan((*shed.circuits, *more), shed.delta_kw + lowered.delta_kw)
 
     def target(self, event: Event, reading: PanelReading, held_kw: float, now: float) -> ShedTarget:
         """What is wanted at `reading`, while `held_kw` are shed."""
-        pending_kw = self._site.limits.pending_kw(event, reading, now)
-        power_kw = (reading.power_kw or 0.0) - pending_kw
+        power_kw = self._site.net_kw(event, reading, now)
         return ShedTarget.of(event, self._site, power_kw, held_kw, now)
 
     def note_limit(self, target: ShedTarget, now: float) -> None:
         """Circuits that are switched for a limit are not to be so too often."""
-        if target.is_limit and target.missing_kw > 0.0:
-            self._site.limits.note_correction(now)
+        limits = self._site.export_limits if target.is_export else self._site.limits
+        if target.is_limit and not target.is_met:
+            limits.note_correction(now)
         elif target.is_limit:
-            self._site.limits.note_release(now)
+            limits.note_release(now)
 
     def held_kw(self, event: Event, reading: PanelReading) -> float:
         """What is shed already: as measured, or as planned when another meter is read now."""

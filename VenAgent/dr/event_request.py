@@ -58,6 +58,8 @@ class EventRequest:
     """One after the other from `start_ts`; empty for an event of one level."""
     raise_kw: float = 0.0
     import_kw: float | None = None
+    export_kw: float | None = None
+    """The most that may be fed in, in all its levels; None: any."""
     window_sec: float = DEFAULT_WINDOW_SEC
     failsafe_kw: float | None = None
     heartbeat_sec: float | None = None
@@ -110,6 +112,7 @@ class EventRequest:
                 self,
                 kind=EventRequestKind.LIMIT,
                 import_kw=command.import_kw,
+                export_kw=command.export_kw,
                 window_sec=command.window_sec or DEFAULT_WINDOW_SEC,
                 failsafe_kw=command.failsafe_kw,
                 heartbeat_sec=command.heartbeat_sec,

@@ -1,4 +1,5 @@
-"""Which circuits of the event that runs must go back: a comfort guard, or a battery's reserve."""
+"""Which circuits of the event that runs must go back: a comfort guard, or a battery that is at its
+reserve or full."""
 
 from __future__ import annotations
 
@@ -25,8 +26,9 @@ class _Watched:
 
     held: ShedCircuit
     guard: ComfortGuard
-    reserve_percent: float | None = None
-    """The guard is this reserve of a battery that discharges."""
+    charge_bound_percent: float | None = None
+    """The guard is of a battery's charge: the reserve of one that discharges, the most of one that
+    charges."""
 
     @property
     def key(self) -> tuple[str, bool]:
@@ -34,7 +36,7 @@ class _Watched:
 
     @property
     def is_charge(self) -> bool:
-        return self.reserve_percent is not None
+        return self.charge_bound_percent is not None
 
     def value_in(self, reading: PanelReading | None) -> float | None:
         if reading is None:
@@ -51,7 +53,11 @@ class _Watched:
             text = f"{name} is released: {self.guard.passed_text(value)}"
             return Reason(ReasonCode.COMFORT_GUARD, text)
         charge = "is not read" if value is None else f"is {value:.1f} percent"
-        reserve = f"its reserve of {self.reserve_percent:g} percent is kept"
+        if self.held.is_raised:
+            most = f"it is charged to {self.charge_bound_percent:g} percent at most"
+            text = f"{name} stops charging: its charge {charge}, and {most}"
+            return Reason(ReasonCode.SOC_FULL, text)
+        reserve = f"its reserve of {self.charge_bound_percent:g} percent is kept"
         text = f"{name} stops discharging: its charge {charge}, and {reserve}"
         return Reason(ReasonCode.SOC_RESERVE, text)
 
@@ -142,8 +148,11 @@ class GuardWatch:
             if circuit.guard is not None:
                 yield _Watched(held, circuit.guard)
             storage = circuit.storage
-            if storage is not None and storage.kw_of(float(held.value)) < 0.0:
+            power_kw = 0.0 if storage is None else storage.kw_of(float(held.value))
+            if storage is not None and power_kw < 0.0 and not held.is_raised:
                 yield _Watched(held, storage.reserve_guard, storage.reserve_soc_percent)
+            if storage is not None and power_kw > 0.0 and held.is_raised:
+                yield _Watched(held, storage.full_guard, storage.most_soc_percent)
 
     def _silent_ts(self, each: _Watched) -> float:
         """When its value has not been known for too long."""

@@ -85,7 +85,7 @@ class LimitFailsafe:
 
     def _leave(self, event: Event, now: float) -> Effects:
         event.keep_limit(event.limit.out_of_failsafe())
-        text = f"the sender is heard again and gave a new limit: {event.import_kw:g} kW rules"
+        text = f"the sender is heard again and gave a new limit: {event.limit_text} rules"
         effects = self._adjusted(event, Reason(ReasonCode.FAILSAFE_LEFT, text), now)
         return [*effects, RaiseAlertEffect(LIMIT_FAILSAFE, None, event.event_id), ReadMeterEffect()]
 

@@ -7,12 +7,14 @@ from VenAgent.contract.json_codec import json_number
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.effects import Effects, RaiseAlertEffect, SaveEventEffect
 from VenAgent.dr.event import Event
+from VenAgent.dr.grid_limits import GridLimits, GridLimitSide
 from VenAgent.dr.shed_target import ShedTarget
 from VenAgent.dr.site_state import SiteState
 
 LIMIT_TRY_AGAIN_SEC = 60.0
 """Between two tries of what cannot be done now."""
 NO_LOAD_LEFT = "and no load is left to shed"
+NOTHING_TO_CURTAIL = "and nothing is left that can feed in less or draw more"
 LIMIT_EXCEEDED = "limit.exceeded"
 """The alert while a limit is not kept."""
 
@@ -24,7 +26,7 @@ class LimitWatch:
         self._site = site
         self._try_again_ts = 0.0
         self._let_back_again_ts = 0.0
-        self._unkept: set[str] = set()
+        self._unkept: set[tuple[str, GridLimitSide]] = set()
         """The limits that are known not to be kept."""
 
     def hold_off(self, now: float) -> None:
@@ -41,74 +43,96 @@ class LimitWatch:
 
     def look(self, event: Event, power_kw: float, now: float) -> Reason | None:
         """Why circuits of `event` are to be shed or let back; None if nothing is to be done."""
-        limits = self._site.limits
-        ruling = limits.strictest(now)
-        if ruling is None:
-            return None
-        limit_kw = ruling.import_kw or 0.0
-        if limits.to_correct(now):
-            if now < self._try_again_ts:
-                return None
-            text = f"the site draws {power_kw:.2f} kW of the {limit_kw:g} kW allowed"
-            return Reason(ReasonCode.LIMIT_EXCEEDED, text)
-        if not event.is_limit or not event.held() or now < self._let_back_again_ts:
+        ruling = [limits for limits in self._site.all_limits if limits.strictest(now) is not None]
+        for limits in ruling:
+            if limits.to_correct(now):
+                if now < self._try_again_ts:
+                    return None
+                flow_kw, limit_kw = limits.side.flow_kw(power_kw), limits.least_kw(now)
+                text = f"the site {_drawn(limits.side, flow_kw)} of the {limit_kw:g} kW allowed"
+                return Reason(ReasonCode.LIMIT_EXCEEDED, text)
+        if not ruling or not event.is_limit or not event.held() or now < self._let_back_again_ts:
             return None
         target = ShedTarget.of(event, self._site, power_kw, 0.0, now)
-        if target.is_met and -target.missing_kw <= target.band_kw:
+        if target.is_met and abs(target.missing_kw) <= target.band_kw:
             return None
-        text = f"there is room under the {limit_kw:g} kW allowed"
+        side = self._site.export_limits if target.is_export else self._site.limits
+        text = f"there is room under the {side.least_kw(now) or 0.0:g} kW allowed"
         return Reason(ReasonCode.ROOM_UNDER_LIMIT, text)
 
     def account(self, ts: float, since_ts: float | None) -> Effects:
         """Note how the limits were kept since the reading before; what is kept again has its end.
         `since_ts`: of that reading."""
-        limits = self._site.limits
         effects: Effects = []
-        was_unkept, begun = bool(self._unkept), {event.event_id for event in limits.begun()}
-        self._unkept &= begun
+        was_unkept = bool(self._unkept)
+        begun = {event.event_id for event in self._site.limits.begun()}
+        self._unkept = {key for key in self._unkept if key[0] in begun}
         if was_unkept and not self._unkept:  # they are over
             effects.append(RaiseAlertEffect(LIMIT_EXCEEDED))
-        for event in limits.in_force(ts):
-            mean_kw = limits.mean_kw(event.request.window_sec, ts)
-            if mean_kw is None or event.active_ts is None:
-                continue
-            is_over = limits.is_over(event, ts)
-            known_sec = 0.0 if since_ts is None else max(0.0, ts - max(since_ts, event.active_ts))
-            event.keep_limit(event.limit.with_mean(mean_kw, known_sec if is_over else 0.0))
-            is_kept = not is_over and limits.last_kw <= (event.import_kw or 0.0)
-            if event.event_id in self._unkept and is_kept:
-                self._unkept.discard(event.event_id)
-                reason = Reason(
-                    ReasonCode.LIMIT_KEPT_AGAIN, f"the site is under {event.import_kw:g} kW again"
-                )
-                ack = self._site.replies.follow_up(
-                    event, AckStatus.ADJUSTED, ts, reason, mean_kw=json_number(mean_kw)
-                )
-                effects += [SaveEventEffect.of(event), ack]
-                effects += [] if self._unkept else [RaiseAlertEffect(LIMIT_EXCEEDED)]
+        for limits in self._site.all_limits:
+            for event in limits.in_force(ts):
+                effects += self._account(limits, event, ts, since_ts)
         return effects
+
+    def _account(
+        self, limits: GridLimits, event: Event, ts: float, since_ts: float | None
+    ) -> Effects:
+        mean_kw = limits.mean_kw(event.request.window_sec, ts)
+        if mean_kw is None or event.active_ts is None:
+            return []
+        is_over, side = limits.is_over(event, ts), limits.side
+        known_sec = 0.0 if since_ts is None else max(0.0, ts - max(since_ts, event.active_ts))
+        over_sec = known_sec if is_over else 0.0
+        stands, is_import = event.limit, side is GridLimitSide.IMPORT
+        noted = stands.with_mean if is_import else stands.with_export_mean
+        event.keep_limit(noted(mean_kw, over_sec))
+        limit_kw, key = limits.allowed_kw(event), (event.event_id, side)
+        if key not in self._unkept or is_over or limits.last_kw > limit_kw:
+            return []
+        self._unkept.discard(key)
+        text = f"the site is under {limit_kw:g} kW again"
+        reason = Reason(ReasonCode.LIMIT_KEPT_AGAIN, text)
+        ack = self._site.replies.follow_up(
+            event, AckStatus.ADJUSTED, ts, reason, mean_kw=json_number(mean_kw)
+        )
+        over: Effects = [] if self._unkept else [RaiseAlertEffect(LIMIT_EXCEEDED)]
+        return [SaveEventEffect.of(event), ack, *over]
 
     def unkept(self, power_kw: float, why: str, now: float) -> Effects:
         """The limits that `power_kw` is over cannot be kept now: each is acked once, and the alert
         lasts as long as that does."""
         effects: Effects = []
-        for event in self._site.limits.in_force(now):
-            limit_kw = event.import_kw or 0.0
-            if power_kw <= limit_kw:
-                continue
-            reason = limit_watch_reason(power_kw, limit_kw, why)
-            is_known = event.event_id in self._unkept
-            self._unkept.add(event.event_id)
-            if event.acked and not is_known:
-                ack = self._site.replies.follow_up(event, AckStatus.ADJUSTED, now, reason)
-                effects += [SaveEventEffect.of(event), ack]
-            message = f"event {event.event_id}: {reason.text}"
-            effects.append(
-                RaiseAlertEffect(LIMIT_EXCEEDED, message, reason_code=ReasonCode.LIMIT_NOT_KEPT)
-            )
+        for limits in self._site.all_limits:
+            for event in limits.in_force(now):
+                reason = limit_watch_reason(event, limits.side, power_kw, why)
+                if reason is not None:
+                    effects += self._not_kept(event, limits.side, reason, now)
         return effects
 
+    def _not_kept(self, event: Event, side: GridLimitSide, reason: Reason, now: float) -> Effects:
+        effects: Effects = []
+        is_known = (event.event_id, side) in self._unkept
+        self._unkept.add((event.event_id, side))
+        if event.acked and not is_known:
+            ack = self._site.replies.follow_up(event, AckStatus.ADJUSTED, now, reason)
+            effects += [SaveEventEffect.of(event), ack]
+        message = f"event {event.event_id}: {reason.text}"
+        alert = RaiseAlertEffect(LIMIT_EXCEEDED, message, reason_code=ReasonCode.LIMIT_NOT_KEPT)
+        return [*effects, alert]
 
-def limit_watch_reason(power_kw: float, limit_kw: float, why: str) -> Reason:
-    text = f"{limit_kw:g} kW cannot be kept: the site draws {power_kw:.2f} kW, {why}"
+
+def limit_watch_reason(
+    event: Event, side: GridLimitSide, power_kw: float, why: str
+) -> Reason | None:
+    """Why the site does not keep this limit while it draws `power_kw`; None if it does."""
+    flow_kw, limit_kw = side.flow_kw(power_kw), side.allowed_kw(event)
+    if limit_kw is None or flow_kw <= limit_kw:
+        return None
+    if side is GridLimitSide.EXPORT and why == NO_LOAD_LEFT:
+        why = NOTHING_TO_CURTAIL
+    text = f"{limit_kw:g} kW cannot be kept: the site {_drawn(side, flow_kw)}, {why}"
     return Reason(ReasonCode.LIMIT_NOT_KEPT, text)
+
+
+def _drawn(side: GridLimitSide, flow_kw: float) -> str:
+    return f"{'draws' if side is GridLimitSide.IMPORT else 'feeds in'} {flow_kw:.2f} kW"

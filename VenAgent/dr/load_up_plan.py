@@ -1,7 +1,8 @@
 """The mirror of a shed: which circuits are let draw more, and how far.
 
-A circuit can if it has a limit below its full scale and draws up to it: a charger that was turned
-down, a water heater that is throttled. What is shed goes back first.
+What is shed goes back first; then batteries charge, limits below their full scale are raised and
+thermostats moved the other way, by priority (dr/circuit_raise.py). For a limit of what the site
+feeds in, what generates is reduced last: its energy is lost.
 """
 
 from __future__ import annotations
@@ -9,21 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from VenAgent.contract.reasons import Reason, ReasonCode
-from VenAgent.dr.circuit_selection import CircuitSelectionAction
+from VenAgent.dr.circuit_raise import CircuitRaise, circuit_raise_generation_limit
 from VenAgent.dr.curtailment_plan import CurtailmentPlan
 from VenAgent.dr.event import Event
-from VenAgent.dr.panel import Panel, PanelCircuit, PanelCircuitControl, PanelReading
+from VenAgent.dr.panel import Panel, PanelCircuit, PanelReading
 from VenAgent.dr.shed_circuit import ShedCircuit
 from VenAgent.dr.shed_target import ShedTarget
 from VenAgent.dr.site_state import SiteState
 
-DRAWS_ITS_LIMIT = 0.9
-"""A device that draws this part of its limit is held back by it."""
-
 NOTHING_TO_RAISE = Reason(
     ReasonCode.NOTHING_TO_RAISE,
-    "no circuit can draw more now: none has a limit below its full scale and draws up to it",
+    "no circuit can draw more now: no battery has room, no thermostat can be moved, and none has a "
+    "limit below its full scale and draws up to it",
 )
+WHOLE_TOLERANCE = 0.05
+"""A thermostat that brings so much more than is asked is still taken."""
 
 
 def plan_load_up(
@@ -31,13 +32,18 @@ def plan_load_up(
 ) -> CurtailmentPlan:
     """What brings the site to draw as much more as `target` misses (negative: more is to be drawn),
     at most up to the panel's rating; empty if nothing would."""
-    panel = site.panel
-    more_kw = min(-target.missing_kw, panel.max_kw - (reading.power_kw or 0.0))
+    panel = site.panel.as_read(reading)
+    settling_kw = -sum(c.shed_kw for c in event.held() if c.is_raised and c.is_settling(now))
+    asked_kw = -target.missing_kw - settling_kw
+    more_kw = min(asked_kw, panel.max_kw - (reading.power_kw or 0.0))
+    if target.missing_kw < 0.0 and target.is_export:
+        more_kw = asked_kw
     if more_kw > target.band_kw or (more_kw > 0.0 and not event.held()):
-        return _raise(event, panel, reading, site.unavailable(event.end_ts, now), more_kw, now)
+        unavailable = site.unavailable(event.end_ts, now)
+        return _raise(event, panel, reading, unavailable, more_kw, now, target)
     if more_kw >= -target.band_kw:
         return CurtailmentPlan()
-    return _lower(event, panel, -more_kw)
+    return _lower(event, panel, reading, -more_kw, target, now)
 
 
 def _raise(
@@ -47,73 +53,132 @@ def _raise(
     unavailable: Iterable[str],
     more_kw: float,
     now: float,
+    target: ShedTarget,
 ) -> CurtailmentPlan:
     planned: list[ShedCircuit] = []
     left_kw = more_kw
     for held in event.held():
-        if held.counts and 0.0 < held.shed_kw <= left_kw:
+        if held.counts and held.shed_kw > 0.0 and (held.shed_kw <= left_kw or target.is_export):
+            if left_kw <= 0.0:
+                break
             planned.append(held.to_release())
             left_kw -= held.shed_kw
     left_out = {*unavailable, *(circuit.circuit_id for circuit in planned)}
-    for circuit in sorted(panel.circuits, key=lambda c: (c.last_resort, -c.priority)):
+    lasting_sec = event.end_ts - now
+    too_large: list[tuple[float, ShedCircuit]] = []
+    for circuit in _in_order(panel, for_export=target.is_export):
         if circuit.id in left_out or left_kw <= 0.0:
             continue
-        raised = _raised(event.circuit(circuit.id), circuit, reading, left_kw, now)
-        if raised is not None:
-            planned.append(raised)
-            left_kw -= raised.final_kw - (reading.circuit(circuit.id).power_kw or 0.0)
+        read = reading.circuit(circuit.id)
+        held_so = event.circuit(circuit.id)
+        way = CircuitRaise(circuit, read, held_so, now, at_least=target.is_export)
+        raised = way.by(left_kw, lasting_sec)
+        if raised is None:
+            continue
+        brings_kw = raised.final_kw - (read.power_kw or 0.0)
+        if way.whole and brings_kw > left_kw + WHOLE_TOLERANCE * more_kw:
+            too_large.append((brings_kw, raised))
+            continue
+        planned.append(raised)
+        left_kw -= brings_kw
+    if too_large and left_kw > WHOLE_TOLERANCE * more_kw:
+        brings_kw, smallest = min(too_large, key=lambda each: each[0])
+        if target.is_export or brings_kw <= 2.0 * left_kw:
+            planned.append(smallest)
+            left_kw -= brings_kw
     return CurtailmentPlan(tuple(planned), left_kw - more_kw)
 
 
-def _raised(
-    held: ShedCircuit | None,
-    circuit: PanelCircuit,
+def _in_order(panel: Panel, *, for_export: bool) -> list[PanelCircuit]:
+    """By priority; what generates last, and only where a limit asks for it."""
+    circuits = [c for c in panel.circuits if for_export or not c.generates]
+    return sorted(circuits, key=lambda c: (c.generates, c.last_resort, -c.priority))
+
+
+def _lower(
+    event: Event,
+    panel: Panel,
     reading: PanelReading,
-    most_kw: float,
+    less_kw: float,
+    target: ShedTarget,
     now: float,
-) -> ShedCircuit | None:
-    """The circuit as it is to be, drawing up to `most_kw` more; None if it cannot draw more."""
-    read, scale = reading.circuit(circuit.id), circuit.limit
-    if circuit.control is not PanelCircuitControl.LIMIT or scale is None or read.power_kw is None:
-        return None
-    present = scale.limit_of(read.limit)
-    if present is None or read.limit is None or read.closed is False:
-        return None
-    if held is not None and not held.counts:
-        return None
-    allowed_kw = scale.kw_of(present)
-    if read.power_kw < DRAWS_ITS_LIMIT * allowed_kw:
-        return None  # its limit is not what holds it back
-    full_kw = min(scale.full_scale_kw, circuit.rating_kw)
-    steps = int((min(read.power_kw + most_kw, full_kw) - allowed_kw) / scale.step_kw + 1e-6)
-    if steps < 1:
-        return None
-    value = round(present + steps * scale.step, 6)
-    final_kw = scale.kw_of(value)
-    if held is not None:
-        return held.rewritten(value, final_kw)
-    before = read.limit if read.slot is None else read.slot
-    action = CircuitSelectionAction(circuit.id, circuit.control, value, read.power_kw, final_kw)
-    relinquish = read.relinquish and read.slot is None
-    return ShedCircuit.newly_shed(action, circuit, before, now, relinquish=relinquish)
-
-
-def _lower(event: Event, panel: Panel, less_kw: float) -> CurtailmentPlan:
-    """Take `less_kw` of what was raised back: the most important first."""
+) -> CurtailmentPlan:
+    """Take `less_kw` of what was raised back: what generates first, then the most important."""
     planned: list[ShedCircuit] = []
     left_kw = less_kw
     held = [circuit for circuit in event.held() if circuit.counts and circuit.shed_kw < 0.0]
-    for circuit in sorted(held, key=lambda c: (not c.last_resort, c.priority)):
+    by_id = panel.by_id
+    held.sort(
+        key=lambda c: (
+            c.circuit_id not in by_id or not by_id[c.circuit_id].generates,
+            not c.last_resort,
+            c.priority,
+        )
+    )
+    for circuit in held:
         if left_kw <= 0.0:
             break
-        known = panel.by_id.get(circuit.circuit_id)
-        scale = None if known is None or known.point != circuit.point else known.limit
-        if scale is None or -circuit.shed_kw <= left_kw + scale.step_kw:
+        known = by_id.get(circuit.circuit_id)
+        if known is None or known.point != circuit.point:  # it can only go back
             planned.append(circuit.to_release())
             left_kw += circuit.shed_kw
             continue
-        value = scale.value_at(circuit.final_kw - left_kw)
-        lowered = circuit.rewritten(value, scale.kw_of(value))
-        planned.append(lowered)
-        left_kw -= circuit.final_kw - lowered.final_kw
+        if _must_stay_off(circuit, panel, now) or circuit.is_settling(now):
+            continue
+        lowered = _lowered(circuit, known, reading, left_kw, target)
+        if lowered is not None:
+            planned.append(lowered)
+            left_kw -= _given_back_kw(circuit, lowered)
     return CurtailmentPlan(tuple(planned), less_kw - left_kw)
+
+
+def _lowered(
+    circuit: ShedCircuit,
+    known: PanelCircuit,
+    reading: PanelReading,
+    left_kw: float,
+    target: ShedTarget,
+) -> ShedCircuit | None:
+    """With up to `left_kw` of what it was raised by given back; None if it stays as it is."""
+    if known.generates:
+        return _generating_more(circuit, known, reading, left_kw)
+    scale = known.power_scale
+    if scale is None:
+        is_too_much = -circuit.shed_kw > left_kw + max(target.band_kw, WHOLE_TOLERANCE * left_kw)
+        may_be_more = target.is_limit and not target.is_export
+        return None if is_too_much and not may_be_more else circuit.to_release()
+    if -circuit.shed_kw <= left_kw + scale.step_kw:
+        return circuit.to_release()
+    value = scale.value_at(circuit.final_kw - left_kw)
+    lowered = circuit.rewritten(value, scale.kw_of(value))
+    return lowered if lowered.final_kw < circuit.final_kw else None
+
+
+def _generating_more(
+    circuit: ShedCircuit, known: PanelCircuit, reading: PanelReading, left_kw: float
+) -> ShedCircuit | None:
+    """By what it generates now and not by its limit: behind a cloud it generates less, and what is
+    allowed must hold when the sun is back. It goes back once all that it can is allowed."""
+    generated_kw = max(0.0, -(reading.circuit(circuit.circuit_id).power_kw or 0.0))
+    allowed_kw = generated_kw + left_kw
+    if known.limit is None:
+        return circuit.to_release() if -circuit.shed_kw <= left_kw else None
+    before = known.limit.limit_of(float(circuit.before))
+    full_kw = known.limit.full_scale_kw
+    full_kw = full_kw if before is None else min(full_kw, known.limit.kw_of(before))
+    value = circuit_raise_generation_limit(known.limit, allowed_kw)
+    if known.limit.kw_of(value) >= full_kw - 1e-6:
+        return circuit.to_release()
+    if value <= float(circuit.value):
+        return None
+    final_kw = -known.limit.kw_of(value)
+    return circuit.generating_up_to(value, final_kw, known.limit.step_kw)
+
+
+def _must_stay_off(held: ShedCircuit, panel: Panel, now: float) -> bool:
+    known = panel.by_id.get(held.circuit_id)
+    return known is not None and now - held.shed_ts < known.endurance.min_off_sec
+
+
+def _given_back_kw(before: ShedCircuit, after: ShedCircuit) -> float:
+    return -before.shed_kw if after.releasing else before.final_kw - after.final_kw

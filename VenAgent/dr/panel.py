@@ -112,6 +112,9 @@ class PanelCircuit:
     rotation: RotationPolicy | None = None
     shown_after_sec: float = 0.0
     """Its device shows a write by so much later: standing still is no proof before."""
+    generates: bool = False
+    """It feeds in and draws nothing, as a PV inverter: its limit or switch is of what it generates.
+    Used to keep a limit of what the site feeds in, never to shed."""
 
     @property
     def rating_kw(self) -> float:
@@ -132,6 +135,14 @@ class PanelCircuit:
         is_limit = self.control is PanelCircuitControl.LIMIT
         protected = CRITICAL_LIMIT_FLOOR if is_limit else 1.0
         return max(protected, self.floor or 0.0)
+
+    @property
+    def can_feed_in_less(self) -> bool:
+        """Whether a limit of what the site feeds in can be kept by it: it generates less, or a
+        battery charges instead."""
+        if self.storage is not None:
+            return self.storage.most_charge_kw > 0.0 and self.kept_fraction < 1.0
+        return self.generates and self.kept_fraction == 0.0
 
     @property
     def power_scale(self) -> PanelLimitScale | StorageControl | None:
@@ -174,6 +185,11 @@ class Panel:
     @property
     def max_kw(self) -> float:
         return self.amperage * self.voltage * self.phase_factor / 1000.0
+
+    @property
+    def can_feed_in_less(self) -> bool:
+        """Whether the site can keep a limit of what it feeds in."""
+        return any(circuit.can_feed_in_less for circuit in self.circuits)
 
 
 @dataclass(frozen=True)

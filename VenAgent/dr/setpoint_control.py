@@ -1,7 +1,8 @@
 """Shedding by a thermostat's or an air handler's setpoint: where it is moved, and what that brings.
 
-The setpoint is moved towards less power only, within what the site allows, and never when it is
-there already: a room in night setback is not cooled for an event.
+For a shed the setpoint is moved towards less power only, within what the site allows, and never
+when it is there already: a room in night setback is not cooled for an event. To draw more it is
+moved the other way: a room is cooled, or a tank heated, ahead.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ class SetpointControl:
     offset: float | None = None
     """From where it stands; signed."""
     value: float | None = None
+    raise_value: float | None = None
+    """Where to it is moved to draw more; None: by the offset, the other way."""
     step: float = 0.1
     settle_sec: float = 600.0
     """So long it takes until the power shows it."""
@@ -46,6 +49,27 @@ class SetpointControl:
         moved = round(whole * self.step, 6)
         is_less = moved > present if self.rises else moved < present
         return moved if is_less else None
+
+    def raise_setpoint(self, present: float) -> float | None:
+        """Where it goes from `present` to draw more; None when it must stay."""
+        if not self.minimum <= present <= self.maximum:
+            return None
+        if self.raise_value is None and self.offset is None:
+            return None
+        wanted = present - (self.offset or 0.0) if self.raise_value is None else self.raise_value
+        wanted = min(self.maximum, max(self.minimum, wanted))
+        steps = wanted / self.step
+        whole = math.ceil(steps - 1e-6) if self.rises else math.floor(steps + 1e-6)
+        moved = round(whole * self.step, 6)
+        is_more = moved < present if self.rises else moved > present
+        return moved if is_more else None
+
+    def expected_raise_kw(self, power_kw: float | None, rating_kw: float) -> float:
+        """What moving it the other way is taken to bring, at most up to what the unit can draw:
+        sheds tell nothing of it but what was configured for them."""
+        known_kw = FIRST_GUESS * (power_kw or 0.0)
+        expected_kw = known_kw if self.configured_kw is None else self.configured_kw
+        return max(0.0, min(expected_kw, rating_kw - (power_kw or 0.0)))
 
     def expected_kw(self, power_kw: float | None) -> float:
         """What it brings while the unit draws `power_kw` (None: it has no meter)."""

@@ -120,6 +120,12 @@ class ShedCircuit:
             seen=False,
         )
 
+    def generating_up_to(self, value: float, final_kw: float, step_kw: float) -> ShedCircuit:
+        """What it may generate is more from now on. It was reduced while it generated less than it
+        could, so that what it is held back from is not known better than by a step."""
+        written = self.rewritten(value, final_kw)
+        return replace(written, original_kw=min(self.original_kw, final_kw - step_kw))
+
     def to_release(self) -> ShedCircuit:
         """It is to go back while the event goes on."""
         return replace(self, releasing=True)

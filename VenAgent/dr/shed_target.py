@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from VenAgent.dr.event import Event
 from VenAgent.dr.site_state import SiteState
@@ -21,6 +21,9 @@ class ShedTarget:
     """So far off is near enough."""
     is_limit: bool = False
     """A limit asks for it: at least as much is shed, and at most as much let back."""
+    is_export: bool = False
+    """A limit of what is fed in asks for it: so much more is to be drawn or less generated at
+    least; positive: so much of that may be given back."""
 
     @classmethod
     def of(
@@ -29,7 +32,28 @@ class ShedTarget:
         """What `event` wants while the site draws `power_kw` and `held_kw` are shed; the stricter
         of it and the limits."""
         also = event if event.is_limit else None
-        limited_kw = site.limits.missing_kw(power_kw, now, also)
+        drawn_kw = site.limits.missing_kw(power_kw, now, also)
+        fed_in_kw = site.export_limits.missing_kw(-power_kw, now, also)
+        own = cls._own(event, site, drawn_kw, held_kw)
+        if fed_in_kw is None:
+            return own
+        if fed_in_kw > 0.0:
+            if event.is_load_up and own.missing_kw < -fed_in_kw:
+                return own  # more than that is to be drawn as it is
+            return cls(-fed_in_kw, 0.0, is_limit=True, is_export=True)
+        room_kw = -fed_in_kw
+        if own.missing_kw > 0.0:  # a shed feeds in too; what was raised for the limit goes first
+            return replace(own, missing_kw=min(own.missing_kw, room_kw))
+        raised = any(circuit.is_raised for circuit in event.held()) and not event.is_load_up
+        if raised and room_kw > LEAST_ROOM_KW and own.is_met and -own.missing_kw <= room_kw:
+            return cls(room_kw, LEAST_ROOM_KW, is_limit=True, is_export=True)
+        return own
+
+    @classmethod
+    def _own(
+        cls, event: Event, site: SiteState, limited_kw: float | None, held_kw: float
+    ) -> ShedTarget:
+        """By the event and what may be drawn."""
         if event.is_limit:
             return cls._by_limit(0.0 if limited_kw is None else limited_kw)
         own = cls(event.wanted_kw - held_kw, event.band_kw(site.policy.band))
@@ -46,4 +70,6 @@ class ShedTarget:
     @property
     def is_met(self) -> bool:
         """Whether nothing is to be done; below a limit nothing has to be."""
+        if self.is_export:
+            return self.missing_kw >= 0.0
         return abs(self.missing_kw) <= self.band_kw or (self.is_limit and self.missing_kw <= 0.0)

@@ -11,7 +11,7 @@ from VenAgent.dr.command_replies import CommandReplies
 from VenAgent.dr.cycling_limits import CYCLING_LIMITS_FACT, CyclingLimits
 from VenAgent.dr.effects import SaveFactEffect
 from VenAgent.dr.event import Event
-from VenAgent.dr.import_limits import ImportLimits
+from VenAgent.dr.grid_limits import GridLimits, GridLimitSide
 from VenAgent.dr.learned_shed import LEARNED_SHED_FACT, LearnedSheds
 from VenAgent.dr.panel import Panel, PanelReading
 from VenAgent.dr.policy import Policy
@@ -32,7 +32,10 @@ class SiteState:
     """How often the meter is read."""
     latest: PanelReading | None = None
     unrestored: UnrestoredCircuits = field(default_factory=UnrestoredCircuits)
-    limits: ImportLimits = field(default_factory=ImportLimits)
+    limits: GridLimits = field(default_factory=GridLimits)
+    """Of what the site draws."""
+    export_limits: GridLimits = field(default_factory=lambda: GridLimits(GridLimitSide.EXPORT))
+    """Of what it feeds in."""
     lease_overdue: bool = False
     """The shed lease was not renewed in time: circuits that have changed are no one's hand."""
     switching: dict[str, float] = field(default_factory=dict)
@@ -43,6 +46,25 @@ class SiteState:
         switching = {name for name, until_ts in self.switching.items() if now < until_ts}
         kept = switching | self.unrestored.circuit_ids
         return kept | self.cycling_limits.unavailable(self.panel, now, end_ts)
+
+    @property
+    def all_limits(self) -> tuple[GridLimits, GridLimits]:
+        return self.limits, self.export_limits
+
+    def take_limit(self, event: Event) -> None:
+        """It counts from its start to its end; what is no limit is passed over."""
+        for limits in self.all_limits:
+            limits.take(event)
+
+    def is_limited(self, now: float, beside: Event) -> bool:
+        """Whether a limit is in force that is not `beside`."""
+        return any(e is not beside for limits in self.all_limits for e in limits.in_force(now))
+
+    def net_kw(self, event: Event, reading: PanelReading, now: float) -> float:
+        """The site's power as it will be when what was written a moment ago shows."""
+        falls_kw = self.limits.pending_kw(event, reading, now)
+        rises_kw = self.export_limits.pending_kw(event, reading, now)
+        return (reading.power_kw or 0.0) - falls_kw + rises_kw
 
     def learn_shed(self, circuit_id: str, point: str, shed_kw: float) -> SaveFactEffect:
         """A setpoint has brought so much."""
@@ -71,7 +93,8 @@ class SiteState:
         """Something else is measured from now on, or the clock was set: what was read before is
         not comparable."""
         self.history, self.sampling = RecentPower(), SamplingInterval()
-        self.limits.forget_measurements()
+        for limits in self.all_limits:
+            limits.forget_measurements()
 
     @property
     def stale_after_sec(self) -> float:

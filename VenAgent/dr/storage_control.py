@@ -1,4 +1,5 @@
-"""Shedding by a battery or a car that discharges: how much, for how long, and where it stops.
+"""Shedding by a battery or a car that discharges, and drawing more by one that charges: how much,
+for how long, and where it stops.
 
 Power is at the meter, kW: what charges is positive, what discharges negative, like all generation.
 """
@@ -27,6 +28,8 @@ class StorageControl:
     capacity_kwh: float
     reserve_soc_percent: float
     round_trip_efficiency: float = 0.9
+    most_soc_percent: float = 100.0
+    """No event charges it above this."""
     kw_per_value: float = 1.0
     step: float = 0.1
     """Of the register, in its own unit."""
@@ -70,6 +73,26 @@ class StorageControl:
         """Past it, it stops discharging; near it, it does not begin."""
         minimum = self.reserve_soc_percent + self.margin_percent
         return ComfortGuard(minimum, margin=self.margin_percent, unit="percent of charge")
+
+    @property
+    def full_guard(self) -> ComfortGuard:
+        """Past it, it stops charging; near it, it does not begin."""
+        rise_kwh = self.most_charge_kw * self._one_way * WATCH_SEC / 3600.0
+        margin = max(LEAST_MARGIN_PERCENT, 100.0 * rise_kwh / self.capacity_kwh)
+        return ComfortGuard(
+            maximum=self.most_soc_percent - margin, margin=margin, unit="percent of charge"
+        )
+
+    def chargeable_kw(self, soc_percent: float | None, lasting_sec: float) -> float:
+        """With how much it may charge for `lasting_sec` on end; 0 while its state of charge is not
+        known, or near the most."""
+        if soc_percent is None or not self.full_guard.may_be_shed(soc_percent):
+            return 0.0
+        if math.isinf(lasting_sec) or lasting_sec <= 0.0:
+            return self.most_charge_kw
+        room_percent = self.full_guard.maximum - soc_percent
+        energy_kwh = room_percent / 100.0 * self.capacity_kwh / self._one_way
+        return min(self.most_charge_kw, energy_kwh * 3600.0 / lasting_sec)
 
     def dischargeable_kw(self, soc_percent: float | None, lasting_sec: float) -> float:
         """With how much it may discharge for `lasting_sec` on end (infinite: until it is told to

@@ -42,6 +42,7 @@ def build_telemetry(
         event_id=event.event_id if event else None,
         event_test=event is not None and event.request.is_test,
         import_limit_kw=json_number(engine.import_limit_kw(now)),
+        export_limit_kw=json_number(engine.export_limit_kw(now)),
         baseline_power_kw=json_number(engine.baseline_kw(now)),
         battery_soc=json_number(reading.battery_soc),
         panel_amperage_rating=round(panel.amperage),

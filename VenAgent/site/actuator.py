@@ -69,13 +69,16 @@ class Actuator:
         on_written: Callable[
             [Mapping[str, float | bool | None], float], None
         ] = lambda values, ts: None,
+        unit_of: Callable[[str], float | None] = lambda topic: 1.0,
     ) -> None:
-        """`on_written`: these points (`device/point`) were written with these values, at a time."""
+        """`on_written`: these points (`device/point`) were written with these values, at a time.
+        `unit_of`: what one unit of a register is; None if that is not known yet."""
         self._calls = calls
         self._requests = requests
         self._on_written = on_written
+        self._unit_of = unit_of
         self._config = config
-        self._writes = ControlWrites(config)
+        self._writes = ControlWrites(config, unit_of=unit_of)
         self._identity = identity
         self._grace_until = 0.0
         """By the monotonic clock; till then another agent may still write what we took from it."""
@@ -87,11 +90,11 @@ class Actuator:
     def reconfigure(self, config: AgentConfig) -> None:
         """A new configuration; what the actuator is known to hold stays known."""
         self._config = config
-        self._writes = ControlWrites(config)
+        self._writes = ControlWrites(config, unit_of=self._unit_of)
 
     def know_drivers(self, driver_types: Mapping[str, str]) -> None:
         """What drives each device: it decides how a battery's mode goes back."""
-        self._writes = ControlWrites(self._config, driver_types)
+        self._writes = ControlWrites(self._config, driver_types, self._unit_of)
 
     def schedule_result(self, headers: Mapping[str, Any], message: Any) -> tuple[str, str] | None:
         """A publication of the actuator about a task that another one preempted.
@@ -176,7 +179,8 @@ class Actuator:
         agent still holds is tried again only while it is `still_wanted`: an event that has ended
         meanwhile must not be shed by a late try.
         """
-        wanted = self._writes.at_devices(writes)
+        writes = list(writes)
+        wanted, unscaled = self._writes.at_devices(writes), self._unscaled(writes)
         failures = self._through_actuator(wanted)
         while any(failure.is_locked for failure in failures.values()):
             if time.monotonic() + GRACE_TRY_SEC > self._grace_until:
@@ -193,7 +197,7 @@ class Actuator:
             circuit_id: Reason(
                 failure.reason_code, f"{failure}{taken_from if failure.is_locked else ''}"
             )
-            for circuit_id, failure in failures.items()
+            for circuit_id, failure in (failures | unscaled).items()
         }
 
     def put_back(self, writes: Iterable[PointWrite]) -> dict[str, Reason]:
@@ -201,7 +205,8 @@ class Actuator:
 
         Not past a lock: then the devices are another agent's, and it was let know.
         """
-        wanted = self._writes.at_devices(writes)
+        writes = list(writes)
+        wanted, unscaled = self._writes.at_devices(writes), self._unscaled(writes)
         failures = self._through_actuator(wanted)
         failed = [w for w in wanted if w.circuit_id in failures]
         silent = [w for w in failed if not failures[w.circuit_id].is_locked]
@@ -212,7 +217,15 @@ class Actuator:
             failures |= direct
         return {
             circuit_id: Reason(failure.reason_code, str(failure))
-            for circuit_id, failure in failures.items()
+            for circuit_id, failure in (failures | unscaled).items()
+        }
+
+    def _unscaled(self, writes: Iterable[PointWrite]) -> dict[str, DeviceRequestFailure]:
+        return {
+            circuit_id: DeviceRequestFailure(
+                f"{point} was not written: its scale factor has not been read yet"
+            )
+            for circuit_id, point in self._writes.unscaled(writes).items()
         }
 
     def _through_actuator(self, writes: Iterable[PointWrite]) -> dict[str, DeviceRequestFailure]:

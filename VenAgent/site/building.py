@@ -32,7 +32,12 @@ class Building:
         self._requests = DeviceRequests(self._calls, config)
         self.meter = Meter(agent.vip, self._requests, config, on_reading)
         self.actuator = Actuator(
-            self._calls, self._requests, config, agent.core.identity, self.meter.written
+            self._calls,
+            self._requests,
+            config,
+            agent.core.identity,
+            self.meter.written,
+            self.meter.unit_of,
         )
         self.failsafe = Failsafe(self._requests, config.leases, config.driver_identity)
 

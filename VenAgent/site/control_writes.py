@@ -1,12 +1,14 @@
-"""What one write of the core is at the devices: a charger's pause, a battery's mode.
+"""What one write of the core is at the devices: a charger's pause, a battery's mode, a register's
+own unit.
 
-The core knows one register a circuit. Some chargers take no limit of 0 and have a point to pause;
-many batteries follow their commanded power only while another point says so.
+The core knows one register a circuit, in percent, amps, kW or degrees. Some chargers take no limit
+of 0 and have a point to pause; many batteries follow their commanded power only while another point
+says so; SunSpec's registers count in a power of ten that stands in another one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from VenAgent.config import AgentConfig
@@ -17,8 +19,15 @@ from VenAgent.dr.point_write import PointWrite
 class ControlWrites:
     """Of one configuration; what drives the devices decides how a point goes back."""
 
-    def __init__(self, config: AgentConfig, driver_types: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        config: AgentConfig,
+        driver_types: Mapping[str, str] | None = None,
+        unit_of: Callable[[str], float | None] = lambda topic: 1.0,
+    ) -> None:
+        """`unit_of`: what one unit of a register (`device/point`) is; None if that is not known."""
         self._config = config
+        self._unit_of = unit_of
         self._driver_types = driver_types or {}
         self._circuits = {
             config.control_point_of(circuit): circuit
@@ -27,8 +36,28 @@ class ControlWrites:
         }
 
     def at_devices(self, writes: Iterable[PointWrite]) -> list[PointWrite]:
-        """The points to be written, in order; each by the circuit that it is for."""
-        return [point for write in writes for point in self._expand(write)]
+        """The points to be written, in order, in the registers' own units; each by the circuit that
+        it is for. Not what `unscaled` has."""
+        writes = list(writes)
+        left_out = self.unscaled(writes)
+        expanded = [point for write in writes for point in self._expand(write)]
+        return [self._in_unit(write) for write in expanded if write.circuit_id not in left_out]
+
+    def unscaled(self, writes: Iterable[PointWrite]) -> dict[str, str]:
+        """The circuits that cannot be written, because the scale factor of the named point was
+        never read: what stands for 5 kW is not known."""
+        expanded = [point for write in writes for point in self._expand(write)]
+        return {write.circuit_id: write.point for write in expanded if not self._is_known(write)}
+
+    def _is_known(self, write: PointWrite) -> bool:
+        is_number = not isinstance(write.value, bool) and not write.relinquish
+        return not is_number or self._unit_of(write.point) is not None
+
+    def _in_unit(self, write: PointWrite) -> PointWrite:
+        unit = self._unit_of(write.point)
+        if isinstance(write.value, bool) or write.relinquish or unit in (None, 1.0):
+            return write
+        return replace(write, value=round(float(write.value) / unit, 6))
 
     def _expand(self, write: PointWrite) -> list[PointWrite]:
         circuit = self._circuits.get(write.point)

@@ -206,6 +206,10 @@ class Meter:
         """These points (`device/point`) were written: what was read of them before is no more."""
         self.points.written(values, ts)
 
+    def unit_of(self, topic: str) -> float | None:
+        """What one unit of the register at `device/point` is; None if that is not known yet."""
+        return self.points.unit_of(topic)
+
     def _published(
         self,
         peer: str,

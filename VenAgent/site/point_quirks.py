@@ -82,11 +82,13 @@ class PointQuirks:
         if known is not None and read in WORD_LIMITS:
             return value, "it is the end of the register, as of a meter without a value"
         scale_point = quirks.scale_points.get(name)
+        if isinstance(scale_point, str):
+            self._note_exponent(device, scale_point, points)
+        unit = self.unit_of(device, name)
+        if unit is None:
+            return value, f"its scale factor {scale_point} has not been read"
         if scale_point is not None:
-            exponent = self._exponent(device, scale_point, points)
-            if exponent is None:
-                return value, f"its scale factor {scale_point} has not been read"
-            read = value = read * 10.0**exponent
+            read = value = round(read * unit, 9)
         if known is None or known.lowest <= read * known.scale <= known.highest:
             return value, None
         return value, f"it cannot be {known.why}"
@@ -132,12 +134,26 @@ class PointQuirks:
         """Whether a point is one that only a meter changes."""
         return (device, name) in self._ranges
 
-    def _exponent(self, device: str, scale_point: str, points: Mapping[str, Any]) -> int | None:
-        """The scale factor read now, or the last one: it hardly ever changes."""
+    def unit_of(self, device: str, name: str) -> float | None:
+        """What one unit of the point's register is; None while its scale factor was never read."""
+        quirks = self._quirks.get(device)
+        scale = None if quirks is None else quirks.scale_points.get(name)
+        if scale is None:
+            return 1.0
+        if not isinstance(scale, str):
+            return scale
+        exponent = self._scales.get((device, scale))
+        return None if exponent is None else 10.0**exponent
+
+    def adopt(self, before: PointQuirks) -> None:
+        """The scale factors that were read under an earlier configuration."""
+        self._scales = {**before._scales, **self._scales}
+
+    def _note_exponent(self, device: str, scale_point: str, points: Mapping[str, Any]) -> None:
+        """The scale factor read now; the last one stays: it hardly ever changes."""
         read = number_without_quirk(points.get(scale_point))
         if read is not None and read.is_integer() and abs(read) <= LARGEST_SCALE:
             self._scales[device, scale_point] = int(read)
-        return self._scales.get((device, scale_point))
 
     def _bound_panel(self) -> None:
         panel = self._config.panel

@@ -151,6 +151,7 @@ class PointReadings:
     def adopt(self, before: PointReadings, device: str | None = None) -> None:
         """Keep what was read earlier of the points that are still ours; of one device only, if it
         is named."""
+        self._quirks.adopt(before._quirks)
         for name_of_device, points in before._points.items():
             if device not in (None, name_of_device):
                 continue
@@ -185,6 +186,7 @@ class PointReadings:
         """Nothing read yet; what was written lately and may not show yet is known."""
         other = PointReadings(self.config)
         other._written = self._written
+        other._quirks.adopt(self._quirks)
         other._relinquish = self._relinquish
         other._previous = self._previous
         other._quirks = self._quirks
@@ -197,10 +199,18 @@ class PointReadings:
             device, _, name = topic.rpartition("/")
             if device not in self._names:
                 continue
+            unit = self.unit_of(topic)
+            if isinstance(value, float) and unit not in (None, 1.0):
+                value = round(value * (unit or 1.0), 9)
             self._written[device, name] = (value, ts)
             known = self._points.get(device, {}).get(name)
             if known is not None and known.ts <= ts:
                 known.value = None
+
+    def unit_of(self, topic: str) -> float | None:
+        """What one unit of the register at `device/point` is; None if that is not known yet."""
+        device, _, name = topic.rpartition("/")
+        return self._quirks.unit_of(device, name)
 
     def _shows(self, device: str, name: str, value: Any, ts: float) -> bool:
         """Whether a value read at `ts` may be believed after the last write to its point."""

@@ -117,6 +117,8 @@ def _limit_record(limit: EventLimit) -> Record:
         "reference_kw": limit.reference_kw,
         "highest_mean_kw": limit.highest_mean_kw,
         "over_limit_sec": limit.over_limit_sec,
+        "highest_export_kw": limit.highest_export_kw,
+        "over_export_sec": limit.over_export_sec,
     }
 
 
@@ -128,6 +130,8 @@ def _limit(record: Mapping[str, Any]) -> EventLimit:
         reference_kw=record.get("reference_kw"),
         highest_mean_kw=record.get("highest_mean_kw"),
         over_limit_sec=record.get("over_limit_sec", 0.0),
+        highest_export_kw=record.get("highest_export_kw"),
+        over_export_sec=record.get("over_export_sec", 0.0),
     )
 
 
@@ -145,6 +149,7 @@ def _request_record(request: EventRequest) -> Record:
         "levels": [[level.duration_sec, level.power_kw] for level in request.levels],
         "raise_kw": request.raise_kw,
         "import_kw": request.import_kw,
+        "export_kw": request.export_kw,
         "window_sec": request.window_sec,
         "failsafe_kw": request.failsafe_kw,
         "heartbeat_sec": request.heartbeat_sec,
@@ -170,6 +175,7 @@ def _request(record: Mapping[str, Any]) -> EventRequest:
         levels=tuple(EventRequestLevel(*level) for level in record.get("levels", ())),
         raise_kw=record.get("raise_kw", 0.0),
         import_kw=record.get("import_kw"),
+        export_kw=record.get("export_kw"),
         window_sec=record.get("window_sec", DEFAULT_WINDOW_SEC),
         failsafe_kw=record.get("failsafe_kw"),
         heartbeat_sec=record.get("heartbeat_sec"),

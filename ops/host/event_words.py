@@ -18,12 +18,14 @@ def event_words(
     is_test: bool = False,
     is_failsafe: bool = False,
     is_dry_run: bool = False,
+    is_export: bool = False,
 ) -> str:
     """`kind`: `shed`, `limit` or `load_up`; `power_kw`: what it sheds, allows or raises (kW);
-    `end_ts`: epoch s, None until further notice."""
+    `end_ts`: epoch s, None until further notice; `is_export`: the limit is of what is fed in."""
     power = terminal_kw_text(power_kw)
     if kind == "limit":
-        done, asked = f"Keeping the site at or under {power}", f"keep the site at or under {power}"
+        what = "what the site feeds in" if is_export else "the site"
+        done, asked = f"Keeping {what} at or under {power}", f"keep {what} at or under {power}"
     elif kind == "load_up":
         done, asked = f"Drawing {power} more", f"draw {power} more"
     else:

@@ -181,12 +181,14 @@ def _event(event: Any) -> str:
         return "none"
     kind = str(event.get("kind") or "shed")
     power_kw = event.get("import_kw") if kind == "limit" else event.get("requested_kw")
+    is_export = kind == "limit" and power_kw is None
     words = event_words(
         kind,
-        power_kw,
+        event.get("export_kw") if is_export else power_kw,
         event.get("end_ts"),
         is_test=event.get("test") is True,
         is_failsafe=event.get("failsafe") is True,
+        is_export=is_export,
     )
     parts = [str(event.get("event_id", "?")), *filter(None, [event.get("state")]), words]
     return ", ".join(map(str, parts))

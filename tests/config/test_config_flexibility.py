@@ -276,10 +276,76 @@ def test_what_turns_cannot_be_is_named(changed: dict[str, Any], finding: str) ->
 def test_the_worked_examples_are_configurations() -> None:
     page = (ROOT / "docs" / "flexibility.md").read_text()
     blocks = [text.partition("```")[0] for text in page.split("```json\n")[1:]]
-    assert len(blocks) == 2
-    shop, home = (load(json.loads(block)).build_panel() for block in blocks)
+    assert len(blocks) == 3
+    roof, shop, home = (load(json.loads(block)).build_panel() for block in blocks)
+    assert roof.can_feed_in_less
     assert [c.guard is not None for c in shop.circuits] == [True] * 4
     assert home.by_id["battery1"].storage is not None
     limit = home.by_id["car1"].limit
     assert limit is not None
     assert limit.kw_of(16.0) == pytest.approx(11.085, abs=0.01)
+
+
+# ---- what generates, and what draws more ---------------------------------------------------------
+
+
+INVERTER: dict[str, Any] = {
+    "id": "pv1",
+    "name": "Roof",
+    "breaker_amps": 50,
+    "generates": True,
+    "control": "limit",
+    "power_point": "pv_kw",
+    "limit_point": "pv_percent",
+    "limit_full_scale_kw": 10,
+}
+
+
+def with_inverter(**changed: Any) -> dict[str, Any]:
+    circuit = {k: v for k, v in {**INVERTER, **changed}.items() if v is not None}
+    return with_field("circuits.1", circuit, with_field("panel", PANEL))
+
+
+def test_an_inverter_is_built_as_one() -> None:
+    panel = load(with_inverter()).build_panel()
+    assert panel.by_id["pv1"].generates
+    assert panel.can_feed_in_less
+    for changed in ({"critical": True}, {"control": "none"}):
+        assert not load(with_inverter(**changed)).build_panel().can_feed_in_less
+
+
+@pytest.mark.parametrize(
+    ("contents", "finding"),
+    [
+        (with_inverter(control="setpoint"), "generates is for"),
+        (with_inverter(power_point=None, nominal_kw=3.0, switch_point="s"), "generates needs"),
+        (with_inverter(floor=0.5), "floor is for"),
+        (with_battery(max_soc_percent=20), "max_soc_percent 20 must be above"),
+        (with_circuit(setpoint_raise_value=16), "setpoint_raise_value 16 is outside"),
+        (
+            with_circuit(
+                setpoint_offset=None,
+                setpoint_value=24,
+                setpoint_direction="up",
+                setpoint_raise_value=25,
+            ),
+            "setpoint_raise_value 25 must be below",
+        ),
+    ],
+)
+def test_what_generates_or_draws_more_and_cannot_be_is_named(
+    contents: dict[str, Any], finding: str
+) -> None:
+    assert finding in explained(contents)
+
+
+def test_where_to_and_how_far_more_is_drawn() -> None:
+    tank = with_circuit(
+        setpoint_offset=None, setpoint_value=20, setpoint_direction="down", setpoint_raise_value=26
+    )
+    setpoint = load(tank).build_panel().by_id["rtu1"].setpoint
+    assert setpoint is not None
+    assert (setpoint.value, setpoint.raise_value, setpoint.rises) == (20.0, 26.0, False)
+    storage = load(with_battery(max_soc_percent=90)).build_panel().by_id["battery1"].storage
+    assert storage is not None
+    assert storage.most_soc_percent == 90.0

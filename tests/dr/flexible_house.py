@@ -108,6 +108,8 @@ class FlexibleHouse(House):
     ) -> None:
         super().__init__(panel, draws_kw, policy)
         self.effects_kw = dict(effects_kw)
+        self.raised_kw: dict[str, float] = {}
+        """What each one's power rises by when its setpoint is moved the other way."""
         self.lag_sec = SETTLE_SEC - 60.0
         self.values: dict[str, float | None] = {}
         """What the guard points read."""
@@ -147,6 +149,9 @@ class FlexibleHouse(House):
         since_ts = self._moved_ts.get(circuit_id, NOW - 1e9)
         if is_less and self.now >= since_ts + self.lag_sec:
             power_kw -= self.effects_kw.get(circuit_id, 0.0)
+        is_more = moved < 0.0 if circuit.setpoint.rises else moved > 0.0
+        if is_more and self.now >= since_ts + self.lag_sec:
+            power_kw += self.raised_kw.get(circuit_id, 0.0)
         return max(0.0, power_kw)
 
     def step_storage(self) -> None:

@@ -133,6 +133,8 @@ class House:
         if circuit.limit is None or circuit_id not in self.limits:
             return demand_kw
         limit = circuit.limit.limit_of(self.limits[circuit_id])
+        if circuit.generates:
+            return demand_kw if limit is None else max(demand_kw, -circuit.limit.kw_of(limit))
         limited_kw = demand_kw if limit is None else min(demand_kw, circuit.limit.kw_of(limit))
         return demand_kw - self.partial.get(circuit_id, 1.0) * (demand_kw - limited_kw)
 

@@ -11,7 +11,7 @@ import pytest
 from tests.dr.builders import NOW
 from tests.dr.house import House, send_event
 from VenAgent.contract.commands import PingCommand
-from VenAgent.dr.import_limits import ImportLimitState
+from VenAgent.dr.grid_limits import GridLimitState
 
 LPC = {"failsafe_kw": 4.2, "heartbeat_sec": 120.0}
 
@@ -21,7 +21,7 @@ def send_limit(house: House, import_kw: float = 15.0, **fields: object) -> list:
     return house.send("limit", import_kw=import_kw, **{**known, **fields})
 
 
-def state(house: House) -> ImportLimitState:
+def state(house: House) -> GridLimitState:
     return house.engine.site.limits.state(house.now)
 
 
@@ -37,7 +37,7 @@ def in_failsafe(house: House, **fields: object) -> House:
     house.wait(60.0)
     send_limit(house, **fields)
     house.wait(125.0)
-    assert state(house) is ImportLimitState.FAILSAFE
+    assert state(house) is GridLimitState.FAILSAFE
     return house
 
 
@@ -45,17 +45,17 @@ def in_failsafe(house: House, **fields: object) -> House:
 
 
 def test_unlimited_autonomous_until_a_sender_is_heard_then_controlled(house: House) -> None:
-    assert state(house) is ImportLimitState.UNLIMITED_AUTONOMOUS
+    assert state(house) is GridLimitState.UNLIMITED_AUTONOMOUS
     house.send("ping", correlationId="p")
-    assert state(house) is ImportLimitState.UNLIMITED_CONTROLLED
+    assert state(house) is GridLimitState.UNLIMITED_CONTROLLED
     house.wait(121.0)
-    assert state(house) is ImportLimitState.UNLIMITED_AUTONOMOUS
+    assert state(house) is GridLimitState.UNLIMITED_AUTONOMOUS
 
 
 def test_limited_while_the_heartbeat_comes(house: House) -> None:
     send_limit(house)
     beat(house, 3_600.0)
-    assert state(house) is ImportLimitState.LIMITED
+    assert state(house) is GridLimitState.LIMITED
     assert 4.2 < house.power_kw <= 15.0
     assert "limit.failsafe" not in house.alerted
 
@@ -74,9 +74,9 @@ def test_any_command_is_a_heartbeat(house: House, op: str) -> None:
             send_event(house, 0.5, event_id=f"e{number}", duration_sec=10.0, **named)
         else:
             house.send(op, **named, **({"event_id": "none"} if op == "restore" else {}))
-    assert state(house) is ImportLimitState.LIMITED
+    assert state(house) is GridLimitState.LIMITED
     house.wait(121.0)
-    assert state(house) is ImportLimitState.FAILSAFE
+    assert state(house) is GridLimitState.FAILSAFE
 
 
 def test_a_command_of_the_site_itself_is_none(house: House) -> None:
@@ -85,7 +85,7 @@ def test_a_command_of_the_site_itself_is_none(house: House) -> None:
     ping = PingCommand(op="ping", correlation_id="page-1")
     house.do(house.engine.command(ping, house.now, from_sender=False))
     house.wait(25.0)
-    assert state(house) is ImportLimitState.FAILSAFE
+    assert state(house) is GridLimitState.FAILSAFE
 
 
 def test_a_ping_that_waited_in_the_brokers_queue_is_a_sign_of_when_it_was_sent(
@@ -95,13 +95,13 @@ def test_a_ping_that_waited_in_the_brokers_queue_is_a_sign_of_when_it_was_sent(
     house.wait(100.0)
     house.send("ping", correlationId="p", issued_ts=house.now - 90.0)
     house.wait(31.0)
-    assert state(house) is ImportLimitState.FAILSAFE
+    assert state(house) is GridLimitState.FAILSAFE
 
 
 def test_without_a_heartbeat_time_no_failsafe_is_watched(house: House) -> None:
     house.send("limit", import_kw=15.0, event_id="limit", correlationId="l1")
     house.wait(7_200.0)
-    assert state(house) is ImportLimitState.LIMITED
+    assert state(house) is GridLimitState.LIMITED
 
 
 # ---- failsafe: entered ---------------------------------------------------------------------------
@@ -111,9 +111,9 @@ def test_failsafe_begins_to_the_second_and_is_kept_acked_and_alerted(house: Hous
     house.wait(60.0)
     send_limit(house)
     house.wait(119.0)
-    assert state(house) is ImportLimitState.LIMITED
+    assert state(house) is GridLimitState.LIMITED
     house.wait(2.0)
-    assert state(house) is ImportLimitState.FAILSAFE
+    assert state(house) is GridLimitState.FAILSAFE
     ack = house.last("adjusted")
     house.wait(20.0)
     assert house.power_kw <= 4.2
@@ -128,7 +128,7 @@ def test_failsafe_rules_beside_a_shed_that_runs(house: House) -> None:
     send_limit(house)
     send_event(house, 3.0)
     house.wait(150.0)
-    assert state(house) is ImportLimitState.FAILSAFE
+    assert state(house) is GridLimitState.FAILSAFE
     assert house.power_kw <= 4.2
     house.wait(600.0)
     assert house.power_kw <= 4.2
@@ -139,7 +139,7 @@ def test_failsafe_without_a_reading_begins_all_the_same(house: House) -> None:
     send_limit(house)
     house.meter_works = False
     house.wait(130.0)
-    assert state(house) is ImportLimitState.FAILSAFE
+    assert state(house) is GridLimitState.FAILSAFE
 
 
 # ---- failsafe: not left --------------------------------------------------------------------------
@@ -149,7 +149,7 @@ def test_failsafe_is_not_left_by_a_heartbeat_alone(house: House) -> None:
     """LPC-921; elsewhere the house was unlimited between the heartbeat and the next limit."""
     in_failsafe(house)
     beat(house, 1_200.0)
-    assert state(house) is ImportLimitState.FAILSAFE
+    assert state(house) is GridLimitState.FAILSAFE
     assert house.power_kw <= 4.2
 
 
@@ -158,14 +158,14 @@ def test_failsafe_does_not_lapse(house: House) -> None:
     in_failsafe(house, failsafe_min_sec=600.0)
     house.report_sec = 60.0
     house.wait(90_000.0)
-    assert state(house) is ImportLimitState.FAILSAFE
+    assert state(house) is GridLimitState.FAILSAFE
     assert house.power_kw <= 4.2
 
 
 def test_failsafe_outlasts_the_limits_own_end(house: House) -> None:
     in_failsafe(house, duration_sec=300.0)
     house.wait(900.0)
-    assert state(house) is ImportLimitState.FAILSAFE
+    assert state(house) is GridLimitState.FAILSAFE
     assert house.power_kw <= 4.2
     assert house.engine.running is not None
 
@@ -177,7 +177,7 @@ def test_failsafe_survives_restarts_and_power_cuts(house: House, down_sec: float
     house.now += down_sec
     house.restart()
     house.wait(30.0)
-    assert state(house) is ImportLimitState.FAILSAFE
+    assert state(house) is GridLimitState.FAILSAFE
     assert house.power_kw <= 4.2
 
 
@@ -190,7 +190,7 @@ def test_a_sender_not_heard_while_the_agent_was_down_is_failsafe_at_the_start(
     house.now += 300.0
     house.restart()
     house.wait(1.0)
-    assert state(house) is ImportLimitState.FAILSAFE
+    assert state(house) is GridLimitState.FAILSAFE
 
 
 def test_an_earlier_heartbeat_is_known_after_a_restart(house: House) -> None:
@@ -199,14 +199,14 @@ def test_an_earlier_heartbeat_is_known_after_a_restart(house: House) -> None:
     beat(house, 600.0)
     house.restart()
     house.wait(20.0)
-    assert state(house) is ImportLimitState.LIMITED
+    assert state(house) is GridLimitState.LIMITED
 
 
 def test_the_same_delivery_again_is_no_new_limit(house: House) -> None:
     in_failsafe(house)
     send_limit(house)  # the broker's, under the same correlationId
     house.wait(30.0)
-    assert state(house) is ImportLimitState.FAILSAFE
+    assert state(house) is GridLimitState.FAILSAFE
 
 
 def test_a_refused_limit_is_no_new_limit(house: House) -> None:
@@ -214,7 +214,7 @@ def test_a_refused_limit_is_no_new_limit(house: House) -> None:
     (ack,) = send_limit(house, 9.0, correlationId="l2")
     assert ack["status"] == "rejected"
     house.wait(30.0)
-    assert state(house) is ImportLimitState.FAILSAFE
+    assert state(house) is GridLimitState.FAILSAFE
 
 
 # ---- failsafe: left ------------------------------------------------------------------------------
@@ -225,7 +225,7 @@ def test_failsafe_is_left_by_a_heartbeat_and_a_following_limit(house: House) -> 
     in_failsafe(house)
     house.send("ping", correlationId="p")
     send_limit(house, 9.0, correlationId="l2", modification=1)
-    assert state(house) is ImportLimitState.LIMITED
+    assert state(house) is GridLimitState.LIMITED
     assert house.replies_to("l2") == ["accepted"]
     beat(house, 300.0)
     assert 4.2 < house.power_kw <= 9.0
@@ -236,7 +236,7 @@ def test_the_same_limit_as_a_new_command_leaves_it_too(house: House) -> None:
     in_failsafe(house)
     send_limit(house, correlationId="l2")
     assert "failsafe_left" in {a.get("reason_code") for a in house.acks}
-    assert state(house) is ImportLimitState.LIMITED
+    assert state(house) is GridLimitState.LIMITED
     beat(house, 200.0)
     assert 4.2 < house.power_kw <= 15.0
 
@@ -245,14 +245,14 @@ def test_it_stays_for_its_minimum_though_a_new_limit_came(house: House) -> None:
     """LPC-TS-012, by our wire for any new limit; then the new one rules."""
     in_failsafe(house, failsafe_min_sec=600.0)
     send_limit(house, 9.0, correlationId="l2", modification=1, failsafe_min_sec=600.0)
-    assert state(house) is ImportLimitState.FAILSAFE
+    assert state(house) is GridLimitState.FAILSAFE
     assert house.replies_to("l2") == ["accepted"]
     assert house.replies[-1]["reason_code"] == "failsafe"
     beat(house, 500.0)
-    assert state(house) is ImportLimitState.FAILSAFE
+    assert state(house) is GridLimitState.FAILSAFE
     assert house.power_kw <= 4.2
     beat(house, 300.0)
-    assert state(house) is ImportLimitState.LIMITED
+    assert state(house) is GridLimitState.LIMITED
     assert 4.2 < house.power_kw <= 9.0
 
 
@@ -262,16 +262,16 @@ def test_a_sender_that_falls_silent_again_before_the_minimum_is_over_changes_not
     in_failsafe(house, failsafe_min_sec=600.0)
     send_limit(house, 9.0, correlationId="l2", modification=1, failsafe_min_sec=600.0)
     house.wait(1_200.0)
-    assert state(house) is ImportLimitState.FAILSAFE
+    assert state(house) is GridLimitState.FAILSAFE
     house.send("ping", correlationId="p")
     house.wait(1.0)
-    assert state(house) is ImportLimitState.LIMITED, "heard again, and a limit was given"
+    assert state(house) is GridLimitState.LIMITED, "heard again, and a limit was given"
 
 
 def test_a_limit_under_another_id_leaves_it_and_both_rule(house: House) -> None:
     in_failsafe(house)
     send_limit(house, 12.0, event_id="second", correlationId="l2")
-    assert state(house) is ImportLimitState.LIMITED
+    assert state(house) is GridLimitState.LIMITED
     beat(house, 300.0)
     assert 4.2 < house.power_kw <= 12.0
 
@@ -302,13 +302,38 @@ def test_a_clock_that_is_set_neither_begins_nor_ends_it(house: House) -> None:
     send_limit(house, failsafe_min_sec=600.0)
     house.set_clock(3_600.0)
     house.wait(60.0)
-    assert state(house) is ImportLimitState.LIMITED
+    assert state(house) is GridLimitState.LIMITED
     house.wait(61.0)
-    assert state(house) is ImportLimitState.FAILSAFE
+    assert state(house) is GridLimitState.FAILSAFE
     send_limit(house, 9.0, correlationId="l2", modification=1, failsafe_min_sec=600.0)
     house.set_clock(-7_200.0)
     beat(house, 500.0)
-    assert state(house) is ImportLimitState.FAILSAFE
+    assert state(house) is GridLimitState.FAILSAFE
     beat(house, 200.0)
-    assert state(house) is ImportLimitState.LIMITED
+    assert state(house) is GridLimitState.LIMITED
     assert house.now < NOW
+
+
+def test_a_stricter_new_limit_rules_at_once_though_the_failsafe_has_to_last() -> None:
+    """What is stricter is no way out of failsafe: the grid asks for it now."""
+    house = House()
+    house.wait(60.0)
+    fields = {"failsafe_kw": 9.0, "heartbeat_sec": 60.0, "failsafe_min_sec": 3600.0}
+    house.send("limit", event_id="lpc", correlationId="a", import_kw=15.0, **fields)
+    house.wait(120.0)
+    assert state(house) is GridLimitState.FAILSAFE
+    for number, (asked_kw, rules_kw) in enumerate(((6.0, 6.0), (12.0, 9.0), (20.0, 9.0))):
+        house.send(
+            "limit",
+            event_id="lpc",
+            correlationId=f"b{number}",
+            modification=number + 1,
+            import_kw=asked_kw,
+            **fields,
+        )
+        house.wait(40.0)
+        assert state(house) is GridLimitState.FAILSAFE
+        assert house.engine.import_limit_kw(house.now) == rules_kw
+        assert house.power_kw <= rules_kw
+    house.wait(100.0)
+    assert house.engine.import_limit_kw(house.now) == 9.0

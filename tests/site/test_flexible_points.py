@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from VenAgent.config import AgentConfig
+from VenAgent.config import AgentConfig, ConfigError
 from VenAgent.dr.point_write import PointWrite
 from VenAgent.site.control_writes import ControlWrites
 from VenAgent.site.point_readings import PointReadings
@@ -176,3 +176,119 @@ def test_the_batteries_charge_is_the_sites_where_the_panel_has_no_point_of_it() 
     assert home().reading(NOW).battery_soc == 61.0
     assert home(soc=None).reading(NOW).battery_soc is None
     assert points().reading(NOW).battery_soc is None, "no battery at all"
+
+
+# ---- registers in units of their own -------------------------------------------------------------
+
+
+def sunspec() -> AgentConfig:
+    """An inverter whose limit counts in hundredths of a percent, as its scale factor says, and a
+    thermostat in tenths of a degree."""
+    inverter = {
+        "id": "pv1",
+        "name": "Inverter",
+        "breaker_amps": 50,
+        "generates": True,
+        "control": "limit",
+        "device": "site/pv1",
+        "power_point": "W",
+        "power_scale": -0.001,
+        "limit_point": "WMaxLimPct",
+        "limit_full_scale_kw": 10,
+    }
+    battery = {
+        "id": "battery1",
+        "name": "Battery",
+        "breaker_amps": 30,
+        "control": "power",
+        "device": "site/battery1",
+        "power_point": "W",
+        "power_scale": 0.001,
+        "power_setpoint_point": "WSet",
+        "power_setpoint_scale": 0.001,
+        "max_discharge_kw": 5,
+        "capacity_kwh": 10,
+        "soc_point": "SoC",
+        "mode_point": "WSetEna",
+    }
+    scales = [
+        {"device": RTU, "scale_points": {"setpoint": 0.1, "power_kw": 1.0}},
+        {"device": "site/pv1", "scale_points": {"WMaxLimPct": "WMaxLimPct_SF", "W": "W_SF"}},
+        {"device": "site/battery1", "scale_points": {"WSet": "WSet_SF", "SoC": "SoC_SF"}},
+    ]
+    circuits = [*CONFIG["circuits"], inverter, battery]
+    return AgentConfig.load({**CONFIG, "circuits": circuits, "quirks": scales}, {})
+
+
+def test_what_is_written_is_in_the_registers_own_unit_and_read_back_as_it_was() -> None:
+    config = sunspec()
+    made = PointReadings(config)
+    made.update(PANEL, {"total_kw": 1.0}, NOW)
+    made.update(RTU, {"power_kw": 4.0, "setpoint": 220}, NOW)
+    made.update("site/pv1", {"W": 61, "W_SF": 2, "WMaxLimPct": 10000, "WMaxLimPct_SF": -2}, NOW)
+    read = made.reading(NOW)
+    assert read.circuit("rtu1").limit == 22.0
+    assert read.circuit("pv1").power_kw == pytest.approx(-6.1)
+    assert read.circuit("pv1").limit == 100.0
+    writes = [
+        PointWrite("pv1", "site/pv1/WMaxLimPct", 47.0),
+        PointWrite("rtu1", f"{RTU}/setpoint", 24.5),
+    ]
+    at_devices = ControlWrites(config, unit_of=made.unit_of).at_devices(writes)
+    assert [(w.point, w.value) for w in at_devices] == [
+        ("site/pv1/WMaxLimPct", 4700.0),
+        (f"{RTU}/setpoint", 245.0),
+    ]
+    made.written({w.point: w.value for w in at_devices}, NOW + 1)
+    for write, shown in zip(at_devices, (47.0, 24.5), strict=True):
+        device, _, name = write.point.rpartition("/")
+        made.update(device, {name: int(write.value)}, NOW + 2)
+        assert made.reading(NOW + 2).circuit(write.circuit_id).limit == shown
+
+
+def test_a_slow_device_with_a_scale_shows_its_write_in_that_scale() -> None:
+    """Until it has settled only what was written is believed."""
+    contents = {
+        **CONFIG,
+        "quirks": [{"device": RTU, "scale_points": {"setpoint": 0.1}, "settle_sec": 20}],
+    }
+    made = PointReadings(AgentConfig.load(contents, {}))
+    made.update(RTU, {"power_kw": 4.0, "setpoint": 220}, NOW)
+    made.written({f"{RTU}/setpoint": 245.0}, NOW + 1)
+    made.update(RTU, {"power_kw": 4.0, "setpoint": 220}, NOW + 5)
+    assert made.reading(NOW + 5).circuit("rtu1").limit is None
+    made.update(RTU, {"power_kw": 4.0, "setpoint": 245}, NOW + 6)
+    assert made.reading(NOW + 6).circuit("rtu1").limit == 24.5
+
+
+def test_without_its_scale_factor_nothing_of_a_circuit_is_written_or_believed() -> None:
+    """What stands for 5 kW is not known: neither its mode nor its power is written."""
+    config = sunspec()
+    made = PointReadings(config)
+    made.update("site/battery1", {"W": 0, "WSet": 50, "SoC": 600, "WSetEna": 0}, NOW)
+    assert made.reading(NOW).circuit("battery1").limit is None
+    writes = ControlWrites(config, unit_of=made.unit_of)
+    wanted = [
+        PointWrite("battery1", "site/battery1/WSet", -2000.0),
+        PointWrite("rtu1", f"{RTU}/setpoint", 24.0),
+    ]
+    assert [w.circuit_id for w in writes.at_devices(wanted)] == ["rtu1"]
+    assert writes.unscaled(wanted) == {"battery1": "site/battery1/WSet"}
+    made.update("site/battery1", {"WSet": 50, "WSet_SF": 1, "SoC": 600, "SoC_SF": -1}, NOW + 1)
+    assert writes.unscaled(wanted) == {}
+    assert [(w.point, w.value) for w in writes.at_devices(wanted)][:2] == [
+        ("site/battery1/WSet", -200.0),
+        ("site/battery1/WSetEna", True),
+    ]
+    assert made.reading(NOW + 1).circuit("battery1").soc_percent == 60.0
+    later = PointReadings(config)
+    later.adopt(made)
+    assert later.unit_of("site/battery1/WSet") == 10.0, "it outlives a new configuration"
+    assert made.blank().unit_of("site/battery1/WSet") == 10.0
+
+
+@pytest.mark.parametrize("scale", [0, -1.0, True, math.nan])
+def test_a_unit_that_cannot_be_is_refused(scale: Any) -> None:
+    contents = {**CONFIG, "quirks": [{"device": RTU, "scale_points": {"setpoint": scale}}]}
+    with pytest.raises(ConfigError, match="scale_points"):
+        AgentConfig.load(contents, {})

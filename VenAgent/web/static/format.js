@@ -15,6 +15,12 @@ export const number = (value, digits = 1) => (Number.isFinite(value) ? fixed[dig
 
 export const kw = (value, digits = 1) => (isRead(value) ? `${number(value, digits)} kW` : DASH);
 
+// What a limit allows: drawn from the grid, fed in, or both.
+export function limitOf({ import_kw: drawn, export_kw: fed }) {
+  if (!isRead(fed)) return kw(drawn);
+  return isRead(drawn) ? `${kw(drawn)} and ${kw(fed)} fed in` : `${kw(fed)} fed in`;
+}
+
 // What the calendar has a day for; a record may hold any number.
 const isDate = (ts) => isRead(ts) && Math.abs(ts) < 8.64e12;
 

@@ -1,6 +1,6 @@
 // Power, the event, the connection: everything of `status`.
 
-import { at, countdown, clock, day, isRead, kw, make, number, put, span, whole } from './format.js';
+import { at, countdown, clock, day, isRead, kw, limitOf, make, number, put, span, whole } from './format.js';
 
 const STATES = {
   received: 'Received', scheduled: 'Scheduled', shedding: 'Switching off…', active: 'Running',
@@ -14,7 +14,7 @@ export const eventOrigin = (event) => ORIGINS[event.origin] || 'From outside';
 // What an event is called: what it asks for. Its id is for those who look it up.
 export function eventTitle(event) {
   const test = event.test ? 'Test: ' : '';
-  if (event.kind === 'limit') return `${test}At most ${kw(event.import_kw)}`;
+  if (event.kind === 'limit') return `${test}At most ${limitOf(event)}`;
   return `${test}${kw(event.requested_kw)} ${event.kind === 'load_up' ? 'more' : 'less'}`;
 }
 
@@ -68,7 +68,7 @@ export function showEvent(status, nameOf) {
     put(at('event-state'), stateWord(event.state));
     put(at('event-id'), eventOrigin(event));
     at('event-id').title = event.event_id;
-    figure('requested', event.kind === 'limit' ? event.import_kw : event.requested_kw);
+    figure('requested', event.kind === 'limit' ? event.import_kw ?? event.export_kw : event.requested_kw);
     figure('predicted', event.predicted_kw);
     figure('measured', event.measured_kw);
     put(at('carried'), carried(event, nameOf));

@@ -1,6 +1,6 @@
 // How it stands: a sentence, a word for it, and what else a person should know.
 
-import { clock, day, isRead, kw, span } from './format.js';
+import { clock, day, isRead, kw, limitOf, span } from './format.js';
 
 const REFUSED_SHOWN_SEC = 900;
 
@@ -16,7 +16,7 @@ function ofLimit(event, now) {
   const test = event.test ? 'test: ' : '';
   const end = isRead(event.end_ts) ? until(event.end_ts, now) : 'until further notice';
   const why = event.failsafe ? ': the failsafe limit, as nothing is heard of its sender' : '';
-  return { kind: 'event', word: event.failsafe ? 'Failsafe limit' : 'Limited', text: sentence(`${test}keeping the site at or under ${kw(event.import_kw)} ${end}${why}`) };
+  return { kind: 'event', word: event.failsafe ? 'Failsafe limit' : 'Limited', text: sentence(`${test}keeping the site at or under ${limitOf(event)} ${end}${why}`) };
 }
 
 function ofEvent(event, now) {
@@ -60,7 +60,7 @@ function ofOptOut(status) {
 function ofScheduled(status) {
   const [next, ...more] = status.scheduled;
   const rest = more.length ? `, and ${more.length} more` : '';
-  return { kind: 'event', word: 'Scheduled', text: sentence(`${next.kind === 'limit' ? `at most ${kw(next.import_kw)}` : `${kw(next.requested_kw)} ${next.kind === 'load_up' ? 'more' : 'less'}`} from ${moment(next.start_ts, status.ts)} ${until(next.end_ts, status.ts)}${rest}`) };
+  return { kind: 'event', word: 'Scheduled', text: sentence(`${next.kind === 'limit' ? `at most ${limitOf(next)}` : `${kw(next.requested_kw)} ${next.kind === 'load_up' ? 'more' : 'less'}`} from ${moment(next.start_ts, status.ts)} ${until(next.end_ts, status.ts)}${rest}`) };
 }
 
 // The latest event, when it was not carried out and that is news.

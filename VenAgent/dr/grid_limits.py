@@ -1,8 +1,11 @@
-"""The limits in force on what the site draws, and its power as each of them averages it.
+"""The limits in force at the grid connection, and its power as each of them averages it.
 
-The states are those of EEBus LPC (Limitation of Power Consumption): limited while the sender is
-heard, failsafe once it is not, unlimited without a limit. What is not known is never unlimited.
-Power is kW, times epoch seconds.
+One `GridLimits` is of what the site draws, another of what it feeds in: of each the power counts in
+its own direction, so that the same rules hold for both.
+
+The states are those of EEBus LPC and LPP (Limitation of Power Consumption, of Power Production):
+limited while the sender is heard, failsafe once it is not, unlimited without a limit. What is not
+known is never unlimited. Power is kW, times epoch seconds.
 """
 
 from __future__ import annotations
@@ -32,19 +35,36 @@ SHOWS_WITHIN_SEC = 15.0
 """A write that a reading does not show after so long is taken for one that does nothing."""
 HOLD_LONGEST_SEC = 900.0
 HOLD_FACTOR_MOST = 16.0
+LEAST_EXPORT_GUARD_KW = 0.1
+"""So far below a limit of what is fed in is steered for at least: one of 0 is often given."""
 
 
-class ImportLimitState(str, Enum):
+class GridLimitSide(str, Enum):
+    IMPORT = "import"
+    EXPORT = "export"
+
+    def allowed_kw(self, event: Event) -> float | None:
+        """What this event allows in this direction; None: any."""
+        return event.import_kw if self is GridLimitSide.IMPORT else event.export_kw
+
+    def flow_kw(self, power_kw: float) -> float:
+        """The site's power in this direction."""
+        return power_kw if self is GridLimitSide.IMPORT else -power_kw
+
+
+class GridLimitState(str, Enum):
     UNLIMITED_CONTROLLED = "unlimited_controlled"
     UNLIMITED_AUTONOMOUS = "unlimited_autonomous"
     LIMITED = "limited"
     FAILSAFE = "failsafe"
 
 
-class ImportLimits:
-    """Knows the events that are a limit; those of them that are in force rule together."""
+class GridLimits:
+    """Knows the events that are a limit; those of them that are in force rule together. Its powers
+    are those in its direction."""
 
-    def __init__(self) -> None:
+    def __init__(self, side: GridLimitSide = GridLimitSide.IMPORT) -> None:
+        self.side = side
         self._events: dict[str, Event] = {}
         self._samples: deque[tuple[float, float]] = deque()
         self._hold_factor = 1.0
@@ -77,40 +97,41 @@ class ImportLimits:
             for event in self._events.values()
             if event.request.start_ts <= now < event.end_ts
             and event.state is not EventState.RESTORING
-            and event.import_kw is not None
+            and self.side.allowed_kw(event) is not None
         ]
+
+    def allowed_kw(self, event: Event) -> float:
+        """What an event in force allows."""
+        return self.side.allowed_kw(event) or 0.0
 
     def strictest(self, now: float) -> Event | None:
         """The one that allows the least; None without a limit."""
-        return min(self.in_force(now), key=lambda e: e.import_kw or 0.0, default=None)
+        return min(self.in_force(now), key=self.allowed_kw, default=None)
 
     def least_kw(self, now: float) -> float | None:
         """What the strictest allows; None without a limit."""
         event = self.strictest(now)
-        return None if event is None else event.import_kw
+        return None if event is None else self.allowed_kw(event)
 
-    def state(self, now: float) -> ImportLimitState:
+    def state(self, now: float) -> GridLimitState:
         """Of the strictest."""
         event = self.strictest(now)
         if event is not None:
             is_failsafe = event.limit.is_failsafe
-            return ImportLimitState.FAILSAFE if is_failsafe else ImportLimitState.LIMITED
+            return GridLimitState.FAILSAFE if is_failsafe else GridLimitState.LIMITED
         heard = self.heard_ts is not None and now - self.heard_ts <= SENDER_HEARD_SEC
-        return (
-            ImportLimitState.UNLIMITED_CONTROLLED
-            if heard
-            else ImportLimitState.UNLIMITED_AUTONOMOUS
-        )
+        return GridLimitState.UNLIMITED_CONTROLLED if heard else GridLimitState.UNLIMITED_AUTONOMOUS
 
     # ---- what the site draws -------------------------------------------------------------
 
     def note(self, ts: float, power_kw: float) -> None:
-        """A reading of the site's power; the same one again is none."""
+        """A reading of the site's power (generation negative); the same one again is none."""
+        flow_kw = self.side.flow_kw(power_kw)
         if self._samples and ts <= self._samples[-1][0]:
             if ts > self._samples[-1][0] - LONGEST_WINDOW_SEC:
                 return
             self._samples.clear()  # the clock was set back
-        self._samples.append((ts, power_kw))
+        self._samples.append((ts, flow_kw))
         while len(self._samples) > 2 and self._samples[1][0] < ts - LONGEST_WINDOW_SEC:
             self._samples.popleft()
 
@@ -153,24 +174,26 @@ class ImportLimits:
         window_sec = event.request.window_sec
         ahead_sec = min(LOOK_AHEAD_PART * window_sec, LOOK_AHEAD_MOST_SEC)
         mean_kw = self.mean_kw(window_sec, now + ahead_sec)
-        is_over = mean_kw is not None and mean_kw > (event.import_kw or 0.0)
+        is_over = mean_kw is not None and mean_kw > self.allowed_kw(event)
         return is_over and power_kw > self.aim_kw(event, now)
 
     def aim_kw(self, event: Event, now: float) -> float:
         """What is steered for: a little below the limit, and lower for as long as an earlier peak
         is in the window, so that the mean stays under the limit while that moves through it."""
-        limit_kw, window_sec = event.import_kw or 0.0, event.request.window_sec
-        aim_kw = limit_kw * (1.0 - GUARD_PART)
+        limit_kw, window_sec = self.allowed_kw(event), event.request.window_sec
+        is_export = self.side is GridLimitSide.EXPORT
+        guard_kw = max(GUARD_PART * limit_kw, LEAST_EXPORT_GUARD_KW if is_export else 0.0)
+        aim_kw = limit_kw - guard_kw
         for part in (0.25, 0.5, 0.75, 1.0):
             ahead_sec = part * window_sec
             kw_sec = self._kw_sec(event, now + ahead_sec - window_sec, now)
             aim_kw = min(aim_kw, (limit_kw * window_sec - kw_sec) / ahead_sec)
-        return max(aim_kw, LEAST_AIM_PART * limit_kw)
+        return max(aim_kw, min(LEAST_AIM_PART * limit_kw, limit_kw - guard_kw))
 
     def _kw_sec(self, event: Event, since_ts: float, until_ts: float) -> float:
         """What was drawn from `since_ts` to `until_ts`; before the limit ruled, at most as much as
         it allows: that is not made up for."""
-        limit_kw, ends_ts, total = event.import_kw or 0.0, until_ts, 0.0
+        limit_kw, ends_ts, total = self.allowed_kw(event), until_ts, 0.0
         for ts, power_kw in reversed(self._samples):
             begins_ts = max(ts, since_ts)
             if ends_ts > begins_ts:
@@ -184,17 +207,17 @@ class ImportLimits:
     def is_over(self, event: Event, now: float) -> bool:
         """Whether the mean is over this event's limit."""
         mean_kw = self.mean_kw(event.request.window_sec, now)
-        return mean_kw is not None and mean_kw > (event.import_kw or 0.0) + 1e-9
+        return mean_kw is not None and mean_kw > self.allowed_kw(event) + 1e-9
 
     def missing_kw(self, power_kw: float, now: float, also: Event | None = None) -> float | None:
         """What has to be taken off `power_kw`, or, negative, how much more may be drawn; 0 just
         below a limit. None without a limit. `also`: one that is only asked about."""
         events = self.in_force(now)
-        if also is not None and also.import_kw is not None:
+        if also is not None and self.side.allowed_kw(also) is not None:
             events.append(also)
         if not events:
             return None
-        limit_kw = min(event.import_kw or 0.0 for event in events)
+        limit_kw = min(self.allowed_kw(event) for event in events)
         aim_kw = min(self.aim_kw(event, now) for event in events)
         if power_kw > limit_kw or any(self._goes_over(event, power_kw, now) for event in events):
             return power_kw - aim_kw
@@ -215,16 +238,18 @@ class ImportLimits:
         }
 
     def pending_kw(self, event: Event, reading: PanelReading, now: float) -> float:
-        """What the power will still fall by, because circuits were written a moment ago. One that
-        takes longer is not counted on."""
+        """What the power in this direction will still fall by, because circuits were written a
+        moment ago. One that takes longer is not counted on."""
+        is_import = self.side is GridLimitSide.IMPORT
         pending_kw = 0.0
         for circuit in event.circuits:
             written_ts = self._written_ts.get(circuit.circuit_id)
             power_kw = reading.circuit(circuit.circuit_id).power_kw
             if written_ts is None or power_kw is None or now - written_ts > SHOWS_WITHIN_SEC:
                 continue
-            if circuit.counts and not circuit.releasing:
-                pending_kw += min(max(0.0, power_kw - circuit.final_kw), circuit.shed_kw)
+            if circuit.counts and not circuit.releasing and circuit.is_raised is not is_import:
+                left_kw = max(0.0, self.side.flow_kw(power_kw - circuit.final_kw))
+                pending_kw += min(left_kw, abs(circuit.shed_kw))
         return max(0.0, pending_kw)
 
     # ---- circuits to and fro -------------------------------------------------------------

@@ -1,0 +1,270 @@
+"""The event engine: limits on what the site feeds in, while the sun and the loads come and go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from tests.dr.builders import limit, panel_of, switch
+from tests.dr.flexible_house import FlexibleHouse, battery, shop_panel, storage, thermostat
+from tests.dr.house import House, send_event
+from VenAgent.dr.panel import PanelCircuit, PanelLimitScale, PanelLimitUnit
+
+SLOWEST_SEC = 20.0
+
+
+def inverter(circuit_id: str = "pv", rating_kw: float = 10.0, **changed: object) -> PanelCircuit:
+    """Its limit is percent of its rating; it is on a breaker that carries that."""
+    made = replace(limit(circuit_id, 50.0), generates=True, type="solar")
+    scale = PanelLimitScale(PanelLimitUnit.PERCENT, rating_kw, 240.0)
+    return replace(made, **{"limit": scale, **changed})
+
+
+def sunny(*circuits: PanelCircuit, **draws_kw: float) -> House:
+    panel = panel_of(*(circuits or (inverter(), switch("oven", 40.0), switch("heater", 30.0))))
+    house = House(panel, {"pv": -8.0, "oven": 1.0, "heater": 2.0, **draws_kw})
+    house.wait(120.0)
+    return house
+
+
+def send_limit(house: House, export_kw: float | None = 2.0, **fields: object) -> list:
+    known = {"correlationId": "x1", "event_id": "export"}
+    return house.send("limit", export_kw=export_kw, **{**known, **fields})
+
+
+def mean_kw(house: House) -> float:
+    found = house.engine.site.export_limits.mean_kw(60.0, house.now)
+    assert found is not None
+    return found
+
+
+def live(
+    house: House,
+    seconds: float,
+    export_kw: float = 2.0,
+    since_sec: float = 0.0,
+    each: Callable[[float], None] | None = None,
+) -> None:
+    """Let time pass; from `since_sec` on the mean of what is fed in is at or under the limit."""
+    began = house.now
+    while house.now < began + seconds:
+        if each is not None:
+            each(house.now - began)
+        house.wait(5.0)
+        if house.now - began > since_sec:
+            assert mean_kw(house) <= export_kw + 1e-6, house.now - began
+
+
+def test_what_is_fed_in_is_kept_under_its_limit_by_an_inverter_that_generates_less() -> None:
+    house = sunny()
+    before = house.setting
+    ack = send_limit(house)[0]
+    assert (ack["status"], ack["export_kw"], ack["import_kw"]) == ("accepted", 2.0, None)
+    assert ack["limit_state"] == "limited"
+    live(house, 900.0, since_sec=60.0 + SLOWEST_SEC)
+    assert 1.5 < -house.power_kw <= 2.0, "what is allowed is fed in"
+    assert house.closed["oven"]
+    assert house.replies_to("x1") == ["accepted"]
+    house.send("cancel", event_id="export", correlationId="c")
+    house.wait(30.0)
+    assert house.setting == before
+    assert -house.power_kw == pytest.approx(5.0)
+    summary = house.last("completed")["summary"]
+    assert (summary["export_kw"], summary["window_sec"]) == (2.0, 60.0)
+    assert summary["highest_export_kw"] >= 2.0
+    assert summary["over_export_sec"] <= 60.0 + SLOWEST_SEC
+
+
+def test_a_site_that_feeds_in_less_is_left_alone() -> None:
+    house = sunny()
+    send_limit(house, 6.0)
+    live(house, 3_600.0, 6.0)
+    assert house.written == []
+    assert not house.engine.holds
+
+
+def test_the_sun_and_the_loads_come_and_go() -> None:
+    """Clouds of minutes, and a cloud that ends at once: what is allowed while it is cloudy must
+    hold when the sun is back."""
+    house = sunny()
+    send_limit(house)
+    live(house, 120.0, since_sec=60.0 + SLOWEST_SEC)
+
+    def weather(since_sec: float) -> None:
+        house.demand_kw["pv"] = -8.0 if since_sec % 400.0 < 200.0 else -0.5
+        house.demand_kw["oven"] = 1.0 if since_sec % 1_000.0 < 500.0 else 0.0
+
+    began = house.now
+    over_sec = 0.0
+    while house.now < began + 7_200.0:
+        weather(house.now - began)
+        house.wait(5.0)
+        over_sec += 5.0 * (mean_kw(house) > 2.0)
+    assert over_sec <= 0.01 * 7_200.0
+    house.demand_kw |= {"pv": -8.0, "oven": 7.0}
+    live(house, 1_800.0, since_sec=1.0)
+    assert house.limits["pv"] == 100.0, "it may generate all it can again"
+
+
+def test_zero_feed_in() -> None:
+    house = sunny()
+    send_limit(house, 0.0)
+    live(house, 600.0, 0.0, since_sec=60.0 + SLOWEST_SEC)
+    assert 0.0 <= house.power_kw <= 0.5, "not much of the sun is lost"
+    writes = len(house.written)
+    live(house, 1_800.0, 0.0)
+    assert len(house.written) - writes <= 2, "it does not swing"
+
+
+def test_limits_overlap_and_the_strictest_rules_at_each_moment() -> None:
+    house = sunny()
+    send_limit(house, 4.0)
+    send_limit(house, 1.0, event_id="other", correlationId="x2", duration_sec=600.0)
+    assert house.replies_to("x2") == ["accepted"]
+    live(house, 500.0, 1.0, since_sec=60.0 + SLOWEST_SEC)
+    house.wait(1_200.0)
+    assert 3.0 < -house.power_kw <= 4.0
+
+
+def test_both_directions_in_one_limit() -> None:
+    house = sunny()
+    send_limit(house, 2.0, import_kw=4.0)
+    live(house, 300.0, since_sec=60.0 + SLOWEST_SEC)
+    house.demand_kw |= {"pv": 0.0, "oven": 5.0}
+    house.wait(90.0)
+    for _ in range(60):
+        house.wait(5.0)
+        assert house.engine.site.limits.mean_kw(60.0, house.now) <= 4.0  # type: ignore[operator]
+    assert house.opened()
+    house.demand_kw |= {"pv": -9.0, "oven": 1.0}
+    live(house, 900.0, since_sec=60.0 + SLOWEST_SEC)
+
+
+def test_a_shed_beside_it_feeds_in_no_more_than_is_allowed() -> None:
+    house = sunny(oven=4.0, heater=3.0)
+    house.wait(300.0)
+    send_limit(house, 2.0)
+    send_event(house, 4.0)
+    assert house.replies_to("c1") in (["accepted"], ["failed"])
+    live(house, 500.0, since_sec=60.0 + SLOWEST_SEC)
+
+
+def test_a_battery_charges_before_an_inverter_is_turned_down() -> None:
+    panel = shop_panel(battery(control=storage(capacity_kwh=10.0)), inverter())
+    draws = {"range1": 1.0, "outlets1": 0.5, "fridge1": 0.2, "pv": -5.0, "battery1": 0.0}
+    house = FlexibleHouse(panel, draws, {})
+    house.wait(120.0)
+    send_limit(house, 1.0)
+    live(house, 300.0, 1.0, since_sec=60.0 + SLOWEST_SEC)
+    assert house.drawn_kw("battery1") > 2.0
+    assert house.limits["pv"] == 100.0
+    house.demand_kw["pv"] = -10.0  # more than the battery takes
+    live(house, 600.0, 1.0, since_sec=60.0 + SLOWEST_SEC)
+    assert house.limits["pv"] < 100.0
+    house.soc_percent["battery1"] = 99.5
+    house.wait(60.0)
+    live(house, 600.0, 1.0, since_sec=60.0 + SLOWEST_SEC)
+    assert house.drawn_kw("battery1") == 0.0, "it is full"
+    assert ("comfort.guard", "battery1") in house.alerts
+    assert any(a.get("reason_code") == "soc_full" for a in house.acks)
+    house.send("cancel", event_id="export", correlationId="c")
+    house.wait(30.0)
+    assert not house.remote["battery1"]
+    assert house.limits["pv"] == 100.0
+
+
+def test_an_inverter_behind_a_contactor_is_switched_off_as_the_last_resort() -> None:
+    pv = replace(switch("pv", 50.0), generates=True)
+    house = sunny(pv, switch("oven", 40.0), switch("heater", 30.0))
+    send_limit(house)
+    live(house, 300.0, since_sec=60.0 + SLOWEST_SEC)
+    assert house.opened() == {"pv"}
+    house.send("cancel", event_id="export", correlationId="c")
+    house.wait(30.0)
+    assert not house.opened()
+
+
+def test_what_cannot_be_kept_is_said_while_it_lasts() -> None:
+    other = switch("other", 50.0)  # generates too, and nobody can tell it to do less
+    house = sunny(inverter(), other, switch("oven", 40.0), other=-4.0)
+    house.wait(60.0)
+    send_limit(house, 1.0)
+    told = [a for a in house.acks if a.get("reason_code") == "limit_not_kept"]
+    assert told
+    assert "feeds in" in told[0]["reason"]
+    assert ("limit.exceeded", "") in house.alerts
+    house.wait(300.0)
+    assert ("limit.exceeded", "") in house.alerts
+    house.demand_kw["other"] = 0.0
+    house.wait(120.0)
+    assert ("limit.exceeded", "") not in house.alerts
+
+
+def test_it_is_refused_only_where_no_circuit_can_feed_in_less() -> None:
+    for circuits in (
+        (switch("pv", 50.0),),
+        (replace(inverter(), critical=True),),
+        (limit("ev1", 50.0), thermostat("rtu1")),
+    ):
+        house = House(panel_of(*circuits), dict.fromkeys([c.id for c in circuits], 1.0))
+        (ack,) = send_limit(house)
+        assert (ack["status"], ack["reason_code"]) == ("rejected", "not_supported")
+        assert "export_kw" in ack["reason"]
+        assert house.journal == {}
+    for circuits in ((inverter(),), (replace(switch("pv", 50.0), generates=True),), (battery(),)):
+        house = House(panel_of(*circuits), dict.fromkeys([c.id for c in circuits], 0.0))
+        house.limits.setdefault("battery1", 0.0)
+        assert send_limit(house)[0]["status"] == "accepted"
+
+
+def test_an_inverter_is_never_shed_and_never_reduced_for_more_load() -> None:
+    """At night it draws a little; and its energy is not thrown away to draw more from the grid."""
+    house = sunny(pv=0.05)
+    send_event(house, 3.05)
+    assert house.limits["pv"] == 100.0
+    house = sunny()
+    (ack,) = house.send("loadUp", raise_kw=3.0, correlationId="u", event_id="up")
+    assert ack["reason_code"] == "nothing_to_raise"
+
+
+@pytest.mark.parametrize("work_was_done", [False, True])
+def test_a_restart_goes_on_with_it(work_was_done: bool) -> None:
+    house = sunny()
+    before = house.setting
+    house.hold = True
+    send_limit(house)
+    house.work(1)
+    house.hold = False
+    house.restart(work_was_done=work_was_done)
+    live(house, 300.0, since_sec=60.0 + SLOWEST_SEC)
+    house.send("restore", correlationId="r")
+    house.wait(30.0)
+    assert house.setting == before
+
+
+def test_without_its_sender_the_failsafe_is_of_what_is_fed_in() -> None:
+    """EEBus LPP has a failsafe limit of production; one that limits both directions has its
+    failsafe for what is drawn, and keeps the other."""
+    house = sunny()
+    send_limit(house, 4.0, failsafe_kw=1.0, heartbeat_sec=60.0)
+    house.wait(70.0)
+    assert ("limit.failsafe", "export") in house.alerts
+    live(house, 600.0, 1.0, since_sec=60.0 + SLOWEST_SEC)
+    send_limit(house, 4.0, failsafe_kw=1.0, heartbeat_sec=60.0, correlationId="x2")
+    assert house.last("adjusted")["reason_code"] == "failsafe_left"
+    house = sunny()
+    send_limit(house, 2.0, import_kw=9.0, failsafe_kw=4.0, heartbeat_sec=60.0)
+    house.wait(300.0)
+    event = house.engine.running
+    assert event is not None
+    assert (event.import_kw, event.export_kw) == (4.0, 2.0)
+
+
+def test_a_dry_run_says_what_it_would_come_to() -> None:
+    house = sunny()
+    (ack,) = send_limit(house, dry_run=True)
+    assert (ack["status"], ack["dry_run"], ack["export_kw"]) == ("success", True, 2.0)
+    assert [c["id"] for c in ack["circuits_curtailed"]] == ["pv"]
+    assert (house.written, house.journal) == ([], {})
