@@ -38,6 +38,11 @@ UNCONFIRMED_SEC = 60.0
 """A broker that throttles discards a message for good (AWS IoT Core does): only another connection
 sends it again."""
 RESUBSCRIBE_SEC = 60.0
+"""After a refusal; and once on a connection that goes on with a session: brokers have said that it
+is there and delivered nothing any more."""
+STATUS_AGAIN_SEC = 300.0
+"""The last will of a connection that was lost can come after the next one's birth: so long at most
+we look offline."""
 RENEW_SEC = 5.0
 """For the PUBACKs of what is in flight, before a connection is made anew."""
 SESSION_EXPIRY_SEC = 7 * 86_400
@@ -104,6 +109,7 @@ class MqttSession:
         """SUBSCRIBEs without an answer, by their message number."""
         self._subscribe_sent_at = 0.0
         self._resubscribe_at = float("inf")
+        self._status_again_at = float("inf")
         self._reconnect_by = float("inf")
         handoff.missed = False
         self._client = self._make_client()
@@ -203,7 +209,9 @@ class MqttSession:
         assert self._online_at is not None
         self._on_online(now - self._online_at)
         if now >= self._resubscribe_at:
-            self._subscribe(sorted(self._subscribed.refused))
+            self._subscribe(sorted(self._subscribed.refused or self._settings.subscriptions))
+        if now >= self._status_again_at and not self._handoff.stopping:
+            self._publish_status("online")
         handoff = self._handoff
         if (handoff.renewing or handoff.has_room_again) and not handoff.stopping:
             return self._drain_and_reconnect(now, sender)
@@ -305,6 +313,7 @@ class MqttSession:
                 self._pending_subscribes[mid] = some
 
     def _publish_status(self, status: str) -> None:
+        self._status_again_at = time.monotonic() + STATUS_AGAIN_SEC
         body = self._status(status)
         self._client.publish(self._settings.status_topic, body, qos=1, retain=True)
 
@@ -340,6 +349,7 @@ class MqttSession:
         if not self._session_present:
             subscribed.filters.clear()
         missing = [each for each in wanted if each not in subscribed.filters]
+        self._resubscribe_at = time.monotonic() + RESUBSCRIBE_SEC
         if missing:
             self._subscribe(missing)
         self._publish_status("online")

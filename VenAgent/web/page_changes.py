@@ -38,16 +38,18 @@ class _Body(BaseModel):
 
 
 class _EventBody(_Body):
-    """`circuit_id`: shed from this circuit alone."""
+    """`circuit_id`: shed from this circuit alone; null is one that was not found."""
 
     shed_kw: _Positive
     duration_sec: _Positive = 900.0
     event_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
-    circuit_id: str | None = None
+    circuit_id: str = ""
 
 
 class _EndBody(_Body):
-    event_id: str | None = None
+    """Without an `event_id` the active event is meant; with null, one that was not found."""
+
+    event_id: Annotated[str, Field(min_length=1, max_length=128)] = ""
 
 
 class _LoadBody(_Body):
@@ -102,13 +104,13 @@ class PageChanges:
         wanted = _EventBody.model_validate(body).model_dump(exclude_none=True)
         fields: dict[str, Any] = {"op": "event", **wanted}
         fields.setdefault("event_id", f"page-{secrets.token_hex(4)}")  # short: people read it
-        circuit_id = fields.pop("circuit_id", None)
-        if circuit_id is not None:
+        circuit_id = fields.pop("circuit_id")
+        if "circuit_id" in body:
             fields.update(op="shedLoad", loadId=circuit_id)
         return self._site.command(fields)
 
     def _restore(self, _item: str, body: Json) -> Json:
-        wanted = _EndBody.model_validate(body).model_dump(exclude_none=True)
+        wanted = _EndBody.model_validate(body).model_dump(exclude_unset=True)
         return self._site.command({"op": "restore", **wanted})
 
     def _change_circuit(self, item: str, body: Json) -> Json:

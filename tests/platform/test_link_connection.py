@@ -29,6 +29,7 @@ from tests.platform.link_harness import (
     wait_until,
 )
 from tests.support.ports import free_port
+from VenAgent.cloud import mqtt_session as session
 from VenAgent.cloud import outbox_file
 
 pytest_plugins = ["tests.platform.link_fixtures"]
@@ -70,6 +71,20 @@ def test_the_status_is_retained(node: Node, observer: Observer, broker: Broker) 
     wait_until(lambda: later.statuses() == ["offline"], "the status is kept")
     assert later.came[0].retain
     later.close()
+
+
+def test_a_last_will_that_comes_after_the_next_birth_is_not_the_last_word(
+    node: Node, observer: Observer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "STATUS_AGAIN_SEC", 0.3)
+    node.start()
+    wait_until(lambda: observer.statuses()[:1] == ["online"], "it says online")
+    will = json.dumps({"venId": VEN_ID, "status": "offline", "ts": 0, "bootId": "boot-1"})
+    observer.publish(TOPICS.status, will, retain=True)
+    wait_until(lambda: "offline" in observer.statuses(), "the old connection's will has come")
+    wait_until(lambda: observer.statuses()[-1] == "online", "it says again that it is there")
+    node.stop()
+    wait_until(lambda: observer.statuses()[-1] == "offline", "and no more when it is gone")
 
 
 LINKED_PROCESS = """

@@ -64,6 +64,22 @@ def test_it_does_not_subscribe_again_when_the_session_is_still_there(
     assert len(fake_broker.subscribes) == 1
 
 
+def test_a_broker_that_keeps_the_session_and_not_its_subscriptions_is_asked_again(
+    make_node: MakeNode, fake_broker: FakeBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Met at brokers of several machines: the session is there, and nothing is delivered."""
+    monkeypatch.setattr(session, "RESUBSCRIBE_SEC", 0.3)
+    node = make_node(fake_broker.port).start()
+    fake_broker.session_present = True
+    fake_broker.hang_up()
+    wait_until(lambda: fake_broker.connects == 2, "it connects again")
+    wait_until(lambda: len(fake_broker.subscribes) == 2, "a while later it asks again")
+    assert fake_broker.subscribes[1] == [TOPICS.command]
+    node.put("after")
+    wait_until(lambda: node.outbox.depth() == 0, "it is served")
+    assert len(fake_broker.subscribes) == 2, "once"
+
+
 def test_a_process_that_begins_subscribes_whatever_the_session_knows(
     make_node: MakeNode, fake_broker: FakeBroker
 ) -> None:

@@ -119,6 +119,18 @@ def test_metrics_are_what_prometheus_reads() -> None:
     assert b"venagent_power_kw " not in page.get("/metrics").body
 
 
+def test_a_name_that_was_looked_for_and_not_found_is_not_whatever_there_is() -> None:
+    """Null is no name: it must not end whatever runs, nor shed from the whole panel."""
+    page = Caller()
+    for path, body, field in (
+        ("/api/restore", {"event_id": None}, "event_id"),
+        ("/api/events", {"shed_kw": 1, "circuit_id": None}, "circuit_id"),
+    ):
+        answer = page.post(path, body)
+        assert (answer.status, answer.json()["error"].split(":")[0]) == (422, field), path
+    assert page.site.commands == []
+
+
 def test_an_event_is_triggered_and_restored() -> None:
     page = Caller()
     assert begun(page, event_id="mine")["event_id"] == "mine"
