@@ -428,4 +428,5 @@ def _guard(circuit: CircuitConfig) -> ComfortGuard | None:
         maximum=math.inf if high is None else high,
         margin=circuit.guard_margin,
         unit=circuit.guard_unit,
+        frozen_sec=circuit.guard_frozen_sec or math.inf,
     )

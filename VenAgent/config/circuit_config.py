@@ -208,6 +208,11 @@ class CircuitGuardConfig(CircuitSetpointConfig):
     By the unit if none: -20 to 100 celsius, 0 to 212 fahrenheit, 300 to 10000 ppm, 0 to 100
     percent."""
 
+    guard_frozen_sec: NotNegative = 21_600.0
+    """A guard point that reads exactly the same for so long (6 hours) is taken for stuck: the
+    circuit goes back and is not shed until it changes, and an alert says so. 0: never, for a value
+    that hardly moves in whole degrees."""
+
     rotation_sec: Annotated[float, Field(ge=60, le=86_400), NotBoolean] | None = None
     """Like units take turns: none is shed for longer than this while another can take its place;
     the one with the most comfort left is next."""

@@ -19,6 +19,8 @@ class ComfortGuard:
     margin: float = 0.0
     """So far inside the bounds it must be before the circuit is shed (again)."""
     unit: str = ""
+    frozen_sec: float = math.inf
+    """A value that has not changed for so long is a stuck sensor's."""
 
     def comfort_reserve(self, value: float) -> float:
         """How far it is inside the nearer bound; negative past it."""
@@ -40,14 +42,17 @@ class ComfortGuard:
             words.append(f"at most {self.maximum:g}")
         return " and ".join(words) + (f" {self.unit}" if self.unit else "")
 
-    def spared_text(self, value: float | None) -> str:
+    def spared_text(self, value: float | None, unmoved_sec: float | None = None) -> str:
         """Why its circuit is not shed, for a person."""
         if value is None or self.is_passed(value):
-            return self.passed_text(value)
+            return self.passed_text(value, unmoved_sec)
         return f"its guard point reads {value:g}: too near to its bound ({self.bound_text()})"
 
-    def passed_text(self, value: float | None) -> str:
-        """What is wrong with it, for a person."""
+    def passed_text(self, value: float | None, unmoved_sec: float | None = None) -> str:
+        """What is wrong with it, for a person. `unmoved_sec`: it is read, and has not changed."""
+        if unmoved_sec is not None:
+            minutes = math.floor(unmoved_sec / 60.0)
+            return f"its guard point has not changed for {minutes} minutes: it is taken for stuck"
         if value is None:
             return f"its guard point is not read (it must show {self.bound_text()})"
         unit = f" {self.unit}" if self.unit else ""

@@ -147,9 +147,13 @@ class Engine:
     def reading(self, reading: PanelReading, now: float, *, lease_overdue: bool = False) -> Effects:
         """A new reading of the whole panel. `lease_overdue`: the devices may have gone back by
         themselves, as `lease_lapsed` will report once they are heard again."""
+        guards = self.site.guards.note(self.panel, reading, now, self.gap_limit_sec)
+        reading = self.site.guards.believed(self.panel, reading, now)
         self.site.latest = reading
         self.site.lease_overdue = lease_overdue
-        effects = self.site.unrestored.reading(reading) + self._execution.protect(reading, now)
+        effects = (
+            guards + self.site.unrestored.reading(reading) + self._execution.protect(reading, now)
+        )
         return effects + self._panel_reading(reading, now)
 
     def _panel_reading(self, reading: PanelReading, now: float) -> Effects:
@@ -220,6 +224,9 @@ class Engine:
 
     def prepared(self, event_id: str, outcome: PreparedEffect, now: float) -> Effects:
         """The reservation and the fresh reading are there, or why not: plan and write."""
+        if outcome.reading is not None:
+            believed = self.site.guards.believed(self.panel, outcome.reading, now)
+            outcome = replace(outcome, reading=believed)
         return self._arbitration.prepared(event_id, outcome, now) + self._arbitration.advance(now)
 
     def written(
@@ -365,6 +372,8 @@ class Engine:
         if site.latest is not None:
             site.latest = replace(site.latest, ts=site.latest.ts + step_sec)
         site.cycling_limits.shift(step_sec)
+        site.guards.shift(step_sec)
+        site.guarded_until = {name: ts + step_sec for name, ts in site.guarded_until.items()}
         site.unrestored.shift(step_sec)
         return [site.save_cycling_limits(), *self._arbitration.clock_stepped(step_sec, now)]
 

@@ -16,6 +16,8 @@ from VenAgent.dr.shed_circuit import ShedCircuit
 from VenAgent.dr.site_state import SiteState
 
 GUARD_ALERT = "comfort.guard"
+LEFT_ALONE_SEC = 300.0
+"""A circuit that its guard released is not shed again before that."""
 TRY_AGAIN_SEC = 30.0
 """A circuit that could not be released is tried again after so long."""
 
@@ -47,10 +49,16 @@ class _Watched:
     def is_passed(self, value: float) -> bool:
         return self.guard.is_passed(value)
 
-    def reason(self, value: float | None) -> Reason:
+    def unmoved_sec(self, reading: PanelReading | None) -> float | None:
+        """For how long a value has not changed that is not believed for that."""
+        if reading is None or self.is_charge:
+            return None
+        return reading.circuit(self.held.circuit_id).guard_unmoved_sec
+
+    def reason(self, value: float | None, unmoved_sec: float | None) -> Reason:
         name = self.held.circuit_id
         if not self.is_charge:
-            text = f"{name} is released: {self.guard.passed_text(value)}"
+            text = f"{name} is released: {self.guard.passed_text(value, unmoved_sec)}"
             return Reason(ReasonCode.COMFORT_GUARD, text)
         charge = "is not read" if value is None else f"is {value:.1f} percent"
         if self.held.is_raised:
@@ -86,10 +94,13 @@ class GuardWatch:
         found = {}
         for each in self._watched(event):
             name, value = each.held.circuit_id, each.value_in(reading)
-            is_passed = self._silent_ts(each) <= now if value is None else each.is_passed(value)
+            unmoved_sec = each.unmoved_sec(reading)
+            is_silent = unmoved_sec is not None or self._silent_ts(each) <= now
+            is_passed = is_silent if value is None else each.is_passed(value)
             if is_passed and self._free_ts(each.held) <= now:
-                found[name] = each.reason(value)
+                found[name] = each.reason(value, unmoved_sec)
                 self._tried_ts[name] = now
+                self._site.guarded_until[name] = now + LEFT_ALONE_SEC
         if found:
             self._look(event, None, now)
         return found

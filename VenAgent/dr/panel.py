@@ -202,6 +202,8 @@ class PanelCircuitReading:
     limit: float | None = None
     guard: float | None = None
     """What its comfort guard's point reads."""
+    guard_unmoved_sec: float | None = None
+    """For how long that has not changed, if it is not believed for that; `guard` is None then."""
     soc_percent: float | None = None
     """State of charge."""
     phases: int | None = None

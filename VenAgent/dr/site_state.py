@@ -12,6 +12,7 @@ from VenAgent.dr.cycling_limits import CYCLING_LIMITS_FACT, CyclingLimits
 from VenAgent.dr.effects import SaveFactEffect
 from VenAgent.dr.event import Event
 from VenAgent.dr.grid_limits import GridLimits, GridLimitSide
+from VenAgent.dr.guard_history import GuardHistory
 from VenAgent.dr.learned_shed import LEARNED_SHED_FACT, LearnedSheds
 from VenAgent.dr.panel import Panel, PanelReading
 from VenAgent.dr.policy import Policy
@@ -36,6 +37,10 @@ class SiteState:
     """Of what the site draws."""
     export_limits: GridLimits = field(default_factory=lambda: GridLimits(GridLimitSide.EXPORT))
     """Of what it feeds in."""
+    guards: GuardHistory = field(default_factory=GuardHistory)
+    guarded_until: dict[str, float] = field(default_factory=dict)
+    """Circuits that a guard released, and until when (epoch s) they are left alone: a state of
+    charge that jumps to 0 and back must not switch a battery with each reading."""
     lease_overdue: bool = False
     """The shed lease was not renewed in time: circuits that have changed are no one's hand."""
     switching: dict[str, float] = field(default_factory=dict)
@@ -44,7 +49,8 @@ class SiteState:
     def unavailable(self, end_ts: float, now: float) -> set[str]:
         """The circuits that may not be shed from now to `end_ts`."""
         switching = {name for name, until_ts in self.switching.items() if now < until_ts}
-        kept = switching | self.unrestored.circuit_ids
+        guarded = {name for name, until_ts in self.guarded_until.items() if now < until_ts}
+        kept = switching | guarded | self.unrestored.circuit_ids
         return kept | self.cycling_limits.unavailable(self.panel, now, end_ts)
 
     @property
