@@ -26,6 +26,8 @@ _log = logging.getLogger(__name__)
 
 IDLE_SEC = 30.0
 AFTER_FAILURE_SEC = 1.0
+WELL_AGAIN_SEC = 60.0
+"""An error of ours is over when its work has gone on for so long without another."""
 AT_ONCE_SEC = 0.1
 SUSPECT = "point.suspect"
 LATE_SEC = 60.0
@@ -56,6 +58,7 @@ class Timers:
         self._suspects: set[str] = set()
         """The points that an alert is raised for."""
         self._greenlets: set[gevent.Greenlet] = set()
+        self._failures = 0
         now, self._clock_offset_sec = _both_clocks()
         self._made_at = now - self._clock_offset_sec
 
@@ -86,6 +89,12 @@ class Timers:
         message = f"an error in the agent: {dead.exception!r}; it goes on, see its log"
         _log.error("%s: %s", work.__name__, message)
         self._alerts.set("agent.failed", AlertSeverity.CRITICAL, message)
+        self._failures += 1
+        gevent.spawn_later(AFTER_FAILURE_SEC + WELL_AGAIN_SEC, self._well_again, self._failures)
+
+    def _well_again(self, failures: int) -> None:
+        if failures == self._failures:  # none since
+            self._alerts.set("agent.failed", AlertSeverity.CRITICAL, None)
 
     def _keep_deadlines(self) -> None:
         """Wake the engine at each of its deadlines, to the millisecond."""

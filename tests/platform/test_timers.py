@@ -63,6 +63,7 @@ class Parts(SimpleNamespace):
 
     def __init__(self) -> None:
         self.raised: list[str] = []
+        self.over: list[str] = []
         nothing = SimpleNamespace(value="good")
         super().__init__(
             raised=self.raised,
@@ -75,10 +76,13 @@ class Parts(SimpleNamespace):
                 send_waiting=self._send,
                 engine_changed=GreenEvent(),
             ),
-            alerts=SimpleNamespace(set=lambda code, *_, **__: self.raised.append(code)),
+            alerts=SimpleNamespace(set=self._set_alert),
             reporter=SimpleNamespace(report=lambda: gevent.sleep(60), telemetry=lambda: nothing),
             report_interval_sec=60.0,
         )
+
+    def _set_alert(self, code: str, _severity: Any, message: str | None) -> None:
+        (self.over if message is None else self.raised).append(code)
 
     def _send(self) -> None:
         self.sent_waiting += 1
@@ -87,6 +91,7 @@ class Parts(SimpleNamespace):
 @pytest.fixture
 def parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
     monkeypatch.setattr(timers, "AFTER_FAILURE_SEC", 0.01)
+    monkeypatch.setattr(timers, "WELL_AGAIN_SEC", 0.3)
     parts = Parts()
     make: Any = Timers
     parts.timers = make(
@@ -108,7 +113,9 @@ def test_an_error_at_a_deadline_does_not_keep_the_next_one_from_being_kept(parts
     parts.start()
     wait_for(lambda: parts.engine.deadline is None, "the deadline is kept")
     assert parts.engine.ticks == 3
-    assert "agent.failed" in parts.raised
+    assert parts.raised.count("agent.failed") == 2
+    wait_for(lambda: "agent.failed" in parts.over, "the alert has its end")
+    assert parts.over.count("agent.failed") == 1, "when there was none since the last"
 
 
 def test_with_each_report_goes_what_the_outbox_had_not_taken(parts: Parts) -> None:
