@@ -53,7 +53,9 @@ def test_a_setpoint_circuit_is_built() -> None:
         settle_sec=900.0,
         configured_kw=1.8,
     )
-    assert circuit.guard == ComfortGuard(-math.inf, 26.5, margin=0.5, unit="celsius")
+    assert circuit.guard == ComfortGuard(
+        -math.inf, 26.5, margin=0.5, unit="celsius", frozen_sec=21_600.0
+    )
     assert circuit.settle_sec == 900.0
 
 
