@@ -82,7 +82,7 @@ class OpenAdr20bService:
     async def _failed(self, problem: str) -> float:
         self._failures += 1
         log.warning("the VTN", error=problem, failures=self._failures)
-        await self.link.note(problem=problem[:500])
+        await self.link.failed(problem, self._failures)
         await self._reconciler.carry_on()
         wait_sec = min(
             self._settings.poll_sec * 2 ** min(self._failures, 10),
@@ -132,7 +132,7 @@ class OpenAdr20bService:
     async def _note(self) -> None:
         async with self._database.engine.connect() as connection:
             now = await operator_side.database_now(connection)
-        await self.link.note(last_contact_at=now, problem=None)
+        await self.link.note(last_contact_at=now, problem=None, failures=0)
 
     # --- reports -------------------------------------------------------------------------------
 

@@ -5,6 +5,8 @@ Clauses are those of the Alliance's "OpenADR 3.1.0 Definition" and User Guide.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,6 +41,8 @@ _FOREVER_YEARS = 1_000
 _DAYS_A_YEAR, _DAYS_A_MONTH = 365, 30
 _NOW_YEAR = 1
 _MOST_INTERVALS = 2_000
+_LONGEST_ID, _LONGEST_TEXT, _DEEPEST = 128, 1_000, 20
+_HIGHEST_NUMBER = 2**31 - 1
 
 
 class OpenAdr3EventNotRead(Exception):
@@ -49,17 +53,18 @@ def read_openadr3_event(raw: Any) -> VtnEvent:
     """Raises OpenAdr3EventNotRead. What else is wrong is in `problems`; what is right is kept."""
     if not isinstance(raw, Mapping):
         raise OpenAdr3EventNotRead(f"an event is an object, not {type(raw).__name__}")
-    event_id, program_id = raw.get("id"), raw.get("programID")
-    if not isinstance(event_id, str) or not event_id:
-        raise OpenAdr3EventNotRead("an event without id")
-    if not isinstance(program_id, str) or not program_id:
+    event_id, program_id = (_read_id(raw.get(name)) for name in ("id", "programID"))
+    if event_id is None:
+        raise OpenAdr3EventNotRead(f"an event without an id that can be one: {raw.get('id')!r:.80}")
+    if program_id is None:
         raise OpenAdr3EventNotRead(f"event {event_id!r} names no programme")
+    raw = _cleaned(raw)
     reader = _Reader(raw)
     intervals = reader.intervals()
     return VtnEvent(
         id=event_id,
         program_id=program_id,
-        stamp=str(raw.get("modificationDateTime") or raw.get("createdDateTime") or ""),
+        stamp=_stamp(raw),
         intervals=intervals,
         name=_text(raw.get("eventName")),
         priority=reader.priority(),
@@ -81,9 +86,12 @@ def read_openadr3_event_duration(text: Any) -> timedelta:
         return FOREVER
     days = int(years or 0) * _DAYS_A_YEAR + int(months or 0) * _DAYS_A_MONTH
     days += int(count or 0) * (7 if unit == "W" else 1)
-    length = timedelta(
-        days=days, hours=int(hours or 0), minutes=int(minutes or 0), seconds=float(seconds or 0)
-    )
+    try:
+        length = timedelta(
+            days=days, hours=int(hours or 0), minutes=int(minutes or 0), seconds=float(seconds or 0)
+        )
+    except OverflowError:
+        length = FOREVER
     length = min(length, FOREVER)
     return -length if sign else length
 
@@ -98,7 +106,46 @@ def read_openadr3_event_moment(text: Any) -> datetime | None:
     plain = re.sub(r"(\.\d{1,6})\d*", lambda m: m[1].ljust(7, "0"), text.strip())
     plain = re.sub(r"[Zz]$", "+00:00", plain.replace(" ", "T", 1))
     moment = datetime.fromisoformat(plain)
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=timezone.utc)
+    try:
+        return moment.astimezone(timezone.utc)
+    except OverflowError:
+        raise ValueError(f"{text!r} is beyond the calendar") from None
+
+
+def _read_id(value: Any) -> str | None:
+    """An objectID (1 … 128 characters). Some VTNs write numbers, some more than the standard's
+    letters, digits, - and _; what no database holds is no id."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    is_one = isinstance(value, str) and 1 <= len(value) <= _LONGEST_ID and value.isprintable()
+    return value if is_one and _cleaned(value) == value else None
+
+
+def _cleaned(value: Any, depth: int = 0) -> Any:
+    """Without what text in a database cannot be: NUL and halves of characters. Cut where nobody
+    reads on."""
+    if isinstance(value, str):
+        return value.replace("\0", "").encode("utf-8", "replace").decode()[:_LONGEST_TEXT]
+    if depth >= _DEEPEST:
+        return None
+    if isinstance(value, Mapping):
+        return {
+            _cleaned(key): _cleaned(each, depth + 1)
+            for key, each in value.items()
+            if isinstance(key, str)
+        }
+    if isinstance(value, list):
+        return [_cleaned(each, depth + 1) for each in value]
+    return value
+
+
+def _stamp(raw: Mapping[str, Any]) -> str:
+    """Changes with each modification, also at a VTN that does not say when it was."""
+    said = str(raw.get("modificationDateTime") or raw.get("createdDateTime") or "")
+    content = json.dumps(raw, sort_keys=True, default=str).encode()
+    return f"{said[:40]}#{hashlib.blake2b(content, digest_size=6).hexdigest()}"
 
 
 def _read_targets(raw: Any) -> tuple[VtnEventTarget, ...]:
@@ -124,7 +171,8 @@ class _Reader:
         self._kw_per: dict[str, float | None] = {}
         for descriptor in _objects(raw.get("payloadDescriptors")):
             units = descriptor.get("units")
-            self._kw_per[str(descriptor.get("payloadType"))] = _KW_PER.get(units)
+            kw_per = _KW_PER.get(units) if units is None or isinstance(units, str) else None
+            self._kw_per[str(descriptor.get("payloadType"))] = kw_per
 
     def _problem(self, code: str, text: str) -> None:
         problem = VtnEventProblem(code, text)
@@ -138,7 +186,7 @@ class _Reader:
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             self._problem("priority_not_understood", f"the priority {value!r} is no number from 0")
             return None
-        return value
+        return min(value, _HIGHEST_NUMBER)
 
     def duration_or_none(self, text: Any) -> timedelta | None:
         if text is None:
@@ -208,14 +256,15 @@ class _Reader:
             self._problem("payload_not_supported", f"{where}: this VEN cannot do that")
             return
         if not isinstance(values, list) or len(values) not in (1, parts):
-            self._problem("value_not_understood", f"{where}: {values!r} is not one number a part")
+            self._problem(
+                "value_not_understood", f"{where}: {values!r:.60} is not one number a part"
+            )
             return
         value = values[part] if len(values) == parts else values[0]
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            self._problem("value_not_understood", f"{where}: {value!r} is no number")
-            return
-        if not math.isfinite(value):
-            self._problem("value_not_understood", f"{where}: {value!r} is no number")
+        value = _finite(value)
+        if value is None:
+            said = values[min(part, len(values) - 1)]
+            self._problem("value_not_understood", f"{where}: {said!r:.60} is no number")
             return
         if kind == "SIMPLE":
             if value not in (0, 1, 2, 3):
@@ -279,6 +328,17 @@ class _Period:
     randomize_start = timedelta(0)
 
 
+def _finite(value: Any) -> float | None:
+    """Also whole numbers with more digits than a float has: these are none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) and abs(number) < _HIGHEST_NUMBER else None
+
+
 def _objects(raw: Any) -> list[Mapping[str, Any]]:
     return [each for each in raw if isinstance(each, Mapping)] if isinstance(raw, list) else []
 
@@ -288,4 +348,6 @@ def _text(value: Any) -> str | None:
 
 
 def _whole(value: Any, default: int) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else default
+    if not isinstance(value, int) or isinstance(value, bool):
+        return default
+    return max(min(value, _HIGHEST_NUMBER), -1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +19,8 @@ from backend.openadr.vtn_event import (
 AGGREGATED = "AGGREGATED_REPORT"
 AD_HOC_EVERY = timedelta(minutes=15)
 """Reports whose time the VTN leaves to us (frequency 0, or an event without intervals)."""
+MADE_UP_FOR = timedelta(days=2)
+"""So long after its time a report that was missed is made all the same."""
 ENERGY, DEMAND, BASELINE, STATE = "USAGE", "DEMAND", "BASELINE", "OPERATING_STATE"
 UP, DOWN = "UP_REGULATION_AVAILABLE", "DOWN_REGULATION_AVAILABLE"
 SHED_AVAILABLE = "LOAD_SHED_DELTA_AVAILABLE"
@@ -75,6 +78,8 @@ def _ad_hoc(
     position: int, request: VtnEventReportRequest, since: datetime, now: datetime
 ) -> Iterator[OpenAdr3ReportDue]:
     number = 0
+    if request.repeat < 0:  # those of a long time ago are not made up for
+        number = max(0, math.ceil((now - MADE_UP_FOR - since) / AD_HOC_EVERY))
     while since + number * AD_HOC_EVERY <= now:
         if 0 <= request.repeat <= number:
             return

@@ -30,8 +30,6 @@ REPORTS = cast(Table, OpenAdrReportRow.__table__)
 WAITING, SENT, GIVEN_UP = "waiting", "sent", "given_up"
 SEND_FOR = timedelta(hours=24)
 _AT_ONCE = 50
-_UP_TO_DATE = timedelta(days=2)
-"""So long after its end an event is looked at for reports that were missed."""
 
 
 class OpenAdr3Reporter:
@@ -114,7 +112,8 @@ class OpenAdr3Reporter:
             select(EVENTS).where(
                 EVENTS.c.link == self._link.name,
                 EVENTS.c.status != CANCELLED,
-                (EVENTS.c.status == "open") | (EVENTS.c.changed_at > now - _UP_TO_DATE),
+                (EVENTS.c.status == "open")
+                | (EVENTS.c.changed_at > now - openadr3_report.MADE_UP_FOR),
             )
         )
         for row in rows.all():
@@ -127,7 +126,11 @@ class OpenAdr3Reporter:
                 delay=timedelta(seconds=row.delay_sec),
                 now=now - timedelta(seconds=self._settings.report_grace_sec),
             )
-            wanted = {self._name(event, f"{d.position}-{d.number}"): d for d in due}
+            wanted = {
+                self._name(event, f"{d.position}-{d.number}"): d
+                for d in due
+                if d.at > now - openadr3_report.MADE_UP_FOR
+            }
             answer = self._name(event, f"answer-{_digest(problems)}") if problems else None
             names = set(wanted) | ({answer} if answer else set())
             if not names:

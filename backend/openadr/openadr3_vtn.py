@@ -1,41 +1,42 @@
 """The VTN of OpenADR 3.1 or 3.0 as we reach it: the HTTP client is the package `openadr3`.
 
-That client blocks, so each call runs in a thread. It keeps a token for ever, so a new one is
-fetched when the VTN refuses (401, and 403, which is all that 3.0 has). Events are taken as the
-JSON that came: its own models overflow at P9999Y and know no targets of 3.0.
+Events are taken as the JSON that came: that package's own models overflow at P9999Y and know no
+targets of 3.0.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
 import time
-from collections.abc import Callable, Collection, Mapping
-from email.utils import parsedate_to_datetime
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 import httpx
-import structlog
 from openadr3.api import OpenADRClient
-from openadr3.auth import fetch_token
 
+from backend.openadr.openadr3_connection import (
+    OpenAdr3Connection,
+    answer_text,
+    retry_after_sec,
+)
 from backend.openadr.openadr_settings import OpenAdrSettings
-
-log = structlog.get_logger(__name__)
-logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs each request
 
 PAGE = 50
 """The most that the standard lets a client ask for."""
 MOST_PAGES = 400
-_REFUSED = (401, 403)
+_TRY_AGAIN = (401, 403, 408, 425, 429)
 _GONE = (403, 404, 410)
 _CONFLICT = 409
 
 
 class OpenAdr3VtnError(Exception):
-    """The VTN cannot be used now, or answers nonsense; the text says why. Try again later."""
+    """The VTN cannot be used now, or answers nonsense; the text says why. Try again later, after
+    `retry_after_sec` where the VTN says so."""
+
+    def __init__(self, text: str, retry_after_sec: float | None = None) -> None:
+        super().__init__(text)
+        self.retry_after_sec = retry_after_sec
 
 
 class OpenAdr3VtnRefused(OpenAdr3VtnError):
@@ -43,21 +44,21 @@ class OpenAdr3VtnRefused(OpenAdr3VtnError):
 
 
 class OpenAdr3Vtn:
-    """Calls of one VEN. `clock_offset_sec` is the VTN's clock less ours, of the last answer."""
+    """Calls of one VEN."""
 
     def __init__(self, settings: OpenAdrSettings) -> None:
         self._settings = settings
-        self._client: OpenADRClient | None = None
-        self.clock_offset_sec: float | None = None
-        if settings.ca_cert is not None:
-            # The client has no parameter for it; this process speaks HTTPS with the VTN alone.
-            os.environ["SSL_CERT_FILE"] = str(settings.ca_cert)
+        self.connection = OpenAdr3Connection(settings)
+        self._page = PAGE
+        """So many objects the VTN gives at once at most."""
+        self._looks_for_short_pages = True
 
     async def programs(self) -> dict[str, str]:
         """By id the names of the programmes we take part in. Raises OpenAdr3VtnError."""
+        self._looks_for_short_pages = True
         found = await self._pages(lambda client, **page: client.get_programs(**page))
         wanted = set(self._settings.programs)
-        named = {each["id"]: str(each.get("programName", "")) for each in found if "id" in each}
+        named = {each["id"]: str(each.get("programName", ""))[:200] for each in found}
         chosen = {i: name for i, name in named.items() if not wanted or {i, name} & wanted}
         missing = wanted - set(chosen) - set(chosen.values())
         if missing:
@@ -67,16 +68,48 @@ class OpenAdr3Vtn:
         return chosen
 
     async def events(self, program_ids: Collection[str]) -> list[Mapping[str, Any]]:
-        """All events of these programmes, as they came. Raises OpenAdr3VtnError."""
-        if not self._settings.programs:
-            found = await self._pages(lambda client, **page: client.get_events(**page))
-            return [each for each in found if each.get("programID") in program_ids]
+        """All events of these programmes, as they came; with programmes in the settings those of
+        others are not asked for. Raises OpenAdr3VtnError."""
         events: list[Mapping[str, Any]] = []
-        for program_id in sorted(program_ids):
-            events += await self._pages(
-                lambda client, it=program_id, **page: client.get_events(programID=it, **page)
-            )
+        if not self._settings.programs:
+            events = await self._pages(lambda client, **page: client.get_events(**page))
+        else:
+            for program_id in sorted(program_ids):
+                events += await self._pages(
+                    lambda client, it=program_id, **page: client.get_events(programID=it, **page)
+                )
+        self._looks_for_short_pages = False
         return events
+
+    async def notifiers(self) -> Mapping[str, Any]:
+        """The bindings by which the VTN tells of changes (3.1); none when it has none. Raises
+        OpenAdr3VtnError."""
+        if self._settings.version != "3.1":
+            return {}
+        answer = await self._answer(lambda client: client.get_notifiers(), also=_GONE)
+        return answer if isinstance(answer, Mapping) else {}
+
+    async def event_topics(self, ven_id: str, program_ids: Iterable[str]) -> set[str]:
+        """The MQTT topics on which it tells of our events: the VEN's own, and those of each
+        programme. Raises OpenAdr3VtnError."""
+        calls: list[Callable[[OpenADRClient], httpx.Response]] = [
+            partial(OpenADRClient.get_mqtt_topics_program_events, program_id=program_id)
+            for program_id in program_ids
+        ]
+        if ven_id:
+            calls.append(partial(OpenADRClient.get_mqtt_topics_ven_events, ven_id=ven_id))
+        found: set[str] = set()
+        for call in calls:
+            answer = await self._answer(call, also=_GONE)
+            topics = answer.get("topics") if isinstance(answer, Mapping) else None
+            if isinstance(topics, Mapping):
+                named = {k: v for k, v in topics.items() if isinstance(v, str) and v}
+                every = named.get("ALL")
+                wanted = (
+                    [every] if every else [named.get(k) for k in ("CREATE", "UPDATE", "DELETE")]
+                )
+                found |= {topic for topic in wanted if topic}
+        return found
 
     async def event(self, event_id: str) -> Mapping[str, Any] | None:
         """One event; None when the VTN has it no longer. Raises OpenAdr3VtnError."""
@@ -93,8 +126,8 @@ class OpenAdr3Vtn:
         if self._settings.version == "3.1":
             body["objectType"] = "VEN_VEN_REQUEST"
         for attempt in range(2):
-            for ven in _listed(await self._answer(look)):
-                if ven.get("venName") == name and "id" in ven:
+            for ven in _with_ids(await self._answer(look)):
+                if ven.get("venName") == name:
                     return str(ven["id"])
             try:
                 made = await self._answer(lambda client: client.create_ven(body))
@@ -111,7 +144,7 @@ class OpenAdr3Vtn:
         if self._settings.version == "3.0":
             # The client knows the paths of 3.1 alone.
             path = f"{ven_id}/resources"
-            found = _listed(await self._answer(lambda client: client.get_ven_by_id(path)))
+            found = _with_ids(await self._answer(lambda client: client.get_ven_by_id(path)))
         else:
             found = await self._pages(
                 lambda client, **page: client.get_resources(venID=ven_id, **page)
@@ -144,87 +177,53 @@ class OpenAdr3Vtn:
         await self._answer(lambda client: client.create_report(body), also=(_CONFLICT,))
 
     async def close(self) -> None:
-        if self._client is not None:
-            await asyncio.to_thread(self._client.close)
-            self._client = None
+        await asyncio.to_thread(self.connection.close)
 
     # --- one request ---------------------------------------------------------------------------
 
     async def _pages(self, get: Callable[..., httpx.Response]) -> list[Mapping[str, Any]]:
         """All pages; a VTN that knows no paging gives the same one again, which ends it."""
-        found: dict[Any, Mapping[str, Any]] = {}
-        for number in range(MOST_PAGES):
-            one_page = partial(get, skip=number * PAGE, limit=PAGE)
-            page = _listed(await self._answer(one_page))
+        found: dict[str, Mapping[str, Any]] = {}
+        short: int | None = None
+        for _ in range(MOST_PAGES):
             before = len(found)
-            found.update({each.get("id"): each for each in page})
-            if len(page) != PAGE or len(found) == before:
+            page = _with_ids(await self._answer(partial(get, skip=before, limit=PAGE)))
+            found.update({each["id"]: each for each in page})
+            if len(found) == before or len(page) > PAGE:
                 return list(found.values())
+            if short is not None:  # it gives fewer at once than it is asked for
+                self._page, short = min(self._page, short), None
+            if len(page) < self._page:
+                if not self._looks_for_short_pages:
+                    return list(found.values())
+                short = len(page)
         raise OpenAdr3VtnError(f"the VTN lists more than {MOST_PAGES * PAGE} objects")
 
     async def _get(
         self, get: Callable[[OpenADRClient], httpx.Response]
     ) -> Mapping[str, Any] | None:
         answer = await self._answer(get, also=_GONE)
-        return answer if isinstance(answer, Mapping) and "id" in answer else None
+        return next(iter(_with_ids([answer])), None) if isinstance(answer, Mapping) else None
 
     async def _answer(
         self, call: Callable[[OpenADRClient], httpx.Response], *, also: tuple[int, ...] = ()
     ) -> Any:
         try:
-            response = await asyncio.to_thread(self._call, call)
-        except (httpx.HTTPError, OSError) as error:
+            response = await asyncio.to_thread(self.connection.call, call)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise OpenAdr3VtnError(
                 f"the VTN cannot be reached: {error or type(error).__name__}"
             ) from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, RecursionError) as error:
             raise OpenAdr3VtnError(f"the VTN's answer about tokens is nonsense: {error}") from error
         if not (response.is_success or response.status_code in also):
-            kind = OpenAdr3VtnRefused if 400 <= response.status_code < 500 else OpenAdr3VtnError
-            if response.status_code in (*_REFUSED, 408, 425, 429):
-                kind = OpenAdr3VtnError
-            raise kind(_refusal(response))
+            raise _refusal(response)
         try:
             return response.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             if response.status_code in also:
                 return None
             raise OpenAdr3VtnError(f"the VTN's answer to {_what(response)} is no JSON") from None
-
-    def _call(self, call: Callable[[OpenADRClient], httpx.Response]) -> httpx.Response:
-        """In a thread. A token that is refused is fetched anew, once."""
-        was_new = self._client is None
-        client = self._client or self._connect()
-        response = call(client)
-        if response.status_code in _REFUSED and not was_new and self._settings.client_id:
-            client.close()
-            response = call(self._connect())
-        self._note_clock(response)
-        return response
-
-    def _connect(self) -> OpenADRClient:
-        settings = self._settings
-        token = None
-        if settings.client_id and settings.client_secret:
-            url = settings.token_url
-            if url is None and settings.version == "3.0":
-                url = f"{settings.vtn_url.rstrip('/')}/auth/token"
-            token = fetch_token(
-                settings.vtn_url,
-                settings.client_id,
-                settings.client_secret,
-                scopes=settings.scope.split() if settings.scope else None,
-                token_url=url,
-            )
-        self._client = OpenADRClient(settings.vtn_url, token=token, client_type="ven")
-        return self._client
-
-    def _note_clock(self, response: httpx.Response) -> None:
-        try:
-            theirs = parsedate_to_datetime(response.headers["Date"]).timestamp()
-        except (KeyError, ValueError, TypeError):
-            return
-        self.clock_offset_sec = round(theirs - time.time(), 1)
 
 
 def _listed(answer: Any) -> list[Mapping[str, Any]]:
@@ -233,18 +232,30 @@ def _listed(answer: Any) -> list[Mapping[str, Any]]:
     return [each for each in answer if isinstance(each, Mapping)]
 
 
-def _refusal(response: httpx.Response) -> str:
-    """Its `problem` object, if it is one."""
-    try:
-        problem = response.json()
-    except ValueError:
-        problem = None
-    detail = ""
-    if isinstance(problem, Mapping):
-        detail = str(problem.get("detail") or problem.get("title") or "")
-    return f"the VTN answers {response.status_code} to {_what(response)}: {detail[:300]}".rstrip(
-        ": "
-    )
+def _with_ids(answer: Any) -> list[Mapping[str, Any]]:
+    """Objects that have an id; some VTNs write it as a number."""
+    found: list[Mapping[str, Any]] = []
+    for each in _listed(answer):
+        object_id = each.get("id")
+        if isinstance(object_id, int) and not isinstance(object_id, bool):
+            object_id = str(object_id)
+        if isinstance(object_id, str) and object_id:
+            found.append({**each, "id": object_id})
+    return found
+
+
+def _refusal(response: httpx.Response) -> OpenAdr3VtnError:
+    status = response.status_code
+    text = f"the VTN answers {status} to {_what(response)}"
+    problem = answer_text(response)
+    detail = str(problem.get("detail") or problem.get("title") or "")
+    if response.is_redirect:
+        # Not followed: the token would go where the settings do not say.
+        detail = f"it points to {response.headers.get('Location')}: set OPENADR_VTN_URL to that"
+    text = f"{text}: {detail[:300]}".rstrip(": ")
+    if 400 <= status < 500 and status not in _TRY_AGAIN:
+        return OpenAdr3VtnRefused(text)
+    return OpenAdr3VtnError(text, retry_after_sec(response, time.time()))
 
 
 def _what(response: httpx.Response) -> str:

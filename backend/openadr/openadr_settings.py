@@ -23,7 +23,7 @@ from backend.config.settings_block import SettingsBlockError
 from backend.openadr.schedule import ScheduleAmount
 
 _PAIR = re.compile(r"\s*([^=]+?)\s*=\s*(.+?)\s*")
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def _name(name: str, **rest: Any) -> Any:
@@ -105,6 +105,8 @@ class OpenAdrSettings(BaseModel):
     poll_sec: float = _name("OPENADR_POLL_SEC", default=10.0, ge=0.1, le=3_600)
     lease_sec: float = _name("OPENADR_LEASE_SEC", default=30.0, ge=1)
     most_backoff_sec: float = _name("OPENADR_MOST_BACKOFF_SEC", default=300.0, ge=0.1)
+    answer_sec: float = _name("OPENADR_ANSWER_SEC", default=20.0, ge=0.1, le=300)
+    """Within which each answer of a VTN of 3.x is to be there as a whole."""
     ca_cert: Path | None = _name("OPENADR_CA_CERT", default=None)
     client_cert: Path | None = _name("OPENADR_CLIENT_CERT", default=None)
     client_key: Path | None = _name("OPENADR_CLIENT_KEY", default=None)
@@ -124,7 +126,7 @@ class OpenAdrSettings(BaseModel):
         url = urlsplit(self.vtn_url)
         if url.scheme not in ("http", "https") or not url.hostname:
             raise ValueError("OPENADR_VTN_URL must be like https://vtn.example/openadr3/3.1.0")
-        if url.scheme == "http" and url.hostname not in _LOOPBACK:
+        if url.scheme == "http" and url.hostname not in LOOPBACK:
             raise ValueError("OPENADR_VTN_URL must begin with https:// (the standard asks for TLS)")
         if self.version != "2.0b" and bool(self.client_id) != bool(self.client_secret):
             raise ValueError("OPENADR_CLIENT_ID and OPENADR_CLIENT_SECRET belong together")

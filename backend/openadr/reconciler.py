@@ -18,6 +18,7 @@ from typing import Any, cast
 import structlog
 from pydantic import TypeAdapter
 from sqlalchemy import Table, delete, insert, select, update
+from sqlalchemy.exc import DataError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.openadr import operator_side
@@ -66,7 +67,19 @@ class Reconciler:
         )
 
     async def take_each(self, events: Iterable[VtnEvent]) -> list[ReconcilerOutcome]:
-        return [await self.take(event) for event in events]
+        """One that cannot be carried out or stored does not keep the others from it."""
+        outcomes: list[ReconcilerOutcome] = []
+        for event in events:
+            try:
+                outcomes.append(await self.take(event))
+            except (ArithmeticError, DataError) as error:
+                said = type(error).__name__
+                log.error("an event of the VTN cannot be taken", event_id=event.id, error=said)
+                problem = VtnEventProblem("event_not_possible", f"{said}: it cannot be stored")
+                await operator_side.in_transaction(
+                    self._database.engine, partial(self._alert, event=event, problems=[problem])
+                )
+        return outcomes
 
     async def end(self, event_id: str) -> None:
         """The VTN has it no longer."""

@@ -57,7 +57,7 @@ async def _check_3(settings: OpenAdrSettings) -> list[_Finding]:
         if programs
         else _Finding(False, "vtn_no_programs", "the VTN shows us no programme: ask the utility")
     )
-    offset_sec = vtn.clock_offset_sec
+    offset_sec = vtn.connection.clock_offset_sec
     if offset_sec is not None:
         found.append(
             _Finding(

@@ -93,6 +93,20 @@ class VtnLink:
 
         await operator_side.in_transaction(self._database.engine, work)
 
+    async def failed(self, problem: str, failures: int) -> None:
+        """The VTN cannot be used: why, and how often one after the other by now."""
+
+        async def work(connection: AsyncConnection) -> None:
+            now = await operator_side.database_now(connection)
+            said = problem.replace("\0", "")[:500]
+            await connection.execute(
+                update(LINKS)
+                .where(LINKS.c.link == self.name)
+                .values(problem=said, last_problem=said, last_problem_at=now, failures=failures)
+            )
+
+        await operator_side.in_transaction(self._database.engine, work)
+
     async def row(self) -> Any:
         async with self._database.engine.connect() as connection:
             return (

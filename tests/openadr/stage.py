@@ -43,8 +43,12 @@ async def service_for(
     try:
         yield service
     finally:
-        await service.link.give_up()
-        await service.vtn.close()
+        await service.close()
+
+
+def hurry(service: Any) -> None:
+    """The time is over in which a VTN that was not well is left alone."""
+    service._quiet_until = 0.0
 
 
 async def events(database: Database) -> list[Any]:

@@ -10,7 +10,14 @@ from backend.openadr.vtn_link import LINKS, VtnLinkLost
 from backend.store.database import Database
 from tests.backend.dispatching import add_vens, rows
 from tests.openadr import vtn3
-from tests.openadr.stage import events, in_sec, open_events, service_for, vtn_event
+from tests.openadr.stage import (
+    events,
+    hurry,
+    in_sec,
+    open_events,
+    service_for,
+    vtn_event,
+)
 from tests.support.ports import free_port
 
 pytestmark = pytest.mark.asyncio
@@ -36,6 +43,7 @@ async def test_a_vtn_that_answers_nonsense_ends_nothing_and_is_asked_again(
             assert wait_sec > 0
             assert bool(await problem(database)) != vtn_is_listed
             assert len(await open_events(database)) == 1
+            hurry(service)
             await service.turn()
             assert await problem(database) is None
     assert len(await events(database)) == 1
@@ -53,7 +61,10 @@ async def test_a_vtn_that_is_away_is_asked_ever_more_rarely_and_its_events_go_on
             await service.turn()
     more = {"OPENADR_POLL_SEC": "0.1", "OPENADR_MOST_BACKOFF_SEC": "1"}
     async with service_for(database, url, **more) as service:
-        waits = [await service.turn() for _ in range(8)]
+        waits = []
+        for _ in range(8):
+            hurry(service)
+            waits.append(await service.turn())
         assert waits[0] <= 0.2
         assert max(waits) <= 1.0
         assert max(waits[4:]) > waits[0]
@@ -61,6 +72,7 @@ async def test_a_vtn_that_is_away_is_asked_ever_more_rarely_and_its_events_go_on
         (event,) = await open_events(database)
         with vtn3.running(port=port) as vtn:
             vtn.event("e1", kws=[-1.0])  # the same event, of a VTN that has lost its tokens
+            hurry(service)
             await service.turn()
             assert await problem(database) is None
     assert [each.id for each in await open_events(database)] == [event.id]

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -32,6 +34,17 @@ _MODELS: dict[str, type[models.OpenADRBase]] = {
     "resources": models.Resource,
     "reports": models.Report,
 }
+
+
+@dataclass
+class Fault:
+    """An answer as no VTN should give it."""
+
+    status: int = 200
+    body: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    drip_sec: float = 0.0
+    """A byte of the body each so many seconds, and never its end."""
 
 
 def now_text() -> str:
@@ -55,6 +68,10 @@ class Vtn:
         self.lose_answers: set[str] = set()
         """Methods and paths that are carried out, but whose answer never arrives."""
         self.clock_offset_sec = 0.0
+        self.most_a_page = 50
+        self.token_lasts_sec: float | None = 3600
+        self.notifiers: dict[str, Any] = {"WEBHOOK": True}
+        self.closing = threading.Event()
         self.violations: list[str] = []
         self.url = ""
         self._number = 0
@@ -115,6 +132,8 @@ class Vtn:
                 return status, _problem(status, "the token is not known")
             if self.faults:
                 fault = self.faults.pop(0)
+                if isinstance(fault, Fault):
+                    return fault.status, fault
                 if isinstance(fault, int):
                     return fault, _problem(fault, "as the test wants it")
                 return 200, json.dumps(fault)  # as text: what is wrong on purpose is not checked
@@ -126,12 +145,17 @@ class Vtn:
         self.tokens_given += 1
         token = f"token-{self.tokens_given}"
         self.tokens.add(token)
-        return 200, {"access_token": token, "token_type": "Bearer", "expires_in": 3600}
+        granted = {"access_token": token, "token_type": "Bearer"}
+        if self.token_lasts_sec is not None:
+            granted["expires_in"] = self.token_lasts_sec
+        return 200, granted
 
     def _object(
         self, method: str, parts: list[str], query: dict[str, list[str]], body: Any
     ) -> tuple[int, Any]:
         kind, more = parts[0], parts[1:]
+        if kind == "notifiers" and self.version == "3.1":
+            return self._notifier(more)
         if self.version == "3.0" and kind == "vens" and more[1:] == ["resources"]:
             kind, query = "resources", {**query, "venID": [more[0]]}
             body = None if body is None else {**body, "venID": more[0]}
@@ -147,6 +171,16 @@ class Vtn:
             found = known.get(more[0])
             return (404, _problem(404, "no such object")) if found is None else (200, found)
         return 200, self._page(list(known.values()), query)
+
+    def _notifier(self, more: list[str]) -> tuple[int, Any]:
+        """By MQTT topics like events/vens/ven-1/create."""
+        if not more:
+            return 200, self.notifiers
+        if more[:2] != ["mqtt", "topics"] or more[4:] != ["events"] or "MQTT" not in self.notifiers:
+            return 404, _problem(404, "no such topics")
+        scope = f"events/{more[2]}/{more[3]}"
+        topics = {op: f"{scope}/{op.lower()}" for op in ("CREATE", "UPDATE", "DELETE")}
+        return 200, {"topics": topics | ({"ALL": f"{scope}/+"} if more[2] == "vens" else {})}
 
     def _create(self, kind: str, body: Any) -> tuple[int, Any]:
         try:
@@ -165,12 +199,12 @@ class Vtn:
     def _page(
         self, found: list[dict[str, Any]], query: dict[str, list[str]]
     ) -> list[dict[str, Any]]:
-        for field in ("programID", "eventID", "venID", "venName", "clientName", "resourceName"):
-            if field in query:
-                found = [each for each in found if each.get(field) == query[field][0]]
+        for name in ("programID", "eventID", "venID", "venName", "clientName", "resourceName"):
+            if name in query:
+                found = [each for each in found if each.get(name) == query[name][0]]
         skip, limit = (int(query.get(name, ["0"])[0]) for name in ("skip", "limit"))
         assert limit <= 50, "the standard lets no client ask for more"
-        return found[skip:][: limit or 50]
+        return found[skip:][: min(limit or 50, self.most_a_page)]
 
     def check(self, method: str, url: str, sent: bytes, status: int, answer: bytes) -> None:
         """Both against the Alliance's description, where there is one."""
@@ -270,6 +304,9 @@ class _Handler(BaseHTTPRequestHandler):
         status, answer = self.vtn.answer(
             self.command, parts.path, parse_qs(parts.query), body, token
         )
+        if isinstance(answer, Fault):
+            self._wrong(answer)
+            return
         told = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
         if not isinstance(answer, str) and status < 400:
             self.vtn.check(self.command, self.path, sent, status, told)
@@ -283,23 +320,41 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(told)
 
+    def _wrong(self, fault: Fault) -> None:
+        self.close_connection = True
+        self.send_response(fault.status)
+        for name, value in fault.headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        with suppress(OSError):  # whoever asked waits no longer
+            for byte in fault.body.encode() if fault.drip_sec else ():
+                self.wfile.write(bytes([byte]))
+                if self.vtn.closing.wait(fault.drip_sec):
+                    return
+            self.wfile.write(b"" if fault.drip_sec else fault.body.encode())
+
     do_GET = do_POST = _serve
 
 
 @contextmanager
-def running(version: str = "3.1", port: int | None = None) -> Iterator[Vtn]:
+def running(
+    version: str = "3.1", port: int | None = None, tls: ssl.SSLContext | None = None
+) -> Iterator[Vtn]:
     """A VTN at 127.0.0.1; what it, or the VEN, said wrong fails the test."""
     vtn = Vtn(version)
     port = port or free_port()
     handler = type("Handler", (_Handler,), {"vtn": vtn})
     server = ThreadingHTTPServer(("127.0.0.1", port), handler)
     server.daemon_threads = True
-    vtn.url = f"http://127.0.0.1:{port}"
+    vtn.url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
         yield vtn
     finally:
+        vtn.closing.set()
         server.shutdown()
         thread.join()
         server.server_close()
