@@ -114,7 +114,7 @@ ensure_owned() {
     folder=$VENAGENT_HOME/$folder
     [ -d "$folder" ] && continue
     case $folder in
-      "$VENAGENT_HOME/volttron") (umask 077 && mkdir -p "$folder") ;; # keys
+      "$VENAGENT_HOME/volttron" | "$VENAGENT_HOME/volttron-11") (umask 077 && mkdir -p "$folder") ;; # keys
       *) (umask 022 && mkdir -p "$folder") ;;
     esac
     if is_root; then chown "$VENAGENT_USER:" "$folder"; fi
@@ -330,11 +330,12 @@ ensure_compiled() {
 }
 
 # Both environments at once, where neither is there yet: pip waits for the network most of the time.
+# ensure_tools_and_platform [platform|volttron11]
 ensure_tools_and_platform() {
   local platform
   ensure_home
   ensure_python
-  (TERMINAL="" && ensure_platform) &
+  (TERMINAL="" && "ensure_${1:-platform}") &
   platform=$!
   ensure_tools
   wait "$platform" || exit 1
@@ -402,6 +403,22 @@ ensure_test_tools() {
 
 # VOLTTRON 11. It belongs to the plain user: poetry installs agents into it.
 VOLTTRON11_FILES=(ops/lock-volttron11.txt ops/volttron/poetry_project.py)
+
+volttron11_is_current() {
+  is_current "$VOLTTRON11_VENV" .volttron11 "$(requirements_hash "${VOLTTRON11_FILES[@]}")"
+}
+
+# ensure_volttron11_home FOLDER: a VOLTTRON_HOME with the environment's own project in it; again when
+# the environment was made anew, which has none of the agents that the old project names.
+ensure_volttron11_home() {
+  local home=$VENAGENT_HOME/$1 made
+  ensure_owned "$1"
+  made=$(stat -c %Y "$VOLTTRON11_VENV/.volttron11")
+  [ "$(as_user cat "$home/.environment" 2>/dev/null)" = "$made" ] && return
+  as_user cp "$VOLTTRON11_VENV/project/pyproject.toml" "$VOLTTRON11_VENV/project/poetry.lock" "$home/"
+  rm -f "$VENAGENT_HOME/run/venagent-11.installed"
+  printf '%s\n' "$made" | as_user tee "$home/.environment" >/dev/null
+}
 
 ensure_volttron11() {
   local hash

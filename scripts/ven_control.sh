@@ -50,9 +50,13 @@ fi
 
 case ${1:-} in
   start | restart)
-    if [ ! -f "$TOOLS_VENV/.tools" ] && [ ! -f "$PLATFORM_VENV/.platform" ]; then
+    case " $* " in
+      *" --volttron 11 "* | *" --volttron=11 "*) wanted=volttron11 there=$VOLTTRON11_VENV/.volttron11 ;;
+      *) wanted=platform there=$PLATFORM_VENV/.platform ;;
+    esac
+    if [ ! -f "$TOOLS_VENV/.tools" ] && [ ! -f "$there" ]; then
       say "The first start installs what is missing: about two minutes"
-      ensure_tools_and_platform
+      ensure_tools_and_platform "$wanted"
     fi
     ;;
 esac

@@ -8,9 +8,11 @@ from typing import Annotated
 
 import typer
 
+from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.host.processes import running_process
 from ops.host.site_settings import SiteSettings, load_site_settings
+from ops.host.volttron_generation import VOLTTRON_GENERATIONS
 from ops.services import site_stack
 from ops.volttron.vctl import PLATFORM
 
@@ -34,12 +36,19 @@ ThingName = Annotated[
 ]
 
 
+Volttron = Annotated[
+    int | None,
+    typer.Option(help="Generation of VOLTTRON, 10 or 11; that of the last start if none."),
+]
+
+
 def site_start_command(
     config: ConfigFile = None,
     devices: DeviceModel = None,
     steady: Steady = None,
     panel: WithPanel = None,
     ven_id: ThingName = None,
+    volttron: Volttron = None,
 ) -> None:
     """Bring up broker, simulated panel, VOLTTRON and VenAgent.
 
@@ -52,7 +61,7 @@ def site_start_command(
     with site_stack.site_stack_lock(paths):
         runs = running_process(paths, PLATFORM) is not None
         before = load_site_settings(paths) if runs else None
-        wanted = _wanted(paths, before, config, devices, steady, panel, ven_id)
+        wanted = _wanted(paths, before, config, devices, steady, panel, ven_id, volttron)
         site_stack.start_site_stack(paths, wanted, before, config)
 
 
@@ -69,6 +78,7 @@ def site_restart_command(
     steady: Steady = None,
     panel: WithPanel = None,
     ven_id: ThingName = None,
+    volttron: Volttron = None,
 ) -> None:
     """Stop, then start.
 
@@ -77,7 +87,7 @@ def site_restart_command(
     paths = Paths.of_our_own()
     with site_stack.site_stack_lock(paths):
         before = load_site_settings(paths)
-        wanted = _wanted(paths, before, config, devices, steady, panel, ven_id)
+        wanted = _wanted(paths, before, config, devices, steady, panel, ven_id, volttron)
         site_stack.stop_site_stack(paths)
         site_stack.start_site_stack(paths, wanted, None, config)
 
@@ -90,7 +100,13 @@ def _wanted(
     steady: bool | None,
     panel: bool | None,
     ven_id: str | None,
+    volttron: int | None,
 ) -> SiteSettings:
+    if volttron is not None and volttron not in VOLTTRON_GENERATIONS:
+        raise OpsError(
+            f"`start` brings up VOLTTRON 10 or 11, not {volttron}",
+            "For a VOLTTRON of your own see docs/install.md: the commands take its VOLTTRON_HOME.",
+        )
     return site_stack.site_stack_settings(
         paths,
         before,
@@ -99,4 +115,5 @@ def _wanted(
         devices=devices,
         steady=steady,
         with_panel=panel,
+        volttron=volttron,
     )

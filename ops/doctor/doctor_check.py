@@ -7,6 +7,7 @@ from typing import Any
 
 from ops.host.paths import Paths
 from ops.host.site_settings import SiteSettings
+from ops.volttron.config_store import DRIVER
 from VenAgent.config import AgentConfig
 
 LOOK_AT_LOGS = "See `ven_control.sh logs --level warning`."
@@ -43,4 +44,5 @@ class DoctorCheckSubject:
 
     @property
     def agent(self) -> AgentConfig:
-        return self.settings.agent()
+        agent = self.settings.agent()
+        return agent if self.paths.has_actuator else agent.on_platform(DRIVER)

@@ -15,20 +15,26 @@ from ops.check_config.gateway_check import (
 )
 from ops.doctor.doctor_check import LOOK_AT_LOGS, DoctorCheck, DoctorCheckSubject
 from ops.doctor.slow_device import slow_device_check
+from ops.doctor.unreachable_peer_check import unreachable_peer_check
 from ops.host import processes
 from ops.host.ops_error import OpsError
+from ops.host.paths import Paths
 from ops.services import simulated_panel_service as simulated
 from ops.volttron import vctl
 from ops.volttron import volttron_platform as platform
 from ops.volttron import volttron_rpc as rpc
-from ops.volttron.agent_health import NEEDED, agent_health
+from ops.volttron.agent_health import agent_health, needed_agents
 from ops.volttron.agent_install import BACNET_AGENT
 from ops.volttron.config_store import AGENT
 from VenAgent.config import AgentConfig
 from VenAgent.config.circuit_config import PanelCircuitControl
 
-CONFIG_STORE = "platform.config_store"
 _START = "Run `ven_control.sh start`."
+
+
+def _config_store(paths: Paths) -> str:
+    """The identity of the agents' config store."""
+    return "config.store" if paths.generation == 9 else "platform.config_store"
 
 
 def volttron_platform_checks(patient: DoctorCheckSubject) -> Iterator[DoctorCheck]:
@@ -46,6 +52,8 @@ def volttron_platform_checks(patient: DoctorCheckSubject) -> Iterator[DoctorChec
         f"process {pid}" + ("" if up else ": its services are not up"),
         "" if up else f"Wait a minute, then see {patient.paths.platform_log}.",
     )
+    if patient.paths.existing:  # the one of `start` is mended before it starts
+        yield unreachable_peer_check(patient.paths)
 
 
 # --- agents ------------------------------------------------------------------------------------
@@ -54,7 +62,7 @@ def volttron_platform_checks(patient: DoctorCheckSubject) -> Iterator[DoctorChec
 def volttron_agent_checks(patient: DoctorCheckSubject) -> Iterator[DoctorCheck]:
     """Those that every site needs, then the BACnet proxies that this site's devices name."""
     installed = vctl.vctl_status(patient.paths)
-    for identity in NEEDED:
+    for identity in needed_agents(patient.paths):
         yield _agent(patient, identity, installed.get(identity), _START)
     for identity, device in sorted(_proxies(patient).items()):
         remedy = f"Install VOLTTRON's BACnet proxy with the identity {identity}."
@@ -142,7 +150,7 @@ def _device(patient: DoctorCheckSubject, device: str, wanted: set[str]) -> Docto
     except OpsError as error:
         slow = _slow(patient, name, device, config, error.what)
         return slow or DoctorCheck(name, False, error.what, _reach(config, driver, device))
-    values = values if isinstance(values, dict) else {}
+    values = _by_point(device, values)
     took_ms = (time.monotonic() - began) * 1000
     lacking = sorted(point for point in wanted if point not in values)
     empty = sorted(point for point in wanted if point in values and values[point] is None)
@@ -160,6 +168,12 @@ def _device(patient: DoctorCheckSubject, device: str, wanted: set[str]) -> Docto
             return slow
         text, remedy = f"{len(values)} points read ({took_ms:.0f} ms with the asking)", ""
     return DoctorCheck(name, not remedy, text, remedy)
+
+
+def _by_point(device: str, answer: Any) -> dict[str, Any]:
+    """The answer to scrape_all; 11 names each point by its full topic."""
+    values = answer if isinstance(answer, dict) else {}
+    return {str(name).removeprefix(f"devices/{device}/"): value for name, value in values.items()}
 
 
 def _slow(
@@ -184,8 +198,9 @@ def _gateways(patient: DoctorCheckSubject) -> Iterator[DoctorCheck]:
     if not shared:
         return
     driver, contents = patient.agent.driver_identity, {}
-    if "config" in rpc.call_volttron_rpc(patient.paths, CONFIG_STORE, "list_configs", driver):
-        text = rpc.call_volttron_rpc(patient.paths, CONFIG_STORE, "get_config", driver, "config")
+    store = _config_store(patient.paths)
+    if "config" in rpc.call_volttron_rpc(patient.paths, store, "list_configs", driver):
+        text = rpc.call_volttron_rpc(patient.paths, store, "get_config", driver, "config")
         contents = _object(text, f"the config of {driver}")
     limit = contents.get(MAX_OPEN_SOCKETS)
     for gateway, devices in shared.items():
@@ -215,9 +230,10 @@ def _driver_config(patient: DoctorCheckSubject, device: str) -> dict[str, Any] |
     """The driver's entry for a device; None where there is none."""
     if device not in patient.driver_configs:
         driver, name = patient.agent.driver_identity, f"devices/{device}"
+        store = _config_store(patient.paths)
         config = None
-        if name in rpc.call_volttron_rpc(patient.paths, CONFIG_STORE, "list_configs", driver):
-            text = rpc.call_volttron_rpc(patient.paths, CONFIG_STORE, "get_config", driver, name)
+        if name in rpc.call_volttron_rpc(patient.paths, store, "list_configs", driver):
+            text = rpc.call_volttron_rpc(patient.paths, store, "get_config", driver, name)
             config = _object(text, f"the entry {name} of {driver}")
         patient.driver_configs[device] = config
     return patient.driver_configs[device]
@@ -279,6 +295,10 @@ def volttron_actuator_checks(patient: DoctorCheckSubject) -> Iterator[DoctorChec
         patient.paths, agent.actuator_identity, "get_multiple_points", topics
     )
     results, errors = answer if isinstance(answer, list) and len(answer) == 2 else ({}, {})
+    # 11 names each by its full topic
+    results, errors = (
+        {t.removeprefix("devices/"): v for t, v in d.items()} for d in (results, errors)
+    )
     failed = {t: errors.get(t, "no value") for t in topics if results.get(t) is None}
     if failed:
         topic, why = next(iter(failed.items()))

@@ -40,12 +40,17 @@ def child_environment(paths: Paths, extra: Mapping[str, str]) -> dict[str, str]:
 def platform_child_environment(paths: Paths, variables: Mapping[str, str]) -> dict[str, str]:
     """VOLTTRON's and `vctl`'s; the platform's agents inherit it, `variables` too."""
     base = child_environment(paths, {})
-    # As an address: pip takes a space for the next file. An existing VOLTTRON has its own rules.
-    constraints = {} if paths.existing else {"PIP_CONSTRAINT": paths.constraints.as_uri()}
+    # As an address: pip takes a space for the next file. An existing VOLTTRON has its own rules,
+    # and 11 is held by the project in its VOLTTRON_HOME.
+    ours: dict[str, str] = {}
+    if paths.existing is None and paths.generation == 10:
+        ours = {"PIP_CONSTRAINT": paths.constraints.as_uri()}
+    elif paths.existing is None:
+        ours = {"VIRTUAL_ENV": str(paths.platform_environment)}
     return {
         **base,
         **variables,
         "PATH": f"{paths.platform_bin}:{base['PATH']}",
         "VOLTTRON_HOME": str(paths.volttron_home),
-        **constraints,
+        **ours,
     }

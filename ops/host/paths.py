@@ -8,6 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ops.host.ops_error import OpsError
+from ops.host.volttron_generation import (
+    DEFAULT_VOLTTRON_GENERATION,
+    VOLTTRON_GENERATIONS,
+    existing_volttron_generation,
+    remembered_volttron_generation,
+)
 
 
 @dataclass(frozen=True)
@@ -20,6 +26,8 @@ class Paths:
     existing: Path | None = None
     """VOLTTRON_HOME of a VOLTTRON that somebody else has made, where that one is meant."""
     existing_bin: Path | None = None
+    generation: int = DEFAULT_VOLTTRON_GENERATION
+    """Of the VOLTTRON that is meant: 9, 10 or 11; `start` brings up 10 or 11."""
 
     @classmethod
     def from_environment(cls) -> Paths:
@@ -31,13 +39,19 @@ class Paths:
         existing = Path(named).expanduser().absolute()
         if existing.resolve() == ours.volttron_home.resolve():
             return ours
-        if not (existing / "keystore").is_file():
+        # 9 and 10 keep their keys in the first, 11 in the second
+        if not any((existing / name).exists() for name in ("keystore", "credentials_store")):
             raise OpsError(
                 f"{existing} is not the home of a VOLTTRON",
                 "Correct VOLTTRON_HOME (or --volttron-home), or unset it for the one of `start`.",
             )
+        programs = _programs_of(existing)
         return replace(
-            ours, user=existing.owner(), existing=existing, existing_bin=_programs_of(existing)
+            ours,
+            user=existing.owner(),
+            existing=existing,
+            existing_bin=programs,
+            generation=existing_volttron_generation(programs),
         )
 
     @classmethod
@@ -47,10 +61,12 @@ class Paths:
         data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
         default = "/var/lib/venagent" if is_root else f"{data}/venagent"
         user = os.environ.get("VENAGENT_USER") or "venagent"
+        home = Path(os.environ.get("VENAGENT_HOME") or default).expanduser().absolute()
         return cls(
             repo=Path(__file__).resolve().parents[2],
-            home=Path(os.environ.get("VENAGENT_HOME") or default).expanduser().absolute(),
+            home=home,
             user=user if is_root else pwd.getpwuid(os.geteuid()).pw_name,
+            generation=remembered_volttron_generation(home / "settings.json"),
         )
 
     @property
@@ -59,15 +75,25 @@ class Paths:
 
     @property
     def platform_bin(self) -> Path:
-        return self.existing_bin or self.home / "platform/bin"
+        return self.existing_bin or self.platform_environment / "bin"
+
+    @property
+    def platform_environment(self) -> Path:
+        """The virtual environment of the VOLTTRON that `start` brings up."""
+        return self.home / VOLTTRON_GENERATIONS[self.generation].environment
 
     @property
     def constraints(self) -> Path:
         return self.home / "platform/requirements/constraints-platform.txt"
 
     @property
+    def has_actuator(self) -> bool:
+        """11 has none: its driver reserves the devices."""
+        return self.generation < 11
+
+    @property
     def volttron_home(self) -> Path:
-        return self.existing or self.home / "volttron"
+        return self.existing or self.home / VOLTTRON_GENERATIONS[self.generation].volttron_home
 
     @property
     def staged(self) -> Path:

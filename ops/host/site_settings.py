@@ -20,6 +20,7 @@ from ops.host.json_file import read_json_file
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.host.site_variables import site_variables
+from ops.host.volttron_generation import DEFAULT_VOLTTRON_GENERATION
 
 if TYPE_CHECKING:
     from VenAgent.config import AgentConfig
@@ -45,6 +46,8 @@ class SiteSettings:
     """Folder of MeterDriverConfigs/, or a path."""
     panel: bool = True
     steady: bool = False
+    volttron: int = DEFAULT_VOLTTRON_GENERATION
+    """The generation of VOLTTRON: 10 or 11."""
     kept_target: Mapping[str, Any] | None = field(default=None, compare=False)
     """The VEN's target, with the fingerprint of what it was made from."""
 

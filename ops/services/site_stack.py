@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -61,11 +62,16 @@ def start_site_stack(
     folder = device_model_folder(paths, settings.devices)
     if before:
         _refuse_changes(before, settings)
+    taken_over = None
+    if settings.volttron != paths.generation:
+        taken_over = config_of_other_generation(paths, settings, config)
+        paths = replace(paths, generation=settings.volttron)
     _prepare(paths, settings)
     save_site_settings(paths, settings)  # `status` and `stop` need it also when a step fails
     changed = [_start_broker(paths, settings), _start_panel(paths, settings)]
-    with show.progress_step("VOLTTRON") as done:
-        record, started = platform.start_volttron_platform(paths, settings)
+    variables = _poetry_variables(paths) if paths.generation == 11 else {}
+    with show.progress_step(f"VOLTTRON {paths.generation}") as done:
+        record, started = platform.start_volttron_platform(paths, settings, variables)
         done.append(_came_up(record.pid, started))
     changed += [started, config is not None]
     if config is not None:
@@ -73,6 +79,9 @@ def start_site_stack(
             config_store.store_config_entry(
                 paths, ConfigStoreEntry(AGENT, "config", config.read_text(), "json")
             )
+    if taken_over is not None:
+        with show.progress_step("taking over VenAgent's configuration"):
+            config_store.store_config_entry(paths, taken_over)
     settings = _settle(paths, settings)
     installed = vctl.vctl_status(paths)
     changed.append(
@@ -80,13 +89,32 @@ def start_site_stack(
     )
     changed.append(_load_devices(paths, settings, folder))
     changed.append(_packaged(paths, DRIVER_AGENT, installed))
-    changed.append(_packaged(paths, ACTUATOR_AGENT, installed))
+    if paths.has_actuator:
+        changed.append(_packaged(paths, ACTUATOR_AGENT, installed))
     changed.append(_venagent(paths, settings, installed))
     with show.progress_step("health") as done:
         health.wait_for_agent_health(paths, settings)
         done.append(f"{settings.ven_target().ven_id} is online, all agents are GOOD")
     if not any(changed):
         show.print_note("all of it runs already")
+
+
+def config_of_other_generation(
+    paths: Paths, settings: SiteSettings, config: Path | None
+) -> ConfigStoreEntry | None:
+    """Says what becomes of the generation that ran before; its entry in the config store, if it
+    has one and no other is asked for."""
+    remembered = load_site_settings(paths)
+    if remembered is None:
+        return None
+    show.print_note(
+        f"VOLTTRON {settings.volttron} has a home of its own: the events and the history of "
+        f"VOLTTRON {paths.generation} stay in {paths.volttron_home}, and "
+        f"`start --volttron {paths.generation}` goes back to them"
+    )
+    if config is not None or not remembered.in_store:
+        return None
+    return ConfigStoreEntry(AGENT, "config", json.dumps(remembered.agent_config, indent=2), "json")
 
 
 def _settle(paths: Paths, settings: SiteSettings) -> SiteSettings:
@@ -134,7 +162,8 @@ def _prepare(paths: Paths, settings: SiteSettings) -> None:
 
     An environment is not replaced under a platform that runs in it.
     """
-    script = '. "$1"; platform_is_current || echo stale'
+    kind = "platform" if paths.generation == 10 else "volttron11"
+    script = f'. "$1"; {kind}_is_current || echo stale'
     stale = "stale" in _environment_sh(paths, script, capture=True)
     if stale and processes.running_process(paths, platform.NAME):
         raise OpsError(
@@ -142,7 +171,17 @@ def _prepare(paths: Paths, settings: SiteSettings) -> None:
             "Use `ven_control.sh restart`, which renews its environment.",
         )
     packages = "ensure_packages; " if broker.is_local_broker(settings) else ""
-    _environment_sh(paths, f'. "$1"; ensure_home; {packages}ensure_platform')
+    _environment_sh(paths, f'. "$1"; ensure_home; {packages}ensure_{kind}')
+    if paths.generation == 11:
+        _environment_sh(paths, f'. "$1"; ensure_volttron11_home {paths.volttron_home.name}')
+
+
+def _poetry_variables(paths: Paths) -> dict[str, str]:
+    """What VOLTTRON 11's poetry needs: scripts/environment.sh knows the index that pip asks."""
+    script = '. "$1"; volttron11_variables "$VOLTTRON11_VENV"'
+    lines = _environment_sh(paths, script, capture=True).splitlines()
+    pairs = (line.partition("=") for line in lines)
+    return {name: value for name, _, value in pairs if name.startswith("POETRY_")}
 
 
 def _environment_sh(paths: Paths, script: str, *, capture: bool = False) -> str:
@@ -191,7 +230,9 @@ def _refuse_changes(before: SiteSettings, wanted: SiteSettings) -> None:
         for name in {*before.variables, *wanted.variables}
         if before.variables.get(name) != wanted.variables.get(name)
     )
-    names += [f"--{name}" for name in ("steady", "panel") if _differ(before, wanted, name)]
+    names += [
+        f"--{name}" for name in ("steady", "panel", "volttron") if _differ(before, wanted, name)
+    ]
     if names:
         raise OpsError(
             f"{', '.join(names)} changed since VOLTTRON was started",
@@ -316,8 +357,12 @@ def site_stack_settings(
     devices: str | None,
     steady: bool | None,
     with_panel: bool | None,
+    volttron: int | None = None,
 ) -> SiteSettings:
-    """What to start: the options given, `before` (of a restart) where none is, then defaults."""
+    """What to start: the options given, `before` (of a restart) where none is, then defaults.
+
+    The generation of VOLTTRON stays that of the last start, until another is named.
+    """
     base = before or SiteSettings(agent_config={})
     settings = replace(
         base,
@@ -325,6 +370,7 @@ def site_stack_settings(
         devices=base.devices if devices is None else devices,
         steady=base.steady if steady is None else steady,
         panel=base.panel if with_panel is None else with_panel,
+        volttron=paths.generation if volttron is None else volttron,
     )
     if config is not None:
         contents = read_json_file(config)

@@ -20,7 +20,7 @@ from ops.services import local_broker as broker
 from ops.services import simulated_panel_service as panel
 from ops.volttron import vctl
 from ops.volttron import volttron_platform as platform
-from ops.volttron.agent_health import NEEDED, agent_health
+from ops.volttron.agent_health import agent_health, needed_agents
 from ops.volttron.agent_install import BACNET_AGENT
 from ops.volttron.config_store import AGENT
 from ops.volttron.volttron_platform import volttron_platform_pid
@@ -91,9 +91,14 @@ def _look_at_panel(paths: Paths, settings: SiteSettings, report: dict[str, Any])
 
 def _look_at_platform(paths: Paths, report: dict[str, Any]) -> bool:
     pid = volttron_platform_pid(paths)
-    report["platform"] = {"running": pid is not None, "pid": pid}
+    report["platform"] = {"running": pid is not None, "pid": pid, "generation": paths.generation}
     ok = report["platform"]["running"]
-    _part(report, "VOLTTRON", ok, f"{paths.volttron_home}{_pid(report['platform'])}")
+    _part(
+        report,
+        "VOLTTRON",
+        ok,
+        f"{paths.generation}, {paths.volttron_home}{_pid(report['platform'])}",
+    )
     return bool(ok)
 
 
@@ -108,7 +113,8 @@ def _look_at_agents(paths: Paths, report: dict[str, Any]) -> None:
     except OpsError as error:
         report["problems"].append(error.what)
         return
-    for identity in (*NEEDED, *sorted(set(installed) - set(NEEDED))):
+    needed = needed_agents(paths)
+    for identity in (*needed, *sorted(set(installed) - set(needed))):
         agent = installed.get(identity)
         if agent is None:
             report["agents"][identity] = {"status": "", "health": "", "context": "not installed"}
@@ -120,7 +126,7 @@ def _look_at_agents(paths: Paths, report: dict[str, Any]) -> None:
         state = agent.status if agent.is_running else "does not run"
         report["agents"][identity] = {"status": agent.status, "health": said[0], "context": said[1]}
         # the proxy is there only where `start` found a BACnet device
-        counts = identity in (*NEEDED, BACNET_AGENT.identity)
+        counts = identity in (*needed, BACNET_AGENT.identity)
         ok = agent.is_running and said[0] == "GOOD" if counts else None
         sentence = said[1] if not ok else ""
         _part(report, identity, ok, "  ".join(filter(None, (state, said[0], sentence))))

@@ -16,11 +16,17 @@ from ops.volttron.agent_install import ACTUATOR, restart_installed_agent
 from ops.volttron.config_store import AGENT, DRIVER
 
 NEEDED = (DRIVER, ACTUATOR, AGENT)
+"""On VOLTTRON 9 and 10."""
 HEALTHY_WITHIN_SEC = 60.0
 LOOKS, LONGEST_SEC = 20, 300.0
 """On a slow machine: time for so many looks with vctl more, up to that long."""
 REVIVE_EVERY_SEC = 30.0
 ANSWER_WITHIN_SEC = 5.0
+
+
+def needed_agents(paths: Paths) -> tuple[str, ...]:
+    """The identities that every site needs; on 11 the driver reserves the devices itself."""
+    return NEEDED if paths.has_actuator else (DRIVER, AGENT)
 
 
 def agent_health(paths: Paths, identity: str) -> tuple[str, str] | None:
@@ -84,7 +90,7 @@ def _revive_actuator(paths: Paths, agents: Mapping[str, vctl.VctlAgentStatus]) -
 
 def _unwell(paths: Paths, agents: Mapping[str, vctl.VctlAgentStatus]) -> str | None:
     """The first agent that is not well and what it says; None when all are."""
-    for identity in NEEDED:
+    for identity in needed_agents(paths):
         agent = agents.get(identity)
         if agent is None or not agent.is_running:
             return f"{identity} does not run"

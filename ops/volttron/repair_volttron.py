@@ -1,4 +1,4 @@
-"""Repairs VOLTTRON 10 on Python 3.11, in the environment of the Python that runs this.
+"""Repairs VOLTTRON 10 and 11 on Python 3.11, in the environment of the Python that runs this.
 
 `VIPError.from_errno` takes an error number for a name ('int' object has no attribute 'split'). So
 the first message to an agent that is gone ends the VIP loop of whoever sent it: the platform too,

@@ -11,10 +11,17 @@ import re
 import sys
 
 import gevent
-from volttron.client.commands.connection import ControlConnection
-from volttron.client.vip.agent.errors import VIPError
-from volttron.utils.context import ClientContext
-from volttron.utils.jsonrpc import Error, RemoteError
+
+try:
+    from volttron.client.commands.connection import ControlConnection
+    from volttron.client.vip.agent.errors import VIPError
+    from volttron.utils.context import ClientContext
+    from volttron.utils.jsonrpc import Error, RemoteError
+except ImportError:  # VOLTTRON 9
+    ClientContext = None
+    from volttron.platform.control.control_connection import ControlConnection
+    from volttron.platform.jsonrpc import Error, RemoteError
+    from volttron.platform.vip.agent.errors import VIPError
 
 _REPR = re.compile(r"[\w.]+\((['\"])(.*)\1,?\)", re.DOTALL)
 
@@ -29,7 +36,9 @@ def _error_text(error: Exception) -> str:
 
 
 def _main(address: str, peer: str, method: str, arguments: str, limit_sec: str) -> None:
-    connection = ControlConnection(ClientContext.get_volttron_home() and address)
+    if ClientContext is not None:
+        ClientContext.get_volttron_home()
+    connection = ControlConnection(address)
     try:
         with gevent.Timeout(float(limit_sec) + 5):
             if peer not in connection.server.vip.peerlist().get(timeout=5):

@@ -55,18 +55,19 @@ class VctlTimeout(OpsError):
 
 
 def run_vctl(
-    paths: Paths, *arguments: str | Path, timeout_sec: float = 120
+    paths: Paths, *arguments: str | Path, timeout_sec: float = 120, once: bool = False
 ) -> subprocess.CompletedProcess[str]:
     """The finished command, whatever its result.
 
     On a busy machine vctl gives up after 10 s, with exit code 75 (try again): so it is run again
-    within `timeout_sec`. Raises OpsError when VOLTTRON ends meanwhile, or nothing comes in time.
+    within `timeout_sec`, unless it may be run `once` only. Raises OpsError when VOLTTRON ends
+    meanwhile, or nothing comes in time.
     """
     deadline = time.monotonic() + timeout_sec
     while True:
         finished = _run_once(paths, arguments, max(1.0, deadline - time.monotonic()))
         left_sec = deadline - time.monotonic()
-        if finished.returncode != TRY_AGAIN or left_sec <= AGAIN_AFTER_SEC:
+        if once or finished.returncode != TRY_AGAIN or left_sec <= AGAIN_AFTER_SEC:
             return finished
         time.sleep(AGAIN_AFTER_SEC)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import signal
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from ops.host import terminal as show
 from ops.host.child_environment import platform_child_environment
@@ -33,14 +35,14 @@ UP_WITHIN_SEC = 240.0
 DOWN_WITHIN_SEC = 90.0
 _PATIENCE = ((signal.SIGINT, 30.0), (signal.SIGTERM, 15.0), (signal.SIGKILL, 5.0))
 
-# What `volttron --log-config` reads, in the one format of VOLTTRON 10 that rotates and works.
+# What `volttron --log-config` reads, in the one format that rotates and works.
 _LOGGING = """\
 {{
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {{
         "agent": {{
-            "()": "volttron.utils.logs.AgentFormatter",
+            "()": "{formatter}",
             "fmt": "%(asctime)s %(composite_name)s %(levelname)s: %(message)s",
         }}
     }},
@@ -58,15 +60,24 @@ _LOGGING = """\
 """
 
 
-def start_volttron_platform(paths: Paths, settings: SiteSettings) -> tuple[ProcessRecord, bool]:
-    """The running platform with all its services up, and whether it was started just now."""
+_FORMATTERS = {
+    10: "volttron.utils.logs.AgentFormatter",
+    11: "volttron.client.logs.AgentFormatter",
+}
+
+
+def start_volttron_platform(
+    paths: Paths, settings: SiteSettings, variables: Mapping[str, str] = MappingProxyType({})
+) -> tuple[ProcessRecord, bool]:
+    """The running platform with all its services up, and whether it was started just now.
+
+    `variables` are more of its environment's.
+    """
     record = running_process(paths, NAME)
     if record is None:
-        port = settings.port("VEN_VIP_PORT", VIP_PORT)
         end_processes(paths, NAME, _PATIENCE)  # agents that outlived a platform that was killed
-        require_free_port(LOOPBACK, port, "VOLTTRON", "VEN_VIP_PORT")
         _repair(paths)
-        record = _spawn(paths, settings, port)
+        record = _spawn(paths, settings, variables)
         started = True
     else:
         started = False
@@ -97,18 +108,25 @@ def _repair(paths: Paths) -> None:
         show.print_note(result.stderr.strip().splitlines()[-1])
 
 
-def _spawn(paths: Paths, settings: SiteSettings, port: int) -> ProcessRecord:
+def _spawn(paths: Paths, settings: SiteSettings, variables: Mapping[str, str]) -> ProcessRecord:
     logging_config = paths.run / "volttron_logging.py"
-    logging_config.write_text(_LOGGING.format(filename=str(paths.platform_log)))
+    logging_config.write_text(
+        _LOGGING.format(formatter=_FORMATTERS[paths.generation], filename=str(paths.platform_log))
+    )
     command: list[str | Path] = [
-        *(paths.platform_bin / "volttron", "-v"),
+        paths.platform_bin / "volttron",
         *("--log-config", logging_config),
-        *("--vip-address", f"tcp://{LOOPBACK}:{port}"),
         *("--instance-name", "venagent"),
         # how often it looks for crashed agents; 600 s if not told
         *("--agent-monitor-frequency", "3"),
     ]
-    environment = platform_child_environment(paths, settings.agent_variables())
+    if paths.generation == 10:
+        port = settings.port("VEN_VIP_PORT", VIP_PORT)
+        require_free_port(LOOPBACK, port, "VOLTTRON", "VEN_VIP_PORT")
+        command += ["-v", "--vip-address", f"tcp://{LOOPBACK}:{port}"]
+    else:  # it is reached by its socket alone, and starts no agent by itself unless it is told
+        command += ["--autostart"]
+    environment = platform_child_environment(paths, {**settings.agent_variables(), **variables})
     return spawn_process(paths, NAME, command, environment, cwd=paths.volttron_home, umask=0o077)
 
 
