@@ -4,7 +4,8 @@ Devices behind one gateway are asked one after the other, since many gateways ta
 A request that fails alone is made again at once: on a bus one in ten may be lost. The driver does
 one thing at a time and stands still while it waits for a lost answer, so an answer may have to wait
 for another device's loss and then be lost itself: a device that answered the last time is waited
-for twice. A device that is slow is given more time from then on, as its late answer shows;
+for twice, if the driver gives a sign of life meanwhile. It does between two that are lost; one that
+hangs does not. A device that is slow is given more time from then on, as its late answer shows;
 `answer_within_sec` of its quirks says it beforehand.
 """
 
@@ -35,6 +36,10 @@ TRIES_OF_FAILING = 2
 """Of a device whose last request failed too: it keeps all others waiting."""
 WAITS = 2
 """So often an answer is waited for, of a device that answered the last time."""
+LATE_SEC = 1.0
+"""After so long who is asked is asked for a sign of life too."""
+SIGN_OF_LIFE = "health.get_status"
+"""An RPC that every agent answers by itself, whatever its devices do."""
 ANSWERS_KEPT = 5
 ENOUGH_ANSWERS = 3
 TIMES_SLOWEST = 2.0
@@ -164,15 +169,12 @@ class DeviceRequests:
 
     def _ask(self, device: str, peer: str, method: str, *args: Any, **kwargs: Any) -> Any:
         began = time.monotonic()
-        limit_sec = self.limit_sec(device)
-        if device not in self._failing and self._said_sec(device) is None:
-            limit_sec = min(WAITS * limit_sec, LONGEST_SEC)
         call = self._calls.call(peer, method, *args, **kwargs)
         try:
-            answer = call.get(timeout=limit_sec)
-        except gevent.Timeout:
+            answer = self._wait_for(call, device, peer)
+        except gevent.Timeout as silence:
             gevent.spawn(self._learn, device, call, began)
-            text = f"no answer within {limit_sec:g} s"
+            text = f"no answer within {silence.seconds:g} s"
             raise DeviceRequestFailure(text, is_silence=True) from None
         except RPC_FAILURES as failure:
             raise DeviceRequestFailure(
@@ -180,6 +182,32 @@ class DeviceRequests:
             ) from None
         self._answers_sec[device].append(time.monotonic() - began)
         return answer
+
+    def _wait_for(self, call: Any, device: str, peer: str) -> Any:
+        """Raises as the call's `get`; gevent.Timeout with how long it was waited for."""
+        limit_sec = self.limit_sec(device)
+        if device in self._failing or self._said_sec(device) is not None:
+            return call.get(timeout=limit_sec)
+        late_sec = min(LATE_SEC, limit_sec / WAITS)
+        try:
+            return call.get(timeout=late_sec)
+        except gevent.Timeout:
+            peers = dict.fromkeys((self._config.driver_identity, peer))
+            signs = [self._calls.call(each, SIGN_OF_LIFE) for each in peers]
+        try:
+            return call.get(timeout=limit_sec - late_sec)
+        except gevent.Timeout:
+            most_sec = WAITS * limit_sec if all(map(_has_come, signs)) else self._slowest_limit_sec
+            most_sec = min(most_sec, LONGEST_SEC)
+        try:
+            return call.get(timeout=max(0.0, most_sec - limit_sec))
+        except gevent.Timeout:
+            raise gevent.Timeout(max(most_sec, limit_sec)) from None
+
+    @property
+    def _slowest_limit_sec(self) -> float:
+        """Of all devices: the driver may be busy with another one, and answer nothing."""
+        return max((self.limit_sec(device) for device in list(self._answers_sec)), default=0.0)
 
     def _learn(self, device: str, call: Any, began: float) -> None:
         """How long it would have taken."""
@@ -196,6 +224,15 @@ def request_by_device(devices: Iterable[str], work: Callable[[str], T]) -> dict[
     is raised here."""
     greenlets = {device: gevent.spawn(work, device) for device in devices}
     return {device: greenlet.get() for device, greenlet in greenlets.items()}
+
+
+def _has_come(sign: Any) -> bool:
+    """Whether a call has been answered; it is not waited for."""
+    try:
+        sign.get(timeout=0.0)
+    except RPC_FAILURES:
+        return False
+    return True
 
 
 def _kind(failure: BaseException) -> str:

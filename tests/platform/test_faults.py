@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import os
+import signal
 from datetime import timedelta
 
 import pytest
@@ -22,6 +24,22 @@ def test_without_a_driver_the_event_fails_honestly_and_works_again_after(site: S
     site.wait_for_health("GOOD")
     ack = site.cloud.command("event", event_id=site.event_id(), shed_kw=5, duration_sec=60)
     assert ack["status"] == "accepted"
+
+
+def test_a_driver_that_hangs_costs_the_event_one_time_limit(site: Site) -> None:
+    """Not two, as one that is waiting for a lost answer may need: it gives no sign of life."""
+    pid = site.pid(DRIVER)
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        ack = site.cloud.command("event", event_id=site.event_id(), shed_kw=5, duration_sec=60)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert ack["status"] == "failed"
+    assert "no answer within 5 s" in ack["reason"]
+    site.wait_for_health("GOOD")
+    ack = site.cloud.command("event", event_id=site.event_id(), shed_kw=5, duration_sec=60)
+    assert ack["status"] == "accepted", ack["reason"]
 
 
 def test_without_an_actuator_the_event_fails_honestly_and_at_once(site: Site) -> None:

@@ -56,24 +56,53 @@ class Driver:
         return self._answer
 
 
-class LateDriver(Driver):
-    """Answers after `after_sec`, to who waits for so long."""
+LEARNING_SEC = 30.0
+"""Who waits longer than this does it to learn."""
 
-    def __init__(self, after_sec: float) -> None:
+
+class LateDriver(Driver):
+    """Answers after `after_sec`, to who waits for so long; it hangs, or gives signs of life."""
+
+    def __init__(self, after_sec: float, *, hangs: bool = False) -> None:
         super().__init__(CLOSED)
         self._after_sec = after_sec
-        self.limits_sec: list[float] = []
-        self.asked = 0
+        self._hangs = hangs
+        self.waited_sec: list[float] = []
+        """By request, without what is learnt afterwards."""
 
-    def call(self, peer: str, method: str, device: str) -> Driver:
-        self.asked += 1
-        return super().call(peer, method, device)
+    @property
+    def asked(self) -> int:
+        return len(self.waited_sec)
+
+    def call(self, peer: str, method: str, *device: str) -> Any:
+        if method == "health.get_status":
+            assert peer == "platform.driver"
+            gone = gevent.Timeout(1.0) if self._hangs else None
+            return SignOfLife(gone)
+        self.waited_sec.append(0.0)
+        super().call(peer, method, *device)
+        return self
 
     def get(self, timeout: float) -> Any:
-        self.limits_sec.append(timeout)
-        if timeout < self._after_sec:
+        if timeout > LEARNING_SEC:
+            if timeout < self._after_sec:
+                raise gevent.Timeout(timeout)
+            return super().get(timeout)
+        self.waited_sec[-1] += timeout
+        if self.waited_sec[-1] < self._after_sec:
             raise gevent.Timeout(timeout)
         return super().get(timeout)
+
+
+class SignOfLife:
+    def __init__(self, failure: gevent.Timeout | None) -> None:
+        self._failure = failure
+
+    def get(self, timeout: float) -> Any:
+        assert timeout == 0.0
+        if self._failure is not None:
+            raise self._failure
+        return {"status": "GOOD"}
 
 
 def meter_of(driver: Any, heard: list[PanelReading]) -> Meter:
@@ -123,7 +152,7 @@ def test_what_was_published_since_our_last_write_serves_a_plan_when_an_answer_is
 
 def test_a_slow_device_is_given_the_time_that_it_needs() -> None:
     """Its answers come, though later than they are waited for at first."""
-    driver = LateDriver(12.0)
+    driver = LateDriver(22.0)
     requests = DeviceRequests(driver, CONFIG)  # type: ignore[arg-type]
     with pytest.raises(DeviceRequestFailure, match="no answer within 10 s"):
         requests.ask(DEVICE, "platform.driver", "scrape_all", DEVICE)
@@ -131,8 +160,7 @@ def test_a_slow_device_is_given_the_time_that_it_needs() -> None:
     requests._answers_sec[DEVICE].append(6.0)
     assert requests.limit_sec(DEVICE) == 12.0
     assert requests.ask(DEVICE, "platform.driver", "scrape_all", DEVICE) == CLOSED
-    assert driver.limits_sec[0] == 10.0
-    assert driver.limits_sec[-1] == 24.0
+    assert driver.waited_sec == [10.0, 24.0]
 
 
 def test_an_answer_that_waits_behind_anothers_lost_one_comes_in_time() -> None:
@@ -143,13 +171,30 @@ def test_an_answer_that_waits_behind_anothers_lost_one_comes_in_time() -> None:
     assert driver.asked == 1, "and is not asked again: the driver would do it twice"
 
 
+def test_a_driver_that_hangs_is_given_up_sooner_than_one_that_waits_for_a_lost_answer() -> None:
+    driver = LateDriver(1_000.0, hangs=True)
+    requests = DeviceRequests(driver, CONFIG)  # type: ignore[arg-type]
+    with pytest.raises(DeviceRequestFailure, match="no answer within 5 s") as failed:
+        requests.ask(DEVICE, "platform.driver", "scrape_all", DEVICE)
+    assert failed.value.is_silence
+    assert driver.waited_sec == [5.0]
+
+
+def test_a_driver_that_is_busy_with_a_slow_device_is_waited_for() -> None:
+    """It answers nothing meanwhile, not even for itself."""
+    driver = LateDriver(9.0, hangs=True)
+    requests = DeviceRequests(driver, CONFIG)  # type: ignore[arg-type]
+    requests._answers_sec["site/building/slow"].append(5.0)
+    assert requests.ask(DEVICE, "platform.driver", "scrape_all", DEVICE) == CLOSED
+
+
 def test_a_device_that_was_silent_keeps_others_waiting_for_less() -> None:
     driver = LateDriver(1_000.0)
     requests = DeviceRequests(driver, CONFIG)  # type: ignore[arg-type]
     for _ in range(2):
         with pytest.raises(DeviceRequestFailure):
             requests.ask(DEVICE, "platform.driver", "scrape_all", DEVICE)
-    assert driver.limits_sec == [10.0, 5.0]
+    assert driver.waited_sec == [10.0, 5.0]
 
 
 def test_the_plan_of_a_slow_device_takes_what_it_published() -> None:

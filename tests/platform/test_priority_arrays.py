@@ -37,7 +37,7 @@ class Proxy:
         self.asked: list[int] = []
 
     def call(self, peer: str, method: str, *args: Any) -> Proxy:
-        if method == "scrape_all":
+        if method in ("scrape_all", "health.get_status"):
             return Proxy({})
         assert (peer, method, args[0]) == ("platform.bacnet_proxy", "read_properties", "10.0.0.9")
         self._points, at_once = args[1], args[2]
