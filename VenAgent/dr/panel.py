@@ -53,8 +53,10 @@ class PanelLimitScale:
     """What stands in the register when there is no limit, such as 0, -1 or 65535."""
 
     def limit_of(self, value: float | None) -> float | None:
-        """The limit that the register's `value` means; None when it means that there is none."""
-        return None if value in self.unlimited else value
+        """The limit that the register's `value` means; None when it means that there is none: no
+        one is limited to less than nothing."""
+        is_none = value is None or value < 0.0 or value in self.unlimited
+        return None if is_none else value
 
     @property
     def kw_per_value(self) -> float:

@@ -60,6 +60,32 @@ def test_two_readings_are_no_settlement() -> None:
     assert settlement.unseen_sec == 575.0
 
 
+@pytest.mark.parametrize("interval_sec", [60.0, 300.0, 600.0])
+def test_two_readings_of_a_slow_meter_are_no_settlement_and_three_are(interval_sec: float) -> None:
+    gap_sec = 2.5 * interval_sec
+    found = MeasuredPower()
+    for reading in range(2):
+        found = found.add(reading * interval_sec, 14.0, 20.0, gap_sec)
+    seen = found.until(2.0 * interval_sec, gap_sec).settle(2.0 * interval_sec)
+    assert seen.unseen_sec == 0.0
+    assert seen.delivered_kwh is None
+    assert seen.note == f"not measured: 2 readings of {2.0 * interval_sec:.0f} s"
+    found = found.add(2.0 * interval_sec, 14.0, 20.0, gap_sec)
+    settlement = found.until(3.0 * interval_sec, gap_sec).settle(3.0 * interval_sec)
+    assert settlement.note is None
+    assert settlement.delivered_kwh == pytest.approx(6.0 * 3.0 * interval_sec / 3600.0)
+
+
+@pytest.mark.parametrize(("event_sec", "seen_sec"), [(10.0, 4.0), (60.0, 25.0), (3_600.0, 50.0)])
+def test_too_small_a_part_of_the_event_is_no_settlement(event_sec: float, seen_sec: float) -> None:
+    samples = [(seen_sec * part / 10.0, 14.0) for part in range(11)]
+    settlement = metered(*samples).settle(event_sec)
+    assert settlement.delivered_kwh is None
+    assert settlement.note == f"not measured: 11 readings of {seen_sec:.0f} s"
+    longer = metered(*((ts * 3.0, kw) for ts, kw in samples)).settle(event_sec)
+    assert longer.delivered_kwh == pytest.approx(6.0 * min(event_sec, 3.0 * seen_sec) / 3600.0)
+
+
 def test_what_was_paused_is_neither_seen_nor_unseen() -> None:
     found = metered(*((float(ts), 14.0) for ts in range(0, 101, 5))).pause(100.0, GAP_SEC)
     for ts in range(400, 501, 5):

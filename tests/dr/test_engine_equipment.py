@@ -205,12 +205,28 @@ def test_another_event_ends_the_watch_for_the_rebound() -> None:
 # ---- registers that hold no limit --------------------------------------------------------------
 
 
-@each_case("unset", [0.0, -1.0, 65_535.0])
+@each_case("unset", [-1.0, -32_768.0, 254.0, 32_767.0, 65_535.0, 655.35])
+def test_what_can_be_no_limit_is_none_though_no_one_has_said_so(unset: float) -> None:
+    """Less than nothing, or more than the breaker carries."""
+    house = House(panel_of(limit("ev1", 50.0)), {"ev1": 7.2})
+    house.limits["ev1"] = unset
+    house.drawn_kw = lambda name: (  # type: ignore[method-assign]
+        7.2 if house.limits[name] == unset else House.drawn_kw(house, name)
+    )
+    send_event(house, 3.6, duration_sec=60.0)
+    house.wait(30.0)
+    assert house.power_kw == pytest.approx(3.6, abs=0.2)
+    house.wait(90.0)
+    assert house.limits["ev1"] == unset
+    assert house.statuses("c1")[-1] == "completed"
+
+
+@each_case("unset", [0.0, -1.0, 65_535.0, 254.0, 9_999.0])
 @each_case("ramp_sec", [0.0, 20.0])
 def test_a_limit_is_written_over_what_means_no_limit_and_that_is_given_back(
     unset: float, ramp_sec: float
 ) -> None:
-    scale = replace(percent(50.0), unlimited=(0.0, -1.0, 65_535.0))
+    scale = replace(percent(50.0), unlimited=(0.0, -1.0, 65_535.0, 254.0, 9_999.0))
     policy = Policy(restore_stagger_sec=0.0, rebound_sec=0.0, limit_ramp_sec=ramp_sec)
     house = House(panel_of(limit("ev1", 50.0, scale=scale)), {"ev1": 7.2}, policy)
     house.limits["ev1"] = unset
