@@ -338,7 +338,7 @@ class IngestWriter:
     def _state_row(self, one: IngestTelemetryRecord) -> Row:
         interval_sec = self._intervals.add(one.ven_id, one.timestamp.timestamp())
         heard = utc_time_of_epoch(one.received)
-        shed_w = [] if one.loads is None else [watts for watts in one.loads.shed_w if watts]
+        loads = one.loads
         return (
             one.ven_id,
             heard,
@@ -349,11 +349,11 @@ class IngestWriter:
             one.requested_reduction_kw,
             one.baseline_power_kw,
             one.battery_soc,
-            None if one.loads is None else sum(shed_w) / 1000.0,
+            None if loads is None else sum(filter(None, loads.shed_w)) / 1000.0,
             one.panel_max_kw,
             one.event_id,
             one.quality,
-            *_loads_of(one.loads),
+            *_loads_of(loads),
             one.availability,
             one.availability_until,
             one.availability_reason,

@@ -59,13 +59,13 @@ _KIND_OF_PREFIX = {
 
 def _message_kind_of_topic(topic: str) -> tuple[IngestMessageKind | None, str | None]:
     """The kind that a topic of the contract tells, and the VEN it names."""
+    if topic == "volttron/metering":
+        return IngestMessageKind.TELEMETRY, None
     if topic.startswith("$aws/"):
         return IngestMessageKind.SHADOW, None
     prefix, _, ven_id = topic.rpartition("/")
     kind = _KIND_OF_PREFIX.get(prefix)
-    if kind is not None:
-        return kind, ven_id
-    return (IngestMessageKind.TELEMETRY, None) if topic == "volttron/metering" else (None, None)
+    return (None, None) if kind is None else (kind, ven_id)
 
 
 def decode_message_kind(payload: bytes) -> tuple[IngestMessageKind, str | None]:
@@ -153,27 +153,29 @@ def _telemetry(
     if not loads and bytes(fields.circuits):
         loads = read_circuits(fields.circuits)
     event_id = fields.eventId if fields.eventId is not None else fields.event_id
-    part, parts = _part(fields)
+    part, parts = (1, 1) if fields.parts is None else _part(fields)
+    state, until, reason_code = _availability(fields.availability)
+    # In the record's order: by name it costs a tenth of all that is done for a message here.
     return IngestTelemetryRecord(
-        ven_id=ven_id,
-        timestamp=_moment(fields, window, fields.timestamp, fields.ts),
-        seq=seq,
-        used_power_kw=plausible_kw(fields.usedPowerKw, fields.power_kw, "usedPowerKw"),
-        shed_power_kw=plausible_kw(fields.shedPowerKw, fields.shed_kw, "shedPowerKw"),
-        requested_reduction_kw=plausible_kw(
-            fields.requestedReductionKw, fields.requested_shed_kw, "requestedReductionKw"
-        ),
-        baseline_power_kw=plausible_kw(fields.baselinePowerKw, None, "baselinePowerKw"),
-        battery_soc=plausible_kw(fields.batterySOC, fields.batterySoc, "batterySOC"),
-        event_id=_name(event_id),
-        quality=fields.quality,
-        loads=read_known_panel_loads(loads, ven_id, panels) if loads else None,
-        panel_max_kw=plausible_kw(fields.panelMaxKw, None, "panelMaxKw"),
-        received=message.received,
-        payload=message.payload,
-        part=part,
-        parts=parts,
-        **_availability(fields.availability),
+        ven_id,
+        _moment(fields, window, fields.timestamp, fields.ts),
+        seq,
+        plausible_kw(fields.usedPowerKw, fields.power_kw, "usedPowerKw"),
+        plausible_kw(fields.shedPowerKw, fields.shed_kw, "shedPowerKw"),
+        plausible_kw(fields.requestedReductionKw, fields.requested_shed_kw, "requestedReductionKw"),
+        plausible_kw(fields.baselinePowerKw, None, "baselinePowerKw"),
+        plausible_kw(fields.batterySOC, fields.batterySoc, "batterySOC"),
+        _name(event_id),
+        fields.quality,
+        read_known_panel_loads(loads, ven_id, panels) if loads else None,
+        plausible_kw(fields.panelMaxKw, None, "panelMaxKw"),
+        message.received,
+        message.payload,
+        state,
+        until,
+        reason_code,
+        part,
+        parts,
     )
 
 
@@ -185,16 +187,19 @@ def _part(fields: TelemetryMessageFields) -> tuple[int, int]:
     return part, parts
 
 
-def _availability(fields: AvailabilityMessageFields | None) -> dict[str, Any]:
+def _availability(
+    fields: AvailabilityMessageFields | None,
+) -> tuple[str | None, datetime | None, str | None]:
+    """State, until when, and why."""
     if fields is None:
-        return {}
+        return None, None, None
     until = fields.until_ts if fields.until_ts is not None else -1.0
     plausible = 0.0 <= until <= _LATEST_TS
-    return {
-        "availability": fields.state and fields.state[:64],
-        "availability_until": datetime.fromtimestamp(until, timezone.utc) if plausible else None,
-        "availability_reason": fields.reason_code and fields.reason_code[:64],
-    }
+    return (
+        fields.state and fields.state[:64],
+        datetime.fromtimestamp(until, timezone.utc) if plausible else None,
+        fields.reason_code and fields.reason_code[:64],
+    )
 
 
 def _snapshot(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 _GAPS_KEPT = 3
@@ -17,22 +18,22 @@ class ReportIntervals:
     outage is none."""
 
     def __init__(self) -> None:
-        self._last: dict[str, float] = {}
-        self._gaps: dict[str, tuple[float, ...]] = {}
+        self._of_ven: dict[str, tuple[float, tuple[float, ...], float | None]] = {}
+        """The last telemetry's time, the last gaps, and the shortest of these."""
 
     def know(self, stored: Mapping[str, float]) -> None:
         """What was known before this process began, in seconds."""
         for ven_id, interval_sec in stored.items():
-            self._gaps.setdefault(ven_id, (interval_sec,))
+            self._of_ven.setdefault(ven_id, (math.inf, (interval_sec,), interval_sec))
 
     def add(self, ven_id: str, ts: float) -> float | None:
         """With a telemetry of `ts`: how often the VEN reports; None when it is not known yet."""
-        last = self._last.get(ven_id)
-        gaps = self._gaps.get(ven_id, ())
-        if last is None or ts < last:
-            self._last[ven_id] = ts
-        elif ts - last > _SAME_TELEMETRY_SEC:
-            self._last[ven_id] = ts
-            gaps = (*gaps, min(ts - last, _LONGEST_SEC))[-_GAPS_KEPT:]
-            self._gaps[ven_id] = gaps
-        return min(gaps, default=None)
+        last, gaps, shortest_sec = self._of_ven.get(ven_id, (math.inf, (), None))
+        gap_sec = ts - last
+        if 0.0 <= gap_sec <= _SAME_TELEMETRY_SEC:
+            return shortest_sec
+        if gap_sec > 0.0:
+            gaps = (*gaps[1 - _GAPS_KEPT :], min(gap_sec, _LONGEST_SEC))
+            shortest_sec = min(gaps)
+        self._of_ven[ven_id] = (ts, gaps, shortest_sec)
+        return shortest_sec
