@@ -15,7 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 from prometheus_client import Histogram
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from backend.alerts.alert_service import AlertService
@@ -146,6 +146,7 @@ def make_api_app(
     app.add_exception_handler(RequestValidationError, _not_valid)
     for kind in (OperationalError, InterfaceError, PoolTimeout, OSError):
         app.add_exception_handler(kind, _no_database)
+    app.add_exception_handler(IntegrityError, _conflict)
     return app
 
 
@@ -221,3 +222,10 @@ def _told_back(value: Any, depth: int = 0) -> Any:
 async def _no_database(_request: Request, error: Exception) -> JSONResponse:
     log.error("a request needs the database", error=database_error_line(error)[:200])
     return JSONResponse({"detail": "the database does not answer: try again"}, 503)
+
+
+async def _conflict(request: Request, error: Exception) -> JSONResponse:
+    """409: what nobody foresaw, most likely two changes of one thing at the same moment."""
+    log.error("a request contradicts what is stored", path=request.url.path, error=str(error)[:500])
+    detail = "another change came at the same moment, or contradicts this one: look, and try again"
+    return JSONResponse({"detail": detail}, 409)

@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi import APIRouter, HTTPException
 from pydantic.alias_generators import to_camel
-from sqlalchemy import delete, insert, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.api.api_services import ApiServices, Uses
@@ -25,6 +25,7 @@ from backend.dispatch.dispatch_wake import send_dispatch_wake
 from backend.dispatch.new_event import NewEvent, NewEventInvalid, NewEventRefused, begin_new_event
 from backend.store.database import database_now
 from backend.store.fleet_tables import LoadCapacityRow
+from backend.store.row_upsert import upsert_row
 from backend.store.statuses import PENDING
 from backend.store.tables import COMMANDS
 from VenAgent.contract.command_builder import build_get_command, build_set_load_command
@@ -72,11 +73,8 @@ async def patch_load_by_command(
 async def _set_capacity(
     connection: AsyncConnection, ven_id: str, load_id: str, capacity_kw: float
 ) -> None:
-    table = LoadCapacityRow.__table__
-    same = (LoadCapacityRow.ven_id == ven_id) & (LoadCapacityRow.load_id == load_id)
-    await connection.execute(delete(LoadCapacityRow).where(same))
     values = {"ven_id": ven_id, "load_id": load_id, "capacity_kw": capacity_kw}
-    await connection.execute(insert(table).values(**values))  # type: ignore[arg-type]
+    await upsert_row(connection, LoadCapacityRow.__table__, ("ven_id", "load_id"), values)
 
 
 @router.post("/commands/status", response_model=VenCommandResponse)
@@ -173,7 +171,10 @@ async def _begin(
 async def _sent(services: ApiServices, event_id: str) -> Any:
     async with services.database.engine.connect() as connection:
         found = await connection.scalars(
-            select(COMMANDS.c.correlation_id).where(COMMANDS.c.event_id == event_id)
+            select(COMMANDS.c.correlation_id)
+            .where(COMMANDS.c.event_id == event_id)
+            .order_by(COMMANDS.c.id)  # it may have been stopped already
+            .limit(1)
         )
         correlation_id: str = found.one()
     return await _published(services, correlation_id)

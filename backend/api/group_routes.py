@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, HTTPException
-from sqlalchemy import and_, case, delete, func, insert, select
+from sqlalchemy import and_, case, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.api.api_services import Uses
@@ -19,6 +19,7 @@ from backend.dispatch.ven_selection import (
 )
 from backend.store.freshness import freshness_of_fleet
 from backend.store.programme_tables import VenGroupRow
+from backend.store.row_upsert import upsert_row
 from backend.store.statuses import AVAILABLE, ONLINE
 from backend.store.tables import VEN_STATE, VENS
 from backend.store.utc_time import utc_now
@@ -66,11 +67,7 @@ async def post_ven_group(uses: Uses, actor: Operator, body: VenGroupBody) -> Any
         "created_at": utc_now(),
     }
     async with uses.database.engine.begin() as connection:
-        await connection.execute(delete(_GROUPS).where(_GROUPS.c.name == body.name))
-        made = await connection.execute(
-            insert(_GROUPS).values(name=body.name, **values).returning(*_GROUPS.c)
-        )
-        group = made.one()
+        group = await upsert_row(connection, _GROUPS, ("name",), {"name": body.name, **values})
         detail = {"selection": values["selection"]}
         await record_audit(connection, actor, "group.set", body.name, detail)
         return await _with_figures(connection, group)

@@ -90,7 +90,9 @@ async def put_programme(
                 .values(**values)
                 .returning(*_PROGRAMMES.c)
             )
-        ).one()
+        ).one_or_none()
+        if changed is None:  # deleted at the same moment
+            raise HTTPException(404, f"there is no programme {programme_id!r}")
         detail = body.model_dump(mode="json", exclude_none=True)
         await record_audit(connection, actor, "programme.change", programme_id, detail)
         await send_dispatch_wake(connection)

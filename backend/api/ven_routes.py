@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import secrets
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Response
-from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.api.api_services import ApiServices, Uses
@@ -35,6 +37,7 @@ from backend.dispatch.new_event import NewEventVenBusy
 from backend.dispatch.participants import active_event_of_participant
 from backend.store.command_tables import CommandAckRow
 from backend.store.fleet_tables import VenAgentRow
+from backend.store.row_upsert import insert_row_if_new
 from backend.store.statuses import ACTIVE, UNKNOWN
 from backend.store.tables import EVENTS, PARTICIPANTS, VEN_STATE, VENS
 from backend.store.utc_time import utc_now
@@ -295,22 +298,27 @@ async def post_ven(
         values["registration_id"] = body.registration_id
     if body.location is not None:
         values |= {"lat": body.location.lat, "lon": body.location.lon}
+    now, status = utc_now(), _stored_status(body.status or UNKNOWN)
+    row = {"id": ven_id, "name": body.name, "status": status, "created_at": now}
     async with uses.database.engine.begin() as connection:
-        known = await connection.scalar(
-            update(VENS).where(VENS.c.id == ven_id).values(**values).returning(VENS.c.id)
-        )
-        if known is None:
-            now = utc_now()
-            status = _stored_status(body.status or UNKNOWN)
-            await connection.execute(
-                insert(VENS).values(
-                    id=ven_id, status=status, status_since=now, created_at=now, **values
-                )
-            )
+        # Others, and its telemetry, may register it at the same moment: first its id, alone.
+        is_new = await insert_row_if_new(connection, VENS, ("id",), {**row, "status_since": now})
+        with _registration_id_taken(body.registration_id):
+            await connection.execute(update(VENS).where(VENS.c.id == ven_id).values(**values))
         await record_audit(connection, actor, "ven.register", ven_id, body.model_dump(mode="json"))
         ven = await _ven(uses, connection, ven_id)
-    response.status_code = 201 if known is None else 200
+    response.status_code = 201 if is_new else 200
     return ven
+
+
+@contextmanager
+def _registration_id_taken(registration_id: str | None) -> Iterator[None]:
+    """409 when it is another VEN's."""
+    try:
+        yield
+    except IntegrityError:
+        why = f"the registrationId {registration_id!r} is another VEN's"
+        raise HTTPException(409, why) from None
 
 
 def _stored_status(asked: str) -> str:
@@ -356,7 +364,8 @@ async def patch_ven(
     async with uses.database.engine.begin() as connection:
         await read_ven_or_404(connection, ven_id)
         if values:
-            await connection.execute(update(VENS).where(VENS.c.id == ven_id).values(**values))
+            with _registration_id_taken(body.registration_id):
+                await connection.execute(update(VENS).where(VENS.c.id == ven_id).values(**values))
             await record_audit(
                 connection, actor, "ven.change", ven_id, body.model_dump(mode="json")
             )

@@ -59,13 +59,20 @@ _PASSING = (AckStatus.REBOUND.value, AckStatus.SUPERSEDED.value)
 
 
 async def _add_new(
-    connection: AsyncConnection, table: Any, rows: Sequence[dict[str, Any]], key: str
+    connection: AsyncConnection,
+    table: Any,
+    rows: Sequence[dict[str, Any]],
+    key: str,
+    *,
+    others_too: bool = False,
 ) -> set[Any]:
-    """Insert `rows`, without those whose `key` is there already; the keys that were new."""
+    """Insert `rows`, without those whose `key` is there already (`others_too`: or anything else
+    that must be unique); the keys that were new."""
     if not rows:
         return set()
     kind = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
-    new = kind(table).on_conflict_do_nothing(index_elements=[key]).returning(getattr(table, key))
+    unique = None if others_too else [key]
+    new = kind(table).on_conflict_do_nothing(index_elements=unique).returning(getattr(table, key))
     return set(await connection.scalars(new, rows))
 
 
@@ -85,7 +92,10 @@ async def register_batch_vens(
         }
         for ven_id in sorted(ven_ids)
     ]
-    await _add_new(connection, VenRow, rows, "id")
+    await _add_new(connection, VenRow, rows, "id", others_too=True)
+    # An operator may have given its name to another VEN as that one's registrationId.
+    bare = [{**row, "registration_id": None} for row in rows]
+    await _add_new(connection, VenRow, bare, "id")
 
 
 async def batch_load_set_ids(
