@@ -34,7 +34,11 @@ from VenAgent.dr.event_preparation import EventPreparation
 from VenAgent.dr.event_queue import EventQueue
 from VenAgent.dr.event_request import EventRequest
 from VenAgent.dr.event_state import EventState
-from VenAgent.dr.limit_failsafe import LimitFailsafe, limit_failsafe_reason
+from VenAgent.dr.limit_failsafe import (
+    LimitFailsafe,
+    limit_failsafe_over,
+    limit_failsafe_reason,
+)
 from VenAgent.dr.opt_out import OptOut
 from VenAgent.dr.site_state import SiteState
 
@@ -370,7 +374,7 @@ class Arbitration:
             acks.append(replies.follow_up(event, AckStatus.COMPLETED, now, summary=summary))
         else:  # changed while it was preempted, and over before it could go on
             acks += replies.to_event(event, AckStatus.COMPLETED, now, summary=summary)
-        return _saved_and_announced(event, acks)
+        return [*_saved_and_announced(event, acks), *limit_failsafe_over(event)]
 
     def too_late(self, event: Event, now: float) -> Effects:
         """The end of an event that waits has passed."""

@@ -46,7 +46,7 @@ class ComfortGuard:
         """Why its circuit is not shed, for a person."""
         if value is None or self.is_passed(value):
             return self.passed_text(value, unmoved_sec)
-        return f"its guard point reads {value:g}: too near to its bound ({self.bound_text()})"
+        return f"its guard point reads {value:.4g}: too near to its bound ({self.bound_text()})"
 
     def passed_text(self, value: float | None, unmoved_sec: float | None = None) -> str:
         """What is wrong with it, for a person. `unmoved_sec`: it is read, and has not changed."""
@@ -56,4 +56,4 @@ class ComfortGuard:
         if value is None:
             return f"its guard point is not read (it must show {self.bound_text()})"
         unit = f" {self.unit}" if self.unit else ""
-        return f"its guard point reads {value:g}{unit}, and must be {self.bound_text()}"
+        return f"its guard point reads {value:.4g}{unit}, and must be {self.bound_text()}"

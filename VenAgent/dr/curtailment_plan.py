@@ -21,6 +21,7 @@ from VenAgent.dr.circuit_selection import (
 )
 from VenAgent.dr.cycling_limits import CyclingLimits
 from VenAgent.dr.event import Event
+from VenAgent.dr.event_request import EventRequestKind
 from VenAgent.dr.panel import Panel, PanelCircuit, PanelCircuitControl, PanelReading
 from VenAgent.dr.policy import PriorityPolicy, ReleasePolicy
 from VenAgent.dr.rotation import rotation_most_comfortable, rotation_reason, rotation_turn_of
@@ -428,10 +429,12 @@ def reasons_not_curtailed(
 def _reason_not_needed(event: Event, circuit: PanelCircuit, reading: PanelReading) -> Reason:
     """With the figure that a person asks for: what it would be too much by."""
     power_kw = reading.circuit(circuit.id).power_kw or 0.0
-    missing_kw = event.request.shed_kw - event.predicted_kw
+    missing_kw = event.wanted_kw - event.predicted_kw
     over_kw = selectable_circuit_kw(circuit, power_kw) - missing_kw
     text = "not needed"
-    if circuit.control is PanelCircuitControl.SWITCH and event.circuits and over_kw >= 0.05:
+    is_shed = event.request.kind is EventRequestKind.SHED  # others have no target to be over
+    is_switch = circuit.control is PanelCircuitControl.SWITCH
+    if is_shed and is_switch and event.circuits and over_kw >= 0.05:
         text = f"not needed: would be {over_kw:.1f} kW too much"
     return Reason(ReasonCode.NOT_NEEDED, text)
 

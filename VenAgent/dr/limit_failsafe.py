@@ -96,6 +96,11 @@ class LimitFailsafe:
         return [SaveEventEffect.of(event), *acks, AnnounceEffect.of(event)]
 
 
+def limit_failsafe_over(event: Event) -> Effects:
+    """The event is over, and its failsafe with it."""
+    return [RaiseAlertEffect(LIMIT_FAILSAFE, None, event.event_id)] if event.is_limit else []
+
+
 def limit_failsafe_reason(event: Event) -> Reason | None:
     """Why another limit rules than the one asked for; None if that does."""
     if not event.limit.is_failsafe:

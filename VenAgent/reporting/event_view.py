@@ -90,7 +90,7 @@ def _circuit_message(circuit: ShedCircuit) -> dict[str, Any]:
 def _page_state(event: Event) -> str:
     """`failed`: what was begun to be written is put back, and nothing was shed."""
     never_began = event.state is EventState.COMPLETED and event.active_ts is None
-    return "failed" if never_began else event.state.value
+    return "failed" if never_began else event_view_state(event)
 
 
 def _origin(event: Event) -> str:

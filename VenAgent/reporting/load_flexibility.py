@@ -14,14 +14,16 @@ from VenAgent.dr.storage_control import StorageControl
 _SIGNS = {"celsius": "°C", "fahrenheit": "°F", "percent": "%"}
 
 
-def load_flexibility(circuit: PanelCircuit, read: PanelCircuitReading) -> dict[str, Any]:
+def load_flexibility(
+    circuit: PanelCircuit, read: PanelCircuitReading, *, is_shed: bool = False
+) -> dict[str, Any]:
     """Empty for a load that has neither guard nor battery nor setpoint; null where nothing was
-    read. `text` is a line for a person."""
+    read. `text` is a line for a person; of one that is shed, without what a shed would bring."""
     shown: dict[str, Any] = {}
     lines = []
     if circuit.setpoint is not None:
         shown["setpoint"] = _setpoint(circuit.setpoint, read)
-        lines.append(_setpoint_text(circuit.setpoint, read))
+        lines += [] if is_shed else [_setpoint_text(circuit.setpoint, read)]
     if circuit.guard is not None:
         shown["comfort"] = _comfort(circuit.guard, read.guard)
         lines.append(_comfort_text(circuit.guard, read.guard))

@@ -117,6 +117,7 @@ class PageView:
                 event_view_for_page(waiting)
                 for waiting in sorted(engine.scheduled.values(), key=lambda e: e.request.start_ts)
             ],
+            "availability": telemetry.availability.model_dump(mode="json"),
             "opted_out": refusal
             and {"reason": refusal.text, "until_ts": json_number(engine.opted_out_until_ts(now))},
             "cloud": self._cloud(),
@@ -145,7 +146,9 @@ class PageView:
             {
                 **_circuit(circuit, reading, held.get(circuit.id)),
                 "shed_capability_kw": capability[circuit.id].shed_capability_kw,
-                "flexibility": load_flexibility(circuit, reading.circuit(circuit.id)),
+                "flexibility": load_flexibility(
+                    circuit, reading.circuit(circuit.id), is_shed=circuit.id in held
+                ),
                 "reason": _reason(
                     circuit, held.get(circuit.id), spared, self._idle_word(circuit, reading, now)
                 ),
@@ -303,4 +306,7 @@ def _reason(
         way = f"setpoint moved from {float(shed.before):g} to {float(shed.value):g}"
         if shed.responded is None:
             return f"{way}, about {shed.shed_kw:.1f} kW less to come: priority {shed.priority}"
+    if shed.shed_kw < 0.0:
+        way = f"raised to {shed.final_kw:.1f} kW"
+        return f"{way}, {-shed.shed_kw:.1f} kW more: priority {shed.priority}"
     return f"{way}, {shed.shed_kw:.1f} kW less: priority {shed.priority}"

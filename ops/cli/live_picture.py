@@ -14,7 +14,7 @@ import tty
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -143,7 +143,11 @@ class LivePicture:
         used, full = self.telemetry.get("usedPowerKw"), self.telemetry.get("panelMaxKw")
         table.add_row("power", terminal_kw_text(used), _bar(used, full))
         table.add_row("baseline", terminal_kw_text(self.telemetry.get("baselinePowerKw")), "")
-        table.add_row("shed", terminal_kw_text(self.telemetry.get("shedPowerKw")), "")
+        shed_kw = self.telemetry.get("shedPowerKw")
+        is_raise = _is_negative(self.telemetry.get("requestedReductionKw"))
+        if is_raise and isinstance(shed_kw, (int, float)):
+            shed_kw = -shed_kw
+        table.add_row("more" if is_raise else "shed", terminal_kw_text(shed_kw), "")
         if self.telemetry.get("batterySOC") is not None:
             table.add_row("battery", f"{self.telemetry['batterySOC']:.0f} %", "")
         return table
@@ -153,8 +157,10 @@ class LivePicture:
         if not event_id:
             return Text("no event")
         limit_kw = self.telemetry.get("importLimitKw")
-        asked_kw = terminal_kw_text(self.telemetry.get("requestedReductionKw"))
-        text = f"event {event_id}: {asked_kw} asked for"
+        asked_kw = self.telemetry.get("requestedReductionKw")
+        text = f"event {event_id}: {terminal_kw_text(asked_kw)} asked for"
+        if _is_negative(asked_kw):
+            text = f"event {event_id}: {terminal_kw_text(-asked_kw)} more asked for"
         if limit_kw is not None and not self.telemetry.get("requestedReductionKw"):
             failsafe = self.event.get("limit_state") == "failsafe"
             ends = self.event.get("end_ts") if self.event else ""
@@ -200,6 +206,11 @@ class LivePicture:
         if len(fitting) < len(listed):
             table.add_row(f"… and {len(listed) - len(fitting)} more", style="dim")
         return table
+
+
+def _is_negative(power_kw: Any) -> TypeGuard[float]:
+    """Of what an event asks to shed: it asks for more."""
+    return isinstance(power_kw, (int, float)) and power_kw < 0
 
 
 def _less(room: int | None, used: int) -> int | None:

@@ -103,7 +103,7 @@ def print_ack(answer: Mapping[str, Any]) -> None:
         parts.append(Text(power))
     circuits = answer.get("circuits_curtailed") or []
     if circuits:
-        parts.append(_circuits(circuits))
+        parts.append(_circuits(circuits, is_raise=answer.get("requested_raise_kw") is not None))
     title = f"{answer.get('venId', '')}"
     style = "green" if good else "red"
     out.print(Panel(Group(*parts), title=title, title_align="left", border_style=style))
@@ -115,14 +115,15 @@ def _power_line(answer: Mapping[str, Any]) -> str:
         parts.append(f"limit {terminal_kw_text(answer['import_kw'])}")
         if answer.get("end_ts") is None:
             parts.append("until further notice")
-    elif answer.get("requested_shed_kw") is not None:
-        parts.append(f"requested {terminal_kw_text(answer['requested_shed_kw'])}")
-    if answer.get("actual_shed_kw") is not None:
+    asked, actual = (answer.get(f"{name}_shed_kw") for name in ("requested", "actual"))
+    if answer.get("requested_raise_kw") is not None:
+        asked, actual = answer["requested_raise_kw"], answer.get("actual_raise_kw")
+        parts.append("more load")
+    if asked is not None and answer.get("import_kw") is None:
+        parts.append(f"requested {terminal_kw_text(asked)}")
+    if actual is not None:
         basis = answer.get("shed_basis")
-        parts.append(
-            f"actual {terminal_kw_text(answer['actual_shed_kw'])}"
-            + (f" ({basis})" if basis else "")
-        )
+        parts.append(f"actual {terminal_kw_text(actual)}" + (f" ({basis})" if basis else ""))
     if answer.get("baseline_kw") is not None:
         parts.append(f"baseline {terminal_kw_text(answer['baseline_kw'])}")
     if answer.get("end_ts") is not None:
@@ -130,20 +131,26 @@ def _power_line(answer: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _circuits(circuits: list[Mapping[str, Any]]) -> Table:
+def _circuits(circuits: list[Mapping[str, Any]], *, is_raise: bool) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("circuit")
-    for column in ("before", "shed", "after"):
+    for column in ("before", "more" if is_raise else "shed", "after"):
         table.add_column(column, justify="right")
     for circuit in circuits:
         table.add_row(
             Text(terminal_printable(circuit.get("name") or circuit.get("id"))),
-            *(
-                terminal_kw_text(circuit.get(key))
-                for key in ("original_kw", "curtailed_kw", "final_kw")
+            terminal_kw_text(circuit.get("original_kw")),
+            terminal_kw_text(
+                _turned(circuit.get("curtailed_kw")) if is_raise else circuit.get("curtailed_kw")
             ),
+            terminal_kw_text(circuit.get("final_kw")),
         )
     return table
+
+
+def _turned(power_kw: Any) -> Any:
+    """What is less counts as positive on the wire."""
+    return -power_kw if isinstance(power_kw, (int, float)) else power_kw
 
 
 def terminal_printable(text: Any) -> str:

@@ -286,6 +286,21 @@ def test_its_senders_cancel_ends_it(house: House) -> None:
     assert house.replies_to("x") == ["success"]
 
 
+@pytest.mark.parametrize("other_kw", [18.0, 3.0])
+def test_its_alert_is_over_with_it_when_another_limit_rules_on(
+    house: House, other_kw: float
+) -> None:
+    house.wait(60.0)
+    house.send("limit", import_kw=other_kw, event_id="grid", correlationId="g1")
+    send_limit(house)
+    house.wait(125.0)
+    assert ("limit.failsafe", "limit") in house.alerts
+    house.send("cancel", event_id="limit", correlationId="x")
+    house.wait(60.0)
+    assert state(house) is GridLimitState.LIMITED
+    assert ("limit.failsafe", "limit") not in house.alerts
+
+
 def test_a_limit_whose_end_passed_in_failsafe_ends_when_it_is_left(house: House) -> None:
     in_failsafe(house, duration_sec=300.0)
     house.wait(600.0)

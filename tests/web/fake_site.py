@@ -35,7 +35,7 @@ class FakeSite:
         self.refused_until_ts: float | None = None
         self.scheduled: list[dict[str, Any]] = []
         self.commands: list[dict[str, Any]] = []
-        self.stale = self.offline = self.full = False
+        self.stale = self.offline = self.full = self.calendar = False
         self._was_offline = False
         self._read_ts = clock()
         self._count = 0
@@ -72,6 +72,11 @@ class FakeSite:
             "meter_age_sec": round(now - self._read_ts, 1),
             "event": dict(self.event) if self.event else None,
             "scheduled": list(self.scheduled),
+            "availability": {
+                "state": "available",
+                "until_ts": round(now + 3600.0) if self.calendar else None,
+                "reason_code": "opt_schedule" if self.calendar else None,
+            },
             "opted_out": self._opted_out(),
             "cloud": {
                 "online": not self.offline,
@@ -272,6 +277,36 @@ class FakeSite:
         empty = {"achieved_shed_kw": None, "delivered_kwh": None, "shed_percent": None}
         self.scheduled = [{**record, "state": "scheduled"}]
         self.past[:0] = [record, {**past, "requested_kw": -0.0, "summary": empty}]
+
+    @property
+    def limited(self) -> bool:
+        return self.event is not None and self.event["kind"] == "limit"
+
+    @limited.setter
+    def limited(self, failsafe: bool) -> None:
+        """A limit until further notice, and another one beside it; `failsafe`: that one rules."""
+        self._begin({"shed_kw": 5.0})
+        assert self.event is not None
+        now = self._clock()
+        self._activate(now)
+        end = {"kind": "limit", "end_ts": None, "start_ts": now - 90.0, "state": "active"}
+        self.event |= {**end, "import_kw": 14.0, "failsafe": failsafe, "target_kw": 14.0}
+        self.scheduled = [{**self.event, "event_id": "grid", "import_kw": 30.0, "failsafe": False}]
+
+    @property
+    def raised(self) -> bool:
+        return self.event is not None and self.event["kind"] == "load_up"
+
+    @raised.setter
+    def raised(self, _on: bool) -> None:
+        """More load: a charger that was turned down draws 3 kW more."""
+        self._begin({"shed_kw": 3.0})
+        assert self.event is not None
+        charger = next(each for each in self.house if each.type == "ev")
+        charger.shed = {"original_kw": 3.6, "final_kw": 6.6, "shed_kw": -3.0}
+        baseline_kw = self.event["baseline_kw"]
+        figures = {"predicted_kw": -3.0, "measured_kw": -2.9, "target_kw": baseline_kw + 3.0}
+        self.event |= {"kind": "load_up", "state": "active", "circuits": [charger.id], **figures}
 
     def _power_kw(self, ts: float) -> float:
         return round(sum(circuit.power_kw(ts) for circuit in self.house), 3)

@@ -4,6 +4,24 @@ import { at, kw, make, number, put } from './format.js';
 
 const WORDS = { on: 'On', off: 'Off', shed: 'Shed', limited: 'Limited', unread: 'Not read' };
 const MANY = 16;
+
+// What an event does to a circuit is not always a limit.
+function stateWord(circuit) {
+  if (circuit.state === 'limited' && circuit.shed) {
+    if (circuit.shed.shed_kw < 0) return 'Raised';
+    if (circuit.control === 'setpoint') return 'Set back';
+    if (circuit.control === 'power') return circuit.shed.final_kw < 0 ? 'Gives' : 'Held';
+  }
+  return WORDS[circuit.state] || circuit.state;
+}
+
+// What it draws, and of how much; a battery gives, and a raised load draws more than it did.
+function powerWord(circuit) {
+  const was = circuit.shed && circuit.control !== 'power' ? circuit.shed.original_kw : null;
+  if (was === null) return kw(circuit.power_kw, 2);
+  return circuit.shed.shed_kw < 0 ? `${kw(circuit.power_kw)}, was ${number(was)}` : `${number(circuit.power_kw)} of ${kw(was)}`;
+}
+
 const PRIORITIES = ['1 last', '2', '3', '4', '5 first'];
 
 const cell = (name, ...children) => make('td', { role: 'cell', class: name }, ...children);
@@ -39,13 +57,13 @@ class Row {
     this.flexible.hidden = !flexible;
     const draws = circuit.power_kw;
     const was = circuit.shed ? circuit.shed.original_kw : null;
-    put(this.power, was === null ? kw(draws, 2) : `${number(draws)} of ${kw(was)}`);
+    put(this.power, powerWord(circuit));
     const share = (value) => Math.min(1, Math.max(0, (value || 0) / circuit.capacity_kw));
     this.bar.style.setProperty('--part', share(draws));
     this.bar.style.setProperty('--was', share(was));
     this.node.classList.toggle('was-more', was !== null);
-    this.words = `${circuit.name} ${circuit.id} ${circuit.type} ${WORDS[circuit.state] || ''}`.toLowerCase();
-    put(this.chip, WORDS[circuit.state] || circuit.state);
+    this.words = `${circuit.name} ${circuit.id} ${circuit.type} ${stateWord(circuit)}`.toLowerCase();
+    put(this.chip, stateWord(circuit));
     this.chip.className = `chip ${circuit.state}`;
     if (document.activeElement !== this.priority) this.priority.value = String(circuit.priority);
     this.priority.setAttribute('aria-label', `Priority of ${circuit.name}`);

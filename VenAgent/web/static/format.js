@@ -47,7 +47,7 @@ export function countdown(seconds) {
   const two = (value) => String(value).padStart(2, '0');
   const hours = Math.floor(left / 3600);
   const minutes = Math.floor(left / 60) % 60;
-  return hours ? `${hours}:${two(minutes)}:${two(left % 60)}` : `${minutes}:${two(left % 60)}`;
+  return hours ? `${hours}:${two(minutes)} h` : `${minutes}:${two(left % 60)}`;
 }
 
 // 40 -> "40 s", 900 -> "15 min", 9000 -> "2 h 30 min"

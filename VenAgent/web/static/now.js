@@ -18,6 +18,9 @@ export function eventTitle(event) {
   return `${test}${kw(event.requested_kw)} ${event.kind === 'load_up' ? 'more' : 'less'}`;
 }
 
+// What is less counts as positive on the wire; of an event that asks for more, more does here.
+export const inItsSense = (event, value) => (event && event.kind === 'load_up' && isRead(value) ? -value : value);
+
 export const stateWord = (state) => STATES[state] || state;
 
 function figure(id, value) {
@@ -36,7 +39,8 @@ export function showPower(status) {
   at('power').parentNode.classList.toggle('unread', !isRead(status.power_kw));
   figure('baseline', status.baseline_kw);
   figure('target', status.event ? status.target_kw : null);
-  figure('shed', status.event ? status.shed_kw : null);
+  figure('shed', status.event ? inItsSense(status.event, status.shed_kw) : null);
+  put(at('shed-word'), status.event && status.event.kind === 'load_up' ? 'More now' : 'Shed now');
   const load = status.utilization_percent;
   const bar = at('load');
   bar.style.setProperty('--part', Math.min(1, Math.max(0, (load || 0) / 100)));
@@ -54,7 +58,28 @@ function carried(event, nameOf) {
   const names = event.circuits.map(nameOf);
   const by = names.length > 3 ? `${names.length} circuits` : names.join(', ');
   const why = event.reason || '';
-  return [by && `Shed: ${by}.`, why && `${why.charAt(0).toUpperCase()}${why.slice(1)}`].filter(Boolean).join(' ');
+  return [by && `${event.kind === 'load_up' ? 'Drawing more' : 'Shed'}: ${by}.`, why && `${why.charAt(0).toUpperCase()}${why.slice(1)}`].filter(Boolean).join(' ');
+}
+
+// Of a limit: what may be drawn, what is, and what is held back for it. It has no target to meet.
+function showFigures(event, powerKw) {
+  const limit = event.kind === 'limit';
+  const shown = limit
+    ? [['Allowed', event.import_kw ?? event.export_kw], isRead(event.import_kw) ? ['Drawn now', powerKw] : ['Fed in now', isRead(powerKw) ? -powerKw : null], ['Held back', event.predicted_kw]]
+    : [['Requested', event.requested_kw], ['Predicted', inItsSense(event, event.predicted_kw)], ['Measured', inItsSense(event, event.measured_kw)]];
+  ['requested', 'predicted', 'measured'].forEach((id, place) => {
+    put(at(`${id}-word`), shown[place][0]);
+    figure(id, shown[place][1]);
+  });
+}
+
+// Whether it takes part, and until when, if the site's own calendar says so.
+function partWord(status) {
+  if (status.opted_out) return 'This site has opted out.';
+  const until = status.availability && status.availability.until_ts;
+  return isRead(until)
+    ? `This site takes part in events until ${clock(until)} ${day(until, status.ts)}: its calendar.`
+    : 'This site takes part in events.';
 }
 
 export function showEvent(status, nameOf) {
@@ -68,9 +93,7 @@ export function showEvent(status, nameOf) {
     put(at('event-state'), stateWord(event.state));
     put(at('event-id'), eventOrigin(event));
     at('event-id').title = event.event_id;
-    figure('requested', event.kind === 'limit' ? event.import_kw ?? event.export_kw : event.requested_kw);
-    figure('predicted', event.predicted_kw);
-    figure('measured', event.measured_kw);
+    showFigures(event, status.power_kw);
     put(at('carried'), carried(event, nameOf));
     at('carried').title = at('carried').textContent;
   } else {
@@ -80,7 +103,7 @@ export function showEvent(status, nameOf) {
       : 'No event is running.');
   }
   const out = status.opted_out;
-  put(at('part'), out ? 'This site has opted out.' : 'This site takes part in events.');
+  put(at('part'), partWord(status));
   put(at('opt'), out ? 'Take part again' : 'Opt out…');
 }
 
@@ -90,7 +113,8 @@ export function showTime(event, now) {
   const endless = event.end_ts === null && event.state !== 'restoring';
   const left = endless ? Infinity : event.end_ts - now;
   const over = event.state === 'restoring' || left <= 0;
-  put(at('left'), over ? '0:00' : endless ? 'no end' : countdown(left));
+  put(at('left'), over ? '0:00' : endless ? '∞' : countdown(left));
+  at('left').title = endless ? 'Until further notice' : '';
   const part = endless ? 1 : (now - event.start_ts) / Math.max(1, event.end_ts - event.start_ts);
   at('elapsed').style.setProperty('--part', over ? 1 : Math.min(1, Math.max(0, part)));
 }

@@ -1,9 +1,9 @@
 // What a person opened: one event with its curve, circuits and acks, or a circuit's curve.
 
 import { plotLook } from './curve.js';
-import { at, clock, day, isRead, kw, make, number, put, span } from './format.js';
+import { at, clock, day, isRead, kw, limitOf, make, number, put, span } from './format.js';
 import { read, Refused } from './live.js';
-import { eventOrigin, eventTitle, stateWord } from './now.js';
+import { eventOrigin, eventTitle, inItsSense, stateWord } from './now.js';
 
 const ACKS = {
   accepted: 'Accepted', scheduled: 'Scheduled', measured: 'Measured', adjusted: 'Adjusted', rebound: 'Rebound',
@@ -108,10 +108,12 @@ export async function openEvent(event, now, hour) {
   const number_ = open(eventTitle(event), `${eventOrigin(event)} · ${when(event, now)} · ${stateWord(event.state)}`);
   const summary = event.summary || {};
   const got = isRead(summary.achieved_shed_kw) ? summary.achieved_shed_kw : event.measured_kw;
-  at('open-figures').replaceChildren(...[
-    ['Requested', kw(event.requested_kw)], ['Predicted', kw(event.predicted_kw)], ['Measured', kw(got)],
-    ['Delivered', isRead(summary.delivered_kwh) ? `${number(summary.delivered_kwh, 2)} kWh` : '–'],
-  ].map(([name, value]) => make('div', {}, make('dt', {}, name), make('dd', {}, value))));
+  const [highest, over] = isRead(event.import_kw) ? [summary.highest_mean_kw, summary.over_limit_sec] : [summary.highest_export_kw, summary.over_export_sec];
+  const figures = event.kind === 'limit'
+    ? [['Allowed', limitOf(event)], ['Highest mean', kw(highest)], ['Over the limit', isRead(over) ? span(over) : '–'], ['Held back', kw(event.predicted_kw)]]
+    : [['Requested', kw(event.requested_kw)], ['Predicted', kw(inItsSense(event, event.predicted_kw))], ['Measured', kw(inItsSense(event, got))],
+      ['Delivered', isRead(summary.delivered_kwh) ? `${number(inItsSense(event, summary.delivered_kwh), 2)} kWh` : '–']];
+  at('open-figures').replaceChildren(...figures.map(([name, value]) => make('div', {}, make('dt', {}, name), make('dd', {}, value))));
   await reading(number_, async (still) => {
     const id = encodeURIComponent(event.event_id);
     const full = await read(`api/event?id=${id}`);

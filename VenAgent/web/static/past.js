@@ -1,7 +1,7 @@
 // The last events and the alerts. Both have a fixed place, whose lines change: nothing moves.
 
 import { at, clock, day, isRead, kw, make, number, put, span } from './format.js';
-import { eventOrigin, eventTitle, stateWord } from './now.js';
+import { eventOrigin, eventTitle, inItsSense, stateWord } from './now.js';
 
 const EVENTS = 6;
 
@@ -27,6 +27,16 @@ function makeRows(opened) {
   at('events').replaceChildren(...rows.map((row) => row.node));
 }
 
+// What came of it. A limit is kept, not delivered: its highest mean, or what is held back for it now.
+function resultWord(event, summary) {
+  if (event.kind === 'limit') {
+    const highest = isRead(event.import_kw) ? summary.highest_mean_kw : summary.highest_export_kw;
+    return isRead(highest) ? `up to ${kw(highest)}` : `${kw(event.predicted_kw)} less`;
+  }
+  const got = isRead(summary.achieved_shed_kw) ? summary.achieved_shed_kw : event.measured_kw;
+  return `${number(inItsSense(event, got))} of ${kw(event.requested_kw)}`;
+}
+
 export function showEvents(events, now, opened) {
   if (!rows) makeRows(opened);
   rows.forEach((row, index) => {
@@ -50,12 +60,11 @@ export function showEvents(events, now, opened) {
     put(row.chip, stateWord(event.state));
     row.chip.className = `chip ${KINDS[event.state] || 'off'}`;
     row.node.title = [eventOrigin(event), event.event_id, event.reason].filter(Boolean).join(': ');
-    const got = isRead(summary.achieved_shed_kw) ? summary.achieved_shed_kw : event.measured_kw;
-    put(row.got, `${number(got)} of ${kw(event.requested_kw)}`);
+    put(row.got, resultWord(event, summary));
     put(row.part, [
       isRead(summary.shed_percent) ? `${number(summary.shed_percent, 0)} %` : '',
-      isRead(summary.delivered_kwh) ? `${number(summary.delivered_kwh, 2)} kWh` : '',
-    ].filter(Boolean).join(' · ') || span(event.end_ts - event.start_ts));
+      isRead(summary.delivered_kwh) ? `${number(inItsSense(event, summary.delivered_kwh), 2)} kWh` : '',
+    ].filter(Boolean).join(' · ') || span((isRead(event.end_ts) ? event.end_ts : now) - event.start_ts));
   });
 }
 

@@ -16,7 +16,7 @@ function ofLimit(event, now) {
   const test = event.test ? 'test: ' : '';
   const end = isRead(event.end_ts) ? until(event.end_ts, now) : 'until further notice';
   const why = event.failsafe ? ': the failsafe limit, as nothing is heard of its sender' : '';
-  return { kind: 'event', word: event.failsafe ? 'Failsafe limit' : 'Limited', text: sentence(`${test}keeping the site at or under ${limitOf(event)} ${end}${why}`) };
+  return { kind: 'event', word: event.failsafe ? 'Failsafe' : 'Limited', text: sentence(`${test}keeping the site at or under ${limitOf(event)} ${end}${why}`) };
 }
 
 function ofEvent(event, now) {
@@ -30,7 +30,7 @@ function ofEvent(event, now) {
   const test = event.test ? 'test: ' : '';
   const part = event.interval ? `, interval ${event.interval.number} of ${event.interval.of}` : '';
   if (event.kind === 'load_up') {
-    return { kind: 'event', word: 'Drawing more', text: sentence(`${test}drawing ${kw(event.requested_kw)} more ${until(event.end_ts, now)}`) };
+    return { kind: 'event', word: 'More load', text: sentence(`${test}drawing ${kw(event.requested_kw)} more ${until(event.end_ts, now)}`) };
   }
   return { kind: 'event', word: 'Reducing', text: sentence(`${test}reducing ${left}${part}${more}`) };
 }
@@ -57,10 +57,21 @@ function ofOptOut(status) {
   return { kind: 'event', word: 'Opted out', text: sentence(`Opted out ${end}${why}: events are refused`), optIn: true };
 }
 
+const asked = (event) => (event.kind === 'limit' ? `at most ${limitOf(event)}` : `${kw(event.requested_kw)} ${event.kind === 'load_up' ? 'more' : 'less'}`);
+
+// Those that have begun and that another one, which is stricter, rules beside.
+function ofJoined(status) {
+  const joined = status.scheduled.filter((each) => each.state === 'active');
+  if (!joined.length) return null;
+  const each = joined.map((event) => `${asked(event)} ${until(event.end_ts, status.ts) || 'until further notice'}`);
+  return { kind: 'event', word: 'Also', text: sentence(`Also in force: ${each.join('; ')}`) };
+}
+
 function ofScheduled(status) {
-  const [next, ...more] = status.scheduled;
+  const [next, ...more] = status.scheduled.filter((each) => each.state !== 'active');
+  if (!next) return null;
   const rest = more.length ? `, and ${more.length} more` : '';
-  return { kind: 'event', word: 'Scheduled', text: sentence(`${next.kind === 'limit' ? `at most ${limitOf(next)}` : `${kw(next.requested_kw)} ${next.kind === 'load_up' ? 'more' : 'less'}`} from ${moment(next.start_ts, status.ts)} ${until(next.end_ts, status.ts)}${rest}`) };
+  return { kind: 'event', word: 'Scheduled', text: sentence(`${asked(next)} from ${moment(next.start_ts, status.ts)} ${until(next.end_ts, status.ts)}${rest}`) };
 }
 
 // The latest event, when it was not carried out and that is news.
@@ -84,7 +95,8 @@ export function standing(status, events, { silentMs, lost, refusal }) {
     status.opted_out ? ofOptOut(status) : null,
     status.quality === 'partial' ? ofMeter(status) : null,
     ofRefused(events, status.ts),
-    (status.scheduled || []).length ? ofScheduled(status) : null,
+    ofJoined(status),
+    ofScheduled(status),
   ].filter(Boolean);
   if (status.health === 'BAD' && !found.some((each) => each.kind === 'bad')) {
     found.unshift({ kind: 'bad', word: 'Attention', text: sentence(status.health_context) });
