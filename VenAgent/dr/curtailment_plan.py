@@ -24,7 +24,12 @@ from VenAgent.dr.event import Event
 from VenAgent.dr.event_request import EventRequestKind
 from VenAgent.dr.panel import Panel, PanelCircuit, PanelCircuitControl, PanelReading
 from VenAgent.dr.policy import PriorityPolicy, ReleasePolicy
-from VenAgent.dr.rotation import rotation_most_comfortable, rotation_reason, rotation_turn_of
+from VenAgent.dr.rotation import (
+    rotation_most_comfortable,
+    rotation_reason,
+    rotation_relieved,
+    rotation_turn_of,
+)
 from VenAgent.dr.shed_circuit import ShedCircuit
 from VenAgent.dr.shed_target import ShedTarget
 from VenAgent.dr.site_state import SiteState
@@ -99,17 +104,24 @@ def plan_guard_release(
 
 def plan_rotation(
     event: Event, site: SiteState, reading: PanelReading, now: float
-) -> tuple[CurtailmentPlan, Reason] | None:
-    """One unit whose turn is over goes back, and another of its kind takes its place."""
+) -> tuple[CurtailmentPlan, ShedCircuit, Reason] | None:
+    """A unit of its kind takes the place of one whose turn is over: that one goes back only once
+    the other shows that it is shed, so that the event has its kW in between. The second is the one
+    that goes, as it is to be kept meanwhile."""
+    relieved = rotation_relieved(event, now)
+    if relieved is not None:
+        reason = rotation_reason(relieved, relieved.relieved_by)
+        return CurtailmentPlan((relieved.to_release(),), -relieved.shed_kw), relieved, reason
     panel = site.panel.as_read(reading)
     turn = rotation_turn_of(event, panel, site, reading, now)
     if turn is None:
         return None
     out, instead = turn
     actions = select_circuits(instead, sum(c.max_shed_kw for c in instead)).actions
-    new = [_newly_shed(panel, reading, action, now) for action in actions]
-    delta_kw = sum(action.shed_kw for action in actions) - out.shed_kw
-    return CurtailmentPlan((*new, out.to_release()), delta_kw), rotation_reason(out, instead)
+    new = tuple(_newly_shed(panel, reading, action, now) for action in actions)
+    names = [circuit.circuit_id for circuit in new]
+    plan = CurtailmentPlan(new, sum(action.shed_kw for action in actions))
+    return plan, out.to_be_relieved(names), rotation_reason(out, names)
 
 
 def settling_shed_kw(event: Event, now: float) -> float:
@@ -239,7 +251,13 @@ def _shed_less(
         if circuit.counts and not circuit.is_raised and (is_all or not circuit.is_settling(now))
     ]
     held.sort(
-        key=lambda c: (c.settle_sec > 0.0, -turn * c.last_resort, turn * c.priority, -c.shed_kw)
+        key=lambda c: (
+            not c.relieved_by,
+            c.settle_sec > 0.0,
+            -turn * c.last_resort,
+            turn * c.priority,
+            -c.shed_kw,
+        )
     )
     for circuit in held:
         configured = _configured(circuit, panel)

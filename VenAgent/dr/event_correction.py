@@ -16,6 +16,7 @@ from VenAgent.dr.limit_watch import NO_LOAD_LEFT
 from VenAgent.dr.panel import PanelReading
 from VenAgent.dr.plan_execution import PlanExecution
 from VenAgent.dr.reservation import Reservation
+from VenAgent.dr.rotation import rotation_not_relieved
 from VenAgent.dr.shed_target import ShedTarget
 from VenAgent.dr.site_state import SiteState
 
@@ -58,10 +59,12 @@ class EventCorrection:
         """Like units take turns, while nothing else is wrong."""
         if event.state is not EventState.ACTIVE or event.measured_kw is None:
             return []
+        event.put(rotation_not_relieved(event))
         turn = plan_rotation(event, self._site, reading, now)
         if turn is None:
             return []
-        plan, self._work.reason = turn
+        plan, goes, self._work.reason = turn
+        event.put([goes])
         event.to(EventState.SHEDDING)
         held_kw = self._planner.held_kw(event, reading)
         return self._writing.begin(event, plan, held_kw, now)

@@ -20,6 +20,9 @@ from VenAgent.dr.panel import Panel, PanelCircuit, PanelReading
 from VenAgent.dr.shed_circuit import ShedCircuit
 from VenAgent.dr.site_state import SiteState
 
+MOST_OVERLAP_PART = 0.5
+"""At most so much of a turn two units are shed for one."""
+
 
 def rotation_order(
     circuit: PanelCircuit, reading: PanelReading, limits: CyclingLimits
@@ -55,12 +58,16 @@ def rotation_turn_of(
     """Whose turn is over and who comes instead; None while there is nothing to change.
 
     One at a time, so that neither compressors nor fans start together: with n units shed, one of
-    them goes back every n-th part of the turn, and none is shed for longer than a whole one.
+    them goes back every n-th part of the turn, and none is shed for longer than a whole one. The
+    next one is shed so much earlier as it takes to show it.
     """
     tried = {circuit.circuit_id for circuit in event.circuits}
     unavailable = tried | site.unavailable(event.end_ts, now)
     for group, held in sorted(_held_by_group(event, panel).items()):
+        if any(c.relieved_by for c in held):
+            continue
         turn_sec = min(_turn_sec(panel.by_id[c.circuit_id]) for c in held)
+        turn_sec -= min(max(c.settle_sec for c in held), MOST_OVERLAP_PART * turn_sec)
         if now - max(c.shed_ts for c in held) < turn_sec / len(held):
             continue
         out = min(held, key=lambda c: (c.shed_ts, _comfort_left(panel, c, reading)))
@@ -80,8 +87,28 @@ def rotation_turn_of(
     return None
 
 
-def rotation_reason(out: ShedCircuit, instead: Iterable[CircuitSelectionCandidate]) -> Reason:
-    names = ", ".join(candidate.circuit.id for candidate in instead)
+def rotation_relieved(event: Event, now: float) -> ShedCircuit | None:
+    """One whose turn is over and whose successors show that they are shed."""
+    for held in event.circuits:
+        successors = [event.circuit(name) for name in held.relieved_by]
+        shown = [c is not None and c.counts and not c.is_settling(now) for c in successors]
+        if held.counts and shown and all(shown):
+            return held
+    return None
+
+
+def rotation_not_relieved(event: Event) -> list[ShedCircuit]:
+    """Those that stay, because who was to take their place did not respond, or went back."""
+    stays = []
+    for held in event.circuits:
+        successors = [event.circuit(name) for name in held.relieved_by]
+        if any(circuit is None or not circuit.counts for circuit in successors):
+            stays.append(held.to_be_relieved())
+    return stays
+
+
+def rotation_reason(out: ShedCircuit, instead: Iterable[str]) -> Reason:
+    names = ", ".join(instead)
     return Reason(ReasonCode.ROTATION, f"the turn of {out.circuit_id} is over: {names} instead")
 
 

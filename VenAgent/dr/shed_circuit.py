@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from VenAgent.dr.circuit_selection import CircuitSelectionAction
@@ -72,6 +73,9 @@ class ShedCircuit:
     settle_sec: float = 0.0
     """So long after `shed_ts` its power does not show yet that it is shed."""
 
+    relieved_by: tuple[str, ...] = ()
+    """Its turn is over: it goes back as soon as these circuits, shed in its place, show it."""
+
     # ---- changes -------------------------------------------------------------------------
 
     @classmethod
@@ -129,6 +133,10 @@ class ShedCircuit:
     def to_release(self) -> ShedCircuit:
         """It is to go back while the event goes on."""
         return replace(self, releasing=True)
+
+    def to_be_relieved(self, by: Iterable[str] = ()) -> ShedCircuit:
+        """Its turn is over, and these take its place; none: it stays after all."""
+        return replace(self, relieved_by=tuple(by))
 
     def still_held(self, failure: str | None = None) -> ShedCircuit:
         """It did not go back after all, or is not to."""

@@ -268,6 +268,7 @@ def _circuit_record(circuit: ShedCircuit) -> Record:
         "inverted": circuit.inverted,
         "relinquish": circuit.relinquish,
         "settle_sec": circuit.settle_sec,
+        "relieved_by": list(circuit.relieved_by),
     }
 
 
@@ -299,4 +300,5 @@ def _circuit(record: Mapping[str, Any]) -> ShedCircuit:
         inverted=record["inverted"],
         relinquish=record["relinquish"],
         settle_sec=record.get("settle_sec", 0.0),
+        relieved_by=tuple(record.get("relieved_by", ())),
     )
