@@ -12,7 +12,7 @@ from ops.host.plain_user import plain_user
 from ops.volttron import vctl
 
 ASKED_WITHIN_SEC = 30.0
-_SCRIPT = Path(vctl.__file__).with_name("unreachable_peer.py")
+_SCRIPT = Path(vctl.__file__).with_name("rpc_call.py")
 
 
 def unreachable_peer_check(paths: Paths) -> DoctorCheck:
@@ -21,7 +21,7 @@ def unreachable_peer_check(paths: Paths) -> DoctorCheck:
     script = _SCRIPT.read_text()
     try:
         result = subprocess.run(
-            [str(paths.platform_bin / "python"), "-c", script],
+            [str(paths.platform_bin / "python"), "-c", script, "unreachable-peer"],
             env=platform_child_environment(paths, {}),
             cwd=paths.volttron_home,
             capture_output=True,

@@ -2,15 +2,22 @@
 
 Arguments: address, peer, method, its arguments (JSON), seconds to wait. The answer is the line that
 begins with ANSWER; without one the last line on stderr says why.
+
+With the one argument `unreachable-peer`: whether this VOLTTRON survives a call to an agent that
+does not run. The router answers it with the text of an error number, which differs between versions
+of Python, and `VIPError.from_errno` of some VOLTTRONs cannot read it: the caller then hears nothing
+more. Prints `survives` or `goes deaf`, and the version of Python.
 """
 
 from __future__ import annotations
 
 import json
+import platform
 import re
 import sys
 
 import gevent
+from zmq import EHOSTUNREACH
 
 try:
     from volttron.client.commands.connection import ControlConnection
@@ -35,6 +42,15 @@ def _error_text(error: Exception) -> str:
     return " ".join((inner.group(2) if inner else f"{kind}: {text}").split())
 
 
+def _unreachable_peer() -> None:
+    try:
+        VIPError.from_errno(str(EHOSTUNREACH), "no route to host", "absent", "RPC")
+        result = "survives"
+    except (AttributeError, TypeError, ValueError):
+        result = "goes deaf"
+    print(f"{result} {platform.python_version()}")
+
+
 def _main(address: str, peer: str, method: str, arguments: str, limit_sec: str) -> None:
     if ClientContext is not None:
         ClientContext.get_volttron_home()
@@ -54,4 +70,7 @@ def _main(address: str, peer: str, method: str, arguments: str, limit_sec: str) 
 
 
 if __name__ == "__main__":
-    _main(*sys.argv[1:])
+    if sys.argv[1:] == ["unreachable-peer"]:
+        _unreachable_peer()
+    else:
+        _main(*sys.argv[1:])

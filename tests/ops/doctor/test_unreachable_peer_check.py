@@ -15,6 +15,16 @@ AS_SHIPPED = {
 }
 """What `from_errno` of each makes of the text that the router sends."""
 
+IMPORTED = {
+    VOLTTRON_9: ("volttron.platform.control.control_connection", "volttron.platform.jsonrpc"),
+    VOLTTRON_10: (
+        "volttron.client.commands.connection",
+        "volttron.utils.context",
+        "volttron.utils.jsonrpc",
+    ),
+}
+"""What else of them a call needs."""
+
 
 @each_case(
     "generation, package, reading, text, ok, remedy",
@@ -41,6 +51,13 @@ def test_each_generation_on_each_python(
     modules = program / "modules"
     folder = modules / package.replace(".", "/")
     folder.mkdir(parents=True)
+    stub = "class Error(Exception): pass\nclass RemoteError(Exception): pass\n"
+    stub += "ControlConnection = ClientContext = None\n"
+    for name in IMPORTED[package]:
+        module = modules / (name.replace(".", "/") + ".py")
+        module.parent.mkdir(parents=True, exist_ok=True)
+        module.write_text(stub)
+    (modules / "gevent.py").write_text("")
     (folder / "errors.py").write_text(
         "import errno\nclass VIPError(Exception):\n    @classmethod\n"
         f"    def from_errno(cls, errnum, *args):\n        return {reading}\n"
