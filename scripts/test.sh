@@ -11,6 +11,7 @@
 # platform  tests/platform: a real VOLTTRON 10, as the plain user (minutes)
 # platform11 tests/platform11: a real VOLTTRON 11, as the plain user
 #
+# Of several parts, `platform` runs beside the others, for it mostly waits: its output follows theirs.
 # Exits with 0 only when every part passed; the last lines are pytest's own summary.
 set -euo pipefail
 
@@ -34,9 +35,10 @@ done
 [ ${#parts[@]} -gt 0 ] || parts=("${ALL[@]}")
 pytest_arguments=("$@")
 
-scratch="" quick=""
+scratch="" quick="" lane=""
 cleanup() {
   [ -n "$scratch" ] || return 0
+  if [ -n "$lane" ]; then kill -- "-$lane" 2>/dev/null || true; fi # first: it starts sessions
   rm -rf "$quick"
   for session in "$scratch"/*/session; do # a run that was broken off leaves some
     if [ -f "$session" ]; then sweep_session "$(dirname "$session")" || true; fi
@@ -256,11 +258,39 @@ case " ${parts[*]} " in *" browser "* | *" documents "* | *" platform "*) ensure
 case " ${parts[*]} " in *" platform "* | *" platform11 "*) ensure_volttron11 ;; esac
 
 failed=()
-for part in "${parts[@]}"; do
-  say "$part"
+run_part() {
+  say "$1"
   # A subshell: a part may change folder. `set -e` is off in it, each part returns its own result.
-  ("$part") || failed+=("$part")
+  ("$1") || failed+=("$1")
+}
+
+# A process group of its own, so that it ends with us when we are broken off.
+start_lane() {
+  set -m
+  ("$1" || exit 1) </dev/null >"$scratch/lane.txt" 2>&1 &
+  lane=$!
+  set +m
+}
+
+# end_lane PART: waits for it, and shows what it said.
+end_lane() {
+  local status=0
+  wait "$lane" || status=$?
+  lane=""
+  say "$1"
+  cat "$scratch/lane.txt"
+  if [ "$status" != 0 ]; then failed+=("$1"); fi
+}
+
+beside=""
+for part in "${parts[@]}"; do
+  if [ "$part" = platform ] && [ ${#parts[@]} -gt 1 ]; then beside=$part; fi
 done
+if [ -n "$beside" ]; then start_lane "$beside"; fi
+for part in "${parts[@]}"; do
+  if [ "$part" != "$beside" ]; then run_part "$part"; fi
+done
+if [ -n "$beside" ]; then end_lane "$beside"; fi
 if [ ${#failed[@]} -gt 0 ]; then
   printf 'failed: %s\n' "${failed[*]}" >&2
   exit 1

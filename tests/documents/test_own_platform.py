@@ -46,8 +46,18 @@ def platform() -> Iterator[Reader]:
         output = reader.log("volttron")
         stack.enter_context(process(command, env=environment, cwd=home, stdout=output))
         assert wait_for_condition((home / "VOLTTRON_PID").exists, 60)
+        assert wait_for_condition(lambda: _answers(reader), 120)
         yield reader
         reader.run("vctl shutdown --platform")
+
+
+def _answers(reader: Reader) -> bool:
+    """A platform that begins may take longer than vctl waits, when the machine is busy."""
+    try:
+        reader.run("vctl status")
+    except AssertionError:
+        return False
+    return True
 
 
 @each(OWN_PLATFORM)
