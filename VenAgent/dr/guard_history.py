@@ -98,13 +98,16 @@ class GuardHistory:
 
     # ---- what is frozen ------------------------------------------------------------------
 
+    def unmoved_sec(self, circuit_id: str, now: float) -> float:
+        """For how long a guard has read the same; 0 if it was never read."""
+        known = self._guards.get(circuit_id)
+        return 0.0 if known is None else now - known.since_ts
+
     def _guard_unmoved_sec(self, circuit: PanelCircuit, now: float) -> float | None:
         """For how long its guard has read the same, if that is too long."""
-        known = self._guards.get(circuit.id)
-        if circuit.guard is None or known is None:
-            return None
-        unmoved_sec = now - known.since_ts
-        return unmoved_sec if unmoved_sec >= circuit.guard.frozen_sec else None
+        unmoved_sec = self.unmoved_sec(circuit.id, now)
+        is_stuck = circuit.guard is not None and unmoved_sec >= circuit.guard.frozen_sec
+        return unmoved_sec if is_stuck else None
 
     def _is_charge_frozen(self, circuit: PanelCircuit) -> bool:
         known, storage = self._charges.get(circuit.id), circuit.storage

@@ -14,6 +14,8 @@ from VenAgent.dr.panel import (
     PanelCircuit,
     PanelCircuitControl,
     PanelCircuitReading,
+    PanelLimitScale,
+    PanelLimitUnit,
     PanelReading,
 )
 from VenAgent.dr.point_write import PointWrite
@@ -90,6 +92,23 @@ def battery(
     )
 
 
+def inverter(circuit_id: str = "pv", rating_kw: float = 10.0, **changed: Any) -> PanelCircuit:
+    """Its limit is percent of its rating; it is on a breaker that carries that."""
+    made = PanelCircuit(
+        id=circuit_id,
+        name=circuit_id.title(),
+        type="solar",
+        breaker_amps=50.0,
+        voltage=VOLTAGE,
+        control=PanelCircuitControl.LIMIT,
+        limit=PanelLimitScale(PanelLimitUnit.PERCENT, rating_kw, VOLTAGE),
+        point=f"site/{circuit_id}/limit",
+        switch_point=f"site/{circuit_id}/switch",
+        generates=True,
+    )
+    return replace(made, **changed)
+
+
 def shop_panel(*circuits: PanelCircuit) -> Panel:
     """These beside the circuits of the house, without its most flexible ones."""
     house = [c for c in house_panel().circuits if c.id in ("range1", "outlets1", "fridge1")]
@@ -126,6 +145,8 @@ class FlexibleHouse(House):
         """Whether a battery follows its commanded power; else its own programme, the demand."""
         self.lowest_soc: dict[str, float] = {}
         """The least that each was discharged to while it was commanded."""
+        self.highest_soc: dict[str, float] = {}
+        """The most that each was charged to while it was."""
         self._stepped_ts = self.now
         for circuit in panel.circuits:
             if circuit.storage is not None:
@@ -169,6 +190,9 @@ class FlexibleHouse(House):
             if self.remote[name] and power_kw < 0.0 and hours > 0.0:
                 lowest = self.lowest_soc.get(name, 100.0)
                 self.lowest_soc[name] = min(lowest, self.soc_percent[name])
+            if self.remote[name] and power_kw > 0.0 and hours > 0.0:
+                highest = self.highest_soc.get(name, 0.0)
+                self.highest_soc[name] = max(highest, self.soc_percent[name])
 
     def read(self) -> PanelReading:
         self.step_storage()

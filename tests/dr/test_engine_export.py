@@ -8,18 +8,18 @@ from dataclasses import replace
 import pytest
 
 from tests.dr.builders import limit, panel_of, switch
-from tests.dr.flexible_house import FlexibleHouse, battery, shop_panel, storage, thermostat
+from tests.dr.flexible_house import (
+    FlexibleHouse,
+    battery,
+    inverter,
+    shop_panel,
+    storage,
+    thermostat,
+)
 from tests.dr.house import House, send_event
-from VenAgent.dr.panel import PanelCircuit, PanelLimitScale, PanelLimitUnit
+from VenAgent.dr.panel import PanelCircuit
 
 SLOWEST_SEC = 20.0
-
-
-def inverter(circuit_id: str = "pv", rating_kw: float = 10.0, **changed: object) -> PanelCircuit:
-    """Its limit is percent of its rating; it is on a breaker that carries that."""
-    made = replace(limit(circuit_id, 50.0), generates=True, type="solar")
-    scale = PanelLimitScale(PanelLimitUnit.PERCENT, rating_kw, 240.0)
-    return replace(made, **{"limit": scale, **changed})
 
 
 def sunny(*circuits: PanelCircuit, **draws_kw: float) -> House:
