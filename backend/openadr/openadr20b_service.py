@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from backend.openadr import operator_side
 from backend.openadr.openadr20b_event_reader import OpenAdr20bEventNotRead, read_openadr20b_event
+from backend.openadr.openadr20b_report_outbox import OpenAdr20bReportOutbox
 from backend.openadr.openadr20b_ven import OPT_IN, OpenAdr20bVen, OpenAdr20bVenUnanswered
 from backend.openadr.openadr20b_ven import OPT_OUT as SAID_OPT_OUT
 from backend.openadr.openadr_settings import OpenAdrSettings
@@ -35,9 +36,12 @@ class OpenAdr20bService:
         self._settings = settings
         self.link = VtnLink(database, settings.link, settings.version, settings.lease_sec)
         self._reconciler = Reconciler(database, settings, self.link)
+        self._outbox = OpenAdr20bReportOutbox(database, self.link)
         self.ven: OpenAdr20bVen | None = None
         self._refused: list[ReconcilerOutcome] = []
         self._failures = 0
+        self._has_registered = False
+        """Since the VTN failed last."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Not to be cancelled on SQLite: work that is broken off leaves a connection that hangs."""
@@ -60,13 +64,17 @@ class OpenAdr20bService:
                 return self._settings.lease_sec / 3
             try:
                 ven = await self._registered()
-                await ven.turn()
+                await self._look(ven)
                 outcomes = await self._reconciler.carry_on()
                 self._refused += [outcome for outcome in outcomes if outcome.newly_out]
                 await self._say_why(ven)
+                await self._send_reports(ven)
                 await self._note()
             except (OpenAdr20bVenUnanswered, OSError) as error:
                 return await self._failed(str(error) or type(error).__name__)
+            if self._failures and not self._has_registered:
+                # A VTN that was away may have forgotten that we are there: known ids stay known.
+                ven.registration_id = None
             self._failures = 0
         except VtnLinkLost as error:
             log.warning("the lease", error=str(error))
@@ -79,8 +87,30 @@ class OpenAdr20bService:
         wait_sec = ven.poll_sec * random.uniform(0.9, 1.0)
         return min(wait_sec, max(self._settings.lease_sec / 2, 1.0))
 
+    async def _look(self, ven: OpenAdr20bVen) -> None:
+        """What the VTN has for us. An event that it leaves out is cancelled by that ("implied
+        cancel", 2.0b Profile Specification, conformance rules); it is asked for all first."""
+        await ven.turn()
+        open_ids = set(await self._reconciler.open_ids())
+        if ven.listed is None and ven.told is not None and open_ids - ven.told:
+            ven.ask_for_all_events()
+            await ven.turn()
+        if ven.listed is not None:
+            for event_id in open_ids - ven.listed - (ven.told or set()):
+                await self._reconciler.end(event_id)
+
+    async def _send_reports(self, ven: OpenAdr20bVen) -> None:
+        """The oldest first; each stays in the database until the VTN has it."""
+        await self._outbox.put(ven.ready_reports())
+        for name, report in await self._outbox.waiting():
+            await ven.send_report(report)
+            await self._outbox.remove(name)
+
     async def _failed(self, problem: str) -> float:
         self._failures += 1
+        self._has_registered = False
+        if self.ven is not None:
+            await self._outbox.put(self.ven.ready_reports())
         log.warning("the VTN", error=problem, failures=self._failures)
         await self.link.failed(problem, self._failures)
         await self._reconciler.carry_on()
@@ -91,6 +121,8 @@ class OpenAdr20bService:
         return min(wait_sec * random.uniform(0.5, 1.0), self._settings.lease_sec / 2)
 
     async def _registered(self) -> OpenAdr20bVen:
+        if self.ven is not None and not self.ven.offers_reports:
+            await self._forget_ven()
         if self.ven is None:
             self.ven = OpenAdr20bVen(self._settings, self._take)
             self.ven.offer_reports(
@@ -99,6 +131,7 @@ class OpenAdr20bService:
         if not self.ven.registration_id:
             row = await self.link.row()
             ven_id = await self.ven.register(row.ven_id if row is not None else None)
+            self._has_registered = True
             await self.link.note(ven_id=ven_id)
             log.info("registered", ven_id=ven_id, poll_sec=self.ven.poll_sec)
         return self.ven

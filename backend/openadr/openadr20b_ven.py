@@ -1,7 +1,8 @@
 """The VEN of OpenADR 2.0b: the package `openleadr`, with what a process that runs for years needs.
 
-It tells whether the VTN answered, asks us about every event each time (our database knows which
-are old), answers nothing when we could not store an event, and keeps reports until they arrive.
+It tells whether the VTN answered and knows us, asks us about every event each time (our database
+knows which are old), answers nothing when we could not store an event, and hands reports over to be
+kept until they arrive.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections import deque
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,13 +24,12 @@ logging.getLogger("openleadr").setLevel(logging.WARNING)
 
 Take = Callable[[dict[str, Any]], Awaitable[str]]
 Sample = Callable[[str, datetime, datetime], Awaitable[float | None]]
-MOST_REPORTS_KEPT = 5_000
 OPT_IN, OPT_OUT = "optIn", "optOut"
 USAGE, STATUS = "telemetry-usage", "telemetry-status"
 
 
 class OpenAdr20bVenUnanswered(Exception):
-    """The VTN did not answer, or not what OpenADR 2.0b has."""
+    """The VTN did not answer, does not know us, or answers not what OpenADR 2.0b has."""
 
 
 class OpenAdr20bVen(OpenADRClient):
@@ -53,7 +52,12 @@ class OpenAdr20bVen(OpenADRClient):
         self._opts: dict[str, str] = {}
         self._events_due = True
         """All events are to be asked for: at the start, and when one could not be stored."""
-        self._unsent: deque[Any] = deque(maxlen=MOST_REPORTS_KEPT)
+        self.listed: set[str] | None = None
+        """Ids of all events that the VTN has for us, if it was asked for them in the last turn."""
+        self.told: set[str] | None = None
+        """Ids of those that it told of by itself in the last turn; all of them, by the standard."""
+        self._refusal: str | None = None
+        """Code and text of the last answer that was not 200."""
         self._answered = True
 
     # --- what the service calls ----------------------------------------------------------------
@@ -68,25 +72,51 @@ class OpenAdr20bVen(OpenADRClient):
         self.loop = asyncio.get_running_loop()
         if not self.scheduler.running:
             self.scheduler.start()
+        # The VTN asks anew for what it wants, also one that forgot what it had asked.
+        self.scheduler.remove_all_jobs()
+        self.report_requests.clear()
         if self.reports:
             await self.register_reports(self.reports)
         self._events_due = True
         return str(self.ven_id)
 
     async def turn(self) -> None:
-        """Poll, send ready reports. Raises OpenAdr20bVenUnanswered, and what `take` raises."""
+        """Ask for all events when they are due, and poll. Raises OpenAdr20bVenUnanswered, and what
+        `take` raises."""
+        self.listed = self.told = None
         if self._events_due:
-            kind, payload = await self.request_event()
+            self._refusal = None
+            answer: Any = await self.request_event()
+            kind, payload = answer or (None, {})
             if kind is None:
                 raise OpenAdr20bVenUnanswered("no answer to oadrRequestEvent")
+            self._check_refusal()
+            events = payload.get("events") or []
             self._events_due = False
-            if payload.get("events"):
+            if events:
                 await self._on_event(payload)
-        self._answered = True
+            self.listed, self.told = _event_ids(events), None
+        self._answered, self._refusal = True, None
         await self._poll()
         if not self._answered:
             raise OpenAdr20bVenUnanswered("no answer to oadrPoll")
-        await self.send_reports()
+        self._check_refusal()
+        if not self.registration_id:
+            raise OpenAdr20bVenUnanswered("the VTN ended our registration")
+
+    @property
+    def offers_reports(self) -> bool:
+        """Not when the VTN ended our registration: the package forgets everything then."""
+        return self.reports is not None and self.report_requests is not None
+
+    def ask_for_all_events(self) -> None:
+        self._events_due = True
+
+    def _check_refusal(self) -> None:
+        """A VTN that does not know us (463, 452: it was set up anew) is registered at again."""
+        if self._refusal is not None:
+            self.registration_id = None
+            raise OpenAdr20bVenUnanswered(f"the VTN answers {self._refusal}")
 
     @property
     def poll_sec(self) -> float:
@@ -94,26 +124,33 @@ class OpenAdr20bVen(OpenADRClient):
         frequency = self.poll_frequency or timedelta(seconds=10)
         return min(max(frequency.total_seconds(), 1.0), 86_400.0)
 
-    async def send_reports(self) -> None:
-        """Oldest first. Raises OpenAdr20bVenUnanswered; what was not taken is kept."""
-        while not self.pending_reports.empty():
+    def ready_reports(self) -> list[Any]:
+        """Those that were made since, each once."""
+        found = []
+        while self.pending_reports is not None and not self.pending_reports.empty():
             report = self.pending_reports.get_nowait()
             if report.intervals:  # the meter said something
-                self._unsent.append(report)
-        while self._unsent:
-            report = self._unsent[0]
-            message = self._create_message(
-                "oadrUpdateReport",
-                ven_id=self.ven_id,
-                request_id=utils.generate_id(),
-                reports=[report],
-            )
-            answer = await self._perform_request("EiReport", message)
-            if not answer or answer[0] is None:
-                raise OpenAdr20bVenUnanswered("no answer to oadrUpdateReport")
-            self._unsent.popleft()
-            if answer[1].get("cancel_report"):
-                await self.cancel_report(answer[1]["cancel_report"])
+                found.append(report)
+        return found
+
+    async def send_report(self, report: Any) -> bool:
+        """Whether the VTN takes it. Raises OpenAdr20bVenUnanswered."""
+        message = self._create_message(
+            "oadrUpdateReport",
+            ven_id=self.ven_id,
+            request_id=utils.generate_id(),
+            reports=[report],
+        )
+        self._refusal = None
+        answer = await self._perform_request("EiReport", message)
+        if not answer or answer[0] is None:
+            raise OpenAdr20bVenUnanswered("no answer to oadrUpdateReport")
+        refusal = self._refusal
+        if refusal is not None:
+            log.warning("the VTN refuses a report", answer=refusal)
+        if answer[1].get("cancel_report"):
+            await self.cancel_report(answer[1]["cancel_report"])
+        return refusal is None
 
     async def opt_out(self, event_id: str, number: int, reason: str) -> None:
         """Say why, beside the answer to the event (EiOpt)."""
@@ -153,6 +190,15 @@ class OpenAdr20bVen(OpenADRClient):
 
     # --- what the package calls ----------------------------------------------------------------
 
+    async def _perform_request(self, service: str, message: Any) -> Any:
+        answer: Any = await super()._perform_request(service, message)
+        payload = answer[1] if answer else None
+        response: Any = payload.get("response") if isinstance(payload, dict) else None
+        code = response.get("response_code") if isinstance(response, dict) else None
+        if isinstance(response, dict) and code not in (None, 200):
+            self._refusal = f"{code} {response.get('response_description') or ''}".strip()[:200]
+        return answer
+
     async def poll(self) -> Any:
         answer = await super().poll()
         self._answered = bool(answer) and answer[0] is not None
@@ -164,6 +210,7 @@ class OpenAdr20bVen(OpenADRClient):
         self.received_events.clear()
         self.responded_events.clear()
         self._events_due = True  # until all of them are stored
+        self.told = _event_ids(message["events"])
         self._opts = {
             each["event_descriptor"]["event_id"]: await self._take(each)
             for each in message["events"]
@@ -184,6 +231,10 @@ class OpenAdr20bVen(OpenADRClient):
     async def on_cancel_party_registration(self, message: Any) -> None:
         await super().on_cancel_party_registration(message)
         self.registration_id = None
+
+
+def _event_ids(events: list[dict[str, Any]]) -> set[str]:
+    return {str(each["event_descriptor"]["event_id"]) for each in events}
 
 
 def _path(path: Any) -> str | None:

@@ -17,7 +17,15 @@ from backend.openadr.openadr20b_service import OpenAdr20bService
 from backend.openadr.vtn_link import LINKS
 from backend.store.database import Database
 from tests.backend.dispatching import Answering, add_vens, dispatching, eventually, rows
-from tests.openadr.stage import alerts, events, in_sec, open_events, settings_for, vtn_event
+from tests.openadr.stage import (
+    alerts,
+    events,
+    in_sec,
+    open_events,
+    reports,
+    settings_for,
+    vtn_event,
+)
 from tests.openadr.test_openadr3_reports import add_telemetry
 from tests.support.ports import free_port
 
@@ -210,18 +218,125 @@ async def test_a_vtn_that_is_away_ends_nothing_and_is_asked_again(database: Data
     async with service_for(database, port, OPENADR_POLL_SEC="0.1") as service:
         async with running_vtn(port) as vtn:
             await service.turn()
-            vtn.event([3])
+            event_id = vtn.event([3])
             await service.turn()
+            known = vtn.server.events["ven-1"]
         for _ in range(3):
             assert 0 < await service.turn() <= 15
         (link,) = await rows(database, LINKS)
         assert link.problem
+        assert link.failures == 3
         assert len(await open_events(database)) == 1
+        async with running_vtn(port) as vtn:
+            vtn.server.events["ven-1"] = known
+            await service.turn()
+            await service.turn()
+            # It may have forgotten us, and the reports that it wanted.
+            assert vtn.registrations == 1
+            assert len(vtn.offered) == 2
+        (link,) = await rows(database, LINKS)
+        assert (link.problem, link.failures) == (None, 0)
+        assert "oadrPoll" in link.last_problem
+    (event,) = await open_events(database)
+    assert event_id in event.id
+
+
+async def test_an_event_that_the_vtn_leaves_out_is_cancelled_by_that(database: Database) -> None:
+    """Conformance rules: "implied cancel". A list that came by a poll is not enough for it."""
+    await add_vens(database, {"a": 2.0})
+    port = free_port()
+    async with running_vtn(port) as vtn, service_for(database, port) as service:
+        await service.turn()
+        first = vtn.event([3])
+        await service.turn()
+        second = vtn.event([2], start=in_sec(7200))
+        known = vtn.server.events["ven-1"]
+        vtn.server.events["ven-1"] = [e for e in known if e.event_descriptor.event_id == second]
+        await service.turn()
+        (left,) = await open_events(database)
+        assert second in left.id
+        assert (await vtn_event(database, first)).status == "cancelled"
+
+
+async def test_a_vtn_that_does_not_know_us_any_more_is_registered_at_again(
+    database: Database,
+) -> None:
+    await add_vens(database, {"a": 2.0})
+    port = free_port()
+    async with running_vtn(port) as vtn, service_for(database, port) as service:
+        await service.turn()
+        assert service.ven is not None
+        ven, answer, codes = service.ven, service.ven.poll, []
+
+        async def poll() -> Any:
+            if not codes:
+                return await answer()
+            ven._refusal = f"{codes.pop()} Not Registered/Authorized"
+            return "oadrResponse", {}
+
+        ven.poll = poll
+        for number, code in ((1, 463), (2, 452)):
+            codes.append(code)
+            await service.turn()
+            (link,) = await rows(database, LINKS)
+            assert "Not Registered" in link.problem
+            await service.turn()
+            assert vtn.registrations == 1 + number
+        event_id = vtn.event([3])
+        await service.turn()
+        await service.turn()
+    assert (event_id, "optIn") in vtn.opts
+
+
+async def test_a_vtn_that_ends_our_registration_is_registered_at_again_and_polled_on(
+    database: Database,
+) -> None:
+    await add_vens(database, {"a": 2.0})
+    port = free_port()
+    async with running_vtn(port) as vtn, service_for(database, port) as service:
+        await service.turn()
+        assert service.ven is not None
+        await service.ven.on_cancel_party_registration(
+            {"request_id": "r1", "registration_id": "registration-1", "ven_id": "ven-1"}
+        )
+        for _ in range(3):
+            await service.turn()
+        assert vtn.registrations == 2
+        event_id = vtn.event([3])
+        await service.turn()
+    assert (event_id, "optIn") in vtn.opts
+
+
+async def test_reports_wait_in_the_database_for_a_vtn_that_is_away_and_through_a_restart(
+    database: Database,
+) -> None:
+    await add_vens(database, {"a": 2.0})
+    port = free_port()
+    await add_telemetry(database, "a", in_sec(-5), [4.5] * 4000, every_sec=0.05)
+    async with service_for(database, port, OPENADR_POLL_SEC="0.1") as service:
         async with running_vtn(port):
             await service.turn()
-        (link,) = await rows(database, LINKS)
-        assert link.problem is None
-    assert len(await open_events(database)) == 1
+        await service.turn()
+
+        async def kept() -> bool:
+            await service.turn()
+            return len(await reports(database)) >= 2
+
+        await eventually(kept)
+    waiting = {row.document["request_id"] for row in await reports(database)}
+    said: list[tuple[str, Any]] = []
+    async with running_vtn(port), service_for(database, port) as service:
+        ven = await service._registered()
+        ven.add_hook("before_send_xml", lambda xml: said.append(read(xml)))
+        before = in_sec(0)
+
+        async def sent() -> bool:
+            await service.turn()
+            return not [row for row in await reports(database) if row.created_at < before]
+
+        await eventually(sent)
+    sent_reports = [r for kind, m in said if kind == "oadrUpdateReport" for r in m["reports"]]
+    assert waiting <= {report["report_request_id"] for report in sent_reports}
 
 
 async def test_an_event_that_cannot_be_stored_is_not_answered_and_asked_for_again(

@@ -7,6 +7,7 @@ OpenADR Alliance, each request and each answer is checked against that descripti
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import ssl
@@ -359,3 +360,32 @@ def running(
         thread.join()
         server.server_close()
     assert vtn.violations == [], "\n".join(vtn.violations)
+
+
+def main() -> None:
+    """A VTN to try with: one event for whoever asks, and what is reported of it."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--port", type=int, default=8089)
+    parser.add_argument("--version", choices=("3.1", "3.0"), default="3.1")
+    parser.add_argument("--kw", type=float, default=-5.0, help="change of consumption")
+    parser.add_argument("--seconds", type=int, default=120, help="how long the event lasts")
+    options = parser.parse_args()
+    asked = [{"payloadType": kind} for kind in ("USAGE", "DEMAND", "BASELINE", "OPERATING_STATE")]
+    length = f"PT{options.seconds}S"
+    with running(options.version, options.port) as vtn:
+        print(f"{vtn.url}: OPENADR_CLIENT_ID=ven-client OPENADR_CLIENT_SECRET=secret", flush=True)
+        while not vtn.objects["vens"]:
+            time.sleep(0.2)
+        vtn.event("try", kws=[options.kw], duration=length, reportDescriptors=asked)
+        print(f"published: {options.kw:g} kW for {options.seconds} s", flush=True)
+        while len(vtn.reports("try")) < len(asked):
+            time.sleep(0.2)
+        for report in vtn.reports("try"):
+            for resource in report["resources"]:
+                payloads = [p for i in resource["intervals"] for p in i["payloads"]]
+                said = ", ".join(f"{p['type']} {p['values']}" for p in payloads)
+                print(f"reported of {resource['resourceName']}: {said}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
