@@ -42,6 +42,9 @@ BaselineMethod = Annotated[str, AfterValidator(_method)]
 
 def _with_database_url(given: dict[str, str]) -> dict[str, str]:
     """DATABASE_URL from its parts, where only these are given."""
+    for name in ("DATABASE_URL", "DATABASE_DIRECT_URL"):
+        if name in given:
+            _check_database_url(name, given[name])
     given = _with_pooler(given)
     if "DATABASE_URL" in given or "DB_HOST" not in given:
         return given
@@ -64,6 +67,19 @@ def _with_database_url(given: dict[str, str]) -> dict[str, str]:
     return _with_pooler({**given, "DATABASE_URL": url.render_as_string(hide_password=False)})
 
 
+def _check_database_url(name: str, text: str) -> None:
+    """Raises SettingsBlockError, without a word of the URL: a password may be part of anything."""
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        url = None
+    if url is None or "@" in (url.host or ""):
+        raise SettingsBlockError(
+            f"{name} cannot be read: write it as postgresql://user:password@host:port/name, and "
+            f"in the password @ as %40, / as %2F, : as %3A, ? as %3F, # as %23"
+        )
+
+
 def _with_pooler(given: dict[str, str]) -> dict[str, str]:
     """DATABASE_POOLER stands in the URL, for whoever has only that."""
     pooler, url = given.get("DATABASE_POOLER"), given.get("DATABASE_URL")
@@ -71,10 +87,7 @@ def _with_pooler(given: dict[str, str]) -> dict[str, str]:
         return given
     if pooler not in ("transaction", "session"):
         raise SettingsBlockError(f"DATABASE_POOLER: {pooler!r} is neither transaction nor session")
-    try:
-        pooled = make_url(url).update_query_dict({POOLER: pooler})
-    except ArgumentError:
-        return given  # told when it is used
+    pooled = make_url(url).update_query_dict({POOLER: pooler})
     return {**given, "DATABASE_URL": pooled.render_as_string(hide_password=False)}
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import (
     AliasChoices,
@@ -115,6 +115,12 @@ class OpenAdrSettings(BaseModel):
     """So long after its time a report is made: telemetry may be a little late."""
     report_sec: float = _name("OPENADR_REPORT_SEC", default=60.0, ge=1, le=3_600)
     """How often 2.0b telemetry is sampled when the VTN asks for no other pace."""
+
+    @property
+    def vtn_url_shown(self) -> str:
+        """For a log: without the login that may stand in it."""
+        url = urlsplit(self.vtn_url)
+        return urlunsplit(url._replace(netloc=url.netloc.rpartition("@")[2]))
 
     @property
     def link(self) -> str:

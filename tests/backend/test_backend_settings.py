@@ -7,6 +7,7 @@ import pytest
 from backend.config.backend_settings import BackendSettings
 from backend.config.broker_settings import SHADOW_TOPICS
 from backend.config.settings_block import SettingsBlockError
+from backend.openadr.openadr_settings import OpenAdrSettings
 from backend.store.database import Database
 
 ALWAYS = ("volttron/metering", "ven/ack/+", "ven/status/+", "ven/alerts/+", *SHADOW_TOPICS)
@@ -61,3 +62,33 @@ async def test_a_database_url_may_say_how_it_is_encrypted(postgresql_url: str) -
     with pytest.raises(ConnectionError, match="SSL"):
         await strict.check()
     await strict.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://site:S3CRET@more@host/db",
+        "postgresql://site:p@S3CRET@host/db",
+        "postgresql://site:word@host:S3CRET/db",
+        "postgres://site:S3CRET@[::1/db",
+        "site:S3CRET@host/db",
+        "S3CRET",
+    ],
+)
+@pytest.mark.parametrize("name", ["DATABASE_URL", "DATABASE_DIRECT_URL"])
+def test_a_database_url_that_cannot_be_read_is_told_without_its_password(
+    name: str, url: str
+) -> None:
+    with pytest.raises(SettingsBlockError) as told:
+        BackendSettings.from_environment({name: url, "DATABASE_POOLER": "session"})
+    assert name in str(told.value)
+    assert "%40" in str(told.value)
+    assert "S3CRET" not in str(told.value)
+    assert "literal" not in str(told.value)
+
+
+def test_the_login_in_a_vtns_address_is_not_shown() -> None:
+    settings = OpenAdrSettings.from_environment(
+        {"OPENADR_VTN_URL": "https://u:S3CRET@vtn.example:8443/x", "OPENADR_VEN_NAME": "site"}
+    )
+    assert settings.vtn_url_shown == "https://vtn.example:8443/x"
