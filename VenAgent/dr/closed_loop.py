@@ -88,6 +88,7 @@ class _CircuitWatch:
     ) -> tuple[list[ShedCircuit], list[ShedCircuit]]:
         """(overridden by hand, to be shed again), once enough readings have shown it."""
         by_device: dict[str, list[ShedCircuit]] = {}
+        as_written: set[str] = set()
         for circuit in event.circuits:
             if not circuit.counts:
                 self._changed.pop(circuit.circuit_id, None)
@@ -97,10 +98,11 @@ class _CircuitWatch:
                 continue
             if not circuit.is_changed(reading):
                 self._changed.pop(circuit.circuit_id, None)
-                self._away.discard(circuit.device)
+                as_written.add(circuit.device)
                 continue
             self._changed[circuit.circuit_id] = self._changed.get(circuit.circuit_id, 0) + 1
             by_device.setdefault(circuit.device, []).append(circuit)
+        self._away -= as_written - by_device.keys()
         overridden: list[ShedCircuit] = []
         restarted: list[ShedCircuit] = []
         for device, changed in by_device.items():

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.dr.builders import panel_of, switch
+from tests.dr.builders import limit, panel_of, switch
 from tests.dr.house import House, send_event
 from tests.support.each_case import each_case
 from VenAgent.dr.closed_loop import CHANGED_READINGS, RESTARTS_MOST
@@ -55,6 +55,44 @@ def test_a_single_circuit_of_a_board_that_was_away_is_shed_again() -> None:
     house.away, house.closed[shed] = set(), True
     house.wait(5.0 * CHANGED_READINGS)
     assert house.opened() == {shed}
+
+
+@each_case("changed", ["a", "b", "c", "d"])
+def test_a_board_that_was_away_and_is_back_with_one_relay_changed_restarted(changed: str) -> None:
+    """Its other relays hold their state without power, or are read first."""
+    house = House(board_panel(), dict(DRAWS_KW))
+    send_event(house, 8.0)
+    house.wait(60.0)
+    house.away = {BOARD}
+    house.wait(10.0)
+    house.away, house.closed[changed] = set(), True
+    house.wait(5.0 * CHANGED_READINGS)
+    assert house.opened() == set("abcd")
+    assert house.last("adjusted")["reason_code"] == "device_restarted"
+    assert "circuit.manual_override" not in house.alerted
+
+
+@each_case("own_limit", [100.0, 50.0, 12.0])
+def test_a_charger_that_lost_its_connection_and_went_to_its_own_limit_is_limited_again(
+    own_limit: float,
+) -> None:
+    """Its fail-safe current, or what it begins with: it keeps that until it is told again."""
+    chargers = [limit("ev1", 50.0, priority=5), limit("ev2", 50.0, priority=5)]
+    chargers = [
+        replace(each, point=f"site/{each.id}/limit", switch_point=f"site/{each.id}/on")
+        for each in chargers
+    ]
+    house = House(panel_of(*chargers), {"ev1": 7.2, "ev2": 7.2})
+    send_event(house, 10.8)
+    house.wait(60.0)
+    told = dict(house.limits)
+    for charger in chargers:
+        house.away = {f"site/{charger.id}"}
+        house.wait(10.0)
+        house.away, house.limits[charger.id] = set(), own_limit
+        house.wait(60.0)
+        assert house.limits == told
+    assert "circuit.manual_override" not in house.alerted
 
 
 def test_a_single_change_of_a_board_that_is_there_is_a_hand(board: House) -> None:
