@@ -241,13 +241,15 @@ class EffectExecutor:
         self._storage_failures.pop("outbox", None)
 
     def _prepare(self, effect: PrepareEffect) -> None:
-        """Reserve the devices, arm their lease and read the meter, at the same time. The lease is
-        waited for before anything is written: the plan is made meanwhile."""
+        """Reserve the devices, read the meter and arm their lease, at the same time. The driver
+        does one after the other: the reading goes first, so that the plan is made while it arms
+        the lease, which is waited for before anything is written."""
         reserving = gevent.spawn(
             self._actuator.reserve, effect.task_id, effect.until_ts, time.time()
         )
+        plan_reading = gevent.spawn(self._meter.plan_reading)
         self._arming = gevent.spawn(self._failsafe.arm)
-        reading = self._meter.plan_reading()
+        reading = plan_reading.get()
         refusal, failed_alone = reserving.get(), False
         if refusal is None and reading.power_kw is None and self._meter.failure:
             why = f"the meter could not be read: {self._meter.failure}"

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
 
 from VenAgent.config.site_config import SiteLeaseConfig
 from VenAgent.site.device_requests import DeviceRequestFailure, DeviceRequests, request_by_device
@@ -98,38 +97,44 @@ class Failsafe:
         """Write what is wanted to every device, the heartbeat first: a new time-out counts
         from it. Returns the devices that did not answer."""
         self._beat = (self._beat + 1) % BEATS
-        failed: set[str] = set()
-        wanted: list[dict[str, tuple[str, int]]] = []
-        if heartbeats:
-            wanted.append(
-                {lease.device: (lease.heartbeat_point, self._beat) for lease in self._leases}
-            )
-        if timeout is not None:
-            wanted.append(
-                {
-                    lease.device: (lease.timeout_point, round(timeout(lease)))
-                    for lease in self._leases
-                    if lease.timeout_point is not None
-                }
-            )
-        reasons: dict[str, str] = {}
-        for points in wanted:
+        wanted: dict[str, list[tuple[str, int]]] = {}
+        for lease in self._leases:
+            points = wanted.setdefault(lease.device, [])
+            if heartbeats:
+                points.append((lease.heartbeat_point, self._beat))
+            if timeout is not None and lease.timeout_point is not None:
+                points.append((lease.timeout_point, round(timeout(lease))))
+        reasons = {
+            device: why
             for device, why in request_by_device(
-                points, partial(self._write_point, points)
-            ).items():
-                if why is not None:
-                    failed.add(device)
-                    reasons[device] = why
+                [device for device, points in wanted.items() if points],
+                lambda device: self._write_points(device, wanted[device]),
+            ).items()
+            if why is not None
+        }
         self.failure = "; ".join(f"{device}: {why}" for device, why in reasons.items()) or None
         if self.failure is not None:
             _log.warning("the shed lease could not be written: %s", self.failure)
-        return failed
+        return set(reasons)
 
-    def _write_point(self, points: Mapping[str, tuple[str, int]], device: str) -> str | None:
-        """Why a device did not take its value; None if it did."""
-        point, value = points[device]
-        try:
-            self._requests.ask(device, self._driver, "set_point", device, point, value)
-        except DeviceRequestFailure as failure:
-            return str(failure)
-        return None
+    def _write_points(self, device: str, points: Sequence[tuple[str, int]]) -> str | None:
+        """Why a device did not take its values; None if it did. Several go in one call, in order;
+        each by itself, if that fails."""
+        if len(points) > 1:
+            try:
+                errors = self._requests.ask(
+                    device, self._driver, "set_multiple_points", device, list(map(list, points))
+                )
+            except DeviceRequestFailure as failure:
+                if not failure.may_be_alone:
+                    return str(failure)
+            else:
+                if not errors:
+                    return None
+        failures: list[str] = []
+        for point, value in points:
+            try:
+                self._requests.ask(device, self._driver, "set_point", device, point, value)
+            except DeviceRequestFailure as failure:
+                failures.append(str(failure))
+        return failures[-1] if failures else None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -184,12 +185,8 @@ class PointReadings:
 
     def blank(self) -> PointReadings:
         """Nothing read yet; what was written lately and may not show yet is known."""
-        other = PointReadings(self.config)
-        other._written = self._written
-        other._quirks.adopt(self._quirks)
-        other._relinquish = self._relinquish
-        other._previous = self._previous
-        other._quirks = self._quirks
+        other = copy(self)
+        other._points, other._first_ts, other._absent, other._suspects = {}, {}, {}, {}
         return other
 
     def written(self, values: Mapping[str, float | bool | None], ts: float) -> None:

@@ -161,6 +161,17 @@ def test_what_stood_at_our_priority_before_stands_there_again(
     assert commands_at(managed, "heater1_contactor") == {"10": 1, "16": 1}
 
 
+def test_a_load_that_is_switched_off_is_held_in_our_slot_and_on_gives_it_back(
+    site: Site, managed: SimulatedPanelControl, attempt: int
+) -> None:
+    off = site.cloud.command("setLoad", loadId="heater1", enabled=False)
+    assert off["status"] == "success", off
+    assert commands_at(managed, "heater1_contactor") == {"10": 0, "16": 1}
+    on = site.cloud.command("setLoad", loadId="heater1", enabled=True)
+    assert on["status"] == "success", on
+    assert commands_at(managed, "heater1_contactor") == {"16": 1}
+
+
 def test_an_agent_that_is_killed_in_mid_event_relinquishes_when_it_is_back(
     site: Site, managed: SimulatedPanelControl
 ) -> None:
@@ -176,7 +187,7 @@ def test_an_agent_that_is_killed_in_mid_event_relinquishes_when_it_is_back(
 
 
 def test_an_agent_that_hangs_and_is_killed_loses_its_place_to_the_building_by_the_lease(
-    site: Site, managed: SimulatedPanelControl
+    site: Site, managed: SimulatedPanelControl, attempt: int
 ) -> None:
     """Its process runs, so nobody starts it again: only the device can end this shed."""
     site.store(VEN, "config", bacnet_config(site, 4))
@@ -216,6 +227,26 @@ def test_an_agent_that_hangs_and_is_killed_loses_its_place_to_the_building_by_th
         restored = site.cloud.command("restore", event_id=event_id)
         assert restored["status"] == "success", restored
         assert commands_at(managed, "heater1_contactor") == {"16": 1}
+
+
+def test_a_value_without_a_priority_array_gets_back_what_it_held(
+    site: Site, panel: SimulatedPanelControl
+) -> None:
+    """It refuses a null: the charger could never be put back."""
+    config = bacnet_config(site, LEASE_SEC)
+    (charger,) = (each for each in config["circuits"] if each["id"] == "ev1")
+    # Of the simulator's objects the heartbeat is one that takes any number, and has no priorities.
+    held = panel.state()["heartbeat"]["value"]
+    charger |= {"limit_point": "heartbeat", "limit_unlimited": [held]}
+    site.store(VEN, "config", {**config, "circuits": [charger], "leases": []})
+    wait_for(lambda: len(site.cloud.command("get", what="loads")["data"]["loads"]) == 1, "it")
+    event_id = site.event_id()
+    ack = site.cloud.command("event", event_id=event_id, shed_kw=3.0, duration_sec=600)
+    assert ack["status"] == "accepted", ack["reason"]
+    assert panel.state()["heartbeat"]["value"] != held
+    restored = site.cloud.command("restore", event_id=event_id)
+    assert restored["status"] == "success", restored
+    assert panel.state()["heartbeat"]["value"] == held
 
 
 ROOF = "site/building/roof"

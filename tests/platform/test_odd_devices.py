@@ -35,7 +35,7 @@ def shed_and_restore(site: Site, shed_kw: float = 4.5) -> dict:
     return ack
 
 
-def test_with_every_tenth_request_lost_each_event_begins(site: Site) -> None:
+def test_with_every_tenth_request_lost_each_event_begins(site: Site, attempt: int) -> None:
     """Nine of twenty were refused at once, and others lacked a circuit."""
     site.panel.fault("lost", every=10)
     for _ in range(EVENTS):
@@ -111,7 +111,7 @@ def answers_of(site: Site, device: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("interval_sec", [15, 1])
 def test_an_event_begins_on_a_device_that_answers_after_two_seconds(
-    site: Site, stored_entry: dict[str, Any], interval_sec: int
+    site: Site, stored_entry: dict[str, Any], interval_sec: int, attempt: int
 ) -> None:
     """Every immediate event failed after 5 s, with telemetry that was good."""
     site.store(DRIVER, f"devices/{DEVICE}", {**stored_entry, "interval": interval_sec})
@@ -137,7 +137,7 @@ def test_an_event_begins_on_a_device_that_answers_after_two_seconds(
     assert site.cloud.command("restore", event_id=event_id)["status"] == "success"
 
 
-def test_a_status_that_follows_its_write_late_is_no_failure(site: Site) -> None:
+def test_a_status_that_follows_its_write_late_is_no_failure(site: Site, attempt: int) -> None:
     """The contactor's point reads as before for 8 s after each write."""
     site.panel.fault("slow_readback", seconds=8)
     quirks = [{"device": DEVICE, "settle_sec": 8}]
@@ -183,7 +183,9 @@ def restart_the_driver(site: Site) -> None:
     site.wait_until_the_driver_reads()
 
 
-def test_two_units_behind_one_connection_are_shed_together(site: Site, gateway: list[str]) -> None:
+def test_two_units_behind_one_connection_are_shed_together(
+    site: Site, gateway: list[str], attempt: int
+) -> None:
     """35 of 425 requests were refused, and events had to do without a circuit."""
     on = dict(zip(("heater1", "dryer1"), gateway, strict=True))
     circuits = [
