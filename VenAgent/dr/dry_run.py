@@ -47,7 +47,7 @@ def answer_dry_run(event: Event, running: Event | None, site: SiteState, now: fl
             event.put([circuit.write_ended(None)])
     if not event.predicted_kw and not target.is_met:
         why = NOTHING_TO_RAISE if event.is_load_up else NOTHING_WOULD_BE_SHED
-        return _answer(site, event, AckStatus.FAILED, now, why)
+        return _answer(site, event, AckStatus.FAILED, now, target.why_capped or why)
     return _answer(site, event, AckStatus.SUCCESS, now, reason)
 
 

@@ -227,9 +227,11 @@ class Event:
             self.keep_limit(self.limit.heard(ts))
 
     def extend(self, request: EventRequest) -> None:
-        """The same limit again, as long as it asks for from now on."""
+        """The same limit again, as long as it asks for from now on, with its first level first."""
         renewed = replace(self.request, start_ts=request.start_ts, end_ts=request.end_ts)
         self._set("request", renewed)
+        self._set("level_starts", ())
+        self.enter_level(request.start_ts)
 
     def meter(self, ts: float, power_kw: float, gap_limit_sec: float) -> None:
         """A reading of the panel's power while it is active."""

@@ -164,7 +164,7 @@ class EventExecution:
             self._writing.expected_kw = held_kw
             return self._activate(event, now)
         why = NOTHING_TO_RAISE if event.is_load_up else NOTHING_TO_SHED
-        return self._cannot(event, why, now)
+        return self._cannot(event, target.why_capped or why, now)
 
     def written(
         self,

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.event import Event
 from VenAgent.dr.site_state import SiteState
 
+NO_ROOM_TO_FEED_IN = Reason(
+    ReasonCode.NOTHING_TO_SHED,
+    "the site feeds in as much as a limit allows: with less load it would feed in more",
+)
 LEAST_ROOM_KW = 0.1
 """Less room below a limit than this is not worth a write."""
 
@@ -24,6 +29,8 @@ class ShedTarget:
     is_export: bool = False
     """A limit of what is fed in asks for it: so much more is to be drawn or less generated at
     least; positive: so much of that may be given back."""
+    is_capped: bool = False
+    """More is wanted, and a limit of what is fed in does not allow it."""
 
     @classmethod
     def of(
@@ -43,7 +50,9 @@ class ShedTarget:
             return cls(-fed_in_kw, 0.0, is_limit=True, is_export=True)
         room_kw = -fed_in_kw
         if own.missing_kw > 0.0:  # a shed feeds in too; what was raised for the limit goes first
-            return replace(own, missing_kw=min(own.missing_kw, room_kw))
+            capped_kw = min(own.missing_kw, room_kw)
+            is_capped = capped_kw < own.missing_kw - own.band_kw
+            return replace(own, missing_kw=capped_kw, is_capped=is_capped)
         raised = any(circuit.is_raised for circuit in event.held()) and not event.is_load_up
         if raised and room_kw > LEAST_ROOM_KW and own.is_met and -own.missing_kw <= room_kw:
             return cls(room_kw, LEAST_ROOM_KW, is_limit=True, is_export=True)
@@ -68,8 +77,15 @@ class ShedTarget:
         return cls(missing_kw, 0.0 if missing_kw > 0.0 else LEAST_ROOM_KW, is_limit=True)
 
     @property
+    def why_capped(self) -> Reason | None:
+        """Why not more is shed, though loads are there; None if nothing keeps them."""
+        return NO_ROOM_TO_FEED_IN if self.is_capped else None
+
+    @property
     def is_met(self) -> bool:
         """Whether nothing is to be done; below a limit nothing has to be."""
         if self.is_export:
             return self.missing_kw >= 0.0
+        if self.is_capped:
+            return False
         return abs(self.missing_kw) <= self.band_kw or (self.is_limit and self.missing_kw <= 0.0)

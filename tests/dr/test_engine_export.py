@@ -147,8 +147,17 @@ def test_a_shed_beside_it_feeds_in_no_more_than_is_allowed() -> None:
     house.wait(300.0)
     send_limit(house, 2.0)
     send_event(house, 4.0)
-    assert house.replies_to("c1") in (["accepted"], ["failed"])
+    assert house.replies_to("c1") == ["accepted"]
     live(house, 500.0, since_sec=60.0 + SLOWEST_SEC)
+    house = sunny()
+    send_limit(house, 2.0)
+    house.wait(120.0)
+    (asked,) = send_event(house, 2.0, dry_run=True, correlationId="d")
+    assert (asked["status"], asked["reason_code"]) == ("failed", "nothing_to_shed")
+    ack = send_event(house, 2.0)[0]  # it goes on with what the limit holds
+    assert (ack["status"], ack["reason_code"]) == ("accepted", "nothing_to_shed")
+    assert "feeds in as much as a limit allows" in ack["reason"]
+    live(house, 300.0)
 
 
 def test_a_battery_charges_before_an_inverter_is_turned_down() -> None:

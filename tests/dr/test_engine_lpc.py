@@ -352,3 +352,20 @@ def test_a_stricter_new_limit_rules_at_once_though_the_failsafe_has_to_last() ->
         assert house.power_kw <= rules_kw
     house.wait(100.0)
     assert house.engine.import_limit_kw(house.now) == 9.0
+
+
+def test_a_limit_with_levels_begins_them_anew_when_it_leaves_failsafe(house: House) -> None:
+    intervals = [{"duration_sec": 100.0, "import_kw": kw} for kw in (18.0, 8.0, 15.0)]
+    fields = {"intervals": intervals, "failsafe_kw": 6.0, "heartbeat_sec": 60.0}
+    house.send("limit", event_id="lpc", correlationId="a", **fields)
+    house.wait(600.0)
+    assert state(house) is GridLimitState.FAILSAFE
+    house.send("limit", event_id="lpc", correlationId="b", **fields)
+    for allowed_kw in (18.0, 8.0, 15.0):
+        for _ in range(3):
+            house.wait(30.0)
+            house.send("ping", correlationId=f"p{house.now}")
+            assert house.engine.import_limit_kw(house.now) == allowed_kw
+        house.wait(10.0)
+    house.wait(30.0)
+    assert house.statuses()[-1] == "completed"
