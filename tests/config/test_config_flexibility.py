@@ -278,14 +278,15 @@ def test_what_turns_cannot_be_is_named(changed: dict[str, Any], finding: str) ->
 def test_the_worked_examples_are_configurations() -> None:
     page = (ROOT / "docs" / "flexibility.md").read_text()
     blocks = [text.partition("```")[0] for text in page.split("```json\n")[1:]]
-    assert len(blocks) == 3
-    roof, shop, home = (load(json.loads(block)).build_panel() for block in blocks)
+    assert len(blocks) == 4
+    roof, shop, home, connection = (load(json.loads(block)).build_panel() for block in blocks)
     assert roof.can_feed_in_less
     assert [c.guard is not None for c in shop.circuits] == [True] * 4
     assert home.by_id["battery1"].storage is not None
     limit = home.by_id["car1"].limit
     assert limit is not None
     assert limit.kw_of(16.0) == pytest.approx(11.085, abs=0.01)
+    assert [c.guard is not None for c in connection.circuits] == [True, False]
 
 
 # ---- what generates, and what draws more ---------------------------------------------------------

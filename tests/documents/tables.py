@@ -7,6 +7,7 @@ from collections.abc import Iterable
 SITE = (
     "README.md",
     "docs/quick-start.md",
+    "docs/flexibility.md",
     "docs/local-page.md",
     "docs/operations.md",
     "docs/troubleshooting.md",
@@ -114,6 +115,8 @@ UNTIL_INTERRUPTED = {
 SAYS = {
     "./scripts/ven_control.sh start": r"health: [\w-]+ is online, all agents are GOOD",
     "./scripts/ven_control.sh send-event": r"accepted[\s\S]*Water Heater",
+    "./scripts/ven_control.sh send-event --shed-kw 4 --dry-run": r"dry run: nothing was written",
+    "./scripts/ven_control.sh send-event --limit-kw 15": r"limit 15\.00 kW, until further notice",
     "./scripts/ven_control.sh restore": r"success",
     "./scripts/ven_control.sh doctor": r"nothing is wrong",
     "./scripts/ven_control.sh status": r"VOLTTRON[\s\S]*power now",

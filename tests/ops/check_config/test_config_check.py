@@ -62,6 +62,18 @@ def test_each_model_names_its_document_and_how_it_was_checked(folder: str) -> No
     assert "**Checked**" in text
 
 
+def test_the_worked_examples_of_flexibility_have_nothing_to_correct(
+    paths: Paths, tmp_path: Path
+) -> None:
+    blocks = (REPO / "docs/flexibility.md").read_text().split("```json\n")[1:]
+    assert len(blocks) == 4
+    for number, block in enumerate(blocks):
+        example = tmp_path / f"example{number}" / "agent.json"
+        example.parent.mkdir()
+        example.write_text(block.partition("```")[0])
+        assert findings(paths, example) == []
+
+
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
     """A site's own copy of the simulated panel's files."""
