@@ -88,6 +88,41 @@ def test_one_that_is_down_is_known_by_what_its_agent_was_installed_with(
     assert meant_site_settings(paths, {}).agent_config == CONFIG
 
 
+AS_10, AS_11, AS_9 = (
+    ("agents/ven.agent/config", json.dumps(CONFIG)),
+    (
+        "agents/ven.agent/config",
+        "ven_id: theirs\npanel: {device: a/b, power_point: p}\ncircuits: []\n",
+    ),
+    ("agents/0c1d/venagent-1.0.0/venagent-1.0.0.dist-info/config", json.dumps(CONFIG)),
+)
+"""Where each generation keeps what an agent was installed with, and how."""
+
+
+@pytest.mark.parametrize(("file", "contents"), [AS_10, AS_11, AS_9], ids=["10", "11", "9"])
+def test_each_generation_keeps_it_elsewhere(
+    theirs: Path, monkeypatch: pytest.MonkeyPatch, file: str, contents: str
+) -> None:
+    monkeypatch.setenv("VOLTTRON_HOME", str(theirs))
+    (theirs / "agents/0c1d").mkdir(parents=True)
+    (theirs / "agents/0c1d/IDENTITY").write_text("ven.agent" if "dist-info" in file else "other")
+    (theirs / file).parent.mkdir(parents=True)
+    (theirs / file).write_text(contents)
+    program = theirs.parent / "env/bin/vctl"
+    program.write_text("#!/bin/sh\nexit 0\n")  # nothing is stored
+    assert meant_site_settings(Paths.from_environment(), {}).agent_config == CONFIG
+
+
+def test_without_the_agent_no_other_one_is_meant(
+    theirs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The default configuration would reach whoever is at the usual broker: another site's VEN."""
+    monkeypatch.setenv("VOLTTRON_HOME", str(theirs))
+    (theirs.parent / "env/bin/vctl").write_text("#!/bin/sh\nexit 0\n")
+    with pytest.raises(OpsError, match=r"ven\.agent is not installed"):
+        meant_site_settings(Paths.from_environment(), {})
+
+
 def test_our_own_home_is_no_existing_one(theirs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = Paths.of_our_own()
     monkeypatch.setenv("VOLTTRON_HOME", str(ours.volttron_home))
