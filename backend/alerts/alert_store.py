@@ -67,7 +67,9 @@ def alert_change_of(row: dict[str, Any]) -> AlertChange:
     """What a VEN's message means, as ingest has read it (a row of `ven_alerts`)."""
     context = row.get("context")
     subject = context.get("subject") if isinstance(context, dict) else None
-    reason_code = context.get("reason_code") if isinstance(context, dict) else None
+    reason_code = row.get("reason_code")
+    if reason_code is None and isinstance(context, dict):
+        reason_code = context.get("reason_code")  # as agents before 1.0 said it
     severity = row.get("severity")
     return AlertChange(
         ven_id=row["ven_id"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fastapi import Path, Query
 from fastapi.exceptions import RequestValidationError
@@ -55,6 +56,16 @@ RandomSec = Annotated[
 ]
 Priority = Annotated[int, BeforeValidator(command_field_whole_number)]
 
+
+def _time_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        raise ValueError(f"{value!r} is no time zone, write it like Europe/Berlin") from None
+    return value
+
+
+TimeZoneField = Annotated[str, Field(max_length=64), AfterValidator(_time_zone)]
 Start = Annotated[Moment | None, Query(description="From this moment on.")]
 End = Annotated[Moment | None, Query(description="Up to, not including, this moment.")]
 Cursor = Annotated[

@@ -98,6 +98,7 @@ class VenResponse(ResponseModel):
     most_events_per_day: int | None
     most_event_hours_per_day: float | None
     notice_sec: float | None = Field(description="The least time from invitation to start.")
+    timezone: str | None = Field(description="Of its days; none: the programme's, else UTC.")
     report_interval_sec: float | None = Field(description="How often it reports, as was seen.")
     agent: VenAgentResponse | None = Field(description="None: it was never asked.")
     metrics: VenMetricsResponse

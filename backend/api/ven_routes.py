@@ -44,7 +44,10 @@ from backend.store.utc_time import utc_now
 
 router = APIRouter(prefix="/api/vens", tags=["VENs"])
 _STATE = [column for column in VEN_STATE.c if column.name != "ven_id"]
-_OF_SITE = ("feeder", "zone", "most_events_per_day", "most_event_hours_per_day", "notice_sec")
+_OF_SITE = (
+    *("feeder", "zone", "timezone"),
+    *("most_events_per_day", "most_event_hours_per_day", "notice_sec"),
+)
 """What an operator says of a site; null takes it back."""
 _EVENTS_OF_LATE = 5
 NEXT, TOTAL = "X-Next-Cursor", "X-Total-Count"
@@ -242,7 +245,9 @@ async def _agents(connection: AsyncConnection, rows: Sequence[Any]) -> dict[str,
     found: dict[str, Any] = {}
     for at in range(0, len(rows), 1_000):
         some = [row.id for row in rows[at : at + 1_000]]
-        told = select(VenAgentRow.__table__).where(VenAgentRow.ven_id.in_(some))
+        told = select(VenAgentRow.__table__).where(
+            VenAgentRow.ven_id.in_(some), VenAgentRow.told_at.is_not(None)
+        )
         found.update({row.ven_id: row for row in await connection.execute(told)})
     return found
 

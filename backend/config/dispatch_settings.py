@@ -47,6 +47,10 @@ class DispatchSettings(SettingsBlock):
         "DISPATCH_LEAST_SHARE_KW", default=0.1, ge=0.001
     )
     """Smaller requests to one VEN mean nothing to its circuits."""
+    ask_agents_sec: float = settings_block_variable(
+        "DISPATCH_ASK_AGENTS_SEC", default=86_400.0, ge=0
+    )
+    """How often each agent is asked for its version, health and certificate; 0: never."""
     fresh_sec: float = settings_block_variable("DISPATCH_FRESH_SEC", default=90.0, gt=0)
     """An older telemetry says nothing about what a VEN can shed now."""
 

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.config.dispatch_settings import DispatchSettings
 from backend.dispatch import dispatch_metrics
+from backend.dispatch.agent_survey import AgentSurvey
 from backend.dispatch.command_outbox import CommandOutbox
 from backend.dispatch.command_publisher import CommandPublisher
 from backend.dispatch.dispatch_wake import (
@@ -84,6 +85,7 @@ class Dispatcher:
             database.engine, publisher, settings, instance=self.instance, topic=topic
         )
         self._heartbeats = LimitHeartbeats(database.engine, publisher, settings, topic=topic)
+        self._survey = AgentSurvey(database.engine, settings.ask_agents_sec)
         self._beats: dict[str, float] = {}
         self._troubles: dict[str, str] = {}
         self._faults: dict[str, tuple[float, str]] = {}
@@ -99,6 +101,7 @@ class Dispatcher:
             asyncio.create_task(
                 self._loop("heartbeats", self._send_heartbeats, self._heartbeats.next_due_sec)
             ),
+            asyncio.create_task(self._loop("agents", self._ask_agents, self._survey.next_due_sec)),
             asyncio.create_task(self._report()),
             asyncio.create_task(listen_for_dispatch_wake(self._database, self.wake)),
         ]
@@ -243,6 +246,10 @@ class Dispatcher:
 
     async def _send_heartbeats(self) -> None:
         await self._heartbeats.send_due_heartbeats()
+
+    async def _ask_agents(self) -> None:
+        if self._settings.ask_agents_sec and await self._survey.ask_due_agents():
+            self.wake.ring()
 
     async def _send(self) -> None:
         """Publish all that is due, a batch after the other; stop when the broker is away."""

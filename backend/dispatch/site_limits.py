@@ -1,13 +1,16 @@
 """How often, how long and at what notice a site takes part: its own limits and its programme's.
 
-Days are UTC's. A dry run counts for nothing.
+A day is the site's own (of its time zone; else the programme's; else UTC), a programme's day
+is of its own. It is told by the date on which an event begins there. A dry run counts for
+nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from datetime import datetime, timedelta, timezone
+from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -27,6 +30,7 @@ async def vens_over_site_limits(connection: AsyncConnection, event: Any, now: da
         select(
             VENS.c.id,
             VENS.c.notice_sec,
+            VENS.c.timezone,
             VENS.c.most_events_per_day,
             VENS.c.most_event_hours_per_day,
         ).where(
@@ -42,24 +46,26 @@ async def vens_over_site_limits(connection: AsyncConnection, event: Any, now: da
         ven_id for ven_id, row in own.items() if timedelta(seconds=row.notice_sec or 0.0) > notice
     }
     programme = await _programme(connection, event)
+    has_bounds = programme is not None and any(value is not None for value in programme[:2])
     limited = [
         ven_id
         for ven_id, row in own.items()
         if row.most_events_per_day is not None or row.most_event_hours_per_day is not None
     ]
-    if programme is None and not limited:
+    if not has_bounds and not limited:
         return over
-    had = await _had_that_day(connection, event, None if programme is not None else limited)
     lasts_h = (event.end_time - event.start_time).total_seconds() / 3_600.0
-    bounds = {ven_id: [own[ven_id]] for ven_id in limited}
-    if programme is not None:
-        for ven_id in had:
-            bounds.setdefault(ven_id, []).append(programme)
-        if _is_over(0, 0.0, lasts_h, programme):
-            return over | set(await connection.scalars(select(VENS.c.id)))
-    for ven_id, of_ven in bounds.items():
-        events, hours = had.get(ven_id, (0, 0.0))
-        if any(_is_over(events, hours, lasts_h, bound) for bound in of_ven):
+    if has_bounds and _is_over(0, 0.0, lasts_h, programme):
+        return over | set(await connection.scalars(select(VENS.c.id)))
+    zone = "UTC" if programme is None else programme.timezone
+    near = await _events_near(connection, event, None if has_bounds else limited)
+    if has_bounds:
+        for ven_id, events in near.items():
+            if _is_over(*_had_that_day(events, event, zone), lasts_h, programme):
+                over.add(ven_id)
+    for ven_id in limited:
+        had = _had_that_day(near.get(ven_id, ()), event, own[ven_id].timezone or zone)
+        if _is_over(*had, lasts_h, own[ven_id]):
             over.add(ven_id)
     return over
 
@@ -73,27 +79,28 @@ def _is_over(events: int, hours: float, lasts_h: float, bound: Any) -> bool:
 async def _programme(connection: AsyncConnection, event: Any) -> Any:
     if event.programme_id is None:
         return None
-    found = select(ProgrammeRow.most_events_per_day, ProgrammeRow.most_event_hours_per_day).where(
-        ProgrammeRow.id == event.programme_id
-    )
-    row = (await connection.execute(found)).one_or_none()
-    has_bounds = row is not None and any(value is not None for value in row)
-    return row if has_bounds else None
+    found = select(
+        ProgrammeRow.most_events_per_day,
+        ProgrammeRow.most_event_hours_per_day,
+        ProgrammeRow.timezone,
+    ).where(ProgrammeRow.id == event.programme_id)
+    return (await connection.execute(found)).one_or_none()
 
 
-async def _had_that_day(
+_DAY_ANYWHERE = timedelta(hours=26)
+"""A day has 25 hours where the clocks are put back."""
+
+
+async def _events_near(
     connection: AsyncConnection, event: Any, ven_ids: Collection[str] | None
-) -> dict[str, tuple[int, float]]:
-    """(events, hours) by VEN, of those that begin on the event's day."""
-    day = event.start_time.astimezone(timezone.utc).replace(
-        hour=0, minute=0, second=0, microsecond=0
-    )
+) -> dict[str, list[Any]]:
+    """Events by VEN, of these VENs (all, if none), that may be of the same day somewhere."""
     statement = (
         select(PARTICIPANTS.c.ven_id, EVENTS.c.start_time, EVENTS.c.end_time, EVENTS.c.ended_at)
         .join(EVENTS, EVENTS.c.id == PARTICIPANTS.c.event_id)
         .where(
-            EVENTS.c.start_time >= day,
-            EVENTS.c.start_time < day + timedelta(days=1),
+            EVENTS.c.start_time > event.start_time - _DAY_ANYWHERE,
+            EVENTS.c.start_time < event.start_time + _DAY_ANYWHERE,
             EVENTS.c.id != event.id,
             EVENTS.c.status != CANCELLED,
             ~EVENTS.c.dry_run,
@@ -102,10 +109,20 @@ async def _had_that_day(
     )
     if ven_ids is not None:
         statement = statement.where(PARTICIPANTS.c.ven_id.in_(list(ven_ids)))
-    had: dict[str, tuple[int, float]] = {}
+    near: dict[str, list[Any]] = {}
     for row in await connection.execute(statement):
-        events, hours = had.get(row.ven_id, (0, 0.0))
-        end = min(row.ended_at or row.end_time, row.end_time)
-        lasted_h = max((end - row.start_time).total_seconds(), 0.0) / 3_600.0
-        had[row.ven_id] = (events + 1, hours + lasted_h)
-    return had
+        near.setdefault(row.ven_id, []).append(row)
+    return near
+
+
+def _had_that_day(near: Iterable[Any], event: Any, zone_name: str) -> tuple[int, float]:
+    """(events, hours) of those that begin on the event's day there."""
+    zone = ZoneInfo(zone_name)
+    day = event.start_time.astimezone(zone).date()
+    events, hours = 0, 0.0
+    for row in near:
+        if row.start_time.astimezone(zone).date() == day:
+            end = min(row.ended_at or row.end_time, row.end_time)
+            events += 1
+            hours += max((end - row.start_time).total_seconds(), 0.0) / 3_600.0
+    return events, hours

@@ -344,10 +344,16 @@ async def store_batch_alerts(
         {**alert._asdict(), "created_at": utc_time_of_epoch(alert.received)}
         for alert in sorted(alerts, key=lambda alert: alert.digest)
     ]
+    reasons = {}
     for row in rows:
         del row["received"]
+        reasons[row["digest"]] = row.pop("reason_code")
     new = await _add_new(connection, VenAlertRow, rows, "digest")
-    changes = [alert_change_of(row) for row in rows if row["digest"] in new]
+    changes = [
+        alert_change_of({**row, "reason_code": reasons[row["digest"]]})
+        for row in rows
+        if row["digest"] in new
+    ]
     await store_alert_changes(connection, changes, utc_now())
     return len(new)
 

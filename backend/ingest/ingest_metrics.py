@@ -23,6 +23,9 @@ LAG_SECONDS = Histogram(
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )
 WAITING = Gauge("venagent_ingest_waiting_messages", "Messages that arrived and are not stored yet")
+KINESIS_BEHIND = Gauge(
+    "venagent_ingest_kinesis_behind_seconds", "How far the furthest shard is behind the stream"
+)
 FAILURES = Counter("venagent_ingest_database_failures_total", "Batches that had to be tried again")
 CONNECTED = Gauge("venagent_ingest_broker_connected", "1 while the broker is connected")
 DEAD_LETTERS_DROPPED = Counter(

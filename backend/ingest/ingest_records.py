@@ -91,6 +91,7 @@ class IngestAlertRecord(NamedTuple):
     message: str | None
     context: Any
     received: float
+    reason_code: str | None = None
 
 
 class IngestShadowRecord(NamedTuple):

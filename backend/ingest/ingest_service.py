@@ -126,13 +126,13 @@ class IngestService:
         """Says how it does, for those who watch over it, until it is asked to end."""
         instance = self._settings.instance
         while not self._stop.is_set():
-            away = self._settings.mqtt.enabled and not self._mqtt.connected
+            away = self._source_problem()
             report = InstanceReport(
                 INGEST_KIND,
                 instance,
-                problem_code=BROKER_AWAY if away else None,
-                problem=self._mqtt.reason if away else None,
-                lag_sec=self._pipeline.oldest_waits_sec(time.time()),
+                problem_code=None if away is None else BROKER_AWAY,
+                problem=away,
+                lag_sec=self._lag_sec(),
             )
             try:
                 async with self._database.engine.begin() as connection:
@@ -145,6 +145,18 @@ class IngestService:
                 await store_instance_end(connection, INGEST_KIND, instance)
         except (SQLAlchemyError, OSError) as error:
             _log.warning("the end could not be reported", error=database_error_line(error))
+
+    def _source_problem(self) -> str | None:
+        """Why nothing can come, from the broker or the stream."""
+        if self._settings.mqtt.enabled and not self._mqtt.connected:
+            return self._mqtt.reason
+        return None if self._kinesis is None else self._kinesis.problem
+
+    def _lag_sec(self) -> float:
+        """How long messages wait to be stored, here or in the stream."""
+        behind_sec = 0.0 if self._kinesis is None else self._kinesis.behind_sec()
+        ingest_metrics.KINESIS_BEHIND.set(behind_sec)
+        return max(self._pipeline.oldest_waits_sec(time.time()), behind_sec)
 
     async def troubles(self) -> list[str]:
         """What prevents messages from being stored in time."""

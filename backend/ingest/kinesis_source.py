@@ -27,6 +27,7 @@ from backend.ingest.ingest_pipeline import IngestPipelineState, store_by_ingest_
 from backend.ingest.ingest_writer import IngestWriter, IngestWriterStopped
 from backend.process.timeouts import happens_within_timeout
 from backend.store.database import Database
+from backend.store.database_errors import database_error_line
 from backend.store.ingest_tables import KinesisShardRow
 from backend.store.utc_time import utc_now
 
@@ -61,6 +62,19 @@ class KinesisSource:
         self._client = client or _client(settings)
         self._readers: dict[str, asyncio.Task[None]] = {}
         self._ending = asyncio.Event()
+        self.problem: str | None = None
+        """Why the stream cannot be read; None while it can."""
+        self._behind: dict[str, tuple[float, float]] = {}
+        """By shard: how far it was behind (s), and when that was (monotonic)."""
+
+    def behind_sec(self) -> float:
+        """How old the stream's news is that is stored last: of the shard that is furthest behind.
+
+        It grows while a shard cannot be read, or what was read cannot be stored.
+        """
+        now = time.monotonic()
+        read = (self._behind[name] for name in self._readers if name in self._behind)
+        return max((behind_sec + now - at for behind_sec, at in read), default=0.0)
 
     async def run(self) -> None:
         """Until `finish`; then what was read is stored, and the leases are given back.
@@ -72,7 +86,9 @@ class KinesisSource:
                 try:
                     await self._find_shards()
                     await self._take_shards()
+                    self.problem = None
                 except (BotoCoreError, ClientError, SQLAlchemyError, OSError) as error:
+                    self.problem = f"the stream {self._stream}: {database_error_line(error)}"
                     _log.warning("shards cannot be listed", stream=self._stream, error=str(error))
                 await happens_within_timeout(self._ending, self._settings.lease_sec / 3)
             if self._readers:
@@ -198,6 +214,7 @@ class KinesisSource:
         log = _log.bind(stream=self._stream, shard=shard_id)
         log.info("reading a shard", after=last)
         iterator: str | None = None
+        self._behind[shard_id] = (0.0, time.monotonic())
         while not self._ending.is_set():
             try:
                 if iterator is None:
@@ -226,7 +243,9 @@ class KinesisSource:
             if iterator is None:
                 log.info("the shard is read to its end")
                 return
-            if not page.get("MillisBehindLatest"):
+            behind_sec = (page.get("MillisBehindLatest") or 0) / 1_000.0
+            self._behind[shard_id] = (behind_sec, time.monotonic())
+            if not behind_sec:
                 await happens_within_timeout(self._ending, self._settings.poll_interval_sec)
 
     async def _iterator(self, shard_id: str, last: str | None) -> str:

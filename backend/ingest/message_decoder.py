@@ -294,6 +294,7 @@ def _alert(
         message=fields.message,
         context=_not_too_deep(fields.context),
         received=message.received,
+        reason_code=fields.reason_code and fields.reason_code[:64],
     )
 
 

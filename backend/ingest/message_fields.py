@@ -106,6 +106,7 @@ class AlertMessageFields(msgspec.Struct, gc=False):
     timestamp: Moment = None
     severity: str | None = None
     code: str | None = None
+    reason_code: str | None = None
     message: str | None = None
     context: Any = None
 

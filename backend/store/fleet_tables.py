@@ -41,6 +41,8 @@ class VenRow(TableBase):
     most_event_hours_per_day: Mapped[float | None]
     notice_sec: Mapped[float | None]
     """The least time between the invitation and the event's start."""
+    timezone: Mapped[str | None]
+    """Of its days, for its limits; none: the programme's, else UTC."""
 
     state: Mapped[VenStateRow | None] = relationship(
         back_populates="ven", cascade="all, delete-orphan", passive_deletes=True
@@ -103,6 +105,8 @@ class VenAgentRow(TableBase):
     health_context: Mapped[str | None]
     certificate_expires_at: Mapped[datetime | None]
     told_at: Mapped[datetime | None]
+    asked_at: Mapped[datetime | None]
+    """When it was asked last without a person's asking."""
 
 
 class VenShadowRow(TableBase):

@@ -98,6 +98,7 @@ def quick(**changes: Any) -> DispatchSettings:
         "ack_timeout_sec": NEVER_SEC,
         "settle_sec": 0.0,
         "publish_retry_sec": 0.1,
+        "ask_agents_sec": 0.0,
     }
     return DispatchSettings().model_copy(update={**settings, **changes})
 

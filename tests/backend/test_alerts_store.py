@@ -31,6 +31,7 @@ from backend.store.transaction import in_transaction
 from backend.store.utc_time import utc_now
 from VenAgent.contract.alerts import AlertSeverity, build_alert
 from VenAgent.contract.json_codec import encode_json
+from VenAgent.contract.reasons import ReasonCode
 
 from .dispatching import add_event, add_vens, rows, set_online, set_state
 
@@ -72,6 +73,7 @@ def said(ven_id: str, severity: str, at: datetime, **more: Any) -> IngestMessage
         severity=AlertSeverity(severity),
         code=more.pop("code", "meter_stale"),
         message=more.pop("message", "the meter is silent"),
+        reason_code=more.pop("reason_code", None),
         context=more,
     )
     return IngestMessage(f"ven/alerts/{ven_id}", encode_json(body), utc_now().timestamp())
@@ -89,8 +91,10 @@ async def test_a_sites_alert_begins_and_ends_once(database: Database) -> None:
     at = [now + timedelta(seconds=n - 10) for n in range(6)]
     first = said("site", "warning", at[0])
     await ingest(database, first)
-    await ingest(database, first, said("site", "critical", at[1], message="worse"))
+    worse = said("site", "critical", at[1], message="worse", reason_code=ReasonCode.WRITE_FAILED)
+    await ingest(database, first, worse)
     (row,) = await rows(database, ALERTS)
+    assert row.reason_code == "write_failed"
     assert (row.severity, row.message, row.begun_at) == ("critical", "worse", at[0])
     assert (row.ended_at, row.cause) == (None, "meter_stale")
 

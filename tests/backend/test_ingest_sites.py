@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from backend.config.backend_settings import BackendSettings
+from backend.dispatch.agent_survey import AgentSurvey
 from backend.ingest.ingest_message import IngestMessage
 from backend.ingest.ingest_writer import IngestWriter
 from backend.ingest.report_intervals import ReportIntervals
 from backend.store.database import Database
 from backend.store.database_upkeep import upkeep_ven_statuses
 from backend.store.fleet_tables import VenAgentRow
-from backend.store.tables import VEN_STATE, VENS
+from backend.store.tables import COMMANDS, VEN_STATE, VENS
 from backend.store.utc_time import utc_now
 from VenAgent.contract.acks import AckStatus, build_ack
 from VenAgent.contract.json_codec import encode_json
@@ -26,7 +28,7 @@ from VenAgent.contract.telemetry import split_telemetry
 
 from .api_client import api
 from .builders import telemetry
-from .dispatching import Wire, rows
+from .dispatching import Wire, add_vens, rows
 
 pytestmark = pytest.mark.asyncio
 CIRCUITS = 400
@@ -221,3 +223,43 @@ async def test_an_outage_does_not_make_a_site_seldom() -> None:
     seldom = [known.add("a", 3_005.0 + 300.0 * n) for n in (1, 2, 3)]
     assert seldom[-1] == 300.0, "another interval is known after three reports"
     assert known.add("a", 10.0) == 300.0, "the clock was set back"
+
+
+async def test_agents_are_asked_what_they_are_when_new_when_back_and_daily(
+    database: Database,
+) -> None:
+    await add_vens(database, dict.fromkeys(("a", "b"), 1.0))
+    await add_vens(database, {"away": 1.0}, status="offline")
+    await add_vens(database, {"new": 1.0})
+
+    async def asked(**values: Any) -> list[str]:
+        """By a dispatcher, and by another at the same moment, once these are so of all."""
+        async with database.engine.begin() as connection:
+            if values:
+                await connection.execute(update(VenAgentRow).values(**values))
+        surveys = [AgentSurvey(database.engine, 86_400.0) for _ in range(2)]
+        await asyncio.gather(*(survey.ask_due_agents() for survey in surveys))
+        async with database.engine.begin() as connection:
+            found = await connection.execute(select(COMMANDS.c.ven_id, COMMANDS.c.op))
+            await connection.execute(delete(COMMANDS))
+        assert await surveys[0].ask_due_agents() == 0, "a round a minute"
+        rows = found.all()
+        assert {row.op for row in rows} <= {"get"}
+        return sorted(row.ven_id for row in rows)
+
+    now = utc_now()
+    async with database.engine.begin() as connection:
+        known = VENS.c.id.in_(("a", "b", "away"))
+        long_ago = {"created_at": now - timedelta(days=9), "status_since": now - timedelta(days=9)}
+        await connection.execute(update(VENS).where(known).values(**long_ago))
+    assert await asked() == ["a", "b"]
+    assert await asked() == []
+    assert await asked(asked_at=now - timedelta(days=2)) == ["a", "b"], "each day"
+    two_hours_ago = {"asked_at": now - timedelta(hours=2)}
+    assert await asked(**two_hours_ago) == []
+    async with database.engine.begin() as connection:
+        back = update(VENS).where(VENS.c.id == "a").values(status_since=now)
+        await connection.execute(back)
+    assert await asked(**two_hours_ago) == ["a"], "it was away: it may be another version"
+    async with api(database) as client:
+        assert (await client.get("/api/vens/a")).json()["agent"] is None, "asked is not told"

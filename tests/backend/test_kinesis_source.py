@@ -13,6 +13,7 @@ from typing import Any
 import boto3
 import pytest
 import pytest_asyncio
+from botocore.exceptions import ClientError
 from moto import mock_aws
 from sqlalchemy import func, select, text, update
 
@@ -27,6 +28,8 @@ from backend.store.telemetry_tables import VenTelemetryRow
 from backend.store.utc_time import utc_now
 from tests.backend.builders import telemetry
 from VenAgent.contract.json_codec import encode_json
+
+from .dispatching import eventually
 
 pytestmark = pytest.mark.asyncio
 STREAM = "ven-telemetry"
@@ -326,3 +329,33 @@ async def test_after_a_reshard_children_are_read_when_their_parent_is_read_to_it
     first_of_children = min(client.read.index(child) for child in children)
     assert parent["ShardId"] not in client.read[first_of_children:]
     assert (await ask(count_of(VenTelemetryRow)))[0][0] == 200
+
+
+class Behind(InTurn):
+    """A stream whose news is old, and that cannot be listed while it is `away`."""
+
+    away = False
+
+    def list_shards(self, **request: Any) -> Any:
+        if self.away:
+            raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "ListShards")
+        return self._client.list_shards(**request)
+
+    def get_records(self, **request: Any) -> Any:
+        return {**self._client.get_records(**request), "MillisBehindLatest": 90_000}
+
+
+async def test_how_far_it_is_behind_is_told_and_that_the_stream_is_away(
+    postgresql_url: str, kinesis: Any
+) -> None:
+    """What its report says, by which alerts go."""
+    client = Behind(kinesis)
+    async with worker(postgresql_url, client) as source:
+        assert source.behind_sec() == 0.0
+        await eventually(lambda: source.behind_sec() >= 90.0)
+        assert source.problem is None
+        client.away = True
+        await eventually(lambda: source.problem)
+        assert "AccessDenied" in str(source.problem)
+        client.away = False
+        await eventually(lambda: source.problem is None)

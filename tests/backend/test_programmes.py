@@ -127,6 +127,42 @@ async def test_a_site_is_not_asked_beyond_its_limits(database: Database) -> None
 
 
 @asynchronous
+async def test_a_day_is_that_of_the_site_else_of_the_programme_else_utc(
+    database: Database,
+) -> None:
+    """23:00 and 01:00 in Berlin are two days there, and one day in UTC."""
+    in_berlin = ZoneInfo("Europe/Berlin")
+    evening = datetime(2030, 7, 1, 23, tzinfo=in_berlin)
+    night = datetime(2030, 7, 2, 1, tzinfo=in_berlin)
+    assert evening.astimezone(timezone.utc).date() == night.astimezone(timezone.utc).date()
+    await add_vens(database, {"berlin": 2.0, "unsaid": 2.0})
+    await set_ven(database, "unsaid", most_events_per_day=1)
+    await add_event(database, 2.0, event_id="before", start=evening)
+    asked = [{"event_id": "before", "ven_id": name, "status": "accepted"} for name in FIRST_TWO]
+    extra = {"assigned_shed_kw": 1.0, "modification": 0, "assigned_at": utc_now()}
+    async with database.engine.begin() as connection:
+        await connection.execute(insert(PARTICIPANTS), [{**one, **extra} for one in asked])
+    programme = {"name": "Night", "powerKw": 2, "timezone": "Europe/Berlin", "id": "night"}
+    async with api(database) as client:
+        changed = await client.patch(
+            "/api/vens/berlin", json={"timezone": "Europe/Berlin", "mostEventsPerDay": 1}
+        )
+        assert changed.json()["timezone"] == "Europe/Berlin", changed.text
+        no_zone = await client.patch("/api/vens/berlin", json={"timezone": "Berlin"})
+        await client.post("/api/programmes/", json=programme)
+        body = {"startTime": night.isoformat(), "durationSec": 600, "requestedReductionKw": 2}
+        plain = (await client.post("/api/events/preview", json=body)).json()
+        body |= {"programmeId": "night"}
+        of_programme = (await client.post("/api/events/preview", json=body)).json()
+    assert no_zone.status_code == 422
+    assert [one["venId"] for one in plain["vens"]] == ["berlin"]
+    assert sorted(one["venId"] for one in of_programme["vens"]) == ["berlin", "unsaid"]
+
+
+FIRST_TWO = ("berlin", "unsaid")
+
+
+@asynchronous
 async def test_sites_are_invited_ahead_and_the_event_begins_with_them(database: Database) -> None:
     await add_vens(database, {"a": 2.0, "wants-notice": 2.0})
     await set_ven(database, "wants-notice", notice_sec=1_800.0)
