@@ -87,14 +87,13 @@ class OpenAdr20bVen(OpenADRClient):
         if self._events_due:
             self._refusal = None
             answer: Any = await self.request_event()
-            kind, payload = answer or (None, {})
-            if kind is None:
+            if not answer or answer[0] is None:
                 raise OpenAdr20bVenUnanswered("no answer to oadrRequestEvent")
             self._check_refusal()
-            events = payload.get("events") or []
+            events: list[Any] = answer[1].get("events") or []
             self._events_due = False
             if events:
-                await self._on_event(payload)
+                await self._on_event(answer[1])
             self.listed, self.told = _event_ids(events), None
         self._answered, self._refusal = True, None
         await self._poll()
