@@ -100,6 +100,8 @@ class OperatorAsk:
     """To shed, to draw more, or to stay under; the highest of its levels."""
     levels: Sequence[tuple[float, float]] = ()
     """(seconds, kW) one after the other; none when the power is one and the same."""
+    is_export: bool = False
+    """A limit of what each site feeds in, not of what it draws."""
 
     @property
     def intervals(self) -> list[dict[str, float]]:
@@ -123,7 +125,8 @@ async def create_operator_event(
         kind=ask.kind,
         requested_reduction_kw=ask.power_kw if ask.kind == Op.EVENT else None,
         raise_kw=ask.power_kw if ask.kind == Op.LOAD_UP else None,
-        import_kw=ask.power_kw if ask.kind == Op.LIMIT and is_flat else None,
+        import_kw=ask.power_kw if ask.kind == Op.LIMIT and is_flat and not ask.is_export else None,
+        export_kw=ask.power_kw if ask.is_export else None,
         limit_per_site=limit_per_site and ask.kind == Op.LIMIT,
         intervals=ask.intervals,
         start=ask.start,
@@ -156,7 +159,7 @@ async def modify_operator_event(
         "intervals": ask.intervals or None,
     }
     if ask.kind == Op.LIMIT:
-        values["import_kw"] = ask.power_kw
+        values["export_kw" if ask.is_export else "import_kw"] = ask.power_kw
     else:
         sign = -1.0 if ask.kind == Op.LOAD_UP else 1.0
         values["requested_reduction_kw"] = sign * ask.power_kw
@@ -196,6 +199,8 @@ async def _changed_shares(
         )
     )
     if ask.kind == Op.LIMIT:
+        if ask.is_export:  # it holds as it is
+            return {part.ven_id: 0.0 for part in parts}
         if before.limit_per_site:
             return {part.ven_id: ask.power_kw for part in parts}
         told = {part.ven_id: part.assigned_limit_kw or 0.0 for part in parts}

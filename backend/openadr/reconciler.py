@@ -363,7 +363,7 @@ def _end_of(piece: SchedulePiece) -> datetime:
 
 def _ask_of(piece: SchedulePiece) -> operator_side.OperatorAsk:
     return operator_side.OperatorAsk(
-        piece.kind, piece.start, _end_of(piece), piece.power_kw, piece.levels
+        piece.kind, piece.start, _end_of(piece), piece.power_kw, piece.levels, piece.is_export
     )
 
 

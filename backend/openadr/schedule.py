@@ -33,7 +33,10 @@ LEAST_KW = 0.001
 LEAST_PIECE = timedelta(seconds=1)
 MOST_LEVELS = 288
 """A VEN takes no more in one command."""
-_KEYS = {Op.EVENT: "", Op.LOAD_UP: "u", Op.LIMIT: "l"}
+_SHED, _LOAD_UP, _IMPORT, _EXPORT = "", "u", "l", "x"
+"""What a key begins with, by what is asked."""
+_KINDS = {_SHED: Op.EVENT, _LOAD_UP: Op.LOAD_UP, _IMPORT: Op.LIMIT, _EXPORT: Op.LIMIT}
+_WITH_LEVELS = (_SHED, _IMPORT)
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,8 @@ class SchedulePiece:
     kind: Op = Op.EVENT
     levels: tuple[tuple[float, float], ...] = ()
     """(seconds, kW) one after the other; none when the power is one and the same."""
+    is_export: bool = False
+    """A limit of what is fed in, not of what is drawn."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,7 @@ def make_schedule(
     if event.cancelled:
         return _SchedulePlan((), event.problems)
     problems = list(event.problems)
-    stretches: dict[Op, list[_Stretch]] = {}
+    stretches: dict[str, list[_Stretch]] = {}
     # A piece is looked at as a whole: further than those that are made.
     until = now + HORIZON + LONGEST_PIECE
     last = event.intervals[-1] if event.intervals else None
@@ -107,16 +112,16 @@ def make_schedule(
                 problem = _cannot(ask, levels)
                 if problem is not None and problem not in problems:
                     problems.append(problem)
-        for kind, power_kw, is_share in _asked(asks, levels, available_kw):
+        for what, power_kw, is_share in _asked(asks, levels, available_kw):
             stretch = _Stretch(
                 occurrence.number, occurrence.start, occurrence.end, power_kw, is_share
             )
-            stretches.setdefault(kind, []).append(stretch)
+            stretches.setdefault(what, []).append(stretch)
     pieces = [
         piece
-        for kind, found in stretches.items()
-        for group in _groups(kind, found)
-        for piece in _pieces(kind, group, now)
+        for what, found in stretches.items()
+        for group in _groups(what, found)
+        for piece in _pieces(what, group, now)
         if piece.end is None or piece.end > now
     ]
     if event.loop_for is not None:
@@ -143,11 +148,6 @@ def _first_of_each(asks: Collection[VtnEventAsk]) -> list[VtnEventAsk]:
 
 
 def _cannot(ask: VtnEventAsk, levels: Mapping[int, ScheduleAmount]) -> VtnEventProblem | None:
-    if ask.kind == EXPORT_LIMIT_KW:
-        return VtnEventProblem(
-            "export_limit_not_supported",
-            f"EXPORT_CAPACITY_LIMIT of {ask.value:g} kW: no site can reduce what it feeds in",
-        )
     if ask.kind == LEVEL and ask.value > 0 and int(ask.value) not in levels:
         return VtnEventProblem(
             "level_without_amount", f"SIMPLE {int(ask.value)}: OPENADR_LEVELS does not say how much"
@@ -157,11 +157,13 @@ def _cannot(ask: VtnEventAsk, levels: Mapping[int, ScheduleAmount]) -> VtnEventP
 
 def _asked(
     asks: Collection[VtnEventAsk], levels: Mapping[int, ScheduleAmount], available_kw: float
-) -> Iterator[tuple[Op, float, bool]]:
-    """(kind, kW, whether that is a share of what can be shed). A limit stands beside the rest."""
+) -> Iterator[tuple[str, float, bool]]:
+    """(what, kW, whether that is a share of what can be shed). Limits stand beside the rest."""
     by_kind = {ask.kind: ask.value for ask in asks}
     if IMPORT_LIMIT_KW in by_kind:
-        yield Op.LIMIT, round(by_kind[IMPORT_LIMIT_KW], 3), False
+        yield _IMPORT, round(by_kind[IMPORT_LIMIT_KW], 3), False
+    if EXPORT_LIMIT_KW in by_kind:
+        yield _EXPORT, round(by_kind[EXPORT_LIMIT_KW], 3), False
     power_kw, is_share = 0.0, False
     if SHED_KW in by_kind or LOAD_UP_KW in by_kind:  # a power precedes a level
         power_kw = by_kind.get(SHED_KW, 0.0) - by_kind.get(LOAD_UP_KW, 0.0)
@@ -172,10 +174,10 @@ def _asked(
         if amount is not None:
             power_kw, is_share = amount.power_kw(available_kw), amount.is_share
     if abs(power_kw) >= LEAST_KW:
-        yield Op.LOAD_UP if power_kw < 0 else Op.EVENT, round(abs(power_kw), 3), is_share
+        yield _LOAD_UP if power_kw < 0 else _SHED, round(abs(power_kw), 3), is_share
 
 
-def _groups(kind: Op, stretches: Sequence[_Stretch]) -> Iterator[list[_Stretch]]:
+def _groups(what: str, stretches: Sequence[_Stretch]) -> Iterator[list[_Stretch]]:
     """Stretches that make one piece: each begins where the one before ends.
 
     They are counted from the event's first, also when that is over, so that a piece keeps its key.
@@ -184,7 +186,7 @@ def _groups(kind: Op, stretches: Sequence[_Stretch]) -> Iterator[list[_Stretch]]
     for stretch in stretches:
         fits = (
             bool(group)
-            and kind != Op.LOAD_UP  # it knows no levels
+            and what in _WITH_LEVELS
             and group[-1].end == stretch.start
             and stretch.end is not None
             and stretch.end - group[0].start <= LONGEST_PIECE
@@ -199,9 +201,9 @@ def _groups(kind: Op, stretches: Sequence[_Stretch]) -> Iterator[list[_Stretch]]
         yield group
 
 
-def _pieces(kind: Op, group: Sequence[_Stretch], now: datetime) -> Iterator[SchedulePiece]:
-    first, end = group[0], group[-1].end
-    key = f"{_KEYS[kind]}{first.number}"
+def _pieces(what: str, group: Sequence[_Stretch], now: datetime) -> Iterator[SchedulePiece]:
+    first, end, kind = group[0], group[-1].end, _KINDS[what]
+    key = f"{what}{first.number}"
     is_share = any(stretch.is_share for stretch in group)
     if len(group) > 1:
         assert end is not None
@@ -215,9 +217,11 @@ def _pieces(kind: Op, group: Sequence[_Stretch], now: datetime) -> Iterator[Sche
             tuple(_level(stretch) for stretch in group),
         )
     elif kind == Op.LIMIT and end is None:
-        yield SchedulePiece(key, first.start, None, first.power_kw, kind=kind)
+        yield SchedulePiece(
+            key, first.start, None, first.power_kw, kind=kind, is_export=what == _EXPORT
+        )
     else:
-        yield from _cut(kind, key, first, now=now)
+        yield from _cut(what, first, now=now)
 
 
 def _level(stretch: _Stretch) -> tuple[float, float]:
@@ -225,7 +229,7 @@ def _level(stretch: _Stretch) -> tuple[float, float]:
     return round((stretch.end - stretch.start).total_seconds(), 3), stretch.power_kw
 
 
-def _cut(kind: Op, key: str, stretch: _Stretch, *, now: datetime) -> Iterator[SchedulePiece]:
+def _cut(what: str, stretch: _Stretch, *, now: datetime) -> Iterator[SchedulePiece]:
     """At most LONGEST_PIECE each, counted from the interval's start, up to the horizon."""
     end = stretch.end
     # Pieces that are over are not looked at again, however long the event lasts already.
@@ -237,8 +241,15 @@ def _cut(kind: Op, key: str, stretch: _Stretch, *, now: datetime) -> Iterator[Sc
         until = start + LONGEST_PIECE
         until = until if end is None else min(until, end)
         if until - start >= LEAST_PIECE:
-            own_key = key if number == 0 else f"{key}.{number}"
-            yield SchedulePiece(own_key, start, until, stretch.power_kw, stretch.is_share, kind)
+            yield SchedulePiece(
+                f"{what}{stretch.number}" + (f".{number}" if number else ""),
+                start,
+                until,
+                stretch.power_kw,
+                stretch.is_share,
+                _KINDS[what],
+                is_export=what == _EXPORT,
+            )
         if end is not None and until >= end:
             return
         number += 1

@@ -129,7 +129,6 @@ async def test_what_the_fleet_cannot_do_is_answered_and_alerted(database: Databa
         "CONTROL_SETPOINT": "payload_not_supported",
         "CURVE": "payload_not_supported",
         "IMPORT_CAPACITY_SUBSCRIPTION": "payload_not_supported",
-        "EXPORT_CAPACITY_LIMIT": "export_limit_not_supported",
     }
     with vtn3.running() as vtn:
         for kind in cannot:
@@ -196,6 +195,42 @@ async def test_a_limit_is_kept_by_each_site_or_by_all_together_and_changes_witho
     assert len(wire.sent) == 6
     (event,) = await events(database)
     assert (event.kind, event.status, event.end_reason) == ("limit", "cancelled", WITHDRAWN_BY_VTN)
+
+
+async def test_limits_of_what_is_drawn_and_fed_in_are_kept_beside_each_other(
+    database: Database,
+) -> None:
+    """User Guide 8.10.1, dynamic operating envelopes: intervals with both."""
+    await add_vens(database, {"a": 2.0})
+    wire = Answering(database)
+    body = vtn3.event_body(start=in_sec(0), limits=[10.0, 8.0], duration="PT30M")
+    for interval, power_kw in zip(body["intervals"], (4.0, 6.0), strict=True):
+        more = {"type": "EXPORT_CAPACITY_LIMIT", "values": [power_kw]}
+        interval["payloads"].append(more)
+    with vtn3.running() as vtn:
+        async with (
+            service_for(database, vtn.url) as service,
+            dispatching(database, wire) as dispatcher,
+        ):
+            vtn.add("events", body, object_id="e1")
+            await service.turn()
+            dispatcher.wake.ring()
+            await eventually(lambda: len(wire.sent) == 2)
+            del body["intervals"][0]["payloads"][1]["values"][0]
+            body["intervals"][0]["payloads"][1]["values"].append(3.0)
+            vtn.objects["events"]["e1"].update(body, modificationDateTime=vtn3.now_text())
+            await service.turn()
+            dispatcher.wake.ring()
+            await eventually(lambda: len(wire.sent) == 3)
+    first, second, changed = sorted(wire.sent, key=lambda sent: (sent["modification"], str(sent)))
+    assert {first.get("export_kw"), second.get("export_kw")} == {None, 4.0}
+    drawn = first if "intervals" in first else second
+    assert [level["import_kw"] for level in drawn["intervals"]] == [10.0, 8.0]
+    assert (changed["export_kw"], changed["op"], "import_kw" in changed) == (3.0, "limit", False)
+    assert [event.export_kw for event in await events(database)] in (
+        [None, 3.0, 6.0],
+        [3.0, None, 6.0],
+    )
 
 
 async def test_more_consumption_is_a_load_up_in_proportion_to_what_can_be_drawn(
