@@ -1,7 +1,8 @@
 """The times in which a site does not take part in events: weekly, on dates, on holidays.
 
 Times are the site's wall clock: over a change of daylight saving time a window begins and ends when
-the clock on the wall says so.
+the clock on the wall says so. Of a time that it skips it says so at the skip; of one that comes
+twice a window begins at the first and ends at the second, for a person's own time is meant.
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import lru_cache
 
 from VenAgent.baseline.intervals import DAY_SEC
 from VenAgent.baseline.site_calendar import SiteCalendar
 from VenAgent.contract.reasons import Reason, ReasonCode
 
+CLOCK_CHANGES_SEC = (1_800.0, 3_600.0, 7_200.0)
+"""By so much clocks are set back."""
 AHEAD_DAYS = 8
 """So far ahead windows are looked for: each weekly one comes within it."""
 
@@ -91,8 +95,36 @@ class OptSchedule:
             for window in self.windows:
                 if window.is_for(day, self.calendar):
                     ends_next = window.to_sec <= window.from_sec
-                    yield OptScheduleSpan(
-                        self.calendar.moment(day, window.from_sec),
-                        self.calendar.moment(day, window.to_sec + (DAY_SEC if ends_next else 0.0)),
-                        window.reason,
-                    )
+                    to_sec = window.to_sec + (DAY_SEC if ends_next else 0.0)
+                    start_ts = _shown_first_ts(self.calendar, day, window.from_sec)
+                    end_ts = _shown_last_ts(self.calendar, day, to_sec)
+                    if start_ts < end_ts:  # not one that the clock skips as a whole
+                        yield OptScheduleSpan(start_ts, end_ts, window.reason)
+
+
+@lru_cache(maxsize=1_024)
+def _shown_first_ts(calendar: SiteCalendar, day: date, sec: float) -> float:
+    """When the clock on the wall shows so many seconds since midnight of `day`; where it skips
+    that, when it does."""
+    shown, ts = _shown(day, sec), calendar.moment(day, sec)
+    if calendar.local(ts) == shown:
+        return ts
+    before_ts, after_ts = ts - DAY_SEC / 2.0, ts + DAY_SEC / 2.0
+    while after_ts - before_ts > 0.5:
+        middle_ts = (before_ts + after_ts) / 2.0
+        is_before = calendar.local(middle_ts) < shown
+        before_ts, after_ts = (middle_ts, after_ts) if is_before else (before_ts, middle_ts)
+    return float(round(after_ts))
+
+
+@lru_cache(maxsize=1_024)
+def _shown_last_ts(calendar: SiteCalendar, day: date, sec: float) -> float:
+    """The same; where the clock shows it twice, the second time."""
+    shown, first_ts = _shown(day, sec), _shown_first_ts(calendar, day, sec)
+    again = (first_ts + step_sec for step_sec in CLOCK_CHANGES_SEC)
+    return max([first_ts, *(ts for ts in again if calendar.local(ts) == shown)])
+
+
+def _shown(day: date, sec: float) -> tuple[date, float]:
+    days, rest_sec = divmod(sec, DAY_SEC)
+    return day + timedelta(days=days), rest_sec

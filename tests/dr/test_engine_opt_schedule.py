@@ -77,6 +77,45 @@ def test_a_day_of_another_length_is_as_long_as_the_wall_clock_says(day: str, hou
     assert span.end_ts - span.start_ts == hours * HOUR_SEC
 
 
+@pytest.mark.parametrize(
+    ("zone", "day", "from_hour", "to_hour", "from_utc", "to_utc"),
+    [
+        # the clock goes from 02:00 to 03:00
+        ("Europe/Berlin", "2026-03-29", 1.0, 2.5, "2026-03-29T00:00", "2026-03-29T01:00"),
+        ("Europe/Berlin", "2026-03-29", 2.5, 4.0, "2026-03-29T01:00", "2026-03-29T02:00"),
+        ("Europe/Berlin", "2026-03-29", 2.25, 2.5, None, None),
+        ("Europe/Berlin", "2026-03-29", 2.5, 3.0, None, None),
+        ("Europe/Berlin", "2026-03-28", 22.0, 2.5, "2026-03-28T21:00", "2026-03-29T01:00"),
+        # from 03:00 back to 02:00
+        ("Europe/Berlin", "2026-10-25", 1.0, 2.5, "2026-10-24T23:00", "2026-10-25T01:30"),
+        ("Europe/Berlin", "2026-10-25", 2.5, 2.75, "2026-10-25T00:30", "2026-10-25T01:45"),
+        ("Europe/Berlin", "2026-10-24", 22.0, 2.5, "2026-10-24T20:00", "2026-10-25T01:30"),
+        # by half an hour; and a date that is elsewhere another one
+        ("Australia/Lord_Howe", "2026-04-05", 1.0, 1.75, "2026-04-04T14:00", "2026-04-04T15:15"),
+        ("Pacific/Kiritimati", "2028-02-29", 0.0, 24.0, "2028-02-28T10:00", "2028-02-29T10:00"),
+        # over the year's end
+        ("Europe/Berlin", "2026-12-31", 22.0, 6.0, "2026-12-31T21:00", "2027-01-01T05:00"),
+    ],
+)
+def test_a_window_is_by_the_clock_on_the_wall(
+    zone: str, day: str, from_hour: float, to_hour: float, from_utc: str | None, to_utc: str | None
+) -> None:
+    utc = ZoneInfo("UTC")
+    days = frozenset({date.fromisoformat(day)})
+    window = OptScheduleWindow(from_hour * HOUR_SEC, to_hour * HOUR_SEC, dates=days)
+    made = schedule(window, zone=ZoneInfo(zone))
+    before_ts = at(f"{day}T00:00", ZoneInfo(zone)) - 24 * HOUR_SEC
+    span = made.next_span(before_ts)
+    if from_utc is None or to_utc is None:
+        assert span is None
+        assert not any(made.span_at(before_ts + 60.0 * minute) for minute in range(3 * 1440))
+        return
+    assert span is not None
+    assert (span.start_ts, span.end_ts) == (at(from_utc, utc), at(to_utc, utc))
+    assert made.span_at(span.start_ts) == span
+    assert made.span_at(span.end_ts) is None
+
+
 def test_the_next_one_is_known_ahead() -> None:
     made = schedule(OptScheduleWindow(8 * HOUR_SEC, 12 * HOUR_SEC, weekdays=frozenset({0})))
     span = made.next_span(at("2026-11-30T08:00"))
