@@ -102,7 +102,14 @@ class FakeSite:
         power_kw = round(circuit.power_kw(self._read_ts), 3)
         measured_only = circuit.control == "none"
         spared = circuit.critical or measured_only or self.refused_reason is not None
-        sheddable = 0.0 if spared else power_kw
+        sheddable = 0.0 if spared or self.stale else power_kw
+        idle = "ready to be shed"
+        if circuit.critical:
+            idle = "critical: kept"
+        elif self.stale:
+            idle = "not read: it cannot be shed"
+        elif self.refused_reason is not None:
+            idle = "not shed: the site has opted out"
         opened = circuit.control == "switch" and circuit.shed is not None
         off = "switched off by hand" if not circuit.enabled else circuit.reason
         return {
@@ -121,7 +128,7 @@ class FakeSite:
             "flexibility": {},
             "state": self._state(circuit),
             "shed": circuit.shed,
-            "reason": off or ("critical: kept" if circuit.critical else "ready to be shed"),
+            "reason": off or idle,
         }
 
     def _state(self, circuit: FakeCircuit) -> str:
