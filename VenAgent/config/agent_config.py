@@ -321,14 +321,24 @@ class AgentConfig(ConfigBlock):
         """What the panel's power is read from: VEN, device, points and scale. Histories belong to
         it: after a change of it what was read before is another thing."""
         panel = self.panel
-        read = [(panel.device, name, panel.power_scale) for name in panel.power_points]
-        if not read:
-            read = [
-                (self.device_of(circuit), name, circuit.power_scale)
-                for circuit in self.circuits
-                for name in circuit.power_points
-            ]
-        return " ".join([self.ven_id, *(f"{device}/{name}*{k:g}" for device, name, k in read)])
+        if panel.power_points:
+            read = [self._read_as(panel.device, n, panel.power_scale) for n in panel.power_points]
+        else:
+            read = [self._circuit_measured_by(circuit) for circuit in self.circuits]
+        return " ".join([self.ven_id, *filter(None, read)])
+
+    def _circuit_measured_by(self, circuit: CircuitConfig) -> str:
+        """As `measured_by`, of one circuit; empty without a meter and a nominal power."""
+        device, scale = self.device_of(circuit), circuit.power_scale
+        if circuit.power_points:
+            return " ".join(self._read_as(device, name, scale) for name in circuit.power_points)
+        return "" if circuit.nominal_kw is None else f"{circuit.id}={circuit.nominal_kw:g}"
+
+    def _read_as(self, device: str, name: str, power_scale: float) -> str:
+        """A point with all that makes kW of what it holds."""
+        factor = self.quirks_of(device).scale_points.get(name)
+        quirk = "" if factor is None else f"*{factor}"
+        return f"{device}/{name}*{power_scale:g}{quirk}"
 
     def _build_circuit(self, circuit: CircuitConfig) -> PanelCircuit:
         limited = circuit.control is PanelCircuitControl.LIMIT
@@ -355,6 +365,7 @@ class AgentConfig(ConfigBlock):
             limit=scale if limited else None,
             floor=circuit.floor,
             point=self.control_point_of(circuit),
+            measured_by=self._circuit_measured_by(circuit),
             switch_point=self._topic(circuit, circuit.switch_point),
             inverted=circuit.switch_inverted,
             endurance=EndurancePolicy(

@@ -37,21 +37,22 @@ class LearnedShed:
 
 
 class LearnedSheds:
-    """By circuit and the point that sheds it: another point is another thermostat."""
+    """By circuit, the point that sheds it and what its power is read from: another point is another
+    thermostat, and another scale another power."""
 
     def __init__(self, fact: Mapping[str, Any] | None = None) -> None:
         self._sheds_kw: dict[str, list[float]] = {
             str(key): [float(kw) for kw in known] for key, known in (fact or {}).items()
         }
 
-    def note(self, circuit_id: str, point: str, shed_kw: float) -> None:
+    def note(self, circuit_id: str, point: str, shed_kw: float, measured_by: str = "") -> None:
         """A shed has settled and brought so much; less than nothing counts as nothing."""
-        known = self._sheds_kw.setdefault(_key(circuit_id, point), [])
+        known = self._sheds_kw.setdefault(_key(circuit_id, point, measured_by), [])
         known.append(max(0.0, round(shed_kw, 4)))
         del known[:-SHEDS_KEPT]
 
-    def of(self, circuit_id: str, point: str) -> LearnedShed | None:
-        known = self._sheds_kw.get(_key(circuit_id, point))
+    def of(self, circuit_id: str, point: str, measured_by: str = "") -> LearnedShed | None:
+        known = self._sheds_kw.get(_key(circuit_id, point, measured_by))
         if not known:
             return None
         return LearnedShed(len(known), fmean(known), pstdev(known))
@@ -60,5 +61,5 @@ class LearnedSheds:
         return {key: list(known) for key, known in self._sheds_kw.items()}
 
 
-def _key(circuit_id: str, point: str) -> str:
-    return f"{circuit_id} {point}"
+def _key(circuit_id: str, point: str, measured_by: str) -> str:
+    return f"{circuit_id} {point} {measured_by}".rstrip()

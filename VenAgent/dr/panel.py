@@ -103,6 +103,8 @@ class PanelCircuit:
     point: str = ""
     switch_point: str = ""
     """Where it is switched off and on as a whole; for a `switch` the same as `point`."""
+    measured_by: str = ""
+    """What its power is read from: what was learned of it belongs to that."""
     endurance: EndurancePolicy = UNLIMITED
     inverted: bool = False
     """Its contactor hangs on a normally closed contact: it opens when the point is on."""

@@ -74,7 +74,9 @@ class SiteState:
 
     def learn_shed(self, circuit_id: str, point: str, shed_kw: float) -> SaveFactEffect:
         """A setpoint has brought so much."""
-        self.learned_sheds.note(circuit_id, point, shed_kw)
+        circuit = self.panel.by_id.get(circuit_id)
+        measured_by = "" if circuit is None else circuit.measured_by
+        self.learned_sheds.note(circuit_id, point, shed_kw, measured_by)
         self.panel = self.with_learned_sheds(self.panel)
         return SaveFactEffect(LEARNED_SHED_FACT, self.learned_sheds.as_fact())
 
@@ -85,7 +87,7 @@ class SiteState:
         circuits = []
         for circuit in panel.circuits:
             if circuit.setpoint is not None:
-                learned = self.learned_sheds.of(circuit.id, circuit.point)
+                learned = self.learned_sheds.of(circuit.id, circuit.point, circuit.measured_by)
                 circuit = replace(circuit, setpoint=replace(circuit.setpoint, learned=learned))
             circuits.append(circuit)
         return replace(panel, circuits=tuple(circuits))

@@ -70,6 +70,17 @@ def test_only_the_last_twenty_sheds_count() -> None:
     assert LearnedSheds(learned.as_fact()).of("rtu1", "p") == LearnedShed(20, 1.0, 0.0)
 
 
+def test_what_was_learned_belongs_to_what_was_measured() -> None:
+    """A circuit whose power was read a thousand times too high teaches nothing about kW."""
+    learned = LearnedSheds()
+    for _ in range(3):
+        learned.note("rtu1", "p", 2_000.0, "roof/power*1")
+    assert learned.of("rtu1", "p", "roof/power*0.001") is None
+    assert learned.of("rtu1", "p", "roof/power*1") == LearnedShed(3, 2_000.0, 0.0)
+    again = LearnedSheds(learned.as_fact())
+    assert again.of("rtu1", "p", "roof/power*1") == LearnedShed(3, 2_000.0, 0.0)
+
+
 # ---- in an event -----------------------------------------------------------------------------
 
 
