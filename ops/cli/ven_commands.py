@@ -38,6 +38,14 @@ def ven_send_event_command(
             metavar="KW",
         ),
     ] = None,
+    limit_export_kw: Annotated[
+        float | None,
+        typer.Option(
+            help="What the site may feed in, in kW; alone, or beside --limit-kw.",
+            parser=option_number,
+            metavar="KW",
+        ),
+    ] = None,
     load_up_kw: Annotated[
         float | None,
         typer.Option(help="Power to draw more, in kW.", parser=option_number, metavar="KW"),
@@ -73,6 +81,14 @@ def ven_send_event_command(
             help="Of a limit: silent for so long, that is.", parser=option_duration, metavar="TIME"
         ),
     ] = None,
+    failsafe_min_sec: Annotated[
+        float | None,
+        typer.Option(
+            help="Of a limit: how long its failsafe rules at least.",
+            parser=option_duration,
+            metavar="TIME",
+        ),
+    ] = None,
     test: Annotated[bool, typer.Option("--test", help="Carry it out, marked as a test.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be shed; nothing is written.")
@@ -94,6 +110,7 @@ def ven_send_event_command(
     asked = {
         "--shed-kw": shed_kw,
         "--limit-kw": limit_kw,
+        "--limit-export-kw": limit_export_kw if limit_kw is None else None,
         "--load-up-kw": load_up_kw,
         "--levels": levels,
         "--limit-levels": limit_levels,
@@ -105,14 +122,20 @@ def ven_send_event_command(
             *([f"Given were {' and '.join(given)}."] if given else []),
         )
     is_limit = given[0].startswith("--limit")
+    if limit_export_kw is not None and given[0] not in ("--limit-kw", "--limit-export-kw"):
+        raise OpsError("--limit-export-kw goes alone, or with --limit-kw")
     if (failsafe_kw is None) != (heartbeat_sec is None) or (failsafe_kw and not is_limit):
         raise OpsError("--failsafe-kw and --heartbeat-sec go together, with a limit")
+    if failsafe_min_sec is not None and failsafe_kw is None:
+        raise OpsError("--failsafe-min-sec goes with --failsafe-kw and --heartbeat-sec")
     fields: dict[str, Any] = {
         "shed_kw": shed_kw,
         "import_kw": limit_kw,
+        "export_kw": limit_export_kw,
         "raise_kw": load_up_kw,
         "failsafe_kw": failsafe_kw,
         "heartbeat_sec": heartbeat_sec,
+        "failsafe_min_sec": failsafe_min_sec,
         "duration_sec": duration,
         "test": test or None,
         "dry_run": dry_run or None,

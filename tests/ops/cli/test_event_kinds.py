@@ -30,6 +30,7 @@ def test_what_is_typed_is_what_a_ven_reads() -> None:
         ("event", {"shed_kw": 5.0, "test": True, "duration_sec": 0.0}),
         ("event", {"intervals": levels, "dry_run": True}),
         ("limit", {"import_kw": 15.0, "failsafe_kw": 4.2, "heartbeat_sec": 120.0}),
+        ("limit", {"export_kw": 6.0, "import_kw": 10.5}),
         ("limit", {"intervals": event_levels("15x900,10x900", "import_kw")}),
     ]
     for op, fields in asked:
@@ -56,6 +57,8 @@ def test_one_thing_is_asked_for() -> None:
         ["--shed-kw", "5", "--limit-kw", "15"],
         ["--shed-kw", "5", "--failsafe-kw", "4", "--heartbeat-sec", "60"],
         ["--limit-kw", "5", "--failsafe-kw", "4"],
+        ["--limit-kw", "5", "--failsafe-min-sec", "PT2H"],
+        ["--shed-kw", "5", "--limit-export-kw", "4"],
     ):
         result = run(cli.app, ["send-event", *arguments])
         assert result.exit_code != 0, arguments
