@@ -2,8 +2,8 @@
 
 - The Host header must name this page: an address, `localhost`, or a name of the configuration.
   A foreign site that points a name of its own at us (DNS rebinding) is refused by that.
-- With a token configured, everything but the page's frame and `/healthz` needs it: as a Bearer
-  header, or in a session cookie that `/login` gives for it.
+- With a token configured, everything but the page's frame and `/healthz` (`/health`, `/live`)
+  needs it: as a Bearer header, or in a session cookie that `/login` gives for it.
 - A change needs the same origin and the CSRF token of `/api/session`, which only a page of this
   origin can read.
 """

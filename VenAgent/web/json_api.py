@@ -57,3 +57,22 @@ class JsonApi:
         return http_json_response(
             {"health": health}, HTTPStatus.SERVICE_UNAVAILABLE if bad else HTTPStatus.OK
         )
+
+    def live(self, _request: HttpRequest) -> HttpResponse:
+        """For monitors: the agent answers, however its site and its connection are."""
+        return http_json_response({"status": "live"})
+
+    def config(self, _request: HttpRequest) -> HttpResponse:
+        """What this VEN is set up as, under the names of the wire; no secrets."""
+        status = self._site.status()
+        return http_json_response(
+            {
+                "venId": status["ven_id"],
+                "version": status["version"],
+                "siteName": self._settings.site_name,
+                "panelAmperageRating": status["panel_amperage"],
+                "panelMaxKw": status["panel_max_kw"],
+                "mqttHost": status["cloud"]["host"],
+                "mqttPort": status["cloud"]["port"],
+            }
+        )

@@ -71,8 +71,11 @@ class WsgiApp:
             "/": self._page,
             "/login": lambda request: assets.respond(request, "login.html"),
             "/healthz": api.health,
+            "/health": api.health,
+            "/live": api.live,
         }
         self._guarded: dict[str, Handler] = {
+            "/config": api.config,
             "/api/session": api.session,
             "/api/status": api.status,
             "/api/circuits": api.circuits,

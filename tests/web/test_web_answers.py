@@ -104,6 +104,21 @@ def test_history_alerts_and_health() -> None:
     assert page.get("/api/alerts").json()["active"][0]["code"] == "offline"
 
 
+def test_what_peers_call_live_health_and_config() -> None:
+    page = Caller()
+    assert page.get("/health").json() == {"health": "GOOD"}
+    config = page.get("/config").json()
+    assert (config["venId"], config["panelAmperageRating"], config["panelMaxKw"]) == (
+        *("fake_site", 200.0),
+        48.0,
+    )
+    page.site.offline = True
+    assert page.get("/health").status == 503
+    assert (page.get("/live").status, page.get("/live").json()) == (200, {"status": "live"})
+    guarded = Caller(token="a-long-enough-token")
+    assert (guarded.get("/live").status, guarded.get("/config").status) == (200, 401)
+
+
 def test_metrics_are_what_prometheus_reads() -> None:
     page = Caller()
     page.site.house[0].name = 'a "name"\\\n'
