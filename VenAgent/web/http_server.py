@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -258,6 +259,13 @@ class _HeadTooLarge(Exception):
     """A request's headers are more than anyone needs."""
 
 
+class _HeadUnclear(Exception):
+    """A line of it that a proxy before us may read in another way (RFC 9112 §5.1, §5.2)."""
+
+
+_HEADER_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\x00\r]*\r?\n|\r?\n|")
+
+
 class _Head:
     """What a request's headers are read from: no more than MAX_HEAD_BYTES of it."""
 
@@ -270,6 +278,8 @@ class _Head:
         self._left -= len(line)
         if self._left < 0:
             raise _HeadTooLarge
+        if not _HEADER_LINE.fullmatch(line):
+            raise _HeadUnclear
         return line
 
 

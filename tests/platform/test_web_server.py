@@ -303,6 +303,18 @@ def test_many_requests_sent_ahead_let_others_come_between(here: ServedHere) -> N
         ("Content-Length: -1", b"400"),
         ("Content-Length: x", b"400"),
         ("Content-Length: 2\r\nContent-Length: 3", b"400"),
+        ("Content-Length: 2\r\nContent-Length: 2", b"400"),
+        ("Content-Length: 2, 3", b"400"),
+        ("Content-Length: +2", b"411"),
+        ("Content-Length: 2_0", b"411"),
+        ("Content-Length : 2", b"400"),
+        ("X-A: a\r\n Content-Length: 2", b"400"),
+        ("X-A: a\r\n\tb\r\nContent-Length: 2", b"400"),
+        ("X-A\x00: a\r\nContent-Length: 2", b"400"),
+        ("X-A: a\x00\r\nContent-Length: 2", b"400"),
+        ("X-A: a\rTransfer-Encoding: chunked\r\nContent-Length: 2", b"400"),
+        ("no colon at all\r\nContent-Length: 2", b"400"),
+        ("Transfer-Encoding: x\r\nContent-Length: 2", b"411"),
     ],
 )
 def test_a_body_too_large_or_of_unknown_size_is_not_read(
