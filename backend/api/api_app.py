@@ -40,6 +40,7 @@ from backend.api.api_services import ApiServices
 from backend.api.audit_routes import audit_router
 from backend.api.body_limit import BodyLimit
 from backend.api.direct_peer import DirectPeer
+from backend.api.openadr_routes import openadr_router
 from backend.api.proxy_login import ProxyLogin
 from backend.api.query_names import check_query_names
 from backend.api.request_rate import RequestRateLimit
@@ -131,6 +132,7 @@ def make_api_app(
     app.include_router(account_router)
     app.include_router(alert_router)
     app.include_router(audit_router)
+    app.include_router(openadr_router)
     if api.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -28,6 +28,8 @@ FILES = {
     "accounts.js": "text/javascript",
     "alerts.js": "text/javascript",
     "audit.js": "text/javascript",
+    "openadr.js": "text/javascript",
+    "openadr-texts.js": "text/javascript",
     "texts.js": "text/javascript",
     "uPlot.iife.min.js": "text/javascript",
     "uPlot.min.css": "text/css",

@@ -22,8 +22,8 @@ async def serve(port: int, level: int, seconds: int) -> None:
     )
     done = asyncio.Event()
 
-    async def opted(ven_id: str, _event_id: str, opt: str) -> None:
-        print(f"{ven_id} answers {opt}", flush=True)
+    async def opted(ven_id: str, event_id: str, opt_type: str) -> None:
+        print(f"{ven_id} answers {opt_type} to {event_id}", flush=True)
 
     async def registered(info: dict[str, Any]) -> tuple[str, str]:
         print(f"{info.get('ven_name')} registers", flush=True)
@@ -43,7 +43,15 @@ async def serve(port: int, level: int, seconds: int) -> None:
         asyncio.get_running_loop().call_later(seconds + 20, done.set)
         return VEN_ID, "registration-1"
 
-    async def offered(resource_id: str, measurement: str, **_more: Any) -> Any:
+    async def offered(
+        ven_id: str,
+        resource_id: str,
+        measurement: str,
+        unit: str | None,
+        scale: str | None,
+        min_sampling_interval: timedelta,
+        max_sampling_interval: timedelta,
+    ) -> Any:
         async def told(data: list[tuple[datetime, float]]) -> None:
             for at, value in data:
                 print(f"{at:%H:%M:%S} {resource_id} {measurement} {value:g}", flush=True)

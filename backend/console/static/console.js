@@ -24,6 +24,7 @@ const views = [
   [/^#\/programmes$/, programmesView, "programmes"],
   [/^#\/settlement$/, settlementView, "settlement"],
   [/^#\/alerts$/, alertsView, "alerts"],
+  [/^#\/openadr$/, async (...it) => (await import("./openadr.js")).openadrView(...it), "openadr"],
   [/^#\/audit$/, auditView, "audit"],
   [/^#\/accounts$/, accountsView, "accounts"],
 ];

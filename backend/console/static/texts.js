@@ -11,7 +11,7 @@ export const T = {
   title: "VenAgent · Operations",
   skip: "Skip to content",
   views: "Views",
-  nav: { now: "Now", events: "Events", fleet: "Fleet", programmes: "Programmes", settlement: "Settlement", alerts: "Alerts", audit: "Audit", accounts: "Accounts" },
+  nav: { now: "Now", events: "Events", fleet: "Fleet", programmes: "Programmes", settlement: "Settlement", alerts: "Alerts", openadr: "OpenADR", audit: "Audit", accounts: "Accounts" },
   link: { connecting: "connecting", live: "live", lost: "connecting again", key: "needs a key", refused: "not allowed" },
   notLive: (time) => `Not live. What is shown was so at ${time}.`,
   noAnswer: "The backend does not answer.",

@@ -1,0 +1,28 @@
+// The words of the page about OpenADR, which is fetched when it is opened. Translated like texts.js.
+
+export const O = {
+  title: "OpenADR",
+  about: "Utilities' VTNs, what they asked, and what became of it.",
+  none: "This fleet speaks to no VTN: docs/openadr.md says how it can.",
+  noEvents: "The VTN has asked for nothing yet.",
+  vtn: "VTN",
+  version: "OpenADR",
+  state: "State",
+  lastPoll: "Last read",
+  token: "Token until",
+  clock: "Clock apart",
+  changes: "Told by",
+  told: { mqtt: "MQTT and polling", mqtt_away: "polling; its broker is away", polling: "polling" },
+  programmes: "Programmes",
+  problem: "Error",
+  failures: (number) => `${number} times in a row`,
+  lastProblem: (time, text) => `Last error at ${time}: ${text}`,
+  events: "Events of VTNs",
+  event: "Event",
+  programme: "Programme",
+  answer: "Answer",
+  answers: { in: "opted in", out: "opted out" },
+  became: "Became",
+  seen: "Seen",
+  reports: (waiting, lost) => `Reports: ${waiting} waiting, ${lost} given up.`,
+};
