@@ -111,15 +111,19 @@ def print_ack(answer: Mapping[str, Any]) -> None:
 
 def _power_line(answer: Mapping[str, Any]) -> str:
     parts = []
-    if answer.get("import_kw") is not None:
-        parts.append(f"limit {terminal_kw_text(answer['import_kw'])}")
+    limits = [answer[name] for name in ("import_kw", "export_kw") if answer.get(name) is not None]
+    if limits:
+        if answer.get("import_kw") is not None:
+            parts.append(f"limit {terminal_kw_text(answer['import_kw'])}")
+        if answer.get("export_kw") is not None:
+            parts.append(f"at most {terminal_kw_text(answer['export_kw'])} fed in")
         if answer.get("end_ts") is None:
             parts.append("until further notice")
     asked, actual = (answer.get(f"{name}_shed_kw") for name in ("requested", "actual"))
     if answer.get("requested_raise_kw") is not None:
         asked, actual = answer["requested_raise_kw"], answer.get("actual_raise_kw")
         parts.append("more load")
-    if asked is not None and answer.get("import_kw") is None:
+    if asked is not None and not limits:
         parts.append(f"requested {terminal_kw_text(asked)}")
     if actual is not None:
         basis = answer.get("shed_basis")
