@@ -199,14 +199,17 @@ def select_circuits(
     *,
     tolerance: float = TOLERANCE,
     order: PriorityPolicy = PriorityPolicy.BEST_FIT,
+    at_least: bool = False,
 ) -> CircuitSelection:
     """The circuits that shed `request_kw` by the rules above; empty when nothing can be shed.
+    `at_least`: a limit in steps goes to the step below, and a charger to 0 before it is left at its
+    least amps.
 
     In `strict` order each priority is used up before the next more important one is touched: rules
     3 and 4 hold within the last one that is needed.
     """
     if order is PriorityPolicy.STRICT:
-        return _select_strictly(available, request_kw, tolerance)
+        return _select_strictly(available, request_kw, tolerance, at_least=at_least)
     flexible = [c for c in available if not c.circuit.last_resort]
     enough = sum(c.max_shed_kw for c in flexible) >= request_kw * (1.0 - tolerance)
     pool = sorted(flexible if enough else available, key=lambda c: c.rank)
@@ -214,11 +217,16 @@ def select_circuits(
         return CircuitSelection(())
     unit_kw = max(request_kw, LEAST_REQUEST_KW) / RESOLUTION
     items = [_Item(candidate, unit_kw) for candidate in pool]
-    return CircuitSelection(tuple(_actions(_best(items, round(RESOLUTION * tolerance)), unit_kw)))
+    amounts = _best(items, round(RESOLUTION * tolerance))
+    return CircuitSelection(tuple(_actions(amounts, unit_kw, at_least=at_least)))
 
 
 def _select_strictly(
-    available: Sequence[CircuitSelectionCandidate], request_kw: float, tolerance: float
+    available: Sequence[CircuitSelectionCandidate],
+    request_kw: float,
+    tolerance: float,
+    *,
+    at_least: bool,
 ) -> CircuitSelection:
     actions: list[CircuitSelectionAction] = []
     left_kw = request_kw
@@ -232,7 +240,8 @@ def _select_strictly(
         wanted = [[each] for each in group] if most_kw <= left_kw else [group]
         for part in wanted:
             part_kw = min(left_kw, sum(candidate.max_shed_kw for candidate in part))
-            actions += select_circuits(part, part_kw, tolerance=tolerance).actions
+            chosen = select_circuits(part, part_kw, tolerance=tolerance, at_least=at_least)
+            actions += chosen.actions
         left_kw = request_kw - sum(action.shed_kw for action in actions)
     return CircuitSelection(tuple(actions))
 
@@ -380,7 +389,9 @@ def _goal(reach: list[int], band: int) -> int:
     return RESOLUTION + _lowest_bit(above) if above else reach[-1].bit_length() - 1
 
 
-def _actions(amounts: list[tuple[_Item, int]], unit_kw: float) -> Iterable[CircuitSelectionAction]:
+def _actions(
+    amounts: list[tuple[_Item, int]], unit_kw: float, *, at_least: bool
+) -> Iterable[CircuitSelectionAction]:
     """The device writes: switches and setpoints whole, limits to the step of their register."""
     owed_kw = 0.0  # what rounding to units and steps left over, for the next limit to take
     for item, units in sorted(amounts, key=lambda pair: not pair[0].whole):
@@ -397,7 +408,7 @@ def _actions(amounts: list[tuple[_Item, int]], unit_kw: float) -> Iterable[Circu
         lowest_kw = circuit.kept_fraction * candidate.power_kw
         if circuit.storage is not None:
             lowest_kw = candidate.power_kw - candidate.max_shed_kw
-        value = scale.value_at(candidate.power_kw - wanted_kw, lowest_kw)
+        value = scale.value_at(candidate.power_kw - wanted_kw, lowest_kw, at_most=at_least)
         if candidate.present_limit is not None and value >= candidate.present_limit:
             owed_kw += units * unit_kw  # it draws more than its limit: writing it would raise that
             continue

@@ -76,7 +76,17 @@ def plan_curtailment(
     if missing_kw > band_kw or (missing_kw > 0.0 and not event.held()):
         # For a limit the selection's tolerance lies above what is missing, not around it.
         asked_kw = missing_kw / (1.0 - TOLERANCE) if target.is_limit else missing_kw
-        return _shed_more(event, site, panel, reading, unavailable, asked_kw, settling_kw, now)
+        return _shed_more(
+            event,
+            site,
+            panel,
+            reading,
+            unavailable,
+            asked_kw,
+            settling_kw,
+            now,
+            at_least=target.is_limit,
+        )
     if missing_kw >= -band_kw:
         return CurtailmentPlan()
     spare_kw = 0.0 if target.is_limit else band_kw
@@ -151,6 +161,8 @@ def _shed_more(
     request_kw: float,
     settling_kw: float,
     now: float,
+    *,
+    at_least: bool = False,
 ) -> CurtailmentPlan:
     """Shed `request_kw` more: circuits not tried yet nor `unavailable`, and limits that can go
     lower. Empty when nothing is left. `settling_kw` of it comes by itself: until then, and until
@@ -169,7 +181,8 @@ def _shed_more(
     if event.request.circuit_id is not None:
         available = [c for c in available if c.circuit.id == event.request.circuit_id]
     available = rotation_most_comfortable(available, reading, site.cycling_limits, request_kw)
-    chosen = select_circuits(available, request_kw - settling_kw, order=by).actions
+    asked_kw = request_kw - settling_kw
+    chosen = select_circuits(available, asked_kw, order=by, at_least=at_least).actions
     chosen += _to_fill_the_gap(available, chosen, request_kw, settling_kw, by)
     planned, delta_kw = [], 0.0
     for action in chosen:
@@ -272,8 +285,12 @@ def _shed_less(
             and left_kw > configured.power_scale.step_kw
         ):
             raised = _raised(circuit, configured, left_kw)
-            planned.append(raised)
             change_kw = raised.final_kw - circuit.final_kw
+            if raised.releasing:
+                change_kw = min(circuit.shed_kw, left_kw)
+            elif change_kw <= 0.0:  # less than the least that it takes
+                continue
+            planned.append(raised)
         else:
             continue
         left_kw -= change_kw
@@ -369,12 +386,14 @@ def _newly_shed(
 
 
 def _raised(circuit: ShedCircuit, configured: PanelCircuit, more_kw: float) -> ShedCircuit:
-    """A limited circuit that is let draw about `more_kw` more."""
+    """A limited circuit that is let draw up to `more_kw` more. One whose register comes back to
+    what it was goes back: what it draws by it may be less than it was, on fewer lines."""
     scale = configured.power_scale
     assert scale is not None
     before = scale.limit_of(float(circuit.before)) if configured.storage is None else None
-    value = scale.value_at(circuit.final_kw + more_kw)
-    value = value if before is None else min(value, before)
+    value = scale.value_at(circuit.final_kw + more_kw, at_most=True)
+    if before is not None and value >= before:
+        return circuit.to_release()
     return circuit.rewritten(value, min(scale.kw_of(value), circuit.original_kw))
 
 

@@ -69,13 +69,16 @@ class PanelLimitScale:
     def step_kw(self) -> float:
         return self.step * self.kw_per_value
 
-    def value_at(self, power_kw: float, lowest_kw: float = 0.0) -> float:
-        """The register value nearest to `power_kw` that does not go below `lowest_kw`."""
-        steps = round(power_kw / self.step_kw)
+    def value_at(self, power_kw: float, lowest_kw: float = 0.0, *, at_most: bool = False) -> float:
+        """The register value nearest to `power_kw` that does not go below `lowest_kw`; `at_most`:
+        that does not go above it either, where that leaves one."""
+        exact = power_kw / self.step_kw
+        steps = math.floor(exact + 1e-6) if at_most else round(exact)
         lowest = math.ceil(lowest_kw / self.step_kw - 1e-9)
         value = round(max(steps, lowest, 0) * self.step, 6)
         if 0.0 < value < self.lowest:
-            value = 0.0 if lowest <= 0 and value < self.lowest / 2.0 else self.lowest
+            is_nearer_to_0 = at_most or value < self.lowest / 2.0
+            value = 0.0 if lowest <= 0 and is_nearer_to_0 else self.lowest
         return max(self.step, self.lowest) if value in self.unlimited else value
 
     def kw_of(self, value: float) -> float:

@@ -40,11 +40,14 @@ class StorageControl:
     def step_kw(self) -> float:
         return self.step * abs(self.kw_per_value)
 
-    def value_at(self, power_kw: float, lowest_kw: float = -math.inf) -> float:
+    def value_at(
+        self, power_kw: float, lowest_kw: float = -math.inf, *, at_most: bool = False
+    ) -> float:
         """The register value nearest to `power_kw`, of a power within what it is built for and not
-        below `lowest_kw`."""
+        below `lowest_kw`; `at_most`: not above it either."""
         lowest_kw = max(lowest_kw, -self.most_discharge_kw)
-        steps = round(min(power_kw, self.most_charge_kw) / self.step_kw)
+        exact = min(power_kw, self.most_charge_kw) / self.step_kw
+        steps = math.floor(exact + 1e-6) if at_most else round(exact)
         least = math.ceil(lowest_kw / self.step_kw - 1e-9)
         kw = max(steps, least) * self.step_kw
         return round(kw / self.kw_per_value, 6) + 0.0

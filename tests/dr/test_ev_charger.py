@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.dr.builders import VOLTAGE, house_panel
+from tests.dr.builders import VOLTAGE, house_panel, switch
 from tests.dr.flexible_house import FlexibleHouse
-from tests.dr.house import send_event
+from tests.dr.house import House, send_event
 from VenAgent.dr.circuit_selection import circuit_selection_candidate
 from VenAgent.dr.panel import (
     PanelCircuit,
@@ -106,3 +106,68 @@ def test_two_readings_of_other_phases_do_not_change_the_panel() -> None:
     assert one.limit.kw_of(16.0) == pytest.approx(3.68)
     assert one.limit.voltage == 230.0
     assert VOLTAGE == 240.0
+
+
+# ---- under a limit of the site -------------------------------------------------------------------
+
+
+class ChargingHouse(House):
+    """A car on one or three lines, whose charger tells which while it charges."""
+
+    phases = 3
+
+    def drawn_kw(self, circuit_id: str) -> float:
+        if circuit_id != "car1":
+            return super().drawn_kw(circuit_id)
+        amps = min(self.limits["car1"], 16.0)
+        return amps * 0.23 * self.phases if amps >= 6.0 else 0.0
+
+    def _read_circuit(self, circuit_id: str, power_kw: float) -> PanelCircuitReading:
+        read = super()._read_circuit(circuit_id, power_kw)
+        charges = circuit_id == "car1" and power_kw > 0.0
+        return replace(read, phases=self.phases if charges else None)
+
+
+def charging(import_kw: float, base_kw: float = 2.0) -> ChargingHouse:
+    base = switch("base", 60.0, priority=1, critical=True)
+    panel = replace(house_panel(), circuits=(charger(), base))
+    house = ChargingHouse(panel, {"car1": 11.04, "base": base_kw})
+    house.limits["car1"] = 16.0
+    house.wait(60.0)
+    house.send("limit", event_id="l", correlationId="l", import_kw=import_kw)
+    house.wait(90.0)
+    return house
+
+
+def test_a_limit_pauses_a_charger_whose_least_amps_are_too_much() -> None:
+    """Beside 2 kW the least 4.14 kW are more than the 5 kW allowed: half of it is no answer, and it
+    is not let back to that either."""
+    house = charging(5.0)
+    for _ in range(60):
+        house.wait(10.0)
+        assert house.power_kw <= 5.0
+    assert house.limits["car1"] == 0.0
+    house.demand_kw["base"] = 0.5
+    house.wait(120.0)
+    assert house.limits["car1"] == 6.0, "they fit now"
+    writes = len(house.written)
+    for half in range(40):
+        house.demand_kw["base"] = 0.5 if half % 2 else 2.0
+        house.wait(60.0)
+    assert len(house.written) - writes <= 10, "with each change of the load it would be 40"
+
+
+def test_a_charger_that_changes_its_lines_under_a_limit() -> None:
+    """On one line all its amps are allowed: it is given back once, not with each reading."""
+    house = charging(8.0)
+    assert 6.0 <= house.limits["car1"] <= 8.0
+    writes = len(house.written)
+    house.phases = 1
+    house.wait(600.0)
+    assert house.limits["car1"] == 16.0
+    assert len(house.written) - writes <= 3
+    house.phases = 3
+    house.wait(80.0)
+    for _ in range(60):
+        house.wait(5.0)
+        assert house.engine.site.limits.mean_kw(60.0, house.now) <= 8.0  # type: ignore[operator]
