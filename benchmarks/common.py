@@ -24,6 +24,8 @@ Ask = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
 def quantile(values: list[float], q: float) -> float:
+    if len(values) == 1:
+        return values[0]
     return statistics.quantiles(values, n=100, method="inclusive")[round(q * 100) - 1]
 
 
