@@ -108,3 +108,8 @@ def test_a_load_near_the_panels_rating_is_said_in_words(serve: Serve, visit: Vis
     expect(page.locator("#load-text")).to_contain_text("% of the panel\u2019s 200 A")
     fake.fault(full=True)
     expect(page.locator("#load-text")).to_contain_text("above 80 %")
+    # While an alert lasts, not everything is well.
+    expect(page.locator("#live")).to_contain_text("Attention")
+    expect(page.locator("#sentence")).to_contain_text("more than 80 % of its rating")
+    fake.fault(full=False)
+    expect(page.locator("#live")).to_contain_text("All is well")

@@ -146,6 +146,10 @@ class FakeSite:
     def alerts(self) -> dict[str, Any]:
         text = "MQTT: nothing listens at 127.0.0.1:1883"
         alert = {"ts": self._read_ts, "severity": "warning", "code": "offline", "message": text}
+        if self.full and not self.offline:
+            text = "the panel draws 172 A, more than 80 % of its rating"
+            over = {"ts": self._read_ts, "severity": "critical", "code": "panel.over_current"}
+            return {"active": [{**over, "message": text}], "recent": [{**over, "message": text}]}
         if self.offline:
             return {"active": [alert], "recent": [alert]}
         over = {**alert, "severity": "cleared", "message": f"over: {text}"}

@@ -14,6 +14,7 @@ const SAID_MS = 6000;
 
 let status = null;
 let events = [];
+let alerts = { active: [], recent: [] };
 let heardAt = 0; // performance.now() of the latest status
 let mayChange = false;
 let lost = true;
@@ -164,7 +165,7 @@ async function begin() {
 }
 
 function tell(silentMs) {
-  showStanding(status, standing(status, events, { silentMs, lost, refusal }), lost, optIn);
+  showStanding(status, standing(status, events, alerts, { silentMs, lost, refusal }), lost, optIn);
 }
 
 put(at('zone'), zone());
@@ -197,7 +198,11 @@ follow({
     events = value;
     showEvents(value, status ? status.ts : Date.now() / 1000, showInFull);
   },
-  alerts: (value) => showAlerts(value, status ? status.ts : Date.now() / 1000),
+  alerts(value) {
+    alerts = value;
+    showAlerts(value, status ? status.ts : Date.now() / 1000);
+    tell(0);
+  },
   heard(silentMs, isLost) {
     lost = isLost;
     tell(silentMs);

@@ -81,8 +81,15 @@ function ofRefused(events, now) {
   return { kind: 'event', word: 'Refused', text: sentence(`An event was not carried out at ${clock(latest.end_ts)}${latest.reason ? `: ${latest.reason}` : ''}`) };
 }
 
+// An alert that lasts: a critical one always, another where nothing else is to be said.
+function ofAlerts(alerts, isQuiet) {
+  const grave = alerts.active.find((alert) => alert.severity === 'critical');
+  const shown = grave || (isQuiet ? alerts.active[0] : null);
+  return shown ? { kind: grave ? 'bad' : 'event', word: 'Attention', text: sentence(shown.message) } : null;
+}
+
 // All that is to be said, the gravest first: its sentence stands at the top, its word in the pill.
-export function standing(status, events, { silentMs, lost, refusal }) {
+export function standing(status, events, alerts, { silentMs, lost, refusal }) {
   if (!status) return [{ kind: 'wait', word: 'Connecting…', text: sentence(refusal || 'Waiting for the agent’s first word') }];
   if (lost) {
     const old = Number.isFinite(silentMs) ? `${span(silentMs / 1000)} old` : 'old';
@@ -101,5 +108,7 @@ export function standing(status, events, { silentMs, lost, refusal }) {
   if (status.health === 'BAD' && !found.some((each) => each.kind === 'bad')) {
     found.unshift({ kind: 'bad', word: 'Attention', text: sentence(status.health_context) });
   }
+  const alert = found.some((each) => each.kind === 'bad') ? null : ofAlerts(alerts, !found.length);
+  if (alert) found[status.event ? 'push' : 'unshift'](alert);
   return found.length ? found : [{ kind: 'good', word: 'All is well', text: 'All is well.' }];
 }
