@@ -35,7 +35,8 @@ done
 [ ${#parts[@]} -gt 0 ] || parts=("${ALL[@]}")
 pytest_arguments=("$@")
 
-scratch="" quick="" lane=""
+unset PYTHONDONTWRITEBYTECODE
+scratch="" quick="" copy="" lane=""
 cleanup() {
   [ -n "$scratch" ] || return 0
   if [ -n "$lane" ]; then kill -- "-$lane" 2>/dev/null || true; fi # first: it starts sessions
@@ -69,6 +70,20 @@ make_quick_scratch() {
   mkdir "$quick"
 }
 
+# Where the tests of this machine's tools run: a copy, into which Python may write what it compiled,
+# so that the processes of the tests do not compile it all again.
+make_copy() {
+  copy=${quick:-$scratch}/source
+  mkdir "$copy"
+  copy_tree | tar -C "$copy" -xf -
+}
+
+copy_tree() {
+  tar -C "$VENAGENT_ROOT" -cf - --exclude-vcs --exclude=__pycache__ --exclude='.*_cache' \
+    --exclude=.hypothesis --exclude=.venv --exclude='*.egg-info' --exclude=node_modules \
+    --exclude=./build --exclude=./dist --exclude=./tests/browser/results .
+}
+
 tool() { printf '%s\n' "$TOOLS_VENV/bin/$1"; }
 
 lint() {
@@ -89,8 +104,8 @@ lint() {
 # One process of the unit tests. It collects by itself: a pool of workers would each collect them all.
 # unit_tests PYTEST ARGUMENTS…
 unit_tests() {
-  TMPDIR=$quick PYTHONPATH=$VENAGENT_ROOT PYTHONDONTWRITEBYTECODE=1 \
-    HYPOTHESIS_STORAGE_DIRECTORY=$scratch/hypothesis MOSQUITTO=$(mosquitto_path) \
+  TMPDIR=$quick PYTHONPATH=$PWD HYPOTHESIS_STORAGE_DIRECTORY=$scratch/hypothesis \
+    MOSQUITTO=$(mosquitto_path) \
     "$(tools_python)" -m pytest -p no:cacheprovider -p no:schemathesis -p no:asyncio -p no:anyio \
     -p no:xdist --ignore=tests/platform --ignore=tests/backend --ignore=tests/openadr \
     --ignore=tests/browser --ignore=tests/documents --ignore=tests/platform11 "$@"
@@ -102,7 +117,7 @@ UNIT_HALF=(tests/baseline tests/cloud tests/contract tests/dr tests/storage)
 # Two processes on two cores; with arguments of the caller's, one.
 unit() {
   local first=0 second=0 beside ignored=("${UNIT_HALF[@]/#/--ignore=}")
-  cd "$VENAGENT_ROOT"
+  cd "$copy"
   if [ ${#pytest_arguments[@]} -gt 0 ]; then
     unit_tests "${pytest_arguments[@]}"
     return
@@ -116,6 +131,7 @@ unit() {
   [ "$first" = 0 ] && [ "$second" = 0 ]
 }
 
+# In the clone itself: the packages are built from what is under version control.
 backend() {
   cd "$VENAGENT_ROOT"
   mkdir "$scratch/b"
@@ -127,10 +143,11 @@ backend() {
 }
 
 browser() {
-  cd "$VENAGENT_ROOT"
+  cd "$copy"
   mkdir "$scratch/w"
   # The page's server needs gevent, which VOLTTRON's environment has; Chromium writes to its home.
-  HOME=$scratch/w TMPDIR=$scratch/w PYTHONPATH=$VENAGENT_ROOT PYTHONDONTWRITEBYTECODE=1 \
+  HOME=$scratch/w TMPDIR=$scratch/w PYTHONPATH=$PWD \
+    VENAGENT_SCREENSHOTS=$VENAGENT_ROOT/tests/browser/results \
     CHROMIUM=$(command -v chromium) VENAGENT_GEVENT_PYTHON=$TEST_PLATFORM_VENV/bin/python \
     "$(tools_python)" -m pytest -p no:cacheprovider tests/browser \
     ${pytest_arguments[@]+"${pytest_arguments[@]}"}
@@ -139,9 +156,7 @@ browser() {
 # A copy that the plain user can read and write; the clone may be neither.
 stage() {
   as_user mkdir -p "$1"
-  tar -C "$VENAGENT_ROOT" -cf - --exclude-vcs --exclude=__pycache__ --exclude='.*_cache' \
-    --exclude=.hypothesis --exclude=.venv --exclude='*.egg-info' --exclude=node_modules \
-    --exclude=./build --exclude=./dist . | as_user tar -C "$1" -xf - --no-same-owner
+  copy_tree | as_user tar -C "$1" -xf - --no-same-owner
 }
 
 # As the plain user, in a session of its own, so that what it leaves behind can be found and ended.
@@ -171,7 +186,7 @@ documents() {
   if is_root; then chown "$VENAGENT_USER:" "$scratch"; fi
   stage "$here/source"
   as_user mkdir "$here/home"
-  in_session "$here" VENAGENT_TEST_PLATFORM="$TEST_PLATFORM_VENV" \
+  in_session "$here" -u PYTHONDONTWRITEBYTECODE VENAGENT_TEST_PLATFORM="$TEST_PLATFORM_VENV" \
     "$(tools_python)" -m pytest -p no:cacheprovider -n 2 --dist loadfile tests/documents \
     ${pytest_arguments[@]+"${pytest_arguments[@]}"} || status=$?
   sweep_session "$here" || status=1
@@ -252,6 +267,7 @@ ensure_packages
 ensure_test_tools
 make_scratch
 case " ${parts[*]} " in *" unit "*) make_quick_scratch ;; esac
+case " ${parts[*]} " in *" unit "* | *" browser "*) make_copy ;; esac
 case " ${parts[*]} " in *" backend "*) ensure_postgresql && ensure_pgbouncer ;; esac
 case " ${parts[*]} " in *" browser "* | *" platform "*) ensure_chromium ;; esac
 case " ${parts[*]} " in *" browser "* | *" documents "* | *" platform "*) ensure_test_platform ;; esac

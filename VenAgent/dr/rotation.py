@@ -61,9 +61,12 @@ def rotation_turn_of(
     them goes back every n-th part of the turn, and none is shed for longer than a whole one. The
     next one is shed so much earlier as it takes to show it.
     """
+    held_by_group = _held_by_group(event, panel)
+    if not held_by_group:
+        return None
     tried = {circuit.circuit_id for circuit in event.circuits}
     unavailable = tried | site.unavailable(event.end_ts, now)
-    for group, held in sorted(_held_by_group(event, panel).items()):
+    for group, held in sorted(held_by_group.items()):
         if any(c.relieved_by for c in held):
             continue
         turn_sec = min(_turn_sec(panel.by_id[c.circuit_id]) for c in held)

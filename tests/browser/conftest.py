@@ -34,7 +34,11 @@ class Fake:
         self._process = subprocess.Popen(
             [python, "-m", "tests.web.fake_site", "--port", str(self.port), *self._options],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", ""),
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

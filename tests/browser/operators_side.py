@@ -48,7 +48,7 @@ def operators_side(folder: Path, *, vens: int = 12, **variables: str) -> Iterato
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT),
-        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", ""),
         "DATABASE_URL": f"sqlite:///{folder / 'backend.sqlite'}",
         "MQTT_PORT": str(broker_port),
         "API_PORT": str(api_port),

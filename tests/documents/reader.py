@@ -31,7 +31,7 @@ ensure_home
 mkdir "$PLATFORM_VENV"
 cd "$1" # all but the agent, which the platform's tests may be installing at this moment
 find . -iname venagent -prune -o -name 'venagent-*' -prune -o -name '~*' -prune \
-  -o ! -type d -print0 |
+  -o ! -type d ! -name '*.pyc.*' -print0 |
   tar --null -T - -cf - | tar -C "$PLATFORM_VENV" -xf -
 cd "$PLATFORM_VENV"
 grep -rlIF "$1" bin pip.conf | xargs sed -i "s|$1|$PLATFORM_VENV|g"

@@ -34,13 +34,13 @@ def a_refused_reservation(house: House) -> None:
 
 
 def a_restore_by_command(house: House) -> None:
-    house.send("event", event_id="e1", correlationId="c1", shed_kw=8.5)
+    house.send("event", event_id="e1", correlationId="c1", shed_kw=8.5, duration_sec=120.0)
     house.wait(10.0)
     house.send("restore", correlationId="c2")
 
 
 def a_restore_that_fails_at_first(house: House) -> None:
-    house.send("event", event_id="e1", correlationId="c1", shed_kw=3.0)
+    house.send("event", event_id="e1", correlationId="c1", shed_kw=3.0, duration_sec=120.0)
     house.broken = {"dryer1"}
     house.send("restore", correlationId="c2")
     house.wait(0.5)
@@ -50,7 +50,7 @@ def a_restore_that_fails_at_first(house: House) -> None:
 
 def a_restore_while_it_begins(house: House) -> None:
     house.hold = True
-    house.send("event", event_id="e1", correlationId="c1", shed_kw=8.5)
+    house.send("event", event_id="e1", correlationId="c1", shed_kw=8.5, duration_sec=120.0)
     house.work(1)
     house.send("restore", correlationId="c2")
     house.hold = False
@@ -66,7 +66,10 @@ def a_scheduled_event(house: House) -> None:
 
 
 def a_cancelled_event(house: House) -> None:
-    house.send("event", event_id="e1", correlationId="c1", shed_kw=8.5, start_ts=NOW + 30.0)
+    house.send(
+        "event", event_id="e1", correlationId="c1", shed_kw=8.5, duration_sec=60.0,
+        start_ts=NOW + 30.0,
+    )  # fmt: skip
     house.send("cancel", correlationId="c2", event_id="e1")
 
 

@@ -191,6 +191,7 @@ def test_as_many_levels_as_a_day_has_five_minutes(house: House) -> None:
 
 
 def test_without_a_duration_it_sheds_until_cancelled(house: House) -> None:
+    house.report_sec = 60.0
     ack = send_event(house, 4.5, duration_sec=0)[0]
     assert ack["end_ts"] == NOW + 86_400.0
     house.wait(80_000.0)

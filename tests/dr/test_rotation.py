@@ -43,6 +43,7 @@ def test_those_with_the_most_comfort_left_are_first() -> None:
 
 def test_none_is_shed_for_longer_than_its_turn_and_all_take_part() -> None:
     house = roof()
+    house.report_sec = 10.0
     send_event(house, 8.0, duration_sec=6 * 3600.0)
     since: dict[str, float] = {}
     longest: dict[str, float] = {}

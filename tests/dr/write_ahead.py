@@ -34,27 +34,39 @@ STATES_ACKED = {
 or scheduled: a modification that was taken back, or overtaken, before it could be applied.)"""
 
 
+class _Records(dict[str, dict[str, Any]]):
+    """What the journal holds by now, read when it is asked for."""
+
+    def __init__(self, journal: Mapping[str, str]) -> None:
+        super().__init__()
+        self._journal = journal
+
+    def __missing__(self, event_id: str) -> dict[str, Any]:
+        self[event_id] = record = json.loads(self._journal[event_id])
+        return record
+
+
 def check_order(
     effects: Effects, journal: Mapping[str, str], remembered: Iterable[str], policy: Policy
 ) -> None:
     """`remembered`: the acks given so far, as JSON."""
-    known = dict(journal)
+    known = _Records(journal)
     for effect in effects:
         if isinstance(effect, SaveEventEffect):
-            known[effect.event.event_id] = json.dumps(to_event_record(effect.event))
+            known[effect.event.event_id] = to_event_record(effect.event)
         elif isinstance(effect, SendAckEffect):
             repeated = _was_sent(effect.body, remembered)
             of_event = "circuits_curtailed" in effect.body and not repeated
             of_event = of_event and not effect.body.get("dry_run")  # it leaves no record
             if of_event and effect.body["status"] != "rejected":
-                record = json.loads(known[effect.body["event_id"]])
+                record = known[effect.body["event_id"]]
                 states = STATES_ACKED[effect.body["status"]]
                 if record["request"]["kind"] == "limit":  # in force beside another event
                     states = states | {"scheduled", "shedding"}
                 assert record["state"] in states
         elif isinstance(effect, (PrepareEffect, WriteEffect, RestoreEffect)):
-            record = from_event_record(json.loads(known[effect.event_id]))
-            _check_doing(effect, record, ramped=policy.limit_ramp_sec > 0.0)
+            event = from_event_record(known[effect.event_id])
+            _check_doing(effect, event, ramped=policy.limit_ramp_sec > 0.0)
 
 
 def _was_sent(body: Mapping[str, Any], remembered: Iterable[str]) -> bool:
