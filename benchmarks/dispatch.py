@@ -79,6 +79,7 @@ def dispatchers(running: Stack, count: int) -> Iterator[list[subprocess.Popen[by
         "PYTHONDONTWRITEBYTECODE": "1",
         "MQTT_PORT": str(running.broker_port),
         "DATABASE_URL": running.database_url,
+        "DISPATCH_ASK_AGENTS_SEC": "0",
         "DISPATCH_ACK_TIMEOUT_SEC": "600",
         "LOG_LEVEL": "WARNING",
     }

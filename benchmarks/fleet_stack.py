@@ -105,6 +105,7 @@ class Stack:
             "PYTHONDONTWRITEBYTECODE": "1",
             "MQTT_PORT": str(self.broker_port),
             "DATABASE_URL": self.database_url,
+            "DISPATCH_ASK_AGENTS_SEC": "0",
             **more,
         }
         with (self.folder / f"{command}.log").open("ab") as log:

@@ -11,6 +11,7 @@ import io
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Query, Response
 from sqlalchemy import func, select
@@ -18,7 +19,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.api.api_services import Uses
 from backend.api.authentication import Reader
-from backend.api.request_fields import ID_PATTERN, End, Start, invalid_request_field
+from backend.api.request_fields import (
+    ID_PATTERN,
+    End,
+    Start,
+    TimeZoneField,
+    invalid_request_field,
+)
 from backend.api.settlement_responses import SettlementResponse
 from backend.store.event_tables import (
     WHOLE_EVENT,
@@ -50,15 +57,19 @@ async def get_settlement(
     tests: Annotated[bool, Query(description="Of test events in place of the others.")] = False,
     intervals: Annotated[bool, Query(description="With each quarter hour.")] = False,
     form: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
+    time_zone: Annotated[TimeZoneField | None, Query(alias="timezone")] = None,
 ) -> Any:
     """By event and site. `format=csv` has a row a site's event, with `intervals` one a quarter hour
-    of it. Events begin in `month` (UTC), or from `start` up to `end`."""
+    of it. Events begin in `month`, or from `start` up to `end`. A month is of `timezone`, else of
+    the programme's that is named, else UTC's."""
     if month is not None:
         if start is not None or end is not None:
             raise invalid_request_field("month", "give month, or start and end")
+        zone = ZoneInfo(time_zone or await _programme_zone(uses, programme_id))
         year, number = map(int, month.split("-"))
-        start = datetime(year, number, 1, tzinfo=timezone.utc)
-        end = datetime(year + number // 12, number % 12 + 1, 1, tzinfo=timezone.utc)
+        start = datetime(year, number, 1, tzinfo=zone).astimezone(timezone.utc)
+        end = datetime(year + number // 12, number % 12 + 1, 1, tzinfo=zone)
+        end = end.astimezone(timezone.utc)
     where = [EVENTS.c.test == tests]
     if start is not None:
         where.append(EVENTS.c.start_time >= start)
@@ -87,6 +98,15 @@ async def get_settlement(
         "totals": _totals(sites),
         "truncated": len(sites) == MOST_ROWS,
     }
+
+
+async def _programme_zone(uses: Uses, programme_id: str | None) -> str:
+    if programme_id is None:
+        return "UTC"
+    async with uses.database.engine.connect() as connection:
+        found = select(ProgrammeRow.timezone).where(ProgrammeRow.id == programme_id)
+        zone: str | None = await connection.scalar(found)
+    return zone or "UTC"
 
 
 async def _sites(connection: AsyncConnection, where: list[Any]) -> list[dict[str, Any]]:

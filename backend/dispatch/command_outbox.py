@@ -31,6 +31,7 @@ from backend.dispatch.command_publisher import (
 )
 from backend.store.bulk_copy import bulk_copy_rows
 from backend.store.database import database_now
+from backend.store.instance_report import ingest_lag_sec
 from backend.store.statuses import EXPIRED, NOT_RESPONDING, OPEN, PENDING, PUBLISHED
 from backend.store.tables import COMMANDS
 from backend.store.transaction import in_transaction
@@ -135,7 +136,10 @@ class CommandOutbox:
     ) -> None:
         now = await database_now(connection)
         if confirmed:
-            again = now + timedelta(seconds=self._settings.ack_timeout_sec)
+            # Acks that came and are not stored yet are no silence: to ask all again would only make
+            # an ingest that is behind fall back further.
+            wait_sec = self._settings.ack_timeout_sec + await ingest_lag_sec(connection, now)
+            again = now + timedelta(seconds=wait_sec)
             await mark_commands_published(connection, confirmed, again)
         if failed:
             await mark_commands_released(connection, failed, now, self._settings.publish_retry_sec)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import case, func, update
+from sqlalchemy import case, func, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -59,6 +59,18 @@ async def store_instance_report(connection: AsyncConnection, report: InstanceRep
             },
         )
     )
+
+
+async def ingest_lag_sec(connection: AsyncConnection, now: datetime) -> float:
+    """How long messages wait to be stored, as the ingests that run said last; 0 if none did."""
+    lag_sec = await connection.scalar(
+        select(func.max(_TABLE.c.lag_sec)).where(
+            _TABLE.c.kind == INGEST_KIND,
+            _TABLE.c.ended_at.is_(None),
+            _TABLE.c.reported_at > now - timedelta(seconds=6 * INSTANCE_REPORT_SEC),
+        )
+    )
+    return lag_sec or 0.0
 
 
 async def store_instance_end(connection: AsyncConnection, kind: str, instance: str) -> None:

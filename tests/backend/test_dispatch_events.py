@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import update
@@ -10,6 +11,7 @@ from sqlalchemy import update
 from backend.dispatch.dispatch_wake import wait_for_dispatch_wake
 from backend.dispatch.event_lifecycle import stop_dispatched_event
 from backend.store.database import Database
+from backend.store.instance_report import InstanceReport, store_instance_end, store_instance_report
 from backend.store.statuses import ACTIVE, CANCELLED, COMPLETED
 from backend.store.tables import COMMANDS, EVENTS, PARTICIPANTS, VENS
 from backend.store.transaction import in_transaction
@@ -138,6 +140,22 @@ async def test_without_an_ack_the_same_command_comes_again_then_the_ven_counts_a
     assert len(wire.to("answers")) == 1
     assert len(correlation_ids(wire.sent)["silent"]) == 1
     assert (await participants(database))["answers"] == "accepted"
+
+
+async def test_acks_that_wait_to_be_stored_are_no_silence(database: Database) -> None:
+    """An ingest that is two minutes behind: nobody is asked again meanwhile."""
+    await add_vens(database, {"a": 2.0})
+    async with database.engine.begin() as connection:
+        await store_instance_report(connection, InstanceReport("ingest", "one", lag_sec=120.0))
+        await store_instance_report(connection, InstanceReport("ingest", "gone", lag_sec=9e9))
+        await store_instance_end(connection, "ingest", "gone")
+    wire = Wire()
+    async with dispatching(database, wire, quick(ack_timeout_sec=10.0)) as dispatcher:
+        await add_event(database, 2.0, dispatcher=dispatcher)
+        await eventually(lambda: rows(database, COMMANDS, COMMANDS.c.state == "published"))
+    (command,) = await rows(database, COMMANDS)
+    wait = command.not_before - command.published_at
+    assert timedelta(seconds=130) <= wait < timedelta(days=1)
 
 
 async def test_a_silent_ven_that_comes_back_is_asked_again_with_the_same_id(

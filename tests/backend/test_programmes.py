@@ -154,9 +154,20 @@ async def test_a_day_is_that_of_the_site_else_of_the_programme_else_utc(
         plain = (await client.post("/api/events/preview", json=body)).json()
         body |= {"programmeId": "night"}
         of_programme = (await client.post("/api/events/preview", json=body)).json()
+        months = []
+        for query in ("", "&programme_id=night", "&timezone=Asia/Kolkata", "&timezone=Mars"):
+            answer = await client.get(f"/api/settlement?month=2030-07{query}")
+            months.append((answer.status_code, answer.json().get("start")))
     assert no_zone.status_code == 422
     assert [one["venId"] for one in plain["vens"]] == ["berlin"]
     assert sorted(one["venId"] for one in of_programme["vens"]) == ["berlin", "unsaid"]
+    # So are the months of a settlement: an event of half past midnight is not the month before's.
+    assert months == [
+        (200, "2030-07-01T00:00:00Z"),
+        (200, "2030-06-30T22:00:00Z"),
+        (200, "2030-06-30T18:30:00Z"),
+        (422, None),
+    ]
 
 
 FIRST_TWO = ("berlin", "unsaid")

@@ -1,35 +1,35 @@
 // Who may use this: people by their groups, programs by their keys.
 
-import { ago, ask, h, heading, moment, redraw, table, toast } from "./ui.js";
+import { ago, ask, card, col, h, h2, heading, moment, redraw, small, soft, table, toast } from "./ui.js";
 import { call, get, post } from "./api.js";
 import { T } from "./texts.js";
 
 export async function accountsView(place) {
-  const keys = h("section", { class: "card" });
-  const people = h("section", { class: "card" });
-  const roles = h("section", { class: "card" });
+  const keys = card();
+  const people = card();
+  const roles = card();
   const words = T.account;
 
   const load = async () => {
     const found = await get("/api/accounts/");
-    redraw(people, h("h2", {}, words.people), found.people.length ? table([
-      { label: words.person, cell: (one) => h("div", {}, one.displayName, one.displayName === one.name ? "" : h("div", { class: "soft small" }, one.name)) },
-      { label: words.role, cell: (one) => words.roles[one.role] ?? words.noRoleYet },
-      { label: words.groups, wide: true, cell: (one) => one.groups.join(", ") },
-      { label: words.seen, right: true, cell: (one) => ago(one.lastSeenAt) },
-    ], found.people) : h("p", { class: "soft" }, words.noPeople));
-    redraw(roles, h("h2", {}, words.table), found.roles.length ? table([
-      { label: words.group, cell: (one) => (one.who === "*" ? T.all : one.who) },
-      { label: words.role, cell: (one) => words.roles[one.role] },
-    ], found.roles) : h("p", { class: "soft" }, words.noTable));
-    redraw(keys, h("div", { class: "row between" }, h("h2", {}, words.keys), h("button", { onclick: make }, words.newKey)),
+    redraw(people, h2(words.people), found.people.length ? table([
+      col(words.person, (one) => h("div", {}, one.displayName, one.displayName === one.name ? "" : small(one.name))),
+      col(words.role, (one) => words.roles[one.role] ?? words.noRoleYet),
+      col(words.groups, (one) => one.groups.join(", "), "wide"),
+      col(words.seen, (one) => ago(one.lastSeenAt), "right"),
+    ], found.people) : soft(words.noPeople));
+    redraw(roles, h2(words.table), found.roles.length ? table([
+      col(words.group, (one) => (one.who === "*" ? T.all : one.who)),
+      col(words.role, (one) => words.roles[one.role]),
+    ], found.roles) : soft(words.noTable));
+    redraw(keys, h("div", { class: "row between" }, h2(words.keys), h("button", { onclick: make }, words.newKey)),
       found.keys.length ? table([
-        { label: words.key, cell: (one) => one.name },
-        { label: words.role, cell: (one) => words.roles[one.role] },
-        { label: words.used, right: true, wide: true, cell: (one) => (one.lastUsedAt ? moment(one.lastUsedAt) : T.never) },
-        { label: "", right: true, cell: (one) => (one.revokedAt ? h("span", { class: "soft" }, words.revoked)
-          : h("button", { class: "plain", onclick: () => revoke(one.name) }, words.revoke)) },
-      ], found.keys) : h("p", { class: "soft" }, words.noKeys));
+        col(words.key, (one) => one.name),
+        col(words.role, (one) => words.roles[one.role]),
+        col(words.used, (one) => (one.lastUsedAt ? moment(one.lastUsedAt) : T.never), "right wide"),
+        col("", (one) => (one.revokedAt ? h("span", { class: "soft" }, words.revoked)
+          : h("button", { class: "plain", onclick: () => revoke(one.name) }, words.revoke)), "right"),
+      ], found.keys) : soft(words.noKeys));
   };
 
   const make = () => {

@@ -1,18 +1,18 @@
 // Alerts: what is wrong by cause, each alert, and who was told.
 
-import { ask, every, h, heading, moment, moreRow, redraw, searchField, state, table, toast, whole } from "./ui.js";
+import { ask, card, col, empty, every, h, h2, heading, moment, moreRow, redraw, searchField, small, soft, state, table, tell, toast, venHref, whole } from "./ui.js";
 import { get, post } from "./api.js";
 import { may } from "./account.js";
 import { T } from "./texts.js";
 
 const AT_ONCE = 100;
 const severity = (name) => state(name);
-const venOf = (id) => (id ? h("a", { href: `#/ven/${encodeURIComponent(id)}` }, id) : T.alert.system);
+const venOf = (id) => (id ? h("a", { href: venHref(id) }, id) : T.alert.system);
 
 export async function alertsView(place) {
-  const causes = h("section", { class: "card" });
-  const rows = h("section", { class: "card" });
-  const notices = h("section", { class: "card" });
+  const causes = card();
+  const rows = card();
+  const notices = card();
   const count = h("span", { class: "soft" });
   let which = "open";
   let text = "";
@@ -20,37 +20,37 @@ export async function alertsView(place) {
   let most = AT_ONCE;
   let asked = 0;
 
-  const drawCauses = (found) => redraw(causes, h("h2", {}, T.alert.causes), found.causes.length ? table([
-    { label: T.alert.severity, cell: (one) => severity(one.severity) },
-    { label: T.alert.cause, cell: (one) => h("div", {}, h("strong", {}, one.cause), h("div", { class: "soft small" }, one.message)) },
-    { label: T.alert.alerts, right: true, cell: (one) => whole(one.count) },
-    { label: T.alert.vens, right: true, wide: true, cell: (one) => (one.venCount ? whole(one.venCount) : "") },
-    { label: T.alert.since, right: true, wide: true, cell: (one) => moment(one.since) },
-    { label: "", right: true, cell: (one) => (one.unacknowledged && may("alert.acknowledge")
-      ? h("button", { class: "plain", onclick: () => acknowledge(one.cause, { cause: one.cause }, one.unacknowledged) }, T.alert.acknowledge) : "") },
-  ], found.causes) : h("p", { class: "empty" }, T.alert.none));
+  const drawCauses = (found) => redraw(causes, h2(T.alert.causes), found.causes.length ? table([
+    col(T.alert.severity, (one) => severity(one.severity)),
+    col(T.alert.cause, (one) => h("div", {}, h("strong", {}, one.cause), small(one.message + (one.reasonCode ? ` (${one.reasonCode})` : "")))),
+    col(T.alert.alerts, (one) => whole(one.count), "right"),
+    col(T.alert.vens, (one) => (one.venCount ? whole(one.venCount) : ""), "right wide"),
+    col(T.alert.since, (one) => moment(one.since), "right wide"),
+    col("", (one) => (one.unacknowledged && may("alert.acknowledge")
+      ? h("button", { class: "plain", onclick: () => acknowledge(one.cause, { cause: one.cause }, one.unacknowledged) }, T.alert.acknowledge) : ""), "right"),
+  ], found.causes) : empty(T.alert.none));
 
   const drawRows = (found) => {
     count.textContent = whole(found.totalCount);
     redraw(rows, found.alerts.length ? table([
-      { label: T.alert.severity, cell: (one) => severity(one.severity) },
-      { label: T.alert.ven, cell: (one) => venOf(one.venId) },
-      { label: T.alert.code, cell: (one) => h("div", {}, one.subject ? `${one.code} · ${one.subject}` : one.code, h("div", { class: "soft small" }, one.message)) },
-      { label: T.alert.since, right: true, cell: (one) => moment(one.begunAt) },
-      { label: T.alert.end, right: true, wide: true, cell: (one) => (one.endedAt ? moment(one.endedAt) : "") },
-      { label: "", right: true, wide: true, cell: (one) => (one.acknowledgedBy ? h("span", { class: "soft small", title: one.note ?? "" }, T.alert.seenBy(one.acknowledgedBy))
-        : one.endedAt || !may("alert.acknowledge") ? "" : h("button", { class: "plain", onclick: () => acknowledge(one.code, { ids: [one.id] }, 1) }, T.alert.acknowledge)) },
-    ], found.alerts) : h("p", { class: "empty" }, T.alert.noneFits),
+      col(T.alert.severity, (one) => severity(one.severity)),
+      col(T.alert.ven, (one) => venOf(one.venId)),
+      col(T.alert.code, (one) => h("div", {}, one.subject ? `${one.code} · ${one.subject}` : one.code, small(one.message))),
+      col(T.alert.since, (one) => moment(one.begunAt), "right"),
+      col(T.alert.end, (one) => (one.endedAt ? moment(one.endedAt) : ""), "right wide"),
+      col("", (one) => (one.acknowledgedBy ? h("span", { class: "soft small", title: one.note ?? "" }, T.alert.seenBy(one.acknowledgedBy))
+        : one.endedAt || !may("alert.acknowledge") ? "" : h("button", { class: "plain", onclick: () => acknowledge(one.code, { ids: [one.id] }, 1) }, T.alert.acknowledge)), "right wide"),
+    ], found.alerts) : empty(T.alert.noneFits),
     found.totalCount > found.alerts.length ? moreRow(T.shownOf(found.alerts.length, found.totalCount), () => { most += AT_ONCE; again(); }) : "");
   };
 
-  const drawNotices = (found) => redraw(notices, h("h2", {}, T.alert.notices), found.notices.length ? table([
-    { label: T.alert.target, cell: (one) => one.target },
-    { label: T.alert.kind, cell: (one) => `${T.alert.kinds[one.kind] ?? one.kind}: ${one.payload.data?.summary ?? one.payload.data?.id ?? ""}` },
-    { label: T.alert.state, cell: (one) => h("span", { title: one.error ?? "" }, state(one.state)) },
-    { label: T.alert.tries, right: true, wide: true, cell: (one) => one.attempts },
-    { label: T.alert.at, right: true, wide: true, cell: (one) => moment(one.sentAt ?? one.createdAt) },
-  ], found.notices) : h("p", { class: "soft" }, T.alert.noNotices));
+  const drawNotices = (found) => redraw(notices, h2(T.alert.notices), found.notices.length ? table([
+    col(T.alert.target, (one) => one.target),
+    col(T.alert.kind, (one) => `${T.alert.kinds[one.kind] ?? one.kind}: ${one.payload.data?.summary ?? one.payload.data?.id ?? ""}`),
+    col(T.alert.state, (one) => h("span", { title: one.error ?? "" }, state(one.state))),
+    col(T.alert.tries, (one) => one.attempts, "right wide"),
+    col(T.alert.at, (one) => moment(one.sentAt ?? one.createdAt), "right wide"),
+  ], found.notices) : soft(T.alert.noNotices));
 
   const acknowledge = (name, body, number) => {
     const note = h("label", {}, T.alert.note, h("input", { name: "note", maxlength: "500" }));
@@ -70,7 +70,7 @@ export async function alertsView(place) {
     drawRows(found[1]);
     drawNotices(found[2]);
   };
-  const again = () => load().catch((error) => toast(error.message));
+  const again = () => tell(load());
 
   const filters = h("div", { class: "row", role: "group", "aria-label": T.alert.states });
   const drawFilters = () => filters.replaceChildren(...[["open", T.alert.open], ["ended", T.alert.ended], ["all", T.alert.any]].map(([name, label]) => h("button", {

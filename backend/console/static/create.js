@@ -1,6 +1,6 @@
 // A new event: of which kind, for whom, and what stands behind it before it is sent.
 
-import { ask, h, kw, toast, whole, zone } from "./ui.js";
+import { ask, fieldsOf, h, kw, toast, whole, zone } from "./ui.js";
 import { call, get, post } from "./api.js";
 import { may } from "./account.js";
 import { T } from "./texts.js";
@@ -37,6 +37,10 @@ function bodyOf(form) {
   if (Object.keys(choice).length) body.selection = choice;
   if (form.get("begin") === "later") body.startTime = new Date(form.get("start")).toISOString();
   if (form.get("notice")) body.noticeSec = Number(form.get("notice")) * 60;
+  if (form.get("kind") === "limit") {
+    if (form.get("each")) body.limitPerSite = true;
+    for (const [name, factor] of [["failsafeKw", 1], ["heartbeatSec", 60], ["failsafeMinSec", 60]]) if (form.get(name)) body[name] = Number(form.get(name)) * factor;
+  }
   if (form.get("test")) body.test = true;
   if (form.get("dry")) body.dryRun = true;
   if (form.get("id")) body.id = form.get("id");
@@ -50,7 +54,10 @@ export async function createDialog(store) {
   const when = h("label", { hidden: true }, T.event.startIn(zone()), h("input", { name: "start", type: "datetime-local", value: start }));
   const power = h("span", {}, T.event.reduceBy);
   const amount = h("input", { name: "kw", type: "number", min: "0.001", step: "any", required: true, inputmode: "decimal" });
-  const kind = h("select", { name: "kind", onchange: () => { power.textContent = T.event.powerOf[kind.value]; } },
+  const positive = (name, label) => field(label, h("input", { name, type: "number", min: "0", step: "any" }));
+  const ofLimit = h("div", { hidden: true }, fieldsOf(positive("failsafeKw", T.event.failsafe), positive("heartbeatSec", T.event.heartbeat), positive("failsafeMinSec", T.event.failsafeMin),
+    h("label", { class: "row" }, h("input", { type: "checkbox", name: "each" }), T.event.each)), h("p", { class: "soft small" }, T.event.failsafeAbout));
+  const kind = h("select", { name: "kind", onchange: () => { power.textContent = T.event.powerOf[kind.value]; ofLimit.hidden = kind.value !== "limit"; } },
     Object.entries(T.event.kinds).map(([value, label]) => option(value, label)));
   const minutes = h("input", { name: "minutes", type: "number", min: "0.1", max: "1440", step: "any", value: "60", required: true });
   const behind = h("p", { class: "soft", role: "status" });
@@ -60,7 +67,7 @@ export async function createDialog(store) {
     kind.disabled = Boolean(one);
     amount.value = one?.powerKw ?? "";
     minutes.value = one ? one.durationSec / 60 : 60;
-    power.textContent = T.event.powerOf[kind.value];
+    kind.dispatchEvent(new Event("change"));
   } }, option("", T.event.noProgramme), programmes.filter((one) => one.active).map((one) => option(one.id, one.name)));
   const fields = h("div", {}, h("div", { class: "fields" },
     programmes.length ? field(T.programme.programme, programme, true) : "",
@@ -70,8 +77,8 @@ export async function createDialog(store) {
     field(T.event.minutes, minutes),
     when,
     field(T.event.name, h("input", { name: "id", maxlength: "64", pattern: "[A-Za-z0-9._:\\-]+", placeholder: T.event.madeUp }), true)),
-  h("details", {}, h("summary", {}, T.event.more), h("div", { class: "fields" }, field(T.event.kind, kind),
-    field(T.event.notice, h("input", { name: "notice", type: "number", min: "0", step: "any" }))), choiceFields(groups),
+  h("details", {}, h("summary", {}, T.event.more), fieldsOf(field(T.event.kind, kind),
+    positive("notice", T.event.notice)), ofLimit, choiceFields(groups),
   h("div", { class: "row" }, h("label", { class: "row" }, h("input", { type: "checkbox", name: "test" }), T.event.test),
     h("label", { class: "row" }, h("input", { type: "checkbox", name: "dry" }), T.event.dryRun))), behind);
   // A control that is disabled is in no form.

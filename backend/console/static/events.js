@@ -1,6 +1,6 @@
 // Events: the one that runs, those that come, those that were.
 
-import { ask, every, figure, h, heading, kw, moment, ms, percent, redraw, span, state, table, toast, whole } from "./ui.js";
+import { ask, card, col, empty, eventLink, every, figure, h, h2, heading, kw, meter, moment, ms, pairs, percent, redraw, small, soft, span, state, table, tell, toast, venHref, whole } from "./ui.js";
 import { event as eventPath, get, post } from "./api.js";
 import { createButton, createDialog } from "./create.js";
 import { legend, plot } from "./charts.js";
@@ -54,7 +54,7 @@ export async function nowView(place, store) {
         may("event.create") && h("button", { onclick: create }, T.now.create)));
       else running.querySelector(".empty")?.remove();
       const next = events.filter((event) => event.status === "scheduled");
-      redraw(coming, next.length ? h("div", { class: "card" }, h("h2", {}, T.now.coming), comingTable(next)) : "");
+      redraw(coming, next.length ? h("div", { class: "card" }, h2(T.now.coming), comingTable(next)) : "");
     },
     end() { for (const card of cards.values()) card.end(); },
   };
@@ -68,7 +68,7 @@ function liveCard(event) {
   let chart = null;
   const element = h("section", { class: "card", "data-event": event.id },
     h("div", { class: "row between" },
-      h("div", { class: "row" }, state("active"), h("a", { href: `#/event/${encodeURIComponent(event.id)}` }, h("strong", {}, event.id)), left),
+      h("div", { class: "row" }, state("active"), h("strong", {}, eventLink(event.id)), left),
       may("event.stop") && h("button", { class: "danger", onclick: () => stopDialog(event.id) }, T.event.stop)),
     inside, curve, legend(CURVE));
   return {
@@ -78,49 +78,49 @@ function liveCard(event) {
     },
     update(now, store) {
       left.textContent = T.event.left(span((new Date(now.endTime) - Date.now()) / 1000));
-      inside.replaceChildren(...[
+      inside.replaceChildren(...pairs([
         [T.event.requested, T.kwOf(kw(now.requestedReductionKw))],
         [T.event.delivered, T.kwOf(kw(now.currentReductionKw))],
         [T.event.ofRequest, h("span", { class: `of ${grade(now)}` }, percent(now.currentReductionKw, now.requestedReductionKw))],
         [T.event.responding, T.event.ofAsked(now.vensResponding, now.vensAsked)],
         [T.event.answerTime, ms(now.avgResponseMs)],
-      ].map(([label, value]) => h("div", {}, h("span", {}, label), h("strong", {}, value))));
+      ]));
       chart?.set(columnsOf(store.curves.get(event.id) ?? []));
     },
     end() { chart?.end(); element.remove(); },
   };
 }
 
-const NAME = { label: T.event.event, cell: (event) => h("a", { href: `#/event/${encodeURIComponent(event.id)}` }, event.id) };
+const NAME = col(T.event.event, (event) => eventLink(event.id));
 const open = (event) => { location.hash = `#/event/${encodeURIComponent(event.id)}`; };
 
 function comingTable(events) {
   return table([
     NAME,
-    { label: T.event.start, cell: (event) => moment(event.startTime) },
-    { label: T.event.in, wide: true, cell: (event) => span((new Date(event.startTime) - Date.now()) / 1000) },
-    { label: T.event.length, cell: (event) => span((new Date(event.endTime) - new Date(event.startTime)) / 1000) },
-    { label: T.event.requestedKw, right: true, cell: (event) => kw(event.requestedReductionKw) },
+    col(T.event.start, (event) => moment(event.startTime)),
+    col(T.event.in, (event) => span((new Date(event.startTime) - Date.now()) / 1000), "wide"),
+    col(T.event.length, (event) => span((new Date(event.endTime) - new Date(event.startTime)) / 1000)),
+    col(T.event.requestedKw, (event) => kw(event.requestedReductionKw), "right"),
   ], events, open);
 }
 
 function eventTable(events) {
   return table([
     NAME,
-    { label: T.event.state, cell: (event) => state(event.status) },
-    { label: T.event.start, cell: (event) => moment(event.startTime) },
-    { label: T.event.length, wide: true, cell: (event) => span((new Date(event.endedAt ?? event.endTime) - new Date(event.startTime)) / 1000) },
-    { label: T.event.requestedKw, right: true, cell: (event) => kw(event.requestedReductionKw) },
-    { label: T.event.achievedKw, right: true, wide: true, cell: (event) => kw(event.actualReductionKw) },
-    { label: "", right: true, cell: (event) => percent(event.actualReductionKw ?? 0, event.actualReductionKw === null ? 0 : event.requestedReductionKw) },
+    col(T.event.state, (event) => state(event.status)),
+    col(T.event.start, (event) => moment(event.startTime)),
+    col(T.event.length, (event) => span((new Date(event.endedAt ?? event.endTime) - new Date(event.startTime)) / 1000), "wide"),
+    col(T.event.requestedKw, (event) => kw(event.requestedReductionKw), "right"),
+    col(T.event.achievedKw, (event) => kw(event.actualReductionKw), "right wide"),
+    col("", (event) => percent(event.actualReductionKw ?? 0, event.actualReductionKw === null ? 0 : event.requestedReductionKw), "right"),
   ], events, open);
 }
 
 export async function eventsView(place, store) {
-  const list = h("div", { class: "card" });
+  const list = card();
   const load = async () => {
     const events = await get("/api/events/?limit=200");
-    redraw(list, events.length ? eventTable(events) : h("p", { class: "empty" }, T.event.none));
+    redraw(list, events.length ? eventTable(events) : empty(T.event.none));
   };
   place.append(heading(T.event.events, "", createButton(store)), list);
   await load();
@@ -134,12 +134,12 @@ export async function eventView(place, store, id) {
   const figures = h("div", { class: "figures" });
   const curve = h("div", { class: "plot" });
   let site = "";
-  const sites = h("select", { "aria-label": T.event.site, style: "width:auto;margin:0", onchange: () => { site = sites.value; chart?.end(); chart = null; drawCurve().catch((error) => toast(error.message)); } });
+  const sites = h("select", { "aria-label": T.event.site, style: "width:auto;margin:0", onchange: () => { site = sites.value; chart?.end(); chart = null; tell(drawCurve()); } });
   const marks = h("div", {});
-  const curveCard = h("section", { class: "card" }, h("div", { class: "row between" }, h("h2", {}, T.event.curve), sites), curve, marks);
-  const answers = h("details", { class: "card", ontoggle: () => drawAnswers().catch((error) => toast(error.message)) }, h("summary", {}, T.event.answers));
+  const curveCard = card(h("div", { class: "row between" }, h2(T.event.curve), sites), curve, marks);
+  const answers = h("details", { class: "card", ontoggle: () => tell(drawAnswers()) }, h("summary", {}, T.event.answers));
   const outcome = h("div", {});
-  const vens = h("section", { class: "card" });
+  const vens = card();
   place.append(head, figures, curveCard, outcome, vens, answers);
   let chart = null;
   let filter = "all";
@@ -150,27 +150,27 @@ export async function eventView(place, store, id) {
     const over = ["completed", "cancelled"].includes(last.status);
     const gave = (one) => (over ? one.achievedShedKw : one.shedKw);
     const all = filter === "all" ? last.vensAsked : counts[filter] ?? 0;
-    redraw(vens, h("h2", {}, T.event.participation),
+    redraw(vens, h2(T.event.participation),
       h("div", { class: "row", style: "margin-bottom:.8rem" }, ["all", ...Object.keys(counts)].map((name) => h("button", {
-        "aria-pressed": String(filter === name), onclick: () => { filter = name; load().catch((error) => toast(error.message)); },
+        "aria-pressed": String(filter === name), onclick: () => { filter = name; tell(load()); },
       }, `${name === "all" ? T.all : T.states[name] ?? name.replaceAll("_", " ")} ${whole(name === "all" ? last.vensAsked : counts[name])}`))),
       chosen.length ? table([
-        { label: T.fleet.ven, cell: (one) => h("a", { href: `#/ven/${encodeURIComponent(one.venId)}` }, one.venName) },
-        { label: T.event.state, cell: (one) => h("span", { title: one.reason ?? "" }, state(one.status)) },
-        { label: T.event.askedKw, right: true, cell: (one) => kw(one.assignedShedKw, 2) },
-        { label: over ? T.event.achievedKw : T.event.deliversKw, right: true, cell: (one) => kw(gave(one), 2) },
-        { label: "", wide: true, cell: (one) => h("div", { class: "meter", role: "img", "aria-label": percent(gave(one) ?? 0, one.assignedShedKw) },
-          h("i", { style: `width:${Math.min(Math.max((gave(one) ?? 0) / one.assignedShedKw, 0) * 100, 100)}%` })) },
-        { label: T.event.answeredIn, wide: true, right: true, cell: (one) => ms(one.responseMs) },
-      ], chosen) : h("p", { class: "empty" }, filter === "all" ? T.event.nobody[last.status] : T.event.noneInState),
+        col(T.fleet.ven, (one) => h("a", { href: venHref(one.venId) }, one.venName)),
+        col(T.event.state, (one) => h("span", { title: one.reason ?? "" }, state(one.status))),
+        col(T.event.askedKw, (one) => kw(one.assignedShedKw, 2), "right"),
+        col(over ? T.event.achievedKw : T.event.deliversKw, (one) => kw(gave(one), 2), "right"),
+        col("", (one) => meter(gave(one), one.assignedShedKw), "wide"),
+        col(T.event.answeredIn, (one) => ms(one.responseMs), "right wide"),
+      ], chosen) : empty(filter === "all" ? T.event.nobody[last.status] : T.event.noneInState),
       all > chosen.length ? h("p", { class: "soft small" }, T.event.largest(chosen.length, all)) : "");
   };
   const load = async () => {
     const status = filter === "all" ? "" : `&status=${filter}`;
     last = await get(`${eventPath(id)}?limit=${PARTS}${status}`);
     const open = ["active", "scheduled"].includes(last.status);
-    head.replaceChildren(h("div", {}, h("div", { class: "row" }, h("h1", {}, last.id), state(last.status), last.kind === "event" ? "" : h("span", { class: "pill" }, T.event.kinds[last.kind]), last.test ? h("span", { class: "pill" }, T.event.test) : "", last.dryRun ? h("span", { class: "pill" }, T.event.dryRun) : ""),
-      h("p", { class: "soft", style: "margin:0" }, `${moment(last.startTime)} – ${moment(last.endTime)}${last.createdBy ? ` · ${T.event.by(last.createdBy)}` : ""}${last.endReason && last.endReason !== "end" ? ` · ${last.endReason}` : ""}`)),
+    head.replaceChildren(h("div", {}, h("div", { class: "row" }, h("h1", {}, last.id), state(last.status), [last.kind !== "event" && T.event.kinds[last.kind], last.test && T.event.test, last.dryRun && T.event.dryRun].map((word) => word && h("span", { class: "pill" }, word))),
+      h("p", { class: "soft", style: "margin:0" }, `${moment(last.startTime)} – ${moment(last.endTime)}${last.createdBy ? ` · ${T.event.by(last.createdBy)}` : ""}${last.endReason && last.endReason !== "end" ? ` · ${last.endReason}` : ""}`),
+      last.heartbeatSec ? soft(T.event.failsafeIs(kw(last.failsafeKw), span(last.heartbeatSec), last.failsafeMinSec && span(last.failsafeMinSec))) : ""),
       open && may("event.stop") ? h("button", { class: "danger", onclick: () => stopDialog(id, load) }, last.status === "active" ? T.event.stop : T.event.cancel) : "");
     const delivered = last.status === "active" ? last.currentReductionKw : last.actualReductionKw;
     figures.replaceChildren(
@@ -201,13 +201,13 @@ export async function eventView(place, store, id) {
     if (!answers.open) return;
     const { acks } = await get(`${eventPath(id)}/acks?limit=500`);
     redraw(answers, h("summary", {}, T.event.answers), acks.length ? table([
-      { label: T.event.at, cell: (one) => moment(new Date(one.ts_ms ?? one.ts * 1000).toISOString()) },
-      { label: T.fleet.ven, cell: (one) => one.venId ?? "" },
-      { label: T.event.op, wide: true, cell: (one) => one.op ?? "" },
-      { label: T.event.state, cell: (one) => state(one.status ?? "") },
-      { label: T.event.kw, right: true, wide: true, cell: (one) => kw(one.actual_shed_kw, 2) },
-      { label: T.event.why, cell: (one) => h("div", {}, one.reason ?? "", one.reason_code ? h("div", { class: "soft small" }, one.reason_code) : "") },
-    ], acks) : h("p", { class: "soft" }, T.event.noAnswers));
+      col(T.event.at, (one) => moment(new Date(one.ts_ms ?? one.ts * 1000).toISOString())),
+      col(T.fleet.ven, (one) => one.venId ?? ""),
+      col(T.event.op, (one) => one.op ?? "", "wide"),
+      col(T.event.state, (one) => state(one.status ?? "")),
+      col(T.event.kw, (one) => kw(one.actual_shed_kw, 2), "right wide"),
+      col(T.event.why, (one) => h("div", {}, one.reason ?? "", one.reason_code ? small(one.reason_code) : "")),
+    ], acks) : soft(T.event.noAnswers));
   };
   await load();
   await drawCurve();
@@ -225,11 +225,11 @@ async function drawOutcome(id, place) {
     place.replaceChildren(h("section", { class: "card empty" }, measuredAt ? T.event.notMeasured : T.event.measuredLater));
     return;
   }
-  place.replaceChildren(h("section", { class: "card" }, h("h2", {}, T.event.outcome), h("div", { class: "inside" }, [
+  place.replaceChildren(card(h2(T.event.outcome), h("div", { class: "inside" }, pairs([
     [T.event.baseline, T.kwOf(kw(total.baselineKw))], [T.event.average, T.kwOf(kw(total.averageKw))], [T.event.achieved, T.kwOf(kw(total.achievedShedKw))],
     [T.event.ofRequest, total.shed_percentage === null ? T.unknown : `${Math.round(total.shed_percentage)} %`],
     [T.event.energy, T.kwhOf(kw(total.delivered_kwh))], [T.event.confidence, total.confidence === null ? T.unknown : `${Math.round(total.confidence * 100)} %`],
-  ].map(([label, value]) => h("div", {}, h("span", {}, label), h("strong", {}, value))))));
+  ]))));
 }
 
 function stopDialog(id, then) {

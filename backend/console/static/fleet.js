@@ -1,6 +1,6 @@
 // The fleet, and one VEN of it.
 
-import { ago, ask, every, figure, h, kw, moment, moreRow, percent, redraw, searchField, state, table, toast, whole } from "./ui.js";
+import { ago, ask, card, col, empty, eventLink, every, fieldsOf, figure, h, h2, kw, meter, moment, moreRow, redraw, searchField, soft, state, table, tell, toast, venHref, whole } from "./ui.js";
 import { call, get, page, post, ven as venPath } from "./api.js";
 import { legend, plot } from "./charts.js";
 import { may } from "./account.js";
@@ -15,7 +15,7 @@ const POWER = [
 ];
 
 export async function fleetView(place) {
-  const rows = h("div", { class: "card" });
+  const rows = card();
   const count = h("span", { class: "soft" });
   let text = "";
   let status = "all";
@@ -29,15 +29,15 @@ export async function fleetView(place) {
   const draw = (vens, total) => {
     count.textContent = whole(total);
     redraw(rows, vens.length ? table([
-      { label: T.fleet.ven, sort: "name", cell: (one) => h("a", { href: `#/ven/${encodeURIComponent(one.id)}` }, one.name) },
-      { label: T.fleet.state, sort: "status", cell: (one) => state(one.status) },
-      { label: T.fleet.usingKw, sort: "currentPowerKw", right: true, wide: true, cell: (one) => kw(one.currentPowerKw, 2) },
-      { label: T.fleet.canShedKw, sort: "shedAvailabilityKw", right: true, cell: (one) => kw(one.shedAvailabilityKw, 2) },
-      { label: T.fleet.shedsKw, sort: "shedPowerKw", right: true, wide: true, cell: (one) => (one.shedPowerKw ? kw(one.shedPowerKw, 2) : "") },
-      { label: T.fleet.event, sort: "activeEventId", wide: true, cell: (one) => one.activeEventId ? h("a", { href: `#/event/${encodeURIComponent(one.activeEventId)}` }, one.activeEventId) : "" },
-      { label: T.fleet.heard, sort: "lastSeen", right: true, wide: true, cell: (one) => ago(one.lastSeen) },
-    ], vens, (one) => { location.hash = `#/ven/${encodeURIComponent(one.id)}`; }, { ...order, choose })
-      : h("p", { class: "empty" }, text || status !== "all" ? T.fleet.noneFits : T.fleet.none),
+      col(T.fleet.ven, (one) => h("a", { href: venHref(one.id) }, one.name), "", "name"),
+      col(T.fleet.state, (one) => state(one.status), "", "status"),
+      col(T.fleet.usingKw, (one) => kw(one.currentPowerKw, 2), "right wide", "currentPowerKw"),
+      col(T.fleet.canShedKw, (one) => kw(one.shedAvailabilityKw, 2), "right", "shedAvailabilityKw"),
+      col(T.fleet.shedsKw, (one) => (one.shedPowerKw ? kw(one.shedPowerKw, 2) : ""), "right wide", "shedPowerKw"),
+      col(T.fleet.event, (one) => one.activeEventId ? eventLink(one.activeEventId) : "", "wide", "activeEventId"),
+      col(T.fleet.heard, (one) => ago(one.lastSeen), "right wide", "lastSeen"),
+    ], vens, (one) => { location.hash = venHref(one.id); }, { ...order, choose })
+      : empty(text || status !== "all" ? T.fleet.noneFits : T.fleet.none),
     total > vens.length ? moreRow(T.shownOf(vens.length, total), () => { most += AT_ONCE; again(); }) : "");
   };
   // The backend searches: ten thousand VENs are never all in the page.
@@ -47,7 +47,7 @@ export async function fleetView(place) {
     const { rows: vens, total } = await page(`/api/vens/summary?${query}`);
     if (number === asked) draw(vens, total); // else another question was asked meanwhile
   };
-  const again = () => load().catch((error) => toast(error.message));
+  const again = () => tell(load());
   const filters = h("div", { class: "row", role: "group", "aria-label": T.fleet.state });
   const drawFilters = () => filters.replaceChildren(...["all", "online", "offline", "unknown"].map((name) => h("button", {
     "aria-pressed": String(status === name), onclick: () => { status = name; most = AT_ONCE; drawFilters(); again(); } }, name === "all" ? T.all : T.states[name] ?? name)));
@@ -62,9 +62,9 @@ export async function fleetView(place) {
 export async function venView(place, _store, id) {
   const head = h("div", { class: "row between head" });
   const figures = h("div", { class: "figures" });
-  const circuits = h("section", { class: "card" });
-  const facts = h("section", { class: "card" });
-  const answers = h("section", { class: "card" });
+  const circuits = card();
+  const facts = card();
+  const answers = card();
   const power = plotCard(T.ven.power);
   const circuit = plotCard(T.ven.circuit);
   place.append(head, figures, h("div", { class: "columns" },
@@ -104,33 +104,32 @@ export async function venView(place, _store, id) {
       figure(T.ven.couldShed, kw(ven.metrics.shedAvailabilityKnown ? ven.metrics.shedAvailabilityKw : null), "kW"),
       figure(T.ven.circuitsShed, whole(ven.metrics.shedLoadIds.length), T.ven.of(ven.loads.length)),
       figure(T.ven.event, ven.metrics.activeEventId ?? T.ven.noEvent));
-    redraw(circuits, h("h2", {}, T.ven.circuits), ven.loads.length ? table([
-      { label: T.ven.circuit, cell: (one) => h("button", { class: "plain", onclick: () => { chosen = one; drawCircuit().catch((error) => toast(error.message)); } }, one.name ?? one.loadId) },
-      { label: "", cell: (one) => h("span", { class: "row" }, ven.metrics.shedLoadIds.includes(one.loadId) ? h("span", { class: "pill active" }, T.ven.isShed) : "",
-        one.enabled === false ? h("span", { class: "pill" }, T.ven.isOff) : "", one.priority === 1 ? h("span", { class: "pill" }, T.ven.isCritical) : "") },
-      { label: T.ven.drawsKw, right: true, cell: (one) => kw(one.currentPowerKnown ? one.currentPowerKw : null, 2) },
-      { label: "", wide: true, cell: (one) => h("div", { class: "meter", role: "img", "aria-label": percent(one.currentPowerKw ?? 0, one.capacityKw) },
-        h("i", { style: `width:${Math.min(Math.max((one.currentPowerKw ?? 0) / (one.capacityKw || 1), 0) * 100, 100)}%` })) },
-      { label: T.ven.canShedKw, right: true, cell: (one) => kw(one.shedCapabilityKw, 2) },
-      { label: "", right: true, cell: (one) => one.enabled === null || one.priority === 1 || !may("load.switch") ? "" : h("button", { class: "plain", onclick: () => switchDialog(id, one, load) }, one.enabled ? T.ven.switchOff : T.ven.switchOn) },
-    ], ven.loads) : h("p", { class: "empty" }, T.ven.noCircuits));
-    facts.replaceChildren(h("h2", {}, T.ven.about), h("dl", { class: "facts" }, [
+    redraw(circuits, h2(T.ven.circuits), ven.loads.length ? table([
+      col(T.ven.circuit, (one) => h("button", { class: "plain", onclick: () => { chosen = one; tell(drawCircuit()); } }, one.name ?? one.loadId)),
+      col("", (one) => h("span", { class: "row" }, ven.metrics.shedLoadIds.includes(one.loadId) ? h("span", { class: "pill active" }, T.ven.isShed) : "",
+        one.enabled === false ? h("span", { class: "pill" }, T.ven.isOff) : "", one.priority === 1 ? h("span", { class: "pill" }, T.ven.isCritical) : "")),
+      col(T.ven.drawsKw, (one) => kw(one.currentPowerKnown ? one.currentPowerKw : null, 2), "right"),
+      col("", (one) => meter(one.currentPowerKw, one.capacityKw), "wide"),
+      col(T.ven.canShedKw, (one) => kw(one.shedCapabilityKw, 2), "right"),
+      col("", (one) => one.enabled === null || one.priority === 1 || !may("load.switch") ? "" : h("button", { class: "plain", onclick: () => switchDialog(id, one, load) }, one.enabled ? T.ven.switchOff : T.ven.switchOn), "right"),
+    ], ven.loads) : empty(T.ven.noCircuits));
+    facts.replaceChildren(h2(T.ven.about), h("dl", { class: "facts" }, [
       [T.ven.registered, moment(ven.createdAt)], [T.ven.place, ven.locationKnown ? `${ven.location.lat.toFixed(3)}, ${ven.location.lon.toFixed(3)}` : T.unknown],
       [T.ven.takesPart, T.ven.until(T.states[ven.availability.state] ?? ven.availability.state, ven.availability.until && moment(ven.availability.until), ven.availability.by)],
       [T.ven.inAnHour, T.kwOf(kw(ven.metrics.shedInAnHourKw))],
       [T.ven.tags, ven.tags.join(", ") || T.unknown], [T.ven.feeder, ven.feeder ?? T.unknown], [T.ven.zone, ven.zone ?? T.unknown],
       [T.ven.agent, ven.agent ? `${ven.agent.version ?? T.unknown} · ${ven.agent.health ?? ""}` : T.unknown],
       [T.ven.certificate, moment(ven.agent?.certificateExpiresAt)],
-      [T.ven.event, ven.metrics.activeEventId ? h("a", { href: `#/event/${encodeURIComponent(ven.metrics.activeEventId)}` }, ven.metrics.activeEventId) : T.unknown],
+      [T.ven.event, ven.metrics.activeEventId ? eventLink(ven.metrics.activeEventId) : T.unknown],
     ].flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
     may("ven.send") ? h("div", { class: "row" }, h("button", { onclick: () => editDialog(id, ven, load) }, T.ven.edit),
-      h("button", { onclick: () => post(`${venPath(id)}/commands/status`).then((sent) => toast(T.ven.commandState(sent.state))).catch((error) => toast(error.message)) }, T.ven.askAgent)) : "");
-    redraw(answers, h("h2", {}, T.ven.answers), acks.length ? table([
-      { label: "", cell: (one) => state(one.status) },
-      { label: T.ven.to, cell: (one) => one.op ?? "" },
-      { label: T.ven.kw, right: true, cell: (one) => (one.actualShedKw === null ? "" : kw(one.actualShedKw, 2)) },
-      { label: "", right: true, cell: (one) => moment(one.timestamp) },
-    ], acks) : h("p", { class: "soft" }, T.ven.noAnswers));
+      h("button", { onclick: () => tell(post(`${venPath(id)}/commands/status`).then((sent) => toast(T.ven.commandState(sent.state)))) }, T.ven.askAgent)) : "");
+    redraw(answers, h2(T.ven.answers), acks.length ? table([
+      col("", (one) => state(one.status)),
+      col(T.ven.to, (one) => one.op ?? ""),
+      col(T.ven.kw, (one) => (one.actualShedKw === null ? "" : kw(one.actualShedKw, 2)), "right"),
+      col("", (one) => moment(one.timestamp), "right"),
+    ], acks) : soft(T.ven.noAnswers));
   };
   await load();
   await drawPower();
@@ -149,7 +148,7 @@ function plotCard(name) {
   let chart = null;
   return {
     title, ranges,
-    element: h("section", { class: "card" }, h("div", { class: "row between", style: "margin-bottom:.8rem" }, title, ranges), canvas, marks),
+    element: card(h("div", { class: "row between", style: "margin-bottom:.8rem" }, title, ranges), canvas, marks),
     draw(lines, data) {
       if (!canvas.isConnected) return;
       if (chart) { chart.set(data); return; }
@@ -174,11 +173,11 @@ function sendDialog(id, then) {
 function editDialog(id, ven, then) {
   const text = (name, label, value, more = {}) => h("label", {}, label, h("input", { name, value: value ?? "", ...more }));
   const number = { type: "number", min: "0", step: "any" };
-  const fields = h("div", { class: "fields" }, text("tags", T.choose.tags, ven.tags.join(", ")), text("feeder", T.ven.feeder, ven.feeder), text("zone", T.ven.zone, ven.zone),
+  const fields = fieldsOf(text("tags", T.choose.tags, ven.tags.join(", ")), text("feeder", T.ven.feeder, ven.feeder), text("zone", T.ven.zone, ven.zone), text("timezone", T.ven.timezone, ven.timezone),
     text("most", T.ven.most, ven.mostEventsPerDay, number), text("notice", T.ven.notice, ven.noticeSec && ven.noticeSec / 60, number));
   ask(ven.name, "", fields, T.ven.save, async (form) => {
     await call("PATCH", venPath(id), {
-      tags: form.get("tags").split(",").map((one) => one.trim()).filter(Boolean), feeder: form.get("feeder") || null, zone: form.get("zone") || null,
+      tags: form.get("tags").split(",").map((one) => one.trim()).filter(Boolean), feeder: form.get("feeder") || null, zone: form.get("zone") || null, timezone: form.get("timezone") || null,
       mostEventsPerDay: form.get("most") ? Number(form.get("most")) : null, noticeSec: form.get("notice") ? Number(form.get("notice")) * 60 : null,
     });
     await then();

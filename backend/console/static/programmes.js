@@ -1,6 +1,6 @@
 // Programmes, after which events are made, and groups of VENs.
 
-import { ask, h, heading, kw, moment, redraw, span, table, toast, whole } from "./ui.js";
+import { ask, card, col, empty, fieldsOf, h, h2, heading, kw, moment, redraw, small, span, table, toast, whole } from "./ui.js";
 import { call, get, post } from "./api.js";
 import { choiceFields, choiceOf, field } from "./create.js";
 import { may } from "./account.js";
@@ -10,30 +10,30 @@ const chosen = (choice) => Object.entries(choice ?? {}).map(([name, values]) => 
 const windowOf = (one) => (one.windowStart ? `${one.days ? one.days.map((day) => T.programme.weekdays[day - 1]).join(" ") : T.programme.daily} ${one.windowStart}${one.windowEnd ? `–${one.windowEnd}` : ""} ${one.timezone}` : T.programme.always);
 
 export async function programmesView(place) {
-  const programmes = h("section", { class: "card" });
-  const groups = h("section", { class: "card" });
+  const programmes = card();
+  const groups = card();
   const load = async () => {
     const [some, sets] = await Promise.all([get("/api/programmes/"), get("/api/groups/")]);
     const remove = (path, name) => may("event.create") && h("button", { class: "plain", onclick: () => ask(T.programme.removeTitle(name), T.programme.removeAbout, [], T.programme.remove, async () => {
       await call("DELETE", path);
       await load();
     }, true) }, T.programme.remove);
-    redraw(programmes, h("h2", {}, T.programme.programmes), some.length ? table([
-      { label: T.programme.name, cell: (one) => h("div", {}, one.name, one.test ? ` · ${T.event.test}` : "", h("div", { class: "soft small" }, chosen(one.selection))) },
-      { label: T.event.kind, wide: true, cell: (one) => T.event.kinds[one.kind] },
-      { label: "kW", right: true, cell: (one) => kw(one.powerKw) },
-      { label: T.event.length, wide: true, cell: (one) => span(one.durationSec) },
-      { label: T.programme.window, wide: true, cell: windowOf },
-      { label: T.programme.next, cell: (one) => (one.recurring ? moment(one.nextStart) : T.programme.byHand) },
-      { label: "", right: true, cell: (one) => remove(`/api/programmes/${encodeURIComponent(one.id)}`, one.name) },
-    ], some) : h("p", { class: "empty" }, T.programme.none));
-    redraw(groups, h("h2", {}, T.programme.groups), sets.length ? table([
-      { label: T.programme.name, cell: (one) => h("div", {}, one.name, h("div", { class: "soft small" }, chosen(one.selection))) },
-      { label: T.programme.vens, right: true, cell: (one) => whole(one.venCount) },
-      { label: T.programme.online, right: true, wide: true, cell: (one) => whole(one.onlineVens) },
-      { label: T.fleet.canShedKw, right: true, cell: (one) => kw(one.shedAvailabilityKw) },
-      { label: "", right: true, cell: (one) => remove(`/api/groups/${encodeURIComponent(one.name)}`, one.name) },
-    ], sets) : h("p", { class: "empty" }, T.programme.noGroups));
+    redraw(programmes, h2(T.programme.programmes), some.length ? table([
+      col(T.programme.name, (one) => h("div", {}, one.name, one.test ? ` · ${T.event.test}` : "", small(chosen(one.selection)))),
+      col(T.event.kind, (one) => T.event.kinds[one.kind], "wide"),
+      col("kW", (one) => kw(one.powerKw), "right"),
+      col(T.event.length, (one) => span(one.durationSec), "wide"),
+      col(T.programme.window, windowOf, "wide"),
+      col(T.programme.next, (one) => (one.recurring ? moment(one.nextStart) : T.programme.byHand)),
+      col("", (one) => remove(`/api/programmes/${encodeURIComponent(one.id)}`, one.name), "right"),
+    ], some) : empty(T.programme.none));
+    redraw(groups, h2(T.programme.groups), sets.length ? table([
+      col(T.programme.name, (one) => h("div", {}, one.name, small(chosen(one.selection)))),
+      col(T.programme.vens, (one) => whole(one.venCount), "right"),
+      col(T.programme.online, (one) => whole(one.onlineVens), "right wide"),
+      col(T.fleet.canShedKw, (one) => kw(one.shedAvailabilityKw), "right"),
+      col("", (one) => remove(`/api/groups/${encodeURIComponent(one.name)}`, one.name), "right"),
+    ], sets) : empty(T.programme.noGroups));
   };
   place.append(heading(T.programme.title, T.programme.about, may("event.create") && h("div", { class: "row" }, h("button", { onclick: () => groupDialog(load) }, T.programme.newGroup),
       h("button", { class: "primary", onclick: () => programmeDialog(load).catch((error) => toast(error.message)) }, T.programme.new))), programmes, groups);
@@ -73,7 +73,7 @@ async function programmeDialog(then) {
 }
 
 function groupDialog(then) {
-  const fields = h("div", {}, h("div", { class: "fields" }, field(T.programme.name, h("input", { name: "name", required: true, maxlength: "200" }), true)), choiceFields([]));
+  const fields = h("div", {}, fieldsOf(field(T.programme.name, h("input", { name: "name", required: true, maxlength: "200" }), true)), choiceFields([]));
   ask(T.programme.newGroup, T.programme.groupAbout, fields, T.programme.create, async (form) => {
     await post("/api/groups/", { name: form.get("name"), ...choiceOf(form) });
     await then();

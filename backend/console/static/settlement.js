@@ -1,6 +1,6 @@
 // What events delivered: by programme and site, to read, to take along and to print.
 
-import { h, heading, kw, moment, redraw, table, toast, whole } from "./ui.js";
+import { card, col, empty, h, h2, heading, kw, moment, redraw, small, table, tell, toast, whole } from "./ui.js";
 import { download, get } from "./api.js";
 import { T } from "./texts.js";
 
@@ -9,10 +9,10 @@ const AT_ONCE = 500;
 
 export async function settlementView(place) {
   const programmes = await get("/api/programmes/");
-  const totals = h("section", { class: "card" });
-  const sites = h("section", { class: "card" });
+  const totals = card();
+  const sites = card();
   let asked = 0;
-  const form = h("form", { class: "row unprinted", onchange: () => load().catch((error) => toast(error.message)) },
+  const form = h("form", { class: "row unprinted", onchange: () => tell(load()) },
     h("label", {}, T.settlement.month, h("input", { name: "month", type: "month", value: new Date().toISOString().slice(0, 7) })),
     h("label", {}, T.programme.programme, h("select", { name: "programme_id" }, h("option", { value: "" }, T.all), programmes.map((one) => h("option", { value: one.id }, one.name)))),
     h("label", {}, T.fleet.ven, h("input", { name: "ven_id" })),
@@ -27,24 +27,24 @@ export async function settlementView(place) {
     const number = ++asked;
     const report = await get(query());
     if (number !== asked) return;
-    redraw(totals, h("h2", {}, T.settlement.totals), report.totals.length ? table([
-      { label: T.programme.programme, cell: (one) => one.programmeName ?? one.programmeId ?? T.event.noProgramme },
-      { label: T.settlement.month, cell: (one) => one.month },
-      { label: T.event.events, right: true, cell: (one) => whole(one.events) },
-      { label: T.programme.vens, right: true, cell: (one) => whole(one.vens) },
-      { label: T.settlement.kwh, right: true, cell: (one) => kwh(one.deliveredKwh) },
-      { label: T.settlement.notMeasured, right: true, cell: (one) => whole(one.notMeasured) },
-    ], report.totals) : h("p", { class: "empty" }, T.settlement.none));
+    redraw(totals, h2(T.settlement.totals), report.totals.length ? table([
+      col(T.programme.programme, (one) => one.programmeName ?? one.programmeId ?? T.event.noProgramme),
+      col(T.settlement.month, (one) => one.month),
+      col(T.event.events, (one) => whole(one.events), "right"),
+      col(T.programme.vens, (one) => whole(one.vens), "right"),
+      col(T.settlement.kwh, (one) => kwh(one.deliveredKwh), "right"),
+      col(T.settlement.notMeasured, (one) => whole(one.notMeasured), "right"),
+    ], report.totals) : empty(T.settlement.none));
     const some = report.sites.slice(0, AT_ONCE);
-    redraw(sites, h("h2", {}, T.settlement.sites), some.length ? table([
-      { label: T.event.event, cell: (one) => h("div", {}, h("a", { href: `#/event/${encodeURIComponent(one.eventId)}` }, one.eventId), h("div", { class: "soft small" }, moment(one.windowStart))) },
-      { label: T.fleet.ven, cell: (one) => h("a", { href: `#/ven/${encodeURIComponent(one.venId)}` }, one.venName) },
-      { label: T.settlement.method, wide: true, cell: (one) => (one.baselineMethod ?? "").replaceAll("_", " ") },
-      { label: T.settlement.baselineKw, right: true, wide: true, cell: (one) => kw(one.baselineKw, 2) },
-      { label: T.settlement.averageKw, right: true, wide: true, cell: (one) => kw(one.averageKw, 2) },
-      { label: T.settlement.kwh, right: true, cell: (one) => kwh(one.deliveredKwh) },
-      { label: T.event.confidence, right: true, wide: true, cell: (one) => (one.confidence === null ? T.unknown : `${Math.round(one.confidence * 100)} %`) },
-      { label: T.settlement.note, wide: true, cell: (one) => one.note ?? "" },
+    redraw(sites, h2(T.settlement.sites), some.length ? table([
+      col(T.event.event, (one) => h("div", {}, h("a", { href: `#/event/${encodeURIComponent(one.eventId)}` }, one.eventId), small(moment(one.windowStart)))),
+      col(T.fleet.ven, (one) => h("a", { href: `#/ven/${encodeURIComponent(one.venId)}` }, one.venName)),
+      col(T.settlement.method, (one) => (one.baselineMethod ?? "").replaceAll("_", " "), "wide"),
+      col(T.settlement.baselineKw, (one) => kw(one.baselineKw, 2), "right wide"),
+      col(T.settlement.averageKw, (one) => kw(one.averageKw, 2), "right wide"),
+      col(T.settlement.kwh, (one) => kwh(one.deliveredKwh), "right"),
+      col(T.event.confidence, (one) => (one.confidence === null ? T.unknown : `${Math.round(one.confidence * 100)} %`), "right wide"),
+      col(T.settlement.note, (one) => one.note ?? "", "wide"),
     ], some) : "", report.sites.length > some.length ? h("p", { class: "soft small" }, T.settlement.more(some.length, report.sites.length)) : "");
     sites.hidden = !some.length;
   };

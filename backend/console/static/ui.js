@@ -15,6 +15,13 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
+export const card = (...inside) => h("section", { class: "card" }, ...inside);
+export const empty = (words) => h("p", { class: "empty" }, words);
+export const soft = (words) => h("p", { class: "soft" }, words);
+export const small = (words) => h("div", { class: "soft small" }, words);
+export const h2 = (words) => h("h2", {}, words);
+export const fieldsOf = (...controls) => h("div", { class: "fields" }, ...controls);
+
 export const kw = (value, digits) => {
   if (value === null || value === undefined) return T.unknown;
   if (value === 0 && digits === undefined) return "0";
@@ -51,6 +58,14 @@ export function span(seconds) {
 
 export const ago = (text) => (text ? T.ago(span((Date.now() - new Date(text)) / 1000)) : T.never);
 
+// How much of a whole: a bar.
+export const meter = (part, all) => h("div", { class: "meter", role: "img", "aria-label": percent(part ?? 0, all) },
+  h("i", { style: `width:${Math.min(Math.max((part ?? 0) / (all || 1), 0) * 100, 100)}%` }));
+export const pairs = (all) => all.map(([label, value]) => h("div", {}, h("span", {}, label), h("strong", {}, value)));
+export const eventLink = (id) => h("a", { href: `#/event/${encodeURIComponent(id)}` }, id);
+export const venHref = (id) => `#/ven/${encodeURIComponent(id)}`;
+export const tell = (work) => work.catch((error) => toast(error.message));
+
 export function figure(label, value, unit, lead = false) {
   return h("div", { class: lead ? "figure lead" : "figure" }, h("span", {}, label),
     h("strong", {}, value), unit ? h("small", {}, unit) : null);
@@ -62,21 +77,22 @@ const DOTS = { online: "good", offline: "bad", accepted: "good", measured: "good
 export const state = (text) => h("span", { class: text === "active" ? "pill active" : "pill" },
   h("i", { class: `dot ${text === "active" ? "good" : DOTS[text] ?? ""}` }), T.states[text] ?? text.replaceAll("_", " "));
 
-// A column that is `wide` is left out on a phone. One with a `sort` can be sorted by: `order` is
-// {by, descending, choose(by)}.
+// A column: its label, what a row has in it, "right" and "wide" (left out on a phone), and by what it
+// can be sorted: `order` is {by, descending, choose(by)}.
+export const col = (label, cell, kind = "", sort) => ({ label, cell, kind, sort });
+
 export function table(columns, rows, onRow, order) {
-  const kind = (column) => `${column.right ? "right" : ""} ${column.wide ? "wide" : ""}`.trim();
-  const head = (column) => {
-    if (!column.label) return h("td", { class: kind(column) });
-    if (!column.sort || !order) return h("th", { scope: "col", class: kind(column) }, column.label);
-    const sorted = order.by === column.sort ? (order.descending ? "descending" : "ascending") : "none";
-    return h("th", { scope: "col", class: kind(column), "aria-sort": sorted },
-      h("button", { class: "sort", title: T.sortBy(column.label), onclick: () => order.choose(column.sort) }, column.label));
+  const head = ({ label, kind, sort }) => {
+    if (!label) return h("td", { class: kind });
+    if (!sort || !order) return h("th", { scope: "col", class: kind }, label);
+    const sorted = order.by === sort ? (order.descending ? "descending" : "ascending") : "none";
+    return h("th", { scope: "col", class: kind, "aria-sort": sorted },
+      h("button", { class: "sort", title: T.sortBy(label), onclick: () => order.choose(sort) }, label));
   };
   return h("div", { class: "scroll" }, h("table", {},
     h("thead", {}, h("tr", {}, columns.map(head))),
     h("tbody", {}, rows.map((row) => h("tr", { class: onRow ? "go" : "", onclick: onRow && (() => onRow(row)) },
-      columns.map((column) => h("td", { class: kind(column) }, column.cell(row))))))));
+      columns.map((column) => h("td", { class: column.kind }, column.cell(row))))))));
 }
 
 // New children in place of the old ones. Whoever goes by keys stays where they were.
