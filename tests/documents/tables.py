@@ -65,6 +65,8 @@ NOT_RUN = {
     "aws cloudformation deploy …": "needs an AWS account; tests/deploy reads the template",
     "export OPENADR_…": "needs a utility's VTN; tests/openadr has some",
     "env OPENADR_…": "needs a utility's VTN; tests/openadr has some",
+    "python -m tests.openadr.vtn3": "runs until it is ended; tests/openadr has the same VTN",
+    "python -m tests.openadr.vtn20b": "runs until it is ended; tests/openadr has the same VTN",
     "python -m backend openadr": "needs a utility's VTN; tests/openadr/test_process.py runs it",
     "./scripts/ven_control.sh logs backend-openadr --no-follow": "runs with a utility's VTN alone",
     "ssh -L 8080:127.0.0.1:8080 …": "needs a second machine",
