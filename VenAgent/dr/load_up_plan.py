@@ -2,7 +2,7 @@
 
 What is shed goes back first; then batteries charge, limits below their full scale are raised and
 thermostats moved the other way, by priority (dr/circuit_raise.py). For a limit of what the site
-feeds in, what generates is reduced last: its energy is lost.
+feeds in, only what shows at once is used, and what generates is reduced last: its energy is lost.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def plan_load_up(
     at most up to the panel's rating; empty if nothing would."""
     panel = site.panel.as_read(reading)
     settling_kw = -sum(c.shed_kw for c in event.held() if c.is_raised and c.is_settling(now))
-    asked_kw = -target.missing_kw - settling_kw
+    asked_kw = -target.missing_kw - (0.0 if target.is_export else settling_kw)
     more_kw = min(asked_kw, panel.max_kw - (reading.power_kw or 0.0))
     if target.missing_kw < 0.0 and target.is_export:
         more_kw = asked_kw
@@ -90,8 +90,11 @@ def _raise(
 
 
 def _in_order(panel: Panel, *, for_export: bool) -> list[PanelCircuit]:
-    """By priority; what generates last, and only where a limit asks for it."""
-    circuits = [c for c in panel.circuits if for_export or not c.generates]
+    """By priority; what generates last, and only where a limit asks for it. That does not wait for
+    what shows slowly."""
+    circuits = [
+        c for c in panel.circuits if (c.settle_sec <= 0.0 if for_export else not c.generates)
+    ]
     return sorted(circuits, key=lambda c: (c.generates, c.last_resort, -c.priority))
 
 

@@ -277,3 +277,21 @@ def test_a_dry_run_says_what_it_would_come_to() -> None:
     assert (ack["status"], ack["dry_run"], ack["export_kw"]) == ("success", True, 2.0)
     assert [c["id"] for c in ack["circuits_curtailed"]] == ["pv"]
     assert (house.written, house.journal) == ([], {})
+
+
+def test_thermostats_are_too_slow_for_it() -> None:
+    """One that more load has moved already is not counted on either, until it shows."""
+    units = (thermostat("rtu1"), inverter())
+    draws = {"range1": 1.0, "outlets1": 0.5, "fridge1": 0.2, "rtu1": 2.0, "pv": -10.0}
+    house = FlexibleHouse(shop_panel(*units), draws, {})
+    house.raised_kw = {"rtu1": 2.0}
+    house.wait(60.0)
+    send_limit(house, 1.0)
+    live(house, 300.0, 1.0, since_sec=60.0 + SLOWEST_SEC)
+    assert house.moved() == {}
+    house.send("cancel", event_id="export", correlationId="c")
+    house.wait(400.0)
+    house.send("loadUp", raise_kw=1.5, duration_sec=1_200.0, correlationId="u", event_id="up")
+    assert house.moved()
+    send_limit(house, 1.0, event_id="later", correlationId="x2")
+    live(house, 1_000.0, 1.0, since_sec=60.0 + 2.0 * SLOWEST_SEC)  # what is under way comes first
