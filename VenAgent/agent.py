@@ -13,19 +13,29 @@ from collections.abc import Mapping
 from typing import Any
 
 from VenAgent.version import __version__
-from VenAgent.volttron_compat import (
-    ACTUATOR_IDENTITY,
-    RPC,
-    RPC_FAILURES,
-    STATUS_BAD,
-    Agent,
-    Core,
-    ensure_volttron_compat_heartbeat,
-    load_config,
-    run_volttron_compat_agent,
-    setup_logging,
-    volttron_compat_failure_text,
-)
+
+try:
+    from VenAgent.volttron_compat import (
+        ACTUATOR_IDENTITY,
+        RPC,
+        RPC_FAILURES,
+        STATUS_BAD,
+        Agent,
+        Core,
+        ensure_volttron_compat_heartbeat,
+        load_config,
+        run_volttron_compat_agent,
+        setup_logging,
+        volttron_compat_failure_text,
+    )
+except ModuleNotFoundError as error:
+    if (error.name or "").partition(".")[0] not in ("gevent", "volttron"):
+        raise
+    # Whoever installed it by name and called `venagent`.
+    raise SystemExit(
+        "VenAgent runs as an agent of VOLTTRON, which is not in this Python's environment: install "
+        "VOLTTRON first, then the agent with `vctl install` (docs/install.md)"
+    ) from None
 
 try:
     from VenAgent.config import AgentConfig, ConfigError
