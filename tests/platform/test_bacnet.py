@@ -250,7 +250,8 @@ def test_a_value_without_a_priority_array_gets_back_what_it_held(
 
 
 ROOF = "site/building/roof"
-ROOFTOP_UNITS = ("2", "3")
+ROOFTOP_UNITS = ("2", "3", "4", "5")
+TURN_SEC = 60.0
 THERMOSTAT = ROOT / "MeterDriverConfigs" / "bacnet_thermostat"
 
 
@@ -286,12 +287,24 @@ def rooftop_circuit(unit: str) -> dict[str, object]:
         "shed_kw": 2,
         "guard_point": f"zone_c_{unit}",
         "guard_maximum": 26,
+        "rotation_sec": TURN_SEC,
     }
+
+
+def setpoints(roof: SimulatedPanelControl) -> dict[str, float]:
+    return {unit: roof.state(int(unit))["setpoint_c"] for unit in ROOFTOP_UNITS}
+
+
+def assert_nothing_of_ours_is_left(roof: SimulatedPanelControl) -> None:
+    assert set(setpoints(roof).values()) == {23.0}
+    arrays = roof.state()["priority_arrays"]
+    held = {name: array for name, array in arrays.items() if "setpoint" in name and array}
+    assert held == {}, "nothing of ours stands in a priority array"
 
 
 @pytest.fixture
 def roof(site: Site, bacnet: SimulatedPanelControl) -> Iterator[SimulatedPanelControl]:
-    """Two rooftop units with thermostats, and the site's agent moved to them for one test."""
+    """Four rooftop units with thermostats, and the site's agent moved to them for one test."""
     port = free_port(socket.SOCK_DGRAM)
     command = [os.environ["VENAGENT_TOOLS_PYTHON"], "-m", "simulator.bacnet", "--steady"]
     command += ["--address", f"127.0.0.1/8:{port}", "--control-port", "0", "--device-id", "260002"]
@@ -317,7 +330,7 @@ def roof(site: Site, bacnet: SimulatedPanelControl) -> Iterator[SimulatedPanelCo
         def reads_it() -> bool:
             status = site.status()
             is_good = status["quality"] == "good"
-            return is_good and 4.0 < (status["power_kw"] or 0.0) < 7.0
+            return is_good and 8.0 < (status["power_kw"] or 0.0) < 14.0
 
         wait_for(reads_it, "the agent reads the rooftop units", 60.0)
         with SimulatedPanelControl(control_port) as control:
@@ -327,31 +340,50 @@ def roof(site: Site, bacnet: SimulatedPanelControl) -> Iterator[SimulatedPanelCo
         site.rpc(CONFIG_STORE, "delete_config", DRIVER, f"devices/{ROOF}")
 
 
+def test_rooftop_units_take_turns_and_each_gets_its_setpoint_back(
+    site: Site, roof: SimulatedPanelControl
+) -> None:
+    """With three of four shed, one changes every third of a turn."""
+    event_id = site.event_id()
+    ack = site.cloud.command("event", event_id=event_id, shed_kw=6.0, duration_sec=600)
+    assert ack["status"] == "accepted", ack
+    began = {each["id"].removeprefix("rtu") for each in ack["circuits_curtailed"]}
+    (waiting,) = {*ROOFTOP_UNITS} - began
+    moved = site.cloud.ack(event_id=event_id, reason_code="rotation")
+    assert moved["status"] == "adjusted"
+    assert f"rtu{waiting} instead" in moved["reason"]
+
+    def one_is_back() -> set[str]:
+        return {unit for unit in began if setpoints(roof)[unit] == 23.0}
+
+    (relieved,) = wait_for(one_is_back, "who is relieved gets its setpoint back")
+    assert setpoints(roof) == {unit: 23.0 if unit == relieved else 25.0 for unit in ROOFTOP_UNITS}
+    restored = site.cloud.command("restore", event_id=event_id)
+    assert restored["status"] == "success", restored
+    assert_nothing_of_ours_is_left(roof)
+
+
 def test_a_rooftop_unit_is_shed_by_its_setpoint_until_its_zone_gets_warm(
     site: Site, roof: SimulatedPanelControl
 ) -> None:
-    def setpoints() -> dict[str, float]:
-        return {unit: roof.state(int(unit))["setpoint_c"] for unit in ROOFTOP_UNITS}
-
-    assert setpoints() == {"2": 23.0, "3": 23.0}
+    usual = setpoints(roof)
+    assert set(usual.values()) == {23.0}
     event_id = site.event_id()
     ack = site.cloud.command("event", event_id=event_id, shed_kw=2.0, duration_sec=600)
     assert ack["status"] == "accepted", ack
     (shed,) = ack["circuits_curtailed"]
     first = shed["id"].removeprefix("rtu")
-    other = ({*ROOFTOP_UNITS} - {first}).pop()
-    assert setpoints() == {first: 25.0, other: 23.0}
+    assert setpoints(roof) == {**usual, first: 25.0}
 
     roof.change(int(first), "zone_c", 26.5)
     adjusted = site.cloud.ack(event_id=event_id, reason_code="comfort_guard")
     assert adjusted["status"] == "adjusted"
     assert f"rtu{first} is released" in adjusted["reason"]
-    assert [each["id"] for each in adjusted["circuits_curtailed"]] == [f"rtu{other}"]
-    assert setpoints() == {first: 23.0, other: 25.0}
+    (instead,) = adjusted["circuits_curtailed"]
+    other = instead["id"].removeprefix("rtu")
+    assert other != first
+    assert setpoints(roof) == {**usual, other: 25.0}
 
     restored = site.cloud.command("restore", event_id=event_id)
     assert restored["status"] == "success", restored
-    assert setpoints() == {"2": 23.0, "3": 23.0}
-    arrays = roof.state()["priority_arrays"]
-    held = {name: array for name, array in arrays.items() if "setpoint" in name and array}
-    assert held == {}, "nothing of ours stands in a priority array"
+    assert_nothing_of_ours_is_left(roof)
