@@ -80,6 +80,24 @@ def test_an_operator_makes_a_group_a_programme_an_event_and_its_settlement(
     accessible(page)
     picture(page, "console-event-past")
 
+    # A limit with a failsafe; it lasts longer than this test.
+    page.get_by_role("link", name="Events").click()
+    page.get_by_role("button", name="New event").click()
+    page.get_by_text("Kind, who, notice").click()
+    page.locator("select[name=kind]").select_option("limit")
+    page.get_by_label("Stay under, kW").fill("3")
+    page.get_by_label("for each site").check()
+    page.get_by_label("Failsafe, kW").fill("1.5")
+    page.get_by_label("Without us for, min").fill("2")
+    page.get_by_label("Name (optional)").fill("cap")
+    accessible(page)
+    picture(page, "console-limit-new")
+    page.get_by_role("button", name="Create event").click()
+    expect(page.locator("#toast")).to_contain_text("cap is on its way")
+    page.goto(f"{side.url}/console/#/event/cap")
+    silent = "Failsafe: 1.50 kW at a site that does not hear us for 2 min"
+    expect(page.locator("main")).to_contain_text(silent)
+
     page.get_by_role("link", name="Settlement").click()
     sites = page.locator("section", has_text="By event and site").locator("tbody tr")
     expect(sites).to_have_count(1)
