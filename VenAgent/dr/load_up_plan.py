@@ -33,8 +33,10 @@ def plan_load_up(
     """What brings the site to draw as much more as `target` misses (negative: more is to be drawn),
     at most up to the panel's rating; empty if nothing would."""
     panel = site.panel.as_read(reading)
-    settling_kw = -sum(c.shed_kw for c in event.held() if c.is_raised and c.is_settling(now))
-    asked_kw = -target.missing_kw - (0.0 if target.is_export else settling_kw)
+    asked_kw = -target.missing_kw
+    if asked_kw > 0.0 and not target.is_export:  # some of it comes by itself
+        settling = (c for c in event.held() if c.is_raised and c.is_settling(now))
+        asked_kw = max(0.0, asked_kw + sum(circuit.shed_kw for circuit in settling))
     more_kw = min(asked_kw, panel.max_kw - (reading.power_kw or 0.0))
     if target.missing_kw < 0.0 and target.is_export:
         more_kw = asked_kw

@@ -51,7 +51,7 @@ class ShedTarget:
         room_kw = -fed_in_kw
         if own.missing_kw > 0.0:  # a shed feeds in too; what was raised for the limit goes first
             capped_kw = min(own.missing_kw, room_kw)
-            is_capped = capped_kw < own.missing_kw - own.band_kw
+            is_capped = capped_kw < own.missing_kw - own.band_kw and not event.is_load_up
             return replace(own, missing_kw=capped_kw, is_capped=is_capped)
         raised = any(circuit.is_raised for circuit in event.held()) and not event.is_load_up
         if raised and room_kw > LEAST_ROOM_KW and own.is_met and -own.missing_kw <= room_kw:

@@ -294,4 +294,6 @@ def test_thermostats_are_too_slow_for_it() -> None:
     house.send("loadUp", raise_kw=1.5, duration_sec=1_200.0, correlationId="u", event_id="up")
     assert house.moved()
     send_limit(house, 1.0, event_id="later", correlationId="x2")
+    writes = len(house.written)
     live(house, 1_000.0, 1.0, since_sec=60.0 + 2.0 * SLOWEST_SEC)  # what is under way comes first
+    assert len(house.written) - writes <= 12, "the two do not undo each other's work"
