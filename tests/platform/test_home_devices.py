@@ -1,4 +1,4 @@
-"""A home's battery and car charger over Modbus: discharged to the reserve, paused, given back."""
+"""A home's battery, SunSpec inverter and car charger over Modbus: used, and given back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from simulator.simulated_panel_control import SimulatedPanelControl
 from tests.platform.site import CONFIG_STORE, DRIVER, ROOT, VEN, Site, process, wait_for
 
 BATTERY, CHARGER = "site/home/battery", "site/home/charger"
-BATTERY_UNIT, CHARGER_UNIT = 2, 3
+INVERTER = "site/home/inverter"
+BATTERY_UNIT, CHARGER_UNIT, INVERTER_UNIT = 2, 3, 4
+FRONIUS = ROOT / "MeterDriverConfigs" / "fronius_gen24"
 HEAD = (
     "Reference Point Name,Volttron Point Name,Units,Units Details,Modbus Register,Writable,"
     "Point Address"
@@ -66,6 +68,29 @@ CIRCUITS = [
         "pause_point": "allowed",
     },
 ]
+HYBRID = {
+    "id": "hybrid1",
+    "name": "Hybrid inverter",
+    "type": "battery",
+    "breaker_amps": 32,
+    "priority": 5,
+    "control": "power",
+    "device": INVERTER,
+    "power_point": "watts_raw",
+    "power_scale": -0.001,
+    "power_setpoint_point": "charge_rate_raw",
+    "power_setpoint_scale": 0.05,
+    "power_setpoint_step": 1,
+    "mode_point": "storage_mode",
+    "mode_value": 1,
+    "mode_release_value": 0,
+    "max_discharge_kw": 5,
+    "capacity_kwh": 13.5,
+    "reserve_soc_percent": 20,
+    "soc_point": "soc_raw",
+}
+"""As its folder's README has it: 1 percent of WChaMax, 5,000 W, is 0.05 kW."""
+SCALES = {"watts_raw": "watts_scale", "charge_rate_raw": "rate_scale", "soc_raw": "soc_scale"}
 CAR_KW = 11.04
 
 
@@ -74,13 +99,17 @@ def equipment(whole_site: Site) -> Iterator[SimulatedPanelControl]:
     """A battery and a charger beside the site's own panel, with their driver entries."""
     command = [os.environ["VENAGENT_TOOLS_PYTHON"], "-m", "simulator", "--steady"]
     command += ["--port", "0", "--control-port", "0"]
-    command += ["--device", f"battery:{BATTERY_UNIT}", "--device", f"charger:{CHARGER_UNIT}"]
+    units = {BATTERY: BATTERY_UNIT, CHARGER: CHARGER_UNIT, INVERTER: INVERTER_UNIT}
+    for device, unit in units.items():
+        command += ["--device", f"{device.rpartition('/')[2]}:{unit}"]
     with process(command, cwd=ROOT, stdout=subprocess.PIPE) as running:
         assert running.stdout is not None
         ports = [int(re.findall(r":(\d+)", running.stdout.readline())[0]) for _ in range(2)]
-        for device, unit in ((BATTERY, BATTERY_UNIT), (CHARGER, CHARGER_UNIT)):
+        for device, unit in units.items():
             name = device.rpartition("/")[2]
-            registry = "\n".join([HEAD, *REGISTRIES[device]]) + "\n"
+            registry = (FRONIUS / "registry.csv").read_text()
+            if device in REGISTRIES:
+                registry = "\n".join([HEAD, *REGISTRIES[device]]) + "\n"
             whole_site.store(DRIVER, f"{name}.csv", registry, "csv")
             driver = {
                 "driver_type": "modbus",
@@ -96,17 +125,33 @@ def equipment(whole_site: Site) -> Iterator[SimulatedPanelControl]:
             whole_site.store(DRIVER, f"devices/{device}", driver)
         with SimulatedPanelControl(ports[1]) as control:
             yield control
-        for device in (BATTERY, CHARGER):
+        for device in units:
             whole_site.rpc(CONFIG_STORE, "delete_config", DRIVER, f"devices/{device}")
 
 
 @pytest.fixture
 def home(site: Site, equipment: SimulatedPanelControl) -> Iterator[SimulatedPanelControl]:
     """The site's agent, moved to the home for one test."""
-    panel = {"device": CHARGER, "amperage": 63, "voltage": 230}
-    config = {**site.config, "panel": panel, "circuits": CIRCUITS, "leases": []}
-    site.store(VEN, "config", json.loads(json.dumps(config)))
     equipment.change(BATTERY_UNIT, "soc_percent", 60.0)
+    yield from moved(site, equipment, circuits=CIRCUITS)
+
+
+@pytest.fixture
+def hybrid_home(site: Site, equipment: SimulatedPanelControl) -> Iterator[SimulatedPanelControl]:
+    """The same with a SunSpec inverter in the battery's place; its power is told in tens of W."""
+    equipment.change(INVERTER_UNIT, "soc_percent", 60.0)
+    equipment.change(INVERTER_UNIT, "roof_kw", 0.0)
+    equipment.change(INVERTER_UNIT, "power_scale", 1)
+    quirks = [{"device": INVERTER, "scale_points": SCALES}]
+    yield from moved(site, equipment, circuits=[HYBRID, CIRCUITS[1]], quirks=quirks)
+
+
+def moved(
+    site: Site, equipment: SimulatedPanelControl, **blocks: object
+) -> Iterator[SimulatedPanelControl]:
+    panel = {"device": CHARGER, "amperage": 63, "voltage": 230}
+    config = {**site.config, "panel": panel, "leases": [], **blocks}
+    site.store(VEN, "config", json.loads(json.dumps(config)))
 
     def reads_it() -> bool:
         status = site.status()
@@ -158,3 +203,57 @@ def test_a_car_is_paused_where_its_limit_takes_no_less(
     charger = home.state(CHARGER_UNIT)
     assert (charger["allowed"], charger["most_amps"]) == (True, 16)
     assert charger["refused_count"] == 0, "no current that cannot be signalled was ever written"
+
+
+def test_a_sunspec_battery_is_forced_by_its_rate_and_gets_rate_and_mode_back(
+    site: Site, hybrid_home: SimulatedPanelControl
+) -> None:
+    def inverter() -> tuple[int, float, float]:
+        state = hybrid_home.state(INVERTER_UNIT)
+        return state["mode"], state["charge_percent"], state["battery_kw"]
+
+    assert inverter() == (0, 100.0, 0.0)
+    event_id = site.event_id()
+    ack = site.cloud.command("event", event_id=event_id, shed_kw=3.0, duration_sec=600)
+    assert ack["status"] == "accepted", ack
+    assert inverter() == (1, -60.0, pytest.approx(-3.0))
+    measured = site.cloud.ack(event_id=event_id, status="measured")
+    assert measured["actual_shed_kw"] == pytest.approx(3.0, rel=0.05)
+
+    hybrid_home.change(INVERTER_UNIT, "soc_percent", 20.4)
+    site.cloud.ack(event_id=event_id, reason_code="soc_reserve")
+    assert inverter() == (0, 100.0, 0.0)
+    assert hybrid_home.state(CHARGER_UNIT)["most_amps"] in (11, 12), "the car takes over"
+    restored = site.cloud.command("restore", event_id=event_id)
+    assert restored["status"] == "success", restored
+    assert inverter() == (0, 100.0, 0.0)
+    assert hybrid_home.state(CHARGER_UNIT)["most_amps"] == 16
+
+
+def test_a_charger_on_one_phase_is_limited_by_what_one_phase_draws(
+    site: Site, home: SimulatedPanelControl
+) -> None:
+    home.change(BATTERY_UNIT, "soc_percent", 15.0)
+    site.rpc(DRIVER, "set_point", CHARGER, "phases", 1)
+    try:
+        site.cloud.telemetry(
+            lambda message: (
+                message["usedPowerKw"] == pytest.approx(3.68)
+                and message["loads"][0]["shedCapabilityKw"] == 0.0
+            )
+        )
+        asked = {"event_id": site.event_id(), "duration_sec": 600}
+        ack = site.cloud.command("event", shed_kw=1.5, **asked)
+        assert ack["status"] == "accepted", ack
+        charger = home.state(CHARGER_UNIT)
+        assert (charger["allowed"], charger["most_amps"]) in ((True, 9), (True, 10))
+        more = site.cloud.command("event", shed_kw=3.5, modification=1, **asked)
+        assert more["status"] == "accepted", more
+        charger = home.state(CHARGER_UNIT)
+        assert (charger["allowed"], charger["power_kw"]) == (False, 0.0), "below 6 A is only 0"
+        restored = site.cloud.command("restore", event_id=asked["event_id"])
+        assert restored["status"] == "success", restored
+        charger = home.state(CHARGER_UNIT)
+        assert (charger["allowed"], charger["most_amps"], charger["refused_count"]) == (True, 16, 0)
+    finally:
+        site.rpc(DRIVER, "set_point", CHARGER, "phases", 3)
