@@ -59,11 +59,13 @@ class DriverEntry:
         """From the entry `devices/…`; what it does not say stays unknown."""
         if not isinstance(contents, Mapping):
             return cls()
-        driver_type = str(contents.get("driver_type") or "").lower()
+        # driver 2 of VOLTTRON 11 may have both in one block of another name
+        settings = contents.get("remote_config", contents.get("driver_config"))
+        inner = settings if isinstance(settings, Mapping) else {}
+        driver_type = str(inner.get("driver_type") or contents.get("driver_type") or "").lower()
         interval_sec = _interval_sec(contents)
         link = str(contents.get("registry_config") or "")
         registry = link.removeprefix("config://") if link.startswith("config://") else None
-        settings = contents.get("driver_config")
         if not isinstance(settings, Mapping):
             return cls(driver_type, interval_sec, registry=registry)
         host = settings.get("device_address")
