@@ -154,7 +154,7 @@ async def test_a_broker_that_is_away_leaves_polling_and_what_was_missed_is_read(
                 await number_of_open(database, 2)
                 assert service.notifications.state == MQTT
             await eventually(is_in(service, MQTT_AWAY))
-            vtn.event("missed again", kws=[-1.0])
+            vtn.event("missed-again", kws=[-1.0])
             with broker.running():
                 await number_of_open(database, 3)
 
@@ -229,7 +229,7 @@ async def test_what_cannot_be_used_leaves_polling(
     with vtn3.running(version) as vtn:
         async with service_for(database, vtn.url, version) as service:
             for number, offer in enumerate(offers):
-                vtn.notifiers = offer
+                vtn.notifiers = json.dumps(offer)  # as text: wrong on purpose
                 service._programs_until = 0.0
                 vtn.event(f"e{number}", kws=[-1.0])
                 await service.turn()

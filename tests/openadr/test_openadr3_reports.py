@@ -16,7 +16,7 @@ from backend.store.telemetry_tables import VenTelemetryRow
 from backend.store.utc_time import utc_now
 from tests.backend.dispatching import Answering, add_vens, dispatching, eventually, set_state
 from tests.openadr import vtn3
-from tests.openadr.stage import alerts, in_sec, let_pass, reports, service_for
+from tests.openadr.stage import alerts, hurry, in_sec, let_pass, reports, service_for
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=timezone.utc)
 
@@ -182,6 +182,7 @@ async def test_reports_wait_for_a_vtn_that_is_away_and_are_not_sent_twice(
             assert waiting.state == "waiting"
             assert waiting.attempts == 1
             await let_pass(database, timedelta(minutes=10))
+            hurry(service)
             await service.turn()
         assert len(vtn.reports("e1")) == 1
         posts = [request for request in vtn.requests if request == ("POST", "/reports")]

@@ -71,7 +71,7 @@ class Vtn:
         self.clock_offset_sec = 0.0
         self.most_a_page = 50
         self.token_lasts_sec: float | None = 3600
-        self.notifiers: dict[str, Any] = {"WEBHOOK": True}
+        self.notifiers: Any = {"WEBHOOK": True}
         self.closing = threading.Event()
         self.violations: list[str] = []
         self.url = ""
