@@ -17,6 +17,7 @@ from VenAgent.cloud.tls.credentials import (
     REFUSED,
 )
 from VenAgent.cloud.tls.tls_errors import TlsCredentialError
+from VenAgent.cloud.tls.tls_material import TlsMaterial
 from VenAgent.config.cloud_config import CloudTlsConfig
 from VenAgent.reporting.active_alerts import ActiveAlerts
 
@@ -40,14 +41,26 @@ def test_half_a_renewal_changes_nothing_but_is_told(site: Site, files: CloudTlsC
     assert files.client_cert
     new = OURS.issue("site-1")
     Path(files.client_cert).write_text(new.certificate)
-    wait_for(lambda: site.codes() == [REFRESH], "the finding")
+    said = "does not belong to the client certificate"  # not yet while it is being written
+    wait_for(lambda: any(said in f.message for f in site.credentials.findings()), "the finding")
     (finding,) = site.credentials.findings()
-    assert "does not belong to the client certificate" in finding.message
+    assert finding.code == REFRESH
     assert "the ones in use stay" in finding.message
     assert site.connect() == before
     renew(files, new)
     wait_for(lambda: site.codes() == [], "it is well again")
     assert site.connect() != before
+
+
+@pytest.mark.parametrize("name", ["ca_cert", "client_cert", "private_key"])
+def test_a_file_that_is_just_being_written_is_no_part_that_is_not_used(
+    tmp_path: Path, name: str
+) -> None:
+    paths = {each: tmp_path / each for each in ("ca_cert", "client_cert", "private_key")}
+    for each, path in paths.items():
+        path.write_text("" if each == name else "PEM")
+    with pytest.raises(TlsCredentialError, match=rf"a TLS file is empty: \S+ \({name}\)"):
+        TlsMaterial.from_files(**{each: str(path) for each, path in paths.items()})
 
 
 def test_files_that_vanish_leave_the_ones_in_use(site: Site, files: CloudTlsConfig) -> None:

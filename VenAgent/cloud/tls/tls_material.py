@@ -75,12 +75,15 @@ class TlsMaterial:
         cls, ca_cert: str = "", client_cert: str = "", private_key: str = ""
     ) -> TlsMaterial:
         """An empty name is for a part that is not used. Raises TlsCredentialError when one is
-        missing or cannot be read."""
+        missing, empty or cannot be read."""
         paths = {"ca_cert": ca_cert, "client_cert": client_cert, "private_key": private_key}
         texts = {name: _read_file(name, path) if path else "" for name, path in paths.items()}
         missing = [f"{paths[name]} ({name})" for name, text in texts.items() if text is None]
         if missing:
             raise _missing_files(missing)
+        empty = [f"{path} ({name})" for name, path in paths.items() if path and not texts[name]]
+        if empty:  # as a file is for a moment while it is written: not the same as a part not used
+            raise TlsCredentialError(f"a TLS file is empty: {', '.join(empty)}: write it again")
         ca, certificate, key = (
             TlsMaterialPart(what, _of_file(name, paths[name]), texts[name] or "")
             for name, what in _FILES
