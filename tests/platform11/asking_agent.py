@@ -1,5 +1,6 @@
 """Another agent of the platform, in VOLTTRON 11's own Python: one call to an agent, its answer as
-JSON. The argument is a JSON list: the agent, the method, its arguments, and those by name."""
+JSON. The argument is a JSON list: the agent, the method, its arguments, and those by name; or
+"pubsub", a topic, and the message that is published there."""
 
 from __future__ import annotations
 
@@ -12,7 +13,11 @@ from volttron.utils.context import ClientContext
 connection = ControlConnection(address=ClientContext.get_address())
 try:
     peer, method, arguments, named = json.loads(sys.argv[1])
-    call = connection.server.vip.rpc.call(peer, method, *arguments, **named)
+    if peer == "pubsub":
+        header = {"TimeStamp": "2099-01-01T00:00:00+00:00"}
+        call = connection.server.vip.pubsub.publish(peer, method, header, *arguments)
+    else:
+        call = connection.server.vip.rpc.call(peer, method, *arguments, **named)
     print(json.dumps(call.get(timeout=20), default=str))
 finally:
     connection.kill()

@@ -183,21 +183,31 @@ class Site11:
     def vctl(self, *arguments: str) -> str:
         """What it printed. On a busy machine vctl may give up before the platform answers (exit
         75): it is asked again, but for an installation, which the platform goes on with."""
+        installs = arguments[0] == "install"
+        identity = arguments[arguments.index("--vip-identity") + 1] if installs else ""
+        before = self.uuid(identity)
         for _ in range(3):
             done = self.run("vctl", *arguments)
             if done.returncode != 75:
                 break
-            if arguments[0] == "install":
-                self._wait_for_installation(arguments)
+            if installs:
+                self._wait_for_installation(identity, before)
+                if "--start" in arguments and self.pid(identity) is None:
+                    self.start(identity)
                 return done.stdout
         assert done.returncode == 0, f"vctl {arguments}: {done.stdout}\n{done.stderr}\n{self.log()}"
         return done.stdout
 
-    def _wait_for_installation(self, arguments: tuple[str, ...]) -> None:
-        identity = arguments[arguments.index("--vip-identity") + 1]
-        wait_for(lambda: self.row(identity), f"{identity} is installed", 180.0)
-        if "--start" in arguments and self.pid(identity) is None:
-            self.start(identity)
+    def _wait_for_installation(self, identity: str, before: str | None) -> None:
+        def installed() -> bool:
+            return self.uuid(identity) not in (None, before) and self.row(identity) is not None
+
+        wait_for(installed, f"{identity} is installed", 180.0)
+
+    def uuid(self, identity: str) -> str | None:
+        """Another one after each installation."""
+        file = self.home / "agents" / identity / "UUID"
+        return file.read_text() if identity and file.is_file() else None
 
     def log(self) -> str:
         """The last of the platform's log."""
@@ -252,8 +262,14 @@ class Site11:
         self.vctl("install", str(ROOT), "--vip-identity", VEN, "--agent-config", file)
 
     def store_config(self, **changes: Any) -> None:
-        file = self.file("changed.json", self.config | changes)
-        self.vctl("config", "store", VEN, "config", file)
+        self.store(VEN, "config", self.config | changes)
+
+    def store(self, identity: str, name: str, contents: Mapping[str, Any]) -> None:
+        self.vctl("config", "store", identity, name, self.file("stored.json", contents))
+
+    def publish(self, topic: str, message: list[Any]) -> None:
+        """As another agent of the platform."""
+        self.call("pubsub", topic, message)
 
     def row(self, identity: str) -> str | None:
         """Its line of `vctl status`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -12,8 +13,10 @@ from typing import Any
 import pytest
 
 from simulator.simulated_panel_control import SimulatedPanelControl
+from tests.documents.pages import commands
 from tests.platform11.site11 import DEVICE, ROOT, VEN, Operator, Site11, wait_for
 
+INSTALL = "vctl install . --force --vip-identity"
 ASKER = "control.connection"
 """The identity of asking_agent.py: the driver knows an actuator's call by the caller's own."""
 RECORDED = ROOT / "tests" / "platform" / "faces" / "answers.json"
@@ -97,6 +100,17 @@ def test_devices_that_another_agent_has_reserved_are_left_alone_and_it_is_named(
         site.ask("request_cancel_schedule", "", "theirs")
 
 
+def test_a_publication_of_one_point_leaves_the_others_as_they_are(
+    site: Site11, operator: Operator
+) -> None:
+    operator.next_telemetry(lambda each: each["quality"] == "good")
+    for kw in (3.1, 3.2):
+        site.publish(f"devices/{DEVICE}/multi", [{"ev1_kw": kw}, {}])
+    telemetry = operator.next_telemetry(lambda each: True)
+    assert telemetry["quality"] == "good"
+    assert all(circuit["currentKw"] is not None for circuit in telemetry["circuits"])
+
+
 def shape(answer: Any) -> Any:
     """Its structure: names and types, without what differs from call to call."""
     if isinstance(answer, dict):
@@ -163,6 +177,28 @@ def test_every_call_of_ours_is_obeyed_and_can_be_looked_up(site: Site11, by_name
         told = site.call(VEN, f"{method}.inspect")
         assert tuple(told["params"]) == PARAMETERS[method]
         assert told["doc"]
+
+
+def test_a_new_version_as_the_page_says_keeps_the_data(site: Site11, operator: Operator) -> None:
+    """`--force` alone is refused: 11 looks in the index for what is there, to go back to it."""
+    assert shed(operator, "before")["status"] == "accepted"
+    site.stop(VEN)
+    before = site.uuid(VEN)
+    page = [command.text for command in commands(ROOT / "docs/install-volttron11.md")]
+    remove, install = (next(t for t in page if t.startswith(w)) for w in ("poetry", INSTALL))
+    for text in (remove, install):
+        program, *words = shlex.split(text.replace("$VOLTTRON_HOME", str(site.home)))
+        words = [site.file("agent.json", site.config) if w == "config" else w for w in words]
+        if program == "vctl":
+            site.vctl(*words)
+        else:
+            done = site.run(program, *words)
+            assert done.returncode == 0, done.stderr
+    assert site.uuid(VEN) not in (None, before)
+    site.wait_for_health("GOOD")
+    again = shed(operator, "before")
+    assert again["status"] == "rejected", again
+    assert "is over" in again["reason"]
 
 
 def test_removed_and_installed_again_it_works(
