@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import delete, select, update
 
 from backend.config.backend_settings import BackendSettings
-from backend.dispatch.agent_survey import AgentSurvey
+from backend.dispatch.agent_survey import KNOWN_FOR, AgentSurvey
 from backend.ingest.ingest_message import IngestMessage
 from backend.ingest.ingest_writer import IngestWriter
 from backend.ingest.report_intervals import ReportIntervals
@@ -252,6 +252,9 @@ async def test_agents_are_asked_what_they_are_when_new_when_back_and_daily(
         known = VENS.c.id.in_(("a", "b", "away"))
         long_ago = {"created_at": now - timedelta(days=9), "status_since": now - timedelta(days=9)}
         await connection.execute(update(VENS).where(known).values(**long_ago))
+        # However slow this test is, it stays new.
+        stays_new = update(VENS).where(VENS.c.id == "new").values(created_at=now + KNOWN_FOR * 60)
+        await connection.execute(stays_new)
     assert await asked() == ["a", "b"]
     assert await asked() == []
     assert await asked(asked_at=now - timedelta(days=2)) == ["a", "b"], "each day"

@@ -38,7 +38,7 @@ LIMIT = {
     "id": "l1",
     "limitPerSite": True,
     "failsafeKw": 4.2,
-    "heartbeatSec": 120,
+    "heartbeatSec": 86_400,
     "failsafeMinSec": 7200,
 }
 
@@ -64,7 +64,7 @@ async def test_the_backend_gives_the_signs_that_a_limit_asks_for_until_it_is_wit
         await eventually(lambda: wire.to("a", "ping") and wire.to("gone", "ping"))
         (event,) = await rows(database, EVENTS)
     # A third of the time after the first: two may be lost.
-    assert event.heartbeat_due - event.activated_at >= timedelta(seconds=40)
+    assert event.heartbeat_due - event.activated_at >= timedelta(hours=8)
     beats = LimitHeartbeats(database.engine, wire, quick(), topic=TOPIC)
     async with api(database) as client:  # without a dispatcher
         await client.patch("/api/vens/gone", json={"status": "offline"})
@@ -79,9 +79,11 @@ async def test_the_backend_gives_the_signs_that_a_limit_asks_for_until_it_is_wit
     for sent in wire.sent:  # a VEN takes all of it
         read_command(json.dumps(sent), ven_id=sent["venId"], limits=SITE, now=utc_now().timestamp())
     failsafe = ("failsafe_kw", "heartbeat_sec", "failsafe_min_sec")
-    assert {tuple(sent[name] for name in failsafe) for sent in told.values()} == {(4.2, 120, 7200)}
+    assert {tuple(sent[name] for name in failsafe) for sent in told.values()} == {
+        (4.2, 86_400, 7200)
+    }
     assert made["failsafeKw"] == shown["failsafeKw"] == 4.2
-    assert (shown["heartbeatSec"], shown["failsafeMinSec"]) == (120, 7200)
+    assert (shown["heartbeatSec"], shown["failsafeMinSec"]) == (86_400, 7200)
     pings = [sent["correlationId"] for sent in wire.sent if sent["op"] == "ping"]
     assert len(set(pings)) == len(pings) == 5
     # They are in no table: the outbox would grow by a row a site and round.
@@ -137,7 +139,7 @@ async def test_a_site_that_went_to_its_failsafe_is_told_the_limit_anew_once(
     async with api(database, wire, dispatch=quick(follow_interval_sec=0.1)) as client:
         await client.post("/api/events/", json=LIMIT)
         await eventually(lambda: wire.to("a", "limit"))
-        long_ago = utc_now() - timedelta(hours=3)
+        long_ago = utc_now() - timedelta(days=2)
         heard = {"status": "adjusted", "reason_code": "failsafe", "commanded_at": long_ago}
         await _values_of_participant(database, **heard, assigned_at=long_ago)
         await eventually(lambda: len(wire.to("a", "limit")) == 2)
