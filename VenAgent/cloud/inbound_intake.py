@@ -58,6 +58,12 @@ class InboundIntake:
         self._unacknowledged.clear()
         self._coming.clear()
 
+    def disconnected(self) -> None:
+        """The connection is over: nothing of it is held any more."""
+        self._connection, self._acknowledge = 0, lambda mid: None
+        self._unacknowledged.clear()
+        self._coming.clear()
+
     def take(self, inbound: InboundMessage) -> None:
         """A message has come."""
         is_command = inbound.topic == self._settings.command_topic and bool(inbound.mid)

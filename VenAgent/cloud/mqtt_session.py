@@ -295,6 +295,7 @@ class MqttSession:
     def close(self) -> None:
         """What paho holds of us; afterwards nothing of this connection is left."""
         client = self._client
+        self._intake.disconnected()
         client.on_connect = client.on_disconnect = client.on_subscribe = client.on_message = None
         client.on_publish = None
         client.disable_logger()
