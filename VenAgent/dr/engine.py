@@ -30,7 +30,8 @@ from VenAgent.contract.commands import (
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.arbitration import Arbitration
 from VenAgent.dr.command_replies import CommandReplies
-from VenAgent.dr.curtailment_plan import circuits_that_look_curtailed, reasons_not_curtailed
+from VenAgent.dr.curtailment_plan import circuits_that_look_curtailed
+from VenAgent.dr.curtailment_reasons import curtailment_reasons_against
 from VenAgent.dr.cycling_limits import CYCLING_LIMITS_FACT, CyclingLimits
 from VenAgent.dr.effects import Effects, PreparedEffect, ReadMeterEffect, SaveEventEffect
 from VenAgent.dr.event import Event
@@ -485,7 +486,7 @@ class Engine:
     def reasons_spared(self, now: float) -> dict[str, Reason]:
         """Of each circuit that is not shed now, why not."""
         latest = self.site.latest or PanelReading(now, None, {})
-        return reasons_not_curtailed(
+        return curtailment_reasons_against(
             self.running, self.panel, latest, self.site.cycling_limits, now
         )
 
