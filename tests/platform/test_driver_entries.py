@@ -39,6 +39,13 @@ def test_a_bacnet_device_shares_no_connection_and_names_its_registry() -> None:
     assert (entry.address, entry.proxy) == ("127.0.0.1:47809", "platform.bacnet_proxy")
 
 
+def test_an_entry_in_the_words_of_driver_2_has_its_kind_and_gateway_too() -> None:
+    address = {"driver_type": "modbus", "device_address": "10.0.0.1", "port": 503, "slave_id": 2}
+    entry = DriverEntry.of({"remote_config": address, "registry_config": "config://r.csv"})
+    assert (entry.driver_type, entry.gateway, entry.registry) == ("modbus", "10.0.0.1:503", "r.csv")
+    assert DriverEntry.of({"driver_type": "modbus", "remote_config": 1}).gateway is None
+
+
 @pytest.mark.parametrize("contents", [None, "x", [], {}, {"driver_type": 3}, {"driver_config": 1}])
 def test_what_an_entry_does_not_say_stays_unknown(contents: Any) -> None:
     assert DriverEntry.of(contents).gateway is None
