@@ -8,6 +8,7 @@ import re
 import shlex
 import signal
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -195,6 +196,9 @@ def test_a_new_version_as_the_page_says_keeps_the_data(site: Site11, operator: O
             done = site.run(program, *words)
             assert done.returncode == 0, done.stderr
     assert site.uuid(VEN) not in (None, before)
+    Path(f"/tmp/{before}.tar.gz").unlink(
+        missing_ok=True
+    )  # VOLTTRON's copy of the data, which it leaves
     site.wait_for_health("GOOD")
     again = shed(operator, "before")
     assert again["status"] == "rejected", again
