@@ -74,6 +74,7 @@ CALLS = {
     ("GET", "/api/alerts/{alert_id}"),
     ("POST", "/api/alerts/acknowledge"),
     ("GET", "/api/audit/"),
+    ("GET", "/api/openadr/"),
     ("GET", "/health"),
     ("GET", "/health/db-check"),
     ("GET", "/health/demo-status"),
