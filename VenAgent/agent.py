@@ -55,6 +55,8 @@ _log = logging.getLogger(__name__)
 IDENTITY = "ven.agent"
 PEERS_EVERY_SEC = 10.0
 BEGIN_EVERY_SEC = 5.0
+ACTIVE_EVENT = "(the active event)"
+"""What `restore` ends when none is named. A null is a name that was not found: it is refused."""
 
 
 class VenAgent(Agent):
@@ -172,13 +174,16 @@ class VenAgent(Agent):
         :param duration_sec: how long, seconds.
         :param event_id: its name; made up if none.
         """
-        fields = {"op": "event", "shed_kw": shed_kw, "duration_sec": duration_sec}
-        return self._command(fields, event_id)
+        named = {} if event_id is None else {"event_id": event_id}
+        return self._command(
+            {"op": "event", "shed_kw": shed_kw, "duration_sec": duration_sec, **named}
+        )
 
     @RPC.export
-    def restore(self, event_id: str | None = None) -> Mapping[str, Any]:
+    def restore(self, event_id: str | None = ACTIVE_EVENT) -> Mapping[str, Any]:
         """End the active event (or the one named) and restore its circuits; returns the ack."""
-        return self._command({"op": "restore"}, event_id)
+        named = {} if event_id == ACTIVE_EVENT else {"event_id": event_id}
+        return self._command({"op": "restore", **named})
 
     @RPC.export
     def opt_out(
@@ -196,11 +201,9 @@ class VenAgent(Agent):
             return {"ok": False, "status": "failed", "reason": self._health.shown[1]}
         return self._ven.inbound.opt_in()
 
-    def _command(self, fields: dict[str, Any], event_id: str | None) -> Mapping[str, Any]:
+    def _command(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
         if self._ven is None:
             return {"ok": False, "status": "failed", "reason": self._health.shown[1]}
-        if event_id is not None:
-            fields["event_id"] = event_id
         return self._ven.inbound.command(fields)
 
 

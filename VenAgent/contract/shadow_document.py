@@ -250,14 +250,17 @@ def _circuit_wishes(section: str, entries: Any) -> list[ShadowDocumentWish]:
     wishes: dict[str, ShadowDocumentWish] = {}
     nameless = []
     for number, entry in enumerate(entries):
-        circuit_id = _circuit_id(entry)
-        if circuit_id is None:
+        circuit_ids = _circuit_ids(entry)
+        if not circuit_ids:
             reason = 'must be an object with "id" and "enabled"'
             nameless.append(ShadowDocumentWish(section, f"{section}[{number}]", {}, reason))
             continue
+        circuit_id = circuit_ids[0]
         item = f"{section}.{circuit_id}"
         enabled = entry.get("enabled")
         refusal = _unknown_key(entry)
+        if refusal is None and len(circuit_ids) > 1:
+            refusal = f"it names two circuits, {circuit_id} and {circuit_ids[1]}"
         if refusal is None and not isinstance(enabled, bool):
             refusal = "enabled must be true or false"
         fields = {"op": "setLoad", "loadId": circuit_id, "enabled": None if refusal else enabled}
@@ -282,10 +285,9 @@ def _unknown_key(entry: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _circuit_id(entry: Any) -> str | None:
+def _circuit_ids(entry: Any) -> list[str]:
+    """The circuit that an entry names: more than one where its keys do not agree."""
     if not isinstance(entry, dict):
-        return None
-    for key in _CIRCUIT_KEYS:
-        if isinstance(entry.get(key), str) and entry[key]:
-            return str(entry[key])
-    return None
+        return []
+    named = [entry[key].strip() for key in _CIRCUIT_KEYS if isinstance(entry.get(key), str)]
+    return list(dict.fromkeys(filter(None, named)))

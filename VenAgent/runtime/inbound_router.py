@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import gevent
+from pydantic import ValidationError
 
 from VenAgent.cloud.bus_bridge import BusBridge
 from VenAgent.cloud.inbound_message import InboundMessage
@@ -26,6 +27,7 @@ from VenAgent.contract.acks import AckStatus, ack_reason_fields, build_ack
 from VenAgent.contract.command_reader import CommandNotRead, read_command
 from VenAgent.contract.commands import Command, GetCommand, SetCommand
 from VenAgent.contract.message_refused import MessageRefused
+from VenAgent.contract.opt_out_request import OptOutRequest
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.effects import Effects
 from VenAgent.dr.engine import Engine
@@ -130,11 +132,22 @@ class InboundRouter:
 
     def opt_out(self, reason: str, duration_sec: float | None = None) -> Mapping[str, Any]:
         """A person at the site ends and refuses participation, for `duration_sec` or until they
-        opt in; what is shed goes back."""
+        opt in; what is shed goes back. Refused by name: what the page would refuse too."""
+        try:
+            wanted = OptOutRequest.model_validate({"reason": reason, "duration_sec": duration_sec})
+        except ValidationError as error:
+            (name, *_), why = error.errors()[0]["loc"], error.errors()[0]["msg"]
+            refusal = Reason(ReasonCode.BAD_FIELD, f"{name}: {why.removeprefix('Value error, ')}")
+            self.refused[f"opt_out.{refusal.code.value}"] += 1
+            return {
+                "ok": False,
+                "status": AckStatus.REJECTED.value,
+                **ack_reason_fields(refusal),
+            }
         now = time.time()
-        until_ts = None if duration_sec is None else now + duration_sec
+        until_ts = None if wanted.duration_sec is None else now + wanted.duration_sec
         event = self._engine.running
-        self._executor.perform(self._engine.opt_out(reason, until_ts, now))
+        self._executor.perform(self._engine.opt_out(wanted.reason, until_ts, now))
         self._on_change()
         return {
             "ok": True,

@@ -129,6 +129,8 @@ class Timers:
     def _keep_lease(self) -> None:
         """While anything is shed, renew the devices' lease."""
         failsafe, interval_sec = self._failsafe, self._failsafe.interval_sec
+        if interval_sec is None:  # of an earlier configuration there may be one that failed
+            self._alerts.clear("lease.failed")
         while interval_sec is not None:
             gevent.sleep(interval_sec)
             if self._engine.holds and not self.is_late and failsafe.renew():

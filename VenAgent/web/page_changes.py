@@ -16,18 +16,17 @@ from pydantic import (
     ConfigDict,
     Field,
     StrictBool,
-    StringConstraints,
     ValidationError,
     model_validator,
 )
 
 from VenAgent.contract.json_codec import decode_json
 from VenAgent.contract.message_refused import MessageRefused
+from VenAgent.contract.opt_out_request import OptOutRequest
 from VenAgent.contract.reasons import ReasonCode
 from VenAgent.web.page_source import Json, PageSource
 
 MAX_BODY_BYTES = 16_384
-OPT_OUT_AT_MOST_SEC = 366 * 86_400.0
 
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 """A JSON number: `true` and "5" are none."""
@@ -63,14 +62,6 @@ class _LoadBody(_Body):
         if self.enabled is None and self.priority is None:
             raise ValueError("name what is to be changed: enabled or priority")
         return self
-
-
-class _OptOutBody(_Body):
-    reason: Annotated[
-        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)
-    ] = "opted out at the site"
-    duration_sec: Annotated[_Positive, Field(le=OPT_OUT_AT_MOST_SEC)] | None = None
-    """None: until someone opts in."""
 
 
 class PageChanges:
@@ -118,7 +109,7 @@ class PageChanges:
         return self._site.command({"op": "setLoad", "loadId": item, **wanted})
 
     def _opt_out(self, _item: str, body: Json) -> Json:
-        wanted = _OptOutBody.model_validate(body)
+        wanted = OptOutRequest.model_validate(body)
         return self._site.opt_out(wanted.reason, wanted.duration_sec)
 
     def _opt_in(self, _item: str, body: Json) -> Json:
@@ -144,7 +135,7 @@ def _explain(error: ValidationError) -> str:
 
 
 def _fields_of(error: ValidationError) -> list[str]:
-    bodies: tuple[type[_Body], ...] = (_EventBody, _EndBody, _LoadBody, _OptOutBody)
+    bodies: tuple[type[BaseModel], ...] = (_EventBody, _EndBody, _LoadBody, OptOutRequest)
     return [name for body in bodies if body.__name__ == error.title for name in body.model_fields]
 
 

@@ -15,6 +15,7 @@ import pytest
 from tests.contract.builders import parse
 from tests.contract.corpus import AS_OBJECTS, CORPUS, CorpusEntry, moved
 from tests.platform.test_effect_executor import CONFIG, Hands
+from VenAgent.agent import VenAgent
 from VenAgent.cloud.inbound_message import InboundMessage
 from VenAgent.contract.reasons import ReasonCode
 from VenAgent.runtime.inbound_router import InboundRouter
@@ -112,6 +113,49 @@ def test_an_undated_event_with_a_message_expiry_is_as_good_as_a_dated_one(doors:
     doors.deliver(**SHED, correlationId="held", expires_in_sec=60.0)
     assert doors.router.refused == {}
     assert [each["event_id"] for each in doors.hands.journal.unfinished()] == ["evt-held"]
+
+
+class _RpcSite:
+    """The agent's exports, over the router of the test."""
+
+    def __init__(self, doors: Doors) -> None:
+        self._ven = SimpleNamespace(inbound=doors.router)
+        self._command = lambda fields: VenAgent._command(self, fields)  # type: ignore[arg-type]
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *args, **kwargs: getattr(VenAgent, name)(self, *args, **kwargs)
+
+
+def test_by_rpc_a_name_that_was_not_found_is_not_the_active_event(doors: Doors) -> None:
+    rpc = _RpcSite(doors)
+    for number, odd in enumerate((None, "", " ", True, ["a"], {"id": "a"}, "e\n1", "e" * 300)):
+        assert rpc.send_event(3.0, 600.0, f"e{number}")["status"] == "accepted"
+        ack = rpc.restore(odd)
+        assert (ack["status"], ack["reason_code"]) == ("rejected", "bad_field"), odd
+        assert rpc.restore(event_id=odd)["status"] == "rejected", odd
+        assert [each["event_id"] for each in doors.hands.journal.unfinished()] == [f"e{number}"]
+        assert rpc.restore()["status"] == "success"
+    assert rpc.send_event(3.0, 600.0, "named")["status"] == "accepted"
+    assert rpc.restore("named")["status"] == "success"
+
+
+def test_by_rpc_an_opt_out_is_read_as_the_page_reads_it(doors: Doors) -> None:
+    rpc = _RpcSite(doors)
+    for odd in (0, -5.0, float("nan"), float("inf"), 1e300, 4e7, True, "600", "PT1H", [600]):
+        refused = rpc.opt_out("guests", odd)
+        assert (refused["status"], refused["reason_code"]) == ("rejected", "bad_field"), odd
+        assert "duration_sec" in refused["reason"]
+    for odd in (None, "", " ", 5, ["guests"], "g" * 201, "two\nlines", "\ud800"):
+        refused = rpc.opt_out(odd)
+        assert (refused["status"], refused["reason_code"]) == ("rejected", "bad_field"), odd
+        assert "reason" in refused["reason"]
+    assert doors.hands.engine.opted_out(time.time()) is None
+    for duration_sec in (600, 600.0, None):
+        assert rpc.opt_out(" guests ", duration_sec)["status"] == "opted_out"
+        opted_out = doors.hands.engine.opted_out(time.time())
+        assert opted_out is not None
+        assert "guests" in opted_out.text
+        assert rpc.opt_in()["ok"] is True
 
 
 def _supported(entry: CorpusEntry) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +12,12 @@ import gevent
 import pytest
 from gevent.event import Event as GreenEvent
 
+from tests.dr.house import House
 from tests.platform.site import wait_for
+from VenAgent.contract.alerts import AlertSeverity
+from VenAgent.contract.telemetry import TelemetryQuality
+from VenAgent.reporting.active_alerts import ActiveAlerts
+from VenAgent.reporting.telemetry_builder import build_telemetry
 from VenAgent.runtime import timers
 from VenAgent.runtime.timers import LATE_SEC, Timers
 
@@ -47,11 +52,10 @@ class Engine:
 
 
 class Lease:
-    interval_sec = 0.01
-    failure = None
-
     def __init__(self) -> None:
         self.renewals = 0
+        self.interval_sec: float | None = 0.01
+        self.failure: str | None = None
 
     def renew(self) -> bool:
         self.renewals += 1
@@ -76,13 +80,14 @@ class Parts(SimpleNamespace):
                 send_waiting=self._send,
                 engine_changed=GreenEvent(),
             ),
-            alerts=SimpleNamespace(set=self._set_alert),
+            alerts=ActiveAlerts("site-1", self._publish),
             reporter=SimpleNamespace(report=lambda: gevent.sleep(60), telemetry=lambda: nothing),
             report_interval_sec=60.0,
         )
 
-    def _set_alert(self, code: str, _severity: Any, message: str | None) -> None:
-        (self.over if message is None else self.raised).append(code)
+    def _publish(self, alert: Mapping[str, Any]) -> None:
+        is_over = alert["severity"] == AlertSeverity.CLEARED.value
+        (self.over if is_over else self.raised).append(alert["code"])
 
     def _send(self) -> None:
         self.sent_waiting += 1
@@ -113,9 +118,52 @@ def test_an_error_at_a_deadline_does_not_keep_the_next_one_from_being_kept(parts
     parts.start()
     wait_for(lambda: parts.engine.deadline is None, "the deadline is kept")
     assert parts.engine.ticks == 3
-    assert parts.raised.count("agent.failed") == 2
+    assert parts.raised == ["agent.failed"]
     wait_for(lambda: "agent.failed" in parts.over, "the alert has its end")
     assert parts.over.count("agent.failed") == 1, "when there was none since the last"
+
+
+def test_a_lease_that_failed_is_over_with_the_next_renewal_or_without_any_lease(
+    parts: Parts,
+) -> None:
+    parts.failsafe.failure = "building/panel: no answer within 5 s"
+    parts.start()
+    wait_for(lambda: parts.raised == ["lease.failed"], "the alert")
+    parts.failsafe.failure = None
+    wait_for(lambda: parts.over == ["lease.failed"], "its end")
+    parts.failsafe.failure = "building/panel: no answer within 5 s"
+    wait_for(lambda: parts.raised == ["lease.failed"] * 2, "it fails again")
+    parts.timers.stop()
+    parts.failsafe.interval_sec = parts.failsafe.failure = None  # a configuration without leases
+    parts.start()
+    wait_for(lambda: parts.over == ["lease.failed"] * 2, "its end")
+
+
+def test_an_over_current_a_stale_meter_and_a_suspect_value_are_alerts_until_they_are_over(
+    parts: Parts,
+) -> None:
+    house, quality = House(), [TelemetryQuality.GOOD]
+    suspects: list[Any] = []
+    parts.meter.points = SimpleNamespace(suspects=lambda: suspects)
+    parts.reporter.telemetry = lambda: build_telemetry(
+        house.engine, house.read(), quality[0], seq=7, now=house.now
+    )
+    parts.reporter.report, parts.report_interval_sec = lambda: None, 0.01
+    parts.start()
+    wait_for(lambda: parts.sent_waiting > 1, "it looks at the site")
+    assert (parts.raised, parts.over) == ([], [])
+    house.demand_kw["dryer1"] = 8.0  # 33 A behind a breaker of 30
+    wait_for(lambda: parts.raised == ["panel.over_current"], "the alert")
+    house.demand_kw["dryer1"] = 3.0
+    wait_for(lambda: parts.over == ["panel.over_current"], "its end")
+    suspects.append(SimpleNamespace(point="building/panel/total_kw", value=6553.5))
+    wait_for(lambda: parts.raised[1:] == ["point.suspect"], "the alert")
+    suspects.clear()
+    wait_for(lambda: parts.over[1:] == ["point.suspect"], "its end")
+    quality[:] = [TelemetryQuality.STALE]
+    wait_for(lambda: parts.raised[2:] == ["meter.stale"], "the alert")
+    quality[:] = [TelemetryQuality.GOOD]
+    wait_for(lambda: parts.over[2:] == ["meter.stale"], "its end")
 
 
 def test_with_each_report_goes_what_the_outbox_had_not_taken(parts: Parts) -> None:
