@@ -115,6 +115,8 @@ def test_a_key_that_everybody_can_read_is_told(site: Site, files: CloudTlsConfig
     (finding,) = site.credentials.findings()
     assert finding.code == EXPOSED
     assert f"chmod 600 {files.private_key}" in finding.message
+    Path(files.private_key).chmod(0o600)
+    assert site.codes() == []
 
 
 def test_without_news_the_connection_is_left_alone(site: Site) -> None:
