@@ -26,6 +26,7 @@ from VenAgent.contract.op import Op
 
 ACK_WITHIN_SEC = 15.0
 DURATION_SEC = 3600.0
+_ENDING = (Op.RESTORE.value, Op.RESTORE_PANEL.value, Op.CANCEL.value)
 UNANSWERED = 4
 """Exit code of a command without an ack; a refusal's is 1."""
 
@@ -138,7 +139,7 @@ def _unanswered(
         why = f"although it is online at {target.broker}"
         advice = ["See `ven_control.sh logs`."]
     advice.append("The command has expired: it does not run when the VEN is back.")
-    if message.get("op") == "event" and presence == "online":
+    if "event_id" in message and message["op"] not in _ENDING and presence == "online":
         advice[-1] = (
             "The command has expired. Should the VEN have taken it in the last moment, "
             f"`restore --event-id {message.get('event_id')}` ends it."

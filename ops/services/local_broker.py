@@ -81,7 +81,7 @@ def start_local_broker(paths: Paths, settings: SiteSettings) -> tuple[ProcessRec
         variant=f"port {port}",
     )
     wait_for_condition(
-        lambda: port_is_listening(LOOPBACK, port) or not process_is_running(record), 10
+        lambda: port_is_listening(LOOPBACK, port) or not process_is_running(record), 120
     )
     if not process_is_running(record) or not port_is_listening(LOOPBACK, port):
         raise OpsError("the local broker does not listen", log=paths.output_log(NAME))

@@ -68,7 +68,7 @@ def start_simulated_panel_service(
         variant=variant,
     )
     wait_for_condition(
-        lambda: port_is_listening(LOOPBACK, port) or not process_is_running(record), 15
+        lambda: port_is_listening(LOOPBACK, port) or not process_is_running(record), 120
     )
     if not process_is_running(record) or not port_is_listening(LOOPBACK, port):
         raise OpsError("the simulated panel does not listen", log=paths.output_log(NAME))

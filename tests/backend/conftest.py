@@ -109,11 +109,11 @@ def mosquitto(folder: Path, port: int | None = None, *more: str) -> Iterator[Bro
         cwd=folder,
     )
     try:
-        wait_for_condition(lambda: port_is_listening("127.0.0.1", port), 20)
+        wait_for_condition(lambda: port_is_listening("127.0.0.1", port), 60)
         yield Broker("127.0.0.1", port)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 @pytest.fixture(scope="session")

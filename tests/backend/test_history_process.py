@@ -39,7 +39,7 @@ def serving(sqlite_url: str) -> Iterator[tuple[httpx.Client, subprocess.Popen[by
             yield client, process
     finally:
         process.kill()
-        process.wait(30)
+        process.wait(60)
 
 
 def collections(client: httpx.Client) -> float:
@@ -71,4 +71,4 @@ def test_it_ends_an_open_console_s_stream_itself_when_it_is_stopped(
         process.send_signal(signal.SIGTERM)
         for _ in lines:
             pass
-    assert process.wait(30) in (0, -signal.SIGTERM)
+    assert process.wait(60) in (0, -signal.SIGTERM)

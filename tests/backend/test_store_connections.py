@@ -80,12 +80,12 @@ default_pool_size = {SERVER_CONNECTIONS}
             [program, str(config)], stdout=output, stderr=output, cwd=folder, **as_user
         )
     try:
-        wait_for_condition(lambda: port_is_listening("127.0.0.1", port), 20)
+        wait_for_condition(lambda: port_is_listening("127.0.0.1", port), 60)
         assert process.poll() is None, log.read_text()
         yield f"postgresql://{behind.username}@127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 @pytest.fixture

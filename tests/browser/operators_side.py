@@ -59,7 +59,7 @@ def operators_side(folder: Path, *, vens: int = 12, **variables: str) -> Iterato
     python = [sys.executable, "-m"]
     processes = [_start(side, [find_mosquitto(), "-c", str(config)])]
     try:
-        wait_for_condition(lambda: port_is_listening("127.0.0.1", broker_port), 20)
+        wait_for_condition(lambda: port_is_listening("127.0.0.1", broker_port), 60)
         side.api = _start(side, [*python, "backend", "serve"])
         processes.append(side.api)
         wait_for_condition(lambda: _answers(f"{side.url}/health/db-check"), 60)
@@ -72,7 +72,7 @@ def operators_side(folder: Path, *, vens: int = 12, **variables: str) -> Iterato
     finally:
         for process in reversed(processes):
             process.terminate()
-            process.wait(30)
+            process.wait(60)
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def simulated_sites(side: OperatorsSide, vens: int, *, interval_sec: float) -> I
         yield
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
 def _start(side: OperatorsSide, command: list[str]) -> subprocess.Popen[bytes]:

@@ -143,6 +143,6 @@ def test_an_agent_that_is_gone_says_so_where_something_was_to_be_opened(
     expect(page.locator("#open-plot")).to_contain_text("The agent does not answer.")
     page.get_by_role("button", name="Close").click()
     fake.start()
-    expect(page.locator("#live")).to_have_text("All is well", timeout=15_000)
+    expect(page.locator("#live")).to_have_text("All is well", timeout=60_000)
     chosen(page, "By day")
     expect(page.locator("#energy canvas")).to_have_count(1)

@@ -32,7 +32,7 @@ def test_a_connection_waits_for_the_first_fetch(
     wait_for(lambda: vault.fetches == 1, "the fetch has begun")
     assert serials == []
     vault.open.set()
-    thread.join(10)
+    thread.join(60)
     assert len(serials) == 1
 
 

@@ -165,7 +165,7 @@ def test_and_while_the_broker_is_away(path: Path, monkeypatch: pytest.MonkeyPatc
             time.sleep(0.01)
         handoff.stopping = True
         handoff.wake()
-        thread.join(10)
+        thread.join(60)
         handoff.close()
     assert path.stat().st_size > before
     outbox.close()

@@ -50,7 +50,7 @@ def process(command: Sequence[str | Path], **options: object) -> Iterator[subpro
     finally:
         running.send_signal(signal.SIGINT)
         try:
-            running.wait(30)
+            running.wait(60)
         except subprocess.TimeoutExpired:
             running.kill()
             running.wait(10)
@@ -169,13 +169,13 @@ class Reader:
         os.close(theirs)
         said = _Terminal(ours)
         try:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 180
             while not re.search(until, said.text):
                 assert running.poll() is None, f"{text}\nended by itself:\n{said.text}"
                 assert time.monotonic() < deadline, f"{text}\nnever said {until!r}:\n{said.text}"
                 time.sleep(0.1)
             running.send_signal(signal.SIGINT)
-            code = running.wait(30)
+            code = running.wait(60)
             assert code in (0, -signal.SIGINT, 130), f"{text}\nended with {code}:\n{said.text}"
         finally:
             _end_group(running.pid)

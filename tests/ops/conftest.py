@@ -55,7 +55,7 @@ def mosquitto(folder: Path, config: str, anonymous: bool = True) -> Iterator[int
     file.write_text(f"listener {port} 127.0.0.1\nallow_anonymous {allowed}\n{config}")
     with subprocess.Popen([program, "-c", str(file)], stderr=subprocess.DEVNULL) as broker:
         try:
-            assert wait_for_condition(lambda: port_is_listening("127.0.0.1", port), 10)
+            assert wait_for_condition(lambda: port_is_listening("127.0.0.1", port), 60)
             yield port
         finally:
             broker.terminate()

@@ -89,7 +89,7 @@ def whole_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             site.store(DRIVER, f"devices/{DEVICE}", driver)
             forget_installed_agent()
             site.install(VEN, str(ROOT), config)
-            site.wait_for_health("GOOD", timeout_sec=60.0)
+            site.wait_for_health("GOOD", timeout_sec=300.0)
             yield site
         finally:
             cloud.close()
@@ -105,7 +105,7 @@ def site(whole_site: Site) -> Iterator[Site]:
         if whole_site.pid(identity) is None:
             whole_site.start(identity)
     whole_site.store(VEN, "config", whole_site.config)
-    whole_site.wait_for_health("GOOD", timeout_sec=60.0)
+    whole_site.wait_for_health("GOOD", timeout_sec=300.0)
     whole_site.cloud.command("restore")
     whole_site.wait_until_normal()
     whole_site.cloud.telemetry(lambda message: message["eventId"] is None)

@@ -35,7 +35,7 @@ MONITOR_SEC = 3
 T = TypeVar("T")
 
 
-def wait_for(condition: Callable[[], T], what: str, timeout_sec: float = 60.0) -> T:
+def wait_for(condition: Callable[[], T], what: str, timeout_sec: float = 120.0) -> T:
     """The first truthy result of `condition`; AssertionError that names `what` if none comes."""
     deadline = time.monotonic() + timeout_sec
     while True:
@@ -55,10 +55,10 @@ def process(command: list[str], **kwargs: Any) -> Iterator[subprocess.Popen]:
     finally:
         running.terminate()
         try:
-            running.wait(10)
+            running.wait(60)
         except subprocess.TimeoutExpired:
             running.kill()
-            running.wait(10)
+            running.wait(60)
 
 
 @contextmanager
@@ -200,7 +200,7 @@ class Site:
     def rpc_twice(self, peer: str, method: str, **named: Any) -> list[Any]:
         """The same call two times at once, as VOLTTRON Central makes it; both answers."""
         calls = [self._calls.call(peer, method, **named) for _ in range(2)]
-        return [call.get(timeout=20.0) for call in calls]
+        return [call.get(timeout=60.0) for call in calls]
 
     def event_id(self) -> str:
         self._events += 1
@@ -284,7 +284,7 @@ class Site:
                 return None
             return now
 
-        return wait_for(at_work, f"the monitor starts {identity} again", 60.0)
+        return wait_for(at_work, f"the monitor starts {identity} again", 120.0)
 
     @contextmanager
     def broker_silent(self) -> Iterator[None]:
@@ -322,7 +322,7 @@ class Site:
     def status(self) -> dict[str, Any]:
         return self.rpc(VEN, "status")
 
-    def wait_for_health(self, health: str, *words: str, timeout_sec: float = 60.0) -> str:
+    def wait_for_health(self, health: str, *words: str, timeout_sec: float = 120.0) -> str:
         seen: dict[str, Any] = {}
 
         def shown() -> str | None:

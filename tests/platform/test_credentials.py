@@ -39,7 +39,7 @@ def heard(operator: Guest, topic: str, **wanted: Any) -> dict[str, Any]:
                 return dict(body)
         return None
 
-    return wait_for(next_one, f"{wanted} on {topic}", 30.0)
+    return wait_for(next_one, f"{wanted} on {topic}", 120.0)
 
 
 def test_it_connects_by_certificate_tells_of_its_end_and_never_of_its_key(

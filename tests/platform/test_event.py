@@ -147,7 +147,7 @@ def test_the_bus_and_the_shadow_follow_the_event(site: Site) -> None:
         "pubsub",
         f"ven/{VEN_ID}",
         lambda peer, sender, bus, topic, headers, message: seen.append((topic, message)),
-    ).get(timeout=5)
+    ).get(timeout=60)
     event_id = site.event_id()
     answer = site.rpc("ven.agent", "send_event", 3.0, 60.0, event_id)
     assert answer["status"] == "accepted"

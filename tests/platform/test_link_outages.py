@@ -168,7 +168,7 @@ def test_an_outbox_that_breaks_costs_what_waited_in_it_and_not_the_link(
     node.start(until_online=False)
     assert "the outbox cannot be used" in node.until_why("outbox")
     node.put("after", rank=OutboxRank.ACK)
-    wait_until(lambda: observer.payloads("data")[-1:] == [b"after"], "it has come", 30.0)
+    wait_until(lambda: observer.payloads("data")[-1:] == [b"after"], "it has come", 120.0)
     assert node.outbox.damage is not None
     observer.command("go")
     wait_until(lambda: node.commands == ["go"], "commands come")
@@ -293,7 +293,7 @@ class VenProcess:
 
     def close(self) -> None:
         self._process.kill()
-        self._process.wait(10)
+        self._process.wait(60)
         assert self._process.stdout is not None
         self._process.stdout.close()
 

@@ -153,7 +153,7 @@ def test_another_client_with_our_id_is_recognised_and_not_fought(
     node.start()
     rival.connect("127.0.0.1", broker.port)
     rival.loop_start()
-    wait_until(lambda: node.link.state.phase is LinkPhase.REFUSED, "it is recognised", 40.0)
+    wait_until(lambda: node.link.state.phase is LinkPhase.REFUSED, "it is recognised", 120.0)
     assert f"another client connects with our id {VEN_ID}" in node.link.state.why
     assert node.link._connection._reconnect_policy.pause_sec() >= 30.0
 

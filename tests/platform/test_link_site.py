@@ -28,7 +28,7 @@ def proxy(site: Site) -> Iterator[TcpProxy]:
     proxy.heal()
     wait_for(lambda: site.status()["link"]["state"] == "online", "online again", 90.0)
     site.store(VEN, "config", site.config)
-    wait_for(lambda: proxy.connections == 0, "the way around the proxy", 30.0)
+    wait_for(lambda: proxy.connections == 0, "the way around the proxy", 120.0)
     proxy.close()
 
 
@@ -40,9 +40,9 @@ def link_on_bus(site: Site) -> Iterator[list[dict[str, Any]]]:
         heard.append(message)
 
     pubsub = site.volttron.dynamic_agent.vip.pubsub
-    pubsub.subscribe("pubsub", f"ven/{VEN_ID}/link", hear).get(timeout=10)
+    pubsub.subscribe("pubsub", f"ven/{VEN_ID}/link", hear).get(timeout=60)
     yield heard
-    pubsub.unsubscribe("pubsub", f"ven/{VEN_ID}/link", hear).get(timeout=10)
+    pubsub.unsubscribe("pubsub", f"ven/{VEN_ID}/link", hear).get(timeout=60)
 
 
 def kill_and_start(site: Site) -> None:

@@ -92,5 +92,5 @@ def test_what_an_event_that_began_meanwhile_gave_back_tells_that_we_had_shed() -
     gevent.sleep(0.05)
     assert site.recovered == []
     site.engine.running = None
-    waiting.join(1.0)
+    waiting.join(60.0)
     assert len(site.recovered) == 1

@@ -41,7 +41,7 @@ def browser() -> Iterator[Browser]:
         browser = Browser(running)
         yield browser
         running.stdin.close()
-        running.wait(20)
+        running.wait(60)
 
 
 def address(site: Site) -> str:
@@ -79,11 +79,11 @@ def wait_for_readings(site: Site, count: int) -> None:
     pubsub = site.volttron.dynamic_agent.vip.pubsub
     pubsub.subscribe(
         "pubsub", f"devices/{DEVICE}/all", lambda *message: heard.append(message[3])
-    ).get(timeout=5)
+    ).get(timeout=60)
     try:
         wait_for(lambda: len(heard) >= count, f"{count} readings")
     finally:
-        pubsub.unsubscribe("pubsub", f"devices/{DEVICE}/all", None).get(timeout=5)
+        pubsub.unsubscribe("pubsub", f"devices/{DEVICE}/all", None).get(timeout=60)
     site.status()  # on the same way to the agent, after them
 
 

@@ -51,7 +51,7 @@ class Served:
         self.page.stop()
 
     def connect(self, port: int | None = None) -> Any:
-        return green.create_connection(("127.0.0.1", port or self.port), timeout=10)
+        return green.create_connection(("127.0.0.1", port or self.port), timeout=60)
 
     def say(self, text: str, port: int | None = None) -> bytes:
         """The whole answer to a request, up to the end of the connection."""
@@ -139,7 +139,7 @@ def messages(connection: Any, wanted: Callable[[str, Any], bool]) -> Any:
 
 def test_it_answers_over_http(served: Served) -> None:
     served.apply()
-    connection = http.client.HTTPConnection("127.0.0.1", served.page.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", served.page.port, timeout=60)
     with closing(connection):
         for path in ("/", "/static/page.js", "/api/status", "/api/history", "/metrics"):
             connection.request("GET", path)
@@ -491,13 +491,13 @@ def test_the_process_ends_with_an_agent_that_is_killed() -> None:
     command = [sys.executable, "-m", "tests.web.fake_site", "--port", "0"]
     with process(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as agent:
         port = int(agent.stdout.readline().rpartition(":")[2])
-        with closing(green.create_connection(("127.0.0.1", port), timeout=10)) as connection:
+        with closing(green.create_connection(("127.0.0.1", port), timeout=60)) as connection:
             connection.sendall(b"GET /api/status HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
             until(connection, b"ven_id")
             children = Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split()
             assert len(children) == 1
             agent.kill()
-            agent.wait(10)
+            agent.wait(60)
             wait_for(lambda: not exists(int(children[0])), "the page's process is gone")
 
 

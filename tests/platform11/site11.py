@@ -34,7 +34,7 @@ ASKING_AGENT = Path(__file__).with_name("asking_agent.py")
 T = TypeVar("T")
 
 
-def wait_for(condition: Callable[[], T], what: str, timeout_sec: float = 60.0) -> T:
+def wait_for(condition: Callable[[], T], what: str, timeout_sec: float = 120.0) -> T:
     """The first truthy result of `condition`; AssertionError that names `what` if none comes."""
     deadline = time.monotonic() + timeout_sec
     while not (result := condition()):
@@ -55,7 +55,7 @@ def process(command: list[str], **options: Any) -> Iterator[subprocess.Popen[str
             running.wait(30)
         except subprocess.TimeoutExpired:
             running.kill()
-            running.wait(10)
+            running.wait(60)
 
 
 @contextmanager

@@ -166,7 +166,7 @@ def test_a_refused_command_does_not_get_into_the_priority_array(
 @contextmanager
 def connected(port: int) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wire:
-        wire.settimeout(10)
+        wire.settimeout(60)
         wire.connect(("127.0.0.1", port))
         yield wire
 
@@ -185,7 +185,7 @@ def test_it_answers_on_the_wire_as_bacnet_has_it_and_can_be_silenced() -> None:
         bacnet_panel() as (port, control),
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wire,
     ):
-        wire.settimeout(10)
+        wire.settimeout(60)
         wire.connect(("127.0.0.1", port))
         answer = ask(wire, TOTAL_KW)  # complex ack 1, ReadProperty, context tag 3, a REAL
         assert answer == bytes.fromhex("30 01 0c 0c 00 00 00 00 19 55 3e 44") + struct.pack(
@@ -200,7 +200,7 @@ def test_it_answers_on_the_wire_as_bacnet_has_it_and_can_be_silenced() -> None:
         with pytest.raises(OSError):  # no answer, or ICMP says that nobody listens
             ask(wire, TOTAL_KW)
         control.clear()
-        wire.settimeout(10)
+        wire.settimeout(60)
         assert ask(wire, TOTAL_KW)[:3] == bytes.fromhex("30 01 0c")
 
 
@@ -312,4 +312,4 @@ def unanswered_for(wire: socket.socket, duration_sec: float) -> Iterator[None]:
     wire.settimeout(duration_sec)
     with pytest.raises(TimeoutError):
         yield
-    wire.settimeout(10)
+    wire.settimeout(60)

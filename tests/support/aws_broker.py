@@ -97,7 +97,7 @@ class AwsLikeBroker:
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(10)
+            self._process.wait(60)
             self._process = None
 
     def files(self, name: str, **validity: float) -> CloudTlsConfig:

@@ -93,7 +93,7 @@ class TcpProxy:
     def close(self) -> None:
         self._stopping = True
         os.write(self._wake_write, b"x")
-        self._thread.join(10)
+        self._thread.join(60)
         self.cut()
         self._listener.close()
         os.close(self._wake_read)

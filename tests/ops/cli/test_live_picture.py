@@ -146,6 +146,6 @@ def test_a_key_is_read_unechoed_and_the_terminal_is_as_before(
             assert not termios.tcgetattr(theirs)[3] & (termios.ECHO | termios.ICANON)
             assert pressed() == ""
             os.write(ours, b"q")
-            assert wait_for_condition(lambda: "q" in pressed(), 5)
+            assert wait_for_condition(lambda: "q" in pressed(), 60)
         assert termios.tcgetattr(theirs) == before
     os.close(ours)

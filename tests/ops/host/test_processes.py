@@ -44,7 +44,7 @@ def test_a_started_process_is_running_and_remembered(paths: Paths) -> None:
 
 def test_a_process_that_ended_is_not_running(paths: Paths) -> None:
     record = spawn(paths, "true")
-    assert processes.wait_until_process_gone(record, 5)
+    assert processes.wait_until_process_gone(record, 60)
     assert not processes.process_is_running(record), "a zombie at most"
     assert processes.recorded_process(paths, "thing") == record
 
@@ -67,7 +67,7 @@ def test_ending_uses_the_next_signal_when_one_is_ignored(paths: Paths) -> None:
     script = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True)"
     record = spawn(paths, sys.executable, "-c", f"{script}; signal.pause()")
     log = paths.output_log("thing")
-    assert wait_for_condition(lambda: "up" in log.read_text(), 10)
+    assert wait_for_condition(lambda: "up" in log.read_text(), 60)
     assert processes.end_processes(paths, "thing", ((signal.SIGTERM, 0.2), (signal.SIGKILL, 5.0)))
     assert not processes.process_is_running(record)
     assert processes.recorded_process(paths, "thing") is None
@@ -75,9 +75,9 @@ def test_ending_uses_the_next_signal_when_one_is_ignored(paths: Paths) -> None:
 
 def test_what_a_dead_process_left_behind_is_ended_too(paths: Paths) -> None:
     record = spawn(paths, "sh", "-c", "sleep 1000 & sleep 1001")
-    assert wait_for_condition(lambda: len(processes.processes_of_session(record)) == 3, 5)
+    assert wait_for_condition(lambda: len(processes.processes_of_session(record)) == 3, 60)
     os.kill(record.pid, signal.SIGKILL)
-    assert processes.wait_until_process_gone(record, 5)
+    assert processes.wait_until_process_gone(record, 60)
     orphans = processes.processes_of_session(record)
     assert len(orphans) == 2
     assert processes.end_processes(paths, "thing", QUICKLY)
