@@ -87,10 +87,10 @@ class AlertTarget(AlertTargetBlock):
     """One receiver: a signed webhook, Alertmanager, or whatever apprise reaches (e-mail …)."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
-    webhook: WebAddress | None = None
+    webhook: WebAddress | None = Field(default=None, repr=False)
     secret: str | None = Field(default=None, repr=False)
     secret_file: Path | None = None
-    alertmanager: WebAddress | None = None
+    alertmanager: WebAddress | None = Field(default=None, repr=False)
     apprise: str | None = Field(default=None, repr=False)
     """An address of apprise's, mailtos://user:password@host?to=… for e-mail."""
     severity: AlertSeverityName = "warning"

@@ -7,6 +7,12 @@ import sys
 
 import structlog
 
+_WARNINGS_ONLY = (
+    *("botocore", "boto3", "aiobotocore", "urllib3", "uvicorn.access", "alembic"),
+    # Below that they write addresses with their login and token, and the values of SQL.
+    *("httpx", "httpcore", "apprise", "aiosqlite", "sqlalchemy"),
+)
+
 
 def configure_structured_logs(level: str) -> None:
     """Logs of ours and of the libraries, to standard error. Raises ValueError for no level."""
@@ -40,5 +46,5 @@ def configure_structured_logs(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(number)
-    for noisy in ("botocore", "boto3", "urllib3", "uvicorn.access", "alembic"):
-        logging.getLogger(noisy).setLevel(max(number, logging.WARNING))
+    for library in _WARNINGS_ONLY:
+        logging.getLogger(library).setLevel(max(number, logging.WARNING))
