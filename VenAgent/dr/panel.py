@@ -157,10 +157,15 @@ class PanelCircuit:
         return self.limit if self.storage is None else self.storage
 
     def as_read(self, read: PanelCircuitReading) -> PanelCircuit:
-        """With the scale that its limit has on the lines that it uses now."""
-        if read.phases is None or self.limit is None or self.limit.unit is not PanelLimitUnit.AMPS:
+        """With the scale that its limit has on the lines that it uses now, and the rating that its
+        breaker has on them: the amps of each line stay."""
+        limit = self.limit
+        if read.phases is None or limit is None or limit.unit is not PanelLimitUnit.AMPS:
             return self
-        return replace(self, limit=replace(self.limit, phase_factor=float(read.phases)))
+        lines = float(read.phases)
+        full_scale_kw = limit.full_scale_kw * lines / limit.phase_factor
+        scale = replace(limit, phase_factor=lines, full_scale_kw=full_scale_kw)
+        return replace(self, limit=scale, phase_factor=lines)
 
     @property
     def settle_sec(self) -> float:

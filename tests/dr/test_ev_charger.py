@@ -171,3 +171,17 @@ def test_a_charger_that_changes_its_lines_under_a_limit() -> None:
     for _ in range(60):
         house.wait(5.0)
         assert house.engine.site.limits.mean_kw(60.0, house.now) <= 8.0  # type: ignore[operator]
+
+
+def test_more_load_never_gives_a_charger_on_one_line_more_amps_than_its_breaker_has() -> None:
+    """On one line 16 A are 3.7 kW: that its breaker carries 11 kW on three is no room for 48 A."""
+    for phases, raise_kw, amps in ((1, 5.0, 16.0), (1, 0.7, 13.0), (3, 2.1, 13.0), (3, 9.0, 16.0)):
+        base = switch("base", 60.0, priority=1, critical=True)
+        house = ChargingHouse(replace(house_panel(), circuits=(charger(), base)), {"base": 2.0})
+        house.phases, house.demand_kw["car1"] = phases, 11.04
+        house.limits["car1"] = 10.0
+        house.wait(60.0)
+        house.send("loadUp", raise_kw=raise_kw, event_id="u", correlationId="u", duration_sec=300)
+        assert house.limits["car1"] == amps, (phases, raise_kw)
+        house.wait_until_over()
+        assert house.limits["car1"] == 10.0
