@@ -51,6 +51,8 @@ class LivePicture:
     heard_ts: float | None = None
     presence: str | None = None
     event: Mapping[str, Any] = field(default_factory=dict)
+    in_failsafe: frozenset[str] = frozenset()
+    """The limits whose sender is not heard, also beside another event."""
     said: list[str] = field(default_factory=list)
 
     def take(self, topics: Topics, topic: str, message: Mapping[str, Any], now: float) -> None:
@@ -72,6 +74,9 @@ class LivePicture:
         if ack.get("event_id") and "end_ts" in ack and not ack.get("dry_run"):
             over = ack.get("status") in OVER_STATUSES
             self.event = {} if over else ack
+            in_failsafe = ack.get("limit_state") == "failsafe" and not over
+            others = self.in_failsafe - {str(ack["event_id"])}
+            self.in_failsafe = others | {str(ack["event_id"])} if in_failsafe else others
         parts = [str(ack.get("op", "")), str(ack.get("event_id") or ""), str(ack.get("status"))]
         if ack.get("actual_shed_kw") is not None:
             parts.append(
@@ -154,19 +159,18 @@ class LivePicture:
 
     def _event(self, now: float) -> Text:
         event_id = self.telemetry.get("eventId")
-        if not event_id:
+        allowed = self._allowed()
+        if not event_id and not allowed:
             return Text("no event")
-        limit_kw = self.telemetry.get("importLimitKw")
         asked_kw = self.telemetry.get("requestedReductionKw")
-        text = f"event {event_id}: {terminal_kw_text(asked_kw)} asked for"
-        if _is_negative(asked_kw):
+        if not asked_kw and allowed:
+            text = self._limit_words()
+        elif _is_negative(asked_kw):
             text = f"event {event_id}: {terminal_kw_text(-asked_kw)} more asked for"
-        if limit_kw is not None and not self.telemetry.get("requestedReductionKw"):
-            failsafe = self.event.get("limit_state") == "failsafe"
-            ends = self.event.get("end_ts") if self.event else ""
-            text = event_words("limit", limit_kw, ends, is_failsafe=failsafe)
-        elif limit_kw is not None:
-            text += f", at or under {terminal_kw_text(limit_kw)} drawn"
+        else:
+            text = f"event {event_id}: {terminal_kw_text(asked_kw)} asked for"
+        if asked_kw and allowed:
+            text += f", {allowed}" + (" (failsafe)" if self.in_failsafe else "")
         if self.telemetry.get("eventTest"):
             text = f"Test: {text}"
         end_ts = self.event.get("end_ts")
@@ -176,6 +180,30 @@ class LivePicture:
                 f", {left_sec // 60}:{left_sec % 60:02d} left (until {terminal_clock_text(end_ts)})"
             )
         return Text(text, style="bold")
+
+    def _allowed(self) -> str:
+        """What the site may draw and feed in; empty without a limit."""
+        limits = (("importLimitKw", "drawn"), ("exportLimitKw", "fed in"))
+        known = ((self.telemetry.get(name), what) for name, what in limits)
+        said = (f"{terminal_kw_text(kw)} {what}" for kw, what in known if kw is not None)
+        listed = " and ".join(said)
+        return f"at or under {listed}" if listed else ""
+
+    def _limit_words(self) -> str:
+        """Of a limit alone."""
+        import_kw = self.telemetry.get("importLimitKw")
+        export_kw = self.telemetry.get("exportLimitKw")
+        is_export = import_kw is None
+        words = event_words(
+            "limit",
+            export_kw if is_export else import_kw,
+            self.event.get("end_ts") if self.event else "",
+            is_failsafe=bool(self.in_failsafe),
+            is_export=is_export,
+        )
+        if is_export or export_kw is None:
+            return words
+        return f"{words}; what it feeds in at or under {terminal_kw_text(export_kw)}"
 
     def _circuits(self, room: int | None) -> Table:
         """As many as fit into that many lines, with the heading."""

@@ -105,6 +105,61 @@ def test_an_event_that_is_over_is_gone_with_its_countdown(picture: LivePicture) 
     assert "completed" in text
 
 
+LIMIT_ACK = {**ACK, "op": "limit", "event_id": "14a", "end_ts": None, "limit_state": "limited"}
+
+
+@pytest.mark.parametrize(
+    ("limits", "asked_kw", "words"),
+    [
+        (
+            {"importLimitKw": 15.0},
+            0.0,
+            "the site at or under 15.00 kW until further notice",
+        ),
+        (
+            {"exportLimitKw": 2.0},
+            0.0,
+            "Keeping what the site feeds in at or under 2.00 kW until further notice",
+        ),
+        (
+            {"importLimitKw": 15.0, "exportLimitKw": 0.0},
+            0.0,
+            "15.00 kW until further notice; what it feeds in at or under 0.00 kW",
+        ),
+        ({"exportLimitKw": 2.0}, 5.0, "event 14a: 5.00 kW asked for, at or under 2.00 kW fed in"),
+        (
+            {"importLimitKw": 9.0, "exportLimitKw": 2.0},
+            -3.0,
+            "event 14a: 3.00 kW more asked for, at or under 9.00 kW drawn and 2.00 kW fed in",
+        ),
+    ],
+)
+def test_limits_of_both_directions_are_shown(
+    picture: LivePicture, limits: dict[str, float], asked_kw: float, words: str
+) -> None:
+    telemetry = {**TELEMETRY, "eventId": "14a", "requestedReductionKw": asked_kw, **limits}
+    picture.take(TOPICS, TOPICS.ack, LIMIT_ACK, NOW)
+    picture.take(TOPICS, TOPICS.metering, telemetry, NOW)
+    assert words in drawn(picture, width=118)
+
+
+def test_failsafe_is_shown_until_it_is_left_or_its_limit_is_over(picture: LivePicture) -> None:
+    failsafe = {**LIMIT_ACK, "status": "adjusted", "limit_state": "failsafe"}
+    limited = {**TELEMETRY, "eventId": "14a", "requestedReductionKw": 0.0, "importLimitKw": 4.2}
+    shed = {**TELEMETRY, "importLimitKw": 4.2}
+    over = {**LIMIT_ACK, "status": "completed", "limit_state": "failsafe"}
+    for end in (LIMIT_ACK, over):
+        picture.take(TOPICS, TOPICS.ack, failsafe, NOW)
+        picture.take(TOPICS, TOPICS.metering, limited, NOW)
+        assert "the failsafe limit, as nothing is heard of its sender" in drawn(picture, width=118)
+        picture.take(TOPICS, TOPICS.ack, ACK, NOW)  # a shed beside it
+        picture.take(TOPICS, TOPICS.metering, shed, NOW)
+        assert "5.00 kW asked for, at or under 4.20 kW drawn (failsafe)" in drawn(picture)
+        picture.take(TOPICS, TOPICS.ack, end, NOW)
+        picture.take(TOPICS, TOPICS.metering, shed, NOW)
+        assert "(failsafe)" not in drawn(picture)
+
+
 def test_another_vens_messages_are_passed_over(picture: LivePicture) -> None:
     picture.take(TOPICS, TOPICS.metering, {**TELEMETRY, "venId": "neighbour"}, NOW)
     assert "waiting" in drawn(picture)
