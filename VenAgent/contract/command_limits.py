@@ -23,6 +23,11 @@ MAX_INTERVALS = 288
 """Five minutes each for a day."""
 MAX_HEARTBEAT_SEC = 86_400.0
 SUM_TOLERANCE_SEC = 1.0
+LIMITS_NOTHING = (
+    " and would limit nothing (is it in watts?): give at most the rating, or end a limit by cancel"
+)
+"""Why a limit above the rating is refused and not taken for none: what is not known is never
+unlimited, and 4200 for 4.2 kW would be."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ def _limit_problem(command: LimitCommand, limits: CommandLimits) -> Reason | Non
             text = f"{name}: must be 0 or more, got {power_kw:g}"
             return Reason(ReasonCode.POWER_OUT_OF_RANGE, text)
         if power_kw is not None and power_kw > limits.max_shed_kw:
-            text = _over_rating(name, power_kw, limits)
+            text = f"{_over_rating(name, power_kw, limits)}{LIMITS_NOTHING}"
             return Reason(ReasonCode.POWER_OUT_OF_RANGE, text)
     if (command.failsafe_kw is None) != (command.heartbeat_sec is None):
         text = "failsafe_kw and heartbeat_sec: give both or neither"
@@ -186,7 +191,9 @@ def _interval_problem(command: EventCommand, limits: CommandLimits) -> Reason | 
             text = f"{where}.{other}: {command.op} has no use for this field"
             return Reason(ReasonCode.FIELD_NOT_APPLICABLE, text)
         if power_kw < 0 or power_kw > limits.max_shed_kw:
-            text = f"{where}.{name}: {power_kw:g} kW is outside 0 … {limits.max_shed_kw:g} kW"
+            is_limit = isinstance(command, LimitCommand) and power_kw > 0
+            why = LIMITS_NOTHING if is_limit else ""
+            text = f"{where}.{name}: {power_kw:g} kW is outside 0 … {limits.max_shed_kw:g} kW{why}"
             return Reason(ReasonCode.POWER_OUT_OF_RANGE, text)
         if not limits.min_duration_sec <= each.duration_sec <= limits.max_duration_sec:
             bounds = f"{limits.min_duration_sec:g} … {limits.max_duration_sec:g} s"
