@@ -236,10 +236,10 @@ class ClosedLoop:
         effects: Effects = [SaveEventEffect.of(event)]
         for circuit in judged:
             power_kw = reading.circuit(circuit.circuit_id).power_kw
-            if circuit.is_raised:
-                continue  # what a shed brings is not learned from the opposite
             shed_kw = circuit.original_kw - (power_kw or 0.0)
-            effects.append(self._site.learn_shed(circuit.circuit_id, circuit.point, shed_kw))
+            learn = self._site.learn_rise if circuit.is_raised else self._site.learn_shed
+            brought_kw = -shed_kw if circuit.is_raised else shed_kw
+            effects.append(learn(circuit.circuit_id, circuit.point, brought_kw))
         alerts, reason = _not_responded([c for c in judged if c.responded is False])
         return [*effects, *alerts], reason
 

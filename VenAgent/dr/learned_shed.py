@@ -12,6 +12,8 @@ from typing import Any
 
 LEARNED_SHED_FACT = "learned_shed"
 """The name under which the journal keeps it."""
+LEARNED_RISE_FACT = "learned_rise"
+"""The same of what moving it the other way has brought, for more load."""
 SHEDS_KEPT = 20
 LEARNED_FROM = 3
 """From so many sheds on it is used in place of what is configured."""
@@ -37,8 +39,8 @@ class LearnedShed:
 
 
 class LearnedSheds:
-    """By circuit, the point that sheds it and what its power is read from: another point is another
-    thermostat, and another scale another power."""
+    """Of sheds, or of rises; by circuit, the point that sheds it and what its power is read from:
+    another point is another thermostat, and another scale another power."""
 
     def __init__(self, fact: Mapping[str, Any] | None = None) -> None:
         self._sheds_kw: dict[str, list[float]] = {
@@ -46,7 +48,7 @@ class LearnedSheds:
         }
 
     def note(self, circuit_id: str, point: str, shed_kw: float, measured_by: str = "") -> None:
-        """A shed has settled and brought so much; less than nothing counts as nothing."""
+        """One has settled and brought so much; less than nothing counts as nothing."""
         known = self._sheds_kw.setdefault(_key(circuit_id, point, measured_by), [])
         known.append(max(0.0, round(shed_kw, 4)))
         del known[:-SHEDS_KEPT]

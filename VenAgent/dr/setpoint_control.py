@@ -34,6 +34,8 @@ class SetpointControl:
     """So long it takes until the power shows it."""
     configured_kw: float | None = None
     learned: LearnedShed | None = None
+    learned_rise: LearnedShed | None = None
+    """Of the times that it was moved the other way."""
 
     def shed_setpoint(self, present: float) -> float | None:
         """Where it goes from `present`; None when it must stay.
@@ -66,9 +68,14 @@ class SetpointControl:
 
     def expected_raise_kw(self, power_kw: float | None, rating_kw: float) -> float:
         """What moving it the other way is taken to bring, at most up to what the unit can draw:
-        sheds tell nothing of it but what was configured for them."""
-        known_kw = FIRST_GUESS * (power_kw or 0.0)
-        expected_kw = known_kw if self.configured_kw is None else self.configured_kw
+        learned of rises; what sheds have brought tells nothing of it."""
+        learned = self.learned_rise
+        if learned is not None and learned.is_enough:
+            expected_kw = learned.counted_on_kw
+        elif self.configured_kw is not None:
+            expected_kw = self.configured_kw
+        else:
+            expected_kw = FIRST_GUESS * (power_kw or 0.0)
         return max(0.0, min(expected_kw, rating_kw - (power_kw or 0.0)))
 
     def expected_kw(self, power_kw: float | None) -> float:

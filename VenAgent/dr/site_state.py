@@ -13,7 +13,7 @@ from VenAgent.dr.effects import SaveFactEffect
 from VenAgent.dr.event import Event
 from VenAgent.dr.grid_limits import GridLimits, GridLimitSide
 from VenAgent.dr.guard_history import GuardHistory
-from VenAgent.dr.learned_shed import LEARNED_SHED_FACT, LearnedSheds
+from VenAgent.dr.learned_shed import LEARNED_RISE_FACT, LEARNED_SHED_FACT, LearnedSheds
 from VenAgent.dr.panel import Panel, PanelReading
 from VenAgent.dr.policy import Policy
 from VenAgent.dr.unrestored_circuits import UnrestoredCircuits
@@ -29,6 +29,7 @@ class SiteState:
     """The site's quarter hours of the last weeks."""
     cycling_limits: CyclingLimits = field(default_factory=CyclingLimits)
     learned_sheds: LearnedSheds = field(default_factory=LearnedSheds)
+    learned_rises: LearnedSheds = field(default_factory=LearnedSheds)
     sampling: SamplingInterval = field(default_factory=SamplingInterval)
     """How often the meter is read."""
     latest: PanelReading | None = None
@@ -74,11 +75,19 @@ class SiteState:
 
     def learn_shed(self, circuit_id: str, point: str, shed_kw: float) -> SaveFactEffect:
         """A setpoint has brought so much."""
+        self._learn(self.learned_sheds, circuit_id, point, shed_kw)
+        return SaveFactEffect(LEARNED_SHED_FACT, self.learned_sheds.as_fact())
+
+    def learn_rise(self, circuit_id: str, point: str, rise_kw: float) -> SaveFactEffect:
+        """One that was moved the other way has brought so much more load."""
+        self._learn(self.learned_rises, circuit_id, point, rise_kw)
+        return SaveFactEffect(LEARNED_RISE_FACT, self.learned_rises.as_fact())
+
+    def _learn(self, known: LearnedSheds, circuit_id: str, point: str, brought_kw: float) -> None:
         circuit = self.panel.by_id.get(circuit_id)
         measured_by = "" if circuit is None else circuit.measured_by
-        self.learned_sheds.note(circuit_id, point, shed_kw, measured_by)
+        known.note(circuit_id, point, brought_kw, measured_by)
         self.panel = self.with_learned_sheds(self.panel)
-        return SaveFactEffect(LEARNED_SHED_FACT, self.learned_sheds.as_fact())
 
     def with_learned_sheds(self, panel: Panel) -> Panel:
         """`panel` with what its setpoints have brought so far."""
@@ -87,8 +96,13 @@ class SiteState:
         circuits = []
         for circuit in panel.circuits:
             if circuit.setpoint is not None:
-                learned = self.learned_sheds.of(circuit.id, circuit.point, circuit.measured_by)
-                circuit = replace(circuit, setpoint=replace(circuit.setpoint, learned=learned))
+                key = circuit.id, circuit.point, circuit.measured_by
+                setpoint = replace(
+                    circuit.setpoint,
+                    learned=self.learned_sheds.of(*key),
+                    learned_rise=self.learned_rises.of(*key),
+                )
+                circuit = replace(circuit, setpoint=setpoint)
             circuits.append(circuit)
         return replace(panel, circuits=tuple(circuits))
 

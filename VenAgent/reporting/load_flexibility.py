@@ -7,6 +7,7 @@ from typing import Any
 
 from VenAgent.contract.json_codec import json_number
 from VenAgent.dr.comfort_guard import ComfortGuard
+from VenAgent.dr.learned_shed import LearnedShed
 from VenAgent.dr.panel import PanelCircuit, PanelCircuitReading
 from VenAgent.dr.setpoint_control import SetpointControl
 from VenAgent.dr.storage_control import StorageControl
@@ -34,20 +35,25 @@ def load_flexibility(
 
 
 def _setpoint(control: SetpointControl, read: PanelCircuitReading) -> dict[str, Any]:
-    learned = control.learned
     return {
         "value": json_number(read.limit),
         "minimum": json_number(control.minimum),
         "maximum": json_number(control.maximum),
         "counted_on_kw": json_number(control.expected_kw(read.power_kw)),
         "configured_kw": json_number(control.configured_kw),
-        "learned": learned
-        and {
-            "sheds": learned.sheds,
-            "mean_kw": json_number(learned.mean_kw),
-            "spread_kw": json_number(learned.spread_kw),
-            "in_use": learned.is_enough,
-        },
+        "learned": _learned(control.learned, "sheds"),
+        "learned_rise": _learned(control.learned_rise, "rises"),
+    }
+
+
+def _learned(known: LearnedShed | None, counted: str) -> dict[str, Any] | None:
+    if known is None:
+        return None
+    return {
+        counted: known.sheds,
+        "mean_kw": json_number(known.mean_kw),
+        "spread_kw": json_number(known.spread_kw),
+        "in_use": known.is_enough,
     }
 
 
@@ -55,10 +61,17 @@ def _setpoint_text(control: SetpointControl, read: PanelCircuitReading) -> str:
     stands = "not read" if read.limit is None else f"at {read.limit:g}"
     learned, kilowatts = control.learned, control.expected_kw(read.power_kw)
     brings = f"setpoint {stands}, brings about {kilowatts:.1f} kW"
+    more = ""
+    if control.learned_rise is not None:
+        more = f", draws more the other way ({_learned_text(control.learned_rise, 'rise')})"
     if learned is None:
-        return f"{brings} (not learned yet)"
-    sheds = "1 shed" if learned.sheds == 1 else f"{learned.sheds} sheds"
-    return f"{brings} ({sheds}: {learned.mean_kw:.1f} ± {learned.spread_kw:.1f} kW)"
+        return f"{brings} (not learned yet){more}"
+    return f"{brings} ({_learned_text(learned, 'shed')}){more}"
+
+
+def _learned_text(known: LearnedShed, what: str) -> str:
+    times = f"1 {what}" if known.sheds == 1 else f"{known.sheds} {what}s"
+    return f"{times}: {known.mean_kw:.1f} ± {known.spread_kw:.1f} kW"
 
 
 def _comfort(guard: ComfortGuard, value: float | None) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from tests.dr.flexible_house import (
 )
 from tests.dr.house import House, send_event
 from VenAgent.dr.comfort_guard import ComfortGuard
+from VenAgent.dr.learned_shed import LearnedShed
 from VenAgent.dr.panel import PanelCircuit, PanelLimitScale, PanelLimitUnit
 from VenAgent.dr.setpoint_control import SetpointControl
 
@@ -217,6 +218,28 @@ def test_thermostats_are_moved_the_other_way_within_their_bounds() -> None:
     assert house.engine.site.learned_sheds.as_fact() == {}, "it teaches nothing about sheds"
     house.wait_until_over()
     assert house.moved() == {}
+
+
+def test_what_a_rise_brought_is_learned_apart_from_sheds_and_survives_a_restart() -> None:
+    house = flexible(thermostat("rtu1"), thermostat("rtu2"), rtu1=3.0, rtu2=3.0)
+    house.raised_kw = {"rtu1": 1.2, "rtu2": 0.0}
+    for number in range(3):
+        named = {"event_id": f"up{number}", "correlationId": f"u{number}"}
+        ack = load_up(house, 4.0, duration_sec=1_200.0, **named)[0]
+        assert ack["actual_raise_kw"] == 4.0, "as configured, twice 2 kW"
+        house.wait_until_over()
+        house.wait(600.0)
+    for restarted in (False, True):
+        if restarted:
+            house.restart()
+            house.wait(60.0)
+        known = [house.engine.panel.by_id[name].setpoint for name in ("rtu1", "rtu2")]
+        rises = [None if each is None else each.learned_rise for each in known]
+        assert rises == [LearnedShed(3, 1.2, 0.0), LearnedShed(3, 0.0, 0.0)]
+        assert all(each is not None and each.learned is None for each in known)
+    ack = load_up(house, 4.0, duration_sec=1_200.0, correlationId="u9", event_id="up9")[0]
+    assert [c["id"] for c in ack["circuits_curtailed"]] == ["rtu1"], "the other brings nothing"
+    assert ack["actual_raise_kw"] == pytest.approx(1.2)
 
 
 @pytest.mark.parametrize(

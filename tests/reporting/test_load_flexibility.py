@@ -44,6 +44,12 @@ def test_what_was_learned_is_told_with_its_spread() -> None:
     }
     assert shown["setpoint"]["counted_on_kw"] == 1.5
     assert shown["text"] == "setpoint at 22, brings about 1.5 kW (5 sheds: 1.8 ± 0.3 kW)"
+    assert shown["setpoint"]["learned_rise"] is None
+    both = cooling(learned=LearnedShed(5, 1.8, 0.3), learned_rise=LearnedShed(1, 1.2, 0.0))
+    shown = load_flexibility(thermostat("rtu1", both), PanelCircuitReading(4.0, None, 22.0))
+    rise = {"rises": 1, "mean_kw": 1.2, "spread_kw": 0.0, "in_use": False}
+    assert shown["setpoint"]["learned_rise"] == rise
+    assert shown["text"].endswith("kW), draws more the other way (1 rise: 1.2 ± 0.0 kW)")
 
 
 def test_what_is_not_read_or_past_its_bound_is_said() -> None:
