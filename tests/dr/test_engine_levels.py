@@ -288,3 +288,16 @@ def test_a_change_that_comes_while_the_site_opts_out_leaves_no_command_without_i
     send_event(house, 4.5, event_id="e2", correlationId="c3", modification=1)
     assert house.statuses("c2") == ["superseded"]
     assert house.statuses("c3") == ["opted_out"]
+
+
+def test_levels_that_come_late_begin_with_the_one_of_now(house: House) -> None:
+    house.wait(120.0)
+    levels = [{"duration_sec": 300.0, "shed_kw": kw} for kw in (2.0, 5.0, 3.0)]
+    start_ts = house.now - 400.0
+    (ack, *_) = send_event(house, 5.0, intervals=levels, start_ts=start_ts, duration_sec=None)
+    assert (ack["status"], ack["requested_shed_kw"]) == ("accepted", 5.0)
+    assert ack["interval"] == {"number": 2, "of": 3}
+    house.wait_until_over()
+    rows = house.last("completed")["summary"]["intervals"]
+    assert [row["number"] for row in rows] == [2, 3]
+    assert rows[0]["end_ts"] - rows[0]["start_ts"] == pytest.approx(200.0, abs=1.0)

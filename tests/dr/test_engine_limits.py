@@ -413,6 +413,21 @@ def test_of_two_limits_the_stricter_rules_and_then_the_other(house: House) -> No
     assert house.limits["ev1"] == 100.0
 
 
+def test_two_limits_over_windows_of_their_own_are_both_kept(house: House) -> None:
+    house.wait(60.0)
+    for event_id, import_kw, window_sec in (("long", 12.0, 900.0), ("short", 14.0, 10.0)):
+        fields = {"import_kw": import_kw, "window_sec": window_sec}
+        house.send("limit", event_id=event_id, correlationId=event_id, **fields)
+    house.wait(1_000.0)
+    for step in range(200):
+        house.demand_kw["range1"] = 2.4 if step % 20 < 10 else 9.0
+        house.wait(5.0)
+        for import_kw, window_sec in ((12.0, 900.0), (14.0, 10.0)):
+            mean_kw = house.engine.site.limits.mean_kw(window_sec, house.now)
+            assert mean_kw is not None
+            assert mean_kw <= import_kw
+
+
 def test_an_opt_out_ends_the_shed_and_leaves_the_limit(house: House) -> None:
     house.wait(60.0)
     send_limit(house, 15.0)

@@ -369,3 +369,44 @@ def test_a_limit_with_levels_begins_them_anew_when_it_leaves_failsafe(house: Hou
         house.wait(10.0)
     house.wait(30.0)
     assert house.statuses()[-1] == "completed"
+
+
+@pytest.mark.parametrize("step_sec", [0.0, 3_600.0, -7_200.0])
+def test_its_minimum_counts_on_over_a_restart_and_a_clock_that_was_set(
+    house: House, step_sec: float
+) -> None:
+    """Neither a restart nor the clock is a way out of it, nor makes it longer."""
+    in_failsafe(house, failsafe_min_sec=600.0)
+    house.set_clock(step_sec)
+    house.now += 100.0
+    house.restart()
+    house.wait(1.0)
+    send_limit(house, 9.0, correlationId="l2", modification=1, failsafe_min_sec=600.0)
+    beat(house, 470.0)
+    assert state(house) is GridLimitState.FAILSAFE
+    assert house.engine.import_limit_kw(house.now) == 4.2
+    beat(house, 60.0)
+    assert state(house) is GridLimitState.LIMITED
+    assert house.engine.import_limit_kw(house.now) == 9.0
+
+
+def test_a_clock_that_the_power_cut_set_back_does_not_end_it(house: House) -> None:
+    in_failsafe(house, failsafe_min_sec=600.0)
+    house.now -= 7_200.0
+    house.restart()
+    send_limit(house, 9.0, correlationId="l2", modification=1, failsafe_min_sec=600.0)
+    beat(house, 560.0)
+    assert state(house) is GridLimitState.FAILSAFE
+    beat(house, 120.0)
+    assert state(house) is GridLimitState.LIMITED
+
+
+def test_a_failsafe_above_the_limit_rules_as_it_was_given(house: House) -> None:
+    """What the sender wants of a site that does not hear it is the sender's to say."""
+    house.wait(60.0)
+    send_limit(house, 5.0, failsafe_kw=9.0)
+    house.wait(100.0)
+    assert house.power_kw <= 5.0
+    house.wait(300.0)
+    assert state(house) is GridLimitState.FAILSAFE
+    assert 5.0 < house.power_kw <= 9.0

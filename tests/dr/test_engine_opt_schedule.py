@@ -116,6 +116,17 @@ def test_a_window_is_by_the_clock_on_the_wall(
     assert made.span_at(span.end_ts) is None
 
 
+def test_holidays_on_the_days_that_the_clock_changes_are_as_long_as_they_are() -> None:
+    days = {"2027-03-28": 23.0, "2026-10-25": 25.0}
+    calendar = SiteCalendar(BERLIN, frozenset(date.fromisoformat(day) for day in days))
+    made = OptSchedule((OptScheduleWindow(holidays=True),), calendar)
+    for day, hours in days.items():
+        span = made.span_at(at(f"{day}T12:00"))
+        assert span is not None
+        assert (span.end_ts - span.start_ts) / HOUR_SEC == hours
+        assert span.start_ts == at(f"{day}T00:00")
+
+
 def test_the_next_one_is_known_ahead() -> None:
     made = schedule(OptScheduleWindow(8 * HOUR_SEC, 12 * HOUR_SEC, weekdays=frozenset({0})))
     span = made.next_span(at("2026-11-30T08:00"))

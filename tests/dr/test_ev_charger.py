@@ -115,12 +115,13 @@ class ChargingHouse(House):
     """A car on one or three lines, whose charger tells which while it charges."""
 
     phases = 3
+    is_there = True
 
     def drawn_kw(self, circuit_id: str) -> float:
         if circuit_id != "car1":
             return super().drawn_kw(circuit_id)
         amps = min(self.limits["car1"], 16.0)
-        return amps * 0.23 * self.phases if amps >= 6.0 else 0.0
+        return amps * 0.23 * self.phases if amps >= 6.0 and self.is_there else 0.0
 
     def _read_circuit(self, circuit_id: str, power_kw: float) -> PanelCircuitReading:
         read = super()._read_circuit(circuit_id, power_kw)
@@ -185,3 +186,22 @@ def test_more_load_never_gives_a_charger_on_one_line_more_amps_than_its_breaker_
         assert house.limits["car1"] == amps, (phases, raise_kw)
         house.wait_until_over()
         assert house.limits["car1"] == 10.0
+
+
+def test_a_car_that_leaves_in_mid_event_and_comes_back() -> None:
+    """Its limit is given back with it, and written anew once it draws again."""
+    base = switch("base", 60.0, priority=1, critical=True)
+    house = ChargingHouse(
+        replace(house_panel(), circuits=(charger(), base)), {"car1": 11.04, "base": 2.0}
+    )
+    house.limits["car1"] = 16.0
+    house.wait(120.0)
+    send_event(house, 6.0, duration_sec=1_800.0)
+    assert house.limits["car1"] == 7.0
+    for is_there, amps in ((False, 16.0), (True, 7.0)):
+        house.is_there = is_there
+        house.wait(300.0)
+        assert house.limits["car1"] == amps
+    house.wait_until_over()
+    assert house.limits["car1"] == 16.0
+    assert house.alerts == {}
