@@ -194,16 +194,14 @@ class LivePicture:
         import_kw = self.telemetry.get("importLimitKw")
         export_kw = self.telemetry.get("exportLimitKw")
         is_export = import_kw is None
-        words = event_words(
+        return event_words(
             "limit",
             export_kw if is_export else import_kw,
             self.event.get("end_ts") if self.event else "",
             is_failsafe=bool(self.in_failsafe),
             is_export=is_export,
+            also_fed_in_kw=None if is_export else export_kw,
         )
-        if is_export or export_kw is None:
-            return words
-        return f"{words}; what it feeds in at or under {terminal_kw_text(export_kw)}"
 
     def _circuits(self, room: int | None) -> Table:
         """As many as fit into that many lines, with the heading."""

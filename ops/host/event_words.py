@@ -19,13 +19,17 @@ def event_words(
     is_failsafe: bool = False,
     is_dry_run: bool = False,
     is_export: bool = False,
+    also_fed_in_kw: Any = None,
 ) -> str:
     """`kind`: `shed`, `limit` or `load_up`; `power_kw`: what it sheds, allows or raises (kW);
-    `end_ts`: epoch s, None until further notice; `is_export`: the limit is of what is fed in."""
+    `end_ts`: epoch s, None until further notice; `is_export`: the limit is of what is fed in;
+    `also_fed_in_kw`: what one of what is drawn allows to be fed in."""
     power = terminal_kw_text(power_kw)
     if kind == "limit":
         what = "what the site feeds in" if is_export else "the site"
-        done, asked = f"Keeping {what} at or under {power}", f"keep {what} at or under {power}"
+        both = "" if also_fed_in_kw is None else f", {terminal_kw_text(also_fed_in_kw)} fed in"
+        done = f"Keeping {what} at or under {power}{both}"
+        asked = f"keep {what} at or under {power}{both}"
     elif kind == "load_up":
         done, asked = f"Drawing {power} more", f"draw {power} more"
     else:

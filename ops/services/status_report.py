@@ -195,6 +195,7 @@ def _event(event: Any) -> str:
         is_test=event.get("test") is True,
         is_failsafe=event.get("failsafe") is True,
         is_export=is_export,
+        also_fed_in_kw=None if is_export else event.get("export_kw"),
     )
     parts = [str(event.get("event_id", "?")), *filter(None, [event.get("state")]), words]
     return ", ".join(map(str, parts))

@@ -73,3 +73,6 @@ def test_plain_words() -> None:
     assert event_words("shed", 5.0, 0, is_test=True).startswith("Test: Shedding 5.00 kW until ")
     assert event_words("load_up", 3.0, 0).startswith("Drawing 3.00 kW more until ")
     assert event_words("shed", 5.0, "", is_dry_run=True) == "Would shed 5.00 kW"
+    assert event_words("limit", 15.0, None, also_fed_in_kw=0.0) == (
+        "Keeping the site at or under 15.00 kW, 0.00 kW fed in until further notice"
+    )

@@ -124,7 +124,7 @@ LIMIT_ACK = {**ACK, "op": "limit", "event_id": "14a", "end_ts": None, "limit_sta
         (
             {"importLimitKw": 15.0, "exportLimitKw": 0.0},
             0.0,
-            "15.00 kW until further notice; what it feeds in at or under 0.00 kW",
+            "the site at or under 15.00 kW, 0.00 kW fed in until further notice",
         ),
         ({"exportLimitKw": 2.0}, 5.0, "event 14a: 5.00 kW asked for, at or under 2.00 kW fed in"),
         (
