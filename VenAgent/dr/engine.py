@@ -152,9 +152,10 @@ class Engine:
         reading = self.site.guards.believed(self.panel, reading, now)
         self.site.latest = reading
         self.site.lease_overdue = lease_overdue
-        effects = (
-            guards + self.site.unrestored.reading(reading) + self._execution.protect(reading, now)
-        )
+        running = self.running
+        held = () if running is None else {c.circuit_id for c in running.held()}
+        unrestored = self.site.unrestored.reading(reading, held)
+        effects = guards + unrestored + self._execution.protect(reading, now)
         return effects + self._panel_reading(reading, now)
 
     def _panel_reading(self, reading: PanelReading, now: float) -> Effects:
@@ -192,6 +193,7 @@ class Engine:
             effects += self._arbitration.finish(event, NOT_CONFIRMED_IN_TIME, now)
         effects += self._execution.tick(now)
         effects += self.site.unrestored.due(now, reserve=self.running is None)
+        effects += self._load_control.due(self.running, self._execution.is_writing, now)
         for over in [e for e in self._arbitration.rebounding if (e.rebound_until_ts or 0.0) <= now]:
             effects += self._arbitration.close_rebound(over, now)
         return effects + self._arbitration.advance(now)
@@ -204,6 +206,7 @@ class Engine:
             self._arbitration.failsafe.next_deadline(),
             self._execution.next_deadline(),
             self.site.unrestored.next_deadline(),
+            self._load_control.next_deadline(),
             None
             if self._arbitration.stopping
             else self._arbitration.queue.next_deadline(event, is_active=active),
@@ -261,7 +264,7 @@ class Engine:
         return effects + self._execution.tick(now) + self._after_writes(now)
 
     def _after_writes(self, now: float) -> Effects:
-        waited = self._load_control.start_waiting(self.running, self._execution.is_writing)
+        waited = self._load_control.start_waiting(self.running, self._execution.is_writing, now)
         return waited + self._arbitration.advance(now)
 
     def preempted(self, task_id: str, by_whom: str, now: float) -> Effects:
@@ -289,7 +292,7 @@ class Engine:
         self.site.panel = self.site.with_learned_sheds(self.site.panel)
         self._arbitration.opt_out.recall(recovered.facts)
         self.site.unrestored.recall(recovered.facts, now)
-        effects = self._load_control.recall(recovered.facts)
+        effects = self._load_control.recall(recovered.facts, now)
         for event in sorted(recovered.events, key=lambda e: e.request.start_ts):
             self._expect_again(event)
             if event.active_ts is not None:
@@ -377,6 +380,7 @@ class Engine:
         site.guards.shift(step_sec)
         site.guarded_until = {name: ts + step_sec for name, ts in site.guarded_until.items()}
         site.unrestored.shift(step_sec)
+        self._load_control.shift(step_sec)
         return [site.save_cycling_limits(), *self._arbitration.clock_stepped(step_sec, now)]
 
     # ---- a person at the site ------------------------------------------------------------

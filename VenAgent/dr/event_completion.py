@@ -29,6 +29,9 @@ CIRCUIT_ALERTS = (
     "circuit.manual_override",
     "write.failed",
 )
+NEVER_BEGUN = Reason(
+    ReasonCode.ENDED_BY_COMMAND, "ended by command before it could be begun or changed"
+)
 
 
 @dataclass(frozen=True)
@@ -133,11 +136,11 @@ class EventCompletion:
         replies, policy = self._site.replies, self._site.policy
         event.to(EventState.COMPLETED)
         acks = replies.to_ender(event, AckStatus.SUCCESS, now)
+        why = event.end_reason or NEVER_BEGUN
         if not event.acked:
-            why = event.end_reason or Reason(
-                ReasonCode.ENDED_BY_COMMAND, "ended by command before it could be begun or changed"
-            )
             acks += replies.to_event(event, AckStatus.FAILED, now, why)
+        elif event.active_ts is None and not event.opted_out and self._is_scheduled(event):
+            acks.append(replies.follow_up(event, AckStatus.FAILED, now, why))
         if event.active_ts is not None:
             if event.pending is None and policy.rebound_sec > 0.0 and not event.is_limit:
                 event.watch_rebound(now + policy.rebound_sec)
@@ -161,6 +164,11 @@ class EventCompletion:
             over = CIRCUIT_ALERTS if circuit.unrestored else (*CIRCUIT_ALERTS, "restore.failed")
             effects += [RaiseAlertEffect(code, None, circuit.circuit_id) for code in over]
         return effects
+
+    def _is_scheduled(self, event: Event) -> bool:
+        """Whether the last that its sender heard is that it will begin."""
+        sent = self._site.replies.sent_to(event.request.correlation_id)
+        return sent is not None and sent["status"] == AckStatus.SCHEDULED
 
     def _finish(self, event: Event) -> None:
         """The event is over; what a later modification asked of it begins as an event anew."""

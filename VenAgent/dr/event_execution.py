@@ -115,12 +115,31 @@ class EventExecution:
         if event.state is not EventState.ACTIVE or request.start_ts > now:
             event.postpone(request)
             if event.state is EventState.ACTIVE:
-                return self._end(event, now)
-            return [SaveEventEffect.of(event), *superseded]
+                ended = self._end(event, now)
+                return ended + self._change_waits(request, now)
+            return [SaveEventEffect.of(event), *superseded, *self._change_waits(request, now)]
         event.change(request)
         event.enter_level(now)
         event.to(EventState.SHEDDING)
         return self._reservation.request(event, now)
+
+    def _change_waits(self, request: EventRequest, now: float) -> Effects:
+        """Who changes an event that is restored for a while hears so at once."""
+        if self.event is None or not self.restores_for_long(now):
+            return []
+        event, (restored, of) = self.event, self.event.restored_of()
+        text = f"{restored} of {of} circuits are back; this modification begins then"
+        return [
+            self._site.replies.interim(
+                request.op,
+                request.correlation_id,
+                AckStatus.SCHEDULED,
+                now,
+                Reason(ReasonCode.RESTORING, text),
+                event_id=event.event_id,
+                modification=request.modification,
+            )
+        ]
 
     def _supersede(self, overtaken: Event | None, modification: int, now: float) -> Effects:
         """A modification that a later one overtook before it could be applied."""

@@ -136,7 +136,9 @@ class EventPreparation:
         if outcome is None or not outcome.is_complete or outcome.reading is None:
             return None
         reading = outcome.reading
-        if latest is not None and latest.power_kw is not None and latest.ts > reading.ts:
+        if latest is not None and latest.ts > reading.ts:
+            if latest.power_kw is None:  # a device has gone since: it may be back in a moment
+                return None
             reading = _with_slots(latest, reading)
         if now - reading.ts > LONGEST_READ_AGO_SEC:
             return None

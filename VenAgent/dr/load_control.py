@@ -22,6 +22,7 @@ from VenAgent.dr.event import Event
 from VenAgent.dr.panel import Panel, PanelCircuit
 from VenAgent.dr.point_write import PointWrite
 from VenAgent.dr.site_state import SiteState
+from VenAgent.dr.unrestored_circuits import REPORT_LIMIT_SEC
 
 SWITCHES = "switches"
 PRIORITIES = "priorities"
@@ -43,6 +44,8 @@ class _PendingSwitch:
     """Another write to the circuit is under way: this one comes after it."""
     superseded: bool = False
     """It is being written, and a later command for the circuit has its ack already."""
+    overdue_ts: float = math.inf
+    """Its write has not been heard of until then."""
 
     @property
     def circuit_id(self) -> str:
@@ -79,7 +82,7 @@ class LoadControl:
         self._priorities: dict[str, dict[str, int]] = {}
         """By circuit: the priority now, and the configured one that it stands for."""
 
-    def recall(self, facts: Mapping[str, Any]) -> Effects:
+    def recall(self, facts: Mapping[str, Any], now: float) -> Effects:
         """After a restart: what may not have been written is written again."""
         self._priorities = dict(facts.get(PRIORITIES) or {})
         self._site.panel = self.with_priorities(self._site.panel)
@@ -92,9 +95,7 @@ class LoadControl:
         for switch in self._pending.values():
             self._site.replies.expect(switch.correlation_id)
             self._keep_from_events(switch, math.inf)
-        return [
-            SwitchEffect(switch_id, switch.writes) for switch_id, switch in self._pending.items()
-        ]
+        return [self._write(switch_id, None, now) for switch_id in list(self._pending)]
 
     def with_priorities(self, panel: Panel) -> Panel:
         """`panel` with the priorities that were set by command, unless the configured priority
@@ -127,7 +128,7 @@ class LoadControl:
         superseded = self._supersede(circuit.id, now)
         writes, of_event = self._writes(circuit, command.enabled, event)
         waits = is_written_now or self.is_pending(circuit.id)
-        switch_id = f"switch-{command.correlation_id or format(now, '.3f')}"
+        switch_id = self._new_id(command, now)
         switch = _PendingSwitch(
             command.op, command.correlation_id, _echo(command), tuple(writes), waits
         )
@@ -135,9 +136,45 @@ class LoadControl:
         self._keep_from_events(switch, math.inf)
         replies.expect(command.correlation_id)
         effects += [*of_event, self._saved(), *superseded]
-        return (
-            effects if waits else [*effects, SwitchEffect(switch_id, switch.writes, event is None)]
-        )
+        return effects if waits else [*effects, self._write(switch_id, event, now)]
+
+    def _write(self, switch_id: str, event: Event | None, now: float) -> SwitchEffect:
+        switch = replace(self._pending[switch_id], waits=False, overdue_ts=now + REPORT_LIMIT_SEC)
+        self._pending[switch_id] = switch
+        return SwitchEffect(switch_id, switch.writes, event is None)
+
+    def due(
+        self, event: Event | None, is_written_now: Callable[[str], bool], now: float
+    ) -> Effects:
+        """A write that was never heard of is done again; what was to come after it does not wait
+        for it for ever."""
+        effects: Effects = []
+        for switch_id, switch in list(self._pending.items()):
+            if switch.overdue_ts > now:
+                continue
+            if switch.superseded:
+                del self._pending[switch_id]
+                effects.append(self._saved())
+            else:
+                effects.append(self._write(switch_id, event, now))
+        return effects + self.start_waiting(event, is_written_now, now) if effects else []
+
+    def next_deadline(self) -> float | None:
+        """When a write is overdue; None while none is under way."""
+        return min((s.overdue_ts for s in self._pending.values() if not s.waits), default=None)
+
+    def shift(self, step_sec: float) -> None:
+        """The clock was set by `step_sec`."""
+        for switch_id, switch in self._pending.items():
+            self._pending[switch_id] = replace(switch, overdue_ts=switch.overdue_ts + step_sec)
+        switching = self._site.switching
+        self._site.switching = {name: ts + step_sec for name, ts in switching.items()}
+
+    def _new_id(self, command: SetLoadCommand, now: float) -> str:
+        """Commands without a correlation_id may come in the same moment."""
+        named = f"switch-{command.correlation_id or format(now, '.3f')}"
+        ids = (named, *(f"{named}-{number}" for number in range(2, len(self._pending) + 3)))
+        return next(each for each in ids if each not in self._pending)
 
     def _supersede(self, circuit_id: str, now: float) -> Effects:
         """The commands for this circuit that were not carried out yet."""
@@ -195,7 +232,9 @@ class LoadControl:
             return replies.under(op, correlation_id, AckStatus.FAILED, now, reason)
         return replies.under(op, correlation_id, AckStatus.SUCCESS, now, data=switch.data)
 
-    def start_waiting(self, event: Event | None, is_written_now: Callable[[str], bool]) -> Effects:
+    def start_waiting(
+        self, event: Event | None, is_written_now: Callable[[str], bool], now: float
+    ) -> Effects:
         """Write what waited, of the circuits that nothing else is being written to."""
         effects: Effects = []
         for switch_id, switch in list(self._pending.items()):
@@ -205,8 +244,7 @@ class LoadControl:
                 if other_id != switch_id and other.circuit_id == switch.circuit_id
             ]
             if switch.waits and not others and not is_written_now(switch.circuit_id):
-                self._pending[switch_id] = replace(switch, waits=False)
-                effects.append(SwitchEffect(switch_id, switch.writes, event is None))
+                effects.append(self._write(switch_id, event, now))
         return effects
 
     def is_pending(self, circuit_id: str) -> bool:

@@ -338,6 +338,7 @@ class Restoration:
         if not is_back:
             return []
         self._site.cycling_limits.note_restored(circuit.circuit_id, now)
+        self._site.unrestored.prove(circuit, self._site.panel, reading, now)
         return [RaiseAlertEffect("restore.failed", None, circuit.circuit_id)]
 
     def _leave(self, event: Event, for_sec: float, now: float) -> Effects:
@@ -349,7 +350,7 @@ class Restoration:
             return []
         event.put(circuit.left_unrestored() for circuit in held)
         tries = max(self._schedule.tries(c.circuit_id) for c in held)
-        return self._site.unrestored.take(held, tries, now)
+        return self._site.unrestored.take(held, tries, self._site.panel, now)
 
     def _acks(self, event: Event, now: float) -> Effects:
         """Who ended the event hears at once of a circuit that does not go back."""

@@ -1,15 +1,19 @@
 """Circuits that could not be put back when their event ended: tried on, apart from any event.
 
 One such circuit keeps itself, not the site: the event is completed without it, and others begin.
+One that was written back, and whose device shows that only later (`settle_sec` of its quirks), is
+looked at then: it is one of these if it did not move.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from VenAgent.contract.reasons import Reason
+from VenAgent.contract.alerts import AlertSeverity
+from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.backoff import Backoff
 from VenAgent.dr.effects import (
     Effects,
@@ -18,7 +22,7 @@ from VenAgent.dr.effects import (
     SaveFactEffect,
     SwitchEffect,
 )
-from VenAgent.dr.panel import PanelReading
+from VenAgent.dr.panel import Panel, PanelReading
 from VenAgent.dr.point_write import PointWrite
 from VenAgent.dr.shed_circuit import ShedCircuit, is_same_shed_value
 
@@ -27,6 +31,9 @@ UNRESTORED_FACT = "unrestored"
 SWITCH_PREFIX = "restore-"
 REPORT_LIMIT_SEC = 120.0
 """A write that is not heard of for so long is done again."""
+NOT_SEEN = "written again, and not read back yet"
+UNSEEN_SEC = 60.0
+"""What is slow to show a write may also be read as seldom as a driver does by itself."""
 
 
 @dataclass
@@ -36,6 +43,20 @@ class _Unrestored:
     backoff: Backoff = field(default_factory=Backoff)
     written_ts: float | None = None
     """Its write was confirmed: a reading from after that shows whether it is back."""
+    shown_after_sec: float = 0.0
+    """So long after a write its device may not show it yet."""
+    is_to_be_proven: bool = False
+    """As far as is known it is back: its device has not shown that yet."""
+
+    @property
+    def unseen_sec(self) -> float:
+        """So long after a write that was confirmed a reading is waited for that proves it."""
+        return self.shown_after_sec + UNSEEN_SEC if self.shown_after_sec else 0.0
+
+    @property
+    def shown_ts(self) -> float:
+        """From when on a reading shows its last write; infinite if none was confirmed."""
+        return math.inf if self.written_ts is None else self.written_ts + self.shown_after_sec
 
 
 class UnrestoredCircuits:
@@ -46,16 +67,37 @@ class UnrestoredCircuits:
 
     @property
     def circuit_ids(self) -> frozenset[str]:
-        return frozenset(self._circuits)
+        return frozenset(n for n, c in self._circuits.items() if not c.is_to_be_proven)
 
-    def take(self, circuits: Iterable[ShedCircuit], tries: int, now: float) -> Effects:
+    def take(
+        self, circuits: Iterable[ShedCircuit], tries: int, panel: Panel, now: float
+    ) -> Effects:
         """An event is over without these, after so many tries of each."""
         for circuit in circuits:
-            failed = _Unrestored(circuit.write_back(), circuit.failure or "")
+            failed = _Unrestored(
+                circuit.write_back(),
+                circuit.failure or "",
+                shown_after_sec=_shown_after_sec(circuit, panel),
+            )
             failed.backoff.tries = tries - 1
             failed.backoff.failed(now)
             self._circuits[circuit.circuit_id] = failed
         return [self._saved()]
+
+    def prove(
+        self, circuit: ShedCircuit, panel: Panel, reading: PanelReading | None, now: float
+    ) -> None:
+        """It was written back; if its device shows that only later, it is looked at then."""
+        shown_after_sec = _shown_after_sec(circuit, panel)
+        if not shown_after_sec or circuit.relinquish or circuit.is_back(reading):
+            return
+        self._circuits[circuit.circuit_id] = _Unrestored(
+            circuit.write_back(),
+            "",
+            written_ts=now,
+            shown_after_sec=shown_after_sec,
+            is_to_be_proven=True,
+        )
 
     def recall(self, facts: Mapping[str, Any], now: float) -> None:
         """After a restart: tried at once."""
@@ -67,7 +109,10 @@ class UnrestoredCircuits:
 
     def drop(self, circuit_id: str) -> Effects:
         """A command has switched it: it is a person's now."""
-        return self._back([circuit_id] if circuit_id in self._circuits else [])
+        if circuit_id in self.circuit_ids:
+            return self._back([circuit_id])
+        self._circuits.pop(circuit_id, None)
+        return []
 
     def due(self, now: float, *, reserve: bool) -> Effects:
         """Write those whose time has come. `reserve`: no event of ours has the devices."""
@@ -93,11 +138,39 @@ class UnrestoredCircuits:
         circuit.failure = "" if failure is None else failure.text
         circuit.written_ts = None if circuit.failure else now
         circuit.backoff.failed(now)  # done again unless a reading shows it back before
+        if circuit.written_ts is not None and circuit.backoff.due_ts is not None:
+            circuit.backoff.due_ts += circuit.unseen_sec
         return True
 
-    def reading(self, reading: PanelReading) -> Effects:
-        """Which are back; one that is, whoever did it, is not written any more."""
-        return self._back([name for name, c in self._circuits.items() if _is_back(c, reading)])
+    def reading(self, reading: PanelReading, held: Collection[str] = ()) -> Effects:
+        """Which are back; one that is, whoever did it, is not written any more. `held`: those that
+        an event has shed since."""
+        effects: Effects = []
+        proven = {name for name, c in self._circuits.items() if c.is_to_be_proven}
+        back = {name for name, c in self._circuits.items() if _is_back(c, reading)}
+        for name in proven & {*back, *held}:
+            del self._circuits[name]
+        for name in proven - {*back, *held}:
+            effects += self._not_moved(self._circuits[name], reading)
+        return [*effects, *self._back([name for name in self._circuits if name in back])]
+
+    def _not_moved(self, circuit: _Unrestored, reading: PanelReading) -> Effects:
+        """Of one that is to be proven: it is not back, once its device shows it as it was."""
+        setting = _setting(circuit, reading)
+        if setting is None or reading.ts <= circuit.shown_ts:
+            return []
+        write, circuit.is_to_be_proven = circuit.write, False
+        circuit.failure = f"{write.point} was written as {write.value!r} and reads {setting!r}"
+        circuit.backoff.failed(reading.ts)
+        message = f"{write.circuit_id} could not be put back yet: {circuit.failure}"
+        alert = RaiseAlertEffect(
+            "restore.failed",
+            message,
+            write.circuit_id,
+            AlertSeverity.CRITICAL,
+            ReasonCode.RESTORE_FAILED,
+        )
+        return [self._saved(), alert]
 
     def shift(self, step_sec: float) -> None:
         """The clock was set by `step_sec`."""
@@ -108,9 +181,10 @@ class UnrestoredCircuits:
 
     def trouble(self) -> str | None:
         """What a person should know; None when all are back."""
-        if not self._circuits:
+        known = {name: self._circuits[name] for name in self._circuits if name in self.circuit_ids}
+        if not known:
             return None
-        names = ", ".join(f"{name} ({c.failure})" for name, c in self._circuits.items())
+        names = ", ".join(f"{name} ({c.failure or NOT_SEEN})" for name, c in known.items())
         return f"not restored after an event: {names}; trying again"
 
     def _back(self, circuit_ids: list[str]) -> Effects:
@@ -120,24 +194,38 @@ class UnrestoredCircuits:
             del self._circuits[circuit_id]
         effects: Effects = [self._saved()]
         effects += [RaiseAlertEffect("restore.failed", None, name) for name in circuit_ids]
-        return effects if self._circuits else [*effects, ReleaseEffect("")]
+        return effects if self.circuit_ids else [*effects, ReleaseEffect("")]
 
     def _saved(self) -> SaveFactEffect:
         circuits = [
             [name, c.write.point, c.write.value, c.write.inverted, c.write.relinquish, c.failure]
             for name, c in self._circuits.items()
+            if not c.is_to_be_proven
         ]
         return SaveFactEffect(UNRESTORED_FACT, circuits)
 
 
 def _is_back(circuit: _Unrestored, reading: PanelReading) -> bool:
-    write, read = circuit.write, reading.circuit(circuit.write.circuit_id)
-    setting: float | bool | None = read.limit
-    if isinstance(write.value, bool):
-        setting = read.closed
-        if setting is not None and read.inverted != write.inverted:
-            setting = not setting
+    setting = _setting(circuit, reading)
     # Its write is believed where no reading proves it, as when others have the point again.
-    if setting is None or write.relinquish or read.point not in ("", write.point):
-        return circuit.written_ts is not None and reading.ts >= circuit.written_ts
-    return is_same_shed_value(setting, write.value)
+    if setting is None:
+        known_ts = circuit.written_ts
+        return known_ts is not None and reading.ts >= known_ts + circuit.unseen_sec
+    return is_same_shed_value(setting, circuit.write.value)
+
+
+def _setting(circuit: _Unrestored, reading: PanelReading) -> float | bool | None:
+    """What its point holds; None if the reading does not tell."""
+    write, read = circuit.write, reading.circuit(circuit.write.circuit_id)
+    if write.relinquish or read.point not in ("", write.point):
+        return None
+    if not isinstance(write.value, bool):
+        return read.limit
+    if read.closed is None or read.inverted == write.inverted:
+        return read.closed
+    return not read.closed
+
+
+def _shown_after_sec(circuit: ShedCircuit, panel: Panel) -> float:
+    known = panel.by_id.get(circuit.circuit_id)
+    return 0.0 if known is None else known.shown_after_sec

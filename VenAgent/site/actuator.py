@@ -349,8 +349,9 @@ class Actuator:
             return DeviceRequestFailure(f"{write.point} answered {answer!r}, not {write.value!r}")
 
         greenlets = {write: gevent.spawn(attempt, write) for write in writes}
-        ended = {write.circuit_id: greenlet.get() for write, greenlet in greenlets.items()}
-        return {circuit_id: why for circuit_id, why in ended.items() if why is not None}
+        ended = [(write.circuit_id, greenlet.get()) for write, greenlet in greenlets.items()]
+        # A circuit may have two points: it failed if one of them did.
+        return {circuit_id: why for circuit_id, why in ended if why is not None}
 
     def _call(self, method: str, *args: Any) -> Mapping[str, Any] | str:
         """The actuator's result, or why there is none."""

@@ -245,3 +245,49 @@ def test_a_limit_that_does_not_respond_at_all_is_given_up() -> None:
     house.wait(120.0)
     assert "circuit.not_responding" in house.alerted
     assert house.engine.running.predicted_kw == 0.0
+
+
+def test_a_limit_that_falls_by_a_tenth_each_time_is_lowered_to_its_least() -> None:
+    """Each write brings a tenth of what it asks, of what is left."""
+    house = charger(1.0)
+    drawn = {"kw": 7.2, "limit": 100.0}
+
+    def drawn_kw(circuit_id: str) -> float:
+        limit, scale = house.limits[circuit_id], house.panel.by_id[circuit_id].limit
+        if limit != drawn["limit"] and scale is not None:
+            lacks_kw = max(0.0, drawn["kw"] - scale.kw_of(limit))
+            drawn.update(kw=7.2 if limit == 100.0 else drawn["kw"] - 0.1 * lacks_kw, limit=limit)
+        return drawn["kw"]
+
+    house.drawn_kw = drawn_kw  # type: ignore[method-assign]
+    send_event(house, 3.0)
+    house.wait(60.0)
+    assert house.limits["ev1"] == 0.0
+    assert "circuit.not_responding" not in house.alerted
+    shed_kw = 7.2 - house.power_kw
+    assert house.engine.running.predicted_kw == pytest.approx(shed_kw)
+    assert ("shed.short", "") in house.alerts
+    house.wait(700.0)
+    assert house.limits["ev1"] == 100.0
+
+
+@each_case("share", [0.3, 0.5, 1.0, 1.5])
+def test_a_limit_that_raises_another_circuit_is_made_up_for(share: float) -> None:
+    """Two chargers behind one load manager: what one is denied the other takes."""
+    panel = panel_of(limit("ev1", 50.0, priority=5), limit("ev2", 50.0, priority=4))
+    house = House(panel, {"ev1": 7.2, "ev2": 3.0})
+    alone_kw = house.drawn_kw
+
+    def drawn_kw(circuit_id: str) -> float:
+        if circuit_id != "ev2":
+            return alone_kw(circuit_id)
+        house.demand_kw["ev2"] = 3.0 + share * (7.2 - alone_kw("ev1"))
+        return alone_kw("ev2")
+
+    house.drawn_kw = drawn_kw  # type: ignore[method-assign]
+    house.wait(120.0)
+    send_event(house, 4.0)
+    house.wait(60.0)
+    assert 10.2 - house.power_kw == pytest.approx(4.0, rel=0.06)
+    house.wait(700.0)
+    assert house.limits == {"ev1": 100.0, "ev2": 100.0}

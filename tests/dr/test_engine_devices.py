@@ -136,3 +136,31 @@ def test_an_edit_of_the_polarity_in_mid_event_leaves_nothing_off(wired_inverted:
     assert "adjusted" not in house.statuses()
     house.wait(600.0)
     assert house.opened() == set()
+
+
+# ---- an override in the driver -----------------------------------------------------------------
+
+
+@each_case("lasts_sec", [20.0, 535.0, 580.0, 900.0])
+@each_case("reverts", [False, True])
+@each_case("names", ["abcd", "a"])
+def test_an_override_that_comes_in_mid_event_leaves_nothing_off(
+    names: str, reverts: bool, lasts_sec: float
+) -> None:
+    """It refuses every write of a board; at its beginning it may put all back, too. The event has
+    540 s to go then."""
+    house = House(board_panel(), dict(DRAWS_KW))
+    send_event(house, 8.0)
+    house.wait(60.0)
+    house.broken = set(names)
+    for name in names if reverts else "":
+        house.closed[name] = True
+    began = house.now
+    house.wait(lasts_sec)
+    house.broken = set()
+    house.wait(max(began + 540.0, house.now) + 130.0 - house.now)
+    assert house.opened() == set()
+    assert house.alerts == {}
+    assert house.engine.running is None
+    assert house.engine.is_restored
+    assert house.statuses()[-1] == "completed"

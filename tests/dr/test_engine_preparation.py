@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.dr.builders import NOW
 from tests.dr.house import House, send_event
+from tests.support.each_case import each_case
 from VenAgent.dr.effects import PrepareEffect, SaveEventEffect, WriteEffect
 from VenAgent.dr.event_preparation import PREPARE_AHEAD_SEC
 from VenAgent.dr.event_work import WORK_LIMIT_SEC
@@ -155,3 +156,92 @@ def test_another_event_that_begins_meanwhile_has_the_devices(house: House) -> No
     house.wait(WORK_LIMIT_SEC)
     assert house.replies_to("c1")[0] == "scheduled"
     assert "e1" in {a["event_id"] for a in house.acks if a["status"] == "accepted"}
+
+
+@each_case("start_in_sec", [5.0, 2.0, 0.5, 0.0, -100.0])
+@each_case("at_sec", [10.0, 55.5, 59.0])
+@each_case("hold", [False, True])
+def test_an_event_that_is_moved_earlier_begins_then(
+    hold: bool, at_sec: float, start_in_sec: float
+) -> None:
+    house = House()
+    scheduled(house)
+    house.hold = hold
+    house.wait(at_sec)
+    task_id = house.recorded("e1").task_id
+    start_ts = house.now + start_in_sec
+    send_event(house, 7.5, start_ts=start_ts, modification=1, correlationId="m1")
+    house.hold = False
+    house.work()
+    house.wait(max(0.0, start_in_sec) + 0.01)
+    assert house.opened() == {"heater1", "dryer1"}
+    assert not task_id or task_id in house.released
+    house.wait(900.0)
+    assert house.opened() == set()
+    assert not house.engine.holds
+    assert house.statuses().count("completed") == 1
+
+
+@each_case("op", ["cancel", "restore"])
+@each_case("done", [0, 1, 2])
+@each_case("before_sec", [1.0, 0.1, 0.0, -0.1])
+def test_an_event_that_is_cancelled_about_its_start_leaves_nothing_and_says_so(
+    before_sec: float, done: int, op: str
+) -> None:
+    """Who had heard `scheduled` was told nothing more when the work was under way already."""
+    house = House()
+    scheduled(house)
+    house.hold = True
+    house.wait(START_TS - before_sec - house.now)
+    task_id = house.recorded("e1").task_id
+    house.work(done)
+    house.send(op, event_id="e1", correlationId="x")
+    house.hold = False
+    house.work()
+    house.wait(30.0)
+    assert house.opened() == set()
+    assert not house.engine.holds
+    assert task_id in house.released
+    assert house.replies_to("x") == ["success"]
+    last = [ack for ack in house.acks if ack["correlationId"] == "c1"][-1]
+    if last["status"] != "completed":  # its writes were confirmed before
+        assert last["status"] == "failed"
+        assert last["reason_code"] in ("cancelled_by_command", "ended_by_command")
+
+
+def test_an_event_whose_end_comes_before_its_writes_are_confirmed_says_so(house: House) -> None:
+    scheduled(house, duration_sec=5.0)
+    house.hold = True
+    house.wait(START_TS + 6.0 - house.now)
+    house.hold = False
+    house.work()
+    house.wait(60.0)
+    assert house.statuses("c1") == ["scheduled", "failed"]
+    assert house.last("failed")["reason_code"] == "end_passed"
+
+
+@each_case("back_after_sec", [-3.0, -0.1, 1.0, 5.0])
+def test_a_device_that_is_away_at_the_reservation_is_waited_for(back_after_sec: float) -> None:
+    house = House()
+    scheduled(house)
+    house.wait(50.0)
+    house.meter_works, house.refusal, house.may_pass = False, "no answer", True
+    house.wait(10.0 + back_after_sec)
+    house.meter_works, house.refusal = True, None
+    house.wait(10.0)
+    assert house.statuses()[:2] == ["scheduled", "accepted"]
+    assert house.opened() == {"heater1", "dryer1"}
+    assert house.alerts == {}
+
+
+def test_a_device_that_goes_away_after_it_was_prepared_is_waited_for(house: House) -> None:
+    scheduled(house)
+    near(house)
+    house.meter_works, house.refusal, house.may_pass = False, "no answer", True
+    house.do(house.engine.reading(house.read(), house.now))
+    house.wait(START_TS + 1.0 - house.now)
+    assert house.written == []
+    house.meter_works, house.refusal = True, None
+    house.wait(10.0)
+    assert house.statuses()[:2] == ["scheduled", "accepted"]
+    assert house.opened() == {"heater1", "dryer1"}

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from tests.dr.house import House, send_event
 from tests.dr.test_engine_equipment import bearing
+from tests.support.each_case import each_case
 from VenAgent.dr.policy import EndurancePolicy, Policy
+from VenAgent.dr.unrestored_circuits import REPORT_LIMIT_SEC
 
 
 def test_a_circuit_switched_off_by_command_being_restored_stays_off() -> None:
@@ -157,3 +161,117 @@ def test_after_a_crash_the_last_of_two_switches_stands(house: House) -> None:
     assert "dryer1" in house.opened()
     assert house.replies_to("s1") == ["superseded"]
     assert house.replies_to("s2") == ["success"]
+
+
+@each_case("values", list(itertools.product([True, False], repeat=3)))
+@each_case("firsts", list(itertools.product([0, -1], repeat=2)))
+@each_case("during", ["nothing", "event", "restore"])
+def test_of_three_switches_the_last_stands_whatever_is_done_first(
+    during: str, firsts: tuple[int, int], values: tuple[bool, ...]
+) -> None:
+    house = House()
+    if during != "nothing":
+        send_event(house, 7.5)
+    house.hold = True
+    if during == "restore":
+        house.send("restore", correlationId="r1")
+    for number, enabled in enumerate(values):
+        house.send("setLoad", loadId="dryer1", enabled=enabled, correlationId=f"s{number}")
+        if house.jobs and number < 2:
+            take(house, firsts[number])
+    house.hold = False
+    house.work()
+    house.wait(30.0)
+    assert ("dryer1" in house.opened()) is not values[-1]
+    assert [len(house.replies_to(f"s{number}")) for number in range(3)] == [1, 1, 1]
+    assert house.replies_to("s2") == ["success"]
+    assert house.replies_to("r1") == (["success"] if during == "restore" else [])
+
+
+@each_case("fails", [False, True])
+@each_case("circuit", ["heater1", "ev1"])
+@each_case("enabled", [True, False])
+@each_case("work", ["shed", "release", "restore"])
+def test_a_switch_against_any_write_of_an_event_stands_and_leaves_the_others_alone(
+    work: str, enabled: bool, circuit: str, fails: bool
+) -> None:
+    house = House()
+    before = house.setting
+    house.hold = work == "shed"
+    send_event(house, 11.0)
+    house.hold = True
+    if work == "release":
+        send_event(house, 1.0, modification=1, correlationId="m1")
+    if work == "restore":
+        house.send("restore", correlationId="r1")
+    else:
+        house.work(1)  # reserved; the writes are under way
+    under_way = len(house.jobs)
+    house.send("setLoad", loadId=circuit, enabled=enabled, correlationId="s1")
+    assert len(house.jobs) == under_way, "it comes after the event's write"
+    house.broken = {circuit} if fails else set()
+    house.work(1)
+    house.broken = set()
+    house.hold = False
+    house.work()
+    house.wait(900.0)
+    assert house.replies_to("s1") == ["success"]
+    assert house.closed[circuit] is enabled
+    assert house.engine.running is None
+    assert {k: v for k, v in house.setting.items() if k != circuit} == {
+        k: v for k, v in before.items() if k != circuit
+    }
+    assert house.limits["ev1"] == 100.0
+
+
+def test_switches_of_one_moment_without_a_correlation_id_are_two(house: House) -> None:
+    """One ack was lost, and its circuit was never again a part of any event."""
+    house.hold = True
+    house.send("setLoad", loadId="dryer1", enabled=False)
+    house.send("setLoad", loadId="heater1", enabled=False)
+    house.hold = False
+    house.work()
+    acked = [ack["data"]["loadId"] for ack in house.acks if ack["status"] == "success"]
+    assert acked == ["dryer1", "heater1"]
+    for circuit in ("dryer1", "heater1"):
+        house.send("setLoad", loadId=circuit, enabled=True)
+    house.wait(5.0)
+    send_event(house, 7.5)
+    assert house.opened() == {"dryer1", "heater1"}
+
+
+def test_a_switch_that_is_never_heard_of_is_written_again(house: House) -> None:
+    house.hold = True
+    house.send("setLoad", loadId="dryer1", enabled=False, correlationId="s1")
+    house.jobs.clear()  # as if the greenlet had died
+    house.hold = False
+    house.wait(REPORT_LIMIT_SEC - 1.0)
+    assert house.opened() == set()
+    house.wait(2.0)
+    assert house.opened() == {"dryer1"}
+    assert house.replies_to("s1") == ["success"]
+
+
+def test_a_later_switch_does_not_wait_for_ever_for_one_that_is_never_heard_of(
+    house: House,
+) -> None:
+    house.hold = True
+    house.send("setLoad", loadId="dryer1", enabled=True, correlationId="s1")
+    house.jobs.clear()
+    house.send("setLoad", loadId="dryer1", enabled=False, correlationId="s2")
+    house.hold = False
+    house.set_clock(-3_600.0)  # which does not make it longer
+    house.wait(REPORT_LIMIT_SEC + 1.0)
+    assert house.opened() == {"dryer1"}
+    assert [house.replies_to("s1"), house.replies_to("s2")] == [["superseded"], ["success"]]
+
+
+def test_a_clock_that_is_set_back_does_not_keep_a_switched_circuit_from_events(
+    house: House,
+) -> None:
+    house.send("setLoad", loadId="heater1", enabled=False, correlationId="s1")
+    house.set_clock(-3_600.0)
+    house.closed["heater1"] = True  # by hand
+    house.wait(10.0)
+    send_event(house, 4.5)
+    assert house.opened() == {"heater1"}

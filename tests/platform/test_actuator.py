@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from copy import deepcopy
 from dataclasses import replace
+from fnmatch import fnmatch
 from typing import Any, cast
 
 import pytest
@@ -342,3 +343,127 @@ def test_what_is_relinquished_is_reverted_and_not_written() -> None:
     assert actuation(board).put_back([back, dryer, range_]) == {}
     assert asked == [("revert_point", heater.point)]
     assert board.points == {"dryer1_contactor": False, "range1_contactor": False}
+
+
+def three_units() -> tuple[AgentConfig, list[PointWrite]]:
+    """Three devices behind one gateway, with a circuit each."""
+    contents = json.loads((ROOT / "config").read_text())
+    contents["leases"] = []
+    writes = []
+    for unit, name in enumerate(NAMES):
+        circuit = next(each for each in contents["circuits"] if each["id"] == name)
+        circuit["control_device"] = f"site/gateway/unit{unit}"
+        writes.append(PointWrite(name, f"site/gateway/unit{unit}/{name}_contactor", value=False))
+    return AgentConfig.load(contents, {}), writes
+
+
+@pytest.mark.parametrize(
+    ("pattern", "refused"),
+    [
+        ("site/gateway/unit0", {"heater1"}),
+        ("site/gateway/unit[01]", {"heater1", "dryer1"}),
+        ("site/gateway/*", set(NAMES)),
+        ("site/*", set(NAMES)),
+        ("elsewhere/*", set()),
+    ],
+)
+def test_an_override_concerns_what_its_pattern_names(pattern: str, refused: set[str]) -> None:
+    """Asked once: what a person has decided is no lost request."""
+
+    class Overridden(Board):
+        def call(self, peer: str, method: str, *args: Any) -> Answered:
+            device = args[0] if peer == "platform.driver" else args[1].rpartition("/")[0]
+            if fnmatch(device, pattern):
+                self.calls.append(method)
+                return Failed("RemoteError", "OverrideError: global override is set")
+            if peer == "platform.driver":
+                args = ("", f"{args[0]}/{args[1]}", args[2])
+            return super().call(peer, method, *args)
+
+    config, writes = three_units()
+    board: Any = Overridden()
+    requests = DeviceRequests(board, config)
+    requests.share_gateways({f"site/gateway/unit{unit}": "gateway:502" for unit in range(3)})
+    ours = Actuator(board, requests, config, VEN)
+    failures = ours.write(writes)
+    assert {name: why.code for name, why in failures.items()} == dict.fromkeys(
+        refused, ReasonCode.DRIVER_OVERRIDE
+    )
+    assert len(board.calls) == len(NAMES)
+    back = ours.put_back([replace(write, value=True) for write in writes])
+    assert set(back) == refused
+    assert board.points == {f"{name}_contactor": True for name in NAMES if name not in refused}
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        ("OverrideError", ReasonCode.DRIVER_OVERRIDE),
+        ("LockError", ReasonCode.DEVICE_RESERVED),
+    ],
+)
+def test_what_is_refused_for_all_points_of_a_device_is_said_of_each_and_asked_once(
+    kind: str, code: ReasonCode
+) -> None:
+    class Refusing(Board):
+        def call(self, peer: str, method: str, *args: Any) -> Answered:
+            self.calls.append(method)
+            return Failed("RemoteError", f"{kind}: not now")
+
+    board = Refusing()
+    failures = actuation(board).write(ALL_OFF)
+    assert {name: why.code for name, why in failures.items()} == dict.fromkeys(NAMES, code)
+    assert board.calls == ["set_multiple_points"]
+
+
+POINT = f"{CONFIG.panel.device}/heater1_contactor"
+ANSWERS = [{}, None, [], "done", 7, {POINT: "IOError"}, {"heater1_contactor": "IOError"}]
+ALIEN = [{"site/elsewhere/point": "IOError"}, {1: None}]
+SCRAPES = [{}, None, [1], "soon", {"another_point": 1}]
+
+
+def test_whatever_the_call_for_several_points_answers_each_point_is_proven() -> None:
+    """An error of some, of a point that no one asked for, of none though nothing was written."""
+    for answer in ANSWERS + ALIEN:
+        for scrape in (True, *SCRAPES):
+            for done in (NAMES, NAMES[1:], ()):
+                board = Answering(answer, scrape, done)
+                assert actuation(board).write(ALL_OFF) == {}, (answer, scrape, done)
+                assert board.points == {f"{name}_contactor": False for name in NAMES}
+
+
+class Answering(Board):
+    """Its call for several points answers `answer` and does those of `done`."""
+
+    def __init__(self, answer: Any, scrape: Any, done: tuple[str, ...]) -> None:
+        super().__init__()
+        self._answer, self._scrape, self._done = answer, scrape, done
+
+    def call(self, peer: str, method: str, *args: Any) -> Answered:
+        if method == "scrape_all":
+            return Answered(dict(self.points) if self._scrape is True else self._scrape)
+        if method != "set_multiple_points":
+            return super().call(peer, method, *args)
+        for topic, value in args[1]:
+            if topic.rpartition("/")[2].removesuffix("_contactor") in self._done:
+                self._set(topic, value)
+        return Answered(self._answer)
+
+
+@pytest.mark.parametrize("lost", ["limit", "pause"])
+@pytest.mark.parametrize("way", ["write", "put_back"])
+def test_a_circuit_of_two_points_has_failed_if_one_of_them_did(way: str, lost: str) -> None:
+    """Only the last one counted, where they were written one by one."""
+
+    class Older(Board):
+        def call(self, peer: str, method: str, *args: Any) -> Answered:
+            if method == "set_multiple_points":
+                return Failed("MethodNotFound", method)
+            if peer == "platform.driver":
+                args = ("", args[1], args[2])
+            return super().call(peer, method, *args)
+
+    board = Older(refused={lost: 99})
+    device = CONFIG.panel.device
+    writes = [PointWrite("ev1", f"{device}/{name}", value=0.0) for name in ("limit", "pause")]
+    assert set(getattr(actuation(board), way)(writes)) == {"ev1"}
