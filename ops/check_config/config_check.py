@@ -173,7 +173,10 @@ def _check_gateways(
             if model is None:
                 continue
             changed = entry.get("driver_config")
-            inner = {**(model.contents.get("driver_config") or {}), **(changed or {})}
+            inner = {
+                **(model.contents.get("driver_config") or {}),
+                **(changed if isinstance(changed, dict) else {}),
+            }
             where[device] = site, site.line(device, "driver_config")
             drivers[device] = {**model.contents, "driver_config": inner}
     check_gateways(where, drivers, given.platform_drivers, found)
@@ -183,7 +186,7 @@ def _check_gateways(
 def _model_folder(models: Path, site: CheckedJsonFile, entry: dict[str, Any]) -> Path | None:
     """The device model that an entry of a devices.json names."""
     named = str(entry["model"])
-    folders = (models / named, site.path.parent / named)
+    folders = (models / named, site.path.parent.parent / named, site.path.parent / named)
     return next((folder for folder in folders if (folder / "driver.json").is_file()), None)
 
 
@@ -203,6 +206,20 @@ def _check_site(
                 f"Name a folder with a driver.json: {known}",
             )
             continue
+        if not isinstance(entry.get("driver_config", {}), dict):
+            found.add(
+                site.path,
+                site.line(path, "driver_config"),
+                "driver_config is no object",
+                "Write what replaces the model's fields as { … }",
+            )
+        if path.startswith("devices/") or not all(path.split("/")):
+            found.add(
+                site.path,
+                site.line(path),
+                f"{path!r} is no device path",
+                "Write it like site/building/panel",
+            )
         unknown = sorted(set(entry) - {"model", "driver_config"})
         if unknown:
             found.add(

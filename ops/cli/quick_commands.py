@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from functools import partial
 
+from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 
 
@@ -22,13 +23,15 @@ def quick_command_arguments(
 ) -> list[str]:
     """The arguments without `--volttron-home PATH`, which any command takes, anywhere.
 
-    It goes into the environment as VOLTTRON_HOME. What follows `vctl` is vctl's own.
+    It goes into the environment as VOLTTRON_HOME. What follows `vctl` is vctl's own. Raises
+    OpsError for a command that brings up or ends a VOLTTRON of its own, whichever is named.
     """
     rest: list[str] = []
+    given = environment.get("VOLTTRON_HOME")
     left = list(arguments)
     while left:
         word = left.pop(0)
-        if "vctl" in rest:
+        if rest[:1] == ["vctl"]:
             rest.append(word)
         elif word == VOLTTRON_HOME_OPTION and left:
             environment["VOLTTRON_HOME"] = left.pop(0)
@@ -36,10 +39,17 @@ def quick_command_arguments(
             environment["VOLTTRON_HOME"] = word.partition("=")[2]
         else:
             rest.append(word)
+    if rest[:1] and rest[0] in _OF_OUR_OWN and environment.get("VOLTTRON_HOME") != given:
+        raise OpsError(
+            f"`{rest[0]}` is for the VOLTTRON that `start` brings up: it takes no "
+            f"{VOLTTRON_HOME_OPTION}",
+            "Start and stop yours as you are used to (docs/install.md).",
+        )
     return rest
 
 
 VOLTTRON_HOME_OPTION = "--volttron-home"
+_OF_OUR_OWN = ("start", "stop", "restart")
 
 
 def quick_status_command(*, as_json: bool) -> int:

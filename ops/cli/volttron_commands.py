@@ -12,7 +12,7 @@ from ops.host.paths import Paths
 from ops.services import simulated_panel_service as panel
 from ops.services import site_stack
 from ops.volttron import config_store, vctl
-from ops.volttron.device_model import device_model_entries, device_model_folder
+from ops.volttron.device_model import DEVICES_FILE, device_model_entries, device_model_folder
 from ops.volttron.meant_site import meant_site_settings
 from ops.volttron.volttron_platform import volttron_platform_pid
 
@@ -50,9 +50,11 @@ def volttron_load_config_command(
         raise OpsError(
             "VOLTTRON does not run", "Run `start` first, or start the one that VOLTTRON_HOME names."
         )
-    settings = meant_site_settings(paths)
-    path = device or settings.agent().panel.device
     folder = device_model_folder(paths, devices)
+    if device is not None and (folder / DEVICES_FILE).is_file():
+        raise OpsError(f"the devices of {folder} have the paths of its {DEVICES_FILE}: no --device")
+    settings = meant_site_settings(paths)
+    path = settings.agent().panel.device if device is None else device
     port = (
         panel.simulated_panel_service_port(paths, settings) if folder.name == panel.FOLDER else None
     )

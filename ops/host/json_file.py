@@ -9,10 +9,20 @@ from typing import Any
 from ops.host.ops_error import OpsError
 
 
+def _object_without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    contents = dict(pairs)
+    if len(contents) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"it has {twice!r} twice")
+    return contents
+
+
 def read_json_file(path: Path) -> dict[str, Any]:
-    """A JSON object from a file, with an error that names line and column."""
+    """A JSON object from a file, with an error that names line and column, or a key that is there
+    twice."""
     try:
-        contents = json.loads(path.read_text())
+        contents = json.loads(path.read_text(), object_pairs_hook=_object_without_repetition)
     except FileNotFoundError:
         raise OpsError(f"there is no file {path}") from None
     except OSError as error:

@@ -12,8 +12,13 @@ from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.volttron.config_store import DRIVER, ConfigStoreEntry
 
+MODELS = Path(__file__).resolve().parents[2] / "MeterDriverConfigs"
 DEVICES_FILE = "devices.json"
 """A site of several devices: `{device path: {"model": folder, "driver_config": {…}}}`."""
+_HOW_DEVICES_ARE_NAMED = (
+    'Write for each device path {"model": "a folder of MeterDriverConfigs/"}, and a '
+    '"driver_config" with what replaces the model\'s.'
+)
 
 
 def device_model_folder(paths: Paths, devices: str) -> Path:
@@ -39,31 +44,50 @@ def device_model_entries(
     """
     if (folder / DEVICES_FILE).is_file():
         return _site_entries(folder)
+    _check_device_path(device)
     return _device_entries(folder, device, {} if port is None else {"port": port})
 
 
 def _site_entries(folder: Path) -> list[ConfigStoreEntry]:
     """All devices of a site; a model's registry once."""
+    file = folder / DEVICES_FILE
+    devices = read_json_file(file)
+    if not devices:
+        raise OpsError(f"{file} names no device", _HOW_DEVICES_ARE_NAMED)
     entries: dict[str, ConfigStoreEntry] = {}
-    for device, entry in read_json_file(folder / DEVICES_FILE).items():
+    for device, entry in devices.items():
+        _check_device_path(device, f"{file}: ")
         if not isinstance(entry, dict) or not isinstance(entry.get("model"), str):
-            raise OpsError(
-                f"{folder / DEVICES_FILE}: {device} has no model",
-                'Write for each device path {"model": "a folder of MeterDriverConfigs/"}',
-            )
-        model = next(
-            (
-                each
-                for each in (folder.parent / entry["model"], folder / entry["model"])
-                if (each / "driver.json").is_file()
-            ),
-            None,
-        )
+            raise OpsError(f"{file}: {device} has no model", _HOW_DEVICES_ARE_NAMED)
+        unknown = sorted(set(entry) - {"model", "driver_config"})
+        changed = entry.get("driver_config", {})
+        if unknown or not isinstance(changed, dict):
+            wrong = f"has no field {unknown[0]!r}" if unknown else "'driver_config' is no object"
+            raise OpsError(f"{file}: {device}: {wrong}", _HOW_DEVICES_ARE_NAMED)
+        model = _model_of_site(folder, entry["model"])
         if model is None:
-            raise OpsError(f"{folder / DEVICES_FILE}: there is no model {entry['model']!r}")
-        for made in _device_entries(model, device, entry.get("driver_config") or {}):
-            entries.setdefault(made.name, made)
+            raise OpsError(f"{file}: there is no model {entry['model']!r}")
+        for made in _device_entries(model, device, changed):
+            if entries.setdefault(made.name, made) != made:
+                raise OpsError(
+                    f"{file}: two models have registries of the name {made.name}, and they differ",
+                    "A registry is stored under its folder's name: rename one of the folders.",
+                )
     return list(entries.values())
+
+
+def _model_of_site(folder: Path, name: str) -> Path | None:
+    """As check-config finds it: of MeterDriverConfigs/, beside the site's folder, or in it."""
+    for models in (MODELS, folder.parent, folder):
+        if name and (models / name / "driver.json").is_file():
+            return models / name
+    return None
+
+
+def _check_device_path(device: str, where: str = "") -> None:
+    parts = device.split("/")
+    if parts[0] == "devices" or not all(parts) or device != device.strip():
+        raise OpsError(f"{where}{device!r} is no device path", "Write it like site/building/panel.")
 
 
 def _device_entries(folder: Path, device: str, config: Mapping[str, Any]) -> list[ConfigStoreEntry]:
@@ -75,6 +99,11 @@ def _device_entries(folder: Path, device: str, config: Mapping[str, Any]) -> lis
             f"{folder / 'driver.json'} names the registry {named!r}",
             f'Its registry.csv is stored as {registry}: write "registry_config": '
             f'"config://{registry}"',
+        )
+    if not isinstance(driver.get("driver_config"), dict):
+        raise OpsError(
+            f"{folder / 'driver.json'} has no driver_config",
+            'It says how the device is reached: "driver_config": {"device_address": …}',
         )
     driver["driver_config"] = {**driver["driver_config"], **config}
     try:

@@ -336,6 +336,23 @@ def test_all_devices_of_a_site_are_stored_with_their_own_addresses() -> None:
     }
 
 
+def test_a_devices_file_with_a_slip_is_named(paths: Paths, tmp_path: Path) -> None:
+    folder = tmp_path / "several"
+    folder.mkdir()
+    for text, said in (
+        (
+            '{"a/b": {"model": "eastron_sdm630", "driver_config": [1]}}',
+            "driver_config is no object",
+        ),
+        ('{"a/b": {"model": "eastron_sdm630", "driver_confg": {}}}', "'driver_confg'"),
+        ('{"/a/b": {"model": "eastron_sdm630"}}', "is no device path"),
+        ('{"devices/a/b": {"model": "eastron_sdm630"}}', "is no device path"),
+        ('{"a/b": {"model": 3}}', "no model 3"),
+    ):
+        (folder / "devices.json").write_text(text)
+        assert [each for each in findings(paths, folder) if said in each], text
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(UNICODE_CHARACTERS, max_size=8),
     lambda inner: (

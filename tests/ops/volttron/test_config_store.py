@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -12,6 +13,7 @@ from ops.host.paths import Paths
 from ops.volttron import config_store, vctl
 from ops.volttron.config_store import ConfigStoreEntry
 from ops.volttron.device_model import device_model_entries, device_model_folder
+from tests.support.each_case import each_case
 
 
 @pytest.fixture
@@ -69,6 +71,63 @@ def test_a_registry_of_another_name_is_refused(tmp_path: Path) -> None:
     (tmp_path / "driver.json").write_text('{"registry_config": "config://other.csv"}')
     with pytest.raises(OpsError, match="names the registry"):
         device_model_entries(tmp_path, "a/b")
+
+
+def made_models(folder: Path) -> Path:
+    """A site's folder with a devices.json to be, and models beside it and in it."""
+    for place, registry in (("m", "a"), ("s/m", "b"), ("broken", "a")):
+        model = folder / place
+        model.mkdir(parents=True)
+        driver = {"registry_config": f"config://{model.name}.csv", "driver_config": {"port": 1}}
+        if place == "broken":
+            del driver["driver_config"]
+        (model / "driver.json").write_text(json.dumps(driver))
+        (model / "registry.csv").write_text(registry)
+    site = folder / "site"
+    site.mkdir()
+    return site
+
+
+def test_the_devices_of_a_site_have_each_its_own_and_share_a_registry(tmp_path: Path) -> None:
+    site = made_models(tmp_path)
+    ports = {"a/b": 5, "a/c": 6}
+    (site / "devices.json").write_text(
+        json.dumps({d: {"model": "m", "driver_config": {"port": p}} for d, p in ports.items()})
+    )
+    made = {entry.name: entry.contents for entry in device_model_entries(site, "ignored")}
+    assert set(made) == {"m.csv", "devices/a/b", "devices/a/c"}
+    for device, port in ports.items():
+        assert json.loads(made[f"devices/{device}"])["driver_config"]["port"] == port
+    (site / "devices.json").write_text('{"a/b": {"model": "simulated_panel"}}')
+    assert len(device_model_entries(site, "ignored")) == 2, "a model of the repository"
+
+
+@each_case(
+    ("text", "said"),
+    [
+        ("[]", "JSON object"),
+        ("{}", "names no device"),
+        ('{"a/b": null}', "has no model"),
+        ('{"a/b": {"model": ""}}', "no model ''"),
+        ('{"a/b": {"model": "none"}}', "no model 'none'"),
+        ('{"a/b": {"model": "m", "driver_config": [1]}}', "is no object"),
+        ('{"a/b": {"model": "m", "driver_config": null}}', "is no object"),
+        ('{"a/b": {"model": "m", "driver_confg": {}}}', "driver_confg"),
+        ('{"a/b": {"model": "broken"}}', "has no driver_config"),
+        ('{"": {"model": "m"}}', "is no device path"),
+        ('{"/a/b": {"model": "m"}}', "is no device path"),
+        ('{"a/b/": {"model": "m"}}', "is no device path"),
+        ('{"devices/a/b": {"model": "m"}}', "is no device path"),
+        ('{"a/b": {"model": "m"}, "a/b": {"model": "m"}}', "twice"),
+        ('{"a/b": {"model": "m"}, "a/c": {"model": "s/m"}}', "and they differ"),
+    ],
+)
+def test_a_devices_file_with_a_slip_is_refused_by_name(text: str, said: str) -> None:
+    with TemporaryDirectory() as folder:
+        site = made_models(Path(folder))
+        (site / "devices.json").write_text(text)
+        with pytest.raises(OpsError, match=said):
+            device_model_entries(site, "ignored")
 
 
 def test_each_is_stored_once(paths: Paths, stored: dict[str, str]) -> None:

@@ -143,9 +143,32 @@ def test_what_is_no_volttron_is_refused(theirs: Path, monkeypatch: pytest.Monkey
         (["--volttron-home=/v", "status"], ["status"], "/v"),
         (["status"], ["status"], None),
         (["vctl", "x", "--volttron-home", "/v"], ["vctl", "x", "--volttron-home", "/v"], None),
+        (
+            ["restore", "--event-id", "vctl", "--volttron-home", "/v"],
+            ["restore", "--event-id", "vctl"],
+            "/v",
+        ),
     ],
 )
 def test_the_option_stands_anywhere(given: list[str], rest: list[str], home: str | None) -> None:
     environment: dict[str, str] = {}
     assert quick_command_arguments(given, environment) == rest
     assert environment.get("VOLTTRON_HOME") == home
+
+
+def test_what_is_of_our_own_does_not_take_another_volttron() -> None:
+    """`stop --volttron-home …` would end our site in place of the one that is named."""
+    for command in ("start", "stop", "restart"):
+        for given in ([command, "--volttron-home", "/v"], ["--volttron-home=/v", command]):
+            with pytest.raises(OpsError, match="takes no --volttron-home"):
+                quick_command_arguments(given, {})
+        assert quick_command_arguments([command], {"VOLTTRON_HOME": "/v"}) == [command]
+    told = subprocess.run(
+        [sys.executable, "-m", "ops", "stop", "--volttron-home", "/v"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert told.returncode == 1
+    assert "is for the VOLTTRON that" in told.stderr
