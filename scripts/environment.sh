@@ -399,6 +399,25 @@ ensure_test_tools() {
   ensure_backend_packages
   ensure_openadr_packages
   add_to_tools .tests ops/lock-test.txt "the tests need"
+  ensure_openadr_description
+}
+
+# tests/openadr is checked by it: it looks in share/openadr of the environment that it runs in.
+ensure_openadr_description() {
+  local hash
+  hash=$(requirements_hash ops/lock-openadr.txt ops/release/openadr_description.py)
+  is_current "$TOOLS_VENV" .openadr-description "$hash" && return
+  exclusively tools make_openadr_description "$hash"
+}
+
+make_openadr_description() {
+  is_current "$TOOLS_VENV" .openadr-description "$1" && return
+  say "Getting the description of OpenADR 3 (once)"
+  umask 022
+  (cd "$VENAGENT_ROOT" && PYTHONDONTWRITEBYTECODE=1 "$TOOLS_VENV/bin/python" \
+    -m ops.release.openadr_description "$TOOLS_VENV/share/openadr") >>"$ENVIRONMENT_LOG" 2>&1 ||
+    explain_failure "cannot get the description of OpenADR 3" "Does the package index answer?"
+  printf '%s\n' "$1" >"$TOOLS_VENV/.openadr-description"
 }
 
 # VOLTTRON 11. It belongs to the plain user: poetry installs agents into it.

@@ -222,12 +222,15 @@ def _part(
         expected_kw = row.assigned_shed_kw
     else:
         expected_kw = 0.0
+    # Its end may be moved on for days, each time by a modification: they are so many in 12 hours.
+    half_days = max(0, (now - event.start_time) // timedelta(hours=12))
+    most_modifications = settings.most_modifications * (1 + half_days)
     may_change = (
         responds
         and is_settled
         and is_fresh
         and row.ven_status == ONLINE
-        and row.modification - event.modification < settings.most_modifications
+        and row.modification - event.modification < most_modifications
     )
     room_kw = (row.shed_available_kw or 0.0) if may_change else 0.0
     return ShedAllocationShare(row.ven_id, row.assigned_shed_kw, expected_kw, room_kw, may_change)

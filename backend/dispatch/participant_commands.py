@@ -22,6 +22,11 @@ RESTORE_VALID_SEC = 86_400.0
 """A restore may come late, to a VEN that was away."""
 LIMIT_SENT_WITHIN = timedelta(hours=24)
 """A limit until further notice may be so long under way."""
+LONGEST_COMMANDED = timedelta(hours=24)
+"""A VEN takes no event that lasts longer, from the start that its command names."""
+LONG_EVENT_COMMANDED = timedelta(hours=23, minutes=30)
+"""The command of an event that lasts longer begins so long before its end: less than a day, for
+clocks are not alike."""
 
 
 def participant_event_command(
@@ -35,11 +40,12 @@ def participant_event_command(
 ) -> dict[str, Any]:
     """The command that tells a VEN its share of a stored event: power to shed, or with a limit the
     power to stay under; negative in a loadUp: power to draw more."""
+    start = _commanded_start(event, now)
     common: dict[str, Any] = {
         "ven_id": ven_id,
         "correlation_id": _correlation_id(event.id),
         "event_id": event.id,
-        "start_ts": event.start_time.timestamp(),
+        "start_ts": start.timestamp(),
         "modification": modification,
         "event_priority": event.priority,
         "issued_ts": now.timestamp(),
@@ -50,11 +56,11 @@ def participant_event_command(
     common["expires_ts"] = end.timestamp()
     if not event.open_ended:
         common["end_ts"] = end.timestamp()
-        common["duration_sec"] = round((end - event.start_time).total_seconds(), 3)
+        common["duration_sec"] = round((end - start).total_seconds(), 3)
     common["randomize_start_sec"] = event.randomize_start_sec
     if event.kind == Op.LOAD_UP:
         return build_load_up_command(raise_kw=-share_kw, **common)
-    levels = participant_share_intervals(event, share_kw) if event.intervals else None
+    levels = participant_share_intervals(event, share_kw, start) if event.intervals else None
     common["intervals"] = levels
     if event.kind == Op.LIMIT:
         is_flat = levels is None and event.import_kw is not None
@@ -82,15 +88,32 @@ def participant_failsafe_kw(event: StoredEvent, share_kw: float) -> float | None
     return round(event.failsafe_kw * share_kw / event.import_kw, 3)
 
 
-def participant_share_intervals(event: StoredEvent, share_kw: float) -> list[dict[str, float]]:
-    """The event's intervals for one VEN, whose share of the highest of them is `share_kw`."""
+def _commanded_start(event: StoredEvent, now: datetime) -> datetime:
+    """The event's start; later, but past, for an event that runs longer than a VEN takes in one
+    command: its end was moved on."""
+    start: datetime = event.start_time
+    later: datetime = event.end_time - LONG_EVENT_COMMANDED
+    is_long = not event.open_ended and event.end_time - start > LONGEST_COMMANDED
+    return later if is_long and later <= now else start
+
+
+def participant_share_intervals(
+    event: StoredEvent, share_kw: float, start: datetime
+) -> list[dict[str, float]]:
+    """The event's intervals from `start` on for one VEN, whose share of the highest of all of them
+    is `share_kw`."""
     name = "import_kw" if event.kind == Op.LIMIT else "shed_kw"
     highest_kw = max(level[name] for level in event.intervals)
     factor = share_kw / highest_kw if highest_kw else 0.0
-    return [
-        {"duration_sec": level["duration_sec"], name: round(level[name] * factor, 3)}
-        for level in event.intervals
-    ]
+    over_sec = (start - event.start_time).total_seconds()
+    found: list[dict[str, float]] = []
+    for level in event.intervals:
+        left_sec = level["duration_sec"] - max(over_sec, 0.0)
+        over_sec -= level["duration_sec"]
+        if left_sec >= 1.0 or left_sec == level["duration_sec"]:
+            power_kw = round(level[name] * factor, 3)
+            found.append({"duration_sec": round(left_sec, 3), name: power_kw})
+    return found
 
 
 def participant_cancel_command(

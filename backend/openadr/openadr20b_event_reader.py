@@ -64,9 +64,11 @@ def read_openadr20b_event(raw: Mapping[str, Any], ven_id: str | None) -> VtnEven
 def _targets(raw: Iterable[Any], ven_id: str | None) -> Iterable[VtnEventTarget]:
     for target in raw:
         for field, value in dict(target).items():
-            if value is None or (field == "ven_id" and value == ven_id):
+            if value is None:
                 continue
-            yield VtnEventTarget(str(value), _TARGETS.get(field, field))
+            is_ours = field == "ven_id" and value == ven_id
+            kind = "OUR_VEN_ID" if is_ours else _TARGETS.get(field, field)
+            yield VtnEventTarget(str(value), kind)
 
 
 def _signals(raw: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -56,6 +56,8 @@ class OpenAdr20bVen(OpenADRClient):
         """Ids of all events that the VTN has for us, if it was asked for them in the last turn."""
         self.told: set[str] | None = None
         """Ids of those that it told of by itself in the last turn; all of them, by the standard."""
+        self._registration_to_renew: str | None = None
+        """The VTN wants us to register again under it."""
         self._refusal: str | None = None
         """Code and text of the last answer that was not 200."""
         self._answered = True
@@ -66,7 +68,10 @@ class OpenAdr20bVen(OpenADRClient):
         """Our id at the VTN. Raises OpenAdr20bVenUnanswered."""
         self.ven_id = known_ven_id
         await self.query_registration()
-        await self.create_party_registration(ven_id=known_ven_id)
+        await self.create_party_registration(
+            ven_id=known_ven_id, registration_id=self._registration_to_renew
+        )
+        self._registration_to_renew = None
         if not self.registration_id or not self.ven_id:
             raise OpenAdr20bVenUnanswered("the VTN does not register this VEN")
         self.loop = asyncio.get_running_loop()
@@ -101,7 +106,7 @@ class OpenAdr20bVen(OpenADRClient):
             raise OpenAdr20bVenUnanswered("no answer to oadrPoll")
         self._check_refusal()
         if not self.registration_id:
-            raise OpenAdr20bVenUnanswered("the VTN ended our registration")
+            raise OpenAdr20bVenUnanswered("the VTN wants us to register again")
 
     @property
     def offers_reports(self) -> bool:
@@ -226,6 +231,11 @@ class OpenAdr20bVen(OpenADRClient):
         return self._opts[event["event_descriptor"]["event_id"]]
 
     on_update_event = on_event
+
+    async def create_party_reregistration(self, registration_id: str | None = None) -> None:
+        # As the service does it: the package would send reports beside it, each once only.
+        self._registration_to_renew = registration_id or self.registration_id
+        self.registration_id = None
 
     async def on_cancel_party_registration(self, message: Any) -> None:
         await super().on_cancel_party_registration(message)

@@ -25,6 +25,10 @@ ENERGY, DEMAND, BASELINE, STATE = "USAGE", "DEMAND", "BASELINE", "OPERATING_STAT
 UP, DOWN = "UP_REGULATION_AVAILABLE", "DOWN_REGULATION_AVAILABLE"
 SHED_AVAILABLE = "LOAD_SHED_DELTA_AVAILABLE"
 SUPPORTED = frozenset({ENERGY, DEMAND, BASELINE, STATE, UP, DOWN, SHED_AVAILABLE})
+_ANY_READING = (None, "DIRECT_READ")
+_READINGS = {ENERGY: ("SUMMED",), DEMAND: ("MEAN",), BASELINE: ("MEAN", "ESTIMATED")}
+_READINGS_AVAILABLE = ("ESTIMATED",)
+"""What else our values are; a peak, or a forecast of the meter, is none of them."""
 ANSWER = "x-VENAGENT_ANSWER"
 """Our own payload: why an event, or a part of it, is not done ("code: text")."""
 _UNITS_OF_ENERGY = {"KWH": 1.0, "WH": 1_000.0, "MWH": 0.001}
@@ -167,6 +171,14 @@ def openadr3_report_scale(request: VtnEventReportRequest) -> tuple[str | None, f
         table, default = _UNITS_OF_ENERGY, "KWH"
     units = request.units or default
     return (units, table[units]) if units in table else None
+
+
+def openadr3_report_reading_is_ours(request: VtnEventReportRequest) -> bool:
+    """Whether what we report is a reading as it is asked for."""
+    if request.payload_type == STATE:
+        return True
+    more = _READINGS.get(request.payload_type, _READINGS_AVAILABLE)
+    return request.reading_type in (*_ANY_READING, *more)
 
 
 def openadr3_report_body(

@@ -201,8 +201,10 @@ class OpenAdr3Reporter:
     ) -> dict[str, Any] | None:
         request = due.request
         scaled = openadr3_report.openadr3_report_scale(request)
-        if request.payload_type not in openadr3_report.SUPPORTED or scaled is None:
+        is_ours = openadr3_report.openadr3_report_reading_is_ours(request)
+        if request.payload_type not in openadr3_report.SUPPORTED or scaled is None or not is_ours:
             what = f"a report {request.payload_type} in {request.units or 'no units'}"
+            what += f", {request.reading_type}" if request.reading_type else ""
             problem = VtnEventProblem("report_not_supported", f"{what}: this VEN has none")
             await operator_side.raise_operator_alert(
                 connection,

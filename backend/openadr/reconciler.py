@@ -10,7 +10,7 @@ import hashlib
 import random
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, cast
@@ -38,6 +38,13 @@ OPT_IN, OPT_OUT = "in", "out"
 _SAME_KW = 0.05
 """A share of what can be shed that changed by less than this fraction is left as it is."""
 _DOCUMENT: TypeAdapter[VtnEvent] = TypeAdapter(VtnEvent)
+
+
+_BY_ANOTHER_WAY = VtnEventProblem(
+    "known_by_another_vtn", "another VTN told of the same event before: it is carried out once"
+)
+_SAME_TIME = timedelta(minutes=1)
+"""Two VTNs may round the times of one event, and "now" is when each was read."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +134,11 @@ class Reconciler:
         delay = timedelta(seconds=row.delay_sec)
         problems = list(event.problems)
         pieces: tuple[SchedulePiece, ...] = ()
-        if isinstance(vens, VtnEventProblem):
+        other = None if event.cancelled else await self._other_way(connection, event, row)
+        if other is not None:
+            problems = [_BY_ANOTHER_WAY]
+            await self._end_pieces(connection, event.id, set(), now)
+        elif isinstance(vens, VtnEventProblem):
             problems.append(vens)
         else:
             plan = make_schedule(
@@ -142,13 +153,15 @@ class Reconciler:
             problems += await self._bring_about(connection, event, pieces, vens, now, is_new=is_new)
         if event.cancelled:
             await self._end_pieces(connection, event.id, set(), now)
-        if not is_new:
+        if not is_new and other is None:
             problems += _kept_problems(row.problems, problems)
         status = _status_of(event, now, row.first_seen_at, delay)
         stopped = await self._stopped(connection, event, now)
         if stopped is not None and stopped not in problems:
             problems.append(stopped)
         is_out = stopped or (problems and not await self._pieces(connection, event.id))
+        if other is not None:
+            is_out = other.opt == OPT_OUT
         opt = OPT_OUT if is_out else OPT_IN
         await self._alert(connection, event, problems)
         values: dict[str, Any] = {"status": status, "opt": opt}
@@ -160,6 +173,18 @@ class Reconciler:
             await connection.execute(update(EVENTS).where(*self._is(event.id)).values(**values))
         newly_out = opt == OPT_OUT and not was_out and not event.cancelled
         return ReconcilerOutcome(event.id, opt, tuple(problems), event.stamp, newly_out)
+
+    async def _other_way(self, connection: AsyncConnection, event: VtnEvent, row: Any) -> Any:
+        """The same event as another VTN of the utility (2.0b beside 3.x) told of it before: it is
+        carried out as that one has it. None when there is none."""
+        was_known = any(each["code"] == _BY_ANOTHER_WAY.code for each in row.problems)
+        statement = select(EVENTS).where(EVENTS.c.id == event.id, EVENTS.c.link != self._link.name)
+        for other in await connection.execute(statement.order_by(EVENTS.c.first_seen_at)):
+            if (other.first_seen_at, other.link) > (row.first_seen_at, self._link.name):
+                continue
+            if was_known or (other.status == OPEN and _is_at_the_same_time(event, row, other)):
+                return other
+        return None
 
     async def _row(self, connection: AsyncConnection, event_id: str) -> Any:
         statement = select(EVENTS).where(*self._is(event_id)).with_for_update()
@@ -188,7 +213,7 @@ class Reconciler:
         self, connection: AsyncConnection, event: VtnEvent, problems: Sequence[VtnEventProblem]
     ) -> None:
         for problem in problems:
-            if problem.code == "not_for_this_ven":
+            if problem.code in ("not_for_this_ven", _BY_ANOTHER_WAY.code):
                 continue
             await operator_side.raise_operator_alert(
                 connection,
@@ -300,13 +325,14 @@ class Reconciler:
         *,
         is_new: bool,
     ) -> None:
-        same_times = (row.start_time, row.end_time) == (piece.start, _end_of(piece))
         # What can be shed changes by the shedding itself: a share is fixed when it begins.
-        is_fixed = piece.is_share and same_times and not is_new
+        is_fixed = piece.is_share and row.start_time == piece.start and not is_new
         if is_fixed and not await operator_side.operator_event_is_scheduled(
             connection, row.event_id
         ):
-            return
+            if row.end_time == _end_of(piece):
+                return
+            piece = _with_powers_of(row, piece)
         changed = await operator_side.modify_operator_event(
             connection, row.event_id, _ask_of(piece)
         )
@@ -367,6 +393,17 @@ def _ask_of(piece: SchedulePiece) -> operator_side.OperatorAsk:
     )
 
 
+def _with_powers_of(row: Any, piece: SchedulePiece) -> SchedulePiece:
+    """The piece, whose end was moved on, with the powers that were commanded so far."""
+    known = [power_kw for _, power_kw in row.levels or [(0.0, row.shed_kw)]]
+    if not piece.levels:
+        return replace(piece, power_kw=known[0])
+    planned = [power_kw for _, power_kw in piece.levels]
+    powers = [*known, *planned[len(known) :]]
+    levels = zip((sec for sec, _ in piece.levels), powers, strict=False)
+    return replace(piece, levels=tuple(levels), power_kw=max(powers[: len(piece.levels)]))
+
+
 def _piece_columns(piece: SchedulePiece) -> dict[str, Any]:
     return {
         "start_time": piece.start,
@@ -401,6 +438,22 @@ def _kept_problems(
 def _is_older(stamp: str, known: str) -> bool:
     """2.0b numbers modifications: one that was overtaken on its way changes nothing."""
     return stamp.isdigit() and known.isdigit() and int(stamp) < int(known)
+
+
+def _is_at_the_same_time(event: VtnEvent, row: Any, other: Any) -> bool:
+    """As the utility published them, whatever start each drew."""
+    spans = [
+        vtn_event_span(each, now_means=known.first_seen_at, delay=timedelta(0))
+        for each, known in ((event, row), (reconciler_document(other), other))
+    ]
+    if spans[0] is None or spans[1] is None:
+        return False
+    for one, two in zip(*spans, strict=True):
+        if (one is None) != (two is None):
+            return False
+        if one is not None and two is not None and abs(one - two) > _SAME_TIME:
+            return False
+    return True
 
 
 def _status_of(event: VtnEvent, now: datetime, now_means: datetime, delay: timedelta) -> str:

@@ -1,8 +1,9 @@
 """What of a VTN's event becomes events of the operator's side: pieces with a start, an end and kW.
 
 Pure. Intervals that follow each other are levels of one piece, so that nothing is restored between
-them. A VEN takes events of at most a day, so longer ones, and those until further notice, are cut
-into pieces that follow each other; a limit until further notice is one piece without an end.
+them. A VEN takes no event that lasts more than a day from when it is told: the end of a longer one,
+or of one until further notice, is moved on while it runs, long before it comes. A limit until
+further notice is one piece without an end.
 """
 
 from __future__ import annotations
@@ -26,9 +27,13 @@ from backend.openadr.vtn_event import (
 )
 from VenAgent.contract.op import Op
 
-LONGEST_PIECE = timedelta(hours=12)
-HORIZON = timedelta(hours=36)
-"""Pieces without an end, and repetitions, are made so far ahead."""
+LONGEST_AHEAD = timedelta(hours=23)
+"""No end is further from now, or from the start of what has not begun."""
+MOVED_ON_EACH = timedelta(hours=11)
+"""An end that is moved on is at least LONGEST_AHEAD less this away: so long the VTN, and we, may be
+away without a gap."""
+HORIZON = timedelta(hours=24)
+"""Repetitions are made so far ahead."""
 LEAST_KW = 0.001
 LEAST_PIECE = timedelta(seconds=1)
 MOST_LEVELS = 288
@@ -101,7 +106,7 @@ def make_schedule(
     problems = list(event.problems)
     stretches: dict[str, list[_Stretch]] = {}
     # A piece is looked at as a whole: further than those that are made.
-    until = now + HORIZON + LONGEST_PIECE
+    until = now + HORIZON + LONGEST_AHEAD
     last = event.intervals[-1] if event.intervals else None
     if last is not None and event.loop_for is None:
         until = max(until, _last_start(event, now_means) + timedelta(microseconds=1) + delay)
@@ -117,13 +122,12 @@ def make_schedule(
                 occurrence.number, occurrence.start, occurrence.end, power_kw, is_share
             )
             stretches.setdefault(what, []).append(stretch)
-    pieces = [
-        piece
+    made = (
+        _piece(what, group, now)
         for what, found in stretches.items()
         for group in _groups(what, found)
-        for piece in _pieces(what, group, now)
-        if piece.end is None or piece.end > now
-    ]
+    )
+    pieces = [piece for piece in made if piece and (piece.end is None or piece.end > now)]
     if event.loop_for is not None:
         pieces = [piece for piece in pieces if piece.start < now + HORIZON]
     return _SchedulePlan(tuple(pieces), tuple(problems))
@@ -188,9 +192,9 @@ def _groups(what: str, stretches: Sequence[_Stretch]) -> Iterator[list[_Stretch]
             bool(group)
             and what in _WITH_LEVELS
             and group[-1].end == stretch.start
-            and stretch.end is not None
-            and stretch.end - group[0].start <= LONGEST_PIECE
-            and stretch.end - stretch.start >= LEAST_PIECE
+            and (
+                what == _SHED if stretch.end is None else stretch.end - stretch.start >= LEAST_PIECE
+            )
             and len(group) < MOST_LEVELS
         )
         if group and not fits:
@@ -201,58 +205,49 @@ def _groups(what: str, stretches: Sequence[_Stretch]) -> Iterator[list[_Stretch]
         yield group
 
 
-def _pieces(what: str, group: Sequence[_Stretch], now: datetime) -> Iterator[SchedulePiece]:
+def _may_follow(what: str, stretch: _Stretch) -> bool:
+    """It can be a level: a limit until further notice is an event without an end."""
+    if stretch.end is None:
+        return what == _SHED
+    return stretch.end - stretch.start >= LEAST_PIECE
+
+
+def _piece(what: str, group: Sequence[_Stretch], now: datetime) -> SchedulePiece | None:
+    """None when it is too short to be one."""
     first, end, kind = group[0], group[-1].end, _KINDS[what]
-    key = f"{what}{first.number}"
-    is_share = any(stretch.is_share for stretch in group)
-    if len(group) > 1:
-        assert end is not None
-        yield SchedulePiece(
-            key,
-            first.start,
-            end,
-            max(stretch.power_kw for stretch in group),
-            is_share,
-            kind,
-            tuple(_level(stretch) for stretch in group),
-        )
-    elif kind == Op.LIMIT and end is None:
-        yield SchedulePiece(
-            key, first.start, None, first.power_kw, kind=kind, is_export=what == _EXPORT
-        )
-    else:
-        yield from _cut(what, first, now=now)
+    levels: tuple[tuple[float, float], ...] = ()
+    power_kw = first.power_kw
+    if kind != Op.LIMIT or end is not None:
+        end = _end_by(now, first.start, end)
+        while len(group) > 1 and end - group[-1].start < LEAST_PIECE:
+            group = group[:-1]
+            end = min(end, group[-1].end or end)
+        if end - first.start < LEAST_PIECE:
+            return None
+        levels = tuple(_level(stretch, end) for stretch in group)
+        power_kw = max(kw for _, kw in levels)
+    return SchedulePiece(
+        f"{what}{first.number}",
+        first.start,
+        end,
+        power_kw,
+        any(stretch.is_share for stretch in group),
+        kind,
+        levels if len(levels) > 1 else (),
+        is_export=what == _EXPORT,
+    )
 
 
-def _level(stretch: _Stretch) -> tuple[float, float]:
-    assert stretch.end is not None
-    return round((stretch.end - stretch.start).total_seconds(), 3), stretch.power_kw
+def _end_by(now: datetime, start: datetime, end: datetime | None) -> datetime:
+    """The end as far as it is said at `now`: the same until the next step of MOVED_ON_EACH."""
+    steps = max(0, (now - start) // MOVED_ON_EACH)
+    said = start + steps * MOVED_ON_EACH + LONGEST_AHEAD
+    return said if end is None else min(said, end)
 
 
-def _cut(what: str, stretch: _Stretch, *, now: datetime) -> Iterator[SchedulePiece]:
-    """At most LONGEST_PIECE each, counted from the interval's start, up to the horizon."""
-    end = stretch.end
-    # Pieces that are over are not looked at again, however long the event lasts already.
-    first = number = max(0, int((now - stretch.start) / LONGEST_PIECE))
-    while True:
-        start = stretch.start + number * LONGEST_PIECE
-        if (end is not None and start >= end) or (number > first and start >= now + HORIZON):
-            return
-        until = start + LONGEST_PIECE
-        until = until if end is None else min(until, end)
-        if until - start >= LEAST_PIECE:
-            yield SchedulePiece(
-                f"{what}{stretch.number}" + (f".{number}" if number else ""),
-                start,
-                until,
-                stretch.power_kw,
-                stretch.is_share,
-                _KINDS[what],
-                is_export=what == _EXPORT,
-            )
-        if end is not None and until >= end:
-            return
-        number += 1
+def _level(stretch: _Stretch, end: datetime) -> tuple[float, float]:
+    until = end if stretch.end is None else min(stretch.end, end)
+    return round((until - stretch.start).total_seconds(), 3), stretch.power_kw
 
 
 def schedule_vens(
@@ -276,7 +271,7 @@ def schedule_vens(
             named |= set(groups[target.value])
         elif target.value in known_vens and (target.type in (None, "RESOURCE_NAME")):
             named.add(target.value)
-        elif target.type == "RESOURCE_NAME" or (
+        elif target.type in ("RESOURCE_NAME", "VEN_ID") or (
             target.type == "VEN_NAME" and target.value != ven_name
         ):
             is_for_others = True

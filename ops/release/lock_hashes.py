@@ -9,9 +9,10 @@ files for Linux on x86-64 and 64-bit ARM, for Python 3.10 and 3.11, and the sour
 
 from __future__ import annotations
 
+import hashlib
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -117,17 +118,34 @@ class PackageIndex:
     def links(self, name: str) -> Iterator[tuple[str, str]]:
         """(file name, sha256) of all that it has of a package. Raises OSError if it does not
         answer."""
+        for link, digest in self._found(name):
+            if digest:
+                yield link.filename, digest
+
+    def source_archive(self, name: str, version: str, hashes: Collection[str]) -> bytes:
+        """The package's source, whose hash is one of these (`sha256:…`). Raises LookupError when
+        the index has none such, OSError when it does not answer."""
+        for link, _ in self._found(name):
+            if link.filename.endswith(_SOURCES) and _matches(link.filename, name, version):
+                answer = self._session.get(link.url_without_fragment)
+                answer.raise_for_status()
+                if f"sha256:{hashlib.sha256(answer.content).hexdigest()}" in hashes:
+                    return bytes(answer.content)
+        raise LookupError(f"the index has no source of {name} {version} with a hash that is locked")
+
+    def _found(self, name: str) -> Iterator[tuple[Any, str | None]]:
         from pip._internal.index.collector import parse_links
         from pip._internal.models.link import Link
 
-        seen: set[str] = set()
+        seen: set[tuple[str, bool]] = set()
         for address in self._collector.search_scope.get_index_urls_locations(name):
             answer = self._collector.fetch_response(Link(address))
             for link in () if answer is None else parse_links(answer):
                 digest = link.hash if link.hash_name == "sha256" else None
-                if digest and link.filename not in seen:
-                    seen.add(link.filename)
-                    yield link.filename, digest
+                key = (link.filename, digest is None)
+                if key not in seen:
+                    seen.add(key)
+                    yield link, digest
 
 
 def _hashes_of(index: PackageIndex, pin: tuple[str, str]) -> tuple[str, list[str]]:

@@ -96,6 +96,26 @@ def test_it_ends_at_its_new_end_and_not_at_the_old_one(house: House) -> None:
     assert house.setting == before
 
 
+def test_an_event_of_days_is_prolonged_with_a_later_start_without_a_restore(house: House) -> None:
+    """As the operator's side does it: no command lasts longer than a day."""
+    house.report_sec = 60.0  # two days of a report each five seconds take long
+    before, ends_ts = house.setting, NOW + 23 * 3600.0
+    send_event(house, 4.5, start_ts=NOW, duration_sec=82_800.0)
+    written = len(house.written)
+    for number in (1, 2, 3):
+        house.wait(NOW + number * 39_600.0 - house.now)
+        ends_ts += 39_600.0
+        modified(house, number, 4.5, start_ts=ends_ts - 84_600.0, duration_sec=84_600.0)
+        assert house.replies_to(f"m{number}")[0] == "accepted"
+    assert [w.value for w in house.written[written:]].count(True) == 0
+    assert house.opened() == {"heater1"}
+    house.wait(ends_ts - house.now + 61.0)
+    assert house.setting == before
+    summary = house.last("completed")["summary"]
+    assert summary["start_ts"] == NOW
+    assert summary["end_ts"] == pytest.approx(ends_ts, abs=60.0)
+
+
 def test_a_change_while_it_begins_is_carried_out_as_soon_as_it_has_begun(house: House) -> None:
     house.hold = True
     send_event(house, 4.5)

@@ -11,14 +11,6 @@ import pytest_asyncio
 
 from backend.store.database import Database
 from backend.store.schema_migration import upgrade_schema
-from tests.openadr.vtn3 import SPECIFICATION
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What was not checked is said."""
-    if SPECIFICATION is None:
-        said = "OpenADR 3: not checked by the Alliance's description (set OPENADR_SPECIFICATION)"
-        terminalreporter.write_line(said, yellow=True)
 
 
 @pytest.fixture(scope="session")

@@ -245,12 +245,26 @@ def test_a_piece_of_several_intervals_keeps_its_key_until_all_of_them_are_over()
     assert pieces(raw, now=NOON + 2.5 * HOUR) == [("3", 3, 4, 4.0)]
 
 
-def test_levels_that_are_repeated_for_ever_make_pieces_of_12_hours_at_most() -> None:
+def test_levels_that_are_repeated_for_ever_are_one_piece_whose_end_is_moved_on() -> None:
     raw = event(1, 2, duration="P9999Y")
-    first, later = pieces(raw), pieces(raw, now=NOON + 11.5 * HOUR)
-    assert first[:2] == [("0", 0, 12, 2.0), ("12", 12, 24, 2.0)]
-    assert later[: len(first)] == first
-    assert pieces(raw, now=NOON + 12.5 * HOUR)[0] == first[1]
+    assert pieces(raw) == [("0", 0, 23, 2.0)]
+    assert pieces(raw, now=NOON + 10.9 * HOUR) == [("0", 0, 23, 2.0)]
+    assert pieces(raw, now=NOON + 11.5 * HOUR) == [("0", 0, 34, 2.0)]
+    (piece,) = schedule(raw, now=NOON + 11.5 * HOUR).pieces
+    assert list(piece.levels) == [(3600, 1.0), (3600, 2.0)] * 17
+
+
+def test_levels_are_cut_where_the_end_is_said_and_no_level_is_shorter_than_a_second() -> None:
+    long = {"intervalPeriod": {"duration": "PT22H59M59.5S"}, "id": 0}
+    long["payloads"] = event(1)["intervals"][0]["payloads"]
+    raw = event(long, 2, 3)
+    assert levels(raw) == [("0", [])]
+    assert pieces(raw)[0][3] == 1.0
+    (piece,) = schedule(raw, now=NOON + 12 * HOUR).pieces
+    assert list(piece.levels) == [(82_799.5, 1.0), (3600, 2.0), (3600, 3.0)]
+    # an interval until further notice takes over from those before it
+    forever = {**long, "intervalPeriod": {"duration": "P9999Y"}, "id": 1}
+    assert levels(event(2, forever)) == [("0", [(3600, 2.0), (79_200, 1.0)])]
 
 
 def test_a_limit_stands_beside_a_shed_and_has_no_end_when_the_event_has_none() -> None:
@@ -272,13 +286,25 @@ def test_more_consumption_is_a_load_up_of_its_own_interval() -> None:
     assert pieces(event(-3, -4, 2)) == [("u0", 0, 1, 3.0), ("u1", 1, 2, 4.0), ("2", 2, 3, 2.0)]
 
 
-def test_a_long_interval_is_cut_and_its_pieces_keep_their_keys() -> None:
-    raw = event(5, intervalPeriod={"start": "2026-06-01T12:00:00Z", "duration": "P9999Y"})
-    first = pieces(raw)
-    assert first[:2] == [("0", 0, 12, 5.0), ("0.1", 12, 24, 5.0)]
-    later = pieces(raw, now=NOON + 30 * HOUR)
-    assert later[0] == ("0.2", 24, 36, 5.0)
-    assert set(first[2:]) <= set(later)
+def test_a_long_interval_is_one_piece_whose_end_is_moved_on_long_before_it_comes() -> None:
+    def ends(duration: str, **at: float) -> list[tuple[str, float, float]]:
+        raw = event(5, intervalPeriod={"start": "2026-06-01T12:00:00Z", "duration": duration})
+        return [made[:3] for made in pieces(raw, now=NOON + timedelta(**at))]
+
+    for hours, end in (
+        (-100, 23),
+        (0, 23),
+        (10.9, 23),
+        (11, 34),
+        (21.9, 34),
+        (22, 45),
+        (1000, 1013),
+    ):
+        assert ends("P9999Y", hours=hours) == [("0", 0, end)], hours
+        assert 12 <= end - hours <= 123
+    for hours, end in ((0, 23), (12, 34), (22, 36), (35, 36)):
+        assert ends("PT36H", hours=hours) == [("0", 0, end)], hours
+    assert ends("PT36H", hours=36) == []
 
 
 def chosen(*targets: VtnEventTarget, resources: dict[str, list[str]] | None = None) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from itertools import pairwise
 
 import pytest
 from sqlalchemy import update
@@ -312,23 +311,6 @@ async def test_an_interval_taken_out_of_an_event_is_ended_the_others_stay(
         {"duration_sec": 3600.0, "shed_kw": 1.0},
         {"duration_sec": 3600.0, "shed_kw": 5.0},
     ]
-
-
-async def test_an_event_until_further_notice_runs_on_in_pieces(database: Database) -> None:
-    await add_vens(database, FLEET)
-    with vtn3.running() as vtn:
-        vtn.event("e1", start="0001-01-01T00:00:00Z", duration="P9999Y", kws=[-3.0])
-        async with service_for(database, vtn.url) as service:
-            await service.turn()
-            await service.turn()
-            made = await open_events(database)
-            assert made[-1].end_time - made[0].start_time >= timedelta(hours=36)
-            for one, next_one in pairwise(made):
-                assert one.end_time == next_one.start_time
-            assert max(e.end_time - e.start_time for e in made) <= timedelta(hours=24)
-            vtn.delete("e1")
-            await service.turn()
-    assert await open_events(database) == []
 
 
 async def test_a_random_start_is_drawn_once(database: Database) -> None:

@@ -1,0 +1,174 @@
+"""OpenADR 2.0b against openleadr's own VTN: what a VTN may send beside a single plain event."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from backend.openadr.openadr20b_event_reader import read_openadr20b_event
+from backend.openadr.schedule import schedule_vens
+from backend.store.database import Database
+from tests.backend.dispatching import add_vens, eventually
+from tests.openadr.stage import alerts, events, in_sec, open_events, vtn_event
+from tests.openadr.test_openadr20b_events import Vtn, read, running_vtn, service_for
+from tests.support.ports import free_port
+
+pytestmark = pytest.mark.asyncio
+
+
+def answer_next_poll(vtn: Vtn, kind: str, **payload: Any) -> None:
+    """The VTN answers the next oadrPoll with this, and then as before."""
+    poll = vtn.server.services["poll_service"]
+
+    def answer(ven_id: str) -> tuple[str, dict[str, Any]]:
+        poll.polling_method = "internal"
+        return kind, {"ven_id": ven_id, "request_id": "request-1", **payload}
+
+    poll.on_poll, poll.polling_method = answer, "external"
+
+
+async def _acknowledged(_payload: Any) -> tuple[str, dict[str, Any]]:
+    return "oadrResponse", {}
+
+
+async def test_several_events_of_one_message_are_each_done_or_refused_for_itself(
+    database: Database,
+) -> None:
+    await add_vens(database, {"a": 2.0, "b": 6.0})
+    port = free_port()
+    said: list[tuple[str, Any]] = []
+    async with running_vtn(port) as vtn, service_for(database, port) as service:
+        await service.turn()
+        assert service.ven is not None
+        service.ven.add_hook("before_send_xml", lambda xml: said.append(read(xml)))
+        hour = timedelta(hours=1)
+        one = vtn.event([3], start=in_sec(600), market_context="https://one.example")
+        test = vtn.event([3], start=in_sec(9_000))
+        vtn.server.events["ven-1"][-1].event_descriptor.test_event = True
+        vtn.server.events["ven-1"][-1].event_descriptor.priority = 1
+        own = vtn.event(
+            [3],
+            start=in_sec(20_000),
+            market_context="https://two.example",
+            targets=[{"resource_id": "b"}],
+        )
+        other = vtn.event([3], start=in_sec(30_000), targets=[{"ven_id": "ven-9"}])
+        both = vtn.event(
+            [3], start=in_sec(40_000), targets=[{"ven_id": "ven-9"}, {"ven_id": "ven-1"}]
+        )
+        bad = vtn.event([9], start=in_sec(50_000), duration=hour)
+        await service.turn()
+    answers = [payload for kind, payload in said if kind == "oadrCreatedEvent"]
+    opts = {each["event_id"]: each["opt_type"] for a in answers for each in a["event_responses"]}
+    assert opts == {
+        one: "optIn",
+        test: "optIn",
+        own: "optIn",
+        other: "optOut",
+        both: "optIn",
+        bad: "optOut",
+    }
+    made = await events(database)
+    assert [event.test for event in made] == [False, True, False, False]
+    assert [event.ven_ids for event in made] == [None, None, ["b"], None]
+    assert (await vtn_event(database, one)).program_id == "https://one.example"
+    assert await alerts(database) == {"openadr_level_not_understood"}
+
+
+async def test_an_event_cancelled_under_the_same_modification_number_ends(
+    database: Database,
+) -> None:
+    await add_vens(database, {"a": 2.0})
+    port = free_port()
+    async with running_vtn(port) as vtn, service_for(database, port) as service:
+        await service.turn()
+        event_id = vtn.event([3])
+        await service.turn()
+        assert len(await open_events(database)) == 1
+        descriptor = vtn.server.events["ven-1"][0].event_descriptor
+        descriptor.event_status = "cancelled"
+        vtn.server.events_updated["ven-1"] = True
+        await service.turn()
+        assert descriptor.modification_number == 0
+    assert await open_events(database) == []
+    assert (await vtn_event(database, event_id)).status == "cancelled"
+
+
+async def test_a_vtn_that_wants_a_new_registration_gets_it_and_is_polled_on(
+    database: Database,
+) -> None:
+    await add_vens(database, {"a": 2.0})
+    port = free_port()
+    said: list[tuple[str, Any]] = []
+    async with running_vtn(port) as vtn, service_for(database, port) as service:
+        await service.turn()
+        event_id = vtn.event([3])
+        await service.turn()
+        assert service.ven is not None
+        service.ven.add_hook("before_send_xml", lambda xml: said.append(read(xml)))
+        answer_next_poll(vtn, "oadrRequestReregistration")
+        for _ in range(3):
+            await service.turn()
+        assert vtn.registrations == 2
+        assert len(await open_events(database)) == 1
+        vtn.cancel(event_id)
+        await service.turn()
+    asked = [payload for kind, payload in said if kind == "oadrCreatePartyRegistration"]
+    assert [each.get("registration_id") for each in asked] == ["registration-1"]
+    assert await open_events(database) == []
+
+
+async def test_a_report_that_the_vtn_cancels_is_sent_no_more(database: Database) -> None:
+    await add_vens(database, {"a": 2.0})
+    port = free_port()
+    said: list[tuple[str, Any]] = []
+    async with running_vtn(port) as vtn, service_for(database, port) as service:
+        await service.turn()
+        ven = service.ven
+        assert ven is not None
+        ven.add_hook("before_send_xml", lambda xml: said.append(read(xml)))
+
+        async def reports() -> bool:
+            await service.turn()
+            return len(vtn.states) > 0
+
+        # openleadr's VTN has no answer to what it did not ask for by itself.
+        handlers = vtn.server.services["report_service"].handlers
+        handlers["oadrCanceledReport"] = _acknowledged
+        await eventually(reports)
+        for request in list(ven.report_requests):
+            answer_next_poll(
+                vtn,
+                "oadrCancelReport",
+                report_request_id=request["report_request_id"],
+                report_to_follow=False,
+            )
+            await service.turn()
+            ids = [each["report_request_id"] for each in ven.report_requests]
+            assert request["report_request_id"] not in ids
+        sent = len(vtn.states)
+        for _ in range(3):
+            await service.turn()
+        assert len(vtn.states) == sent
+    assert [kind for kind, _ in said].count("oadrCanceledReport") == 2
+
+
+async def test_a_target_that_names_another_ven_beside_ours_leaves_it_ours() -> None:
+    def chosen(*targets: dict[str, str]) -> Any:
+        raw = {
+            "event_descriptor": {"event_id": "e1", "modification_number": 0},
+            "active_period": {"dtstart": in_sec(0)},
+            "targets": targets,
+        }
+        found = read_openadr20b_event(raw, "ven-1").targets
+        return schedule_vens(found, ven_name="us", resources=None, known_vens=["a", "b"])
+
+    assert chosen() is None
+    assert chosen({"ven_id": "ven-1"}) is None
+    assert chosen({"ven_id": "ven-9"}, {"ven_id": "ven-1"}) is None
+    assert chosen({"ven_id": "ven-9"}).code == "not_for_this_ven"
+    assert chosen({"resource_id": "elsewhere"}).code == "not_for_this_ven"
+    assert chosen({"resource_id": "b"}, {"ven_id": "ven-1"}) == ["b"]
+    assert chosen({"group_id": "some"}) is None

@@ -1,0 +1,63 @@
+"""The same event of a utility by OpenADR 3 and by 2.0b at once: nothing begins twice."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from backend.store.database import Database
+from tests.backend.dispatching import Answering, add_vens, dispatching, eventually
+from tests.openadr import vtn3
+from tests.openadr.stage import alerts, events, open_events, service_for
+from tests.openadr.test_openadr20b_events import running_vtn
+from tests.openadr.test_openadr20b_events import service_for as service_for_20b
+from tests.support.ports import free_port
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_an_event_by_both_ways_begins_once_changes_once_and_ends_once(
+    database: Database,
+) -> None:
+    await add_vens(database, {"a": 2.0, "b": 16.0, "c": 16.0})
+    wire = Answering(database)
+    port = free_port()
+    start = datetime.now(timezone.utc)
+    with vtn3.running() as vtn:
+        async with (
+            running_vtn(port) as vtn_20b,
+            service_for(database, vtn.url) as service,
+            service_for_20b(database, port) as service_20b,
+            dispatching(database, wire) as dispatcher,
+        ):
+            vtn.event("e1", start=start, levels=[3])
+            vtn_20b.event([3], start=start, event_id="e1")
+            vtn_20b.event([3], start=start + timedelta(days=2), event_id="e2")
+            vtn.event("e2", start=start + timedelta(days=3), levels=[3])  # has only the same id
+            for _ in range(3):
+                await service.turn()
+                await service_20b.turn()
+            dispatcher.wake.ring()
+            await eventually(lambda: wire.sent)
+            begun, *later = await open_events(database)
+            assert (begun.status, len(later)) == ("active", 2)
+            await eventually(lambda: ("e1", "optIn") in vtn_20b.opts)
+            told = len(wire.sent)
+            assert {sent["event_id"] for sent in wire.sent} == {begun.id}
+            # it changes by the way that is carried out; the other goes on to know it as the same
+            vtn.change("e1", start=start, levels=[3], duration="PT30M")
+            await service.turn()
+            await service_20b.turn()
+            dispatcher.wake.ring()
+            await eventually(lambda: len(wire.sent) == 2 * told)
+            vtn.delete("e1")
+            await service.turn()
+            await service_20b.turn()
+            await service_20b.turn()
+            dispatcher.wake.ring()
+            await eventually(lambda: len(wire.sent) == 3 * told)
+            assert [each.id for each in await open_events(database)] == [e.id for e in later]
+    assert {sent["op"] for sent in wire.sent[2 * told :]} == {"restore"}
+    assert [each.status for each in await events(database)].count("cancelled") == 1
+    assert await alerts(database) == set()
