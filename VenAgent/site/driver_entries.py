@@ -22,6 +22,8 @@ _log = logging.getLogger(__name__)
 STORE_SEC = 5.0
 DRIVER_INTERVAL_SEC = 60.0
 """At which the platform driver reads a device whose entry names no interval."""
+MODBUS_PORT = 502
+"""Where an entry names none."""
 BACNET = "bacnet"
 LOWEST_PRIORITY = 16
 """At which the BACnet driver writes a point whose registry names no priority."""
@@ -75,8 +77,10 @@ class DriverEntry:
             return cls(driver_type, interval_sec, None, registry, address, proxy)
         if not driver_type.startswith("modbus"):
             return cls(driver_type, interval_sec, registry=registry)
-        gateway = f"{host}:{settings.get('port', 502)}" if isinstance(host, str) and host else None
-        return cls(driver_type, interval_sec, gateway, registry)
+        # of one spelling: two entries of one gateway need not be written alike
+        name = host.strip().lower().rstrip(".") if isinstance(host, str) else ""
+        port = str(settings.get("port") or MODBUS_PORT).strip().removesuffix(".0")
+        return cls(driver_type, interval_sec, f"{name}:{port}" if name else None, registry)
 
 
 def driver_entries(

@@ -41,7 +41,10 @@ def shared_gateways(drivers: Mapping[str, Mapping[str, Any]]) -> dict[str, list[
             continue
         host = config.get("device_address")
         if isinstance(host, str) and host.strip():
-            behind.setdefault(f"{host.strip()}:{config.get('port', 502)}", []).append(device)
+            # of one spelling, as the agent takes it
+            port = str(config.get("port") or 502).strip().removesuffix(".0")
+            name = host.strip().lower().rstrip(".")
+            behind.setdefault(f"{name}:{port}", []).append(device)
     return {gateway: devices for gateway, devices in behind.items() if len(devices) > 1}
 
 

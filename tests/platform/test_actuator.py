@@ -252,6 +252,28 @@ def test_a_write_that_failed_alone_is_made_again_at_once() -> None:
     assert failures["heater1"].code is ReasonCode.WRITE_FAILED
 
 
+def test_whichever_request_in_so_many_is_lost_all_is_written_and_put_back() -> None:
+    class Lossy(Board):
+        def __init__(self, every: int, first: int) -> None:
+            super().__init__()
+            self._every, self._asked = every, first
+
+        def call(self, peer: str, method: str, *args: Any) -> Answered:
+            self._asked += 1
+            if self._asked % self._every == 0:
+                return Failed("ModbusIOException", "no response")
+            return super().call(peer, method, *args)
+
+    for every in (10, 5, 3):
+        for first in range(every):
+            board = Lossy(every, first)
+            ours = actuation(board)
+            assert ours.write(ALL_OFF) == {}
+            assert set(board.points.values()) == {False}
+            assert ours.put_back([replace(write, value=True) for write in ALL_OFF]) == {}
+            assert set(board.points.values()) == {True}
+
+
 def test_a_lost_write_that_reads_as_before_is_made_again() -> None:
     """The driver does not look at what came of a register's write, only at what it reads after."""
 

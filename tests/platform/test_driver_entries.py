@@ -32,6 +32,24 @@ def test_a_modbus_device_is_behind_its_host_and_port() -> None:
     assert gateway.endswith(":502")
 
 
+def test_one_gateway_is_one_however_its_entries_spell_it() -> None:
+    spellings: list[dict[str, Any]] = [
+        {"device_address": "Gateway.local", "port": 502},
+        {"device_address": "gateway.local"},
+        {"device_address": " gateway.local.", "port": None},
+        {"device_address": "GATEWAY.LOCAL", "port": "502"},
+        {"device_address": "gateway.local", "port": 502.0},
+    ]
+    for driver_type in ("modbus", "modbus_tk"):
+        entries = [
+            DriverEntry.of({"driver_type": driver_type, "driver_config": each})
+            for each in spellings
+        ]
+        assert {entry.gateway for entry in entries} == {"gateway.local:502"}
+    serial = {"driver_type": "modbus_tk", "driver_config": {"device_address": "/dev/ttyUSB0"}}
+    assert DriverEntry.of(serial).gateway is not None, "a serial line is shared, too"
+
+
 def test_a_bacnet_device_shares_no_connection_and_names_its_registry() -> None:
     entry = entry_of("bacnet_panel")
     assert (entry.driver_type, entry.gateway) == ("bacnet", None)

@@ -270,6 +270,9 @@ def test_what_shares_host_and_port_needs_a_limit_of_connections(
     driver.write_text('{"driver_scrape_interval": 0.02}')
     assert "share 10.0.0.5:502" in findings(paths, *folder.iterdir(), driver)[0]
     last = list(devices.values())[-1]
+    last["driver_config"].update(device_address=" 10.0.0.5. ", port="502")
+    (folder / "devices.json").write_text(json.dumps(devices, indent=2))
+    assert "share 10.0.0.5:502" in findings(paths, folder)[0], "however it is spelt"
     last["driver_config"]["device_address"] = "10.0.0.6"
     (folder / "devices.json").write_text(json.dumps(devices, indent=2))
     assert findings(paths, folder) == [], "different hosts are asked at the same time"
