@@ -66,13 +66,23 @@ def _known_proxy(url: SecretStr) -> SecretStr:
     return url
 
 
+def _host_alone(host: str) -> str:
+    """An address with a login in it would stand in messages and on the page."""
+    if re.search(r"[\s/@]", host):
+        raise ValueError(
+            "must be a host's name or address alone, as mqtt.example: port, login and TLS are "
+            "settings of their own"
+        )
+    return host
+
+
 _PROXY_URL = re.compile(r"http://([^\s/@]+@)?[^\s/@]+")
 
 
 class CloudBrokerConfig(ConfigBlock):
     """Where the MQTT broker is. Without `tls` it is plain TCP, for a broker on this machine."""
 
-    host: Name = "127.0.0.1"
+    host: Annotated[Name, AfterValidator(_host_alone)] = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535), NotBoolean] = 1883
     keepalive_sec: Annotated[int, Field(ge=5, le=1200), NotBoolean] = 30
     tls: CloudTlsConfig | None = None

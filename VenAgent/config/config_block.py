@@ -27,7 +27,10 @@ def _no_contents(name: str) -> str:
 
 def config_holds_secret(finding: Mapping[str, Any]) -> bool:
     """Whether its input is something that no message may repeat."""
-    return bool({"token", "password", "proxy"} & set(finding["loc"])) or _is_key(finding["input"])
+    value = finding["input"]
+    has_login = isinstance(value, str) and "@" in value  # of an address: user:password@host
+    named = {"token", "password", "proxy"} & set(finding["loc"])
+    return bool(named) or has_login or _is_key(value)
 
 
 def _is_key(value: object) -> bool:

@@ -193,6 +193,22 @@ def test_a_stale_meter_and_a_lost_broker_are_marked(fake: Fake, visit: Visit) ->
     expect(over).to_contain_text("over MQTT: nothing listens")
 
 
+def test_what_waits_and_what_goes_back_are_said(fake: Fake, visit: Visit) -> None:
+    page = visit(fake.url)
+    fake.fault(waiting=True)
+    expect(page.locator("#live")).to_have_text("Scheduled")
+    expect(page.locator("#sentence")).to_contain_text("5.0 kW less from")
+    expect(page.locator("#sentence")).to_contain_text("and 1 more")
+    expect(page.locator("#next")).to_contain_text("Next: 5.0 kW less at")
+    picture(page, "scheduled")
+    fake.fault(ending=True)
+    expect(page.locator("#live")).to_have_text("Restoring")
+    expect(page.locator("#sentence")).to_contain_text("1 of 2 are back")
+    expect(page.locator("#event-state")).to_have_text("Restoring")
+    expect(page.locator("#banners")).to_contain_text("5.0 kW less from")
+    picture(page, "restoring")
+
+
 def test_the_agent_is_lost_and_comes_back(fake: Fake, visit: Visit) -> None:
     page = visit(fake.url)
     fake.stop()

@@ -228,3 +228,13 @@ def test_a_point_that_would_shed_two_circuits_is_named(critical: bool) -> None:
 def test_two_devices_may_name_their_points_alike() -> None:
     other = with_field("circuits.1.switch_point", "s1")
     load(with_field("circuits.1.control_device", "site/relays", other))
+
+
+def test_a_broker_is_a_host_alone_and_a_login_beside_it_is_not_repeated() -> None:
+    for host in ("mqtt://mqtt.example", "mqtts://me:hunter2@mqtt.example", "me:hunter2@b", "b/x"):
+        (finding,) = findings(with_field("broker", {"host": host}))
+        assert "must be a host's name or address alone" in finding
+        assert "hunter2" not in finding
+    assert "hunter2" not in explained(with_field("broker", "mqtt://me:hunter2@mqtt.example"))
+    for host in ("mqtt.example", "10.0.0.5", "::1", "a1b2-ats.iot.eu-west-1.amazonaws.com"):
+        assert load(with_field("broker", {"host": host})).broker.host == host

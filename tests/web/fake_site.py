@@ -305,6 +305,37 @@ class FakeSite:
         self.scheduled = [{**self.event, "event_id": "grid", "import_kw": 30.0, "failsafe": False}]
 
     @property
+    def waiting(self) -> bool:
+        return bool(self.scheduled)
+
+    @waiting.setter
+    def waiting(self, _on: bool) -> None:
+        """An event in an hour, and a limit after it."""
+        self._begin({"shed_kw": 5.0})
+        assert self.event is not None
+        event, self.event = {**self.event, "state": "scheduled"}, None
+        start_ts = self._clock() + 3_600.0
+        limit = {"event_id": "grid", "kind": "limit", "import_kw": 14.0, "requested_kw": None}
+        self.scheduled = [
+            {**event, "start_ts": start_ts, "end_ts": start_ts + 1_800.0},
+            {**event, **limit, "start_ts": start_ts + 3_600.0, "end_ts": None},
+        ]
+
+    @property
+    def ending(self) -> bool:
+        return self.event is not None and self.event["state"] == "restoring"
+
+    @ending.setter
+    def ending(self, _on: bool) -> None:
+        """An event is over, and one of its circuits is back: for an hour."""
+        self._begin({"shed_kw": 5.0})
+        assert self.event is not None
+        self._activate(self._clock())
+        state_ts = self._clock() + 3_600.0
+        restored = {"circuits": 2, "restored": 1}
+        self.event |= {"state": "restoring", "state_ts": state_ts, "restored": restored}
+
+    @property
     def raised(self) -> bool:
         return self.event is not None and self.event["kind"] == "load_up"
 

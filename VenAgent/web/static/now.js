@@ -99,7 +99,7 @@ export function showEvent(status, nameOf) {
   } else {
     const next = (status.scheduled || [])[0];
     put(at('next'), next
-      ? `Next: ${kw(next.requested_kw)} at ${clock(next.start_ts)} ${day(next.start_ts, status.ts)}, ${eventOrigin(next).toLowerCase()}`
+      ? `Next: ${eventTitle(next)} at ${clock(next.start_ts)} ${day(next.start_ts, status.ts)}, ${eventOrigin(next).toLowerCase()}`
       : 'No event is running.');
   }
   const out = status.opted_out;
