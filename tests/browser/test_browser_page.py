@@ -204,7 +204,7 @@ def test_what_waits_and_what_goes_back_are_said(fake: Fake, visit: Visit) -> Non
     fake.fault(ending=True)
     expect(page.locator("#live")).to_have_text("Restoring")
     expect(page.locator("#sentence")).to_contain_text("1 of 2 are back")
-    expect(page.locator("#event-state")).to_have_text("Restoring")
+    expect(page.locator("#event-state")).to_have_text("Restoring…")
     expect(page.locator("#banners")).to_contain_text("5.0 kW less from")
     picture(page, "restoring")
 
