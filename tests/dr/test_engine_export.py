@@ -161,7 +161,7 @@ def test_a_shed_beside_it_feeds_in_no_more_than_is_allowed() -> None:
 
 
 def test_a_battery_charges_before_an_inverter_is_turned_down() -> None:
-    panel = shop_panel(battery(control=storage(capacity_kwh=10.0)), inverter())
+    panel = shop_panel(battery(control=storage(capacity_kwh=10.0), priority=2), inverter())
     draws = {"range1": 1.0, "outlets1": 0.5, "fridge1": 0.2, "pv": -5.0, "battery1": 0.0}
     house = FlexibleHouse(panel, draws, {})
     house.wait(120.0)
@@ -193,6 +193,18 @@ def test_an_inverter_behind_a_contactor_is_switched_off_as_the_last_resort() -> 
     house.send("cancel", event_id="export", correlationId="c")
     house.wait(30.0)
     assert not house.opened()
+
+
+def test_an_inverter_that_does_not_follow_is_not_told_the_same_with_each_reading() -> None:
+    """Its register holds the limit, and it goes on as before: said, and left at that."""
+    house = sunny()
+    house.drawn_kw = lambda name: house.demand_kw[name]  # type: ignore[method-assign]
+    send_limit(house)
+    house.wait(1_200.0)
+    assert house.limits["pv"] < 100.0
+    assert len([w for w in house.written if w.circuit_id == "pv"]) <= 3
+    assert "limit_not_kept" in {a.get("reason_code") for a in house.acks}
+    assert ("limit.exceeded", "") in house.alerts
 
 
 def test_what_cannot_be_kept_is_said_while_it_lasts() -> None:

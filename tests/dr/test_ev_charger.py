@@ -186,6 +186,14 @@ def test_more_load_never_gives_a_charger_on_one_line_more_amps_than_its_breaker_
         assert house.limits["car1"] == amps, (phases, raise_kw)
         house.wait_until_over()
         assert house.limits["car1"] == 10.0
+    plain = charger()
+    assert plain.limit is not None
+    twice = replace(plain.limit, full_scale_kw=2.0 * plain.limit.full_scale_kw)
+    for car in (replace(plain, breaker_amps=32.0), replace(plain, limit=twice)):
+        one_line = car.as_read(PanelCircuitReading(phases=1))
+        assert one_line.limit is not None
+        room_kw = min(one_line.limit.full_scale_kw, one_line.rating_kw)
+        assert room_kw == pytest.approx(3.68), "the smaller of charger and breaker, on one line"
 
 
 def test_a_car_that_leaves_in_mid_event_and_comes_back() -> None:

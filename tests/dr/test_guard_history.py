@@ -62,6 +62,7 @@ def test_one_that_was_stuck_before_is_not_shed() -> None:
     house = zone_house()
     live(house, FROZEN_SEC + 120.0, moves=False)
     assert ("guard.frozen", "rtu1") in house.alerts, "said without an event"
+    assert house.alerted.count("guard.frozen") == 1, "once, not with each reading"
     send_event(house, 2.0)
     assert house.moved() == {}
     assert house.replies_to("c1") == ["accepted"], "by others"
@@ -85,6 +86,27 @@ def test_what_it_did_while_it_was_not_read_is_not_known() -> None:
     assert ("guard.frozen", "rtu1") not in house.alerts
 
 
+@pytest.mark.parametrize("step_sec", [3_600.0, -7_200.0])
+def test_a_clock_that_is_set_forgets_nothing_of_what_is_stuck(step_sec: float) -> None:
+    house = zone_house()
+    live(house, FROZEN_SEC + 120.0, moves=False)
+    house.set_clock(step_sec)
+    house.wait(60.0)
+    assert ("guard.frozen", "rtu1") in house.alerts
+    control = storage(capacity_kwh=10.0)
+    house = FlexibleHouse(shop_panel(battery(control=control)), {**FILLED, "battery1": 0.0}, {})
+    house.wait(60.0)
+    house.told_soc["battery1"] = 60.0
+    send_event(house, 3.0, duration_sec=2 * 3_600.0)
+    discharges_kw = -house.drawn_kw("battery1")
+    half_sec = 0.5 * 3_600.0 * 0.5 / discharges_kw
+    house.wait(half_sec + 60.0)
+    assert ("guard.frozen", "battery1") not in house.alerts
+    house.set_clock(step_sec)
+    house.wait(half_sec + 60.0)
+    assert ("guard.frozen", "battery1") in house.alerts
+
+
 @pytest.mark.parametrize("stuck_at", [60.0, 100.0])
 def test_a_charge_that_does_not_fall_while_the_battery_discharges_is_not_believed(
     stuck_at: float,
@@ -105,11 +127,20 @@ def test_a_charge_that_does_not_fall_while_the_battery_discharges_is_not_believe
     assert ("guard.frozen", "battery1") not in house.alerts
 
 
+def test_a_charge_that_does_not_rise_while_the_battery_charges_is_believed() -> None:
+    """A full one reads the same for hours while it takes what its own programme gives it."""
+    control = storage(capacity_kwh=10.0)
+    house = FlexibleHouse(shop_panel(battery(control=control)), {**FILLED, "battery1": 2.0}, {})
+    house.told_soc["battery1"] = 100.0
+    house.wait(2 * 3_600.0)
+    assert ("guard.frozen", "battery1") not in house.alerts
+
+
 def test_a_charge_that_jumps_to_0_and_back_switches_no_battery_to_and_fro() -> None:
     """Some tell 0 for one reading now and then: on the safe side it stops, and stays so a while."""
-    house = FlexibleHouse(shop_panel(battery()), {**FILLED, "battery1": 0.0}, {})
+    house = FlexibleHouse(shop_panel(battery()), {**FILLED, "fridge1": 9.0, "battery1": 0.0}, {})
     house.wait(60.0)
-    send_event(house, 2.0, duration_sec=3_600.0)
+    send_event(house, 7.0, duration_sec=3_600.0)  # without the battery it is short
     writes = 0
     for step in range(360):
         before, glitch = len(house.written), step % 6 == 0
