@@ -33,6 +33,10 @@ case $1 in fleet | dispatch | openadr)
   ensure_test_tools
   ensure_postgresql
   ;;
+openadr_site)
+  ensure_backend_packages
+  ensure_openadr_packages
+  ;;
 esac
 cd "$VENAGENT_ROOT"
 PYTHONPATH=$VENAGENT_ROOT PYTHONDONTWRITEBYTECODE=1 exec "$(tools_python)" -m "benchmarks.$1" "${@:2}"

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import re
 import signal
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.chromium import picture
 from tests.browser.operators_side import OperatorsSide, operators_side
+from tests.openadr import vtn3
 
 expect.set_options(timeout=30_000)
 Visit = Callable[..., Page]
@@ -166,6 +170,56 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(side: OperatorsSide, visit:
         page.wait_for_selector(there)
         assert page.evaluate("document.documentElement.scrollWidth") <= 375
         picture(page, f"console-phone-{view.split('/')[0] or 'now'}")
+
+
+@pytest.fixture
+def utility(side: OperatorsSide) -> Iterator[vtn3.Vtn]:
+    """A VTN with an event that is done and one that cannot be; the VEN's process speaks to it."""
+    with vtn3.running(is_checked=False) as vtn:
+        later = datetime.now(timezone.utc) + timedelta(days=2)
+        vtn.event("done", start=later, kws=[-5.0], eventName="Heat wave")
+        body = vtn3.event_body(start=later)
+        body["intervals"][0]["payloads"] = [{"type": "CHARGE_STATE_SETPOINT", "values": [7]}]
+        vtn.add("events", body, object_id="not-done")
+        variables = {
+            "OPENADR_VTN_URL": vtn.url,
+            "OPENADR_CLIENT_ID": "ven-client",
+            "OPENADR_CLIENT_SECRET": "secret",
+            "OPENADR_POLL_SEC": "1",
+        }
+        process = subprocess.Popen(
+            [sys.executable, "-m", "backend", "openadr"],
+            env={**side.variables, **variables},
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            yield vtn
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+def test_a_utilitys_events_and_its_vtn_are_seen(
+    side: OperatorsSide, utility: vtn3.Vtn, visit: Visit
+) -> None:
+    for scheme, width in (("light", 1200), ("dark", 1200), ("light", 375)):
+        page = visit(
+            f"{side.url}/console/#/openadr",
+            live=False,
+            color_scheme=scheme,
+            viewport={"width": width, "height": 800},
+        )
+        links, events = page.locator("section.card").nth(0), page.locator("section.card").nth(1)
+        expect(links).to_contain_text(utility.url)
+        expect(events).to_contain_text("Heat wave")
+        expect(events).to_contain_text("opted in")
+        expect(events).to_contain_text("opted out")
+        expect(events).to_contain_text("CHARGE_STATE_SETPOINT")
+        expect(events.locator("a[href*='openadr-done']")).to_have_count(1)
+        picture(page, f"console-openadr-{scheme}-{width}", whole=False)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+        assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []
 
 
 def test_where_keys_are_needed_the_console_asks_for_one(tmp_path: Path, visit: Visit) -> None:

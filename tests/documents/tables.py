@@ -29,6 +29,7 @@ SITE = (
     "MeterDriverConfigs/bacnet_panel/README.md",
     "MeterDriverConfigs/bacnet_thermostat/README.md",
     "simulator/README.md",
+    "docs/openadr.md",
 )
 """Pages whose commands are run, in this order, beside a site that their `start` brought up."""
 
@@ -68,12 +69,10 @@ NOT_RUN = {
     "python ops/volttron/poetry_project.py …": "scripts/environment.sh does it",
     "volttron -l volttron.log …": "the fixture starts it, so that it can end it",
     "aws cloudformation deploy …": "needs an AWS account; tests/deploy reads the template",
-    "export OPENADR_…": "needs a utility's VTN; tests/openadr has some",
-    "env OPENADR_…": "needs a utility's VTN; tests/openadr has some",
+    "export OPENADR_…": "set for the command that follows them",
     "python -m tests.openadr.vtn3": "runs until it is ended; tests/openadr has the same VTN",
     "python -m tests.openadr.vtn20b": "runs until it is ended; tests/openadr has the same VTN",
     "python -m backend openadr": "needs a utility's VTN; tests/openadr/test_process.py runs it",
-    "./scripts/ven_control.sh logs backend-openadr --no-follow": "runs with a utility's VTN alone",
     "ssh -L 8080:127.0.0.1:8080 …": "needs a second machine",
     "docker build …": "needs a container engine",
     "docker run …": "needs a container engine",
@@ -137,6 +136,8 @@ SAYS = {
     "./scripts/ven_control.sh check-config": r"nothing to correct",
     "./scripts/ven_control.sh load-config": r"stored for platform\.driver",
     "./scripts/ven_control.sh backend start": r"console",
+    "env OPENADR_POLL_SEC=10 ./scripts/ven_control.sh backend start": r"backend-openadr started",
+    "./scripts/ven_control.sh logs backend-openadr --no-follow": r"event of the VTN",
     "./scripts/ven_control.sh backend key add": r"ven_\S{20}",
     "./scripts/ven_control.sh backend key list": r"control-room",
     "./scripts/ven_control.sh register": r"registered volttron_thing",

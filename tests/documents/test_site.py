@@ -16,6 +16,7 @@ from tests.documents.play import each, play
 from tests.documents.reader import Reader
 from tests.documents.site import copied_model
 from tests.documents.tables import SITE, begins
+from tests.documents.vtn import shed_what_each_vtn_asks
 from tests.support.ports import free_port
 from tests.support.readable_files import told_to_others
 
@@ -47,6 +48,9 @@ def test_a_command_does_what_its_page_says(reader: Reader, command: Command) -> 
         found = re.search(r'"id": ?"([^"]+)"', made)
         assert found is not None
         reader.words["/ID/"] = f"/{found[1]}/"
+    if begins(command.text, "env OPENADR_"):
+        shed_what_each_vtn_asks(reader, command)
+        return
     variables = {}
     if begins(command.text, "python -m backend"):
         variables = {
