@@ -206,6 +206,7 @@ def test_what_waits_and_what_goes_back_are_said(fake: Fake, visit: Visit) -> Non
     expect(page.locator("#sentence")).to_contain_text("1 of 2 are back")
     expect(page.locator("#event-state")).to_have_text("Restoring…")
     expect(page.locator("#banners")).to_contain_text("5.0 kW less from")
+    expect(page.locator("#restore")).to_be_disabled()
     picture(page, "restoring")
 
 

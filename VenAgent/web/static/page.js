@@ -143,6 +143,7 @@ at('log-out').addEventListener('click', () => doing(async () => {
 function allow() {
   const may = mayChange && !lost;
   for (const id of ['restore', 'opt', 'shed-kw', 'minutes']) at(id).disabled = !may;
+  if (status && status.event && status.event.state === 'restoring') at('restore').disabled = true;
   const out = status && status.opted_out;
   at('trigger').querySelector('button').disabled = !may || Boolean(out);
   if (circuits.may !== may) circuits.allow(may);
