@@ -1,8 +1,8 @@
 """How often, how long and at what notice a site takes part: its own limits and its programme's.
 
-A day is the site's own (of its time zone; else the programme's; else UTC), a programme's day
-is of its own. It is told by the date on which an event begins there. A dry run counts for
-nothing.
+A site's own limits count every event that it is in, a programme's only those of the programme. A
+day is the site's own (of its time zone; else the programme's; else UTC), a programme's day is of
+its own. It is told by the date on which an event begins there. A dry run counts for nothing.
 """
 
 from __future__ import annotations
@@ -58,10 +58,11 @@ async def vens_over_site_limits(connection: AsyncConnection, event: Any, now: da
     if has_bounds and _is_over(0, 0.0, lasts_h, programme):
         return over | set(await connection.scalars(select(VENS.c.id)))
     zone = "UTC" if programme is None else programme.timezone
-    near = await _events_near(connection, event, None if has_bounds else limited)
+    near = await _events_near(connection, event, limited, of_programme=has_bounds)
     if has_bounds:
         for ven_id, events in near.items():
-            if _is_over(*_had_that_day(events, event, zone), lasts_h, programme):
+            own_events = [one for one in events if one.programme_id == event.programme_id]
+            if _is_over(*_had_that_day(own_events, event, zone), lasts_h, programme):
                 over.add(ven_id)
     for ven_id in limited:
         had = _had_that_day(near.get(ven_id, ()), event, own[ven_id].timezone or zone)
@@ -92,11 +93,21 @@ _DAY_ANYWHERE = timedelta(hours=26)
 
 
 async def _events_near(
-    connection: AsyncConnection, event: Any, ven_ids: Collection[str] | None
+    connection: AsyncConnection, event: Any, ven_ids: Collection[str], *, of_programme: bool
 ) -> dict[str, list[Any]]:
-    """Events by VEN, of these VENs (all, if none), that may be of the same day somewhere."""
+    """Events by VEN that may be of the same day somewhere: all of these VENs, and those of the
+    event's programme of any VEN."""
+    counted = PARTICIPANTS.c.ven_id.in_(list(ven_ids))
+    if of_programme:
+        counted = or_(counted, EVENTS.c.programme_id == event.programme_id)
     statement = (
-        select(PARTICIPANTS.c.ven_id, EVENTS.c.start_time, EVENTS.c.end_time, EVENTS.c.ended_at)
+        select(
+            PARTICIPANTS.c.ven_id,
+            EVENTS.c.programme_id,
+            EVENTS.c.start_time,
+            EVENTS.c.end_time,
+            EVENTS.c.ended_at,
+        )
         .join(EVENTS, EVENTS.c.id == PARTICIPANTS.c.event_id)
         .where(
             EVENTS.c.start_time > event.start_time - _DAY_ANYWHERE,
@@ -105,10 +116,9 @@ async def _events_near(
             EVENTS.c.status != CANCELLED,
             ~EVENTS.c.dry_run,
             PARTICIPANTS.c.status.not_in(REFUSING),
+            counted,
         )
     )
-    if ven_ids is not None:
-        statement = statement.where(PARTICIPANTS.c.ven_id.in_(list(ven_ids)))
     near: dict[str, list[Any]] = {}
     for row in await connection.execute(statement):
         near.setdefault(row.ven_id, []).append(row)

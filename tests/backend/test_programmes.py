@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 from typing import Any
@@ -127,6 +128,44 @@ async def test_a_site_is_not_asked_beyond_its_limits(database: Database) -> None
 
 
 @asynchronous
+async def test_a_programme_counts_its_own_events_and_a_site_all_of_them(
+    database: Database,
+) -> None:
+    await add_vens(database, {"site": 2.0, "once": 2.0})
+    await set_ven(database, "once", most_events_per_day=1)
+    noon = datetime(2030, 7, 1, 12, tzinfo=timezone.utc)
+    bounds = {"number": {"mostEventsPerDay": 1}, "hours": {"mostEventHoursPerDay": 0.25}}
+    asked: list[list[str]] = []
+    async with api(database) as client:
+        for name, bound in bounds.items():
+            programme = {"id": name, "name": name, "powerKw": 4, "durationSec": 600}
+            made = await client.post("/api/programmes/", json={**programme, **bound})
+            assert made.status_code == 201, made.text
+        for number, has_been_in in enumerate(("nothing", None, "number", "hours")):
+            if number:
+                event_id, start = f"e{number}", noon - timedelta(hours=3)
+                await add_event(database, 2.0, event_id=event_id, start=start)
+                await _took_part(database, event_id, ("site", "once"), programme_id=has_been_in)
+            for name in bounds:
+                body = {"startTime": noon.isoformat(), "durationSec": 600, "programmeId": name}
+                preview = (await client.post("/api/events/preview", json=body)).json()
+                asked.append([one["venId"] for one in preview["vens"]])
+    both, one = ["once", "site"], ["site"]
+    # The site's own limit is reached by an event of no programme, a programme's by its own alone.
+    assert asked == [both, both, one, one, [], one, [], []]
+
+
+async def _took_part(
+    database: Database, event_id: str, ven_ids: Sequence[str], **values: Any
+) -> None:
+    part = {"assigned_shed_kw": 1.0, "modification": 0, "assigned_at": utc_now()}
+    part |= {"event_id": event_id, "status": "accepted"}
+    async with database.engine.begin() as connection:
+        await connection.execute(insert(PARTICIPANTS), [{**part, "ven_id": one} for one in ven_ids])
+        await connection.execute(update(EVENTS).where(EVENTS.c.id == event_id).values(**values))
+
+
+@asynchronous
 async def test_a_day_is_that_of_the_site_else_of_the_programme_else_utc(
     database: Database,
 ) -> None:
@@ -138,10 +177,7 @@ async def test_a_day_is_that_of_the_site_else_of_the_programme_else_utc(
     await add_vens(database, {"berlin": 2.0, "unsaid": 2.0})
     await set_ven(database, "unsaid", most_events_per_day=1)
     await add_event(database, 2.0, event_id="before", start=evening)
-    asked = [{"event_id": "before", "ven_id": name, "status": "accepted"} for name in FIRST_TWO]
-    extra = {"assigned_shed_kw": 1.0, "modification": 0, "assigned_at": utc_now()}
-    async with database.engine.begin() as connection:
-        await connection.execute(insert(PARTICIPANTS), [{**one, **extra} for one in asked])
+    await _took_part(database, "before", FIRST_TWO, programme_id=None)
     programme = {"name": "Night", "powerKw": 2, "timezone": "Europe/Berlin", "id": "night"}
     async with api(database) as client:
         changed = await client.patch(
