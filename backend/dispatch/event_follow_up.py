@@ -5,6 +5,7 @@ what falls short is asked of others with room.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,7 +22,11 @@ from backend.dispatch.participants import (
     send_participant_shares,
     withdraw_participant_commands,
 )
-from backend.dispatch.shed_allocation import ShedAllocationShare, adjust_shed_allocation
+from backend.dispatch.shed_allocation import (
+    ShedAllocationShare,
+    adjust_shed_allocation,
+    scale_shed_allocation_changes,
+)
 from backend.store.bulk_update import bulk_update_rows
 from backend.store.database import database_now
 from backend.store.freshness import freshness_of_row
@@ -77,7 +82,7 @@ async def follow_up_event(
     await _ask_returned(connection, event, now)
     if event.end_time - now < timedelta(seconds=settings.settle_sec):
         return event  # nothing that is asked now would still come about
-    if event.dry_run or event.kind == Op.LOAD_UP or event.intervals:
+    if event.dry_run or event.kind == Op.LOAD_UP:
         return event  # what was asked stands
     if event.kind == Op.LIMIT:
         await _tell_limit(connection, event, settings, now)
@@ -175,28 +180,59 @@ async def _once_more(connection: AsyncConnection, which: ColumnElement[bool], no
 async def _balance(
     connection: AsyncConnection, event: StoredEvent, settings: DispatchSettings, now: datetime
 ) -> None:
+    level = _level_at(event, now)
+    if level.part <= 0.0 or level.end - now < timedelta(seconds=settings.settle_sec):
+        return
     await lock_participant_assignments(connection)
     rows = await participants_with_ven_state(connection, event.id)
-    parts = [_part(row, event, settings, now) for row in rows]
+    parts = [_part(row, event, level, settings, now) for row in rows]
     newcomers = await fleet_capabilities(connection, event, now, settings, only_online=True)
     changes = adjust_shed_allocation(
-        event.requested_reduction_kw,
+        event.requested_reduction_kw * level.part,
         parts,
         newcomers,
         tolerance=settings.tolerance,
         least_share_kw=settings.least_share_kw,
         seed=event.id,
     )
+    if event.intervals:
+        changes = scale_shed_allocation_changes(
+            changes, parts, newcomers, level.part, least_share_kw=settings.least_share_kw
+        )
     await add_participants(connection, event, changes.joined, now)
     if changes.changed:
         await follow_up_share_changes(connection, event, rows, changes.changed, now)
 
 
+@dataclass(frozen=True)
+class _Level:
+    """Of an event's intervals the one that rules; an event without has one for its whole time."""
+
+    part: float
+    """Of the highest, which the shares are of."""
+    start: datetime
+    end: datetime
+
+
+def _level_at(event: StoredEvent, now: datetime) -> _Level:
+    start: datetime = event.start_time
+    if not event.intervals:
+        return _Level(1.0, start, event.end_time)
+    highest_kw = max(level["shed_kw"] for level in event.intervals)
+    for level in event.intervals:
+        end = start + timedelta(seconds=level["duration_sec"])
+        if now < end:
+            break
+        start = end
+    return _Level(level["shed_kw"] / highest_kw if highest_kw else 0.0, start, end)
+
+
 def _part(
-    row: Any, event: StoredEvent, settings: DispatchSettings, now: datetime
+    row: Any, event: StoredEvent, level: _Level, settings: DispatchSettings, now: datetime
 ) -> ShedAllocationShare:
     """What to count on: the meter if it is fresh and settled, else what was asked."""
-    told_at = max(row.commanded_at or row.assigned_at, row.assigned_at)
+    told_at = max(row.commanded_at or row.assigned_at, row.assigned_at, level.start)
+    assigned_kw = row.assigned_shed_kw * level.part
     is_settled = now - told_at >= timedelta(seconds=settings.settle_sec)
     is_fresh = freshness_of_row(row, now, timedelta(seconds=settings.fresh_sec))
     # It was told ahead, and has not said yet that it began.
@@ -219,7 +255,7 @@ def _part(
     if ((responds and is_settled) or sheds_on) and delivered_kw is not None:
         expected_kw = max(delivered_kw, 0.0)
     elif responds or row.status in (ASSIGNED, COMMANDED) or begins_now:
-        expected_kw = row.assigned_shed_kw
+        expected_kw = assigned_kw
     else:
         expected_kw = 0.0
     # Its end may be moved on for days, each time by a modification: they are so many in 12 hours.
@@ -233,7 +269,7 @@ def _part(
         and row.modification - event.modification < most_modifications
     )
     room_kw = (row.shed_available_kw or 0.0) if may_change else 0.0
-    return ShedAllocationShare(row.ven_id, row.assigned_shed_kw, expected_kw, room_kw, may_change)
+    return ShedAllocationShare(row.ven_id, assigned_kw, expected_kw, room_kw, may_change)
 
 
 async def follow_up_share_changes(

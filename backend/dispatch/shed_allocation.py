@@ -147,6 +147,37 @@ def adjust_shed_allocation(
     return ShedAllocationChanges(joined, {})
 
 
+def scale_shed_allocation_changes(
+    changes: ShedAllocationChanges,
+    parts: Iterable[ShedAllocationShare],
+    newcomers: Iterable[ShedAllocationRoom],
+    level: float,
+    *,
+    least_share_kw: float = 0.1,
+) -> ShedAllocationChanges:
+    """Changes that were found at a lower level of an event, as shares of its highest.
+
+    `level`: the present one as a part of the highest, above 0. Nobody is given more at the highest
+    than it can shed as far as is known; a share that stays about what it was is left alone.
+    """
+    rooms_kw = {one.ven_id: one.room_kw for one in newcomers}
+    joined = {}
+    for ven_id, share_kw in changes.joined.items():
+        room_kw = rooms_kw[ven_id]
+        joined[ven_id] = share_kw / level if room_kw is None else min(share_kw / level, room_kw)
+    changed = {}
+    for part in parts:
+        share_kw = changes.changed.get(part.ven_id)
+        if share_kw is None:
+            continue
+        scaled_kw = min(share_kw / level, max(part.expected_kw + part.room_kw, share_kw))
+        if abs(scaled_kw - part.assigned_kw / level) >= least_share_kw:
+            changed[part.ven_id] = round(scaled_kw, 3)
+    return ShedAllocationChanges(
+        {ven_id: round(share_kw, 3) for ven_id, share_kw in joined.items()}, changed
+    )
+
+
 def _raised(
     short_kw: float, parts: Iterable[ShedAllocationShare], least_share_kw: float, seed: str
 ) -> dict[str, float]:

@@ -140,6 +140,35 @@ async def test_intervals_are_scaled_to_each_share(database: Database) -> None:
 
 
 @asynchronous
+async def test_intervals_are_balanced_by_what_the_present_one_asks(database: Database) -> None:
+    await add_vens(database, {"weak": 4.0, "strong": 8.0, "full": 4.0})
+    await add_vens(database, {"late": 1.0}, status="offline")
+    wire = Wire()
+    settings = quick(follow_interval_sec=0.2, settle_sec=1.0, most_modifications=1)
+    levels = [{"durationSec": 300, "shedKw": 4}, {"durationSec": 300, "shedKw": 8}]
+    async with api(database, wire, dispatch=settings) as client:
+        await client.post("/api/events/", json={"intervals": levels, "id": "e1"})
+        await eventually(lambda: len(wire.sent) == 3)
+        await acknowledge(database, wire.sent)
+        # Half of the highest is asked now: 1, 2 and 1 kW, of which one VEN brings nothing.
+        for ven_id, shed_kw, more_kw in (("strong", 2, 2.5), ("full", 1, 0), ("weak", 0, 0)):
+            state = {"shed_power_kw": shed_kw, "shed_available_kw": more_kw, "event_id": "e1"}
+            await set_state(database, ven_id, **state)
+        await eventually(lambda: len(wire.to("strong")) == 2)
+        first, second = wire.to("strong")
+        await set_online(database, "late")
+        await set_state(database, "strong", shed_power_kw=2.0, shed_available_kw=2.5)
+        await eventually(lambda: wire.to("late"))
+    of_sites(wire)
+    assert [level["shed_kw"] for level in first["intervals"]] == [2.0, 4.0]
+    # What is short now is asked of it; at the highest no more than it can shed.
+    assert [level["shed_kw"] for level in second["intervals"]] == [2.25, 4.5]
+    assert (second["modification"], second["end_ts"]) == (1, first["end_ts"])
+    assert wire.to("late")[0]["intervals"][1]["shed_kw"] == 1.0
+    assert [len(wire.to(ven_id)) for ven_id in ("weak", "full")] == [1, 1]
+
+
+@asynchronous
 async def test_a_load_up_asks_for_what_sites_were_seen_to_draw(database: Database) -> None:
     await add_vens(database, {"a": 0.0, "full": 5.0})
     await set_state(database, "a", used_power_kw=4.0, highest_power_kw=9.0)
