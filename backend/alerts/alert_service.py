@@ -88,16 +88,21 @@ class AlertService:
         self._delivered_kw = delivered_kw
         self._stop = asyncio.Event()
         self._swept_at = float("-inf")
+        self._faults: dict[str, str] = {}
+        """A loop's own mistake, until its next good turn."""
         instance = f"{platform.node()}-{secrets.token_hex(4)}"
         self._channels = NoticeChannels(routing.group_interval_sec)
         self._outbox = NoticeOutbox(database.engine, self._channels, routing.targets, instance)
 
     async def run(self) -> None:
         """Until `close`. Its work on a database is finished, not broken off."""
+        look_sec = self._alerts.look_every_sec
         try:
             await asyncio.gather(
-                self._loop(self._look, self._alerts.look_every_sec),
-                self._loop(self._send, min(_SENDS_EVERY_SEC, self._alerts.look_every_sec)),
+                self._loop("look", self._look, look_sec),
+                self._loop(
+                    "the sending", self._send, min(_SENDS_EVERY_SEC, self._alerts.look_every_sec)
+                ),
             )
         finally:
             await self._channels.close()
@@ -105,14 +110,21 @@ class AlertService:
     def close(self) -> None:
         self._stop.set()
 
-    async def _loop(self, work: Callable[[], Awaitable[None]], every_sec: float) -> None:
+    def fault(self) -> str | None:
+        """A mistake of this program that the alerts meet again and again: nobody may be told."""
+        return next(iter(self._faults.values()), None)
+
+    async def _loop(self, name: str, work: Callable[[], Awaitable[None]], every_sec: float) -> None:
         while not self._stop.is_set():
             try:
                 await work()
+                self._faults.pop(name, None)
             except (SQLAlchemyError, OSError) as error:
                 log.warning("alerts have to wait", error=database_error_line(error))
-            except Exception:  # going on beats standing still: nobody would be told of anything
-                log.exception("a look at the alerts fails")
+            except Exception as error:
+                # Going on beats standing still: nobody would be told of anything. Health tells.
+                self._faults[name] = f"the {name} of alerts fails: {type(error).__name__}: {error}"
+                log.exception("alerts fail", loop=name)
             await happens_within_timeout(self._stop, every_sec)
 
     async def _send(self) -> None:

@@ -98,6 +98,7 @@ def make_api_app(
         keys=ApiKeyCache(database),
         login=ProxyLogin(database, api.proxy),
         dispatcher=dispatcher,
+        alerts=alerts,
     )
     app = FastAPI(
         title="VenAgent",
@@ -112,7 +113,6 @@ def make_api_app(
     )
     app.state.services = services
     app.state.feed = ConsoleFeed(services)
-    app.state.alerts = alerts
     for module in (
         ven_routes,
         command_routes,
@@ -160,7 +160,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         task = asyncio.create_task(services.dispatcher.run(), name="dispatcher")
         task.add_done_callback(lambda done: _dispatcher_ended(services, done))
         tasks.append(task)
-    alerts: AlertService | None = app.state.alerts
+    alerts = services.alerts
     watching = None if alerts is None else asyncio.create_task(alerts.run(), name="alerts")
     try:
         yield

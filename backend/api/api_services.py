@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
+from backend.alerts.alert_service import AlertService
 from backend.api.api_key_cache import ApiKeyCache
 from backend.api.proxy_login import ProxyLogin
 from backend.api.request_rate import RequestRateLimit
@@ -26,6 +27,8 @@ class ApiServices:
     login: ProxyLogin
     dispatcher: Dispatcher | None = None
     """None when EVENT_COMMAND_ENABLED is off: other instances dispatch."""
+    alerts: AlertService | None = None
+    """None where another process looks after them."""
     ended: str | None = None
     """Why the dispatcher of this process has ended, if it has."""
     load_sets: dict[int, Any] = field(default_factory=dict)

@@ -47,8 +47,8 @@ class HealthDemoStatusResponse(ResponseModel):
 @router.get("/health", response_model=HealthResponse, responses={503: {"model": HealthResponse}})
 async def get_health(uses: Uses, response: Response) -> dict[str, Any]:
     """Liveness: whether this process does its work, or should be started anew."""
-    fault = uses.dispatcher.fault() if uses.dispatcher is not None else None
-    return _answer(response, [reason for reason in (uses.ended, fault) if reason])
+    faults = [worker.fault() for worker in (uses.dispatcher, uses.alerts) if worker is not None]
+    return _answer(response, [reason for reason in (uses.ended, *faults) if reason])
 
 
 @router.get(

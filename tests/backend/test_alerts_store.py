@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -33,7 +34,8 @@ from VenAgent.contract.alerts import AlertSeverity, build_alert
 from VenAgent.contract.json_codec import encode_json
 from VenAgent.contract.reasons import ReasonCode
 
-from .dispatching import add_event, add_vens, rows, set_online, set_state
+from .api_client import api, services_of
+from .dispatching import add_event, add_vens, eventually, rows, set_online, set_state
 
 pytestmark = pytest.mark.asyncio
 SETTINGS = AlertSettings().model_copy(update={"broker_away_sec": 0.0, "dead_letters": 5})
@@ -258,6 +260,34 @@ async def test_an_event_short_of_its_target_is_an_alert_until_it_is_over(
             await connection.execute(update(EVENTS).values(**over))
         await look(database, delivered)
         assert await open_codes(database) == [], over
+
+
+async def test_a_mistake_in_the_alerts_own_work_is_told_by_health_until_it_goes_well_again(
+    sqlite_url: str,
+) -> None:
+    database, delivered = Database(sqlite_url), Delivered()
+    await add_event(database, 100.0)
+    begun = utc_now() - timedelta(minutes=5)
+    async with database.engine.begin() as connection:
+        await connection.execute(update(EVENTS).values(status="active", activated_at=begun))
+    often = SETTINGS.model_copy(update={"look_every_sec": 0.02})
+    settings = BackendSettings.from_environment({})
+    service = AlertService(database, settings, often, AlertTargetRouting(), delivered)
+    delivered.kw = None  # type: ignore[assignment]
+    async with api(database) as client:
+        services_of(client).alerts = service
+        running = asyncio.create_task(service.run())
+        await eventually(service.fault)
+        failing = await client.get("/health")
+        delivered.kw = {"e1": 60.0}
+        await eventually(lambda: service.fault() is None)
+        well = await client.get("/health")
+        service.close()
+        await running
+    assert (failing.status_code, well.status_code) == (503, 200)
+    assert failing.json()["reasons"][0].startswith("the look of alerts fails: AttributeError")
+    assert await open_codes(database) != [], "it went on"
+    await database.close()
 
 
 @pytest.mark.parametrize(
