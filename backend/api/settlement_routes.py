@@ -62,10 +62,10 @@ async def get_settlement(
     """By event and site. `format=csv` has a row a site's event, with `intervals` one a quarter hour
     of it. Events begin in `month`, or from `start` up to `end`. A month is of `timezone`, else of
     the programme's that is named, else UTC's."""
+    zone = ZoneInfo(time_zone or await _programme_zone(uses, programme_id))
     if month is not None:
         if start is not None or end is not None:
             raise invalid_request_field("month", "give month, or start and end")
-        zone = ZoneInfo(time_zone or await _programme_zone(uses, programme_id))
         year, number = map(int, month.split("-"))
         start = datetime(year, number, 1, tzinfo=zone).astimezone(timezone.utc)
         end = datetime(year + number // 12, number % 12 + 1, 1, tzinfo=zone)
@@ -95,7 +95,7 @@ async def get_settlement(
         "start": start,
         "end": end,
         "sites": sites,
-        "totals": _totals(sites),
+        "totals": _totals(sites, zone),
         "truncated": len(sites) == MOST_ROWS,
     }
 
@@ -115,6 +115,7 @@ async def _sites(connection: AsyncConnection, where: list[Any]) -> list[dict[str
         ProgrammeRow.name.label("programme_name"),
         EVENTS.c.kind,
         EVENTS.c.test,
+        EVENTS.c.start_time,
         *(column for column in _MEASURED.c if column.name not in ("vens", "computed_at")),
         func.coalesce(VENS.c.name, _MEASURED.c.ven_id).label("ven_name"),
     )
@@ -170,11 +171,11 @@ def _kwh(row: Any) -> float | None:
     return float((row.baseline_kw - row.average_kw) * row.seen_sec / 3_600.0)
 
 
-def _totals(sites: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """By programme and month (UTC)."""
+def _totals(sites: list[dict[str, Any]], zone: ZoneInfo) -> list[dict[str, Any]]:
+    """By programme and month, in which the events begin there."""
     found: dict[tuple[str | None, str], dict[str, Any]] = {}
     for site in sites:
-        key = (site["programme_id"], f"{site['window_start']:%Y-%m}")
+        key = (site["programme_id"], f"{site['start_time'].astimezone(zone):%Y-%m}")
         total = found.setdefault(
             key,
             {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -55,6 +55,7 @@ INTERVALS: Table = EventPerformanceIntervalRow.__table__  # type: ignore[assignm
 _LOOK_SEC = 5.0
 PROVEN_PERCENT = 50.0
 """A VEN that delivered so much of its share may be trusted."""
+CANNOT_BE_MEASURED = "not measured: a fault of the backend, named in its log"
 _VENS_AT_ONCE = 500
 _GOOD = "(quality IS NULL OR quality = 'good') AND used_power_kw IS NOT NULL"
 _SPAN = [bindparam("begin", type_=UtcDateTime()), bindparam("end", type_=UtcDateTime())]
@@ -109,6 +110,7 @@ async def measure_next_event(
             # Something in this event was not foreseen; the others must not wait for it for ever.
             _log.exception("an event cannot be measured", event_id=event.id)
             await connection.rollback()
+            await _store_unmeasured(connection, event, now)
             await connection.execute(measured)
             await connection.commit()
             return str(event.id)
@@ -124,14 +126,41 @@ async def measure_next_event(
     return str(event.id)
 
 
+async def _store_unmeasured(connection: AsyncConnection, event: Any, now: datetime) -> None:
+    """A settlement names the sites of an event also when their figures could not be made."""
+    window = _window_of(event)
+    nothing = replace(measure_ven_performance(None, window, (), None), note=CANNOT_BE_MEASURED)
+    found = await connection.scalars(
+        select(ParticipantRow.ven_id).where(ParticipantRow.event_id == event.id)
+    )
+    common = {**_columns_of_window(event, window, now), "vens": 1, "response_ms": None}
+    rows = [{**common, "ven_id": ven_id} | asdict(nothing) for ven_id in sorted(found)]
+    for table in (TABLE, INTERVALS):
+        await connection.execute(delete(table).where(table.c.event_id == event.id))
+    await bulk_copy_rows(connection, TABLE, rows)
+
+
+def _window_of(event: Any) -> VenPerformanceWindow:
+    begin = event.activated_at or event.start_time
+    return VenPerformanceWindow(
+        begin.timestamp(), max(begin, event.ended_at or event.end_time).timestamp()
+    )
+
+
+def _columns_of_window(event: Any, window: VenPerformanceWindow, now: datetime) -> dict[str, Any]:
+    return {
+        "event_id": event.id,
+        "window_start": event.activated_at or event.start_time,
+        "window_end": datetime.fromtimestamp(window.end, timezone.utc),
+        "computed_at": now,
+    }
+
+
 async def _measure_event(
     connection: AsyncConnection, event: Any, settings: BackendSettings, now: datetime
 ) -> VenPerformance:
     """Write the rows of an event anew, within the caller's transaction; the whole's figures."""
-    begin = event.activated_at or event.start_time
-    window = VenPerformanceWindow(
-        begin.timestamp(), max(begin, event.ended_at or event.end_time).timestamp()
-    )
+    window = _window_of(event)
     for table in (TABLE, INTERVALS):
         await connection.execute(delete(table).where(table.c.event_id == event.id))
     participants = (
@@ -141,12 +170,7 @@ async def _measure_event(
             .order_by(ParticipantRow.ven_id)
         )
     ).all()
-    common = {
-        "event_id": event.id,
-        "window_start": begin,
-        "window_end": datetime.fromtimestamp(window.end, timezone.utc),
-        "computed_at": now,
-    }
+    common = _columns_of_window(event, window, now)
     measured: list[VenPerformance] = []
     for at in range(0, len(participants), _VENS_AT_ONCE):
         some = participants[at : at + _VENS_AT_ONCE]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from sqlalchemy import insert
 from backend.config.backend_settings import BackendSettings
 from backend.ingest.ingest_message import IngestMessage
 from backend.ingest.ingest_writer import IngestWriter
-from backend.measure.event_measurement import measure_next_event
+from backend.measure.event_measurement import CANNOT_BE_MEASURED, measure_next_event
 from backend.store.database import Database
 from backend.store.event_tables import WHOLE_EVENT, EventPerformanceIntervalRow, EventPerformanceRow
 from backend.store.programme_tables import ProgrammeRow
@@ -191,6 +191,10 @@ async def test_a_settlement_has_each_sites_intervals_and_what_was_not_measured(
     assert other["sites"] == []
     assert wrong.status_code == 422
     assert dry["vens"] == []
+    # RFC 4180 in UTF-8, the same bytes for a reader of any language.
+    assert text.headers["content-type"] == "text/csv; charset=utf-8"
+    assert text.content.startswith(b"programme_id,event_id,")
+    assert text.content.count(b"\r\n") == text.content.count(b"\n") == 3
     lines = list(csv.DictReader(io.StringIO(text.text)))
     assert [line["ven_id"] for line in lines] == ["a", "silent"]
     assert float(lines[0]["delivered_kwh"]) == pytest.approx(total.delivered_kwh, abs=1e-5)
@@ -200,6 +204,42 @@ async def test_a_settlement_has_each_sites_intervals_and_what_was_not_measured(
     assert sum(float(line["interval_delivered_kwh"]) for line in detailed) == pytest.approx(
         total.delivered_kwh, abs=1e-5
     )
+
+
+async def test_totals_are_of_the_months_that_were_asked_for(database: Database) -> None:
+    last_half_hour_of_june = datetime(2025, 6, 30, 23, 30, tzinfo=timezone.utc)
+    await an_event(database, last_half_hour_of_june.timestamp(), {"a": 4.0})
+    await figures(database)
+    months = []
+    async with api(database) as client:
+        for query in (
+            "month=2025-06",
+            "month=2025-07&timezone=Europe/Berlin",
+            "start=2025-06-01T00:00:00Z&timezone=Europe/Berlin",
+            "month=2025-06&timezone=Europe/Berlin",
+        ):
+            report = (await client.get(f"/api/settlement?{query}")).json()
+            months.append([one["month"] for one in report["totals"]])
+    assert months == [["2025-06"], ["2025-07"], ["2025-07"], []]
+
+
+async def test_an_event_that_cannot_be_measured_is_in_the_settlement_and_says_so(
+    database: Database,
+) -> None:
+    start = float(round(time.time()) - 4_000)
+    before, during = before_and_during(start, 20.0)
+    await store(database, "a", before + during)
+    await an_event(database, start, {"a": 4.0, "b": 4.0}, baseline_method="of a later version")
+    await an_event(database, start, {"a": 4.0}, event_id="other")
+    found = await figures(database)
+    assert {ven_id: one.note for ven_id, one in found.items()} == dict.fromkeys(
+        ("a", "b"), CANNOT_BE_MEASURED
+    )
+    assert {one.delivered_kwh for one in found.values()} == {None}
+    assert (await figures(database, "other"))["a"].delivered_kwh is not None
+    async with api(database) as client:
+        (total,) = (await client.get("/api/settlement")).json()["totals"]
+    assert (total["events"], total["notMeasured"]) == (2, 2)
 
 
 async def test_a_limit_is_settled_by_what_went_over_it(database: Database) -> None:
