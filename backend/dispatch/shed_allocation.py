@@ -167,12 +167,13 @@ def scale_shed_allocation_changes(
         joined[ven_id] = share_kw / level if room_kw is None else min(share_kw / level, room_kw)
     changed = {}
     for part in parts:
-        share_kw = changes.changed.get(part.ven_id)
-        if share_kw is None:
+        if part.ven_id not in changes.changed:
             continue
-        scaled_kw = min(share_kw / level, max(part.expected_kw + part.room_kw, share_kw))
-        if abs(scaled_kw - part.assigned_kw / level) >= least_share_kw:
-            changed[part.ven_id] = round(scaled_kw, 3)
+        share_kw = changes.changed[part.ven_id]
+        most_kw = max(part.expected_kw + part.room_kw, share_kw)
+        highest_share_kw = min(share_kw / level, most_kw)
+        if abs(highest_share_kw - part.assigned_kw / level) >= least_share_kw:
+            changed[part.ven_id] = round(highest_share_kw, 3)
     return ShedAllocationChanges(
         {ven_id: round(share_kw, 3) for ven_id, share_kw in joined.items()}, changed
     )

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import or_, select
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.store.programme_tables import ProgrammeRow
@@ -97,7 +97,7 @@ async def _events_near(
 ) -> dict[str, list[Any]]:
     """Events by VEN that may be of the same day somewhere: all of these VENs, and those of the
     event's programme of any VEN."""
-    counted = PARTICIPANTS.c.ven_id.in_(list(ven_ids))
+    counted: ColumnElement[bool] = PARTICIPANTS.c.ven_id.in_(list(ven_ids))
     if of_programme:
         counted = or_(counted, EVENTS.c.programme_id == event.programme_id)
     statement = (
