@@ -204,8 +204,9 @@ def volttron_compat_failure_text(failure: BaseException) -> str:
         )
         if kind == "ReservationLockError" and GENERATION == 11:
             text += (
-                "; driver 2.0.0rc9 knows of no reservation when it is asked to write: set"
-                " reservation_required_for_write to false in the config of platform.driver"
+                "; driver 2.0.0rc9 knows of no reservation when it is asked to write: take"
+                " reservation_required_for_write out of the driver's entry devices/... of the"
+                " device, of the topics above it, and out of its registry"
             )
         return ": ".join(filter(None, (meaning, text))) or "it failed and did not say why"
     return str(failure) or "it failed and did not say why"

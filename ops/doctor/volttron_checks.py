@@ -29,6 +29,7 @@ from ops.volttron.config_store import AGENT
 from VenAgent.config import AgentConfig
 from VenAgent.config.circuit_config import PanelCircuitControl
 
+RESERVATION_REQUIRED = "reservation_required_for_write"
 _START = "Run `ven_control.sh start`."
 
 
@@ -132,6 +133,8 @@ def volttron_device_checks(patient: DoctorCheckSubject) -> Iterator[DoctorCheck]
     for device, wanted in _used_points(agent).items():
         yield _device(patient, device, wanted)
     yield from _gateways(patient)
+    if patient.paths.generation == 11:
+        yield from _write_reservations(patient)
 
 
 def _device(patient: DoctorCheckSubject, device: str, wanted: set[str]) -> DoctorCheck:
@@ -205,11 +208,33 @@ def _gateways(patient: DoctorCheckSubject) -> Iterator[DoctorCheck]:
     limit = contents.get(MAX_OPEN_SOCKETS)
     for gateway, devices in shared.items():
         name, text = f"gateway {gateway}", f"{', '.join(devices)} are behind it"
-        if is_gateway_socket_limit(limit):
+        if patient.paths.generation == 11:
+            yield DoctorCheck(name, True, f"{text}, over one connection")
+        elif is_gateway_socket_limit(limit):
             yield DoctorCheck(name, True, f"{text}, with at most {limit} connections at once")
         else:
             text += ", and the driver opens as many connections as it likes"
             yield DoctorCheck(name, False, text, f"{ONE_SOCKET_REMEDY}.")
+
+
+def _write_reservations(patient: DoctorCheckSubject) -> Iterator[DoctorCheck]:
+    """Entries by which the driver of VOLTTRON 11 refuses to write, reserved or not: it keeps a
+    reservation under another name than it looks for."""
+    driver, store = patient.agent.driver_identity, _config_store(patient.paths)
+    stored = set(rpc.call_volttron_rpc(patient.paths, store, "list_configs", driver))
+    devices = [f"devices/{device}".split("/") for device in patient.agent.devices()]
+    # a topic above the device may have an entry of its own
+    names = {"/".join(d[:length]) for d in devices for length in range(2, len(d) + 1)}
+    for name in sorted(names & stored):
+        text = rpc.call_volttron_rpc(patient.paths, store, "get_config", driver, name)
+        if _object(text, f"the entry {name} of {driver}").get(RESERVATION_REQUIRED):
+            yield DoctorCheck(
+                f"reservations of {name}",
+                False,
+                f"{RESERVATION_REQUIRED} is set, and the driver finds no reservation",
+                f"Take it out of the entry {name} of {driver}: whoever writes a single point there "
+                "is refused.",
+            )
 
 
 def _reach(config: dict[str, Any], driver: str, device: str) -> str:

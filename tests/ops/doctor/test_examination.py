@@ -176,9 +176,31 @@ def test_what_shares_a_gateway_is_looked_at_together(
     (check,) = doctor_volttron._gateways(patient(paths, settings))
     assert (check.name, check.ok) == ("gateway 10.0.0.7:502", False)
     assert "max_open_sockets" in check.remedy
+    eleven = patient(replace(paths, generation=11), settings)
+    (check,) = doctor_volttron._gateways(eleven)
+    assert check.ok is True, "driver 2 keeps one connection to each host and port"
     stored["max_open_sockets"] = 1
     (check,) = doctor_volttron._gateways(patient(paths, settings))
     assert check.ok is True
+
+
+def test_an_entry_that_makes_driver_2_refuse_every_write_is_named(
+    paths: Paths, settings: SiteSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries: dict[str, dict[str, Any]] = {f"devices/{DEVICE}": dict(MODBUS), "devices/site": {}}
+
+    def call(paths: Paths, peer: str, method: str, *arguments: Any, timeout_sec: float = 10) -> Any:
+        return list(entries) if method == "list_configs" else json.dumps(entries[arguments[-1]])
+
+    monkeypatch.setattr(rpc, "call_volttron_rpc", call)
+    eleven = patient(replace(paths, generation=11), settings)
+    assert list(doctor_volttron._write_reservations(eleven)) == []
+    for name in entries:  # of the device, or of a topic above it
+        entries[name]["reservation_required_for_write"] = True
+        (check,) = doctor_volttron._write_reservations(eleven)
+        assert check.ok is False
+        assert name in check.remedy
+        del entries[name]["reservation_required_for_write"]
 
 
 def test_a_device_that_the_driver_does_not_know_is_told(
