@@ -203,3 +203,29 @@ def test_a_journal_that_cannot_be_opened_now_is_not_taken_for_damaged(path: Path
     journal, complaint = Journal.open(path, NOW)
     assert complaint is None
     assert len(journal.unfinished()) == 50
+
+
+@pytest.mark.parametrize("first", ["journal.sqlite", "journal.sqlite-wal"])
+def test_copied_while_it_is_written_it_opens_or_says_what_was_put_aside(
+    path: Path, tmp_path: Path, first: str
+) -> None:
+    """`vctl install --force` of 9 and 11 copies file by file; the log may begin anew between."""
+    fill(path)
+    other = {"journal.sqlite": "journal.sqlite-wal"}.get(first, "journal.sqlite")
+    living = Journal(path)
+    for number in range(12):
+        living.write([record(f"before{number}", filling="y" * 3_000)], [], NOW)
+        copy = tmp_path / f"copy{number}"
+        copy.mkdir()
+        (copy / first).write_bytes(path.with_name(first).read_bytes())
+        with sqlite3.connect(path) as between:  # what was written is in the file now
+            between.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if number % 2 else 'RESTART'})")
+        between.close()
+        living.write([record(f"after{number}", filling="z" * 9_000)], [], NOW)
+        (copy / other).write_bytes(path.with_name(other).read_bytes())
+        journal, complaint = Journal.open(copy / "journal.sqlite", NOW)
+        assert complaint is not None or "e49" in event_ids(journal)
+        journal.write([record("new")], [ack(1)], NOW)
+        assert "new" in event_ids(journal)
+        journal.close()
+    living.close()
