@@ -38,6 +38,11 @@ WAITS = 2
 """So often an answer is waited for, of a device that answered the last time."""
 LATE_SEC = 1.0
 """After so long who is asked is asked for a sign of life too."""
+READ_ALL = "scrape_all"
+"""An RPC whose answer has a value for each point that could be read."""
+NOTHING_READ = "NothingRead"
+"""The kind of a failure because the driver answered without a single value: driver 2 keeps its own
+errors to itself, and answers so after its own time limit too."""
 SIGN_OF_LIFE = "health.get_status"
 """An RPC that every agent answers by itself, whatever its devices do."""
 ANSWERS_KEPT = 5
@@ -173,13 +178,16 @@ class DeviceRequests:
         try:
             answer = self._wait_for(call, device, peer)
         except gevent.Timeout as silence:
-            gevent.spawn(self._learn, device, call, began)
+            gevent.spawn(self._learn, device, method, call, began)
             text = f"no answer within {silence.seconds:g} s"
             raise DeviceRequestFailure(text, is_silence=True) from None
         except RPC_FAILURES as failure:
             raise DeviceRequestFailure(
                 volttron_compat_failure_text(failure), _kind(failure)
             ) from None
+        if _is_nothing_read(method, answer):
+            text = f"{peer} could read none of its points (its log says why)"
+            raise DeviceRequestFailure(text, NOTHING_READ)
         self._answers_sec[device].append(time.monotonic() - began)
         return answer
 
@@ -209,21 +217,43 @@ class DeviceRequests:
         """Of all devices: the driver may be busy with another one, and answer nothing."""
         return max((self.limit_sec(device) for device in list(self._answers_sec)), default=0.0)
 
-    def _learn(self, device: str, call: Any, began: float) -> None:
+    def _learn(self, device: str, method: str, call: Any, began: float) -> None:
         """How long it would have taken."""
         try:
-            call.get(timeout=max(0.001, began + LONGEST_SEC - time.monotonic()))
+            answer = call.get(timeout=max(0.001, began + LONGEST_SEC - time.monotonic()))
         except RPC_FAILURES:
+            return
+        if _is_nothing_read(method, answer):
             return
         self._answers_sec[device].append(time.monotonic() - began)
         self._failing.discard(device)  # it is slow, and not silent
 
 
-def request_by_device(devices: Iterable[str], work: Callable[[str], T]) -> dict[str, T]:
+def request_by_device(
+    devices: Iterable[str],
+    work: Callable[[str], T],
+    within_sec: float | None = None,
+    late: Callable[[str], T] | None = None,
+) -> dict[str, T]:
     """`work` for each device, in a greenlet of its own; returns when all are done. An error in one
-    is raised here."""
+    is raised here. With `within_sec`, who is not done by then is given up: `late` says what
+    stands for it."""
     greenlets = {device: gevent.spawn(work, device) for device in devices}
-    return {device: greenlet.get() for device, greenlet in greenlets.items()}
+    if within_sec is None or late is None:
+        return {device: greenlet.get() for device, greenlet in greenlets.items()}
+    gevent.joinall(list(greenlets.values()), timeout=within_sec)
+    undone = [device for device, greenlet in greenlets.items() if not greenlet.ready()]
+    gevent.killall([greenlets[device] for device in undone])
+    return {
+        device: late(device) if device in undone else greenlet.get()
+        for device, greenlet in greenlets.items()
+    }
+
+
+def _is_nothing_read(method: str, answer: Any) -> bool:
+    """Whether it is the answer of a driver that could read no point: it says nothing of how long
+    the device takes."""
+    return method == READ_ALL and isinstance(answer, Mapping) and not answer
 
 
 def _has_come(sign: Any) -> bool:

@@ -31,6 +31,9 @@ from VenAgent.volttron_compat import (
 _log = logging.getLogger(__name__)
 
 SUBSCRIBE_SEC = 5.0
+READ_WITHIN_SEC = 30.0
+"""So long a command's reading may take, with all turns behind a gateway; longer only for a device
+that is known to need it."""
 
 
 class Meter:
@@ -148,7 +151,9 @@ class Meter:
         else_published: bool = False,
     ) -> PanelReading:
         asked_ts = time.time()
-        answers, failures = self._read(devices, asked_ts)
+        devices = list(devices)
+        within_sec = max([READ_WITHIN_SEC, *map(self._requests.limit_sec, devices)])
+        answers, failures = self._read(devices, asked_ts, within_sec)
         own = self.points.blank()
         for device, values in answers.items():
             own.update(device, values, asked_ts)
@@ -173,12 +178,16 @@ class Meter:
         return not failures
 
     def _read(
-        self, devices: Iterable[str], asked_ts: float
+        self, devices: Iterable[str], asked_ts: float, within_sec: float | None = None
     ) -> tuple[dict[str, Mapping[str, Any]], dict[str, DeviceRequestFailure]]:
         """What the devices answer, and why the others did not, by device."""
         answers: dict[str, Mapping[str, Any]] = {}
         failures: dict[str, DeviceRequestFailure] = {}
-        for device, answer in request_by_device(devices, self._scrape).items():
+
+        def late(device: str) -> Mapping[str, Any] | DeviceRequestFailure:
+            return DeviceRequestFailure(f"no answer within {within_sec:g} s", is_silence=True)
+
+        for device, answer in request_by_device(devices, self._scrape, within_sec, late).items():
             if isinstance(answer, DeviceRequestFailure):
                 failures[device] = answer
             else:

@@ -9,6 +9,7 @@ from typing import Any
 
 import gevent
 import pytest
+from gevent.lock import RLock
 
 from tests.platform.site import ROOT
 from VenAgent.config import AgentConfig
@@ -228,6 +229,26 @@ def test_a_request_that_fails_alone_is_made_again_at_once() -> None:
     assert driver.asked == 2
 
 
+def test_an_answer_without_a_value_is_a_failure_and_teaches_nothing() -> None:
+    """Driver 2 of VOLTTRON 11 keeps its errors to itself, and its own time limit of 30 s too."""
+    driver = Driver({})
+    requests = DeviceRequests(driver, CONFIG)  # type: ignore[arg-type]
+    asked: list[None] = []
+    driver.meanwhile = lambda: asked.append(None)
+    with pytest.raises(DeviceRequestFailure, match="could read none of its points") as failed:
+        requests.ask(DEVICE, "platform.driver", "scrape_all", DEVICE)
+    assert (failed.value.may_be_alone, len(asked)) == (True, 3), "it may be one that got lost"
+    assert requests.slowest_sec(DEVICE) == 0.0
+    late = LateDriver(22.0)
+    late._answer = {}
+    requests = DeviceRequests(late, CONFIG)  # type: ignore[arg-type]
+    with pytest.raises(DeviceRequestFailure, match="no answer within 10 s"):
+        requests.ask(DEVICE, "platform.driver", "scrape_all", DEVICE)
+    gevent.sleep(0)
+    assert requests.limit_sec(DEVICE) == 5.0
+    assert requests.answers_of(DEVICE)["failing"] is True
+
+
 def test_devices_behind_one_gateway_are_asked_one_after_the_other() -> None:
     under_way, most = 0, 0
 
@@ -256,6 +277,25 @@ def test_devices_behind_one_gateway_are_asked_one_after_the_other() -> None:
     assert most == 1
     request_by_device(["a", "c"], ask)
     assert most == 2
+
+
+def test_who_is_not_done_in_time_is_given_up_and_gives_up_its_turn() -> None:
+    turn = RLock()
+
+    def work(device: str) -> str:
+        with turn:
+            if device == "hangs":
+                gevent.sleep(3_600.0)
+            return "read"
+
+    def given_up(device: str) -> str:
+        return f"{device} was given up"
+
+    assert request_by_device(["hangs", "waits"], work, 0.05, given_up) == {
+        "hangs": "hangs was given up",
+        "waits": "waits was given up",
+    }
+    assert request_by_device(["waits"], work, 60.0, given_up) == {"waits": "read"}
 
 
 def test_what_is_read_at_once_is_told_as_publications_are() -> None:
