@@ -43,6 +43,7 @@ from VenAgent.dr.event_state import EventState
 from VenAgent.dr.point_write import PointWrite
 from VenAgent.reporting.active_alerts import ActiveAlerts
 from VenAgent.site.actuator import Actuator, ActuatorRefusal
+from VenAgent.site.device_requests import TOGETHER_SEC
 from VenAgent.site.failsafe import Failsafe
 from VenAgent.site.meter import Meter
 from VenAgent.storage.ended_events import EndedEvents
@@ -265,7 +266,7 @@ class EffectExecutor:
 
     def _write(self, effect: WriteEffect) -> None:
         if self._arming is not None:
-            self._arming.join()
+            self._arming.join(TOGETHER_SEC)  # as for the reading beside it
         if self.storage_failure is not None:
             why = Reason(ReasonCode.STORAGE_FAILED, self.storage_failure)
             failures = {write.circuit_id: why for write in effect.writes}

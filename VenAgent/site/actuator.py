@@ -283,8 +283,14 @@ class Actuator:
                 single = [*again, *(write for write in single if write.relinquish)]
             return failures | self._write_each(device, single, write_one)
 
+        within_sec = self._requests.together_sec(by_name)
+
+        def late(device: str) -> dict[str, DeviceRequestFailure]:
+            silence = DeviceRequestFailure(f"no answer within {within_sec:g} s", is_silence=True)
+            return {write.circuit_id: silence for write in by_name[device]}
+
         failures: dict[str, DeviceRequestFailure] = {}
-        for device, of_device in request_by_device(by_name, write_device).items():
+        for device, of_device in request_by_device(by_name, write_device, within_sec, late).items():
             failures |= of_device
             points = {write.circuit_id: write.point for write in by_name[device]}
             for circuit_id, why in of_device.items():
@@ -349,7 +355,10 @@ class Actuator:
             return DeviceRequestFailure(f"{write.point} answered {answer!r}, not {write.value!r}")
 
         greenlets = {write: gevent.spawn(attempt, write) for write in writes}
-        ended = [(write.circuit_id, greenlet.get()) for write, greenlet in greenlets.items()]
+        try:
+            ended = [(write.circuit_id, greenlet.get()) for write, greenlet in greenlets.items()]
+        finally:  # given up: what waits for its turn must not be written later
+            gevent.killall(list(greenlets.values()))
         # A circuit may have two points: it failed if one of them did.
         return {circuit_id: why for circuit_id, why in ended if why is not None}
 

@@ -51,6 +51,9 @@ TIMES_SLOWEST = 2.0
 """A device may take so many times its slowest answer of late."""
 LONGEST_SEC = 60.0
 """So long a late answer is waited for, to learn from it; no device is given more."""
+TOGETHER_SEC = 30.0
+"""So long all requests of one reading or one writing may take at least, with their turns behind a
+gateway: whoever sent the command is answered then."""
 SLOW_SEC = 1.0
 """A device that takes longer to answer is slow: what it has published serves a plan."""
 ABSENT = "Unreachable"
@@ -151,6 +154,15 @@ class DeviceRequests:
             return said_sec
         learnt_sec = TIMES_SLOWEST * self.slowest_sec(device)
         return min(max(self._config.event.write_timeout_sec, learnt_sec), LONGEST_SEC)
+
+    def together_sec(self, devices: Iterable[str]) -> float:
+        """How long the answers of all of these are waited for, whatever the driver does: as long as
+        they have shown that they need, one after the other, and `TOGETHER_SEC` at least."""
+        devices = list(devices)
+        needed_sec = sum(
+            self._said_sec(device) or TIMES_SLOWEST * self.slowest_sec(device) for device in devices
+        )
+        return max([TOGETHER_SEC, needed_sec, *map(self.limit_sec, devices)])
 
     def _said_sec(self, device: str) -> float | None:
         return self._config.quirks_of(device).answer_within_sec

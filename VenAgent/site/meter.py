@@ -31,9 +31,6 @@ from VenAgent.volttron_compat import (
 _log = logging.getLogger(__name__)
 
 SUBSCRIBE_SEC = 5.0
-READ_WITHIN_SEC = 30.0
-"""So long a command's reading may take, with all turns behind a gateway; longer only for a device
-that is known to need it."""
 
 
 class Meter:
@@ -152,8 +149,7 @@ class Meter:
     ) -> PanelReading:
         asked_ts = time.time()
         devices = list(devices)
-        within_sec = max([READ_WITHIN_SEC, *map(self._requests.limit_sec, devices)])
-        answers, failures = self._read(devices, asked_ts, within_sec)
+        answers, failures = self._read(devices, asked_ts, self._requests.together_sec(devices))
         own = self.points.blank()
         for device, values in answers.items():
             own.update(device, values, asked_ts)

@@ -8,7 +8,9 @@ from dataclasses import replace
 from fnmatch import fnmatch
 from typing import Any, cast
 
+import gevent
 import pytest
+from gevent.event import Event
 
 from tests.platform.site import ROOT, VEN
 from VenAgent.config import AgentConfig
@@ -489,3 +491,31 @@ def test_a_circuit_of_two_points_has_failed_if_one_of_them_did(way: str, lost: s
     device = CONFIG.panel.device
     writes = [PointWrite("ev1", f"{device}/{name}", value=0.0) for name in ("limit", "pause")]
     assert set(getattr(actuation(board), way)(writes)) == {"ev1"}
+
+
+def test_a_write_that_was_given_up_while_it_waited_for_its_turn_is_not_made_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    goes_on = Event()
+
+    class Hanging:
+        def call(self, peer: str, method: str, *args: Any) -> Hanging:
+            asked.append(args[1])
+            return self
+
+        def get(self, timeout: float) -> Any:
+            goes_on.wait()
+
+    requests = DeviceRequests(Hanging(), CONFIG)  # type: ignore[arg-type]
+    requests.share_gateways({"site/unit1": "10.0.0.7:502", "site/unit2": "10.0.0.7:502"})
+    monkeypatch.setattr(requests, "together_sec", lambda devices: 0.05)
+    actuator = Actuator(Hanging(), requests, CONFIG, VEN)  # type: ignore[arg-type]
+    writes = [PointWrite(f"circuit{n}", f"site/unit{n}/relay", False) for n in (1, 2)]
+    failures = actuator.write(writes)
+    assert {why.code for why in failures.values()} == {ReasonCode.NOT_ANSWERED}
+    assert set(failures) == {"circuit1", "circuit2"}
+    goes_on.set()
+    for _ in range(20):
+        gevent.sleep(0)  # the turn is free again, and nobody takes it
+    assert asked == ["site/unit1/relay"]

@@ -279,6 +279,15 @@ def test_devices_behind_one_gateway_are_asked_one_after_the_other() -> None:
     assert most == 2
 
 
+def test_all_devices_together_are_waited_for_as_long_as_they_need_and_no_longer() -> None:
+    requests = DeviceRequests(Driver(CLOSED), CONFIG)  # type: ignore[arg-type]
+    devices = [f"site/gateway/unit{number}" for number in range(8)]
+    assert requests.together_sec(devices) == 30.0
+    for device in devices:
+        requests._answers_sec[device].append(4.0)
+    assert requests.together_sec(devices) == 64.0
+
+
 def test_who_is_not_done_in_time_is_given_up_and_gives_up_its_turn() -> None:
     turn = RLock()
 
