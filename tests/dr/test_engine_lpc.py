@@ -410,3 +410,13 @@ def test_a_failsafe_above_the_limit_rules_as_it_was_given(house: House) -> None:
     house.wait(300.0)
     assert state(house) is GridLimitState.FAILSAFE
     assert 5.0 < house.power_kw <= 9.0
+
+
+def test_a_limit_that_ends_as_its_sender_would_be_missed_is_over(house: House) -> None:
+    """It was to end then in any case: failsafe is for a limit that still rules."""
+    house.wait(60.0)
+    send_limit(house, duration_sec=LPC["heartbeat_sec"])
+    house.wait(200.0)
+    assert house.engine.running is None
+    assert state(house) is not GridLimitState.FAILSAFE
+    assert not house.opened()

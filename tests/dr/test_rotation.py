@@ -8,8 +8,10 @@ import pytest
 
 from tests.dr.flexible_house import FlexibleHouse, cooling, thermostat, zone_guard
 from tests.dr.house import send_event
-from VenAgent.dr.panel import Panel
+from VenAgent.dr.cycling_limits import CyclingLimits
+from VenAgent.dr.panel import Panel, PanelReading
 from VenAgent.dr.policy import EndurancePolicy, RotationPolicy
+from VenAgent.dr.rotation import rotation_order
 
 TURN_SEC = 1800.0
 COUNT = 20
@@ -152,6 +154,10 @@ def test_one_that_does_not_respond_takes_nobodys_place() -> None:
     assert "rtu1" in house.moved(), "it stays, for its kW are needed"
     assert ("circuit.not_responding", "rtu2") in house.alerts
     assert house.power_kw <= 12.0 - 2.0
+    house.values["rtu3"] = 22.0
+    house.wait(800.0)
+    assert "rtu3" in house.moved(), "another comes for its turn"
+    assert "rtu1" not in house.moved()
     house.wait_until_over()
     assert house.moved() == {}
 
@@ -169,3 +175,45 @@ def test_a_turn_that_is_half_over_goes_on_after_a_kill() -> None:
     assert house.power_kw <= 12.0 - 2.0
     house.wait_until_over()
     assert house.moved() == {}
+
+
+def test_one_turn_is_handed_over_at_a_time() -> None:
+    """With many units a turn begins before the one before has shown itself: it waits for that, or
+    ever more would be shed."""
+    house = slow_roof(len(NAMES), lag_sec=240.0)
+    count = len(NAMES) // 2
+    send_event(house, 2.0 * count, duration_sec=3 * TURN_SEC)
+    house.wait(400.0)
+    most, seen = 0, set()
+    for _ in range(int(2 * TURN_SEC) // 10):
+        house.wait(10.0)
+        moved = set(house.moved())
+        most, seen = max(most, len(moved)), seen | moved
+    assert most == count + 1
+    assert len(seen) > count
+
+
+def test_a_turn_waits_for_the_compressors_pause() -> None:
+    """Two units would change every 900 s; none is let start before it was off for 1500."""
+    house = roof(4, endurance=EndurancePolicy(min_off_sec=1_500.0))
+    send_event(house, 4.0, duration_sec=4 * TURN_SEC)
+    since: dict[str, float] = {}
+    shortest = TURN_SEC
+    for _ in range(int(3 * TURN_SEC) // 10):
+        house.wait(10.0)
+        moved = set(house.moved())
+        back = [house.now - ts for name, ts in since.items() if name not in moved]
+        shortest = min([shortest, *back])
+        since = {name: since.get(name, house.now) for name in moved}
+    assert shortest >= 1_490.0
+    assert shortest < TURN_SEC, "they took turns"
+
+
+def test_of_units_without_a_guard_the_one_shed_the_longest_time_ago_is_next() -> None:
+    limits = CyclingLimits()
+    for name, shed_ts in (("rtu1", 300.0), ("rtu2", 100.0), ("rtu3", 200.0)):
+        limits.note_shed(name, shed_ts)
+    units = [thermostat(name) for name in NAMES[:4]]
+    reading = PanelReading(300.0, 16.0, {})
+    units.sort(key=lambda unit: rotation_order(unit, reading, limits))
+    assert [unit.id for unit in units] == ["rtu4", "rtu2", "rtu3", "rtu1"]
