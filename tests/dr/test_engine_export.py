@@ -108,6 +108,19 @@ def test_the_sun_and_the_loads_come_and_go() -> None:
     assert house.limits["pv"] == 100.0, "it may generate all it can again"
 
 
+def test_an_inverter_that_had_a_limit_of_its_own_gets_no_more_than_that_back() -> None:
+    house = sunny()
+    house.limits["pv"] = 60.0
+    house.wait(60.0)
+    send_limit(house)
+    live(house, 120.0, since_sec=60.0 + SLOWEST_SEC)
+    assert house.limits["pv"] < 60.0
+    house.demand_kw["oven"] = 9.0
+    house.wait(600.0)
+    assert house.limits["pv"] == 60.0
+    assert max(w.value for w in house.written if w.circuit_id == "pv") == 60.0
+
+
 def test_zero_feed_in() -> None:
     house = sunny()
     send_limit(house, 0.0)
@@ -215,6 +228,7 @@ def test_what_cannot_be_kept_is_said_while_it_lasts() -> None:
     told = [a for a in house.acks if a.get("reason_code") == "limit_not_kept"]
     assert told
     assert "feeds in" in told[0]["reason"]
+    assert "nothing is left that can feed in less or draw more" in told[0]["reason"]
     assert ("limit.exceeded", "") in house.alerts
     house.wait(300.0)
     assert ("limit.exceeded", "") in house.alerts

@@ -62,6 +62,13 @@ def test_circuits_that_are_held_back_draw_more_and_go_back_to_what_they_had(
     assert summary["shed_percent"] == pytest.approx(100.0, rel=0.05)
 
 
+def test_one_whose_limit_does_not_hold_it_back_is_not_raised(turned_down: House) -> None:
+    load_up(turned_down, 20.0)
+    turned_down.wait(60.0)
+    assert turned_down.limits["idle"] == 50.0
+    assert "idle" not in {w.circuit_id for w in turned_down.written}
+
+
 def test_where_nothing_can_draw_more_it_fails_with_its_reason(house: House) -> None:
     (ack,) = load_up(house)
     assert (ack["status"], ack["reason_code"]) == ("failed", "nothing_to_raise")
