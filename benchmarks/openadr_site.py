@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -75,11 +76,14 @@ def speaking_for_the_site(paths: Paths, url: str, poll_sec: float) -> Iterator[N
         process.wait(30)
 
 
-def one_event(bench: Bench, vtn: TimedVtn, ven_id: str, number: int) -> dict[str, float]:
+def one_event(
+    bench: Bench, vtn: TimedVtn, ven_id: str, number: int, poll_sec: float
+) -> dict[str, float]:
     """Seconds from publication: asked for, first and last breaker open. Then it is withdrawn, and
     all are closed again."""
     event_id = f"bench-{number}"
     total_kw = bench.panel.state()["total_kw"]
+    time.sleep(random.uniform(0.0, poll_sec))  # anywhere between two polls
     published = time.time()
     vtn.vtn.event(event_id, kws=[-total_kw], targets=[ven_id], duration="PT10M")
     try:
@@ -114,8 +118,10 @@ def measure(bench: Bench, rounds: int, poll_sec: float) -> dict[str, Any]:
 
             if not wait_for_condition(sees_the_site, WITHIN_SEC, 0.5):
                 raise OpsError("the operator's side has nothing of the site that can be shed")
-            one_event(bench, vtn, ven_id, 0)  # one that is not counted
-            found["events"] = [one_event(bench, vtn, ven_id, n + 1) for n in range(rounds)]
+            one_event(bench, vtn, ven_id, 0, poll_sec)  # one that is not counted
+            found["events"] = [
+                one_event(bench, vtn, ven_id, number + 1, poll_sec) for number in range(rounds)
+            ]
     return found
 
 
