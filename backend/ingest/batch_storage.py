@@ -45,11 +45,12 @@ from backend.store.command_tables import (
 from backend.store.event_tables import ParticipantRow
 from backend.store.fleet_tables import LoadSetMemberRow, LoadSetRow, VenLoadSetRow, VenRow
 from backend.store.ingest_tables import DeadLetterRow
-from backend.store.statuses import ACKED, MAINTENANCE, OFFLINE, ONLINE
+from backend.store.statuses import ACKED, MAINTENANCE, OFFLINE, ONLINE, SHEDDING
 from backend.store.telemetry_tables import TelemetryQuarterHourDueRow
 from backend.store.utc_time import utc_now, utc_time_of_epoch
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.op import EVENT_OPS, Op
+from VenAgent.contract.reasons import ReasonCode
 
 T = TypeVar("T")
 ACK_CHANNEL = "ven_acks"
@@ -253,10 +254,17 @@ def _participant_change(ack: IngestAckRecord) -> dict[str, Any]:
         "basis": ack.shed_basis,
         "base": ack.baseline_kw,
         "why": ack.reason,
-        "code": ack.reason_code,
+        "code": _participant_reason_code(ack),
         "at": utc_time_of_epoch(ack.received),
         "ts": ack.timestamp,
     }
+
+
+def _participant_reason_code(ack: IngestAckRecord) -> str | None:
+    """While a failsafe limit rules, that: what else a site does meanwhile must not hide it, for by
+    it the limit is given anew."""
+    is_failsafe = ack.raw_payload.get("limit_state") == "failsafe" and ack.status in SHEDDING
+    return ReasonCode.FAILSAFE.value if is_failsafe else ack.reason_code
 
 
 _parts: Table = ParticipantRow.__table__  # type: ignore[assignment]

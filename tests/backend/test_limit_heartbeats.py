@@ -154,6 +154,45 @@ async def test_a_site_that_went_to_its_failsafe_is_told_the_limit_anew_once(
     assert (anew["modification"], anew["import_kw"]) == (1, first["import_kw"])
 
 
+@pytest.mark.asyncio
+async def test_what_a_site_does_under_its_failsafe_does_not_hide_it(database: Database) -> None:
+    """It goes under the failsafe limit and says why; by its failsafe it is told the limit anew."""
+    await add_vens(database, {"a": 2.0})
+    wire = Wire()
+    codes = []
+    async with api(database, wire) as client:
+        await client.post("/api/events/", json=LIMIT)
+        await eventually(lambda: wire.to("a", "limit"))
+        (correlation_id,) = (command["correlationId"] for command in wire.to("a", "limit"))
+        for number, (code, state) in enumerate(
+            [
+                ("failsafe", "failsafe"),
+                ("limit_exceeded", "failsafe"),
+                (None, "failsafe"),
+                ("failsafe_left", "limited"),
+                ("limit_exceeded", "limited"),
+            ]
+        ):
+            ack = build_ack(
+                op=Op.LIMIT,
+                status=AckStatus.ADJUSTED,
+                ven_id="a",
+                ts=utc_now().timestamp() + 0.01 * number,
+                correlation_id=correlation_id,
+                event_id="l1",
+                limit_state=state,
+            )
+            message = IngestMessage(
+                "ven/ack/a", json.dumps({**ack, "reason_code": code}).encode(), ack["ts_ms"] / 1e3
+            )
+            record = decode_message(message, PlausibleTimes(0.0, 2e10))
+            async with database.engine.begin() as connection:
+                await store_batch_acks(connection, [record])  # type: ignore[list-item]
+            (part,) = await rows(database, PARTICIPANTS)
+            codes.append(part.reason_code)
+    assert codes == ["failsafe"] * 3 + ["failsafe_left", "limit_exceeded"]
+
+
 async def _follow_ups(database: Database) -> Any:
     (event,) = await rows(database, EVENTS)
     return event.claimed_until
