@@ -41,6 +41,8 @@ _log = logging.getLogger(__name__)
 
 STOP_TRIES = 2
 """Circuits go back through the actuator, and if that does not answer, through the driver."""
+STOP_MOST_SEC = 40.0
+"""So long it is tried while the driver runs: VOLTTRON ends an agent that does not stop in 60 s."""
 SCHEDULE_RESULTS = "devices/actuators/schedule/result"
 
 
@@ -204,18 +206,26 @@ class Ven:
 
     def stop(self) -> None:
         """The building goes back to normal first, then the connection to the cloud ends."""
-        self._timers.stop()
         self._executor.perform(self._engine.stop(time.time()))
         if self._engine.leaves_to_next_start:
             _log.info("stopped in mid-event: the next start goes on with it")
-        elif not self._executor.settle(STOP_TRIES * self.config.event.write_timeout_sec):
+        elif not self._is_restored_at_stop():
             _log.warning("stopped before all circuits were restored; done at the next start")
+        self._timers.stop()  # until then they have what failed written again
         self._page_server.stop()
         self._page_view.close()
         self._building.stop()
         self._bridge.stop()
         self._cloud.stop()
         self._data.close()
+
+    def _is_restored_at_stop(self) -> bool:
+        within_sec = STOP_TRIES * self.config.event.write_timeout_sec
+        if self._executor.settle(within_sec):
+            return True
+        if not self._building.has_driver():  # the platform stops, and it was stopped before us
+            return False
+        return self._executor.settle(STOP_MOST_SEC - within_sec)
 
     # ---- parts that a configuration may replace --------------------------------------------
 

@@ -10,14 +10,15 @@ import gevent
 from VenAgent.config import AgentConfig
 from VenAgent.dr.panel import PanelReading
 from VenAgent.site.actuator import Actuator
-from VenAgent.site.device_requests import DeviceRequests
+from VenAgent.site.device_requests import SIGN_OF_LIFE, DeviceRequests
 from VenAgent.site.driver_entries import driver_entries
 from VenAgent.site.failsafe import Failsafe
 from VenAgent.site.meter import Meter
-from VenAgent.volttron_compat import VolttronCompatCalls
+from VenAgent.volttron_compat import RPC_FAILURES, Unreachable, VolttronCompatCalls
 
 READ_EVERY_SEC = 300.0
 """The devices are read by a request, beside the driver's publications."""
+SIGN_WITHIN_SEC = 5.0
 
 
 class Building:
@@ -59,6 +60,18 @@ class Building:
     def stop(self) -> None:
         self._reading.kill()
         self.meter.stop()
+
+    def has_driver(self) -> bool:
+        """Whether the driver runs, be it too busy to answer."""
+        try:
+            self._calls.call(self._config.driver_identity, SIGN_OF_LIFE).get(
+                timeout=SIGN_WITHIN_SEC
+            )
+        except Unreachable:
+            return False
+        except RPC_FAILURES:
+            return True
+        return True
 
     def _read_driver_entries(self) -> None:
         """Which devices share a gateway, and what decides how a circuit goes back."""
