@@ -59,9 +59,10 @@ def process(command: list[str], **options: Any) -> Iterator[subprocess.Popen[str
 
 
 @contextmanager
-def simulated_panel() -> Iterator[tuple[int, SimulatedPanelControl]]:
+def simulated_panel(*options: str) -> Iterator[tuple[int, SimulatedPanelControl]]:
     """The steady panel on free ports: its Modbus port, and its control."""
     command = [sys.executable, "-m", "simulator", "--steady", "--port", "0", "--control-port", "0"]
+    command += options
     with process(command, cwd=ROOT, stdout=subprocess.PIPE) as running:
         assert running.stdout is not None
         ports = [int(re.findall(r":(\d+)", running.stdout.readline())[0]) for _ in range(2)]

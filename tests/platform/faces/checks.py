@@ -17,11 +17,13 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+ROOT = Path(__file__).parents[3]
 api: Any = None
 original_from_errno: Any = None
 """VIPError.from_errno as the generation ships it, before the repair."""
@@ -411,7 +413,9 @@ def check_the_data_folder() -> None:
 # ---- what driver and actuator answer ------------------------------------------------------------
 
 RECORDED = json.loads((Path(__file__).parent / "answers.json").read_text())
-"""Answers of the real agents, by generation."""
+"""Answers of the real agents, by generation: tests/platform compares them with a real 10,
+tests/platform11 with a real 11. In 9 they were read in the source of 9.0.4, whose agents are the
+same in these."""
 
 
 def check_answers_to_a_reservation_are_read_in_the_shape_of_every_generation() -> None:
@@ -440,6 +444,52 @@ def check_points_of_a_device_have_their_own_names_on_every_generation() -> None:
 def check_the_driver_reserves_where_there_is_no_actuator() -> None:
     eleven = api.GENERATION == 11
     assert ("platform.driver" if eleven else "platform.actuator") == api.ACTUATOR_IDENTITY
+
+
+class Recorded:
+    """A peer that answers each call as it was recorded."""
+
+    def __init__(self, answers: dict[str, Any]) -> None:
+        self._answers = answers
+
+    def call(self, peer: str, method: str, *args: Any) -> Any:
+        from gevent.event import AsyncResult
+
+        result = AsyncResult()
+        result.set(self._answers[method])
+        return result
+
+
+def check_an_entry_of_the_config_store_and_the_peers_are_read() -> None:
+    from VenAgent.site.driver_entries import driver_entries
+
+    for generation, answers in RECORDED.items():
+        device = "site/building/panel"
+        entry = driver_entries(Recorded(answers), "platform.driver", [device])[device]
+        assert (entry.driver_type, entry.gateway) == ("modbus", "127.0.0.1:5020")
+        assert (entry.registry, entry.interval_sec) == ("simulated_panel.csv", 5.0)
+        assert "platform.driver" in answers["peerlist"]
+        assert ("platform.actuator" in answers["peerlist"]) == (generation != "11")
+
+
+def check_a_write_is_confirmed_by_the_recorded_answer() -> None:
+    from VenAgent.config import AgentConfig
+    from VenAgent.dr.point_write import PointWrite
+    from VenAgent.site.actuator import Actuator
+    from VenAgent.site.device_requests import DeviceRequests
+
+    config = AgentConfig.load(json.loads((ROOT / "config").read_text()), {})
+    point = "site/building/panel/ev1_"
+    for answers in RECORDED.values():
+        calls = Recorded(answers)
+        actuator = Actuator(calls, DeviceRequests(calls, config), config, "ven.agent")
+        limit = PointWrite("ev1", f"{point}limit", 100.0)
+        contactor = PointWrite("ev1_contactor", f"{point}contactor", True)
+        assert actuator.write([limit]) == {}
+        assert actuator.write([limit, contactor]) == {}  # in one call, proven by a reading
+        assert actuator.put_back([replace(limit, relinquish=True)]) == {}
+        (failure,) = actuator.write([replace(limit, value=50.0)]).values()
+        assert "answered 100, not 50" in failure.text
 
 
 CHECKS: dict[str, Callable[[], None]] = {
