@@ -413,8 +413,8 @@ def check_the_data_folder() -> None:
 # ---- what driver and actuator answer ------------------------------------------------------------
 
 RECORDED = json.loads((Path(__file__).parent / "answers.json").read_text())
-"""Answers of the real agents, by generation: tests/platform11 compares them with a real 11; those of
-a real 10 were compared by hand on 2026-11-30. In 9 they were read in the source of 9.0.4, whose
+"""Answers of the real agents, by generation: tests/platform11 compares them with a real 11; those
+of a real 10 were compared by hand on 2026-11-30. In 9 they were read in the source of 9.0.4, whose
 agents are the same in these."""
 
 
