@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import time
 from collections.abc import Callable
 
 from VenAgent.cloud.inbound_message import InboundMessage
@@ -21,6 +22,8 @@ _log = logging.getLogger(__name__)
 KEPT_FROM = 8
 """So many commands may wait before they are kept: a broker hands out 20 at once or more."""
 KEPT_AT_ONCE = 100
+KEPT_WITHIN_SEC = 0.02
+"""So long may more be waited for, to keep it in the same turn: a stream may have no end."""
 
 
 class InboundIntake:
@@ -83,8 +86,13 @@ class InboundIntake:
         return bool(self._coming)
 
     @property
-    def is_full(self) -> bool:
-        return len(self._coming) >= KEPT_AT_ONCE
+    def is_due(self) -> bool:
+        """Whether it is to be kept although more comes."""
+        coming = self._coming
+        if not coming:
+            return False
+        age_sec = time.monotonic() - coming[0].came_at
+        return len(coming) >= KEPT_AT_ONCE or age_sec >= KEPT_WITHIN_SEC
 
     @property
     def _has_room(self) -> bool:

@@ -190,7 +190,7 @@ class MqttSession:
             if buffered or sock in readable:
                 self._last_read_at = time.monotonic()
                 client.loop_read()
-            if intake.is_full or (intake.is_coming and not (buffered or sock in readable)):
+            if intake.is_due or (intake.is_coming and not (buffered or sock in readable)):
                 intake.keep()
             if writable:
                 client.loop_write()

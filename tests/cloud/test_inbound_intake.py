@@ -186,3 +186,16 @@ def test_an_inbox_that_is_broken_is_put_aside(tmp_path: Path) -> None:
     assert inbox.left() == []
     inbox.close()
     assert list(tmp_path.glob("inbox.sqlite.damaged-*"))
+
+
+def test_a_command_in_a_stream_without_end_is_kept_all_the_same(link: Link) -> None:
+    link.come(*range(1, KEPT_FROM + 1))
+    now = time.monotonic()
+    link.come(KEPT_FROM + 1, came_at=now + 3600.0)
+    assert link.intake.is_coming
+    assert not link.intake.is_due, "it has just come: more may be kept with it"
+    link.intake.keep()
+    assert not link.intake.is_due, "nothing is left to be kept"
+    link.come(KEPT_FROM + 2, came_at=now - inbound_intake.KEPT_WITHIN_SEC)
+    link.come(KEPT_FROM + 3, came_at=now + 3600.0)
+    assert link.intake.is_due, "the first has waited long enough, whatever came behind it"

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import gevent
+import paho.mqtt.client as mqtt
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.platform.fake_broker import FakeBroker
 from tests.platform.link_harness import (
@@ -101,6 +103,50 @@ def test_a_restore_overtakes_a_burst_that_waits_at_the_broker_and_nothing_is_los
     assert first == sorted(first, key=texts.index), "and in order"
     assert len(first) - burst + len(set(node.commands) & set(texts)) <= 21, "hardly one twice"
     wait_until(lambda: not again.link._connection._intake._kept, "all of it was dealt with")
+
+
+def test_a_command_gets_through_a_flood_of_what_has_no_guarantee(
+    usual_broker: Broker, make_node: MakeNode
+) -> None:
+    """The flood has no end: there is always something more to be read."""
+    noise = "ven/bus/link-test/in/cloud/weather/x"
+    node = make_node(
+        usual_broker.port, command_topic=TOPICS.command, subscriptions=(TOPICS.command, noise)
+    )
+
+    def deal(inbound: InboundMessage) -> None:
+        gevent.sleep(0.002)  # an agent that is slower than the flood
+        node._on_command(inbound)
+
+    node.link.start(deal, lambda: None)
+    node.running = True
+    node.until_subscribed()
+    sender = mqtt.Client(CallbackAPIVersion.VERSION2)
+    sender.connect("127.0.0.1", usual_broker.port)
+    sender.loop_start()
+    ended = threading.Event()
+
+    def flood() -> None:
+        """Ahead of what was read by so much that the broker never runs dry."""
+        sent = 0
+        while not ended.wait(0.001):
+            while sent - node.link.dropped - len(node.commands) < 5_000 and not ended.is_set():
+                sender.publish(noise, f"{sent}", qos=0)
+                sent += 1
+
+    flooding = threading.Thread(target=flood)
+    flooding.start()
+    try:
+        wait_until(lambda: node.link.dropped > 5_000, "it is a flood")
+        for number in range(5):
+            text = json.dumps({"op": "ping", "correlationId": f"c{number}"})
+            sender.publish(TOPICS.command, text, qos=1)
+            wait_until(lambda text=text: text in node.commands, f"{text} came through")
+    finally:
+        ended.set()
+        flooding.join(TIMEOUT_SEC)
+        sender.disconnect()
+        sender.loop_stop()
 
 
 def test_a_long_queue_leaves_the_other_greenlets_their_turn(node: Node) -> None:
