@@ -178,8 +178,17 @@ class LivePicture:
             left_sec = max(0, round(end_ts - now))
             text += (
                 f", {left_sec // 60}:{left_sec % 60:02d} left (until {terminal_clock_text(end_ts)})"
+                if left_sec
+                else f", over since {terminal_clock_text(end_ts)}{self._given_back()}"
             )
         return Text(text, style="bold")
+
+    def _given_back(self) -> str:
+        """How many of the event's circuits are on again; empty where all of them stayed on."""
+        shed = [each.get("id") for each in self.event.get("circuits_curtailed") or []]
+        off = {each.get("id") for each in self._listed() if each.get("enabled") is False}
+        still_off = sum(each in off for each in shed)
+        return f", {len(shed) - still_off} of {len(shed)} circuits on" if still_off else ""
 
     def _allowed(self) -> str:
         """What the site may draw and feed in; empty without a limit."""

@@ -204,3 +204,15 @@ def test_a_key_is_read_unechoed_and_the_terminal_is_as_before(
             assert wait_for_condition(lambda: "q" in pressed(), 60)
         assert termios.tcgetattr(theirs) == before
     os.close(ours)
+
+
+def test_an_event_that_is_over_tells_how_many_circuits_are_on_again(picture: LivePicture) -> None:
+    three = [{"id": name, "enabled": False} for name in ("heater1", "heater2", "ev1")]
+    picture.take(TOPICS, TOPICS.ack, {**ACK, "circuits_curtailed": three}, NOW)
+    for on, said in ((0, "0 of 3 circuits on"), (1, "1 of 3 circuits on"), (3, "over since")):
+        circuits = [{**each, "enabled": number < on} for number, each in enumerate(three)]
+        picture.take(TOPICS, TOPICS.metering, {**TELEMETRY, "circuits": circuits}, NOW + 90)
+        line = line_with(drawn(picture, NOW + 91), "event evt-1")
+        assert said in line
+        assert "left" not in line
+        assert ("circuits on" in line) == (on < 3)
