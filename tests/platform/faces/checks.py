@@ -499,8 +499,8 @@ CHECKS: dict[str, Callable[[], None]] = {
 }
 
 
-def shipped_with_10(cls: Any, errnum: Any, msg: str, *args: Any) -> Any:
-    """As VOLTTRON 10 ships it; the environments of this project have it mended."""
+def shipped_since_10(cls: Any, errnum: Any, msg: str, *args: Any) -> Any:
+    """As VOLTTRON 10 and 11 ship it; environments of this project have it mended."""
     module = errors_module()
     number = getattr(errno, errnum.split(".")[-1])
     kinds = {errno.EHOSTUNREACH: module.Unreachable, errno.EAGAIN: module.Again}
@@ -510,8 +510,8 @@ def shipped_with_10(cls: Any, errnum: Any, msg: str, *args: Any) -> Any:
 def main() -> None:
     global api, original_from_errno, original_vip_main
     error_class = errors_module().VIPError
-    if os.environ["FACE_GENERATION"] == "10":
-        error_class.from_errno = classmethod(shipped_with_10)
+    if os.environ["FACE_GENERATION"] in ("10", "11"):
+        error_class.from_errno = classmethod(shipped_since_10)
     original_from_errno = error_class.from_errno.__func__
     api = importlib.import_module("VenAgent.volttron_compat")
     original_vip_main = api.vip_main
