@@ -19,7 +19,7 @@ from VenAgent.dr.event_work import EventWork
 from VenAgent.dr.grid_limits import GridLimitSide
 from VenAgent.dr.guard_watch import GuardWatch
 from VenAgent.dr.limit_failsafe import limit_failsafe_reason
-from VenAgent.dr.limit_watch import NO_LOAD_LEFT, limit_watch_reason
+from VenAgent.dr.limit_watch import limit_watch_reason
 from VenAgent.dr.plan_execution import PlanExecution
 from VenAgent.dr.reservation import Reservation
 from VenAgent.dr.site_state import SiteState
@@ -85,7 +85,7 @@ class EventActivation:
         if not event.is_limit or event.limit.reference_kw is None:
             return [], None
         power_kw = event.limit.reference_kw - self._writing.expected_kw
-        why = NO_LOAD_LEFT if note is None else note.text
+        why = None if note is None else note.text
         reasons = [limit_watch_reason(event, side, power_kw, why) for side in GridLimitSide]
         reason = next((each for each in reasons if each is not None), None)
         return self._loop.limits.unkept(power_kw, why, now), reason

@@ -12,7 +12,6 @@ from VenAgent.dr.event_planner import EventPlanner
 from VenAgent.dr.event_state import EventState
 from VenAgent.dr.event_work import EventWork
 from VenAgent.dr.guard_watch import GuardWatch
-from VenAgent.dr.limit_watch import NO_LOAD_LEFT
 from VenAgent.dr.panel import PanelReading
 from VenAgent.dr.plan_execution import PlanExecution
 from VenAgent.dr.reservation import Reservation
@@ -87,7 +86,7 @@ class EventCorrection:
             short = event_activation_alert(
                 event, f"{reason.text}, and no load is left", reason.code
             )
-            return [short, *self._loop.limits.unkept(power_kw, NO_LOAD_LEFT, now)]
+            return [short, *self._loop.limits.unkept(power_kw, None, now)]
         return self._go_on(event, reason, now)
 
     def _raise_short(self, event: Event, target: ShedTarget, reason: Reason) -> Effects:
@@ -103,7 +102,7 @@ class EventCorrection:
             self._loop.limits.hold_back(now)
             return []
         self._loop.limits.hold_off(now)
-        return self._loop.limits.unkept(power_kw, NO_LOAD_LEFT, now)
+        return self._loop.limits.unkept(power_kw, None, now)
 
     def enter_level(self, event: Event, now: float) -> Effects:
         """The next interval begins: from what is shed to what it wants, without a restore."""

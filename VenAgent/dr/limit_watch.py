@@ -13,8 +13,8 @@ from VenAgent.dr.site_state import SiteState
 
 LIMIT_TRY_AGAIN_SEC = 60.0
 """Between two tries of what cannot be done now."""
-NO_LOAD_LEFT = "and no load is left to shed"
-NOTHING_TO_CURTAIL = "and nothing is left that can feed in less or draw more"
+_NO_LOAD_LEFT = "and no load is left to shed"
+_NOTHING_TO_CURTAIL = "and nothing is left that can feed in less or draw more"
 LIMIT_EXCEEDED = "limit.exceeded"
 """The alert while a limit is not kept."""
 
@@ -98,7 +98,7 @@ class LimitWatch:
         over: Effects = [] if self._unkept else [RaiseAlertEffect(LIMIT_EXCEEDED)]
         return [SaveEventEffect.of(event), ack, *over]
 
-    def unkept(self, power_kw: float, why: str, now: float) -> Effects:
+    def unkept(self, power_kw: float, why: str | None, now: float) -> Effects:
         """The limits that `power_kw` is over cannot be kept now: each is acked once, and the alert
         lasts as long as that does."""
         effects: Effects = []
@@ -122,14 +122,15 @@ class LimitWatch:
 
 
 def limit_watch_reason(
-    event: Event, side: GridLimitSide, power_kw: float, why: str
+    event: Event, side: GridLimitSide, power_kw: float, why: str | None
 ) -> Reason | None:
-    """Why the site does not keep this limit while it draws `power_kw`; None if it does."""
+    """Why the site does not keep this limit while it draws `power_kw`; None if it does. `why`: what
+    stands against it; None if nothing is left that could help."""
     flow_kw, limit_kw = side.flow_kw(power_kw), side.allowed_kw(event)
     if limit_kw is None or flow_kw <= limit_kw:
         return None
-    if side is GridLimitSide.EXPORT and why == NO_LOAD_LEFT:
-        why = NOTHING_TO_CURTAIL
+    if why is None:
+        why = _NOTHING_TO_CURTAIL if side is GridLimitSide.EXPORT else _NO_LOAD_LEFT
     text = f"{limit_kw:g} kW cannot be kept: the site {_drawn(side, flow_kw)}, {why}"
     return Reason(ReasonCode.LIMIT_NOT_KEPT, text)
 
