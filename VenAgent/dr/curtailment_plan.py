@@ -6,7 +6,7 @@ puts them into the event.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from VenAgent.contract.reasons import Reason, ReasonCode
@@ -57,11 +57,13 @@ def plan_curtailment(
     now: float,
     *,
     may_exchange: bool,
+    unreached: Container[str] = (),
 ) -> CurtailmentPlan:
     """What brings the shed to `target`; empty if nothing would.
 
     A change that a command asked for `may_exchange` circuits; a correction of the closed loop only
-    adds or releases some, so that it does not move loads to and fro.
+    adds or releases some, so that it does not move loads to and fro. `unreached`: circuits of the
+    event that may be tried again.
     """
     panel, order = site.panel.as_read(reading), site.policy.release_order
     unavailable = site.unavailable(event.end_ts, now)
@@ -83,6 +85,7 @@ def plan_curtailment(
             settling_kw,
             now,
             at_least=target.is_limit,
+            unreached=unreached,
         )
     if missing_kw >= -band_kw:
         return CurtailmentPlan()
@@ -160,17 +163,19 @@ def _shed_more(
     now: float,
     *,
     at_least: bool = False,
+    unreached: Container[str] = (),
 ) -> CurtailmentPlan:
-    """Shed `request_kw` more: circuits not tried yet nor `unavailable`, and limits that can go
-    lower. Empty when nothing is left. `settling_kw` of it comes by itself: until then, and until
-    new setpoints show, other circuits that show at once fill the gap."""
+    """Shed `request_kw` more: circuits not tried yet nor `unavailable`, those that were `unreached`
+    when they were, and limits that can go lower. Empty when nothing is left. `settling_kw` of it
+    comes by itself: until then, and until new setpoints show, other circuits that show at once
+    fill the gap."""
     by = site.policy.priority_order
     tried = {circuit.circuit_id: circuit for circuit in event.circuits}
     available = [
         *circuit_selection_candidates(
             panel,
             reading,
-            exclude=[*tried, *unavailable],
+            exclude=[*(name for name in tried if name not in unreached), *unavailable],
             lasting_sec=event.end_ts - now,
         ),
         *_lowerable(event, panel, reading, now),
@@ -184,11 +189,12 @@ def _shed_more(
     planned, delta_kw = [], 0.0
     for action in chosen:
         held = tried.get(action.circuit_id)
-        planned.append(
-            _newly_shed(panel, reading, action, now)
-            if held is None
-            else held.rewritten(action.value, action.final_kw, action.shed_kw)
-        )
+        if held is None:
+            planned.append(_newly_shed(panel, reading, action, now))
+        elif held.circuit_id in unreached:
+            planned.append(held.tried_again(action, now))
+        else:
+            planned.append(held.rewritten(action.value, action.final_kw, action.shed_kw))
         delta_kw += action.shed_kw
     return CurtailmentPlan(tuple(planned), delta_kw)
 

@@ -45,6 +45,11 @@ class CyclingLimits:
         recent = [ts for ts in self._sheds.get(circuit_id, []) if now - ts < DAY_SEC]
         self._sheds[circuit_id] = [*recent, now]
 
+    def forget_shed(self, circuit_id: str, shed_ts: float) -> None:
+        """The write of then did not reach it."""
+        sheds = self._sheds.get(circuit_id, [])
+        self._sheds[circuit_id] = [ts for ts in sheds if ts != shed_ts]
+
     def note_restored(self, circuit_id: str, now: float) -> None:
         self._restored[circuit_id] = now
 

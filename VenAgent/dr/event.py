@@ -20,6 +20,8 @@ from VenAgent.dr.event_state import TRANSITIONS, EventState
 from VenAgent.dr.panel import PanelReading
 from VenAgent.dr.shed_circuit import ShedCircuit
 
+UNREACHED_SEC = 60.0
+"""A circuit whose write was not confirmed is tried again after so long, then ever more seldom."""
 LEFT_OUT_SEC = 900.0
 """A limit tries a circuit again that failed this long ago."""
 OVERRIDE_SEC = 3_600.0
@@ -373,6 +375,18 @@ class Event:
     def held(self) -> list[ShedCircuit]:
         """The circuits that this event keeps shed, or may: all that are not a person's or back."""
         return [circuit for circuit in self.circuits if circuit.to_put_back]
+
+    def unreached(self, reading: PanelReading, now: float) -> set[str]:
+        """The circuits that no write of this event has reached, and that may be tried again: at
+        once until it has begun, then each time after as long again."""
+
+        def may_be_tried(circuit: ShedCircuit) -> bool:
+            if self.active_ts is None:
+                return True
+            tried_for_sec = circuit.shed_ts - self.active_ts
+            return now - circuit.shed_ts >= max(UNREACHED_SEC, tried_for_sec)
+
+        return {c.circuit_id for c in self.circuits if c.is_unreached(reading) and may_be_tried(c)}
 
     def restored_of(self) -> tuple[int, int]:
         """How many circuits are back, and of how many that were to be put back."""

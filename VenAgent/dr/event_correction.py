@@ -74,7 +74,8 @@ class EventCorrection:
         event.put_aside(reading, now)
         held_kw = event.shed_at(power_kw)
         target = self._planner.target(event, reading, held_kw, now)
-        if not self._planner.plan(event, reading, target, now).circuits:
+        unreached = event.unreached(reading, now)
+        if not self._planner.plan(event, reading, target, now, unreached=unreached).circuits:
             if target.is_limit or event.is_limit:
                 return self._limit_stays(target, power_kw, now)
             self._loop.hold_off(now)
@@ -126,7 +127,7 @@ class EventCorrection:
         shed others in their place. Not before the writes under way are back; while it only waits
         for a reservation they go back, and nothing is shed instead."""
         waits = event.state is EventState.SHEDDING and self._reservation.due_ts is not None
-        if event.state is not EventState.ACTIVE and not waits:
+        if self._work.is_unconfirmed or (event.state is not EventState.ACTIVE and not waits):
             return []
         passed = self._guards.passed(event, reading, now)
         if not passed:

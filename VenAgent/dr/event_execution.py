@@ -170,12 +170,18 @@ class EventExecution:
         if reading is None or reading.power_kw is None:
             return self._cannot(event, METER_UNREADABLE, now)
         self._site.latest = reading
-        reassert, work.reassert = work.reassert, False
+        unreached = event.unreached(reading, now)
+        reassert = work.reassert or (work.is_unconfirmed and len(unreached) < len(event.held()))
+        replanned = unreached if work.is_unconfirmed and not work.reassert else ()
+        work.reassert = work.is_unconfirmed = False
         if reassert and event.held():
-            return self._writing.write_again(event, self._guards.past_in(event, reading))
+            past = self._guards.past_in(event, reading)
+            return self._writing.write_again(event, past, but=replanned)
         held_kw = planner.held_kw(event, reading)
         target = planner.target(event, reading, held_kw, now)
-        plan = planner.plan(event, reading, target, now, may_exchange=work.may_exchange)
+        plan = planner.plan(
+            *(event, reading, target, now), may_exchange=work.may_exchange, unreached=unreached
+        )
         if plan.circuits:
             planner.note_limit(target, now)
             return self._writing.begin(event, plan, held_kw, now)
@@ -217,10 +223,19 @@ class EventExecution:
             why = "; ".join(f"{c.circuit_id}: {c.failure}" for c in event.circuits)
             code = common_reason_code(failures.values(), ReasonCode.WRITE_FAILED)
             reason = Reason(code, f"no write was confirmed: {why}")
+            if self._reservation.may_write_again(event, failures.values(), now):
+                return [*effects, *self._write_later(event, reason, now)]
             return [*effects, *self._fail(event, reason, now)]
         if event.is_limit:
             self._writing.expected_kw -= plan.failed_kw
         return [*effects, *self._activate(event, now)]
+
+    def _write_later(self, event: Event, reason: Reason, now: float) -> Effects:
+        """Reserve, read and write again, once the devices may be back."""
+        self._work.is_unconfirmed = True
+        outcome = PreparedEffect(refusal=reason, may_pass=True, task_id=event.task_id)
+        saved = SaveEventEffect.of(event)
+        return [saved, *self._reservation.try_again(event, outcome, now)]
 
     def _activate(self, event: Event, now: float) -> Effects:
         return self._activation.activate(event, now) + self._catch_up(event, now)
@@ -240,7 +255,8 @@ class EventExecution:
 
     def _cannot(self, event: Event, reason: Reason, now: float) -> Effects:
         """The plan came to nothing. What is shed already stays so, and the event goes on."""
-        if event.active_ts is None and not event.held() and not event.is_limit:
+        is_shed = bool(event.held()) and not self._work.is_unconfirmed
+        if event.active_ts is None and not is_shed and not event.is_limit:
             return self._fail(event, reason, now)
         effects = self._activation.go_on_as_it_is(event, reason, now)
         return effects + self._catch_up(event, now)
@@ -387,6 +403,7 @@ class EventExecution:
 
     def _stop_work(self) -> None:
         self._work.overdue_ts = None
+        self._work.is_unconfirmed = False
         self._writing.forget()
         self._reservation.forget_tries()
         self._loop.restart()

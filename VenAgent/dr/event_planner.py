@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from VenAgent.dr.curtailment_plan import CurtailmentPlan, plan_curtailment, settling_shed_kw
 from VenAgent.dr.event import Event
 from VenAgent.dr.event_baseline import EventBaseline
@@ -47,9 +49,10 @@ class EventPlanner:
         now: float,
         *,
         may_exchange: bool = False,
+        unreached: Container[str] = (),
     ) -> CurtailmentPlan:
         """What brings the event to its target. What was let draw more goes back before anything is
-        shed."""
+        shed. `unreached`: circuits of the event that may be tried again."""
         raised = any(circuit.is_raised for circuit in event.held())
         lowered = CurtailmentPlan()
         if target.is_export or (event.is_load_up and (raised or target.missing_kw < 0.0)):
@@ -58,7 +61,11 @@ class EventPlanner:
             lowered = plan_load_up(event, self._site, reading, target, now)
             if lowered.delta_kw >= target.missing_kw - target.band_kw:
                 return lowered
-        shed = plan_curtailment(event, self._site, reading, target, now, may_exchange=may_exchange)
+        shed = plan_curtailment(
+            *(event, self._site, reading, target, now),
+            may_exchange=may_exchange,
+            unreached=unreached,
+        )
         more = [c for c in lowered.circuits if c.circuit_id not in shed.circuit_ids]
         if not more:
             return shed

@@ -19,6 +19,9 @@ class EventWork:
     """Why circuits are added or released now; None when a command asked for it."""
     reassert: bool = False
     """What is shed is to be written once more as it is: someone may not have heard it."""
+    is_unconfirmed: bool = False
+    """No write of an event that is to begin was answered: what was planned is written once more as
+    soon as its devices are there again."""
     lease_lapsed: bool = False
     """The devices went back by themselves while other work was under way."""
     reservation_lost: tuple[str, str] | None = None
@@ -38,7 +41,7 @@ class EventWork:
 
     def begin(self, reason: Reason | None) -> None:
         """Another event is worked for."""
-        self.reassert = self.lease_lapsed = False
+        self.reassert = self.is_unconfirmed = self.lease_lapsed = False
         self.reason = reason
 
     def end_soon(self, now: float) -> None:

@@ -45,6 +45,9 @@ class PlanExecution:
 
     def begin(self, event: Event, plan: CurtailmentPlan, held_kw: float, now: float) -> Effects:
         """Write `plan`; `held_kw` is shed already."""
+        for tried in event.circuits:
+            if tried.confirmed is False and tried.circuit_id in plan.circuit_ids:
+                self._site.cycling_limits.forget_shed(tried.circuit_id, tried.shed_ts)
         event.put(plan.circuits)
         self._plan, self.expected_kw = plan, held_kw + plan.delta_kw
         for circuit in plan.circuits:
@@ -52,13 +55,15 @@ class PlanExecution:
                 self._site.cycling_limits.note_shed(circuit.circuit_id, now)
         return [SaveEventEffect.of(event), self._site.save_cycling_limits(), self._write(event)]
 
-    def write_again(self, event: Event, back: Container[str] = ()) -> Effects:
-        """Write once more what every circuit is to be: someone may not have heard it. Those of
-        `back` are put back instead."""
+    def write_again(
+        self, event: Event, back: Container[str] = (), but: Container[str] = ()
+    ) -> Effects:
+        """Write once more what every circuit is to be, `but` these: someone may not have heard it.
+        Those of `back` are put back instead."""
         again = [
             c.to_release() if c.circuit_id in back else c.rewritten(c.value, c.final_kw)
             for c in event.held()
-            if not c.switching
+            if not c.switching and c.circuit_id not in but
         ]
         expected_kw = event.predicted_kw if event.is_limit else event.wanted_kw
         return self._write_all(event, again, expected_kw)
@@ -96,6 +101,8 @@ class PlanExecution:
             if circuit.releasing:
                 self._release_ended(event, circuit, failure, now, reading)
                 continue
+            if reason is None and circuit.failure is not None:
+                alerts.append(RaiseAlertEffect("write.failed", None, circuit_id))
             event.put([circuit.write_ended(failure)])
             if reason is not None:
                 missing_kw += circuit.shed_kw

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
-from VenAgent.contract.reasons import ReasonCode
+from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.backoff import Backoff
 from VenAgent.dr.effects import (
     AnnounceEffect,
@@ -26,6 +27,9 @@ TRY_NEW_SEC = 10.0
 """So long an event that has no ack yet is tried, when a request failed alone."""
 TRY_FOR_SEC = 30.0
 """So long what is new is tried; what was shed before a restart, until the event's end."""
+
+MAY_PASS = (ReasonCode.NOT_ANSWERED, ReasonCode.WRITE_FAILED)
+"""Of a write: no one has decided that it is not to be."""
 
 
 class Reservation:
@@ -61,6 +65,13 @@ class Reservation:
         may_pass = outcome.may_pass if is_known else outcome.failed_alone
         return may_pass and now < self._try_until_ts
 
+    def may_write_again(self, event: Event, failures: Iterable[Reason], now: float) -> bool:
+        """Whether a device may be back soon of an event whose writes all failed: it may have gone
+        away after it was read, which is long before the start where that was prepared."""
+        may_pass = any(reason.code in MAY_PASS for reason in failures)
+        silence = PreparedEffect(may_pass=may_pass, task_id=event.task_id)
+        return event.acked and self.may_try_again(event, silence, now, reassert=False)
+
     def try_again(self, event: Event, outcome: PreparedEffect, now: float) -> Effects:
         """Later; what is shed already may not be as it should until then."""
         self._backoff.failed(now)
@@ -70,7 +81,8 @@ class Reservation:
         refusal = outcome.refusal
         why = "the meter could not be read" if refusal is None else refusal.text
         code = ReasonCode.METER_UNREADABLE if refusal is None else refusal.code
-        message = f"event {event.event_id} cannot go on yet: {why}"
+        what = "begin" if event.active_ts is None else "go on"
+        message = f"event {event.event_id} cannot {what} yet: {why}"
         return [RaiseAlertEffect("shed.short", message, reason_code=code)]
 
     def take_due(self, now: float) -> bool:

@@ -25,11 +25,10 @@ class ShedCircuit:
     and it is put back with the others.
 
     Nothing changes a ShedCircuit: each method below that names a change returns the circuit after
-    it, and `Event.put` takes that one in the place of the old. Who calls them:
-    the planner (`newly_shed`, `rewritten`, `to_release`), EventExecution (`write_ended`,
+    it, and `Event.put` takes that one in the place of the old. Who calls them: the planner
+    (`newly_shed`, `rewritten`, `tried_again`, `to_release`), EventExecution (`write_ended`,
     `still_held`), ClosedLoop (`seen_in`, `judged`, `taken_by_hand`), LoadControl
-    (`switched_by_command`, `command_ended`) and Restoration (`restore_ended`,
-    `left_unrestored`).
+    (`switched_by_command`, `command_ended`) and Restoration (`restore_ended`, `left_unrestored`).
     """
 
     circuit_id: str
@@ -122,6 +121,15 @@ class ShedCircuit:
             confirmed=None,
             responded=None,
             seen=False,
+        )
+
+    def tried_again(self, action: CircuitSelectionAction, now: float) -> ShedCircuit:
+        """It was not reached, and is to be shed after all. What it was before stays as it is."""
+        return replace(
+            self.rewritten(action.value, action.final_kw),
+            original_kw=action.original_kw,
+            reference_kw=None,
+            shed_ts=now,
         )
 
     def generating_up_to(self, value: float, final_kw: float, step_kw: float) -> ShedCircuit:
@@ -261,6 +269,12 @@ class ShedCircuit:
             and reading is not None
             and is_same_shed_value(self.setting(reading), self.before)
         )
+
+    def is_unreached(self, reading: PanelReading) -> bool:
+        """Whether its write was not confirmed, and `reading` shows its point as it was before."""
+        if self.confirmed is not False or self.switching or not self.to_put_back:
+            return False
+        return is_same_shed_value(self.setting(reading), self.before)
 
     def is_changed(self, reading: PanelReading) -> bool:
         """Whether someone changed the circuit's point since it was seen as this event wrote it.

@@ -77,6 +77,7 @@ class House:
         self.broken: set[str] = set()
         self.silent: set[str] = set()
         self.stuck: set[str] = set()
+        self.failure_code = ReasonCode.WRITE_FAILED
         self.partial: dict[str, float] = {}
         """Limits that are followed in part only, and how much of what was asked."""
         self.refusal: str | None = None
@@ -407,14 +408,17 @@ class House:
         self.put_back -= {write.circuit_id for write in effect.writes}
         failures = self._write(effect.writes)
         reading = self.read() if effect.verify else None
-        return self.engine.written(effect.event_id, _reasons(failures), self.now, reading)
+        return self.engine.written(effect.event_id, self._reasons(failures), self.now, reading)
+
+    def _reasons(self, failures: dict[str, str]) -> dict[str, Reason]:
+        return {name: Reason(self.failure_code, why) for name, why in failures.items()}
 
     def _restore(self, effect: RestoreEffect, asked_ts: float) -> Effects:
         twice = self.put_back & {write.circuit_id for write in effect.writes}
         assert self.now != asked_ts or not twice, f"{twice} restored already"
         failures = self._write(effect.writes)
         reading = self.read()
-        effects = self.engine.restored(effect.event_id, _reasons(failures), self.now, reading)
+        effects = self.engine.restored(effect.event_id, self._reasons(failures), self.now, reading)
         for saved in effects:
             if isinstance(saved, SaveEventEffect) and saved.event.event_id == effect.event_id:
                 self.put_back |= {c.circuit_id for c in saved.event.circuits if c.restored}
@@ -428,7 +432,7 @@ class House:
                 self.unsure.add(write.circuit_id)
             else:
                 self.wanted.setdefault(write.circuit_id, {})[write.point] = write.value
-        return self.engine.switched(effect.switch_id, _reasons(failures), self.now)
+        return self.engine.switched(effect.switch_id, self._reasons(failures), self.now)
 
     def _send_ack(self, body: Ack, *, is_reply: bool) -> None:
         encode_json(dict(body))
@@ -458,10 +462,6 @@ class House:
 
     def opened(self) -> set[str]:
         return {circuit_id for circuit_id, closed in self.closed.items() if not closed}
-
-
-def _reasons(failures: dict[str, str]) -> dict[str, Reason]:
-    return {name: Reason(ReasonCode.WRITE_FAILED, why) for name, why in failures.items()}
 
 
 def send_event(house: House, shed_kw: float = 5.0, **fields: Any) -> list[Ack]:

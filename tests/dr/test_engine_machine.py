@@ -438,7 +438,7 @@ class Attack(RuleBasedStateMachine):
                 self.highest[ack["event_id"]] = max(known, ack["modification"])
         running = house.engine.running
         for event in [*house.engine.scheduled.values(), *([running] if running else [])]:
-            assert event.request.modification >= self.highest.get(event.event_id, 0)
+            assert event.newest_request.modification >= self.highest.get(event.event_id, 0)
 
     @invariant()
     def no_circuit_is_written_past_its_event(self) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from tests.dr.builders import NOW
+import pytest
+
+from tests.dr.builders import DRAWS_KW, NOW, TOTAL_KW
 from tests.dr.house import House, send_event
 from tests.support.each_case import each_case
+from VenAgent.contract.reasons import ReasonCode
 from VenAgent.dr.effects import PrepareEffect, SaveEventEffect, WriteEffect
 from VenAgent.dr.event_preparation import PREPARE_AHEAD_SEC
 from VenAgent.dr.event_work import WORK_LIMIT_SEC
+from VenAgent.dr.policy import Policy
+from VenAgent.dr.reservation import TRY_AGAIN_MOST_SEC, TRY_FOR_SEC
 
 START_TS = NOW + 60.0
 
@@ -245,3 +250,131 @@ def test_a_device_that_goes_away_after_it_was_prepared_is_waited_for(house: Hous
     house.wait(10.0)
     assert house.statuses()[:2] == ["scheduled", "accepted"]
     assert house.opened() == {"heater1", "dryer1"}
+
+
+@each_case("back_after_sec", [0.5, 3.0, 20.0])
+@each_case("is_silent", [False, True])
+def test_a_device_that_dies_unseen_after_it_was_prepared_is_waited_for(
+    is_silent: bool, back_after_sec: float
+) -> None:
+    """Its event failed at once: nothing had been asked of the device since it was prepared."""
+    house = House()
+    before = house.setting
+    scheduled(house)
+    near(house)
+    failing = house.silent if is_silent else house.broken
+    failing |= set(DRAWS_KW)
+    house.wait(START_TS + 0.1 - house.now)
+    assert house.statuses() == ["scheduled"]
+    assert "write.failed" in house.alerted
+    house.wait(back_after_sec)
+    failing.clear()
+    house.wait(6.0)
+    assert house.statuses()[:2] == ["scheduled", "accepted"]
+    assert not {"heater1", "dryer1"} & {circuit_id for _, circuit_id in house.alerts}
+    house.wait(120.0)
+    assert {"heater1", "dryer1"} <= house.opened()
+    assert house.power_kw == pytest.approx(TOTAL_KW - 7.5, abs=0.05 * 7.5)
+    house.wait(600.0)
+    assert house.setting == before
+    assert house.alerts == {}
+    assert house.statuses().count("completed") == 1
+
+
+def test_one_that_stays_away_is_waited_for_half_a_minute_and_then_said_to_have_failed(
+    house: House,
+) -> None:
+    """Its write may have reached the device all the same, so it is put back."""
+    scheduled(house)
+    near(house)
+    house.silent |= set(DRAWS_KW)
+    house.wait(START_TS + TRY_FOR_SEC - 1.0 - house.now)
+    assert house.statuses() == ["scheduled"]
+    house.wait(1.0 + TRY_AGAIN_MOST_SEC)
+    assert house.statuses() == ["scheduled", "failed"]
+    assert house.last("failed")["reason_code"] == "write_failed"
+    house.silent.clear()
+    house.wait(60.0)
+    assert house.opened() == set()
+    assert not house.engine.holds
+    assert house.alerts == {}
+
+
+def test_one_whose_meter_stays_away_too_fails_and_does_not_go_on_unshed(house: House) -> None:
+    scheduled(house)
+    near(house)
+    house.broken |= set(DRAWS_KW)
+    house.wait(START_TS + 0.1 - house.now)
+    house.meter_works, house.refusal, house.may_pass = False, "no answer", True
+    house.wait(TRY_FOR_SEC + TRY_AGAIN_MOST_SEC)
+    assert house.statuses() == ["scheduled", "failed"]
+    house.broken.clear()
+    house.meter_works = True
+    house.wait(60.0)
+    assert house.opened() == set()
+
+
+@each_case("op", ["cancel", "restore"])
+def test_an_event_that_waits_for_its_device_is_ended_by_command(op: str) -> None:
+    house = House()
+    scheduled(house)
+    near(house)
+    house.silent |= set(DRAWS_KW)
+    house.wait(START_TS + 2.0 - house.now)
+    house.silent.clear()
+    house.send(op, event_id="e1", correlationId="x")
+    house.wait(5.0)
+    assert house.replies_to("x") == ["success"]
+    assert house.statuses("c1") == ["scheduled", "failed"]
+    assert house.opened() == set()
+    assert not house.engine.holds
+
+
+def test_a_kill_while_it_waits_for_its_device_loses_nothing(house: House) -> None:
+    scheduled(house)
+    near(house)
+    house.silent |= set(DRAWS_KW)
+    house.wait(START_TS + 2.0 - house.now)
+    house.restart()
+    house.silent.clear()
+    house.wait(30.0)
+    assert house.statuses()[:2] == ["scheduled", "accepted"]
+    assert house.opened() == {"heater1", "dryer1"}
+    house.wait(700.0)
+    assert house.opened() == set()
+
+
+def test_what_another_agent_or_a_person_decided_is_not_waited_for(house: House) -> None:
+    scheduled(house)
+    near(house)
+    house.broken |= set(DRAWS_KW)
+    house.failure_code = ReasonCode.DRIVER_OVERRIDE
+    house.wait(START_TS + 0.1 - house.now)
+    assert house.statuses() == ["scheduled", "failed"]
+    assert house.last("failed")["reason_code"] == "driver_override"
+
+
+@each_case("may_be_tried", [False, True])
+def test_a_circuit_that_was_away_at_the_start_is_shed_once_it_is_back_and_still_wanted(
+    may_be_tried: bool,
+) -> None:
+    """It was out for the whole event, though it was away for a moment."""
+    house = House(policy=Policy(restore_stagger_sec=0.0, rebound_sec=0.0))
+    before = house.setting
+    send_event(house, 18.9, start_ts=START_TS, duration_sec=3_600.0)
+    near(house)
+    house.broken = {"heater1"}
+    house.wait(START_TS + 20.0 - house.now)
+    assert "heater1" not in house.opened()
+    if may_be_tried:
+        house.broken = set()
+    house.wait(200.0)
+    assert ("heater1" in house.opened()) == may_be_tried
+    assert (("write.failed", "heater1") in house.alerts) == (not may_be_tried)
+    house.wait(3_400.0)
+    tries = [write for write in house.written if write.circuit_id == "heater1"]
+    assert len(tries) <= 12, "ever more seldom"
+    house.broken = set()
+    house.wait(700.0)
+    assert house.setting == before
+    assert house.alerts == {}
