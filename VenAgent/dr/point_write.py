@@ -15,3 +15,5 @@ class PointWrite:
     inverted: bool = False
     relinquish: bool = False
     """Instead of writing `value`, give the point back to whoever had it before us."""
+    rounding: float = 0.0
+    """The device keeps what it is sent to its own step: off by less than this is as written."""

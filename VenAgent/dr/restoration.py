@@ -49,10 +49,12 @@ class _RestorationStep:
 
     inverted: bool = False
     relinquish: bool = False
+    rounding: float = 0.0
 
     def write(self) -> PointWrite:
         return PointWrite(
-            self.circuit_id, self.point, self.value, self.inverted, relinquish=self.relinquish
+            *(self.circuit_id, self.point, self.value, self.inverted, self.relinquish),
+            rounding=self.rounding,
         )
 
 
@@ -146,16 +148,22 @@ class _RestorationSchedule:
             return False
         return now - tried.first_ts >= for_sec
 
-    def failed(self, circuit: ShedCircuit, for_sec: float, now: float) -> None:
+    def failed(
+        self, circuit: ShedCircuit, for_sec: float, now: float, instead: float | None = None
+    ) -> None:
         """Again later, further and further apart, and then the whole step: no ramp any more. Every
-        10 s at least until it has been tried `for_sec`, and once more then."""
+        10 s at least until it has been tried `for_sec`, and once more then. Each second time
+        `instead` of what it was, where the device may not take that."""
         retry = self._tries.setdefault(circuit.circuit_id, Backoff())
         retry.failed(now)
         due_ts, last_ts = retry.due_ts or now, (retry.first_ts or now) + for_sec
         if now < last_ts:
             due_ts = min(due_ts, now + LONGEST_PAUSE_SEC, last_ts)
         self.steps = [step for step in self.steps if step.circuit_id != circuit.circuit_id]
-        self.steps.append(_whole_step(circuit, due_ts))
+        step = _whole_step(circuit, due_ts)
+        if instead is not None and retry.tries % 2:
+            step = replace(step, value=instead)
+        self.steps.append(step)
 
 
 def _whole_step(circuit: ShedCircuit, due_ts: float) -> _RestorationStep:
@@ -166,6 +174,7 @@ def _whole_step(circuit: ShedCircuit, due_ts: float) -> _RestorationStep:
         circuit.before,
         inverted=circuit.inverted,
         relinquish=circuit.relinquish,
+        rounding=circuit.kept_within,
     )
 
 
@@ -202,6 +211,8 @@ class Restoration:
         self._site = site
         self._schedule = _RestorationSchedule()
         self._under_way: list[_RestorationStep] = []
+        self._ramped: dict[str, list[float | bool]] = {}
+        """By circuit: what was written of its ramp."""
         self._progress_ts = 0.0
         """When who ended the event hears next how far it is."""
         self._overdue_ts = 0.0
@@ -210,7 +221,7 @@ class Restoration:
     def begin(self, event: Event, now: float, *, at_once: bool = False) -> None:
         """From now on. `at_once`: neither a pause between two circuits nor a ramp."""
         site = self._site
-        self._under_way = []
+        self._under_way, self._ramped = [], {}
         self._schedule = _RestorationSchedule.of(
             event.held(),
             site.panel,
@@ -250,9 +261,9 @@ class Restoration:
 
     def hasten(self, event: Event, now: float) -> None:
         """What is not under way yet goes back at once: the agent stops, or its time is short."""
-        under_way, self._under_way = self._under_way, []
+        under_way, ramped = self._under_way, self._ramped
         self.begin(event, now, at_once=True)
-        self._under_way = under_way
+        self._under_way, self._ramped = under_way, ramped
         self._schedule.drop(step.circuit_id for step in under_way if step.last)
 
     def shift(self, step_sec: float) -> None:
@@ -271,6 +282,9 @@ class Restoration:
         if not self._under_way:
             return []
         self._overdue_ts = now + REPORT_LIMIT_SEC
+        for step in self._under_way:
+            if not step.last:
+                self._ramped.setdefault(step.circuit_id, []).append(step.value)
         return [RestoreEffect(event.event_id, tuple(step.write() for step in self._under_way))]
 
     def is_writing(self, circuit_id: str) -> bool:
@@ -321,10 +335,13 @@ class Restoration:
         failure = None if is_back or reported is None else reported.text
         if failure is None and not is_back and reading is not None:
             failure = circuit.contradiction(reading, step.value)
+            if step.last and circuit.is_others(reading, self._ramped.get(circuit.circuit_id, ())):
+                failure = None
         is_back = failure is None and (step.last or is_back)
         event.put([circuit.restore_ended(failure, is_back=is_back)])
         if failure is not None:
-            self._schedule.failed(circuit, self._site.policy.restore_within_sec, now)
+            instead = self._open_value(circuit)
+            self._schedule.failed(circuit, self._site.policy.restore_within_sec, now, instead)
             message = f"{circuit.circuit_id} could not be put back yet: {failure}"
             return [
                 RaiseAlertEffect(
@@ -350,7 +367,20 @@ class Restoration:
             return []
         event.put(circuit.left_unrestored() for circuit in held)
         tries = max(self._schedule.tries(c.circuit_id) for c in held)
-        return self._site.unrestored.take(held, tries, self._site.panel, now)
+        instead = {c.circuit_id: self._open_value(c) for c in held}
+        return self._site.unrestored.take(
+            *(held, tries, self._site.panel, now), ramped=self._ramped, instead=instead
+        )
+
+    def _open_value(self, circuit: ShedCircuit) -> float | None:
+        """What limits it as little as what it was, where that was no limit: some devices show a
+        value for it that they do not take."""
+        known = self._site.panel.by_id.get(circuit.circuit_id)
+        scale = None if known is None or known.point != circuit.point else known.limit
+        if scale is None or circuit.is_switch or circuit.relinquish:
+            return None
+        is_limit = scale.limit_of(float(circuit.before)) is not None
+        return None if is_limit else scale.value_at(scale.full_scale_kw)
 
     def _acks(self, event: Event, now: float) -> Effects:
         """Who ended the event hears at once of a circuit that does not go back."""

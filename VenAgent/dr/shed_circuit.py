@@ -12,6 +12,11 @@ from VenAgent.dr.point_write import PointWrite
 
 RESPONDED_FRACTION = 0.5
 """A circuit responded when its power fell by at least this part of what was expected of it."""
+SETPOINT_ROUNDING = 0.15
+"""A thermostat may keep whole degrees Fahrenheit, or halves: less than its own step away from what
+was written, or than this part of the move, is as written."""
+LARGEST_ROUNDING = 0.45
+"""Of a move: what is nearer to what was before is not as written."""
 HELPED_FRACTION = 0.05
 """A limit that falls by less still helps, if its last write made it fall by this part of what was
 expected: a charger may go from 16 to 15 A when it is set to 8."""
@@ -72,6 +77,8 @@ class ShedCircuit:
     settle_sec: float = 0.0
     """So long after `shed_ts` its power does not show yet that it is shed."""
 
+    rounding: float = 0.0
+    """Its device keeps what it is sent to its own step: off by less than this is as written."""
     relieved_by: tuple[str, ...] = ()
     """Its turn is over: it goes back as soon as these circuits, shed in its place, show it."""
 
@@ -103,6 +110,7 @@ class ShedCircuit:
             inverted=circuit.inverted,
             relinquish=relinquish,
             settle_sec=circuit.settle_sec,
+            rounding=_rounding(circuit, before, action.value),
         )
 
     def rewritten(
@@ -156,7 +164,7 @@ class ShedCircuit:
 
     def seen_in(self, reading: PanelReading) -> ShedCircuit:
         """Remember it if `reading` shows the point as it was written."""
-        if self.seen or not is_same_shed_value(self.setting(reading), self.value):
+        if self.seen or not self._is_at(self.setting(reading), self.value):
             return self
         return replace(self, seen=True)
 
@@ -253,12 +261,15 @@ class ShedCircuit:
         """What is to be written now: to shed it, or to put it back while the event goes on."""
         if self.releasing:
             return self.write_back()
-        return PointWrite(self.circuit_id, self.point, self.value, self.inverted)
+        return PointWrite(
+            self.circuit_id, self.point, self.value, self.inverted, rounding=self.kept_within
+        )
 
     def write_back(self) -> PointWrite:
         """What puts it back."""
         return PointWrite(
-            self.circuit_id, self.point, self.before, self.inverted, relinquish=self.relinquish
+            *(self.circuit_id, self.point, self.before, self.inverted, self.relinquish),
+            rounding=self.kept_within,
         )
 
     def is_back(self, reading: PanelReading | None) -> bool:
@@ -267,14 +278,32 @@ class ShedCircuit:
         return (
             not self.relinquish
             and reading is not None
-            and is_same_shed_value(self.setting(reading), self.before)
+            and self._is_at(self.setting(reading), self.before)
         )
+
+    @property
+    def kept_within(self) -> float:
+        """How far from a value that was written its point may read, and still be as written."""
+        if self.is_switch or not self.rounding:
+            return 0.0
+        return min(self.rounding, LARGEST_ROUNDING * abs(float(self.value) - float(self.before)))
+
+    def _is_at(self, setting: float | bool | None, value: float | bool) -> bool:
+        return is_same_shed_value(setting, value, self.kept_within)
 
     def is_unreached(self, reading: PanelReading) -> bool:
         """Whether its write was not confirmed, and `reading` shows its point as it was before."""
         if self.confirmed is not False or self.switching or not self.to_put_back:
             return False
-        return is_same_shed_value(self.setting(reading), self.before)
+        return self._is_at(self.setting(reading), self.before)
+
+    def is_others(self, reading: PanelReading | None, ours: Iterable[float | bool] = ()) -> bool:
+        """Whether its register, which took a write of what it was before, reads neither as that nor
+        as anything that was written: its device keeps it otherwise, or someone has it again."""
+        setting = None if reading is None or self.is_switch else self.setting(reading)
+        if setting is None or math.isnan(setting):
+            return False
+        return not any(self._is_at(setting, value) for value in (self.value, *ours))
 
     def is_changed(self, reading: PanelReading) -> bool:
         """Whether someone changed the circuit's point since it was seen as this event wrote it.
@@ -282,14 +311,14 @@ class ShedCircuit:
         One that was never seen so has not responded: that is no one's hand.
         """
         setting = self.setting(reading)
-        return self.seen and setting is not None and not is_same_shed_value(setting, self.value)
+        return self.seen and setting is not None and not self._is_at(setting, self.value)
 
     def contradiction(self, reading: PanelReading, value: float | bool) -> str | None:
         """What `reading` has against the circuit's point holding `value`, as was confirmed."""
         if self.relinquish and is_same_shed_value(value, self.before):
             return None
         setting = self.setting(reading)
-        if setting is None or is_same_shed_value(setting, value):
+        if setting is None or self._is_at(setting, value):
             return None
         return f"{self.point} was written as {value!r} and reads {setting!r}"
 
@@ -306,6 +335,20 @@ class ShedCircuit:
         return read.closed if read.inverted == self.inverted else not read.closed
 
 
-def is_same_shed_value(read: float | bool | None, value: float | bool) -> bool:
-    """Whether a point reads as `value`: a register of 32 bits gives 7.3 back as 7.30000019."""
-    return read is not None and math.isclose(read, value, rel_tol=1e-6, abs_tol=1e-6)
+def is_same_shed_value(
+    read: float | bool | None, value: float | bool, rounding: float = 0.0
+) -> bool:
+    """Whether a point reads as `value`: a register of 32 bits gives 7.3 back as 7.30000019, and a
+    device keeps what it is sent to its own step, off by less than `rounding`."""
+    if read is None:
+        return False
+    is_rounded = abs(read - value) < rounding - 1e-6
+    return is_rounded or math.isclose(read, value, rel_tol=1e-6, abs_tol=1e-6)
+
+
+def _rounding(circuit: PanelCircuit, before: float | bool, value: float | bool) -> float:
+    if circuit.setpoint is not None:
+        return max(circuit.setpoint.step, SETPOINT_ROUNDING * abs(float(value) - float(before)))
+    if circuit.storage is not None:
+        return circuit.storage.step
+    return 0.0 if circuit.limit is None else circuit.limit.step

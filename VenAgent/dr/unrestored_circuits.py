@@ -8,8 +8,8 @@ looked at then: it is one of these if it did not move.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from VenAgent.contract.alerts import AlertSeverity
@@ -28,6 +28,8 @@ from VenAgent.dr.shed_circuit import ShedCircuit, is_same_shed_value
 
 UNRESTORED_FACT = "unrestored"
 """The name under which the journal keeps them."""
+UNRESTORED_OURS_FACT = "unrestored_ours"
+"""What else it keeps of them, by circuit: what we wrote, and what may be written instead."""
 SWITCH_PREFIX = "restore-"
 REPORT_LIMIT_SEC = 120.0
 """A write that is not heard of for so long is done again."""
@@ -47,6 +49,11 @@ class _Unrestored:
     """So long after a write its device may not show it yet."""
     is_to_be_proven: bool = False
     """As far as is known it is back: its device has not shown that yet."""
+    ours: tuple[float | bool, ...] = ()
+    """What was written of it to shed it. A register that has taken another write and reads as none
+    of these is as its device keeps it, or someone's again."""
+    instead: float | None = None
+    """What is written in turn with what it was, where its device may not take that."""
 
     @property
     def unseen_sec(self) -> float:
@@ -70,19 +77,29 @@ class UnrestoredCircuits:
         return frozenset(n for n, c in self._circuits.items() if not c.is_to_be_proven)
 
     def take(
-        self, circuits: Iterable[ShedCircuit], tries: int, panel: Panel, now: float
+        self,
+        circuits: Iterable[ShedCircuit],
+        tries: int,
+        panel: Panel,
+        now: float,
+        *,
+        ramped: Mapping[str, Sequence[float | bool]],
+        instead: Mapping[str, float | None],
     ) -> Effects:
-        """An event is over without these, after so many tries of each."""
+        """An event is over without these, after so many tries of each. By circuit: what was written
+        of its `ramp`, and what may be written `instead` of what it was."""
         for circuit in circuits:
             failed = _Unrestored(
                 circuit.write_back(),
                 circuit.failure or "",
                 shown_after_sec=_shown_after_sec(circuit, panel),
+                ours=_ours(circuit, ramped.get(circuit.circuit_id, ())),
+                instead=instead.get(circuit.circuit_id),
             )
             failed.backoff.tries = tries - 1
             failed.backoff.failed(now)
             self._circuits[circuit.circuit_id] = failed
-        return [self._saved()]
+        return self._saved()
 
     def prove(
         self, circuit: ShedCircuit, panel: Panel, reading: PanelReading | None, now: float
@@ -97,6 +114,7 @@ class UnrestoredCircuits:
             written_ts=now,
             shown_after_sec=shown_after_sec,
             is_to_be_proven=True,
+            ours=_ours(circuit),
         )
 
     def recall(self, facts: Mapping[str, Any], now: float) -> None:
@@ -104,8 +122,16 @@ class UnrestoredCircuits:
         for circuit_id, point, value, inverted, relinquish, failure in (
             facts.get(UNRESTORED_FACT) or ()
         ):
-            write = PointWrite(circuit_id, point, value, inverted, relinquish=relinquish)
-            self._circuits[circuit_id] = _Unrestored(write, failure, Backoff(due_ts=now))
+            known = (facts.get(UNRESTORED_OURS_FACT) or {}).get(circuit_id) or {}
+            write = PointWrite(
+                *(circuit_id, point, value, inverted, relinquish),
+                rounding=known.get("rounding", 0.0),
+            )
+            self._circuits[circuit_id] = _Unrestored(
+                *(write, failure, Backoff(due_ts=now)),
+                ours=tuple(known.get("ours", ())),
+                instead=known.get("instead"),
+            )
 
     def drop(self, circuit_id: str) -> Effects:
         """A command has switched it: it is a person's now."""
@@ -137,6 +163,10 @@ class UnrestoredCircuits:
         failure = failures.get(circuit.write.circuit_id)
         circuit.failure = "" if failure is None else failure.text
         circuit.written_ts = None if circuit.failure else now
+        if circuit.failure and circuit.instead is not None:
+            before = float(circuit.write.value)
+            circuit.write = replace(circuit.write, value=circuit.instead)
+            circuit.instead = before
         circuit.backoff.failed(now)  # done again unless a reading shows it back before
         if circuit.written_ts is not None and circuit.backoff.due_ts is not None:
             circuit.backoff.due_ts += circuit.unseen_sec
@@ -170,7 +200,7 @@ class UnrestoredCircuits:
             AlertSeverity.CRITICAL,
             ReasonCode.RESTORE_FAILED,
         )
-        return [self._saved(), alert]
+        return [*self._saved(), alert]
 
     def shift(self, step_sec: float) -> None:
         """The clock was set by `step_sec`."""
@@ -192,17 +222,24 @@ class UnrestoredCircuits:
             return []
         for circuit_id in circuit_ids:
             del self._circuits[circuit_id]
-        effects: Effects = [self._saved()]
+        effects = self._saved()
         effects += [RaiseAlertEffect("restore.failed", None, name) for name in circuit_ids]
         return effects if self.circuit_ids else [*effects, ReleaseEffect("")]
 
-    def _saved(self) -> SaveFactEffect:
+    def _saved(self) -> Effects:
+        kept = {name: c for name, c in self._circuits.items() if not c.is_to_be_proven}
         circuits = [
             [name, c.write.point, c.write.value, c.write.inverted, c.write.relinquish, c.failure]
-            for name, c in self._circuits.items()
-            if not c.is_to_be_proven
+            for name, c in kept.items()
         ]
-        return SaveFactEffect(UNRESTORED_FACT, circuits)
+        ours = {
+            name: {"rounding": c.write.rounding, "ours": list(c.ours), "instead": c.instead}
+            for name, c in kept.items()
+        }
+        return [
+            SaveFactEffect(UNRESTORED_FACT, circuits),
+            SaveFactEffect(UNRESTORED_OURS_FACT, ours),
+        ]
 
 
 def _is_back(circuit: _Unrestored, reading: PanelReading) -> bool:
@@ -211,7 +248,16 @@ def _is_back(circuit: _Unrestored, reading: PanelReading) -> bool:
     if setting is None:
         known_ts = circuit.written_ts
         return known_ts is not None and reading.ts >= known_ts + circuit.unseen_sec
-    return is_same_shed_value(setting, circuit.write.value)
+    rounding = circuit.write.rounding
+    if is_same_shed_value(setting, circuit.write.value, rounding):
+        return True
+    is_taken = bool(circuit.ours) and reading.ts > circuit.shown_ts
+    return is_taken and not any(is_same_shed_value(setting, v, rounding) for v in circuit.ours)
+
+
+def _ours(circuit: ShedCircuit, ramped: Sequence[float | bool] = ()) -> tuple[float | bool, ...]:
+    """Of a switch nothing: it reads as one or as the other."""
+    return () if circuit.is_switch else (circuit.value, *ramped)
 
 
 def _setting(circuit: _Unrestored, reading: PanelReading) -> float | bool | None:

@@ -329,7 +329,7 @@ class Actuator:
         return [
             write
             for write in writes
-            if not _same((read or {}).get(write.point.rpartition("/")[2]), write.value)
+            if not _is_as_written((read or {}).get(write.point.rpartition("/")[2]), write)
         ], {}
 
     def _write_each(
@@ -350,7 +350,7 @@ class Actuator:
                     answer = write_one(device, write)
                 except DeviceRequestFailure as failure:
                     return failure
-                if settles or write.relinquish or _same(answer, write.value):
+                if settles or write.relinquish or _is_as_written(answer, write):
                     return None
             return DeviceRequestFailure(f"{write.point} answered {answer!r}, not {write.value!r}")
 
@@ -396,10 +396,13 @@ def _as_register(value: float | bool) -> float | bool | int:
     return value
 
 
-def _same(answered: Any, wanted: float | bool) -> bool:
+def _is_as_written(answered: Any, write: PointWrite) -> bool:
     if not isinstance(answered, (bool, int, float)):
         return False
-    return math.isclose(float(answered), float(wanted), rel_tol=1e-6, abs_tol=1e-6)
+    difference, wanted = abs(float(answered) - float(write.value)), float(write.value)
+    return difference < write.rounding - 1e-6 or math.isclose(
+        float(answered), wanted, rel_tol=1e-6, abs_tol=1e-6
+    )
 
 
 def _owners(data: Any) -> str:

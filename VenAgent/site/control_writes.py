@@ -57,7 +57,8 @@ class ControlWrites:
         unit = self._unit_of(write.point)
         if isinstance(write.value, bool) or write.relinquish or unit in (None, 1.0):
             return write
-        return replace(write, value=round(float(write.value) / unit, 6))
+        value, rounding = float(write.value) / unit, write.rounding / abs(unit)
+        return replace(write, value=round(value, 6), rounding=rounding)
 
     def _expand(self, write: PointWrite) -> list[PointWrite]:
         circuit = self._circuits.get(write.point)
@@ -70,18 +71,19 @@ class ControlWrites:
     def _pause(self, circuit: CircuitConfig, write: PointWrite, point: str) -> list[PointWrite]:
         topic = f"{self._config.control_device_of(circuit)}/{point}"
         if write.relinquish:
-            return [write, replace(write, point=topic, value=circuit.resume_value)]
+            return [write, replace(write, point=topic, value=circuit.resume_value, rounding=0.0)]
         if write.value == 0.0:
-            return [replace(write, point=topic, value=circuit.pause_value)]
-        return [write, replace(write, point=topic, value=circuit.resume_value)]
+            return [replace(write, point=topic, value=circuit.pause_value, rounding=0.0)]
+        return [write, replace(write, point=topic, value=circuit.resume_value, rounding=0.0)]
 
     def _mode(self, circuit: CircuitConfig, write: PointWrite, point: str) -> list[PointWrite]:
         topic = f"{self._config.control_device_of(circuit)}/{point}"
         if not write.relinquish:
-            return [write, replace(write, point=topic, value=circuit.mode_value)]
+            return [write, replace(write, point=topic, value=circuit.mode_value, rounding=0.0)]
         driver_type = self._driver_types.get(self._config.control_device_of(circuit), "")
         by_driver = (
             self._config.restore_mode(circuit, driver_type) is not CircuitRestoreMode.PREVIOUS
         )
         given_back = replace(write, relinquish=by_driver)
-        return [replace(given_back, point=topic, value=circuit.mode_release_value), given_back]
+        mode = replace(given_back, point=topic, value=circuit.mode_release_value, rounding=0.0)
+        return [mode, given_back]

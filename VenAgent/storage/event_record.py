@@ -269,6 +269,7 @@ def _circuit_record(circuit: ShedCircuit) -> Record:
         "relinquish": circuit.relinquish,
         "settle_sec": circuit.settle_sec,
         "relieved_by": list(circuit.relieved_by),
+        "rounding": circuit.rounding,
     }
 
 
@@ -301,4 +302,5 @@ def _circuit(record: Mapping[str, Any]) -> ShedCircuit:
         relinquish=record["relinquish"],
         settle_sec=record.get("settle_sec", 0.0),
         relieved_by=tuple(record.get("relieved_by", ())),
+        rounding=record.get("rounding", 0.0),
     )
