@@ -81,6 +81,9 @@ class _CircuitWatch:
         """In how many readings in a row, by circuit."""
         self._away: set[str] = set()
         """Devices that a reading was without, since their circuits were last seen as written."""
+        self._heard_again_ts: dict[str, float | None] = {}
+        """By circuit, as it last was as written: one that is changed when it has been heard again
+        since then was away in between."""
         self._restarts: Counter[str] = Counter()
 
     def look(
@@ -96,10 +99,14 @@ class _CircuitWatch:
             if circuit.setting(reading) is None:
                 self._away.add(circuit.device)
                 continue
+            heard_again_ts = reading.circuit(circuit.circuit_id).heard_again_ts
             if not circuit.is_changed(reading):
                 self._changed.pop(circuit.circuit_id, None)
+                self._heard_again_ts[circuit.circuit_id] = heard_again_ts
                 as_written.add(circuit.device)
                 continue
+            if heard_again_ts != self._heard_again_ts.get(circuit.circuit_id, heard_again_ts):
+                self._away.add(circuit.device)
             self._changed[circuit.circuit_id] = self._changed.get(circuit.circuit_id, 0) + 1
             by_device.setdefault(circuit.device, []).append(circuit)
         self._away -= as_written - by_device.keys()

@@ -228,6 +228,9 @@ class PanelCircuitReading:
     """Whether `closed` was read as from a normally closed contact."""
     ts: float | None = field(default=None, compare=False)
     """When the oldest of these was read (epoch s); None where nothing was."""
+    heard_again_ts: float | None = field(default=None, compare=False)
+    """When its control point was last read after it had been missed, as of a device that was
+    away."""
     relinquish: bool = field(default=False, compare=False)
     """Its control point is given back to whoever had it: a BACnet slot, a register with a default
     of its own."""

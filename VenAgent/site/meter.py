@@ -161,7 +161,9 @@ class Meter:
         for device in (*published, *instead):
             own.adopt(self.points, device)
         now = time.time()
-        return own.reading(now, None if published or instead else now - asked_ts)
+        for device in answers if else_published else ():  # it may have lacked some points
+            own.fill_from(self.points, device, now, self._requests.slowest_sec(device))
+        return own.reading(now, None if else_published else now - asked_ts)
 
     def _serves(self, device: str) -> bool:
         """Whether what was last published of a device is as good as read now."""

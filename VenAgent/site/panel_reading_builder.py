@@ -16,6 +16,8 @@ class FreshPointValue(NamedTuple):
 
     value: Any
     ts: float
+    heard_again_ts: float | None = None
+    """When it last was read after it had been missed (epoch s)."""
 
 
 class PanelReadingBuilder:
@@ -102,6 +104,7 @@ class PanelReadingBuilder:
             point=config.control_point_of(circuit),
             inverted=circuit.switch_inverted,
             ts=min((used.times[key] for key in names if key in used.times), default=None),
+            heard_again_ts=used.heard_again_ts(config.control_point_of(circuit)),
             relinquish=is_given_back or is_commanded is False,
         )
 
@@ -164,6 +167,12 @@ class _UsedPoints:
     def __init__(self, fresh: Callable[[str, str], FreshPointValue | None]) -> None:
         self._fresh = fresh
         self.times: dict[tuple[str, str], float] = {}
+
+    def heard_again_ts(self, topic: str) -> float | None:
+        """Of the point at `device/point`; None if it was not missed, or is not read."""
+        device, _, name = topic.rpartition("/")
+        point = self._fresh(device, name) if name else None
+        return None if point is None else point.heard_again_ts
 
     def value(self, device: str, name: str | None) -> Any:
         point = None if name is None else self._fresh(device, name)

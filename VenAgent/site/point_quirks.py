@@ -64,6 +64,11 @@ class PointQuirks:
         """By device and point, of all that is measured: no register that is written."""
         self._quirks = {device: config.quirks_of(device) for device in config.devices()}
         self._scales: dict[tuple[str, str], int] = {}
+        self._changed_scales: dict[tuple[str, str], tuple[int, float]] = {}
+        """Those that were read once as another than before, and when: a device that starts may read
+        so."""
+        self._flows: set[tuple[str, str]] = set()
+        """The powers among what is measured."""
         self._moved: dict[str, tuple[dict[str, float], float]] = {}
         """By device: what it last measured, and since when it measures just that (epoch s)."""
         self._bound_panel()
@@ -82,8 +87,11 @@ class PointQuirks:
         if known is not None and read in WORD_LIMITS:
             return value, "it is the end of the register, as of a meter without a value"
         scale_point = quirks.scale_points.get(name)
-        if isinstance(scale_point, str):
-            self._note_exponent(device, scale_point, points)
+        if isinstance(scale_point, str) and scale_point in points:
+            changed = self._changed_scales.get((device, scale_point))
+            if changed is not None:
+                text = f"its scale factor {scale_point} reads {changed[0]}, and was another before"
+                return value, text
         unit = self.unit_of(device, name)
         if unit is None:
             return value, f"its scale factor {scale_point} has not been read"
@@ -92,6 +100,12 @@ class PointQuirks:
         if known is None or known.lowest <= read * known.scale <= known.highest:
             return value, None
         return value, f"it cannot be {known.why}"
+
+    def take_scales(self, device: str, points: Mapping[str, Any], ts: float) -> None:
+        """The scale factors among what was read at `ts`."""
+        for scale_point in set(self._quirks[device].scale_points.values()):
+            if isinstance(scale_point, str):
+                self._take_scale((device, scale_point), points.get(scale_point), ts)
 
     def why_not_measured(self, device: str, points: Mapping[str, Any], ts: float) -> str | None:
         """Why nothing that a device measured at `ts` can be used; None if it can."""
@@ -119,10 +133,15 @@ class PointQuirks:
 
     def _is_no_meter(self, device: str, points: Mapping[str, Any]) -> bool:
         """Whether its voltage reads the same as all else that it measures: a converter that answers
-        for a meter that is not there (all 0, all -1), or one that has just begun."""
+        for a meter that is not there (all 0, all -1), or one that has just begun. Neither is it one
+        where there is no voltage and nothing flows, whatever else is read with it."""
         panel = self._config.panel
         if device != panel.device or panel.voltage_point not in points:
             return False
+        flows = [points[name] for name in points if (device, name) in self._flows]
+        is_still = bool(flows) and all(number_without_quirk(each) == 0.0 for each in flows)
+        if is_still and number_without_quirk(points[panel.voltage_point]) == 0.0:
+            return True
         read = [
             number_without_quirk(value)
             for name, value in points.items()
@@ -149,11 +168,20 @@ class PointQuirks:
         """The scale factors that were read under an earlier configuration."""
         self._scales = {**before._scales, **self._scales}
 
-    def _note_exponent(self, device: str, scale_point: str, points: Mapping[str, Any]) -> None:
-        """The scale factor read now; the last one stays: it hardly ever changes."""
-        read = number_without_quirk(points.get(scale_point))
-        if read is not None and read.is_integer() and abs(read) <= LARGEST_SCALE:
-            self._scales[device, scale_point] = int(read)
+    def _take_scale(self, key: tuple[str, str], value: Any, ts: float) -> None:
+        """The last one stays, for it hardly ever changes; another one counts once it is read
+        twice."""
+        read = number_without_quirk(value)
+        if read is None or not read.is_integer() or abs(read) > LARGEST_SCALE:
+            return
+        exponent, (changed, changed_ts) = int(read), self._changed_scales.get(key, (None, 0.0))
+        if self._scales.setdefault(key, exponent) == exponent:
+            self._changed_scales.pop(key, None)
+        elif changed == exponent and ts > changed_ts:
+            self._changed_scales.pop(key)
+            self._scales[key] = exponent
+        elif changed != exponent:
+            self._changed_scales[key] = exponent, ts
 
     def _bound_panel(self) -> None:
         panel = self._config.panel
@@ -163,6 +191,7 @@ class PointQuirks:
                 f"or than {FEED_IN_TIMES:g} times that fed in"
             )
             bounds = -FEED_IN_TIMES * panel.max_kw, PANEL_TIMES * panel.max_kw
+            self._flows.add((panel.device, name))
             self._bound(panel.device, name, _Range(*bounds, panel.power_scale, why))
         volts, amps = VOLTAGE_TIMES * panel.voltage, BREAKER_TIMES * panel.amperage
         for point, lowest, highest, unit in (
@@ -185,6 +214,7 @@ class PointQuirks:
             for name in circuit.power_points:
                 measured = _Range(*bounds, circuit.power_scale, why)
                 self._bound(config.device_of(circuit), name, measured)
+                self._flows.add((config.device_of(circuit), name))
             lowest, highest = circuit.guard_range
             why = f"outside {lowest:g} to {highest:g}"
             guard = _Range(lowest, highest, 1.0, why, is_guard=True)

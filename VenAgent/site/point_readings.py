@@ -29,6 +29,12 @@ STALE_INTERVALS = 2.5
 """A point is stale after so many of the intervals at which it is seen to come, if that is longer
 than the configuration has it: the driver's own default is one reading a minute."""
 LONGEST_INTERVAL_SEC = 900.0
+LACKING_READINGS = 3
+"""A point that was read before, and is in so many complete readings no more, is not there: in one
+of them a request may have been lost."""
+MISSED_INTERVALS, MISSED_LEAST_SEC = 1.9, 3.0
+"""A point was missed that came after so many of its intervals, and after so much longer than one:
+its device may have restarted meanwhile."""
 
 
 @dataclass
@@ -37,6 +43,10 @@ class _Point:
 
     value: Any
     ts: float
+    published_ts: float | None = None
+    """When it last came by itself; what is read by a request says nothing of how often it does."""
+    heard_again_ts: float | None = None
+    """When it last was read after it had been missed."""
     gaps_sec: deque[float] = field(default_factory=lambda: deque(maxlen=INTERVALS_SEEN))
 
     @property
@@ -44,6 +54,17 @@ class _Point:
         """At which it comes; 0 until that is known."""
         known = len(self.gaps_sec) == INTERVALS_SEEN
         return min(median(self.gaps_sec), LONGEST_INTERVAL_SEC) if known else 0.0
+
+    def update(self, value: Any, ts: float, interval_sec: float, *, published: bool) -> None:
+        """A newer value. `interval_sec`: at which it is expected; 0: not known."""
+        missed_sec = max(MISSED_INTERVALS * interval_sec, interval_sec + MISSED_LEAST_SEC)
+        if interval_sec and ts - self.ts > missed_sec:
+            self.heard_again_ts = ts
+        if published:
+            if self.published_ts is not None and ts > self.published_ts:
+                self.gaps_sec.append(ts - self.published_ts)
+            self.published_ts = ts
+        self.value, self.ts = value, ts
 
 
 @dataclass(frozen=True)
@@ -68,7 +89,9 @@ class PointReadings:
     _first_ts: dict[str, float] = field(default_factory=dict)
     """By device: when it was first heard."""
     _absent: dict[str, set[str]] = field(default_factory=dict)
-    """By device: configured points that its last complete reading did not have."""
+    """By device: configured points that it does not have, as its complete readings show."""
+    _lacking: dict[tuple[str, str], int] = field(default_factory=dict)
+    """By device and name: in how many complete readings in a row it was not."""
     _suspects: dict[tuple[str, str], SuspectPointReading] = field(default_factory=dict)
     _written: dict[tuple[str, str], tuple[float | bool | None, float]] = field(default_factory=dict)
     """By device and name: what we last wrote, and when."""
@@ -98,22 +121,36 @@ class PointReadings:
         """Values of `device` read at `ts`; an older one never replaces a newer one, unless that
         one is from after `now`: then the clock was set back since.
 
-        `complete`: a point that is not among them was not read. `published`: it comes regularly,
-        and the time between two says when it is missed.
+        `complete`: a point that is not among them was not read this time. What is known of it
+        stands until it is too old, or until it lacked several times. `published`: it comes
+        regularly, and the time between two says when it is missed.
         """
         if device not in self._names:
             return
         self._first_ts.setdefault(device, ts)
-        known = self._points.setdefault(device, {})
+        self._points.setdefault(device, {})
+        self._quirks.take_scales(device, points, ts)
         why_not = self._quirks.why_not_measured(device, points, ts)
         for name in self._names[device]:
             if name in points:
                 why = why_not if self._quirks.is_measured(device, name) else None
                 self._update_point(device, name, points, ts, now, why, published=published)
-            elif complete and name in known and known[name].ts <= ts:
-                del known[name]
         if complete:
-            self._absent[device] = {name for name in self._names[device] if name not in points}
+            self._note_lacking(device, points)
+
+    def _note_lacking(self, device: str, points: Mapping[str, Any]) -> None:
+        """After a complete reading: which of the device's points it did not have."""
+        known, absent = self._points[device], self._absent.setdefault(device, set())
+        for name in self._names[device]:
+            if name in points:
+                self._lacking.pop((device, name), None)
+                absent.discard(name)
+                continue
+            times = self._lacking.get((device, name), 0) + 1
+            self._lacking[device, name] = times
+            if name not in known or times >= LACKING_READINGS:
+                known.pop(name, None)
+                absent.add(name)
 
     def _update_point(
         self,
@@ -143,11 +180,9 @@ class PointReadings:
         if not self._shows(device, name, value, ts):
             value = None
         if known is None or is_from_the_future:
-            self._points[device][name] = _Point(value, ts)
+            self._points[device][name] = _Point(value, ts, ts if published else None)
             return
-        if published and ts > known.ts:
-            known.gaps_sec.append(ts - known.ts)
-        known.value, known.ts = value, ts
+        known.update(value, ts, self._interval_sec(device, known), published=published)
 
     def adopt(self, before: PointReadings, device: str | None = None) -> None:
         """Keep what was read earlier of the points that are still ours; of one device only, if it
@@ -187,6 +222,7 @@ class PointReadings:
         """Nothing read yet; what was written lately and may not show yet is known."""
         other = copy(self)
         other._points, other._first_ts, other._absent, other._suspects = {}, {}, {}, {}
+        other._lacking = {}
         return other
 
     def written(self, values: Mapping[str, float | bool | None], ts: float) -> None:
@@ -232,6 +268,18 @@ class PointReadings:
             and known[name].ts - began_before_sec > last_write_ts
             for name in names
         )
+
+    def fill_from(
+        self, before: PointReadings, device: str, now: float, began_before_sec: float = 0.0
+    ) -> None:
+        """What an answer of `device` did not have, as it was read before, if that is fresh and from
+        after our last write to that point."""
+        known = self._points.setdefault(device, {})
+        for name, point in before._points.get(device, {}).items():
+            _, written_ts = before._written.get((device, name), (None, -math.inf))
+            is_after_write = point.ts - began_before_sec > written_ts
+            if name not in known and is_after_write and before._is_fresh(device, point, now):
+                known[name] = point
 
     # ---- what is wrong with it -----------------------------------------------------------
 
@@ -315,7 +363,7 @@ class PointReadings:
             point = self._points.get(device, {}).get(name)
             if point is None or not self._is_fresh(device, point, now, max_age_sec):
                 return None
-            return FreshPointValue(point.value, point.ts)
+            return FreshPointValue(point.value, point.ts, point.heard_again_ts)
 
         return self._builder.build(fresh, self._relinquish - self._previous, now)
 
@@ -323,10 +371,14 @@ class PointReadings:
         self, device: str, point: _Point, now: float, max_age_sec: float | None = None
     ) -> bool:
         if max_age_sec is None:
-            said_sec = min(self._intervals_sec.get(device, 0.0), LONGEST_INTERVAL_SEC)
-            interval_sec = max(said_sec, point.interval_sec)
+            interval_sec = self._interval_sec(device, point)
             max_age_sec = max(self.config.stale_after_sec, STALE_INTERVALS * interval_sec)
         return now - point.ts > max_age_sec
+
+    def _interval_sec(self, device: str, point: _Point) -> float:
+        """At which it comes, as the driver says and as is seen; 0 until that is known."""
+        said_sec = min(self._intervals_sec.get(device, 0.0), LONGEST_INTERVAL_SEC)
+        return max(said_sec, point.interval_sec)
 
     def _is_fresh(
         self, device: str, point: _Point, now: float, max_age_sec: float | None = None

@@ -15,7 +15,7 @@ from VenAgent.config import AgentConfig, ConfigError
 from VenAgent.contract.telemetry import TelemetryQuality
 from VenAgent.dr.panel import PanelCircuitReading
 from VenAgent.site.point_quirks import is_on_without_quirk, number_without_quirk
-from VenAgent.site.point_readings import PointReadings
+from VenAgent.site.point_readings import LACKING_READINGS, PointReadings
 
 NOW = 1_760_000_000.0
 PANEL = "site/panel"
@@ -227,8 +227,10 @@ def test_an_older_publication_never_replaces_a_newer_one() -> None:
 def test_a_complete_reading_replaces_the_one_before_it_whole() -> None:
     """A point that the device no longer has is not taken from an older reading."""
     points = after()
-    points.update(PANEL, {"total_kw": 4.0}, NOW + 5, complete=True)
-    reading = points.reading(NOW + 5)
+    for sec in range(5, 5 + LACKING_READINGS):
+        assert points.reading(NOW + sec).voltage == 239.0, "one answer may lack it"
+        points.update(PANEL, {"total_kw": 4.0}, NOW + sec, complete=True)
+    reading = points.reading(NOW + sec)
     assert reading.power_kw == 4.0
     assert reading.voltage is None
     assert reading.circuit("ev").power_kw is None
@@ -649,3 +651,79 @@ def test_what_a_slow_device_shows_before_it_has_settled_is_not_how_it_is() -> No
     assert points.reading(NOW + 7).circuit("heater").closed is False
     points.update(PANEL, VALUES, NOW + 10)
     assert points.reading(NOW + 10).circuit("heater").closed is True, "someone closed it"
+
+
+def test_what_is_asked_for_says_nothing_of_how_often_a_point_comes() -> None:
+    """A point that comes every 300 s, and a request of ours 10 s before each, was stale after 30 s
+    of each."""
+    points = points_of()
+    for number in range(6):
+        points.update(PANEL, VALUES, NOW + 300.0 * number - 10.0, complete=True)
+        points.update(PANEL, VALUES, NOW + 300.0 * number, published=True)
+    for later_sec in (1.0, 60.0, 280.0):
+        assert points.quality(NOW + 1_500.0 + later_sec) == "good"
+
+
+def test_an_answer_that_lacks_a_point_once_leaves_what_is_known_of_it() -> None:
+    points = after()
+    answer = {name: value for name, value in VALUES.items() if name not in ("total_kw", "heater_w")}
+    points.update(PANEL, answer, NOW + 5, complete=True)
+    reading = points.reading(NOW + 6)
+    assert (reading.power_kw, reading.circuit("heater").power_kw) == (10.5, 3.5)
+    assert points.quality(NOW + 6) == "good"
+    assert points.missing(NOW + 6) == []
+    own = points.blank()
+    own.update(PANEL, answer, NOW + 5)
+    own.fill_from(points, PANEL, NOW + 6)
+    assert own.reading(NOW + 6).power_kw == 10.5
+
+
+def test_what_was_written_since_is_not_filled_in() -> None:
+    points = after()
+    points.written({f"{PANEL}/ev_limit": 40.0}, NOW + 3)
+    own = points.blank()
+    own.update(PANEL, {name: v for name, v in VALUES.items() if name != "ev_limit"}, NOW + 5)
+    own.fill_from(points, PANEL, NOW + 6)
+    assert own.reading(NOW + 6).circuit("ev").limit is None
+
+
+@each_case(
+    "zeros",
+    [
+        {"total_kw": 0.0, "volts": 0.0},
+        {**VALUES, **dict.fromkeys(("total_kw", "volts", "amps", "ev_kw", "heater_w"), 0.0)},
+    ],
+)
+def test_nothing_that_flows_and_no_voltage_is_no_meter(zeros: dict[str, Any]) -> None:
+    """Whatever else is read with it, such as the charge of a battery."""
+    points = after()
+    points.update(PANEL, zeros, NOW + 5)
+    assert points.reading(NOW + 6).power_kw == 10.5
+    assert f"{PANEL}/total_kw" in {each.point for each in points.suspects()}
+    points.update(PANEL, {**VALUES, "volts": 0.0}, NOW + 10)
+    assert points.reading(NOW + 11).power_kw == 10.5, "a voltage that is not wired"
+
+
+@each_case("glitch", [0, 1, -2, 10, -10])
+def test_a_scale_factor_that_changes_counts_once_it_is_read_twice(glitch: int) -> None:
+    """All registers of a device that starts may read 0, and a limit of 10 kW was written as 10."""
+    limited = {**EV, "limit_unit": "kw"}
+    quirks = [{"device": PANEL, "scale_points": {"ev_limit": "sf", "ev_kw": "sf"}}]
+    points = points_of(circuits=[limited], quirks=quirks)
+    good = {**VALUES, "ev_limit": 10_000, "ev_kw": 5_000, "sf": -3}
+    points.update(PANEL, good, NOW)
+    assert points.reading(NOW).circuit("ev").limit == 10.0
+    started = {**VALUES, "ev_limit": 0, "ev_kw": 0, "sf": glitch}
+    for _ in range(2):  # the same answer, taken twice
+        points.update(PANEL, started, NOW + 5)
+    assert points.unit_of(f"{PANEL}/ev_limit") == 0.001
+    assert points.reading(NOW + 5).circuit("ev").limit == 10.0
+    assert {each.point for each in points.suspects()} == {f"{PANEL}/ev_limit", f"{PANEL}/ev_kw"}
+    points.update(PANEL, {"ev_limit": 4_000}, NOW + 7)
+    assert points.reading(NOW + 7).circuit("ev").limit == 4.0
+    points.update(PANEL, good, NOW + 10)
+    assert points.reading(NOW + 10).circuit("ev").limit == 10.0
+    assert points.suspects() == []
+    for sec in (15, 20):
+        points.update(PANEL, {**good, "ev_limit": 400, "ev_kw": 500, "sf": -2}, NOW + sec)
+    assert points.reading(NOW + 20).circuit("ev").limit == 4.0

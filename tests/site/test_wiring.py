@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.config.builders import load
 from VenAgent.dr.panel import PanelCircuitReading
-from VenAgent.site.point_readings import PointReadings
+from VenAgent.site.point_readings import LACKING_READINGS, PointReadings
 
 CONTENTS: dict[str, Any] = {
     "ven_id": "site-1",
@@ -48,5 +48,7 @@ def test_on_a_normally_closed_contact_an_energised_relay_means_open() -> None:
 
 def test_a_switch_point_is_missed_on_the_relays_and_not_on_the_meter() -> None:
     points = points_of(False)
-    points.update("site/relays", {"relay_2": False}, 102.0, complete=True)
+    for number in range(LACKING_READINGS):
+        assert points.missing(103.0) == []
+        points.update("site/relays", {"relay_2": False}, 102.0 + 0.1 * number, complete=True)
     assert points.missing(103.0) == ["site/relays/relay_1"]
