@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
-import gevent
 import pytest
-from volttrontesting.fixtures.volttron_platform_fixtures import build_wrapper
-from volttrontesting.platformwrapper import PlatformWrapper
-from volttrontesting.utils import get_rand_vip
 
+from tests.platform.patient_platform import started_volttron, stop_volttron
 from tests.platform.site import (
     ACTUATOR,
-    CONTROL,
     DEVICE,
     DRIVER,
-    MONITOR_SEC,
     ROOT,
     VEN,
     VEN_ID,
@@ -34,7 +27,6 @@ from tests.platform.site import (
 from tests.support.ports import free_port
 
 PANEL_CONFIGS = ROOT / "MeterDriverConfigs" / "simulated_panel"
-KILLING = ROOT / "tests" / "platform" / "killing"
 TRIES = int(os.environ.get("VENAGENT_FAULT_TRIES", "1"))
 """How often the tests of faults are run (benchmarks/faults.py)."""
 
@@ -101,6 +93,7 @@ def site(whole_site: Site) -> Iterator[Site]:
     """The site as each test finds it: agents up, configuration as installed, panel normal."""
     yield whole_site
     whole_site.panel.clear()
+    whole_site.ensure_power()
     for identity in (DRIVER, ACTUATOR, VEN):
         if whole_site.pid(identity) is None:
             whole_site.start(identity)
@@ -110,35 +103,6 @@ def site(whole_site: Site) -> Iterator[Site]:
     whole_site.wait_until_normal()
     whole_site.cloud.telemetry(lambda message: message["eventId"] is None)
     whole_site.cloud.forget()
-
-
-def started_volttron() -> PlatformWrapper:
-    """A platform of volttrontesting, with pip held to our versions."""
-    volttron = build_wrapper("", should_start=False)
-    volttron.env["PIP_CONSTRAINT"] = os.environ["PIP_CONSTRAINT"]
-    volttron.env["PYTHONPATH"] = str(KILLING)
-    volttron.env.pop("PIP_FIND_LINKS", None)
-    volttron.startup_platform(get_rand_vip(), agent_monitor_frequency=MONITOR_SEC)
-    return volttron
-
-
-def stop_volttron(volttron: PlatformWrapper) -> None:
-    """Stop the platform and remove its folder.
-
-    The wrapper's own clean-up removes the agents one by one, which uninstalls driver and actuator
-    from the environment, and the next `vctl install` fetches another generation.
-    """
-    agent = volttron.dynamic_agent
-    for method in ("shutdown", "stop_platform"):
-        with suppress(gevent.Timeout):
-            agent.vip.rpc.call(CONTROL, method).get(timeout=30)
-    agent.core.stop(timeout=5)
-    try:
-        volttron.p_process.wait(30)
-    except subprocess.TimeoutExpired:
-        volttron.p_process.kill()
-        volttron.p_process.wait(10)
-    shutil.rmtree(Path(volttron.volttron_home).parent)
 
 
 def forget_installed_agent() -> None:

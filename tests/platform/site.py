@@ -22,6 +22,12 @@ from gevent import subprocess
 from paho.mqtt.enums import CallbackAPIVersion
 
 from simulator.simulated_panel_control import SimulatedPanelControl
+from tests.platform.patient_platform import (
+    CONTROL,
+    PatientPlatform,
+    end_volttron_processes,
+    start_volttron,
+)
 from tests.support.ports import free_port
 from VenAgent.volttron_compat import RPC_FAILURES, VolttronCompatCalls
 
@@ -29,9 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 VEN_ID = "test_thing"
 DEVICE = "site/building/panel"
 DRIVER, ACTUATOR, VEN = "platform.driver", "platform.actuator", "ven.agent"
-CONFIG_STORE, CONTROL = "platform.config_store", "platform.control"
-MONITOR_SEC = 3
-"""How often the platform looks for agents that died."""
+CONFIG_STORE = "platform.config_store"
 T = TypeVar("T")
 
 
@@ -177,7 +181,7 @@ class Site:
 
     def __init__(
         self,
-        volttron: Any,
+        volttron: PatientPlatform,
         cloud: Cloud,
         panel: SimulatedPanelControl,
         config: dict,
@@ -298,21 +302,18 @@ class Site:
 
     def power_cut(self) -> None:
         """Every process of the platform is killed at once; `power_on` starts it again."""
-        platform = psutil.Process(self.volttron.p_process.pid)
-        victims = [platform, *platform.children(recursive=True)]
-        for victim in victims:
-            victim.kill()
-        self.volttron.p_process.wait(10)
+        end_volttron_processes(self.volttron)
         self.volttron.dynamic_agent.core.stop(timeout=5)
 
     def power_on(self) -> None:
         """As the site's service manager does it: the platform starts, and its agents with it."""
-        self.volttron.startup_platform(
-            self.volttron.vip_address,
-            agent_monitor_frequency=MONITOR_SEC,
-            perform_preauth_service_agents=False,
-        )
+        start_volttron(self.volttron, perform_preauth_service_agents=False)
         self._calls = VolttronCompatCalls(self.volttron.dynamic_agent)
+
+    def ensure_power(self) -> None:
+        """What a test that failed between `power_cut` and `power_on` leaves to the next one."""
+        if self.volttron.p_process.poll() is not None:
+            self.power_on()
 
     def store(self, identity: str, name: str, contents: Any, kind: str = "json") -> None:
         """What `vctl config store` does."""
