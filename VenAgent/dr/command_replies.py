@@ -210,8 +210,7 @@ class CommandReplies:
                     final_kw=circuit.final_kw,
                     critical=circuit.critical,
                 )
-                for circuit in event.circuits
-                if circuit.counts
+                for circuit in event.counted_circuits
             ],
         }
         if event.is_load_up:

@@ -167,8 +167,8 @@ class Engine:
             limits.note(reading.ts, reading.power_kw)
         effects = self._execution.limits.account(reading.ts, before_ts)
         running = self.running
-        if running is None or running.is_limit:  # as it would be without the limit
-            held_kw = 0.0 if running is None else running.predicted_kw
+        if running is None or running.is_limit:  # what would be drawn without the limit
+            held_kw = 0.0 if running is None else running.held_off_load_kw
             self.history.add(reading.ts, reading.power_kw + held_kw)
         if running is not None:
             effects += self._execution.reading(reading, now)

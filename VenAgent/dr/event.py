@@ -364,8 +364,19 @@ class Event:
         return next((c for c in self.circuits if c.circuit_id == circuit_id), None)
 
     @property
+    def counted_circuits(self) -> list[ShedCircuit]:
+        """Those that make up its shed or rise: of a limit all, of others not what generates less
+        for a limit beside them."""
+        return [c for c in self.circuits if c.counts and (self.is_limit or not c.generates)]
+
+    @property
     def predicted_kw(self) -> float:
-        return sum(circuit.shed_kw for circuit in self.circuits if circuit.counts)
+        return sum(circuit.shed_kw for circuit in self.counted_circuits)
+
+    @property
+    def held_off_load_kw(self) -> float:
+        """So much more the site would draw without it, with generation as it is."""
+        return sum(c.shed_kw for c in self.circuits if c.counts and not c.generates)
 
     def left_out(self) -> str | None:
         """The circuits that did not confirm, and why, for a person; None if all did."""

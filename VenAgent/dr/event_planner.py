@@ -36,7 +36,7 @@ class EventPlanner:
                 site.panel,
                 now=now,
                 end_ts=request.end_ts,
-                present_kw=present_kw + event.predicted_kw,  # held off by a limit already
+                present_kw=present_kw + event.held_off_load_kw,  # by a limit already
                 requested_kw=request.shed_kw,
             )
         )
@@ -52,7 +52,13 @@ class EventPlanner:
         unreached: Container[str] = (),
     ) -> CurtailmentPlan:
         """What brings the event to its target. What was let draw more goes back before anything is
-        shed. `unreached`: circuits of the event that may be tried again."""
+        shed, and what nobody asks for any more before anything else that can wait. `unreached`:
+        circuits of the event that may be tried again."""
+        more_kw = -target.missing_kw if target.is_export else target.missing_kw
+        back = [] if more_kw > target.band_kw else self._site.no_longer_needed(event, now)
+        if back:
+            gone_kw = sum(circuit.shed_kw for circuit in back if circuit.counts)
+            return CurtailmentPlan(tuple(circuit.to_release() for circuit in back), -gone_kw)
         raised = any(circuit.is_raised for circuit in event.held())
         lowered = CurtailmentPlan()
         if target.is_export or (event.is_load_up and (raised or target.missing_kw < 0.0)):

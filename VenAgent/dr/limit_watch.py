@@ -51,7 +51,15 @@ class LimitWatch:
                 flow_kw, limit_kw = limits.side.flow_kw(power_kw), limits.least_kw(now)
                 text = f"the site {_drawn(limits.side, flow_kw)} of the {limit_kw:g} kW allowed"
                 return Reason(ReasonCode.LIMIT_EXCEEDED, text)
-        if not ruling or not event.is_limit or not event.held() or now < self._let_back_again_ts:
+        if now < self._let_back_again_ts:
+            return None
+        over = self._site.no_longer_needed(event, now)
+        if over:
+            self.hold_back(now)
+            names = ", ".join(circuit.circuit_id for circuit in over)
+            text = f"neither an event nor a limit asks for it any more: {names}"
+            return Reason(ReasonCode.NOT_NEEDED, text)
+        if not ruling or not event.is_limit or not event.held():
             return None
         target = ShedTarget.of(event, self._site, power_kw, 0.0, now)
         if target.is_met and abs(target.missing_kw) <= target.band_kw:

@@ -81,6 +81,9 @@ class ShedCircuit:
     """Its device keeps what it is sent to its own step: off by less than this is as written."""
     relieved_by: tuple[str, ...] = ()
     """Its turn is over: it goes back as soon as these circuits, shed in its place, show it."""
+    generates: bool = False
+    """It is made to generate less for a limit of what the site feeds in. How much the sun would
+    give is not measured, so that this is no part of another event's shed or rise."""
 
     # ---- changes -------------------------------------------------------------------------
 
@@ -111,6 +114,7 @@ class ShedCircuit:
             relinquish=relinquish,
             settle_sec=circuit.settle_sec,
             rounding=_rounding(circuit, before, action.value),
+            generates=circuit.generates,
         )
 
     def rewritten(

@@ -16,6 +16,7 @@ from VenAgent.dr.guard_history import GuardHistory
 from VenAgent.dr.learned_shed import LEARNED_RISE_FACT, LEARNED_SHED_FACT, LearnedSheds
 from VenAgent.dr.panel import Panel, PanelReading
 from VenAgent.dr.policy import Policy
+from VenAgent.dr.shed_circuit import ShedCircuit
 from VenAgent.dr.unrestored_circuits import UnrestoredCircuits
 
 
@@ -62,6 +63,24 @@ class SiteState:
         """It counts from its start to its end; what is no limit is passed over."""
         for limits in self.all_limits:
             limits.take(event)
+
+    def no_longer_needed(self, event: Event, now: float) -> list[ShedCircuit]:
+        """What `event` holds, and neither it nor a limit in force asks for any more: a limit that
+        had it is over, or the limit took it over from an event that is."""
+        is_drawn_limited = self.limits.strictest(now) is not None
+        is_fed_in_limited = self.export_limits.strictest(now) is not None
+        sheds = is_drawn_limited or not (event.is_limit or event.is_load_up)
+        found = []
+        for held in event.held():
+            raises = is_fed_in_limited and held.settle_sec <= 0.0  # setpoints are too slow for it
+            raises = raises or (event.is_load_up and not held.generates)
+            if (raises if held.is_raised else sheds) or held.switching:
+                continue
+            circuit = self.panel.by_id.get(held.circuit_id)
+            min_off_sec = 0.0 if circuit is None else circuit.endurance.min_off_sec
+            if held.is_raised or now - held.shed_ts >= min_off_sec:
+                found.append(held)
+        return found
 
     def is_limited(self, now: float, beside: Event) -> bool:
         """Whether a limit is in force that is not `beside`."""

@@ -270,6 +270,7 @@ def _circuit_record(circuit: ShedCircuit) -> Record:
         "settle_sec": circuit.settle_sec,
         "relieved_by": list(circuit.relieved_by),
         "rounding": circuit.rounding,
+        "generates": circuit.generates,
     }
 
 
@@ -303,4 +304,5 @@ def _circuit(record: Mapping[str, Any]) -> ShedCircuit:
         settle_sec=record.get("settle_sec", 0.0),
         relieved_by=tuple(record.get("relieved_by", ())),
         rounding=record.get("rounding", 0.0),
+        generates=record.get("generates", False),
     )
