@@ -23,6 +23,8 @@ MAX_INTERVALS = 288
 """Five minutes each for a day."""
 MAX_HEARTBEAT_SEC = 86_400.0
 SUM_TOLERANCE_SEC = 1.0
+START_TOLERANCE_SEC = 60.0
+"""Between the clocks of who sends an event that begins at once, and of who gets it."""
 LIMITS_NOTHING = (
     " and would limit nothing (is it in watts?): give at most the rating, or end a limit by cancel"
 )
@@ -55,7 +57,7 @@ def command_limit_problem(command: Command, limits: CommandLimits, now: float) -
     """What keeps a well-formed command from being obeyed at `now` (epoch s); None: nothing."""
     problem = None
     if isinstance(command, EventCommand) and command.intervals:
-        problem = _interval_problem(command, limits)
+        problem = _interval_problem(command, limits, now)
     if problem is not None:
         return problem
     if isinstance(command, ShedCommand):
@@ -176,7 +178,7 @@ def _is_without_end(command: EventCommand) -> bool:
     return isinstance(command, LimitCommand) and command.is_without_end
 
 
-def _interval_problem(command: EventCommand, limits: CommandLimits) -> Reason | None:
+def _interval_problem(command: EventCommand, limits: CommandLimits, now: float) -> Reason | None:
     intervals = command.intervals
     if len(intervals) > MAX_INTERVALS:
         return Reason(ReasonCode.BAD_FIELD, f"intervals: at most {MAX_INTERVALS}")
@@ -199,16 +201,24 @@ def _interval_problem(command: EventCommand, limits: CommandLimits) -> Reason | 
             bounds = f"{limits.min_duration_sec:g} … {limits.max_duration_sec:g} s"
             text = f"{where}.duration_sec: {each.duration_sec:g} s is outside {bounds}"
             return Reason(ReasonCode.DURATION_OUT_OF_RANGE, text)
-    return _interval_contradiction(command)
+    return _interval_contradiction(command, limits, now)
 
 
-def _interval_contradiction(command: EventCommand) -> Reason | None:
-    """What is said of the whole must be what its intervals say."""
+def _interval_contradiction(
+    command: EventCommand, limits: CommandLimits, now: float
+) -> Reason | None:
+    """What is said of the whole must be what its intervals say. One that begins as it comes may
+    have been under way for as long as a command may take."""
     total_sec = sum(each.duration_sec for each in command.intervals)
     given_sec = command.duration_sec
     if command.end_ts is not None and command.start_ts is not None:
         given_sec = command.end_ts - command.start_ts
-    if given_sec is not None and abs(given_sec - total_sec) > SUM_TOLERANCE_SEC:
+    tolerance_sec = SUM_TOLERANCE_SEC
+    if command.end_ts is not None and command.start_ts is None:
+        sent_ts = now if command.issued_ts is None else min(command.issued_ts, now)
+        given_sec = command.end_ts - sent_ts
+        tolerance_sec = limits.max_age_sec if given_sec < total_sec else START_TOLERANCE_SEC
+    if given_sec is not None and abs(given_sec - total_sec) > tolerance_sec:
         text = f"intervals: they last {total_sec:g} s in all, the event {given_sec:g} s"
         return Reason(ReasonCode.CONTRADICTION, text)
     if isinstance(command, ShedCommand):

@@ -164,7 +164,7 @@ class Engine:
         self.site.sampling.add(reading.ts)
         before_ts = self.site.limits.last_ts
         for limits in self.site.all_limits:
-            limits.note(reading.ts, reading.power_kw)
+            limits.note(reading.ts, reading.power_kw, self.gap_limit_sec)
         effects = self._execution.limits.account(reading.ts, before_ts)
         running = self.running
         if running is None or running.is_limit:  # what would be drawn without the limit

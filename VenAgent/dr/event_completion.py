@@ -246,6 +246,7 @@ def _limit_summary(event: Event, start_ts: float, end_ts: float) -> dict[str, An
         "highest_mean_kw": json_number(event.limit.highest_mean_kw),
         "over_limit_sec": json_number(event.limit.over_limit_sec),
         "window_sec": json_number(event.request.window_sec),
+        "unseen_sec": json_number(max(0.0, end_ts - start_ts - event.limit.seen_sec)),
         **exported,
     }
 

@@ -28,6 +28,8 @@ class EventLimit:
     highest_export_kw: float | None = None
     """The same of what was fed in, where that is limited."""
     over_export_sec: float = 0.0
+    seen_sec: float = 0.0
+    """How long the meter was read while it was in force: of the rest nothing is known."""
 
     @property
     def is_failsafe(self) -> bool:
@@ -52,6 +54,10 @@ class EventLimit:
         """A new limit came while the failsafe limit rules."""
         return replace(self, new_limit_ts=now)
 
+    def without_new_limit(self) -> EventLimit:
+        """Its sender fell silent again: the limit that came before is out of date."""
+        return replace(self, new_limit_ts=None)
+
     def out_of_failsafe(self) -> EventLimit:
         """The sender was heard, and gave a new limit."""
         return replace(self, failsafe_ts=None, new_limit_ts=None)
@@ -69,6 +75,10 @@ class EventLimit:
         return replace(
             self, highest_export_kw=highest_kw, over_export_sec=self.over_export_sec + over_sec
         )
+
+    def with_seen(self, seconds: float) -> EventLimit:
+        """The meter was read for so long more."""
+        return replace(self, seen_sec=self.seen_sec + seconds)
 
     def shifted(self, step_sec: float) -> EventLimit:
         """The clock was set by `step_sec`."""

@@ -10,6 +10,7 @@ known is never unlimited. Power is kW, times epoch seconds.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from enum import Enum
 
@@ -67,6 +68,8 @@ class GridLimits:
         self.side = side
         self._events: dict[str, Event] = {}
         self._samples: deque[tuple[float, float]] = deque()
+        self._seen_since_ts: float | None = None
+        """Since when it is read without a gap."""
         self._hold_factor = 1.0
         """So many windows must show room before circuits go back."""
         self._released_ts: float | None = None
@@ -124,8 +127,11 @@ class GridLimits:
 
     # ---- what the site draws -------------------------------------------------------------
 
-    def note(self, ts: float, power_kw: float) -> None:
-        """A reading of the site's power (generation negative); the same one again is none."""
+    def note(self, ts: float, power_kw: float, gap_limit_sec: float = math.inf) -> None:
+        """A reading of the site's power (generation negative); the same one again is none. It
+        stands until the next, if that comes within `gap_limit_sec`."""
+        if not self._samples or ts - self._samples[-1][0] > gap_limit_sec:
+            self._seen_since_ts = ts
         flow_kw = self.side.flow_kw(power_kw)
         if self._samples and ts <= self._samples[-1][0]:
             if ts > self._samples[-1][0] - LONGEST_WINDOW_SEC:
@@ -147,6 +153,7 @@ class GridLimits:
 
     def forget_measurements(self) -> None:
         self._samples.clear()
+        self._seen_since_ts = None
 
     def mean_kw(self, window_sec: float, until_ts: float) -> float | None:
         """Over the window before `until_ts`, each reading holding until the next; of what is known
@@ -165,6 +172,11 @@ class GridLimits:
             if ts <= since_ts:
                 break
         return total_kw_sec / total_sec if total_sec > 0.0 else self._samples[-1][1]
+
+    def seen_mean_kw(self, window_sec: float, until_ts: float) -> float | None:
+        """The same of what was seen of the window only: not of a reading that stood too long."""
+        seen_sec = 0.0 if self._seen_since_ts is None else until_ts - self._seen_since_ts
+        return None if seen_sec <= 0.0 else self.mean_kw(min(window_sec, seen_sec), until_ts)
 
     def to_correct(self, now: float) -> bool:
         """Whether what is drawn now brings the mean over its limit, if it is not corrected."""
@@ -203,11 +215,6 @@ class GridLimits:
             if ts <= since_ts:
                 break
         return total
-
-    def is_over(self, event: Event, now: float) -> bool:
-        """Whether the mean is over this event's limit."""
-        mean_kw = self.mean_kw(event.request.window_sec, now)
-        return mean_kw is not None and mean_kw > self.allowed_kw(event) + 1e-9
 
     def missing_kw(self, power_kw: float, now: float, also: Event | None = None) -> float | None:
         """What has to be taken off `power_kw`, or, negative, how much more may be drawn; 0 just

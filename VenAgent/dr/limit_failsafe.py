@@ -46,6 +46,7 @@ class LimitFailsafe:
             heartbeat_sec = event.request.heartbeat_sec
             if heartbeat_sec is None:
                 continue
+            effects += self._void_new_limit(event, ts)  # before this sign of life
             event.hear_sender(ts)
             if abs(ts - self._saved_ts.get(event.event_id, 0.0)) >= SAVED_PART * heartbeat_sec:
                 self._saved_ts[event.event_id] = ts
@@ -56,6 +57,7 @@ class LimitFailsafe:
         """Enter and leave failsafe."""
         effects: Effects = []
         for event in self._site.limits.begun():
+            effects += self._void_new_limit(event, now)
             if _enters_ts(event) <= now:
                 effects += self._enter(event, now)
             elif _leaves_ts(event) <= now:
@@ -65,7 +67,16 @@ class LimitFailsafe:
     def next_deadline(self) -> float:
         """When a sender has been silent for too long, or a failsafe has ruled for long enough."""
         events = self._site.limits.begun()
-        return min((min(_enters_ts(e), _leaves_ts(e)) for e in events), default=math.inf)
+        times = (ts(e) for e in events for ts in (_enters_ts, _voids_ts, _leaves_ts))
+        return min(times, default=math.inf)
+
+    def _void_new_limit(self, event: Event, now: float) -> Effects:
+        """A sender that falls silent again has to give a new limit again: the one that it gave
+        before is as old as its silence."""
+        if _voids_ts(event) > now:
+            return []
+        event.keep_limit(event.limit.without_new_limit())
+        return [SaveEventEffect.of(event)]
 
     def _enter(self, event: Event, now: float) -> Effects:
         event.keep_limit(event.limit.in_failsafe(now))
@@ -119,9 +130,15 @@ def _enters_ts(event: Event) -> float:
 
 def _leaves_ts(event: Event) -> float:
     """When its failsafe has ruled for long enough, with a new limit from a sender that is heard."""
-    until_ts, heartbeat_sec = event.failsafe_least_until_ts, event.request.heartbeat_sec
-    if until_ts is None or event.limit.new_limit_ts is None:
-        return math.inf
-    if heartbeat_sec is not None and (event.limit.heartbeat_ts or 0.0) + heartbeat_sec <= until_ts:
+    until_ts = event.failsafe_least_until_ts
+    if until_ts is None or event.limit.new_limit_ts is None or _voids_ts(event) <= until_ts:
         return math.inf
     return until_ts
+
+
+def _voids_ts(event: Event) -> float:
+    """When its sender has been silent for too long since it gave a new limit in its failsafe."""
+    heartbeat_sec = event.request.heartbeat_sec
+    if not event.limit.is_failsafe or event.limit.new_limit_ts is None or heartbeat_sec is None:
+        return math.inf
+    return (event.limit.heartbeat_ts or 0.0) + heartbeat_sec

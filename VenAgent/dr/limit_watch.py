@@ -15,6 +15,8 @@ LIMIT_TRY_AGAIN_SEC = 60.0
 """Between two tries of what cannot be done now."""
 _NO_LOAD_LEFT = "and no load is left to shed"
 _NOTHING_TO_CURTAIL = "and nothing is left that can feed in less or draw more"
+SAVED_EVERY_SEC = 900.0
+"""A restart forgets at most so much of how a limit was kept."""
 LIMIT_EXCEEDED = "limit.exceeded"
 """The alert while a limit is not kept."""
 
@@ -70,27 +72,35 @@ class LimitWatch:
 
     def account(self, ts: float, since_ts: float | None) -> Effects:
         """Note how the limits were kept since the reading before; what is kept again has its end.
-        `since_ts`: of that reading."""
+        `since_ts`: of that reading. Of a time without readings nothing is known."""
         effects: Effects = []
         was_unkept = bool(self._unkept)
         begun = {event.event_id for event in self._site.limits.begun()}
         self._unkept = {key for key in self._unkept if key[0] in begun}
         if was_unkept and not self._unkept:  # they are over
             effects.append(RaiseAlertEffect(LIMIT_EXCEEDED))
+        seen_from_ts = ts if since_ts is None else since_ts
+        if ts - seen_from_ts > self._site.sampling.gap_limit_sec:
+            seen_from_ts = ts
+        in_force: dict[str, Event] = {}
         for limits in self._site.all_limits:
             for event in limits.in_force(ts):
-                effects += self._account(limits, event, ts, since_ts)
+                in_force[event.event_id] = event
+                effects += self._account(limits, event, ts, _seen_sec(event, ts, seen_from_ts))
+        for event in in_force.values():
+            before_sec = event.limit.seen_sec
+            event.keep_limit(event.limit.with_seen(_seen_sec(event, ts, seen_from_ts)))
+            if event.limit.seen_sec // SAVED_EVERY_SEC > before_sec // SAVED_EVERY_SEC:
+                effects.append(SaveEventEffect.of(event))
         return effects
 
-    def _account(
-        self, limits: GridLimits, event: Event, ts: float, since_ts: float | None
-    ) -> Effects:
-        mean_kw = limits.mean_kw(event.request.window_sec, ts)
+    def _account(self, limits: GridLimits, event: Event, ts: float, seen_sec: float) -> Effects:
+        mean_kw = limits.seen_mean_kw(event.request.window_sec, ts)
         if mean_kw is None or event.active_ts is None:
             return []
-        is_over, side = limits.is_over(event, ts), limits.side
-        known_sec = 0.0 if since_ts is None else max(0.0, ts - max(since_ts, event.active_ts))
-        over_sec = known_sec if is_over else 0.0
+        side = limits.side
+        is_over = mean_kw > limits.allowed_kw(event) + 1e-9
+        over_sec = seen_sec if is_over else 0.0
         stands, is_import = event.limit, side is GridLimitSide.IMPORT
         noted = stands.with_mean if is_import else stands.with_export_mean
         event.keep_limit(noted(mean_kw, over_sec))
@@ -141,6 +151,11 @@ def limit_watch_reason(
         why = _NOTHING_TO_CURTAIL if side is GridLimitSide.EXPORT else _NO_LOAD_LEFT
     text = f"{limit_kw:g} kW cannot be kept: the site {_drawn(side, flow_kw)}, {why}"
     return Reason(ReasonCode.LIMIT_NOT_KEPT, text)
+
+
+def _seen_sec(event: Event, ts: float, from_ts: float) -> float:
+    """How long of the time from the reading before to `ts` this event was in force."""
+    return 0.0 if event.active_ts is None else max(0.0, ts - max(from_ts, event.active_ts))
 
 
 def _drawn(side: GridLimitSide, flow_kw: float) -> str:

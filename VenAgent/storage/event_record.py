@@ -119,6 +119,7 @@ def _limit_record(limit: EventLimit) -> Record:
         "over_limit_sec": limit.over_limit_sec,
         "highest_export_kw": limit.highest_export_kw,
         "over_export_sec": limit.over_export_sec,
+        "seen_sec": limit.seen_sec,
     }
 
 
@@ -132,6 +133,7 @@ def _limit(record: Mapping[str, Any]) -> EventLimit:
         over_limit_sec=record.get("over_limit_sec", 0.0),
         highest_export_kw=record.get("highest_export_kw"),
         over_export_sec=record.get("over_export_sec", 0.0),
+        seen_sec=record.get("seen_sec", 0.0),
     )
 
 

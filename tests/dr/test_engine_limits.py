@@ -558,3 +558,26 @@ def test_a_peak_before_is_made_up_for_while_it_moves_through_the_window(house: H
     house.wait(15.0)
     house.demand_kw |= {"dryer1": 4.0, "outlets1": 3.0}
     live(house, 300.0)
+
+
+def test_what_the_meter_did_not_see_is_neither_kept_nor_over() -> None:
+    for import_kw, over_sec in ((2.0, 395.0), (15.0, 0.0)):
+        house = House()
+        house.wait(120.0)
+        known = {"event_id": "seen", "correlationId": "s1", "duration_sec": 7_200.0}
+        house.send("limit", import_kw=import_kw, **known)
+        house.wait(300.0)
+        house.meter_works = False
+        house.wait(1_800.0)
+        house.demand_kw["hvac1"] = 30.0
+        house.wait(1_200.0)
+        house.demand_kw["hvac1"] = 3.5
+        house.wait(600.0)
+        house.meter_works = True
+        house.wait(100.0)
+        house.send("cancel", event_id="seen", correlationId="s2")
+        house.wait(60.0)
+        summary = house.last("completed")["summary"]
+        assert summary["unseen_sec"] == pytest.approx(3_600.0, abs=10.0)
+        assert summary["over_limit_sec"] == pytest.approx(over_sec, abs=60.0)
+        assert summary["highest_mean_kw"] < 25.0

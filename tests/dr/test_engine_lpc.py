@@ -256,16 +256,31 @@ def test_it_stays_for_its_minimum_though_a_new_limit_came(house: House) -> None:
     assert 4.2 < house.power_kw <= 9.0
 
 
-def test_a_sender_that_falls_silent_again_before_the_minimum_is_over_changes_nothing(
-    house: House,
-) -> None:
+def test_a_sender_that_falls_silent_again_has_to_give_a_new_limit_again(house: House) -> None:
+    """LPC-921: not by a heartbeat alone, with a limit as old as its silence."""
+    for silent_sec in (130.0, 500.0, 10_800.0):
+        house = in_failsafe(House(), failsafe_min_sec=600.0)
+        house.report_sec = 30.0
+        fields = {"failsafe_min_sec": 600.0, "correlationId": "l2", "modification": 1}
+        send_limit(house, 9.0, **fields)
+        house.wait(silent_sec)
+        house.report_sec = 5.0
+        beat(house, 700.0)
+        assert state(house) is GridLimitState.FAILSAFE, silent_sec
+        assert house.power_kw <= 4.2
+        send_limit(house, 9.0, **{**fields, "correlationId": "l3"})
+        house.wait(1.0)
+        assert state(house) is GridLimitState.LIMITED
+
+
+def test_a_silence_that_a_restart_hides_voids_the_new_limit_too(house: House) -> None:
     in_failsafe(house, failsafe_min_sec=600.0)
     send_limit(house, 9.0, correlationId="l2", modification=1, failsafe_min_sec=600.0)
-    house.wait(1_200.0)
-    assert state(house) is GridLimitState.FAILSAFE
+    house.now += 900.0
+    house.restart()
     house.send("ping", correlationId="p")
-    house.wait(1.0)
-    assert state(house) is GridLimitState.LIMITED, "heard again, and a limit was given"
+    house.wait(10.0)
+    assert state(house) is GridLimitState.FAILSAFE
 
 
 def test_a_limit_under_another_id_leaves_it_and_both_rule(house: House) -> None:

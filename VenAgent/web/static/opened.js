@@ -110,7 +110,8 @@ export async function openEvent(event, now, hour) {
   const got = isRead(summary.achieved_shed_kw) ? summary.achieved_shed_kw : event.measured_kw;
   const [highest, over] = isRead(event.import_kw) ? [summary.highest_mean_kw, summary.over_limit_sec] : [summary.highest_export_kw, summary.over_export_sec];
   const figures = event.kind === 'limit'
-    ? [['Allowed', limitOf(event)], ['Highest mean', kw(highest)], ['Over the limit', isRead(over) ? span(over) : '–'], ['Held back', kw(event.predicted_kw)]]
+    ? [['Allowed', limitOf(event)], ['Highest mean', kw(highest)], ['Over the limit', isRead(over) ? span(over) : '–'], ['Held back', kw(event.predicted_kw)],
+      ...(summary.unseen_sec >= 60 ? [['Not seen by the meter', span(summary.unseen_sec)]] : [])]
     : [['Requested', kw(event.requested_kw)], ['Predicted', kw(inItsSense(event, event.predicted_kw))], ['Measured', kw(inItsSense(event, got))],
       ['Delivered', isRead(summary.delivered_kwh) ? `${number(inItsSense(event, summary.delivered_kwh), 2)} kWh` : '–']];
   at('open-figures').replaceChildren(...figures.map(([name, value]) => make('div', {}, make('dt', {}, name), make('dd', {}, value))));
