@@ -5,6 +5,7 @@ Each field is named here, so that the core may rename its own without changing w
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from VenAgent.contract.json_codec import json_number
@@ -13,9 +14,28 @@ from VenAgent.dr.event_completion import event_completion_summary
 from VenAgent.dr.event_state import EventState
 from VenAgent.dr.shed_circuit import ShedCircuit
 
+SCHEDULED_EVENTS_LISTED = 20
+"""Of those that wait; there may be hundreds, and an answer has to fit into a message."""
+EVENT_CIRCUITS_LISTED = 100
+"""Of the running event, in an answer; a panel has up to a thousand."""
+
+
+def event_view_next(waiting: Iterable[Event]) -> list[Event]:
+    """Of the events that wait, the page that an answer lists: the next ones, by their start."""
+    by_start = sorted(waiting, key=lambda event: event.request.start_ts)
+    return by_start[:SCHEDULED_EVENTS_LISTED]
+
+
+def event_view_for_answer(event: Event) -> dict[str, Any]:
+    """For `get status`: as on the bus, with no more circuits than fit into a message."""
+    view = event_view_for_bus(event)
+    circuits = view["circuits"]
+    omitted = max(0, len(circuits) - EVENT_CIRCUITS_LISTED)
+    return {**view, "circuits": circuits[:EVENT_CIRCUITS_LISTED], "circuits_omitted": omitted}
+
 
 def event_view_for_bus(event: Event) -> dict[str, Any]:
-    """For `ven/{venId}/event` on the VOLTTRON bus, and for `status` of the RPC exports."""
+    """For `ven/{venId}/event` on the VOLTTRON bus."""
     request, baseline, reason = event.request, event.baseline, event.end_reason
     return {
         "event_id": event.event_id,

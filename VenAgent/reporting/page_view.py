@@ -15,7 +15,7 @@ from VenAgent.dr.event_state import EventState
 from VenAgent.dr.panel import PanelCircuit, PanelCircuitControl, PanelCircuitReading, PanelReading
 from VenAgent.dr.shed_circuit import ShedCircuit
 from VenAgent.reporting.active_alerts import ActiveAlerts
-from VenAgent.reporting.event_view import event_view_for_page
+from VenAgent.reporting.event_view import event_view_for_page, event_view_next
 from VenAgent.reporting.load_flexibility import load_flexibility
 from VenAgent.reporting.page_archive import PageArchive
 from VenAgent.reporting.power_curve import PowerCurve, PowerCurveFile
@@ -95,6 +95,7 @@ class PageView:
         now, engine = self._clock(), self._engine
         telemetry, event = self._reporter.telemetry(), engine.running
         age_sec, refusal = self._meter.points.age_sec(now), engine.opted_out(now)
+        waiting = engine.scheduled.values()
         return {
             "ven_id": engine.ven_id,
             "version": __version__,
@@ -113,10 +114,8 @@ class PageView:
             "quality": telemetry.quality.value,
             "meter_age_sec": None if age_sec is None else round(max(0.0, age_sec), 1),
             "event": None if event is None else event_view_for_page(event),
-            "scheduled": [
-                event_view_for_page(waiting)
-                for waiting in sorted(engine.scheduled.values(), key=lambda e: e.request.start_ts)
-            ],
+            "scheduled": [event_view_for_page(e) for e in event_view_next(waiting)],
+            "scheduled_count": len(waiting),
             "availability": telemetry.availability.model_dump(mode="json"),
             "opted_out": refusal
             and {"reason": refusal.text, "until_ts": json_number(engine.opted_out_until_ts(now))},

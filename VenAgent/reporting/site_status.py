@@ -14,7 +14,7 @@ from VenAgent.config import AgentConfig
 from VenAgent.dr.engine import Engine
 from VenAgent.reporting import telemetry_builder as report
 from VenAgent.reporting.active_alerts import ActiveAlerts
-from VenAgent.reporting.event_view import event_view_for_bus
+from VenAgent.reporting.event_view import event_view_for_answer, event_view_next
 from VenAgent.reporting.load_flexibility import load_flexibility
 from VenAgent.reporting.reporter import Reporter
 from VenAgent.version import __version__
@@ -87,6 +87,7 @@ class SiteStatus:
         if what == "shadow":
             return self._reporter.shadow(telemetry)
         event, cloud = self._engine.running, self._cloud()
+        waiting = self._engine.scheduled.values()
         opted_out = self._engine.opted_out(time.time())
         return {
             "ven_id": self._config.ven_id,
@@ -108,8 +109,9 @@ class SiteStatus:
             "refused": dict(cloud.refused),
             "shadow_rejected": dict(cloud.shadow_rejected),
             "bus_bridge": dict(cloud.bus_bridge),
-            "active_event": None if event is None else event_view_for_bus(event),
-            "scheduled_events": [event_view_for_bus(e) for e in self._engine.scheduled.values()],
+            "active_event": None if event is None else event_view_for_answer(event),
+            "scheduled_events": [event_view_for_answer(e) for e in event_view_next(waiting)],
+            "scheduled_count": len(waiting),
             "opted_out": None if opted_out is None else opted_out.text,
             "alerts": self._alerts.active(),
             "page_url": self._page_url(),

@@ -31,24 +31,29 @@ def events_command(
 ) -> None:
     """The events that wait, the running one and the last ones: when, how much, what came of it."""
     paths = Paths.from_environment()
-    found = _fetch(paths, meant_site_settings(paths).agent(), limit)
+    found, not_listed = _fetch(paths, meant_site_settings(paths).agent(), limit)
     if json:
         show.print_json(found)
     elif found:
         show.out.print(_table(found))
     else:
         show.out.print("there has been no event yet")
+    if not_listed:
+        show.print_note(f"{not_listed} more events wait, which begin later than those listed")
 
 
-def _fetch(paths: Paths, agent: AgentConfig, limit: int) -> list[dict[str, Any]]:
-    """Those that wait, by their start; the running one; then those that are over, newest first.
+def _fetch(paths: Paths, agent: AgentConfig, limit: int) -> tuple[list[dict[str, Any]], int]:
+    """The next that wait, by their start; the running one; then those that are over, newest first.
+    And how many more wait.
 
     Raises OpsError.
     """
     page_url = _page_url(paths, agent)
-    scheduled = _answer(agent, f"{page_url}/api/status").get("scheduled") or []
+    status = _answer(agent, f"{page_url}/api/status")
+    scheduled = status.get("scheduled") or []
     past = _answer(agent, f"{page_url}/api/events?limit={limit}").get("events") or []
-    return [*scheduled, *past]
+    not_listed = int(status.get("scheduled_count") or 0) - len(scheduled)
+    return [*scheduled, *past], max(0, not_listed)
 
 
 def _page_url(paths: Paths, agent: AgentConfig) -> str:

@@ -147,13 +147,8 @@ def _ask_agent(paths: Paths, settings: SiteSettings, report: dict[str, Any]) -> 
     report["ven"] = data if isinstance(data, dict) else {}
     _part(report, "power now", None, _power(report["ven"]))
     _part(report, "active event", None, _event(report["ven"].get("active_event")))
-    for waiting in _waiting(report["ven"]):
-        _part(
-            report,
-            "scheduled",
-            None,
-            f"{_event(waiting)}, from {terminal_clock_text(waiting.get('start_ts'))}",
-        )
+    for text in status_report_scheduled(report["ven"]):
+        _part(report, "scheduled", None, text)
     sentence = str(report["ven"].get("health_context") or "")
     for part in report["parts"]:
         if part["name"] == AGENT and sentence and sentence not in part["text"]:
@@ -176,10 +171,13 @@ def _power(ven: dict[str, Any]) -> str:
     return text
 
 
-def _waiting(ven: dict[str, Any]) -> list[dict[str, Any]]:
-    """The next scheduled events; the VEN may have hundreds."""
-    waiting = [each for each in ven.get("scheduled_events") or [] if isinstance(each, dict)]
-    return sorted(waiting, key=lambda each: float(each.get("start_ts") or 0.0))[:SCHEDULED_SHOWN]
+def status_report_scheduled(ven: dict[str, Any]) -> list[str]:
+    """The next scheduled events, a line each, and how many more; the VEN may have hundreds."""
+    listed = [each for each in ven.get("scheduled_events") or [] if isinstance(each, dict)]
+    shown = sorted(listed, key=lambda each: float(each.get("start_ts") or 0.0))[:SCHEDULED_SHOWN]
+    texts = [f"{_event(each)}, from {terminal_clock_text(each.get('start_ts'))}" for each in shown]
+    more = int(ven.get("scheduled_count") or len(listed)) - len(shown)
+    return [*texts, f"and {more} more"] if more > 0 else texts
 
 
 def _event(event: Any) -> str:

@@ -83,8 +83,9 @@ def check_answers(site: Site, fuzzed: list[Fuzzed]) -> None:
 
 def end_all(site: Site) -> None:
     """What was accepted on the way is withdrawn."""
-    for event in site.status()["scheduled_events"]:
-        site.cloud.command("cancel", event_id=event["event_id"])
+    for _ in range(20):  # each time a page of them
+        for event in site.status()["scheduled_events"]:
+            site.cloud.command("cancel", event_id=event["event_id"])
     site.cloud.command("restore")
     site.wait_until_normal()
 

@@ -12,19 +12,26 @@ from typing import Any
 
 import pytest
 
-from tests.dr.builders import TOTAL_KW, VEN_ID
+from tests.dr.builders import TOTAL_KW, VEN_ID, panel_of, switch
 from tests.dr.house import House
 from VenAgent.cloud.link_state import LinkPhase, LinkState
 from VenAgent.cloud.outbox import OutboxBacklog
+from VenAgent.contract.acks import AckStatus, build_ack, encode_ack
 from VenAgent.contract.telemetry import TelemetryQuality
 from VenAgent.dr.effects import SendAckEffect
 from VenAgent.dr.event import Event
 from VenAgent.reporting import page_view as web_view
 from VenAgent.reporting import telemetry_builder as report
 from VenAgent.reporting.active_alerts import ActiveAlerts
-from VenAgent.reporting.event_view import event_view_for_page
+from VenAgent.reporting.event_view import (
+    EVENT_CIRCUITS_LISTED,
+    SCHEDULED_EVENTS_LISTED,
+    event_view_for_answer,
+    event_view_for_bus,
+    event_view_for_page,
+)
 from VenAgent.reporting.page_view import EVENTS_AT_ONCE, READ_AGAIN_SEC, PageView
-from VenAgent.reporting.site_status import SiteCloudStatus
+from VenAgent.reporting.site_status import SiteCloudStatus, SiteStatus
 from VenAgent.storage.journal import Journal
 from VenAgent.storage.power_history import PowerHistory
 
@@ -70,6 +77,16 @@ class Viewed:
             data=data,
             history=PowerHistory(data / "history.sqlite", house.now),
             clock=lambda: house.now,
+        )
+        self.site = SiteStatus(
+            SimpleNamespace(ven_id=VEN_ID),  # type: ignore[arg-type]
+            house.engine,
+            reporter,  # type: ignore[arg-type]
+            ActiveAlerts(VEN_ID, lambda alert: None),
+            cloud=lambda: cloud,
+            health=lambda: health,
+            page_url=lambda: None,
+            devices=dict,
         )
         self.view = make()
         self.again = make
@@ -217,6 +234,43 @@ def test_an_event_that_never_began_has_no_summary(viewed: Viewed) -> None:
     viewed.catch_up()
     (event,) = viewed.view.events(5)
     assert (event["state"], event["summary"], event["predicted_kw"]) == ("cancelled", None, None)
+
+
+def test_of_as_many_events_as_may_wait_the_next_are_listed_and_all_counted(viewed: Viewed) -> None:
+    house, most = viewed.house, viewed.house.policy.max_scheduled
+    name = "an-event-of-the-utility-with-quite-a-long-name-" * 5
+    house.send("event", shed_kw=3.0, duration_sec=600, event_id="runs")
+    for number in reversed(range(most)):
+        start_ts = house.now + 3_600.0 * (1 + number)
+        house.send("event", shed_kw=3.0, start_ts=start_ts, event_id=f"{name}{number}")
+    named = [f"{name}{number}" for number in range(SCHEDULED_EVENTS_LISTED)]
+    page, site = viewed.status(), viewed.site.get("status")
+    for listed, count in (
+        (page["scheduled"], page["scheduled_count"]),
+        (site["scheduled_events"], site["scheduled_count"]),
+    ):
+        assert [event["event_id"] for event in listed] == named
+        assert count == most
+    ack = build_ack(
+        op="get", status=AckStatus.SUCCESS, ven_id=VEN_ID, ts=1.0, correlation_id="g", data=site
+    )
+    assert json.loads(encode_ack(ack))["ok"] is True  # it fits into a message
+    assert (site["active_event"]["event_id"], site["active_event"]["circuits_omitted"]) == (
+        "runs",
+        0,
+    )
+
+
+def test_of_a_large_panel_an_answer_lists_the_circuits_that_fit_and_counts_the_rest() -> None:
+    names = [f"floor {number}" for number in range(150)]
+    house = House(panel_of(*map(switch, names)), dict.fromkeys(names, 0.2))
+    house.send("event", shed_kw=25.0, duration_sec=600, event_id="large")
+    event = house.engine.running
+    assert event is not None
+    view = event_view_for_answer(event)
+    assert len(view["circuits"]) == EVENT_CIRCUITS_LISTED
+    assert view["circuits_omitted"] == len(event.circuits) - EVENT_CIRCUITS_LISTED > 0
+    assert len(event_view_for_bus(event)["circuits"]) == len(event.circuits)
 
 
 def test_the_record_says_why_an_event_ended_and_who_ended_it(viewed: Viewed) -> None:

@@ -72,6 +72,7 @@ class FakeSite:
             "meter_age_sec": round(now - self._read_ts, 1),
             "event": dict(self.event) if self.event else None,
             "scheduled": list(self.scheduled),
+            "scheduled_count": len(self.scheduled),
             "availability": {
                 "state": "available",
                 "until_ts": round(now + 3600.0) if self.calendar else None,

@@ -70,7 +70,8 @@ function ofJoined(status) {
 function ofScheduled(status) {
   const [next, ...more] = status.scheduled.filter((each) => each.state !== 'active');
   if (!next) return null;
-  const rest = more.length ? `, and ${more.length} more` : '';
+  const count = more.length + status.scheduled_count - status.scheduled.length; // it lists the next ones only
+  const rest = count ? `, and ${count} more` : '';
   return { kind: 'event', word: 'Scheduled', text: sentence(`${asked(next)} from ${moment(next.start_ts, status.ts)} ${until(next.end_ts, status.ts)}${rest}`) };
 }
 

@@ -34,6 +34,7 @@ class Page(BaseHTTPRequestHandler):
 
     events: list[dict[str, Any]] = []
     scheduled: list[dict[str, Any]] = []
+    scheduled_count = 0
 
     def do_GET(self) -> None:
         known = self.headers.get("Authorization") == f"Bearer {TOKEN}"
@@ -41,7 +42,7 @@ class Page(BaseHTTPRequestHandler):
         self.end_headers()
         answer: dict[str, Any] = {"events": self.events, "asked": self.path}
         if self.path == "/api/status":
-            answer = {"scheduled": self.scheduled}
+            answer = {"scheduled": self.scheduled, "scheduled_count": self.scheduled_count}
         self.wfile.write(json.dumps(answer).encode())
 
     def log_message(self, *_: Any) -> None:
@@ -99,10 +100,13 @@ def test_those_that_wait_come_first(page: HTTPServer, monkeypatch: pytest.Monkey
     waiting = {**RUNNING, "event_id": "evt-3", "state": "scheduled", "measured_kw": None}
     monkeypatch.setattr(Page, "scheduled", [waiting])
     monkeypatch.setattr(Page, "events", [OVER])
-    assert [line.split()[2:4] for line in events().splitlines()[1:3]] == [
+    monkeypatch.setattr(Page, "scheduled_count", 1)
+    assert [line.split()[2:4] for line in events().splitlines()[1:]] == [
         ["evt-3", "scheduled"],
         ["evt-1", "completed"],
     ]
+    monkeypatch.setattr(Page, "scheduled_count", 180)
+    assert "179 more events wait" in events()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,22 @@
+"""What `status` shows of a VEN."""
+
+from __future__ import annotations
+
+from ops.services.status_report import SCHEDULED_SHOWN, status_report_scheduled
+
+
+def test_the_next_scheduled_events_are_shown_and_the_rest_is_counted() -> None:
+    listed = [
+        {"event_id": f"e{at}", "state": "scheduled", "requested_kw": 5.0, "start_ts": 1e9 + at}
+        for at in range(20)
+    ]
+    texts = status_report_scheduled({"scheduled_events": listed[::-1], "scheduled_count": 200})
+    shown = [text.split(",")[0] for text in texts]
+    assert shown == [
+        *(f"e{at}" for at in range(SCHEDULED_SHOWN)),
+        f"and {200 - SCHEDULED_SHOWN} more",
+    ]
+    # An agent of an earlier version lists all of them.
+    assert status_report_scheduled({"scheduled_events": listed})[-1] == "and 15 more"
+    assert len(status_report_scheduled({"scheduled_events": listed[:3]})) == 3
+    assert status_report_scheduled({"scheduled_events": None}) == []
