@@ -59,6 +59,12 @@ _DURATION = re.compile(
     r"(?:(?P<seconds>[0-9]+(?:\.[0-9]+)?)S)?)?"
 )
 _DURATION_SEC = {"weeks": 604_800, "days": 86_400, "hours": 3_600, "minutes": 60, "seconds": 1}
+_MOMENT = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
+    r"(?:[Tt ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,9}))?)?"
+    r"(?:[Zz]|([+-])([0-9]{2})(?::?([0-9]{2}))?)?)?"
+)
+"""A date, or date and time as in RFC 3339; the zone may be left out."""
 _TIME_UNITS = ((1e11, 1), (1e14, 1_000), (1e17, 1_000_000), (1e20, 1_000_000_000))
 """Below which size a time is in s, ms, µs and ns: 1e11 s is the year 5138, 1e11 ms was 1973."""
 MAX_TEXT = 256
@@ -102,17 +108,7 @@ def command_field_time(value: Any) -> Any:
         text = value.strip(" \t")
         if _NOT_FINITE.fullmatch(text):
             raise ValueError("must be a finite number")
-        try:
-            if not text.isascii() or "-" not in text:
-                raise ValueError
-            moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-        except ValueError:
-            raise ValueError(
-                "must be a time: epoch seconds or ISO 8601, as 2026-01-31T17:00:00Z"
-            ) from None
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=timezone.utc)
-        return moment.timestamp()
+        return _moment_ts(text)
     number = command_field_number(value)
     if not isinstance(number, (int, float)):
         return number
@@ -120,6 +116,26 @@ def command_field_time(value: Any) -> Any:
         if abs(number) < below:
             return number / per_sec if per_sec > 1 else number
     raise ValueError("must be a time: epoch seconds (or ms, µs, ns)")
+
+
+def _moment_ts(text: str) -> float:
+    """Epoch s of an ISO 8601 text; read here, because Python's versions read different ones."""
+    found = _MOMENT.fullmatch(text)
+    try:
+        if found is None:
+            raise ValueError
+        year, month, day, hour, minute, second = (int(part or 0) for part in found.groups()[:6])
+        fraction, sign, zone_hours, zone_minutes = found.groups()[6:]
+        offset_sec = int(zone_hours or 0) * 3600 + int(zone_minutes or 0) * 60
+        if offset_sec >= 86_400 or int(zone_minutes or 0) > 59:
+            raise ValueError
+        moment = datetime(year, month, day, hour, minute, second, tzinfo=timezone.utc)
+    except ValueError:
+        raise ValueError(
+            "must be a time: epoch seconds or ISO 8601, as 2026-01-31T17:00:00Z"
+        ) from None
+    ts = moment.timestamp() - (-offset_sec if sign == "-" else offset_sec)
+    return ts + float(f"0.{fraction}") if fraction else ts
 
 
 def command_field_duration(value: Any) -> Any:

@@ -113,6 +113,9 @@ def _limit_problem(command: LimitCommand, limits: CommandLimits) -> Reason | Non
     if (command.failsafe_kw is None) != (command.heartbeat_sec is None):
         text = "failsafe_kw and heartbeat_sec: give both or neither"
         return Reason(ReasonCode.MISSING_FIELD, text)
+    if command.failsafe_min_sec is not None and command.failsafe_kw is None:
+        text = "failsafe_min_sec: goes with failsafe_kw and heartbeat_sec, and they are missing"
+        return Reason(ReasonCode.MISSING_FIELD, text)
     times = {
         "window_sec": (command.window_sec, 1.0, 3_600.0),
         "heartbeat_sec": (command.heartbeat_sec, 1.0, MAX_HEARTBEAT_SEC),
@@ -141,6 +144,9 @@ def _event_problem(command: EventCommand, limits: CommandLimits, now: float) -> 
 
 
 def _window_problem(command: EventCommand, limits: CommandLimits, now: float) -> Reason | None:
+    if command.duration_sec == 0 and command.end_ts is not None:
+        text = "duration_sec: 0 is until cancelled, and end_ts names an end: leave one of them out"
+        return Reason(ReasonCode.CONTRADICTION, text)
     if command.lasts_until_cancelled or _is_without_end(command):
         start_ts = now if command.start_ts is None else command.start_ts
         end_ts = max(start_ts, now) + limits.max_duration_sec
@@ -153,7 +159,7 @@ def _window_problem(command: EventCommand, limits: CommandLimits, now: float) ->
         return Reason(ReasonCode.TIMES_REVERSED, "end_ts: must be later than start_ts")
     if None not in (command.start_ts, command.end_ts, command.duration_sec):
         given_sec = command.duration_sec or 0.0
-        if abs(end_ts - start_ts - given_sec) > SUM_TOLERANCE_SEC and given_sec:
+        if abs(end_ts - start_ts - given_sec) > SUM_TOLERANCE_SEC:
             lasts_sec = end_ts - start_ts
             text = f"end_ts: {lasts_sec:g} s after the start, and it is to last {given_sec:g} s"
             return Reason(ReasonCode.CONTRADICTION, text)
@@ -221,11 +227,13 @@ def _interval_contradiction(
     if given_sec is not None and abs(given_sec - total_sec) > tolerance_sec:
         text = f"intervals: they last {total_sec:g} s in all, the event {given_sec:g} s"
         return Reason(ReasonCode.CONTRADICTION, text)
-    if isinstance(command, ShedCommand):
-        highest_kw = max(each.shed_kw or 0.0 for each in command.intervals)
-        if command.shed_kw != highest_kw:
-            text = f"shed_kw: {command.shed_kw:g} kW is not the highest of the intervals"
-            return Reason(ReasonCode.CONTRADICTION, text)
+    is_limit = isinstance(command, LimitCommand)
+    name = "import_kw" if is_limit else "shed_kw"
+    given_kw = getattr(command, name)
+    highest_kw = max(getattr(each, name) or 0.0 for each in command.intervals)
+    if given_kw != highest_kw and not (is_limit and given_kw is None):
+        text = f"{name}: {given_kw:g} kW is not the highest of the intervals"
+        return Reason(ReasonCode.CONTRADICTION, text)
     return None
 
 

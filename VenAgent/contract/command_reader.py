@@ -14,7 +14,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from VenAgent.contract.command_fields import LET_THROUGH, SPELLINGS, VALUE_READERS
+from VenAgent.contract.command_fields import (
+    LET_THROUGH,
+    SPELLINGS,
+    VALUE_READERS,
+    command_field_number,
+)
 from VenAgent.contract.command_limits import CommandLimits, command_limit_problem
 from VenAgent.contract.commands import COMMAND_OF_OP, Command
 from VenAgent.contract.json_codec import decode_json
@@ -145,6 +150,9 @@ def _fields(message: Mapping[str, Any], op: str, model: type[Command]) -> _Field
         raise _Problem(ReasonCode.BAD_FIELD, "intervals: there are none in it; leave it out")
     if isinstance(values.get("intervals"), list):
         values = _with_intervals(values)
+    elif "intervals" in values:
+        text = "intervals: must be a list, each with duration_sec and shed_kw or import_kw"
+        raise _Problem(ReasonCode.BAD_FIELD, text)
     return _Fields(values, fields.keys)
 
 
@@ -186,14 +194,12 @@ def _with_intervals(values: dict[str, Any]) -> dict[str, Any]:
         else each
         for each in values["intervals"]
     ]
-    levels = [
-        each["shed_kw"]
-        for each in intervals
-        if isinstance(each, dict)
-        and isinstance(each.get("shed_kw"), (int, float))
-        and not isinstance(each["shed_kw"], bool)
-    ]
-    highest = {"shed_kw": max(levels)} if levels else {}
+    given = [each.get("shed_kw") for each in intervals if isinstance(each, dict)]
+    try:
+        levels: list[Any] = [command_field_number(level) for level in given if level is not None]
+        highest = {"shed_kw": max(levels)} if levels else {}
+    except (ValueError, TypeError):
+        highest = {"shed_kw": 0.0}  # what is wrong with a level is said where it is read
     return {**highest, **values, "intervals": intervals}
 
 

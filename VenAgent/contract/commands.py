@@ -189,7 +189,8 @@ class RestoreCommand(Command):
 
 
 class CancelCommand(Command):
-    """`cancel`: withdraw a scheduled event; on an active one as `restore`."""
+    """`cancel`: withdraw a scheduled event; on an active one as `restore`. Without an id it is
+    about the active one, and refused where others wait: it may be meant for one of them."""
 
     null_is_no_choice = frozenset({"event_id"})
 
@@ -249,13 +250,15 @@ COMMAND_OF_OP: dict[str, type[Command]] = {
 
 
 def event_command_window(command: EventCommand, now: float) -> tuple[float, float]:
-    """(start, end) of the event in epoch seconds; an end given wins over a duration, and the sum
-    of intervals over the usual hour."""
-    start_ts = now if command.start_ts is None else command.start_ts
-    if command.end_ts is not None:
-        return start_ts, command.end_ts
-    if command.duration_sec is not None:
-        return start_ts, start_ts + command.duration_sec
-    if command.intervals:
-        return start_ts, start_ts + sum(each.duration_sec for each in command.intervals)
-    return start_ts, start_ts + DEFAULT_DURATION_SEC
+    """(start, end) of the event in epoch seconds. It lasts for its duration, or its intervals;
+    for the usual hour without them. Its start is so long before its end where that is given, and
+    `now` where it is not, or nothing says how long it lasts."""
+    lasts_sec = command.duration_sec
+    if lasts_sec is None and command.intervals:
+        lasts_sec = sum(each.duration_sec for each in command.intervals)
+    start_ts, end_ts = command.start_ts, command.end_ts
+    if start_ts is None:
+        start_ts = now if end_ts is None or not lasts_sec else end_ts - lasts_sec
+    if end_ts is None:
+        end_ts = start_ts + (DEFAULT_DURATION_SEC if lasts_sec is None else lasts_sec)
+    return start_ts, end_ts

@@ -397,7 +397,11 @@ class Arbitration:
 
     def end_by_command(self, command: Command, now: float) -> Effects:
         """`restore` and `cancel`: the event named, or the one that runs."""
-        replies = self._site.replies
+        replies, waits = self._site.replies, len(self.queue.waiting)
+        if isinstance(command, CancelCommand) and command.event_id is None and waits:
+            text = f"event_id: is missing, and {waits} events wait: name the one that is meant"
+            reason = Reason(ReasonCode.MISSING_FIELD, text)
+            return [replies.to(command, AckStatus.REJECTED, now, reason)]
         waiting = self.queue.waiting.pop(command.event_id or "", None)
         if waiting is not None:
             if waiting.active_ts is not None:

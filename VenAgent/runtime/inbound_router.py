@@ -13,6 +13,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import gevent
@@ -25,7 +26,7 @@ from VenAgent.cloud.shadow_desired import ShadowDesired
 from VenAgent.config import AgentConfig
 from VenAgent.contract.acks import AckStatus, ack_reason_fields, build_ack
 from VenAgent.contract.command_reader import CommandNotRead, read_command
-from VenAgent.contract.commands import Command, GetCommand, SetCommand
+from VenAgent.contract.commands import Command, GetCommand, PingCommand, SetCommand
 from VenAgent.contract.message_refused import MessageRefused
 from VenAgent.contract.opt_out_request import OptOutRequest
 from VenAgent.contract.reasons import Reason, ReasonCode
@@ -33,12 +34,26 @@ from VenAgent.dr.effects import Effects
 from VenAgent.dr.engine import Engine
 from VenAgent.runtime.effect_executor import EffectExecutor
 from VenAgent.runtime.remote_updates import RemoteUpdates
-from VenAgent.runtime.session_backlog import SessionBacklog
+from VenAgent.runtime.session_backlog import SessionBacklog, machine_run
 
 _log = logging.getLogger(__name__)
 
 ANSWER_SEC = 30.0
 SAME_CALL_SEC = 1.0
+
+
+@dataclass
+class _LastCall:
+    """A call of this platform."""
+
+    content: str
+    at: float
+    """Monotonic s."""
+    correlation_id: str
+    running_id: str | None = None
+    """The event that ran when it was obeyed."""
+    answer: Mapping[str, Any] | None = None
+    """Of one that is no command."""
 
 
 class InboundRouter:
@@ -62,8 +77,8 @@ class InboundRouter:
         self._on_change = on_change
         self._handlers: dict[str, Callable[[InboundMessage], gevent.Greenlet | None]] = {}
         self.backlog = SessionBacklog()
-        self._last_call = ("", 0.0, "")
-        """Of this platform's calls: its content, when (monotonic), and its correlation id."""
+        self._last_call: _LastCall | None = None
+        """Of this platform's; none when another command was obeyed since."""
         self.refused: Counter[str] = Counter()
         """Messages that were not taken on, by `door.reason`."""
 
@@ -110,6 +125,7 @@ class InboundRouter:
         correlation_id = correlation_id or self._call_id(fields)
         expected = self._executor.expect(correlation_id)
         self._obey(json.dumps({**fields, "correlationId": correlation_id}).encode())
+        self._note_running()
         answer = self._executor.ack_of(correlation_id, expected, ANSWER_SEC)
         text = f"no answer within {ANSWER_SEC:g} s; look at status()"
         return answer or build_ack(
@@ -122,13 +138,26 @@ class InboundRouter:
         )
 
     def _call_id(self, fields: Mapping[str, Any]) -> str:
-        """The call's correlation id. The same call again within a second is the same command:
-        VOLTTRON Central makes each call twice."""
+        """The call's correlation id. The same call again within a second of the first is the same
+        command: VOLTTRON Central makes each call twice. It is another one when something else was
+        obeyed, or another event has begun, in between."""
         content, now = json.dumps(fields, sort_keys=True, default=str), time.monotonic()
-        last_content, last_at, last_id = self._last_call
-        is_same = content == last_content and now - last_at < SAME_CALL_SEC
-        self._last_call = (content, now, last_id if is_same else f"rpc-{uuid.uuid4()}")
-        return self._last_call[2]
+        last, running = self._last_call, self._engine.running
+        if (
+            last is None
+            or last.content != content
+            or not now - last.at < SAME_CALL_SEC
+            or (running is not None and running.event_id != last.running_id)
+        ):
+            last = None
+        self._last_call = last or _LastCall(content, now, f"rpc-{uuid.uuid4()}")
+        return self._last_call.correlation_id
+
+    def _note_running(self) -> None:
+        """The event that runs when a call was obeyed, perhaps begun by it."""
+        running = self._engine.running
+        if self._last_call is not None and running is not None:
+            self._last_call.running_id = running.event_id
 
     def opt_out(self, reason: str, duration_sec: float | None = None) -> Mapping[str, Any]:
         """A person at the site ends and refuses participation, for `duration_sec` or until they
@@ -146,18 +175,24 @@ class InboundRouter:
             }
         now = time.time()
         until_ts = None if wanted.duration_sec is None else now + wanted.duration_sec
-        event = self._engine.running
-        self._executor.perform(self._engine.opt_out(wanted.reason, until_ts, now))
-        self._on_change()
-        return {
-            "ok": True,
-            "status": AckStatus.OPTED_OUT.value,
-            "event_id": None if event is None else event.event_id,
-            "until_ts": until_ts,
-        }
+        self._call_id({"op": "opt_out", **wanted.model_dump()})
+        call, event = self._last_call, self._engine.running
+        assert call is not None
+        if call.answer is None:
+            self._executor.perform(self._engine.opt_out(wanted.reason, until_ts, now))
+            self._on_change()
+            call.answer = {
+                "ok": True,
+                "status": AckStatus.OPTED_OUT.value,
+                "event_id": None if event is None else event.event_id,
+                "until_ts": until_ts,
+            }
+        self._note_running()
+        return call.answer
 
     def opt_in(self) -> Mapping[str, Any]:
         """The site takes part in events again."""
+        self._last_call = None
         self._executor.perform(self._engine.opt_in(time.time()))
         self._on_change()
         return {"ok": True, "status": AckStatus.SUCCESS.value}
@@ -184,6 +219,8 @@ class InboundRouter:
             self._executor.perform(self._engine.refuse(rejected, now))
             return None
         from_sender = inbound is not None
+        if from_sender and not isinstance(command, (PingCommand, GetCommand)):
+            self._last_call = None
         if isinstance(command, (SetCommand, GetCommand)) and from_sender:
             self._executor.perform(self._engine.heard(command, now))
         if isinstance(command, SetCommand):
@@ -207,7 +244,9 @@ class InboundRouter:
             from_session=inbound.session_present and inbound.expires_at is None,
             max_age_sec=self._config.event.max_command_age_sec,
             monotonic=inbound.came_at,
-            kept_sec=0.0 if inbound.kept_ts is None else time.time() - inbound.kept_ts,
+            kept_sec=0.0
+            if inbound.kept_ts is None
+            else self.backlog.kept_sec(inbound.kept_ts, time.time(), machine_run()),
         )
         if inbound.expires_at is not None and inbound.expires_at < now:
             text = "the command has expired (MQTT message expiry) before it could be dealt with"

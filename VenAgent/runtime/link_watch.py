@@ -10,7 +10,7 @@ from VenAgent.cloud.shadow_desired import ShadowDesired
 from VenAgent.reporting.active_alerts import ActiveAlerts
 from VenAgent.reporting.bus_publisher import BusPublisher
 from VenAgent.runtime.effect_executor import EffectExecutor
-from VenAgent.runtime.session_backlog import SessionBacklog
+from VenAgent.runtime.session_backlog import SessionBacklog, machine_run
 
 
 class LinkWatch:
@@ -46,7 +46,7 @@ class LinkWatch:
         state = self._cloud.state
         if state.online and state.since_ts != self._online_since:
             self._online_since = state.since_ts
-            self._backlog.connected(state.since_ts, time.monotonic())
+            self._backlog.connected(state.since_ts, time.monotonic(), machine_run())
             if self.desired is not None:
                 self.desired.connected()
 
@@ -54,7 +54,7 @@ class LinkWatch:
         """With each report: certificates end with time, and health may differ."""
         self.check()
         if self._cloud.state.online:
-            noted = self._backlog.note_online(time.time(), time.monotonic())
+            noted = self._backlog.note_online(time.time(), time.monotonic(), machine_run())
             if noted:
                 self._executor.perform(noted)
         self._cloud.alert_credentials(self._alerts.set)

@@ -15,7 +15,7 @@ from VenAgent.dr.event import Event
 from VenAgent.reporting.active_alerts import ActiveAlerts
 from VenAgent.runtime.data_folder import DataFolder
 from VenAgent.runtime.effect_executor import EffectExecutor
-from VenAgent.runtime.session_backlog import LAST_CONNECTED, SessionBacklog
+from VenAgent.runtime.session_backlog import SessionBacklog
 from VenAgent.site.actuator import Actuator
 from VenAgent.site.meter import Meter
 from VenAgent.storage.ended_events import EndedEvents
@@ -40,7 +40,7 @@ def recover_site(
     executor.send_unsent()
     recovered, damage = recover_from_journal(data.journal, data.ended)
     data.journal_damage = data.journal_damage or damage
-    backlog.last_connected_ts = recovered.facts.get(LAST_CONNECTED)
+    backlog.recall(recovered.facts)
     executor.perform(engine.resume(recovered, time.time()))
     alerts.set("journal.damaged", AlertSeverity.CRITICAL, data.journal_damage)
     if data.journal_damage is not None:

@@ -95,7 +95,12 @@ OTHER_SPELLINGS = [
             ({"import_kw": 4}, "window_sec", "PT1M", 60.0),
             ({"import_kw": 4, "heartbeat_sec": 60}, "failsafe_kw", 4.2, 4.2),
             ({"import_kw": 4, "failsafe_kw": 4}, "heartbeat_sec", 60, 60.0),
-            ({"import_kw": 4}, "failsafe_min_sec", "PT2H", 7200.0),
+            (
+                {"import_kw": 4, "failsafe_kw": 4, "heartbeat_sec": 60},
+                "failsafe_min_sec",
+                "PT2H",
+                7200.0,
+            ),
             ({"import_kw": 4}, "start_ts", NOW + 10, NOW + 10),
             ({"import_kw": 4}, "duration_sec", 90, 90.0),
         )

@@ -73,7 +73,8 @@ def test_ids_that_are_numbers_are_read_as_text() -> None:
         ({"start_ts": NOW + 10, "duration_sec": 60}, (NOW + 10, NOW + 70)),
         ({"end_ts": NOW + 100}, (NOW, NOW + 100)),
         ({"start_ts": NOW + 10, "end_ts": NOW + 100}, (NOW + 10, NOW + 100)),
-        ({"end_ts": NOW + 100, "duration_sec": 7}, (NOW, NOW + 100)),
+        ({"end_ts": NOW + 100, "duration_sec": 7}, (NOW + 93, NOW + 100)),
+        ({"end_ts": NOW + 100, "duration_sec": 300}, (NOW - 200, NOW + 100)),
         ({"start_ts": NOW - 10, "duration_sec": 60}, (NOW - 10, NOW + 50)),
     ],
 )

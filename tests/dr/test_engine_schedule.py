@@ -26,6 +26,52 @@ def test_an_event_to_come_is_scheduled_and_begins_on_time(house: House) -> None:
     assert house.statuses() == ["scheduled", "accepted", "measured", "completed"]
 
 
+def test_a_cancel_that_names_none_is_refused_where_it_may_be_meant_for_one_that_waits(
+    house: House,
+) -> None:
+    send_event(house, start_ts=NOW + 600.0)
+    (ack,) = house.send("cancel", correlationId="x1")
+    assert (ack["status"], ack["reason_code"]) == ("rejected", "missing_field")
+    send_event(house, event_id="e2", correlationId="c2")
+    (ack,) = house.send("cancel", correlationId="x2")
+    assert ack["reason_code"] == "missing_field"
+    assert house.engine.running is not None
+    house.send("cancel", event_id="e1", correlationId="x3")
+    house.send("cancel", correlationId="x4")
+    assert house.statuses("x4") == ["success"]
+    assert house.engine.running is None
+
+
+def test_an_event_with_an_end_and_a_duration_begins_so_long_before_its_end(house: House) -> None:
+    (ack,) = send_event(house, end_ts=NOW + 21_600.0, duration_sec=3_600)
+    assert (ack["status"], ack["end_ts"]) == ("scheduled", NOW + 21_600.0)
+    house.wait(18_000.0 - 10.0)
+    assert not house.opened()
+    house.wait(20.0)
+    assert house.opened()
+
+
+def test_levels_with_an_end_begin_so_long_before_it(house: House) -> None:
+    levels = [{"duration_sec": 600, "shed_kw": 6}, {"duration_sec": 600, "shed_kw": 3}]
+    fields = {"event_id": "l", "correlationId": "l", "intervals": levels}
+    (ack,) = house.send("event", end_ts=NOW + 6_000.0, **fields)
+    assert ack["status"] == "scheduled"
+    house.wait(4_810.0)
+    first = house.opened()
+    assert first
+    house.wait(600.0)
+    assert house.opened() != first
+    house.wait(600.0)
+    assert not house.opened()
+
+
+def test_an_event_that_should_have_begun_runs_to_its_end(house: House) -> None:
+    send_event(house, end_ts=NOW + 60.0, duration_sec=600)
+    assert house.opened()
+    house.wait(70.0)
+    assert not house.opened()
+
+
 @pytest.mark.parametrize("op", ["cancel", "restore"])
 def test_an_event_to_come_can_be_withdrawn(house: House, op: str) -> None:
     send_event(house, start_ts=NOW + 300.0)

@@ -18,7 +18,9 @@ from tests.platform.test_effect_executor import CONFIG, Hands
 from VenAgent.agent import VenAgent
 from VenAgent.cloud.inbound_message import InboundMessage
 from VenAgent.contract.reasons import ReasonCode
+from VenAgent.runtime import inbound_router
 from VenAgent.runtime.inbound_router import InboundRouter
+from VenAgent.runtime.session_backlog import machine_run
 
 
 class Doors:
@@ -77,6 +79,62 @@ def test_the_same_call_after_another_is_another_command(doors: Doors) -> None:
     assert one["correlationId"] != other["correlationId"]
 
 
+class _Clock:
+    """The router's, which moves when the test says so."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._now = 1_000.0
+        clock = SimpleNamespace(monotonic=lambda: self._now, time=time.time)
+        monkeypatch.setattr(inbound_router, "time", clock)
+
+    def wait(self, seconds: float) -> None:
+        self._now += seconds
+
+
+def test_the_same_call_again_and_again_is_the_same_for_a_second_only(
+    doors: Doors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, ids = _Clock(monkeypatch), []
+    for _ in range(6):
+        ids.append(doors.router.command({"op": "restore"})["correlationId"])
+        clock.wait(0.45)
+    assert [ids.index(each) for each in ids] == [0, 0, 0, 3, 3, 3]
+
+
+def test_a_call_is_another_one_when_an_event_has_begun_in_between(
+    doors: Doors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = _Clock(monkeypatch)
+    assert doors.router.command({"op": "restore"})["reason_code"] == "no_event"
+    doors.deliver(**SHED, correlationId="in between", issued_ts=time.time())
+    clock.wait(0.4)
+    ack = doors.router.command({"op": "restore"})
+    assert (ack["status"], ack["event_id"]) == ("success", "evt-in between")
+
+
+def test_an_event_that_begins_by_itself_makes_a_call_another_one(
+    doors: Doors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = _Clock(monkeypatch)
+    start_ts = time.time() + 0.5
+    doors.router.command({**SHED, "event_id": "later", "start_ts": start_ts})
+    assert doors.router.command({"op": "restore"})["reason_code"] == "no_event"
+    doors.hands.executor.perform(doors.hands.engine.tick(start_ts))
+    clock.wait(0.4)
+    ack = doors.router.command({"op": "restore"})
+    assert (ack["status"], ack["event_id"]) == ("success", "later")
+
+
+def test_a_person_who_opts_out_by_a_call_made_twice_gets_one_answer(doors: Doors) -> None:
+    event_id = doors.router.command(SHED)["event_id"]
+    first, second = (doors.router.opt_out("guests", 600.0) for _ in range(2))
+    assert first == second
+    assert (first["event_id"], first["status"]) == (event_id, "opted_out")
+    doors.router.opt_in()
+    again = doors.router.opt_out("guests", 600.0)
+    assert again["until_ts"] > first["until_ts"]
+
+
 def test_a_call_with_an_unknown_field_is_refused_by_name(doors: Doors) -> None:
     ack = doors.router.command({"op": "event", "shed_kw": 3, "durationSecs": 5})
     assert (ack["status"], ack["reason_code"]) == ("rejected", "unknown_field")
@@ -87,7 +145,7 @@ def test_a_call_with_an_unknown_field_is_refused_by_name(doors: Doors) -> None:
 def test_an_undated_event_from_the_brokers_queue_is_refused_after_a_long_absence(
     doors: Doors,
 ) -> None:
-    doors.router.backlog.connected(1_760_000_000.0, 0.0)
+    doors.router.backlog.connected(1_760_000_000.0, 0.0, machine_run())
     doors.router.backlog._heard_at = float("inf")  # it comes at once
     doors.router.backlog._connected_at = float("inf")
     doors.deliver(**SHED, correlationId="old")
@@ -107,7 +165,7 @@ def test_a_command_whose_message_expiry_has_passed_is_refused_by_name(doors: Doo
 
 
 def test_an_undated_event_with_a_message_expiry_is_as_good_as_a_dated_one(doors: Doors) -> None:
-    doors.router.backlog.connected(1_760_000_000.0, 0.0)
+    doors.router.backlog.connected(1_760_000_000.0, 0.0, machine_run())
     doors.router.backlog._heard_at = float("inf")
     doors.router.backlog._connected_at = float("inf")
     doors.deliver(**SHED, correlationId="held", expires_in_sec=60.0)

@@ -8,7 +8,13 @@ from tests.contract.builders import NOW, parse
 from tests.support.each_case import each_case
 from VenAgent.contract.reasons import ReasonCode
 from VenAgent.dr.effects import SaveFactEffect
-from VenAgent.runtime.session_backlog import LAST_CONNECTED, SessionBacklog
+from VenAgent.runtime.session_backlog import (
+    LAST_BOOT,
+    LAST_CONNECTED,
+    MachineRun,
+    SessionBacklog,
+    machine_run,
+)
 
 UNDATED = {"op": "event", "shed_kw": 5}
 MAX_AGE_SEC = 900.0
@@ -23,10 +29,16 @@ def code(
     return None if refusal is None else refusal.code
 
 
+def run_of(boot_id: str, since_boot_sec: float, clock_is_set: bool = True) -> MachineRun:
+    return MachineRun(boot_id, since_boot_sec, clock_is_set)
+
+
 def connected_after(away_sec: float | None) -> SessionBacklog:
+    """In one run of the machine, whatever its clock says."""
     backlog = SessionBacklog()
-    backlog.last_connected_ts = None if away_sec is None else NOW - away_sec
-    backlog.connected(NOW, 100.0)
+    if away_sec is not None:
+        backlog.recall({LAST_CONNECTED: NOW - away_sec, LAST_BOOT: ["one", 5_000.0]})
+    backlog.connected(NOW, 100.0, run_of("one", 5_000.0 + max(0.0, away_sec or 0.0)))
     return backlog
 
 
@@ -52,6 +64,66 @@ def test_after_a_short_reconnect_it_is_obeyed(away_sec: float) -> None:
 )
 def test_an_event_that_says_when_it_is_for_is_obeyed(dated: dict[str, Any]) -> None:
     assert code(connected_after(None), {**UNDATED, **dated}) is None
+
+
+@each_case(
+    "message",
+    [
+        {"op": "setLoad", "loadId": "ev1", "enabled": False},
+        {"op": "set", "report_interval_sec": 10},
+        {"op": "limit", "import_kw": 5},
+        {"op": "loadUp", "raise_kw": 5},
+        {"op": "shedLoad", "loadId": "ev1", "shed_kw": 5},
+    ],
+)
+def test_so_is_all_that_changes_something_now(message: dict[str, Any]) -> None:
+    assert code(connected_after(43_200.0), message) is ReasonCode.STALE_UNDATED_COMMAND
+    assert code(connected_after(43_200.0), {**message, "issued_ts": NOW - 5}) is None
+    assert code(connected_after(60.0), message) is None
+
+
+@each_case(
+    ("wall_sec", "clock_is_set", "expected"),
+    [
+        (60.0, True, None),
+        (43_200.0, True, ReasonCode.STALE_UNDATED_COMMAND),
+        # Off for the night: the clock goes on from its last stop, or from the year of its make.
+        (12.0, False, ReasonCode.STALE_UNDATED_COMMAND),
+        (-1e9, False, ReasonCode.STALE_UNDATED_COMMAND),
+        (-1e9, True, ReasonCode.STALE_UNDATED_COMMAND),
+    ],
+)
+def test_after_a_start_of_the_machine_its_clock_counts_if_it_is_set(
+    wall_sec: float, clock_is_set: bool, expected: ReasonCode | None
+) -> None:
+    backlog = SessionBacklog()
+    backlog.recall({LAST_CONNECTED: NOW - wall_sec, LAST_BOOT: ["one", 9_000.0]})
+    backlog.connected(NOW, 100.0, run_of("two", 40.0, clock_is_set))
+    assert code(backlog, UNDATED) is expected
+    kept_sec = backlog.kept_sec(NOW - wall_sec, NOW, run_of("two", 40.0, clock_is_set))
+    assert (kept_sec > MAX_AGE_SEC) is (expected is not None)
+
+
+def test_a_clock_that_was_set_back_while_we_were_away_for_a_night_deceives_nobody() -> None:
+    backlog = SessionBacklog()
+    backlog.recall({LAST_CONNECTED: NOW + 60.0, LAST_BOOT: ["one", 9_000.0]})
+    backlog.connected(NOW, 100.0, run_of("one", 9_000.0 + 43_200.0))
+    assert code(backlog, UNDATED) is ReasonCode.STALE_UNDATED_COMMAND
+
+
+def test_what_an_earlier_version_wrote_down_counts_by_the_clock() -> None:
+    for away_sec, expected in ((60.0, None), (-60.0, ReasonCode.STALE_UNDATED_COMMAND)):
+        backlog = SessionBacklog()
+        backlog.recall({LAST_CONNECTED: NOW - away_sec})
+        backlog.connected(NOW, 100.0, run_of("one", 5.0, clock_is_set=False))
+        assert code(backlog, UNDATED) is expected
+
+
+def test_the_machine_tells_its_run() -> None:
+    one, two = machine_run(), machine_run()
+    assert one.boot_id == two.boot_id != ""
+    assert 0.0 < one.since_boot_sec <= two.since_boot_sec
+    assert isinstance(one.clock_is_set, bool)
 
 
 @each_case("op", ["restore", "cancel", "ping", "get"])
@@ -80,10 +152,15 @@ def test_a_busy_sender_is_not_refused_for_ever() -> None:
 
 def test_being_connected_is_written_down_every_minute() -> None:
     backlog = SessionBacklog()
-    assert backlog.note_online(NOW, 1.0) == [SaveFactEffect(LAST_CONNECTED, NOW)]
-    assert backlog.note_online(NOW + 30, 31.0) == []
-    assert backlog.note_online(NOW + 61, 62.0) == [SaveFactEffect(LAST_CONNECTED, NOW + 61)]
-    backlog.connected(NOW + 100, 5.0)
+    run = run_of("one", 5.0)
+    assert backlog.note_online(NOW, 1.0, run) == [
+        SaveFactEffect(LAST_CONNECTED, NOW),
+        SaveFactEffect(LAST_BOOT, ["one", 5.0]),
+    ]
+    assert backlog.note_online(NOW + 30, 31.0, run) == []
+    saved = backlog.note_online(NOW + 61, 62.0, run_of("one", 66.0))
+    assert saved[0] == SaveFactEffect(LAST_CONNECTED, NOW + 61)
+    backlog.connected(NOW + 100, 5.0, run_of("one", 105.0))
     assert code(backlog, UNDATED, 5.1) is None
 
 
@@ -92,11 +169,12 @@ def test_a_connection_that_breaks_off_leaves_the_rest_of_the_backlog_as_old_as_i
     not, and we were away for seconds only before it."""
     backlog = connected_after(12 * 3600.0)
     assert code(backlog, UNDATED, at=100.5) is ReasonCode.STALE_UNDATED_COMMAND
-    backlog.note_online(NOW + 2, 102.0)
-    backlog.connected(NOW + 65, 165.0)
+    backlog.note_online(NOW + 2, 102.0, run_of("one", 2.0))
+    backlog.connected(NOW + 65, 165.0, run_of("one", 65.0))
     assert code(backlog, UNDATED, at=165.5) is ReasonCode.STALE_UNDATED_COMMAND
-    backlog.note_online(NOW + 80, 180.0)  # nothing came for so long: all has come
-    backlog.connected(NOW + 90, 190.0)
+    # Nothing came for so long: all has come.
+    backlog.note_online(NOW + 80, 180.0, run_of("one", 80.0))
+    backlog.connected(NOW + 90, 190.0, run_of("one", 90.0))
     assert code(backlog, UNDATED, at=190.5) is None
 
 
