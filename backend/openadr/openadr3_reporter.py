@@ -13,11 +13,12 @@ from sqlalchemy import Table, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.openadr import openadr3_report, operator_side
+from backend.openadr.commanded_pieces import commanded_pieces_of
 from backend.openadr.openadr3_report import OpenAdr3ReportCovered, OpenAdr3ReportDue
 from backend.openadr.openadr3_vtn import OpenAdr3Vtn, OpenAdr3VtnError, OpenAdr3VtnRefused
 from backend.openadr.openadr_settings import OpenAdrSettings
 from backend.openadr.operator_side import OperatorPower, OperatorSite
-from backend.openadr.reconciler import CANCELLED, EVENTS, PIECES, reconciler_document
+from backend.openadr.reconciler import CANCELLED, EVENTS, reconciler_document
 from backend.openadr.schedule import schedule_vens
 from backend.openadr.vtn_event import VtnEvent, VtnEventProblem
 from backend.openadr.vtn_link import VtnLink
@@ -217,13 +218,7 @@ class OpenAdr3Reporter:
         units, factor = scaled
         groups = await self._groups(connection, event, request.targets)
         every = sorted({ven_id for ven_ids in groups.values() for ven_id in ven_ids})
-        pieces = (
-            await connection.execute(
-                select(PIECES).where(
-                    PIECES.c.link == self._link.name, PIECES.c.vtn_event_id == event.id
-                )
-            )
-        ).all()
+        pieces = await commanded_pieces_of(connection, self._link.name, event.id)
         sites = {
             covered: {
                 site.ven_id: site

@@ -6,37 +6,33 @@ changes nothing; what began is changed, not begun again; what the VTN has no lon
 
 from __future__ import annotations
 
-import hashlib
 import random
-import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, cast
 
 import structlog
 from pydantic import TypeAdapter
-from sqlalchemy import Table, delete, insert, select, update
+from sqlalchemy import Table, insert, select, update
 from sqlalchemy.exc import DataError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.openadr import operator_side
+from backend.openadr.commanded_pieces import CommandedPieces
 from backend.openadr.openadr_settings import OpenAdrSettings
 from backend.openadr.schedule import SchedulePiece, make_schedule, schedule_vens
 from backend.openadr.vtn_event import VtnEvent, VtnEventProblem, vtn_event_span
 from backend.openadr.vtn_link import VtnLink
 from backend.store.database import Database
-from backend.store.openadr_tables import OpenAdrEventRow, OpenAdrPieceRow
+from backend.store.openadr_tables import OpenAdrEventRow
 
 log = structlog.get_logger(__name__)
 
 EVENTS = cast(Table, OpenAdrEventRow.__table__)
-PIECES = cast(Table, OpenAdrPieceRow.__table__)
 OPEN, OVER, CANCELLED = "open", "over", "cancelled"
 OPT_IN, OPT_OUT = "in", "out"
-_SAME_KW = 0.05
-"""A share of what can be shed that changed by less than this fraction is left as it is."""
 _DOCUMENT: TypeAdapter[VtnEvent] = TypeAdapter(VtnEvent)
 
 
@@ -66,6 +62,7 @@ class Reconciler:
         self._database = database
         self._settings = settings
         self._link = link
+        self._pieces = CommandedPieces(link.name, limit_per_site=settings.limit_for == "site")
 
     async def take(self, event: VtnEvent) -> ReconcilerOutcome:
         """Do what the event asks, as it is now. Raises VtnLinkLost, SQLAlchemyError."""
@@ -137,7 +134,7 @@ class Reconciler:
         other = None if event.cancelled else await self._other_way(connection, event, row)
         if other is not None:
             problems = [_BY_ANOTHER_WAY]
-            await self._end_pieces(connection, event.id, set(), now)
+            await self._pieces.end(connection, event.id, now)
         elif isinstance(vens, VtnEventProblem):
             problems.append(vens)
         else:
@@ -150,16 +147,18 @@ class Reconciler:
                 available_kw=await operator_side.operator_available_kw(connection, vens),
             )
             pieces, problems = plan.pieces, list(plan.problems)
-            problems += await self._bring_about(connection, event, pieces, vens, now, is_new=is_new)
+            problems += await self._pieces.bring_about(
+                connection, event, pieces, vens, now, is_new=is_new
+            )
         if event.cancelled:
-            await self._end_pieces(connection, event.id, set(), now)
+            await self._pieces.end(connection, event.id, now)
         if not is_new and other is None:
             problems += _kept_problems(row.problems, problems)
         status = _status_of(event, now, row.first_seen_at, delay)
-        stopped = await self._stopped(connection, event, now)
+        stopped = await self._pieces.stopped(connection, event.id, now)
         if stopped is not None and stopped not in problems:
             problems.append(stopped)
-        is_out = stopped or (problems and not await self._pieces(connection, event.id))
+        is_out = stopped or (problems and not await self._pieces.stored(connection, event.id))
         if other is not None:
             is_out = other.opt == OPT_OUT
         opt = OPT_OUT if is_out else OPT_IN
@@ -233,184 +232,9 @@ class Reconciler:
         delay = timedelta(seconds=row.delay_sec)
         status = _status_of(event, now, row.first_seen_at, delay)
         status = CANCELLED if status == OPEN else status
-        await self._end_pieces(connection, event_id, set(), now)
+        await self._pieces.end(connection, event_id, now)
         await connection.execute(update(EVENTS).where(*self._is(event_id)).values(status=status))
         log.info("the VTN has no longer this event", event_id=event_id, status=status)
-
-    # --- its pieces ----------------------------------------------------------------------------
-
-    async def _bring_about(
-        self,
-        connection: AsyncConnection,
-        event: VtnEvent,
-        pieces: Sequence[SchedulePiece],
-        ven_ids: Sequence[str] | None,
-        now: datetime,
-        *,
-        is_new: bool,
-    ) -> list[VtnEventProblem]:
-        """Make, change and end events of the operator's side, until they are these pieces."""
-        rows = {row.piece: row for row in await self._pieces(connection, event.id)}
-        await self._end_pieces(connection, event.id, {piece.key for piece in pieces}, now)
-        for piece in pieces:
-            row = rows.get(piece.key)
-            try:
-                if row is None:
-                    await self._make(connection, event, piece, ven_ids, revision=0)
-                elif self._differs(row, piece):
-                    await self._change(connection, event, piece, ven_ids, row, is_new=is_new)
-            except operator_side.NewEventVensUnknown as error:
-                return [VtnEventProblem("ven_unknown", str(error))]
-            except operator_side.NewEventRefused as error:
-                return [VtnEventProblem("event_not_possible", str(error))]
-        return []
-
-    def _differs(self, row: Any, piece: SchedulePiece) -> bool:
-        if row.start_time != piece.start or row.end_time != _end_of(piece):
-            return True
-        stored = [(sec, power_kw) for sec, power_kw in row.levels or ()]
-        if [sec for sec, _ in stored] != [sec for sec, _ in piece.levels]:
-            return True
-        powers = [(row.shed_kw, piece.power_kw)]
-        powers += zip((kw for _, kw in stored), (kw for _, kw in piece.levels), strict=True)
-        if piece.is_share:
-            return any(abs(one - other) > _SAME_KW * max(one, other) for one, other in powers)
-        return any(one != other for one, other in powers)
-
-    async def _make(
-        self,
-        connection: AsyncConnection,
-        event: VtnEvent,
-        piece: SchedulePiece,
-        ven_ids: Sequence[str] | None,
-        *,
-        revision: int,
-    ) -> None:
-        # An earlier one of that name was ended, and the VTN asks for it again.
-        while True:
-            event_id = _operator_event_id(self._link.name, event.id, piece.key, revision)
-            if not await operator_side.operator_event_exists(connection, event_id):
-                break
-            revision += 1
-        await operator_side.create_operator_event(
-            connection,
-            event_id,
-            _ask_of(piece),
-            ven_ids=ven_ids,
-            priority=event.priority,
-            limit_per_site=self._settings.limit_for == "site",
-            test=event.test,
-        )
-        await connection.execute(
-            delete(PIECES).where(*self._is_piece(event.id), PIECES.c.piece == piece.key)
-        )
-        await connection.execute(
-            insert(PIECES).values(
-                link=self._link.name,
-                vtn_event_id=event.id,
-                piece=piece.key,
-                event_id=event_id,
-                revision=revision,
-                **_piece_columns(piece),
-            )
-        )
-
-    async def _change(
-        self,
-        connection: AsyncConnection,
-        event: VtnEvent,
-        piece: SchedulePiece,
-        ven_ids: Sequence[str] | None,
-        row: Any,
-        *,
-        is_new: bool,
-    ) -> None:
-        # What can be shed changes by the shedding itself: a share is fixed when it begins.
-        is_fixed = piece.is_share and row.start_time == piece.start and not is_new
-        if is_fixed and not await operator_side.operator_event_is_scheduled(
-            connection, row.event_id
-        ):
-            if row.end_time == _end_of(piece):
-                return
-            piece = _with_powers_of(row, piece)
-        changed = await operator_side.modify_operator_event(
-            connection, row.event_id, _ask_of(piece)
-        )
-        if changed:
-            await connection.execute(
-                update(PIECES)
-                .where(*self._is_piece(event.id), PIECES.c.piece == piece.key)
-                .values(**_piece_columns(piece))
-            )
-        elif await operator_side.operator_event_ended_by_itself(connection, row.event_id):
-            # It was over, and the VTN has made it longer since.
-            await self._make(connection, event, piece, ven_ids, revision=row.revision + 1)
-
-    async def _end_pieces(
-        self, connection: AsyncConnection, event_id: str, kept: set[str], now: datetime
-    ) -> None:
-        for row in await self._pieces(connection, event_id):
-            if row.piece not in kept and row.end_time > now:
-                await operator_side.cancel_operator_event(connection, row.event_id)
-                await connection.execute(
-                    delete(PIECES).where(*self._is_piece(event_id), PIECES.c.piece == row.piece)
-                )
-
-    def _is_piece(self, event_id: str) -> tuple[Any, ...]:
-        return PIECES.c.link == self._link.name, PIECES.c.vtn_event_id == event_id
-
-    async def _pieces(self, connection: AsyncConnection, event_id: str) -> Sequence[Any]:
-        return (await connection.execute(select(PIECES).where(*self._is_piece(event_id)))).all()
-
-    async def _stopped(
-        self, connection: AsyncConnection, event: VtnEvent, now: datetime
-    ) -> VtnEventProblem | None:
-        """An operator ended all that is left of it."""
-        left = [row for row in await self._pieces(connection, event.id) if row.end_time > now]
-        ids = [row.event_id for row in left]
-        if not ids or await operator_side.operator_event_stopped_by_hand(connection, ids) != set(
-            ids
-        ):
-            return None
-        return VtnEventProblem("stopped_by_operator", "an operator of the fleet ended it")
-
-
-def _operator_event_id(link: str, event_id: str, piece: str, revision: int) -> str:
-    """Ours, readable and unique; a VTN's id may hold what a topic may not."""
-    digest = hashlib.blake2b(f"{link}\0{event_id}".encode(), digest_size=4).hexdigest()
-    plain = re.sub(r"[^A-Za-z0-9_.-]", "-", event_id)[:60]
-    again = f".r{revision}" if revision else ""
-    return f"openadr-{plain}-{digest}-{piece}{again}"
-
-
-def _end_of(piece: SchedulePiece) -> datetime:
-    return operator_side.UNTIL_FURTHER_NOTICE if piece.end is None else piece.end
-
-
-def _ask_of(piece: SchedulePiece) -> operator_side.OperatorAsk:
-    return operator_side.OperatorAsk(
-        piece.kind, piece.start, _end_of(piece), piece.power_kw, piece.levels, piece.is_export
-    )
-
-
-def _with_powers_of(row: Any, piece: SchedulePiece) -> SchedulePiece:
-    """The piece, whose end was moved on, with the powers that were commanded so far."""
-    known = [power_kw for _, power_kw in row.levels or [(0.0, row.shed_kw)]]
-    if not piece.levels:
-        return replace(piece, power_kw=known[0])
-    planned = [power_kw for _, power_kw in piece.levels]
-    powers = [*known, *planned[len(known) :]]
-    levels = zip((sec for sec, _ in piece.levels), powers, strict=False)
-    return replace(piece, levels=tuple(levels), power_kw=max(powers[: len(piece.levels)]))
-
-
-def _piece_columns(piece: SchedulePiece) -> dict[str, Any]:
-    return {
-        "start_time": piece.start,
-        "end_time": _end_of(piece),
-        "shed_kw": piece.power_kw,
-        "levels": [list(level) for level in piece.levels] or None,
-    }
 
 
 def reconciler_document(row: Any) -> VtnEvent:
