@@ -21,6 +21,7 @@ from backend.openadr import operator_side
 from backend.openadr.schedule import SchedulePiece
 from backend.openadr.vtn_event import VtnEvent, VtnEventProblem
 from backend.store.openadr_tables import OpenAdrPieceRow
+from backend.store.statuses import ACTIVE, SCHEDULED
 
 COMMANDED_PIECES = cast(Table, OpenAdrPieceRow.__table__)
 _SAME_KW = 0.05
@@ -35,6 +36,12 @@ async def commanded_pieces_of(
         COMMANDED_PIECES.c.link == link_name, COMMANDED_PIECES.c.vtn_event_id == event_id
     )
     return (await connection.execute(statement)).all()
+
+
+ASKS_NOBODY = VtnEventProblem(
+    "no_site_takes_part", "no site is free for it, or none of those it is for can do it"
+)
+"""It may be over at the next look: a site that comes, or becomes free, is asked then."""
 
 
 class CommandedPieces:
@@ -56,19 +63,26 @@ class CommandedPieces:
     ) -> list[VtnEventProblem]:
         """Make, change and end events of the operator's side, until they are these pieces."""
         rows = {row.piece: row for row in await self.stored(connection, event.id)}
+        states = await operator_side.operator_event_states(
+            connection, [row.event_id for row in rows.values()]
+        )
         await self.end(connection, event.id, now, kept={piece.key for piece in pieces})
         for piece in pieces:
             row = rows.get(piece.key)
+            state = None if row is None else states.get(row.event_id)
             try:
                 if row is None:
                     await self._make(connection, event, piece, ven_ids, revision=0)
-                elif self._differs(row, piece):
-                    await self._change(connection, event, piece, ven_ids, row, is_new=is_new)
+                elif state is not None and _begins_anew(state, piece, ven_ids, now):
+                    await operator_side.cancel_operator_event(connection, row.event_id)
+                    await self._make(connection, event, piece, ven_ids, revision=row.revision + 1)
+                elif self._differs(row, piece) or _has_other_priority(state, event):
+                    await self._change(connection, event, piece, ven_ids, row, state, is_new=is_new)
             except operator_side.NewEventVensUnknown as error:
                 return [VtnEventProblem("ven_unknown", str(error))]
             except operator_side.NewEventRefused as error:
                 return [VtnEventProblem("event_not_possible", str(error))]
-        return []
+        return [ASKS_NOBODY] if any(state.asks_nobody for state in states.values()) else []
 
     def _differs(self, row: Any, piece: SchedulePiece) -> bool:
         if row.start_time != piece.start or row.end_time != _end_of(piece):
@@ -127,19 +141,18 @@ class CommandedPieces:
         piece: SchedulePiece,
         ven_ids: Sequence[str] | None,
         row: Any,
+        state: operator_side.OperatorEventState | None,
         *,
         is_new: bool,
     ) -> None:
         # What can be shed changes by the shedding itself: a share is fixed when it begins.
         is_fixed = piece.is_share and row.start_time == piece.start and not is_new
-        if is_fixed and not await operator_side.operator_event_is_scheduled(
-            connection, row.event_id
-        ):
+        if is_fixed and (state is None or state.status != SCHEDULED):
             if row.end_time == _end_of(piece):
                 return
             piece = _with_powers_of(row, piece)
         changed = await operator_side.modify_operator_event(
-            connection, row.event_id, _ask_of(piece)
+            connection, row.event_id, _ask_of(piece), event.priority
         )
         if changed:
             await connection.execute(
@@ -196,6 +209,26 @@ def _operator_event_id(link: str, event_id: str, piece: str, revision: int) -> s
     plain = re.sub(r"[^A-Za-z0-9_.-]", "-", event_id)[:60]
     again = f".r{revision}" if revision else ""
     return f"openadr-{plain}-{digest}-{piece}{again}"
+
+
+def _begins_anew(
+    state: operator_side.OperatorEventState,
+    piece: SchedulePiece,
+    ven_ids: Sequence[str] | None,
+    now: datetime,
+) -> bool:
+    """It is for others now, or what runs is not to begin yet: what was commanded is ended first."""
+    if not state.is_open:
+        return False
+    known = None if state.ven_ids is None else sorted(state.ven_ids)
+    is_for_others = known != (None if ven_ids is None else sorted(ven_ids))
+    return is_for_others or (state.status == ACTIVE and piece.start > now)
+
+
+def _has_other_priority(state: operator_side.OperatorEventState | None, event: VtnEvent) -> bool:
+    if state is None or not state.is_open:
+        return False
+    return state.priority != operator_side.operator_priority(event.priority)
 
 
 def _end_of(piece: SchedulePiece) -> datetime:

@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from backend.openadr import operator_side
+from backend.openadr import operator_fleet, operator_side
 from backend.openadr.openadr20b_event_reader import OpenAdr20bEventNotRead, read_openadr20b_event
 from backend.openadr.openadr20b_report_outbox import OpenAdr20bReportOutbox
 from backend.openadr.openadr20b_ven import OPT_IN, OpenAdr20bVen, OpenAdr20bVenUnanswered
@@ -173,7 +173,7 @@ class OpenAdr20bService:
         if self._settings.resources:
             return sorted(self._settings.resources)
         async with self._database.engine.connect() as connection:
-            return await operator_side.operator_known_vens(connection)
+            return await operator_fleet.operator_known_vens(connection)
 
     def _vens_of(self, resource: str) -> Sequence[str]:
         return self._settings.resources.get(resource, (resource,))
@@ -182,11 +182,11 @@ class OpenAdr20bService:
         """Mean power in kW of the resource; None when the meter said nothing."""
         ven_ids = self._vens_of(resource)
         async with self._database.engine.connect() as connection:
-            powers = await operator_side.operator_power(connection, ven_ids, start, end)
+            powers = await operator_fleet.operator_power(connection, ven_ids, start, end)
         read = [power.used_kw for power in powers.values() if power.used_kw is not None]
         return round(sum(read), 4) if read else None
 
     async def _status(self, resource: str, _start: datetime, _end: datetime) -> float | None:
         async with self._database.engine.connect() as connection:
-            sites = await operator_side.operator_sites(connection, self._vens_of(resource), ())
+            sites = await operator_fleet.operator_sites(connection, self._vens_of(resource), ())
         return 1.0 if any(site.is_online for site in sites) else 0.0

@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -49,8 +49,12 @@ class OpenAdr3EventNotRead(Exception):
     """It has no id or no programme, or is no object: nothing can be answered to it."""
 
 
-def read_openadr3_event(raw: Any) -> VtnEvent:
-    """Raises OpenAdr3EventNotRead. What else is wrong is in `problems`; what is right is kept."""
+def read_openadr3_event(raw: Any, program_descriptors: Any = None) -> VtnEvent:
+    """Raises OpenAdr3EventNotRead. What else is wrong is in `problems`; what is right is kept.
+
+    `program_descriptors` are its programme's payloadDescriptors: they hold for what the event has
+    no descriptor of its own of (Definition, "Payload descriptors").
+    """
     if not isinstance(raw, Mapping):
         raise OpenAdr3EventNotRead(f"an event is an object, not {type(raw).__name__}")
     event_id, program_id = (_read_id(raw.get(name)) for name in ("id", "programID"))
@@ -59,16 +63,19 @@ def read_openadr3_event(raw: Any) -> VtnEvent:
     if program_id is None:
         raise OpenAdr3EventNotRead(f"event {event_id!r} names no programme")
     raw = _cleaned(raw)
-    reader = _Reader(raw)
-    intervals = reader.intervals()
+    inherited = _cleaned(program_descriptors)
+    reader = _Reader(raw, inherited)
+    targets = reader.targets()
+    # Whom it is for is not known: it is for nobody.
+    intervals = () if targets is None else reader.intervals()
     return VtnEvent(
         id=event_id,
         program_id=program_id,
-        stamp=_stamp(raw),
+        stamp=_stamp(raw, inherited),
         intervals=intervals,
         name=_text(raw.get("eventName")),
         priority=reader.priority(),
-        targets=_read_targets(raw.get("targets")),
+        targets=targets or (),
         randomize_start=reader.randomize_start,
         loop_for=reader.duration_or_none(raw.get("duration")),
         report_requests=tuple(reader.report_requests()),
@@ -141,38 +148,54 @@ def _cleaned(value: Any, depth: int = 0) -> Any:
     return value
 
 
-def _stamp(raw: Mapping[str, Any]) -> str:
+def _stamp(raw: Mapping[str, Any], inherited: Any) -> str:
     """Changes with each modification, also at a VTN that does not say when it was."""
     said = str(raw.get("modificationDateTime") or raw.get("createdDateTime") or "")
-    content = json.dumps(raw, sort_keys=True, default=str).encode()
+    whole = [raw, inherited] if inherited else raw
+    content = json.dumps(whole, sort_keys=True, default=str).encode()
     return f"{said[:40]}#{hashlib.blake2b(content, digest_size=6).hexdigest()}"
 
 
-def _read_targets(raw: Any) -> tuple[VtnEventTarget, ...]:
-    """3.1: strings; 3.0: objects with a type and values."""
+def _read_targets(raw: Any) -> tuple[VtnEventTarget, ...] | None:
+    """3.1: strings; 3.0: objects with a type and values. None when one of them is neither."""
     found: list[VtnEventTarget] = []
-    for each in raw if isinstance(raw, Sequence) and not isinstance(raw, str) else ():
-        if isinstance(each, str):
-            found.append(VtnEventTarget(each))
-        elif isinstance(each, Mapping):
-            values = each.get("values")
-            for value in values if isinstance(values, Sequence) else ():
-                found.append(VtnEventTarget(str(value), _text(each.get("type"))))
+    for each in [] if raw is None else raw if isinstance(raw, list) else [raw]:
+        kind: str | None = None
+        values: Any = [each]
+        if isinstance(each, Mapping):
+            kind, values = _text(each.get("type")), each.get("values")
+            if kind is None:
+                return None
+        if not isinstance(raw, list) or not isinstance(values, list) or not values:
+            return None
+        if not all(isinstance(value, str) and value for value in values):
+            return None
+        found += [VtnEventTarget(value, kind) for value in values]
     return tuple(found)
+
+
+def _kw_per_unit(descriptors: Any) -> dict[str, float | None]:
+    """By payload type; None for units that are no power, and for two at once."""
+    found: dict[str, float | None] = {}
+    for descriptor in _objects(descriptors):
+        units, kind = descriptor.get("units"), str(descriptor.get("payloadType"))
+        if units is None or descriptor.get("objectType") == "REPORT_PAYLOAD_DESCRIPTOR":
+            continue
+        kw_per = _KW_PER.get(units) if isinstance(units, str) else None
+        found[kind] = kw_per if found.get(kind, kw_per) == kw_per else None
+    return found
 
 
 class _Reader:
     """One event's fields, and what is wrong with them."""
 
-    def __init__(self, raw: Mapping[str, Any]) -> None:
+    def __init__(self, raw: Mapping[str, Any], program_descriptors: Any) -> None:
         self._raw = raw
         self.problems: list[VtnEventProblem] = []
         self.randomize_start = timedelta(0)
-        self._kw_per: dict[str, float | None] = {}
-        for descriptor in _objects(raw.get("payloadDescriptors")):
-            units = descriptor.get("units")
-            kw_per = _KW_PER.get(units) if units is None or isinstance(units, str) else None
-            self._kw_per[str(descriptor.get("payloadType"))] = kw_per
+        self._kw_per = _kw_per_unit(program_descriptors) | _kw_per_unit(
+            raw.get("payloadDescriptors")
+        )
 
     def _problem(self, code: str, text: str) -> None:
         problem = VtnEventProblem(code, text)
@@ -188,6 +211,13 @@ class _Reader:
             return None
         return min(value, _HIGHEST_NUMBER)
 
+    def targets(self) -> tuple[VtnEventTarget, ...] | None:
+        found = _read_targets(self._raw.get("targets"))
+        if found is None:
+            said = f"{self._raw['targets']!r:.100}"
+            self._problem("targets_not_understood", f"targets {said}: nobody is asked")
+        return found
+
     def duration_or_none(self, text: Any) -> timedelta | None:
         if text is None:
             return None
@@ -201,26 +231,42 @@ class _Reader:
     def intervals(self) -> tuple[VtnEventInterval, ...]:
         default = self._period(self._raw.get("intervalPeriod"))
         self.randomize_start = default.randomize_start
+        raws = self._raw.get("intervals")
+        if not isinstance(raws, list):
+            self._problem("intervals_not_understood", f"intervals {raws!r:.60} are no list")
+            return ()
         found: list[VtnEventInterval] = []
-        for position, raw in enumerate(_objects(self._raw.get("intervals"))):
+        is_placed = True
+        """When the interval begins is known: by itself, or by the one before."""
+        for position, raw in enumerate(raws):
             if len(found) >= _MOST_INTERVALS:
                 self._problem(
                     "too_many_intervals", f"only the first {_MOST_INTERVALS} intervals are kept"
                 )
                 break
-            own = self._period(raw.get("intervalPeriod"))
-            duration = own.duration if own.duration is not None else default.duration
-            if duration is None or duration <= timedelta(0):
-                self._problem("duration_missing", f"interval {position} has no duration")
-                continue
-            is_first = not found
-            start = own.start if own.has_start else default.start if is_first else None
-            if is_first and not own.has_start and not default.has_start:
+            own = self._period(raw.get("intervalPeriod")) if isinstance(raw, Mapping) else _Period()
+            starts = own if own.has_start else default if position == 0 else _Period()
+            if position == 0 and not starts.has_start and own.is_readable:
                 self._problem("start_missing", "the event has no start")
                 return ()
-            if is_first and own.randomize_start > timedelta(0):
+            if position == 0 and own.randomize_start > timedelta(0):
                 self.randomize_start = own.randomize_start
-            found += self._interval(raw, position, start, duration)
+            is_placed = own.has_start or is_placed
+            duration = own.duration if own.duration is not None else default.duration
+            made: list[VtnEventInterval] = []
+            if not isinstance(raw, Mapping):
+                self._problem("interval_not_understood", f"interval {position} is {raw!r:.60}")
+            elif not own.is_readable:
+                self._problem("interval_not_understood", f"interval {position}: when is not known")
+            elif duration is None or duration <= timedelta(0):
+                self._problem("duration_missing", f"interval {position} has no duration")
+            elif not is_placed:
+                text = f"interval {position}: when the one before it ends is not known"
+                self._problem("interval_not_understood", text)
+            else:
+                made = self._interval(raw, position, starts.start, duration)
+            is_placed = bool(made)
+            found += made
         return tuple(found)
 
     def _interval(
@@ -229,7 +275,7 @@ class _Reader:
         """More than one for payloads with several values: each holds for its part (7.3)."""
         interval_id = raw.get("id")
         number = interval_id if isinstance(interval_id, int) else position
-        payloads = _objects(raw.get("payloads"))
+        payloads = self._payloads(raw, number)
         values = [p.get("values") for p in payloads]
         parts = max((len(v) for v in values if isinstance(v, list)), default=1) or 1
         is_forever = duration == FOREVER
@@ -244,6 +290,21 @@ class _Reader:
             )
             made.append(VtnEventInterval(number, start if part == 0 else None, length, asks))
         return made
+
+    def _payloads(self, raw: Mapping[str, Any], number: int) -> list[Mapping[str, Any]]:
+        """Without those of a type that stands there twice and says two things."""
+        by_kind: dict[str, Mapping[str, Any]] = {}
+        contradictory: set[str] = set()
+        for payload in _objects(raw.get("payloads")):
+            kind = str(payload.get("type"))
+            if by_kind.setdefault(kind, payload).get("values") != payload.get("values"):
+                contradictory.add(kind)
+        for kind in contradictory:
+            by_kind.pop(kind)
+            if not _INFORMATION.fullmatch(kind):
+                text = f"interval {number}, {kind}: it stands there twice, with other values"
+                self._problem("value_not_understood", text)
+        return list(by_kind.values())
 
     def _asks(
         self, payload: Mapping[str, Any], number: int, part: int, parts: int
@@ -274,7 +335,7 @@ class _Reader:
             return
         kw_per = self._kw_per.get(kind, 1.0)
         if kw_per is None:
-            self._problem("units_not_understood", f"{where}: its units are none of KW, W, MW")
+            self._problem("units_not_understood", f"{where}: its units are not one of KW, W, MW")
             return
         power_kw = value * kw_per
         if kind == "DISPATCH_SETPOINT_RELATIVE":  # the change of consumption
@@ -291,11 +352,16 @@ class _Reader:
             if payload_type is None:
                 self._problem("report_not_understood", "a report descriptor without payloadType")
                 continue
+            targets = _read_targets(raw.get("targets"))
+            if targets is None:
+                text = f"report {payload_type}: its targets are not understood"
+                self._problem("report_not_understood", text)
+                continue
             yield VtnEventReportRequest(
                 payload_type=payload_type,
                 reading_type=_text(raw.get("readingType")),
                 units=_text(raw.get("units")),
-                targets=tuple(target.value for target in _read_targets(raw.get("targets"))),
+                targets=tuple(target.value for target in targets),
                 aggregate=raw.get("aggregate") is True,
                 start_interval=_whole(raw.get("startInterval"), -1),
                 num_intervals=_whole(raw.get("numIntervals"), -1),
@@ -305,15 +371,19 @@ class _Reader:
             )
 
     def _period(self, raw: Any) -> _Period:
-        if not isinstance(raw, Mapping):
-            return _Period()
         period = _Period()
+        if not isinstance(raw, Mapping):
+            period.is_readable = raw is None
+            return period
         try:
             if raw.get("start") is not None:
                 period.start, period.has_start = read_openadr3_event_moment(raw["start"]), True
         except ValueError as error:
             self._problem("start_not_understood", str(error))
+            period.is_readable = False
         period.duration = self.duration_or_none(raw.get("duration"))
+        if period.duration is None and raw.get("duration") is not None:
+            period.is_readable = False
         period.randomize_start = self.duration_or_none(raw.get("randomizeStart")) or timedelta(0)
         if period.randomize_start == FOREVER:
             self._problem("duration_not_understood", "randomizeStart has no end")
@@ -326,6 +396,8 @@ class _Period:
     has_start = False
     duration: timedelta | None = None
     randomize_start = timedelta(0)
+    is_readable = True
+    """What it says of start and duration can be read."""
 
 
 def _finite(value: Any) -> float | None:

@@ -12,12 +12,12 @@ import structlog
 from sqlalchemy import Table, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.openadr import openadr3_report, operator_side
+from backend.openadr import openadr3_report, operator_fleet, operator_side
 from backend.openadr.commanded_pieces import commanded_pieces_of
 from backend.openadr.openadr3_report import OpenAdr3ReportCovered, OpenAdr3ReportDue
 from backend.openadr.openadr3_vtn import OpenAdr3Vtn, OpenAdr3VtnError, OpenAdr3VtnRefused
 from backend.openadr.openadr_settings import OpenAdrSettings
-from backend.openadr.operator_side import OperatorPower, OperatorSite
+from backend.openadr.operator_fleet import OperatorPower, OperatorSite
 from backend.openadr.reconciler import CANCELLED, EVENTS, reconciler_document
 from backend.openadr.schedule import schedule_vens
 from backend.openadr.vtn_event import VtnEvent, VtnEventProblem
@@ -222,7 +222,7 @@ class OpenAdr3Reporter:
         sites = {
             covered: {
                 site.ven_id: site
-                for site in await operator_side.operator_sites(
+                for site in await operator_fleet.operator_sites(
                     connection,
                     every,
                     [
@@ -235,7 +235,7 @@ class OpenAdr3Reporter:
             for covered in due.covers
         }
         powers = {
-            covered: await operator_side.operator_power(
+            covered: await operator_fleet.operator_power(
                 connection, every, covered.start, covered.end
             )
             for covered in due.covers
@@ -243,7 +243,7 @@ class OpenAdr3Reporter:
         raises: dict[OpenAdr3ReportCovered, dict[str, float | None]] = {}
         if request.payload_type == openadr3_report.DOWN:
             raises = {
-                covered: await operator_side.operator_raise_kw(
+                covered: await operator_fleet.operator_raise_kw(
                     connection, every, covered.start, covered.end
                 )
                 for covered in due.covers
@@ -294,7 +294,7 @@ class OpenAdr3Reporter:
         self, connection: AsyncConnection, event: VtnEvent, targets: Sequence[str]
     ) -> dict[str, Sequence[str]]:
         """By resource its VENs: those that the event, or the descriptor, is for."""
-        known = await operator_side.operator_known_vens(connection)
+        known = await operator_fleet.operator_known_vens(connection)
         chosen = schedule_vens(
             event.targets,
             ven_name=self._settings.ven_name,

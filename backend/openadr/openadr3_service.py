@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from backend.openadr import operator_side
+from backend.openadr import operator_fleet, operator_side
 from backend.openadr.openadr3_event_reader import OpenAdr3EventNotRead, read_openadr3_event
 from backend.openadr.openadr3_notifications import OpenAdr3Notifications
 from backend.openadr.openadr3_reporter import OpenAdr3Reporter
@@ -174,13 +174,20 @@ class OpenAdr3Service:
         found: list[VtnEvent] = []
         for raw in raws:
             try:
-                event = read_openadr3_event(raw)
+                event = self._event(raw)
             except OpenAdr3EventNotRead as error:
                 log.warning("the VTN lists what is no event", error=str(error))
                 continue
             if event.program_id in self._programs:
                 found.append(event)
         return found
+
+    def _event(self, raw: Any) -> VtnEvent:
+        """Raises OpenAdr3EventNotRead."""
+        descriptors = None
+        if isinstance(raw, Mapping):
+            descriptors = self.vtn.payload_descriptors.get(_program_of(raw))
+        return read_openadr3_event(raw, descriptors)
 
     async def _end_gone(self, listed: set[str]) -> None:
         """Events that the VTN lists no longer. Each is asked for by its id first: a page may have
@@ -191,7 +198,7 @@ class OpenAdr3Service:
             event = None
             if raw is not None:
                 try:
-                    event = read_openadr3_event(raw)
+                    event = self._event(raw)
                 except OpenAdr3EventNotRead as error:
                     log.warning("the VTN has what is no event", error=str(error))
                     continue
@@ -219,7 +226,7 @@ class OpenAdr3Service:
             names = sorted(self._settings.resources)
             if not names:
                 async with self._database.engine.connect() as connection:
-                    names = await operator_side.operator_known_vens(connection)
+                    names = await operator_fleet.operator_known_vens(connection)
             known = await self.vtn.resource_names(ven_id) if names else set()
             self._missing = sorted(set(names) - known, reverse=True)
         for _ in range(min(len(self._missing), RESOURCES_A_TURN)):

@@ -52,6 +52,8 @@ class OpenAdr3Vtn:
         self._page = PAGE
         """So many objects the VTN gives at once at most."""
         self._looks_for_short_pages = True
+        self.payload_descriptors: dict[str, Any] = {}
+        """By programme, as it came when the programmes were read last."""
 
     async def programs(self) -> dict[str, str]:
         """By id the names of the programmes we take part in. Raises OpenAdr3VtnError."""
@@ -59,6 +61,7 @@ class OpenAdr3Vtn:
         found = await self._pages(lambda client, **page: client.get_programs(**page))
         wanted = set(self._settings.programs)
         named = {each["id"]: str(each.get("programName", ""))[:200] for each in found}
+        self.payload_descriptors = {each["id"]: each.get("payloadDescriptors") for each in found}
         chosen = {i: name for i, name in named.items() if not wanted or {i, name} & wanted}
         missing = wanted - set(chosen) - set(chosen.values())
         if missing:

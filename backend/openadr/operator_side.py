@@ -1,24 +1,22 @@
-"""All that OpenADR needs of the rest of the backend: events made, changed and ended; who takes
-part, what they draw. No other module of this room imports dispatch or the fleet's tables.
+"""What OpenADR does at the operator's side: events made, changed and ended. No other module of this
+room imports dispatch or the fleet's tables, but `operator_fleet`, which reads them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Table, func, insert, select, update
+from sqlalchemy import Table, exists, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.config.dispatch_settings import DispatchSettings
 from backend.dispatch.dispatch_wake import send_dispatch_wake
 from backend.dispatch.event_follow_up import follow_up_share_changes
 from backend.dispatch.event_lifecycle import stop_dispatched_event
-from backend.dispatch.fleet_capability import FleetCapabilityChoice, fleet_capabilities
 from backend.dispatch.new_event import (
     UNTIL_FURTHER_NOTICE,
     NewEvent,
@@ -29,19 +27,16 @@ from backend.dispatch.new_event import (
 from backend.dispatch.participants import lock_participant_assignments, participants_with_ven_state
 from backend.store.alert_tables import VenAlertRow
 from backend.store.database import database_now
-from backend.store.freshness import freshness_of_row, freshness_of_state
 from backend.store.statuses import (
     ACTIVE,
     ASSIGNED,
     CANCELLED,
     COMMANDED,
     COMPLETED,
-    ONLINE,
     SCHEDULED,
     SHEDDING,
 )
-from backend.store.tables import EVENTS, PARTICIPANTS, VEN_STATE, VENS
-from backend.store.telemetry_tables import VenTelemetryRow
+from backend.store.tables import EVENTS, PARTICIPANTS
 from backend.store.transaction import in_transaction
 from VenAgent.contract.op import Op
 from VenAgent.contract.reasons import ReasonCode
@@ -54,38 +49,13 @@ __all__ = [
     "in_transaction",
 ]
 
-_TELEMETRY = cast(Table, VenTelemetryRow.__table__)
 _ALERTS = cast(Table, VenAlertRow.__table__)
-_FRESH = timedelta(seconds=90)
 CREATED_BY = "openadr"
-DELIVERED = ("completed", "rebound")
+_LEAST_LEVEL_SEC = 1.0
 BY_HAND = (ReasonCode.STOPPED.value, ReasonCode.WITHDRAWN.value)
 """`end_reason` of events that the API ended for a person."""
 WITHDRAWN_BY_VTN = ReasonCode.WITHDRAWN_BY_VTN.value
 """`end_reason` of those that the VTN took back."""
-
-
-@dataclass(frozen=True)
-class OperatorPower:
-    """Means over a stretch of time, in kW; None when there was no telemetry of it."""
-
-    used_kw: float | None
-    baseline_kw: float | None
-    samples: int
-
-
-@dataclass(frozen=True)
-class OperatorSite:
-    """A VEN as it is now."""
-
-    ven_id: str
-    is_online: bool
-    sheds: bool
-    """In one of the events that were asked for: it does (or keeps a limit), or did."""
-    draws_more: bool
-    """The same of a load-up."""
-    opted_out: bool
-    shed_available_kw: float | None
 
 
 @dataclass(frozen=True)
@@ -107,6 +77,39 @@ class OperatorAsk:
     def intervals(self) -> list[dict[str, float]]:
         name = "import_kw" if self.kind == Op.LIMIT else "shed_kw"
         return [{"duration_sec": sec, name: power_kw} for sec, power_kw in self.levels]
+
+    def begun_at(self, start: datetime) -> OperatorAsk:
+        """The same for an event that began at another moment, which stays its start: the levels
+        change when they are to, and the first lasts from there."""
+        if start == self.start or not self.levels:
+            return replace(self, start=start)
+        past_sec = (start - self.start).total_seconds()
+        left: list[tuple[float, float]] = []
+        at_sec = 0.0
+        for sec, power_kw in self.levels:
+            at_sec += sec
+            rest_sec = round(at_sec - past_sec - sum(each for each, _ in left), 3)
+            if rest_sec >= _LEAST_LEVEL_SEC:
+                left.append((rest_sec, power_kw))
+        power_kw = max((power_kw for _, power_kw in left), default=self.power_kw)
+        levels = tuple(left) if len(left) > 1 else ()
+        return replace(self, start=start, levels=levels, power_kw=power_kw)
+
+
+@dataclass(frozen=True)
+class OperatorEventState:
+    """What an event of the operator's side is now."""
+
+    status: str
+    ven_ids: tuple[str, ...] | None
+    """Who is asked by name; none: the whole fleet."""
+    priority: int | None
+    asks_nobody: bool
+    """It runs, and no site takes part: none is free for it, or none can do it."""
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in (SCHEDULED, ACTIVE)
 
 
 async def create_operator_event(
@@ -133,17 +136,45 @@ async def create_operator_event(
         end=ask.end,
         event_id=event_id,
         ven_ids=ven_ids,
-        priority=None if priority is None else min(priority, 255),
+        priority=operator_priority(priority),
         test=test,
         created_by=CREATED_BY,
     )
     await create_new_event(connection, new)
 
 
+def operator_priority(priority: int | None) -> int | None:
+    """A VTN's as ours: 0 is the highest in both, none the lowest."""
+    return None if priority is None else min(priority, 255)
+
+
+async def operator_event_states(
+    connection: AsyncConnection, event_ids: Collection[str]
+) -> dict[str, OperatorEventState]:
+    """By id; without those that are not there."""
+    if not event_ids:
+        return {}
+    asked = exists(select(PARTICIPANTS.c.ven_id).where(PARTICIPANTS.c.event_id == EVENTS.c.id))
+    columns = (EVENTS.c.id, EVENTS.c.status, EVENTS.c.ven_ids, EVENTS.c.priority)
+    found = await connection.execute(
+        select(*columns, asked.label("is_asked")).where(EVENTS.c.id.in_(list(event_ids)))
+    )
+    return {
+        row.id: OperatorEventState(
+            row.status,
+            None if row.ven_ids is None else tuple(row.ven_ids),
+            row.priority,
+            asks_nobody=row.status == ACTIVE and not row.is_asked,
+        )
+        for row in found
+    }
+
+
 async def modify_operator_event(
-    connection: AsyncConnection, event_id: str, ask: OperatorAsk
+    connection: AsyncConnection, event_id: str, ask: OperatorAsk, priority: int | None
 ) -> bool:
-    """Change an event that is not over; its kind stays. False when it is over.
+    """Change an event that is not over; its kind, and the start of one that runs, stay. False when
+    it is over.
 
     Who takes part already gets the new end, and its share of the new power, as a modification of
     the same event: no circuit is restored in between.
@@ -153,7 +184,10 @@ async def modify_operator_event(
     ).one_or_none()
     if row is None or row.status not in (SCHEDULED, ACTIVE):
         return False
+    if row.status == ACTIVE:
+        ask = ask.begun_at(row.start_time)
     values: dict[str, Any] = {
+        "priority": operator_priority(priority),
         "end_time": ask.end,
         "open_ended": ask.end == UNTIL_FURTHER_NOTICE,
         "intervals": ask.intervals or None,
@@ -253,121 +287,6 @@ async def operator_event_stopped_by_hand(
 async def operator_event_exists(connection: AsyncConnection, event_id: str) -> bool:
     found = await connection.scalar(select(EVENTS.c.id).where(EVENTS.c.id == event_id))
     return found is not None
-
-
-async def operator_event_is_scheduled(connection: AsyncConnection, event_id: str) -> bool:
-    """It has not begun."""
-    status = await connection.scalar(select(EVENTS.c.status).where(EVENTS.c.id == event_id))
-    return status == SCHEDULED
-
-
-async def operator_known_vens(connection: AsyncConnection) -> list[str]:
-    """All VEN ids, sorted."""
-    return list(await connection.scalars(select(VENS.c.id).order_by(VENS.c.id)))
-
-
-async def operator_available_kw(
-    connection: AsyncConnection, ven_ids: Sequence[str] | None
-) -> float:
-    """What the fleet (or these VENs) says it can shed now, with what it sheds already."""
-    now = await database_now(connection)
-    room = VEN_STATE.c.shed_available_kw + func.coalesce(VEN_STATE.c.shed_power_kw, 0.0)
-    statement = (
-        select(func.coalesce(func.sum(room), 0.0))
-        .join(VENS, VENS.c.id == VEN_STATE.c.ven_id)
-        .where(VENS.c.status == ONLINE, freshness_of_state(now, _FRESH))
-    )
-    if ven_ids is not None:
-        statement = statement.where(VENS.c.id.in_(list(ven_ids)))
-    return float(await connection.scalar(statement) or 0.0)
-
-
-async def operator_sites(
-    connection: AsyncConnection, ven_ids: Sequence[str] | None, event_ids: Iterable[str]
-) -> list[OperatorSite]:
-    """The fleet (or these VENs) as it is now, with its part in these events, also past ones."""
-    parts = await connection.execute(
-        select(PARTICIPANTS.c.ven_id, PARTICIPANTS.c.status, EVENTS.c.kind)
-        .join(EVENTS, EVENTS.c.id == PARTICIPANTS.c.event_id)
-        .where(PARTICIPANTS.c.event_id.in_(list(event_ids)), EVENTS.c.activated_at.is_not(None))
-    )
-    status: dict[str, str] = {}
-    raising: set[str] = set()
-    for part in parts:
-        status[part.ven_id] = part.status
-        if part.kind == Op.LOAD_UP and part.status in (*SHEDDING, *DELIVERED):
-            raising.add(part.ven_id)
-    now = await database_now(connection)
-    statement = (
-        select(
-            VENS.c.id,
-            VENS.c.status,
-            VEN_STATE.c.shed_available_kw,
-            VEN_STATE.c.last_seen,
-            VEN_STATE.c.quiet_until,
-        )
-        .select_from(VENS.outerjoin(VEN_STATE, VEN_STATE.c.ven_id == VENS.c.id))
-        .order_by(VENS.c.id)
-    )
-    if ven_ids is not None:
-        statement = statement.where(VENS.c.id.in_(list(ven_ids)))
-    return [
-        OperatorSite(
-            row.id,
-            is_online=row.status == ONLINE,
-            sheds=row.id not in raising and status.get(row.id) in (*SHEDDING, *DELIVERED),
-            draws_more=row.id in raising,
-            opted_out=status.get(row.id) == "opted_out",
-            shed_available_kw=(
-                row.shed_available_kw if freshness_of_row(row, now, _FRESH) else None
-            ),
-        )
-        for row in await connection.execute(statement)
-    ]
-
-
-async def operator_raise_kw(
-    connection: AsyncConnection, ven_ids: Sequence[str], start: datetime, end: datetime
-) -> dict[str, float | None]:
-    """By VEN so much more it can draw between `start` and `end`, as dispatch counts on it: up to
-    the most it was ever seen to draw, within its panel's rating; 0 for one that takes no part or is
-    in another event, None where nothing is known."""
-    now = await database_now(connection)
-    found: dict[str, float | None] = dict.fromkeys(ven_ids, 0.0)
-    for at in range(0, len(ven_ids), 2_000):
-        choice = FleetCapabilityChoice(
-            "", Op.LOAD_UP.value, list(ven_ids[at : at + 2_000]), max(start, now), max(end, now)
-        )
-        for room in await fleet_capabilities(connection, choice, now, DispatchSettings()):
-            found[room.ven_id] = None if room.room_kw is None else max(room.room_kw, 0.0)
-    return found
-
-
-async def operator_power(
-    connection: AsyncConnection, ven_ids: Sequence[str], start: datetime, end: datetime
-) -> dict[str, OperatorPower]:
-    """By VEN what the meter showed from `start` up to `end`: good telemetry alone."""
-    is_within: ColumnElement[bool] = (
-        (_TELEMETRY.c.timestamp >= start)
-        & (_TELEMETRY.c.timestamp < end)
-        & (_TELEMETRY.c.quality.is_(None) | (_TELEMETRY.c.quality == "good"))
-        & _TELEMETRY.c.used_power_kw.is_not(None)
-    )
-    found: dict[str, OperatorPower] = {}
-    for at in range(0, len(ven_ids), 2_000):
-        statement = (
-            select(
-                _TELEMETRY.c.ven_id,
-                func.avg(_TELEMETRY.c.used_power_kw).label("used_kw"),
-                func.avg(_TELEMETRY.c.baseline_power_kw).label("baseline_kw"),
-                func.count().label("samples"),
-            )
-            .where(is_within, _TELEMETRY.c.ven_id.in_(list(ven_ids[at : at + 2_000])))
-            .group_by(_TELEMETRY.c.ven_id)
-        )
-        for row in await connection.execute(statement):
-            found[row.ven_id] = OperatorPower(row.used_kw, row.baseline_kw, row.samples)
-    return found
 
 
 async def raise_operator_alert(

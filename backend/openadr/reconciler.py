@@ -19,8 +19,8 @@ from sqlalchemy import Table, insert, select, update
 from sqlalchemy.exc import DataError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from backend.openadr import operator_side
-from backend.openadr.commanded_pieces import CommandedPieces
+from backend.openadr import operator_fleet, operator_side
+from backend.openadr.commanded_pieces import ASKS_NOBODY, CommandedPieces
 from backend.openadr.openadr_settings import OpenAdrSettings
 from backend.openadr.schedule import SchedulePiece, make_schedule, schedule_vens
 from backend.openadr.vtn_event import VtnEvent, VtnEventProblem, vtn_event_span
@@ -126,7 +126,7 @@ class Reconciler:
             event.targets,
             ven_name=self._settings.ven_name,
             resources=self._settings.resources or None,
-            known_vens=await operator_side.operator_known_vens(connection),
+            known_vens=await operator_fleet.operator_known_vens(connection),
         )
         delay = timedelta(seconds=row.delay_sec)
         problems = list(event.problems)
@@ -144,7 +144,7 @@ class Reconciler:
                 now_means=row.first_seen_at,
                 delay=delay,
                 levels=self._settings.levels,
-                available_kw=await operator_side.operator_available_kw(connection, vens),
+                available_kw=await operator_fleet.operator_available_kw(connection, vens),
             )
             pieces, problems = plan.pieces, list(plan.problems)
             problems += await self._pieces.bring_about(
@@ -159,6 +159,7 @@ class Reconciler:
         if stopped is not None and stopped not in problems:
             problems.append(stopped)
         is_out = stopped or (problems and not await self._pieces.stored(connection, event.id))
+        is_out = is_out or ASKS_NOBODY in problems
         if other is not None:
             is_out = other.opt == OPT_OUT
         opt = OPT_OUT if is_out else OPT_IN
@@ -256,7 +257,7 @@ def _kept_problems(
 ) -> list[VtnEventProblem]:
     """Those known that the plan of what is left no longer meets: they were answered, and stay."""
     known = (VtnEventProblem(**problem) for problem in stored)
-    return [problem for problem in known if problem not in problems]
+    return [problem for problem in known if problem not in (*problems, ASKS_NOBODY)]
 
 
 def _is_older(stamp: str, known: str) -> bool:

@@ -33,7 +33,7 @@ def event(*payloads: Any, **fields: Any) -> dict[str, Any]:
     """Hours from noon; a payload is a number of kW to shed, or intervals' fields."""
     intervals = [
         payload
-        if isinstance(payload, dict)
+        if not isinstance(payload, (int, float))
         else {
             "id": n,
             "payloads": [{"type": "DISPATCH_SETPOINT_RELATIVE", "values": [-payload]}],
@@ -325,3 +325,98 @@ def test_targets_choose_the_vens() -> None:
     assert chosen(
         VtnEventTarget("elsewhere", "RESOURCE_NAME"), VtnEventTarget("a", "RESOURCE_NAME")
     ) == ["a"]
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        "other",
+        7,
+        {"type": "VEN_NAME", "values": ["other"]},
+        [None],
+        [7],
+        [""],
+        [["other"]],
+        [{"kind": "VEN_NAME", "value": "other"}],
+        [{"type": "VEN_NAME"}],
+        [{"type": "VEN_NAME", "values": []}],
+        [{"type": "VEN_NAME", "values": "operator"}],
+        [{"type": "VEN_NAME", "values": ["operator", 7]}],
+        ["ours", {}],
+    ],
+)
+def test_targets_that_cannot_be_read_mean_nobody(targets: Any) -> None:
+    read = read_openadr3_event(event(1.0, targets=targets))
+    assert (read.targets, read.intervals) == ((), ())
+    assert [problem.code for problem in read.problems] == ["targets_not_understood"]
+
+
+def test_no_targets_mean_all() -> None:
+    for targets in (None, []):
+        read = read_openadr3_event(event(1.0, targets=targets))
+        assert (len(read.intervals), read.problems) == (1, ())
+
+
+def test_an_interval_that_cannot_be_read_gives_its_place_to_no_other() -> None:
+    """What follows it begins at a time that is not known, but for one with a start of its own."""
+
+    def dispatch(kw: float, **period: str) -> dict[str, Any]:
+        payloads = [{"type": "DISPATCH_SETPOINT_RELATIVE", "values": [-kw]}]
+        return {"id": 0, "payloads": payloads, "intervalPeriod": period}
+
+    known = dispatch(3.0, start="2026-06-01T15:00:00Z")
+    for unreadable in (
+        dispatch(2.0, duration="1H"),
+        dispatch(2.0, duration="-PT1H"),
+        dispatch(2.0, start="at one"),
+        {**dispatch(2.0), "intervalPeriod": "soon"},
+        "an interval",
+        None,
+    ):
+        assert times(event(1.0, unreadable, 2.0, 3.0)) == [(0.0, 1.0)]
+        assert times(event(unreadable, 2.0)) == []
+        assert times(event(1.0, unreadable, 2.0, known, 4.0)) == [(0, 1), (3, 1), (4, 1)]
+        codes = {problem.code for problem in read_openadr3_event(event(1.0, unreadable)).problems}
+        assert codes & {"interval_not_understood", "duration_missing"}
+    for raw in (event(1.0, intervals="soon"), event(1.0, intervals=None)):
+        (problem,) = read_openadr3_event(raw).problems
+        assert problem.code == "intervals_not_understood"
+
+
+def test_units_of_the_programme_hold_where_the_event_names_none() -> None:
+    """Definition 3.1.0, payload descriptors: of the event, or of its programme."""
+
+    def descriptor(units: str | None, **more: str) -> dict[str, Any]:
+        return {"payloadType": "DISPATCH_SETPOINT_RELATIVE", "units": units, **more}
+
+    watts = [descriptor("W")]
+
+    def read(own: Any, program: Any) -> tuple[list[float], list[str]]:
+        found = read_openadr3_event(event(2000.0, payloadDescriptors=own), program)
+        asks = [ask.value for interval in found.intervals for ask in interval.asks]
+        return asks, [problem.code for problem in found.problems]
+
+    for nothing in (None, [], [descriptor(None)], [{"payloadType": "SIMPLE", "units": "MW"}]):
+        assert read(nothing, watts) == ([2.0], [])
+    assert read([descriptor("KW")], watts) == ([2000.0], [])
+    assert read(None, [descriptor("W", objectType="REPORT_PAYLOAD_DESCRIPTOR")]) == ([2000.0], [])
+    for nonsense in (None, "W", [7], {"units": "W"}):
+        assert read(None, nonsense) == ([2000.0], [])
+    assert read(watts * 2, None) == ([2.0], [])
+    assert read([descriptor("W"), descriptor("MW")], None) == ([], ["units_not_understood"])
+    assert read(None, [descriptor("MW"), descriptor("W")]) == ([], ["units_not_understood"])
+    one, other = (read_openadr3_event(event(1.0), units).stamp for units in (None, watts))
+    assert one != other  # a change of the programme's units changes the event
+
+
+def test_a_payload_that_stands_twice_in_an_interval_and_says_two_things_is_not_done() -> None:
+    def read(*values: float) -> tuple[list[float], list[str]]:
+        kind = "DISPATCH_SETPOINT_RELATIVE"
+        payloads = [{"type": kind, "values": [value]} for value in values]
+        found = read_openadr3_event(event({"id": 0, "payloads": payloads}))
+        asks = [ask.value for interval in found.intervals for ask in interval.asks]
+        return asks, [problem.code for problem in found.problems]
+
+    assert read(-1.0, -1.0) == ([1.0], [])
+    assert read(-1.0, -3.0) == ([], ["value_not_understood"])
+    assert read(-1.0, -3.0, -1.0) == ([], ["value_not_understood"])
