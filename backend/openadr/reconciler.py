@@ -20,7 +20,7 @@ from sqlalchemy.exc import DataError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.openadr import operator_fleet, operator_side
-from backend.openadr.commanded_pieces import ASKS_NOBODY, CommandedPieces
+from backend.openadr.commanded_pieces import ASKS_NOBODY, CommandedPieces, commanded_pieces_of
 from backend.openadr.openadr_settings import OpenAdrSettings
 from backend.openadr.schedule import SchedulePiece, make_schedule, schedule_vens
 from backend.openadr.vtn_event import VtnEvent, VtnEventProblem, vtn_event_span
@@ -38,6 +38,9 @@ _DOCUMENT: TypeAdapter[VtnEvent] = TypeAdapter(VtnEvent)
 
 _BY_ANOTHER_WAY = VtnEventProblem(
     "known_by_another_vtn", "another VTN told of the same event before: it is carried out once"
+)
+_ENDED_BY_ANOTHER_WAY = VtnEventProblem(
+    "cancelled_by_another_vtn", "another VTN, which has the same event, cancelled it"
 )
 _SAME_TIME = timedelta(minutes=1)
 """Two VTNs may round the times of one event, and "now" is when each was read."""
@@ -113,6 +116,7 @@ class Reconciler:
         now = await self._link.hold(connection)
         row = await self._row(connection, event.id)
         if row is None and event.cancelled:
+            await self._end_other_way(connection, event, now)
             return ReconcilerOutcome(event.id, OPT_OUT, ())
         if row is None:
             row = await self._insert(connection, event, now)
@@ -132,11 +136,12 @@ class Reconciler:
         problems = list(event.problems)
         pieces: tuple[SchedulePiece, ...] = ()
         other = None if event.cancelled else await self._other_way(connection, event, row)
-        if other is not None:
-            problems = [_BY_ANOTHER_WAY]
-            await self._pieces.end(connection, event.id, now)
+        is_ended = not is_new and _has_problem(row, _ENDED_BY_ANOTHER_WAY)
+        if other is not None or is_ended:
+            problems, vens = [_ENDED_BY_ANOTHER_WAY if other is None else _BY_ANOTHER_WAY], None
         elif isinstance(vens, VtnEventProblem):
             problems.append(vens)
+            vens = None
         else:
             plan = make_schedule(
                 event,
@@ -147,11 +152,11 @@ class Reconciler:
                 available_kw=await operator_fleet.operator_available_kw(connection, vens),
             )
             pieces, problems = plan.pieces, list(plan.problems)
-            problems += await self._pieces.bring_about(
-                connection, event, pieces, vens, now, is_new=is_new
-            )
+        problems += await self._pieces.bring_about(
+            connection, event, pieces, vens, now, is_new=is_new
+        )
         if event.cancelled:
-            await self._pieces.end(connection, event.id, now)
+            await self._end_other_way(connection, event, now, row)
         if not is_new and other is None:
             problems += _kept_problems(row.problems, problems)
         status = _status_of(event, now, row.first_seen_at, delay)
@@ -159,7 +164,7 @@ class Reconciler:
         if stopped is not None and stopped not in problems:
             problems.append(stopped)
         is_out = stopped or (problems and not await self._pieces.stored(connection, event.id))
-        is_out = is_out or ASKS_NOBODY in problems
+        is_out = is_out or is_ended or ASKS_NOBODY in problems
         if other is not None:
             is_out = other.opt == OPT_OUT
         opt = OPT_OUT if is_out else OPT_IN
@@ -174,17 +179,40 @@ class Reconciler:
         newly_out = opt == OPT_OUT and not was_out and not event.cancelled
         return ReconcilerOutcome(event.id, opt, tuple(problems), event.stamp, newly_out)
 
-    async def _other_way(self, connection: AsyncConnection, event: VtnEvent, row: Any) -> Any:
+    async def _other_way(
+        self, connection: AsyncConnection, event: VtnEvent, row: Any, now: datetime | None = None
+    ) -> Any:
         """The same event as another VTN of the utility (2.0b beside 3.x) told of it before: it is
-        carried out as that one has it. None when there is none."""
-        was_known = any(each["code"] == _BY_ANOTHER_WAY.code for each in row.problems)
+        carried out as that one has it. None when there is none. Without a row we see it `now`."""
+        was_known = row is not None and _has_problem(row, _BY_ANOTHER_WAY)
+        seen_at = now if row is None else row.first_seen_at
         statement = select(EVENTS).where(EVENTS.c.id == event.id, EVENTS.c.link != self._link.name)
         for other in await connection.execute(statement.order_by(EVENTS.c.first_seen_at)):
-            if (other.first_seen_at, other.link) > (row.first_seen_at, self._link.name):
+            if (other.first_seen_at, other.link) > (seen_at, self._link.name):
                 continue
-            if was_known or (other.status == OPEN and _is_at_the_same_time(event, row, other)):
+            if was_known or (other.status == OPEN and _is_at_the_same_time(event, seen_at, other)):
                 return other
         return None
+
+    async def _end_other_way(
+        self, connection: AsyncConnection, event: VtnEvent, now: datetime, row: Any = None
+    ) -> None:
+        """This VTN cancels what is carried out as another one has it: nothing of it runs on. The
+        process that speaks to that one answers there at its next turn; a later modification there
+        asks for it anew."""
+        other = await self._other_way(connection, event, row, now)
+        if other is None or other.status != OPEN or _has_problem(other, _ENDED_BY_ANOTHER_WAY):
+            return
+        for piece in await commanded_pieces_of(connection, other.link, event.id):
+            if piece.end_time > now:
+                await operator_side.cancel_operator_event(connection, piece.event_id)
+        problems = [*other.problems, asdict(_ENDED_BY_ANOTHER_WAY)]
+        await connection.execute(
+            update(EVENTS)
+            .where(EVENTS.c.link == other.link, EVENTS.c.id == other.id)
+            .values(problems=problems)
+        )
+        log.info("an event that another VTN has too is cancelled", event_id=event.id)
 
     async def _row(self, connection: AsyncConnection, event_id: str) -> Any:
         statement = select(EVENTS).where(*self._is(event_id)).with_for_update()
@@ -234,6 +262,8 @@ class Reconciler:
         status = _status_of(event, now, row.first_seen_at, delay)
         status = CANCELLED if status == OPEN else status
         await self._pieces.end(connection, event_id, now)
+        if status == CANCELLED:
+            await self._end_other_way(connection, event, now, row)
         await connection.execute(update(EVENTS).where(*self._is(event_id)).values(status=status))
         log.info("the VTN has no longer this event", event_id=event_id, status=status)
 
@@ -265,11 +295,18 @@ def _is_older(stamp: str, known: str) -> bool:
     return stamp.isdigit() and known.isdigit() and int(stamp) < int(known)
 
 
-def _is_at_the_same_time(event: VtnEvent, row: Any, other: Any) -> bool:
+def _has_problem(row: Any, problem: VtnEventProblem) -> bool:
+    return any(each["code"] == problem.code for each in row.problems)
+
+
+def _is_at_the_same_time(event: VtnEvent, seen_at: datetime | None, other: Any) -> bool:
     """As the utility published them, whatever start each drew."""
     spans = [
-        vtn_event_span(each, now_means=known.first_seen_at, delay=timedelta(0))
-        for each, known in ((event, row), (reconciler_document(other), other))
+        vtn_event_span(each, now_means=means, delay=timedelta(0))
+        for each, means in (
+            (event, seen_at or other.first_seen_at),
+            (reconciler_document(other), other.first_seen_at),
+        )
     ]
     if spans[0] is None or spans[1] is None:
         return False

@@ -190,3 +190,24 @@ async def test_an_event_that_no_site_takes_part_in_is_answered_so(database: Data
     assert await alerts(database) == {"openadr_no_site_takes_part"}
     assert (await vtn_event(database, "e1")).opt == "in"
     assert len(wire.sent) == 2
+
+
+async def test_an_event_that_is_for_others_alone_then_ends(database: Database) -> None:
+    await add_vens(database, FLEET)
+    wire = Answering(database)
+    with vtn3.running("3.0") as vtn:
+        async with (
+            service_for(database, vtn.url, "3.0") as service,
+            dispatching(database, wire) as dispatcher,
+        ):
+            vtn.event("e1", start=in_sec(0), kws=[-4.0])
+            await service.turn()
+            dispatcher.wake.ring()
+            await eventually(lambda: len(wire.sent) == 2)
+            others = [{"type": "RESOURCE_NAME", "values": ["elsewhere"]}]
+            vtn.change("e1", start=in_sec(0), kws=[-4.0], targets=others)
+            await service.turn()
+            dispatcher.wake.ring()
+            await eventually(lambda: wire.to("a", "restore") and wire.to("b", "restore"))
+    assert await open_events(database) == []
+    assert (await vtn_event(database, "e1")).opt == "out"

@@ -61,3 +61,54 @@ async def test_an_event_by_both_ways_begins_once_changes_once_and_ends_once(
     assert {sent["op"] for sent in wire.sent[2 * told :]} == {"restore"}
     assert [each.status for each in await events(database)].count("cancelled") == 1
     assert await alerts(database) == set()
+
+
+@pytest.mark.parametrize("first", ["3.1", "2.0b"])
+async def test_an_event_by_both_ways_ends_when_either_vtn_cancels_it(
+    database: Database, first: str
+) -> None:
+    """Nothing runs on after its cancellation is known, also at the VTN that told of it later."""
+    await add_vens(database, {"a": 2.0, "b": 16.0})
+    wire = Answering(database)
+    port = free_port()
+    start = datetime.now(timezone.utc)
+    with vtn3.running() as vtn:
+        async with (
+            running_vtn(port) as vtn_20b,
+            service_for(database, vtn.url) as service,
+            service_for_20b(database, port) as service_20b,
+            dispatching(database, wire) as dispatcher,
+        ):
+            first_service, second_service = service, service_20b
+            if first == "2.0b":
+                first_service, second_service = service_20b, service
+            await service_20b.turn()
+            vtn.event("e1", start=start, levels=[3])
+            vtn_20b.event([3], start=start, event_id="e1")
+            for each in (first_service, second_service):
+                await each.turn()
+                await each.turn()
+            dispatcher.wake.ring()
+            await eventually(lambda: len(wire.sent) == 2)
+            if first == "2.0b":
+                vtn.delete("e1")
+            else:
+                vtn_20b.cancel("e1")
+            await second_service.turn()
+            await second_service.turn()
+            dispatcher.wake.ring()
+            await eventually(lambda: len(wire.sent) == 4)
+            assert {sent["op"] for sent in wire.sent[2:]} == {"restore"}
+            for _ in range(3):  # the first VTN has it still: it begins no more, and is told so
+                await first_service.turn()
+                await second_service.turn()
+            assert await open_events(database) == []
+            if first == "3.1":
+                assert "cancelled_by_another_vtn" in str(vtn.reports("e1"))
+                # what that VTN asks afterwards is asked anew
+                vtn.change("e1", start=start, levels=[3], duration="PT2H")
+                await service.turn()
+                (again,) = await open_events(database)
+                assert again.end_time - again.start_time == timedelta(hours=2)
+    assert len(await events(database)) == (2 if first == "3.1" else 1)
+    assert await alerts(database) == {"openadr_cancelled_by_another_vtn"}
