@@ -40,7 +40,10 @@ from backend.store.event_tables import (
     ParticipantRow,
 )
 from backend.store.tables import VENS
-from backend.store.telemetry_tables import TelemetryQuarterHourRow
+from backend.store.telemetry_tables import (
+    TELEMETRY_IS_CURTAILED_SQL,
+    TelemetryQuarterHourRow,
+)
 from backend.store.utc_time import UtcDateTime, utc_now
 from VenAgent.baseline.day_matching import DAY_METHODS, LOOK_BACK_DAYS
 from VenAgent.baseline.intervals import DAY_SEC, INTERVAL_SEC, IntervalHistory
@@ -305,7 +308,7 @@ async def _before(
                 count(*) OVER (PARTITION BY t.ven_id) AS n
             FROM ven_telemetry t
             WHERE t.ven_id IN :vens AND t.timestamp >= :begin AND t.timestamp < :end
-                AND t.event_id IS NULL AND {_GOOD}) AS samples
+                AND NOT {TELEMETRY_IS_CURTAILED_SQL} AND {_GOOD}) AS samples
         GROUP BY ven_id"""
     ).bindparams(bindparam("vens", expanding=True), *_SPAN)
     span = {

@@ -35,6 +35,7 @@ from backend.store.freshness import freshness_of_state
 from backend.store.ingest_tables import DeadLetterRow
 from backend.store.statuses import MAINTENANCE, OFFLINE, ONLINE
 from backend.store.telemetry_tables import (
+    TELEMETRY_IS_CURTAILED_SQL,
     NetworkSampleRow,
     TelemetryQuarterHourDueRow,
     TelemetryQuarterHourRow,
@@ -100,10 +101,10 @@ def upkeep_quarter_hour(moment: datetime) -> datetime:
 
 
 _SUM_UP = text(
-    """INSERT INTO ven_quarter_hours (ven_id, start, used_power_kw, shed_power_kw,
+    f"""INSERT INTO ven_quarter_hours (ven_id, start, used_power_kw, shed_power_kw,
         requested_reduction_kw, samples, in_event)
     SELECT ven_id, :start, avg(used_power_kw), avg(shed_power_kw), avg(requested_reduction_kw),
-        count(used_power_kw), max(CASE WHEN event_id IS NULL THEN 0 ELSE 1 END) = 1
+        count(used_power_kw), max(CASE WHEN {TELEMETRY_IS_CURTAILED_SQL} THEN 1 ELSE 0 END) = 1
     FROM ven_telemetry
     WHERE timestamp >= :start AND timestamp < :end AND (quality IS NULL OR quality = 'good')
     GROUP BY ven_id

@@ -43,6 +43,12 @@ class VenTelemetryRow(TableBase):
     """Only with STORE_RAW_PAYLOAD."""
 
 
+TELEMETRY_IS_CURTAILED_SQL = """(event_id IS NOT NULL
+    AND (coalesce(shed_power_kw, 1.0) <> 0.0 OR coalesce(requested_reduction_kw, 1.0) <> 0.0))"""
+"""The site draws not what it would by itself. A limit that holds nothing off names its event too,
+perhaps for years, and changes nothing: such telemetry is history for baselines, as in the agent."""
+
+
 class TelemetryLoadsRow(TableBase):
     """A loads snapshot (`ven/loads/{venId}`), when its topic is configured."""
 

@@ -372,10 +372,15 @@ async def test_a_quarter_of_an_hour_is_summed_up_and_again_when_telemetry_comes_
     (sums,) = await all_of(database, TelemetryQuarterHourRow)
     assert (sums.start, sums.used_power_kw, sums.samples, sums.in_event) == (start, 3.0, 2, False)
     assert await count(database, TelemetryQuarterHourDueRow) == 0
-    await writer.store([sample(4, 6.0, eventId="e")], "mqtt")
+    # A limit that holds nothing off, perhaps for years, changes nothing.
+    await writer.store([sample(4, 6.0, eventId="a limit", shedPowerKw=0.0)], "mqtt")
     assert await upkeep_quarter_hours(database, utc_now()) == 1
     (sums,) = await all_of(database, TelemetryQuarterHourRow)
-    assert (sums.used_power_kw, sums.samples, sums.in_event) == (4.0, 3, True)
+    assert (sums.used_power_kw, sums.samples, sums.in_event) == (4.0, 3, False)
+    await writer.store([sample(5, 4.0, eventId="e", requestedReductionKw=2.0)], "mqtt")
+    assert await upkeep_quarter_hours(database, utc_now()) == 1
+    (sums,) = await all_of(database, TelemetryQuarterHourRow)
+    assert (sums.used_power_kw, sums.samples, sums.in_event) == (4.0, 4, True)
     await writer.store([message(payload("v", 5))], "mqtt")
     assert await upkeep_quarter_hours(database, utc_now()) == 0  # this one is not over
 

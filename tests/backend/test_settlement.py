@@ -102,6 +102,24 @@ def before_and_during(start: float, every_sec: float) -> tuple[list[Any], list[A
     return before, [(ts, kw) for ts, kw in during if not 400 <= ts - start < 700]
 
 
+async def test_a_site_under_a_limit_that_holds_nothing_off_is_measured_as_one_without(
+    database: Database,
+) -> None:
+    start = float(round(time.time()) - 4_000)
+    before, during = before_and_during(start, 20.0)
+    held = {"eventId": "grid", "requestedReductionKw": 0.0}
+    await store(database, "free", before)
+    await store(database, "limited", before, **held, shedPowerKw=0.0)
+    await store(database, "held", before, **held, shedPowerKw=1.5)
+    for ven_id in ("free", "limited", "held"):
+        await store(database, ven_id, during, eventId="e1")
+    await an_event(database, start, {"free": 4.0, "limited": 4.0, "held": 4.0})
+    found = await figures(database)
+    assert found["free"].delivered_kwh > 0.0
+    assert found["limited"].delivered_kwh == pytest.approx(found["free"].delivered_kwh)
+    assert found["held"].note == "there is no baseline"
+
+
 @pytest.mark.parametrize("every_sec", [5.0, 20.0])
 async def test_agent_and_backend_agree_on_the_same_event(
     database: Database, every_sec: float
