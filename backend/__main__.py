@@ -88,6 +88,7 @@ def _dispatch_command() -> None:
     """Dispatch events, without the API: one more instance beside `serve`."""
     settings = _load_settings()
     dispatching = _checked(DispatchSettings.from_environment)
+    hold_back_garbage_collector()
     with _told_plainly():
         uvloop.run(run_dispatch_process(settings, dispatching))
 

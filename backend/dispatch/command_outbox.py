@@ -8,8 +8,9 @@ nothing over after its time limit, which is shorter than the lease.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -59,20 +60,37 @@ class CommandOutbox:
         self._instance = instance
         self._topic = topic
 
-    async def publish_due(self) -> tuple[int, int]:
-        """Publish one batch of what is due: (confirmed, failed). (0, 0) when nothing is."""
+    async def publish_all_due(self, goes_on: Callable[[int, int], bool]) -> None:
+        """Publish batch after batch, while something is due and `goes_on`, given how many of one
+        are confirmed and how many failed, says so. A batch is marked while the next is claimed and
+        published."""
+        marking: asyncio.Future[None] | None = None
+        try:
+            while results := await self._publish_batch():
+                if marking is not None:
+                    await marking
+                marking = asyncio.ensure_future(self._mark_batch(results))
+                failed = sum(done.error is not None for _, done in results)
+                if not goes_on(len(results) - failed, failed):
+                    return
+        finally:
+            if marking is not None:
+                await marking
+
+    async def _publish_batch(self) -> list[Result]:
         begun = time.monotonic()
         claimed = await in_transaction(self._engine, self._claim)
         # The lease is at least twice as long as publishing may take. What was claimed so slowly is
         # left to run out: published now, it could come after the restore that another has sent.
         if not claimed or time.monotonic() - begun > self._settings.lease_sec / 2:
-            return 0, 0
+            return []
         outcomes = await self._publish([self._message(one) for one in claimed])
-        results = list(zip(claimed, outcomes, strict=True))
+        return list(zip(claimed, outcomes, strict=True))
+
+    async def _mark_batch(self, results: Sequence[Result]) -> None:
         confirmed = [one for one in results if one[1].error is None]
         failed = [one for one in results if one[1].error is not None]
         await in_transaction(self._engine, lambda c: self._mark(c, confirmed, failed))
-        return len(confirmed), len(failed)
 
     async def _publish(
         self, messages: list[CommandPublisherMessage]

@@ -254,18 +254,20 @@ class Dispatcher:
     async def _send(self) -> None:
         """Publish all that is due, a batch after the other; stop when the broker is away."""
         await self._outbox.give_up()
-        while True:
-            begun = time.monotonic()
-            confirmed, failed = await self._outbox.publish_due()
+        begun = time.monotonic()
+
+        def goes_on(confirmed: int, failed: int) -> bool:
+            nonlocal begun
             dispatch_metrics.COMMANDS.labels("published").inc(confirmed)
             dispatch_metrics.COMMANDS.labels("failed").inc(failed)
             if confirmed:
                 dispatch_metrics.BATCH_SECONDS.observe(time.monotonic() - begun)
             if failed:
                 log.warning("commands not published", count=failed, why=self._publisher.problem())
-            self._beats["commands"] = time.monotonic()
-            if not confirmed or self._stopping:
-                return
+            self._beats["commands"] = begun = time.monotonic()
+            return confirmed > 0 and not self._stopping
+
+        await self._outbox.publish_all_due(goes_on)
 
 
 def _and_notify(

@@ -29,40 +29,53 @@ LONG_EVENT_COMMANDED = timedelta(hours=23, minutes=30)
 clocks are not alike."""
 
 
-def participant_event_command(
-    event: StoredEvent,
-    *,
-    ven_id: str,
-    share_kw: float,
-    modification: int,
-    now: datetime,
-    load_id: str | None = None,
-) -> dict[str, Any]:
-    """The command that tells a VEN its share of a stored event: power to shed, or with a limit the
-    power to stay under; negative in a loadUp: power to draw more."""
-    start = _commanded_start(event, now)
-    common: dict[str, Any] = {
-        "ven_id": ven_id,
-        "correlation_id": _correlation_id(event.id),
-        "event_id": event.id,
-        "start_ts": start.timestamp(),
-        "modification": modification,
-        "event_priority": event.priority,
-        "issued_ts": now.timestamp(),
-        "test": True if event.test else None,
-        "dry_run": True if event.dry_run else None,
-    }
-    end = event.start_time + LIMIT_SENT_WITHIN if event.open_ended else event.end_time
-    common["expires_ts"] = end.timestamp()
-    if not event.open_ended:
-        common["end_ts"] = end.timestamp()
-        common["duration_sec"] = round((end - start).total_seconds(), 3)
-    common["randomize_start_sec"] = event.randomize_start_sec
-    if event.kind == Op.LOAD_UP:
+class ParticipantEventCommands:
+    """Makes the commands that tell VENs their shares of a stored event; what they have in common is
+    made once."""
+
+    def __init__(self, event: StoredEvent, now: datetime, load_id: str | None = None) -> None:
+        """`load_id`: the one circuit that it is for."""
+        self._event = event
+        self._load_id = load_id
+        self._start = start = _commanded_start(event, now)
+        self._common = common = {
+            "event_id": event.id,
+            "start_ts": start.timestamp(),
+            "event_priority": event.priority,
+            "issued_ts": now.timestamp(),
+            "test": True if event.test else None,
+            "dry_run": True if event.dry_run else None,
+            "randomize_start_sec": event.randomize_start_sec,
+        }
+        end = event.start_time + LIMIT_SENT_WITHIN if event.open_ended else event.end_time
+        common["expires_ts"] = end.timestamp()
+        if not event.open_ended:
+            common["end_ts"] = end.timestamp()
+            common["duration_sec"] = round((end - start).total_seconds(), 3)
+        self._build = {Op.LOAD_UP: self._load_up, Op.LIMIT: self._limit}.get(
+            Op(event.kind), self._shed
+        )
+        self._has_intervals = bool(event.intervals)
+
+    def of_ven(self, ven_id: str, share_kw: float, modification: int) -> dict[str, Any]:
+        """`share_kw`: power to shed, or with a limit the power to stay under; negative in a loadUp:
+        power to draw more."""
+        return self._build(
+            share_kw,
+            {
+                **self._common,
+                "ven_id": ven_id,
+                "correlation_id": _correlation_id(self._common["event_id"]),
+                "modification": modification,
+            },
+        )
+
+    def _load_up(self, share_kw: float, common: dict[str, Any]) -> dict[str, Any]:
         return build_load_up_command(raise_kw=-share_kw, **common)
-    levels = participant_share_intervals(event, share_kw, start) if event.intervals else None
-    common["intervals"] = levels
-    if event.kind == Op.LIMIT:
+
+    def _limit(self, share_kw: float, common: dict[str, Any]) -> dict[str, Any]:
+        event = self._event
+        levels = self._intervals(share_kw)
         is_flat = levels is None and event.import_kw is not None
         return build_limit_command(
             import_kw=share_kw if is_flat else None,
@@ -71,13 +84,23 @@ def participant_event_command(
             failsafe_kw=participant_failsafe_kw(event, share_kw),
             heartbeat_sec=event.heartbeat_sec,
             failsafe_min_sec=event.failsafe_min_sec,
+            intervals=levels,
             **common,
         )
-    if levels is not None:
-        share_kw = max(level["shed_kw"] for level in levels)
-    if load_id is not None:
-        return build_shed_load_command(circuit_id=load_id, shed_kw=share_kw, **common)
-    return build_event_command(shed_kw=share_kw, **common)
+
+    def _shed(self, share_kw: float, common: dict[str, Any]) -> dict[str, Any]:
+        levels = self._intervals(share_kw)
+        if levels is not None:
+            common["intervals"] = levels
+            share_kw = max(level["shed_kw"] for level in levels)
+        if self._load_id is not None:
+            return build_shed_load_command(circuit_id=self._load_id, shed_kw=share_kw, **common)
+        return build_event_command(shed_kw=share_kw, **common)
+
+    def _intervals(self, share_kw: float) -> list[dict[str, float]] | None:
+        if not self._has_intervals:
+            return None
+        return participant_share_intervals(self._event, share_kw, self._start)
 
 
 def participant_failsafe_kw(event: StoredEvent, share_kw: float) -> float | None:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.dispatch.command_marking import LOCK_ORDER
 from backend.dispatch.command_outbox import enqueue_commands
-from backend.dispatch.participant_commands import participant_event_command
+from backend.dispatch.participant_commands import ParticipantEventCommands
 from backend.store.bulk_copy import bulk_copy_rows
 from backend.store.bulk_update import bulk_update_rows
 from backend.store.statuses import (
@@ -73,15 +73,9 @@ async def send_participant_shares(
     *,
     load_id: str | None = None,
 ) -> None:
+    of_event = ParticipantEventCommands(event, now, load_id)
     commands = (
-        participant_event_command(
-            event,
-            ven_id=ven_id,
-            share_kw=share_kw,
-            modification=modifications[ven_id],
-            now=now,
-            load_id=load_id,
-        )
+        of_event.of_ven(ven_id, share_kw, modifications[ven_id])
         for ven_id, share_kw in shares.items()
     )
     await enqueue_commands(connection, commands, now, created_by=event.created_by)

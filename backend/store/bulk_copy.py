@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any, Protocol
 
 import asyncpg
-from sqlalchemy import Table, case, func, insert, select, text
+from sqlalchemy import JSON, Table, case, func, insert, select, text
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -161,7 +162,7 @@ FEW = 50
 async def bulk_copy_rows(
     connection: AsyncConnection, table: Table, rows: Sequence[dict[str, Any]]
 ) -> None:
-    """Insert `rows`, which all have the same columns; objects among their values are JSON.
+    """Insert `rows`, which all have the same columns, two at least beside documents.
 
     Raises SQLAlchemyError.
     """
@@ -170,19 +171,24 @@ async def bulk_copy_rows(
     if connection.dialect.name != "postgresql" or len(rows) <= FEW:
         await connection.execute(insert(table), list(rows))
         return
-    columns = list(rows[0])
+    dialect = connection.dialect
+    documents = [
+        name for name in rows[0] if isinstance(table.c[name].type.dialect_impl(dialect), JSON)
+    ]
+    others = [name for name in rows[0] if name not in documents]
+    of_row = itemgetter(*others)
+    records = [(*of_row(row), *(_json_of(row[name]) for name in documents)) for row in rows]
     raw = (await connection.get_raw_connection()).driver_connection
     assert raw is not None, "the connection is open"
     try:
-        await raw.copy_records_to_table(
-            table.name,
-            records=[tuple(_plain(row[name]) for name in columns) for row in rows],
-            columns=columns,
-        )
+        await raw.copy_records_to_table(table.name, records=records, columns=[*others, *documents])
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         # SQLAlchemy does not see the driver's COPY, so it does not translate its errors either.
         raise OperationalError(f"COPY {table.name}", None, error) from error
 
 
-def _plain(value: Any) -> Any:
-    return json.dumps(value, separators=(",", ":")) if isinstance(value, dict) else value
+_encode_json = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def _json_of(value: Any) -> str | None:
+    return None if value is None else _encode_json(value)

@@ -161,6 +161,33 @@ async def _has(database: Database, state: str) -> bool:
     return any(row.state == state for row in await rows(database, COMMANDS))
 
 
+async def published(outbox: CommandOutbox) -> list[tuple[int, int]]:
+    """(confirmed, failed) of each batch until nothing is due."""
+    batches: list[tuple[int, int]] = []
+
+    def goes_on(confirmed: int, failed: int) -> bool:
+        batches.append((confirmed, failed))
+        return confirmed > 0
+
+    await outbox.publish_all_due(goes_on)
+    return batches
+
+
+async def test_batch_after_batch_is_published_and_all_are_marked(database: Database) -> None:
+    await add_vens(database, dict.fromkeys("abcde", 2.0))
+    await add_event(database, 10.0)
+    wire, settings = Wire(), quick(batch=2)
+    await in_transaction(database.engine, lambda c: activate_dispatched_event(c, settings))
+    outbox = CommandOutbox(database.engine, wire, settings, instance="one", topic="ven/cmd/{venId}")
+    assert await published(outbox) == [(2, 0), (2, 0), (1, 0)]
+    found = await rows(database, COMMANDS)
+    assert [(row.state, row.attempts, row.claimed_until) for row in found] == [
+        ("published", 1, None)
+    ] * 5
+    assert set((await participants(database)).values()) == {"commanded"}
+    assert {message["venId"] for message in wire.sent} == set("abcde")
+
+
 async def test_leases_go_by_the_databases_clock(
     postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,7 +207,7 @@ async def test_leases_go_by_the_databases_clock(
     outbox = CommandOutbox(
         database.engine, wire, settings, instance="ahead", topic="ven/cmd/{venId}"
     )
-    assert await outbox.publish_due() == (0, 0)
+    assert await published(outbox) == []
     due_sec = await outbox.next_due_sec()
     assert due_sec is not None
     assert 30 < due_sec < 61
@@ -205,12 +232,12 @@ async def test_what_was_claimed_too_slowly_is_not_published(
 
     outbox = CommandOutbox(database.engine, wire, settings, instance="one", topic="ven/cmd/{venId}")
     monkeypatch.setattr("backend.dispatch.command_outbox.in_transaction", slowly)
-    assert await outbox.publish_due() == (0, 0)
+    assert await published(outbox) == []
     assert wire.sent == []
     monkeypatch.setattr("backend.dispatch.command_outbox.in_transaction", in_transaction)
     async with database.engine.begin() as connection:
         await connection.execute(update(COMMANDS).values(claimed_until=utc_now()))
-    assert await outbox.publish_due() == (1, 0)
+    assert await published(outbox) == [(1, 0)]
 
 
 async def test_a_lease_must_outlast_the_publishing() -> None:
