@@ -12,6 +12,7 @@ from typing import Any
 import gevent
 
 from VenAgent.config import AgentConfig
+from VenAgent.config.driver_entry import DriverEntry
 from VenAgent.dr.panel import PanelReading
 from VenAgent.site.device_requests import (
     ABSENT,
@@ -19,7 +20,6 @@ from VenAgent.site.device_requests import (
     DeviceRequests,
     request_by_device,
 )
-from VenAgent.site.driver_entries import DriverEntry
 from VenAgent.site.point_readings import PointReadings
 from VenAgent.site.priority_arrays import PriorityArrays
 from VenAgent.volttron_compat import (

@@ -12,9 +12,9 @@ from typing import Any
 
 from VenAgent.config import AgentConfig
 from VenAgent.config.circuit_config import CircuitConfig, CircuitRestoreMode
+from VenAgent.config.driver_entry import BACNET, BacnetDriverEntry, DriverEntry
 from VenAgent.dr.panel import PanelCircuitControl
 from VenAgent.site.device_requests import DeviceRequestFailure, DeviceRequests, request_by_device
-from VenAgent.site.driver_entries import BACNET, BacnetDriverEntry, DriverEntry
 from VenAgent.site.point_quirks import is_on_without_quirk, number_without_quirk
 
 _log = logging.getLogger(__name__)

@@ -1,8 +1,9 @@
 """`check-config`: device models, and a site's own files, before VOLTTRON sees them.
 
 What belongs together is known by what is in the files: an agent's configuration has `circuits`, a
-driver's has `driver_type`, a list of devices has a `model` for each, and a registry is a CSV that
-a driver's `registry_config` names. One driver alone is the panel's; several need a devices.json.
+driver's has `driver_type` (or a `remote_config` with it), a list of devices has a `model` for each,
+and a registry is a CSV, or a JSON list of rows, that a driver's `registry_config` names. One driver
+alone is the panel's; several need a devices.json.
 """
 
 from __future__ import annotations
@@ -28,8 +29,17 @@ from ops.check_config.registry_check import (
 from ops.host.paths import Paths
 from ops.services import simulated_panel_service as panel
 from ops.volttron.device_model import DEVICES_FILE
+from VenAgent.config.driver_entry import (
+    REMOTE_BLOCK,
+    driver_entry_block,
+    driver_entry_interval,
+    driver_entry_setting,
+    driver_entry_type,
+)
 
 README = "README.md"
+DRIVER_ENTRY_KEYS = frozenset(("driver_type", "registry_config", "driver_config", REMOTE_BLOCK))
+"""By which a device's entry of the platform driver is known."""
 
 
 @dataclass
@@ -93,14 +103,14 @@ def _check_folder(models: Path, folder: Path, found: ConfigFindings) -> None:
 def _sort(path: Path, given: _Given, found: ConfigFindings) -> None:
     if path.name == README:  # of `check-config mysite/*`
         return
-    if path.suffix.lower() == ".csv":
+    if path.suffix.lower() == ".csv" or _is_json_list(path):
         given.registries.append(path)
         return
     file = read_checked_json_file(path, found)
     if file is None:
         return
     values = list(file.contents.values())
-    if "driver_type" in file.contents or "registry_config" in file.contents:
+    if DRIVER_ENTRY_KEYS & set(file.contents):
         given.drivers.append(file)
     elif "circuits" in file.contents or "panel" in file.contents:
         given.agents.append(file)
@@ -115,6 +125,14 @@ def _sort(path: Path, given: _Given, found: ConfigFindings) -> None:
             "neither a driver's nor an agent's configuration",
             'A driver\'s has "driver_type", an agent\'s "panel" and "circuits"',
         )
+
+
+def _is_json_list(path: Path) -> bool:
+    """Whether it is a registry as a JSON list of rows."""
+    try:
+        return path.suffix.lower() == ".json" and path.read_text("utf-8-sig").lstrip()[:1] == "["
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def _check_files(models: Path, given: _Given, found: ConfigFindings) -> None:
@@ -160,7 +178,7 @@ def _check_gateways(
     drivers: dict[str, dict[str, Any]] = {}
     for file in given.drivers:
         name = str(file.path)
-        where[name] = file, file.line("driver_config", "device_address")
+        where[name] = file, file.line(driver_entry_block(file.contents), "device_address")
         drivers[name] = file.contents
     for site in given.sites:
         for device, entry in site.contents.items():
@@ -173,12 +191,13 @@ def _check_gateways(
             if model is None:
                 continue
             changed = entry.get("driver_config")
+            block = driver_entry_block(model.contents)
             inner = {
-                **(model.contents.get("driver_config") or {}),
+                **(model.contents.get(block) or {}),
                 **(changed if isinstance(changed, dict) else {}),
             }
             where[device] = site, site.line(device, "driver_config")
-            drivers[device] = {**model.contents, "driver_config": inner}
+            drivers[device] = {**model.contents, block: inner}
     check_gateways(where, drivers, given.platform_drivers, found)
     return drivers
 
@@ -243,33 +262,41 @@ def _check_driver(
 ) -> PointRegistry | None:
     """Check it and the registry it names, which is taken from `unused`."""
     driver = file.contents
-    kind = driver.get("driver_type")
+    block = driver_entry_block(driver)
+    kind: str | None = driver_entry_type(driver)
     if kind not in COLUMNS:
         found.add(
             file.path,
             file.line("driver_type"),
-            f"driver_type {kind!r} is unknown",
+            f"driver_type {driver_entry_setting(driver, 'driver_type')!r} is unknown",
             f"VOLTTRON has {', '.join(COLUMNS)}",
         )
         kind = None
-    config = driver.get("driver_config")
+    config = driver.get(block)
     if not isinstance(config, dict):
         found.add(
             file.path,
-            file.line("driver_config"),
-            "driver_config is no JSON object",
-            'Write "driver_config": {"device_address": …}',
+            file.line(block),
+            f"{block} is no JSON object",
+            f'Write "{block}": {{"device_address": …}}',
         )
         config = {}
     if kind in ("modbus", "bacnet"):
-        _check_connection(file, str(kind), config, found)
-    interval = driver.get("interval")
+        _check_connection(file, str(kind), block, config, found)
+    interval = driver_entry_interval(driver)
     if isinstance(interval, bool) or not isinstance(interval, (int, float)) or interval <= 0:
         found.add(
             file.path,
-            file.line("interval"),
+            file.line("interval" if "interval" in driver else "polling_interval"),
             f"interval is {interval!r}",
             "Write the seconds between two readings: 5",
+        )
+    if driver.get("active") is False:
+        found.add(
+            file.path,
+            file.line("active"),
+            "active is false: driver 2 does not read this device",
+            "Remove it, or write true",
         )
     path = _registry_of(file, unused, found)
     if path is None:
@@ -281,7 +308,7 @@ def _check_driver(
         found,
         priority if isinstance(priority, int) else DEFAULT_MIN_PRIORITY,
     )
-    beat = driver.get("heart_beat_point")
+    beat = driver_entry_setting(driver, "heart_beat_point")
     if registry and beat and not (beat in registry.points and registry.points[beat].writable):
         found.add(
             file.path,
@@ -293,11 +320,11 @@ def _check_driver(
 
 
 def _check_connection(
-    file: CheckedJsonFile, kind: str, config: dict[str, Any], found: ConfigFindings
+    file: CheckedJsonFile, kind: str, block: str, config: dict[str, Any], found: ConfigFindings
 ) -> None:
     def wrong(key: str, remedy: str) -> None:
         what = f"{key} is {config[key]!r}" if key in config else f"{key} is missing"
-        found.add(file.path, file.line("driver_config", key), what, remedy)
+        found.add(file.path, file.line(block, key), what, remedy)
 
     def whole(key: str, low: int, high: int) -> bool:
         value = config.get(key)

@@ -7,6 +7,7 @@ from typing import Any
 
 from ops.check_config.checked_file import CheckedJsonFile
 from ops.check_config.config_findings import ConfigFindings
+from VenAgent.config.driver_entry import DriverEntry
 
 MAX_OPEN_SOCKETS = "max_open_sockets"
 PLATFORM_DRIVER_SETTINGS = frozenset(
@@ -20,6 +21,11 @@ PLATFORM_DRIVER_SETTINGS = frozenset(
         "publish_depth_first_all",
         "publish_breadth_first",
         "scalability_test",
+        "default_polling_interval",
+        "minimum_polling_interval",
+        "all_publish_interval",
+        "allow_no_lock_write",
+        "groups",
     )
 )
 """By which the platform driver's own `config` is known."""
@@ -36,15 +42,9 @@ def shared_gateways(drivers: Mapping[str, Mapping[str, Any]]) -> dict[str, list[
     platform driver's entry."""
     behind: dict[str, list[str]] = {}
     for device, driver in drivers.items():
-        config = driver.get("driver_config")
-        if not str(driver.get("driver_type")).startswith("modbus") or not isinstance(config, dict):
-            continue
-        host = config.get("device_address")
-        if isinstance(host, str) and host.strip():
-            # of one spelling, as the agent takes it
-            port = str(config.get("port") or 502).strip().removesuffix(".0")
-            name = host.strip().lower().rstrip(".")
-            behind.setdefault(f"{name}:{port}", []).append(device)
+        gateway = DriverEntry.of(driver).gateway
+        if gateway is not None:
+            behind.setdefault(gateway, []).append(device)
     return {gateway: devices for gateway, devices in behind.items() if len(devices) > 1}
 
 

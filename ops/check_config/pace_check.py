@@ -7,6 +7,7 @@ from typing import Any
 
 from ops.check_config.checked_file import CheckedJsonFile
 from ops.check_config.config_findings import ConfigFindings
+from VenAgent.config.driver_entry import driver_entry_interval
 
 DEFAULT_STALE_AFTER_SEC = 30.0
 ANSWERS_IN_AN_INTERVAL = 2.0
@@ -21,7 +22,7 @@ def check_device_pace(
     quirks = agent.contents.get("quirks")
     for number, quirk in enumerate(quirks if isinstance(quirks, list) else ()):
         device = quirk.get("device") if isinstance(quirk, dict) else None
-        interval_sec = _seconds(drivers.get(str(device), {}).get("interval"))
+        interval_sec = _seconds(driver_entry_interval(drivers.get(str(device), {})))
         answer_sec = _seconds(quirk.get("answer_within_sec")) if device else None
         if interval_sec and answer_sec and interval_sec < ANSWERS_IN_AN_INTERVAL * answer_sec:
             found.add(
@@ -33,7 +34,7 @@ def check_device_pace(
                 "driver's configuration",
             )
     for device, driver in drivers.items():
-        interval_sec = _seconds(driver.get("interval"))
+        interval_sec = _seconds(driver_entry_interval(driver))
         if interval_sec and interval_sec > stale_after_sec:
             found.add(
                 agent.path,

@@ -1,4 +1,4 @@
-"""Checks a registry CSV as VOLTTRON's drivers read it.
+"""Checks a registry as VOLTTRON's drivers read it: CSV, or a JSON list of rows.
 
 The drivers skip, guess or fail late where this says so before: a `Writable` they do not know is
 read as FALSE, a wrong type stops the device, an overlap gives wrong values.
@@ -7,8 +7,9 @@ read as FALSE, a wrong type stops the device, an overlap gives wrong values.
 from __future__ import annotations
 
 import csv
+import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,9 +55,8 @@ class PointRegistry:
 def registry_driver_type(path: Path) -> str:
     """Which driver a registry is for, by its columns; modbus if that cannot be told."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            header = set(next(csv.reader(file), []))
-    except (OSError, UnicodeDecodeError):
+        header = set(_header_and_rows(path, path.read_text(encoding="utf-8-sig"))[0])
+    except (OSError, ValueError):
         return "modbus"
     if "BACnet Object Type" in header:
         return "bacnet"
@@ -70,8 +70,11 @@ def check_point_registry(
     text = read_checked_text_file(path, found)
     if text is None:
         return None
-    reader = csv.DictReader(text.splitlines())
-    header = reader.fieldnames or []
+    try:
+        header, rows = _header_and_rows(path, text)
+    except ValueError as error:
+        found.add(path, 1, f"no list of rows: {error}", "Write it as [ { … }, … ], or as CSV")
+        return None
     missing = [column for column in COLUMNS[driver_type] if column not in header]
     if missing:
         found.add(
@@ -83,11 +86,40 @@ def check_point_registry(
         return None
     registry = PointRegistry(path, driver_type)
     check = _RegistryCheck(registry, found, min_priority)
-    for row in reader:
-        check.row(reader.line_num, {k: (v or "").strip() for k, v in row.items() if k})
+    for line, row in rows:
+        check.row(line, row)
     if not registry.points:
         found.add(path, 1, "there are no points", "Write a line for each point")
     return registry
+
+
+def _header_and_rows(path: Path, text: str) -> tuple[list[str], Iterator[tuple[int, Row]]]:
+    """The columns, and the rows with the line each ends in. ValueError: JSON that is no such."""
+    if path.suffix.lower() != ".json":
+        reader = csv.DictReader(text.splitlines())
+        return list(reader.fieldnames or []), _csv_rows(reader)
+    rows = json.loads(text)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError("it is no list of objects")
+    header = list(dict.fromkeys(name for row in rows for name in row))
+    return header, _json_rows(text, rows, header)
+
+
+def _csv_rows(reader: csv.DictReader[str]) -> Iterator[tuple[int, Row]]:
+    for row in reader:
+        yield reader.line_num, {k: (v or "").strip() for k, v in row.items() if k}
+
+
+def _json_rows(
+    text: str, rows: list[dict[str, object]], header: list[str]
+) -> Iterator[tuple[int, Row]]:
+    """A row stands where its point's name does, or after the one before."""
+    line = 1
+    for row in rows:
+        name = f'"{row.get(NAME)}"'
+        places = [n for n, each in enumerate(text.splitlines(), 1) if n >= line and name in each]
+        line = next(iter(places), line)
+        yield line, {k: "" if row.get(k) is None else str(row[k]).strip() for k in header}
 
 
 class _RegistryCheck:

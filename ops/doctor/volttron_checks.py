@@ -28,6 +28,12 @@ from ops.volttron.agent_install import BACNET_AGENT
 from ops.volttron.config_store import AGENT
 from VenAgent.config import AgentConfig
 from VenAgent.config.circuit_config import PanelCircuitControl
+from VenAgent.config.driver_entry import (
+    BACNET,
+    driver_entry_interval,
+    driver_entry_settings,
+    driver_entry_type,
+)
 
 RESERVATION_REQUIRED = "reservation_required_for_write"
 _START = "Run `ven_control.sh start`."
@@ -106,8 +112,8 @@ def _proxies(patient: DoctorCheckSubject) -> dict[str, str]:
     found = {}
     for device in patient.agent.devices():
         config = _driver_config(patient, device) or {}
-        if config.get("driver_type") == "bacnet":
-            inner = config.get("driver_config") or {}
+        if driver_entry_type(config) == BACNET:
+            inner = driver_entry_settings(config)
             found[str(inner.get("proxy_address") or BACNET_AGENT.identity)] = device
     return found
 
@@ -191,7 +197,7 @@ def _slow(
         known = status.get("devices") if isinstance(status, dict) else None
         patient.device_answers = known if isinstance(known, dict) else {}
     answers = patient.device_answers.get(device) or {}
-    return slow_device_check(name, device, answers, config.get("interval"), error)
+    return slow_device_check(name, device, answers, driver_entry_interval(config), error)
 
 
 def _gateways(patient: DoctorCheckSubject) -> Iterator[DoctorCheck]:
@@ -239,10 +245,10 @@ def _write_reservations(patient: DoctorCheckSubject) -> Iterator[DoctorCheck]:
 
 def _reach(config: dict[str, Any], driver: str, device: str) -> str:
     """What to look at when the device does not answer."""
-    inner = config.get("driver_config") or {}
+    inner = driver_entry_settings(config)
     address = ":".join(str(inner[key]) for key in ("device_address", "port") if key in inner)
     stored = f"`ven_control.sh vctl config get {driver} devices/{device}`"
-    if config.get("driver_type") == "bacnet":
+    if driver_entry_type(config) == BACNET:
         proxy = inner.get("proxy_address") or BACNET_AGENT.identity
         return (
             f"Check that {proxy} runs and has this machine's own address, then power and network "

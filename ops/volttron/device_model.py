@@ -11,6 +11,7 @@ from ops.host.json_file import read_json_file
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.volttron.config_store import DRIVER, ConfigStoreEntry
+from VenAgent.config.driver_entry import driver_entry_block
 
 MODELS = Path(__file__).resolve().parents[2] / "MeterDriverConfigs"
 DEVICES_FILE = "devices.json"
@@ -100,12 +101,13 @@ def _device_entries(folder: Path, device: str, config: Mapping[str, Any]) -> lis
             f'Its registry.csv is stored as {registry}: write "registry_config": '
             f'"config://{registry}"',
         )
-    if not isinstance(driver.get("driver_config"), dict):
+    block = driver_entry_block(driver)
+    if not isinstance(driver.get(block), dict):
         raise OpsError(
-            f"{folder / 'driver.json'} has no driver_config",
-            'It says how the device is reached: "driver_config": {"device_address": …}',
+            f"{folder / 'driver.json'} has no {block}",
+            f'It says how the device is reached: "{block}": {{"device_address": …}}',
         )
-    driver["driver_config"] = {**driver["driver_config"], **config}
+    driver[block] = {**driver[block], **config}
     try:
         points = (folder / "registry.csv").read_text()
     except OSError as error:

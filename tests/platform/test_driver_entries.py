@@ -9,12 +9,8 @@ import gevent
 import pytest
 
 from tests.platform.site import ROOT
-from VenAgent.site.driver_entries import (
-    BacnetDriverEntry,
-    DriverEntry,
-    bacnet_driver_entries,
-    driver_entries,
-)
+from VenAgent.config.driver_entry import BacnetDriverEntry, DriverEntry, bacnet_driver_entries
+from VenAgent.site.driver_entries import driver_entries
 from VenAgent.site.priority_arrays import priority_array_slot
 
 COLUMNS = "Volttron Point Name,BACnet Object Type,Index,Write Priority"

@@ -11,8 +11,8 @@ import pytest
 
 from tests.platform.site import ROOT
 from VenAgent.config import AgentConfig
+from VenAgent.config.driver_entry import BacnetDriverEntry, DriverEntry
 from VenAgent.site.device_requests import DeviceRequests
-from VenAgent.site.driver_entries import BacnetDriverEntry, DriverEntry
 from VenAgent.site.meter import Meter
 from VenAgent.site.priority_arrays import PriorityArrays
 from VenAgent.volttron_compat import RemoteError

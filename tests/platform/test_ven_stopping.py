@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import gevent
+import pytest
+
 from tests.platform.site import wait_for
 from tests.platform.test_effect_executor import CONFIG, Hands
 from VenAgent.contract.reasons import Reason, ReasonCode
@@ -14,7 +17,10 @@ from VenAgent.dr.panel import PanelReading
 from VenAgent.dr.point_write import PointWrite
 from VenAgent.reporting.active_alerts import ActiveAlerts
 from VenAgent.runtime.timers import Timers
-from VenAgent.ven import Ven
+from VenAgent.site.building import SIGN_WITHIN_SEC, Building
+from VenAgent.site.device_requests import SIGN_OF_LIFE
+from VenAgent.ven import STOP_TRIES, Ven
+from VenAgent.volttron_compat import RemoteError, Unreachable
 
 
 class LostWrites:
@@ -22,7 +28,6 @@ class LostWrites:
 
     def __init__(self, hands: Hands, lost: int) -> None:
         self._write, self._lost = hands.building.write, lost
-        self.has_driver = lambda: True
 
     def put_back(self, writes: Iterable[PointWrite]) -> dict[str, Any]:
         if not self._lost:
@@ -47,25 +52,80 @@ class Absent:
         return lambda *arguments: ()
 
 
-def test_stopped_in_order_a_lost_restore_is_made_again(tmp_path: Path) -> None:
-    """The timers ended first: nothing was tried again, and the circuit was off until the next
-    start."""
-    hands, absent = Hands(tmp_path), Absent()
+def stopped(folder: Path, *, lost: int, has_driver: bool, first_sec: float) -> Hands:
+    """A site whose agent was stopped in mid-event. `lost`: so many writes of its restore reach no
+    device; `first_sec`: how long it is waited for before the driver is asked for a sign of life."""
+    hands, absent = Hands(folder), Absent()
     parts: Any = absent
     hands.send(op="event", event_id="on", shed_kw=3, duration_sec=600)
     wait_for(lambda: hands.engine.running and hands.engine.running.active_ts, "the event is active")
-    lossy: Any = LostWrites(hands, lost=1)
+    lossy: Any = LostWrites(hands, lost)
+    lossy.has_driver = lambda: has_driver
     hands.building.put_back = lossy.put_back  # type: ignore[method-assign]
     hands.building.fresh_reading = lossy.fresh_reading  # type: ignore[method-assign]
 
     ven: Any = Ven.__new__(Ven)
-    ven.config, ven._engine, ven._executor = CONFIG, hands.engine, hands.executor
+    event = CONFIG.event.model_copy(update={"write_timeout_sec": first_sec / STOP_TRIES})
+    ven.config = CONFIG.model_copy(update={"event": event})
+    ven._engine, ven._executor = hands.engine, hands.executor
     ven._building = lossy
     ven._page_server = ven._page_view = ven._bridge = ven._cloud = ven._data = absent
     alerts = ActiveAlerts(CONFIG.ven_id, lambda alert: None)
     ven._timers = Timers(hands.engine, hands.executor, parts, parts, parts, alerts, lambda: None)
     ven._timers._spawn(ven._timers._keep_deadlines)
     ven.stop()
+    assert not ven._timers._greenlets
+    return hands
+
+
+def test_stopped_in_order_a_lost_restore_is_made_again(tmp_path: Path) -> None:
+    """The timers ended first: nothing was tried again, and the circuit was off until the next
+    start."""
+    hands = stopped(tmp_path, lost=1, has_driver=True, first_sec=60.0)
     assert hands.engine.running is None
     assert {hands.building.points[w.point] for w in hands.building.written} <= {True, 100.0}
-    assert not ven._timers._greenlets
+
+
+def test_one_that_takes_longer_is_waited_for_while_the_driver_runs(tmp_path: Path) -> None:
+    hands = stopped(tmp_path, lost=1, has_driver=True, first_sec=0.0)
+    assert hands.engine.running is None
+    assert {hands.building.points[w.point] for w in hands.building.written} <= {True, 100.0}
+
+
+def test_without_a_driver_nothing_is_waited_for(tmp_path: Path) -> None:
+    """The platform stops, and the driver was stopped before us: the next start goes on with it."""
+    hands = stopped(tmp_path, lost=1_000, has_driver=False, first_sec=0.0)
+    assert hands.engine.running is not None
+    assert hands.engine.running.held()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "runs"),
+    [
+        (None, True),
+        (gevent.Timeout(SIGN_WITHIN_SEC), True),  # it does one thing at a time
+        (RemoteError("no such method", exc_type="Error", exc_args=[]), True),
+        (Unreachable(113, "no such peer", "platform.driver", "RPC"), False),
+    ],
+)
+def test_a_driver_that_is_too_busy_to_answer_runs(
+    outcome: BaseException | None, runs: bool
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    class Driver:
+        """What it is asked ends so."""
+
+        def call(self, peer: str, method: str) -> Driver:
+            asked.append((peer, method))
+            return self
+
+        def get(self, timeout: float) -> None:
+            assert timeout <= SIGN_WITHIN_SEC
+            if outcome is not None:
+                raise outcome
+
+    building: Any = Building.__new__(Building)
+    building._calls, building._config = Driver(), CONFIG
+    assert building.has_driver() is runs
+    assert asked == [(CONFIG.driver_identity, SIGN_OF_LIFE)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 from ops.check_config import config_check as check_config
 from ops.check_config.checked_file import _value_lines
+from ops.check_config.registry_check import NAME
 from ops.cli import ven_control as cli
 from ops.host.paths import Paths
 from ops.volttron.device_model import device_model_entries
@@ -148,6 +150,60 @@ def test_a_fault_in_the_drivers_configuration_is_named_with_its_line(
     found = findings(paths, site)
     assert found[0].startswith(f"{driver}:{line}: ")
     assert what in found[0]
+
+
+def as_driver_2(site: Path) -> dict[str, Any]:
+    """The entry as driver 2 of VOLTTRON 11 has it."""
+    entry = json.loads((site / "driver.json").read_text())
+    remote = {**entry.pop("driver_config"), "driver_type": entry.pop("driver_type")}
+    interval = entry.pop("interval")
+    return {**entry, "remote_config": remote, "polling_interval": interval}
+
+
+def test_an_entry_of_driver_2_is_read_as_the_agent_reads_it(paths: Paths, site: Path) -> None:
+    """Its block has another name: all of it was "missing", and a shared gateway not seen."""
+    entry, driver = as_driver_2(site), site / "driver.json"
+    driver.write_text(json.dumps(entry, indent=2))
+    assert findings(paths, site) == []
+    for changed, what in (
+        ({"remote_config": {**entry["remote_config"], "port": 0}}, "port is 0"),
+        ({"remote_config": {**entry["remote_config"], "driver_type": "x"}}, "driver_type 'x'"),
+        ({"remote_config": "x"}, "remote_config is no JSON object"),
+        ({"remote_config": {**entry["remote_config"], "heart_beat_point": "a"}}, "heart_beat_poi"),
+        ({"polling_interval": 0}, "interval is 0"),
+        ({"polling_interval": 60}, "is read every 60 s"),
+        ({"active": False}, "does not read this device"),
+    ):
+        driver.write_text(json.dumps({**entry, **changed}, indent=2))
+        assert what in "".join(findings(paths, site)), what
+    driver.write_text(json.dumps(entry).replace('"modbus"', '"fakedriver"'))
+    assert not any("unknown" in each for each in findings(paths, driver, site / "registry.csv"))
+
+
+def test_devices_of_both_spellings_share_a_gateway(paths: Paths, site: Path) -> None:
+    entry = as_driver_2(site)
+    (site / "other.json").write_text(json.dumps(entry, indent=2))
+    found = findings(paths, site / "driver.json", site / "other.json", site / "registry.csv")
+    assert any("share 127.0.0.1:5020" in each for each in found)
+
+
+def test_a_registry_may_be_a_json_list_of_rows(paths: Paths, site: Path) -> None:
+    with (site / "registry.csv").open(newline="") as file:
+        rows = [{**row, "Point Address": int(row["Point Address"])} for row in csv.DictReader(file)]
+    registry = site / "mine.json"
+    replace(site / "driver.json", "mine.csv", "mine.json")
+    registry.write_text(json.dumps(rows, indent=2))
+    files = [site / "driver.json", registry, site / "agent.json"]
+    assert findings(paths, *files) == []
+    rows[1]["Point Address"] = rows[0]["Point Address"]
+    registry.write_text(json.dumps(rows, indent=2))
+    (found,) = findings(paths, *files)
+    assert "overlaps" in found
+    lines = registry.read_text().splitlines()
+    line = next(n for n, each in enumerate(lines, 1) if f'"{rows[1][NAME]}"' in each)
+    assert found.startswith(f"{registry}:{line}: ")
+    registry.write_text('[{"a": 1}, 2]')
+    assert "no list of rows" in findings(paths, *files)[0]
 
 
 @pytest.mark.parametrize(

@@ -266,10 +266,12 @@ def test_a_bacnet_device_that_names_another_proxy_needs_that_one(
 ) -> None:
     monkeypatch.setattr(vctl, "vctl_status", lambda paths: {n: well(n) for n in health.NEEDED})
     other = {**BACNET, "driver_config": {"proxy_address": "floor2.bacnet_proxy"}}
-    answering(monkeypatch, {}, stored=other)
-    assert "identity floor2.bacnet_proxy" in (
-        looked_at_agents(patient(paths, settings))["floor2.bacnet_proxy"].remedy
-    )
+    driver_2 = {"remote_config": {"driver_type": "bacnet", "proxy_address": "floor2.bacnet_proxy"}}
+    for entry in (other, driver_2):
+        answering(monkeypatch, {}, stored=entry)
+        assert "identity floor2.bacnet_proxy" in (
+            looked_at_agents(patient(paths, settings))["floor2.bacnet_proxy"].remedy
+        )
 
 
 def test_an_agent_that_ended_says_how(
