@@ -332,7 +332,11 @@ class AgentConfig(ConfigBlock):
         device, scale = self.device_of(circuit), circuit.power_scale
         if circuit.power_points:
             return " ".join(self._read_as(device, name, scale) for name in circuit.power_points)
-        return "" if circuit.nominal_kw is None else f"{circuit.id}={circuit.nominal_kw:g}"
+        if circuit.nominal_kw is None:
+            return ""
+        switch = self._topic(circuit, circuit.switch_point)
+        seen = "" if switch is None else f" while {'not ' * circuit.switch_inverted}{switch}"
+        return f"{circuit.id}={circuit.nominal_kw:g}{seen}"
 
     def _read_as(self, device: str, name: str, power_scale: float) -> str:
         """A point with all that makes kW of what it holds."""

@@ -23,6 +23,8 @@ WORD_LIMITS = frozenset(
 """The ends of integer registers: no measurement, but a meter without a value, or one that cannot
 count as far (0x8000, 0x7FFF, 0xFFFF, 0x7FFFFFFF …)."""
 LEAST_ALIKE = 3
+LEAST_VOLTAGE = 0.25
+"""Below this share of the panel's voltage no meter measures anything."""
 LARGEST_SCALE = 10
 """SunSpec's scale factors are powers of ten from -10 to 10."""
 
@@ -102,7 +104,10 @@ class PointQuirks:
         return value, f"it cannot be {known.why}"
 
     def take_scales(self, device: str, points: Mapping[str, Any], ts: float) -> None:
-        """The scale factors among what was read at `ts`."""
+        """The scale factors among what was read at `ts`. A block of zeros, as of a device that has
+        just begun, says nothing."""
+        if all(number_without_quirk(value) == 0.0 for value in points.values()):
+            return
         for scale_point in set(self._quirks[device].scale_points.values()):
             if isinstance(scale_point, str):
                 self._take_scale((device, scale_point), points.get(scale_point), ts)
@@ -134,13 +139,14 @@ class PointQuirks:
     def _is_no_meter(self, device: str, points: Mapping[str, Any]) -> bool:
         """Whether its voltage reads the same as all else that it measures: a converter that answers
         for a meter that is not there (all 0, all -1), or one that has just begun. Neither is it one
-        where there is no voltage and nothing flows, whatever else is read with it."""
+        where there is hardly a voltage and nothing flows, whatever else is read with it."""
         panel = self._config.panel
         if device != panel.device or panel.voltage_point not in points:
             return False
         flows = [points[name] for name in points if (device, name) in self._flows]
-        is_still = bool(flows) and all(number_without_quirk(each) == 0.0 for each in flows)
-        if is_still and number_without_quirk(points[panel.voltage_point]) == 0.0:
+        volts = number_without_quirk(points.get(panel.voltage_point or ""))
+        is_still = bool(flows) and all(number_without_quirk(e) in (0.0, volts) for e in flows)
+        if is_still and volts is not None and abs(volts) < LEAST_VOLTAGE * panel.voltage:
             return True
         read = [
             number_without_quirk(value)

@@ -25,6 +25,10 @@ from VenAgent.site.point_quirks import PointQuirks
 CLOCK_SLEW_SEC = 1.0
 """A reading from later than this was read before the clock was set back: no one knows when."""
 INTERVALS_SEEN = 3
+BURST_SHARE = 0.1
+"""A gap of less than this share of the interval is a burst of changes, and no new interval …"""
+BURST_LENGTH = 10
+"""… until so many of them have come in a row."""
 STALE_INTERVALS = 2.5
 """A point is stale after so many of the intervals at which it is seen to come, if that is longer
 than the configuration has it: the driver's own default is one reading a minute."""
@@ -47,13 +51,22 @@ class _Point:
     """When it last came by itself; what is read by a request says nothing of how often it does."""
     heard_again_ts: float | None = None
     """When it last was read after it had been missed."""
-    gaps_sec: deque[float] = field(default_factory=lambda: deque(maxlen=INTERVALS_SEEN))
+    _gaps_sec: deque[float] = field(default_factory=lambda: deque(maxlen=INTERVALS_SEEN))
+    _short_gaps: int = 0
 
     @property
     def interval_sec(self) -> float:
-        """At which it comes; 0 until that is known."""
-        known = len(self.gaps_sec) == INTERVALS_SEEN
-        return min(median(self.gaps_sec), LONGEST_INTERVAL_SEC) if known else 0.0
+        """At which it comes at the latest; 0 until that is known."""
+        return min(max(self._gaps_sec), LONGEST_INTERVAL_SEC) if self._is_known else 0.0
+
+    @property
+    def usual_interval_sec(self) -> float:
+        """At which it mostly comes; 0 until that is known."""
+        return median(self._gaps_sec) if self._is_known else 0.0
+
+    @property
+    def _is_known(self) -> bool:
+        return len(self._gaps_sec) == INTERVALS_SEEN
 
     def update(self, value: Any, ts: float, interval_sec: float, *, published: bool) -> None:
         """A newer value. `interval_sec`: at which it is expected; 0: not known."""
@@ -62,9 +75,18 @@ class _Point:
             self.heard_again_ts = ts
         if published:
             if self.published_ts is not None and ts > self.published_ts:
-                self.gaps_sec.append(ts - self.published_ts)
+                self._note_gap(ts - self.published_ts)
             self.published_ts = ts
         self.value, self.ts = value, ts
+
+    def _note_gap(self, gap_sec: float) -> None:
+        if gap_sec < BURST_SHARE * self.interval_sec:
+            self._short_gaps += 1
+            if self._short_gaps < BURST_LENGTH:
+                return
+            self._gaps_sec.extend([gap_sec] * (INTERVALS_SEEN - 1))
+        self._short_gaps = 0
+        self._gaps_sec.append(gap_sec)
 
 
 @dataclass(frozen=True)
@@ -182,7 +204,8 @@ class PointReadings:
         if known is None or is_from_the_future:
             self._points[device][name] = _Point(value, ts, ts if published else None)
             return
-        known.update(value, ts, self._interval_sec(device, known), published=published)
+        interval_sec = self._interval_sec(device, known.usual_interval_sec)
+        known.update(value, ts, interval_sec, published=published)
 
     def adopt(self, before: PointReadings, device: str | None = None) -> None:
         """Keep what was read earlier of the points that are still ours; of one device only, if it
@@ -371,14 +394,13 @@ class PointReadings:
         self, device: str, point: _Point, now: float, max_age_sec: float | None = None
     ) -> bool:
         if max_age_sec is None:
-            interval_sec = self._interval_sec(device, point)
+            interval_sec = self._interval_sec(device, point.interval_sec)
             max_age_sec = max(self.config.stale_after_sec, STALE_INTERVALS * interval_sec)
         return now - point.ts > max_age_sec
 
-    def _interval_sec(self, device: str, point: _Point) -> float:
-        """At which it comes, as the driver says and as is seen; 0 until that is known."""
-        said_sec = min(self._intervals_sec.get(device, 0.0), LONGEST_INTERVAL_SEC)
-        return max(said_sec, point.interval_sec)
+    def _interval_sec(self, device: str, seen_sec: float) -> float:
+        """At which a point comes, as the driver says and as is seen; 0 until that is known."""
+        return max(min(self._intervals_sec.get(device, 0.0), LONGEST_INTERVAL_SEC), seen_sec)
 
     def _is_fresh(
         self, device: str, point: _Point, now: float, max_age_sec: float | None = None

@@ -80,4 +80,9 @@ def test_a_circuit_is_known_by_its_own_meter() -> None:
     for change in ({"power_scale": 1.0}, {"power_point": "other_w"}, {"device": "site/meter"}):
         changed = load({**SITE, "circuits": [{**HEATER, **change}]}).build_panel()
         assert changed.by_id["heater"].measured_by != before
-    assert load(SUMMED).build_panel().by_id["pump"].measured_by == "pump=1.5"
+    pump = load(SUMMED).build_panel().by_id["pump"].measured_by
+    assert pump == "pump=1.5 while site/panel/pump_on"
+    for change in ({"switch_inverted": True}, {"switch_point": "other_on"}, {"nominal_kw": 2.0}):
+        circuits = [{**c, **change} if c["id"] == "pump" else c for c in SUMMED["circuits"]]
+        changed = load({**SUMMED, "circuits": circuits}).build_panel().by_id["pump"]
+        assert changed.measured_by != pump, change

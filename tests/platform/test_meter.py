@@ -151,6 +151,17 @@ def test_what_was_published_since_our_last_write_serves_a_plan_when_an_answer_is
     assert meter.plan_reading().power_kw == pytest.approx(18.0)
 
 
+def test_a_point_that_an_answer_lacks_is_planned_with_as_it_was_published() -> None:
+    lacking = {name: value for name, value in FULL.items() if name != "heater1_kw"}
+    meter = meter_of(Driver(lacking), [])
+    assert meter.plan_reading().circuit("heater1").power_kw is None
+    publish(meter, FULL)
+    known_kw = meter.reading(time.time()).circuit("heater1").power_kw
+    assert known_kw is not None
+    assert meter.plan_reading().circuit("heater1").power_kw == known_kw
+    assert meter.fresh_reading().circuit("heater1").power_kw is None, "but it proves nothing"
+
+
 def test_a_slow_device_is_given_the_time_that_it_needs() -> None:
     """Its answers come, though later than they are waited for at first."""
     driver = LateDriver(22.0)

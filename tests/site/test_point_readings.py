@@ -664,6 +664,30 @@ def test_what_is_asked_for_says_nothing_of_how_often_a_point_comes() -> None:
         assert points.quality(NOW + 1_500.0 + later_sec) == "good"
 
 
+def test_a_burst_of_changes_is_no_interval_until_it_goes_on() -> None:
+    points, ts = points_of(), NOW
+    for number in range(4):
+        ts = NOW + 300 * number
+        points.update(PANEL, VALUES, ts, published=True)
+        for change in range(1, 5):
+            ts += 1
+            points.update(PANEL, {"ev_kw": 7.0 + 0.1 * change}, ts, published=True)
+    assert points.reading(ts + 290).circuit("ev").power_kw == 7.4
+    for change in range(13):
+        ts += 5
+        points.update(PANEL, {"ev_kw": 6.0 + 0.1 * change}, ts, published=True)
+    assert points.reading(ts + 29).circuit("ev").power_kw == 7.2
+    assert points.reading(ts + 31).circuit("ev").power_kw is None
+
+
+def test_zeros_of_a_device_that_starts_are_no_scale_factor_however_often() -> None:
+    quirks = [{"device": PANEL, "scale_points": {"heater_w": "sf"}}]
+    points = after({"heater_w": 35, "sf": 2}, quirks=quirks)
+    for sec in (5, 10, 15):
+        points.update(PANEL, {"heater_w": 0, "sf": 0, "ev_limit": 0}, NOW + sec)
+    assert points.unit_of(f"{PANEL}/heater_w") == 100.0
+
+
 def test_an_answer_that_lacks_a_point_once_leaves_what_is_known_of_it() -> None:
     points = after()
     answer = {name: value for name, value in VALUES.items() if name not in ("total_kw", "heater_w")}
@@ -691,6 +715,8 @@ def test_what_was_written_since_is_not_filled_in() -> None:
     "zeros",
     [
         {"total_kw": 0.0, "volts": 0.0},
+        {"total_kw": 0.0, "volts": 3.2},
+        {"total_kw": -1.0, "volts": -1.0},
         {**VALUES, **dict.fromkeys(("total_kw", "volts", "amps", "ev_kw", "heater_w"), 0.0)},
     ],
 )
@@ -702,6 +728,10 @@ def test_nothing_that_flows_and_no_voltage_is_no_meter(zeros: dict[str, Any]) ->
     assert f"{PANEL}/total_kw" in {each.point for each in points.suspects()}
     points.update(PANEL, {**VALUES, "volts": 0.0}, NOW + 10)
     assert points.reading(NOW + 11).power_kw == 10.5, "a voltage that is not wired"
+    points.update(PANEL, {"total_kw": 9.0, "volts": 24.0}, NOW + 12)
+    assert points.reading(NOW + 12).power_kw == 9.0, "a voltage in other units"
+    points.update(PANEL, {"total_kw": 0.0, "volts": 239.0}, NOW + 13)
+    assert points.reading(NOW + 13).power_kw == 0.0
 
 
 @each_case("glitch", [0, 1, -2, 10, -10])
