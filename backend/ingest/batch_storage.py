@@ -11,10 +11,13 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from sqlalchemy import (
+    Boolean,
     Double,
     Table,
     Update,
+    and_,
     bindparam,
+    case,
     cast,
     func,
     insert,
@@ -255,6 +258,7 @@ def _participant_change(ack: IngestAckRecord) -> dict[str, Any]:
         "base": ack.baseline_kw,
         "why": ack.reason,
         "code": _participant_reason_code(ack),
+        "limited": ack.raw_payload.get("limit_state") == "limited",
         "at": utc_time_of_epoch(ack.received),
         "ts": ack.timestamp,
     }
@@ -273,6 +277,16 @@ _parts: Table = ParticipantRow.__table__  # type: ignore[assignment]
 def _kept(column: str, name: str) -> Any:
     """What the ack says, or what was known when it says nothing."""
     return func.coalesce(bindparam(name, type_=_parts.c[column].type), _parts.c[column])
+
+
+def _kept_but_failsafe(column: str, name: str) -> Any:
+    """The same, but for a failsafe that is over: the site says that its limit rules, with the
+    command that ended it perhaps, and no other reason."""
+    over = and_(
+        bindparam("limited", type_=Boolean()),
+        _parts.c.reason_code == ReasonCode.FAILSAFE.value,
+    )
+    return case((over, bindparam(name, type_=_parts.c[column].type)), else_=_kept(column, name))
 
 
 def _milliseconds_since_commanded(at: Any, dialect: str) -> Any:
@@ -305,8 +319,8 @@ def _took_part(dialect: str) -> Update:
             actual_shed_kw=_kept("actual_shed_kw", "shed"),
             shed_basis=_kept("shed_basis", "basis"),
             baseline_kw=_kept("baseline_kw", "base"),
-            reason=_kept("reason", "why"),
-            reason_code=_kept("reason_code", "code"),
+            reason=_kept_but_failsafe("reason", "why"),
+            reason_code=_kept_but_failsafe("reason_code", "code"),
             response_ms=func.coalesce(
                 _parts.c.response_ms, _milliseconds_since_commanded(at, dialect)
             ),

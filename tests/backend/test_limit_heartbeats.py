@@ -171,6 +171,9 @@ async def test_what_a_site_does_under_its_failsafe_does_not_hide_it(database: Da
                 (None, "failsafe"),
                 ("failsafe_left", "limited"),
                 ("limit_exceeded", "limited"),
+                ("failsafe", "failsafe"),
+                # It came when the failsafe had ruled for long enough: the new limit's own ack.
+                (None, "limited"),
             ]
         ):
             ack = build_ack(
@@ -190,7 +193,7 @@ async def test_what_a_site_does_under_its_failsafe_does_not_hide_it(database: Da
                 await store_batch_acks(connection, [record])  # type: ignore[list-item]
             (part,) = await rows(database, PARTICIPANTS)
             codes.append(part.reason_code)
-    assert codes == ["failsafe"] * 3 + ["failsafe_left", "limit_exceeded"]
+    assert codes == ["failsafe"] * 3 + ["failsafe_left", "limit_exceeded", "failsafe", None]
 
 
 async def _follow_ups(database: Database) -> Any:
