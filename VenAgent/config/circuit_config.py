@@ -42,6 +42,8 @@ PLAUSIBLE_GUARD = {
     "percent": (0.0, 100.0),
 }
 """A broken or unconnected sensor reads -127, 850 or 0; outdoor air has 400 ppm of CO2."""
+POWER_ON_GUARD = {"celsius": 85.0, "fahrenheit": 185.0}
+"""What the widest spread temperature sensor (DS18B20) reads from its power-on until it measures."""
 
 
 def circuit_config_points(named: str | tuple[str, ...] | None) -> tuple[str, ...]:
@@ -224,6 +226,11 @@ class CircuitGuardConfig(CircuitSetpointConfig):
         """What the guard point can read."""
         default = PLAUSIBLE_GUARD.get(self.guard_unit.lower(), (-math.inf, math.inf))
         return self.guard_plausible or default
+
+    @property
+    def guard_at_power_on(self) -> float | None:
+        """What the guard point reads while its sensor has not measured yet."""
+        return POWER_ON_GUARD.get(self.guard_unit.lower())
 
     @model_validator(mode="after")
     def _rotation(self) -> CircuitGuardConfig:

@@ -55,6 +55,8 @@ class _Range:
     why: str
     is_guard: bool = False
     """A sensor of comfort: without a number it counts as not read, at once."""
+    at_power_on: float | None = None
+    """What its sensor reads before it has measured."""
 
 
 class PointQuirks:
@@ -99,6 +101,8 @@ class PointQuirks:
             return value, f"its scale factor {scale_point} has not been read"
         if scale_point is not None:
             read = value = round(read * unit, 9)
+        if known is not None and read == known.at_power_on:
+            return value, "its sensor reads so from its power-on until it measures"
         if known is None or known.lowest <= read * known.scale <= known.highest:
             return value, None
         return value, f"it cannot be {known.why}"
@@ -223,7 +227,8 @@ class PointQuirks:
                 self._flows.add((config.device_of(circuit), name))
             lowest, highest = circuit.guard_range
             why = f"outside {lowest:g} to {highest:g}"
-            guard = _Range(lowest, highest, 1.0, why, is_guard=True)
+            at_power_on = circuit.guard_at_power_on
+            guard = _Range(lowest, highest, 1.0, why, is_guard=True, at_power_on=at_power_on)
             self._bound(config.guard_device_of(circuit), circuit.guard_point, guard)
             soc = _Range(0.0, 100.0, 1.0, "outside 0 to 100")
             self._bound(config.soc_device_of(circuit), circuit.soc_point, soc)

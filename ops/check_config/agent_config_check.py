@@ -15,10 +15,31 @@ from VenAgent.config import AgentConfig
 from VenAgent.config.circuit_config import CircuitConfig
 
 KW_PER_UNIT = {"kw": 1.0, "w": 0.001, "mw": 1000.0, "kilowatts": 1.0, "watts": 0.001}
-_LIMIT_UNITS = {
-    "percent": ("percent", "%"),
-    "amps": ("a", "amps", "amperes"),
+_UNITS = {
+    "celsius": ("celsius", "c", "°c", "degc", "℃"),
+    "fahrenheit": ("fahrenheit", "f", "°f", "degf", "℉"),
+    "kelvin": ("kelvin", "k"),
+    "ppm": ("ppm", "partspermillion"),
+    "percent": ("percent", "%", "percentrelativehumidity", "%rh", "pct"),
     "kw": ("kw", "kilowatts"),
+    "w": ("w", "watts"),
+    "amps": ("a", "amps", "amperes"),
+    "milliamps": ("ma", "milliamperes"),
+    "volts": ("v", "volts"),
+}
+"""How registries and BACnet write the units that a setting is given in."""
+
+
+PANEL_UNITS = {
+    "voltage_point": "volts", "current_point": "amps", "battery_soc_point": "percent",
+}  # fmt: skip
+AMPS_PER_UNIT = {"a": 1.0, "amps": 1.0, "amperes": 1.0, "ma": 0.001}
+UNIT_REMEDIES = {
+    "guard_point": "Set guard_unit, and with it guard_minimum, guard_maximum, guard_margin and "
+    "guard_plausible, as the device has it",
+    "setpoint_point": "Set setpoint_unit, and with it offset, value, minimum, maximum and step, as "
+    "the device has it",
+    "limit_point": "Set limit_unit to percent, amps or kw, as the device has it",
 }
 
 
@@ -82,8 +103,9 @@ class _PointCheck:
 
     def run(self) -> None:
         panel = self._config.panel
-        for name in ("voltage_point", "current_point", "battery_soc_point"):
-            self._number(panel.device, getattr(panel, name), ("panel", name))
+        for name, unit in PANEL_UNITS.items():
+            point = self._number(panel.device, getattr(panel, name), ("panel", name))
+            self._unit(point, getattr(panel, name), unit, "it is", ("panel", name))
         for power_point in panel.power_points:
             power = self._number(panel.device, power_point, ("panel", "power_point"))
             self._power_units(power, power_point, panel.power_scale, ("panel", "power_point"))
@@ -165,7 +187,11 @@ class _PointCheck:
         setpoint = self._number(control, circuit.setpoint_point, (*where, "setpoint_point"))
         self._setpoint(circuit, setpoint, where)
         guard_device = self._config.guard_device_of(circuit)
-        self._number(guard_device, circuit.guard_point, (*where, "guard_point"))
+        guard = self._number(guard_device, circuit.guard_point, (*where, "guard_point"))
+        self._unit(
+            guard, circuit.guard_point, circuit.guard_unit, "guard_unit is", (*where, "guard_point")
+        )
+        self._storage(circuit, control, where)
         self._written(circuit, control, where)
 
     def _limit(
@@ -173,13 +199,8 @@ class _PointCheck:
     ) -> None:
         if limit is None:
             return
-        if limit.units.lower() not in _LIMIT_UNITS[circuit.limit_unit.value]:
-            self._say(
-                (*where, "limit_point"),
-                f"limit_point {circuit.limit_point!r} is in {limit.units!r}, "
-                f"but limit_unit is {circuit.limit_unit.value!r}",
-                "Set limit_unit to percent, amps or kw, as the device has it",
-            )
+        unit = circuit.limit_unit.value
+        self._unit(limit, circuit.limit_point, unit, "limit_unit is", (*where, "limit_point"))
         if limit.kind == "int" and circuit.limit_step != int(circuit.limit_step):
             self._say(
                 (*where, "limit_step"),
@@ -193,14 +214,10 @@ class _PointCheck:
     ) -> None:
         if point is None:
             return
-        units = point.units.lower().replace("degrees", "").strip()
-        if units in ("celsius", "fahrenheit") and units != circuit.setpoint_unit.lower():
-            self._say(
-                (*where, "setpoint_point"),
-                f"setpoint_point {circuit.setpoint_point!r} is in {point.units!r}, but "
-                f"setpoint_unit is {circuit.setpoint_unit!r}",
-                "Set setpoint_unit, and with it offset, minimum and maximum, as the device has it",
-            )
+        unit = circuit.setpoint_unit
+        self._unit(
+            point, circuit.setpoint_point, unit, "setpoint_unit is", (*where, "setpoint_point")
+        )
         if point.kind == "int" and circuit.setpoint_step != int(circuit.setpoint_step):
             self._say(
                 (*where, "setpoint_step"),
@@ -209,6 +226,54 @@ class _PointCheck:
                 f"so",
                 "Set setpoint_step to a whole number",
             )
+
+    def _storage(self, circuit: CircuitConfig, control: str, where: tuple[str | int, ...]) -> None:
+        """A battery's charge in percent, and what it is commanded in."""
+        soc = self._number(
+            self._config.soc_device_of(circuit), circuit.soc_point, (*where, "soc_point")
+        )
+        self._unit(soc, circuit.soc_point, "percent", "it is", (*where, "soc_point"))
+        name, key = circuit.power_setpoint_point, (*where, "power_setpoint_point")
+        point = self._number(control, name, key)
+        if point is None or name is None or "x 10^" in point.units:
+            return
+        is_amps, scale = circuit.power_setpoint_unit == "amps", abs(circuit.power_setpoint_scale)
+        per_unit = AMPS_PER_UNIT if is_amps else KW_PER_UNIT
+        expected = per_unit.get(point.units.lower())
+        if expected is None and _unit_of(point.units) in _UNITS:
+            text = f"power_setpoint_unit is {circuit.power_setpoint_unit!r}"
+            self._say(
+                key, f"{name!r} is in {point.units!r}, but {text}", "Name the point that fits it"
+            )
+        elif expected is not None and abs(scale - expected) > 1e-9:
+            self._say(
+                key,
+                f"{name!r} is in {point.units}, but power_setpoint_scale is "
+                f"{circuit.power_setpoint_scale:g}",
+                f'Set "power_setpoint_scale": {expected:g} (negative where what it discharges '
+                f"counts as positive)",
+            )
+
+    def _unit(
+        self,
+        point: RegistryPoint | None,
+        name: str | None,
+        unit: str,
+        what: str,
+        where: tuple[str | int, ...],
+    ) -> None:
+        """What the registry says that a point counts in, and what its bounds are given in."""
+        if point is None or not point.units:
+            return
+        given, of_point = _unit_of(unit), _unit_of(point.units)
+        if given == of_point or (given not in _UNITS and of_point not in _UNITS):
+            return
+        key = where[-1]
+        self._say(
+            where,
+            f"{key} {name!r} is in {point.units!r}, but {what} {unit!r}",
+            UNIT_REMEDIES.get(str(key), "Name a point that counts so, or correct the registry"),
+        )
 
     def _written(self, circuit: CircuitConfig, device: str, where: tuple[str | int, ...]) -> None:
         name = circuit.control_point
@@ -222,3 +287,11 @@ class _PointCheck:
                 f"{key} {name!r} is written in an event, but the registry has Writable FALSE",
                 f"Set Writable TRUE in line {point.line} of {self._devices[device].path}",
             )
+
+
+def _unit_of(text: str) -> str:
+    """One word for all ways to write a unit; as it is written where that is not known. What a scale
+    factor multiplies counts in the unit before it."""
+    plain = text.lower().partition(" x 10^")[0].replace("degrees", "").replace(" ", "")
+    plain = plain.replace("-", "").replace("_", "")
+    return next((unit for unit, ways in _UNITS.items() if plain in ways or plain == unit), plain)

@@ -51,7 +51,7 @@ def test_a_setpoint_and_its_guard_are_read_from_their_devices() -> None:
     assert read.point == f"{RTU}/setpoint"
 
 
-@pytest.mark.parametrize("absurd", [-127.0, 850.0, 655.35, math.nan, None, "bad", True])
+@pytest.mark.parametrize("absurd", [-127.0, 850.0, 655.35, 85.0, math.nan, None, "bad", True])
 def test_an_absurd_guard_is_the_last_that_could_be_until_that_is_old(absurd: Any) -> None:
     made = points()
     made.update(PANEL, {"total_kw": 10.0}, NOW + 40.0)

@@ -233,6 +233,75 @@ def test_a_fault_in_the_agents_configuration_is_named_with_its_line(
     assert line in lines or ("both" in what and min(lines) > line)
 
 
+def test_bounds_in_another_unit_than_their_point_counts_in_are_named(
+    paths: Paths, tmp_path: Path
+) -> None:
+    """What a bound, an offset or a setpoint is in, and what the registry says of its point."""
+    folder = tmp_path / "bacnet_thermostat"
+    shutil.copytree(MODELS / "bacnet_thermostat", folder)
+    agent, registry = folder / "agent.json", folder / "registry.csv"
+    as_shipped, points = json.loads(agent.read_text()), registry.read_text()
+
+    def found(settings: dict[str, Any], units: dict[str, str]) -> list[str]:
+        text = points
+        for point, unit in units.items():
+            line = next(each for each in text.splitlines() if f",{point}," in each)
+            named, name, _, rest = line.split(",", 3)
+            text = text.replace(line, ",".join((named, name, unit, rest)))
+        registry.write_text(text)
+        (circuit,) = as_shipped["circuits"]
+        circuits = [{**circuit, **settings}]
+        agent.write_text(json.dumps({**as_shipped, "circuits": circuits}, indent=1))
+        return findings(paths, folder)
+
+    battery = {
+        "control": "power",
+        "power_setpoint_point": "cooling_setpoint_c",
+        "power_setpoint_step": 1,
+        "max_discharge_kw": 5,
+        "capacity_kwh": 10,
+        "soc_point": "cooling_percent",
+        "setpoint_point": None,
+    }
+    watts = {"cooling_setpoint_c": "W"}
+    fahrenheit = {"guard_unit": "fahrenheit", "guard_maximum": 78}
+    both = {**fahrenheit, "setpoint_unit": "fahrenheit"}
+    right: tuple[tuple[dict[str, Any], dict[str, str]], ...] = (
+        ({}, {"zone_c": "°C"}),
+        ({}, {"zone_c": "C", "cooling_setpoint_c": "deg C"}),
+        (fahrenheit, {"zone_c": "degreesFahrenheit"}),
+        (both, {"zone_c": "°F", "cooling_setpoint_c": "F"}),
+        ({"guard_unit": "ppm", "guard_maximum": 900}, {"zone_c": "partsPerMillion"}),
+        ({"guard_unit": "bar", "guard_maximum": 9}, {"zone_c": "bar"}),
+        ({"guard_unit": "bar", "guard_maximum": 9}, {"zone_c": "pressure"}),
+        ({**battery, "power_setpoint_scale": -0.001}, watts),
+        ({**battery, "power_setpoint_unit": "amps"}, {"cooling_setpoint_c": "A"}),
+    )
+    for settings, units in right:
+        assert found(settings, units) == [], (settings, units)
+    wrong = (
+        (fahrenheit, {}, "guard_point 'zone_c' is in 'degreesCelsius', but guard_unit is 'fahre"),
+        ({}, {"zone_c": "°F"}, "but guard_unit is 'celsius'"),
+        ({}, {"zone_c": "degreesKelvin"}, "but guard_unit is 'celsius'"),
+        ({}, {"zone_c": "bar"}, "but guard_unit is 'celsius'"),
+        ({"guard_unit": "ppm", "guard_maximum": 900}, {}, "but guard_unit is 'ppm'"),
+        ({"setpoint_unit": "fahrenheit"}, {}, "but setpoint_unit is 'fahrenheit'"),
+        ({}, {"cooling_setpoint_c": "K"}, "but setpoint_unit is 'celsius'"),
+        (battery, watts, 'Set "power_setpoint_scale": 0.001'),
+        (battery, {"cooling_setpoint_c": "A"}, "but power_setpoint_unit is 'kw'"),
+        ({**battery, "power_setpoint_scale": 0.001}, {**watts, "cooling_percent": "V"}, "soc_poin"),
+        (
+            {"control": "limit", "limit_point": "cooling_setpoint_c", "setpoint_point": None},
+            {},
+            "limit_unit is 'percent'",
+        ),
+    )
+    for settings, units, what in wrong:
+        told = found(settings, units)
+        assert len(told) == 1, (settings, units, told)
+        assert what in told[0], told
+
+
 def test_a_token_or_a_key_is_never_repeated(paths: Paths, site: Path) -> None:
     pem = "-----BEGIN PRIVATE KEY-----MIGH"
     tls = {"ca_cert": "ca.pem", "client_cert": "thing.pem", "private_key": pem}
