@@ -11,6 +11,7 @@ from typing import Any
 from VenAgent.cloud.link_state import LinkState
 from VenAgent.cloud.outbox import OutboxBacklog
 from VenAgent.config import AgentConfig
+from VenAgent.contract.json_codec import json_number
 from VenAgent.dr.engine import Engine
 from VenAgent.reporting import telemetry_builder as report
 from VenAgent.reporting.active_alerts import ActiveAlerts
@@ -88,7 +89,8 @@ class SiteStatus:
             return self._reporter.shadow(telemetry)
         event, cloud = self._engine.running, self._cloud()
         waiting = self._engine.scheduled.values()
-        opted_out = self._engine.opted_out(time.time())
+        now = time.time()
+        opted_out = self._engine.opted_out(now)
         return {
             "ven_id": self._config.ven_id,
             "version": __version__,
@@ -113,6 +115,7 @@ class SiteStatus:
             "scheduled_events": [event_view_for_answer(e) for e in event_view_next(waiting)],
             "scheduled_count": len(waiting),
             "opted_out": None if opted_out is None else opted_out.text,
+            "opted_out_until_ts": json_number(self._engine.opted_out_until_ts(now)),
             "alerts": self._alerts.active(),
             "page_url": self._page_url(),
             "devices": dict(self._devices()),

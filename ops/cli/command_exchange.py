@@ -21,7 +21,8 @@ _USED_UP = (
 def run_command_exchange(
     target: VenTarget, message: Mapping[str, Any], timeout_sec: float, *, as_json: bool
 ) -> int:
-    """The exit code: 1 when the VEN refuses, or fails. Raises OpsError when it does not answer."""
+    """The exit code: 1 when the VEN refuses, fails, or takes no part. Raises OpsError when it does
+    not answer."""
     answer = send_command_to_ven(target, message, timeout_sec)
     if as_json:
         terminal.print_json(answer)
@@ -30,7 +31,13 @@ def run_command_exchange(
         advice = command_exchange_advice(message, answer)
         if advice:
             terminal.print_note(advice)
-    return 0 if answer.get("ok") is True else 1
+    return ack_exit_code(answer)
+
+
+def ack_exit_code(answer: Mapping[str, Any]) -> int:
+    """1 for what the VEN does not do: it refuses or fails, or the site takes part in no events."""
+    is_out = answer.get("status") == terminal.ACK_OPTED_OUT
+    return 0 if answer.get("ok") is True and not is_out else 1
 
 
 def command_exchange_advice(message: Mapping[str, Any], answer: Mapping[str, Any]) -> str | None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ops.clients.ven_target import VenTarget
+from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.volttron.meant_site import meant_site_settings
 
@@ -14,7 +15,13 @@ VenId = Annotated[
     str | None, typer.Option("--ven-id", help="The VEN, if not the one that was started here.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Timeout = Annotated[float, typer.Option(help="Seconds to wait for the ack.", min=0.1)]
+Timeout = Annotated[float, typer.Option(help="Seconds to wait for the ack.", min=0.1, max=86_400)]
+
+
+def refuse_empty_option(name: str, value: str) -> None:
+    """A shell's variable that holds nothing must not mean whatever there is. Raises OpsError."""
+    if not value.strip():
+        raise OpsError(f"{name} is empty", "Name it, or leave the option out.")
 
 
 def option_number(typed: str) -> float:
@@ -39,5 +46,7 @@ def option_duration(typed: str) -> float:
 
 def chosen_ven_option(ven_id: str | None) -> VenTarget:
     """The VEN to talk to, and its broker: as started, unless the environment says otherwise."""
+    if ven_id is not None:
+        refuse_empty_option("--ven-id", ven_id)
     overrides = {"IOT_THING_NAME": ven_id} if ven_id else {}
     return meant_site_settings(Paths.from_environment()).ven_target(overrides)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -23,6 +23,8 @@ from ops.volttron.meant_site import meant_site_settings
 from VenAgent.config import AgentConfig
 
 ANSWER_WITHIN_SEC = 10.0
+ID_SHOWN = 24
+"""Characters of an event's id in the table; it may have 256."""
 
 
 def events_command(
@@ -31,20 +33,26 @@ def events_command(
 ) -> None:
     """The events that wait, the running one and the last ones: when, how much, what came of it."""
     paths = Paths.from_environment()
-    found, not_listed = _fetch(paths, meant_site_settings(paths).agent(), limit)
+    found, not_listed, opted_out = _fetch(paths, meant_site_settings(paths).agent(), limit)
     if json:
         show.print_json(found)
     elif found:
         show.out.print(_table(found))
     else:
         show.out.print("there has been no event yet")
+    for line in () if json else _reasons(found):
+        show.out.print(Text(line), soft_wrap=True)
+    if opted_out:
+        show.print_note(f"the site takes part {opted_out}")
     if not_listed:
         show.print_note(f"{not_listed} more events wait, which begin later than those listed")
 
 
-def _fetch(paths: Paths, agent: AgentConfig, limit: int) -> tuple[list[dict[str, Any]], int]:
+def _fetch(
+    paths: Paths, agent: AgentConfig, limit: int
+) -> tuple[list[dict[str, Any]], int, str | None]:
     """The next that wait, by their start; the running one; then those that are over, newest first.
-    And how many more wait.
+    How many more wait; and that the site has opted out.
 
     Raises OpsError.
     """
@@ -53,7 +61,9 @@ def _fetch(paths: Paths, agent: AgentConfig, limit: int) -> tuple[list[dict[str,
     scheduled = status.get("scheduled") or []
     past = _answer(agent, f"{page_url}/api/events?limit={limit}").get("events") or []
     not_listed = int(status.get("scheduled_count") or 0) - len(scheduled)
-    return [*scheduled, *past], max(0, not_listed)
+    out = status.get("opted_out") or {}
+    opted_out = show.terminal_opted_out_text(out.get("reason"), out.get("until_ts"))
+    return [*scheduled, *past], max(0, not_listed), opted_out
 
 
 def _page_url(paths: Paths, agent: AgentConfig) -> str:
@@ -83,8 +93,9 @@ def _answer(agent: AgentConfig, url: str) -> dict[str, Any]:
 
 def _table(past: Sequence[Mapping[str, Any]]) -> Table:
     drawn = Table(box=None, pad_edge=False)
-    for column in ("begun", "event", "state"):
-        drawn.add_column(column, no_wrap=True)
+    drawn.add_column("begun", no_wrap=True)
+    drawn.add_column("event", overflow="ellipsis", min_width=8, max_width=ID_SHOWN)
+    drawn.add_column("state", no_wrap=True)
     for column in ("requested", "shed", "%", "kWh"):
         drawn.add_column(column, justify="right", no_wrap=True)
     drawn.add_column("circuits")
@@ -94,7 +105,7 @@ def _table(past: Sequence[Mapping[str, Any]]) -> Table:
         drawn.add_row(
             terminal_clock_text(event.get("start_ts")),
             Text(terminal_printable(event.get("event_id"))),
-            Text(terminal_printable(_state(event))),
+            Text(terminal_printable(event.get("state"))),
             terminal_kw_text(event.get("requested_kw")),
             terminal_kw_text(shed_kw),
             _figure(summary.get("shed_percent"), ".0f"),
@@ -104,10 +115,14 @@ def _table(past: Sequence[Mapping[str, Any]]) -> Table:
     return drawn
 
 
-def _state(event: Mapping[str, Any]) -> str:
-    """Why it ended, where that was not its end."""
-    state, reason = str(event.get("state")), event.get("end_reason")
-    return f"{state}: {reason}" if reason and state not in ("completed", "active") else state
+def _reasons(events: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Below the table: why an event was refused, or went otherwise than asked, and who ended it."""
+    for event in events:
+        reason, ender = event.get("reason"), event.get("ended_by")
+        if reason or ender:
+            by = f"ended by {ender}" if ender else ""
+            why = ": ".join(filter(None, [by, str(reason or "")]))
+            yield terminal_printable(f"{event.get('event_id')}: {event.get('state')}, {why}")
 
 
 def _figure(value: Any, form: str) -> str:

@@ -24,7 +24,8 @@ def quick_command_arguments(
     """The arguments without `--volttron-home PATH`, which any command takes, anywhere.
 
     It goes into the environment as VOLTTRON_HOME. What follows `vctl` is vctl's own. Raises
-    OpsError for a command that brings up or ends a VOLTTRON of its own, whichever is named.
+    OpsError for a command that brings up or ends a VOLTTRON of its own, whichever is named, and
+    for an empty PATH, which is no folder: not the one of `start`.
     """
     rest: list[str] = []
     given = environment.get("VOLTTRON_HOME")
@@ -39,6 +40,8 @@ def quick_command_arguments(
             environment["VOLTTRON_HOME"] = word.partition("=")[2]
         else:
             rest.append(word)
+    if given != environment.get("VOLTTRON_HOME") == "":
+        raise OpsError(f"{VOLTTRON_HOME_OPTION} is empty", "Name the VOLTTRON_HOME that is meant.")
     if rest[:1] and rest[0] in _OF_OUR_OWN and environment.get("VOLTTRON_HOME") != given:
         raise OpsError(
             f"`{rest[0]}` is for the VOLTTRON that `start` brings up: it takes no "

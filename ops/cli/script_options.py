@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ops.cli.command_options import refuse_empty_option
 from ops.clients.backend_client import DEFAULT_URL, BackendClient
 from ops.clients.ven_target import VenTarget
 from ops.host.ops_error import OpsError
@@ -44,7 +45,10 @@ BackendUrl = Annotated[
 
 
 def script_option_ven_id(ven: str | None, ven_id: str | None) -> str | None:
-    """The one that was named, in either way."""
+    """The one that was named, in either way. Raises OpsError for an empty name."""
+    for name, value in (("VEN", ven), ("--ven-id", ven_id)):
+        if value is not None:
+            refuse_empty_option(name, value)
     if ven and ven_id and ven != ven_id:
         raise OpsError(f"two VENs are named: {ven} and --ven-id {ven_id}", "Name one.")
     return ven_id or ven
@@ -78,6 +82,9 @@ def script_option_target(
         "CLIENT_CERT": client_cert,
         "PRIVATE_KEY": private_key,
     }
+    for variable, value in given.items():
+        if value is not None:
+            refuse_empty_option(f"the option for {variable}", value)
     overrides = {variable: value for variable, value in given.items() if value}
     return meant_site_settings(Paths.from_environment()).ven_target(overrides)
 

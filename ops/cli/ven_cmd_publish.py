@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from ops.cli import script_options as options
-from ops.cli.command_options import option_duration, option_number
+from ops.cli.command_exchange import ack_exit_code
+from ops.cli.command_options import Timeout, option_duration, option_number
 from ops.clients.command_sender import ACK_WITHIN_SEC, CommandSenderDraft, send_command_to_ven
 from ops.clients.mqtt_client import OperatorMqttClient
 from ops.host import terminal
@@ -47,7 +48,7 @@ def ven_cmd_publish_script(
         str | None, typer.Option(help="What to get: status, config, loads, shadow.")
     ] = None,
     data: Annotated[str, typer.Option(help="More fields, a JSON object.")] = "{}",
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for the ack.")] = ACK_WITHIN_SEC,
+    timeout: Timeout = ACK_WITHIN_SEC,
     no_wait: Annotated[
         bool,
         typer.Option("--no-wait", help="Do not wait for the ack; it expires all the same."),
@@ -89,7 +90,7 @@ def ven_cmd_publish_script(
         terminal.print_json(answer)
     else:
         terminal.print_ack(answer)
-    raise typer.Exit(0 if answer.get("ok") is True else 1)
+    raise typer.Exit(ack_exit_code(answer))
 
 
 def _with_more(message: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:

@@ -58,8 +58,9 @@ class CommandSenderDraft:
         self, op: str, event_id: str | None, modification: int | None, **fields: Any
     ) -> dict[str, Any]:
         """An event of any kind, with an id made up if none is given; None fields are left out. An
-        event that says nothing of its time lasts an hour, as everywhere."""
-        event_id = event_id or f"evt-{secrets.token_hex(4)}"
+        event that says nothing of its time lasts an hour, as everywhere. Raises OpsError for an
+        empty id, and for a change of an event that is not named."""
+        event_id = _named_event(event_id, modification)
         if op != Op.LIMIT.value and not fields.get("intervals"):
             given = fields.get("duration_sec")
             fields["duration_sec"] = DURATION_SEC if given is None else given
@@ -75,8 +76,8 @@ class CommandSenderDraft:
         correlation_id: str | None = None,
         modification: int | None = None,
     ) -> dict[str, Any]:
-        """An event that begins now."""
-        now, event_id = time.time(), event_id or f"evt-{secrets.token_hex(4)}"
+        """An event that begins now. Raises OpsError as `about_event`."""
+        now, event_id = time.time(), _named_event(event_id, modification)
         return build_event_command(
             ven_id=self.ven_id,
             correlation_id=correlation_id or build_correlation_id(event_id, secrets.token_hex(4)),
@@ -87,6 +88,15 @@ class CommandSenderDraft:
             issued_ts=round(now, 3),
             expires_ts=round(now + self.holds_sec, 3),
         )
+
+
+def _named_event(event_id: str | None, modification: int | None) -> str:
+    """The event's id; made up for a new one."""
+    if event_id is None and modification:
+        raise OpsError(f"--modification {modification} changes an event: name it with --event-id")
+    if event_id is not None and not event_id.strip():
+        raise OpsError("--event-id is empty", "Name it, or leave the option out.")
+    return event_id or f"evt-{secrets.token_hex(4)}"
 
 
 def send_command_to_ven(

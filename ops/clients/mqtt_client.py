@@ -219,7 +219,10 @@ def _give_access(client: _BrokerClient, target: VenTarget) -> None:
         client.username_pw_set(*login)
     if broker.transport == "websockets":
         client.ws_set_options(path=broker.path)
-    client.proxy = HttpProxy.for_broker(broker)
+    try:
+        client.proxy = HttpProxy.for_broker(broker)
+    except ValueError as error:
+        raise OpsError(str(error)) from None
 
 
 def _send_at_once(client: paho.Client, data: Any, sock: Any) -> None:

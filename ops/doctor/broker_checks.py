@@ -6,7 +6,6 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from ops.doctor.doctor_check import DoctorCheck
+from VenAgent.cloud.tls.http_proxy import HttpProxy
 from VenAgent.cloud.tls.tls_errors import explain_tls_error
 from VenAgent.config.cloud_config import CloudBrokerConfig, CloudTlsConfig
 
@@ -42,58 +42,62 @@ def broker_checks(
 
     `can_read`: whether the user that VOLTTRON runs as can.
     """
-    address = f"{where.host}:{where.port}"
-    files = _files(where.tls)
-    if where.tls and files is None:
+    address, tls = f"{where.host}:{where.port}", where.tls
+    if where.password_file is not None:
+        file = Path(where.password_file)
+        unreadable = _unreadable("login", file, can_read)
+        yield unreadable or DoctorCheck("login", True, f"as {where.username}, password from {file}")
+    if tls and tls.secret_name:
         yield DoctorCheck(
-            "certificate", None, f"from the secret {where.tls.secret_name}: VenAgent's health tells"
+            "certificate", None, f"from the secret {tls.secret_name}: VenAgent's health tells"
         )
     context = None
-    if files:
-        yield from _certificate_checks(files, now or datetime.now(timezone.utc), can_read)
-        yield _authority(files, can_read)
-        context = _context(files)
+    if tls and not tls.secret_name:
+        if tls.client_cert and tls.private_key:
+            yield from _certificate_checks(tls, now or datetime.now(timezone.utc), can_read)
+        if tls.ca_cert:
+            yield _authority(tls.ca_cert, can_read)
+        context = _context(tls)
         if context is None:
             yield DoctorCheck("broker", None, f"{address}: no handshake tried without usable files")
             return
     try:
-        with socket.create_connection((where.host, where.port), CONNECT_WITHIN_SEC) as connection:
+        proxy = HttpProxy.for_broker(where)
+    except ValueError as error:
+        yield DoctorCheck("broker", False, str(error), "Mend https_proxy, or broker.proxy.")
+        return
+    way = "" if proxy is None else f" (through the proxy {proxy.host}:{proxy.port})"
+    try:
+        with _connection(where, proxy) as connection:
             if context is None:
-                how = "no handshake tried" if where.tls else "without TLS"
-                yield DoctorCheck("broker", True, f"{address} listens, {how}")
+                how = "no handshake tried" if tls else "without TLS"
+                yield DoctorCheck("broker", True, f"{address} listens, {how}{way}")
                 return
-            yield _handshake(where.host, context, connection, address)
+            yield _handshake(where.host, context, connection, f"{address}{way}")
     except OSError as error:
         yield DoctorCheck(
             "broker",
             False,
-            f"{address} cannot be reached: {error.strerror or error}",
+            f"{address} cannot be reached{way}: {error.strerror or error}",
             "Check host and port (IOT_ENDPOINT, MQTT_PORT), the network, its DNS and firewall "
             "(8883 outwards); for the local broker run `ven_control.sh start`.",
         )
 
 
-@dataclass(frozen=True)
-class _TlsFiles:
-    """The three PEM files."""
-
-    ca_cert: str
-    client_cert: str
-    private_key: str
-
-
-def _files(tls: CloudTlsConfig | None) -> _TlsFiles | None:
-    """None without TLS, and when the certificate is in a secret."""
-    if tls is None or not (tls.ca_cert and tls.client_cert and tls.private_key):
-        return None
-    return _TlsFiles(tls.ca_cert, tls.client_cert, tls.private_key)
+def _connection(where: CloudBrokerConfig, proxy: HttpProxy | None) -> socket.socket:
+    """As the agent comes to the broker. Raises OSError."""
+    if proxy is None:
+        return socket.create_connection((where.host, where.port), CONNECT_WITHIN_SEC)
+    connection: socket.socket = proxy.connect(where.host, where.port, CONNECT_WITHIN_SEC)
+    return connection
 
 
-def _context(tls: _TlsFiles) -> ssl.SSLContext | None:
+def _context(tls: CloudTlsConfig) -> ssl.SSLContext | None:
     """None when a file cannot be used; the checks of the files say why."""
     try:
         context = ssl.create_default_context(cafile=tls.ca_cert)
-        context.load_cert_chain(tls.client_cert, tls.private_key, password=lambda: "")
+        if tls.client_cert:
+            context.load_cert_chain(tls.client_cert, tls.private_key, password=lambda: "")
     except (OSError, ValueError):  # ssl.SSLError is an OSError
         return None
     return context
@@ -148,14 +152,14 @@ def _hangs_up(secured: ssl.SSLSocket) -> bool:
         return False
 
 
-def _authority(tls: _TlsFiles, can_read: CanRead) -> DoctorCheck:
+def _authority(ca_cert: str, can_read: CanRead) -> DoctorCheck:
     """The CA's certificate that the broker's is checked with."""
     remedy = "Set CA_CERT to the broker's root certificate, PEM (AWS: AmazonRootCA1.pem)."
     try:
-        found = x509.load_pem_x509_certificates(Path(tls.ca_cert).read_bytes())
+        found = x509.load_pem_x509_certificates(Path(ca_cert).read_bytes())
     except (OSError, ValueError) as error:
-        return DoctorCheck("CA", False, f"{tls.ca_cert} cannot be used: {_short(error)}", remedy)
-    return _unreadable("CA", Path(tls.ca_cert), can_read) or DoctorCheck(
+        return DoctorCheck("CA", False, f"{ca_cert} cannot be used: {_short(error)}", remedy)
+    return _unreadable("CA", Path(ca_cert), can_read) or DoctorCheck(
         "CA", True, found[0].subject.rfc4514_string()
     )
 
@@ -173,9 +177,10 @@ def _unreadable(name: str, file: Path, can_read: CanRead) -> DoctorCheck | None:
 
 
 def _certificate_checks(
-    tls: _TlsFiles, now: datetime, can_read: CanRead = _we_can_read
+    tls: CloudTlsConfig, now: datetime, can_read: CanRead = _we_can_read
 ) -> Iterator[DoctorCheck]:
     """Our certificate's dates, whether the key is its own, and who can read the key."""
+    assert tls.client_cert is not None
     try:
         found = x509.load_pem_x509_certificate(Path(tls.client_cert).read_bytes())
     except (OSError, ValueError) as error:
@@ -206,7 +211,8 @@ def _certificate_checks(
     yield _key(tls, found, can_read)
 
 
-def _key(tls: _TlsFiles, found: x509.Certificate, can_read: CanRead) -> DoctorCheck:
+def _key(tls: CloudTlsConfig, found: x509.Certificate, can_read: CanRead) -> DoctorCheck:
+    assert tls.private_key is not None
     key_file = Path(tls.private_key)
     try:
         key = load_pem_private_key(key_file.read_bytes(), password=None)

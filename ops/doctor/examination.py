@@ -25,6 +25,7 @@ from ops.host.ops_error import OpsError, ops_error_of_system
 from ops.host.paths import Paths
 from ops.host.plain_user import plain_user_can_read
 from ops.host.site_settings import SiteSettings
+from ops.host.terminal import terminal_opted_out_text
 from ops.services import site_stack as bring_up
 from ops.volttron.config_store import AGENT
 
@@ -87,7 +88,8 @@ def _safely(
 
 
 def _disk(patient: DoctorCheckSubject) -> Iterator[DoctorCheck]:
-    home = patient.paths.home
+    paths = patient.paths
+    home = paths.home if paths.existing is None else paths.volttron_home
     try:
         usage = shutil.disk_usage(home)
     except FileNotFoundError:
@@ -209,6 +211,9 @@ def _answers(patient: DoctorCheckSubject) -> Iterator[DoctorCheck]:
         f"answers in {took_ms:.0f} ms" + ("" if good else f": {sentence}"),
         "" if good else "docs/troubleshooting.md says what to do about each such sentence.",
     )
+    opted_out = terminal_opted_out_text(data.get("opted_out"), data.get("opted_out_until_ts"))
+    if opted_out:
+        yield DoctorCheck("takes part", None, opted_out)
     quality = data.get("quality")
     yield DoctorCheck(
         "meter",

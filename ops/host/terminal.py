@@ -83,12 +83,16 @@ def _telling(log: Path) -> list[str]:
     return lines[-LOG_LINES:]
 
 
+ACK_OPTED_OUT = "opted_out"
+"""`AckStatus.OPTED_OUT`: nothing is shed. The contract's acks take a while to load."""
+
+
 # --- acks --------------------------------------------------------------------------------------
 
 
 def print_ack(answer: Mapping[str, Any]) -> None:
     """An ack: its status, then power and circuits when it is about an event."""
-    good = answer.get("ok") is True
+    good = answer.get("ok") is True and answer.get("status") != ACK_OPTED_OUT
     head = Text.assemble(
         (str(answer.get("status", "?")), "bold green" if good else "bold red"),
         terminal_printable(f"  {answer.get('op', '')} {answer.get('event_id') or ''}").rstrip(),
@@ -162,8 +166,14 @@ def terminal_printable(text: Any) -> str:
     return "".join(each if each.isprintable() else "\ufffd" for each in str(text))
 
 
+ABSURD_KW = 1e7
+"""From here on all its digits would leave no room for what stands beside it."""
+
+
 def terminal_kw_text(value: Any) -> str:
-    return f"{value:.2f} kW" if isinstance(value, (int, float)) else "unknown"
+    if not isinstance(value, (int, float)):
+        return "unknown"
+    return f"{value:.2f} kW" if abs(value) < ABSURD_KW else f"{value:.3g} kW"
 
 
 def terminal_clock_text(epoch: Any) -> str:
@@ -178,6 +188,15 @@ def terminal_clock_text(epoch: Any) -> str:
     if then.date() == now.date():
         return f"{then:%H:%M:%S}"
     return f"{then:%d %b %H:%M}" if then.year == now.year else f"{then:%d-%b-%Y %H:%M}"
+
+
+def terminal_opted_out_text(reason: Any, until_ts: Any) -> str | None:
+    """That a site takes part in no events, until when, and why; None where it does."""
+    if not reason:
+        return None
+    is_known = isinstance(until_ts, (int, float))
+    until = f"until {terminal_clock_text(until_ts)}" if is_known else "until it opts in"
+    return f"in no events, {until}: {terminal_printable(reason)}"
 
 
 # --- telemetry ---------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from ops.host.event_words import event_words
 from ops.host.ops_error import OpsError
 from ops.host.paths import Paths
 from ops.host.site_settings import SiteSettings
-from ops.host.terminal import terminal_clock_text, terminal_kw_text
+from ops.host.terminal import terminal_clock_text, terminal_kw_text, terminal_opted_out_text
 from ops.services import local_broker as broker
 from ops.services import simulated_panel_service as panel
 from ops.volttron import vctl
@@ -147,6 +147,11 @@ def _ask_agent(paths: Paths, settings: SiteSettings, report: dict[str, Any]) -> 
     report["ven"] = data if isinstance(data, dict) else {}
     _part(report, "power now", None, _power(report["ven"]))
     _part(report, "active event", None, _event(report["ven"].get("active_event")))
+    opted_out = terminal_opted_out_text(
+        report["ven"].get("opted_out"), report["ven"].get("opted_out_until_ts")
+    )
+    if opted_out:
+        _part(report, "takes part", None, opted_out)
     for text in status_report_scheduled(report["ven"]):
         _part(report, "scheduled", None, text)
     sentence = str(report["ven"].get("health_context") or "")

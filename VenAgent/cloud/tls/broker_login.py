@@ -21,7 +21,7 @@ def broker_login(broker: CloudBrokerConfig) -> tuple[str, str] | None:
     if broker.password_file is None:
         return broker.username, ""
     try:
-        password = Path(broker.password_file).read_text().rstrip("\r\n")
+        password = Path(broker.password_file).read_text("utf-8-sig").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
         raise TlsCredentialError(

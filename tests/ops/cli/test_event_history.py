@@ -35,6 +35,7 @@ class Page(BaseHTTPRequestHandler):
     events: list[dict[str, Any]] = []
     scheduled: list[dict[str, Any]] = []
     scheduled_count = 0
+    opted_out: dict[str, Any] | None = None
 
     def do_GET(self) -> None:
         known = self.headers.get("Authorization") == f"Bearer {TOKEN}"
@@ -42,7 +43,11 @@ class Page(BaseHTTPRequestHandler):
         self.end_headers()
         answer: dict[str, Any] = {"events": self.events, "asked": self.path}
         if self.path == "/api/status":
-            answer = {"scheduled": self.scheduled, "scheduled_count": self.scheduled_count}
+            answer = {
+                "scheduled": self.scheduled,
+                "scheduled_count": self.scheduled_count,
+                "opted_out": self.opted_out,
+            }
         self.wfile.write(json.dumps(answer).encode())
 
     def log_message(self, *_: Any) -> None:
@@ -107,6 +112,30 @@ def test_those_that_wait_come_first(page: HTTPServer, monkeypatch: pytest.Monkey
     ]
     monkeypatch.setattr(Page, "scheduled_count", 180)
     assert "179 more events wait" in events()
+
+
+def test_why_an_event_went_otherwise_and_who_ended_it_stands_below_the_table(
+    page: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = {**OVER, "event_id": "evt-4", "state": "rejected", "reason": "guests in the house"}
+    cut_short = {**OVER, "event_id": "evt-5", "reason": "ended by command", "ended_by": "restore"}
+    monkeypatch.setattr(Page, "events", [refused, cut_short, OVER])
+    out = {"reason": "guests in the house", "until_ts": 20_000_000.0}
+    monkeypatch.setattr(Page, "opted_out", out)
+    shown = events()
+    assert "evt-4: rejected, guests in the house\n" in shown
+    assert "evt-5: completed, ended by restore: ended by command\n" in shown
+    assert "evt-1:" not in shown
+    assert "the site takes part in no events, until 20-Aug-1970" in shown
+
+
+def test_a_long_id_leaves_room_for_the_figures(
+    page: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Page, "events", [{**OVER, "event_id": "e" * 256}])
+    result = CliRunner().invoke(cli.app, ["events"], env={"COLUMNS": "80"})
+    for figure in ("eee", "completed", "5.00 kW", "4.96 kW", "99"):
+        assert figure in result.output
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from ops.cli.command_exchange import command_exchange_advice
+from ops.cli import ven_control as cli
+from ops.cli.command_exchange import ack_exit_code, command_exchange_advice
+from ops.cli.quick_commands import quick_command_arguments
 from ops.cli.script_options import required_script_option_ven_id, script_option_ven_id
 from ops.host.exit_code import exit_code_of
 from ops.host.ops_error import OpsError
+from ops.host.terminal import ACK_OPTED_OUT
 from tests.ops.conftest import REPO
 from tests.support.each_case import each_case
+from VenAgent.contract.acks import AckStatus
 
 OPTIONS = {
     "ven_cmd_publish": ["[VEN]", "--region", "--duration-sec", "--modification", "--corr-id"],
@@ -77,3 +82,51 @@ def test_an_error_ends_with_its_own_code(capsys: pytest.CaptureFixture[str]) -> 
 
     assert exit_code_of(unanswered) == 4
     assert "no answer" in capsys.readouterr().err
+
+
+@each_case(
+    ("answer", "code"),
+    [
+        ({"status": "accepted", "ok": True}, 0),
+        ({"status": "success", "ok": True}, 0),
+        ({"status": "rejected", "ok": False}, 1),
+        ({"status": "failed", "ok": False}, 1),
+        ({"status": "opted_out", "ok": True}, 1),  # nothing is shed
+        ({"status": "accepted"}, 1),
+    ],
+)
+def test_a_script_is_told_by_the_exit_code_whether_something_happens(
+    answer: dict[str, object], code: int
+) -> None:
+    assert ack_exit_code(answer) == code
+    assert AckStatus.OPTED_OUT.value == ACK_OPTED_OUT
+
+
+@each_case(
+    "arguments",
+    [
+        ["send-event", "--shed-kw", "5", "--event-id", ""],
+        ["send-event", "--shed-kw", "5", "--event-id", " "],
+        ["send-event", "--shed-kw", "5", "--modification", "1"],
+        ["send-event", "--shed-kw", "5", "--ven-id", ""],
+        ["restore", "--ven-id", ""],
+        ["ping", "--ven-id", ""],
+    ],
+)
+def test_a_variable_that_holds_nothing_means_nothing(arguments: list[str]) -> None:
+    result = CliRunner().invoke(cli.app, arguments)
+    assert isinstance(result.exception, OpsError), result.output
+    assert "empty" in str(result.exception) or "--modification 1" in str(result.exception)
+
+
+def test_an_empty_volttron_home_is_not_the_one_of_start() -> None:
+    for arguments in (["--volttron-home", "", "ping"], ["send-event", "--volttron-home="]):
+        with pytest.raises(OpsError, match="--volttron-home is empty"):
+            quick_command_arguments(arguments, {})
+    # A variable that is set to nothing is one that is not set.
+    assert quick_command_arguments(["ping"], {"VOLTTRON_HOME": ""}) == ["ping"]
+
+
+def test_how_long_to_wait_has_an_end() -> None:
+    result = CliRunner().invoke(cli.app, ["send-event", "--shed-kw", "5", "--timeout", "inf"])
+    assert (result.exit_code, "Traceback" in result.output) == (2, False)

@@ -12,6 +12,7 @@ from ops.doctor import broker_checks as doctor_tls
 from ops.doctor.doctor_check import DoctorCheck
 from tests.ops.conftest import mosquitto
 from tests.support.authority import Authority
+from tests.support.connect_proxy import ThreadedConnectProxy
 from tests.support.ports import free_port
 from VenAgent.config.cloud_config import CloudBrokerConfig, CloudTlsConfig
 
@@ -31,6 +32,17 @@ def tls_port(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> 
         f"{user}cafile {files.ca_cert}\ncertfile {files.client_cert}\n"
         f"keyfile {files.private_key}\nrequire_certificate true\n"
     )
+    with mosquitto(folder, config) as port:
+        yield port
+
+
+@pytest.fixture(scope="module")
+def login_port(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[int]:
+    """A mosquitto with TLS that knows us by user name and password."""
+    folder = tmp_path_factory.mktemp("login")
+    files = authority.files(folder, "broker")
+    user = "user root\n" if os.geteuid() == 0 else ""
+    config = f"{user}certfile {files.client_cert}\nkeyfile {files.private_key}\n"
     with mosquitto(folder, config) as port:
         yield port
 
@@ -172,3 +184,55 @@ def test_a_port_where_nobody_listens_is_told(broker_port: int) -> None:
     check = looked_at(free_port(), None)["broker"]
     assert check.ok is False
     assert "Connection refused" in check.text
+
+
+@pytest.mark.usefixtures("_takes_us")
+def test_a_broker_that_knows_us_by_password_is_shaken_hands_with_through_a_proxy(
+    files: CloudTlsConfig, login_port: int, tmp_path: Path
+) -> None:
+    password_file = tmp_path / "password"
+    password_file.write_text("secret")
+    login = {"username": "site", "password_file": str(password_file)}
+    server_only = CloudTlsConfig(ca_cert=files.ca_cert)
+
+    def looked(**more: object) -> dict[str, DoctorCheck]:
+        block = {"host": "127.0.0.1", "port": login_port, "tls": server_only, **login, **more}
+        where = CloudBrokerConfig.model_validate(block)
+        return {check.name: check for check in doctor_tls.broker_checks(where)}
+
+    checks = looked()
+    assert {name: check.ok for name, check in checks.items()} == {
+        "login": True,
+        "CA": True,
+        "broker": True,
+    }
+    assert "handshake done" in checks["broker"].text
+    with ThreadedConnectProxy() as proxy:
+        text = looked(proxy=f"http://127.0.0.1:{proxy.port}")["broker"].text
+        assert f"through the proxy 127.0.0.1:{proxy.port}" in text
+        assert "handshake done" in text
+        assert len(proxy.asked) == 1
+    gone = looked(proxy=f"http://a:s3cr@127.0.0.1:{proxy.port}")["broker"]
+    assert gone.ok is False
+    assert "proxy" in gone.text
+    assert "s3cr" not in gone.text
+    slipped = looked(proxy="http://a:s3cr@127.0.0.1:99999")["broker"]
+    assert slipped.ok is False
+    assert "cannot be read" in slipped.text
+    password_file.unlink()
+    assert "secret" not in str(looked())
+
+
+def test_a_password_file_that_volttrons_user_cannot_read_is_told(
+    login_port: int, tmp_path: Path
+) -> None:
+    password_file = tmp_path / "password"
+    password_file.write_text("secret")
+    where = CloudBrokerConfig(
+        host="127.0.0.1", port=login_port, username="site", password_file=str(password_file)
+    )
+    checks = {
+        check.name: check for check in doctor_tls.broker_checks(where, can_read=lambda file: False)
+    }
+    assert checks["login"].ok is False
+    assert str(password_file) in checks["login"].text
