@@ -47,6 +47,8 @@ class DriverEntry:
     """BACnet: the agent that speaks with it."""
     objects: Mapping[str, BacnetDriverEntry] = field(default_factory=dict)
     """BACnet: by point."""
+    without_default: frozenset[str] = frozenset()
+    """Other drivers: points that they revert to what they first read after their own start."""
 
     @classmethod
     def of(cls, contents: Any) -> DriverEntry:
@@ -104,10 +106,8 @@ def driver_entry_interval(contents: Mapping[str, Any]) -> Any:
 
 def bacnet_driver_entries(registry: Any) -> dict[str, BacnetDriverEntry]:
     """The points of a BACnet registry, CSV text or rows; a row that names no object is left out."""
-    rows = list(csv.DictReader(StringIO(registry))) if isinstance(registry, str) else registry
     found: dict[str, BacnetDriverEntry] = {}
-    for row in rows if isinstance(rows, list) else ():
-        cells = {str(name): str(value or "").strip() for name, value in row.items()}
+    for cells in _registry_rows(registry):
         name, instance = cells.get("Volttron Point Name"), cells.get("Index", "")
         object_type, priority = cells.get("BACnet Object Type"), cells.get("Write Priority", "")
         if name and object_type and instance.isdigit():
@@ -116,6 +116,24 @@ def bacnet_driver_entries(registry: Any) -> dict[str, BacnetDriverEntry]:
                 object_type, int(instance), int(priority) if is_priority else LOWEST_PRIORITY
             )
     return found
+
+
+def driver_entry_points_without_default(registry: Any) -> frozenset[str]:
+    """The points of a registry, CSV text or rows, that name no default value. Its driver reverts
+    them to what it first read after its own start, in mid-event to what was shed."""
+    return frozenset(
+        cells["Volttron Point Name"]
+        for cells in _registry_rows(registry)
+        if cells.get("Volttron Point Name") and not cells.get("Default Value")
+    )
+
+
+def _registry_rows(registry: Any) -> list[dict[str, str]]:
+    rows = list(csv.DictReader(StringIO(registry))) if isinstance(registry, str) else registry
+    return [
+        {str(name): "" if value is None else str(value).strip() for name, value in row.items()}
+        for row in (rows if isinstance(rows, list) else ())
+    ]
 
 
 def _interval_sec(contents: Mapping[str, Any]) -> float:

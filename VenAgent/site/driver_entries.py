@@ -8,7 +8,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from VenAgent.config.driver_entry import BACNET, DriverEntry, bacnet_driver_entries
+from VenAgent.config.driver_entry import (
+    BACNET,
+    DriverEntry,
+    bacnet_driver_entries,
+    driver_entry_points_without_default,
+)
 from VenAgent.volttron_compat import (
     CONFIG_STORE,
     RPC_FAILURES,
@@ -35,9 +40,14 @@ def driver_entries(
         except ValueError as error:
             _log.info("the driver's entry of %s is no JSON: %s", device, error)
             continue
-        if entry.driver_type == BACNET and entry.registry is not None:
+        if entry.registry is not None:
             registry = _stored(calls, driver_identity, entry.registry)
-            entry = replace(entry, objects=bacnet_driver_entries(registry))
+            if entry.driver_type == BACNET:
+                entry = replace(entry, objects=bacnet_driver_entries(registry))
+            else:
+                entry = replace(
+                    entry, without_default=driver_entry_points_without_default(registry)
+                )
         entries[device] = entry
     return entries
 

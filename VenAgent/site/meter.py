@@ -100,6 +100,7 @@ class Meter:
             {d: entry.interval_sec for d, entry in drivers.items() if entry.interval_sec}
         )
         self.points.give_back_by_driver({d: entry.driver_type for d, entry in drivers.items()})
+        self._know_previous()
 
     def reading(self, now: float) -> PanelReading:
         return self.points.reading(now)
@@ -121,12 +122,12 @@ class Meter:
         asked = [device for device in self._config.devices() if device not in slow]
         reading = self._reading_of(asked, published=slow, else_published=True)
         held = slots.get()
-        self._know_uncommandable()
+        previous = self._know_previous()
         circuits = {
             circuit_id: replace(
                 circuit,
                 slot=held.get(circuit_id),
-                relinquish=circuit.relinquish and circuit_id not in self._arrays.uncommandable,
+                relinquish=circuit.relinquish and circuit_id not in previous,
             )
             for circuit_id, circuit in reading.circuits.items()
         }
@@ -135,10 +136,19 @@ class Meter:
     def read_slots(self) -> None:
         """Which outputs can be given back to whoever had them is known before a command asks."""
         self._arrays.read_slots()
-        self._know_uncommandable()
+        self._know_previous()
 
-    def _know_uncommandable(self) -> None:
-        self.points.keep_previous(self._arrays.uncommandable)
+    def _know_previous(self) -> frozenset[str]:
+        """The circuits that no driver can give back: they get what they held before."""
+        without_default = {
+            circuit.id
+            for circuit in self._config.circuits
+            for entry in [self._drivers.get(self._config.control_device_of(circuit))]
+            if entry is not None and circuit.control_point in entry.without_default
+        }
+        previous = self._arrays.uncommandable | without_default
+        self.points.keep_previous(previous)
+        return previous
 
     def _reading_of(
         self,

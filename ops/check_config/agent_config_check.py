@@ -12,7 +12,7 @@ from ops.check_config.checked_file import CheckedJsonFile
 from ops.check_config.config_findings import ConfigFindings
 from ops.check_config.registry_check import PointRegistry, RegistryPoint
 from VenAgent.config import AgentConfig
-from VenAgent.config.circuit_config import CircuitConfig
+from VenAgent.config.circuit_config import CircuitConfig, CircuitRestoreMode
 
 KW_PER_UNIT = {"kw": 1.0, "w": 0.001, "mw": 1000.0, "kilowatts": 1.0, "watts": 0.001}
 _UNITS = {
@@ -286,6 +286,18 @@ class _PointCheck:
                 (*where, key),
                 f"{key} {name!r} is written in an event, but the registry has Writable FALSE",
                 f"Set Writable TRUE in line {point.line} of {self._devices[device].path}",
+            )
+        driver_type = self._devices[device].driver_type if point else ""
+        restore = self._config.restore_mode(circuit, driver_type)
+        is_reverted = driver_type != "bacnet" and restore is not CircuitRestoreMode.PREVIOUS
+        if point and is_reverted and not point.has_default:
+            self._say(
+                (*where, "restore"),
+                f"restore {restore.value!r} reverts {name!r} to its Default Value, and the "
+                "registry names none: a driver that restarts in an event would revert it to what "
+                "was shed",
+                f"Write a Default Value in line {point.line} of {self._devices[device].path}, or "
+                f'set "restore": "previous"',
             )
 
 

@@ -43,6 +43,7 @@ class RegistryPoint:
     writable: bool
     kind: str
     """float, int, bool, str, or "" where the driver does not say."""
+    has_default: bool = False
 
 
 @dataclass
@@ -156,8 +157,9 @@ class _RegistryCheck:
         kind = check(name, row, writable == "TRUE") if check else ""
         if UNITS in row and not row[UNITS]:
             self._say(f"{name}: no units", "Write them: kW, W, V, A, percent, On / Off …")
+        has_default = bool(row.get("Default Value"))
         self._registry.points[name] = RegistryPoint(
-            line, row.get(UNITS, ""), writable == "TRUE", kind
+            line, row.get(UNITS, ""), writable == "TRUE", kind, has_default
         )
 
     def _say(self, what: str, remedy: str) -> None:

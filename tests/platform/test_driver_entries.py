@@ -9,7 +9,12 @@ import gevent
 import pytest
 
 from tests.platform.site import ROOT
-from VenAgent.config.driver_entry import BacnetDriverEntry, DriverEntry, bacnet_driver_entries
+from VenAgent.config.driver_entry import (
+    BacnetDriverEntry,
+    DriverEntry,
+    bacnet_driver_entries,
+    driver_entry_points_without_default,
+)
 from VenAgent.site.driver_entries import driver_entries
 from VenAgent.site.priority_arrays import priority_array_slot
 
@@ -85,6 +90,23 @@ def test_the_priority_of_a_write_is_the_registrys_or_the_drivers_lowest() -> Non
     assert bacnet_driver_entries("a,b\n1,2") == {}
 
 
+@pytest.mark.parametrize(
+    "registry",
+    [
+        "Volttron Point Name,Writable,Default Value\nfan,TRUE,0\nheater,TRUE,\n,,",
+        [
+            {"Volttron Point Name": "fan", "Default Value": False},
+            {"Volttron Point Name": "heater", "Default Value": None},
+        ],
+        [{"Volttron Point Name": "heater"}],
+        "Volttron Point Name\nheater",
+    ],
+)
+def test_a_point_without_a_default_value_is_known(registry: Any) -> None:
+    assert driver_entry_points_without_default(registry) == {"heater"}
+    assert driver_entry_points_without_default(None) == frozenset()
+
+
 class Store:
     """The platform's config store; None for what it does not give."""
 
@@ -108,10 +130,14 @@ def test_entries_that_the_store_does_not_give_are_left_out() -> None:
             "devices/a": json.dumps({"driver_type": "bacnet", "registry_config": "config://a.csv"}),
             "a.csv": f"{COLUMNS}\nfan,binaryOutput,3,9",
             "devices/b": "{no json",
+            "devices/d": json.dumps({"driver_type": "modbus", "registry_config": "config://d.csv"}),
+            "d.csv": "Volttron Point Name,Default Value\nfan,0\nheater,\n",
         }
     )
-    entries = driver_entries(store, "platform.driver", ["a", "b", "c"])
-    assert set(entries) == {"a"}
+    entries = driver_entries(store, "platform.driver", ["a", "b", "c", "d"])
+    assert set(entries) == {"a", "d"}
+    assert entries["a"].without_default == frozenset()
+    assert entries["d"].without_default == {"heater"}
     assert entries["a"].objects == {"fan": BacnetDriverEntry("binaryOutput", 3, 9)}
 
 

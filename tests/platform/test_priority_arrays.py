@@ -133,3 +133,18 @@ def test_the_meter_says_what_can_be_given_back() -> None:
     assert reading.circuit("ev1").relinquish
     assert not reading.circuit("dryer1").relinquish
     assert not meter.reading(0.0).circuit("dryer1").relinquish, "nor does a switch by command"
+
+
+@pytest.mark.parametrize("restore", ["default", "relinquish"])
+def test_what_a_driver_would_revert_to_what_was_shed_gets_its_previous_value(restore: str) -> None:
+    """A driver that restarts in an event takes what it reads then for the default of a point whose
+    registry names none."""
+    circuits = [{**circuit, "restore": restore} for circuit in MODEL["circuits"]]
+    config = AgentConfig.load({**MODEL, "circuits": circuits}, {})
+    proxy = Proxy({"heater1_contactor": NOTHING})
+    meter = Meter(None, DeviceRequests(proxy, config), config, lambda reading: None)
+    without = frozenset({"heater1_contactor"})
+    meter.know_drivers({DEVICE: DriverEntry("modbus", 5.0, without_default=without)})
+    for reading in (meter.reading(0.0), meter.plan_reading()):
+        assert not reading.circuit("heater1").relinquish
+        assert reading.circuit("dryer1").relinquish

@@ -321,6 +321,22 @@ def test_a_point_that_is_written_must_be_writable(paths: Paths, site: Path) -> N
     assert f"in line {line} of" in found[0]
 
 
+@pytest.mark.parametrize("restore", ["default", "relinquish"])
+def test_a_point_without_a_default_value_is_not_reverted_to_one(
+    paths: Paths, site: Path, restore: str
+) -> None:
+    agent, registry = site / "agent.json", site / "registry.csv"
+    contents = json.loads(agent.read_text())
+    heater = next(each for each in contents["circuits"] if each["id"] == "heater1")
+    heater["restore"] = restore
+    agent.write_text(json.dumps(contents, indent=1))
+    assert findings(paths, site) == []
+    line = replace(registry, "on/off,BOOL,TRUE,1,TRUE", "on/off,BOOL,TRUE,1,")
+    (found,) = findings(paths, site)
+    assert f"restore '{restore}' reverts 'heater1_contactor' to its Default Value" in found
+    assert f"in line {line} of" in found
+
+
 def test_a_registry_that_cannot_be_found_is_asked_for(paths: Paths, site: Path) -> None:
     (site / "registry.csv").rename(site / "points.csv")
     assert findings(paths, site / "driver.json") == [
