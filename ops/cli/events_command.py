@@ -94,7 +94,7 @@ def _answer(agent: AgentConfig, url: str) -> dict[str, Any]:
 def _table(past: Sequence[Mapping[str, Any]]) -> Table:
     drawn = Table(box=None, pad_edge=False)
     drawn.add_column("begun", no_wrap=True)
-    drawn.add_column("event", overflow="ellipsis", min_width=8, max_width=ID_SHOWN)
+    drawn.add_column("event", overflow="ellipsis", max_width=ID_SHOWN)
     drawn.add_column("state", no_wrap=True)
     for column in ("requested", "shed", "%", "kWh"):
         drawn.add_column(column, justify="right", no_wrap=True)
