@@ -37,8 +37,8 @@ TEXT
 }
 
 if [ ! -f "$TOOLS_VENV/.tools" ]; then
-  case ${1:-} in
-    "" | -h | --help | help) usage; exit 0 ;;
+  case "${1:-help} ${*:2} " in # a question installs nothing
+    "help "* | "-h "* | *" -h "* | *"--help "*) usage; exit 0 ;;
   esac
 fi
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -130,3 +131,17 @@ def test_an_empty_volttron_home_is_not_the_one_of_start() -> None:
 def test_how_long_to_wait_has_an_end() -> None:
     result = CliRunner().invoke(cli.app, ["send-event", "--shed-kw", "5", "--timeout", "inf"])
     assert (result.exit_code, "Traceback" in result.output) == (2, False)
+
+
+@pytest.mark.parametrize("asked", ["", "--help", "start --help", "restart -h", "doctor --help"])
+def test_a_question_before_the_first_start_installs_nothing(tmp_path: Path, asked: str) -> None:
+    home = tmp_path / "home"
+    done = subprocess.run(
+        ["bash", REPO / "scripts" / "ven_control.sh", *asked.split()],
+        env={**os.environ, "VENAGENT_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Nothing is installed yet; `start` does it" in done.stdout
+    assert not home.exists()
