@@ -378,6 +378,7 @@ class AgentConfig(ConfigBlock):
                 max_sheds_per_day=circuit.max_sheds_per_day or math.inf,
             ),
             generates=circuit.generates,
+            renew_sec=self.quirks_of(self.control_device_of(circuit)).renew_sec,
             shown_after_sec=self.quirks_of(self.control_device_of(circuit)).settle_sec,
             setpoint=_setpoint(circuit),
             storage=_storage(circuit, voltage * phase_factor / 1000.0),

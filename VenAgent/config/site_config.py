@@ -218,6 +218,9 @@ class SiteDeviceQuirksConfig(ConfigBlock):
     frozen_after_sec: Annotated[float, Field(ge=10, le=86_400), NotBoolean] | None = None
     """A meter whose readings always move a little: when all of them stand still for longer, it is
     frozen, and they are not used."""
+    renew_sec: Annotated[float, Field(ge=5, le=3_600), NotBoolean] | None = None
+    """A device that drops what it was sent after a while: so often it is written again while it is
+    shed. A third of the device's own time is right."""
 
 
 class SiteLeaseConfig(ConfigBlock):

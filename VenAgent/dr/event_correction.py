@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.closed_loop import ClosedLoop
 from VenAgent.dr.curtailment_plan import plan_guard_release, plan_rotation, settling_shed_kw
@@ -16,6 +18,7 @@ from VenAgent.dr.panel import PanelReading
 from VenAgent.dr.plan_execution import PlanExecution
 from VenAgent.dr.reservation import Reservation
 from VenAgent.dr.rotation import rotation_not_relieved
+from VenAgent.dr.shed_circuit import ShedCircuit
 from VenAgent.dr.shed_target import ShedTarget
 from VenAgent.dr.site_state import SiteState
 
@@ -155,8 +158,32 @@ class EventCorrection:
         if self._reservation.renew_ts(event) <= now:
             event.to(EventState.SHEDDING)
             return self._reservation.request(event, now)
+        if self.renew_ts(event) <= now:
+            return self._renew(event, now)
         released = self.protect(event, None, now) if self._guards.is_due(now) else []
         return released or self._loop.tick(event, now)
+
+    def renew_ts(self, event: Event) -> float:
+        """When circuits are to be written again whose devices drop it; infinite without such."""
+        renew_sec = (self._renew_sec(circuit) for circuit in event.held() if circuit.confirmed)
+        return self._work.renewed_ts + min(renew_sec, default=math.inf)
+
+    def _renew_sec(self, circuit: ShedCircuit) -> float:
+        known = self._site.panel.by_id.get(circuit.circuit_id)
+        return math.inf if known is None or known.renew_sec is None else known.renew_sec
+
+    def _renew(self, event: Event, now: float) -> Effects:
+        circuits = [
+            circuit
+            for circuit in event.held()
+            if circuit.confirmed and not circuit.switching and self._renew_sec(circuit) < math.inf
+        ]
+        self._work.renewed_ts = now
+        if not circuits:
+            return []
+        self._work.is_renewal = True
+        event.to(EventState.SHEDDING)
+        return self._writing.renew(event, circuits)
 
     def preempted(self, event: Event, task_id: str, by_whom: str) -> Effects:
         """Another agent took our devices: they go back while the actuator still lets us write."""

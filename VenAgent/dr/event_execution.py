@@ -205,6 +205,13 @@ class EventExecution:
         event = self._at(event_id, EventState.SHEDDING)
         if event is None:
             return []
+        if self._work.is_renewal:  # what failed is written again the next time
+            self._work.is_renewal = False
+            self._writing.forget()
+            if event.is_ending:
+                return self._end_or_hand_over(event, now)
+            event.to(EventState.ACTIVE)
+            return [SaveEventEffect.of(event), *self._catch_up(event, now)]
         plan = self._writing.written(event, failures, now, reading)
         effects = plan.alerts
         if event.is_ending:
@@ -238,6 +245,7 @@ class EventExecution:
         return [saved, *self._reservation.try_again(event, outcome, now)]
 
     def _activate(self, event: Event, now: float) -> Effects:
+        self._work.renewed_ts = now
         return self._activation.activate(event, now) + self._catch_up(event, now)
 
     def _catch_up(self, event: Event, now: float) -> Effects:
@@ -403,7 +411,7 @@ class EventExecution:
 
     def _stop_work(self) -> None:
         self._work.overdue_ts = None
-        self._work.is_unconfirmed = False
+        self._work.is_unconfirmed = self._work.is_renewal = False
         self._writing.forget()
         self._reservation.forget_tries()
         self._loop.restart()
@@ -440,7 +448,8 @@ class EventExecution:
         if event.state is EventState.ACTIVE:
             due = [self._loop.next_deadline(event), self._guards.next_deadline()]
             times = [ts for ts in due if ts is not None]
-            soonest_ts = min(event.level_end_ts, self._reservation.renew_ts(event), *times)
+            times += [event.level_end_ts, self._correction.renew_ts(event)]
+            soonest_ts = min(self._reservation.renew_ts(event), *times)
             return soonest_ts if soonest_ts < math.inf else None
         times = [ts for ts in (self._work.overdue_ts, self._reservation.due_ts) if ts is not None]
         return min(times, default=None)

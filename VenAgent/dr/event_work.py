@@ -26,6 +26,10 @@ class EventWork:
     """The devices went back by themselves while other work was under way."""
     reservation_lost: tuple[str, str] | None = None
     """A task that was taken from us meanwhile, and by whom."""
+    renewed_ts: float = 0.0
+    """When what is shed was written last, for devices that drop it after a while."""
+    is_renewal: bool = False
+    """What is under way is written for that only: nothing follows from it."""
     overdue_ts: float | None = None
     """The work under way is not waited for any longer than this when the event is to end."""
 
@@ -41,7 +45,7 @@ class EventWork:
 
     def begin(self, reason: Reason | None) -> None:
         """Another event is worked for."""
-        self.reassert = self.is_unconfirmed = self.lease_lapsed = False
+        self.reassert = self.is_unconfirmed = self.lease_lapsed = self.is_renewal = False
         self.reason = reason
 
     def end_soon(self, now: float) -> None:
@@ -56,5 +60,6 @@ class EventWork:
 
     def shift(self, step_sec: float) -> None:
         """The clock was set by `step_sec`."""
+        self.renewed_ts += step_sec
         if self.overdue_ts is not None:
             self.overdue_ts += step_sec

@@ -119,6 +119,8 @@ class PanelCircuit:
     rotation: RotationPolicy | None = None
     shown_after_sec: float = 0.0
     """Its device shows a write by so much later: standing still is no proof before."""
+    renew_sec: float | None = None
+    """Its device drops what it was sent, unless that is written again so often."""
     generates: bool = False
     """It feeds in and draws nothing, as a PV inverter: its limit or switch is of what it generates.
     Used to keep a limit of what the site feeds in, never to shed."""

@@ -68,6 +68,11 @@ class PlanExecution:
         expected_kw = event.predicted_kw if event.is_limit else event.wanted_kw
         return self._write_all(event, again, expected_kw)
 
+    def renew(self, event: Event, circuits: Iterable[ShedCircuit]) -> Effects:
+        """Write these once more as they are."""
+        self._plan = CurtailmentPlan(tuple(circuits))
+        return [SaveEventEffect.of(event), self._write(event)]
+
     def release_all(self, event: Event) -> Effects:
         """Put every circuit back while the event goes on."""
         released = [c.to_release() for c in event.held() if not c.switching]

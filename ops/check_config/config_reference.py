@@ -84,6 +84,7 @@ EXAMPLES: dict[str, Any] = {
             "scale_points": {"total_kw": "power_scale_factor"},
             "settle_sec": 8,
             "frozen_after_sec": 120,
+            "renew_sec": 20,
         }
     ],
     "web": {"host": "0.0.0.0", "port": 8080, "token": "put-a-random-token-here"},
