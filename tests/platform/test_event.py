@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from tests.platform.site import VEN_ID, Site, wait_for
+from tests.platform.site import ACTUATOR, DEVICE, VEN, VEN_ID, Site, wait_for
+from VenAgent.volttron_compat import format_timestamp, get_aware_utc_now
 
 
 def test_an_event_opens_real_coils_acks_shows_in_telemetry_and_is_restored_at_its_end(
@@ -75,6 +79,61 @@ def test_restore_by_command_closes_the_coils_before_it_is_acked(site: Site) -> N
     assert restored["status"] == "success"
     assert site.open_contactors() == set()
     assert site.cloud.ack(event_id=event_id, status="completed")["summary"]["samples"] >= 0
+
+
+@pytest.fixture
+def announced(site: Site) -> Iterator[list[str]]:
+    """The tasks for the panel, as the actuator announces them when they begin."""
+    pubsub, tasks = site.volttron.dynamic_agent.vip.pubsub, []
+
+    def hear(
+        peer: str, sender: str, bus: str, topic: str, headers: dict[str, Any], message: Any
+    ) -> None:
+        tasks.append(str(headers.get("taskID")))
+
+    topic = f"devices/actuators/schedule/announce/{DEVICE}"
+    pubsub.subscribe("pubsub", topic, hear).get(timeout=60)
+    yield tasks
+    pubsub.unsubscribe("pubsub", topic, hear).get(timeout=60)
+
+
+def scheduled(site: Site, shed_kw: float) -> tuple[str, int]:
+    """An event that begins in a moment: its id, and its start."""
+    event_id, start_ts = site.event_id(), int(time.time()) + 10
+    ack = site.cloud.command(
+        "event", event_id=event_id, shed_kw=shed_kw, start_ts=start_ts, duration_sec=600
+    )
+    assert ack["status"] == "scheduled", ack
+    return event_id, start_ts
+
+
+def holders(site: Site) -> dict[str, Any]:
+    """The actuator's tasks for the panel by agent, as another one that asks for it is told."""
+    now = get_aware_utc_now()
+    slot = [DEVICE, format_timestamp(now), format_timestamp(now + timedelta(seconds=60))]
+    made = site.rpc(ACTUATOR, "request_new_schedule", "", "probe", "LOW", [slot])
+    if made["result"] == "SUCCESS":
+        site.rpc(ACTUATOR, "request_cancel_schedule", "", "probe")
+    return made["data"]
+
+
+def test_a_scheduled_event_is_reserved_ahead_of_its_start_and_given_back_when_cancelled(
+    site: Site, announced: list[str], attempt: int
+) -> None:
+    event_id, start_ts = scheduled(site, 7.5)
+    site.cloud.ack(event_id=event_id, status="accepted")
+    (task_id,) = holders(site)[VEN]
+    assert task_id.startswith(f"{event_id}/")
+    assert float(task_id.rpartition("/")[2]) < start_ts
+    assert site.open_contactors() == {"heater1", "dryer1"}
+    assert site.cloud.command("restore", event_id=event_id)["status"] == "success"
+
+    cancelled_id, _ = scheduled(site, 3.0)
+    # not by asking for the panel: whoever asks has it for a moment
+    wait_for(lambda: any(task.startswith(f"{cancelled_id}/") for task in announced), "reserved")
+    assert site.cloud.command("cancel", event_id=cancelled_id)["status"] == "success"
+    wait_for(lambda: not holders(site), "it is given back")
+    site.wait_until_normal()
 
 
 def test_ping(site: Site) -> None:
