@@ -20,8 +20,9 @@ from VenAgent.contract.message_refused import MessageRefused
 def ven_cmd_publish_script(
     ven: options.ScriptVen = None,
     op: Annotated[
-        str, typer.Option(help="event, shedPanel, shedLoad, restore, cancel, ping, get, …")
-    ] = "ping",
+        str | None,
+        typer.Option(help="event, shedPanel, shedLoad, restore, cancel, get, …; ping if none."),
+    ] = None,
     ven_id: options.ScriptVenId = None,
     corr_id: Annotated[str | None, typer.Option(help="correlationId; made up if none.")] = None,
     shed_kw: Annotated[
@@ -72,6 +73,10 @@ def ven_cmd_publish_script(
         private_key=private_key,
     )
     more, draft = _object(data), CommandSenderDraft(target.ven_id, timeout)
+    typed = {"op": op, "ven_id": ven_id or ven, "correlation_id": corr_id, "event_id": event_id}
+    typed |= {"shed_kw": shed_kw, "duration_sec": duration, "modification": modification}
+    _refuse_two_values({**typed, "circuit_id": load_id, "what": what}, more)
+    op = op or str(more.get("op", "ping"))
     if op == "event" and shed_kw is not None:
         seconds = 3600.0 if duration is None else duration
         message = draft.event(shed_kw, seconds, event_id, corr_id, modification)
@@ -91,6 +96,16 @@ def ven_cmd_publish_script(
     else:
         terminal.print_ack(answer)
     raise typer.Exit(ack_exit_code(answer))
+
+
+def _refuse_two_values(typed: dict[str, Any], more: dict[str, Any]) -> None:
+    """An option and a field of --data, however spelled, may not say two things."""
+    for name, value in typed.items():
+        for key in SPELLINGS[name]:
+            if value is not None and key in more and more[key] != value:
+                raise typer.BadParameter(
+                    f"--data: {key} is {more[key]!r}, an option says {value!r}; give one of them"
+                )
 
 
 def _with_more(message: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
