@@ -17,8 +17,12 @@ from tests.dr.flexible_house import (
     thermostat,
 )
 from tests.dr.house import House, send_event
+from VenAgent.dr.event import Event
+from VenAgent.dr.event_baseline import EventBaseline
+from VenAgent.dr.event_request import EventRequest, EventRequestKind
 from VenAgent.dr.panel import PanelCircuit
 from VenAgent.dr.policy import EndurancePolicy
+from VenAgent.dr.shed_target import ShedTarget
 
 SLOWEST_SEC = 20.0
 
@@ -434,3 +438,28 @@ def test_an_event_that_is_over_leaves_nothing_with_a_limit_that_does_not_need_it
             assert not house.remote["battery1"]
             assert house.engine.running is not None, "the limit rules on"
             assert not house.engine.holds
+
+
+def test_a_load_up_that_asks_for_more_than_the_limit_needs_is_not_held_to_that() -> None:
+    """What it may use, such as thermostats, a limit of what is fed in may not."""
+    house = home(thermostat("rtu1"), rtu1=1.0, pv=-6.0)
+    send_limit(house, 1.0)
+    up = Event("up", replace(request_of(house), kind=EventRequestKind.LOAD_UP, raise_kw=4.0))
+    up.measure_against(EventBaseline(-3.0, -3.0, "test"))
+    for held_kw, missing_kw, is_export in (
+        (0.0, -4.0, False),
+        (-2.0, -2.0, False),
+        (-3.5, None, True),
+    ):
+        target = ShedTarget.of(up, house.engine.site, -2.0, held_kw, house.now)
+        assert target.is_export is is_export
+        if missing_kw is not None:
+            assert target.missing_kw == missing_kw
+        else:
+            assert -1.5 < target.missing_kw <= -1.0
+
+
+def request_of(house: House) -> EventRequest:
+    event = house.engine.running
+    assert event is not None
+    return event.request

@@ -567,6 +567,8 @@ def test_what_the_meter_did_not_see_is_neither_kept_nor_over() -> None:
         known = {"event_id": "seen", "correlationId": "s1", "duration_sec": 7_200.0}
         house.send("limit", import_kw=import_kw, **known)
         house.wait(300.0)
+        house.demand_kw["hvac1"] = 40.0
+        house.wait(5.0)  # one reading of it, which does not stand for an hour
         house.meter_works = False
         house.wait(1_800.0)
         house.demand_kw["hvac1"] = 30.0

@@ -6,11 +6,15 @@ LPC-TS-012); some are what other systems got wrong in the field.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.dr.builders import NOW
 from tests.dr.house import House, send_event
 from VenAgent.contract.commands import PingCommand
+from VenAgent.dr.effects import SaveEventEffect
+from VenAgent.dr.event_limit import EventLimit
 from VenAgent.dr.grid_limits import GridLimitState
 
 LPC = {"failsafe_kw": 4.2, "heartbeat_sec": 120.0}
@@ -281,6 +285,12 @@ def test_a_silence_that_a_restart_hides_voids_the_new_limit_too(house: House) ->
     house.send("ping", correlationId="p")
     house.wait(10.0)
     assert state(house) is GridLimitState.FAILSAFE
+    send_limit(house, 9.0, correlationId="l3", modification=2, failsafe_min_sec=3_600.0)
+    house.now += 900.0  # and one that is heard before anybody looked at the clock
+    ping = PingCommand(op="ping", correlation_id="q")
+    house.do(house.engine.heard(ping, house.now))
+    beat(house, 3_600.0)
+    assert state(house) is GridLimitState.FAILSAFE
 
 
 def test_a_limit_under_another_id_leaves_it_and_both_rule(house: House) -> None:
@@ -435,3 +445,29 @@ def test_a_limit_that_ends_as_its_sender_would_be_missed_is_over(house: House) -
     assert house.engine.running is None
     assert state(house) is not GridLimitState.FAILSAFE
     assert not house.opened()
+
+
+def test_heartbeats_are_written_down_a_few_times_in_their_time_only(house: House) -> None:
+    """Each is a write to the disk; a restart takes the sender for silent too early at most by what
+    was not written."""
+    send_limit(house)
+    saved = 0
+    for number in range(120):
+        house.wait(5.0)
+        ping = PingCommand(op="ping", correlation_id=f"p{number}")
+        effects = house.engine.heard(ping, house.now)
+        saved += sum(isinstance(each, SaveEventEffect) for each in effects)
+        house.do(effects)
+    assert saved == 20, "one each quarter of 120 s, in 600 s"
+
+
+def test_what_is_known_of_a_limit_moves_with_the_clock_and_ends_with_its_failsafe() -> None:
+    known = EventLimit(heartbeat_ts=10.0, failsafe_ts=20.0, new_limit_ts=30.0)
+    moved = known.shifted(-5.0)
+    assert (moved.heartbeat_ts, moved.failsafe_ts, moved.new_limit_ts) == (5.0, 15.0, 25.0)
+    assert EventLimit().shifted(-5.0) == EventLimit()
+    again = known.in_failsafe(40.0)
+    assert (again.failsafe_ts, again.new_limit_ts) == (40.0, None), "a limit of before counts not"
+    left = known.out_of_failsafe()
+    assert (left.failsafe_ts, left.new_limit_ts, left.heartbeat_ts) == (None, None, 10.0)
+    assert known.without_new_limit() == replace(known, new_limit_ts=None)

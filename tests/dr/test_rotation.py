@@ -217,3 +217,21 @@ def test_of_units_without_a_guard_the_one_shed_the_longest_time_ago_is_next() ->
     reading = PanelReading(300.0, 16.0, {})
     units.sort(key=lambda unit: rotation_order(unit, reading, limits))
     assert [unit.id for unit in units] == ["rtu4", "rtu2", "rtu3", "rtu1"]
+
+
+def test_one_whose_successors_would_bring_too_little_stays() -> None:
+    for brings_kw, relieved in ((0.5, False), (1.8, False), (1.95, True), (2.0, True)):
+        house = roof(2)
+        other = house.panel.by_id["rtu2"]
+        small = replace(other, setpoint=cooling(settle_sec=0.0, configured_kw=brings_kw))
+        panel = replace(house.panel, circuits=(house.panel.by_id["rtu1"], small))
+        house.panel = house.configured = panel
+        house.engine.reconfigure(panel, house.engine.ven_id)
+        house.effects_kw["rtu2"] = brings_kw
+        house.wait(60.0)
+        send_event(house, 2.0, duration_sec=5_400.0)
+        assert set(house.moved()) == {"rtu1"}
+        house.wait(TURN_SEC + 120.0)
+        assert ("rtu1" in house.moved()) is not relieved, brings_kw
+        assert ("rotation" in {each.get("reason_code") for each in house.acks}) is relieved
+        assert ("rtu2" in house.moved()) is relieved
