@@ -25,6 +25,7 @@ from backend.dispatch.participants import (
 from backend.dispatch.shed_allocation import (
     ShedAllocationShare,
     adjust_shed_allocation,
+    allocate_shed,
     scale_shed_allocation_changes,
 )
 from backend.store.bulk_update import bulk_update_rows
@@ -36,6 +37,7 @@ from backend.store.statuses import (
     CANCELLED,
     COMMANDED,
     COMPLETED,
+    GONE,
     NOT_RESPONDING,
     OFFLINE,
     ONLINE,
@@ -82,9 +84,11 @@ async def follow_up_event(
     await _ask_returned(connection, event, now)
     if event.end_time - now < timedelta(seconds=settings.settle_sec):
         return event  # nothing that is asked now would still come about
-    if event.dry_run or event.kind == Op.LOAD_UP:
+    if event.dry_run:
         return event  # what was asked stands
-    if event.kind == Op.LIMIT:
+    if event.kind == Op.LOAD_UP:
+        await _replace_in_load_up(connection, event, settings, now)
+    elif event.kind == Op.LIMIT:
         await _tell_limit(connection, event, settings, now)
     elif not await _is_for_one_load(connection, event):
         await _balance(connection, event, settings, now)
@@ -124,6 +128,27 @@ async def _limit_after_failsafe(
     shares = {row.ven_id: row.assigned_limit_kw for row in rows}
     if shares:
         await follow_up_share_changes(connection, event, rows, shares, now)
+
+
+async def _replace_in_load_up(
+    connection: AsyncConnection, event: StoredEvent, settings: DispatchSettings, now: datetime
+) -> None:
+    """What VENs that refused, left or are silent were to draw more is asked of others. Those that
+    take part keep their shares: how much more a site draws by itself is not told apart."""
+    await lock_participant_assignments(connection)
+    rows = await participants_with_ven_state(connection, event.id)
+    left = (*GONE, NOT_RESPONDING)
+    asked_kw = sum(-row.assigned_shed_kw for row in rows if row.status not in left)
+    wanted_kw = abs(event.requested_reduction_kw)
+    short_kw = wanted_kw - asked_kw
+    if short_kw <= wanted_kw * settings.tolerance:
+        return
+    newcomers = await fleet_capabilities(connection, event, now, settings, only_online=True)
+    joined = allocate_shed(
+        short_kw, newcomers, least_share_kw=settings.least_share_kw, seed=event.id
+    )
+    shares = {ven_id: -share_kw for ven_id, share_kw in joined.items()}
+    await add_participants(connection, event, shares, now)
 
 
 async def _is_for_one_load(connection: AsyncConnection, event: StoredEvent) -> bool:

@@ -172,6 +172,7 @@ async def add_event(
     for_sec: float = 600.0,
     ven_ids: list[str] | None = None,
     dispatcher: Dispatcher | None = None,
+    **fields: Any,
 ) -> datetime:
     """Its start. A dispatcher in this process is woken, as the API does."""
     start = start or utc_now() + timedelta(seconds=in_sec)
@@ -186,6 +187,7 @@ async def add_event(
                 ven_ids=ven_ids,
                 modification=0,
                 created_at=utc_now(),
+                **fields,
             )
         )
         await send_dispatch_wake(connection)
@@ -211,7 +213,7 @@ async def acknowledge(
     """What ingest writes when a VEN answers, in its order: in another, what dispatch marks at the
     same time would wait for this, and this for that."""
     now, answered = utc_now(), list(commands)
-    shed = [command for command in answered if command["op"] in ("event", "shedLoad")]
+    shed = [command for command in answered if command["op"] in ("event", "shedLoad", "loadUp")]
     async with database.engine.begin() as connection:
         for command in sorted(answered, key=lambda one: str(one["correlationId"])):
             await connection.execute(
@@ -224,7 +226,7 @@ async def acknowledge(
                 update(PARTICIPANTS)
                 .where(PARTICIPANTS.c.event_id == command["event_id"])
                 .where(PARTICIPANTS.c.ven_id == command["venId"])
-                .values(status=status, actual_shed_kw=command["shed_kw"], first_ack_at=now)
+                .values(status=status, actual_shed_kw=command.get("shed_kw"), first_ack_at=now)
             )
 
 

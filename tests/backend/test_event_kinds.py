@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from backend.config.dispatch_settings import DispatchSettings
 from backend.dispatch.new_event import (
     UNTIL_FURTHER_NOTICE,
     NewEvent,
@@ -32,6 +33,7 @@ from .api_client import api
 from .dispatching import (
     Wire,
     acknowledge,
+    add_event,
     add_vens,
     dispatching,
     eventually,
@@ -184,6 +186,41 @@ async def test_a_load_up_asks_for_what_sites_were_seen_to_draw(database: Databas
     assert told["a"]["op"] == "loadUp"
     assert shown["requestedReductionKw"] == -3
     assert shown["vens"][0]["assignedShedKw"] == -3
+
+
+@asynchronous
+async def test_what_a_site_that_refuses_a_load_up_was_to_draw_is_asked_of_others(
+    database: Database,
+) -> None:
+    await add_vens(database, {"a": 0.0, "b": 0.0})
+    for ven_id in ("a", "b"):
+        await set_state(database, ven_id, used_power_kw=4.0, highest_power_kw=6.0)
+    wire = Wire()
+    settings = quick(follow_interval_sec=0.2, settle_sec=1.0)
+    async with dispatching(database, wire, settings) as dispatcher:
+        await add_event(database, -4.0, kind="loadUp", dispatcher=dispatcher)
+        await eventually(lambda: len(wire.sent) == 2)
+        # By telemetry they draw what they drew; those that agreed keep their share all the same.
+        await add_vens(database, {"c": 0.0, "d": 0.0})
+        await set_state(database, "c", used_power_kw=1.0, highest_power_kw=8.0)
+        await set_state(database, "d", used_power_kw=8.0, highest_power_kw=8.0)
+        await acknowledge(database, wire.to("a", "loadUp"))
+        await acknowledge(database, wire.to("b", "loadUp"), "opted_out")
+        await eventually(lambda: wire.to("c", "loadUp"))
+        await followed_again(database, settings)
+    assert [len(wire.to(ven_id, "loadUp")) for ven_id in "abcd"] == [1, 1, 1, 0]
+    assert wire.to("c", "loadUp")[0]["raise_kw"] == 2.0
+
+
+async def followed_again(database: Database, settings: DispatchSettings) -> None:
+    (event,) = await rows(database, EVENTS)
+    later = event.claimed_until + timedelta(seconds=settings.follow_interval_sec)
+
+    async def is_later() -> bool:
+        (now,) = await rows(database, EVENTS)
+        return bool(now.claimed_until > later)
+
+    await eventually(is_later)
 
 
 @asynchronous
