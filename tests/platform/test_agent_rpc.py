@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from tests.platform.site import VEN, VEN_ID, Site
+from tests.platform.faces import checks
+from tests.platform.site import ACTUATOR, DEVICE, DRIVER, VEN, VEN_ID, Site
+from tests.support.answer_shape import answer_shape
+from VenAgent.volttron_compat import CONFIG_STORE, format_timestamp, get_aware_utc_now
 
 PARAMETERS = {
     "status": (),
@@ -66,3 +70,36 @@ def test_a_call_that_comes_twice_at_once_is_one_event(site: Site, named: bool) -
     assert (first["status"], second) == ("success", first)
     acks = site.cloud.messages(f"ven/ack/{VEN_ID}")
     assert {ack["event_id"] for ack in acks if ack["status"] == "accepted"} == {first["event_id"]}
+
+
+def test_driver_actuator_store_and_peers_answer_as_recorded(site: Site) -> None:
+    """What the stand-ins of test_volttron_compat.py replay is what a real 10 answers."""
+    recorded = checks.RECORDED["9 and 10"]
+    now = get_aware_utc_now()
+    slot = [DEVICE, format_timestamp(now), format_timestamp(now + timedelta(minutes=5))]
+    reserved = site.rpc(ACTUATOR, "request_new_schedule", "", "t1", "HIGH", [slot])
+    site.rpc(ACTUATOR, "request_cancel_schedule", "", "t1")
+    event = site.cloud.command("event", event_id=site.event_id(), shed_kw=5.0, duration_sec=600)
+    assert event["status"] == "accepted"
+    conflict = site.rpc(ACTUATOR, "request_new_schedule", "", "t2", "LOW", [slot])
+    ((owner, tasks),) = conflict["data"].items()
+    assert owner == VEN
+    conflict["data"] = {"other.agent": {"t1": next(iter(tasks.values()))}}
+    assert site.cloud.command("restore")["status"] == "success"
+    everything = site.rpc(DRIVER, "scrape_all", DEVICE)
+    topic = f"{DEVICE}/ev1_limit"
+    answers = {
+        "reserved": reserved,
+        "conflict": conflict,
+        "cancel_unknown": site.rpc(ACTUATOR, "request_cancel_schedule", "", "nobody's"),
+        "scrape_all": {name: everything[name] for name in recorded["scrape_all"]},
+        "set_point": site.rpc(DRIVER, "set_point", DEVICE, "ev1_limit", 100),
+        "set_point_by_topic": site.rpc(ACTUATOR, "set_point", "", topic, 100),
+        "set_multiple_points": site.rpc(ACTUATOR, "set_multiple_points", "", [[topic, 100]]),
+        "revert_point": site.rpc(ACTUATOR, "revert_point", "", topic),
+    }
+    assert answer_shape(answers) == answer_shape({name: recorded[name] for name in answers})
+    entry = site.rpc(CONFIG_STORE, "get_config", DRIVER, f"devices/{DEVICE}", True)
+    assert json.loads(entry).keys() == json.loads(recorded["get_config"]).keys()
+    peers = site.volttron.dynamic_agent.vip.peerlist().get(timeout=20.0)
+    assert set(recorded["peerlist"]) <= set(peers)
