@@ -217,6 +217,9 @@ def _interval_contradiction(
     have been under way for as long as a command may take."""
     total_sec = sum(each.duration_sec for each in command.intervals)
     given_sec = command.duration_sec
+    if given_sec is not None and abs(given_sec - total_sec) > SUM_TOLERANCE_SEC:
+        text = f"intervals: they last {total_sec:g} s in all, duration_sec says {given_sec:g} s"
+        return Reason(ReasonCode.CONTRADICTION, text)
     if command.end_ts is not None and command.start_ts is not None:
         given_sec = command.end_ts - command.start_ts
     tolerance_sec = SUM_TOLERANCE_SEC

@@ -251,14 +251,14 @@ COMMAND_OF_OP: dict[str, type[Command]] = {
 
 def event_command_window(command: EventCommand, now: float) -> tuple[float, float]:
     """(start, end) of the event in epoch seconds. It lasts for its duration, or its intervals;
-    for the usual hour without them. Its start is so long before its end where that is given, and
-    `now` where it is not, or nothing says how long it lasts."""
-    lasts_sec = command.duration_sec
+    for the usual hour without them. With an end and a duration it begins that long before its end;
+    else, without a start, `now` (its intervals have to fit)."""
+    lasts_sec, start_ts, end_ts = command.duration_sec, command.start_ts, command.end_ts
+    if start_ts is None:
+        is_said = end_ts is not None and lasts_sec and not command.intervals
+        start_ts = (end_ts or 0.0) - (lasts_sec or 0.0) if is_said else now
     if lasts_sec is None and command.intervals:
         lasts_sec = sum(each.duration_sec for each in command.intervals)
-    start_ts, end_ts = command.start_ts, command.end_ts
-    if start_ts is None:
-        start_ts = now if end_ts is None or not lasts_sec else end_ts - lasts_sec
     if end_ts is None:
         end_ts = start_ts + (DEFAULT_DURATION_SEC if lasts_sec is None else lasts_sec)
     return start_ts, end_ts

@@ -62,6 +62,8 @@ class ReasonCode(str, Enum):
     EVENT_OVER = "event_over"
     MODIFICATION_OUTDATED = "modification_outdated"
     UNKNOWN_EVENT = "unknown_event"
+    ONLY_ITS_SENDER = "only_its_sender"
+    """Someone at the site would end a limit, which is a condition of the grid connection."""
     CONFIG_STORE_FAILED = "config_store_failed"
     NOT_IN_FORCE = "not_in_force"
     """Stored, but the agent does not go by it yet."""

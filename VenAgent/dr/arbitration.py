@@ -395,21 +395,28 @@ class Arbitration:
         self.queue.remember(event.event_id, event.request.modification)
         return _saved_and_announced(event, self._acked(event, status, reason, now))
 
-    def end_by_command(self, command: Command, now: float) -> Effects:
-        """`restore` and `cancel`: the event named, or the one that runs."""
+    def end_by_command(self, command: Command, now: float, *, from_sender: bool = True) -> Effects:
+        """`restore` and `cancel`: the event named, or the one that runs. Who is at the site ends no
+        limit: `from_sender` is False for them."""
         replies, waits = self._site.replies, len(self.queue.waiting)
         if isinstance(command, CancelCommand) and command.event_id is None and waits:
             text = f"event_id: is missing, and {waits} events wait: name the one that is meant"
             reason = Reason(ReasonCode.MISSING_FIELD, text)
             return [replies.to(command, AckStatus.REJECTED, now, reason)]
+        meant = self._known(command.event_id) if command.event_id else self.running
+        if meant is not None and meant.is_limit and not from_sender:
+            text = "a limit is a condition of the grid connection: only its sender ends it"
+            reason = Reason(ReasonCode.ONLY_ITS_SENDER, text)
+            return [replies.to(command, AckStatus.REJECTED, now, reason)]
         waiting = self.queue.waiting.pop(command.event_id or "", None)
         if waiting is not None:
             if waiting.active_ts is not None:
+                waiting.end_soon(ENDED_BY_COMMAND)
+                waiting.end_by(command.op, command.correlation_id)
                 waiting.end(now)
-                effects = self._completed(waiting, now)
-            else:
-                reason = Reason(ReasonCode.CANCELLED_BY_COMMAND, "cancelled by command")
-                effects = self._withdraw(waiting, AckStatus.FAILED, reason, now)
+                return self._completed(waiting, now)
+            reason = Reason(ReasonCode.CANCELLED_BY_COMMAND, "cancelled by command")
+            effects = self._withdraw(waiting, AckStatus.FAILED, reason, now)
             return [*effects, replies.to(command, AckStatus.SUCCESS, now)]
         event = self.running
         if event is None or command.event_id not in (None, event.event_id):

@@ -114,7 +114,8 @@ class Engine:
         repeated = self.replies.repeat(command, now)
         if repeated is not None:
             return heard + repeated
-        return [*heard, *self.replies.take(command), *self._obey(command, now, lot)]
+        obeyed = self._obey(command, now, lot, from_sender=from_sender)
+        return [*heard, *self.replies.take(command), *obeyed]
 
     def heard(self, command: Command, now: float) -> Effects:
         """A command of the sender's, whatever it asks: one that waited in a queue is a sign of
@@ -123,13 +124,14 @@ class Engine:
         failsafe = self._arbitration.failsafe
         return failsafe.hear(min(ts, now)) + failsafe.tick(now)
 
-    def _obey(self, command: Command, now: float, lot: float) -> Effects:
+    def _obey(self, command: Command, now: float, lot: float, *, from_sender: bool) -> Effects:
         if isinstance(command, EventCommand):
             effects = self._arbitration.take(command, now, lot)
             effects += self._arbitration.failsafe.tick(now)
             return effects + self._arbitration.advance(now)
         if isinstance(command, (RestoreCommand, CancelCommand)):
-            return self._arbitration.end_by_command(command, now) + self._arbitration.advance(now)
+            ended = self._arbitration.end_by_command(command, now, from_sender=from_sender)
+            return ended + self._arbitration.advance(now)
         if isinstance(command, SetLoadCommand):
             is_written_now = self._execution.is_writing(command.circuit_id)
             return self._load_control.command(

@@ -6,16 +6,18 @@ LPC-TS-012); some are what other systems got wrong in the field.
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from tests.dr.builders import NOW
 from tests.dr.house import House, send_event
-from VenAgent.contract.commands import PingCommand
+from VenAgent.contract.commands import PingCommand, RestoreCommand
 from VenAgent.dr.effects import SaveEventEffect
 from VenAgent.dr.event_limit import EventLimit
 from VenAgent.dr.grid_limits import GridLimitState
+from VenAgent.storage.event_record import from_event_record
 
 LPC = {"failsafe_kw": 4.2, "heartbeat_sec": 120.0}
 
@@ -90,6 +92,42 @@ def test_a_command_of_the_site_itself_is_none(house: House) -> None:
     house.do(house.engine.command(ping, house.now, from_sender=False))
     house.wait(25.0)
     assert state(house) is GridLimitState.FAILSAFE
+
+
+def test_nobody_at_the_site_ends_a_limit(house: House) -> None:
+    send_limit(house)
+    house.wait(10.0)
+
+    def at_the_site(event_id: str | None) -> str:
+        correlation_id = f"page-{len(house.acks)}"
+        command = RestoreCommand(op="restore", correlation_id=correlation_id, event_id=event_id)
+        house.do(house.engine.command(command, house.now, from_sender=False))
+        acks = [ack for ack in house.acks if ack["correlationId"] == correlation_id]
+        return str(acks[-1].get("reason_code"))
+
+    assert at_the_site(None) == at_the_site("limit") == "only_its_sender"
+    send_event(house, 2.0, event_id="shed", correlationId="s1")
+    assert at_the_site("limit") == "only_its_sender"  # it is kept beside
+    assert at_the_site(None) == "None"  # the shed
+    house.wait(60.0)
+    assert house.engine.running is not None
+    assert house.engine.running.event_id == "limit"
+    house.send("restore", event_id="limit", correlationId="r")
+    assert house.replies_to("r") == ["success"]
+    assert not house.opened()
+
+
+def test_a_limit_that_is_ended_beside_a_shed_has_who_ended_it_in_its_record(house: House) -> None:
+    send_limit(house)
+    house.wait(10.0)
+    send_event(house, 2.0, event_id="shed", correlationId="s1")
+    house.send("cancel", event_id="limit", correlationId="x")
+    assert house.replies_to("x") == ["success"]
+    record = from_event_record(json.loads(house.journal["limit"]))
+    assert record.ended_by is not None
+    assert (record.ended_by.op, record.ended_by.correlation_id) == ("cancel", "x")
+    assert record.end_reason is not None
+    assert record.end_reason.code.value == "ended_by_command"
 
 
 def test_a_ping_that_waited_in_the_brokers_queue_is_a_sign_of_when_it_was_sent(

@@ -51,20 +51,6 @@ def test_an_event_with_an_end_and_a_duration_begins_so_long_before_its_end(house
     assert house.opened()
 
 
-def test_levels_with_an_end_begin_so_long_before_it(house: House) -> None:
-    levels = [{"duration_sec": 600, "shed_kw": 6}, {"duration_sec": 600, "shed_kw": 3}]
-    fields = {"event_id": "l", "correlationId": "l", "intervals": levels}
-    (ack,) = house.send("event", end_ts=NOW + 6_000.0, **fields)
-    assert ack["status"] == "scheduled"
-    house.wait(4_810.0)
-    first = house.opened()
-    assert first
-    house.wait(600.0)
-    assert house.opened() != first
-    house.wait(600.0)
-    assert not house.opened()
-
-
 def test_an_event_that_should_have_begun_runs_to_its_end(house: House) -> None:
     send_event(house, end_ts=NOW + 60.0, duration_sec=600)
     assert house.opened()

@@ -144,6 +144,7 @@ function allow() {
   const may = mayChange && !lost;
   for (const id of ['restore', 'opt', 'shed-kw', 'minutes']) at(id).disabled = !may;
   if (status && status.event && status.event.state === 'restoring') at('restore').disabled = true;
+  if (status && status.event && status.event.kind === 'limit') at('restore').disabled = true; // only its sender ends it
   const out = status && status.opted_out;
   at('trigger').querySelector('button').disabled = !may || Boolean(out);
   if (circuits.may !== may) circuits.allow(may);
