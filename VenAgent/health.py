@@ -49,6 +49,8 @@ class SiteHealthCondition:
     points_missing: Sequence[str]
     """Configured points that their device does not publish."""
     without_lease: Sequence[str]
+    polled_too_fast: Sequence[str] = ()
+    """A sentence for each connection whose devices are polled faster than they answer."""
 
     def sentence(self) -> str:
         """When nothing is wrong."""
@@ -62,6 +64,7 @@ class SiteHealthCondition:
             sentence += f"; protected by restart only (no lease): {devices}"
         if self.page_moved is not None:
             sentence += f"; {self.page_moved}"
+        sentence += "".join(f"; {text}" for text in self.polled_too_fast)
         return sentence + "".join(f"; {finding.message}" for finding in self.credentials)
 
     def findings(self) -> list[str]:
@@ -78,7 +81,8 @@ class SiteHealthCondition:
         if self.link.online and self.shadow_trouble:
             found.append(self.shadow_trouble)
         found += [f.message for f in self.credentials if f.severity is AlertSeverity.CRITICAL]
-        found += self._meter_findings()
+        meter = self._meter_findings()
+        found += [*meter, *self.polled_too_fast] if meter else []
         found += [text for text in (self.page_failure, self.trouble) if text]
         return found
 

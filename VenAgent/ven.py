@@ -343,4 +343,5 @@ class Ven:
             meter_failure=self._meter.failure,
             points_missing=points.missing(now),
             without_lease=self.config.without_lease(),
+            polled_too_fast=[str(pace) for pace in self._building.polling_paces()],
         )

@@ -209,16 +209,21 @@ class Actuator:
         wanted, unscaled = self._writes.at_devices(writes), self._unscaled(writes)
         failures = self._through_actuator(wanted)
         failed = [w for w in wanted if w.circuit_id in failures]
-        silent = [w for w in failed if not failures[w.circuit_id].is_locked]
-        if silent:
-            direct = self._through_driver(silent)
-            for write in silent:
+        unanswered = [w for w in failed if self._may_go_directly(failures[w.circuit_id])]
+        if unanswered:
+            direct = self._through_driver(unanswered)
+            for write in unanswered:
                 failures.pop(write.circuit_id, None)
             failures |= direct
         return {
             circuit_id: Reason(failure.reason_code, str(failure))
             for circuit_id, failure in (failures | unscaled).items()
         }
+
+    def _may_go_directly(self, failure: DeviceRequestFailure) -> bool:
+        """Not where the driver is the actuator and was silent: its queue has the write already."""
+        is_same = self._config.actuator_identity == self._config.driver_identity
+        return not failure.is_locked and not (is_same and failure.is_silence)
 
     def _unscaled(self, writes: Iterable[PointWrite]) -> dict[str, DeviceRequestFailure]:
         return {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gevent
@@ -11,9 +12,10 @@ from VenAgent.config import AgentConfig
 from VenAgent.dr.panel import PanelReading
 from VenAgent.site.actuator import Actuator
 from VenAgent.site.device_requests import SIGN_OF_LIFE, DeviceRequests
-from VenAgent.site.driver_entries import driver_entries
+from VenAgent.site.driver_entries import DriverEntry, driver_entries
 from VenAgent.site.failsafe import Failsafe
 from VenAgent.site.meter import Meter
+from VenAgent.site.polling_pace import PolledDevice, PollingPace, polling_paces_too_fast
 from VenAgent.volttron_compat import RPC_FAILURES, Unreachable, VolttronCompatCalls
 
 READ_EVERY_SEC = 300.0
@@ -30,6 +32,8 @@ class Building:
         self._calls = VolttronCompatCalls(agent)
         self._config = config
         self._reading = gevent.Greenlet()
+        self._entries: Mapping[str, DriverEntry] = {}
+        """By device, as the driver's configuration was last read."""
         self._requests = DeviceRequests(self._calls, config)
         self.meter = Meter(agent.vip, self._requests, config, on_reading)
         self.actuator = Actuator(
@@ -77,6 +81,7 @@ class Building:
         """Which devices share a gateway, and what decides how a circuit goes back."""
         config = self._config
         entries = driver_entries(self._calls, config.driver_identity, config.devices())
+        self._entries = entries
         self.meter.know_drivers(entries)
         self.actuator.know_drivers({d: entry.driver_type for d, entry in entries.items()})
         self._requests.share_gateways(
@@ -91,6 +96,27 @@ class Building:
             gevent.sleep(READ_EVERY_SEC)
             self.meter.read_now()
 
-    def device_answers(self) -> dict[str, dict[str, float | bool | None]]:
-        """By device: how long its answers take, and how long they are waited for (s)."""
-        return {device: self._requests.answers_of(device) for device in self._config.devices()}
+    def polling_paces(self) -> list[PollingPace]:
+        """Of the connections whose devices are polled faster than they answer."""
+        now = time.time()
+        return polling_paces_too_fast(
+            PolledDevice(
+                name=device,
+                gateway=entry.gateway or device,
+                interval_sec=entry.interval_sec,
+                reading_sec=self._requests.quickest_sec(device),
+                fruitless_sec=self._requests.fruitless_sec(device),
+                heard_each_sec=self.meter.points.heard_each_sec(device, now),
+            )
+            for device, entry in self._entries.items()
+            if entry.interval_sec
+        )
+
+    def device_answers(self) -> dict[str, dict[str, Any]]:
+        """By device: how long its answers take, how long they are waited for (s), and what it is
+        polled too fast for, if it is."""
+        paces = {device: str(pace) for pace in self.polling_paces() for device in pace.devices}
+        return {
+            device: {**self._requests.answers_of(device), "polled_too_fast": paces.get(device)}
+            for device in self._config.devices()
+        }

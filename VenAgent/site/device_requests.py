@@ -1,6 +1,7 @@
 """Requests about devices: in parallel, each within what its device has shown that it needs.
 
-Devices behind one gateway are asked one after the other, since many gateways take one connection.
+Devices behind one gateway are asked one after the other, since many gateways take one connection;
+writes go before readings that wait.
 A request that fails alone is made again at once: on a bus one in ten may be lost. The driver does
 one thing at a time and stands still while it waits for a lost answer, so an answer may have to wait
 for another device's loss and then be lost itself: a device that answered the last time is waited
@@ -19,10 +20,10 @@ from statistics import median
 from typing import Any, TypeVar
 
 import gevent
-from gevent.lock import RLock
 
 from VenAgent.config import AgentConfig
 from VenAgent.contract.reasons import ReasonCode
+from VenAgent.site.gateway_turns import GatewayTurns
 from VenAgent.volttron_compat import (
     RPC_FAILURES,
     RemoteError,
@@ -40,6 +41,8 @@ LATE_SEC = 1.0
 """After so long who is asked is asked for a sign of life too."""
 READ_ALL = "scrape_all"
 """An RPC whose answer has a value for each point that could be read."""
+WRITES = frozenset(("set_point", "set_multiple_points", "revert_point"))
+"""RPCs that change the device."""
 NOTHING_READ = "NothingRead"
 """The kind of a failure because the driver answered without a single value: driver 2 keeps its own
 errors to itself, and answers so after its own time limit too."""
@@ -54,6 +57,8 @@ LONGEST_SEC = 60.0
 TOGETHER_SEC = 30.0
 """So long all requests of one reading or one writing may take at least, with their turns behind a
 gateway: whoever sent the command is answered then."""
+TOGETHER_MOST_SEC = 300.0
+"""More is not learnt: `answer_within_sec` of the devices' quirks says it."""
 SLOW_SEC = 1.0
 """A device that takes longer to answer is slow: what it has published serves a plan."""
 ABSENT = "Unreachable"
@@ -101,13 +106,15 @@ class DeviceRequests:
 
     def __init__(self, calls: VolttronCompatCalls, config: AgentConfig) -> None:
         self._calls = calls
-        self._answers_sec: defaultdict[str, deque[float]] = defaultdict(
-            lambda: deque(maxlen=ANSWERS_KEPT)
-        )
-        """By device: how long its last answers took."""
+        self._readings_sec = _answer_times()
+        """By device: how long its last readings took."""
+        self._writes_sec = _answer_times()
+        """The same of its writes, which take less: many of them say nothing of a reading."""
         self._failing: set[str] = set()
         """The devices whose last request failed."""
-        self._gateways: dict[str, RLock] = {}
+        self._fruitless_sec: dict[str, float] = {}
+        """By device whose last reading had no value: how long the driver took to say so."""
+        self._gateways: dict[str, GatewayTurns] = {}
         self.reconfigure(config)
 
     def reconfigure(self, config: AgentConfig) -> None:
@@ -122,24 +129,43 @@ class DeviceRequests:
         self._gateways = {}
         for devices in behind.values():
             if len(devices) > 1:
-                self._gateways.update(dict.fromkeys(devices, RLock()))
+                self._gateways.update(dict.fromkeys(devices, GatewayTurns()))
 
     def slowest_sec(self, device: str) -> float:
         """Its slowest answer of late, but for one that may have been slow by chance; 0 before the
         first."""
-        known = sorted(self._answers_sec.get(device, ()), reverse=True)
-        if len(known) >= ENOUGH_ANSWERS:
-            return known[1]
-        return known[0] if known else 0.0
+        return max(_slowest_sec(each.get(device, ())) for each in self._kinds)
+
+    def quickest_sec(self, device: str) -> float | None:
+        """Its quickest reading of late: what it takes, without what it waited for; None before the
+        first."""
+        return min(self._readings_sec.get(device, ()), default=None)
+
+    @property
+    def _kinds(self) -> tuple[Mapping[str, deque[float]], ...]:
+        return self._readings_sec, self._writes_sec
+
+    def _learnt(self, device: str, method: str, answer_sec: float) -> None:
+        if method in WRITES:
+            self._writes_sec[device].append(answer_sec)
+            return
+        self._readings_sec[device].append(answer_sec)
+        if method == READ_ALL:
+            self._fruitless_sec.pop(device, None)
+
+    def fruitless_sec(self, device: str) -> float | None:
+        """How long its last reading took to end without a value; None if it had one."""
+        return self._fruitless_sec.get(device)
 
     def is_slow(self, device: str) -> bool:
-        known = self._answers_sec.get(device)
+        """Of a device that has only been written to, as far as that shows it."""
+        known = self._readings_sec.get(device) or self._writes_sec.get(device)
         return bool(known) and median(known or ()) > SLOW_SEC
 
     def answers_of(self, device: str) -> dict[str, float | bool | None]:
         """How long its answers took of late, how long one is waited for (s), and whether it failed
         to answer the last time."""
-        known = self._answers_sec.get(device)
+        known = self._readings_sec.get(device) or self._writes_sec.get(device)
         return {
             "answer_sec": round(median(known), 3) if known else None,
             "slowest_answer_sec": round(max(known), 3) if known else None,
@@ -157,19 +183,24 @@ class DeviceRequests:
 
     def together_sec(self, devices: Iterable[str]) -> float:
         """How long the answers of all of these are waited for, whatever the driver does: as long as
-        they have shown that they need, one after the other, and `TOGETHER_SEC` at least."""
+        they have shown that they need, one after the other, `TOGETHER_SEC` at least and
+        `TOGETHER_MOST_SEC` at most; longer only for what their quirks say."""
         devices = list(devices)
-        needed_sec = sum(
-            self._said_sec(device) or TIMES_SLOWEST * self.slowest_sec(device) for device in devices
-        )
-        return max([TOGETHER_SEC, needed_sec, *map(self.limit_sec, devices)])
+        said_sec = [said for said in map(self._said_sec, devices) if said is not None]
+        others = [device for device in devices if self._said_sec(device) is None]
+        shown_sec = [shown for shown in map(self.slowest_sec, others) if shown]
+        # who has shown nothing yet is taken for one like the slowest of the others
+        unknown_sec = max(shown_sec, default=0.0) * (len(others) - len(shown_sec))
+        learnt_sec = min(TIMES_SLOWEST * (sum(shown_sec) + unknown_sec), TOGETHER_MOST_SEC)
+        return max([TOGETHER_SEC, sum(said_sec) + learnt_sec, *map(self.limit_sec, devices)])
 
     def _said_sec(self, device: str) -> float | None:
         return self._config.quirks_of(device).answer_within_sec
 
     def ask(self, device: str, peer: str, method: str, *args: Any, **kwargs: Any) -> Any:
         """The answer of `peer` to a call about `device`. Raises DeviceRequestFailure."""
-        with self._gateways.get(device) or nullcontext():
+        gateway = self._gateways.get(device)
+        with gateway.turn(is_write=method in WRITES) if gateway else nullcontext():
             tries = TRIES_OF_FAILING if device in self._failing else TRIES
             for number in range(1, tries + 1):
                 try:
@@ -198,9 +229,10 @@ class DeviceRequests:
                 volttron_compat_failure_text(failure), _kind(failure)
             ) from None
         if _is_nothing_read(method, answer):
+            self._fruitless_sec[device] = time.monotonic() - began
             text = f"{peer} could read none of its points (its log says why)"
             raise DeviceRequestFailure(text, NOTHING_READ)
-        self._answers_sec[device].append(time.monotonic() - began)
+        self._learnt(device, method, time.monotonic() - began)
         return answer
 
     def _wait_for(self, call: Any, device: str, peer: str) -> Any:
@@ -227,7 +259,8 @@ class DeviceRequests:
     @property
     def _slowest_limit_sec(self) -> float:
         """Of all devices: the driver may be busy with another one, and answer nothing."""
-        return max((self.limit_sec(device) for device in list(self._answers_sec)), default=0.0)
+        known = {device for kind in self._kinds for device in kind}
+        return max(map(self.limit_sec, known), default=0.0)
 
     def _learn(self, device: str, method: str, call: Any, began: float) -> None:
         """How long it would have taken."""
@@ -237,7 +270,7 @@ class DeviceRequests:
             return
         if _is_nothing_read(method, answer):
             return
-        self._answers_sec[device].append(time.monotonic() - began)
+        self._learnt(device, method, time.monotonic() - began)
         self._failing.discard(device)  # it is slow, and not silent
 
 
@@ -260,6 +293,17 @@ def request_by_device(
         device: late(device) if device in undone else greenlet.get()
         for device, greenlet in greenlets.items()
     }
+
+
+def _answer_times() -> defaultdict[str, deque[float]]:
+    return defaultdict(lambda: deque(maxlen=ANSWERS_KEPT))
+
+
+def _slowest_sec(answers_sec: Iterable[float]) -> float:
+    known = sorted(answers_sec, reverse=True)
+    if len(known) >= ENOUGH_ANSWERS:
+        return known[1]
+    return known[0] if known else 0.0
 
 
 def _is_nothing_read(method: str, answer: Any) -> bool:

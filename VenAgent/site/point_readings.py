@@ -344,6 +344,17 @@ class PointReadings:
                 found |= {f"{device}/{name}": age_sec for name, age_sec in old.items()}
         return found
 
+    def heard_each_sec(self, device: str, now: float) -> float | None:
+        """The time between two readings of a device as they come, or since the last one if that is
+        longer; None before the first. Of the point that comes most often: others may have an
+        interval of their own."""
+        known = self._points.get(device)
+        if not known:
+            return None
+        intervals_sec = [point.interval_sec for point in known.values() if point.interval_sec]
+        since_sec = now - max(point.ts for point in known.values())
+        return max(since_sec, min(intervals_sec, default=0.0))
+
     def unread(self) -> list[str]:
         """The devices of which nothing was ever read."""
         return [d for d, names in self._names.items() if names and d not in self._first_ts]

@@ -519,3 +519,39 @@ def test_a_write_that_was_given_up_while_it_waited_for_its_turn_is_not_made_late
     for _ in range(20):
         gevent.sleep(0)  # the turn is free again, and nobody takes it
     assert asked == ["site/unit1/relay"]
+
+
+def test_a_driver_that_is_the_actuator_is_not_asked_twice_to_put_back() -> None:
+    """On 11: who was silent has the write in its queue; what it answered is tried the other way."""
+
+    class SignOfLife:
+        def get(self, timeout: float) -> Any:
+            return {}
+
+    class Driver:
+        def __init__(self, failure: BaseException) -> None:
+            self.failure = failure
+            self.asked: list[str] = []
+
+        def call(self, peer: str, method: str, *args: Any) -> Any:
+            if method == "health.get_status":
+                return SignOfLife()
+            self.asked.append(method)
+            return self
+
+        def get(self, timeout: float) -> Any:
+            raise self.failure
+
+    config = reserved_by_driver(CONFIG)
+    back = [PointWrite("heater1", f"{CONFIG.panel.device}/heater1_contactor", True)]
+    silent, broken = Driver(gevent.Timeout(5.0)), Driver(RemoteError("", exc_type="IOError"))
+    for driver in (silent, broken):
+        requests = DeviceRequests(driver, config)  # type: ignore[arg-type]
+        assert set(Actuator(driver, requests, config, VEN).put_back(back)) == {"heater1"}  # type: ignore[arg-type]
+    assert len(silent.asked) == 1
+    assert len(broken.asked) > 1
+
+
+def reserved_by_driver(config: AgentConfig) -> AgentConfig:
+    """The same site on 11: the driver reserves."""
+    return config.model_copy(update={"actuator_identity": config.driver_identity})

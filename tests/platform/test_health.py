@@ -55,6 +55,15 @@ def test_a_page_that_made_way_for_another_program_is_no_fault_and_is_said() -> N
     assert "the local page is at http://127.0.0.1:8081" in said
 
 
+def test_devices_polled_too_fast_are_said_and_are_a_fault_where_the_meter_is_old() -> None:
+    pace = {"polled_too_fast": ("unit1 is polled each 1 s, but one round takes 3.2 s",)}
+    said = shown(STARTING_SEC + 1, **pace)
+    assert said.startswith("GOOD")
+    assert "; unit1 is polled each 1 s" in said
+    said = shown(STARTING_SEC + 1, **pace, points_stale={"unit1": 40.0})
+    assert said.startswith("BAD the meter was last read 40 s ago: unit1; unit1 is polled each 1 s")
+
+
 @pytest.mark.parametrize(
     "trouble",
     [{"storage": ("the disk is full", None, None)}, {"points_missing": ("panel/nothing",)}],

@@ -15,6 +15,7 @@ from tests.platform.site import ROOT
 from VenAgent.config import AgentConfig
 from VenAgent.dr.panel import PanelReading
 from VenAgent.site.device_requests import DeviceRequestFailure, DeviceRequests, request_by_device
+from VenAgent.site.gateway_turns import GatewayTurns
 from VenAgent.site.meter import Meter
 from VenAgent.volttron_compat import RemoteError, format_timestamp, get_aware_utc_now
 
@@ -169,7 +170,7 @@ def test_a_slow_device_is_given_the_time_that_it_needs() -> None:
     with pytest.raises(DeviceRequestFailure, match="no answer within 10 s"):
         requests.ask(DEVICE, "platform.driver", "scrape_all", DEVICE)
     gevent.sleep(0)  # it is waited for all the same, to learn from it
-    requests._answers_sec[DEVICE].append(6.0)
+    requests._readings_sec[DEVICE].append(6.0)
     assert requests.limit_sec(DEVICE) == 12.0
     assert requests.ask(DEVICE, "platform.driver", "scrape_all", DEVICE) == CLOSED
     assert driver.waited_sec == [10.0, 24.0]
@@ -196,7 +197,7 @@ def test_a_driver_that_is_busy_with_a_slow_device_is_waited_for() -> None:
     """It answers nothing meanwhile, not even for itself."""
     driver = LateDriver(9.0, hangs=True)
     requests = DeviceRequests(driver, CONFIG)  # type: ignore[arg-type]
-    requests._answers_sec["site/building/slow"].append(5.0)
+    requests._readings_sec["site/building/slow"].append(5.0)
     assert requests.ask(DEVICE, "platform.driver", "scrape_all", DEVICE) == CLOSED
 
 
@@ -215,7 +216,7 @@ def test_the_plan_of_a_slow_device_takes_what_it_published() -> None:
     publish(meter, FULL)
     asked: list[None] = []
     driver.meanwhile = lambda: asked.append(None)
-    meter._requests._answers_sec[DEVICE].append(2.0)
+    meter._requests._readings_sec[DEVICE].append(2.0)
     assert meter.plan_reading().power_kw == pytest.approx(18.0)
     assert asked == []
     meter.written({f"{DEVICE}/heater1_contactor": True}, time.time())
@@ -290,13 +291,82 @@ def test_devices_behind_one_gateway_are_asked_one_after_the_other() -> None:
     assert most == 2
 
 
+def test_writes_go_before_readings_that_wait_behind_a_gateway() -> None:
+    """A restore does not wait until all units have been read."""
+    asked: list[str] = []
+
+    class Gateway:
+        def call(self, peer: str, method: str, device: str) -> Gateway:
+            asked.append(f"{method} {device}")
+            return self
+
+        def get(self, timeout: float) -> Any:
+            gevent.sleep(0.01)
+            return CLOSED
+
+    requests = DeviceRequests(Gateway(), CONFIG)  # type: ignore[arg-type]
+    requests.share_gateways(dict.fromkeys("abcd", "10.0.0.1:502"))
+    reading = gevent.spawn(
+        request_by_device,
+        "abcd",
+        lambda device: requests.ask(device, "platform.driver", "scrape_all", device),
+    )
+    gevent.sleep(0)  # a is being read
+    given_up = gevent.spawn(requests.ask, "b", "platform.driver", "set_point", "b")
+    restored = gevent.spawn(requests.ask, "c", "platform.driver", "revert_point", "c")
+    gevent.sleep(0)
+    given_up.kill()
+    reading.get()
+    assert restored.ready()
+    assert asked == ["scrape_all a", "revert_point c", *(f"scrape_all {d}" for d in "bcd")]
+    assert requests.ask("a", "platform.driver", "scrape_all", "a") == CLOSED, "the turn is free"
+
+
+def test_who_is_given_up_with_the_turn_in_hand_passes_it_on() -> None:
+    turns = GatewayTurns()
+    had: list[str] = []
+
+    def work(name: str) -> None:
+        with turns.turn(is_write=False):
+            had.append(name)
+
+    with turns.turn(is_write=True):
+        waiting = [gevent.spawn(work, name) for name in "ab"]
+        gevent.sleep(0)
+        waiting[0].kill(block=False)  # it is given the turn before it ends
+    waiting[1].get()
+    assert had == ["b"]
+    work("c")
+    assert had == ["b", "c"]
+
+
+def test_many_quick_writes_do_not_make_a_slow_reading_seem_quick() -> None:
+    requests = DeviceRequests(Driver(CLOSED), CONFIG)  # type: ignore[arg-type]
+    for answer_sec in (8.0, 8.1, 8.2):
+        requests._learnt(DEVICE, "scrape_all", answer_sec)
+    for _ in range(10):
+        requests._learnt(DEVICE, "set_point", 0.2)
+    assert requests.limit_sec(DEVICE) == pytest.approx(16.2)
+    assert requests.is_slow(DEVICE)
+    assert requests.answers_of(DEVICE)["answer_sec"] == 8.1
+
+
 def test_all_devices_together_are_waited_for_as_long_as_they_need_and_no_longer() -> None:
     requests = DeviceRequests(Driver(CLOSED), CONFIG)  # type: ignore[arg-type]
     devices = [f"site/gateway/unit{number}" for number in range(8)]
     assert requests.together_sec(devices) == 30.0
+    requests._readings_sec[devices[0]].append(4.0)
+    assert requests.together_sec(devices) == 64.0, "the others may be like it"
     for device in devices:
-        requests._answers_sec[device].append(4.0)
+        requests._readings_sec[device].append(4.0)
     assert requests.together_sec(devices) == 64.0
+    # 8 units with 40 registers each, at 0.2 s a request
+    for device in devices:
+        requests._readings_sec[device].extend([8.0] * 3)
+    assert requests.together_sec(devices) == 128.0
+    for device in devices:
+        requests._readings_sec[device].extend([60.0] * 5)
+    assert requests.together_sec(devices) == 300.0, "and no longer, unless their quirks say so"
 
 
 def test_who_is_not_done_in_time_is_given_up_and_gives_up_its_turn() -> None:
