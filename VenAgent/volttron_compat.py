@@ -72,6 +72,7 @@ except ImportError:
 __all__ = [
     "ACTUATOR_IDENTITY",
     "CONFIG_STORE",
+    "DRIVER_QUEUES",
     "GENERATION",
     "RPC",
     "RPC_FAILURES",
@@ -101,6 +102,8 @@ __all__ = [
 
 ACTUATOR_IDENTITY = "platform.driver" if GENERATION == 11 else "platform.actuator"
 """Who reserves devices: on 11 the driver does it, and there is no actuator."""
+DRIVER_QUEUES = GENERATION == 11
+"""Whether the driver itself keeps the requests to one host and port in a queue."""
 CONFIG_STORE = "config.store" if GENERATION == 9 else "platform.config_store"
 """The identity of the agents' config store."""
 RPC_FAILURES = (RemoteError, Error, VIPError, gevent.Timeout)

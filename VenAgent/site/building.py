@@ -106,16 +106,21 @@ class Building:
                 interval_sec=entry.interval_sec,
                 reading_sec=self._requests.quickest_sec(device),
                 fruitless_sec=self._requests.fruitless_sec(device),
-                heard_each_sec=self.meter.points.heard_each_sec(device, now),
+                published_each_sec=self.meter.points.published_each_sec(device),
+                silent_sec=self.meter.points.silent_sec(device, now),
             )
             for device, entry in self._entries.items()
             if entry.interval_sec
         )
 
     def device_answers(self) -> dict[str, dict[str, Any]]:
-        """By device: how long its answers take, how long they are waited for (s), and what it is
-        polled too fast for, if it is."""
-        paces = {device: str(pace) for pace in self.polling_paces() for device in pace.devices}
+        """By device: how long its answers take, how long they are waited for (s), and what to do
+        about a pace at which it is polled too fast."""
+        paces = {
+            device: {"what": pace.what, "remedy": pace.remedy}
+            for pace in self.polling_paces()
+            for device in pace.devices
+        }
         return {
             device: {**self._requests.answers_of(device), "polled_too_fast": paces.get(device)}
             for device in self._config.devices()

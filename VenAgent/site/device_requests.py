@@ -1,7 +1,8 @@
 """Requests about devices: in parallel, each within what its device has shown that it needs.
 
 Devices behind one gateway are asked one after the other, since many gateways take one connection;
-writes go before readings that wait.
+writes go before readings that wait. A driver that queues requests by itself, as that of VOLTTRON 11
+does, gets writes at once: each would wait for all of its polls, one after the other.
 A request that fails alone is made again at once: on a bus one in ten may be lost. The driver does
 one thing at a time and stands still while it waits for a lost answer, so an answer may have to wait
 for another device's loss and then be lost itself: a device that answered the last time is waited
@@ -15,7 +16,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from statistics import median
 from typing import Any, TypeVar
 
@@ -25,6 +26,7 @@ from VenAgent.config import AgentConfig
 from VenAgent.contract.reasons import ReasonCode
 from VenAgent.site.gateway_turns import GatewayTurns
 from VenAgent.volttron_compat import (
+    DRIVER_QUEUES,
     RPC_FAILURES,
     RemoteError,
     Unreachable,
@@ -57,7 +59,7 @@ LONGEST_SEC = 60.0
 TOGETHER_SEC = 30.0
 """So long all requests of one reading or one writing may take at least, with their turns behind a
 gateway: whoever sent the command is answered then."""
-TOGETHER_MOST_SEC = 300.0
+TOGETHER_MOST_SEC = 120.0
 """More is not learnt: `answer_within_sec` of the devices' quirks says it."""
 SLOW_SEC = 1.0
 """A device that takes longer to answer is slow: what it has published serves a plan."""
@@ -115,14 +117,19 @@ class DeviceRequests:
         self._fruitless_sec: dict[str, float] = {}
         """By device whose last reading had no value: how long the driver took to say so."""
         self._gateways: dict[str, GatewayTurns] = {}
+        self._driver_queues = False
         self.reconfigure(config)
 
     def reconfigure(self, config: AgentConfig) -> None:
         """A new configuration; what is known of the devices' speed stays known."""
         self._config = config
 
-    def share_gateways(self, gateways: Mapping[str, str]) -> None:
-        """`gateways`: by device, what it is behind (host:port). Who is behind one waits for it."""
+    def share_gateways(
+        self, gateways: Mapping[str, str], *, driver_queues: bool = DRIVER_QUEUES
+    ) -> None:
+        """`gateways`: by device, what it is behind (host:port). Who is behind one waits for it.
+        `driver_queues`: the driver asks one after the other by itself."""
+        self._driver_queues = driver_queues
         behind: defaultdict[str, list[str]] = defaultdict(list)
         for device, gateway in gateways.items():
             behind[gateway].append(device)
@@ -199,8 +206,7 @@ class DeviceRequests:
 
     def ask(self, device: str, peer: str, method: str, *args: Any, **kwargs: Any) -> Any:
         """The answer of `peer` to a call about `device`. Raises DeviceRequestFailure."""
-        gateway = self._gateways.get(device)
-        with gateway.turn(is_write=method in WRITES) if gateway else nullcontext():
+        with self._turn(device, is_write=method in WRITES):
             tries = TRIES_OF_FAILING if device in self._failing else TRIES
             for number in range(1, tries + 1):
                 try:
@@ -214,6 +220,12 @@ class DeviceRequests:
                     self._failing.discard(device)
                     return answer
         raise AssertionError("unreachable")
+
+    def _turn(self, device: str, *, is_write: bool) -> AbstractContextManager[None]:
+        gateway = self._gateways.get(device)
+        if gateway is None or (is_write and self._driver_queues):
+            return nullcontext()
+        return gateway.turn(is_write=is_write)
 
     def _ask(self, device: str, peer: str, method: str, *args: Any, **kwargs: Any) -> Any:
         began = time.monotonic()

@@ -344,16 +344,16 @@ class PointReadings:
                 found |= {f"{device}/{name}": age_sec for name, age_sec in old.items()}
         return found
 
-    def heard_each_sec(self, device: str, now: float) -> float | None:
-        """The time between two readings of a device as they come, or since the last one if that is
-        longer; None before the first. Of the point that comes most often: others may have an
-        interval of their own."""
+    def published_each_sec(self, device: str) -> float | None:
+        """The time between two publications of a device; None until that is known. Of the point
+        that comes most often: others may have an interval of their own."""
+        known = self._points.get(device, {})
+        return min((p.interval_sec for p in known.values() if p.interval_sec), default=None)
+
+    def silent_sec(self, device: str, now: float) -> float | None:
+        """Since a device was last read, either way; None before the first time."""
         known = self._points.get(device)
-        if not known:
-            return None
-        intervals_sec = [point.interval_sec for point in known.values() if point.interval_sec]
-        since_sec = now - max(point.ts for point in known.values())
-        return max(since_sec, min(intervals_sec, default=0.0))
+        return now - max(point.ts for point in known.values()) if known else None
 
     def unread(self) -> list[str]:
         """The devices of which nothing was ever read."""

@@ -25,15 +25,17 @@ class PolledDevice:
     """Its quickest reading of late; None before the first."""
     fruitless_sec: float | None
     """How long the last reading took that ended without a value; None if it had one."""
-    heard_each_sec: float | None
-    """The time between two publications, or since the last one if that is longer; None before the
-    first."""
+    published_each_sec: float | None
+    """The time between two publications; None until that is known."""
+    silent_sec: float | None
+    """Since it was last heard; None before the first time."""
 
     @property
     def is_missed(self) -> bool:
-        if self.heard_each_sec is None:
+        if self.silent_sec is None:
             return self.fruitless_sec is not None
-        return self.heard_each_sec > MISSED_INTERVALS * self.interval_sec
+        heard_each_sec = max(self.silent_sec, self.published_each_sec or 0.0)
+        return heard_each_sec > MISSED_INTERVALS * self.interval_sec
 
     @property
     def needed_sec(self) -> float:
@@ -53,19 +55,24 @@ class PollingPace:
     """Or longer: a reading has not come to its end."""
 
     def __str__(self) -> str:
+        return f"{self.what}: what events ask for waits in the driver. {self.remedy}"
+
+    @property
+    def what(self) -> str:
         more = len(self.devices) - DEVICES_NAMED
         names = ", ".join(self.devices[:DEVICES_NAMED]) + (f" and {more} more" if more > 0 else "")
-        one = len(self.devices) == 1
+        are = "is" if len(self.devices) == 1 else "are"
+        longer = "more than " if self.is_least else ""
         return (
-            f"{names} {'is' if one else 'are'} polled each {self.interval_sec:g} s, but one round "
-            f"takes {'more than ' if self.is_least else ''}{self.round_sec:.1f} s: what events ask "
-            f'for waits in the driver. Write an "interval" of {self.least_interval_sec} or more in '
-            f"{'its entry' if one else 'their entries'} devices/… of the driver"
+            f"{names} {are} polled each {self.interval_sec:g} s, but one round takes "
+            f"{longer}{self.round_sec:.1f} s"
         )
 
     @property
-    def least_interval_sec(self) -> int:
-        return int(ROUNDS_IN_AN_INTERVAL * self.round_sec) + 1
+    def remedy(self) -> str:
+        entries = "its entry" if len(self.devices) == 1 else "their entries"
+        least_sec = int(ROUNDS_IN_AN_INTERVAL * self.round_sec) + 1
+        return f'Write an "interval" of {least_sec} or more in {entries} devices/… of the driver'
 
 
 def polling_paces_too_fast(devices: Iterable[PolledDevice]) -> list[PollingPace]:
@@ -85,9 +92,9 @@ def _pace(devices: list[PolledDevice]) -> PollingPace | None:
         return None
     round_sec = sum(device.needed_sec for device in devices)
     is_least = any(device.fruitless_sec is not None for device in devices)
-    heard = [device.heard_each_sec for device in missed if device.heard_each_sec is not None]
-    if heard and not is_least:
+    published = [d.published_each_sec for d in devices if d.published_each_sec is not None]
+    if published and not is_least:
         # What a reading takes has a share of waiting in it, where polls wait in a queue.
-        round_sec = min(round_sec, max(heard))
+        round_sec = min(round_sec, max(published))
     names = tuple(device.name for device in devices)
     return PollingPace(names, min(d.interval_sec for d in devices), round_sec, is_least)

@@ -8,6 +8,7 @@ from typing import Any
 from ops.check_config.checked_file import CheckedJsonFile
 from ops.check_config.config_findings import ConfigFindings
 from VenAgent.config.driver_entry import driver_entry_interval
+from ops.check_config.gateway_check import shared_gateways
 
 DEFAULT_STALE_AFTER_SEC = 30.0
 ANSWERS_IN_AN_INTERVAL = 2.0
@@ -20,10 +21,13 @@ def check_device_pace(
     """`drivers`: by device, the platform driver's entry."""
     stale_after_sec = _seconds(agent.contents.get("stale_after_sec")) or DEFAULT_STALE_AFTER_SEC
     quirks = agent.contents.get("quirks")
+    answers_sec: dict[str, float] = {}
     for number, quirk in enumerate(quirks if isinstance(quirks, list) else ()):
         device = quirk.get("device") if isinstance(quirk, dict) else None
         interval_sec = _seconds(driver_entry_interval(drivers.get(str(device), {})))
         answer_sec = _seconds(quirk.get("answer_within_sec")) if device else None
+        if answer_sec:
+            answers_sec[str(device)] = answer_sec
         if interval_sec and answer_sec and interval_sec < ANSWERS_IN_AN_INTERVAL * answer_sec:
             found.add(
                 agent.path,
@@ -33,6 +37,7 @@ def check_device_pace(
                 f'Write an "interval" of at least {ANSWERS_IN_AN_INTERVAL * answer_sec:g} in its '
                 "driver's configuration",
             )
+    _check_rounds(agent, drivers, answers_sec, found)
     for device, driver in drivers.items():
         interval_sec = _seconds(driver_entry_interval(driver))
         if interval_sec and interval_sec > stale_after_sec:
@@ -43,6 +48,29 @@ def check_device_pace(
                 f"{stale_after_sec:g} s: events are measured by few readings",
                 f'Write an "interval" of 10 in its driver\'s configuration, or "stale_after_sec" '
                 f"{2.5 * interval_sec:g} here",
+            )
+
+
+def _check_rounds(
+    agent: CheckedJsonFile,
+    drivers: Mapping[str, Mapping[str, Any]],
+    answers_sec: Mapping[str, float],
+    found: ConfigFindings,
+) -> None:
+    """Devices that share a connection are read one after the other. `answers_sec`: by device, how
+    long the configuration says that it may take."""
+    for gateway, devices in shared_gateways(drivers).items():
+        intervals_sec = [_seconds(driver_entry_interval(drivers[device])) for device in devices]
+        known_sec = [interval for interval in intervals_sec if interval]
+        round_sec = sum(answers_sec.get(device, 0.0) for device in devices)
+        if known_sec and min(known_sec) < round_sec:
+            found.add(
+                agent.path,
+                agent.line("quirks"),
+                f"{', '.join(devices)} share {gateway} and are polled each {min(known_sec):g} s, "
+                f"but one round takes {round_sec:g} s",
+                f'Write an "interval" of at least {ANSWERS_IN_AN_INTERVAL * round_sec:g} in their '
+                "driver's configurations",
             )
 
 

@@ -15,10 +15,15 @@ ANSWERS_IN_AN_INTERVAL = 2.0
 def slow_device_check(
     name: str, device: str, answers: Mapping[str, Any], interval_sec: Any, error: str = ""
 ) -> DoctorCheck | None:
-    """None for a device that is quick, or that VenAgent has heard no answer of.
+    """None for a device that is quick, or that VenAgent has heard no answer of, and that is not
+    polled faster than it answers.
 
     `answers`: how long they take, as VenAgent has seen it; `error`: why the doctor got none.
     """
+    pace = answers.get("polled_too_fast")
+    if isinstance(pace, Mapping):
+        text = f"{pace.get('what')}: what events ask for waits in the driver"
+        return DoctorCheck(name, False, text, f"{pace.get('remedy')}.")
     answer_sec, slowest_sec = answers.get("answer_sec"), answers.get("slowest_answer_sec")
     if not isinstance(answer_sec, (int, float)) or not isinstance(slowest_sec, (int, float)):
         return None

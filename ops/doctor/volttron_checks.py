@@ -164,7 +164,8 @@ def _device(patient: DoctorCheckSubject, device: str, wanted: set[str]) -> Docto
     lacking = sorted(point for point in wanted if point not in values)
     empty = sorted(point for point in wanted if point in values and values[point] is None)
     if not values:
-        return DoctorCheck(name, False, "gives no values", _reach(config, driver, device))
+        slow = _slow(patient, name, device, config)
+        return slow or DoctorCheck(name, False, "gives no values", _reach(config, driver, device))
     if lacking:
         text = f"publishes no {', '.join(lacking)}"
         remedy = "Correct the names: `ven_control.sh check-config` with the site's files."

@@ -14,7 +14,8 @@ UNIT1 = {
     "interval_sec": 1.0,
     "reading_sec": 1.6,
     "fruitless_sec": None,
-    "heard_each_sec": 3.2,
+    "published_each_sec": 3.2,
+    "silent_sec": 2.0,
 }
 UNIT2 = {**UNIT1, "name": "site/unit2"}
 
@@ -39,7 +40,12 @@ def test_a_round_is_not_longer_than_the_time_between_two_readings() -> None:
 
 def test_what_was_never_read_is_named_by_how_long_that_took() -> None:
     """The driver of VOLTTRON 11 gives up after its own 30 s, and publishes nothing."""
-    never = {"reading_sec": None, "fruitless_sec": 30.4, "heard_each_sec": None}
+    never = {
+        "reading_sec": None,
+        "fruitless_sec": 30.4,
+        "silent_sec": None,
+        "published_each_sec": None,
+    }
     (text,) = said({**UNIT1, **never})
     assert text.startswith("site/unit1 is polled each 1 s, but one round takes more than 30.4 s"), (
         text
@@ -49,11 +55,19 @@ def test_what_was_never_read_is_named_by_how_long_that_took() -> None:
 @pytest.mark.parametrize(
     "well",
     [
-        {"interval_sec": 15.0, "heard_each_sec": 15.2},
-        {"heard_each_sec": 1.1},  # what its answers wait for is not its polls
-        {"reading_sec": 0.1, "heard_each_sec": 3_600.0},  # gone since an hour
-        {"reading_sec": None, "heard_each_sec": None},  # not heard yet
-        {"reading_sec": None, "heard_each_sec": None, "fruitless_sec": 0.02},  # refused
+        {"interval_sec": 15.0, "published_each_sec": 15.2},
+        {
+            "published_each_sec": 1.1,
+            "silent_sec": 0.4,
+        },  # what its answers wait for is not its polls
+        {"reading_sec": 0.1, "silent_sec": 3_600.0},  # gone since an hour
+        {"reading_sec": None, "silent_sec": None, "published_each_sec": None},  # not heard yet
+        {
+            "reading_sec": None,
+            "silent_sec": None,
+            "published_each_sec": None,
+            "fruitless_sec": 0.02,
+        },  # refused
     ],
     ids=str,
 )
@@ -62,6 +76,6 @@ def test_others_are_not(well: dict[str, Any]) -> None:
 
 
 def test_each_connection_counts_for_itself() -> None:
-    apart = {**UNIT2, "gateway": "10.0.0.10:502", "reading_sec": 0.7, "heard_each_sec": 1.0}
-    (text,) = said({**UNIT1, "reading_sec": 4.0, "heard_each_sec": 4.1}, apart)
+    apart = {**UNIT2, "gateway": "10.0.0.10:502", "reading_sec": 0.7, "published_each_sec": 1.0}
+    (text,) = said({**UNIT1, "reading_sec": 4.0, "published_each_sec": 4.1}, apart)
     assert text.startswith("site/unit1 is polled")

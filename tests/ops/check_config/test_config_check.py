@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from ops.check_config import config_check as check_config
-from ops.check_config.checked_file import _value_lines
+from ops.check_config.checked_file import CheckedJsonFile, _value_lines
+from ops.check_config.config_findings import ConfigFindings
+from ops.check_config.pace_check import check_device_pace
 from ops.check_config.registry_check import NAME
 from ops.cli import ven_control as cli
 from ops.host.paths import Paths
@@ -442,6 +444,34 @@ def test_driver_and_agent_are_compared(paths: Paths, tmp_path: Path) -> None:
     (each,) = found(1, **slow)
     assert f"{device} may take 6 s to answer and is read every 1 s" in each
     assert found(15, **slow) == []
+
+
+def test_devices_of_one_connection_are_polled_no_faster_than_a_round_of_them_takes() -> None:
+    drivers = {
+        f"site/unit{number}": {
+            "driver_type": "modbus",
+            "driver_config": {"device_address": "10.0.0.9", "port": 502, "slave_id": number},
+            "interval": 10,
+        }
+        for number in (1, 2, 3)
+    }
+
+    def found(*answers_sec: float) -> list[str]:
+        quirks = [
+            {"device": device, "answer_within_sec": answer_sec}
+            for device, answer_sec in zip(drivers, answers_sec, strict=False)
+        ]
+        findings = ConfigFindings()
+        check_device_pace(
+            CheckedJsonFile(Path("config"), {"quirks": quirks}, {}), drivers, findings
+        )
+        return [each.what for each in findings]
+
+    assert found() == found(4.0, 4.5) == []
+    assert found(4.0, 4.5, 2.0) == [
+        "site/unit1, site/unit2, site/unit3 share 10.0.0.9:502 and are polled each 10 s, "
+        "but one round takes 10.5 s",
+    ]
 
 
 def test_the_command_exits_with_1_and_prints_json(

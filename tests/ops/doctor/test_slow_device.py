@@ -38,3 +38,16 @@ def test_what_is_quick_dead_or_unheard_is_not_slow() -> None:
         {},
     ):
         assert slow_device_check("device", DEVICE, answers, 15) is None
+
+
+def test_one_that_is_polled_faster_than_it_answers_is_named_whatever_else_it_is() -> None:
+    pace = {
+        "what": "unit1, unit2 are polled each 1 s, but one round takes 3.2 s",
+        "remedy": 'Write an "interval" of 7 or more in their entries devices/… of the driver',
+    }
+    for answers in ({}, SLOW, {**SLOW, "failing": True}):
+        check = slow_device_check("device", DEVICE, {**answers, "polled_too_fast": pace}, 1)
+        assert check is not None
+        assert check.ok is False
+        assert check.text.startswith(pace["what"])
+        assert check.remedy == f"{pace['remedy']}."
