@@ -34,7 +34,7 @@ class Building:
         self._reading = gevent.Greenlet()
         self._entries: Mapping[str, DriverEntry] = {}
         """By device, as the driver's configuration was last read."""
-        self._requests = DeviceRequests(self._calls, config)
+        self._requests = DeviceRequests(self._calls, config, self._polled_too_fast)
         self.meter = Meter(agent.vip, self._requests, config, on_reading)
         self.actuator = Actuator(
             self._calls,
@@ -112,6 +112,9 @@ class Building:
             for device, entry in self._entries.items()
             if entry.interval_sec
         )
+
+    def _polled_too_fast(self) -> set[str]:
+        return {device for pace in self.polling_paces() for device in pace.devices}
 
     def device_answers(self) -> dict[str, dict[str, Any]]:
         """By device: how long its answers take, how long they are waited for (s), and what to do

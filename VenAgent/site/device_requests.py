@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from statistics import median
 from typing import Any, TypeVar
@@ -106,8 +106,15 @@ class DeviceRequestFailure(Exception):
 class DeviceRequests:
     """Of one agent's greenlets to driver and actuator, about the panel's devices."""
 
-    def __init__(self, calls: VolttronCompatCalls, config: AgentConfig) -> None:
+    def __init__(
+        self,
+        calls: VolttronCompatCalls,
+        config: AgentConfig,
+        polled_too_fast: Callable[[], Collection[str]] = frozenset,
+    ) -> None:
+        """`polled_too_fast`: the devices whose answers wait for polls of the driver."""
         self._calls = calls
+        self._polled_too_fast = polled_too_fast
         self._readings_sec = _answer_times()
         """By device: how long its last readings took."""
         self._writes_sec = _answer_times()
@@ -191,15 +198,19 @@ class DeviceRequests:
     def together_sec(self, devices: Iterable[str]) -> float:
         """How long the answers of all of these are waited for, whatever the driver does: as long as
         they have shown that they need, one after the other, `TOGETHER_SEC` at least and
-        `TOGETHER_MOST_SEC` at most; longer only for what their quirks say."""
+        `TOGETHER_MOST_SEC` at most; longer only for what their quirks say. That a device waits for
+        polls of the driver is no need of its own: who sent the command is not kept waiting for it.
+        """
         devices = list(devices)
+        waiting = self._polled_too_fast()
         said_sec = [said for said in map(self._said_sec, devices) if said is not None]
-        others = [device for device in devices if self._said_sec(device) is None]
+        others = [d for d in devices if self._said_sec(d) is None and d not in waiting]
         shown_sec = [shown for shown in map(self.slowest_sec, others) if shown]
         # who has shown nothing yet is taken for one like the slowest of the others
         unknown_sec = max(shown_sec, default=0.0) * (len(others) - len(shown_sec))
         learnt_sec = min(TIMES_SLOWEST * (sum(shown_sec) + unknown_sec), TOGETHER_MOST_SEC)
-        return max([TOGETHER_SEC, sum(said_sec) + learnt_sec, *map(self.limit_sec, devices)])
+        own_sec = (self.limit_sec(device) for device in devices if device not in waiting)
+        return max([TOGETHER_SEC, sum(said_sec) + learnt_sec, *own_sec])
 
     def _said_sec(self, device: str) -> float | None:
         return self._config.quirks_of(device).answer_within_sec

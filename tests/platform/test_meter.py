@@ -394,6 +394,17 @@ def test_all_devices_together_are_waited_for_as_long_as_they_need_and_no_longer(
     assert requests.together_sec(devices) == 120.0, "and no longer, unless their quirks say so"
 
 
+def test_who_sent_a_command_is_not_kept_waiting_for_the_polls_of_a_driver() -> None:
+    waiting: set[str] = set()
+    requests = DeviceRequests(Driver(CLOSED), CONFIG, lambda: waiting)  # type: ignore[arg-type]
+    devices = ["site/gateway/unit1", "site/gateway/unit2"]
+    for device in devices:
+        requests._readings_sec[device].extend([33.0] * 3)
+    assert requests.together_sec(devices) == 120.0
+    waiting.update(devices)
+    assert requests.together_sec(devices) == 30.0
+
+
 def test_who_is_not_done_in_time_is_given_up_and_gives_up_its_turn() -> None:
     turn = RLock()
 
