@@ -9,10 +9,11 @@ from typing import Any
 import gevent
 
 from VenAgent.config import AgentConfig
+from VenAgent.config.driver_entry import DriverEntry
 from VenAgent.dr.panel import PanelReading
 from VenAgent.site.actuator import Actuator
 from VenAgent.site.device_requests import SIGN_OF_LIFE, DeviceRequests
-from VenAgent.site.driver_entries import DriverEntry, driver_entries
+from VenAgent.site.driver_entries import driver_entries
 from VenAgent.site.failsafe import Failsafe
 from VenAgent.site.meter import Meter
 from VenAgent.site.polling_pace import PolledDevice, PollingPace, polling_paces_too_fast

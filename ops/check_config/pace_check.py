@@ -7,8 +7,8 @@ from typing import Any
 
 from ops.check_config.checked_file import CheckedJsonFile
 from ops.check_config.config_findings import ConfigFindings
-from VenAgent.config.driver_entry import driver_entry_interval
 from ops.check_config.gateway_check import shared_gateways
+from VenAgent.config.driver_entry import driver_entry_interval
 
 DEFAULT_STALE_AFTER_SEC = 30.0
 ANSWERS_IN_AN_INTERVAL = 2.0
