@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select
+from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.config.dispatch_settings import DispatchSettings
@@ -31,6 +31,7 @@ class FleetCapabilityChoice:
     end_time: datetime
     selection: Mapping[str, Any] | None = None
     programme_id: str | None = None
+    priority: int | None = None
 
 
 async def fleet_capabilities(
@@ -41,7 +42,8 @@ async def fleet_capabilities(
     *,
     only_online: bool = False,
 ) -> list[ShedAllocationRoom]:
-    """VENs that are not in the event yet, nor in another one.
+    """VENs that are not in the event yet, nor in another one of its priority or a higher one: a VEN
+    itself lets the higher priority go first, and goes on with the other when that is over.
 
     Of a program event those that are online, take part and have said lately that they can shed; of
     an event with named VENs all of these, with None for a capability that is not known. What a VEN
@@ -123,7 +125,8 @@ async def fleet_capability_draws(
 
 def _takes_part(event: FleetCapabilityChoice | StoredEvent) -> ColumnElement[bool]:
     """In this event, whatever became of it, or in another that it has not left: one that is active,
-    or one that it was told of ahead and that overlaps. A limit and a dry run take nobody away."""
+    or one that it was told of ahead and that overlaps. A limit and a dry run take nobody away, nor
+    does an event of a lower priority (0 is the highest, none the lowest)."""
     overlaps = and_(
         EVENTS.c.status == SCHEDULED,
         EVENTS.c.start_time < event.end_time,
@@ -134,6 +137,7 @@ def _takes_part(event: FleetCapabilityChoice | StoredEvent) -> ColumnElement[boo
         EVENTS.c.kind != Op.LIMIT.value,
         ~EVENTS.c.dry_run,
         PARTICIPANTS.c.status.not_in(GONE),
+        true() if event.priority is None else EVENTS.c.priority <= event.priority,
     )
     return exists(
         select(PARTICIPANTS.c.ven_id)

@@ -14,7 +14,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from backend.openadr import operator_fleet, operator_side
 from backend.openadr.openadr20b_event_reader import OpenAdr20bEventNotRead, read_openadr20b_event
 from backend.openadr.openadr20b_report_outbox import OpenAdr20bReportOutbox
-from backend.openadr.openadr20b_ven import OPT_IN, OpenAdr20bVen, OpenAdr20bVenUnanswered
+from backend.openadr.openadr20b_ven import (
+    OPT_IN,
+    OpenAdr20bVen,
+    OpenAdr20bVenRefused,
+    OpenAdr20bVenUnanswered,
+)
 from backend.openadr.openadr20b_ven import OPT_OUT as SAID_OPT_OUT
 from backend.openadr.openadr_settings import OpenAdrSettings
 from backend.openadr.reconciler import OPT_OUT, Reconciler, ReconcilerOutcome
@@ -40,6 +45,7 @@ class OpenAdr20bService:
         self.ven: OpenAdr20bVen | None = None
         self._refused: list[ReconcilerOutcome] = []
         self._failures = 0
+        self._was_away = False
         self._has_registered = False
         """Since the VTN failed last."""
 
@@ -71,11 +77,12 @@ class OpenAdr20bService:
                 await self._send_reports(ven)
                 await self._note()
             except (OpenAdr20bVenUnanswered, OSError) as error:
+                self._was_away |= not isinstance(error, OpenAdr20bVenRefused)
                 return await self._failed(str(error) or type(error).__name__)
-            if self._failures and not self._has_registered:
+            if self._was_away and not self._has_registered:
                 # A VTN that was away may have forgotten that we are there: known ids stay known.
                 ven.registration_id = None
-            self._failures = 0
+            self._failures, self._was_away = 0, False
         except VtnLinkLost as error:
             log.warning("the lease", error=str(error))
             await self._forget_ven()

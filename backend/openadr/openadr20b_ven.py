@@ -26,10 +26,19 @@ Take = Callable[[dict[str, Any]], Awaitable[str]]
 Sample = Callable[[str, datetime, datetime], Awaitable[float | None]]
 OPT_IN, OPT_OUT = "optIn", "optOut"
 USAGE, STATUS = "telemetry-usage", "telemetry-status"
+_NOT_KNOWN = (450, 452, 463)
+"""Codes of 2.0b by which a VTN that was set up anew says that it does not know us: out of sequence,
+invalid ID, not registered."""
+_MOST_REFUSALS = 3
+"""One that says it otherwise refuses everything: after so many turns it is registered at again."""
 
 
 class OpenAdr20bVenUnanswered(Exception):
     """The VTN did not answer, does not know us, or answers not what OpenADR 2.0b has."""
+
+
+class OpenAdr20bVenRefused(OpenAdr20bVenUnanswered):
+    """The VTN is there, and answers with another code than 200."""
 
 
 class OpenAdr20bVen(OpenADRClient):
@@ -58,8 +67,10 @@ class OpenAdr20bVen(OpenADRClient):
         """Ids of those that it told of by itself in the last turn; all of them, by the standard."""
         self._registration_to_renew: str | None = None
         """The VTN wants us to register again under it."""
-        self._refusal: str | None = None
+        self._refusal: tuple[int, str] | None = None
         """Code and text of the last answer that was not 200."""
+        self._refusals = 0
+        """Turns that were refused, one after the other."""
         self._answered = True
 
     # --- what the service calls ----------------------------------------------------------------
@@ -105,6 +116,7 @@ class OpenAdr20bVen(OpenADRClient):
         if not self._answered:
             raise OpenAdr20bVenUnanswered("no answer to oadrPoll")
         self._check_refusal()
+        self._refusals = 0
         if not self.registration_id:
             raise OpenAdr20bVenUnanswered("the VTN wants us to register again")
 
@@ -117,10 +129,15 @@ class OpenAdr20bVen(OpenADRClient):
         self._events_due = True
 
     def _check_refusal(self) -> None:
-        """A VTN that does not know us (463, 452: it was set up anew) is registered at again."""
-        if self._refusal is not None:
-            self.registration_id = None
-            raise OpenAdr20bVenUnanswered(f"the VTN answers {self._refusal}")
+        """A turn that the VTN refuses is tried again later; one that does not know us is registered
+        at again."""
+        if self._refusal is None:
+            return
+        self._refusals += 1
+        code, text = self._refusal
+        if code in _NOT_KNOWN or self._refusals >= _MOST_REFUSALS:
+            self.registration_id, self._refusals = None, 0
+        raise OpenAdr20bVenRefused(f"the VTN answers {code} {text}".rstrip())
 
     @property
     def poll_sec(self) -> float:
@@ -151,7 +168,7 @@ class OpenAdr20bVen(OpenADRClient):
             raise OpenAdr20bVenUnanswered("no answer to oadrUpdateReport")
         refusal = self._refusal
         if refusal is not None:
-            log.warning("the VTN refuses a report", answer=refusal)
+            log.warning("the VTN refuses a report", code=refusal[0], answer=refusal[1])
         if answer[1].get("cancel_report"):
             await self.cancel_report(answer[1]["cancel_report"])
         return refusal is None
@@ -200,7 +217,7 @@ class OpenAdr20bVen(OpenADRClient):
         response: Any = payload.get("response") if isinstance(payload, dict) else None
         code = response.get("response_code") if isinstance(response, dict) else None
         if isinstance(response, dict) and code not in (None, 200):
-            self._refusal = f"{code} {response.get('response_description') or ''}".strip()[:200]
+            self._refusal = code, str(response.get("response_description") or "")[:200]
         return answer
 
     async def poll(self) -> Any:

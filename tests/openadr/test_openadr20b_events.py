@@ -14,6 +14,7 @@ from openleadr.messaging import parse_message, validate_xml_schema
 
 from backend.openadr import operator_side
 from backend.openadr.openadr20b_service import OpenAdr20bService
+from backend.openadr.openadr20b_ven import OpenAdr20bVen
 from backend.openadr.vtn_link import LINKS
 from backend.store.database import Database
 from tests.backend.dispatching import Answering, add_vens, dispatching, eventually, rows
@@ -258,6 +259,44 @@ async def test_an_event_that_the_vtn_leaves_out_is_cancelled_by_that(database: D
         assert (await vtn_event(database, first)).status == "cancelled"
 
 
+def refused_polls(ven: OpenAdr20bVen) -> list[int]:
+    """Codes with which the VTN answers the next polls, the last one first."""
+    answer, codes = ven.poll, []
+
+    async def poll() -> Any:
+        if not codes:
+            return await answer()
+        ven._refusal = codes.pop(), "Not Registered/Authorized"
+        return "oadrResponse", {}
+
+    ven.poll = poll
+    return codes
+
+
+async def test_a_turn_that_the_vtn_refuses_is_tried_again_without_a_new_registration(
+    database: Database,
+) -> None:
+    """Only one that goes on to refuse may mean that it does not know us."""
+    await add_vens(database, {"a": 2.0})
+    port = free_port()
+    async with running_vtn(port) as vtn, service_for(database, port) as service:
+        await service.turn()
+        assert service.ven is not None
+        codes = refused_polls(service.ven)
+        for _ in range(2):
+            codes += [454, 500]
+            for _ in range(4):
+                await service.turn()
+        assert vtn.registrations == 1
+        codes += [459, 459, 459]
+        for _ in range(5):
+            await service.turn()
+        assert vtn.registrations == 2
+        event_id = vtn.event([3])
+        await service.turn()
+    assert (event_id, "optIn") in vtn.opts
+
+
 async def test_a_vtn_that_does_not_know_us_any_more_is_registered_at_again(
     database: Database,
 ) -> None:
@@ -266,15 +305,7 @@ async def test_a_vtn_that_does_not_know_us_any_more_is_registered_at_again(
     async with running_vtn(port) as vtn, service_for(database, port) as service:
         await service.turn()
         assert service.ven is not None
-        ven, answer, codes = service.ven, service.ven.poll, []
-
-        async def poll() -> Any:
-            if not codes:
-                return await answer()
-            ven._refusal = f"{codes.pop()} Not Registered/Authorized"
-            return "oadrResponse", {}
-
-        ven.poll = poll
+        codes = refused_polls(service.ven)
         for number, code in ((1, 463), (2, 452)):
             codes.append(code)
             await service.turn()

@@ -211,3 +211,30 @@ async def test_an_event_that_is_for_others_alone_then_ends(database: Database) -
             await eventually(lambda: wire.to("a", "restore") and wire.to("b", "restore"))
     assert await open_events(database) == []
     assert (await vtn_event(database, "e1")).opt == "out"
+
+
+@pytest.mark.parametrize("waits", [5, None])
+async def test_an_event_of_a_higher_priority_takes_the_sites_over(
+    database: Database, waits: int | None
+) -> None:
+    """0 is the highest, none the lowest (3, events). The sites go on with the other afterwards."""
+    await add_vens(database, FLEET)
+    wire = Answering(database)
+    with vtn3.running() as vtn:
+        async with (
+            service_for(database, vtn.url) as service,
+            dispatching(database, wire) as dispatcher,
+        ):
+            vtn.event("e1", start=in_sec(0), kws=[-4.0], priority=waits)
+            await service.turn()
+            dispatcher.wake.ring()
+            await eventually(lambda: len(wire.sent) == 2)
+            vtn.event("e2", start=in_sec(0), kws=[-4.0], priority=0)
+            await service.turn()
+            dispatcher.wake.ring()
+            await eventually(lambda: len(wire.sent) == 4)
+            await service.turn()
+    assert {(sent["venId"], sent["shed_kw"]) for sent in wire.sent[2:]} == {("a", 1.0), ("b", 3.0)}
+    assert {sent["event_priority"] for sent in wire.sent[2:]} == {0}
+    assert [each.status for each in await open_events(database)] == ["active", "active"]
+    assert await alerts(database) == set()
