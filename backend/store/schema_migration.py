@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +13,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import URL, Connection, create_engine, text
 
 from backend.store.database import DatabaseUnsuitable, database_pooler, database_url
 
@@ -83,9 +85,10 @@ def _is_done_behind_pooler(url: str, revision: str) -> bool:
 
 @contextmanager
 def _connected(url: str) -> Iterator[tuple[Connection, Config]]:
-    engine = create_engine(database_url(url, driver="sync"))
+    target = database_url(url, driver="sync")
+    engine = create_engine(target)
     try:
-        with engine.connect() as connection:
+        with _alone_on_sqlite(target), engine.connect() as connection:
             locked = connection.dialect.name == "postgresql"
             if not locked:
                 # Of the file, not of the connection; later on it would need everybody to be quiet.
@@ -107,3 +110,19 @@ def _connected(url: str) -> Iterator[tuple[Connection, Config]]:
                     connection.commit()
     finally:
         engine.dispose()
+
+
+@contextmanager
+def _alone_on_sqlite(target: URL) -> Iterator[None]:
+    """One process at a time. The lock is of the file's folder: it leaves nothing behind, and to
+    close the file itself would end SQLite's own locks on it."""
+    folder = Path(target.database or "").parent
+    if target.get_backend_name() != "sqlite" or not folder.is_dir():
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

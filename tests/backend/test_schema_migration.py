@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
@@ -52,6 +54,34 @@ def names(url: str) -> set[str]:
         return {*inspector.get_table_names(), *inspector.get_view_names()}
     finally:
         engine.dispose()
+
+
+def test_processes_that_start_at_once_on_a_new_database_make_its_tables_once(
+    empty_url: str,
+) -> None:
+    """As `serve` and `ingest` do."""
+    program = "import sys\nfrom backend.store.schema_migration import upgrade_schema\n"
+    program += "print(flush=True)\nsys.stdin.read()\nupgrade_schema(sys.argv[1])"
+    command = [sys.executable, "-c", program, empty_url]
+    pipe = subprocess.PIPE
+    started = [subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) for _ in range(3)]
+    for process in started:
+        assert process.stdout is not None
+        process.stdout.readline()  # all have imported what they need
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.close()
+    failed = []
+    for process in started:
+        assert process.stderr is not None
+        said = process.stderr.read().decode()
+        if process.wait(60) != 0:
+            failed.append(said)
+        for stream in (process.stdout, process.stderr):
+            assert stream is not None
+            stream.close()
+    assert failed == []
+    assert "ven_telemetry" in names(empty_url)
 
 
 def test_migrations_go_up_down_and_up_again(empty_url: str) -> None:
