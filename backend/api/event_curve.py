@@ -48,7 +48,8 @@ async def read_event_curve(
     points = []
     for step, (used_kw, shed_kw, heard) in sorted(rows.items()):
         at = utc_time_of_epoch(step * step_sec)
-        part = _level(event, at)
+        # Delivered is a mean over the step: what the middle of it asks for stands beside it.
+        part = _level(event, at + timedelta(seconds=step_sec / 2))
         points.append(
             {
                 "timestamp": at,

@@ -313,3 +313,20 @@ async def test_an_events_curve_is_read_from_the_store(database: Database) -> Non
     assert nobody["points"] == []
     assert missing.status_code == 404
     assert timedelta(seconds=whole["stepSec"]) > timedelta(0)
+
+
+async def test_a_step_of_the_curve_asks_for_what_is_asked_for_in_its_middle(
+    database: Database,
+) -> None:
+    step = float(round((time.time() - 4_000) / 60) * 60)
+    await store(database, "a", [(step - 60 + 5 * n, 5.0) for n in range(24)])
+    for event_id, late_sec in (("most", 2.0), ("least", 8.0)):
+        await an_event(database, step + late_sec, {"a": 4.0}, event_id=event_id)
+    asked = []
+    async with api(database) as client:
+        for event_id in ("most", "least"):
+            curve = (await client.get(f"/api/events/{event_id}/curve")).json()
+            assert curve["stepSec"] == 10
+            points = {point["timestamp"]: point["requestedKw"] for point in curve["points"]}
+            asked.append(points[utc_time_of_epoch(step).isoformat().replace("+00:00", "Z")])
+    assert asked == [4.0, 0.0]

@@ -126,7 +126,7 @@ export async function venView(place, _store, id) {
       h("button", { onclick: () => tell(post(`${venPath(id)}/commands/status`).then((sent) => toast(T.ven.commandState(sent.state)))) }, T.ven.askAgent)) : "");
     redraw(answers, h2(T.ven.answers), acks.length ? table([
       col("", (one) => state(one.status)),
-      col(T.ven.to, (one) => one.op ?? ""),
+      col(T.ven.to, (one) => (one.eventId ? h("span", {}, `${one.op ?? ""} `, eventLink(one.eventId)) : one.op ?? "")),
       col(T.ven.kw, (one) => (one.actualShedKw === null ? "" : kw(one.actualShedKw, 2)), "right"),
       col("", (one) => moment(one.timestamp), "right"),
     ], acks) : soft(T.ven.noAnswers));

@@ -4,7 +4,7 @@ import { card, col, empty, h, h2, heading, kw, moment, redraw, small, table, tel
 import { download, get } from "./api.js";
 import { T } from "./texts.js";
 
-const kwh = (value) => (value === null ? T.unknown : kw(value, 2));
+const kwh = (value) => (value === null ? T.unknown : kw(value, Math.abs(value) < 1 ? 4 : 2));
 const AT_ONCE = 500;
 
 export async function settlementView(place) {
