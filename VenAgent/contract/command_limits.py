@@ -23,8 +23,6 @@ MAX_INTERVALS = 288
 """Five minutes each for a day."""
 MAX_HEARTBEAT_SEC = 86_400.0
 SUM_TOLERANCE_SEC = 1.0
-START_TOLERANCE_SEC = 60.0
-"""Between the clocks of who sends an event that begins at once, and of who gets it."""
 LIMITS_NOTHING = (
     " and would limit nothing (is it in watts?): give at most the rating, or end a limit by cancel"
 )
@@ -213,8 +211,8 @@ def _interval_problem(command: EventCommand, limits: CommandLimits, now: float) 
 def _interval_contradiction(
     command: EventCommand, limits: CommandLimits, now: float
 ) -> Reason | None:
-    """What is said of the whole must be what its intervals say. One that begins as it comes may
-    have been under way for as long as a command may take."""
+    """What is said of the whole must be what its intervals say. An end without a start names the
+    start; that may be past for as long as a command may take."""
     total_sec = sum(each.duration_sec for each in command.intervals)
     given_sec = command.duration_sec
     if given_sec is not None and abs(given_sec - total_sec) > SUM_TOLERANCE_SEC:
@@ -222,12 +220,11 @@ def _interval_contradiction(
         return Reason(ReasonCode.CONTRADICTION, text)
     if command.end_ts is not None and command.start_ts is not None:
         given_sec = command.end_ts - command.start_ts
-    tolerance_sec = SUM_TOLERANCE_SEC
     if command.end_ts is not None and command.start_ts is None:
         sent_ts = now if command.issued_ts is None else min(command.issued_ts, now)
-        given_sec = command.end_ts - sent_ts
-        tolerance_sec = limits.max_age_sec if given_sec < total_sec else START_TOLERANCE_SEC
-    if given_sec is not None and abs(given_sec - total_sec) > tolerance_sec:
+        if command.end_ts - sent_ts < total_sec - limits.max_age_sec:
+            given_sec = command.end_ts - sent_ts
+    if given_sec is not None and abs(given_sec - total_sec) > SUM_TOLERANCE_SEC:
         text = f"intervals: they last {total_sec:g} s in all, the event {given_sec:g} s"
         return Reason(ReasonCode.CONTRADICTION, text)
     is_limit = isinstance(command, LimitCommand)

@@ -329,13 +329,6 @@ def test_intervals_are_levels_and_the_highest_is_what_is_asked_for_in_all() -> N
             {"intervals": [{"duration_sec": 60, "shed_kw": 4}], "duration_sec": 90},
             ReasonCode.CONTRADICTION,
         ),
-        *(
-            (
-                {"intervals": [{"duration_sec": 600, "shed_kw": 4}], "end_ts": NOW + sec, **sent},
-                ReasonCode.CONTRADICTION,
-            )
-            for sec, sent in ((3000, {}), (665, {}), (3000, {"issued_ts": NOW - 300}))
-        ),
         (
             {"intervals": [{"duration_sec": 7200, "shed_kw": 4}], "end_ts": NOW + 600},
             ReasonCode.CONTRADICTION,
@@ -351,15 +344,12 @@ def test_intervals_that_cannot_be_carried_out_are_refused(
     assert refused({"op": "event", **fields}).code is code
 
 
-def test_intervals_that_were_under_way_end_when_they_were_to() -> None:
+def test_intervals_with_an_end_begin_so_long_before_it() -> None:
     """The clocks may differ, and a command may have waited."""
-    for sec, issued_ts in ((600, None), (655, None), (500, None), (0.5, None), (310, NOW - 290)):
+    for sec, issued_ts in ((3000, None), (600, None), (500, None), (310, NOW - 290)):
         sent = {} if issued_ts is None else {"issued_ts": issued_ts}
         fields = {"intervals": [{"duration_sec": 600, "shed_kw": 4}], "end_ts": NOW + sec, **sent}
-        if sec < 1:
-            assert refused({"op": "event", **fields}).code is ReasonCode.DURATION_OUT_OF_RANGE
-        else:
-            assert isinstance(parse({"op": "event", **fields}), EventCommand)
+        assert isinstance(parse({"op": "event", **fields}), EventCommand)
 
 
 @each_case(
