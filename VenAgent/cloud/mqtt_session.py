@@ -19,6 +19,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from VenAgent.cloud.inbound_intake import InboundIntake
 from VenAgent.cloud.inbound_message import InboundMessage
@@ -309,9 +310,15 @@ class MqttSession:
         self._subscribe_sent_at = time.monotonic()
         for first in range(0, len(filters), FILTERS_AT_ONCE):
             some = filters[first : first + FILTERS_AT_ONCE]
-            _, mid = self._client.subscribe([(each, 1) for each in some])
+            _, mid = self._client.subscribe([self._subscription(each) for each in some])
             if mid is not None:
                 self._pending_subscribes[mid] = some
+
+    def _subscription(self, topic_filter: str) -> tuple[str, Any]:
+        """MQTT 5 can tell of a command that it is kept, also when it was published just now."""
+        if not self._speaks_5 or topic_filter != self._settings.command_topic:
+            return topic_filter, 1
+        return topic_filter, SubscribeOptions(qos=1, retainAsPublished=True)
 
     def _publish_status(self, status: str) -> None:
         self._status_again_at = time.monotonic() + STATUS_AGAIN_SEC
@@ -378,16 +385,20 @@ class MqttSession:
                 self._subscribed.filters.add(topic_filter)
 
     def _on_message(self, client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
-        if message.retain:
+        is_removal = not message.payload and (
+            message.retain or message.topic in self._subscribed.retained
+        )
+        if is_removal:
+            self._subscribed.retained.discard(message.topic)
+        if message.retain or is_removal:
             # What comes in is for now; kept by the broker for later subscribers it is a mistake.
-            self._handoff.retained += 1
-            self._subscribed.retained.add(message.topic)
+            if not is_removal:
+                self._handoff.retained += 1
+                self._subscribed.retained.add(message.topic)
             if message.mid:
                 client.ack(message.mid, 1)
             return
         payload = bytes(message.payload)
-        if not payload:  # so a kept one is removed
-            self._subscribed.retained.discard(message.topic)
         properties = getattr(message, "properties", None)  # there is none in MQTT 3.1.1
         expiry_sec = getattr(properties, "MessageExpiryInterval", None)
         self._intake.take(

@@ -18,7 +18,7 @@ from VenAgent.dr.event_activation import EventActivation
 from VenAgent.dr.event_completion import CompletedEvent, EventCompletion
 from VenAgent.dr.event_correction import EventCorrection
 from VenAgent.dr.event_planner import EventPlanner
-from VenAgent.dr.event_request import EventRequest
+from VenAgent.dr.event_request import STOP, EventRequest
 from VenAgent.dr.event_state import EventState
 from VenAgent.dr.event_work import EventWork
 from VenAgent.dr.guard_watch import GuardWatch
@@ -387,7 +387,7 @@ class EventExecution:
         self._stop_work()
         restored = Event(
             event_id=f"{event.event_id}/stopped-{now:.0f}",
-            request=EventRequest("stop", None, 0.0, start_ts=now, end_ts=now),
+            request=EventRequest(STOP, None, 0.0, start_ts=now, end_ts=now),
             state=EventState.RESTORING,
             task_id=event.task_id,
             acked=True,

@@ -20,6 +20,8 @@ from VenAgent.contract.commands import (
     event_command_window,
 )
 
+STOP = "stop"
+"""The op of an event that nobody sent: what a limit held is put back while the agent stops."""
 DEFAULT_WINDOW_SEC = 60.0
 """Over so long the power is averaged that a limit is kept by."""
 

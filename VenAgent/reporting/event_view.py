@@ -121,6 +121,13 @@ def _origin(event: Event) -> str:
     return "operator" if correlation_id.startswith("evt-") else "cloud"
 
 
+def _ended_from(correlation_id: str) -> str:
+    """Where the command that ended it came from: `site` (page, RPC), `operator` or `cloud`."""
+    if correlation_id.startswith("rpc-"):
+        return "site"
+    return "operator" if correlation_id.startswith("evt-") else "cloud"
+
+
 def _restored(event: Event) -> dict[str, int] | None:
     """How far a restoration is; None while none is under way."""
     if event.state is not EventState.RESTORING:
@@ -154,6 +161,7 @@ def event_view_for_page(event: Event) -> dict[str, Any]:
         "reason": "; ".join(filter(None, reasons)) or None,
         "reason_code": None if why is None else why.code.value,
         "ended_by": None if ender is None else ender.op,
+        "ended_from": None if ender is None else _ended_from(ender.correlation_id or ""),
         "opted_out": event.opted_out,
         "restored": _restored(event),
         "summary": event_completion_summary(event) if over and began else None,

@@ -11,6 +11,7 @@ from VenAgent.contract.json_codec import json_number
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.engine import Engine
 from VenAgent.dr.event import Event
+from VenAgent.dr.event_request import STOP
 from VenAgent.dr.event_state import EventState
 from VenAgent.dr.panel import PanelCircuit, PanelCircuitControl, PanelCircuitReading, PanelReading
 from VenAgent.dr.shed_circuit import ShedCircuit
@@ -167,7 +168,8 @@ class PageView:
 
     def events(self, limit: int) -> Sequence[Json]:
         running = self._engine.running
-        now = [] if running is None else [event_view_for_page(running)]
+        is_sent = running is not None and running.request.op != STOP
+        now = [event_view_for_page(running)] if running is not None and is_sent else []
         return [*now, *self._past(limit)][:limit]
 
     def _past(self, limit: int) -> list[dict[str, Any]]:
@@ -249,7 +251,7 @@ def _over(records: Iterable[Mapping[str, Any]], pause: Callable[[], None]) -> li
             event = from_event_record(record)
         except (KeyError, TypeError, ValueError):
             continue
-        if event.state.over:
+        if event.state.over and event.request.op != STOP:
             events.append(event_view_for_page(event))
     return sorted(events, key=lambda event: -event["start_ts"])
 

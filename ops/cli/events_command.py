@@ -120,7 +120,8 @@ def _reasons(events: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for event in events:
         reason, ender = event.get("reason"), event.get("ended_by")
         if reason or ender:
-            by = f"ended by {ender}" if ender else ""
+            origin = event.get("ended_from")
+            by = f"ended by {ender}" + (f" ({origin})" if origin else "") if ender else ""
             why = ": ".join(filter(None, [by, str(reason or "")]))
             yield terminal_printable(f"{event.get('event_id')}: {event.get('state')}, {why}")
 

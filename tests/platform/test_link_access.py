@@ -215,6 +215,23 @@ def test_a_retained_command_is_counted_and_told_until_it_is_removed(
     assert (node.link.retained, node.commands) == (1, [])
     observer.command("", retain=True)
     wait_until(lambda: node.link.state.why == "", "it is over")
+    observer.command("after it")
+    wait_until(lambda: node.commands, "the next one comes")
+    assert node.commands == ["after it"]  # to remove it was no command
+
+
+def test_with_mqtt_5_a_retained_command_is_not_obeyed_either_while_we_are_connected(
+    broker: Broker, observer: Observer, make_node: MakeNode
+) -> None:
+    speaks_5 = {"protocol": "5"}
+    node = make_node(broker.port, broker=speaks_5, command_topic=TOPICS.command).start()
+    observer.command(json.dumps({"op": "ping"}), retain=True)
+    wait_until(lambda: TOPICS.command in node.link.state.why, "it is told")
+    observer.command("", retain=True)
+    wait_until(lambda: node.link.state.why == "", "it is over")
+    observer.command("after it")
+    wait_until(lambda: node.commands, "the next one comes")
+    assert (node.link.retained, node.commands) == (1, ["after it"])
 
 
 @pytest.mark.parametrize("protocol", ["3.1.1", "5"])

@@ -273,6 +273,17 @@ def test_of_a_large_panel_an_answer_lists_the_circuits_that_fit_and_counts_the_r
     assert len(event_view_for_bus(event)["circuits"]) == len(event.circuits)
 
 
+def test_what_is_put_back_while_the_agent_stops_is_no_event(viewed: Viewed) -> None:
+    house = viewed.house
+    house.send("limit", import_kw=12.0, event_id="grid", correlationId="g")
+    house.wait(120.0)
+    house.do(house.engine.stop(house.now))
+    house.wait(30.0)
+    viewed.catch_up()
+    assert any("/stopped-" in event_id for event_id in house.journal)
+    assert not [e for e in viewed.view.events(50) if "/stopped-" in e["event_id"]]
+
+
 def test_the_record_says_why_an_event_ended_and_who_ended_it(viewed: Viewed) -> None:
     house = viewed.house
     house.send("event", shed_kw=3.0, duration_sec=600, event_id="ended")

@@ -8,7 +8,13 @@ from typing import Any
 
 INTERVAL_SEC, MINUTE_SEC, LONGEST_MINUTES = 900, 60, 240
 LIVED_SEC = 40 * 86_400.0
-LATEST = {"origin": "operator", "reason_code": None, "ended_by": None, "opted_out": False}
+LATEST = {
+    "origin": "operator",
+    "reason_code": None,
+    "ended_by": None,
+    "opted_out": False,
+    "ended_from": None,
+}
 """Fields that every event of the fake has."""
 
 

@@ -118,13 +118,14 @@ def test_why_an_event_went_otherwise_and_who_ended_it_stands_below_the_table(
     page: HTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused = {**OVER, "event_id": "evt-4", "state": "rejected", "reason": "guests in the house"}
-    cut_short = {**OVER, "event_id": "evt-5", "reason": "ended by command", "ended_by": "restore"}
+    ended = {"reason": "ended by command", "ended_by": "restore", "ended_from": "site"}
+    cut_short = {**OVER, "event_id": "evt-5", **ended}
     monkeypatch.setattr(Page, "events", [refused, cut_short, OVER])
     out = {"reason": "guests in the house", "until_ts": 20_000_000.0}
     monkeypatch.setattr(Page, "opted_out", out)
     shown = events()
     assert "evt-4: rejected, guests in the house\n" in shown
-    assert "evt-5: completed, ended by restore: ended by command\n" in shown
+    assert "evt-5: completed, ended by restore (site): ended by command\n" in shown
     assert "evt-1:" not in shown
     assert "the site takes part in no events, until 20-Aug-1970" in shown
 
