@@ -81,7 +81,10 @@ class Building:
     def _read_driver_entries(self) -> None:
         """Which devices share a gateway, and what decides how a circuit goes back."""
         config = self._config
-        entries = driver_entries(self._calls, config.driver_identity, config.devices())
+        devices = config.devices()
+        known = {d: entry for d, entry in self._entries.items() if d in devices}
+        # what the store does not give now stays as it was
+        entries = known | driver_entries(self._calls, config.driver_identity, devices)
         self._entries = entries
         self.meter.know_drivers(entries)
         self.actuator.know_drivers({d: entry.driver_type for d, entry in entries.items()})
@@ -92,10 +95,11 @@ class Building:
         self.meter.read_slots()
 
     def _read_now_and_then(self) -> None:
-        """What each device needs for an answer is known before an event asks for it."""
+        """What each device needs for an answer is known before an event asks for it, and what was
+        corrected in the driver's entries."""
         while True:
             gevent.sleep(READ_EVERY_SEC)
-            self.meter.read_now()
+            self._read_driver_entries()
 
     def polling_paces(self) -> list[PollingPace]:
         """Of the connections whose devices are polled faster than they answer."""
@@ -105,7 +109,7 @@ class Building:
                 name=device,
                 gateway=entry.gateway or device,
                 interval_sec=entry.interval_sec,
-                reading_sec=self._requests.quickest_sec(device),
+                reading_sec=self._requests.last_reading_sec(device),
                 fruitless_sec=self._requests.fruitless_sec(device),
                 published_each_sec=self.meter.points.published_each_sec(device),
                 silent_sec=self.meter.points.silent_sec(device, now),

@@ -124,6 +124,7 @@ class DeviceRequests:
         self._fruitless_sec: dict[str, float] = {}
         """By device whose last reading had no value: how long the driver took to say so."""
         self._gateways: dict[str, GatewayTurns] = {}
+        self._shared: Mapping[str, str] = {}
         self._driver_queues = False
         self.reconfigure(config)
 
@@ -137,6 +138,9 @@ class DeviceRequests:
         """`gateways`: by device, what it is behind (host:port). Who is behind one waits for it.
         `driver_queues`: the driver asks one after the other by itself."""
         self._driver_queues = driver_queues
+        if gateways == self._shared:
+            return  # who waits for its turn keeps it
+        self._shared = dict(gateways)
         behind: defaultdict[str, list[str]] = defaultdict(list)
         for device, gateway in gateways.items():
             behind[gateway].append(device)
@@ -150,10 +154,10 @@ class DeviceRequests:
         first."""
         return max(_slowest_sec(each.get(device, ())) for each in self._kinds)
 
-    def quickest_sec(self, device: str) -> float | None:
-        """Its quickest reading of late: what it takes, without what it waited for; None before the
-        first."""
-        return min(self._readings_sec.get(device, ()), default=None)
+    def last_reading_sec(self, device: str) -> float | None:
+        """How long its last reading took; None before the first."""
+        known = self._readings_sec.get(device)
+        return known[-1] if known else None
 
     @property
     def _kinds(self) -> tuple[Mapping[str, deque[float]], ...]:

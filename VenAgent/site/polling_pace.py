@@ -22,7 +22,7 @@ class PolledDevice:
     interval_sec: float
     """At which the driver is told to poll it."""
     reading_sec: float | None
-    """Its quickest reading of late; None before the first."""
+    """Its last reading took so long; None before the first."""
     fruitless_sec: float | None
     """How long the last reading took that ended without a value; None if it had one."""
     published_each_sec: float | None

@@ -347,6 +347,17 @@ def test_a_driver_that_queues_by_itself_gets_writes_at_once() -> None:
     assert asked[3:] == ["scrape_all b"]
 
 
+def test_the_same_gateways_read_anew_are_the_same_ones() -> None:
+    """The driver's entries are read every few minutes, also while somebody waits for its turn."""
+    requests = DeviceRequests(Driver(CLOSED), CONFIG)  # type: ignore[arg-type]
+    requests.share_gateways(dict.fromkeys("ab", "10.0.0.1:502"))
+    turns = requests._gateways["a"]
+    requests.share_gateways(dict.fromkeys("ab", "10.0.0.1:502"))
+    assert requests._gateways["b"] is turns
+    requests.share_gateways({"a": "10.0.0.1:502", "b": "10.0.0.2:502"})
+    assert requests._gateways == {}
+
+
 def test_who_is_given_up_with_the_turn_in_hand_passes_it_on() -> None:
     turns = GatewayTurns()
     had: list[str] = []
