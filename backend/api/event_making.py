@@ -32,6 +32,7 @@ from backend.dispatch.ven_selection import (
     selected_vens,
     with_selected_groups,
 )
+from backend.store.believed_ven_power import believed_ven_shed_kw
 from backend.store.database import database_now
 from backend.store.statuses import AVAILABLE, ONLINE
 from backend.store.tables import VEN_STATE, VENS
@@ -134,13 +135,13 @@ async def preview_event_of_body(
     )
     if new.kind == Op.LIMIT:
         rooms = {
-            draw.ven_id: draw.used_power_kw or 0.0
+            draw.ven_id: max(draw.used_power_kw or 0.0, 0.0)
             for draw in await fleet_capability_draws(connection, choice, now, settings)
         }
         requested_kw = new.import_kw or 0.0
     else:
         found = await fleet_capabilities(connection, choice, now, settings)
-        rooms = {room.ven_id: room.room_kw or 0.0 for room in found}
+        rooms = {room.ven_id: max(room.room_kw or 0.0, 0.0) for room in found}
         requested_kw = abs(new.requested_reduction_kw or 0.0)
     available_kw = sum(rooms.values())
     left_out = await _left_out(connection, choice, set(rooms), now)
@@ -167,7 +168,7 @@ async def _left_out(
         VEN_STATE.c.availability,
         VEN_STATE.c.availability_until,
         VEN_STATE.c.availability_reason,
-        func.coalesce(VEN_STATE.c.shed_available_kw, 0.0).label("can_kw"),
+        func.coalesce(believed_ven_shed_kw(), 0.0).label("can_kw"),
     ).select_from(VENS.outerjoin(VEN_STATE, VEN_STATE.c.ven_id == VENS.c.id))
     chosen = [selected_vens(choice.selection, connection.dialect.name)]
     if choice.ven_ids is not None:

@@ -17,6 +17,7 @@ from backend.api.ven_responses import VenGroupResponse
 from backend.dispatch.ven_selection import (
     selected_vens,
 )
+from backend.store.believed_ven_power import believed_ven_shed_kw
 from backend.store.freshness import freshness_of_fleet
 from backend.store.programme_tables import VenGroupRow
 from backend.store.row_upsert import upsert_row
@@ -48,7 +49,7 @@ async def _with_figures(connection: AsyncConnection, group: Any) -> dict[str, An
             select(
                 func.count(),
                 func.count().filter(VENS.c.status == ONLINE),
-                func.coalesce(func.sum(case((takes_part, VEN_STATE.c.shed_available_kw))), 0.0),
+                func.coalesce(func.sum(case((takes_part, believed_ven_shed_kw()))), 0.0),
             )
             .select_from(VENS.outerjoin(VEN_STATE, VEN_STATE.c.ven_id == VENS.c.id))
             .where(selected_vens(group.selection, connection.dialect.name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -24,6 +25,12 @@ from backend.api.stats_responses import (
     LoadTypeStatsResponse,
     NetworkStatsHistoryResponse,
     NetworkStatsResponse,
+)
+from backend.store.believed_ven_power import (
+    believed_ven_draw_kw,
+    believed_ven_rated_kw,
+    believed_ven_shed_kw,
+    believed_ven_shedding_kw,
 )
 from backend.store.freshness import freshness_of_fleet
 from backend.store.statuses import AVAILABLE, ONLINE
@@ -52,9 +59,9 @@ async def network_stats(connection: AsyncConnection) -> dict[str, Any]:
     counts = select(func.count(), func.count().filter(VENS.c.status == ONLINE)).select_from(VENS)
     sums = (
         select(
-            func.coalesce(func.sum(case((TAKES_PART, VEN_STATE.c.shed_available_kw))), 0.0),
-            func.coalesce(func.sum(VEN_STATE.c.used_power_kw), 0.0),
-            func.coalesce(func.sum(VEN_STATE.c.shed_power_kw), 0.0),
+            func.coalesce(func.sum(case((TAKES_PART, believed_ven_shed_kw()))), 0.0),
+            func.coalesce(func.sum(believed_ven_draw_kw()), 0.0),
+            func.coalesce(func.sum(believed_ven_shedding_kw()), 0.0),
         )
         .select_from(VENS.join(VEN_STATE, VEN_STATE.c.ven_id == VENS.c.id))
         .where(VENS.c.status == ONLINE, freshness_of_fleet(utc_now()))
@@ -83,6 +90,8 @@ async def _load_types(services: ApiServices, connection: AsyncConnection) -> lis
             select(
                 *(VEN_STATE.c.load_set_id, VEN_STATE.c.load_power_w),
                 case((TAKES_PART, VEN_STATE.c.load_shed_w)).label("load_shed_w"),
+                believed_ven_shed_kw().label("shed_kw"),
+                believed_ven_rated_kw().label("rated_kw"),
             )
             .select_from(VENS.join(VEN_STATE, VEN_STATE.c.ven_id == VENS.c.id))
             .where(
@@ -95,8 +104,9 @@ async def _load_types(services: ApiServices, connection: AsyncConnection) -> lis
     sets = await read_load_sets(services, connection, {row.load_set_id for row in rows})
     found: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for row in rows:
-        power_w = row.load_power_w or []
-        shed_w = row.load_shed_w or [0] * len(power_w)  # it does not take part
+        power_w = _believed_parts_w(row.load_power_w or [], row.rated_kw)
+        said_w = row.load_shed_w or [0] * len(power_w)  # it does not take part
+        shed_w = _believed_parts_w([max(watts or 0, 0) for watts in said_w], row.shed_kw)
         for member, power, shed in zip(sets[row.load_set_id], power_w, shed_w, strict=False):
             sums = found[member.type or "unknown"]
             sums["count"] += 1
@@ -117,6 +127,15 @@ async def _load_types(services: ApiServices, connection: AsyncConnection) -> lis
         }
         for kind, sums in ordered
     ]
+
+
+def _believed_parts_w(parts_w: Sequence[int | None], most_kw: float | None) -> list[float]:
+    """Of a VEN's circuits; all less in the same ratio where they make up more than is believed."""
+    counted_w = [float(watts or 0) for watts in parts_w]
+    whole_w = sum(abs(watts) for watts in counted_w)
+    if most_kw is None or whole_w <= most_kw * WATTS_PER_KW:
+        return counted_w
+    return [watts * most_kw * WATTS_PER_KW / whole_w for watts in counted_w]
 
 
 @router.get("/network/history", response_model=NetworkStatsHistoryResponse)

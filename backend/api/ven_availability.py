@@ -1,6 +1,7 @@
 """Whether a VEN takes part, and what it could shed now or in an hour (of its stored state).
 
-One that has opted out, is in maintenance or was not heard lately can shed nothing.
+One that has opted out, is in maintenance or was not heard lately can shed nothing. What a VEN says
+is believed as `backend.store.believed_ven_power` does; the rows have its columns.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def _availability(
 def ven_available_kw(row: Any) -> float:
     """What it could shed now."""
     takes_part = ven_availability(row)["state"] == AVAILABLE
-    return max(row.shed_available_kw or 0.0, 0.0) if takes_part else 0.0
+    return float(row.believed_shed_kw or 0.0) if takes_part else 0.0
 
 
 def ven_available_in_an_hour_kw(row: Any, event_ends: Mapping[str, datetime]) -> float:
@@ -49,4 +50,4 @@ def ven_available_in_an_hour_kw(row: Any, event_ends: Mapping[str, datetime]) ->
     end = event_ends.get(row.event_id)
     if end is None or end > utc_now() + _HOUR or ven_availability(row)["state"] != AVAILABLE:
         return now_kw
-    return now_kw + max(row.shed_power_kw or 0.0, 0.0)
+    return max(now_kw, float(row.believed_shed_in_all_kw or 0.0))

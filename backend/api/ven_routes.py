@@ -35,6 +35,7 @@ from backend.api.ven_availability import (
 from backend.api.ven_responses import VenResponse, VenSummaryResponse
 from backend.dispatch.new_event import NewEventVenBusy
 from backend.dispatch.participants import active_event_of_participant
+from backend.store.believed_ven_power import believed_ven_shed_in_all_kw, believed_ven_shed_kw
 from backend.store.command_tables import CommandAckRow
 from backend.store.fleet_tables import VenAgentRow
 from backend.store.row_upsert import insert_row_if_new
@@ -57,7 +58,7 @@ _SORTED_BY: dict[str, Any] = {
     "status": VENS.c.status,
     "currentPowerKw": VEN_STATE.c.used_power_kw,
     "shedPowerKw": VEN_STATE.c.shed_power_kw,
-    "shedAvailabilityKw": VEN_STATE.c.shed_available_kw,
+    "shedAvailabilityKw": believed_ven_shed_kw(),
     "activeEventId": VEN_STATE.c.event_id,
     "lastSeen": VEN_STATE.c.last_seen,
 }
@@ -192,7 +193,11 @@ def _chosen(statement: Any, status: str | None, search: str | None) -> Any:
 
 def _select() -> Any:
     joined = VENS.outerjoin(VEN_STATE, VEN_STATE.c.ven_id == VENS.c.id)
-    return select(*VENS.c, *_STATE).select_from(joined)
+    believed = (
+        believed_ven_shed_kw().label("believed_shed_kw"),
+        believed_ven_shed_in_all_kw().label("believed_shed_in_all_kw"),
+    )
+    return select(*VENS.c, *_STATE, *believed).select_from(joined)
 
 
 def _set_next(response: Response, rows: Sequence[Any], limit: int) -> None:

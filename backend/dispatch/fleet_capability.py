@@ -14,6 +14,12 @@ from backend.config.dispatch_settings import DispatchSettings
 from backend.dispatch.shed_allocation import ShedAllocationDraw, ShedAllocationRoom
 from backend.dispatch.site_limits import vens_over_site_limits
 from backend.dispatch.ven_selection import selected_vens
+from backend.store.believed_ven_power import (
+    believed_ven_draw_kw,
+    believed_ven_highest_kw,
+    believed_ven_raise_kw,
+    believed_ven_shed_in_all_kw,
+)
 from backend.store.freshness import freshness_of_state
 from backend.store.statuses import ACTIVE, AVAILABLE, GONE, ONLINE, SCHEDULED
 from backend.store.tables import EVENTS, PARTICIPANTS, VEN_STATE, VENS, StoredEvent
@@ -54,20 +60,10 @@ async def fleet_capabilities(
     named = event.ven_ids
     is_fresh = freshness_of_state(now, timedelta(seconds=settings.fresh_sec))
     joined = VENS.outerjoin(VEN_STATE, and_(VEN_STATE.c.ven_id == VENS.c.id, is_fresh))
-    comes_back_kw = case((VEN_STATE.c.event_id.is_not(None), VEN_STATE.c.shed_power_kw), else_=0.0)
-    said_kw: ColumnElement[Any] = VEN_STATE.c.shed_available_kw + func.coalesce(comes_back_kw, 0.0)
     takes_part = func.coalesce(VEN_STATE.c.availability, AVAILABLE) == AVAILABLE
-    least = func.least if connection.dialect.name == "postgresql" else func.min
-    believed_kw: ColumnElement[Any] = least(
-        said_kw,
-        func.coalesce(VEN_STATE.c.highest_power_kw, said_kw) + func.coalesce(comes_back_kw, 0.0),
-        func.coalesce(VEN_STATE.c.panel_max_kw, said_kw),
-    )
-    if event.kind == Op.LOAD_UP:
-        said_kw = VEN_STATE.c.highest_power_kw
-        rated_kw = func.coalesce(VEN_STATE.c.panel_max_kw, said_kw)
-        believed_kw = least(said_kw, rated_kw) - VEN_STATE.c.used_power_kw
-    room_kw = case((~takes_part, 0.0), (said_kw.is_not(None), believed_kw), else_=None)
+    is_raised = event.kind == Op.LOAD_UP
+    believed_kw = believed_ven_raise_kw() if is_raised else believed_ven_shed_in_all_kw()
+    room_kw = case((~takes_part, 0.0), else_=believed_kw)
     statement = (
         select(VENS.c.id, room_kw.label("room_kw"), VENS.c.trusted)
         .select_from(joined)
@@ -98,14 +94,14 @@ async def fleet_capability_draws(
     part. They may be in other events: at each moment the stricter rules."""
     is_fresh = freshness_of_state(now, timedelta(seconds=settings.fresh_sec))
     joined = VENS.outerjoin(VEN_STATE, VEN_STATE.c.ven_id == VENS.c.id)
-    used_kw = case((is_fresh, VEN_STATE.c.used_power_kw), else_=None).label("used_power_kw")
+    used_kw = case((is_fresh, believed_ven_draw_kw()), else_=None).label("used_power_kw")
     in_it = exists(
         select(PARTICIPANTS.c.ven_id).where(
             PARTICIPANTS.c.ven_id == VENS.c.id, PARTICIPANTS.c.event_id == event.id
         )
     )
     statement = (
-        select(VENS.c.id, used_kw, VEN_STATE.c.highest_power_kw)
+        select(VENS.c.id, used_kw, believed_ven_highest_kw().label("highest_kw"), VENS.c.trusted)
         .select_from(joined)
         .where(~in_it, selected_vens(event.selection, connection.dialect.name))
         .order_by(VENS.c.id)
@@ -117,7 +113,7 @@ async def fleet_capability_draws(
         statement = statement.where(VENS.c.status == ONLINE, is_fresh, takes_part)
     over = await vens_over_site_limits(connection, event, now)
     return [
-        ShedAllocationDraw(row.id, row.used_power_kw, row.highest_power_kw)
+        ShedAllocationDraw(row.id, row.used_power_kw, row.highest_kw, row.trusted)
         for row in await connection.execute(statement)
         if row.id not in over
     ]

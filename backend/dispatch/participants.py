@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from backend.dispatch.command_marking import LOCK_ORDER
 from backend.dispatch.command_outbox import enqueue_commands
 from backend.dispatch.participant_commands import ParticipantEventCommands
+from backend.store.believed_ven_power import believed_ven_shed_kw, believed_ven_shedding_kw
 from backend.store.bulk_copy import bulk_copy_rows
 from backend.store.bulk_update import bulk_update_rows
 from backend.store.statuses import (
@@ -123,7 +124,9 @@ async def participants_with_ven_state(connection: AsyncConnection, event_id: str
         *(PARTICIPANTS.c.ven_id, PARTICIPANTS.c.assigned_shed_kw, PARTICIPANTS.c.status),
         *(PARTICIPANTS.c.actual_shed_kw, PARTICIPANTS.c.modification, PARTICIPANTS.c.assigned_at),
         *(PARTICIPANTS.c.commanded_at, VENS.c.status.label("ven_status"), VENS.c.status_since),
-        *(VEN_STATE.c.last_seen, VEN_STATE.c.shed_power_kw, VEN_STATE.c.shed_available_kw),
+        VEN_STATE.c.last_seen,
+        believed_ven_shedding_kw().label("shed_power_kw"),
+        believed_ven_shed_kw().label("shed_available_kw"),
         VEN_STATE.c.event_id.label("reported_event_id"),
         VEN_STATE.c.quiet_until,
     )

@@ -87,6 +87,8 @@ class ShedAllocationDraw:
     ven_id: str
     used_power_kw: float | None
     highest_power_kw: float | None = None
+    trusted: bool = True
+    """Others count as the trusted do in the mean, at most."""
 
 
 LEAST_DRAW_PART = 0.1
@@ -99,7 +101,8 @@ def allocate_shed_under_limit(
     """Each VEN's part of a limit that all keep together, in proportion to what each draws now.
 
     A VEN counts with a tenth of its highest power at least, and one of which nothing is known as
-    the others do in the mean. The parts make up the limit to the watt.
+    the others do in the mean. The parts make up the limit to the watt. A VEN that is not trusted
+    counts no more than the trusted do in the mean: what it says takes nothing from them.
     """
     known = {
         draw.ven_id: max(
@@ -110,7 +113,12 @@ def allocate_shed_under_limit(
         for draw in draws
         if draw.used_power_kw is not None or draw.highest_power_kw is not None
     }
-    usual_w = round(sum(known.values()) / len(known)) if known else 1
+    trusted = [known[draw.ven_id] for draw in draws if draw.trusted and draw.ven_id in known]
+    counted = trusted or list(known.values())
+    usual_w = max(round(sum(counted) / len(counted)), 1) if counted else 1
+    if trusted:
+        doubted = [draw.ven_id for draw in draws if not draw.trusted and draw.ven_id in known]
+        known |= {ven_id: min(known[ven_id], usual_w) for ven_id in doubted}
     weights = {draw.ven_id: known.get(draw.ven_id, usual_w) for draw in draws}
     parts = _in_ratio(round(import_kw * WATTS_PER_KW), weights)
     return {ven_id: watts / WATTS_PER_KW for ven_id, watts in parts.items()}

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
 
-from sqlalchemy import ColumnElement, Table, func, select
+from sqlalchemy import ColumnElement, Table, case, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.config.dispatch_settings import DispatchSettings
 from backend.dispatch.fleet_capability import FleetCapabilityChoice, fleet_capabilities
+from backend.store.believed_ven_power import believed_ven_shed_in_all_kw, believed_ven_shed_kw
 from backend.store.database import database_now
 from backend.store.freshness import freshness_of_row, freshness_of_state
-from backend.store.statuses import ONLINE, SHEDDING
+from backend.store.statuses import ACTIVE, AVAILABLE, GONE, ONLINE, SHEDDING
 from backend.store.tables import EVENTS, PARTICIPANTS, VEN_STATE, VENS
 from backend.store.telemetry_tables import VenTelemetryRow
 from VenAgent.contract.op import Op
@@ -53,19 +54,35 @@ async def operator_known_vens(connection: AsyncConnection) -> list[str]:
 
 
 async def operator_available_kw(
-    connection: AsyncConnection, ven_ids: Sequence[str] | None
+    connection: AsyncConnection, ven_ids: Sequence[str] | None, own_event_ids: Iterable[str] = ()
 ) -> float:
-    """What the fleet (or these VENs) says it can shed now, with what it sheds already."""
+    """What the fleet (or these VENs) can shed now, with what it sheds already: as far as it is
+    believed, of sites that take part and are free, or in one of these events."""
     now = await database_now(connection)
-    room = VEN_STATE.c.shed_available_kw + func.coalesce(VEN_STATE.c.shed_power_kw, 0.0)
+    is_held = exists(
+        select(PARTICIPANTS.c.ven_id)
+        .join(EVENTS, EVENTS.c.id == PARTICIPANTS.c.event_id)
+        .where(
+            PARTICIPANTS.c.ven_id == VENS.c.id,
+            PARTICIPANTS.c.status.not_in(GONE),
+            EVENTS.c.status == ACTIVE,
+            EVENTS.c.kind != Op.LIMIT.value,
+            ~EVENTS.c.dry_run,
+            EVENTS.c.id.not_in(list(own_event_ids)),
+        )
+    )
     statement = (
-        select(func.coalesce(func.sum(room), 0.0))
-        .join(VENS, VENS.c.id == VEN_STATE.c.ven_id)
-        .where(VENS.c.status == ONLINE, freshness_of_state(now, _FRESH))
+        select(func.coalesce(func.sum(believed_ven_shed_in_all_kw()), 0.0))
+        .select_from(VEN_STATE.join(VENS, VENS.c.id == VEN_STATE.c.ven_id))
+        .where(VENS.c.status == ONLINE, freshness_of_state(now, _FRESH), _takes_part(), ~is_held)
     )
     if ven_ids is not None:
         statement = statement.where(VENS.c.id.in_(list(ven_ids)))
     return float(await connection.scalar(statement) or 0.0)
+
+
+def _takes_part() -> ColumnElement[bool]:
+    return func.coalesce(VEN_STATE.c.availability, AVAILABLE) == AVAILABLE
 
 
 async def operator_sites(
@@ -88,7 +105,7 @@ async def operator_sites(
         select(
             VENS.c.id,
             VENS.c.status,
-            VEN_STATE.c.shed_available_kw,
+            case((_takes_part(), believed_ven_shed_kw()), else_=0.0).label("shed_available_kw"),
             VEN_STATE.c.last_seen,
             VEN_STATE.c.quiet_until,
         )

@@ -149,7 +149,11 @@ class Reconciler:
                 now_means=row.first_seen_at,
                 delay=delay,
                 levels=self._settings.levels,
-                available_kw=await operator_fleet.operator_available_kw(connection, vens),
+                available_kw=await operator_fleet.operator_available_kw(
+                    connection,
+                    vens,
+                    [piece.event_id for piece in await self._pieces.stored(connection, event.id)],
+                ),
             )
             pieces, problems = plan.pieces, list(plan.problems)
         problems += await self._pieces.bring_about(

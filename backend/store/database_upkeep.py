@@ -22,6 +22,7 @@ from backend.config.backend_settings import BackendSettings
 from backend.process.timeouts import happens_within_timeout
 from backend.store.access_tables import AuditEntryRow
 from backend.store.alert_tables import VenAlertRow
+from backend.store.believed_ven_power import believed_ven_draw_kw, believed_ven_shedding_kw
 from backend.store.command_tables import CommandAckRow, CommandRow
 from backend.store.database import Database
 from backend.store.database_errors import database_error_line
@@ -34,6 +35,7 @@ from backend.store.fleet_tables import VenRow, VenStateRow
 from backend.store.freshness import freshness_of_state
 from backend.store.ingest_tables import DeadLetterRow
 from backend.store.statuses import MAINTENANCE, OFFLINE, ONLINE
+from backend.store.tables import VEN_STATE, VENS
 from backend.store.telemetry_tables import (
     TELEMETRY_IS_CURTAILED_SQL,
     NetworkSampleRow,
@@ -81,11 +83,14 @@ async def upkeep_network_samples(connection: AsyncConnection, settings: BackendS
     """Note what the fleet draws and sheds now, of VENs that were heard lately."""
     now = utc_now()
     within = timedelta(seconds=settings.offline_after_sec)
-    counts = select(
+    sums = select(
         func.count(),
-        func.coalesce(func.sum(VenStateRow.used_power_kw), 0.0),
-        func.coalesce(func.sum(VenStateRow.shed_power_kw), 0.0),
-    ).where(freshness_of_state(now, within))
+        func.coalesce(func.sum(believed_ven_draw_kw()), 0.0),
+        func.coalesce(func.sum(believed_ven_shedding_kw()), 0.0),
+    )
+    counts = sums.select_from(VENS.join(VEN_STATE, VEN_STATE.c.ven_id == VENS.c.id)).where(
+        freshness_of_state(now, within)
+    )
     vens, used_kw, shed_kw = (await connection.execute(counts)).one()
     await connection.execute(
         insert(NetworkSampleRow).values(

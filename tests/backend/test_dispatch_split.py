@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 
 from backend.dispatch.shed_allocation import (
     ShedAllocationChanges,
+    ShedAllocationDraw,
     ShedAllocationRoom,
     ShedAllocationShare,
     adjust_shed_allocation,
     allocate_shed,
+    allocate_shed_under_limit,
 )
 
 ROOMS = st.dictionaries(
@@ -141,3 +143,12 @@ def test_a_raise_never_exceeds_the_room(short: float, rooms: list[float]) -> Non
     for one in parts:
         assert changed.get(one.ven_id, 1.0) - 1 <= one.room_kw + 1e-6
     assert sum(kw - 1 for kw in changed.values()) <= short + 1e-6
+
+
+def test_a_claim_of_a_ven_that_is_not_trusted_takes_nothing_of_a_limit() -> None:
+    honest = [ShedAllocationDraw("a", 5.0, 8.0), ShedAllocationDraw("b", 3.0, 8.0)]
+    liar = ShedAllocationDraw("liar", 900_000.0, 900_000.0, trusted=False)
+    assert allocate_shed_under_limit(12.0, [*honest, liar]) == {"a": 5.0, "b": 3.0, "liar": 4.0}
+    small = ShedAllocationDraw("small", 1.0, 1.0, trusted=False)
+    assert allocate_shed_under_limit(9.0, [*honest, small]) == {"a": 5.0, "b": 3.0, "small": 1.0}
+    assert allocate_shed_under_limit(9.0, [liar]) == {"liar": 9.0}
