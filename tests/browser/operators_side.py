@@ -40,8 +40,12 @@ class OperatorsSide:
 
 
 @contextmanager
-def operators_side(folder: Path, *, vens: int = 12, **variables: str) -> Iterator[OperatorsSide]:
-    broker_port, api_port = free_port(), free_port()
+def operators_side(
+    folder: Path, *, vens: int = 12, broker_port: int | None = None, **variables: str
+) -> Iterator[OperatorsSide]:
+    """`broker_port`: of a broker that runs already, with sites on it."""
+    has_broker = broker_port is not None
+    broker_port, api_port = broker_port or free_port(), free_port()
     config = folder / "mosquitto.conf"
     user = "user root\n" if os.geteuid() == 0 else ""
     config.write_text(f"listener {broker_port} 127.0.0.1\nallow_anonymous true\n{user}")
@@ -57,7 +61,7 @@ def operators_side(folder: Path, *, vens: int = 12, **variables: str) -> Iterato
     }
     side = OperatorsSide(folder, f"http://localhost:{api_port}", environment)
     python = [sys.executable, "-m"]
-    processes = [_start(side, [find_mosquitto(), "-c", str(config)])]
+    processes = [] if has_broker else [_start(side, [find_mosquitto(), "-c", str(config)])]
     try:
         wait_for_condition(lambda: port_is_listening("127.0.0.1", broker_port), 60)
         side.api = _start(side, [*python, "backend", "serve"])
