@@ -75,9 +75,12 @@ def process_is_running(record: ProcessRecord) -> bool:
 
 
 def _remember(paths: Paths, record: ProcessRecord) -> None:
-    """Write the record's file, whole or not at all."""
+    """Write the record's file, whole or not at all. For nobody else: the fingerprint of what a
+    process was started with is one of its passwords too, and a short one can be guessed by it."""
     target = paths.run / f"{record.name}.json"
     draft = target.with_suffix(".new")
+    draft.touch(mode=0o600)
+    draft.chmod(0o600)
     draft.write_text(json.dumps(asdict(record)) + "\n")
     draft.replace(target)
 

@@ -100,4 +100,7 @@ def _known(paths: Paths) -> Mapping[str, str]:
 def _remember(paths: Paths, fingerprints: Mapping[str, str]) -> None:
     if paths.existing:
         return  # what else is stored there is not ours to know
-    (paths.run / "config_store.json").write_text(json.dumps(fingerprints, indent=2) + "\n")
+    file = paths.run / "config_store.json"
+    file.touch(mode=0o600)
+    file.chmod(0o600)
+    file.write_text(json.dumps(fingerprints, indent=2) + "\n")

@@ -40,6 +40,8 @@ def test_a_started_process_is_running_and_remembered(paths: Paths) -> None:
     record = spawn(paths, "sleep", "1000")
     assert processes.running_process(paths, "thing") == record
     assert record.pid == os.getsid(record.pid), "it leads a session of its own"
+    # What it was started with is in there as a fingerprint.
+    assert (paths.run / "thing.json").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_process_that_ended_is_not_running(paths: Paths) -> None:
