@@ -11,7 +11,7 @@ event_execution.py.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -253,9 +253,11 @@ class Engine:
         failures: Mapping[str, Reason],
         now: float,
         reading: PanelReading | None = None,
+        circuit_ids: Container[str] | None = None,
     ) -> Effects:
-        """Writes of a restore ended; `reading` was taken after them."""
-        effects = self._execution.restored(event_id, failures, now, reading)
+        """Writes of a restore ended: of these circuits, or of all that are under way; `reading` was
+        taken after them."""
+        effects = self._execution.restored(event_id, failures, now, reading, circuit_ids)
         return effects + self._after_writes(now)
 
     def switched(self, switch_id: str, failures: Mapping[str, Reason], now: float) -> Effects:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,10 +105,15 @@ class EventCompletion:
         return self._restoration.due(event, now) if event.held() else self._complete(event, now)
 
     def restored(
-        self, event: Event, failures: Mapping[str, Reason], now: float, reading: PanelReading | None
+        self,
+        event: Event,
+        failures: Mapping[str, Reason],
+        now: float,
+        reading: PanelReading | None,
+        circuit_ids: Container[str] | None = None,
     ) -> Effects:
         """Writes of the restoration ended."""
-        effects = self._restoration.restored(event, failures, now, reading)
+        effects = self._restoration.restored(event, failures, now, reading, circuit_ids)
         if event.held():
             return effects + self._restoration.due(event, now)
         return effects + self._complete(event, now)

@@ -7,7 +7,7 @@ wanted of it waits for the report. `prepared`, `written` and `restored` are thos
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.reasons import Reason, ReasonCode, common_reason_code
@@ -356,12 +356,13 @@ class EventExecution:
         failures: Mapping[str, Reason],
         now: float,
         reading: PanelReading | None = None,
+        circuit_ids: Container[str] | None = None,
     ) -> Effects:
         """Writes of the restoration ended."""
         event = self._at(event_id, EventState.RESTORING)
         if event is None:
             return []
-        return self._after(self._completion.restored(event, failures, now, reading))
+        return self._after(self._completion.restored(event, failures, now, reading, circuit_ids))
 
     def make_way(self, now: float) -> Effects:
         """Another event waits for the one that is being restored."""

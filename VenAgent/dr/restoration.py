@@ -9,7 +9,7 @@ to the next. Limits go back on a ramp.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Container, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 
 from VenAgent.contract.acks import AckStatus
@@ -51,11 +51,23 @@ class _RestorationStep:
     relinquish: bool = False
     rounding: float = 0.0
 
+    @property
+    def device(self) -> str:
+        return self.point.rpartition("/")[0]
+
     def write(self) -> PointWrite:
         return PointWrite(
             *(self.circuit_id, self.point, self.value, self.inverted, self.relinquish),
             rounding=self.rounding,
         )
+
+
+@dataclass(frozen=True)
+class _RestorationBatch:
+    """Steps of one device that are being written; not heard of by `overdue_ts` they are again."""
+
+    steps: tuple[_RestorationStep, ...]
+    overdue_ts: float
 
 
 @dataclass
@@ -94,23 +106,21 @@ class _RestorationSchedule:
             steps += _ramp(circuit, due_ts, policy.limit_ramp_sec, scale)
         return cls(steps)
 
-    @property
-    def next_due_ts(self) -> float | None:
-        return min((step.due_ts for step in self.steps), default=None)
+    def next_due_ts(self, busy: Container[str]) -> float | None:
+        """Of devices that are not `busy`."""
+        times = (step.due_ts for step in self.steps if step.device not in busy)
+        return min(times, default=None)
 
     @property
     def last_due_ts(self) -> float | None:
         return max((step.due_ts for step in self.steps), default=None)
 
-    def take_due(self, now: float) -> list[_RestorationStep]:
-        """The steps whose time has come, of each circuit the latest only."""
-        due = {
-            step.circuit_id: step
-            for step in sorted(self.steps, key=lambda step: step.due_ts)
-            if step.due_ts <= now
-        }
-        self.steps = [step for step in self.steps if step.due_ts > now]
-        return list(due.values())
+    def take_due(self, now: float, busy: Container[str]) -> list[_RestorationStep]:
+        """The steps whose time has come, of each circuit the latest only; not of `busy` devices."""
+        steps = sorted(self.steps, key=lambda step: step.due_ts)
+        due = [step for step in steps if step.due_ts <= now and step.device not in busy]
+        self.steps = [step for step in self.steps if step not in due]
+        return list({step.circuit_id: step for step in due}.values())
 
     def shift(self, step_sec: float) -> None:
         """The clock was set by `step_sec`: the pauses stay as long as they were."""
@@ -205,23 +215,23 @@ def _lot(seed: str, circuit: ShedCircuit) -> bytes:
 
 
 class Restoration:
-    """Of one event at a time; one write, of all circuits whose turn it is, under way at once."""
+    """Of one event at a time; of each device one write, of all its circuits whose turn it is, under
+    way at once: one that does not answer holds up no other."""
 
     def __init__(self, site: SiteState) -> None:
         self._site = site
         self._schedule = _RestorationSchedule()
-        self._under_way: list[_RestorationStep] = []
+        self._under_way: dict[str, _RestorationBatch] = {}
+        """By device."""
         self._ramped: dict[str, list[float | bool]] = {}
         """By circuit: what was written of its ramp."""
         self._progress_ts = 0.0
         """When who ended the event hears next how far it is."""
-        self._overdue_ts = 0.0
-        """What is under way has not been heard of until then: it is written again."""
 
     def begin(self, event: Event, now: float, *, at_once: bool = False) -> None:
         """From now on. `at_once`: neither a pause between two circuits nor a ramp."""
         site = self._site
-        self._under_way, self._ramped = [], {}
+        self._under_way, self._ramped = {}, {}
         self._schedule = _RestorationSchedule.of(
             event.held(),
             site.panel,
@@ -264,46 +274,65 @@ class Restoration:
         under_way, ramped = self._under_way, self._ramped
         self.begin(event, now, at_once=True)
         self._under_way, self._ramped = under_way, ramped
-        self._schedule.drop(step.circuit_id for step in under_way if step.last)
+        written = (step for batch in under_way.values() for step in batch.steps)
+        self._schedule.drop(step.circuit_id for step in written if step.last)
 
     def shift(self, step_sec: float) -> None:
         """The clock was set by `step_sec`."""
         self._schedule.shift(step_sec)
-        self._overdue_ts += step_sec
+        self._under_way = {
+            device: replace(batch, overdue_ts=batch.overdue_ts + step_sec)
+            for device, batch in self._under_way.items()
+        }
 
     def due(self, event: Event, now: float) -> Effects:
         """Write the circuits whose turn it is."""
-        if self._under_way and now < self._overdue_ts:
-            return []
-        self._schedule.repeat(self._under_way, now)
+        for device, batch in list(self._under_way.items()):
+            if batch.overdue_ts <= now:
+                self._schedule.repeat(self._under_way.pop(device).steps, now)
         self._schedule.drop(c.circuit_id for c in event.circuits if not c.to_put_back)
         self._schedule.put_off({c.circuit_id for c in event.circuits if c.switching}, now)
-        self._under_way = self._schedule.take_due(now)
-        if not self._under_way:
-            return []
-        self._overdue_ts = now + REPORT_LIMIT_SEC
-        for step in self._under_way:
+        by_device: dict[str, list[_RestorationStep]] = {}
+        for step in self._schedule.take_due(now, self._under_way):
+            by_device.setdefault(step.device, []).append(step)
             if not step.last:
                 self._ramped.setdefault(step.circuit_id, []).append(step.value)
-        return [RestoreEffect(event.event_id, tuple(step.write() for step in self._under_way))]
+        effects: Effects = []
+        for device, steps in by_device.items():
+            self._under_way[device] = _RestorationBatch(tuple(steps), now + REPORT_LIMIT_SEC)
+            effects.append(RestoreEffect(event.event_id, tuple(step.write() for step in steps)))
+        return effects
 
     def is_writing(self, circuit_id: str) -> bool:
-        return any(step.circuit_id == circuit_id for step in self._under_way)
+        batches = self._under_way.values()
+        return any(step.circuit_id == circuit_id for batch in batches for step in batch.steps)
 
     def next_deadline(self) -> float | None:
-        return self._overdue_ts if self._under_way else self._schedule.next_due_ts
+        times = [batch.overdue_ts for batch in self._under_way.values()]
+        due_ts = self._schedule.next_due_ts(self._under_way)
+        return min([*times, *([] if due_ts is None else [due_ts])], default=None)
 
     def restored(
-        self, event: Event, failures: Mapping[str, Reason], now: float, reading: PanelReading | None
+        self,
+        event: Event,
+        failures: Mapping[str, Reason],
+        now: float,
+        reading: PanelReading | None,
+        circuit_ids: Container[str] | None = None,
     ) -> Effects:
-        """The writes ended; what failed is tried again until it succeeds.
+        """The writes of these circuits ended, of all if none are named; what failed is tried again
+        until it succeeds.
 
         What `reading`, taken after the writes, shows of a circuit counts, and not what its write
         reported: one that could not be written in the first place may be as it was, and one that
         was written may not have switched. Where nothing was read the write is believed.
         """
-        steps = {step.circuit_id: step for step in self._under_way}
-        self._under_way = []
+        steps: dict[str, _RestorationStep] = {}
+        for device, batch in list(self._under_way.items()):
+            ended = {step.circuit_id: step for step in batch.steps}
+            if circuit_ids is None or any(name in circuit_ids for name in ended):
+                del self._under_way[device]
+                steps |= ended
         alerts: Effects = []
         for circuit in event.circuits:
             step = steps.get(circuit.circuit_id)
@@ -364,6 +393,8 @@ class Restoration:
         held = event.held()
         tried = (self._schedule.has_tried(c.circuit_id, for_sec, now) for c in held)
         if not held or not all(tried) or any(c.switching for c in held):
+            return []
+        if any(self.is_writing(c.circuit_id) for c in held):
             return []
         event.put(circuit.left_unrestored() for circuit in held)
         tries = max(self._schedule.tries(c.circuit_id) for c in held)

@@ -280,9 +280,12 @@ class EffectExecutor:
 
     def _restore(self, effect: RestoreEffect) -> None:
         failures = self._actuator.put_back(effect.writes)
-        reading = self._meter.fresh_reading()
+        devices = dict.fromkeys(write.point.rpartition("/")[0] for write in effect.writes)
+        reading = self._meter.fresh_reading(devices)
         self._add_result(effect.event_id, "restored", failures)
-        self.perform(self._engine.restored(effect.event_id, failures, time.time(), reading))
+        written = {write.circuit_id for write in effect.writes}
+        effects = self._engine.restored(effect.event_id, failures, time.time(), reading, written)
+        self.perform(effects)
 
     def _switch(self, effect: SwitchEffect) -> None:
         now = time.time()

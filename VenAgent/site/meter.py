@@ -51,6 +51,8 @@ class Meter:
         """By device; empty until the driver's configuration has been read."""
         self._arrays = PriorityArrays(requests, config)
         self.points = PointReadings(config)
+        self._failures: dict[str, DeviceRequestFailure] = {}
+        """Why the last request of each device failed, of those whose last one did."""
         self.failure: str | None = None
         """Why the last read by RPC did not work; None when it did."""
         self.failed_alone = False
@@ -105,14 +107,14 @@ class Meter:
     def reading(self, now: float) -> PanelReading:
         return self.points.reading(now)
 
-    def fresh_reading(self) -> PanelReading:
-        """The panel as it is now, read from the devices.
+    def fresh_reading(self, devices: Iterable[str] | None = None) -> PanelReading:
+        """The panel as it is now, read from the devices; all if none are named.
 
         The values of a device that does not answer are null (`failure` says why), never old ones.
         Nor does a publication take part that comes meanwhile: its time is that of the end of the
         driver's scrape, and a slow one may have read the points before they were last written.
         """
-        return self._reading_of(self._config.devices())
+        return self._reading_of(self._config.devices() if devices is None else devices)
 
     def plan_reading(self) -> PanelReading:
         """The panel as a plan may take it: a slow device, or one whose answer got lost, as it was
@@ -202,7 +204,9 @@ class Meter:
                 answers[device] = answer
         for device, values in answers.items():
             self.points.update(device, values, asked_ts, now=time.time(), complete=True)
-        self.failure = "; ".join(f"{device}: {why}" for device, why in failures.items()) or None
+        known = {d: why for d, why in self._failures.items() if d in self._config.devices()}
+        self._failures = {d: why for d, why in known.items() if d not in answers} | failures
+        self.failure = "; ".join(f"{d}: {why}" for d, why in self._failures.items()) or None
         self.failed_alone = bool(failures) and all(why.may_be_alone for why in failures.values())
         if answers:
             self._on_reading(self.points.reading(time.time()))

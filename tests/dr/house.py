@@ -418,7 +418,10 @@ class House:
         assert self.now != asked_ts or not twice, f"{twice} restored already"
         failures = self._write(effect.writes)
         reading = self.read()
-        effects = self.engine.restored(effect.event_id, self._reasons(failures), self.now, reading)
+        written = {write.circuit_id for write in effect.writes}
+        effects = self.engine.restored(
+            effect.event_id, self._reasons(failures), self.now, reading, written
+        )
         for saved in effects:
             if isinstance(saved, SaveEventEffect) and saved.event.event_id == effect.event_id:
                 self.put_back |= {c.circuit_id for c in saved.event.circuits if c.restored}

@@ -42,7 +42,7 @@ class Building:
         self.points: dict[str, Any] = {}
         self.written: list[PointWrite] = []
 
-    def fresh_reading(self) -> PanelReading:
+    def fresh_reading(self, devices: Iterable[str] | None = None) -> PanelReading:
         circuits = {
             circuit.id: PanelCircuitReading(power_kw=3.0, closed=True, limit=100.0)
             for circuit in CONFIG.circuits

@@ -36,7 +36,7 @@ class LostWrites:
         lost = Reason(ReasonCode.NOT_ANSWERED, "lost")
         return {write.circuit_id: lost for write in writes}
 
-    def fresh_reading(self) -> PanelReading:
+    def fresh_reading(self, devices: Iterable[str] | None = None) -> PanelReading:
         return PanelReading(time.time(), None, {})
 
     def stop(self) -> None:
