@@ -115,7 +115,8 @@ class CircuitChargerConfig(CircuitWiringConfig):
 
     phases: Literal[1, 2, 3] | None = None
     """On how many lines a car charger charges: a limit in amps is amps x phases x voltage between
-    line and neutral. Instead of `poles` and `voltage`."""
+    line and neutral. Instead of `poles` and `voltage`; one between two lines (208 V, or 230 V
+    without a neutral) has `poles` 2."""
     phases_point: Name | None = None
     """Where a charger that changes between one and three phases tells how many it uses now."""
     minimum_amps: Positive | None = None

@@ -205,6 +205,7 @@ class ClosedLoop:
         if self._site.lease_overdue:  # the devices may have gone back by themselves
             return effects, None
         event.put(circuit.seen_in(reading) for circuit in event.circuits if circuit.counts)
+        effects += self._take_back(event, reading)
         overridden, restarted = self._circuits.look(event, reading)
         effects += self._respect_overrides(event, overridden, reading, now)
         if restarted:
@@ -218,11 +219,36 @@ class ClosedLoop:
             if reason is None and followed_in_part:
                 reason = self._short_of_target(event, power_kw)
             return effects + more, reason
+        effects += self._responded_late(event, reading)
         more, reason = self._judge_settled(event, reading, now)
         if reason is None:
             compared, reason = self._compare(event, power_kw, now)
             more += compared
         return effects + more, reason
+
+    def _take_back(self, event: Event, reading: PanelReading) -> Effects:
+        """What was changed by hand, as it seemed, and reads as it was written again."""
+        again = event.take_back(reading)
+        if not again:
+            return []
+        over = [RaiseAlertEffect("circuit.manual_override", None, name) for name in again]
+        return [SaveEventEffect.of(event), *over]
+
+    def _responded_late(self, event: Event, reading: PanelReading) -> Effects:
+        """A circuit that did not respond in its time, and shows now that it did, counts again: what
+        was shed in its place can go back."""
+        late = [
+            after
+            for circuit in event.circuits
+            if circuit.responded is False and not circuit.switching and circuit.shed_kw > 0.0
+            for after in [circuit.judged(reading)]
+            if after.responded
+        ]
+        if not late:
+            return []
+        event.put(late)
+        over = [RaiseAlertEffect("circuit.not_responding", None, c.circuit_id) for c in late]
+        return [SaveEventEffect.of(event), *over]
 
     def _judge_settled(
         self, event: Event, reading: PanelReading, now: float

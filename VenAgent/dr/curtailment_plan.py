@@ -182,6 +182,8 @@ def _shed_more(
     ]
     if event.request.circuit_id is not None:
         available = [c for c in available if c.circuit.id == event.request.circuit_id]
+    if _shows_nothing(event):
+        available = [c for c in available if not c.circuit.last_resort]
     available = rotation_most_comfortable(available, reading, site.cycling_limits, request_kw)
     asked_kw = request_kw - settling_kw
     chosen = select_circuits(available, asked_kw, order=by, at_least=at_least).actions
@@ -197,6 +199,15 @@ def _shed_more(
             planned.append(held.rewritten(action.value, action.final_kw, action.shed_kw))
         delta_kw += action.shed_kw
     return CurtailmentPlan(tuple(planned), delta_kw)
+
+
+def _shows_nothing(event: Event) -> bool:
+    """Whether nothing that was shed has shown it: the meter may stand still, or show it late, and
+    is no reason to go on to what is critical."""
+    if event.is_limit:
+        return False
+    judged = [circuit.responded for circuit in event.circuits if circuit.responded is not None]
+    return bool(judged) and not any(judged)
 
 
 def _to_fill_the_gap(

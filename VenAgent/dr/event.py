@@ -182,6 +182,12 @@ class Event:
         """It is back while the event goes on."""
         self._set("circuits", tuple(c for c in self.circuits if c.circuit_id != circuit_id))
 
+    def take_back(self, reading: PanelReading) -> list[str]:
+        """Circuits that readings had as taken by hand, and that read as written again: which."""
+        again = [c.ours_again() for c in self.circuits if c.is_as_written_again(reading)]
+        self.put(again)
+        return [circuit.circuit_id for circuit in again]
+
     def put_aside(self, reading: PanelReading, now: float) -> None:
         """Of a limit, which may last for ever: circuits that it has left alone for long, and that
         are as they were before, may be tried again."""

@@ -79,6 +79,8 @@ class EventCompletion:
         if event.active_ts is None and not event.acked and event.end_reason is not None:
             status = AckStatus.OPTED_OUT if event.opted_out else AckStatus.FAILED
             failed = self._site.replies.to_event(event, status, now, event.end_reason)
+        if self._site.latest is not None:
+            event.take_back(self._site.latest)
         event.to(EventState.RESTORING)
         event.end(now)
         event.meter_until(now, self._site.sampling.gap_limit_sec)

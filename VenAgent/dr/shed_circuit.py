@@ -57,6 +57,8 @@ class ShedCircuit:
     """Whether a reading has shown its point as it was written last."""
     manual_override: bool = False
     """A person changed it since: it is theirs, and not written again."""
+    is_read_as_taken: bool = False
+    """Only readings say so: once it reads as it was written again, it is this event's after all."""
     switching: bool = False
     """A command switches it now: theirs when that succeeds, this event's again when it fails."""
     releasing: bool = False
@@ -195,7 +197,11 @@ class ShedCircuit:
 
     def taken_by_hand(self) -> ShedCircuit:
         """A person at the site changed it."""
-        return replace(self, manual_override=True)
+        return replace(self, manual_override=True, is_read_as_taken=True)
+
+    def ours_again(self) -> ShedCircuit:
+        """It was no hand: its point was misread for a while, or the person has put it back."""
+        return replace(self, manual_override=False, is_read_as_taken=False)
 
     def switched_by_command(self) -> ShedCircuit:
         """A command begins to switch it."""
@@ -204,7 +210,7 @@ class ShedCircuit:
     def command_ended(self, *, more_to_come: bool, succeeded: bool) -> ShedCircuit:
         """The command's write ended; it is a person's now, if it succeeded and no other follows."""
         taken = succeeded and not more_to_come
-        return replace(self, switching=more_to_come, manual_override=taken)
+        return replace(self, switching=more_to_come, manual_override=taken, is_read_as_taken=False)
 
     def restore_ended(self, failure: str | None, *, is_back: bool) -> ShedCircuit:
         """A write of its restoration ended; `is_back`: it is as it was before the event."""
@@ -294,6 +300,11 @@ class ShedCircuit:
 
     def _is_at(self, setting: float | bool | None, value: float | bool) -> bool:
         return is_same_shed_value(setting, value, self.kept_within)
+
+    def is_as_written_again(self, reading: PanelReading) -> bool:
+        """Whether `reading` shows one that was taken by hand as this event wrote it."""
+        taken = self.is_read_as_taken and not self.switching
+        return taken and self._is_at(self.setting(reading), self.value)
 
     def is_unreached(self, reading: PanelReading) -> bool:
         """Whether its write was not confirmed, and `reading` shows its point as it was before."""

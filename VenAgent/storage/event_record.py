@@ -272,6 +272,7 @@ def _circuit_record(circuit: ShedCircuit) -> Record:
         "settle_sec": circuit.settle_sec,
         "relieved_by": list(circuit.relieved_by),
         "rounding": circuit.rounding,
+        "is_read_as_taken": circuit.is_read_as_taken,
         "generates": circuit.generates,
     }
 
@@ -306,5 +307,6 @@ def _circuit(record: Mapping[str, Any]) -> ShedCircuit:
         settle_sec=record.get("settle_sec", 0.0),
         relieved_by=tuple(record.get("relieved_by", ())),
         rounding=record.get("rounding", 0.0),
+        is_read_as_taken=record.get("is_read_as_taken", False),
         generates=record.get("generates", False),
     )

@@ -14,6 +14,8 @@ from ops.check_config.registry_check import PointRegistry, RegistryPoint
 from VenAgent.config import AgentConfig
 from VenAgent.config.circuit_config import CircuitConfig, CircuitRestoreMode
 
+SPLIT_PHASE_VOLTS = 235.0
+"""A panel of one phase with so much has two lines of half of it in many places."""
 KW_PER_UNIT = {"kw": 1.0, "w": 0.001, "mw": 1000.0, "kilowatts": 1.0, "watts": 0.001}
 _UNITS = {
     "celsius": ("celsius", "c", "°c", "degc", "℃"),
@@ -186,6 +188,7 @@ class _PointCheck:
         self._limit(circuit, limit, where)
         setpoint = self._number(control, circuit.setpoint_point, (*where, "setpoint_point"))
         self._setpoint(circuit, setpoint, where)
+        self._wiring(circuit, where)
         guard_device = self._config.guard_device_of(circuit)
         guard = self._number(guard_device, circuit.guard_point, (*where, "guard_point"))
         self._unit(
@@ -193,6 +196,28 @@ class _PointCheck:
         )
         self._storage(circuit, control, where)
         self._written(circuit, control, where)
+
+    def _wiring(self, circuit: CircuitConfig, where: tuple[str | int, ...]) -> None:
+        """What cannot be, or is not used, on a panel of one phase."""
+        panel = self._config.panel
+        if panel.phases == 3:
+            return
+        for key in ("poles", "phases"):
+            if getattr(circuit, key) == 3:
+                self._say(
+                    (*where, key),
+                    f"{key} is 3, and the panel has one phase",
+                    'Set the panel\'s "phases" to 3, or correct it',
+                )
+        is_split = circuit.poles == 1 and circuit.voltage is None
+        if is_split and panel.voltage >= SPLIT_PHASE_VOLTS:
+            self._say(
+                (*where, "poles"),
+                f"poles is not used on a panel of one phase: {circuit.id} counts with "
+                f"{panel.voltage:g} V",
+                f'Write "voltage": {panel.voltage / 2.0:g} for a load between line and neutral of '
+                f'a split-phase panel; else remove "poles"',
+            )
 
     def _limit(
         self, circuit: CircuitConfig, limit: RegistryPoint | None, where: tuple[str | int, ...]

@@ -221,6 +221,9 @@ def test_a_registry_may_be_a_json_list_of_rows(paths: Paths, site: Path) -> None
         ('"percent"', '"amps"', "but limit_unit is 'amps'"),
         ('"limit_unit": "percent"', '"limit_step": 0.5', "needs fractions"),
         ('"ev1_kw"', '"ev1_contactor"', "is no number but bool"),
+        ('"priority": 5', '"priority": 5, "poles": 3', "poles is 3, and the panel has one phase"),
+        ('"priority": 5', '"priority": 5, "phases": 3', "phases is 3, and the panel has one phase"),
+        ('"priority": 5', '"priority": 5, "poles": 1', "poles is not used"),
     ],
 )
 def test_a_fault_in_the_agents_configuration_is_named_with_its_line(
