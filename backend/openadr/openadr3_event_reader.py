@@ -10,9 +10,13 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any
 
+from backend.openadr.openadr3_event_times import (
+    read_openadr3_event_duration,
+    read_openadr3_event_moment,
+)
 from backend.openadr.vtn_event import (
     EXPORT_LIMIT_KW,
     FOREVER,
@@ -33,13 +37,6 @@ _KW_PER = {None: 1.0, "KW": 1.0, "W": 0.001, "MW": 1_000.0}
 _INFORMATION = re.compile(r"PRICE|EXPORT_PRICE|GHG|ALERT_[A-Z_]+")
 """Payloads that inform and ask for no power."""
 _POWERS = ("DISPATCH_SETPOINT_RELATIVE", "IMPORT_CAPACITY_LIMIT", "EXPORT_CAPACITY_LIMIT")
-_DURATION = re.compile(
-    r"(-?)P(?=\d|T\d)(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)([DW]))?"
-    r"(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?"
-)
-_FOREVER_YEARS = 1_000
-_DAYS_A_YEAR, _DAYS_A_MONTH = 365, 30
-_NOW_YEAR = 1
 _MOST_INTERVALS = 2_000
 _LONGEST_ID, _LONGEST_TEXT, _DEEPEST = 128, 1_000, 20
 _HIGHEST_NUMBER = 2**31 - 1
@@ -81,44 +78,6 @@ def read_openadr3_event(raw: Any, program_descriptors: Any = None) -> VtnEvent:
         report_requests=tuple(reader.report_requests()),
         problems=tuple(reader.problems),
     )
-
-
-def read_openadr3_event_duration(text: Any) -> timedelta:
-    """ISO 8601; FOREVER for the standard's P9999Y. Raises ValueError."""
-    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
-        raise ValueError(f"{text!r} is no ISO 8601 duration")
-    sign, years, months, count, unit, hours, minutes, seconds = match.groups()
-    if years and int(years) >= _FOREVER_YEARS:
-        return FOREVER
-    days = int(years or 0) * _DAYS_A_YEAR + int(months or 0) * _DAYS_A_MONTH
-    days += int(count or 0) * (7 if unit == "W" else 1)
-    try:
-        length = timedelta(
-            days=days, hours=int(hours or 0), minutes=int(minutes or 0), seconds=float(seconds or 0)
-        )
-    except OverflowError:
-        length = FOREVER
-    length = min(length, FOREVER)
-    return -length if sign else length
-
-
-def read_openadr3_event_moment(text: Any) -> datetime | None:
-    """RFC 3339; None for the standard's "now" (0001-01-01, 0000-00-00). Raises ValueError."""
-    if not isinstance(text, str):
-        raise ValueError(f"{text!r} is no time")
-    if text.startswith(("0000-", "0001-")):
-        return None
-    # Some VTNs write a space for the T; Python 3.10 reads neither Z nor a single digit of seconds.
-    plain = re.sub(r"(\.\d{1,6})\d*", lambda m: m[1].ljust(7, "0"), text.strip())
-    plain = re.sub(r"[Zz]$", "+00:00", plain.replace(" ", "T", 1))
-    moment = datetime.fromisoformat(plain)
-    if moment.tzinfo is None:
-        return moment.replace(tzinfo=timezone.utc)
-    try:
-        return moment.astimezone(timezone.utc)
-    except OverflowError:
-        raise ValueError(f"{text!r} is beyond the calendar") from None
 
 
 def _read_id(value: Any) -> str | None:

@@ -9,8 +9,9 @@ further notice is one piece without an end.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from backend.openadr.vtn_event import (
     EXPORT_LIMIT_KW,
@@ -122,6 +123,13 @@ def make_schedule(
                 occurrence.number, occurrence.start, occurrence.end, power_kw, is_share
             )
             stretches.setdefault(what, []).append(stretch)
+    for what, found in stretches.items():
+        if any(_overlaps(one, other) for one, other in pairwise(sorted(found, key=_start))):
+            if what in _WITH_LEVELS:
+                stretches[what] = _strictest(what, found)
+            else:
+                text = "intervals overlap: of two at once the one that began first is done"
+                problems.append(VtnEventProblem("intervals_overlap", text))
     made = (
         _piece(what, group, now)
         for what, found in stretches.items()
@@ -181,6 +189,29 @@ def _asked(
         yield _LOAD_UP if power_kw < 0 else _SHED, round(abs(power_kw), 3), is_share
 
 
+def _start(stretch: _Stretch) -> datetime:
+    return stretch.start
+
+
+def _overlaps(one: _Stretch, later: _Stretch) -> bool:
+    return one.end is None or later.start < one.end
+
+
+def _strictest(what: str, stretches: Sequence[_Stretch]) -> list[_Stretch]:
+    """Stretches that overlap, each moment with what sheds most, or limits most, of those there."""
+    never = datetime.max.replace(tzinfo=stretches[0].start.tzinfo)
+    strictest = max if what == _SHED else min
+    moments = {each.start for each in stretches} | {each.end or never for each in stretches}
+    found: list[_Stretch] = []
+    for start, end in pairwise(sorted(moments)):
+        there = [each for each in stretches if each.start <= start and end <= (each.end or never)]
+        if there:
+            ruling = strictest(there, key=lambda each: each.power_kw)
+            last = None if end == never else end
+            found.append(replace(ruling, number=len(found), start=start, end=last))
+    return found
+
+
 def _groups(what: str, stretches: Sequence[_Stretch]) -> Iterator[list[_Stretch]]:
     """Stretches that make one piece: each begins where the one before ends.
 
@@ -203,13 +234,6 @@ def _groups(what: str, stretches: Sequence[_Stretch]) -> Iterator[list[_Stretch]
         group.append(stretch)
     if group:
         yield group
-
-
-def _may_follow(what: str, stretch: _Stretch) -> bool:
-    """It can be a level: a limit until further notice is an event without an end."""
-    if stretch.end is None:
-        return what == _SHED
-    return stretch.end - stretch.start >= LEAST_PIECE
 
 
 def _piece(what: str, group: Sequence[_Stretch], now: datetime) -> SchedulePiece | None:

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from backend.openadr.openadr3_event_reader import (
-    OpenAdr3EventNotRead,
-    read_openadr3_event,
+from backend.openadr.openadr3_event_reader import OpenAdr3EventNotRead, read_openadr3_event
+from backend.openadr.openadr3_event_times import (
     read_openadr3_event_duration,
     read_openadr3_event_moment,
 )
@@ -420,3 +419,36 @@ def test_a_payload_that_stands_twice_in_an_interval_and_says_two_things_is_not_d
     assert read(-1.0, -1.0) == ([1.0], [])
     assert read(-1.0, -3.0) == ([], ["value_not_understood"])
     assert read(-1.0, -3.0, -1.0) == ([], ["value_not_understood"])
+
+
+def test_of_intervals_that_overlap_the_stricter_one_rules() -> None:
+    def ask(kind: str, value: float, hour: int, length: str = "PT2H") -> dict[str, Any]:
+        period = {"start": f"2026-06-01T{hour}:00:00Z", "duration": length}
+        payloads = [{"type": kind, "values": [value]}]
+        return {"id": hour, "payloads": payloads, "intervalPeriod": period}
+
+    def planned(*intervals: dict[str, Any]) -> tuple[list[Any], list[str]]:
+        plan = make_schedule(
+            read_openadr3_event(event(*intervals)),
+            now=NOON,
+            now_means=SEEN,
+            delay=timedelta(0),
+            levels=LEVELS,
+            available_kw=10.0,
+        )
+        pieces = [
+            (piece.key, (piece.start - NOON) / HOUR, [(s / 3600, kw) for s, kw in piece.levels])
+            for piece in plan.pieces
+        ]
+        return pieces, [problem.code for problem in plan.problems]
+
+    shed, limit = "DISPATCH_SETPOINT_RELATIVE", "IMPORT_CAPACITY_LIMIT"
+    two = planned(ask(shed, -1.0, 12), ask(shed, -2.0, 13))
+    assert two == ([("0", 0.0, [(1.0, 1.0), (1.0, 2.0), (1.0, 2.0)])], [])
+    inside = planned(ask(shed, -2.0, 13, "PT1H"), ask(shed, -1.0, 12, "PT3H"))
+    assert inside == ([("0", 0.0, [(1.0, 1.0), (1.0, 2.0), (1.0, 1.0)])], [])
+    lower = planned(ask(limit, 5.0, 12), ask(limit, 4.0, 13))
+    assert lower == ([("l0", 0.0, [(1.0, 5.0), (1.0, 4.0), (1.0, 4.0)])], [])
+    assert planned(ask(shed, 1.0, 12), ask(shed, 2.0, 13))[1] == ["intervals_overlap"]
+    apart = planned(ask(shed, -1.0, 12), ask(shed, -2.0, 15))
+    assert apart == ([("0", 0.0, []), ("1", 3.0, [])], [])
