@@ -18,7 +18,7 @@ from sqlalchemy import Table, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.openadr import operator_side
-from backend.openadr.schedule import SchedulePiece
+from backend.openadr.schedule import LEAST_KW, SchedulePiece
 from backend.openadr.vtn_event import VtnEvent, VtnEventProblem
 from backend.store.openadr_tables import OpenAdrPieceRow
 from backend.store.statuses import ACTIVE, SCHEDULED
@@ -67,10 +67,17 @@ class CommandedPieces:
             connection, [row.event_id for row in rows.values()]
         )
         await self.end(connection, event.id, now, kept={piece.key for piece in pieces})
+        is_nobody = False
         for piece in pieces:
             row = rows.get(piece.key)
             state = None if row is None else states.get(row.event_id)
             try:
+                if piece.is_share and piece.power_kw <= LEAST_KW:
+                    # Of nothing that is known now. What was commanded by what was known stays.
+                    is_nobody = is_nobody or (row is None and piece.start <= now)
+                    if row is None:
+                        continue
+                    piece = _with_powers_of(row, piece)
                 if row is None:
                     await self._make(connection, event, piece, ven_ids, revision=0)
                 elif state is not None and _begins_anew(state, piece, ven_ids, now):
@@ -82,7 +89,8 @@ class CommandedPieces:
                 return [VtnEventProblem("ven_unknown", str(error))]
             except operator_side.NewEventRefused as error:
                 return [VtnEventProblem("event_not_possible", str(error))]
-        return [ASKS_NOBODY] if any(state.asks_nobody for state in states.values()) else []
+        is_nobody = is_nobody or any(state.asks_nobody for state in states.values())
+        return [ASKS_NOBODY] if is_nobody else []
 
     def _differs(self, row: Any, piece: SchedulePiece) -> bool:
         if row.start_time != piece.start or row.end_time != _end_of(piece):
@@ -189,6 +197,21 @@ class CommandedPieces:
 
     async def stored(self, connection: AsyncConnection, event_id: str) -> Sequence[Any]:
         return await commanded_pieces_of(connection, self._link_name, event_id)
+
+    async def take_over(self, connection: AsyncConnection, event_id: str, link_name: str) -> None:
+        """The pieces of the same event under another link are this link's from now on."""
+        pieces = COMMANDED_PIECES.c
+        mine = delete(COMMANDED_PIECES).where(
+            pieces.link == self._link_name, pieces.vtn_event_id == event_id
+        )
+        await connection.execute(mine)
+        await connection.execute(
+            update(COMMANDED_PIECES)
+            .where(
+                COMMANDED_PIECES.c.link == link_name, COMMANDED_PIECES.c.vtn_event_id == event_id
+            )
+            .values(link=self._link_name)
+        )
 
     async def stopped(
         self, connection: AsyncConnection, event_id: str, now: datetime

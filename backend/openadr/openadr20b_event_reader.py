@@ -25,7 +25,12 @@ from backend.openadr.vtn_event import (
 )
 
 _PRICES = ("ELECTRICITY_PRICE", "ENERGY_PRICE", "DEMAND_CHARGE", "BID_PRICE")
-_TARGETS = {"resource_id": "RESOURCE_NAME", "ven_id": "VEN_ID", "group_id": "GROUP"}
+_TARGETS = {
+    "resource_id": "RESOURCE_NAME",
+    "ven_id": "VEN_ID",
+    "party_id": "VEN_ID",
+    "group_id": "GROUP",
+}
 _SCALES = {"none": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 _CAPACITY, _PERCENT = "x-loadControlCapacity", "x-loadControlPercentOffset"
 
@@ -55,7 +60,8 @@ def read_openadr20b_event(raw: Mapping[str, Any], ven_id: str | None) -> VtnEven
         priority=priority if isinstance(priority, int) and priority > 0 else None,
         targets=tuple(_targets(raw.get("targets") or (), ven_id)),
         randomize_start=tolerance if isinstance(tolerance, timedelta) else timedelta(0),
-        cancelled=descriptor.get("event_status") == "cancelled",
+        # One that is completed before its time is over is ended too.
+        cancelled=descriptor.get("event_status") in ("cancelled", "completed"),
         test=bool(descriptor.get("test_event")),
         problems=tuple(problems),
     )
@@ -66,7 +72,7 @@ def _targets(raw: Iterable[Any], ven_id: str | None) -> Iterable[VtnEventTarget]
         for field, value in dict(target).items():
             if value is None:
                 continue
-            is_ours = field == "ven_id" and value == ven_id
+            is_ours = field in ("ven_id", "party_id") and value == ven_id
             kind = "OUR_VEN_ID" if is_ours else _TARGETS.get(field, field)
             yield VtnEventTarget(str(value), kind)
 
@@ -87,9 +93,11 @@ def _intervals(
         problems.append(VtnEventProblem("start_missing", "the event has no dtstart"))
         return ()
     found: list[tuple[int, tuple[VtnEventInterval, ...]]] = []
+    informs = False
     for signal in _signals(raw):
         name = str(signal.get("signal_name"))
         if name in _PRICES:
+            informs = True
             continue
         made: list[VtnEventInterval] = []
         asks_something = False
@@ -110,6 +118,8 @@ def _intervals(
             )
         if asks_something:
             found.append((1 if name.upper() == "SIMPLE" else 0, tuple(made)))
+    if not found and not problems and not informs:
+        problems.append(VtnEventProblem("nothing_asked", "no signal has an interval that asks"))
     return min(found, key=lambda each: each[0])[1] if found else ()
 
 
@@ -135,10 +145,11 @@ def _ask(
             return VtnEventAsk(LEVEL, float(value))
         problem("level_not_understood", f"{where}: {value!r} is not 0, 1, 2 or 3")
     elif name == "LOAD_DISPATCH" and kind == "delta":
-        power_kw = value * _kw_per(signal)
-        return (
-            VtnEventAsk(LOAD_UP_KW, power_kw) if power_kw > 0 else VtnEventAsk(SHED_KW, -power_kw)
-        )
+        kw_per = _kw_per(signal)
+        if kw_per is not None:
+            kind_asked = LOAD_UP_KW if value > 0 else SHED_KW
+            return VtnEventAsk(kind_asked, abs(value) * kw_per)
+        problem("units_not_understood", f"{where}: its units are no W with a scale we know")
     elif name in ("LOAD_CONTROL", "X-LOADCONTROL") and kind == _CAPACITY and 0 <= value <= 1:
         return VtnEventAsk(SHARE, 1.0 - float(value))
     elif name in ("LOAD_CONTROL", "X-LOADCONTROL") and kind == _PERCENT and -1 <= value <= 0:
@@ -148,9 +159,12 @@ def _ask(
     return None
 
 
-def _kw_per(signal: Mapping[str, Any]) -> float:
-    """Of the signal's own unit; kW when it names none."""
+def _kw_per(signal: Mapping[str, Any]) -> float | None:
+    """Of the signal's own unit; kW when it names none, None for what is no power or no scale."""
     measurement = signal.get("measurement")
-    if not isinstance(measurement, Mapping) or measurement.get("unit") != "W":
+    if measurement is None:
         return 1.0
-    return _SCALES.get(str(measurement.get("scale") or "none"), 1.0) / 1e3
+    if not isinstance(measurement, Mapping) or measurement.get("unit") != "W":
+        return None
+    scale = _SCALES.get(str(measurement.get("scale") or "none"))
+    return None if scale is None else scale / 1e3

@@ -40,6 +40,7 @@ _POWERS = ("DISPATCH_SETPOINT_RELATIVE", "IMPORT_CAPACITY_LIMIT", "EXPORT_CAPACI
 _MOST_INTERVALS = 2_000
 _LONGEST_ID, _LONGEST_TEXT, _DEEPEST = 128, 1_000, 20
 _HIGHEST_NUMBER = 2**31 - 1
+_ANY = ""
 
 
 class OpenAdr3EventNotRead(Exception):
@@ -134,10 +135,19 @@ def _read_targets(raw: Any) -> tuple[VtnEventTarget, ...] | None:
 
 
 def _kw_per_unit(descriptors: Any) -> dict[str, float | None]:
-    """By payload type; None for units that are no power, and for two at once."""
+    """By payload type (_ANY for all others); None for units that are no power, for two at once, and
+    where it cannot be read what a descriptor is for."""
+    if descriptors is None:
+        return {}
+    if not isinstance(descriptors, list):
+        return {_ANY: None}
     found: dict[str, float | None] = {}
-    for descriptor in _objects(descriptors):
-        units, kind = descriptor.get("units"), str(descriptor.get("payloadType"))
+    for descriptor in descriptors:
+        kind = descriptor.get("payloadType") if isinstance(descriptor, Mapping) else None
+        if not isinstance(kind, str):
+            found[_ANY] = None
+            continue
+        units = descriptor.get("units")
         if units is None or descriptor.get("objectType") == "REPORT_PAYLOAD_DESCRIPTOR":
             continue
         kw_per = _KW_PER.get(units) if isinstance(units, str) else None
@@ -152,6 +162,8 @@ class _Reader:
         self._raw = raw
         self.problems: list[VtnEventProblem] = []
         self.randomize_start = timedelta(0)
+        self._informs = False
+        """It has prices or the like, which ask for no power."""
         self._kw_per = _kw_per_unit(program_descriptors) | _kw_per_unit(
             raw.get("payloadDescriptors")
         )
@@ -226,6 +238,8 @@ class _Reader:
                 made = self._interval(raw, position, starts.start, duration)
             is_placed = bool(made)
             found += made
+        if not self.problems and not self._informs and not any(each.asks for each in found):
+            self._problem("nothing_asked", "no interval has a payload that can be read")
         return tuple(found)
 
     def _interval(
@@ -269,8 +283,9 @@ class _Reader:
         self, payload: Mapping[str, Any], number: int, part: int, parts: int
     ) -> Iterable[VtnEventAsk]:
         kind, values = payload.get("type"), payload.get("values")
-        where = f"interval {number}, {kind}"
-        if not isinstance(kind, str) or _INFORMATION.fullmatch(kind):
+        where = f"interval {number}, {kind!r:.60}"
+        if isinstance(kind, str) and _INFORMATION.fullmatch(kind):
+            self._informs = True
             return
         if kind not in ("SIMPLE", *_POWERS):
             self._problem("payload_not_supported", f"{where}: this VEN cannot do that")
@@ -292,7 +307,7 @@ class _Reader:
             else:
                 yield VtnEventAsk(LEVEL, float(value))
             return
-        kw_per = self._kw_per.get(kind, 1.0)
+        kw_per = self._kw_per.get(kind, self._kw_per.get(_ANY, 1.0))
         if kw_per is None:
             self._problem("units_not_understood", f"{where}: its units are not one of KW, W, MW")
             return

@@ -10,7 +10,8 @@ from backend.openadr.vtn_event import FOREVER
 
 _DURATION = re.compile(
     r"(-?)P(?=\d|T\d)(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)([DW]))?"
-    r"(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?"
+    r"(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?",
+    re.ASCII,
 )
 _FOREVER_YEARS = 1_000
 _DAYS_A_YEAR, _DAYS_A_MONTH = 365, 30
@@ -40,7 +41,7 @@ def read_openadr3_event_moment(text: Any) -> datetime | None:
     """RFC 3339; None for the standard's "now" (0001-01-01, 0000-00-00). Raises ValueError."""
     if not isinstance(text, str):
         raise ValueError(f"{text!r} is no time")
-    if text.startswith(("0000-", "0001-")):
+    if text.startswith(("0000-", "0001-01-01")):
         return None
     # Some VTNs write a space for the T; Python 3.10 reads neither Z nor a single digit of seconds.
     plain = re.sub(r"(\.\d{1,6})\d*", lambda m: m[1].ljust(7, "0"), text.strip())

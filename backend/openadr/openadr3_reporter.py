@@ -18,7 +18,7 @@ from backend.openadr.openadr3_report import OpenAdr3ReportCovered, OpenAdr3Repor
 from backend.openadr.openadr3_vtn import OpenAdr3Vtn, OpenAdr3VtnError, OpenAdr3VtnRefused
 from backend.openadr.openadr_settings import OpenAdrSettings
 from backend.openadr.operator_fleet import OperatorPower, OperatorSite
-from backend.openadr.reconciler import CANCELLED, EVENTS, reconciler_document
+from backend.openadr.reconciler import CANCELLED, EVENTS, OPT_OUT, reconciler_document
 from backend.openadr.schedule import schedule_vens
 from backend.openadr.vtn_event import VtnEvent, VtnEventProblem
 from backend.openadr.vtn_link import VtnLink
@@ -31,6 +31,9 @@ REPORTS = cast(Table, OpenAdrReportRow.__table__)
 WAITING, SENT, GIVEN_UP = "waiting", "sent", "given_up"
 SEND_FOR = timedelta(hours=24)
 _AT_ONCE = 50
+LEAST_SEEN, WHOLLY_SEEN = 0.1, 0.9
+"""Of the time of an interval: read less, its value is missing; less than the other, estimated from
+what was read."""
 
 
 class OpenAdr3Reporter:
@@ -132,7 +135,8 @@ class OpenAdr3Reporter:
                 for d in due
                 if d.at > now - openadr3_report.MADE_UP_FOR
             }
-            answer = self._name(event, f"answer-{_digest(problems)}") if problems else None
+            said = f"answer-{_digest(problems, row.opt)}"
+            answer = self._name(event, said) if problems else None
             names = set(wanted) | ({answer} if answer else set())
             if not names:
                 continue
@@ -144,7 +148,9 @@ class OpenAdr3Reporter:
                 )
             )
             if answer is not None and answer not in known:
-                await self._put(connection, event, answer, self._answer(event, answer, problems))
+                is_out = row.opt == OPT_OUT
+                body = self._answer(event, answer, problems, is_out=is_out)
+                await self._put(connection, event, answer, body)
             for name, each in wanted.items():
                 if name not in known:
                     made = await self._report(connection, event, name, each)
@@ -172,22 +178,27 @@ class OpenAdr3Reporter:
         )
 
     def _answer(
-        self, event: VtnEvent, name: str, problems: Sequence[VtnEventProblem]
+        self,
+        event: VtnEvent,
+        name: str,
+        problems: Sequence[VtnEventProblem],
+        *,
+        is_out: bool = False,
     ) -> dict[str, Any]:
-        """OpenADR 3 knows no opt-out of an event: a report says what is not done, and why."""
+        """OpenADR 3 knows no opt-out of an event: a report says what is not done, and why; and that
+        we are out of it, when nothing of it is done."""
         said = [f"{problem.code}: {problem.text}"[:500] for problem in problems]
-        payloads = [
-            {"type": openadr3_report.STATE, "values": ["RUNNING_OPTED_OUT"]},
-            {"type": openadr3_report.ANSWER, "values": said},
-        ]
+        payloads = [{"type": openadr3_report.ANSWER, "values": said}]
+        if is_out:
+            payloads.insert(0, {"type": openadr3_report.STATE, "values": ["RUNNING_OPTED_OUT"]})
         return openadr3_report.openadr3_report_body(
             event=event,
             version=self._settings.version,
             client_name=self._settings.ven_name,
             name=name,
             descriptors=[
-                openadr3_report.openadr3_report_descriptor(openadr3_report.STATE, None, None),
-                openadr3_report.openadr3_report_descriptor(openadr3_report.ANSWER, None, None),
+                openadr3_report.openadr3_report_descriptor(str(payload["type"]), None, None)
+                for payload in payloads
             ],
             resources=[
                 {
@@ -324,20 +335,29 @@ def _payloads(
     if kind == openadr3_report.STATE:
         return [{"type": kind, "values": [_state([site for site, _, _ in parts])]}]
     hours = (covered.end - covered.start).total_seconds() / 3_600.0
+    is_seen = True
     if kind in (openadr3_report.UP, openadr3_report.SHED_AVAILABLE):
         values = [site.shed_available_kw for site, _, _ in parts]
         hours = 1.0
     elif kind == openadr3_report.DOWN:
         values = [raise_kw for _, _, raise_kw in parts]
         hours = 1.0
-    elif kind == openadr3_report.BASELINE:
-        values = [power.baseline_kw if power else None for _, power, _ in parts]
     else:
-        values = [power.used_kw if power else None for _, power, _ in parts]
+        read_parts = [
+            power if power is not None and power.seen_share >= LEAST_SEEN else None
+            for _, power, _ in parts
+        ]
+        is_seen = all(power is None or power.seen_share >= WHOLLY_SEEN for power in read_parts)
+        is_baseline = kind == openadr3_report.BASELINE
+        values = [
+            None if power is None else power.baseline_kw if is_baseline else power.used_kw
+            for power in read_parts
+        ]
     is_energy = units in ("KWH", "WH", "MWH")
     read = [value for value in values if value is not None]
     total = round(sum(read) * (hours if is_energy else 1.0) * factor, 4)
-    quality = "OK" if len(read) == len(values) and values else "ESTIMATED" if read else "MISSING"
+    is_whole = bool(values) and len(read) == len(values) and is_seen
+    quality = "OK" if is_whole else "ESTIMATED" if read else "MISSING"
     payloads: list[dict[str, Any]] = [{"type": kind, "values": [total] if read else []}]
     if quality != "OK":
         payloads.append({"type": "DATA_QUALITY", "values": [quality]})
@@ -355,8 +375,8 @@ def _state(sites: Sequence[OperatorSite]) -> str:
     return "RUNNING_OPTED_OUT" if any(site.opted_out for site in sites) else "RUNNING_NORMAL"
 
 
-def _digest(problems: Sequence[VtnEventProblem]) -> str:
-    said = "\0".join(f"{problem.code}\0{problem.text}" for problem in problems)
+def _digest(problems: Sequence[VtnEventProblem], opt: str) -> str:
+    said = "\0".join([opt, *(f"{problem.code}\0{problem.text}" for problem in problems)])
     return hashlib.blake2b(said.encode(), digest_size=5).hexdigest()
 
 

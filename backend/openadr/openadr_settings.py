@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from pydantic import (
     AliasChoices,
@@ -70,6 +70,14 @@ def _resources(value: Any) -> Any:
     return found
 
 
+def _has_good_port(url: SplitResult) -> bool:
+    """Not where a login has a "/", which ends the host's part."""
+    try:
+        return url.port != 0
+    except ValueError:
+        return False
+
+
 class OpenAdrSettings(BaseModel):
     """Who we are to the VTN, and what its levels mean."""
 
@@ -118,19 +126,19 @@ class OpenAdrSettings(BaseModel):
 
     @property
     def vtn_url_shown(self) -> str:
-        """For a log: without the login that may stand in it."""
+        """For logs, rows and people: without the login that may stand in it."""
         url = urlsplit(self.vtn_url)
         return urlunsplit(url._replace(netloc=url.netloc.rpartition("@")[2]))
 
     @property
     def link(self) -> str:
         """Names this VEN at this VTN in the database."""
-        return f"{self.ven_name}@{self.vtn_url.rstrip('/')}"
+        return f"{self.ven_name}@{self.vtn_url_shown.rstrip('/')}"
 
     @model_validator(mode="after")
     def check(self) -> OpenAdrSettings:
         url = urlsplit(self.vtn_url)
-        if url.scheme not in ("http", "https") or not url.hostname:
+        if url.scheme not in ("http", "https") or not url.hostname or not _has_good_port(url):
             raise ValueError("OPENADR_VTN_URL must be like https://vtn.example/openadr3/3.1.0")
         if url.scheme == "http" and url.hostname not in LOOPBACK:
             raise ValueError("OPENADR_VTN_URL must begin with https:// (the standard asks for TLS)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import cast
+from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Table, case, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -27,11 +27,12 @@ _DELIVERED = ("completed", "rebound")
 
 @dataclass(frozen=True)
 class OperatorPower:
-    """Means over a stretch of time, in kW; None when there was no telemetry of it."""
+    """Means over a stretch of time, in kW, of what was read of it."""
 
     used_kw: float | None
     baseline_kw: float | None
-    samples: int
+    seen_share: float
+    """Of the time, 0 … 1: minutes in which the meter was read."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,11 @@ async def operator_power(
         & (_TELEMETRY.c.quality.is_(None) | (_TELEMETRY.c.quality == "good"))
         & _TELEMETRY.c.used_power_kw.is_not(None)
     )
+    if connection.dialect.name == "sqlite":
+        minute: ColumnElement[Any] = func.strftime("%Y%m%d%H%M", _TELEMETRY.c.timestamp)
+    else:
+        minute = func.date_trunc("minute", _TELEMETRY.c.timestamp)
+    length_sec = (end - start).total_seconds()
     found: dict[str, OperatorPower] = {}
     for at in range(0, len(ven_ids), 2_000):
         statement = (
@@ -163,11 +169,15 @@ async def operator_power(
                 _TELEMETRY.c.ven_id,
                 func.avg(_TELEMETRY.c.used_power_kw).label("used_kw"),
                 func.avg(_TELEMETRY.c.baseline_power_kw).label("baseline_kw"),
-                func.count().label("samples"),
+                func.count(minute.distinct()).label("minutes"),
+                func.max(VEN_STATE.c.report_interval_sec).label("every_sec"),
             )
+            .select_from(_TELEMETRY.outerjoin(VEN_STATE, VEN_STATE.c.ven_id == _TELEMETRY.c.ven_id))
             .where(is_within, _TELEMETRY.c.ven_id.in_(list(ven_ids[at : at + 2_000])))
             .group_by(_TELEMETRY.c.ven_id)
         )
         for row in await connection.execute(statement):
-            found[row.ven_id] = OperatorPower(row.used_kw, row.baseline_kw, row.samples)
+            seen_sec = row.minutes * max(60.0, row.every_sec or 0.0)
+            share = min(seen_sec / length_sec, 1.0) if length_sec > 0 else 1.0
+            found[row.ven_id] = OperatorPower(row.used_kw, row.baseline_kw, share)
     return found

@@ -24,7 +24,7 @@ from backend.openadr.commanded_pieces import ASKS_NOBODY, CommandedPieces, comma
 from backend.openadr.openadr_settings import OpenAdrSettings
 from backend.openadr.schedule import SchedulePiece, make_schedule, schedule_vens
 from backend.openadr.vtn_event import VtnEvent, VtnEventProblem, vtn_event_span
-from backend.openadr.vtn_link import VtnLink
+from backend.openadr.vtn_link import LINKS, VtnLink
 from backend.store.database import Database
 from backend.store.openadr_tables import OpenAdrEventRow
 
@@ -42,6 +42,8 @@ _BY_ANOTHER_WAY = VtnEventProblem(
 _ENDED_BY_ANOTHER_WAY = VtnEventProblem(
     "cancelled_by_another_vtn", "another VTN, which has the same event, cancelled it"
 )
+_LEFT_AFTER = timedelta(minutes=10)
+"""Nobody spoke for a link for so long: it is left."""
 _SAME_TIME = timedelta(minutes=1)
 """Two VTNs may round the times of one event, and "now" is when each was read."""
 
@@ -136,6 +138,9 @@ class Reconciler:
         problems = list(event.problems)
         pieces: tuple[SchedulePiece, ...] = ()
         other = None if event.cancelled else await self._other_way(connection, event, row)
+        if other is not None and not await self._is_spoken_for(connection, other.link, now):
+            await self._take_over(connection, other)
+            other = None
         is_ended = not is_new and _has_problem(row, _ENDED_BY_ANOTHER_WAY)
         if other is not None or is_ended:
             problems, vens = [_ENDED_BY_ANOTHER_WAY if other is None else _BY_ANOTHER_WAY], None
@@ -197,6 +202,25 @@ class Reconciler:
             if was_known or (other.status == OPEN and _is_at_the_same_time(event, seen_at, other)):
                 return other
         return None
+
+    async def _is_spoken_for(self, connection: AsyncConnection, link: str, now: datetime) -> bool:
+        """A process speaks for that link, or did until a moment ago."""
+        found = select(LINKS.c.lease_until, LINKS.c.last_contact_at).where(LINKS.c.link == link)
+        row = (await connection.execute(found)).one_or_none()
+        if row is None:
+            return False
+        return any(at is not None and at >= now - _LEFT_AFTER for at in row)
+
+    async def _take_over(self, connection: AsyncConnection, other: Any) -> None:
+        """What a link did for which nobody speaks any more, as after a change of the settings: it
+        is changed and ended as this VTN says."""
+        log.info("an event is taken over from a link that is left", event_id=other.id)
+        await self._pieces.take_over(connection, other.id, other.link)
+        await connection.execute(
+            update(EVENTS)
+            .where(EVENTS.c.link == other.link, EVENTS.c.id == other.id)
+            .values(status=OVER)
+        )
 
     async def _end_other_way(
         self, connection: AsyncConnection, event: VtnEvent, now: datetime, row: Any = None
@@ -291,7 +315,8 @@ def _kept_problems(
 ) -> list[VtnEventProblem]:
     """Those known that the plan of what is left no longer meets: they were answered, and stay."""
     known = (VtnEventProblem(**problem) for problem in stored)
-    return [problem for problem in known if problem not in (*problems, ASKS_NOBODY)]
+    passing = (ASKS_NOBODY, _BY_ANOTHER_WAY)
+    return [problem for problem in known if problem not in (*problems, *passing)]
 
 
 def _is_older(stamp: str, known: str) -> bool:

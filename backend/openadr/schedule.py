@@ -53,7 +53,10 @@ class ScheduleAmount:
     is_share: bool
 
     def power_kw(self, available_kw: float) -> float:
-        return self.value * available_kw if self.is_share else self.value
+        """A share of nothing, as while no site is heard of, is asked for all the same: LEAST_KW."""
+        if not self.is_share or not self.value:
+            return self.value
+        return max(self.value * available_kw, LEAST_KW)
 
 
 @dataclass(frozen=True)
@@ -180,11 +183,12 @@ def _asked(
     if SHED_KW in by_kind or LOAD_UP_KW in by_kind:  # a power precedes a level
         power_kw = by_kind.get(SHED_KW, 0.0) - by_kind.get(LOAD_UP_KW, 0.0)
     elif SHARE in by_kind:
-        power_kw, is_share = by_kind[SHARE] * available_kw, True
+        amount = ScheduleAmount(by_kind[SHARE], is_share=True)
+        power_kw, is_share = amount.power_kw(available_kw), True
     elif LEVEL in by_kind:
-        amount = levels.get(int(by_kind[LEVEL]))
-        if amount is not None:
-            power_kw, is_share = amount.power_kw(available_kw), amount.is_share
+        of_level = levels.get(int(by_kind[LEVEL]))
+        if of_level is not None:
+            power_kw, is_share = of_level.power_kw(available_kw), of_level.is_share
     if abs(power_kw) >= LEAST_KW:
         yield _LOAD_UP if power_kw < 0 else _SHED, round(abs(power_kw), 3), is_share
 

@@ -172,3 +172,42 @@ async def test_a_target_that_names_another_ven_beside_ours_leaves_it_ours() -> N
     assert chosen({"resource_id": "elsewhere"}).code == "not_for_this_ven"
     assert chosen({"resource_id": "b"}, {"ven_id": "ven-1"}) == ["b"]
     assert chosen({"group_id": "some"}) is None
+    assert chosen({"party_id": "ven-9"}).code == "not_for_this_ven"
+    assert chosen({"party_id": "ven-1"}) is None
+
+
+async def test_what_a_signal_says_of_units_and_an_event_of_its_end_is_obeyed() -> None:
+    def read_signal(measurement: Any, **descriptor: Any) -> Any:
+        interval = {"dtstart": in_sec(0), "duration": timedelta(hours=1), "signal_payload": -2000}
+        signal = {
+            "signal_name": "LOAD_DISPATCH",
+            "signal_type": "delta",
+            "measurement": measurement,
+            "intervals": [interval],
+        }
+        known = {"event_id": "e1", "modification_number": 0, **descriptor}
+        raw = {
+            "event_descriptor": known,
+            "active_period": {"dtstart": in_sec(0)},
+            "event_signals": [signal],
+        }
+        return read_openadr20b_event(raw, "ven-1")
+
+    def kws(measurement: Any) -> Any:
+        event = read_signal(measurement)
+        codes = [problem.code for problem in event.problems]
+        return codes or [ask.value for interval in event.intervals for ask in interval.asks]
+
+    assert kws(None) == [2000.0]
+    assert kws({"unit": "W", "scale": "none"}) == kws({"unit": "W"}) == [2.0]
+    assert kws({"unit": "W", "scale": "k"}) == [2000.0]
+    for measurement in ({"unit": "VA"}, {"unit": "Wh"}, {"unit": "W", "scale": "m"}, {}, "W"):
+        assert kws(measurement) == ["units_not_understood"]
+    states = ("none", "far", "near", "active", "completed", "cancelled")
+    ended = [read_signal(None, event_status=status).cancelled for status in states]
+    assert ended == [False, False, False, False, True, True]
+    nothing = {"event_descriptor": {"event_id": "e1", "modification_number": 0}}
+    for signals in (None, [], [{"signal_name": "SIMPLE", "intervals": []}]):
+        raw = {**nothing, "active_period": {"dtstart": in_sec(0)}, "event_signals": signals}
+        (problem,) = read_openadr20b_event(raw, "ven-1").problems
+        assert problem.code == "nothing_asked"

@@ -7,10 +7,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
+from backend.openadr.vtn_link import LINKS
 from backend.store.database import Database
 from backend.store.utc_time import utc_now
-from tests.backend.dispatching import Answering, add_vens, dispatching, eventually
+from tests.backend.dispatching import Answering, add_vens, dispatching, eventually, set_state
 from tests.openadr import vtn3
 from tests.openadr.stage import alerts, events, in_sec, open_events, service_for, vtn_event
 from VenAgent.contract.command_limits import CommandLimits
@@ -238,3 +240,85 @@ async def test_an_event_of_a_higher_priority_takes_the_sites_over(
     assert {sent["event_priority"] for sent in wire.sent[2:]} == {0}
     assert [each.status for each in await open_events(database)] == ["active", "active"]
     assert await alerts(database) == set()
+
+
+@pytest.mark.parametrize("is_long_ago", [False, True])
+async def test_an_event_of_a_link_that_is_left_is_changed_and_ended_by_the_one_that_speaks(
+    database: Database, is_long_ago: bool
+) -> None:
+    """The settings name the VEN otherwise while a limit until further notice is kept."""
+    await add_vens(database, FLEET)
+    wire = Answering(database)
+    with vtn3.running() as vtn:
+        async with dispatching(database, wire) as dispatcher:
+            vtn.event("e1", start=in_sec(0), duration="P9999Y", limits=[5.0])
+            async with service_for(database, vtn.url) as service:
+                await service.turn()
+                dispatcher.wake.ring()
+                await eventually(lambda: len(wire.sent) == 2)
+            if is_long_ago:
+                async with database.engine.begin() as connection:
+                    long_ago = utc_now() - HOUR
+                    await connection.execute(update(LINKS).values(last_contact_at=long_ago))
+            async with service_for(database, vtn.url, OPENADR_VEN_NAME="renamed") as service:
+                await service.turn()
+                dispatcher.wake.ring()
+                (event,) = await open_events(database)
+                if is_long_ago:
+                    vtn.change("e1", start=in_sec(-60), duration="P9999Y", limits=[4.0])
+                    await service.turn()
+                    dispatcher.wake.ring()
+                    await eventually(lambda: len(wire.sent) == 4)
+                    (changed,) = await open_events(database)
+                    assert (changed.id, changed.import_kw) == (event.id, 4.0)
+                told = len(wire.sent)
+                vtn.delete("e1")
+                await service.turn()
+                dispatcher.wake.ring()
+                await eventually(lambda: len(wire.sent) == told + 2)
+    assert {sent["op"] for sent in wire.sent[told:]} == {"restore"}
+    assert await open_events(database) == []
+
+
+async def test_a_level_is_a_share_of_what_each_site_was_seen_to_draw(database: Database) -> None:
+    await add_vens(database, {"a": 1.0, "b": 3.0, "liar": 900_000.0, "odd": -100.0, "out": 8.0})
+    await set_state(database, "liar", highest_power_kw=4.0, panel_max_kw=48.0)
+    await set_state(database, "out", availability="opted_out")
+    with vtn3.running() as vtn:
+        vtn.event("e1", start=in_sec(3600), levels=[1])
+        vtn.event("e2", start=in_sec(9000), levels=[2])
+        async with service_for(database, vtn.url) as service:
+            await service.turn()
+            powers = [each.requested_reduction_kw for each in await open_events(database)]
+            assert powers == [2.0, 4.0]  # 25 and 50 % of 8 kW
+            for ven_id in FLEET:  # they draw more than they would: nothing to shed, never a load-up
+                await set_state(database, ven_id, shed_power_kw=-90.0)
+            await set_state(database, "liar", shed_available_kw=0.0)
+            await service.turn()
+    assert [each.kind for each in await open_events(database)] == ["event", "event"]
+    assert [each.requested_reduction_kw for each in await open_events(database)] == powers
+
+
+async def test_a_fleet_that_is_not_heard_of_for_a_while_does_not_end_its_event(
+    database: Database,
+) -> None:
+    await add_vens(database, FLEET)
+    wire = Answering(database)
+    with vtn3.running() as vtn:
+        async with (
+            service_for(database, vtn.url) as service,
+            dispatching(database, wire) as dispatcher,
+        ):
+            vtn.event("e1", start=in_sec(0), levels=[2])
+            await service.turn()
+            dispatcher.wake.ring()
+            await eventually(lambda: len(wire.sent) == 2)
+            for ven_id in FLEET:
+                await set_state(database, ven_id, shed_available_kw=None, shed_power_kw=None)
+            vtn.event("e2", start=in_sec(0), levels=[1])
+            await service.turn()
+            (event,) = await open_events(database)
+            assert (event.status, event.requested_reduction_kw) == ("active", 4.0)
+            row = await vtn_event(database, "e2")
+            assert (row.opt, row.problems[0]["code"]) == ("out", "no_site_takes_part")
+    assert len(wire.sent) == 2

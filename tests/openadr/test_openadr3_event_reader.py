@@ -399,8 +399,10 @@ def test_units_of_the_programme_hold_where_the_event_names_none() -> None:
         assert read(nothing, watts) == ([2.0], [])
     assert read([descriptor("KW")], watts) == ([2000.0], [])
     assert read(None, [descriptor("W", objectType="REPORT_PAYLOAD_DESCRIPTOR")]) == ([2000.0], [])
-    for nonsense in (None, "W", [7], {"units": "W"}):
-        assert read(None, nonsense) == ([2000.0], [])
+    for unreadable in ("W", [7], {"units": "W"}, [{"payload_type": "SIMPLE", "units": "W"}]):
+        for read_units in (read(unreadable, None), read(unreadable, watts), read(None, unreadable)):
+            assert read_units in (([], ["units_not_understood"]), ([2.0], []))
+        assert read(unreadable, None) == read(None, unreadable) == ([], ["units_not_understood"])
     assert read(watts * 2, None) == ([2.0], [])
     assert read([descriptor("W"), descriptor("MW")], None) == ([], ["units_not_understood"])
     assert read(None, [descriptor("MW"), descriptor("W")]) == ([], ["units_not_understood"])
@@ -452,3 +454,17 @@ def test_of_intervals_that_overlap_the_stricter_one_rules() -> None:
     assert planned(ask(shed, 1.0, 12), ask(shed, 2.0, 13))[1] == ["intervals_overlap"]
     apart = planned(ask(shed, -1.0, 12), ask(shed, -2.0, 15))
     assert apart == ([("0", 0.0, []), ("1", 3.0, [])], [])
+
+
+def test_an_event_in_which_nothing_can_be_read_says_so() -> None:
+    def codes(**fields: Any) -> list[str]:
+        return [problem.code for problem in read_openadr3_event(event(1.0, **fields)).problems]
+
+    assert codes(intervals=[]) == ["nothing_asked"]
+    for payloads in ({}, None, [], "SIMPLE", [7], [{"values": [1]}]):
+        (code,) = codes(intervals=[{"id": 0, "payloads": payloads}])
+        assert code in ("nothing_asked", "payload_not_supported")
+    price = {"type": "PRICE", "values": [0.2]}
+    assert codes(intervals=[{"id": 0, "payloads": [price]}]) == []
+    nothing = {"type": "SIMPLE", "values": [0]}
+    assert codes(intervals=[{"id": 0, "payloads": [nothing]}]) == []

@@ -212,3 +212,42 @@ async def test_the_operating_state_is_that_of_the_interval_not_of_the_report(
     states = [each["OPERATING_STATE"] for each in payloads(report, "a")]
     assert states == [["RUNNING_CURTAILED"], ["RUNNING_NORMAL"]]
     assert payloads(report, "idle")[0] == {"OPERATING_STATE": ["RUNNING_NORMAL"]}
+
+
+@pytest.mark.asyncio
+async def test_what_the_meter_was_not_read_of_is_estimated_or_missing(database: Database) -> None:
+    await add_vens(database, {"a": 1.0, "b": 1.0, "c": 1.0})
+    start = in_sec(-3_700)
+    await add_telemetry(database, "a", start, [10.0] * 60)
+    await add_telemetry(database, "b", start, [10.0] * 30)  # half of the hour
+    await add_telemetry(database, "c", start, [10.0] * 4, every_sec=5)  # 20 seconds
+    asked = [{"payloadType": kind} for kind in ("USAGE", "DEMAND", "BASELINE")]
+    with vtn3.running() as vtn:
+        vtn.event("e1", start=start, duration="PT1H", kws=[-1.0], reportDescriptors=asked)
+        async with service_for(database, vtn.url) as service:
+            await service.turn()
+            await service.turn()
+        sent = [each for each in vtn.reports("e1") if "answer" not in each["reportName"]]
+    assert len(sent) == 3
+    for report in sent:
+        (kind,) = {each["payloadType"] for each in report["payloadDescriptors"]}
+        value = [12.0] if kind == "BASELINE" else [10.0]
+        assert payloads(report, "a") == [{kind: value}]
+        assert payloads(report, "b") == [{kind: value, "DATA_QUALITY": ["ESTIMATED"]}]
+        assert payloads(report, "c") == [{kind: [], "DATA_QUALITY": ["MISSING"]}]
+
+
+@pytest.mark.asyncio
+async def test_a_report_that_we_have_not_does_not_say_that_we_are_out(database: Database) -> None:
+    await add_vens(database, {"a": 4.0})
+    asked = [{"payloadType": "DEMAND", "readingType": "PEAK"}]
+    with vtn3.running() as vtn:
+        vtn.event("e1", start=in_sec(-7_300), kws=[-1.0, -2.0], reportDescriptors=asked)
+        vtn.event("e2", payloadDescriptors=[], kws=[-1.0])
+        vtn.change("e2", intervals=[{"id": 0, "payloads": [{"type": "CURVE", "values": [1]}]}])
+        async with service_for(database, vtn.url) as service:
+            await service.turn()
+            await service.turn()
+        answers = [str(vtn.reports(event_id)) for event_id in ("e1", "e2")]
+    assert ["RUNNING_OPTED_OUT" in answer for answer in answers] == [False, True]
+    assert ["x-VENAGENT_ANSWER" in answer for answer in answers] == [True, True]
