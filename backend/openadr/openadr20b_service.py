@@ -51,7 +51,7 @@ class OpenAdr20bService:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Not to be cancelled on SQLite: work that is broken off leaves a connection that hangs."""
-        log.info("speaks to the VTN", vtn=self._settings.vtn_url_shown, version="2.0b")
+        log.info("speaks to the VTN", vtn=self._settings.vtn_url, version="2.0b")
         try:
             while not stop.is_set():
                 await happens_within_timeout(stop, await self.turn())

@@ -59,9 +59,7 @@ class OpenAdr3Service:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Not to be cancelled on SQLite: work that is broken off leaves a connection that hangs."""
-        log.info(
-            "speaks to the VTN", vtn=self._settings.vtn_url_shown, version=self._settings.version
-        )
+        log.info("speaks to the VTN", vtn=self._settings.vtn_url, version=self._settings.version)
         try:
             while not stop.is_set():
                 await self._wait(stop, await self.turn())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
     AliasChoices,
@@ -23,6 +24,8 @@ from backend.config.settings_block import SettingsBlockError
 from backend.openadr.schedule import ScheduleAmount
 
 _PAIR = re.compile(r"\s*([^=]+?)\s*=\s*(.+?)\s*")
+_AMOUNT = re.compile(r"[0-9]+(\.[0-9]+)?%?")
+_OF_TESTS = "OPENADR_SPECIFICATION"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -45,14 +48,13 @@ def _levels(value: Any) -> Any:
         match = _PAIR.fullmatch(part)
         level, amount = match.groups() if match else ("", "")
         is_share = amount.endswith("%")
-        try:
-            number = float(amount.rstrip("%"))
-        except ValueError:
-            number = -1.0
+        number = float(amount.removesuffix("%")) if _AMOUNT.fullmatch(amount) else -1.0
         if level not in ("1", "2", "3") or not 0 <= number <= (100 if is_share else 1_000_000):
             raise ValueError(
                 f"{part.strip()!r} is not like 1=33% or 2=150 (kW), for levels 1, 2, 3"
             )
+        if int(level) in found:
+            raise ValueError(f"level {level} stands there twice")
         found[int(level)] = ScheduleAmount(number / 100 if is_share else number, is_share)
     return found
 
@@ -64,8 +66,10 @@ def _resources(value: Any) -> Any:
     found: dict[str, tuple[str, ...]] = {}
     for part in filter(str.strip, value.split(";")):
         match = _PAIR.fullmatch(part)
-        if match is None or not re.split(r"[\s,]+", match[2]):
-            raise ValueError(f"{part.strip()!r} is not like north=site1 site2")
+        if match is None or "=" in match[2]:
+            raise ValueError(f"{part.strip()!r} is not like north=site1 site2;south=site3")
+        if match[1] in found:
+            raise ValueError(f"the resource {match[1]} stands there twice")
         found[match[1]] = tuple(v for v in re.split(r"[\s,]+", match[2]) if v)
     return found
 
@@ -125,21 +129,17 @@ class OpenAdrSettings(BaseModel):
     """How often 2.0b telemetry is sampled when the VTN asks for no other pace."""
 
     @property
-    def vtn_url_shown(self) -> str:
-        """For logs, rows and people: without the login that may stand in it."""
-        url = urlsplit(self.vtn_url)
-        return urlunsplit(url._replace(netloc=url.netloc.rpartition("@")[2]))
-
-    @property
     def link(self) -> str:
         """Names this VEN at this VTN in the database."""
-        return f"{self.ven_name}@{self.vtn_url_shown.rstrip('/')}"
+        return f"{self.ven_name}@{self.vtn_url.rstrip('/')}"
 
     @model_validator(mode="after")
     def check(self) -> OpenAdrSettings:
         url = urlsplit(self.vtn_url)
         if url.scheme not in ("http", "https") or not url.hostname or not _has_good_port(url):
             raise ValueError("OPENADR_VTN_URL must be like https://vtn.example/openadr3/3.1.0")
+        if "@" in url.netloc:
+            raise ValueError("OPENADR_VTN_URL must hold no login: nobody is to read it in a list")
         if url.scheme == "http" and url.hostname not in LOOPBACK:
             raise ValueError("OPENADR_VTN_URL must begin with https:// (the standard asks for TLS)")
         if self.version != "2.0b" and bool(self.client_id) != bool(self.client_secret):
@@ -156,6 +156,12 @@ class OpenAdrSettings(BaseModel):
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> OpenAdrSettings:
         """Raises SettingsBlockError with one line a mistake."""
         variables = os.environ if environment is None else environment
+        known = {f"OPENADR_{field.upper()}" for field in cls.model_fields}
+        for name in sorted(variables):
+            if name.startswith("OPENADR_") and name not in known and name != _OF_TESTS:
+                near = difflib.get_close_matches(name, known, n=1)
+                meant = f": {near[0]} is meant?" if near else ""
+                raise SettingsBlockError(f"{name}: there is no such setting{meant}")
         try:
             return cls.model_validate({n: v for n, v in variables.items() if v.strip()})
         except ValidationError as error:

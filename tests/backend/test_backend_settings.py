@@ -87,8 +87,9 @@ def test_a_database_url_that_cannot_be_read_is_told_without_its_password(
     assert "literal" not in str(told.value)
 
 
-def test_the_login_in_a_vtns_address_is_not_shown() -> None:
-    settings = OpenAdrSettings.from_environment(
-        {"OPENADR_VTN_URL": "https://u:S3CRET@vtn.example:8443/x", "OPENADR_VEN_NAME": "site"}
-    )
-    assert settings.vtn_url_shown == "https://vtn.example:8443/x"
+def test_a_login_in_a_vtns_address_is_refused_without_showing_it() -> None:
+    for url in ("https://u:S3CRET@vtn.example:8443/x", "https://u:S3C/RET@vtn.example/x"):
+        with pytest.raises(SettingsBlockError) as told:
+            OpenAdrSettings.from_environment({"OPENADR_VTN_URL": url})
+        assert "OPENADR" in str(told.value)
+        assert "S3C" not in str(told.value)
