@@ -90,6 +90,10 @@ def plan_curtailment(
     if missing_kw >= -band_kw:
         return CurtailmentPlan()
     spare_kw = 0.0 if target.is_limit else band_kw
+    if event.is_limit:
+        doubtful = _doubtful(event, panel, order, -missing_kw, now)
+        if doubtful:
+            return CurtailmentPlan(doubtful)
     less = _shed_less(event, panel, order, -missing_kw, spare_kw, now)
     if target.is_limit or not may_exchange or -missing_kw + less.delta_kw <= band_kw:
         return less
@@ -259,6 +263,25 @@ def _lowerable(
                 CircuitSelectionCandidate(circuit, power_kw, power_kw - lowest_kw, present)
             )
     return found
+
+
+def _doubtful(
+    event: Event, panel: Panel, order: ReleasePolicy, room_kw: float, now: float
+) -> tuple[ShedCircuit, ...]:
+    """Circuits that did not show that they are shed, and for which there is room all the same: a
+    limit may rule for ever, and a meter that is late has not shown it yet. They go back first, for
+    by what is known of them that changes nothing."""
+    turn = 1 if order is ReleasePolicy.MOST_IMPORTANT_FIRST else -1
+    held = [c for c in event.held() if c.responded is False and not c.is_raised and not c.switching]
+    held.sort(key=lambda c: (-turn * c.last_resort, turn * c.priority, -c.shed_kw))
+    back: list[ShedCircuit] = []
+    for circuit in held:
+        may_show_kw = max(0.0, circuit.shed_kw)
+        if may_show_kw > room_kw or _must_stay_off(circuit, _configured(circuit, panel), now):
+            continue
+        back.append(circuit.to_release())
+        room_kw -= may_show_kw
+    return tuple(back)
 
 
 def _shed_less(

@@ -583,3 +583,25 @@ def test_what_the_meter_did_not_see_is_neither_kept_nor_over() -> None:
         assert summary["unseen_sec"] == pytest.approx(3_600.0, abs=10.0)
         assert summary["over_limit_sec"] == pytest.approx(over_sec, abs=60.0)
         assert summary["highest_mean_kw"] < 25.0
+
+
+def test_what_did_not_show_in_time_goes_back_once_there_is_room() -> None:
+    """A meter that is late, or equipment that ramps: a limit until further notice must not keep for
+    ever what it took for not responding."""
+    for lag_sec in (20.0, 60.0):
+        house = House()
+        house.meter_lag_sec = lag_sec
+        house.wait(120.0)
+        before = house.setting
+        send_limit(house)
+        house.wait(1_200.0)
+        assert "circuit.not_responding" in house.alerted
+        assert 12.5 < house.power_kw <= 15.2, "most of what is allowed is drawn"
+        assert house.limits["hvac1"] == 100.0, "the critical one is the first to go back"
+        house.meter_lag_sec = 0.0
+        house.wait(1_800.0)
+        assert 14.0 < house.power_kw <= 15.0
+        house.demand_kw |= dict.fromkeys(house.demand_kw, 0.9)
+        house.wait(1_500.0)
+        assert house.setting == before
+        assert not house.engine.holds
