@@ -158,6 +158,10 @@ def _fleet(
     }
 
 
+_KIND = ("kind", "import_kw", "export_kw", "open_ended", "test", "dry_run")
+"""What tells a shed from a limit, from more load, and from what only tries."""
+
+
 def _event(row: Any, figures: dict[str, Any] | None) -> dict[str, Any]:
     return {
         "id": row.id,
@@ -165,6 +169,7 @@ def _event(row: Any, figures: dict[str, Any] | None) -> dict[str, Any]:
         "startTime": _iso(row.start_time),
         "endTime": _iso(row.end_time),
         "requestedReductionKw": row.requested_reduction_kw,
+        **{_camel(name): getattr(row, name) for name in _KIND},
         **{_camel(name): value for name, value in (figures or {}).items()},
     }
 

@@ -233,3 +233,52 @@ def test_where_keys_are_needed_the_console_asks_for_one(tmp_path: Path, visit: V
         page.get_by_role("button", name="Continue").click()
         expect(page.locator("#link")).to_have_text("live")
         expect(page.locator(".figure").first).to_contain_text("of 2 VENs")
+
+
+def test_on_a_phone_each_kind_is_asked_for_and_told_as_what_it_is(
+    side: OperatorsSide, visit: Visit
+) -> None:
+    page = visit(f"{side.url}/console/", live=False, viewport={"width": 390, "height": 844})
+    expect(page.locator(".figure").first).to_contain_text("12of 12 VENs")
+    create(page, "by-phone", kw=1)
+    card = page.locator('section[data-event="by-phone"]')
+    expect(card).to_contain_text("Requested1.00 kW")
+    post(f"{side.url}/api/events/by-phone/stop", {})
+    expect(card).to_have_count(0)
+    asked = {
+        "grid": {"kind": "limit", "importKw": 40.0, "failsafeKw": 9.0, "heartbeatSec": 120.0},
+        "sun": {"kind": "limit", "exportKw": 3.0, "durationSec": 600.0},
+        "more": {"kind": "loadUp", "raiseKw": 3.0, "durationSec": 600.0},
+        "try": {"shedKw": 1.0, "durationSec": 600.0, "dryRun": True, "test": True},
+    }
+    told = {
+        "grid": ("limit", "until further notice", "Limit40.0 kW"),
+        "sun": ("limit", "9 min", "Limit of feed-in3.00 kW"),
+        "more": ("draw more", "Requested3.00 kW"),
+        "try": ("test", "dry run"),
+    }
+    for number, (name, body) in enumerate(asked.items()):
+        post(f"{side.url}/api/vens/demo-0000{number}/send-event", {**body, "eventId": name})
+    for name, words in told.items():
+        card = page.locator(f'section[data-event="{name}"]')
+        for word in words:
+            expect(card).to_contain_text(word)
+        if asked[name].get("kind") == "limit":
+            expect(card).not_to_contain_text("Of the request")
+    picture(page, "console-phone-kinds")
+    page.get_by_role("link", name="Events").click()
+    row = page.locator("tbody tr").filter(has_text="grid")
+    expect(row).to_contain_text("≤ 40.0")
+    expect(page.locator("tbody tr").filter(has_text="more")).to_contain_text("3.00")
+    row.get_by_role("link", name="grid").click()
+    expect(page.locator("main")).to_contain_text("until further notice")
+    expect(page.locator("main")).to_contain_text("Failsafe: 9.00 kW")
+    for name in ("grid", "sun", "more"):  # a dry run is over when it is answered
+        post(f"{side.url}/api/events/{name}/stop", {})
+
+
+def post(url: str, body: dict[str, object]) -> None:
+    headers = {"Content-Type": "application/json"}
+    asked = urllib.request.Request(url, json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(asked, timeout=30) as answer:
+        assert answer.status < 300

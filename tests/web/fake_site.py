@@ -207,7 +207,7 @@ class FakeSite:
         state, since = self.event["state"], now - self.event["state_ts"]
         if state == "shedding" and since > BEGIN_SEC:
             self._activate(now)
-        elif state == "active" and now >= self.event["end_ts"]:
+        elif state == "active" and self.event["end_ts"] is not None and now >= self.event["end_ts"]:
             self._end()
         elif state == "active" and since > SETTLE_SEC and self.event["measured_kw"] is None:
             self.event["measured_kw"] = round(self.event["baseline_kw"] - self._power_kw(now), 3)

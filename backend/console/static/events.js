@@ -16,8 +16,15 @@ const LIMIT = [
   { label: T.ven.using, stroke: "--accent", fill: true },
   { label: T.event.limit, stroke: "--ink", dash: [6, 5], step: true },
 ];
-const columnsOf = (points) => [points.map((p) => p[0]), points.map((p) => p[2]), points.map((p) => p[1])];
+const columnsOf = (event, points) => [points.map((p) => p[0]), ...[2, 1].map((of) => points.map((p) => upwards(event, p[of])))];
 const SETTLED_SEC = 60;
+const pills = (event) => [event.kind !== "event" && T.event.kinds[event.kind], event.test && T.event.test, event.dryRun && T.event.isDryRun].filter(Boolean).map((word) => h("span", { class: "pill" }, word));
+const limitName = (event) => (event.importKw === null ? T.event.exportLimit : T.event.limit);
+const limitOf = (event) => kw(event.importKw ?? event.exportKw);
+// More load is asked for and told as what it is: upwards.
+const upwards = (event, value) => (event.kind === "loadUp" && value !== null ? 0 - value : value);
+const until = (event, from, to, words) => (event.openEnded && !event.endedAt ? T.event.openEnd : words(span((new Date(to) - from) / 1000)));
+const length = (event) => until(event, new Date(event.startTime), event.endedAt ?? event.endTime, (text) => text);
 
 // How well an event does: nothing is said of one that has only begun.
 function grade(event) {
@@ -68,30 +75,33 @@ function liveCard(event) {
   let chart = null;
   const element = h("section", { class: "card", "data-event": event.id },
     h("div", { class: "row between" },
-      h("div", { class: "row" }, state("active"), h("strong", {}, eventLink(event.id)), left),
+      h("div", { class: "row" }, state("active"), h("strong", {}, eventLink(event.id)), ...pills(event), left),
       may("event.stop") && h("button", { class: "danger", onclick: () => stopDialog(event.id) }, T.event.stop)),
-    inside, curve, legend(CURVE));
+    inside, event.kind === "limit" ? "" : h("div", {}, curve, legend(CURVE)));
   return {
     element,
     draw(store) {
-      chart = plot(curve, CURVE, columnsOf(store.curves.get(event.id) ?? []), { from: event.requestedReductionKw });
+      if (event.kind !== "limit") chart = plot(curve, CURVE, columnsOf(event, store.curves.get(event.id) ?? []), { from: upwards(event, event.requestedReductionKw) });
     },
     update(now, store) {
-      left.textContent = T.event.left(span((new Date(now.endTime) - Date.now()) / 1000));
+      left.textContent = until(now, Date.now(), now.endTime, T.event.left);
+      const [asked, given] = [now.requestedReductionKw, now.currentReductionKw].map((value) => upwards(now, value));
       inside.replaceChildren(...pairs([
-        [T.event.requested, T.kwOf(kw(now.requestedReductionKw))],
-        [T.event.delivered, T.kwOf(kw(now.currentReductionKw))],
-        [T.event.ofRequest, h("span", { class: `of ${grade(now)}` }, percent(now.currentReductionKw, now.requestedReductionKw))],
+        ...(now.kind === "limit" ? [[limitName(now), T.kwOf(limitOf(now))]] : [
+          [T.event.requested, T.kwOf(kw(asked))],
+          [T.event.delivered, T.kwOf(kw(given))],
+          [T.event.ofRequest, h("span", { class: `of ${grade(now)}` }, percent(given, asked))]]),
         [T.event.responding, T.event.ofAsked(now.vensResponding, now.vensAsked)],
         [T.event.answerTime, ms(now.avgResponseMs)],
       ]));
-      chart?.set(columnsOf(store.curves.get(event.id) ?? []));
+      chart?.set(columnsOf(event, store.curves.get(event.id) ?? []));
     },
     end() { chart?.end(); element.remove(); },
   };
 }
 
-const NAME = col(T.event.event, (event) => eventLink(event.id));
+const NAME = col(T.event.event, (event) => h("div", {}, h("div", {}, eventLink(event.id)), ...pills(event)));
+const REQUESTED = col(T.event.requestedKw, (event) => (event.kind === "limit" ? `≤ ${limitOf(event)}` : kw(upwards(event, event.requestedReductionKw))), "right");
 const open = (event) => { location.hash = `#/event/${encodeURIComponent(event.id)}`; };
 
 function comingTable(events) {
@@ -99,8 +109,8 @@ function comingTable(events) {
     NAME,
     col(T.event.start, (event) => moment(event.startTime)),
     col(T.event.in, (event) => span((new Date(event.startTime) - Date.now()) / 1000), "wide"),
-    col(T.event.length, (event) => span((new Date(event.endTime) - new Date(event.startTime)) / 1000)),
-    col(T.event.requestedKw, (event) => kw(event.requestedReductionKw), "right"),
+    col(T.event.length, length),
+    REQUESTED,
   ], events, open);
 }
 
@@ -109,9 +119,9 @@ function eventTable(events) {
     NAME,
     col(T.event.state, (event) => state(event.status)),
     col(T.event.start, (event) => moment(event.startTime)),
-    col(T.event.length, (event) => span((new Date(event.endedAt ?? event.endTime) - new Date(event.startTime)) / 1000), "wide"),
-    col(T.event.requestedKw, (event) => kw(event.requestedReductionKw), "right"),
-    col(T.event.achievedKw, (event) => kw(event.actualReductionKw), "right wide"),
+    col(T.event.length, length, "wide"),
+    REQUESTED,
+    col(T.event.achievedKw, (event) => (event.kind === "limit" ? "–" : kw(upwards(event, event.actualReductionKw))), "right wide"),
     col("", (event) => percent(event.actualReductionKw ?? 0, event.actualReductionKw === null ? 0 : event.requestedReductionKw), "right"),
   ], events, open);
 }
@@ -157,8 +167,8 @@ export async function eventView(place, store, id) {
       chosen.length ? table([
         col(T.fleet.ven, (one) => h("a", { href: venHref(one.venId) }, one.venName)),
         col(T.event.state, (one) => h("span", { title: one.reason ?? "" }, state(one.status))),
-        col(T.event.askedKw, (one) => kw(one.assignedShedKw, 2), "right"),
-        col(over ? T.event.achievedKw : T.event.deliversKw, (one) => kw(gave(one), 2), "right"),
+        col(T.event.askedKw, (one) => (last.kind === "limit" ? "–" : kw(upwards(last, one.assignedShedKw), 2)), "right"),
+        col(over ? T.event.achievedKw : T.event.deliversKw, (one) => kw(upwards(last, gave(one)), 2), "right"),
         col("", (one) => meter(gave(one), one.assignedShedKw), "wide"),
         col(T.event.answeredIn, (one) => ms(one.responseMs), "right wide"),
       ], chosen) : empty(filter === "all" ? T.event.nobody[last.status] : T.event.noneInState),
@@ -168,14 +178,14 @@ export async function eventView(place, store, id) {
     const status = filter === "all" ? "" : `&status=${filter}`;
     last = await get(`${eventPath(id)}?limit=${PARTS}${status}`);
     const open = ["active", "scheduled"].includes(last.status);
-    head.replaceChildren(h("div", {}, h("div", { class: "row" }, h("h1", {}, last.id), state(last.status), [last.kind !== "event" && T.event.kinds[last.kind], last.test && T.event.test, last.dryRun && T.event.dryRun].map((word) => word && h("span", { class: "pill" }, word))),
-      h("p", { class: "soft", style: "margin:0" }, `${moment(last.startTime)} – ${moment(last.endTime)}${last.createdBy ? ` · ${T.event.by(last.createdBy)}` : ""}${last.endReason && last.endReason !== "end" ? ` · ${last.endReason}` : ""}`),
+    head.replaceChildren(h("div", {}, h("div", { class: "row" }, h("h1", {}, last.id), state(last.status), ...pills(last)),
+      h("p", { class: "soft", style: "margin:0" }, `${moment(last.startTime)} – ${last.openEnded && !last.endedAt ? T.event.openEnd : moment(last.openEnded ? last.endedAt : last.endTime)}${last.createdBy ? ` · ${T.event.by(last.createdBy)}` : ""}${last.endReason && last.endReason !== "end" ? ` · ${last.endReason}` : ""}`),
       last.heartbeatSec ? soft(T.event.failsafeIs(kw(last.failsafeKw), span(last.heartbeatSec), last.failsafeMinSec && span(last.failsafeMinSec))) : ""),
       open && may("event.stop") ? h("button", { class: "danger", onclick: () => stopDialog(id, load) }, last.status === "active" ? T.event.stop : T.event.cancel) : "");
     const delivered = last.status === "active" ? last.currentReductionKw : last.actualReductionKw;
     figures.replaceChildren(
-      last.kind === "limit" ? figure(T.event.limit, kw(last.importKw ?? last.exportKw), "kW") : figure(T.event.requested, kw(last.requestedReductionKw), "kW"),
-      figure(last.status === "active" ? T.event.deliveredNow : T.event.achieved, kw(delivered), "kW", true),
+      last.kind === "limit" ? figure(limitName(last), limitOf(last), "kW") : figure(T.event.requested, kw(upwards(last, last.requestedReductionKw)), "kW"),
+      last.kind === "limit" ? "" : figure(last.status === "active" ? T.event.deliveredNow : T.event.achieved, kw(upwards(last, delivered)), "kW", true),
       figure(T.event.responding, whole(last.vensResponding), T.event.of(last.vensAsked)),
       figure(T.event.answerTime, ms(last.avgResponseMs)));
     drawVens();
@@ -191,7 +201,7 @@ export async function eventView(place, store, id) {
     const { points } = await get(`${eventPath(id)}/curve${site ? `?ven_id=${encodeURIComponent(site)}` : ""}`);
     const lines = last.kind === "limit" ? LIMIT : CURVE;
     const [of, bound] = last.kind === "limit" ? ["usedPowerKw", "limitKw"] : ["deliveredKw", "requestedKw"];
-    const data = [points.map((p) => new Date(p.timestamp) / 1000), points.map((p) => p[of]), points.map((p) => p[bound])];
+    const data = [points.map((p) => new Date(p.timestamp) / 1000), ...[of, bound].map((name) => points.map((p) => upwards(last, p[name])))];
     curveCard.hidden = points.length < 2 && !site;
     if (points.length < 2 || !curve.isConnected) return;
     if (chart) chart.set(data);
