@@ -7,6 +7,7 @@ integers times ten to the power of their scale factor, which stands in a registe
 | model | what is in it                                                                         |
 |-------|---------------------------------------------------------------------------------------|
 | 103   | W (40083, fed in is positive) and W_SF (40084), PhVphA, A                             |
+| 123   | WMaxLimPct (40232) of WRtg, 10 kW; it rules while WMaxLim_Ena (40236) is 1           |
 | 124   | StorCtl_Mod (40348), ChaState (40351), ChaSt, OutWRte (40355), InWRte (40356),        |
 |       | InOutWRte_RvrtTms (40358), ChaGriSet (40360), WChaMax and the scale factors           |
 
@@ -32,6 +33,8 @@ _MODELS = ((1, 65), (103, 50), (120, 26), (121, 30), (122, 44), (123, 24), (160,
 _RATE_SCALE = _STATE_SCALE = -2
 _CHARGE_BIT, _DISCHARGE_BIT = 1, 2
 _VOLTS = 230.0
+_RATED_KW = 10.0
+_MOST_SCALE = -2
 
 
 class HybridInverter:
@@ -51,12 +54,20 @@ class HybridInverter:
         self._revert_sec = 0
         self._revert_left_sec = 0.0
         self._may_charge_from_grid = True
+        self._most_percent = 100.0
+        self._most_enabled = False
         self._command()
 
     @property
     def power_kw(self) -> float:
         """At the meter: negative when it feeds in."""
-        return self.battery.power_kw - self.roof_kw
+        return self.battery.power_kw - self._given_kw
+
+    @property
+    def _given_kw(self) -> float:
+        """By the roof, as far as it is let."""
+        most_kw = _RATED_KW * self._most_percent / 100.0
+        return min(self.roof_kw, most_kw) if self._most_enabled else self.roof_kw
 
     def step(self, duration_sec: float) -> None:
         """Charge or discharge; let go when nobody renewed the limits for too long."""
@@ -68,8 +79,9 @@ class HybridInverter:
                 self._command()
 
     def power_up(self) -> None:
-        """The battery is free."""
+        """The battery is free, and so is the roof."""
         self._mode = 0
+        self._most_percent, self._most_enabled = 100.0, False
         self._charge_percent = self._discharge_percent = 100.0
         self._revert_sec = 0
         self._command()
@@ -102,6 +114,7 @@ class HybridInverter:
             "charge_percent": self._charge_percent,
             "discharge_percent": self._discharge_percent,
             "revert_left_sec": self._revert_left_sec,
+            "most_percent": self._most_percent,
         }
 
     # -- the battery within its limits
@@ -157,6 +170,9 @@ class HybridInverter:
             (103, 13): ("v_sf", signed, _constant(-1), None),
             (103, 14): ("w", signed, lambda: self._watts() / 10.0**self.power_scale, None),
             (103, 15): ("w_sf", signed, lambda: float(self.power_scale), None),
+            (123, 5): ("wmaxlimpct", whole, self._most_raw, self._set_most),
+            (123, 9): ("wmaxlim_ena", whole, lambda: float(self._most_enabled), self._enable_most),
+            (123, 23): ("wmaxlimpct_sf", signed, _constant(_MOST_SCALE), None),
             (124, 2): ("wchamax", whole, _constant(BatteryStorage.MOST_KW * 1000.0), None),
             (124, 5): ("storctl_mod", whole, lambda: float(self._mode), self._set_mode),
             (124, 8): ("chastate", whole, lambda: self.battery.soc_percent * 100.0, None),
@@ -176,6 +192,20 @@ class HybridInverter:
 
     def _watts(self) -> float:
         return -1000.0 * self.power_kw
+
+    def _most_raw(self) -> float:
+        return self._most_percent / 10.0**_MOST_SCALE
+
+    def _set_most(self, value: float) -> None:
+        percent = value * 10.0**_MOST_SCALE
+        if not 0.0 <= percent <= 100.0:
+            raise ValueError("WMaxLimPct is from 0 to 100 %")
+        self._most_percent = percent
+
+    def _enable_most(self, value: float) -> None:
+        if value not in (0, 1):
+            raise ValueError("WMaxLim_Ena is 0 or 1")
+        self._most_enabled = bool(value)
 
     def _out_rate(self) -> float:
         return self._discharge_percent / 10.0**_RATE_SCALE

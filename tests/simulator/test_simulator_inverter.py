@@ -16,6 +16,7 @@ from tests.support.each_case import each_case
 
 W, W_SF, STORCTL_MOD, CHASTATE, OUTWRTE, INWRTE = 40083, 40084, 40348, 40351, 40355, 40356
 RVRT_SEC, FROM_GRID = 40358, 40360
+WMAXLIMPCT, WMAXLIM_ENA, WMAXLIMPCT_SF = 40232, 40236, 40250
 HOLDING = RegisterTable.HOLDING
 
 
@@ -86,6 +87,17 @@ def test_limits_hold_what_the_battery_does_by_itself() -> None:
     assert inverter.signed(W) == 0
 
 
+def test_the_roof_gives_no_more_than_its_limit_while_that_is_enabled() -> None:
+    inverter = Inverter()
+    assert (inverter.read(WMAXLIMPCT), inverter.signed(WMAXLIMPCT_SF)) == ([10000], -2)
+    inverter.write(WMAXLIMPCT, 1900)  # 19 % of 10 kW
+    assert inverter.signed(W) == 3000  # not yet in force
+    inverter.write(WMAXLIM_ENA, 1)
+    assert inverter.signed(W) == 1900
+    inverter.write(WMAXLIMPCT, 10000)
+    assert inverter.signed(W) == 3000
+
+
 def test_it_lets_go_when_nobody_renews_the_limits() -> None:
     inverter = Inverter()
     inverter.write(RVRT_SEC, 60)
@@ -112,7 +124,15 @@ def test_the_state_of_charge_falls_with_what_is_given() -> None:
 
 @each_case(
     ("address", "value", "code"),
-    [(STORCTL_MOD, 4, 3), (OUTWRTE, 10001, 3), (FROM_GRID, 2, 3), (W, 1, 2), (CHASTATE, 1, 2)],
+    [
+        (WMAXLIMPCT, 10001, 3),
+        (WMAXLIM_ENA, 2, 3),
+        (STORCTL_MOD, 4, 3),
+        (OUTWRTE, 10001, 3),
+        (FROM_GRID, 2, 3),
+        (W, 1, 2),
+        (CHASTATE, 1, 2),
+    ],
 )
 def test_what_it_does_not_take(address: int, value: int, code: int) -> None:
     with pytest.raises(RegisterTableError) as refused:
