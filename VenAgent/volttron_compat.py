@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import signal
 import weakref
 from collections import defaultdict
 from collections.abc import Mapping
@@ -246,10 +247,23 @@ def volttron_compat_device_points(device: str, answer: Any) -> dict[str, Any] | 
 
 def run_volttron_compat_agent(agent_class: type, identity: str, version: str) -> None:
     """Start the agent's process as this generation of VOLTTRON wants it."""
+    interrupt_volttron_compat_main()
     if GENERATION == 11:
         vip_main(agent_class, version=version)
     else:
         vip_main(agent_class, identity=identity, version=version)
+
+
+def interrupt_volttron_compat_main() -> None:
+    """VOLTTRON stops an agent by SIGINT. Python raises KeyboardInterrupt in whatever greenlet runs
+    then, and on a busy machine that is one which the stop needs to give the building back: from
+    now on only the main one gets it, which ends the agent in order."""
+    hub = gevent.get_hub()
+
+    def interrupt() -> None:
+        hub.loop.run_callback(hub.parent.throw, KeyboardInterrupt())
+
+    gevent.signal_handler(signal.SIGINT, interrupt)
 
 
 def ensure_volttron_compat_heartbeat(agent: Any) -> None:

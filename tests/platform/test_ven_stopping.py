@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,7 +13,7 @@ from typing import Any
 import gevent
 import pytest
 
-from tests.platform.site import wait_for
+from tests.platform.site import ROOT, wait_for
 from tests.platform.test_effect_executor import CONFIG, Hands
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.panel import PanelReading
@@ -129,3 +132,43 @@ def test_a_driver_that_is_too_busy_to_answer_runs(
     building._calls, building._config = Driver(), CONFIG
     assert building.has_driver() is runs
     assert asked == [(CONFIG.driver_identity, SIGN_OF_LIFE)]
+
+
+BUSY = """
+import gevent
+from VenAgent.volttron_compat import interrupt_volttron_compat_main
+
+interrupt_volttron_compat_main()
+
+def work():
+    while True:
+        sum(range(2000))
+        gevent.sleep(0)
+
+def run():
+    try:
+        gevent.sleep(1000)
+    except gevent.GreenletExit:
+        gevent.sleep(0.1)
+        print("dead" if working.dead else "alive", flush=True)
+
+working, task = gevent.spawn(work), gevent.spawn(run)
+print("up", flush=True)
+try:
+    try:
+        task.join()
+    finally:
+        task.kill()
+except KeyboardInterrupt:
+    print("stopped", flush=True)
+"""
+
+
+def test_the_signal_that_stops_an_agent_ends_no_greenlet_at_work() -> None:
+    """As VOLTTRON runs and stops it; an event's restore was never made now and then."""
+    command = [sys.executable, "-c", BUSY]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as agent:
+        assert agent.stdout is not None
+        assert agent.stdout.readline() == "up\n"
+        agent.send_signal(signal.SIGINT)
+        assert agent.communicate(timeout=60)[0].split() == ["alive", "stopped"]
