@@ -21,7 +21,7 @@ from backend.api.audit_routes import record_audit
 from backend.api.authentication import Operator, Reader
 from backend.api.page_cursor import decode_page_cursor, encode_page_cursor
 from backend.api.request_bodies import AlertAcknowledgeBody
-from backend.api.request_fields import Cursor, End, Limit, Start
+from backend.api.request_fields import Cursor, End, Limit, RequestWholeNumber, Start
 from backend.config.alert_targets import SEVERITIES
 from backend.store.alert_tables import OPERATORS_SIDE
 
@@ -171,7 +171,7 @@ async def list_alert_notices(
 
 
 @alert_router.get("/{alert_id}", response_model=AlertResponse)
-async def get_alert(uses: Uses, _actor: Reader, alert_id: int) -> dict[str, Any]:
+async def get_alert(uses: Uses, _actor: Reader, alert_id: RequestWholeNumber) -> dict[str, Any]:
     if abs(alert_id) >= 2**63:
         raise HTTPException(404, f"there is no alert {alert_id}")
     async with uses.database.engine.connect() as connection:

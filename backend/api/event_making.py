@@ -18,6 +18,7 @@ from backend.api.programme_routes import read_programme_or_404
 from backend.api.request_bodies import NewEventBody
 from backend.api.request_fields import invalid_request_field
 from backend.api.ven_availability import ven_availability
+from backend.config.api_settings import ApiSettings
 from backend.config.dispatch_settings import DispatchSettings
 from backend.dispatch.fleet_capability import (
     FleetCapabilityChoice,
@@ -45,12 +46,20 @@ async def make_event_of_body(
     connection: AsyncConnection,
     body: NewEventBody,
     actor: AuthenticatedActor,
-    tolerance: timedelta,
+    settings: ApiSettings,
 ) -> NewEvent:
     """Raises 404 for no such programme, 422 with the field that cannot be."""
     now = await database_now(connection)  # the dispatchers' clock
+    tolerance = timedelta(seconds=settings.event_start_tolerance_sec)
     if body.start_time is not None and body.start_time < now - tolerance:
         why = "startTime is in the past: leave it out to begin at once"
+        raise invalid_request_field("startTime", why, body.start_time.isoformat())
+    most_ahead = timedelta(seconds=settings.event_max_ahead_sec)
+    if body.start_time is not None and body.start_time > now + most_ahead:
+        days = most_ahead / timedelta(days=1)
+        why = (
+            f"startTime is more than {days:g} days ahead (EVENT_MAX_AHEAD_SEC): is the year right?"
+        )
         raise invalid_request_field("startTime", why, body.start_time.isoformat())
     programme = None
     if body.programme_id is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Response
@@ -32,10 +32,12 @@ from backend.api.request_fields import (
     End,
     EventId,
     Limit,
+    RequestWholeNumber,
     Start,
     invalid_request_field,
 )
 from backend.api.ven_routes import NEXT
+from backend.config.api_settings import ApiSettings
 from backend.config.dispatch_settings import DispatchSettings
 from backend.dispatch.dispatch_wake import send_dispatch_wake
 from backend.dispatch.event_lifecycle import stop_dispatched_event
@@ -141,17 +143,19 @@ def _with_actual(event: Any, figures: dict[str, Any] | None) -> dict[str, Any]:
 async def post_event(uses: Uses, actor: Operator, body: NewEventBody) -> Any:
     """An event for all VENs that can shed, or for those named. It begins by itself."""
     async with uses.database.engine.begin() as connection:
-        tolerance = timedelta(seconds=uses.api.event_start_tolerance_sec)
-        event = await _create(connection, actor, body, tolerance)
+        event = await _create(connection, actor, body, uses.api)
         made = await _detail(connection, event)  # before a dispatcher can begin with it
     uses.wake()
     return made
 
 
 async def _create(
-    connection: AsyncConnection, actor: AuthenticatedActor, body: NewEventBody, tolerance: timedelta
+    connection: AsyncConnection,
+    actor: AuthenticatedActor,
+    body: NewEventBody,
+    settings: ApiSettings,
 ) -> Any:
-    new = await make_event_of_body(connection, body, actor, tolerance)
+    new = await make_event_of_body(connection, body, actor, settings)
     try:
         event = await create_new_event(connection, new)
     except NewEventVensUnknown as error:
@@ -167,8 +171,7 @@ async def _create(
 async def post_event_preview(uses: Uses, actor: Operator, body: NewEventBody) -> Any:
     """Who would be asked, what they could shed, and why others would not; nothing is made."""
     async with uses.database.engine.connect() as connection:
-        tolerance = timedelta(seconds=uses.api.event_start_tolerance_sec)
-        new = await make_event_of_body(connection, body, actor, tolerance)
+        new = await make_event_of_body(connection, body, actor, uses.api)
         settings = DispatchSettings() if uses.dispatcher is None else uses.dispatcher.settings
         return await preview_event_of_body(connection, new, settings)
 
@@ -179,7 +182,7 @@ async def get_event(
     _actor: Reader,
     event_id: EventId,
     status: Annotated[str | None, Query(pattern="^[a-z_]{1,30}$")] = None,
-    limit: Annotated[int, Query(ge=0, le=MOST_VENS)] = MOST_VENS,
+    limit: Annotated[RequestWholeNumber, Query(ge=0, le=MOST_VENS)] = MOST_VENS,
 ) -> Any:
     """With each VEN's part, the largest first; `status` and `limit` choose among these."""
     async with uses.database.engine.connect() as connection:
@@ -288,7 +291,7 @@ async def get_event_performance(
     uses: Uses,
     _actor: Reader,
     event_id: EventId,
-    limit: Annotated[int, Query(ge=0, le=MOST_VENS)] = MOST_VENS,
+    limit: Annotated[RequestWholeNumber, Query(ge=0, le=MOST_VENS)] = MOST_VENS,
 ) -> Any:
     """What it brought, measured after its end: in all, and for each VEN (`limit` of them)."""
     table = EventPerformanceRow.__table__

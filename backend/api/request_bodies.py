@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import math
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
 
@@ -18,10 +27,11 @@ from backend.api.request_fields import (
     PowerKw,
     Priority,
     RandomSec,
+    RequestNumber,
+    RequestWholeNumber,
     TextField,
     TimeZoneField,
 )
-from backend.api.ven_responses import VenLocation
 from backend.dispatch.new_event import UNTIL_FURTHER_NOTICE
 from backend.store.utc_time import utc_now
 from VenAgent.baseline.baseline_methods import METHODS
@@ -32,6 +42,21 @@ class RequestBody(BaseModel):
     """A request's body: what it does not know is refused, by name."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
+    choices: ClassVar[frozenset[str]] = frozenset()
+    """Fields that say whom it is for: one that was looked for and not found (null, an empty list)
+    does not mean everybody."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def check_choice_is_one(cls, value: Any, info: ValidationInfo) -> Any:
+        if info.field_name in cls.choices and (value is None or value in ([], {})):
+            raise ValueError("names nobody: give what it is for, or leave it out")
+        return value
+
+
+class VenLocationBody(RequestBody):
+    lat: RequestNumber = Field(ge=-90, le=90)
+    lon: RequestNumber = Field(ge=-180, le=180)
 
 
 _NEW_VEN: JsonDict = {
@@ -52,7 +77,7 @@ class NewVenBody(RequestBody):
 
     name: TextField
     registration_id: IdField | None = None
-    location: VenLocation | None = None
+    location: VenLocationBody | None = None
     status: VenStatusField | None = None
 
 
@@ -61,14 +86,14 @@ class VenChangeBody(RequestBody):
 
     name: TextField | None = None
     registration_id: IdField | None = None
-    location: VenLocation | None = None
+    location: VenLocationBody | None = None
     status: VenStatusField | None = None
     trusted: StrictBool | None = None
     feeder: TextField | None = None
     zone: TextField | None = None
     tags: list[TextField] | None = Field(None, max_length=50)
-    most_events_per_day: int | None = Field(None, ge=0, le=100)
-    most_event_hours_per_day: float | None = Field(None, ge=0, le=24)
+    most_events_per_day: RequestWholeNumber | None = Field(None, ge=0, le=100)
+    most_event_hours_per_day: RequestNumber | None = Field(None, ge=0, le=24)
     notice_sec: RandomSec | None = Field(
         None, description="The site is not asked for events that begin sooner."
     )
@@ -181,14 +206,15 @@ LONGEST = timedelta(hours=24)
 
 
 _NEW: JsonDict = {
-    "startTime": "2030-06-01T16:00:00Z",
-    "endTime": "2030-06-01T18:00:00Z",
     "requestedReductionKw": 250.0,
+    "durationSec": 7200.0,
 }
 
 
 class VenSelectionBody(RequestBody):
     """VENs by what is said of them: of one property any value fits, all that are named must."""
+
+    choices = frozenset({"tags", "feeders", "zones", "groups"})
 
     tags: list[TextField] | None = Field(None, max_length=50)
     feeders: list[TextField] | None = Field(None, max_length=200)
@@ -208,6 +234,7 @@ class NewEventBody(EventKindBody):
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [_NEW]})
+    choices = frozenset({"ven_ids", "selection", "programme_id"})
 
     id: IdField | None = None
     status: str | None = Field(
@@ -228,7 +255,7 @@ class NewEventBody(EventKindBody):
     notice_sec: RandomSec | None = Field(
         None, description="The VENs are told so long before the start."
     )
-    priority: int | None = Field(
+    priority: RequestWholeNumber | None = Field(
         None, ge=0, le=255, description="As in OpenADR 3: 0 is the highest, none the lowest."
     )
 
@@ -266,7 +293,7 @@ class AlertAcknowledgeBody(RequestBody):
         json_schema_extra={"examples": [{"cause": "broker_away", "note": "called the provider"}]}
     )
 
-    ids: Annotated[list[int], Field(max_length=5_000)] | None = None
+    ids: Annotated[list[RequestWholeNumber], Field(max_length=5_000)] | None = None
     cause: Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\x00]+$")] | None = None
     note: Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")] | None = None
 
@@ -294,7 +321,7 @@ def _method(value: str) -> str:
 
 ClockTime = Annotated[str, Field(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["16:00"])]
 BaselineField = Annotated[str, Field(max_length=64), AfterValidator(_method)]
-Weekday = Annotated[int, Field(ge=1, le=7)]
+Weekday = Annotated[RequestWholeNumber, Field(ge=1, le=7)]
 _GROUP: dict[str, Any] = {"name": "Feeder 7", "feeders": ["F7"]}
 _EXAMPLE: dict[str, Any] = {"name": "Summer evenings", "powerKw": 250.0, "durationSec": 7200}
 
@@ -303,13 +330,14 @@ class ProgrammeBody(RequestBody):
     """What its events are: `powerKw` is shed, drawn more (`loadUp`) or stayed under (`limit`)."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+    choices = frozenset({"selection"})
 
     id: IdField | None = Field(None, description="Made of the name when there is none.")
     name: TextField
     kind: EventKind = "event"
     power_kw: LevelKw
     limit_per_site: StrictBool = False
-    selection: VenSelectionBody | None = Field(None, description="None: every VEN.")
+    selection: VenSelectionBody | None = Field(None, description="Without it: every VEN.")
     baseline_method: BaselineField | None = None
     duration_sec: DurationSec = 3_600.0
     notice_sec: RandomSec | None = None
@@ -318,8 +346,8 @@ class ProgrammeBody(RequestBody):
     window_end: ClockTime | None = None
     timezone: TimeZoneField = "UTC"
     recurring: StrictBool = Field(False, description="An event at each window's start, by itself.")
-    most_events_per_day: int | None = Field(None, ge=0, le=100)
-    most_event_hours_per_day: float | None = Field(None, ge=0, le=24)
+    most_events_per_day: RequestWholeNumber | None = Field(None, ge=0, le=100)
+    most_event_hours_per_day: RequestNumber | None = Field(None, ge=0, le=24)
     test: StrictBool = False
     active: StrictBool = True
 
@@ -338,6 +366,7 @@ class VenGroupBody(RequestBody):
     """A choice of VENs under a name."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_GROUP]})
+    choices = frozenset({"tags", "feeders", "zones", "ven_ids"})
 
     name: TextField
     description: TextField | None = None

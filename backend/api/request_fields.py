@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timezone
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -15,6 +16,7 @@ from VenAgent.contract.command_fields import (
     command_field_number,
     command_field_whole_number,
 )
+from VenAgent.contract.command_limits import LEAST_KW
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=timezone.utc)
 LATEST = datetime(2200, 1, 1, tzinfo=timezone.utc)
@@ -25,13 +27,32 @@ def _plus(value: Any) -> Any:
     return value.replace(" ", "+") if isinstance(value, str) and "T" in value else value
 
 
+_DATE_AND_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.,]+ ?([Zz]|[+-][0-9:]+)?")
+
+
+def _iso_8601(value: Any) -> Any:
+    """Numbers, also as texts, are no times here: nobody can see what unit they are in."""
+    if isinstance(value, datetime):
+        return value
+    text = _plus(value)
+    if not isinstance(text, str) or not _DATE_AND_TIME.fullmatch(text):
+        raise ValueError("must be a time in ISO 8601 with its zone, as 2026-01-31T17:00:00Z")
+    return text
+
+
+def _a_watt_at_least(value: float) -> float:
+    if 0 < value < LEAST_KW:
+        raise ValueError(f"{value:g} kW is less than one watt: give the power in kW")
+    return value
+
+
 def _within(value: datetime) -> datetime:
     if not EARLIEST <= value < LATEST:
         raise ValueError("must be between the years 2000 and 2200")
     return value.astimezone(timezone.utc)
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_plus), AfterValidator(_within)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_iso_8601), AfterValidator(_within)]
 TextField = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 ID_PATTERN = r"^[!-\"$-*,-.0-~]{1,128}$"
 """Visible ASCII without / + #, which mean something in an MQTT topic."""
@@ -41,15 +62,25 @@ EventId = Annotated[str, Path(pattern=ID_PATTERN)]
 ProgrammeId = Annotated[str, Path(pattern=ID_PATTERN)]
 VenGroupName = Annotated[str, Path(pattern=r"^[^\x00-\x1f\x7f/]{1,200}$")]
 LoadId = Annotated[str, Path(pattern=r"^[^\x00-\x1f\x7f/]{1,200}$")]
+RequestNumber = Annotated[float, BeforeValidator(command_field_number)]
+"""Of any field without a type of its own below: `true`, `1_0` and the digits of other alphabets are
+no numbers at any door."""
+RequestWholeNumber = Annotated[int, BeforeValidator(command_field_number)]
 PowerKw = Annotated[
-    float, BeforeValidator(command_field_number), Field(gt=0, le=1_000_000, allow_inf_nan=False)
+    float,
+    BeforeValidator(command_field_number),
+    Field(gt=0, le=1_000_000, allow_inf_nan=False),
+    AfterValidator(_a_watt_at_least),
 ]
 DurationSec = Annotated[
     float, BeforeValidator(command_field_duration), Field(ge=1, le=86_400, allow_inf_nan=False)
 ]
 """Seconds, or an ISO 8601 duration (`PT30M`)."""
 LevelKw = Annotated[
-    float, BeforeValidator(command_field_number), Field(ge=0, le=1_000_000, allow_inf_nan=False)
+    float,
+    BeforeValidator(command_field_number),
+    Field(ge=0, le=1_000_000, allow_inf_nan=False),
+    AfterValidator(_a_watt_at_least),
 ]
 RandomSec = Annotated[
     float, BeforeValidator(command_field_duration), Field(ge=0, le=86_400, allow_inf_nan=False)
@@ -71,7 +102,7 @@ End = Annotated[Moment | None, Query(description="Up to, not including, this mom
 Cursor = Annotated[
     str | None, Query(max_length=500, description="`nextCursor` of the page before.")
 ]
-Limit = Annotated[int, Query(ge=1, le=5_000)]
+Limit = Annotated[RequestWholeNumber, Query(ge=1, le=5_000)]
 
 
 def invalid_request_field(field: str, message: str, value: Any = None) -> RequestValidationError:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Response
+from pydantic.alias_generators import to_camel
 from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -26,7 +27,13 @@ from backend.api.load_sets import (
 )
 from backend.api.page_cursor import decode_page_cursor, encode_page_cursor
 from backend.api.request_bodies import NewVenBody, VenChangeBody
-from backend.api.request_fields import Cursor, Limit, VenId, invalid_request_field
+from backend.api.request_fields import (
+    Cursor,
+    Limit,
+    RequestWholeNumber,
+    VenId,
+    invalid_request_field,
+)
 from backend.api.ven_availability import (
     ven_availability,
     ven_available_in_an_hour_kw,
@@ -91,7 +98,7 @@ async def list_ven_summaries(
     response: Response,
     status: Status = None,
     search: Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]*$")] = None,
-    limit: Annotated[int, Query(ge=1, le=20_000)] = 20_000,
+    limit: Annotated[RequestWholeNumber, Query(ge=1, le=20_000)] = 20_000,
     cursor: Cursor = None,
     sort: SummarySort = "id",
     order: SummaryOrder = "asc",
@@ -321,14 +328,29 @@ async def post_ven(
     return ven
 
 
+async def _refuse_id_of_another(
+    connection: AsyncConnection, ven_id: str, registration_id: str | None
+) -> None:
+    """409 when it is the thing name of another VEN, by its id or as it was registered."""
+    if registration_id is None or registration_id == ven_id:
+        return
+    other = VENS.c.id != ven_id
+    is_its = or_(VENS.c.id == registration_id, VENS.c.registration_id == registration_id)
+    if await connection.scalar(select(VENS.c.id).where(other, is_its).limit(1)) is not None:
+        raise _id_of_another(registration_id)
+
+
+def _id_of_another(registration_id: str | None) -> HTTPException:
+    return HTTPException(409, f"the registrationId {registration_id!r} is another VEN's")
+
+
 @contextmanager
 def _registration_id_taken(registration_id: str | None) -> Iterator[None]:
     """409 when it is another VEN's."""
     try:
         yield
     except IntegrityError:
-        why = f"the registrationId {registration_id!r} is another VEN's"
-        raise HTTPException(409, why) from None
+        raise _id_of_another(registration_id) from None
 
 
 def _stored_status(asked: str) -> str:
@@ -352,10 +374,11 @@ async def patch_ven(
 ) -> dict[str, Any]:
     """Name and place, tags and limits; `status` until the VEN itself says another."""
     given = body.model_fields_set
-    if "name" in given and body.name is None:
-        raise invalid_request_field("name", "must not be null")
-    if "status" in given and body.status is None:
-        raise invalid_request_field("status", "must not be null")
+    if not given:
+        raise invalid_request_field("name", "give what is to be changed")
+    for name in ("name", "status", "trusted", "registration_id"):
+        if name in given and getattr(body, name) is None:
+            raise invalid_request_field(to_camel(name), "must not be null")
     values: dict[str, Any] = {}
     if body.name is not None:
         values["name"] = body.name
@@ -373,6 +396,7 @@ async def patch_ven(
         values["tags"] = sorted(set(body.tags or ())) or None
     async with uses.database.engine.begin() as connection:
         await read_ven_or_404(connection, ven_id)
+        await _refuse_id_of_another(connection, ven_id, body.registration_id)
         if values:
             with _registration_id_taken(body.registration_id):
                 await connection.execute(update(VENS).where(VENS.c.id == ven_id).values(**values))

@@ -24,6 +24,11 @@ class ApiSettings(SettingsBlock):
         "EVENT_START_TOLERANCE_SEC", default=60.0, ge=0
     )
     """So late a start still means now: a person took that long, or clocks differ."""
+    event_max_ahead_sec: float = settings_block_variable(
+        "EVENT_MAX_AHEAD_SEC", default=2_592_000.0, gt=0
+    )
+    """An event that begins later than this (30 days) is refused: a mistake in the unit or year. The
+    agents' `event.max_ahead_sec` is as much."""
     cors_origins: TextList = settings_block_variable("API_CORS_ORIGINS", default=())
     proxy: ProxySettings = Field(default_factory=ProxySettings)
 

@@ -218,6 +218,8 @@ def _check_fields(new: NewEvent) -> None:
         raise NewEventInvalid(
             "randomize_start_sec", "limit has no use for it: it holds from its start"
         )
+    if new.selection is not None and not any(new.selection.values()):
+        raise NewEventInvalid("selection", "names nobody: leave it out for every VEN")
     if new.ven_ids is not None and new.selection:
         raise NewEventInvalid("selection", "give venIds or a selection, one of them")
     if new.end == UNTIL_FURTHER_NOTICE and new.kind != Op.LIMIT:
