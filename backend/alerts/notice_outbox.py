@@ -7,6 +7,7 @@ and marking, another sends it again after the lease, under the same id.
 from __future__ import annotations
 
 import random
+import traceback
 import uuid
 from datetime import datetime, timedelta
 from typing import Any
@@ -95,10 +96,12 @@ class NoticeOutbox:
         try:
             await self._channels.send(target, notice.message_id, notice.payload)
         except NoticeChannelError as failure:
-            return str(failure)
-        except Exception as failure:  # a library's own mistake keeps no other notice waiting
-            log.exception("a notice could not be sent", target=notice.target)
-            return f"{type(failure).__name__}: {failure}"
+            return target.without_secrets(str(failure))
+        except Exception as failure:  # noqa: BLE001  a library's own mistake keeps no other notice waiting
+            why = target.without_secrets(f"{type(failure).__name__}: {failure}")
+            where = "".join(traceback.format_tb(failure.__traceback__))  # without its words
+            log.error("a notice could not be sent", target=notice.target, why=why, where=where)
+            return why
         return None
 
     async def _claim(self, connection: AsyncConnection, behind: set[str]) -> Any:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
@@ -31,10 +34,39 @@ def alert_target_severity_rank(severity: str) -> int:
     return SEVERITIES.index(severity) if severity in SEVERITIES else 1
 
 
+_HOST_IS_NO_SECRET = ("http", "https", "mailto", "mailtos", "json", "jsons", "xml", "xmls")
+"""Other services of apprise's have a token where a host stands."""
+
+
 def _web_address(value: str) -> str:
+    """Its text is not repeated: an address of a webhook is a secret."""
     if not value.startswith(("https://", "http://")) or any(c.isspace() for c in value):
-        raise ValueError(f"{value!r} is no address: write it like https://host/path")
+        raise ValueError("this is no address: write it like https://host/path")
+    try:
+        place = urlsplit(value)
+        is_place = bool(place.hostname) and place.port != 0
+        # Of a login with such a character as it is, the first part would be taken for the host.
+        is_cut = ":" in place.netloc and "@" not in place.netloc and "@" in value
+    except ValueError:
+        is_place, is_cut = False, False
+    if not is_place or is_cut:
+        raise ValueError(
+            "this address cannot be read: write it like https://host:443/path, and in a login "
+            "/ as %2F, ? as %3F, # as %23, @ as %40"
+        )
     return value
+
+
+def _secret_parts(address: str) -> set[str]:
+    """What an address says beside its scheme, and its host where that is none."""
+    parts = set(re.split(r"[/:@?&=#;,\s\[\]]+", address.partition("://")[2] or address))
+    shown: set[str] = set()
+    if address.partition("://")[0].lower() in _HOST_IS_NO_SECRET:
+        with contextlib.suppress(ValueError):
+            place = urlsplit(address)
+            shown = {place.hostname or "", str(place.port or "")}
+    hidden = {*parts, *map(unquote, parts)}
+    return {part for part in hidden if part and part not in shown and len(part) > 1}
 
 
 WebAddress = Annotated[str, AfterValidator(_web_address)]
@@ -121,6 +153,15 @@ class AlertTarget(AlertTargetBlock):
         if self.secret_file is not None:
             return self.secret_file.read_text().strip()
         return self.secret or ""
+
+    def without_secrets(self, text: str) -> str:
+        """`text` (of an error, of an answer) without what is secret in this target's addresses."""
+        addresses = [one for one in (self.webhook, self.alertmanager, self.apprise) if one]
+        parts = {part for address in addresses for part in _secret_parts(address)}
+        parts |= {self.secret} if self.secret else set()
+        for part in sorted({*addresses, *parts}, key=len, reverse=True):
+            text = re.sub(rf"(?<![A-Za-z0-9]){re.escape(part)}(?![A-Za-z0-9])", "…", text)
+        return text
 
     def wants(self, severity: str, code: str) -> bool:
         if not self.alerts or (self.codes and code not in self.codes):

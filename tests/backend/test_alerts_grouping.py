@@ -157,6 +157,20 @@ def test_a_mistake_in_the_targets_is_named(tmp_path: Path) -> None:
         with pytest.raises(SettingsBlockError) as error:
             read_alert_targets(file)
         assert words in str(error.value), content
+    for slip in (
+        *({"webhook": f"{word}/services/s3cret"} for word in ("htps://h", "h", "https:///")),
+        {"webhook": "https://h/services/s3cret token"},
+        {"webhook": "https://u:s3cr/et@h/x"},
+        {"webhook": "https://u:1#s3cret@h:s3cret/x"},
+        {"webhook": "https://[::1/s3cret"},
+        {"webhook": ["https://h/s3cret"]},
+        {"webhook": None, "secret": None, "alertmanager": "u:s3cret@am.example"},
+    ):
+        file.write_text(json.dumps({"targets": [{**hook, **slip}]}))
+        with pytest.raises(SettingsBlockError) as error:
+            read_alert_targets(file)
+        assert "targets.0." in str(error.value), slip
+        assert "s3cr" not in str(error.value), slip
     with pytest.raises(SettingsBlockError, match="No such file"):
         read_alert_targets(tmp_path / "none.json")
     file.write_text(json.dumps({"targets": [hook]}))

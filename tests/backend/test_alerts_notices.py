@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from backend.alerts.alert_service import AlertService
 from backend.alerts.alert_store import (
@@ -20,12 +20,12 @@ from backend.alerts.alert_store import (
 )
 from backend.alerts.event_notices import put_event_notices
 from backend.alerts.group_notices import put_group_notices
-from backend.alerts.notice_channels import NoticeChannels
+from backend.alerts.notice_channels import NoticeChannelError, NoticeChannels
 from backend.alerts.notice_outbox import NOTICES, NoticeOutbox, put_into_notice_outbox
 from backend.alerts.system_conditions import SystemCondition
 from backend.alerts.webhook_signature import webhook_signature_headers
 from backend.config.alert_settings import AlertSettings
-from backend.config.alert_targets import AlertTargetRouting
+from backend.config.alert_targets import AlertTarget, AlertTargetRouting
 from backend.config.backend_settings import BackendSettings
 from backend.dispatch.event_lifecycle import activate_dispatched_event, stop_dispatched_event
 from backend.store.database import Database
@@ -310,3 +310,41 @@ async def test_a_target_is_told_of_its_groups(database: Database) -> None:
         await put_group_notices(connection, targets, now)
     (notice,) = await rows(database, NOTICES)
     assert notice.payload["data"]["venIds"] == ["a", "b"]
+
+
+async def test_what_is_secret_in_an_address_is_not_told_again(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An error of a library, and an answer that repeats the path, are stored and shown to all who
+    may read."""
+    said = {
+        "webhook": ("https://u:s3cret@hooks.example:8443/services/T0/t0ken?k=k3y", "hooks.example"),
+        "alertmanager": ("http://u:s3cret@am.example/t0ken/k3y", "am.example"),
+        "apprise": ("slack://s3cret/t0ken/k3y", "slack"),
+    }
+
+    class Failing(NoticeChannels):
+        async def send(self, target: AlertTarget, message_id: str, payload: dict[str, Any]) -> None:
+            address = target.webhook or target.alertmanager or target.apprise or ""
+            text = f"no {address}: s3cret at hooks.example am.example slack /services/T0/t0ken k3y"
+            raise NoticeChannelError(text) if is_ours else RuntimeError(text)
+
+    caplog.set_level("INFO")
+    for is_ours in (True, False):
+        for kind, (address, host) in said.items():
+            more = {"secret": "whsec_s3cret"} if kind == "webhook" else {}
+            targets = routing(**{kind: address}, **more)
+            async with database.engine.begin() as connection:
+                await connection.execute(delete(NOTICES))
+            await put(database, f"{kind} {is_ours}", targets)
+            async with database.engine.begin() as connection:
+                payload = {"type": "event.created", "data": {"id": "e1"}}
+                await put_into_notice_outbox(connection, "room", "k", payload, utc_now())
+            channels = Failing(300.0)
+            await NoticeOutbox(database.engine, channels, targets.targets, "i").send_due()
+            await channels.close()
+            (error,) = {row.error for row in await rows(database, NOTICES) if row.error}
+            assert host in error, error
+            for secret in ("s3cret", "t0ken", "k3y"):
+                assert secret not in error, (kind, error)
+                assert secret not in caplog.text, kind
