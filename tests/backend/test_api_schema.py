@@ -154,7 +154,7 @@ def test_every_answer_is_as_the_document_says_on_both_databases(
                 case.path_parameters["ven_id"] = "house"
             for name in several.apps:
                 several.ask(name)
-                response = case.call(headers={"Host": "localhost"})
+                response = case.call(headers={"Host": "localhost"}, timeout=120)
                 case.validate_response(response, checks=CHECKS)
                 answered[label].add(response.status_code)
 

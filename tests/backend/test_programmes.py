@@ -136,7 +136,7 @@ async def test_a_programme_counts_its_own_events_and_a_site_all_of_them(
     noon = datetime(2030, 7, 1, 12, tzinfo=timezone.utc)
     bounds = {"number": {"mostEventsPerDay": 1}, "hours": {"mostEventHoursPerDay": 0.25}}
     asked: list[list[str]] = []
-    async with api(database) as client:
+    async with api(database, EVENT_MAX_AHEAD_SEC="1e9") as client:
         for name, bound in bounds.items():
             programme = {"id": name, "name": name, "powerKw": 4, "durationSec": 600}
             made = await client.post("/api/programmes/", json={**programme, **bound})
@@ -179,7 +179,7 @@ async def test_a_day_is_that_of_the_site_else_of_the_programme_else_utc(
     await add_event(database, 2.0, event_id="before", start=evening)
     await _took_part(database, "before", FIRST_TWO, programme_id=None)
     programme = {"name": "Night", "powerKw": 2, "timezone": "Europe/Berlin", "id": "night"}
-    async with api(database) as client:
+    async with api(database, EVENT_MAX_AHEAD_SEC="1e9") as client:
         changed = await client.patch(
             "/api/vens/berlin", json={"timezone": "Europe/Berlin", "mostEventsPerDay": 1}
         )
