@@ -73,7 +73,12 @@ def ven_cmd_publish_script(
         private_key=private_key,
     )
     more, draft = _object(data), CommandSenderDraft(target.ven_id, timeout)
-    typed = {"op": op, "ven_id": ven_id or ven, "correlation_id": corr_id, "event_id": event_id}
+    typed: dict[str, object] = {
+        "op": op,
+        "ven_id": ven_id or ven,
+        "correlation_id": corr_id,
+        "event_id": event_id,
+    }
     typed |= {"shed_kw": shed_kw, "duration_sec": duration, "modification": modification}
     _refuse_two_values({**typed, "circuit_id": load_id, "what": what}, more)
     op = op or str(more.get("op", "ping"))
