@@ -46,13 +46,17 @@ class _Settling:
     tries: int = 0
     moves_until_ts: float = 0.0
     """Till then a device may not have followed its writes: standing still is no proof."""
+    written_ts: float | None = None
+    is_as_expected: bool = False
 
     def is_settled(
         self, event: Event, power_kw: float, previous_kw: float | None, band: float, now: float
     ) -> bool:
         """Look at a new reading of the panel; if it proves nothing yet, another one is due."""
         band_kw = event.band_kw(band)
-        as_expected = abs(event.shed_at(power_kw) - self.expected_kw) <= band_kw
+        self.is_as_expected = as_expected = (
+            abs(event.shed_at(power_kw) - self.expected_kw) <= band_kw
+        )
         if not as_expected and now < self.moves_until_ts:
             self.due_ts = min(now + SETTLE_SEC, self.moves_until_ts)
             return False
@@ -160,10 +164,17 @@ class ClosedLoop:
         self.limits.restart()
         self.restart()
 
-    def restart(self, expected_kw: float = 0.0, moves_until_ts: float = 0.0) -> None:
+    def restart(
+        self,
+        expected_kw: float = 0.0,
+        moves_until_ts: float = 0.0,
+        written_ts: float | None = None,
+    ) -> None:
         """Circuits were written: the meter has to settle at a shed of `expected_kw`. Their devices
-        may not have followed before `moves_until_ts`."""
-        self._settling = _Settling(expected_kw=expected_kw, moves_until_ts=moves_until_ts)
+        may not have followed before `moves_until_ts`, nor the meter have shown it."""
+        self._settling = _Settling(
+            expected_kw=expected_kw, moves_until_ts=moves_until_ts, written_ts=written_ts
+        )
         self._deviation = _Deviation()
         self._before = self._site.latest
 
@@ -214,12 +225,13 @@ class ClosedLoop:
             band = self._site.policy.band
             if not self._settling.is_settled(event, power_kw, previous_kw, band, now):
                 return effects, self._limit_meanwhile(event, reading, now)
+            self._learn_delay(event, reading, now)
             followed_in_part = _limits_followed_in_part(event, self._before, reading)
             more, reason = self._measured(event, reading, now)
             if reason is None and followed_in_part:
                 reason = self._short_of_target(event, power_kw)
             return effects + more, reason
-        effects += self._responded_late(event, reading)
+        effects += self._responded_late(event, reading, now)
         more, reason = self._judge_settled(event, reading, now)
         if reason is None:
             compared, reason = self._compare(event, power_kw, now)
@@ -234,7 +246,16 @@ class ClosedLoop:
         over = [RaiseAlertEffect("circuit.manual_override", None, name) for name in again]
         return [SaveEventEffect.of(event), *over]
 
-    def _responded_late(self, event: Event, reading: PanelReading) -> Effects:
+    def _learn_delay(self, event: Event, reading: PanelReading, now: float) -> None:
+        """What was written shows: after how long. A change within the band shows nothing."""
+        settling, before = self._settling, self._before
+        if settling.written_ts is None or before is None or before.power_kw is None:
+            return
+        change_kw = abs(event.shed_at(before.power_kw) - settling.expected_kw)
+        if settling.is_as_expected and change_kw > 2.0 * event.band_kw(self._site.policy.band):
+            self._site.meter_delay.note_shown(now - settling.written_ts)
+
+    def _responded_late(self, event: Event, reading: PanelReading, now: float) -> Effects:
         """A circuit that did not respond in its time, and shows now that it did, counts again: what
         was shed in its place can go back."""
         late = [
@@ -247,6 +268,9 @@ class ClosedLoop:
         if not late:
             return []
         event.put(late)
+        for circuit in late:
+            if circuit.step_kw is None:
+                self._site.meter_delay.note_late(now - circuit.shed_ts)
         over = [RaiseAlertEffect("circuit.not_responding", None, c.circuit_id) for c in late]
         return [SaveEventEffect.of(event), *over]
 

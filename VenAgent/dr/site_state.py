@@ -14,6 +14,7 @@ from VenAgent.dr.event import Event
 from VenAgent.dr.grid_limits import GridLimits, GridLimitSide
 from VenAgent.dr.guard_history import GuardHistory
 from VenAgent.dr.learned_shed import LEARNED_RISE_FACT, LEARNED_SHED_FACT, LearnedSheds
+from VenAgent.dr.meter_delay import MeterDelay
 from VenAgent.dr.panel import Panel, PanelReading
 from VenAgent.dr.policy import Policy
 from VenAgent.dr.shed_circuit import ShedCircuit
@@ -33,6 +34,7 @@ class SiteState:
     learned_rises: LearnedSheds = field(default_factory=LearnedSheds)
     sampling: SamplingInterval = field(default_factory=SamplingInterval)
     """How often the meter is read."""
+    meter_delay: MeterDelay = field(default_factory=MeterDelay)
     latest: PanelReading | None = None
     unrestored: UnrestoredCircuits = field(default_factory=UnrestoredCircuits)
     limits: GridLimits = field(default_factory=GridLimits)

@@ -51,7 +51,8 @@ def large_panel(at: float, power_kw: float = 0.5) -> list[bytes]:
         }
         for n in range(CIRCUITS)
     ]
-    whole = telemetry("large", usedPowerKw=200.0, ts_ms=round(at * 1000), loads=loads, circuits=[])
+    fields = {"usedPowerKw": 200.0, "panelMaxKw": 960.0, "loads": loads, "circuits": []}
+    whole = telemetry("large", ts_ms=round(at * 1000), **fields)
     parts = split_telemetry(whole, max_bytes=30_000)
     assert len(parts) > 2
     return [encode_json({**part, "seq": n}) for n, part in enumerate(parts, start=round(at))]
