@@ -225,7 +225,7 @@ class ClosedLoop:
             band = self._site.policy.band
             if not self._settling.is_settled(event, power_kw, previous_kw, band, now):
                 return effects, self._limit_meanwhile(event, reading, now)
-            self._learn_delay(event, reading, now)
+            effects += self._learn_delay(event, now)
             followed_in_part = _limits_followed_in_part(event, self._before, reading)
             more, reason = self._measured(event, reading, now)
             if reason is None and followed_in_part:
@@ -246,14 +246,16 @@ class ClosedLoop:
         over = [RaiseAlertEffect("circuit.manual_override", None, name) for name in again]
         return [SaveEventEffect.of(event), *over]
 
-    def _learn_delay(self, event: Event, reading: PanelReading, now: float) -> None:
+    def _learn_delay(self, event: Event, now: float) -> Effects:
         """What was written shows: after how long. A change within the band shows nothing."""
         settling, before = self._settling, self._before
         if settling.written_ts is None or before is None or before.power_kw is None:
-            return
+            return []
         change_kw = abs(event.shed_at(before.power_kw) - settling.expected_kw)
-        if settling.is_as_expected and change_kw > 2.0 * event.band_kw(self._site.policy.band):
-            self._site.meter_delay.note_shown(now - settling.written_ts)
+        is_within = change_kw <= 2.0 * event.band_kw(self._site.policy.band)
+        if is_within or not settling.is_as_expected:
+            return []
+        return self._site.learn_delay(now - settling.written_ts, is_late=False)
 
     def _responded_late(self, event: Event, reading: PanelReading, now: float) -> Effects:
         """A circuit that did not respond in its time, and shows now that it did, counts again: what
@@ -268,11 +270,12 @@ class ClosedLoop:
         if not late:
             return []
         event.put(late)
+        effects: Effects = [SaveEventEffect.of(event)]
         for circuit in late:
+            effects.append(RaiseAlertEffect("circuit.not_responding", None, circuit.circuit_id))
             if circuit.step_kw is None:
-                self._site.meter_delay.note_late(now - circuit.shed_ts)
-        over = [RaiseAlertEffect("circuit.not_responding", None, c.circuit_id) for c in late]
-        return [SaveEventEffect.of(event), *over]
+                effects += self._site.learn_delay(now - circuit.shed_ts, is_late=True)
+        return effects
 
     def _judge_settled(
         self, event: Event, reading: PanelReading, now: float

@@ -40,6 +40,7 @@ from VenAgent.dr.event_request import EventRequest
 from VenAgent.dr.event_state import EventState
 from VenAgent.dr.learned_shed import LEARNED_RISE_FACT, LEARNED_SHED_FACT, LearnedSheds
 from VenAgent.dr.load_control import LoadControl
+from VenAgent.dr.meter_delay import METER_DELAY_FACT, MeterDelay
 from VenAgent.dr.panel import Panel, PanelReading
 from VenAgent.dr.policy import Policy, StopPolicy
 from VenAgent.dr.site_state import SiteState
@@ -293,6 +294,7 @@ class Engine:
         self.site.cycling_limits = CyclingLimits(recovered.facts.get(CYCLING_LIMITS_FACT))
         self.site.learned_sheds = LearnedSheds(recovered.facts.get(LEARNED_SHED_FACT))
         self.site.learned_rises = LearnedSheds(recovered.facts.get(LEARNED_RISE_FACT))
+        self.site.meter_delay = MeterDelay(recovered.facts.get(METER_DELAY_FACT))
         self.site.panel = self.site.with_learned_sheds(self.site.panel)
         self._arbitration.opt_out.recall(recovered.facts)
         self.site.unrestored.recall(recovered.facts, now)

@@ -56,7 +56,7 @@ class EventActivation:
             for circuit in event.circuits
             if (known := self._site.panel.by_id.get(circuit.circuit_id)) is not None
         )
-        moves_sec = max(self._site.meter_delay.wait_sec, *shown_sec, 0.0)
+        moves_sec = max(self._site.meter_wait_sec, *shown_sec, 0.0)
         self._loop.restart(shows_kw, moves_until_ts=now + moves_sec, written_ts=now)
         self._guards.watch(event, now)
         unkept, unkept_reason = self._unkept(event, note, now)

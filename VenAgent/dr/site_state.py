@@ -9,12 +9,12 @@ from VenAgent.baseline.recent_power import RecentPower
 from VenAgent.baseline.sampling_interval import SamplingInterval
 from VenAgent.dr.command_replies import CommandReplies
 from VenAgent.dr.cycling_limits import CYCLING_LIMITS_FACT, CyclingLimits
-from VenAgent.dr.effects import SaveFactEffect
+from VenAgent.dr.effects import Effects, SaveFactEffect
 from VenAgent.dr.event import Event
 from VenAgent.dr.grid_limits import GridLimits, GridLimitSide
 from VenAgent.dr.guard_history import GuardHistory
 from VenAgent.dr.learned_shed import LEARNED_RISE_FACT, LEARNED_SHED_FACT, LearnedSheds
-from VenAgent.dr.meter_delay import MeterDelay
+from VenAgent.dr.meter_delay import METER_DELAY_FACT, MeterDelay
 from VenAgent.dr.panel import Panel, PanelReading
 from VenAgent.dr.policy import Policy
 from VenAgent.dr.shed_circuit import ShedCircuit
@@ -103,6 +103,19 @@ class SiteState:
         """One that was moved the other way has brought so much more load."""
         self._learn(self.learned_rises, circuit_id, point, rise_kw)
         return SaveFactEffect(LEARNED_RISE_FACT, self.learned_rises.as_fact())
+
+    @property
+    def meter_wait_sec(self) -> float:
+        """So long after writes a meter that stands still proves nothing."""
+        return self.meter_delay.wait_sec(self.panel.measured_by)
+
+    def learn_delay(self, delay_sec: float, *, is_late: bool) -> Effects:
+        """A shed has shown after so long: when it was taken for one that does not respond
+        (`is_late`), or as it should."""
+        before, delay = self.meter_delay.as_fact(), self.meter_delay
+        (delay.note_late if is_late else delay.note_shown)(self.panel.measured_by, delay_sec)
+        fact = delay.as_fact()
+        return [] if fact == before else [SaveFactEffect(METER_DELAY_FACT, fact)]
 
     def _learn(self, known: LearnedSheds, circuit_id: str, point: str, brought_kw: float) -> None:
         circuit = self.panel.by_id.get(circuit_id)

@@ -107,8 +107,11 @@ def test_a_shed_that_shows_late_leaves_what_is_critical_and_ends_at_what_was_ask
         assert len(house.written) - before <= most_writes, number
         house.wait(1_000.0)
         assert house.opened() == set()
+        house.restart()
+        house.wait(300.0)
     assert ("circuit.not_responding", "heater1") not in house.alerts
-    assert house.engine.site.meter_delay.delay_sec == pytest.approx(late_sec, abs=6.0)
+    site = house.engine.site
+    assert site.meter_delay.of(site.panel.measured_by) == pytest.approx(late_sec, abs=6.0)
 
 
 @each_case("late_sec", [5.0, 20.0, 60.0])
@@ -126,13 +129,14 @@ def test_under_a_limit_a_meter_that_is_late_takes_no_circuits_to_and_fro(late_se
 
 def test_a_meter_that_is_prompt_again_is_waited_for_no_longer() -> None:
     delay = MeterDelay()
-    delay.note_late(40.0)
-    assert delay.wait_sec == 60.0
+    delay.note_late("a", 40.0)
+    assert delay.wait_sec("a") == 60.0
+    assert delay.wait_sec("b") == 0.0, "another meter"
     for known_sec in (20.0, 10.0, 5.0, 2.5):
-        delay.note_shown(1.0)
-        assert delay.delay_sec == known_sec
-    delay.note_late(10_000.0)
-    assert delay.wait_sec == 180.0
+        delay.note_shown("a", 1.0)
+        assert MeterDelay(delay.as_fact()).of("a") == known_sec
+    delay.note_late("a", 10_000.0)
+    assert delay.wait_sec("a") == 180.0
 
 
 def test_a_meter_that_stands_still_leaves_what_is_critical() -> None:
