@@ -154,8 +154,9 @@ SAYS = {
     "curl -s http://127.0.0.1:8080/api/events": r'"status": ?"accepted"',
     "curl $API/api/stats/network": r'"onlineVens":1',
     "curl -X POST $API/api/events/ ": r'"status":"scheduled"',
-    "curl $API/api/events/current": r"null",
-    "curl -X POST $API/api/events/ID/stop": r'"status":"cancelled"',
+    # it begins at once, as soon as the dispatcher's turn comes
+    "curl $API/api/events/current": r'null|"status":"active"',
+    "curl -X POST $API/api/events/ID/stop": r'"status":"(cancelled|completed)"',
     "python3 -c": r"\S{32}",
 }
 """Commands that begin so say this (the longest that fits counts); of others only the exit code."""
