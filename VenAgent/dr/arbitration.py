@@ -47,6 +47,10 @@ EXPORT_NOT_SUPPORTED = Reason(
     "export_kw: no circuit of this site can reduce what it feeds in: it needs one with "
     '"generates": true and a limit or switch point, or a battery with "control": "power"',
 )
+ONLY_ITS_SENDER = Reason(
+    ReasonCode.ONLY_ITS_SENDER,
+    "a limit is a condition of the grid connection: only its sender changes or ends it",
+)
 ENDED_BY_COMMAND = Reason(ReasonCode.ENDED_BY_COMMAND, "ended by command")
 
 
@@ -73,9 +77,12 @@ class Arbitration:
 
     # ---- accepting and changing ----------------------------------------------------------
 
-    def take(self, command: EventCommand, now: float, lot: float) -> Effects:
-        """A command for an event: a new one, or a change of one that is known."""
-        event = self._event_of(command, now, lot)
+    def take(
+        self, command: EventCommand, now: float, lot: float, *, from_sender: bool = True
+    ) -> Effects:
+        """A command for an event: a new one, or a change of one that is known. `from_sender`: of
+        the cloud's, not of someone at the site."""
+        event = self._event_of(command, now, lot, from_site=not from_sender)
         request, refusal = event.request, None
         if request.circuit_id is not None:
             refusal = curtailment_plan_refusal(request.circuit_id, self._site.panel)
@@ -87,9 +94,11 @@ class Arbitration:
                 f"event {event.event_id} is over in modification {request.modification}: "
                 f"send a higher one to begin it again",
             )
+        running, known = self.running, self._known(event.event_id)
+        if known is not None and _is_senders_alone(known, from_sender=from_sender):
+            refusal = ONLY_ITS_SENDER
         if refusal is not None:
             return self._site.replies.to_event(event, AckStatus.REJECTED, now, refusal)
-        running, known = self.running, self._known(event.event_id)
         if command.dry_run:
             return self._dry_run(event, now)
         if known is not None:
@@ -107,7 +116,7 @@ class Arbitration:
             return running
         return self.queue.waiting.get(event_id)
 
-    def _event_of(self, command: EventCommand, now: float, lot: float) -> Event:
+    def _event_of(self, command: EventCommand, now: float, lot: float, *, from_site: bool) -> Event:
         """The event that a command asks for. A site draws its start once: one that has begun goes
         on, and one that waits keeps its lot."""
         longest_sec = self._site.policy.max_duration_sec
@@ -116,7 +125,7 @@ class Arbitration:
             lot = 0.0
         elif known is not None and known.lot:
             lot = known.lot
-        return Event.of(command, now, lot=lot, longest_sec=longest_sec)
+        return Event.of(command, now, lot=lot, longest_sec=longest_sec, from_site=from_site)
 
     def _dry_run(self, event: Event, now: float) -> Effects:
         """What it would shed; an event that is known is not touched."""
@@ -397,17 +406,15 @@ class Arbitration:
 
     def end_by_command(self, command: Command, now: float, *, from_sender: bool = True) -> Effects:
         """`restore` and `cancel`: the event named, or the one that runs. Who is at the site ends no
-        limit: `from_sender` is False for them."""
+        limit of the cloud's: `from_sender` is False for them."""
         replies, waits = self._site.replies, len(self.queue.waiting)
         if isinstance(command, CancelCommand) and command.event_id is None and waits:
             text = f"event_id: is missing, and {waits} events wait: name the one that is meant"
             reason = Reason(ReasonCode.MISSING_FIELD, text)
             return [replies.to(command, AckStatus.REJECTED, now, reason)]
         meant = self._known(command.event_id) if command.event_id else self.running
-        if meant is not None and meant.is_limit and not from_sender:
-            text = "a limit is a condition of the grid connection: only its sender ends it"
-            reason = Reason(ReasonCode.ONLY_ITS_SENDER, text)
-            return [replies.to(command, AckStatus.REJECTED, now, reason)]
+        if meant is not None and _is_senders_alone(meant, from_sender=from_sender):
+            return [replies.to(command, AckStatus.REJECTED, now, ONLY_ITS_SENDER)]
         waiting = self.queue.waiting.pop(command.event_id or "", None)
         if waiting is not None:
             if waiting.active_ts is not None:
@@ -483,6 +490,11 @@ class Arbitration:
         return [
             effect for event in list(self.rebounding) for effect in self.close_rebound(event, now)
         ]
+
+
+def _is_senders_alone(event: Event, *, from_sender: bool) -> bool:
+    """Whether `event` is a limit of the cloud's, and who asks is at the site."""
+    return event.is_limit and not event.request.from_site and not from_sender
 
 
 def _saved_and_announced(event: Event, acks: Effects) -> Effects:

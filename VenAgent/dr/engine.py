@@ -127,7 +127,7 @@ class Engine:
 
     def _obey(self, command: Command, now: float, lot: float, *, from_sender: bool) -> Effects:
         if isinstance(command, EventCommand):
-            effects = self._arbitration.take(command, now, lot)
+            effects = self._arbitration.take(command, now, lot, from_sender=from_sender)
             effects += self._arbitration.failsafe.tick(now)
             return effects + self._arbitration.advance(now)
         if isinstance(command, (RestoreCommand, CancelCommand)):

@@ -104,12 +104,18 @@ class Event:
 
     @classmethod
     def of(
-        cls, command: EventCommand, now: float, *, lot: float = 0.0, longest_sec: float = 86_400.0
+        cls,
+        command: EventCommand,
+        now: float,
+        *,
+        lot: float = 0.0,
+        longest_sec: float = 86_400.0,
+        from_site: bool = False,
     ) -> Event:
         """The event that a command received at `now` asks for; see `EventRequest.of`."""
         default_id = f"evt-{command.correlation_id or format(now, '.3f')}"
         request = EventRequest.of(command, now, lot=lot, longest_sec=longest_sec)
-        return cls(command.event_id or default_id, request)
+        return cls(command.event_id or default_id, replace(request, from_site=from_site))
 
     def snapshot(self) -> Event:
         """The event as it is now, for the journal and the bus."""

@@ -69,6 +69,8 @@ class EventRequest:
     start_delay_sec: float = 0.0
     """What this site drew of `randomize_start_sec`; `start_ts` has it already."""
     is_test: bool = False
+    from_site: bool = False
+    """It was asked for at the site (page, RPC), not by the cloud."""
     content: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod

@@ -158,6 +158,7 @@ def _request_record(request: EventRequest) -> Record:
         "failsafe_min_sec": request.failsafe_min_sec,
         "start_delay_sec": request.start_delay_sec,
         "is_test": request.is_test,
+        "from_site": request.from_site,
         "content": dict(request.content),
     }
 
@@ -184,6 +185,7 @@ def _request(record: Mapping[str, Any]) -> EventRequest:
         failsafe_min_sec=record.get("failsafe_min_sec", 0.0),
         start_delay_sec=record.get("start_delay_sec", 0.0),
         is_test=record.get("is_test", False),
+        from_site=record.get("from_site", False),
         content=dict(record["content"]),
     )
 

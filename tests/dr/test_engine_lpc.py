@@ -13,7 +13,8 @@ import pytest
 
 from tests.dr.builders import NOW
 from tests.dr.house import House, send_event
-from VenAgent.contract.commands import PingCommand, RestoreCommand
+from tests.support.each_case import each_case
+from VenAgent.contract.commands import Command, LimitCommand, PingCommand, RestoreCommand
 from VenAgent.dr.effects import SaveEventEffect
 from VenAgent.dr.event_limit import EventLimit
 from VenAgent.dr.grid_limits import GridLimitState
@@ -92,6 +93,36 @@ def test_a_command_of_the_site_itself_is_none(house: House) -> None:
     house.do(house.engine.command(ping, house.now, from_sender=False))
     house.wait(25.0)
     assert state(house) is GridLimitState.FAILSAFE
+
+
+@each_case("restarted", [False, True])
+def test_a_limit_of_the_site_itself_is_changed_and_ended_there(restarted: bool) -> None:
+    house = House()
+
+    def at_the_site(command: Command) -> str:
+        house.do(house.engine.command(command, house.now, from_sender=False))
+        acks = [ack for ack in house.acks if ack["correlationId"] == command.correlation_id]
+        return str(acks[-1].get("reason_code") or acks[-1]["status"])
+
+    def limit(import_kw: float, modification: int = 0) -> str:
+        fields = {"event_id": "limit", "import_kw": import_kw, "modification": modification}
+        correlation_id = f"rpc-{len(house.acks)}"
+        return at_the_site(LimitCommand(op="limit", correlation_id=correlation_id, **fields))
+
+    limit(15.0)
+    house.wait(10.0)
+    if restarted:
+        house.restart()
+    limit(14.0, 1)
+    house.wait(10.0)
+    assert house.engine.running is not None
+    assert house.engine.running.import_kw == 14.0
+    at_the_site(RestoreCommand(op="restore", correlation_id="rpc-end", event_id="limit"))
+    house.wait(60.0)
+    assert house.engine.running is None
+    house.send("limit", event_id="limit", correlationId="c", import_kw=15.0, modification=2)
+    house.wait(10.0)
+    assert limit(40.0, 3) == "only_its_sender"
 
 
 def test_nobody_at_the_site_ends_a_limit(house: House) -> None:
