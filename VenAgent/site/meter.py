@@ -141,12 +141,15 @@ class Meter:
         self._know_previous()
 
     def _know_previous(self) -> frozenset[str]:
-        """The circuits that no driver can give back: they get what they held before."""
+        """The circuits that no driver can give back: they get what they held before. Where a mode
+        says whether a command rules, that is what gives it back."""
         without_default = {
             circuit.id
             for circuit in self._config.circuits
             for entry in [self._drivers.get(self._config.control_device_of(circuit))]
-            if entry is not None and circuit.control_point in entry.without_default
+            if entry is not None
+            and circuit.mode_point is None
+            and circuit.control_point in entry.without_default
         }
         previous = self._arrays.uncommandable | without_default
         self.points.keep_previous(previous)

@@ -148,3 +148,25 @@ def test_what_a_driver_would_revert_to_what_was_shed_gets_its_previous_value(res
     for reading in (meter.reading(0.0), meter.plan_reading()):
         assert not reading.circuit("heater1").relinquish
         assert reading.circuit("dryer1").relinquish
+
+
+def test_a_battery_that_nobody_commands_is_given_back_by_its_mode_without_a_default() -> None:
+    battery = {
+        "id": "battery1",
+        "name": "Battery",
+        "breaker_amps": 32,
+        "control": "power",
+        "power_point": "power_kw",
+        "power_setpoint_point": "setpoint_kw",
+        "mode_point": "remote",
+        "max_discharge_kw": 5,
+        "soc_point": "soc_percent",
+    }
+    contents = {"ven_id": "home", "panel": {"device": DEVICE}, "circuits": [battery]}
+    config = AgentConfig.load(contents, {})
+    meter = Meter(None, DeviceRequests(Proxy({}), config), config, lambda reading: None)
+    without = frozenset({"setpoint_kw", "remote"})
+    meter.know_drivers({DEVICE: DriverEntry("modbus", 5.0, without_default=without)})
+    free = {"power_kw": 0.0, "setpoint_kw": 0.0, "remote": False, "soc_percent": 80.0}
+    meter.points.update(DEVICE, free, 1.0)
+    assert meter.reading(1.0).circuit("battery1").relinquish
