@@ -160,6 +160,7 @@ def test_a_battery_that_nobody_commands_is_given_back_by_its_mode_without_a_defa
         "power_setpoint_point": "setpoint_kw",
         "mode_point": "remote",
         "max_discharge_kw": 5,
+        "capacity_kwh": 13.5,
         "soc_point": "soc_percent",
     }
     contents = {"ven_id": "home", "panel": {"device": DEVICE}, "circuits": [battery]}
