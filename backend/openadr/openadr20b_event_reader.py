@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -105,6 +106,10 @@ def _intervals(
             ask = _ask(signal, interval, problems)
             asks_something = asks_something or ask is not None
             duration = interval.get("duration")
+            if isinstance(duration, timedelta) and duration < timedelta(0):
+                text = f"signal {name}, interval {position}: its duration {duration} is below zero"
+                problems.append(VtnEventProblem("duration_not_understood", text))
+                break  # when the next one begins is not known either
             # Zero is open-ended in 2.0b.
             length = duration if isinstance(duration, timedelta) and duration else FOREVER
             begins = interval.get("dtstart") or (start if position == 0 else None)
@@ -118,9 +123,37 @@ def _intervals(
             )
         if asks_something:
             found.append((1 if name.upper() == "SIMPLE" else 0, tuple(made)))
-    if not found and not problems and not informs:
-        problems.append(VtnEventProblem("nothing_asked", "no signal has an interval that asks"))
-    return min(found, key=lambda each: each[0])[1] if found else ()
+    if not found:
+        if not problems and not informs:
+            text = "no signal has an interval that asks"
+            problems.append(VtnEventProblem("nothing_asked", text))
+        return ()
+    done = min(found, key=lambda each: each[0])
+    if sum(each[0] == done[0] for each in found) > 1:
+        text = "two signals of one kind ask: the first of them is done"
+        problems.append(VtnEventProblem("signals_contradict", text))
+    return _within_period(done[1], period, problems)
+
+
+def _within_period(
+    intervals: tuple[VtnEventInterval, ...],
+    period: Mapping[str, Any],
+    problems: list[VtnEventProblem],
+) -> tuple[VtnEventInterval, ...]:
+    """The intervals as far as the active period goes; they should last as long as it does. A
+    period of zero, or without a duration, is as long as they are."""
+    duration, kept = period.get("duration"), []
+    if not isinstance(duration, timedelta) or duration <= timedelta(0):
+        return intervals
+    left = duration
+    for interval in intervals:
+        if left > timedelta(0):
+            kept.append(replace(interval, duration=min(interval.duration, left)))
+        left -= min(interval.duration, FOREVER)
+    if left and any(interval.duration != FOREVER for interval in intervals):
+        text = f"the active period lasts {duration}, its intervals {duration - left}"
+        problems.append(VtnEventProblem("duration_contradicts", f"{text}: the shorter is done"))
+    return tuple(kept)
 
 
 def _with_zone(moment: datetime) -> datetime:

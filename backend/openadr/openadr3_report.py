@@ -167,7 +167,8 @@ def openadr3_report_scale(request: VtnEventReportRequest) -> tuple[str | None, f
         return None, 1.0
     table = _UNITS_OF_POWER
     default = "KW"
-    if request.payload_type == ENERGY or request.units in _UNITS_OF_ENERGY:
+    is_energy = request.payload_type == BASELINE and request.units in _UNITS_OF_ENERGY
+    if request.payload_type == ENERGY or is_energy:
         table, default = _UNITS_OF_ENERGY, "KWH"
     units = request.units or default
     return (units, table[units]) if units in table else None

@@ -211,3 +211,38 @@ async def test_what_a_signal_says_of_units_and_an_event_of_its_end_is_obeyed() -
         raw = {**nothing, "active_period": {"dtstart": in_sec(0)}, "event_signals": signals}
         (problem,) = read_openadr20b_event(raw, "ven-1").problems
         assert problem.code == "nothing_asked"
+
+
+async def test_durations_that_contradict_are_told_and_the_shorter_is_done() -> None:
+    hour = timedelta(hours=1)
+
+    def read_period(period: timedelta, *signals: list[timedelta]) -> Any:
+        start = in_sec(0)
+        raw = {
+            "event_descriptor": {"event_id": "e1", "modification_number": 0},
+            "active_period": {"dtstart": start, "duration": period},
+            "event_signals": [
+                {
+                    "signal_name": "LOAD_DISPATCH",
+                    "signal_type": "delta",
+                    "intervals": [
+                        {"duration": each, "signal_payload": -1 - number}
+                        for number, each in enumerate(durations)
+                    ],
+                }
+                for durations in signals
+            ],
+        }
+        event = read_openadr20b_event(raw, "ven-1")
+        lasts = [interval.duration for interval in event.intervals if interval.asks]
+        return [problem.code for problem in event.problems], lasts
+
+    assert read_period(2 * hour, [hour, hour]) == ([], [hour, hour])
+    assert read_period(timedelta(0), [hour]) == ([], [hour])
+    assert read_period(hour, [timedelta(0)]) == ([], [hour])
+    assert read_period(hour / 6, [hour]) == (["duration_contradicts"], [hour / 6])
+    assert read_period(hour * 1.5, [hour, hour]) == (["duration_contradicts"], [hour, hour / 2])
+    assert read_period(3 * hour, [hour, hour]) == (["duration_contradicts"], [hour, hour])
+    assert read_period(hour, [hour], [hour]) == (["signals_contradict"], [hour])
+    below = read_period(timedelta(0), [hour, -hour, hour])
+    assert below == (["duration_not_understood"], [hour])

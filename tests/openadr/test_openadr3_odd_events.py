@@ -89,6 +89,7 @@ async def test_readings_that_ours_are_not_are_answered_so(database: Database) ->
         {"payloadType": "USAGE", "readingType": "FORECAST", "historical": False},
         {"payloadType": "x-VOLTAGE-OF-NEUTRAL"},
         {"payloadType": "OPERATING_STATE", "readingType": "DIRECT_READ"},
+        {"payloadType": "DEMAND", "units": "KWH"},
     ]
     with vtn3.running() as vtn:
         vtn.event("e1", start=in_sec(-7200), duration="PT1H", kws=[-1.0], reportDescriptors=asked)
@@ -97,7 +98,7 @@ async def test_readings_that_ours_are_not_are_answered_so(database: Database) ->
             await service.turn()
         sent = {each["reportName"]: json.dumps(each) for each in vtn.reports("e1")}
     answered = [
-        "report_not_supported" in sent[f"operator-e1-{position}-0"] for position in range(6)
+        "report_not_supported" in sent[f"operator-e1-{position}-0"] for position in range(7)
     ]
-    assert answered == [False, True, False, True, True, False]
+    assert answered == [False, True, False, True, True, False, True]
     assert await alerts(database) == {"openadr_report_not_supported"}
