@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 Settings = TypeVar("Settings", bound="SettingsBlock")
+_NUMBER = re.compile(r"\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?\s*")
 
 
 class SettingsBlockError(Exception):
@@ -30,6 +32,7 @@ class SettingsBlock(BaseModel):
         """
         variables = os.environ if environment is None else environment
         given = {name: value for name, value in variables.items() if value.strip()}
+        settings_block_refuse_odd_numbers(cls, given)
         try:
             return cls.model_validate(cls._prepared(given))
         except ValidationError as error:
@@ -45,6 +48,21 @@ class SettingsBlock(BaseModel):
 def settings_block_variable(*names: str, **rest: Any) -> Any:
     """A field that is read from the first of these variables that is set."""
     return Field(validation_alias=AliasChoices(*names), **rest)
+
+
+def settings_block_refuse_odd_numbers(block: type[BaseModel], given: Mapping[str, str]) -> None:
+    """Python reads `1_0`, and other alphabets' digits, as numbers; a person may have meant 1.0.
+
+    Raises SettingsBlockError that names the variable.
+    """
+    for name, field in block.model_fields.items():
+        kinds = {field.annotation, *get_args(field.annotation)}
+        alias = field.validation_alias
+        names = alias.choices if isinstance(alias, AliasChoices) else [name]
+        for variable in names:
+            text = given.get(str(variable))
+            if kinds & {int, float} and text is not None and not _NUMBER.fullmatch(text):
+                raise SettingsBlockError(f"{variable}: {text!r} is no number")
 
 
 def _list_of(value: Any) -> Any:

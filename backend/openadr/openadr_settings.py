@@ -20,7 +20,10 @@ from pydantic import (
     model_validator,
 )
 
-from backend.config.settings_block import SettingsBlockError
+from backend.config.settings_block import (
+    SettingsBlockError,
+    settings_block_refuse_odd_numbers,
+)
 from backend.openadr.schedule import ScheduleAmount
 
 _PAIR = re.compile(r"\s*([^=]+?)\s*=\s*(.+?)\s*")
@@ -162,8 +165,10 @@ class OpenAdrSettings(BaseModel):
                 near = difflib.get_close_matches(name, known, n=1)
                 meant = f": {near[0]} is meant?" if near else ""
                 raise SettingsBlockError(f"{name}: there is no such setting{meant}")
+        given = {name: value for name, value in variables.items() if value.strip()}
+        settings_block_refuse_odd_numbers(cls, given)
         try:
-            return cls.model_validate({n: v for n, v in variables.items() if v.strip()})
+            return cls.model_validate(given)
         except ValidationError as error:
             lines = [
                 f"{'.'.join(map(str, item['loc'])) or 'OPENADR'}: {item['msg']}"

@@ -93,3 +93,17 @@ def test_a_login_in_a_vtns_address_is_refused_without_showing_it() -> None:
             OpenAdrSettings.from_environment({"OPENADR_VTN_URL": url})
         assert "OPENADR" in str(told.value)
         assert "S3C" not in str(told.value)
+
+
+@pytest.mark.parametrize("odd", ["1_0", "\u0661\u0660", "ten", "0x10", "nan", "inf", "1 0"])
+def test_a_number_that_a_person_did_not_mean_is_refused_by_name(odd: str) -> None:
+    for settings, variable in (
+        (BackendSettings, "INGEST_HEALTH_PORT"),
+        (BackendSettings, "INGEST_STATE_INTERVAL_SEC"),
+    ):
+        with pytest.raises(SettingsBlockError, match=f"{variable}: .* is no number"):
+            settings.from_environment({variable: odd})
+    vtn = {"OPENADR_VTN_URL": "https://vtn.example/openadr3/3.1.0"}
+    with pytest.raises(SettingsBlockError, match=r"OPENADR_POLL_SEC: .* is no number"):
+        OpenAdrSettings.from_environment({**vtn, "OPENADR_POLL_SEC": odd})
+    assert OpenAdrSettings.from_environment({**vtn, "OPENADR_POLL_SEC": "2.5"}).poll_sec == 2.5
