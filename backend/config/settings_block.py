@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar, get_args
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -56,7 +57,12 @@ def settings_block_refuse_odd_numbers(block: type[BaseModel], given: Mapping[str
     Raises SettingsBlockError that names the variable.
     """
     for name, field in block.model_fields.items():
-        kinds = {field.annotation, *get_args(field.annotation)}
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            settings_block_refuse_odd_numbers(inner, given)
+            continue
+        is_choice = get_origin(field.annotation) in (Union, UnionType)
+        kinds = {field.annotation, *(get_args(field.annotation) if is_choice else ())}
         alias = field.validation_alias
         names = alias.choices if isinstance(alias, AliasChoices) else [name]
         for variable in names:

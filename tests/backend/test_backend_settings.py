@@ -100,6 +100,7 @@ def test_a_number_that_a_person_did_not_mean_is_refused_by_name(odd: str) -> Non
     for settings, variable in (
         (BackendSettings, "INGEST_HEALTH_PORT"),
         (BackendSettings, "INGEST_STATE_INTERVAL_SEC"),
+        (BackendSettings, "MQTT_PORT"),
     ):
         with pytest.raises(SettingsBlockError, match=f"{variable}: .* is no number"):
             settings.from_environment({variable: odd})
