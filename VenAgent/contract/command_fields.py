@@ -146,8 +146,10 @@ def command_field_duration(value: Any) -> Any:
         parts = {} if found is None else {k: v for k, v in found.groupdict().items() if v}
         if parts and not text.endswith("T"):
             return math.fsum(float(number) * _DURATION_SEC[unit] for unit, number in parts.items())
-        if text[:1] in ("P", "p"):
-            raise ValueError("must be seconds or an ISO 8601 duration such as PT30M or PT1H15M")
+        if not (_NUMBER.fullmatch(text) or _NOT_FINITE.fullmatch(text)):
+            raise ValueError(
+                "must be a number of seconds or an ISO 8601 duration such as PT30M or PT1H15M"
+            )
     return command_field_number(value)
 
 

@@ -234,6 +234,20 @@ def _first_names(model: type[Command]) -> Iterator[str]:
             yield key
 
 
+_PLAIN_WORDS = {
+    "missing": "is missing",
+    "extra_forbidden": (
+        "there is no such field; an interval has duration_sec, shed_kw and import_kw"
+    ),
+    "bool_type": "must be true or false",
+    "float_type": "must be a number",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "string_type": "must be a text",
+}
+"""For pydantic's own sentences, by the type of what was found."""
+
+
 def _explain(error: ValidationError, fields: _Fields) -> Reason:
     """pydantic's findings as one line: field, what is wrong."""
     findings, code = [], ReasonCode.BAD_FIELD
@@ -243,11 +257,7 @@ def _explain(error: ValidationError, fields: _Fields) -> Reason:
         first = SPELLINGS.get(str(name), (str(name),))[0]
         where = ".".join([fields.keys.get(str(name), first), *(str(part) for part in inner)])
         text = finding["msg"].removeprefix("Value error, ")
-        if finding["type"] == "missing":
-            text = "is missing"
-        elif finding["type"] == "extra_forbidden":
-            text = "there is no such field; an interval has duration_sec, shed_kw and import_kw"
-        findings.append(f"{where}: {text}")
+        findings.append(f"{where}: {_PLAIN_WORDS.get(finding['type'], text)}")
     if all(finding["type"] == "missing" for finding in errors):
         code = ReasonCode.MISSING_FIELD
     elif all(finding["type"] == "extra_forbidden" for finding in errors):

@@ -41,7 +41,9 @@ REFUSALS: list[tuple[str, Any, list[str]]] = [
     ("duration too short", {**SHED, "shed_kw": 5, "duration_sec": 0.5}, ["duration", "0.5 s"]),
     ("duration negative", {**SHED, "shed_kw": 5, "duration_sec": -60}, ["past"]),
     ("duration too long", {**SHED, "shed_kw": 5, "durationS": 86_401}, ["duration", "86400"]),
-    ("duration no number", {**SHED, "shed_kw": 5, "duration_sec": "long"}, ["duration", "number"]),
+    ("duration no number", {**SHED, "shed_kw": 5, "duration_sec": "30m"}, ["duration", "PT1H15M"]),
+    ("a word for true", {**SHED, "shed_kw": 5, "test": "yes"}, ["test", "true or false"]),
+    ("half a priority", {**SHED, "shed_kw": 5, "priority": 1.5}, ["priority", "whole number"]),
     (
         "duration negative, later",
         {**SHED, "shed_kw": 5, "start_ts": NOW + 100, "duration_sec": -60},
