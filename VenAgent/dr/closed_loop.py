@@ -7,124 +7,25 @@ nothing: the loop stands still until the next one.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.alerts import AlertSeverity
 from VenAgent.contract.reasons import Reason, ReasonCode
+from VenAgent.dr.circuit_watch import CHANGED_READINGS, CircuitWatch, circuit_watch_reason
 from VenAgent.dr.effects import Effects, RaiseAlertEffect, ReadMeterEffect, SaveEventEffect
 from VenAgent.dr.event import Event
 from VenAgent.dr.limit_watch import LimitWatch
+from VenAgent.dr.meter_settling import MeterSettling
 from VenAgent.dr.panel import PanelReading
 from VenAgent.dr.shed_circuit import ShedCircuit
 from VenAgent.dr.site_state import SiteState
 
 HOLD_OFF_SEC = 60.0
 """Between two tries of what cannot be done now, such as more shed when no load is left."""
-SETTLE_SEC = 1.0
-SETTLE_LEAST_TRIES = 3
-"""A device may be slow to respond: before this many readings, standing still is no proof."""
-SETTLE_TRIES = 10
 FOLLOWED_LEAST = 0.05
 """A limit is followed in part when its circuit fell by this part of what was asked, and lacks as
 much."""
-CHANGED_READINGS = 2
-"""So many readings in a row must show a circuit changed before that counts."""
-RESTARTS_MOST = 3
-"""A device that restarts more often in one event is left as it is."""
-
-
-@dataclass
-class _Settling:
-    """Whether the meter shows what was shed, or at least stands still."""
-
-    expected_kw: float = 0.0
-    """The shed that the meter should come to show."""
-    due_ts: float | None = None
-    """When to read the meter again (epoch s)."""
-    tries: int = 0
-    moves_until_ts: float = 0.0
-    """Till then a device may not have followed its writes: standing still is no proof."""
-    written_ts: float | None = None
-    is_as_expected: bool = False
-
-    def is_settled(
-        self, event: Event, power_kw: float, previous_kw: float | None, band: float, now: float
-    ) -> bool:
-        """Look at a new reading of the panel; if it proves nothing yet, another one is due."""
-        band_kw = event.band_kw(band)
-        self.is_as_expected = as_expected = (
-            abs(event.shed_at(power_kw) - self.expected_kw) <= band_kw
-        )
-        if not as_expected and now < self.moves_until_ts:
-            self.due_ts = min(now + SETTLE_SEC, self.moves_until_ts)
-            return False
-        self.tries += 1
-        unmoved = previous_kw is not None and abs(power_kw - previous_kw) <= band_kw
-        stands_still = unmoved and self.tries >= SETTLE_LEAST_TRIES
-        if as_expected or stands_still or self.tries >= SETTLE_TRIES:
-            self.due_ts = None
-            return True
-        self.due_ts = now + SETTLE_SEC
-        return False
-
-    def look_again(self, now: float) -> None:
-        """The same reading came again: it proves nothing."""
-        self.due_ts = self.due_ts or now + SETTLE_SEC
-
-
-class _CircuitWatch:
-    """Which circuits someone has changed during the event: a person's hand, or a device that began
-    anew. A hand is a single change that the device reports while it is there. Several circuits of
-    one device at once, or a device that was away meanwhile, are a device that restarted: its relays
-    are in their power-up state."""
-
-    def __init__(self) -> None:
-        self._changed: dict[str, int] = {}
-        """In how many readings in a row, by circuit."""
-        self._away: set[str] = set()
-        """Devices that a reading was without, since their circuits were last seen as written."""
-        self._heard_again_ts: dict[str, float | None] = {}
-        """By circuit, as it last was as written: one that is changed when it has been heard again
-        since then was away in between."""
-        self._restarts: Counter[str] = Counter()
-
-    def look(
-        self, event: Event, reading: PanelReading
-    ) -> tuple[list[ShedCircuit], list[ShedCircuit]]:
-        """(overridden by hand, to be shed again), once enough readings have shown it."""
-        by_device: dict[str, list[ShedCircuit]] = {}
-        as_written: set[str] = set()
-        for circuit in event.circuits:
-            if not circuit.counts:
-                self._changed.pop(circuit.circuit_id, None)
-                continue
-            if circuit.setting(reading) is None:
-                self._away.add(circuit.device)
-                continue
-            heard_again_ts = reading.circuit(circuit.circuit_id).heard_again_ts
-            if not circuit.is_changed(reading):
-                self._changed.pop(circuit.circuit_id, None)
-                self._heard_again_ts[circuit.circuit_id] = heard_again_ts
-                as_written.add(circuit.device)
-                continue
-            if heard_again_ts != self._heard_again_ts.get(circuit.circuit_id, heard_again_ts):
-                self._away.add(circuit.device)
-            self._changed[circuit.circuit_id] = self._changed.get(circuit.circuit_id, 0) + 1
-            by_device.setdefault(circuit.device, []).append(circuit)
-        self._away -= as_written - by_device.keys()
-        overridden: list[ShedCircuit] = []
-        restarted: list[ShedCircuit] = []
-        for device, changed in by_device.items():
-            if max(self._changed[c.circuit_id] for c in changed) < CHANGED_READINGS:
-                continue
-            is_restart = len(changed) > 1 or device in self._away
-            self._away.discard(device)
-            self._restarts[device] += is_restart
-            shed_again = is_restart and self._restarts[device] <= RESTARTS_MOST
-            (restarted if shed_again else overridden).extend(changed)
-        return overridden, restarted
 
 
 @dataclass
@@ -150,9 +51,9 @@ class ClosedLoop:
 
     def __init__(self, site: SiteState) -> None:
         self._site = site
-        self._settling = _Settling()
+        self._settling = MeterSettling()
         self._deviation = _Deviation()
-        self._circuits = _CircuitWatch()
+        self._circuits = CircuitWatch()
         self.limits = LimitWatch(site)
         self._is_stale = False
         self._before: PanelReading | None = None
@@ -160,7 +61,7 @@ class ClosedLoop:
 
     def begin(self) -> None:
         """Another event is looked at from now on."""
-        self._circuits = _CircuitWatch()
+        self._circuits = CircuitWatch()
         self.limits.restart()
         self.restart()
 
@@ -172,7 +73,7 @@ class ClosedLoop:
     ) -> None:
         """Circuits were written: the meter has to settle at a shed of `expected_kw`. Their devices
         may not have followed before `moves_until_ts`, nor the meter have shown it."""
-        self._settling = _Settling(
+        self._settling = MeterSettling(
             expected_kw=expected_kw, moves_until_ts=moves_until_ts, written_ts=written_ts
         )
         self._deviation = _Deviation()
@@ -186,7 +87,7 @@ class ClosedLoop:
         """The clock was set: look again at once, and count anew how long it is off target."""
         expected_kw = self._settling.expected_kw
         due_ts = None if self._settling.due_ts is None else 0.0
-        self._settling = _Settling(expected_kw, due_ts, self._settling.tries)
+        self._settling = MeterSettling(expected_kw, due_ts, self._settling.tries)
         self._deviation = _Deviation()
         self.limits.restart()
 
@@ -220,7 +121,7 @@ class ClosedLoop:
         overridden, restarted = self._circuits.look(event, reading)
         effects += self._respect_overrides(event, overridden, reading, now)
         if restarted:
-            return effects, _restarted(restarted)
+            return effects, circuit_watch_reason(restarted)
         if event.measured_kw is None:
             band = self._site.policy.band
             if not self._settling.is_settled(event, power_kw, previous_kw, band, now):
@@ -451,11 +352,3 @@ def _limits_followed_in_part(
         if step_kw > 0.0 and before_kw - power_kw >= least_kw <= power_kw - circuit.final_kw:
             return True
     return False
-
-
-def _restarted(circuits: list[ShedCircuit]) -> Reason:
-    devices = ", ".join(sorted({circuit.device for circuit in circuits}))
-    names = ", ".join(circuit.circuit_id for circuit in circuits)
-    return Reason(
-        ReasonCode.DEVICE_RESTARTED, f"{devices} restarted: {names} went back and are shed again"
-    )

@@ -9,7 +9,7 @@ import pytest
 from tests.dr.builders import limit, panel_of, switch
 from tests.dr.house import House, send_event
 from tests.support.each_case import each_case
-from VenAgent.dr.closed_loop import CHANGED_READINGS, RESTARTS_MOST
+from VenAgent.dr.circuit_watch import CHANGED_READINGS, RESTARTS_MOST
 from VenAgent.dr.panel import Panel
 
 DRAWS_KW = {"a": 2.0, "b": 2.0, "c": 2.0, "d": 2.0, "hvac": 3.0}
