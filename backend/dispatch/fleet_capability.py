@@ -18,6 +18,7 @@ from backend.store.believed_ven_power import (
     believed_ven_draw_kw,
     believed_ven_highest_kw,
     believed_ven_raise_kw,
+    believed_ven_rated_kw,
     believed_ven_shed_in_all_kw,
 )
 from backend.store.freshness import freshness_of_state
@@ -102,6 +103,7 @@ async def fleet_capability_draws(
     )
     statement = (
         select(VENS.c.id, used_kw, believed_ven_highest_kw().label("highest_kw"), VENS.c.trusted)
+        .add_columns(believed_ven_rated_kw().is_not(None).label("rated"))
         .select_from(joined)
         .where(~in_it, selected_vens(event.selection, connection.dialect.name))
         .order_by(VENS.c.id)
@@ -113,7 +115,7 @@ async def fleet_capability_draws(
         statement = statement.where(VENS.c.status == ONLINE, is_fresh, takes_part)
     over = await vens_over_site_limits(connection, event, now)
     return [
-        ShedAllocationDraw(row.id, row.used_power_kw, row.highest_kw, row.trusted)
+        ShedAllocationDraw(row.id, row.used_power_kw, row.highest_kw, row.trusted, row.rated)
         for row in await connection.execute(statement)
         if row.id not in over
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median_low
 
 WATTS_PER_KW = 1_000
 
@@ -89,10 +90,14 @@ class ShedAllocationDraw:
     highest_power_kw: float | None = None
     trusted: bool = True
     """Others count as the trusted do in the mean, at most."""
+    rated: bool = False
+    """Its panel's rating is known, and bounds both."""
 
 
 LEAST_DRAW_PART = 0.1
 """Of the highest power: a site that draws nothing just now may draw something later."""
+_UNLIKELY_TIMES_USUAL = 100
+"""So many times what is usual is a slip of the unit, where no rating says otherwise."""
 
 
 def allocate_shed_under_limit(
@@ -101,8 +106,9 @@ def allocate_shed_under_limit(
     """Each VEN's part of a limit that all keep together, in proportion to what each draws now.
 
     A VEN counts with a tenth of its highest power at least, and one of which nothing is known as
-    the others do in the mean. The parts make up the limit to the watt. A VEN that is not trusted
-    counts no more than the trusted do in the mean: what it says takes nothing from them.
+    the others do in the mean. The parts make up the limit to the watt. What a VEN says takes
+    nothing from the others: without a rating it counts no more than one with a rating ever drew,
+    and without being trusted no more than the trusted do in the mean.
     """
     known = {
         draw.ven_id: max(
@@ -113,15 +119,30 @@ def allocate_shed_under_limit(
         for draw in draws
         if draw.used_power_kw is not None or draw.highest_power_kw is not None
     }
-    trusted = [known[draw.ven_id] for draw in draws if draw.trusted and draw.ven_id in known]
+    told = [draw for draw in draws if draw.ven_id in known]
+    most_w = _most_likely_draw_w(told, known)
+    known |= {draw.ven_id: min(known[draw.ven_id], most_w) for draw in told if not draw.rated}
+    trusted = [known[draw.ven_id] for draw in told if draw.trusted]
     counted = trusted or list(known.values())
     usual_w = max(round(sum(counted) / len(counted)), 1) if counted else 1
     if trusted:
-        doubted = [draw.ven_id for draw in draws if not draw.trusted and draw.ven_id in known]
+        doubted = [draw.ven_id for draw in told if not draw.trusted]
         known |= {ven_id: min(known[ven_id], usual_w) for ven_id in doubted}
     weights = {draw.ven_id: known.get(draw.ven_id, usual_w) for draw in draws}
     parts = _in_ratio(round(import_kw * WATTS_PER_KW), weights)
     return {ven_id: watts / WATTS_PER_KW for ven_id, watts in parts.items()}
+
+
+def _most_likely_draw_w(draws: Sequence[ShedAllocationDraw], known: Mapping[str, int]) -> int:
+    """The most that a trusted VEN with a rating was ever seen to draw; where there is none, the
+    largest present draw that is not out of all proportion to the others."""
+    trusted = [draw for draw in draws if draw.trusted] or draws
+    rated_kw = [max(d.used_power_kw or 0.0, d.highest_power_kw or 0.0) for d in trusted if d.rated]
+    if rated_kw or not trusted:
+        return max(_watts(max(rated_kw, default=0.0)), 1)
+    told = [known[draw.ven_id] for draw in trusted]
+    likely_w = max(median_low(told), WATTS_PER_KW) * _UNLIKELY_TIMES_USUAL
+    return max((draw_w for draw_w in told if draw_w <= likely_w), default=likely_w)
 
 
 def adjust_shed_allocation(

@@ -201,9 +201,12 @@ class IngestWriter:
             # In the order of their keys, on every instance: none waits for another that waits.
             telemetry = [self._telemetry_row(one) for _, one in sorted(batch.telemetry.items())]
             loads = [_loads_row(one) for _, one in sorted(batch.snapshots.items())]
-            stored = await self._bulk.add(connection, TELEMETRY, telemetry, staged=staged)
-            stored += await self._bulk.add(connection, LOADS, loads, staged=staged)
-            await self._bulk.put_states(connection, [self._state_row(one) for one in states])
+            stored = await self._bulk.add(
+                connection, TELEMETRY, _TELEMETRY_COLUMNS, telemetry, staged=staged
+            )
+            stored += await self._bulk.add(connection, LOADS, _LOADS_COLUMNS, loads, staged=staged)
+            rows = [self._state_row(one) for one in states]
+            await self._bulk.put_states(connection, _STATE_COLUMNS, rows)
             acks = list(batch.acks.values())
             stored += await store_batch_acks(connection, acks)
             await store_site_agents(connection, acks)
@@ -367,6 +370,19 @@ class IngestWriter:
     def _raw(self, payload: bytes) -> Any:
         """As the driver wants it: COPY takes JSON as text."""
         return payload.decode() if self._database.is_postgresql else msgspec.json.decode(payload)
+
+
+_LOAD_COLUMNS = ("load_set_id", "load_power_w", "load_shed_w", "load_enabled")
+_TELEMETRY_COLUMNS = (*IngestTelemetryRecord._fields[:10], *_LOAD_COLUMNS, "raw_payload")
+_LOADS_COLUMNS = (*IngestSnapshotRecord._fields[:3], *_LOAD_COLUMNS)
+_STATE_COLUMNS = (
+    *("ven_id", "last_seen", "timestamp", "seq", "used_power_kw", "shed_power_kw"),
+    *("requested_reduction_kw", "baseline_power_kw", "battery_soc", "shed_available_kw"),
+    *("panel_max_kw", "event_id", "quality", *_LOAD_COLUMNS),
+    *("availability", "availability_until", "availability_reason"),
+    *("highest_power_kw", "report_interval_sec", "quiet_until"),
+)
+"""Of the rows, in their order."""
 
 
 def _loads_of(loads: IngestLoadsRecord | None) -> tuple[Any, ...]:

@@ -26,21 +26,29 @@ LOADS: Table = TelemetryLoadsRow.__table__  # type: ignore[assignment]
 STATE: Table = VenStateRow.__table__  # type: ignore[assignment]
 
 Row = Sequence[Any]
-"""One row's values, in the order of the table's columns."""
+"""One row's values, in the order of the columns that are named with them."""
 
 
 class BulkCopy(Protocol):
     """Ways into the database; each call is part of the caller's transaction."""
 
     async def add(
-        self, connection: AsyncConnection, table: Table, rows: Sequence[Row], *, staged: bool
+        self,
+        connection: AsyncConnection,
+        table: Table,
+        columns: Sequence[str],
+        rows: Sequence[Row],
+        *,
+        staged: bool,
     ) -> int:
         """Add `rows`, without those that are there already; how many were added.
 
         Without `staged`, a row that is there already may raise an error that `is_duplicate` knows.
         """
 
-    async def put_states(self, connection: AsyncConnection, rows: Sequence[Row]) -> None:
+    async def put_states(
+        self, connection: AsyncConnection, columns: Sequence[str], rows: Sequence[Row]
+    ) -> None:
         """Make `rows` the states of their VENs, where they are newer; unknown VENs are left out.
 
         An older one, of a VEN that catches up after an outage, still tells that it was heard.
@@ -57,33 +65,51 @@ class PostgresBulkCopy:
         self._afterwards = "DROP" if is_pooled else "DELETE ROWS"
 
     async def add(
-        self, connection: AsyncConnection, table: Table, rows: Sequence[Row], *, staged: bool
+        self,
+        connection: AsyncConnection,
+        table: Table,
+        columns: Sequence[str],
+        rows: Sequence[Row],
+        *,
+        staged: bool,
     ) -> int:
         if not rows:
             return 0
         if not staged:
-            return await self._copy(connection, table.name, bulk_copy_columns(table), rows)
-        stage = await self._stage(connection, table, rows)
+            return await self._copy(connection, table.name, columns, rows)
+        stage = await self._stage(connection, table, columns, rows)
+        names = ", ".join(columns)
         added = await connection.execute(
-            text(f"INSERT INTO {table.name} SELECT * FROM {stage} ON CONFLICT DO NOTHING")
+            text(
+                f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {stage} "
+                "ON CONFLICT DO NOTHING"
+            )
         )
         return added.rowcount
 
-    async def put_states(self, connection: AsyncConnection, rows: Sequence[Row]) -> None:
+    async def put_states(
+        self, connection: AsyncConnection, columns: Sequence[str], rows: Sequence[Row]
+    ) -> None:
         if not rows:
             return
-        stage = await self._stage(connection, STATE, rows)
-        columns = bulk_copy_columns(STATE)
+        stage = await self._stage(connection, STATE, columns, rows)
+        named = ", ".join(f"s.{name}" for name in columns)
         # Sorted: two instances that update the same VENs must not wait for each other in a ring.
         await connection.execute(
             text(
                 f"INSERT INTO ven_state ({', '.join(columns)}) "
-                f"SELECT s.* FROM {stage} s JOIN vens v ON v.id = s.ven_id ORDER BY s.ven_id "
-                f"ON CONFLICT (ven_id) DO UPDATE SET {_STATE_CHANGES}"
+                f"SELECT {named} FROM {stage} s JOIN vens v ON v.id = s.ven_id ORDER BY s.ven_id "
+                f"ON CONFLICT (ven_id) DO UPDATE SET {_state_changes(columns)}"
             )
         )
 
-    async def _stage(self, connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> str:
+    async def _stage(
+        self,
+        connection: AsyncConnection,
+        table: Table,
+        columns: Sequence[str],
+        rows: Sequence[Row],
+    ) -> str:
         stage = f"stage_{table.name}"
         await connection.execute(
             text(
@@ -91,58 +117,69 @@ class PostgresBulkCopy:
                 f"ON COMMIT {self._afterwards}"
             )
         )
-        await self._copy(connection, stage, bulk_copy_columns(table), rows)
+        await self._copy(connection, stage, columns, rows)
         return stage
 
     async def _copy(
-        self, connection: AsyncConnection, table: str, columns: list[str], rows: Sequence[Row]
+        self, connection: AsyncConnection, table: str, columns: Sequence[str], rows: Sequence[Row]
     ) -> int:
         raw = await connection.get_raw_connection()
         driver: Any = raw.driver_connection
-        done: str = await driver.copy_records_to_table(table, records=rows, columns=columns)
+        done: str = await driver.copy_records_to_table(table, records=rows, columns=list(columns))
         return int(done.split()[-1])
 
 
 # A VEN whose clock was ahead must not keep its last state until that time has come.
 _NEWER = "excluded.timestamp >= ven_state.timestamp OR ven_state.timestamp > excluded.last_seen"
-_STATE_CHANGES = ", ".join(
-    [
-        "last_seen = greatest(ven_state.last_seen, excluded.last_seen)",
-        "highest_power_kw = greatest(ven_state.highest_power_kw, excluded.highest_power_kw)",
-        *(
-            f"{name} = CASE WHEN {_NEWER} THEN excluded.{name} ELSE ven_state.{name} END"
-            for name in bulk_copy_columns(STATE)
-            if name not in ("ven_id", "last_seen", "highest_power_kw")
-        ),
-    ]
-)
+
+
+def _state_changes(columns: Sequence[str]) -> str:
+    return ", ".join(
+        [
+            "last_seen = greatest(ven_state.last_seen, excluded.last_seen)",
+            "highest_power_kw = greatest(ven_state.highest_power_kw, excluded.highest_power_kw)",
+            *(
+                f"{name} = CASE WHEN {_NEWER} THEN excluded.{name} ELSE ven_state.{name} END"
+                for name in columns
+                if name not in ("ven_id", "last_seen", "highest_power_kw")
+            ),
+        ]
+    )
 
 
 class SqliteBulkCopy:
     async def add(
-        self, connection: AsyncConnection, table: Table, rows: Sequence[Row], *, staged: bool
+        self,
+        connection: AsyncConnection,
+        table: Table,
+        columns: Sequence[str],
+        rows: Sequence[Row],
+        *,
+        staged: bool,
     ) -> int:
         del staged
         if not rows:
             return 0
-        columns = bulk_copy_columns(table)
         added = await connection.execute(
             sqlite_insert(table).on_conflict_do_nothing(),
             [dict(zip(columns, row, strict=True)) for row in rows],
         )
         return added.rowcount
 
-    async def put_states(self, connection: AsyncConnection, rows: Sequence[Row]) -> None:
+    async def put_states(
+        self, connection: AsyncConnection, columns: Sequence[str], rows: Sequence[Row]
+    ) -> None:
         if not rows:
             return
         known = set(await connection.scalars(select(VenRow.id)))
-        columns = bulk_copy_columns(STATE)
         new = sqlite_insert(STATE)
         newer = (new.excluded.timestamp >= STATE.c.timestamp) | (
             STATE.c.timestamp > new.excluded.last_seen
         )
         changes: dict[str, Any] = {
-            name: case((newer, new.excluded[name]), else_=STATE.c[name]) for name in columns[1:]
+            name: case((newer, new.excluded[name]), else_=STATE.c[name])
+            for name in columns
+            if name != "ven_id"
         }
         changes["last_seen"] = func.max(STATE.c.last_seen, new.excluded.last_seen)
         highest, drawn = STATE.c.highest_power_kw, new.excluded.highest_power_kw
@@ -150,7 +187,8 @@ class SqliteBulkCopy:
             func.coalesce(highest, drawn), func.coalesce(drawn, highest)
         )
         statement = new.on_conflict_do_update(index_elements=["ven_id"], set_=changes)
-        values = [dict(zip(columns, row, strict=True)) for row in rows if row[0] in known]
+        values = [dict(zip(columns, row, strict=True)) for row in rows]
+        values = [value for value in values if value["ven_id"] in known]
         if values:
             await connection.execute(statement, values)
 

@@ -139,6 +139,15 @@ async def test_the_parts_of_a_limit_go_by_draws_that_are_believed(database: Data
         dispatcher.wake.ring()
         await eventually(lambda: len(wire.sent) == 2)
     assert {s["venId"]: s["import_kw"] for s in wire.sent} == {"a": 2.5, "liar": 7.5}
+    await set_state(database, "a", panel_max_kw=10.0)
+    await set_state(database, "liar", panel_max_kw=None)  # it may draw as much as a ever did
+    async with database.engine.begin() as connection:
+        await add_limit(connection, "one is rated", 13.0)
+    wire = Wire()
+    async with dispatching(database, wire) as dispatcher:
+        dispatcher.wake.ring()
+        await eventually(lambda: len(wire.sent) == 2)
+    assert {s["venId"]: s["import_kw"] for s in wire.sent} == {"a": 5.0, "liar": 8.0}
     async with database.engine.begin() as connection:
         await connection.execute(update(VENS).where(VENS.c.id == "liar").values(trusted=False))
         await connection.execute(update(VEN_STATE).values(panel_max_kw=None))

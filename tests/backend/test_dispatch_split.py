@@ -152,3 +152,20 @@ def test_a_claim_of_a_ven_that_is_not_trusted_takes_nothing_of_a_limit() -> None
     small = ShedAllocationDraw("small", 1.0, 1.0, trusted=False)
     assert allocate_shed_under_limit(9.0, [*honest, small]) == {"a": 5.0, "b": 3.0, "small": 1.0}
     assert allocate_shed_under_limit(9.0, [liar]) == {"liar": 9.0}
+
+
+def test_a_draw_that_no_rating_bears_out_takes_nothing_of_a_limit_either() -> None:
+    rated = [ShedAllocationDraw("a", 5.0, 8.0, rated=True), ShedAllocationDraw("b", 3.0, 4.0)]
+    watts_for_kw = ShedAllocationDraw("w", 900_000.0, 900_000.0)
+    shares = allocate_shed_under_limit(16.0, [*rated, watts_for_kw])
+    assert shares == {"a": 5.0, "b": 3.0, "w": 8.0}  # as much as one with a rating ever drew
+    idle = [ShedAllocationDraw("a", 0.0, 8.0, rated=True), ShedAllocationDraw("b", 7.2, 8.0)]
+    assert allocate_shed_under_limit(8.0, idle) == {"a": 0.8, "b": 7.2}
+    # Where nobody tells a rating, what is out of all proportion is not believed.
+    nobody = [ShedAllocationDraw("a", 5.0, 8.0), ShedAllocationDraw("b", 3.0, 4.0)]
+    shares = allocate_shed_under_limit(13.0, [*nobody, watts_for_kw])
+    assert shares == {"a": 5.0, "b": 3.0, "w": 5.0}
+    homes = [ShedAllocationDraw(f"h{n}", 1.0, 1.0) for n in range(10)]
+    office = ShedAllocationDraw("office", 90.0, 90.0)
+    assert allocate_shed_under_limit(100.0, [*homes, office])["office"] == 90.0
+    assert allocate_shed_under_limit(9.0, [watts_for_kw]) == {"w": 9.0}

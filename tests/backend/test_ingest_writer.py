@@ -179,6 +179,27 @@ async def test_states_are_stored_now_and_then_and_never_go_back(
     assert state.seq == 3
 
 
+async def test_rows_find_their_columns_by_name_and_not_by_their_order(
+    postgresql_url: str,
+) -> None:
+    """A database that was changed by hand, or restored, may have them in another order."""
+    database = Database(postgresql_url)
+    async with database.engine.begin() as connection:
+        for name, kind in (
+            ("seq", "int8"),
+            ("timestamp", "timestamptz"),
+            ("battery_soc", "float8"),
+        ):
+            await connection.execute(text(f"ALTER TABLE ven_state DROP COLUMN {name}"))
+            await connection.execute(text(f"ALTER TABLE ven_state ADD COLUMN {name} {kind}"))
+    settings = BackendSettings.from_environment({"DATABASE_URL": postgresql_url})
+    writer = IngestWriter(database, settings)
+    await writer.store([message(payload("v", 7, batterySoc=60.0))], "mqtt")
+    (state,) = await all_of(database, VenStateRow)
+    assert (state.seq, state.battery_soc, state.highest_power_kw) == (7, 60.0, state.used_power_kw)
+    await database.close()
+
+
 async def test_an_ack_answers_its_command_and_tells_the_participant(
     database: Database, writer: IngestWriter
 ) -> None:
