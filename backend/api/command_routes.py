@@ -22,7 +22,13 @@ from backend.api.ven_responses import VenCommandResponse, VenLoadChangeResponse
 from backend.api.ven_routes import read_ven_or_404
 from backend.dispatch.command_outbox import enqueue_commands
 from backend.dispatch.dispatch_wake import send_dispatch_wake
-from backend.dispatch.new_event import NewEvent, NewEventInvalid, NewEventRefused, begin_new_event
+from backend.dispatch.new_event import (
+    LONGEST_EVENT,
+    NewEvent,
+    NewEventInvalid,
+    NewEventRefused,
+    begin_new_event,
+)
 from backend.store.database import database_now
 from backend.store.fleet_tables import LoadCapacityRow
 from backend.store.row_upsert import upsert_row
@@ -113,7 +119,8 @@ async def post_shed_load_command(
         new = NewEvent(
             requested_reduction_kw=body.amount_kw,
             start=now,
-            end=now + timedelta(seconds=body.duration_sec),
+            end=now + (timedelta(seconds=body.duration_sec) or LONGEST_EVENT),
+            until_stopped=body.duration_sec == 0,
             ven_ids=[ven_id],
             created_by=actor.name,
         )
@@ -134,6 +141,7 @@ async def post_event_command(
             **body.kind_fields(),
             start=now,
             end=body.end_after(now),
+            until_stopped=body.is_until_stopped(body.duration_sec),
             event_id=body.event_id,
             ven_ids=[ven_id],
             created_by=actor.name,

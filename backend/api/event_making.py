@@ -83,6 +83,7 @@ async def make_event_of_body(
         limit_per_site=body.limit_per_site,
         start=start,
         end=end,
+        until_stopped=body.is_until_stopped(body.duration_sec),
         event_id=body.id,
         ven_ids=body.ven_ids,
         selection=selection,

@@ -38,7 +38,10 @@ class EventResponse(ResponseModel):
     randomize_start_sec: float | None
     test: bool
     dry_run: bool
-    open_ended: bool = Field(description="A limit until it is stopped: `endTime` says nothing.")
+    open_ended: bool = Field(
+        description="Until it is stopped: a limit's `endTime` says nothing then, of others it is "
+        "the latest end."
+    )
     priority: int | None
     programme_id: str | None
     notice_sec: float | None

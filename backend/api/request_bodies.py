@@ -21,6 +21,7 @@ from pydantic.config import JsonDict
 
 from backend.api.request_fields import (
     DurationSec,
+    EventDurationSec,
     IdField,
     LevelKw,
     Moment,
@@ -32,7 +33,7 @@ from backend.api.request_fields import (
     TextField,
     TimeZoneField,
 )
-from backend.dispatch.new_event import UNTIL_FURTHER_NOTICE
+from backend.dispatch.new_event import LONGEST_EVENT, UNTIL_FURTHER_NOTICE
 from backend.store.utc_time import utc_now
 from VenAgent.baseline.baseline_methods import METHODS
 from VenAgent.contract.op import Op
@@ -119,7 +120,7 @@ class ShedLoadBody(RequestBody):
     model_config = ConfigDict(json_schema_extra={"examples": [{"amountKw": 1.5}]})
 
     amount_kw: PowerKw
-    duration_sec: DurationSec = 3_600.0
+    duration_sec: EventDurationSec = 3_600.0
 
 
 EventKind = Literal["event", "limit", "loadUp"]
@@ -181,28 +182,39 @@ class EventKindBody(RequestBody):
         """The duration given, or that of the intervals; None when neither says one."""
         if duration_sec is None and self.intervals:
             return math.fsum(level.duration_sec for level in self.intervals)
+        if duration_sec == 0 and self.intervals:
+            raise ValueError("the intervals say how long it lasts: leave durationSec out")
+        if duration_sec == 0 and self.kind == "limit":
+            return None
         return duration_sec
+
+    def is_until_stopped(self, duration_sec: float | None) -> bool:
+        """Of a shed or loadUp; a limit has no end then."""
+        return duration_sec == 0 and self.kind != "limit"
 
 
 class SendEventBody(EventKindBody):
-    """`shedKw` (or `raiseKw`, `importKw`) for `durationSec`, an hour if none; a limit without it
-    holds until it is stopped."""
+    """`shedKw` (or `raiseKw`, `importKw`) for `durationSec`, an hour if none, 0 until it is
+    stopped; a limit without it holds until it is stopped."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"shedKw": 2.0, "durationSec": 300}]})
 
     shed_kw: PowerKw | None = None
-    duration_sec: DurationSec | None = None
+    duration_sec: EventDurationSec | None = None
     event_id: IdField | None = None
+
+    @model_validator(mode="after")
+    def check_duration(self) -> SendEventBody:
+        self.lasts_sec(self.duration_sec)
+        return self
 
     def end_after(self, now: datetime) -> datetime:
         lasts_sec = self.lasts_sec(self.duration_sec)
         if lasts_sec is None and self.kind == "limit":
             return UNTIL_FURTHER_NOTICE
+        if lasts_sec == 0:
+            return now + LONGEST_EVENT
         return now + timedelta(seconds=3_600.0 if lasts_sec is None else lasts_sec)
-
-
-LONGEST = timedelta(hours=24)
-"""A VEN refuses more."""
 
 
 _NEW: JsonDict = {
@@ -226,7 +238,8 @@ class VenSelectionBody(RequestBody):
 
 
 class NewEventBody(EventKindBody):
-    """From `startTime` (now if none) to `endTime`, or for `durationSec`.
+    """From `startTime` (now if none) to `endTime`, or for `durationSec`; 0 is until it is stopped,
+    24 hours at most (no limit).
 
     Without `venIds` every VEN that can shed takes part; with them, those. A limit without an end
     holds until it is stopped; `importKw` is for all its VENs together, each getting its part by
@@ -244,7 +257,7 @@ class NewEventBody(EventKindBody):
     )
     start_time: Moment | None = None
     end_time: Moment | None = None
-    duration_sec: DurationSec | None = None
+    duration_sec: EventDurationSec | None = None
     requested_reduction_kw: PowerKw | None = None
     limit_per_site: StrictBool = Field(False, description="limit: `importKw` is for each VEN.")
     ven_ids: list[IdField] | None = Field(None, min_length=1, max_length=20_000)
@@ -269,7 +282,7 @@ class NewEventBody(EventKindBody):
             raise ValueError("endTime must be later than startTime")
         if end <= now:
             raise ValueError("endTime is in the past")
-        if self.kind != "limit" and end - max(start, self.start_time or start) > LONGEST:
+        if self.kind != "limit" and end - max(start, self.start_time or start) > LONGEST_EVENT:
             raise ValueError("an event lasts 24 hours at most")
         return self
 
@@ -279,6 +292,8 @@ class NewEventBody(EventKindBody):
         lasts_sec = self.lasts_sec(self.duration_sec)
         if self.end_time is None and lasts_sec is None and self.kind == "limit":
             return start, UNTIL_FURTHER_NOTICE
+        if self.end_time is None and lasts_sec == 0:
+            return start, start + LONGEST_EVENT
         if self.end_time is not None and self.duration_sec is None:
             return start, self.end_time
         if self.end_time is not None or lasts_sec is None:

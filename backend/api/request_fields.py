@@ -76,6 +76,21 @@ DurationSec = Annotated[
     float, BeforeValidator(command_field_duration), Field(ge=1, le=86_400, allow_inf_nan=False)
 ]
 """Seconds, or an ISO 8601 duration (`PT30M`)."""
+
+
+def _none_or_a_second(value: float) -> float:
+    if 0 < value < 1:
+        raise ValueError("must be 1 s or more, or 0: until it is stopped")
+    return value
+
+
+EventDurationSec = Annotated[
+    float,
+    BeforeValidator(command_field_duration),
+    Field(ge=0, le=86_400, allow_inf_nan=False, description="0: until it is stopped."),
+    AfterValidator(_none_or_a_second),
+]
+"""The same; 0 is until it is stopped, as on the wire."""
 LevelKw = Annotated[
     float,
     BeforeValidator(command_field_number),

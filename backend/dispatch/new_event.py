@@ -8,7 +8,7 @@ import math
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from sqlalchemy import insert, select
@@ -35,6 +35,8 @@ LEAST_HEARTBEAT_SEC = 10.0
 """A shorter one would fail at the first request that takes long: a third of it lies between two."""
 UNTIL_FURTHER_NOTICE = datetime(2199, 12, 31, tzinfo=timezone.utc)
 """`end` of a limit that does not lapse."""
+LONGEST_EVENT = timedelta(hours=24)
+"""A VEN takes none that lasts longer; one until it is stopped ends then."""
 MOST_INTERVALS = 288
 """A VEN takes no more."""
 _SUM_TOLERANCE_SEC = 1.0
@@ -52,6 +54,9 @@ class NewEvent:
     start: datetime
     end: datetime
     """UNTIL_FURTHER_NOTICE for a limit that does not lapse."""
+    until_stopped: bool = False
+    """Of a shed or loadUp: the VENs are told no end, and each ends it by itself after the longest
+    that it takes; `end` is when the backend stops it."""
     kind: Op = Op.EVENT
     requested_reduction_kw: float | None = None
     raise_kw: float | None = None
@@ -224,11 +229,23 @@ def _check_fields(new: NewEvent) -> None:
         raise NewEventInvalid("selection", "give venIds or a selection, one of them")
     if new.end == UNTIL_FURTHER_NOTICE and new.kind != Op.LIMIT:
         raise NewEventInvalid("end", "only a limit can hold until further notice")
+    _check_until_stopped(new)
     _check_failsafe(new)
     for name in ("import_kw", "export_kw", "failsafe_kw"):
         power_kw = getattr(new, name)
         if power_kw is not None and power_kw < 0:
             raise NewEventInvalid(name, "must be 0 or more")
+
+
+def _check_until_stopped(new: NewEvent) -> None:
+    if not new.until_stopped:
+        return
+    if new.kind == Op.LIMIT:
+        raise NewEventInvalid("until_stopped", "a limit has no use for it: it has no end then")
+    if new.intervals:
+        raise NewEventInvalid("until_stopped", "the intervals say how long it lasts")
+    if new.end - new.start > LONGEST_EVENT:
+        raise NewEventInvalid("end", "must be 24 hours after the start at most")
 
 
 def _check_failsafe(new: NewEvent) -> None:
@@ -277,7 +294,7 @@ async def _insert(
         start_time=new.start,
         end_time=new.end,
         kind=new.kind.value,
-        open_ended=new.end == UNTIL_FURTHER_NOTICE,
+        open_ended=new.until_stopped or new.end == UNTIL_FURTHER_NOTICE,
         requested_reduction_kw=new.requested_reduction_kw,
         import_kw=new.import_kw,
         export_kw=new.export_kw,

@@ -49,7 +49,9 @@ class ParticipantEventCommands:
         }
         end = event.start_time + LIMIT_SENT_WITHIN if event.open_ended else event.end_time
         common["expires_ts"] = end.timestamp()
-        if not event.open_ended:
+        if event.open_ended and event.kind != Op.LIMIT:
+            common["duration_sec"] = 0.0  # until cancelled; a site's own longest bounds it
+        elif not event.open_ended:
             common["end_ts"] = end.timestamp()
             common["duration_sec"] = round((end - start).total_seconds(), 3)
         self._build = {Op.LOAD_UP: self._load_up, Op.LIMIT: self._limit}.get(

@@ -28,7 +28,8 @@ class EventRow(TableBase):
     start_time: Mapped[datetime]
     end_time: Mapped[datetime]
     open_ended: Mapped[bool] = mapped_column(default=False, server_default=false())
-    """A limit until further notice; `end_time` is then far away."""
+    """Until it is stopped: the VENs are told no end. A limit's `end_time` is then far away; any
+    other event ends at it all the same."""
     requested_reduction_kw: Mapped[float]
     """The highest of its intervals; negative for a loadUp, 0 for a limit."""
     import_kw: Mapped[float | None]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -29,7 +29,7 @@ from VenAgent.contract.command_reader import read_command
 from VenAgent.contract.commands import CommandFeature
 from VenAgent.contract.op import Op
 
-from .api_client import api
+from .api_client import add_house, api
 from .dispatching import (
     Wire,
     acknowledge,
@@ -46,6 +46,7 @@ from .dispatching import (
 
 asynchronous = pytest.mark.asyncio
 SITE = CommandLimits(max_shed_kw=1_000.0, supported=frozenset(CommandFeature))
+SHORT_SITE = replace(SITE, max_duration_sec=600.0)
 MINUTES = timedelta(minutes=1)
 
 
@@ -248,6 +249,100 @@ async def test_a_test_and_a_dry_run_say_so_and_a_dry_run_takes_nobody_away(
 
 
 @asynchronous
+async def test_a_duration_of_0_holds_until_it_is_stopped_and_a_day_at_most(
+    database: Database,
+) -> None:
+    """The sites are told no end, for each has a longest of its own; the backend's is 24 hours."""
+    await add_vens(database, dict.fromkeys(("a", "b", "d"), 4.0))
+    await add_house(database)
+    wire = Wire()
+    shed = {"id": "e1", "requestedReductionKw": 2, "durationSec": 0, "venIds": ["a"]}
+    async with api(database, wire) as client:
+        made = await client.post("/api/events/", json=shed)
+        assert made.status_code == 201, made.text
+        answers = [
+            await client.post("/api/vens/b/send-event", json={"shedKw": 1, "durationSec": "PT0S"}),
+            await client.post(
+                "/api/vens/house/loads/heater1/commands/shed",
+                json={"amountKw": 1, "durationSec": 0},
+            ),
+            await client.post(
+                "/api/vens/d/send-event", json={"kind": "loadUp", "raiseKw": 1, "durationSec": 0}
+            ),
+        ]
+        assert [answer.status_code for answer in answers] == [200, 200, 200], answers
+        await eventually(lambda: len(wire.sent) == 4)
+        told = of_sites(wire)
+        shown = (await client.get("/api/events/e1")).json()
+        assert (await client.post("/api/events/e1/stop")).status_code == 200
+        await eventually(lambda: wire.to("a", "restore"))
+        limit = {"kind": "limit", "importKw": 9, "durationSec": 0, "eventId": "until-notice"}
+        assert (await client.post("/api/vens/a/send-event", json=limit)).status_code == 200
+        unended = (await client.get("/api/events/until-notice")).json()
+    assert {ven_id: sent["op"] for ven_id, sent in told.items()} == {
+        "a": "event",
+        "b": "event",
+        "house": "shedLoad",
+        "d": "loadUp",
+    }
+    for sent in told.values():
+        assert sent["duration_sec"] == 0
+        assert "end_ts" not in sent
+        read_command(
+            json.dumps(sent), ven_id=sent["venId"], limits=SHORT_SITE, now=sent["issued_ts"]
+        )
+    assert shown["openEnded"] is True
+    lasts = datetime.fromisoformat(shown["endTime"]) - datetime.fromisoformat(shown["startTime"])
+    assert lasts == timedelta(hours=24)
+    assert unended["endTime"].startswith("2199")
+    assert not {"end_ts", "duration_sec"} & set(wire.to("a", "limit")[0])
+
+
+@asynchronous
+async def test_what_lasts_until_it_is_stopped_ends_after_a_day_and_its_changes_move_no_end(
+    database: Database,
+) -> None:
+    await add_vens(database, {"a": 4.0, "b": 4.0})
+    wire = Wire()
+    body = {"id": "e1", "requestedReductionKw": 4, "durationSec": 0}
+    async with api(database, wire, dispatch=quick(follow_interval_sec=0.2)) as client:
+        assert (await client.post("/api/events/", json=body)).status_code == 201
+        await eventually(lambda: len(wire.sent) == 2)
+        await acknowledge(database, wire.to("b", "event"), "rejected")
+        await acknowledge(database, wire.to("a", "event"))
+        await set_state(database, "a", shed_power_kw=2.0, shed_available_kw=2.5, event_id="e1")
+        await eventually(lambda: len(wire.to("a", "event")) > 1)
+        first, changed = wire.to("a", "event")[:2]
+        assert changed["start_ts"] == first["start_ts"]  # where a site's own longest counts from
+        assert (changed["duration_sec"], changed["modification"]) == (0, 1)
+        async with database.engine.begin() as connection:
+            await connection.execute(EVENTS.update().values(end_time=utc_now()))
+        await eventually(lambda: wire.to("a", "restore"))
+        shown = (await client.get("/api/events/e1")).json()
+    assert (shown["status"], shown["endReason"]) == ("completed", "end")
+
+
+@asynchronous
+async def test_what_contradicts_a_duration_of_0_is_refused(database: Database) -> None:
+    await add_vens(database, {"a": 4.0})
+    shed = {"requestedReductionKw": 2, "durationSec": 0}
+    levels = [{"durationSec": 60, "shedKw": 2}]
+    end = (utc_now() + 10 * MINUTES).isoformat()
+    async with api(database) as client:
+        for bad, word in (
+            ({**shed, "endTime": end}, "one of them"),
+            ({"intervals": levels, "durationSec": 0}, "the intervals say"),
+            ({**shed, "durationSec": 0.5}, "until it is stopped"),
+            ({**shed, "durationSec": -1}, "greater than or equal to 0"),
+        ):
+            answer = await client.post("/api/events/", json=bad)
+            assert answer.status_code == 422, (bad, answer.text)
+            assert word in answer.text
+        sent = {"intervals": levels, "durationSec": 0}
+        assert (await client.post("/api/vens/a/send-event", json=sent)).status_code == 422
+
+
+@asynchronous
 async def test_rest_refuses_by_name_what_a_kind_has_no_use_for(database: Database) -> None:
     refused = {
         "importKw": {"requestedReductionKw": 2, "importKw": 4, "durationSec": 60},
@@ -282,6 +377,9 @@ def test_an_event_is_checked_before_it_is_made() -> None:
         (replace(shed, requested_reduction_kw=4.0, intervals=levels), "requested_reduction_kw"),
         (replace(shed, end=now + 11 * MINUTES, intervals=levels), "intervals"),
         (replace(shed, end=UNTIL_FURTHER_NOTICE), "end"),
+        (replace(shed, end=now + timedelta(hours=25), until_stopped=True), "end"),
+        (replace(shed, intervals=levels, until_stopped=True), "until_stopped"),
+        (replace(limit, until_stopped=True), "until_stopped"),
         (replace(shed, kind=Op.PING), "kind"),
         (replace(limit, import_kw=-1.0), "import_kw"),
         (replace(limit, export_kw=None), "import_kw"),

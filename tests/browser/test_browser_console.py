@@ -245,6 +245,18 @@ def test_on_a_phone_each_kind_is_asked_for_and_told_as_what_it_is(
     expect(card).to_contain_text("Requested1.00 kW")
     post(f"{side.url}/api/events/by-phone/stop", {})
     expect(card).to_have_count(0)
+    page.get_by_role("button", name="New event").click()
+    page.get_by_label("until it is stopped").check()
+    expect(page.get_by_label("Minutes")).to_be_disabled()
+    page.get_by_label("Reduce by, kW").fill("1")
+    page.get_by_label("Name (optional)").fill("unended")
+    page.get_by_role("button", name="Create event").click()
+    card = page.locator('section[data-event="unended"]')
+    expect(card).to_contain_text("until it is stopped")
+    expect(card).to_contain_text("at the latest")
+    picture(page, "console-phone-unended")
+    post(f"{side.url}/api/events/unended/stop", {})
+    expect(card).to_have_count(0)
     asked = {
         "grid": {"kind": "limit", "importKw": 40.0, "failsafeKw": 9.0, "heartbeatSec": 120.0},
         "sun": {"kind": "limit", "exportKw": 3.0, "durationSec": 600.0},

@@ -27,11 +27,11 @@ export function choiceOf(form) {
 }
 
 function bodyOf(form) {
-  const body = { durationSec: Number(form.get("minutes")) * 60 };
+  const body = { durationSec: form.get("open") ? 0 : Number(form.get("minutes")) * 60 };
   const choice = choiceOf(form);
   if (form.get("programme")) {
     body.programmeId = form.get("programme");
-    if (!form.get("minutes")) delete body.durationSec;
+    if (!form.get("minutes") && !form.get("open")) delete body.durationSec;
   } else if (form.get("kind") !== "event") body.kind = form.get("kind");
   if (form.get("kw")) body[POWER[form.get("kind")]] = Number(form.get("kw"));
   if (Object.keys(choice).length) body.selection = choice;
@@ -75,6 +75,7 @@ export async function createDialog(store) {
     h("label", {}, T.event.begin, h("select", { name: "begin", onchange: (change) => { when.hidden = change.target.value === "now"; } },
       option("now", T.event.atOnce), option("later", T.event.later))),
     field(T.event.minutes, minutes),
+    h("label", { class: "row wide" }, h("input", { type: "checkbox", name: "open", onchange: (change) => { minutes.disabled = change.target.checked; } }), T.event.untilStopped),
     when,
     field(T.event.name, h("input", { name: "id", maxlength: "64", pattern: "[A-Za-z0-9._:\\-]+", placeholder: T.event.madeUp }), true)),
   h("details", {}, h("summary", {}, T.event.more), fieldsOf(field(T.event.kind, kind),

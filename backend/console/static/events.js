@@ -23,7 +23,8 @@ const limitName = (event) => (event.importKw === null ? T.event.exportLimit : T.
 const limitOf = (event) => kw(event.importKw ?? event.exportKw);
 // More load is asked for and told as what it is: upwards.
 const upwards = (event, value) => (event.kind === "loadUp" && value !== null ? 0 - value : value);
-const until = (event, from, to, words) => (event.openEnded && !event.endedAt ? T.event.openEnd : words(span((new Date(to) - from) / 1000)));
+const openEnd = (event) => (event.kind === "limit" ? T.event.openEnd : T.event.stoppedBy(moment(event.endTime)));
+const until = (event, from, to, words) => (event.openEnded && !event.endedAt ? openEnd(event) : words(span((new Date(to) - from) / 1000)));
 const length = (event) => until(event, new Date(event.startTime), event.endedAt ?? event.endTime, (text) => text);
 
 // How well an event does: nothing is said of one that has only begun.
@@ -179,7 +180,7 @@ export async function eventView(place, store, id) {
     last = await get(`${eventPath(id)}?limit=${PARTS}${status}`);
     const open = ["active", "scheduled"].includes(last.status);
     head.replaceChildren(h("div", {}, h("div", { class: "row" }, h("h1", {}, last.id), state(last.status), ...pills(last)),
-      h("p", { class: "soft", style: "margin:0" }, `${moment(last.startTime)} – ${last.openEnded && !last.endedAt ? T.event.openEnd : moment(last.openEnded ? last.endedAt : last.endTime)}${last.createdBy ? ` · ${T.event.by(last.createdBy)}` : ""}${last.endReason && last.endReason !== "end" ? ` · ${last.endReason}` : ""}`),
+      h("p", { class: "soft", style: "margin:0" }, `${moment(last.startTime)} – ${last.openEnded && !last.endedAt ? openEnd(last) : moment(last.openEnded ? last.endedAt : last.endTime)}${last.createdBy ? ` · ${T.event.by(last.createdBy)}` : ""}${last.endReason && last.endReason !== "end" ? ` · ${last.endReason}` : ""}`),
       last.heartbeatSec ? soft(T.event.failsafeIs(kw(last.failsafeKw), span(last.heartbeatSec), last.failsafeMinSec && span(last.failsafeMinSec))) : ""),
       open && may("event.stop") ? h("button", { class: "danger", onclick: () => stopDialog(id, load) }, last.status === "active" ? T.event.stop : T.event.cancel) : "");
     const delivered = last.status === "active" ? last.currentReductionKw : last.actualReductionKw;

@@ -101,6 +101,8 @@ export const T = {
     stopped: (id) => `${id} is being restored`,
     left: (span) => `${span} left`,
     openEnd: "until further notice",
+    untilStopped: "until it is stopped, a shed for 24 h at most",
+    stoppedBy: (at) => `until it is stopped, ${at} at the latest`,
     in: "In",
     length: "Length",
     state: "State",
