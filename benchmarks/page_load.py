@@ -2,8 +2,8 @@
 
 MQTT publish → last of eight coils, quiet and under each load in turns, so that the machine's mood
 is shared: requests sent ahead (50 at a time and connection), 500 idle sockets, clients that read or
-write a byte now and then, a storm of live views, and all of them together. The loads run in a
-process of the lowest priority: in the field they are other machines. Needs a running
+write a byte now and then, storms of live views and of changes, and all of them together. The loads
+run in a process of the lowest priority: in the field they are other machines. Needs a running
 `scripts/ven_control.sh start --steady`, as event_latency does.
 
     scripts/benchmark.sh page_load [--events 40] [--json FILE]
@@ -38,6 +38,14 @@ ROUND = 10
 WARM_UP_SEC = 2.0
 TO_REACH = 2.0
 """Times the quiet p99."""
+_CHANGES = (
+    ("/api/circuits/ev1", {"priority": 5}),
+    ("/api/circuits/nobody", {"enabled": True}),
+    ("/api/opt-in", {}),
+    ("/api/events", {"shed_kw": 4000}),
+    ("/api/restore", {"event_id": "nobody"}),
+)
+"""None of them takes a circuit from the event that is measured."""
 _PATHS = ("/api/status", "/api/circuits", "/api/events?limit=500", "/api/history", "/metrics")
 
 
@@ -99,6 +107,24 @@ class PageLoad:
         self.answers += bool(await reader.read(65_536))
         writer.close()
 
+    async def changes(self) -> None:
+        """Changes one after the other, as fast as they are answered."""
+        reader, writer = await self._open()
+        writer.write(self._request("/api/session"))
+        _, _, session = (await reader.readuntil(b"}")).partition(b"\r\n\r\n")
+        token = json.loads(session)["csrf_token"]
+        for number in range(900):
+            path, fields = _CHANGES[number % len(_CHANGES)]
+            body = json.dumps(fields).encode()
+            head = (
+                f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{self._port}\r\nX-CSRF-Token: {token}\r\n"
+                f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            )
+            writer.write(head.encode() + body)
+            await reader.readuntil(b"}")
+            self.answers += 1
+        writer.close()
+
 
 LOADS: dict[str, dict[str, int]] = {
     "quiet": {},
@@ -106,19 +132,21 @@ LOADS: dict[str, dict[str, int]] = {
     "500 idle sockets": {"idle": 500},
     "slow readers and writers": {"slow_reader": 40, "slow_writer": 40},
     "storm of live views": {"live_views": 40},
+    "storm of changes": {"changes": 40},
     "all together": {
         "pipelining": 16,
         "idle": 500,
         "slow_reader": 20,
         "slow_writer": 20,
         "live_views": 20,
+        "changes": 20,
     },
 }
 
 
 async def _again_and_again(one: Callable[[], Awaitable[None]]) -> None:
     while True:
-        with suppress(OSError):
+        with suppress(OSError, EOFError):  # refused, or closed by the page
             await one()
         await asyncio.sleep(0)
 

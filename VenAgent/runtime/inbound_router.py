@@ -30,7 +30,7 @@ from VenAgent.contract.commands import Command, GetCommand, PingCommand, SetComm
 from VenAgent.contract.message_refused import MessageRefused
 from VenAgent.contract.opt_out_request import OptOutRequest
 from VenAgent.contract.reasons import Reason, ReasonCode
-from VenAgent.dr.effects import Effects
+from VenAgent.dr.effects import Effect, Effects, SaveFingerprintEffect
 from VenAgent.dr.engine import Engine
 from VenAgent.runtime.effect_executor import EffectExecutor
 from VenAgent.runtime.remote_updates import RemoteUpdates
@@ -39,6 +39,8 @@ from VenAgent.runtime.session_backlog import SessionBacklog, machine_run
 _log = logging.getLogger(__name__)
 
 ANSWER_SEC = 30.0
+_OWN_ID = "rpc-"
+"""So the correlation ids begin that calls of this platform get: no call has one twice."""
 SAME_CALL_SEC = 1.0
 
 
@@ -122,7 +124,12 @@ class InboundRouter:
     ) -> Mapping[str, Any]:
         """Obey a command of this platform as if the cloud had sent it; returns its ack."""
         self._check_clock()
-        correlation_id = correlation_id or self._call_id(fields)
+        if correlation_id is None:
+            before, correlation_id = self._last_call, self._call_id(fields)
+            if before is self._last_call:  # the same call: nothing is written down or told again
+                answer = self._engine.replies.sent_to(correlation_id)
+                if answer is not None:
+                    return answer
         expected = self._executor.expect(correlation_id)
         self._obey(json.dumps({**fields, "correlationId": correlation_id}).encode())
         self._note_running()
@@ -150,7 +157,7 @@ class InboundRouter:
             or (running is not None and running.event_id != last.running_id)
         ):
             last = None
-        self._last_call = last or _LastCall(content, now, f"rpc-{uuid.uuid4()}")
+        self._last_call = last or _LastCall(content, now, f"{_OWN_ID}{uuid.uuid4()}")
         return self._last_call.correlation_id
 
     def _note_running(self) -> None:
@@ -229,9 +236,10 @@ class InboundRouter:
             self._executor.perform(self._ack_get(command, now))
         else:
             lot = random.random()
-            self._executor.perform(
-                self._engine.command(command, now, lot=lot, from_sender=from_sender)
-            )
+            effects = self._engine.command(command, now, lot=lot, from_sender=from_sender)
+            if inbound is None:
+                effects = [each for each in effects if not _is_of_own_id(each)]
+            self._executor.perform(effects)
         return None
 
     def _refuse_stale(self, command: Command, inbound: InboundMessage) -> None:
@@ -322,3 +330,8 @@ class InboundRouter:
                 str(error), op=door, correlation_id=correlation_id[:256], code=error.code
             )
             self._executor.perform(self._engine.refuse(rejected, time.time()))
+
+
+def _is_of_own_id(effect: Effect) -> bool:
+    """What a call of this platform asked for need not outlive this process."""
+    return isinstance(effect, SaveFingerprintEffect) and effect.correlation_id.startswith(_OWN_ID)

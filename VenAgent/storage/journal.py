@@ -138,7 +138,9 @@ class Journal:
                 self._save_event(record, now)
             for fact in facts:
                 self._db.execute(
-                    "INSERT OR REPLACE INTO facts VALUES (?, ?)",
+                    # The same again is no write: whoever repeats a command costs no sync.
+                    "INSERT INTO facts VALUES (?, ?) ON CONFLICT (name) "
+                    "DO UPDATE SET value = excluded.value WHERE value IS NOT excluded.value",
                     (fact.name, json.dumps(fact.value)),
                 )
             for command in commands:

@@ -5,7 +5,9 @@
 - With a token configured, everything but the page's frame and `/healthz` (`/health`, `/live`)
   needs it: as a Bearer header, or in a session cookie that `/login` gives for it.
 - A change needs the same origin and the CSRF token of `/api/session`, which only a page of this
-  origin can read.
+  origin can read. One address makes so many of them in a while, and all together so many; what
+  gives back or refuses an event is counted by itself, so that a script that runs wild does not
+  keep a person from it.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import math
 import secrets
 import time
 from collections import OrderedDict
@@ -25,6 +28,13 @@ from VenAgent.web.http_messages import HttpError, HttpRequest
 SESSION_SEC = 12 * 3600.0
 TRIES_PER_MINUTE = 10
 CLIENTS_REMEMBERED = 256
+CHANGES_AT_ONCE = 20
+CHANGE_EVERY_SEC = 1.0
+"""What one address may change: so many at once, and one so often for long. The agent remembers the
+acks of 2,000 commands, which are then more than those of `event.max_command_age_sec`."""
+CHANGES_OF_ALL = 2
+"""All addresses together, which share one token, may make so many times as many."""
+_GIVING_BACK = ("restore", "opt_out")
 
 
 class AccessGuard:
@@ -44,6 +54,7 @@ class AccessGuard:
         self._cookie = cookie
         self._clock = clock
         self._failures = _Failures(clock)
+        self._changes = _ChangeRate(clock)
         self.csrf_token = csrf_token or secrets.token_urlsafe(24)
 
     @property
@@ -132,6 +143,14 @@ class AccessGuard:
             reason = "the header X-CSRF-Token is missing or old: take it from /api/session"
             raise HttpError(HTTPStatus.FORBIDDEN, reason)
 
+    def admit_change(self, request: HttpRequest, name: str) -> None:
+        """Count the change `name`. Raises HttpError if this client has to wait with it."""
+        wait_sec = self._changes.wait_sec(_network_of(request.client), name in _GIVING_BACK)
+        if wait_sec > 0:
+            seconds = math.ceil(wait_sec)
+            reason = f"too many changes in a short time: nothing was done, try again in {seconds} s"
+            raise HttpError(HTTPStatus.TOO_MANY_REQUESTS, reason, Retry_After=str(seconds))
+
     def check_origin(self, request: HttpRequest) -> None:
         """Raises HttpError for a change that another site's page asks for.
 
@@ -166,6 +185,50 @@ class _Failures:
         self._by_client.move_to_end(client)
         while len(self._by_client) > CLIENTS_REMEMBERED:
             self._by_client.popitem(last=False)
+
+
+class _ChangeRate:
+    """How many changes came: a time for each client that runs ahead of the clock with every change,
+    by CHANGES_AT_ONCE at most; only so many clients are kept."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._ahead_until: OrderedDict[tuple[str, bool], float] = OrderedDict()
+
+    def wait_sec(self, client: str, is_giving_back: bool) -> float:
+        """How long this client has to wait; 0: the change is made, and counted."""
+        now, most_sec = self._clock(), CHANGES_AT_ONCE * CHANGE_EVERY_SEC
+        costs = {
+            (client, is_giving_back): CHANGE_EVERY_SEC,
+            ("", is_giving_back): CHANGE_EVERY_SEC / CHANGES_OF_ALL,
+        }
+        for key in costs:  # a clock that was set back makes nobody wait for longer
+            ahead_until = self._ahead_until.get(key, now)
+            self._ahead_until[key] = min(max(ahead_until, now), now + most_sec)
+            self._ahead_until.move_to_end(key)
+        while len(self._ahead_until) > CLIENTS_REMEMBERED:
+            self._ahead_until.popitem(last=False)
+        wait_sec = max(self._ahead_until[key] + cost_sec for key, cost_sec in costs.items())
+        wait_sec -= now + most_sec
+        if wait_sec > 1e-6:
+            return wait_sec
+        for key, cost_sec in costs.items():
+            self._ahead_until[key] += cost_sec
+        return 0.0
+
+
+def _network_of(client: str) -> str:
+    """The client as it is counted: a machine has all addresses of an IPv6 network to choose from,
+    and all those of loopback."""
+    try:
+        address = ipaddress.ip_address(client)
+    except ValueError:
+        return client[:64]
+    if address.is_loopback:
+        return "loopback"
+    if address.version == 4:
+        return client
+    return str(ipaddress.ip_network((int(address), 64), strict=False))
 
 
 def _same(given: str, right: str) -> bool:

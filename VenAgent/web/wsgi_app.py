@@ -167,7 +167,9 @@ class WsgiApp:
         if self._settings.read_only:
             reason = "this page only shows (web.read_only in the configuration)"
             raise HttpError(HTTPStatus.FORBIDDEN, reason)
-        status, body = self._change_site(name, item, request.json_text())
+        text = request.json_text()
+        self._guard.admit_change(request, name)
+        status, body = self._change_site(name, item, text)
         return http_json_response(body, status)
 
     def _log_in(self, request: HttpRequest) -> HttpResponse:

@@ -101,6 +101,44 @@ def test_the_same_call_again_and_again_is_the_same_for_a_second_only(
     assert [ids.index(each) for each in ids] == [0, 0, 0, 3, 3, 3]
 
 
+def test_a_call_again_and_again_is_written_down_and_told_once(
+    doors: Doors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, journal = _Clock(monkeypatch), doors.hands.journal
+    for fields in (
+        {"op": "setLoad", "loadId": "ev1", "priority": 4},
+        {"op": "setLoad", "loadId": "nobody", "enabled": True},
+        {"op": "restore"},
+    ):
+        first = doors.router.command(fields)
+        for _ in range(50):
+            assert doors.router.command(fields) == first
+        clock.wait(2.0)
+    assert len(doors.hands.acks()) == 3
+    assert len(journal.replies()) == 3
+    # What this platform asked for is asked under another id the next time.
+    assert journal.fingerprints() == []
+
+
+def test_what_is_so_already_is_not_written_down_again(
+    doors: Doors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, journal = _Clock(monkeypatch), doors.hands.journal
+    before = journal._db.total_changes
+    for _ in range(3):
+        doors.router.opt_in()
+        clock.wait(2.0)
+    assert journal._db.total_changes - before <= 1
+    fields = {"op": "setLoad", "loadId": "ev1", "priority": 4}
+    counts = []
+    for _ in range(3):
+        before = journal._db.total_changes
+        doors.router.command(fields)
+        counts.append(journal._db.total_changes - before)
+        clock.wait(2.0)
+    assert counts[1] == counts[2] == 2, "the ack, and that the one before was sent"
+
+
 def test_a_call_is_another_one_when_an_event_has_begun_in_between(
     doors: Doors, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from tests.support.each_case import each_case
 from tests.web.caller import TOKEN, Caller
 from VenAgent.config.web_config import _is_loopback
-from VenAgent.web.access_guard import CLIENTS_REMEMBERED, SESSION_SEC, TRIES_PER_MINUTE
+from VenAgent.web.access_guard import (
+    CHANGES_AT_ONCE,
+    CHANGES_OF_ALL,
+    CLIENTS_REMEMBERED,
+    SESSION_SEC,
+    TRIES_PER_MINUTE,
+)
 
 SHED = {"shed_kw": 5.0}
 
@@ -245,3 +251,87 @@ def test_a_prefix_that_is_no_path_is_none(prefix: str) -> None:
     answer = page.post("/login", {"token": TOKEN}, X_Forwarded_Prefix=prefix)
     assert answer.headers["Set-Cookie"].count("Path=") == 1
     assert "evil" not in answer.headers["Set-Cookie"]
+
+
+# ---- how many changes ------------------------------------------------------------------------
+
+CHANGES = {
+    "/api/events": SHED,
+    "/api/circuits/ev1": {"priority": 4},
+    "/api/circuits/nobody": {"enabled": True},
+    "/api/opt-in": {},
+}
+BACK = {"/api/restore": {}, "/api/opt-out": {"reason": "no", "duration_sec": 60}}
+
+
+@each_case("token", [None, TOKEN])
+def test_so_many_changes_of_one_address_and_then_as_many_as_time_allows(token: str | None) -> None:
+    page = Caller(token=token)
+    own = {} if token is None else {"Authorization": f"Bearer {token}"}
+    for path, body in CHANGES.items():
+        page.clock.now += 1000.0
+        before = len(page.site.commands)
+        refused = []
+        for _ in range(200):
+            answer = page.post(path, body, **own)
+            if answer.status == 429:
+                refused.append(answer)
+        made = len(page.site.commands) - before
+        assert len(refused) == 200 - CHANGES_AT_ONCE, path
+        assert made <= CHANGES_AT_ONCE, "none of the others reached the site"
+        assert refused[-1].headers["Retry-After"] == "1"
+        assert "nothing was done, try again in 1 s" in refused[-1].reason
+        # What gives back is counted by itself: a script that runs wild holds nobody from it.
+        for other, fields in BACK.items():
+            assert page.post(other, fields, **own).status == 200
+        page.clock.now += 3.0
+        assert [page.post(path, body, **own).status == 429 for _ in range(4)][2:] == [False, True]
+
+
+def test_a_change_that_is_none_is_not_counted() -> None:
+    page = Caller()
+    for _ in range(100):
+        assert page.post("/api/events", SHED, X_CSRF_Token="wrong").status == 403
+        assert page.post("/api/events", b"shed", Content_Type="text/plain").status == 415
+        assert page.post("/api/nothing", SHED).status == 404
+    assert page.post("/api/events", SHED).status == 200
+
+
+@each_case(
+    "addresses",
+    [
+        [f"127.0.0.{n}" for n in range(1, 100)] + ["::1"],
+        [f"2001:db8::{n:x}" for n in range(100)],
+    ],
+)
+def test_all_addresses_of_one_machine_are_one(addresses: list[str]) -> None:
+    page = Caller(proxies=["192.0.2.7"])
+    codes = [
+        page.post("/api/circuits/ev1", {"priority": 4}, X_Forwarded_For=each).status
+        for each in addresses
+    ]
+    assert codes.count(200) == CHANGES_AT_ONCE
+
+
+def test_all_addresses_together_have_a_bound_and_one_leaves_room_for_another() -> None:
+    page = Caller(proxies=["192.0.2.7"])
+
+    def status(address: str) -> int:
+        return page.post("/api/opt-in", {}, X_Forwarded_For=address).status
+
+    assert [status("10.0.0.1") for _ in range(100)].count(200) == CHANGES_AT_ONCE
+    assert status("10.0.0.2") == 200
+    codes = [status(f"10.1.{n // 250}.{n % 250}") for n in range(1000)]
+    assert codes.count(200) == CHANGES_AT_ONCE * CHANGES_OF_ALL - CHANGES_AT_ONCE - 1
+    page.clock.now += 600.0
+    assert status("10.0.0.1") == 200
+
+
+def test_a_clock_that_is_set_back_keeps_nobody_out_for_long() -> None:
+    page = Caller()
+    for _ in range(30):
+        page.post("/api/opt-in", {})
+    page.clock.now -= 3600.0
+    assert page.post("/api/opt-in", {}).status == 429
+    page.clock.now += 2.0
+    assert page.post("/api/opt-in", {}).status == 200
