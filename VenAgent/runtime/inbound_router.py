@@ -89,6 +89,7 @@ class InboundRouter:
     ) -> None:
         """A new configuration."""
         self._config = config
+        self.backlog.max_age_sec = config.event.max_command_age_sec
         self._desired = desired
         self._bridge = bridge
         self._handlers = {config.topic_names().command: self._on_command}
@@ -250,7 +251,6 @@ class InboundRouter:
             command,
             # With a message expiry its sender has said how long it holds.
             from_session=inbound.session_present and inbound.expires_at is None,
-            max_age_sec=self._config.event.max_command_age_sec,
             monotonic=inbound.came_at,
             kept_sec=0.0
             if inbound.kept_ts is None

@@ -3,6 +3,10 @@
 A broker keeps what is sent to an agent that is away, and delivers it at the next connection, before
 anything newer. A command that does not say when it was sent can then be as old as the agent was
 away: an event of last evening must not begin this morning.
+
+No message says that all that was kept has come. Brokers begin late, pause, and need a quarter of
+an hour for a long queue; MQTT orders the messages of one topic by one sender, AWS IoT Core not even
+those: so neither a pause of seconds nor a newer command in between tells. What counts is time.
 """
 
 from __future__ import annotations
@@ -22,10 +26,10 @@ from VenAgent.dr.effects import Effects, SaveFactEffect
 LAST_CONNECTED = "last_connected_ts"
 """The fact under which the journal keeps when we were last connected."""
 NOTE_EVERY_SEC = 60.0
-QUIET_SEC = 5.0
-"""The broker delivers what it kept one after the other: when no command came for so long, all of it
-has come."""
-DELIVERED_WITHIN_SEC = 300.0
+QUIET_SEC = 60.0
+"""What is kept comes one after the other: not all has come while one came within so long."""
+DELIVERED_WITHIN_SEC = 3_600.0
+"""Who dates nothing and sends all the time is obeyed after so long."""
 LAST_BOOT = "last_connected_boot"
 """The fact under which the journal keeps in which run of the machine that was, and how long after
 its start."""
@@ -78,9 +82,14 @@ def _clock_is_set() -> bool:
 
 class SessionBacklog:
     """`last_connected_ts` (epoch s): as the journal has it, None if it knows nothing. Times of the
-    connection are epoch seconds, `monotonic` is for what lies between two messages."""
+    connection are epoch seconds, `monotonic` is for what lies between two messages.
 
-    def __init__(self) -> None:
+    `max_age_sec`: away for longer than that, an undated command may be too old; and so long after
+    the connection it still may come from the broker's queue.
+    """
+
+    def __init__(self, max_age_sec: float = math.inf) -> None:
+        self.max_age_sec = max_age_sec
         self.last_connected_ts: float | None = None
         self.last_boot: tuple[str, float] | None = None
         """The machine's run then, and how long it had run, in seconds."""
@@ -90,7 +99,7 @@ class SessionBacklog:
         self._connection: int | None = None
         self._away_sec = 0.0
         self._connected_at = self._heard_at = 0.0
-        """Of the connection, and of its latest command."""
+        """Of the connection, and of its latest command that may have waited."""
         self._is_over = True
 
     def recall(self, facts: Mapping[str, Any]) -> None:
@@ -143,7 +152,6 @@ class SessionBacklog:
         command: Command,
         *,
         from_session: bool,
-        max_age_sec: float,
         monotonic: float,
         kept_sec: float = 0.0,
     ) -> Reason | None:
@@ -152,19 +160,20 @@ class SessionBacklog:
         `from_session`: the broker had a session of ours when we connected. `kept_sec`: for so long
         it lay in the inbox, from an earlier process on.
         """
-        if kept_sec > max_age_sec and isinstance(command, _BEGIN) and not _is_dated(command):
-            return _stale(kept_sec, max_age_sec)
-        self._is_over = self._is_over or self._is_delivered(monotonic)
-        self._heard_at = max(self._heard_at, monotonic)
-        if self._is_over or not from_session or self._away_sec <= max_age_sec:
-            return None
         if not isinstance(command, _BEGIN) or _is_dated(command):
             return None
-        return _stale(self._away_sec, max_age_sec)
+        if kept_sec > self.max_age_sec:
+            return _stale(kept_sec, self.max_age_sec)
+        self._is_over = self._is_over or self._is_delivered(monotonic)
+        if self._is_over or not from_session or self._away_sec <= self.max_age_sec:
+            return None
+        self._heard_at = max(self._heard_at, monotonic)
+        return _stale(self._away_sec, self.max_age_sec)
 
     def _is_delivered(self, monotonic: float) -> bool:
+        online_sec = monotonic - self._connected_at
         is_quiet = monotonic - self._heard_at > QUIET_SEC
-        return is_quiet or monotonic - self._connected_at > DELIVERED_WITHIN_SEC
+        return online_sec > self.max_age_sec and (is_quiet or online_sec > DELIVERED_WITHIN_SEC)
 
 
 def _stale(away_sec: float, max_age_sec: float) -> Reason:
