@@ -10,6 +10,8 @@ export const createButton = (store) => may("event.create") && h("button", { clas
 const words = (text) => (text ?? "").split(",").map((one) => one.trim()).filter(Boolean);
 const option = (value, label = value) => h("option", { value }, label);
 export const field = (label, control, wide) => h("label", { class: wide ? "wide" : "" }, label, control);
+export const check = (name, label, more = {}) => h("label", { class: "row" }, h("input", { type: "checkbox", name, ...more }), label);
+export const number = (name, more = {}) => h("input", { name, type: "number", min: "0", step: "any", ...more });
 const POWER = { event: "requestedReductionKw", limit: "importKw", loadUp: "raiseKw" };
 
 // The choice of VENs of a form: groups and tags, feeders, zones written with commas.
@@ -53,13 +55,13 @@ export async function createDialog(store) {
   const start = new Date(Date.now() + 15 * 60000 - new Date().getTimezoneOffset() * 60000).toISOString().slice(0, 16);
   const when = h("label", { hidden: true }, T.event.startIn(zone()), h("input", { name: "start", type: "datetime-local", value: start }));
   const power = h("span", {}, T.event.reduceBy);
-  const amount = h("input", { name: "kw", type: "number", min: "0.001", step: "any", required: true, inputmode: "decimal" });
-  const positive = (name, label) => field(label, h("input", { name, type: "number", min: "0", step: "any" }));
+  const amount = number("kw", { min: "0.001", required: true, inputmode: "decimal" });
+  const positive = (name, label) => field(label, number(name));
   const ofLimit = h("div", { hidden: true }, fieldsOf(positive("failsafeKw", T.event.failsafe), positive("heartbeatSec", T.event.heartbeat), positive("failsafeMinSec", T.event.failsafeMin),
-    h("label", { class: "row" }, h("input", { type: "checkbox", name: "each" }), T.event.each)), h("p", { class: "soft small" }, T.event.failsafeAbout));
+    check("each", T.event.each)), h("p", { class: "soft small" }, T.event.failsafeAbout));
   const kind = h("select", { name: "kind", onchange: () => { power.textContent = T.event.powerOf[kind.value]; ofLimit.hidden = kind.value !== "limit"; } },
     Object.entries(T.event.kinds).map(([value, label]) => option(value, label)));
-  const minutes = h("input", { name: "minutes", type: "number", min: "0.1", max: "1440", step: "any", value: "60", required: true });
+  const minutes = number("minutes", { min: "0.1", max: "1440", value: "60", required: true });
   const behind = h("p", { class: "soft", role: "status" });
   const programme = h("select", { name: "programme", onchange: () => {
     const one = programmes.find((each) => each.id === programme.value);
@@ -75,13 +77,12 @@ export async function createDialog(store) {
     h("label", {}, T.event.begin, h("select", { name: "begin", onchange: (change) => { when.hidden = change.target.value === "now"; } },
       option("now", T.event.atOnce), option("later", T.event.later))),
     field(T.event.minutes, minutes),
-    h("label", { class: "row wide" }, h("input", { type: "checkbox", name: "open", onchange: (change) => { minutes.disabled = change.target.checked; } }), T.event.untilStopped),
+    check("open", T.event.untilStopped, { onchange: (change) => { minutes.disabled = change.target.checked; } }),
     when,
     field(T.event.name, h("input", { name: "id", maxlength: "64", pattern: "[A-Za-z0-9._:\\-]+", placeholder: T.event.madeUp }), true)),
   h("details", {}, h("summary", {}, T.event.more), fieldsOf(field(T.event.kind, kind),
     positive("notice", T.event.notice)), ofLimit, choiceFields(groups),
-  h("div", { class: "row" }, h("label", { class: "row" }, h("input", { type: "checkbox", name: "test" }), T.event.test),
-    h("label", { class: "row" }, h("input", { type: "checkbox", name: "dry" }), T.event.dryRun))), behind);
+  h("div", { class: "row" }, check("test", T.event.test), check("dry", T.event.dryRun))), behind);
   // A control that is disabled is in no form.
   const read = (form) => { form.set("kind", kind.value); return bodyOf(form); };
   ask(T.event.new, T.event.newAbout(can), fields, T.event.create, async (form) => {

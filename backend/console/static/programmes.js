@@ -2,7 +2,7 @@
 
 import { ask, card, col, empty, fieldsOf, h, h2, heading, kw, moment, redraw, small, span, table, toast, whole } from "./ui.js";
 import { call, get, post } from "./api.js";
-import { choiceFields, choiceOf, field } from "./create.js";
+import { check, choiceFields, choiceOf, field, number } from "./create.js";
 import { may } from "./account.js";
 import { T } from "./texts.js";
 
@@ -43,7 +43,6 @@ export async function programmesView(place) {
 
 async function programmeDialog(then) {
   const groups = await get("/api/groups/");
-  const number = (name, more) => h("input", { name, type: "number", min: "0", step: "any", ...more });
   const fields = h("div", {}, h("div", { class: "fields" },
     field(T.programme.name, h("input", { name: "name", required: true, maxlength: "200" }), true),
     field(T.event.kind, h("select", { name: "kind" }, Object.entries(T.event.kinds).map(([value, label]) => h("option", { value }, label)))),
@@ -54,10 +53,9 @@ async function programmeDialog(then) {
     field(T.programme.to, h("input", { name: "to", type: "time" })),
     field(T.programme.zone, h("input", { name: "zone", value: Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC" })),
     field(T.programme.most, number("most", { step: "1" }))),
-  h("fieldset", { class: "row" }, h("legend", { class: "small" }, T.programme.days), T.programme.weekdays.map((day, at) => h("label", { class: "row" }, h("input", { type: "checkbox", name: "day", value: at + 1 }), day))),
+  h("fieldset", { class: "row" }, h("legend", { class: "small" }, T.programme.days), T.programme.weekdays.map((day, at) => check("day", day, { value: at + 1 }))),
   choiceFields(groups),
-  h("div", { class: "row" }, h("label", { class: "row" }, h("input", { type: "checkbox", name: "recurring" }), T.programme.recurring),
-    h("label", { class: "row" }, h("input", { type: "checkbox", name: "test" }), T.event.test)));
+  h("div", { class: "row" }, check("recurring", T.programme.recurring), check("test", T.event.test)));
   ask(T.programme.new, "", fields, T.programme.create, async (form) => {
     const days = form.getAll("day").map(Number);
     const choice = choiceOf(form);
