@@ -6,6 +6,7 @@
 - `cloud_config.py`       the broker's blocks: broker, outbox, topics, streams
 - `bus_bridge_config.py`  the bus bridge's block
 - `web_config.py`         the local page's block
+- `measurement_units.py`  one word for each unit, however it is written
 - `config_block.py`       the kinds of value that the blocks share
 - `environment.py`        the environment variables that win over it
 - `config_errors.py`      the error that names each wrong field

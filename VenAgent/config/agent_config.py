@@ -34,6 +34,7 @@ from VenAgent.config.config_block import (
 )
 from VenAgent.config.config_errors import ConfigError, explain_config_errors
 from VenAgent.config.environment import config_with_environment
+from VenAgent.config.measurement_units import measurement_unit_of
 from VenAgent.config.site_config import (
     SiteCalendarConfig,
     SiteDeviceQuirksConfig,
@@ -443,6 +444,6 @@ def _guard(circuit: CircuitConfig) -> ComfortGuard | None:
         minimum=-math.inf if low is None else low,
         maximum=math.inf if high is None else high,
         margin=circuit.guard_margin,
-        unit=circuit.guard_unit,
+        unit=measurement_unit_of(circuit.guard_unit) or circuit.guard_unit,
         frozen_sec=circuit.guard_frozen_sec or math.inf,
     )

@@ -19,6 +19,7 @@ from VenAgent.config.config_block import (
     NotNegative,
     Positive,
 )
+from VenAgent.config.measurement_units import measurement_unit_of
 from VenAgent.dr.panel import PanelCircuitControl, PanelLimitUnit
 
 
@@ -38,11 +39,12 @@ LOWEST_CHARGE_AMPS = 6.0
 PLAUSIBLE_GUARD = {
     "celsius": (-20.0, 100.0),
     "fahrenheit": (0.0, 212.0),
+    "kelvin": (250.0, 373.15),
     "ppm": (300.0, 10_000.0),
     "percent": (0.0, 100.0),
 }
 """A broken or unconnected sensor reads -127, 850 or 0; outdoor air has 400 ppm of CO2."""
-POWER_ON_GUARD = {"celsius": 85.0, "fahrenheit": 185.0}
+POWER_ON_GUARD = {"celsius": 85.0, "fahrenheit": 185.0, "kelvin": 358.15}
 """What the widest spread temperature sensor (DS18B20) reads from its power-on until it measures."""
 
 
@@ -199,7 +201,8 @@ class CircuitGuardConfig(CircuitSetpointConfig):
     guard_margin: NotNegative = 0.5
     """So far inside the bound it must be before the circuit is shed, or shed again."""
     guard_unit: Name = "celsius"
-    """What it counts in: `celsius`, `fahrenheit`, `ppm`, `percent`, or another."""
+    """What it counts in: `celsius`, `fahrenheit`, `kelvin`, `ppm`, `percent` (also as registries
+    and BACnet write them, `degreesCelsius` or °C), or another."""
     guard_plausible: (
         tuple[
             Annotated[float, Field(allow_inf_nan=False), NotBoolean],
@@ -208,9 +211,8 @@ class CircuitGuardConfig(CircuitSetpointConfig):
         | None
     ) = None
     """What the guard point can read at all, lowest and highest: anything else counts as not read.
-    By the unit if none: -20 to 100 celsius, 0 to 212 fahrenheit, 300 to 10000 ppm, 0 to 100
-    percent."""
-
+    By the unit if none: -20 to 100 celsius, 0 to 212 fahrenheit, 250 to 373.15 kelvin, 300 to
+    10000 ppm, 0 to 100 percent; nothing is known of another unit."""
     guard_frozen_sec: NotNegative = 21_600.0
     """A guard point that reads exactly the same for so long (6 hours) is taken for stuck: the
     circuit goes back and is not shed until it changes, and an alert says so. 0: never, for a value
@@ -225,13 +227,14 @@ class CircuitGuardConfig(CircuitSetpointConfig):
     @property
     def guard_range(self) -> tuple[float, float]:
         """What the guard point can read."""
-        default = PLAUSIBLE_GUARD.get(self.guard_unit.lower(), (-math.inf, math.inf))
+        unit = measurement_unit_of(self.guard_unit)
+        default = PLAUSIBLE_GUARD.get(unit or "", (-math.inf, math.inf))
         return self.guard_plausible or default
 
     @property
     def guard_at_power_on(self) -> float | None:
         """What the guard point reads while its sensor has not measured yet."""
-        return POWER_ON_GUARD.get(self.guard_unit.lower())
+        return POWER_ON_GUARD.get(measurement_unit_of(self.guard_unit) or "")
 
     @model_validator(mode="after")
     def _rotation(self) -> CircuitGuardConfig:

@@ -42,18 +42,30 @@ class ComfortGuard:
             words.append(f"at most {self.maximum:g}")
         return " and ".join(words) + (f" {self.unit}" if self.unit else "")
 
-    def spared_text(self, value: float | None, unmoved_sec: float | None = None) -> str:
+    def spared_text(
+        self,
+        value: float | None,
+        unmoved_sec: float | None = None,
+        silent_sec: float | None = None,
+    ) -> str:
         """Why its circuit is not shed, for a person."""
         if value is None or self.is_passed(value):
-            return self.passed_text(value, unmoved_sec)
+            return self.passed_text(value, unmoved_sec, silent_sec)
         return f"its guard point reads {value:.4g}: too near to its bound ({self.bound_text()})"
 
-    def passed_text(self, value: float | None, unmoved_sec: float | None = None) -> str:
-        """What is wrong with it, for a person. `unmoved_sec`: it is read, and has not changed."""
+    def passed_text(
+        self,
+        value: float | None,
+        unmoved_sec: float | None = None,
+        silent_sec: float | None = None,
+    ) -> str:
+        """What is wrong with it, for a person. `unmoved_sec`: it is read, and has not changed;
+        `silent_sec`: so long ago it read what could be used."""
         if unmoved_sec is not None:
             minutes = math.floor(unmoved_sec / 60.0)
             return f"its guard point has not changed for {minutes} minutes: it is taken for stuck"
         if value is None:
-            return f"its guard point is not read (it must show {self.bound_text()})"
+            since = "" if silent_sec is None else f" since {silent_sec:.0f} s ago"
+            return f"its guard point is not read{since} (it must show {self.bound_text()})"
         unit = f" {self.unit}" if self.unit else ""
         return f"its guard point reads {value:.4g}{unit}, and must be {self.bound_text()}"

@@ -67,9 +67,8 @@ def _reason_spared(
     if read.closed is False:
         return Reason(ReasonCode.SWITCHED_OFF, "is switched off")
     if circuit.guard is not None and not circuit.guard.may_be_shed(read.guard):
-        return Reason(
-            ReasonCode.COMFORT_GUARD, circuit.guard.spared_text(read.guard, read.guard_unmoved_sec)
-        )
+        text = circuit.guard.spared_text(read.guard, read.guard_unmoved_sec, read.guard_silent_sec)
+        return Reason(ReasonCode.COMFORT_GUARD, text)
     if is_setpoint and read.limit is None:
         return Reason(ReasonCode.NOT_READ, "its setpoint was not read")
     if not circuit_selection_candidates(Panel(1.0, circuit.voltage, (circuit,)), reading):

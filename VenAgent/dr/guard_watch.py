@@ -55,10 +55,20 @@ class _Watched:
             return None
         return reading.circuit(self.held.circuit_id).guard_unmoved_sec
 
-    def reason(self, value: float | None, unmoved_sec: float | None) -> Reason:
+    def silent_sec(self, reading: PanelReading | None) -> float | None:
+        """For how long a value has not been read that is too old for that."""
+        if reading is None:
+            return None
+        read = reading.circuit(self.held.circuit_id)
+        return read.soc_silent_sec if self.is_charge else read.guard_silent_sec
+
+    def reason(
+        self, value: float | None, unmoved_sec: float | None, silent_sec: float | None
+    ) -> Reason:
         name = self.held.circuit_id
         if not self.is_charge:
-            text = f"{name} is released: {self.guard.passed_text(value, unmoved_sec)}"
+            passed = self.guard.passed_text(value, unmoved_sec, silent_sec)
+            text = f"{name} is released: {passed}"
             return Reason(ReasonCode.COMFORT_GUARD, text)
         charge = "is not read" if value is None else f"is {value:.1f} percent"
         if self.held.is_raised:
@@ -71,7 +81,8 @@ class _Watched:
 
 
 class GuardWatch:
-    """A value that is not read for as long as a reading may be old counts as past its bound."""
+    """A value that is too old counts as past its bound at once; one that is not read, or that no
+    reading tells of, after as long as a reading may be old."""
 
     def __init__(self, site: SiteState) -> None:
         self._site = site
@@ -94,11 +105,12 @@ class GuardWatch:
         found = {}
         for each in self._watched(event):
             name, value = each.held.circuit_id, each.value_in(reading)
-            unmoved_sec = each.unmoved_sec(reading)
-            is_silent = unmoved_sec is not None or self._silent_ts(each) <= now
+            unmoved_sec, silent_sec = each.unmoved_sec(reading), each.silent_sec(reading)
+            is_known_bad = unmoved_sec is not None or silent_sec is not None
+            is_silent = is_known_bad or self._silent_ts(each) <= now
             is_passed = is_silent if value is None else each.is_passed(value)
             if is_passed and self._free_ts(each.held) <= now:
-                found[name] = each.reason(value, unmoved_sec)
+                found[name] = each.reason(value, unmoved_sec, silent_sec)
                 self._tried_ts[name] = now
                 self._site.guarded_until[name] = now + LEFT_ALONE_SEC
         if found:

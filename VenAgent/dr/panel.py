@@ -218,8 +218,12 @@ class PanelCircuitReading:
     """What its comfort guard's point reads."""
     guard_unmoved_sec: float | None = None
     """For how long that has not changed, if it is not believed for that; `guard` is None then."""
+    guard_silent_sec: float | None = None
+    """For how long that has not been read, if that is too long; `guard` is None then."""
     soc_percent: float | None = None
     """State of charge."""
+    soc_silent_sec: float | None = None
+    """For how long that has not been read, if that is too long; it is None then."""
     phases: int | None = None
     """How many lines a charger uses now."""
     is_commanded: bool | None = None

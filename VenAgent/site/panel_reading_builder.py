@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from VenAgent.config import AgentConfig
@@ -32,16 +32,20 @@ class PanelReadingBuilder:
                 self.names[device].append(name)
         self.of_total = self._points_of_total()
         """(device, name) of what the panel's power is made of."""
+        self.of_guards = frozenset(self._points_of_guards())
+        """(device, name) of what guards a circuit: comfort guards, and batteries' charges."""
 
     def build(
         self,
         fresh: Callable[[str, str], FreshPointValue | None],
         relinquish: Iterable[str],
         now: float,
+        silent_sec: Callable[[str, str], float | None],
     ) -> PanelReading:
         """The reading at `now` of the values that `fresh` has; `relinquish`: the circuits that go
-        back to whoever had them."""
-        panel, used, given_back = self._config.panel, _UsedPoints(fresh), frozenset(relinquish)
+        back to whoever had them; `silent_sec`: of a point that is too old, how old it is."""
+        panel, given_back = self._config.panel, frozenset(relinquish)
+        used = _UsedPoints(fresh, silent_sec)
         circuits = {
             circuit.id: self._circuit(circuit, used, is_given_back=circuit.id in given_back)
             for circuit in self._config.circuits
@@ -96,9 +100,11 @@ class PanelReadingBuilder:
             guard=number_without_quirk(
                 used.value(config.guard_device_of(circuit), circuit.guard_point)
             ),
+            guard_silent_sec=used.silent_sec(config.guard_device_of(circuit), circuit.guard_point),
             soc_percent=number_without_quirk(
                 used.value(config.soc_device_of(circuit), circuit.soc_point)
             ),
+            soc_silent_sec=used.silent_sec(config.soc_device_of(circuit), circuit.soc_point),
             phases=_phases(number_without_quirk(used.value(device, circuit.phases_point))),
             is_commanded=is_commanded,
             point=config.control_point_of(circuit),
@@ -128,6 +134,14 @@ class PanelReadingBuilder:
         if mode is None:
             return None, None
         return value, _is_setting(mode, circuit.mode_value)
+
+    def _points_of_guards(self) -> Iterator[tuple[str, str]]:
+        config = self._config
+        for circuit in config.circuits:
+            if circuit.guard_point is not None:
+                yield config.guard_device_of(circuit), circuit.guard_point
+            if circuit.soc_point is not None:
+                yield config.soc_device_of(circuit), circuit.soc_point
 
     def _points_of_total(self) -> list[tuple[str, str]]:
         panel = self._config.panel
@@ -164,8 +178,13 @@ class PanelReadingBuilder:
 class _UsedPoints:
     """The values that a reading takes, and when each was read."""
 
-    def __init__(self, fresh: Callable[[str, str], FreshPointValue | None]) -> None:
+    def __init__(
+        self,
+        fresh: Callable[[str, str], FreshPointValue | None],
+        silent_sec: Callable[[str, str], float | None],
+    ) -> None:
         self._fresh = fresh
+        self._silent_sec = silent_sec
         self.times: dict[tuple[str, str], float] = {}
 
     def heard_again_ts(self, topic: str) -> float | None:
@@ -180,6 +199,10 @@ class _UsedPoints:
             return None
         self.times[device, name] = point.ts
         return point.value
+
+    def silent_sec(self, device: str, name: str | None) -> float | None:
+        """Of a point that is too old, how old its value is."""
+        return None if name is None else self._silent_sec(device, name)
 
     def sum(self, device: str, names: tuple[str, ...], scale: float) -> float | None:
         """The points in kW; None without any, or if one was not read."""

@@ -33,6 +33,9 @@ STALE_INTERVALS = 2.5
 """A point is stale after so many of the intervals at which it is seen to come, if that is longer
 than the configuration has it: the driver's own default is one reading a minute."""
 LONGEST_INTERVAL_SEC = 900.0
+GUARD_OVERDUE_SEC = 120.0
+"""What guards a circuit is not believed for longer than this after its next value was due: a
+freezer must not wait for two and a half of its sensor's quarter hours."""
 LACKING_READINGS = 3
 """A point that was read before, and is in so many complete readings no more, is not there: in one
 of them a request may have been lost."""
@@ -51,6 +54,8 @@ class _Point:
     """When it last came by itself; what is read by a request says nothing of how often it does."""
     heard_again_ts: float | None = None
     """When it last was read after it had been missed."""
+    refused_ts: float | None = None
+    """Since when what is read of it cannot be, and `value` stands in its place; None if it can."""
     _gaps_sec: deque[float] = field(default_factory=lambda: deque(maxlen=INTERVALS_SEEN))
     _short_gaps: int = 0
 
@@ -77,7 +82,7 @@ class _Point:
             if self.published_ts is not None and ts > self.published_ts:
                 self._note_gap(ts - self.published_ts)
             self.published_ts = ts
-        self.value, self.ts = value, ts
+        self.value, self.ts, self.refused_ts = value, ts, None
 
     def _note_gap(self, gap_sec: float) -> None:
         if gap_sec < BURST_SHARE * self.interval_sec:
@@ -197,6 +202,8 @@ class PointReadings:
             self._suspects[device, name] = SuspectPointReading(
                 f"{device}/{name}", points[name], reason
             )
+            if known is not None and known.refused_ts is None:
+                known.refused_ts = ts
             return
         self._suspects.pop((device, name), None)
         if not self._shows(device, name, value, ts):
@@ -287,7 +294,7 @@ class PointReadings:
         )
         return bool(names) and all(
             name in known
-            and self._is_fresh(device, known[name], now)
+            and self._is_fresh(device, name, now)
             and known[name].ts - began_before_sec > last_write_ts
             for name in names
         )
@@ -301,7 +308,7 @@ class PointReadings:
         for name, point in before._points.get(device, {}).items():
             _, written_ts = before._written.get((device, name), (None, -math.inf))
             is_after_write = point.ts - began_before_sec > written_ts
-            if name not in known and is_after_write and before._is_fresh(device, point, now):
+            if name not in known and is_after_write and before._is_fresh(device, name, now):
                 known[name] = point
 
     # ---- what is wrong with it -----------------------------------------------------------
@@ -334,9 +341,7 @@ class PointReadings:
         for device, names in self._names.items():
             known = self._points.get(device, {})
             old = {
-                n: now - known[n].ts
-                for n in names
-                if n in known and self._is_old(device, known[n], now)
+                n: now - known[n].ts for n in names if n in known and self._is_old(device, n, now)
             }
             if old and len(old) == len(known):
                 found[device] = min(old.values())
@@ -365,13 +370,10 @@ class PointReadings:
 
     def quality(self, now: float) -> TelemetryQuality:
         """Of the points that the total needs: good while all of them are fresh."""
-        needed = [
-            (device, self._points.get(device, {}).get(name))
-            for device, name in self._builder.of_total
-        ]
-        if all(point is None for _, point in needed):
+        needed = self._builder.of_total
+        if not any(name in self._points.get(device, {}) for device, name in needed):
             return TelemetryQuality.MISSING
-        fresh = [d for d, point in needed if point is not None and self._is_fresh(d, point, now)]
+        fresh = [each for each in needed if self._is_fresh(*each, now)]
         if len(fresh) == len(needed):
             return TelemetryQuality.GOOD
         return TelemetryQuality.PARTIAL if fresh else TelemetryQuality.STALE
@@ -395,26 +397,38 @@ class PointReadings:
 
         def fresh(device: str, name: str) -> FreshPointValue | None:
             point = self._points.get(device, {}).get(name)
-            if point is None or not self._is_fresh(device, point, now, max_age_sec):
+            if point is None or not self._is_fresh(device, name, now, max_age_sec):
                 return None
             return FreshPointValue(point.value, point.ts, point.heard_again_ts)
 
-        return self._builder.build(fresh, self._relinquish - self._previous, now)
+        def silent_sec(device: str, name: str) -> float | None:
+            point = self._points.get(device, {}).get(name)
+            is_old = point is not None and self._is_old(device, name, now, max_age_sec)
+            return now - point.ts if point is not None and is_old else None
 
-    def _is_old(
-        self, device: str, point: _Point, now: float, max_age_sec: float | None = None
-    ) -> bool:
-        if max_age_sec is None:
-            interval_sec = self._interval_sec(device, point.interval_sec)
-            max_age_sec = max(self.config.stale_after_sec, STALE_INTERVALS * interval_sec)
-        return now - point.ts > max_age_sec
+        return self._builder.build(fresh, self._relinquish - self._previous, now, silent_sec)
+
+    def _is_old(self, device: str, name: str, now: float, max_age_sec: float | None = None) -> bool:
+        """Of a point that was read. What guards a circuit is old sooner."""
+        point, stale_sec = self._points[device][name], self.config.stale_after_sec
+        if max_age_sec is not None:
+            return now - point.ts > max_age_sec
+        interval_sec = self._interval_sec(device, point.interval_sec)
+        most_sec = STALE_INTERVALS * interval_sec
+        if (device, name) in self._builder.of_guards:
+            if point.refused_ts is not None and now - point.refused_ts > stale_sec:
+                return True
+            most_sec = min(most_sec, interval_sec + GUARD_OVERDUE_SEC)
+        return now - point.ts > max(stale_sec, most_sec)
 
     def _interval_sec(self, device: str, seen_sec: float) -> float:
         """At which a point comes, as the driver says and as is seen; 0 until that is known."""
         return max(min(self._intervals_sec.get(device, 0.0), LONGEST_INTERVAL_SEC), seen_sec)
 
     def _is_fresh(
-        self, device: str, point: _Point, now: float, max_age_sec: float | None = None
+        self, device: str, name: str, now: float, max_age_sec: float | None = None
     ) -> bool:
-        is_old = self._is_old(device, point, now, max_age_sec)
-        return point.ts <= now + CLOCK_SLEW_SEC and not is_old
+        point = self._points.get(device, {}).get(name)
+        if point is None or self._is_old(device, name, now, max_age_sec):
+            return False
+        return point.ts <= now + CLOCK_SLEW_SEC

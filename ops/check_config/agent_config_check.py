@@ -13,25 +13,15 @@ from ops.check_config.config_findings import ConfigFindings
 from ops.check_config.registry_check import PointRegistry, RegistryPoint
 from VenAgent.config import AgentConfig
 from VenAgent.config.circuit_config import CircuitConfig, CircuitRestoreMode
+from VenAgent.config.measurement_units import (
+    MEASUREMENT_UNITS,
+    measurement_unit_of,
+    plain_measurement_unit,
+)
 
 SPLIT_PHASE_VOLTS = 235.0
 """A panel of one phase with so much has two lines of half of it in many places."""
 KW_PER_UNIT = {"kw": 1.0, "w": 0.001, "mw": 1000.0, "kilowatts": 1.0, "watts": 0.001}
-_UNITS = {
-    "celsius": ("celsius", "c", "°c", "degc", "℃"),
-    "fahrenheit": ("fahrenheit", "f", "°f", "degf", "℉"),
-    "kelvin": ("kelvin", "k"),
-    "ppm": ("ppm", "partspermillion"),
-    "percent": ("percent", "%", "percentrelativehumidity", "%rh", "pct"),
-    "kw": ("kw", "kilowatts"),
-    "w": ("w", "watts"),
-    "amps": ("a", "amps", "amperes"),
-    "milliamps": ("ma", "milliamperes"),
-    "volts": ("v", "volts"),
-}
-"""How registries and BACnet write the units that a setting is given in."""
-
-
 PANEL_UNITS = {
     "voltage_point": "volts", "current_point": "amps", "battery_soc_point": "percent",
 }  # fmt: skip
@@ -265,7 +255,7 @@ class _PointCheck:
         is_amps, scale = circuit.power_setpoint_unit == "amps", abs(circuit.power_setpoint_scale)
         per_unit = AMPS_PER_UNIT if is_amps else KW_PER_UNIT
         expected = per_unit.get(point.units.lower())
-        if expected is None and _unit_of(point.units) in _UNITS:
+        if expected is None and _unit_of(point.units) in MEASUREMENT_UNITS:
             text = f"power_setpoint_unit is {circuit.power_setpoint_unit!r}"
             self._say(
                 key, f"{name!r} is in {point.units!r}, but {text}", "Name the point that fits it"
@@ -291,7 +281,9 @@ class _PointCheck:
         if point is None or not point.units:
             return
         given, of_point = _unit_of(unit), _unit_of(point.units)
-        if given == of_point or (given not in _UNITS and of_point not in _UNITS):
+        if given == of_point or (
+            given not in MEASUREMENT_UNITS and of_point not in MEASUREMENT_UNITS
+        ):
             return
         key = where[-1]
         self._say(
@@ -329,6 +321,5 @@ class _PointCheck:
 def _unit_of(text: str) -> str:
     """One word for all ways to write a unit; as it is written where that is not known. What a scale
     factor multiplies counts in the unit before it."""
-    plain = text.lower().partition(" x 10^")[0].replace("degrees", "").replace(" ", "")
-    plain = plain.replace("-", "").replace("_", "")
-    return next((unit for unit, ways in _UNITS.items() if plain in ways or plain == unit), plain)
+    plain = text.lower().partition(" x 10^")[0]
+    return measurement_unit_of(plain) or plain_measurement_unit(plain)

@@ -111,6 +111,33 @@ def test_what_cannot_be_is_named(changed: dict[str, Any], finding: str) -> None:
     assert finding in explained(with_circuit(**changed))
 
 
+@pytest.mark.parametrize(
+    ("written", "unit", "broken"),
+    [
+        *((each, "celsius", 85.0) for each in ("degreesCelsius", "°C", "C", "degC", "Degrees C")),
+        *((each, "fahrenheit", 185.0) for each in ("degreesFahrenheit", "°F", "degF", "F")),
+        ("degreesKelvin", "kelvin", 358.15),
+        ("partsPerMillion", "ppm", None),
+        ("%", "percent", None),
+        ("percentRelativeHumidity", "percent", None),
+    ],
+)
+def test_a_guards_unit_is_known_however_it_is_written(
+    written: str, unit: str, broken: float | None
+) -> None:
+    """As registries and BACnet write it: what such a point can read does not depend on that."""
+    inside = {"celsius": 26.0, "fahrenheit": 78.0, "kelvin": 299.0, "ppm": 900.0, "percent": 60.0}
+    guard = {"guard_point": "zone", "guard_maximum": inside[unit]}
+    config = load(with_circuit(**guard, guard_unit=written))
+    plain = load(with_circuit(**guard, guard_unit=unit))
+    (circuit,) = (each for each in config.circuits if each.guard_point)
+    (as_word,) = (each for each in plain.circuits if each.guard_point)
+    assert circuit.guard_range == as_word.guard_range
+    assert math.isfinite(circuit.guard_range[0])
+    assert circuit.guard_at_power_on == as_word.guard_at_power_on == broken
+    assert config.build_panel() == plain.build_panel(), "and the page shows one sign for it"
+
+
 def test_a_setpoint_that_nothing_measures_is_refused() -> None:
     circuit = {k: v for k, v in RTU.items() if k != "power_point"} | {"shed_kw": 2}
     assert "what its setpoint brings could not be seen" in explained(

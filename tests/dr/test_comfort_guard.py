@@ -96,6 +96,36 @@ def test_one_that_falls_silent_is_released() -> None:
     assert "is not read" in house.alerts["comfort.guard", first]
 
 
+@pytest.mark.parametrize(
+    ("unknown", "words"),
+    [
+        ({"guard_silent_sec": 1021.0}, "is not read since 1021 s ago"),
+        ({"guard_unmoved_sec": 21_600.0}, "has not changed for 360 minutes"),
+    ],
+)
+def test_what_is_known_not_to_be_believed_releases_at_once(
+    unknown: dict[str, float], words: str
+) -> None:
+    """It was waited for already; a second wait would be as long as the first."""
+    house = shop()
+    send_event(house, 2.0, duration_sec=3600.0)
+    (first,) = house.moved()
+    house.wait(60.0)
+    read = house.read
+
+    def without_guard():  # type: ignore[no-untyped-def]
+        reading = read()
+        circuit = replace(reading.circuit(first), guard=None, **unknown)
+        return replace(reading, circuits={**reading.circuits, first: circuit})
+
+    house.read = without_guard  # type: ignore[method-assign]
+    house.wait(6.0)
+    assert first not in house.moved()
+    assert words in house.alerts["comfort.guard", first]
+    assert any(words in ack.get("reason", "") for ack in house.acks)
+    assert words in house.engine.reasons_spared(house.now)[first].text
+
+
 def test_it_is_released_when_no_reading_comes_at_all() -> None:
     """The meter is away too: no reading wakes the loop, and the circuit goes back all the same."""
     house = shop()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from VenAgent.config import AgentConfig, ConfigError
+from VenAgent.dr.panel import PanelCircuitReading
 from VenAgent.dr.point_write import PointWrite
 from VenAgent.site.control_writes import ControlWrites
 from VenAgent.site.point_readings import PointReadings
@@ -68,6 +69,58 @@ def test_a_guard_that_is_not_published_any_more_is_none_once_it_is_old() -> None
     made.update(RTU, {"power_kw": 4.0, "setpoint": 22.0}, NOW + 60.0)
     assert made.reading(NOW + 60.0).circuit("rtu1").guard is None
     assert f"{SENSOR}" in made.stale(NOW + 60.0)
+
+
+def seldom(interval_sec: float) -> PointReadings:
+    """The sensor comes at this interval, the last time just now; the others each second."""
+    made = points()
+    made.expect_intervals({SENSOR: interval_sec})
+    return made
+
+
+def guard_at(made: PointReadings, at_sec: float) -> PanelCircuitReading:
+    made.update(PANEL, {"total_kw": 10.0}, NOW + at_sec)
+    made.update(RTU, {"power_kw": 4.0, "setpoint": 22.0}, NOW + at_sec)
+    return made.reading(NOW + at_sec).circuit("rtu1")
+
+
+@pytest.mark.parametrize(
+    ("interval_sec", "most_sec"), [(5.0, 30.0), (60.0, 150.0), (300.0, 420.0), (900.0, 1020.0)]
+)
+def test_a_silent_guard_is_believed_two_minutes_after_its_next_value_at_most(
+    interval_sec: float, most_sec: float
+) -> None:
+    """Of its last value: two and a half intervals of a quarter of an hour would be 38 minutes."""
+    made = seldom(interval_sec)
+    read = guard_at(made, most_sec)
+    assert (read.guard, read.guard_silent_sec) == (23.5, None)
+    read = guard_at(made, most_sec + 1.0)
+    assert (read.guard, read.guard_silent_sec) == (None, most_sec + 1.0)
+    assert SENSOR in made.stale(NOW + most_sec + 1.0)
+
+
+@pytest.mark.parametrize("interval_sec", [5.0, 60.0, 300.0, 900.0])
+def test_what_a_broken_guard_read_before_stands_for_half_a_minute(interval_sec: float) -> None:
+    """However seldom it is read: that it is broken is known when it answers so."""
+    made = seldom(interval_sec)
+    made.update(SENSOR, {"zone_c": -127.0}, NOW + 10.0)
+    assert guard_at(made, 29.0).guard == 23.5
+    made.update(SENSOR, {"zone_c": 850.0}, NOW + 30.0)
+    read = guard_at(made, 41.0)
+    assert (read.guard, read.guard_silent_sec) == (None, 41.0)
+    made.update(SENSOR, {"zone_c": 24.0}, NOW + 50.0)
+    assert guard_at(made, 51.0).guard == 24.0
+    made.update(SENSOR, {"zone_c": -127.0}, NOW + 55.0)
+    assert guard_at(made, 60.0).guard == 24.0, "one that is misread is not broken yet"
+
+
+def test_a_charge_is_no_longer_believed_than_a_guard() -> None:
+    made = home()
+    made.expect_intervals({BATTERY: 900.0})
+    made.update(BATTERY, {"soc": 655.35}, NOW + 10.0)
+    read = made.reading(NOW + 50.0).circuit("battery1")
+    assert (read.soc_percent, read.soc_silent_sec) == (None, 50.0)
+    assert read.power_kw == 0.5, "what is read of it otherwise is as old as it may be"
 
 
 # ---- a battery with a mode, a charger with a pause -------------------------------------------
