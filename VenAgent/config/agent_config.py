@@ -9,44 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import (
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import ValidationError
 
-from VenAgent.config.bus_bridge_config import BusBridgeConfig
+from VenAgent.config.agent_config_blocks import AgentConfigBlocks
 from VenAgent.config.circuit_config import CircuitConfig, CircuitRestoreMode
-from VenAgent.config.cloud_config import (
-    CloudBrokerConfig,
-    CloudOutboxConfig,
-    CloudStreamsConfig,
-    CloudTopicsConfig,
-)
-from VenAgent.config.config_block import (
-    ConfigBlock,
-    Name,
-    NotBoolean,
-    Positive,
-    ThingName,
-)
 from VenAgent.config.config_errors import ConfigError, explain_config_errors
 from VenAgent.config.environment import config_with_environment
 from VenAgent.config.measurement_units import measurement_unit_of
-from VenAgent.config.site_config import (
-    SiteCalendarConfig,
-    SiteDeviceQuirksConfig,
-    SiteEventConfig,
-    SiteLeaseConfig,
-    SiteOptWindow,
-    SitePanelConfig,
-    SiteVoltageConfig,
-)
-from VenAgent.config.web_config import WebConfig
+from VenAgent.config.site_config import SiteDeviceQuirksConfig, SiteVoltageConfig
 from VenAgent.contract.command_limits import CommandLimits
-from VenAgent.contract.topics import Topics
 from VenAgent.dr.comfort_guard import ComfortGuard
 from VenAgent.dr.opt_schedule import OptSchedule
 from VenAgent.dr.panel import Panel, PanelCircuit, PanelCircuitControl, PanelLimitScale
@@ -55,124 +28,14 @@ from VenAgent.dr.setpoint_control import SetpointControl
 from VenAgent.dr.storage_control import StorageControl
 
 
-class AgentConfig(ConfigBlock):
-    """Everything; intervals in seconds."""
-
-    ven_id: ThingName
-    """The AWS IoT thing name."""
-    report_interval_sec: Annotated[
-        float, Field(allow_inf_nan=False, ge=0.5, le=3600), NotBoolean
-    ] = 5.0
-    loads_every: Annotated[int, Field(ge=1), NotBoolean] = 6
-    """The loads snapshot goes with every so many telemetries."""
-    shadow_interval_sec: Annotated[
-        float, Field(allow_inf_nan=False, ge=1, le=86_400), NotBoolean
-    ] = 30.0
-    stale_after_sec: Positive = 30.0
-    """A reading older than this is stale: set it to a few intervals of the driver."""
-    broker: CloudBrokerConfig = CloudBrokerConfig()
-    outbox: CloudOutboxConfig = CloudOutboxConfig()
-    topics: CloudTopicsConfig = CloudTopicsConfig()
-    streams: CloudStreamsConfig = CloudStreamsConfig()
-    calendar: SiteCalendarConfig = SiteCalendarConfig()
-    panel: SitePanelConfig
-    circuits: Annotated[tuple[CircuitConfig, ...], Field(min_length=1)]
-    event: SiteEventConfig = SiteEventConfig()
-    opt_schedule: tuple[SiteOptWindow, ...] = ()
-    """Times in which the site does not take part in events; limits hold all the same."""
-    web: WebConfig = WebConfig()
-    bus_bridge: BusBridgeConfig = BusBridgeConfig()
-    leases: tuple[SiteLeaseConfig, ...] = ()
-    """A device without one is put back only by this agent, at its next start at the latest."""
-    quirks: tuple[SiteDeviceQuirksConfig, ...] = ()
-    """What is odd about a device; it stands with the device's model, to be copied here."""
-    driver_identity: Name = "platform.driver"
-    actuator_identity: Name = "platform.actuator"
-    """Who reserves the devices. Where none is named it is, on VOLTTRON 11, the driver itself."""
+class AgentConfig(AgentConfigBlocks):
+    """Everything, and what the agent makes of it."""
 
     def on_platform(self, actuator_identity: str) -> AgentConfig:
         """With the platform's own actuator where the configuration names none."""
         if "actuator_identity" in self.model_fields_set:
             return self
         return self.model_copy(update={"actuator_identity": actuator_identity})
-
-    @model_validator(mode="after")
-    def _distinct_circuits(self) -> AgentConfig:
-        seen: set[str] = set()
-        for circuit in self.circuits:
-            if circuit.id in seen:
-                raise ValueError(f"circuit id {circuit.id!r} stands twice: give each its own")
-            seen.add(circuit.id)
-        return self
-
-    @model_validator(mode="after")
-    def _distinct_points(self) -> AgentConfig:
-        """A point that two circuits share would shed both, the other one's protection or not."""
-        owners: dict[str, str] = {}
-        for circuit in self.circuits:
-            for name in circuit.points_of_control:
-                owner = owners.setdefault(self._topic(circuit, name), circuit.id)
-                if owner != circuit.id:
-                    raise ValueError(
-                        f"circuits {owner!r} and {circuit.id!r} are both controlled by "
-                        f"{self._topic(circuit, name)}: correct the name, or make them one circuit"
-                    )
-        return self
-
-    @model_validator(mode="after")
-    def _bridge_keeps_off(self) -> AgentConfig:
-        """What the bridge accepts must not take commands or answers for messages of the bus."""
-        for prefix in self.bus_bridge.accepted(self.ven_id):
-            for topic in vars(self.topic_names()).values():
-                if f"{topic}/".startswith(f"{prefix}/") or f"{prefix}/".startswith(f"{topic}/"):
-                    raise ValueError(f"bus_bridge.accept: {prefix!r} covers our own topic {topic}")
-        return self
-
-    @model_validator(mode="after")
-    def _leases_of_known_devices(self) -> AgentConfig:
-        for lease in self.leases:
-            if lease.device not in self.devices():
-                raise ValueError(
-                    f"leases: {lease.device} is no device of this panel: "
-                    f"use one of {', '.join(self.devices())}"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _quirks_of_known_devices(self) -> AgentConfig:
-        named = [quirks.device for quirks in self.quirks]
-        for device in named:
-            if device not in self.devices():
-                raise ValueError(
-                    f"quirks: {device} is no device of this panel: "
-                    f"use one of {', '.join(self.devices())}"
-                )
-            if named.count(device) > 1:
-                raise ValueError(f"quirks: {device} stands twice: make it one block")
-        return self
-
-    @model_validator(mode="after")
-    def _poles_of_three_phases(self) -> AgentConfig:
-        if self.panel.phases == 3:
-            for circuit in self.circuits:
-                if circuit.poles is None and circuit.voltage is None and circuit.phases is None:
-                    raise ValueError(
-                        f"circuit {circuit.id!r}: on a three-phase panel give its poles (1, 2 "
-                        f"or 3), or the voltage across it"
-                    )
-        return self
-
-    @model_validator(mode="after")
-    def _unmetered_setpoints_behind_a_meter(self) -> AgentConfig:
-        if self.panel.power_points:
-            return self
-        for circuit in self.circuits:
-            if circuit.control is PanelCircuitControl.SETPOINT and not circuit.power_points:
-                raise ValueError(
-                    f"circuit {circuit.id!r} has no power_point, and the panel has none either: "
-                    f"what its setpoint brings could not be seen. Give one of them"
-                )
-        return self
 
     @classmethod
     def load(cls, contents: Any, environment: Mapping[str, str]) -> AgentConfig:
@@ -188,9 +51,6 @@ class AgentConfig(ConfigBlock):
             return cls.model_validate(config_with_environment(contents, environment))
         except ValidationError as error:
             raise ConfigError(explain_config_errors(error)) from None
-
-    def topic_names(self) -> Topics:
-        return Topics.for_ven(self.ven_id, **self.topics.model_dump())
 
     def connection(self) -> tuple[Any, ...]:
         """What the connection depends on: a change of it makes a new one."""
@@ -245,12 +105,6 @@ class AgentConfig(ConfigBlock):
         }
         return tuple(device for device in self.devices() if device in written - leased)
 
-    def device_of(self, circuit: CircuitConfig) -> str:
-        return circuit.device or self.panel.device
-
-    def control_device_of(self, circuit: CircuitConfig) -> str:
-        return circuit.control_device or self.device_of(circuit)
-
     def quirks_of(self, device: str) -> SiteDeviceQuirksConfig:
         """What is odd about a device; nothing, if the configuration does not say."""
         known = next((quirks for quirks in self.quirks if quirks.device == device), None)
@@ -292,21 +146,6 @@ class AgentConfig(ConfigBlock):
         """What its breaker carries."""
         voltage, factor = self.circuit_voltage(circuit)
         return circuit.breaker_amps * voltage * factor / 1000.0
-
-    def soc_device_of(self, circuit: CircuitConfig) -> str:
-        return circuit.soc_device or self.device_of(circuit)
-
-    def guard_device_of(self, circuit: CircuitConfig) -> str:
-        return circuit.guard_device or self.device_of(circuit)
-
-    def devices(self) -> tuple[str, ...]:
-        """All devices of the panel, the panel's own first."""
-        paths = [self.panel.device]
-        for circuit in self.circuits:
-            paths += [self.device_of(circuit), self.control_device_of(circuit)]
-            paths += [self.guard_device_of(circuit)] if circuit.guard_point else []
-            paths += [self.soc_device_of(circuit)] if circuit.soc_point else []
-        return tuple(dict.fromkeys(paths))
 
     def build_panel(self) -> Panel:
         """The panel as the core knows it; a circuit's `point` is its topic at the actuator."""
@@ -393,10 +232,6 @@ class AgentConfig(ConfigBlock):
         """The topic of the point that sheds it."""
         point = circuit.control_point or circuit.switch_point  # read, where nothing is written
         return self._topic(circuit, point)
-
-    def _topic(self, circuit: CircuitConfig, point: str | None) -> str:
-        """A point's topic at the actuator."""
-        return f"{self.control_device_of(circuit)}/{point}" if point else ""
 
 
 def _setpoint(circuit: CircuitConfig) -> SetpointControl | None:

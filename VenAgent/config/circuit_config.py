@@ -37,13 +37,14 @@ class CircuitRestoreMode(str, Enum):
 PowerPoints = Annotated[tuple[Name, ...], Field(min_length=1, max_length=12)]
 LOWEST_CHARGE_AMPS = 6.0
 PLAUSIBLE_GUARD = {
-    "celsius": (-20.0, 100.0),
-    "fahrenheit": (0.0, 212.0),
-    "kelvin": (250.0, 373.15),
+    "celsius": (-35.0, 100.0),
+    "fahrenheit": (-31.0, 212.0),
+    "kelvin": (238.0, 373.15),
     "ppm": (300.0, 10_000.0),
     "percent": (0.0, 100.0),
 }
-"""A broken or unconnected sensor reads -127, 850 or 0; outdoor air has 400 ppm of CO2."""
+"""A broken or unconnected sensor reads -127, -40 or 850; a freezer has -30 at times, outdoor air
+400 ppm of CO2."""
 POWER_ON_GUARD = {"celsius": 85.0, "fahrenheit": 185.0, "kelvin": 358.15}
 """What the widest spread temperature sensor (DS18B20) reads from its power-on until it measures."""
 
@@ -52,6 +53,13 @@ def circuit_config_points(named: str | tuple[str, ...] | None) -> tuple[str, ...
     if named is None:
         return ()
     return (named,) if isinstance(named, str) else named
+
+
+def check_circuit_config_sum(points: tuple[str, ...]) -> None:
+    """Raises ValueError for a sum that would count a point twice."""
+    for name in points:
+        if points.count(name) > 1:
+            raise ValueError(f"power_point names {name!r} twice: it would count twice")
 
 
 class CircuitWiringConfig(ConfigBlock):
@@ -111,6 +119,11 @@ class CircuitWiringConfig(ConfigBlock):
     def power_points(self) -> tuple[str, ...]:
         return circuit_config_points(self.power_point)
 
+    @model_validator(mode="after")
+    def _sum(self) -> CircuitWiringConfig:
+        check_circuit_config_sum(self.power_points)
+        return self
+
 
 class CircuitChargerConfig(CircuitWiringConfig):
     """With what a car charger's limit needs."""
@@ -155,6 +168,11 @@ class CircuitChargerConfig(CircuitWiringConfig):
             )
         if self.pause_point is not None and not is_limit:
             raise ValueError('pause_point is for "control": "limit": a charger that takes no 0')
+        if self.minimum_amps is not None and self.minimum_amps > self.breaker_amps:
+            raise ValueError(
+                f"minimum_amps {self.minimum_amps:g} is above breaker_amps {self.breaker_amps:g}: "
+                "it could never charge"
+            )
         if self.pause_point is not None and self.pause_value == self.resume_value:
             raise ValueError("pause_value and resume_value are the same: nothing would pause")
         return self
@@ -211,7 +229,7 @@ class CircuitGuardConfig(CircuitSetpointConfig):
         | None
     ) = None
     """What the guard point can read at all, lowest and highest: anything else counts as not read.
-    By the unit if none: -20 to 100 celsius, 0 to 212 fahrenheit, 250 to 373.15 kelvin, 300 to
+    By the unit if none: -35 to 100 celsius, -31 to 212 fahrenheit, 238 to 373.15 kelvin, 300 to
     10000 ppm, 0 to 100 percent; nothing is known of another unit."""
     guard_frozen_sec: NotNegative = 21_600.0
     """A guard point that reads exactly the same for so long (6 hours) is taken for stuck: the
@@ -422,6 +440,11 @@ class CircuitConfig(CircuitStorageConfig):
             )
         if offset == 0.0:
             raise ValueError("setpoint_offset is 0: that sheds nothing")
+        if offset is not None and abs(offset) < self.setpoint_step:
+            raise ValueError(
+                f"setpoint_offset {offset:g} is less than setpoint_step {self.setpoint_step:g}: it "
+                "would never be moved"
+            )
         if value is not None and self.setpoint_direction is None:
             raise ValueError(
                 'setpoint_value needs "setpoint_direction": "up" where a higher setpoint draws '
@@ -431,6 +454,12 @@ class CircuitConfig(CircuitStorageConfig):
             raise ValueError(
                 f"setpoint_offset {offset:g} moves the setpoint {_direction_of(offset)}, and "
                 f"setpoint_direction says {self.setpoint_direction}: correct one of them"
+            )
+        guarded = (self.guard_device or self.device, self.guard_point)
+        if guarded == (self.control_device or self.device, self.setpoint_point):
+            raise ValueError(
+                "guard_point is the setpoint itself, which an event moves: name the temperature "
+                "that is measured"
             )
         low, high = self.setpoint_minimum, self.setpoint_maximum
         if low is None or high is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import ValidationError
 
 from VenAgent.config.config_block import config_holds_secret
@@ -11,14 +13,18 @@ class ConfigError(ValueError):
     """The configuration cannot be used; the text names each field and what is wrong with it."""
 
 
+def telling_config_errors(error: ValidationError) -> list[Any]:
+    """pydantic's findings. One that there are no circuits is left out beside what is wrong with
+    them."""
+    findings = error.errors(include_url=False)
+    inside_circuits = any(f["loc"][:1] == ("circuits",) and len(f["loc"]) > 1 for f in findings)
+    return [each for each in findings if not (each["type"] == "too_short" and inside_circuits)]
+
+
 def explain_config_errors(error: ValidationError) -> str:
     """All findings on one line each: where, what, and what stood there."""
     lines = []
-    findings = error.errors(include_url=False)
-    inside_circuits = any(f["loc"][:1] == ("circuits",) and len(f["loc"]) > 1 for f in findings)
-    for finding in findings:
-        if finding["type"] == "too_short" and inside_circuits:
-            continue  # there are circuits; what is wrong with them is said by the others
+    for finding in telling_config_errors(error):
         where = ""
         for part in finding["loc"]:
             where += f"[{part}]" if isinstance(part, int) else f".{part}" if where else str(part)

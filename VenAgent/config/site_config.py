@@ -13,7 +13,11 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from VenAgent.baseline.baseline_methods import DEFAULT_METHOD, METHODS
 from VenAgent.baseline.site_calendar import SiteCalendar
-from VenAgent.config.circuit_config import PowerPoints, circuit_config_points
+from VenAgent.config.circuit_config import (
+    PowerPoints,
+    check_circuit_config_sum,
+    circuit_config_points,
+)
 from VenAgent.config.config_block import (
     ConfigBlock,
     DevicePath,
@@ -135,6 +139,11 @@ class SitePanelConfig(ConfigBlock):
     def power_points(self) -> tuple[str, ...]:
         return circuit_config_points(self.power_point)
 
+    @model_validator(mode="after")
+    def _sum(self) -> SitePanelConfig:
+        check_circuit_config_sum(self.power_points)
+        return self
+
     @property
     def phase_factor(self) -> float:
         """kW are amps by voltage by this, over 1000."""
@@ -199,6 +208,15 @@ class SiteEventConfig(ConfigBlock):
     release_order: ReleasePolicy = ReleasePolicy.MOST_IMPORTANT_FIRST
     """Which loads return first when an event sheds too much, or is changed to less."""
 
+    @model_validator(mode="after")
+    def _durations(self) -> SiteEventConfig:
+        if self.min_duration_sec > self.max_duration_sec:
+            raise ValueError(
+                f"min_duration_sec {self.min_duration_sec:g} is above max_duration_sec "
+                f"{self.max_duration_sec:g}: every event would be refused"
+            )
+        return self
+
 
 class SiteDeviceQuirksConfig(ConfigBlock):
     """What is odd about one device: data that belongs beside its registers."""
@@ -232,3 +250,12 @@ class SiteLeaseConfig(ConfigBlock):
     timeout_point: Name | None = None
     """Where the device keeps its time-out, in seconds, 0 for off; without one it is fixed."""
     timeout_sec: Annotated[float, Field(ge=3, le=65_535), NotBoolean] = 120.0
+
+    @model_validator(mode="after")
+    def _two_points(self) -> SiteLeaseConfig:
+        if self.heartbeat_point == self.timeout_point:
+            raise ValueError(
+                f"heartbeat_point and timeout_point are both {self.timeout_point!r}: each needs "
+                "its own; leave timeout_point out where the time-out is fixed"
+            )
+        return self

@@ -10,9 +10,12 @@ from pydantic import ValidationError
 
 from ops.check_config.checked_file import CheckedJsonFile
 from ops.check_config.config_findings import ConfigFindings
+from ops.check_config.named_points import NamedPoints
 from ops.check_config.registry_check import PointRegistry, RegistryPoint
+from ops.check_config.written_points_check import WrittenPointsCheck
 from VenAgent.config import AgentConfig
-from VenAgent.config.circuit_config import CircuitConfig, CircuitRestoreMode
+from VenAgent.config.circuit_config import CircuitConfig
+from VenAgent.config.config_errors import telling_config_errors
 from VenAgent.config.measurement_units import (
     MEASUREMENT_UNITS,
     measurement_unit_of,
@@ -42,10 +45,12 @@ def check_agent_config(
     try:
         config = AgentConfig.model_validate(file.contents)
     except ValidationError as error:
-        for finding in error.errors(include_url=False):
+        for finding in telling_config_errors(error):
             _explain(file, finding, found)
         return
-    _PointCheck(file, config, devices, found).run()
+    points = NamedPoints(file, devices, found)
+    _PointCheck(config, points).run()
+    WrittenPointsCheck(config, points).run()
 
 
 def _explain(file: CheckedJsonFile, finding: Any, found: ConfigFindings) -> None:
@@ -81,59 +86,20 @@ def _is_secret(finding: Any) -> bool:
 
 
 class _PointCheck:
-    def __init__(
-        self,
-        file: CheckedJsonFile,
-        config: AgentConfig,
-        devices: Mapping[str, PointRegistry],
-        found: ConfigFindings,
-    ) -> None:
-        self._file = file
+    def __init__(self, config: AgentConfig, points: NamedPoints) -> None:
         self._config = config
-        self._devices = devices
-        self._found = found
+        self._points = points
 
     def run(self) -> None:
         panel = self._config.panel
         for name, unit in PANEL_UNITS.items():
-            point = self._number(panel.device, getattr(panel, name), ("panel", name))
+            point = self._points.number(panel.device, getattr(panel, name), ("panel", name))
             self._unit(point, getattr(panel, name), unit, "it is", ("panel", name))
         for power_point in panel.power_points:
-            power = self._number(panel.device, power_point, ("panel", "power_point"))
+            power = self._points.number(panel.device, power_point, ("panel", "power_point"))
             self._power_units(power, power_point, panel.power_scale, ("panel", "power_point"))
         for index, circuit in enumerate(self._config.circuits):
             self._circuit(circuit, ("circuits", index))
-
-    def _say(self, where: tuple[str | int, ...], what: str, remedy: str) -> None:
-        self._found.add(self._file.path, self._file.line(*where), what, remedy)
-
-    def _point(
-        self, device: str, name: str | None, where: tuple[str | int, ...], say: bool = True
-    ) -> RegistryPoint | None:
-        registry = self._devices.get(device)
-        if name is None or registry is None:
-            return None
-        point = registry.points.get(name)
-        if point is None and say:
-            near = ", ".join(sorted(registry.points)[:12])
-            self._say(
-                where,
-                f"{where[-1]} {name!r} is no point of {registry.path}",
-                f"Name one that is there ({near} …) or add it to the registry",
-            )
-        return point
-
-    def _number(
-        self, device: str, name: str | None, where: tuple[str | int, ...]
-    ) -> RegistryPoint | None:
-        point = self._point(device, name, where)
-        if point and point.kind in ("bool", "str"):
-            self._say(
-                where,
-                f"{where[-1]} {name!r} is no number but {point.kind}",
-                "Name a measured value",
-            )
-        return point
 
     def _power_units(
         self,
@@ -149,13 +115,13 @@ class _PointCheck:
         per_unit = KW_PER_UNIT.get(first)
         allowed = [per_unit * 10**n for n in range(5)] if per_unit and "10^" in rest else [per_unit]
         if per_unit is None:
-            self._say(
+            self._points.say(
                 where,
                 f"{name!r} is in {point.units!r}, which is no unit of power",
                 "Name a point in kW or W, or correct the registry's units",
             )
         elif not any(abs(abs(scale) - each) < 1e-9 for each in allowed if each):
-            self._say(
+            self._points.say(
                 where,
                 f"{name!r} is in {point.units}, but power_scale is {scale:g}",
                 f'Set "power_scale": {per_unit:g}',
@@ -165,27 +131,26 @@ class _PointCheck:
         device = self._config.device_of(circuit)
         control = self._config.control_device_of(circuit)
         for power_point in circuit.power_points:
-            power = self._number(device, power_point, (*where, "power_point"))
+            power = self._points.number(device, power_point, (*where, "power_point"))
             self._power_units(power, power_point, circuit.power_scale, (*where, "power_point"))
-        switch = self._point(control, circuit.switch_point, (*where, "switch_point"))
+        switch = self._points.point(control, circuit.switch_point, (*where, "switch_point"))
         if switch and switch.kind in ("float", "str"):
-            self._say(
+            self._points.say(
                 (*where, "switch_point"),
                 f"switch_point {circuit.switch_point!r} is {switch.kind}, not on/off",
                 "Name a coil or a binary output",
             )
-        limit = self._number(control, circuit.limit_point, (*where, "limit_point"))
+        limit = self._points.number(control, circuit.limit_point, (*where, "limit_point"))
         self._limit(circuit, limit, where)
-        setpoint = self._number(control, circuit.setpoint_point, (*where, "setpoint_point"))
+        setpoint = self._points.number(control, circuit.setpoint_point, (*where, "setpoint_point"))
         self._setpoint(circuit, setpoint, where)
         self._wiring(circuit, where)
         guard_device = self._config.guard_device_of(circuit)
-        guard = self._number(guard_device, circuit.guard_point, (*where, "guard_point"))
+        guard = self._points.number(guard_device, circuit.guard_point, (*where, "guard_point"))
         self._unit(
             guard, circuit.guard_point, circuit.guard_unit, "guard_unit is", (*where, "guard_point")
         )
         self._storage(circuit, control, where)
-        self._written(circuit, control, where)
 
     def _wiring(self, circuit: CircuitConfig, where: tuple[str | int, ...]) -> None:
         """What cannot be, or is not used, on a panel of one phase."""
@@ -194,14 +159,14 @@ class _PointCheck:
             return
         for key in ("poles", "phases"):
             if getattr(circuit, key) == 3:
-                self._say(
+                self._points.say(
                     (*where, key),
                     f"{key} is 3, and the panel has one phase",
                     'Set the panel\'s "phases" to 3, or correct it',
                 )
         is_split = circuit.poles == 1 and circuit.voltage is None
         if is_split and panel.voltage >= SPLIT_PHASE_VOLTS:
-            self._say(
+            self._points.say(
                 (*where, "poles"),
                 f"poles is not used on a panel of one phase: {circuit.id} counts with "
                 f"{panel.voltage:g} V",
@@ -217,7 +182,7 @@ class _PointCheck:
         unit = circuit.limit_unit.value
         self._unit(limit, circuit.limit_point, unit, "limit_unit is", (*where, "limit_point"))
         if limit.kind == "int" and circuit.limit_step != int(circuit.limit_step):
-            self._say(
+            self._points.say(
                 (*where, "limit_step"),
                 f"limit_step {circuit.limit_step:g} needs fractions, but "
                 f"{circuit.limit_point!r} is an integer register, which VOLTTRON cannot write so",
@@ -234,7 +199,7 @@ class _PointCheck:
             point, circuit.setpoint_point, unit, "setpoint_unit is", (*where, "setpoint_point")
         )
         if point.kind == "int" and circuit.setpoint_step != int(circuit.setpoint_step):
-            self._say(
+            self._points.say(
                 (*where, "setpoint_step"),
                 f"setpoint_step {circuit.setpoint_step:g} needs fractions, but "
                 f"{circuit.setpoint_point!r} is an integer register, which VOLTTRON cannot write "
@@ -244,12 +209,12 @@ class _PointCheck:
 
     def _storage(self, circuit: CircuitConfig, control: str, where: tuple[str | int, ...]) -> None:
         """A battery's charge in percent, and what it is commanded in."""
-        soc = self._number(
+        soc = self._points.number(
             self._config.soc_device_of(circuit), circuit.soc_point, (*where, "soc_point")
         )
         self._unit(soc, circuit.soc_point, "percent", "it is", (*where, "soc_point"))
         name, key = circuit.power_setpoint_point, (*where, "power_setpoint_point")
-        point = self._number(control, name, key)
+        point = self._points.number(control, name, key)
         if point is None or name is None or "x 10^" in point.units:
             return
         is_amps, scale = circuit.power_setpoint_unit == "amps", abs(circuit.power_setpoint_scale)
@@ -257,11 +222,11 @@ class _PointCheck:
         expected = per_unit.get(point.units.lower())
         if expected is None and _unit_of(point.units) in MEASUREMENT_UNITS:
             text = f"power_setpoint_unit is {circuit.power_setpoint_unit!r}"
-            self._say(
+            self._points.say(
                 key, f"{name!r} is in {point.units!r}, but {text}", "Name the point that fits it"
             )
         elif expected is not None and abs(scale - expected) > 1e-9:
-            self._say(
+            self._points.say(
                 key,
                 f"{name!r} is in {point.units}, but power_setpoint_scale is "
                 f"{circuit.power_setpoint_scale:g}",
@@ -286,36 +251,11 @@ class _PointCheck:
         ):
             return
         key = where[-1]
-        self._say(
+        self._points.say(
             where,
             f"{key} {name!r} is in {point.units!r}, but {what} {unit!r}",
             UNIT_REMEDIES.get(str(key), "Name a point that counts so, or correct the registry"),
         )
-
-    def _written(self, circuit: CircuitConfig, device: str, where: tuple[str | int, ...]) -> None:
-        name = circuit.control_point
-        if name is None:
-            return
-        key = f"{circuit.control.value}_point"
-        point = self._point(device, name, (*where, key), say=False)
-        if point and not point.writable:
-            self._say(
-                (*where, key),
-                f"{key} {name!r} is written in an event, but the registry has Writable FALSE",
-                f"Set Writable TRUE in line {point.line} of {self._devices[device].path}",
-            )
-        driver_type = self._devices[device].driver_type if point else ""
-        restore = self._config.restore_mode(circuit, driver_type)
-        is_reverted = driver_type != "bacnet" and restore is not CircuitRestoreMode.PREVIOUS
-        if point and is_reverted and not point.has_default:
-            self._say(
-                (*where, "restore"),
-                f"restore {restore.value!r} reverts {name!r} to its Default Value, and the "
-                "registry names none: a driver that restarts in an event would revert it to what "
-                "was shed",
-                f"Write a Default Value in line {point.line} of {self._devices[device].path}, or "
-                f'set "restore": "previous"',
-            )
 
 
 def _unit_of(text: str) -> str:

@@ -238,3 +238,36 @@ def test_a_broker_is_a_host_alone_and_a_login_beside_it_is_not_repeated() -> Non
     assert "hunter2" not in explained(with_field("broker", "mqtt://me:hunter2@mqtt.example"))
     for host in ("mqtt.example", "10.0.0.5", "::1", "a1b2-ats.iot.eu-west-1.amazonaws.com"):
         assert load(with_field("broker", {"host": host})).broker.host == host
+
+
+def test_nothing_is_measured_twice_in_one_power() -> None:
+    twice = with_field("circuits.0.power_point", ["l1_w", "l2_w", "l1_w"])
+    assert findings(twice) == ["circuits[0]: power_point names 'l1_w' twice: it would count twice"]
+    panel = with_field("panel.power_point", ["l1_w", "l1_w"])
+    assert findings(panel) == ["panel: power_point names 'l1_w' twice: it would count twice"]
+    load(with_field("panel.power_point", ["l1_w", "l2_w"]))
+    first = MINIMAL["circuits"][0]["power_point"]
+    summed = with_field("circuits.1.power_point", first, with_field("panel.power_point", None))
+    assert "would count twice in the site's power" in explained(summed)
+    load(with_field("circuits.1.power_point", first, with_field("panel.power_point", "total")))
+
+
+def test_a_lease_has_registers_of_its_own() -> None:
+    device = MINIMAL["panel"]["device"]
+    lease = {"device": device, "heartbeat_point": "hb", "timeout_point": "to"}
+    load(with_field("leases", [lease]))
+    for wrong, what in (
+        ([{**lease, "timeout_point": "hb"}], "heartbeat_point and timeout_point are both 'hb'"),
+        ([lease, {**lease, "heartbeat_point": "h2"}], "stands twice: make it one lease"),
+        ([{**lease, "heartbeat_point": "s1"}], "s1 of site/panel sheds circuit 'c1'"),
+        ([{**lease, "timeout_point": "s1"}], "s1 of site/panel sheds circuit 'c1'"),
+    ):
+        assert what in explained(with_field("leases", wrong)), wrong
+
+
+def test_what_could_never_be_carried_out_is_named() -> None:
+    durations = {"min_duration_sec": 100, "max_duration_sec": 10}
+    assert "every event would be refused" in explained(with_field("event", durations))
+    charger = {"control": "limit", "limit_point": "a", "limit_unit": "amps", "minimum_amps": 40}
+    contents = with_field("circuits.1", {**MINIMAL["circuits"][1], "breaker_amps": 30, **charger})
+    assert "minimum_amps 40 is above breaker_amps 30" in explained(contents)

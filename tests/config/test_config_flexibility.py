@@ -98,7 +98,10 @@ def test_a_guard_may_stand_at_another_device_which_is_read_too() -> None:
         ({"guard_maximum": 26}, "guard_point is missing"),
         ({"guard_point": "zone_c"}, "guard_point has no bound"),
         ({**GUARD, "guard_minimum": 26}, "leave no room between them"),
-        ({**GUARD, "guard_maximum": 260}, "guard_maximum 260 is outside -20 to 100"),
+        ({**GUARD, "guard_maximum": 260}, "guard_maximum 260 is outside -35 to 100"),
+        ({**GUARD, "guard_unit": "\u00b0C", "guard_maximum": 260}, "is outside -35 to 100"),
+        ({**GUARD, "guard_point": "cooling_setpoint"}, "guard_point is the setpoint itself"),
+        ({"setpoint_offset": 0.5, "setpoint_step": 1}, "less than setpoint_step 1"),
         (
             {"guard_point": "co2", "guard_unit": "ppm", "guard_maximum": 100},
             "guard_maximum 100 is outside 300 to 10000",
