@@ -22,6 +22,7 @@ try:
         STATUS_BAD,
         Agent,
         Core,
+        RemoteError,
         ensure_volttron_compat_heartbeat,
         load_config,
         run_volttron_compat_agent,
@@ -150,7 +151,22 @@ class VenAgent(Agent):
             return
         needed = (config.driver_identity, config.actuator_identity)
         self._health.absent = tuple(peer for peer in needed if peer not in present)
+        reserves = config.actuator_identity == config.driver_identity in present
+        self._health.driver_unready = (
+            self._why_driver_is_unready(config.driver_identity) if reserves else None
+        )
         self._show_health()
+
+    def _why_driver_is_unready(self, driver: str) -> str | None:
+        try:
+            self.vip.rpc.call(driver, "get_override_devices").get(timeout=PEERS_EVERY_SEC / 2)
+        except RemoteError as failure:
+            return (
+                f"{driver} can reserve and write nothing: {volttron_compat_failure_text(failure)}"
+            )
+        except RPC_FAILURES as failure:  # it is busy
+            _log.info("%s: %s", driver, volttron_compat_failure_text(failure))
+        return None
 
     # ---- RPC -----------------------------------------------------------------------------
 

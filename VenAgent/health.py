@@ -121,6 +121,8 @@ class SiteHealth:
     """Why the agent could not begin to work."""
     absent: tuple[str, ...] = ()
     """Agents that we cannot do without and that do not run."""
+    driver_unready: str | None = None
+    """Why the driver, where it reserves the devices itself, can neither reserve nor write."""
     shown: tuple[str, str] = ("", "")
 
     def update(
@@ -130,6 +132,7 @@ class SiteHealth:
         findings = [f"configuration: {self.config_error}"] if self.config_error else []
         findings += [self.not_begun] if self.not_begun else []
         findings += [f"{peer} is not running" for peer in self.absent]
+        findings += [self.driver_unready] if self.driver_unready else []
         findings += [] if site is None else site.findings()
         if self._is_starting(site, since_start_sec):
             within = f"within {STARTING_SEC:g} s"

@@ -185,6 +185,10 @@ _REMOTE_MEANINGS = {
     "ModbusIOException": "the device gave no answer",
 }
 """What a remote's exception says to a person who does not know its name."""
+_DRIVER_UNREADY = (
+    "it has not finished its start; if that stays so: `vctl config delete platform.driver"
+    " _override_patterns` and restart it (driver 2.0.0rc9 stumbles over `clear_overrides`)"
+)
 _EXCEPTION_NAME = re.compile(r"\b(?:\w+\.)*(?:[A-Z]\w*)?(?:Error|Exception)\b[(:]?\s*")
 
 
@@ -200,18 +204,14 @@ def volttron_compat_failure_text(failure: BaseException) -> str:
         kind = str(info.get("exc_type", "")).rsplit(".", 1)[-1]
         arguments = info.get("exc_args") or []
         raw = "; ".join(str(argument) for argument in arguments) or str(failure)
+        if GENERATION == 11 and kind == "AttributeError" and "NoneType" in raw:
+            return _DRIVER_UNREADY
         text = _REMOTE_MEANINGS["ModbusIOException"]
         if "ModbusIOException" not in raw:
             text = _EXCEPTION_NAME.sub("", raw).strip(" '\"():;")
         meaning = _REMOTE_MEANINGS.get(kind) or next(
             (said for name, said in _REMOTE_MEANINGS.items() if name in raw and said != text), ""
         )
-        if kind == "ReservationLockError" and GENERATION == 11:
-            text += (
-                "; driver 2.0.0rc9 knows of no reservation when it is asked to write: take"
-                " reservation_required_for_write out of the driver's entry devices/... of the"
-                " device, of the topics above it, and out of its registry"
-            )
         return ": ".join(filter(None, (meaning, text))) or "it failed and did not say why"
     return str(failure) or "it failed and did not say why"
 

@@ -12,11 +12,9 @@ the actuator does not answer: nothing stays shed because an agent in between is 
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from dataclasses import dataclass
 from typing import Any
 
 import gevent
@@ -24,17 +22,22 @@ import gevent
 from VenAgent.config import AgentConfig
 from VenAgent.contract.reasons import Reason
 from VenAgent.dr.point_write import PointWrite
-from VenAgent.site.control_writes import ControlWrites
+from VenAgent.site.control_writes import (
+    ControlWrites,
+    control_write_as_wired,
+    control_write_is_shown,
+    control_write_register_value,
+)
 from VenAgent.site.device_requests import (
     FINAL,
     DeviceRequestFailure,
     DeviceRequests,
     request_by_device,
 )
+from VenAgent.site.reserving_driver import ReservingDriver, may_pass_together, reservation_slot
 from VenAgent.volttron_compat import (
     RPC_FAILURES,
     VolttronCompatCalls,
-    format_timestamp,
     volttron_compat_device_points,
     volttron_compat_failure_text,
     volttron_compat_schedule_outcome,
@@ -158,7 +161,7 @@ class Actuator:
         return [str(task) for task in ours or ()]
 
     def _schedule(self, task_id: str, until_ts: float, now: float) -> Mapping[str, Any] | str:
-        slots = [[device, _iso(now), _iso(until_ts)] for device in self._config.devices()]
+        slots = [reservation_slot(device, now, until_ts) for device in self._config.devices()]
         priority = self._config.event.task_priority
         return self._call("request_new_schedule", self._identity, task_id, priority, slots)
 
@@ -203,7 +206,8 @@ class Actuator:
     def put_back(self, writes: Iterable[PointWrite]) -> dict[str, Reason]:
         """As `write`, for circuits that go back: without the actuator if it does not answer.
 
-        Not past a lock: then the devices are another agent's, and it was let know.
+        Not past a lock, for then the devices are another agent's, and it was let know; nor past an
+        override.
         """
         writes = list(writes)
         wanted, unscaled = self._writes.at_devices(writes), self._unscaled(writes)
@@ -222,8 +226,16 @@ class Actuator:
 
     def _may_go_directly(self, failure: DeviceRequestFailure) -> bool:
         """Not where the driver is the actuator and was silent: its queue has the write already."""
-        is_same = self._config.actuator_identity == self._config.driver_identity
-        return not failure.is_locked and not (is_same and failure.is_silence)
+        is_same = self._reserving_driver is not None
+        return failure.kind not in FINAL and not (is_same and failure.is_silence)
+
+    @property
+    def _reserving_driver(self) -> ReservingDriver | None:
+        """The driver, where it is the actuator too."""
+        driver = self._config.driver_identity
+        if self._config.actuator_identity != driver:
+            return None
+        return ReservingDriver(self._calls, self._requests, driver, self._identity)
 
     def _unscaled(self, writes: Iterable[PointWrite]) -> dict[str, DeviceRequestFailure]:
         return {
@@ -234,20 +246,22 @@ class Actuator:
         }
 
     def _through_actuator(self, writes: Iterable[PointWrite]) -> dict[str, DeviceRequestFailure]:
-        actuator = self._config.actuator_identity
+        actuator, driver = self._config.actuator_identity, self._reserving_driver
 
         def write_one(device: str, write: PointWrite) -> Any:
             if write.relinquish:
                 return self._requests.ask(
                     device, actuator, "revert_point", self._identity, write.point
                 )
-            value = _as_register(write.value)
+            value = control_write_register_value(write.value)
             return self._requests.ask(
                 device, actuator, "set_point", self._identity, write.point, value
             )
 
         def write_all(device: str, writes: list[PointWrite]) -> Any:
-            values = [[write.point, _as_register(write.value)] for write in writes]
+            if driver is not None:
+                driver.refuse_overridden(device)
+            values = [[write.point, control_write_register_value(write.value)] for write in writes]
             return self._requests.ask(
                 device, actuator, "set_multiple_points", self._identity, values
             )
@@ -262,7 +276,12 @@ class Actuator:
             if write.relinquish:
                 return self._requests.ask(device, driver, "revert_point", device, point)
             return self._requests.ask(
-                device, driver, "set_point", device, point, _as_register(write.value)
+                device,
+                driver,
+                "set_point",
+                device,
+                point,
+                control_write_register_value(write.value),
             )
 
         return self._write(writes, write_one, None)
@@ -277,7 +296,9 @@ class Actuator:
         one call, where that is more than one."""
         by_name: dict[str, list[PointWrite]] = {}
         for write in writes:
-            by_name.setdefault(write.point.rpartition("/")[0], []).append(_as_wired(write))
+            by_name.setdefault(write.point.rpartition("/")[0], []).append(
+                control_write_as_wired(write)
+            )
 
         def write_device(device: str) -> dict[str, DeviceRequestFailure]:
             failures: dict[str, DeviceRequestFailure] = {}
@@ -286,7 +307,14 @@ class Actuator:
             if write_all is not None and len(together) > 1:
                 again, failures = self._write_together(device, together, write_all)
                 single = [*again, *(write for write in single if write.relinquish)]
-            return failures | self._write_each(device, single, write_one)
+            failures |= self._write_each(device, single, write_one)
+            refused = [w for w in single if may_pass_together(failures.get(w.circuit_id))]
+            driver = self._reserving_driver
+            if write_all is not None and driver is not None and refused:
+                for write in refused:
+                    failures.pop(write.circuit_id, None)
+                failures |= self._write_as_holder(device, refused, write_all, driver)
+            return failures
 
         within_sec = self._requests.together_sec(by_name)
 
@@ -334,8 +362,36 @@ class Actuator:
         return [
             write
             for write in writes
-            if not _is_as_written((read or {}).get(write.point.rpartition("/")[2]), write)
+            if not control_write_is_shown((read or {}).get(write.point.rpartition("/")[2]), write)
         ], {}
+
+    def _write_as_holder(
+        self,
+        device: str,
+        writes: list[PointWrite],
+        write_all: Callable[[str, list[PointWrite]], Any],
+        driver: ReservingDriver,
+    ) -> dict[str, DeviceRequestFailure]:
+        """What the driver refused one by one because it finds no reservation, in the call for
+        several, under one."""
+        values = [write for write in writes if not write.relinquish]
+        given_back = [write.point for write in writes if write.relinquish]
+        again: list[PointWrite] = []
+        failures: dict[str, DeviceRequestFailure] = {}
+        try:
+            with driver.held(device):
+                if values:
+                    again, failures = self._write_together(device, values, write_all)
+                if given_back:
+                    driver.revert(device, given_back)
+        except DeviceRequestFailure as failure:
+            return {write.circuit_id: failure for write in writes}
+        if self._config.quirks_of(device).settle_sec > 0.0:
+            return failures
+        return failures | {
+            write.circuit_id: DeviceRequestFailure(f"{write.point} does not show {write.value!r}")
+            for write in again
+        }
 
     def _write_each(
         self,
@@ -355,7 +411,7 @@ class Actuator:
                     answer = write_one(device, write)
                 except DeviceRequestFailure as failure:
                     return failure
-                if settles or write.relinquish or _is_as_written(answer, write):
+                if settles or write.relinquish or control_write_is_shown(answer, write):
                     return None
             return DeviceRequestFailure(f"{write.point} answered {answer!r}, not {write.value!r}")
 
@@ -380,34 +436,6 @@ class Actuator:
 
 def _is_locked(failure: DeviceRequestFailure | None) -> bool:
     return failure is not None and failure.is_locked
-
-
-def _as_wired(write: PointWrite) -> PointWrite:
-    """What the relay must do: on a normally closed contact, on opens the circuit."""
-    if isinstance(write.value, bool) and write.inverted:
-        return replace(write, value=not write.value)
-    return write
-
-
-def _iso(ts: float) -> str:
-    return str(format_timestamp(datetime.fromtimestamp(ts, timezone.utc)))
-
-
-def _as_register(value: float | bool) -> float | bool | int:
-    """Whole numbers go as integers: the driver packs them into integer and float registers alike,
-    and refuses a float for an integer register."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value
-
-
-def _is_as_written(answered: Any, write: PointWrite) -> bool:
-    if not isinstance(answered, (bool, int, float)):
-        return False
-    difference, wanted = abs(float(answered) - float(write.value)), float(write.value)
-    return difference < write.rounding - 1e-6 or math.isclose(
-        float(answered), wanted, rel_tol=1e-6, abs_tol=1e-6
-    )
 
 
 def _owners(data: Any) -> str:

@@ -8,8 +8,10 @@ says so; SunSpec's registers count in a power of ten that stands in another one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from VenAgent.config import AgentConfig
 from VenAgent.config.circuit_config import CircuitConfig, CircuitRestoreMode
@@ -87,3 +89,28 @@ class ControlWrites:
         given_back = replace(write, relinquish=by_driver)
         mode = replace(given_back, point=topic, value=circuit.mode_release_value, rounding=0.0)
         return [mode, given_back]
+
+
+def control_write_as_wired(write: PointWrite) -> PointWrite:
+    """What the relay must do: on a normally closed contact, on opens the circuit."""
+    if isinstance(write.value, bool) and write.inverted:
+        return replace(write, value=not write.value)
+    return write
+
+
+def control_write_register_value(value: float | bool) -> float | bool | int:
+    """Whole numbers go as integers: the driver packs them into integer and float registers alike,
+    and refuses a float for an integer register."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def control_write_is_shown(answered: Any, write: PointWrite) -> bool:
+    """Whether a device that answers this has taken the write."""
+    if not isinstance(answered, (bool, int, float)):
+        return False
+    difference, wanted = abs(float(answered) - float(write.value)), float(write.value)
+    return difference < write.rounding - 1e-6 or math.isclose(
+        float(answered), wanted, rel_tol=1e-6, abs_tol=1e-6
+    )

@@ -43,7 +43,7 @@ LATE_SEC = 1.0
 """After so long who is asked is asked for a sign of life too."""
 READ_ALL = "scrape_all"
 """An RPC whose answer has a value for each point that could be read."""
-WRITES = frozenset(("set_point", "set_multiple_points", "revert_point"))
+WRITES = frozenset(("set_point", "set_multiple_points", "revert_point", "revert"))
 """RPCs that change the device."""
 NOTHING_READ = "NothingRead"
 """The kind of a failure because the driver answered without a single value: driver 2 keeps its own
@@ -253,7 +253,7 @@ class DeviceRequests:
             raise DeviceRequestFailure(text, is_silence=True) from None
         except RPC_FAILURES as failure:
             raise DeviceRequestFailure(
-                volttron_compat_failure_text(failure), _kind(failure)
+                volttron_compat_failure_text(failure), request_failure_kind(failure)
             ) from None
         if _is_nothing_read(method, answer):
             self._fruitless_sec[device] = time.monotonic() - began
@@ -348,7 +348,8 @@ def _has_come(sign: Any) -> bool:
     return True
 
 
-def _kind(failure: BaseException) -> str:
+def request_failure_kind(failure: BaseException) -> str:
+    """The name of the remote's exception, ABSENT, or nothing."""
     if isinstance(failure, Unreachable):
         return ABSENT
     if not isinstance(failure, RemoteError):

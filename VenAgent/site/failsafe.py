@@ -134,7 +134,22 @@ class Failsafe:
         failures: list[str] = []
         for point, value in points:
             try:
-                self._requests.ask(device, self._driver, "set_point", device, point, value)
+                self._write_point(device, point, value)
             except DeviceRequestFailure as failure:
                 failures.append(str(failure))
         return failures[-1] if failures else None
+
+    def _write_point(self, device: str, point: str, value: int) -> None:
+        """Raises DeviceRequestFailure. A driver that wants a reservation and finds none, as driver
+        2.0.0rc9 does, takes the point in the call for several; the lease is this agent's own."""
+        try:
+            self._requests.ask(device, self._driver, "set_point", device, point, value)
+        except DeviceRequestFailure as failure:
+            if not failure.is_locked:
+                raise
+            several = [[point, value]]
+            errors = self._requests.ask(
+                device, self._driver, "set_multiple_points", device, several
+            )
+            if errors:
+                raise DeviceRequestFailure(str(errors)) from None

@@ -225,8 +225,8 @@ def _gateways(patient: DoctorCheckSubject) -> Iterator[DoctorCheck]:
 
 
 def _write_reservations(patient: DoctorCheckSubject) -> Iterator[DoctorCheck]:
-    """Entries by which the driver of VOLTTRON 11 refuses to write, reserved or not: it keeps a
-    reservation under another name than it looks for."""
+    """Entries by which the driver of VOLTTRON 11 refuses a write of a single point to everybody but
+    this agent, reserved or not: it keeps a reservation under another name than it looks for."""
     driver, store = patient.agent.driver_identity, _config_store(patient.paths)
     stored = set(rpc.call_volttron_rpc(patient.paths, store, "list_configs", driver))
     devices = [f"devices/{device}".split("/") for device in patient.agent.devices()]
@@ -237,10 +237,9 @@ def _write_reservations(patient: DoctorCheckSubject) -> Iterator[DoctorCheck]:
         if _object(text, f"the entry {name} of {driver}").get(RESERVATION_REQUIRED):
             yield DoctorCheck(
                 f"reservations of {name}",
-                False,
-                f"{RESERVATION_REQUIRED} is set, and the driver finds no reservation",
-                f"Take it out of the entry {name} of {driver}: whoever writes a single point there "
-                "is refused.",
+                True,
+                f"{RESERVATION_REQUIRED} is set: this agent writes under its reservation; driver "
+                "2.0.0rc9 refuses other agents a single point, whatever they have reserved",
             )
 
 

@@ -305,6 +305,12 @@ class Site11:
         """What another agent of the platform is answered by the driver."""
         return self.call(DRIVER, method, *arguments)
 
+    def refusal(self, method: str, *arguments: Any) -> str:
+        """Why the driver refuses it another agent; empty if it does not."""
+        asked = json.dumps([DRIVER, method, arguments, {}])
+        done = self.run("python", str(ASKING_AGENT), asked)
+        return done.stderr if done.returncode else ""
+
     def call(self, peer: str, method: str, *arguments: Any, **named: Any) -> Any:
         """What another agent of the platform is answered by `peer`."""
         asked = json.dumps([peer, method, arguments, named])

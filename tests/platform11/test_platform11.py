@@ -111,6 +111,45 @@ def test_devices_that_another_agent_has_reserved_are_left_alone_and_it_is_named(
         site.ask("request_cancel_schedule", "", "theirs")
 
 
+def test_where_a_reservation_is_required_all_is_written_under_ours(
+    site: Site11, operator: Operator, panel: SimulatedPanelControl
+) -> None:
+    """Driver 2.0.0rc9 refuses one point to everybody then; several points it takes."""
+    entry = json.loads((site.folder / "driver.json").read_text())
+    site.store(DRIVER, f"devices/{DEVICE}", {**entry, "reservation_required_for_write": True})
+    try:
+        wait_for(
+            lambda: "ReservationLockError" in site.refusal("set_point", DEVICE, "ev1_limit", 100),
+            "the driver has the new entry",
+        )
+        for shed_kw, opened in ((4.5, {"heater1": 0.0}), (5.0, {"heater1": 0.0, "ev1": 6.72})):
+            event_id = f"of {len(opened)} points"
+            answer = operator.command("event", event_id=event_id, shed_kw=shed_kw, duration_sec=600)
+            assert {c["id"]: c["final_kw"] for c in answer["circuits_curtailed"]} == opened, answer
+            assert open_contactors(panel.state()) == {"heater1"}
+            restored = operator.command("restore", event_id=event_id)
+            assert restored["status"] == "success", restored
+            assert open_contactors(panel.state()) == set()
+            assert panel.state()["limits_percent"]["ev1"] == 100
+    finally:
+        site.store(DRIVER, f"devices/{DEVICE}", entry)
+
+
+def test_a_person_s_override_in_the_driver_is_kept_for_several_points_too(
+    site: Site11, operator: Operator, panel: SimulatedPanelControl
+) -> None:
+    """The driver itself looks at it for a single point only."""
+    pattern, before = f"devices/{DEVICE}", panel.state()["changed_ts"]
+    site.ask("set_override_on", pattern, 600.0, False, False)
+    try:
+        refused = shed(operator, "overridden")
+        assert refused["status"] == "failed", refused
+        assert "heater1: an override is set in the platform driver" in refused["reason"]
+        assert panel.state()["changed_ts"] == before
+    finally:
+        site.ask("set_override_off", pattern)  # clear_overrides would break its next start
+
+
 def test_a_publication_of_one_point_leaves_the_others_as_they_are(
     site: Site11, operator: Operator
 ) -> None:
