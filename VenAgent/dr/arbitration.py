@@ -212,7 +212,7 @@ class Arbitration:
         if request.start_ts > now:
             start_ts = json_number(request.start_ts)
             acks = replies.to_event(event, AckStatus.SCHEDULED, now, start_ts=start_ts)
-        elif self.running is not None and self.execution.restores_for_long(now):
+        elif self.running is not None and self.execution.status.restores_for_long(now):
             restored, of = self.running.restored_of()
             text = (
                 f"event {self.running.event_id} is being restored, {restored} of {of} circuits "
@@ -440,7 +440,7 @@ class Arbitration:
             dropped = replies.to_event(later, AckStatus.FAILED, now, reason)
         event.end_by(command.op, command.correlation_id)
         replies.expect(command.correlation_id)
-        if self.execution.is_idle:
+        if self.execution.status.is_idle:
             return [*dropped, *self.finish(event, ENDED_BY_COMMAND, now)]
         return [*self.execution.end_soon(now), *dropped]
 

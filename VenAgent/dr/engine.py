@@ -134,7 +134,7 @@ class Engine:
             ended = self._arbitration.end_by_command(command, now, from_sender=from_sender)
             return ended + self._arbitration.advance(now)
         if isinstance(command, SetLoadCommand):
-            is_written_now = self._execution.is_writing(command.circuit_id)
+            is_written_now = self._execution.status.is_writing(command.circuit_id)
             return self._load_control.command(
                 command, self.running, now, is_written_now=is_written_now
             )
@@ -196,7 +196,7 @@ class Engine:
             effects += self._arbitration.finish(event, NOT_CONFIRMED_IN_TIME, now)
         effects += self._execution.tick(now)
         effects += self.site.unrestored.due(now, reserve=self.running is None)
-        effects += self._load_control.due(self.running, self._execution.is_writing, now)
+        effects += self._load_control.due(self.running, self._execution.status.is_writing, now)
         for over in [e for e in self._arbitration.rebounding if (e.rebound_until_ts or 0.0) <= now]:
             effects += self._arbitration.close_rebound(over, now)
         return effects + self._arbitration.advance(now)
@@ -269,7 +269,9 @@ class Engine:
         return effects + self._execution.tick(now) + self._after_writes(now)
 
     def _after_writes(self, now: float) -> Effects:
-        waited = self._load_control.start_waiting(self.running, self._execution.is_writing, now)
+        waited = self._load_control.start_waiting(
+            self.running, self._execution.status.is_writing, now
+        )
         return waited + self._arbitration.advance(now)
 
     def preempted(self, task_id: str, by_whom: str, now: float) -> Effects:
@@ -438,7 +440,7 @@ class Engine:
     @property
     def holds(self) -> bool:
         """Whether anything is to stay shed, or about to be: then the devices' lease is renewed."""
-        return self._execution.holds or self._arbitration.preparation.is_holding
+        return self._execution.status.holds or self._arbitration.preparation.is_holding
 
     @property
     def is_curtailed(self) -> bool:
@@ -457,7 +459,7 @@ class Engine:
         return (
             self.running is not None
             and self.running.event_id == event_id
-            and self._execution.wants_more
+            and self._execution.status.wants_more
         )
 
     @property
@@ -465,7 +467,7 @@ class Engine:
         """Whether circuits are being shed or changed at this moment."""
         event = self.running
         busy = event is not None and event.state is EventState.SHEDDING
-        return busy and not self._execution.is_idle
+        return busy and not self._execution.status.is_idle
 
     @property
     def gap_limit_sec(self) -> float:
@@ -503,5 +505,5 @@ class Engine:
 
     def trouble(self) -> str | None:
         """What a person should know: circuits that do not go back. None when all is well."""
-        troubles = (self._execution.trouble(), self.site.unrestored.trouble())
+        troubles = (self._execution.status.trouble(), self.site.unrestored.trouble())
         return "; ".join(text for text in troubles if text) or None

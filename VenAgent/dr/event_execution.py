@@ -10,34 +10,26 @@ import math
 from collections.abc import Container, Mapping
 
 from VenAgent.contract.acks import AckStatus
-from VenAgent.contract.reasons import Reason, ReasonCode, common_reason_code
+from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.closed_loop import ClosedLoop
 from VenAgent.dr.effects import AnnounceEffect, Effects, PreparedEffect, SaveEventEffect
 from VenAgent.dr.event import Event
 from VenAgent.dr.event_activation import EventActivation
 from VenAgent.dr.event_completion import CompletedEvent, EventCompletion
 from VenAgent.dr.event_correction import EventCorrection
+from VenAgent.dr.event_execution_status import EventExecutionStatus
 from VenAgent.dr.event_planner import EventPlanner
 from VenAgent.dr.event_request import STOP, EventRequest
+from VenAgent.dr.event_shedding import EventShedding, EventSheddingOutcome, EventSheddingStep
 from VenAgent.dr.event_state import EventState
 from VenAgent.dr.event_work import EventWork
 from VenAgent.dr.guard_watch import GuardWatch
 from VenAgent.dr.limit_watch import LimitWatch
-from VenAgent.dr.load_up_plan import NOTHING_TO_RAISE
 from VenAgent.dr.panel import PanelReading
 from VenAgent.dr.plan_execution import PlanExecution
 from VenAgent.dr.reservation import Reservation
 from VenAgent.dr.restoration import Restoration
-from VenAgent.dr.shed_target import ShedTarget
 from VenAgent.dr.site_state import SiteState
-
-NOTHING_TO_SHED = Reason(
-    ReasonCode.NOTHING_TO_SHED,
-    "no circuit can be shed now: all are critical, switched off, unread or draw nothing",
-)
-METER_UNREADABLE = Reason(
-    ReasonCode.METER_UNREADABLE, "the meter could not be read; nothing was shed"
-)
 
 
 class EventExecution:
@@ -63,6 +55,9 @@ class EventExecution:
             self._loop,
             self._guards,
             self._work,
+        )
+        self._shedding = EventShedding(
+            site, self._reservation, self._planner, self._writing, self._guards, self._work
         )
         self._completion = EventCompletion(site, Restoration(site))
 
@@ -125,7 +120,7 @@ class EventExecution:
 
     def _change_waits(self, request: EventRequest, now: float) -> Effects:
         """Who changes an event that is restored for a while hears so at once."""
-        if self.event is None or not self.restores_for_long(now):
+        if self.event is None or not self.status.restores_for_long(now):
             return []
         event, (restored, of) = self.event, self.event.restored_of()
         text = f"{restored} of {of} circuits are back; this modification begins then"
@@ -156,40 +151,7 @@ class EventExecution:
         event = self._at(event_id, EventState.SHEDDING)
         if event is None:
             return []
-        if event.is_ending:
-            return self._end_or_hand_over(event, now)
-        reading, work, planner = outcome.reading, self._work, self._planner
-        if not outcome.is_complete and self._reservation.may_try_again(
-            event, outcome, now, reassert=work.reassert
-        ):
-            return self._reservation.try_again(event, outcome, now)
-        if reading is not None and reading.power_kw is not None:
-            planner.set_baseline(event, reading.power_kw, now)
-        if outcome.refusal is not None:
-            return self._cannot(event, outcome.refusal, now)
-        if reading is None or reading.power_kw is None:
-            return self._cannot(event, METER_UNREADABLE, now)
-        self._site.latest = reading
-        unreached = event.unreached(reading, now)
-        reassert = work.reassert or (work.is_unconfirmed and len(unreached) < len(event.held()))
-        replanned = unreached if work.is_unconfirmed and not work.reassert else ()
-        work.reassert = work.is_unconfirmed = False
-        if reassert and event.held():
-            past = self._guards.past_in(event, reading)
-            return self._writing.write_again(event, past, but=replanned)
-        held_kw = planner.held_kw(event, reading)
-        target = planner.target(event, reading, held_kw, now)
-        plan = planner.plan(
-            *(event, reading, target, now), may_exchange=work.may_exchange, unreached=unreached
-        )
-        if plan.circuits:
-            planner.note_limit(target, now)
-            return self._writing.begin(event, plan, held_kw, now)
-        if target.is_met or (work.is_next_level and target.missing_kw < 0.0):
-            self._writing.expected_kw = held_kw
-            return self._activate(event, now)
-        why = NOTHING_TO_RAISE if event.is_load_up else NOTHING_TO_SHED
-        return self._cannot(event, target.why_capped or why, now)
+        return self._follow(event, self._shedding.prepared(event, outcome, now), now)
 
     def written(
         self,
@@ -212,37 +174,20 @@ class EventExecution:
                 return self._end_or_hand_over(event, now)
             event.to(EventState.ACTIVE)
             return [SaveEventEffect.of(event), *self._catch_up(event, now)]
-        plan = self._writing.written(event, failures, now, reading)
-        effects = plan.alerts
-        if event.is_ending:
-            return [*effects, *self._end_or_hand_over(event, now)]
-        before = self._site.latest  # what has gone back since is not as it shows
-        planner, may_exchange = self._planner, self._work.may_exchange
-        if plan.may_replace and before is not None and plan.missing_kw > planner.band_kw(event):
-            held_kw = self._writing.expected_kw - plan.failed_kw
-            target = ShedTarget(plan.missing_kw, planner.band_kw(event), is_limit=event.is_limit)
-            instead = planner.plan(event, before, target, now, may_exchange=may_exchange)
-            if instead.circuits:
-                return [*effects, *self._writing.begin(event, instead, held_kw, now)]
-        began = event.active_ts is not None or event.is_limit
-        failed_all = event.circuits and not any(circuit.confirmed for circuit in event.circuits)
-        if not began and failed_all:
-            why = "; ".join(f"{c.circuit_id}: {c.failure}" for c in event.circuits)
-            code = common_reason_code(failures.values(), ReasonCode.WRITE_FAILED)
-            reason = Reason(code, f"no write was confirmed: {why}")
-            if self._reservation.may_write_again(event, failures.values(), now):
-                return [*effects, *self._write_later(event, reason, now)]
-            return [*effects, *self._fail(event, reason, now)]
-        if event.is_limit:
-            self._writing.expected_kw -= plan.failed_kw
-        return [*effects, *self._activate(event, now)]
+        return self._follow(event, self._shedding.written(event, failures, now, reading), now)
 
-    def _write_later(self, event: Event, reason: Reason, now: float) -> Effects:
-        """Reserve, read and write again, once the devices may be back."""
-        self._work.is_unconfirmed = True
-        outcome = PreparedEffect(refusal=reason, may_pass=True, task_id=event.task_id)
-        saved = SaveEventEffect.of(event)
-        return [saved, *self._reservation.try_again(event, outcome, now)]
+    def _follow(self, event: Event, outcome: EventSheddingOutcome, now: float) -> Effects:
+        """What comes of the plan or of its writes."""
+        effects, step, reason = outcome.effects, outcome.step, outcome.reason
+        if step is EventSheddingStep.ACTIVATE:
+            return [*effects, *self._activate(event, now)]
+        if step is EventSheddingStep.END:
+            return [*effects, *self._end_or_hand_over(event, now)]
+        if step is EventSheddingStep.FAIL and reason is not None:
+            return [*effects, *self._fail(event, reason, now)]
+        if step is EventSheddingStep.STAY and reason is not None:
+            return [*effects, *self._cannot(event, reason, now)]
+        return effects
 
     def _activate(self, event: Event, now: float) -> Effects:
         self._work.renewed_ts = now
@@ -332,7 +277,7 @@ class EventExecution:
         """End the event as soon as the work under way is done."""
         event = self._running()
         self._completion.at_once = self._completion.at_once or at_once
-        if self.is_idle:
+        if self.status.is_idle:
             if event.end_ts > now:
                 event.end_soon(reason)  # the record says why it was cut short
             return self._end(event, now)
@@ -471,63 +416,11 @@ class EventExecution:
     # ---- what is known -------------------------------------------------------------------
 
     @property
-    def is_idle(self) -> bool:
-        """Whether no work is under way for the event: it can be ended at once."""
-        event = self.event
-        if event is None:
-            return True
-        waits = event.state is EventState.SHEDDING and self._reservation.due_ts is not None
-        return waits or event.state is EventState.ACTIVE
-
-    def is_writing(self, circuit_id: str) -> bool:
-        """Whether a write to this circuit is under way."""
-        if self.event is None:
-            return False
-        if self.event.state is EventState.RESTORING:
-            return self._completion.is_writing(circuit_id)
-        return self._writing.is_writing(circuit_id)
-
-    def restores_for_long(self, now: float) -> bool:
-        """Whether others have to wait for the restoration longer than for an ack."""
-        event = self.event
-        return (
-            event is not None
-            and event.state is EventState.RESTORING
-            and (bool(event.not_restored()) or self._completion.takes_long(now))
+    def status(self) -> EventExecutionStatus:
+        """How far it is now."""
+        return EventExecutionStatus(
+            self.event, self._reservation, self._writing, self._loop, self._completion
         )
-
-    @property
-    def wants_more(self) -> bool:
-        """Whether the event still wants what is being shed for it now."""
-        event = self.event
-        return event is not None and event.state is EventState.SHEDDING and not event.is_ending
-
-    @property
-    def holds(self) -> bool:
-        """Whether circuits are to stay shed for now, or are about to be shed: then the devices'
-        lease is renewed. Not once one does not go back: the lease is what is left to end that."""
-        event = self.event
-        if event is None:
-            return False
-        if event.state is EventState.RESTORING:
-            return bool(event.held()) and not event.not_restored()
-        if event.is_limit and event.state is EventState.ACTIVE:
-            return bool(event.held())
-        return event.state in (EventState.SHEDDING, EventState.ACTIVE)
-
-    def trouble(self) -> str | None:
-        """What a person should know: circuits that do not go back. None when all is well."""
-        event = self.event
-        if event is None:
-            return None
-        if event.state is EventState.RESTORING and event.not_restored():
-            return (
-                f"event {event.event_id} is over but not restored: {event.not_restored()}; "
-                f"trying again"
-            )
-        if event.state is EventState.ACTIVE and self._loop.is_frozen:
-            return f"event {event.event_id} goes on as it is: the meter is not read"
-        return None
 
     def _running(self) -> Event:
         assert self.event is not None, "the engine asks only while an event runs"
