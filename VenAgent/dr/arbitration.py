@@ -18,39 +18,34 @@ from VenAgent.contract.commands import (
 )
 from VenAgent.contract.json_codec import json_number
 from VenAgent.contract.reasons import Reason, ReasonCode
-from VenAgent.dr.curtailment_plan import curtailment_plan_refusal
 from VenAgent.dr.dry_run import answer_dry_run
 from VenAgent.dr.effects import (
-    AnnounceEffect,
     Effects,
     PreparedEffect,
     ReadMeterEffect,
     SaveEventEffect,
+    saved_and_announced_effects,
 )
 from VenAgent.dr.event import Event
-from VenAgent.dr.event_completion import event_completion_summary
+from VenAgent.dr.event_admission import (
+    ONLY_ITS_SENDER,
+    EventAdmission,
+    is_event_of_its_sender_alone,
+)
 from VenAgent.dr.event_execution import EventExecution
 from VenAgent.dr.event_preparation import EventPreparation
 from VenAgent.dr.event_queue import EventQueue
+from VenAgent.dr.event_rebounds import EventRebounds
 from VenAgent.dr.event_request import EventRequest
 from VenAgent.dr.event_state import EventState
+from VenAgent.dr.event_withdrawal import EventWithdrawal
 from VenAgent.dr.limit_failsafe import (
     LimitFailsafe,
-    limit_failsafe_over,
     limit_failsafe_reason,
 )
 from VenAgent.dr.opt_out import OptOut
 from VenAgent.dr.site_state import SiteState
 
-EXPORT_NOT_SUPPORTED = Reason(
-    ReasonCode.NOT_SUPPORTED,
-    "export_kw: no circuit of this site can reduce what it feeds in: it needs one with "
-    '"generates": true and a limit or switch point, or a battery with "control": "power"',
-)
-ONLY_ITS_SENDER = Reason(
-    ReasonCode.ONLY_ITS_SENDER,
-    "a limit is a condition of the grid connection: only its sender changes or ends it",
-)
 ENDED_BY_COMMAND = Reason(ReasonCode.ENDED_BY_COMMAND, "ended by command")
 
 
@@ -64,8 +59,9 @@ class Arbitration:
         self.preparation = EventPreparation()
         self.opt_out = OptOut()
         self.failsafe = LimitFailsafe(site)
-        self.rebounding: list[Event] = []
-        """Over, but the rebound is still being watched."""
+        self.rebounds = EventRebounds(site.replies)
+        self.withdrawal = EventWithdrawal(site.replies, self.queue)
+        self._admission = EventAdmission(site, self.queue)
         self.stopping = False
         self.recovered: list[Event] = []
         """Under way when an earlier process ended. More than one only if it could not write the
@@ -83,31 +79,17 @@ class Arbitration:
         """A command for an event: a new one, or a change of one that is known. `from_sender`: of
         the cloud's, not of someone at the site."""
         event = self._event_of(command, now, lot, from_site=not from_sender)
-        request, refusal = event.request, None
-        if request.circuit_id is not None:
-            refusal = curtailment_plan_refusal(request.circuit_id, self._site.panel)
-        elif request.export_kw is not None and not self._site.panel.can_feed_in_less:
-            refusal = EXPORT_NOT_SUPPORTED
-        if refusal is None and self.queue.is_over(event.event_id, request.modification):
-            refusal = Reason(
-                ReasonCode.EVENT_OVER,
-                f"event {event.event_id} is over in modification {request.modification}: "
-                f"send a higher one to begin it again",
-            )
         running, known = self.running, self._known(event.event_id)
-        if known is not None and _is_senders_alone(known, from_sender=from_sender):
-            refusal = ONLY_ITS_SENDER
+        refusal = self._admission.refusal(event, known, from_sender=from_sender)
         if refusal is not None:
             return self._site.replies.to_event(event, AckStatus.REJECTED, now, refusal)
         if command.dry_run:
             return self._dry_run(event, now)
         if known is not None:
-            return self._change(known, request, now)
-        most, waiting = self._site.policy.max_scheduled, self.queue.waiting
-        if len(waiting) >= most and (request.start_ts > now or running is not None):
-            text = f"{len(waiting)} events wait already, and this site takes {most}"
-            reason = Reason(ReasonCode.TOO_MANY_SCHEDULED, text)
-            return self._site.replies.to_event(event, AckStatus.REJECTED, now, reason)
+            return self._change(known, event.request, now)
+        refusal = self._admission.refusal_of_new(event, running, now)
+        if refusal is not None:
+            return self._site.replies.to_event(event, AckStatus.REJECTED, now, refusal)
         return self._accept(event, now)
 
     def _known(self, event_id: str) -> Event | None:
@@ -200,7 +182,7 @@ class Arbitration:
         later = self._refused_later(event, now)
         if later is not None:
             event.opt_out()
-            return self._withdraw(event, AckStatus.OPTED_OUT, later, now)
+            return self.withdrawal.withdraw(event, AckStatus.OPTED_OUT, later, now)
         if is_due and ((is_free and self.queue.due(now) is None) or self._refused(event, now)):
             return self._begin(event, now)
         if is_due and event.is_limit:
@@ -220,7 +202,7 @@ class Arbitration:
             )
             reason = Reason(ReasonCode.RESTORING, text)
             acks = replies.to_event(event, AckStatus.SCHEDULED, now, reason)
-        return _saved_and_announced(event, acks)
+        return saved_and_announced_effects(event, acks)
 
     def _join(self, event: Event, now: float) -> Effects:
         """A limit is in force while another event has the circuits: that one keeps it too."""
@@ -233,7 +215,7 @@ class Arbitration:
             acks = self._site.replies.to_event(
                 event, AckStatus.ACCEPTED, now, limit_failsafe_reason(event)
             )
-        return [*_saved_and_announced(event, acks), ReadMeterEffect()]
+        return [*saved_and_announced_effects(event, acks), ReadMeterEffect()]
 
     def advance(self, now: float) -> Effects:
         """Begin what is due, preempt what has lower precedence, ack those that have to wait."""
@@ -280,7 +262,7 @@ class Arbitration:
             over.event_id, over.request.modification - (not over.cannot_begin_again)
         )
         if over.rebound_until_ts is not None:
-            self.rebounding.append(over)
+            self.rebounds.watched.append(over)
         if successor is None:
             return []
         if successor.request.end_ts > now:
@@ -295,12 +277,12 @@ class Arbitration:
         if opted_out is not None:
             event.opt_out()
             reason = Reason(opted_out.code, f"opted out at the site: {opted_out.text}")
-            return self._withdraw(event, AckStatus.OPTED_OUT, reason, now)
+            return self.withdrawal.withdraw(event, AckStatus.OPTED_OUT, reason, now)
         is_under_way = self.preparation.is_under_way(event)
         ahead = self.preparation.take(event, self._site.latest, now)
         dropped = self.preparation.drop()
         begun = self.execution.begin(event, now, ahead=ahead, is_prepared_now=is_under_way)
-        return [*self._close_rebounds(now), *begun, *dropped]
+        return [*self.rebounds.close_all(now), *begun, *dropped]
 
     def _preempt(self, running: Event, other: Event, now: float) -> Effects:
         """`other` takes over what `running` has shed; that one waits for what time is left."""
@@ -311,7 +293,7 @@ class Arbitration:
         self.queue.waiting[running.event_id] = running
         begun = self.execution.begin(other, now, taking_over_from=running)
         if running.is_limit:  # it is kept beside the other: nothing is to be said
-            return [*_saved_and_announced(running, []), *begun]
+            return [*saved_and_announced_effects(running, []), *begun]
         return [*self._wait_acked(running, other, now), *begun]
 
     def _ack_waiting(self, running: Event, now: float) -> Effects:
@@ -331,13 +313,9 @@ class Arbitration:
             f"this one goes on then if time is left"
         )
         reason = Reason(ReasonCode.LOWER_PRECEDENCE, text)
-        return _saved_and_announced(event, self._acked(event, AckStatus.SCHEDULED, reason, now))
-
-    def _acked(self, event: Event, status: AckStatus, reason: Reason, now: float) -> Effects:
-        """The ack of the event's command, or a further one."""
-        if event.acked:
-            return [self._site.replies.follow_up(event, status, now, reason)]
-        return self._site.replies.to_event(event, status, now, reason)
+        return saved_and_announced_effects(
+            event, self._site.replies.to_event_or_after(event, AckStatus.SCHEDULED, now, reason)
+        )
 
     def opted_out(self, now: float) -> Reason | None:
         """Why the site does not take part now."""
@@ -370,39 +348,7 @@ class Arbitration:
             event.end_soon(reason)
         event.end(now)
         begun = self.execution.begin(due, now, taking_over_from=event)
-        return [*self._completed(event, now), *begun]
-
-    def _completed(self, event: Event, now: float) -> Effects:
-        """An event whose circuits another one has, or that was preempted to its end."""
-        event.to(EventState.COMPLETED)
-        event.resume_metering(now)  # all since it was preempted counts as paused
-        self.queue.remember(event.event_id, event.request.modification)
-        replies, summary = self._site.replies, event_completion_summary(event)
-        acks = replies.to_ender(event, AckStatus.SUCCESS, now)
-        if event.acked:
-            acks.append(replies.follow_up(event, AckStatus.COMPLETED, now, summary=summary))
-        else:  # changed while it was preempted, and over before it could go on
-            acks += replies.to_event(event, AckStatus.COMPLETED, now, summary=summary)
-        return [*_saved_and_announced(event, acks), *limit_failsafe_over(event)]
-
-    def too_late(self, event: Event, now: float) -> Effects:
-        """The end of an event that waits has passed."""
-        del self.queue.waiting[event.event_id]
-        if event.active_ts is not None:
-            event.end(now)
-            return self._completed(event, now)
-        reason = Reason(ReasonCode.END_PASSED, "its end passed before it could begin")
-        return self._withdraw(event, AckStatus.FAILED, reason, now)
-
-    def _withdraw(self, event: Event, status: AckStatus, reason: Reason, now: float) -> Effects:
-        """An event that does not begin (any more): whoever sent it gets an ack."""
-        if event.state is EventState.RECEIVED:
-            event.to(EventState.REJECTED)
-        else:
-            event.to(EventState.CANCELLED)
-        event.end_soon(reason)  # the record says why
-        self.queue.remember(event.event_id, event.request.modification)
-        return _saved_and_announced(event, self._acked(event, status, reason, now))
+        return [*self.withdrawal.complete(event, now), *begun]
 
     def end_by_command(self, command: Command, now: float, *, from_sender: bool = True) -> Effects:
         """`restore` and `cancel`: the event named, or the one that runs. Who is at the site ends no
@@ -413,7 +359,7 @@ class Arbitration:
             reason = Reason(ReasonCode.MISSING_FIELD, text)
             return [replies.to(command, AckStatus.REJECTED, now, reason)]
         meant = self._known(command.event_id) if command.event_id else self.running
-        if meant is not None and _is_senders_alone(meant, from_sender=from_sender):
+        if meant is not None and is_event_of_its_sender_alone(meant, from_sender=from_sender):
             return [replies.to(command, AckStatus.REJECTED, now, ONLY_ITS_SENDER)]
         waiting = self.queue.waiting.pop(command.event_id or "", None)
         if waiting is not None:
@@ -421,9 +367,9 @@ class Arbitration:
                 waiting.end_soon(ENDED_BY_COMMAND)
                 waiting.end_by(command.op, command.correlation_id)
                 waiting.end(now)
-                return self._completed(waiting, now)
+                return self.withdrawal.complete(waiting, now)
             reason = Reason(ReasonCode.CANCELLED_BY_COMMAND, "cancelled by command")
-            effects = self._withdraw(waiting, AckStatus.FAILED, reason, now)
+            effects = self.withdrawal.withdraw(waiting, AckStatus.FAILED, reason, now)
             return [*effects, replies.to(command, AckStatus.SUCCESS, now)]
         event = self.running
         if event is None or command.event_id not in (None, event.event_id):
@@ -469,37 +415,10 @@ class Arbitration:
         before = now - step_sec
         begun = [e for e in self.queue.waiting.values() if e.request.start_ts <= before]
         effects = [*self.opt_out.shift(step_sec), *self.preparation.drop()]
-        for event in (*begun, *self.rebounding, *self.recovered):
+        for event in (*begun, *self.rebounds.watched, *self.recovered):
             event.shift(step_sec)
             effects.append(SaveEventEffect.of(event))
         return effects + self.execution.clock_stepped(step_sec)
-
-    # ---- the time after ------------------------------------------------------------------
-
-    def close_rebound(self, event: Event, now: float) -> Effects:
-        """The rebound is known: the summary once more, with it."""
-        self.rebounding.remove(event)
-        event.close_rebound()
-        ack = self._site.replies.follow_up(
-            event, AckStatus.REBOUND, now, summary=event_completion_summary(event)
-        )
-        return [SaveEventEffect.of(event), ack]
-
-    def _close_rebounds(self, now: float) -> Effects:
-        """Another event begins: what is drawn from now on is no rebound."""
-        return [
-            effect for event in list(self.rebounding) for effect in self.close_rebound(event, now)
-        ]
-
-
-def _is_senders_alone(event: Event, *, from_sender: bool) -> bool:
-    """Whether `event` is a limit of the cloud's, and who asks is at the site."""
-    return event.is_limit and not event.request.from_site and not from_sender
-
-
-def _saved_and_announced(event: Event, acks: Effects) -> Effects:
-    """The event as the acks leave it, those, and the announcement."""
-    return [SaveEventEffect.of(event), *acks, AnnounceEffect.of(event)]
 
 
 def _utc_text(ts: float) -> str:

@@ -166,6 +166,14 @@ class CommandReplies:
         """An ack of a later change of the event, under the same correlation_id."""
         return SendAckEffect(self.event_ack(event, status, now, reason, **fields), is_reply=False)
 
+    def to_event_or_after(
+        self, event: Event, status: AckStatus, now: float, reason: Reason
+    ) -> Effects:
+        """The ack of the event's command, or a further one."""
+        if event.acked:
+            return [self.follow_up(event, status, now, reason)]
+        return self.to_event(event, status, now, reason)
+
     def to_ender(
         self,
         event: Event,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from VenAgent.contract.reasons import Reason, ReasonCode
+from VenAgent.contract.reasons import Reason
 from VenAgent.dr.circuit_selection import (
     TOLERANCE,
     CircuitSelectionAction,
@@ -432,22 +432,6 @@ def _raised(circuit: ShedCircuit, configured: PanelCircuit, more_kw: float) -> S
     if before is not None and value >= before:
         return circuit.to_release()
     return circuit.rewritten(value, min(scale.kw_of(value), circuit.original_kw))
-
-
-def curtailment_plan_refusal(circuit_id: str, panel: Panel) -> Reason | None:
-    """Why a command may not shed this circuit by name; None if it may."""
-    circuit = panel.by_id.get(circuit_id)
-    if circuit is None:
-        return Reason(
-            ReasonCode.UNKNOWN_CIRCUIT,
-            f"unknown circuit {circuit_id!r}: this panel has {', '.join(panel.by_id)}",
-        )
-    if circuit.control is PanelCircuitControl.NONE:
-        return Reason(ReasonCode.NOT_CONTROLLABLE, f"circuit {circuit_id} cannot be controlled")
-    if circuit.critical or circuit.kept_fraction >= 1.0:
-        text = f"circuit {circuit_id} is critical and is never shed by command"
-        return Reason(ReasonCode.CRITICAL, text)
-    return None
 
 
 def circuits_that_look_curtailed(panel: Panel, reading: PanelReading) -> list[ShedCircuit]:

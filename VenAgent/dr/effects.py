@@ -159,3 +159,8 @@ Effect = (
     | RaiseAlertEffect
 )
 Effects = list[Effect]
+
+
+def saved_and_announced_effects(event: Event, acks: Effects) -> Effects:
+    """The event as the acks leave it, those, and the announcement."""
+    return [SaveEventEffect.of(event), *acks, AnnounceEffect.of(event)]

@@ -176,16 +176,11 @@ class Engine:
         if running is not None:
             effects += self._execution.reading(reading, now)
             return effects + self._arbitration.advance(now)
-        for event in self._arbitration.rebounding:
-            if event.note_rebound(reading.power_kw):
-                effects.append(SaveEventEffect.of(event))
-        return effects
+        return effects + self._arbitration.rebounds.reading(reading.power_kw)
 
     def tick(self, now: float) -> Effects:
         """Time has passed; call it at `next_deadline` or later."""
-        effects: Effects = []
-        for late in self._arbitration.queue.late(now):
-            effects += self._arbitration.too_late(late, now)
+        effects = self._arbitration.withdrawal.tick(now)
         effects += self._arbitration.failsafe.tick(now)
         event = self.running
         if event is not None and self._leaves_by_schedule_ts(event) <= now:
@@ -197,8 +192,7 @@ class Engine:
         effects += self._execution.tick(now)
         effects += self.site.unrestored.due(now, reserve=self.running is None)
         effects += self._load_control.due(self.running, self._execution.status.is_writing, now)
-        for over in [e for e in self._arbitration.rebounding if (e.rebound_until_ts or 0.0) <= now]:
-            effects += self._arbitration.close_rebound(over, now)
+        effects += self._arbitration.rebounds.tick(now)
         return effects + self._arbitration.advance(now)
 
     def next_deadline(self) -> float | None:
@@ -213,7 +207,7 @@ class Engine:
             None
             if self._arbitration.stopping
             else self._arbitration.queue.next_deadline(event, is_active=active),
-            *(over.rebound_until_ts for over in self._arbitration.rebounding),
+            *(over.rebound_until_ts for over in self._arbitration.rebounds.watched),
         ]
         if event is None and not self._arbitration.stopping:
             times.append(self._arbitration.preparation.next_deadline(self.scheduled.values()))
@@ -308,7 +302,7 @@ class Engine:
             if event.state is EventState.SCHEDULED:
                 self._arbitration.queue.waiting[event.event_id] = event
             elif event.state.over:
-                self._arbitration.rebounding.append(event)
+                self._arbitration.rebounds.watched.append(event)
             else:
                 self._arbitration.recovered.append(event)
         step_sec = 0.0 if recovered.last_ts is None else now - recovered.last_ts
