@@ -6,19 +6,23 @@ puts them into the event.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
 
 from VenAgent.contract.reasons import Reason
 from VenAgent.dr.circuit_selection import (
     TOLERANCE,
     CircuitSelectionAction,
     CircuitSelectionCandidate,
-    circuit_selection_candidate,
     circuit_selection_candidates,
     select_circuits,
 )
 from VenAgent.dr.event import Event
+from VenAgent.dr.held_circuit_candidates import (
+    configured_held_circuit,
+    held_candidates_as_they_were,
+    lowerable_held_candidates,
+)
 from VenAgent.dr.panel import Panel, PanelCircuit, PanelCircuitControl, PanelReading
 from VenAgent.dr.policy import PriorityPolicy, ReleasePolicy
 from VenAgent.dr.rotation import (
@@ -182,7 +186,7 @@ def _shed_more(
             exclude=[*(name for name in tried if name not in unreached), *unavailable],
             lasting_sec=event.end_ts - now,
         ),
-        *_lowerable(event, panel, reading, now),
+        *lowerable_held_candidates(event, panel, reading, now),
     ]
     if event.request.circuit_id is not None:
         available = [c for c in available if c.circuit.id == event.request.circuit_id]
@@ -233,38 +237,6 @@ def _to_fill_the_gap(
     return select_circuits(left, gap_kw, order=by).actions
 
 
-def _lowerable(
-    event: Event, panel: Panel, reading: PanelReading, now: float
-) -> list[CircuitSelectionCandidate]:
-    """Limits of this event that can go lower still, and batteries that can discharge more. The
-    floor of a limit is a part of what it drew before the event, not of what is left."""
-    found = []
-    for held in event.circuits:
-        circuit = _configured(held, panel)
-        power_kw = reading.circuit(held.circuit_id).power_kw
-        scale = None if circuit is None else circuit.power_scale
-        if circuit is None or scale is None or not held.counts or power_kw is None:
-            continue
-        if held.exhausted or circuit.generates:
-            continue
-        # By the register's own scale: a device may draw more than that, or the reading may be from
-        # before the last write.
-        power_kw = min(power_kw, scale.kw_of(float(held.value)))
-        if circuit.storage is not None:
-            soc_percent = reading.circuit(circuit.id).soc_percent
-            lasting_sec = event.end_ts - now
-            lowest_kw = -circuit.storage.dischargeable_kw(soc_percent, lasting_sec)
-        else:
-            kept_kw = circuit.kept_fraction * held.original_kw
-            lowest_kw = scale.kw_of(scale.value_at(0.0, lowest_kw=kept_kw))
-        if circuit.kept_fraction < 1.0 and power_kw - lowest_kw > scale.step_kw:
-            present = None if circuit.storage is not None else float(held.value)
-            found.append(
-                CircuitSelectionCandidate(circuit, power_kw, power_kw - lowest_kw, present)
-            )
-    return found
-
-
 def _doubtful(
     event: Event, panel: Panel, order: ReleasePolicy, room_kw: float, now: float
 ) -> tuple[ShedCircuit, ...]:
@@ -277,7 +249,9 @@ def _doubtful(
     back: list[ShedCircuit] = []
     for circuit in held:
         may_show_kw = max(0.0, circuit.shed_kw)
-        if may_show_kw > room_kw or _must_stay_off(circuit, _configured(circuit, panel), now):
+        if may_show_kw > room_kw or _must_stay_off(
+            circuit, configured_held_circuit(circuit, panel), now
+        ):
             continue
         back.append(circuit.to_release())
         room_kw -= may_show_kw
@@ -310,7 +284,7 @@ def _shed_less(
         )
     )
     for circuit in held:
-        configured = _configured(circuit, panel)
+        configured = configured_held_circuit(circuit, panel)
         if _must_stay_off(circuit, configured, now):
             continue
         if circuit.shed_kw <= left_kw + spare_kw:
@@ -358,14 +332,16 @@ def _exchange(
             exclude=[*tried, *unavailable],
             lasting_sec=event.end_ts - now,
         ),
-        *_as_they_were(held.values(), panel, reading, event.end_ts - now),
+        *held_candidates_as_they_were(held.values(), panel, reading, event.end_ts - now),
     ]
     if event.request.circuit_id is not None:
         pool = [c for c in pool if c.circuit.id == event.request.circuit_id]
     chosen = select_circuits(pool, request_kw, order=by).actions
     actions = {action.circuit_id: action for action in chosen}
     back = [circuit for circuit_id, circuit in held.items() if circuit_id not in actions]
-    if any(_must_stay_off(circuit, _configured(circuit, panel), now) for circuit in back):
+    if any(
+        _must_stay_off(circuit, configured_held_circuit(circuit, panel), now) for circuit in back
+    ):
         return CurtailmentPlan()
     delta_kw = sum(action.shed_kw for action in actions.values()) - event.predicted_kw
     planned = []
@@ -376,29 +352,6 @@ def _exchange(
         elif known.value != action.value:
             planned.append(known.rewritten(action.value, action.final_kw))
     return CurtailmentPlan((*planned, *(circuit.to_release() for circuit in back)), delta_kw)
-
-
-def _as_they_were(
-    held: Iterable[ShedCircuit], panel: Panel, reading: PanelReading, lasting_sec: float
-) -> Iterator[CircuitSelectionCandidate]:
-    """What is shed, as if it were still drawing; not what may not be shed any more."""
-    for shed in held:
-        circuit = _configured(shed, panel)
-        if circuit is None:
-            continue
-        read = replace(
-            reading.circuit(circuit.id), power_kw=shed.original_kw, closed=True, limit=shed.register
-        )
-        candidate = circuit_selection_candidate(replace(circuit, guard=None), read, lasting_sec)
-        if candidate is not None:
-            yield replace(candidate, circuit=circuit)
-
-
-def _configured(held: ShedCircuit, panel: Panel) -> PanelCircuit | None:
-    """The circuit of a shed one; None if the configuration has changed how it is controlled since:
-    then it can only go back."""
-    circuit = panel.by_id.get(held.circuit_id)
-    return circuit if circuit is not None and circuit.point == held.point else None
 
 
 def _must_stay_off(held: ShedCircuit, configured: PanelCircuit | None, now: float) -> bool:
@@ -432,37 +385,3 @@ def _raised(circuit: ShedCircuit, configured: PanelCircuit, more_kw: float) -> S
     if before is not None and value >= before:
         return circuit.to_release()
     return circuit.rewritten(value, min(scale.kw_of(value), circuit.original_kw))
-
-
-def circuits_that_look_curtailed(panel: Panel, reading: PanelReading) -> list[ShedCircuit]:
-    """The circuits that are switched off or limited now, with normal as what they were before.
-
-    What a setpoint was before no one knows: it is given back only where it is relinquished.
-    """
-    found = []
-    for circuit in panel.circuits:
-        if circuit.control in (PanelCircuitControl.SETPOINT, PanelCircuitControl.POWER):
-            found += _looks_moved(circuit, reading)
-            continue
-        read = reading.circuit(circuit.id)
-        before: float | bool = True
-        now: float | bool | None = read.closed
-        if circuit.control is PanelCircuitControl.LIMIT and circuit.limit is not None:
-            before = circuit.limit.value_at(circuit.limit.full_scale_kw)
-            now = circuit.limit.limit_of(read.limit)
-        if circuit.control is not PanelCircuitControl.NONE and now is not None and now < before:
-            power_kw = read.power_kw or 0.0
-            action = CircuitSelectionAction(circuit.id, circuit.control, now, power_kw, power_kw)
-            found.append(
-                ShedCircuit.newly_shed(action, circuit, before, relinquish=read.relinquish)
-            )
-    return found
-
-
-def _looks_moved(circuit: PanelCircuit, reading: PanelReading) -> list[ShedCircuit]:
-    read = reading.circuit(circuit.id)
-    if not read.relinquish or read.limit is None:
-        return []
-    power_kw = read.power_kw or 0.0
-    action = CircuitSelectionAction(circuit.id, circuit.control, read.limit, power_kw, power_kw)
-    return [ShedCircuit.newly_shed(action, circuit, read.limit, relinquish=True)]

@@ -11,9 +11,8 @@ event_execution.py.
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Container, Mapping
+from dataclasses import replace
 
 from VenAgent.baseline.intervals import IntervalHistory
 from VenAgent.baseline.recent_power import RecentPower
@@ -30,37 +29,16 @@ from VenAgent.contract.commands import (
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.arbitration import Arbitration
 from VenAgent.dr.command_replies import CommandReplies
-from VenAgent.dr.curtailment_plan import circuits_that_look_curtailed
 from VenAgent.dr.curtailment_reasons import curtailment_reasons_against
-from VenAgent.dr.cycling_limits import CYCLING_LIMITS_FACT, CyclingLimits
 from VenAgent.dr.effects import Effects, PreparedEffect, ReadMeterEffect, SaveEventEffect
+from VenAgent.dr.engine_recovery import EngineRecovery, RecoveredEngineState, recovery_event
 from VenAgent.dr.event import Event
 from VenAgent.dr.event_preparation import release_forgotten_preparation
-from VenAgent.dr.event_request import EventRequest
 from VenAgent.dr.event_state import EventState
-from VenAgent.dr.learned_shed import LEARNED_RISE_FACT, LEARNED_SHED_FACT, LearnedSheds
 from VenAgent.dr.load_control import LoadControl
-from VenAgent.dr.meter_delay import METER_DELAY_FACT, MeterDelay
 from VenAgent.dr.panel import Panel, PanelReading
 from VenAgent.dr.policy import Policy, StopPolicy
 from VenAgent.dr.site_state import SiteState
-
-
-@dataclass(frozen=True)
-class RecoveredEngineState:
-    """What an earlier process left in the journal."""
-
-    events: Iterable[Event] = ()
-    replies: Iterable[Mapping[str, Any]] = ()
-    """The acks that commands got."""
-    fingerprints: Iterable[tuple[str, str]] = ()
-    """What commands asked for: correlation_id and fingerprint, oldest first."""
-    past: Iterable[tuple[str, int]] = ()
-    """Events that are over, oldest first: id and modification."""
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    last_ts: float | None = None
-    """When the earlier process last wrote."""
-
 
 CLOCK_STEP_SEC = 2.0
 """The clock is slewed by less; a larger difference was set."""
@@ -80,6 +58,7 @@ class Engine:
         self._arbitration = Arbitration(self.site)
         self._execution = self._arbitration.execution
         self._load_control = LoadControl(self.site)
+        self._recovery = EngineRecovery(self.site, self._arbitration, self._load_control)
 
     @property
     def panel(self) -> Panel:
@@ -282,29 +261,7 @@ class Engine:
 
     def resume(self, recovered: RecoveredEngineState, now: float) -> Effects:
         """Take over what an earlier process left."""
-        for body in recovered.replies:
-            self.replies.remember(body)
-        for correlation_id, fingerprint in recovered.fingerprints:
-            self.replies.recall_fingerprint(correlation_id, fingerprint)
-        self._arbitration.queue.recall(recovered.past, recovered.facts)
-        self.site.cycling_limits = CyclingLimits(recovered.facts.get(CYCLING_LIMITS_FACT))
-        self.site.learned_sheds = LearnedSheds(recovered.facts.get(LEARNED_SHED_FACT))
-        self.site.learned_rises = LearnedSheds(recovered.facts.get(LEARNED_RISE_FACT))
-        self.site.meter_delay = MeterDelay(recovered.facts.get(METER_DELAY_FACT))
-        self.site.panel = self.site.with_learned_sheds(self.site.panel)
-        self._arbitration.opt_out.recall(recovered.facts)
-        self.site.unrestored.recall(recovered.facts, now)
-        effects = self._load_control.recall(recovered.facts, now)
-        for event in sorted(recovered.events, key=lambda e: e.request.start_ts):
-            self._expect_again(event)
-            if event.active_ts is not None:
-                self.site.take_limit(event)
-            if event.state is EventState.SCHEDULED:
-                self._arbitration.queue.waiting[event.event_id] = event
-            elif event.state.over:
-                self._arbitration.rebounds.watched.append(event)
-            else:
-                self._arbitration.recovered.append(event)
+        effects = self._recovery.take(recovered, now)
         step_sec = 0.0 if recovered.last_ts is None else now - recovered.last_ts
         if step_sec < -CLOCK_STEP_SEC:  # a clock without a battery goes on where it was
             effects += self.clock_stepped(step_sec, now)
@@ -313,28 +270,10 @@ class Engine:
 
     def recover(self, reading: PanelReading, now: float) -> Effects:
         """The journal is lost, and this agent had shed: bring back whatever reads as shed."""
-        circuits = circuits_that_look_curtailed(self.panel, reading)
-        if self.running is not None or not circuits:  # the caller tries again
+        event = recovery_event(self.panel, reading, now)
+        if self.running is not None or event is None:  # the caller tries again
             return []
-        event = Event(
-            event_id=f"recovery-{now:.0f}",
-            request=EventRequest("recover", None, 0.0, start_ts=now, end_ts=now),
-            state=EventState.RESTORING,
-            circuits=tuple(circuits),
-            acked=True,
-        )
         return [SaveEventEffect.of(event), *self._execution.take_over(event, now)]
-
-    def _expect_again(self, event: Event) -> None:
-        expected: list[str | None] = []
-        if not event.acked:
-            expected += [event.request.correlation_id, *event.duplicate_correlation_ids]
-        if event.pending is not None:
-            expected.append(event.pending.request.correlation_id)
-        if event.ended_by is not None and not event.ended_by.acked:
-            expected.append(event.ended_by.correlation_id)
-        for correlation_id in expected:
-            self.replies.expect(correlation_id)
 
     def reconfigure(self, panel: Panel, ven_id: str, policy: Policy | None = None) -> None:
         """A new configuration. A running event keeps the circuits and addresses it began with;

@@ -10,7 +10,8 @@ from typing import Any
 import gevent
 
 from VenAgent.contract.alerts import AlertSeverity
-from VenAgent.dr.engine import Engine, RecoveredEngineState
+from VenAgent.dr.engine import Engine
+from VenAgent.dr.engine_recovery import RecoveredEngineState
 from VenAgent.dr.event import Event
 from VenAgent.reporting.active_alerts import ActiveAlerts
 from VenAgent.runtime.data_folder import DataFolder

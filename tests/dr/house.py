@@ -37,7 +37,8 @@ from VenAgent.dr.effects import (
     SwitchEffect,
     WriteEffect,
 )
-from VenAgent.dr.engine import Engine, RecoveredEngineState
+from VenAgent.dr.engine import Engine
+from VenAgent.dr.engine_recovery import RecoveredEngineState
 from VenAgent.dr.event import Event
 from VenAgent.dr.panel import Panel, PanelCircuitControl, PanelCircuitReading, PanelReading
 from VenAgent.dr.point_write import PointWrite

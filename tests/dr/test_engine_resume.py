@@ -9,7 +9,8 @@ import pytest
 from tests.dr.builders import NOW, TOTAL_KW, VEN_ID
 from tests.dr.house import House, send_event
 from VenAgent.dr.effects import SaveEventEffect
-from VenAgent.dr.engine import Engine, RecoveredEngineState
+from VenAgent.dr.engine import Engine
+from VenAgent.dr.engine_recovery import RecoveredEngineState
 from VenAgent.dr.event_preparation import PREPARE_AHEAD_SEC
 from VenAgent.storage.event_record import from_event_record
 
