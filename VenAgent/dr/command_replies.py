@@ -232,11 +232,11 @@ class CommandReplies:
             shown["interval"] = {"number": event.level + 1, "of": len(request.levels)}
         if event.is_limit:
             shown |= {
-                "import_kw": json_number(event.import_kw),
+                "import_kw": json_number(event.limit_terms.import_kw),
                 "limit_state": "failsafe" if event.limit.is_failsafe else "limited",
             }
-            if event.export_kw is not None:
-                shown["export_kw"] = json_number(event.export_kw)
+            if event.limit_terms.export_kw is not None:
+                shown["export_kw"] = json_number(event.limit_terms.export_kw)
         if request.is_test:
             shown["test"] = True
         return self._ack(

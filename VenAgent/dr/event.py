@@ -15,6 +15,7 @@ from VenAgent.contract.commands import EventCommand
 from VenAgent.contract.reasons import Reason
 from VenAgent.dr.event_baseline import EventBaseline
 from VenAgent.dr.event_limit import EventLimit
+from VenAgent.dr.event_limit_terms import EventLimitTerms
 from VenAgent.dr.event_request import EventRequest, EventRequestKind
 from VenAgent.dr.event_state import TRANSITIONS, EventState
 from VenAgent.dr.panel import PanelReading
@@ -434,62 +435,16 @@ class Event:
         return self.request.kind is EventRequestKind.LOAD_UP
 
     @property
-    def import_kw(self) -> float | None:
-        """What the site may draw now by this event; None: any."""
-        return self._limited_kw(self.request.import_kw_at(self.level), is_failsafes=True)
-
-    @property
-    def export_kw(self) -> float | None:
-        """What the site may feed in now by this event; None: any. The failsafe is of this where
-        nothing is said of what is drawn."""
-        is_alone = self.request.import_kw_at(self.level) is None
-        return self._limited_kw(self.request.export_kw, is_failsafes=is_alone)
-
-    def _limited_kw(self, asked_kw: float | None, *, is_failsafes: bool) -> float | None:
-        """While the failsafe limit rules, that; a stricter one that came since goes before it."""
-        failsafe_kw = self.request.failsafe_kw
-        if not self.limit.is_failsafe or not is_failsafes or asked_kw is None:
-            return asked_kw
-        if failsafe_kw is None or self.limit.new_limit_ts is None:
-            return failsafe_kw
-        return min(failsafe_kw, asked_kw)
-
-    @property
-    def limit_text(self) -> str:
-        """What it allows now, for a person."""
-        allowed = []
-        if self.import_kw is not None:
-            allowed.append(f"{self.import_kw:g} kW")
-        if self.export_kw is not None:
-            allowed.append(f"{self.export_kw:g} kW fed in")
-        return " and ".join(allowed)
-
-    @property
-    def rules_since_ts(self) -> float:
-        """Since when the present limit rules."""
+    def limit_terms(self) -> EventLimitTerms:
+        """Of a limit: what it allows now."""
         since = [self.request.start_ts if self.active_ts is None else self.active_ts]
         since += [each.ts for each in self.level_starts[-1:]]
-        return max([*since, self.request.start_ts, self.limit.failsafe_ts or 0.0])
+        return EventLimitTerms(self.request, self.limit, self.level, max(since))
 
     @property
     def end_ts(self) -> float:
         """When it ends by itself: not while the failsafe limit rules."""
         return self.request.end_ts if not self.limit.is_failsafe else math.inf
-
-    @property
-    def failsafe_due_ts(self) -> float | None:
-        """When the failsafe limit begins to rule if nothing is heard until then."""
-        heartbeat_sec = self.request.heartbeat_sec
-        heartbeat_ts = self.limit.heartbeat_ts
-        if heartbeat_sec is None or heartbeat_ts is None or self.limit.is_failsafe:
-            return None
-        return heartbeat_ts + heartbeat_sec
-
-    @property
-    def failsafe_least_until_ts(self) -> float | None:
-        """Until when the failsafe limit rules at least; None while it does not."""
-        since_ts = self.limit.failsafe_ts
-        return None if since_ts is None else since_ts + self.request.failsafe_min_sec
 
     @property
     def lot(self) -> float:
@@ -508,7 +463,7 @@ class Event:
         """How far the shed may be from what is wanted; `band` as a part of it. In an interval
         without a shed, of the highest of the others."""
         if self.is_limit:
-            return band * max(self.import_kw or 0.0, self.export_kw or 0.0)
+            return band * max(self.limit_terms.import_kw or 0.0, self.limit_terms.export_kw or 0.0)
         return band * abs(self.wanted_kw or self.request.shed_kw)
 
     def is_level_over(self, now: float) -> bool:

@@ -115,7 +115,7 @@ class EventCorrection:
         number, of = event.level + 1, len(event.request.levels)
         wanted = f"shed {event.wanted_kw:g} kW"
         if event.is_limit:
-            wanted = f"at or under {event.import_kw:g} kW"
+            wanted = f"at or under {event.limit_terms.import_kw:g} kW"
         text = f"interval {number} of {of}: {wanted}"
         return self._go_on(event, Reason(ReasonCode.NEXT_INTERVAL, text), now)
 

@@ -46,7 +46,11 @@ class GridLimitSide(str, Enum):
 
     def allowed_kw(self, event: Event) -> float | None:
         """What this event allows in this direction; None: any."""
-        return event.import_kw if self is GridLimitSide.IMPORT else event.export_kw
+        return (
+            event.limit_terms.import_kw
+            if self is GridLimitSide.IMPORT
+            else event.limit_terms.export_kw
+        )
 
     def flow_kw(self, power_kw: float) -> float:
         """The site's power in this direction."""
@@ -206,10 +210,11 @@ class GridLimits:
         """What was drawn from `since_ts` to `until_ts`; before the limit ruled, at most as much as
         it allows: that is not made up for."""
         limit_kw, ends_ts, total = self.allowed_kw(event), until_ts, 0.0
+        rules_since_ts = event.limit_terms.since_ts
         for ts, power_kw in reversed(self._samples):
             begins_ts = max(ts, since_ts)
             if ends_ts > begins_ts:
-                counted_kw = power_kw if ts >= event.rules_since_ts else min(power_kw, limit_kw)
+                counted_kw = power_kw if ts >= rules_since_ts else min(power_kw, limit_kw)
                 total += counted_kw * (ends_ts - begins_ts)
             ends_ts = min(ends_ts, ts)
             if ts <= since_ts:

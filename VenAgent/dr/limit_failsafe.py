@@ -96,7 +96,7 @@ class LimitFailsafe:
 
     def _leave(self, event: Event, now: float) -> Effects:
         event.keep_limit(event.limit.out_of_failsafe())
-        text = f"the sender is heard again and gave a new limit: {event.limit_text} rules"
+        text = f"the sender is heard again and gave a new limit: {event.limit_terms.text} rules"
         effects = self._adjusted(event, Reason(ReasonCode.FAILSAFE_LEFT, text), now)
         return [*effects, RaiseAlertEffect(LIMIT_FAILSAFE, None, event.event_id), ReadMeterEffect()]
 
@@ -114,9 +114,10 @@ def limit_failsafe_over(event: Event) -> Effects:
 
 def limit_failsafe_reason(event: Event) -> Reason | None:
     """Why another limit rules than the one asked for; None if that does."""
-    if not event.limit.is_failsafe:
+    failsafe_kw = event.request.failsafe_kw
+    if not event.limit.is_failsafe or failsafe_kw is None:  # None: a new limit is about to rule
         return None
-    text = f"its sender was silent: the failsafe limit of {event.request.failsafe_kw:g} kW rules"
+    text = f"its sender was silent: the failsafe limit of {failsafe_kw:g} kW rules"
     if event.request.failsafe_min_sec > 0.0:
         text += f", for at least {event.request.failsafe_min_sec:g} s"
     return Reason(ReasonCode.FAILSAFE, text)
@@ -124,13 +125,13 @@ def limit_failsafe_reason(event: Event) -> Reason | None:
 
 def _enters_ts(event: Event) -> float:
     """When its sender has been silent for too long."""
-    due_ts = event.failsafe_due_ts
+    due_ts = event.limit_terms.failsafe_due_ts
     return math.inf if due_ts is None or due_ts >= event.end_ts else due_ts
 
 
 def _leaves_ts(event: Event) -> float:
     """When its failsafe has ruled for long enough, with a new limit from a sender that is heard."""
-    until_ts = event.failsafe_least_until_ts
+    until_ts = event.limit_terms.failsafe_least_until_ts
     if until_ts is None or event.limit.new_limit_ts is None or _voids_ts(event) <= until_ts:
         return math.inf
     return until_ts

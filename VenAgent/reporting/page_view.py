@@ -233,9 +233,9 @@ class PageView:
 def _target_kw(event: Event | None) -> float | None:
     """The power that the event aims at, while it sheds."""
     if event is not None and event.is_limit and event.state is not EventState.RESTORING:
-        fed_in_kw = event.export_kw
-        is_alone = event.import_kw is None and fed_in_kw is not None
-        return -fed_in_kw if is_alone and fed_in_kw is not None else event.import_kw
+        fed_in_kw = event.limit_terms.export_kw
+        is_alone = event.limit_terms.import_kw is None and fed_in_kw is not None
+        return -fed_in_kw if is_alone and fed_in_kw is not None else event.limit_terms.import_kw
     if event is None or event.baseline_kw is None or event.state is EventState.RESTORING:
         return None
     return event.baseline_kw - event.wanted_kw

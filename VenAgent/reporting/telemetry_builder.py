@@ -109,7 +109,11 @@ def build_shadow_telemetry(
                 "event_id": event.event_id,
                 "shed_kw": json_number(event.wanted_kw),
                 "end_ts": json_number(event.end_ts),
-                **({"import_kw": json_number(event.import_kw)} if event.is_limit else {}),
+                **(
+                    {"import_kw": json_number(event.limit_terms.import_kw)}
+                    if event.is_limit
+                    else {}
+                ),
                 **({"test": True} if event.request.is_test else {}),
             }
         ),

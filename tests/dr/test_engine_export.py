@@ -299,7 +299,7 @@ def test_without_its_sender_the_failsafe_is_of_what_is_fed_in() -> None:
     house.wait(300.0)
     event = house.engine.running
     assert event is not None
-    assert (event.import_kw, event.export_kw) == (4.0, 2.0)
+    assert (event.limit_terms.import_kw, event.limit_terms.export_kw) == (4.0, 2.0)
 
 
 def test_a_dry_run_says_what_it_would_come_to() -> None:

@@ -303,7 +303,7 @@ def test_a_limit_of_several_levels(house: House) -> None:
             house.wait(5.0)
             assert house.power_kw <= allowed_kw
         assert house.engine.running is not None
-        assert house.engine.running.import_kw == allowed_kw
+        assert house.engine.running.limit_terms.import_kw == allowed_kw
         house.wait(10.0)
     house.wait(20.0)
     assert house.statuses()[-1] == "completed"

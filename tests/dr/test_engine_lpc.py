@@ -116,7 +116,7 @@ def test_a_limit_of_the_site_itself_is_changed_and_ended_there(restarted: bool) 
     limit(14.0, 1)
     house.wait(10.0)
     assert house.engine.running is not None
-    assert house.engine.running.import_kw == 14.0
+    assert house.engine.running.limit_terms.import_kw == 14.0
     at_the_site(RestoreCommand(op="restore", correlation_id="rpc-end", event_id="limit"))
     house.wait(60.0)
     assert house.engine.running is None
@@ -224,6 +224,24 @@ def test_failsafe_is_not_left_by_a_heartbeat_alone(house: House) -> None:
     beat(house, 1_200.0)
     assert state(house) is GridLimitState.FAILSAFE
     assert house.power_kw <= 4.2
+
+
+@each_case("beside_a_shed", [False, True])
+def test_failsafe_is_left_by_a_new_limit_that_has_none(beside_a_shed: bool) -> None:
+    house = House()
+    house.wait(60.0)
+    send_limit(house)
+    if beside_a_shed:
+        send_event(house, 3.0)
+    house.wait(150.0)
+    assert state(house) is GridLimitState.FAILSAFE
+    house.send("limit", event_id="limit", import_kw=12.0, modification=1, correlationId="l2")
+    house.wait(30.0)
+    assert "accepted" in house.replies_to("l2")
+    accepted = next(ack for ack in house.acks if ack["correlationId"] == "l2")
+    assert accepted["import_kw"] == 12.0
+    assert state(house) is GridLimitState.LIMITED
+    assert house.engine.import_limit_kw(house.now) == 12.0
 
 
 def test_failsafe_does_not_lapse(house: House) -> None:
