@@ -7,9 +7,7 @@ confirmed is in the outbox, and what was not acknowledged is at the broker.
 from __future__ import annotations
 
 import json
-import logging
 import select
-import socket
 import ssl
 import time
 from collections.abc import Callable
@@ -23,9 +21,11 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from VenAgent.cloud.inbound_intake import InboundIntake
 from VenAgent.cloud.inbound_message import InboundMessage
+from VenAgent.cloud.mqtt_session_subscriptions import MqttSessionSubscriptions
 from VenAgent.cloud.mqtt_settings import MqttSettings
 from VenAgent.cloud.outbox import Outbox, OutboxWaitingMessage
 from VenAgent.cloud.outbox_sender import IDLE_SEC, URGENT_WINDOW, OutboxSender
+from VenAgent.cloud.paho_client import PahoClient, PahoSocketError
 from VenAgent.cloud.reconnect_policy import ReconnectReason
 from VenAgent.cloud.thread_handoff import ThreadHandoff
 from VenAgent.cloud.tls.broker_login import broker_login
@@ -54,32 +54,6 @@ FILTERS_AT_ONCE = 8
 """What AWS IoT Core takes in one SUBSCRIBE."""
 
 
-class MqttSessionSubscriptions:
-    """What the broker's session is known to have subscribed, from one connection to the next."""
-
-    def __init__(self) -> None:
-        self.filters: set[str] = set()
-        self.refused: set[str] = set()
-        self.retained: set[str] = set()
-        """Topics where the broker keeps a message for later subscribers."""
-
-    def trouble(self) -> str:
-        """What a person should see to; empty when all is well."""
-        troubles = []
-        if self.refused:
-            troubles.append(
-                f"the broker does not let us receive {', '.join(sorted(self.refused))}: "
-                f"its policy (ACL) must allow to subscribe there"
-            )
-        if self.retained:
-            troubles.append(
-                f"the broker keeps a message on {', '.join(sorted(self.retained))}, which is not "
-                f"obeyed: publish commands without the retain flag, and an empty message with it "
-                f"to remove the one that is kept"
-            )
-        return "; ".join(troubles)
-
-
 class MqttSession:
     """`run` it once. `on_online` is called again and again while it serves, with for how long."""
 
@@ -105,7 +79,7 @@ class MqttSession:
         self._cause = ""
         """Why we ended it."""
         self._refusal = ""
-        self._socket_error = _SocketError()
+        self._socket_error = PahoSocketError()
         self._pending_subscribes: dict[int, list[str]] = {}
         """SUBSCRIBEs without an answer, by their message number."""
         self._subscribe_sent_at = 0.0
@@ -262,7 +236,7 @@ class MqttSession:
 
     def _make_client(self) -> mqtt.Client:
         settings, broker = self._settings, self._settings.broker
-        client = _Client(
+        client = PahoClient(
             CallbackAPIVersion.VERSION2,
             client_id=settings.ven_id,
             clean_session=None if self._speaks_5 else False,
@@ -416,41 +390,3 @@ class MqttSession:
         self, _client: mqtt.Client, _data: Any, mid: int, _reason: Any, _properties: Any
     ) -> None:
         self.sender.confirmed(mid)
-
-
-class _SocketError(logging.Handler):
-    """The last error that a client met on its socket.
-
-    paho returns no more than "connection lost" and hands the error itself to its logger, as an
-    argument of the record: the error is kept, the text is not looked at.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.last: OSError | None = None
-        self.logger = logging.Logger("paho", logging.ERROR)  # of this client alone
-        self.logger.addHandler(self)
-
-    @property
-    def is_tls(self) -> bool:
-        return isinstance(self.last, ssl.SSLError)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        errors = [each for each in record.args or () if isinstance(each, OSError)]
-        if errors:
-            self.last = errors[-1]
-
-
-class _Client(mqtt.Client):
-    """paho's, but for how it comes to its socket."""
-
-    proxy: HttpProxy | None = None
-
-    def _create_socket_connection(self) -> Any:
-        if self.proxy is None:
-            sock = super()._create_socket_connection()
-        else:
-            sock = self.proxy.connect(self._host, self._port, self.connect_timeout)
-        # Nagle's algorithm and delayed ACKs together cost 40 ms a message.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return sock

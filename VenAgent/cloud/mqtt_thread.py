@@ -14,7 +14,8 @@ from paho.mqtt.client import WebsocketConnectionError
 
 from VenAgent.cloud.inbound_intake import InboundIntake
 from VenAgent.cloud.link_state import LinkPhase
-from VenAgent.cloud.mqtt_session import MqttSession, MqttSessionSubscriptions
+from VenAgent.cloud.mqtt_session import MqttSession
+from VenAgent.cloud.mqtt_session_subscriptions import MqttSessionSubscriptions
 from VenAgent.cloud.mqtt_settings import MqttSettings
 from VenAgent.cloud.outbox import CHECKPOINT_SEC, Outbox
 from VenAgent.cloud.outbox_sender import OutboxSender
