@@ -14,7 +14,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from VenAgent.config.agent_config_blocks import AgentConfigBlocks
-from VenAgent.config.circuit_config import CircuitConfig, CircuitRestoreMode
+from VenAgent.config.circuit_config import CircuitConfig
+from VenAgent.config.circuit_wiring_config import CircuitRestoreMode
 from VenAgent.config.config_errors import ConfigError, explain_config_errors
 from VenAgent.config.environment import config_with_environment
 from VenAgent.config.measurement_units import measurement_unit_of

@@ -13,10 +13,10 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from VenAgent.baseline.baseline_methods import DEFAULT_METHOD, METHODS
 from VenAgent.baseline.site_calendar import SiteCalendar
-from VenAgent.config.circuit_config import (
+from VenAgent.config.circuit_wiring_config import (
     PowerPoints,
-    check_circuit_config_sum,
-    circuit_config_points,
+    check_circuit_wiring_sum,
+    circuit_wiring_points,
 )
 from VenAgent.config.config_block import (
     ConfigBlock,
@@ -137,11 +137,11 @@ class SitePanelConfig(ConfigBlock):
 
     @property
     def power_points(self) -> tuple[str, ...]:
-        return circuit_config_points(self.power_point)
+        return circuit_wiring_points(self.power_point)
 
     @model_validator(mode="after")
     def _sum(self) -> SitePanelConfig:
-        check_circuit_config_sum(self.power_points)
+        check_circuit_wiring_sum(self.power_points)
         return self
 
     @property

@@ -14,7 +14,8 @@ from dataclasses import replace
 from typing import Any
 
 from VenAgent.config import AgentConfig
-from VenAgent.config.circuit_config import CircuitConfig, CircuitRestoreMode
+from VenAgent.config.circuit_config import CircuitConfig
+from VenAgent.config.circuit_wiring_config import CircuitRestoreMode
 from VenAgent.dr.point_write import PointWrite
 
 

@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any
 
 from VenAgent.config import AgentConfig
-from VenAgent.config.circuit_config import CircuitRestoreMode
+from VenAgent.config.circuit_wiring_config import CircuitRestoreMode
 from VenAgent.contract.telemetry import TelemetryQuality
 from VenAgent.dr.panel import PanelReading
 from VenAgent.site.panel_reading_builder import FreshPointValue, PanelReadingBuilder

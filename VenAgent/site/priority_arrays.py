@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from VenAgent.config import AgentConfig
-from VenAgent.config.circuit_config import CircuitConfig, CircuitRestoreMode
+from VenAgent.config.circuit_config import CircuitConfig
+from VenAgent.config.circuit_wiring_config import CircuitRestoreMode
 from VenAgent.config.driver_entry import BACNET, BacnetDriverEntry, DriverEntry
 from VenAgent.dr.panel import PanelCircuitControl
 from VenAgent.site.device_requests import DeviceRequestFailure, DeviceRequests, request_by_device

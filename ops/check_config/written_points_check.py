@@ -5,7 +5,8 @@ from __future__ import annotations
 from ops.check_config.named_points import NamedPoints, Where
 from ops.check_config.registry_check import RegistryPoint
 from VenAgent.config import AgentConfig
-from VenAgent.config.circuit_config import CircuitConfig, CircuitRestoreMode
+from VenAgent.config.circuit_config import CircuitConfig
+from VenAgent.config.circuit_wiring_config import CircuitRestoreMode
 
 
 class WrittenPointsCheck:
