@@ -355,6 +355,8 @@ def _exchange(
 
 
 def _must_stay_off(held: ShedCircuit, configured: PanelCircuit | None, now: float) -> bool:
+    if held.is_release_tried(now):
+        return True
     return configured is not None and now - held.shed_ts < configured.endurance.min_off_sec
 
 

@@ -22,13 +22,9 @@ from VenAgent.dr.event_state import EventState
 from VenAgent.dr.guard_watch import GUARD_ALERT
 from VenAgent.dr.panel import PanelReading
 from VenAgent.dr.restoration import Restoration
+from VenAgent.dr.shed_circuit import CIRCUIT_ALERTS
 from VenAgent.dr.site_state import SiteState
 
-CIRCUIT_ALERTS = (
-    "circuit.not_responding",
-    "circuit.manual_override",
-    "write.failed",
-)
 NEVER_BEGUN = Reason(
     ReasonCode.ENDED_BY_COMMAND, "ended by command before it could be begun or changed"
 )

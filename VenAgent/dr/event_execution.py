@@ -260,7 +260,7 @@ class EventExecution:
             text = "restored by command before it had begun"
             ended_by_command = Reason(ReasonCode.ENDED_BY_COMMAND, text)
             return self._fail(event, event.end_reason or ended_by_command, now)
-        event.put(circuit.still_held(circuit.failure) for circuit in event.circuits)
+        event.put(circuit.still_held() for circuit in event.circuits)
         self._work.reassert = bool(event.circuits)
         return self._reservation.request(event, now)
 

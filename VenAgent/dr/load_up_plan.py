@@ -182,6 +182,8 @@ def _generating_more(
 
 def _must_stay_off(held: ShedCircuit, panel: Panel, now: float) -> bool:
     known = panel.by_id.get(held.circuit_id)
+    if held.is_release_tried(now):
+        return True
     return known is not None and now - held.shed_ts < known.endurance.min_off_sec
 
 

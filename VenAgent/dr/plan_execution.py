@@ -10,7 +10,7 @@ from VenAgent.dr.curtailment_plan import CurtailmentPlan
 from VenAgent.dr.effects import Effects, RaiseAlertEffect, SaveEventEffect, WriteEffect
 from VenAgent.dr.event import Event
 from VenAgent.dr.panel import PanelReading
-from VenAgent.dr.shed_circuit import ShedCircuit
+from VenAgent.dr.shed_circuit import CIRCUIT_ALERTS, ShedCircuit
 from VenAgent.dr.site_state import SiteState
 
 
@@ -104,7 +104,7 @@ class PlanExecution:
             if circuit is None:
                 continue
             if circuit.releasing:
-                self._release_ended(event, circuit, failure, now, reading)
+                alerts += self._release_ended(event, circuit, failure, now, reading)
                 continue
             if reason is None and circuit.failure is not None:
                 alerts.append(RaiseAlertEffect("write.failed", None, circuit_id))
@@ -123,14 +123,15 @@ class PlanExecution:
         failure: str | None,
         now: float,
         reading: PanelReading | None,
-    ) -> None:
+    ) -> Effects:
         if failure is None and reading is not None:
             failure = circuit.contradiction(reading, circuit.before)
         if failure is not None:
-            event.put([circuit.still_held(failure)])
-            return
+            event.put([circuit.release_failed(failure, now)])
+            return []
         event.drop(circuit.circuit_id)
         self._site.cycling_limits.note_restored(circuit.circuit_id, now)
+        return [RaiseAlertEffect(code, None, circuit.circuit_id) for code in CIRCUIT_ALERTS]
 
 
 def _write_failed(circuit_id: str, why: Reason) -> RaiseAlertEffect:

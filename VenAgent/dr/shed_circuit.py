@@ -10,6 +10,8 @@ from VenAgent.dr.circuit_selection import CircuitSelectionAction
 from VenAgent.dr.panel import PanelCircuit, PanelReading
 from VenAgent.dr.point_write import PointWrite
 
+CIRCUIT_ALERTS = ("circuit.not_responding", "circuit.manual_override", "write.failed")
+"""Of a circuit that an event holds: over once it holds it no more."""
 RESPONDED_FRACTION = 0.5
 """A circuit responded when its power fell by at least this part of what was expected of it."""
 SETPOINT_ROUNDING = 0.15
@@ -17,6 +19,9 @@ SETPOINT_ROUNDING = 0.15
 was written, or than this part of the move, is as written."""
 LARGEST_ROUNDING = 0.45
 """Of a move: what is nearer to what was before is not as written."""
+RELEASE_AGAIN_SEC = 60.0
+"""What could not be put back for the room that there is waits for so long: its device may be away,
+and each try is told."""
 HELPED_FRACTION = 0.05
 """A limit that falls by less still helps, if its last write made it fall by this part of what was
 expected: a charger may go from 16 to 15 A when it is set to 8."""
@@ -32,7 +37,7 @@ class ShedCircuit:
     Nothing changes a ShedCircuit: each method below that names a change returns the circuit after
     it, and `Event.put` takes that one in the place of the old. Who calls them: the planner
     (`newly_shed`, `rewritten`, `tried_again`, `to_release`), EventExecution (`write_ended`,
-    `still_held`), ClosedLoop (`seen_in`, `judged`, `taken_by_hand`), LoadControl
+    `still_held`, `release_failed`), ClosedLoop (`seen_in`, `judged`, `taken_by_hand`), LoadControl
     (`switched_by_command`, `command_ended`) and Restoration (`restore_ended`, `left_unrestored`).
     """
 
@@ -83,6 +88,8 @@ class ShedCircuit:
     """Its device keeps what it is sent to its own step: off by less than this is as written."""
     relieved_by: tuple[str, ...] = ()
     """Its turn is over: it goes back as soon as these circuits, shed in its place, show it."""
+    release_failed_ts: float | None = None
+    """When it could not be put back last, while the event went on."""
     generates: bool = False
     """It is made to generate less for a limit of what the site feeds in. How much the sun would
     give is not measured, so that this is no part of another event's shed or rise."""
@@ -160,9 +167,14 @@ class ShedCircuit:
         """Its turn is over, and these take its place; none: it stays after all."""
         return replace(self, relieved_by=tuple(by))
 
-    def still_held(self, failure: str | None = None) -> ShedCircuit:
-        """It did not go back after all, or is not to."""
-        return replace(self, releasing=False, failure=failure)
+    def still_held(self) -> ShedCircuit:
+        """It is not to go back after all."""
+        return replace(self, releasing=False)
+
+    def release_failed(self, failure: str, now: float) -> ShedCircuit:
+        """It did not go back after all. It may be back by half, of two points one: until it is seen
+        as this event wrote it, that is no one's hand."""
+        return replace(self, releasing=False, failure=failure, seen=False, release_failed_ts=now)
 
     def write_ended(self, failure: str | None) -> ShedCircuit:
         """The device confirmed the write, or did not."""
@@ -222,7 +234,12 @@ class ShedCircuit:
 
     def shifted(self, step_sec: float) -> ShedCircuit:
         """The clock was set by `step_sec`."""
-        return replace(self, shed_ts=self.shed_ts + step_sec)
+        failed_ts = self.release_failed_ts
+        return replace(
+            self,
+            shed_ts=self.shed_ts + step_sec,
+            release_failed_ts=None if failed_ts is None else failed_ts + step_sec,
+        )
 
     # ---- what is known -------------------------------------------------------------------
 
@@ -233,6 +250,11 @@ class ShedCircuit:
     def is_settling(self, now: float) -> bool:
         """Whether its power cannot show yet that it is shed."""
         return self.settle_sec > 0.0 and 0.0 <= now - self.shed_ts < self.settle_sec
+
+    def is_release_tried(self, now: float) -> bool:
+        """Whether it could not be put back a moment ago, and is tried again a little later."""
+        failed_ts = self.release_failed_ts
+        return failed_ts is not None and 0.0 <= now - failed_ts < RELEASE_AGAIN_SEC
 
     @property
     def is_raised(self) -> bool:

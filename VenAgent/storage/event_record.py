@@ -276,6 +276,7 @@ def _circuit_record(circuit: ShedCircuit) -> Record:
         "rounding": circuit.rounding,
         "is_read_as_taken": circuit.is_read_as_taken,
         "generates": circuit.generates,
+        "release_failed_ts": circuit.release_failed_ts,
     }
 
 
@@ -311,4 +312,5 @@ def _circuit(record: Mapping[str, Any]) -> ShedCircuit:
         rounding=record.get("rounding", 0.0),
         is_read_as_taken=record.get("is_read_as_taken", False),
         generates=record.get("generates", False),
+        release_failed_ts=record.get("release_failed_ts"),
     )

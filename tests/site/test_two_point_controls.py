@@ -1,0 +1,139 @@
+"""Circuits of two control points, a battery's mode and a charger's pause: from registers through
+the core to registers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.dr.house import send_event
+from tests.site.register_house import RegisterHouse, register_config
+from tests.support.each_case import each_case
+
+BATTERY = {
+    "id": "battery1",
+    "name": "Battery",
+    "type": "battery",
+    "breaker_amps": 32,
+    "priority": 5,
+    "control": "power",
+    "power_point": "battery_kw",
+    "power_setpoint_point": "command_w",
+    "power_setpoint_scale": -0.001,
+    "power_setpoint_step": 10,
+    "max_discharge_kw": 5,
+    "capacity_kwh": 13.5,
+    "soc_point": "soc",
+    "mode_point": "mode",
+    "mode_value": 4,
+    "mode_release_value": 1,
+}
+CHARGER = {
+    "id": "car1",
+    "name": "Car",
+    "breaker_amps": 32,
+    "priority": 5,
+    "control": "limit",
+    "power_point": "car_kw",
+    "limit_point": "amps",
+    "limit_unit": "amps",
+    "pause_point": "pause",
+    "pause_value": 1,
+    "resume_value": 0,
+}
+HEATER = {
+    "id": "heater1",
+    "name": "Heater",
+    "breaker_amps": 30,
+    "priority": 3,
+    "power_point": "heater_kw",
+    "switch_point": "heater_on",
+}
+REGISTERS = {"command_w": 0, "soc": 60.0, "mode": 1, "amps": 16, "pause": 0, "heater_on": True}
+
+
+def physics(registers: dict[str, Any]) -> None:
+    commanded_kw = -0.001 * registers["command_w"]
+    registers["battery_kw"] = commanded_kw if registers["mode"] == 4 else 0.5
+    registers["car_kw"] = 0.0 if registers["pause"] else min(3.84, 0.24 * registers["amps"])
+    registers["heater_kw"] = 4.5 if registers["heater_on"] else 0.0
+    drawn_kw = (registers[name] for name in ("battery_kw", "car_kw", "heater_kw"))
+    registers["total_kw"] = 6.0 + sum(drawn_kw)
+
+
+def home(**changed: Any) -> RegisterHouse:
+    config = register_config(BATTERY, CHARGER, HEATER)
+    house = RegisterHouse(config, REGISTERS | changed, physics)
+    house.wait(300.0)
+    return house
+
+
+def own(house: RegisterHouse) -> dict[str, float | bool]:
+    return {name: house.registers[name] for name in REGISTERS if name != "soc"}
+
+
+BEFORE = {name: value for name, value in REGISTERS.items() if name != "soc"}
+
+
+# ---- one of two writes is lost -------------------------------------------------------------------
+
+
+@each_case("lost", ["mode", "command_w"])
+@each_case("away_sec", [6.0, 200.0])
+def test_a_battery_that_goes_back_by_half_at_its_reserve_is_no_ones_hand(
+    lost: str, away_sec: float
+) -> None:
+    house = home()
+    send_event(house, 5.0, duration_sec=1200.0)
+    house.wait(60.0)
+    assert house.registers["mode"] == 4
+    house.dead = {lost}
+    house.registers["soc"] = 20.0
+    house.wait(away_sec)
+    house.dead = set()
+    house.wait(90.0)
+    assert house.registers["mode"] == 1, "it follows its own programme while the event goes on"
+    house.wait(3600.0)
+    assert own(house) == BEFORE
+    assert "manual_override" not in {ack.get("reason_code") for ack in house.acks}
+    assert house.alerts == {}
+
+
+@each_case("lost", ["pause", "amps"])
+def test_a_charger_that_goes_back_by_half_under_a_limit_is_no_ones_hand(lost: str) -> None:
+    house = home(soc=10.0)
+    house.send("limit", event_id="L", correlationId="1", import_kw=13.2)
+    house.wait(100.0)
+    house.send("limit", event_id="L", correlationId="2", import_kw=11.0, modification=1)
+    house.wait(100.0)
+    assert house.registers["pause"] == 1
+    house.dead = {lost}
+    house.send("limit", event_id="L", correlationId="3", import_kw=40.0, modification=2)
+    told = len(house.acks)
+    house.wait(600.0)
+    assert len(house.acks) - told <= 2 * 12, "each try is told: one a minute is enough"
+    house.dead = set()
+    house.wait(120.0)
+    assert own(house) == BEFORE
+    house.send("cancel", event_id="L", correlationId="x")
+    house.wait(3600.0)
+    assert own(house) == BEFORE
+    assert "manual_override" not in {ack.get("reason_code") for ack in house.acks}
+    assert house.alerts == {}
+
+
+def test_a_hand_after_a_release_that_failed_whole_is_a_hand() -> None:
+    """Nothing of it was written: once it is seen as it was, a change of it is someone's."""
+    house = home()
+    send_event(house, 5.0, duration_sec=2400.0)
+    house.wait(60.0)
+    house.dead = {"mode", "command_w"}
+    house.registers["soc"] = 20.0
+    house.wait(6.0)
+    house.registers["soc"] = 60.0
+    house.wait(20.0)
+    house.registers["command_w"] = 1000
+    house.wait(60.0)
+    assert "manual_override" in {ack.get("reason_code") for ack in house.acks}
+    house.dead = set()
+    house.wait(3600.0)
+    assert (house.registers["mode"], house.registers["command_w"]) == (4, 1000), "it is theirs"
