@@ -31,6 +31,7 @@ VENV = Path(os.environ.get("VENAGENT_V11", "volttron11"))
 DEVICE = "site/building/panel"
 DRIVER, VEN, VEN_ID = "platform.driver", "ven.agent", "site-on-11"
 ASKING_AGENT = Path(__file__).with_name("asking_agent.py")
+CONTROL, HEALTH, STORE = "platform.control", "platform.health", "platform.config_store"
 T = TypeVar("T")
 
 
@@ -46,7 +47,7 @@ def wait_for(condition: Callable[[], T], what: str, timeout_sec: float = 120.0) 
 @contextmanager
 def process(command: list[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
     """A process of the tests' own, ended by its pid."""
-    running = subprocess.Popen(command, text=True, stdin=subprocess.DEVNULL, **options)
+    running = subprocess.Popen(command, text=True, **{"stdin": subprocess.DEVNULL, **options})
     try:
         yield running
     finally:
@@ -150,6 +151,34 @@ class Operator:
         self._client.loop_stop()
 
 
+class Refused(Exception):
+    """What an RPC of the asking agent ended in: the exception's name and text."""
+
+
+class AskingAgent:
+    """Another agent, which stays on the bus: `vctl` takes a second for each call."""
+
+    def __init__(self, running: subprocess.Popen[str]) -> None:
+        self._running = running
+        self.identity = self._next_line()
+
+    def _next_line(self) -> Any:
+        assert self._running.stdout is not None
+        line = self._running.stdout.readline()
+        assert line, "the asking agent has ended"
+        return json.loads(line)
+
+    def ask(self, peer: str, method: str, arguments: Any, named: Mapping[str, Any]) -> Any:
+        """Its answer; raises Refused."""
+        assert self._running.stdin is not None
+        self._running.stdin.write(json.dumps([peer, method, arguments, named]) + "\n")
+        self._running.stdin.flush()
+        said = self._next_line()
+        if "error" in said:
+            raise Refused(said["error"])
+        return said["answer"]
+
+
 class Site11:
     """`vctl`, the operator's end, and the panel behind the driver."""
 
@@ -164,6 +193,7 @@ class Site11:
             "event": {"restore_stagger_sec": 0.0, "rebound_sec": 0.0},
         }
         self.modbus_port = modbus_port
+        self._asker: AskingAgent | None = None
         shutil.copytree(VENV / "project", self.home)
 
     @property
@@ -201,7 +231,8 @@ class Site11:
 
     def _wait_for_installation(self, identity: str, before: str | None) -> None:
         def installed() -> bool:
-            return self.uuid(identity) not in (None, before) and self.row(identity) is not None
+            agents = [each["identity"] for each in self.call(CONTROL, "list_agents")]
+            return self.uuid(identity) not in (None, before) and identity in agents
 
         wait_for(installed, f"{identity} is installed", 180.0)
 
@@ -227,9 +258,17 @@ class Site11:
 
             wait_for(up, "VOLTTRON 11 answers vctl", 180.0)
             try:
-                yield
+                with self._asking_agent() as self._asker:
+                    yield
             finally:
                 self.run("vctl", "shutdown", "--platform")
+
+    @contextmanager
+    def _asking_agent(self) -> Iterator[AskingAgent]:
+        command = [str(VENV / "bin" / "python"), str(ASKING_AGENT)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with process(command, env=self.environment, cwd=ROOT, **pipes) as running:
+            yield AskingAgent(running)
 
     def file(self, name: str, contents: Mapping[str, Any]) -> str:
         path = self.folder / name
@@ -266,7 +305,17 @@ class Site11:
         self.store(VEN, "config", self.config | changes)
 
     def store(self, identity: str, name: str, contents: Mapping[str, Any]) -> None:
-        self.vctl("config", "store", identity, name, self.file("stored.json", contents))
+        """As `vctl config store` does it."""
+        text = json.dumps(contents)
+        try:
+            self.call(STORE, "set_config", identity, name, text, config_type="json")
+        except Refused as refused:  # of a slow device: it is stored when the store answers late
+            if "Timeout" not in str(refused):
+                raise
+
+    def delete(self, identity: str, name: str) -> None:
+        """As `vctl config delete` does it."""
+        self.call(STORE, "delete_config", identity, name)
 
     def publish(self, topic: str, message: list[Any]) -> None:
         """As another agent of the platform."""
@@ -278,28 +327,40 @@ class Site11:
         return next((line for line in lines if f" {identity} " in line), None)
 
     def pid(self, identity: str) -> int | None:
-        found = re.search(r"running \[(\d+)\]", self.row(identity) or "")
-        return int(found[1]) if found else None
+        """Of an agent that runs."""
+        for _, _, (pid, ended), agent in self.call(CONTROL, "status_agents"):
+            if agent == identity and ended is None:
+                return int(pid)
+        return None
 
     def start(self, identity: str) -> None:
         """And wait until it is on the bus."""
-        row = self.row(identity)
-        assert row is not None, f"{identity} is not installed"
-        self.vctl("start", row.split()[0])
-        wait_for(lambda: identity in self.vctl("peerlist"), f"{identity} is on the bus")
+        self.call(CONTROL, "start_agent", self.installed(identity))
+        wait_for(lambda: identity in self.peers(), f"{identity} is on the bus")
 
     def stop(self, identity: str) -> None:
-        row = self.row(identity)
-        assert row is not None, f"{identity} is not installed"
-        self.vctl("stop", row.split()[0])
+        self.call(CONTROL, "stop_agent", self.installed(identity))
+
+    def installed(self, identity: str) -> str:
+        """Its UUID."""
+        uuid = self.uuid(identity)
+        assert uuid is not None, f"{identity} is not installed"
+        return uuid
 
     def remove(self, identity: str) -> None:
         row = self.row(identity)
         assert row is not None, f"{identity} is not installed"
         self.vctl("remove", row.split()[0])
 
+    def peers(self) -> list[str]:
+        return list(self.call("peerlist", ""))
+
+    def health(self) -> str:
+        """The agent's, as `vctl status` shows it."""
+        return str(self.call(HEALTH, "get_platform_health").get(VEN, {}).get("message"))
+
     def wait_for_health(self, health: str) -> None:
-        wait_for(lambda: (self.row(VEN) or "").endswith(f" {health}"), f"health {health}")
+        wait_for(lambda: self.health() == health, f"health {health}")
 
     def ask(self, method: str, *arguments: Any) -> Any:
         """What another agent of the platform is answered by the driver."""
@@ -307,13 +368,13 @@ class Site11:
 
     def refusal(self, method: str, *arguments: Any) -> str:
         """Why the driver refuses it another agent; empty if it does not."""
-        asked = json.dumps([DRIVER, method, arguments, {}])
-        done = self.run("python", str(ASKING_AGENT), asked)
-        return done.stderr if done.returncode else ""
+        try:
+            self.ask(method, *arguments)
+        except Refused as refused:
+            return str(refused)
+        return ""
 
     def call(self, peer: str, method: str, *arguments: Any, **named: Any) -> Any:
-        """What another agent of the platform is answered by `peer`."""
-        asked = json.dumps([peer, method, arguments, named])
-        done = self.run("python", str(ASKING_AGENT), asked)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout.splitlines()[-1])
+        """What another agent of the platform is answered by `peer`. Raises Refused."""
+        assert self._asker is not None
+        return self._asker.ask(peer, method, arguments, named)

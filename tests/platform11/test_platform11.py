@@ -28,7 +28,7 @@ from tests.platform11.site11 import (
 from tests.support.answer_shape import answer_shape
 
 INSTALL = "vctl install . --force --vip-identity"
-ASKER = "control.connection"
+ASKER = "asking.agent"
 """The identity of asking_agent.py: the driver knows an actuator's call by the caller's own."""
 RECORDED = ROOT / "tests" / "platform" / "faces" / "answers.json"
 
@@ -74,7 +74,8 @@ def test_an_edit_of_the_configuration_takes_effect_without_a_restart(
     site: Site11, operator: Operator, panel: SimulatedPanelControl
 ) -> None:
     pid = site.pid(VEN)
-    site.store_config(report_interval_sec=1.0)
+    changed = site.file("agent.json", site.config | {"report_interval_sec": 1.0})
+    site.vctl("config", "store", VEN, "config", changed)
     reported = operator.command("get", what="config")
     assert reported["status"] == "success"
     wait_for(
@@ -89,7 +90,9 @@ def test_stopped_in_mid_event_it_restores_first(
     site: Site11, operator: Operator, panel: SimulatedPanelControl
 ) -> None:
     assert shed(operator, "stopped")["status"] == "accepted"
-    site.stop(VEN)
+    row = site.row(VEN)
+    assert row is not None
+    site.vctl("stop", row.split()[0])
     assert open_contactors(panel.state()) == set()
     site.start(VEN)
     assert operator.ack(event_id="stopped", status="completed")
@@ -105,7 +108,7 @@ def test_devices_that_another_agent_has_reserved_are_left_alone_and_it_is_named(
     try:
         refused = shed(operator, "theirs")
         assert refused["status"] == "failed"
-        assert "held by control.connection as theirs" in refused["reason"]
+        assert "held by asking.agent as theirs" in refused["reason"]
         assert open_contactors(panel.state()) == set()
     finally:
         site.ask("request_cancel_schedule", "", "theirs")
@@ -185,7 +188,7 @@ def behind_gateway(site: Site11) -> Iterator[dict[str, str]]:
         finally:
             site.store_config()
             for device in of_circuit.values():
-                site.vctl("config", "delete", DRIVER, f"devices/{device}")
+                site.delete(DRIVER, f"devices/{device}")
             restart_the_driver(site)
             site.wait_for_health("GOOD")
 
