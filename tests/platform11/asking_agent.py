@@ -1,9 +1,10 @@
-"""Another agent of VOLTTRON 11, in its own Python: it does what it reads, line by line, and
-answers each with a line. A line is a JSON list: the agent that is asked, the method, its arguments,
-and those by name; "pubsub" as the agent publishes to the topic in the method's place. The answer is `{"answer": …}` or `{"error": "the exception's name and text"}`; the first line that it
-writes is its identity, when it is on the bus.
+"""Another agent of VOLTTRON 11, in its own Python: it does what it reads, line by line, and answers
+each with a line.
 
-It has an identity of its own: `vctl` has another one, and may run beside it.
+A line is a JSON list: the agent that is asked, the method, its arguments, and those by name;
+"pubsub" as the agent publishes to the topic in the method's place. The answer is `{"answer": …}` or
+`{"error": "the exception's name and text"}`. The first line that it writes is its identity, when it
+is on the bus. It has one of its own: `vctl` has another, and may run beside it.
 """
 
 from __future__ import annotations
