@@ -98,6 +98,8 @@ class ReasonCode(str, Enum):
     NOTHING_TO_RAISE = "nothing_to_raise"
     """No circuit can draw more."""
     METER_UNREADABLE = "meter_unreadable"
+    METER_FROZEN = "meter_frozen"
+    """The meter reads the same to the last digit, whatever is switched: it is not believed."""
     RESERVATION_REFUSED = "reservation_refused"
     NOT_ANSWERED = "not_answered"
     """An agent that is needed, or the device, gave no answer in time; it may do so soon."""

@@ -16,10 +16,12 @@ from VenAgent.dr.circuit_watch import CHANGED_READINGS, CircuitWatch, circuit_wa
 from VenAgent.dr.effects import Effects, RaiseAlertEffect, ReadMeterEffect, SaveEventEffect
 from VenAgent.dr.event import Event
 from VenAgent.dr.limit_watch import LimitWatch
+from VenAgent.dr.meter_doubt import MeterDoubt
 from VenAgent.dr.meter_settling import MeterSettling
 from VenAgent.dr.panel import PanelReading
-from VenAgent.dr.shed_circuit import ShedCircuit
+from VenAgent.dr.shed_circuit import NOISE_FRACTION, ShedCircuit
 from VenAgent.dr.site_state import SiteState
+from VenAgent.dr.unshown_writes import SHOWN_PART
 
 HOLD_OFF_SEC = 60.0
 """Between two tries of what cannot be done now, such as more shed when no load is left."""
@@ -54,6 +56,7 @@ class ClosedLoop:
         self._settling = MeterSettling()
         self._deviation = _Deviation()
         self._circuits = CircuitWatch()
+        self._doubt = MeterDoubt(site)
         self.limits = LimitWatch(site)
         self._is_stale = False
         self._before: PanelReading | None = None
@@ -93,8 +96,8 @@ class ClosedLoop:
 
     @property
     def is_frozen(self) -> bool:
-        """Whether the meter is not read any more."""
-        return self._is_stale
+        """Whether the meter is not read any more, or not believed."""
+        return self._is_stale or self._site.stillness.is_suspect
 
     def look(
         self, event: Event, reading: PanelReading, now: float
@@ -113,7 +116,8 @@ class ClosedLoop:
             return effects, None
         if not self._site.is_comparable(event):  # the configuration names another meter
             return effects, None
-        event.meter(reading.ts, power_kw, self._site.sampling.gap_limit_sec)
+        if not self._site.stillness.is_suspect:
+            event.meter(reading.ts, power_kw, self._site.sampling.gap_limit_sec)
         if self._site.lease_overdue:  # the devices may have gone back by themselves
             return effects, None
         event.put(circuit.seen_in(reading) for circuit in event.circuits if circuit.counts)
@@ -122,10 +126,20 @@ class ClosedLoop:
         effects += self._respect_overrides(event, overridden, reading, now)
         if restarted:
             return effects, circuit_watch_reason(restarted)
+        effects += self._learn_delays(event, reading, now)
+        more, is_frozen = self._doubt.look(event)
+        effects += more
+        if is_frozen:
+            return effects, None
+        if more:  # it moves: what it shows now counts
+            self.restart(event.predicted_kw, moves_until_ts=now)
         if event.measured_kw is None:
-            band = self._site.policy.band
-            if not self._settling.is_settled(event, power_kw, previous_kw, band, now):
+            if not self._is_settled(event, power_kw, previous_kw, now):
                 return effects, self._limit_meanwhile(event, reading, now)
+            if not self._settling.is_as_expected:
+                doubted, reason = self._doubt.judge(event, reading, now)
+                if doubted:
+                    return effects + doubted, reason
             effects += self._learn_delay(event, now)
             followed_in_part = _limits_followed_in_part(event, self._before, reading)
             more, reason = self._measured(event, reading, now)
@@ -138,6 +152,42 @@ class ClosedLoop:
             compared, reason = self._compare(event, power_kw, now)
             more += compared
         return effects + more, reason
+
+    def _is_settled(
+        self, event: Event, power_kw: float, previous_kw: float | None, now: float
+    ) -> bool:
+        unshown = self._site.unshown
+        until_ts = unshown.awaited_until_ts(event, self._site.meter_wait_sec)
+        self._settling.moves_until_ts = max(self._settling.moves_until_ts, until_ts)
+        return self._settling.is_settled(
+            event,
+            power_kw,
+            previous_kw,
+            self._site.policy.band,
+            now,
+            is_shown=unshown.are_all_shown() and self._has_moved(event, power_kw),
+            is_moving=unshown.is_any_moving(now),
+        )
+
+    def _has_moved(self, event: Event, power_kw: float) -> bool:
+        """Whether the site's power shows about half of what was written."""
+        before_kw = None if self._before is None else self._before.power_kw
+        if before_kw is None:
+            return True
+        expected_kw = self._settling.expected_kw - event.shed_at(before_kw)
+        moved_kw = before_kw - power_kw
+        part = SHOWN_PART * expected_kw
+        return moved_kw >= part if part > 0.0 else moved_kw <= part
+
+    def _learn_delays(self, event: Event, reading: PanelReading, now: float) -> Effects:
+        """How late the meter is, from what circuits show now that they did not."""
+        effects: Effects = []
+        has_moved = self._has_moved(event, reading.power_kw or 0.0)
+        for delay_sec in self._site.unshown.look(reading, now):
+            is_late = delay_sec > self._site.meter_wait_sec
+            if is_late or has_moved:
+                effects += self._site.learn_delay(delay_sec, is_late=is_late)
+        return effects
 
     def _take_back(self, event: Event, reading: PanelReading) -> Effects:
         """What was changed by hand, as it seemed, and reads as it was written again."""
@@ -222,6 +272,7 @@ class ClosedLoop:
     ) -> tuple[Effects, Reason | None]:
         """The meter has settled: report what it shows, and which circuits did not respond."""
         event.measure(reading.power_kw or 0.0)
+        doubtful = {c.circuit_id for c in event.circuits if c.responded is False}
         event.put(c.judged(reading) for c in event.circuits if c.settle_sec <= 0.0)
         unresponsive = [
             c
@@ -229,6 +280,11 @@ class ClosedLoop:
             if c.confirmed and c.responded is False and not c.manual_override
         ]
         effects: Effects = [SaveEventEffect.of(event)]
+        effects += [
+            RaiseAlertEffect("circuit.not_responding", None, c.circuit_id)
+            for c in event.circuits
+            if c.circuit_id in doubtful and c.responded
+        ]
         if event.circuits or not event.is_limit:
             effects.append(self._site.replies.follow_up(event, AckStatus.MEASURED, now))
         alerts, reason = _not_responded(unresponsive)
@@ -348,7 +404,7 @@ def _limits_followed_in_part(
         ):
             continue
         step_kw = circuit.shed_kw if circuit.step_kw is None else circuit.step_kw
-        least_kw = FOLLOWED_LEAST * step_kw
+        least_kw = max(FOLLOWED_LEAST * step_kw, NOISE_FRACTION * before_kw)
         if step_kw > 0.0 and before_kw - power_kw >= least_kw <= power_kw - circuit.final_kw:
             return True
     return False

@@ -190,8 +190,11 @@ def _shed_more(
     ]
     if event.request.circuit_id is not None:
         available = [c for c in available if c.circuit.id == event.request.circuit_id]
-    if _shows_nothing(event):
-        available = [c for c in available if not c.circuit.last_resort]
+    others = [c for c in available if not c.circuit.last_resort]
+    doubted_kw = site.doubted_kw(event, now)
+    is_enough = doubted_kw > 0.0 and request_kw <= doubted_kw + sum(c.max_shed_kw for c in others)
+    if _shows_nothing(event) or is_enough:
+        available = others
     available = rotation_most_comfortable(available, reading, site.cycling_limits, request_kw)
     asked_kw = request_kw - settling_kw
     chosen = select_circuits(available, asked_kw, order=by, at_least=at_least).actions

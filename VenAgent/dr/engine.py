@@ -143,12 +143,15 @@ class Engine:
     def _panel_reading(self, reading: PanelReading, now: float) -> Effects:
         if reading.power_kw is None:
             return []
+        self.site.stillness.note(reading.ts, reading.power_kw)
+        running = self.running
+        if self.site.stillness.is_suspect and running is not None:
+            return self._execution.reading(reading, now) + self._arbitration.advance(now)
         self.site.sampling.add(reading.ts)
         before_ts = self.site.limits.last_ts
         for limits in self.site.all_limits:
             limits.note(reading.ts, reading.power_kw, self.gap_limit_sec)
         effects = self._execution.limits.account(reading.ts, before_ts)
-        running = self.running
         if running is None or running.is_limit:  # what would be drawn without the limit
             held_kw = 0.0 if running is None else running.held_off_load_kw
             self.history.add(reading.ts, reading.power_kw + held_kw)
@@ -279,7 +282,7 @@ class Engine:
         """A new configuration. A running event keeps the circuits and addresses it began with;
         what was measured under another name or scale is not compared with what is read now."""
         if (panel.measured_by, ven_id) != (self.panel.measured_by, self.ven_id):
-            self.site.forget_measurements()
+            self.site.forget_meter()
             self.site.intervals = IntervalHistory()
             self.site.latest = None
         self._arbitration.preparation.outdate()
@@ -315,6 +318,8 @@ class Engine:
         the equipment bears."""
         site = self.site
         site.forget_measurements()
+        site.stillness.shift(step_sec)
+        site.unshown.shift(step_sec)
         if site.latest is not None:
             site.latest = replace(site.latest, ts=site.latest.ts + step_sec)
         site.cycling_limits.shift(step_sec)
@@ -394,6 +399,25 @@ class Engine:
             and self.running.event_id == event_id
             and self._execution.status.wants_more
         )
+
+    @property
+    def is_meter_frozen(self) -> bool:
+        """Whether what the meter reads is not believed: it shows nothing of what was switched."""
+        return self.site.stillness.is_suspect and self.running is not None
+
+    def believed(self, reading: PanelReading) -> PanelReading:
+        """`reading` without the powers of a frozen meter: the site's, and those of circuits that
+        are held and do not show it."""
+        running = self.running
+        if running is None or not self.is_meter_frozen:
+            return reading
+        unseen = {
+            circuit.circuit_id: replace(reading.circuit(circuit.circuit_id), power_kw=None)
+            for circuit in running.held()
+            if self.site.unshown.still_since_ts(circuit.circuit_id) < math.inf
+        }
+        circuits = {**reading.circuits, **unseen}
+        return replace(reading, power_kw=None, current_amps=None, circuits=circuits)
 
     @property
     def is_at_work(self) -> bool:

@@ -267,6 +267,10 @@ class Event:
         """The meter has settled at `power_kw`."""
         self._set("measured_kw", self.shed_at(power_kw))
 
+    def measure_not(self) -> None:
+        """What the meter shows is not believed."""
+        self._set("measured_kw", None)
+
     def note_acked(self) -> tuple[str, ...]:
         """Its command gets its ack; returns the other commands that get the same."""
         duplicates = self.duplicate_correlation_ids

@@ -49,7 +49,7 @@ class EventActivation:
         replies, is_first, work = self._site.replies, event.active_ts is None, self._work
         self._reservation.forget_tries()
         event.activate(now)
-        self._site.limits.note_writes(event, now)
+        self._site.unshown.note(event, self._site.latest, now)
         shows_kw = self._writing.expected_kw - settling_shed_kw(event, now)
         shown_sec = (
             known.shown_after_sec

@@ -20,6 +20,7 @@ from VenAgent.dr.effects import (
 from VenAgent.dr.event import Event
 from VenAgent.dr.event_state import EventState
 from VenAgent.dr.guard_watch import GUARD_ALERT
+from VenAgent.dr.meter_doubt import METER_FROZEN
 from VenAgent.dr.panel import PanelReading
 from VenAgent.dr.restoration import Restoration
 from VenAgent.dr.shed_circuit import CIRCUIT_ALERTS
@@ -150,6 +151,7 @@ class EventCompletion:
             summary, reason = event_completion_summary(event), _unrestored(event)
             acks.append(replies.follow_up(event, AckStatus.COMPLETED, now, reason, summary=summary))
         self._finish(event)
+        self._site.stillness.trust()
         effects: Effects = [
             SaveEventEffect.of(event),
             self._site.save_cycling_limits(),
@@ -158,6 +160,7 @@ class EventCompletion:
             AnnounceEffect.of(event),
             ReadMeterEffect(),
             RaiseAlertEffect("shed.short"),
+            RaiseAlertEffect(METER_FROZEN),
             RaiseAlertEffect("devices.preempted"),
             *(_limit_alerts_over(event) if event.is_limit else ()),
         ]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
+from VenAgent.contract.acks import AckStatus
 from VenAgent.contract.reasons import Reason, ReasonCode
 from VenAgent.dr.closed_loop import ClosedLoop
 from VenAgent.dr.curtailment_plan import plan_guard_release, plan_rotation, settling_shed_kw
-from VenAgent.dr.effects import Effects, RaiseAlertEffect
+from VenAgent.dr.effects import Effects, RaiseAlertEffect, SaveEventEffect
 from VenAgent.dr.event import Event
 from VenAgent.dr.event_activation import event_activation_alert
 from VenAgent.dr.event_planner import EventPlanner
@@ -75,10 +76,14 @@ class EventCorrection:
         """Add or release circuits, if any would help; else report it and leave it for a while."""
         power_kw = reading.power_kw or 0.0
         event.put_aside(reading, now)
-        held_kw = event.shed_at(power_kw)
+        is_believed = not self._site.stillness.is_suspect
+        held_kw = event.shed_at(power_kw) if is_believed else event.predicted_kw
         target = self._planner.target(event, reading, held_kw, now)
         unreached = event.unreached(reading, now)
         if not self._planner.plan(event, reading, target, now, unreached=unreached).circuits:
+            if not is_believed:
+                ack = self._site.replies.follow_up(event, AckStatus.ADJUSTED, now, reason)
+                return [SaveEventEffect.of(event), ack]
             if target.is_limit or event.is_limit:
                 return self._limit_stays(target, power_kw, now)
             self._loop.hold_off(now)

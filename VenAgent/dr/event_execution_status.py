@@ -78,5 +78,5 @@ class EventExecutionStatus:
                 f"trying again"
             )
         if event.state is EventState.ACTIVE and self.loop.is_frozen:
-            return f"event {event.event_id} goes on as it is: the meter is not read"
+            return f"event {event.event_id} goes on as it is: the meter is not read, or frozen"
         return None

@@ -19,10 +19,12 @@ class EventPlanner:
     def __init__(self, site: SiteState) -> None:
         self._site = site
 
-    def set_baseline(self, event: Event, present_kw: float, now: float) -> None:
+    def set_baseline(self, event: Event, reading: PanelReading, now: float) -> None:
         """Once, from what was read before the event. What a limit is steered by is what the site
         would draw now without it."""
+        present_kw = reading.power_kw or 0.0
         if event.is_limit:
+            present_kw = self._site.net_kw(event, reading, now)
             reference_kw = present_kw + event.predicted_kw - settling_shed_kw(event, now)
             event.keep_limit(event.limit.referring_to(reference_kw))
         if event.is_limit or event.baseline is not None:
@@ -91,8 +93,10 @@ class EventPlanner:
             limits.note_release(now)
 
     def held_kw(self, event: Event, reading: PanelReading) -> float:
-        """What is shed already: as measured, or as planned when another meter is read now."""
-        return event.shed_in(reading) if self._site.is_comparable(event) else event.predicted_kw
+        """What is shed already: as measured, or as planned when another meter is read now, or one
+        that is frozen."""
+        is_measured = self._site.is_comparable(event) and not self._site.stillness.is_suspect
+        return event.shed_in(reading) if is_measured else event.predicted_kw
 
     def band_kw(self, event: Event) -> float:
         """How far from its target the event may be."""

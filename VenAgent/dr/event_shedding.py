@@ -79,7 +79,7 @@ class EventShedding:
         ):
             return EventSheddingOutcome(self._reservation.try_again(event, outcome, now))
         if reading is not None and reading.power_kw is not None:
-            planner.set_baseline(event, reading.power_kw, now)
+            planner.set_baseline(event, reading, now)
         if outcome.refusal is not None:
             return _stays(outcome.refusal)
         if reading is None or reading.power_kw is None:

@@ -17,7 +17,6 @@ from enum import Enum
 from VenAgent.dr.event import Event
 from VenAgent.dr.event_request import EventRequestKind
 from VenAgent.dr.event_state import EventState
-from VenAgent.dr.panel import PanelReading
 
 GUARD_PART = 0.02
 """What is steered for is so much of a limit below it: meters and registers have steps."""
@@ -30,10 +29,6 @@ LOOK_AHEAD_MOST_SEC = 15.0
 LONGEST_WINDOW_SEC = 3_600.0
 SENDER_HEARD_SEC = 120.0
 """A sender that was heard within this is there (EEBus LPC: the heartbeat's time-out)."""
-
-
-SHOWS_WITHIN_SEC = 15.0
-"""A write that a reading does not show after so long is taken for one that does nothing."""
 HOLD_LONGEST_SEC = 900.0
 HOLD_FACTOR_MOST = 16.0
 LEAST_EXPORT_GUARD_KW = 0.1
@@ -77,7 +72,6 @@ class GridLimits:
         self._hold_factor = 1.0
         """So many windows must show room before circuits go back."""
         self._released_ts: float | None = None
-        self._written_ts: dict[str, float] = {}
         self.heard_ts: float | None = None
         """When the sender of commands was heard last."""
 
@@ -238,31 +232,6 @@ class GridLimits:
 
     def _highest_kw(self, since_ts: float) -> float:
         return max((kw for ts, kw in self._samples if ts > since_ts), default=0.0)
-
-    # ---- what was written and does not show yet ------------------------------------------
-
-    def note_writes(self, event: Event, now: float) -> None:
-        """The writes of `event` are confirmed; some of them the meter may not show yet."""
-        self._written_ts = {
-            circuit.circuit_id: self._written_ts.get(circuit.circuit_id, now)
-            for circuit in event.circuits
-            if circuit.counts and circuit.responded is None
-        }
-
-    def pending_kw(self, event: Event, reading: PanelReading, now: float) -> float:
-        """What the power in this direction will still fall by, because circuits were written a
-        moment ago. One that takes longer is not counted on."""
-        is_import = self.side is GridLimitSide.IMPORT
-        pending_kw = 0.0
-        for circuit in event.circuits:
-            written_ts = self._written_ts.get(circuit.circuit_id)
-            power_kw = reading.circuit(circuit.circuit_id).power_kw
-            if written_ts is None or power_kw is None or now - written_ts > SHOWS_WITHIN_SEC:
-                continue
-            if circuit.counts and not circuit.releasing and circuit.is_raised is not is_import:
-                left_kw = max(0.0, self.side.flow_kw(power_kw - circuit.final_kw))
-                pending_kw += min(left_kw, abs(circuit.shed_kw))
-        return max(0.0, pending_kw)
 
     # ---- circuits to and fro -------------------------------------------------------------
 

@@ -14,6 +14,8 @@ METER_DELAY_FACT = "meter_delay"
 WAITED_TIMES = 1.5
 """Standing still proves something after so many times the delay that is known."""
 LONGEST_SEC = 120.0
+UNKNOWN_LONGEST_SEC = 30.0
+"""A meter of which no delay is known yet is waited for so long at most."""
 FORGOTTEN_PART = 0.5
 """Of a longer delay, for each time that a shed shows sooner."""
 
@@ -29,9 +31,17 @@ class MeterDelay:
         """0 until one was seen."""
         return self._delays_sec.get(measured_by, 0.0)
 
-    def wait_sec(self, measured_by: str) -> float:
-        """So long after writes a meter that stands still proves nothing."""
+    def wait_sec(self, measured_by: str, unknown_sec: float = 0.0) -> float:
+        """So long after writes a meter that stands still proves nothing; `unknown_sec` while it has
+        never shown any."""
+        if measured_by not in self._delays_sec:
+            return min(unknown_sec, UNKNOWN_LONGEST_SEC)
         return WAITED_TIMES * self.of(measured_by)
+
+    def doubt_sec(self, measured_by: str) -> float:
+        """So long after writes it may be the meter that has not shown them."""
+        is_known = measured_by in self._delays_sec
+        return self.wait_sec(measured_by) if is_known else LONGEST_SEC
 
     def note_late(self, measured_by: str, delay_sec: float) -> None:
         """A circuit that was thought not to respond has, after so long."""

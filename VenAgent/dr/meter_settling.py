@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from VenAgent.dr.event import Event
@@ -27,17 +28,29 @@ class MeterSettling:
     is_as_expected: bool = False
 
     def is_settled(
-        self, event: Event, power_kw: float, previous_kw: float | None, band: float, now: float
+        self,
+        event: Event,
+        power_kw: float,
+        previous_kw: float | None,
+        band: float,
+        now: float,
+        *,
+        is_shown: bool,
+        is_moving: bool,
     ) -> bool:
-        """Look at a new reading of the panel; if it proves nothing yet, another one is due."""
+        """Look at a new reading of the panel; if it proves nothing yet, another one is due.
+
+        `is_shown`: every circuit's own power shows its write; `is_moving`: one still runs down."""
         band_kw = event.band_kw(band)
         self.is_as_expected = as_expected = (
             abs(event.shed_at(power_kw) - self.expected_kw) <= band_kw
         )
-        if not as_expected and now < self.moves_until_ts:
-            self.due_ts = min(now + SETTLE_SEC, self.moves_until_ts)
-            return False
         self.tries += 1
+        is_awaited = is_moving or (now < self.moves_until_ts and not is_shown)
+        if not as_expected and is_awaited:
+            until_ts = math.inf if is_moving else self.moves_until_ts
+            self.due_ts = min(now + SETTLE_SEC, until_ts)
+            return False
         unmoved = previous_kw is not None and abs(power_kw - previous_kw) <= band_kw
         stands_still = unmoved and self.tries >= SETTLE_LEAST_TRIES
         if as_expected or stands_still or self.tries >= SETTLE_TRIES:

@@ -26,6 +26,9 @@ HELPED_FRACTION = 0.05
 """A limit that falls by less still helps, if its last write made it fall by this part of what was
 expected: a charger may go from 16 to 15 A when it is set to 8."""
 
+NOISE_FRACTION = 0.018
+"""Of what a circuit drew: less than this is no answer of its own."""
+
 
 @dataclass(frozen=True)
 class ShedCircuit:
@@ -37,8 +40,9 @@ class ShedCircuit:
     Nothing changes a ShedCircuit: each method below that names a change returns the circuit after
     it, and `Event.put` takes that one in the place of the old. Who calls them: the planner
     (`newly_shed`, `rewritten`, `tried_again`, `to_release`), EventExecution (`write_ended`,
-    `still_held`, `release_failed`), ClosedLoop (`seen_in`, `judged`, `taken_by_hand`), LoadControl
-    (`switched_by_command`, `command_ended`) and Restoration (`restore_ended`, `left_unrestored`).
+    `still_held`, `release_failed`), ClosedLoop (`seen_in`, `judged`, `not_judged`,
+    `taken_by_hand`), LoadControl (`switched_by_command`, `command_ended`) and Restoration
+    (`restore_ended`, `left_unrestored`).
     """
 
     circuit_id: str
@@ -201,11 +205,16 @@ class ShedCircuit:
         expected_kw = self.shed_kw if self.step_kw is None else self.step_kw
         if self.is_switch or expected_kw <= 0.0:
             return replace(self, responded=False)
-        helped = before_kw - power_kw >= HELPED_FRACTION * expected_kw
-        has_shed = before_kw < self.original_kw
+        has_fallen = self.original_kw - power_kw >= NOISE_FRACTION * self.original_kw
+        helped = has_fallen and before_kw - power_kw >= HELPED_FRACTION * expected_kw
+        has_shed = has_fallen and before_kw < self.original_kw
         if not helped and not has_shed:
             return replace(self, responded=False)
         return replace(self, responded=True, final_kw=power_kw, exhausted=not helped)
+
+    def not_judged(self) -> ShedCircuit:
+        """Whether it responded is not known after all: its meter is frozen."""
+        return replace(self, responded=None)
 
     def taken_by_hand(self) -> ShedCircuit:
         """A person at the site changed it."""

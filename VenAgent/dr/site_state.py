@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 from VenAgent.baseline.intervals import IntervalHistory
@@ -15,10 +16,15 @@ from VenAgent.dr.grid_limits import GridLimits, GridLimitSide
 from VenAgent.dr.guard_history import GuardHistory
 from VenAgent.dr.learned_shed import LEARNED_RISE_FACT, LEARNED_SHED_FACT, LearnedSheds
 from VenAgent.dr.meter_delay import METER_DELAY_FACT, MeterDelay
+from VenAgent.dr.meter_stillness import MeterStillness
 from VenAgent.dr.panel import Panel, PanelReading
 from VenAgent.dr.policy import Policy
 from VenAgent.dr.shed_circuit import ShedCircuit
 from VenAgent.dr.unrestored_circuits import UnrestoredCircuits
+from VenAgent.dr.unshown_writes import UnshownWrites
+
+WAITED_INTERVALS = 2.0
+"""Of the meter, for a write to show, while it is not known how late it is."""
 
 
 @dataclass
@@ -35,6 +41,8 @@ class SiteState:
     sampling: SamplingInterval = field(default_factory=SamplingInterval)
     """How often the meter is read."""
     meter_delay: MeterDelay = field(default_factory=MeterDelay)
+    stillness: MeterStillness = field(default_factory=MeterStillness)
+    unshown: UnshownWrites = field(default_factory=UnshownWrites)
     latest: PanelReading | None = None
     unrestored: UnrestoredCircuits = field(default_factory=UnrestoredCircuits)
     limits: GridLimits = field(default_factory=GridLimits)
@@ -89,9 +97,12 @@ class SiteState:
         return any(e is not beside for limits in self.all_limits for e in limits.in_force(now))
 
     def net_kw(self, event: Event, reading: PanelReading, now: float) -> float:
-        """The site's power as it will be when what was written a moment ago shows."""
-        falls_kw = self.limits.pending_kw(event, reading, now)
-        rises_kw = self.export_limits.pending_kw(event, reading, now)
+        """The site's power as it will be when what was written a moment ago shows. Of a meter that
+        is frozen nothing shows: all that is held counts as planned."""
+        wait_sec = math.inf if self.stillness.is_suspect else self.meter_wait_sec
+        pending = event, reading, now, wait_sec
+        falls_kw = self.unshown.pending_kw(*pending, rises=False)
+        rises_kw = self.unshown.pending_kw(*pending, rises=True)
         return (reading.power_kw or 0.0) - falls_kw + rises_kw
 
     def learn_shed(self, circuit_id: str, point: str, shed_kw: float) -> SaveFactEffect:
@@ -107,7 +118,15 @@ class SiteState:
     @property
     def meter_wait_sec(self) -> float:
         """So long after writes a meter that stands still proves nothing."""
-        return self.meter_delay.wait_sec(self.panel.measured_by)
+        unknown_sec = max(
+            self.policy.confirm_sec, WAITED_INTERVALS * (self.sampling.interval_sec or 0.0)
+        )
+        return self.meter_delay.wait_sec(self.panel.measured_by, unknown_sec)
+
+    def doubted_kw(self, event: Event, now: float) -> float:
+        """What was written and is taken for not to respond, though the meter may just be late."""
+        doubt_sec = self.meter_delay.doubt_sec(self.panel.measured_by)
+        return self.unshown.doubted_kw(event, now, doubt_sec)
 
     def learn_delay(self, delay_sec: float, *, is_late: bool) -> Effects:
         """A shed has shown after so long: when it was taken for one that does not respond
@@ -144,6 +163,11 @@ class SiteState:
         """Whether the power is read from what the event's baseline was read from."""
         baseline = event.baseline
         return baseline is None or baseline.measured_by == self.panel.measured_by
+
+    def forget_meter(self) -> None:
+        """Another meter is read from now on: how it behaves is not known."""
+        self.forget_measurements()
+        self.stillness, self.unshown = MeterStillness(), UnshownWrites()
 
     def forget_measurements(self) -> None:
         """Something else is measured from now on, or the clock was set: what was read before is

@@ -12,7 +12,7 @@ from VenAgent.cloud.outbox import Outbox, OutboxMessage
 from VenAgent.cloud.shadow_client import ShadowClient
 from VenAgent.config import AgentConfig
 from VenAgent.contract.json_codec import encode_json
-from VenAgent.contract.telemetry import Telemetry, split_telemetry
+from VenAgent.contract.telemetry import Telemetry, TelemetryQuality, split_telemetry
 from VenAgent.dr.engine import Engine
 from VenAgent.dr.panel import PanelReading
 from VenAgent.reporting import telemetry_builder as report
@@ -58,9 +58,10 @@ class Reporter:
         """The site as it is now."""
         now = time.time()
         quality = self._meter.points.quality(now)
-        return report.build_telemetry(
-            self._engine, self._meter.reading(now), quality, seq=seq, now=now
-        )
+        if self._engine.is_meter_frozen and quality is TelemetryQuality.GOOD:
+            quality = TelemetryQuality.STALE
+        reading = self._engine.believed(self._meter.reading(now))
+        return report.build_telemetry(self._engine, reading, quality, seq=seq, now=now)
 
     def shadow(self, telemetry: Telemetry) -> dict[str, Any]:
         """The shadow's reported state."""
@@ -79,7 +80,8 @@ class Reporter:
         finally:
             self._wake_link()
         now = time.time()
-        values = report.build_historian_telemetry(self._engine, self._meter.reading(now), now)
+        reading = self._engine.believed(self._meter.reading(now))
+        values = report.build_historian_telemetry(self._engine, reading, now)
         units = {
             name: {"units": report.UNITS[name], "type": "float", "tz": "UTC"} for name in values
         }

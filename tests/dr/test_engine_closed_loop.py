@@ -15,7 +15,7 @@ from VenAgent.dr.closed_loop import CHANGED_READINGS
 def test_a_contactor_that_does_not_respond_raises_an_alert_and_is_replaced(house: House) -> None:
     house.stuck = {"heater1"}
     send_event(house, 4.5)
-    house.wait(10.0)
+    house.wait(20.0)
     assert TOTAL_KW - house.power_kw == pytest.approx(4.5, rel=0.05)
     assert house.statuses() == ["accepted", "measured", "adjusted", "measured"]
     adjusted = house.last("adjusted")
@@ -29,7 +29,7 @@ def test_a_contactor_that_does_not_respond_raises_an_alert_and_is_replaced(house
 def test_a_contactor_that_did_not_respond_is_put_back_all_the_same(house: House) -> None:
     house.stuck = {"heater1"}
     send_event(house, 4.5)
-    house.wait(10.0)
+    house.wait(20.0)
     house.send("restore", correlationId="r1")
     assert [w.value for w in house.written if w.circuit_id == "heater1"] == [False, True]
 
