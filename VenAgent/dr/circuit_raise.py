@@ -142,7 +142,11 @@ class CircuitRaise:
             power_kw = 0.0
         action = CircuitSelectionAction(circuit.id, circuit.control, value, power_kw, final_kw)
         relinquish = read.relinquish and read.slot is None
-        return ShedCircuit.newly_shed(action, circuit, before, self.now, relinquish=relinquish)
+        return ShedCircuit.newly_shed(
+            *(action, circuit, before, self.now),
+            relinquish=relinquish,
+            register_unit=read.register_unit,
+        )
 
 
 def circuit_raise_generation_limit(scale: PanelLimitScale, generated_kw: float) -> float:

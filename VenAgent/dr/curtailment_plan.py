@@ -377,6 +377,7 @@ def _newly_shed(
         before,
         now,
         relinquish=read.relinquish and read.slot is None,
+        register_unit=read.register_unit,
     )
 
 

@@ -11,7 +11,7 @@ event_execution.py.
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Container, Mapping
 from dataclasses import replace
 
 from VenAgent.baseline.intervals import IntervalHistory
@@ -135,7 +135,10 @@ class Engine:
         self.site.latest = reading
         self.site.lease_overdue = lease_overdue
         running = self.running
-        held = () if running is None else {c.circuit_id for c in running.held()}
+        held: Collection[str] = ()
+        if running is not None:
+            held = {circuit.circuit_id for circuit in running.held()}
+            running.put(circuit.in_unit_of(reading) for circuit in running.circuits)
         unrestored = self.site.unrestored.reading(reading, held)
         effects = guards + unrestored + self._execution.protect(reading, now)
         return effects + self._panel_reading(reading, now)

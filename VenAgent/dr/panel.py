@@ -240,6 +240,9 @@ class PanelCircuitReading:
     relinquish: bool = field(default=False, compare=False)
     """Its control point is given back to whoever had it: a BACnet slot, a register with a default
     of its own."""
+    register_unit: float | None = field(default=None, compare=False)
+    """What one unit of its control register was taken for in `limit` (`scale_points`); None where
+    that is not known."""
     slot: float | bool | None = field(default=None, compare=False)
     """What its control point held at our own priority before we wrote; None if nothing."""
 

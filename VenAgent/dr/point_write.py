@@ -17,3 +17,6 @@ class PointWrite:
     """Instead of writing `value`, give the point back to whoever had it before us."""
     rounding: float = 0.0
     """The device keeps what it is sent to its own step: off by less than this is as written."""
+    register_unit: float | None = None
+    """What one unit of the register was taken for when `value` was made; None: as the configuration
+    says when it is written."""

@@ -50,6 +50,7 @@ class _RestorationStep:
     inverted: bool = False
     relinquish: bool = False
     rounding: float = 0.0
+    register_unit: float | None = None
 
     @property
     def device(self) -> str:
@@ -59,6 +60,7 @@ class _RestorationStep:
         return PointWrite(
             *(self.circuit_id, self.point, self.value, self.inverted, self.relinquish),
             rounding=self.rounding,
+            register_unit=self.register_unit,
         )
 
 
@@ -172,7 +174,7 @@ class _RestorationSchedule:
         self.steps = [step for step in self.steps if step.circuit_id != circuit.circuit_id]
         step = _whole_step(circuit, due_ts)
         if instead is not None and retry.tries % 2:
-            step = replace(step, value=instead)
+            step = replace(step, value=instead, register_unit=None)
         self.steps.append(step)
 
 
@@ -185,6 +187,7 @@ def _whole_step(circuit: ShedCircuit, due_ts: float) -> _RestorationStep:
         inverted=circuit.inverted,
         relinquish=circuit.relinquish,
         rounding=circuit.kept_within,
+        register_unit=circuit.register_unit,
     )
 
 
@@ -205,7 +208,8 @@ def _ramp(
         if 0.0 < value < scale.lowest:  # a charger takes no 1 to 5 A
             continue
         moment = due_ts + (number - 1) * RAMP_STEP_SEC
-        steps.append(_RestorationStep(moment, circuit.circuit_id, circuit.point, value, last=False))
+        step = _RestorationStep(moment, circuit.circuit_id, circuit.point, value, last=False)
+        steps.append(replace(step, register_unit=circuit.register_unit))
     return [*steps, _whole_step(circuit, due_ts + count * RAMP_STEP_SEC)]
 
 

@@ -94,6 +94,9 @@ class ShedCircuit:
     """Its turn is over: it goes back as soon as these circuits, shed in its place, show it."""
     release_failed_ts: float | None = None
     """When it could not be put back last, while the event went on."""
+    register_unit: float | None = None
+    """What one unit of its register was taken for in `before` and `value`. One that is corrected in
+    mid-event changes these, not what stands in the register."""
     generates: bool = False
     """It is made to generate less for a limit of what the site feeds in. How much the sun would
     give is not measured, so that this is no part of another event's shed or rise."""
@@ -109,6 +112,7 @@ class ShedCircuit:
         now: float = 0.0,
         *,
         relinquish: bool = False,
+        register_unit: float | None = None,
     ) -> ShedCircuit:
         """As `action` plans it, of a circuit whose point holds `before`."""
         return cls(
@@ -127,6 +131,7 @@ class ShedCircuit:
             relinquish=relinquish,
             settle_sec=circuit.settle_sec,
             rounding=_rounding(circuit, before, action.value),
+            register_unit=register_unit,
             generates=circuit.generates,
         )
 
@@ -183,6 +188,22 @@ class ShedCircuit:
     def write_ended(self, failure: str | None) -> ShedCircuit:
         """The device confirmed the write, or did not."""
         return replace(self, confirmed=failure is None, failure=failure)
+
+    def in_unit_of(self, reading: PanelReading) -> ShedCircuit:
+        """The same circuit, its register as the configuration takes it by now: what stands there is
+        what stood there."""
+        read = reading.circuit(self.circuit_id)
+        known, unit = self.register_unit, read.register_unit
+        if self.is_switch or known is None or unit in (None, known) or read.point != self.point:
+            return self
+        times = (unit or known) / known
+        return replace(
+            self,
+            before=round(float(self.before) * times, 9),
+            value=round(float(self.value) * times, 9),
+            rounding=self.rounding * times,
+            register_unit=unit,
+        )
 
     def seen_in(self, reading: PanelReading) -> ShedCircuit:
         """Remember it if `reading` shows the point as it was written."""
@@ -303,7 +324,9 @@ class ShedCircuit:
         if self.releasing:
             return self.write_back()
         return PointWrite(
-            self.circuit_id, self.point, self.value, self.inverted, rounding=self.kept_within
+            *(self.circuit_id, self.point, self.value, self.inverted),
+            rounding=self.kept_within,
+            register_unit=self.register_unit,
         )
 
     def write_back(self) -> PointWrite:
@@ -311,6 +334,7 @@ class ShedCircuit:
         return PointWrite(
             *(self.circuit_id, self.point, self.before, self.inverted, self.relinquish),
             rounding=self.kept_within,
+            register_unit=self.register_unit,
         )
 
     def is_back(self, reading: PanelReading | None) -> bool:
@@ -376,9 +400,21 @@ class ShedCircuit:
             return None
         if not self.is_switch and read.is_commanded is False and read.limit is not None:
             return math.nan  # its own programme rules, whatever the register holds
-        if not self.is_switch or read.closed is None:
-            return read.limit if not self.is_switch else None
+        if not self.is_switch:
+            return in_register_unit(read.limit, read.register_unit, self.register_unit)
+        if read.closed is None:
+            return None
         return read.closed if read.inverted == self.inverted else not read.closed
+
+
+def in_register_unit(
+    value: float | None, read_unit: float | None, unit: float | None
+) -> float | None:
+    """A register's value that was read in units of `read_unit`, in those of `unit`; as it is where
+    one of these is not known."""
+    if value is None or read_unit is None or unit is None or read_unit == unit:
+        return value
+    return round(value / read_unit * unit, 9)
 
 
 def is_same_shed_value(

@@ -24,7 +24,7 @@ from VenAgent.dr.effects import (
 )
 from VenAgent.dr.panel import Panel, PanelReading
 from VenAgent.dr.point_write import PointWrite
-from VenAgent.dr.shed_circuit import ShedCircuit, is_same_shed_value
+from VenAgent.dr.shed_circuit import ShedCircuit, in_register_unit, is_same_shed_value
 
 UNRESTORED_FACT = "unrestored"
 """The name under which the journal keeps them."""
@@ -126,6 +126,7 @@ class UnrestoredCircuits:
             write = PointWrite(
                 *(circuit_id, point, value, inverted, relinquish),
                 rounding=known.get("rounding", 0.0),
+                register_unit=known.get("register_unit"),
             )
             self._circuits[circuit_id] = _Unrestored(
                 *(write, failure, Backoff(due_ts=now)),
@@ -233,7 +234,12 @@ class UnrestoredCircuits:
             for name, c in kept.items()
         ]
         ours = {
-            name: {"rounding": c.write.rounding, "ours": list(c.ours), "instead": c.instead}
+            name: {
+                "rounding": c.write.rounding,
+                "ours": list(c.ours),
+                "instead": c.instead,
+                "register_unit": c.write.register_unit,
+            }
             for name, c in kept.items()
         }
         return [
@@ -266,7 +272,7 @@ def _setting(circuit: _Unrestored, reading: PanelReading) -> float | bool | None
     if write.relinquish or read.point not in ("", write.point):
         return None
     if not isinstance(write.value, bool):
-        return read.limit
+        return in_register_unit(read.limit, read.register_unit, write.register_unit)
     if read.closed is None or read.inverted == write.inverted:
         return read.closed
     return not read.closed

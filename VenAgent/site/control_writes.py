@@ -54,10 +54,15 @@ class ControlWrites:
 
     def _is_known(self, write: PointWrite) -> bool:
         is_number = not isinstance(write.value, bool) and not write.relinquish
-        return not is_number or self._unit_of(write.point) is not None
+        return not is_number or self._unit(write) is not None
+
+    def _unit(self, write: PointWrite) -> float | None:
+        """What its value was made with: the unit may have been corrected since."""
+        known = write.register_unit
+        return self._unit_of(write.point) if known is None else known
 
     def _in_unit(self, write: PointWrite) -> PointWrite:
-        unit = self._unit_of(write.point)
+        unit = self._unit(write)
         if isinstance(write.value, bool) or write.relinquish or unit in (None, 1.0):
             return write
         value, rounding = float(write.value) / unit, write.rounding / abs(unit)
@@ -72,24 +77,33 @@ class ControlWrites:
         return self._mode(circuit, write, circuit.mode_point or "")
 
     def _pause(self, circuit: CircuitConfig, write: PointWrite, point: str) -> list[PointWrite]:
-        topic = f"{self._config.control_device_of(circuit)}/{point}"
-        if write.relinquish:
-            return [write, replace(write, point=topic, value=circuit.resume_value, rounding=0.0)]
-        if write.value == 0.0:
-            return [replace(write, point=topic, value=circuit.pause_value, rounding=0.0)]
-        return [write, replace(write, point=topic, value=circuit.resume_value, rounding=0.0)]
+        beside = replace(
+            write,
+            point=f"{self._config.control_device_of(circuit)}/{point}",
+            value=circuit.resume_value,
+            rounding=0.0,
+            register_unit=None,
+        )
+        if write.relinquish or write.value != 0.0:
+            return [write, beside]
+        return [replace(beside, value=circuit.pause_value)]
 
     def _mode(self, circuit: CircuitConfig, write: PointWrite, point: str) -> list[PointWrite]:
-        topic = f"{self._config.control_device_of(circuit)}/{point}"
+        beside = replace(
+            write,
+            point=f"{self._config.control_device_of(circuit)}/{point}",
+            value=circuit.mode_value,
+            rounding=0.0,
+            register_unit=None,
+        )
         if not write.relinquish:
-            return [write, replace(write, point=topic, value=circuit.mode_value, rounding=0.0)]
+            return [write, beside]
         driver_type = self._driver_types.get(self._config.control_device_of(circuit), "")
         by_driver = (
             self._config.restore_mode(circuit, driver_type) is not CircuitRestoreMode.PREVIOUS
         )
-        given_back = replace(write, relinquish=by_driver)
-        mode = replace(given_back, point=topic, value=circuit.mode_release_value, rounding=0.0)
-        return [mode, given_back]
+        mode = replace(beside, relinquish=by_driver, value=circuit.mode_release_value)
+        return [mode, replace(write, relinquish=by_driver)]
 
 
 def control_write_as_wired(write: PointWrite) -> PointWrite:

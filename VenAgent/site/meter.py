@@ -49,7 +49,7 @@ class Meter:
         self._on_reading = on_reading
         self._drivers: Mapping[str, DriverEntry] = {}
         """By device; empty until the driver's configuration has been read."""
-        self._arrays = PriorityArrays(requests, config)
+        self._arrays = PriorityArrays(requests, config, self.unit_of)
         self.points = PointReadings(config)
         self._failures: dict[str, DeviceRequestFailure] = {}
         """Why the last request of each device failed, of those whose last one did."""
@@ -89,7 +89,7 @@ class Meter:
         """A new configuration: other devices, and the old readings of those that stay."""
         self.stop()
         before, self._config, self.points = self.points, config, PointReadings(config)
-        self._arrays = PriorityArrays(self._requests, config)
+        self._arrays = PriorityArrays(self._requests, config, self.unit_of)
         self.points.adopt(before)
         self.know_drivers(self._drivers)
         self.start()

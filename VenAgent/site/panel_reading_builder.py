@@ -23,8 +23,12 @@ class FreshPointValue(NamedTuple):
 class PanelReadingBuilder:
     """Of one configuration."""
 
-    def __init__(self, config: AgentConfig) -> None:
+    def __init__(
+        self, config: AgentConfig, unit_of: Callable[[str, str], float | None] | None = None
+    ) -> None:
+        """`unit_of`: what one unit of a device's point is; None while that is not known."""
         self._config = config
+        self._register_unit = unit_of or (lambda device, name: 1.0)
         self.names: dict[str, list[str]] = {device: [] for device in config.devices()}
         """By device: the configured points."""
         for device, name in self._configured():
@@ -112,7 +116,11 @@ class PanelReadingBuilder:
             ts=min((used.times[key] for key in names if key in used.times), default=None),
             heard_again_ts=used.heard_again_ts(config.control_point_of(circuit)),
             relinquish=is_given_back or is_commanded is False,
+            register_unit=self._unit_of(control, _register_point(circuit)),
         )
+
+    def _unit_of(self, device: str, point: str | None) -> float | None:
+        return None if point is None else self._register_unit(device, point)
 
     def _register(
         self, circuit: CircuitConfig, used: _UsedPoints

@@ -130,9 +130,9 @@ class PointReadings:
     """Those that cannot, whatever is configured."""
 
     def __post_init__(self) -> None:
-        self._builder = PanelReadingBuilder(self.config)
-        self._names = self._builder.names
         self._quirks = PointQuirks(self.config)
+        self._builder = PanelReadingBuilder(self.config, self._quirks.unit_of)
+        self._names = self._builder.names
         self.give_back_by_driver({})
 
     def update(

@@ -7,7 +7,7 @@ ANSI/ASHRAE 135, clause 19.2: a commandable object has 16 slots, and a null give
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from VenAgent.config import AgentConfig
@@ -27,8 +27,15 @@ ARRAYS_AT_ONCE = 8
 class PriorityArrays:
     """Of one configuration's circuits."""
 
-    def __init__(self, requests: DeviceRequests, config: AgentConfig) -> None:
+    def __init__(
+        self,
+        requests: DeviceRequests,
+        config: AgentConfig,
+        unit_of: Callable[[str], float | None] = lambda topic: 1.0,
+    ) -> None:
+        """`unit_of`: what one unit of an object (`device/point`) is; None if that is not known."""
         self._requests = requests
+        self._unit_of = unit_of
         self._config = config
         self._drivers: Mapping[str, DriverEntry] = {}
         self._one_by_one: set[str] = set()
@@ -66,10 +73,20 @@ class PriorityArrays:
             if not isinstance(array, (list, tuple)):
                 self._uncommandable.add(circuit.id)
                 continue
-            held = _setting(circuit, priority_array_slot(array, known.priority))
+            held = self._setting(circuit, priority_array_slot(array, known.priority))
             if held is not None:
                 found[circuit.id] = held
         return found
+
+    def _setting(self, circuit: CircuitConfig, held: Any) -> float | bool | None:
+        """As the circuit has it: whether it is closed; else its limit, setpoint or commanded power,
+        as the configuration counts it."""
+        if circuit.control is PanelCircuitControl.SWITCH:
+            on = is_on_without_quirk(held)
+            return None if on is None else on != circuit.switch_inverted
+        number = number_without_quirk(held)
+        unit = self._unit_of(self._config.control_point_of(circuit))
+        return None if number is None or unit is None else round(number * unit, 9)
 
     def _bacnet_object(self, circuit: CircuitConfig) -> BacnetDriverEntry | None:
         """What sheds a circuit, if that is an output of a BACnet device whose entry is known."""
@@ -122,11 +139,3 @@ def priority_array_slot(array: Any, priority: int) -> Any:
     if isinstance(held, Mapping):  # {"null": []} or {"enumerated": "active"}
         held = next(iter(held.values()), None)
     return None if held in ([], (), "") else held
-
-
-def _setting(circuit: CircuitConfig, held: Any) -> float | bool | None:
-    """As the circuit has it: whether it is closed, or its limit."""
-    if circuit.control is not PanelCircuitControl.SWITCH:
-        return number_without_quirk(held)
-    on = is_on_without_quirk(held)
-    return None if on is None else on != circuit.switch_inverted

@@ -277,6 +277,7 @@ def _circuit_record(circuit: ShedCircuit) -> Record:
         "is_read_as_taken": circuit.is_read_as_taken,
         "generates": circuit.generates,
         "release_failed_ts": circuit.release_failed_ts,
+        "register_unit": circuit.register_unit,
     }
 
 
@@ -313,4 +314,5 @@ def _circuit(record: Mapping[str, Any]) -> ShedCircuit:
         is_read_as_taken=record.get("is_read_as_taken", False),
         generates=record.get("generates", False),
         release_failed_ts=record.get("release_failed_ts"),
+        register_unit=record.get("register_unit"),
     )

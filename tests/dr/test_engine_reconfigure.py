@@ -6,6 +6,9 @@ from dataclasses import replace
 
 from tests.dr.builders import VEN_ID, house_panel, limit, panel_of, switch
 from tests.dr.house import House, send_event
+from tests.support.each_case import each_case
+from VenAgent.dr.panel import PanelReading
+from VenAgent.dr.point_write import PointWrite
 
 
 def test_a_running_event_ends_as_it_began_though_the_panel_was_changed(house: House) -> None:
@@ -52,3 +55,50 @@ def test_a_circuit_taken_out_of_the_configuration_goes_back_with_the_right_polar
     house.send("restore", correlationId="r1")
     assert not house.opened()
     assert all(write.inverted for write in house.written if write.circuit_id == "heater1")
+
+
+class CountedHouse(House):
+    """One unit of its registers is `true` percent, and the configuration takes it for `unit`."""
+
+    def __init__(self, true: float, unit: float) -> None:
+        self.true, self.unit = true, unit
+        super().__init__(panel_of(limit("car1", 50.0, priority=5)), {"car1": 7.2})
+
+    def read(self) -> PanelReading:
+        reading = super().read()
+        counted = {
+            name: replace(one, limit=self.limits[name] / self.true * self.unit)
+            for name, one in reading.circuits.items()
+        }
+        circuits = {n: replace(one, register_unit=self.unit) for n, one in counted.items()}
+        return replace(reading, circuits=circuits)
+
+    def _write(self, writes: tuple[PointWrite, ...]) -> dict[str, str]:
+        raw = [(write, write.register_unit or self.unit) for write in writes]
+        percent = (replace(w, value=float(w.value) / unit * self.true) for w, unit in raw)
+        return super()._write(tuple(percent))
+
+
+@each_case("how", ["edited", "edited while restoring", "edited while it was down"])
+@each_case(
+    ("true", "first", "then"), [(0.01, 0.1, 0.01), (0.1, 0.05, 0.1), (0.1, 1.0, 0.1), (1, 1, 0.1)]
+)
+def test_a_registers_unit_that_is_corrected_in_mid_event_leaves_what_stood_there(
+    true: float, first: float, then: float, how: str
+) -> None:
+    """Ten times of it was written back."""
+    house = CountedHouse(true, first)
+    house.wait(300.0)
+    send_event(house, 4.0, duration_sec=300)
+    house.wait(60.0)
+    assert house.limits["car1"] < 100.0
+    house.unit = then
+    if how == "edited while it was down":
+        house.restart()
+    else:
+        house.reconfigure(house.panel)
+    if how == "edited while restoring":
+        house.send("restore", correlationId="r1")
+    house.wait(600.0)
+    assert house.limits == {"car1": 100.0}
+    assert "restore.failed" not in house.alerted
