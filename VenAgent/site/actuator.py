@@ -34,6 +34,7 @@ from VenAgent.site.device_requests import (
     DeviceRequests,
     request_by_device,
 )
+from VenAgent.site.refused_nulls import RefusedNulls
 from VenAgent.site.reserving_driver import ReservingDriver, may_pass_together, reservation_slot
 from VenAgent.volttron_compat import (
     RPC_FAILURES,
@@ -73,9 +74,12 @@ class Actuator:
             [Mapping[str, float | bool | None], float], None
         ] = lambda values, ts: None,
         unit_of: Callable[[str], float | None] = lambda topic: 1.0,
+        is_commandable: Callable[[str], bool] = lambda circuit_id: False,
     ) -> None:
         """`on_written`: these points (`device/point`) were written with these values, at a time.
-        `unit_of`: what one unit of a register is; None if that is not known yet."""
+        `unit_of`: what one unit of a register is; None if that is not known yet.
+        `is_commandable`: whether a circuit's BACnet priority array was read."""
+        self._nulls = RefusedNulls(is_commandable)
         self._calls = calls
         self._requests = requests
         self._on_written = on_written
@@ -182,7 +186,8 @@ class Actuator:
         agent still holds is tried again only while it is `still_wanted`: an event that has ended
         meanwhile must not be shed by a late try.
         """
-        writes = list(writes)
+        asked = list(writes)
+        writes = self._nulls.in_turn(asked)
         wanted, unscaled = self._writes.at_devices(writes), self._unscaled(writes)
         failures = self._through_actuator(wanted)
         while any(failure.is_locked for failure in failures.values()):
@@ -195,6 +200,7 @@ class Actuator:
             for write in locked:
                 failures.pop(write.circuit_id, None)
             failures |= self._through_actuator(locked)
+        self._nulls.ended(asked, failures)
         taken_from = f" (taken from {self._taken_from})" if self._taken_from else ""
         return {
             circuit_id: Reason(
@@ -209,7 +215,8 @@ class Actuator:
         Not past a lock, for then the devices are another agent's, and it was let know; nor past an
         override.
         """
-        writes = list(writes)
+        asked = list(writes)
+        writes = self._nulls.in_turn(asked)
         wanted, unscaled = self._writes.at_devices(writes), self._unscaled(writes)
         failures = self._through_actuator(wanted)
         failed = [w for w in wanted if w.circuit_id in failures]
@@ -219,6 +226,7 @@ class Actuator:
             for write in unanswered:
                 failures.pop(write.circuit_id, None)
             failures |= direct
+        self._nulls.ended(asked, failures)
         return {
             circuit_id: Reason(failure.reason_code, str(failure))
             for circuit_id, failure in (failures | unscaled).items()

@@ -44,6 +44,7 @@ class Building:
             agent.core.identity,
             self.meter.written,
             self.meter.unit_of,
+            self.meter.is_commandable,
         )
         self.failsafe = Failsafe(self._requests, config.leases, config.driver_identity)
 

@@ -234,6 +234,10 @@ class Meter:
         """What one unit of the register at `device/point` is; None if that is not known yet."""
         return self.points.unit_of(topic)
 
+    def is_commandable(self, circuit_id: str) -> bool:
+        """Whether the BACnet priority array of what sheds a circuit was read."""
+        return circuit_id in self._arrays.commandable
+
     def _published(
         self,
         peer: str,

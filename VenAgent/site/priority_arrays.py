@@ -41,6 +41,12 @@ class PriorityArrays:
         self._one_by_one: set[str] = set()
         """Devices that could not answer for several at once."""
         self._uncommandable: set[str] = set()
+        self._commandable: set[str] = set()
+
+    @property
+    def commandable(self) -> frozenset[str]:
+        """The circuits whose priority array was read."""
+        return frozenset(self._commandable)
 
     @property
     def uncommandable(self) -> frozenset[str]:
@@ -70,9 +76,11 @@ class PriorityArrays:
                 continue
             array = arrays.get(circuit.control_point or "")
             self._uncommandable.discard(circuit.id)
+            self._commandable.discard(circuit.id)
             if not isinstance(array, (list, tuple)):
                 self._uncommandable.add(circuit.id)
                 continue
+            self._commandable.add(circuit.id)
             held = self._setting(circuit, priority_array_slot(array, known.priority))
             if held is not None:
                 found[circuit.id] = held

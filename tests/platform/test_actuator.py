@@ -369,6 +369,45 @@ def test_what_is_relinquished_is_reverted_and_not_written() -> None:
     assert board.points == {"dryer1_contactor": False, "range1_contactor": False}
 
 
+def test_where_a_null_is_refused_what_stood_there_is_written_in_turn() -> None:
+    """Nothing else was tried for ever, where the priority array could not be read."""
+    back = replace(ALL_OFF[0], value=True, relinquish=True)
+    name = back.point.rpartition("/")[2]
+
+    class WithoutSlots(Board):
+        is_away = False
+
+        def call(self, peer: str, method: str, *args: Any) -> Answered:
+            if method == "health.get_status":
+                return Silent()
+            if method == "revert_point":
+                return Silent() if self.is_away else Failed("RuntimeError", "invalidDataType")
+            return super().call(peer, method, *args)
+
+    class Silent(Answered):
+        def __init__(self) -> None:
+            super().__init__(None)
+
+        def get(self, timeout: float) -> Any:
+            raise gevent.Timeout(timeout)
+
+    def tried(ours: Actuator, times: int) -> list[bool]:
+        return [ours.put_back([back]) == {} for _ in range(times)]
+
+    board = WithoutSlots()
+    ours = actuation(board)
+    assert tried(ours, 4) == [False, False, True, True]
+    assert board.points == {name: True}
+
+    requests = DeviceRequests(cast(Any, board), CONFIG)
+    board.points.clear()
+    with_array = Actuator(board, requests, CONFIG, VEN, is_commandable=lambda name: True)
+    assert tried(with_array, 6) == [False] * 6, "a slot is not held for ever by a value of ours"
+    board.is_away = True
+    assert tried(actuation(board), 4) == [False] * 4, "who does not answer has refused nothing"
+    assert board.points == {}
+
+
 def three_units() -> tuple[AgentConfig, list[PointWrite]]:
     """Three devices behind one gateway, with a circuit each."""
     contents = json.loads((ROOT / "config").read_text())

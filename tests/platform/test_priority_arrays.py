@@ -12,6 +12,8 @@ import pytest
 from tests.platform.site import ROOT
 from VenAgent.config import AgentConfig
 from VenAgent.config.driver_entry import BacnetDriverEntry, DriverEntry
+from VenAgent.dr.point_write import PointWrite
+from VenAgent.site.control_writes import ControlWrites
 from VenAgent.site.device_requests import DeviceRequests
 from VenAgent.site.meter import Meter
 from VenAgent.site.priority_arrays import PriorityArrays
@@ -82,6 +84,24 @@ def test_what_our_slot_holds_is_known_by_circuit() -> None:
         "dryer1_contactor": held_at(15, 1),
     }
     assert arrays.read_slots() == {}, "a person's 8, and another's 15, are no slots of ours"
+
+
+def test_what_our_slot_holds_counts_in_the_objects_unit() -> None:
+    """A setpoint in tenths, 215, was given back as 2150."""
+    (limited,) = (each for each in MODEL["circuits"] if each["id"] == "ev1")
+    quirks = [{"device": DEVICE, "scale_points": {limited["limit_point"]: 0.1}}]
+    config = AgentConfig.load({**MODEL, "quirks": quirks}, {})
+    proxy = Proxy({"ev1_limit": held_at(9, 215)})
+    meter = Meter(None, DeviceRequests(proxy, config), config, lambda reading: None)
+    meter.know_drivers(DRIVERS)
+    read = meter.plan_reading().circuit("ev1")
+    assert (read.slot, read.register_unit) == (21.5, 0.1)
+    (write,) = ControlWrites(config, {}, meter.unit_of).at_devices(
+        [PointWrite("ev1", f"{DEVICE}/ev1_limit", 21.5, register_unit=0.1)]
+    )
+    assert write.value == 215.0
+    assert meter.is_commandable("ev1")
+    assert not meter.is_commandable("heater1"), "its array was not among the answers"
 
 
 def test_an_object_without_slots_gets_what_it_held_before() -> None:
