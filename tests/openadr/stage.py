@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select, update
 
+from backend.dispatch.dispatcher import Dispatcher
 from backend.openadr.openadr_settings import OpenAdrSettings
 from backend.store.alert_tables import VenAlertRow
 from backend.store.database import Database
 from backend.store.openadr_tables import OpenAdrEventRow, OpenAdrPieceRow, OpenAdrReportRow
 from backend.store.tables import EVENTS
 from backend.store.utc_time import utc_now
-from tests.backend.dispatching import rows
+from tests.backend.dispatching import Answering, add_vens, dispatching, eventually, rows
+from tests.openadr import vtn3
 
 
 def settings_for(url: str, version: str = "3.1", **more: str) -> OpenAdrSettings:
@@ -44,6 +47,40 @@ async def service_for(
         yield service
     finally:
         await service.close()
+
+
+@dataclass(frozen=True)
+class OpenAdrStage:
+    """A VTN, its VEN, and the dispatcher of a fleet whose sites answer at once."""
+
+    vtn: vtn3.Vtn
+    service: Any
+    wire: Answering
+    dispatcher: Dispatcher
+
+    async def turn(self) -> None:
+        """What the VTN has now is taken, and on its way to the sites."""
+        await self.service.turn()
+        self.dispatcher.wake.ring()
+
+    async def sent(self, count: int) -> None:
+        """So many commands have gone to the sites, in all."""
+        await eventually(lambda: len(self.wire.sent) == count)
+
+
+@asynccontextmanager
+async def openadr3_stage(
+    database: Database, fleet: dict[str, float]
+) -> AsyncIterator[OpenAdrStage]:
+    """`fleet`: what each VEN draws, kW."""
+    await add_vens(database, fleet)
+    wire = Answering(database)
+    with vtn3.running() as vtn:
+        async with (
+            service_for(database, vtn.url) as service,
+            dispatching(database, wire) as dispatcher,
+        ):
+            yield OpenAdrStage(vtn, service, wire, dispatcher)
 
 
 def hurry(service: Any) -> None:

@@ -3,129 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from openleadr import OpenADRServer
-from openleadr.messaging import parse_message, validate_xml_schema
 
 from backend.openadr import operator_side
-from backend.openadr.openadr20b_service import OpenAdr20bService
 from backend.openadr.openadr20b_ven import OpenAdr20bVen
 from backend.openadr.vtn_link import LINKS
 from backend.store.database import Database
 from tests.backend.dispatching import Answering, add_vens, dispatching, eventually, rows
+from tests.openadr.openleadr_vtn import (
+    openadr20b_service,
+    openadr20b_stage,
+    read_20b_message,
+    running_vtn,
+)
 from tests.openadr.stage import (
     alerts,
     events,
     in_sec,
     open_events,
     reports,
-    settings_for,
     vtn_event,
 )
 from tests.openadr.test_openadr3_reports import add_telemetry
 from tests.support.ports import free_port
 
 pytestmark = pytest.mark.asyncio
-
-
-class Vtn:
-    """openleadr's server, and what the VEN told it."""
-
-    def __init__(self, port: int, **options: Any) -> None:
-        self.server = OpenADRServer(
-            vtn_id="VTN",
-            http_port=port,
-            requested_poll_freq=timedelta(seconds=1),
-            show_fingerprint=False,
-            **options,
-        )
-        self.registrations = 0
-        self.opts: list[tuple[str, str]] = []
-        self.offered: list[str] = []
-        self.states: list[tuple[str, float]] = []
-        self.measured: list[tuple[str, datetime, float]] = []
-        self.server.add_handler("on_create_party_registration", self._register)
-        self.server.add_handler("on_register_report", self._offer)
-
-    def event(self, payloads: list[float], **more: Any) -> str:
-        start = more.pop("start", None) or datetime.now(timezone.utc)
-        length = more.pop("duration", timedelta(hours=1))
-        more = {"signal_name": "simple", "signal_type": "level", **more}
-        intervals = [
-            {"dtstart": start + n * length, "duration": length, "signal_payload": payload}
-            for n, payload in enumerate(payloads)
-        ]
-        return str(self.server.add_event("ven-1", intervals=intervals, callback=self._opt, **more))
-
-    def cancel(self, event_id: str) -> None:
-        self.server.cancel_event("ven-1", event_id)
-
-    async def _register(self, _info: Any) -> tuple[str, str]:
-        self.registrations += 1
-        return "ven-1", "registration-1"
-
-    async def _offer(
-        self,
-        ven_id: str,
-        resource_id: str,
-        measurement: str,
-        unit: str | None,
-        scale: str | None,
-        min_sampling_interval: timedelta,
-        max_sampling_interval: timedelta,
-    ) -> Any:
-        self.offered.append(f"{resource_id} {measurement} {scale}{unit}")
-        if measurement == "RealPower":
-
-            async def keep(data: list[tuple[datetime, float]]) -> None:
-                self.measured += [(resource_id, at, value) for at, value in data]
-
-            return keep, timedelta(seconds=1), timedelta(seconds=1)
-
-        async def keep_status(data: list[tuple[datetime, float]]) -> None:
-            self.states += [(resource_id, value) for _, value in data]
-
-        return keep_status, timedelta(seconds=1), timedelta(seconds=1)
-
-    async def _opt(self, ven_id: str, event_id: str, opt_type: str) -> None:
-        self.opts.append((event_id, opt_type))
-
-
-@asynccontextmanager
-async def running_vtn(port: int, **options: Any) -> AsyncIterator[Vtn]:
-    vtn = Vtn(port, **options)
-    await vtn.server.run()
-    try:
-        yield vtn
-    finally:
-        await vtn.server.stop()
-
-
-def url_of(port: int) -> str:
-    return f"http://127.0.0.1:{port}/OpenADR2/Simple/2.0b"
-
-
-@asynccontextmanager
-async def service_for(
-    database: Database, port: int, **more: str
-) -> AsyncIterator[OpenAdr20bService]:
-    service = OpenAdr20bService(database, settings_for(url_of(port), "2.0b", **more))
-    try:
-        yield service
-    finally:
-        await service.close()
-
-
-def read(xml: str) -> tuple[str, Any]:
-    """A message, once it is valid by the standard's schema."""
-    validate_xml_schema(xml.encode())
-    kind, payload = parse_message(xml.encode())
-    return kind, payload
 
 
 async def test_an_event_is_commanded_opted_into_and_restored_when_cancelled(
@@ -136,7 +41,7 @@ async def test_an_event_is_commanded_opted_into_and_restored_when_cancelled(
     port = free_port()
     async with (
         running_vtn(port) as vtn,
-        service_for(database, port) as service,
+        openadr20b_service(database, port) as service,
         dispatching(database, wire) as dispatcher,
     ):
         await service.turn()
@@ -158,9 +63,7 @@ async def test_an_event_is_commanded_opted_into_and_restored_when_cancelled(
 
 
 async def test_levels_load_control_and_load_dispatch_ask_for_power(database: Database) -> None:
-    await add_vens(database, {"a": 2.0, "b": 6.0})
-    port = free_port()
-    async with running_vtn(port) as vtn, service_for(database, port) as service:
+    async with openadr20b_stage(database, {"a": 2.0, "b": 6.0}) as (vtn, service):
         await service.turn()
         vtn.event([1, 0, 3], start=in_sec(600), duration=timedelta(minutes=5))
         vtn.event(
@@ -177,14 +80,12 @@ async def test_levels_load_control_and_load_dispatch_ask_for_power(database: Dat
 
 
 async def test_what_cannot_be_done_is_opted_out_of_with_a_reason(database: Database) -> None:
-    await add_vens(database, {"a": 2.0})
-    port = free_port()
     said: list[tuple[str, Any]] = []
-    async with running_vtn(port) as vtn, service_for(database, port) as service:
+    async with openadr20b_stage(database, {"a": 2.0}) as (vtn, service):
         await service.turn()
         assert service.ven is not None
         # openleadr's VTN has no EiOpt service: what is said to it is read from the wire.
-        service.ven.add_hook("before_send_xml", lambda xml: said.append(read(xml)))
+        service.ven.add_hook("before_send_xml", lambda xml: said.append(read_20b_message(xml)))
         event_id = vtn.event([21], signal_name="CHARGE_STATE", signal_type="setpoint")
         await service.turn()
     assert vtn.opts == [(event_id, "optOut")]
@@ -201,7 +102,7 @@ async def test_after_a_restart_the_event_that_runs_is_known(database: Database) 
     port = free_port()
     async with running_vtn(port) as vtn:
         for number in range(2):
-            async with service_for(database, port) as service:
+            async with openadr20b_service(database, port) as service:
                 await service.turn()
                 if number == 0:
                     event_id = vtn.event([3], duration=timedelta(hours=2))
@@ -216,7 +117,7 @@ async def test_after_a_restart_the_event_that_runs_is_known(database: Database) 
 async def test_a_vtn_that_is_away_ends_nothing_and_is_asked_again(database: Database) -> None:
     await add_vens(database, {"a": 2.0})
     port = free_port()
-    async with service_for(database, port, OPENADR_POLL_SEC="0.1") as service:
+    async with openadr20b_service(database, port, OPENADR_POLL_SEC="0.1") as service:
         async with running_vtn(port) as vtn:
             await service.turn()
             event_id = vtn.event([3])
@@ -244,9 +145,7 @@ async def test_a_vtn_that_is_away_ends_nothing_and_is_asked_again(database: Data
 
 async def test_an_event_that_the_vtn_leaves_out_is_cancelled_by_that(database: Database) -> None:
     """Conformance rules: "implied cancel". A list that came by a poll is not enough for it."""
-    await add_vens(database, {"a": 2.0})
-    port = free_port()
-    async with running_vtn(port) as vtn, service_for(database, port) as service:
+    async with openadr20b_stage(database, {"a": 2.0}) as (vtn, service):
         await service.turn()
         first = vtn.event([3])
         await service.turn()
@@ -277,9 +176,7 @@ async def test_a_turn_that_the_vtn_refuses_is_tried_again_without_a_new_registra
     database: Database,
 ) -> None:
     """Only one that goes on to refuse may mean that it does not know us."""
-    await add_vens(database, {"a": 2.0})
-    port = free_port()
-    async with running_vtn(port) as vtn, service_for(database, port) as service:
+    async with openadr20b_stage(database, {"a": 2.0}) as (vtn, service):
         await service.turn()
         assert service.ven is not None
         codes = refused_polls(service.ven)
@@ -300,9 +197,7 @@ async def test_a_turn_that_the_vtn_refuses_is_tried_again_without_a_new_registra
 async def test_a_vtn_that_does_not_know_us_any_more_is_registered_at_again(
     database: Database,
 ) -> None:
-    await add_vens(database, {"a": 2.0})
-    port = free_port()
-    async with running_vtn(port) as vtn, service_for(database, port) as service:
+    async with openadr20b_stage(database, {"a": 2.0}) as (vtn, service):
         await service.turn()
         assert service.ven is not None
         codes = refused_polls(service.ven)
@@ -322,9 +217,7 @@ async def test_a_vtn_that_does_not_know_us_any_more_is_registered_at_again(
 async def test_a_vtn_that_ends_our_registration_is_registered_at_again_and_polled_on(
     database: Database,
 ) -> None:
-    await add_vens(database, {"a": 2.0})
-    port = free_port()
-    async with running_vtn(port) as vtn, service_for(database, port) as service:
+    async with openadr20b_stage(database, {"a": 2.0}) as (vtn, service):
         await service.turn()
         assert service.ven is not None
         await service.ven.on_cancel_party_registration(
@@ -344,7 +237,7 @@ async def test_reports_wait_in_the_database_for_a_vtn_that_is_away_and_through_a
     await add_vens(database, {"a": 2.0})
     port = free_port()
     await add_telemetry(database, "a", in_sec(-5), [4.5] * 4000, every_sec=0.05)
-    async with service_for(database, port, OPENADR_POLL_SEC="0.1") as service:
+    async with openadr20b_service(database, port, OPENADR_POLL_SEC="0.1") as service:
         async with running_vtn(port):
             await service.turn()
         await service.turn()
@@ -356,9 +249,9 @@ async def test_reports_wait_in_the_database_for_a_vtn_that_is_away_and_through_a
         await eventually(kept)
     waiting = {row.document["request_id"] for row in await reports(database)}
     said: list[tuple[str, Any]] = []
-    async with running_vtn(port), service_for(database, port) as service:
+    async with running_vtn(port), openadr20b_service(database, port) as service:
         ven = await service._registered()
-        ven.add_hook("before_send_xml", lambda xml: said.append(read(xml)))
+        ven.add_hook("before_send_xml", lambda xml: said.append(read_20b_message(xml)))
         before = in_sec(0)
 
         async def sent() -> bool:
@@ -373,9 +266,7 @@ async def test_reports_wait_in_the_database_for_a_vtn_that_is_away_and_through_a
 async def test_an_event_that_cannot_be_stored_is_not_answered_and_asked_for_again(
     database: Database,
 ) -> None:
-    await add_vens(database, {"a": 2.0})
-    port = free_port()
-    async with running_vtn(port) as vtn, service_for(database, port) as service:
+    async with openadr20b_stage(database, {"a": 2.0}) as (vtn, service):
         await service.turn()
         assert service.ven is not None
         good = service.ven._take
@@ -396,9 +287,7 @@ async def test_an_event_that_cannot_be_stored_is_not_answered_and_asked_for_agai
 async def test_usage_and_status_that_the_vtn_asks_for_are_what_the_store_has(
     database: Database,
 ) -> None:
-    await add_vens(database, {"a": 2.0})
-    port = free_port()
-    async with running_vtn(port) as vtn, service_for(database, port) as service:
+    async with openadr20b_stage(database, {"a": 2.0}) as (vtn, service):
         await add_telemetry(database, "a", in_sec(-5), [4.5] * 4000, every_sec=0.05)
         await service.turn()
         assert vtn.offered == ["a RealPower kW", "a Status NoneNone"]
@@ -417,13 +306,11 @@ async def test_usage_and_status_that_the_vtn_asks_for_are_what_the_store_has(
 async def test_an_event_that_an_operator_ends_is_opted_out_of_and_an_older_one_is_ignored(
     database: Database,
 ) -> None:
-    await add_vens(database, {"a": 2.0})
-    port = free_port()
     said: list[tuple[str, Any]] = []
-    async with running_vtn(port) as vtn, service_for(database, port) as service:
+    async with openadr20b_stage(database, {"a": 2.0}) as (vtn, service):
         await service.turn()
         assert service.ven is not None
-        service.ven.add_hook("before_send_xml", lambda xml: said.append(read(xml)))
+        service.ven.add_hook("before_send_xml", lambda xml: said.append(read_20b_message(xml)))
         event_id = vtn.event([3])
         await service.turn()
         (event,) = await events(database)

@@ -10,15 +10,14 @@ import pytest
 from backend.openadr.openadr20b_event_reader import read_openadr20b_event
 from backend.openadr.schedule import schedule_vens
 from backend.store.database import Database
-from tests.backend.dispatching import add_vens, eventually
+from tests.backend.dispatching import eventually
+from tests.openadr.openleadr_vtn import OpenLeadrVtn, openadr20b_stage, read_20b_message
 from tests.openadr.stage import alerts, events, in_sec, open_events, vtn_event
-from tests.openadr.test_openadr20b_events import Vtn, read, running_vtn, service_for
-from tests.support.ports import free_port
 
 pytestmark = pytest.mark.asyncio
 
 
-def answer_next_poll(vtn: Vtn, kind: str, **payload: Any) -> None:
+def answer_next_poll(vtn: OpenLeadrVtn, kind: str, **payload: Any) -> None:
     """The VTN answers the next oadrPoll with this, and then as before."""
     poll = vtn.server.services["poll_service"]
 
@@ -36,13 +35,11 @@ async def _acknowledged(_payload: Any) -> tuple[str, dict[str, Any]]:
 async def test_several_events_of_one_message_are_each_done_or_refused_for_itself(
     database: Database,
 ) -> None:
-    await add_vens(database, {"a": 2.0, "b": 6.0})
-    port = free_port()
     said: list[tuple[str, Any]] = []
-    async with running_vtn(port) as vtn, service_for(database, port) as service:
+    async with openadr20b_stage(database, {"a": 2.0, "b": 6.0}) as (vtn, service):
         await service.turn()
         assert service.ven is not None
-        service.ven.add_hook("before_send_xml", lambda xml: said.append(read(xml)))
+        service.ven.add_hook("before_send_xml", lambda xml: said.append(read_20b_message(xml)))
         hour = timedelta(hours=1)
         one = vtn.event([3], start=in_sec(600), market_context="https://one.example")
         test = vtn.event([3], start=in_sec(9_000))
@@ -80,9 +77,7 @@ async def test_several_events_of_one_message_are_each_done_or_refused_for_itself
 async def test_an_event_cancelled_under_the_same_modification_number_ends(
     database: Database,
 ) -> None:
-    await add_vens(database, {"a": 2.0})
-    port = free_port()
-    async with running_vtn(port) as vtn, service_for(database, port) as service:
+    async with openadr20b_stage(database, {"a": 2.0}) as (vtn, service):
         await service.turn()
         event_id = vtn.event([3])
         await service.turn()
@@ -99,15 +94,13 @@ async def test_an_event_cancelled_under_the_same_modification_number_ends(
 async def test_a_vtn_that_wants_a_new_registration_gets_it_and_is_polled_on(
     database: Database,
 ) -> None:
-    await add_vens(database, {"a": 2.0})
-    port = free_port()
     said: list[tuple[str, Any]] = []
-    async with running_vtn(port) as vtn, service_for(database, port) as service:
+    async with openadr20b_stage(database, {"a": 2.0}) as (vtn, service):
         await service.turn()
         event_id = vtn.event([3])
         await service.turn()
         assert service.ven is not None
-        service.ven.add_hook("before_send_xml", lambda xml: said.append(read(xml)))
+        service.ven.add_hook("before_send_xml", lambda xml: said.append(read_20b_message(xml)))
         answer_next_poll(vtn, "oadrRequestReregistration")
         for _ in range(3):
             await service.turn()
@@ -121,14 +114,12 @@ async def test_a_vtn_that_wants_a_new_registration_gets_it_and_is_polled_on(
 
 
 async def test_a_report_that_the_vtn_cancels_is_sent_no_more(database: Database) -> None:
-    await add_vens(database, {"a": 2.0})
-    port = free_port()
     said: list[tuple[str, Any]] = []
-    async with running_vtn(port) as vtn, service_for(database, port) as service:
+    async with openadr20b_stage(database, {"a": 2.0}) as (vtn, service):
         await service.turn()
         ven = service.ven
         assert ven is not None
-        ven.add_hook("before_send_xml", lambda xml: said.append(read(xml)))
+        ven.add_hook("before_send_xml", lambda xml: said.append(read_20b_message(xml)))
 
         async def reports() -> bool:
             await service.turn()

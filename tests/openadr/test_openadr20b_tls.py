@@ -12,8 +12,8 @@ from backend.openadr.vtn_check import check_vtn
 from backend.openadr.vtn_link import LINKS
 from backend.store.database import Database
 from tests.backend.dispatching import add_vens, rows
+from tests.openadr.openleadr_vtn import running_vtn
 from tests.openadr.stage import events, settings_for
-from tests.openadr.test_openadr20b_events import running_vtn
 from tests.support.authority import Authority, Pair
 from tests.support.ports import free_port
 

@@ -14,7 +14,15 @@ from backend.store.database import Database
 from backend.store.utc_time import utc_now
 from tests.backend.dispatching import Answering, add_vens, dispatching, eventually, set_state
 from tests.openadr import vtn3
-from tests.openadr.stage import alerts, events, in_sec, open_events, service_for, vtn_event
+from tests.openadr.stage import (
+    alerts,
+    events,
+    in_sec,
+    open_events,
+    openadr3_stage,
+    service_for,
+    vtn_event,
+)
 from VenAgent.contract.command_limits import CommandLimits
 from VenAgent.contract.command_reader import read_command
 from VenAgent.contract.commands import CommandFeature
@@ -42,27 +50,19 @@ def told_levels(sent: dict[str, Any]) -> list[tuple[float, float]]:
 async def test_a_running_event_that_is_moved_ahead_is_restored_and_begins_then(
     database: Database,
 ) -> None:
-    await add_vens(database, FLEET)
-    wire = Answering(database)
-    with vtn3.running() as vtn:
-        async with (
-            service_for(database, vtn.url) as service,
-            dispatching(database, wire) as dispatcher,
-        ):
-            vtn.event("e1", start=in_sec(0), kws=[-4.0])
-            vtn.event("e2", start=in_sec(0), limits=[5.0])
-            await service.turn()
-            dispatcher.wake.ring()
-            await eventually(lambda: len(wire.sent) == 4)
-            later = in_sec(3600)
-            vtn.change("e1", start=later, kws=[-4.0])
-            vtn.change("e2", start=later, limits=[5.0])
-            await service.turn()
-            dispatcher.wake.ring()
-            await eventually(lambda: len(wire.sent) == 8)
-            waiting = await open_events(database)
-            await service.turn()
-    assert {sent["op"] for sent in wire.sent[4:]} == {"restore"}
+    async with openadr3_stage(database, FLEET) as stage:
+        stage.vtn.event("e1", start=in_sec(0), kws=[-4.0])
+        stage.vtn.event("e2", start=in_sec(0), limits=[5.0])
+        await stage.turn()
+        await stage.sent(4)
+        later = in_sec(3600)
+        stage.vtn.change("e1", start=later, kws=[-4.0])
+        stage.vtn.change("e2", start=later, limits=[5.0])
+        await stage.turn()
+        await stage.sent(8)
+        waiting = await open_events(database)
+        await stage.service.turn()
+    assert {sent["op"] for sent in stage.wire.sent[4:]} == {"restore"}
     assert [(each.status, each.start_time) for each in waiting] == [("scheduled", later)] * 2
     assert await open_events(database) == waiting
     assert {each.end_time for each in waiting} == {later + HOUR}
@@ -74,27 +74,19 @@ async def test_a_running_event_that_is_moved_ahead_is_restored_and_begins_then(
 async def test_levels_of_a_running_event_that_is_moved_change_when_the_vtn_says(
     database: Database, moved_sec: float
 ) -> None:
-    await add_vens(database, {"a": 4.0})
-    wire = Answering(database)
-    with vtn3.running() as vtn:
-        async with (
-            service_for(database, vtn.url) as service,
-            dispatching(database, wire) as dispatcher,
-        ):
-            start = in_sec(-3000)
-            vtn.event("e1", start=start, kws=[-1.0, -2.0, -1.5])
-            await service.turn()
-            dispatcher.wake.ring()
-            await eventually(lambda: len(wire.sent) == 1)
-            start += timedelta(seconds=moved_sec)
-            vtn.change("e1", start=start, kws=[-1.0, -2.0, -1.5])
-            await service.turn()
-            dispatcher.wake.ring()
-            await eventually(lambda: len(wire.sent) == 2)
-            (event,) = await events(database)
-            await service.turn()  # it is as it is to be
-            assert await events(database) == [event]
-    told = told_levels(wire.sent[1])
+    async with openadr3_stage(database, {"a": 4.0}) as stage:
+        start = in_sec(-3000)
+        stage.vtn.event("e1", start=start, kws=[-1.0, -2.0, -1.5])
+        await stage.turn()
+        await stage.sent(1)
+        start += timedelta(seconds=moved_sec)
+        stage.vtn.change("e1", start=start, kws=[-1.0, -2.0, -1.5])
+        await stage.turn()
+        await stage.sent(2)
+        (event,) = await events(database)
+        await stage.service.turn()  # it is as it is to be
+        assert await events(database) == [event]
+    told = told_levels(stage.wire.sent[1])
     wanted = [(start + n * HOUR, kw) for n, kw in ((1, 1.0), (2, 2.0), (3, 1.5))]
     assert told == [(pytest.approx(end.timestamp(), abs=0.01), kw) for end, kw in wanted]
     assert event.end_time == start + 3 * HOUR
@@ -103,24 +95,16 @@ async def test_levels_of_a_running_event_that_is_moved_change_when_the_vtn_says(
 async def test_levels_that_are_over_when_the_event_is_moved_back_are_left_out(
     database: Database,
 ) -> None:
-    await add_vens(database, {"a": 8.0})
-    wire = Answering(database)
-    with vtn3.running() as vtn:
-        async with (
-            service_for(database, vtn.url) as service,
-            dispatching(database, wire) as dispatcher,
-        ):
-            start = in_sec(-60)
-            vtn.event("e1", start=start, kws=[-6.0, -3.0])
-            await service.turn()
-            dispatcher.wake.ring()
-            await eventually(lambda: len(wire.sent) == 1)
-            start -= timedelta(minutes=90)
-            vtn.change("e1", start=start, kws=[-6.0, -3.0])
-            await service.turn()
-            dispatcher.wake.ring()
-            await eventually(lambda: len(wire.sent) == 2)
-    assert told_levels(wire.sent[1]) == [
+    async with openadr3_stage(database, {"a": 8.0}) as stage:
+        start = in_sec(-60)
+        stage.vtn.event("e1", start=start, kws=[-6.0, -3.0])
+        await stage.turn()
+        await stage.sent(1)
+        start -= timedelta(minutes=90)
+        stage.vtn.change("e1", start=start, kws=[-6.0, -3.0])
+        await stage.turn()
+        await stage.sent(2)
+    assert told_levels(stage.wire.sent[1]) == [
         (pytest.approx((start + 2 * HOUR).timestamp(), abs=0.01), 3.0)
     ]
 
@@ -129,59 +113,45 @@ async def test_levels_that_are_over_when_the_event_is_moved_back_are_left_out(
 async def test_an_event_whose_targets_and_priority_change_is_for_others_then(
     database: Database, in_how_many_sec: float
 ) -> None:
-    await add_vens(database, FLEET)
-    wire = Answering(database)
-    with vtn3.running() as vtn:
-        async with (
-            service_for(database, vtn.url) as service,
-            dispatching(database, wire) as dispatcher,
-        ):
-            start = in_sec(in_how_many_sec)
-            vtn.event("e1", start=start, kws=[-1.0], targets=["a"], priority=5)
-            await service.turn()
-            if not in_how_many_sec:
-                dispatcher.wake.ring()
-                await eventually(lambda: wire.to("a", "event"))
-            vtn.change("e1", start=start, kws=[-1.0], targets=["b"], priority=0)
-            await service.turn()
-            if not in_how_many_sec:
-                dispatcher.wake.ring()
-                await eventually(lambda: wire.to("b", "event") and wire.to("a", "restore"))
-            (event,) = await open_events(database)
-            assert (event.ven_ids, event.priority) == (["b"], 0)
-            # of the priority alone no circuit is restored
-            vtn.change("e1", start=start, kws=[-1.0], targets=["b"], priority=3)
-            await service.turn()
-            (same,) = await open_events(database)
-            assert (same.id, same.priority) == (event.id, 3)
-            await service.turn()
-            assert await open_events(database) == [same]
-    assert not wire.to("b", "restore")
+    async with openadr3_stage(database, FLEET) as stage:
+        start = in_sec(in_how_many_sec)
+        stage.vtn.event("e1", start=start, kws=[-1.0], targets=["a"], priority=5)
+        await stage.service.turn()
+        if not in_how_many_sec:
+            stage.dispatcher.wake.ring()
+            await eventually(lambda: stage.wire.to("a", "event"))
+        stage.vtn.change("e1", start=start, kws=[-1.0], targets=["b"], priority=0)
+        await stage.service.turn()
+        if not in_how_many_sec:
+            stage.dispatcher.wake.ring()
+            await eventually(lambda: stage.wire.to("b", "event") and stage.wire.to("a", "restore"))
+        (event,) = await open_events(database)
+        assert (event.ven_ids, event.priority) == (["b"], 0)
+        # of the priority alone no circuit is restored
+        stage.vtn.change("e1", start=start, kws=[-1.0], targets=["b"], priority=3)
+        await stage.service.turn()
+        (same,) = await open_events(database)
+        assert (same.id, same.priority) == (event.id, 3)
+        await stage.service.turn()
+        assert await open_events(database) == [same]
+    assert not stage.wire.to("b", "restore")
 
 
 async def test_an_event_that_no_site_takes_part_in_is_answered_so(database: Database) -> None:
-    await add_vens(database, FLEET)
-    wire = Answering(database)
-    with vtn3.running() as vtn:
-        async with (
-            service_for(database, vtn.url) as service,
-            dispatching(database, wire) as dispatcher,
-        ):
-            vtn.event("e1", start=in_sec(0), kws=[-4.0], priority=3)
-            await service.turn()
-            dispatcher.wake.ring()
-            await eventually(lambda: len(wire.sent) == 2)
-            vtn.event("e2", start=in_sec(0), kws=[-4.0], priority=3)
-            await service.turn()
-            dispatcher.wake.ring()
+    async with openadr3_stage(database, FLEET) as stage:
+        stage.vtn.event("e1", start=in_sec(0), kws=[-4.0], priority=3)
+        await stage.turn()
+        await stage.sent(2)
+        stage.vtn.event("e2", start=in_sec(0), kws=[-4.0], priority=3)
+        await stage.turn()
 
-            async def is_begun() -> bool:
-                return all(each.status == "active" for each in await open_events(database))
+        async def is_begun() -> bool:
+            return all(each.status == "active" for each in await open_events(database))
 
-            await eventually(is_begun)
-            await service.turn()
-            await service.turn()
-            answers = [str(report) for report in vtn.reports("e2")]
+        await eventually(is_begun)
+        await stage.service.turn()
+        await stage.service.turn()
+        answers = [str(report) for report in stage.vtn.reports("e2")]
     row = await vtn_event(database, "e2")
     assert (row.opt, [problem["code"] for problem in row.problems]) == (
         "out",
@@ -191,7 +161,7 @@ async def test_an_event_that_no_site_takes_part_in_is_answered_so(database: Data
     assert "no_site_takes_part" in answers[0]
     assert await alerts(database) == {"openadr_no_site_takes_part"}
     assert (await vtn_event(database, "e1")).opt == "in"
-    assert len(wire.sent) == 2
+    assert len(stage.wire.sent) == 2
 
 
 async def test_an_event_that_is_for_others_alone_then_ends(database: Database) -> None:
@@ -220,24 +190,19 @@ async def test_an_event_of_a_higher_priority_takes_the_sites_over(
     database: Database, waits: int | None
 ) -> None:
     """0 is the highest, none the lowest (3, events). The sites go on with the other afterwards."""
-    await add_vens(database, FLEET)
-    wire = Answering(database)
-    with vtn3.running() as vtn:
-        async with (
-            service_for(database, vtn.url) as service,
-            dispatching(database, wire) as dispatcher,
-        ):
-            vtn.event("e1", start=in_sec(0), kws=[-4.0], priority=waits)
-            await service.turn()
-            dispatcher.wake.ring()
-            await eventually(lambda: len(wire.sent) == 2)
-            vtn.event("e2", start=in_sec(0), kws=[-4.0], priority=0)
-            await service.turn()
-            dispatcher.wake.ring()
-            await eventually(lambda: len(wire.sent) == 4)
-            await service.turn()
-    assert {(sent["venId"], sent["shed_kw"]) for sent in wire.sent[2:]} == {("a", 1.0), ("b", 3.0)}
-    assert {sent["event_priority"] for sent in wire.sent[2:]} == {0}
+    async with openadr3_stage(database, FLEET) as stage:
+        stage.vtn.event("e1", start=in_sec(0), kws=[-4.0], priority=waits)
+        await stage.turn()
+        await stage.sent(2)
+        stage.vtn.event("e2", start=in_sec(0), kws=[-4.0], priority=0)
+        await stage.turn()
+        await stage.sent(4)
+        await stage.service.turn()
+    assert {(sent["venId"], sent["shed_kw"]) for sent in stage.wire.sent[2:]} == {
+        ("a", 1.0),
+        ("b", 3.0),
+    }
+    assert {sent["event_priority"] for sent in stage.wire.sent[2:]} == {0}
     assert [each.status for each in await open_events(database)] == ["active", "active"]
     assert await alerts(database) == set()
 
@@ -302,23 +267,16 @@ async def test_a_level_is_a_share_of_what_each_site_was_seen_to_draw(database: D
 async def test_a_fleet_that_is_not_heard_of_for_a_while_does_not_end_its_event(
     database: Database,
 ) -> None:
-    await add_vens(database, FLEET)
-    wire = Answering(database)
-    with vtn3.running() as vtn:
-        async with (
-            service_for(database, vtn.url) as service,
-            dispatching(database, wire) as dispatcher,
-        ):
-            vtn.event("e1", start=in_sec(0), levels=[2])
-            await service.turn()
-            dispatcher.wake.ring()
-            await eventually(lambda: len(wire.sent) == 2)
-            for ven_id in FLEET:
-                await set_state(database, ven_id, shed_available_kw=None, shed_power_kw=None)
-            vtn.event("e2", start=in_sec(0), levels=[1])
-            await service.turn()
-            (event,) = await open_events(database)
-            assert (event.status, event.requested_reduction_kw) == ("active", 4.0)
-            row = await vtn_event(database, "e2")
-            assert (row.opt, row.problems[0]["code"]) == ("out", "no_site_takes_part")
-    assert len(wire.sent) == 2
+    async with openadr3_stage(database, FLEET) as stage:
+        stage.vtn.event("e1", start=in_sec(0), levels=[2])
+        await stage.turn()
+        await stage.sent(2)
+        for ven_id in FLEET:
+            await set_state(database, ven_id, shed_available_kw=None, shed_power_kw=None)
+        stage.vtn.event("e2", start=in_sec(0), levels=[1])
+        await stage.service.turn()
+        (event,) = await open_events(database)
+        assert (event.status, event.requested_reduction_kw) == ("active", 4.0)
+        row = await vtn_event(database, "e2")
+        assert (row.opt, row.problems[0]["code"]) == ("out", "no_site_takes_part")
+    assert len(stage.wire.sent) == 2

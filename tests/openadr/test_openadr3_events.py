@@ -18,6 +18,7 @@ from tests.openadr.stage import (
     events,
     in_sec,
     open_events,
+    openadr3_stage,
     reports,
     service_for,
     vtn_event,
@@ -200,28 +201,22 @@ async def test_limits_of_what_is_drawn_and_fed_in_are_kept_beside_each_other(
     database: Database,
 ) -> None:
     """User Guide 8.10.1, dynamic operating envelopes: intervals with both."""
-    await add_vens(database, {"a": 2.0})
-    wire = Answering(database)
     body = vtn3.event_body(start=in_sec(0), limits=[10.0, 8.0], duration="PT30M")
     for interval, power_kw in zip(body["intervals"], (4.0, 6.0), strict=True):
         more = {"type": "EXPORT_CAPACITY_LIMIT", "values": [power_kw]}
         interval["payloads"].append(more)
-    with vtn3.running() as vtn:
-        async with (
-            service_for(database, vtn.url) as service,
-            dispatching(database, wire) as dispatcher,
-        ):
-            vtn.add("events", body, object_id="e1")
-            await service.turn()
-            dispatcher.wake.ring()
-            await eventually(lambda: len(wire.sent) == 2)
-            del body["intervals"][0]["payloads"][1]["values"][0]
-            body["intervals"][0]["payloads"][1]["values"].append(3.0)
-            vtn.objects["events"]["e1"].update(body, modificationDateTime=vtn3.now_text())
-            await service.turn()
-            dispatcher.wake.ring()
-            await eventually(lambda: len(wire.sent) == 3)
-    first, second, changed = sorted(wire.sent, key=lambda sent: (sent["modification"], str(sent)))
+    async with openadr3_stage(database, {"a": 2.0}) as stage:
+        stage.vtn.add("events", body, object_id="e1")
+        await stage.turn()
+        await stage.sent(2)
+        del body["intervals"][0]["payloads"][1]["values"][0]
+        body["intervals"][0]["payloads"][1]["values"].append(3.0)
+        stage.vtn.objects["events"]["e1"].update(body, modificationDateTime=vtn3.now_text())
+        await stage.turn()
+        await stage.sent(3)
+    first, second, changed = sorted(
+        stage.wire.sent, key=lambda sent: (sent["modification"], str(sent))
+    )
     assert {first.get("export_kw"), second.get("export_kw")} == {None, 4.0}
     drawn = first if "intervals" in first else second
     assert [level["import_kw"] for level in drawn["intervals"]] == [10.0, 8.0]
@@ -235,28 +230,22 @@ async def test_limits_of_what_is_drawn_and_fed_in_are_kept_beside_each_other(
 async def test_more_consumption_is_a_load_up_in_proportion_to_what_can_be_drawn(
     database: Database,
 ) -> None:
-    await add_vens(database, FLEET)
-    async with database.engine.begin() as connection:
-        for ven_id, highest_kw in (("a", 6.0), ("b", 4.0)):
-            state = update(VEN_STATE).where(VEN_STATE.c.ven_id == ven_id)
-            await connection.execute(state.values(used_power_kw=3.0, highest_power_kw=highest_kw))
-    wire = Answering(database)
-    with vtn3.running() as vtn:
-        async with (
-            service_for(database, vtn.url) as service,
-            dispatching(database, wire) as dispatcher,
-        ):
-            start = in_sec(0)
-            vtn.event("e1", start=start, kws=[2.0])
-            await service.turn()
-            dispatcher.wake.ring()
-            await eventually(lambda: len(wire.sent) == 2)
-            vtn.change("e1", start=start, kws=[1.0])
-            await service.turn()
-            dispatcher.wake.ring()
-            await eventually(lambda: len(wire.sent) == 4)
-    assert [wire.to(v, "loadUp")[0]["raise_kw"] for v in "ab"] == [1.5, 0.5]
-    assert [wire.to(v, "loadUp")[1]["raise_kw"] for v in "ab"] == [0.75, 0.25]
+    async with openadr3_stage(database, FLEET) as stage:
+        async with database.engine.begin() as connection:
+            for ven_id, highest_kw in (("a", 6.0), ("b", 4.0)):
+                state = update(VEN_STATE).where(VEN_STATE.c.ven_id == ven_id)
+                await connection.execute(
+                    state.values(used_power_kw=3.0, highest_power_kw=highest_kw)
+                )
+        start = in_sec(0)
+        stage.vtn.event("e1", start=start, kws=[2.0])
+        await stage.turn()
+        await stage.sent(2)
+        stage.vtn.change("e1", start=start, kws=[1.0])
+        await stage.turn()
+        await stage.sent(4)
+    assert [stage.wire.to(v, "loadUp")[0]["raise_kw"] for v in "ab"] == [1.5, 0.5]
+    assert [stage.wire.to(v, "loadUp")[1]["raise_kw"] for v in "ab"] == [0.75, 0.25]
     assert [event.requested_reduction_kw for event in await events(database)] == [-1.0]
     assert await alerts(database) == set()
 
@@ -264,28 +253,20 @@ async def test_more_consumption_is_a_load_up_in_proportion_to_what_can_be_drawn(
 async def test_an_event_that_changes_while_it_runs_is_a_modification_without_a_restore(
     database: Database,
 ) -> None:
-    await add_vens(database, FLEET)
-    wire = Answering(database)
-    with vtn3.running() as vtn:
-        async with (
-            service_for(database, vtn.url) as service,
-            dispatching(database, wire) as dispatcher,
-        ):
-            start = in_sec(0)
-            vtn.event("e1", start=start, kws=[-4.0])
-            await service.turn()
-            dispatcher.wake.ring()
-            await eventually(lambda: len(wire.sent) == 2)
-            vtn.change("e1", start=start, kws=[-2.0], duration="PT30M")
-            await service.turn()
-            dispatcher.wake.ring()
-            await eventually(lambda: len(wire.sent) == 4)
-    first, second = wire.to("b")
+    async with openadr3_stage(database, FLEET) as stage:
+        start = in_sec(0)
+        stage.vtn.event("e1", start=start, kws=[-4.0])
+        await stage.turn()
+        await stage.sent(2)
+        stage.vtn.change("e1", start=start, kws=[-2.0], duration="PT30M")
+        await stage.turn()
+        await stage.sent(4)
+    first, second = stage.wire.to("b")
     assert (first["shed_kw"], second["shed_kw"]) == (3.0, 1.5)
     assert (first["modification"], second["modification"]) == (0, 1)
     assert second["event_id"] == first["event_id"]
     assert second["end_ts"] == pytest.approx(start.timestamp() + 1800, abs=1e-2)
-    assert wire.to("b", "restore") == []
+    assert stage.wire.to("b", "restore") == []
 
 
 async def test_an_interval_taken_out_of_an_event_is_ended_the_others_stay(

@@ -9,9 +9,8 @@ import pytest
 from backend.store.database import Database
 from tests.backend.dispatching import Answering, add_vens, dispatching, eventually
 from tests.openadr import vtn3
+from tests.openadr.openleadr_vtn import openadr20b_service, running_vtn
 from tests.openadr.stage import alerts, events, open_events, service_for
-from tests.openadr.test_openadr20b_events import running_vtn
-from tests.openadr.test_openadr20b_events import service_for as service_for_20b
 from tests.support.ports import free_port
 
 pytestmark = pytest.mark.asyncio
@@ -28,7 +27,7 @@ async def test_an_event_by_both_ways_begins_once_changes_once_and_ends_once(
         async with (
             running_vtn(port) as vtn_20b,
             service_for(database, vtn.url) as service,
-            service_for_20b(database, port) as service_20b,
+            openadr20b_service(database, port) as service_20b,
             dispatching(database, wire) as dispatcher,
         ):
             vtn.event("e1", start=start, levels=[3])
@@ -76,7 +75,7 @@ async def test_an_event_by_both_ways_ends_when_either_vtn_cancels_it(
         async with (
             running_vtn(port) as vtn_20b,
             service_for(database, vtn.url) as service,
-            service_for_20b(database, port) as service_20b,
+            openadr20b_service(database, port) as service_20b,
             dispatching(database, wire) as dispatcher,
         ):
             first_service, second_service = service, service_20b
