@@ -1,5 +1,5 @@
-"""Which circuits of the event that runs must go back: a comfort guard, or a battery that is at its
-reserve or full."""
+"""Which circuits of the event that runs must go back: a comfort guard, a battery that is at its
+reserve or full, or a configuration that does not let them be shed any more."""
 
 from __future__ import annotations
 
@@ -113,9 +113,24 @@ class GuardWatch:
                 found[name] = each.reason(value, unmoved_sec, silent_sec)
                 self._tried_ts[name] = now
                 self._site.guarded_until[name] = now + LEFT_ALONE_SEC
+        for held in event.held():
+            reason = self._protected_since(held)
+            if reason is not None and held.circuit_id not in found and self._free_ts(held) <= now:
+                found[held.circuit_id] = reason
+                self._tried_ts[held.circuit_id] = now
         if found:
             self._look(event, None, now)
         return found
+
+    def _protected_since(self, held: ShedCircuit) -> Reason | None:
+        """Why the configuration of now would not let it be shed at all; None: it would."""
+        circuit = self._site.panel.by_id.get(held.circuit_id)
+        if circuit is None or held.switching or held.is_raised or held.generates:
+            return None
+        if circuit.kept_fraction < 1.0:
+            return None
+        why = "critical now" if circuit.critical else "not to be shed any more"
+        return Reason(ReasonCode.CRITICAL, f"{held.circuit_id} is released: it is {why}")
 
     def past_in(self, event: Event, reading: PanelReading) -> frozenset[str]:
         """The circuits whose guard `reading` shows past its bound: not to be shed once more."""
@@ -126,7 +141,7 @@ class GuardWatch:
         )
 
     def alerts(self, event: Event, passed: Mapping[str, Reason]) -> Effects:
-        """Raised for each; they end with the event."""
+        """Raised for each whose guard is past its bound; they end with the event."""
         return [
             RaiseAlertEffect(
                 GUARD_ALERT,
@@ -136,6 +151,7 @@ class GuardWatch:
                 reason.code,
             )
             for circuit_id, reason in passed.items()
+            if reason.code is not ReasonCode.CRITICAL
         ]
 
     def is_due(self, now: float) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from tests.dr.builders import VEN_ID, house_panel, limit, panel_of, switch
 from tests.dr.house import House, send_event
 from tests.support.each_case import each_case
-from VenAgent.dr.panel import PanelReading
+from VenAgent.dr.panel import PanelCircuitControl, PanelReading
 from VenAgent.dr.point_write import PointWrite
 
 
@@ -102,3 +102,30 @@ def test_a_registers_unit_that_is_corrected_in_mid_event_leaves_what_stood_there
     house.wait(600.0)
     assert house.limits == {"car1": 100.0}
     assert "restore.failed" not in house.alerted
+
+
+@each_case("asked", ["limit", "event"])
+@each_case("edit", ["critical", "control none", "floor"])
+def test_a_circuit_that_may_not_be_shed_any_more_goes_back_at_once(asked: str, edit: str) -> None:
+    """Someone sees the cold freezer and edits it: under a limit it stayed off for ever."""
+    house = House()
+    house.wait(300.0)
+    if asked == "limit":
+        house.send("limit", event_id="l1", correlationId="l1", import_kw=15.0)
+    else:
+        send_event(house, 7.5, duration_sec=36_000)
+    house.wait(60.0)
+    shed = house.opened()
+    assert shed
+    edits = {
+        "critical": {"critical": True, "priority": 1},
+        "control none": {"control": PanelCircuitControl.NONE},
+        "floor": {"floor": 1.0},
+    }
+    circuits = (replace(c, **edits[edit]) if c.id in shed else c for c in house.panel.circuits)
+    house.reconfigure(replace(house.panel, circuits=tuple(circuits)))
+    house.wait(30.0)
+    assert not house.opened() & shed
+    assert "comfort.guard" not in house.alerted
+    house.wait(600.0)
+    assert not house.opened() & shed, "nor is it shed again"
